@@ -257,7 +257,23 @@ static bool fw_make(struct nf *nf)
     if (fw->rules)
         memcpy(nf_edit(nf, fw->rules, bytes), config->read.list, bytes);
     fw->count = config->read.count;
+    nf_constant(nf, &fw->rules, sizeof(*fw) - offsetof(struct fw, rules));
+    for (uint32_t i = 0; fw->rules && i < fw->count + 2; i++) { /* all but its hits and its action */
+        nf_constant(nf, &fw->rules[i].saddr,
+                    offsetof(struct fw_rule, action) - offsetof(struct fw_rule, saddr));
+        nf_constant(nf, &fw->rules[i].sides, sizeof(struct fw_rule) - offsetof(struct fw_rule, sides));
+    }
     return whole && fw->rules;
+}
+
+static int fw_check_state(const struct nf *nf, struct nf_check *c)
+{
+    const struct fw *fw = nf->state;
+    for (uint32_t i = 0; i < fw->count + 2; i++)
+        if (fw->rules[i].action > FW_ALLOW)
+            return nf_check_failed(c, "rule %u has action %u, expected at most %u", i + 1,
+                                   fw->rules[i].action, FW_ALLOW);
+    return nf_flows_check(c, &fw->conns, NULL);
 }
 
 /* ---- for operators --------------------------------------------------------------------------------- */
@@ -372,5 +388,6 @@ static const struct nf_module fw_module = {
     .show = fw_show,
     .set = fw_set,
     .clear = fw_clear,
+    .check_state = fw_check_state,
 };
 NF_MODULE(fw_module)

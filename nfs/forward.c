@@ -39,6 +39,7 @@ static bool fwd_make(struct nf *nf)
     struct fwd *fwd = nf->state;
     fwd->shared = nf_shared_word_make(nf);
     fwd->merged = nf_merged_make(nf);
+    nf_constant(nf, fwd, offsetof(struct fwd, last_shared));
     return fwd->shared && fwd->merged;
 }
 

@@ -323,5 +323,6 @@ static const struct nf_module lb_module = {
     .show = lb_show,
     .set = lb_set,
     .clear = lb_clear,
+    .check_state = lb_check_state,
 };
 NF_MODULE(lb_module)

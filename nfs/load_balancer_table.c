@@ -68,6 +68,8 @@ bool lb_make(struct nf *nf)
     lb->look = UINT64_MAX;
     if (lb->backends)
         lb_make_backends(nf, lb);
+    NF_CONSTANT(nf, &lb->backends);
+    NF_CONSTANT(nf, &lb->back);
     return whole && lb->backends && lb->back;
 }
 
@@ -144,9 +146,41 @@ static void lb_remove(const struct nf *nf, uint32_t slot, uint32_t ended[LB_BACK
     struct lb *lb = nf->state;
     const struct lb_flow *flow = lb_flow_of(lb, slot);
     struct lb_key back = lb_back_key(lb_key_of(lb, slot), &flow->backend);
+    FT_CHECK(flow->flow.own < LB_BACKENDS, "load_balancer: flow %u of backend %u", slot, flow->flow.own);
     ended[flow->flow.own]++;
     nf_map_remove(nf, lb->back, nf_map_find(lb->back, &back));
     nf_flow_remove(nf, &lb->flows, slot);
+}
+
+/* ---- checking one that came from a peer -------------------------------------------------------- */
+
+static int lb_check_flow(struct nf_check *c, uint32_t slot)
+{
+    const struct lb *lb = c->nf->state;
+    const struct lb_flow *flow = lb_flow_of(lb, slot);
+    struct lb_key back = lb_back_key(lb_key_of(lb, slot), &flow->backend);
+
+    if (!nf_map_has(nf_shared_map_part(lb->backends, 0), flow->flow.own))
+        return nf_check_failed(c, "flow %u goes to backend %u, expected one that is there", slot,
+                               flow->flow.own);
+    if (lb_find_back(lb, &back, nf_map_hash(lb->back, &back)) != slot)
+        return nf_check_failed(c, "flow %u is not found by its backend's packets", slot);
+    return 0;
+}
+
+int lb_check_state(const struct nf *nf, struct nf_check *c)
+{
+    const struct lb *lb = nf->state;
+    const struct nf_map *part = nf_shared_map_part(lb->backends, 0);
+
+    for (uint32_t i = 0; (i = nf_map_next(part, i)) != NF_NONE; i++)
+        if (((const struct lb_backend *)nf_map_value(part, i))->state > LB_GONE)
+            return nf_check_failed(c, "backend %u is in a state that there is not, expected at most %d", i,
+                                   LB_GONE);
+    if (nf_map_count(lb->back) != nf_map_count(lb->flows.map))
+        return nf_check_failed(c, "%u flows are known by their backends' packets, expected %u",
+                               nf_map_count(lb->back), nf_map_count(lb->flows.map));
+    return nf_flows_check(c, &lb->flows, lb_check_flow);
 }
 
 /* ---- timers ------------------------------------------------------------------------------------ */

@@ -114,6 +114,7 @@ void lb_touch(const struct nf *nf, const struct nf_packet *p, uint32_t slot, boo
 void lb_timers(struct nf *nf, uint64_t now);
 int lb_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault);
 int lb_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault);
+int lb_check_state(const struct nf *nf, struct nf_check *c);
 
 /* load_balancer_backends.c */
 extern const char *const lb_state_names[];

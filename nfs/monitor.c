@@ -170,7 +170,24 @@ static bool mon_make(struct nf *nf)
     mon->flows = nf_map_make(nf, config->max_flows, sizeof(struct nf_flow_key), sizeof(struct mon_flow));
     mon->wheel = nf_wheel_make(nf, config->max_flows, MON_TICK);
     mon->timeout = config->timeout;
+    nf_constant(nf, mon, offsetof(struct mon, timeout));
     return mon->flows && mon->wheel;
+}
+
+static int mon_check_state(const struct nf *nf, struct nf_check *c)
+{
+    const struct mon *mon = nf->state;
+    if (mon->timeout > NF_TIMEOUT_MAX)
+        return nf_check_failed(c, "timeout is %u seconds, expected at most %u", mon->timeout, NF_TIMEOUT_MAX);
+    for (uint32_t slot = 0; slot < nf_map_capacity(mon->flows); slot++) {
+        bool flow = nf_map_has(mon->flows, slot);
+        nf_check_step(c);
+        if (flow != nf_wheel_has(mon->wheel, slot))
+            return nf_check_failed(c, "flow %u %s", slot, flow ? "has no timer" : "has a timer and is none");
+        if (flow && mon_flow_of(mon, slot)->seen > c->time)
+            return nf_check_failed(c, "flow %u was seen later than at %lu, the chain's time", slot, c->time);
+    }
+    return 0;
 }
 
 static void mon_show_totals(const struct nf *nf, struct nf_show *out)
@@ -263,5 +280,6 @@ static const struct nf_module mon_module = {
     .show = mon_show,
     .set = mon_set,
     .clear = mon_clear,
+    .check_state = mon_check_state,
 };
 NF_MODULE(mon_module)

@@ -313,5 +313,6 @@ static const struct nf_module nat_module = {
     .set = nat_set,
     .clear = nat_clear,
     .owner = nat_owner,
+    .check_state = nat_check_state,
 };
 NF_MODULE(nat_module)

@@ -38,6 +38,7 @@ bool nat_make(struct nf *nf)
         nat->index[i] = ft_arena_alloc(nf->arena, nat_ports(config) * sizeof(uint32_t));
         whole = whole && nat->pool[i] && nat->index[i];
     }
+    nf_constant(nf, nat->pool, sizeof(nat->pool) + sizeof(nat->index));
     return whole;
 }
 
@@ -110,6 +111,41 @@ int nat_set(struct nf *nf, const char *key, const char *value, uint64_t now, str
 {
     struct nat *nat = nf->state;
     return nf_flows_set(nf, &nat->flows, key, value, now, fault);
+}
+
+/* The index leads back to the mapping. */
+static int nat_check_flow(struct nf_check *c, uint32_t slot)
+{
+    const struct nat_config *config = c->nf->config;
+    const struct nat *nat = c->nf->state;
+    uint8_t proto = nat_key_of(nat, slot)->proto;
+    uint32_t port = ntohs(nat_flow_of(nat, slot)->port);
+
+    if (!nf_proto_has_ports(proto) || port < config->ports.first || port > config->ports.last ||
+        nat->index[nat_proto(proto)][port - config->ports.first] != slot + 1)
+        return nf_check_failed(c, "mapping %u has protocol %u and port %u, which do not lead to it", slot,
+                               proto, port);
+    return 0;
+}
+
+int nat_check_state(const struct nf *nf, struct nf_check *c)
+{
+    const struct nat *nat = nf->state;
+    uint32_t found = 0;
+    int error = nf_flows_check(c, &nat->flows, nat_check_flow);
+
+    for (unsigned i = 0; !error && i < NAT_PROTOS; i++)
+        for (uint32_t number = 0; number < nat_ports(nf->config); number++) {
+            nf_check_step(c);
+            found += nat->index[i][number] != 0;
+            if ((nat->index[i][number] != 0) != nf_shared_pool_has(nat->pool[i], number))
+                return nf_check_failed(
+                    c, "port %u of pool %u is taken and no mapping's, or the other way round", number, i);
+        }
+    if (!error && found != nf_map_count(nat->flows.map))
+        return nf_check_failed(c, "ports lead to %u mappings, expected %u", found,
+                               nf_map_count(nat->flows.map));
+    return error;
 }
 
 /* "tcp/1024": one mapping by protocol and outside port. */

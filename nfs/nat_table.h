@@ -109,5 +109,6 @@ void nat_touch(const struct nf *nf, const struct nf_packet *p, uint32_t slot, ui
 void nat_timers(struct nf *nf, uint64_t now);
 int nat_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault);
 int nat_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault);
+int nat_check_state(const struct nf *nf, struct nf_check *c);
 
 #endif

@@ -146,5 +146,6 @@ static const struct nf_module rl_module = {
     .show = rl_show,
     .set = rl_set,
     .clear = rl_clear,
+    .check_state = rl_check_state,
 };
 NF_MODULE(rl_module)

@@ -50,7 +50,17 @@ bool rl_make(struct nf *nf)
     rl->packets = (struct nf_rate){config->pps, config->burst_packets};
     rl->bits = (struct nf_rate){config->bps, config->burst_bits};
     rl->max_connections = config->max_connections;
+    NF_CONSTANT(nf, &rl->clients);
+    NF_CONSTANT(nf, &rl->part);
     return true;
+}
+
+int rl_check_state(const struct nf *nf, struct nf_check *c)
+{
+    const struct rl *rl = nf->state;
+    if (rl->timeout > NF_TIMEOUT_MAX)
+        return nf_check_failed(c, "timeout is %u seconds, expected at most %u", rl->timeout, NF_TIMEOUT_MAX);
+    return nf_flows_check(c, &rl->conns, NULL);
 }
 
 /* ---- clients, inside the section of a shard ---------------------------------------------------- */

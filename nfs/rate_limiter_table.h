@@ -69,5 +69,6 @@ void rl_conn_touch(const struct nf *nf, const struct nf_packet *p, bool swapped,
 void rl_timers(struct nf *nf, uint64_t now);
 int rl_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault);
 int rl_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault);
+int rl_check_state(const struct nf *nf, struct nf_check *c);
 
 #endif

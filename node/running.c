@@ -215,6 +215,9 @@ static int open_replicator(struct nd_running *r, struct ft_fault *fault)
         .told = log_state,
         .view = note_view,
         .arg = r,
+        .check = nd_group_check,
+        .keeps = nd_group_keeps,
+        .judge = &r->group,
     };
 
     int error = read_seal(r, &config.link.seal, fault);

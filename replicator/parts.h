@@ -63,6 +63,7 @@ struct rp_snapshot {
     struct ft_lines unsent;
     uint64_t left, at, lines;
     uint64_t began; /* when all lanes had made the cut */
+    uint64_t said;  /* standby: when the peer last heard something while the state was checked */
     struct ft_compressor compressor;
     uint8_t *bulk;
 };
@@ -165,6 +166,8 @@ bool rp_snapshot_cut(struct rp_replicator *rp, uint64_t burst[], uint64_t access
 bool rp_snapshot_turn(struct rp_replicator *rp, bool *whole); /* `whole`: every line is on its way, once */
 void rp_snapshot_forget(struct rp_replicator *rp);
 int rp_snapshot_take(struct rp_replicator *rp, const struct ft_message *m, struct ft_fault *fault);
+/* The snapshot is whole: 0 when lanes may run on it. */
+int rp_snapshot_check(struct rp_replicator *rp, struct ft_fault *fault);
 /* The run lies in what is handed out of one arena: any, or one that `lane`'s delta may carry. */
 #define RP_ANY FT_LANES_MAX
 bool rp_lines_in_use(const struct ft_region *region, const struct ft_line_run *run, unsigned lane);

@@ -150,11 +150,14 @@ static int check_lines(const struct rp_replicator *rp, const struct ft_chunk *p,
 {
     struct ft_line_run run;
     uint32_t at = 0;
+    int error;
 
     while (ft_run_next(ft_chunk_lines(p), p->lines, &at, rp->snapshot.lines, &run) > 0) {
         if (!rp_lines_in_use(rp->config.region, &run, p->lane))
             return ft_fail(fault, FT_EMALFORMED, "delta: lines %lu+%u lie outside the arenas of lane %u",
                            run.line, run.count, p->lane);
+        if (rp->config.keeps && (error = rp->config.keeps(rp->config.judge, p->lane, &run, fault)))
+            return error;
         if (rank(rp, run.line) < next->rank)
             return ft_fail(fault, FT_EMALFORMED, "delta: line %lu of lane %u after line %lu", run.line,
                            p->lane, next->line);
@@ -228,6 +231,9 @@ static long take_entry(struct rp_replicator *rp, const struct ft_message *m, uin
 
 int rp_receiver_take(struct rp_replicator *rp, const struct ft_message *m, struct ft_fault *fault)
 {
+    if (m->type == FT_MSG_DELTA && rp->config.log_only)
+        return ft_fail(fault, FT_EMALFORMED,
+                       "delta: this pair is protected by the log alone, and takes none");
     for (uint32_t at = 0; at < m->bulk_len;) {
         long n = take_entry(rp, m, at, fault);
 

@@ -55,6 +55,8 @@ static void take_message(struct rp_replicator *rp, const struct ft_message *m)
     if ((stream || m->type == FT_MSG_SNAPSHOT) && ft_core_accepts(&rp->core, m)) {
         error = stream ? rp_receiver_take(rp, m, &fault) : rp_snapshot_take(rp, m, &fault);
         rp->stored |= stream;
+    } else if (m->type == FT_MSG_SNAPSHOT_END && rp->core.state == FT_SYNCING && !rp->core.snapshot_whole) {
+        error = rp_snapshot_check(rp, &fault);
     }
     if (error) {
         event.kind = FT_EV_MALFORMED;

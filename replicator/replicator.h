@@ -13,6 +13,7 @@
 
 #include "ftcore/protocol/core.h"
 #include "ftcore/order/section.h"
+#include "ftcore/record/runs.h"
 #include "replicator/link.h"
 #include "replicator/view.h"
 
@@ -32,12 +33,21 @@ struct rp_config {
                                lane */
     uint32_t resync_mbps;   /* megabyte of snapshot lines per second */
     enum rp_compress compress;
-    bool protect; /* false: mode off, no peer, SOLO at once */
+    bool protect;  /* false: mode off, no peer, SOLO at once */
+    bool log_only; /* the pair sends no deltas: one that comes is refused */
     const char *view_file;
     /* A line for the log when the state changes; called by the replicator's thread. */
     void (*told)(void *arg, enum ft_state state, uint64_t view, const char *why);
     void (*view)(void *arg, uint64_t view); /* the view changed: the death notice must say it */
     void *arg;
+    /*
+     * What a peer may make of the state; both by the replicator's thread, NULL: anything. `check`: a snapshot
+     * is whole and lanes are quiesced: 0, or why no lane may run on it. It calls `pulse` every few
+     * milliseconds. `keeps`: lines of a lane's delta, before it is kept: 0, or what they must not change.
+     */
+    int (*check)(void *judge, void (*pulse)(void *arg), void *arg, struct ft_fault *fault);
+    int (*keeps)(void *judge, unsigned lane, const struct ft_line_run *run, struct ft_fault *fault);
+    void *judge;
 };
 
 /* The standby's last on a lane's digest: the burst, 0 for none since start, and both digests. */

@@ -215,3 +215,25 @@ int rp_snapshot_take(struct rp_replicator *rp, const struct ft_message *m, struc
     }
     return 0;
 }
+
+/* A large state takes long to look at. The peer hears meanwhile that this node lives. */
+static void say_alive(void *arg)
+{
+    struct rp_replicator *rp = arg;
+    uint64_t now = rp_monotonic();
+    struct ft_message m;
+
+    if (!rp->link || now - rp->snapshot.said < rp->config.core.heartbeat_ms * FT_MS)
+        return;
+    rp->snapshot.said = now;
+    ft_core_head(&rp->core, FT_MSG_BEAT, now, &m);
+    rp_link_send(rp->link, &m, rp->lanes, NULL);
+    rp_link_flush(rp->link);
+}
+
+/* Lanes are quiesced until the core orders them to replay, which comes after this. */
+int rp_snapshot_check(struct rp_replicator *rp, struct ft_fault *fault)
+{
+    rp->snapshot.said = rp->now;
+    return rp->config.check ? rp->config.check(rp->config.judge, say_alive, rp, fault) : 0;
+}

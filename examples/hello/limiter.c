@@ -54,7 +54,19 @@ static bool make(struct nf *nf)
     l->sources = nf_map_make(nf, config->max_sources, sizeof(uint32_t), sizeof(struct source));
     l->windows = nf_wheel_make(nf, config->max_sources, TICK);
     l->packets = config->packets;
+    nf_constant(nf, l, offsetof(struct limiter, packets));
     return l->sources && l->windows;
+}
+
+static int check_state(const struct nf *nf, struct nf_check *c)
+{
+    const struct limiter *l = nf->state;
+
+    for (uint32_t slot = 0; slot < nf_map_capacity(l->sources); slot++)
+        if (nf_map_has(l->sources, slot) != nf_wheel_has(l->windows, slot))
+            return nf_check_failed(c, "source %u and its timer are not both there, expected both or none",
+                                   slot);
+    return 0;
 }
 
 static const struct source *source_at(const struct limiter *l, uint32_t slot)
@@ -178,5 +190,6 @@ static const struct nf_module limiter = {
     .show = show,
     .set = set,
     .clear = clear,
+    .check_state = check_state,
 };
 NF_MODULE(limiter)

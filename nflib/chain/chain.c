@@ -32,6 +32,7 @@ struct nf_chain {
     struct ft_published alone[FT_LANES_MAX];
     struct nf_determinants determinants;
     struct nf_env env;
+    struct nf_content content;
     struct nf_packet made[NF_EMIT_MAX];
     struct nf_emitted list[NF_EMIT_MAX];
     uint32_t listed;
@@ -110,14 +111,15 @@ int nf_chain_make(struct nf_chain **out, const struct nf_chain_config *config, s
     chain->env.frames = chain->frames;
     chain->env.sections = &chain->sections;
     chain->env.determinants = &chain->determinants;
+    chain->env.content = &chain->content;
     ft_sections_init(&chain->sections, region, chain->alone, lane, region->lanes);
     chain->sections.unreduced = config->unreduced;
     ft_audit_suspend(region); /* what is made here is nobody's change */
     nf_backend_forget();
     int error = make_all(chain, lane, seed, fault);
     ft_audit_resume(region);
-    if (error == FT_OK && nf_payload_guard_make(&chain->guard, region) < 0)
-        error = ft_fail(fault, FT_ENOMEM, "chain %s: no memory for the audit", config->name);
+    if (error == FT_OK && (chain->content.failed || nf_payload_guard_make(&chain->guard, region) < 0))
+        error = ft_fail(fault, FT_ENOMEM, "chain %s: no memory for its checks", config->name);
     if (error < 0) {
         nf_chain_free(chain);
         return error;
@@ -133,6 +135,7 @@ void nf_chain_free(struct nf_chain *chain)
     if (!chain)
         return;
     nf_payload_guard_free(chain->guard);
+    nf_content_free(&chain->content);
     free(chain->l3);
     free(chain);
 }
@@ -157,6 +160,11 @@ bool nf_chain_due(const struct nf_chain *chain, uint64_t now)
 {
     uint64_t wake = nf_chain_wake(chain);
     return wake != UINT64_MAX && wake <= now;
+}
+
+const struct nf *nf_chain_any(const struct nf_chain *chain, unsigned index)
+{
+    return index <= chain->count ? &chain->nfs[index] : NULL;
 }
 
 struct nf *nf_chain_nf(const struct nf_chain *chain, unsigned index)

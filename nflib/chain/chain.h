@@ -113,6 +113,18 @@ bool nf_chain_owner(const struct nf_chain *chain, struct nf_packet *p, unsigned 
  */
 unsigned nf_flow_lane(const struct nf_packet *p, unsigned lanes);
 
+/*
+ * The lane's state, when a peer has written all of it and nobody works on it: 0 when the chain may run on it,
+ * whatever comes. Else FT_EMALFORMED and a line that names NF, object, what is there and what was expected;
+ * FT_ENOMEM. The lanes of a node are checked in order, since the first has the shared arena. `pulse` is
+ * called every millisecond or so; NULL: nobody is waiting.
+ */
+int nf_chain_check(const struct nf_chain *chain, void (*pulse)(void *arg), void *arg, struct ft_fault *fault);
+/* Bytes that a peer wants to write at an offset of the region, `bytes` NULL for zeros: 0, or FT_EMALFORMED
+ * when they would change a constant of this lane. */
+int nf_chain_keeps(const struct nf_chain *chain, uint64_t offset, uint64_t size, const uint8_t *bytes,
+                   struct ft_fault *fault);
+
 /* Instances by name, for show; "l3" with addresses. NULL: no such NF in the chain. */
 struct nf *nf_chain_find(const struct nf_chain *chain, const char *name);
 struct nf *nf_chain_nf(const struct nf_chain *chain, unsigned index); /* 1 … count */
@@ -130,5 +142,7 @@ uint32_t nf_chain_identity(const struct nf_chain_config *config, char *out, uint
 uint32_t nf_chain_counters(const struct nf_module *module);
 /* Opens the coming burst for a command. One was opened already: a broken invariant. */
 void nf_chain_open(struct nf_chain *chain);
+/* Any instance, 0 … count, the first one is the lane's own and L3's; NULL beyond. */
+const struct nf *nf_chain_any(const struct nf_chain *chain, unsigned index);
 
 #endif

@@ -72,12 +72,19 @@ static bool show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
     return nf_show_slots(nf, l3->neighbours.map, 1, out, cursor, show_neighbour);
 }
 
+static int check_state(const struct nf *nf, struct nf_check *c)
+{
+    const struct nf_l3 *l3 = nf->state;
+    return nf_neighbours_check(&l3->neighbours, c);
+}
+
 static const struct nf_module l3_module = {
     .name = "l3",
     .summary = "addresses, routes and neighbours of the chain",
     .counters = counter_names,
     .timers = run_timers,
     .show = show,
+    .check_state = check_state,
 };
 
 /* ---- making ---- */

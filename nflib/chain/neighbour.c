@@ -219,3 +219,12 @@ void nf_neighbours_timers(struct nf_neighbours *table, uint64_t now)
     if (next != UINT64_MAX)
         nf_wake(table->nf, next > now + ROUND_EVERY ? next : now + ROUND_EVERY);
 }
+
+int nf_neighbours_check(const struct nf_neighbours *table, struct nf_check *c)
+{
+    for (uint32_t s = nf_map_next(table->map, 0); s != NF_NONE; s = nf_map_next(table->map, s + 1))
+        if (at(table, s)->port >= table->config->ports)
+            return nf_check_failed(c, "neighbour %u is on port %u, expected one below %u", s,
+                                   at(table, s)->port, table->config->ports);
+    return 0;
+}

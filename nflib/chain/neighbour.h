@@ -44,6 +44,8 @@ bool nf_neighbours_is_hop(const struct nf_neighbours *table, uint32_t addr);
 void nf_neighbours_learn(struct nf_neighbours *table, uint32_t addr, uint8_t port, const uint8_t mac[6],
                          bool add, uint64_t now);
 void nf_neighbours_timers(struct nf_neighbours *table, uint64_t now);
+/* For module->check_state: each entry is of one of the chain's ports. */
+int nf_neighbours_check(const struct nf_neighbours *table, struct nf_check *c);
 
 #define NF_ARP_LEN 42u
 /* An Ethernet frame with an ARP message (operation 1: request, 2: reply). */

@@ -2,6 +2,7 @@
 /* Tables of flows that age; see table.h. No state of its own. */
 #include "nflib/flow/table.h"
 
+#include "nflib/module/content.h"
 #include "nflib/shared/shared.h"
 
 #include <string.h>
@@ -78,7 +79,58 @@ bool nf_flows_make(struct nf *nf, struct nf_flows *flows, const struct nf_flows_
             nf_map_make(nf, config->max_fragments, sizeof(struct nf_fragment_key), sizeof(uint32_t));
     flows->max_flows = config->max_flows;
     memcpy(flows->timeouts, config->timeouts, sizeof(flows->timeouts));
+    nf_constant(nf, flows, offsetof(struct nf_flows, timeouts));
     return flows->map && flows->wheel && (flows->fragments || !config->max_fragments);
+}
+
+/* ---- checking ---- */
+
+static int check_flow(struct nf_check *c, const struct nf_flows *flows, uint32_t slot)
+{
+    const struct nf_flow *flow = nf_flow_at(flows, slot);
+
+    if (flow->seen > c->time)
+        return nf_check_failed(c, "flow %u was seen at %lu, expected %lu, the chain's time, at most", slot,
+                               flow->seen, c->time);
+    if (flow->tcp >= NF_TCP_STATES || flow->class >= NF_TIMEOUT_COUNT || flow->swapped > 1 ||
+        flow->side > NF_OUTSIDE)
+        return nf_check_failed(c,
+                               "flow %u has TCP state %u, timeout %u, swapped %u, side %u, which no flow has",
+                               slot, flow->tcp, flow->class, flow->swapped, flow->side);
+    return 0;
+}
+
+/* Entries of a map and the numbers of the wheel from `first` on are the same ones. */
+static int check_timers(struct nf_check *c, const struct nf_flows *flows, const struct nf_map *map,
+                        uint32_t first, const char *what)
+{
+    for (uint32_t slot = 0; slot < nf_map_capacity(map); slot++) {
+        nf_check_step(c);
+        if (nf_map_has(map, slot) != nf_wheel_has(flows->wheel, first + slot))
+            return nf_check_failed(c, "%s %u %s", what, slot,
+                                   nf_map_has(map, slot) ? "has no timer" : "has a timer and is none");
+    }
+    return 0;
+}
+
+int nf_flows_check(struct nf_check *c, const struct nf_flows *flows,
+                   int (*check)(struct nf_check *c, uint32_t slot))
+{
+    int error = check_timers(c, flows, flows->map, 0, "flow");
+
+    for (unsigned class = 0; class < NF_TIMEOUT_COUNT; class ++)
+        if (flows->timeouts[class] > NF_TIMEOUT_MAX)
+            return nf_check_failed(c, "timeout %u is %u seconds, expected at most %u", class,
+                                   flows->timeouts[class], NF_TIMEOUT_MAX);
+    for (uint32_t slot = 0; !error && (slot = nf_map_next(flows->map, slot)) != NF_NONE; slot++) {
+        nf_check_step(c);
+        error = check_flow(c, flows, slot);
+        if (!error && check)
+            error = check(c, slot);
+    }
+    if (!error && flows->fragments)
+        error = check_timers(c, flows, flows->fragments, flows->max_flows, "fragment");
+    return error;
 }
 
 void nf_flow_begin(const struct nf *nf, const struct nf_flows *flows, uint32_t slot, struct nf_flow *flow,

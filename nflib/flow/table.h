@@ -55,9 +55,16 @@ struct nf_flows {
 
 /* Bytes of arena. `timers`: more numbers in the wheel, from max_flows + max_fragments on, for the NF. */
 uint64_t nf_flows_bytes(const struct nf_flows_config *config, uint32_t value_size, uint32_t timers);
-/* Fills `flows`, which the NF has been given to write to. False: the arena is full. */
+/* Fills `flows`, which the NF has been given to write to, and lies in the region. False: the arena is full.
+ */
 bool nf_flows_make(struct nf *nf, struct nf_flows *flows, const struct nf_flows_config *config,
                    uint32_t value_size, uint32_t timers);
+/*
+ * For module->check_state: settings, each flow, and that a flow or a fragment has a timer and nobody else.
+ * `check`, for what the NF keeps of a flow: 0, or an error; NULL: nothing.
+ */
+int nf_flows_check(struct nf_check *c, const struct nf_flows *flows,
+                   int (*check)(struct nf_check *c, uint32_t slot));
 
 static inline const struct nf_flow *nf_flow_at(const struct nf_flows *flows, uint32_t slot)
 {

@@ -6,6 +6,7 @@
 #ifndef NFLIB_MODULE_ENV_H
 #define NFLIB_MODULE_ENV_H
 
+#include "nflib/module/content.h"
 #include "nflib/module/determinants.h"
 #include "nflib/module/module.h"
 
@@ -31,6 +32,7 @@ struct nf_env {
     struct nf_packet *packets;    /* [NF_EMIT_MAX] */
     struct ft_sections *sections; /* the lane's order with others; shared state types enter through it */
     struct nf_determinants *determinants; /* of the burst */
+    struct nf_content *content;           /* what the lane's state must be; grows while the chain is made */
     struct nf_merged *merged;             /* the lane's merged counts, a chain through all NFs */
     uint8_t *frames;                      /* NF_EMIT_MAX buffers of NF_EMIT_SLOT bytes */
 };

@@ -17,6 +17,7 @@
 struct nf;
 struct nf_module;
 struct nf_show;
+struct nf_check; /* nflib/module/content.h */
 
 /* ---- parameters -------------------------------------------------------------------------------- */
 
@@ -138,6 +139,14 @@ struct nf_module {
      * section. A wrong answer costs the packet, never state.
      */
     bool (*owner)(const struct nf *nf, const struct nf_packet *p, unsigned *lane);
+
+    /*
+     * Looks at a state that a peer has written, before it is believed: what lies in the NF's own structs and
+     * in values of maps and is used as an index, a length or a number of steps. Constants (nf_constant) and
+     * the state types have been checked before. 0, or what nf_check_failed returns. Reads only. NULL: nothing
+     * of that kind.
+     */
+    int (*check_state)(const struct nf *nf, struct nf_check *c);
 };
 
 /* Registers `module` before main, or when the shared object is loaded. */
@@ -187,6 +196,13 @@ static inline void *nf_edit(const struct nf *nf, const void *p, size_t n)
         _Static_assert(((sizeof(KEY) + 7) & -8) + sizeof(*(value)) <= FT_LINE, "an entry of one line");      \
         (__typeof__((void)0, *(value)) *)ft_edit_in_line((nf)->region, (value), sizeof(*(value)));           \
     })
+
+/*
+ * In `make`: the n bytes at `p`, which are filled by now, never change again. Every pointer that an NF keeps
+ * in the region is one, and every size. A peer that sends something else there is refused.
+ */
+void nf_constant(const struct nf *nf, const void *p, size_t n);
+#define NF_CONSTANT(nf, p) nf_constant((nf), (p), sizeof(*(p)))
 
 /* Adds to a counter, an index into module->counters. */
 static inline void nf_count(const struct nf *nf, unsigned counter, uint64_t add)

@@ -7,6 +7,7 @@
  * spread over all its buckets.
  */
 #include "ftcore/order/section.h"
+#include "nflib/module/content.h"
 #include "nflib/module/env.h"
 #include "nflib/shared/shared.h"
 
@@ -47,11 +48,14 @@ struct nf_shared_map *nf_shared_map_make(struct nf *nf, uint32_t capacity, uint3
         return map;
     map = nf_edit(nf, map, sizeof(*map) + shards * sizeof(struct shard));
     map->shards = shards;
+    NF_CONSTANT(nf, &map->shards);
     home.arena = ft_region_shared(nf->region);
     for (uint32_t i = 0; i < shards; i++) {
         map->shard[i].map = nf_map_make(&home, part_of(capacity, shards), key_size, value_size);
         if (!map->shard[i].map)
             return NULL;
+        NF_CONSTANT(nf, &map->shard[i].map);
+        nf_object(nf, &map->shard[i].head, "shard", nf_head_check);
     }
     return map;
 }

@@ -10,6 +10,7 @@
  * written, makes count and access one.
  */
 #include "ftcore/order/section.h"
+#include "nflib/module/content.h"
 #include "nflib/module/env.h"
 #include "nflib/shared/shared.h"
 
@@ -39,6 +40,22 @@ uint64_t nf_merged_lane_bytes(void)
     return FT_LINE;
 }
 
+/* What the lane has published, and its line of it. Each lane looks at its own. */
+static int check_merged(struct nf_check *c, const void *object)
+{
+    const struct nf_merged *merged = object;
+    const struct line *line = &merged->lines[c->nf->lane];
+
+    if (merged->published != merged->count || line->count != merged->count)
+        return nf_check_failed(c, "it counts %lu, and %lu was published, %lu to others, expected the same",
+                               merged->count, merged->published, line->count);
+    if (line->sequence & 1)
+        return nf_check_failed(c, "its line is being written, expected no lane at it");
+    if (!nf_access_was(c->nf, c->nf->lane, line->access))
+        return nf_check_failed(c, "it was published under access %lu, expected one that was", line->access);
+    return 0;
+}
+
 struct nf_merged *nf_merged_make(struct nf *nf)
 {
     struct nf_merged *merged;
@@ -53,6 +70,8 @@ struct nf_merged *nf_merged_make(struct nf *nf)
     merged->lines = lines;
     merged->next = nf->env->merged;
     nf->env->merged = merged;
+    nf_constant(nf, &merged->lines, sizeof(merged->lines) + sizeof(merged->next));
+    nf_object(nf, merged, "merged count", check_merged);
     return merged;
 }
 

@@ -9,6 +9,7 @@
  * number and none is given back.
  */
 #include "ftcore/order/section.h"
+#include "nflib/module/content.h"
 #include "nflib/module/env.h"
 #include "nflib/shared/shared.h"
 #include "nflib/state/watch.h"
@@ -60,6 +61,91 @@ static uint32_t batch_of(uint32_t count, unsigned lanes)
     return lanes == 1 ? 0 : batch < 1 ? 1 : batch > BATCH_MAX ? BATCH_MAX : batch;
 }
 
+/* ---- checking one that came from a peer ---- */
+
+/* What is free lies in the ring, each number once, and nobody has it. */
+static int check_free(struct nf_check *c, const struct core *core, uint64_t seen[])
+{
+    uint32_t at = core->first;
+
+    for (uint32_t n = 0; n < core->free; n++, at = at + 1 < core->count ? at + 1 : 0) {
+        uint32_t number = core->ring[at];
+
+        nf_check_step(c);
+        if (number >= core->count || core->owner[number] || seen[number / 64] >> number % 64 & 1)
+            return nf_check_failed(c, "place %u has number %u, expected one that is free, once", at, number);
+        seen[number / 64] |= 1ull << number % 64;
+    }
+    return 0;
+}
+
+/* The shared part: all that is not free is some lane's. */
+static int check_core(struct nf_check *c, const void *object)
+{
+    const struct core *core = object;
+    uint32_t nobodys = 0;
+    uint64_t *seen;
+    int error = nf_head_check(c, object);
+
+    if (error)
+        return error;
+    if (core->free > core->count || core->first >= core->count)
+        return nf_check_failed(c, "%u numbers from place %u on are free, expected at most %u", core->free,
+                               core->first, core->count);
+    for (uint32_t number = 0; number < core->count; number++) {
+        nf_check_step(c);
+        nobodys += core->owner[number] == 0;
+        if (core->owner[number] > c->nf->lanes)
+            return nf_check_failed(c, "number %u is lane %u's, expected one below %u", number,
+                                   core->owner[number] - 1u, c->nf->lanes);
+    }
+    if (nobodys != core->free)
+        return nf_check_failed(c, "%u numbers are nobody's, expected %u, as are free", nobodys, core->free);
+    seen = nf_check_memory(c, 0, words(core->count) * sizeof(*seen));
+    return seen ? check_free(c, core, seen) : FT_ENOMEM;
+}
+
+/* A lane's part: its numbers are taken, or lie in its cache, each once. */
+static int check_lane(struct nf_check *c, const struct nf_shared_pool *pool, uint64_t cached[])
+{
+    const struct core *core = pool->core;
+    uint32_t have = 0, own = 0;
+
+    for (uint32_t i = 0; i < pool->cached; i++) {
+        uint32_t number = pool->ring[(pool->first + i) % CACHE_ROOM];
+
+        if (number >= core->count || core->owner[number] != c->nf->lane + 1u ||
+            nf_shared_pool_has(pool, number) || cached[number / 64] >> number % 64 & 1)
+            return nf_check_failed(c, "the cache has number %u, expected one of the lane's, once", number);
+        cached[number / 64] |= 1ull << number % 64;
+    }
+    for (uint32_t number = 0; number < core->count; number++) {
+        nf_check_step(c);
+        own += core->owner[number] == c->nf->lane + 1u;
+        have += nf_shared_pool_has(pool, number) || (cached[number / 64] >> number % 64 & 1);
+        if (nf_shared_pool_has(pool, number) && core->owner[number] != c->nf->lane + 1u)
+            return nf_check_failed(c, "number %u is taken, expected it to be the lane's", number);
+    }
+    if (have != own)
+        return nf_check_failed(c, "%u numbers are taken or cached, expected %u, the lane's", have, own);
+    return 0;
+}
+
+static int check_pool(struct nf_check *c, const void *object)
+{
+    const struct nf_shared_pool *pool = object;
+    uint64_t *cached;
+
+    if (pool->first >= CACHE_ROOM || pool->cached > 2 * pool->core->batch || pool->skip > pool->core->batch)
+        return nf_check_failed(
+            c, "%u numbers are cached from place %u on, %u takes to skip, expected at most %u, %u, %u",
+            pool->cached, pool->first, pool->skip, 2 * pool->core->batch, CACHE_ROOM - 1, pool->core->batch);
+    if (pool->core->count % 64 && pool->out[pool->core->count / 64] >> pool->core->count % 64)
+        return nf_check_failed(c, "a number is taken that is none of the %u", pool->core->count);
+    cached = nf_check_memory(c, 0, words(pool->core->count) * sizeof(*cached));
+    return cached ? check_lane(c, pool, cached) : FT_ENOMEM;
+}
+
 static struct core *make_core(struct nf *nf, uint32_t count)
 {
     struct ft_arena *arena = ft_region_shared(nf->region);
@@ -79,6 +165,8 @@ static struct core *make_core(struct nf *nf, uint32_t count)
         core->ring[number] = number;
     core->count = core->free = count;
     core->batch = batch_of(count, nf->lanes);
+    nf_constant(nf, &core->ring, offsetof(struct core, first) - offsetof(struct core, ring));
+    nf_object(nf, core, "pool", check_core);
     NF_WATCH(made, nf, NF_WATCH_POOL, core->ring, count * sizeof(*core->ring));
     NF_WATCH(made, nf, NF_WATCH_DERIVED, core->owner, count);
     return core;
@@ -96,6 +184,8 @@ struct nf_shared_pool *nf_shared_pool_make(struct nf *nf, uint32_t count)
     pool->out = ft_arena_alloc(nf->arena, words(count) * sizeof(uint64_t));
     if (!pool->out)
         return NULL;
+    nf_constant(nf, pool, offsetof(struct nf_shared_pool, out) + sizeof(pool->out));
+    nf_object(nf, pool, "pool", check_pool);
     NF_WATCH(made, nf, NF_WATCH_DERIVED, pool, sizeof(*pool));
     NF_WATCH(made, nf, NF_WATCH_DERIVED, pool->out, words(count) * sizeof(uint64_t));
     return pool;
@@ -211,6 +301,11 @@ void nf_shared_pool_give(const struct nf *nf, struct nf_shared_pool *pool, uint3
         while (pool->cached > core->batch)
             give_shared(nf, core, uncache_number(nf, pool));
     ft_section_leave(nf->env->sections, &core->head);
+}
+
+bool nf_shared_pool_has(const struct nf_shared_pool *pool, uint32_t number)
+{
+    return pool->out[number / 64] >> number % 64 & 1;
 }
 
 uint32_t nf_shared_pool_owner(const struct nf_shared_pool *pool, uint32_t number)

@@ -5,6 +5,7 @@
  * Whichever lane comes first creates, so nodes agree as long as they make their lanes in one order.
  */
 #include "ftcore/order/section.h"
+#include "nflib/module/content.h"
 #include "nflib/module/env.h"
 #include "nflib/shared/shared.h"
 #include "nflib/state/watch.h"
@@ -74,6 +75,28 @@ void *nf_shared_object(struct nf *nf, uint32_t kind, uint64_t size, bool *create
     *NF_EDIT(nf, entry) =
         (struct entry){.line = (uint32_t)((uint64_t)(object - start) >> FT_LINE_SHIFT), .kind = kind};
     return object;
+}
+
+/* Every lane's own state lies first in its first arena (struct nf_lane_state). */
+bool nf_access_was(const struct nf *nf, unsigned lane, uint64_t access)
+{
+    const struct ft_arena *arena = ft_region_arena(nf->region, lane, 0);
+    const struct nf_lane_state *state = (const void *)(nf->region->base + arena->offset);
+
+    return access < state->access;
+}
+
+int nf_head_check(struct nf_check *c, const void *object)
+{
+    const struct ft_shared *head = object;
+
+    if (head->lock)
+        return nf_check_failed(c, "it is locked, expected no lane in it");
+    if (head->last > c->nf->lanes || (!head->last && head->access) ||
+        !nf_access_was(c->nf, head->last ? head->last - 1 : 0, head->access))
+        return nf_check_failed(c, "access %lu of lane %ld was the last, expected one that was", head->access,
+                               (long)head->last - 1);
+    return 0;
 }
 
 uint32_t nf_shared_left(const struct nf *nf)

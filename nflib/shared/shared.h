@@ -82,6 +82,9 @@ void nf_shared_pool_give(const struct nf *nf, struct nf_shared_pool *pool, uint3
  */
 uint32_t nf_shared_pool_owner(const struct nf_shared_pool *pool, uint32_t number);
 
+/* This lane has taken the number: any number below the count. For module->check_state. */
+bool nf_shared_pool_has(const struct nf_shared_pool *pool, uint32_t number);
+
 /* ---- bucket: a rate ---------------------------------------------------------------------------- */
 
 struct nf_rate {
@@ -137,5 +140,10 @@ enum nf_shared_kind {
     NF_SHARED_POOL,
     NF_SHARED_MERGED,
 };
+/* For nf_object: the head is unlocked, and the access that it names is one that its lane has had. */
+struct ft_shared;
+int nf_head_check(struct nf_check *c, const void *head);
+/* The access is one that the lane has had, or 0. */
+bool nf_access_was(const struct nf *nf, unsigned lane, uint64_t access);
 
 #endif

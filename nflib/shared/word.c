@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A shared word: one number, its section before it. Written by every lane, inside the section. */
 #include "ftcore/order/section.h"
+#include "nflib/module/content.h"
 #include "nflib/module/env.h"
 #include "nflib/shared/shared.h"
 #include "nflib/state/watch.h"
@@ -21,8 +22,10 @@ struct nf_shared_word *nf_shared_word_make(struct nf *nf)
     bool created;
 
     word = nf_shared_object(nf, NF_SHARED_WORD, sizeof(*word), &created);
-    if (word && created)
-        NF_WATCH(made, nf, NF_WATCH_WORD, &word->value, FT_LINE);
+    if (!word || !created)
+        return word;
+    nf_object(nf, &word->head, "word", nf_head_check);
+    NF_WATCH(made, nf, NF_WATCH_WORD, &word->value, FT_LINE);
     return word;
 }
 

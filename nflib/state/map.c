@@ -16,8 +16,7 @@
  * those never used: the order depends on the operations alone, so every node gives the same slots. Free slots
  * are not linked up beforehand, so that a large empty table costs no memory.
  */
-#include "nflib/state/key.h"
-#include "nflib/state/watch.h"
+#include "nflib/state/map.h"
 
 #include <immintrin.h>
 #include <string.h>
@@ -25,67 +24,7 @@
 /* The process's one watcher of state types. Written before a chain is made, read by lanes. */
 const struct nf_watch *nf_watch;
 
-#define SLOTS        8u /* in a bucket */
-#define SLOTS_FILLED 4u /* of them at capacity, on average: then one bucket in fifty is passed over */
-
-struct bucket {
-    uint16_t tag[SLOTS]; /* 0: empty */
-    uint32_t slot[SLOTS];
-    uint32_t passed; /* entries that wanted this bucket or an earlier one and lie behind it */
-    uint32_t unused[3];
-};
-_Static_assert(sizeof(struct bucket) == FT_LINE, "a bucket is one line");
-
-struct nf_map {
-    uint64_t seed;
-    uint64_t used_at, entries_at; /* bytes from the map's start */
-    uint32_t capacity, buckets;
-    uint32_t key_size, value_size;
-    uint32_t value_at, stride;
-    _Alignas(FT_LINE) uint32_t count;
-    uint32_t fresh; /* slots from here on were never used */
-    uint32_t free;  /* slot last freed + 1; 0: none */
-};
-_Static_assert(sizeof(struct nf_map) == 2 * FT_LINE, "buckets follow at a line's start");
-
-static inline const struct bucket *bucket_at(const struct nf_map *map, uint32_t b)
-{
-    return (const struct bucket *)(map + 1) + b;
-}
-
-static inline const uint8_t *entry_at(const struct nf_map *map, uint32_t slot)
-{
-    return (const uint8_t *)map + map->entries_at + (uint64_t)slot * map->stride;
-}
-
-static inline const uint64_t *used_words(const struct nf_map *map)
-{
-    return (const uint64_t *)((const uint8_t *)map + map->used_at);
-}
-
-static inline bool is_used(const struct nf_map *map, uint32_t slot)
-{
-    return slot < map->capacity && used_words(map)[slot / 64] >> slot % 64 & 1;
-}
-
-/* Low half of the hash: the bucket, scaled instead of masked so that tables need not be powers of two. */
-static inline uint32_t home_of(const struct nf_map *map, uint64_t hash)
-{
-    return (uint32_t)((uint64_t)(uint32_t)hash * map->buckets >> 32);
-}
-
-/* Top of the hash: the tag, never 0. */
-static inline uint16_t tag_of(uint64_t hash)
-{
-    uint16_t tag = (uint16_t)(hash >> 48);
-
-    return tag ? tag : 1;
-}
-
-static inline uint32_t after(const struct nf_map *map, uint32_t b)
-{
-    return b + 1 < map->buckets ? b + 1 : 0;
-}
+#define SLOTS_FILLED 4u /* of a bucket at capacity, on average: then one bucket in fifty is passed over */
 
 /* Bit 2i: tag i equals `tag`. */
 static inline uint32_t match(const struct bucket *bucket, uint16_t tag)
@@ -148,6 +87,10 @@ struct nf_map *nf_map_make(struct nf *nf, uint32_t capacity, uint32_t key_size, 
         return NULL;
     start.seed = nf_random(nf);
     *NF_EDIT(nf, map) = start;
+    /* But for the seed, which is the node's that began the state. */
+    nf_constant(nf, &map->used_at,
+                offsetof(struct nf_map, stride) + sizeof(map->stride) - offsetof(struct nf_map, used_at));
+    nf_object(nf, map, "map", nf_map_check);
     NF_WATCH(made, nf, NF_WATCH_MAP, map, bytes);
     return map;
 }
@@ -342,6 +285,11 @@ const void *nf_map_key(const struct nf_map *map, uint32_t slot)
 const void *nf_map_value(const struct nf_map *map, uint32_t slot)
 {
     return entry_at(map, slot) + map->value_at;
+}
+
+bool nf_map_has(const struct nf_map *map, uint32_t slot)
+{
+    return is_used(map, slot);
 }
 
 uint32_t nf_map_count(const struct nf_map *map)

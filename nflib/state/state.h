@@ -36,6 +36,7 @@ uint32_t nf_map_add(const struct nf *nf, struct nf_map *map,
 void nf_map_remove(const struct nf *nf, struct nf_map *map, uint32_t slot);
 const void *nf_map_key(const struct nf_map *map, uint32_t slot);
 const void *nf_map_value(const struct nf_map *map, uint32_t slot);
+bool nf_map_has(const struct nf_map *map, uint32_t slot); /* any number: a used slot */
 uint32_t nf_map_count(const struct nf_map *map);
 uint32_t nf_map_capacity(const struct nf_map *map);
 uint32_t nf_map_next(const struct nf_map *map,
@@ -57,6 +58,8 @@ void nf_wheel_set(const struct nf *nf, struct nf_wheel *wheel, uint32_t number,
 void nf_wheel_cancel(const struct nf *nf, struct nf_wheel *wheel, uint32_t number);
 uint32_t nf_wheel_due(const struct nf *nf, struct nf_wheel *wheel, uint64_t now, uint32_t out[],
                       uint32_t max);
+bool nf_wheel_has(const struct nf_wheel *wheel,
+                  uint32_t number);                   /* a number below the count: its timer is set */
 uint64_t nf_wheel_next(const struct nf_wheel *wheel); /* no timer is due before; UINT64_MAX: none set */
 
 #endif

@@ -22,6 +22,7 @@
  * wheel asks for the time at which a slot is to be spread, too: `timers` may run with nothing due. Cancelling
  * does not take the wake time back; that is at most one more such run.
  */
+#include "nflib/module/content.h"
 #include "nflib/state/watch.h"
 
 #define LEVEL_BITS 8u
@@ -105,6 +106,90 @@ uint64_t nf_wheel_bytes(uint32_t count)
     return (bytes + FT_LINE - 1) & ~(uint64_t)(FT_LINE - 1);
 }
 
+bool nf_wheel_has(const struct nf_wheel *wheel, uint32_t number)
+{
+    return wheel->nodes[FIRST + number].next != 0;
+}
+
+/* ---- checking one that came from a peer ---- */
+
+/* A number's node in the ring of a slot lies where its tick belongs. */
+static int check_node(struct nf_check *c, const struct nf_wheel *wheel, uint32_t level, uint32_t slot,
+                      uint32_t link)
+{
+    uint64_t due = wheel->nodes[link].due, now = wheel->current;
+    uint32_t above = (level + 1) * LEVEL_BITS;
+    bool same = above >= 64 || due >> above == now >> above;
+    /* Only a slot that is half spread is current at a level above the lowest. */
+    bool ahead = level == 0 ? due >= now : slot > digit(now, level);
+    bool spread = level == wheel->spreading && slot == digit(now, level) && due >= now;
+
+    if (digit(due, level) != slot || !same || !(ahead || (level && spread)))
+        return nf_check_failed(
+            c, "timer %u of tick %lu is at level %u, slot %u, which is not its place at tick %lu",
+            link - FIRST, due, level, slot, now);
+    return 0;
+}
+
+/* Adds the ring's timers to *set. Each node's successor says it is its predecessor: so rings share no node,
+ * and end. */
+static int check_ring(struct nf_check *c, const struct nf_wheel *wheel, uint32_t level, uint32_t slot,
+                      uint32_t *set)
+{
+    uint32_t ring = slot_link(level, slot), at = ring, next;
+    bool occupied = wheel->occupied[level][slot / 64] >> slot % 64 & 1;
+    int error;
+
+    do {
+        nf_check_step(c);
+        next = wheel->nodes[at].next;
+        if (next != ring && (next < FIRST || next - FIRST >= wheel->count))
+            return nf_check_failed(c, "level %u, slot %u leads to %u, expected a timer or itself", level,
+                                   slot, next);
+        if (wheel->nodes[next].prev != at)
+            return nf_check_failed(c, "level %u, slot %u: the ring is not the same in both directions", level,
+                                   slot);
+        if (next == ring)
+            break;
+        if (*set == wheel->count)
+            return nf_check_failed(c, "more timers are set than there are, %u", wheel->count);
+        (*set)++;
+        error = check_node(c, wheel, level, slot, next);
+        if (error)
+            return error;
+        at = next;
+    } while (true);
+    if (occupied != (at != ring))
+        return nf_check_failed(c, "level %u, slot %u is marked as %s and is not", level, slot,
+                               occupied ? "taken" : "empty");
+    return 0;
+}
+
+static int nf_wheel_check(struct nf_check *c, const void *object)
+{
+    const struct nf_wheel *wheel = object;
+    uint32_t in_rings = 0, set = 0;
+    int error;
+
+    if (wheel->spreading >= LEVELS)
+        return nf_check_failed(c, "level %u is being spread, expected one below %u", wheel->spreading,
+                               LEVELS);
+    if (wheel->current > c->time / wheel->tick)
+        return nf_check_failed(c, "tick %lu has come, expected at most %lu, the chain's time", wheel->current,
+                               c->time / wheel->tick);
+    for (uint32_t level = 0; level < LEVELS; level++)
+        for (uint32_t slot = 0; slot < SLOTS; slot++)
+            if ((error = check_ring(c, wheel, level, slot, &in_rings)))
+                return error;
+    for (uint32_t number = 0; number < wheel->count; number++) {
+        nf_check_step(c);
+        set += nf_wheel_has(wheel, number);
+    }
+    if (set != in_rings)
+        return nf_check_failed(c, "%u timers are set, expected %u, as lie in slots", set, in_rings);
+    return 0;
+}
+
 struct nf_wheel *nf_wheel_make(struct nf *nf, uint32_t count, uint64_t tick)
 {
     struct nf_wheel *wheel;
@@ -118,6 +203,9 @@ struct nf_wheel *nf_wheel_make(struct nf *nf, uint32_t count, uint64_t tick)
     wheel->count = count;
     for (uint32_t link = 1; link < FIRST; link++)
         wheel->nodes[link] = (struct node){.next = link, .prev = link};
+    NF_CONSTANT(nf, &wheel->tick);
+    NF_CONSTANT(nf, &wheel->count);
+    nf_object(nf, wheel, "wheel", nf_wheel_check);
     NF_WATCH(made, nf, NF_WATCH_DERIVED, wheel, nf_wheel_bytes(count));
     return wheel;
 }

@@ -23,8 +23,9 @@ void nd_setup_replicator(struct rp_config *out, const struct nd_config *config,
                          const struct nd_timing *timing, char identity[FT_IDENTITY_MAX])
 {
     struct ft_core_config *core = &out->core;
-    uint32_t own =
-        (uint32_t)snprintf(identity, FT_IDENTITY_MAX, "pending_mb=%u\n", config->protect.pending_mb);
+    bool deltas = config->protect.deltas || config->protect.stores;
+    uint32_t own = (uint32_t)snprintf(identity, FT_IDENTITY_MAX, "pending_mb=%u\nmode=%s\n",
+                                      config->protect.pending_mb, config->protect.deltas ? "delta" : "log");
 
     core->lanes = config->chain.lanes;
     core->strict = config->protect.strict;
@@ -47,4 +48,5 @@ void nd_setup_replicator(struct rp_config *out, const struct nd_config *config,
     out->resync_mbps = timing->resync_mbps;
     out->compress = (enum rp_compress)config->protect.compress;
     out->protect = config->protect.pair;
+    out->log_only = !deltas;
 }

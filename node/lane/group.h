@@ -8,6 +8,7 @@
 
 #include "ftcore/queue/lane.h"
 #include "ftcore/order/section.h"
+#include "ftcore/record/runs.h"
 
 #include <stdbool.h>
 
@@ -87,6 +88,13 @@ uint64_t nd_barrier_join(struct nd_group *group, struct nd_barrier *place,
 bool nd_barrier_over(const struct nd_barrier *place, uint64_t number);
 /* False: all have come, and the last one is at work or done. */
 bool nd_barrier_leave(const struct nd_group *group, struct nd_barrier *place, uint64_t number);
+
+/*
+ * What a peer may make of the lanes' state, for struct rp_config: `group` is a struct nd_group, whose lanes
+ * are quiesced for the first, and whose chains nobody makes anew meanwhile.
+ */
+int nd_group_check(void *group, void (*pulse)(void *arg), void *arg, struct ft_fault *fault);
+int nd_group_keeps(void *group, unsigned lane, const struct ft_line_run *run, struct ft_fault *fault);
 
 void nd_group_init(struct nd_group *group, struct nd_lane *lanes, unsigned count);
 

@@ -361,9 +361,13 @@ WRAP(bool, ft_run_append, uint8_t *out, uint32_t *len, uint32_t cap, const struc
     uint32_t at = *len;
     bool fits = __real_ft_run_append(out, len, cap, run);
 
-    if (fits && sim_lies(SIM_LIE_RUN, 300))
+    if (!fits || !sim_lies(SIM_LIE_RUN, 300))
+        return fits;
+    if (run->zero || sim_lie_draw(2))
         sim_lie_run(out + at);
-    return fits;
+    else
+        sim_lie_lines(out + at + FT_RUN_HEAD, run->count * FT_LINE);
+    return true;
 }
 
 /* ---- rings are kept for the next life ------------------------------------------------------------- */

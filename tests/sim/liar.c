@@ -14,8 +14,9 @@
  *
  * Who believes a liar may end in any state, so these seeds are judged by one promise alone
  * (docs/guarantees.md, G6): no node breaks an invariant, none waits for ever, and once the lies have ended
- * two processes begin anew and are PROTECTED soon. What lines of the region contain is never altered: that is
- * the memory of the chain itself.
+ * two processes begin anew and are PROTECTED soon. Words within the lines of a snapshot are altered, too: a
+ * node looks at a state before it believes it. Those within the lines of a delta are not: that is the memory
+ * of the chain itself.
  */
 #include "tests/sim/liar.h"
 

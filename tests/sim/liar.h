@@ -21,6 +21,7 @@ void sim_lie_message(struct ft_message *m, unsigned lanes);
 long sim_lie_frame(uint8_t *out, long len, size_t cap); /* an encoded message; its new length */
 long sim_lie_sealed(uint8_t *out, long len, size_t cap, uint32_t lines);
 void sim_lie_run(uint8_t head[]);
+void sim_lie_lines(uint8_t lines[], uint32_t len); /* of a snapshot; at least one */
 void sim_lies_begin(void);
 void sim_lies_forget(unsigned node);
 bool sim_lie_goes_on(unsigned lane);                              /* a delta that it has begun must not end */

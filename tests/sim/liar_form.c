@@ -117,6 +117,31 @@ void sim_lie_run(uint8_t head[])
         memset(head + 8, 0, 4);
 }
 
+/* What indices, counts and lists would least like. */
+void sim_lie_lines(uint8_t lines[], uint32_t len)
+{
+    for (uint64_t n = 1 + sim_lie_draw(3); n; n--) {
+        uint8_t *at = lines + sim_lie_draw(len / 4) * 4;
+        uint32_t value = 0;
+
+        memcpy(&value, at, sizeof(value));
+        switch (sim_lie_draw(4)) {
+        case 0:
+            value ^= 1u << sim_lie_draw(32);
+            break;
+        case 1:
+            value = UINT32_MAX - (uint32_t)sim_lie_draw(2);
+            break;
+        case 2:
+            value += (uint32_t)sim_lie_draw(5) - 2;
+            break;
+        default:
+            value = (uint32_t)sim_lie_draw(64);
+        }
+        memcpy(at, &value, sizeof(value));
+    }
+}
+
 /* A byte of its content, not within what the region's lines contain: often of the first or the last numbers,
  * which say how the rest is to be read. Sometimes a number that does not end. */
 static void change_byte(uint8_t *in, size_t len, uint64_t lines)

@@ -124,6 +124,13 @@ static int make_lanes(struct sim_node *n, struct ft_fault *fault)
     return 0;
 }
 
+/* By the replicator, which has the region in its window only while it looks at it. */
+static int check_state(void *group, void (*pulse)(void *arg), void *arg, struct ft_fault *fault)
+{
+    sim_show(&sim_current()->window);
+    return nd_group_check(group, pulse, arg, fault);
+}
+
 static int open_replicator(struct sim_node *n, struct ft_fault *fault)
 {
     static char too_long[400];
@@ -148,6 +155,9 @@ static int open_replicator(struct sim_node *n, struct ft_fault *fault)
         .told = told,
         .view = new_view,
         .arg = n,
+        .check = check_state,
+        .keeps = nd_group_keeps,
+        .judge = &n->group,
     };
 
     nd_setup_replicator(&config, sim.config, t, identity);

@@ -149,7 +149,7 @@ void peer_hello(unsigned self)
     struct ft_core_config c;
     struct ft_message m;
 
-    twin_core_config(&c, self, &(struct twin_options){.warm = peer.warm});
+    twin_core_config(&c, self, &(struct twin_options){.warm = peer.warm, .every = peer.deltas ? 4 : 0});
     m = peer_head(FT_MSG_HELLO);
     m.view = peer.state == FT_JOINING ? 0 : peer.view;
     m.incarnation = 77;
@@ -287,5 +287,5 @@ void peer_start_standby(bool warm)
     peer.node = &peer_twin[1];
     peer.view = PEER_VIEW;
     peer_listen_as(0);
-    twin_start(&peer_twin[1], &(struct twin_options){.warm = warm});
+    twin_start(&peer_twin[1], &(struct twin_options){.warm = warm, .every = peer.deltas ? 4 : 0});
 }

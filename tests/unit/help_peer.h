@@ -13,12 +13,13 @@
 #define PEER_VIEW  5                                 /* of a primary that the test plays */
 #define PEER_LANE  6u                                /* lines of the lane's state, the first of the region */
 #define PEER_TABLE (FT_ARENA_ALIGN >> FT_LINE_SHIFT) /* first line of the NF's arena */
-#define PEER_LINES (1 + TWIN_WORDS * 8 / FT_LINE)    /* of that arena: its counters and its table */
+#define PEER_LINES (2 + TWIN_WORDS * 8 / FT_LINE) /* of that arena: its counters, its table, its constant */
 
 /* What the test has and has heard as a peer. */
 struct peer {
     struct twin *node; /* the real one */
     bool warm;         /* both are */
+    bool deltas;       /* the pair's stream consists of them; set before the node is started */
     int listener, fd;  /* -1: none */
     uint8_t *in, *bulk;
     size_t in_len;

@@ -5,6 +5,7 @@
 #include "tests/unit/help_twin.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 static struct {
@@ -18,7 +19,11 @@ static struct {
 
 static bool make_table(struct nf *nf)
 {
+    void *constant = ft_arena_alloc(nf->arena, FT_LINE);
+
     twin_first_words(nf->state, node.salt);
+    memset(nf_edit(nf, constant, FT_LINE), 0x11, FT_LINE);
+    nf_constant(nf, constant, FT_LINE);
     return true;
 }
 

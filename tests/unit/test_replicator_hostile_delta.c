@@ -65,6 +65,7 @@ static void lines_of_a_delta_show_when_its_last_chunk_has_come(void **state)
     uint64_t before;
 
     (void)state;
+    peer.deltas = true;
     peer_start_standby(false);
     peer_synchronise(true);
     before = peer_region();
@@ -117,6 +118,7 @@ static void a_checkpoint_takes_the_place_of_records_that_were_acknowledged(void 
 static void deltas_that_lie_are_refused_and_nothing_of_them_is_kept(void **state)
 {
     (void)state;
+    peer.deltas = true;
     peer_start_standby(false);
     peer_synchronise(true);
     plain_chunk(1, 0, 5, 0, true);
@@ -202,6 +204,7 @@ static void bend_outputs(void)
 static void chunks_that_do_not_fit_their_delta_are_refused(void **state)
 {
     (void)state;
+    peer.deltas = true;
     peer_start_standby(false);
     peer_synchronise(true);
     plain_chunk(1, 0, 5, 1, true);
@@ -242,6 +245,7 @@ static void chunks_that_do_not_fit_their_delta_are_refused(void **state)
 static void lines_and_outputs_out_of_place_are_refused(void **state)
 {
     (void)state;
+    peer.deltas = true;
     peer_start_standby(false);
     peer_synchronise(true);
     a_chunk(1, 0, 5, 0, true);
@@ -291,6 +295,7 @@ static void more_chunks_than_credit_allows_are_refused(void **state)
     uint32_t number = 0;
 
     (void)state;
+    peer.deltas = true;
     peer_start_standby(false);
     peer_synchronise(true);
     while (!peer.ended && !twin_status(b).refused && number < 100000) {

@@ -92,6 +92,9 @@ static int open_replicator(struct nd_member *m, struct ft_fault *fault)
         .told = note_state,
         .view = new_view,
         .arg = m,
+        .check = nd_group_check,
+        .keeps = nd_group_keeps,
+        .judge = &m->lanes.group,
     };
     struct rp_status s;
     int error;

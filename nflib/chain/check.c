@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Checks a lane's state that a peer has written (nflib/module/content.h): constants first, since all else is
+ * found by them; then the lane's own numbers, the objects in the order in which they were made, and what NFs
+ * keep in them. Nothing is followed before it has been checked. Reads only; while no lane runs.
+ */
+#include "nflib/chain/chain.h"
+
+#include <string.h>
+
+/* Chain time ends here, 292 years: behind it, times and timeouts could no more be added. */
+#define TIME_MAX (UINT64_MAX / 2)
+
+static int check_constants(struct nf_check *c, const struct nf_chain *chain, const struct nf_content *content)
+{
+    for (uint32_t i = 0; i < content->kepts; i++) {
+        const struct nf_kept *kept = &content->kept[i];
+
+        c->nf = nf_chain_any(chain, kept->nf);
+        c->kind = "constant";
+        c->object = kept->at;
+        for (uint32_t n = 0; n < kept->n; n++)
+            if (kept->at[n] != kept->bytes[n])
+                return nf_check_failed(c, "byte %u is %u, expected %u as this node made it", n, kept->at[n],
+                                       kept->bytes[n]);
+    }
+    return 0;
+}
+
+static int check_lane_state(struct nf_check *c, const struct nf_lane_state *state)
+{
+    if (state->seq == 0 || state->access == 0 || state->time > TIME_MAX)
+        return nf_check_failed(c, "seq %lu, access %lu, time %lu, expected numbers from 1 and a time to %lu",
+                               state->seq, state->access, state->time, (uint64_t)TIME_MAX);
+    return 0;
+}
+
+static int check_objects(struct nf_check *c, const struct nf_chain *chain, const struct nf_content *content)
+{
+    int error = 0;
+
+    for (uint32_t i = 0; i < content->count && !error; i++) {
+        const struct nf_object *object = &content->objects[i];
+
+        c->nf = nf_chain_any(chain, object->nf);
+        c->kind = object->kind;
+        c->object = object->at;
+        error = object->check(c, object->at);
+    }
+    return error;
+}
+
+static int check_nfs(struct nf_check *c, const struct nf_chain *chain)
+{
+    const struct nf *nf;
+    int error = 0;
+
+    c->kind = NULL;
+    c->object = NULL;
+    for (unsigned i = 0; !error && (nf = nf_chain_any(chain, i)); i++) {
+        c->nf = nf;
+        if (nf->module && nf->module->check_state)
+            error = nf->module->check_state(nf, c);
+    }
+    return error;
+}
+
+int nf_chain_check(const struct nf_chain *chain, void (*pulse)(void *arg), void *arg, struct ft_fault *fault)
+{
+    const struct nf *nf = nf_chain_any(chain, 0);
+    const struct nf_content *content = nf->env->content;
+    struct nf_check c = {.nf = nf, .pulse = pulse, .arg = arg, .fault = fault};
+    int error;
+
+    if ((error = check_constants(&c, chain, content)) != 0)
+        return error;
+    c.nf = nf;
+    c.object = NULL;
+    c.time = nf_chain_state(chain)->time;
+    if (!(error = check_lane_state(&c, nf_chain_state(chain))) &&
+        !(error = check_objects(&c, chain, content)))
+        error = check_nfs(&c, chain);
+    nf_check_end(&c);
+    return error;
+}
+
+int nf_chain_keeps(const struct nf_chain *chain, uint64_t offset, uint64_t size, const uint8_t *bytes,
+                   struct ft_fault *fault)
+{
+    const struct nf *nf = nf_chain_any(chain, 0);
+    const struct nf_content *content = nf->env->content;
+    const uint8_t *from = nf->region->base + offset, *to = from + size;
+
+    for (uint32_t i = nf_content_from(content, from); i < content->kepts && content->kept[i].at < to; i++) {
+        const struct nf_kept *kept = &content->kept[i];
+        struct nf_check c = {
+            .nf = nf_chain_any(chain, kept->nf), .kind = "constant", .object = kept->at, .fault = fault};
+
+        for (uint32_t n = kept->at < from ? (uint32_t)(from - kept->at) : 0; n < kept->n && kept->at + n < to;
+             n++)
+            if ((bytes ? bytes[kept->at + n - from] : 0) != kept->bytes[n])
+                return nf_check_failed(&c, "a delta changes byte %u from %u", n, kept->bytes[n]);
+    }
+    return 0;
+}

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * State of NFs that came from a peer: what they keep beside the state types, as pointers, rules, indices of
+ * each other and values that index something, is refused when it is not what they could have made. Damage is
+ * planted in flows that were made by packets.
+ */
+#include "nflib/chain/neighbour.h"
+#include "nfs/firewall_rules.h"
+#include "nfs/load_balancer_table.h"
+#include "nfs/nat_table.h"
+#include "nfs/rate_limiter_table.h"
+#include "tests/nf/help_chain.h"
+#include "tests/unit/help_content.h"
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define A   HELP_IP(10, 0, 0, 2)
+#define B   HELP_IP(198, 51, 100, 7)
+#define NAT HELP_IP(203, 0, 113, 1)
+#define VIP HELP_IP(203, 0, 113, 10)
+
+static struct help_chain h;
+
+static void look_at_it(void)
+{
+    help_content = (struct help_content){.region = h.region, .lanes = 1, .chain = {h.chain}};
+    content_passes();
+}
+
+static void open_one(const char *nfs, const char *rules)
+{
+    help_chain_open(&h, nfs, rules, 3);
+    help_chain_idle(&h, 100 * HELP_SECOND);
+    look_at_it();
+}
+
+static void send_from(uint8_t side, uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport, uint8_t proto)
+{
+    struct help_spec s = {
+        .src = src, .dst = dst, .sport = sport, .dport = dport, .proto = proto, .tcp = HELP_SYN, .type = 8};
+
+    assert_true(help_chain_spec(&h, side, &s, NULL));
+}
+
+/* The root of an NF's state. */
+static void *root(const char *name)
+{
+    return nf_chain_find(h.chain, name)->state;
+}
+
+/* ---- what all that keep flows have in common ---- */
+
+static void flows_are_what_packets_make_of_them(struct nf_flows *flows, uint32_t slot)
+{
+    struct nf_flow *flow = (struct nf_flow *)(uintptr_t)nf_flow_at(flows, slot);
+
+    assert_true(nf_map_has(flows->map, slot));
+    DAMAGED(&flows->map, (struct nf_map *)(void *)((uint8_t *)flows->map + 64), "constant at line ");
+    DAMAGED(&flows->wheel, NULL, "constant");
+    DAMAGED(&flows->max_flows, UINT32_MAX, "constant");
+    DAMAGED(&flows->timeouts[0], NF_TIMEOUT_MAX + 1, "timeout 0 is 604801 seconds, expected at most 604800");
+    DAMAGED(&flow->class, NF_TIMEOUT_COUNT, "timeout 5");
+    DAMAGED(&flow->class, 255, "timeout 255");
+    DAMAGED(&flow->tcp, NF_TCP_STATES, "which no flow has");
+    DAMAGED(&flow->swapped, 2, "swapped 2");
+    DAMAGED(&flow->side, 2, "side 2");
+    DAMAGED(&flow->seen, UINT64_MAX, "was seen at 18446744073709551615, expected 100000000000");
+    /* Without a timer it would stay for ever; a timer without a flow ends what is not there. */
+    ft_audit_suspend(h.region);
+    nf_wheel_cancel(nf_chain_nf(h.chain, 1), flows->wheel, slot);
+    content_is_refused("has no timer");
+    nf_wheel_set(nf_chain_nf(h.chain, 1), flows->wheel, slot, 200 * HELP_SECOND);
+    nf_wheel_set(nf_chain_nf(h.chain, 1), flows->wheel, slot + 9, 200 * HELP_SECOND);
+    content_is_refused("has a timer and is none");
+    nf_wheel_cancel(nf_chain_nf(h.chain, 1), flows->wheel, slot + 9);
+    if (flows->fragments) {
+        nf_wheel_set(nf_chain_nf(h.chain, 1), flows->wheel, flows->max_flows + 2, 200 * HELP_SECOND);
+        content_is_refused("fragment 2 has a timer and is none");
+        nf_wheel_cancel(nf_chain_nf(h.chain, 1), flows->wheel, flows->max_flows + 2);
+    }
+    content_passes();
+    ft_audit_resume(h.region);
+}
+
+/* ---- nat ---- */
+
+static void mappings_of_the_nat_and_its_ports_lead_to_each_other(void)
+{
+    struct nat *nat;
+    struct nat_flow *flow;
+    struct nat_key *key;
+
+    open_one("    - nat: { outside: 203.0.113.1, ports: 2000-2099, max_flows: 40, max_fragments: 8 }\n",
+             NULL);
+    send_from(NF_INSIDE, A, 1000, B, 80, 6);
+    send_from(NF_INSIDE, A, 1001, B, 80, 6);
+    send_from(NF_INSIDE, A, 1002, B, 53, 17);
+    send_from(NF_INSIDE, A, 77, B, 0, 1);
+    content_passes();
+    nat = root("nat");
+    flow = (struct nat_flow *)(uintptr_t)nat_flow_of(nat, 0);
+    key = (struct nat_key *)(uintptr_t)nat_key_of(nat, 0);
+    assert_int_equal(flow->port, htons(2000));
+    flows_are_what_packets_make_of_them(&nat->flows, 0);
+    DAMAGED(&nat->pool[1], nat->pool[0], "constant");
+    DAMAGED(&nat->index[2], nat->index[2] + 1, "constant");
+    DAMAGED(&flow->port, htons(1999), "mapping 0 has protocol 6 and port 1999, which do not lead to it");
+    DAMAGED(&flow->port, htons(2100), "port 2100, which do not lead to it");
+    DAMAGED(&flow->port, htons(2001), "port 2001, which do not lead to it");
+    DAMAGED(&flow->port, htons(2099), "port 2099, which do not lead to it");
+    DAMAGED(&key->proto, 17, "slot 0"); /* of the map: its key is another's */
+    DAMAGED(&nat->index[0][0], 2, "which do not lead to it");
+    DAMAGED(&nat->index[0][0], UINT32_MAX, "which do not lead to it");
+    DAMAGED(&nat->index[0][50], UINT32_MAX, "port 50 of pool 0 is taken and no mapping's");
+    DAMAGED(&nat->index[2][7], 1, "port 7 of pool 2 is taken");
+    help_chain_close(&h);
+}
+
+/* ---- firewall ---- */
+
+static void rules_of_the_firewall_are_those_of_its_file(void)
+{
+    struct fw {
+        struct nf_flows conns;
+        struct fw_rule *rules;
+        uint32_t count;
+    } * fw;
+
+    open_one("    - firewall: { rules: firewall.rules, max_flows: 40, max_fragments: 8 }\n",
+             "deny out tcp from any port 1-3,7 to any port 25\ndefault allow out\n");
+    send_from(NF_INSIDE, A, 1000, B, 80, 6);
+    content_passes();
+    fw = root("firewall");
+    flows_are_what_packets_make_of_them(&fw->conns, 0);
+    assert_int_equal(fw->count, 1);
+    DAMAGED(&fw->rules, fw->rules - 1, "constant");
+    DAMAGED(&fw->count, 4000, "constant");
+    DAMAGED(&fw->rules[0].first[1], 0, "constant");
+    DAMAGED(&fw->rules[0].proto, FW_ANY, "constant");
+    DAMAGED(&fw->rules[2].sides, 0, "constant");
+    DAMAGED(&fw->rules[0].action, 2, "rule 1 has action 2, expected at most 1");
+    /* What an operator has changed is another thing, and so are hits. */
+    assert_int_equal(help_chain_command(&h, "set firewall rule.1=allow"), 0);
+    assert_int_equal(help_chain_command(&h, "set firewall udp=77"), 0);
+    content_passes();
+    help_chain_close(&h);
+}
+
+/* ---- monitor ---- */
+
+static void flows_of_the_monitor_have_timers(void)
+{
+    struct mon {
+        struct nf_map *flows;
+        struct nf_wheel *wheel;
+        uint32_t timeout;
+    } * mon;
+
+    open_one("    - monitor: { max_flows: 40 }\n", NULL);
+    send_from(NF_INSIDE, A, 1000, B, 80, 6);
+    content_passes();
+    mon = root("monitor");
+    DAMAGED(&mon->flows, NULL, "constant at line ");
+    DAMAGED(&mon->wheel, NULL, "constant");
+    DAMAGED(&mon->timeout, NF_TIMEOUT_MAX + 1, "timeout is 604801 seconds");
+    ft_audit_suspend(h.region);
+    nf_wheel_cancel(nf_chain_nf(h.chain, 1), mon->wheel, 0);
+    content_is_refused("monitor: flow 0 has no timer");
+    nf_wheel_set(nf_chain_nf(h.chain, 1), mon->wheel, 0, 300 * HELP_SECOND);
+    nf_wheel_set(nf_chain_nf(h.chain, 1), mon->wheel, 30, 300 * HELP_SECOND);
+    content_is_refused("flow 30 has a timer and is none");
+    ft_audit_resume(h.region);
+    help_chain_close(&h);
+}
+
+/* ---- load balancer ---- */
+
+static void flows_of_the_balancer_and_its_backends_lead_to_each_other(void)
+{
+    struct lb *lb;
+    struct lb_flow *flow;
+    struct lb_backend *backend;
+    const struct nf_map *part;
+    uint32_t *slot;
+
+    open_one("    - load_balancer: { vip: 203.0.113.10, port: 80, backends: \"10.0.0.11 10.0.0.12\", "
+             "max_flows: 40, "
+             "max_fragments: 8 }\n",
+             NULL);
+    send_from(NF_OUTSIDE, B, 1000, VIP, 80, 6);
+    send_from(NF_OUTSIDE, B, 1001, VIP, 80, 6);
+    content_passes();
+    lb = root("load_balancer");
+    part = nf_shared_map_part(lb->backends, 0);
+    flow = (struct lb_flow *)(uintptr_t)lb_flow_of(lb, 0);
+    backend = (struct lb_backend *)(uintptr_t)nf_map_value(part, 0);
+    slot = (uint32_t *)(uintptr_t)nf_map_value(lb->back, 0);
+    flows_are_what_packets_make_of_them(&lb->flows, 0);
+    DAMAGED(&lb->backends, NULL, "constant");
+    DAMAGED(&lb->back, lb->flows.map, "constant");
+    DAMAGED(&flow->flow.own, LB_BACKENDS, "flow 0 goes to backend 64, expected one that is there");
+    DAMAGED(&flow->flow.own, UINT32_MAX, "expected one that is there");
+    DAMAGED(&flow->flow.own, 2, "flow 0 goes to backend 2, expected one that is there");
+    DAMAGED(&flow->backend.addr, B, "flow 0 is not found by its backend's packets");
+    DAMAGED(slot, UINT32_MAX, "is not found by its backend's packets");
+    DAMAGED(slot, 39, "is not found by its backend's packets");
+    DAMAGED(&backend->state, LB_GONE + 1, "backend 0 is in a state that there is not");
+    help_chain_close(&h);
+}
+
+/* ---- rate limiter, forward ---- */
+
+static void the_limiters_clients_are_where_it_made_them(void)
+{
+    struct rl *rl;
+
+    open_one("    - rate_limiter: { clients: inside, pps: 100, max_connections: 5, max_clients: 20, "
+             "max_flows: 40 }\n",
+             NULL);
+    send_from(NF_INSIDE, A, 1000, B, 80, 6);
+    content_passes();
+    rl = root("rate_limiter");
+    flows_are_what_packets_make_of_them(&rl->conns, 0);
+    DAMAGED(&rl->clients, NULL, "constant");
+    DAMAGED(&rl->part, 0, "constant");
+    DAMAGED(&rl->timeout, UINT32_MAX, "timeout is 4294967295 seconds");
+    assert_int_equal(help_chain_command(&h, "set rate_limiter pps=50"), 0);
+    content_passes();
+    help_chain_close(&h);
+}
+
+static void the_numbers_of_forward_are_where_it_made_them(void)
+{
+    void **fwd;
+
+    open_one("    - forward: { read: true }\n", NULL);
+    send_from(NF_INSIDE, A, 1000, B, 80, 6);
+    content_passes();
+    fwd = root("forward");
+    DAMAGED(&fwd[0], NULL, "constant");
+    DAMAGED(&fwd[1], fwd, "constant");
+    help_chain_close(&h);
+}
+
+/* ---- the chain's neighbours ---- */
+
+static void neighbours_are_on_ports_that_there_are(void)
+{
+    static const char file[] = "/tmp/test-content.yaml";
+    struct nf_map *map;
+    FILE *f = fopen(file, "w");
+    uint8_t *first;
+
+    assert_non_null(f);
+    fputs("chain:\n  name: test\n  lanes: 1\n  nfs:\n    - monitor: { max_flows: 40 }\n"
+          "interfaces:\n"
+          "  - { name: inside, side: inside, address: 10.0.0.1/24, mac: \"02:00:00:00:00:01\" }\n"
+          "  - { name: outside, side: outside, address: 203.0.113.2/24, mac: \"02:00:00:00:00:11\" }\n"
+          "routes:\n  - { to: 0.0.0.0/0, via: 203.0.113.254 }\n",
+          f);
+    assert_int_equal(fclose(f), 0);
+    memset(&h, 0, sizeof(h));
+    help_chain_open_file(&h, file, 3);
+    unlink(file);
+    look_at_it();
+    /* The lane's arena: its own state, L3's counters, its allowance, its neighbours. */
+    first = h.region->base + (sizeof(struct nf_lane_state) + FT_LINE - 1) / FT_LINE * FT_LINE +
+            (NF_L3_COUNTERS * 8 + FT_LINE - 1) / FT_LINE * FT_LINE + FT_LINE;
+    map = (struct nf_map *)(void *)first;
+    assert_int_equal(nf_map_count(map), 1); /* the next hop */
+    struct nf_neighbour *hop = (struct nf_neighbour *)(uintptr_t)nf_map_value(map, 0);
+    assert_int_equal(hop->port, 1);
+    DAMAGED(&hop->port, 2, "state: lane 0 lane: neighbour 0 is on port 2, expected one below 2");
+    DAMAGED(&hop->port, 255, "neighbour 0 is on port 255");
+    help_chain_close(&h);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        HELP_CASE(mappings_of_the_nat_and_its_ports_lead_to_each_other),
+        HELP_CASE(rules_of_the_firewall_are_those_of_its_file),
+        HELP_CASE(flows_of_the_monitor_have_timers),
+        HELP_CASE(flows_of_the_balancer_and_its_backends_lead_to_each_other),
+        HELP_CASE(the_limiters_clients_are_where_it_made_them),
+        HELP_CASE(the_numbers_of_forward_are_where_it_made_them),
+        HELP_CASE(neighbours_are_on_ports_that_there_are),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Snapshots that a liar has damaged: chains with addresses and small tables run traffic until they are full,
+ * and their region is what a standby was sent. Words and bits of it are then overwritten at random, thousands
+ * of times from a fixed seed. Either the check refuses what it finds, or the chain runs on it: packets,
+ * timers, operators' commands, rows for show. It may do with the packets what it likes, but breaks no
+ * invariant, writes nowhere else, and what it leaves passes the check again. Chains of one lane, and of two
+ * that share.
+ */
+#include "ftcore/base/draw.h"
+#include "ftcore/region/audit.h"
+#include "nflib/chain/chain.h"
+#include "node/config/config.h"
+#include "tests/nf/help_traffic.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define SECOND 1000000000ull
+#define LANES  2u
+
+static const char network[] =
+    "interfaces:\n"
+    "  - { name: inside, side: inside, address: 10.0.0.1/24, mac: \"02:00:00:00:00:01\" }\n"
+    "  - { name: outside, side: outside, address: 203.0.113.2/24, mac: \"02:00:00:00:00:11\" }\n"
+    "routes:\n  - { to: 0.0.0.0/0, via: 203.0.113.254 }\n";
+static const char rules[] = "deny out tcp to any port 25\nallow in tcp to any port 80,8080-8090\n"
+                            "allow in icmp type 8\ndefault allow out\ndefault deny in\n";
+#define EDGE                                                                                                 \
+    "    - nat: { outside: 203.0.113.1, ports: 2000-2063, unsupported: pass, max_flows: 48, max_fragments: " \
+    "8 }\n"                                                                                                  \
+    "    - firewall: { rules: firewall.rules, max_flows: 48, max_fragments: 8 }\n"                           \
+    "    - monitor: { max_flows: 48 }\n"
+#define BALANCED                                                                                             \
+    EDGE "    - load_balancer: { vip: 203.0.113.10, port: 80, max_flows: 32, max_fragments: 8, "             \
+         "backends: \"10.0.0.11 10.0.0.12 10.0.0.13:8080\" }\n"
+#define RACE                                                                                                 \
+    "    - rate_limiter: { clients: both, pps: 1000, max_connections: 8, max_clients: 24, max_flows: 48 }\n" \
+    "    - load_balancer: { vip: 0.0.0.0, proto: both, clients: inside, policy: random, max_flows: 48, "     \
+    "backends: \"198.18.0.1 198.18.0.2\" }\n"                                                                \
+    "    - forward: { read: true }\n"
+
+static struct {
+    struct nd_config *config;
+    struct ft_region *region;
+    struct nf_chain *chain[LANES];
+    struct ft_published published[LANES];
+    unsigned lanes;
+    uint64_t now, draws;
+    uint8_t *copy; /* of the region, as it was sent */
+    char dir[64];
+} w;
+
+static uint32_t below(uint32_t n)
+{
+    return (uint32_t)(ft_draw(&w.draws) % n);
+}
+
+/* ---- the chain ----------------------------------------------------------------------------------- */
+
+static void write_file(const char *name, const char *text)
+{
+    char path[96];
+    FILE *f;
+
+    snprintf(path, sizeof(path), "%s/%s", w.dir, name);
+    f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void open_chain(const char *nfs, unsigned lanes)
+{
+    static const struct ft_region_config how = {.name = "damage", .shared_size = 256 << 10, .audit = true};
+    struct ft_fault fault = {""};
+    char text[4096], path[96];
+
+    memset(&w, 0, sizeof(w));
+    snprintf(w.dir, sizeof(w.dir), "/tmp/test-damage-XXXXXX");
+    assert_non_null(mkdtemp(w.dir));
+    snprintf(text, sizeof(text), "chain:\n  name: test\n  lanes: %u\n  nfs:\n%s%s", lanes, nfs, network);
+    write_file("chain.yaml", text);
+    write_file("firewall.rules", rules);
+    snprintf(path, sizeof(path), "%s/chain.yaml", w.dir);
+    w.lanes = lanes;
+    if (nd_config_read(&w.config, path, false, &fault) ||
+        nf_chain_region(&w.region, &w.config->chain, &how, &fault))
+        fail_msg("%s", fault.text);
+    for (unsigned l = 0; l < lanes; l++) {
+        if (nf_chain_make(&w.chain[l], &w.config->chain, w.region, l, 7, &fault))
+            fail_msg("%s", fault.text);
+        nf_chain_share(w.chain[l], w.published);
+    }
+    w.now = SECOND;
+    w.draws = 11;
+    w.copy = malloc(w.region->size);
+    assert_non_null(w.copy);
+}
+
+static void close_chain(void)
+{
+    char command[96];
+
+    for (unsigned l = 0; l < w.lanes; l++)
+        nf_chain_free(w.chain[l]);
+    ft_region_close(w.region);
+    nd_config_free(w.config);
+    free(w.copy);
+    snprintf(command, sizeof(command), "rm -r %s", w.dir);
+    assert_int_equal(system(command), 0);
+}
+
+/* ---- what comes ----------------------------------------------------------------------------------- */
+
+static void show_all(const struct nf_chain *chain)
+{
+    static const char *const names[] = {"l3",           "nat",    "firewall", "monitor", "load_balancer",
+                                        "rate_limiter", "forward"};
+    static char out[4096];
+
+    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        const struct nf *nf = nf_chain_find(chain, names[i]);
+        uint64_t cursor = 0;
+        bool more = nf != NULL;
+
+        while (more) {
+            struct nf_show *show = nf_show_begin(out, sizeof(out));
+
+            more = nf->module->show(nf, show, &cursor);
+            nf_show_end(show);
+        }
+    }
+}
+
+/* Bursts of each lane in turn, as a port would give them out. */
+static void run_bursts(unsigned bursts)
+{
+    static uint8_t frame[NF_BURST_MAX][HELP_FRAME_MAX];
+    static const uint64_t steps[] = {0, 1000, 1000000, 100000000, SECOND, 20 * SECOND, 400 * SECOND};
+
+    for (unsigned i = 0; i < bursts; i++) {
+        unsigned l = i % w.lanes;
+        struct nf_packet burst[NF_BURST_MAX];
+        uint32_t n = below(4) ? below(NF_BURST_MAX + 1) : 0;
+
+        w.now += steps[below(i % 16 ? 4 : 7)];
+        for (uint32_t p = 0; p < n; p++) {
+            uint8_t side = (uint8_t)below(2);
+            bool arp = below(12) == 0;
+            const struct nf_interface *port = &w.config->chain.l3->port[side];
+            uint32_t len = arp ? 60 : help_traffic_frame(&w.draws, side, frame[p]);
+
+            if (arp)
+                help_traffic_arp(&w.draws, port, frame[p]);
+            memcpy(frame[p], port->mac, 6);
+            burst[p] =
+                (struct nf_packet){.data = frame[p], .len = len, .have = len, .in_port = side, .side = side};
+        }
+        if (below(16) == 0)
+            help_traffic_command(&w.draws, w.chain[l], w.now);
+        nf_chain_run(w.chain[l], nf_chain_state(w.chain[l])->burst + 1, w.now, burst, n);
+        ft_audit_check(w.region, l);
+    }
+    for (unsigned l = 0; l < w.lanes; l++)
+        show_all(w.chain[l]);
+}
+
+/* ---- damage ---------------------------------------------------------------------------------------- */
+
+static int check(struct ft_fault *fault)
+{
+    int error = 0;
+
+    for (unsigned l = 0; l < w.lanes && !error; l++)
+        error = nf_chain_check(w.chain[l], NULL, NULL, fault);
+    return error;
+}
+
+static void keep_or_restore(bool restore)
+{
+    for (unsigned i = 0; i < ft_region_arenas(w.region); i++) {
+        const struct ft_arena *a = &w.region->arenas[i];
+
+        memcpy(restore ? w.region->base + a->offset : w.copy + a->offset,
+               restore ? w.copy + a->offset : w.region->base + a->offset, a->used);
+    }
+}
+
+static uint8_t *some_word(void)
+{
+    const struct ft_arena *a;
+
+    do {
+        a = &w.region->arenas[below(ft_region_arenas(w.region))];
+    } while (a->used == 0);
+    uint64_t words = a->used / 4,
+             at = below(8) ? below((uint32_t)words) : below(words < 64 ? (uint32_t)words : 64);
+
+    return w.region->base + a->offset + at * 4;
+}
+
+/* Zeros stay rare: most of a region is zero, and its words change nothing when they become so. */
+static void damage(char text[160])
+{
+    uint8_t *at = some_word();
+    uint32_t was, value = below(3) ? below(128) : (uint32_t)ft_draw(&w.draws);
+    unsigned how = below(6);
+
+    memcpy(&was, at, 4);
+    switch (how) {
+    case 0:
+    case 1:
+        value = was ^ 1u << below(32);
+        break;
+    case 2:
+        value = was + below(9) - 4;
+        break;
+    case 3:
+        value = UINT32_MAX - below(2);
+        break;
+    case 4: /* what is somewhere else */
+        memcpy(&value, some_word(), 4);
+        break;
+    default:
+        break;
+    }
+    memcpy(at, &value, 4);
+    snprintf(text, 160, "offset 0x%lx: %u becomes %u", (uint64_t)(at - w.region->base), was, value);
+}
+
+static bool is_zero_beyond_arenas(void)
+{
+    for (unsigned i = 0; i < ft_region_arenas(w.region); i++) {
+        const struct ft_arena *a = &w.region->arenas[i];
+        const uint8_t *at = w.region->base + a->offset + a->used, *end = w.region->base + a->offset + a->size;
+
+        for (; at < end; at += 8)
+            if (*(const uint64_t *)(const void *)at)
+                return false;
+    }
+    return true;
+}
+
+/* In a process of its own, since it may break an invariant. */
+static bool runs_on(void)
+{
+    struct ft_fault fault = {""};
+    int status;
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        w.now = w.now > 1ull << 60 ? w.now : w.now + SECOND;
+        for (unsigned l = 0; l < w.lanes; l++)
+            w.now = nf_chain_state(w.chain[l])->time > w.now ? nf_chain_state(w.chain[l])->time : w.now;
+        run_bursts(80);
+        if (check(&fault)) {
+            fprintf(stderr, "# and after that: %s\n", fault.text);
+            _exit(3);
+        }
+        _exit(is_zero_beyond_arenas() ? 0 : 2);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return status == 0;
+}
+
+static void chain_refuses_damage_or_runs_on_it(const char *nfs, unsigned lanes, unsigned times)
+{
+    struct ft_fault fault = {""};
+    unsigned refused = 0, ran = 0;
+    char texts[3][160];
+
+    open_chain(nfs, lanes);
+    if (check(&fault))
+        fail_msg("a chain that has just been made: %s", fault.text);
+    for (unsigned i = 0; i < 60; i++) {
+        run_bursts(25);
+        if (check(&fault))
+            fail_msg("after %u bursts: %s", 25 * (i + 1), fault.text);
+    }
+    keep_or_restore(false);
+    ft_audit_suspend(w.region);
+    for (unsigned i = 0; i < times; i++) {
+        unsigned words = below(4) ? 1 : 3;
+
+        for (unsigned n = 0; n < words; n++)
+            damage(texts[n]);
+        if (check(&fault)) {
+            refused++;
+            assert_int_equal(strncmp(fault.text, "state: lane ", 12), 0);
+        } else {
+            ran++;
+            if (!runs_on())
+                fail_msg("number %u, %s%s%s%s%s: the check lets it pass, and the chain does not run on it", i,
+                         texts[0], words > 1 ? "; " : "", words > 1 ? texts[1] : "", words > 1 ? "; " : "",
+                         words > 1 ? texts[2] : "");
+        }
+        keep_or_restore(true);
+    }
+    ft_audit_resume(w.region);
+    print_message("# %u refused, %u ran\n", refused, ran);
+    assert_true(refused > times / 4 && ran > times / 50);
+    close_chain();
+}
+
+static void a_site_refuses_damage_or_runs_on_it(void **state)
+{
+    (void)state;
+    chain_refuses_damage_or_runs_on_it(EDGE, 1, 1200);
+}
+
+static void a_site_with_a_service_refuses_damage_or_runs_on_it(void **state)
+{
+    (void)state;
+    chain_refuses_damage_or_runs_on_it(BALANCED, 1, 1200);
+}
+
+static void two_lanes_of_it_refuse_damage_or_run_on_it(void **state)
+{
+    (void)state;
+    chain_refuses_damage_or_runs_on_it(BALANCED, 2, 1000);
+}
+
+static void lanes_that_share_all_refuse_damage_or_run_on_it(void **state)
+{
+    (void)state;
+    chain_refuses_damage_or_runs_on_it(RACE, 2, 800);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_site_refuses_damage_or_runs_on_it),
+        cmocka_unit_test(a_site_with_a_service_refuses_damage_or_runs_on_it),
+        cmocka_unit_test(two_lanes_of_it_refuse_damage_or_run_on_it),
+        cmocka_unit_test(lanes_that_share_all_refuse_damage_or_run_on_it),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Shared state that came from a peer: words, maps, pools and merged counts of two lanes pass the chain's
+ * check at every age; damage of each kind is refused, and the line says what. Where things lie is known here
+ * as nflib/shared and struct ft_shared state it.
+ */
+#include "ftcore/region/audit.h"
+#include "nflib/shared/shared.h"
+#include "tests/unit/help_content.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#define LANES   2u
+#define NUMBERS 200u /* of the pool: batches of 6 */
+
+static struct ft_published published[LANES];
+static struct {
+    struct nf *nf;
+    struct nf_shared_word *word;
+    struct nf_shared_map *map;
+    struct nf_shared_pool *pool;
+    struct nf_merged *merged;
+} lane[LANES];
+
+static uint64_t arena(const void *config)
+{
+    (void)config;
+    return nf_shared_pool_lane_bytes(NUMBERS) + nf_merged_lane_bytes();
+}
+
+static uint64_t shared(const void *config, unsigned lanes)
+{
+    (void)config;
+    (void)lanes;
+    return 1 << 20;
+}
+
+static void process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
+{
+    (void)nf;
+    (void)packets;
+    (void)n;
+    (void)now;
+}
+
+static const struct nf_module module = {
+    .name = "bare", .summary = "an NF for tests", .arena = arena, .shared = shared, .process = process};
+
+static uint64_t at; /* of the lane whose burst it is, what it does in it */
+static void (*act)(unsigned l);
+
+static void timers(struct nf *nf, uint64_t now)
+{
+    (void)now;
+    if (act)
+        act(nf->lane);
+    nf_wake(nf, now + 1);
+}
+
+static void open_lanes(void)
+{
+    static struct nf_module with_timers;
+    static struct nf_chain_config config;
+    static const struct ft_region_config how = {.name = "test"};
+    struct help_content *h = &help_content;
+    struct ft_fault fault = {""};
+
+    with_timers = module;
+    with_timers.timers = timers;
+    config =
+        (struct nf_chain_config){.name = "test", .lanes = LANES, .count = 1, .nfs = {{&with_timers, NULL}}};
+    h->lanes = LANES;
+    if (nf_chain_region(&h->region, &config, &how, &fault))
+        fail_msg("%s", fault.text);
+    for (unsigned l = 0; l < LANES; l++) {
+        if (nf_chain_make(&h->chain[l], &config, h->region, l, 9, &fault))
+            fail_msg("%s", fault.text);
+        nf_chain_share(h->chain[l], published);
+        lane[l].nf = nf_chain_nf(h->chain[l], 1);
+        lane[l].word = nf_shared_word_make(lane[l].nf);
+        lane[l].map = nf_shared_map_make(lane[l].nf, 40, 4, 8, 3);
+        lane[l].pool = nf_shared_pool_make(lane[l].nf, NUMBERS);
+        lane[l].merged = nf_merged_make(lane[l].nf);
+        nf_wake(lane[l].nf, 0);
+    }
+    at = 0;
+    content_passes();
+}
+
+static void close_lanes(void)
+{
+    for (unsigned l = 0; l < LANES; l++)
+        nf_chain_free(help_content.chain[l]);
+    ft_region_close(help_content.region);
+}
+
+static void in_a_burst(unsigned l, void (*what)(unsigned l))
+{
+    act = what;
+    nf_chain_run(help_content.chain[l], nf_chain_state(help_content.chain[l])->burst + 1, ++at, NULL, 0);
+}
+
+static void use_all(unsigned l)
+{
+    uint32_t key = l;
+    uint32_t shard = nf_shared_map_shard(lane[l].map, &key);
+    struct nf_map *part = nf_shared_map_enter(lane[l].nf, lane[l].map, shard);
+
+    if (nf_map_find(part, &key) == NF_NONE)
+        nf_map_add(lane[l].nf, part, &key);
+    nf_shared_map_leave(lane[l].nf, lane[l].map, shard);
+    nf_shared_word_add(lane[l].nf, lane[l].word, 1);
+    nf_shared_pool_take(lane[l].nf, lane[l].pool);
+    nf_merged_add(lane[l].nf, lane[l].merged, 3);
+}
+
+/* Each lane was in everything, lane 1 last. */
+static void open_used(void)
+{
+    open_lanes();
+    in_a_burst(0, use_all);
+    in_a_burst(1, use_all);
+    content_passes();
+}
+
+/* ---- heads ---- */
+
+struct head {
+    uint32_t lock, last;
+    uint64_t access;
+};
+
+static void heads_are_unlocked_and_name_an_access_that_was(void **state)
+{
+    struct head *word = (struct head *)(void *)lane[0].word, *pool;
+
+    (void)state;
+    open_used();
+    word = (struct head *)(void *)lane[0].word;
+    pool = *(struct head **)(void *)lane[0].pool;
+    assert_int_equal(word->last, 2);
+    DAMAGED(&word->lock, 1, "shared: it is locked");
+    DAMAGED(&word->last, 3, "word at line ");
+    DAMAGED(&word->last, UINT32_MAX, "of lane 4294967294 was the last");
+    DAMAGED(&word->last, 0, "of lane -1 was the last");
+    DAMAGED(&word->access, 1u << 20, "access 1048576 of lane 1 was the last, expected one that was");
+    DAMAGED(&pool->lock, 77, "pool at line ");
+    close_lanes();
+}
+
+static void shards_are_where_this_node_has_made_them(void **state)
+{
+    uint32_t *shards;
+    struct head *shard;
+    uint64_t *part;
+
+    (void)state;
+    open_used();
+    shards = (uint32_t *)(void *)lane[0].map;
+    shard = (struct head *)(void *)((uint8_t *)lane[0].map + FT_LINE);
+    part = (uint64_t *)(void *)((uint8_t *)shard + FT_LINE);
+    assert_int_equal(*shards, 3);
+    assert_ptr_equal((void *)(uintptr_t)*part, nf_shared_map_part(lane[0].map, 0));
+    DAMAGED(shards, 4096, "constant at line ");
+    DAMAGED(part, *part + 64, "constant at line ");
+    DAMAGED(part, 0x7fff00000000, "constant at line ");
+    DAMAGED(&shard->lock, 1, "shard at line ");
+    close_lanes();
+}
+
+/* ---- pool ---- */
+
+struct core {
+    struct head head;
+    uint64_t unused[6];
+    uint32_t *ring;
+    uint8_t *owner;
+    uint32_t count, batch, unused_too[10];
+    uint32_t first, free;
+};
+struct part {
+    struct core *core;
+    uint64_t *out, unused[6];
+    uint32_t first, cached, skip, unused_too[13];
+    uint32_t ring[512];
+};
+
+static void the_shared_part_of_a_pool_has_each_number_once(void **state)
+{
+    struct core *core;
+
+    (void)state;
+    open_used();
+    core = ((struct part *)(void *)lane[0].pool)->core;
+    assert_int_equal(core->count, NUMBERS);
+    assert_int_equal(core->batch, 6);
+    assert_int_equal(core->free, NUMBERS - 12);
+    assert_int_equal(core->owner[0], 1);
+    assert_int_equal(core->owner[6], 2);
+    DAMAGED(&core->ring, core->ring + 1, "constant");
+    DAMAGED(&core->owner, core->owner - 8, "constant");
+    DAMAGED(&core->count, UINT32_MAX, "constant");
+    DAMAGED(&core->batch, 600, "constant");
+    DAMAGED(&core->first, NUMBERS, "188 numbers from place 200 on are free, expected at most 200");
+    DAMAGED(&core->free, NUMBERS + 1, "expected at most 200");
+    DAMAGED(&core->free, 5, "188 numbers are nobody's, expected 5");
+    DAMAGED(&core->first, 5, "place 5 has number 5, expected one that is free, once");
+    DAMAGED(&core->owner[0], 3, "number 0 is lane 2's, expected one below 2");
+    DAMAGED(&core->owner[0], 0, "189 numbers are nobody's, expected 188");
+    DAMAGED(&core->owner[0], 2, "number 0 is taken, expected it to be the lane's");
+    DAMAGED(&core->ring[20], NUMBERS, "place 20 has number 200");
+    DAMAGED(&core->ring[20], UINT32_MAX, "place 20 has number 4294967295");
+    DAMAGED(&core->ring[20], 21, "place 21 has number 21, expected one that is free, once");
+    DAMAGED(&core->ring[20], 0, "place 20 has number 0");
+    close_lanes();
+}
+
+static void a_lanes_part_of_a_pool_has_its_own_numbers(void **state)
+{
+    struct part *part;
+
+    (void)state;
+    open_used();
+    part = (struct part *)(void *)lane[1].pool;
+    assert_int_equal(part->cached, 5);
+    assert_int_equal(part->first, 1);
+    assert_int_equal(part->out[0], 1u << 6);
+    DAMAGED(&part->core, part->core + 1, "constant");
+    DAMAGED(&part->out, part->out + 1, "constant");
+    DAMAGED(&part->first, 512, "from place 512 on");
+    DAMAGED(&part->cached, 13,
+            "13 numbers are cached from place 1 on, 0 takes to skip, expected at most 12, 511, 6");
+    DAMAGED(&part->cached, UINT32_MAX, "4294967295 numbers are cached");
+    DAMAGED(&part->skip, UINT32_MAX, "takes to skip");
+    DAMAGED(&part->cached, 4, "5 numbers are taken or cached, expected 6, the lane's");
+    DAMAGED(&part->ring[2], UINT32_MAX, "the cache has number 4294967295");
+    DAMAGED(&part->ring[2], 6, "the cache has number 6, expected one of the lane's, once");
+    DAMAGED(&part->ring[2], 7, "the cache has number 7");
+    DAMAGED(&part->ring[2], 0, "the cache has number 0");
+    DAMAGED(&part->out[0], 0, "5 numbers are taken or cached, expected 6");
+    DAMAGED(&part->out[0], 1u << 6 | 1u << 7, "the cache has number 7");
+    DAMAGED(&part->out[0], 1u << 6 | 1u, "number 0 is taken, expected it to be the lane's");
+    DAMAGED(&part->out[3], 1ull << 8, "a number is taken that is none of the 200");
+    close_lanes();
+}
+
+/* ---- merged ---- */
+
+static void a_merged_count_is_published_as_it_is(void **state)
+{
+    uint64_t *merged, *line;
+
+    (void)state;
+    open_used();
+    merged = (uint64_t *)(void *)lane[1].merged; /* count, published, burst, others, lines, next */
+    line = (uint64_t *)(uintptr_t)merged[4] + 8; /* of lane 1: sequence, count, access */
+    assert_int_equal(merged[0], 3);
+    assert_int_equal(line[0], 2);
+    assert_int_equal(line[1], 3);
+    DAMAGED(&merged[0], 4, "merged count at line ");
+    DAMAGED(&merged[1], 4, "it counts 3, and 4 was published, 3 to others");
+    DAMAGED(&merged[4], merged[4] + 8, "constant");
+    DAMAGED(&merged[5], 8, "constant");
+    DAMAGED(&line[0], 3, "its line is being written");
+    DAMAGED(&line[1], 5, "3 was published, 5 to others");
+    DAMAGED(&line[2], 1u << 20, "it was published under access 1048576");
+    close_lanes();
+}
+
+/* ---- ages ---- */
+
+static uint64_t sequence;
+
+static void do_anything(unsigned l)
+{
+    for (uint32_t n = help_nf_below(&sequence, 12); n; n--) {
+        uint32_t number = help_nf_below(&sequence, NUMBERS), key = help_nf_below(&sequence, 60), shard;
+        struct nf_map *part;
+
+        switch (help_nf_below(&sequence, 6)) {
+        case 0:
+        case 1:
+            nf_shared_pool_take(lane[l].nf, lane[l].pool);
+            break;
+        case 2:
+            if (nf_shared_pool_has(lane[l].pool, number))
+                nf_shared_pool_give(lane[l].nf, lane[l].pool, number);
+            break;
+        case 3:
+            shard = nf_shared_map_shard(lane[l].map, &key);
+            part = nf_shared_map_enter(lane[l].nf, lane[l].map, shard);
+            if (nf_map_find(part, &key) == NF_NONE)
+                nf_map_add(lane[l].nf, part, &key);
+            else
+                nf_map_remove(lane[l].nf, part, nf_map_find(part, &key));
+            nf_shared_map_leave(lane[l].nf, lane[l].map, shard);
+            break;
+        case 4:
+            nf_merged_add(lane[l].nf, lane[l].merged, key);
+            nf_shared_word_add(lane[l].nf, lane[l].word, 1);
+            break;
+        default:
+            nf_merged_read(lane[l].nf, lane[l].merged);
+        }
+    }
+}
+
+static void give_all(unsigned l)
+{
+    for (uint32_t number = 0; number < NUMBERS; number++)
+        if (nf_shared_pool_has(lane[l].pool, number))
+            nf_shared_pool_give(lane[l].nf, lane[l].pool, number);
+}
+
+static void shared_state_of_every_age_passes(void **state)
+{
+    (void)state;
+    open_lanes();
+    sequence = 4;
+    for (unsigned i = 0; i < 6000; i++) {
+        in_a_burst(help_nf_below(&sequence, LANES), i % 1500 == 1499 ? give_all : do_anything);
+        content_passes();
+    }
+    close_lanes();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(heads_are_unlocked_and_name_an_access_that_was),
+        cmocka_unit_test(shards_are_where_this_node_has_made_them),
+        cmocka_unit_test(the_shared_part_of_a_pool_has_each_number_once),
+        cmocka_unit_test(a_lanes_part_of_a_pool_has_its_own_numbers),
+        cmocka_unit_test(a_merged_count_is_published_as_it_is),
+        cmocka_unit_test(shared_state_of_every_age_passes),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
