@@ -156,7 +156,7 @@ static bool asked_in_vain(struct nd_running *r, struct rp_status *s, uint64_t re
 static json_t *verify(struct nd_running *r, const json_t *request)
 {
     struct rp_status s;
-    const struct rp_verdict *first = &s.verdict[0], *v = first;
+    const struct rp_verdict *first = &s.verdicts.last[0], *v = first;
     unsigned lanes = r->config->chain.lanes, told = 0;
     uint64_t asked[FT_LANES_MAX], end = nd_now() + VERIFY_MS * FT_MS, resyncs;
     char here[24], there[24];
@@ -173,7 +173,7 @@ static json_t *verify(struct nd_running *r, const json_t *request)
         /* Looked at first: a digest that differs ends the pair. */
         bool in_vain = asked_in_vain(r, &s, resyncs);
 
-        while (told < lanes && is_told(&r->shared[told], asked[told], &s.verdict[told]))
+        while (told < lanes && is_told(&r->shared[told], asked[told], &s.verdicts.last[told]))
             told++;
         if (told < lanes && in_vain)
             return fail("busy", "not protected any more: %s", s.core.why);

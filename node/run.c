@@ -130,6 +130,7 @@ static int keep_going(struct nd_running *r)
         nd_server_serve(r->server, SERVE_MS, nd_answer, r);
         obey_drill(r);
         sync_view(r, &synced);
+        nd_differences_save(r);
         code = is_turned_away(r) ? ND_DATA : has_lost_state(r) ? ND_NO_ANSWER : ND_DONE;
     }
     /* Lanes first: once they have ended nothing can leave, and the closing connection tells the truth. */

@@ -25,6 +25,13 @@ struct nd_running {
     struct nd_guardian *guardian;
     struct nd_server *server;
     char view_file[256];
+    struct { /* differences.c, the main thread's */
+        char file[256];
+        char last[FT_SLICE_TEXT + 64];         /* what differed last; "": nothing has */
+        bool saved;                            /* its bytes are in the file */
+        uint64_t seen[FT_LANES_MAX];           /* as a standby: slices that differed, that were looked at */
+        uint64_t told, expected[FT_LANES_MAX]; /* as a primary: the same of the standby's verdicts */
+    } difference;
     _Atomic uint64_t view;
     _Atomic bool stop;       /* somebody wants the node to end */
     _Atomic bool lanes_stop; /* it ends now: lanes work until then, whatever keeps this thread busy */
@@ -42,6 +49,9 @@ void nd_running_close(struct nd_running *r);
 
 /* answers.c: one request, one answer (a new reference). */
 json_t *nd_answer(void *running, const json_t *request);
+
+/* differences.c: saves what differs from the peer's state, if anything new does. Waits for a disk. */
+void nd_differences_save(struct nd_running *r);
 
 /* answer_status.c */
 json_t *nd_answer_status(struct nd_running *r, const json_t *request);

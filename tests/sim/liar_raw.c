@@ -121,6 +121,7 @@ enum {
     RELEASED,
     OUTPUTS,
     DIGEST,
+    SLICE,
     NUMBER,
     LINES,
     HELD,
