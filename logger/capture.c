@@ -63,9 +63,10 @@ void lg_capture_order(struct lg_capture *capture, uint64_t access, uint32_t acce
     r->dependencies = (uint16_t)count;
 }
 
-void lg_capture_digest(struct lg_capture *capture, uint64_t digest)
+void lg_capture_digest(struct lg_capture *capture, uint8_t flags, uint64_t slice, uint64_t digest)
 {
-    capture->record->flags |= FT_REC_DIGEST;
+    capture->record->flags |= flags;
+    capture->record->slice = slice;
     capture->record->digest = digest;
 }
 

@@ -77,7 +77,8 @@ int lg_capture_determinant(struct lg_capture *capture, const void *value, uint32
  * Once, after the chain ran. */
 void lg_capture_order(struct lg_capture *capture, uint64_t access, uint32_t accesses,
                       const struct ft_dependency dependencies[], unsigned count);
-void lg_capture_digest(struct lg_capture *capture, uint64_t digest);
+/* `flags`: of FT_REC_DIGESTS; without FT_REC_SLICE `slice` is 0. */
+void lg_capture_digest(struct lg_capture *capture, uint8_t flags, uint64_t slice, uint64_t digest);
 /* The record as it will be; still only the lane's. */
 const struct ft_record *lg_capture_whole(struct lg_capture *capture, uint64_t released);
 void lg_capture_end(struct lg_capture *capture, uint64_t released); /* the replicator may have it */

@@ -143,10 +143,10 @@ static bool make_chunk(struct lg_delta *delta, uint32_t most, bool outputs)
         return true;
     chunk->bytes = outputs && delta->lines_done ? copy_outputs(delta, ft_chunk_held(chunk), &chunk->held) : 0;
     if (outputs && delta->lines_done && delta->next >= delta->end) {
-        chunk->flags |= FT_CHUNK_LAST | (delta->head.flags & FT_REC_DIGEST);
+        chunk->flags |= FT_CHUNK_LAST | (delta->head.flags & FT_REC_DIGESTS);
         delta->active = false;
     } else {
-        chunk->digest = 0;
+        chunk->digest = chunk->slice = 0;
     }
     chunk->size = ft_chunk_size(chunk->lines, chunk->bytes);
     delta->bytes += chunk->size;

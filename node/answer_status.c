@@ -165,6 +165,49 @@ static json_t *resync_status(const struct rp_status *s)
     return o;
 }
 
+/* Since when all of the state is known to be equal: as the standby has found, or, on a primary, has said. 0:
+ * not since the standby got it. */
+static uint64_t verified_at(const struct nd_running *r, const struct rp_status *s)
+{
+    bool primary = ft_core_primary(&s->core);
+    uint64_t first = UINT64_MAX;
+
+    for (unsigned l = 0; l < nd_verification_lanes(&r->lanes[0]); l++) {
+        uint64_t at = primary ? s->verdicts.round_at[l] : FT_REPORTED(&r->shared[l], round_ns);
+
+        first = at < first ? at : first;
+    }
+    return first;
+}
+
+static json_t *verified_status(const struct nd_running *r, const struct rp_status *s, uint64_t now)
+{
+    uint64_t at = verified_at(r, s);
+    json_t *o = json_object();
+
+    json_object_set_new(o, "age_s", at ? json_real(now > at ? (double)(now - at) / 1e9 : 0) : json_null());
+    add_number(o, "arenas", ft_region_arenas(r->region));
+    add_number(o, "slices", ft_slice_count(r->region, FT_SLICES_ALL));
+    add_number(o, "equal", over_lanes(r, LANE(count.slices_equal), SUM) + s->verdicts.slices_equal);
+    add_number(o, "different", over_lanes(r, LANE(count.slices_different), SUM) + s->verdicts.different);
+    return o;
+}
+
+/* Null: never. */
+static json_t *diverged_status(const struct nd_running *r, const struct rp_status *s)
+{
+    uint64_t count = over_lanes(r, LANE(count.divergences), SUM) + s->verdicts.different;
+    json_t *o;
+
+    if (count == 0)
+        return json_null();
+    o = json_object();
+    add_number(o, "count", count);
+    add_text(o, "last", r->difference.last[0] ? r->difference.last : NULL);
+    add_text(o, "file", r->difference.saved ? r->difference.file : NULL);
+    return o;
+}
+
 /* What the file says that the link is sealed by; NULL: there is none. */
 static const char *sealed_by(const struct nd_config *config)
 {
@@ -312,6 +355,8 @@ json_t *nd_answer_status(struct nd_running *r, const json_t *request)
                load(&r->shared[0], LANE(count.cuts)) + load(&r->shared[0], LANE(count.deltas_applied)));
     add_number(o, "records", s->records_sent + s->records_stored);
     json_object_set_new(o, "resync", resync_status(s));
+    json_object_set_new(o, "verified", verified_status(r, s, now));
+    json_object_set_new(o, "diverged", diverged_status(r, s));
     json_object_set_new(o, "takeover", takeover_status(r, s));
     json_object_set_new(o, "fenced", fenced_status(r, s));
     json_object_set_new(o, "link", link_status(r->config, s));

@@ -64,7 +64,7 @@ static bool asked_in_vain(struct nd_running *r, struct rp_status *s, uint64_t re
 
 static json_t *compare(const struct nd_running *r, const struct rp_status *s)
 {
-    const struct rp_verdict *first = &s->verdict[0], *v = first;
+    const struct rp_verdict *first = &s->verdicts.last[0], *v = first;
     char here[24], there[24];
     bool equal = true;
 
@@ -93,7 +93,7 @@ static bool verify(struct nd_running *r, struct nd_exchange *x, struct nd_work *
         return begin(w, VERIFY_MS);
     }
     in_vain = asked_in_vain(r, &s, w->resyncs); /* looked at first: a digest that differs ends the pair */
-    while (w->lane < lanes && is_told(&r->shared[w->lane], w->digest[w->lane], &s.verdict[w->lane]))
+    while (w->lane < lanes && is_told(&r->shared[w->lane], w->digest[w->lane], &s.verdicts.last[w->lane]))
         w->lane++;
     if (w->lane == lanes)
         return nd_answered(x, compare(r, &s));

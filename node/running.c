@@ -227,6 +227,7 @@ static int open_replicator(struct nd_running *r, struct ft_fault *fault)
     nd_setup_replicator(&config, c, &c->timing, identity);
     snprintf(config.core.name, sizeof(config.core.name), "%s", self->name);
     snprintf(r->view_file, sizeof(r->view_file), "%s/%s.view", self->state, self->name);
+    snprintf(r->difference.file, sizeof(r->difference.file), "%s/%s.diverged", self->state, self->name);
     error = rp_open(&r->replicator, &config, fault);
     explicit_bzero(&r->keys, sizeof(r->keys)); /* the link has its own */
     struct rp_status s;

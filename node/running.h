@@ -43,6 +43,13 @@ struct nd_running {
     struct nd_guardian *guardian;
     struct nd_server *server;
     char view_file[256];
+    struct { /* differences.c, the main thread's */
+        char file[256];
+        char last[FT_SLICE_TEXT + 64];         /* what differed last; "": nothing has */
+        bool saved;                            /* its bytes are in the file */
+        uint64_t seen[FT_LANES_MAX];           /* as a standby: slices that differed, that were looked at */
+        uint64_t told, expected[FT_LANES_MAX]; /* as a primary: the same of the standby's verdicts */
+    } difference;
     _Atomic uint64_t view;
     _Atomic bool stop;       /* somebody wants the node to end */
     _Atomic bool reload;     /* somebody wants files to be read again */
@@ -81,6 +88,9 @@ static inline bool nd_answered(struct nd_exchange *exchange, json_t *answer)
 /* answer_lanes.c: steps of show, and of set and clear. */
 bool nd_answer_show(struct nd_running *r, struct nd_exchange *exchange, struct nd_work *work);
 bool nd_answer_change(struct nd_running *r, struct nd_exchange *exchange, struct nd_work *work);
+
+/* differences.c: saves what differs from the peer's state, if anything new does. Waits for a disk. */
+void nd_differences_save(struct nd_running *r);
 
 /* answer_status.c */
 json_t *nd_answer_status(struct nd_running *r, const json_t *request);

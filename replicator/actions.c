@@ -107,6 +107,7 @@ static void clear_state(struct rp_replicator *rp)
         ft_ring_reset(&lane->checkpoint);
         ft_ring_reset(&lane->log);
         FT_REPORT(lane, diverged, false);
+        FT_REPORT(lane, round_ns, 0);
         FT_ORDER(lane, steer, false);
     }
     rp_receiver_reset(rp, NULL);
@@ -148,9 +149,11 @@ static void carry_out(struct rp_replicator *rp, const struct ft_action *a)
         give_order(rp, a->order, a->vector);
         break;
     case FT_ACT_CUT:
+        rp_forget_rounds(rp);
         rp_snapshot_ask(rp);
         break;
     case FT_ACT_NO_SNAPSHOT:
+        rp_forget_rounds(rp);
         stop_sending(rp);
         break;
     case FT_ACT_VIEW:
@@ -340,24 +343,14 @@ static void standby_reports(struct rp_replicator *rp)
 {
     struct ft_event event = {.now = rp->now};
     bool steered = !rp->steered_told, diverged = false;
-    struct ft_message m;
 
     for (unsigned l = 0; l < rp->lanes; l++) {
         struct ft_lane *lane = rp_lane(rp, l);
-        uint64_t burst = FT_REPORTED(lane, digest_burst);
 
         steered &= FT_REPORTED(lane, steered);
         diverged |= FT_REPORTED(lane, diverged);
-        if (burst == rp->digest_told[l] || !rp->core.peer.known)
-            continue;
-        rp->digest_told[l] = burst;
-        ft_core_head(&rp->core, FT_MSG_VERDICT, rp->now, &m);
-        m.lane = (uint16_t)l;
-        m.burst[0] = burst;
-        m.number = FT_REPORTED(lane, expected);
-        m.number2 = FT_REPORTED(lane, got);
-        rp_link_send(rp->link, &m, rp->lanes, NULL);
     }
+    rp_tell_verdicts(rp);
     if (steered) {
         rp->steered_told = true;
         event.kind = FT_EV_STEERED;

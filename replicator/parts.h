@@ -106,7 +106,8 @@ struct rp_replicator {
     bool stuck;  /* a message found no room at all */
     bool guarded_told, drained_told, steered_told, diverged_told;
     uint64_t beat_from, beat_counter; /* the newest heartbeat on a data port: whose it is, and its number */
-    uint64_t beat_seen[FT_LANES_MAX], replayed_told[FT_LANES_MAX], digest_told[FT_LANES_MAX];
+    uint64_t beat_seen[FT_LANES_MAX], replayed_told[FT_LANES_MAX];
+    uint64_t digest_told[FT_LANES_MAX], round_told[FT_LANES_MAX];
     uint64_t time_due;
     struct rp_status shown;
     _Atomic uint64_t shown_seq;
@@ -114,7 +115,7 @@ struct rp_replicator {
     _Atomic int told;
     _Atomic(struct rp_seal *) seal; /* to take the place of the link's; NULL: none */
     _Atomic bool stop;
-    struct rp_verdict verdict[FT_LANES_MAX];
+    struct rp_verdicts verdicts;
     char drill_ask[32], drill_got[32];
     _Atomic bool drill_asked, drill_come;
 };
@@ -132,6 +133,12 @@ static inline struct ft_lane *rp_lane(struct rp_replicator *rp, unsigned lane)
 /* replicator.c */
 uint64_t rp_monotonic(void);
 void rp_sleep(uint64_t ns); /* sleeps, whatever comes; below a second */
+
+/* verdicts.c: on digests. A standby tells those of its lanes; a primary notes them, and forgets the rounds of
+ * a state that the standby gives up. */
+void rp_tell_verdicts(struct rp_replicator *rp);
+void rp_take_verdict(struct rp_replicator *rp, const struct ft_message *m);
+void rp_forget_rounds(struct rp_replicator *rp);
 
 /* actions.c: tells the core how far lanes are, which on the standby acknowledges it; true when there was
  * something to acknowledge. And all else that they reached. */

@@ -69,7 +69,7 @@ static void take_message(struct rp_replicator *rp, const struct ft_message *m)
         return;
     if (m->type == FT_MSG_VERDICT && ft_core_primary(&rp->core) && m->view == rp->core.view &&
         m->lane < rp->lanes)
-        rp->verdict[m->lane] = (struct rp_verdict){m->burst[0], m->number, m->number2};
+        rp_take_verdict(rp, m);
     if (m->type == FT_MSG_DRILL && !atomic_load(&rp->drill_come)) {
         snprintf(rp->drill_got, sizeof(rp->drill_got), "%.31s", m->text);
         atomic_store(&rp->drill_come, true);
@@ -218,7 +218,7 @@ static void update_status(struct rp_replicator *rp)
     rp->shown.view_behind = rp->writer ? rp_view_writer_behind(rp->writer, rp->now) : 0;
     rp->shown.refused = rp->core.malformed.count;
     memcpy(rp->shown.last_refused, rp->core.malformed.text, sizeof(rp->shown.last_refused));
-    memcpy(rp->shown.verdict, rp->verdict, sizeof(rp->verdict));
+    rp->shown.verdicts = rp->verdicts;
     rp->shown.snapshot_left = rp->snapshot.reading ? rp->snapshot.left : 0;
     atomic_fetch_add_explicit(&rp->shown_seq, 1, memory_order_release);
 }

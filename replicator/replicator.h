@@ -50,9 +50,15 @@ struct rp_config {
     void *judge;
 };
 
-/* The standby's last on a lane's digest: the burst, 0 for none since start, and both digests. */
-struct rp_verdict {
-    uint64_t burst, expected, got;
+/* What the standby has said about digests, as its primary heard it. */
+struct rp_verdicts {
+    struct rp_verdict { /* the last on a lane's digest: the burst, 0 for none since start, and both digests */
+        uint64_t burst, expected, got;
+    } last[FT_LANES_MAX];
+    uint64_t different; /* verdicts that two digests differ */
+    /* When a whole round of a lane's slices had been found equal; 0: none since its snapshot began. */
+    uint64_t round_at[FT_LANES_MAX];
+    uint64_t slices_equal; /* of all such rounds */
 };
 
 /* What status shows; a copy, taken whole. Times are monotonic ns. */
@@ -72,7 +78,7 @@ struct rp_status {
     uint64_t refused;       /* malformed input, all kinds */
     uint64_t view_behind;   /* for how long the disk has not had the newest view, ns; 0: it has */
     char last_refused[FT_REASON_MAX];
-    struct rp_verdict verdict[FT_LANES_MAX];
+    struct rp_verdicts verdicts;
 };
 
 struct rp_replicator;

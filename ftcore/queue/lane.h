@@ -95,6 +95,8 @@ struct ft_lane_report {
     _Atomic uint64_t digest_burst; /* standby: burst compared last; written after the next two */
     _Atomic uint64_t expected;     /* standby: its digest as recorded */
     _Atomic uint64_t got;          /* standby: its digest as computed here */
+    _Atomic uint64_t round_slices; /* standby: slices of the last round that was equal as a whole */
+    _Atomic uint64_t round_ns;     /* standby: when it ended; 0: there was none; written after round_slices */
     _Atomic bool diverged;         /* standby: replay did not reproduce the recording, and has stopped */
     _Atomic uint64_t stop_point;   /* standby, lane 0: serial number of a stop point asked for; 0: none */
     _Atomic bool steered;          /* standby: `steer` is done */
@@ -118,7 +120,8 @@ struct ft_lane_counters {
     _Atomic uint64_t turn_ns;        /* monotonic; when the last turn began; 0: there was none */
     _Atomic uint64_t cuts;           /* live: deltas begun */
     _Atomic uint64_t deltas_applied; /* standby */
-    _Atomic uint64_t divergences;    /* times replay did not reproduce the recording */
+    _Atomic uint64_t slices_equal, slices_different;   /* standby: that were compared */
+    _Atomic uint64_t divergences;                      /* times replay did not reproduce the recording */
     _Atomic uint64_t replay_done_ns, first_release_ns; /* monotonic; of the last takeover */
     _Atomic uint64_t last_release_ns;                  /* when outputs were last found fit to leave */
     _Atomic uint64_t last_sent_ns;                     /* when the port had taken those, at the latest */

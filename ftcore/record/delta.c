@@ -5,7 +5,8 @@
  *
  * One chunk is one msgpack array, as a log record is (ftcore/record/record.c): version 1, the numbers of
  * FT_CHUNK_NUMBERS in the order and with the ranges of that table, body, checksum. FT_REC_DIGEST is only
- * beside FT_CHUNK_LAST, the digest is 0 without it, and from + bursts must not wrap.
+ * beside FT_CHUNK_LAST, the digest is 0 without it, FT_REC_SLICE is only beside
+ * both, the slice is 0 without it, and from + bursts must not wrap.
  *
  * The body is three parts without padding, and nothing after them. Varints and zigzag are those of a record.
  *
@@ -55,15 +56,20 @@ _Static_assert(FT_CHUNK_HELD == FT_CHUNK_OUTPUTS / sizeof(struct ft_chunk_output
 static int rule_numbers(const struct ft_chunk *p, size_t *at, struct ft_fault *why)
 {
     *at = offsetof(struct ft_chunk, flags);
-    if (p->flags & ~FT_CHUNK_FLAGS || (p->flags & FT_REC_DIGEST && !(p->flags & FT_CHUNK_LAST)))
-        return ft_fail(why, FT_EMALFORMED, "flags is %u, expected 0, %u or %u, and %u or not", p->flags,
-                       FT_CHUNK_LAST, FT_CHUNK_LAST | FT_REC_DIGEST, FT_CHUNK_INCREMENTAL);
+    if (p->flags & ~FT_CHUNK_FLAGS || (p->flags & FT_REC_DIGEST && !(p->flags & FT_CHUNK_LAST)) ||
+        (p->flags & FT_REC_DIGESTS) == FT_REC_SLICE)
+        return ft_fail(why, FT_EMALFORMED, "flags is %u, expected 0, %u, %u or %u, and %u or not", p->flags,
+                       FT_CHUNK_LAST, FT_CHUNK_LAST | FT_REC_DIGEST, FT_CHUNK_LAST | FT_REC_DIGESTS,
+                       FT_CHUNK_INCREMENTAL);
     *at = offsetof(struct ft_chunk, burst);
     if (p->from + p->burst < p->from)
         return ft_fail(why, FT_EMALFORMED, "bursts wraps, expected room for it after from");
     *at = offsetof(struct ft_chunk, digest);
     if (!(p->flags & FT_REC_DIGEST) && p->digest)
         return ft_fail(why, FT_EMALFORMED, "digest without its flag, expected 0");
+    *at = offsetof(struct ft_chunk, slice);
+    if (!(p->flags & FT_REC_SLICE) && p->slice)
+        return ft_fail(why, FT_EMALFORMED, "slice without its flag, expected 0");
     return 0;
 }
 

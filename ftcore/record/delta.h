@@ -34,12 +34,13 @@
 #define FT_CHUNK_HELD    819u         /* outputs in a chunk at most: as many as fit these bytes */
 #define FT_CHUNK_MAX     (160u << 10) /* bytes of a chunk in memory at most */
 
-/* Beside FT_REC_DIGEST, which is only on the last chunk. Incremental are all chunks of a delta, or none: it
- * is copied beside bursts, and their records may lie between its chunks, behind the first one. */
+/* Beside FT_REC_DIGEST, which is only on the last chunk, and FT_REC_SLICE, only beside that. Incremental are
+ * all chunks of a delta, or none: it is copied beside bursts, and their records may lie between its chunks,
+ * behind the first one. */
 enum ft_chunk_flags {
     FT_CHUNK_LAST = 16, /* no further chunk of this lane's delta follows */
     FT_CHUNK_INCREMENTAL = 32,
-    FT_CHUNK_FLAGS = FT_REC_DIGEST | FT_CHUNK_LAST | FT_CHUNK_INCREMENTAL,
+    FT_CHUNK_FLAGS = FT_REC_DIGESTS | FT_CHUNK_LAST | FT_CHUNK_INCREMENTAL,
 };
 
 struct ft_chunk {
@@ -56,6 +57,7 @@ struct ft_chunk {
     uint64_t outputs;  /* outputs the lane had ever made at the end cut: what is neither released nor carried
                           cannot be emitted by a successor */
     uint64_t digest;   /* with FT_REC_DIGEST: as in a record, after the end cut; otherwise 0 */
+    uint64_t slice;    /* with FT_REC_SLICE: the digest is of this one; otherwise 0 */
     uint32_t number;   /* of the chunk in its delta, from 0 */
     uint32_t lines;    /* bytes of runs */
     uint32_t held;     /* outputs that follow */
@@ -77,6 +79,7 @@ struct ft_chunk {
     NUMBER(struct ft_chunk, released, "released", 0, UINT64_MAX)                                             \
     NUMBER(struct ft_chunk, outputs, "outputs", 0, UINT64_MAX)                                               \
     NUMBER(struct ft_chunk, digest, "digest", 0, UINT64_MAX)                                                 \
+    NUMBER(struct ft_chunk, slice, "slice", 0, FT_SLICE_LAST)                                                \
     NUMBER(struct ft_chunk, number, "number", 0, UINT32_MAX)                                                 \
     NUMBER(struct ft_chunk, lines, "lines", 0, FT_CHUNK_LINES)                                               \
     NUMBER(struct ft_chunk, held, "held", 0, FT_CHUNK_HELD)                                                  \

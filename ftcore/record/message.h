@@ -45,8 +45,8 @@ enum ft_message_type {
     FT_MSG_ABANDON,   /* primary: I must close because of `text`; I hold */
     FT_MSG_ABANDONED, /* standby: understood, I have no right any more */
     FT_MSG_REFUSE,    /* we do not fit together: `text` */
-    FT_MSG_VERDICT, /* standby: digest of lane `lane` after `burst[0]`: `number` recorded, `number2` computed
-                     */
+    FT_MSG_VERDICT, /* standby: digest of lane `lane` after `burst[0]`: `number` recorded, `number2` computed.
+                       `burst[0]` 0: all `number` slices of a round of that lane's were equal */
     FT_MSG_DRILL,   /* kill yourself the way `text` says, if your file permits it */
     FT_MSG_DELTA,   /* bulk: encoded chunks of deltas */
     FT_MSG_TYPES

@@ -8,7 +8,8 @@
  *
  *     version    1. First, so that a reader of another version stops before it misreads the rest.
  *     numbers    Those of FT_RECORD_NUMBERS, in its order and ranges. An unknown flag may change what the
- *                body means, so it is refused. `digest` is 0 without FT_REC_DIGEST.
+ *                body means, so it is refused. `digest` is 0 without FT_REC_DIGESTS, `slice` without
+ *                FT_REC_SLICE.
  *     body       bin, see below. Its length is there so that any msgpack reader can skip it.
  *     checksum   XXH3-64, no seed, of all bytes of the record before this element. Always nine bytes, `cf`
  *                and the value in big-endian order, so that where the bytes it covers end is known.
@@ -63,7 +64,7 @@ static struct ft_record numbers_of(const struct ft_record *r)
 {
     struct ft_record numbers = *r;
 
-    if (!(r->flags & FT_REC_DIGEST))
+    if (!(r->flags & FT_REC_DIGESTS))
         numbers.digest = 0;
     return numbers;
 }

@@ -43,8 +43,14 @@ enum ft_record_flags {
      * lanes had quiesced before their records that carry the same digest. */
     FT_REC_DIGEST = 2,
     FT_REC_STAMPED = 4, /* `time` was stamped by the input keeper */
-    FT_REC_FLAGS = 7,   /* all of them */
+    /* `digest` is of one slice, which `slice` names (ftcore/region/slice.h). Alone: of the lane's own arenas,
+     * or with one lane of any, after this burst. With FT_REC_DIGEST: of any, at the moment of that. */
+    FT_REC_SLICE = 8,
+    FT_REC_FLAGS = 15, /* all of them */
 };
+
+#define FT_REC_DIGESTS (FT_REC_DIGEST | FT_REC_SLICE) /* with one of them `digest` means something */
+#define FT_SLICE_LAST  ((1u << 20) - 1)               /* no slice has a higher number */
 
 enum ft_input_flags {
     FT_IN_OUTSIDE = 1, /* arrived on a port of the chain's outer side */
@@ -75,7 +81,8 @@ struct ft_record {
     uint64_t time;         /* chain time of the burst, ns */
     uint64_t released;     /* outputs this lane has released so far, since the lane began */
     uint64_t access;       /* number of the lane's first access to a shared object in this burst */
-    uint64_t digest;       /* with FT_REC_DIGEST; otherwise it means nothing, and is 0 on the wire */
+    uint64_t digest;       /* with FT_REC_DIGESTS; otherwise it means nothing, and is 0 on the wire */
+    uint64_t slice;        /* with FT_REC_SLICE: the slice's number; otherwise 0 */
     uint32_t accesses;     /* how many accesses in this burst */
     uint32_t bytes;        /* captured bytes: the sum of what was taken of the inputs; without padding */
     uint32_t determinants; /* bytes of determinants, their lengths included, without padding */
@@ -98,6 +105,7 @@ struct ft_record {
     NUMBER(struct ft_record, access, "access", 0, UINT64_MAX)                                                \
     NUMBER(struct ft_record, accesses, "accesses", 0, UINT32_MAX)                                            \
     NUMBER(struct ft_record, digest, "digest", 0, UINT64_MAX)                                                \
+    NUMBER(struct ft_record, slice, "slice", 0, FT_SLICE_LAST)                                               \
     NUMBER(struct ft_record, inputs, "inputs", 0, FT_BURST_MAX)                                              \
     NUMBER(struct ft_record, bytes, "bytes", 0, FT_BYTES_MAX)                                                \
     NUMBER(struct ft_record, dependencies, "dependencies", 0, FT_DEPENDENCIES_MAX)                           \

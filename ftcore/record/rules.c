@@ -2,9 +2,12 @@
 /* The rules of a log record; see rules.h. */
 #include "ftcore/record/rules.h"
 
-#include "ftcore/region/region.h"
+#include "ftcore/region/slice.h"
 
 #include <string.h>
+
+_Static_assert(FT_REGION_MAX / FT_SLICE == FT_SLICE_LAST + 1,
+               "every slice has a number that a record can say");
 
 int ft_rule_numbers(const struct ft_record *r, size_t *at, struct ft_fault *why)
 {
@@ -16,8 +19,11 @@ int ft_rule_numbers(const struct ft_record *r, size_t *at, struct ft_fault *why)
     if (r->access + r->accesses < r->access)
         return ft_fail(why, FT_EMALFORMED, "access wraps within the burst, expected room for its accesses");
     *at = offsetof(struct ft_record, digest);
-    if (!(r->flags & FT_REC_DIGEST) && r->digest)
+    if (!(r->flags & FT_REC_DIGESTS) && r->digest)
         return ft_fail(why, FT_EMALFORMED, "digest without its flag, expected 0");
+    *at = offsetof(struct ft_record, slice);
+    if (!(r->flags & FT_REC_SLICE) && r->slice)
+        return ft_fail(why, FT_EMALFORMED, "slice without its flag, expected 0");
     *at = offsetof(struct ft_record, bytes);
     if (r->flags & FT_REC_BY_SEQ && r->bytes)
         return ft_fail(why, FT_EMALFORMED, "bytes is %u in a burst by sequence number, expected 0", r->bytes);

@@ -42,6 +42,7 @@ static const struct nf_param protect[] = {
     {"gather_us", NF_U32, AT(protect.gather_us), 0, 1000, "10", NULL, "a burst's wait for packets", false},
     {"commit_interval_us", NF_U32, AT(protect.commit_interval_us), 10, 1000000, "1000", NULL, "delta", false},
     {"checkpoint_ms", NF_U32, AT(protect.checkpoint_ms), 1, 60000, "100", NULL, "between warm's", false},
+    {"verify_every_s", NF_U32, AT(protect.verify_every_s), 0, 86400, "60", NULL, "0: never", false},
     {"strict", NF_BOOL, AT(protect.strict), 0, 0, "false", NULL, "never release without a standby", false},
     {"audit", NF_BOOL, AT(protect.audit), 0, 0, "false", NULL, "check each edit of the region: slow", false},
     {"log_mb", NF_U32, AT(protect.log_mb), 1, 1024, "16", NULL, "ring of records, per lane", false},

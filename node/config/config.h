@@ -39,6 +39,7 @@ struct nd_protect {
     uint32_t gather_us;          /* that a burst which is not full may wait for more, 0 … 1000 */
     uint32_t commit_interval_us; /* between cuts in mode delta, 10 … 1000000 */
     uint32_t checkpoint_ms;      /* between deltas to a warm standby, 1 … 60000 */
+    uint32_t verify_every_s;     /* in which the pair compares all state once, 0 … 86400; 0: never */
     bool strict;                 /* never release without a standby */
     bool audit;                  /* region audit: for tests, slow */
     uint32_t log_mb;             /* per-lane ring between lane and replicator, 1 … 1024 */

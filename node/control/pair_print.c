@@ -138,6 +138,27 @@ static void print_verdict(const struct nd_pair *pair, FILE *out)
             fprintf(out, "node %s: %s\n", pair->config->node[i].name, nd_pair_stale(pair, i));
 }
 
+/* What is known of both states being equal, by the node that is judged. */
+static void print_verified(const struct nd_pair *pair, FILE *out)
+{
+    int node = pair->only >= 0 ? pair->only : nd_pair_in_role(pair, "primary");
+    const json_t *status = node >= 0 ? pair->status[node] : NULL;
+    const json_t *v = json_object_get(status, "verified"), *age = json_object_get(v, "age_s");
+    const json_t *diverged = json_object_get(status, "diverged");
+
+    if (!v || strcmp(nd_text(status, "mode", ""), "off") == 0)
+        return;
+    if (json_is_number(age))
+        fprintf(out, "verified: all of the state was equal %.0f s ago", json_number_value(age));
+    else
+        fprintf(out, "verified: not yet");
+    fprintf(out, "; %.0f slices equal, %.0f different\n", json_number_value(json_object_get(v, "equal")),
+            json_number_value(json_object_get(v, "different")));
+    if (json_is_object(diverged))
+        fprintf(out, "diverged: %.0f times, last %s\n", json_number_value(json_object_get(diverged, "count")),
+                nd_text(diverged, "last", "not by a slice"));
+}
+
 void nd_pair_print(const struct nd_pair *pair, FILE *out)
 {
     print_verdict(pair, out);
@@ -150,5 +171,6 @@ void nd_pair_print(const struct nd_pair *pair, FILE *out)
             continue;
         print_node(pair, i, out);
     }
+    print_verified(pair, out);
     print_lanes(pair, out);
 }

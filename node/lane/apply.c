@@ -102,15 +102,22 @@ static void wait_for_shared(struct nd_lane *lane, uint64_t cut)
     }
 }
 
-/* All lanes are where the delta ends. Each tells its own verdict. */
+/* All lanes are where the delta ends. Each tells its own verdict on the digest of the whole region; slices
+ * are lane 0's. */
 static void compare_digests(struct nd_group *group)
 {
-    uint64_t got = ft_region_digest(group->lane[0].region);
+    struct nd_lane *first = &group->lane[0];
+    bool slice = first->apply.is_slice;
+    uint64_t got = slice ? 0 : ft_region_digest(first->region);
 
-    for (struct nd_lane *lane = group->lane; lane < group->lane + group->lanes; lane++) {
+    for (struct nd_lane *lane = first; lane < first + group->lanes; lane++) {
         const struct nf_lane_state *state = nf_chain_state(lane->chain);
 
-        nd_lane_verdict(lane, state->burst, state->seq, lane->apply.digest, got);
+        if (!slice)
+            nd_lane_verdict(lane, state->burst, state->seq, lane->apply.digest, got);
+        else if (lane == first)
+            nd_lane_compare_slice(lane, &(struct nd_slice_digest){state->burst, state->seq, lane->apply.slice,
+                                                                  lane->apply.digest});
     }
 }
 
@@ -123,6 +130,8 @@ static bool check_digest(struct nd_lane *lane, const struct ft_chunk *chunk)
     if (lane->doing != FT_LANE_REPLAY)
         return true;
     lane->apply.digest = chunk->digest;
+    lane->apply.is_slice = chunk->flags & FT_REC_SLICE;
+    lane->apply.slice = chunk->slice;
     barrier(lane, &lane->group->delta_end, compare_digests);
     return !nd_lane_replay_aborted(lane);
 }

@@ -109,8 +109,10 @@ static void weigh_delta(struct nd_lane *lane)
         delta_bytes_now(lane) > 7 * room || (lane->index != 0 && lg_delta_lines(lane->region, 0) > 7 * room);
 }
 
-/* `digest`: one was taken at this cut, and goes with the deltas of all lanes. */
-static void begin_delta(struct nd_lane *lane, bool digest)
+/* What digest was taken at a cut. It goes with the deltas of all lanes. */
+enum cut_digest { NO_DIGEST, OF_REGION, OF_SLICE };
+
+static void begin_delta(struct nd_lane *lane, enum cut_digest digest)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
     struct ft_chunk head = {.lane = (uint16_t)lane->index,
@@ -123,10 +125,14 @@ static void begin_delta(struct nd_lane *lane, bool digest)
                             .released = FT_REPORTED(lane->words, released),
                             .outputs = state->outputs};
 
-    if (digest) {
+    if (digest == OF_REGION) {
         head.flags |= FT_REC_DIGEST;
         head.digest = lane->group->digest;
         nd_lane_report_digest(lane, lane->group->digest_taken, head.burst);
+    } else if (digest == OF_SLICE) {
+        head.flags |= FT_REC_DIGESTS;
+        head.digest = lane->group->slice.digest;
+        head.slice = lane->group->slice.slice;
     }
     lg_delta_begin(&lane->delta, &head, lane->cut.output);
     lane->recorded_released = head.released;
@@ -165,18 +171,32 @@ static bool executed_none(const struct nd_lane *lane)
     return nf_chain_state(lane->chain)->burst <= lane->cut.burst;
 }
 
+/* All lanes are quiesced, at a cut. */
+static enum cut_digest take_digest(struct nd_group *group)
+{
+    struct nd_lane *first = &group->lane[0];
+
+    if (nd_group_any(group, nd_lane_digest_wanted) && !nd_group_any(group, executed_none)) {
+        nd_group_take_digest(group);
+        return OF_REGION;
+    }
+    if (!nd_lane_quiesced_slice_due(first) || executed_none(first))
+        return NO_DIGEST;
+    group->slice = nd_group_take_slice(group);
+    return OF_SLICE;
+}
+
 /* All lanes are quiesced, and one of them found that a cut is due. */
 static void make_delta_cut(struct nd_group *group)
 {
     struct nd_stream *s = &group->stream;
     bool wanted = s->kind == ND_STREAM_DELTAS || nd_group_any(group, checkpoint_due);
-    bool digest = nd_group_any(group, nd_lane_digest_wanted) && !nd_group_any(group, executed_none);
+    enum cut_digest digest;
 
     if (!wanted || too_large(group) || nd_group_owes_digest(group))
         return;
     s->number++;
-    if (digest)
-        nd_group_take_digest(group);
+    digest = take_digest(group);
     atomic_store_explicit(&s->copying, group->lanes, memory_order_relaxed);
     /* Outputs of a stream of deltas wait for the delta anyway. */
     if (s->kind == ND_STREAM_DELTAS || !nd_checkpoint_begin(group))
@@ -203,6 +223,7 @@ void nd_stream_begin(struct nd_group *group)
         FT_REPORT(lane->words, overrun, false);
         FT_REPORT(lane->words, recorded, nf_chain_state(lane->chain)->burst);
         lane->cut.barriers = s->barriers;
+        nd_verification_begin(lane);
     }
     start_next_delta(group);
     ft_checkpoint_end(region);

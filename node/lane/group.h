@@ -9,6 +9,7 @@
 #include "ftcore/queue/lane.h"
 #include "ftcore/order/section.h"
 #include "ftcore/record/runs.h"
+#include "node/lane/verification.h"
 
 #include <stdbool.h>
 
@@ -73,6 +74,10 @@ struct nd_group {
     _Atomic bool snapshot_due; /* live: the recorder wants a snapshot, at a barrier (snapshot.c) */
     uint64_t digest_taken;     /* live: serial number of the digest taken last; written in a barrier */
     uint64_t digest;           /* live: that digest */
+    _Atomic bool slice_due;    /* live, several lanes: the digest of a slice that lane 0 wants at a barrier */
+    uint64_t slices_taken;     /* live: how many of those were taken; written in a barrier, as the next is */
+    struct nd_slice_digest slice; /* live: the last of them */
+    _Atomic unsigned owed;        /* live: lanes whose record has yet to carry the digest taken last */
 };
 
 /* Some lane is so. */

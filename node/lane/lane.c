@@ -42,6 +42,8 @@ int nd_lane_make(struct nd_lane *lane, struct ft_fault *fault)
     lane->burst.frames = lane->by_seq ? aligned_alloc(64, (size_t)NF_BURST_MAX * lane->io->frame_max) : NULL;
     if (lane->by_seq && !lane->burst.frames)
         return ft_fail(fault, FT_ENOMEM, "lane %u: no memory for a burst's frames", lane->index);
+    if (nd_verification_make(lane) != 0)
+        return ft_fail(fault, FT_ENOMEM, "lane %u: no memory to keep slices", lane->index);
     lane->capture.lane = lane->words;
     lane->delta = (struct lg_delta){.lane = lane->words,
                                     .region = lane->region,
@@ -60,6 +62,7 @@ void nd_lane_free(struct nd_lane *lane)
     nf_chain_free(lane->chain);
     ft_hold_free(&lane->hold);
     nd_waiting_free(&lane->waiting);
+    nd_verification_free(lane);
     lg_replayed_free(&lane->replayed);
     free(lane->burst.frames);
 }
@@ -79,6 +82,7 @@ static void follow_gate(struct nd_lane *lane)
 static bool turn_live(struct nd_lane *lane)
 {
     nd_lane_snapshot_orders(lane);
+    nd_lane_want_slice(lane);
     if (nd_lane_digest_due(lane))
         nd_lane_quiesce(lane);
     nd_lane_send_announcements(lane);

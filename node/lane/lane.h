@@ -23,6 +23,7 @@
 #include "node/lane/group.h"
 #include "node/lane/guardian.h"
 #include "node/lane/io.h"
+#include "node/lane/verification.h"
 
 /* A question of the main thread to a lane, answered between bursts. One at a time: the asker fills it and
  * sets `asked`, the lane answers and sets `asked` back. */
@@ -48,6 +49,7 @@ struct nd_lane_setup {
     uint64_t seed;                /* of a state that is made anew */
     uint64_t replayed_bytes;      /* room for replayed outputs; 0: REPLAYED_BYTES */
     uint32_t chunk_bytes;         /* of lines in a chunk of an incremental checkpoint; 0: CHUNK_BYTES */
+    uint64_t round_ns;            /* in which all slices are compared once; 0: verify_every_s */
     struct ft_sender self;        /* this process, to the peer that hears its heartbeats */
     const _Atomic uint64_t *view; /* the node's; heartbeats and recordings carry it */
     const _Atomic bool *stop;     /* ends nd_lane_run */
@@ -97,7 +99,7 @@ struct nd_lane {
     enum ft_order doing;  /* the order that it follows */
     struct {            /* how far it has done what orders ask for (struct ft_lane_orders): serial numbers */
         uint64_t order; /* kind and serial; FT_ALL: none yet */
-        uint64_t gate, cut, snapshot_release, announce, digest;
+        uint64_t gate, cut, snapshot_release, announce, digest, slices;
     } seen;
     struct {           /* what one turn leaves for the next */
         bool full;     /* a full burst was executed: more packets wait, it seems */
@@ -138,7 +140,9 @@ struct nd_lane {
         bool last_was_chunk;     /* the last entry taken from the stream was a chunk, no record */
         uint64_t outputs_before; /* outputs that had been made at the begun delta's start */
         uint64_t carried;        /* outputs that it brought */
-        uint64_t digest;         /* of the whole region at its end, as the primary says */
+        uint64_t digest;         /* of the whole region at its end, or of a slice, as the primary says */
+        bool is_slice;           /* it is of this slice */
+        uint64_t slice;
     } apply;
     struct { /* quiesce.c: where a lane that replays beside others stops until all have */
         bool stopped;
@@ -148,6 +152,7 @@ struct nd_lane {
         uint64_t compared;              /* burst of the last such record that is done */
         uint64_t asked;                 /* lane 0: times it asked all lanes to stop at closed_to */
     } stop_point;
+    struct nd_verification verification;
     uint64_t snapshot_copied;   /* pending lines of a resync's snapshot that it has copied */
     uint64_t recorded_released; /* outputs released, as the last record or delta says */
     struct {                    /* the burst whose packets are being received, or that is replayed */
@@ -169,6 +174,18 @@ static inline bool nd_lane_draining(const struct nd_lane *lane)
 static inline bool nd_lane_own_mac(const struct nd_lane *lane)
 {
     return lane->doing == FT_LANE_ASIDE || lane->doing == FT_LANE_DRAIN;
+}
+
+/* The lane's next record, if one is to be made, carries the digest of a slice (verification.h). */
+static inline bool nd_lane_slice_due(const struct nd_lane *lane)
+{
+    return lane->now >= lane->verification.at;
+}
+
+/* Lane 0: a slice is due that needs all lanes to wait. */
+static inline bool nd_lane_quiesced_slice_due(const struct nd_lane *lane)
+{
+    return lane->now >= lane->verification.quiesced_at;
 }
 
 /* It takes packets. */
@@ -324,15 +341,17 @@ void nd_lane_leave_stop_point(struct nd_lane *lane); /* another order is to be f
 bool nd_lane_digest_wanted(const struct nd_lane *lane); /* somebody waits for one */
 /* It is a delta that carries it, since the standby does not replay every record. */
 bool nd_lane_digest_by_delta(const struct nd_lane *lane);
-/* Several lanes have to quiesce for a digest that is asked for. And, when they are quiesced: */
+/* Lane 0 of several: says so to all when the digest of a slice is due for which they have to quiesce. */
+void nd_lane_want_slice(struct nd_lane *lane);
+/* Several lanes have to quiesce for a digest that is asked for or due. And, when they are quiesced: */
 bool nd_lane_digest_due(const struct nd_lane *lane);
 void nd_group_take_digest(struct nd_group *group);
 /* All lanes are quiesced: the last digest has not gone into the records of all. No other one, and no other
  * kind of segment, before it has: the standby would compare what belongs to different moments. */
 bool nd_group_owes_digest(const struct nd_group *group);
-bool nd_lane_owes_digest(const struct nd_lane *lane); /* the next record is to carry one */
-/* The digest that the record of this burst carries; says so in the report. */
-uint64_t nd_lane_digest_of_record(struct nd_lane *lane, uint64_t burst);
+bool nd_lane_owes_digest(const struct nd_lane *lane); /* the next record is to carry what all quiesced for */
+/* Puts the digest into the record of this burst: the one that all quiesced for, or that of the slice due. */
+void nd_lane_carry_digest(struct nd_lane *lane, uint64_t burst);
 void nd_lane_report_digest(struct nd_lane *lane, uint64_t serial, uint64_t burst);
 /* At a snapshot's cut: records before it and after it have different readers. Who asked has to ask again. */
 void nd_lane_forget_digests(struct nd_group *group);

@@ -21,12 +21,12 @@ static struct nd_burst_needs decide_needs(const struct nd_lane *lane)
 {
     enum nd_stream_kind stream = nd_lane_stream(lane);
 
-    return (struct nd_burst_needs){.stream = stream,
-                                   .record =
-                                       stream == ND_STREAM_RECORDS || lane->io->record ||
-                                       (lane->setup.recorder && lg_recorder_listens(lane->setup.recorder)),
-                                   .digest = stream == ND_STREAM_RECORDS && nd_lane_owes_digest(lane),
-                                   .marks = nd_lane_marks(lane)};
+    return (struct nd_burst_needs){
+        .stream = stream,
+        .record = stream == ND_STREAM_RECORDS || lane->io->record ||
+                  (lane->setup.recorder && lg_recorder_listens(lane->setup.recorder)),
+        .digest = stream == ND_STREAM_RECORDS && (nd_lane_owes_digest(lane) || nd_lane_slice_due(lane)),
+        .marks = nd_lane_marks(lane)};
 }
 
 /*
@@ -82,7 +82,8 @@ static bool owes_released(const struct nd_lane *lane)
 /* A digest goes with the next delta, which needs a burst to be cut behind, and no more than one. */
 static bool delta_needs_burst(const struct nd_lane *lane)
 {
-    return nd_lane_digest_by_delta(lane) && nd_lane_digest_wanted(lane) &&
+    return nd_lane_digest_by_delta(lane) &&
+           (nd_lane_digest_wanted(lane) || nd_lane_quiesced_slice_due(lane)) &&
            nf_chain_state(lane->chain)->burst == lane->cut.burst;
 }
 
@@ -178,7 +179,7 @@ static void record(struct nd_lane *lane, const struct nd_burst_needs *needs, uin
     lg_capture_order(&lane->capture, access, (uint32_t)(order->next - access), order->dependencies,
                      order->count);
     if (ft_unlikely(needs->digest))
-        lg_capture_digest(&lane->capture, nd_lane_digest_of_record(lane, burst));
+        nd_lane_carry_digest(lane, burst);
     if (logged)
         lane->recorded_released = FT_REPORTED(lane->words, released);
     r = lg_capture_whole(&lane->capture, lane->recorded_released);

@@ -63,16 +63,47 @@ void nd_lane_leave_stop_point(struct nd_lane *lane)
     lane->stop_point.compared = 0;
 }
 
-/* All lanes have stopped before records that carry a digest. Each tells its own verdict. */
-static void compare_digests(struct nd_group *group)
+/*
+ * A lane that waited for DIGEST_NS in vain may have come to the next digest while others come to the one that
+ * it left: those go on, and the newest is compared when all are there. True: they are.
+ */
+static bool at_one_digest(struct nd_group *group)
 {
-    uint64_t got = ft_region_digest(group->lane[0].region);
+    const struct ft_record *newest = group->lane[0].stop_point.digest;
+    bool one = true;
 
+    for (unsigned l = 1; l < group->lanes; l++)
+        if (group->lane[l].stop_point.digest->time > newest->time)
+            newest = group->lane[l].stop_point.digest;
     for (struct nd_lane *lane = group->lane; lane < group->lane + group->lanes; lane++) {
         const struct ft_record *r = lane->stop_point.digest;
 
+        if (r->digest == newest->digest && r->slice == newest->slice)
+            continue;
         lane->stop_point.compared = r->burst;
-        nd_lane_verdict(lane, r->burst, r->seq, r->digest, got);
+        one = false;
+    }
+    return one;
+}
+
+/* All lanes have stopped before records that carry a digest. Each tells its own verdict on that of the whole
+ * region; slices are lane 0's. */
+static void compare_digests(struct nd_group *group)
+{
+    const struct ft_record *r = group->lane[0].stop_point.digest;
+    bool slice = r->flags & FT_REC_SLICE;
+    uint64_t got;
+
+    if (!at_one_digest(group))
+        return;
+    got = slice ? 0 : ft_region_digest(group->lane[0].region);
+    for (struct nd_lane *lane = group->lane; lane < group->lane + group->lanes; lane++) {
+        r = lane->stop_point.digest;
+        lane->stop_point.compared = r->burst;
+        if (!slice)
+            nd_lane_verdict(lane, r->burst, r->seq, r->digest, got);
+        else if (lane->index == 0)
+            nd_lane_compare_slice(lane, &(struct nd_slice_digest){r->burst, r->seq, r->slice, r->digest});
     }
 }
 
@@ -155,6 +186,12 @@ static uint64_t digest_to_carry(const struct nd_lane *lane)
     return lane->group->lanes > 1 ? lane->group->digest_taken : digest_asked(lane);
 }
 
+/* Of several lanes: a digest that was not taken yet. */
+static bool is_asked(const struct nd_lane *lane)
+{
+    return digest_asked(lane) > lane->group->digest_taken;
+}
+
 bool nd_lane_digest_wanted(const struct nd_lane *lane)
 {
     return digest_asked(lane) != lane->seen.digest;
@@ -181,15 +218,50 @@ void nd_group_take_digest(struct nd_group *group)
     }
 }
 
+/* Not before all have carried the last one: whoever comes to the barrier waits for those who have not. */
+void nd_lane_want_slice(struct nd_lane *lane)
+{
+    struct nd_group *group = lane->group;
+
+    if (nd_lane_quiesced_slice_due(lane) && group->lanes > 1 && !nd_lane_digest_by_delta(lane) &&
+        nd_lane_stream(lane) == ND_STREAM_RECORDS &&
+        atomic_load_explicit(&group->owed, memory_order_acquire) == 0)
+        atomic_store_explicit(&group->slice_due, true, memory_order_release);
+}
+
 bool nd_lane_digest_due(const struct nd_lane *lane)
 {
     return lane->group->lanes > 1 && !nd_lane_digest_by_delta(lane) && !nd_lane_owes_digest(lane) &&
-           digest_asked(lane) > lane->group->digest_taken;
+           (is_asked(lane) || atomic_load_explicit(&lane->group->slice_due, memory_order_acquire));
+}
+
+static bool has_no_room(const struct nd_lane *lane)
+{
+    return lane->turn.no_room;
+}
+
+/* All lanes are quiesced. The standby's lanes wait for each other at this digest, so none is taken of a slice
+ * while a lane here can make no record to carry it. */
+static void take_digest(struct nd_group *group)
+{
+    if (nd_group_any(group, is_asked)) {
+        nd_group_take_digest(group);
+    } else if (!atomic_exchange_explicit(&group->slice_due, false, memory_order_relaxed)) {
+        return;
+    } else if (nd_group_any(group, has_no_room)) {
+        nd_group_put_off_slice(group);
+        return;
+    } else {
+        group->slice = nd_group_take_slice(group);
+        group->slices_taken++;
+    }
+    atomic_store_explicit(&group->owed, group->lanes, memory_order_release);
 }
 
 bool nd_lane_owes_digest(const struct nd_lane *lane)
 {
-    return digest_to_carry(lane) != lane->seen.digest && !nd_lane_digest_by_delta(lane);
+    return (digest_to_carry(lane) != lane->seen.digest || lane->group->slices_taken != lane->seen.slices) &&
+           !nd_lane_digest_by_delta(lane);
 }
 
 void nd_lane_report_digest(struct nd_lane *lane, uint64_t serial, uint64_t burst)
@@ -199,16 +271,35 @@ void nd_lane_report_digest(struct nd_lane *lane, uint64_t serial, uint64_t burst
     FT_REPORT(lane->words, digest_seen, serial);
 }
 
-uint64_t nd_lane_digest_of_record(struct nd_lane *lane, uint64_t burst)
+void nd_lane_carry_digest(struct nd_lane *lane, uint64_t burst)
 {
-    nd_lane_report_digest(lane, digest_to_carry(lane), burst);
-    return lane->group->lanes == 1 ? ft_region_digest(lane->region) : lane->group->digest;
+    struct nd_group *group = lane->group;
+    struct nd_slice_digest own;
+
+    if (digest_to_carry(lane) != lane->seen.digest) {
+        nd_lane_report_digest(lane, digest_to_carry(lane), burst);
+        lg_capture_digest(&lane->capture, FT_REC_DIGEST, 0,
+                          group->lanes == 1 ? ft_region_digest(lane->region) : group->digest);
+    } else if (group->slices_taken != lane->seen.slices) {
+        lane->seen.slices = group->slices_taken;
+        lg_capture_digest(&lane->capture, FT_REC_DIGESTS, group->slice.slice, group->slice.digest);
+    } else {
+        own = nd_lane_take_slice(lane, burst);
+        lg_capture_digest(&lane->capture, FT_REC_SLICE, own.slice, own.digest);
+        return;
+    }
+    if (group->lanes > 1)
+        atomic_fetch_sub_explicit(&group->owed, 1, memory_order_release);
 }
 
 void nd_lane_forget_digests(struct nd_group *group)
 {
-    for (unsigned l = 0; group->lanes > 1 && l < group->lanes; l++)
+    for (unsigned l = 0; group->lanes > 1 && l < group->lanes; l++) {
         group->lane[l].seen.digest = group->digest_taken;
+        group->lane[l].seen.slices = group->slices_taken;
+    }
+    atomic_store_explicit(&group->owed, 0, memory_order_relaxed);
+    atomic_store_explicit(&group->slice_due, false, memory_order_relaxed);
 }
 
 /*
@@ -224,7 +315,7 @@ static void work_between_bursts(struct nd_group *group)
     else
         nd_stream_cut(group);
     if (digest && !nd_group_owes_digest(group))
-        nd_group_take_digest(group);
+        take_digest(group);
     if (atomic_exchange_explicit(&group->snapshot_due, false, memory_order_relaxed))
         nd_lane_begin_snapshot(group);
 }

@@ -131,6 +131,17 @@ bool nd_lane_verdict(struct nd_lane *lane, uint64_t burst, uint64_t seq, uint64_
     return got == expected || nd_lane_diverged(lane, burst, seq, "digest", expected, got);
 }
 
+/* True when there is none to compare after the burst: with several lanes, what all stop for comes before it.
+ */
+static bool compare_digest(struct nd_lane *lane, const struct ft_record *r)
+{
+    if (!(r->flags & FT_REC_DIGESTS) || (r->flags & FT_REC_DIGEST && lane->group->lanes > 1))
+        return true;
+    if (r->flags & FT_REC_SLICE)
+        return nd_lane_compare_slice(lane, &(struct nd_slice_digest){r->burst, r->seq, r->slice, r->digest});
+    return nd_lane_verdict(lane, r->burst, r->seq, r->digest, ft_region_digest(lane->region));
+}
+
 static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
@@ -173,9 +184,7 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
     if (!ft_sections_used(sections, r->access, r->accesses))
         return nd_lane_diverged(lane, r->burst, r->seq, "last access, with all dependencies before it",
                                 r->access + r->accesses, sections->next);
-    if (!(r->flags & FT_REC_DIGEST) || lane->group->lanes > 1) /* several: compared before the burst */
-        return true;
-    return nd_lane_verdict(lane, r->burst, r->seq, r->digest, ft_region_digest(lane->region));
+    return compare_digest(lane, r);
 }
 
 /* Apart, so that no local lives across the jump. */

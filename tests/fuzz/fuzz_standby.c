@@ -190,8 +190,9 @@ static bool one_record(struct fuzz_input *in)
     r->accesses = numbers & 15;
     r->time += (uint64_t)(numbers & 0x30) << 26;
     if (how & 0x80) {
-        r->flags |= FT_REC_DIGEST;
         r->digest = fuzz_u8(in);
+        r->flags |= r->digest & 1 ? FT_REC_SLICE : FT_REC_DIGEST;
+        r->slice = r->digest & 1 ? r->digest >> 1 : 0;
     }
     if (numbers & 0x80)
         *(numbers & 0x40 ? &r->seq : &r->time) += (uint64_t)(int8_t)fuzz_u8(in);

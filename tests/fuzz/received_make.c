@@ -162,7 +162,7 @@ bool received_make_chunk(struct fuzz_input *in, size_t *len, struct ft_chunk *ou
         *p = received_delta[real].head;
         p->number++;
         p->lines = p->held = p->bytes = 0;
-        p->digest = 0;
+        p->digest = p->slice = 0;
     } else {
         new_delta(in, how, &end, p);
     }

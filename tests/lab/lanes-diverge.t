@@ -4,6 +4,7 @@
 # again by the same process; nothing else happens. The digest of verify covers what lanes share.
 . "$(dirname "$0")/lib.sh"
 export LAB_LANES=${LAB_LANES:-4} UNDERSTUDY=$BUILD/understudy-planted UNDERSTUDY_PLANT=skip-once
+export LAB_PROTECT="mode: log, verify_every_s: 0" # verify is to find it, before the pair does
 export LAB_NFS="rate_limiter: { clients: inside, pps: 1000000, burst_packets: 100000, max_clients: 1000, max_flows: 20000 } },
            { nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-65535, max_flows: 20000 } },
            { forward: { read: true }"

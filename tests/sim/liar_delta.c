@@ -93,7 +93,7 @@ const struct ft_chunk *sim_lie_chunk(const struct ft_chunk *was)
     memcpy(ft_chunk_lines(p), ft_chunk_lines(was), p->lines);
     p->kind = FT_ENTRY_CHUNK;
     p->flags = 0;
-    p->digest = 0;
+    p->digest = p->slice = 0;
     p->held = p->bytes = 0;
     p->size = ft_chunk_size(p->lines, 0);
     if (goes_on) {

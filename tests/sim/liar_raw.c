@@ -121,6 +121,7 @@ enum {
     RELEASED,
     OUTPUTS,
     DIGEST,
+    SLICE,
     NUMBER,
     LINES,
     HELD,
@@ -184,8 +185,9 @@ long sim_raw_chunk(const struct ft_chunk *p, struct ft_region *region, uint8_t *
     uint64_t n[] = {1,          p->lane,   p->flags & FT_CHUNK_LAST,
                     p->cut,     p->from,   p->burst - p->from,
                     p->seq,     p->access, p->released,
-                    p->outputs, 0,         p->number,
-                    0,          0,         0};
+                    p->outputs, 0,         0,
+                    p->number,  0,         0,
+                    0};
     struct bytes body = {.len = 0}, all = {.len = 0};
     uint64_t sum;
 

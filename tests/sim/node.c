@@ -115,6 +115,7 @@ static int make_lanes(struct sim_node *n, struct ft_fault *fault)
                                       .setup.seed = sim_draw(&sim.chance, UINT64_MAX),
                                       .setup.replayed_bytes = 256u << 10,
                                       .setup.chunk_bytes = sim.plan.chunk_bytes,
+                                      .setup.round_ns = sim.plan.round_ns,
                                       .setup.self = n->sender,
                                       .setup.view = &n->view,
                                       .setup.stop = &n->stop};

@@ -79,6 +79,7 @@ void sim_plan_make(struct sim_plan *p, uint64_t seed, const char *kind)
     p->chunk_bytes = sim_chance(&r, 200) ? 0 : 80 + (uint32_t)sim_draw(&r, 1000);
     p->gather_us = sim_chance(&more, 500) ? 0 : 1 + (uint32_t)sim_draw(&more, 60);
     p->sealed = (sim_chance(&more, 300) || (kind && strcmp(kind, "sealed") == 0)) && !p->alone;
+    p->round_ns = sim_chance(&more, 500) ? 0 : 10 * SIM_MS + sim_draw(&more, 100 * SIM_MS);
 }
 
 void sim_configure(void)
@@ -99,6 +100,7 @@ void sim_configure(void)
     this_config.protect.commit_interval_us = p->commit_us;
     this_config.protect.checkpoint_ms = p->checkpoint_ms;
     this_config.protect.recovery_budget_ms = p->budget_ms;
+    this_config.protect.verify_every_s = 0;
     this_config.protect.pending_mb = 1;
     this_config.protect.compress = (uint32_t)(sim.seed / 3 % 3);
     *t = p->fast ? (struct nd_timing){1, 4, 8, 16, 32, 150, 0, 40}

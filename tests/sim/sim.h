@@ -189,6 +189,7 @@ struct sim_plan { /* of a seed; or of a scenario */
     bool strict, fast, full_capture, suppress_tail;
     uint32_t mode, standby; /* enum nd_mode, nd_standby */
     uint32_t gather_us, commit_us, checkpoint_ms, budget_ms;
+    uint64_t round_ns;    /* in which nodes compare their states once; 0: they do not */
     uint32_t chunk_bytes; /* of lines in a chunk of a checkpoint beside bursts: few, so that it takes long */
     bool audit;           /* of writes that go past edits */
     uint32_t hold_packets;

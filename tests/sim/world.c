@@ -339,6 +339,21 @@ static bool run_alone(uint64_t limit)
     return !sim.failed[0];
 }
 
+/* A pair that compares its states has bursts for that, and never rests. */
+static void end_verification(void)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        atomic_store(&sim.node[i].group.slice_due, false);
+        for (unsigned l = 0; l < sim.plan.lanes; l++) {
+            struct nd_lane *lane = &sim.node[i].lane[l];
+
+            lane->setup.round_ns = 0;
+            lane->verification.at = lane->verification.quiesced_at = FT_ALL;
+        }
+    }
+    sim.plan.round_ns = 0; /* of a process that is started yet */
+}
+
 bool sim_run(void)
 {
     uint64_t since = SIM_NEVER, limit;
@@ -360,6 +375,7 @@ bool sim_run(void)
         sim_fail("liveness: not PROTECTED %llu ms after the last fault",
                  (sim.now - sim.plan.faults_end) / SIM_MS);
     sim.plan.quiet_at = sim.now;
+    end_verification();
     if (sim.plan.liar) /* who believed a liar may have released anything */
         return !sim.failed[0];
     limit = sim.now + 1500 * SIM_MS; /* flows of hosts that have gone time out for a second yet */

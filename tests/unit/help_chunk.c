@@ -64,12 +64,13 @@ void chunk_finish(void)
 void chunk_sample(void)
 {
     chunk_begin(3, 7, 1000, 1100);
-    chunk->flags |= FT_CHUNK_LAST | FT_REC_DIGEST;
+    chunk->flags |= FT_CHUNK_LAST | FT_REC_DIGESTS;
     chunk->seq = 35000;
     chunk->access = 510;
     chunk->released = 34000;
     chunk->outputs = 34010;
     chunk->digest = 0x0123456789abcdefull;
+    chunk->slice = 0x1234;
     chunk->number = 2;
     chunk_add_run(4096, 2, false);
     chunk_add_run(5000, 300, true);

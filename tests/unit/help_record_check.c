@@ -48,7 +48,7 @@ int record_check(const struct ft_record *r, size_t size, struct ft_fault *fault)
         return ft_fail(fault, FT_EMALFORMED, "offset 0: %zu bytes, expected a record of at least %zu", size,
                        sizeof(*r));
     struct ft_record numbers = *r;
-    if (!(r->flags & FT_REC_DIGEST))
+    if (!(r->flags & FT_REC_DIGESTS))
         numbers.digest = 0; /* it means nothing */
     get_numbers(&numbers, n);
     (void)set_numbers;

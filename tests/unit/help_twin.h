@@ -15,8 +15,10 @@
 
 #include <sys/types.h>
 
-#define TWIN_WORDS   65536u /* half of them zero at first: 512 KiB of state */
-#define TWIN_INPUT   256u   /* bytes of an input at most */
+#define TWIN_WORDS 65536u /* half of them zero at first: 512 KiB of state */
+#define TWIN_STATE                                                                                           \
+    (TWIN_WORDS * sizeof(uint64_t) + 64) /* the NF's: the words, and a line that no input changes */
+#define TWIN_INPUT   256u                /* bytes of an input at most */
 #define TWIN_LOG     (2u << 20)
 #define TWIN_PENDING (1u << 20)
 #define TWIN_LANES   2u
@@ -32,6 +34,7 @@ struct twin_box {
     _Atomic uint32_t told;     /* enum ft_told */
     _Atomic uint64_t ask;      /* serial number: digests, please */
     _Atomic bool stop, spoil;  /* spoil: the NF writes once without an edit (planted fault) */
+    _Atomic bool flip;         /* a standby's memory: a bit flips, once, in a line that no input changes */
 
     /* Written by the node. All of it begins anew when the node is started. */
     struct twin_report {
@@ -54,6 +57,7 @@ struct twin_options {
     uint32_t every;      /* a stream of deltas, with so many bursts from cut to cut; 0: of records */
     bool warm, suppress; /* suppress: of the tail, so deltas carry no outputs */
     uint32_t checkpoint; /* warm: bursts from checkpoint to checkpoint; 0: a minute's */
+    uint32_t verify_s;   /* verify_every_s */
 };
 
 struct twin {

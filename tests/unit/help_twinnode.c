@@ -43,7 +43,7 @@ static void add_inputs(struct nf *nf, struct nf_packet *const packets[], uint32_
 static const struct nf_module table = {.name = "table",
                                        .summary = "numbers that inputs add to",
                                        .reads = NF_READS_PAYLOAD,
-                                       .state_size = TWIN_WORDS * sizeof(uint64_t),
+                                       .state_size = TWIN_STATE,
                                        .make = make_table,
                                        .process = add_inputs};
 
@@ -75,6 +75,7 @@ void twin_config(struct nd_config *config, const struct twin_options *options)
                     .tail = o->suppress ? ND_TAIL_SUPPRESS : ND_TAIL_EMIT,
                     .commit_interval_us = o->every * TWIN_TICK_US,
                     .checkpoint_ms = o->checkpoint ? o->checkpoint * TWIN_TICK_US / 1000 : 60000,
+                    .verify_every_s = o->verify_s,
                     .log_mb = TWIN_LOG >> 20,
                     .pending_mb = TWIN_PENDING >> 20,
                     .hold_packets = UINT32_MAX}, /* half of what the ports have */

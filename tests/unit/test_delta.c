@@ -63,6 +63,10 @@ static void random_chunk(void)
     if (chunk->flags & FT_CHUNK_LAST && draw_below(2)) {
         chunk->flags |= FT_REC_DIGEST;
         chunk->digest = draw();
+        if (draw_below(2)) {
+            chunk->flags |= FT_REC_SLICE;
+            chunk->slice = draw_below(FT_SLICE_LAST + 1);
+        }
     }
     for (uint64_t n = draw_below(3) == 0 ? draw_below(200) : draw_below(4); n; n--) {
         uint32_t count = 1 + (uint32_t)(draw_below(8) == 0 ? draw_below(600) : draw_below(8));

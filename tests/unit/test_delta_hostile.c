@@ -25,6 +25,7 @@ enum {
     RELEASED,
     OUTPUTS,
     DIGEST,
+    SLICE,
     NUMBER,
     LINES,
     HELD,
@@ -68,13 +69,16 @@ static void impossible_heads_are_refused_by_name(void **state)
     forge_number_refused(LANE, 16, FT_EMALFORMED, "offset 4: lane is 16, expected 0 to 15");
     forge_number_refused(LANE, 65536 + 2, FT_EMALFORMED, "lane is 65538");
     forge_number_refused(FLAGS, 8, FT_EMALFORMED,
-                         "offset 5: flags is 8, expected 0, 16 or 18, and 32 or not");
-    forge_number_refused(FLAGS, FT_REC_DIGEST, FT_EMALFORMED, "flags is 2, expected 0, 16 or 18");
-    forge_number_refused(FLAGS, 64, FT_EMALFORMED, "flags is 64, expected 0 to 50");
-    forge_number_refused(FLAGS, 17, FT_EMALFORMED, "flags is 17, expected 0, 16 or 18");
+                         "offset 5: flags is 8, expected 0, 16, 18 or 26, and 32 or not");
+    forge_number_refused(FLAGS, FT_REC_DIGEST, FT_EMALFORMED, "flags is 2, expected 0, 16, 18 or 26");
+    forge_number_refused(FLAGS, 64, FT_EMALFORMED, "flags is 64, expected 0 to 58");
+    forge_number_refused(FLAGS, 17, FT_EMALFORMED, "flags is 17, expected 0, 16, 18 or 26");
     forge_number_refused(CUT, 0, FT_EMALFORMED, "offset 6: cut is 0, expected 1");
     forge_number_refused(BURSTS, UINT64_MAX, FT_EMALFORMED, "bursts wraps");
+    forge_number_refused(FLAGS, 24, FT_EMALFORMED, "flags is 24, expected 0, 16, 18 or 26");
     forge_number_refused(DIGEST, 5, FT_EMALFORMED, "digest without its flag");
+    forge_number_refused(SLICE, 5, FT_EMALFORMED, "slice without its flag");
+    forge_number_refused(SLICE, 1u << 20, FT_EMALFORMED, "slice is 1048576, expected 0 to 1048575");
     forge_number_refused(NUMBER, 1ull << 32, FT_EMALFORMED, "number is 4294967296");
     forge_number_refused(LINES, FT_CHUNK_LINES + 1, FT_EMALFORMED, "lines is 98305, expected 0 to 98304");
     forge_number_refused(LINES, 1ull << 32, FT_EMALFORMED, "lines is 4294967296");
@@ -85,6 +89,9 @@ static void impossible_heads_are_refused_by_name(void **state)
     plain_head();
     head[FLAGS] = 18;
     head[DIGEST] = UINT64_MAX;
+    forge_good();
+    head[FLAGS] = 26;
+    head[SLICE] = 3;
     forge_good();
 }
 
@@ -101,7 +108,7 @@ static void impossible_lines_are_refused_by_name(void **state)
     plain_head();
     put_run(12, 1, 1);
     put_run(5, 1, 1);
-    forge_refused(FT_EMALFORMED, "offset 36: a run begins at line 5, expected 13 or later");
+    forge_refused(FT_EMALFORMED, "offset 37: a run begins at line 5, expected 13 or later");
     plain_head();
     put_run(CHUNK_LINES - 1, 2, 1);
     forge_refused(FT_EMALFORMED, "lies outside the region");

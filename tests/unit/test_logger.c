@@ -107,7 +107,7 @@ static void record(const struct burst *b)
     for (unsigned i = 0; i < b->values; i++)
         assert_int_equal(lg_capture_determinant(&capture, b->value[i], b->value_len[i]), 0);
     if (b->digested)
-        lg_capture_digest(&capture, b->digest);
+        lg_capture_digest(&capture, FT_REC_DIGEST, 0, b->digest);
     lg_capture_end(&capture, b->released);
 }
 

@@ -31,13 +31,15 @@ static void random_record(void)
     static const uint16_t lens[] = {14, 54, 60, 64, 128, 1500, FT_FRAME_MAX};
     uint16_t cut = draw_below(2) ? FT_FRAME_MAX : (uint16_t)draw_below(200);
 
-    record_begin((uint16_t)draw_below(FT_LANES_MAX), (uint16_t)draw_below(8), draw_any_magnitude() | 1);
+    record_begin((uint16_t)draw_below(FT_LANES_MAX), (uint16_t)draw_below(FT_REC_FLAGS + 1),
+                 draw_any_magnitude() | 1);
     rec->seq = draw_any_magnitude() >> 1;
     rec->time = draw_any_magnitude();
     rec->released = draw_any_magnitude();
     rec->access = draw_any_magnitude() >> 1;
     rec->accesses = (uint32_t)draw_any_magnitude();
-    rec->digest = rec->flags & FT_REC_DIGEST ? draw() : 0;
+    rec->digest = rec->flags & FT_REC_DIGESTS ? draw() : 0;
+    rec->slice = rec->flags & FT_REC_SLICE ? draw_below(FT_SLICE_LAST + 1) : 0;
     if (rec->flags & FT_REC_BY_SEQ)
         rec->inputs = (uint16_t)draw_below(FT_BURST_MAX + 1);
     else
@@ -248,13 +250,10 @@ static void put64(uint8_t *p, uint64_t v)
 static void any_msgpack_reader_reads_the_golden_record(void **state)
 {
     (void)state;
-    static const uint64_t numbers[] = {1,     3,
-                                       6,     1000,
-                                       32000, 1700000000123456789ull,
-                                       31990, 500,
-                                       20,    0x0123456789abcdefull,
-                                       4,     64 + 64 + 54 + 54,
-                                       3,     4 + 7 + 4};
+    /* clang-format off */
+    static const uint64_t numbers[] = {1, 3, 6, 1000, 32000, 1700000000123456789ull, 31990, 500, 20,
+                                       0x0123456789abcdefull, 0, 4, 64 + 64 + 54 + 54, 3, 4 + 7 + 4};
+    /* clang-format on */
     static const uint8_t inputs[] = {100, 100, 0x9d, 0x17, 54, 1, 0, 0xd4, 0x15};
     static const uint8_t dependencies[] = {1, 19, 0x60, 0xd5, 0x07, 0xb1, 0x01, 0xa4, 0x03};
     msgpack_unpacked un;
@@ -264,16 +263,16 @@ static void any_msgpack_reader_reads_the_golden_record(void **state)
     msgpack_unpacked_init(&un);
     assert_int_equal(msgpack_unpack_next(&un, (char *)wire, (size_t)len, NULL), MSGPACK_UNPACK_SUCCESS);
     assert_int_equal(un.data.type, MSGPACK_OBJECT_ARRAY);
-    assert_int_equal(un.data.via.array.size, 16);
+    assert_int_equal(un.data.via.array.size, 17);
     const msgpack_object *o = un.data.via.array.ptr;
-    for (int i = 0; i < 14; i++)
+    for (int i = 0; i < 15; i++)
         assert_int_equal(o[i].via.u64, numbers[i]);
-    assert_int_equal(o[14].type, MSGPACK_OBJECT_BIN);
-    assert_int_equal(o[14].via.bin.size,
+    assert_int_equal(o[15].type, MSGPACK_OBJECT_BIN);
+    assert_int_equal(o[15].via.bin.size,
                      sizeof(inputs) + rec->bytes + sizeof(dependencies) + rec->determinants);
-    assert_memory_equal(o[14].via.bin.ptr, inputs, sizeof(inputs));
-    assert_memory_equal(o[14].via.bin.ptr + sizeof(inputs) + rec->bytes, dependencies, sizeof(dependencies));
-    assert_int_equal(o[15].via.u64, XXH3_64bits(wire, (size_t)len - 9));
+    assert_memory_equal(o[15].via.bin.ptr, inputs, sizeof(inputs));
+    assert_memory_equal(o[15].via.bin.ptr + sizeof(inputs) + rec->bytes, dependencies, sizeof(dependencies));
+    assert_int_equal(o[16].via.u64, XXH3_64bits(wire, (size_t)len - 9));
     msgpack_unpacked_destroy(&un);
 }
 

@@ -30,7 +30,7 @@ static void impossible_sizes_and_numbers_are_refused_by_name(void **state)
     record_sample();
     const uint32_t size = rec->size;
 
-    check_refuses(sizeof(*rec) - 8, "offset 0: 64 bytes, expected a record of at least 72");
+    check_refuses(sizeof(*rec) - 8, "offset 0: 72 bytes, expected a record of at least 80");
     check_refuses(size - 8, "size is");
     rec->size -= 8;
     check_refuses(size, "offset 0: size is");
@@ -38,8 +38,10 @@ static void impossible_sizes_and_numbers_are_refused_by_name(void **state)
     check_refuses(size + 8, "offset 0: size is");
     rec->lane = FT_LANES_MAX;
     check_refuses(size, "offset 4: lane is 16");
-    rec->flags = 8;
-    check_refuses(size, "offset 6: flags is 8");
+    rec->flags = 16;
+    check_refuses(size, "offset 6: flags is 16");
+    rec->slice = 1;
+    check_refuses(size, "slice without its flag");
     rec->burst = 0;
     check_refuses(size, "offset 8: burst is 0");
     rec->inputs = 33;
@@ -66,7 +68,7 @@ static void impossible_inputs_are_refused_by_name(void **state)
     const uint32_t size = rec->size;
 
     in[2].wire = 13;
-    check_refuses(size, "offset 88: input 2 is 13 bytes on the wire");
+    check_refuses(size, "offset 96: input 2 is 13 bytes on the wire");
     in[2].wire = 53;
     check_refuses(size, "input 2 has 54 bytes taken, expected at most its 53");
     in[3].taken = 53;

@@ -23,6 +23,7 @@ enum {
     ACCESS,
     ACCESSES,
     DIGEST,
+    SLICE,
     INPUTS,
     BYTES,
     DEPENDENCIES,
@@ -34,10 +35,10 @@ static uint8_t *const body = forge.body;
 
 static void plain_head(void)
 {
-    static const uint64_t plain[14] = {
+    static const uint64_t plain[15] = {
         [VERSION] = 1, [LANE] = 2, [BURST] = 7, [ACCESS] = 100, [ACCESSES] = 10};
 
-    forge_begin(plain, 14, record_decode_exact);
+    forge_begin(plain, 15, record_decode_exact);
 }
 
 static void good(void)
@@ -57,12 +58,14 @@ static void impossible_heads_are_refused_by_name(void **state)
     forge_number_refused(VERSION, 0, FT_EVERSION, "version is 0");
     forge_number_refused(LANE, FT_LANES_MAX, FT_EMALFORMED, "offset 4: lane is 16, expected 0 to 15");
     forge_number_refused(LANE, 65536 + 2, FT_EMALFORMED, "lane is 65538");
-    forge_number_refused(FLAGS, 8, FT_EMALFORMED, "flags is 8, expected 0 to 7");
+    forge_number_refused(FLAGS, 16, FT_EMALFORMED, "flags is 16, expected 0 to 15");
     forge_number_refused(FLAGS, 1u << 16, FT_EMALFORMED, "flags is 65536");
     forge_number_refused(BURST, 0, FT_EMALFORMED, "burst is 0, expected 1");
     forge_number_refused(ACCESSES, 1ull << 32, FT_EMALFORMED, "accesses is 4294967296");
     forge_number_refused(ACCESS, UINT64_MAX, FT_EMALFORMED, "access wraps");
     forge_number_refused(DIGEST, 5, FT_EMALFORMED, "digest without its flag");
+    forge_number_refused(SLICE, 5, FT_EMALFORMED, "slice without its flag");
+    forge_number_refused(SLICE, 1u << 20, FT_EMALFORMED, "slice is 1048576, expected 0 to 1048575");
     forge_number_refused(INPUTS, FT_BURST_MAX + 1, FT_EMALFORMED, "inputs is 33, expected 0 to 32");
     forge_number_refused(INPUTS, 65536, FT_EMALFORMED, "inputs is 65536");
     forge_number_refused(BYTES, FT_BURST_MAX * FT_FRAME_MAX + 1, FT_EMALFORMED, "bytes is 294913");
@@ -83,7 +86,7 @@ static void impossible_heads_are_refused_by_name(void **state)
     forge_refused(FT_EMALFORMED, "offset 26: digest without its flag");
     head[DIGEST] = 0;
     head[DEPENDENCIES] = FT_DEPENDENCIES_MAX + 1;
-    forge_refused(FT_EMALFORMED, "offset 29: dependencies is 1025");
+    forge_refused(FT_EMALFORMED, "offset 30: dependencies is 1025");
     plain_head();
     head[SEQ] = UINT64_MAX;
     head[INPUTS] = 1;
@@ -99,6 +102,10 @@ static void impossible_heads_are_refused_by_name(void **state)
     plain_head();
     head[FLAGS] = FT_REC_DIGEST;
     head[DIGEST] = UINT64_MAX;
+    good();
+    head[SLICE] = 3;
+    forge_refused(FT_EMALFORMED, "slice without its flag");
+    head[FLAGS] = FT_REC_SLICE;
     good();
 }
 
@@ -135,7 +142,7 @@ static void impossible_inputs_are_refused_by_name(void **state)
     good();
     assert_int_equal(ft_record_inputs(back)->port, 3);
     body[1] = 65;
-    forge_refused(FT_EMALFORMED, "offset 19: input 0 has 65 bytes taken, expected at most its 64");
+    forge_refused(FT_EMALFORMED, "offset 20: input 0 has 65 bytes taken, expected at most its 64");
     body[1] = 64;
     body[3] = 2;
     forge_refused(FT_EMALFORMED, "input 0 has flags 2");
@@ -176,7 +183,7 @@ static void impossible_dependencies_are_refused_by_name(void **state)
     assert_int_equal(dependency[1].own, 102);
     assert_int_equal(dependency[1].access, 95);
     body[0] = 0x02;
-    forge_refused(FT_EMALFORMED, "offset 19: dependency 0 names lane 2, expected another than 2");
+    forge_refused(FT_EMALFORMED, "offset 20: dependency 0 names lane 2, expected another than 2");
     plain_head();
     head[DEPENDENCIES] = 1;
     FORGE_PUT(0x93, 0x01, 0); /* 100 + 9 is the last access */
@@ -204,9 +211,9 @@ static void impossible_determinants_are_refused_by_name(void **state)
     FORGE_PUT(1, 0, 0, 0, 'x', 0, 0, 0, 0);
     good();
     body[5] = 1;
-    forge_refused(FT_EMALFORMED, "offset 24: value of 1 bytes, expected at most the 0 left");
+    forge_refused(FT_EMALFORMED, "offset 25: value of 1 bytes, expected at most the 0 left");
     body[0] = body[1] = body[2] = body[3] = 0xff;
-    forge_refused(FT_EMALFORMED, "offset 19: value of 4294967295 bytes, expected at most the 5 left");
+    forge_refused(FT_EMALFORMED, "offset 20: value of 4294967295 bytes, expected at most the 5 left");
     plain_head();
     head[DETERMINANTS] = 3;
     FORGE_PUT(0, 0, 0);
@@ -228,39 +235,41 @@ static void what_is_no_such_array_is_refused_by_name(void **state)
         {BYTES(""), FT_ETRUNC, "offset 0: entry ends, expected content as an array"},
         {BYTES("\x01"), FT_EMALFORMED,
          "offset 0: entry content begins with byte 01 and 0 follow, expected an array"},
-        {BYTES("\x90"), FT_EMALFORMED, "offset 0: entry is an array of 0, expected 16"},
+        {BYTES("\x90"), FT_EMALFORMED, "offset 0: entry is an array of 0, expected 17"},
         {BYTES("\xc1"), FT_EMALFORMED, "offset 0: entry content begins with byte c1"},
         {BYTES("\xc4\x01x"), FT_EMALFORMED, "content begins with byte c4 and 2 follow, expected an array"},
         {BYTES("\xdf\xff\xff\xff\xff"), FT_EMALFORMED,
          "content begins with byte df and 4 follow, expected an array"},
-        {BYTES("\x91\x01"), FT_EMALFORMED, "array of 1, expected 16"},
+        {BYTES("\x91\x01"), FT_EMALFORMED, "array of 1, expected 17"},
         {BYTES("\x91\x05"), FT_EVERSION, "version is 5, expected 1"},
         {BYTES("\xdd\xff\xff\xff\xff\x01"), FT_EMALFORMED,
-         "offset 0: entry is an array of 4294967295, expected 16"},
-        {BYTES("\xdc\x00\x11\x01"), FT_EMALFORMED, "array of 17, expected 16"},
-        {BYTES("\xdc\x00\x10\x01\xdd\xff\xff\xff\xff"), FT_EMALFORMED,
+         "offset 0: entry is an array of 4294967295, expected 17"},
+        {BYTES("\xdc\x00\x10\x01"), FT_EMALFORMED, "array of 16, expected 17"},
+        {BYTES("\xdc\x00\x11\x01\xdd\xff\xff\xff\xff"), FT_EMALFORMED,
          "offset 4: entry lane begins with byte dd"},
-        {BYTES("\xdc\x00\x10\x01\xdf\xff\xff\xff\xff"), FT_EMALFORMED,
+        {BYTES("\xdc\x00\x11\x01\xdf\xff\xff\xff\xff"), FT_EMALFORMED,
          "offset 4: entry lane begins with byte df"},
-        {BYTES("\xdc\x00\x10\x01\x90"), FT_EMALFORMED, "offset 4: entry lane begins with byte 90"},
-        {BYTES("\xdc\x00\x10\x01\xff"), FT_EMALFORMED,
+        {BYTES("\xdc\x00\x11\x01\x90"), FT_EMALFORMED, "offset 4: entry lane begins with byte 90"},
+        {BYTES("\xdc\x00\x11\x01\xff"), FT_EMALFORMED,
          "entry lane begins with byte ff and 0 follow, expected an unsigned number"},
-        {BYTES("\xdc\x00\x10\x01\xcc\x01\xc0"), FT_EMALFORMED, "offset 6: entry flags begins with byte c0"},
-        {BYTES("\xdc\x00\x10\x01\xa1x"), FT_EMALFORMED, "offset 4: entry lane begins with byte a1"},
-        {BYTES("\xdc\x00\x10\x01\xd4\x01x"), FT_EMALFORMED, "offset 4: entry lane begins with byte d4"},
-        {BYTES("\xdc\x00\x10\x01\xc9\xff\xff\xff\xff\x00"), FT_EMALFORMED, "entry lane begins with byte c9"},
-        {BYTES("\xdc\x00\x10\x01\xc4\x01x"), FT_EMALFORMED, "offset 4: entry lane begins with byte c4"},
-        {BYTES("\xdc\x00\x10\x01\x02\x00\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x05"), FT_EMALFORMED,
-         "offset 17: entry body begins with byte 05 and 0 follow, expected bytes"},
-        {BYTES("\xdc\x00\x10\x01\x02\x00\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xc6\xff\xff\xff\xff"),
-         FT_ETRUNC, "offset 17: entry body has 0 bytes, expected 4294967295"},
-        {BYTES("\xdc\x00\x10\x01\x02\x00\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xc4\x00\x05"),
+        {BYTES("\xdc\x00\x11\x01\xcc\x01\xc0"), FT_EMALFORMED, "offset 6: entry flags begins with byte c0"},
+        {BYTES("\xdc\x00\x11\x01\xa1x"), FT_EMALFORMED, "offset 4: entry lane begins with byte a1"},
+        {BYTES("\xdc\x00\x11\x01\xd4\x01x"), FT_EMALFORMED, "offset 4: entry lane begins with byte d4"},
+        {BYTES("\xdc\x00\x11\x01\xc9\xff\xff\xff\xff\x00"), FT_EMALFORMED, "entry lane begins with byte c9"},
+        {BYTES("\xdc\x00\x11\x01\xc4\x01x"), FT_EMALFORMED, "offset 4: entry lane begins with byte c4"},
+        {BYTES("\xdc\x00\x11\x01\x02\x00\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x05"), FT_EMALFORMED,
+         "offset 18: entry body begins with byte 05 and 0 follow, expected bytes"},
+        {BYTES(
+             "\xdc\x00\x11\x01\x02\x00\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xc6\xff\xff\xff\xff"),
+         FT_ETRUNC, "offset 18: entry body has 0 bytes, expected 4294967295"},
+        {BYTES("\xdc\x00\x11\x01\x02\x00\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xc4\x00\x05"),
          FT_EMALFORMED, "entry has a short checksum, expected cf and 8 bytes"},
-        {BYTES("\xdc\x00\x10\x01\x02\x00\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xc4\x01x\x05"),
+        {BYTES("\xdc\x00\x11\x01\x02\x00\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xc4\x01x\x05"),
          FT_EMALFORMED, "entry has a short checksum, expected cf and 8 bytes"},
-        {BYTES("\xdc\x00\x10\x01\x02\x00\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xc4\x00\xcf\1\1\1\1\1\1"
+        {BYTES("\xdc\x00\x11\x01\x02\x00\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xc4\x00\xcf\1\1\1\1"
+               "\1\1"
                "\1\1"),
-         FT_ECHECKSUM, "offset 19: checksum is 0101010101010101, expected "},
+         FT_ECHECKSUM, "offset 20: checksum is 0101010101010101, expected "},
 #undef BYTES
     };
     struct ft_fault fault;

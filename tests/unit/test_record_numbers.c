@@ -38,7 +38,7 @@ static void test_numbers_of_a_record_come_back(void **state)
     (void)state;
     memset(entry, 0, sizeof(*entry));
     FT_RECORD_NUMBERS(FILL)
-    entry->flags = FT_REC_DIGEST;
+    entry->flags = FT_REC_DIGESTS;
     entry->bytes = entry->determinants = entry->inputs = entry->dependencies = 0; /* no body */
     entry->size = sizeof(*entry);
     assert_int_equal(record_check(entry, sizeof(*entry), &fault), 0);
@@ -60,7 +60,7 @@ static void test_numbers_of_a_chunk_come_back(void **state)
     memset(entry, 0, sizeof(*entry));
     entry->kind = FT_ENTRY_CHUNK;
     FT_CHUNK_NUMBERS(FILL)
-    entry->flags = FT_REC_DIGEST | FT_CHUNK_LAST;
+    entry->flags = FT_REC_DIGESTS | FT_CHUNK_LAST;
     entry->lines = entry->held = entry->bytes = 0; /* no body */
     entry->size = sizeof(*entry);
 

@@ -129,11 +129,11 @@ static void deltas_that_lie_are_refused_and_nothing_of_them_is_kept(void **state
     peer_synchronise(true);
     plain_chunk(1, 0, 5, 0, true);
     peer_add_record(0, 6); /* in a message of the other kind */
-    peer_is_refused(FT_MSG_DELTA, "array of 16, expected 17");
+    peer_is_refused(FT_MSG_DELTA, "array of 17, expected 18");
 
     peer_synchronise(true);
     plain_chunk(1, 0, 5, 0, true);
-    peer_is_refused(FT_MSG_LOG, "array of 17, expected 16");
+    peer_is_refused(FT_MSG_LOG, "array of 18, expected 17");
 
     peer_synchronise(true);
     plain_chunk(1, 0, 5, 0, true);

@@ -88,9 +88,10 @@ static bool execute_burst(struct nd_log_lane *l, const struct nd_index_burst *b)
 
     FT_CHECK(ft_record_decode(b->content, b->len, l->record, FT_RECORD_MAX, &fault) > 0,
              "a record that was read before: %s", fault.text);
-    if (!b->comparable) { /* not all lanes execute their bursts of this digest */
-        l->record->flags &= (uint16_t)~FT_REC_DIGEST;
-        l->record->digest = 0;
+    /* Not all lanes execute their bursts of this digest; that of a slice of its own a lane compares alone. */
+    if (!b->comparable && l->record->flags & FT_REC_DIGEST) {
+        l->record->flags &= (uint16_t)~FT_REC_DIGESTS;
+        l->record->digest = l->record->slice = 0;
     }
     room = ft_ring_reserve(ring, l->record->size);
     FT_CHECK(room, "an empty ring has no room for %u bytes", l->record->size);

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The turns of a lane's verification; see verification.h. Runs on the lanes' threads, but for the search of
+ * what is kept. */
+#include "node/lane/lane.h"
+#include "nflib/chain/chain.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The slices of all arenas are lane 0's turns, where it is alone or all lanes wait at a cut. */
+static bool first_takes_all(const struct nd_lane *lane)
+{
+    return lane->group->lanes == 1 || lane->config->protect.deltas || lane->config->protect.stores;
+}
+
+unsigned nd_verification_lanes(const struct nd_lane *lane)
+{
+    return first_takes_all(lane) ? 1 : lane->group->lanes;
+}
+
+static uint32_t arenas_of(const struct nd_lane *lane)
+{
+    uint32_t own = FT_SLICES_OF(lane->index);
+
+    if (first_takes_all(lane))
+        return lane->index == 0 ? FT_SLICES_ALL : 0;
+    if (lane->index != 0 ||
+        lane->io->burst) /* by an input keeper a lane may get no burst to carry a digest */
+        return own;
+    return own | FT_SLICES_OF(FT_LANES_MAX);
+}
+
+static uint64_t round_ns(const struct nd_lane *lane)
+{
+    return lane->setup.round_ns ? lane->setup.round_ns : lane->config->protect.verify_every_s * 1000000000ull;
+}
+
+int nd_verification_make(struct nd_lane *lane)
+{
+    struct nd_verification *v = &lane->verification;
+    uint8_t *bytes;
+
+    v->at = v->quiesced_at = FT_ALL;
+    v->whose = arenas_of(lane);
+    if (!lane->config->protect.pair || round_ns(lane) == 0 || !v->whose)
+        return 0;
+    v->kept = calloc(ND_KEPT, sizeof(*v->kept));
+    bytes = v->kept ? aligned_alloc(64, ND_KEPT * FT_SLICE) : NULL;
+    if (!bytes)
+        return FT_ENOMEM;
+    for (unsigned i = 0; i < ND_KEPT; i++)
+        v->kept[i].bytes = bytes + i * FT_SLICE;
+    return 0;
+}
+
+void nd_verification_free(struct nd_lane *lane)
+{
+    if (lane->verification.kept)
+        free(lane->verification.kept[0].bytes);
+    free(lane->verification.kept);
+}
+
+/* ---- the primary ------------------------------------------------------------------------------- */
+
+/* Whose digest is next decides whether all lanes have to wait for it. */
+static void set_due(struct nd_lane *lane, uint64_t when)
+{
+    struct nd_verification *v = &lane->verification;
+    bool alone = !lane->config->protect.deltas && !lane->config->protect.stores;
+    struct ft_slice slice;
+
+    if (alone && lane->group->lanes > 1)
+        alone = ft_slice_find(lane->region, v->next, &slice) && slice.arena->lane == lane->index;
+    v->at = alone ? when : FT_ALL;
+    v->quiesced_at = alone ? FT_ALL : when;
+}
+
+void nd_verification_begin(struct nd_lane *lane)
+{
+    struct nd_verification *v = &lane->verification;
+    uint64_t every = round_ns(lane), count;
+
+    v->at = v->quiesced_at = FT_ALL;
+    v->whose = arenas_of(lane);
+    count = every ? ft_slice_count(lane->region, v->whose) : 0;
+    if (count == 0)
+        return;
+    v->interval = every / count;
+    v->next = ft_slice_from(lane->region, 0, v->whose);
+    set_due(lane, lane->now + v->interval);
+}
+
+/* The copy costs less than it seems: the digest is then taken of what is in the cache. */
+static struct nd_kept *keep(struct nd_lane *lane, const struct ft_slice *slice, uint64_t number,
+                            uint64_t burst)
+{
+    struct nd_verification *v = &lane->verification;
+    struct nd_kept *kept = &v->kept[v->kept_next++ % ND_KEPT];
+    uint64_t serial = atomic_load_explicit(&kept->serial, memory_order_relaxed);
+
+    atomic_store_explicit(&kept->serial, serial + 1, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release);
+    kept->number = number;
+    kept->burst = burst;
+    kept->size = slice->size;
+    memcpy(kept->bytes, slice->base, slice->size);
+    return kept;
+}
+
+static void keep_as(struct nd_kept *kept, uint64_t digest)
+{
+    kept->digest = digest;
+    atomic_fetch_add_explicit(&kept->serial, 1, memory_order_release);
+}
+
+/* A turn that comes late is not made up for but by one: a lane that was held up does not digest burst after
+ * burst. */
+static void end_turn(struct nd_lane *lane, uint64_t due)
+{
+    struct nd_verification *v = &lane->verification;
+
+    v->next = ft_slice_from(lane->region, v->next + 1, v->whose);
+    if (v->next == FT_SLICE_NONE)
+        v->next = ft_slice_from(lane->region, 0, v->whose);
+    set_due(lane, due + v->interval > lane->now ? due + v->interval : lane->now);
+}
+
+static struct nd_slice_digest take(struct nd_lane *lane, uint64_t due, uint64_t burst)
+{
+    struct nd_verification *v = &lane->verification;
+    struct nd_slice_digest out = {.burst = burst, .slice = v->next};
+    struct ft_slice slice;
+
+    FT_CHECK(ft_slice_find(lane->region, v->next, &slice), "slice %lu is not there", v->next);
+    if (v->kept) {
+        struct nd_kept *kept = keep(lane, &slice, v->next, burst);
+
+        out.digest = ft_slice_digest(kept->bytes, kept->size, burst);
+        keep_as(kept, out.digest);
+    } else {
+        out.digest = ft_slice_digest(slice.base, slice.size, burst);
+    }
+    end_turn(lane, due);
+    return out;
+}
+
+struct nd_slice_digest nd_lane_take_slice(struct nd_lane *lane, uint64_t burst)
+{
+    return take(lane, lane->verification.at, burst);
+}
+
+struct nd_slice_digest nd_group_take_slice(struct nd_group *group)
+{
+    struct nd_lane *first = &group->lane[0];
+
+    return take(first, first->verification.quiesced_at, nf_chain_state(first->chain)->burst);
+}
+
+void nd_group_put_off_slice(struct nd_group *group)
+{
+    struct nd_lane *first = &group->lane[0];
+
+    set_due(first, first->now + first->verification.interval);
+}
+
+/* ---- the standby ------------------------------------------------------------------------------- */
+
+/* A round is whole when every slice of it was equal, in order. */
+static void note_equal(struct nd_lane *lane, uint64_t slice)
+{
+    struct nd_verification *v = &lane->verification;
+
+    FT_COUNT(lane->words, slices_equal, 1);
+    if (slice == ft_slice_from(lane->region, 0, v->whose))
+        v->in_a_row = 0;
+    else if (slice != v->next)
+        return;
+    v->in_a_row++;
+    v->next = ft_slice_from(lane->region, slice + 1, v->whose);
+    if (v->next != FT_SLICE_NONE)
+        return;
+    FT_REPORT(lane->words, round_slices, v->in_a_row);
+    FT_REPORT(lane->words, round_ns, lane->now);
+}
+
+static bool tell_difference(struct nd_lane *lane, const struct ft_slice *slice,
+                            const struct nd_slice_digest *theirs, uint64_t got)
+{
+    char whose[FT_SLICE_TEXT], what[FT_SLICE_TEXT + 64];
+
+    if (lane->verification.kept)
+        keep_as(keep(lane, slice, theirs->slice, nf_chain_state(lane->chain)->burst), theirs->digest);
+    snprintf(what, sizeof(what), "digest of slice %lu (%s)", theirs->slice, ft_slice_text(slice, whose));
+    FT_REPORT(lane->words, expected, theirs->digest);
+    FT_REPORT(lane->words, got, got);
+    FT_REPORT(lane->words, digest_burst, theirs->burst);
+    FT_COUNT(lane->words, slices_different, 1);
+    return nd_lane_diverged(lane, theirs->burst, theirs->seq, what, theirs->digest, got);
+}
+
+bool nd_lane_compare_slice(struct nd_lane *lane, const struct nd_slice_digest *theirs)
+{
+    struct ft_slice slice;
+    uint64_t got;
+
+    if (lane->doing != FT_LANE_REPLAY)
+        return true;
+    if (!ft_slice_find(lane->region, theirs->slice, &slice))
+        return nd_lane_diverged(lane, theirs->burst, theirs->seq, "a slice that is there, not", 0,
+                                theirs->slice);
+    got = ft_slice_digest(slice.base, slice.size, nf_chain_state(lane->chain)->burst);
+    if (got != theirs->digest)
+        return tell_difference(lane, &slice, theirs, got);
+    note_equal(lane, theirs->slice);
+    return true;
+}
+
+/* ---- the main thread --------------------------------------------------------------------------- */
+
+/* False: the lane has written it meanwhile. */
+static bool copy_kept(const struct nd_kept *kept, struct nd_kept *out)
+{
+    uint8_t *bytes = out->bytes;
+    uint64_t before = atomic_load_explicit(&kept->serial, memory_order_acquire);
+
+    out->digest = kept->digest;
+    out->number = kept->number;
+    out->burst = kept->burst;
+    out->size = kept->size;
+    if (before == 0 || before & 1 || out->size > FT_SLICE)
+        return false;
+    memcpy(bytes, kept->bytes, out->size);
+    atomic_thread_fence(memory_order_acquire);
+    return atomic_load_explicit(&kept->serial, memory_order_relaxed) == before;
+}
+
+bool nd_lane_find_kept(const struct nd_lane *lane, uint64_t digest, struct nd_kept *out)
+{
+    for (unsigned i = 0; lane->verification.kept && i < ND_KEPT; i++)
+        if (lane->verification.kept[i].digest == digest && copy_kept(&lane->verification.kept[i], out) &&
+            out->digest == digest)
+            return true;
+    return false;
+}

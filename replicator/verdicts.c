@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Verdicts on digests: those of a standby's lanes go to the primary, which notes them for status and for who
+ * asked. A verdict on one digest names the burst that it came with; one on a round of slices names none.
+ */
+#include "replicator/parts.h"
+
+#include <string.h>
+
+static void tell(struct rp_replicator *rp, unsigned lane, uint64_t burst, uint64_t expected, uint64_t got)
+{
+    struct ft_message m;
+
+    ft_core_head(&rp->core, FT_MSG_VERDICT, rp->now, &m);
+    m.lane = (uint16_t)lane;
+    m.burst[0] = burst;
+    m.number = expected;
+    m.number2 = got;
+    rp_link_send(rp->link, &m, rp->lanes, NULL);
+}
+
+void rp_tell_verdicts(struct rp_replicator *rp)
+{
+    if (!rp->core.peer.known)
+        return;
+    for (unsigned l = 0; l < rp->lanes; l++) {
+        struct ft_lane *lane = rp_lane(rp, l);
+        uint64_t burst = FT_REPORTED(lane, digest_burst), round = FT_REPORTED(lane, round_ns), slices;
+
+        if (burst != rp->digest_told[l])
+            tell(rp, l, burst, FT_REPORTED(lane, expected), FT_REPORTED(lane, got));
+        rp->digest_told[l] = burst;
+        slices = FT_REPORTED(lane, round_slices);
+        if (round && round != rp->round_told[l])
+            tell(rp, l, 0, slices, slices);
+        rp->round_told[l] = round;
+    }
+}
+
+void rp_take_verdict(struct rp_replicator *rp, const struct ft_message *m)
+{
+    struct rp_verdicts *v = &rp->verdicts;
+
+    if (m->burst[0] == 0) {
+        v->round_at[m->lane] = rp->now;
+        v->slices_equal += m->number;
+        return;
+    }
+    v->last[m->lane] = (struct rp_verdict){m->burst[0], m->number, m->number2};
+    v->different += m->number != m->number2;
+}
+
+void rp_forget_rounds(struct rp_replicator *rp)
+{
+    memset(rp->verdicts.round_at, 0, sizeof(rp->verdicts.round_at));
+}
