@@ -6,6 +6,7 @@
  * (node/lane/verification.h).
  */
 #include "node/running.h"
+#include "ftcore/base/event_log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -78,18 +79,17 @@ static void save(struct nd_running *r, unsigned lane, uint64_t digest)
 
     if (!nd_lane_find_kept(&r->lanes[lane], digest, &kept) ||
         !ft_slice_find(r->region, kept.number, &slice)) {
-        fprintf(stderr, "understudy: %s: a digest differs from the peer's; the bytes are not kept\n", node);
+        ft_log_event("understudy: %s: a digest differs from the peer's; the bytes are not kept", node);
         return;
     }
     snprintf(r->difference.last, sizeof(r->difference.last), "slice %lu (%s) at burst %lu", kept.number,
              ft_slice_text(&slice, whose), kept.burst);
     r->difference.saved = write_file(r, &kept, &slice, &fault) == 0;
     if (r->difference.saved)
-        fprintf(stderr, "understudy: %s: %s differs from the peer's: saved as %s\n", node, r->difference.last,
-                r->difference.file);
+        ft_log_event("understudy: %s: %s differs from the peer's: saved as %s", node, r->difference.last,
+                     r->difference.file);
     else
-        fprintf(stderr, "understudy: %s: %s differs from the peer's: %s\n", node, r->difference.last,
-                fault.text);
+        ft_log_event("understudy: %s: %s differs from the peer's: %s", node, r->difference.last, fault.text);
 }
 
 /* As a standby: what its own lanes found. */

@@ -132,7 +132,8 @@ static inline struct ft_lane *rp_lane(struct rp_replicator *rp, unsigned lane)
 
 /* replicator.c */
 uint64_t rp_monotonic(void);
-void rp_sleep(uint64_t ns); /* sleeps, whatever comes; below a second */
+void rp_update_status(struct rp_replicator *rp); /* when the last copy is older than a millisecond */
+void rp_sleep(uint64_t ns);                      /* sleeps, whatever comes; below a second */
 
 /* verdicts.c: on digests. A standby tells those of its lanes; a primary notes them, and forgets the rounds of
  * a state that the standby gives up. */

@@ -11,13 +11,11 @@
 
 #include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#define SHOW_NS    1000000ull
-#define STANDS_S   3            /* planted */
-#define VIEWS_LEFT (1ull << 20) /* a pair that has fewer is told so when it starts */
+#define SHOW_NS  1000000ull
+#define STANDS_S 3 /* planted */
 /* Between looks, and after how much time without an entry it is so. */
 #define REST_NS       50000u
 #define IDLE_NS       2000000u
@@ -201,7 +199,7 @@ static void serve_requests(struct rp_replicator *rp)
 /* ---- status ------------------------------------------------------------------------------------ */
 
 /* One writer, readers retry (a sequence lock): the packet path and the readers never wait for each other. */
-static void update_status(struct rp_replicator *rp)
+void rp_update_status(struct rp_replicator *rp)
 {
     if (rp->now - rp->shown_at < SHOW_NS)
         return;
@@ -264,7 +262,7 @@ bool rp_turn(struct rp_replicator *rp, uint64_t now)
             rp_step(rp, &whole);
         rp_link_flush(rp->link);
     }
-    update_status(rp);
+    rp_update_status(rp);
     return busy;
 }
 
@@ -319,70 +317,7 @@ void rp_run(struct rp_replicator *rp)
     }
 }
 
-/* ---- making ------------------------------------------------------------------------------------ */
-
-/* Reads the view, and writes it: now, while a mistake can still be told, and while the node may wait for a
- * disk. */
-static int open_view(struct rp_replicator *rp, const char *path, struct ft_fault *fault)
-{
-    uint64_t *view = &rp->config.core.view;
-    int error = rp_view_load(path, view, fault);
-
-    rp->config.core.keeps_views = true;
-    if (!error && *view > FT_VIEW_MAX - VIEWS_LEFT)
-        ft_log_event("understudy: %s: view %lu of %llu at most: stop both nodes and remove both view files",
-                     path, *view, FT_VIEW_MAX);
-    if (!error)
-        error = rp_view_store(path, *view, fault);
-    return error ? error : rp_view_writer_open(&rp->writer, path, *view, fault);
-}
-
-int rp_open(struct rp_replicator **out, const struct rp_config *config, struct ft_fault *fault)
-{
-    struct rp_replicator *rp = calloc(1, sizeof(*rp));
-    int error = 0;
-
-    *out = NULL;
-    if (!rp)
-        return ft_fail(fault, FT_ENOMEM, "no memory for the replicator");
-    rp->config = *config;
-    rp->lanes = config->core.lanes;
-    if (rp_sender_init(rp) || rp_snapshot_init(rp) || rp_receiver_init(rp))
-        error = ft_fail(fault, FT_ENOMEM, "no memory for the replicator");
-    if (!error && config->protect) {
-        error = open_view(rp, config->view_file, fault);
-        if (!error)
-            error = rp_link_open(&rp->link, &rp->config.link, fault);
-    } else if (!error) {
-        rp->config.core.role = 0;
-        rp->config.core.strict = false;
-        rp->config.core.start_alone_ms = 1;
-    }
-    if (error) {
-        rp_close(rp);
-        return error;
-    }
-    rp->now = rp_monotonic();
-    rp->steered_told = true;
-    ft_core_init(&rp->core, &rp->config.core, rp->now, &rp->actions);
-    rp_carry_out(rp);
-    update_status(rp);
-    *out = rp;
-    return 0;
-}
-
-void rp_close(struct rp_replicator *rp)
-{
-    if (!rp)
-        return;
-    rp_link_close(rp->link);
-    rp_view_writer_close(rp->writer);
-    rp_seal_close(rp->seal);
-    rp_sender_free(rp);
-    rp_snapshot_free(rp);
-    rp_receiver_free(rp);
-    free(rp);
-}
+/* ---- what other threads ask for ------------------------------------------------------------------ */
 
 void rp_stop(struct rp_replicator *rp)
 {

@@ -278,28 +278,6 @@ static void handle_message(struct ft_core *core, const struct ft_message *m, str
         ft_standby_message(core, m, actions);
 }
 
-static void obey_operator(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions)
-{
-    enum ft_told what = event->told;
-
-    if (what == FT_TOLD_HANDOVER && ft_core_primary(core)) {
-        ft_handover_begin(core, actions);
-    } else if (what == FT_TOLD_RESYNC && ft_core_primary(core)) {
-        ft_resync_asked(core, event->text ? event->text : "resync asked for", actions);
-    } else if (what == FT_TOLD_PROMOTE && core->hand == FT_HAND_GIVEN) {
-        ft_handover_told(core, actions);
-    } else if (what == FT_TOLD_PROMOTE && core->state == FT_READY) {
-        if (core->peer.known)
-            ft_say(core, actions, FT_MSG_ASK);
-        else if (ft_standby_right(core) && core->now - core->answered >= ft_ms(core->config.detect_ms))
-            ft_standby_promote(core, "told to", actions);
-    } else if (what == FT_TOLD_PROMOTE && core->state == FT_JOINING && !core->peer.known &&
-               core->now - core->alone >= ft_ms(core->config.solo_after_ms)) {
-        /* Nobody has answered for longer than any lease runs. The person has decided. */
-        ft_join_told(core, actions);
-    }
-}
-
 /*
  * A connection on which nothing arrives any more though it stands: damage to a frame's length makes the
  * link wait for bytes that nobody sends, and the peer may hear us all the time. By now neither side has
@@ -361,7 +339,7 @@ void ft_step(struct ft_core *core, const struct ft_event *event, struct ft_actio
         core->peer.beat_view = event->view;
         break;
     case FT_EV_TOLD:
-        obey_operator(core, event, actions);
+        ft_operator_asks(core, event, actions);
         break;
     default:
         if (ft_core_primary(core))

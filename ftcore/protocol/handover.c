@@ -106,7 +106,7 @@ void ft_handover_told(struct ft_core *core, struct ft_actions *actions)
 {
     /* In our own view: if the peer did take over, behind a partition, its higher view wins. */
     if (ft_primary_silent(core, core->peer.heard) >= ft_ms(core->config.solo_after_ms))
-        resume(core, core->view, "told to go on after a handover that nobody answered", actions);
+        resume(core, core->view, "an operator's promote, after a handover that nobody answered", actions);
 }
 
 void ft_handover_time(struct ft_core *core, struct ft_actions *actions)

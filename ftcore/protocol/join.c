@@ -308,14 +308,6 @@ void ft_join_begin_alone(struct ft_core *core, struct ft_actions *actions, const
         ft_say(core, actions, FT_MSG_BEAT);
 }
 
-void ft_join_told(struct ft_core *core, struct ft_actions *actions)
-{
-    if (core->kept)
-        ft_standby_promote(core, "told to, with the state that it has kept", actions);
-    else
-        core->told_alone = true; /* ft_step asks ft_join_consider next */
-}
-
 /*
  * The peer has heard what we are now. A hello is said before the last of the connection before it is read,
  * and that may have told us of a later view. Then the peer decides by what the hello said, and we must wait.
@@ -334,7 +326,7 @@ void ft_join_consider(struct ft_core *core, struct ft_actions *actions)
     if (core->refused)
         first = first && !ft_is_primary(core->peer.state);
     if (!core->peer.known && core->told_alone) {
-        ft_join_begin_alone(core, actions, "told to, with an empty state");
+        ft_join_begin_alone(core, actions, "an operator's promote, with an empty state");
         return;
     }
     core->told_alone = false;

@@ -50,8 +50,9 @@ void ft_join_again(struct ft_core *core, struct ft_actions *actions, const char 
 void ft_join_fence(struct ft_core *core, uint64_t view, struct ft_actions *actions);
 /* With an empty state. */
 void ft_join_begin_alone(struct ft_core *core, struct ft_actions *actions, const char *why);
-/* A person wants it to be primary: with the state that it has kept, or an empty one. */
-void ft_join_told(struct ft_core *core, struct ft_actions *actions);
+
+/* protocol/operator.c: FT_EV_TOLD */
+void ft_operator_asks(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions);
 
 /* protocol/primary.c */
 /* SOLO, or holds if strict. */

@@ -81,7 +81,7 @@ static void consider_ready(struct ft_core *core, struct ft_actions *actions)
         (FT_PLANTED("ready-early") ||
          (ft_reached(core, ft_counts(core, core->closed, core->replayed), core->hold) &&
           ft_reached(core, core->closed, core->hold)))) {
-        ft_become(core, actions, FT_READY, "%s all that the primary holds from",
+        ft_become(core, actions, FT_READY, "%s all that left before outputs were held",
                   core->config.warm ? "stored" : "replayed");
         ft_ack_send(core, actions);
     }

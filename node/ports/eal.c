@@ -5,6 +5,7 @@
  */
 #include "node/ports/dpdk_log.h"
 #include "node/ports/ports.h"
+#include "ftcore/base/event_log.h"
 
 #include <rte_eal.h>
 #include <rte_errno.h>
@@ -38,7 +39,8 @@ static void on_abort(int number)
     if (pthread_equal(pthread_self(), working.thread))
         siglongjmp(working.out, 1);
     nd_dpdk_log_end(&working.log, why, sizeof(why));
-    fprintf(stderr, "understudy: DPDK gave up: %s\n", why);
+    ft_log_event("understudy: DPDK gave up: %s", why);
+    ft_event_log_flush();
     rmdir(rte_eal_get_runtime_dir());
     _exit(EX_SOFTWARE);
 }

@@ -60,7 +60,7 @@ check_pair "0 0 0 0"
 
 was="$(field a pid) $(field a guardian_pid) $(field a state)"
 for signal in HUP USR1 USR2; do kill -$signal "$(field a pid)" "$(field a guardian_pid)"; done
-ok "a primary that is told to reads files again" timeout 5 sh -c "until grep -q 'told to read files again' '$LAB_DIR/a.log'; do sleep 0.1; done"
+ok "a primary that is told to reads files again" timeout 5 sh -c "until grep -q 'new connections are sealed by' '$LAB_DIR/a.log'; do sleep 0.1; done"
 is "and no signal ended it or its guardian" "$(field a pid) $(field a guardian_pid) $(field a state)" "$was"
 check_takeovers root
 "$lab" down

@@ -13,7 +13,7 @@
 #define PEER_VIEW  5                                 /* of a primary that the test plays */
 #define PEER_LANE  6u                                /* lines of the lane's state, the first of the region */
 #define PEER_TABLE (FT_ARENA_ALIGN >> FT_LINE_SHIFT) /* first line of the NF's arena */
-#define PEER_LINES (2 + TWIN_WORDS * 8 / FT_LINE) /* of that arena: its counters, its table, its constant */
+#define PEER_LINES (2 + TWIN_STATE / FT_LINE) /* of that arena: its counters, its table, its constant */
 
 /* What the test has and has heard as a peer. */
 struct peer {

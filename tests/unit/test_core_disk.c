@@ -114,7 +114,7 @@ static void a_person_who_says_promote_is_obeyed_then(void **unused)
     is(&t, FT_JOINING);
     is_stored(4);
     is(&t, FT_SOLO);
-    because(&t, "told to, with an empty state");
+    because(&t, "an operator's promote, with an empty state");
 }
 
 static void a_peer_that_is_met_meanwhile_ends_that(void **unused)

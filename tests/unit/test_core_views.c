@@ -105,7 +105,7 @@ static void a_right_that_ends_beside_heartbeats_leaves_the_state_to_a_person(voi
     did_not(&a, FT_ACT_CLEAR);
     told(&a, FT_TOLD_PROMOTE);
     is(&a, FT_SOLO);
-    because(&a, "told to, with the state that it has kept");
+    because(&a, "an operator's promote, with the state that was kept");
     ordered(&a, FT_LANE_LIVE);
     assert_int_equal(did(&a, FT_ACT_ORDER)->vector[0], 10);
     assert_int_equal(did(&a, FT_ACT_VIEW)->view, 2);

@@ -51,7 +51,7 @@ static void what_is_stored_makes_ready(void **unused)
     is(&a, FT_SYNCING);
     stores(10);
     is(&a, FT_READY);
-    because(&a, "stored all that the primary holds from");
+    because(&a, "stored all that left before outputs were held");
     assert_int_equal(said(&a, FT_MSG_ACK)->burst[0], 10);
     assert_int_equal(said(&a, FT_MSG_ACK)->replayed[0], 5);
     told_to_hold(false);

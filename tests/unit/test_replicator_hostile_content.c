@@ -64,11 +64,11 @@ static void a_snapshot_whose_content_lies_is_refused_and_the_next_is_taken(void 
     say_lane(0, 0);
     peer_add_run(PEER_TABLE + PEER_LINES - 1, 1, true);
     peer_say_content(FT_MSG_SNAPSHOT);
-    the_snapshot_is_refused("state: lane 0 table: constant at line 8193: byte 0 is 0, expected 17");
+    the_snapshot_is_refused("state: lane 0 table: constant at line 8194: byte 0 is 0, expected 17");
     /* What was refused is still in the region; a snapshot that leaves it there is no better. */
     peer_synchronise(false);
     say_lane(0, 0);
-    the_snapshot_is_refused("constant at line 8193");
+    the_snapshot_is_refused("constant at line 8194");
     peer_synchronise(false);
     peer_add_run(PEER_TABLE + PEER_LINES - 1, 1, false);
     peer_say_content(FT_MSG_SNAPSHOT);
@@ -102,7 +102,7 @@ static void a_delta_changes_no_constant(void **state)
     peer_synchronise(true);
     say_delta(true);
     peer_is_refused(FT_MSG_DELTA,
-                    "state: lane 0 table: constant at line 8193: a delta changes byte 0 from 17");
+                    "state: lane 0 table: constant at line 8194: a delta changes byte 0 from 17");
     assert_int_equal(twin_status(b).chunks_stored, 0);
     twin_end(b);
 }

@@ -96,7 +96,7 @@ static void damage_is_refused(void **state)
         "understudy view +1\n",
         "understudy view  1\n",
         "understudy view\n",
-        "understudy view 2305843009213693953\n",      /* 2^61 + 1: no peer would believe it */
+        "understudy view 4611686018427387905\n",      /* 2^62 + 1: no peer would believe it */
         "understudy view 18446744073709551615\n",     /* the next one would be 0 */
         "understudy view 18446744073709551616\n",     /* 2^64 */
         "understudy view 99999999999999999999999999", /* and no end */
