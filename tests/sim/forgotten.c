@@ -33,6 +33,8 @@ void sim_saw_return(struct sim_node *n, uint64_t view)
         sim.reign = known;
         sim.reigns_node = other->alive && ft_core_primary(sim_core(other)) ? other->index : n->index;
     }
+    for (struct sim_history *h = sim.histories; h && holds; h = h->next)
+        h->forgotten |= h->epoch == epoch && h->view > known;
     for (struct sim_left *left = sim.left; left && holds; left = left->next)
         if (left->view > known && left->history->epoch == epoch && !left->apart) {
             left->apart = true;

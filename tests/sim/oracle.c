@@ -349,7 +349,7 @@ static void count_left(const struct sim_history *h)
 static struct sim_history *last_of(uint64_t epoch)
 {
     for (struct sim_history *h = sim.histories; h; h = h->next)
-        if (h->epoch == epoch)
+        if (h->epoch == epoch && !h->forgotten)
             return h; /* the newest first */
     return NULL;
 }

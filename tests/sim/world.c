@@ -343,7 +343,6 @@ static bool run_alone(uint64_t limit)
 static void end_verification(void)
 {
     for (unsigned i = 0; i < 2; i++) {
-        atomic_store(&sim.node[i].group.slice_due, false);
         for (unsigned l = 0; l < sim.plan.lanes; l++) {
             struct nd_lane *lane = &sim.node[i].lane[l];
 
