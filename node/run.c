@@ -77,6 +77,7 @@ static void *replicate(void *arg)
     if (!r->realtime && r->config->timing.detect_ms < 20)
         ft_log_event("understudy: %s: detect_ms %u without real-time priority: expect false takeovers",
                      self->name, r->config->timing.detect_ms);
+    wait_for_go(r);
     rp_run(r->replicator);
     return NULL;
 }

@@ -34,7 +34,7 @@ struct sim_history {
     uint64_t hold[SIM_LANES];   /* that one, when HOLDING was said last */
     uint64_t view;
     bool trimmed;
-    bool forgotten; /* its view was, and somebody holds the state of the one before */
+    bool forgotten;           /* its view was, and somebody holds the state of the one before */
     struct sim_history *next; /* all of the world */
 };
 
