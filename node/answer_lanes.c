@@ -115,6 +115,17 @@ bool nd_answer_show(struct nd_running *r, struct nd_exchange *x, struct nd_work 
 
 /* ---- set, clear -------------------------------------------------------------------------------- */
 
+/* Lanes change one after the other; who asks again changes all of them. */
+static void tell_changed(struct nd_exchange *x, unsigned lanes)
+{
+    json_t *error = json_object_get(x->answer, "error");
+
+    if (error && lanes > 0)
+        json_object_set_new(error, "text",
+                            json_sprintf("%s; %u lanes have changed, ask again",
+                                         json_string_value(json_object_get(error, "text")), lanes));
+}
+
 bool nd_answer_change(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
 {
     const char *nf = text_of(x->request, "nf"), *key = text_of(x->request, "key"),
@@ -142,8 +153,10 @@ bool nd_answer_change(struct nd_running *r, struct nd_exchange *x, struct nd_wor
     }
     if (!has_answered(r, x, w, ND_ASK_COMMAND))
         return false;
-    if (x->answer)
+    if (x->answer) {
+        tell_changed(x, w->lane);
         return true;
+    }
     if (++w->lane < r->config->chain.lanes)
         return false;
     return nd_answered(x, json_pack("{s:b,s:s}", "done", 1, "change", text));

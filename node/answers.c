@@ -13,6 +13,7 @@
 #define HANDOVER_MS 5000
 #define REFUSED_MS  200 /* a handover that has not begun by then was refused */
 #define PROMOTE_MS  50  /* until it is asked for again: the lease may have to run out first */
+#define RESYNC_MS   1000
 #define VERIFY_MS   10000
 
 static enum ft_state state_of(struct nd_running *r, struct rp_status *s)
@@ -161,16 +162,23 @@ static bool promote(struct nd_running *r, struct nd_exchange *x, struct nd_work 
     return false;
 }
 
+/* Answered when it has begun. */
 static bool resync(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
 {
     struct rp_status s;
+    bool primary = is_primary(r, &s);
 
-    (void)w;
-    if (!is_primary(r, &s) || !s.core.peer.known)
-        return nd_answered(x, nd_refuse("busy", "%s: only a primary with a connected peer can resync it",
-                                        ft_state_name(s.core.state)));
-    rp_tell(r->replicator, FT_TOLD_RESYNC);
-    return nd_answered(x, json_pack("{s:b}", "done", 1));
+    if (!w->told) {
+        if (!primary || !s.core.peer.known)
+            return nd_answered(x, nd_refuse("busy", "%s: only a primary with a connected peer can resync it",
+                                            ft_state_name(s.core.state)));
+        w->resyncs = s.core.resyncs + s.core.resyncs_failed;
+        rp_tell(r->replicator, FT_TOLD_RESYNC);
+        return begin(w, RESYNC_MS);
+    }
+    if (s.core.resync || s.core.resyncs + s.core.resyncs_failed != w->resyncs)
+        return nd_answered(x, json_pack("{s:b}", "done", 1));
+    return is_over(w) && nd_answered(x, nd_refuse("busy", "the resync has not begun: %s", s.core.why));
 }
 
 static bool drill(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)

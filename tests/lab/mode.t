@@ -99,7 +99,7 @@ done
 [ "$(modes <"$dir/json")" = '["delta","auto","frail"]' ]
 ok "status, JSON" $? "$(cat "$dir/json" "$dir/log")"
 line=$("$understudy" status -c "$dir/pair.yaml" -n one 2>&1 | head -n 1)
-[ "$line" = 'NOT PROTECTED  chain frail, node one is SOLO, mode delta (auto: NF "frail" cannot be replayed)' ]
+[ "$line" = 'NOT PROTECTED  chain frail, node one is SOLO, mode delta (auto: NF "frail" cannot be replayed), link INSECURE' ]
 ok "status" $? "$line"
 kill -TERM $node
 wait $node
