@@ -145,8 +145,11 @@ bool nd_answer_change(struct nd_running *r, struct nd_exchange *x, struct nd_wor
         return nd_answered(
             x, nd_refuse("invalid", "the change is too long for one line of %zu bytes", sizeof(text) - 1));
     if (!w->asked) {
-        if (!may_ask(r, x, w))
+        if (!may_ask(r, x, w)) {
+            if (x->answer)
+                tell_changed(x, w->lane);
             return x->answer != NULL;
+        }
         memcpy(q->text, text, sizeof(text));
         ask(r, w, w->lane, ND_ASK_COMMAND); /* each lane records it in its own burst */
         return false;

@@ -149,7 +149,7 @@ static int start_threads(struct nd_running *r, pthread_t *replicator, bool *repl
         return ND_SOFTWARE;
     }
     *replicates = true;
-    while (atomic_load(&r->begun) < (unsigned)r->config->chain.lanes + 1)
+    while (atomic_load(&r->begun) < (unsigned)r->config->chain.lanes + 1 && !atomic_load(&r->stop))
         nanosleep(&(struct timespec){0, 100000}, NULL);
     /* A status would take seconds otherwise. This thread sleeps unless asked. */
     if (self->realtime)

@@ -104,9 +104,10 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
     r->question.cap = 256u << 10;
     r->question.out = malloc(r->question.cap);
     nd_group_init(&r->group, r->lanes, lanes);
+    if (r->shared) /* it is taken apart whole, whatever fails below */
+        memset(r->shared, 0, lanes * sizeof(*r->shared));
     if (!r->shared || !r->lanes || !r->question.out)
         return ft_fail(fault, FT_ENOMEM, "no memory for %u lanes", lanes);
-    memset(r->shared, 0, lanes * sizeof(*r->shared)); /* it is taken apart whole, whatever fails below */
     for (unsigned l = 0; l < lanes && !error; l++) {
         struct nd_lane *lane = &r->lanes[l];
 

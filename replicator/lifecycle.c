@@ -39,9 +39,10 @@ int rp_open(struct rp_replicator **out, const struct rp_config *config, struct f
     if (rp_sender_init(rp) || rp_snapshot_init(rp) || rp_receiver_init(rp))
         error = ft_fail(fault, FT_ENOMEM, "no memory for the replicator");
     if (!error && config->protect) {
-        error = open_view(rp, config->view_file, fault);
+        /* An address that is taken is found before anything is written. */
+        error = rp_link_open(&rp->link, &rp->config.link, fault);
         if (!error)
-            error = rp_link_open(&rp->link, &rp->config.link, fault);
+            error = open_view(rp, config->view_file, fault);
     } else if (!error) {
         rp->config.core.role = 0;
         rp->config.core.strict = false;

@@ -11,7 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SILENCES 4u /* times solo_after_ms: a peer that only slept is to find the connection as it was */
+#define VIEW_STEP 2u /* the most that a view is above those that its node has heard of */
+#define SILENCES  4u /* times solo_after_ms: a peer that only slept is to find the connection as it was */
 
 struct ft_action *ft_act(struct ft_actions *actions, enum ft_action_kind kind)
 {
@@ -199,6 +200,12 @@ static void give_up_connection(struct ft_core *core, const char *text, struct ft
         ft_primary_malformed(core, text, actions);
         return;
     }
+    /* Nobody has proved himself there, so it says nothing of the peer, and costs no state. */
+    if (!core->peer.known) {
+        ft_peer_gone(core);
+        ft_act(actions, FT_ACT_CLOSE);
+        return;
+    }
     /* Rights first, then the connection: a primary that sees it closed may believe we are gone. */
     ft_peer_gone(core);
     ft_join_again(core, actions, text);
@@ -247,11 +254,27 @@ static bool read_head(struct ft_core *core, const struct ft_message *m, struct f
     return true;
 }
 
+/*
+ * A new connection may say any view up to the limit: the peer has served without us. On one that stands,
+ * views follow each other: who begins one takes the next after all that it has heard of, or the one after
+ * that (handover.c), and says so at once.
+ */
+static int check_view(const struct ft_core *core, uint64_t view, struct ft_fault *fault)
+{
+    uint64_t last = ft_later(core->view, core->peer.view);
+
+    if (view > FT_VIEW_MAX)
+        return ft_fail(fault, FT_EMALFORMED, "view %lu is beyond any that a pair reaches", view);
+    if (core->peer.known && view > last + VIEW_STEP)
+        return ft_fail(fault, FT_EMALFORMED, "view %lu does not follow view %lu", view, last);
+    return 0;
+}
+
 static void handle_message(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
 {
     struct ft_fault why = {""};
 
-    if (!ft_join_check_view(core, m->view, &why) && m->echo > core->sent)
+    if (!check_view(core, m->view, &why) && m->echo > core->sent)
         ft_fail(&why, FT_EMALFORMED, "it echoes %lu, and the last we said is %lu", m->echo, core->sent);
     if (why.text[0]) {
         handle_malformed(core, why.text, actions);

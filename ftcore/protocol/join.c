@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define VIEW_STEP 2u /* the most that a view is above those that its node has heard of */
-
 /* The word of a text that differs from the other text's, and its line. Not terminated. */
 struct word {
     const char *line, *at;
@@ -150,22 +148,6 @@ static void clean(char *text)
             *text = '?';
 }
 
-/*
- * A new connection may say any view up to the limit: the peer has served without us. On one that stands,
- * views follow each other: who begins one takes the next after all that it has heard of, or the one after
- * that (handover.c), and says so at once.
- */
-int ft_join_check_view(const struct ft_core *core, uint64_t view, struct ft_fault *fault)
-{
-    uint64_t last = ft_later(core->view, core->peer.view);
-
-    if (view > FT_VIEW_MAX)
-        return ft_fail(fault, FT_EMALFORMED, "view %lu is beyond any that a pair reaches", view);
-    if (core->peer.known && view > last + VIEW_STEP)
-        return ft_fail(fault, FT_EMALFORMED, "view %lu does not follow view %lu", view, last);
-    return 0;
-}
-
 static void refuse(struct ft_core *core, const char *text, struct ft_actions *actions, bool tell)
 {
     core->refused = true;
@@ -232,7 +214,8 @@ static void believe(struct ft_core *core, const struct ft_message *m, struct ft_
         return;
     }
     if (!ft_core_primary(core)) {
-        ft_standby_hears(core, m, actions);
+        if (m->view >= core->view) /* else it is a primary of the past: our view tells it */
+            ft_standby_hears(core, m, actions);
         return; /* ft_step asks ft_join_consider next */
     }
     if (!ft_is_primary(m->state)) {
@@ -289,6 +272,14 @@ static bool is_reserved(struct ft_core *core, uint64_t view, struct ft_actions *
     return false;
 }
 
+/* It is not begun after all. Left in the file, it would be taken for one that we have served in. */
+static void drop_reserved(struct ft_core *core, struct ft_actions *actions)
+{
+    if (core->reserved > core->view)
+        ft_act(actions, FT_ACT_STORE)->view = core->view;
+    core->reserved = 0;
+}
+
 void ft_join_begin_alone(struct ft_core *core, struct ft_actions *actions, const char *why)
 {
     uint64_t view = ft_later(core->view, core->peer.known ? core->peer.view : 0) + 1;
@@ -338,7 +329,11 @@ void ft_join_consider(struct ft_core *core, struct ft_actions *actions)
             ft_join_begin_alone(core, actions, "started alone");
         return;
     }
-    if (core->peer.state != FT_JOINING || !heard_as_we_are(core, actions))
+    if (core->peer.state != FT_JOINING) {
+        drop_reserved(core, actions);
+        return;
+    }
+    if (!heard_as_we_are(core, actions))
         return;
     if (core->peer.role == core->config.role)
         first = strncmp(core->config.name, core->peer.name, FT_NAME_MAX) < 0;

@@ -39,8 +39,6 @@ static inline void ft_peer_gone(struct ft_core *core)
 }
 
 /* protocol/join.c: hello, who is primary, fencing, giving up what we hold. */
-/* FT_EMALFORMED: the peer cannot be in this view. */
-int ft_join_check_view(const struct ft_core *core, uint64_t view, struct ft_fault *fault);
 void ft_join_hello(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 void ft_join_prove(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 void ft_join_consider(struct ft_core *core,

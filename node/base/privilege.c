@@ -147,12 +147,11 @@ int nd_privilege_drop(struct ft_fault *fault)
 {
     const struct sigaction drop = {.sa_handler = on_drop, .sa_flags = SA_RESTART};
     uint64_t until = nd_now() + DROP_NS;
-    struct sigaction before;
     unsigned clean = 0;
 
     if (nd_privilege_drop_thread() != 0)
         return ft_fail(fault, FT_EIO, "capabilities: %s", strerror(errno));
-    sigaction(SIGRTMIN, &drop, &before);
+    sigaction(SIGRTMIN, &drop, NULL);
     while (clean < 2 && nd_now() < until) {
         int found = signal_threads();
 
@@ -164,6 +163,7 @@ int nd_privilege_drop(struct ft_fault *fault)
     }
     if (clean < 2) /* the handler stays: the thread may yet come to it */
         return ft_fail(fault, FT_EIO, "capabilities: a thread keeps them");
-    sigaction(SIGRTMIN, &before, NULL);
+    /* Not back to what it was: one that is still pending would end the process. */
+    signal(SIGRTMIN, SIG_IGN);
     return 0;
 }

@@ -59,11 +59,15 @@ static bool somebody_listens(const struct sockaddr_un *address)
     bool yes = fd >= 0 && (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ||
                            errno == EAGAIN); /* it listens, and many wait */
 
+    int why = errno;
+
     close(fd);
+    errno = yes ? 0 : why;
     return yes;
 }
 
-/* Removes what a node left that is gone; never anything but a socket. */
+/* Removes what a node left that is gone; not what another user may be listening at; never anything but a
+ * socket. */
 static int clear_path(const struct sockaddr_un *address, struct ft_fault *fault)
 {
     const char *path = address->sun_path;
@@ -75,6 +79,9 @@ static int clear_path(const struct sockaddr_un *address, struct ft_fault *fault)
         return ft_fail(fault, FT_EINVAL, "control socket %s: a file is there that is no socket", path);
     if (somebody_listens(address))
         return ft_fail(fault, FT_EBUSY, "control socket %s: a node already listens there", path);
+    if (errno == EACCES || errno == EPERM)
+        return ft_fail(fault, FT_EPERM, "control socket %s: of another user; remove it if no node runs",
+                       path);
     unlink(path);
     return 0;
 }

@@ -232,6 +232,7 @@ void nd_lane_want_slice(struct nd_lane *lane)
 bool nd_lane_digest_due(const struct nd_lane *lane)
 {
     return lane->group->lanes > 1 && !nd_lane_digest_by_delta(lane) && !nd_lane_owes_digest(lane) &&
+           nd_lane_stream(lane) == ND_STREAM_RECORDS &&
            (is_asked(lane) || atomic_load_explicit(&lane->group->slice_due, memory_order_acquire));
 }
 
