@@ -4,7 +4,6 @@
  * on the loopback alone; everything else is as Debian ships it.
  */
 #include "node/base/clock.h"
-#include "node/base/privilege.h"
 #include "node/redis/redis.h"
 
 #include <arpa/inet.h>
@@ -56,7 +55,6 @@ static void become_server(uint16_t port, pid_t parent)
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_DFL);
-    nd_privilege_drop_thread();
     execlp("redis-server", "redis-server", "--port", text, "--bind", "127.0.0.1", "--daemonize", "no",
            "--save", "", "--appendonly", "no", "--logfile", "/dev/null", (char *)NULL);
     _exit(errno == ENOENT ? 127 : 126);
