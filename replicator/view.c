@@ -12,6 +12,12 @@
 
 #define LINE "understudy view %lu\n"
 
+static int fail_by_errno(const char *path, struct ft_fault *fault)
+{
+    return ft_fail(fault, errno == EACCES || errno == EPERM ? FT_EPERM : FT_EIO, "%s: %s", path,
+                   strerror(errno));
+}
+
 int rp_view_load(const char *path, uint64_t *view, struct ft_fault *fault)
 {
     char text[64], same[64];
@@ -22,7 +28,7 @@ int rp_view_load(const char *path, uint64_t *view, struct ft_fault *fault)
     if (fd < 0 && errno == ENOENT)
         return 0;
     if (fd < 0)
-        return ft_fail(fault, errno == EACCES ? FT_EPERM : FT_EIO, "%s: %s", path, strerror(errno));
+        return fail_by_errno(path, fault);
     n = read(fd, text, sizeof(text) - 1);
     close(fd);
     if (n == 0)
@@ -38,12 +44,6 @@ int rp_view_load(const char *path, uint64_t *view, struct ft_fault *fault)
     *view = 0;
     return ft_fail(fault, FT_EMALFORMED,
                    "%s:1: expected 'understudy view N'; remove it only if its peer holds the state", path);
-}
-
-static int fail_by_errno(const char *path, struct ft_fault *fault)
-{
-    return ft_fail(fault, errno == EACCES || errno == EPERM ? FT_EPERM : FT_EIO, "%s: %s", path,
-                   strerror(errno));
 }
 
 /* A new file, of this node alone: what was left at its name goes, and a link that is put there is not

@@ -63,8 +63,6 @@ static void *write_views(void *writer)
             sem_wait(&w->given);
             continue;
         }
-        if (FT_PLANTED("view-slow"))
-            rp_sleep(900000000);
         if (FT_PLANTED("view-forgotten") || rp_view_store(w->path, view, &fault) == 0) {
             if (failures)
                 ft_log_event("understudy: %s: view %lu is on the disk, after %lu failures", w->path, view,

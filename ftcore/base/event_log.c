@@ -51,20 +51,16 @@ static bool enqueue(const char *line)
     }
 }
 
-/* With a '\n' at its end, whatever does not fit. */
-static void format(char line[FT_EVENT_LINE], const char *fmt, va_list ap)
+/* One line with a '\n' at its end, whatever does not fit. */
+static void add(const char *fmt, va_list ap)
 {
+    const struct ft_event_writer *writer = atomic_load_explicit(&events.writer, memory_order_acquire);
+    char line[FT_EVENT_LINE];
     int n = vsnprintf(line, FT_EVENT_LINE - 1, fmt, ap);
     size_t len = n < 0 ? 0 : (size_t)n < FT_EVENT_LINE - 2 ? (size_t)n : FT_EVENT_LINE - 2;
 
     line[len] = '\n';
     line[len + 1] = '\0';
-}
-
-static void add(const char *line)
-{
-    const struct ft_event_writer *writer = atomic_load_explicit(&events.writer, memory_order_acquire);
-
     if (!writer)
         fputs(line, stderr);
     else if (enqueue(line))
@@ -75,13 +71,11 @@ static void add(const char *line)
 
 void ft_log_event(const char *fmt, ...)
 {
-    char line[FT_EVENT_LINE];
     va_list ap;
 
     va_start(ap, fmt);
-    format(line, fmt, ap);
+    add(fmt, ap);
     va_end(ap);
-    add(line);
 }
 
 uint64_t ft_event_log_lost(void)
@@ -99,13 +93,11 @@ void ft_event_log_flush(void)
 
 void ft_log_and_abort(const char *fmt, ...)
 {
-    char line[FT_EVENT_LINE];
     va_list ap;
 
     va_start(ap, fmt);
-    format(line, fmt, ap);
+    add(fmt, ap);
     va_end(ap);
-    add(line);
     ft_event_log_flush();
     abort();
 }

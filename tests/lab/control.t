@@ -5,14 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 plan 11
 
-mkdir -p "$work" || exit 1
-node=
-finish() {
-    [ -z "$node" ] || kill -KILL "$node" 2>/dev/null
-    rm -rf "$work"
-}
-trap finish EXIT
-trap 'exit 1' INT TERM
+need_work
 
 # A node that runs without a peer has exit code 2.
 answers() { us status -n one >/dev/null 2>&1; [ $? = 2 ]; }

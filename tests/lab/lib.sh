@@ -100,6 +100,14 @@ need_lab() {
     mkdir -p "$work"
 }
 
+# For a test of one node without a lab, whose process is $node while it runs: no root, no namespaces.
+need_work() {
+    node=
+    trap 'exit 1' INT TERM
+    trap '[ -z "$node" ] || kill -KILL "$node" 2>/dev/null; rm -rf "$work"' EXIT
+    mkdir -p "$work" || exit 1
+}
+
 # A drill as JSON in $work/drill.json; a description of what failed on failure.
 drill() { # KIND [OPTION…]
     local code

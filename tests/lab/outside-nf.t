@@ -7,14 +7,7 @@
 plan 14
 
 doc=$root/docs/writing-an-nf.md hello=$root/examples/hello
-mkdir -p "$work" || exit 1
-node=
-finish() {
-    [ -z "$node" ] || kill -KILL "$node" 2>/dev/null
-    rm -rf "$work"
-}
-trap finish EXIT
-trap 'exit 1' INT TERM
+need_work
 
 # The fences of one language in the doc, a blank line between them, against a file.
 same() { # LANGUAGE FILE

@@ -8,14 +8,7 @@ for tool in redis-server redis-cli; do
 done
 plan 13
 
-mkdir -p "$work" || exit 1
-node=
-finish() {
-    [ -z "$node" ] || kill -KILL "$node" 2>/dev/null
-    rm -rf "$work"
-}
-trap finish EXIT
-trap 'exit 1' INT TERM
+need_work
 
 # Four UDP flows of one packet, over and over.
 perl -e 'print pack("LSSlLLL", 0xa1b2c3d4, 2, 4, 0, 0, 65535, 1);

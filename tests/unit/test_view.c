@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The view file: what is read back, what is refused by name, what is left behind when writing fails; and the
- * thread that writes it. */
-#define _GNU_SOURCE /* nftw */
+/* The view file: what is read back, what is refused by name, what is left behind when writing fails. */
 #include "replicator/view.h"
+#include "tests/unit/help_view.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,38 +10,14 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include <ftw.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-static char directory[64], path[128];
-
-static int setup(void **state)
-{
-    (void)state;
-    snprintf(directory, sizeof(directory), "/tmp/view.XXXXXX");
-    assert_non_null(mkdtemp(directory));
-    snprintf(path, sizeof(path), "%s/a.view", directory);
-    return 0;
-}
-
-static int forget(const char *name, const struct stat *s, int kind, struct FTW *where)
-{
-    (void)s, (void)kind, (void)where;
-    return remove(name);
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    return nftw(directory, forget, 8, FTW_DEPTH | FTW_PHYS);
-}
-
 static void put(const char *text, size_t len)
 {
-    FILE *f = fopen(path, "w");
+    FILE *f = fopen(view_path, "w");
 
     assert_non_null(f);
     assert_int_equal(fwrite(text, 1, len, f), len);
@@ -55,9 +30,9 @@ static void a_missing_file_is_view_zero(void **state)
     uint64_t view = 7;
 
     (void)state;
-    assert_int_equal(rp_view_load(path, &view, &fault), 0);
+    assert_int_equal(rp_view_load(view_path, &view, &fault), 0);
     assert_int_equal(view, 0);
-    assert_int_not_equal(access(path, F_OK), 0); /* looking does not make one */
+    assert_int_not_equal(access(view_path, F_OK), 0); /* looking does not make one */
 }
 
 static void what_is_stored_is_loaded(void **state)
@@ -69,18 +44,18 @@ static void what_is_stored_is_loaded(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++) {
-        assert_int_equal(rp_view_store(path, views[i], &fault), 0);
-        assert_int_equal(rp_view_load(path, &view, &fault), 0);
+        assert_int_equal(rp_view_store(view_path, views[i], &fault), 0);
+        assert_int_equal(rp_view_load(view_path, &view, &fault), 0);
         assert_int_equal(view, views[i]);
     }
-    rp_view_store(path, 12, &fault);
-    FILE *f = fopen(path, "r");
+    rp_view_store(view_path, 12, &fault);
+    FILE *f = fopen(view_path, "r");
     assert_non_null(f);
     assert_non_null(fgets(text, sizeof(text), f));
     fclose(f);
     assert_string_equal(text, "understudy view 12\n");
-    strcat(path, ".new");
-    assert_int_not_equal(access(path, F_OK), 0); /* nothing beside it */
+    strcat(view_path, ".new");
+    assert_int_not_equal(access(view_path, F_OK), 0); /* nothing beside it */
 }
 
 static void damage_is_refused(void **state)
@@ -111,18 +86,18 @@ static void damage_is_refused(void **state)
         uint64_t view = 7;
 
         put(texts[i], strlen(texts[i]));
-        if (rp_view_load(path, &view, &fault) != FT_EMALFORMED)
+        if (rp_view_load(view_path, &view, &fault) != FT_EMALFORMED)
             fail_msg("accepted '%s' as %lu", texts[i], view);
         assert_int_equal(view, 0);
-        assert_non_null(strstr(fault.text, path));
+        assert_non_null(strstr(fault.text, view_path));
         assert_non_null(strstr(fault.text, "expected 'understudy view N'"));
     }
     memset(large, '1', sizeof(large));
     memcpy(large, "understudy view ", 16);
     put(large, sizeof(large));
-    assert_int_equal(rp_view_load(path, &(uint64_t){0}, NULL), FT_EMALFORMED);
+    assert_int_equal(rp_view_load(view_path, &(uint64_t){0}, NULL), FT_EMALFORMED);
     put("understudy view 3\n\0\0", 20);
-    assert_int_equal(rp_view_load(path, &(uint64_t){0}, NULL), FT_EMALFORMED);
+    assert_int_equal(rp_view_load(view_path, &(uint64_t){0}, NULL), FT_EMALFORMED);
 }
 
 /* A machine that lost power after a rename: it has been in some view, so not in view 0. */
@@ -133,9 +108,9 @@ static void empty_is_refused_and_says_what_to_do(void **state)
 
     (void)state;
     put("", 0);
-    assert_int_equal(rp_view_load(path, &view, &fault), FT_EMALFORMED);
+    assert_int_equal(rp_view_load(view_path, &view, &fault), FT_EMALFORMED);
     assert_int_equal(view, 0);
-    assert_non_null(strstr(fault.text, path));
+    assert_non_null(strstr(fault.text, view_path));
     assert_non_null(strstr(fault.text, "empty, expected 'understudy view N'; remove it if the peer serves, "
                                        "else write the line of the peer's file into it"));
 }
@@ -148,10 +123,10 @@ static void a_path_without_a_directory_is_stored(void **state)
 
     (void)state;
     assert_non_null(getcwd(here, sizeof(here)));
-    assert_int_equal(chdir(directory), 0);
+    assert_int_equal(chdir(view_directory), 0);
     assert_int_equal(rp_view_store("a.view", 5, &fault), 0);
     assert_int_equal(chdir(here), 0);
-    assert_int_equal(rp_view_load(path, &view, &fault), 0);
+    assert_int_equal(rp_view_load(view_path, &view, &fault), 0);
     assert_int_equal(view, 5);
 }
 
@@ -164,22 +139,22 @@ static void a_link_at_the_new_file_is_not_followed(void **state)
     uint64_t view;
 
     (void)state;
-    snprintf(new, sizeof(new), "%s.new", path);
-    snprintf(victim, sizeof(victim), "%s/victim", directory);
+    snprintf(new, sizeof(new), "%s.new", view_path);
+    snprintf(victim, sizeof(victim), "%s/victim", view_directory);
     FILE *f = fopen(victim, "w");
     assert_non_null(f);
     fputs("precious", f);
     fclose(f);
     assert_int_equal(symlink(victim, new), 0);
-    assert_int_equal(rp_view_store(path, 7, &fault), 0);
+    assert_int_equal(rp_view_store(view_path, 7, &fault), 0);
     f = fopen(victim, "r");
     assert_non_null(fgets(text, sizeof(text), f));
     fclose(f);
     assert_string_equal(text, "precious");
-    assert_int_equal(lstat(path, &s), 0);
+    assert_int_equal(lstat(view_path, &s), 0);
     assert_true(S_ISREG(s.st_mode)); /* nor did the link become the view file */
     assert_int_equal(s.st_mode & 0777, 0640);
-    assert_int_equal(rp_view_load(path, &view, &fault), 0);
+    assert_int_equal(rp_view_load(view_path, &view, &fault), 0);
     assert_int_equal(view, 7);
 }
 
@@ -190,10 +165,10 @@ static void what_was_left_of_a_new_file_is_replaced(void **state)
     char new[200], text[64];
 
     (void)state;
-    snprintf(new, sizeof(new), "%s.new", path);
+    snprintf(new, sizeof(new), "%s.new", view_path);
     FILE *f = fopen(new, "w+");
     assert_non_null(f);
-    assert_int_equal(rp_view_store(path, 7, &fault), 0);
+    assert_int_equal(rp_view_store(view_path, 7, &fault), 0);
     rewind(f);
     assert_null(fgets(text, sizeof(text), f));
     fclose(f);
@@ -207,16 +182,16 @@ static void what_is_no_file_is_refused(void **state)
     char new[200];
 
     (void)state;
-    assert_int_equal(mkdir(path, 0755), 0);
-    assert_true(rp_view_load(path, &view, &fault) < 0);
-    assert_int_equal(rp_view_store(path, 1, &fault), FT_EIO);
-    assert_non_null(strstr(fault.text, path));
-    rmdir(path);
-    snprintf(new, sizeof(new), "%s.new", path);
+    assert_int_equal(mkdir(view_path, 0755), 0);
+    assert_true(rp_view_load(view_path, &view, &fault) < 0);
+    assert_int_equal(rp_view_store(view_path, 1, &fault), FT_EIO);
+    assert_non_null(strstr(fault.text, view_path));
+    rmdir(view_path);
+    snprintf(new, sizeof(new), "%s.new", view_path);
     assert_int_not_equal(access(new, F_OK), 0); /* nothing left behind */
-    assert_int_equal(mkfifo(path, 0644), 0);
+    assert_int_equal(mkfifo(view_path, 0644), 0);
     alarm(10);
-    assert_int_equal(rp_view_load(path, &view, &fault), FT_EMALFORMED);
+    assert_int_equal(rp_view_load(view_path, &view, &fault), FT_EMALFORMED);
     alarm(0);
 }
 
@@ -227,17 +202,17 @@ static void what_cannot_be_written_is_an_error(void **state)
     uint64_t view;
 
     (void)state;
-    assert_int_equal(rp_view_store(path, 5, &fault), 0);
-    snprintf(deep, sizeof(deep), "%s/none/a.view", directory);
+    assert_int_equal(rp_view_store(view_path, 5, &fault), 0);
+    snprintf(deep, sizeof(deep), "%s/none/a.view", view_directory);
     assert_int_equal(rp_view_store(deep, 6, &fault), FT_EIO);
     assert_non_null(strstr(fault.text, deep));
     memset(longest, 'x', sizeof(longest));
     longest[sizeof(longest) - 1] = '\0';
     assert_int_equal(rp_view_store(longest, 6, &fault), FT_EINVAL);
-    snprintf(deep, sizeof(deep), "%s.new", path); /* where the new one would be written */
+    snprintf(deep, sizeof(deep), "%s.new", view_path); /* where the new one would be written */
     assert_int_equal(mkdir(deep, 0755), 0);
-    assert_int_equal(rp_view_store(path, 6, &fault), FT_EIO);
-    assert_int_equal(rp_view_load(path, &view, &fault), 0);
+    assert_int_equal(rp_view_store(view_path, 6, &fault), FT_EIO);
+    assert_int_equal(rp_view_load(view_path, &view, &fault), 0);
     assert_int_equal(view, 5); /* the old one is whole */
 }
 
@@ -248,18 +223,18 @@ static void a_file_that_is_forbidden_is_an_error(void **state)
     int status;
 
     (void)state;
-    assert_int_equal(rp_view_store(path, 5, &fault), 0);
-    chmod(path, 0600);
-    chmod(directory, 0755);
+    assert_int_equal(rp_view_store(view_path, 5, &fault), 0);
+    chmod(view_path, 0600);
+    chmod(view_directory, 0755);
     pid_t pid = fork();
     if (pid == 0) {
         uint64_t view;
 
         if (getuid() == 0 && setuid(65534) != 0)
             _exit(3);
-        if (getuid() == 65534 && rp_view_load(path, &view, &fault) != FT_EPERM)
+        if (getuid() == 65534 && rp_view_load(view_path, &view, &fault) != FT_EPERM)
             _exit(1);
-        if (getuid() == 65534 && rp_view_store(path, 6, &fault) != FT_EPERM)
+        if (getuid() == 65534 && rp_view_store(view_path, 6, &fault) != FT_EPERM)
             _exit(2);
         _exit(0);
     }
@@ -276,40 +251,40 @@ static void a_reader_never_sees_a_torn_file(void **state)
     int status;
 
     (void)state;
-    assert_int_equal(rp_view_store(path, 1, &fault), 0);
+    assert_int_equal(rp_view_store(view_path, 1, &fault), 0);
     pid_t pid = fork();
     if (pid == 0) {
         for (uint64_t v = 2; v <= 300; v++)
-            if (rp_view_store(path, v, &fault) != 0)
+            if (rp_view_store(view_path, v, &fault) != 0)
                 _exit(1);
         _exit(0);
     }
     do {
-        if (rp_view_load(path, &view, &fault) != 0 || view < last) {
+        if (rp_view_load(view_path, &view, &fault) != 0 || view < last) {
             kill(pid, SIGKILL);
             fail_msg("%lu after %lu: %s", view, last, fault.text);
         }
         last = view;
     } while (waitpid(pid, &status, WNOHANG) == 0);
     assert_int_equal(status, 0);
-    assert_int_equal(rp_view_load(path, &view, &fault), 0);
+    assert_int_equal(rp_view_load(view_path, &view, &fault), 0);
     assert_int_equal(view, 300);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_missing_file_is_view_zero, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_is_stored_is_loaded, setup, teardown),
-        cmocka_unit_test_setup_teardown(damage_is_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(empty_is_refused_and_says_what_to_do, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_path_without_a_directory_is_stored, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_link_at_the_new_file_is_not_followed, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_was_left_of_a_new_file_is_replaced, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_is_no_file_is_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_cannot_be_written_is_an_error, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_file_that_is_forbidden_is_an_error, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_reader_never_sees_a_torn_file, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_missing_file_is_view_zero, view_setup, view_teardown),
+        cmocka_unit_test_setup_teardown(what_is_stored_is_loaded, view_setup, view_teardown),
+        cmocka_unit_test_setup_teardown(damage_is_refused, view_setup, view_teardown),
+        cmocka_unit_test_setup_teardown(empty_is_refused_and_says_what_to_do, view_setup, view_teardown),
+        cmocka_unit_test_setup_teardown(a_path_without_a_directory_is_stored, view_setup, view_teardown),
+        cmocka_unit_test_setup_teardown(a_link_at_the_new_file_is_not_followed, view_setup, view_teardown),
+        cmocka_unit_test_setup_teardown(what_was_left_of_a_new_file_is_replaced, view_setup, view_teardown),
+        cmocka_unit_test_setup_teardown(what_is_no_file_is_refused, view_setup, view_teardown),
+        cmocka_unit_test_setup_teardown(what_cannot_be_written_is_an_error, view_setup, view_teardown),
+        cmocka_unit_test_setup_teardown(a_file_that_is_forbidden_is_an_error, view_setup, view_teardown),
+        cmocka_unit_test_setup_teardown(a_reader_never_sees_a_torn_file, view_setup, view_teardown),
     };
 
     return cmocka_run_group_tests_name("view", tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The thread that writes the view file: what it is given it writes, and nobody waits for it. */
-#define _GNU_SOURCE /* nftw */
 #include "replicator/view.h"
+#include "tests/unit/help_view.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,33 +11,9 @@
 #include <cmocka.h>
 
 #include <dirent.h>
-#include <ftw.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
-
-static char directory[64], path[128];
-
-static int setup(void **state)
-{
-    (void)state;
-    snprintf(directory, sizeof(directory), "/tmp/view.XXXXXX");
-    assert_non_null(mkdtemp(directory));
-    snprintf(path, sizeof(path), "%s/a.view", directory);
-    return 0;
-}
-
-static int forget(const char *name, const struct stat *s, int kind, struct FTW *where)
-{
-    (void)s, (void)kind, (void)where;
-    return remove(name);
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    return nftw(directory, forget, 8, FTW_DEPTH | FTW_PHYS);
-}
 
 static void wait_until_stored(const struct rp_view_writer *w, uint64_t view)
 {
@@ -52,20 +28,33 @@ static void the_writer_writes_what_it_is_given(void **state)
     uint64_t view;
 
     (void)state;
-    assert_int_equal(rp_view_store(path, 3, &fault), 0);
-    assert_int_equal(rp_view_writer_open(&w, path, 3, &fault), 0);
+    assert_int_equal(rp_view_store(view_path, 3, &fault), 0);
+    assert_int_equal(rp_view_writer_open(&w, view_path, 3, &fault), 0);
     assert_int_equal(rp_view_writer_stored(w), 3);
     assert_int_equal(rp_view_writer_behind(w, 1000), 0);
     rp_view_writer_give(w, 4, 1000);
     wait_until_stored(w, 4);
-    assert_int_equal(rp_view_load(path, &view, &fault), 0);
+    assert_int_equal(rp_view_load(view_path, &view, &fault), 0);
     assert_int_equal(view, 4);
     assert_int_equal(rp_view_writer_behind(w, 9000), 0);
     for (uint64_t v = 5; v <= 500; v++) /* the latest wins */
         rp_view_writer_give(w, v, 10000);
     rp_view_writer_close(w); /* which waits for it */
-    assert_int_equal(rp_view_load(path, &view, &fault), 0);
+    assert_int_equal(rp_view_load(view_path, &view, &fault), 0);
     assert_int_equal(view, 500);
+}
+
+/* Of a file that says 3, whose directory is at `away` since. */
+static struct rp_view_writer *writer_without_a_directory(char away[128])
+{
+    struct ft_fault fault = {""};
+    struct rp_view_writer *w;
+
+    snprintf(away, 128, "%s.away", view_directory);
+    assert_int_equal(rp_view_store(view_path, 3, &fault), 0);
+    assert_int_equal(rp_view_writer_open(&w, view_path, 3, &fault), 0);
+    assert_int_equal(rename(view_directory, away), 0);
+    return w;
 }
 
 /* The directory is gone, and comes back: the node has said so, and the newest view is in it. */
@@ -77,18 +66,15 @@ static void the_writer_tries_again(void **state)
     uint64_t view;
 
     (void)state;
-    snprintf(away, sizeof(away), "%s.away", directory);
-    assert_int_equal(rp_view_store(path, 3, &fault), 0);
-    assert_int_equal(rp_view_writer_open(&w, path, 3, &fault), 0);
-    assert_int_equal(rename(directory, away), 0);
+    w = writer_without_a_directory(away);
     rp_view_writer_give(w, 4, 1000);
     rp_view_writer_give(w, 5, 3000);
     nanosleep(&(struct timespec){0, 20000000}, NULL);
     assert_int_equal(rp_view_writer_stored(w), 3);
     assert_int_equal(rp_view_writer_behind(w, 10000), 9000); /* since the first that the disk has not had */
-    assert_int_equal(rename(away, directory), 0);
+    assert_int_equal(rename(away, view_directory), 0);
     wait_until_stored(w, 5);
-    assert_int_equal(rp_view_load(path, &view, &fault), 0);
+    assert_int_equal(rp_view_load(view_path, &view, &fault), 0);
     assert_int_equal(view, 5);
     rp_view_writer_close(w);
 }
@@ -97,18 +83,15 @@ static void the_end_waits_for_no_disk_that_refuses(void **state)
 {
     struct ft_fault fault = {""};
     struct rp_view_writer *w;
-    uint64_t view;
     char away[128];
+    uint64_t view;
 
     (void)state;
-    snprintf(away, sizeof(away), "%s.away", directory);
-    assert_int_equal(rp_view_store(path, 3, &fault), 0);
-    assert_int_equal(rp_view_writer_open(&w, path, 3, &fault), 0);
-    assert_int_equal(rename(directory, away), 0);
+    w = writer_without_a_directory(away);
     rp_view_writer_give(w, 4, 1000);
     rp_view_writer_close(w);
-    assert_int_equal(rename(away, directory), 0);
-    assert_int_equal(rp_view_load(path, &view, &fault), 0);
+    assert_int_equal(rename(away, view_directory), 0);
+    assert_int_equal(rp_view_load(view_path, &view, &fault), 0);
     assert_int_equal(view, 3);
 }
 
@@ -146,8 +129,8 @@ static void the_writer_holds_no_socket(void **state)
 
     (void)state;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-    assert_int_equal(rp_view_store(path, 3, &fault), 0);
-    assert_int_equal(rp_view_writer_open(&w, path, 3, &fault), 0);
+    assert_int_equal(rp_view_store(view_path, 3, &fault), 0);
+    assert_int_equal(rp_view_writer_open(&w, view_path, 3, &fault), 0);
     rp_view_writer_give(w, 4, 1000);
     wait_until_stored(w, 4); /* it runs */
     find_writer(fds, sizeof(fds));
@@ -164,10 +147,10 @@ static void the_writer_holds_no_socket(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(the_writer_writes_what_it_is_given, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_writer_tries_again, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_end_waits_for_no_disk_that_refuses, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_writer_holds_no_socket, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_writer_writes_what_it_is_given, view_setup, view_teardown),
+        cmocka_unit_test_setup_teardown(the_writer_tries_again, view_setup, view_teardown),
+        cmocka_unit_test_setup_teardown(the_end_waits_for_no_disk_that_refuses, view_setup, view_teardown),
+        cmocka_unit_test_setup_teardown(the_writer_holds_no_socket, view_setup, view_teardown),
     };
 
     return cmocka_run_group_tests_name("view_writer", tests, NULL, NULL);
