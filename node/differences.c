@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a node does about a slice that differs between it and its peer: it saves its own bytes of it, as they
- * were when the digests were taken, in STATE/NODE.diverged, for a person to compare with the peer's file.
- * Runs on the main thread, which may wait for a disk; lanes keep the bytes until then
- * (node/lane/verification.h).
+ * were when the digests were taken, in STATE/NODE.diverged, for a person to compare with the peer's file. The
+ * main thread finds the difference and copies the bytes, which lanes keep until then
+ * (node/lane/verification.h). A thread that is made for this file writes it, and may wait for the disk; while
+ * it does, other differences are said and not saved.
  */
+#define _GNU_SOURCE /* close_range */
 #include "node/running.h"
 #include "ftcore/base/event_log.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -41,15 +46,23 @@ static void write_lines(FILE *out, const struct nd_kept *kept, const struct ft_s
     }
 }
 
+/* One difference that is to be saved: its thread's own. */
+struct difference {
+    _Atomic enum nd_saving *saving; /* of the node, which outlives the thread */
+    char file[256], node[64], last[FT_SLICE_TEXT + 64];
+    struct ft_slice slice;
+    struct nd_kept kept;
+    uint8_t bytes[FT_SLICE];
+};
+
 /* Replaced as a whole. */
-static int write_file(const struct nd_running *r, const struct nd_kept *kept, const struct ft_slice *slice,
-                      struct ft_fault *fault)
+static int write_file(const struct difference *d, struct ft_fault *fault)
 {
-    char fresh[sizeof(r->difference.file) + 8], whose[FT_SLICE_TEXT];
+    char fresh[sizeof(d->file) + 8], whose[FT_SLICE_TEXT];
     int fd;
     FILE *out;
 
-    snprintf(fresh, sizeof(fresh), "%s.new", r->difference.file);
+    snprintf(fresh, sizeof(fresh), "%s.new", d->file);
     unlink(fresh);
     fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     out = fd < 0 ? NULL : fdopen(fd, "w");
@@ -58,38 +71,81 @@ static int write_file(const struct nd_running *r, const struct nd_kept *kept, co
             close(fd);
         return ft_fail(fault, FT_EIO, "%s: %s", fresh, strerror(errno));
     }
-    fprintf(out, "slice %lu, %s, burst %lu, digest of the primary %016lx\n", kept->number,
-            ft_slice_text(slice, whose), kept->burst, kept->digest);
-    write_lines(out, kept, slice);
-    if (ferror(out) | fclose(out) || rename(fresh, r->difference.file) != 0) {
+    fprintf(out, "slice %lu, %s, burst %lu, digest of the primary %016lx\n", d->kept.number,
+            ft_slice_text(&d->slice, whose), d->kept.burst, d->kept.digest);
+    write_lines(out, &d->kept, &d->slice);
+    if (ferror(out) | fclose(out) || rename(fresh, d->file) != 0) {
         unlink(fresh);
         return ft_fail(fault, FT_EIO, "%s: cannot be written: %s", fresh, strerror(errno));
     }
     return 0;
 }
 
+static void *save_difference(void *difference)
+{
+    struct difference *d = difference;
+    struct ft_fault fault;
+    int error;
+
+    prctl(PR_SET_NAME, "us-difference");
+    /* While it is kept by a disk the kernel could close none of the sockets that it shared. */
+    if (close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_UNSHARE) != 0)
+        ft_log_event("understudy: the writer of %s shares the node's sockets", d->file);
+    error = write_file(d, &fault);
+    if (error)
+        ft_log_event("understudy: %s: %s differs from the peer's: %s", d->node, d->last, fault.text);
+    else
+        ft_log_event("understudy: %s: %s differs from the peer's: saved as %s", d->node, d->last, d->file);
+    atomic_store(d->saving, error ? ND_UNSAVED : ND_SAVED);
+    free(d);
+    return NULL;
+}
+
+/* Takes `d`. */
+static void start_saving(struct nd_running *r, struct difference *d)
+{
+    pthread_attr_t detached;
+    pthread_t thread;
+
+    d->saving = &r->difference.saving;
+    snprintf(d->file, sizeof(d->file), "%s", r->difference.file);
+    snprintf(d->last, sizeof(d->last), "%s", r->difference.last);
+    pthread_attr_init(&detached);
+    pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+    atomic_store(&r->difference.saving, ND_SAVING);
+    if (pthread_create(&thread, &detached, save_difference, d) != 0) {
+        ft_log_event("understudy: %s: %s differs from the peer's: no thread to save it", d->node, d->last);
+        atomic_store(&r->difference.saving, ND_UNSAVED);
+        free(d);
+    }
+    pthread_attr_destroy(&detached);
+}
+
 static void save(struct nd_running *r, unsigned lane, uint64_t digest)
 {
-    static uint8_t bytes[FT_SLICE];
-    struct nd_kept kept = {.bytes = bytes};
     const char *node = r->config->node[r->self].name;
+    struct difference *d = calloc(1, sizeof(*d));
     char whose[FT_SLICE_TEXT];
-    struct ft_slice slice;
-    struct ft_fault fault;
 
-    if (!nd_lane_find_kept(&r->lanes[lane], digest, &kept) ||
-        !ft_slice_find(r->region, kept.number, &slice)) {
+    if (!d)
+        return;
+    d->kept.bytes = d->bytes;
+    snprintf(d->node, sizeof(d->node), "%s", node);
+    if (!nd_lane_find_kept(&r->lanes[lane], digest, &d->kept) ||
+        !ft_slice_find(r->region, d->kept.number, &d->slice)) {
         ft_log_event("understudy: %s: a digest differs from the peer's; the bytes are not kept", node);
+        free(d);
         return;
     }
-    snprintf(r->difference.last, sizeof(r->difference.last), "slice %lu (%s) at burst %lu", kept.number,
-             ft_slice_text(&slice, whose), kept.burst);
-    r->difference.saved = write_file(r, &kept, &slice, &fault) == 0;
-    if (r->difference.saved)
-        ft_log_event("understudy: %s: %s differs from the peer's: saved as %s", node, r->difference.last,
-                     r->difference.file);
-    else
-        ft_log_event("understudy: %s: %s differs from the peer's: %s", node, r->difference.last, fault.text);
+    snprintf(r->difference.last, sizeof(r->difference.last), "slice %lu (%s) at burst %lu", d->kept.number,
+             ft_slice_text(&d->slice, whose), d->kept.burst);
+    if (atomic_load(&r->difference.saving) != ND_SAVING) {
+        start_saving(r, d);
+        return;
+    }
+    ft_log_event("understudy: %s: %s differs from the peer's: not saved, the disk has not taken the one before",
+                 node, r->difference.last);
+    free(d);
 }
 
 /* As a standby: what its own lanes found. */

@@ -25,6 +25,9 @@ struct nd_work {
     uint64_t digest[FT_LANES_MAX]; /* verify: the number of each lane's digest */
 };
 
+/* What became of the bytes of the difference that was found last. */
+enum nd_saving { ND_UNSAVED, ND_SAVING, ND_SAVED };
+
 struct nd_running {
     struct nd_config *config;
     unsigned self;           /* index of this node in the file */
@@ -43,10 +46,10 @@ struct nd_running {
     struct nd_guardian *guardian;
     struct nd_server *server;
     char view_file[256];
-    struct { /* differences.c, the main thread's */
+    struct { /* differences.c; all but `saving` is the main thread's */
         char file[256];
         char last[FT_SLICE_TEXT + 64];         /* what differed last; "": nothing has */
-        bool saved;                            /* its bytes are in the file */
+        _Atomic enum nd_saving saving;
         uint64_t seen[FT_LANES_MAX];           /* as a standby: slices that differed, that were looked at */
         uint64_t told, expected[FT_LANES_MAX]; /* as a primary: the same of the standby's verdicts */
     } difference;
@@ -89,7 +92,7 @@ static inline bool nd_answered(struct nd_exchange *exchange, json_t *answer)
 bool nd_answer_show(struct nd_running *r, struct nd_exchange *exchange, struct nd_work *work);
 bool nd_answer_change(struct nd_running *r, struct nd_exchange *exchange, struct nd_work *work);
 
-/* differences.c: saves what differs from the peer's state, if anything new does. Waits for a disk. */
+/* differences.c: has what differs from the peer's state saved, if anything new does. Waits for nothing. */
 void nd_differences_save(struct nd_running *r);
 
 /* answer_status.c */

@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Disks that take nothing: each node's view file is on a file system of its own, which is frozen as a virtual machine's
-# snapshot does it. Takeover and handover do not wait; status says what is not on the disk; after the thaw it is. And a
-# symbolic link at the place of the new view file is not written through.
+# snapshot does it. Takeover and handover do not wait; status says what is not on the disk; after the thaw it is. Nor
+# does anybody wait while what differs between the nodes is to be saved there. And a symbolic link at the place of the
+# new view file is not written through.
 . "$(dirname "$0")/lib.sh"
 need_lab
 
@@ -27,10 +28,11 @@ disk() { # NODE: a file system of its own where its view file goes
 }
 trap release EXIT
 
+export LAB_PROTECT="mode: log, verify_every_s: 3"
 "$lab" up --no-nodes || exit 1
 { disk a && disk b && freeze a; } 2>"$work/mount.err" || skip_all "no loop mounts or no fsfreeze here: $(tail -n 1 "$work/mount.err")"
 thaw
-plan 17
+plan 22
 
 echo precious >"$work/victim"
 ln -s "$work/victim" "$LAB_DIR/a/a.view.new"
@@ -59,6 +61,10 @@ is "in the file, too" "$(cat "$LAB_DIR/b/b.view")" "understudy view $((view + 1)
 is "and status says no more of it" "$(field b view_unwritten_ms)" 0
 
 freeze a b
+ok "a bit flips in the standby's memory" python3 "$root/tests/lab/flip.py" "$(field a pid)" lowest
+ok "the primary hears of it, and has answers while no disk takes its bytes" await 15 b verified.different 1
+ok "so does the standby, which is brought up to date" is_protected
+is "no file is said to be there" "$(field a diverged.file) $(field b diverged.file)" "null null"
 ok "a handover while no disk takes anything" us drain
 ok "is done" await 5 a role primary
 ok "and the pair is PROTECTED again" is_protected
@@ -67,6 +73,7 @@ kill -KILL "$(field a pid)"
 ok "the next takeover, from a node whose writer hangs" await 5 b role primary
 is "which has no connection any more" "$("$lab" exec a ss -Htn state established | wc -l)" 0
 thaw
+ok "after the thaw what differed is on the disk" await 5 b diverged.file "$LAB_DIR/b/b.diverged"
 kill -TERM $prober
 wait $prober
 is "no flow broken, nothing contradicted" "$(jq '.flows_broken + .contradicted' "$work/probe.json")" 0
