@@ -154,7 +154,7 @@ static int start_threads(struct nd_running *r, pthread_t *replicator, bool *repl
     /* A status would take seconds otherwise. This thread sleeps unless asked. */
     if (self->realtime)
         nd_priority_raise();
-    if (nd_privilege_drop(&fault) == 0)
+    if (nd_privilege_drop(&fault) == 0 && nd_privilege_refuse_calls(&fault) == 0)
         return ND_DONE;
     ft_log_event("understudy: node %s: %s", self->name, fault.text);
     return ND_SOFTWARE;

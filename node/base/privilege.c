@@ -9,6 +9,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <pwd.h>
+#include <seccomp.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -166,4 +167,33 @@ int nd_privilege_drop(struct ft_fault *fault)
     /* Not back to what it was: one that is still pending would end the process. */
     signal(SIGRTMIN, SIG_IGN);
     return 0;
+}
+
+int nd_privilege_refuse_calls(struct ft_fault *fault)
+{
+    static const int refused[] = {
+        SCMP_SYS(execve),      SCMP_SYS(execveat),         SCMP_SYS(ptrace),
+        SCMP_SYS(kcmp),        SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev),
+        SCMP_SYS(setns),       SCMP_SYS(unshare),          SCMP_SYS(mount),
+        SCMP_SYS(umount2),     SCMP_SYS(pivot_root),       SCMP_SYS(chroot),
+        SCMP_SYS(open_tree),   SCMP_SYS(move_mount),       SCMP_SYS(fsopen),
+        SCMP_SYS(init_module), SCMP_SYS(finit_module),     SCMP_SYS(delete_module),
+        SCMP_SYS(kexec_load),  SCMP_SYS(kexec_file_load),  SCMP_SYS(reboot),
+        SCMP_SYS(bpf),         SCMP_SYS(perf_event_open),  SCMP_SYS(io_uring_setup),
+        SCMP_SYS(add_key),     SCMP_SYS(request_key),      SCMP_SYS(keyctl),
+    };
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+    int error = filter ? 0 : -ENOMEM;
+
+    /* Of all threads; and kernels before 5.16 are not to slow lanes down because there is a filter. */
+    if (!error)
+        error = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
+    if (!error)
+        error = seccomp_attr_set(filter, SCMP_FLTATR_CTL_SSB, 1);
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]) && !error; i++)
+        error = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), refused[i], 0);
+    if (!error)
+        error = seccomp_load(filter);
+    seccomp_release(filter);
+    return error ? ft_fail(fault, FT_EIO, "a filter of system calls: %s", strerror(-error)) : 0;
 }

@@ -34,6 +34,13 @@ int nd_privilege_limit(const struct nd_privilege *privilege, struct ft_fault *fa
 /* All threads give up all capabilities; waits until each has. FT_EIO: one did not within 5 s. */
 int nd_privilege_drop(struct ft_fault *fault);
 
+/*
+ * All threads, and what they start: system calls that no running node makes fail with EPERM from now on:
+ * another program in its place, looks into other processes, mounts, namespaces, modules, keys of the kernel.
+ * FT_EIO.
+ */
+int nd_privilege_refuse_calls(struct ft_fault *fault);
+
 /* The calling thread alone. 0 or FT_EIO. */
 int nd_privilege_drop_thread(void);
 

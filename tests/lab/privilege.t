@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # What a running pair may still do to its machine, started as root and with a user of its own: no thread has a
-# capability, the guardian is behind a filter, files are for the owner and the group. Traffic, takeovers and
+# capability, each is behind a filter of system calls, files are for the owner and the group. Traffic, takeovers and
 # death notices need none of what was given up. Signals that ask for nothing end nothing.
 . "$(dirname "$0")/lib.sh"
 need_lab
@@ -25,7 +25,7 @@ core_limit() { awk '/^Max core/ { print $5, $6 }' "/proc/$1/limits"; }
 check_pair() { # UIDS
     local n
     for n in a b; do
-        is "node $n has no capability in any thread" "$(may "$(field $n pid)")" "uid $1, no capabilities, no new ones 1, filter 0"
+        is "node $n has no capability in any thread, and a filter" "$(may "$(field $n pid)")" "uid $1, no capabilities, no new ones 1, filter 2"
         is "nor has its guardian, and it has a filter" "$(may "$(field $n guardian_pid)")" \
             "uid $1, no capabilities, no new ones 1, filter 2"
     done

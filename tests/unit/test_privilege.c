@@ -18,11 +18,13 @@
 #include <cmocka.h>
 
 #include <dirent.h>
+#include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <pthread.h>
 #include <pwd.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -127,6 +129,38 @@ static void after_the_drop_no_thread_has_a_capability(void **state)
     if (geteuid() != 0)
         skip();
     in_a_process(drop_with_threads);
+}
+
+/* A thread that was there before the filter, which may neither start a program nor look at another process. */
+static void *try_refused(void *arg)
+{
+    char c;
+
+    MUST(read(never[0], &c, 1) == 1);
+    MUST(execl("/bin/false", "false", (char *)NULL) == -1 && errno == EPERM);
+    MUST(ptrace(PTRACE_TRACEME, 0, NULL, NULL) == -1 && errno == EPERM);
+    return arg;
+}
+
+static void refuse_calls(void)
+{
+    pthread_t thread;
+    void *done = NULL;
+
+    MUST(pipe(never) == 0);
+    MUST(nd_privilege_limit(&(struct nd_privilege){.user = ""}, &fault) == 0);
+    MUST(pthread_create(&thread, NULL, try_refused, never) == 0);
+    MUST(nd_privilege_refuse_calls(&fault) == 0);
+    MUST(execl("/bin/false", "false", (char *)NULL) == -1 && errno == EPERM);
+    MUST(write(never[1], "", 1) == 1);
+    MUST(pthread_join(thread, &done) == 0 && done == never);
+    MUST(close_range(1000, 1001, CLOSE_RANGE_UNSHARE) == 0); /* the writers of files need it */
+}
+
+static void no_thread_may_start_a_program_or_trace_one(void **state)
+{
+    (void)state;
+    in_a_process(refuse_calls);
 }
 
 static void become_nobody(void)
@@ -240,6 +274,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(after_the_drop_no_thread_has_a_capability),
+        cmocka_unit_test(no_thread_may_start_a_program_or_trace_one),
         cmocka_unit_test(a_node_becomes_its_user_and_cannot_return),
         cmocka_unit_test(root_keeps_only_what_opening_needs),
         cmocka_unit_test(there_is_a_core_only_where_it_is_permitted),
