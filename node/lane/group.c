@@ -68,11 +68,6 @@ void nd_group_pause(unsigned spins)
         nanosleep(&pause, NULL);
 }
 
-bool nd_group_barrier(struct nd_lane *lane, void (*work)(struct nd_group *group))
-{
-    return nd_group_barrier_at(lane, &lane->group->between, work);
-}
-
 /* Nobody in the barrier may wait for the others any more. */
 static bool is_given_up(const struct nd_lane *lane)
 {
@@ -80,14 +75,27 @@ static bool is_given_up(const struct nd_lane *lane)
            FT_ORDERED(lane->words, order) != lane->seen.order || nd_lane_replay_aborted(lane);
 }
 
-bool nd_group_barrier_at(struct nd_lane *lane, struct nd_barrier *place, void (*work)(struct nd_group *group))
+/* True: all were there. False: this lane left before, since it is given up or `needed` (NULL: always). */
+static bool wait_at(struct nd_lane *lane, struct nd_barrier *place, void (*work)(struct nd_group *group),
+                    bool (*needed)(const struct nd_lane *lane))
 {
     uint64_t number = nd_barrier_join(lane->group, place, work);
 
     for (unsigned spins = 0; !nd_barrier_over(place, number); spins++) {
-        if (is_given_up(lane) && nd_barrier_leave(lane->group, place, number))
+        if ((is_given_up(lane) || (needed && !needed(lane))) && nd_barrier_leave(lane->group, place, number))
             return false;
         nd_group_pause(spins);
     }
     return true;
+}
+
+bool nd_group_barrier(struct nd_lane *lane, void (*work)(struct nd_group *group),
+                      bool (*needed)(const struct nd_lane *lane))
+{
+    return wait_at(lane, &lane->group->between, work, needed);
+}
+
+bool nd_group_barrier_at(struct nd_lane *lane, struct nd_barrier *place, void (*work)(struct nd_group *group))
+{
+    return wait_at(lane, place, work, NULL);
 }

@@ -104,9 +104,11 @@ int nd_group_keeps(void *group, unsigned lane, const struct ft_line_run *run, st
 void nd_group_init(struct nd_group *group, struct nd_lane *lanes, unsigned count);
 
 /* Waits at `between` until all lanes have come, then `work` runs once, then all go on. Lanes come between
- * bursts. False: the lane left again, because it has another order, replay was aborted, or it is to end. */
-bool nd_group_barrier(struct nd_lane *lane, void (*work)(struct nd_group *group));
-/* The same at another place: lanes at different places do not count for each other. */
+ * bursts. False: the lane left again, because it has another order, replay was aborted, it is to end, or what
+ * it came for is not `needed` any more (NULL: it is). */
+bool nd_group_barrier(struct nd_lane *lane, void (*work)(struct nd_group *group),
+                      bool (*needed)(const struct nd_lane *lane));
+/* The same at another place, always needed: lanes at different places do not count for each other. */
 bool nd_group_barrier_at(struct nd_lane *lane, struct nd_barrier *place,
                          void (*work)(struct nd_group *group));
 

@@ -66,11 +66,18 @@ static void show_rows(struct nd_lane *lane, struct nd_question *q)
     q->error = 0;
 }
 
-bool nd_lane_claim_question(struct nd_question *q, enum nd_ask_kind kind)
+bool nd_lane_claim_question(const struct nd_lane *lane, enum nd_ask_kind kind)
 {
+    struct nd_question *q = lane->setup.question;
     int expected = (int)kind;
 
-    return atomic_compare_exchange_strong(&q->asked, &expected, ND_ASK_TAKEN);
+    if (!atomic_compare_exchange_strong(&q->asked, &expected, ND_ASK_TAKEN))
+        return false;
+    if (q->lane == lane->index)
+        return true;
+    /* Between the look and the claim it was taken back, and another lane was asked. */
+    atomic_store_explicit(&q->asked, (int)kind, memory_order_release);
+    return false;
 }
 
 void nd_lane_answer(struct nd_lane *lane)
@@ -81,7 +88,7 @@ void nd_lane_answer(struct nd_lane *lane)
 
     if (asked == ND_ASK_NONE || q->lane != lane->index || (asked == ND_ASK_COMMAND && live))
         return; /* a command becomes part of the next burst */
-    if (asked == ND_ASK_TAKEN || !nd_lane_claim_question(q, (enum nd_ask_kind)asked))
+    if (asked == ND_ASK_TAKEN || !nd_lane_claim_question(lane, (enum nd_ask_kind)asked))
         return;
     if (asked == ND_ASK_COMMAND)
         q->error = ft_fail(&q->fault, FT_EBUSY, "only the primary changes state");

@@ -282,8 +282,8 @@ bool nd_lane_steer(struct nd_lane *lane);
 /* ---- idle.c ---- */
 void nd_lane_wait(struct nd_lane *lane, bool worked);
 void nd_lane_answer(struct nd_lane *lane);
-/* Claims the question, so that the asker cannot take it back any more. False: it just did. */
-bool nd_lane_claim_question(struct nd_question *question, enum nd_ask_kind kind);
+/* Claims the lane's question, so that the asker cannot take it back any more. False: it just did. */
+bool nd_lane_claim_question(const struct nd_lane *lane, enum nd_ask_kind kind);
 
 /* ---- cut.c: the stream's cuts ---- */
 /* Joins barriers, makes what a cut needs of this lane. False: it may run no burst in this turn. */

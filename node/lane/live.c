@@ -69,7 +69,7 @@ static const char *take_command(struct nd_lane *lane)
 
     if (atomic_load_explicit(&q->asked, memory_order_acquire) != ND_ASK_COMMAND || q->lane != lane->index)
         return NULL;
-    return nd_lane_claim_question(q, ND_ASK_COMMAND) ? q->text : NULL;
+    return nd_lane_claim_question(lane, ND_ASK_COMMAND) ? q->text : NULL;
 }
 
 /* The standby keeps outputs that were released after the last record, until one more record says so. */
@@ -270,11 +270,13 @@ static bool all_drained(const struct nd_lane *lane)
 }
 
 /* While draining: the ports were read for a while and gave nothing, all that was made has left, and no lane
- * has a delta to finish, without which what was recorded behind it does not count. */
+ * has a delta to finish, without which what was recorded behind it does not count, or a digest to carry, at
+ * which the standby's other lanes would wait. */
 static void consider_drained(struct nd_lane *lane, bool may_receive)
 {
     bool unfinished = FT_ORDERED(lane->words, logging) &&
-                      atomic_load_explicit(&lane->group->stream.copying, memory_order_acquire);
+                      (atomic_load_explicit(&lane->group->stream.copying, memory_order_acquire) ||
+                       nd_lane_owes_digest(lane));
 
     if (!may_receive)
         lane->timers.quiet_since = lane->now;

@@ -129,11 +129,11 @@ static void take_over(struct nd_lane *lane)
 static bool go_live(struct nd_lane *lane, enum ft_order before)
 {
     FT_NOTE(lane->words, first_release_ns, 0);
-    if (lane->doing == FT_LANE_FRESH && !nd_group_barrier(lane, make_fresh))
+    if (lane->doing == FT_LANE_FRESH && !nd_group_barrier(lane, make_fresh, NULL))
         return false;
     if (before == FT_LANE_REPLAY) {
         take_over(lane);
-        if (!nd_group_barrier(lane, nd_lane_rotate)) {
+        if (!nd_group_barrier(lane, nd_lane_rotate, NULL)) {
             lane->doing = before;
             return false;
         }

@@ -218,13 +218,14 @@ void nd_group_take_digest(struct nd_group *group)
     }
 }
 
-/* Not before all have carried the last one: whoever comes to the barrier waits for those who have not. */
+/* Not before all have carried the last one: whoever comes to the barrier waits for those who have not. Nor
+ * while a handover drains: the standby's lanes would wait at that digest instead of taking over. */
 void nd_lane_want_slice(struct nd_lane *lane)
 {
     struct nd_group *group = lane->group;
 
-    if (nd_lane_quiesced_slice_due(lane) && group->lanes > 1 && !nd_lane_digest_by_delta(lane) &&
-        nd_lane_stream(lane) == ND_STREAM_RECORDS &&
+    if (nd_lane_quiesced_slice_due(lane) && group->lanes > 1 && !nd_lane_draining(lane) &&
+        !nd_lane_digest_by_delta(lane) && nd_lane_stream(lane) == ND_STREAM_RECORDS &&
         atomic_load_explicit(&group->owed, memory_order_acquire) == 0)
         atomic_store_explicit(&group->slice_due, true, memory_order_release);
 }
@@ -321,7 +322,18 @@ static void work_between_bursts(struct nd_group *group)
         nd_lane_begin_snapshot(group);
 }
 
+/* Logging ends in one lane after the other: those for which it has ended do not come for a digest, and who
+ * came before may not wait for them. */
+static bool is_needed(const struct nd_lane *lane)
+{
+    struct nd_group *group = lane->group;
+
+    return nd_lane_digest_due(lane) || nd_lane_snapshot_wanted(lane) ||
+           atomic_load_explicit(&group->snapshot_due, memory_order_acquire) ||
+           atomic_load_explicit(&group->stream.barriers_wanted, memory_order_acquire) != lane->cut.barriers;
+}
+
 bool nd_lane_quiesce(struct nd_lane *lane)
 {
-    return nd_group_barrier(lane, work_between_bursts);
+    return nd_group_barrier(lane, work_between_bursts, is_needed);
 }

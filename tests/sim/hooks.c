@@ -143,10 +143,11 @@ WRAP(void, nd_lane_emit_tail, struct nd_lane *lane)
     __real_nd_lane_emit_tail(lane);
 }
 
-WRAP(bool, nd_group_barrier, struct nd_lane *lane, void (*work)(struct nd_group *group))
+WRAP(bool, nd_group_barrier, struct nd_lane *lane, void (*work)(struct nd_group *group),
+     bool (*needed)(const struct nd_lane *lane))
 {
     sim_step(SIM_AT_BARRIER);
-    return __real_nd_group_barrier(lane, work);
+    return __real_nd_group_barrier(lane, work, needed);
 }
 
 WRAP(int, ft_snapshot_begin, struct ft_region *region)

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The barrier to which live lanes come between bursts: who waits there, and for how long. Two lanes without a
+ * chain, of which one, on a thread, comes. */
+#include "node/lane/lane.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <pthread.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LANES 2u
+#define LIMIT 30000 /* ms of any waiting */
+
+static struct {
+    struct nd_config config;
+    struct nd_lane lane[LANES];
+    struct ft_lane words[LANES];
+    struct nd_group group;
+    _Atomic bool stop, left;
+} w;
+
+static int setup(void **state)
+{
+    (void)state;
+    memset(&w, 0, sizeof(w));
+    nd_group_init(&w.group, w.lane, LANES);
+    w.group.stream.kind = ND_STREAM_RECORDS;
+    for (unsigned l = 0; l < LANES; l++) {
+        w.lane[l] = (struct nd_lane){.index = l,
+                                     .config = &w.config,
+                                     .words = &w.words[l],
+                                     .group = &w.group,
+                                     .seen.order = ft_order_make(FT_LANE_LIVE, 1),
+                                     .setup.stop = &w.stop};
+        atomic_store(&w.words[l].orders.order, ft_order_make(FT_LANE_LIVE, 1));
+        atomic_store(&w.words[l].orders.logging, true);
+    }
+    return 0;
+}
+
+static void *come(void *lane)
+{
+    bool all = nd_lane_quiesce(lane);
+
+    atomic_store(&w.left, true);
+    return all ? lane : NULL;
+}
+
+static bool leaves_within(unsigned ms)
+{
+    for (unsigned waited = 0; waited < ms && !atomic_load(&w.left); waited++)
+        usleep(1000);
+    return atomic_load(&w.left);
+}
+
+/* Somebody asks for a digest; lane 0 comes for it, and the standby dies before lane 1 has come. */
+static void who_came_for_a_digest_leaves_when_logging_ends(void **state)
+{
+    pthread_t thread;
+    void *all;
+
+    (void)state;
+    atomic_store(&w.words[0].orders.digest, 1);
+    atomic_store(&w.words[1].orders.digest, 1);
+    assert_true(nd_lane_digest_due(&w.lane[0]));
+    assert_int_equal(pthread_create(&thread, NULL, come, &w.lane[0]), 0);
+    assert_false(leaves_within(20));
+    atomic_store(&w.words[1].orders.logging, false);
+    assert_false(nd_lane_digest_due(&w.lane[1]));
+    assert_false(leaves_within(20)); /* logging ends in one lane after the other */
+    atomic_store(&w.words[0].orders.logging, false);
+    if (!leaves_within(LIMIT))
+        atomic_store(&w.stop, true);
+    pthread_join(thread, &all);
+    assert_false(atomic_load(&w.stop));
+    assert_null(all);
+}
+
+/* A snapshot's cut that both are ordered to make is waited for, whether anybody logs or not. */
+static void who_came_for_a_cut_waits(void **state)
+{
+    pthread_t thread;
+
+    (void)state;
+    atomic_store(&w.words[0].orders.cut, 1);
+    atomic_store(&w.words[0].orders.logging, false);
+    assert_int_equal(pthread_create(&thread, NULL, come, &w.lane[0]), 0);
+    assert_false(leaves_within(50));
+    atomic_store(&w.stop, true);
+    pthread_join(thread, NULL);
+    assert_true(atomic_load(&w.left));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(who_came_for_a_digest_leaves_when_logging_ends, setup),
+        cmocka_unit_test_setup(who_came_for_a_cut_waits, setup),
+    };
+
+    return cmocka_run_group_tests_name("lane_barrier", tests, NULL, NULL);
+}
