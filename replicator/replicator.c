@@ -42,6 +42,19 @@ void rp_sleep(uint64_t ns)
 
 /* ---- what comes from the peer -------------------------------------------------------------------- */
 
+/*
+ * After reading, before acting on what was read: we may have slept since the turn began. A right that has
+ * ended meanwhile must not meet news that came later, like the end of the connection. Only when there was
+ * something to read: FT_EV_TIME must not be later than a look that found nothing.
+ */
+static void read_clock(struct rp_replicator *rp)
+{
+    uint64_t now = rp_monotonic();
+
+    if (now > rp->now && !FT_PLANTED("stale-clock"))
+        rp->now = now;
+}
+
 static void take_message(struct rp_replicator *rp, const struct ft_message *m)
 {
     struct ft_event event = {.kind = FT_EV_MESSAGE, .now = rp->now, .message = m};
@@ -53,8 +66,10 @@ static void take_message(struct rp_replicator *rp, const struct ft_message *m)
     if ((stream || m->type == FT_MSG_SNAPSHOT) && ft_core_accepts(&rp->core, m)) {
         error = stream ? rp_receiver_take(rp, m, &fault) : rp_snapshot_take(rp, m, &fault);
         rp->stored |= stream;
-    } else if (m->type == FT_MSG_SNAPSHOT_END && rp->core.state == FT_SYNCING && !rp->core.snapshot_whole) {
+    } else if (ft_core_ends_snapshot(&rp->core, m)) {
         error = rp_snapshot_check(rp, &fault);
+        read_clock(rp);
+        event.now = rp->now;
     }
     if (error) {
         event.kind = FT_EV_MALFORMED;
@@ -72,19 +87,6 @@ static void take_message(struct rp_replicator *rp, const struct ft_message *m)
         snprintf(rp->drill_got, sizeof(rp->drill_got), "%.31s", m->text);
         atomic_store(&rp->drill_come, true);
     }
-}
-
-/*
- * After reading, before acting on what was read: we may have slept since the turn began. A right that has
- * ended meanwhile must not meet news that came later, like the end of the connection. Only when there was
- * something to read: FT_EV_TIME must not be later than a look that found nothing.
- */
-static void read_clock(struct rp_replicator *rp)
-{
-    uint64_t now = rp_monotonic();
-
-    if (now > rp->now && !FT_PLANTED("stale-clock"))
-        rp->now = now;
 }
 
 static void report_loss(struct rp_replicator *rp)
@@ -225,12 +227,15 @@ void rp_status(struct rp_replicator *rp, struct rp_status *out)
 {
     uint64_t before, after;
 
-    do {
+    for (;;) {
         before = atomic_load_explicit(&rp->shown_seq, memory_order_acquire);
         memcpy(out, &rp->shown, sizeof(*out));
         atomic_thread_fence(memory_order_acquire);
         after = atomic_load_explicit(&rp->shown_seq, memory_order_relaxed);
-    } while (before != after || before & 1);
+        if (before == after && !(before & 1))
+            return;
+        rp_sleep(REST_NS); /* the replicator may wait for the processor that this thread has */
+    }
 }
 
 /* ---- turn -------------------------------------------------------------------------------------- */

@@ -7,7 +7,9 @@
 
 #include <string.h>
 
-static void tell(struct rp_replicator *rp, unsigned lane, uint64_t burst, uint64_t expected, uint64_t got)
+/* False: there is no room for it now. */
+static bool send_verdict(struct rp_replicator *rp, unsigned lane, uint64_t burst, uint64_t expected,
+                         uint64_t got)
 {
     struct ft_message m;
 
@@ -16,7 +18,7 @@ static void tell(struct rp_replicator *rp, unsigned lane, uint64_t burst, uint64
     m.burst[0] = burst;
     m.number = expected;
     m.number2 = got;
-    rp_link_send(rp->link, &m, rp->lanes, NULL);
+    return rp_link_send(rp->link, &m, rp->lanes, NULL) != FT_EFULL;
 }
 
 void rp_tell_verdicts(struct rp_replicator *rp)
@@ -27,13 +29,12 @@ void rp_tell_verdicts(struct rp_replicator *rp)
         struct ft_lane *lane = rp_lane(rp, l);
         uint64_t burst = FT_REPORTED(lane, digest_burst), round = FT_REPORTED(lane, round_ns), slices;
 
-        if (burst != rp->digest_told[l])
-            tell(rp, l, burst, FT_REPORTED(lane, expected), FT_REPORTED(lane, got));
-        rp->digest_told[l] = burst;
+        if (burst == rp->digest_told[l] ||
+            send_verdict(rp, l, burst, FT_REPORTED(lane, expected), FT_REPORTED(lane, got)))
+            rp->digest_told[l] = burst;
         slices = FT_REPORTED(lane, round_slices);
-        if (round && round != rp->round_told[l])
-            tell(rp, l, 0, slices, slices);
-        rp->round_told[l] = round;
+        if (round == rp->round_told[l] || !round || send_verdict(rp, l, 0, slices, slices))
+            rp->round_told[l] = round;
     }
 }
 
@@ -41,6 +42,8 @@ void rp_take_verdict(struct rp_replicator *rp, const struct ft_message *m)
 {
     struct rp_verdicts *v = &rp->verdicts;
 
+    if (m->burst[0] == 0 && rp->core.state != FT_PROTECTED)
+        return; /* a round of a state that the standby has given up since */
     if (m->burst[0] == 0) {
         v->round_at[m->lane] = rp->now;
         v->slices_equal += m->number;

@@ -249,6 +249,9 @@ void ft_core_head(struct ft_core *core, enum ft_message_type type, uint64_t now,
 /* True when the bulk of this message may be stored: it is of the primary that this node follows, in its view,
  * and its head can be true. SNAPSHOT only before the snapshot is whole. */
 bool ft_core_accepts(const struct ft_core *core, const struct ft_message *m);
+/* True when this message says that the snapshot is whole, and the step will believe it: the state has to be
+ * checked before. */
+bool ft_core_ends_snapshot(const struct ft_core *core, const struct ft_message *m);
 
 /* When FT_EV_TIME is wanted next at the latest, local monotonic ns. */
 uint64_t ft_core_due(const struct ft_core *core);

@@ -131,7 +131,7 @@ void ft_standby_message(struct ft_core *core, const struct ft_message *m, struct
             begin_snapshot(core, m, actions);
         break;
     case FT_MSG_SNAPSHOT_END:
-        if (core->state != FT_SYNCING || core->snapshot_whole)
+        if (!ft_core_ends_snapshot(core, m))
             break;
         core->snapshot_whole = true;
         ft_order(core, actions, FT_LANE_REPLAY);
