@@ -143,8 +143,9 @@ static void save(struct nd_running *r, unsigned lane, uint64_t digest)
         start_saving(r, d);
         return;
     }
-    ft_log_event("understudy: %s: %s differs from the peer's: not saved, the disk has not taken the one before",
-                 node, r->difference.last);
+    ft_log_event(
+        "understudy: %s: %s differs from the peer's: not saved, the disk has not taken the one before", node,
+        r->difference.last);
     free(d);
 }
 

@@ -131,7 +131,8 @@ static void after_the_drop_no_thread_has_a_capability(void **state)
     in_a_process(drop_with_threads);
 }
 
-/* A thread that was there before the filter, which may neither start a program nor look at another process. */
+/* A thread that was there before the filter, which may neither start a program nor look at another process.
+ */
 static void *try_refused(void *arg)
 {
     char c;
