@@ -44,7 +44,7 @@ static bool begin(struct nd_work *w, unsigned ms)
 
 static json_t *done(const struct rp_status *s)
 {
-    return json_pack("{s:b,s:I}", "done", 1, "view", (json_int_t)s->core.view);
+    return json_pack("{s:b,s:I,s:s}", "done", 1, "view", (json_int_t)s->core.view, "why", s->core.why);
 }
 
 /* ---- verify ------------------------------------------------------------------------------------ */

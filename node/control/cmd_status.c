@@ -162,7 +162,8 @@ static void print_answer(const struct nd_pair *pair, const char *command, const 
     else if (strcmp(command, "resync") == 0)
         printf("resync: node %s sends node %s the whole state again\n", node, other);
     else if (strcmp(command, "promote") == 0)
-        printf("promote: node %s is primary, view %" JSON_INTEGER_FORMAT "\n", node, view);
+        printf("promote: node %s is primary, view %" JSON_INTEGER_FORMAT ": %s\n", node, view,
+               nd_text(answer, "why", "promoted"));
     else
         printf("%s: node %s has handed over to node %s, view %" JSON_INTEGER_FORMAT "\n", command, node,
                other, view);

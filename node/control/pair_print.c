@@ -23,6 +23,23 @@ static const struct {
 };
 #define COLUMNS (sizeof(columns) / sizeof(columns[0]))
 
+/* What a node without a connection waits for, and what may be in the way. */
+static void print_no_connection(const struct nd_pair *pair, unsigned i, FILE *out)
+{
+    const json_t *s = pair->status[i], *link = json_object_get(s, "link");
+    json_int_t refused =
+        json_integer_value(json_object_get(json_object_get(link, "turned_away"), "no permission"));
+
+    if (!json_is_false(json_object_get(json_object_get(s, "peer"), "connected")))
+        return;
+    if (strcmp(nd_text(s, "state", ""), "JOINING") == 0)
+        fprintf(out, "; no connection to %s", pair->config->node[!i].name);
+    if (refused > 0)
+        fprintf(out, "; %" JSON_INTEGER_FORMAT " connections did not prove that they are %s's%s", refused,
+                pair->config->node[!i].name,
+                strcmp(nd_text(link, "sealed", ""), "key") == 0 ? ": do both nodes have one key?" : "");
+}
+
 static void print_node(const struct nd_pair *pair, unsigned i, FILE *out)
 {
     const json_t *s = pair->status[i];
@@ -39,6 +56,7 @@ static void print_node(const struct nd_pair *pair, unsigned i, FILE *out)
     if (json_integer_value(json_object_get(s, "view_unwritten_ms")) > 0)
         fprintf(out, "; its view has not been on the disk for %" JSON_INTEGER_FORMAT " ms",
                 json_integer_value(json_object_get(s, "view_unwritten_ms")));
+    print_no_connection(pair, i, out);
     fputc('\n', out);
 }
 

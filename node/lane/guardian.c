@@ -181,8 +181,9 @@ static int make_socket(const char *local_host, const char *peer_host, uint16_t p
     int why = errno;
     if (fd >= 0)
         close(fd);
-    return ft_fail(fault, why == EADDRNOTAVAIL ? FT_ENOENT : FT_EIO, "guardian's address %s: %s", local_host,
-                   strerror(why));
+    if (why == EADDRNOTAVAIL)
+        return ft_fail(fault, FT_ENOENT, "replication address %s: expected an address of this host", local_host);
+    return ft_fail(fault, FT_EIO, "replication address %s, for death notices: %s", local_host, strerror(why));
 }
 
 static int fork_guardian(struct nd_guardian *g, int datagrams, struct ft_fault *fault)

@@ -4,7 +4,7 @@
 # is refused when it comes back, and heard when it has read the new one.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 26
+plan 27
 
 export LAB_TIMING="detect_ms: 400" # so that a busy machine is no false alarm
 key=$LAB_DIR/pair.key
@@ -86,6 +86,7 @@ ok "and does not try all the time" few_attempts
 echo "no key" >"$key"
 ok "it reads a file that is no key" reload b "stays as it was"
 ok "and is refused as before" is_refused
+ok "status of both says so" sh -c "[ \$('$UNDERSTUDY' status -c '$pair' | grep -c 'did not prove that they are ..s: do both nodes have one key') = 2 ]"
 install -m 600 "$work/new.key" "$key"
 ok "it reads the new key" reads_it b
 ok "and is heard" is_protected
