@@ -177,6 +177,7 @@ static int keep_going(struct nd_running *r)
             nd_running_reload(r);
         obey_drill(r);
         nd_differences_save(r);
+        ft_snapshot_give_back(r->region);
         code = is_turned_away(r) ? ND_DATA : has_lost_state(r) ? ND_NO_ANSWER : ND_DONE;
     }
     /* Lanes first: once they have ended nothing can leave, and the closing connection tells the truth. */

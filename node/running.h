@@ -48,11 +48,17 @@ struct nd_running {
     char view_file[256];
     struct { /* differences.c; all but `saving` is the main thread's */
         char file[256];
-        char last[FT_SLICE_TEXT + 64];         /* what differed last; "": nothing has */
+        char last[FT_SLICE_TEXT + 64]; /* what differed last; "": nothing has */
         _Atomic enum nd_saving saving;
         uint64_t seen[FT_LANES_MAX];           /* as a standby: slices that differed, that were looked at */
         uint64_t told, expected[FT_LANES_MAX]; /* as a primary: the same of the standby's verdicts */
     } difference;
+    struct {         /* running.c, the replicator's: changes between DEGRADED and PROTECTED that are logged */
+        uint64_t at; /* ns: when one was last */
+        uint64_t left_out;    /* how many were not since */
+        bool logged;          /* the last change was: then so is the one back */
+        enum ft_state before; /* the state that was told last */
+    } alarm;
     _Atomic uint64_t view;
     _Atomic bool stop;       /* somebody wants the node to end */
     _Atomic bool reload;     /* somebody wants files to be read again */

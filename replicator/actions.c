@@ -177,7 +177,7 @@ static void carry_out(struct rp_replicator *rp, const struct ft_action *a)
         RP_ORDER_ALL(rp, announce, rp->announced);
         break;
     case FT_ACT_STATE:
-        rp->shown_at = 0; /* show it at once */
+        rp_publish_status(rp);
         if (rp->config.told)
             rp->config.told(rp->config.arg, a->send.state, a->view, a->send.text);
         break;

@@ -64,6 +64,7 @@ struct rp_snapshot {
     uint64_t left, at, lines;
     uint64_t began; /* when all lanes had made the cut */
     uint64_t said;  /* standby: when the peer last heard something while the state was checked */
+    uint64_t taken; /* standby: lines that have come since the snapshot began, zeros too */
     struct ft_compressor compressor;
     uint8_t *bulk;
 };
@@ -133,7 +134,8 @@ static inline struct ft_lane *rp_lane(struct rp_replicator *rp, unsigned lane)
 /* replicator.c */
 uint64_t rp_monotonic(void);
 void rp_update_status(struct rp_replicator *rp); /* when the last copy is older than a millisecond */
-void rp_sleep(uint64_t ns);                      /* sleeps, whatever comes; below a second */
+void rp_publish_status(struct rp_replicator *rp);
+void rp_sleep(uint64_t ns); /* sleeps, whatever comes; below a second */
 
 /* verdicts.c: on digests. A standby tells those of its lanes; a primary notes them, and forgets the rounds of
  * a state that the standby gives up. */

@@ -68,6 +68,7 @@ void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin)
     ft_closed_reset(rp->receiver.closed, burst, begin ? begin->access : none);
     memcpy(rp->receiver.closed_to, burst, sizeof(rp->receiver.closed_to));
     memset(rp->receiver.delta, 0, sizeof(rp->receiver.delta));
+    rp->snapshot.taken = 0;
     for (unsigned l = 0; l < rp->lanes; l++) {
         FT_ORDER(rp_lane(rp, l), covered_at, 0);
         FT_ORDER(rp_lane(rp, l), snapshot_burst, burst[l]);
@@ -234,6 +235,9 @@ int rp_receiver_take(struct rp_replicator *rp, const struct ft_message *m, struc
     if (m->type == FT_MSG_DELTA && rp->config.log_only)
         return ft_fail(fault, FT_EMALFORMED,
                        "delta: this pair is protected by the log alone, and takes none");
+    if (m->bulk_len == 0)
+        return ft_fail(fault, FT_EMALFORMED, "%s: a message without an entry",
+                       m->type == FT_MSG_DELTA ? "delta" : "log");
     for (uint32_t at = 0; at < m->bulk_len;) {
         long n = take_entry(rp, m, at, fault);
 

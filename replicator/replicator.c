@@ -26,6 +26,7 @@
 #ifndef READ_ROUNDS
 #define READ_ROUNDS 64u /* reads of up to 1 MiB before the time is looked at again */
 #endif
+#define READ_NS 5000000u /* and what was read is acted on for so long, in one turn */
 
 uint64_t rp_monotonic(void)
 {
@@ -143,14 +144,32 @@ static bool hear_death_notice(struct rp_replicator *rp)
     return true;
 }
 
-/* Everything that can be read, to the core. True if there was anything. */
+/* Whole messages that were read; `first`: when this turn had taken its first, or 0. False: the turn's time is
+ * over, and some may be left for the next one. */
+static bool take_messages(struct rp_replicator *rp, uint64_t *first)
+{
+    struct ft_fault fault;
+    struct ft_message m;
+
+    while (rp_link_next(rp->link, rp->core.peer.known ? rp->lanes : 0, &m, &fault) > 0) {
+        take_message(rp, &m);
+        uint64_t now = rp_monotonic();
+
+        if (*first == 0)
+            *first = now;
+        if (now - *first > READ_NS)
+            return false;
+    }
+    return true;
+}
+
+/* Everything that can be read, to the core, unless it takes too long: then what is left comes first in the
+ * next turn, before a death notice too. True if there was anything. */
 static bool take_input(struct rp_replicator *rp)
 {
     struct ft_event event = {0};
-    struct ft_fault fault;
-    struct ft_message m;
+    uint64_t before, first = 0;
     bool any = false;
-    uint64_t before;
 
     for (unsigned round = 0; round < READ_ROUNDS; round++) {
         before = rp_link_stats(rp->link)->bytes_in;
@@ -166,15 +185,13 @@ static bool take_input(struct rp_replicator *rp)
             any = true;
         }
         greet_another(rp);
-        while (rp_link_next(rp->link, rp->core.peer.known ? rp->lanes : 0, &m, &fault) > 0) {
-            take_message(rp, &m);
-            any = true;
-        }
+        if (!take_messages(rp, &first))
+            return true;
         report_loss(rp);
         if (rp_link_stats(rp->link)->bytes_in == before)
             break;
     }
-    return hear_death_notice(rp) || any;
+    return hear_death_notice(rp) || any || first;
 }
 
 /* ---- requests ---------------------------------------------------------------------------------- */
@@ -205,6 +222,11 @@ void rp_update_status(struct rp_replicator *rp)
 {
     if (rp->now - rp->shown_at < SHOW_NS)
         return;
+    rp_publish_status(rp);
+}
+
+void rp_publish_status(struct rp_replicator *rp)
+{
     rp->shown_at = rp->now;
     atomic_fetch_add_explicit(&rp->shown_seq, 1, memory_order_acq_rel);
     rp->shown.at = rp->now;

@@ -68,7 +68,10 @@ static bool is_wanted(const struct rp_replicator *rp, unsigned l, const struct f
 
 static bool has_credit(const struct rp_replicator *rp, unsigned lane, const struct ft_record *r)
 {
-    return rp->sender.sent[lane] + r->size <= rp->core.peer_taken[lane] + rp->config.pending_bytes;
+    uint64_t sent = rp->sender.sent[lane], taken = rp->core.peer_taken[lane];
+
+    /* It has taken no more than there was, whatever it says. */
+    return taken >= sent || sent - taken + r->size <= rp->config.pending_bytes;
 }
 
 static void note_sent(struct rp_replicator *rp, const struct ft_record *r)

@@ -190,21 +190,35 @@ bool rp_lines_in_use(const struct ft_region *region, const struct ft_line_run *r
     return false;
 }
 
-/* All runs are looked at before the first is written: a message is taken whole or not at all. */
+/* All runs are looked at before the first is written: a message is taken whole or not at all. Each line of
+ * a snapshot comes once, so that what the peer says is no more work than the region has lines. */
+static int check_runs(struct rp_replicator *rp, const struct ft_message *m, struct ft_fault *fault)
+{
+    struct ft_line_run run;
+    uint32_t at = 0;
+    int error;
+
+    while ((error = ft_run_next(m->bulk, m->bulk_len, &at, rp->snapshot.lines, &run)) > 0) {
+        if (!rp_lines_in_use(rp->config.region, &run, RP_ANY))
+            return ft_fail(fault, FT_EMALFORMED, "snapshot: lines %lu+%u lie outside every arena", run.line,
+                           run.count);
+        rp->snapshot.taken += run.count;
+        if (rp->snapshot.taken > rp->snapshot.lines)
+            return ft_fail(fault, FT_EMALFORMED, "snapshot: more lines than the region's %lu",
+                           rp->snapshot.lines);
+    }
+    return error ? ft_fail(fault, error, "snapshot: a run is cut short, or lies outside the region") : 0;
+}
+
 int rp_snapshot_take(struct rp_replicator *rp, const struct ft_message *m, struct ft_fault *fault)
 {
     struct ft_region *region = rp->config.region;
     struct ft_line_run run;
     uint32_t at = 0;
-    int error;
+    int error = check_runs(rp, m, fault);
 
-    while ((error = ft_run_next(m->bulk, m->bulk_len, &at, rp->snapshot.lines, &run)) > 0)
-        if (!rp_lines_in_use(region, &run, RP_ANY))
-            return ft_fail(fault, FT_EMALFORMED, "snapshot: lines %lu+%u lie outside every arena", run.line,
-                           run.count);
     if (error)
-        return ft_fail(fault, error, "snapshot: a run is cut short, or lies outside the region");
-    at = 0;
+        return error;
     while (ft_run_next(m->bulk, m->bulk_len, &at, rp->snapshot.lines, &run) > 0) {
         uint8_t *to = region->base + (run.line << FT_LINE_SHIFT);
 

@@ -127,15 +127,14 @@ int rp_accept(int listener, const struct sockaddr_in *peer, uint64_t *strangers)
 int rp_connect(const struct sockaddr_in *local, const struct sockaddr_in *peer, const char *device)
 {
     struct sockaddr_in from = *local;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
     if (fd < 0)
         return -1;
     from.sin_port = 0;
     no_delay(fd);
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    /* The port is chosen by connect, which can reuse one that bind would have to keep apart. */
-    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+    /* By bind, and not reusable: a port that connect chooses the kernel also gives to a socket that is bound
+     * to no device, whose answers would end this connection. */
     if (bind_device(fd, device) == 0 && bind(fd, (struct sockaddr *)&from, sizeof(from)) == 0 &&
         (connect(fd, (const struct sockaddr *)peer, sizeof(*peer)) == 0 || errno == EINPROGRESS))
         return fd;

@@ -20,6 +20,10 @@
 
 /* Records sealed by one key: a small part of what RFC 8446, 5.5 allows. OpenSSL does not count them. */
 #define KEY_RECORDS 4096u
+/* Read of who has not proved himself: by who accepts before it has answered, and by anybody in all. OpenSSL's
+ * work on a hello grows with its length, and with the number of its records. */
+#define HELLO_BYTES 2048u
+#define PROOF_BYTES 16384u
 /* Of sealed records that wait for the socket. A record that does not fit is not sealed yet. */
 #define OUT_BYTES (256u << 10)
 
@@ -27,6 +31,8 @@ struct rp_stream {
     int fd;
     SSL *tls; /* NULL: plain */
     bool open, farewell;
+    bool asked;          /* it accepted, and has not answered the hello */
+    size_t unproven;     /* bytes read before the handshake was over */
     bool ended, drained; /* the socket: is at its end; gave less than it was asked for */
     int error;           /* the socket's last errno, 0: none */
     uint8_t *out;        /* [OUT_BYTES] sealed records; out[sent, sealed) wait for the socket */
@@ -60,13 +66,31 @@ static ssize_t transmit(int fd, const void *from, size_t size)
 
 /* ---- OpenSSL's way to the socket ---- */
 
-static int read_socket(BIO *bio, char *to, int size)
+/* How much may be read of what is there. */
+static size_t readable(const struct rp_stream *s, size_t size)
+{
+    size_t most = s->asked ? HELLO_BYTES : PROOF_BYTES;
+
+    if (s->open)
+        return size;
+    most = s->unproven < most ? most - s->unproven : 0;
+    return size < most ? size : most;
+}
+
+static int read_socket(BIO *bio, char *to, int asked)
 {
     struct rp_stream *s = BIO_get_data(bio);
-    ssize_t n = receive(s->fd, to, (size_t)size);
+    size_t size = readable(s, (size_t)asked);
+    ssize_t n;
 
     BIO_clear_retry_flags(bio);
-    s->drained = n < size;
+    if (size == 0) {
+        s->error = EMSGSIZE;
+        return -1;
+    }
+    n = receive(s->fd, to, size);
+    s->unproven += !s->open && n > 0 ? (size_t)n : 0;
+    s->drained = n < (ssize_t)size;
     s->ended |= n == 0;
     s->error = n < 0 && errno != EAGAIN ? errno : s->error;
     if (n < 0 && errno == EAGAIN)
@@ -100,6 +124,7 @@ static int write_socket(BIO *bio, const char *from, int size)
         BIO_set_retry_write(bio);
         return -1;
     }
+    s->asked = false;
     memcpy(s->out + s->sealed, from, (size_t)size);
     s->sealed += (size_t)size;
     return size;
@@ -136,6 +161,7 @@ static bool begin_tls(struct rp_stream *s, struct rp_seal *seal, bool accepted)
         BIO_free(bio);
         return false;
     }
+    s->asked = accepted;
     BIO_set_data(bio, s);
     BIO_set_init(bio, 1);
     SSL_set_bio(s->tls, bio, bio);

@@ -385,12 +385,6 @@ bool ft_core_accepts(const struct ft_core *core, const struct ft_message *m)
     return m->type != FT_MSG_SNAPSHOT || !core->snapshot_whole;
 }
 
-bool ft_core_ends_snapshot(const struct ft_core *core, const struct ft_message *m)
-{
-    return m->type == FT_MSG_SNAPSHOT_END && core->state == FT_SYNCING && !core->snapshot_whole &&
-           ft_is_primary(m->state) && core->peer.known && m->view == core->view && m->echo <= core->sent;
-}
-
 uint64_t ft_core_due(const struct ft_core *core)
 {
     uint64_t due = core->now + ft_ms(core->config.heartbeat_ms);

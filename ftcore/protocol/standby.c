@@ -123,6 +123,12 @@ void ft_standby_hears(struct ft_core *core, const struct ft_message *m, struct f
     }
 }
 
+bool ft_core_ends_snapshot(const struct ft_core *core, const struct ft_message *m)
+{
+    return m->type == FT_MSG_SNAPSHOT_END && core->state == FT_SYNCING && !core->snapshot_whole &&
+           ft_is_primary(m->state) && core->peer.known && m->view == core->view && m->echo <= core->sent;
+}
+
 void ft_standby_message(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
 {
     switch (m->type) {

@@ -100,7 +100,7 @@ struct ft_record {
     NUMBER(struct ft_record, flags, "flags", 0, FT_REC_FLAGS)                                                \
     NUMBER(struct ft_record, burst, "burst", 1, UINT64_MAX)                                                  \
     NUMBER(struct ft_record, seq, "seq", 0, UINT64_MAX)                                                      \
-    NUMBER(struct ft_record, time, "time", 0, UINT64_MAX)                                                    \
+    NUMBER(struct ft_record, time, "time", 0, UINT64_MAX / 2)                                                \
     NUMBER(struct ft_record, released, "released", 0, UINT64_MAX)                                            \
     NUMBER(struct ft_record, access, "access", 0, UINT64_MAX)                                                \
     NUMBER(struct ft_record, accesses, "accesses", 0, UINT32_MAX)                                            \

@@ -167,6 +167,7 @@ void ft_region_close(struct ft_region *region)
     if (!region)
         return;
     ft_audit_close(region);
+    ft_snapshot_give_back(region);
     if (region->snapshot_copy)
         munmap(region->snapshot_copy, region->size);
     ft_lines_free(&region->dirty);

@@ -73,6 +73,7 @@ struct ft_region {
     struct ft_lines snapshot_pending; /* lines that are to be copied; who copies one claims it first */
     struct ft_lines snapshot_copied;  /* lines whose copy is whole */
     uint8_t *snapshot_copy;           /* `size` bytes reserved; NULL: no snapshot is being copied */
+    _Atomic(uint8_t *) snapshot_past; /* that of a snapshot that has ended: not given back yet, or NULL */
     /* An incremental checkpoint (ftcore/region/checkpoint.h). */
     struct ft_lines checkpoint_pending; /* lines that were dirty at its cut and are to be copied */
     struct ft_saved *checkpoint_saved;  /* those as they were before edits; NULL: none can be pending */
@@ -165,12 +166,15 @@ static inline void *ft_edit_in_line(struct ft_region *region, const void *p, siz
  * `save` is called by an edit, before the line changes. Lanes call `copy` between bursts for their own arenas
  * (lane 0 also for the shared arena): it copies at most `max` pending lines and returns how many; 0 when none
  * of its lines is pending any more. `left` is the number of used lines that are not copied yet. `end` gives
- * the copy back, also right after an abandoned resync; lanes may run, but nobody may read the copy any more.
+ * the copy up, also right after an abandoned resync; lanes may run, but nobody may read the copy any more.
+ * Its memory goes back to the system by `give_back`, of a thread that may take some 0.1 s a GiB for it, or by
+ * the next `end`.
  */
 int ft_snapshot_begin(struct ft_region *region);
 void ft_snapshot_save(struct ft_region *region, uint64_t line);
 uint64_t ft_snapshot_copy(struct ft_region *region, unsigned lane, uint64_t max);
 uint64_t ft_snapshot_left(struct ft_region *region);
 void ft_snapshot_end(struct ft_region *region);
+void ft_snapshot_give_back(struct ft_region *region);
 
 #endif

@@ -118,6 +118,12 @@ uint64_t ft_snapshot_left(struct ft_region *region)
            ft_lines_count(&region->snapshot_copied, 0, region->snapshot_copied.lines);
 }
 
+static void give_back(const struct ft_region *region, uint8_t *copy)
+{
+    if (copy)
+        munmap(copy, region->size);
+}
+
 void ft_snapshot_end(struct ft_region *region)
 {
     struct ft_run run = {0};
@@ -137,6 +143,11 @@ void ft_snapshot_end(struct ft_region *region)
     while (ft_snapshot_left(region))
         _mm_pause();
     atomic_fetch_and(&region->tracking, ~(uint32_t)FT_TRACK_SNAPSHOT);
-    munmap(region->snapshot_copy, region->size);
+    give_back(region, atomic_exchange(&region->snapshot_past, region->snapshot_copy));
     region->snapshot_copy = NULL;
+}
+
+void ft_snapshot_give_back(struct ft_region *region)
+{
+    give_back(region, atomic_exchange(&region->snapshot_past, NULL));
 }

@@ -182,7 +182,8 @@ static int make_socket(const char *local_host, const char *peer_host, uint16_t p
     if (fd >= 0)
         close(fd);
     if (why == EADDRNOTAVAIL)
-        return ft_fail(fault, FT_ENOENT, "replication address %s: expected an address of this host", local_host);
+        return ft_fail(fault, FT_ENOENT, "replication address %s: expected an address of this host",
+                       local_host);
     return ft_fail(fault, FT_EIO, "replication address %s, for death notices: %s", local_host, strerror(why));
 }
 

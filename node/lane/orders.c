@@ -77,14 +77,17 @@ static void begin_replay(struct nd_lane *lane)
     report_burst(lane);
 }
 
-/* Replays what is left of the closed set. */
-static uint64_t replay_closed_set(struct nd_lane *lane)
+/* Replays what is left of the closed set. False: the node is to end before. */
+static bool replay_closed_set(struct nd_lane *lane)
 {
     uint64_t upto = FT_ORDERED(lane->words, closed_to);
 
     while (nd_lane_behind(lane, upto) && nd_lane_replay(lane, upto))
-        ;
-    return upto;
+        if (atomic_load_explicit(lane->setup.stop, memory_order_relaxed) && nd_lane_behind(lane, upto)) {
+            nd_lane_abort_replay(lane); /* others may wait for what is left */
+            return false;
+        }
+    return true;
 }
 
 /* Another lane may be waiting for what this one was to replay; all of the closed set can be. */
@@ -103,11 +106,14 @@ static void discard(struct ft_ring *ring)
     ft_ring_consume(ring);
 }
 
-/* What is left of the closed set is replayed; chain time goes on from where it stopped, never back. */
-static void take_over(struct nd_lane *lane)
+/* What is left of the closed set is replayed; chain time goes on from where it stopped, never back. False:
+ * the node is to end. */
+static bool take_over(struct nd_lane *lane)
 {
-    uint64_t upto = replay_closed_set(lane);
+    uint64_t upto = FT_ORDERED(lane->words, closed_to);
 
+    if (!replay_closed_set(lane) || atomic_load_explicit(lane->setup.stop, memory_order_relaxed))
+        return false;
     FT_CHECK(nf_chain_state(lane->chain)->burst == upto, "replay ends at burst %lu of %lu",
              nf_chain_state(lane->chain)->burst, upto);
     discard(&lane->words->replay); /* outside the closed set: nothing of it was released */
@@ -120,6 +126,7 @@ static void take_over(struct nd_lane *lane)
     lane->now = nd_now();
     lane->time_offset = nf_chain_state(lane->chain)->time - lane->now;
     FT_NOTE(lane->words, replay_done_ns, lane->now);
+    return true;
 }
 
 /*
@@ -132,8 +139,7 @@ static bool go_live(struct nd_lane *lane, enum ft_order before)
     if (lane->doing == FT_LANE_FRESH && !nd_group_barrier(lane, make_fresh, NULL))
         return false;
     if (before == FT_LANE_REPLAY) {
-        take_over(lane);
-        if (!nd_group_barrier(lane, nd_lane_rotate, NULL)) {
+        if (!take_over(lane) || !nd_group_barrier(lane, nd_lane_rotate, NULL)) {
             lane->doing = before;
             return false;
         }
@@ -158,12 +164,13 @@ static bool missed_replay(const struct nd_lane *lane, uint64_t order)
            lane->seen.order != FT_ALL && ft_order_serial(order) > ft_order_serial(lane->seen.order) + 1;
 }
 
-/* WAIT or FENCED: the lane's part of a replay that goes on in others is done first. */
+/* WAIT, with which the state is given up: so is what others wait for in the midst of a burst. FENCED, with
+ * which it is kept: the lane's part of a replay that goes on in others is done first. */
 static void stop_work(struct nd_lane *lane, enum ft_order before, bool missed, bool aborted)
 {
     if (missed)
         begin_replay(lane);
-    if (before == FT_LANE_REPLAY && aborted)
+    if ((missed || before == FT_LANE_REPLAY) && (aborted || lane->doing == FT_LANE_WAIT))
         nd_lane_abort_replay(lane); /* for those who follow this order already, too */
     else if (missed || before == FT_LANE_REPLAY)
         finish_replay(lane);

@@ -7,6 +7,7 @@
 #include "node/base/clock.h"
 #include "node/lane/lane.h"
 #include "tests/unit/help_config.h"
+#include "tests/unit/help_lane_io.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,8 +21,6 @@
 
 #define LANES  2u
 #define BURSTS 6u
-#define FRAMES 3u
-#define FRAME  64u
 #define LIMIT  30000 /* ms of any waiting */
 
 struct lane_log {
@@ -36,56 +35,13 @@ static struct {
     struct ft_lane shared[LANES];
     struct nd_group group;
     struct nd_question question;
-    struct nd_io io;
     pthread_t thread[LANES];
     bool running[LANES];
     struct lane_log log[LANES];
     uint64_t digest[BURSTS + 1]; /* live: when both lanes had closed so many bursts */
-    _Atomic bool feeding;
     _Atomic uint64_t view;
     _Atomic bool stop;
 } w;
-
-/* ---- ports ------------------------------------------------------------------------------------- */
-
-static uint32_t io_receive(void *ctx, unsigned lane, unsigned port, struct nd_frame frames[], uint32_t max)
-{
-    (void)ctx, (void)lane;
-    if (port != 0 || max < FRAMES || !atomic_load(&w.feeding))
-        return 0;
-    for (unsigned i = 0; i < FRAMES; i++) {
-        frames[i].data = frames[i].owner = calloc(1, FRAME);
-        frames[i].len = FRAME;
-    }
-    return FRAMES;
-}
-
-static uint32_t io_send(void *ctx, unsigned lane, unsigned port, const struct ft_held held[], uint32_t n)
-{
-    (void)ctx, (void)lane, (void)port;
-    for (uint32_t i = 0; i < n; i++)
-        free(held[i].packet);
-    return n;
-}
-
-static void *io_make(void *ctx, unsigned lane, const void *frame, uint32_t len)
-{
-    void *packet = calloc(1, len);
-
-    (void)ctx, (void)lane;
-    return packet ? memcpy(packet, frame, len) : NULL;
-}
-
-static uint8_t *io_data(void *owner)
-{
-    return owner;
-}
-
-static void io_drop(void *ctx, void *owner)
-{
-    (void)ctx;
-    free(owner);
-}
 
 /* ---- the node ---------------------------------------------------------------------------------- */
 
@@ -101,7 +57,7 @@ static void make_lanes(void)
         assert_int_equal(ft_lane_init(&w.shared[l], 2 * FT_RECORD_MAX, 2 * FT_RECORD_MAX), 0);
         w.lane[l] = (struct nd_lane){.index = l,
                                      .config = w.config,
-                                     .io = &w.io,
+                                     .io = &lane_io,
                                      .region = w.region,
                                      .words = &w.shared[l],
                                      .group = &w.group,
@@ -130,7 +86,7 @@ static void live(void)
     const struct ft_record *r;
     uint64_t there;
 
-    atomic_store(&w.feeding, true);
+    atomic_store(&lane_io_feeds, true);
     w.group.stream.kind = ND_STREAM_RECORDS;
     for (unsigned b = 0; b < BURSTS; b++) {
         for (unsigned l = 0; l < LANES; l++) {
@@ -149,7 +105,7 @@ static void live(void)
         }
         w.digest[b + 1] = ft_region_digest(w.region);
     }
-    atomic_store(&w.feeding, false);
+    atomic_store(&lane_io_feeds, false);
 }
 
 static void order(enum ft_order kind, uint64_t serial)
@@ -232,14 +188,6 @@ static int setup(void **state)
         fail_msg("%s", fault.text);
     if (nf_chain_region(&w.region, &w.config->chain, &how, &fault))
         fail_msg("%s", fault.text);
-    w.io = (struct nd_io){.ports = 2,
-                          .side = {NF_INSIDE, NF_OUTSIDE},
-                          .buffers = 1024,
-                          .receive = io_receive,
-                          .send = io_send,
-                          .make = io_make,
-                          .data = io_data,
-                          .drop = io_drop};
     make_lanes();
     live();
     free_lanes();
@@ -263,7 +211,7 @@ static int teardown(void **state)
 
 /* ---- a log that ends --------------------------------------------------------------------------- */
 
-/* Both reign, from the same state that the primary had after these bursts of each. */
+/* Both are live, from the same state that the primary had after these bursts of each. */
 static void assert_took_over(uint64_t bursts)
 {
     uint64_t there;
@@ -278,12 +226,12 @@ static void assert_took_over(uint64_t bursts)
     assert_int_equal(ft_region_digest(w.region), w.digest[bursts]);
     /* And they go on: the lane that had records dropped gives their numbers anew. */
     for (unsigned l = 0; l < LANES; l++) {
-        atomic_store(&w.feeding, true);
+        atomic_store(&lane_io_feeds, true);
         w.lane[l].now = nd_now();
         assert_true(nd_lane_live(&w.lane[l]));
         assert_int_equal(nf_chain_state(w.lane[l].chain)->burst, bursts + 1);
     }
-    atomic_store(&w.feeding, false);
+    atomic_store(&lane_io_feeds, false);
 }
 
 /* Lane 1 holds bursts that wait for lane 0's burst 4, which died with the primary. */
@@ -365,6 +313,27 @@ static void a_deadlock_is_a_divergence(void **state)
     UNTIL(all_done(FT_LANE_WAIT, 2));
 }
 
+/* The state is given up while lane 1 waits in the midst of a burst for lane 0, which has not come to it.
+ * Neither replays what is left, which may be much. */
+static void a_state_that_is_given_up_is_not_replayed(void **state)
+{
+    uint64_t closed[LANES];
+
+    (void)state;
+    receive((unsigned[]){BURSTS, BURSTS}, closed);
+    atomic_store(&w.shared[0].orders.closed_to, 0);
+    order(FT_LANE_REPLAY, 1);
+    start(0);
+    start_beside_one_that_sleeps();
+    atomic_store(&w.shared[0].orders.closed_to, closed[0]);
+    order(FT_LANE_WAIT, 2);
+    UNTIL(all_done(FT_LANE_WAIT, 2));
+    assert_int_equal(nf_chain_state(w.lane[0].chain)->burst, 0);
+    assert_int_equal(atomic_load(&w.shared[0].report.executed), 0);
+    assert_int_equal(atomic_load(&w.shared[1].report.executed), 0);
+    assert_false(atomic_load(&w.shared[0].report.diverged) || atomic_load(&w.shared[1].report.diverged));
+}
+
 /* Three that wait make no cycle when the one they lead to goes on. */
 static void a_wait_that_ends_is_no_divergence(void **state)
 {
@@ -392,6 +361,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_lane_that_waits_at_the_takeover_gets_what_it_waits_for, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_deadlock_is_a_divergence, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_state_that_is_given_up_is_not_replayed, setup, teardown),
         cmocka_unit_test_setup_teardown(a_wait_that_ends_is_no_divergence, setup, teardown),
     };
 

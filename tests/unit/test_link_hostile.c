@@ -9,6 +9,8 @@
 
 #include "tests/unit/help_link.h"
 
+#include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -296,6 +298,45 @@ static void only_a_whole_death_notice_of_the_peer_is_heard(void **state)
     close(peer), close(other);
 }
 
+/* OpenSSL would read a hello of 128 KiB, and take its time for each of its records. No time passes here. */
+static void who_says_much_before_he_has_proved_himself_is_refused(void **state)
+{
+    static const struct rp_keys key = {1, {{1, 2, 3}}};
+    uint8_t hello[9 + 4000] = {22, 3, 1, 15, 164, 1, 0, 15, 160}; /* the beginning of one of 4,000 bytes */
+    struct rp_link_config c = link_config(true);
+
+    (void)state;
+    c.seal.keys = &key;
+    link_open(&link_a, &c);
+    int fd = plain_connect(B);
+    plain_send(fd, hello, 2000);
+    for (unsigned i = 0; i < 20; i++)
+        link_poll_one(link_a);
+    assert_false(plain_closed(fd));
+    plain_send(fd, hello + 2000, 100);
+    UNTIL(plain_closed(fd) || (link_poll_one(link_a), false));
+    assert_int_equal(rp_link_stats(link_a)->refused[-FT_EPERM], 1);
+    close(fd);
+}
+
+/* Whoever else is on the host could make the peer's answers to him end our connection. */
+static void the_port_that_the_link_connects_from_is_nobody_elses(void **state)
+{
+    struct sockaddr_in from;
+    socklen_t len = sizeof(from);
+    int on = 1, other = socket(AF_INET, SOCK_STREAM, 0);
+
+    (void)state;
+    int listener = plain_listen();
+    link_open_b();
+    int fd = plain_accept(listener);
+    assert_int_equal(getpeername(fd, (struct sockaddr *)&from, &len), 0);
+    assert_int_equal(setsockopt(other, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), 0);
+    assert_int_equal(bind(other, (struct sockaddr *)&from, len), -1);
+    assert_int_equal(errno, EADDRINUSE);
+    close(fd), close(other), close(listener);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, link_setup, link_teardown)
 
 int main(void)
@@ -308,6 +349,8 @@ int main(void)
         TEST(a_connection_from_another_host_is_refused),
         TEST(the_newest_connection_wins_once_it_has_answered),
         TEST(who_says_no_hello_ends_no_connection),
+        TEST(who_says_much_before_he_has_proved_himself_is_refused),
+        TEST(the_port_that_the_link_connects_from_is_nobody_elses),
         TEST(only_a_whole_death_notice_of_the_peer_is_heard),
     };
 

@@ -44,6 +44,15 @@ static void snapshots_that_lie_are_refused_and_nothing_of_them_is_kept(void **st
     peer_add_run(PEER_TABLE + 8, 8, false);
     peer.content_len -= 100; /* ends inside a run */
     peer_is_refused(FT_MSG_SNAPSHOT, "snapshot: a run is cut short, or lies outside the region");
+
+    /* Few bytes that are much work: each line comes once in a snapshot. */
+    peer_synchronise(false);
+    for (unsigned i = 0; i < 1000; i++)
+        peer_add_run(PEER_TABLE, PEER_LINES, true);
+    peer_is_refused(FT_MSG_SNAPSHOT, "snapshot: more lines than the region's");
+
+    peer_synchronise(true);
+    peer_is_refused(FT_MSG_LOG, "log: a message without an entry");
     twin_end(b);
 }
 

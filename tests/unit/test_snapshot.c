@@ -162,6 +162,9 @@ static void an_abandoned_resync_leaves_nothing(void **unused)
     memset(ft_edit(region, at(arena, 0), 64), 1, 64);
     ft_snapshot_end(region);
     assert_null(region->snapshot_copy);
+    assert_non_null(region->snapshot_past); /* for a thread that has the time */
+    ft_snapshot_give_back(region);
+    assert_null(region->snapshot_past);
     assert_int_equal(next_copied(region, 0, 1).count, 0);
     /* The next one begins from the line as it is now. */
     assert_int_equal(ft_snapshot_begin(region), 0);
