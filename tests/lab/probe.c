@@ -55,6 +55,11 @@ static void add_gap(void *ctx, uint64_t begin_ns, uint64_t length_ns)
         ctx, json_pack("{s:I,s:f}", "at_ns", (json_int_t)begin_ns, "ms", (double)length_ns / 1e6));
 }
 
+static void add_loss(void *ctx, uint64_t sent_ns)
+{
+    json_array_append_new(ctx, json_integer((json_int_t)sent_ns));
+}
+
 static int report(const struct nd_prober *p, uint64_t begin, uint64_t end, bool json)
 {
     struct nd_probe_figures f;
@@ -71,21 +76,22 @@ static int report(const struct nd_prober *p, uint64_t begin, uint64_t end, bool 
                    f.flows, f.flows_broken, f.flow_silence_ms, f.flow_worst_ms);
         return 0;
     }
-    json_t *gaps = json_array(), *flows = json_array();
+    json_t *gaps = json_array(), *flows = json_array(), *losses = json_array();
+    nd_probe_losses(p, begin, end, add_loss, losses);
     nd_probe_gaps(p, -1, GAP_LEAST_NS, add_gap, gaps);
     for (uint32_t i = 0; i < f.flows; i++) {
         json_t *flow = json_array();
         nd_probe_gaps(p, (int)i, FLOW_GAP_LEAST_NS, add_gap, flow);
         json_array_append_new(flows, flow);
     }
-    json_t *o =
-        json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:i,s:i,s:f,s:f,s:I,s:I,s:o,s:o}", "sent",
-                  (json_int_t)f.sent, "received", (json_int_t)f.received, "lost", (json_int_t)f.lost,
-                  "duplicated", (json_int_t)f.duplicated, "reordered", (json_int_t)f.reordered,
-                  "contradicted", (json_int_t)f.contradicted, "refused", (json_int_t)f.refused, "silence_ms",
-                  f.silence_ms, "late_ms", f.late_ms, "flows", (int)f.flows, "flows_broken",
-                  (int)f.flows_broken, "flow_silence_ms", f.flow_silence_ms, "flow_worst_ms", f.flow_worst_ms,
-                  "begin_ns", (json_int_t)begin, "end_ns", (json_int_t)end, "gaps", gaps, "flow_gaps", flows);
+    json_t *o = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:i,s:i,s:f,s:f,s:I,s:I,s:o,s:o,s:o}", "sent",
+                          (json_int_t)f.sent, "received", (json_int_t)f.received, "lost", (json_int_t)f.lost,
+                          "duplicated", (json_int_t)f.duplicated, "reordered", (json_int_t)f.reordered,
+                          "contradicted", (json_int_t)f.contradicted, "refused", (json_int_t)f.refused,
+                          "silence_ms", f.silence_ms, "late_ms", f.late_ms, "flows", (int)f.flows,
+                          "flows_broken", (int)f.flows_broken, "flow_silence_ms", f.flow_silence_ms,
+                          "flow_worst_ms", f.flow_worst_ms, "begin_ns", (json_int_t)begin, "end_ns",
+                          (json_int_t)end, "gaps", gaps, "flow_gaps", flows, "lost_at_ns", losses);
     int bad = json_dumpf(o, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
     putchar('\n');
     json_decref(o);

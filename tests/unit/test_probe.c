@@ -96,6 +96,15 @@ static pid_t start_server(void)
     }
 }
 
+/* Counts losses, and sees that each was sent later than the one before. */
+static void note_loss(void *ctx, uint64_t sent_ns)
+{
+    uint64_t *last = ctx; /* when, and how many */
+    assert_true(sent_ns > last[0]);
+    last[0] = sent_ns;
+    last[1]++;
+}
+
 static void the_prober_counts_what_the_server_did(void **unused)
 {
     struct nd_probe_options o = {.address = "127.0.0.1", .port = PORT, .interval_us = 1000, .seconds = 30};
@@ -119,6 +128,12 @@ static void the_prober_counts_what_the_server_did(void **unused)
     assert_int_equal(f.contradicted, 1);
     assert_int_equal(f.reordered, 1);
     assert_int_equal(f.refused, 0);
+    uint64_t losses[2] = {0, 0};
+    nd_probe_losses(p, 0, nd_now(), note_loss, losses);
+    assert_int_equal(losses[1], 10);
+    memset(losses, 0, sizeof losses);
+    nd_probe_losses(p, begin, begin + 90000000u, note_loss, losses); /* number 100 is not yet sent */
+    assert_int_equal(losses[1], 0);
     nd_probe_figures(p, begin, end, &f);
     assert_true(f.silence_ms >= 199);
     nd_probe_figures(p, begin, begin + 150000000u, &f);

@@ -43,7 +43,7 @@ static const struct nd_column times[] = {
 };
 
 static const struct nd_column counts[] = {
-    ND_WHOLE("held", "held", OF(held), 7),
+    ND_KNOWN("held", "held", OF(held), 7, 0),
     ND_WHOLE("lost", "lost", OF(seen.lost), 7),
     ND_WHOLE("dup", "duplicated", OF(seen.duplicated), 7),
     ND_WHOLE("tail", "tail_emitted", OF(tail_emitted), 7),
@@ -79,6 +79,10 @@ static struct nd_drill_run medians(const struct nd_drill_run *runs, unsigned cou
 
 /* ── for people ── */
 
+static const char *const verdicts[] = {[ND_DIGESTS_NOT_COMPARED] = "not compared",
+                                       [ND_DIGESTS_EQUAL] = "equal",
+                                       [ND_DIGESTS_DIFFERENT] = "DIFFERENT"};
+
 static void print_table(const struct nd_drill *d, const struct nd_drill_run *runs, unsigned count)
 {
     printf("%-4s %-12s", "run", "victim");
@@ -90,7 +94,7 @@ static void print_table(const struct nd_drill *d, const struct nd_drill_run *run
         printf("%-4u %-12s", i + 1, r->victim);
         nd_columns_cells(stdout, times, r);
         nd_columns_cells(stdout, counts, r);
-        printf("  %s", r->digests_equal ? "equal" : "DIFFERENT");
+        printf("  %s", verdicts[r->digests]);
         if (r->was_fenced)
             printf("; fenced, released %s", r->released_after    ? "AFTER IT"
                                             : r->burst_in_flight ? "nothing after it but one burst in flight"
@@ -118,14 +122,31 @@ static json_t *known(double v)
     return v < 0 ? json_null() : json_real(v);
 }
 
-static json_t *run_object(const struct nd_drill_run *r)
+/* Null: they were not compared. */
+static json_t *digests_equal(const struct nd_drill_run *r)
+{
+    return r->digests == ND_DIGESTS_NOT_COMPARED ? json_null() : json_boolean(r->digests == ND_DIGESTS_EQUAL);
+}
+
+/* Null: not told. */
+static json_t *digests(const struct nd_drill *d, const struct nd_drill_run *r)
+{
+    if (!r->digest[0][0] || !r->digest[1][0])
+        return json_null();
+    return json_pack("{s:s, s:s}", d->config->node[0].name, r->digest[0], d->config->node[1].name,
+                     r->digest[1]);
+}
+
+static json_t *run_object(const struct nd_drill *d, const struct nd_drill_run *r)
 {
     json_t *fenced = json_pack("{s:b,s:b,s:o,s:I}", "released_after", r->released_after, "burst_in_flight",
                                r->burst_in_flight, "before_ms", known(r->fenced_before_ms), "dropped",
                                (json_int_t)r->fenced_dropped);
-    json_t *o = json_pack("{s:s, s:s, s:b, s:O?, s:s, s:s?}", "victim", r->victim, "survivor", r->survivor,
-                          "digests_equal", r->digests_equal, "fenced", r->was_fenced ? fenced : NULL,
-                          "reason", r->reason, "failure", r->failure[0] ? r->failure : NULL);
+    json_t *o =
+        json_pack("{s:s, s:s, s:o, s:o, s:s?, s:O?, s:s, s:s?}", "victim", r->victim, "survivor", r->survivor,
+                  "digests_equal", digests_equal(r), "digests", digests(d, r), "not_compared",
+                  r->not_compared[0] ? r->not_compared : NULL, "fenced", r->was_fenced ? fenced : NULL,
+                  "reason", r->reason, "failure", r->failure[0] ? r->failure : NULL);
     json_decref(fenced);
     nd_columns_json(o, times, r);
     nd_columns_json(o, counts, r);
@@ -137,7 +158,7 @@ static int print_json(const struct nd_drill *d, const struct nd_drill_run *runs,
     struct nd_drill_run middle = medians(runs, count);
     json_t *list = json_array();
     for (unsigned i = 0; i < count; i++)
-        json_array_append_new(list, run_object(&runs[i]));
+        json_array_append_new(list, run_object(d, &runs[i]));
     json_t *o = json_pack("{s:s, s:o, s:o, s:o, s:f}", "kind", nd_drill_kinds[d->kind], "runs", list,
                           "median", nd_columns_object(times, &middle), "baseline_gap_ms",
                           known(d->prober ? d->baseline_ms : -1), "baseline_s", d->baseline_s);

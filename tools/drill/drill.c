@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VERIFY_MS     10000 /* digests of large regions */
 #define HANDOVER_MS   10000
 #define BASELINE_MS   1000
 #define SUPERVISOR_MS 300 /* somebody else may start the node again, so long we wait */
@@ -35,10 +34,11 @@ static const char *refusal(const json_t *answer)
 /* A victim on another server does it to itself, when its file permits. */
 static int ask_to_hurt(struct nd_drill *d, unsigned through, struct nd_drill_run *r, struct ft_fault *fault)
 {
-    if (d->kind == ND_DRILL_HANG)
-        return ft_fail(fault, FT_EINVAL, "%s is on another server: nobody here could wake it",
+    if (d->kind != ND_DRILL_KILL && d->kind != ND_DRILL_STANDBY_KILL)
+        return ft_fail(fault, FT_EINVAL,
+                       "%s is not to be reached from here: a peer can ask it to be killed only",
                        d->config->node[1 - through].name);
-    json_t *answer = NULL, *request = json_pack("{s:s,s:s}", "cmd", "drill", "kind", nd_drill_kinds[d->kind]);
+    json_t *answer = NULL, *request = json_pack("{s:s,s:s}", "cmd", "drill", "kind", "kill");
     r->at_ns = nd_now();
     int error = nd_ask(d->config->node[through].control, request, ND_ASK_MS, &answer, fault);
     json_decref(request);
@@ -116,15 +116,6 @@ static int ask_handover(struct nd_drill *d, unsigned primary, struct nd_drill_ru
 
 /* ── one run ── */
 
-static void compare_digests(struct nd_drill *d, unsigned primary, struct nd_drill_run *r)
-{
-    json_t *answer = nd_drill_ask(d, primary, "verify", VERIFY_MS, NULL, NULL);
-    r->digests_equal = json_is_true(json_object_get(answer, "equal"));
-    if (!r->digests_equal)
-        nd_drill_failed(r, answer == NULL ? "verify: no answer" : "the digests of the two regions differ");
-    json_decref(answer);
-}
-
 static void ask_prober(struct nd_drill *d, struct nd_drill_run *r, uint64_t over, uint64_t end)
 {
     struct nd_probe_figures f;
@@ -176,7 +167,8 @@ static void end_run(struct nd_drill *d, unsigned victim, uint64_t over, struct n
     struct ft_fault fault;
     struct nd_sight s;
     if (nd_drill_settle(d, &s, &fault) < 0) {
-        nd_drill_failed(r, "%.150s", fault.text);
+        nd_drill_failed(r, "%s", fault.text);
+        nd_drill_not_compared(r, fault.text);
     } else {
         r->protected_ms = nd_drill_ms(r->at_ns, nd_now());
         nd_drill_say(d, "PROTECTED again, %s is primary, view %lu", d->config->node[s.primary].name, s.view);
@@ -189,7 +181,7 @@ static void end_run(struct nd_drill *d, unsigned victim, uint64_t over, struct n
         }
         if (r->was_fenced)
             nd_drill_judge_fenced(d, victim, r);
-        compare_digests(d, s.primary, r);
+        nd_drill_compare(d, s.primary, r);
     }
     ask_prober(d, r, over ? over : nd_now(), nd_now());
     d->quiet_since = nd_now();
@@ -206,9 +198,12 @@ static int hurt_by_kind(struct nd_drill *d, const struct nd_sight *s, unsigned v
         error = ask_to_hurt(d, 1 - victim, r, fault);
     else
         error = hurt_victim(d, process, s->guardian[victim], r, fault);
-    if (error == FT_OK)
-        nd_drill_say(d, "%s: %s (pid %d), view %lu, %lu packets held", nd_drill_kinds[kind], r->victim,
+    if (error == FT_OK && s->seen[victim])
+        nd_drill_say(d, "%s: %s (pid %d), view %lu, %.0f packets held", nd_drill_kinds[kind], r->victim,
                      (int)s->pid[victim], s->view, s->held);
+    else if (error == FT_OK)
+        nd_drill_say(d, "%s: %s is asked through its peer to kill itself, view %lu", nd_drill_kinds[kind],
+                     r->victim, s->view);
     return error;
 }
 
@@ -235,7 +230,7 @@ int nd_drill_once(struct nd_drill *d, struct nd_drill_run *r, struct ft_fault *f
     enum nd_drill_kind kind = d->kind;
     struct nd_process process = {.net = -1, .mount = -1};
     struct nd_sight s;
-    int error = nd_drill_settle(d, &s, fault);
+    int error = nd_drill_ready(d, &s, fault);
     if (error < 0)
         return error;
     if (d->prober != NULL)
@@ -250,13 +245,15 @@ int nd_drill_once(struct nd_drill *d, struct nd_drill_run *r, struct ft_fault *f
         return error;
     add_baseline(d, nd_now());
     error = hurt_by_kind(d, &s, victim, &process, r, fault);
-    if (error == FT_OK) {
+    d->hurt = error == FT_OK;
+    if (d->hurt) {
         uint64_t over = await_survivor(d, 1 - victim, r);
         if (kind == ND_DRILL_HANG && here)
             wake_victim(d, &process, victim, r);
         else if (here)
             bring_back(d, &process, victim, r);
         end_run(d, victim, over, r);
+        d->hurt = false;
     }
     nd_process_close(&process);
     return error;
@@ -267,7 +264,7 @@ int nd_drill_open(struct nd_drill *d, struct ft_fault *fault)
     const struct nd_config *config = d->config;
     struct nd_sight s;
     d->began = nd_now();
-    int error = nd_drill_settle(d, &s, fault);
+    int error = nd_drill_ready(d, &s, fault);
     if (error == FT_OK && !d->options.no_probe && config->probe.port != 0) {
         struct nd_probe_options p = {.from = config->probe.from,
                                      .to = config->probe.to[0] ? config->probe.to : NULL,

@@ -28,6 +28,8 @@ enum nd_drill_kind {
     ND_DRILL_KINDS,
 };
 
+enum nd_digests { ND_DIGESTS_NOT_COMPARED, ND_DIGESTS_EQUAL, ND_DIGESTS_DIFFERENT };
+
 struct nd_drill_options {
     const char *file;
     bool json, no_probe; /* no_probe: do without the configured prober */
@@ -39,16 +41,18 @@ struct nd_drill_options {
 /* One run. Times in ms, negative: not known. */
 struct nd_drill_run {
     char victim[32], survivor[32], reason[64];
-    char failure[160]; /* "": all was as it should be */
+    char failure[320]; /* "": all was as it should be */
     uint64_t at_ns;    /* when the victim was hurt */
     double detect_ms, replay_ms, first_packet_ms, outage_ms, protected_ms;
-    uint64_t held;                         /* packets, when it was hurt */
+    double held;                           /* packets, when it was hurt */
     struct nd_probe_figures seen;          /* by the prober, of the whole run */
     double flow_silence_ms, flow_worst_ms; /* TCP flows, around the takeover */
     double resync_silence_ms;              /* of the probe, from then until PROTECTED */
     uint64_t view_before, view_after, false_takeovers;
     uint64_t decided_ns, tail_emitted, tail_suppressed;
-    bool digests_equal;
+    enum nd_digests digests;
+    char digest[ND_NODES][24]; /* by the file's order; "": not told */
+    char not_compared[200];    /* why nothing was compared */
     /* hang: what the woken node says of its fencing, all against the survivor's decision (docs/guarantees.md,
      * G5) */
     bool was_fenced, released_after; /* released_after: a lease check passed later than that */
@@ -64,6 +68,7 @@ struct nd_drill {
     uint32_t wait_ms;         /* for the pair to be PROTECTED, before and after */
     struct nd_prober *prober; /* NULL: none */
     uint64_t began;
+    bool hurt;                      /* a run is under way: it is not interrupted */
     uint64_t quiet_since;           /* no drill since */
     double baseline_ms, baseline_s; /* the prober's longest silence outside of all runs, in so many seconds */
 };
@@ -79,13 +84,35 @@ int nd_drill_once(struct nd_drill *drill, struct nd_drill_run *out, struct ft_fa
 
 extern const char *const nd_drill_kinds[ND_DRILL_KINDS];
 
+/* ── compare.c ── */
+
+/* Asks the primary to compare both states, again and again while it refuses, wait_ms at most. Sets the run's
+ * digests; anything but equal fails the run. */
+void nd_drill_compare(struct nd_drill *drill, unsigned primary, struct nd_drill_run *run);
+/* They were not, and this is why: the run has failed. */
+void nd_drill_not_compared(struct nd_drill_run *run, const char *why);
+
 /* ── watch.c: asks and waits ── */
 
-struct nd_sight { /* of both nodes, in a settled pair */
+enum nd_place {
+    ND_UNSETTLED, /* in no state that a drill begins in */
+    ND_LEADS,     /* a PROTECTED primary */
+    ND_FOLLOWS,   /* a READY standby */
+    ND_SILENT,    /* no answer from its socket */
+    ND_ABSENT,    /* nobody listens there: on another server, or it does not run */
+};
+
+struct nd_sight { /* of both nodes; primary, standby and view count in a settled pair */
     unsigned primary, standby;
     pid_t pid[ND_NODES], guardian[ND_NODES];
-    uint64_t view, held;
+    uint64_t view;
+    double held; /* -1: not known, the primary is on another server */
     bool seen[ND_NODES];
+    enum nd_place place[ND_NODES];
+    bool peer_leads; /* a READY standby says that its peer is a PROTECTED primary; in the view */
+    uint64_t peer_view;
+    char said[ND_NODES][160]; /* "NAME STATE (why)" or "NAME no answer" */
+    struct ft_fault why[ND_NODES];
 };
 
 /* The first thing that went wrong is the one that is told. */
@@ -98,11 +125,14 @@ json_t *nd_drill_ask(struct nd_drill *drill, unsigned node, const char *command,
                      struct ft_fault *fault);
 uint64_t nd_drill_number(const json_t *object, const char *key); /* 0 when it is not there */
 
-/* True when one node is a PROTECTED primary, and the other, if it can be asked from here, its READY standby.
- */
+/* True when one node is a PROTECTED primary, and the other, if it can be asked from here, its READY standby;
+ * or when a READY standby says so of a primary that cannot be asked from here. */
 bool nd_drill_look(struct nd_drill *drill, struct nd_sight *out, int *error);
-/* Waits for that. */
+/* Waits for that, wait_ms at most. FT_ENOENT: no node answers, FT_EPERM, FT_EMALFORMED, FT_EIO. */
 int nd_drill_settle(struct nd_drill *drill, struct nd_sight *out, struct ft_fault *fault);
+/* The same before a run: tells on stderr what it waits for. FT_ENOENT also: this kind of drill has to reach a
+ * node whose socket is not here. */
+int nd_drill_ready(struct nd_drill *drill, struct nd_sight *out, struct ft_fault *fault);
 
 /* Polls `node` until it is primary in a later view and, unless it is strict, has released something. Returns
  * when that was, 0: never. */

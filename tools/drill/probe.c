@@ -340,3 +340,12 @@ void nd_probe_gaps(const struct nd_prober *p, int flow, uint64_t least_ns,
         last = t;
     }
 }
+
+void nd_probe_losses(const struct nd_prober *p, uint64_t t0, uint64_t t1,
+                     void (*each)(void *ctx, uint64_t sent_ns), void *ctx)
+{
+    uint64_t n = atomic_load(&p->table->next);
+    for (uint64_t i = 0; i < n; i++)
+        if (p->slots[i].copies == 0 && p->slots[i].sent >= t0 && p->slots[i].sent <= t1)
+            each(ctx, p->slots[i].sent);
+}

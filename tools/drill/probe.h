@@ -51,6 +51,10 @@ void nd_probe_figures(const struct nd_prober *prober, uint64_t t0, uint64_t t1, 
 void nd_probe_gaps(const struct nd_prober *prober, int flow, uint64_t least_ns,
                    void (*each)(void *ctx, uint64_t begin_ns, uint64_t length_ns), void *ctx);
 
+/* Calls `each` for every datagram sent in [t0, t1] and not answered up to now, in order. */
+void nd_probe_losses(const struct nd_prober *prober, uint64_t t0, uint64_t t1,
+                     void (*each)(void *ctx, uint64_t sent_ns), void *ctx);
+
 /* Stops sending, waits `settle_ms` for answers under way, ends the children. Figures stay readable. */
 void nd_probe_stop(struct nd_prober *prober, uint32_t settle_ms);
 void nd_probe_free(struct nd_prober *prober); /* NULL is fine; stops first */

@@ -70,41 +70,74 @@ static bool read_field(struct nd_drill_run *r, const json_t *o, const char *key,
     return json_is_integer(v);
 }
 
+/* What one status says of its node, and of its peer. False: a field is missing. */
+static bool note_status(struct nd_sight *s, unsigned i, const char *name, const json_t *answer)
+{
+    json_int_t pid, guardian, view, held;
+    const char *role, *state;
+    const json_t *peer = json_object_get(answer, "peer");
+    if (json_unpack((json_t *)answer, "{s:I,s:I,s:I,s:I,s:s,s:s}", "pid", &pid, "guardian_pid", &guardian,
+                    "view", &view, "held_packets", &held, "role", &role, "state", &state) != 0)
+        return false;
+    snprintf(s->said[i], sizeof s->said[i], "%s %s (%s)", name, state, nd_text(answer, "why", ""));
+    s->seen[i] = true;
+    s->pid[i] = (pid_t)pid;
+    s->guardian[i] = (pid_t)guardian;
+    if (strcmp(role, "primary") == 0) {
+        s->place[i] = strcmp(state, "PROTECTED") == 0 ? ND_LEADS : ND_UNSETTLED;
+        s->primary = i;
+        s->view = (uint64_t)view;
+        s->held = (double)held;
+    } else if (strcmp(state, "READY") == 0) {
+        s->place[i] = ND_FOLLOWS;
+        s->peer_leads |= json_is_true(json_object_get(peer, "connected")) &&
+                         strcmp(nd_text(peer, "state", ""), "PROTECTED") == 0;
+        s->peer_view = (uint64_t)view;
+    }
+    return true;
+}
+
+/* Whether both places fit; the primary's place may be known by its standby's word alone. */
+static bool is_settled(struct nd_sight *s)
+{
+    for (unsigned i = 0; i < ND_NODES; i++) {
+        enum nd_place other = s->place[1 - i];
+        if (s->place[i] == ND_LEADS && (other == ND_FOLLOWS || other == ND_SILENT || other == ND_ABSENT)) {
+            s->standby = 1 - i;
+            return true;
+        }
+        if (s->place[i] == ND_FOLLOWS && other == ND_ABSENT && s->peer_leads) {
+            s->standby = i;
+            s->primary = 1 - i;
+            s->view = s->peer_view;
+            return true;
+        }
+    }
+    return false;
+}
+
 bool nd_drill_look(struct nd_drill *d, struct nd_sight *s, int *error)
 {
-    bool primary = false, standby = true;
     memset(s, 0, sizeof *s);
+    s->held = -1;
     *error = FT_OK;
     for (unsigned i = 0; i < ND_NODES; i++) {
-        json_int_t pid, guardian, view, held;
-        const char *role, *state;
+        const char *name = d->config->node[i].name;
         int e;
-        json_t *answer = nd_drill_ask(d, i, "status", ND_ASK_MS, &e, NULL);
-        if (answer == NULL) {
-            *error = *error == FT_OK || e == FT_EPERM ? e : *error;
-            continue;
-        }
-        if (json_unpack(answer, "{s:I,s:I,s:I,s:I,s:s,s:s}", "pid", &pid, "guardian_pid", &guardian, "view",
-                        &view, "held_packets", &held, "role", &role, "state", &state) != 0) {
+        json_t *answer = nd_drill_ask(d, i, "status", ND_ASK_MS, &e, &s->why[i]);
+        bool whole = answer == NULL || note_status(s, i, name, answer);
+        json_decref(answer);
+        if (!whole) {
             *error = FT_EMALFORMED;
-            json_decref(answer);
             return false;
         }
-        s->seen[i] = true;
-        s->pid[i] = (pid_t)pid;
-        s->guardian[i] = (pid_t)guardian;
-        if (strcmp(role, "primary") == 0) {
-            s->primary = i;
-            s->standby = 1 - i;
-            s->view = (uint64_t)view;
-            s->held = (uint64_t)held;
-            primary = !primary && strcmp(state, "PROTECTED") == 0;
-        } else {
-            standby = standby && strcmp(state, "READY") == 0;
-        }
-        json_decref(answer);
+        if (e == FT_OK)
+            continue;
+        snprintf(s->said[i], sizeof s->said[i], "%s no answer", name);
+        s->place[i] = e == FT_ENOENT ? ND_ABSENT : ND_SILENT;
+        *error = *error == FT_OK || e == FT_EPERM ? e : *error;
     }
-    return primary && standby;
+    return is_settled(s);
 }
 
 int nd_drill_settle(struct nd_drill *d, struct nd_sight *s, struct ft_fault *fault)
@@ -112,18 +145,51 @@ int nd_drill_settle(struct nd_drill *d, struct nd_sight *s, struct ft_fault *fau
     uint64_t end = nd_now() + d->wait_ms * ND_MS;
     int error = FT_OK;
     do {
-        /* Both nodes of this machine have to be there; a node elsewhere is known by its peer's word. */
-        if (nd_drill_look(d, s, &error) && (s->seen[0] == s->seen[1] || d->config->drill_permit))
+        /* A node whose socket is not on this server is known by its peer's word. One that has a socket and is
+         * only slow to answer is waited for, unless the file permits to do without. */
+        if (nd_drill_look(d, s, &error) &&
+            (d->config->drill_permit || (s->place[0] != ND_SILENT && s->place[1] != ND_SILENT)))
             return FT_OK;
         nd_sleep(20 * ND_MS);
-    } while (nd_now() < end);
+    } while (nd_now() < end && (d->hurt || !nd_interrupted()));
+    if (!d->hurt && nd_interrupted())
+        return ft_fail(fault, FT_EIO, "%s: ended before the pair was PROTECTED", d->config->file);
     if (error == FT_EPERM)
         return ft_fail(fault, FT_EPERM, "%s: no permission for the control socket", d->config->file);
     if (error == FT_EMALFORMED)
         return ft_fail(fault, error, "%s: a node's status lacks what a drill reads", d->config->file);
     if (!s->seen[0] && !s->seen[1])
         return ft_fail(fault, FT_ENOENT, "%s: no node answers", d->config->file);
-    return ft_fail(fault, FT_EIO, "%s: the pair is not PROTECTED within %u ms", d->config->file, d->wait_ms);
+    return ft_fail(fault, FT_EIO, "%s: the pair is not PROTECTED within %u ms: %s, %s", d->config->file,
+                   d->wait_ms, s->said[0], s->said[1]);
+}
+
+/* The survivor is watched through its own socket. The victim may be on another server when it is to be killed
+ * and nothing else, since its peer can ask it to do that. */
+static int check_reach(const struct nd_drill *d, const struct nd_sight *s, struct ft_fault *fault)
+{
+    bool kills = d->kind == ND_DRILL_KILL || d->kind == ND_DRILL_STANDBY_KILL;
+    unsigned victim = d->kind == ND_DRILL_STANDBY_KILL ? s->standby : s->primary;
+    for (unsigned i = 0; i < ND_NODES; i++) {
+        if (s->place[i] != ND_ABSENT || (i == victim && kills && d->config->drill_permit))
+            continue;
+        return ft_fail(
+            fault, FT_ENOENT, "%s: a drill \"%s\" has to reach node %s, %s: %s%s", d->config->file,
+            nd_drill_kinds[d->kind], d->config->node[i].name,
+            i == victim ? "which it hurts" : "which is to go on", s->why[i].text,
+            i == victim && kills ? "; its peer may ask it where the file has drill: { permit: true }" : "");
+    }
+    return FT_OK;
+}
+
+int nd_drill_ready(struct nd_drill *d, struct nd_sight *s, struct ft_fault *fault)
+{
+    int error;
+    if (!nd_drill_look(d, s, &error) && (s->seen[0] || s->seen[1]))
+        fprintf(stderr, "understudy: waiting up to %.3g s for PROTECTED: %s, %s\n", d->wait_ms / 1e3,
+                s->said[0], s->said[1]);
+    error = nd_drill_settle(d, s, fault);
+    return error < 0 ? error : check_reach(d, s, fault);
 }
 
 /* ── watching ── */
