@@ -42,18 +42,18 @@ static bool next_arena(struct lg_delta *delta)
 }
 
 /* Takes the next run of lines in [from, to) into out[*len..most), which has room for `max` of them. */
-static struct ft_run copy_run(const struct lg_delta *delta, uint64_t from, uint64_t to, uint64_t max,
-                              uint8_t *out, uint32_t *len, uint32_t most)
+static struct ft_line_range copy_run(const struct lg_delta *delta, uint64_t from, uint64_t to, uint64_t max,
+                                     uint8_t *out, uint32_t *len, uint32_t most)
 {
     struct ft_region *region = delta->region;
     bool incremental = delta->head.flags & FT_CHUNK_INCREMENTAL;
-    struct ft_run run =
+    struct ft_line_range run =
         ft_lines_take(incremental ? &region->checkpoint_pending : &region->dirty, from, to, max);
     uint8_t *room;
 
     if (run.count == 0)
         return run;
-    room = ft_run_room(out, len, most, run.line, (uint32_t)run.count);
+    room = ft_line_run_room(out, len, most, run.line, (uint32_t)run.count);
     FT_CHECK(room, "no room for %lu lines", run.count);
     if (incremental) {
         ft_checkpoint_copy(region, &run, room);
@@ -72,13 +72,13 @@ static uint32_t copy_lines(struct lg_delta *delta, uint8_t *out, uint32_t most)
     while (!delta->lines_done) {
         const struct ft_arena *arena = &region->arenas[delta->arena];
         uint64_t first = arena->offset >> FT_LINE_SHIFT, end = first + (arena->used >> FT_LINE_SHIFT);
-        uint64_t room = most - len, lines = room > FT_RUN_HEAD ? (room - FT_RUN_HEAD) / FT_LINE : 0;
+        uint64_t room = most - len, lines = room > FT_LINE_RUN_HEAD ? (room - FT_LINE_RUN_HEAD) / FT_LINE : 0;
 
         if (lines == 0)
             break;
         if (lines > RUN_MAX)
             lines = RUN_MAX;
-        struct ft_run run = copy_run(delta, first + delta->line, end, lines, out, &len, most);
+        struct ft_line_range run = copy_run(delta, first + delta->line, end, lines, out, &len, most);
 
         if (run.count == 0) {
             bool was_shared = delta->arena == shared_index(region);
@@ -165,7 +165,7 @@ bool lg_delta_turn(struct lg_delta *delta)
 
 bool lg_delta_some(struct lg_delta *delta, uint32_t bytes)
 {
-    uint32_t least = FT_RUN_HEAD + FT_LINE;
+    uint32_t least = FT_LINE_RUN_HEAD + FT_LINE;
 
     return make_chunk(delta, bytes < least ? least : bytes < FT_CHUNK_LINES ? bytes : FT_CHUNK_LINES, false);
 }
@@ -191,5 +191,5 @@ uint64_t lg_delta_lines(const struct ft_region *region, unsigned lane)
 
     for (unsigned nf = 0; nf < region->nfs; nf++)
         lines += dirty_lines(region, lane * region->nfs + nf);
-    return lines * (FT_LINE + FT_RUN_HEAD);
+    return lines * (FT_LINE + FT_LINE_RUN_HEAD);
 }

@@ -33,7 +33,7 @@ static bool take_word(struct fw_words *w, const char *word)
     return true;
 }
 
-static int expected(const struct fw_words *w, const char *what)
+static int fail_expecting(const struct fw_words *w, const char *what)
 {
     return w->word
                ? ft_fail(w->fault, FT_EINVAL, "%s:%u: '%.40s', expected %s", w->path, w->line, w->word, what)
@@ -50,18 +50,18 @@ static int read_host(struct fw_words *w, uint32_t *addr, uint32_t *mask)
         return FT_OK;
     }
     if (!w->word)
-        return expected(w, what);
+        return fail_expecting(w, what);
     size_t n = strcspn(w->word, "/");
     if (n >= sizeof(text))
-        return expected(w, what);
+        return fail_expecting(w, what);
     memcpy(text, w->word, n);
     text[n] = 0;
     if (inet_pton(AF_INET, text, addr) != 1 ||
         (w->word[n] && !nf_number_parse(w->word + n + 1, 0, 32, &bits)))
-        return expected(w, what);
+        return fail_expecting(w, what);
     *mask = htonl(bits ? ~0u << (32 - bits) : 0);
     if (*addr & ~*mask)
-        return expected(w, what);
+        return fail_expecting(w, what);
     next_word(w);
     return FT_OK;
 }
@@ -73,7 +73,7 @@ static int read_ports(struct fw_words *w, struct fw_rule *rule, uint8_t *count)
     unsigned at = rule->sports, begin = at;
     char text[256], *rest = text;
     if (!w->word || strlen(w->word) >= sizeof(text))
-        return expected(w, what);
+        return fail_expecting(w, what);
     memcpy(text, w->word, strlen(w->word) + 1);
     while (rest) {
         uint32_t first, last;
@@ -81,10 +81,10 @@ static int read_ports(struct fw_words *w, struct fw_rule *rule, uint8_t *count)
         if (dash)
             *dash = 0;
         if (at == FW_RANGES_MAX || !nf_number_parse(one, 0, 65535, &first))
-            return expected(w, what);
+            return fail_expecting(w, what);
         last = first;
         if (dash && !nf_number_parse(dash + 1, first, 65535, &last))
-            return expected(w, what);
+            return fail_expecting(w, what);
         rule->first[at] = (uint16_t)first;
         rule->last[at++] = (uint16_t)last;
     }
@@ -109,7 +109,7 @@ static int read_action(struct fw_words *w, struct fw_rule *rule)
     else if (take_word(w, "deny"))
         rule->action = FW_DENY;
     else
-        return expected(w, "allow or deny");
+        return fail_expecting(w, "allow or deny");
     read_direction(w, rule);
     return FT_OK;
 }
@@ -122,7 +122,7 @@ static int read_end(struct fw_words *w, struct fw_rule *rule, bool source)
     if (rc != FT_OK || !w->word || strcmp(w->word, "port") != 0)
         return rc;
     if (rule->proto != NF_PROTO_TCP && rule->proto != NF_PROTO_UDP)
-        return expected(w, "no ports: the rule is not for tcp or udp");
+        return fail_expecting(w, "no ports: the rule is not for tcp or udp");
     next_word(w);
     rc = read_ports(w, rule, &ports);
     if (source)
@@ -141,7 +141,7 @@ static int read_rule(struct fw_words *w, struct fw_rule *rule)
     if (!take_word(w, "any") && w->word && strcmp(w->word, "from") != 0 && strcmp(w->word, "to") != 0) {
         int proto = nf_proto_parse(w->word);
         if (proto < 0)
-            return expected(w, "in, out, tcp, udp, icmp, any, a protocol number, from or to");
+            return fail_expecting(w, "in, out, tcp, udp, icmp, any, a protocol number, from or to");
         rule->proto = (uint16_t)proto;
         next_word(w);
     }
@@ -152,12 +152,12 @@ static int read_rule(struct fw_words *w, struct fw_rule *rule)
     if (rule->proto == NF_PROTO_ICMP && take_word(w, "type")) {
         uint32_t type;
         if (!w->word || !nf_number_parse(w->word, 0, 255, &type))
-            return expected(w, "an ICMP type, 0 to 255");
+            return fail_expecting(w, "an ICMP type, 0 to 255");
         rule->first[0] = (uint16_t)type;
         rule->typed = 1;
         next_word(w);
     }
-    return w->word ? expected(w, "from, to, port or the end of the line") : FT_OK;
+    return w->word ? fail_expecting(w, "from, to, port or the end of the line") : FT_OK;
 }
 
 static int read_default(struct fw_words *w, struct fw_rule defaults[2])
@@ -167,7 +167,7 @@ static int read_default(struct fw_words *w, struct fw_rule defaults[2])
     if (rc != FT_OK)
         return rc;
     if (w->word)
-        return expected(w, "in, out or the end of the line");
+        return fail_expecting(w, "in, out or the end of the line");
     for (unsigned i = 0; i < 2; i++)
         if (rule.sides & defaults[i].sides) {
             defaults[i].action = rule.action;
@@ -244,7 +244,8 @@ static bool has_port(const struct fw_rule *rule, unsigned at, unsigned count, ui
     return count == 0;
 }
 
-static bool matches(const struct fw_rule *rule, const struct nf_packet *p, uint16_t sport, uint16_t dport)
+static bool rule_matches(const struct fw_rule *rule, const struct nf_packet *p, uint16_t sport,
+                         uint16_t dport)
 {
     return (rule->sides >> p->side & 1) && (rule->proto == FW_ANY || rule->proto == p->proto) &&
            (p->saddr & rule->smask) == rule->saddr && (p->daddr & rule->dmask) == rule->daddr &&
@@ -256,7 +257,7 @@ uint32_t fw_rules_match(const struct fw_rule list[], uint32_t count, const struc
 {
     uint16_t sport = ntohs(p->sport), dport = ntohs(p->dport);
     uint32_t i = 0;
-    while (i < count && !matches(&list[i], p, sport, dport))
+    while (i < count && !rule_matches(&list[i], p, sport, dport))
         i++;
     return i < count ? i : count + (p->side == NF_INSIDE);
 }

@@ -36,7 +36,7 @@ static bool may_ask(struct nd_running *r, struct nd_exchange *x, struct nd_work 
     return is_free;
 }
 
-static void ask(struct nd_running *r, struct nd_work *w, unsigned lane, enum nd_ask_kind kind)
+static void ask_lane(struct nd_running *r, struct nd_work *w, unsigned lane, enum nd_ask_kind kind)
 {
     struct nd_question *q = &r->question;
 
@@ -76,7 +76,7 @@ static bool has_answered(struct nd_running *r, struct nd_exchange *x, struct nd_
 
 /* ---- show -------------------------------------------------------------------------------------- */
 
-static json_t *page(struct nd_running *r, const char *nf)
+static json_t *make_page(struct nd_running *r, const char *nf)
 {
     const struct nd_question *q = &r->question;
     json_t *rows = json_loadb(q->out, q->len, 0, NULL);
@@ -105,12 +105,12 @@ bool nd_answer_show(struct nd_running *r, struct nd_exchange *x, struct nd_work 
             return x->answer != NULL;
         snprintf(q->text, sizeof(q->text), "%s", nf);
         q->cursor = cursor & CURSOR_MASK;
-        ask(r, w, (unsigned)(cursor >> LANE_SHIFT), ND_ASK_SHOW);
+        ask_lane(r, w, (unsigned)(cursor >> LANE_SHIFT), ND_ASK_SHOW);
         return false;
     }
     if (!has_answered(r, x, w, ND_ASK_SHOW))
         return false;
-    return x->answer ? true : nd_answered(x, page(r, nf));
+    return x->answer ? true : nd_answered(x, make_page(r, nf));
 }
 
 /* ---- set, clear -------------------------------------------------------------------------------- */
@@ -151,7 +151,7 @@ bool nd_answer_change(struct nd_running *r, struct nd_exchange *x, struct nd_wor
             return x->answer != NULL;
         }
         memcpy(q->text, text, sizeof(text));
-        ask(r, w, w->lane, ND_ASK_COMMAND); /* each lane records it in its own burst */
+        ask_lane(r, w, w->lane, ND_ASK_COMMAND); /* each lane records it in its own burst */
         return false;
     }
     if (!has_answered(r, x, w, ND_ASK_COMMAND))

@@ -36,7 +36,7 @@ static const struct {
     {"no_buffer", LANE(count.no_buffer)},
     {"lease_held", LANE(count.lease_held)},
     {"claims", LANE(count.claims)},
-    {"beats_refused", LANE(count.beats_refused)},
+    {"heartbeats_refused", LANE(count.heartbeats_refused)},
     {"empty_bursts", LANE(count.empty_bursts)},
 };
 
@@ -56,7 +56,7 @@ static void add_age(json_t *o, const char *name, uint64_t now, uint64_t then)
     json_object_set_new(o, name, then ? json_real(now > then ? (double)(now - then) / 1e6 : 0) : json_null());
 }
 
-static uint64_t load(const struct ft_lane *lane, size_t at)
+static uint64_t load_field(const struct ft_lane *lane, size_t at)
 {
     return atomic_load_explicit((const _Atomic uint64_t *)((const char *)lane + at), memory_order_relaxed);
 }
@@ -70,7 +70,7 @@ static uint64_t over_lanes(const struct nd_running *r, size_t at, enum over over
     uint64_t result = 0;
 
     for (unsigned l = 0; l < r->config->chain.lanes; l++) {
-        uint64_t value = load(&r->shared[l], at);
+        uint64_t value = load_field(&r->words[l], at);
 
         if (over == SUM)
             result += value;
@@ -88,14 +88,14 @@ static json_t *lane_status(const struct ft_lane *l, unsigned index, uint64_t now
         [FT_LANE_WAIT] = "wait",    [FT_LANE_REPLAY] = "replay", [FT_LANE_FRESH] = "live",
         [FT_LANE_LIVE] = "live",    [FT_LANE_ASIDE] = "aside",   [FT_LANE_DRAIN] = "drain",
         [FT_LANE_FENCED] = "fenced"};
-    enum ft_order order = ft_order_kind(load(l, LANE(report.done)));
+    enum ft_order order = ft_order_kind(load_field(l, LANE(report.done)));
     json_t *o = json_object();
 
     add_number(o, "lane", index);
     add_text(o, "doing", order <= FT_LANE_FENCED ? doing[order] : "start");
-    add_age(o, "turn_ms", now, load(l, LANE(count.turn_ns)));
+    add_age(o, "turn_ms", now, load_field(l, LANE(count.turn_ns)));
     for (size_t i = 0; i < sizeof(of_lane) / sizeof(of_lane[0]); i++)
-        add_number(o, of_lane[i].name, load(l, of_lane[i].at));
+        add_number(o, of_lane[i].name, load_field(l, of_lane[i].at));
     return o;
 }
 
@@ -173,7 +173,7 @@ static uint64_t verified_at(const struct nd_running *r, const struct rp_status *
     uint64_t first = UINT64_MAX;
 
     for (unsigned l = 0; l < nd_verification_lanes(&r->lanes[0]); l++) {
-        uint64_t at = primary ? s->verdicts.round_at[l] : FT_REPORTED(&r->shared[l], round_ns);
+        uint64_t at = primary ? s->verdicts.round_at[l] : FT_REPORT_GET(&r->words[l], round_ns);
 
         first = at < first ? at : first;
     }
@@ -267,7 +267,7 @@ static void add_process(json_t *o, struct nd_running *r)
     add_number(o, "pid", (uint64_t)getpid());
     add_number(o, "guardian_pid",
                r->guardian && nd_guardian_alive(r->guardian) ? (uint64_t)nd_guardian_pid(r->guardian) : 0);
-    add_number(o, "incarnation", r->sender.incarnation >> 32); /* half: it is told to the peer alone */
+    add_number(o, "incarnation", r->datagram_key.incarnation >> 32); /* half: it is told to the peer alone */
     json_object_set_new(o, "realtime", json_boolean(atomic_load(&r->realtime)));
     add_number(o, "log_lost", ft_event_log_lost());
     add_number(o, "frames_refused", r->ports.refused);
@@ -304,7 +304,7 @@ static void find_stale(const struct nd_running *r, const struct rp_status *s, ui
     name_stale(r, "the replicator", now, s->at, out, cap);
     for (unsigned l = 0; l < r->config->chain.lanes; l++) {
         snprintf(name, sizeof(name), "lane %u", l);
-        name_stale(r, name, now, load(&r->shared[l], LANE(count.turn_ns)), out, cap);
+        name_stale(r, name, now, load_field(&r->words[l], LANE(count.turn_ns)), out, cap);
     }
 }
 
@@ -348,11 +348,12 @@ json_t *nd_answer_status(struct nd_running *r, const json_t *request)
     add_number(o, "false_alarms", s->core.false_alarms);
     json_object_set_new(o, "peer", peer_status(s, now));
     for (unsigned l = 0; l < r->config->chain.lanes; l++)
-        json_array_append_new(lanes, lane_status(&r->shared[l], l, now));
+        json_array_append_new(lanes, lane_status(&r->words[l], l, now));
     json_object_set_new(o, "lanes", lanes);
     add_number(o, "held_packets", over_lanes(r, LANE(count.held), SUM));
     add_number(o, "deltas",
-               load(&r->shared[0], LANE(count.cuts)) + load(&r->shared[0], LANE(count.deltas_applied)));
+               load_field(&r->words[0], LANE(count.cuts)) +
+                   load_field(&r->words[0], LANE(count.deltas_applied)));
     add_number(o, "records", s->records_sent + s->records_stored);
     json_object_set_new(o, "resync", resync_status(s));
     json_object_set_new(o, "verified", verified_status(r, s, now));

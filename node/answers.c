@@ -34,15 +34,15 @@ static bool is_over(const struct nd_work *w)
 }
 
 /* The first step is taken; the next ones wait for its effect. Not answered yet: false. */
-static bool begin(struct nd_work *w, unsigned ms)
+static bool begin_work(struct nd_work *w, unsigned ms)
 {
-    w->told = true;
+    w->begun = true;
     w->since = nd_now();
     w->until = w->since + ms * FT_MS;
     return false;
 }
 
-static json_t *done(const struct rp_status *s)
+static json_t *make_done(const struct rp_status *s)
 {
     return json_pack("{s:b,s:I,s:s}", "done", 1, "view", (json_int_t)s->core.view, "why", s->core.why);
 }
@@ -50,9 +50,9 @@ static json_t *done(const struct rp_status *s)
 /* ---- verify ------------------------------------------------------------------------------------ */
 
 /* The verdict is on the burst that carries the digest asked for, and on no other. */
-static bool is_told(const struct ft_lane *lane, uint64_t asked, const struct rp_verdict *verdict)
+static bool has_verdict(const struct ft_lane *lane, uint64_t asked, const struct rp_verdict *verdict)
 {
-    return FT_REPORTED(lane, digest_seen) >= asked && verdict->burst == FT_REPORTED(lane, digest_at);
+    return FT_REPORT_GET(lane, digest_seen) >= asked && verdict->burst == FT_REPORT_GET(lane, digest_at);
 }
 
 /* The standby that was asked is gone, or a snapshot is in place of the record that carries the digest. */
@@ -63,7 +63,7 @@ static bool asked_in_vain(struct nd_running *r, struct rp_status *s, uint64_t re
     return (state != FT_PROTECTED && state != FT_DEGRADED) || s->core.resync || s->core.resyncs != resyncs;
 }
 
-static json_t *compare(const struct nd_running *r, const struct rp_status *s)
+static json_t *compare_digests(const struct nd_running *r, const struct rp_status *s)
 {
     const struct rp_verdict *first = &s->verdicts.last[0], *v = first;
     uint64_t ours = first->expected, theirs = first->got;
@@ -81,31 +81,31 @@ static json_t *compare(const struct nd_running *r, const struct rp_status *s)
                      (json_int_t)first->burst);
 }
 
-static bool verify(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
+static bool answer_verify(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
 {
     unsigned lanes = r->config->chain.lanes;
     struct rp_status s;
     bool in_vain;
 
-    if (!w->told) {
+    if (!w->begun) {
         if (state_of(r, &s) != FT_PROTECTED)
             return nd_answered(x, nd_refuse("busy", "not protected (%s): there is nothing to compare with",
                                             ft_state_name(s.core.state)));
         for (unsigned l = 0; l < lanes; l++)
-            w->digest[l] = atomic_fetch_add(&r->shared[l].orders.digest, 1) + 1;
+            w->digest[l] = atomic_fetch_add(&r->words[l].orders.digest, 1) + 1;
         w->resyncs = s.core.resyncs;
-        return begin(w, VERIFY_MS);
+        return begin_work(w, VERIFY_MS);
     }
     in_vain = asked_in_vain(r, &s, w->resyncs); /* looked at first: a digest that differs ends the pair */
-    while (w->lane < lanes && is_told(&r->shared[w->lane], w->digest[w->lane], &s.verdicts.last[w->lane]))
+    while (w->lane < lanes && has_verdict(&r->words[w->lane], w->digest[w->lane], &s.verdicts.last[w->lane]))
         w->lane++;
     if (w->lane == lanes)
-        return nd_answered(x, compare(r, &s));
+        return nd_answered(x, compare_digests(r, &s));
     if (in_vain)
         return nd_answered(x, nd_refuse("busy", "not protected any more: %s", s.core.why));
     if (!is_over(w))
         return false;
-    if (FT_REPORTED(&r->shared[w->lane], digest_seen) < w->digest[w->lane])
+    if (FT_REPORT_GET(&r->words[w->lane], digest_seen) < w->digest[w->lane])
         return nd_answered(x, nd_refuse("busy", "lane %u does not answer", w->lane));
     return nd_answered(x,
                        nd_refuse("input/output", "the standby gave no digest within %d s", VERIFY_MS / 1000));
@@ -114,31 +114,31 @@ static bool verify(struct nd_running *r, struct nd_exchange *x, struct nd_work *
 /* ---- the pair ---------------------------------------------------------------------------------- */
 
 /* drain, failback: until this node is primary no more, or the handover was aborted, or none came of it. */
-static bool hand_over(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
+static bool answer_handover(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
 {
     struct rp_status s;
     bool primary = is_primary(r, &s), idle = s.core.hand == FT_HAND_NONE;
 
-    if (!w->told) {
+    if (!w->begun) {
         if (s.core.state != FT_PROTECTED)
             return nd_answered(x, nd_refuse("busy", "%s: only a PROTECTED primary can hand over",
                                             ft_state_name(s.core.state)));
         if (x->command == ND_CMD_FAILBACK && r->config->node[r->self].role == ND_ROLE_PRIMARY)
             return nd_answered(
                 x, nd_refuse("busy", "node %s is the file's primary already", r->config->node[r->self].name));
-        rp_tell(r->replicator, FT_TOLD_HANDOVER);
-        return begin(w, HANDOVER_MS);
+        rp_request(r->replicator, FT_REQUEST_HANDOVER);
+        return begin_work(w, HANDOVER_MS);
     }
     w->under_way |= !idle;
     if (idle && !primary)
-        return nd_answered(x, done(&s));
+        return nd_answered(x, make_done(&s));
     if (!is_over(w) && !(idle && (w->under_way || nd_now() - w->since > REFUSED_MS * FT_MS)))
         return false;
     return nd_answered(x, nd_refuse("busy", "the handover did not happen: %s",
                                     s.core.hand_outcome[0] ? s.core.hand_outcome : s.core.why));
 }
 
-static bool promote(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
+static bool answer_promote(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
 {
     struct rp_status s;
     bool primary = is_primary(r, &s);
@@ -146,45 +146,45 @@ static bool promote(struct nd_running *r, struct nd_exchange *x, struct nd_work 
 
     if (primary)
         return nd_answered(
-            x, w->told ? done(&s)
-                       : nd_refuse("busy", "node %s is primary already", r->config->node[r->self].name));
-    if (!w->told && s.core.state != FT_READY && !alone)
+            x, w->begun ? make_done(&s)
+                        : nd_refuse("busy", "node %s is primary already", r->config->node[r->self].name));
+    if (!w->begun && s.core.state != FT_READY && !alone)
         return nd_answered(
             x, nd_refuse("busy",
                          "%s: only a READY standby, or a JOINING or FENCED node that meets nobody, can be "
                          "promoted",
                          ft_state_name(s.core.state)));
-    if (!w->told)
-        begin(w, HANDOVER_MS);
+    if (!w->begun)
+        begin_work(w, HANDOVER_MS);
     else if (is_over(w))
         return nd_answered(x, nd_refuse("busy", "not promoted: %s", s.core.why));
     else if (nd_now() - w->since < PROMOTE_MS * FT_MS)
         return false;
     w->since = nd_now();
-    rp_tell(r->replicator, FT_TOLD_PROMOTE);
+    rp_request(r->replicator, FT_REQUEST_PROMOTE);
     return false;
 }
 
 /* Answered when it has begun. */
-static bool resync(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
+static bool answer_resync(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
 {
     struct rp_status s;
     bool primary = is_primary(r, &s);
 
-    if (!w->told) {
+    if (!w->begun) {
         if (!primary || !s.core.peer.known)
             return nd_answered(x, nd_refuse("busy", "%s: only a primary with a connected peer can resync it",
                                             ft_state_name(s.core.state)));
         w->resyncs = s.core.resyncs + s.core.resyncs_failed;
-        rp_tell(r->replicator, FT_TOLD_RESYNC);
-        return begin(w, RESYNC_MS);
+        rp_request(r->replicator, FT_REQUEST_RESYNC);
+        return begin_work(w, RESYNC_MS);
     }
     if (s.core.resync || s.core.resyncs + s.core.resyncs_failed != w->resyncs)
         return nd_answered(x, json_pack("{s:b}", "done", 1));
     return is_over(w) && nd_answered(x, nd_refuse("busy", "the resync has not begun: %s", s.core.why));
 }
 
-static bool drill(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
+static bool answer_drill(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
 {
     const char *kind = json_string_value(json_object_get(x->request, "kind"));
     struct rp_status s;
@@ -199,17 +199,17 @@ static bool drill(struct nd_running *r, struct nd_exchange *x, struct nd_work *w
     return nd_answered(x, json_pack("{s:b}", "done", 1));
 }
 
-static bool status(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
+static bool answer_status(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
 {
     (void)w;
     return nd_answered(x, nd_answer_status(r, x->request));
 }
 
 static bool (*const steps[ND_COMMANDS])(struct nd_running *, struct nd_exchange *, struct nd_work *) = {
-    [ND_CMD_STATUS] = status,        [ND_CMD_SHOW] = nd_answer_show,    [ND_CMD_VERIFY] = verify,
-    [ND_CMD_SET] = nd_answer_change, [ND_CMD_CLEAR] = nd_answer_change, [ND_CMD_PROMOTE] = promote,
-    [ND_CMD_DRAIN] = hand_over,      [ND_CMD_FAILBACK] = hand_over,     [ND_CMD_RESYNC] = resync,
-    [ND_CMD_DRILL] = drill,
+    [ND_CMD_STATUS] = answer_status,  [ND_CMD_SHOW] = nd_answer_show,      [ND_CMD_VERIFY] = answer_verify,
+    [ND_CMD_SET] = nd_answer_change,  [ND_CMD_CLEAR] = nd_answer_change,   [ND_CMD_PROMOTE] = answer_promote,
+    [ND_CMD_DRAIN] = answer_handover, [ND_CMD_FAILBACK] = answer_handover, [ND_CMD_RESYNC] = answer_resync,
+    [ND_CMD_DRILL] = answer_drill,
 };
 
 bool nd_answer(void *running, struct nd_exchange *x)
@@ -220,7 +220,7 @@ bool nd_answer(void *running, struct nd_exchange *x)
                                                               : ND_SHOWING];
 
     if (x->command == ND_CMD_STATUS)
-        return status(r, x, NULL);
+        return answer_status(r, x, NULL);
     if (w->of && w->of != x)
         return false;
     w->of = x;

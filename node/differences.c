@@ -121,7 +121,7 @@ static void start_saving(struct nd_running *r, struct difference *d)
     pthread_attr_destroy(&detached);
 }
 
-static void save(struct nd_running *r, unsigned lane, uint64_t digest)
+static void save_slice(struct nd_running *r, unsigned lane, uint64_t digest)
 {
     const char *node = r->config->node[r->self].name;
     struct difference *d = calloc(1, sizeof(*d));
@@ -150,37 +150,37 @@ static void save(struct nd_running *r, unsigned lane, uint64_t digest)
 }
 
 /* As a standby: what its own lanes found. */
-static void save_found(struct nd_running *r)
+static void save_by_counts(struct nd_running *r)
 {
     for (unsigned l = 0; l < r->config->chain.lanes; l++) {
-        const struct ft_lane *lane = &r->shared[l];
+        const struct ft_lane *lane = &r->words[l];
         uint64_t count = atomic_load_explicit(&lane->count.slices_different, memory_order_acquire);
 
         if (count != r->difference.seen[l])
-            save(r, l, FT_REPORTED(lane, expected));
+            save_slice(r, l, FT_REPORT_GET(lane, expected));
         r->difference.seen[l] = count;
     }
 }
 
 /* As a primary: what the standby said. All lanes say the same of a digest of the whole region. */
-static void save_told(struct nd_running *r)
+static void save_by_verdicts(struct nd_running *r)
 {
     struct rp_status s;
 
     rp_status(r->replicator, &s);
-    for (unsigned l = 0; s.verdicts.different != r->difference.told && l < r->config->chain.lanes; l++) {
+    for (unsigned l = 0; s.verdicts.different != r->difference.verdicts && l < r->config->chain.lanes; l++) {
         const struct rp_verdict *v = &s.verdicts.last[l];
         bool again = l > 0 && v->expected == s.verdicts.last[0].expected;
 
         if (v->expected != v->got && v->expected != r->difference.expected[l] && !again)
-            save(r, l, v->expected);
+            save_slice(r, l, v->expected);
         r->difference.expected[l] = v->expected;
     }
-    r->difference.told = s.verdicts.different;
+    r->difference.verdicts = s.verdicts.different;
 }
 
 void nd_differences_save(struct nd_running *r)
 {
-    save_found(r);
-    save_told(r);
+    save_by_counts(r);
+    save_by_verdicts(r);
 }

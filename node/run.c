@@ -66,7 +66,7 @@ static int run_lane(void *lane)
     return nd_lane_run(lane);
 }
 
-static void *replicate(void *arg)
+static void *run_replicator(void *arg)
 {
     struct nd_running *r = arg;
     const struct nd_node *self = &r->config->node[r->self];
@@ -144,7 +144,7 @@ static int start_threads(struct nd_running *r, pthread_t *replicator, bool *repl
         ft_log_event("understudy: node %s: fewer lcores than lanes", self->name);
         return ND_DATA;
     }
-    if (pthread_create(replicator, NULL, replicate, r) != 0) {
+    if (pthread_create(replicator, NULL, run_replicator, r) != 0) {
         ft_log_event("understudy: no thread for the replicator");
         return ND_SOFTWARE;
     }

@@ -127,19 +127,19 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
     unsigned lanes = r->config->chain.lanes;
     int error = 0;
 
-    r->shared = aligned_alloc(64, lanes * sizeof(*r->shared));
+    r->words = aligned_alloc(64, lanes * sizeof(*r->words));
     r->lanes = calloc(lanes, sizeof(*r->lanes));
     r->question.cap = 256u << 10;
     r->question.out = malloc(r->question.cap);
     nd_group_init(&r->group, r->lanes, lanes);
-    if (r->shared) /* it is taken apart whole, whatever fails below */
-        memset(r->shared, 0, lanes * sizeof(*r->shared));
-    if (!r->shared || !r->lanes || !r->question.out)
+    if (r->words) /* it is taken apart whole, whatever fails below */
+        memset(r->words, 0, lanes * sizeof(*r->words));
+    if (!r->words || !r->lanes || !r->question.out)
         return ft_fail(fault, FT_ENOMEM, "no memory for %u lanes", lanes);
     for (unsigned l = 0; l < lanes && !error; l++) {
         struct nd_lane *lane = &r->lanes[l];
 
-        error = nd_setup_rings(&r->shared[l], (uint64_t)p->log_mb << 20, (uint64_t)p->pending_mb << 20,
+        error = nd_setup_rings(&r->words[l], (uint64_t)p->log_mb << 20, (uint64_t)p->pending_mb << 20,
                                p->stores, fault);
         if (error)
             return error;
@@ -147,13 +147,13 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
                                  .config = r->config,
                                  .io = &r->ports.io,
                                  .region = r->region,
-                                 .words = &r->shared[l],
+                                 .words = &r->words[l],
                                  .group = &r->group,
                                  .setup.guardian = r->guardian,
                                  .setup.question = &r->question,
                                  .setup.redis = r->redis,
                                  .setup.recorder = r->recorder,
-                                 .setup.self = r->sender,
+                                 .setup.self = r->datagram_key,
                                  .setup.view = &r->view,
                                  .setup.stop = &r->lanes_stop};
         if (getrandom(&lane->setup.seed, sizeof(lane->setup.seed), 0) != sizeof(lane->setup.seed))
@@ -230,18 +230,18 @@ static int open_replicator(struct nd_running *r, struct ft_fault *fault)
     const struct nd_node *self = &c->node[r->self], *peer = &c->node[!r->self];
     struct rp_config config = {
         .core = {.role = self->role == ND_ROLE_STANDBY,
-                 .incarnation = r->sender.incarnation,
-                 .secret = {r->sender.secret[0], r->sender.secret[1]}},
+                 .incarnation = r->datagram_key.incarnation,
+                 .secret = {r->datagram_key.secret[0], r->datagram_key.secret[1]}},
         .link = {.local_host = self->host,
                  .peer_host = peer->host,
                  .local_port = self->tcp_port,
                  .peer_port = peer->tcp_port,
                  .listens = strcmp(self->name, peer->name) < 0},
         .region = r->region,
-        .lanes = r->shared,
+        .lanes = r->words,
         .published = r->group.published,
         .view_file = r->view_file,
-        .told = log_state,
+        .state_changed = log_state,
         .view = note_view,
         .arg = r,
         .check = nd_group_check,
@@ -296,7 +296,7 @@ int nd_running_open(struct nd_running *r, struct ft_fault *fault)
     const char *slash = strrchr(self->control, '/'); /* a bare name lies in the working directory */
     int error;
 
-    if (getrandom(&r->sender, sizeof(r->sender), 0) != sizeof(r->sender))
+    if (getrandom(&r->datagram_key, sizeof(r->datagram_key), 0) != sizeof(r->datagram_key))
         return ft_fail(fault, FT_EIO, "the system gives no random numbers");
     if ((slash && (error = make_directory(self->control, (size_t)(slash - self->control), fault))) ||
         (error = make_directory(self->state, strlen(self->state), fault)) ||
@@ -304,7 +304,7 @@ int nd_running_open(struct nd_running *r, struct ft_fault *fault)
         return error;
     if (r->config->protect.pair &&
         (error = nd_guardian_start(&r->guardian, r->config->chain.lanes, self->host, peer->host,
-                                   peer->tcp_port, &r->sender, fault)))
+                                   peer->tcp_port, &r->datagram_key, fault)))
         return error;
     if ((error = nf_chain_region(&r->region, &r->config->chain, &how, fault)) ||
         (error = nd_ports_open(&r->ports, r->config, r->self, fault)) ||
@@ -324,11 +324,11 @@ void nd_running_close(struct nd_running *r)
     lg_recorder_close(r->recorder);
     for (unsigned l = 0; r->lanes && l < r->config->chain.lanes; l++)
         nd_lane_free(&r->lanes[l]);
-    for (unsigned l = 0; r->shared && l < r->config->chain.lanes; l++)
-        ft_lane_free(&r->shared[l]);
+    for (unsigned l = 0; r->words && l < r->config->chain.lanes; l++)
+        ft_lane_free(&r->words[l]);
     nd_redis_close(r->redis);
     ft_region_close(r->region);
-    free(r->shared);
+    free(r->words);
     free(r->lanes);
     free(r->question.out);
     nd_config_free(r->config);

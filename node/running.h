@@ -15,7 +15,7 @@
 enum nd_working { ND_ACTING, ND_SHOWING, ND_LOOKING /* shows by the socket that looks */, ND_WORKING };
 struct nd_work {
     const struct nd_exchange *of;  /* NULL: none, and all is zero */
-    bool told;                     /* the first step has been taken */
+    bool begun;                    /* the first step has been taken */
     bool under_way;                /* drain, failback: the handover has begun */
     bool wants_lanes;              /* show, set, clear: a lane is asked, or will be */
     bool asked, late;              /* the question is with a lane; the lane has taken it, and takes long */
@@ -30,12 +30,12 @@ enum nd_saving { ND_UNSAVED, ND_SAVING, ND_SAVED };
 
 struct nd_running {
     struct nd_config *config;
-    unsigned self;           /* index of this node in the file */
-    struct rp_keys keys;     /* of the link, when the file names a key file */
-    struct ft_sender sender; /* random: this process, to its peer */
+    unsigned self;                       /* index of this node in the file */
+    struct rp_keys keys;                 /* of the link, when the file names a key file */
+    struct ft_datagram_key datagram_key; /* random: this process, to its peer */
     struct ft_region *region;
     struct nd_ports ports;
-    struct ft_lane *shared; /* [lanes] */
+    struct ft_lane *words; /* [lanes] */
     struct nd_lane *lanes;
     struct nd_group group;
     struct nd_redis *redis;       /* the chain's state; NULL: local */
@@ -50,8 +50,8 @@ struct nd_running {
         char file[256];
         char last[FT_SLICE_TEXT + 64]; /* what differed last; "": nothing has */
         _Atomic enum nd_saving saving;
-        uint64_t seen[FT_LANES_MAX];           /* as a standby: slices that differed, that were looked at */
-        uint64_t told, expected[FT_LANES_MAX]; /* as a primary: the same of the standby's verdicts */
+        uint64_t seen[FT_LANES_MAX]; /* as a standby: slices that differed, that were looked at */
+        uint64_t verdicts, expected[FT_LANES_MAX]; /* as a primary: the same of the standby's verdicts */
     } difference;
     struct {         /* running.c, the replicator's: changes between DEGRADED and PROTECTED that are logged */
         uint64_t at; /* ns: when one was last */

@@ -25,13 +25,13 @@ static void set_gate(struct rp_replicator *rp, const struct ft_action *a)
         /* Closing writes the lease first, opening writes `stable` first: no output finds both open by
          * accident. */
         if (a->gate != FT_GATE_SOLO)
-            FT_ORDER(lane, lease_until, lease);
-        FT_ORDER(lane, stable, stable);
-        FT_ORDER(lane, lease_until, lease);
+            FT_ORDER_SET(lane, lease_until, lease);
+        FT_ORDER_SET(lane, stable, stable);
+        FT_ORDER_SET(lane, lease_until, lease);
     }
     rp->gate_kind = a->gate;
     if (change) {
-        rp->guarded_told = false;
+        rp->guarded_reported = false;
         rp->gate++;
         RP_ORDER_ALL(rp, gate, rp->gate);
     }
@@ -41,17 +41,17 @@ static void give_order(struct rp_replicator *rp, enum ft_order kind, const uint6
 {
     rp->order++;
     rp->ordered = kind;
-    rp->drained_told = false;
+    rp->drained_reported = false;
     if (rp->audit_off && kind != FT_LANE_WAIT && kind != FT_LANE_FENCED) {
         ft_audit_resume(rp->config.region);
         rp->audit_off = false;
     }
     for (unsigned l = 0; l < rp->lanes; l++) {
         if (kind == FT_LANE_LIVE && vector)
-            FT_ORDER(rp_lane(rp, l), closed_to, vector[l]);
+            FT_ORDER_SET(rp_lane(rp, l), closed_to, vector[l]);
         if (kind == FT_LANE_FRESH || kind == FT_LANE_LIVE)
-            FT_ORDER(rp_lane(rp, l), steer, false);
-        FT_ORDER(rp_lane(rp, l), order, ft_order_make(kind, rp->order));
+            FT_ORDER_SET(rp_lane(rp, l), steer, false);
+        FT_ORDER_SET(rp_lane(rp, l), order, ft_order_make(kind, rp->order));
     }
 }
 
@@ -61,7 +61,7 @@ static bool has_order(struct rp_replicator *rp, enum ft_order kind)
     if (rp->ordered != kind)
         return false;
     for (unsigned l = 0; l < rp->lanes; l++)
-        if (FT_REPORTED(rp_lane(rp, l), done) != ft_order_make(kind, rp->order))
+        if (FT_REPORT_GET(rp_lane(rp, l), done) != ft_order_make(kind, rp->order))
             return false;
     return true;
 }
@@ -100,15 +100,15 @@ static void clear_state(struct rp_replicator *rp)
 
         /* What the lane reported of a state that is void. It is quiesced, so the replicator may write its
          * words. */
-        FT_REPORT(lane, executed, 0);
-        FT_REPORT(lane, recorded, 0);
-        FT_REPORT(lane, overrun, false);
+        FT_REPORT_SET(lane, executed, 0);
+        FT_REPORT_SET(lane, recorded, 0);
+        FT_REPORT_SET(lane, overrun, false);
         ft_ring_reset(&lane->replay);
         ft_ring_reset(&lane->checkpoint);
         ft_ring_reset(&lane->log);
-        FT_REPORT(lane, diverged, false);
-        FT_REPORT(lane, round_ns, 0);
-        FT_ORDER(lane, steer, false);
+        FT_REPORT_SET(lane, diverged, false);
+        FT_REPORT_SET(lane, round_ns, 0);
+        FT_ORDER_SET(lane, steer, false);
     }
     rp_receiver_reset(rp, NULL);
     if (!rp->audit_off)
@@ -124,7 +124,7 @@ static void remember_view(struct rp_replicator *rp, uint64_t view)
         rp->config.view(rp->config.arg, view);
 }
 
-static void send(struct rp_replicator *rp, const struct ft_message *m)
+static void send_message(struct rp_replicator *rp, const struct ft_message *m)
 {
     if (rp->link && rp_link_send(rp->link, m, rp->lanes, NULL) == FT_EFULL)
         rp->stuck = true; /* not even a heartbeat fits: the connection is dropped */
@@ -134,7 +134,7 @@ static void carry_out(struct rp_replicator *rp, const struct ft_action *a)
 {
     switch (a->kind) {
     case FT_ACT_SEND:
-        send(rp, &a->send);
+        send_message(rp, &a->send);
         break;
     case FT_ACT_CLOSE:
         if (rp->link) {
@@ -167,9 +167,9 @@ static void carry_out(struct rp_replicator *rp, const struct ft_action *a)
         clear_state(rp);
         break;
     case FT_ACT_STEER:
-        rp->steered_told = false;
+        rp->steered_reported = false;
         for (unsigned l = 0; l < rp->lanes; l++)
-            FT_REPORT(rp_lane(rp, l), steered, false);
+            FT_REPORT_SET(rp_lane(rp, l), steered, false);
         RP_ORDER_ALL(rp, steer, a->flag);
         break;
     case FT_ACT_ANNOUNCE:
@@ -178,8 +178,8 @@ static void carry_out(struct rp_replicator *rp, const struct ft_action *a)
         break;
     case FT_ACT_STATE:
         rp_publish_status(rp);
-        if (rp->config.told)
-            rp->config.told(rp->config.arg, a->send.state, a->view, a->send.text);
+        if (rp->config.state_changed)
+            rp->config.state_changed(rp->config.arg, a->send.state, a->view, a->send.text);
         break;
     }
 }
@@ -232,8 +232,8 @@ bool rp_progress(struct rp_replicator *rp)
 
     reached_by_lanes(rp, &event);
     for (unsigned l = 0; l < rp->lanes; l++) {
-        moved |= event.taken[l] != rp->core.taken[l] || event.replayed[l] != rp->replayed_told[l];
-        rp->replayed_told[l] = event.replayed[l];
+        moved |= event.taken[l] != rp->core.taken[l] || event.replayed[l] != rp->replayed_reported[l];
+        rp->replayed_reported[l] = event.replayed[l];
     }
     rp->stored = false;
     if (moved)
@@ -241,41 +241,42 @@ bool rp_progress(struct rp_replicator *rp)
     return moved && !primary;
 }
 
-struct ft_sender rp_peer(const struct rp_replicator *rp)
+struct ft_datagram_key rp_peer(const struct rp_replicator *rp)
 {
-    return (struct ft_sender){.incarnation = rp->core.peer.incarnation,
-                              .secret = {rp->core.peer.secret[0], rp->core.peer.secret[1]}};
+    return (struct ft_datagram_key){.incarnation = rp->core.peer.incarnation,
+                                    .secret = {rp->core.peer.secret[0], rp->core.peer.secret[1]}};
 }
 
 /* By it lanes know the peer's heartbeats. A key that is half another's makes them refuse one. */
-static void note_peer(struct rp_replicator *rp, const struct ft_sender *peer)
+static void note_peer(struct rp_replicator *rp, const struct ft_datagram_key *peer)
 {
-    rp->beat_from = peer->incarnation;
-    rp->beat_counter = 0;
+    rp->heartbeat_from = peer->incarnation;
+    rp->heartbeat_counter = 0;
     RP_ORDER_ALL(rp, peer_incarnation, peer->incarnation);
     RP_ORDER_ALL(rp, peer_secret[0], peer->secret[0]);
     RP_ORDER_ALL(rp, peer_secret[1], peer->secret[1]);
 }
 
 /* An old heartbeat may have been recorded and sent again: what counts is newer than any before it. */
-static void report_port_beats(struct rp_replicator *rp)
+static void report_port_heartbeats(struct rp_replicator *rp)
 {
-    struct ft_event event = {.kind = FT_EV_PORT_BEAT, .now = rp->now};
-    const struct ft_sender peer = rp_peer(rp);
+    struct ft_event event = {.kind = FT_EV_PORT_HEARTBEAT, .now = rp->now};
+    const struct ft_datagram_key peer = rp_peer(rp);
 
-    if (peer.incarnation != rp->beat_from)
+    if (peer.incarnation != rp->heartbeat_from)
         note_peer(rp, &peer);
     for (unsigned l = 0; l < rp->lanes; l++) {
-        uint64_t beat = FT_REPORTED(rp_lane(rp, l), beat_ns), counter;
+        uint64_t heartbeat = FT_REPORT_GET(rp_lane(rp, l), heartbeat_ns), counter;
 
-        if (beat == rp->beat_seen[l])
+        if (heartbeat == rp->heartbeat_seen[l])
             continue;
-        rp->beat_seen[l] = beat;
-        event.view = FT_REPORTED(rp_lane(rp, l), beat_view);
-        counter = FT_REPORTED(rp_lane(rp, l), beat_counter);
-        if (FT_REPORTED(rp_lane(rp, l), beat_from) != peer.incarnation || counter <= rp->beat_counter)
+        rp->heartbeat_seen[l] = heartbeat;
+        event.view = FT_REPORT_GET(rp_lane(rp, l), heartbeat_view);
+        counter = FT_REPORT_GET(rp_lane(rp, l), heartbeat_counter);
+        if (FT_REPORT_GET(rp_lane(rp, l), heartbeat_from) != peer.incarnation ||
+            counter <= rp->heartbeat_counter)
             continue;
-        rp->beat_counter = counter;
+        rp->heartbeat_counter = counter;
         rp_step(rp, &event);
     }
 }
@@ -287,8 +288,8 @@ static bool gather_closed(struct rp_replicator *rp, uint64_t closed[])
     bool all = true;
 
     for (unsigned l = 0; l < rp->lanes; l++) {
-        closed[l] = FT_REPORTED(rp_lane(rp, l), executed);
-        all &= FT_REPORTED(rp_lane(rp, l), recorded) == closed[l];
+        closed[l] = FT_REPORT_GET(rp_lane(rp, l), executed);
+        all &= FT_REPORT_GET(rp_lane(rp, l), recorded) == closed[l];
     }
     return all;
 }
@@ -299,14 +300,14 @@ static bool gather_closed(struct rp_replicator *rp, uint64_t closed[])
  */
 static void report_overrun(struct rp_replicator *rp)
 {
-    struct ft_event event = {.kind = FT_EV_TOLD,
+    struct ft_event event = {.kind = FT_EV_REQUEST,
                              .now = rp->now,
-                             .told = FT_TOLD_RESYNC,
+                             .request = FT_REQUEST_RESYNC,
                              .text = "the next delta is larger than half of pending_mb"};
     bool over = false;
 
     for (unsigned l = 0; l < rp->lanes; l++)
-        over |= FT_REPORTED(rp_lane(rp, l), overrun);
+        over |= FT_REPORT_GET(rp_lane(rp, l), overrun);
     if (!over || !rp->sender.on)
         return;
     rp_step(rp, &event);
@@ -316,24 +317,24 @@ static void report_overrun(struct rp_replicator *rp)
 static void primary_reports(struct rp_replicator *rp)
 {
     struct ft_event event = {.now = rp->now};
-    bool guarded = rp->core.resync == FT_RESYNC_SWITCH && !rp->guarded_told;
+    bool guarded = rp->core.resync == FT_RESYNC_SWITCH && !rp->guarded_reported;
 
     event.kind = FT_EV_CUT;
     if (rp_snapshot_cut(rp, event.closed, event.access))
         rp_step(rp, &event);
     for (unsigned l = 0; guarded && l < rp->lanes; l++) {
-        guarded = FT_PLANTED("gate-unseen") || FT_REPORTED(rp_lane(rp, l), gate_seen) == rp->gate;
-        event.closed[l] = FT_REPORTED(rp_lane(rp, l), hold_from);
+        guarded = FT_PLANTED("gate-unseen") || FT_REPORT_GET(rp_lane(rp, l), gate_seen) == rp->gate;
+        event.closed[l] = FT_REPORT_GET(rp_lane(rp, l), hold_from);
     }
     if (guarded) {
-        rp->guarded_told = true;
+        rp->guarded_reported = true;
         event.kind = FT_EV_GUARDED;
         rp_step(rp, &event);
     }
     report_overrun(rp);
-    if (has_order(rp, FT_LANE_DRAIN) && !rp->drained_told && rp->core.hand == FT_HAND_DRAIN &&
+    if (has_order(rp, FT_LANE_DRAIN) && !rp->drained_reported && rp->core.hand == FT_HAND_DRAIN &&
         gather_closed(rp, event.closed)) {
-        rp->drained_told = true;
+        rp->drained_reported = true;
         event.kind = FT_EV_DRAINED;
         rp_step(rp, &event);
     }
@@ -342,26 +343,26 @@ static void primary_reports(struct rp_replicator *rp)
 static void standby_reports(struct rp_replicator *rp)
 {
     struct ft_event event = {.now = rp->now};
-    bool steered = !rp->steered_told, diverged = false;
+    bool steered = !rp->steered_reported, diverged = false;
 
     for (unsigned l = 0; l < rp->lanes; l++) {
         struct ft_lane *lane = rp_lane(rp, l);
 
-        steered &= FT_REPORTED(lane, steered);
-        diverged |= FT_REPORTED(lane, diverged);
+        steered &= FT_REPORT_GET(lane, steered);
+        diverged |= FT_REPORT_GET(lane, diverged);
     }
-    rp_tell_verdicts(rp);
+    rp_send_verdicts(rp);
     if (steered) {
-        rp->steered_told = true;
+        rp->steered_reported = true;
         event.kind = FT_EV_STEERED;
         rp_step(rp, &event);
     }
-    if (diverged && !rp->diverged_told) {
+    if (diverged && !rp->diverged_reported) {
         event.kind = FT_EV_DIVERGED;
         event.text = "replay did not reproduce the recording";
         rp_step(rp, &event);
     }
-    rp->diverged_told = diverged;
+    rp->diverged_reported = diverged;
 }
 
 static void report_stored(struct rp_replicator *rp)
@@ -376,7 +377,7 @@ static void report_stored(struct rp_replicator *rp)
 void rp_reports(struct rp_replicator *rp)
 {
     report_stored(rp);
-    report_port_beats(rp);
+    report_port_heartbeats(rp);
     if (ft_core_primary(&rp->core))
         primary_reports(rp);
     else

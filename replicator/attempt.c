@@ -16,7 +16,7 @@
 #endif
 
 /* 1: the attempt has become a connection, whose peer has proved itself; 0: not yet; -1: it has failed. */
-static int look_at(struct rp_attempt *a, uint64_t refused[])
+static int advance_attempt(struct rp_attempt *a, uint64_t refused[])
 {
     int done = a->connected ? 1 : rp_connected(rp_stream_fd(a->stream));
 
@@ -33,7 +33,7 @@ static void back_off(struct rp_attempt *a)
     a->wait = twice < RETRY_MOST_NS ? twice : RETRY_MOST_NS;
 }
 
-static void begin(struct rp_link *link, uint64_t now)
+static void begin_attempt(struct rp_link *link, uint64_t now)
 {
     struct rp_attempt *a = &link->attempt;
     int fd = rp_connect(&link->local, &link->peer, link->device);
@@ -48,7 +48,7 @@ static void begin(struct rp_link *link, uint64_t now)
 bool rp_attempt_go_on(struct rp_link *link, uint64_t now)
 {
     struct rp_attempt *a = &link->attempt;
-    int done = a->stream ? look_at(a, link->stats.refused) : 0;
+    int done = a->stream ? advance_attempt(a, link->stats.refused) : 0;
 
     a->made |= done > 0;
     if (done > 0)
@@ -63,6 +63,6 @@ bool rp_attempt_go_on(struct rp_link *link, uint64_t now)
     rp_stream_close(a->stream, false);
     a->stream = NULL;
     if (now - a->begun >= a->wait)
-        begin(link, now);
+        begin_attempt(link, now);
     return false;
 }

@@ -50,7 +50,7 @@ int rp_input_next(struct rp_input *in, unsigned lanes, struct ft_message *m, str
 /* ---- output ------------------------------------------------------------------------------------ */
 
 /* What may wait when `bulk` is added; the rest is for heads. */
-static size_t limit(bool bulk)
+static size_t output_limit(bool bulk)
 {
     return bulk ? RP_LINK_OUT - RP_LINK_RESERVE : RP_LINK_OUT;
 }
@@ -59,9 +59,9 @@ size_t rp_output_room(const struct rp_output *out)
 {
     size_t used = out->end - out->at + ft_message_bound(&(struct ft_message){0});
 
-    if (used >= limit(true))
+    if (used >= output_limit(true))
         return 0;
-    return limit(true) - used < FT_BULK_MAX ? limit(true) - used : FT_BULK_MAX;
+    return output_limit(true) - used < FT_BULK_MAX ? output_limit(true) - used : FT_BULK_MAX;
 }
 
 int rp_output_add(struct rp_output *out, const struct ft_message *m, unsigned lanes,
@@ -70,7 +70,7 @@ int rp_output_add(struct rp_output *out, const struct ft_message *m, unsigned la
     size_t bound = ft_message_bound(m);
     bool bulk = m->type == FT_MSG_LOG || m->type == FT_MSG_DELTA || m->type == FT_MSG_SNAPSHOT;
 
-    if (out->end - out->at + bound > limit(bulk))
+    if (out->end - out->at + bound > output_limit(bulk))
         return FT_EFULL;
     if (OUT_CAP - out->end < bound) {
         memmove(out->bytes, out->bytes + out->at, out->end - out->at);

@@ -68,48 +68,48 @@ struct rp_attempt {
  * caller to take. Not called while a connection stands. */
 bool rp_attempt_go_on(struct rp_link *link, uint64_t now);
 
-/* ---- newcomers.c: connections that were accepted and have not begun ---- */
+/* ---- handshakes.c: connections that were accepted and have not begun ---- */
 
-#define RP_NEWCOMERS 16u /* at a time */
+#define RP_HANDSHAKES 16u /* at a time */
 
-struct rp_newcomer {
+struct rp_handshake {
     struct rp_stream *stream; /* NULL: the place is free */
     uint64_t came;            /* when it was accepted, ns */
     uint64_t said;            /* plain: `sent` of its hello; 0: it has said none yet */
     uint64_t greeted;         /* plain: `sent` of our hello there; 0: none yet */
 };
 
-struct rp_newcomers {
-    struct rp_newcomer place[RP_NEWCOMERS];
+struct rp_handshakes {
+    struct rp_handshake place[RP_HANDSHAKES];
     uint64_t random; /* which place is given away when all are taken; any number to begin with */
 };
 
 /* Accepts one that waits. When all places are taken one of them is given away. Counts in refused[], as
  * rp_link_stats. */
-void rp_newcomers_accept(struct rp_newcomers *all, struct rp_seal *seal, int listener,
-                         const struct sockaddr_in *peer, uint64_t now, uint64_t refused[]);
+void rp_handshakes_accept(struct rp_handshakes *all, struct rp_seal *seal, int listener,
+                          const struct sockaddr_in *peer, uint64_t now, uint64_t refused[]);
 /*
  * Goes on with what they have to show, and closes and counts those that are wrong or too slow. Returns one
  * that may begin, or NULL: its handshake is over; of plain ones, beside a connection that lives (`alive`), it
  * has said a whole hello and echoed ours, else it is the newest. What it said stays unread. `bulk` is room
  * for FT_BULK_MAX bytes.
  */
-struct rp_newcomer *rp_newcomers_look(struct rp_newcomers *all, bool alive, uint64_t now, uint8_t *bulk,
-                                      uint64_t refused[]);
+struct rp_handshake *rp_handshakes_look(struct rp_handshakes *all, bool alive, uint64_t now, uint8_t *bulk,
+                                        uint64_t refused[]);
 /* One that has said a hello and has not had ours, or NULL. */
-struct rp_newcomer *rp_newcomers_asking(struct rp_newcomers *all);
+struct rp_handshake *rp_handshakes_asking(struct rp_handshakes *all);
 /* Says our hello there, or closes it. */
-void rp_newcomer_greet(struct rp_newcomer *n, const struct ft_message *m);
+void rp_handshake_greet(struct rp_handshake *n, const struct ft_message *m);
 /* All of them. */
-void rp_newcomers_close(struct rp_newcomers *all);
+void rp_handshakes_close(struct rp_handshakes *all);
 /* True while some have not begun. */
-bool rp_newcomers_any(const struct rp_newcomers *all);
+bool rp_handshakes_any(const struct rp_handshakes *all);
 
 /* ---- notice.c ---- */
 
 /* The death notice of `peer` has come on `fd` from `host`: 1, else 0. NULL: what comes is thrown away. *more:
  * false when nothing waits any more. Counts in refused[], as rp_link_stats. */
-int rp_notice_take(int fd, const struct sockaddr_in *host, const struct ft_sender *peer, bool *more,
+int rp_notice_take(int fd, const struct sockaddr_in *host, const struct ft_datagram_key *peer, bool *more,
                    uint64_t refused[]);
 
 /* ---- socket.c: sockets as the link needs them: IPv4, non-blocking, closed on exec, without delay ---- */
@@ -143,7 +143,7 @@ struct rp_link {
     int listener, datagrams;   /* listener -1: we connect */
     struct rp_stream *stream;  /* the connection, NULL: none */
     struct rp_attempt attempt; /* to connect */
-    struct rp_newcomers newcomers;
+    struct rp_handshakes handshakes;
     struct rp_stream *next; /* begins when the end of the one before was told */
     uint64_t next_greeted;  /* as `greeted`, of `next` */
     uint64_t greeted;       /* `sent` of our hello on the connection, said before it began; 0: none */
@@ -151,9 +151,9 @@ struct rp_link {
     bool malformed;         /* what comes is read and thrown away */
     bool malformed_new;     /* not yet told by lost */
     enum rp_lost lost;      /* not yet told by lost; fd is -1 then */
-    bool knocked, spoken;   /* the listener, the datagram socket may have something */
-    uint64_t accepted;      /* when one was accepted last, ns */
-    uint64_t looked;        /* when the listener was looked at last, ns */
+    bool listener_ready, datagrams_ready; /* the listener, the datagram socket may have something */
+    uint64_t accepted;                    /* when one was accepted last, ns */
+    uint64_t looked;                      /* when the listener was looked at last, ns */
     struct ft_fault fault;
     struct rp_input in;
     struct rp_output out;

@@ -20,7 +20,7 @@ static void close_unproven(struct rp_link *link)
 {
     rp_stream_close(link->attempt.stream, false);
     link->attempt.stream = NULL;
-    rp_newcomers_close(&link->newcomers);
+    rp_handshakes_close(&link->handshakes);
 }
 
 void rp_link_close(struct rp_link *link)

@@ -46,7 +46,7 @@ static int check_file(const char *path, int fd, struct ft_fault *fault)
     return 0;
 }
 
-static int digit(char c)
+static int hex_digit(char c)
 {
     return isdigit((unsigned char)c)    ? c - '0'
            : isxdigit((unsigned char)c) ? tolower((unsigned char)c) - 'a' + 10
@@ -61,7 +61,7 @@ static bool read_line(struct rp_keys *out, const char *line, size_t len)
     if (len != DIGITS || out->count == RP_KEYS_MAX)
         return false;
     for (unsigned i = 0; i < RP_KEY_BYTES; i++) {
-        int high = digit(line[2 * i]), low = digit(line[2 * i + 1]);
+        int high = hex_digit(line[2 * i]), low = hex_digit(line[2 * i + 1]);
 
         if (high < 0 || low < 0)
             return false;

@@ -53,7 +53,7 @@ int rp_open(struct rp_replicator **out, const struct rp_config *config, struct f
         return error;
     }
     rp->now = rp_monotonic();
-    rp->steered_told = true;
+    rp->steered_reported = true;
     ft_core_init(&rp->core, &rp->config.core, rp->now, &rp->actions);
     rp_carry_out(rp);
     rp_update_status(rp);

@@ -77,13 +77,13 @@ static void end_by_errno(struct rp_link *link, int error)
 }
 
 /* On a sealed link this counts whatever became of what we wrote. */
-static bool has_said_farewell(const struct rp_link *link)
+static bool peer_has_said_close(const struct rp_link *link)
 {
-    return rp_stream_sealed(link->stream) && rp_stream_farewell(link->stream);
+    return rp_stream_sealed(link->stream) && rp_stream_peer_closed(link->stream);
 }
 static void end_by_close(struct rp_link *link)
 {
-    if (rp_stream_farewell(link->stream) || FT_PLANTED("believe-ends"))
+    if (rp_stream_peer_closed(link->stream) || FT_PLANTED("believe-ends"))
         end_connection(link, RP_LOST_EOF, "the peer closed the connection");
     else
         end_connection(link, RP_LOST_ERROR, "the connection ended, and the peer did not say so");
@@ -124,7 +124,7 @@ static void read_some(struct rp_link *link, size_t budget, bool all)
             budget -= (size_t)n;
             if (!more && !all)
                 return;
-        } else if (n == 0 && (!link->out.broken || has_said_farewell(link))) {
+        } else if (n == 0 && (!link->out.broken || peer_has_said_close(link))) {
             end_by_close(link);
         } else if (n == 0 || (errno == EAGAIN && link->out.broken)) {
             end_by_errno(link, link->out.broken);
@@ -138,7 +138,7 @@ static void read_some(struct rp_link *link, size_t budget, bool all)
 
 bool rp_link_asks(struct rp_link *link, uint64_t *sent)
 {
-    const struct rp_newcomer *n = link->stream ? rp_newcomers_asking(&link->newcomers) : NULL;
+    const struct rp_handshake *n = link->stream ? rp_handshakes_asking(&link->handshakes) : NULL;
 
     *sent = n ? n->said : 0;
     return n != NULL;
@@ -146,7 +146,7 @@ bool rp_link_asks(struct rp_link *link, uint64_t *sent)
 
 void rp_link_greet(struct rp_link *link, const struct ft_message *m)
 {
-    rp_newcomer_greet(rp_newcomers_asking(&link->newcomers), m);
+    rp_handshake_greet(rp_handshakes_asking(&link->handshakes), m);
 }
 
 uint64_t rp_link_greeted(const struct rp_link *link)
@@ -155,47 +155,47 @@ uint64_t rp_link_greeted(const struct rp_link *link)
 }
 
 /* One that has proved itself ends the connection that lives, once that has been read to its end. */
-static void look_at_newcomers(struct rp_link *link, uint64_t now)
+static void take_handshakes(struct rp_link *link, uint64_t now)
 {
-    struct rp_newcomer *n;
+    struct rp_handshake *n;
 
-    if (link->knocked && now - link->accepted >= LOOK_NS) {
-        rp_newcomers_accept(&link->newcomers, link->seal, link->listener, &link->peer, now,
-                            link->stats.refused);
+    if (link->listener_ready && now - link->accepted >= LOOK_NS) {
+        rp_handshakes_accept(&link->handshakes, link->seal, link->listener, &link->peer, now,
+                             link->stats.refused);
         link->accepted = now;
-        link->knocked = false;
+        link->listener_ready = false;
     }
     if (link->next) /* until the end of the connection before it was told */
         return;
-    n = rp_newcomers_look(&link->newcomers, link->stream, now, link->in.bulk, link->stats.refused);
+    n = rp_handshakes_look(&link->handshakes, link->stream, now, link->in.bulk, link->stats.refused);
     if (!n)
         return;
     link->next = n->stream;
     link->next_greeted = n->greeted;
-    *n = (struct rp_newcomer){.stream = NULL};
+    *n = (struct rp_handshake){.stream = NULL};
     read_some(link, IN_CAP, true);
     if (link->stream)
         end_connection(link, RP_LOST_ERROR, "the peer made a new connection");
 }
 
 /* The listener is looked at first: an accept makes a socket before it finds that nobody is there. */
-static void look_at_listener(struct rp_link *link, uint64_t now)
+static void poll_listener(struct rp_link *link, uint64_t now)
 {
     struct pollfd p = {link->listener, POLLIN, 0};
 
     if (now - link->looked < LOOK_NS)
         return;
     link->looked = now;
-    link->spoken = true;
+    link->datagrams_ready = true;
     if (link->listens && poll(&p, 1, 0) > 0)
-        link->knocked = true;
+        link->listener_ready = true;
 }
 
 bool rp_link_poll(struct rp_link *link, uint64_t now_ns)
 {
-    look_at_listener(link, now_ns);
-    if (link->knocked || rp_newcomers_any(&link->newcomers))
-        look_at_newcomers(link, now_ns);
+    poll_listener(link, now_ns);
+    if (link->listener_ready || rp_handshakes_any(&link->handshakes))
+        take_handshakes(link, now_ns);
     read_some(link, READ_BUDGET, false);
     if (!link->stream && link->lost == RP_LOST_NONE) {
         if (link->next)
@@ -242,11 +242,11 @@ int rp_link_next(struct rp_link *link, unsigned lanes, struct ft_message *m, str
     return rc;
 }
 
-int rp_link_death_notice(struct rp_link *link, const struct ft_sender *peer)
+int rp_link_death_notice(struct rp_link *link, const struct ft_datagram_key *peer)
 {
-    return link->spoken
-               ? rp_notice_take(link->datagrams, &link->peer, peer, &link->spoken, link->stats.refused)
-               : 0;
+    return link->datagrams_ready ? rp_notice_take(link->datagrams, &link->peer, peer, &link->datagrams_ready,
+                                                  link->stats.refused)
+                                 : 0;
 }
 
 /* ---- writing ---- */
@@ -280,7 +280,7 @@ bool rp_link_times(const struct rp_link *link, struct rp_link_times *out)
 void rp_link_wait(struct rp_link *link, uint64_t timeout_ns)
 {
     /* Whole frames have been taken, so there is room for more. */
-    struct pollfd p[4 + RP_NEWCOMERS] = {
+    struct pollfd p[4 + RP_HANDSHAKES] = {
         {rp_stream_fd(link->stream),
          (short)(POLLIN | (link->out.at < link->out.end || link->out.stalled ? POLLOUT : 0)), 0},
         {rp_stream_fd(link->attempt.stream), link->attempt.connected ? POLLIN : POLLOUT, 0},
@@ -292,14 +292,14 @@ void rp_link_wait(struct rp_link *link, uint64_t timeout_ns)
     if (link->lost != RP_LOST_NONE || link->out.broken || (!link->stream && link->next) ||
         rp_stream_pending(link->stream))
         return;
-    for (unsigned i = 0; i < RP_NEWCOMERS; i++)
-        p[4 + i] = (struct pollfd){rp_stream_fd(link->newcomers.place[i].stream), POLLIN, 0};
+    for (unsigned i = 0; i < RP_HANDSHAKES; i++)
+        p[4 + i] = (struct pollfd){rp_stream_fd(link->handshakes.place[i].stream), POLLIN, 0};
     if (!link->stream && !link->listens && timeout_ns > link->attempt.retry_ns)
         timeout_ns = link->attempt.retry_ns;
     t = (struct timespec){(time_t)(timeout_ns / 1000000000), (long)(timeout_ns % 1000000000)};
     if (ppoll(p, sizeof(p) / sizeof(p[0]), &t, NULL) > 0) {
-        link->knocked |= p[2].revents != 0;
-        link->spoken |= p[3].revents != 0;
+        link->listener_ready |= p[2].revents != 0;
+        link->datagrams_ready |= p[3].revents != 0;
     }
 }
 

@@ -5,7 +5,7 @@
  * connects; a connection that breaks is made again. Frames are ftcore/record/message.h's.
  *
  * Capacity: what cannot be written waits in a buffer of RP_LINK_OUT bytes; rp_link_room tells what fits. The
- * rule when it is full: the caller stops producing bulk (its own rings then fill); heads (beats,
+ * rule when it is full: the caller stops producing bulk (its own rings then fill); heads (heartbeats,
  * acknowledgements) have RP_LINK_RESERVE kept for them.
  */
 #ifndef REPLICATOR_LINK_H
@@ -85,7 +85,7 @@ enum rp_lost rp_link_lost(struct rp_link *link, struct ft_fault *fault);
 int rp_link_next(struct rp_link *link, unsigned lanes, struct ft_message *m, struct ft_fault *fault);
 /* The death notice of `peer` has come, from its address: 1 or 0. NULL: none is expected, and what comes is
  * thrown away. */
-int rp_link_death_notice(struct rp_link *link, const struct ft_sender *peer);
+int rp_link_death_notice(struct rp_link *link, const struct ft_datagram_key *peer);
 
 /* Bytes of content that can be sent as bulk now. */
 size_t rp_link_room(const struct rp_link *link);

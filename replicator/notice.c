@@ -9,7 +9,7 @@
 #define NOTICES_MAX 64 /* datagrams per call */
 #endif
 
-int rp_notice_take(int fd, const struct sockaddr_in *host, const struct ft_sender *peer, bool *more,
+int rp_notice_take(int fd, const struct sockaddr_in *host, const struct ft_datagram_key *peer, bool *more,
                    uint64_t refused[])
 {
     for (int i = 0; i < NOTICES_MAX; i++) {

@@ -105,15 +105,15 @@ struct rp_replicator {
     bool audit_off;
     bool stored; /* records or chunks came in: acknowledge */
     bool stuck;  /* a message found no room at all */
-    bool guarded_told, drained_told, steered_told, diverged_told;
-    uint64_t beat_from, beat_counter; /* the newest heartbeat on a data port: whose it is, and its number */
-    uint64_t beat_seen[FT_LANES_MAX], replayed_told[FT_LANES_MAX];
-    uint64_t digest_told[FT_LANES_MAX], round_told[FT_LANES_MAX];
+    bool guarded_reported, drained_reported, steered_reported, diverged_reported;
+    uint64_t heartbeat_from, heartbeat_counter; /* of the newest heartbeat on a data port */
+    uint64_t heartbeat_seen[FT_LANES_MAX], replayed_reported[FT_LANES_MAX];
+    uint64_t digest_sent[FT_LANES_MAX], round_sent[FT_LANES_MAX];
     uint64_t time_due;
     struct rp_status shown;
     _Atomic uint64_t shown_seq;
     uint64_t shown_at;
-    _Atomic int told;
+    _Atomic int request;
     _Atomic(struct rp_seal *) seal; /* to take the place of the link's; NULL: none */
     _Atomic bool stop;
     struct rp_verdicts verdicts;
@@ -129,7 +129,7 @@ static inline struct ft_lane *rp_lane(struct rp_replicator *rp, unsigned lane)
 /* The same to every lane. */
 #define RP_ORDER_ALL(rp, field, value)                                                                       \
     for (unsigned l_ = 0; l_ < (rp)->lanes; l_++)                                                            \
-    FT_ORDER(rp_lane(rp, l_), field, value)
+    FT_ORDER_SET(rp_lane(rp, l_), field, value)
 
 /* replicator.c */
 uint64_t rp_monotonic(void);
@@ -139,7 +139,7 @@ void rp_sleep(uint64_t ns); /* sleeps, whatever comes; below a second */
 
 /* verdicts.c: on digests. A standby tells those of its lanes; a primary notes them, and forgets the rounds of
  * a state that the standby gives up. */
-void rp_tell_verdicts(struct rp_replicator *rp);
+void rp_send_verdicts(struct rp_replicator *rp);
 void rp_take_verdict(struct rp_replicator *rp, const struct ft_message *m);
 void rp_forget_rounds(struct rp_replicator *rp);
 
@@ -190,6 +190,6 @@ void rp_receiver_publish(struct rp_replicator *rp);                             
 int rp_receiver_take(struct rp_replicator *rp, const struct ft_message *m, struct ft_fault *fault);
 
 /* Who the peer is to datagrams; incarnation 0: nobody. */
-struct ft_sender rp_peer(const struct rp_replicator *rp);
+struct ft_datagram_key rp_peer(const struct rp_replicator *rp);
 
 #endif

@@ -38,11 +38,11 @@ static void publish_closed(struct rp_replicator *rp)
     for (unsigned l = 0; l < rp->lanes; l++) {
         struct ft_lane *lane = rp_lane(rp, l);
 
-        FT_ORDER(lane, covered, covered[l]);
+        FT_ORDER_SET(lane, covered, covered[l]);
         if (rp->receiver.delta[l].head.burst == covered[l])
-            FT_ORDER(lane, covered_at, rp->receiver.delta[l].at);
-        FT_ORDER(lane, cut_to, cut);
-        FT_ORDER(lane, closed_to, rp->receiver.closed_to[l]);
+            FT_ORDER_SET(lane, covered_at, rp->receiver.delta[l].at);
+        FT_ORDER_SET(lane, cut_to, cut);
+        FT_ORDER_SET(lane, closed_to, rp->receiver.closed_to[l]);
     }
 }
 
@@ -53,9 +53,9 @@ static void publish_closed(struct rp_replicator *rp)
 void rp_receiver_publish(struct rp_replicator *rp)
 {
     struct ft_lane *first = rp_lane(rp, 0);
-    uint64_t stop_point = FT_REPORTED(first, stop_point);
+    uint64_t stop_point = FT_REPORT_GET(first, stop_point);
 
-    FT_ORDER(first, stop_point_seen, stop_point);
+    FT_ORDER_SET(first, stop_point_seen, stop_point);
     if (!stop_point)
         publish_closed(rp);
 }
@@ -70,8 +70,8 @@ void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin)
     memset(rp->receiver.delta, 0, sizeof(rp->receiver.delta));
     rp->snapshot.taken = 0;
     for (unsigned l = 0; l < rp->lanes; l++) {
-        FT_ORDER(rp_lane(rp, l), covered_at, 0);
-        FT_ORDER(rp_lane(rp, l), snapshot_burst, burst[l]);
+        FT_ORDER_SET(rp_lane(rp, l), covered_at, 0);
+        FT_ORDER_SET(rp_lane(rp, l), snapshot_burst, burst[l]);
     }
     publish_closed(rp);
     /* Lanes are quiesced. What they had published of the state before must satisfy nobody now. */
@@ -136,7 +136,7 @@ static int check_head(const struct rp_replicator *rp, const struct rp_delta *s, 
 }
 
 /* A delta's lines rise, but those of the shared arena, which is the region's last, come first. */
-static uint64_t rank(const struct rp_replicator *rp, uint64_t line)
+static uint64_t rank_of_line(const struct rp_replicator *rp, uint64_t line)
 {
     const struct ft_region *region = rp->config.region;
     uint64_t shared = region->arenas[(unsigned)region->lanes * region->nfs].offset >> FT_LINE_SHIFT;
@@ -153,17 +153,17 @@ static int check_lines(const struct rp_replicator *rp, const struct ft_chunk *p,
     uint32_t at = 0;
     int error;
 
-    while (ft_run_next(ft_chunk_lines(p), p->lines, &at, rp->snapshot.lines, &run) > 0) {
+    while (ft_line_run_next(ft_chunk_lines(p), p->lines, &at, rp->snapshot.lines, &run) > 0) {
         if (!rp_lines_in_use(rp->config.region, &run, p->lane))
             return ft_fail(fault, FT_EMALFORMED, "delta: lines %lu+%u lie outside the arenas of lane %u",
                            run.line, run.count, p->lane);
         if (rp->config.keeps && (error = rp->config.keeps(rp->config.judge, p->lane, &run, fault)))
             return error;
-        if (rank(rp, run.line) < next->rank)
+        if (rank_of_line(rp, run.line) < next->rank)
             return ft_fail(fault, FT_EMALFORMED, "delta: line %lu of lane %u after line %lu", run.line,
                            p->lane, next->line);
         next->line = run.line + run.count - 1;
-        next->rank = rank(rp, next->line) + 1;
+        next->rank = rank_of_line(rp, next->line) + 1;
     }
     return 0;
 }

@@ -133,7 +133,7 @@ static void greet_another(struct rp_replicator *rp)
 static bool hear_death_notice(struct rp_replicator *rp)
 {
     struct ft_event event = {.kind = FT_EV_DEATH_NOTICE};
-    const struct ft_sender peer = rp_peer(rp);
+    const struct ft_datagram_key peer = rp_peer(rp);
 
     if (!rp_link_death_notice(rp->link, peer.incarnation ? &peer : NULL))
         return false;
@@ -199,13 +199,13 @@ static bool take_input(struct rp_replicator *rp)
 static void serve_requests(struct rp_replicator *rp)
 {
     struct ft_event event = {
-        .kind = FT_EV_TOLD, .now = rp->now, .told = (enum ft_told)atomic_exchange(&rp->told, 0)};
+        .kind = FT_EV_REQUEST, .now = rp->now, .request = (enum ft_request)atomic_exchange(&rp->request, 0)};
     struct rp_seal *seal = atomic_load(&rp->seal) ? atomic_exchange(&rp->seal, NULL) : NULL;
     struct ft_message m;
 
     if (seal)
         rp_link_reseal(rp->link, seal);
-    if (event.told)
+    if (event.request)
         rp_step(rp, &event);
     /* Not kept for a peer that comes later. */
     if (atomic_exchange(&rp->drill_asked, false) && rp->link && rp->core.peer.known) {
@@ -309,7 +309,7 @@ static uint64_t wait_limit_ns(const struct rp_replicator *rp)
 }
 
 /* Whatever comes, others have the processor between two turns (schedule.c). */
-static void rest(struct rp_replicator *rp, bool busy)
+static void wait_for_work(struct rp_replicator *rp, bool busy)
 {
     if (busy && !rp->schedule.yields)
         rp_sleep(REST_NS);
@@ -338,7 +338,7 @@ void rp_run(struct rp_replicator *rp)
             rp_schedule_moved(rp);
         seen = entries;
         if (rp->link)
-            rest(rp, busy);
+            wait_for_work(rp, busy);
         else
             rp_sleep(WAIT_STILL_NS);
     }
@@ -351,9 +351,9 @@ void rp_stop(struct rp_replicator *rp)
     atomic_store(&rp->stop, true);
 }
 
-void rp_tell(struct rp_replicator *rp, enum ft_told what)
+void rp_request(struct rp_replicator *rp, enum ft_request what)
 {
-    atomic_store(&rp->told, (int)what);
+    atomic_store(&rp->request, (int)what);
 }
 
 /* One that the replicator has not taken yet gives way. */

@@ -37,7 +37,7 @@ struct rp_config {
     bool log_only; /* the pair sends no deltas: one that comes is refused */
     const char *view_file;
     /* A line for the log when the state changes; called by the replicator's thread. */
-    void (*told)(void *arg, enum ft_state state, uint64_t view, const char *why);
+    void (*state_changed)(void *arg, enum ft_state state, uint64_t view, const char *why);
     void (*view)(void *arg, uint64_t view); /* the view changed: the death notice must say it */
     void *arg;
     /*
@@ -101,7 +101,7 @@ bool rp_turn(struct rp_replicator *rp, uint64_t now);
 
 /* Any thread. */
 void rp_status(struct rp_replicator *rp, struct rp_status *out);
-void rp_tell(struct rp_replicator *rp, enum ft_told what);
+void rp_request(struct rp_replicator *rp, enum ft_request what);
 /* Takes `seal`: it seals the connections that are made from the replicator's next turn on. The one that
  * stands stays as it is. Not where the link is not sealed, or protection is off. */
 void rp_reseal(struct rp_replicator *rp, struct rp_seal *seal);

@@ -28,7 +28,7 @@
 #define HOLD_MAX (64u * RP_HOLD_NS)
 
 /* An answer stands for a second; when it was right again soon after it was dropped, twice as long. */
-static void adopt(struct rp_answer *a, uint64_t now)
+static void adopt_answer(struct rp_answer *a, uint64_t now)
 {
     if (!a->yes) {
         bool again = a->count && now - a->dropped < a->hold;
@@ -40,7 +40,7 @@ static void adopt(struct rp_answer *a, uint64_t now)
     a->seen = now;
 }
 
-static void reconsider(struct rp_answer *a, uint64_t now)
+static void reconsider_answer(struct rp_answer *a, uint64_t now)
 {
     if (a->yes && now - a->seen >= a->hold) {
         a->yes = false;
@@ -99,7 +99,7 @@ bool rp_schedule_compresses(struct rp_replicator *rp)
 
     if (rp->config.compress != RP_COMPRESS_AUTO)
         return rp->config.compress == RP_COMPRESS_ALWAYS;
-    reconsider(&p->compressing, rp->now);
+    reconsider_answer(&p->compressing, rp->now);
     if (!rp_link_stalled(rp->link)) {
         p->stalled = 0;
     } else if (!p->stalled) {
@@ -108,7 +108,7 @@ bool rp_schedule_compresses(struct rp_replicator *rp)
     } else if (rp->now - p->stalled >= STALL_NS) {
         p->stalled = rp->now;
         if (peer_reads(rp, &p->times))
-            adopt(&p->compressing, rp->now);
+            adopt_answer(&p->compressing, rp->now);
     }
     return p->compressing.yes;
 }

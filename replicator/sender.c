@@ -48,8 +48,8 @@ void rp_sender_begin(struct rp_replicator *rp)
     struct rp_sender *s = &rp->sender;
 
     for (unsigned l = 0; l < rp->lanes; l++) {
-        s->from[l] = FT_REPORTED(rp_lane(rp, l), cut_burst);
-        s->start[l] = FT_REPORTED(rp_lane(rp, l), cut_at);
+        s->from[l] = FT_REPORT_GET(rp_lane(rp, l), cut_burst);
+        s->start[l] = FT_REPORT_GET(rp_lane(rp, l), cut_at);
         s->sent[l] = s->seq[l] = s->burst[l] = 0;
         memset(s->seq_of[l], 0, sizeof(s->seq_of[l]));
         s->drain[l] = (struct rp_replay_rate){.at = rp->now};
@@ -166,7 +166,7 @@ static uint64_t seq_after(const struct rp_replicator *rp, unsigned l, uint64_t b
 }
 
 /* What it stored of what was sent; nothing of what a snapshot holds was. */
-static uint64_t stored(const struct rp_replicator *rp, unsigned l)
+static uint64_t last_stored(const struct rp_replicator *rp, unsigned l)
 {
     uint64_t burst = rp->core.peer_closed[l];
 
@@ -196,7 +196,7 @@ static void measure_replay(struct rp_replicator *rp, struct rp_replay_rate *d, u
 
 static uint64_t lag_ns(struct rp_replicator *rp, unsigned l)
 {
-    uint64_t last = stored(rp, l), replayed = rp->core.peer_replayed[l], from, to;
+    uint64_t last = last_stored(rp, l), replayed = rp->core.peer_replayed[l], from, to;
 
     if (replayed <= rp->sender.from[l]) /* nothing of what was sent, yet */
         return 0;

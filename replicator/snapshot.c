@@ -51,7 +51,7 @@ bool rp_snapshot_cut(struct rp_replicator *rp, uint64_t burst[], uint64_t access
     if (!s->cutting)
         return false;
     for (unsigned l = 0; l < rp->lanes; l++)
-        if (FT_REPORTED(rp_lane(rp, l), cut_seen) != s->cut)
+        if (FT_REPORT_GET(rp_lane(rp, l), cut_seen) != s->cut)
             return false;
     ft_lines_clear(&s->unsent);
     s->left = s->at = 0;
@@ -62,8 +62,8 @@ bool rp_snapshot_cut(struct rp_replicator *rp, uint64_t burst[], uint64_t access
         s->left += lines;
     }
     for (unsigned l = 0; l < rp->lanes; l++) {
-        burst[l] = FT_REPORTED(rp_lane(rp, l), cut_burst);
-        access[l] = FT_REPORTED(rp_lane(rp, l), cut_access);
+        burst[l] = FT_REPORT_GET(rp_lane(rp, l), cut_burst);
+        access[l] = FT_REPORT_GET(rp_lane(rp, l), cut_access);
     }
     rp_sender_begin(rp);
     s->cutting = false;
@@ -82,7 +82,7 @@ static void grant_copying(struct rp_replicator *rp)
 }
 
 /* How many lines of the run are copied, from its start. */
-static uint64_t count_copied(struct rp_replicator *rp, struct ft_run run)
+static uint64_t count_copied(struct rp_replicator *rp, struct ft_line_range run)
 {
     uint64_t n = 0;
 
@@ -98,22 +98,22 @@ static uint64_t append_runs(struct rp_replicator *rp, uint64_t line, uint64_t co
     uint64_t done = 0;
 
     while (done < count) {
-        struct ft_line_run run = ft_run_at(rp->config.region->snapshot_copy, line + done, count - done);
+        struct ft_line_run run = ft_line_run_at(rp->config.region->snapshot_copy, line + done, count - done);
 
-        if (!ft_run_append(rp->snapshot.bulk, len, most, &run))
+        if (!ft_line_run_append(rp->snapshot.bulk, len, most, &run))
             break;
         done += run.count;
     }
     return done;
 }
 
-static uint32_t gather(struct rp_replicator *rp, uint32_t most)
+static uint32_t gather_lines(struct rp_replicator *rp, uint32_t most)
 {
     struct rp_snapshot *s = &rp->snapshot;
     uint32_t len = 0;
 
     while (s->left) {
-        struct ft_run run = ft_lines_find(&s->unsent, s->at, s->lines, RUN_MAX);
+        struct ft_line_range run = ft_lines_find(&s->unsent, s->at, s->lines, RUN_MAX);
 
         FT_CHECK(run.count, "%lu lines are unsent, and none from line %lu on", s->left, s->at);
         uint64_t n = count_copied(rp, run);
@@ -145,7 +145,7 @@ bool rp_snapshot_turn(struct rp_replicator *rp, bool *whole)
     if (!s->reading || room < RP_BATCH + RUN_MAX * FT_LINE)
         return false;
     grant_copying(rp);
-    len = gather(rp, RP_BATCH + RUN_MAX * FT_LINE);
+    len = gather_lines(rp, RP_BATCH + RUN_MAX * FT_LINE);
     if (len) {
         ft_core_head(&rp->core, FT_MSG_SNAPSHOT, rp->now, &m);
         m.bulk = s->bulk;
@@ -174,7 +174,7 @@ void rp_snapshot_forget(struct rp_replicator *rp)
 
 /* ---- standby ----------------------------------------------------------------------------------- */
 
-static bool carries(const struct ft_arena *arena, unsigned lane)
+static bool lane_carries(const struct ft_arena *arena, unsigned lane)
 {
     return lane == RP_ANY || arena->lane == lane || (lane == 0 && arena->lane == FT_LANES_MAX);
 }
@@ -184,7 +184,7 @@ bool rp_lines_in_use(const struct ft_region *region, const struct ft_line_run *r
     uint64_t from = run->line << FT_LINE_SHIFT, to = from + ((uint64_t)run->count << FT_LINE_SHIFT);
 
     for (unsigned i = 0; i < ft_region_arenas(region); i++)
-        if (carries(&region->arenas[i], lane) && from >= region->arenas[i].offset &&
+        if (lane_carries(&region->arenas[i], lane) && from >= region->arenas[i].offset &&
             to <= region->arenas[i].offset + region->arenas[i].used)
             return true;
     return false;
@@ -198,7 +198,7 @@ static int check_runs(struct rp_replicator *rp, const struct ft_message *m, stru
     uint32_t at = 0;
     int error;
 
-    while ((error = ft_run_next(m->bulk, m->bulk_len, &at, rp->snapshot.lines, &run)) > 0) {
+    while ((error = ft_line_run_next(m->bulk, m->bulk_len, &at, rp->snapshot.lines, &run)) > 0) {
         if (!rp_lines_in_use(rp->config.region, &run, RP_ANY))
             return ft_fail(fault, FT_EMALFORMED, "snapshot: lines %lu+%u lie outside every arena", run.line,
                            run.count);
@@ -219,7 +219,7 @@ int rp_snapshot_take(struct rp_replicator *rp, const struct ft_message *m, struc
 
     if (error)
         return error;
-    while (ft_run_next(m->bulk, m->bulk_len, &at, rp->snapshot.lines, &run) > 0) {
+    while (ft_line_run_next(m->bulk, m->bulk_len, &at, rp->snapshot.lines, &run) > 0) {
         uint8_t *to = region->base + (run.line << FT_LINE_SHIFT);
 
         if (run.zero)
@@ -231,7 +231,7 @@ int rp_snapshot_take(struct rp_replicator *rp, const struct ft_message *m, struc
 }
 
 /* A large state takes long to look at. The peer hears meanwhile that this node lives. */
-static void say_alive(void *arg)
+static void send_heartbeat(void *arg)
 {
     struct rp_replicator *rp = arg;
     uint64_t now = rp_monotonic();
@@ -240,7 +240,7 @@ static void say_alive(void *arg)
     if (!rp->link || now - rp->snapshot.said < rp->config.core.heartbeat_ms * FT_MS)
         return;
     rp->snapshot.said = now;
-    ft_core_head(&rp->core, FT_MSG_BEAT, now, &m);
+    ft_core_head(&rp->core, FT_MSG_HEARTBEAT, now, &m);
     rp_link_send(rp->link, &m, rp->lanes, NULL);
     rp_link_flush(rp->link);
 }
@@ -249,5 +249,5 @@ static void say_alive(void *arg)
 int rp_snapshot_check(struct rp_replicator *rp, struct ft_fault *fault)
 {
     rp->snapshot.said = rp->now;
-    return rp->config.check ? rp->config.check(rp->config.judge, say_alive, rp, fault) : 0;
+    return rp->config.check ? rp->config.check(rp->config.judge, send_heartbeat, rp, fault) : 0;
 }

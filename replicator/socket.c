@@ -54,7 +54,7 @@ static int bind_device(int fd, const char *device)
     return device[0] ? setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, (socklen_t)strlen(device)) : 0;
 }
 
-static int refused(int fd, const struct sockaddr_in *at, struct ft_fault *fault)
+static int fail_by_errno(int fd, const struct sockaddr_in *at, struct ft_fault *fault)
 {
     int why = errno, port = ntohs(at->sin_port);
     char host[INET_ADDRSTRLEN];
@@ -82,7 +82,7 @@ int rp_listen(const struct sockaddr_in *at, const char *device, struct ft_fault 
     /* Reuse lets a restarted node listen beside its old connections, not beside another listener. */
     if (fd < 0 || bind_device(fd, device) || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
         bind(fd, (const struct sockaddr *)at, sizeof(*at)) || listen(fd, BACKLOG))
-        return refused(fd, at, fault);
+        return fail_by_errno(fd, at, fault);
     return fd;
 }
 
@@ -92,7 +92,7 @@ int rp_datagrams(const struct sockaddr_in *at, const char *device, struct ft_fau
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
     if (fd < 0 || bind_device(fd, device) || bind(fd, (const struct sockaddr *)at, sizeof(*at)))
-        return refused(fd, at, fault);
+        return fail_by_errno(fd, at, fault);
     return fd;
 }
 

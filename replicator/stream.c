@@ -30,7 +30,7 @@
 struct rp_stream {
     int fd;
     SSL *tls; /* NULL: plain */
-    bool open, farewell;
+    bool open, peer_closed;
     bool asked;          /* it accepted, and has not answered the hello */
     size_t unproven;     /* bytes read before the handshake was over */
     bool ended, drained; /* the socket: is at its end; gave less than it was asked for */
@@ -44,7 +44,7 @@ struct rp_stream {
 
 /* ---- the socket; signals interrupt nothing ---- */
 
-static ssize_t receive(int fd, void *to, size_t size)
+static ssize_t receive_bytes(int fd, void *to, size_t size)
 {
     ssize_t n;
 
@@ -54,7 +54,7 @@ static ssize_t receive(int fd, void *to, size_t size)
     return n;
 }
 
-static ssize_t transmit(int fd, const void *from, size_t size)
+static ssize_t send_bytes(int fd, const void *from, size_t size)
 {
     ssize_t n;
 
@@ -88,7 +88,7 @@ static int read_socket(BIO *bio, char *to, int asked)
         s->error = EMSGSIZE;
         return -1;
     }
-    n = receive(s->fd, to, size);
+    n = receive_bytes(s->fd, to, size);
     s->unproven += !s->open && n > 0 ? (size_t)n : 0;
     s->drained = n < (ssize_t)size;
     s->ended |= n == 0;
@@ -102,7 +102,7 @@ static int read_socket(BIO *bio, char *to, int asked)
 static bool send_sealed(struct rp_stream *s)
 {
     while (s->sent < s->sealed) {
-        ssize_t n = transmit(s->fd, s->out + s->sent, s->sealed - s->sent);
+        ssize_t n = send_bytes(s->fd, s->out + s->sent, s->sealed - s->sent);
 
         if (n < 0) {
             s->error = errno != EAGAIN ? errno : s->error;
@@ -200,7 +200,7 @@ static int error_of(struct rp_stream *s, int result)
     unsigned long reason = ERR_peek_error();
 
     if (code == SSL_ERROR_ZERO_RETURN) {
-        s->farewell = true;
+        s->peer_closed = true;
         return 0;
     }
     if (s->error || s->ended)
@@ -236,10 +236,10 @@ int rp_stream_handshake(struct rp_stream *s)
 
 static ssize_t read_plain(struct rp_stream *s, void *to, size_t size, bool *more)
 {
-    ssize_t n = receive(s->fd, to, size);
+    ssize_t n = receive_bytes(s->fd, to, size);
 
     *more = n == (ssize_t)size;
-    s->farewell |= n == 0;
+    s->peer_closed |= n == 0;
     return n;
 }
 
@@ -268,7 +268,7 @@ ssize_t rp_stream_write(struct rp_stream *s, const void *from, size_t size)
     int rc = 1;
 
     if (!s->tls)
-        return transmit(s->fd, from, size);
+        return send_bytes(s->fd, from, size);
     if (!send_sealed(s) && s->error) {
         errno = s->error;
         return -1;
@@ -294,9 +294,9 @@ bool rp_stream_flush(struct rp_stream *s)
     return !s->tls || send_sealed(s);
 }
 
-bool rp_stream_farewell(const struct rp_stream *stream)
+bool rp_stream_peer_closed(const struct rp_stream *stream)
 {
-    return stream->farewell;
+    return stream->peer_closed;
 }
 
 bool rp_stream_pending(const struct rp_stream *stream)
@@ -309,11 +309,11 @@ const char *rp_stream_why(const struct rp_stream *stream)
     return stream->why;
 }
 
-void rp_stream_close(struct rp_stream *s, bool farewell)
+void rp_stream_close(struct rp_stream *s, bool close_notify)
 {
     if (!s)
         return;
-    if (s->tls && s->open && farewell) {
+    if (s->tls && s->open && close_notify) {
         ERR_clear_error();
         SSL_shutdown(s->tls);
         send_sealed(s);

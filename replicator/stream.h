@@ -32,11 +32,11 @@ ssize_t rp_stream_write(struct rp_stream *stream, const void *from, size_t size)
  * broken. */
 bool rp_stream_flush(struct rp_stream *stream);
 /* After an end: the peer's process itself said that it closes. Of a plain stream its kernel is believed. */
-bool rp_stream_farewell(const struct rp_stream *stream);
+bool rp_stream_peer_closed(const struct rp_stream *stream);
 /* Bytes wait here that the socket does not show. */
 bool rp_stream_pending(const struct rp_stream *stream);
 const char *rp_stream_why(const struct rp_stream *stream);
-/* `farewell`: says that the end is meant. Does nothing for NULL. */
-void rp_stream_close(struct rp_stream *stream, bool farewell);
+/* `close_notify`: says that the end is meant. Does nothing for NULL. */
+void rp_stream_close(struct rp_stream *stream, bool close_notify);
 
 #endif

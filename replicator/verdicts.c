@@ -21,20 +21,20 @@ static bool send_verdict(struct rp_replicator *rp, unsigned lane, uint64_t burst
     return rp_link_send(rp->link, &m, rp->lanes, NULL) != FT_EFULL;
 }
 
-void rp_tell_verdicts(struct rp_replicator *rp)
+void rp_send_verdicts(struct rp_replicator *rp)
 {
     if (!rp->core.peer.known)
         return;
     for (unsigned l = 0; l < rp->lanes; l++) {
         struct ft_lane *lane = rp_lane(rp, l);
-        uint64_t burst = FT_REPORTED(lane, digest_burst), round = FT_REPORTED(lane, round_ns), slices;
+        uint64_t burst = FT_REPORT_GET(lane, digest_burst), round = FT_REPORT_GET(lane, round_ns), slices;
 
-        if (burst == rp->digest_told[l] ||
-            send_verdict(rp, l, burst, FT_REPORTED(lane, expected), FT_REPORTED(lane, got)))
-            rp->digest_told[l] = burst;
-        slices = FT_REPORTED(lane, round_slices);
-        if (round == rp->round_told[l] || !round || send_verdict(rp, l, 0, slices, slices))
-            rp->round_told[l] = round;
+        if (burst == rp->digest_sent[l] ||
+            send_verdict(rp, l, burst, FT_REPORT_GET(lane, expected), FT_REPORT_GET(lane, got)))
+            rp->digest_sent[l] = burst;
+        slices = FT_REPORT_GET(lane, round_slices);
+        if (round == rp->round_sent[l] || !round || send_verdict(rp, l, 0, slices, slices))
+            rp->round_sent[l] = round;
     }
 }
 

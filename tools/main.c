@@ -41,7 +41,7 @@ static bool is_help(const char *arg)
     return strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0;
 }
 
-static int help(void)
+static int print_help(void)
 {
     printf("usage: understudy SUBCOMMAND [OPTION]... [ARGUMENT]...\n\n");
     for (size_t i = 0; i < COMMANDS; i++)
@@ -55,7 +55,7 @@ static int help(void)
     return ND_DONE;
 }
 
-static int help_of(const struct command *c)
+static int print_help_of(const struct command *c)
 {
     printf("usage: understudy %s", c->name);
     if (c->args)
@@ -66,7 +66,7 @@ static int help_of(const struct command *c)
 }
 
 /* Output that could not be written is a failure too: a full disk must not look like success. */
-static int finish(int code)
+static int flush_output(int code)
 {
     if (fflush(stdout) != 0 || ferror(stdout)) {
         fprintf(stderr, "understudy: cannot write the output\n");
@@ -93,15 +93,15 @@ int main(int argc, char **argv)
     if (argc < 2)
         return nd_usage(NULL, "no subcommand");
     if (is_help(argv[1]) || strcmp(argv[1], "help") == 0)
-        return finish(help());
+        return flush_output(print_help());
     if (strcmp(argv[1], "--version") == 0) {
         printf("understudy %s\n", UNDERSTUDY_VERSION);
-        return finish(ND_DONE);
+        return flush_output(ND_DONE);
     }
     for (size_t i = 0; i < COMMANDS; i++) {
         if (strcmp(argv[1], commands[i].name) == 0)
-            return finish(argc > 2 && is_help(argv[2]) ? help_of(&commands[i])
-                                                       : commands[i].run(argc - 1, argv + 1));
+            return flush_output(argc > 2 && is_help(argv[2]) ? print_help_of(&commands[i])
+                                                             : commands[i].run(argc - 1, argv + 1));
     }
     return nd_usage(NULL, "unknown subcommand \"%.40s\"", argv[1]);
 }

@@ -30,7 +30,7 @@ static uint64_t free_turn(uint64_t number)
     return number / FT_EVENT_LINES * 2;
 }
 
-static bool enqueue(const char *line)
+static bool enqueue_line(const char *line)
 {
     uint64_t number = atomic_load_explicit(&events.claimed, memory_order_relaxed);
 
@@ -52,7 +52,7 @@ static bool enqueue(const char *line)
 }
 
 /* One line with a '\n' at its end, whatever does not fit. */
-static void add(const char *fmt, va_list ap)
+static void add_event(const char *fmt, va_list ap)
 {
     const struct ft_event_writer *writer = atomic_load_explicit(&events.writer, memory_order_acquire);
     char line[FT_EVENT_LINE];
@@ -63,7 +63,7 @@ static void add(const char *fmt, va_list ap)
     line[len + 1] = '\0';
     if (!writer)
         fputs(line, stderr);
-    else if (enqueue(line))
+    else if (enqueue_line(line))
         writer->wake();
     else
         atomic_fetch_add_explicit(&events.lost, 1, memory_order_relaxed);
@@ -74,7 +74,7 @@ void ft_log_event(const char *fmt, ...)
     va_list ap;
 
     va_start(ap, fmt);
-    add(fmt, ap);
+    add_event(fmt, ap);
     va_end(ap);
 }
 
@@ -96,7 +96,7 @@ void ft_log_and_abort(const char *fmt, ...)
     va_list ap;
 
     va_start(ap, fmt);
-    add(fmt, ap);
+    add_event(fmt, ap);
     va_end(ap);
     ft_event_log_flush();
     abort();

@@ -123,7 +123,7 @@ static int check_record(const struct ft_closed *set, const struct ft_record *r)
 }
 
 /* One more item, which ends at `end` and needs what is before it; returns its needs. */
-static uint64_t *append(struct ft_closed *set, struct lane *lane, const struct end *end)
+static uint64_t *append_item(struct ft_closed *set, struct lane *lane, const struct end *end)
 {
     uint32_t at = slot_of(set, lane, lane->count);
     uint64_t *need = &lane->needs[(size_t)at * set->lanes];
@@ -149,7 +149,7 @@ int ft_closed_add(struct ft_closed *set, const struct ft_record *record)
 
     end.burst++;
     end.access += record->accesses;
-    uint64_t *need = append(set, lane, &end);
+    uint64_t *need = append_item(set, lane, &end);
     for (unsigned i = 0; i < record->dependencies; i++)
         if (dependency[i].access > need[dependency[i].lane])
             need[dependency[i].lane] = dependency[i].access;
@@ -185,11 +185,11 @@ int ft_closed_add_delta(struct ft_closed *set, const struct ft_chunk *last)
         return FT_EFULL;
     const struct end *before = end_held(set, lane);
 
-    append(set, lane,
-           &(struct end){.burst = last->burst > before->burst ? last->burst : before->burst,
-                         .access = last->access > before->access ? last->access : before->access,
-                         .cut = last->cut,
-                         .cut_burst = last->burst});
+    append_item(set, lane,
+                &(struct end){.burst = last->burst > before->burst ? last->burst : before->burst,
+                              .access = last->access > before->access ? last->access : before->access,
+                              .cut = last->cut,
+                              .cut_burst = last->burst});
     return 0;
 }
 
@@ -233,8 +233,8 @@ static bool needs_are_met(const struct ft_closed *set, const struct lane *lane, 
 }
 
 /* The longest prefix of at most n held items whose needs are met. */
-static uint32_t shorten(const struct ft_closed *set, const struct lane *lane, uint32_t n,
-                        const struct reached *all)
+static uint32_t find_prefix(const struct ft_closed *set, const struct lane *lane, uint32_t n,
+                            const struct reached *all)
 {
     uint32_t low = 0;
 
@@ -264,7 +264,7 @@ bool ft_closed_compute(struct ft_closed *set, uint64_t burst[])
     for (bool again = true; again;) {
         again = false;
         for (unsigned i = 0; i < set->lanes; i++) {
-            uint32_t n = shorten(set, &set->lane[i], count[i], &all);
+            uint32_t n = find_prefix(set, &set->lane[i], count[i], &all);
 
             if (n == count[i])
                 continue;

@@ -31,7 +31,7 @@
 void ft_ack_send(struct ft_core *core, struct ft_actions *actions)
 {
     bool counts = ft_is_stored(core, 1);
-    struct ft_message *m = ft_say(core, actions, counts ? FT_MSG_ACK : FT_MSG_BEAT);
+    struct ft_message *m = ft_say(core, actions, counts ? FT_MSG_ACK : FT_MSG_HEARTBEAT);
 
     if (!counts)
         return;

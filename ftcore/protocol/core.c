@@ -55,7 +55,7 @@ struct ft_message *ft_say(struct ft_core *core, struct ft_actions *actions, enum
     struct ft_action *action = ft_act(actions, FT_ACT_SEND);
 
     ft_core_head(core, type, core->now, &action->send);
-    core->beat_due = core->now + ft_ms(core->config.heartbeat_ms);
+    core->heartbeat_due = core->now + ft_ms(core->config.heartbeat_ms);
     return &action->send;
 }
 
@@ -141,7 +141,7 @@ void ft_core_init(struct ft_core *core, const struct ft_core_config *config, uin
     actions->count = 0;
     core->config = *config;
     core->view = core->stored = config->view;
-    core->now = core->started = core->awake = core->alone = core->beat_due = now;
+    core->now = core->started = core->awake = core->alone = core->heartbeat_due = now;
     ft_become(core, actions, FT_JOINING, "started");
     ft_act(actions, FT_ACT_GATE)->gate = FT_GATE_SHUT;
     check_invariants(core);
@@ -181,15 +181,15 @@ static void handle_connected(struct ft_core *core, uint64_t greeted, struct ft_a
                                           .secret = {core->peer.secret[0], core->peer.secret[1]},
                                           .heard = core->peer.heard,
                                           .met = core->now,
-                                          .port_beat = core->peer.port_beat,
-                                          .beat_view = core->peer.beat_view};
+                                          .port_heartbeat = core->peer.port_heartbeat,
+                                          .heartbeat_view = core->peer.heartbeat_view};
     core->ready_echo = core->echoed = 0;
     if (greeted)
         return;
     struct ft_message *m = &ft_act(actions, FT_ACT_SEND)->send;
 
     ft_core_hello(core, core->now, m);
-    core->beat_due = core->now + ft_ms(core->config.heartbeat_ms);
+    core->heartbeat_due = core->now + ft_ms(core->config.heartbeat_ms);
     core->peer.asked = m->sent;
 }
 
@@ -240,7 +240,7 @@ static bool read_head(struct ft_core *core, const struct ft_message *m, struct f
     }
     if (m->view < core->view) {
         /* A primary of the past. Our view in any message tells it. */
-        ft_say(core, actions, FT_MSG_BEAT);
+        ft_say(core, actions, FT_MSG_HEARTBEAT);
         return false;
     }
     if (m->view > core->view) {
@@ -326,8 +326,8 @@ static void handle_time(struct ft_core *core, struct ft_actions *actions)
     if (core->state == FT_JOINING)
         ft_join_consider(core, actions);
     drop_silent_connection(core, actions);
-    if (core->peer.up && core->now >= core->beat_due)
-        ft_say(core, actions, FT_MSG_BEAT);
+    if (core->peer.up && core->now >= core->heartbeat_due)
+        ft_say(core, actions, FT_MSG_HEARTBEAT);
 }
 
 void ft_step(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions)
@@ -357,11 +357,11 @@ void ft_step(struct ft_core *core, const struct ft_event *event, struct ft_actio
     case FT_EV_MALFORMED:
         handle_malformed(core, event->text, actions);
         break;
-    case FT_EV_PORT_BEAT: /* it puts off what silence would do, and changes no state */
-        core->peer.port_beat = core->now;
-        core->peer.beat_view = event->view;
+    case FT_EV_PORT_HEARTBEAT: /* it puts off what silence would do, and changes no state */
+        core->peer.port_heartbeat = core->now;
+        core->peer.heartbeat_view = event->view;
         break;
-    case FT_EV_TOLD:
+    case FT_EV_REQUEST:
         ft_operator_asks(core, event, actions);
         break;
     default:
@@ -389,8 +389,8 @@ uint64_t ft_core_due(const struct ft_core *core)
 {
     uint64_t due = core->now + ft_ms(core->config.heartbeat_ms);
 
-    if (core->peer.up && core->beat_due < due)
-        due = core->beat_due;
+    if (core->peer.up && core->heartbeat_due < due)
+        due = core->heartbeat_due;
     if (core->state == FT_READY && ft_standby_suspects_at(core) < due)
         due = ft_standby_suspects_at(core);
     if (core->state == FT_PROTECTED && core->ready_echo + ft_ms(core->config.lease_ms) < due)

@@ -44,29 +44,29 @@ enum ft_event_kind {
     FT_EV_MESSAGE,   /* `message`, checked by its decoder. LOG, DELTA and SNAPSHOT come after their bulk was
                         stored */
     FT_EV_MALFORMED, /* the peer sent what cannot be read, or what contradicts itself: `text` */
-    FT_EV_PORT_BEAT, /* the peer's heartbeat on a data port: the `view` it tells */
-    FT_EV_DEATH_NOTICE,  /* the death notice of the process `incarnation` */
-    FT_EV_LANES,         /* what lanes reached: closed[], and the fields below it */
-    FT_EV_CUT,           /* the cut asked for was made after closed[]; the snapshot can be read */
-    FT_EV_SNAPSHOT_SENT, /* primary: every line of the snapshot is on its way */
-    FT_EV_GUARDED,       /* primary: the gate is guarded; nothing after closed[] left unguarded */
-    FT_EV_DRAINED,       /* primary: ports empty, all outputs released, last burst closed[] */
-    FT_EV_STEERED,       /* standby: announced, frames are left unread */
-    FT_EV_DIVERGED,      /* standby: replay did not reproduce the recording: `text` */
-    FT_EV_STORED,        /* the file on this node's disk has `view` */
-    FT_EV_TOLD, /* an operator wants `told`; or something else wants a RESYNC, for the reason in `text` */
+    FT_EV_PORT_HEARTBEAT, /* the peer's heartbeat on a data port: the `view` it tells */
+    FT_EV_DEATH_NOTICE,   /* the death notice of the process `incarnation` */
+    FT_EV_LANES,          /* what lanes reached: closed[], and the fields below it */
+    FT_EV_CUT,            /* the cut asked for was made after closed[]; the snapshot can be read */
+    FT_EV_SNAPSHOT_SENT,  /* primary: every line of the snapshot is on its way */
+    FT_EV_GUARDED,        /* primary: the gate is guarded; nothing after closed[] left unguarded */
+    FT_EV_DRAINED,        /* primary: ports empty, all outputs released, last burst closed[] */
+    FT_EV_STEERED,        /* standby: announced, frames are left unread */
+    FT_EV_DIVERGED,       /* standby: replay did not reproduce the recording: `text` */
+    FT_EV_STORED,         /* the file on this node's disk has `view` */
+    FT_EV_REQUEST, /* an operator wants `request`, or something else a RESYNC, for the reason in `text` */
 };
 
 enum ft_lost { FT_LOST_EOF = 1, FT_LOST_RESET, FT_LOST_ERROR };
-enum ft_told { FT_TOLD_PROMOTE = 1, FT_TOLD_HANDOVER, FT_TOLD_RESYNC };
+enum ft_request { FT_REQUEST_PROMOTE = 1, FT_REQUEST_HANDOVER, FT_REQUEST_RESYNC };
 
 struct ft_event {
     enum ft_event_kind kind;
     uint64_t now; /* local monotonic clock, ns; never decreases from step to step */
     union {
         enum ft_lost how;
-        enum ft_told told;
-        uint64_t view;    /* FT_EV_PORT_BEAT, FT_EV_STORED */
+        enum ft_request request;
+        uint64_t view;    /* FT_EV_PORT_HEARTBEAT, FT_EV_STORED */
         uint64_t greeted; /* FT_EV_CONNECTED: `sent` of the ft_core_hello said there, 0: none */
     };
     const struct ft_message *message;
@@ -145,7 +145,7 @@ struct ft_core {
     uint64_t reserved; /* the last view that was to be on the disk before this node begins it; 0: none */
     bool unsettled; /* primary by a handover: nothing leaves, since its view might be forgotten: see promote()
                        in standby.c */
-    bool told_alone; /* JOINING: a person wants it to begin with an empty state */
+    bool alone_requested; /* JOINING: a person wants it to begin with an empty state */
     uint64_t now, started;
     uint64_t awake; /* since when this node has been stepping without a gap longer than the lease */
     uint64_t alone; /* since when no peer answers at all, for solo_after and start_alone */
@@ -159,12 +159,12 @@ struct ft_core {
         uint8_t role;
         enum ft_state state;
         uint64_t incarnation, secret[2], view;
-        uint64_t heard; /* last message, our clock; outlives the connection, like port_beat and incarnation */
-        uint64_t met;   /* when the connection began */
+        uint64_t heard;  /* last message, our clock. This, port_heartbeat, incarnation outlive a connection */
+        uint64_t met;    /* when the connection began */
         uint64_t newest; /* newest `sent` heard from it, which this node echoes */
         uint64_t echoed; /* newest of our `sent` that it echoed on this connection */
-        uint64_t port_beat;
-        uint64_t beat_view; /* what the last heartbeat on a data port told */
+        uint64_t port_heartbeat;
+        uint64_t heartbeat_view; /* what the last heartbeat on a data port told */
     } peer;
 
     uint64_t sent; /* the last `sent` given: no two messages share one, so an echo names a message */
@@ -178,7 +178,7 @@ struct ft_core {
     uint64_t own_echoed; /* newest of our own `sent` times that the peer has answered */
     uint64_t ready_echo; /* primary: newest of our own `sent` that a READY standby has answered; the lease
                             runs from it */
-    uint64_t beat_due;
+    uint64_t heartbeat_due;
     bool guarded; /* primary: gate is FT_GATE_GUARDED */
     bool solo;    /* primary: gate is FT_GATE_SOLO */
     bool cut_off; /* primary: guarded, but the log no longer reaches the standby, which may still hold rights:

@@ -63,7 +63,8 @@ void ft_handover_give(struct ft_core *core, const struct ft_event *event, struct
 }
 
 /* It did not take over. Ours is the state to go on from. */
-static void resume(struct ft_core *core, uint64_t view, const char *why, struct ft_actions *actions)
+static void resume_as_primary(struct ft_core *core, uint64_t view, const char *why,
+                              struct ft_actions *actions)
 {
     core->hand = FT_HAND_NONE;
     core->view = view;
@@ -71,7 +72,7 @@ static void resume(struct ft_core *core, uint64_t view, const char *why, struct 
     ft_act(actions, FT_ACT_NO_SNAPSHOT);
     ft_primary_alone(core, actions, why);
     if (core->peer.up)
-        ft_say(core, actions, FT_MSG_BEAT);
+        ft_say(core, actions, FT_MSG_HEARTBEAT);
     ft_order(core, actions, FT_LANE_LIVE);
     ft_act(actions, FT_ACT_ANNOUNCE);
 }
@@ -79,7 +80,7 @@ static void resume(struct ft_core *core, uint64_t view, const char *why, struct 
 void ft_handover_message(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
 {
     if (m->state == FT_JOINING)
-        resume(core, core->view + 2, "the standby gave up before it took over", actions);
+        resume_as_primary(core, core->view + 2, "the standby gave up before it took over", actions);
 }
 
 /* A new connection while we do not know. `same`: it is the process that we handed over to. */
@@ -102,11 +103,12 @@ void ft_handover_unknown(struct ft_core *core, const char *why, struct ft_action
     ft_become(core, actions, FT_FENCED, "handed over, then %s: waiting to know", why);
 }
 
-void ft_handover_told(struct ft_core *core, struct ft_actions *actions)
+void ft_handover_reclaim(struct ft_core *core, struct ft_actions *actions)
 {
     /* In our own view: if the peer did take over, behind a partition, its higher view wins. */
     if (ft_primary_silent(core, core->peer.heard) >= ft_ms(core->config.solo_after_ms))
-        resume(core, core->view, "an operator's promote, after a handover that nobody answered", actions);
+        resume_as_primary(core, core->view, "an operator's promote, after a handover that nobody answered",
+                          actions);
 }
 
 void ft_handover_time(struct ft_core *core, struct ft_actions *actions)

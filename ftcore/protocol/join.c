@@ -102,7 +102,7 @@ static int first_difference(const char *name, const char *ours, const char *peer
 }
 
 /* 0, or the reason in `text`. */
-static int fits(const struct ft_core *core, const struct ft_message *m, char *text, size_t cap)
+static int check_hello(const struct ft_core *core, const struct ft_message *m, char *text, size_t cap)
 {
     const struct ft_core_config *c = &core->config;
     char theirs[FT_IDENTITY_MAX + 1], ours[FT_IDENTITY_MAX + 1], peer[FT_NAME_MAX];
@@ -141,14 +141,14 @@ static int fits(const struct ft_core *core, const struct ft_message *m, char *te
 }
 
 /* It quotes the peer's identity and goes to both nodes: names, not here and there. Status shows it. */
-static void clean(char *text)
+static void make_printable(char *text)
 {
     for (; *text; text++)
         if ((uint8_t)*text < 0x20 || (uint8_t)*text >= 0x7f)
             *text = '?';
 }
 
-static void refuse(struct ft_core *core, const char *text, struct ft_actions *actions, bool tell)
+static void refuse_peer(struct ft_core *core, const char *text, struct ft_actions *actions, bool tell)
 {
     core->refused = true;
     if (tell)
@@ -162,19 +162,19 @@ void ft_join_hello(struct ft_core *core, const struct ft_message *m, struct ft_a
     char text[FT_REASON_MAX];
 
     if (m->type == FT_MSG_REFUSE) {
-        refuse(core, m->text, actions, false);
+        refuse_peer(core, m->text, actions, false);
         return;
     }
-    if (fits(core, m, text, sizeof(text)) != 0) {
+    if (check_hello(core, m, text, sizeof(text)) != 0) {
         core->peer.state = m->state;
-        clean(text);
-        refuse(core, text, actions, true);
+        make_printable(text);
+        refuse_peer(core, text, actions, true);
         return;
     }
     core->refused = false;
     core->peer.newest = ft_later(core->peer.newest, m->sent);
     /* Our answer is what proves us there. Who is known already says nothing new. */
-    ft_say(core, actions, FT_MSG_BEAT);
+    ft_say(core, actions, FT_MSG_HEARTBEAT);
     if (core->peer.known)
         return;
     core->peer.greeted = true;
@@ -184,7 +184,7 @@ void ft_join_hello(struct ft_core *core, const struct ft_message *m, struct ft_a
     ft_join_prove(core, m, actions);
 }
 
-static void believe(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
+static void accept_peer(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
 {
     bool same = m->incarnation == core->peer.incarnation;
 
@@ -253,7 +253,7 @@ void ft_join_prove(struct ft_core *core, const struct ft_message *m, struct ft_a
     hello.view = m->view;
     hello.sent = m->sent;
     hello.echo = m->echo;
-    believe(core, &hello, actions);
+    accept_peer(core, &hello, actions);
 }
 
 /*
@@ -286,7 +286,7 @@ void ft_join_begin_alone(struct ft_core *core, struct ft_actions *actions, const
 
     if (!is_reserved(core, view, actions, why))
         return;
-    core->told_alone = false;
+    core->alone_requested = false;
     core->view = view;
     memset(core->closed, 0, sizeof(core->closed));
     if (core->kept)
@@ -296,7 +296,7 @@ void ft_join_begin_alone(struct ft_core *core, struct ft_actions *actions, const
     ft_primary_alone(core, actions, why);
     ft_order(core, actions, FT_LANE_FRESH);
     if (core->peer.up)
-        ft_say(core, actions, FT_MSG_BEAT);
+        ft_say(core, actions, FT_MSG_HEARTBEAT);
 }
 
 /*
@@ -306,7 +306,7 @@ void ft_join_begin_alone(struct ft_core *core, struct ft_actions *actions, const
 static bool heard_as_we_are(struct ft_core *core, struct ft_actions *actions)
 {
     if (core->said.state != core->state || core->said.view != core->view)
-        ft_say(core, actions, FT_MSG_BEAT);
+        ft_say(core, actions, FT_MSG_HEARTBEAT);
     return core->peer.echoed >= core->said.since;
 }
 
@@ -316,11 +316,11 @@ void ft_join_consider(struct ft_core *core, struct ft_actions *actions)
 
     if (core->refused)
         first = first && !ft_is_primary(core->peer.state);
-    if (!core->peer.known && core->told_alone) {
+    if (!core->peer.known && core->alone_requested) {
         ft_join_begin_alone(core, actions, "an operator's promote, with an empty state");
         return;
     }
-    core->told_alone = false;
+    core->alone_requested = false;
     if (!core->peer.known) {
         /* Never served and meets nobody: the file's word has to do. With strict it begins as well, and holds
          * what it would release. */
@@ -381,5 +381,5 @@ void ft_join_fence(struct ft_core *core, uint64_t view, struct ft_actions *actio
     snprintf(why, sizeof(why), given ? "handed over to view %lu" : "fenced by view %lu", view);
     ft_join_again(core, actions, why);
     if (core->peer.up)
-        ft_say(core, actions, FT_MSG_BEAT);
+        ft_say(core, actions, FT_MSG_HEARTBEAT);
 }

@@ -49,7 +49,7 @@ void ft_join_fence(struct ft_core *core, uint64_t view, struct ft_actions *actio
 /* With an empty state. */
 void ft_join_begin_alone(struct ft_core *core, struct ft_actions *actions, const char *why);
 
-/* protocol/operator.c: FT_EV_TOLD */
+/* protocol/operator.c: FT_EV_REQUEST */
 void ft_operator_asks(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions);
 
 /* protocol/primary.c */
@@ -94,7 +94,7 @@ void ft_handover_hello(struct ft_core *core, const struct ft_message *m, bool sa
                        struct ft_actions *actions);
 void ft_handover_message(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 void ft_handover_unknown(struct ft_core *core, const char *why, struct ft_actions *actions);
-void ft_handover_told(struct ft_core *core, struct ft_actions *actions);
+void ft_handover_reclaim(struct ft_core *core, struct ft_actions *actions);
 void ft_handover_time(struct ft_core *core, struct ft_actions *actions);
 
 /* protocol/standby.c */

@@ -134,8 +134,8 @@ static void say_abandon(struct ft_core *core, const char *text, struct ft_action
  */
 static bool perhaps_replaced(const struct ft_core *core)
 {
-    return core->peer.beat_view > core->view &&
-           core->now - core->peer.port_beat < ft_ms(core->config.solo_after_ms);
+    return core->peer.heartbeat_view > core->view &&
+           core->now - core->peer.port_heartbeat < ft_ms(core->config.solo_after_ms);
 }
 
 static void close_abandoned(struct ft_core *core, struct ft_actions *actions)

@@ -57,7 +57,8 @@ static void cut_off(struct ft_core *core, struct ft_actions *actions, const char
 /* By an operator, or by lanes whose changes outgrew what a delta may be. */
 void ft_resync_asked(struct ft_core *core, const char *why, struct ft_actions *actions)
 {
-    bool told_holding = core->resync == FT_RESYNC_NONE || core->resync == FT_RESYNC_HOLD || core->cut_off;
+    bool holding_announced =
+        core->resync == FT_RESYNC_NONE || core->resync == FT_RESYNC_HOLD || core->cut_off;
 
     if (!core->peer.known || core->hand || core->abandoning)
         return;
@@ -66,7 +67,7 @@ void ft_resync_asked(struct ft_core *core, const char *why, struct ft_actions *a
     else if (core->guarded)
         ft_act(actions, FT_ACT_NO_SNAPSHOT);
     core->resync_again = 0;
-    if (core->guarded && told_holding)
+    if (core->guarded && holding_announced)
         cut_off(core, actions, why);
     else if (core->guarded)
         ft_primary_alone(core, actions, why);
@@ -139,10 +140,10 @@ void ft_resync_event(struct ft_core *core, const struct ft_event *event, struct 
 /* Too late. Has it heard HOLDING? Then it may be READY by now, and has to forget first. */
 static void give_up(struct ft_core *core, struct ft_actions *actions, const char *outcome)
 {
-    bool told_holding = core->resync == FT_RESYNC_HOLD || core->cut_off;
+    bool holding_announced = core->resync == FT_RESYNC_HOLD || core->cut_off;
 
     ft_resync_end(core, actions, outcome);
-    if (core->guarded && told_holding) {
+    if (core->guarded && holding_announced) {
         core->resync_again = core->now;
         cut_off(core, actions, outcome);
     } else if (core->guarded) {

@@ -15,7 +15,8 @@
  * slept. */
 uint64_t ft_standby_suspects_at(const struct ft_core *core)
 {
-    return ft_later(ft_later(core->answered, core->peer.heard), ft_later(core->peer.port_beat, core->awake)) +
+    return ft_later(ft_later(core->answered, core->peer.heard),
+                    ft_later(core->peer.port_heartbeat, core->awake)) +
            ft_ms(core->config.detect_ms);
 }
 
@@ -33,7 +34,7 @@ bool ft_standby_right(const struct ft_core *core)
  * second of them: there the peer is alive and holds the state, on purpose. So there nothing leaves until one
  * of the two nodes cannot forget.
  */
-static void promote(struct ft_core *core, const char *why, bool planned, struct ft_actions *actions)
+static void promote_standby(struct ft_core *core, const char *why, bool planned, struct ft_actions *actions)
 {
     core->takeover.suspected = core->takeover.decided = core->now;
     strncpy(core->takeover.reason, why, sizeof(core->takeover.reason) - 1);
@@ -49,7 +50,7 @@ static void promote(struct ft_core *core, const char *why, bool planned, struct 
         ft_primary_alone(core, actions, why);
     /* The gate opens for lanes that replay first; the new view is on its way before anything leaves. */
     if (core->peer.up)
-        ft_say(core, actions, FT_MSG_BEAT);
+        ft_say(core, actions, FT_MSG_HEARTBEAT);
     ft_order(core, actions, FT_LANE_LIVE);
     ft_act(actions, FT_ACT_ANNOUNCE);
     core->steered = false; /* live lanes read */
@@ -57,7 +58,7 @@ static void promote(struct ft_core *core, const char *why, bool planned, struct 
 
 void ft_standby_promote(struct ft_core *core, const char *why, struct ft_actions *actions)
 {
-    promote(core, why, false, actions);
+    promote_standby(core, why, false, actions);
 }
 
 void ft_standby_lost(struct ft_core *core, enum ft_lost how, struct ft_actions *actions)
@@ -92,7 +93,7 @@ static void consider_taking(struct ft_core *core, struct ft_actions *actions)
     /* Without the right: we slept, and the primary may have stopped waiting for us. */
     if (core->hand == FT_HAND_TAKING && core->state == FT_READY && ft_standby_right(core) &&
         ft_reached(core, ft_counts(core, core->closed, core->replayed), core->final)) {
-        promote(core, "planned", true, actions);
+        promote_standby(core, "planned", true, actions);
     }
 }
 
@@ -104,7 +105,7 @@ static void begin_snapshot(struct ft_core *core, const struct ft_message *m, str
     memcpy(core->replayed, m->burst, sizeof(core->replayed));
     memset(core->taken, 0, sizeof(core->taken));
     ft_become(core, actions, FT_SYNCING, "a snapshot arrives from view %lu", m->view);
-    ft_say(core, actions, FT_MSG_BEAT); /* the primary may be waiting for us to forget */
+    ft_say(core, actions, FT_MSG_HEARTBEAT); /* the primary may be waiting for us to forget */
 }
 
 /*
@@ -117,7 +118,7 @@ void ft_standby_hears(struct ft_core *core, const struct ft_message *m, struct f
 
     if (m->state == FT_SOLO && (ready || core->kept || (core->state == FT_SYNCING && core->hold_known))) {
         ft_join_again(core, actions, "the primary goes on alone");
-        ft_say(core, actions, FT_MSG_BEAT);
+        ft_say(core, actions, FT_MSG_HEARTBEAT);
     } else if (m->state == FT_JOINING && ready && ft_standby_right(core)) {
         ft_standby_promote(core, "the primary has dropped its state", actions);
     }
@@ -150,12 +151,12 @@ void ft_standby_message(struct ft_core *core, const struct ft_message *m, struct
         core->hold_known = true;
         consider_ready(core, actions);
         break;
-    case FT_MSG_BEAT:
+    case FT_MSG_HEARTBEAT:
         /* The last of the replay is worth no message of its own, and must not stay untold. */
         if (core->snapshot_whole && ft_ack_replay_untold(core))
             ft_ack_send(core, actions);
         else if (core->state == FT_READY || core->state == FT_SYNCING)
-            ft_say(core, actions, FT_MSG_BEAT);
+            ft_say(core, actions, FT_MSG_HEARTBEAT);
         break;
     case FT_MSG_STEER:
         if (core->state != FT_READY && m->number)
@@ -222,7 +223,7 @@ void ft_standby_event(struct ft_core *core, const struct ft_event *event, struct
         if (core->state == FT_READY || core->state == FT_SYNCING || core->kept) {
             ft_join_again(core, actions, event->text);
             if (core->peer.up)
-                ft_say(core, actions, FT_MSG_BEAT);
+                ft_say(core, actions, FT_MSG_HEARTBEAT);
         }
         break;
     default:
@@ -245,7 +246,7 @@ static void lose_right(struct ft_core *core, struct ft_actions *actions)
     core->steered = false;
     ft_become(core, actions, FT_JOINING, "the right to promote has ended: the primary did not answer");
     if (core->peer.up)
-        ft_say(core, actions, FT_MSG_BEAT);
+        ft_say(core, actions, FT_MSG_HEARTBEAT);
 }
 
 void ft_standby_time(struct ft_core *core, struct ft_actions *actions)

@@ -101,10 +101,10 @@ struct ft_lane_report {
     _Atomic uint64_t stop_point;   /* standby, lane 0: serial number of a stop point asked for; 0: none */
     _Atomic bool steered;          /* standby: `steer` is done */
 
-    _Atomic uint64_t beat_ns;      /* when the peer's last heartbeat came, ns; written after the next three */
-    _Atomic uint64_t beat_view;    /* the view that it names */
-    _Atomic uint64_t beat_counter; /* its number */
-    _Atomic uint64_t beat_from;    /* the incarnation by whose secret it was known */
+    _Atomic uint64_t heartbeat_ns; /* when the peer's last heartbeat came, ns; written after the next three */
+    _Atomic uint64_t heartbeat_view;    /* the view that it names */
+    _Atomic uint64_t heartbeat_counter; /* its number */
+    _Atomic uint64_t heartbeat_from;    /* the incarnation by whose secret it was known */
 };
 
 /* Counters. Written by the lane with plain relaxed stores, read by status. */
@@ -112,10 +112,10 @@ struct ft_lane_counters {
     _Atomic uint64_t received, dropped, emitted, held, tx_refused, ring_full, hold_full, no_buffer;
     _Atomic uint64_t lag_full; /* turns without a burst: the standby lags as far as it may */
     _Atomic uint64_t replayed_packets, tail_emitted, tail_suppressed, fenced_dropped;
-    _Atomic uint64_t claims;        /* frames from the chain's own MAC: the other node claims the addresses */
-    _Atomic uint64_t beats_refused; /* heartbeats that are not the peer's, or too many to be looked at */
-    _Atomic uint64_t waiting_full;  /* frames dropped because no more can wait (struct nd_waiting) */
-    _Atomic uint64_t lease_held;    /* times a stable output had to wait for the lease */
+    _Atomic uint64_t claims; /* frames from the chain's own MAC: the other node claims the addresses */
+    _Atomic uint64_t heartbeats_refused; /* heartbeats that are not the peer's, or too many to be looked at */
+    _Atomic uint64_t waiting_full;       /* frames dropped because no more can wait (struct nd_waiting) */
+    _Atomic uint64_t lease_held;         /* times a stable output had to wait for the lease */
     _Atomic uint64_t bursts, empty_bursts;
     _Atomic uint64_t turn_ns;        /* monotonic; when the last turn began; 0: there was none */
     _Atomic uint64_t cuts;           /* live: deltas begun */
@@ -139,11 +139,11 @@ struct ft_lane {
 
 /* For the lane: an order, as it is now, and reporting. For the replicator: a report, as it is now, and
  * ordering. Whoever reads a word sees all that its writer did before. */
-#define FT_ORDERED(lane, field) atomic_load_explicit(&(lane)->orders.field, memory_order_acquire)
-#define FT_REPORT(lane, field, value)                                                                        \
+#define FT_ORDER_GET(lane, field) atomic_load_explicit(&(lane)->orders.field, memory_order_acquire)
+#define FT_REPORT_SET(lane, field, value)                                                                    \
     atomic_store_explicit(&(lane)->report.field, (value), memory_order_release)
-#define FT_REPORTED(lane, field) atomic_load_explicit(&(lane)->report.field, memory_order_acquire)
-#define FT_ORDER(lane, field, value)                                                                         \
+#define FT_REPORT_GET(lane, field) atomic_load_explicit(&(lane)->report.field, memory_order_acquire)
+#define FT_ORDER_SET(lane, field, value)                                                                     \
     atomic_store_explicit(&(lane)->orders.field, (value), memory_order_release)
 
 /* Counters: sets one, adds to one. */

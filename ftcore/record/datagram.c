@@ -18,7 +18,7 @@ static const uint8_t magic[8] = {'u', 'n', 'd', 'e', 'r', 's', 't', 'u'};
 
 /* Of this thread, made when it is needed first and kept. OpenSSL allocates for each tag all the same; a node
  * makes and checks a few hundred a second, none of them for a packet. */
-static EVP_MAC_CTX *context(void)
+static EVP_MAC_CTX *get_mac_context(void)
 {
     static _Thread_local EVP_MAC_CTX *mine;
     OSSL_PARAM digest[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char[]){"SHA256"}, 0),
@@ -34,21 +34,21 @@ static EVP_MAC_CTX *context(void)
     return mine;
 }
 
-static void make_tag(const uint8_t said[TAG_AT], const struct ft_sender *sender, uint8_t tag[TAG_BYTES])
+static void make_tag(const uint8_t said[TAG_AT], const struct ft_datagram_key *key, uint8_t tag[TAG_BYTES])
 {
-    EVP_MAC_CTX *mac = context();
+    EVP_MAC_CTX *mac = get_mac_context();
     uint8_t digest[EVP_MAX_MD_SIZE];
     size_t len;
 
-    FT_CHECK(
-        EVP_MAC_init(mac, (const uint8_t *)sender->secret, sizeof(sender->secret), NULL) == 1 &&
-            EVP_MAC_update(mac, (const uint8_t *)&sender->incarnation, sizeof(sender->incarnation)) == 1 &&
-            EVP_MAC_update(mac, said, TAG_AT) == 1 && EVP_MAC_final(mac, digest, &len, sizeof(digest)) == 1,
-        "HMAC-SHA256 fails");
+    FT_CHECK(EVP_MAC_init(mac, (const uint8_t *)key->secret, sizeof(key->secret), NULL) == 1 &&
+                 EVP_MAC_update(mac, (const uint8_t *)&key->incarnation, sizeof(key->incarnation)) == 1 &&
+                 EVP_MAC_update(mac, said, TAG_AT) == 1 &&
+                 EVP_MAC_final(mac, digest, &len, sizeof(digest)) == 1,
+             "HMAC-SHA256 fails");
     memcpy(tag, digest, TAG_BYTES);
 }
 
-void ft_datagram_encode(const struct ft_datagram *d, const struct ft_sender *sender,
+void ft_datagram_encode(const struct ft_datagram *d, const struct ft_datagram_key *key,
                         uint8_t out[FT_DATAGRAM_BYTES])
 {
     uint32_t version = FT_STREAM_VERSION;
@@ -58,10 +58,11 @@ void ft_datagram_encode(const struct ft_datagram *d, const struct ft_sender *sen
     memcpy(out + 12, &d->kind, 4);
     memcpy(out + 16, &d->view, 8);
     memcpy(out + 24, &d->counter, 8);
-    make_tag(out, sender, out + TAG_AT);
+    make_tag(out, key, out + TAG_AT);
 }
 
-int ft_datagram_decode(const uint8_t *in, size_t len, const struct ft_sender *sender, struct ft_datagram *d)
+int ft_datagram_decode(const uint8_t *in, size_t len, const struct ft_datagram_key *key,
+                       struct ft_datagram *d)
 {
     uint32_t version;
     uint8_t tag[TAG_BYTES];
@@ -71,7 +72,7 @@ int ft_datagram_decode(const uint8_t *in, size_t len, const struct ft_sender *se
     memcpy(&version, in + 8, 4);
     if (version != FT_STREAM_VERSION)
         return FT_EVERSION;
-    make_tag(in, sender, tag);
+    make_tag(in, key, tag);
     if (CRYPTO_memcmp(tag, in + TAG_AT, TAG_BYTES) != 0)
         return FT_EPERM;
     memcpy(&d->kind, in + 12, 4);

@@ -29,15 +29,16 @@ struct ft_datagram {
     uint64_t counter; /* heartbeat: rises with each; death notice: 0 */
 };
 
-/* Of a process. */
-struct ft_sender {
+/* With which a process authenticates its datagrams, and by which its peer knows them. */
+struct ft_datagram_key {
     uint64_t incarnation, secret[2];
 };
 
-void ft_datagram_encode(const struct ft_datagram *d, const struct ft_sender *sender,
+void ft_datagram_encode(const struct ft_datagram *d, const struct ft_datagram_key *key,
                         uint8_t out[FT_DATAGRAM_BYTES]);
 /* 0; FT_EMALFORMED: no such datagram, or a view above FT_VIEW_MAX; FT_EVERSION; FT_EPERM: not this sender's.
  */
-int ft_datagram_decode(const uint8_t *in, size_t len, const struct ft_sender *sender, struct ft_datagram *d);
+int ft_datagram_decode(const uint8_t *in, size_t len, const struct ft_datagram_key *key,
+                       struct ft_datagram *d);
 
 #endif

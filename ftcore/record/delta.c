@@ -82,7 +82,7 @@ static int rule_lines(const struct ft_chunk *p, uint64_t lines, uint32_t *at, st
     for (*at = 0;;) {
         uint32_t next = *at;
 
-        if ((got = ft_run_next(ft_chunk_lines(p), p->lines, &next, lines, &run)) == 0)
+        if ((got = ft_line_run_next(ft_chunk_lines(p), p->lines, &next, lines, &run)) == 0)
             return 0;
         if (got < 0)
             return ft_fail(why, FT_EMALFORMED, "a run is cut short, or lies outside the region");
@@ -241,7 +241,7 @@ long ft_chunk_encode(const struct ft_chunk *p, uint8_t *out, size_t cap)
         ft_out_write(&to, (const char *)(o + 1), o->have);
         at += (uint32_t)(sizeof(*o) + FT_ALIGN8(o->have));
     }
-    return ft_head_seal(&to, out);
+    return ft_head_finish(&to, out);
 }
 
 /* ---- decode ---- */

@@ -120,7 +120,7 @@ void ft_head_write(struct ft_out *to, const struct ft_layout *layout, const uint
     msgpack_pack_bin(&pk, body_len);
 }
 
-long ft_head_seal(struct ft_out *to, const uint8_t *start)
+long ft_head_finish(struct ft_out *to, const uint8_t *start)
 {
     uint8_t sum[FT_CHECKSUM_LEN] = {0xcf};
 

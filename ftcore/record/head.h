@@ -54,7 +54,7 @@ size_t ft_head_bound(const struct ft_layout *layout);
 void ft_head_write(struct ft_out *to, const struct ft_layout *layout, const uint64_t n[], size_t body_len);
 
 /* Appends the checksum of what `to` holds from `start` on. Returns the length of all, or FT_EFULL. */
-long ft_head_seal(struct ft_out *to, const uint8_t *start);
+long ft_head_finish(struct ft_out *to, const uint8_t *start);
 
 /* "offset N: WHY" into `fault`; returns `error`. */
 int ft_fail_at(struct ft_fault *fault, int error, size_t offset, const struct ft_fault *why);

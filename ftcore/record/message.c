@@ -75,7 +75,7 @@ const struct ft_shape ft_shapes[FT_MSG_TYPES] = {
                 {PLAIN("identity", FT_K_IDENTITY)},
             },
         },
-    [FT_MSG_BEAT] = {"BEAT", {{0}}},
+    [FT_MSG_HEARTBEAT] = {"HEARTBEAT", {{0}}},
     [FT_MSG_SNAPSHOT_BEGIN] = {"SNAPSHOT_BEGIN", {{PER_LANE(burst)}, {PER_LANE(access)}}},
     [FT_MSG_SNAPSHOT] = {"SNAPSHOT", {{PLAIN("bulk", FT_K_BULK)}}},
     [FT_MSG_SNAPSHOT_END] = {"SNAPSHOT_END", {{0}}},

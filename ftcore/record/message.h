@@ -30,7 +30,7 @@ const char *ft_state_name(enum ft_state state); /* in capitals: "JOINING" */
 
 enum ft_message_type {
     FT_MSG_HELLO = 1,      /* first on a connection, both ways */
-    FT_MSG_BEAT,           /* nothing but the head */
+    FT_MSG_HEARTBEAT,      /* nothing but the head */
     FT_MSG_SNAPSHOT_BEGIN, /* primary: a snapshot follows, cut at `burst`; forget what you hold */
     FT_MSG_SNAPSHOT,       /* bulk: lines of the snapshot, as runs (ftcore/record/runs.h) */
     FT_MSG_SNAPSHOT_END,   /* primary: that was the last line */

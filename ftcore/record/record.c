@@ -185,7 +185,7 @@ long ft_record_encode(const struct ft_record *r, uint8_t *out, size_t cap)
     ft_out_write(&to, (const char *)r + ft_record_bytes_at(r), r->bytes);
     ft_out_write(&to, (const char *)dependencies, dependencies_len);
     ft_out_write(&to, (const char *)r + ft_record_determinants_at(r), r->determinants);
-    return ft_head_seal(&to, out);
+    return ft_head_finish(&to, out);
 }
 
 /* Decode. */

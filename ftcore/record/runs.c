@@ -10,7 +10,7 @@
 
 #define RUN_ZERO 1u
 
-struct ft_line_run ft_run_at(const uint8_t *memory, uint64_t line, uint64_t most)
+struct ft_line_run ft_line_run_at(const uint8_t *memory, uint64_t line, uint64_t most)
 {
     static const uint8_t zero[FT_LINE];
     const uint8_t *at = memory + (line << FT_LINE_SHIFT);
@@ -29,22 +29,22 @@ static uint8_t *put_run(uint8_t *out, uint32_t *len, uint32_t cap, uint64_t line
     uint64_t bytes = flags & RUN_ZERO ? 0 : (uint64_t)count * FT_LINE;
 
     FT_CHECK(count && *len <= cap, "run of %u lines at %u of %u", count, *len, cap);
-    if (cap - *len < FT_RUN_HEAD + bytes)
+    if (cap - *len < FT_LINE_RUN_HEAD + bytes)
         return NULL;
     out += *len;
     memcpy(out, &line, 8);
     memcpy(out + 8, &count, 4);
     memcpy(out + 12, &flags, 4);
-    *len += FT_RUN_HEAD + (uint32_t)bytes;
-    return out + FT_RUN_HEAD;
+    *len += FT_LINE_RUN_HEAD + (uint32_t)bytes;
+    return out + FT_LINE_RUN_HEAD;
 }
 
-uint8_t *ft_run_room(uint8_t *out, uint32_t *len, uint32_t cap, uint64_t line, uint32_t count)
+uint8_t *ft_line_run_room(uint8_t *out, uint32_t *len, uint32_t cap, uint64_t line, uint32_t count)
 {
     return put_run(out, len, cap, line, count, 0);
 }
 
-bool ft_run_append(uint8_t *out, uint32_t *len, uint32_t cap, const struct ft_line_run *run)
+bool ft_line_run_append(uint8_t *out, uint32_t *len, uint32_t cap, const struct ft_line_run *run)
 {
     uint8_t *room = put_run(out, len, cap, run->line, run->count, run->zero ? RUN_ZERO : 0);
 
@@ -53,25 +53,25 @@ bool ft_run_append(uint8_t *out, uint32_t *len, uint32_t cap, const struct ft_li
     return room;
 }
 
-int ft_run_next(const uint8_t *in, uint32_t len, uint32_t *at, uint64_t lines, struct ft_line_run *run)
+int ft_line_run_next(const uint8_t *in, uint32_t len, uint32_t *at, uint64_t lines, struct ft_line_run *run)
 {
     uint32_t flags;
 
     if (*at == len)
         return 0;
-    if (*at > len || len - *at < FT_RUN_HEAD)
+    if (*at > len || len - *at < FT_LINE_RUN_HEAD)
         return FT_EMALFORMED;
     in += *at;
     memcpy(&run->line, in, 8);
     memcpy(&run->count, in + 8, 4);
     memcpy(&flags, in + 12, 4);
     run->zero = flags == RUN_ZERO;
-    run->bytes = run->zero ? NULL : in + FT_RUN_HEAD;
+    run->bytes = run->zero ? NULL : in + FT_LINE_RUN_HEAD;
     if (flags > RUN_ZERO || run->count == 0 || run->count > lines || run->line > lines - run->count)
         return FT_EMALFORMED;
     uint64_t bytes = run->zero ? 0 : (uint64_t)run->count * FT_LINE;
-    if (len - *at - FT_RUN_HEAD < bytes)
+    if (len - *at - FT_LINE_RUN_HEAD < bytes)
         return FT_EMALFORMED;
-    *at += FT_RUN_HEAD + (uint32_t)bytes;
+    *at += FT_LINE_RUN_HEAD + (uint32_t)bytes;
     return 1;
 }

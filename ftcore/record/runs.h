@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define FT_RUN_HEAD 16u /* bytes before the lines of a run */
+#define FT_LINE_RUN_HEAD 16u /* bytes before the lines of a run */
 
 struct ft_line_run {
     uint64_t line;
@@ -24,13 +24,13 @@ struct ft_line_run {
 
 /* The lines of `memory` from `line` on that are all zero or all not, as a run: at least one, at most `most`.
  */
-struct ft_line_run ft_run_at(const uint8_t *memory, uint64_t line, uint64_t most);
+struct ft_line_run ft_line_run_at(const uint8_t *memory, uint64_t line, uint64_t most);
 /* Appends a run to out[0..*len). False: it would exceed `cap`, and nothing is written. */
-bool ft_run_append(uint8_t *out, uint32_t *len, uint32_t cap, const struct ft_line_run *run);
+bool ft_line_run_append(uint8_t *out, uint32_t *len, uint32_t cap, const struct ft_line_run *run);
 /* The same of a run that is not zero: where its bytes are to be written, or NULL. */
-uint8_t *ft_run_room(uint8_t *out, uint32_t *len, uint32_t cap, uint64_t line, uint32_t count);
+uint8_t *ft_line_run_room(uint8_t *out, uint32_t *len, uint32_t cap, uint64_t line, uint32_t count);
 /* Reads the run at *at of in[0..len) and steps over it; the region has `lines` lines. 1: a run, 0: the end,
  * FT_EMALFORMED: cut short or outside the region. */
-int ft_run_next(const uint8_t *in, uint32_t len, uint32_t *at, uint64_t lines, struct ft_line_run *run);
+int ft_line_run_next(const uint8_t *in, uint32_t len, uint32_t *at, uint64_t lines, struct ft_line_run *run);
 
 #endif

@@ -41,22 +41,22 @@ static unsigned users;            /* audits that need the handler */
 static struct forbidden {
     const uint8_t *_Atomic base; /* NULL: not in use; written last, and first when it ends */
     uint64_t size;
-    void (*told)(void *arg, const void *at);
+    void (*on_touch)(void *arg, const void *at);
     void *arg;
 } forbidden[FORBIDDEN_MAX];
 
-static void lock(struct ft_audit *audit)
+static void lock_audit(struct ft_audit *audit)
 {
     while (atomic_flag_test_and_set_explicit(&audit->lock, memory_order_acquire))
         _mm_pause();
 }
 
-static void unlock(struct ft_audit *audit)
+static void unlock_audit(struct ft_audit *audit)
 {
     atomic_flag_clear_explicit(&audit->lock, memory_order_release);
 }
 
-static void protect(struct ft_region *region, uint64_t offset, uint64_t size, int how)
+static void protect_pages(struct ft_region *region, uint64_t offset, uint64_t size, int how)
 {
     FT_CHECK(mprotect(region->base + offset, size, how) == 0, "audit: mprotect at offset 0x%lx: %s", offset,
              strerror(errno));
@@ -70,20 +70,20 @@ static bool open_page(struct ft_region *region, uintptr_t address)
 
     if (offset >= region->size || !ft_region_arena_at(region, offset))
         return false;
-    lock(audit);
+    lock_audit(audit);
     if (!atomic_load(&audit->suspended)) {
         /* Open already: another lane was first. */
         if (!ft_lines_has(&audit->open, offset >> PAGE_SHIFT)) {
             memcpy(audit->before + offset, region->base + offset, PAGE);
             ft_lines_add(&audit->open, offset >> PAGE_SHIFT, 1);
         }
-        protect(region, offset, PAGE, PROT_READ | PROT_WRITE);
+        protect_pages(region, offset, PAGE, PROT_READ | PROT_WRITE);
     }
-    unlock(audit);
+    unlock_audit(audit);
     return true;
 }
 
-void ft_audit_forbid(const void *base, uint64_t size, void (*told)(void *arg, const void *at), void *arg)
+void ft_audit_forbid(const void *base, uint64_t size, void (*on_touch)(void *arg, const void *at), void *arg)
 {
     struct forbidden *f = forbidden;
 
@@ -91,7 +91,7 @@ void ft_audit_forbid(const void *base, uint64_t size, void (*told)(void *arg, co
         f++;
     FT_CHECK(f < forbidden + FORBIDDEN_MAX, "more than %u forbidden places", FORBIDDEN_MAX);
     f->size = size;
-    f->told = told;
+    f->on_touch = on_touch;
     f->arg = arg;
     atomic_store(&f->base, base);
 }
@@ -109,11 +109,11 @@ static void report_forbidden(const uint8_t *at)
         const uint8_t *base = atomic_load(&forbidden[i].base);
 
         if (base && at >= base && (uint64_t)(at - base) < forbidden[i].size)
-            forbidden[i].told(forbidden[i].arg, at);
+            forbidden[i].on_touch(forbidden[i].arg, at);
     }
 }
 
-static void pass_on(int number, siginfo_t *info, void *context)
+static void pass_fault_on(int number, siginfo_t *info, void *context)
 {
     if (previous.sa_flags & SA_SIGINFO) {
         previous.sa_sigaction(number, info, context);
@@ -134,7 +134,7 @@ static void on_fault(int number, siginfo_t *info, void *context)
     if (info->si_code == SEGV_ACCERR)
         report_forbidden(info->si_addr);
     if (!region || info->si_code != SEGV_ACCERR || !open_page(region, (uintptr_t)info->si_addr))
-        pass_on(number, info, context);
+        pass_fault_on(number, info, context);
     errno = saved;
 }
 
@@ -187,7 +187,7 @@ int ft_audit_open(struct ft_region *region, struct ft_fault *fault)
     users++;
     watch_faults();
     atomic_store(&mapped, region);
-    protect(region, 0, region->size, PROT_READ);
+    protect_pages(region, 0, region->size, PROT_READ);
     atomic_fetch_or(&region->tracking, FT_TRACK_AUDIT);
     return FT_OK;
 }
@@ -198,7 +198,7 @@ void ft_audit_close(struct ft_region *region)
         return;
     atomic_fetch_and(&region->tracking, ~(uint32_t)FT_TRACK_AUDIT);
     atomic_store(&mapped, NULL);
-    protect(region, 0, region->size, PROT_READ | PROT_WRITE);
+    protect_pages(region, 0, region->size, PROT_READ | PROT_WRITE);
     if (--users == 0)
         leave_faults();
     free_audit(region->audit, region->size);
@@ -211,12 +211,12 @@ void ft_audit_suspend(struct ft_region *region)
 
     if (!audit)
         return;
-    lock(audit);
+    lock_audit(audit);
     if (atomic_fetch_add(&audit->suspended, 1) == 0) {
-        protect(region, 0, region->size, PROT_READ | PROT_WRITE);
+        protect_pages(region, 0, region->size, PROT_READ | PROT_WRITE);
         ft_lines_clear(&audit->open);
     }
-    unlock(audit);
+    unlock_audit(audit);
 }
 
 void ft_audit_resume(struct ft_region *region)
@@ -225,15 +225,15 @@ void ft_audit_resume(struct ft_region *region)
 
     if (!audit)
         return;
-    lock(audit);
+    lock_audit(audit);
     FT_CHECK(atomic_load(&audit->suspended) > 0, "audit resumed, but not suspended");
     if (atomic_fetch_sub(&audit->suspended, 1) == 1) {
         ft_lines_clear(&audit->noted[0]);
         ft_lines_clear(&audit->noted[1]);
         watch_faults();
-        protect(region, 0, region->size, PROT_READ);
+        protect_pages(region, 0, region->size, PROT_READ);
     }
-    unlock(audit);
+    unlock_audit(audit);
 }
 
 void ft_audit_note(struct ft_region *region, uint64_t line, uint64_t count)
@@ -250,8 +250,8 @@ void ft_audit_note(struct ft_region *region, uint64_t line, uint64_t count)
     ft_lines_add(&audit->noted[atomic_load(&audit->now)], line, count);
 }
 
-static _Noreturn void accuse(const struct ft_region *region, const struct ft_arena *arena, uint64_t offset,
-                             unsigned lane)
+static _Noreturn void abort_on_unedited(const struct ft_region *region, const struct ft_arena *arena,
+                                        uint64_t offset, unsigned lane)
 {
     bool shared = arena->nf == FT_NFS_MAX;
 
@@ -274,7 +274,7 @@ static void compare_page(const struct ft_region *region, const struct ft_arena *
             continue;
         while (is[at] == was[at])
             at++;
-        accuse(region, arena, (line << FT_LINE_SHIFT) + at, lane);
+        abort_on_unedited(region, arena, (line << FT_LINE_SHIFT) + at, lane);
     }
 }
 
@@ -282,10 +282,10 @@ static void compare_page(const struct ft_region *region, const struct ft_arena *
 static void check_arena(struct ft_region *region, const struct ft_arena *arena, unsigned lane)
 {
     uint64_t from = arena->offset >> PAGE_SHIFT, to = from + (arena->size >> PAGE_SHIFT);
-    struct ft_run run;
+    struct ft_line_range run;
 
     while ((run = ft_lines_take(&region->audit->open, from, to, UINT64_MAX)).count) {
-        protect(region, run.line << PAGE_SHIFT, run.count << PAGE_SHIFT, PROT_READ);
+        protect_pages(region, run.line << PAGE_SHIFT, run.count << PAGE_SHIFT, PROT_READ);
         for (uint64_t i = 0; i < run.count; i++)
             compare_page(region, arena, run.line + i, lane);
     }
@@ -326,7 +326,7 @@ void ft_audit_check(struct ft_region *region, unsigned lane)
 
     if (!audit || atomic_load(&audit->suspended))
         return;
-    lock(audit);
+    lock_audit(audit);
     for (unsigned nf = 0; nf < region->nfs; nf++) {
         const struct ft_arena *arena = ft_region_arena(region, lane, nf);
 
@@ -336,5 +336,5 @@ void ft_audit_check(struct ft_region *region, unsigned lane)
     }
     check_arena(region, ft_region_shared(region), lane);
     turn_notes(region, lane);
-    unlock(audit);
+    unlock_audit(audit);
 }

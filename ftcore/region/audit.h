@@ -25,11 +25,11 @@ void ft_audit_suspend(struct ft_region *region);
 void ft_audit_resume(struct ft_region *region);
 
 /*
- * Memory outside the region that nobody may touch, which the caller has protected: whoever does gets `told`,
- * in the handler of its fault, with the address; `told` does not return. At most 4 * FT_LANES_MAX at a time,
- * while a region with audit is open.
+ * Memory outside the region that nobody may touch, which the caller has protected: whoever does gets
+ * `on_touch`, in the handler of its fault, with the address; `on_touch` does not return. At most 4 *
+ * FT_LANES_MAX at a time, while a region with audit is open.
  */
-void ft_audit_forbid(const void *base, uint64_t size, void (*told)(void *arg, const void *at), void *arg);
+void ft_audit_forbid(const void *base, uint64_t size, void (*on_touch)(void *arg, const void *at), void *arg);
 void ft_audit_permit(const void *base);
 
 /* At a burst's end, lane of the caller. No effect when the region has no audit. Aborts on an unmarked write.

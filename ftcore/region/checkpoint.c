@@ -82,7 +82,7 @@ static void forget_pending(struct ft_region *region)
 {
     struct ft_saved *saved = region->checkpoint_saved;
     uint64_t lines = region->checkpoint_pending.lines;
-    struct ft_run run = {0};
+    struct ft_line_range run = {0};
 
     while ((run = ft_lines_take(&region->checkpoint_pending, run.line + run.count, lines, lines)).count)
         memset(&saved->at[run.line], 0, run.count * sizeof(*saved->at));
@@ -150,7 +150,7 @@ static void find_saved(struct ft_saved *saved, struct saved_lane *mine)
     }
 }
 
-void ft_checkpoint_copy(struct ft_region *region, const struct ft_run *run, uint8_t *out)
+void ft_checkpoint_copy(struct ft_region *region, const struct ft_line_range *run, uint8_t *out)
 {
     struct ft_saved *saved = region->checkpoint_saved;
 

@@ -30,7 +30,7 @@ void ft_checkpoint_end(struct ft_region *region);
 void ft_checkpoint_save(struct ft_region *region, uint64_t line, uint64_t count);
 /* Copies the lines of a run that was taken out of `checkpoint_pending`, as they were at the cut, to `out`.
  * Before the next edit. */
-void ft_checkpoint_copy(struct ft_region *region, const struct ft_run *run, uint8_t *out);
+void ft_checkpoint_copy(struct ft_region *region, const struct ft_line_range *run, uint8_t *out);
 
 void ft_checkpoint_free(struct ft_region *region);
 

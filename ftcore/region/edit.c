@@ -17,7 +17,7 @@ static void mark_dirty(struct ft_region *region, uint64_t first, uint64_t count)
         ft_lines_add(&region->dirty, first, count);
 }
 
-static __attribute__((noinline)) void track(struct ft_region *region, const void *p, size_t n)
+static __attribute__((noinline)) void track_edit(struct ft_region *region, const void *p, size_t n)
 {
     uint64_t offset = (uintptr_t)p - (uintptr_t)region->base, first, count;
     uint32_t tracking = atomic_load_explicit(&region->tracking, memory_order_acquire);
@@ -46,5 +46,5 @@ void ft_edit_track(struct ft_region *region, const void *p, size_t n)
     uint32_t tracking = atomic_load_explicit(&region->tracking, memory_order_acquire);
 
     if (ft_unlikely((uintptr_t)p % FT_LINE + n > FT_LINE || !ft_edit_settled(region, tracking, p)))
-        track(region, p, n);
+        track_edit(region, p, n);
 }

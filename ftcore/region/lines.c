@@ -22,18 +22,18 @@ static uint64_t words_for(uint64_t bits)
 }
 
 /* `count` ones, the lowest at `from`; 1 <= count <= 64 - from. */
-static uint64_t ones(unsigned from, uint64_t count)
+static uint64_t make_mask(unsigned from, uint64_t count)
 {
     return (~0ull >> (WORD_LINES - count)) << from;
 }
 
 /* Which bits of `word` lie in [from, to). The word holds at least one of them. */
-static uint64_t window(uint64_t word, uint64_t from, uint64_t to)
+static uint64_t mask_between(uint64_t word, uint64_t from, uint64_t to)
 {
     uint64_t base = word * WORD_LINES, low = from > base ? from - base : 0;
     uint64_t high = to - base < WORD_LINES ? to - base : WORD_LINES;
 
-    return ones((unsigned)low, high - low);
+    return make_mask((unsigned)low, high - low);
 }
 
 /* Of bits, as many as are mapped: a power of two. */
@@ -122,9 +122,9 @@ static inline __attribute__((always_inline)) void add_lines(struct ft_lines *set
         uint64_t here = count < WORD_LINES - low ? count : WORD_LINES - low;
 
         if (alone)
-            add_bits_alone(set, line / WORD_LINES, ones(low, here));
+            add_bits_alone(set, line / WORD_LINES, make_mask(low, here));
         else
-            add_bits(set, line / WORD_LINES, ones(low, here));
+            add_bits(set, line / WORD_LINES, make_mask(low, here));
         line += here;
         count -= here;
     }
@@ -203,34 +203,35 @@ static uint64_t run_end(const struct ft_lines *set, uint64_t line, uint64_t bits
     return line < limit ? line : limit;
 }
 
-struct ft_run ft_lines_find(const struct ft_lines *set, uint64_t from, uint64_t to, uint64_t max)
+struct ft_line_range ft_lines_find(const struct ft_lines *set, uint64_t from, uint64_t to, uint64_t max)
 {
     uint64_t end = words_for(to);
 
     check_range(set, from, to);
     if (from == to || max == 0)
-        return (struct ft_run){0};
+        return (struct ft_line_range){0};
     for (uint64_t word = next_word(set, from / WORD_LINES, end); word < end;
          word = next_word(set, word + 1, end)) {
-        uint64_t bits = atomic_load_explicit(&set->bits[word], memory_order_acquire) & window(word, from, to);
+        uint64_t bits =
+            atomic_load_explicit(&set->bits[word], memory_order_acquire) & mask_between(word, from, to);
 
         if (bits) {
             uint64_t line = word * WORD_LINES + (unsigned)__builtin_ctzll(bits);
             uint64_t limit = max < to - line ? line + max : to;
 
-            return (struct ft_run){line, run_end(set, line, bits, limit) - line};
+            return (struct ft_line_range){line, run_end(set, line, bits, limit) - line};
         }
     }
-    return (struct ft_run){0};
+    return (struct ft_line_range){0};
 }
 
-struct ft_run ft_lines_take(struct ft_lines *set, uint64_t from, uint64_t to, uint64_t max)
+struct ft_line_range ft_lines_take(struct ft_lines *set, uint64_t from, uint64_t to, uint64_t max)
 {
-    struct ft_run run = ft_lines_find(set, from, to, max);
+    struct ft_line_range run = ft_lines_find(set, from, to, max);
     uint64_t end = run.line + run.count;
 
     for (uint64_t line = run.line; line < end; line = (line | (WORD_LINES - 1)) + 1) {
-        uint64_t mask = window(line / WORD_LINES, line, end);
+        uint64_t mask = mask_between(line / WORD_LINES, line, end);
         uint64_t had = remove_bits(set, line / WORD_LINES, mask);
 
         FT_CHECK((had & mask) == mask, "two takers of the lines at %lu", line);
@@ -249,7 +250,7 @@ uint64_t ft_lines_count(const struct ft_lines *set, uint64_t from, uint64_t to)
          word = next_word(set, word + 1, end)) {
         uint64_t bits = atomic_load_explicit(&set->bits[word], memory_order_acquire);
 
-        count += (unsigned)__builtin_popcountll(bits & window(word, from, to));
+        count += (unsigned)__builtin_popcountll(bits & mask_between(word, from, to));
     }
     return count;
 }

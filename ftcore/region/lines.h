@@ -24,7 +24,7 @@ struct ft_lines {
     uint64_t mask;             /* words that are mapped less one, a power of two less one */
 };
 
-struct ft_run {
+struct ft_line_range {
     uint64_t line;  /* first line */
     uint64_t count; /* lines in a row; 0: nothing found */
 };
@@ -59,10 +59,10 @@ static inline bool ft_lines_marked(const struct ft_lines *set, uint64_t line)
 bool ft_lines_claim(struct ft_lines *set, uint64_t line);
 
 /* First run of set lines in [from, to), at most `max` long; does not change the set. */
-struct ft_run ft_lines_find(const struct ft_lines *set, uint64_t from, uint64_t to, uint64_t max);
+struct ft_line_range ft_lines_find(const struct ft_lines *set, uint64_t from, uint64_t to, uint64_t max);
 
 /* As find, and removes the run. One taker at a time for a range. */
-struct ft_run ft_lines_take(struct ft_lines *set, uint64_t from, uint64_t to, uint64_t max);
+struct ft_line_range ft_lines_take(struct ft_lines *set, uint64_t from, uint64_t to, uint64_t max);
 
 uint64_t ft_lines_count(const struct ft_lines *set, uint64_t from, uint64_t to);
 void ft_lines_clear(struct ft_lines *set);

@@ -33,8 +33,8 @@ static int too_large(struct ft_fault *fault)
 }
 
 /* Appends an arena at the region's present end. */
-static int place(struct ft_region *region, unsigned lane, unsigned nf, uint64_t wanted,
-                 struct ft_fault *fault)
+static int append_arena(struct ft_region *region, unsigned lane, unsigned nf, uint64_t wanted,
+                        struct ft_fault *fault)
 {
     struct ft_arena *arena;
 
@@ -61,10 +61,10 @@ static int lay_out(struct ft_region *region, const struct ft_region_config *conf
         return ft_fail(fault, FT_ENOMEM, "region: no memory for %u arenas", ft_region_arenas(region));
     for (unsigned lane = 0; lane < region->lanes; lane++)
         for (unsigned nf = 0; nf < region->nfs && !error; nf++)
-            error = place(region, lane, nf, config->arena_size[nf], fault);
+            error = append_arena(region, lane, nf, config->arena_size[nf], fault);
     if (!error)
-        error = place(region, FT_LANES_MAX, FT_NFS_MAX,
-                      config->shared_size ? config->shared_size : FT_SHARED_DEFAULT, fault);
+        error = append_arena(region, FT_LANES_MAX, FT_NFS_MAX,
+                             config->shared_size ? config->shared_size : FT_SHARED_DEFAULT, fault);
     region->size = round_up(region->size, HUGE_PAGE);
     if (!error && region->size > FT_REGION_MAX)
         error = too_large(fault);
@@ -119,7 +119,8 @@ static int make_sets(struct ft_region *region, struct ft_fault *fault)
     return FT_OK;
 }
 
-static int fill(struct ft_region *region, const struct ft_region_config *config, struct ft_fault *fault)
+static int build_region(struct ft_region *region, const struct ft_region_config *config,
+                        struct ft_fault *fault)
 {
     int error = lay_out(region, config, fault);
 
@@ -154,7 +155,7 @@ int ft_region_open(struct ft_region **out, const struct ft_region_config *config
     region->nfs = config->nfs;
     for (unsigned nf = 0; nf < region->nfs; nf++)
         region->nf_name[nf] = config->nf_name ? config->nf_name[nf] : "?";
-    error = fill(region, config, fault);
+    error = build_region(region, config, fault);
     if (error)
         ft_region_close(region);
     else

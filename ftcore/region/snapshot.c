@@ -65,7 +65,7 @@ int ft_snapshot_begin(struct ft_region *region)
 }
 
 /* Claims and copies what is still pending of a run, which editing lanes may be thinning out; returns it. */
-static uint64_t copy_run(struct ft_region *region, struct ft_run run)
+static uint64_t copy_run(struct ft_region *region, struct ft_line_range run)
 {
     uint64_t end = run.line + run.count, done = 0;
 
@@ -87,7 +87,7 @@ static uint64_t copy_arena(struct ft_region *region, const struct ft_arena *aren
 
     while (done < max) {
         uint64_t most = max - done < BATCH ? max - done : BATCH;
-        struct ft_run run = ft_lines_find(&region->snapshot_pending, from, to, most);
+        struct ft_line_range run = ft_lines_find(&region->snapshot_pending, from, to, most);
 
         if (run.count == 0)
             break;
@@ -126,7 +126,7 @@ static void give_back(const struct ft_region *region, uint8_t *copy)
 
 void ft_snapshot_end(struct ft_region *region)
 {
-    struct ft_run run = {0};
+    struct ft_line_range run = {0};
 
     if (!region->snapshot_copy)
         return;

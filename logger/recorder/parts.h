@@ -12,16 +12,16 @@
 #define LG_OUT_BYTES (2u << 20)
 
 /* What an entry of the queue is. */
-enum lg_kind { BEGIN = 1, LINES, SNAPSHOT_END, RECORD, STOP };
-enum lg_phase { IDLE, COPY, SEND, ON };
+enum lg_kind { LG_QUEUE_BEGIN = 1, LG_QUEUE_LINES, LG_QUEUE_SNAPSHOT_END, LG_QUEUE_RECORD, LG_QUEUE_STOP };
+enum lg_phase { LG_PHASE_IDLE, LG_PHASE_COPY, LG_PHASE_SEND, LG_PHASE_ON };
 
 struct lg_entry {
     uint32_t size, kind;
-    uint32_t len;  /* LINES: bytes of runs */
-    uint32_t file; /* number of the BEGIN it belongs to, from 1; in every lane's queue they only rise */
+    uint32_t len;  /* LG_QUEUE_LINES: bytes of runs */
+    uint32_t file; /* of the LG_QUEUE_BEGIN it belongs to, from 1; in every lane's queue they only rise */
 };
 
-/* Of BEGIN, in the queue of lane 0; a position for each lane follows. */
+/* Of LG_QUEUE_BEGIN, in the queue of lane 0; a position for each lane follows. */
 struct lg_begin {
     struct lg_entry entry;
     uint64_t view, used; /* bytes of the region in use */
@@ -29,7 +29,7 @@ struct lg_begin {
 
 struct lg_feed {
     struct ft_ring queue; /* lane → writer */
-    _Atomic bool copied;  /* COPY: nothing of the snapshot is left for this lane to copy */
+    _Atomic bool copied;  /* LG_PHASE_COPY: nothing of the snapshot is left for this lane to copy */
 };
 
 struct lg_recorder {
@@ -38,21 +38,21 @@ struct lg_recorder {
     unsigned lanes;
     struct lg_feed feed[FT_LANES_MAX];
 
-    /* IDLE by any lane, the others by lane 0, or at a moment when all are quiesced. */
+    /* LG_PHASE_IDLE by any lane, the others by lane 0, or at a moment when all are quiesced. */
     _Atomic int phase;      /* enum lg_phase */
     _Atomic uint64_t taken; /* bytes of records in this file */
     uint32_t file;          /* begun so far; written when all are quiesced */
 
     /* Lane 0's. */
     bool owing;     /* lines are pending to this recorder: the copy is ours */
-    unsigned arena; /* SEND: the arena that is read from the copy */
+    unsigned arena; /* LG_PHASE_SEND: the arena that is read from the copy */
     uint64_t line;  /* the next line of that arena */
     uint64_t retry_at;
     uint64_t failures_seen;
 
     /* The writer's. */
     int fd;           /* -1: nothing is written */
-    uint32_t writing; /* number of the last BEGIN */
+    uint32_t writing; /* number of the last LG_QUEUE_BEGIN */
     uint64_t serial, offset;
     bool whole; /* the file's snapshot */
     uint8_t *out;
@@ -60,7 +60,7 @@ struct lg_recorder {
     pthread_t thread;
 
     _Atomic uint64_t files, records, bytes, gaps;
-    _Atomic uint64_t failures; /* times the disk refused; until the next BEGIN all is thrown away */
+    _Atomic uint64_t failures; /* times the disk refused; until the next LG_QUEUE_BEGIN all is thrown away */
     _Atomic bool stop;
 };
 

@@ -30,7 +30,7 @@ static void end_snapshot(struct lg_recorder *rec)
     rec->owing = false;
 }
 
-static void *reserve(struct lg_recorder *rec, unsigned lane, enum lg_kind kind, size_t size)
+static void *reserve_entry(struct lg_recorder *rec, unsigned lane, enum lg_kind kind, size_t size)
 {
     struct lg_entry *e = ft_ring_reserve(&rec->feed[lane].queue, FT_ALIGN8(size));
 
@@ -41,7 +41,7 @@ static void *reserve(struct lg_recorder *rec, unsigned lane, enum lg_kind kind, 
 
 static bool queue_bare(struct lg_recorder *rec, unsigned lane, enum lg_kind kind)
 {
-    if (!reserve(rec, lane, kind, sizeof(struct lg_entry)))
+    if (!reserve_entry(rec, lane, kind, sizeof(struct lg_entry)))
         return false;
     ft_ring_publish(&rec->feed[lane].queue, sizeof(struct lg_entry));
     return true;
@@ -53,7 +53,7 @@ static bool queue_bare(struct lg_recorder *rec, unsigned lane, enum lg_kind kind
  */
 static bool give_up(struct lg_recorder *rec, unsigned lane)
 {
-    bool first = atomic_exchange_explicit(&rec->phase, IDLE, memory_order_acq_rel) != IDLE;
+    bool first = atomic_exchange_explicit(&rec->phase, LG_PHASE_IDLE, memory_order_acq_rel) != LG_PHASE_IDLE;
 
     if (lane == 0)
         end_snapshot(rec);
@@ -67,7 +67,7 @@ static void count_gap(struct lg_recorder *rec, unsigned lane)
 }
 
 /* False: another lane has given up meanwhile. */
-static bool advance(struct lg_recorder *rec, enum lg_phase from, enum lg_phase to)
+static bool advance_phase(struct lg_recorder *rec, enum lg_phase from, enum lg_phase to)
 {
     int expected = (int)from;
 
@@ -81,16 +81,16 @@ static bool is_half_free(struct lg_recorder *rec, unsigned lane)
 
 bool lg_recorder_listens(struct lg_recorder *rec)
 {
-    return phase_of(rec) != IDLE;
+    return phase_of(rec) != LG_PHASE_IDLE;
 }
 
 void lg_recorder_record(struct lg_recorder *rec, unsigned lane, const struct ft_record *record)
 {
     struct lg_entry *e;
 
-    if (phase_of(rec) == IDLE)
+    if (phase_of(rec) == LG_PHASE_IDLE)
         return;
-    e = reserve(rec, lane, RECORD, sizeof(*e) + record->size);
+    e = reserve_entry(rec, lane, LG_QUEUE_RECORD, sizeof(*e) + record->size);
     if (!e) {
         count_gap(rec, lane);
         return;
@@ -111,9 +111,10 @@ bool lg_recorder_due(struct lg_recorder *rec, uint64_t now)
         rec->retry_at = now + RETRY_NS;
     }
     phase = phase_of(rec);
-    if (phase == COPY || phase == SEND || now < rec->retry_at)
+    if (phase == LG_PHASE_COPY || phase == LG_PHASE_SEND || now < rec->retry_at)
         return false;
-    if (phase == ON && atomic_load_explicit(&rec->taken, memory_order_relaxed) < rec->config.file_bytes)
+    if (phase == LG_PHASE_ON &&
+        atomic_load_explicit(&rec->taken, memory_order_relaxed) < rec->config.file_bytes)
         return false;
     end_snapshot(rec);
     return !rec->config.region->snapshot_copy && is_half_free(rec, 0); /* a resync has it: later */
@@ -136,7 +137,7 @@ void lg_recorder_begin(struct lg_recorder *rec, const struct lg_position at[], u
     }
     rec->owing = true;
     rec->file++;
-    b = reserve(rec, 0, BEGIN, sizeof(*b) + rec->lanes * sizeof(at[0]));
+    b = reserve_entry(rec, 0, LG_QUEUE_BEGIN, sizeof(*b) + rec->lanes * sizeof(at[0]));
     b->view = view;
     b->used = ft_region_used(rec->config.region);
     memcpy(b + 1, at, rec->lanes * sizeof(at[0]));
@@ -144,7 +145,7 @@ void lg_recorder_begin(struct lg_recorder *rec, const struct lg_position at[], u
     for (unsigned l = 0; l < rec->lanes; l++)
         atomic_store_explicit(&rec->feed[l].copied, false, memory_order_relaxed);
     atomic_store_explicit(&rec->taken, 0, memory_order_relaxed);
-    atomic_store_explicit(&rec->phase, COPY, memory_order_release);
+    atomic_store_explicit(&rec->phase, LG_PHASE_COPY, memory_order_release);
 }
 
 static const struct ft_arena *arena_of(struct lg_recorder *rec)
@@ -159,14 +160,14 @@ static void send_lines(struct lg_recorder *rec, const struct ft_arena *arena)
 {
     uint64_t left = (arena->used >> FT_LINE_SHIFT) - rec->line;
     struct ft_line_run run =
-        ft_run_at(rec->config.region->snapshot_copy, (arena->offset >> FT_LINE_SHIFT) + rec->line,
-                  left < TURN_LINES ? left : TURN_LINES);
+        ft_line_run_at(rec->config.region->snapshot_copy, (arena->offset >> FT_LINE_SHIFT) + rec->line,
+                       left < TURN_LINES ? left : TURN_LINES);
     size_t bytes = run.zero ? 0 : (size_t)run.count << FT_LINE_SHIFT;
-    struct lg_entry *e = reserve(rec, 0, LINES, sizeof(*e) + FT_RUN_HEAD + bytes);
+    struct lg_entry *e = reserve_entry(rec, 0, LG_QUEUE_LINES, sizeof(*e) + FT_LINE_RUN_HEAD + bytes);
     uint32_t len = 0;
 
     FT_CHECK(e, "half of the queue is free and has no room for %u lines", run.count);
-    FT_CHECK(ft_run_append((uint8_t *)(e + 1), &len, (uint32_t)(e->size - sizeof(*e)), &run),
+    FT_CHECK(ft_line_run_append((uint8_t *)(e + 1), &len, (uint32_t)(e->size - sizeof(*e)), &run),
              "no room for %u lines", run.count);
     e->len = len;
     ft_ring_publish(&rec->feed[0].queue, e->size);
@@ -184,9 +185,9 @@ static bool send_snapshot(struct lg_recorder *rec)
             rec->line = 0;
         }
         if (!arena) {
-            queue_bare(rec, 0, SNAPSHOT_END);
+            queue_bare(rec, 0, LG_QUEUE_SNAPSHOT_END);
             end_snapshot(rec);
-            advance(rec, SEND, ON);
+            advance_phase(rec, LG_PHASE_SEND, LG_PHASE_ON);
             return true;
         }
         send_lines(rec, arena);
@@ -208,17 +209,17 @@ bool lg_recorder_turn(struct lg_recorder *rec, unsigned lane)
     bool worked = false;
 
     switch (phase_of(rec)) {
-    case COPY:
+    case LG_PHASE_COPY:
         if (!atomic_load_explicit(&rec->feed[lane].copied, memory_order_relaxed)) {
             worked = ft_snapshot_copy(rec->config.region, lane, TURN_LINES) > 0;
             atomic_store_explicit(&rec->feed[lane].copied, !worked, memory_order_release);
         }
-        if (lane == 0 && all_copied(rec) && advance(rec, COPY, SEND)) {
+        if (lane == 0 && all_copied(rec) && advance_phase(rec, LG_PHASE_COPY, LG_PHASE_SEND)) {
             rec->arena = 0;
             rec->line = 0;
         }
         return worked || lane == 0;
-    case SEND:
+    case LG_PHASE_SEND:
         return lane == 0 && send_snapshot(rec);
     default:
         if (lane == 0)
@@ -235,12 +236,12 @@ void lg_recorder_rotate(struct lg_recorder *rec)
 void lg_recorder_stop(struct lg_recorder *rec, unsigned lane)
 {
     if (give_up(rec, lane))
-        queue_bare(rec, lane, STOP); /* no room: the next BEGIN ends the file as well */
+        queue_bare(rec, lane, LG_QUEUE_STOP); /* no room: the next LG_QUEUE_BEGIN ends the file as well */
 }
 
 void lg_recorder_yield(struct lg_recorder *rec)
 {
-    if (rec->owing && phase_of(rec) != IDLE)
+    if (rec->owing && phase_of(rec) != LG_PHASE_IDLE)
         count_gap(rec, 0);
     end_snapshot(rec);
 }

@@ -170,7 +170,7 @@ static int take_lines(struct lg_recording *r, uint64_t at, const struct lg_frame
     uint32_t in = 0;
     int error;
 
-    while ((error = ft_run_next(f->content, f->len, &in, r->head.region_size / 64, &run)) > 0)
+    while ((error = ft_line_run_next(f->content, f->len, &in, r->head.region_size / 64, &run)) > 0)
         ;
     if (error || r->snapshot_whole)
         return REFUSE(r, at, FT_EMALFORMED, "%s, expected lines of the snapshot",

@@ -206,39 +206,39 @@ static void take_entry(struct lg_recorder *rec, unsigned lane, const struct lg_e
     ft_ring_consume(&rec->feed[lane].queue);
 }
 
-/* What other lanes had queued for files up to this one, which ends. Lane 0 may be at its next BEGIN. */
+/* What other lanes queued for files up to the one that ends. Lane 0 may be at its next LG_QUEUE_BEGIN. */
 static void write_others(struct lg_recorder *rec, unsigned but, uint32_t file)
 {
     const struct lg_entry *e;
     uint64_t there;
 
     for (unsigned l = 0; l < rec->lanes; l++)
-        while (l != but && (e = ft_ring_peek(&rec->feed[l].queue, &there)) && e->kind != BEGIN &&
+        while (l != but && (e = ft_ring_peek(&rec->feed[l].queue, &there)) && e->kind != LG_QUEUE_BEGIN &&
                e->file <= file)
             take_entry(rec, l, e);
 }
 
 static void write_entry(struct lg_recorder *rec, unsigned lane, const struct lg_entry *e)
 {
-    if (e->kind != BEGIN && (rec->fd < 0 || e->file != rec->writing))
+    if (e->kind != LG_QUEUE_BEGIN && (rec->fd < 0 || e->file != rec->writing))
         return;
     switch (e->kind) {
-    case BEGIN:
+    case LG_QUEUE_BEGIN:
         write_others(rec, lane, e->file - 1);
         begin_writing(rec, (const struct lg_begin *)e);
         rec->writing = e->file;
         break;
-    case LINES:
+    case LG_QUEUE_LINES:
         memcpy(frame_begin(rec), e + 1, e->len);
         if (rec->fd >= 0)
             frame_end(rec, LG_LINES, e->len);
         break;
-    case SNAPSHOT_END:
+    case LG_QUEUE_SNAPSHOT_END:
         frame_begin(rec);
         frame_end(rec, LG_SNAPSHOT_END, 0);
         rec->whole = true;
         break;
-    case RECORD:
+    case LG_QUEUE_RECORD:
         put_record(rec, (const struct ft_record *)(e + 1));
         break;
     default:
@@ -247,7 +247,7 @@ static void write_entry(struct lg_recorder *rec, unsigned lane, const struct lg_
     }
 }
 
-/* Some of a lane's entries; those of a file that has yet to begin wait for its BEGIN. */
+/* Some of a lane's entries; those of a file that has yet to begin wait for its LG_QUEUE_BEGIN. */
 static bool write_lane(struct lg_recorder *rec, unsigned lane)
 {
     const struct lg_entry *e;
@@ -255,7 +255,7 @@ static bool write_lane(struct lg_recorder *rec, unsigned lane)
     unsigned n = 0;
 
     for (; n < ENTRIES_TURN && (e = ft_ring_peek(&rec->feed[lane].queue, &there)); n++) {
-        if (e->kind != BEGIN && e->file > rec->writing)
+        if (e->kind != LG_QUEUE_BEGIN && e->file > rec->writing)
             break;
         take_entry(rec, lane, e);
     }

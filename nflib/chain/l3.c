@@ -60,7 +60,7 @@ static void show_neighbour(const struct nf *nf, struct nf_show *out, uint32_t sl
 }
 
 /* A row with the counters, then one per neighbour. */
-static bool show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
+static bool show_l3(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
 {
     const struct nf_l3 *l3 = nf->state;
     if (*cursor == 0) {
@@ -83,7 +83,7 @@ static const struct nf_module l3_module = {
     .summary = "addresses, routes and neighbours of the chain",
     .counters = counter_names,
     .timers = run_timers,
-    .show = show,
+    .show = show_l3,
     .check_state = check_state,
 };
 

@@ -32,7 +32,7 @@ int nf_neighbours_make(struct nf_neighbours *table, struct nf *nf, const struct 
     return table->map ? FT_OK : FT_EFULL;
 }
 
-static const struct nf_neighbour *at(const struct nf_neighbours *table, uint32_t slot)
+static const struct nf_neighbour *neighbour_at(const struct nf_neighbours *table, uint32_t slot)
 {
     return nf_map_value(table->map, slot);
 }
@@ -52,7 +52,7 @@ static uint32_t find_or_add(struct nf_neighbours *table, uint32_t addr, uint8_t 
     if (slot == NF_NONE)
         nf_count(table->nf, NF_L3_NEIGHBOURS_FULL, 1);
     else
-        NF_EDIT(table->nf, at(table, slot))->port = port;
+        NF_EDIT(table->nf, neighbour_at(table, slot))->port = port;
     return slot;
 }
 
@@ -61,7 +61,7 @@ int nf_neighbours_add_hop(struct nf_neighbours *table, uint32_t addr, uint8_t po
     uint32_t slot = find_or_add(table, addr, port, true);
     if (slot == NF_NONE)
         return FT_EFULL;
-    struct nf_neighbour *entry = NF_EDIT(table->nf, at(table, slot));
+    struct nf_neighbour *entry = NF_EDIT(table->nf, neighbour_at(table, slot));
     entry->port = port;
     entry->flags |= NF_NEIGHBOUR_HOP;
     return FT_OK;
@@ -72,14 +72,14 @@ const struct nf_neighbour *nf_neighbours_find(const struct nf_neighbours *table,
     uint32_t slot = nf_map_find(table->map, &addr);
     if (slot == NF_NONE)
         return NULL;
-    const struct nf_neighbour *entry = at(table, slot);
+    const struct nf_neighbour *entry = neighbour_at(table, slot);
     return entry->flags & NF_NEIGHBOUR_KNOWN && entry->port == port ? entry : NULL;
 }
 
 bool nf_neighbours_is_hop(const struct nf_neighbours *table, uint32_t addr)
 {
     uint32_t slot = nf_map_find(table->map, &addr);
-    return slot != NF_NONE && at(table, slot)->flags & NF_NEIGHBOUR_HOP;
+    return slot != NF_NONE && neighbour_at(table, slot)->flags & NF_NEIGHBOUR_HOP;
 }
 
 static uint64_t refresh_at(const struct nf_neighbour *entry)
@@ -128,7 +128,7 @@ bool nf_l3_announce(const struct nf_l3_config *config, unsigned index, uint8_t o
 /* False: the burst has no room for the request; it is due again at once. */
 static bool send_request(const struct nf_neighbours *table, uint32_t slot, uint64_t now)
 {
-    const struct nf_neighbour *entry = at(table, slot);
+    const struct nf_neighbour *entry = neighbour_at(table, slot);
     const struct nf_interface *port = &table->config->port[entry->port];
     uint8_t frame[NF_ARP_LEN];
     nf_arp_frame(frame, 1, everybody, port->mac, port->addr, nobody, addr_of(table, slot));
@@ -146,7 +146,7 @@ void nf_neighbours_want(struct nf_neighbours *table, uint32_t addr, uint8_t port
     uint32_t slot = find_or_add(table, addr, port, true);
     if (slot == NF_NONE)
         return;
-    const struct nf_neighbour *entry = at(table, slot);
+    const struct nf_neighbour *entry = neighbour_at(table, slot);
     if (entry->port != port) { /* it moved to another link */
         struct nf_neighbour *edit = NF_EDIT(table->nf, entry);
         edit->port = port;
@@ -161,9 +161,9 @@ void nf_neighbours_learn(struct nf_neighbours *table, uint32_t addr, uint8_t por
                          bool add, uint64_t now)
 {
     uint32_t slot = find_or_add(table, addr, port, add);
-    if (slot == NF_NONE || at(table, slot)->port != port)
+    if (slot == NF_NONE || neighbour_at(table, slot)->port != port)
         return;
-    const struct nf_neighbour *entry = at(table, slot);
+    const struct nf_neighbour *entry = neighbour_at(table, slot);
     struct nf_neighbour *edit = NF_EDIT(table->nf, entry);
     memcpy(edit->mac, mac, 6);
     edit->confirmed = now;
@@ -192,7 +192,7 @@ static uint64_t forget_at(const struct nf_neighbour *entry)
 /* Forgets what is too old. A next hop stays, unknown. True: the slot is free now. */
 static bool forget_old(struct nf_neighbours *table, uint32_t slot, uint64_t now)
 {
-    const struct nf_neighbour *entry = at(table, slot);
+    const struct nf_neighbour *entry = neighbour_at(table, slot);
     if (forget_at(entry) > now)
         return false;
     if (entry->flags & NF_NEIGHBOUR_HOP) {
@@ -210,7 +210,7 @@ void nf_neighbours_timers(struct nf_neighbours *table, uint64_t now)
     for (uint32_t s = nf_map_next(table->map, 0); s != NF_NONE; s = nf_map_next(table->map, s + 1)) {
         if (forget_old(table, s, now))
             continue;
-        const struct nf_neighbour *entry = at(table, s);
+        const struct nf_neighbour *entry = neighbour_at(table, s);
         if (ask_at(entry) <= now && asks < ASKS_A_ROUND && send_request(table, s, now))
             asks++;
         uint64_t due = ask_at(entry) < forget_at(entry) ? ask_at(entry) : forget_at(entry);
@@ -223,8 +223,8 @@ void nf_neighbours_timers(struct nf_neighbours *table, uint64_t now)
 int nf_neighbours_check(const struct nf_neighbours *table, struct nf_check *c)
 {
     for (uint32_t s = nf_map_next(table->map, 0); s != NF_NONE; s = nf_map_next(table->map, s + 1))
-        if (at(table, s)->port >= table->config->ports)
+        if (neighbour_at(table, s)->port >= table->config->ports)
             return nf_check_failed(c, "neighbour %u is on port %u, expected one below %u", s,
-                                   at(table, s)->port, table->config->ports);
+                                   neighbour_at(table, s)->port, table->config->ports);
     return 0;
 }

@@ -30,7 +30,7 @@ struct nf_payload_guard {
 };
 
 /* In the handler of the fault that the NF's own access was. */
-static void accuse(void *arg, const void *at)
+static void abort_on_touch(void *arg, const void *at)
 {
     const struct nf_payload_guard *guard = arg;
     const struct sheltered *s = &guard->list[(size_t)((const uint8_t *)at - guard->base) / STRIDE];
@@ -64,7 +64,7 @@ int nf_payload_guard_make(struct nf_payload_guard **out, const struct ft_region 
         FT_CHECK(mprotect((uint8_t *)base + (size_t)i * STRIDE, PAGE, PROT_READ | PROT_WRITE) == 0, "page %u",
                  i);
     guard->base = base;
-    ft_audit_forbid(base, SIZE, accuse, guard);
+    ft_audit_forbid(base, SIZE, abort_on_touch, guard);
     *out = guard;
     return FT_OK;
 }

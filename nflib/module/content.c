@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* Room for one more of `size` bytes. */
-static bool grow(void **list, uint32_t count, uint32_t *room, size_t size)
+static bool grow_list(void **list, uint32_t count, uint32_t *room, size_t size)
 {
     uint32_t more = *room ? 2 * *room : 32;
     void *bigger;
@@ -47,7 +47,7 @@ void nf_constant(const struct nf *nf, const void *p, size_t n)
 
     FT_CHECK(n > 0 && n <= UINT32_MAX, "a constant of %zu bytes", n);
     if (!bytes ||
-        !grow((void **)&content->kept, content->kepts, &content->kepts_room, sizeof(*content->kept))) {
+        !grow_list((void **)&content->kept, content->kepts, &content->kepts_room, sizeof(*content->kept))) {
         free(bytes);
         content->failed = true;
         return;
@@ -64,7 +64,7 @@ void nf_object(const struct nf *nf, const void *object, const char *kind,
 {
     struct nf_content *content = nf->env->content;
 
-    if (!grow((void **)&content->objects, content->count, &content->room, sizeof(*content->objects))) {
+    if (!grow_list((void **)&content->objects, content->count, &content->room, sizeof(*content->objects))) {
         content->failed = true;
         return;
     }

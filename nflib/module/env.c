@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-static uint64_t rotl(uint64_t x, int k)
+static uint64_t rotate_left(uint64_t x, int k)
 {
     return (x << k) | (x >> (64 - k));
 }
@@ -17,13 +17,13 @@ static uint64_t rotl(uint64_t x, int k)
 uint64_t nf_random(const struct nf *nf)
 {
     uint64_t *s = ft_edit(nf->region, nf->env->state->random, sizeof(nf->env->state->random));
-    uint64_t result = rotl(s[1] * 5, 7) * 9, t = s[1] << 17;
+    uint64_t result = rotate_left(s[1] * 5, 7) * 9, t = s[1] << 17;
     s[2] ^= s[0];
     s[3] ^= s[1];
     s[1] ^= s[2];
     s[0] ^= s[3];
     s[2] ^= t;
-    s[3] = rotl(s[3], 45);
+    s[3] = rotate_left(s[3], 45);
     return result;
 }
 

@@ -38,7 +38,7 @@ struct nf_show *nf_show_begin(char *out, uint32_t cap)
     return show;
 }
 
-static void put(struct nf_show *show, const char *text, uint32_t len)
+static void put_bytes(struct nf_show *show, const char *text, uint32_t len)
 {
     if (show->lost || show->cap - show->len < len + TAIL) {
         show->lost = true;
@@ -82,34 +82,34 @@ void nf_row(struct nf_show *show)
     show->row = show->len;
     show->open = true;
     if (show->len > 1)
-        put(show, ",", 1);
-    put(show, "{", 1);
+        put_bytes(show, ",", 1);
+    put_bytes(show, "{", 1);
 }
 
 static void put_name(struct nf_show *show, const char *name)
 {
     FT_CHECK(show->open, "field %s outside a row", name);
     if (show->fields++)
-        put(show, ",", 1);
-    put(show, "\"", 1);
-    put(show, name, (uint32_t)strlen(name));
-    put(show, "\":", 2);
+        put_bytes(show, ",", 1);
+    put_bytes(show, "\"", 1);
+    put_bytes(show, name, (uint32_t)strlen(name));
+    put_bytes(show, "\":", 2);
 }
 
 /* Bytes that are not printable ASCII become \u00XX, so any bytes make valid JSON. */
 static void put_escaped(struct nf_show *show, const char *text)
 {
-    put(show, "\"", 1);
+    put_bytes(show, "\"", 1);
     for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
         char esc[8];
         if (*c == '"' || *c == '\\')
-            put(show, (char[]){'\\', (char)*c}, 2);
+            put_bytes(show, (char[]){'\\', (char)*c}, 2);
         else if (*c < 0x20 || *c >= 0x7f)
-            put(show, esc, (uint32_t)snprintf(esc, sizeof(esc), "\\u%04x", *c));
+            put_bytes(show, esc, (uint32_t)snprintf(esc, sizeof(esc), "\\u%04x", *c));
         else
-            put(show, (const char *)c, 1);
+            put_bytes(show, (const char *)c, 1);
     }
-    put(show, "\"", 1);
+    put_bytes(show, "\"", 1);
 }
 
 void nf_row_text(struct nf_show *show, const char *name, const char *fmt, ...)
@@ -127,7 +127,7 @@ void nf_row_u64(struct nf_show *show, const char *name, uint64_t value)
 {
     char text[24];
     put_name(show, name);
-    put(show, text, (uint32_t)snprintf(text, sizeof(text), "%" PRIu64, value));
+    put_bytes(show, text, (uint32_t)snprintf(text, sizeof(text), "%" PRIu64, value));
 }
 
 void nf_row_ipv4(struct nf_show *show, const char *name, uint32_t addr)

@@ -31,13 +31,13 @@ static uint32_t at_most(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-static void bad(struct nf_packet *p, enum nf_bad how)
+static void mark_bad(struct nf_packet *p, enum nf_bad how)
 {
     p->flags |= NF_P_BAD;
     p->bad = (uint8_t)how;
 }
 
-static bool there(const struct nf_packet *p, uint32_t offset, uint32_t n)
+static bool has_bytes(const struct nf_packet *p, uint32_t offset, uint32_t n)
 {
     return offset + n <= p->have;
 }
@@ -71,8 +71,8 @@ static uint32_t inner_l4(const struct nf_packet *p)
 static void parse_icmp(struct nf_packet *p)
 {
     const uint8_t *icmp = p->data + p->l4;
-    if (p->l4_len < 8 || !there(p, p->l4, 8)) {
-        bad(p, NF_BAD_SHORT);
+    if (p->l4_len < 8 || !has_bytes(p, p->l4, 8)) {
+        mark_bad(p, NF_BAD_SHORT);
         return;
     }
     p->flags |= NF_P_L4;
@@ -88,13 +88,13 @@ static void parse_icmp(struct nf_packet *p)
 static void parse_udp(struct nf_packet *p)
 {
     const uint8_t *udp = p->data + p->l4;
-    if (p->l4_len < 8 || !there(p, p->l4, 8)) {
-        bad(p, NF_BAD_SHORT);
+    if (p->l4_len < 8 || !has_bytes(p, p->l4, 8)) {
+        mark_bad(p, NF_BAD_SHORT);
         return;
     }
     uint16_t length = ntohs(nf_get16(udp + 4));
     if (length < 8 || (length > p->l4_len && !(p->flags & NF_P_FRAGMENT))) {
-        bad(p, NF_BAD_LENGTH);
+        mark_bad(p, NF_BAD_LENGTH);
         return;
     }
     p->flags |= NF_P_L4;
@@ -106,17 +106,17 @@ static void parse_udp(struct nf_packet *p)
 static void parse_tcp(struct nf_packet *p)
 {
     const uint8_t *tcp = p->data + p->l4;
-    if (p->l4_len < 20 || !there(p, p->l4, 20)) {
-        bad(p, NF_BAD_SHORT);
+    if (p->l4_len < 20 || !has_bytes(p, p->l4, 20)) {
+        mark_bad(p, NF_BAD_SHORT);
         return;
     }
     uint32_t header = (tcp[12] >> 4) * 4u;
     if (header < 20 || header > p->l4_len) {
-        bad(p, NF_BAD_TCP);
+        mark_bad(p, NF_BAD_TCP);
         return;
     }
-    if (!there(p, p->l4, header)) {
-        bad(p, NF_BAD_SHORT);
+    if (!has_bytes(p, p->l4, header)) {
+        mark_bad(p, NF_BAD_SHORT);
         return;
     }
     p->flags |= NF_P_L4;
@@ -132,7 +132,7 @@ static void parse_tcp(struct nf_packet *p)
 static enum nf_bad check_ipv4(const struct nf_packet *p, uint32_t *header)
 {
     const uint8_t *ip = p->data + p->l3;
-    if (!there(p, p->l3, 20))
+    if (!has_bytes(p, p->l3, 20))
         return NF_BAD_SHORT;
     *header = (ip[0] & 15u) * 4;
     if (ip[0] >> 4 != 4 || *header < 20)
@@ -140,7 +140,7 @@ static enum nf_bad check_ipv4(const struct nf_packet *p, uint32_t *header)
     uint32_t total = ntohs(nf_get16(ip + 2));
     if (total < *header || total > p->len - p->l3)
         return NF_BAD_LENGTH;
-    if (!there(p, p->l3, *header))
+    if (!has_bytes(p, p->l3, *header))
         return NF_BAD_SHORT;
     return nf_checksum(ip, *header) ? NF_BAD_CHECKSUM : NF_BAD_NONE;
 }
@@ -151,7 +151,7 @@ static void parse_ipv4(struct nf_packet *p)
     uint32_t header = 0;
     enum nf_bad how = check_ipv4(p, &header);
     if (how) {
-        bad(p, how);
+        mark_bad(p, how);
         return;
     }
     uint16_t fragment = ntohs(nf_get16(ip + 6));
@@ -179,8 +179,8 @@ static void parse_ipv4(struct nf_packet *p)
 static void parse_arp(struct nf_packet *p)
 {
     static const uint8_t ethernet_ipv4[6] = {0, 1, 8, 0, 6, 4};
-    if (!there(p, p->l3, ARP_LEN))
-        bad(p, NF_BAD_SHORT);
+    if (!has_bytes(p, p->l3, ARP_LEN))
+        mark_bad(p, NF_BAD_SHORT);
     else if (memcmp(p->data + p->l3, ethernet_ipv4, sizeof(ethernet_ipv4)) == 0)
         p->flags |= NF_P_ARP;
 }
@@ -261,16 +261,16 @@ void nf_packet_parse_any(struct nf_packet *p)
 {
     p->proto = p->bad = p->tcp_flags = 0;
     memset(&p->flags, 0, offsetof(struct nf_packet, owner) - offsetof(struct nf_packet, flags));
-    if (!there(p, 0, ETH_LEN)) {
-        bad(p, NF_BAD_SHORT);
+    if (!has_bytes(p, 0, ETH_LEN)) {
+        mark_bad(p, NF_BAD_SHORT);
         return;
     }
     uint32_t at = ETH_LEN;
     uint16_t type = ntohs(nf_get16(p->data + 12));
     for (unsigned tags = 0; tags < TAGS_MAX && (type == 0x8100 || type == 0x88a8); tags++) {
         p->flags |= NF_P_VLAN;
-        if (!there(p, at, 4)) {
-            bad(p, NF_BAD_SHORT);
+        if (!has_bytes(p, at, 4)) {
+            mark_bad(p, NF_BAD_SHORT);
             return;
         }
         type = ntohs(nf_get16(p->data + at + 2));

@@ -39,7 +39,7 @@ struct nf_shared_pool {
     _Alignas(FT_LINE) uint32_t ring[CACHE_ROOM];
 };
 
-static uint64_t words(uint32_t count)
+static uint64_t bitmap_words(uint32_t count)
 {
     return ((uint64_t)count + 63) / 64;
 }
@@ -51,7 +51,7 @@ uint64_t nf_shared_pool_bytes(uint32_t count)
 
 uint64_t nf_shared_pool_lane_bytes(uint32_t count)
 {
-    return sizeof(struct nf_shared_pool) + words(count) * sizeof(uint64_t) + 2 * FT_LINE;
+    return sizeof(struct nf_shared_pool) + bitmap_words(count) * sizeof(uint64_t) + 2 * FT_LINE;
 }
 
 static uint32_t batch_of(uint32_t count, unsigned lanes)
@@ -101,7 +101,7 @@ static int check_core(struct nf_check *c, const void *object)
     }
     if (nobodys != core->free)
         return nf_check_failed(c, "%u numbers are nobody's, expected %u, as are free", nobodys, core->free);
-    seen = nf_check_memory(c, 0, words(core->count) * sizeof(*seen));
+    seen = nf_check_memory(c, 0, bitmap_words(core->count) * sizeof(*seen));
     return seen ? check_free(c, core, seen) : FT_ENOMEM;
 }
 
@@ -142,7 +142,7 @@ static int check_pool(struct nf_check *c, const void *object)
             pool->cached, pool->first, pool->skip, 2 * pool->core->batch, CACHE_ROOM - 1, pool->core->batch);
     if (pool->core->count % 64 && pool->out[pool->core->count / 64] >> pool->core->count % 64)
         return nf_check_failed(c, "a number is taken that is none of the %u", pool->core->count);
-    cached = nf_check_memory(c, 0, words(pool->core->count) * sizeof(*cached));
+    cached = nf_check_memory(c, 0, bitmap_words(pool->core->count) * sizeof(*cached));
     return cached ? check_lane(c, pool, cached) : FT_ENOMEM;
 }
 
@@ -181,13 +181,13 @@ struct nf_shared_pool *nf_shared_pool_make(struct nf *nf, uint32_t count)
         return NULL;
     pool = NF_EDIT(nf, pool);
     pool->core = core;
-    pool->out = ft_arena_alloc(nf->arena, words(count) * sizeof(uint64_t));
+    pool->out = ft_arena_alloc(nf->arena, bitmap_words(count) * sizeof(uint64_t));
     if (!pool->out)
         return NULL;
     nf_constant(nf, pool, offsetof(struct nf_shared_pool, out) + sizeof(pool->out));
     nf_object(nf, pool, "pool", check_pool);
     NF_WATCH(made, nf, NF_WATCH_DERIVED, pool, sizeof(*pool));
-    NF_WATCH(made, nf, NF_WATCH_DERIVED, pool->out, words(count) * sizeof(uint64_t));
+    NF_WATCH(made, nf, NF_WATCH_DERIVED, pool->out, bitmap_words(count) * sizeof(uint64_t));
     return pool;
 }
 

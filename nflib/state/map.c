@@ -27,14 +27,14 @@ const struct nf_watch *nf_watch;
 #define SLOTS_FILLED 4u /* of a bucket at capacity, on average: then one bucket in fifty is passed over */
 
 /* Bit 2i: tag i equals `tag`. */
-static inline uint32_t match(const struct bucket *bucket, uint16_t tag)
+static inline uint32_t match_tags(const struct bucket *bucket, uint16_t tag)
 {
     __m128i tags = _mm_load_si128((const __m128i *)(const void *)bucket->tag);
 
     return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi16(tags, _mm_set1_epi16((short)tag))) & 0x5555u;
 }
 
-static uint64_t lines_up(uint64_t bytes)
+static uint64_t round_up_to_line(uint64_t bytes)
 {
     return (bytes + FT_LINE - 1) & ~(uint64_t)(FT_LINE - 1);
 }
@@ -53,11 +53,11 @@ static void shape_entry(struct nf_map *map)
     end = map->value_at + map->value_size;
     while (stride < end && stride < FT_LINE)
         stride *= 2;
-    map->stride = end <= stride ? stride : (uint32_t)lines_up(end);
+    map->stride = end <= stride ? stride : (uint32_t)round_up_to_line(end);
 }
 
 /* Fills the constant part but for the seed; returns the bytes of the whole. */
-static uint64_t shape(struct nf_map *map, uint32_t capacity, uint32_t key_size, uint32_t value_size)
+static uint64_t shape_map(struct nf_map *map, uint32_t capacity, uint32_t key_size, uint32_t value_size)
 {
     FT_CHECK(capacity > 0 && capacity < NF_NONE, "a map of %u entries", capacity);
     FT_CHECK(key_size > 0 && key_size <= 4096 && value_size <= 1u << 20, "a map of key %u, value %u bytes",
@@ -66,21 +66,21 @@ static uint64_t shape(struct nf_map *map, uint32_t capacity, uint32_t key_size, 
     shape_entry(map);
     map->buckets = (uint32_t)(((uint64_t)capacity + SLOTS_FILLED - 1) / SLOTS_FILLED);
     map->used_at = sizeof(*map) + (uint64_t)map->buckets * sizeof(struct bucket);
-    map->entries_at = map->used_at + lines_up(((uint64_t)capacity + 63) / 64 * 8);
-    return lines_up(map->entries_at + (uint64_t)capacity * map->stride);
+    map->entries_at = map->used_at + round_up_to_line(((uint64_t)capacity + 63) / 64 * 8);
+    return round_up_to_line(map->entries_at + (uint64_t)capacity * map->stride);
 }
 
 uint64_t nf_map_bytes(uint32_t capacity, uint32_t key_size, uint32_t value_size)
 {
     struct nf_map map;
 
-    return shape(&map, capacity, key_size, value_size);
+    return shape_map(&map, capacity, key_size, value_size);
 }
 
 struct nf_map *nf_map_make(struct nf *nf, uint32_t capacity, uint32_t key_size, uint32_t value_size)
 {
     struct nf_map start;
-    uint64_t bytes = shape(&start, capacity, key_size, value_size);
+    uint64_t bytes = shape_map(&start, capacity, key_size, value_size);
     struct nf_map *map = ft_arena_alloc(nf->arena, bytes);
 
     if (!map)
@@ -102,23 +102,23 @@ uint64_t nf_map_hash(const struct nf_map *map, const void *key)
 
 /* Not __builtin_prefetch: the compiler takes a function that does nothing else for one without effect, and
  * where it optimizes the program as one leaves out the calls. */
-static inline void prefetch(const void *line)
+static inline void prefetch_line(const void *line)
 {
     __asm__ volatile("prefetcht0 %0" : : "m"(*(const uint8_t *)line));
 }
 
 void nf_map_prefetch(const struct nf_map *map, uint64_t hash)
 {
-    prefetch(bucket_at(map, home_of(map, hash)));
+    prefetch_line(bucket_at(map, home_of(map, hash)));
 }
 
 /* A miss or an overflow fetches a line in vain; a check here would cost more. */
 void nf_map_prefetch_entry(const struct nf_map *map, uint64_t hash)
 {
     const struct bucket *bucket = bucket_at(map, home_of(map, hash));
-    uint32_t hits = match(bucket, tag_of(hash)) | 1u << 2 * (SLOTS - 1);
+    uint32_t hits = match_tags(bucket, tag_of(hash)) | 1u << 2 * (SLOTS - 1);
 
-    prefetch(entry_at(map, bucket->slot[__builtin_ctz(hits) / 2]));
+    prefetch_line(entry_at(map, bucket->slot[__builtin_ctz(hits) / 2]));
 }
 
 /* All of the way: other entries of the same tag, buckets that were passed, keys of any size. */
@@ -131,7 +131,7 @@ static __attribute__((noinline)) uint32_t find_on(const struct nf_map *map, cons
     do {
         const struct bucket *bucket = bucket_at(map, b);
 
-        for (uint32_t hits = match(bucket, tag); hits; hits &= hits - 1) {
+        for (uint32_t hits = match_tags(bucket, tag); hits; hits &= hits - 1) {
             uint32_t slot = bucket->slot[__builtin_ctz(hits) / 2];
 
             if (ft_likely(nf_key_equal(entry_at(map, slot), key, map->key_size)))
@@ -139,7 +139,7 @@ static __attribute__((noinline)) uint32_t find_on(const struct nf_map *map, cons
         }
         if (ft_likely(!bucket->passed))
             return NF_NONE;
-        b = after(map, b);
+        b = bucket_after(map, b);
     } while (b != home); /* even a sparse table can have had every bucket passed */
     return NF_NONE;
 }
@@ -161,7 +161,7 @@ uint32_t nf_map_find_hashed(const struct nf_map *map, const void *key, uint64_t 
         return find_and_report(map, key, hash);
 
     const struct bucket *bucket = bucket_at(map, home_of(map, hash));
-    uint32_t hits = match(bucket, tag_of(hash));
+    uint32_t hits = match_tags(bucket, tag_of(hash));
 
     if (!hits && !bucket->passed)
         return NF_NONE;
@@ -219,13 +219,13 @@ static void give_slot(const struct nf *nf, struct nf_map *map, uint32_t slot)
 }
 
 /* Enters `slot` in the first bucket with room: there is one, with twice as many places as entries. */
-static void enter(const struct nf *nf, struct nf_map *map, uint64_t hash, uint32_t slot)
+static void enter_slot(const struct nf *nf, struct nf_map *map, uint64_t hash, uint32_t slot)
 {
     uint32_t b = home_of(map, hash), empty, i;
 
-    while (!(empty = match(bucket_at(map, b), 0))) {
+    while (!(empty = match_tags(bucket_at(map, b), 0))) {
         (*NF_EDIT(nf, &bucket_at(map, b)->passed))++;
-        b = after(map, b);
+        b = bucket_after(map, b);
     }
     i = (uint32_t)__builtin_ctz(empty) / 2;
     *NF_EDIT(nf, &bucket_at(map, b)->tag[i]) = tag_of(hash);
@@ -245,7 +245,7 @@ uint32_t nf_map_add(const struct nf *nf, struct nf_map *map, const void *key)
     entry = nf_edit(nf, entry_at(map, slot), map->value_at + map->value_size);
     memcpy(entry, key, map->key_size);
     memset(entry + map->key_size, 0, map->value_at + map->value_size - map->key_size);
-    enter(nf, map, hash, slot);
+    enter_slot(nf, map, hash, slot);
     NF_WATCH(changed, map, key);
     return slot;
 }
@@ -262,7 +262,7 @@ void nf_map_remove(const struct nf *nf, struct nf_map *map, uint32_t slot)
     do {
         const struct bucket *bucket = bucket_at(map, b);
 
-        for (uint32_t hits = match(bucket, tag_of(hash)); hits; hits &= hits - 1) {
+        for (uint32_t hits = match_tags(bucket, tag_of(hash)); hits; hits &= hits - 1) {
             uint32_t i = (uint32_t)__builtin_ctz(hits) / 2;
 
             if (bucket->slot[i] != slot)
@@ -272,7 +272,7 @@ void nf_map_remove(const struct nf *nf, struct nf_map *map, uint32_t slot)
             return;
         }
         (*NF_EDIT(nf, &bucket->passed))--;
-        b = after(map, b);
+        b = bucket_after(map, b);
     } while (b != home);
     FT_CHECK(false, "slot %u is in no bucket: its key was changed", slot);
 }

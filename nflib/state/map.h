@@ -66,7 +66,7 @@ static inline uint16_t tag_of(uint64_t hash)
     return tag ? tag : 1;
 }
 
-static inline uint32_t after(const struct nf_map *map, uint32_t b)
+static inline uint32_t bucket_after(const struct nf_map *map, uint32_t b)
 {
     return b + 1 < map->buckets ? b + 1 : 0;
 }

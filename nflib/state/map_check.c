@@ -104,7 +104,7 @@ static int check_way(struct nf_check *c, const struct nf_map *map, uint32_t b, u
 
     if (bucket_at(map, b)->tag[i] != tag)
         return nf_check_failed(c, "slot %u has another tag in bucket %u than its key gives", slot, b);
-    for (uint32_t at = home_of(map, hash);; at = after(map, at)) {
+    for (uint32_t at = home_of(map, hash);; at = bucket_after(map, at)) {
         const struct bucket *bucket = bucket_at(map, at);
 
         for (uint32_t j = 0; j < (at == b ? i : SLOTS); j++)

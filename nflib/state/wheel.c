@@ -45,7 +45,7 @@ struct nf_wheel {
     struct node nodes[];
 };
 
-static inline uint32_t digit(uint64_t tick, uint32_t level)
+static inline uint32_t digit_of(uint64_t tick, uint32_t level)
 {
     return tick >> level * LEVEL_BITS & (SLOTS - 1);
 }
@@ -81,13 +81,13 @@ static uint64_t time_of(const struct nf_wheel *wheel, uint64_t tick)
 /* A slot is half spread. (Cancelling may have emptied it since.) */
 static inline bool is_spreading(const struct nf_wheel *wheel)
 {
-    uint32_t slot = digit(wheel->current, wheel->spreading);
+    uint32_t slot = digit_of(wheel->current, wheel->spreading);
 
     return wheel->spreading && wheel->occupied[wheel->spreading][slot / 64] >> slot % 64 & 1;
 }
 
 /* The slot to look at next; false when no timer is set. */
-static bool earliest(const struct nf_wheel *wheel, uint32_t *level, uint32_t *slot)
+static bool find_earliest(const struct nf_wheel *wheel, uint32_t *level, uint32_t *slot)
 {
     for (uint32_t l = is_spreading(wheel) ? wheel->spreading : 0; l < LEVELS; l++)
         for (uint32_t w = 0; w < SLOTS / 64; w++)
@@ -121,10 +121,10 @@ static int check_node(struct nf_check *c, const struct nf_wheel *wheel, uint32_t
     uint32_t above = (level + 1) * LEVEL_BITS;
     bool same = above >= 64 || due >> above == now >> above;
     /* Only a slot that is half spread is current at a level above the lowest. */
-    bool ahead = level == 0 ? due >= now : slot > digit(now, level);
-    bool spread = level == wheel->spreading && slot == digit(now, level) && due >= now;
+    bool ahead = level == 0 ? due >= now : slot > digit_of(now, level);
+    bool spread = level == wheel->spreading && slot == digit_of(now, level) && due >= now;
 
-    if (digit(due, level) != slot || !same || !(ahead || (level && spread)))
+    if (digit_of(due, level) != slot || !same || !(ahead || (level && spread)))
         return nf_check_failed(
             c, "timer %u of tick %lu is at level %u, slot %u, which is not its place at tick %lu",
             link - FIRST, due, level, slot, now);
@@ -211,7 +211,7 @@ struct nf_wheel *nf_wheel_make(struct nf *nf, uint32_t count, uint64_t tick)
 }
 
 /* Takes a node out of its ring; its own links are the caller's to change. */
-static void detach(const struct nf *nf, const struct nf_wheel *wheel, const struct node *node)
+static void detach_node(const struct nf *nf, const struct nf_wheel *wheel, const struct node *node)
 {
     uint32_t next = node->next, prev = node->prev;
 
@@ -223,8 +223,8 @@ static void detach(const struct nf *nf, const struct nf_wheel *wheel, const stru
 }
 
 /* Puts a node at the end of a slot's ring. */
-static void append(const struct nf *nf, const struct nf_wheel *wheel, uint32_t link, uint64_t due,
-                   uint32_t level, uint32_t slot)
+static void append_node(const struct nf *nf, const struct nf_wheel *wheel, uint32_t link, uint64_t due,
+                        uint32_t level, uint32_t slot)
 {
     uint32_t ring = slot_link(level, slot), last = wheel->nodes[ring].prev;
 
@@ -247,13 +247,13 @@ void nf_wheel_set(const struct nf *nf, struct nf_wheel *wheel, uint32_t number, 
     if (node->next) {
         if (node->due == due)
             return;
-        detach(nf, wheel, node);
+        detach_node(nf, wheel, node);
     }
     level = level_of(due ^ wheel->current);
     if (level < wheel->spreading)
         level = wheel->spreading;
-    slot = digit(due, level);
-    append(nf, wheel, FIRST + number, due, level, slot);
+    slot = digit_of(due, level);
+    append_node(nf, wheel, FIRST + number, due, level, slot);
     nf_wake(nf, time_of(wheel, slot_start(wheel, level, slot)));
 }
 
@@ -264,19 +264,19 @@ void nf_wheel_cancel(const struct nf *nf, struct nf_wheel *wheel, uint32_t numbe
     FT_CHECK(number < wheel->count, "timer %u of %u", number, wheel->count);
     if (!node->next)
         return;
-    detach(nf, wheel, node);
+    detach_node(nf, wheel, node);
     *NF_EDIT(nf, node) = (struct node){0};
 }
 
-static void advance(const struct nf *nf, struct nf_wheel *wheel, uint64_t tick)
+static void advance_to_tick(const struct nf *nf, struct nf_wheel *wheel, uint64_t tick)
 {
     if (tick > wheel->current)
         *NF_EDIT(nf, &wheel->current) = tick;
 }
 
 /* Moves up to `*budget` timers of the slot entered to lower levels; true when all are. */
-static bool spread(const struct nf *nf, struct nf_wheel *wheel, uint32_t level, uint32_t slot,
-                   uint32_t *budget)
+static bool spread_slot(const struct nf *nf, struct nf_wheel *wheel, uint32_t level, uint32_t slot,
+                        uint32_t *budget)
 {
     uint32_t ring = slot_link(level, slot), link;
 
@@ -290,8 +290,8 @@ static bool spread(const struct nf *nf, struct nf_wheel *wheel, uint32_t level, 
             return false;
         }
         (*budget)--;
-        detach(nf, wheel, &wheel->nodes[link]);
-        append(nf, wheel, link, due, lower, digit(due, lower));
+        detach_node(nf, wheel, &wheel->nodes[link]);
+        append_node(nf, wheel, link, due, lower, digit_of(due, lower));
     }
     if (wheel->spreading)
         *NF_EDIT(nf, &wheel->spreading) = 0;
@@ -306,16 +306,16 @@ uint32_t nf_wheel_due(const struct nf *nf, struct nf_wheel *wheel, uint64_t now,
     if (wheel->spreading && !is_spreading(wheel))
         *NF_EDIT(nf, &wheel->spreading) = 0;
     while (n < max) {
-        bool any = earliest(wheel, &level, &slot);
+        bool any = find_earliest(wheel, &level, &slot);
         uint64_t start = any ? slot_start(wheel, level, slot) : UINT64_MAX;
 
         if (!any || start > target) {
-            advance(nf, wheel, target);
+            advance_to_tick(nf, wheel, target);
             break;
         }
-        advance(nf, wheel, start);
+        advance_to_tick(nf, wheel, start);
         if (level > 0) {
-            if (!spread(nf, wheel, level, slot, &budget))
+            if (!spread_slot(nf, wheel, level, slot, &budget))
                 break;
             continue;
         }
@@ -330,5 +330,5 @@ uint64_t nf_wheel_next(const struct nf_wheel *wheel)
 {
     uint32_t level, slot;
 
-    return earliest(wheel, &level, &slot) ? time_of(wheel, slot_start(wheel, level, slot)) : UINT64_MAX;
+    return find_earliest(wheel, &level, &slot) ? time_of(wheel, slot_start(wheel, level, slot)) : UINT64_MAX;
 }

@@ -46,22 +46,22 @@ static bool write_line(const char *line)
     return true;
 }
 
-static void tell_lost(uint64_t *told)
+static void report_lost(uint64_t *reported)
 {
     uint64_t lost = ft_event_log_lost();
     char line[128];
 
-    if (lost == *told)
+    if (lost == *reported)
         return;
     snprintf(line, sizeof(line), "understudy: %lu lines of this log were lost before this one\n",
-             lost - *told);
+             lost - *reported);
     if (write_line(line))
-        *told = lost;
+        *reported = lost;
 }
 
 static void *write_events(void *arg)
 {
-    uint64_t told = 0;
+    uint64_t reported = 0;
     const char *line;
     bool last;
 
@@ -70,14 +70,14 @@ static void *write_events(void *arg)
         last = atomic_load(&writer.stop);
         while ((line = ft_event_log_first()))
             ft_event_log_release(write_line(line));
-        tell_lost(&told);
+        report_lost(&reported);
         if (!last)
             sem_wait(&writer.lines);
     } while (!last);
     return arg;
 }
 
-static void wake(void)
+static void wake_writer(void)
 {
     sem_post(&writer.lines);
 }
@@ -86,7 +86,7 @@ static void wake(void)
  * The process is about to end, and this may be the handler of a fault. Whatever stderr is, this thread writes
  * nothing itself: a pipe that is full is not waited for, a disk that stands for EVENT_FLUSH_MS at most.
  */
-static void flush(void)
+static void flush_events(void)
 {
     struct pollfd room = {.fd = STDERR_FILENO, .events = POLLOUT};
 
@@ -99,7 +99,7 @@ static void flush(void)
 
 int nd_event_writer_start(struct ft_fault *fault)
 {
-    static const struct ft_event_writer queue = {.wake = wake, .flush = flush};
+    static const struct ft_event_writer queue = {.wake = wake_writer, .flush = flush_events};
 
     sem_init(&writer.lines, 0, 0);
     atomic_store(&writer.stop, false);
@@ -123,7 +123,7 @@ void nd_event_writer_stop(void)
     until.tv_sec += until.tv_nsec / 1000000000l;
     until.tv_nsec %= 1000000000l;
     atomic_store(&writer.stop, true);
-    wake();
+    wake_writer();
     if (pthread_clockjoin_np(writer.thread, NULL, CLOCK_MONOTONIC, &until) != 0)
         return; /* it stays in its write, and lines stay in the queue, until the process ends */
     ft_event_log_attach(NULL);

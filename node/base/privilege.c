@@ -67,7 +67,7 @@ static int set_capabilities(uint64_t these)
 }
 
 /* Capabilities stay permitted, and are no longer in effect. */
-static int become(const char *name, struct ft_fault *fault)
+static int become_user(const char *name, struct ft_fault *fault)
 {
     errno = 0;
     const struct passwd *user = getpwnam(name);
@@ -90,7 +90,7 @@ int nd_privilege_limit(const struct nd_privilege *privilege, struct ft_fault *fa
 {
     const struct rlimit none = {0, 0};
     uint64_t has = 0;
-    int error = privilege->user[0] ? become(privilege->user, fault) : 0;
+    int error = privilege->user[0] ? become_user(privilege->user, fault) : 0;
 
     if (error)
         return error;

@@ -10,13 +10,13 @@
 
 #define ENTRIES_MAX 64u /* names considered in a suggestion */
 
-static unsigned lesser(unsigned a, unsigned b)
+static unsigned lesser_of(unsigned a, unsigned b)
 {
     return a < b ? a : b;
 }
 
 /* Edit distance of two short words; more than their lengths' bound counts as far. */
-static unsigned distance(const char *a, const char *b)
+static unsigned edit_distance(const char *a, const char *b)
 {
     size_t n = strlen(a), m = strlen(b);
     unsigned row[33];
@@ -32,7 +32,7 @@ static unsigned distance(const char *a, const char *b)
         for (size_t j = 1; j <= m; j++) {
             unsigned above = row[j];
 
-            row[j] = lesser(lesser(above, row[j - 1]) + 1, corner + (a[i - 1] != b[j - 1]));
+            row[j] = lesser_of(lesser_of(above, row[j - 1]) + 1, corner + (a[i - 1] != b[j - 1]));
             corner = above;
         }
     }
@@ -45,7 +45,7 @@ const char *nd_schema_nearest(const char *text, const char *const *names)
     const char *nearest = NULL;
 
     for (; *names; names++) {
-        unsigned d = distance(text, *names);
+        unsigned d = edit_distance(text, *names);
 
         if (d < best && d < strlen(*names)) {
             best = d;
@@ -55,7 +55,7 @@ const char *nd_schema_nearest(const char *text, const char *const *names)
     return nearest;
 }
 
-static void join(char *buf, size_t cap, const char *const *names, const char *between)
+static void join_names(char *buf, size_t cap, const char *const *names, const char *between)
 {
     size_t used = 0;
 
@@ -104,11 +104,11 @@ static const char *describe_expected(const struct nf_param *p, char *buf, size_t
 
     snprintf(buf, cap, form ? form : "a value", least, top_of(p));
     if (kind == NF_CHOICE)
-        join(buf, cap, p->choices, " or ");
+        join_names(buf, cap, p->choices, " or ");
     return buf;
 }
 
-static const char *shape(const struct nd_yaml *v)
+static const char *shape_name(const struct nd_yaml *v)
 {
     return v->kind == ND_YAML_MAP    ? "a map"
            : v->kind == ND_YAML_LIST ? "a list"
@@ -116,7 +116,8 @@ static const char *shape(const struct nd_yaml *v)
                                      : "empty";
 }
 
-static int refuse(struct ft_fault *fault, const struct nd_yaml *v, const char *what, const struct nf_param *p)
+static int refuse_value(struct ft_fault *fault, const struct nd_yaml *v, const char *what,
+                        const struct nf_param *p)
 {
     char buf[120];
     const char *expected = describe_expected(p, buf, sizeof(buf));
@@ -124,7 +125,7 @@ static int refuse(struct ft_fault *fault, const struct nd_yaml *v, const char *w
     if (v->kind == ND_YAML_TEXT && (*v->text || v->quoted))
         return nd_yaml_fail(fault, v, "%s is %s%.60s%s, expected %s", what, v->quoted ? "\"" : "", v->text,
                             v->quoted ? "\"" : "", expected);
-    return nd_yaml_fail(fault, v, "%s is %s, expected %s", what, shape(v), expected);
+    return nd_yaml_fail(fault, v, "%s is %s, expected %s", what, shape_name(v), expected);
 }
 
 static bool read_number(const char *text, const struct nf_param *p, void *out)
@@ -207,7 +208,7 @@ static int read_string(struct nd_arena *arena, const struct nd_yaml *v, const ch
     struct stat is;
 
     if (!*v->text && (!v->quoted || p->kind == NF_FILE))
-        return refuse(fault, v, what, p);
+        return refuse_value(fault, v, what, p);
     *out = p->kind == NF_FILE ? nd_path_join(arena, v->file->dir, v->text)
                               : nd_arena_text(arena, v->text, strlen(v->text));
     if (!*out)
@@ -225,10 +226,10 @@ static int read_prefixes(const struct nd_yaml *v, const char *what, const struct
     static const struct nf_param entry = {.kind = ND_KIND(ND_NETWORK)};
 
     if (v->kind != ND_YAML_LIST || v->count > NF_PREFIXES_MAX)
-        return refuse(fault, v, what, p);
+        return refuse_value(fault, v, what, p);
     for (const struct nd_yaml *e = v->first; e; e = e->next) {
         if (e->kind != ND_YAML_TEXT || !read_network(e->text, &out->list[out->count]))
-            return refuse(fault, e, what, &entry);
+            return refuse_value(fault, e, what, &entry);
         out->count++;
     }
     return 0;
@@ -248,7 +249,7 @@ int nd_schema_value(struct nd_arena *arena, const struct nd_yaml *v, const char 
         return read_prefixes(v, what, p, out, fault);
     if (v->kind == ND_YAML_TEXT && (kind == NF_STRING || kind == NF_FILE))
         return read_string(arena, v, what, p, out, fault);
-    return v->kind == ND_YAML_TEXT && read_plain(v, p, out) ? 0 : refuse(fault, v, what, p);
+    return v->kind == ND_YAML_TEXT && read_plain(v, p, out) ? 0 : refuse_value(fault, v, what, p);
 }
 
 /* Presets of lists are written "a, b". */
@@ -285,7 +286,7 @@ static int read_preset(struct nd_arena *arena, const struct nd_yaml *map, const 
         return 0; /* zeros already */
     }
     if (p->kind == NF_PREFIXES)
-        return read_preset_list(p->preset, out) ? 0 : refuse(fault, &value, what, p);
+        return read_preset_list(p->preset, out) ? 0 : refuse_value(fault, &value, what, p);
     return nd_schema_value(arena, &value, what, p, out, fault);
 }
 
@@ -303,7 +304,7 @@ static int refuse_key(const struct nd_yaml *key, const char *what, const struct 
                             near);
     if (!names[0])
         return nd_yaml_fail(fault, key, "unknown key \"%.40s\" in %s, expected no settings", key->key, what);
-    join(all, sizeof(all), names, ", ");
+    join_names(all, sizeof(all), names, ", ");
     return nd_yaml_fail(fault, key, "unknown key \"%.40s\" in %s, expected one of %s", key->key, what, all);
 }
 
@@ -328,7 +329,7 @@ int nd_schema_read(struct nd_arena *arena, const struct nd_yaml *map, const char
     int error;
 
     if (map->kind != ND_YAML_MAP)
-        return nd_yaml_fail(fault, map, "%s is %s, expected a map of settings", whole, shape(map));
+        return nd_yaml_fail(fault, map, "%s is %s, expected a map of settings", whole, shape_name(map));
     error = check_keys(map, whole, table, fault);
     for (const struct nf_param *p = table; p->name && !error; p++) {
         const struct nd_yaml *value = nd_yaml_get(map, p->name);

@@ -22,7 +22,7 @@ bool nd_parse_ipv4(const char *text, uint32_t *addr)
 }
 
 /* The text in front of the last `mark` into head[cap], the number behind it into *tail. */
-static bool split(const char *text, char mark, char *head, size_t cap, uint64_t *tail)
+static bool split_at_mark(const char *text, char mark, char *head, size_t cap, uint64_t *tail)
 {
     const char *at = strrchr(text, mark);
 
@@ -38,7 +38,8 @@ bool nd_parse_prefix(const char *text, struct nf_prefix *prefix)
     char head[32];
     uint64_t bits;
 
-    if (!split(text, '/', head, sizeof(head), &bits) || bits > 32 || !nd_parse_ipv4(head, &prefix->addr))
+    if (!split_at_mark(text, '/', head, sizeof(head), &bits) || bits > 32 ||
+        !nd_parse_ipv4(head, &prefix->addr))
         return false;
     prefix->mask = bits ? htonl(~0u << (32 - bits)) : 0;
     return true;
@@ -53,7 +54,7 @@ bool nd_parse_range(const char *text, struct nf_range *range)
         if (!nd_parse_u64(text, &first))
             return false;
         last = first;
-    } else if (!split(text, '-', head, sizeof(head), &last) || !nd_parse_u64(head, &first)) {
+    } else if (!split_at_mark(text, '-', head, sizeof(head), &last) || !nd_parse_u64(head, &first)) {
         return false;
     }
     *range = (struct nf_range){.first = (uint32_t)first, .last = (uint32_t)last};
@@ -74,7 +75,7 @@ bool nd_parse_endpoint(const char *text, struct nd_endpoint *endpoint)
     char head[32];
     uint64_t port;
 
-    if (!split(text, ':', head, sizeof(head), &port) || !port || port > 65535)
+    if (!split_at_mark(text, ':', head, sizeof(head), &port) || !port || port > 65535)
         return false;
     endpoint->port = (uint16_t)port;
     return nd_parse_ipv4(head, &endpoint->addr);

@@ -218,7 +218,7 @@ static int text_node(struct reading *r, const yaml_event_t *event, struct nd_yam
     return node->text ? 0 : nd_no_memory(r->fault);
 }
 
-static int build(struct reading *r, const yaml_event_t *event, unsigned depth, struct nd_yaml **out);
+static int build_value(struct reading *r, const yaml_event_t *event, unsigned depth, struct nd_yaml **out);
 
 /* The value behind a key; `event` is the key's. */
 static int build_entry(struct reading *r, const struct nd_yaml *map, const yaml_event_t *event,
@@ -239,7 +239,7 @@ static int build_entry(struct reading *r, const struct nd_yaml *map, const yaml_
                        before->key_line);
     if ((error = next_event(r, &value)))
         return error;
-    error = build(r, &value, depth, out);
+    error = build_value(r, &value, depth, out);
     yaml_event_delete(&value);
     if (!error) {
         (*out)->key = key.text;
@@ -266,7 +266,7 @@ static int build_children(struct reading *r, struct nd_yaml *node, unsigned dept
             error = fail_at(r, event_line(&event), "more than %u entries, expected fewer", ND_YAML_CHILDREN);
         else if (!end)
             error = node->kind == ND_YAML_MAP ? build_entry(r, node, &event, depth + 1, tail)
-                                              : build(r, &event, depth + 1, tail);
+                                              : build_value(r, &event, depth + 1, tail);
         yaml_event_delete(&event);
         if (error || end)
             return error;
@@ -276,7 +276,7 @@ static int build_children(struct reading *r, struct nd_yaml *node, unsigned dept
 }
 
 /* The node that starts with `event`, children included. Linked into *out only when whole. */
-static int build(struct reading *r, const yaml_event_t *event, unsigned depth, struct nd_yaml **out)
+static int build_value(struct reading *r, const yaml_event_t *event, unsigned depth, struct nd_yaml **out)
 {
     struct nd_yaml *node = nd_arena_alloc(r->arena, sizeof(*node));
     int error;
@@ -319,7 +319,7 @@ static int build_document(struct reading *r, struct nd_yaml **root)
         (error = expect_event(r, YAML_DOCUMENT_START_EVENT, "empty file, expected a configuration")) ||
         (error = next_event(r, &event)))
         return error;
-    error = build(r, &event, 0, root);
+    error = build_value(r, &event, 0, root);
     yaml_event_delete(&event);
     if (!error)
         error = expect_event(r, YAML_DOCUMENT_END_EVENT, "more than one value, expected one");

@@ -133,7 +133,7 @@ static int read_line(struct asking *a)
     return error;
 }
 
-static int exchange(struct asking *a, const json_t *request, json_t **answer)
+static int exchange_messages(struct asking *a, const json_t *request, json_t **answer)
 {
     char *line = json_dumps(request, JSON_COMPACT | JSON_ENSURE_ASCII);
     json_error_t why;
@@ -166,7 +166,7 @@ int nd_ask(const char *path, const json_t *request, int timeout_ms, json_t **ans
     int error;
 
     *answer = NULL;
-    error = exchange(&a, request, answer);
+    error = exchange_messages(&a, request, answer);
     if (a.fd >= 0)
         close(a.fd);
     free(a.bytes);

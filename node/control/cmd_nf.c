@@ -6,7 +6,7 @@
 
 #define TAKES (ND_OPT_FILE | ND_OPT_NODE | ND_OPT_JSON)
 
-static const char *cell(const json_t *row, const char *name, char *buf, size_t cap)
+static const char *cell_text(const json_t *row, const char *name, char *buf, size_t cap)
 {
     const json_t *value = json_object_get(row, name);
 
@@ -49,7 +49,7 @@ static void print_row(json_t *table, const json_t *row)
         bool last = !json_object_iter_next(table, json_object_key_to_iter(name));
 
         printf("%-*s%s", last ? 0 : (int)json_integer_value(width) + 2,
-               row ? cell(row, name, buf, sizeof(buf)) : name, last ? "\n" : "");
+               row ? cell_text(row, name, buf, sizeof(buf)) : name, last ? "\n" : "");
     }
 }
 
@@ -67,7 +67,7 @@ static json_t *begin_table(json_t *row, const json_t *rows)
 
         json_array_foreach(rows, r, other)
         {
-            size_t len = is_alike(other, row) ? strlen(cell(other, name, buf, sizeof(buf))) : 0;
+            size_t len = is_alike(other, row) ? strlen(cell_text(other, name, buf, sizeof(buf))) : 0;
 
             width = len > width ? len : width;
         }
@@ -158,7 +158,7 @@ int nd_cmd_show(int argc, char **argv)
     return code;
 }
 
-static int change(struct nd_pair *pair, json_t *request)
+static int send_change(struct nd_pair *pair, json_t *request)
 {
     json_t *answer;
     int code;
@@ -187,8 +187,8 @@ int nd_cmd_set(int argc, char **argv)
     if (!equals || equals == what)
         code = nd_usage("set", "%.40s, expected KEY=VALUE", what);
     else
-        code = change(&pair, json_pack("{s:s, s:s, s:s%, s:s}", "cmd", "set", "nf", pair.options.argv[0],
-                                       "key", what, (size_t)(equals - what), "value", equals + 1));
+        code = send_change(&pair, json_pack("{s:s, s:s, s:s%, s:s}", "cmd", "set", "nf", pair.options.argv[0],
+                                            "key", what, (size_t)(equals - what), "value", equals + 1));
     nd_pair_close(&pair);
     return code;
 }
@@ -202,8 +202,8 @@ int nd_cmd_clear(int argc, char **argv)
     if (code)
         return code;
     key = pair.options.argc > 1 ? pair.options.argv[1] : NULL;
-    code =
-        change(&pair, json_pack("{s:s, s:s, s:s?}", "cmd", "clear", "nf", pair.options.argv[0], "key", key));
+    code = send_change(&pair,
+                       json_pack("{s:s, s:s, s:s?}", "cmd", "clear", "nf", pair.options.argv[0], "key", key));
     nd_pair_close(&pair);
     return code;
 }

@@ -52,7 +52,7 @@ static bool take_bytes(struct nd_connection *c)
 }
 
 /* What is refused before anybody works on it; NULL: nothing. */
-static json_t *refuse(const struct nd_connection *c, const char *name, int command)
+static json_t *find_refusal(const struct nd_connection *c, const char *name, int command)
 {
     if (!json_is_object(c->request))
         return nd_refuse("malformed", "the request is no JSON object%s", c->request ? "" : " on one line");
@@ -111,7 +111,7 @@ static bool take_request(struct nd_connection *c, uint64_t now)
     c->len -= line + 1;
     name = json_string_value(json_object_get(c->request, "cmd"));
     command = name ? nd_command_find(name) : -1;
-    refusal = refuse(c, name, command);
+    refusal = find_refusal(c, name, command);
     if (refusal)
         return begin_writing(c, refusal, now);
     c->exchange = (struct nd_exchange){
@@ -129,7 +129,7 @@ static bool has_gone(const struct nd_connection *c)
     return poll(&p, 1, 0) > 0;
 }
 
-static bool work(struct nd_connection *c, uint64_t now, nd_answer_fn *answer, void *arg)
+static bool step_answer(struct nd_connection *c, uint64_t now, nd_answer_fn *answer, void *arg)
 {
     if (answer(arg, &c->exchange))
         return begin_writing(c, c->exchange.answer, now);
@@ -156,7 +156,7 @@ bool nd_connection_serve(struct nd_connection *c, uint64_t now, nd_answer_fn *an
 {
     if (c->stage == ND_LISTENS && !take_request(c, now))
         return false;
-    if (c->stage == ND_WORKS && !work(c, now, answer, arg))
+    if (c->stage == ND_WORKS && !step_answer(c, now, answer, arg))
         return false;
     return c->stage != ND_WRITES || write_answer(c, now);
 }

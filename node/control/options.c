@@ -44,7 +44,7 @@ int nd_exit_of_file(int error)
     return error == FT_ENOENT || error == FT_EIO ? ND_DATA : nd_exit_of(error);
 }
 
-static const char *label(const struct nd_option *o, char out[64])
+static const char *option_label(const struct nd_option *o, char out[64])
 {
     if (o->letter)
         snprintf(out, 64, "-%c", o->letter);
@@ -65,7 +65,7 @@ bool nd_options_number(const char *text, uint64_t *out)
 
 /* ---- values ------------------------------------------------------------------------------------ */
 
-static const char *expected(const struct nd_option *o, char out[160])
+static const char *describe_expected(const struct nd_option *o, char out[160])
 {
     int n = 0;
 
@@ -150,7 +150,8 @@ static int read_option(const struct nd_syntax *syntax, const struct nd_option *o
         return o->read(options, text);
     if (read_value(o, text, (char *)options + o->offset))
         return 0;
-    return nd_usage(syntax->command, "%s %.40s, expected %s", label(o, name), text, expected(o, what));
+    return nd_usage(syntax->command, "%s %.40s, expected %s", option_label(o, name), text,
+                    describe_expected(o, what));
 }
 
 static void set_presets(const struct nd_option *table, void *options)
@@ -205,7 +206,7 @@ static int check_arguments(const struct nd_syntax *s, const struct nd_arguments 
     for (unsigned i = 0; s->options[i].name; i++)
         if (s->options[i].needed && !(rest->given >> i & 1))
             return nd_usage(s->command, "no %s, expected %s %s", s->options[i].needed,
-                            label(&s->options[i], name), s->options[i].value);
+                            option_label(&s->options[i], name), s->options[i].value);
     if (rest->argc > s->max)
         return nd_usage(s->command, "unexpected argument \"%.40s\", expected %s", rest->argv[s->max],
                         s->max ? s->arguments : "none");
@@ -233,7 +234,8 @@ int nd_syntax_read(const struct nd_syntax *s, void *options, int argc, char **ar
         unsigned row = row_of(s->options, c);
 
         if ((rest->given >> row & 1) && !s->options[row].again)
-            return nd_usage(s->command, "option %s twice, expected once", label(&s->options[row], name));
+            return nd_usage(s->command, "option %s twice, expected once",
+                            option_label(&s->options[row], name));
         rest->given |= 1u << row;
         error = read_option(s, &s->options[row], options, optarg);
     }
@@ -247,7 +249,7 @@ void nd_syntax_print(const struct nd_syntax *s, const char *summary)
     char name[64];
 
     for (const struct nd_option *o = s->options; o->name; o++)
-        printf(" %s%s%s%s%s%s", o->needed ? "" : "[", label(o, name), o->value ? " " : "",
+        printf(" %s%s%s%s%s%s", o->needed ? "" : "[", option_label(o, name), o->value ? " " : "",
                o->value ? o->value : "", o->needed ? "" : "]", o->again ? "..." : "");
     printf("%s%s\n%s\n", *s->arguments ? " " : "", s->arguments, summary);
     for (const struct nd_option *o = s->options; o->name; o++) {

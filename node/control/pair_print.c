@@ -62,7 +62,7 @@ static void print_node(const struct nd_pair *pair, unsigned i, FILE *out)
 
 /* ---- lanes ------------------------------------------------------------------------------------- */
 
-static int width(const char *name)
+static int column_width(const char *name)
 {
     return strlen(name) > 9 ? (int)strlen(name) : 9;
 }
@@ -75,7 +75,8 @@ static void print_lane(const char *node, const json_t *lane, json_t *counters, F
     fprintf(out, "%-10s", node);
     print_number(out, json_object_get(lane, "lane"), 4);
     fprintf(out, "  %-7s", nd_text(lane, "doing", "-"));
-    json_object_foreach(counters, name, value) print_number(out, json_object_get(lane, name), width(name));
+    json_object_foreach(counters, name, value)
+        print_number(out, json_object_get(lane, name), column_width(name));
     fputc('\n', out);
 }
 
@@ -97,7 +98,7 @@ static void print_lanes(const struct nd_pair *pair, FILE *out)
     }
     if (total) {
         fprintf(out, "\n%-10s  lane  %-7s", "node", "doing");
-        json_object_foreach(counters, name, value) fprintf(out, "  %*s", width(name), name);
+        json_object_foreach(counters, name, value) fprintf(out, "  %*s", column_width(name), name);
         fputc('\n', out);
     }
     for (unsigned i = 0; i < ND_NODES; i++)

@@ -24,12 +24,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BACKLOG   64
-#define NEWCOMERS 8         /* taken in a turn: nobody loses a place before its request was looked for */
-#define WORK_NS   200000l   /* between two steps of a request at work */
-#define LOOK_NS   20000000l /* between two turns of the socket that looks */
+#define BACKLOG        64
+#define ACCEPTS_A_TURN 8         /* taken in a turn: nobody loses a place before its request was looked for */
+#define WORK_NS        200000l   /* between two steps of a request at work */
+#define LOOK_NS        20000000l /* between two turns of the socket that looks */
 
-_Static_assert(NEWCOMERS < ND_PLACES, "who comes in one turn does not push out who came in the same");
+_Static_assert(ACCEPTS_A_TURN < ND_PLACES, "who comes in one turn does not push out who came in the same");
 
 enum { ACTS, LOOKS, LISTENERS };
 
@@ -166,7 +166,7 @@ void nd_server_close(struct nd_server *s)
 enum reluctance { FREE, IDLE, ANOTHER_USERS, OWN, KEPT };
 
 /* How unwillingly a place is given to who comes. */
-static enum reluctance reluctance(const struct nd_connection *c, bool owner)
+static enum reluctance weigh_reluctance(const struct nd_connection *c, bool owner)
 {
     if (c->fd < 0)
         return FREE;
@@ -185,7 +185,7 @@ static struct nd_connection *find_place(struct listener *l, bool owner)
 
     for (int i = 0; i < ND_PLACES; i++) {
         struct nd_connection *c = &l->places[i];
-        enum reluctance how = reluctance(c, owner);
+        enum reluctance how = weigh_reluctance(c, owner);
 
         if (how < least || (best && how == least && c->deadline < best->deadline)) {
             best = c;
@@ -206,12 +206,12 @@ static bool is_owner(int fd)
            (peer.uid == 0 || peer.uid == geteuid());
 }
 
-static void take_newcomers(struct listener *l, uint64_t now)
+static void accept_clients(struct listener *l, uint64_t now)
 {
     static const char full[] =
         "{\"error\":{\"code\":\"busy\",\"text\":\"all places of the control socket are taken\"}}\n";
 
-    for (int i = 0; i < NEWCOMERS; i++) {
+    for (int i = 0; i < ACCEPTS_A_TURN; i++) {
         int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         bool owner = fd >= 0 && is_owner(fd);
         struct nd_connection *place = fd >= 0 ? find_place(l, owner) : NULL;
@@ -231,7 +231,7 @@ static void take_newcomers(struct listener *l, uint64_t now)
 
 static void serve_listener(struct listener *l, uint64_t now, nd_answer_fn *answer, void *arg)
 {
-    take_newcomers(l, now);
+    accept_clients(l, now);
     l->first++;
     for (unsigned i = 0; i < ND_PLACES; i++) {
         struct nd_connection *c = &l->places[(l->first + i) % ND_PLACES];

@@ -19,7 +19,8 @@
 
 /* False: it was aborted. Who waits for an access of this lane meanwhile is deadlocked: it would have to
  * come here first. */
-static bool barrier(struct nd_lane *lane, struct nd_barrier *place, void (*work)(struct nd_group *group))
+static bool come_to_barrier(struct nd_lane *lane, struct nd_barrier *place,
+                            void (*work)(struct nd_group *group))
 {
     struct ft_published *own = &lane->group->published[lane->index];
     bool whole;
@@ -39,7 +40,7 @@ static bool at_delta_start(struct nd_lane *lane, const struct ft_chunk *chunk)
     if (!FT_PLANTED("wrong-base") && (chunk->cut != lane->apply.cut + 1 || state->burst != chunk->from))
         return nd_lane_diverged(lane, chunk->burst, chunk->seq, "start of the delta, burst", chunk->from,
                                 state->burst);
-    return barrier(lane, &lane->group->delta_start, NULL);
+    return come_to_barrier(lane, &lane->group->delta_start, NULL);
 }
 
 /* Planted: a delta that is not applied, so that the next one starts from another state. */
@@ -56,7 +57,8 @@ static void write_lines(struct nd_lane *lane, const struct ft_chunk *chunk)
 
     if (left_out(chunk))
         return;
-    while (ft_run_next(ft_chunk_lines(chunk), chunk->lines, &at, region->size >> FT_LINE_SHIFT, &run) > 0) {
+    while (ft_line_run_next(ft_chunk_lines(chunk), chunk->lines, &at, region->size >> FT_LINE_SHIFT, &run) >
+           0) {
         size_t bytes = (size_t)run.count << FT_LINE_SHIFT;
         void *to = ft_edit(region, region->base + (run.line << FT_LINE_SHIFT), bytes);
 
@@ -132,7 +134,7 @@ static bool check_digest(struct nd_lane *lane, const struct ft_chunk *chunk)
     lane->apply.digest = chunk->digest;
     lane->apply.is_slice = chunk->flags & FT_REC_SLICE;
     lane->apply.slice = chunk->slice;
-    barrier(lane, &lane->group->delta_end, compare_digests);
+    come_to_barrier(lane, &lane->group->delta_end, compare_digests);
     return !nd_lane_replay_aborted(lane);
 }
 
@@ -159,7 +161,7 @@ static bool finish_delta(struct nd_lane *lane, const struct ft_chunk *chunk)
     FT_COUNT(lane->words, deltas_applied, 1);
     if (chunk->flags & FT_REC_DIGEST && !check_digest(lane, chunk))
         return false;
-    FT_REPORT(lane->words, executed, chunk->burst);
+    FT_REPORT_SET(lane->words, executed, chunk->burst);
     return true;
 }
 

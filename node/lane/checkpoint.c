@@ -66,7 +66,7 @@ static bool make_chunk(struct nd_lane *lane, uint32_t bytes)
 /* The last chunk has reached the standby, or nobody waits behind it. */
 static bool last_chunk_arrived(struct nd_lane *lane)
 {
-    uint64_t stable = FT_ORDERED(lane->words, stable);
+    uint64_t stable = FT_ORDER_GET(lane->words, stable);
 
     if (nf_chain_state(lane->chain)->burst == lane->checkpoint.chunk_burst)
         return lane->now - lane->checkpoint.chunk_at >= QUIET_NS;

@@ -17,7 +17,7 @@
 
 #define PACKET_LINES 8u /* that a packet changes, five NFs' entries and their lists */
 
-static bool warm(const struct nd_lane *lane)
+static bool is_warm(const struct nd_lane *lane)
 {
     return lane->config->protect.stores;
 }
@@ -41,14 +41,14 @@ static uint64_t cut_time(const struct nd_lane *lane)
 bool nd_lane_unrecorded(const struct nd_lane *lane)
 {
     return nd_lane_stream(lane) != ND_STREAM_NONE &&
-           FT_REPORTED(lane->words, recorded) != nf_chain_state(lane->chain)->burst;
+           FT_REPORT_GET(lane->words, recorded) != nf_chain_state(lane->chain)->burst;
 }
 
 bool nd_lane_marks(const struct nd_lane *lane)
 {
     enum nd_stream_kind kind = nd_lane_stream(lane);
 
-    return kind == ND_STREAM_DELTAS || (kind == ND_STREAM_RECORDS && warm(lane));
+    return kind == ND_STREAM_DELTAS || (kind == ND_STREAM_RECORDS && is_warm(lane));
 }
 
 /* Bytes of records that a warm standby may keep; while a checkpoint is copied, it keeps a second one. */
@@ -60,7 +60,7 @@ static uint64_t most_uncovered(const struct nd_lane *lane)
     return pending_bytes(lane) / (beside ? 8 : 4);
 }
 
-static double fraction(uint64_t n, uint64_t all)
+static double fraction_of(uint64_t n, uint64_t all)
 {
     return all ? (double)n / (double)all : 1;
 }
@@ -68,8 +68,8 @@ static double fraction(uint64_t n, uint64_t all)
 double nd_lane_checkpoint_progress(const struct nd_lane *lane)
 {
     const struct nd_protect *p = &lane->config->protect;
-    double time = fraction(cut_time(lane) - lane->cut.at, p->checkpoint_ms * 1000000ull);
-    double kept = fraction(lane->cut.uncovered, most_uncovered(lane));
+    double time = fraction_of(cut_time(lane) - lane->cut.at, p->checkpoint_ms * 1000000ull);
+    double kept = fraction_of(lane->cut.uncovered, most_uncovered(lane));
 
     if (lane->cut.grown)
         return 1;
@@ -79,7 +79,7 @@ double nd_lane_checkpoint_progress(const struct nd_lane *lane)
 /* Its interval is over, a warm standby may keep no more, or somebody waits for a digest. */
 static bool checkpoint_due(const struct nd_lane *lane)
 {
-    return warm(lane) && (nd_lane_digest_wanted(lane) || nd_lane_checkpoint_progress(lane) >= 1);
+    return is_warm(lane) && (nd_lane_digest_wanted(lane) || nd_lane_checkpoint_progress(lane) >= 1);
 }
 
 /* Memory that a delta would take now: its lines, and what it carries of the outputs still held. */
@@ -102,7 +102,7 @@ static void weigh_delta(struct nd_lane *lane)
 {
     uint64_t seq = nf_chain_state(lane->chain)->seq, room = pending_bytes(lane) / 16;
 
-    if (!warm(lane) || seq < lane->cut.weigh_at)
+    if (!is_warm(lane) || seq < lane->cut.weigh_at)
         return;
     lane->cut.weigh_at = seq + room / (PACKET_LINES * FT_LINE * lane->group->lanes);
     lane->cut.grown =
@@ -122,7 +122,7 @@ static void begin_delta(struct nd_lane *lane, enum cut_digest digest)
                             .burst = state->burst,
                             .seq = state->seq,
                             .access = state->access - 1,
-                            .released = FT_REPORTED(lane->words, released),
+                            .released = FT_REPORT_GET(lane->words, released),
                             .outputs = state->outputs};
 
     if (digest == OF_REGION) {
@@ -160,7 +160,7 @@ static bool too_large(struct nd_group *group)
     for (unsigned l = 0; l < group->lanes; l++)
         large |= delta_bytes_now(&group->lane[l]) > pending_bytes(&group->lane[l]) / 2;
     for (unsigned l = 0; large && l < group->lanes; l++)
-        FT_REPORT(group->lane[l].words, overrun, true);
+        FT_REPORT_SET(group->lane[l].words, overrun, true);
     return large;
 }
 
@@ -220,14 +220,14 @@ void nd_stream_begin(struct nd_group *group)
     for (struct nd_lane *lane = group->lane; lane < group->lane + group->lanes; lane++) {
         lane->delta.active = false;
         lane->cut.barrier_at = lane->cut.at = cut_time(lane);
-        FT_REPORT(lane->words, overrun, false);
-        FT_REPORT(lane->words, recorded, nf_chain_state(lane->chain)->burst);
+        FT_REPORT_SET(lane->words, overrun, false);
+        FT_REPORT_SET(lane->words, recorded, nf_chain_state(lane->chain)->burst);
         lane->cut.barriers = s->barriers;
         nd_verification_begin(lane);
     }
     start_next_delta(group);
     ft_checkpoint_end(region);
-    if (warm(&group->lane[0]))
+    if (is_warm(&group->lane[0]))
         ft_checkpoint_prepare(region); /* without that room checkpoints are copied at once */
     if (nd_lane_marks(&group->lane[0])) {
         ft_lines_clear(&region->dirty);
@@ -262,7 +262,7 @@ static bool wants_cut(struct nd_lane *lane)
 /* Logging ends in one lane after the other; a stream that some have left is not worth a cut. */
 static bool has_left(const struct nd_lane *lane)
 {
-    return !FT_ORDERED(lane->words, logging);
+    return !FT_ORDER_GET(lane->words, logging);
 }
 
 void nd_stream_cut(struct nd_group *group)
@@ -288,7 +288,7 @@ static void end_delta(struct nd_lane *lane)
     struct nd_stream *s = &lane->group->stream;
 
     if (!is_incremental(s)) /* else records tell of more already */
-        FT_REPORT(lane->words, recorded, lane->delta.head.burst);
+        FT_REPORT_SET(lane->words, recorded, lane->delta.head.burst);
     if (lane->index == 0)
         atomic_store_explicit(&s->shared_copied, s->number, memory_order_release);
     if (atomic_fetch_sub_explicit(&s->copying, 1, memory_order_acq_rel) == 1)
@@ -331,7 +331,7 @@ bool nd_lane_cut(struct nd_lane *lane)
 {
     struct nd_stream *s = &lane->group->stream;
 
-    if (!FT_ORDERED(lane->words, logging)) {
+    if (!FT_ORDER_GET(lane->words, logging)) {
         end_stream(lane);
         return join_cut(lane); /* a lane for which logging has not ended yet may wait for this one */
     }
@@ -348,5 +348,5 @@ bool nd_lane_cut(struct nd_lane *lane)
         atomic_load_explicit(&s->copying, memory_order_acquire) != 0)
         return false;
     return atomic_load_explicit(&s->shared_copied, memory_order_acquire) == s->number &&
-           !FT_REPORTED(lane->words, overrun);
+           !FT_REPORT_GET(lane->words, overrun);
 }

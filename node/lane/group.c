@@ -72,7 +72,7 @@ void nd_group_pause(unsigned spins)
 static bool is_given_up(const struct nd_lane *lane)
 {
     return atomic_load_explicit(lane->setup.stop, memory_order_relaxed) ||
-           FT_ORDERED(lane->words, order) != lane->seen.order || nd_lane_replay_aborted(lane);
+           FT_ORDER_GET(lane->words, order) != lane->seen.order || nd_lane_replay_aborted(lane);
 }
 
 /* True: all were there. False: this lane left before, since it is given up or `needed` (NULL: always). */

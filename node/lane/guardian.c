@@ -63,7 +63,7 @@ struct nd_guardian {
 /* One per process, and never given back: the kernel looks at the mutexes when the lanes' threads end. */
 static struct nd_guardian the_guardian;
 
-static void detach(int *pair, int *datagrams)
+static void detach_process(int *pair, int *datagrams)
 {
     static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGUSR1, SIGUSR2};
     int null = open("/dev/null", O_RDWR);
@@ -87,7 +87,7 @@ static void detach(int *pair, int *datagrams)
  * From here on: waiting for lanes, sending, sleeping, the end. The filter's memory is not given back, since
  * that may take a system call that the filter does not let pass.
  */
-static bool confine(void)
+static bool confine_process(void)
 {
     static const int needed[] = {SCMP_SYS(read),       SCMP_SYS(sendto),          SCMP_SYS(futex),
                                  SCMP_SYS(nanosleep),  SCMP_SYS(clock_nanosleep), SCMP_SYS(restart_syscall),
@@ -130,10 +130,10 @@ static void send_notice(const struct nd_guardian *g, int datagrams)
     }
 }
 
-static _Noreturn void guard(const struct nd_guardian *g, int pair, int datagrams)
+static _Noreturn void guard_lanes(const struct nd_guardian *g, int pair, int datagrams)
 {
-    detach(&pair, &datagrams);
-    bool confined = confine();
+    detach_process(&pair, &datagrams);
+    bool confined = confine_process();
 
     send(pair, confined ? "r" : "c", 1, MSG_NOSIGNAL); /* ready: out of reach of signals */
     if (!confined || !all_hold(pair, g->lanes))
@@ -196,7 +196,7 @@ static int fork_guardian(struct nd_guardian *g, int datagrams, struct ft_fault *
     g->pid = fork();
     if (g->pid == 0) {
         close(ends[1]); /* or it would never see the pair's end */
-        guard(g, ends[0], datagrams);
+        guard_lanes(g, ends[0], datagrams);
     }
     int why = errno;
     close(ends[0]);
@@ -220,7 +220,7 @@ static int fork_guardian(struct nd_guardian *g, int datagrams, struct ft_fault *
 }
 
 int nd_guardian_start(struct nd_guardian **out, unsigned lanes, const char *local_host, const char *peer_host,
-                      uint16_t peer_port, const struct ft_sender *self, struct ft_fault *fault)
+                      uint16_t peer_port, const struct ft_datagram_key *self, struct ft_fault *fault)
 {
     struct nd_guardian *g = &the_guardian;
 

@@ -6,62 +6,63 @@
 #include "node/lane/lane.h"
 #include "nflib/net/bytes.h"
 #include "nflib/chain/chain.h"
-#include "node/lane/beat.h"
+#include "node/lane/own_frames.h"
 
 #include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define BEATS_MAX 4           /* heartbeats of a port that are looked at in a heartbeat's time */
-#define CLAIM_NS  10000000ull /* between two answers to another's claim */
+#define HEARTBEATS_MAX 4           /* heartbeats of a port that are looked at in a heartbeat's time */
+#define CLAIM_NS       10000000ull /* between two answers to another's claim */
 
-static bool too_many_beats(uint8_t *heard)
+static bool too_many_heartbeats(uint8_t *heard)
 {
     *heard += *heard < UINT8_MAX;
-    return *heard > BEATS_MAX;
+    return *heard > HEARTBEATS_MAX;
 }
 
 /*
  * A frame of a heartbeat's type: of the peer, of this node, or of anybody who reaches the port. To look at
- * one costs a microsecond, so of more than BEATS_MAX on a port in a heartbeat's time the rest is dropped
+ * one costs a microsecond, so of more than HEARTBEATS_MAX on a port in a heartbeat's time the rest is dropped
  * unseen. One that is no newer than the last was recorded and sent again, or came by another port as well.
  */
-static void hear_beat(struct nd_lane *lane, const struct nd_frame *f, unsigned port)
+static void hear_heartbeat(struct nd_lane *lane, const struct nd_frame *f, unsigned port)
 {
-    struct ft_sender peer = {
-        .incarnation = FT_ORDERED(lane->words, peer_incarnation),
-        .secret = {FT_ORDERED(lane->words, peer_secret[0]), FT_ORDERED(lane->words, peer_secret[1])}};
-    struct ft_datagram beat;
+    struct ft_datagram_key peer = {
+        .incarnation = FT_ORDER_GET(lane->words, peer_incarnation),
+        .secret = {FT_ORDER_GET(lane->words, peer_secret[0]), FT_ORDER_GET(lane->words, peer_secret[1])}};
+    struct ft_datagram heartbeat;
 
     for (unsigned own = 0; own < lane->io->ports; own++)
         if (memcmp(f->data + 6, lane->io->own[own], 6) == 0)
             return;
     if (!peer.incarnation)
         return;
-    if (lane->now >= lane->timers.beats_until) {
-        lane->timers.beats_until = lane->now + lane->config->timing.heartbeat_ms * 1000000ull;
-        memset(lane->timers.beats_heard, 0, sizeof(lane->timers.beats_heard));
+    if (lane->now >= lane->timers.heartbeats_until) {
+        lane->timers.heartbeats_until = lane->now + lane->config->timing.heartbeat_ms * 1000000ull;
+        memset(lane->timers.heartbeats_heard, 0, sizeof(lane->timers.heartbeats_heard));
     }
-    if (too_many_beats(&lane->timers.beats_heard[port]) || nd_beat_read(f->data, f->len, &peer, &beat) != 0) {
-        FT_COUNT(lane->words, beats_refused, 1);
+    if (too_many_heartbeats(&lane->timers.heartbeats_heard[port]) ||
+        nd_heartbeat_read(f->data, f->len, &peer, &heartbeat) != 0) {
+        FT_COUNT(lane->words, heartbeats_refused, 1);
         return;
     }
-    if (FT_REPORTED(lane->words, beat_from) == peer.incarnation &&
-        FT_REPORTED(lane->words, beat_counter) >= beat.counter)
+    if (FT_REPORT_GET(lane->words, heartbeat_from) == peer.incarnation &&
+        FT_REPORT_GET(lane->words, heartbeat_counter) >= heartbeat.counter)
         return;
-    FT_REPORT(lane->words, beat_from, peer.incarnation);
-    FT_REPORT(lane->words, beat_counter, beat.counter);
-    FT_REPORT(lane->words, beat_view, beat.view);
-    FT_REPORT(lane->words, beat_ns, lane->now);
+    FT_REPORT_SET(lane->words, heartbeat_from, peer.incarnation);
+    FT_REPORT_SET(lane->words, heartbeat_counter, heartbeat.counter);
+    FT_REPORT_SET(lane->words, heartbeat_view, heartbeat.view);
+    FT_REPORT_SET(lane->words, heartbeat_ns, lane->now);
 }
 
 /* True when the frame is a heartbeat, and no input. */
-static inline __attribute__((always_inline)) bool take_beat(struct nd_lane *lane, const struct nd_frame *f,
-                                                            unsigned port)
+static inline __attribute__((always_inline)) bool take_heartbeat(struct nd_lane *lane,
+                                                                 const struct nd_frame *f, unsigned port)
 {
-    if (ft_likely(f->len < ND_BEAT_HEAD || nf_get16(f->data + 12) != htobe16(ND_BEAT_TYPE)))
+    if (ft_likely(f->len < ND_HEARTBEAT_HEAD || nf_get16(f->data + 12) != htobe16(ND_HEARTBEAT_TYPE)))
         return false;
-    hear_beat(lane, f, port);
+    hear_heartbeat(lane, f, port);
     return true;
 }
 
@@ -88,7 +89,7 @@ static inline __attribute__((always_inline)) bool take_claim(struct nd_lane *lan
 static inline __attribute__((always_inline)) bool takes_frame(struct nd_lane *lane, const struct nd_frame *f,
                                                               unsigned port)
 {
-    return take_beat(lane, f, port) || take_claim(lane, f, port);
+    return take_heartbeat(lane, f, port) || take_claim(lane, f, port);
 }
 
 int nd_waiting_make(struct nd_waiting *waiting, uint32_t buffers)
@@ -131,7 +132,7 @@ void nd_lane_listen(struct nd_lane *lane)
         uint32_t n = lane->io->receive(lane->io->ctx, lane->index, port, in, NF_BURST_MAX);
 
         for (uint32_t i = 0; i < n; i++) {
-            take_beat(lane, &in[i], port);
+            take_heartbeat(lane, &in[i], port);
             lane->io->drop(lane->io->ctx, in[i].owner);
         }
     }
@@ -140,7 +141,7 @@ void nd_lane_listen(struct nd_lane *lane)
 /* In SOLO the lease has no end; a gate that is shut has none that runs. */
 static bool may_release(const struct nd_lane *lane)
 {
-    return lane->now < FT_ORDERED(lane->words, lease_until);
+    return lane->now < FT_ORDER_GET(lane->words, lease_until);
 }
 
 bool nd_lane_receive_to_wait(struct nd_lane *lane)

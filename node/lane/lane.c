@@ -70,13 +70,13 @@ void nd_lane_free(struct nd_lane *lane)
 /* The gate changed between SOLO and guarded: what left under the old one is at most what is executed now. */
 static void follow_gate(struct nd_lane *lane)
 {
-    uint64_t gate = FT_ORDERED(lane->words, gate);
+    uint64_t gate = FT_ORDER_GET(lane->words, gate);
 
     if (gate == lane->seen.gate)
         return;
     lane->seen.gate = gate;
-    FT_REPORT(lane->words, hold_from, nf_chain_state(lane->chain)->burst);
-    FT_REPORT(lane->words, gate_seen, gate);
+    FT_REPORT_SET(lane->words, hold_from, nf_chain_state(lane->chain)->burst);
+    FT_REPORT_SET(lane->words, gate_seen, gate);
 }
 
 static bool turn_live(struct nd_lane *lane)
@@ -91,7 +91,7 @@ static bool turn_live(struct nd_lane *lane)
 
 static bool turn_replay(struct nd_lane *lane)
 {
-    bool worked = nd_lane_replay(lane, FT_ORDERED(lane->words, closed_to));
+    bool worked = nd_lane_replay(lane, FT_ORDER_GET(lane->words, closed_to));
 
     worked |= nd_lane_recorder_turn(lane);
     if (!nd_lane_steer(lane))
@@ -100,9 +100,9 @@ static bool turn_replay(struct nd_lane *lane)
 }
 
 /* True if there was work. */
-static bool turn(struct nd_lane *lane)
+static bool run_turn(struct nd_lane *lane)
 {
-    uint64_t order = FT_ORDERED(lane->words, order);
+    uint64_t order = FT_ORDER_GET(lane->words, order);
     bool worked = false;
 
     if (order != lane->seen.order)
@@ -138,7 +138,7 @@ int nd_lane_run(void *arg)
             FT_NOTE(lane->words, last_sent_ns, lane->now);
         lane->turn.sent = false;
         nd_lane_send_heartbeats(lane);
-        nd_lane_wait(lane, turn(lane));
+        nd_lane_wait(lane, run_turn(lane));
     }
     nd_lane_end(lane);
     return 0;

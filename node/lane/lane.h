@@ -50,7 +50,7 @@ struct nd_lane_setup {
     uint64_t replayed_bytes;      /* room for replayed outputs; 0: REPLAYED_BYTES */
     uint32_t chunk_bytes;         /* of lines in a chunk of an incremental checkpoint; 0: CHUNK_BYTES */
     uint64_t round_ns;            /* in which all slices are compared once; 0: verify_every_s */
-    struct ft_sender self;        /* this process, to the peer that hears its heartbeats */
+    struct ft_datagram_key self;  /* this process, to the peer that hears its heartbeats */
     const _Atomic uint64_t *view; /* the node's; heartbeats and recordings carry it */
     const _Atomic bool *stop;     /* ends nd_lane_run */
     bool urgent;                  /* the thread asks for priority when it begins */
@@ -107,12 +107,12 @@ struct nd_lane {
         bool sent;     /* outputs left */
         uint32_t idle; /* turns without work, in a row */
     } turn;
-    struct {                  /* when something was last, or is next */
-        uint64_t busy_at;     /* the last burst that the stream accounts for */
-        uint64_t quiet_since; /* while draining: the last packet, or the last turn that could not receive */
-        uint64_t beat_at;     /* the next heartbeat */
-        uint64_t beats_until; /* the end of the time in which beats_heard were heard */
-        uint8_t beats_heard[NF_PORTS_MAX]; /* by port; stops at 255 */
+    struct {                   /* when something was last, or is next */
+        uint64_t busy_at;      /* the last burst that the stream accounts for */
+        uint64_t quiet_since;  /* while draining: the last packet, or the last turn that could not receive */
+        uint64_t heartbeat_at; /* the next heartbeat */
+        uint64_t heartbeats_until;              /* the end of the time in which heartbeats_heard were heard */
+        uint8_t heartbeats_heard[NF_PORTS_MAX]; /* by port; stops at 255 */
         uint64_t steer_at;       /* the next announcement of a standby that draws frames to its ports */
         uint64_t claimed_at;     /* the last announcement against another's claim */
         uint64_t announce_at[3]; /* announcements to repeat; 0: done */
@@ -197,7 +197,7 @@ static inline bool nd_lane_is_live(const struct nd_lane *lane)
 /* What tells the standby of the lane's bursts, at present. */
 static inline enum nd_stream_kind nd_lane_stream(const struct nd_lane *lane)
 {
-    return FT_ORDERED(lane->words, logging) ? lane->group->stream.kind : ND_STREAM_NONE;
+    return FT_ORDER_GET(lane->words, logging) ? lane->group->stream.kind : ND_STREAM_NONE;
 }
 
 /* What the coming burst needs: decided once a turn, after the stream's cut (live.c). */

@@ -38,9 +38,9 @@ static bool standby_lags(const struct nd_lane *lane, const struct nd_burst_needs
 {
     const struct nd_protect *p = &lane->config->protect;
 
-    return FT_ORDERED(lane->words, lag_ns) > p->recovery_budget_ms * 1000000ull && !p->stores &&
+    return FT_ORDER_GET(lane->words, lag_ns) > p->recovery_budget_ms * 1000000ull && !p->stores &&
            needs->stream == ND_STREAM_RECORDS && !lane->io->burst &&
-           FT_ORDERED(lane->words, lease_until) != FT_ALL;
+           FT_ORDER_GET(lane->words, lease_until) != FT_ALL;
 }
 
 /* Room for whatever a burst may make; without it the ports' own queues have to wait. */
@@ -76,7 +76,7 @@ static const char *take_command(struct nd_lane *lane)
 static bool owes_released(const struct nd_lane *lane)
 {
     return lane->now - lane->timers.busy_at > QUIET_NS &&
-           FT_REPORTED(lane->words, released) != lane->recorded_released;
+           FT_REPORT_GET(lane->words, released) != lane->recorded_released;
 }
 
 /* A digest goes with the next delta, which needs a burst to be cut behind, and no more than one. */
@@ -146,7 +146,7 @@ static inline __attribute__((always_inline)) void capture_inputs(struct nd_lane 
     lg_capture_inputs_end(&lane->capture, &inputs);
 }
 
-static void capture(struct nd_lane *lane, uint64_t burst, uint64_t time)
+static void capture_burst(struct nd_lane *lane, uint64_t burst, uint64_t time)
 {
     lg_capture_begin(&lane->capture, lane->index, burst, nf_chain_state(lane->chain)->seq, time,
                      lane->burst.n);
@@ -166,7 +166,8 @@ static void capture(struct nd_lane *lane, uint64_t burst, uint64_t time)
  * The record gets what NFs learned from outside in the burst and the order that it had with other lanes. Then
  * it is whole: for who keeps the log, the flight recorder, and the replicator, if it logs.
  */
-static void record(struct nd_lane *lane, const struct nd_burst_needs *needs, uint64_t burst, uint64_t access)
+static void complete_record(struct nd_lane *lane, const struct nd_burst_needs *needs, uint64_t burst,
+                            uint64_t access)
 {
     const struct ft_sections *order = nf_chain_sections(lane->chain);
     bool logged = needs->stream == ND_STREAM_RECORDS;
@@ -181,7 +182,7 @@ static void record(struct nd_lane *lane, const struct nd_burst_needs *needs, uin
     if (ft_unlikely(needs->digest))
         nd_lane_carry_digest(lane, burst);
     if (logged)
-        lane->recorded_released = FT_REPORTED(lane->words, released);
+        lane->recorded_released = FT_REPORT_GET(lane->words, released);
     r = lg_capture_whole(&lane->capture, lane->recorded_released);
     if (lane->io->record)
         lane->io->record(lane->io->ctx, lane->index, r);
@@ -203,7 +204,7 @@ static void run_burst(struct nd_lane *lane, const struct nd_burst_needs *needs, 
     uint64_t burst = state->burst + 1, seq = state->seq, number = state->outputs, access = state->access;
 
     if (needs->record)
-        capture(lane, burst, time);
+        capture_burst(lane, burst, time);
     if (command) { /* a determinant: recorded, and on replay taken from the record */
         if (needs->record)
             lg_capture_determinant(&lane->capture, command, (uint32_t)strlen(command));
@@ -212,7 +213,7 @@ static void run_burst(struct nd_lane *lane, const struct nd_burst_needs *needs, 
     nf_chain_run(lane->chain, burst, time, lane->burst.packets, lane->burst.n);
     ft_audit_check(lane->region, lane->index);
     if (needs->record)
-        record(lane, needs, burst, access);
+        complete_record(lane, needs, burst, access);
     if (needs->stream != ND_STREAM_NONE)
         lane->timers.busy_at = lane->now;
     /* State in Redis: what is not answered there yet waits in the hold. */
@@ -221,9 +222,9 @@ static void run_burst(struct nd_lane *lane, const struct nd_burst_needs *needs, 
         nd_lane_hold(lane, needs, burst, seq, number);
     else
         nd_lane_drop_burst(lane);
-    FT_REPORT(lane->words, executed, burst);
+    FT_REPORT_SET(lane->words, executed, burst);
     if (needs->stream != ND_STREAM_DELTAS)
-        FT_REPORT(lane->words, recorded, burst);
+        FT_REPORT_SET(lane->words, recorded, burst);
     FT_COUNT(lane->words, bursts, 1);
     FT_COUNT(lane->words, empty_bursts, lane->burst.n == 0);
     FT_COUNT(lane->words, received, lane->burst.n);
@@ -264,7 +265,7 @@ static bool receive_and_run(struct nd_lane *lane, const struct nd_burst_needs *n
 static bool all_drained(const struct nd_lane *lane)
 {
     for (unsigned l = 0; l < lane->group->lanes; l++)
-        if (FT_REPORTED(lane->group->lane[l].words, done) != lane->seen.order)
+        if (FT_REPORT_GET(lane->group->lane[l].words, done) != lane->seen.order)
             return false;
     return true;
 }
@@ -274,7 +275,7 @@ static bool all_drained(const struct nd_lane *lane)
  * which the standby's other lanes would wait. */
 static void consider_drained(struct nd_lane *lane, bool may_receive)
 {
-    bool unfinished = FT_ORDERED(lane->words, logging) &&
+    bool unfinished = FT_ORDER_GET(lane->words, logging) &&
                       (atomic_load_explicit(&lane->group->stream.copying, memory_order_acquire) ||
                        nd_lane_owes_digest(lane));
 
@@ -282,7 +283,7 @@ static void consider_drained(struct nd_lane *lane, bool may_receive)
         lane->timers.quiet_since = lane->now;
     if (lane->now - lane->timers.quiet_since >= DRAIN_QUIET && ft_hold_count(&lane->hold) == 0 &&
         lane->waiting.count == 0 && !nd_lane_unrecorded(lane) && !unfinished)
-        FT_REPORT(lane->words, done, lane->seen.order);
+        FT_REPORT_SET(lane->words, done, lane->seen.order);
 }
 
 bool nd_lane_live(struct nd_lane *lane)

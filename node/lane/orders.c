@@ -49,15 +49,15 @@ static void report_burst(struct nd_lane *lane)
 {
     uint64_t burst = nf_chain_state(lane->chain)->burst;
 
-    FT_REPORT(lane->words, executed, burst);
-    FT_REPORT(lane->words, recorded, burst);
+    FT_REPORT_SET(lane->words, executed, burst);
+    FT_REPORT_SET(lane->words, recorded, burst);
 }
 
 /* From a snapshot. Other lanes may depend on accesses that it already holds, so they are published. */
 static void begin_replay(struct nd_lane *lane)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
-    uint64_t said = FT_ORDERED(lane->words, snapshot_burst); /* last burst that the snapshot holds */
+    uint64_t said = FT_ORDER_GET(lane->words, snapshot_burst); /* last burst that the snapshot holds */
 
     atomic_store_explicit(&lane->group->published[lane->index].access, state->access - 1,
                           memory_order_release);
@@ -80,7 +80,7 @@ static void begin_replay(struct nd_lane *lane)
 /* Replays what is left of the closed set. False: the node is to end before. */
 static bool replay_closed_set(struct nd_lane *lane)
 {
-    uint64_t upto = FT_ORDERED(lane->words, closed_to);
+    uint64_t upto = FT_ORDER_GET(lane->words, closed_to);
 
     while (nd_lane_behind(lane, upto) && nd_lane_replay(lane, upto))
         if (atomic_load_explicit(lane->setup.stop, memory_order_relaxed) && nd_lane_behind(lane, upto)) {
@@ -97,7 +97,7 @@ static void finish_replay(struct nd_lane *lane)
         replay_closed_set(lane);
 }
 
-static void discard(struct ft_ring *ring)
+static void discard_entries(struct ft_ring *ring)
 {
     uint64_t there;
 
@@ -110,14 +110,14 @@ static void discard(struct ft_ring *ring)
  * the node is to end. */
 static bool take_over(struct nd_lane *lane)
 {
-    uint64_t upto = FT_ORDERED(lane->words, closed_to);
+    uint64_t upto = FT_ORDER_GET(lane->words, closed_to);
 
     if (!replay_closed_set(lane) || atomic_load_explicit(lane->setup.stop, memory_order_relaxed))
         return false;
     FT_CHECK(nf_chain_state(lane->chain)->burst == upto, "replay ends at burst %lu of %lu",
              nf_chain_state(lane->chain)->burst, upto);
-    discard(&lane->words->replay); /* outside the closed set: nothing of it was released */
-    discard(&lane->words->checkpoint);
+    discard_entries(&lane->words->replay); /* outside the closed set: nothing of it was released */
+    discard_entries(&lane->words->checkpoint);
     if (FT_PLANTED("reuse-seq")) {
         const uint64_t *seq = &nf_chain_state(lane->chain)->seq;
 
@@ -216,7 +216,7 @@ void nd_lane_follow(struct nd_lane *lane, uint64_t order)
         lane->timers.quiet_since = lane->now;
         return;
     }
-    FT_REPORT(lane->words, done, lane->seen.order);
+    FT_REPORT_SET(lane->words, done, lane->seen.order);
 }
 
 void nd_lane_end(struct nd_lane *lane)
@@ -224,7 +224,7 @@ void nd_lane_end(struct nd_lane *lane)
     uint64_t order;
 
     nd_lane_leave_stop_point(lane);
-    order = FT_ORDERED(lane->words, order);
+    order = FT_ORDER_GET(lane->words, order);
     if (lane->doing == FT_LANE_WAIT && ft_order_kind(order) == FT_LANE_REPLAY) {
         begin_replay(lane);
         lane->doing = FT_LANE_REPLAY;

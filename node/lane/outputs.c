@@ -117,12 +117,12 @@ void nd_lane_drop_burst(struct nd_lane *lane)
 
 static void note_release(struct nd_lane *lane, uint64_t at)
 {
-    struct ft_lane *shared = lane->words;
+    struct ft_lane *words = lane->words;
 
-    if (atomic_load_explicit(&shared->count.first_release_ns, memory_order_relaxed) == 0)
-        FT_NOTE(shared, first_release_ns, nd_now());
+    if (atomic_load_explicit(&words->count.first_release_ns, memory_order_relaxed) == 0)
+        FT_NOTE(words, first_release_ns, nd_now());
     lane->turn.sent = true; /* the next turn's clock will say until when at the latest */
-    FT_NOTE(shared, last_release_ns, at);
+    FT_NOTE(words, last_release_ns, at);
 }
 
 /*
@@ -154,29 +154,29 @@ static uint64_t release_to(const struct nd_lane *lane)
         return FT_ALL;
     if (ft_unlikely(lane->setup.redis != NULL))
         return nd_redis_confirmed(lane->setup.redis);
-    return FT_ORDERED(lane->words, stable);
+    return FT_ORDER_GET(lane->words, stable);
 }
 
 bool nd_lane_release(struct nd_lane *lane)
 {
-    struct ft_lane *shared = lane->words;
+    struct ft_lane *words = lane->words;
     const struct ft_held *held;
     bool any = false;
     uint32_t n, sent;
 
     while ((n = ft_hold_ready(&lane->hold, release_to(lane), TX_BURST, &held))) {
-        uint64_t lease = FT_ORDERED(shared, lease_until);
+        uint64_t lease = FT_ORDER_GET(words, lease_until);
         uint64_t at = lease == FT_ALL ? lane->now : nd_now();
 
         if (at >= lease) {
-            FT_COUNT(shared, lease_held, 1);
+            FT_COUNT(words, lease_held, 1);
             break;
         }
         sent = ft_unlikely(nd_lane_own_mac(lane))
                    ? transmit_own_mac(lane, held, n)
                    : lane->io->send(lane->io->ctx, lane->index, held[0].port, held, n);
         if (sent == 0) {
-            FT_COUNT(shared, tx_refused, 1);
+            FT_COUNT(words, tx_refused, 1);
             break;
         }
         ft_hold_drop(&lane->hold, sent);
@@ -184,8 +184,8 @@ bool nd_lane_release(struct nd_lane *lane)
         any = true;
     }
     if (any)
-        FT_REPORT(shared, released, nf_chain_state(lane->chain)->outputs - ft_hold_count(&lane->hold));
-    FT_NOTE(shared, held, ft_hold_count(&lane->hold));
+        FT_REPORT_SET(words, released, nf_chain_state(lane->chain)->outputs - ft_hold_count(&lane->hold));
+    FT_NOTE(words, held, ft_hold_count(&lane->hold));
     return any;
 }
 
@@ -231,7 +231,7 @@ void nd_lane_announce(struct nd_lane *lane, bool again)
 
 /* A packet with all of a replayed output's bytes, the input keeper's among them. NULL: they are not to be
  * had. */
-static void *make_whole(struct nd_lane *lane, const struct lg_output *output)
+static void *make_whole_packet(struct nd_lane *lane, const struct lg_output *output)
 {
     const struct nd_io *io = lane->io;
     uint8_t frame[FT_FRAME_MAX];
@@ -261,7 +261,7 @@ void nd_lane_emit_tail(struct nd_lane *lane)
                                .port = output->port};
 
         if (lane->config->protect.tail == ND_TAIL_EMIT && ft_hold_room(&lane->hold))
-            held.packet = make_whole(lane, output);
+            held.packet = make_whole_packet(lane, output);
         if (!held.packet) {
             FT_COUNT(lane->words, tail_suppressed, 1);
             continue;

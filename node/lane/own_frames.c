@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * When a lane sends frames of the node's own: heartbeats, and announcements of the chain's addresses; and
- * what a heartbeat says (beat.h). How frames are sent is in outputs.c.
+ * what a heartbeat says (own_frames.h). How frames are sent is in outputs.c.
  */
 #include "node/lane/lane.h"
-#include "node/lane/beat.h"
+#include "node/lane/own_frames.h"
 
 #include <endian.h>
 #include <string.h>
@@ -13,29 +13,31 @@
 
 static const uint8_t everybody[6] = {0x07, 0x75, 0x73, 0x62, 0x65, 0x61};
 
-void nd_beat_write(uint8_t frame[ND_BEAT_LEN], const uint8_t own[6], const struct ft_sender *self,
-                   uint64_t view, uint64_t counter)
+void nd_heartbeat_write(uint8_t frame[ND_HEARTBEAT_LEN], const uint8_t own[6],
+                        const struct ft_datagram_key *self, uint64_t view, uint64_t counter)
 {
-    const struct ft_datagram beat = {.kind = FT_HEARTBEAT, .view = view, .counter = counter};
-    uint16_t type = htobe16(ND_BEAT_TYPE);
+    const struct ft_datagram heartbeat = {.kind = FT_HEARTBEAT, .view = view, .counter = counter};
+    uint16_t type = htobe16(ND_HEARTBEAT_TYPE);
 
     memcpy(frame, everybody, 6);
     memcpy(frame + 6, own, 6);
     memcpy(frame + 12, &type, 2);
-    ft_datagram_encode(&beat, self, frame + ND_BEAT_HEAD);
+    ft_datagram_encode(&heartbeat, self, frame + ND_HEARTBEAT_HEAD);
 }
 
-int nd_beat_read(const uint8_t *frame, uint32_t len, const struct ft_sender *peer, struct ft_datagram *beat)
+int nd_heartbeat_read(const uint8_t *frame, uint32_t len, const struct ft_datagram_key *peer,
+                      struct ft_datagram *heartbeat)
 {
-    int error = len < ND_BEAT_LEN ? FT_EMALFORMED
-                                  : ft_datagram_decode(frame + ND_BEAT_HEAD, FT_DATAGRAM_BYTES, peer, beat);
+    int error = len < ND_HEARTBEAT_LEN
+                    ? FT_EMALFORMED
+                    : ft_datagram_decode(frame + ND_HEARTBEAT_HEAD, FT_DATAGRAM_BYTES, peer, heartbeat);
 
-    return error || beat->kind == FT_HEARTBEAT ? error : FT_EMALFORMED;
+    return error || heartbeat->kind == FT_HEARTBEAT ? error : FT_EMALFORMED;
 }
 
 void nd_lane_send_announcements(struct nd_lane *lane)
 {
-    uint64_t announce = FT_ORDERED(lane->words, announce);
+    uint64_t announce = FT_ORDER_GET(lane->words, announce);
 
     if (announce != lane->seen.announce) {
         lane->seen.announce = announce;
@@ -51,27 +53,27 @@ void nd_lane_send_announcements(struct nd_lane *lane)
 
 void nd_lane_send_heartbeats(struct nd_lane *lane)
 {
-    uint8_t frame[ND_BEAT_LEN];
+    uint8_t frame[ND_HEARTBEAT_LEN];
 
-    if (lane->index != 0 || lane->now < lane->timers.beat_at || !lane->config->protect.pair)
+    if (lane->index != 0 || lane->now < lane->timers.heartbeat_at || !lane->config->protect.pair)
         return;
-    lane->timers.beat_at = lane->now + lane->config->timing.heartbeat_ms * 1000000ull;
+    lane->timers.heartbeat_at = lane->now + lane->config->timing.heartbeat_ms * 1000000ull;
     for (unsigned port = 0; port < lane->io->ports; port++) {
-        nd_beat_write(frame, lane->io->own[port], &lane->setup.self, atomic_load(lane->setup.view),
-                      lane->now);
+        nd_heartbeat_write(frame, lane->io->own[port], &lane->setup.self, atomic_load(lane->setup.view),
+                           lane->now);
         nd_lane_send_own(lane, port, frame, sizeof(frame));
     }
 }
 
 bool nd_lane_steer(struct nd_lane *lane)
 {
-    if (!FT_ORDERED(lane->words, steer))
+    if (!FT_ORDER_GET(lane->words, steer))
         return false;
     if (lane->now >= lane->timers.steer_at) {
         nd_lane_announce(lane, false);
         memset(lane->timers.announce_at, 0, sizeof(lane->timers.announce_at));
         lane->timers.steer_at = lane->now + STEER_NS;
-        FT_REPORT(lane->words, steered, true);
+        FT_REPORT_SET(lane->words, steered, true);
     }
     return true;
 }

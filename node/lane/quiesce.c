@@ -52,7 +52,7 @@ void nd_lane_leave_stop_point(struct nd_lane *lane)
     struct nd_group *group = lane->group;
 
     if (lane->index == 0)
-        FT_REPORT(lane->words, stop_point, 0);
+        FT_REPORT_SET(lane->words, stop_point, 0);
     if (lane->stop_point.stopped) {
         while (!nd_barrier_over(&group->stop, lane->stop_point.number) &&
                !nd_barrier_leave(group, &group->stop, lane->stop_point.number))
@@ -118,8 +118,8 @@ static void work_at_stop_point(struct nd_group *group)
         group->lane[0].region->base[ft_region_shared(group->lane[0].region)->offset + FT_LINE - 1] ^= 1;
     if (!nd_group_any(group, stopped_elsewhere))
         compare_digests(group);
-    if (FT_REPORTED(group->lane[0].words, stop_point)) {
-        FT_REPORT(group->lane[0].words, stop_point, 0);
+    if (FT_REPORT_GET(group->lane[0].words, stop_point)) {
+        FT_REPORT_SET(group->lane[0].words, stop_point, 0);
         /* Nor did a chunk come last when lane 0 asked; a delta may have come since. */
         if (!group->lane[0].apply.last_was_chunk)
             nd_lane_begin_snapshot(group);
@@ -144,10 +144,10 @@ static bool stop_with_others(struct nd_lane *lane)
 static bool at_stop_point(const struct nd_lane *lane)
 {
     const struct ft_lane *first = lane->group->lane[0].words;
-    uint64_t stop_point = FT_REPORTED(first, stop_point);
+    uint64_t stop_point = FT_REPORT_GET(first, stop_point);
 
-    return stop_point && FT_ORDERED(first, stop_point_seen) == stop_point &&
-           FT_ORDERED(lane->words, closed_to) == nf_chain_state(lane->chain)->burst;
+    return stop_point && FT_ORDER_GET(first, stop_point_seen) == stop_point &&
+           FT_ORDER_GET(lane->words, closed_to) == nf_chain_state(lane->chain)->burst;
 }
 
 bool nd_lane_stops(struct nd_lane *lane, const struct ft_record *next)
@@ -177,7 +177,7 @@ bool nd_lane_stops(struct nd_lane *lane, const struct ft_record *next)
 /* Serial number of the digest that was asked for last, by `verify` or a drill. */
 static uint64_t digest_asked(const struct nd_lane *lane)
 {
-    return FT_ORDERED(lane->words, digest);
+    return FT_ORDER_GET(lane->words, digest);
 }
 
 /* Serial number of the digest that records are to carry: of several lanes, the one taken last. */
@@ -269,8 +269,8 @@ bool nd_lane_owes_digest(const struct nd_lane *lane)
 void nd_lane_report_digest(struct nd_lane *lane, uint64_t serial, uint64_t burst)
 {
     lane->seen.digest = serial;
-    FT_REPORT(lane->words, digest_at, burst);
-    FT_REPORT(lane->words, digest_seen, serial);
+    FT_REPORT_SET(lane->words, digest_at, burst);
+    FT_REPORT_SET(lane->words, digest_seen, serial);
 }
 
 void nd_lane_carry_digest(struct nd_lane *lane, uint64_t burst)

@@ -87,7 +87,7 @@ bool nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t seq, const 
     ft_log_event("understudy: replay diverged: lane %u burst %lu seq %lu: %s: expected %lu, got %lu",
                  lane->index, burst, seq, what, expected, got);
     FT_COUNT(lane->words, divergences, 1);
-    FT_REPORT(lane->words, diverged, true);
+    FT_REPORT_SET(lane->words, diverged, true);
     nd_lane_abort_replay(lane);
     return false;
 }
@@ -109,7 +109,7 @@ static void report_deadlock(struct nd_lane *lane, const struct ft_record *r)
                      atomic_load_explicit(&order->published[dependency->lane].access, memory_order_acquire));
 }
 
-static bool follows(struct nd_lane *lane, const struct ft_record *r)
+static bool record_follows(struct nd_lane *lane, const struct ft_record *r)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
 
@@ -125,9 +125,9 @@ static bool follows(struct nd_lane *lane, const struct ft_record *r)
 
 bool nd_lane_verdict(struct nd_lane *lane, uint64_t burst, uint64_t seq, uint64_t expected, uint64_t got)
 {
-    FT_REPORT(lane->words, expected, expected);
-    FT_REPORT(lane->words, got, got);
-    FT_REPORT(lane->words, digest_burst, burst);
+    FT_REPORT_SET(lane->words, expected, expected);
+    FT_REPORT_SET(lane->words, got, got);
+    FT_REPORT_SET(lane->words, digest_burst, burst);
     return got == expected || nd_lane_diverged(lane, burst, seq, "digest", expected, got);
 }
 
@@ -154,7 +154,7 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
     bool whole = true;
     uint32_t commands = 0;
 
-    if (!follows(lane, r))
+    if (!record_follows(lane, r))
         return false;
     nf_chain_follow(lane->chain,
                     (const struct ft_dependency *)((const uint8_t *)r + ft_record_dependencies_at(r)),
@@ -216,7 +216,7 @@ static __attribute__((noinline)) bool replay_or_abandon(struct nd_lane *lane, co
 
 bool nd_lane_behind(const struct nd_lane *lane, uint64_t upto)
 {
-    return nf_chain_state(lane->chain)->burst < upto || lane->apply.cut < FT_ORDERED(lane->words, cut_to);
+    return nf_chain_state(lane->chain)->burst < upto || lane->apply.cut < FT_ORDER_GET(lane->words, cut_to);
 }
 
 /* A warm standby leaves records alone until it takes over; what a delta covers nobody needs to replay. */
@@ -224,7 +224,7 @@ static bool pass_record(struct nd_lane *lane, const struct ft_record *r)
 {
     uint64_t burst = r->burst;
 
-    if (burst <= FT_ORDERED(lane->words, covered))
+    if (burst <= FT_ORDER_GET(lane->words, covered))
         return true;
     if (lane->setup.recorder) /* before packets are worked on where they lie */
         lg_recorder_record(lane->setup.recorder, lane->index, r);
@@ -232,7 +232,7 @@ static bool pass_record(struct nd_lane *lane, const struct ft_record *r)
         !(burst % 64 == 33 && FT_PLANTED_ONCE("skip-once")) && !replay_or_abandon(lane, r))
         return false;
     lane->apply.last_was_chunk = false;
-    FT_REPORT(lane->words, executed, burst);
+    FT_REPORT_SET(lane->words, executed, burst);
     return true;
 }
 
@@ -249,8 +249,8 @@ static bool pass_chunk(struct nd_lane *lane, const struct ft_chunk *chunk)
 static bool is_ripe(const struct nd_lane *lane, const struct ft_record *r, uint64_t upto)
 {
     if (ft_entry_kind(r) == FT_ENTRY_CHUNK)
-        return ft_chunk_of(r)->cut <= FT_ORDERED(lane->words, cut_to);
-    return r->burst <= FT_ORDERED(lane->words, covered) ||
+        return ft_chunk_of(r)->cut <= FT_ORDER_GET(lane->words, cut_to);
+    return r->burst <= FT_ORDER_GET(lane->words, covered) ||
            (r->burst <= upto && (lane->doing != FT_LANE_REPLAY || !lane->config->protect.stores));
 }
 
@@ -300,7 +300,7 @@ static void yield_to_replicator(const struct nd_lane *lane)
 static bool skip_covered(struct nd_lane *lane)
 {
     struct ft_ring *ring = &lane->words->replay;
-    uint64_t at = FT_ORDERED(lane->words, covered_at), there;
+    uint64_t at = FT_ORDER_GET(lane->words, covered_at), there;
     const struct ft_record *r = ring->read < at ? ft_ring_peek(ring, &there) : NULL;
 
     if (!r || ft_entry_kind(r) != FT_ENTRY_RECORD)

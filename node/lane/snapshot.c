@@ -14,18 +14,18 @@
 bool nd_lane_snapshot_wanted(const struct nd_lane *lane)
 {
     /* Greater, not different: a cut that others asked for first may be asked of this lane a moment later. */
-    return FT_ORDERED(lane->words, cut) > lane->seen.cut;
+    return FT_ORDER_GET(lane->words, cut) > lane->seen.cut;
 }
 
 static void report_cut(struct nd_lane *lane)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
 
-    FT_ORDER(lane->words, logging, true);
-    FT_REPORT(lane->words, cut_burst, state->burst);
-    FT_REPORT(lane->words, cut_access, state->access - 1);
-    FT_REPORT(lane->words, cut_at, atomic_load_explicit(&lane->words->log.head, memory_order_relaxed));
-    FT_REPORT(lane->words, cut_seen, lane->seen.cut);
+    FT_ORDER_SET(lane->words, logging, true);
+    FT_REPORT_SET(lane->words, cut_burst, state->burst);
+    FT_REPORT_SET(lane->words, cut_access, state->access - 1);
+    FT_REPORT_SET(lane->words, cut_at, atomic_load_explicit(&lane->words->log.head, memory_order_relaxed));
+    FT_REPORT_SET(lane->words, cut_seen, lane->seen.cut);
 }
 
 void nd_lane_snapshot_cut(struct nd_group *group)
@@ -35,11 +35,11 @@ void nd_lane_snapshot_cut(struct nd_group *group)
     bool begun;
 
     for (unsigned l = 0; l < group->lanes; l++) {
-        uint64_t asked = FT_ORDERED(group->lane[l].words, cut);
+        uint64_t asked = FT_ORDER_GET(group->lane[l].words, cut);
 
         cut = asked > cut ? asked : cut;
     }
-    released = FT_ORDERED(first->words, snapshot_release);
+    released = FT_ORDER_GET(first->words, snapshot_release);
     nd_lane_forget_digests(group);
     if (first->setup.recorder)
         lg_recorder_yield(first->setup.recorder); /* a standby matters more than a recording */
@@ -58,7 +58,7 @@ void nd_lane_snapshot_cut(struct nd_group *group)
 
 void nd_lane_snapshot_orders(struct nd_lane *lane)
 {
-    uint64_t released = FT_ORDERED(lane->words, snapshot_release);
+    uint64_t released = FT_ORDER_GET(lane->words, snapshot_release);
 
     if (released != lane->seen.snapshot_release) {
         lane->seen.snapshot_release = released;
@@ -72,7 +72,7 @@ void nd_lane_snapshot_orders(struct nd_lane *lane)
 
 bool nd_lane_snapshot_copy(struct nd_lane *lane)
 {
-    uint64_t granted = FT_ORDERED(lane->words, copy_granted);
+    uint64_t granted = FT_ORDER_GET(lane->words, copy_granted);
     uint64_t left = granted > lane->snapshot_copied ? granted - lane->snapshot_copied : 0, n;
 
     if (!(atomic_load_explicit(&lane->region->tracking, memory_order_relaxed) & FT_TRACK_SNAPSHOT) ||
@@ -118,8 +118,8 @@ static void want_snapshot(struct nd_lane *lane)
         atomic_store_explicit(&group->snapshot_due, true, memory_order_release);
     else if (group->lanes == 1)
         nd_lane_begin_snapshot(group);
-    else if (FT_REPORTED(lane->words, stop_point) == 0)
-        FT_REPORT(lane->words, stop_point, ++lane->stop_point.asked);
+    else if (FT_REPORT_GET(lane->words, stop_point) == 0)
+        FT_REPORT_SET(lane->words, stop_point, ++lane->stop_point.asked);
 }
 
 bool nd_lane_recorder_turn(struct nd_lane *lane)

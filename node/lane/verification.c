@@ -92,8 +92,8 @@ void nd_verification_begin(struct nd_lane *lane)
 }
 
 /* The copy costs less than it seems: the digest is then taken of what is in the cache. */
-static struct nd_kept *keep(struct nd_lane *lane, const struct ft_slice *slice, uint64_t number,
-                            uint64_t burst)
+static struct nd_kept *keep_slice(struct nd_lane *lane, const struct ft_slice *slice, uint64_t number,
+                                  uint64_t burst)
 {
     struct nd_verification *v = &lane->verification;
     struct nd_kept *kept = &v->kept[v->kept_next++ % ND_KEPT];
@@ -126,7 +126,7 @@ static void end_turn(struct nd_lane *lane, uint64_t due)
     set_due(lane, due + v->interval > lane->now ? due + v->interval : lane->now);
 }
 
-static struct nd_slice_digest take(struct nd_lane *lane, uint64_t due, uint64_t burst)
+static struct nd_slice_digest digest_next_slice(struct nd_lane *lane, uint64_t due, uint64_t burst)
 {
     struct nd_verification *v = &lane->verification;
     struct nd_slice_digest out = {.burst = burst, .slice = v->next};
@@ -134,7 +134,7 @@ static struct nd_slice_digest take(struct nd_lane *lane, uint64_t due, uint64_t 
 
     FT_CHECK(ft_slice_find(lane->region, v->next, &slice), "slice %lu is not there", v->next);
     if (v->kept) {
-        struct nd_kept *kept = keep(lane, &slice, v->next, burst);
+        struct nd_kept *kept = keep_slice(lane, &slice, v->next, burst);
 
         out.digest = ft_slice_digest(kept->bytes, kept->size, burst);
         keep_as(kept, out.digest);
@@ -147,14 +147,14 @@ static struct nd_slice_digest take(struct nd_lane *lane, uint64_t due, uint64_t 
 
 struct nd_slice_digest nd_lane_take_slice(struct nd_lane *lane, uint64_t burst)
 {
-    return take(lane, lane->verification.at, burst);
+    return digest_next_slice(lane, lane->verification.at, burst);
 }
 
 struct nd_slice_digest nd_group_take_slice(struct nd_group *group)
 {
     struct nd_lane *first = &group->lane[0];
 
-    return take(first, first->verification.quiesced_at, nf_chain_state(first->chain)->burst);
+    return digest_next_slice(first, first->verification.quiesced_at, nf_chain_state(first->chain)->burst);
 }
 
 void nd_group_put_off_slice(struct nd_group *group)
@@ -180,21 +180,21 @@ static void note_equal(struct nd_lane *lane, uint64_t slice)
     v->next = ft_slice_from(lane->region, slice + 1, v->whose);
     if (v->next != FT_SLICE_NONE)
         return;
-    FT_REPORT(lane->words, round_slices, v->in_a_row);
-    FT_REPORT(lane->words, round_ns, lane->now);
+    FT_REPORT_SET(lane->words, round_slices, v->in_a_row);
+    FT_REPORT_SET(lane->words, round_ns, lane->now);
 }
 
-static bool tell_difference(struct nd_lane *lane, const struct ft_slice *slice,
-                            const struct nd_slice_digest *theirs, uint64_t got)
+static bool report_difference(struct nd_lane *lane, const struct ft_slice *slice,
+                              const struct nd_slice_digest *theirs, uint64_t got)
 {
     char whose[FT_SLICE_TEXT], what[FT_SLICE_TEXT + 64];
 
     if (lane->verification.kept)
-        keep_as(keep(lane, slice, theirs->slice, nf_chain_state(lane->chain)->burst), theirs->digest);
+        keep_as(keep_slice(lane, slice, theirs->slice, nf_chain_state(lane->chain)->burst), theirs->digest);
     snprintf(what, sizeof(what), "digest of slice %lu (%s)", theirs->slice, ft_slice_text(slice, whose));
-    FT_REPORT(lane->words, expected, theirs->digest);
-    FT_REPORT(lane->words, got, got);
-    FT_REPORT(lane->words, digest_burst, theirs->burst);
+    FT_REPORT_SET(lane->words, expected, theirs->digest);
+    FT_REPORT_SET(lane->words, got, got);
+    FT_REPORT_SET(lane->words, digest_burst, theirs->burst);
     FT_COUNT(lane->words, slices_different, 1);
     return nd_lane_diverged(lane, theirs->burst, theirs->seq, what, theirs->digest, got);
 }
@@ -211,7 +211,7 @@ bool nd_lane_compare_slice(struct nd_lane *lane, const struct nd_slice_digest *t
                                 theirs->slice);
     got = ft_slice_digest(slice.base, slice.size, nf_chain_state(lane->chain)->burst);
     if (got != theirs->digest)
-        return tell_difference(lane, &slice, theirs, got);
+        return report_difference(lane, &slice, theirs, got);
     note_equal(lane, theirs->slice);
     return true;
 }

@@ -69,7 +69,7 @@ static bool tells_reason(const char *line)
 void nd_dpdk_log_end(struct nd_dpdk_log *log, char *out, size_t cap)
 {
     char line[512];
-    bool told = false;
+    bool found = false;
 
     out[0] = '\0';
     rte_openlog_stream(event_stream());
@@ -82,11 +82,11 @@ void nd_dpdk_log_end(struct nd_dpdk_log *log, char *out, size_t cap)
     close(log->err);
     rewind(log->file);
     /* A mistake in EAL's own options is followed by the whole of its usage text. */
-    while (!told && fgets(line, sizeof(line), log->file) && strncmp(line, "Usage:", 6) != 0) {
+    while (!found && fgets(line, sizeof(line), log->file) && strncmp(line, "Usage:", 6) != 0) {
         line[strcspn(line, "\n")] = '\0';
         if (strlen(line) > 3)
             snprintf(out, cap, "%.120s", line);
-        told = tells_reason(line);
+        found = tells_reason(line);
     }
     fclose(log->file);
 }

@@ -91,7 +91,7 @@ struct arguments {
     char **values;
 };
 
-static int init(void *arg)
+static int init_eal(void *arg)
 {
     const struct arguments *a = arg;
 
@@ -120,7 +120,7 @@ int nd_eal_open(const struct nd_config *config, const struct nd_node *node, stru
     for (uint32_t i = 0; i < node->eals; i++)
         args[n++] = node->eal[i];
     struct arguments all = {n, (char **)(uintptr_t)args};
-    int result = nd_eal_capture(init, &all, why, sizeof(why));
+    int result = nd_eal_capture(init_eal, &all, why, sizeof(why));
 
     rmdir(rte_eal_get_runtime_dir()); /* empty, also when EAL does not start */
     if (result < 0)

@@ -41,7 +41,7 @@ bool nd_ports_physical(const struct nd_node *node)
 }
 
 /* "net_af_packet0,iface=x" → bus vdev, name, arguments; or a PCI address. */
-static int attach(const char *devargs, uint16_t *id)
+static int attach_device(const char *devargs, uint16_t *id)
 {
     char name[RTE_DEV_NAME_MAX_LEN];
     size_t end = strcspn(devargs, ",");
@@ -65,7 +65,7 @@ static bool can_scale(const struct rte_eth_dev_info *info, unsigned lanes)
            info->hash_key_size <= sizeof(flow_key);
 }
 
-static void scale(struct rte_eth_conf *conf, const struct rte_eth_dev_info *info)
+static void enable_rss(struct rte_eth_conf *conf, const struct rte_eth_dev_info *info)
 {
     for (unsigned i = 0; i < sizeof(flow_key); i++)
         flow_key[i] = (uint8_t)(i % 2 ? NF_FLOW_KEY : NF_FLOW_KEY >> 8);
@@ -90,7 +90,7 @@ static int deal_queues(uint16_t id, uint16_t size, unsigned lanes)
 }
 
 /* One queue of each kind where lanes have to share. */
-static int start(struct nd_ports *ports, unsigned port)
+static int start_port(struct nd_ports *ports, unsigned port)
 {
     struct rte_eth_dev_info info;
     struct rte_eth_conf conf = {0}, plain = {0};
@@ -102,7 +102,7 @@ static int start(struct nd_ports *ports, unsigned port)
     uint16_t txq = info.max_tx_queues >= lanes ? lanes : 1, rxq = can_scale(&info, lanes) ? lanes : 1;
 
     if (rxq > 1)
-        scale(&conf, &info);
+        enable_rss(&conf, &info);
     error = rte_eth_dev_configure(id, rxq, txq, &conf);
     if (error && rxq > 1)
         error = rte_eth_dev_configure(id, rxq = 1, txq, &plain);
@@ -144,9 +144,9 @@ struct opening {
 static int open_port(void *arg)
 {
     struct opening *o = arg;
-    int error = attach(o->devargs, &o->ports->deal.port[o->port].id);
+    int error = attach_device(o->devargs, &o->ports->deal.port[o->port].id);
 
-    return error ? error : start(o->ports, o->port);
+    return error ? error : start_port(o->ports, o->port);
 }
 
 static int open_ports(struct nd_ports *ports, const struct nd_config *config, const struct nd_node *node,
@@ -177,7 +177,8 @@ static int open_ports(struct nd_ports *ports, const struct nd_config *config, co
 
 /* ---- what lanes call ----------------------------------------------------------------------------- */
 
-static uint32_t receive(void *ctx, unsigned lane, unsigned port, struct nd_frame frames[], uint32_t max)
+static uint32_t receive_frames(void *ctx, unsigned lane, unsigned port, struct nd_frame frames[],
+                               uint32_t max)
 {
     struct nd_ports *ports = ctx;
     struct rte_mbuf *in[NF_BURST_MAX];
@@ -200,7 +201,8 @@ static uint32_t receive(void *ctx, unsigned lane, unsigned port, struct nd_frame
     return kept;
 }
 
-static uint32_t transmit(void *ctx, unsigned lane, unsigned port, const struct ft_held held[], uint32_t n)
+static uint32_t transmit_frames(void *ctx, unsigned lane, unsigned port, const struct ft_held held[],
+                                uint32_t n)
 {
     struct nd_ports *ports = ctx;
     struct rte_mbuf *out[NF_BURST_MAX];
@@ -213,7 +215,7 @@ static uint32_t transmit(void *ctx, unsigned lane, unsigned port, const struct f
     return rte_eth_tx_burst(ports->deal.port[port].id, 0, out, (uint16_t)n);
 }
 
-static void *make(void *ctx, unsigned lane, const void *frame, uint32_t len)
+static void *make_mbuf(void *ctx, unsigned lane, const void *frame, uint32_t len)
 {
     struct nd_ports *ports = ctx;
     struct rte_mbuf *m = rte_pktmbuf_alloc(ports->pool);
@@ -228,12 +230,12 @@ static void *make(void *ctx, unsigned lane, const void *frame, uint32_t len)
     return m;
 }
 
-static uint8_t *data(void *owner)
+static uint8_t *mbuf_data(void *owner)
 {
     return rte_pktmbuf_mtod((struct rte_mbuf *)owner, uint8_t *);
 }
 
-static void drop(void *ctx, void *owner)
+static void drop_mbuf(void *ctx, void *owner)
 {
     (void)ctx;
     rte_pktmbuf_free(owner);
@@ -247,11 +249,11 @@ int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, unsign
     *ports = (struct nd_ports){.deal = {.lanes = config->chain.lanes, .l3 = config->chain.l3},
                                .io = {.ctx = ports,
                                       .buffers = node->mbufs / config->chain.lanes,
-                                      .receive = receive,
-                                      .send = transmit,
-                                      .make = make,
-                                      .data = data,
-                                      .drop = drop}};
+                                      .receive = receive_frames,
+                                      .send = transmit_frames,
+                                      .make = make_mbuf,
+                                      .data = mbuf_data,
+                                      .drop = drop_mbuf}};
     if (error)
         return error;
     rte_log_set_global_level(RTE_LOG_WARNING);

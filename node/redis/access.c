@@ -47,7 +47,7 @@ static int by_time(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static struct nd_redis_times summarize(struct bench *b)
+static struct nd_redis_times summarize_times(struct bench *b)
 {
     struct nd_redis_times t = {0};
 
@@ -160,7 +160,7 @@ static inline __attribute__((always_inline)) struct nd_redis_times time_local(st
             b->unused += access_state(nf, access, &keys[k]);
         b->taken[i] = (double)(nd_now() - from) / GROUP;
     }
-    return summarize(b);
+    return summarize_times(b);
 }
 
 static void fill_maps(const struct bench *b, const struct nf *nf)
@@ -235,7 +235,7 @@ static void put_add(struct nd_wire *w, const struct key *key)
 static void write_and_await(struct nd_wire *w)
 {
     nd_wire_write(w);
-    nd_wire_await(w, w->told);
+    nd_wire_await(w, w->issued);
 }
 
 /* `batch` commands in one write, 1 … GROUP, to the last answer; a command's part of that. */
@@ -252,7 +252,7 @@ static struct nd_redis_times time_remote(struct bench *b, struct nd_wire *w, uin
         write_and_await(w);
         b->taken[i] = (double)(nd_now() - from) / batch;
     }
-    return summarize(b);
+    return summarize_times(b);
 }
 
 static int measure_remote(struct nd_redis_access *out, struct bench *b, struct ft_fault *fault)

@@ -32,7 +32,7 @@ struct nd_redis {
 /* ---- when ---------------------------------------------------------------------------------------- */
 
 /* Writes, and waits for the answers up to `upto`. All bursts that have ended are told in what is written. */
-static void flush(struct nd_redis *r, uint64_t upto)
+static void flush_commands(struct nd_redis *r, uint64_t upto)
 {
     nd_wire_write(&r->wire);
     if (upto > r->wire.answered)
@@ -53,13 +53,13 @@ static void end_burst(void *ctx, uint64_t burst)
     if (r->awaited <= r->wire.answered)
         r->confirmed = burst;
     else if (!r->options.across)
-        flush(r, r->awaited);
+        flush_commands(r, r->awaited);
 }
 
 void nd_redis_settle(struct nd_redis *r)
 {
     if (!nd_wire_lost(&r->wire))
-        flush(r, r->wire.told);
+        flush_commands(r, r->wire.issued);
 }
 
 /* ---- what ---------------------------------------------------------------------------------------- */
@@ -73,17 +73,17 @@ static void send_command(struct nd_redis *r, const struct nd_wire_arg args[], ui
     nd_wire_command(&r->wire, args, count, want, value);
     *(read ? &r->wire.counts.reads : &r->wire.counts.writes) += 1;
     if (read || r->options.mode == ND_REDIS_SYNC)
-        r->awaited = r->wire.told;
+        r->awaited = r->wire.issued;
     if (r->wire.unsent >= (r->loading ? LOAD_BATCH : r->options.batch))
-        flush(r, r->loading ? 0 : r->awaited);
+        flush_commands(r, r->loading ? 0 : r->awaited);
 }
 
-static struct nd_wire_arg decimal(char text[24], int64_t n)
+static struct nd_wire_arg format_number(char text[24], int64_t n)
 {
     return (struct nd_wire_arg){text, (uint32_t)snprintf(text, 24, "%" PRId64, n)};
 }
 
-static void get(void *ctx, const void *key, uint32_t key_len, const void *expected, uint32_t len)
+static void get_value(void *ctx, const void *key, uint32_t key_len, const void *expected, uint32_t len)
 {
     const struct nd_wire_arg args[] = {ND_WIRE_TEXT("GET"), {key, key_len}};
 
@@ -91,48 +91,49 @@ static void get(void *ctx, const void *key, uint32_t key_len, const void *expect
                  expected ? nd_wire_hash(expected, len) : 0, true);
 }
 
-static void set(void *ctx, const void *key, uint32_t key_len, const void *value, uint32_t len)
+static void set_value(void *ctx, const void *key, uint32_t key_len, const void *value, uint32_t len)
 {
     const struct nd_wire_arg args[] = {ND_WIRE_TEXT("SET"), {key, key_len}, {value, len}};
 
     send_command(ctx, args, 3, ND_WANT_STATUS, 0, false);
 }
 
-static void del(void *ctx, const void *key, uint32_t key_len)
+static void delete_key(void *ctx, const void *key, uint32_t key_len)
 {
     const struct nd_wire_arg args[] = {ND_WIRE_TEXT("DEL"), {key, key_len}};
 
     send_command(ctx, args, 2, ND_WANT_NUMBER, 0, false);
 }
 
-static void add(void *ctx, const void *key, uint32_t key_len, int64_t n, uint64_t sum)
+static void add_number(void *ctx, const void *key, uint32_t key_len, int64_t n, uint64_t sum)
 {
     char text[24];
-    const struct nd_wire_arg args[] = {ND_WIRE_TEXT("INCRBY"), {key, key_len}, decimal(text, n)};
+    const struct nd_wire_arg args[] = {ND_WIRE_TEXT("INCRBY"), {key, key_len}, format_number(text, n)};
 
     send_command(ctx, args, 3, ND_WANT_THIS_NUMBER, sum, false);
 }
 
 /* With a cache the number is known here: then it is a write like any other. */
-static void take(void *ctx, const void *key, uint32_t key_len, uint32_t number)
+static void take_number(void *ctx, const void *key, uint32_t key_len, uint32_t number)
 {
     const struct nd_redis *r = ctx;
     char text[24];
-    const struct nd_wire_arg args[] = {ND_WIRE_TEXT("LPOP"), {key, key_len}}, taken = decimal(text, number);
+    const struct nd_wire_arg args[] = {ND_WIRE_TEXT("LPOP"), {key, key_len}},
+                             taken = format_number(text, number);
 
     send_command(ctx, args, 2, number == NF_NONE ? ND_WANT_NIL : ND_WANT_BYTES,
                  nd_wire_hash(taken.data, taken.len), !r->options.cache);
 }
 
-static void give(void *ctx, const void *key, uint32_t key_len, uint32_t number)
+static void give_number(void *ctx, const void *key, uint32_t key_len, uint32_t number)
 {
     char text[24];
-    const struct nd_wire_arg args[] = {ND_WIRE_TEXT("RPUSH"), {key, key_len}, decimal(text, number)};
+    const struct nd_wire_arg args[] = {ND_WIRE_TEXT("RPUSH"), {key, key_len}, format_number(text, number)};
 
     send_command(ctx, args, 3, ND_WANT_NUMBER, 0, false);
 }
 
-static void clear(void *ctx)
+static void clear_store(void *ctx)
 {
     const struct nd_wire_arg args[] = {ND_WIRE_TEXT("FLUSHDB")};
     struct nd_redis *r = ctx;
@@ -140,10 +141,10 @@ static void clear(void *ctx)
     nd_redis_settle(r);
     r->loading = !nd_wire_lost(&r->wire);
     send_command(r, args, 1, ND_WANT_STATUS, 0, false);
-    set(r, MARKER, sizeof(MARKER) - 1, r->options.marker, (uint32_t)strlen(r->options.marker));
+    set_value(r, MARKER, sizeof(MARKER) - 1, r->options.marker, (uint32_t)strlen(r->options.marker));
 }
 
-static void loaded(void *ctx)
+static void finish_loading(void *ctx)
 {
     struct nd_redis *r = ctx;
 
@@ -155,7 +156,7 @@ static void loaded(void *ctx)
 
 /* ---- opening --------------------------------------------------------------------------------------- */
 
-static int refuse(struct nd_redis *r, struct ft_fault *fault, const char *what)
+static int refuse_server(struct nd_redis *r, struct ft_fault *fault, const char *what)
 {
     return ft_fail(fault, FT_EIO, "redis %s: %s gives %.100s", r->wire.name, what,
                    r->wire.context->err ? r->wire.context->errstr : "an answer of another kind");
@@ -169,7 +170,7 @@ static int check_ours(struct nd_redis *r, struct ft_fault *fault)
 
     freeReplyObject(owner);
     if (!owner)
-        return refuse(r, fault, "GET");
+        return refuse_server(r, fault, "GET");
     if (ours)
         return FT_OK;
     redisReply *size = redisCommand(r->wire.context, "DBSIZE");
@@ -177,7 +178,7 @@ static int check_ours(struct nd_redis *r, struct ft_fault *fault)
 
     freeReplyObject(size);
     if (keys < 0)
-        return refuse(r, fault, "DBSIZE");
+        return refuse_server(r, fault, "DBSIZE");
     if (keys > 0)
         return ft_fail(fault, FT_EBUSY,
                        "redis %s: the database holds %lld keys of somebody else, expected an empty one",
@@ -185,7 +186,7 @@ static int check_ours(struct nd_redis *r, struct ft_fault *fault)
     return FT_OK;
 }
 
-static void describe(struct nd_redis *r)
+static void describe_server(struct nd_redis *r)
 {
     const struct nd_redis_options *o = &r->options;
     redisReply *info = redisCommand(r->wire.context, "INFO server");
@@ -205,19 +206,19 @@ static void describe(struct nd_redis *r)
     freeReplyObject(info);
 }
 
-static int put_together(struct nd_redis *r, struct ft_fault *fault)
+static int set_up_client(struct nd_redis *r, struct ft_fault *fault)
 {
     const struct nf_store store = {.ctx = r,
                                    .cache = r->options.cache,
                                    .offload = r->options.offload,
-                                   .get = get,
-                                   .set = set,
-                                   .del = del,
-                                   .add = add,
-                                   .take = take,
-                                   .give = give,
-                                   .clear = clear,
-                                   .loaded = loaded,
+                                   .get = get_value,
+                                   .set = set_value,
+                                   .del = delete_key,
+                                   .add = add_number,
+                                   .take = take_number,
+                                   .give = give_number,
+                                   .clear = clear_store,
+                                   .loaded = finish_loading,
                                    .burst = end_burst};
     int error = FT_OK;
 
@@ -232,7 +233,7 @@ static int put_together(struct nd_redis *r, struct ft_fault *fault)
         error = check_ours(r, fault);
     if (error < 0)
         return error;
-    describe(r);
+    describe_server(r);
     error = nf_backend_attach(&r->backend, &store);
     if (error < 0)
         return ft_fail(fault, error, "redis %s: no backend: %s", r->wire.name, ft_error_name(error));
@@ -254,7 +255,7 @@ int nd_redis_open(struct nd_redis **out, const struct nd_redis_options *options,
     r->options = *options;
     if (!r->options.marker[0])
         snprintf(r->options.marker, sizeof(r->options.marker), "-");
-    error = put_together(r, fault);
+    error = set_up_client(r, fault);
     if (error < 0)
         nd_redis_close(r);
     else

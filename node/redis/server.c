@@ -61,7 +61,7 @@ static void become_server(uint16_t port, pid_t parent)
 }
 
 /* Answers a PING; one that is still loading does not. */
-static bool answers(uint16_t port)
+static bool port_answers(uint16_t port)
 {
     const struct timeval patience = {.tv_usec = 200000};
     redisContext *c = redisConnectWithTimeout("127.0.0.1", port, patience);
@@ -90,7 +90,7 @@ static int wait_ready(struct nd_redis_server *server, struct ft_fault *fault)
             return ft_fail(fault, FT_EIO, "redis-server on port %u ended at once (%s %d)", server->port,
                            exited ? "exit" : "signal", exited ? WEXITSTATUS(status) : WTERMSIG(status));
         }
-        if (answers(server->port))
+        if (port_answers(server->port))
             return FT_OK;
         nanosleep(&(struct timespec){.tv_nsec = SLEEP_NS}, NULL);
     }

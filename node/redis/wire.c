@@ -23,7 +23,7 @@
 #define HEAD_ROOM 32u /* of an argument, or of a command */
 
 /* Remembers the first reason. */
-static __attribute__((format(printf, 2, 3))) void lose(struct nd_wire *w, const char *fmt, ...)
+static __attribute__((format(printf, 2, 3))) void lose_connection(struct nd_wire *w, const char *fmt, ...)
 {
     va_list args;
     int n;
@@ -48,18 +48,18 @@ static const char *const wanted[] = {"OK", "a number", "the number that the regi
                                      "what the region has", "no such key"};
 
 /* True when the next answer is to be of this kind; it is used up. */
-static bool expect(struct nd_wire *w, enum nd_want kind, struct nd_wire_want *want)
+static bool take_want(struct nd_wire *w, enum nd_want kind, struct nd_wire_want *want)
 {
     *want = w->wants[w->answered % ND_WIRE_WANTS];
-    if (w->answered == w->told) {
-        lose(w, "an answer to nothing");
+    if (w->answered == w->issued) {
+        lose_connection(w, "an answer to nothing");
         return false;
     }
     w->answered++;
     if (want->kind == kind || (kind == ND_WANT_NUMBER && want->kind == ND_WANT_THIS_NUMBER))
         return true;
-    lose(w, "command %" PRIu64 ": expected %s, got %s", w->answered, wanted[want->kind],
-         kind == ND_WANT_BYTES ? "other bytes" : wanted[kind]);
+    lose_connection(w, "command %" PRIu64 ": expected %s, got %s", w->answered, wanted[want->kind],
+                    kind == ND_WANT_BYTES ? "other bytes" : wanted[kind]);
     return false;
 }
 
@@ -69,11 +69,11 @@ static void *on_string(const redisReadTask *task, char *text, size_t len)
     struct nd_wire_want want;
 
     if (task->type == REDIS_REPLY_ERROR)
-        lose(w, "%.*s", (int)(len < 150 ? len : 150), text);
+        lose_connection(w, "%.*s", (int)(len < 150 ? len : 150), text);
     else if (task->type == REDIS_REPLY_STATUS)
-        expect(w, ND_WANT_STATUS, &want);
-    else if (expect(w, ND_WANT_BYTES, &want) && XXH3_64bits(text, len) != want.value)
-        lose(w, "command %" PRIu64 ": expected what the region has, got other bytes", w->answered);
+        take_want(w, ND_WANT_STATUS, &want);
+    else if (take_want(w, ND_WANT_BYTES, &want) && XXH3_64bits(text, len) != want.value)
+        lose_connection(w, "command %" PRIu64 ": expected what the region has, got other bytes", w->answered);
     return w;
 }
 
@@ -82,10 +82,10 @@ static void *on_number(const redisReadTask *task, long long number)
     struct nd_wire *w = task->privdata;
     struct nd_wire_want want;
 
-    if (expect(w, ND_WANT_NUMBER, &want) && want.kind == ND_WANT_THIS_NUMBER &&
+    if (take_want(w, ND_WANT_NUMBER, &want) && want.kind == ND_WANT_THIS_NUMBER &&
         (uint64_t)number != want.value)
-        lose(w, "command %" PRIu64 ": expected %" PRIu64 " as the region has, got %" PRIu64, w->answered,
-             want.value, (uint64_t)number);
+        lose_connection(w, "command %" PRIu64 ": expected %" PRIu64 " as the region has, got %" PRIu64,
+                        w->answered, want.value, (uint64_t)number);
     return w;
 }
 
@@ -93,49 +93,49 @@ static void *on_nil(const redisReadTask *task)
 {
     struct nd_wire_want want;
 
-    expect(task->privdata, ND_WANT_NIL, &want);
+    take_want(task->privdata, ND_WANT_NIL, &want);
     return task->privdata;
 }
 
 static redisReplyObjectFunctions on_answer = {
     .createString = on_string, .createInteger = on_number, .createNil = on_nil};
 
-static void parse(struct nd_wire *w, const char *bytes, size_t len)
+static void parse_answers(struct nd_wire *w, const char *bytes, size_t len)
 {
     void *answer;
 
     w->counts.bytes_in += len;
     if (redisReaderFeed(w->reader, bytes, len) != REDIS_OK)
-        lose(w, "%s", w->reader->errstr);
+        lose_connection(w, "%s", w->reader->errstr);
     do {
         answer = NULL;
         if (redisReaderGetReply(w->reader, &answer) != REDIS_OK)
-            lose(w, "%s", w->reader->errstr);
+            lose_connection(w, "%s", w->reader->errstr);
     } while (answer && !nd_wire_lost(w));
 }
 
 /* False: nothing was there. */
-static bool receive(struct nd_wire *w, int flags)
+static bool receive_answers(struct nd_wire *w, int flags)
 {
     static _Thread_local char in[IN_ROOM];
     ssize_t n = recv(w->context->fd, in, sizeof(in), flags);
 
     if (n > 0) {
-        parse(w, in, (size_t)n);
+        parse_answers(w, in, (size_t)n);
         return true;
     }
     if (n == 0)
-        lose(w, "the server closed the connection");
+        lose_connection(w, "the server closed the connection");
     else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
-        lose(w, "%s", strerror(errno));
+        lose_connection(w, "%s", strerror(errno));
     else if (!(flags & MSG_DONTWAIT) && errno != EINTR)
-        lose(w, "no answer for %d s", PATIENCE);
+        lose_connection(w, "no answer for %d s", PATIENCE);
     return false;
 }
 
 void nd_wire_take(struct nd_wire *w)
 {
-    while (w->answered < w->told && !nd_wire_lost(w) && receive(w, MSG_DONTWAIT))
+    while (w->answered < w->issued && !nd_wire_lost(w) && receive_answers(w, MSG_DONTWAIT))
         ;
 }
 
@@ -145,7 +145,7 @@ void nd_wire_await(struct nd_wire *w, uint64_t count)
 
     w->counts.waits += w->answered < count;
     while (w->answered < count && !nd_wire_lost(w))
-        if (receive(w, looks < SPINS ? MSG_DONTWAIT : 0))
+        if (receive_answers(w, looks < SPINS ? MSG_DONTWAIT : 0))
             looks = 0;
         else
             looks++;
@@ -165,7 +165,8 @@ void nd_wire_write(struct nd_wire *w)
         if (n > 0)
             sent += (uint32_t)n;
         else if (n < 0 && errno != EINTR)
-            lose(w, errno == EAGAIN ? "takes no command for %d s" : "the connection is lost", PATIENCE);
+            lose_connection(w, errno == EAGAIN ? "takes no command for %d s" : "the connection is lost",
+                            PATIENCE);
     }
     w->counts.bytes_out += sent;
     w->counts.batches++;
@@ -194,9 +195,9 @@ void nd_wire_command(struct nd_wire *w, const struct nd_wire_arg args[], uint32_
     for (uint32_t i = 0; i < count; i++)
         need += args[i].len;
     FT_CHECK(need <= OUT_ROOM, "a command of %zu bytes", need);
-    if (w->told - w->answered == ND_WIRE_WANTS) {
+    if (w->issued - w->answered == ND_WIRE_WANTS) {
         nd_wire_write(w);
-        nd_wire_await(w, w->told - ND_WIRE_WANTS / 2);
+        nd_wire_await(w, w->issued - ND_WIRE_WANTS / 2);
     }
     if (w->out_len + need > OUT_ROOM)
         nd_wire_write(w);
@@ -207,7 +208,7 @@ void nd_wire_command(struct nd_wire *w, const struct nd_wire_arg args[], uint32_
         memcpy(w->out + w->out_len + args[i].len, "\r\n", 2);
         w->out_len += args[i].len + 2;
     }
-    w->wants[w->told++ % ND_WIRE_WANTS] = (struct nd_wire_want){.value = value, .kind = (uint8_t)want};
+    w->wants[w->issued++ % ND_WIRE_WANTS] = (struct nd_wire_want){.value = value, .kind = (uint8_t)want};
     w->unsent++;
 }
 

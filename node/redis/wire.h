@@ -29,7 +29,7 @@ struct nd_wire {
     uint8_t *out;
     uint32_t out_len;
     struct nd_wire_want *wants; /* [ND_WIRE_WANTS], ring */
-    uint64_t told, answered;    /* commands gathered, and answered, ever */
+    uint64_t issued, answered;  /* commands gathered, and answered, ever */
     uint32_t unsent;            /* commands in `out` */
     struct nd_redis_counts counts;
     _Atomic bool lost;

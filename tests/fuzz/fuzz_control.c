@@ -99,17 +99,17 @@ static void open_lane(void)
                         .make = io_make,
                         .data = io_data,
                         .drop = io_drop};
-    node.shared = aligned_alloc(64, sizeof(*node.shared));
+    node.words = aligned_alloc(64, sizeof(*node.words));
     node.question.out = malloc(ROWS);
     node.question.cap = ROWS;
-    FUZZ_MUST(node.shared && node.question.out, "no memory");
-    must(ft_lane_init(node.shared, 2 * FT_RECORD_MAX, 2 * FT_RECORD_MAX), &fault);
+    FUZZ_MUST(node.words && node.question.out, "no memory");
+    must(ft_lane_init(node.words, 2 * FT_RECORD_MAX, 2 * FT_RECORD_MAX), &fault);
     nd_group_init(&node.group, &lane, 1);
     node.lanes = &lane;
     lane = (struct nd_lane){.config = node.config,
                             .io = &io,
                             .region = node.region,
-                            .words = node.shared,
+                            .words = node.words,
                             .group = &node.group,
                             .setup.question = &node.question,
                             .setup.seed = 7,
@@ -125,7 +125,7 @@ static void open_lane(void)
                                         .promote_within_ms = 100,
                                         .solo_after_ms = 200},
                                .region = node.region,
-                               .lanes = node.shared,
+                               .lanes = node.words,
                                .pending_bytes = 1 << 20,
                                .protect = false};
 
@@ -145,7 +145,7 @@ static void begin(void)
         clock_gettime(CLOCK_MONOTONIC, &t);
         rp_turn(node.replicator, (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec);
         rp_status(node.replicator, &s);
-        if (s.core.state == FT_SOLO && ft_order_kind(atomic_load(&node.shared->report.done)) == FT_LANE_FRESH)
+        if (s.core.state == FT_SOLO && ft_order_kind(atomic_load(&node.words->report.done)) == FT_LANE_FRESH)
             return;
         nanosleep(&(struct timespec){0, 1000000}, NULL);
     }

@@ -271,11 +271,11 @@ static void happen(struct fuzz_input *in, uint8_t op)
         event.incarnation = 200 + (op >> 3 & 1);
         break;
     case 3:
-        event.kind = FT_EV_TOLD;
-        event.told = (enum ft_told)(1 + (op >> 3) % 3);
+        event.kind = FT_EV_REQUEST;
+        event.request = (enum ft_request)(1 + (op >> 3) % 3);
         break;
     case 4:
-        event.kind = op & 8 ? FT_EV_PORT_BEAT : FT_EV_MALFORMED;
+        event.kind = op & 8 ? FT_EV_PORT_HEARTBEAT : FT_EV_MALFORMED;
         break;
     case 5:
         report(in);
@@ -334,9 +334,9 @@ static const uint8_t primary[] = {
     0,
     1,
     HELLO(FT_JOINING),
-    SAY(FT_MSG_BEAT, FT_JOINING),
+    SAY(FT_MSG_HEARTBEAT, FT_JOINING),
     5, 0,
-    SAY(FT_MSG_BEAT, FT_SYNCING),
+    SAY(FT_MSG_HEARTBEAT, FT_SYNCING),
     5, 1,
     5, 8,
     ACK(FT_SYNCING),
@@ -351,19 +351,19 @@ static const uint8_t standby[] = {
     1,
     1,
     HELLO(FT_JOINING),
-    6, FT_MSG_BEAT - 1, FT_SOLO - 1, 2, 0, 0,
+    6, FT_MSG_HEARTBEAT - 1, FT_SOLO - 1, 2, 0, 0,
     6 | 0x40, FT_MSG_SNAPSHOT_BEGIN - 1, FT_SOLO - 1, 0, 0, 0, 0, 0, 0, 0, 0, 0,
     SAY(FT_MSG_SNAPSHOT_END, FT_SOLO),
     SAY(FT_MSG_HOLDING, FT_DEGRADED),
     5, 9,
-    SAY(FT_MSG_BEAT, FT_PROTECTED),
+    SAY(FT_MSG_HEARTBEAT, FT_PROTECTED),
     5, 9,
     1 | 0x40};
 static const uint8_t strict[] = {
     2,
     1,
     HELLO(FT_JOINING),
-    SAY(FT_MSG_BEAT, FT_JOINING),
+    SAY(FT_MSG_HEARTBEAT, FT_JOINING),
     4,
     0, 255,
     0, 255};
@@ -373,12 +373,12 @@ static const uint8_t alone[] = {
     0, 200,
     1,
     HELLO(FT_SOLO),
-    SAY(FT_MSG_BEAT, FT_SOLO)};
+    SAY(FT_MSG_HEARTBEAT, FT_SOLO)};
 static const uint8_t slow_disk[] = {
     0x40,
     1,
     HELLO(FT_JOINING),
-    SAY(FT_MSG_BEAT, FT_JOINING),
+    SAY(FT_MSG_HEARTBEAT, FT_JOINING),
     5, 6};
 static const uint8_t refuse[] = {
     0,

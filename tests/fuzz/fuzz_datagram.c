@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct ft_sender sender = {0x1122334455667788, {3, 4}};
+static const struct ft_datagram_key key = {0x1122334455667788, {3, 4}};
 
 static void run(const uint8_t *data, size_t size)
 {
@@ -18,15 +18,15 @@ static void run(const uint8_t *data, size_t size)
         memcpy(&d.kind, in + 12, 4);
         memcpy(&d.view, in + 16, 8);
         memcpy(&d.counter, in + 24, 8);
-        ft_datagram_encode(&d, &sender, back);
+        ft_datagram_encode(&d, &key, back);
         memcpy(in, back, FT_DATAGRAM_BYTES);
     }
-    int error = ft_datagram_decode(in, len, &sender, &d);
+    int error = ft_datagram_decode(in, len, &key, &d);
 
     if (error) {
         FUZZ_MUST(error == FT_EMALFORMED || error == FT_EVERSION || error == FT_EPERM, "error %d", error);
     } else {
-        ft_datagram_encode(&d, &sender, back);
+        ft_datagram_encode(&d, &key, back);
         FUZZ_MUST(len == FT_DATAGRAM_BYTES && memcmp(in, back, len) == 0, "its encoding has other bytes");
     }
     free(in);
@@ -36,10 +36,10 @@ static void seeds(void)
 {
     uint8_t bytes[1 + FT_DATAGRAM_BYTES] = {1};
 
-    ft_datagram_encode(&(struct ft_datagram){.kind = FT_DEATH_NOTICE}, &sender, bytes + 1);
+    ft_datagram_encode(&(struct ft_datagram){.kind = FT_DEATH_NOTICE}, &key, bytes + 1);
     fuzz_seed("whole", bytes, sizeof(bytes));
     fuzz_seed("short", bytes, sizeof(bytes) - 1);
-    ft_datagram_encode(&(struct ft_datagram){FT_HEARTBEAT, 9, 10}, &sender, bytes + 1);
+    ft_datagram_encode(&(struct ft_datagram){FT_HEARTBEAT, 9, 10}, &key, bytes + 1);
     fuzz_seed("heartbeat", bytes, sizeof(bytes));
 }
 

@@ -23,7 +23,7 @@ static void walk(const struct ft_chunk *p, uint64_t lines)
     uint32_t at = 0, held = 0;
     int more;
 
-    while ((more = ft_run_next(ft_chunk_lines(p), p->lines, &at, lines, &run)) > 0) {
+    while ((more = ft_line_run_next(ft_chunk_lines(p), p->lines, &at, lines, &run)) > 0) {
         FUZZ_MUST(run.line >= next, "runs do not rise");
         next = run.line + run.count;
     }
@@ -131,8 +131,8 @@ static void seeds(void)
                            .outputs = 44,
                            .digest = 0x1234,
                            .held = 1};
-    ft_run_append(ft_chunk_lines(p), &len, FT_CHUNK_LINES, &run);
-    ft_run_append(ft_chunk_lines(p), &len, FT_CHUNK_LINES, &zero);
+    ft_line_run_append(ft_chunk_lines(p), &len, FT_CHUNK_LINES, &run);
+    ft_line_run_append(ft_chunk_lines(p), &len, FT_CHUNK_LINES, &zero);
     p->lines = len;
     struct ft_chunk_output *out = (struct ft_chunk_output *)(void *)ft_chunk_held(p);
 

@@ -120,7 +120,7 @@ static void seed_too_large(void)
 
 static void seeds(void)
 {
-    static const char *const names[] = {"",    "hello",   "beat",      "base-begin", "snapshot", "base-end",
+    static const char *const names[] = {"",    "hello",   "heartbeat", "base-begin", "snapshot", "base-end",
                                         "log", "ack",     "holding",   "steer",      "steered",  "handover",
                                         "ask", "abandon", "abandoned", "refuse",     "verdict",  "drill"};
     static const char identity[] = "chain edge\nnf 1: nat outside=203.0.113.1\n";

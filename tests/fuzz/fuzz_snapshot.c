@@ -125,7 +125,7 @@ static uint8_t *make(struct fuzz_input *in, size_t *len)
         if (how & 0x40 && run.zero)
             run.count = fuzz_u32(in) | 1;
         lines[0] = (uint8_t)at;
-        if (!ft_run_append(out, &at, 16384, &run))
+        if (!ft_line_run_append(out, &at, 16384, &run))
             break;
     }
     *len = at;

@@ -4,8 +4,8 @@
 
   connect FROM TO PORT KIND…    TCP connections: garbage, truncated, huge, replay (a hello of old), silent, port-scan
   word FROM TO PORT KIND…      death notices: forged, heartbeat, random, short
-  beats DEVICE KIND…           the heartbeat that was overheard: again, view, counter
-  sniff DEVICE hello|beats SECONDS    "ready", then what passes by, in hex: what b says first, or a heartbeat that comes in
+  heartbeats DEVICE KIND…      the heartbeat that was overheard: again, view, counter
+  sniff DEVICE hello|heartbeats SECONDS    "ready", then what passes by, in hex: what b says first, or a heartbeat that comes in
   frames DEVICE FILE…          every frame of the captures, sent to CHAIN_MAC, cut to what the device takes
   made DEVICE                  frames malformed by hand
 """
@@ -72,11 +72,11 @@ def word(source, target, port, kind):
     print("50 datagrams", kind)
 
 
-def beats(device, kind):
-    """The heartbeat that was overheard (BEAT), sent again, or with another view, or another counter."""
+def heartbeats(device, kind):
+    """The heartbeat that was overheard (HEARTBEAT), sent again, or with another view, or another counter."""
     s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
     s.bind((device, 0))
-    frame = bytearray.fromhex(os.environ.get("BEAT", ""))
+    frame = bytearray.fromhex(os.environ.get("HEARTBEAT", ""))
     if kind == "view":
         frame[14 + 16 : 14 + 24] = struct.pack("<Q", 1 << 40)
     if kind == "counter":
@@ -101,7 +101,7 @@ def sniff(device, what, seconds):
             break
         if source[2] == socket.PACKET_OUTGOING:
             continue
-        if what == "beats" and frame[12:14] == b"\x88\xb5":
+        if what == "heartbeats" and frame[12:14] == b"\x88\xb5":
             return print(frame.hex())
         if what == "hello" and frame[12:14] == b"\x08\x00" and frame[23] == 6 and frame[26:30] == bytes([10, 99, 0, 2]):
             payload = frame[34 + (frame[46] >> 4) * 4 : 14 + struct.unpack(">H", frame[16:18])[0]]
@@ -182,9 +182,9 @@ def made():
             frame[rng.randrange(12, len(frame))] = rng.randrange(256)
         yield bytes(frame)
     # A heartbeat of somebody else, and torn ones.
-    beat = bytes.fromhex("077573626561") + src + b"\x88\xb5understu" + struct.pack("<II", 2, 2) + bytes(32)
-    for cut in (14, 18, 26, 33, 61, len(beat)):
-        yield beat[:cut].ljust(60, b"\0")
+    heartbeat = bytes.fromhex("077573626561") + src + b"\x88\xb5understu" + struct.pack("<II", 2, 2) + bytes(32)
+    for cut in (14, 18, 26, 33, 61, len(heartbeat)):
+        yield heartbeat[:cut].ljust(60, b"\0")
 
 
 if __name__ == "__main__":
@@ -195,9 +195,9 @@ if __name__ == "__main__":
     elif what == "word":
         for kind in args[3:]:
             word(*args[:3], kind)
-    elif what == "beats":
+    elif what == "heartbeats":
         for kind in args[1:]:
-            beats(args[0], kind)
+            heartbeats(args[0], kind)
     elif what == "sniff":
         sniff(*args)
     elif what == "frames":

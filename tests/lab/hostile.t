@@ -46,7 +46,7 @@ is_open_elsewhere() { # the same connection by the same way is taken where a soc
     wait $!
 }
 stays_silent() { # what takes over from a primary that hangs, beside heartbeats that nobody who lives has said
-    here client beats eth0 again view counter again view counter >/dev/null &
+    here client heartbeats eth0 again view counter again view counter >/dev/null &
     local liar=$!
     sleep 0.3
     drill hang --no-probe
@@ -62,15 +62,15 @@ words() { # ADDRESS KIND…
     here b word "$1" 10.99.0.1 4700 "${@:2}"
     sleep 0.2
 }
-refused_beats() { # by either: whose heartbeat it was does not matter
-    echo $(($(field a 'lanes | map(.beats_refused) | add') + $(field b 'lanes | map(.beats_refused) | add')))
+refused_heartbeats() { # by either: whose heartbeat it was does not matter
+    echo $(($(field a 'lanes | map(.heartbeats_refused) | add') + $(field b 'lanes | map(.heartbeats_refused) | add')))
 }
 tells_no_secret() { # the number that tells a process from its successor is not in what it sends on a data port
     local node half
     for node in a b; do
         half=$(printf '%08x' "$(field $node incarnation)") || return 1
         half=${half:6:2}${half:4:2}${half:2:2}${half:0:2}
-        [ ${#BEAT} = 124 ] && ! grep -q "$half" <<<"$BEAT" || return 1
+        [ ${#HEARTBEAT} = 124 ] && ! grep -q "$half" <<<"$HEARTBEAT" || return 1
     done
 }
 
@@ -95,8 +95,8 @@ CHAIN_MAC=$(ip -n "${LAB_PREFIX}client" neigh show 10.0.0.1 | sed -n 's/.*lladdr
 export CHAIN_MAC
 ok "the chain has a MAC" test ${#CHAIN_MAC} = 12
 pids="$(field a pid) $(field b pid)" view=$(field a view) connects=$(field a link.connects)
-BEAT=$(here fabric sniff a-in beats 10 | tail -n 1) # of a, the primary
-export BEAT
+HEARTBEAT=$(here fabric sniff a-in heartbeats 10 | tail -n 1) # of a, the primary
+export HEARTBEAT
 ok "a heartbeat was overheard, and tells no secret" tells_no_secret
 
 before=$(refusals)
@@ -108,10 +108,10 @@ ok "death notices that are forged" words 10.99.0.2 forged heartbeat random short
 ok "and from elsewhere" words 10.98.0.9 forged
 ok "change nothing" as_before
 ok "and are counted" test "$(refusals)" -ge $((before + 250))
-before=$(refused_beats)
-ok "heartbeats that are recorded or forged" here client beats eth0 again view counter
+before=$(refused_heartbeats)
+ok "heartbeats that are recorded or forged" here client heartbeats eth0 again view counter
 ok "change nothing" as_before
-ok "and the forged ones are counted" test "$(refused_beats)" -ge $((before + 100))
+ok "and the forged ones are counted" test "$(refused_heartbeats)" -ge $((before + 100))
 ok "malformed frames" here client made eth0
 if [ -e "$captures/badpackets.pcap" ]; then
     ok "malformed captures" here client frames eth0 "$captures"/{badpackets,ip_fragmented_garbage,tcp-truncated-header,http-qinq,bot}.pcap

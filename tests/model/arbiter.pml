@@ -327,7 +327,7 @@ proctype node(bit i)
 #ifdef GATE
     :: d_step { RUNS && MAY_RELEASE && aview >= n[i].view ->
         check_release();
-#ifdef BUG_TOLD
+#ifdef BUG_SENT
         n[i].rel++
 #endif
         }
@@ -350,7 +350,7 @@ proctype node(bit i)
 #else
             emit(); passed = passed | (1 << (k - 1));
 #endif
-#ifndef BUG_TOLD
+#ifndef BUG_SENT
             if
             :: n[i].alive && n[i].view == n[i].outview && PRIMARY(n[i].st) && n[i].rel == k - 1 -> n[i].rel = k
             :: else

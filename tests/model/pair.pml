@@ -70,7 +70,7 @@
 #define SWITCH  3
 #define HOLD    4
 /* enum ft_message_type. HELLO, ACK, STEER, STEERED, ASK: see docs/testing.md */
-#define BEAT       1
+#define HEARTBEAT       1
 #define LOG        2
 #define SNAPSHOT_BEGIN 3
 #define SNAPSHOT_END   4
@@ -241,7 +241,7 @@ inline begin_view() {
     fi
 }
 
-/* promote of protocol/standby.c */
+/* promote_standby of protocol/standby.c */
 inline promote(planned) {
     next = MAX(n[i].pv, n[i].view) + 1;
     begin_view();
@@ -263,7 +263,7 @@ inline promote(planned) {
     assert(n[i].closed < 2 || reign < 2);
 #endif
     if
-    :: n[i].conn -> say(BEAT)
+    :: n[i].conn -> say(HEARTBEAT)
     :: else
     fi
 }
@@ -323,8 +323,8 @@ inline powerless() {
     fi
 }
 
-/* resume of protocol/handover.c */
-inline resume() {
+/* resume_as_primary of protocol/handover.c */
+inline resume_as_primary() {
     next = n[i].view + 2;
     begin_view();
     assert(over || ((n[i].hist ^ seen) & seenmask) == 0);
@@ -335,8 +335,8 @@ inline resume() {
     alone()
 }
 
-/* believe of protocol/join.c */
-inline believe() {
+/* accept_peer of protocol/join.c */
+inline accept_peer() {
     same = !n[i].newinc;
     n[i].known = 1; n[i].newinc = 0; n[i].quiet = 0; n[i].newest = M_SENT(taken); n[i].fresh = !PRIMARY(n[i].st);
     n[i].pv = M_VIEW(taken); n[i].pj = (M_ST(taken) == JOINING);
@@ -354,7 +354,7 @@ inline believe() {
         if
         :: M_VIEW(taken) > n[i].view -> fence()
         :: M_VIEW(taken) <= n[i].view && M_ST(taken) == READY && same -> say(ABANDON)
-        :: M_VIEW(taken) <= n[i].view && M_ST(taken) == JOINING -> resume()
+        :: M_VIEW(taken) <= n[i].view && M_ST(taken) == JOINING -> resume_as_primary()
         :: else
         fi
     :: !PRIMARY(n[i].st) && n[i].st != FENCED && !(n[i].st == READY && !same) -> hears()
@@ -467,7 +467,7 @@ inline dispatch() {
     if
     :: n[i].st == FENCED ->
         if
-        :: M_ST(taken) == JOINING -> resume()
+        :: M_ST(taken) == JOINING -> resume_as_primary()
         :: else
         fi
     :: PRIMARY(n[i].st) -> primary_message()
@@ -656,7 +656,7 @@ inline take_first() {
     q[i].m[0] = q[i].m[1]; q[i].m[1] = 0; q[i].size--;
     if
     :: n[i].known -> take()
-    :: else -> believe()
+    :: else -> accept_peer()
     fi;
     taken = 0
 }
@@ -677,7 +677,7 @@ proctype node(bit i)
         fi;
         settle() }
     /* ---- what it says */
-    :: d_step { RUNS && n[i].conn && ROOMY && (n[i].first || q[J].size == 0) -> say(BEAT); settle() }
+    :: d_step { RUNS && n[i].conn && ROOMY && (n[i].first || q[J].size == 0) -> say(HEARTBEAT); settle() }
     :: d_step { RUNS && n[i].logging && n[i].known && !n[i].first && ROOMY && PRIMARY(n[i].st) && n[i].lsent < n[i].closed ->
         n[i].lsent++; num = n[i].lsent; ids = ID(n[i].hist, n[i].lsent); say(LOG); settle() }
     /* ---- resync: ft_resync_consider with FT_EV_CUT, FT_EV_SNAPSHOT_SENT, FT_EV_HELD, give_up */
@@ -722,7 +722,7 @@ proctype node(bit i)
     /* ---- the disk: FT_EV_STORED */
     :: d_step { RUNS && n[i].unsettled -> n[i].disk = n[i].view; alone(); settle() }
 #ifdef BUG_SILENT_RESUME
-    :: d_step { RUNS && n[i].st == FENCED -> resume(); settle() }
+    :: d_step { RUNS && n[i].st == FENCED -> resume_as_primary(); settle() }
 #endif
     /* ---- death and return */
     :: d_step { n[i].alive && !over && faults < FAULTS -> /* the process: its kernel closes, its guardian speaks */

@@ -192,7 +192,7 @@ static void a_mapping_belongs_to_the_lane_that_made_it(void **state)
         assert_false(nf_chain_owner(r.chains[0], &p, &owner));
         assert_true(passes(&r, lane, &p));
         assert_true(help_see(out, p.len, &s));
-        struct help_spec told = {
+        struct help_spec reply = {
             .src = REMOTE, .dst = OUTSIDE, .sport = 53, .dport = s.sport, .proto = 17, .payload = 9};
         struct help_spec about = {.src = HELP_IP(192, 0, 2, 1), .dst = OUTSIDE, .proto = 1, .type = 3};
         about.inner = out + s.l3;
@@ -200,17 +200,17 @@ static void a_mapping_belongs_to_the_lane_that_made_it(void **state)
         p = frame_of(&about, NF_OUTSIDE, error);
         assert_true(nf_chain_owner(r.chains[3 - lane], &p, &owner));
         assert_int_equal(owner, lane);
-        p = frame_of(&told, NF_OUTSIDE, back);
+        p = frame_of(&reply, NF_OUTSIDE, back);
         assert_true(nf_chain_owner(r.chains[3 - lane], &p, &owner));
         assert_int_equal(owner, lane);
         assert_false(passes(&r, (lane + 1) % HELP_LANES, &p));
-        p = frame_of(&told, NF_OUTSIDE, back);
+        p = frame_of(&reply, NF_OUTSIDE, back);
         assert_true(passes(&r, lane, &p));
-        told.dport = 60000; /* nobody's */
-        p = frame_of(&told, NF_OUTSIDE, back);
+        reply.dport = 60000; /* nobody's */
+        p = frame_of(&reply, NF_OUTSIDE, back);
         assert_false(nf_chain_owner(r.chains[0], &p, &owner));
-        told.dport = 80; /* below all of them */
-        p = frame_of(&told, NF_OUTSIDE, back);
+        reply.dport = 80; /* below all of them */
+        p = frame_of(&reply, NF_OUTSIDE, back);
         assert_false(nf_chain_owner(r.chains[0], &p, &owner));
     }
     help_race_close(&r);

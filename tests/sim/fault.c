@@ -96,12 +96,12 @@ static void tell_node(void)
     unsigned what = 1 + (unsigned)sim_draw(&sim.chance, 3);
 
     /* A person who makes a node reign that is empty, or has handed over, knows what we cannot know. */
-    if (!sim_runs(n) || (what == FT_TOLD_PROMOTE && n->state != FT_READY && !sim.plan.liar))
+    if (!sim_runs(n) || (what == FT_REQUEST_PROMOTE && n->state != FT_READY && !sim.plan.liar))
         return;
     sim_tell(n->index, "is told to %s", text[what]);
-    sim.count.handovers += what != FT_TOLD_RESYNC;
-    rp_tell(n->replicator, (enum ft_told)what);
-    if (what == FT_TOLD_RESYNC || sim.caught.armed || !sim_chance(&sim.chance, 400))
+    sim.count.handovers += what != FT_REQUEST_RESYNC;
+    rp_request(n->replicator, (enum ft_request)what);
+    if (what == FT_REQUEST_RESYNC || sim.caught.armed || !sim_chance(&sim.chance, 400))
         return;
     sim.caught = (struct sim_catch){.armed = true,
                                     .node = (unsigned)sim_draw(&sim.chance, 2),
@@ -141,7 +141,7 @@ static void ask_digest(void)
 {
     for (unsigned i = 0; i < 2; i++)
         for (unsigned l = 0; sim.node[i].alive && l < sim.plan.lanes; l++)
-            atomic_fetch_add(&sim.node[i].shared[l].orders.digest, 1);
+            atomic_fetch_add(&sim.node[i].words[l].orders.digest, 1);
 }
 
 static void clock_fault(struct sim_node *n)

@@ -242,7 +242,7 @@ WRAP(int, rp_snapshot_take, struct rp_replicator *rp, const struct ft_message *m
     int error;
 
     sim_show(&sim_current()->window);
-    while (ft_run_next(m->bulk, m->bulk_len, &at, rp->snapshot.lines, &run) > 0)
+    while (ft_line_run_next(m->bulk, m->bulk_len, &at, rp->snapshot.lines, &run) > 0)
         sim_window_edited(run.line * FT_LINE, (uint64_t)run.count * FT_LINE);
     error = __real_rp_snapshot_take(rp, m, fault);
     sim_step(SIM_SNAPSHOT_TAKEN);
@@ -286,7 +286,7 @@ WRAP(int, rp_link_send, struct rp_link *link, const struct ft_message *m, unsign
     }
     if (m->type == FT_MSG_ACK)
         sim_saw_ack(sim_current(), m);
-    if (m->type == FT_MSG_BEAT && sim_bold(4) && sim_lie_again(&lie))
+    if (m->type == FT_MSG_HEARTBEAT && sim_bold(4) && sim_lie_again(&lie))
         return __real_rp_link_send(link, &lie, lanes, compressor);
     if (m->type == FT_MSG_HELLO) {
         struct sim_node *n = sim_current();
@@ -331,43 +331,43 @@ WRAP(void, rp_view_writer_give, struct rp_view_writer *writer, uint64_t view, ui
 WRAP(long, ft_message_encode, const struct ft_message *m, unsigned lanes, struct ft_compressor *compressor,
      uint8_t *out, size_t cap)
 {
-    long len = __real_ft_message_encode(m, lanes, compressor, out, cap);
+    long n = __real_ft_message_encode(m, lanes, compressor, out, cap);
 
-    return sim_lies(SIM_LIE_FRAME, m->type == FT_MSG_BEAT ? 40 : 200) ? sim_lie_frame(out, len, cap) : len;
+    return sim_lies(SIM_LIE_FRAME, m->type == FT_MSG_HEARTBEAT ? 40 : 200) ? sim_lie_frame(out, n, cap) : n;
 }
 
 WRAP(long, ft_record_encode, const struct ft_record *r, uint8_t *out, size_t cap)
 {
     if (sim_bold(30))
         sim_doubt_record(r);
-    bool lies = sim_lies(SIM_LIE_RECORD, 300), sealed = lies && sim_draw(&sim.lies, 3);
-    long len = __real_ft_record_encode(lies && !sealed ? sim_lie_record(r) : r, out, cap);
+    bool lies = sim_lies(SIM_LIE_RECORD, 300), checksummed = lies && sim_draw(&sim.lies, 3);
+    long len = __real_ft_record_encode(lies && !checksummed ? sim_lie_record(r) : r, out, cap);
 
-    return sealed ? sim_lie_sealed(out, len, cap, 0) : len;
+    return checksummed ? sim_lie_checksummed(out, len, cap, 0) : len;
 }
 
 WRAP(long, ft_chunk_encode, const struct ft_chunk *p, uint8_t *out, size_t cap)
 {
     bool goes_on = sim_lie_goes_on(p->lane), lies = goes_on || sim_lies(SIM_LIE_CHUNK, 400),
-         sealed = lies && !goes_on && sim_draw(&sim.lies, 2);
+         checksummed = lies && !goes_on && sim_draw(&sim.lies, 2);
     if (lies && !goes_on && sim_bold(500))
         return sim_raw_chunk(p, sim_current()->window.region, out, cap);
-    long len = __real_ft_chunk_encode(lies && !sealed ? sim_lie_chunk(p) : p, out, cap);
+    long len = __real_ft_chunk_encode(lies && !checksummed ? sim_lie_chunk(p) : p, out, cap);
 
-    return sealed ? sim_lie_sealed(out, len, cap, p->lines) : len;
+    return checksummed ? sim_lie_checksummed(out, len, cap, p->lines) : len;
 }
 
-WRAP(bool, ft_run_append, uint8_t *out, uint32_t *len, uint32_t cap, const struct ft_line_run *run)
+WRAP(bool, ft_line_run_append, uint8_t *out, uint32_t *len, uint32_t cap, const struct ft_line_run *run)
 {
     uint32_t at = *len;
-    bool fits = __real_ft_run_append(out, len, cap, run);
+    bool fits = __real_ft_line_run_append(out, len, cap, run);
 
     if (!fits || !sim_lies(SIM_LIE_RUN, 300))
         return fits;
     if (run->zero || sim_lie_draw(2))
         sim_lie_run(out + at);
     else
-        sim_lie_lines(out + at + FT_RUN_HEAD, run->count * FT_LINE);
+        sim_lie_lines(out + at + FT_LINE_RUN_HEAD, run->count * FT_LINE);
     return true;
 }
 

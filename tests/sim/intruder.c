@@ -30,7 +30,7 @@ void sim_intrude(struct sim_node *n)
 void sim_intrude_oddly(struct sim_node *n)
 {
     static uint8_t said[32u << 10];
-    struct ft_message m = {.type = FT_MSG_BEAT, .state = FT_JOINING, .sent = 1, .echo = 1};
+    struct ft_message m = {.type = FT_MSG_HEARTBEAT, .state = FT_JOINING, .sent = 1, .echo = 1};
     const struct sim_node *peer = &sim.node[!n->index];
     uint32_t size = FT_MESSAGE_MAX;
     size_t len = sizeof(said);

@@ -210,7 +210,7 @@ void sim_lie_message(struct ft_message *m, unsigned lanes)
     default: /* something else altogether; with the lines of a snapshot nobody plays */
         if (m->type == FT_MSG_HELLO)
             break;
-        m->type = (uint8_t)(FT_MSG_BEAT + sim_lie_draw(FT_MSG_TYPES - FT_MSG_BEAT));
+        m->type = (uint8_t)(FT_MSG_HEARTBEAT + sim_lie_draw(FT_MSG_TYPES - FT_MSG_HEARTBEAT));
         if (m->type == FT_MSG_SNAPSHOT || !(m->type == FT_MSG_LOG || m->type == FT_MSG_DELTA) || !bulk)
             m->bulk_len = 0;
         m->lane = (uint16_t)lane;

@@ -19,7 +19,7 @@ enum sim_lie {
 bool sim_lies(enum sim_lie kind, unsigned per_mille); /* now is a moment for a lie of that kind */
 void sim_lie_message(struct ft_message *m, unsigned lanes);
 long sim_lie_frame(uint8_t *out, long len, size_t cap); /* an encoded message; its new length */
-long sim_lie_sealed(uint8_t *out, long len, size_t cap, uint32_t lines);
+long sim_lie_checksummed(uint8_t *out, long len, size_t cap, uint32_t lines);
 void sim_lie_run(uint8_t head[]);
 void sim_lie_lines(uint8_t lines[], uint32_t len); /* of a snapshot; at least one */
 void sim_lies_begin(void);

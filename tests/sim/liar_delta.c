@@ -13,11 +13,11 @@ static struct {
     bool open;
     struct ft_chunk head;
     struct ft_chunk_output output;
-} told[2][SIM_LANES];
+} sent[2][SIM_LANES];
 
 void sim_lies_begin(void)
 {
-    memset(told, 0, sizeof(told));
+    memset(sent, 0, sizeof(sent));
 }
 
 /* An output that nobody has a byte of. */
@@ -34,13 +34,13 @@ static void put_output(struct ft_chunk *p, uint64_t number, uint64_t burst)
 bool sim_lie_goes_on(unsigned lane)
 {
     return sim.plan.liar && !sim.faults_over && sim_running && sim_running->node < 2 &&
-           sim_running->number == SIM_REPLICATOR && told[sim_running->node][lane].open;
+           sim_running->number == SIM_REPLICATOR && sent[sim_running->node][lane].open;
 }
 
 /* A snapshot begins: what it follows is told of nothing any more. */
 void sim_lies_forget(unsigned node)
 {
-    memset(told[node], 0, sizeof(told[node]));
+    memset(sent[node], 0, sizeof(sent[node]));
 }
 
 /* True: it is refused. */
@@ -83,7 +83,7 @@ const struct ft_chunk *sim_lie_chunk(const struct ft_chunk *was)
     } lie;
     struct ft_chunk *p = &lie.chunk;
     unsigned lane = was->lane, node = sim_running->node;
-    bool refused = false, goes_on = told[node][lane].open && sim_lie_draw(8),
+    bool refused = false, goes_on = sent[node][lane].open && sim_lie_draw(8),
          outputs = was->outputs > 1 && was->burst > was->from + 1;
 
     memcpy(p, was, sizeof(*p));
@@ -97,8 +97,8 @@ const struct ft_chunk *sim_lie_chunk(const struct ft_chunk *was)
     p->held = p->bytes = 0;
     p->size = ft_chunk_size(p->lines, 0);
     if (goes_on) {
-        const struct ft_chunk *head = &told[node][lane].head;
-        const struct ft_chunk_output *o = &told[node][lane].output;
+        const struct ft_chunk *head = &sent[node][lane].head;
+        const struct ft_chunk_output *o = &sent[node][lane].output;
 
         p->cut = head->cut;
         p->from = head->from;
@@ -114,9 +114,9 @@ const struct ft_chunk *sim_lie_chunk(const struct ft_chunk *was)
     } else if (outputs && sim_lie_draw(2)) {
         put_output(p, p->outputs - 1, p->burst);
     }
-    told[node][lane].open = !refused;
-    told[node][lane].head = *p;
-    told[node][lane].output = p->held ? *(const struct ft_chunk_output *)(const void *)ft_chunk_held(p)
+    sent[node][lane].open = !refused;
+    sent[node][lane].head = *p;
+    sent[node][lane].output = p->held ? *(const struct ft_chunk_output *)(const void *)ft_chunk_held(p)
                                       : (struct ft_chunk_output){0};
     return p;
 }

@@ -236,17 +236,17 @@ static size_t misjudge_length(uint8_t *in, size_t len, size_t cap, size_t at, si
     return len;
 }
 
-/* `in` is an array with one element that follows `len` when `sealed`. `lines`: bytes of its body that are
- * runs. Returns the new length, at most `cap`. */
-static size_t alter(uint8_t *in, size_t len, size_t cap, bool sealed, uint64_t lines)
+/* `in` is an array with one element that follows `len` when `checksummed`. `lines`: bytes of its body that
+ * are runs. Returns the new length, at most `cap`. */
+static size_t alter(uint8_t *in, size_t len, size_t cap, bool checksummed, uint64_t lines)
 {
     size_t at = in[0] == 0xdc ? 3 : 1, head = 0, size = 0;
     unsigned count = in[0] == 0xdc ? (unsigned)big_endian(in + 1, 2) : in[0] & 0x0fu;
-    unsigned chosen = (unsigned)sim_lie_draw(count - sealed), of = 0;
+    unsigned chosen = (unsigned)sim_lie_draw(count - checksummed), of = 0;
     uint8_t text[16];
 
     if (sim_lie_draw(2)) /* the last one is where the most is */
-        chosen = count - sealed - 1;
+        chosen = count - checksummed - 1;
     for (; of <= chosen; of++) {
         at += size;
         if ((size = element(in + at, len - at, &head)) == 0)
@@ -322,7 +322,7 @@ static void change_body(uint8_t *in, size_t len, uint64_t lines)
 }
 
 /* A record, or a chunk with `lines` bytes of runs. */
-long sim_lie_sealed(uint8_t *out, long len, size_t cap, uint32_t lines)
+long sim_lie_checksummed(uint8_t *out, long len, size_t cap, uint32_t lines)
 {
     size_t size;
     uint64_t sum;

@@ -26,10 +26,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define JOBS_MAX  64u
-#define LISTED    4096u
-#define WATCHDOG  120u /* s for one seed: it does not end */
-#define TOLD_FULL 3u   /* failures whose transcript is printed */
+#define JOBS_MAX     64u
+#define LISTED       4096u
+#define WATCHDOG     120u /* s for one seed: it does not end */
+#define PRINTED_FULL 3u   /* failures whose transcript is printed */
 
 static struct options {
     uint64_t first, count, seed;
@@ -69,7 +69,7 @@ static void print_noise(void)
 
 static void tell_failure(uint64_t seed, const char *what)
 {
-    bool full = atomic_fetch_add(&shared->failed, 1) < TOLD_FULL && !options.quiet;
+    bool full = atomic_fetch_add(&shared->failed, 1) < PRINTED_FULL && !options.quiet;
 
     if (options.one)
         full = !options.aloud;

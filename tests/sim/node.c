@@ -29,7 +29,7 @@ uint64_t sim_clock(const struct sim_node *n)
 
 /* ---- putting together ---------------------------------------------------------------------------- */
 
-static void told(void *arg, enum ft_state state, uint64_t view, const char *why)
+static void state_changed(void *arg, enum ft_state state, uint64_t view, const char *why)
 {
     sim_saw_state(arg, state, view, why);
 }
@@ -101,7 +101,7 @@ static int make_lanes(struct sim_node *n, struct ft_fault *fault)
     n->question = (struct nd_question){.cap = ASK_CAP, .out = sim_alloc(ASK_CAP)};
     nd_group_init(&n->group, n->lane, sim.plan.lanes);
     for (unsigned l = 0; l < sim.plan.lanes; l++) {
-        error = nd_setup_rings(&n->shared[l], sim.plan.log_bytes, sim.plan.pending_bytes,
+        error = nd_setup_rings(&n->words[l], sim.plan.log_bytes, sim.plan.pending_bytes,
                                sim.config->protect.stores, fault);
         if (error)
             return error;
@@ -109,14 +109,14 @@ static int make_lanes(struct sim_node *n, struct ft_fault *fault)
                                       .config = sim.config,
                                       .io = &n->io,
                                       .region = n->window.region,
-                                      .words = &n->shared[l],
+                                      .words = &n->words[l],
                                       .group = &n->group,
                                       .setup.question = &n->question,
                                       .setup.seed = sim_draw(&sim.chance, UINT64_MAX),
                                       .setup.replayed_bytes = 256u << 10,
                                       .setup.chunk_bytes = sim.plan.chunk_bytes,
                                       .setup.round_ns = sim.plan.round_ns,
-                                      .setup.self = n->sender,
+                                      .setup.self = n->datagram_key,
                                       .setup.view = &n->view,
                                       .setup.stop = &n->stop};
         if ((error = nd_lane_make(&n->lane[l], fault)))
@@ -142,18 +142,18 @@ static int open_replicator(struct sim_node *n, struct ft_fault *fault)
     int error;
     struct rp_config config = {
         .core = {.role = (uint8_t)n->index,
-                 .incarnation = n->sender.incarnation,
-                 .secret = {n->sender.secret[0], n->sender.secret[1]}},
+                 .incarnation = n->datagram_key.incarnation,
+                 .secret = {n->datagram_key.secret[0], n->datagram_key.secret[1]}},
         .link = {.local_host = host[n->index],
                  .peer_host = host[!n->index],
                  .local_port = 7000,
                  .peer_port = 7000,
                  .listens = n->index == 0},
         .region = n->window.region,
-        .lanes = n->shared,
+        .lanes = n->words,
         .published = n->group.published,
         .view_file = sim_troubled(10) ? too_long : view_file[n->index],
-        .told = told,
+        .state_changed = state_changed,
         .view = new_view,
         .arg = n,
         .check = check_state,
@@ -222,16 +222,16 @@ void sim_node_start(struct sim_node *n)
         n->clock_last = 0;
     }
     n->powered = true;
-    n->sender.incarnation = sim_draw(&sim.chance, UINT64_MAX) | 1;
-    n->sender.secret[0] = ~n->sender.incarnation;
-    n->sender.secret[1] = n->sender.incarnation * 31;
+    n->datagram_key.incarnation = sim_draw(&sim.chance, UINT64_MAX) | 1;
+    n->datagram_key.secret[0] = ~n->datagram_key.incarnation;
+    n->datagram_key.secret[1] = n->datagram_key.incarnation * 31;
     n->history = n->follows = NULL;
     n->state = FT_JOINING;
     n->writer.entry = NULL;
     atomic_store(&n->stop, false);
     sim_ports_io(n);
     memset(n->lane, 0, sizeof(n->lane));
-    memset(n->shared, 0, sizeof(n->shared));
+    memset(n->words, 0, sizeof(n->words));
     memset(n->task, 0, sizeof(n->task));
     sim_trouble_begin();
     n->alive = true;
@@ -268,10 +268,10 @@ void sim_node_free(struct sim_node *n)
     n->replicator = NULL;
     for (unsigned l = 0; l < sim.plan.lanes; l++) {
         nd_lane_free(&n->lane[l]);
-        ft_lane_free(&n->shared[l]);
+        ft_lane_free(&n->words[l]);
     }
     memset(n->lane, 0, sizeof(n->lane));
-    memset(n->shared, 0, sizeof(n->shared));
+    memset(n->words, 0, sizeof(n->words));
     sim_show(NULL);
     if (sim.plan.stray)
         sim_stray_leaves();

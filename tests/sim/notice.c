@@ -29,7 +29,7 @@ void sim_notices_gone(unsigned node)
     notice_count[node] = 0;
 }
 
-void sim_net_death_notice(unsigned to, const struct ft_sender *dead, uint64_t at)
+void sim_net_death_notice(unsigned to, const struct ft_datagram_key *dead, uint64_t at)
 {
     const struct ft_datagram notice = {.kind = FT_DEATH_NOTICE};
 

@@ -179,7 +179,7 @@ void sim_script_buried(struct sim_node *n)
 {
     n->restart_at = sim.faults_over ? sim.now + SIM_MS : SIM_NEVER;
     for (unsigned k = 0; k < script.notices && n->powered; k++)
-        sim_net_death_notice(!n->index, &n->sender, sim.now + script.notice_delay + k * 200 * SIM_US);
+        sim_net_death_notice(!n->index, &n->datagram_key, sim.now + script.notice_delay + k * 200 * SIM_US);
 }
 
 /* A line that begins with a node: the node, and what follows. */
@@ -233,9 +233,9 @@ static void operator_says(const struct line *l, struct sim_node *n, const char *
 {
     if (strcmp(l->what, "tell") == 0) {
         sim_tell(n->index, "is told to %s", rest);
-        rp_tell(n->replicator, rest[0] == 'p'   ? FT_TOLD_PROMOTE
-                               : rest[0] == 'h' ? FT_TOLD_HANDOVER
-                                                : FT_TOLD_RESYNC);
+        rp_request(n->replicator, rest[0] == 'p'   ? FT_REQUEST_PROMOTE
+                                  : rest[0] == 'h' ? FT_REQUEST_HANDOVER
+                                                   : FT_REQUEST_RESYNC);
         return;
     }
     sim_tell(n->index, "is asked to %s", rest);

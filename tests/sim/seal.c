@@ -26,14 +26,14 @@ int sim_close(int fd);
 
 /* Lies in front of each record's content. */
 struct head {
-    uint32_t len;      /* of the content */
-    uint32_t farewell; /* 1: the last record */
+    uint32_t len;          /* of the content */
+    uint32_t close_notify; /* 1: the last record */
     uint64_t tag;
 };
 
 struct sealed {
     int fd;
-    bool accepted, greeted, open, farewell;
+    bool accepted, greeted, open, close_notify;
     int error; /* the socket's last errno; 0: none */
     uint64_t nonce, key;
     uint64_t said, heard; /* records */
@@ -65,7 +65,7 @@ static uint64_t mix(uint64_t key, uint64_t a, uint64_t b)
 static uint64_t tag_of(const struct sealed *s, const struct head *h, const void *content, bool from_accepted,
                        uint64_t number)
 {
-    return mix(mix(s->key, number << 1 | from_accepted, (uint64_t)h->len << 1 | h->farewell), 0,
+    return mix(mix(s->key, number << 1 | from_accepted, (uint64_t)h->len << 1 | h->close_notify), 0,
                XXH3_64bits(content, h->len));
 }
 
@@ -184,13 +184,13 @@ static ssize_t give(struct sealed *s, void *to, size_t size)
     size_t n;
 
     memcpy(&h, s->in, sizeof(h));
-    if (s->in_given == 0 && (h.len > RECORD || h.farewell > 1 ||
+    if (s->in_given == 0 && (h.len > RECORD || h.close_notify > 1 ||
                              h.tag != tag_of(s, &h, s->in + sizeof(h), !s->accepted, s->heard))) {
         errno = EPROTO;
         return -1;
     }
-    if (h.farewell) {
-        s->farewell = true;
+    if (h.close_notify) {
+        s->close_notify = true;
         return 0;
     }
     n = h.len - s->in_given < size ? h.len - s->in_given : size;
@@ -203,9 +203,9 @@ static ssize_t give(struct sealed *s, void *to, size_t size)
     return (ssize_t)n;
 }
 
-static void put(struct sealed *s, const void *content, size_t len, bool farewell)
+static void put(struct sealed *s, const void *content, size_t len, bool close_notify)
 {
-    struct head h = {.len = (uint32_t)len, .farewell = farewell};
+    struct head h = {.len = (uint32_t)len, .close_notify = close_notify};
 
     h.tag = tag_of(s, &h, content, s->accepted, s->said++);
     memcpy(s->out + s->out_end, &h, sizeof(h));
@@ -255,7 +255,7 @@ WRAP(ssize_t, rp_stream_read, struct rp_stream *stream, void *to, size_t size, b
 
     if (!sim.plan.sealed)
         return __real_rp_stream_read(stream, to, size, more);
-    if (!whole(s) && !s->farewell)
+    if (!whole(s) && !s->close_notify)
         n = fill(s);
     if (n > 0 && !whole(s)) {
         errno = EAGAIN;
@@ -264,7 +264,7 @@ WRAP(ssize_t, rp_stream_read, struct rp_stream *stream, void *to, size_t size, b
         n = give(s, to, size);
     }
     *more = n > 0;
-    return s->farewell ? 0 : n;
+    return s->close_notify ? 0 : n;
 }
 
 WRAP(ssize_t, rp_stream_write, struct rp_stream *stream, const void *from, size_t size)
@@ -292,9 +292,9 @@ WRAP(bool, rp_stream_flush, struct rp_stream *stream)
     return sim.plan.sealed ? flush(of(stream)) : __real_rp_stream_flush(stream);
 }
 
-WRAP(bool, rp_stream_farewell, const struct rp_stream *stream)
+WRAP(bool, rp_stream_peer_closed, const struct rp_stream *stream)
 {
-    return sim.plan.sealed ? of(stream)->farewell : __real_rp_stream_farewell(stream);
+    return sim.plan.sealed ? of(stream)->close_notify : __real_rp_stream_peer_closed(stream);
 }
 
 WRAP(bool, rp_stream_pending, const struct rp_stream *stream)
@@ -308,18 +308,18 @@ WRAP(const char *, rp_stream_why, const struct rp_stream *stream)
 }
 
 /* A process that has died says nothing: its sockets are gone. */
-WRAP(void, rp_stream_close, struct rp_stream *stream, bool farewell)
+WRAP(void, rp_stream_close, struct rp_stream *stream, bool close_notify)
 {
     struct sealed *s = of(stream);
 
     if (!sim.plan.sealed) {
-        __real_rp_stream_close(stream, farewell);
+        __real_rp_stream_close(stream, close_notify);
         return;
     }
     if (!s)
         return;
     if (sim_sock_there(s->fd)) {
-        if (s->open && farewell && !s->error && ROOM - s->out_end >= sizeof(struct head)) {
+        if (s->open && close_notify && !s->error && ROOM - s->out_end >= sizeof(struct head)) {
             put(s, "", 0, true);
             flush(s);
         }

@@ -118,10 +118,10 @@ struct sim_node {
     uint64_t life;                                    /* processes so far */
     uint64_t restart_at, paused_until, stalled_until; /* stalled: its replay is held up */
     uint64_t overslept;                               /* when it last woke from a long sleep */
-    bool deciding;           /* before its last sleep it had decided to take over, and nobody knew yet */
-    struct ft_sender sender; /* as its hellos say it */
-    char view_file[64], view_new[64]; /* content; "" none */
-    char view_disk[64];               /* what is left of view_file when the machine loses power */
+    bool deciding; /* before its last sleep it had decided to take over, and nobody knew yet */
+    struct ft_datagram_key datagram_key; /* as its hellos say it */
+    char view_file[64], view_new[64];    /* content; "" none */
+    char view_disk[64];                  /* what is left of view_file when the machine loses power */
     bool has_view_file, has_view_disk;
     uint64_t frozen_until; /* its disk */
     struct {
@@ -135,7 +135,7 @@ struct sim_node {
 
     /* the process */
     struct sim_window window;
-    struct ft_lane shared[SIM_LANES];
+    struct ft_lane words[SIM_LANES];
     struct nd_lane lane[SIM_LANES];
     struct nd_group group;
     struct nd_question question;
@@ -344,7 +344,7 @@ void sim_net_break(void);              /* the connection ends by an error, at bo
 void sim_net_inject(void); /* somebody on the way ends the connection in one end's name: a FIN or a RST */
 /* Somebody on the peer's host connects to node `to` and says `said` (may be NULL), and closes or not. */
 void sim_net_intrude(unsigned to, const uint8_t *said, size_t len, bool closes);
-void sim_net_death_notice(unsigned to, const struct ft_sender *dead, uint64_t at);
+void sim_net_death_notice(unsigned to, const struct ft_datagram_key *dead, uint64_t at);
 void sim_net_forget(void); /* all that is under way */
 
 /* ---- ports.c ---- */

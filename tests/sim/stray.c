@@ -14,18 +14,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-void __real_ft_audit_forbid(const void *snapshot, uint64_t size, void (*told)(void *arg, const void *at),
+void __real_ft_audit_forbid(const void *snapshot, uint64_t size, void (*on_touch)(void *arg, const void *at),
                             void *arg);
-void __wrap_ft_audit_forbid(const void *snapshot, uint64_t size, void (*told)(void *arg, const void *at),
+void __wrap_ft_audit_forbid(const void *snapshot, uint64_t size, void (*on_touch)(void *arg, const void *at),
                             void *arg);
 
 static const uint8_t *forbidden; /* the last place that a lane may not touch while its chain runs */
 
-void __wrap_ft_audit_forbid(const void *snapshot, uint64_t size, void (*told)(void *arg, const void *at),
+void __wrap_ft_audit_forbid(const void *snapshot, uint64_t size, void (*on_touch)(void *arg, const void *at),
                             void *arg)
 {
     forbidden = snapshot;
-    __real_ft_audit_forbid(snapshot, size, told, arg);
+    __real_ft_audit_forbid(snapshot, size, on_touch, arg);
 }
 
 /* ---- who gets faults before and after the audit -------------------------------------------------------- */

@@ -216,7 +216,7 @@ static void bury_node(struct sim_node *n)
         return;
     for (unsigned k = (unsigned)sim_draw(&sim.chance, 3); k > 0; k--)
         sim_net_death_notice(
-            !n->index, &n->sender,
+            !n->index, &n->datagram_key,
             sim.now + sim_draw(&sim.chance, sim_chance(&sim.chance, 800) ? SIM_MS / 2 : 20 * SIM_MS));
     if (sim_chance(&sim.chance, 150)) { /* and soon the other one, too */
         sim.caught =
@@ -300,7 +300,7 @@ static void ask_checkpoint(const struct sim_node *primary)
         return;
     sim.asked = sim.now;
     for (unsigned l = 0; l < sim.plan.lanes; l++)
-        atomic_fetch_add((_Atomic uint64_t *)(uintptr_t)&primary->shared[l].orders.digest, 1);
+        atomic_fetch_add((_Atomic uint64_t *)(uintptr_t)&primary->words[l].orders.digest, 1);
 }
 
 bool sim_rests(void)
@@ -316,14 +316,14 @@ bool sim_rests(void)
     if (sim_ports_waiting(p))
         return false;
     for (unsigned l = 0; l < sim.plan.lanes; l++)
-        if (atomic_load(&p->shared[l].report.executed) != atomic_load(&s->shared[l].report.executed)) {
+        if (atomic_load(&p->words[l].report.executed) != atomic_load(&s->words[l].report.executed)) {
             ask_checkpoint(p);
             return false;
         }
     for (unsigned l = 0; l < sim.plan.lanes; l++)
         if (!p->resting[l] || !s->resting[l] || ft_hold_count(&p->lane[l].hold) ||
-            atomic_load(&p->shared[l].report.executed) != atomic_load(&s->shared[l].report.executed) ||
-            atomic_load(&p->shared[l].report.executed) != p->history->lane[l].count)
+            atomic_load(&p->words[l].report.executed) != atomic_load(&s->words[l].report.executed) ||
+            atomic_load(&p->words[l].report.executed) != p->history->lane[l].count)
             return false;
     return true;
 }

@@ -34,7 +34,7 @@ bool chunk_add_run(uint64_t line, uint32_t count, bool zero)
         return false;
     for (uint32_t i = 0; i < count * FT_LINE; i++)
         bytes[i] = (uint8_t)(line + i * 11);
-    return ft_run_append(ft_chunk_lines(chunk), &chunk->lines, FT_CHUNK_LINES, &run);
+    return ft_line_run_append(ft_chunk_lines(chunk), &chunk->lines, FT_CHUNK_LINES, &run);
 }
 
 void chunk_end_runs(void)

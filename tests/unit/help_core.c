@@ -112,7 +112,7 @@ void hears(struct tale *t, enum ft_message_type type, enum ft_state state)
 
 void hears_view(struct tale *t, enum ft_state state, uint64_t view)
 {
-    struct ft_message m = {.type = FT_MSG_BEAT, .state = state, .view = view, .echo = t->sent};
+    struct ft_message m = {.type = FT_MSG_HEARTBEAT, .state = state, .view = view, .echo = t->sent};
 
     hear(t, &m);
 }
@@ -133,9 +133,9 @@ void happens(struct tale *t, enum ft_event_kind kind)
     event_happens(t, &event);
 }
 
-void beats(struct tale *t, uint64_t view)
+void heartbeats(struct tale *t, uint64_t view)
 {
-    struct ft_event event = {.kind = FT_EV_PORT_BEAT, .view = view};
+    struct ft_event event = {.kind = FT_EV_PORT_HEARTBEAT, .view = view};
 
     event_happens(t, &event);
 }
@@ -153,9 +153,9 @@ void word_of(struct tale *t, uint64_t incarnation)
     event_happens(t, &event);
 }
 
-void told(struct tale *t, enum ft_told what)
+void request(struct tale *t, enum ft_request what)
 {
-    struct ft_event event = {.kind = FT_EV_TOLD, .told = what};
+    struct ft_event event = {.kind = FT_EV_REQUEST, .request = what};
 
     event_happens(t, &event);
 }
@@ -250,7 +250,7 @@ void ordered(struct tale *t, enum ft_order order)
     assert_int_equal(did(t, FT_ACT_ORDER)->order, order);
 }
 
-void told_to_protected(struct tale *t, bool strict)
+void reach_protected(struct tale *t, bool strict)
 {
     tale_begin(t, 0, 0, strict);
     connects(t);
@@ -259,7 +259,7 @@ void told_to_protected(struct tale *t, bool strict)
     did(t, FT_ACT_CUT);
     reaches(t, FT_EV_CUT, 5);
     assert_int_equal(said(t, FT_MSG_SNAPSHOT_BEGIN)->burst[0], 5);
-    hears(t, FT_MSG_BEAT, FT_SYNCING);
+    hears(t, FT_MSG_HEARTBEAT, FT_SYNCING);
     happens(t, FT_EV_SNAPSHOT_SENT);
     said(t, FT_MSG_SNAPSHOT_END);
     reaches(t, FT_EV_LANES, 8);
@@ -273,7 +273,7 @@ void told_to_protected(struct tale *t, bool strict)
     is(t, FT_PROTECTED);
 }
 
-void told_to_ready(struct tale *t, bool strict)
+void reach_ready(struct tale *t, bool strict)
 {
     tale_begin(t, 1, 0, strict);
     connects(t);
@@ -292,5 +292,5 @@ void told_to_ready(struct tale *t, bool strict)
     reaches(t, FT_EV_LANES, 10);
     is(t, FT_READY);
     assert_int_equal(said(t, FT_MSG_ACK)->state, FT_READY);
-    hears(t, FT_MSG_BEAT, FT_PROTECTED);
+    hears(t, FT_MSG_HEARTBEAT, FT_PROTECTED);
 }

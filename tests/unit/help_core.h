@@ -36,7 +36,7 @@ void loses(struct tale *t, enum ft_lost how);
 void happens(struct tale *t, enum ft_event_kind kind);
 void reaches(struct tale *t, enum ft_event_kind kind, uint64_t closed); /* replayed too */
 void word_of(struct tale *t, uint64_t incarnation);
-void told(struct tale *t, enum ft_told what);
+void request(struct tale *t, enum ft_request what);
 void malformed(struct tale *t);
 void waits(struct tale *t, unsigned ms);                    /* stepping every millisecond */
 void sleeps(struct tale *t, unsigned ms);                   /* the clock goes on, no step */
@@ -45,7 +45,7 @@ void event_happens(struct tale *t, struct ft_event *event); /* any other, now */
 
 /* What was seen to come of the last step. Each fails the test if it was not so. */
 /* A heartbeat on a data port that tells this view. */
-void beats(struct tale *t, uint64_t view);
+void heartbeats(struct tale *t, uint64_t view);
 void is(struct tale *t, enum ft_state state);
 void because(struct tale *t, const char *text); /* `why` contains it */
 const struct ft_action *did(struct tale *t, enum ft_action_kind kind);
@@ -56,8 +56,8 @@ void gate_is(struct tale *t, enum ft_gate gate);
 void ordered(struct tale *t, enum ft_order order);
 
 /* Chapters that many stories share. */
-void told_to_protected(struct tale *t,
-                       bool strict); /* a primary of view 1, PROTECTED, all up to burst 10 stable */
-void told_to_ready(struct tale *t, bool strict); /* a standby of view 1, READY, holds and has replayed 10 */
+void reach_protected(struct tale *t,
+                     bool strict);             /* a primary of view 1, PROTECTED, all up to burst 10 stable */
+void reach_ready(struct tale *t, bool strict); /* a standby of view 1, READY, holds and has replayed 10 */
 
 #endif

@@ -154,7 +154,7 @@ void pair_act(struct pair *p, unsigned i, const struct ft_action *a)
                 pair_fail(p, "%c acknowledges before its snapshot is whole", 'a' + (int)i);
             n->acked = n->chain[a->send.burst[0]];
         }
-        if (a->send.type != FT_MSG_BEAT && a->send.type != FT_MSG_ACK)
+        if (a->send.type != FT_MSG_HEARTBEAT && a->send.type != FT_MSG_ACK)
             pair_note(p, i, "says %u [%lu]", a->send.type, a->send.burst[0]);
         if (a->send.type == FT_MSG_HELLO)
             n->hello = a->send;

@@ -102,14 +102,14 @@ void link_connect_both(void)
     assert_false(rp_link_poll(link_a, link_now()) || rp_link_poll(link_b, link_now())); /* told once */
 }
 
-struct ft_message link_beat(uint64_t sent)
+struct ft_message link_heartbeat(uint64_t sent)
 {
-    return (struct ft_message){.type = FT_MSG_BEAT, .state = FT_READY, .sent = sent};
+    return (struct ft_message){.type = FT_MSG_HEARTBEAT, .state = FT_READY, .sent = sent};
 }
 
-void link_send_beat(struct rp_link *l, uint64_t sent)
+void link_send_heartbeat(struct rp_link *l, uint64_t sent)
 {
-    struct ft_message m = link_beat(sent);
+    struct ft_message m = link_heartbeat(sent);
 
     assert_int_equal(rp_link_send(l, &m, 1, NULL), 0);
     rp_link_flush(l);
@@ -173,9 +173,9 @@ void plain_send(int fd, const void *bytes, size_t len)
     assert_int_equal(send(fd, bytes, len, MSG_NOSIGNAL), len);
 }
 
-void plain_beat(int fd, uint64_t sent)
+void plain_heartbeat(int fd, uint64_t sent)
 {
-    struct ft_message m = link_beat(sent);
+    struct ft_message m = link_heartbeat(sent);
     uint8_t out[2000];
     long len = ft_message_encode(&m, 1, NULL, out, sizeof(out));
 
@@ -201,7 +201,7 @@ void plain_hello(int fd)
 
 void plain_answer(int fd, uint64_t sent, uint64_t echo)
 {
-    struct ft_message m = link_beat(sent);
+    struct ft_message m = link_heartbeat(sent);
     uint8_t out[2000];
 
     m.echo = echo;

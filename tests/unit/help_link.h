@@ -37,8 +37,8 @@ void link_connect_both(void);          /* opens them, until both are up and have
 bool link_poll_one(struct rp_link *l); /* a millisecond of its life; true: it has a new connection */
 void link_greet(struct rp_link *l, uint64_t sent); /* the hello that a second connection is asked with */
 
-struct ft_message link_beat(uint64_t sent);
-void link_send_beat(struct rp_link *l, uint64_t sent);
+struct ft_message link_heartbeat(uint64_t sent);
+void link_send_heartbeat(struct rp_link *l, uint64_t sent);
 struct ft_message link_take(struct rp_link *l); /* the next message, whatever time it takes to come */
 enum rp_lost link_wait_lost(struct rp_link *l);
 
@@ -47,7 +47,7 @@ int plain_listen(void); /* as a */
 int plain_connect(const char *from);
 int plain_accept(int listener); /* until b is up */
 void plain_send(int fd, const void *bytes, size_t len);
-void plain_beat(int fd, uint64_t sent);
+void plain_heartbeat(int fd, uint64_t sent);
 void plain_hello(int fd);
 void plain_answer(int fd, uint64_t sent, uint64_t echo);
 void plain_reset(int fd);  /* closes it by a reset */

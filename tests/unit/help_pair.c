@@ -342,15 +342,15 @@ static void write_view(struct pair *p, unsigned i)
 
 static void turn(struct pair *p, unsigned i)
 {
-    struct ft_event beat = {.kind = FT_EV_PORT_BEAT}, passed = {.kind = FT_EV_TIME};
+    struct ft_event heartbeat = {.kind = FT_EV_PORT_HEARTBEAT}, passed = {.kind = FT_EV_TIME};
 
     /* The lane wakes first, and acts on what it was told last. */
     pair_release(p, i);
     receive(p, i);
     write_view(p, i);
     if (pair_runs(p, !i) && p->now >= p->port_blocked[i] && pair_chance(p, 60)) {
-        beat.view = p->node[!i].core.view;
-        pair_step(p, i, &beat);
+        heartbeat.view = p->node[!i].core.view;
+        pair_step(p, i, &heartbeat);
     }
     pair_lane(p, i);
     pair_step(p, i, &passed);

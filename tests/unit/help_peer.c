@@ -113,7 +113,7 @@ void peer_say(struct ft_message m)
 
 static void peer_prove(void)
 {
-    struct ft_message m = peer_head(FT_MSG_BEAT);
+    struct ft_message m = peer_head(FT_MSG_HEARTBEAT);
 
     m.view = peer.state == FT_JOINING ? 0 : peer.view;
     peer_say(m);
@@ -195,7 +195,7 @@ void peer_add_run(uint64_t line, uint32_t count, bool zero)
     static const uint8_t ones[4096 * FT_LINE] = {[0 ... 4096 * FT_LINE - 1] = 0x11};
     struct ft_line_run r = {.line = line, .count = count, .zero = zero, .bytes = zero ? NULL : ones};
 
-    assert_true(ft_run_append(peer.content, &peer.content_len, sizeof(peer.content), &r));
+    assert_true(ft_line_run_append(peer.content, &peer.content_len, sizeof(peer.content), &r));
 }
 
 void peer_add_record(uint16_t lane, uint64_t burst)
@@ -231,7 +231,7 @@ void peer_add_lane(uint64_t burst, uint64_t outputs, uint8_t *out, uint32_t *len
     *s = (struct nf_lane_state){
         .burst = burst, .seq = 1, .time = burst * 1000, .access = 1, .outputs = outputs};
     memset(s->wake, 0xff, sizeof(s->wake));
-    assert_true(ft_run_append(out, len, cap, &r));
+    assert_true(ft_line_run_append(out, len, cap, &r));
 }
 
 void peer_synchronise(bool whole)
@@ -244,7 +244,7 @@ void peer_synchronise(bool whole)
     PEER_UNTIL(peer.seen[FT_MSG_HELLO]);
     m = peer_head(FT_MSG_SNAPSHOT_BEGIN);
     peer_say(m);
-    PEER_UNTIL(peer.seen[FT_MSG_BEAT] && peer.last[FT_MSG_BEAT].state == FT_SYNCING);
+    PEER_UNTIL(peer.seen[FT_MSG_HEARTBEAT] && peer.last[FT_MSG_HEARTBEAT].state == FT_SYNCING);
     peer.content_len = 0;
     if (!whole)
         return;

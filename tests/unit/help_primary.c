@@ -87,7 +87,7 @@ static void say_hello(void)
 
 void standby_answers(void)
 {
-    struct ft_message m = head(FT_MSG_BEAT);
+    struct ft_message m = head(FT_MSG_HEARTBEAT);
 
     say(&m);
 }
@@ -163,10 +163,10 @@ static void make_cut(uint64_t cut)
     ft_snapshot_end(region);
     assert_int_equal(ft_snapshot_begin(region), 0);
     ft_snapshot_copy(region, 0, UINT64_MAX);
-    FT_REPORT(lane, executed, PRIMARY_CUT);
-    FT_REPORT(lane, recorded, PRIMARY_CUT);
-    FT_REPORT(lane, cut_burst, PRIMARY_CUT);
-    FT_REPORT(lane, cut_seen, cut);
+    FT_REPORT_SET(lane, executed, PRIMARY_CUT);
+    FT_REPORT_SET(lane, recorded, PRIMARY_CUT);
+    FT_REPORT_SET(lane, cut_burst, PRIMARY_CUT);
+    FT_REPORT_SET(lane, cut_seen, cut);
     atomic_store(&lane->orders.logging, true);
 }
 
@@ -174,12 +174,12 @@ static void lane_turn(void)
 {
     struct ft_lane *lane = &primary.lane;
 
-    FT_REPORT(lane, done, FT_ORDERED(lane, order));
-    if (FT_ORDERED(lane, cut) != FT_REPORTED(lane, cut_seen))
-        make_cut(FT_ORDERED(lane, cut));
-    if (FT_ORDERED(lane, gate) != FT_REPORTED(lane, gate_seen)) {
-        FT_REPORT(lane, hold_from, FT_REPORTED(lane, executed));
-        FT_REPORT(lane, gate_seen, FT_ORDERED(lane, gate));
+    FT_REPORT_SET(lane, done, FT_ORDER_GET(lane, order));
+    if (FT_ORDER_GET(lane, cut) != FT_REPORT_GET(lane, cut_seen))
+        make_cut(FT_ORDER_GET(lane, cut));
+    if (FT_ORDER_GET(lane, gate) != FT_REPORT_GET(lane, gate_seen)) {
+        FT_REPORT_SET(lane, hold_from, FT_REPORT_GET(lane, executed));
+        FT_REPORT_SET(lane, gate_seen, FT_ORDER_GET(lane, gate));
     }
 }
 
@@ -195,8 +195,8 @@ bool primary_put(struct ft_record *record)
     ft_ring_publish(&primary.lane.log, record->size);
     primary.packets += record->inputs;
     primary.bytes += record->size;
-    FT_REPORT(&primary.lane, executed, record->burst);
-    FT_REPORT(&primary.lane, recorded, record->burst);
+    FT_REPORT_SET(&primary.lane, executed, record->burst);
+    FT_REPORT_SET(&primary.lane, recorded, record->burst);
     return true;
 }
 
@@ -300,7 +300,7 @@ void primary_open(struct primary_options options)
 
 void primary_protect(void)
 {
-    uint64_t last = FT_REPORTED(&primary.lane, executed);
+    uint64_t last = FT_REPORT_GET(&primary.lane, executed);
 
     standby_acks(last, last, 0);
     PRIMARY_UNTIL(standby.seen[FT_MSG_HOLDING])

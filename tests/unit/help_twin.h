@@ -31,7 +31,7 @@ struct twin_box {
     _Atomic uint64_t seed;     /* of what this node feeds itself */
     _Atomic uint32_t pause_us; /* between two bursts */
     _Atomic bool stall;        /* a standby's lane rests between two turns, until it has another order */
-    _Atomic uint32_t told;     /* enum ft_told */
+    _Atomic uint32_t request;  /* enum ft_request */
     _Atomic uint64_t ask;      /* serial number: digests, please */
     _Atomic bool stop, spoil;  /* spoil: the NF writes once without an edit (planted fault) */
     _Atomic bool flip;         /* a standby's memory: a bit flips, once, in a line that no input changes */

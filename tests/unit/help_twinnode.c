@@ -120,10 +120,10 @@ static void publish(void)
 static void serve(void)
 {
     while (!atomic_load(&node.box->stop)) {
-        uint32_t told = atomic_exchange(&node.box->told, 0);
+        uint32_t request = atomic_exchange(&node.box->request, 0);
 
-        if (told)
-            rp_tell(node.member.replicator, (enum ft_told)told);
+        if (request)
+            rp_request(node.member.replicator, (enum ft_request)request);
         publish();
         nanosleep(&(struct timespec){0, 1000000}, NULL);
     }
@@ -133,12 +133,12 @@ _Noreturn void twin_node(const struct twin *twin, const struct twin_options *opt
 {
     struct nd_member_config config = {.config = &node.config,
                                       .io = twin_io(twin->box, &node.member),
-                                      .shared = twin->box->by_node.lane,
+                                      .words = twin->box->by_node.lane,
                                       .place = &twin_place,
                                       .number = twin->self,
                                       .region_name = "twin",
                                       .seed = 1 + twin->self,
-                                      .sender.incarnation = (uint64_t)getpid() << 16 | twin->self,
+                                      .datagram_key.incarnation = (uint64_t)getpid() << 16 | twin->self,
                                       .status = &twin->box->by_node.member};
     struct nd_member *m = &node.member;
     struct ft_fault fault = {"no memory"};

@@ -45,7 +45,7 @@ static void flip_bit(const struct ft_lane *words)
 {
     uint64_t *state = nf_chain_nf(io.member->lanes.lane[0].chain, 1)->state;
 
-    if (ft_order_kind(FT_REPORTED(words, done)) == FT_LANE_REPLAY && atomic_exchange(&io.box->flip, false))
+    if (ft_order_kind(FT_REPORT_GET(words, done)) == FT_LANE_REPLAY && atomic_exchange(&io.box->flip, false))
         state[TWIN_WORDS] ^= 1u << 13;
 }
 
@@ -60,7 +60,7 @@ static uint32_t receive(void *ctx, unsigned lane, unsigned port, struct nd_frame
     answer();
     flip_bit(words);
     while (atomic_load(&io.box->stall) && !atomic_load(&io.member->lanes.stop) &&
-           ft_order_kind(FT_ORDERED(words, order)) == FT_LANE_REPLAY) {
+           ft_order_kind(FT_ORDER_GET(words, order)) == FT_LANE_REPLAY) {
         atomic_store(&io.box->by_node.stalled, true);
         flip_bit(words);
         nanosleep(&(struct timespec){0, REST_NS}, NULL);

@@ -377,13 +377,13 @@ static void receive(struct world *w, unsigned i)
 
 static void turn(struct world *w, unsigned i)
 {
-    struct ft_event beat = {.kind = FT_EV_PORT_BEAT, .view = w->node[!i].core.view};
+    struct ft_event heartbeat = {.kind = FT_EV_PORT_HEARTBEAT, .view = w->node[!i].core.view};
 
     receive(w, i);
     do_duties(w, i);
     run_lane(w, i);
     if (w->now % BEAT_EVERY == 0 && runs(w, !i) && w->now >= w->ports_cut[i])
-        world_step(w, i, &beat);
+        world_step(w, i, &heartbeat);
     step(w, i, FT_EV_TIME);
     release(w, i);
 }

@@ -203,13 +203,13 @@ static bool withhold(struct world *w, const struct command *c, unsigned i)
 
 static bool tell_core(struct world *w, const struct command *c, unsigned i)
 {
-    struct ft_event event = {.kind = FT_EV_TOLD};
+    struct ft_event event = {.kind = FT_EV_REQUEST};
 
-    event.told = is(c, 2, "promote")    ? FT_TOLD_PROMOTE
-                 : is(c, 2, "handover") ? FT_TOLD_HANDOVER
-                 : is(c, 2, "resync")   ? FT_TOLD_RESYNC
-                                        : 0;
-    if (!event.told)
+    event.request = is(c, 2, "promote")    ? FT_REQUEST_PROMOTE
+                    : is(c, 2, "handover") ? FT_REQUEST_HANDOVER
+                    : is(c, 2, "resync")   ? FT_REQUEST_RESYNC
+                                           : 0;
+    if (!event.request)
         return wrong(w, c, "promote, handover or resync");
     world_note(w, i, "an operator asks for: %s", word(c, 2));
     world_step(w, i, &event);

@@ -14,7 +14,7 @@ const char *const world_duty_name[WORLD_DUTIES] = {
 };
 
 static const char *const message_name[FT_MSG_TYPES] = {
-    [FT_MSG_HELLO] = "HELLO",       [FT_MSG_BEAT] = "BEAT",
+    [FT_MSG_HELLO] = "HELLO",       [FT_MSG_HEARTBEAT] = "HEARTBEAT",
     [FT_MSG_SNAPSHOT] = "SNAPSHOT", [FT_MSG_SNAPSHOT_BEGIN] = "SNAPSHOT_BEGIN",
     [FT_MSG_LOG] = "LOG",           [FT_MSG_SNAPSHOT_END] = "SNAPSHOT_END",
     [FT_MSG_ACK] = "ACK",           [FT_MSG_HOLDING] = "HOLDING",
@@ -71,7 +71,7 @@ static bool is_news(const struct world_node *n, const struct ft_message *m)
     if (m->type == FT_MSG_ACK)
         return !same || n->printed_ack.burst[0] != m->burst[0] ||
                n->printed_ack.replayed[0] != m->replayed[0] || n->printed_ack.state != m->state;
-    return !same || m->type != FT_MSG_BEAT;
+    return !same || m->type != FT_MSG_HEARTBEAT;
 }
 
 static void print_message(struct world *w, unsigned i, const struct ft_message *m)

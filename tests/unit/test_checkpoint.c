@@ -59,14 +59,15 @@ static void a_checkpoint(struct ft_region *region, struct ft_lines *marked, stru
 
     memcpy(cut, region->base, region->size);
     assert_int_equal(ft_lines_init(&left, lines), 0);
-    for (struct ft_run run = {0}; (run = ft_lines_find(marked, run.line + run.count, lines, lines)).count;)
+    for (struct ft_line_range run = {0};
+         (run = ft_lines_find(marked, run.line + run.count, lines, lines)).count;)
         ft_lines_add(&left, run.line, run.count);
     ft_checkpoint_begin(region);
     assert_int_equal(ft_lines_count(&region->dirty, 0, lines), 0);
     while (taken < expected) {
         uint8_t bytes[20 * FT_LINE];
         uint64_t most = 1 + draw(20);
-        struct ft_run run = ft_lines_take(&region->checkpoint_pending, from, lines, most);
+        struct ft_line_range run = ft_lines_take(&region->checkpoint_pending, from, lines, most);
 
         assert_true(run.count > 0 && run.count <= most);
         ft_checkpoint_copy(region, &run, bytes);
@@ -136,7 +137,7 @@ static void what_is_saved_first_counts(void **state)
 {
     struct ft_region *region = open_region();
     uint8_t bytes[FT_LINE], cut[FT_LINE], *line = region->base + ft_region_arena(region, 1, 1)->offset;
-    struct ft_run run = {(uint64_t)(line - region->base) / FT_LINE, 1};
+    struct ft_line_range run = {(uint64_t)(line - region->base) / FT_LINE, 1};
 
     (void)state;
     assert_int_equal(ft_checkpoint_prepare(region), 0);

@@ -15,20 +15,20 @@ static struct tale a;
 static void a_standby_is_brought_up_and_protects(void **unused)
 {
     (void)unused;
-    told_to_ready(&a, false);
+    reach_ready(&a, false);
     is(&a, FT_READY);
-    told_to_protected(&a, false);
+    reach_protected(&a, false);
     is(&a, FT_PROTECTED);
     assert_int_equal(did(&a, FT_ACT_GATE)->vector[0], 10);
     assert_int_equal(a.core.resyncs, 1);
-    told_to_protected(&a, true);
+    reach_protected(&a, true);
     is(&a, FT_PROTECTED);
 }
 
 static void acknowledged_is_stable(void **unused)
 {
     (void)unused;
-    told_to_protected(&a, false);
+    reach_protected(&a, false);
     hears_at(&a, FT_MSG_ACK, FT_READY, 17, a.sent);
     gate_is(&a, FT_GATE_GUARDED);
     assert_int_equal(did(&a, FT_ACT_GATE)->vector[0], 17);
@@ -41,29 +41,29 @@ static void the_lease_runs_from_when_the_answered_message_was_sent(void **unused
     uint64_t sent;
 
     (void)unused;
-    told_to_protected(&a, false);
+    reach_protected(&a, false);
     waits(&a, 10);
-    sent = said(&a, FT_MSG_BEAT)->sent;
+    sent = said(&a, FT_MSG_HEARTBEAT)->sent;
     assert_int_equal(sent, 10 * FT_MS);
     waits(&a, 7);
-    hears_at(&a, FT_MSG_BEAT, FT_READY, 0, sent);
+    hears_at(&a, FT_MSG_HEARTBEAT, FT_READY, 0, sent);
     assert_int_equal(did(&a, FT_ACT_GATE)->lease_until, 30 * FT_MS);
     waits(&a, 5);
-    hears_at(&a, FT_MSG_BEAT, FT_READY, 0, sent - 1); /* an old answer takes nothing back */
+    hears_at(&a, FT_MSG_HEARTBEAT, FT_READY, 0, sent - 1); /* an old answer takes nothing back */
     assert_int_equal(did(&a, FT_ACT_GATE)->lease_until, 30 * FT_MS);
 }
 
 static void without_answers_it_holds_and_with_them_goes_on(void **unused)
 {
     (void)unused;
-    told_to_protected(&a, false);
+    reach_protected(&a, false);
     waits(&a, 20);
     is(&a, FT_PROTECTED);
     waits(&a, 1);
     is(&a, FT_DEGRADED);
     did_not(&a, FT_ACT_CLOSE);
     waits(&a, 20);
-    hears(&a, FT_MSG_BEAT, FT_READY);
+    hears(&a, FT_MSG_HEARTBEAT, FT_READY);
     is(&a, FT_PROTECTED);
     because(&a, "answers again");
     assert_int_equal(a.core.false_alarms, 1);
@@ -74,11 +74,11 @@ static void acks_of_an_earlier_snapshot_do_not_count(void **unused)
     uint64_t before;
 
     (void)unused;
-    told_to_protected(&a, false);
-    told(&a, FT_TOLD_RESYNC);
+    reach_protected(&a, false);
+    request(&a, FT_REQUEST_RESYNC);
     before = a.sent;
     reaches(&a, FT_EV_CUT, 20);
-    hears(&a, FT_MSG_BEAT, FT_SYNCING);
+    hears(&a, FT_MSG_HEARTBEAT, FT_SYNCING);
     happens(&a, FT_EV_SNAPSHOT_SENT);
     hears_at(&a, FT_MSG_ACK, FT_SYNCING, 20, before);
     assert_int_equal(a.core.resync, FT_RESYNC_CATCHUP);
@@ -95,14 +95,14 @@ static void a_resync_that_is_too_slow_is_named_and_tried_again(void **unused)
     reaches(&a, FT_EV_CUT, 5);
     for (unsigned i = 0; i < 201; i++) { /* 2010 ms */
         waits(&a, 10);
-        hears(&a, FT_MSG_BEAT, FT_SYNCING);
+        hears(&a, FT_MSG_HEARTBEAT, FT_SYNCING);
     }
     assert_string_equal(a.core.resync_outcome, "deadline: the snapshot took too long");
     assert_int_equal(a.core.resyncs_failed, 1);
     assert_int_equal(a.core.resync, FT_RESYNC_NONE);
     is(&a, FT_SOLO);
     for (unsigned i = 0; i < 20; i++) {
-        hears(&a, FT_MSG_BEAT, FT_SYNCING);
+        hears(&a, FT_MSG_HEARTBEAT, FT_SYNCING);
         waits(&a, 10);
     }
     assert_int_equal(a.core.resync, FT_RESYNC_CUT);
@@ -114,10 +114,10 @@ static void a_resync_that_fails_after_holding_takes_the_rights_away_first(void *
     uint64_t begun;
 
     (void)unused;
-    told_to_protected(&a, false);
-    told(&a, FT_TOLD_RESYNC);
+    reach_protected(&a, false);
+    request(&a, FT_REQUEST_RESYNC);
     reaches(&a, FT_EV_CUT, 20);
-    hears(&a, FT_MSG_BEAT, FT_SYNCING);
+    hears(&a, FT_MSG_HEARTBEAT, FT_SYNCING);
     happens(&a, FT_EV_SNAPSHOT_SENT);
     hears_at(&a, FT_MSG_ACK, FT_SYNCING, 20, a.sent);
     reaches(&a, FT_EV_GUARDED, 30);
@@ -130,25 +130,25 @@ static void a_resync_that_fails_after_holding_takes_the_rights_away_first(void *
     is(&a, FT_DEGRADED);
     reaches(&a, FT_EV_CUT, 31);
     begun = said(&a, FT_MSG_SNAPSHOT_BEGIN)->sent;
-    hears_at(&a, FT_MSG_BEAT, FT_SYNCING, 0, begun - 1);
+    hears_at(&a, FT_MSG_HEARTBEAT, FT_SYNCING, 0, begun - 1);
     is(&a, FT_DEGRADED);
-    hears_at(&a, FT_MSG_BEAT, FT_SYNCING, 0, begun);
+    hears_at(&a, FT_MSG_HEARTBEAT, FT_SYNCING, 0, begun);
     is(&a, FT_SOLO);
 }
 
 static void a_resync_asked_for_takes_the_rights_away_first(void **unused)
 {
     (void)unused;
-    told_to_protected(&a, false);
-    told(&a, FT_TOLD_RESYNC);
+    reach_protected(&a, false);
+    request(&a, FT_REQUEST_RESYNC);
     is(&a, FT_DEGRADED);
     gate_is(&a, FT_GATE_GUARDED);
     assert_int_equal(did(&a, FT_ACT_GATE)->lease_until, 0);
     did(&a, FT_ACT_CUT);
-    hears(&a, FT_MSG_BEAT, FT_READY);
+    hears(&a, FT_MSG_HEARTBEAT, FT_READY);
     is(&a, FT_DEGRADED);
     reaches(&a, FT_EV_CUT, 20);
-    hears(&a, FT_MSG_BEAT, FT_SYNCING);
+    hears(&a, FT_MSG_HEARTBEAT, FT_SYNCING);
     is(&a, FT_SOLO);
     assert_int_equal(a.core.resync, FT_RESYNC_SNAPSHOT);
 }
@@ -158,13 +158,13 @@ static void a_resync_asked_for_takes_the_rights_away_first(void **unused)
 static void a_certain_loss_during_the_lease_is_solo_at_once(void **unused)
 {
     (void)unused;
-    told_to_protected(&a, false);
+    reach_protected(&a, false);
     waits(&a, 5);
     loses(&a, FT_LOST_EOF);
     is(&a, FT_SOLO);
     gate_is(&a, FT_GATE_SOLO);
 
-    told_to_protected(&a, false);
+    reach_protected(&a, false);
     word_of(&a, 999); /* of another process */
     is(&a, FT_PROTECTED);
     word_of(&a, 200);
@@ -177,14 +177,14 @@ static void a_certain_loss_during_the_lease_is_solo_at_once(void **unused)
 static void a_later_view_on_the_ports_is_no_reason_to_go_on_alone(void **unused)
 {
     (void)unused;
-    told_to_protected(&a, false);
+    reach_protected(&a, false);
     for (unsigned i = 0; i < 40; i++) {
-        beats(&a, a.core.view + 1);
+        heartbeats(&a, a.core.view + 1);
         waits(&a, 10);
     }
     is(&a, FT_DEGRADED);
     for (unsigned i = 0; i < 30; i++) { /* of our own view: it lives, and does not answer */
-        beats(&a, a.core.view);
+        heartbeats(&a, a.core.view);
         waits(&a, 10);
     }
     is(&a, FT_SOLO);
@@ -193,7 +193,7 @@ static void a_later_view_on_the_ports_is_no_reason_to_go_on_alone(void **unused)
 static void any_other_loss_is_solo_only_when_the_standbys_right_has_ended(void **unused)
 {
     (void)unused;
-    told_to_protected(&a, false);
+    reach_protected(&a, false);
     loses(&a, FT_LOST_ERROR);
     is(&a, FT_DEGRADED);
     waits(&a, 199);
@@ -201,7 +201,7 @@ static void any_other_loss_is_solo_only_when_the_standbys_right_has_ended(void *
     waits(&a, 1);
     is(&a, FT_SOLO);
 
-    told_to_protected(&a, false); /* certain, but it may have reigned before it died */
+    reach_protected(&a, false); /* certain, but it may have reigned before it died */
     waits(&a, 21);
     loses(&a, FT_LOST_RESET);
     is(&a, FT_DEGRADED);
@@ -214,14 +214,14 @@ static void any_other_loss_is_solo_only_when_the_standbys_right_has_ended(void *
 static void strict_never_releases_alone(void **unused)
 {
     (void)unused;
-    told_to_protected(&a, true);
+    reach_protected(&a, true);
     loses(&a, FT_LOST_EOF);
     is(&a, FT_DEGRADED);
     gate_is(&a, FT_GATE_SHUT);
     waits(&a, 3000);
     is(&a, FT_DEGRADED);
 
-    told_to_protected(&a, true);
+    reach_protected(&a, true);
     waits(&a, 21);
     waits(&a, 3000);
     is(&a, FT_DEGRADED);
@@ -231,18 +231,18 @@ static void strict_never_releases_alone(void **unused)
 static void a_standby_that_kept_its_rights_over_a_reconnect_loses_them_first(void **unused)
 {
     (void)unused;
-    told_to_protected(&a, false);
+    reach_protected(&a, false);
     loses(&a, FT_LOST_ERROR);
     did(&a, FT_ACT_NO_SNAPSHOT);
     waits(&a, 5);
     connects(&a);
     hello_from(&a, FT_READY, 1);
     is(&a, FT_DEGRADED);
-    hears(&a, FT_MSG_BEAT, FT_READY);
+    hears(&a, FT_MSG_HEARTBEAT, FT_READY);
     is(&a, FT_DEGRADED); /* the log between the connections is missing there */
     reaches(&a, FT_EV_CUT, 20);
     said(&a, FT_MSG_SNAPSHOT_BEGIN);
-    hears(&a, FT_MSG_BEAT, FT_SYNCING);
+    hears(&a, FT_MSG_HEARTBEAT, FT_SYNCING);
     is(&a, FT_SOLO);
 }
 
@@ -251,7 +251,7 @@ static void a_standby_that_kept_its_rights_over_a_reconnect_loses_them_first(voi
 static void a_primary_that_slept_does_not_act_on_the_silence(void **unused)
 {
     (void)unused;
-    told_to_protected(&a, false);
+    reach_protected(&a, false);
     sleeps(&a, 1000);
     ticks(&a);
     is(&a, FT_DEGRADED);
@@ -261,7 +261,7 @@ static void a_primary_that_slept_does_not_act_on_the_silence(void **unused)
     is(&a, FT_SOLO);
 }
 
-static void states_told(const enum ft_state want[], unsigned n)
+static void states_reported(const enum ft_state want[], unsigned n)
 {
     unsigned at = 0;
 
@@ -278,30 +278,30 @@ static void a_stale_primary_that_wakes_is_fenced(void **unused)
     static const enum ft_state fall[] = {FT_FENCED, FT_JOINING};
 
     (void)unused;
-    told_to_protected(&a, false);
+    reach_protected(&a, false);
     sleeps(&a, 1000);
     hears_view(&a, FT_SOLO, 2);
-    states_told(fall, 2);
+    states_reported(fall, 2);
     is(&a, FT_JOINING);
     gate_is(&a, FT_GATE_SHUT);
     ordered(&a, FT_LANE_FENCED);
     did(&a, FT_ACT_CLEAR);
     assert_int_equal(did(&a, FT_ACT_VIEW)->view, 2);
-    assert_int_equal(said(&a, FT_MSG_BEAT)->state, FT_JOINING);
+    assert_int_equal(said(&a, FT_MSG_HEARTBEAT)->state, FT_JOINING);
 }
 
 static void a_higher_view_fences_though_its_owner_is_empty(void **unused)
 {
     (void)unused;
-    told_to_protected(&a, false);
+    reach_protected(&a, false);
     loses(&a, FT_LOST_EOF);
     is(&a, FT_SOLO);
     connects(&a);
     hello_from(&a, FT_JOINING, 2);
     is(&a, FT_JOINING);
     assert_int_equal(a.core.fenced.count, 1);
-    assert_int_equal(said(&a, FT_MSG_BEAT)->view, 2);
-    hears(&a, FT_MSG_BEAT, FT_JOINING);
+    assert_int_equal(said(&a, FT_MSG_HEARTBEAT)->view, 2);
+    hears(&a, FT_MSG_HEARTBEAT, FT_JOINING);
     is(&a, FT_SOLO); /* an empty primary goes on alone only to begin anew */
     because(&a, "both nodes are empty");
     ordered(&a, FT_LANE_FRESH);
@@ -318,7 +318,7 @@ static void of_two_primaries_of_one_view_the_files_standby_yields(void **unused)
     is(&a, FT_SOLO);
     did(&a, FT_ACT_ANNOUNCE);
 
-    told_to_ready(&a, false);
+    reach_ready(&a, false);
     loses(&a, FT_LOST_EOF);
     is(&a, FT_SOLO);
     connects(&a);

@@ -26,7 +26,7 @@ static void is_stored(uint64_t view)
 }
 
 /* A standby of view 1, which has the whole snapshot. */
-static void told_to_syncing(uint64_t file, bool strict)
+static void reach_syncing(uint64_t file, bool strict)
 {
     enum ft_state primary = strict ? FT_DEGRADED : FT_SOLO;
 
@@ -48,12 +48,12 @@ static void hears_holding(void)
     is(&t, FT_READY);
 }
 
-static void told_to_ready_on_disk(bool strict)
+static void reach_ready_on_disk(bool strict)
 {
-    told_to_syncing(1, strict);
+    reach_syncing(1, strict);
     assert_int_equal(said(&t, FT_MSG_ACK)->state, FT_SYNCING);
     hears_holding();
-    hears(&t, FT_MSG_BEAT, FT_PROTECTED);
+    hears(&t, FT_MSG_HEARTBEAT, FT_PROTECTED);
 }
 
 /* ---- with an empty state ------------------------------------------------------------------------ */
@@ -107,7 +107,7 @@ static void a_person_who_says_promote_is_obeyed_then(void **unused)
     (void)unused;
     begins(1, 3, false);
     waits(&t, 200);
-    told(&t, FT_TOLD_PROMOTE);
+    request(&t, FT_REQUEST_PROMOTE);
     is(&t, FT_JOINING);
     assert_int_equal(did(&t, FT_ACT_STORE)->view, 4);
     ticks(&t);
@@ -122,7 +122,7 @@ static void a_peer_that_is_met_meanwhile_ends_that(void **unused)
     (void)unused;
     begins(1, 3, false);
     waits(&t, 200);
-    told(&t, FT_TOLD_PROMOTE);
+    request(&t, FT_REQUEST_PROMOTE);
     connects(&t);
     hello_from(&t, FT_SOLO, 3);
     loses(&t, FT_LOST_ERROR);
@@ -136,11 +136,11 @@ static void a_peer_that_is_met_meanwhile_ends_that(void **unused)
 static void who_has_been_in_no_view_acknowledges_nothing_before_its_file_has_one(void **unused)
 {
     (void)unused;
-    told_to_syncing(0, false);
+    reach_syncing(0, false);
     is(&t, FT_SYNCING);
-    said(&t, FT_MSG_BEAT);
-    hears(&t, FT_MSG_BEAT, FT_SOLO);
-    said(&t, FT_MSG_BEAT);
+    said(&t, FT_MSG_HEARTBEAT);
+    hears(&t, FT_MSG_HEARTBEAT, FT_SOLO);
+    said(&t, FT_MSG_HEARTBEAT);
     is_stored(1);
     assert_int_equal(said(&t, FT_MSG_ACK)->burst[0], 8);
     hears_holding();
@@ -149,7 +149,7 @@ static void who_has_been_in_no_view_acknowledges_nothing_before_its_file_has_one
 static void any_other_is_ready_without_its_disk(void **unused)
 {
     (void)unused;
-    told_to_ready_on_disk(false);
+    reach_ready_on_disk(false);
     hears_view(&t, FT_SOLO, 2); /* a later view begins */
     assert_int_equal(did(&t, FT_ACT_VIEW)->view, 2);
     hears_at(&t, FT_MSG_SNAPSHOT_BEGIN, FT_SOLO, 5, t.sent);
@@ -161,7 +161,7 @@ static void any_other_is_ready_without_its_disk(void **unused)
 static void a_takeover_waits_for_no_disk(void **unused)
 {
     (void)unused;
-    told_to_ready_on_disk(false);
+    reach_ready_on_disk(false);
     loses(&t, FT_LOST_EOF);
     is(&t, FT_SOLO);
     gate_is(&t, FT_GATE_SOLO);
@@ -172,7 +172,7 @@ static void a_takeover_waits_for_no_disk(void **unused)
 static void nor_does_being_fenced(void **unused)
 {
     (void)unused;
-    told_to_ready_on_disk(false);
+    reach_ready_on_disk(false);
     loses(&t, FT_LOST_EOF);
     connects(&t);
     hello_from(&t, FT_SOLO, 9);
@@ -182,15 +182,15 @@ static void nor_does_being_fenced(void **unused)
 
 /* ---- a handover --------------------------------------------------------------------------------- */
 
-static void told_to_successor(bool strict)
+static void reach_successor(bool strict)
 {
-    told_to_ready_on_disk(strict);
+    reach_ready_on_disk(strict);
     hears_at(&t, FT_MSG_HANDOVER, FT_FENCED, 10, t.sent);
     is(&t, FT_DEGRADED);
     gate_is(&t, FT_GATE_SHUT);
     assert_int_equal(did(&t, FT_ACT_VIEW)->view, 2);
-    assert_int_equal(said(&t, FT_MSG_BEAT)->view, 2); /* the peer hears of it at once */
-    ordered(&t, FT_LANE_LIVE);                        /* and the lanes work */
+    assert_int_equal(said(&t, FT_MSG_HEARTBEAT)->view, 2); /* the peer hears of it at once */
+    ordered(&t, FT_LANE_LIVE);                             /* and the lanes work */
 }
 
 static void opens(void)
@@ -202,7 +202,7 @@ static void opens(void)
 static void after_a_handover_nothing_leaves_before_the_view_is_on_the_disk(void **unused)
 {
     (void)unused;
-    told_to_successor(false);
+    reach_successor(false);
     because(&t, "planned: until view 2 is on the disk, or the peer has heard of it");
     hears_view(&t, FT_FENCED, 1); /* said before it heard */
     is(&t, FT_DEGRADED);
@@ -215,18 +215,18 @@ static void after_a_handover_nothing_leaves_before_the_view_is_on_the_disk(void 
 static void or_the_peer_has_heard_of_it(void **unused)
 {
     (void)unused;
-    told_to_successor(false);
-    hears(&t, FT_MSG_BEAT, FT_JOINING);
+    reach_successor(false);
+    hears(&t, FT_MSG_HEARTBEAT, FT_JOINING);
     opens();
 }
 
 static void or_the_peer_is_certainly_dead(void **unused)
 {
     (void)unused;
-    told_to_successor(false);
+    reach_successor(false);
     loses(&t, FT_LOST_EOF);
     opens();
-    told_to_successor(false);
+    reach_successor(false);
     word_of(&t, 200);
     opens();
 }
@@ -234,7 +234,7 @@ static void or_the_peer_is_certainly_dead(void **unused)
 static void or_nobody_has_answered_for_solo_after(void **unused)
 {
     (void)unused;
-    told_to_successor(false);
+    reach_successor(false);
     loses(&t, FT_LOST_ERROR);
     is(&t, FT_DEGRADED);
     waits(&t, 199);
@@ -246,7 +246,7 @@ static void or_nobody_has_answered_for_solo_after(void **unused)
 static void strict_holds_anyway(void **unused)
 {
     (void)unused;
-    told_to_successor(true);
+    reach_successor(true);
     because(&t, "strict: holding");
     is_stored(2);
     is(&t, FT_DEGRADED);
@@ -256,7 +256,7 @@ static void strict_holds_anyway(void **unused)
 static void without_a_file_nothing_waits(void **unused)
 {
     (void)unused;
-    told_to_ready(&t, false);
+    reach_ready(&t, false);
     hears_at(&t, FT_MSG_HANDOVER, FT_FENCED, 10, t.sent);
     opens();
 }

@@ -37,12 +37,12 @@ static const char *const operator_says[] = {"", "promote", "handover", "resync"}
 static void tell(struct pair *p)
 {
     unsigned i = (unsigned)pair_draw(p, 2);
-    struct ft_event event = {.kind = FT_EV_TOLD, .told = (enum ft_told)(1 + pair_draw(p, 3))};
+    struct ft_event event = {.kind = FT_EV_REQUEST, .request = (enum ft_request)(1 + pair_draw(p, 3))};
 
     /* A person who makes a node reign that is empty, or has handed over, knows what we cannot know. */
-    if (!pair_runs(p, i) || (event.told == FT_TOLD_PROMOTE && p->node[i].core.state != FT_READY))
+    if (!pair_runs(p, i) || (event.request == FT_REQUEST_PROMOTE && p->node[i].core.state != FT_READY))
         return;
-    pair_note(p, i, "is told: %s", operator_says[event.told]);
+    pair_note(p, i, "is told: %s", operator_says[event.request]);
     pair_step(p, i, &event);
 }
 

@@ -15,14 +15,14 @@ static struct tale b;
 static void a_primary_closes_only_when_the_right_is_gone(void **unused)
 {
     (void)unused;
-    told_to_protected(&b, false);
+    reach_protected(&b, false);
     malformed(&b);
     is(&b, FT_DEGRADED);
     gate_is(&b, FT_GATE_SHUT);
     said(&b, FT_MSG_ABANDON);
     did(&b, FT_ACT_NO_SNAPSHOT);
     did_not(&b, FT_ACT_CLOSE);
-    hears(&b, FT_MSG_BEAT, FT_READY);
+    hears(&b, FT_MSG_HEARTBEAT, FT_READY);
     is(&b, FT_DEGRADED);
     hears(&b, FT_MSG_ABANDONED, FT_JOINING);
     did(&b, FT_ACT_CLOSE);
@@ -30,7 +30,7 @@ static void a_primary_closes_only_when_the_right_is_gone(void **unused)
     malformed(&b); /* nobody has rights beside a SOLO primary */
     did(&b, FT_ACT_CLOSE);
 
-    told_to_protected(&b, false);
+    reach_protected(&b, false);
     malformed(&b);
     waits(&b, 199);
     is(&b, FT_DEGRADED);
@@ -46,7 +46,7 @@ static void a_primary_closes_only_when_the_right_is_gone(void **unused)
 static void garbage_in_place_of_a_hello_ends_the_connection(void **unused)
 {
     (void)unused;
-    told_to_protected(&b, false);
+    reach_protected(&b, false);
     loses(&b, FT_LOST_ERROR);
     connects(&b);
     malformed(&b);
@@ -55,7 +55,7 @@ static void garbage_in_place_of_a_hello_ends_the_connection(void **unused)
     is(&b, FT_DEGRADED); /* and nothing opens the gate: the standby may take over yet */
     connects(&b);
     hello_from(&b, FT_READY, 1);
-    hears(&b, FT_MSG_BEAT, FT_READY);
+    hears(&b, FT_MSG_HEARTBEAT, FT_READY);
     malformed(&b);
     said(&b, FT_MSG_ABANDON);
 }
@@ -64,20 +64,20 @@ static void garbage_in_place_of_a_hello_ends_the_connection(void **unused)
 static void the_end_of_an_abandoned_connection_is_the_answer(void **unused)
 {
     (void)unused;
-    told_to_protected(&b, false);
+    reach_protected(&b, false);
     malformed(&b);
     waits(&b, 2);
     loses(&b, FT_LOST_EOF);
     is(&b, FT_SOLO);
     gate_is(&b, FT_GATE_SOLO);
 
-    told_to_protected(&b, false);
+    reach_protected(&b, false);
     malformed(&b);
     waits(&b, 2);
     loses(&b, FT_LOST_ERROR); /* says nothing */
     is(&b, FT_DEGRADED);
 
-    told_to_protected(&b, false);
+    reach_protected(&b, false);
     malformed(&b);
     sleeps(&b, 21); /* it may have reigned, unheard, and died */
     loses(&b, FT_LOST_RESET);
@@ -86,7 +86,7 @@ static void the_end_of_an_abandoned_connection_is_the_answer(void **unused)
     hello_from(&b, FT_JOINING, 1);
     is(&b, FT_SOLO);
 
-    told_to_protected(&b, true);
+    reach_protected(&b, true);
     malformed(&b);
     loses(&b, FT_LOST_EOF);
     is(&b, FT_DEGRADED);
@@ -95,7 +95,7 @@ static void the_end_of_an_abandoned_connection_is_the_answer(void **unused)
 static void a_standby_gives_up_before_the_connection_ends(void **unused)
 {
     (void)unused;
-    told_to_ready(&b, false);
+    reach_ready(&b, false);
     hears(&b, FT_MSG_ABANDON, FT_DEGRADED);
     is(&b, FT_JOINING);
     assert_int_equal(said(&b, FT_MSG_ABANDONED)->state, FT_JOINING);
@@ -103,7 +103,7 @@ static void a_standby_gives_up_before_the_connection_ends(void **unused)
     loses(&b, FT_LOST_EOF);
     is(&b, FT_JOINING);
 
-    told_to_ready(&b, false);
+    reach_ready(&b, false);
     malformed(&b);
     is(&b, FT_JOINING);
     assert_true(position(&b, FT_ACT_STATE) < position(&b, FT_ACT_CLOSE));
@@ -114,8 +114,8 @@ static void a_standby_gives_up_before_the_connection_ends(void **unused)
 
 static void drains(void)
 {
-    told_to_protected(&b, false);
-    told(&b, FT_TOLD_HANDOVER);
+    reach_protected(&b, false);
+    request(&b, FT_REQUEST_HANDOVER);
     assert_int_equal(said(&b, FT_MSG_STEER)->number, 1);
     hears(&b, FT_MSG_STEERED, FT_READY);
     ordered(&b, FT_LANE_DRAIN);
@@ -135,16 +135,16 @@ static void gives(void)
 static void a_handover_that_came_late_is_taken(void **unused)
 {
     (void)unused;
-    told_to_ready(&b, false);
+    reach_ready(&b, false);
     uint64_t before = b.sent;
 
     hears(&b, FT_MSG_STEER, FT_PROTECTED);
     reaches(&b, FT_EV_LANES, 12);
     sleeps(&b, 150);
-    hears_at(&b, FT_MSG_BEAT, FT_PROTECTED, 0, before);
+    hears_at(&b, FT_MSG_HEARTBEAT, FT_PROTECTED, 0, before);
     hears_at(&b, FT_MSG_HANDOVER, FT_FENCED, 12, before);
     is(&b, FT_READY);
-    hears(&b, FT_MSG_BEAT, FT_FENCED);
+    hears(&b, FT_MSG_HEARTBEAT, FT_FENCED);
     waits(&b, 1);
     is(&b, FT_SOLO);
     because(&b, "planned");
@@ -170,8 +170,8 @@ static void who_has_handed_over_leaves_a_deaf_connection(void **unused)
 static void a_planned_handover_fences_the_primary_and_the_standby_serves(void **unused)
 {
     (void)unused;
-    told_to_protected(&b, false);
-    told(&b, FT_TOLD_HANDOVER);
+    reach_protected(&b, false);
+    request(&b, FT_REQUEST_HANDOVER);
     ordered(&b, FT_LANE_ASIDE); /* before the standby claims the chain's MAC */
     assert_true(position(&b, FT_ACT_ORDER) < position(&b, FT_ACT_SEND));
     gives();
@@ -182,8 +182,8 @@ static void a_planned_handover_fences_the_primary_and_the_standby_serves(void **
     because(&b, "handed over to view 2");
     assert_int_equal(b.core.fenced.count, 0);
 
-    told_to_ready(&b, false);
-    told(&b, FT_TOLD_PROMOTE);
+    reach_ready(&b, false);
+    request(&b, FT_REQUEST_PROMOTE);
     said(&b, FT_MSG_ASK);
     hears(&b, FT_MSG_STEER, FT_PROTECTED);
     b.did.count = 0;
@@ -203,7 +203,7 @@ static void a_handover_that_takes_too_long_is_aborted(void **unused)
     drains();
     for (unsigned i = 0; i < 51; i++) {
         waits(&b, 10);
-        hears(&b, FT_MSG_BEAT, FT_READY);
+        hears(&b, FT_MSG_HEARTBEAT, FT_READY);
     }
     is(&b, FT_PROTECTED);
     because(&b, "aborted: it took too long");
@@ -213,8 +213,8 @@ static void a_handover_that_takes_too_long_is_aborted(void **unused)
 static void a_standby_lost_before_handover_is_a_standby_lost(void **unused)
 {
     (void)unused;
-    told_to_protected(&b, false);
-    told(&b, FT_TOLD_HANDOVER);
+    reach_protected(&b, false);
+    request(&b, FT_REQUEST_HANDOVER);
     loses(&b, FT_LOST_EOF);
     is(&b, FT_SOLO);
     ordered(&b, FT_LANE_LIVE);
@@ -257,21 +257,21 @@ static void a_standby_lost_after_handover_is_waited_for(void **unused)
     b.hello.incarnation = 201;
     hello_from(&b, FT_JOINING, 2); /* it did */
     is(&b, FT_JOINING);
-    hears(&b, FT_MSG_BEAT, FT_JOINING);
+    hears(&b, FT_MSG_HEARTBEAT, FT_JOINING);
     assert_int_equal(b.core.view, 3);
     ordered(&b, FT_LANE_FRESH);
 
     gives();
-    hears(&b, FT_MSG_BEAT, FT_JOINING); /* it gave up, and says so */
+    hears(&b, FT_MSG_HEARTBEAT, FT_JOINING); /* it gave up, and says so */
     is(&b, FT_SOLO);
     assert_int_equal(b.core.view, 3);
 
     gives();
     loses(&b, FT_LOST_ERROR);
-    told(&b, FT_TOLD_PROMOTE);
+    request(&b, FT_REQUEST_PROMOTE);
     is(&b, FT_FENCED);
     waits(&b, 200);
-    told(&b, FT_TOLD_PROMOTE); /* a person knows that it is gone */
+    request(&b, FT_REQUEST_PROMOTE); /* a person knows that it is gone */
     is(&b, FT_SOLO);
 }
 

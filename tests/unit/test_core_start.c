@@ -81,7 +81,7 @@ static void who_was_heard_as_another_waits_to_be_heard(void **unused)
     event_happens(&a, &event);
     a.hello.incarnation = 201;
     hello_of_old(&a, FT_JOINING, 3);
-    hears_at(&a, FT_MSG_BEAT, FT_JOINING, 0, m.sent); /* in view 3 it reigns over one in view 1 */
+    hears_at(&a, FT_MSG_HEARTBEAT, FT_JOINING, 0, m.sent); /* in view 3 it reigns over one in view 1 */
     is(&a, FT_JOINING);
     hears_view(&a, FT_JOINING, 3);
     is(&a, FT_SOLO);

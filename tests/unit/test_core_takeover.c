@@ -28,22 +28,22 @@ static void is_primary_in_view(uint64_t view, const char *why)
 static void silence_of_link_and_ports_is_death(void **unused)
 {
     (void)unused;
-    told_to_ready(&b, false);
+    reach_ready(&b, false);
     waits(&b, 49);
     is(&b, FT_READY);
     waits(&b, 1);
     is_primary_in_view(2, "silence");
-    assert_int_equal(said(&b, FT_MSG_BEAT)->view, 2); /* on its way before anything leaves */
+    assert_int_equal(said(&b, FT_MSG_HEARTBEAT)->view, 2); /* on its way before anything leaves */
 }
 
 static void a_port_that_beats_is_no_silence(void **unused)
 {
     (void)unused;
-    told_to_ready(&b, false);
+    reach_ready(&b, false);
     for (unsigned i = 0; i < 10; i++) {
         is(&b, FT_READY);
         waits(&b, 10);
-        happens(&b, FT_EV_PORT_BEAT);
+        happens(&b, FT_EV_PORT_HEARTBEAT);
     }
     is(&b, FT_READY);
     waits(&b, 1); /* but nobody answered */
@@ -54,11 +54,11 @@ static void a_port_that_beats_is_no_silence(void **unused)
 static void a_link_that_speaks_is_no_silence(void **unused)
 {
     (void)unused;
-    told_to_ready(&b, false);
+    reach_ready(&b, false);
     for (unsigned i = 0; i < 50; i++) {
         waits(&b, 10);
-        hears(&b, FT_MSG_BEAT, FT_PROTECTED);
-        assert_int_equal(said(&b, FT_MSG_BEAT)->state, FT_READY); /* what the lease lives on */
+        hears(&b, FT_MSG_HEARTBEAT, FT_PROTECTED);
+        assert_int_equal(said(&b, FT_MSG_HEARTBEAT)->state, FT_READY); /* what the lease lives on */
         assert_true(ft_core_due(&b.core) > b.now);
     }
     is(&b, FT_READY);
@@ -67,13 +67,13 @@ static void a_link_that_speaks_is_no_silence(void **unused)
 static void a_reset_and_the_death_notice_are_death_at_once(void **unused)
 {
     (void)unused;
-    told_to_ready(&b, false);
+    reach_ready(&b, false);
     loses(&b, FT_LOST_EOF);
     is_primary_in_view(2, "closed its connection");
-    told_to_ready(&b, false);
+    reach_ready(&b, false);
     loses(&b, FT_LOST_RESET);
     is_primary_in_view(2, "reset its connection");
-    told_to_ready(&b, false);
+    reach_ready(&b, false);
     word_of(&b, 999);
     is(&b, FT_READY);
     word_of(&b, 200);
@@ -86,13 +86,13 @@ static void a_reset_and_the_death_notice_are_death_at_once(void **unused)
 static void a_broken_connection_alone_is_no_death(void **unused)
 {
     (void)unused;
-    told_to_ready(&b, false);
+    reach_ready(&b, false);
     loses(&b, FT_LOST_ERROR);
     is(&b, FT_READY);
     word_of(&b, 200);
     is_primary_in_view(2, "death notice");
 
-    told_to_ready(&b, false);
+    reach_ready(&b, false);
     loses(&b, FT_LOST_ERROR);
     waits(&b, 49);
     is(&b, FT_READY);
@@ -103,10 +103,10 @@ static void a_broken_connection_alone_is_no_death(void **unused)
 static void the_right_survives_a_reconnect_and_so_does_a_port_beat(void **unused)
 {
     (void)unused;
-    told_to_ready(&b, false);
+    reach_ready(&b, false);
     loses(&b, FT_LOST_ERROR);
     waits(&b, 40);
-    happens(&b, FT_EV_PORT_BEAT);
+    happens(&b, FT_EV_PORT_HEARTBEAT);
     waits(&b, 15);
     connects(&b);
     ticks(&b);
@@ -120,17 +120,17 @@ static void the_right_survives_a_reconnect_and_so_does_a_port_beat(void **unused
 static void without_the_right_it_joins(void **unused)
 {
     (void)unused;
-    told_to_ready(&b, false);
+    reach_ready(&b, false);
     sleeps(&b, 101);
     loses(&b, FT_LOST_EOF);
     is(&b, FT_JOINING);
     did(&b, FT_ACT_CLEAR);
 
-    told_to_ready(&b, false);
+    reach_ready(&b, false);
     sleeps(&b, 101);
     word_of(&b, 200);
     is(&b, FT_READY);
-    told(&b, FT_TOLD_PROMOTE);
+    request(&b, FT_REQUEST_PROMOTE);
     is(&b, FT_READY);
     hears_at(&b, FT_MSG_HANDOVER, FT_FENCED, 10, 0);
     is(&b, FT_READY);
@@ -141,7 +141,7 @@ static void without_the_right_it_joins(void **unused)
 static void a_standby_that_slept_does_not_act_on_the_silence(void **unused)
 {
     (void)unused;
-    told_to_ready(&b, false);
+    reach_ready(&b, false);
     sleeps(&b, 45);
     ticks(&b);
     waits(&b, 49);
@@ -153,8 +153,8 @@ static void a_standby_that_slept_does_not_act_on_the_silence(void **unused)
 static void a_primary_that_goes_on_alone_ends_the_right(void **unused)
 {
     (void)unused;
-    told_to_ready(&b, false);
-    hears(&b, FT_MSG_BEAT, FT_SOLO);
+    reach_ready(&b, false);
+    hears(&b, FT_MSG_HEARTBEAT, FT_SOLO);
     is(&b, FT_JOINING);
     loses(&b, FT_LOST_EOF);
     is(&b, FT_JOINING);
@@ -163,7 +163,7 @@ static void a_primary_that_goes_on_alone_ends_the_right(void **unused)
 static void a_primary_that_came_back_empty_has_died(void **unused)
 {
     (void)unused;
-    told_to_ready(&b, false);
+    reach_ready(&b, false);
     loses(&b, FT_LOST_ERROR);
     connects(&b);
     b.hello.incarnation = 201;
@@ -188,7 +188,7 @@ static void a_hello_of_old_means_nothing(void **unused)
     uint64_t asked;
 
     (void)unused;
-    told_to_ready(&b, false);
+    reach_ready(&b, false);
     loses(&b, FT_LOST_ERROR);
     connects(&b);
     asked = said(&b, FT_MSG_HELLO)->sent;
@@ -196,7 +196,7 @@ static void a_hello_of_old_means_nothing(void **unused)
     hello_of_old(&b, FT_JOINING, 1);
     is(&b, FT_READY);
     assert_int_equal(b.core.peer.incarnation, 200);
-    hears_at(&b, FT_MSG_BEAT, FT_JOINING, 0, asked - 1);
+    hears_at(&b, FT_MSG_HEARTBEAT, FT_JOINING, 0, asked - 1);
     is(&b, FT_READY);
     loses(&b, FT_LOST_EOF); /* nor is its going the peer's death */
     is(&b, FT_READY);
@@ -205,19 +205,19 @@ static void a_hello_of_old_means_nothing(void **unused)
     hello_from(&b, FT_DEGRADED, 1);
     is(&b, FT_READY);
 
-    told_to_protected(&b, false);
+    reach_protected(&b, false);
     loses(&b, FT_LOST_ERROR);
     is(&b, FT_DEGRADED);
     connects(&b);
     hello_of_old(&b, FT_JOINING, 0);
-    said(&b, FT_MSG_BEAT); /* what the true one would answer to, had it not had our hello */
+    said(&b, FT_MSG_HEARTBEAT); /* what the true one would answer to, had it not had our hello */
     is(&b, FT_DEGRADED);
     loses(&b, FT_LOST_RESET);
     is(&b, FT_DEGRADED);
     connects(&b);
     asked = said(&b, FT_MSG_HELLO)->sent;
     hello_of_old(&b, FT_JOINING, 0);
-    hears_at(&b, FT_MSG_BEAT, FT_JOINING, 0, asked);
+    hears_at(&b, FT_MSG_HEARTBEAT, FT_JOINING, 0, asked);
     is(&b, FT_SOLO);
 }
 
@@ -228,7 +228,7 @@ static void a_hello_said_ahead_is_not_said_again(void **unused)
     struct ft_event event = {.kind = FT_EV_CONNECTED};
 
     (void)unused;
-    told_to_ready(&b, false);
+    reach_ready(&b, false);
     ft_core_hello(&b.core, b.now, &m);
     assert_int_equal(m.incarnation, b.config.incarnation);
     loses(&b, FT_LOST_ERROR);
@@ -239,15 +239,15 @@ static void a_hello_said_ahead_is_not_said_again(void **unused)
     b.hello.incarnation = 201;
     hello_of_old(&b, FT_JOINING, 1);
     is(&b, FT_READY);
-    hears_at(&b, FT_MSG_BEAT, FT_JOINING, 0, m.sent);
+    hears_at(&b, FT_MSG_HEARTBEAT, FT_JOINING, 0, m.sent);
     is_primary_in_view(2, "started anew");
 }
 
 static void what_cannot_be_is_malformed(void **unused)
 {
     (void)unused;
-    told_to_ready(&b, false);
-    hears_at(&b, FT_MSG_BEAT, FT_PROTECTED, 0, b.sent + 1);
+    reach_ready(&b, false);
+    hears_at(&b, FT_MSG_HEARTBEAT, FT_PROTECTED, 0, b.sent + 1);
     is(&b, FT_JOINING);
     because(&b, "it echoes");
     did(&b, FT_ACT_CLOSE);
@@ -257,17 +257,17 @@ static void what_cannot_be_is_malformed(void **unused)
 static void what_was_replayed_last_is_told_with_the_next_answer(void **unused)
 {
     (void)unused;
-    told_to_ready(&b, false);
+    reach_ready(&b, false);
     b.closed = 12;
     happens(&b, FT_EV_LANES);
     assert_int_equal(said(&b, FT_MSG_ACK)->burst[0], 12);
     b.replayed = 12;
     happens(&b, FT_EV_LANES);
     assert_int_equal(b.did.count, 0);
-    hears(&b, FT_MSG_BEAT, FT_PROTECTED);
+    hears(&b, FT_MSG_HEARTBEAT, FT_PROTECTED);
     assert_int_equal(said(&b, FT_MSG_ACK)->replayed[0], 12);
-    hears(&b, FT_MSG_BEAT, FT_PROTECTED);
-    said(&b, FT_MSG_BEAT);
+    hears(&b, FT_MSG_HEARTBEAT, FT_PROTECTED);
+    said(&b, FT_MSG_HEARTBEAT);
 }
 
 /* What was replayed is told soon: a primary that waits for the standby to catch up has nothing to say that
@@ -275,7 +275,7 @@ static void what_was_replayed_last_is_told_with_the_next_answer(void **unused)
 static void what_was_replayed_is_told_soon(void **unused)
 {
     (void)unused;
-    told_to_ready(&b, false);
+    reach_ready(&b, false);
     b.closed = 12;
     happens(&b, FT_EV_LANES);
     assert_int_equal(said(&b, FT_MSG_ACK)->burst[0], 12);
@@ -299,13 +299,13 @@ static void what_was_replayed_is_told_soon(void **unused)
 static void the_next_takeover_works_like_the_first(void **unused)
 {
     (void)unused;
-    told_to_ready(&b, false);
+    reach_ready(&b, false);
     loses(&b, FT_LOST_EOF);
     connects(&b);
     b.hello.incarnation = 201;
     hello_from(&b, FT_JOINING, 1);
     reaches(&b, FT_EV_CUT, 20);
-    hears(&b, FT_MSG_BEAT, FT_SYNCING);
+    hears(&b, FT_MSG_HEARTBEAT, FT_SYNCING);
     happens(&b, FT_EV_SNAPSHOT_SENT);
     hears_at(&b, FT_MSG_ACK, FT_SYNCING, 20, b.sent);
     reaches(&b, FT_EV_GUARDED, 22);
@@ -323,14 +323,14 @@ static void the_next_takeover_works_like_the_first(void **unused)
 static void a_replay_that_diverged_gives_up(void **unused)
 {
     (void)unused;
-    told_to_ready(&b, false);
+    reach_ready(&b, false);
     happens(&b, FT_EV_DIVERGED);
     is(&b, FT_JOINING);
     because(&b, "replay differs at burst 7");
-    assert_int_equal(said(&b, FT_MSG_BEAT)->state, FT_JOINING);
+    assert_int_equal(said(&b, FT_MSG_HEARTBEAT)->state, FT_JOINING);
 
-    told_to_protected(&b, false);
-    hears(&b, FT_MSG_BEAT, FT_JOINING);
+    reach_protected(&b, false);
+    hears(&b, FT_MSG_HEARTBEAT, FT_JOINING);
     is(&b, FT_SOLO);
     did(&b, FT_ACT_CUT);
 }
@@ -340,7 +340,7 @@ static void a_replay_that_diverged_gives_up(void **unused)
 static void what_came_and_closed_nothing_is_answered_as_well(void **unused)
 {
     (void)unused;
-    told_to_ready(&b, false);
+    reach_ready(&b, false);
     hears(&b, FT_MSG_LOG, FT_PROTECTED);
     did_not(&b, FT_ACT_SEND);
     reaches(&b, FT_EV_LANES, 10);
@@ -354,7 +354,7 @@ static void what_lanes_reached_counts_before_the_event_that_tells_of_it(void **u
     struct ft_event event = {.kind = FT_EV_LOST, .how = FT_LOST_EOF, .reached = true, .closed = {12}};
 
     (void)unused;
-    told_to_ready(&b, false);
+    reach_ready(&b, false);
     event_happens(&b, &event);
     assert_int_equal(did(&b, FT_ACT_ORDER)->vector[0], 12); /* burst 10 was told before */
 }

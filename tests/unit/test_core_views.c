@@ -37,7 +37,7 @@ static void a_new_connection_may_say_any_view_up_to_the_limit(void **unused)
 static void views_on_a_connection_follow_each_other(void **unused)
 {
     (void)unused;
-    told_to_ready(&a, false);
+    reach_ready(&a, false);
     hears_view(&a, FT_SOLO, 3); /* it has gone on after a handover that failed */
     assert_int_equal(a.core.view, 3);
     hears_view(&a, FT_SOLO, 6);
@@ -46,7 +46,7 @@ static void views_on_a_connection_follow_each_other(void **unused)
     did(&a, FT_ACT_CLOSE);
     assert_int_equal(a.core.view, 3);
 
-    told_to_protected(&a, false);
+    reach_protected(&a, false);
     hears_view(&a, FT_READY, 4); /* nobody is fenced by it */
     assert_true(a.did.malformed);
     assert_int_equal(a.core.view, 1);
@@ -60,52 +60,52 @@ static void no_heartbeat_on_a_data_port_takes_a_state_away(void **unused)
     static const uint64_t views[] = {0, 1, 2, 3, 1ull << 40, FT_VIEW_MAX};
 
     (void)unused;
-    told_to_ready(&a, false);
+    reach_ready(&a, false);
     for (unsigned i = 0; i < 1000; i++) {
-        beats(&a, views[i % 6]);
+        heartbeats(&a, views[i % 6]);
         assert_int_equal(a.did.count, 0);
         waits(&a, 5);
         is(&a, FT_READY);
         if (i % 2)
-            hears(&a, FT_MSG_BEAT, FT_PROTECTED);
+            hears(&a, FT_MSG_HEARTBEAT, FT_PROTECTED);
     }
     assert_int_equal(a.core.view, 1);
 
-    told_to_protected(&a, false);
+    reach_protected(&a, false);
     for (unsigned i = 0; i < 1000; i++) {
-        beats(&a, views[i % 6]);
+        heartbeats(&a, views[i % 6]);
         assert_int_equal(a.did.count, 0);
         waits(&a, 5);
         is(&a, FT_PROTECTED);
-        hears(&a, FT_MSG_BEAT, FT_READY);
+        hears(&a, FT_MSG_HEARTBEAT, FT_READY);
     }
     assert_int_equal(a.core.view, 1);
 }
 
 /* The primary's lanes beat, and its link is silent: the standby may not act, and keeps what it holds. */
-static void told_to_kept(void)
+static void reach_kept(void)
 {
-    told_to_ready(&a, false);
+    reach_ready(&a, false);
     for (unsigned i = 0; i < 20 && a.core.state == FT_READY; i++) {
-        beats(&a, 1);
+        heartbeats(&a, 1);
         waits(&a, 10);
     }
     is(&a, FT_JOINING);
     because(&a, "right to promote has ended");
     did_not(&a, FT_ACT_CLEAR);
-    assert_int_equal(said(&a, FT_MSG_BEAT)->state, FT_JOINING);
+    assert_int_equal(said(&a, FT_MSG_HEARTBEAT)->state, FT_JOINING);
 }
 
 static void a_right_that_ends_beside_heartbeats_leaves_the_state_to_a_person(void **unused)
 {
     (void)unused;
-    told_to_kept();
-    told(&a, FT_TOLD_PROMOTE);
+    reach_kept();
+    request(&a, FT_REQUEST_PROMOTE);
     is(&a, FT_JOINING); /* the connection stands yet */
     waits(&a, 2000);
     is(&a, FT_JOINING);
     did_not(&a, FT_ACT_CLEAR);
-    told(&a, FT_TOLD_PROMOTE);
+    request(&a, FT_REQUEST_PROMOTE);
     is(&a, FT_SOLO);
     because(&a, "an operator's promote, with the state that was kept");
     ordered(&a, FT_LANE_LIVE);
@@ -116,29 +116,29 @@ static void a_right_that_ends_beside_heartbeats_leaves_the_state_to_a_person(voi
 static void what_was_kept_goes_when_the_link_tells_that_it_is_old(void **unused)
 {
     (void)unused;
-    told_to_kept();
-    hears(&a, FT_MSG_BEAT, FT_DEGRADED);
+    reach_kept();
+    hears(&a, FT_MSG_HEARTBEAT, FT_DEGRADED);
     did_not(&a, FT_ACT_CLEAR);
-    hears(&a, FT_MSG_BEAT, FT_SOLO);
+    hears(&a, FT_MSG_HEARTBEAT, FT_SOLO);
     did(&a, FT_ACT_CLEAR);
     because(&a, "the primary goes on alone");
 
-    told_to_kept();
+    reach_kept();
     hears_view(&a, FT_DEGRADED, 2);
     did(&a, FT_ACT_CLEAR);
     because(&a, "another view has begun");
 
-    told_to_kept();
+    reach_kept();
     hears(&a, FT_MSG_SNAPSHOT_BEGIN, FT_SOLO);
     did(&a, FT_ACT_CLEAR);
     is(&a, FT_SYNCING);
 
-    told_to_kept();
+    reach_kept();
     happens(&a, FT_EV_DIVERGED);
     did(&a, FT_ACT_CLEAR);
     is(&a, FT_JOINING);
 
-    told_to_kept();
+    reach_kept();
     loses(&a, FT_LOST_ERROR);
     did_not(&a, FT_ACT_CLEAR);
     connects(&a);

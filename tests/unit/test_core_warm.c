@@ -33,7 +33,7 @@ static void stores(uint64_t closed)
 }
 
 /* A standby with a snapshot of burst 5, which nothing has been replayed behind, told that H is 10. */
-static void told_to_hold(bool warm)
+static void reach_hold(bool warm)
 {
     begin(1, warm);
     hears_view(&a, FT_SOLO, 1);
@@ -46,7 +46,7 @@ static void told_to_hold(bool warm)
 static void what_is_stored_makes_ready(void **unused)
 {
     (void)unused;
-    told_to_hold(true);
+    reach_hold(true);
     stores(9);
     is(&a, FT_SYNCING);
     stores(10);
@@ -54,7 +54,7 @@ static void what_is_stored_makes_ready(void **unused)
     because(&a, "stored all that left before outputs were held");
     assert_int_equal(said(&a, FT_MSG_ACK)->burst[0], 10);
     assert_int_equal(said(&a, FT_MSG_ACK)->replayed[0], 5);
-    told_to_hold(false);
+    reach_hold(false);
     stores(10);
     is(&a, FT_SYNCING);
 }
@@ -63,9 +63,9 @@ static void what_is_stored_makes_ready(void **unused)
 static void a_takeover_replays_what_is_stored(void **unused)
 {
     (void)unused;
-    told_to_hold(true);
+    reach_hold(true);
     stores(10);
-    hears(&a, FT_MSG_BEAT, FT_PROTECTED);
+    hears(&a, FT_MSG_HEARTBEAT, FT_PROTECTED);
     stores(40);
     loses(&a, FT_LOST_EOF);
     is(&a, FT_SOLO);
@@ -76,9 +76,9 @@ static void a_takeover_replays_what_is_stored(void **unused)
 static void a_handover_waits_for_what_is_stored(void **unused)
 {
     (void)unused;
-    told_to_hold(true);
+    reach_hold(true);
     stores(10);
-    hears(&a, FT_MSG_BEAT, FT_PROTECTED);
+    hears(&a, FT_MSG_HEARTBEAT, FT_PROTECTED);
     hears_at(&a, FT_MSG_HANDOVER, FT_FENCED, 12, a.sent);
     stores(11);
     is(&a, FT_READY);
@@ -98,12 +98,12 @@ static void acks(enum ft_state state, uint64_t closed, uint64_t replayed)
     event_happens(&a, &event);
 }
 
-static void told_to_catch_up(bool warm)
+static void reach_catching_up(bool warm)
 {
     begin(0, warm);
     is(&a, FT_SOLO);
     reaches(&a, FT_EV_CUT, 5);
-    hears(&a, FT_MSG_BEAT, FT_SYNCING);
+    hears(&a, FT_MSG_HEARTBEAT, FT_SYNCING);
     happens(&a, FT_EV_SNAPSHOT_SENT);
     reaches(&a, FT_EV_LANES, 1000);
 }
@@ -111,7 +111,7 @@ static void told_to_catch_up(bool warm)
 static void the_primary_counts_what_is_stored(void **unused)
 {
     (void)unused;
-    told_to_catch_up(true);
+    reach_catching_up(true);
     acks(FT_SYNCING, 900, 5);
     is(&a, FT_SOLO); /* a hundred behind is too far to hold for */
     acks(FT_SYNCING, 1000, 5);
@@ -124,7 +124,7 @@ static void the_primary_counts_what_is_stored(void **unused)
     is(&a, FT_PROTECTED);
     assert_int_equal(did(&a, FT_ACT_GATE)->vector[0], 1010);
 
-    told_to_catch_up(false);
+    reach_catching_up(false);
     acks(FT_SYNCING, 1000, 5);
     is(&a, FT_SOLO);
 }
@@ -132,17 +132,17 @@ static void the_primary_counts_what_is_stored(void **unused)
 static void a_resync_says_who_asked_for_it(void **unused)
 {
     struct ft_event event = {
-        .kind = FT_EV_TOLD, .told = FT_TOLD_RESYNC, .text = "the next delta is too large"};
+        .kind = FT_EV_REQUEST, .request = FT_REQUEST_RESYNC, .text = "the next delta is too large"};
 
     (void)unused;
-    told_to_protected(&a, false);
+    reach_protected(&a, false);
     event_happens(&a, &event);
     is(&a, FT_DEGRADED);
     because(&a, "the next delta is too large");
     did(&a, FT_ACT_NO_SNAPSHOT);
     did(&a, FT_ACT_CUT);
-    told_to_protected(&a, false);
-    told(&a, FT_TOLD_RESYNC);
+    reach_protected(&a, false);
+    request(&a, FT_REQUEST_RESYNC);
     because(&a, "resync asked for");
 }
 

@@ -39,7 +39,7 @@ static int datagrams = -1, listener = -1;
 static struct sockaddr_in here;
 
 /* What the forked process does. */
-static const struct ft_sender dead = {0xfeedface, {5, 6}}; /* of whom the guardian speaks */
+static const struct ft_datagram_key dead = {0xfeedface, {5, 6}}; /* of whom the guardian speaks */
 
 struct plan {
     unsigned hold; /* lanes that hold */

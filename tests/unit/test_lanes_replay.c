@@ -32,7 +32,7 @@ static struct {
     struct nd_config *config;
     struct ft_region *region;
     struct nd_lane lane[LANES];
-    struct ft_lane shared[LANES];
+    struct ft_lane words[LANES];
     struct nd_group group;
     struct nd_question question;
     pthread_t thread[LANES];
@@ -53,13 +53,13 @@ static void make_lanes(void)
     nd_group_init(&w.group, w.lane, LANES);
     atomic_store(&w.stop, false);
     for (unsigned l = 0; l < LANES; l++) {
-        memset(&w.shared[l], 0, sizeof(w.shared[l]));
-        assert_int_equal(ft_lane_init(&w.shared[l], 2 * FT_RECORD_MAX, 2 * FT_RECORD_MAX), 0);
+        memset(&w.words[l], 0, sizeof(w.words[l]));
+        assert_int_equal(ft_lane_init(&w.words[l], 2 * FT_RECORD_MAX, 2 * FT_RECORD_MAX), 0);
         w.lane[l] = (struct nd_lane){.index = l,
                                      .config = w.config,
                                      .io = &lane_io,
                                      .region = w.region,
-                                     .words = &w.shared[l],
+                                     .words = &w.words[l],
                                      .group = &w.group,
                                      .setup.question = &w.question,
                                      .setup.seed = 7,
@@ -67,8 +67,8 @@ static void make_lanes(void)
                                      .setup.stop = &w.stop};
         if (nd_lane_make(&w.lane[l], &fault))
             fail_msg("%s", fault.text);
-        atomic_store(&w.shared[l].orders.stable, FT_ALL);
-        atomic_store(&w.shared[l].orders.lease_until, FT_ALL);
+        atomic_store(&w.words[l].orders.stable, FT_ALL);
+        atomic_store(&w.words[l].orders.lease_until, FT_ALL);
     }
 }
 
@@ -76,7 +76,7 @@ static void free_lanes(void)
 {
     for (unsigned l = 0; l < LANES; l++) {
         nd_lane_free(&w.lane[l]);
-        ft_lane_free(&w.shared[l]);
+        ft_lane_free(&w.words[l]);
     }
 }
 
@@ -90,18 +90,18 @@ static void live(void)
     w.group.stream.kind = ND_STREAM_RECORDS;
     for (unsigned b = 0; b < BURSTS; b++) {
         for (unsigned l = 0; l < LANES; l++) {
-            atomic_store(&w.shared[l].orders.logging, true);
+            atomic_store(&w.words[l].orders.logging, true);
             w.lane[l].doing = FT_LANE_LIVE;
             w.lane[l].now = nd_now();
             assert_true(nd_lane_live(&w.lane[l]));
-            r = ft_ring_peek(&w.shared[l].log, &there);
+            r = ft_ring_peek(&w.words[l].log, &there);
             assert_non_null(r);
             assert_int_equal(r->burst, b + 1);
             assert_true(r->dependencies > 0 || (l == 0 && b == 0));
             w.log[l].record[b] = aligned_alloc(64, (r->size + 63u) & ~63u);
             memcpy(w.log[l].record[b], r, r->size);
-            ft_ring_advance(&w.shared[l].log, r->size);
-            ft_ring_consume(&w.shared[l].log);
+            ft_ring_advance(&w.words[l].log, r->size);
+            ft_ring_consume(&w.words[l].log);
         }
         w.digest[b + 1] = ft_region_digest(w.region);
     }
@@ -111,7 +111,7 @@ static void live(void)
 static void order(enum ft_order kind, uint64_t serial)
 {
     for (unsigned l = 0; l < LANES; l++)
-        atomic_store(&w.shared[l].orders.order, ft_order_make(kind, serial));
+        atomic_store(&w.words[l].orders.order, ft_order_make(kind, serial));
 }
 
 /* The standby has the first n[l] records of each lane, and may replay what of them is closed. */
@@ -126,13 +126,13 @@ static void receive(const unsigned n[LANES], uint64_t closed[LANES])
             const struct ft_record *r = w.log[l].record[b];
 
             assert_int_equal(ft_closed_add(set, r), 0);
-            memcpy(ft_ring_reserve(&w.shared[l].replay, r->size), r, r->size);
-            ft_ring_publish(&w.shared[l].replay, r->size);
+            memcpy(ft_ring_reserve(&w.words[l].replay, r->size), r, r->size);
+            ft_ring_publish(&w.words[l].replay, r->size);
         }
     ft_closed_compute(set, closed);
     ft_closed_free(set);
     for (unsigned l = 0; l < LANES; l++)
-        atomic_store(&w.shared[l].orders.closed_to, closed[l]);
+        atomic_store(&w.words[l].orders.closed_to, closed[l]);
 }
 
 static void start(unsigned l)
@@ -162,7 +162,7 @@ static void end(void)
 static void start_beside_one_that_sleeps(void)
 {
     start(1);
-    UNTIL(atomic_load(&w.shared[1].report.done) == ft_order_make(FT_LANE_REPLAY, 1));
+    UNTIL(atomic_load(&w.words[1].report.done) == ft_order_make(FT_LANE_REPLAY, 1));
     usleep(20000);
 }
 
@@ -171,7 +171,7 @@ static bool all_done(enum ft_order kind, uint64_t serial)
     bool done = true;
 
     for (unsigned l = 0; l < LANES; l++)
-        done &= atomic_load(&w.shared[l].report.done) == ft_order_make(kind, serial);
+        done &= atomic_load(&w.words[l].report.done) == ft_order_make(kind, serial);
     return done;
 }
 
@@ -220,7 +220,7 @@ static void assert_took_over(uint64_t bursts)
     end();
     for (unsigned l = 0; l < LANES; l++) {
         assert_int_equal(nf_chain_state(w.lane[l].chain)->burst, bursts);
-        assert_null(ft_ring_peek(&w.shared[l].replay, &there)); /* the rest is dropped */
+        assert_null(ft_ring_peek(&w.words[l].replay, &there)); /* the rest is dropped */
         assert_int_equal(w.lane[l].doing, FT_LANE_LIVE);
     }
     assert_int_equal(ft_region_digest(w.region), w.digest[bursts]);
@@ -246,8 +246,8 @@ static void what_waits_for_an_access_that_did_not_survive_is_dropped(void **stat
     order(FT_LANE_REPLAY, 1);
     for (unsigned l = 0; l < LANES; l++)
         start(l);
-    UNTIL(all_done(FT_LANE_REPLAY, 1) && atomic_load(&w.shared[0].report.executed) == 3 &&
-          atomic_load(&w.shared[1].report.executed) == 3);
+    UNTIL(all_done(FT_LANE_REPLAY, 1) && atomic_load(&w.words[0].report.executed) == 3 &&
+          atomic_load(&w.words[1].report.executed) == 3);
     order(FT_LANE_LIVE, 2);
     assert_took_over(3);
 }
@@ -262,7 +262,7 @@ static void a_lane_that_waits_at_the_takeover_gets_what_it_waits_for(void **stat
     receive((unsigned[]){3, BURSTS}, closed);
     order(FT_LANE_REPLAY, 1);
     start_beside_one_that_sleeps();
-    assert_int_equal(atomic_load(&w.shared[1].report.executed), 0);
+    assert_int_equal(atomic_load(&w.words[1].report.executed), 0);
     order(FT_LANE_LIVE, 2);
     start(0);
     assert_took_over(3);
@@ -305,9 +305,9 @@ static void a_deadlock_is_a_divergence(void **state)
     order(FT_LANE_REPLAY, 1);
     for (unsigned l = 0; l < LANES; l++)
         start(l);
-    UNTIL(atomic_load(&w.shared[0].report.diverged));
-    assert_false(atomic_load(&w.shared[1].report.diverged)); /* told once */
-    assert_int_equal(atomic_load(&w.shared[0].report.executed), 2);
+    UNTIL(atomic_load(&w.words[0].report.diverged));
+    assert_false(atomic_load(&w.words[1].report.diverged)); /* told once */
+    assert_int_equal(atomic_load(&w.words[0].report.executed), 2);
     /* Both can do something else: a new snapshot, and replay goes on from there. */
     order(FT_LANE_WAIT, 2);
     UNTIL(all_done(FT_LANE_WAIT, 2));
@@ -321,17 +321,17 @@ static void a_state_that_is_given_up_is_not_replayed(void **state)
 
     (void)state;
     receive((unsigned[]){BURSTS, BURSTS}, closed);
-    atomic_store(&w.shared[0].orders.closed_to, 0);
+    atomic_store(&w.words[0].orders.closed_to, 0);
     order(FT_LANE_REPLAY, 1);
     start(0);
     start_beside_one_that_sleeps();
-    atomic_store(&w.shared[0].orders.closed_to, closed[0]);
+    atomic_store(&w.words[0].orders.closed_to, closed[0]);
     order(FT_LANE_WAIT, 2);
     UNTIL(all_done(FT_LANE_WAIT, 2));
     assert_int_equal(nf_chain_state(w.lane[0].chain)->burst, 0);
-    assert_int_equal(atomic_load(&w.shared[0].report.executed), 0);
-    assert_int_equal(atomic_load(&w.shared[1].report.executed), 0);
-    assert_false(atomic_load(&w.shared[0].report.diverged) || atomic_load(&w.shared[1].report.diverged));
+    assert_int_equal(atomic_load(&w.words[0].report.executed), 0);
+    assert_int_equal(atomic_load(&w.words[1].report.executed), 0);
+    assert_false(atomic_load(&w.words[0].report.diverged) || atomic_load(&w.words[1].report.diverged));
 }
 
 /* Three that wait make no cycle when the one they lead to goes on. */
@@ -343,11 +343,11 @@ static void a_wait_that_ends_is_no_divergence(void **state)
     receive((unsigned[]){BURSTS, BURSTS}, closed);
     order(FT_LANE_REPLAY, 1);
     start_beside_one_that_sleeps();
-    assert_false(atomic_load(&w.shared[1].report.diverged));
+    assert_false(atomic_load(&w.words[1].report.diverged));
     start(0);
-    UNTIL(atomic_load(&w.shared[0].report.executed) == BURSTS &&
-          atomic_load(&w.shared[1].report.executed) == BURSTS);
-    assert_false(atomic_load(&w.shared[0].report.diverged) || atomic_load(&w.shared[1].report.diverged));
+    UNTIL(atomic_load(&w.words[0].report.executed) == BURSTS &&
+          atomic_load(&w.words[1].report.executed) == BURSTS);
+    assert_false(atomic_load(&w.words[0].report.diverged) || atomic_load(&w.words[1].report.diverged));
     end();
     assert_int_equal(ft_region_digest(w.region), w.digest[BURSTS]);
 }

@@ -29,9 +29,9 @@ static uint64_t draw(uint64_t below)
     return state % below;
 }
 
-static struct ft_run find_in(const uint8_t *model, uint64_t from, uint64_t to, uint64_t max)
+static struct ft_line_range find_in(const uint8_t *model, uint64_t from, uint64_t to, uint64_t max)
 {
-    struct ft_run run = {0};
+    struct ft_line_range run = {0};
 
     while (from < to && !model[from])
         from++;
@@ -51,7 +51,7 @@ static uint64_t count_in(const uint8_t *model, uint64_t from, uint64_t to)
     return count;
 }
 
-static void same_run(struct ft_run got, struct ft_run want)
+static void same_run(struct ft_line_range got, struct ft_line_range want)
 {
     assert_int_equal(got.count, want.count);
     if (want.count)
@@ -63,7 +63,7 @@ static void step(struct ft_lines *set, uint8_t *model)
 {
     uint64_t from = draw(LINES), length = draw(1ull << draw(14)), max = draw(4) ? 1 + draw(300) : UINT64_MAX;
     uint64_t to = from + length < LINES ? from + length : LINES;
-    struct ft_run run;
+    struct ft_line_range run;
 
     switch (draw(6)) {
     case 0:
@@ -121,18 +121,18 @@ static void runs_of_lines_cross_words_of_the_bitmap(void **unused)
 
     (void)unused;
     assert_int_equal(ft_lines_init(&set, 1000), 0);
-    same_run(ft_lines_find(&set, 0, 1000, UINT64_MAX), (struct ft_run){0});
+    same_run(ft_lines_find(&set, 0, 1000, UINT64_MAX), (struct ft_line_range){0});
     ft_lines_add(&set, 60, 200);
     ft_lines_add(&set, 999, 1);
     ft_lines_add(&set, 1000, 0);
-    same_run(ft_lines_find(&set, 0, 1000, UINT64_MAX), (struct ft_run){60, 200});
-    same_run(ft_lines_find(&set, 100, 1000, 64), (struct ft_run){100, 64});
-    same_run(ft_lines_find(&set, 0, 61, 64), (struct ft_run){60, 1});
-    same_run(ft_lines_find(&set, 0, 60, 64), (struct ft_run){0});
-    same_run(ft_lines_take(&set, 0, 1000, 100), (struct ft_run){60, 100});
-    same_run(ft_lines_take(&set, 0, 1000, UINT64_MAX), (struct ft_run){160, 100});
-    same_run(ft_lines_take(&set, 0, 1000, UINT64_MAX), (struct ft_run){999, 1});
-    same_run(ft_lines_take(&set, 0, 1000, UINT64_MAX), (struct ft_run){0});
+    same_run(ft_lines_find(&set, 0, 1000, UINT64_MAX), (struct ft_line_range){60, 200});
+    same_run(ft_lines_find(&set, 100, 1000, 64), (struct ft_line_range){100, 64});
+    same_run(ft_lines_find(&set, 0, 61, 64), (struct ft_line_range){60, 1});
+    same_run(ft_lines_find(&set, 0, 60, 64), (struct ft_line_range){0});
+    same_run(ft_lines_take(&set, 0, 1000, 100), (struct ft_line_range){60, 100});
+    same_run(ft_lines_take(&set, 0, 1000, UINT64_MAX), (struct ft_line_range){160, 100});
+    same_run(ft_lines_take(&set, 0, 1000, UINT64_MAX), (struct ft_line_range){999, 1});
+    same_run(ft_lines_take(&set, 0, 1000, UINT64_MAX), (struct ft_line_range){0});
     ft_lines_free(&set);
 }
 
@@ -170,7 +170,7 @@ static void what_is_not_used_is_not_there(void **unused)
     (void)unused;
     assert_int_equal(ft_lines_init(&set, lines), 0);
     ft_lines_add(&set, lines - 1, 1);
-    same_run(ft_lines_find(&set, 0, lines, 2), (struct ft_run){lines - 1, 1});
+    same_run(ft_lines_find(&set, 0, lines, 2), (struct ft_line_range){lines - 1, 1});
     assert_int_equal(ft_lines_count(&set, 0, lines), 1);
     ft_lines_clear(&set);
     /* A page each, or a huge one where the system makes them unasked; and what the test itself touched. */
@@ -236,7 +236,7 @@ static void *adder(void *unused)
 
 static uint64_t take_some(void)
 {
-    struct ft_run run = ft_lines_take(&shared, 0, SHARED, 5);
+    struct ft_line_range run = ft_lines_take(&shared, 0, SHARED, 5);
 
     for (uint64_t i = run.line; i < run.line + run.count; i++)
         seen[i] = atomic_load(&written[i]);

@@ -89,7 +89,7 @@ static void flow_take(struct flow *f)
 
 static void bulk_flows_both_ways_with_back_pressure(void **state)
 {
-    struct ft_message m = link_beat(1), bulk = {.type = FT_MSG_LOG, .state = FT_SOLO, .bulk = pattern};
+    struct ft_message m = link_heartbeat(1), bulk = {.type = FT_MSG_LOG, .state = FT_SOLO, .bulk = pattern};
     uint64_t total = 300, stalls = 0;
 
     (void)state;
@@ -97,7 +97,7 @@ static void bulk_flows_both_ways_with_back_pressure(void **state)
         pattern[i] = (uint8_t)(i * i >> 5 ^ i);
     link_connect_both();
     struct flow ab = {link_a, link_b, 0, 0}, ba = {link_b, link_a, 0, 0};
-    /* Nobody reads: the buffers fill, bulk is refused, beats are not. */
+    /* Nobody reads: the buffers fill, bulk is refused, heartbeats are not. */
     for (unsigned idle = 0; idle < 100;) {
         rp_link_flush(link_a);
         idle = flow_send(&ab) ? idle + 1 : 0;
@@ -111,10 +111,10 @@ static void bulk_flows_both_ways_with_back_pressure(void **state)
         continue;
     for (unsigned i = 0; i < 1000; i++)
         assert_int_equal(rp_link_send(link_a, &m, 1, NULL), 0);
-    unsigned beats = 0;
+    unsigned heartbeats = 0;
     while (rp_link_send(link_a, &m, 1, NULL) == 0)
-        beats++;
-    assert_true(beats > 1000 && beats < RP_LINK_RESERVE);
+        heartbeats++;
+    assert_true(heartbeats > 1000 && heartbeats < RP_LINK_RESERVE);
     UNTIL(ab.got == total && ba.got == total)
     {
         for (struct flow *f = &ab; f; f = f == &ab ? &ba : NULL) {
@@ -154,9 +154,9 @@ static void end_of_file_comes_after_the_last_frame(void **state)
 {
     (void)state;
     link_connect_both();
-    link_send_beat(link_a, 1);
-    link_send_beat(link_a, 2);
-    link_send_beat(link_a, 3);
+    link_send_heartbeat(link_a, 1);
+    link_send_heartbeat(link_a, 2);
+    link_send_heartbeat(link_a, 3);
     rp_link_drop(link_a);
     assert_false(rp_link_up(link_a));
     assert_int_equal(rp_link_lost(link_a, NULL), RP_LOST_NONE); /* own doing */
@@ -168,7 +168,7 @@ static void end_of_file_comes_after_the_last_frame(void **state)
     assert_int_equal(rp_link_lost(link_b, &link_why), RP_LOST_EOF);
     assert_string_equal(link_why.text, "the peer closed the connection");
     assert_int_equal(rp_link_lost(link_b, &link_why), RP_LOST_NONE); /* told once */
-    struct ft_message m = link_beat(1);
+    struct ft_message m = link_heartbeat(1);
     assert_int_equal(rp_link_send(link_b, &m, 1, NULL), FT_ENOENT);
     assert_int_equal(rp_link_room(link_b), 0);
 }
@@ -216,7 +216,7 @@ static void a_broken_connection_is_made_again(void **state)
     uint64_t began = link_now();
     UNTIL((fresh |= link_poll_one(link_b), link_poll_one(link_a), fresh && rp_link_up(link_a)));
     assert_true(link_now() - began < 1000000000);
-    link_send_beat(link_b, 77);
+    link_send_heartbeat(link_b, 77);
     assert_int_equal(link_take(link_a).sent, 77);
     assert_int_equal(rp_link_stats(link_b)->connects, 2);
 }
@@ -228,7 +228,7 @@ static void waiting_ends_when_something_comes(void **state)
     uint64_t began = link_now();
     rp_link_wait(link_b, 10000000);
     assert_true(link_now() - began >= 10000000);
-    link_send_beat(link_a, 1);
+    link_send_heartbeat(link_a, 1);
     began = link_now();
     rp_link_wait(link_b, LINK_LIMIT);
     assert_true(link_now() - began < LINK_LIMIT);

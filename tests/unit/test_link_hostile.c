@@ -24,7 +24,7 @@ static void part_of_a_frame_is_not_a_message(void **state)
     int listener = plain_listen();
     link_open_b();
     int fd = plain_accept(listener);
-    plain_beat(fd, 5);
+    plain_heartbeat(fd, 5);
     plain_send(fd, "\x20\0\0\0hal", 7);
     close(fd);
     assert_int_equal(link_take(link_b).sent, 5);
@@ -32,7 +32,7 @@ static void part_of_a_frame_is_not_a_message(void **state)
     assert_int_equal(rp_link_next(link_b, 1, &m, NULL), 0);
     /* The next connection does not see what was left. */
     fd = plain_accept(listener);
-    plain_beat(fd, 6);
+    plain_heartbeat(fd, 6);
     assert_int_equal(link_take(link_b).sent, 6);
     close(fd);
     close(listener);
@@ -44,16 +44,16 @@ static void reset_is_told_from_end_of_file(void **state)
     int listener = plain_listen();
     link_open_b();
     int fd = plain_accept(listener);
-    plain_beat(fd, 9);
+    plain_heartbeat(fd, 9);
     assert_int_equal(link_take(link_b).sent, 9);
     plain_reset(fd);
     assert_int_equal(link_wait_lost(link_b), RP_LOST_RESET);
     /* Also when it is a write that meets it; what came before is still read. */
     fd = plain_accept(listener);
-    plain_beat(fd, 10);
+    plain_heartbeat(fd, 10);
     plain_reset(fd);
-    link_send_beat(link_b, 1);
-    link_send_beat(link_b, 2);
+    link_send_heartbeat(link_b, 1);
+    link_send_heartbeat(link_b, 2);
     assert_int_equal(link_take(link_b).sent, 10);
     assert_int_equal(link_wait_lost(link_b), RP_LOST_RESET);
     close(listener);
@@ -80,7 +80,7 @@ static void malformed_bytes_are_named_and_counted(void **state)
     link_open_a();
     int fd = plain_connect(B);
     UNTIL(rp_link_up(link_a) || (link_poll_one(link_a), false));
-    plain_beat(fd, 4);
+    plain_heartbeat(fd, 4);
     assert_int_equal(link_take(link_a).sent, 4);
     assert_int_equal(judge_bytes(fd, "GET / HTTP/1.1\r\n\r\n", 18), FT_EMALFORMED);
     assert_non_null(strstr(link_why.text, "offset 0: frame of 542393671 bytes"));
@@ -89,12 +89,12 @@ static void malformed_bytes_are_named_and_counted(void **state)
     assert_non_null(strstr(link_why.text, "offset 0: frame of 542393671 bytes"));
     assert_int_equal(rp_link_lost(link_a, &link_why), RP_LOST_NONE);
     /* Nothing from here can be believed; our own messages still leave. */
-    plain_beat(fd, 5);
+    plain_heartbeat(fd, 5);
     for (unsigned i = 0; i < 10; i++)
         link_poll_one(link_a);
     assert_int_equal(rp_link_next(link_a, 1, &m, NULL), 0);
     assert_int_equal(rp_link_stats(link_a)->refused[-FT_EMALFORMED], 1);
-    link_send_beat(link_a, 1);
+    link_send_heartbeat(link_a, 1);
     uint8_t c[4];
     assert_int_equal(recv(fd, c, 4, 0), 4);
     rp_link_drop(link_a);
@@ -109,7 +109,7 @@ static void malformed_bytes_are_named_and_counted(void **state)
     fd = plain_connect(B);
     UNTIL(rp_link_up(link_a) || (link_poll_one(link_a), false));
     assert_int_equal(judge_bytes(fd, other, sizeof(other)), FT_EVERSION);
-    plain_beat(fd, 6);
+    plain_heartbeat(fd, 6);
     close(fd);
     UNTIL(!rp_link_up(link_a) || (link_poll_one(link_a), false));
     assert_int_equal(rp_link_lost(link_a, &link_why), RP_LOST_EOF);
@@ -157,7 +157,7 @@ static void a_connection_from_another_host_is_refused(void **state)
     UNTIL(rp_link_up(link_a) || (link_poll_one(link_a), false));
     int other = plain_connect("127.0.0.3");
     UNTIL(plain_closed(other) || (link_poll_one(link_a), false));
-    plain_beat(fd, 3);
+    plain_heartbeat(fd, 3);
     assert_int_equal(link_take(link_a).sent, 3);
     assert_int_equal(rp_link_stats(link_a)->refused[-FT_EPERM], 2);
     assert_int_equal(rp_link_stats(link_a)->connects, 1);
@@ -170,15 +170,15 @@ static void the_newest_connection_wins_once_it_has_answered(void **state)
     (void)state;
     link_open_a();
     int first = plain_connect(B);
-    plain_beat(first, 1);
+    plain_heartbeat(first, 1);
     UNTIL(rp_link_up(link_a) || (link_poll_one(link_a), false));
-    plain_beat(first, 2);
+    plain_heartbeat(first, 2);
     int second = plain_connect(B), third = plain_connect(B);
     uint64_t said = 0;
 
     assert_false(rp_link_asks(link_a, &said));
     plain_hello(third);
-    plain_beat(third, 3); /* of old: it answers nothing */
+    plain_heartbeat(third, 3); /* of old: it answers nothing */
     UNTIL(rp_link_asks(link_a, &said) || (link_poll_one(link_a), false));
     assert_int_equal(said, 900);
     link_greet(link_a, 5000);
@@ -226,12 +226,12 @@ static void who_says_no_hello_ends_no_connection(void **state)
     (void)state;
     link_open_a();
     int first = plain_connect(B);
-    plain_beat(first, 1);
+    plain_heartbeat(first, 1);
     UNTIL(rp_link_up(link_a) || (link_poll_one(link_a), false));
     assert_int_equal(link_take(link_a).sent, 1);
-    int beats = plain_connect(B);
-    plain_beat(beats, 2);
-    UNTIL(plain_closed(beats) || (link_poll_one(link_a), false));
+    int heartbeats = plain_connect(B);
+    plain_heartbeat(heartbeats, 2);
+    UNTIL(plain_closed(heartbeats) || (link_poll_one(link_a), false));
     int noisy = plain_connect(B);
     plain_send(noisy, noise, sizeof(noise));
     UNTIL(plain_closed(noisy) || (link_poll_one(link_a), false));
@@ -240,7 +240,7 @@ static void who_says_no_hello_ends_no_connection(void **state)
     int old = plain_connect(B); /* a recording */
     uint64_t said;
     plain_hello(old);
-    plain_beat(old, 901);
+    plain_heartbeat(old, 901);
     UNTIL(rp_link_asks(link_a, &said) || (link_poll_one(link_a), false));
     link_greet(link_a, 5000);
     plain_answer(old, 902, 4999);
@@ -250,20 +250,20 @@ static void who_says_no_hello_ends_no_connection(void **state)
     assert_true(rp_link_up(link_a));
     int silent = plain_connect(B);
     UNTIL(plain_closed(silent) || (link_poll_one(link_a), false)); /* in its own time */
-    plain_beat(first, 3);
+    plain_heartbeat(first, 3);
     assert_int_equal(link_take(link_a).sent, 3);
     assert_int_equal(rp_link_stats(link_a)->connects, 1);
     assert_int_equal(
         rp_link_stats(link_a)->refused[-FT_EMALFORMED] + rp_link_stats(link_a)->refused[-FT_ECHECKSUM], 5);
-    close(first), close(beats), close(noisy), close(old), close(silent);
+    close(first), close(heartbeats), close(noisy), close(old), close(silent);
 }
 
 static void only_a_whole_death_notice_of_the_peer_is_heard(void **state)
 {
     struct sockaddr_in to = link_address(A, link_port_a), from = link_address(B, 0),
                        stranger = link_address("127.0.0.3", 0);
-    const struct ft_sender dead = {0xabcdef, {1, 2}};
-    const struct ft_datagram notice = {.kind = FT_DEATH_NOTICE}, beat = {.kind = FT_HEARTBEAT};
+    const struct ft_datagram_key dead = {0xabcdef, {1, 2}};
+    const struct ft_datagram notice = {.kind = FT_DEATH_NOTICE}, heartbeat = {.kind = FT_HEARTBEAT};
     uint8_t bytes[FT_DATAGRAM_BYTES + 1];
 
     (void)state;
@@ -281,7 +281,7 @@ static void only_a_whole_death_notice_of_the_peer_is_heard(void **state)
     send(peer, bytes, 0, 0);
     bytes[20] ^= 1;
     send(peer, bytes, FT_DATAGRAM_BYTES, 0);
-    ft_datagram_encode(&beat, &dead, bytes); /* overheard on a data port */
+    ft_datagram_encode(&heartbeat, &dead, bytes); /* overheard on a data port */
     send(peer, bytes, FT_DATAGRAM_BYTES, 0);
     rp_link_wait(link_a, LINK_LIMIT);
     assert_int_equal(rp_link_death_notice(link_a, &dead), 0);

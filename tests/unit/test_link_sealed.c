@@ -53,9 +53,9 @@ static void who_has_the_key_is_heard(void **state)
     (void)state;
     open_sealed(&one, &one);
     UNTIL(both_up() || (poll_both(), false));
-    link_send_beat(link_a, 7);
+    link_send_heartbeat(link_a, 7);
     assert_int_equal(link_take(link_b).sent, 7);
-    link_send_beat(link_b, 8);
+    link_send_heartbeat(link_b, 8);
     assert_int_equal(link_take(link_a).sent, 8);
 }
 
@@ -98,16 +98,16 @@ static void keys_change_while_a_connection_stands(void **state)
     seal_anew(link_b, &both);
     seal_anew(link_a, &other);
     seal_anew(link_b, &other);
-    link_send_beat(link_a, 7);
+    link_send_heartbeat(link_a, 7);
     assert_int_equal(link_take(link_b).sent, 7);
-    link_send_beat(link_b, 8);
+    link_send_heartbeat(link_b, 8);
     assert_int_equal(link_take(link_a).sent, 8);
     assert_int_equal(rp_link_stats(link_a)->connects, 1);
     /* The next one is sealed by the new key. */
     rp_link_drop(link_a);
     assert_int_equal(link_wait_lost(link_b), RP_LOST_EOF);
     UNTIL(both_up() || (poll_both(), false));
-    link_send_beat(link_a, 9);
+    link_send_heartbeat(link_a, 9);
     assert_int_equal(link_take(link_b).sent, 9);
     /* Who has the old one alone is refused from then on. */
     seal_anew(link_b, &one);
@@ -203,7 +203,7 @@ static void certificates_of_both_names_seal_the_link(void **state)
     open_certified(&link_a, true, dir, "alpha", "beta");
     open_certified(&link_b, false, dir, "beta", "alpha");
     UNTIL(both_up() || (poll_both(), false));
-    link_send_beat(link_b, 4);
+    link_send_heartbeat(link_b, 4);
     assert_int_equal(link_take(link_a).sent, 4);
     for (unsigned i = 0; i < 2; i++) {
         rp_link_close(link_a);
@@ -282,11 +282,11 @@ static void a_byte_changed_on_the_way_is_refused(void **state)
 
     (void)state;
     connect_through(&r);
-    link_send_beat(link_b, 1);
+    link_send_heartbeat(link_b, 1);
     relay_turn(&r);
     assert_int_equal(link_take(link_a).sent, 1);
     r.spoil_at = r.passed + 20;
-    link_send_beat(link_b, 2);
+    link_send_heartbeat(link_b, 2);
     relay_turn(&r);
     assert_int_equal(link_wait_lost(link_a), RP_LOST_ERROR);
     assert_non_null(strstr(link_why.text, "bad record mac"));
@@ -320,7 +320,7 @@ static void an_end_that_the_peer_said_is_one(void **state)
     (void)state;
     open_sealed(&one, &one);
     UNTIL(both_up() || (poll_both(), false));
-    link_send_beat(link_b, 5);
+    link_send_heartbeat(link_b, 5);
     rp_link_close(link_b);
     link_b = NULL;
     assert_int_equal(link_take(link_a).sent, 5);
@@ -334,12 +334,12 @@ static void an_end_that_the_peer_said_is_one_behind_a_failed_write(void **state)
     (void)state;
     open_sealed(&one, &one);
     UNTIL(both_up() || (poll_both(), false));
-    link_send_beat(link_a, 1);
+    link_send_heartbeat(link_a, 1);
     usleep(10000); /* it is in b's socket, unread */
     rp_link_close(link_b);
     link_b = NULL;
     usleep(10000);
-    link_send_beat(link_a, 2);
+    link_send_heartbeat(link_a, 2);
     rp_link_flush(link_a);
     assert_int_equal(link_wait_lost(link_a), RP_LOST_EOF);
 }

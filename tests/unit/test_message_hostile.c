@@ -20,7 +20,7 @@ static void impossible_heads_are_refused_by_name(void **state)
     struct ft_fault why;
 
     (void)state;
-    message_begin(6, 2, FT_MSG_BEAT, 3);
+    message_begin(6, 2, FT_MSG_HEARTBEAT, 3);
     message_accepted(2, &m);
     assert_int_equal(m.view, 7);
     assert_int_equal(m.sent, 8);
@@ -32,16 +32,16 @@ static void impossible_heads_are_refused_by_name(void **state)
     message_refused(2, "offset 10: message type is 0, expected 1 to 18");
     message_begin(6, 2, FT_MSG_TYPES, 3);
     message_refused(2, "offset 10: message type is 19, expected 1 to 18");
-    message_begin(6, 2, FT_MSG_BEAT, 0);
-    message_refused(2, "offset 14: BEAT state is 0, expected 1 to 7");
-    message_begin(6, 2, FT_MSG_BEAT, 8);
-    message_refused(2, "offset 14: BEAT state is 8, expected 1 to 7");
-    message_begin(7, 2, FT_MSG_BEAT, 3);
+    message_begin(6, 2, FT_MSG_HEARTBEAT, 0);
+    message_refused(2, "offset 14: HEARTBEAT state is 0, expected 1 to 7");
+    message_begin(6, 2, FT_MSG_HEARTBEAT, 8);
+    message_refused(2, "offset 14: HEARTBEAT state is 8, expected 1 to 7");
+    message_begin(7, 2, FT_MSG_HEARTBEAT, 3);
     message_put(1);
-    message_refused(2, "offset 8: BEAT is an array of 7, expected 6");
-    message_begin(6, 2, FT_MSG_BEAT, 3);
+    message_refused(2, "offset 8: HEARTBEAT is an array of 7, expected 6");
+    message_begin(6, 2, FT_MSG_HEARTBEAT, 3);
     message_put(1);
-    message_refused(2, "offset 15: BEAT goes on for 1 bytes, expected its end");
+    message_refused(2, "offset 15: HEARTBEAT goes on for 1 bytes, expected its end");
     message_begin(6, 2, FT_MSG_STEER, 3);
     message_refused(2, "offset 8: STEER is an array of 6, expected 7");
     message_begin(7, 2, FT_MSG_STEER, 3);

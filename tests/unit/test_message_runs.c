@@ -31,21 +31,21 @@ static void runs_come_back(void **state)
     (void)state;
     draw_seed = 3;
     message_fill(lines, sizeof(lines), false);
-    assert_true(ft_run_append(out, &len, sizeof(out), &a));
+    assert_true(ft_line_run_append(out, &len, sizeof(out), &a));
     assert_int_equal(len, 16 + 192);
-    assert_true(ft_run_append(out, &len, sizeof(out), &z));
+    assert_true(ft_line_run_append(out, &len, sizeof(out), &z));
     assert_int_equal(len, 16 + 192 + 16);
-    assert_int_equal(ft_run_next(out, len, &at, 1024, &got), 1);
+    assert_int_equal(ft_line_run_next(out, len, &at, 1024, &got), 1);
     assert_true(got.line == 5 && got.count == 3 && !got.zero);
     assert_memory_equal(got.bytes, lines, sizeof(lines));
-    assert_int_equal(ft_run_next(out, len, &at, 1024, &got), 1);
+    assert_int_equal(ft_line_run_next(out, len, &at, 1024, &got), 1);
     assert_true(got.line == 1000 && got.count == 24 && got.zero && !got.bytes);
-    assert_int_equal(ft_run_next(out, len, &at, 1024, &got), 0);
+    assert_int_equal(ft_line_run_next(out, len, &at, 1024, &got), 0);
     len = 0;
-    assert_false(ft_run_append(out, &len, 16 + 191, &a));
+    assert_false(ft_line_run_append(out, &len, 16 + 191, &a));
     assert_int_equal(len, 0);
-    assert_true(ft_run_append(out, &len, 16 + 192, &a));
-    assert_false(ft_run_append(out, &len, 16 + 192 + 15, &z));
+    assert_true(ft_line_run_append(out, &len, 16 + 192, &a));
+    assert_false(ft_line_run_append(out, &len, 16 + 192 + 15, &z));
 }
 
 static int one_run(uint64_t line, uint32_t count, uint32_t flags, uint32_t bytes, uint64_t lines)
@@ -57,7 +57,7 @@ static int one_run(uint64_t line, uint32_t count, uint32_t flags, uint32_t bytes
     memcpy(in, &line, 8);
     memcpy(in + 8, &count, 4);
     memcpy(in + 12, &flags, 4);
-    int rc = ft_run_next(in, 16 + bytes, &at, lines, &run);
+    int rc = ft_line_run_next(in, 16 + bytes, &at, lines, &run);
     free(in);
     return rc;
 }
@@ -77,7 +77,7 @@ static void impossible_runs_are_refused(void **state)
     assert_int_equal(one_run(0, UINT32_MAX, 1, 0, 100), FT_EMALFORMED);
     assert_int_equal(one_run(0, 1u << 26, 0, 64, UINT64_MAX), FT_EMALFORMED); /* 4 GiB: must not wrap */
     assert_int_equal(one_run(0, UINT32_MAX, 1, 0, UINT32_MAX), 1);
-    assert_int_equal(ft_run_next((const uint8_t *)"0123456789abcde", 15, &at, 10, &run), FT_EMALFORMED);
+    assert_int_equal(ft_line_run_next((const uint8_t *)"0123456789abcde", 15, &at, 10, &run), FT_EMALFORMED);
 }
 
 /* The tag was computed by Python's hmac. */
@@ -85,34 +85,34 @@ static void a_datagram_comes_back_and_its_damage_is_refused(void **state)
 {
     static const char expected[] = "understu\2\0\0\0\2\0\0\0\x2a\0\0\0\0\0\0\0\7\0\0\0\0\0\0\0"
                                    "\x77\x17\x85\xad\xee\x39\xd4\x83\x9b\x0a\xf7\x32\x4e\x40\x10\x07";
-    struct ft_sender sender = {0x0102030405060708, {0x1112131415161718, 0x2122232425262728}}, other = sender;
-    struct ft_datagram beat = {FT_HEARTBEAT, 42, 7}, got;
+    struct ft_datagram_key key = {0x0102030405060708, {0x1112131415161718, 0x2122232425262728}}, other = key;
+    struct ft_datagram heartbeat = {FT_HEARTBEAT, 42, 7}, got;
     uint8_t out[FT_DATAGRAM_BYTES + 1];
 
     (void)state;
-    ft_datagram_encode(&beat, &sender, out);
+    ft_datagram_encode(&heartbeat, &key, out);
     assert_memory_equal(out, expected, FT_DATAGRAM_BYTES);
-    assert_int_equal(ft_datagram_decode(out, FT_DATAGRAM_BYTES, &sender, &got), 0);
+    assert_int_equal(ft_datagram_decode(out, FT_DATAGRAM_BYTES, &key, &got), 0);
     assert_true(got.kind == FT_HEARTBEAT && got.view == 42 && got.counter == 7);
     for (size_t len = 0; len <= FT_DATAGRAM_BYTES + 1; len++)
         if (len != FT_DATAGRAM_BYTES)
-            assert_int_equal(ft_datagram_decode(out, len, &sender, &got), FT_EMALFORMED);
+            assert_int_equal(ft_datagram_decode(out, len, &key, &got), FT_EMALFORMED);
     for (unsigned bit = 0; bit < FT_DATAGRAM_BYTES * 8; bit++) {
         out[bit / 8] ^= (uint8_t)(1u << bit % 8);
-        assert_int_equal(ft_datagram_decode(out, FT_DATAGRAM_BYTES, &sender, &got), bit < 64   ? FT_EMALFORMED
-                                                                                    : bit < 96 ? FT_EVERSION
-                                                                                               : FT_EPERM);
+        assert_int_equal(ft_datagram_decode(out, FT_DATAGRAM_BYTES, &key, &got), bit < 64   ? FT_EMALFORMED
+                                                                                 : bit < 96 ? FT_EVERSION
+                                                                                            : FT_EPERM);
         out[bit / 8] ^= (uint8_t)(1u << bit % 8);
     }
-    beat.view = FT_VIEW_MAX;
-    ft_datagram_encode(&beat, &sender, out);
-    assert_int_equal(ft_datagram_decode(out, FT_DATAGRAM_BYTES, &sender, &got), 0);
-    beat.view++;
-    ft_datagram_encode(&beat, &sender, out);
-    assert_int_equal(ft_datagram_decode(out, FT_DATAGRAM_BYTES, &sender, &got), FT_EMALFORMED);
+    heartbeat.view = FT_VIEW_MAX;
+    ft_datagram_encode(&heartbeat, &key, out);
+    assert_int_equal(ft_datagram_decode(out, FT_DATAGRAM_BYTES, &key, &got), 0);
+    heartbeat.view++;
+    ft_datagram_encode(&heartbeat, &key, out);
+    assert_int_equal(ft_datagram_decode(out, FT_DATAGRAM_BYTES, &key, &got), FT_EMALFORMED);
     other.incarnation++;
     assert_int_equal(ft_datagram_decode(out, FT_DATAGRAM_BYTES, &other, &got), FT_EPERM);
-    other = sender;
+    other = key;
     other.secret[1]++;
     assert_int_equal(ft_datagram_decode(out, FT_DATAGRAM_BYTES, &other, &got), FT_EPERM);
 }

@@ -254,7 +254,7 @@ static void another_user_is_refused_by_name(void **state)
 
 static void start_a_guardian(void)
 {
-    const struct ft_sender self = {1, {2, 3}};
+    const struct ft_datagram_key self = {1, {2, 3}};
     struct nd_guardian *guardian;
     char path[64];
 

@@ -78,7 +78,8 @@ static void snapshot_is_right(const struct lg_recording *r)
     while (lg_recording_next(r, &at, &f)) {
         uint32_t in = 0;
 
-        while (f.type == LG_LINES && ft_run_next(f.content, f.len, &in, rig.region->size / FT_LINE, &run) > 0)
+        while (f.type == LG_LINES &&
+               ft_line_run_next(f.content, f.len, &in, rig.region->size / FT_LINE, &run) > 0)
             for (uint64_t l = 0; l < run.count; l++) {
                 uint64_t line = run.line + l;
 

@@ -49,7 +49,8 @@ static void snapshot_is(const struct lg_recording *r, uint64_t add)
     while (lg_recording_next(r, &in_file, &f)) {
         uint32_t in = 0;
 
-        while (f.type == LG_LINES && ft_run_next(f.content, f.len, &in, rig.region->size / FT_LINE, &run) > 0)
+        while (f.type == LG_LINES &&
+               ft_line_run_next(f.content, f.len, &in, rig.region->size / FT_LINE, &run) > 0)
             for (uint64_t i = 0; i < run.count * 8ull; i++) {
                 const uint64_t *word = (const uint64_t *)(rig.region->base + run.line * FT_LINE) + i;
                 uint64_t got = 0;

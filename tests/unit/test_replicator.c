@@ -155,7 +155,7 @@ static void resyncs_under_load_lose_nothing(void **state)
     twin_target(a, FOREVER);
     twin_pair_start(NULL);
     for (uint64_t done = 2; done <= 4; done++) {
-        atomic_store(&a->box->told, FT_TOLD_RESYNC);
+        atomic_store(&a->box->request, FT_REQUEST_RESYNC);
         TWIN_UNTIL(a, twin_status(a).core.resyncs == done);
         twin_pair_protected(a, b);
     }
@@ -173,7 +173,7 @@ static void a_planned_handover_loses_nothing(void **state)
     twin_target(a, 1000);
     twin_pair_start(NULL);
     twin_await_executed(b, 1000);
-    atomic_store(&a->box->told, FT_TOLD_HANDOVER);
+    atomic_store(&a->box->request, FT_REQUEST_HANDOVER);
     twin_pair_protected(b, a);
     from = twin_executed(b);
     assert_int_equal(from, 1000);

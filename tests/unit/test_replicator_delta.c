@@ -79,7 +79,7 @@ static void all_left(void)
 
 static void resync(uint64_t times)
 {
-    atomic_store(&a->box->told, FT_TOLD_RESYNC);
+    atomic_store(&a->box->request, FT_REQUEST_RESYNC);
     TWIN_UNTIL(a, twin_status(a).core.resyncs == times);
     twin_pair_protected(a, b);
 }
@@ -87,7 +87,7 @@ static void resync(uint64_t times)
 /* Its second, while b is stalled: b gives up what it has before it goes on. */
 static void resync_stalled(void)
 {
-    atomic_store(&a->box->told, FT_TOLD_RESYNC);
+    atomic_store(&a->box->request, FT_REQUEST_RESYNC);
     TWIN_UNTIL(a, twin_state(b) == FT_SYNCING || twin_status(a).core.resyncs == 2);
     atomic_store(&b->box->stall, false);
     TWIN_UNTIL(a, twin_status(a).core.resyncs == 2);
@@ -169,7 +169,7 @@ static void a_warm_standby_replays_only_what_no_checkpoint_covers(void **state)
     back_as_standby(from, &warm);
     twin_await_executed(b, from + 500);
     TWIN_UNTIL(a, twin_status(a).core.closed[0] == from + 500);
-    atomic_store(&b->box->told, FT_TOLD_HANDOVER); /* only now can its state be looked at */
+    atomic_store(&b->box->request, FT_REQUEST_HANDOVER); /* only now can its state be looked at */
     twin_pair_protected(a, b);
     twin_model_run(twin_truth, 101, from + 500);
     twin_is_model(a, from + 500);
@@ -335,7 +335,7 @@ static void a_handover_between_deltas_loses_nothing(void **state)
     twin_target(a, 1000);
     twin_pair_start(&deltas);
     twin_await_executed(b, 1000);
-    atomic_store(&a->box->told, FT_TOLD_HANDOVER);
+    atomic_store(&a->box->request, FT_REQUEST_HANDOVER);
     twin_pair_protected(b, a);
     is_model_at(1000);
     assert_int_equal(atomic_load(&a->box->by_node.outputs), twin_truth->lane.outputs);

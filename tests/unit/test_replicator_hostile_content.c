@@ -46,7 +46,7 @@ static void say_lane(size_t at, uint64_t value)
     uint32_t len = peer.content_len;
 
     peer_add_lane(0, 0, peer.content, &peer.content_len, sizeof(peer.content));
-    memcpy(peer.content + len + FT_RUN_HEAD + at, &value, sizeof(value));
+    memcpy(peer.content + len + FT_LINE_RUN_HEAD + at, &value, sizeof(value));
     peer_say_content(FT_MSG_SNAPSHOT);
 }
 

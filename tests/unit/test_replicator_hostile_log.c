@@ -167,9 +167,9 @@ static void what_is_right_but_not_now_is_passed_over(void **state)
     peer.content_len = 0;
     peer_say(peer_head(FT_MSG_STEERED));
     peer_say(peer_head(FT_MSG_ACK));
-    m = peer_head(FT_MSG_BEAT);
+    m = peer_head(FT_MSG_HEARTBEAT);
     peer_say(m);
-    PEER_UNTIL(peer.last[FT_MSG_BEAT].echo >= m.sent);
+    PEER_UNTIL(peer.last[FT_MSG_HEARTBEAT].echo >= m.sent);
     assert_int_equal(peer_region(), before);
     assert_int_equal(twin_status(b).refused, 0);
     assert_int_equal(twin_state(b), FT_SYNCING);
@@ -239,7 +239,7 @@ static void what_a_head_claims_is_bounded(void **state)
     (void)state;
     peer_start_standby(false);
     peer_synchronise(true);
-    m = peer_head(FT_MSG_BEAT);
+    m = peer_head(FT_MSG_HEARTBEAT);
     m.echo = peer_now() + 3600000000000ull;
     peer_say(m);
     PEER_UNTIL(peer.ended);
@@ -247,7 +247,7 @@ static void what_a_head_claims_is_bounded(void **state)
     assert_non_null(strstr(twin_status(b).last_refused, "it echoes"));
 
     peer_synchronise(true);
-    m = peer_head(FT_MSG_BEAT);
+    m = peer_head(FT_MSG_HEARTBEAT);
     m.view = FT_VIEW_MAX + 1;
     peer_say(m);
     PEER_UNTIL(peer.ended);

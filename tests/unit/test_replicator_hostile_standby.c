@@ -23,7 +23,7 @@ static void make_protected(void)
     peer_hello(1);
     PEER_UNTIL(peer.seen[FT_MSG_SNAPSHOT_BEGIN]);
     peer.state = FT_SYNCING;
-    peer_say(peer_head(FT_MSG_BEAT));
+    peer_say(peer_head(FT_MSG_HEARTBEAT));
     PEER_UNTIL(peer.seen[FT_MSG_SNAPSHOT_END]);
     peer_say(peer_head(FT_MSG_ACK));
     PEER_UNTIL(peer.seen[FT_MSG_HOLDING]);
@@ -88,7 +88,7 @@ static void a_standby_that_never_answers_lets_the_primary_go_on_in_time(void **s
 /* An old hello of ours from our address, beside our connection and alone. */
 static void an_old_hello_said_again_changes_nothing(void **state)
 {
-    struct ft_message beat;
+    struct ft_message heartbeat;
     int true_one;
 
     (void)state;
@@ -109,14 +109,14 @@ static void an_old_hello_said_again_changes_nothing(void **state)
     peer.ended = false;
     peer.in_len = 0;
     peer.state = FT_READY;
-    peer.seen[FT_MSG_BEAT] = 0;
+    peer.seen[FT_MSG_HEARTBEAT] = 0;
     for (unsigned i = 0; i < 20; i++) {
-        PEER_UNTIL(peer.seen[FT_MSG_BEAT]);
-        peer.seen[FT_MSG_BEAT] = 0;
-        peer_say(peer_head(FT_MSG_BEAT));
+        PEER_UNTIL(peer.seen[FT_MSG_HEARTBEAT]);
+        peer.seen[FT_MSG_HEARTBEAT] = 0;
+        peer_say(peer_head(FT_MSG_HEARTBEAT));
     }
-    beat = peer.last[FT_MSG_BEAT];
-    assert_int_equal(beat.state, FT_PROTECTED);
+    heartbeat = peer.last[FT_MSG_HEARTBEAT];
+    assert_int_equal(heartbeat.state, FT_PROTECTED);
     assert_false(peer.ended);
     assert_int_equal(twin_status(a).link.connects, 1);
 

@@ -291,7 +291,7 @@ static void nothing_waits_in_a_handover(void **state)
 {
     (void)state;
     one_has_left_and_one_waits();
-    rp_tell(primary.replicator, FT_TOLD_HANDOVER);
+    rp_request(primary.replicator, FT_REQUEST_HANDOVER);
     assert_true(leaves_after(10000));
 }
 

@@ -62,17 +62,17 @@ static uint8_t *snapshot(struct ft_region *region)
 
 /* The next run of copied lines at or after `from`, at most `max`, as the sender of a snapshot looks for them.
  */
-static struct ft_run next_copied(struct ft_region *region, uint64_t from, uint64_t max)
+static struct ft_line_range next_copied(struct ft_region *region, uint64_t from, uint64_t max)
 {
     return region->snapshot_copy ? ft_lines_find(&region->snapshot_copied, from, region->size / FT_LINE, max)
-                                 : (struct ft_run){0};
+                                 : (struct ft_line_range){0};
 }
 
 /* The receiving side: every copied line not had before. Returns how many were new. */
 static uint64_t gather(struct ft_region *region, uint8_t *snapshot, struct ft_lines *had, uint64_t max)
 {
     uint64_t fresh = 0;
-    struct ft_run run = {0};
+    struct ft_line_range run = {0};
 
     while ((run = next_copied(region, run.line + run.count, max)).count) {
         assert_true(run.count <= max);

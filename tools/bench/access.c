@@ -20,8 +20,8 @@ static const struct nd_column columns[] = {
     {.title = NULL},
 };
 
-static void print(FILE *out, const struct row rows[], unsigned count, const struct nd_redis_access *a,
-                  const struct nd_bench_options *o)
+static void print_times(FILE *out, const struct row rows[], unsigned count, const struct nd_redis_access *a,
+                        const struct nd_bench_options *o)
 {
     nd_columns_titles(out, columns, "state", 14);
     for (unsigned i = 0; i < count; i++)
@@ -64,7 +64,7 @@ int nd_bench_access(const struct nd_bench_options *o)
     const unsigned count = sizeof(rows) / sizeof(rows[0]);
     json_t *list = o->json ? json_array() : NULL;
 
-    print(o->json ? stderr : stdout, rows, count, &a, o);
+    print_times(o->json ? stderr : stdout, rows, count, &a, o);
     if (!o->json)
         return ND_DONE;
     for (unsigned i = 0; i < count; i++)

@@ -53,8 +53,8 @@ static void set_rate(struct nd_bench_io *io, struct nd_bench_port *port, uint64_
 }
 
 /* How many of `max` packets of a port have arrived; their times go into due[]. */
-static uint32_t arrivals(struct nd_bench_io *io, struct nd_bench_port *port, uint64_t rate, uint32_t max,
-                         uint64_t due[])
+static uint32_t count_arrivals(struct nd_bench_io *io, struct nd_bench_port *port, uint64_t rate,
+                               uint32_t max, uint64_t due[])
 {
     uint64_t now = nd_now();
     uint32_t n = 0;
@@ -114,7 +114,8 @@ static bool fill_fresh(struct nd_bench_io *io, unsigned lane, unsigned side, str
     return true;
 }
 
-static uint32_t receive(void *ctx, unsigned index, unsigned number, struct nd_frame frames[], uint32_t max)
+static uint32_t receive_frames(void *ctx, unsigned index, unsigned number, struct nd_frame frames[],
+                               uint32_t max)
 {
     struct nd_bench_io *io = ctx;
     struct nd_bench_lane *lane = &io->lane[index];
@@ -133,7 +134,7 @@ static uint32_t receive(void *ctx, unsigned index, unsigned number, struct nd_fr
         lane->port[NF_INSIDE].next < io->load->lane[index][NF_INSIDE].opening)
         return 0; /* nothing to answer yet */
     if (rate != ND_RATE_FULL)
-        n = arrivals(io, port, rate, n, due);
+        n = count_arrivals(io, port, rate, n, due);
     if (ft_unlikely(io->load->wish.new_flows && port->next >= side->opening))
         now = nd_now();
     for (uint32_t i = 0; i < n; i++) {
@@ -211,7 +212,8 @@ static void follow_phase(const struct nd_bench_slot *slot, struct nd_bench_count
     atomic_store_explicit(&counts->phase_seen, phase, memory_order_release);
 }
 
-static uint32_t transmit(void *ctx, unsigned index, unsigned port, const struct ft_held held[], uint32_t n)
+static uint32_t transmit_frames(void *ctx, unsigned index, unsigned port, const struct ft_held held[],
+                                uint32_t n)
 {
     struct nd_bench_io *io = ctx;
     struct nd_bench_lane *lane = &io->lane[index];
@@ -327,8 +329,8 @@ int nd_bench_io_open(struct nd_bench_io *io, struct nd_bench_slot *slot, const s
                             .ports = ND_LOAD_SIDES,
                             .side = {NF_INSIDE, NF_OUTSIDE},
                             .buffers = BUFFERS,
-                            .receive = receive,
-                            .send = transmit,
+                            .receive = receive_frames,
+                            .send = transmit_frames,
                             .make = make_buffer,
                             .data = frame_of,
                             .drop = drop_buffer};

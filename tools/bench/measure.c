@@ -16,7 +16,7 @@ const unsigned nd_bench_loads[ND_BENCH_LOADS] = {25, 50, 75, 90};
 
 /* ---- opening ----------------------------------------------------------------------------------- */
 
-static uint64_t arrived(const struct nd_bench_nodes *r)
+static uint64_t sum_arrived(const struct nd_bench_nodes *r)
 {
     return ND_BENCH_SUM(r, 0, lane, arrived[0]) + ND_BENCH_SUM(r, 0, lane, arrived[1]);
 }
@@ -45,8 +45,8 @@ struct reading {
  * may be. */
 static uint64_t waits_of(const struct nd_bench_nodes *r)
 {
-    return ND_BENCH_SUM(r, 0, shared, count.ring_full) + ND_BENCH_SUM(r, 0, shared, count.hold_full) +
-           ND_BENCH_SUM(r, 0, shared, count.lag_full);
+    return ND_BENCH_SUM(r, 0, words, count.ring_full) + ND_BENCH_SUM(r, 0, words, count.hold_full) +
+           ND_BENCH_SUM(r, 0, words, count.lag_full);
 }
 
 static bool has_shown(struct nd_bench_nodes *r)
@@ -62,11 +62,11 @@ static int take_reading(struct nd_bench_nodes *r, struct reading *x, struct ft_f
 
     *x = (struct reading){.released = ND_BENCH_SUM(r, 0, lane, released)};
     r->at = x->at = nd_now();
-    x->arrived = arrived(r);
+    x->arrived = sum_arrived(r);
     x->waits = waits_of(r);
-    x->dropped = ND_BENCH_SUM(r, 0, shared, count.dropped);
-    x->received = ND_BENCH_SUM(r, 0, shared, count.received);
-    x->bursts = ND_BENCH_SUM(r, 0, shared, count.bursts) - ND_BENCH_SUM(r, 0, shared, count.empty_bursts);
+    x->dropped = ND_BENCH_SUM(r, 0, words, count.dropped);
+    x->received = ND_BENCH_SUM(r, 0, words, count.received);
+    x->bursts = ND_BENCH_SUM(r, 0, words, count.bursts) - ND_BENCH_SUM(r, 0, words, count.empty_bursts);
     error = nd_bench_wait(r, has_shown, "figures of the nodes", fault);
     for (unsigned n = 0; n < ND_NODES; n++) {
         x->shown_at[n] = atomic_load(&r->slot[n]->shown_at);
@@ -118,7 +118,7 @@ static bool has_measured(struct nd_bench_nodes *r)
     uint64_t released = ND_BENCH_SUM(r, 0, lane, released);
 
     return released - r->from >= ND_BENCH_LEAST ||
-           (released == 0 && ND_BENCH_SUM(r, 0, shared, count.dropped) >= ND_BENCH_LEAST * 100ull);
+           (released == 0 && ND_BENCH_SUM(r, 0, words, count.dropped) >= ND_BENCH_LEAST * 100ull);
 }
 
 int nd_bench_saturate(struct nd_bench_nodes *r, struct nd_bench_result *out, struct ft_fault *fault)
@@ -140,9 +140,9 @@ int nd_bench_saturate(struct nd_bench_nodes *r, struct nd_bench_result *out, str
     if (!error)
         error = nd_bench_wait(r, has_measured, "packets at saturation", fault);
     if (!error && ND_BENCH_SUM(r, 0, lane, released) == 0)
-        error =
-            ft_fail(fault, FT_EMALFORMED,
-                    "none of %lu packets passed the chain, expected traffic that it lets pass", arrived(r));
+        error = ft_fail(fault, FT_EMALFORMED,
+                        "none of %lu packets passed the chain, expected traffic that it lets pass",
+                        sum_arrived(r));
     if (!error)
         error = take_reading(r, &b, fault);
     if (!error)
@@ -152,7 +152,7 @@ int nd_bench_saturate(struct nd_bench_nodes *r, struct nd_bench_result *out, str
 
 /* ---- the lag ----------------------------------------------------------------------------------- */
 
-static uint64_t excess(uint64_t a, uint64_t b)
+static uint64_t excess_over(uint64_t a, uint64_t b)
 {
     return a > b ? a - b : 0;
 }
@@ -163,16 +163,17 @@ static void sample_lag(struct nd_bench_nodes *r, struct nd_bench_sample *s)
     struct nd_bench_slot *p = r->slot[0], *q = r->slot[1];
 
     for (unsigned l = 0; l < r->lanes; l++) {
-        uint64_t replayed = atomic_load(&q->shared[l].report.executed),
-                 stable = atomic_load(&p->shared[l].orders.stable);
+        uint64_t replayed = atomic_load(&q->words[l].report.executed),
+                 stable = atomic_load(&p->words[l].orders.stable);
 
-        s->unacknowledged += excess(atomic_load(&p->shared[l].report.recorded), stable);
-        s->unreplayed += excess(stable, replayed);
-        s->unsent_bytes += excess(atomic_load(&p->shared[l].log.head), atomic_load(&p->shared[l].log.tail));
+        s->unacknowledged += excess_over(atomic_load(&p->words[l].report.recorded), stable);
+        s->unreplayed += excess_over(stable, replayed);
+        s->unsent_bytes +=
+            excess_over(atomic_load(&p->words[l].log.head), atomic_load(&p->words[l].log.tail));
     }
-    s->unreplayed_bytes = ND_BENCH_SUM(r, 0, shared, orders.unreplayed);
+    s->unreplayed_bytes = ND_BENCH_SUM(r, 0, words, orders.unreplayed);
     s->waits = waits_of(r);
-    s->held = ND_BENCH_SUM(r, 0, shared, count.held);
+    s->held = ND_BENCH_SUM(r, 0, words, count.held);
     s->packets = atomic_load(&p->lag);
     s->credit_waits = atomic_load(&p->credit_waits);
     s->resident_mb = (double)atomic_load(&p->resident_bytes) / 1e6;
@@ -190,7 +191,7 @@ int nd_bench_watch(struct nd_bench_nodes *r, struct nd_bench_lag *out, struct ft
         struct nd_bench_sample *s = &out->sample[out->count], now = {0};
         uint64_t next = began + (out->count + 1) * (uint64_t)SECOND, left, then;
 
-        nd_bench_sleep((double)excess(next, nd_now()) / SECOND);
+        nd_bench_sleep((double)excess_over(next, nd_now()) / SECOND);
         error = nd_bench_check(r, fault);
         sample_lag(r, &now);
         left = ND_BENCH_SUM(r, 0, lane, released);
@@ -223,7 +224,7 @@ static bool has_timed(struct nd_bench_nodes *r)
 /* What is sent and not known to be replayed now is the last of the load so far, and perhaps the most. */
 static void sample_backlog(const struct nd_bench_nodes *r, struct nd_bench_latency *out)
 {
-    uint64_t bytes = r->alone ? 0 : ND_BENCH_SUM(r, 0, shared, orders.unreplayed);
+    uint64_t bytes = r->alone ? 0 : ND_BENCH_SUM(r, 0, words, orders.unreplayed);
 
     out->lag_end_packets = atomic_load(&r->slot[0]->lag);
     out->lag_end_mb = (double)bytes / 1e6;

@@ -44,7 +44,7 @@ struct nd_timing nd_bench_timing(void)
                               .resync_mbps = 4000};
 }
 
-static uint64_t resident(void)
+static uint64_t read_resident_bytes(void)
 {
     unsigned long all = 0, pages = 0;
     FILE *f = fopen("/proc/self/statm", "re");
@@ -66,7 +66,7 @@ static void show_figures(struct running *r)
     for (unsigned l = 0; l < r->config->chain.lanes; l++)
         lanes += nd_cpu_time(r->lane_clock[l]);
     if (r->shown++ % RESIDENT == 0)
-        atomic_store(&slot->resident_bytes, resident());
+        atomic_store(&slot->resident_bytes, read_resident_bytes());
     atomic_store(&slot->cpu_lane, lanes);
     atomic_store(&slot->cpu_replicator, nd_cpu_time(r->replicator_clock));
     atomic_store(&slot->link_bytes, s.link.bytes_out);
@@ -76,7 +76,7 @@ static void show_figures(struct running *r)
     atomic_store(&slot->shown_at, nd_now());
 }
 
-static void *replicate(void *arg)
+static void *run_replicator(void *arg)
 {
     struct running *r = arg;
 
@@ -99,14 +99,14 @@ static int open_member(struct running *r, struct ft_fault *fault)
         snprintf(r->slot->settings, sizeof(r->slot->settings), "%s", nd_redis_settings(r->redis));
     r->how = (struct nd_member_config){.config = r->config,
                                        .io = &r->io.io,
-                                       .shared = r->slot->shared,
+                                       .words = r->slot->words,
                                        .place = &r->all->place,
                                        .number = r->number,
                                        .region_name = "understudy bench",
                                        .timing = nd_bench_timing(),
                                        .seed = o->wish.seed,
                                        .redis = r->redis,
-                                       .sender.incarnation = nd_now() ^ (uint64_t)r->number << 63,
+                                       .datagram_key.incarnation = nd_now() ^ (uint64_t)r->number << 63,
                                        .guardian = r->config->protect.pair,
                                        .realtime = o->realtime,
                                        .status = &r->slot->status};
@@ -114,9 +114,9 @@ static int open_member(struct running *r, struct ft_fault *fault)
         error = nd_member_open(&r->member, &r->how, fault);
     /* A run is over before the rings have come round once; after that they cost no page faults. */
     for (unsigned l = 0; l < r->config->chain.lanes && !error; l++) {
-        ft_ring_populate(r->number ? &r->slot->shared[l].replay : &r->slot->shared[l].log);
-        if (r->number && r->slot->shared[l].checkpoint.capacity)
-            ft_ring_populate(&r->slot->shared[l].checkpoint);
+        ft_ring_populate(r->number ? &r->slot->words[l].replay : &r->slot->words[l].log);
+        if (r->number && r->slot->words[l].checkpoint.capacity)
+            ft_ring_populate(&r->slot->words[l].checkpoint);
     }
     return error;
 }
@@ -126,7 +126,7 @@ static int start_threads(struct running *r, const cpu_set_t *cores, struct ft_fa
     int error = nd_member_start(&r->member, cores, fault);
     bool clocks = true;
 
-    if (!error && pthread_create(&r->replicator, NULL, replicate, r) != 0)
+    if (!error && pthread_create(&r->replicator, NULL, run_replicator, r) != 0)
         error = ft_fail(fault, FT_ENOMEM, "no thread for the replicator");
     if (error)
         return error;
@@ -152,7 +152,7 @@ static int show_turn(void *arg, struct ft_fault *fault)
     show_figures(r);
     if (atomic_load(&slot->status.wish) == ND_MEMBER_REST) {
         atomic_store(&slot->region_bytes, ft_region_used(r->member.lanes.region));
-        atomic_store(&slot->resident_bytes, resident());
+        atomic_store(&slot->resident_bytes, read_resident_bytes());
     }
     return 0;
 }

@@ -54,7 +54,7 @@ static void print_traffic(FILE *out, const struct nd_bench *b)
 }
 
 /* What the nodes asked for, and what the system let their replicators have. */
-static const char *priorities(const struct nd_bench *b)
+static const char *describe_priorities(const struct nd_bench *b)
 {
     if (!b->options.realtime)
         return "no priorities, as `run` by default; --realtime asks for them";
@@ -87,7 +87,7 @@ static void print_head(FILE *out, const struct nd_bench *b)
             of_lanes, rest);
     else
         fprintf(out, "cores       one for all: nothing is pinned\n");
-    fprintf(out, "threads     %s\n", priorities(b));
+    fprintf(out, "threads     %s\n", describe_priorities(b));
     fprintf(out,
             "measured    %u pairs with off, %g s each; times of the pair: detect %u ms, a death told by the "
             "guardian;\n            primaries are killed at %u %% of saturation\n\n",
@@ -222,7 +222,7 @@ void nd_bench_print(FILE *out, const struct nd_bench *b)
 
 /* ---- as JSON ----------------------------------------------------------------------------------- */
 
-static json_t *latencies(const struct nd_bench_row *row)
+static json_t *latencies_object(const struct nd_bench_row *row)
 {
     json_t *list = json_array();
     struct nd_bench_load_figures f;
@@ -255,7 +255,7 @@ static json_t *run_object(const struct nd_bench_row *row, const struct nd_bench 
     nd_bench_figures(&figures, row, o, b->load.lanes);
     nd_columns_json(run, nd_bench_cost_columns, &figures);
     nd_columns_json(run, nd_bench_resource_columns, &figures);
-    latency = latencies(row);
+    latency = latencies_object(row);
     for (unsigned i = 0; i < row->pairs; i++)
         json_array_append_new(pairs, json_pack("[f, f]", row->off[i].mpps, row->with[i].mpps));
     /* The latency added at half of saturation. */

@@ -40,8 +40,8 @@ static const struct kind {
 
 /* The file's settings, with another mode and standby. FT_EINVAL with a line: a log that cannot be replayed
  * (see nd_config_decide). */
-static int protect(struct nd_protect *out, const struct nd_config *config, enum nd_mode mode,
-                   enum nd_standby standby, struct ft_fault *fault)
+static int set_protect(struct nd_protect *out, const struct nd_config *config, enum nd_mode mode,
+                       enum nd_standby standby, struct ft_fault *fault)
 {
     *out = config->protect;
     out->asked = mode;
@@ -49,7 +49,7 @@ static int protect(struct nd_protect *out, const struct nd_config *config, enum 
     return nd_config_decide(out, &config->chain, fault);
 }
 
-static void describe(struct nd_bench_protection *p, const struct kind *k)
+static void describe_protection(struct nd_bench_protection *p, const struct kind *k)
 {
     const struct nd_protect *d = &p->protect;
     char mode[ND_MODE_TEXT], cut[40] = "", checkpoint[80] = "";
@@ -83,7 +83,7 @@ static int set_peer(struct nd_bench_protection *out, const struct kind *k, const
     out->redis.batch = (uint32_t)batch;
     out->redis.port = 0;
     snprintf(out->name, sizeof(out->name), "%s:%lu", k->name, batch);
-    return protect(&out->protect, config, ND_MODE_OFF, ND_STANDBY_HOT, fault);
+    return set_protect(&out->protect, config, ND_MODE_OFF, ND_STANDBY_HOT, fault);
 }
 
 static int set_node(struct nd_bench_protection *out, const struct kind *k, const char *name,
@@ -99,12 +99,12 @@ static int set_node(struct nd_bench_protection *out, const struct kind *k, const
     out->unreduced = k->unreduced;
     snprintf(out->name, sizeof(out->name), "%s%s%s", k->name, k->standby != ANY ? "" : ":",
              k->standby != ANY ? "" : nd_standbys[standby]);
-    error = protect(&out->protect, config, k->mode, (enum nd_standby)standby, fault);
+    error = set_protect(&out->protect, config, k->mode, (enum nd_standby)standby, fault);
     if (k->commit_interval_us)
         out->protect.commit_interval_us = k->commit_interval_us;
     if (k->checkpoint_ms)
         out->protect.checkpoint_ms = k->checkpoint_ms;
-    describe(out, k);
+    describe_protection(out, k);
     return error;
 }
 

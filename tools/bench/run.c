@@ -58,7 +58,7 @@ int nd_bench_check(struct nd_bench_nodes *r, struct ft_fault *fault)
     if (nd_interrupted())
         return ft_fail(fault, FT_EIO, "interrupted");
     for (unsigned n = 0; n < ND_NODES; n++)
-        if (nd_member_check(&r->pid[n], n, &r->slot[n]->status, r->slot[n]->shared, fault))
+        if (nd_member_check(&r->pid[n], n, &r->slot[n]->status, r->slot[n]->words, fault))
             return FT_EIO;
     return 0;
 }
@@ -116,12 +116,12 @@ static void end_nodes(struct nd_bench_nodes *r)
 /* All that the stream tells of is stored at the standby, or replayed where it replays. */
 static bool has_caught_up(const struct nd_bench_nodes *r, unsigned l)
 {
-    const struct ft_lane *p = &r->slot[0]->shared[l];
+    const struct ft_lane *p = &r->slot[0]->words[l];
 
     if (r->alone)
         return true;
     if (!r->plan->config->protect.stores)
-        return atomic_load(&r->slot[1]->shared[l].report.executed) == atomic_load(&p->report.executed);
+        return atomic_load(&r->slot[1]->words[l].report.executed) == atomic_load(&p->report.executed);
     return atomic_load(&p->orders.stable) >= atomic_load(&p->report.recorded);
 }
 
@@ -132,7 +132,7 @@ static bool has_caught_up(const struct nd_bench_nodes *r, unsigned l)
  */
 static bool lane_is_quiet(struct nd_bench_nodes *r, unsigned l)
 {
-    const struct ft_lane *p = &r->slot[0]->shared[l];
+    const struct ft_lane *p = &r->slot[0]->words[l];
     uint64_t unfed = atomic_load(&r->slot[0]->lane[l].unfed), executed = atomic_load(&p->report.executed),
              now = nd_now();
     struct nd_bench_quiet *quiet = &r->quiet[l];
@@ -169,7 +169,7 @@ static uint64_t first_release(const struct nd_bench_nodes *r)
     uint64_t first = FT_ALL, at;
 
     for (unsigned l = 0; l < r->lanes; l++)
-        if ((at = atomic_load(&r->slot[1]->shared[l].count.first_release_ns)) != 0 && at < first)
+        if ((at = atomic_load(&r->slot[1]->words[l].count.first_release_ns)) != 0 && at < first)
             first = at;
     return first == FT_ALL ? 0 : first;
 }
@@ -222,8 +222,8 @@ static int take_over(struct nd_bench_nodes *r, struct nd_bench_result *out, doub
     if (!error) {
         out->takeover_ms = (double)(first_release(r) - at) / 1e6;
         for (unsigned l = 0; l < r->lanes; l++)
-            if (atomic_load(&r->slot[1]->shared[l].count.replay_done_ns) > replayed)
-                replayed = atomic_load(&r->slot[1]->shared[l].count.replay_done_ns);
+            if (atomic_load(&r->slot[1]->words[l].count.replay_done_ns) > replayed)
+                replayed = atomic_load(&r->slot[1]->words[l].count.replay_done_ns);
         out->replayed_ms = (double)(replayed - at) / 1e6;
     }
     return error;
@@ -269,8 +269,8 @@ static int compare_state(struct nd_bench_nodes *r, struct nd_bench_result *out, 
         atomic_load(&r->slot[0]->status.digest) != atomic_load(&r->slot[1]->status.digest))
         error = ft_fail(fault, FT_EDIVERGED,
                         "the standby's state after burst %lu is not the primary's after burst %lu",
-                        atomic_load(&r->slot[1]->shared[0].report.executed),
-                        atomic_load(&r->slot[0]->shared[0].report.executed));
+                        atomic_load(&r->slot[1]->words[0].report.executed),
+                        atomic_load(&r->slot[0]->words[0].report.executed));
     return error;
 }
 

@@ -60,7 +60,7 @@ static const struct nd_column counts[] = {
 };
 
 /* The median of each time over the runs that know it; -1 when none does. */
-static struct nd_drill_run medians(const struct nd_drill_run *runs, unsigned count)
+static struct nd_drill_run medians_of(const struct nd_drill_run *runs, unsigned count)
 {
     double *known = malloc((count + 1) * sizeof *known);
     struct nd_drill_run middle = {.at_ns = 0};
@@ -104,7 +104,7 @@ static void print_table(const struct nd_drill *d, const struct nd_drill_run *run
         printf("%s%s\n", r->failure[0] ? "; FAILED: " : "", r->failure);
     }
     if (count > 1) {
-        struct nd_drill_run middle = medians(runs, count);
+        struct nd_drill_run middle = medians_of(runs, count);
         nd_columns_row(stdout, times, "median", 17, &middle);
     }
     printf(
@@ -117,7 +117,7 @@ static void print_table(const struct nd_drill *d, const struct nd_drill_run *run
 
 /* ── for programs ── */
 
-static json_t *known(double v)
+static json_t *known_or_null(double v)
 {
     return v < 0 ? json_null() : json_real(v);
 }
@@ -140,7 +140,7 @@ static json_t *digests(const struct nd_drill *d, const struct nd_drill_run *r)
 static json_t *run_object(const struct nd_drill *d, const struct nd_drill_run *r)
 {
     json_t *fenced = json_pack("{s:b,s:b,s:o,s:I}", "released_after", r->released_after, "burst_in_flight",
-                               r->burst_in_flight, "before_ms", known(r->fenced_before_ms), "dropped",
+                               r->burst_in_flight, "before_ms", known_or_null(r->fenced_before_ms), "dropped",
                                (json_int_t)r->fenced_dropped);
     json_t *o =
         json_pack("{s:s, s:s, s:o, s:o, s:s?, s:O?, s:s, s:s?}", "victim", r->victim, "survivor", r->survivor,
@@ -155,13 +155,13 @@ static json_t *run_object(const struct nd_drill *d, const struct nd_drill_run *r
 
 static int print_json(const struct nd_drill *d, const struct nd_drill_run *runs, unsigned count)
 {
-    struct nd_drill_run middle = medians(runs, count);
+    struct nd_drill_run middle = medians_of(runs, count);
     json_t *list = json_array();
     for (unsigned i = 0; i < count; i++)
         json_array_append_new(list, run_object(d, &runs[i]));
     json_t *o = json_pack("{s:s, s:o, s:o, s:o, s:f}", "kind", nd_drill_kinds[d->kind], "runs", list,
                           "median", nd_columns_object(times, &middle), "baseline_gap_ms",
-                          known(d->prober ? d->baseline_ms : -1), "baseline_s", d->baseline_s);
+                          known_or_null(d->prober ? d->baseline_ms : -1), "baseline_s", d->baseline_s);
     int code = nd_print_json(o);
     json_decref(o);
     return code;
@@ -169,7 +169,7 @@ static int print_json(const struct nd_drill *d, const struct nd_drill_run *runs,
 
 /* ── the command ── */
 
-static int repeat(struct nd_drill *d)
+static int repeat_drill(struct nd_drill *d)
 {
     uint32_t times_wanted = d->options.repeat;
     struct nd_drill_run *runs = calloc(times_wanted, sizeof *runs);
@@ -218,7 +218,7 @@ int nd_cmd_drill(int argc, char **argv)
         fprintf(stderr, "understudy: %s\n", fault.text);
         code = error == FT_ENOENT || error == FT_EPERM ? nd_exit_of(error) : ND_NOT_EQUAL;
     } else {
-        code = repeat(&drill);
+        code = repeat_drill(&drill);
     }
     nd_probe_free(drill.prober);
     nd_config_free(drill.config);

@@ -25,7 +25,7 @@ const char *const nd_drill_kinds[ND_DRILL_KINDS] = {"kill", "server-loss", "hang
 /* ── hurting and healing ── */
 
 /* What a node answers when it does not do what it is asked. NULL: it did. */
-static const char *refusal(const json_t *answer)
+static const char *refusal_of(const json_t *answer)
 {
     const json_t *error = json_object_get(answer, "error");
     return error ? nd_text(error, "text", "") : NULL;
@@ -42,8 +42,8 @@ static int ask_to_hurt(struct nd_drill *d, unsigned through, struct nd_drill_run
     r->at_ns = nd_now();
     int error = nd_ask(d->config->node[through].control, request, ND_ASK_MS, &answer, fault);
     json_decref(request);
-    if (error == FT_OK && refusal(answer) != NULL)
-        error = ft_fail(fault, FT_EPERM, "%s: %s", d->config->node[through].name, refusal(answer));
+    if (error == FT_OK && refusal_of(answer) != NULL)
+        error = ft_fail(fault, FT_EPERM, "%s: %s", d->config->node[through].name, refusal_of(answer));
     json_decref(answer);
     return error;
 }
@@ -108,8 +108,8 @@ static int ask_handover(struct nd_drill *d, unsigned primary, struct nd_drill_ru
     json_t *answer = nd_drill_ask(d, primary, "drain", HANDOVER_MS, &error, fault);
     if (answer == NULL)
         return error;
-    if (refusal(answer) != NULL)
-        nd_drill_failed(r, "%s refuses: %.100s", r->victim, refusal(answer));
+    if (refusal_of(answer) != NULL)
+        nd_drill_failed(r, "%s refuses: %.100s", r->victim, refusal_of(answer));
     json_decref(answer);
     return FT_OK;
 }

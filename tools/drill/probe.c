@@ -93,7 +93,7 @@ static int start_thread(void *(*work)(void *), int socket)
     return error;
 }
 
-static void echo(const int sockets[2])
+static void echo_flows(const int sockets[2])
 {
     int one = 1;
     nd_probe_hurry(); /* and the threads that it starts */
@@ -132,11 +132,11 @@ int nd_probe_serve(const char *address, uint16_t port, struct ft_fault *fault)
 {
     int sockets[2] = {-1, -1}, error = listen_at(address, port, sockets, fault);
     if (error == FT_OK)
-        echo(sockets);
+        echo_flows(sockets);
     return error;
 }
 
-static void serve(struct nd_prober *p)
+static void serve_echoes(struct nd_prober *p)
 {
     struct ft_fault fault = {""};
     int sockets[2] = {-1, -1};
@@ -146,7 +146,7 @@ static void serve(struct nd_prober *p)
         return;
     }
     atomic_store(&p->table->serving, true);
-    echo(sockets);
+    echo_flows(sockets);
 }
 
 static void send_all(struct nd_prober *p)
@@ -228,7 +228,7 @@ int nd_probe_start(struct nd_prober **out, const struct nd_probe_options *option
     memcpy(p->address, options->address, strlen(options->address) + 1);
     error = make_table(p, fault);
     if (error == FT_OK && options->to != NULL)
-        error = start_child(p, &p->server, serve, &p->table->serving, fault);
+        error = start_child(p, &p->server, serve_echoes, &p->table->serving, fault);
     if (error == FT_OK)
         error = start_child(p, &p->sender, send_all, &p->table->sending, fault);
     if (error < 0) {

@@ -38,7 +38,7 @@ static void make_datagram(struct datagram *d, uint64_t run, uint64_t number, uin
         d->fill[i] = (run ^ number * 0x9e3779b97f4a7c15u) + i * sent;
 }
 
-static struct sockaddr_in target(const struct nd_prober *p)
+static struct sockaddr_in target_address(const struct nd_prober *p)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(p->options.port)};
     inet_pton(AF_INET, p->address, &a.sin_addr);
@@ -79,7 +79,7 @@ static void note_answer(struct nd_prober *p, const struct datagram *d, ssize_t l
     }
 }
 
-static void *receive(void *arg)
+static void *receive_answers(void *arg)
 {
     struct nd_prober *p = arg;
     uint64_t highest = 0;
@@ -117,14 +117,14 @@ static void send_scheduled(struct nd_prober *p)
 
 int nd_probe_send_datagrams(struct nd_prober *p, struct ft_fault *fault)
 {
-    struct sockaddr_in to = target(p);
+    struct sockaddr_in to = target_address(p);
     int room = 1 << 20, s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     pthread_t thread;
     if (s < 0 || connect(s, (struct sockaddr *)&to, sizeof to) < 0)
         return ft_fail(fault, FT_EIO, "%s: %s", p->address, strerror(errno));
     setsockopt(s, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
     p->socket = s;
-    if (pthread_create(&thread, NULL, receive, p) != 0)
+    if (pthread_create(&thread, NULL, receive_answers, p) != 0)
         return ft_fail(fault, FT_ENOMEM, "no thread");
     nd_probe_hurry();
     atomic_store(&p->table->sending, true);
@@ -234,7 +234,7 @@ static int connect_flow(struct flow *f, const struct sockaddr_in *to)
 
 int nd_probe_send_flows(struct nd_prober *p, struct ft_fault *fault)
 {
-    struct sockaddr_in to = target(p);
+    struct sockaddr_in to = target_address(p);
     pthread_t thread;
     for (uint32_t i = 0; i < p->options.flows; i++)
         if (connect_flow(&flows[i], &to) < 0)

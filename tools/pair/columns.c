@@ -13,7 +13,7 @@ static bool is_end(const struct nd_column *c)
 }
 
 /* Bars have two characters of their own. */
-static const char *begin(FILE *out, const struct nd_column *c)
+static const char *begin_column(FILE *out, const struct nd_column *c)
 {
     bool bar = c->title[0] == '|';
 
@@ -26,7 +26,7 @@ void nd_columns_heads(FILE *out, const struct nd_column columns[])
     for (const struct nd_column *c = columns; !is_end(c); c++) {
         if (!c->title)
             continue;
-        const char *title = begin(out, c);
+        const char *title = begin_column(out, c);
 
         fprintf(out, "%*s", c->width + (int)strlen(c->suffix), title);
     }
@@ -39,7 +39,7 @@ void nd_columns_titles(FILE *out, const struct nd_column columns[], const char *
     fputc('\n', out);
 }
 
-static double number(const struct nd_column *c, const void *row)
+static double column_number(const struct nd_column *c, const void *row)
 {
     const void *at = (const char *)row + c->offset;
 
@@ -51,13 +51,13 @@ void nd_columns_cells(FILE *out, const struct nd_column columns[], const void *r
     for (const struct nd_column *c = columns; !is_end(c); c++) {
         if (!c->title)
             continue;
-        begin(out, c);
+        begin_column(out, c);
         if (c->kind == ND_COLUMN_TEXT)
             fprintf(out, "%*s", c->width, *(const char *const *)((const char *)row + c->offset));
-        else if (c->kind == ND_COLUMN_KNOWN && number(c, row) < 0)
+        else if (c->kind == ND_COLUMN_KNOWN && column_number(c, row) < 0)
             fprintf(out, "%*s", c->width, "-");
         else
-            fprintf(out, "%*.*f%s", c->width, c->decimals, number(c, row) * c->scale, c->suffix);
+            fprintf(out, "%*.*f%s", c->width, c->decimals, column_number(c, row) * c->scale, c->suffix);
     }
 }
 
@@ -68,7 +68,7 @@ void nd_columns_row(FILE *out, const struct nd_column columns[], const char *nam
     fputc('\n', out);
 }
 
-static json_t *value(const struct nd_column *c, const void *row)
+static json_t *column_value(const struct nd_column *c, const void *row)
 {
     const void *at = (const char *)row + c->offset;
 
@@ -76,7 +76,8 @@ static json_t *value(const struct nd_column *c, const void *row)
         return json_string(*(const char *const *)at);
     if (c->kind == ND_COLUMN_WHOLE)
         return json_integer((json_int_t) * (const uint64_t *)at);
-    return c->kind == ND_COLUMN_KNOWN && number(c, row) < 0 ? json_null() : json_real(number(c, row));
+    return c->kind == ND_COLUMN_KNOWN && column_number(c, row) < 0 ? json_null()
+                                                                   : json_real(column_number(c, row));
 }
 
 void nd_columns_json(json_t *to, const struct nd_column columns[], const void *row)
@@ -93,7 +94,7 @@ void nd_columns_json(json_t *to, const struct nd_column columns[], const void *r
             object = json_object_get(to, outer);
         }
         if (c->key)
-            json_object_set_new(object, dot ? dot + 1 : c->key, value(c, row));
+            json_object_set_new(object, dot ? dot + 1 : c->key, column_value(c, row));
     }
 }
 
@@ -108,11 +109,11 @@ json_t *nd_columns_object(const struct nd_column columns[], const void *row)
 void nd_columns_most(void *to, const struct nd_column columns[], const void *row)
 {
     for (const struct nd_column *c = columns; !is_end(c); c++)
-        if (c->kind != ND_COLUMN_TEXT && number(c, row) > number(c, to))
+        if (c->kind != ND_COLUMN_TEXT && column_number(c, row) > column_number(c, to))
             memcpy((char *)to + c->offset, (const char *)row + c->offset, sizeof(uint64_t));
 }
 
-static int compare(const void *a, const void *b)
+static int compare_numbers(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
 
@@ -126,6 +127,6 @@ double nd_quantile(double values[], unsigned count, double share)
 
     if (count == 0)
         return 0;
-    qsort(values, count, sizeof(values[0]), compare);
+    qsort(values, count, sizeof(values[0]), compare_numbers);
     return low + 1 < count ? values[low] + (at - low) * (values[low + 1] - values[low]) : values[count - 1];
 }

@@ -77,8 +77,8 @@ static int open_replicator(struct nd_member *m, struct ft_fault *fault)
     struct rp_config config = {
         .core = {.role = number,
                  .name = {name_of(number)},
-                 .incarnation = m->c->sender.incarnation,
-                 .secret = {m->c->sender.secret[0], m->c->sender.secret[1]}},
+                 .incarnation = m->c->datagram_key.incarnation,
+                 .secret = {m->c->datagram_key.secret[0], m->c->datagram_key.secret[1]}},
         .link = {.local_host = place->host,
                  .peer_host = place->host,
                  .local_port = place->port[number],
@@ -86,10 +86,10 @@ static int open_replicator(struct nd_member *m, struct ft_fault *fault)
                  .listens = number == 0,
                  .seal.keys = place->keys.count ? &place->keys : NULL},
         .region = m->lanes.region,
-        .lanes = m->c->shared,
+        .lanes = m->c->words,
         .published = m->lanes.group.published,
         .view_file = view_file,
-        .told = note_state,
+        .state_changed = note_state,
         .view = new_view,
         .arg = m,
         .check = nd_group_check,
@@ -118,17 +118,17 @@ int nd_member_open(struct nd_member *m, const struct nd_member_config *c, struct
     *m = (struct nd_member){.c = c,
                             .lanes = {.config = c->config,
                                       .io = c->io,
-                                      .words = c->shared,
+                                      .words = c->words,
                                       .setup.urgent = c->realtime,
                                       .setup.redis = c->redis,
                                       .setup.seed = c->seed,
                                       .setup.replayed_bytes = c->replayed_bytes,
-                                      .setup.self = c->sender}};
+                                      .setup.self = c->datagram_key}};
     if (c->guardian)
         error = nd_guardian_start(&m->lanes.setup.guardian, lanes, c->place->host, c->place->host,
-                                  c->place->port[!c->number], &c->sender, fault);
+                                  c->place->port[!c->number], &c->datagram_key, fault);
     for (unsigned l = 0; l < lanes && !error; l++)
-        error = nd_setup_rings(&c->shared[l], (uint64_t)p->log_mb << 20, (uint64_t)p->pending_mb << 20,
+        error = nd_setup_rings(&c->words[l], (uint64_t)p->log_mb << 20, (uint64_t)p->pending_mb << 20,
                                p->stores, fault);
     if (!error)
         error = nd_lanes_open(&m->lanes, c->region_name, p->audit, fault);
@@ -204,7 +204,7 @@ int nd_member_fork(pid_t *pid, struct nd_member_status *status, int (*run)(void 
 }
 
 int nd_member_check(pid_t *pid, unsigned number, const struct nd_member_status *status,
-                    const struct ft_lane *shared, struct ft_fault *fault)
+                    const struct ft_lane *words, struct ft_fault *fault)
 {
     char name = name_of(number);
     int end;
@@ -216,7 +216,7 @@ int nd_member_check(pid_t *pid, unsigned number, const struct nd_member_status *
         return ft_fail(fault, FT_EIO, "node %c: %.200s", name, status->fault.text);
     return ft_fail(fault, FT_EDIVERGED, "node %c ended by itself%s%s at burst %lu of lane 0", name,
                    WIFSIGNALED(end) ? ": " : "", WIFSIGNALED(end) ? strsignal(WTERMSIG(end)) : "",
-                   atomic_load(&shared->report.executed) + 1);
+                   atomic_load(&words->report.executed) + 1);
 }
 
 /*

@@ -65,18 +65,18 @@ struct nd_loopback {
 struct nd_member_config {
     const struct nd_config *config;
     const struct nd_io *io;
-    struct ft_lane *shared; /* [lanes], zeroed; memory that the tool reads */
+    struct ft_lane *words; /* [lanes], zeroed; memory that the tool reads */
     const struct nd_loopback *place;
     unsigned number;         /* 0: "a", which listens and begins as primary; 1: "b", the standby */
     const char *region_name; /* of the memory */
     struct nd_timing timing;
     uint64_t seed;
-    struct ft_sender sender; /* unique in the run */
-    struct nd_redis *redis;  /* where the chain keeps its state, open; NULL: here */
-    uint64_t replayed_bytes; /* for outputs of replay, a lane; 0: the usual */
-    bool guardian;           /* start one: before any thread */
-    bool realtime;           /* lanes go before ordinary work, where permitted. The replicator's thread is the
-                                caller's */
+    struct ft_datagram_key datagram_key; /* unique in the run */
+    struct nd_redis *redis;              /* where the chain keeps its state, open; NULL: here */
+    uint64_t replayed_bytes;             /* for outputs of replay, a lane; 0: the usual */
+    bool guardian;                       /* start one: before any thread */
+    bool realtime; /* lanes go before ordinary work, where permitted. The replicator's thread is the
+                      caller's */
     struct nd_member_status *status;
 };
 
@@ -106,7 +106,7 @@ int nd_member_fork(pid_t *pid, struct nd_member_status *status, int (*run)(void 
  * at.
  */
 int nd_member_check(pid_t *pid, unsigned number, const struct nd_member_status *status,
-                    const struct ft_lane *shared, struct ft_fault *fault);
+                    const struct ft_lane *words, struct ft_fault *fault);
 
 /* FT_EIO. Close it in any case. */
 int nd_loopback_open(struct nd_loopback *place, bool sealed, struct ft_fault *fault);

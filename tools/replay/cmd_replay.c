@@ -131,7 +131,7 @@ static void report_digest(const struct nd_replay *r, const char *node, uint64_t 
 /* What the figures cannot say. */
 static void print_reasons(const struct nd_replay *r)
 {
-    if (r->reference.told > ND_KEEPER_TOLD)
+    if (r->reference.listed > ND_KEEPER_LISTED)
         fprintf(stderr, "lost: … %lu in all\n", r->counts.lost);
     if (r->reference.diverged)
         fprintf(stderr, "understudy replay: the surviving log could not be executed again\n");

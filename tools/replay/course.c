@@ -27,7 +27,7 @@
 #define LAST_DOUBT 2000000u /* ns: most that a kill comes after its packet */
 #define CHECK_EACH 64u      /* rounds between two looks at the processes */
 
-static struct nd_slot *primary(struct nd_replay *r)
+static struct nd_slot *primary_slot(struct nd_replay *r)
 {
     return r->node[r->primary].slot;
 }
@@ -37,13 +37,13 @@ static uint64_t drain_outputs(struct nd_replay *r)
     uint64_t n = 0;
 
     for (unsigned l = 0; l < r->lanes; l++)
-        n += nd_keeper_drain(&r->keeper[l], &primary(r)->lanes[l]);
+        n += nd_keeper_drain(&r->keeper[l], &primary_slot(r)->lanes[l]);
     return n;
 }
 
 static bool protected_by_both(struct nd_replay *r)
 {
-    return atomic_load(&primary(r)->status.state) == FT_PROTECTED &&
+    return atomic_load(&primary_slot(r)->status.state) == FT_PROTECTED &&
            atomic_load(&r->node[!r->primary].slot->status.state) == FT_READY;
 }
 
@@ -53,7 +53,7 @@ static uint64_t count_taken(struct nd_replay *r)
     uint64_t n = 0;
 
     for (unsigned l = 0; l < r->lanes; l++) {
-        uint64_t asked = atomic_load(&primary(r)->lanes[l].asked);
+        uint64_t asked = atomic_load(&primary_slot(r)->lanes[l].asked);
 
         n += (asked ? asked - 1 : 0) + r->keeper[l].shift;
     }
@@ -85,8 +85,8 @@ static int wait_until(struct nd_replay *r, bool (*when)(struct nd_replay *r), co
         if (!error && now > moved + PATIENCE)
             error = ft_fail(fault, FT_EDIVERGED, "%s: no progress at burst %lu; node %c is %s: %.100s", what,
                             taken, 'a' + (int)r->primary,
-                            ft_state_name((enum ft_state)atomic_load(&primary(r)->status.state)),
-                            primary(r)->status.why);
+                            ft_state_name((enum ft_state)atomic_load(&primary_slot(r)->status.state)),
+                            primary_slot(r)->status.why);
     }
     return error;
 }
@@ -103,7 +103,7 @@ static void set_fits(struct nd_replay *r, bool fits)
 /* The primary's lane may take bursts up to this one of its tape. */
 static void feed_lane(struct nd_replay *r, unsigned l, uint64_t to)
 {
-    struct nd_slot_lane *lane = &primary(r)->lanes[l];
+    struct nd_slot_lane *lane = &primary_slot(r)->lanes[l];
     struct nd_keeper *keeper = &r->keeper[l];
 
     /* Without an input keeper the successor may begin behind the next kill's packet. */
@@ -117,7 +117,7 @@ static void feed_lane(struct nd_replay *r, unsigned l, uint64_t to)
 static bool took_all(struct nd_replay *r)
 {
     for (unsigned l = 0; l < r->lanes; l++) {
-        struct nd_slot_lane *lane = &primary(r)->lanes[l];
+        struct nd_slot_lane *lane = &primary_slot(r)->lanes[l];
 
         if (atomic_load(&lane->asked) <= atomic_load(&lane->fed) && /* has not executed it */
             atomic_load(&lane->taken) < atomic_load(&lane->fed))
@@ -129,7 +129,7 @@ static bool took_all(struct nd_replay *r)
 static bool is_live(struct nd_replay *r)
 {
     for (unsigned l = 0; l < r->lanes; l++)
-        if (atomic_load(&primary(r)->lanes[l].asked) == 0)
+        if (atomic_load(&primary_slot(r)->lanes[l].asked) == 0)
             return false;
     return true;
 }
@@ -137,7 +137,7 @@ static bool is_live(struct nd_replay *r)
 /* The standby has taken over, or has dropped what it knew and never will. */
 static bool has_answered(struct nd_replay *r)
 {
-    return is_live(r) || atomic_load(&primary(r)->status.state) == FT_JOINING;
+    return is_live(r) || atomic_load(&primary_slot(r)->status.state) == FT_JOINING;
 }
 
 /* At once, or a seeded moment later, so that a kill finds bursts in every stage; outputs go on leaving. */
@@ -160,9 +160,9 @@ static int kill_primary(struct nd_replay *r, struct ft_fault *fault)
     while (drain_outputs(r)) /* what it had released has left */
         ;
     for (unsigned l = 0; l < r->lanes; l++) {
-        uint64_t asked = atomic_load(&primary(r)->lanes[l].asked);
+        uint64_t asked = atomic_load(&primary_slot(r)->lanes[l].asked);
 
-        taken[l] = atomic_load(&primary(r)->lanes[l].taken);
+        taken[l] = atomic_load(&primary_slot(r)->lanes[l].taken);
         if (asked > taken[l] + 1) /* it never took any: it took over and had nothing to do */
             taken[l] = asked - 1;
     }
@@ -173,9 +173,9 @@ static int kill_primary(struct nd_replay *r, struct ft_fault *fault)
         return error;
     if (!is_live(r))
         return ft_fail(fault, FT_EDIVERGED, "nobody took over from node %c: node %c is JOINING: %.100s",
-                       'a' + (int)dead, 'a' + (int)r->primary, primary(r)->status.why);
+                       'a' + (int)dead, 'a' + (int)r->primary, primary_slot(r)->status.why);
     for (unsigned l = 0; l < r->lanes; l++)
-        nd_keeper_takeover(&r->keeper[l], atomic_load(&primary(r)->lanes[l].asked) - 1, taken[l]);
+        nd_keeper_takeover(&r->keeper[l], atomic_load(&primary_slot(r)->lanes[l].asked) - 1, taken[l]);
     r->failovers++;
     return nd_nodes_start(r, dead, fault);
 }
@@ -200,7 +200,7 @@ static int kill_one(struct nd_replay *r, struct ft_fault *fault)
 
 static bool has_begun(struct nd_replay *r)
 {
-    return r->alone ? atomic_load(&primary(r)->status.state) == FT_SOLO : protected_by_both(r);
+    return r->alone ? atomic_load(&primary_slot(r)->status.state) == FT_SOLO : protected_by_both(r);
 }
 
 /*
@@ -209,22 +209,22 @@ static bool has_begun(struct nd_replay *r)
  */
 static void ask_checkpoint(struct nd_replay *r)
 {
-    if (!r->config->protect.stores || r->asked == primary(r))
+    if (!r->config->protect.stores || r->asked == primary_slot(r))
         return;
-    r->asked = primary(r);
+    r->asked = primary_slot(r);
     for (unsigned l = 0; l < r->lanes; l++)
-        atomic_fetch_add(&primary(r)->shared[l].orders.digest, 1);
+        atomic_fetch_add(&primary_slot(r)->words[l].orders.digest, 1);
 }
 
 /* All bursts executed, all outputs out of the hold and out of the ring; the standby knows it all. */
 static bool is_done(struct nd_replay *r)
 {
-    struct nd_slot *p = primary(r), *s = r->node[!r->primary].slot;
+    struct nd_slot *p = primary_slot(r), *s = r->node[!r->primary].slot;
 
     for (unsigned l = 0; l < r->lanes; l++) {
         uint64_t last = r->keeper[l].known;
 
-        if (atomic_load(&p->lanes[l].asked) <= last || atomic_load(&p->shared[l].count.held) != 0 ||
+        if (atomic_load(&p->lanes[l].asked) <= last || atomic_load(&p->words[l].count.held) != 0 ||
             ft_ring_used(&p->lanes[l].out) != 0 || (r->lanes > 1 && r->keeper[l].ledger.count < last))
             return false;
     }
@@ -234,7 +234,7 @@ static bool is_done(struct nd_replay *r)
         return false;
     ask_checkpoint(r);
     for (unsigned l = 0; l < r->lanes; l++)
-        if (atomic_load(&s->shared[l].report.executed) < r->keeper[l].known)
+        if (atomic_load(&s->words[l].report.executed) < r->keeper[l].known)
             return false;
     return true;
 }
@@ -264,7 +264,7 @@ static int feed_to_kill(struct nd_replay *r, struct ft_fault *fault)
     int error;
 
     for (unsigned l = 0; l < r->lanes; l++) {
-        uint64_t from = atomic_load(&primary(r)->lanes[l].asked) - 1 + r->keeper[l].shift;
+        uint64_t from = atomic_load(&primary_slot(r)->lanes[l].asked) - 1 + r->keeper[l].shift;
 
         to[l] = nd_tape_burst_of(&r->tapes[l], r->options->kills[r->next_kill].at - 1);
         half[l] = from;

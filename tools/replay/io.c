@@ -102,7 +102,8 @@ static bool read_burst(void *ctx, unsigned lane, uint64_t last, struct nd_frame 
     return true;
 }
 
-static uint32_t transmit(void *ctx, unsigned lane, unsigned port, const struct ft_held held[], uint32_t n)
+static uint32_t transmit_frames(void *ctx, unsigned lane, unsigned port, const struct ft_held held[],
+                                uint32_t n)
 {
     struct nd_slot_io *io = ctx;
     struct ft_ring *ring = &io->slot->lanes[lane].out;
@@ -221,7 +222,7 @@ int nd_slot_io_open(struct nd_slot_io *io, struct nd_slot *slot, const struct nd
                             .ports = ND_SLOT_PORTS,
                             .side = {NF_INSIDE, NF_OUTSIDE},
                             .buffers = each,
-                            .send = transmit,
+                            .send = transmit_frames,
                             .make = make_buffer,
                             .data = frame_of,
                             .drop = drop_buffer,

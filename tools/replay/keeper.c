@@ -170,7 +170,7 @@ void nd_keeper_tell(struct nd_keeper *keeper, const char *fmt, ...)
 {
     va_list ap;
 
-    if (keeper->counts->told++ >= ND_KEEPER_TOLD)
+    if (keeper->counts->listed++ >= ND_KEEPER_LISTED)
         return;
     va_start(ap, fmt);
     vfprintf(stderr, fmt, ap);

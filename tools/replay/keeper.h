@@ -14,14 +14,14 @@
 #include "tools/replay/capture.h"
 #include "tools/replay/slot.h"
 
-#define ND_KEEPER_TOLD 20u /* lines about losses, then a total */
+#define ND_KEEPER_LISTED 20u /* lines about losses, then a total */
 
 /* Of all lanes of a run together. */
 struct nd_keeper_counts {
     uint64_t released, duplicated, reordered, altered, suppressed;
     uint64_t early; /* outputs that left though their burst did not survive: a breach of output commit */
     uint64_t lost;  /* inputs taken and not recovered */
-    _Atomic unsigned told; /* lines said about losses */
+    _Atomic unsigned listed; /* lines said about losses */
 };
 
 /*

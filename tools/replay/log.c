@@ -58,9 +58,9 @@ static int prepare_lane(struct nd_log *log, unsigned index, struct ft_fault *fau
     l->log = log;
     l->lane = &log->node.lane[index];
     l->record = aligned_alloc(64, FT_RECORD_MAX);
-    if (!l->record || ft_lane_init(&log->shared[index], 4096, RING_BYTES) != 0)
+    if (!l->record || ft_lane_init(&log->words[index], 4096, RING_BYTES) != 0)
         return ft_fail(fault, FT_ENOMEM, "no memory for lane %u", index);
-    atomic_store(&log->shared[index].orders.order, ft_order_make(FT_LANE_REPLAY, 1));
+    atomic_store(&log->words[index].orders.order, ft_order_make(FT_LANE_REPLAY, 1));
     return 0;
 }
 
@@ -73,11 +73,8 @@ static int make_lanes(struct nd_log *log, struct ft_fault *fault)
 
     log->io = (struct nd_io){.ports = l3 ? l3->ports : 2, .buffers = 1024};
     log->lanes = log->config->chain.lanes;
-    log->node = (struct nd_lanes){.config = log->config,
-                                  .io = &log->io,
-                                  .words = log->shared,
-                                  .setup.seed = 1,
-                                  .doing = FT_LANE_REPLAY};
+    log->node = (struct nd_lanes){
+        .config = log->config, .io = &log->io, .words = log->words, .setup.seed = 1, .doing = FT_LANE_REPLAY};
     for (unsigned l = 0; l < log->lanes && !error; l++)
         error = prepare_lane(log, l, fault);
     if (!error)
@@ -105,7 +102,8 @@ static int take_snapshot(struct nd_log *log, const struct lg_recording *r, bool 
         struct ft_line_run run;
         uint32_t in = 0;
 
-        while (f.type == LG_LINES && ft_run_next(f.content, f.len, &in, region->size / FT_LINE, &run) > 0) {
+        while (f.type == LG_LINES &&
+               ft_line_run_next(f.content, f.len, &in, region->size / FT_LINE, &run) > 0) {
             const struct ft_arena *arena = ft_region_arena_at(region, run.line * FT_LINE);
             uint64_t len = (uint64_t)run.count * FT_LINE;
 

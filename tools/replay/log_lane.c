@@ -123,7 +123,7 @@ void *nd_log_run(void *log_lane)
 /* ---- outputs ----------------------------------------------------------------------------------- */
 
 /* The lane whose next frame is the earliest; `lanes`: none has any. */
-static unsigned earliest(const struct nd_log *log, const uint64_t next[])
+static unsigned find_earliest(const struct nd_log *log, const uint64_t next[])
 {
     unsigned first = log->lanes;
 
@@ -148,7 +148,7 @@ int nd_log_dump(struct nd_log *log, struct ft_fault *fault)
     for (l = 0; !error && l < log->lanes; l++)
         if (log->of_lane[l].kept.lost)
             error = ft_fail(fault, FT_ENOMEM, "%.200s: no memory to keep outputs for it", name);
-    while (!error && (l = earliest(log, next)) < log->lanes) {
+    while (!error && (l = find_earliest(log, next)) < log->lanes) {
         const struct nd_log_outputs *o = &log->of_lane[l].kept;
         const struct nd_log_frame *f = &o->list[next[l]++];
 

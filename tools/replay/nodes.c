@@ -88,7 +88,7 @@ static int run_node(void *arg, struct ft_fault *fault)
     r->slot = all->node[r->number].slot;
     r->config = (struct nd_member_config){.config = all->config,
                                           .io = &r->io.io,
-                                          .shared = r->slot->shared,
+                                          .words = r->slot->words,
                                           .place = &all->place,
                                           .number = r->number,
                                           .region_name = "understudy replay",
@@ -100,9 +100,9 @@ static int run_node(void *arg, struct ft_fault *fault)
                                                      .resync_deadline_ms = 60000,
                                                      .resync_mbps = RESYNC_MBPS},
                                           .seed = all->options->seed,
-                                          .sender.incarnation = nd_now() ^ (uint64_t)r->number << 63,
+                                          .datagram_key.incarnation = nd_now() ^ (uint64_t)r->number << 63,
                                           .status = &r->slot->status};
-    r->random = r->config.seed ^ r->config.sender.incarnation;
+    r->random = r->config.seed ^ r->config.datagram_key.incarnation;
     error = nd_slot_io_open(&r->io, r->slot, all->tapes, all->lanes, !all->options->no_input_keeper, fault);
     r->config.replayed_bytes = replayed_bytes(all->config, &r->io.io);
     if (!error)
@@ -146,8 +146,8 @@ static void add_counts(struct nd_replay *r, unsigned n)
     struct nd_slot *slot = r->node[n].slot;
 
     for (unsigned l = 0; l < r->lanes; l++) {
-        r->divergences += atomic_load(&slot->shared[l].count.divergences);
-        r->counts.suppressed += atomic_load(&slot->shared[l].count.tail_suppressed);
+        r->divergences += atomic_load(&slot->words[l].count.divergences);
+        r->counts.suppressed += atomic_load(&slot->words[l].count.tail_suppressed);
     }
     r->log_bytes += atomic_load(&slot->log_bytes);
     r->delta_bytes += atomic_load(&slot->delta_bytes);
@@ -155,7 +155,7 @@ static void add_counts(struct nd_replay *r, unsigned n)
         r->refused += atomic_load(&slot->refused);
         memcpy(r->refusal, slot->refusal, sizeof(r->refusal));
     }
-    r->deltas += atomic_load(&slot->shared[0].count.cuts);
+    r->deltas += atomic_load(&slot->words[0].count.cuts);
 }
 
 void nd_nodes_kill(struct nd_replay *r, unsigned n)
@@ -171,7 +171,7 @@ int nd_nodes_check(struct nd_replay *r, struct ft_fault *fault)
     for (unsigned n = 0; n < ND_NODES && !error; n++) {
         const struct nd_slot *slot = r->node[n].slot;
 
-        error = nd_member_check(&r->node[n].pid, n, &slot->status, slot->shared, fault);
+        error = nd_member_check(&r->node[n].pid, n, &slot->status, slot->words, fault);
         if (error)
             add_counts(r, n);
     }

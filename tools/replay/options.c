@@ -91,7 +91,7 @@ static bool same_file(const char *one, const char *other)
 }
 
 /* A recording, a chain or its rules are not captures, and a capture that is read is not written. */
-static bool writable(const char *path)
+static bool is_writable(const char *path)
 {
     static const char *const heads[] = {"\xd4\xc3\xb2\xa1", "\xa1\xb2\xc3\xd4", "\x4d\x3c\xb2\xa1",
                                         "\xa1\xb2\x3c\x4d", "\x0a\x0d\x0d\x0a"};
@@ -108,7 +108,7 @@ int nd_replay_options_read(struct nd_replay_options *o, int argc, char **argv)
     error = nd_syntax_read(&nd_replay_syntax, o, argc, argv, &rest);
     if (error)
         return error;
-    if (o->output && !writable(o->output))
+    if (o->output && !is_writable(o->output))
         return nd_usage("replay", "-w %.40s, expected a capture to replace, or a name that is free",
                         o->output);
     error = check_log(o, &rest);

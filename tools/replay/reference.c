@@ -237,7 +237,7 @@ static int execute_reference(void *seed, void *result, struct ft_fault *fault)
         if (!error)
             error = run_all(fault);
     }
-    all.answer->told = all.run[0].keeper->counts->told;
+    all.answer->listed = all.run[0].keeper->counts->listed;
     return error;
 }
 

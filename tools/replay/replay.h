@@ -45,7 +45,7 @@ struct nd_reference {
     _Atomic uint64_t dependencies; /* followed */
     _Atomic uint64_t diverged;     /* lanes whose log could not be executed: a dependency points out of it, or
                                       not all of it was used */
-    unsigned told;                 /* lines said about losses, by the keepers and by the reference */
+    unsigned listed;               /* lines said about losses, by the keepers and by the reference */
 };
 
 #define ND_SPEED_REPEATS 7u

@@ -14,56 +14,56 @@
 #include <sys/socket.h>
 
 #define HELLO_MAX (FT_FRAME_HEAD + FT_IDENTITY_MAX + 1024u)
-#define PEEK_MAX  (HELLO_MAX + 4096u) /* and the beats behind it */
+#define PEEK_MAX  (HELLO_MAX + 4096u) /* and the heartbeats behind it */
 #define PROOF_NS  1000000000ull       /* from accept to proof */
 
-static void close_newcomer(struct rp_newcomer *n)
+static void close_handshake(struct rp_handshake *n)
 {
     rp_stream_close(n->stream, false);
-    *n = (struct rp_newcomer){.stream = NULL};
+    *n = (struct rp_handshake){.stream = NULL};
 }
 
-void rp_newcomers_close(struct rp_newcomers *all)
+void rp_handshakes_close(struct rp_handshakes *all)
 {
-    for (unsigned i = 0; i < RP_NEWCOMERS; i++)
-        close_newcomer(&all->place[i]);
+    for (unsigned i = 0; i < RP_HANDSHAKES; i++)
+        close_handshake(&all->place[i]);
 }
 
-bool rp_newcomers_any(const struct rp_newcomers *all)
+bool rp_handshakes_any(const struct rp_handshakes *all)
 {
     bool any = false;
 
-    for (unsigned i = 0; i < RP_NEWCOMERS; i++)
+    for (unsigned i = 0; i < RP_HANDSHAKES; i++)
         any |= all->place[i].stream != NULL;
     return any;
 }
 
 /* A free place, or any: nobody can tell whose he takes, and the peer tries again. */
-static struct rp_newcomer *find_place(struct rp_newcomers *all, uint64_t now)
+static struct rp_handshake *find_place(struct rp_handshakes *all, uint64_t now)
 {
-    for (unsigned i = 0; i < RP_NEWCOMERS; i++)
+    for (unsigned i = 0; i < RP_HANDSHAKES; i++)
         if (!all->place[i].stream)
             return &all->place[i];
     all->random = (all->random ^ now) * 6364136223846793005u + 1442695040888963407u;
-    return &all->place[(all->random >> 33) % RP_NEWCOMERS];
+    return &all->place[(all->random >> 33) % RP_HANDSHAKES];
 }
 
-void rp_newcomers_accept(struct rp_newcomers *all, struct rp_seal *seal, int listener,
-                         const struct sockaddr_in *peer, uint64_t now, uint64_t refused[])
+void rp_handshakes_accept(struct rp_handshakes *all, struct rp_seal *seal, int listener,
+                          const struct sockaddr_in *peer, uint64_t now, uint64_t refused[])
 {
     int fd = rp_accept(listener, peer, &refused[-FT_EPERM]);
     struct rp_stream *stream = fd < 0 ? NULL : rp_stream_open(seal, fd, true);
-    struct rp_newcomer *n = stream ? find_place(all, now) : NULL;
+    struct rp_handshake *n = stream ? find_place(all, now) : NULL;
 
     if (!n)
         return;
     refused[-FT_EPERM] += n->stream != NULL;
-    close_newcomer(n);
-    *n = (struct rp_newcomer){.stream = stream, .came = now};
+    close_handshake(n);
+    *n = (struct rp_handshake){.stream = stream, .came = now};
 }
 
 /* A hello, and behind it something that echoes ours. 1: both; 0: not yet; or what is wrong with them. */
-static long read_proof(struct rp_newcomer *n, const uint8_t *said, size_t len, uint8_t *bulk)
+static long read_proof(struct rp_handshake *n, const uint8_t *said, size_t len, uint8_t *bulk)
 {
     struct ft_message m;
     long used = ft_message_decode(said, len, 0, &m, bulk, NULL);
@@ -83,7 +83,7 @@ static long read_proof(struct rp_newcomer *n, const uint8_t *said, size_t len, u
 }
 
 /* 1: it has answered our hello; 0: not yet; or what is wrong. */
-static long look_at_plain(struct rp_newcomer *n, uint8_t *bulk)
+static long check_plain_proof(struct rp_handshake *n, uint8_t *bulk)
 {
     uint8_t said[PEEK_MAX];
     ssize_t len = recv(rp_stream_fd(n->stream), said, sizeof(said), MSG_PEEK);
@@ -93,64 +93,64 @@ static long look_at_plain(struct rp_newcomer *n, uint8_t *bulk)
     return rc == 0 && !wait ? FT_EMALFORMED : rc;
 }
 
-static long look_at(struct rp_newcomer *n, uint8_t *bulk)
+static long check_proof(struct rp_handshake *n, uint8_t *bulk)
 {
     if (!rp_stream_sealed(n->stream))
-        return look_at_plain(n, bulk);
+        return check_plain_proof(n, bulk);
     int rc = rp_stream_handshake(n->stream);
 
     return rc < 0 ? FT_EPERM : rc;
 }
 
-static struct rp_newcomer *newest(struct rp_newcomers *all)
+static struct rp_handshake *find_newest(struct rp_handshakes *all)
 {
-    struct rp_newcomer *last = NULL;
+    struct rp_handshake *last = NULL;
 
-    for (unsigned i = 0; i < RP_NEWCOMERS; i++)
+    for (unsigned i = 0; i < RP_HANDSHAKES; i++)
         if (all->place[i].stream && (!last || all->place[i].came > last->came))
             last = &all->place[i];
     return last;
 }
 
 /* Closes those that came before `n`: the peer has begun anew since. Returns n. */
-static struct rp_newcomer *supersede(struct rp_newcomers *all, struct rp_newcomer *n)
+static struct rp_handshake *close_older(struct rp_handshakes *all, struct rp_handshake *n)
 {
-    for (unsigned i = 0; n && i < RP_NEWCOMERS; i++)
+    for (unsigned i = 0; n && i < RP_HANDSHAKES; i++)
         if (all->place[i].stream && all->place[i].came < n->came)
-            close_newcomer(&all->place[i]);
+            close_handshake(&all->place[i]);
     return n;
 }
 
-struct rp_newcomer *rp_newcomers_look(struct rp_newcomers *all, bool alive, uint64_t now, uint8_t *bulk,
-                                      uint64_t refused[])
+struct rp_handshake *rp_handshakes_look(struct rp_handshakes *all, bool alive, uint64_t now, uint8_t *bulk,
+                                        uint64_t refused[])
 {
-    struct rp_newcomer *last = newest(all), *proven = NULL;
+    struct rp_handshake *last = find_newest(all), *proven = NULL;
 
     if (last && !alive && !rp_stream_sealed(last->stream))
         return last;
-    for (unsigned i = 0; i < RP_NEWCOMERS; i++) {
-        struct rp_newcomer *n = &all->place[i];
-        long rc = n->stream ? look_at(n, bulk) : 0;
+    for (unsigned i = 0; i < RP_HANDSHAKES; i++) {
+        struct rp_handshake *n = &all->place[i];
+        long rc = n->stream ? check_proof(n, bulk) : 0;
 
         if (rc > 0 && (!proven || n->came > proven->came))
             proven = n;
         if (n->stream && rc <= 0 && (rc < 0 || now - n->came > PROOF_NS)) {
             refused[rc < 0 ? -rc : rp_stream_sealed(n->stream) ? -FT_EPERM : -FT_EMALFORMED]++;
-            close_newcomer(n);
+            close_handshake(n);
         }
     }
-    return supersede(all, proven);
+    return close_older(all, proven);
 }
 
-struct rp_newcomer *rp_newcomers_asking(struct rp_newcomers *all)
+struct rp_handshake *rp_handshakes_asking(struct rp_handshakes *all)
 {
-    for (unsigned i = 0; i < RP_NEWCOMERS; i++)
+    for (unsigned i = 0; i < RP_HANDSHAKES; i++)
         if (all->place[i].stream && all->place[i].said && !all->place[i].greeted)
             return &all->place[i];
     return NULL;
 }
 
-void rp_newcomer_greet(struct rp_newcomer *n, const struct ft_message *m)
+void rp_handshake_greet(struct rp_handshake *n, const struct ft_message *m)
 {
     uint8_t frame[HELLO_MAX];
     long len = ft_message_encode(m, 0, NULL, frame, sizeof(frame));
@@ -160,5 +160,5 @@ void rp_newcomer_greet(struct rp_newcomer *n, const struct ft_message *m)
     if (rp_stream_write(n->stream, frame, (size_t)len) == len)
         n->greeted = m->sent;
     else
-        close_newcomer(n);
+        close_handshake(n);
 }

@@ -7,19 +7,20 @@
  * local experimental), then a datagram with a tag (ftcore/record/datagram.h), which the peer alone can tell
  * from a forgery.
  */
-#ifndef NODE_LANE_BEAT_H
-#define NODE_LANE_BEAT_H
+#ifndef NODE_LANE_OWN_FRAMES_H
+#define NODE_LANE_OWN_FRAMES_H
 
 #include "ftcore/record/datagram.h"
 
-#define ND_BEAT_HEAD 14u
-#define ND_BEAT_LEN  (ND_BEAT_HEAD + FT_DATAGRAM_BYTES)
-#define ND_BEAT_TYPE 0x88b5
+#define ND_HEARTBEAT_HEAD 14u
+#define ND_HEARTBEAT_LEN  (ND_HEARTBEAT_HEAD + FT_DATAGRAM_BYTES)
+#define ND_HEARTBEAT_TYPE 0x88b5
 
 /* The same counter on every port; `counter` rises from heartbeat to heartbeat. */
-void nd_beat_write(uint8_t frame[ND_BEAT_LEN], const uint8_t own[6], const struct ft_sender *self,
-                   uint64_t view, uint64_t counter);
+void nd_heartbeat_write(uint8_t frame[ND_HEARTBEAT_LEN], const uint8_t own[6],
+                        const struct ft_datagram_key *self, uint64_t view, uint64_t counter);
 /* 0, or an error of ft_datagram_decode. */
-int nd_beat_read(const uint8_t *frame, uint32_t len, const struct ft_sender *peer, struct ft_datagram *beat);
+int nd_heartbeat_read(const uint8_t *frame, uint32_t len, const struct ft_datagram_key *peer,
+                      struct ft_datagram *heartbeat);
 
 #endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Heartbeats on data ports: any frame of 14 bytes and more may come where one is looked for. */
+#include "node/lane/own_frames.h"
+#include "tests/fuzz/fuzz.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const struct ft_datagram_key peer = {0x12345678, {5, 6}};
+
+static void run(const uint8_t *data, size_t size)
+{
+    uint8_t *in, back[ND_HEARTBEAT_LEN];
+    struct ft_datagram heartbeat;
+
+    if (size < ND_HEARTBEAT_HEAD)
+        return;
+    in = fuzz_copy(data, size);
+    if (nd_heartbeat_read(in, (uint32_t)size, &peer, &heartbeat) == 0) {
+        nd_heartbeat_write(back, in + 6, &peer, heartbeat.view, heartbeat.counter);
+        FUZZ_MUST(size >= ND_HEARTBEAT_LEN && memcmp(in + 12, back + 12, ND_HEARTBEAT_LEN - 12) == 0,
+                  "what it says is written otherwise");
+    }
+    free(in);
+}
+
+static void seeds(void)
+{
+    static const uint8_t own[6] = {2, 0, 0, 0, 0, 7};
+    uint8_t frame[ND_HEARTBEAT_LEN];
+
+    nd_heartbeat_write(frame, own, &peer, 77, 1);
+    fuzz_seed("heartbeat", frame, sizeof(frame));
+    fuzz_seed("cut", frame, 20);
+}
+
+FUZZ_TARGET(heartbeat, "heartbeats on data ports", 128)
