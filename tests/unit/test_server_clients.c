@@ -79,7 +79,7 @@ static void one_who_vanishes_while_answered_harms_nobody(void **state)
 static void twenty_at_once_are_all_served(void **state)
 {
     int fd[20];
-    char text[32];
+    char text[48];
 
     (void)state;
     for (int i = 0; i < 20; i++) {
