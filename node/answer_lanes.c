@@ -48,6 +48,12 @@ static void ask_lane(struct nd_running *r, struct nd_work *w, unsigned lane, enu
     w->until = nd_now() + LANE_MS * FT_MS;
 }
 
+/* A clear of one entry goes on past the lanes that have no such entry: it is done when one lane had it. */
+static bool lacks_entry(const struct nd_exchange *x, int error)
+{
+    return error == FT_ENOENT && x->command == ND_CMD_CLEAR && text_of(x->request, "key");
+}
+
 /* The lane has answered, or its time is over, or it refuses: then `x` has its answer. False: not yet. */
 static bool has_answered(struct nd_running *r, struct nd_exchange *x, struct nd_work *w,
                          enum nd_ask_kind kind)
@@ -57,7 +63,7 @@ static bool has_answered(struct nd_running *r, struct nd_exchange *x, struct nd_
     int expected = (int)kind;
 
     if (atomic_load_explicit(&q->asked, memory_order_acquire) == ND_ASK_NONE) {
-        if (q->error)
+        if (q->error && !lacks_entry(x, q->error))
             nd_answered(x, nd_refuse(ft_error_name(q->error), "%s", q->fault.text));
     } else if (now <= w->until) {
         return false;
@@ -147,7 +153,7 @@ bool nd_answer_change(struct nd_running *r, struct nd_exchange *x, struct nd_wor
     if (!w->asked) {
         if (!may_ask(r, x, w)) {
             if (x->answer)
-                tell_changed(x, w->lane);
+                tell_changed(x, w->changed);
             return x->answer != NULL;
         }
         memcpy(q->text, text, sizeof(text));
@@ -157,10 +163,12 @@ bool nd_answer_change(struct nd_running *r, struct nd_exchange *x, struct nd_wor
     if (!has_answered(r, x, w, ND_ASK_COMMAND))
         return false;
     if (x->answer) {
-        tell_changed(x, w->lane);
+        tell_changed(x, w->changed);
         return true;
     }
+    w->changed += !q->error;
     if (++w->lane < r->config->chain.lanes)
         return false;
-    return nd_answered(x, json_pack("{s:b,s:s}", "done", 1, "change", text));
+    return nd_answered(x, w->changed ? json_pack("{s:b,s:s}", "done", 1, "change", text)
+                                     : nd_refuse(ft_error_name(q->error), "%s", q->fault.text));
 }

@@ -244,6 +244,8 @@ int nd_cmd_run(int argc, char **argv)
     r->self = (unsigned)self;
     error = limit_process(&r->config->node[self], &fault);
     if (!error)
+        error = nd_config_find_link_files(r->config, &fault);
+    if (!error)
         error = nd_running_open(r, &fault);
     if (error)
         ft_log_event("understudy: %s", fault.text);

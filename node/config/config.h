@@ -47,10 +47,12 @@ struct nd_protect {
     uint32_t hold_packets;       /* per-lane outputs held, 128 … 1048576 */
 };
 
-/* What seals the link: `key`, or the three files of TLS, or nothing. Paths; "": not given. */
+/* What seals the link: `key`, or the three files of TLS, or nothing. Paths, "": not given; and the file's
+ * lines that name them. */
 struct nd_link {
     char key[192];
     char certificate[192], private_key[192], authority[192];
+    uint32_t key_line, certificate_line, private_key_line, authority_line;
 };
 
 /* The flight recorder. */
@@ -117,6 +119,10 @@ struct nd_config {
  */
 int nd_config_read(struct nd_config **out, const char *file, bool need_nodes, struct ft_fault *fault);
 void nd_config_free(struct nd_config *config);
+
+/* Of the link's files, which are this server's alone: that each can be opened. Not what is in it. FT_EINVAL
+ * with a line as above, which names the file; FT_EPERM. */
+int nd_config_find_link_files(const struct nd_config *config, struct ft_fault *fault);
 
 /* "off", "log" … by enum nd_mode, "hot", "warm" by enum nd_standby; NULL-terminated. */
 extern const char *const nd_modes[], *const nd_standbys[];

@@ -13,21 +13,14 @@
 
 /* ---- status ------------------------------------------------------------------------------------- */
 
-/* The view of the node that counts, with what the other one says, if it does not say so itself. */
-static int print_json(struct nd_pair *pair)
+/* One object, of the node that counts. What it knows of the other node is in it as `peer`. */
+static int print_json(const struct nd_pair *pair)
 {
     int node = pair->only >= 0 ? pair->only : nd_pair_in_role(pair, "primary");
-    json_t *view, *other;
 
     if (node < 0)
         node = pair->status[0] ? 0 : 1;
-    view = pair->status[node];
-    if (!view)
-        return ND_NO_ANSWER;
-    other = pair->status[!node];
-    if (other && !json_is_object(json_object_get(view, "peer")))
-        json_object_set(view, "peer", other);
-    return nd_print_json(view);
+    return pair->status[node] ? nd_print_json(pair->status[node]) : ND_NO_ANSWER;
 }
 
 static void print_silence(const struct nd_pair *pair)

@@ -93,6 +93,19 @@ t "check a pair without protection" 0 "off.yaml: ok" "warning: protect mode is o
 t "run the standby without protection" 65 "" "^understudy: node b: protect mode is off, expected node a" run -c "$dir/off.yaml" -n b
 sed 's/127.0.0.1:7001/192.0.2.1:7001/' "$dir/pair.yaml" >"$dir/far.yaml"
 t "run with an address of another host" 69 "" "192.0.2.1" run -c "$dir/far.yaml" -n a
+sed 's/insecure: true/key: none.key/' "$dir/pair.yaml" >"$dir/key.yaml"
+sed 's/insecure: true/tls: {cert: a.pem, key: a.key, ca: ca.pem}/' "$dir/pair.yaml" >"$dir/tls.yaml"
+gone='No such file or directory, expected'
+t "check knows no other server's files" 0 "key.yaml: ok" "" check -c "$dir/key.yaml"
+t "run without the pair's key" 65 "" \
+    "^understudy: $dir/key.yaml:5: link key: $dir/none.key: $gone the pair's key \(understudy key FILE makes one\)$" run -c "$dir/key.yaml" -n a
+ln -s pair.yaml "$dir/none.key"
+t "run with a link in the key's place" 65 "" "key.yaml:5: link key: $dir/none.key: is a link, expected the pair's key" run -c "$dir/key.yaml" -n a
+t "run without the certificate" 65 "" "tls.yaml:5: link tls cert: $dir/a.pem: $gone the node's certificate$" run -c "$dir/tls.yaml" -n a
+echo >"$dir/a.pem"
+t "run without the certificate's key" 65 "" "tls.yaml:5: link tls key: $dir/a.key: $gone the certificate's key$" run -c "$dir/tls.yaml" -n a
+echo >"$dir/a.key"
+t "run without the authority's certificate" 65 "" "tls.yaml:5: link tls ca: $dir/ca.pem: $gone the authority's certificate$" run -c "$dir/tls.yaml" -n a
 t "status with a mistake in the file" 65 "" "^$dir/bad.yaml:8: " status -c "$dir/bad.yaml"
 t "status of a chain file" 65 "" 'no nodes in this file, expected a pair file' status -c "$dir/edge.yaml"
 
@@ -116,6 +129,9 @@ until [ -S "$dir/a.sock.look" ] && "$understudy" status -c "$dir/alone.yaml" -n 
     sleep 0.05
 done
 t "status of a node that runs" 2 '^a +primary +SOLO' "" status -c "$dir/alone.yaml" -n a
+t "status of the pair is one object, of the primary, with what it knows of its peer" 2 \
+    '^\{"node":"a","role":"primary",.*"peer":\{"node":null,"connected":false,"state":"UNKNOWN","view":0,"silent_ms":null\}.*\}$' \
+    '^understudy: node b: .*no node listens' status -c "$dir/alone.yaml" -o json
 t "promote it" 1 "" 'node a is primary already' promote -c "$dir/alone.yaml" -n a
 if [ "$(id -u)" = 0 ]; then
     chmod 755 "$dir"

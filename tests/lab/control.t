@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # The control sockets of a node whose lane stands: whoever asks the lane is told so, everybody else is answered meanwhile.
+# And of a node with several lanes, which all are asked to clear an entry that one of them has.
 # No root: a node without protection, without traffic.
 . "$(dirname "$0")/lib.sh"
-plan 11
+plan 19
 
 need_work
 
@@ -48,3 +49,25 @@ wait $set
 is "who gave the command is told" "$(cat "$work/set")" "understudy: node one: lane 0 takes long to answer"
 is "and who asks next, too" "$(us show -n one stand 2>&1)" "understudy: node one: lane 0 is still at an earlier question"
 ok "the lane goes on then" await_rows
+
+# A node with three lanes, each of which has the entry of its own number.
+kill -TERM $node
+wait $node
+sed 's/name: stand,/& lanes: 3,/' "$work/pair.yaml" >"$work/lanes.yaml"
+pair=$work/lanes.yaml
+"$UNDERSTUDY" run -c "$pair" -n one 2>"$work/log" &
+node=$!
+refused() { # KEY: the exit code, and what is said
+    us clear -n one stand "$1" 2>&1
+    echo "$?"
+}
+ok "a node with three lanes begins" await 20 one state SOLO
+for lane in 0 1 2; do
+    is "an entry of lane $lane is cleared" "$(us clear -n one stand $lane 2>&1)" "clear stand $lane: done"
+done
+is "no lane has the entry: said once all were asked" "$(refused 3)" "understudy: node one: 3: no such entry
+65"
+is "another refusal ends it" "$(refused x)" "understudy: node one: x: expected a number
+65"
+is "an entry is cleared after a refusal" "$(us clear -n one stand 2 2>&1)" "clear stand 2: done"
+is "a clear of everything is every lane's" "$(us clear -n one stand 2>&1)" "clear stand: done"

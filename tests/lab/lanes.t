@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 export LAB_LANES=${LAB_LANES:-2}
 need_lab
-plan 18
+plan 21
 
 moved() { # every lane of the primary has had packets
     local name
@@ -40,4 +40,10 @@ ok "the pair is PROTECTED once more" is_protected
 ok "a change reaches every lane" us set nat udp=200
 ok "and the standby goes along" equal
 ok "show goes through every lane" us show nat -o json
+us show nat -o json | jq -r '.rows[] | select(.outside_port) | "\(.proto)/\(.outside_port)"' >"$work/mappings"
+first=$(head -n 1 "$work/mappings") last=$(tail -n 1 "$work/mappings")
+is "a mapping of the first lane is cleared" "$(us clear nat "$first" 2>&1)" "clear nat $first: done"
+is "one of the last lane, too" "$(us clear nat "$last" 2>&1)" "clear nat $last: done"
+us clear nat "$last" 2>/dev/null
+is "then no lane has it" $? 65
 ok "the lanes' digests are equal at the end" equal

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * stand: an NF for tests whose lane stands on request. `set stand at_once=SECONDS` stands in the command,
- * `set stand soon=SECONDS` in the timers of the next burst. Built by control.t.
  */
 #include "nflib/nf.h"
 
@@ -46,6 +45,19 @@ static int set(struct nf *nf, const char *key, const char *value, uint64_t now, 
     return 0;
 }
 
+static int clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
+{
+    char *end;
+
+    (void)now;
+    if (!key)
+        return 0;
+    if (strtoul(key, &end, 10) == nf->lane && !*end)
+        return 0;
+    return *end ? ft_fail(fault, FT_EINVAL, "%s: expected a number", key)
+                : ft_fail(fault, FT_ENOENT, "%s: no such entry", key);
+}
+
 static bool show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
 {
     (void)cursor;
@@ -65,6 +77,7 @@ static const struct nf_module standing = {
     .process = process,
     .timers = timers,
     .set = set,
+    .clear = clear,
     .show = show,
 };
 NF_MODULE(standing)
