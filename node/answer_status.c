@@ -204,7 +204,9 @@ static json_t *diverged_status(const struct nd_running *r, const struct rp_statu
     o = json_object();
     add_number(o, "count", count);
     add_text(o, "last", r->difference.last[0] ? r->difference.last : NULL);
-    add_text(o, "file", atomic_load(&r->difference.saving) == ND_SAVED ? r->difference.file : NULL);
+    add_text(o, "file",
+             atomic_load(&r->difference.saving) == ND_SAVED && !r->difference.missed ? r->difference.file
+                                                                                     : NULL);
     return o;
 }
 

@@ -49,7 +49,7 @@ static void write_lines(FILE *out, const struct nd_kept *kept, const struct ft_s
 /* One difference that is to be saved: its thread's own. */
 struct difference {
     _Atomic enum nd_saving *saving; /* of the node, which outlives the thread */
-    char file[256], node[64], last[FT_SLICE_TEXT + 64];
+    char file[256], node[64], last[FT_SLICE_TEXT + 64], whose[FT_SLICE_TEXT];
     struct ft_slice slice;
     struct nd_kept kept;
     uint8_t bytes[FT_SLICE];
@@ -58,7 +58,7 @@ struct difference {
 /* Replaced as a whole. */
 static int write_file(const struct difference *d, struct ft_fault *fault)
 {
-    char fresh[sizeof(d->file) + 8], whose[FT_SLICE_TEXT];
+    char fresh[sizeof(d->file) + 8];
     int fd;
     FILE *out;
 
@@ -71,8 +71,8 @@ static int write_file(const struct difference *d, struct ft_fault *fault)
             close(fd);
         return ft_fail(fault, FT_EIO, "%s: %s", fresh, strerror(errno));
     }
-    fprintf(out, "slice %lu, %s, burst %lu, digest of the primary %016lx\n", d->kept.number,
-            ft_slice_text(&d->slice, whose), d->kept.burst, d->kept.digest);
+    fprintf(out, "slice %lu, %s, burst %lu, digest of the primary %016lx\n", d->kept.number, d->whose,
+            d->kept.burst, d->kept.digest);
     write_lines(out, &d->kept, &d->slice);
     if (ferror(out) | fclose(out) || rename(fresh, d->file) != 0) {
         unlink(fresh);
@@ -125,10 +125,11 @@ static void save_slice(struct nd_running *r, unsigned lane, uint64_t digest)
 {
     const char *node = r->config->node[r->self].name;
     struct difference *d = calloc(1, sizeof(*d));
-    char whose[FT_SLICE_TEXT];
 
-    if (!d)
+    if (!d) {
+        ft_log_event("understudy: %s: a digest differs from the peer's; no memory to save the bytes", node);
         return;
+    }
     d->kept.bytes = d->bytes;
     snprintf(d->node, sizeof(d->node), "%s", node);
     if (!nd_lane_find_kept(&r->lanes[lane], digest, &d->kept) ||
@@ -138,8 +139,9 @@ static void save_slice(struct nd_running *r, unsigned lane, uint64_t digest)
         return;
     }
     snprintf(r->difference.last, sizeof(r->difference.last), "slice %lu (%s) at burst %lu", d->kept.number,
-             ft_slice_text(&d->slice, whose), d->kept.burst);
-    if (atomic_load(&r->difference.saving) != ND_SAVING) {
+             ft_slice_text(&d->slice, d->whose), d->kept.burst);
+    r->difference.missed = atomic_load(&r->difference.saving) == ND_SAVING;
+    if (!r->difference.missed) {
         start_saving(r, d);
         return;
     }
@@ -156,9 +158,9 @@ static void save_by_counts(struct nd_running *r)
         const struct ft_lane *lane = &r->words[l];
         uint64_t count = atomic_load_explicit(&lane->count.slices_different, memory_order_acquire);
 
-        if (count != r->difference.seen[l])
+        if (count != r->difference.seen_lanes[l])
             save_slice(r, l, FT_REPORT_GET(lane, expected));
-        r->difference.seen[l] = count;
+        r->difference.seen_lanes[l] = count;
     }
 }
 
@@ -168,7 +170,8 @@ static void save_by_verdicts(struct nd_running *r)
     struct rp_status s;
 
     rp_status(r->replicator, &s);
-    for (unsigned l = 0; s.verdicts.different != r->difference.verdicts && l < r->config->chain.lanes; l++) {
+    for (unsigned l = 0; s.verdicts.different != r->difference.seen_verdicts && l < r->config->chain.lanes;
+         l++) {
         const struct rp_verdict *v = &s.verdicts.last[l];
         bool again = l > 0 && v->expected == s.verdicts.last[0].expected;
 
@@ -176,7 +179,7 @@ static void save_by_verdicts(struct nd_running *r)
             save_slice(r, l, v->expected);
         r->difference.expected[l] = v->expected;
     }
-    r->difference.verdicts = s.verdicts.different;
+    r->difference.seen_verdicts = s.verdicts.different;
 }
 
 void nd_differences_save(struct nd_running *r)

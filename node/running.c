@@ -3,7 +3,6 @@
 #include "node/running.h"
 #include "ftcore/base/event_log.h"
 #include "nflib/chain/chain.h"
-#include "node/base/clock.h"
 #include "node/base/event_writer.h"
 #include "node/config/setup.h"
 
@@ -17,39 +16,12 @@
 
 #define QUEUE_BYTES (16u << 20) /* between each lane and the flight recorder */
 #define TAKEN_MS    2000
-#define ALARM_NS    1000000000ull
-
-/* A link that is late again and again is one DEGRADED line a second, and the PROTECTED line that follows. Not
- * of a strict pair, which may stay so. */
-static bool is_logged(struct nd_running *r, enum ft_state state)
-{
-    enum ft_state before = r->alarm.before;
-    uint64_t now = nd_now();
-
-    r->alarm.before = state;
-    if (before == FT_DEGRADED && state == FT_PROTECTED)
-        return r->alarm.logged;
-    r->alarm.logged = true;
-    if (before == FT_PROTECTED && state == FT_DEGRADED && !r->config->protect.strict) {
-        r->alarm.logged = now - r->alarm.at >= ALARM_NS;
-        r->alarm.at = r->alarm.logged ? now : r->alarm.at;
-    }
-    return r->alarm.logged;
-}
 
 static void log_state(void *arg, enum ft_state state, uint64_t view, const char *why)
 {
     struct nd_running *r = arg;
     struct timespec t;
 
-    if (!is_logged(r, state)) {
-        r->alarm.left_out++;
-        return;
-    }
-    if (r->alarm.left_out)
-        ft_log_event("understudy %s: %lu changes between PROTECTED and DEGRADED are left out here",
-                     r->config->node[r->self].name, r->alarm.left_out);
-    r->alarm.left_out = 0;
     clock_gettime(CLOCK_REALTIME, &t);
     ft_log_event("%ld.%03ld understudy %s: %s, view %lu: %s", (long)t.tv_sec, t.tv_nsec / 1000000,
                  r->config->node[r->self].name, ft_state_name(state), view, why);

@@ -51,15 +51,11 @@ struct nd_running {
         char file[256];
         char last[FT_SLICE_TEXT + 64]; /* what differed last; "": nothing has */
         _Atomic enum nd_saving saving;
-        uint64_t seen[FT_LANES_MAX]; /* as a standby: slices that differed, that were looked at */
-        uint64_t verdicts, expected[FT_LANES_MAX]; /* as a primary: the same of the standby's verdicts */
+        bool missed;                       /* what differed last is not in the file, nor will be */
+        uint64_t seen_lanes[FT_LANES_MAX]; /* standby: slices_different of each lane, as looked at last */
+        uint64_t seen_verdicts;            /* primary: verdicts.different, as looked at last */
+        uint64_t expected[FT_LANES_MAX];   /* primary: digest of each lane's last verdict looked at */
     } difference;
-    struct {         /* running.c, the replicator's: changes between DEGRADED and PROTECTED that are logged */
-        uint64_t at; /* ns: when one was last */
-        uint64_t left_out;    /* how many were not since */
-        bool logged;          /* the last change was: then so is the one back */
-        enum ft_state before; /* the state that was told last */
-    } alarm;
     _Atomic uint64_t view;
     _Atomic bool stop;       /* somebody wants the node to end */
     _Atomic bool reload;     /* somebody wants files to be read again */

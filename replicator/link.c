@@ -165,7 +165,9 @@ static void take_handshakes(struct rp_link *link, uint64_t now)
         link->accepted = now;
         link->listener_ready = false;
     }
-    if (link->next) /* until the end of the connection before it was told */
+    /* Until the end of the connection before was told; and while what it said has not been taken, there may
+     * be no room to read it to its end. */
+    if (link->next || rp_input_whole(&link->in))
         return;
     n = rp_handshakes_look(&link->handshakes, link->stream, now, link->in.bulk, link->stats.refused);
     if (!n)

@@ -26,7 +26,9 @@
 #ifndef READ_ROUNDS
 #define READ_ROUNDS 64u /* reads of up to 1 MiB before the time is looked at again */
 #endif
+#ifndef READ_NS
 #define READ_NS 5000000u /* and what was read is acted on for so long, in one turn */
+#endif
 
 uint64_t rp_monotonic(void)
 {
@@ -157,7 +159,7 @@ static bool take_messages(struct rp_replicator *rp, uint64_t *first)
 
         if (*first == 0)
             *first = now;
-        if (now - *first > READ_NS)
+        if (now - *first >= READ_NS)
             return false;
     }
     return true;

@@ -20,8 +20,9 @@
 
 /* Records sealed by one key: a small part of what RFC 8446, 5.5 allows. OpenSSL does not count them. */
 #define KEY_RECORDS 4096u
-/* Read of who has not proved himself: by who accepts before it has answered, and by anybody in all. OpenSSL's
- * work on a hello grows with its length, and with the number of its records. */
+/* Bytes read of somebody who has not proved himself: of who connects to us, before we have answered his
+ * hello; and of anybody, before the handshake is over. OpenSSL's work grows with them and the number of
+ * records. */
 #define HELLO_BYTES 2048u
 #define PROOF_BYTES 16384u
 /* Of sealed records that wait for the socket. A record that does not fit is not sealed yet. */
@@ -31,7 +32,7 @@ struct rp_stream {
     int fd;
     SSL *tls; /* NULL: plain */
     bool open, peer_closed;
-    bool asked;          /* it accepted, and has not answered the hello */
+    bool unanswered;     /* this side accepted, and has not answered the hello */
     size_t unproven;     /* bytes read before the handshake was over */
     bool ended, drained; /* the socket: is at its end; gave less than it was asked for */
     int error;           /* the socket's last errno, 0: none */
@@ -69,7 +70,7 @@ static ssize_t send_bytes(int fd, const void *from, size_t size)
 /* How much may be read of what is there. */
 static size_t readable(const struct rp_stream *s, size_t size)
 {
-    size_t most = s->asked ? HELLO_BYTES : PROOF_BYTES;
+    size_t most = s->unanswered ? HELLO_BYTES : PROOF_BYTES;
 
     if (s->open)
         return size;
@@ -77,10 +78,10 @@ static size_t readable(const struct rp_stream *s, size_t size)
     return size < most ? size : most;
 }
 
-static int read_socket(BIO *bio, char *to, int asked)
+static int read_socket(BIO *bio, char *to, int most)
 {
     struct rp_stream *s = BIO_get_data(bio);
-    size_t size = readable(s, (size_t)asked);
+    size_t size = readable(s, (size_t)most);
     ssize_t n;
 
     BIO_clear_retry_flags(bio);
@@ -124,7 +125,7 @@ static int write_socket(BIO *bio, const char *from, int size)
         BIO_set_retry_write(bio);
         return -1;
     }
-    s->asked = false;
+    s->unanswered = false;
     memcpy(s->out + s->sealed, from, (size_t)size);
     s->sealed += (size_t)size;
     return size;
@@ -161,7 +162,7 @@ static bool begin_tls(struct rp_stream *s, struct rp_seal *seal, bool accepted)
         BIO_free(bio);
         return false;
     }
-    s->asked = accepted;
+    s->unanswered = accepted;
     BIO_set_data(bio, s);
     BIO_set_init(bio, 1);
     SSL_set_bio(s->tls, bio, bio);

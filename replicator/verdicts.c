@@ -42,8 +42,8 @@ void rp_take_verdict(struct rp_replicator *rp, const struct ft_message *m)
 {
     struct rp_verdicts *v = &rp->verdicts;
 
-    if (m->burst[0] == 0 && rp->core.state != FT_PROTECTED)
-        return; /* a round of a state that the standby has given up since */
+    if (rp->core.resync)
+        return; /* on a state that the standby is to give up, or has given up since */
     if (m->burst[0] == 0) {
         v->round_at[m->lane] = rp->now;
         v->slices_equal += m->number;

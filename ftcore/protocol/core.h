@@ -7,8 +7,8 @@
  * protocol core".
  *
  * Two rules of use, on which safety rests:
- *  - Everything the peer sent that can be read is stepped before FT_EV_TIME with a later time. So a node that
- *    slept hears what happened before it acts on the silence.
+ *  - What the peer sent is stepped in order, and before FT_EV_TIME with a later time: all of it, or as much
+ *    as a turn has time for, a message at least. So a node that slept hears before it acts on the silence.
  *  - Actions are carried out in order, before the next step. Messages leave in the order in which their heads
  *    were made.
  */

@@ -9,6 +9,7 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
+#include <pthread.h>
 #include <string.h>
 
 #define TAG_BYTES 16u
@@ -16,10 +17,23 @@
 
 static const uint8_t magic[8] = {'u', 'n', 'd', 'e', 'r', 's', 't', 'u'};
 
-/* Of this thread, made when it is needed first and kept. OpenSSL allocates for each tag all the same; a node
- * makes and checks a few hundred a second, none of them for a packet. */
+static pthread_key_t mac_contexts;
+
+static void free_mac_context(void *context)
+{
+    EVP_MAC_CTX_free(context);
+}
+
+static void make_key(void)
+{
+    FT_CHECK(pthread_key_create(&mac_contexts, free_mac_context) == 0, "no key for a thread's own");
+}
+
+/* Of this thread, made when it is needed first and kept until the thread ends. OpenSSL allocates for each tag
+ * all the same; a node makes and checks a few hundred a second, none of them for a packet. */
 static EVP_MAC_CTX *get_mac_context(void)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     static _Thread_local EVP_MAC_CTX *mine;
     OSSL_PARAM digest[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char[]){"SHA256"}, 0),
                            OSSL_PARAM_construct_end()};
@@ -31,6 +45,8 @@ static EVP_MAC_CTX *get_mac_context(void)
     mine = hmac ? EVP_MAC_CTX_new(hmac) : NULL;
     EVP_MAC_free(hmac);
     FT_CHECK(mine && EVP_MAC_CTX_set_params(mine, digest) == 1, "no HMAC-SHA256");
+    pthread_once(&once, make_key);
+    pthread_setspecific(mac_contexts, mine);
     return mine;
 }
 

@@ -18,10 +18,10 @@ enum lg_phase { LG_PHASE_IDLE, LG_PHASE_COPY, LG_PHASE_SEND, LG_PHASE_ON };
 struct lg_entry {
     uint32_t size, kind;
     uint32_t len;  /* LG_QUEUE_LINES: bytes of runs */
-    uint32_t file; /* of the LG_QUEUE_BEGIN it belongs to, from 1; in every lane's queue they only rise */
+    uint32_t file; /* number of the file it belongs to, from 1; in every lane's queue they only rise */
 };
 
-/* Of LG_QUEUE_BEGIN, in the queue of lane 0; a position for each lane follows. */
+/* The first entry of a file (LG_QUEUE_BEGIN), in the queue of lane 0; a position for each lane follows. */
 struct lg_begin {
     struct lg_entry entry;
     uint64_t view, used; /* bytes of the region in use */
@@ -52,7 +52,7 @@ struct lg_recorder {
 
     /* The writer's. */
     int fd;           /* -1: nothing is written */
-    uint32_t writing; /* number of the last LG_QUEUE_BEGIN */
+    uint32_t writing; /* number of the file that is being written */
     uint64_t serial, offset;
     bool whole; /* the file's snapshot */
     uint8_t *out;
@@ -60,7 +60,7 @@ struct lg_recorder {
     pthread_t thread;
 
     _Atomic uint64_t files, records, bytes, gaps;
-    _Atomic uint64_t failures; /* times the disk refused; until the next LG_QUEUE_BEGIN all is thrown away */
+    _Atomic uint64_t failures; /* times the disk refused; until the next file all is thrown away */
     _Atomic bool stop;
 };
 

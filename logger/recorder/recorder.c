@@ -236,7 +236,7 @@ void lg_recorder_rotate(struct lg_recorder *rec)
 void lg_recorder_stop(struct lg_recorder *rec, unsigned lane)
 {
     if (give_up(rec, lane))
-        queue_bare(rec, lane, LG_QUEUE_STOP); /* no room: the next LG_QUEUE_BEGIN ends the file as well */
+        queue_bare(rec, lane, LG_QUEUE_STOP); /* no room: the next file ends this one as well */
 }
 
 void lg_recorder_yield(struct lg_recorder *rec)

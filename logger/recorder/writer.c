@@ -206,7 +206,7 @@ static void take_entry(struct lg_recorder *rec, unsigned lane, const struct lg_e
     ft_ring_consume(&rec->feed[lane].queue);
 }
 
-/* What other lanes queued for files up to the one that ends. Lane 0 may be at its next LG_QUEUE_BEGIN. */
+/* What other lanes queued for files up to the one that ends. Lane 0 may have begun the next file. */
 static void write_others(struct lg_recorder *rec, unsigned but, uint32_t file)
 {
     const struct lg_entry *e;
@@ -247,7 +247,7 @@ static void write_entry(struct lg_recorder *rec, unsigned lane, const struct lg_
     }
 }
 
-/* Some of a lane's entries; those of a file that has yet to begin wait for its LG_QUEUE_BEGIN. */
+/* Some of a lane's entries; those of a file that has yet to begin wait for that file's first entry. */
 static bool write_lane(struct lg_recorder *rec, unsigned lane)
 {
     const struct lg_entry *e;

@@ -172,15 +172,35 @@ int nd_privilege_drop(struct ft_fault *fault)
 int nd_privilege_refuse_calls(struct ft_fault *fault)
 {
     static const int refused[] = {
-        SCMP_SYS(execve),      SCMP_SYS(execveat),         SCMP_SYS(ptrace),
-        SCMP_SYS(kcmp),        SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev),
-        SCMP_SYS(setns),       SCMP_SYS(unshare),          SCMP_SYS(mount),
-        SCMP_SYS(umount2),     SCMP_SYS(pivot_root),       SCMP_SYS(chroot),
-        SCMP_SYS(open_tree),   SCMP_SYS(move_mount),       SCMP_SYS(fsopen),
-        SCMP_SYS(init_module), SCMP_SYS(finit_module),     SCMP_SYS(delete_module),
-        SCMP_SYS(kexec_load),  SCMP_SYS(kexec_file_load),  SCMP_SYS(reboot),
-        SCMP_SYS(bpf),         SCMP_SYS(perf_event_open),  SCMP_SYS(io_uring_setup),
-        SCMP_SYS(add_key),     SCMP_SYS(request_key),      SCMP_SYS(keyctl),
+#ifndef __SANITIZE_ADDRESS__ /* it looks for leaks by it */
+        SCMP_SYS(ptrace),
+#endif
+        SCMP_SYS(execve),
+        SCMP_SYS(execveat),
+        SCMP_SYS(kcmp),
+        SCMP_SYS(process_vm_readv),
+        SCMP_SYS(process_vm_writev),
+        SCMP_SYS(setns),
+        SCMP_SYS(unshare),
+        SCMP_SYS(mount),
+        SCMP_SYS(umount2),
+        SCMP_SYS(pivot_root),
+        SCMP_SYS(chroot),
+        SCMP_SYS(open_tree),
+        SCMP_SYS(move_mount),
+        SCMP_SYS(fsopen),
+        SCMP_SYS(init_module),
+        SCMP_SYS(finit_module),
+        SCMP_SYS(delete_module),
+        SCMP_SYS(kexec_load),
+        SCMP_SYS(kexec_file_load),
+        SCMP_SYS(reboot),
+        SCMP_SYS(bpf),
+        SCMP_SYS(perf_event_open),
+        SCMP_SYS(io_uring_setup),
+        SCMP_SYS(add_key),
+        SCMP_SYS(request_key),
+        SCMP_SYS(keyctl),
     };
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
     int error = filter ? 0 : -ENOMEM;

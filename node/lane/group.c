@@ -75,6 +75,12 @@ static bool is_given_up(const struct nd_lane *lane)
            FT_ORDER_GET(lane->words, order) != lane->seen.order || nd_lane_replay_aborted(lane);
 }
 
+/* The last one to come is at work, on what `needed` looks at. */
+static bool all_are_there(const struct nd_lane *lane, const struct nd_barrier *place)
+{
+    return (atomic_load_explicit(&place->word, memory_order_acquire) & COUNT) == lane->group->lanes;
+}
+
 /* True: all were there. False: this lane left before, since it is given up or `needed` (NULL: always). */
 static bool wait_at(struct nd_lane *lane, struct nd_barrier *place, void (*work)(struct nd_group *group),
                     bool (*needed)(const struct nd_lane *lane))
@@ -82,7 +88,8 @@ static bool wait_at(struct nd_lane *lane, struct nd_barrier *place, void (*work)
     uint64_t number = nd_barrier_join(lane->group, place, work);
 
     for (unsigned spins = 0; !nd_barrier_over(place, number); spins++) {
-        if ((is_given_up(lane) || (needed && !needed(lane))) && nd_barrier_leave(lane->group, place, number))
+        if ((is_given_up(lane) || (needed && !all_are_there(lane, place) && !needed(lane))) &&
+            nd_barrier_leave(lane->group, place, number))
             return false;
         nd_group_pause(spins);
     }

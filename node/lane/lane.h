@@ -332,7 +332,8 @@ void nd_lane_rotate(struct nd_group *group);
 bool nd_lane_quiesce(struct nd_lane *lane);
 /* Whoever waits for an access of this lane is deadlocked, until the order after this one. */
 void nd_lane_abort_replay(struct nd_lane *lane);
-bool nd_lane_replay_aborted(const struct nd_lane *lane); /* some lane has diverged under this order */
+/* Some lane has given up what others may wait for: it diverged, gave its state up, or has ended. */
+bool nd_lane_replay_aborted(const struct nd_lane *lane);
 /* Replay, before `next` (NULL: nothing more may be replayed at present). True: the lane has to stop. */
 bool nd_lane_stops(struct nd_lane *lane, const struct ft_record *next);
 void nd_lane_leave_stop_point(struct nd_lane *lane); /* another order is to be followed */

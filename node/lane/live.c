@@ -275,9 +275,10 @@ static bool all_drained(const struct nd_lane *lane)
  * which the standby's other lanes would wait. */
 static void consider_drained(struct nd_lane *lane, bool may_receive)
 {
-    bool unfinished = FT_ORDER_GET(lane->words, logging) &&
-                      (atomic_load_explicit(&lane->group->stream.copying, memory_order_acquire) ||
-                       nd_lane_owes_digest(lane));
+    bool unfinished =
+        FT_ORDER_GET(lane->words, logging) &&
+        (atomic_load_explicit(&lane->group->stream.copying, memory_order_acquire) ||
+         nd_lane_owes_digest(lane) || atomic_load_explicit(&lane->group->owed, memory_order_acquire) != 0);
 
     if (!may_receive)
         lane->timers.quiet_since = lane->now;

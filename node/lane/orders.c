@@ -77,16 +77,31 @@ static void begin_replay(struct nd_lane *lane)
     report_burst(lane);
 }
 
-/* Replays what is left of the closed set. False: the node is to end before. */
+static bool is_taken_back(const struct nd_lane *lane)
+{
+    return FT_ORDER_GET(lane->words, order) != lane->seen.order;
+}
+
+static bool is_to_end(const struct nd_lane *lane)
+{
+    return atomic_load_explicit(lane->setup.stop, memory_order_relaxed);
+}
+
+/* Replays what is left of the closed set. False: the rest is left, since the node is to end, the order to
+ * take over was taken back, or the state is given up: then others in the midst of a burst wait no longer. */
 static bool replay_closed_set(struct nd_lane *lane)
 {
     uint64_t upto = FT_ORDER_GET(lane->words, closed_to);
 
-    while (nd_lane_behind(lane, upto) && nd_lane_replay(lane, upto))
-        if (atomic_load_explicit(lane->setup.stop, memory_order_relaxed) && nd_lane_behind(lane, upto)) {
-            nd_lane_abort_replay(lane); /* others may wait for what is left */
+    while (nd_lane_behind(lane, upto) && nd_lane_replay(lane, upto)) {
+        bool given_up =
+            is_taken_back(lane) && ft_order_kind(FT_ORDER_GET(lane->words, order)) == FT_LANE_WAIT;
+
+        if (given_up)
+            nd_lane_abort_replay(lane);
+        if (given_up || is_to_end(lane) || (lane->doing == FT_LANE_LIVE && is_taken_back(lane)))
             return false;
-        }
+    }
     return true;
 }
 
@@ -112,7 +127,7 @@ static bool take_over(struct nd_lane *lane)
 {
     uint64_t upto = FT_ORDER_GET(lane->words, closed_to);
 
-    if (!replay_closed_set(lane) || atomic_load_explicit(lane->setup.stop, memory_order_relaxed))
+    if (!replay_closed_set(lane) || is_to_end(lane) || is_taken_back(lane))
         return false;
     FT_CHECK(nf_chain_state(lane->chain)->burst == upto, "replay ends at burst %lu of %lu",
              nf_chain_state(lane->chain)->burst, upto);
@@ -221,15 +236,8 @@ void nd_lane_follow(struct nd_lane *lane, uint64_t order)
 
 void nd_lane_end(struct nd_lane *lane)
 {
-    uint64_t order;
-
     nd_lane_leave_stop_point(lane);
-    order = FT_ORDER_GET(lane->words, order);
-    if (lane->doing == FT_LANE_WAIT && ft_order_kind(order) == FT_LANE_REPLAY) {
-        begin_replay(lane);
-        lane->doing = FT_LANE_REPLAY;
-    }
-    if (lane->doing == FT_LANE_REPLAY)
-        finish_replay(lane);
+    /* Who waits for this lane waits in vain, whatever order it follows. */
+    atomic_store_explicit(&lane->group->aborted, FT_ALL, memory_order_release);
     nd_lane_drop_held(lane);
 }

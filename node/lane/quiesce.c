@@ -15,7 +15,7 @@
  *   - before a record that carries a digest, as the primary had executed when it took the digest;
  *   - at closed_to, while it does not move. Lane 0 asks for that (`stop_point`), the replicator stops moving
  *     it and says so (`stop_point_seen`). Lanes that stop at a digest on their way there count as well:
- * others that wait for what comes behind it would have to be behind theirs.
+ *     others that wait for what comes behind it would have to be behind theirs.
  *
  * Any state in which all lanes have stopped between bursts is a state of the chain, so the last one to stop
  * can take a digest or begin a snapshot. A lane that has stopped goes on with its turns but does not replay;

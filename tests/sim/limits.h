@@ -9,7 +9,7 @@
 
 struct sim_limits {
     unsigned out_cap, link_out, link_reserve, link_in, read_budget, notices, drain_rounds, batch, run_lines,
-        send_least, pending;
+        send_least, pending, read_ns;
 };
 extern struct sim_limits sim_limits;
 
@@ -21,6 +21,7 @@ extern struct sim_limits sim_limits;
 #define READ_BUDGET     sim_limits.read_budget
 #define NOTICES_MAX     (int)sim_limits.notices
 #define READ_ROUNDS     sim_limits.drain_rounds
+#define READ_NS         sim_limits.read_ns
 #define RP_BATCH        sim_limits.batch
 #define RUN_MAX         sim_limits.run_lines
 #define SEND_LEAST      sim_limits.send_least

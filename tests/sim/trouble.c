@@ -110,7 +110,8 @@ void sim_limits_begin(void)
                                      .batch = 128u << 10,
                                      .run_lines = 2048,
                                      .send_least = FT_RECORD_MAX,
-                                     .pending = 65536};
+                                     .pending = 65536,
+                                     .read_ns = 5000000};
     sim_limits.out_cap = 2 * sim_limits.link_out;
     if (!sim.plan.narrow)
         return;
@@ -126,6 +127,7 @@ void sim_limits_begin(void)
     sim_limits.notices = 1 + (unsigned)sim_draw(&sim.width, 3);
     sim_limits.drain_rounds = 2 + (unsigned)sim_draw(&sim.width, 30);
     sim_limits.pending = 512;
+    sim_limits.read_ns = sim_draw(&sim.width, 2) ? 0 : sim_limits.read_ns; /* 0: a message a turn */
     usual_out = sim_limits.link_out;
     sim_limits.out_cap = 2 * usual_out;
 }

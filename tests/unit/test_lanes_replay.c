@@ -334,6 +334,22 @@ static void a_state_that_is_given_up_is_not_replayed(void **state)
     assert_false(atomic_load(&w.words[0].report.diverged) || atomic_load(&w.words[1].report.diverged));
 }
 
+/* The node is to end: lane 0 has not replayed what lane 1 waits for, and never will. */
+static void who_waits_for_a_lane_that_ends_ends_as_well(void **state)
+{
+    uint64_t closed[LANES];
+
+    (void)state;
+    receive((unsigned[]){BURSTS, BURSTS}, closed);
+    order(FT_LANE_REPLAY, 1);
+    start_beside_one_that_sleeps();
+    atomic_store(&w.stop, true);
+    start(0);
+    end();
+    assert_int_equal(atomic_load(&w.words[0].report.executed), 0);
+    assert_int_equal(atomic_load(&w.words[1].report.executed), 0);
+}
+
 /* Three that wait make no cycle when the one they lead to goes on. */
 static void a_wait_that_ends_is_no_divergence(void **state)
 {
@@ -362,6 +378,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_deadlock_is_a_divergence, setup, teardown),
         cmocka_unit_test_setup_teardown(a_state_that_is_given_up_is_not_replayed, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_waits_for_a_lane_that_ends_ends_as_well, setup, teardown),
         cmocka_unit_test_setup_teardown(a_wait_that_ends_is_no_divergence, setup, teardown),
     };
 

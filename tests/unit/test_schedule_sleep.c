@@ -54,6 +54,8 @@ int clock_gettime(clockid_t id, struct timespec *t)
 
 int sched_yield(void)
 {
+    if (!w.runs)
+        return (int)syscall(SYS_sched_yield);
     w.gave_way++;
     passes(TURN);
     return 0;
