@@ -97,7 +97,7 @@ void rp_handshakes_accept(struct rp_handshakes *all, struct rp_seal *seal, int l
 struct rp_handshake *rp_handshakes_look(struct rp_handshakes *all, bool alive, uint64_t now, uint8_t *bulk,
                                         uint64_t refused[]);
 /* One that has said a hello and has not had ours, or NULL. */
-struct rp_handshake *rp_handshakes_asking(struct rp_handshakes *all);
+struct rp_handshake *rp_handshakes_without_hello(struct rp_handshakes *all);
 /* Says our hello there, or closes it. */
 void rp_handshake_greet(struct rp_handshake *n, const struct ft_message *m);
 /* All of them. */

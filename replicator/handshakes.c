@@ -17,10 +17,10 @@
 #define PEEK_MAX  (HELLO_MAX + 4096u) /* and the heartbeats behind it */
 #define PROOF_NS  1000000000ull       /* from accept to proof */
 
-static void close_handshake(struct rp_handshake *n)
+static void close_handshake(struct rp_handshake *h)
 {
-    rp_stream_close(n->stream, false);
-    *n = (struct rp_handshake){.stream = NULL};
+    rp_stream_close(h->stream, false);
+    *h = (struct rp_handshake){.stream = NULL};
 }
 
 void rp_handshakes_close(struct rp_handshakes *all)
@@ -53,17 +53,17 @@ void rp_handshakes_accept(struct rp_handshakes *all, struct rp_seal *seal, int l
 {
     int fd = rp_accept(listener, peer, &refused[-FT_EPERM]);
     struct rp_stream *stream = fd < 0 ? NULL : rp_stream_open(seal, fd, true);
-    struct rp_handshake *n = stream ? find_place(all, now) : NULL;
+    struct rp_handshake *h = stream ? find_place(all, now) : NULL;
 
-    if (!n)
+    if (!h)
         return;
-    refused[-FT_EPERM] += n->stream != NULL;
-    close_handshake(n);
-    *n = (struct rp_handshake){.stream = stream, .came = now};
+    refused[-FT_EPERM] += h->stream != NULL;
+    close_handshake(h);
+    *h = (struct rp_handshake){.stream = stream, .came = now};
 }
 
 /* A hello, and behind it something that echoes ours. 1: both; 0: not yet; or what is wrong with them. */
-static long read_proof(struct rp_handshake *n, const uint8_t *said, size_t len, uint8_t *bulk)
+static long read_proof(struct rp_handshake *h, const uint8_t *said, size_t len, uint8_t *bulk)
 {
     struct ft_message m;
     long used = ft_message_decode(said, len, 0, &m, bulk, NULL);
@@ -72,32 +72,32 @@ static long read_proof(struct rp_handshake *n, const uint8_t *said, size_t len, 
         return used;
     if (m.type != FT_MSG_HELLO)
         return FT_EMALFORMED;
-    n->said = m.sent;
-    for (size_t at = (size_t)used; n->greeted; at += (size_t)used) {
+    h->said = m.sent;
+    for (size_t at = (size_t)used; h->greeted; at += (size_t)used) {
         if ((used = ft_message_decode(said + at, len - at, 0, &m, bulk, NULL)) <= 0)
             return used;
-        if (m.echo == n->greeted)
+        if (m.echo == h->greeted)
             return 1;
     }
     return 0;
 }
 
 /* 1: it has answered our hello; 0: not yet; or what is wrong. */
-static long check_plain_proof(struct rp_handshake *n, uint8_t *bulk)
+static long check_plain_proof(struct rp_handshake *h, uint8_t *bulk)
 {
     uint8_t said[PEEK_MAX];
-    ssize_t len = recv(rp_stream_fd(n->stream), said, sizeof(said), MSG_PEEK);
-    long rc = len > 0 ? read_proof(n, said, (size_t)len, bulk) : 0;
+    ssize_t len = recv(rp_stream_fd(h->stream), said, sizeof(said), MSG_PEEK);
+    long rc = len > 0 ? read_proof(h, said, (size_t)len, bulk) : 0;
     bool wait = len > 0 ? (size_t)len < sizeof(said) : len < 0 && (errno == EAGAIN || errno == EINTR);
 
     return rc == 0 && !wait ? FT_EMALFORMED : rc;
 }
 
-static long check_proof(struct rp_handshake *n, uint8_t *bulk)
+static long check_proof(struct rp_handshake *h, uint8_t *bulk)
 {
-    if (!rp_stream_sealed(n->stream))
-        return check_plain_proof(n, bulk);
-    int rc = rp_stream_handshake(n->stream);
+    if (!rp_stream_sealed(h->stream))
+        return check_plain_proof(h, bulk);
+    int rc = rp_stream_handshake(h->stream);
 
     return rc < 0 ? FT_EPERM : rc;
 }
@@ -112,13 +112,13 @@ static struct rp_handshake *find_newest(struct rp_handshakes *all)
     return last;
 }
 
-/* Closes those that came before `n`: the peer has begun anew since. Returns n. */
-static struct rp_handshake *close_older(struct rp_handshakes *all, struct rp_handshake *n)
+/* Closes those that came before `h`: the peer has begun anew since. Returns h. */
+static struct rp_handshake *close_older(struct rp_handshakes *all, struct rp_handshake *h)
 {
-    for (unsigned i = 0; n && i < RP_HANDSHAKES; i++)
-        if (all->place[i].stream && all->place[i].came < n->came)
+    for (unsigned i = 0; h && i < RP_HANDSHAKES; i++)
+        if (all->place[i].stream && all->place[i].came < h->came)
             close_handshake(&all->place[i]);
-    return n;
+    return h;
 }
 
 struct rp_handshake *rp_handshakes_look(struct rp_handshakes *all, bool alive, uint64_t now, uint8_t *bulk,
@@ -129,20 +129,20 @@ struct rp_handshake *rp_handshakes_look(struct rp_handshakes *all, bool alive, u
     if (last && !alive && !rp_stream_sealed(last->stream))
         return last;
     for (unsigned i = 0; i < RP_HANDSHAKES; i++) {
-        struct rp_handshake *n = &all->place[i];
-        long rc = n->stream ? check_proof(n, bulk) : 0;
+        struct rp_handshake *h = &all->place[i];
+        long rc = h->stream ? check_proof(h, bulk) : 0;
 
-        if (rc > 0 && (!proven || n->came > proven->came))
-            proven = n;
-        if (n->stream && rc <= 0 && (rc < 0 || now - n->came > PROOF_NS)) {
-            refused[rc < 0 ? -rc : rp_stream_sealed(n->stream) ? -FT_EPERM : -FT_EMALFORMED]++;
-            close_handshake(n);
+        if (rc > 0 && (!proven || h->came > proven->came))
+            proven = h;
+        if (h->stream && rc <= 0 && (rc < 0 || now - h->came > PROOF_NS)) {
+            refused[rc < 0 ? -rc : rp_stream_sealed(h->stream) ? -FT_EPERM : -FT_EMALFORMED]++;
+            close_handshake(h);
         }
     }
     return close_older(all, proven);
 }
 
-struct rp_handshake *rp_handshakes_asking(struct rp_handshakes *all)
+struct rp_handshake *rp_handshakes_without_hello(struct rp_handshakes *all)
 {
     for (unsigned i = 0; i < RP_HANDSHAKES; i++)
         if (all->place[i].stream && all->place[i].said && !all->place[i].greeted)
@@ -150,15 +150,15 @@ struct rp_handshake *rp_handshakes_asking(struct rp_handshakes *all)
     return NULL;
 }
 
-void rp_handshake_greet(struct rp_handshake *n, const struct ft_message *m)
+void rp_handshake_greet(struct rp_handshake *h, const struct ft_message *m)
 {
     uint8_t frame[HELLO_MAX];
     long len = ft_message_encode(m, 0, NULL, frame, sizeof(frame));
 
     FT_CHECK(len > 0, "a hello needs more than %zu bytes", sizeof(frame));
     /* Nothing was written there before, so it fits; else the connection is of no use. */
-    if (rp_stream_write(n->stream, frame, (size_t)len) == len)
-        n->greeted = m->sent;
+    if (rp_stream_write(h->stream, frame, (size_t)len) == len)
+        h->greeted = m->sent;
     else
-        close_handshake(n);
+        close_handshake(h);
 }

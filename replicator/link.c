@@ -136,17 +136,17 @@ static void read_some(struct rp_link *link, size_t budget, bool all)
     }
 }
 
-bool rp_link_asks(struct rp_link *link, uint64_t *sent)
+bool rp_link_needs_hello(struct rp_link *link, uint64_t *sent)
 {
-    const struct rp_handshake *n = link->stream ? rp_handshakes_asking(&link->handshakes) : NULL;
+    const struct rp_handshake *h = link->stream ? rp_handshakes_without_hello(&link->handshakes) : NULL;
 
-    *sent = n ? n->said : 0;
-    return n != NULL;
+    *sent = h ? h->said : 0;
+    return h != NULL;
 }
 
 void rp_link_greet(struct rp_link *link, const struct ft_message *m)
 {
-    rp_handshake_greet(rp_handshakes_asking(&link->handshakes), m);
+    rp_handshake_greet(rp_handshakes_without_hello(&link->handshakes), m);
 }
 
 uint64_t rp_link_greeted(const struct rp_link *link)
@@ -157,7 +157,7 @@ uint64_t rp_link_greeted(const struct rp_link *link)
 /* One that has proved itself ends the connection that lives, once that has been read to its end. */
 static void take_handshakes(struct rp_link *link, uint64_t now)
 {
-    struct rp_handshake *n;
+    struct rp_handshake *h;
 
     if (link->listener_ready && now - link->accepted >= LOOK_NS) {
         rp_handshakes_accept(&link->handshakes, link->seal, link->listener, &link->peer, now,
@@ -169,12 +169,12 @@ static void take_handshakes(struct rp_link *link, uint64_t now)
      * be no room to read it to its end. */
     if (link->next || rp_input_whole(&link->in))
         return;
-    n = rp_handshakes_look(&link->handshakes, link->stream, now, link->in.bulk, link->stats.refused);
-    if (!n)
+    h = rp_handshakes_look(&link->handshakes, link->stream, now, link->in.bulk, link->stats.refused);
+    if (!h)
         return;
-    link->next = n->stream;
-    link->next_greeted = n->greeted;
-    *n = (struct rp_handshake){.stream = NULL};
+    link->next = h->stream;
+    link->next_greeted = h->greeted;
+    *h = (struct rp_handshake){.stream = NULL};
     read_some(link, IN_CAP, true);
     if (link->stream)
         end_connection(link, RP_LOST_ERROR, "the peer made a new connection");

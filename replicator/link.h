@@ -68,7 +68,7 @@ bool rp_link_up(const struct rp_link *link);
  * caller says its own hello there (`m`, not queued behind anything). The new connection takes over when the
  * peer has echoed m->sent on it; a recording of an old hello cannot.
  */
-bool rp_link_asks(struct rp_link *link, uint64_t *sent);
+bool rp_link_needs_hello(struct rp_link *link, uint64_t *sent);
 void rp_link_greet(struct rp_link *link, const struct ft_message *m);
 /* `sent` of the hello said so on the connection that stands now; 0: none. */
 uint64_t rp_link_greeted(const struct rp_link *link);

@@ -119,12 +119,12 @@ static void report_loss(struct rp_replicator *rp)
 }
 
 /* A second connection says hello. Is it the peer, and new, or somebody who says again what it once said? */
-static void greet_another(struct rp_replicator *rp)
+static void answer_hello(struct rp_replicator *rp)
 {
     struct ft_message m;
     uint64_t sent;
 
-    if (!rp_link_asks(rp->link, &sent))
+    if (!rp_link_needs_hello(rp->link, &sent))
         return;
     ft_core_hello(&rp->core, rp->now, &m);
     m.echo = sent; /* and so we prove who we are */
@@ -186,7 +186,7 @@ static bool take_input(struct rp_replicator *rp)
             rp_step(rp, &event);
             any = true;
         }
-        greet_another(rp);
+        answer_hello(rp);
         if (!take_messages(rp, &first))
             return true;
         report_loss(rp);

@@ -176,13 +176,13 @@ static void the_newest_connection_wins_once_it_has_answered(void **state)
     int second = plain_connect(B), third = plain_connect(B);
     uint64_t said = 0;
 
-    assert_false(rp_link_asks(link_a, &said));
+    assert_false(rp_link_needs_hello(link_a, &said));
     plain_hello(third);
     plain_heartbeat(third, 3); /* of old: it answers nothing */
-    UNTIL(rp_link_asks(link_a, &said) || (link_poll_one(link_a), false));
+    UNTIL(rp_link_needs_hello(link_a, &said) || (link_poll_one(link_a), false));
     assert_int_equal(said, 900);
     link_greet(link_a, 5000);
-    assert_false(rp_link_asks(link_a, &said)); /* once */
+    assert_false(rp_link_needs_hello(link_a, &said)); /* once */
     for (unsigned i = 0; i < 20; i++)
         link_poll_one(link_a);
     assert_true(rp_link_up(link_a));
@@ -241,7 +241,7 @@ static void who_says_no_hello_ends_no_connection(void **state)
     uint64_t said;
     plain_hello(old);
     plain_heartbeat(old, 901);
-    UNTIL(rp_link_asks(link_a, &said) || (link_poll_one(link_a), false));
+    UNTIL(rp_link_needs_hello(link_a, &said) || (link_poll_one(link_a), false));
     link_greet(link_a, 5000);
     plain_answer(old, 902, 4999);
     plain_answer(old, 903, 5001);
