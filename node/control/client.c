@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One question to a control socket, with a deadline over all of it; see client.h. */
+#define _GNU_SOURCE
 #include "node/control/client.h"
 #include "node/base/clock.h"
 #include "node/control/command.h"
@@ -159,7 +160,19 @@ static int exchange_messages(struct asking *a, const json_t *request, json_t **a
     return ft_fail(a->fault, FT_EMALFORMED, "%s: the answer is no JSON object", a->path);
 }
 
-int nd_ask(const char *path, const json_t *request, int timeout_ms, json_t **answer, struct ft_fault *fault)
+static int read_listener(const struct asking *a, struct nd_listener *listener)
+{
+    struct ucred made_by;
+    socklen_t len = sizeof(made_by);
+
+    if (getsockopt(a->fd, SOL_SOCKET, SO_PEERCRED, &made_by, &len) != 0)
+        return ft_fail(a->fault, FT_EIO, "%s: it is not known who listens (%s)", a->path, strerror(errno));
+    *listener = (struct nd_listener){.pid = made_by.pid, .user = made_by.uid};
+    return 0;
+}
+
+int nd_ask_whom(const char *path, const json_t *request, int timeout_ms, json_t **answer,
+                struct nd_listener *listener, struct ft_fault *fault)
 {
     struct asking a = {
         .path = path, .fd = -1, .deadline = nd_now() + (uint64_t)timeout_ms * 1000000, .fault = fault};
@@ -167,8 +180,17 @@ int nd_ask(const char *path, const json_t *request, int timeout_ms, json_t **ans
 
     *answer = NULL;
     error = exchange_messages(&a, request, answer);
+    if (!error && listener && (error = read_listener(&a, listener))) {
+        json_decref(*answer);
+        *answer = NULL;
+    }
     if (a.fd >= 0)
         close(a.fd);
     free(a.bytes);
     return error;
+}
+
+int nd_ask(const char *path, const json_t *request, int timeout_ms, json_t **answer, struct ft_fault *fault)
+{
+    return nd_ask_whom(path, request, timeout_ms, answer, NULL, fault);
 }

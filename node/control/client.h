@@ -9,6 +9,7 @@
 #include "ftcore/base/error.h"
 
 #include <jansson.h>
+#include <sys/types.h>
 
 /* Exit codes of all commands (docs/operating.md). */
 enum nd_exit {
@@ -28,5 +29,15 @@ enum nd_exit {
  * nobody listens, FT_EPERM, FT_EIO: no answer in time, FT_EMALFORMED.
  */
 int nd_ask(const char *path, const json_t *request, int timeout_ms, json_t **answer, struct ft_fault *fault);
+
+/* Who made the socket that answered, by the kernel's word and at that time. */
+struct nd_listener {
+    pid_t pid; /* 0: a process that cannot be seen from here */
+    uid_t user;
+};
+
+/* The same, and on success *listener says who answered. */
+int nd_ask_whom(const char *path, const json_t *request, int timeout_ms, json_t **answer,
+                struct nd_listener *listener, struct ft_fault *fault);
 
 #endif

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define HANDOVER_MS   10000
 #define BASELINE_MS   1000
@@ -48,12 +49,66 @@ static int ask_to_hurt(struct nd_drill *d, unsigned through, struct nd_drill_run
     return error;
 }
 
-static int hurt_victim(struct nd_drill *d, const struct nd_process *victim, pid_t guardian,
-                       struct nd_drill_run *r, struct ft_fault *fault)
+struct victim {
+    struct nd_process node, guardian; /* guardian.handle -1: there is none, or it is not hurt */
+};
+
+/* Of the node's status only what the kernel says as well is believed: who listens at the control socket is
+ * what is hurt. */
+static int meet_node(const struct nd_drill *d, const struct nd_sight *s, unsigned node, struct nd_process *p,
+                     struct ft_fault *fault)
 {
-    struct nd_process helper;
+    const struct nd_listener *listener = &s->listener[node];
+    const char *name = d->config->node[node].name;
+    if (s->pid[node] <= 0 || listener->pid != s->pid[node])
+        return ft_fail(fault, FT_EPERM,
+                       "node %s: process %d listens at the control socket and says that it is process %d",
+                       name, (int)listener->pid, (int)s->pid[node]);
+    int error = nd_process_read(p, listener->pid, fault);
+    if (error < 0)
+        return error;
+    if (p->user != listener->user)
+        return ft_fail(fault, FT_EPERM,
+                       "node %s: user %u made the control socket, and process %d is one of user %u", name,
+                       (unsigned)listener->user, (int)p->pid, (unsigned)p->user);
+    if (!p->same_program)
+        return ft_fail(fault, FT_EPERM,
+                       "node %s: process %d at the control socket does not run the drill's program", name,
+                       (int)p->pid);
+    return FT_OK;
+}
+
+/* One that has ended is none. */
+static int meet_guardian(const struct nd_drill *d, const struct nd_sight *s, unsigned node, struct victim *v,
+                         struct ft_fault *fault)
+{
+    int error = s->guardian[node] > 0 ? nd_process_read(&v->guardian, s->guardian[node], fault) : FT_ENOENT;
+    if (error < 0)
+        return error == FT_ENOENT ? FT_OK : error;
+    if (v->guardian.parent == v->node.pid && v->guardian.same_program)
+        return FT_OK;
+    return ft_fail(fault, FT_EPERM, "node %s: process %d, its guardian by its word, is no child of it",
+                   d->config->node[node].name, (int)v->guardian.pid);
+}
+
+/* All that can be refused is refused before anything is hurt. Who is not root cannot start a node in
+ * another's place: somebody else will. */
+static int meet_victim(const struct nd_drill *d, const struct nd_sight *s, unsigned node, struct victim *v,
+                       struct ft_fault *fault)
+{
+    int error = meet_node(d, s, node, &v->node, fault);
+    if (error == FT_OK && d->kind == ND_DRILL_SERVER_LOSS)
+        error = meet_guardian(d, s, node, v, fault);
+    if (error == FT_OK && d->kind != ND_DRILL_HANG && geteuid() == 0)
+        error = nd_process_rehearse(&v->node, d->options.file, d->config->node[node].name, fault);
+    return error;
+}
+
+static int hurt_victim(struct nd_drill *d, const struct victim *v, struct nd_drill_run *r,
+                       struct ft_fault *fault)
+{
+    const struct nd_process *victim = &v->node;
     bool loss = d->kind == ND_DRILL_SERVER_LOSS;
-    bool guarded = loss && guardian > 0 && nd_process_read(&helper, guardian, NULL) == FT_OK;
     int error = loss ? nd_process_links(victim, false, fault) : FT_OK;
     if (error == FT_OK) {
         r->at_ns = nd_now();
@@ -61,11 +116,8 @@ static int hurt_victim(struct nd_drill *d, const struct nd_process *victim, pid_
         if (loss && error < 0)
             nd_process_links(victim, true, NULL);
     }
-    if (guarded) {
-        if (error == FT_OK)
-            nd_process_signal(&helper, SIGKILL, NULL);
-        nd_process_close(&helper);
-    }
+    if (error == FT_OK && v->guardian.handle >= 0)
+        nd_process_signal(&v->guardian, SIGKILL, NULL);
     return error;
 }
 
@@ -85,7 +137,7 @@ static void bring_back(struct nd_drill *d, const struct nd_process *victim, unsi
         nd_sleep(20 * ND_MS);
     }
     nd_drill_say(d, "%s is started again", r->victim);
-    if (nd_process_start(victim, &fault) < 0)
+    if (nd_process_start(victim, d->options.file, r->victim, &fault) < 0)
         nd_drill_failed(r, "%s", fault.text);
 }
 
@@ -187,8 +239,8 @@ static void end_run(struct nd_drill *d, unsigned victim, uint64_t over, struct n
     d->quiet_since = nd_now();
 }
 
-static int hurt_by_kind(struct nd_drill *d, const struct nd_sight *s, unsigned victim,
-                        struct nd_process *process, struct nd_drill_run *r, struct ft_fault *fault)
+static int hurt_by_kind(struct nd_drill *d, const struct nd_sight *s, unsigned victim, const struct victim *v,
+                        struct nd_drill_run *r, struct ft_fault *fault)
 {
     enum nd_drill_kind kind = d->kind;
     int error;
@@ -197,7 +249,7 @@ static int hurt_by_kind(struct nd_drill *d, const struct nd_sight *s, unsigned v
     else if (!s->seen[victim])
         error = ask_to_hurt(d, 1 - victim, r, fault);
     else
-        error = hurt_victim(d, process, s->guardian[victim], r, fault);
+        error = hurt_victim(d, v, r, fault);
     if (error == FT_OK && s->seen[victim])
         nd_drill_say(d, "%s: %s (pid %d), view %lu, %.0f packets held", nd_drill_kinds[kind], r->victim,
                      (int)s->pid[victim], s->view, s->held);
@@ -228,7 +280,7 @@ static uint64_t await_survivor(struct nd_drill *d, unsigned survivor, struct nd_
 int nd_drill_once(struct nd_drill *d, struct nd_drill_run *r, struct ft_fault *fault)
 {
     enum nd_drill_kind kind = d->kind;
-    struct nd_process process = {.net = -1, .mount = -1};
+    struct victim met = {.node = ND_NO_PROCESS, .guardian = ND_NO_PROCESS};
     struct nd_sight s;
     int error = nd_drill_ready(d, &s, fault);
     if (error < 0)
@@ -241,21 +293,23 @@ int nd_drill_once(struct nd_drill *d, struct nd_drill_run *r, struct ft_fault *f
     bool here = s.seen[victim] && kind != ND_DRILL_PLANNED;
     begin_run(d, &s, victim, r);
     r->held = s.held;
-    if (here && (error = nd_process_read(&process, s.pid[victim], fault)) < 0)
-        return error;
-    add_baseline(d, nd_now());
-    error = hurt_by_kind(d, &s, victim, &process, r, fault);
+    error = here ? meet_victim(d, &s, victim, &met, fault) : FT_OK;
+    if (error == FT_OK) {
+        add_baseline(d, nd_now());
+        error = hurt_by_kind(d, &s, victim, &met, r, fault);
+    }
     d->hurt = error == FT_OK;
     if (d->hurt) {
         uint64_t over = await_survivor(d, 1 - victim, r);
         if (kind == ND_DRILL_HANG && here)
-            wake_victim(d, &process, victim, r);
+            wake_victim(d, &met.node, victim, r);
         else if (here)
-            bring_back(d, &process, victim, r);
+            bring_back(d, &met.node, victim, r);
         end_run(d, victim, over, r);
         d->hurt = false;
     }
-    nd_process_close(&process);
+    nd_process_close(&met.node);
+    nd_process_close(&met.guardian);
     return error;
 }
 

@@ -104,7 +104,8 @@ enum nd_place {
 
 struct nd_sight { /* of both nodes; primary, standby and view count in a settled pair */
     unsigned primary, standby;
-    pid_t pid[ND_NODES], guardian[ND_NODES];
+    pid_t pid[ND_NODES], guardian[ND_NODES]; /* by their own word */
+    struct nd_listener listener[ND_NODES];   /* by the kernel's */
     uint64_t view;
     double held; /* -1: not known, the primary is on another server */
     bool seen[ND_NODES];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads a process out of /proc, signals it, cuts its links, and starts it again. See tools/drill/process.h.
+ * Reads a process out of /proc, signals it, and cuts its links. See tools/drill/process.h.
  */
 #define _GNU_SOURCE
 #include "tools/drill/process.h"
@@ -8,14 +8,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/close_range.h>
+#include <linux/nsfs.h>
 #include <net/if.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -67,57 +67,99 @@ static uint64_t start_time(pid_t pid)
     return at ? strtoull(at, NULL, 10) : 0;
 }
 
-static int split_args(struct nd_process *p, int length)
+/* A number of the line `name` of its status; the line's second number if `second`. -1: there is none. */
+static long status_number(pid_t pid, const char *name, bool second)
 {
-    unsigned n = 0;
-    for (int i = 0; i < length && n < ND_ARGS_MAX; i += (int)strlen(p->args + i) + 1)
-        p->argv[n++] = p->args + i;
-    p->argv[n] = NULL;
-    return n > 0 && length < (int)sizeof p->args - 1 ? FT_OK : FT_EINVAL;
+    char status[4096], *at, *end;
+    if (read_file(pid, "status", status, sizeof status) <= 0 || (at = strstr(status, name)) == NULL)
+        return -1;
+    at += strlen(name);
+    long first = strtol(at, &end, 10);
+    return end == at ? -1 : second ? strtol(end, NULL, 10) : first;
+}
+
+/* The same file; or one that was removed, where the caller's own path is: it was built again since. */
+static bool runs_this_program(pid_t pid)
+{
+    char path[64], theirs[PATH_MAX], ours[PATH_MAX];
+    struct stat their_file, our_file;
+    snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
+    if (stat(path, &their_file) != 0 || stat("/proc/self/exe", &our_file) != 0)
+        return false;
+    if (their_file.st_dev == our_file.st_dev && their_file.st_ino == our_file.st_ino)
+        return true;
+    if (their_file.st_nlink != 0 || !read_link(pid, "exe", theirs, sizeof theirs) ||
+        !read_link(getpid(), "exe", ours, sizeof ours))
+        return false;
+    if (our_file.st_nlink != 0)
+        strncat(ours, " (deleted)", sizeof ours - strlen(ours) - 1);
+    return strcmp(theirs, ours) == 0;
+}
+
+/* The very file that it has open for writing: its path may lead elsewhere by now. */
+static int take_output(int handle)
+{
+    struct stat file;
+    int fd = pidfd_getfd(handle, 2, 0), flags = fd < 0 ? 0 : fcntl(fd, F_GETFL);
+    if (fd >= 0 && fstat(fd, &file) == 0 && (S_ISREG(file.st_mode) || S_ISCHR(file.st_mode)) &&
+        !(flags & O_PATH) && (flags & O_ACCMODE) != O_RDONLY)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+/* Between handle and the last look nobody else can have got the pid. Returns errno. */
+static int read_process(struct nd_process *p)
+{
+    long parent, user;
+    if ((p->handle = pidfd_open(p->pid, 0)) < 0)
+        return errno;
+    p->started = start_time(p->pid);
+    parent = status_number(p->pid, "\nPPid:", false);
+    user = status_number(p->pid, "\nUid:", true);
+    if (p->started == 0 || parent < 0 || user < 0)
+        return ESRCH;
+    p->parent = (pid_t)parent;
+    p->user = (uid_t)user;
+    if (!read_link(p->pid, "cwd", p->cwd, sizeof p->cwd) || (p->net = open_entry(p->pid, "ns/net")) < 0 ||
+        (p->mount = open_entry(p->pid, "ns/mnt")) < 0)
+        return errno;
+    p->same_program = runs_this_program(p->pid);
+    p->output = take_output(p->handle);
+    return start_time(p->pid) != p->started ||
+                   (pidfd_send_signal(p->handle, 0, NULL, 0) != 0 && errno == ESRCH)
+               ? ESRCH
+               : 0;
 }
 
 int nd_process_read(struct nd_process *p, pid_t pid, struct ft_fault *fault)
 {
-    struct stat file;
-    memset(p, 0, sizeof *p);
+    *p = (struct nd_process)ND_NO_PROCESS;
     p->pid = pid;
-    p->net = p->mount = -1;
-    p->started = start_time(pid);
-    int n = p->started ? read_file(pid, "cmdline", p->args, sizeof p->args) : -ESRCH;
-    if (n <= 0)
-        return ft_fail(fault, FT_ENOENT, "process %d: %s", (int)pid, strerror(n < 0 ? -n : ESRCH));
-    if (split_args(p, n) < 0)
-        return ft_fail(fault, FT_EINVAL, "process %d: too many arguments", (int)pid);
-    if (!read_link(pid, "exe", p->exe, sizeof p->exe) || !read_link(pid, "cwd", p->cwd, sizeof p->cwd) ||
-        (p->net = open_entry(pid, "ns/net")) < 0 || (p->mount = open_entry(pid, "ns/mnt")) < 0) {
-        int error = errno;
-        nd_process_close(p);
-        return ft_fail(fault, error == ENOENT ? FT_ENOENT : FT_EPERM, "process %d: %s", (int)pid,
-                       strerror(error));
-    }
-    char *deleted = strstr(p->exe, " (deleted)"); /* built again since: the new one will do */
-    if (deleted != NULL)
-        *deleted = 0;
-    if (!read_link(pid, "fd/2", p->output, sizeof p->output) || stat(p->output, &file) != 0 ||
-        !(S_ISREG(file.st_mode) || S_ISCHR(file.st_mode)))
-        p->output[0] = 0;
-    return FT_OK;
+    int error = read_process(p);
+    if (error == 0)
+        return FT_OK;
+    nd_process_close(p);
+    return ft_fail(fault, error == ENOENT || error == ESRCH || error == EINVAL ? FT_ENOENT : FT_EPERM,
+                   "process %d: %s", (int)pid, strerror(error));
 }
 
 void nd_process_close(struct nd_process *p)
 {
-    if (p->net >= 0)
-        close(p->net);
-    if (p->mount >= 0)
-        close(p->mount);
-    p->net = p->mount = -1;
+    int *all[] = {&p->handle, &p->output, &p->net, &p->mount};
+    for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++) {
+        if (*all[i] >= 0)
+            close(*all[i]);
+        *all[i] = -1;
+    }
 }
 
 int nd_process_signal(const struct nd_process *p, int number, struct ft_fault *fault)
 {
     if (start_time(p->pid) != p->started)
         return ft_fail(fault, FT_ENOENT, "process %d is gone", (int)p->pid);
-    if (kill(p->pid, number) == 0)
+    if (pidfd_send_signal(p->handle, number, NULL, 0) == 0)
         return FT_OK;
     return ft_fail(fault, errno == EPERM ? FT_EPERM : FT_ENOENT, "process %d: %s", (int)p->pid,
                    strerror(errno));
@@ -149,8 +191,32 @@ static bool same_space(int fd)
     return fstat(fd, &theirs) == 0 && stat("/proc/self/ns/net", &ours) == 0 && theirs.st_ino == ours.st_ino;
 }
 
+/* Who made the namespace had all rights in this user namespace; other users can make them in their own. */
+static bool is_owned_here(int space)
+{
+    struct stat theirs, ours;
+    int owner = ioctl(space, NS_GET_USERNS);
+    bool here = owner >= 0 && fstat(owner, &theirs) == 0 && stat("/proc/self/ns/user", &ours) == 0 &&
+                theirs.st_ino == ours.st_ino && theirs.st_dev == ours.st_dev;
+    if (owner >= 0)
+        close(owner);
+    return here;
+}
+
+int nd_process_spaces(const struct nd_process *p, struct ft_fault *fault)
+{
+    if (is_owned_here(p->net) && is_owned_here(p->mount))
+        return FT_OK;
+    return ft_fail(fault, FT_EPERM,
+                   "process %d is in a namespace of another user namespace, which a drill does not enter",
+                   (int)p->pid);
+}
+
 int nd_process_links(const struct nd_process *p, bool up, struct ft_fault *fault)
 {
+    int error = nd_process_spaces(p, fault);
+    if (error < 0)
+        return error;
     if (same_space(p->net)) /* this machine's own network: not in a drill */
         return ft_fail(fault, FT_EPERM, "the node is in no network namespace of its own, its links stay up");
     pid_t child = nd_child();
@@ -158,53 +224,10 @@ int nd_process_links(const struct nd_process *p, bool up, struct ft_fault *fault
         _exit(setns(p->net, CLONE_NEWNET) < 0 ? errno : set_links(up));
     if (child < 0)
         return ft_fail(fault, FT_EIO, "fork: %s", strerror(errno));
-    int status = nd_child_wait(child), error = WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
+    int status = nd_child_wait(child);
+    error = WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
     if (error == 0)
         return FT_OK;
     return ft_fail(fault, error == EPERM ? FT_EPERM : FT_EIO, "links of process %d: %s", (int)p->pid,
                    strerror(error));
-}
-
-/* In the grandchild: takes the process's place. Returns errno. */
-static int take_its_place(const struct nd_process *p)
-{
-    int in = open("/dev/null", O_RDONLY);
-    sigset_t none;
-    if (setns(p->net, CLONE_NEWNET) < 0 || setns(p->mount, CLONE_NEWNS) < 0 || chdir(p->cwd) < 0)
-        return errno;
-    int out = open(p->output[0] ? p->output : "/dev/null", O_WRONLY | O_APPEND | O_CREAT, 0644);
-    if (in < 0 || out < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0)
-        return errno;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    signal(SIGINT, SIG_DFL);
-    signal(SIGPIPE, SIG_DFL);
-    close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
-    execv(p->exe, p->argv);
-    return errno;
-}
-
-int nd_process_start(const struct nd_process *p, struct ft_fault *fault)
-{
-    int tell[2], error = 0;
-    if (pipe2(tell, O_CLOEXEC) < 0)
-        return ft_fail(fault, FT_EIO, "pipe: %s", strerror(errno));
-    pid_t child = fork();
-    if (child == 0) {
-        setsid();
-        if (fork() == 0) {
-            error = take_its_place(p);
-            (void)!write(tell[1], &error, sizeof error);
-        }
-        _exit(0);
-    }
-    close(tell[1]);
-    ssize_t n = child < 0 ? -1 : read(tell[0], &error, sizeof error); /* end of file: exec went well */
-    close(tell[0]);
-    if (child > 0)
-        waitpid(child, NULL, 0);
-    if (child < 0 || n != 0)
-        return ft_fail(fault, FT_EIO, "%s cannot be started again: %s", p->exe,
-                       strerror(error ? error : errno));
-    return FT_OK;
 }

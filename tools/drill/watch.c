@@ -55,6 +55,15 @@ json_t *nd_drill_ask(struct nd_drill *d, unsigned node, const char *command, int
     return e < 0 ? NULL : answer;
 }
 
+static json_t *ask_status(struct nd_drill *d, unsigned node, struct nd_listener *listener, int *error,
+                          struct ft_fault *fault)
+{
+    json_t *answer = NULL, *request = json_pack("{s:s}", "cmd", "status");
+    *error = nd_ask_whom(d->config->node[node].control, request, ND_ASK_MS, &answer, listener, fault);
+    json_decref(request);
+    return answer;
+}
+
 uint64_t nd_drill_number(const json_t *o, const char *key)
 {
     return (uint64_t)json_integer_value(json_object_get(o, key));
@@ -124,7 +133,7 @@ bool nd_drill_look(struct nd_drill *d, struct nd_sight *s, int *error)
     for (unsigned i = 0; i < ND_NODES; i++) {
         const char *name = d->config->node[i].name;
         int e;
-        json_t *answer = nd_drill_ask(d, i, "status", ND_ASK_MS, &e, &s->why[i]);
+        json_t *answer = ask_status(d, i, &s->listener[i], &e, &s->why[i]);
         bool whole = answer == NULL || note_status(s, i, name, answer);
         json_decref(answer);
         if (!whole) {
