@@ -12,19 +12,33 @@
 #define VERIFY_MS 12000 /* longer than the node itself waits for the standby's digest */
 #define AGAIN_MS  100
 
-/* How often both nodes have found a difference so far; `last`, which may be NULL: where. */
-static uint64_t count_differences(struct nd_drill *d, char *last, size_t cap)
+/* How often each node has found a difference so far. */
+struct counts {
+    uint64_t of[ND_NODES];
+    bool known[ND_NODES]; /* it answered */
+    char last[200];       /* where the last one was, if there was any */
+};
+
+static void count_differences(struct nd_drill *d, struct counts *c)
 {
-    uint64_t count = 0;
+    memset(c, 0, sizeof *c);
     for (unsigned i = 0; i < ND_NODES; i++) {
         json_t *answer = nd_drill_ask(d, i, "status", ND_ASK_MS, NULL, NULL);
         const json_t *diverged = json_object_get(answer, "diverged");
-        count += nd_drill_number(diverged, "count");
-        if (last != NULL && json_is_object(diverged))
-            snprintf(last, cap, "%s", nd_text(diverged, "last", "no more is known"));
+        c->known[i] = answer != NULL;
+        c->of[i] = nd_drill_number(diverged, "count");
+        if (json_is_object(diverged))
+            snprintf(c->last, sizeof c->last, "%s", nd_text(diverged, "last", "no more is known"));
         json_decref(answer);
     }
-    return count;
+}
+
+static bool has_found_more(const struct counts *before, const struct counts *after)
+{
+    bool more = false;
+    for (unsigned i = 0; i < ND_NODES; i++)
+        more |= before->known[i] && after->known[i] && after->of[i] > before->of[i];
+    return more;
 }
 
 /* True when the node has compared. */
@@ -58,8 +72,9 @@ void nd_drill_not_compared(struct nd_drill_run *r, const char *why)
 
 void nd_drill_compare(struct nd_drill *d, unsigned primary, struct nd_drill_run *r)
 {
-    uint64_t end = nd_now() + d->wait_ms * ND_MS, before = count_differences(d, NULL, 0);
-    char last[200] = "";
+    uint64_t end = nd_now() + d->wait_ms * ND_MS;
+    struct counts before, after = {.of = {0}};
+    count_differences(d, &before);
     bool first = ask_verify(d, primary, r), compared = first;
     if (!compared)
         nd_drill_say(d, "%s; asked again", r->not_compared);
@@ -68,9 +83,11 @@ void nd_drill_compare(struct nd_drill *d, unsigned primary, struct nd_drill_run 
         compared = ask_verify(d, primary, r);
     }
     /* A difference ends the pair, perhaps before verify is told; after the resync the states are equal. */
-    if (!first && r->digests != ND_DIGESTS_DIFFERENT && count_differences(d, last, sizeof last) > before) {
+    if (!first)
+        count_differences(d, &after);
+    if (r->digests != ND_DIGESTS_DIFFERENT && has_found_more(&before, &after)) {
         r->digests = ND_DIGESTS_DIFFERENT;
-        nd_drill_failed(r, "the states differed before a resync: %s", last);
+        nd_drill_failed(r, "the states differed before a resync: %s", after.last);
     } else if (!compared) {
         nd_drill_not_compared(r, r->not_compared);
     } else if (r->digests == ND_DIGESTS_DIFFERENT && r->digest[0][0] && r->digest[1][0]) {

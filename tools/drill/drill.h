@@ -110,8 +110,8 @@ struct nd_sight { /* of both nodes; primary, standby and view count in a settled
     double held; /* -1: not known, the primary is on another server */
     bool seen[ND_NODES];
     enum nd_place place[ND_NODES];
-    bool peer_leads; /* a READY standby says that its peer is a PROTECTED primary; in the view */
-    uint64_t peer_view;
+    bool peer_leads;          /* a READY standby says that its peer is a PROTECTED primary */
+    uint64_t peer_view;       /* the view in which it says so */
     char said[ND_NODES][160]; /* "NAME STATE (why)" or "NAME no answer" */
     struct ft_fault why[ND_NODES];
 };
