@@ -154,7 +154,8 @@ uint64_t rp_link_greeted(const struct rp_link *link)
     return link->greeted;
 }
 
-/* One that has proved itself ends the connection that lives, once that has been read to its end. */
+/* One that has proved itself ends the connection that lives, once that has been read to its end, as far as
+ * there is room for what nobody has taken. */
 static void take_handshakes(struct rp_link *link, uint64_t now)
 {
     struct rp_handshake *h;
@@ -165,9 +166,7 @@ static void take_handshakes(struct rp_link *link, uint64_t now)
         link->accepted = now;
         link->listener_ready = false;
     }
-    /* Until the end of the connection before was told; and while what it said has not been taken, there may
-     * be no room to read it to its end. */
-    if (link->next || rp_input_whole(&link->in))
+    if (link->next) /* until the end of the connection before it was told */
         return;
     h = rp_handshakes_look(&link->handshakes, link->stream, now, link->in.bulk, link->stats.refused);
     if (!h)
