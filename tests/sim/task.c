@@ -10,6 +10,7 @@
 #endif
 
 #include "ftcore/base/check.h"
+#include "nflib/chain/chain.h"
 
 #include <stddef.h>
 #include <sys/mman.h>
@@ -107,20 +108,22 @@ void sim_task_run(struct sim_task *task)
     sim_running = NULL;
 }
 
-/* A replay that is abandoned jumps out of calls in the middle, and the sanitizer cannot know of which on this
- * stack. Below this call there are none. */
-static void forget_calls_below(void)
+void __real_nf_chain_abandon(struct nf_chain *chain);
+void __wrap_nf_chain_abandon(struct nf_chain *chain);
+
+/* A replay that is abandoned has jumped out of calls in the middle, and the sanitizer cannot know of which on
+ * this stack. Below this call there are none. */
+void __wrap_nf_chain_abandon(struct nf_chain *chain)
 {
+    __real_nf_chain_abandon(chain);
 #ifdef __SANITIZE_ADDRESS__
     uint8_t *least = sim_running->stack + GUARD_BYTES, *here = __builtin_frame_address(0);
 
-    if (here > least + 512)
-        __asan_unpoison_memory_region(least, (size_t)(here - least) - 512);
+    __asan_unpoison_memory_region(least, (size_t)(here - least) - 256);
 #endif
 }
 
 void sim_task_leave(void)
 {
-    forget_calls_below();
     sim_switch(&sim_running->sp, world_sp);
 }
