@@ -238,6 +238,7 @@ void nd_lane_end(struct nd_lane *lane)
 {
     nd_lane_leave_stop_point(lane);
     /* Who waits for this lane waits in vain, whatever order it follows. */
-    atomic_store_explicit(&lane->group->aborted, FT_ALL, memory_order_release);
+    if (lane->group->lanes > 1)
+        atomic_store_explicit(&lane->group->aborted, FT_ALL, memory_order_release);
     nd_lane_drop_held(lane);
 }
