@@ -107,7 +107,7 @@ found "arbiter: SOLO that it was not told of" aready arbiter -DBUG_UNANNOUNCED -
 found "gate: one clock for two packets" stamped arbiter -DGATE -DBUG_CLOCK -DFAULTS=1
 found "gate: what left already passes again" "$TWICE" arbiter -DGATE -DBUG_TWICE -DFAULTS=1
 found "gate: outputs of an older view pass" "$VIEW" arbiter -DGATE -DBUG_VIEW -DFAULTS=1
-found "gate: sent is taken for left" passed arbiter -DGATE -DBUG_TOLD -DFAULTS=1
+found "gate: sent is taken for left" passed arbiter -DGATE -DBUG_SENT -DFAULTS=1
 found "gate: a standby counts before the snapshot's outputs have left" passed arbiter -DGATE -DBUG_CUT -DFAULTS=1
 
 echo "# what must be able to happen"
