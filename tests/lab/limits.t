@@ -70,7 +70,7 @@ refused "a pipe for a new key" 65 "pipe: File exists" "$understudy" key "$dir/pi
 
 node_refused "a pipe for a key" 65 "pipe: not a file, expected a key file" 's/insecure: true/key: pipe/'
 node_refused "a pipe for a certificate" 65 "pipe: not a regular file" \
-    's/insecure: true/tls: { cert: pipe, key: nothing, ca: nothing }/'
+    "s|insecure: true|tls: { cert: pipe, key: $made, ca: $made }|"
 node_refused "a pipe for the directory of recordings" 65 "pipe: a file, expected a directory" '1i record: pipe'
 node_refused "a file for the directory of the view" 65 "made.pcap: a file, expected a directory" "s|control|state: $made, control|"
 
