@@ -8,6 +8,7 @@
  */
 #define _GNU_SOURCE /* close_range */
 #include "node/running.h"
+#include "ftcore/base/disk_thread.h"
 #include "ftcore/base/event_log.h"
 
 #include <errno.h>
@@ -16,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -87,10 +87,7 @@ static void *save_difference(void *difference)
     struct ft_fault fault;
     int error;
 
-    prctl(PR_SET_NAME, "us-difference");
-    /* While it is kept by a disk the kernel could close none of the sockets that it shared. */
-    if (close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_UNSHARE) != 0)
-        ft_log_event("understudy: the writer of %s shares the node's sockets", d->file);
+    ft_disk_thread_begin("us-difference", d->file);
     error = write_file(d, &fault);
     if (error)
         ft_log_event("understudy: %s: %s differs from the peer's: %s", d->node, d->last, fault.text);

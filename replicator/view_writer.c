@@ -9,6 +9,7 @@
  * failure that follows a success, and one when the disk has it again.
  */
 #define _GNU_SOURCE /* close_range, pthread_timedjoin_np */
+#include "ftcore/base/disk_thread.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/plant.h"
 #include "replicator/parts.h"
@@ -18,7 +19,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -47,11 +47,7 @@ static void *write_views(void *writer)
     struct ft_fault fault;
     uint64_t failures = 0;
 
-    prctl(PR_SET_NAME, "us-views");
-    /* Of the node's files and sockets this thread has none: while it is kept by a disk, the kernel could
-     * close none of those that it shared, and nobody would hear of the death of the others. */
-    if (close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_UNSHARE) != 0)
-        ft_log_event("understudy: the writer of %s shares the node's sockets", w->path);
+    ft_disk_thread_begin("us-views", w->path);
     for (;;) {
         bool ends =
             atomic_load(&w->ends); /* read first: what was handed over before the end gets one attempt */

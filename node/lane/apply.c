@@ -98,7 +98,7 @@ static void wait_for_shared(struct nd_lane *lane, uint64_t cut)
 
     for (unsigned spins = 0; atomic_load_explicit(&group->shared_applied, memory_order_acquire) < cut;
          spins++) {
-        if (atomic_load_explicit(lane->setup.stop, memory_order_relaxed) || nd_lane_replay_aborted(lane))
+        if (nd_lane_is_to_end(lane) || nd_lane_replay_aborted(lane))
             return;
         nd_group_pause(spins);
     }

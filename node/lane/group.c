@@ -71,8 +71,7 @@ void nd_group_pause(unsigned spins)
 /* Nobody in the barrier may wait for the others any more. */
 static bool is_given_up(const struct nd_lane *lane)
 {
-    return atomic_load_explicit(lane->setup.stop, memory_order_relaxed) ||
-           FT_ORDER_GET(lane->words, order) != lane->seen.order || nd_lane_replay_aborted(lane);
+    return nd_lane_is_to_end(lane) || nd_lane_is_taken_back(lane) || nd_lane_replay_aborted(lane);
 }
 
 /* The last one to come is at work, on what `needed` looks at. */

@@ -129,7 +129,7 @@ int nd_lane_run(void *arg)
     if (lane->setup.guardian)
         nd_guardian_hold(lane->setup.guardian, lane->index);
     lane->seen.order = FT_ALL; /* unlike any order, so that the first one is followed */
-    while (!atomic_load_explicit(lane->setup.stop, memory_order_relaxed)) {
+    while (!nd_lane_is_to_end(lane)) {
         if (FT_PLANTED_AT_SIGNAL("lane-stands"))
             nanosleep(&(struct timespec){STANDS_S, 0}, NULL);
         lane->now = nd_now();

@@ -194,6 +194,18 @@ static inline bool nd_lane_is_live(const struct nd_lane *lane)
     return lane->doing == FT_LANE_LIVE || nd_lane_own_mac(lane);
 }
 
+/* The node is to end. */
+static inline bool nd_lane_is_to_end(const struct nd_lane *lane)
+{
+    return atomic_load_explicit(lane->setup.stop, memory_order_relaxed);
+}
+
+/* Another order waits than the one that the lane follows. */
+static inline bool nd_lane_is_taken_back(const struct nd_lane *lane)
+{
+    return FT_ORDER_GET(lane->words, order) != lane->seen.order;
+}
+
 /* What tells the standby of the lane's bursts, at present. */
 static inline enum nd_stream_kind nd_lane_stream(const struct nd_lane *lane)
 {

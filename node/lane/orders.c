@@ -77,16 +77,6 @@ static void begin_replay(struct nd_lane *lane)
     report_burst(lane);
 }
 
-static bool is_taken_back(const struct nd_lane *lane)
-{
-    return FT_ORDER_GET(lane->words, order) != lane->seen.order;
-}
-
-static bool is_to_end(const struct nd_lane *lane)
-{
-    return atomic_load_explicit(lane->setup.stop, memory_order_relaxed);
-}
-
 /* Replays what is left of the closed set. False: the rest is left, since the node is to end, the order to
  * take over was taken back, or the state is given up: then others in the midst of a burst wait no longer. */
 static bool replay_closed_set(struct nd_lane *lane)
@@ -95,11 +85,12 @@ static bool replay_closed_set(struct nd_lane *lane)
 
     while (nd_lane_behind(lane, upto) && nd_lane_replay(lane, upto)) {
         bool given_up =
-            is_taken_back(lane) && ft_order_kind(FT_ORDER_GET(lane->words, order)) == FT_LANE_WAIT;
+            nd_lane_is_taken_back(lane) && ft_order_kind(FT_ORDER_GET(lane->words, order)) == FT_LANE_WAIT;
 
         if (given_up)
             nd_lane_abort_replay(lane);
-        if (given_up || is_to_end(lane) || (lane->doing == FT_LANE_LIVE && is_taken_back(lane)))
+        if (given_up || nd_lane_is_to_end(lane) ||
+            (lane->doing == FT_LANE_LIVE && nd_lane_is_taken_back(lane)))
             return false;
     }
     return true;
@@ -122,12 +113,12 @@ static void discard_entries(struct ft_ring *ring)
 }
 
 /* What is left of the closed set is replayed; chain time goes on from where it stopped, never back. False:
- * the node is to end. */
+ * the node is to end, or the order was taken back. */
 static bool take_over(struct nd_lane *lane)
 {
     uint64_t upto = FT_ORDER_GET(lane->words, closed_to);
 
-    if (!replay_closed_set(lane) || is_to_end(lane) || is_taken_back(lane))
+    if (!replay_closed_set(lane) || nd_lane_is_to_end(lane) || nd_lane_is_taken_back(lane))
         return false;
     FT_CHECK(nf_chain_state(lane->chain)->burst == upto, "replay ends at burst %lu of %lu",
              nf_chain_state(lane->chain)->burst, upto);

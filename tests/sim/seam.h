@@ -31,7 +31,11 @@ int sim_sched_yield(void);
 #define clock_gettime sim_clock_gettime
 #define nanosleep     sim_nanosleep
 #define sched_yield   sim_sched_yield
-#define prctl(...)    ((void)0)
+static inline void sim_prctl(int what, ...)
+{
+    (void)what;
+}
+#define prctl sim_prctl
 #undef _mm_pause
 #define _mm_pause sim_spin
 
