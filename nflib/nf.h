@@ -13,13 +13,14 @@
 #ifndef NFLIB_NF_H
 #define NFLIB_NF_H
 
-#include "nflib/flow/flow.h"      /* keys of flows, timeouts, texts for operators */
-#include "nflib/flow/table.h"     /* flows that age: map, timers and fragments together */
-#include "nflib/module/content.h" /* checks of a state that came from a peer */
-#include "nflib/module/module.h"  /* modules, parameters, instances, edits, counters, show */
-#include "nflib/net/packet.h"     /* packets, and rewriting them */
-#include "nflib/net/tcp.h"        /* states of TCP connections */
-#include "nflib/shared/shared.h"  /* state that all lanes share */
-#include "nflib/state/state.h"    /* state of one lane: maps, timers */
+#include "nflib/flow/flow.h"       /* keys of flows, timeouts, texts for operators */
+#include "nflib/flow/table.h"      /* flows that age: map, timers and fragments together */
+#include "nflib/module/content.h"  /* checks of a state that came from a peer */
+#include "nflib/module/module.h"   /* modules, parameters, instances, edits, counters, show */
+#include "nflib/net/packet.h"      /* packets, and rewriting them */
+#include "nflib/net/tcp.h"         /* states of TCP connections */
+#include "nflib/session/session.h" /* flows, found once for all NFs */
+#include "nflib/shared/shared.h"   /* state that all lanes share */
+#include "nflib/state/state.h"     /* state of one lane: maps, timers */
 
 #endif

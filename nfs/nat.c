@@ -2,8 +2,8 @@
 /*
  * nat: source NAT to one outside address (RFC 4787, 5382, 5508, 7857). One mapping per flow: (protocol,
  * inside end, remote end) to an outside port, or ICMP identifier, from a pool per protocol that lanes share.
- * The way back is a direct index by outside port, then a check of the remote end: filtering is address- and
- * port-dependent.
+ * The way back is the flow's session, which knows the remote end, too: filtering is address- and
+ * port-dependent. Whether a flow is translated is decided at its first packet.
  */
 #include "nflib/net/icmp.h"
 #include "nfs/nat_table.h"
@@ -12,12 +12,6 @@ static const char *const nat_counters[] = {NAT_COUNTERS(NF_COUNTER_NAME) NULL};
 
 /* What a packet is to this NF. */
 enum nat_kind { NAT_K_ARP, NAT_K_BAD, NAT_K_OTHER, NAT_K_LATER, NAT_K_ERROR, NAT_K_FLOW };
-
-struct nat_look {
-    enum nat_kind kind;
-    struct nat_key key; /* NAT_K_FLOW from inside */
-    uint64_t hash;
-};
 
 static enum nat_kind nat_kind(const struct nf_packet *p)
 {
@@ -48,16 +42,14 @@ static bool nat_is_echo_request(const struct nf_packet *p, enum nat_kind kind)
 static void nat_error_outward(const struct nf *nf, struct nf_packet *p)
 {
     const struct nat_config *config = nf->config;
-    const struct nat *nat = nf->state;
-    struct nf_inner in;
-    nf_packet_inner(p, &in);
-    struct nat_key key = nat_key(in.proto, in.daddr, in.dport, in.saddr, in.sport);
-    uint32_t slot = nf_map_find(nat->flows.map, &key);
-    if (slot == NF_NONE) {
+    bool reply;
+    const struct nf_session *s = nf_session_quoted(nf, p, &reply);
+
+    if (!s || !nf_session_has(nf, s) || reply) {
         nf_drop(nf, p, NAT_NO_MAPPING);
         return;
     }
-    nf_packet_set_inner_dst(p, config->outside, nat_flow_of(nat, slot)->port);
+    nf_packet_set_inner_dst(p, config->outside, nat_flow_of(nf, s)->port);
     nf_packet_set_saddr(p, config->outside);
     nf_count(nf, NAT_ERRORS, 1);
 }
@@ -65,33 +57,31 @@ static void nat_error_outward(const struct nf *nf, struct nf_packet *p)
 static void nat_error_inward(const struct nf *nf, struct nf_packet *p)
 {
     const struct nat_config *config = nf->config;
-    const struct nat *nat = nf->state;
+    bool reply;
+    const struct nf_session *s = nf_session_quoted(nf, p, &reply);
     struct nf_inner in;
-    nf_packet_inner(p, &in);
-    bool ours = nf_proto_has_ports(in.proto) && in.saddr == config->outside;
-    uint32_t slot = ours ? nat_by_port(nf, in.proto, in.sport) : NF_NONE;
-    if (slot == NF_NONE) {
-        nf_drop(nf, p, NAT_NO_MAPPING);
+    struct nf_tuple ends;
+
+    if (!s || !nf_session_has(nf, s) || !reply) {
+        nf_packet_inner(p, &in);
+        nf_drop(nf, p,
+                in.saddr == config->outside && nat_has_port(nf, in.proto, in.sport) ? NAT_WRONG_REMOTE
+                                                                                    : NAT_NO_MAPPING);
         return;
     }
-    const struct nat_key *key = nat_key_of(nat, slot);
-    if (key->remote != in.daddr || (in.proto != NF_PROTO_ICMP && key->rport != in.dport)) {
-        nf_drop(nf, p, NAT_WRONG_REMOTE);
-        return;
-    }
-    nf_packet_set_inner_src(p, key->inside, key->iport);
-    nf_packet_set_daddr(p, key->inside);
+    nf_session_view(nf, s, &ends);
+    nf_packet_set_inner_src(p, ends.saddr, ends.sport);
+    nf_packet_set_daddr(p, ends.saddr);
     nf_count(nf, NAT_ERRORS, 1);
 }
 
 /* True: translated, to be counted by the caller, once a burst. So nat_inward and nat_one. */
-static bool nat_outward(const struct nf *nf, struct nf_packet *p, const struct nat_look *look, uint64_t now)
+static bool nat_outward(const struct nf *nf, struct nf_packet *p, enum nat_kind kind, uint64_t now)
 {
     const struct nat_config *config = nf->config;
-    struct nat *nat = nf->state;
-    uint32_t word;
+    const struct nf_session *s;
 
-    if (look->kind == NAT_K_ERROR) {
+    if (kind == NAT_K_ERROR) {
         nat_error_outward(nf, p);
         return false;
     }
@@ -100,65 +90,61 @@ static bool nat_outward(const struct nf *nf, struct nf_packet *p, const struct n
         return false;
     }
     if (p->daddr == config->outside) {
-        if (nat_is_echo_request(p, look->kind))
+        if (nat_is_echo_request(p, kind))
             nf_count(nf, NAT_OWN_ECHO, 1);
         else
             nf_drop(nf, p, NAT_HAIRPIN);
         return false;
     }
-    if (look->kind == NAT_K_LATER) {
-        if (!nf_fragments_find(&nat->flows, p, &word)) {
+    s = nf_session_mine(nf, p);
+    if (kind == NAT_K_LATER) {
+        if (!s || !nf_session_later(nf, p)) {
             nf_drop(nf, p, NAT_FRAGMENT_UNKNOWN);
             return false;
         }
     } else {
-        uint32_t slot = nf_map_find_hashed(nat->flows.map, &look->key, look->hash);
-        if (slot != NF_NONE)
-            nat_touch(nf, p, slot, now);
-        else if ((slot = nat_create(nf, p, &look->key, now)) == NF_NONE)
+        if (!s && p->session && !(nf_session_flags(p->session) & NF_SESSION_NEW)) {
+            nf_count(nf, NAT_NOT_OURS, 1);
             return false;
-        nf_flows_note(nf, &nat->flows, p, config->outside, now, NAT_FRAGMENTS_FULL);
-        nf_packet_set_sport(p, nat_flow_of(nat, slot)->port);
+        }
+        if (s)
+            NF_SESSION_EDIT(nf, s, struct nat_flow)->packets++;
+        else if (!(s = nat_create(nf, p, now)))
+            return false;
+        nf_packet_set_sport(p, nat_flow_of(nf, s)->port);
     }
     nf_packet_set_saddr(p, config->outside);
     return true;
 }
 
-static bool nat_inward(const struct nf *nf, struct nf_packet *p, const struct nat_look *look, uint64_t now)
+static bool nat_inward(const struct nf *nf, struct nf_packet *p, enum nat_kind kind)
 {
-    const struct nat *nat = nf->state;
-    uint32_t addr;
+    const struct nf_session *s;
+    struct nf_tuple ends;
 
-    if (look->kind == NAT_K_ERROR) {
+    if (kind == NAT_K_ERROR) {
         nat_error_inward(nf, p);
         return false;
     }
-    if (nat_is_echo_request(p, look->kind)) {
+    if (nat_is_echo_request(p, kind)) {
         nf_count(nf, NAT_OWN_ECHO, 1);
         return false;
     }
-    if (look->kind == NAT_K_LATER) {
-        if (!nf_fragments_find(&nat->flows, p, &addr)) {
-            nf_drop(nf, p, NAT_FRAGMENT_UNKNOWN);
-            return false;
-        }
-    } else {
-        uint32_t slot = nat_by_port(nf, p->proto, p->dport);
-        if (slot == NF_NONE) {
-            nf_drop(nf, p, NAT_NO_MAPPING);
-            return false;
-        }
-        const struct nat_key *key = nat_key_of(nat, slot);
-        if (key->remote != p->saddr || (p->proto != NF_PROTO_ICMP && key->rport != p->sport)) {
-            nf_drop(nf, p, NAT_WRONG_REMOTE);
-            return false;
-        }
-        addr = key->inside;
-        nat_touch(nf, p, slot, now);
-        nf_flows_note(nf, &nat->flows, p, addr, now, NAT_FRAGMENTS_FULL);
-        nf_packet_set_dport(p, key->iport);
+    s = nf_session_mine(nf, p);
+    if (kind == NAT_K_LATER && (!s || !nf_session_later(nf, p))) {
+        nf_drop(nf, p, NAT_FRAGMENT_UNKNOWN);
+        return false;
     }
-    nf_packet_set_daddr(p, addr);
+    if (!s || !(p->flow & NF_FLOW_REPLY)) {
+        nf_drop(nf, p, nat_has_port(nf, p->proto, p->dport) ? NAT_WRONG_REMOTE : NAT_NO_MAPPING);
+        return false;
+    }
+    nf_session_view(nf, s, &ends);
+    if (kind != NAT_K_LATER) {
+        NF_SESSION_EDIT(nf, s, struct nat_flow)->packets++;
+        nf_packet_set_dport(p, ends.sport);
+    }
+    nf_packet_set_daddr(p, ends.saddr);
     return true;
 }
 
@@ -189,85 +175,58 @@ static bool nat_owner(const struct nf *nf, const struct nf_packet *p, unsigned *
     return owner != NF_NONE;
 }
 
-static bool nat_one(const struct nf *nf, struct nf_packet *p, const struct nat_look *look, uint64_t now)
+static bool nat_one(const struct nf *nf, struct nf_packet *p, uint64_t now)
 {
     const struct nat_config *config = nf->config;
-    if (look->kind == NAT_K_ARP)
+    enum nat_kind kind = nat_kind(p);
+    if (kind == NAT_K_ARP)
         return false;
-    if (look->kind == NAT_K_BAD) {
+    if (kind == NAT_K_BAD) {
         nf_drop(nf, p, NAT_MALFORMED);
         return false;
     }
     if (p->side == NF_OUTSIDE && (p->flags & NF_P_IPV4) && p->daddr != config->outside)
         nf_count(nf, NAT_NOT_OURS, 1);
-    else if (look->kind == NAT_K_OTHER)
+    else if (kind == NAT_K_OTHER)
         nf_drop_or_pass(nf, p, config->unsupported, NAT_UNSUPPORTED);
     else if (p->side == NF_INSIDE)
-        return nat_outward(nf, p, look, now);
+        return nat_outward(nf, p, kind, now);
     else
-        return nat_inward(nf, p, look, now);
+        return nat_inward(nf, p, kind);
     return false;
 }
 
-/* Cache misses first: buckets or indices of the whole burst, then entries, are under way before the first one
- * is needed. */
 static void nat_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
 {
-    const struct nat_config *config = nf->config;
-    const struct nat *nat = nf->state;
-    struct nat_look look[NF_BURST_MAX];
     uint32_t translated = 0;
 
-    for (uint32_t i = 0; i < n; i++) {
-        const struct nf_packet *p = packets[i];
-        look[i].kind = nat_kind(p);
-        if (look[i].kind != NAT_K_FLOW)
-            continue;
-        if (p->side == NF_INSIDE) {
-            look[i].key = nat_key(p->proto, p->saddr, p->sport, p->daddr, p->dport);
-            look[i].hash = nf_map_hash(nat->flows.map, &look[i].key);
-            nf_map_prefetch(nat->flows.map, look[i].hash);
-        } else if (ntohs(p->dport) >= config->ports.first && ntohs(p->dport) <= config->ports.last)
-            __builtin_prefetch(&nat->index[nat_proto(p->proto)][ntohs(p->dport) - config->ports.first]);
-    }
-    for (uint32_t i = 0; i < n; i++) {
-        if (look[i].kind != NAT_K_FLOW)
-            continue;
-        if (packets[i]->side == NF_INSIDE) {
-            nf_map_prefetch_entry(nat->flows.map, look[i].hash);
-        } else {
-            uint32_t slot = nat_by_port(nf, packets[i]->proto, packets[i]->dport);
-            if (slot != NF_NONE)
-                __builtin_prefetch(nat_key_of(nat, slot));
-        }
-    }
     for (uint32_t i = 0; i < n; i++)
-        translated += nat_one(nf, packets[i], &look[i], now);
+        translated += nat_one(nf, packets[i], now);
     if (translated) /* all of one side */
         nf_count(nf, packets[0]->side == NF_INSIDE ? NAT_OUTWARD : NAT_INWARD, translated);
 }
 
 /* ---- making, showing, changing ----------------------------------------------------------------- */
 
-static void nat_show_flow(const struct nf *nf, struct nf_show *out, uint32_t slot)
+static void nat_show_flow(const struct nf *nf, struct nf_show *out, const struct nf_session *s)
 {
-    const struct nat_key *key = nat_key_of(nf->state, slot);
-    const struct nat_flow *flow = nat_flow_of(nf->state, slot);
-    bool tcp = key->proto == NF_PROTO_TCP;
+    const struct nat_flow *flow = nat_flow_of(nf, s);
+    struct nf_tuple ends;
+    nf_session_view(nf, s, &ends);
     nf_row(out);
-    nf_row_proto(out, key->proto);
-    nf_row_end(out, "inside", key->inside, key->iport);
+    nf_row_proto(out, ends.proto);
+    nf_row_end(out, "inside", ends.saddr, ends.sport);
     nf_row_u64(out, "outside_port", ntohs(flow->port));
-    nf_row_end(out, "remote", key->remote, key->rport);
-    nf_row_text(out, "state", "%s", tcp ? nf_tcp_state_name(flow->flow.tcp) : "mapped");
+    nf_row_end(out, "remote", ends.daddr, ends.proto == NF_PROTO_ICMP ? 0 : ends.dport);
+    nf_row_text(out, "state", "%s",
+                ends.proto == NF_PROTO_TCP ? nf_tcp_state_name(nf_session_tcp(s)) : "mapped");
     nf_row_u64(out, "packets", flow->packets);
-    nf_row_u64(out, "last_ns", flow->flow.seen);
+    nf_row_u64(out, "last_ns", s->seen);
 }
 
 static bool nat_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
 {
-    const struct nat *nat = nf->state;
-    return nf_show_slots(nf, nat->flows.map, 0, out, cursor, nat_show_flow);
+    return nf_sessions_show(nf, 0, out, cursor, nat_show_flow);
 }
 
 static int nat_check(void *config, struct ft_fault *fault)
@@ -308,11 +267,15 @@ static const struct nf_module nat_module = {
     .shared = nat_shared,
     .make = nat_make,
     .process = nat_process,
-    .timers = nat_timers,
     .show = nat_show,
     .set = nat_set,
     .clear = nat_clear,
     .owner = nat_owner,
     .check_state = nat_check_state,
+    .session_size = sizeof(struct nat_flow),
+    .translates = NF_SOURCE,
+    .fragments_full = NAT_FRAGMENTS_FULL + 1,
+    .flows = nat_flows,
+    .session_end = nat_session_end,
 };
 NF_MODULE(nat_module)

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The NAT's mappings: one per flow, (protocol, inside end, remote end) to an outside port, or ICMP
- * identifier, from a pool per protocol. The way back is a direct index by outside port.
+ * identifier, from a pool per protocol.
  *
- * State, written by this instance alone: the flow map with everything a packet touches in one entry, the
- * indices, the pools.
+ * State, written by this instance alone: its slots in the chain's sessions, the pools.
  */
 #ifndef NFS_NAT_TABLE_H
 #define NFS_NAT_TABLE_H
@@ -23,24 +22,14 @@ struct nat_config {
     uint32_t unsupported; /* enum nf_policy */
 };
 
-/* As the flow looks from inside. Network order; 16 bytes without padding. */
-struct nat_key {
-    uint32_t inside, remote;
-    uint16_t iport, rport; /* ICMP echo: the identifier, 0 */
-    uint8_t proto;
-    uint8_t zero[3];
-};
-
+/* In a session. One word. */
 struct nat_flow {
-    struct nf_flow flow;
-    uint64_t packets; /* both ways */
-    uint16_t port;    /* outside, network order */
+    uint64_t packets : 48; /* both ways */
+    uint64_t port : 16;    /* outside, network order */
 };
 
 struct nat {
-    struct nf_flows flows;
     struct nf_shared_pool *pool[NAT_PROTOS]; /* of all lanes, with a cache of this one */
-    uint32_t *index[NAT_PROTOS];             /* [port - first]: slot + 1, 0: no mapping */
 };
 
 /* The counters, with their names. */
@@ -51,8 +40,8 @@ struct nat {
     X(NAT_INWARD, "translated_inward")                                                                       \
     X(NAT_ERRORS, "icmp_errors_translated")                                                                  \
     X(NAT_NOT_INSIDE, "not_inside") /* from inside, source not in `inside`: as `unsupported` says */         \
-    X(NAT_NOT_OURS, "not_ours")     /* from outside, not to the outside address: passed as it is */          \
-    X(NAT_OWN_ECHO, "own_echo")     /* echo request to the outside address: passed, the chain answers it */  \
+    X(NAT_NOT_OURS, "not_ours") /* from outside, not to the outside address, and answers: passed as it is */ \
+    X(NAT_OWN_ECHO, "own_echo") /* echo request to the outside address: passed, the chain answers it */      \
     X(NAT_UNSUPPORTED, "unsupported")   /* no IPv4, or a protocol without ports: as `unsupported` says */    \
     X(NAT_MALFORMED, "malformed")       /* dropped, as all that follow */                                    \
     X(NAT_NO_MAPPING, "no_mapping")     /* nothing known that it could belong to */                          \
@@ -64,49 +53,34 @@ struct nat {
     X(NAT_PORTS_EXHAUSTED, "ports_exhausted")
 enum nat_counter { NAT_COUNTERS(NF_COUNTER) };
 
-static inline const struct nat_key *nat_key_of(const struct nat *nat, uint32_t slot)
+static inline const struct nat_flow *nat_flow_of(const struct nf *nf, const struct nf_session *s)
 {
-    return nf_map_key(nat->flows.map, slot);
-}
-static inline const struct nat_flow *nat_flow_of(const struct nat *nat, uint32_t slot)
-{
-    return nf_map_value(nat->flows.map, slot);
+    return nf_session_slot(nf, s);
 }
 static inline unsigned nat_proto(uint8_t proto)
 {
     return proto == NF_PROTO_TCP ? 0 : proto == NF_PROTO_UDP ? 1 : 2;
 }
-static inline struct nat_key nat_key(uint8_t proto, uint32_t inside, uint16_t iport, uint32_t remote,
-                                     uint16_t rport)
-{
-    if (proto == NF_PROTO_ICMP)
-        rport = 0;
-    struct nat_key key;
-    nf_flow_key_write(&key, inside, remote, iport, rport, proto);
-    return key;
-}
-/* Slot of an outside port (network order), or NF_NONE. */
-static inline uint32_t nat_by_port(const struct nf *nf, uint8_t proto, uint16_t port)
+/* An outside port (network order) that a mapping of this lane has. */
+static inline bool nat_has_port(const struct nf *nf, uint8_t proto, uint16_t port)
 {
     const struct nat_config *config = nf->config;
     const struct nat *nat = nf->state;
     uint32_t n = ntohs(port);
-    if (n < config->ports.first || n > config->ports.last)
-        return NF_NONE;
-    return nat->index[nat_proto(proto)][n - config->ports.first] - 1; /* 0 - 1 is NF_NONE */
+    return nf_proto_has_ports(proto) && n >= config->ports.first && n <= config->ports.last &&
+           nf_shared_pool_has(nat->pool[nat_proto(proto)], n - config->ports.first);
 }
 
 uint64_t nat_arena(const void *config);
 uint64_t nat_shared(const void *config, unsigned lanes);
 bool nat_make(struct nf *nf);
 
-/* A mapping for a packet from inside, its first packet counted, or the packet dropped and NF_NONE. */
-uint32_t nat_create(const struct nf *nf, struct nf_packet *p, const struct nat_key *key, uint64_t now);
-/* One more packet of a mapping. */
-void nat_touch(const struct nf *nf, const struct nf_packet *p, uint32_t slot, uint64_t now);
+/* A mapping for a packet from inside, its first packet counted, or the packet dropped and NULL. */
+const struct nf_session *nat_create(const struct nf *nf, struct nf_packet *p, uint64_t now);
 
 /* Of the module. */
-void nat_timers(struct nf *nf, uint64_t now);
+void nat_flows(const void *config, struct nf_flows_config *flows);
+void nat_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now);
 int nat_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault);
 int nat_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault);
 int nat_check_state(const struct nf *nf, struct nf_check *c);

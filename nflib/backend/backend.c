@@ -56,43 +56,50 @@ static const struct nf_backend_object *object_of(const struct nf_backend *b, con
 
 /* ---- what NFs do ------------------------------------------------------------------------------- */
 
-static void read_entry(struct nf_backend *b, const struct nf_backend_object *object, const struct nf_map *map,
-                       const void *key, uint32_t slot)
+static const void *start_of(const struct nf_backend_object *object)
 {
-    uint32_t len = name_entry(b, object, key, nf_map_key_size(map));
+    return (const void *)object->at; // NOLINT(performance-no-int-to-ptr): of the region
+}
 
-    b->store.get(b->store.ctx, b->key, len, slot == NF_NONE ? NULL : nf_map_value(map, slot),
-                 slot == NF_NONE ? 0 : nf_map_value_size(map));
+static void read_entry(struct nf_backend *b, const struct nf_backend_object *object, const void *key,
+                       uint32_t slot)
+{
+    const void *table = start_of(object);
+    uint32_t len = name_entry(b, object, key, object->as->key_size(table));
+
+    b->store.get(b->store.ctx, b->key, len, slot == NF_NONE ? NULL : object->as->value(table, slot),
+                 slot == NF_NONE ? 0 : object->as->value_size(table));
 }
 
 /* An entry is looked at, or about to change: the first time in a burst it is read. */
-static void touch_entry(struct nf_backend *b, const struct nf_backend_object *object,
-                        const struct nf_map *map, const void *key, uint32_t slot, uint32_t flag)
+static void touch_entry(struct nf_backend *b, const struct nf_backend_object *object, const void *key,
+                        uint32_t slot, uint32_t flag)
 {
-    uint32_t *flags = nf_touched_at(&b->touched, (uint32_t)(object - b->objects), key, nf_map_key_size(map));
+    uint32_t *flags = nf_touched_at(&b->touched, (uint32_t)(object - b->objects), key,
+                                    object->as->key_size(start_of(object)));
     bool first = !*flags;
 
     *flags |= flag;
     if (first && !b->store.cache)
-        read_entry(b, object, map, key, slot);
+        read_entry(b, object, key, slot);
 }
 
-static void report_lookup(const struct nf_map *map, const void *key, uint32_t slot)
+static void report_lookup(const void *table, const void *key, uint32_t slot)
 {
     struct nf_backend *b = nf_backend;
-    const struct nf_backend_object *object = b->store.cache ? NULL : object_of(b, map, NF_WATCH_MAP);
+    const struct nf_backend_object *object = b->store.cache ? NULL : object_of(b, table, NF_WATCH_MAP);
 
     if (object)
-        touch_entry(b, object, map, key, slot, NF_TOUCHED_READ);
+        touch_entry(b, object, key, slot, NF_TOUCHED_READ);
 }
 
-static void report_change(const struct nf_map *map, const void *key)
+static void report_change(const void *table, const void *key)
 {
     struct nf_backend *b = nf_backend;
-    const struct nf_backend_object *object = object_of(b, map, NF_WATCH_MAP);
+    const struct nf_backend_object *object = object_of(b, table, NF_WATCH_MAP);
 
     if (object)
-        *nf_touched_at(&b->touched, (uint32_t)(object - b->objects), key, nf_map_key_size(map)) |=
+        *nf_touched_at(&b->touched, (uint32_t)(object - b->objects), key, object->as->key_size(table)) |=
             NF_TOUCHED_WRITTEN;
 }
 
@@ -174,6 +181,7 @@ static void report_read(const uint64_t *word)
 
 const struct nf_watch nf_backend_watcher = {
     .made = nf_backend_enter,
+    .table = nf_backend_enter_table,
     .found = report_lookup,
     .changed = report_change,
     .read = report_read,
@@ -219,7 +227,6 @@ void nf_backend_watch(void *arg, const void *p, size_t n)
 {
     struct nf_backend *b = arg;
     const struct nf_backend_object *object;
-    const struct nf_map *map;
     uint32_t slot;
 
     if (touched_line(b, (uintptr_t)p, n))
@@ -230,11 +237,10 @@ void nf_backend_watch(void *arg, const void *p, size_t n)
         return;
     }
     switch (object->kind) {
-    case NF_WATCH_MAP:                           /* the map itself reports adding and removing */
-        map = (const struct nf_map *)object->at; // NOLINT(performance-no-int-to-ptr): of the region
-        slot = nf_map_slot_of(map, p);
+    case NF_WATCH_MAP: /* the table itself reports adding and removing */
+        slot = object->as->slot_of(start_of(object), p);
         if (slot != NF_NONE)
-            touch_entry(b, object, map, nf_map_key(map, slot), slot, NF_TOUCHED_WRITTEN);
+            touch_entry(b, object, object->as->key(start_of(object), slot), slot, NF_TOUCHED_WRITTEN);
         break;
     case NF_WATCH_WORD:
         touch_word(b, object);
@@ -249,13 +255,15 @@ void nf_backend_watch(void *arg, const void *p, size_t n)
 
 void nf_backend_write_entry(struct nf_backend *b, const struct nf_backend_object *object, const void *key)
 {
-    const struct nf_map *map = (const struct nf_map *)object->at; // NOLINT(performance-no-int-to-ptr)
-    uint32_t slot = nf_map_peek(map, key), len = name_entry(b, object, key, nf_map_key_size(map));
+    const void *table = start_of(object);
+    uint32_t slot = object->as->peek(table, key),
+             len = name_entry(b, object, key, object->as->key_size(table));
 
     if (slot == NF_NONE)
         b->store.del(b->store.ctx, b->key, len);
     else
-        b->store.set(b->store.ctx, b->key, len, nf_map_value(map, slot), nf_map_value_size(map));
+        b->store.set(b->store.ctx, b->key, len, object->as->value(table, slot),
+                     object->as->value_size(table));
 }
 
 void nf_backend_write_line(struct nf_backend *b, uintptr_t line)

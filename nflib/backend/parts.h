@@ -14,6 +14,7 @@
 struct nf_backend_object {
     uintptr_t at, end;
     enum nf_watch_kind kind;
+    const struct nf_watch_table *as; /* NF_WATCH_MAP */
     uint32_t prefix_len;
     char prefix[NF_BACKEND_PREFIX];
 };
@@ -40,11 +41,12 @@ const struct nf_backend_object *nf_backend_object_at(const struct nf_backend *b,
                                                      uintptr_t p); /* NULL: in none */
 const uint64_t *nf_backend_word(const struct nf_backend_object *object);
 uint32_t nf_backend_decimal(char text[24], uint64_t n);
-/* SET of an entry as it is, or DEL; SET of a line. */
+/* SET of a table's entry as it is, or DEL; SET of a line. */
 void nf_backend_write_entry(struct nf_backend *b, const struct nf_backend_object *object, const void *key);
 void nf_backend_write_line(struct nf_backend *b, uintptr_t line);
 
 /* start.c */
 void nf_backend_enter(const struct nf *nf, enum nf_watch_kind kind, const void *start, uint64_t bytes);
+void nf_backend_enter_table(const void *start, uint64_t bytes, const struct nf_watch_table *as);
 
 #endif

@@ -11,13 +11,11 @@
 
 struct nf_backend *nf_backend;
 
-void nf_backend_enter(const struct nf *nf, enum nf_watch_kind kind, const void *start, uint64_t bytes)
+static struct nf_backend_object *add_object(struct nf_backend *b, enum nf_watch_kind kind, const void *start,
+                                            uint64_t bytes)
 {
-    struct nf_backend *b = nf_backend;
     struct nf_backend_object *object;
 
-    if (nf->index == 0) /* the node's own: neighbours */
-        return;
     if (b->count == b->room) {
         b->room = b->room ? 2 * b->room : 32;
         b->objects = realloc(b->objects, b->room * sizeof(*b->objects));
@@ -26,6 +24,27 @@ void nf_backend_enter(const struct nf *nf, enum nf_watch_kind kind, const void *
     object = &b->objects[b->count++];
     *object =
         (struct nf_backend_object){.at = (uintptr_t)start, .end = (uintptr_t)start + bytes, .kind = kind};
+    return object;
+}
+
+/* The sessions of the lane. */
+void nf_backend_enter_table(const void *start, uint64_t bytes, const struct nf_watch_table *as)
+{
+    struct nf_backend_object *object = add_object(nf_backend, NF_WATCH_MAP, start, bytes);
+
+    object->as = as;
+    object->prefix_len = (uint32_t)snprintf(object->prefix, sizeof(object->prefix), "0.0:");
+}
+
+void nf_backend_enter(const struct nf *nf, enum nf_watch_kind kind, const void *start, uint64_t bytes)
+{
+    struct nf_backend *b = nf_backend;
+    struct nf_backend_object *object;
+
+    if (nf->index == 0) /* the node's own: neighbours */
+        return;
+    object = add_object(b, kind, start, bytes);
+    object->as = kind == NF_WATCH_MAP ? &nf_map_as_table : NULL;
     if (kind != NF_WATCH_DERIVED)
         object->prefix_len = (uint32_t)snprintf(object->prefix, sizeof(object->prefix), "%u.%u:", nf->index,
                                                 b->numbers[nf->index]++);
@@ -54,8 +73,8 @@ static void load_object(struct nf_backend *b, const struct nf_backend_object *ob
 
     switch (object->kind) {
     case NF_WATCH_MAP:
-        for (uint32_t slot = 0; (slot = nf_map_next(start, slot)) != NF_NONE; slot++)
-            nf_backend_write_entry(b, object, nf_map_key(start, slot));
+        for (uint32_t slot = 0; (slot = object->as->next(start, slot)) != NF_NONE; slot++)
+            nf_backend_write_entry(b, object, object->as->key(start, slot));
         break;
     case NF_WATCH_POOL:
         for (const uint32_t *n = start; n < (const uint32_t *)object->end; n++)

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a chain's configuration asks of its region, before there is a chain. No state. */
 #include "nflib/chain/chain.h"
+#include "nflib/session/table.h"
 #include "nflib/shared/shared.h"
+
+#include <string.h>
 
 #define ARENA_SLACK 8192u /* counters' and root's rounding to lines */
 
@@ -13,9 +16,20 @@ uint32_t nf_chain_counters(const struct nf_module *module)
     return n;
 }
 
+void nf_chain_sessions_wants(const struct nf_chain_config *config, struct nf_sessions_wants *wants)
+{
+    memset(wants, 0, sizeof(*wants));
+    for (unsigned i = 0; i < config->count; i++)
+        nf_sessions_want(wants, i + 1, config->nfs[i].module, config->nfs[i].config);
+}
+
 void nf_chain_arenas(const struct nf_chain_config *config, uint64_t sizes[], const char *names[])
 {
-    sizes[0] = sizeof(struct nf_lane_state) + (config->l3 ? nf_l3_bytes() : 0) + ARENA_SLACK;
+    struct nf_sessions_wants wants;
+
+    nf_chain_sessions_wants(config, &wants);
+    sizes[0] = sizeof(struct nf_lane_state) + (config->l3 ? nf_l3_bytes() : 0) + nf_sessions_bytes(&wants) +
+               ARENA_SLACK;
     names[0] = "lane";
     for (unsigned i = 0; i < config->count; i++) {
         const struct nf_choice *nf = &config->nfs[i];

@@ -4,141 +4,15 @@
  * (lane, 0). Run by one thread, the lane's, live and in replay alike. Everything that outlives a burst is in
  * the region; what is here (instances, buffers of made packets) is rebuilt from the configuration.
  */
-#include "nflib/chain/chain.h"
+#include "nflib/chain/parts.h"
 
-#include "ftcore/base/draw.h"
-#include "ftcore/region/audit.h"
 #include "nflib/backend/backend.h"
 #include "nflib/chain/payload_guard.h"
 #include "nflib/shared/shared.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define AHEAD 4u /* packets between prefetch and parse */
-
-struct nf_chain {
-    const struct nf_chain_config *config;
-    struct ft_region *region;
-    const struct nf_lane_state *state;
-    struct nf_l3 *l3;
-    struct nf_payload_guard *guard; /* with audit */
-    struct nf nfs[FT_NFS_MAX];      /* 0: L3 */
-    uint32_t count;
-    bool open;   /* a command began the coming burst */
-    bool follow; /* the coming burst is replayed */
-    struct ft_sections sections;
-    struct ft_published alone[FT_LANES_MAX];
-    struct nf_determinants determinants;
-    struct nf_env env;
-    struct nf_content content;
-    struct nf_packet made[NF_EMIT_MAX];
-    struct nf_emitted list[NF_EMIT_MAX];
-    uint32_t listed;
-    uint8_t frames[NF_EMIT_MAX * NF_EMIT_SLOT];
-};
-
-/* ---- making ---- */
-
-static int make_lane_state(struct nf_chain *chain, unsigned lane, uint64_t seed, struct ft_fault *fault)
-{
-    struct nf_lane_state *state = ft_arena_alloc(chain->nfs[0].arena, sizeof(*state));
-    if (!state)
-        return ft_fail(fault, FT_EFULL, "lane %u: no room for the lane's state", lane);
-    state = ft_edit(chain->region, state, sizeof(*state));
-    state->seq = 1;
-    state->access = 1;
-    seed ^= (lane + 1) * 0xd1342543de82ef95ull; /* lanes given one seed still differ */
-    for (unsigned i = 0; i < 4; i++)
-        state->random[i] = ft_draw(&seed);
-    for (unsigned i = 0; i < FT_NFS_MAX; i++)
-        state->wake[i] = UINT64_MAX;
-    chain->state = chain->env.state = state;
-    return FT_OK;
-}
-
-static int make_nf(struct nf *nf, const struct nf_choice *choice, struct ft_fault *fault)
-{
-    const struct nf_module *module = choice->module;
-    nf->module = module;
-    nf->config = choice->config;
-    nf->counters = ft_arena_alloc(nf->arena, nf_chain_counters(module) * sizeof(uint64_t));
-    nf->state = ft_arena_alloc(nf->arena, module->state_size);
-    if (nf->state)
-        nf_edit(nf, nf->state, module->state_size);
-    if (nf->counters && nf->state && (!module->make || module->make(nf)))
-        return FT_OK;
-    return ft_fail(fault, FT_EFULL, "nf %u: %s: the arena is too small", nf->index, module->name);
-}
-
-static int make_all(struct nf_chain *chain, unsigned lane, uint64_t seed, struct ft_fault *fault)
-{
-    const struct nf_chain_config *config = chain->config;
-    for (unsigned i = 0; i <= config->count; i++)
-        chain->nfs[i] = (struct nf){.region = chain->region,
-                                    .arena = ft_region_arena(chain->region, lane, i),
-                                    .env = &chain->env,
-                                    .lane = (uint16_t)lane,
-                                    .lanes = config->lanes,
-                                    .index = (uint16_t)i};
-    int error = make_lane_state(chain, lane, seed, fault);
-    if (error == FT_OK && config->l3)
-        error = nf_l3_make(&chain->l3, &chain->nfs[0], config->l3, fault);
-    for (unsigned i = 0; error == FT_OK && i < config->count; i++)
-        error = make_nf(&chain->nfs[i + 1], &config->nfs[i], fault);
-    return error;
-}
-
-int nf_chain_make(struct nf_chain **out, const struct nf_chain_config *config, struct ft_region *region,
-                  unsigned lane, uint64_t seed, struct ft_fault *fault)
-{
-    *out = NULL;
-    if (config->count > FT_NFS_MAX - 1 || region->nfs < config->count + 1u || lane >= region->lanes)
-        return ft_fail(fault, FT_EINVAL, "chain %s: region is made for another chain", config->name);
-    if (nf_backend && config->lanes > 1)
-        return ft_fail(fault, FT_EINVAL, "chain %s: %u lanes, a state backend serves one", config->name,
-                       config->lanes);
-    struct nf_chain *chain =
-        aligned_alloc(64, sizeof(*chain)); /* published numbers have lines of their own */
-    if (!chain)
-        return ft_fail(fault, FT_ENOMEM, "chain %s: no memory", config->name);
-    memset(chain, 0, sizeof(*chain));
-    chain->config = config;
-    chain->region = region;
-    chain->count = config->count;
-    chain->env.packets = chain->made;
-    chain->env.frames = chain->frames;
-    chain->env.sections = &chain->sections;
-    chain->env.determinants = &chain->determinants;
-    chain->env.content = &chain->content;
-    ft_sections_init(&chain->sections, region, chain->alone, lane, region->lanes);
-    chain->sections.unreduced = config->unreduced;
-    ft_audit_suspend(region); /* what is made here is nobody's change */
-    nf_backend_forget();
-    int error = make_all(chain, lane, seed, fault);
-    ft_audit_resume(region);
-    if (error == FT_OK && (chain->content.failed || nf_payload_guard_make(&chain->guard, region) < 0))
-        error = ft_fail(fault, FT_ENOMEM, "chain %s: no memory for its checks", config->name);
-    if (error < 0) {
-        nf_chain_free(chain);
-        return error;
-    }
-    if (nf_backend)
-        nf_backend_start(region);
-    *out = chain;
-    return FT_OK;
-}
-
-void nf_chain_free(struct nf_chain *chain)
-{
-    if (!chain)
-        return;
-    nf_payload_guard_free(chain->guard);
-    nf_content_free(&chain->content);
-    free(chain->l3);
-    free(chain);
-}
 
 /* ---- looking ---- */
 
@@ -216,7 +90,9 @@ static void run_timers(struct nf_chain *chain, uint64_t now)
         if (*wake == UINT64_MAX || *wake > now)
             continue;
         *(uint64_t *)ft_edit(chain->region, wake, sizeof(*wake)) = UINT64_MAX;
-        if (chain->nfs[i].module->timers)
+        if (i == 0 && chain->env.sessions)
+            nf_sessions_timers(&chain->sessions, now);
+        if (chain->nfs[i].module && chain->nfs[i].module->timers)
             chain->nfs[i].module->timers(&chain->nfs[i], now);
     }
 }
@@ -230,7 +106,8 @@ static void parse_all(struct nf_packet *packets, uint32_t n)
             __builtin_prefetch(packets[i + AHEAD].data);
         struct nf_packet *p = &packets[i];
         p->out_port = p->in_port ^ 1;
-        p->drop = p->drop_nf = 0;
+        p->drop = p->drop_nf = p->flow = 0;
+        p->session = NULL;
         if (!p->parsed) /* capture has looked at it already */
             nf_packet_parse(p);
         p->parsed = 0; /* NFs rewrite */
@@ -255,6 +132,14 @@ static uint32_t keep_passing(struct nf_packet *list[], uint32_t n)
 static void run_side(struct nf_chain *chain, struct nf_packet *list[], uint32_t left, uint8_t side,
                      struct nf_packet *packets, uint64_t now)
 {
+    struct nf_packet *all[NF_BURST_MAX];
+    uint32_t n = left;
+
+    if (n && chain->env.sessions) {
+        memcpy(all, list, n * sizeof(*all));
+        chain->sessions.packets = packets;
+        nf_sessions_look_up(&chain->sessions, all, n, now);
+    }
     for (uint32_t step = 1; step <= chain->count && left; step++) {
         struct nf *nf = &chain->nfs[side == NF_INSIDE ? step : chain->count + 1 - step];
         if (ft_unlikely(chain->guard))
@@ -264,6 +149,8 @@ static void run_side(struct nf_chain *chain, struct nf_packet *list[], uint32_t 
             nf_payload_guard_end(chain->guard);
         left = keep_passing(list, left);
     }
+    if (n && chain->env.sessions)
+        nf_sessions_settle(&chain->sessions, all, n, now);
 }
 
 /* Inside first. Told apart before any NF runs: it is L3 alone that drops and turns round before them. */

@@ -138,6 +138,9 @@ uint32_t nf_chain_identity(const struct nf_chain_config *config, char *out, uint
 
 /* ---- of nflib/chain ---------------------------------------------------------------------------- */
 
+struct nf_sessions_wants;
+/* What the chain's NFs ask of its sessions. */
+void nf_chain_sessions_wants(const struct nf_chain_config *config, struct nf_sessions_wants *wants);
 /* Counters that the module has names for. */
 uint32_t nf_chain_counters(const struct nf_module *module);
 /* Opens the coming burst for a command. One was opened already: a broken invariant. */

@@ -136,6 +136,8 @@ uint32_t nf_chain_identity(const struct nf_chain_config *config, char *out, uint
         for (const struct nf_param *p = choice->module->params; p && p->name; p++)
             say_param(&t, p, choice->config);
         say(&t, " arena=%" PRIu64, choice->module->arena ? choice->module->arena(choice->config) : 0);
+        if (choice->module->session_size)
+            say(&t, " session=%u", choice->module->session_size);
         if (choice->module->shared)
             say(&t, " shared=%" PRIu64, choice->module->shared(choice->config, config->lanes));
         say(&t, "\n");

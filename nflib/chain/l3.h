@@ -82,6 +82,11 @@ void nf_l3_in(struct nf_l3 *l3, struct nf_packet *const packets[], uint32_t n, u
  */
 void nf_l3_out(struct nf_l3 *l3, struct nf_packet *const packets[], uint32_t n, uint64_t now);
 
+/* The side on which answers to the packet will come in: of its route's interface; without a route, the other
+ * one.
+ */
+uint8_t nf_l3_side(const struct nf_l3 *l3, const struct nf_packet *p);
+
 /* Gratuitous ARP (a request for itself, broadcast) for address number `index` of all own addresses: frame
  * into out[42]. False: no such index. Not state: used at promotion. */
 bool nf_l3_announce(const struct nf_l3_config *config, unsigned index, uint8_t out[42], uint8_t *port);

@@ -34,6 +34,7 @@ struct nf_env {
     struct nf_determinants *determinants; /* of the burst */
     struct nf_content *content;           /* what the lane's state must be; grows while the chain is made */
     struct nf_merged *merged;             /* the lane's merged counts, a chain through all NFs */
+    struct nf_sessions_burst *sessions;   /* of the chain; NULL: no NF keeps flows in sessions */
     uint8_t *frames;                      /* NF_EMIT_MAX buffers of NF_EMIT_SLOT bytes */
 };
 

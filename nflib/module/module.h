@@ -17,7 +17,9 @@
 struct nf;
 struct nf_module;
 struct nf_show;
-struct nf_check; /* nflib/module/content.h */
+struct nf_check;        /* nflib/module/content.h */
+struct nf_session;      /* nflib/session/session.h */
+struct nf_flows_config; /* nflib/flow/table.h */
 
 /* ---- parameters -------------------------------------------------------------------------------- */
 
@@ -86,6 +88,15 @@ enum nf_reads {
     NF_READS_PAYLOAD = 1,
 };
 
+/* Why a session ended. */
+enum nf_session_why {
+    NF_SESSION_IDLE,    /* its timeout */
+    NF_SESSION_CLEARED, /* an operator, or an NF in it */
+    NF_SESSION_REFUSED, /* its first packets were dropped, all of them */
+};
+/* The ends of a flow's first packet that an NF translates; bits. */
+enum nf_translates { NF_SOURCE = 1, NF_DESTINATION = 2 };
+
 struct nf_module {
     const char *name;    /* as in the configuration */
     const char *summary; /* one line for operators */
@@ -147,6 +158,18 @@ struct nf_module {
      * of that kind.
      */
     int (*check_state)(const struct nf *nf, struct nf_check *c);
+
+    /*
+     * For NFs that keep state of flows in sessions (nflib/session/session.h). session_size: bytes of its slot
+     * in each; 0: none, and the rest is not looked at. flows: what the NF's configuration asks for.
+     * session_end: a session that the NF is in ends; it gives back what it holds for it, and may look at the
+     * record; check_state looks at slots, too. NULL: nothing to give back.
+     */
+    uint16_t session_size;
+    uint8_t translates;     /* enum nf_translates */
+    uint8_t fragments_full; /* the counter of first fragments that found no room, + 1; 0: none */
+    void (*flows)(const void *config, struct nf_flows_config *flows);
+    void (*session_end)(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now);
 };
 
 /* Registers `module` before main, or when the shared object is loaded. */
@@ -174,7 +197,8 @@ struct nf {
     uint16_t lane;
     uint16_t index; /* in the chain, from 1; 0 is the lane's own state */
     uint16_t lanes;
-    uint16_t shared; /* shared objects made so far */
+    uint16_t shared;     /* shared objects made so far */
+    uint16_t session_at; /* of its slot, in bytes from a session's record; 0: none */
 };
 
 /* A writable pointer to exactly the n bytes at `p`, which are about to change. */

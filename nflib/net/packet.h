@@ -18,6 +18,8 @@
 #define NF_ICMP_ECHO_REPLY   0u
 #define NF_ICMP_ECHO_REQUEST 8u
 
+struct nf_session;
+
 enum nf_side { NF_INSIDE = 0, NF_OUTSIDE = 1 };
 
 /* What the frame is; set by parse. */
@@ -70,7 +72,9 @@ struct nf_packet {
     uint16_t sport, dport; /* network order; ICMP echo: identifier in both; else 0 */
     uint8_t icmp_type, icmp_code;
     uint8_t parsed; /* what parse fills is of the bytes that are there; who changes them by hand clears it */
+    uint8_t flow;   /* enum nf_flow_bits (nflib/session/session.h) */
     void *owner;    /* the lane's: mbuf or replay slot */
+    const struct nf_session *session; /* of the packet's flow, NULL: none; the chain's, see there */
 };
 
 static inline bool nf_icmp_is_echo(uint8_t icmp_type)

@@ -180,23 +180,6 @@ uint32_t nf_map_find(const struct nf_map *map, const void *key)
     return nf_map_find_hashed(map, key, nf_map_hash(map, key));
 }
 
-uint32_t nf_map_peek(const struct nf_map *map, const void *key)
-{
-    return find_on(map, key, nf_map_hash(map, key));
-}
-
-uint32_t nf_map_slot_of(const struct nf_map *map, const void *p)
-{
-    uint64_t offset = (uintptr_t)p - (uintptr_t)map, slot;
-
-    if (offset < map->entries_at)
-        return NF_NONE;
-    slot = (offset - map->entries_at) / map->stride;
-    if ((offset - map->entries_at) % map->stride < map->value_at || !is_used(map, (uint32_t)slot))
-        return NF_NONE;
-    return (uint32_t)slot;
-}
-
 static uint32_t take_slot(const struct nf *nf, struct nf_map *map)
 {
     uint32_t slot = map->free - 1;
@@ -302,16 +285,6 @@ uint32_t nf_map_capacity(const struct nf_map *map)
     return map->capacity;
 }
 
-uint32_t nf_map_key_size(const struct nf_map *map)
-{
-    return map->key_size;
-}
-
-uint32_t nf_map_value_size(const struct nf_map *map)
-{
-    return map->value_size;
-}
-
 uint32_t nf_map_next(const struct nf_map *map, uint32_t slot)
 {
     const uint64_t *words = used_words(map);
@@ -329,3 +302,54 @@ uint32_t nf_map_next(const struct nf_map *map, uint32_t slot)
     }
     return NF_NONE;
 }
+
+/* ---- for who watches ---- */
+
+static uint32_t key_size_of(const void *map)
+{
+    return ((const struct nf_map *)map)->key_size;
+}
+static uint32_t value_size_of(const void *map)
+{
+    return ((const struct nf_map *)map)->value_size;
+}
+static const void *key_of(const void *map, uint32_t slot)
+{
+    return nf_map_key(map, slot);
+}
+static const void *value_of(const void *map, uint32_t slot)
+{
+    return nf_map_value(map, slot);
+}
+static uint32_t peek(const void *map, const void *key)
+{
+    return find_on(map, key, nf_map_hash(map, key));
+}
+static uint32_t next_of(const void *map, uint32_t slot)
+{
+    return nf_map_next(map, slot);
+}
+
+/* The slot whose value holds `p`: keys do not change. */
+static uint32_t slot_of(const void *object, const void *p)
+{
+    const struct nf_map *map = object;
+    uint64_t offset = (uintptr_t)p - (uintptr_t)map, slot;
+
+    if (offset < map->entries_at)
+        return NF_NONE;
+    slot = (offset - map->entries_at) / map->stride;
+    if ((offset - map->entries_at) % map->stride < map->value_at || !is_used(map, (uint32_t)slot))
+        return NF_NONE;
+    return (uint32_t)slot;
+}
+
+const struct nf_watch_table nf_map_as_table = {
+    .key_size = key_size_of,
+    .value_size = value_size_of,
+    .key = key_of,
+    .value = value_of,
+    .slot_of = slot_of,
+    .peek = peek,
+    .next = next_of,
+};

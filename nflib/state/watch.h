@@ -16,11 +16,23 @@ enum nf_watch_kind {
     NF_WATCH_DERIVED, /* nothing: it can be made anew from the rest */
 };
 
+/* A table whose entries are reported, as whoever watches looks at it: a map, and the chain's sessions.
+ * `table`: its start. Slots are numbers, NF_NONE: none. */
+struct nf_watch_table {
+    uint32_t (*key_size)(const void *table), (*value_size)(const void *table); /* bytes */
+    const void *(*key)(const void *table, uint32_t slot), *(*value)(const void *table, uint32_t slot);
+    uint32_t (*slot_of)(const void *table, const void *p); /* whose entry holds `p` */
+    uint32_t (*peek)(const void *table, const void *key);  /* a look-up that is not reported */
+    uint32_t (*next)(const void *table, uint32_t slot);    /* the first one in use >= slot */
+};
+
 struct nf_watch {
     /* While a chain is made: an object of `bytes` bytes. */
     void (*made)(const struct nf *nf, enum nf_watch_kind kind, const void *object, uint64_t bytes);
-    void (*found)(const struct nf_map *map, const void *key, uint32_t slot); /* a lookup and its result */
-    void (*changed)(const struct nf_map *map, const void *key); /* added, or about to be removed */
+    /* The same, of a table that is no map and lies in the lane's own arena. */
+    void (*table)(const void *table, uint64_t bytes, const struct nf_watch_table *as);
+    void (*found)(const void *table, const void *key, uint32_t slot); /* a lookup and its result */
+    void (*changed)(const void *table, const void *key);              /* added, or about to be removed */
     void (*read)(const uint64_t *word);
     void (*taken)(const uint32_t *pool, uint32_t number); /* the first; NF_NONE: the pool is empty */
     void (*given)(const uint32_t *pool, uint32_t number);
@@ -35,11 +47,7 @@ extern const struct nf_watch *nf_watch __attribute__((visibility("hidden")));
             nf_watch->call(__VA_ARGS__);                                                                     \
     } while (0)
 
-/* For the watcher. A lookup that is not reported; the slot whose value holds `p`, or NF_NONE; sizes in bytes.
- */
-uint32_t nf_map_peek(const struct nf_map *map, const void *key);
-uint32_t nf_map_slot_of(const struct nf_map *map, const void *p);
-uint32_t nf_map_key_size(const struct nf_map *map);
-uint32_t nf_map_value_size(const struct nf_map *map);
+/* Of maps. */
+extern const struct nf_watch_table nf_map_as_table __attribute__((visibility("hidden")));
 
 #endif

@@ -5,6 +5,7 @@
  * planted in flows that were made by packets.
  */
 #include "nflib/chain/neighbour.h"
+#include "nflib/session/table.h"
 #include "nfs/firewall_rules.h"
 #include "nfs/load_balancer_table.h"
 #include "nfs/nat_table.h"
@@ -87,13 +88,76 @@ static void flows_are_what_packets_make_of_them(struct nf_flows *flows, uint32_t
     ft_audit_resume(h.region);
 }
 
+/* ---- sessions ---- */
+
+static void sessions_are_what_packets_make_of_them(const char *name)
+{
+    const struct nf *nf = nf_chain_find(h.chain, name), *own = NULL;
+    struct nf_sessions *t = (struct nf_sessions *)(uintptr_t)nf->env->sessions->table;
+    struct nf_session *s = (struct nf_session *)(uintptr_t)nf_session_at(t, 0);
+    struct nf_session_bucket *bucket = (struct nf_session_bucket *)(uintptr_t)nf_session_bucket_at(
+        t, nf_session_home(t, nf_session_hash(t, &s->key[0])));
+
+    own = &nf_sessions_lane(nf)->nfs[0];
+    DAMAGED(&t->wheel, NULL, "constant");
+    DAMAGED(&t->capacity, UINT32_MAX, "constant");
+    DAMAGED(&t->stride, 0, "constant");
+    DAMAGED(&t->slot_at[1], 4096, "constant");
+    DAMAGED(&t->count, t->count - 1, "sessions are used, expected");
+    DAMAGED(&t->touched, UINT32_MAX, "records were used");
+    DAMAGED(&t->free, 1, "the list of free records does not end");
+    DAMAGED(&t->in_use[1], t->in_use[1] + 1, "NF 1 is in");
+    DAMAGED(&t->timeouts[1][0], NF_TIMEOUT_MAX + 1,
+            "timeout 0 of NF 1 is 604801 seconds, expected at most 604800");
+    DAMAGED(&s->key[0].own[0], NF_TCP_STATES, "which none has");
+    DAMAGED(&s->key[0].own[1], NF_TIMEOUT_COUNT, "timeout 5");
+    DAMAGED(&s->key[1].own[0], NF_SESSION_NEW, "flags 1");
+    DAMAGED(&s->key[1].own[0], NF_SESSION_ONE_KEY, "has two keys, expected one");
+    DAMAGED(&s->key[0].side, 2, "sides 2");
+    DAMAGED(&s->key[0].sport, 9, "session 0"); /* where its key does not lead to */
+    DAMAGED(&s->key[1].daddr, 9, "session 0");
+    DAMAGED(&s->seen, UINT64_MAX, "was seen at 18446744073709551615, expected 100000000000");
+    DAMAGED(&s->members, 1u << 5, "NF 5 is in session 0, expected one with a slot");
+    DAMAGED(&s->members, 0, "NF 1 is in");
+    DAMAGED(&bucket->passed, 1, "was passed by 1 keys, expected 0");
+    ft_audit_suspend(h.region);
+    nf_wheel_cancel(own, t->wheel, 0);
+    content_is_refused("session 0 has no timer");
+    nf_wheel_set(own, t->wheel, 0, 200 * HELP_SECOND);
+    nf_wheel_set(own, t->wheel, 9, 200 * HELP_SECOND);
+    content_is_refused("session 9 has a timer and is none");
+    nf_wheel_cancel(own, t->wheel, 9);
+    nf_wheel_set(own, t->wheel, t->capacity + 2, 200 * HELP_SECOND);
+    content_is_refused("fragment 2 has a timer and is none");
+    nf_wheel_cancel(own, t->wheel, t->capacity + 2);
+    content_passes();
+    ft_audit_resume(h.region);
+}
+
+static void fragments_point_to_sessions(void)
+{
+    const struct nf_sessions *t;
+    struct nf_noted *noted;
+    struct help_spec first = {
+        .src = A, .dst = B, .sport = 9, .dport = 53, .proto = 17, .fragment = HELP_MORE, .payload = 32};
+
+    open_one("    - monitor: { max_flows: 40 }\n", NULL);
+    assert_true(help_chain_spec(&h, NF_INSIDE, &first, NULL));
+    content_passes();
+    t = nf_chain_find(h.chain, "monitor")->env->sessions->table;
+    noted = (struct nf_noted *)(uintptr_t)nf_map_value(t->fragments, 0);
+    assert_int_equal(noted->record, 0);
+    DAMAGED(&noted->record, 40, "fragment 0 belongs to session 40");
+    DAMAGED(&noted->reply, 2, "reply 2");
+    help_chain_close(&h);
+}
+
 /* ---- nat ---- */
 
 static void mappings_of_the_nat_and_its_ports_lead_to_each_other(void)
 {
     struct nat *nat;
     struct nat_flow *flow;
-    struct nat_key *key;
 
     open_one("    - nat: { outside: 203.0.113.1, ports: 2000-2099, max_flows: 40, max_fragments: 8 }\n",
              NULL);
@@ -103,21 +167,15 @@ static void mappings_of_the_nat_and_its_ports_lead_to_each_other(void)
     send_from(NF_INSIDE, A, 77, B, 0, 1);
     content_passes();
     nat = root("nat");
-    flow = (struct nat_flow *)(uintptr_t)nat_flow_of(nat, 0);
-    key = (struct nat_key *)(uintptr_t)nat_key_of(nat, 0);
+    flow = (struct nat_flow *)(uintptr_t)nat_flow_of(
+        nf_chain_nf(h.chain, 1), nf_session_at(nf_chain_nf(h.chain, 1)->env->sessions->table, 0));
     assert_int_equal(flow->port, htons(2000));
-    flows_are_what_packets_make_of_them(&nat->flows, 0);
+    sessions_are_what_packets_make_of_them("nat");
     DAMAGED(&nat->pool[1], nat->pool[0], "constant");
-    DAMAGED(&nat->index[2], nat->index[2] + 1, "constant");
-    DAMAGED(&flow->port, htons(1999), "mapping 0 has protocol 6 and port 1999, which do not lead to it");
-    DAMAGED(&flow->port, htons(2100), "port 2100, which do not lead to it");
-    DAMAGED(&flow->port, htons(2001), "port 2001, which do not lead to it");
-    DAMAGED(&flow->port, htons(2099), "port 2099, which do not lead to it");
-    DAMAGED(&key->proto, 17, "slot 0"); /* of the map: its key is another's */
-    DAMAGED(&nat->index[0][0], 2, "which do not lead to it");
-    DAMAGED(&nat->index[0][0], UINT32_MAX, "which do not lead to it");
-    DAMAGED(&nat->index[0][50], UINT32_MAX, "port 50 of pool 0 is taken and no mapping's");
-    DAMAGED(&nat->index[2][7], 1, "port 7 of pool 2 is taken");
+    DAMAGED(flow, ((struct nat_flow){.port = htons(1999)}), "session 0 has protocol 6 and port 1999");
+    DAMAGED(flow, ((struct nat_flow){.port = htons(2100)}), "port 2100, expected a port of its own");
+    DAMAGED(flow, ((struct nat_flow){.port = htons(2001)}), "port 2001, expected a port of its own");
+    DAMAGED(flow, ((struct nat_flow){.port = htons(2099)}), "port 0 of pool 0 is taken and no mapping's");
     help_chain_close(&h);
 }
 
@@ -155,26 +213,10 @@ static void rules_of_the_firewall_are_those_of_its_file(void)
 
 static void flows_of_the_monitor_have_timers(void)
 {
-    struct mon {
-        struct nf_map *flows;
-        struct nf_wheel *wheel;
-        uint32_t timeout;
-    } * mon;
-
     open_one("    - monitor: { max_flows: 40 }\n", NULL);
     send_from(NF_INSIDE, A, 1000, B, 80, 6);
     content_passes();
-    mon = root("monitor");
-    DAMAGED(&mon->flows, NULL, "constant at line ");
-    DAMAGED(&mon->wheel, NULL, "constant");
-    DAMAGED(&mon->timeout, NF_TIMEOUT_MAX + 1, "timeout is 604801 seconds");
-    ft_audit_suspend(h.region);
-    nf_wheel_cancel(nf_chain_nf(h.chain, 1), mon->wheel, 0);
-    content_is_refused("monitor: flow 0 has no timer");
-    nf_wheel_set(nf_chain_nf(h.chain, 1), mon->wheel, 0, 300 * HELP_SECOND);
-    nf_wheel_set(nf_chain_nf(h.chain, 1), mon->wheel, 30, 300 * HELP_SECOND);
-    content_is_refused("flow 30 has a timer and is none");
-    ft_audit_resume(h.region);
+    sessions_are_what_packets_make_of_them("monitor");
     help_chain_close(&h);
 }
 
@@ -286,6 +328,7 @@ int main(void)
         HELP_CASE(mappings_of_the_nat_and_its_ports_lead_to_each_other),
         HELP_CASE(rules_of_the_firewall_are_those_of_its_file),
         HELP_CASE(flows_of_the_monitor_have_timers),
+        HELP_CASE(fragments_point_to_sessions),
         HELP_CASE(flows_of_the_balancer_and_its_backends_lead_to_each_other),
         HELP_CASE(the_limiters_clients_are_where_it_made_them),
         HELP_CASE(the_numbers_of_forward_are_where_it_made_them),

@@ -195,20 +195,27 @@ static void keep_or_restore(bool restore)
     }
 }
 
+/* Of some arena, mostly of its beginning, and mostly one that is not zero: what is free is never looked at.
+ */
 static uint8_t *some_word(void)
 {
-    const struct ft_arena *a;
+    const struct ft_arena *a = NULL;
+    uint8_t *word = NULL;
+    uint32_t value = 0;
 
-    do {
+    for (unsigned tries = 0; !word || (!value && tries < 20); tries++) {
         a = &w.region->arenas[below(ft_region_arenas(w.region))];
-    } while (a->used == 0);
-    uint64_t words = a->used / 4,
-             at = below(8) ? below((uint32_t)words) : below(words < 64 ? (uint32_t)words : 64);
+        if (a->used == 0)
+            continue;
+        uint64_t words = a->used / 4,
+                 at = below(4) ? below((uint32_t)words) : below(words < 64 ? (uint32_t)words : 64);
 
-    return w.region->base + a->offset + at * 4;
+        word = w.region->base + a->offset + at * 4;
+        memcpy(&value, word, 4);
+    }
+    return word;
 }
 
-/* Zeros stay rare: most of a region is zero, and its words change nothing when they become so. */
 static void damage(char text[160])
 {
     uint8_t *at = some_word();

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A chain instance, for those who make it (make.c) and who run it (chain.c). */
+#ifndef NFLIB_CHAIN_PARTS_H
+#define NFLIB_CHAIN_PARTS_H
+
+#include "nflib/chain/chain.h"
+#include "nflib/session/table.h"
+
+struct nf_payload_guard;
+
+struct nf_chain {
+    const struct nf_chain_config *config;
+    struct ft_region *region;
+    const struct nf_lane_state *state;
+    struct nf_l3 *l3;
+    struct nf_payload_guard *guard; /* with audit */
+    struct nf nfs[FT_NFS_MAX];      /* 0: L3 */
+    uint32_t count;
+    bool open;   /* a command began the coming burst */
+    bool follow; /* the coming burst is replayed */
+    struct ft_sections sections;
+    struct ft_published alone[FT_LANES_MAX];
+    struct nf_determinants determinants;
+    struct nf_env env;
+    struct nf_content content;
+    struct nf_sessions_lane sessions;
+    struct nf_packet made[NF_EMIT_MAX];
+    struct nf_emitted list[NF_EMIT_MAX];
+    uint32_t listed;
+    uint8_t frames[NF_EMIT_MAX * NF_EMIT_SLOT];
+};
+
+#endif

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whether a table of sessions that came from a peer is one that the lane could have made. Its shape is
+ * constant and has been compared, wheel and fragments have been checked as such. Here are counts, the list of
+ * free records, the records, that each has its keys in the index and a timer, once, and what fragments point
+ * to. Reads only.
+ */
+#include "nflib/session/table.h"
+
+#include "nflib/net/bytes.h"
+
+/* As in nflib/state/map_check.c: buckets that a reference lies behind its home, at most. */
+#define WAY_MAX 64u
+
+/* What the check finds out on its way. */
+struct found {
+    uint64_t *seen;   /* bit of each reference that has a place */
+    uint32_t *passed; /* [buckets] */
+    uint32_t keys;    /* that records have */
+    uint32_t in_use[FT_NFS_MAX];
+};
+
+static int check_counts(struct nf_check *c, const struct nf_sessions *t)
+{
+    uint64_t used = 0;
+
+    if (t->touched > t->capacity || t->count > t->touched || t->free > t->touched)
+        return nf_check_failed(c, "%u records were used, %u are, %u is free, expected at most %u", t->touched,
+                               t->count, t->free, t->capacity);
+    for (uint64_t w = 0; w < ((uint64_t)t->capacity + 63) / 64; w++) {
+        uint64_t bits = nf_sessions_used(t)[w], first = w * 64;
+
+        nf_check_step(c);
+        if (first + 64 > t->touched && bits >> (t->touched > first ? t->touched - first : 0))
+            return nf_check_failed(c, "a session behind the %u ever used is used", t->touched);
+        used += (uint64_t)__builtin_popcountll(bits);
+    }
+    if (used != t->count)
+        return nf_check_failed(c, "%lu sessions are used, expected %u, the count", used, t->count);
+    for (uint32_t i = 0; i < FT_NFS_MAX; i++)
+        for (unsigned class = 0; class < NF_TIMEOUT_COUNT; class ++)
+            if (t->timeouts[i][class] > NF_TIMEOUT_MAX)
+                return nf_check_failed(c, "timeout %u of NF %u is %u seconds, expected at most %u", class, i,
+                                       t->timeouts[i][class], NF_TIMEOUT_MAX);
+    return 0;
+}
+
+static int check_free(struct nf_check *c, const struct nf_sessions *t)
+{
+    uint32_t next = t->free;
+
+    for (uint32_t left = t->touched - t->count; left; left--) {
+        nf_check_step(c);
+        if (next == 0 || next > t->touched || nf_session_is_used(t, next - 1))
+            return nf_check_failed(c, "record %u is in the list of free ones, expected one that is free",
+                                   next - 1);
+        next = nf_get32((const uint8_t *)nf_session_at(t, next - 1));
+    }
+    return next ? nf_check_failed(c, "the list of free records does not end") : 0;
+}
+
+static int check_record(struct nf_check *c, const struct nf_sessions *t, uint32_t record, struct found *found)
+{
+    const struct nf_session *s = nf_session_at(t, record);
+    uint8_t flags = nf_session_flags(s);
+
+    if (s->seen > c->time)
+        return nf_check_failed(c, "session %u was seen at %lu, expected %lu, the chain's time, at most",
+                               record, s->seen, c->time);
+    if (nf_session_tcp(s) >= NF_TCP_STATES || nf_session_class(s) >= NF_TIMEOUT_COUNT ||
+        flags & ~NF_SESSION_FLAGS || flags & NF_SESSION_NEW || s->key[0].side > NF_OUTSIDE ||
+        s->key[1].side > NF_OUTSIDE || s->key[0].proto != s->key[1].proto)
+        return nf_check_failed(
+            c, "session %u has TCP state %u, timeout %u, flags %u, sides %u and %u, which none has", record,
+            nf_session_tcp(s), nf_session_class(s), flags, s->key[0].side, s->key[1].side);
+    if ((flags & NF_SESSION_ONE_KEY) && !nf_session_same(&s->key[0], &s->key[1]))
+        return nf_check_failed(c, "session %u has two keys, expected one", record);
+    for (uint32_t left = s->members; left; left &= left - 1) {
+        uint32_t nf = (uint32_t)__builtin_ctz(left);
+
+        if (!t->slot_at[nf])
+            return nf_check_failed(c, "NF %u is in session %u, expected one with a slot", nf, record);
+        found->in_use[nf]++;
+    }
+    if (!nf_wheel_has(t->wheel, record))
+        return nf_check_failed(c, "session %u has no timer", record);
+    found->keys += flags & NF_SESSION_ONE_KEY ? 1 : 2;
+    return 0;
+}
+
+static int check_records(struct nf_check *c, const struct nf_sessions *t, struct found *found)
+{
+    int error;
+
+    for (uint32_t record = 0; record < t->capacity; record++) {
+        nf_check_step(c);
+        if (!nf_session_is_used(t, record)) {
+            if (nf_wheel_has(t->wheel, record))
+                return nf_check_failed(c, "session %u has a timer and is none", record);
+        } else if ((error = check_record(c, t, record, found)) != 0) {
+            return error;
+        }
+    }
+    for (uint32_t i = 0; i < FT_NFS_MAX; i++)
+        if (t->in_use[i] != found->in_use[i] || (t->slot_at[i] && t->in_use[i] > t->max_flows[i]))
+            return nf_check_failed(c, "NF %u is in %u sessions, expected %u", i, t->in_use[i],
+                                   found->in_use[i]);
+    return 0;
+}
+
+/* The reference at place i of bucket b lies where its key leads to, and no other of the same key before it.
+ */
+static int check_place(struct nf_check *c, const struct nf_sessions *t, uint32_t b, uint32_t i,
+                       struct found *found)
+{
+    const struct nf_session_bucket *bucket = nf_session_bucket_at(t, b);
+    uint32_t ref = bucket->ref[i], steps = 0;
+    const struct nf_tuple *key;
+    uint64_t hash;
+
+    if (!nf_session_is_used(t, ref >> 1) ||
+        (ref & 1 && nf_session_flags(nf_session_at(t, ref >> 1)) & NF_SESSION_ONE_KEY))
+        return nf_check_failed(c, "bucket %u names key %u of session %u, expected one that is there", b,
+                               ref & 1, ref >> 1);
+    if (found->seen[ref / 64] >> ref % 64 & 1)
+        return nf_check_failed(c, "key %u of session %u has two places", ref & 1, ref >> 1);
+    found->seen[ref / 64] |= 1ull << ref % 64;
+    key = &nf_session_at(t, ref >> 1)->key[ref & 1];
+    hash = nf_session_hash(t, key);
+    if (bucket->tag[i] != nf_session_tag(hash))
+        return nf_check_failed(c, "key %u of session %u has another tag than it gives", ref & 1, ref >> 1);
+    for (uint32_t at = nf_session_home(t, hash);; at = at + 1 < t->buckets ? at + 1 : 0) {
+        const struct nf_session_bucket *way = nf_session_bucket_at(t, at);
+
+        for (uint32_t j = 0; j < (at == b ? i : NF_SESSION_PLACES); j++)
+            if (way->tag[j] == bucket->tag[i] && nf_session_is_used(t, way->ref[j] >> 1) &&
+                nf_session_same(&nf_session_at(t, way->ref[j] >> 1)->key[way->ref[j] & 1], key))
+                return nf_check_failed(c, "sessions %u and %u have the same key", way->ref[j] >> 1, ref >> 1);
+        if (at == b)
+            return 0;
+        if (++steps > WAY_MAX)
+            return nf_check_failed(c, "key %u of session %u lies too far from where it leads to", ref & 1,
+                                   ref >> 1);
+        found->passed[at]++;
+    }
+}
+
+static int check_index(struct nf_check *c, const struct nf_sessions *t, struct found *found)
+{
+    uint32_t places = 0;
+    int error;
+
+    for (uint32_t b = 0; b < t->buckets; b++)
+        for (uint32_t i = 0; i < NF_SESSION_PLACES; i++) {
+            if (!nf_session_bucket_at(t, b)->tag[i])
+                continue;
+            nf_check_step(c);
+            places++;
+            if ((error = check_place(c, t, b, i, found)) != 0)
+                return error;
+        }
+    if (places != found->keys)
+        return nf_check_failed(c, "%u keys have places, expected %u", places, found->keys);
+    for (uint32_t b = 0; b < t->buckets; b++)
+        if (nf_session_bucket_at(t, b)->passed != found->passed[b])
+            return nf_check_failed(c, "bucket %u was passed by %u keys, expected %u", b,
+                                   nf_session_bucket_at(t, b)->passed, found->passed[b]);
+    return 0;
+}
+
+static int check_fragments(struct nf_check *c, const struct nf_sessions *t)
+{
+    for (uint32_t slot = 0; t->fragments && slot < nf_map_capacity(t->fragments); slot++) {
+        const struct nf_noted *noted = nf_map_value(t->fragments, slot);
+        bool used = nf_map_has(t->fragments, slot);
+
+        nf_check_step(c);
+        if (used != nf_wheel_has(t->wheel, t->capacity + slot))
+            return nf_check_failed(c, "fragment %u %s", slot,
+                                   used ? "has no timer" : "has a timer and is none");
+        if (used && ((noted->record != NF_NONE && noted->record >= t->capacity) || noted->reply > 1))
+            return nf_check_failed(c, "fragment %u belongs to session %u, reply %u, expected one below %u",
+                                   slot, noted->record, noted->reply, t->capacity);
+    }
+    return 0;
+}
+
+int nf_sessions_check(struct nf_check *c, const void *object)
+{
+    const struct nf_sessions *t = object;
+    struct found found = {.seen = nf_check_memory(c, 0, (2ull * t->capacity + 63) / 64 * sizeof(*found.seen)),
+                          .passed = nf_check_memory(c, 1, t->buckets * sizeof(*found.passed))};
+    int error;
+
+    if (!found.seen || !found.passed)
+        return FT_ENOMEM;
+    if ((error = check_counts(c, t)) || (error = check_free(c, t)) || (error = check_records(c, t, &found)) ||
+        (error = check_index(c, t, &found)))
+        return error;
+    return check_fragments(c, t);
+}

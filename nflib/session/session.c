@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sessions one by one: beginning, ageing and ending them, and an operator's view of them; see session.h. */
+#include "nflib/session/table.h"
+#include "nflib/shared/shared.h"
+#include "nflib/state/watch.h"
+
+#include <string.h>
+
+#define SHOW_ROWS 256u /* in a call */
+
+static struct nf_session *edit_head(const struct nf *nf, const struct nf_session *s)
+{
+    return ft_edit_in_line(nf->region, s, sizeof(*s));
+}
+
+/* ---- joining and leaving ----------------------------------------------------------------------- */
+
+/* NULL: the table is full. With its first key and without a timer, which it gets when a packet passes. */
+static const struct nf_session *begin_session(struct nf_sessions_lane *lane, const struct nf_tuple *key,
+                                              struct nf_packet *p, uint64_t now)
+{
+    const struct nf *nf = &lane->nfs[0];
+    const struct nf_sessions *t = lane->burst.table;
+    uint32_t record = nf_session_take(nf, t);
+    struct nf_session *s;
+
+    if (record == NF_NONE)
+        return NULL;
+    *NF_EDIT(nf, &t->serial) += 1;
+    s = edit_head(nf, nf_session_at(t, record));
+    *s = (struct nf_session){.seen = now, .serial = t->serial};
+    s->key[0] = *key;
+    s->key[0].own[0] =
+        p->proto == NF_PROTO_TCP && p->flags & NF_P_L4 ? nf_tcp_first(p->tcp_flags) : NF_TCP_NONE;
+    s->key[0].own[1] = nf_timeout_class(p->proto, s->key[0].own[0]);
+    s->key[1].own[0] = NF_SESSION_NEW;
+    nf_session_use(nf, t, record);
+    nf_session_enter(nf, t, record << 1, &s->key[0]);
+    NF_WATCH(changed, t, &s->key[0]);
+    lane->begun[lane->burst.fresh++] = record;
+    return s;
+}
+
+bool nf_session_room(const struct nf *nf, const struct nf_packet *p)
+{
+    const struct nf_sessions *t = nf->env->sessions->table;
+
+    return t->in_use[nf->index] < t->max_flows[nf->index] && (p->session || t->count < t->capacity);
+}
+
+const struct nf_session *nf_session_join(const struct nf *nf, struct nf_packet *p, uint64_t now)
+{
+    struct nf_sessions_lane *lane = nf_sessions_lane(nf);
+    const struct nf_sessions *t = lane->burst.table;
+    const struct nf_session *s = nf_session_of(nf, p);
+
+    if (!(p->flow & NF_FLOW_KEYED) || t->in_use[nf->index] >= t->max_flows[nf->index])
+        return NULL;
+    if (!s)
+        s = p->session = begin_session(lane, &lane->look[p - lane->packets].key, p, now);
+    if (!s)
+        return NULL;
+    FT_CHECK(!nf_session_has(nf, s), "%s joins a session again", nf->module->name);
+    edit_head(nf, s)->members |= 1u << nf->index;
+    memset(nf_edit(nf, nf_session_slot(nf, s), t->slot_size[nf->index]), 0, t->slot_size[nf->index]);
+    (*NF_EDIT(nf, &t->in_use[nf->index]))++;
+    return s;
+}
+
+void nf_session_leave(const struct nf *nf, const struct nf_session *s, uint64_t now)
+{
+    const struct nf_sessions *t = nf->env->sessions->table;
+
+    FT_CHECK(nf_session_has(nf, s), "%s leaves a session that it is not in", nf->module->name);
+    edit_head(nf, s)->members &= ~(1u << nf->index);
+    (*NF_EDIT(nf, &t->in_use[nf->index]))--;
+    /* What nobody is in ends by its timer, in the next burst: packets of this one may point to it. */
+    if (!s->members && !(nf_session_flags(s) & NF_SESSION_NEW))
+        nf_wheel_set(&nf_sessions_lane(nf)->nfs[0], t->wheel, nf_session_number(t, s), now);
+}
+
+/* ---- ending ------------------------------------------------------------------------------------ */
+
+void nf_session_finish(const struct nf *nf, uint32_t record, enum nf_session_why why, uint64_t now)
+{
+    struct nf_sessions_lane *lane = nf_sessions_lane(nf);
+    const struct nf_sessions *t = lane->burst.table;
+    const struct nf_session *s = nf_session_at(t, record);
+    const struct nf *own = &lane->nfs[0];
+
+    for (uint32_t left = s->members; left; left &= left - 1) {
+        struct nf *member = &lane->nfs[__builtin_ctz(left)];
+
+        if (member->module->session_end)
+            member->module->session_end(member, s, why, now);
+        (*NF_EDIT(own, &t->in_use[member->index]))--;
+    }
+    NF_WATCH(changed, t, &s->key[0]);
+    nf_session_forget(own, t, record << 1, &s->key[0]);
+    if (!(nf_session_flags(s) & (NF_SESSION_NEW | NF_SESSION_ONE_KEY)))
+        nf_session_forget(own, t, record << 1 | 1, &s->key[1]);
+    nf_wheel_cancel(own, t->wheel, record);
+    nf_session_give(own, t, record);
+}
+
+void nf_session_end(const struct nf *nf, const struct nf_session *s, uint64_t now)
+{
+    nf_session_finish(nf, nf_session_number(nf->env->sessions->table, s), NF_SESSION_CLEARED, now);
+}
+
+/* ---- timers ------------------------------------------------------------------------------------ */
+
+static void one_due(struct nf_sessions_lane *lane, uint32_t number, uint64_t now)
+{
+    const struct nf *nf = &lane->nfs[0];
+    const struct nf_sessions *t = lane->burst.table;
+    uint64_t end;
+
+    if (number >= t->capacity) {
+        nf_map_remove(nf, t->fragments, number - t->capacity);
+        return;
+    }
+    end = nf_session_at(t, number)->seen + nf_session_timeout(t, nf_session_at(t, number));
+    if (end > now && nf_session_at(t, number)->members)
+        nf_wheel_set(nf, t->wheel, number, end);
+    else
+        nf_session_finish(nf, number, NF_SESSION_IDLE, now);
+}
+
+/* NFs that hear of an end may enter sections of what they share, each once. */
+void nf_sessions_timers(struct nf_sessions_lane *lane, uint64_t now)
+{
+    const struct nf *nf = &lane->nfs[0];
+    const struct nf_sessions *t = lane->burst.table;
+    uint32_t due[NF_SESSION_DUE], n = NF_SESSION_DUE;
+
+    for (unsigned round = 0; round < NF_SESSION_ROUNDS && n == NF_SESSION_DUE; round++) {
+        if (nf_shared_left(nf) < 2 * NF_SESSION_DUE + NF_SHARED_RESERVE) {
+            nf_wake(nf, now);
+            return;
+        }
+        n = nf_wheel_due(nf, t->wheel, now, due, NF_SESSION_DUE);
+        for (uint32_t i = 0; i < n; i++)
+            one_due(lane, due[i], now);
+    }
+}
+
+/* ---- for operators ----------------------------------------------------------------------------- */
+
+uint32_t nf_sessions_count(const struct nf *nf)
+{
+    return nf->env->sessions->table->in_use[nf->index];
+}
+
+uint32_t nf_sessions_max(const struct nf *nf)
+{
+    return nf->env->sessions->table->max_flows[nf->index];
+}
+
+const struct nf_session *nf_sessions_next(const struct nf *nf, uint32_t *at)
+{
+    const struct nf_sessions *t = nf->env->sessions->table;
+
+    while ((*at = nf_session_next(t, *at)) != NF_NONE) {
+        if (nf_session_has(nf, nf_session_at(t, *at)))
+            return nf_session_at(t, *at);
+        ++*at;
+    }
+    return NULL;
+}
+
+bool nf_sessions_show(const struct nf *nf, uint64_t first, struct nf_show *out, uint64_t *cursor,
+                      void (*row)(const struct nf *nf, struct nf_show *out, const struct nf_session *s))
+{
+    const struct nf_session *s;
+    uint32_t at = (uint32_t)(*cursor - first);
+
+    for (unsigned rows = 0; (s = nf_sessions_next(nf, &at)); at++) {
+        *cursor = first + at;
+        if (rows++ == SHOW_ROWS || nf_show_full(out))
+            return true;
+        row(nf, out, s);
+    }
+    return false;
+}
+
+/* The timers of those that the NF is in, for what it says now. */
+static void set_timers(const struct nf *nf, uint64_t now)
+{
+    const struct nf_sessions *t = nf->env->sessions->table;
+    const struct nf_session *s;
+
+    for (uint32_t at = 0; (s = nf_sessions_next(nf, &at)); at++) {
+        uint64_t end = s->seen + nf_session_timeout(t, s);
+
+        nf_wheel_set(&nf_sessions_lane(nf)->nfs[0], t->wheel, at, end > now ? end : now);
+    }
+}
+
+int nf_sessions_set(const struct nf *nf, const char *key, const char *value, uint64_t now,
+                    struct ft_fault *fault)
+{
+    const struct nf_sessions *t = nf->env->sessions->table;
+    int class = nf_timeout_set(nf, t->timeouts[nf->index], key, value, fault);
+
+    if (class < 0)
+        return class;
+    set_timers(nf, now);
+    return FT_OK;
+}
+
+int nf_sessions_set_all(const struct nf *nf, const char *key, const char *value, uint64_t now,
+                        struct ft_fault *fault)
+{
+    const struct nf_sessions *t = nf->env->sessions->table;
+    uint32_t seconds;
+
+    if (!nf_number_parse(value, 1, NF_TIMEOUT_MAX, &seconds))
+        return ft_fail(fault, FT_EINVAL, "%s=%s: expected seconds from 1 to %u", key, value, NF_TIMEOUT_MAX);
+    for (unsigned class = 0; class < NF_TIMEOUT_COUNT; class ++)
+        *NF_EDIT(nf, &t->timeouts[nf->index][class]) = seconds;
+    set_timers(nf, now);
+    return FT_OK;
+}
+
+void nf_sessions_clear(const struct nf *nf, bool end, uint64_t now)
+{
+    const struct nf_sessions *t = nf->env->sessions->table;
+    const struct nf_session *s;
+
+    for (uint32_t at = 0; (s = nf_sessions_next(nf, &at)); at++) {
+        if (end || s->members == 1u << nf->index) {
+            nf_session_finish(nf, at, NF_SESSION_CLEARED, now);
+            continue;
+        }
+        if (nf->module->session_end)
+            nf->module->session_end((struct nf *)(uintptr_t)nf, s, NF_SESSION_CLEARED, now);
+        edit_head(nf, s)->members &= ~(1u << nf->index);
+        (*NF_EDIT(nf, &t->in_use[nf->index]))--;
+    }
+}

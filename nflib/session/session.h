@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sessions: the flows of a lane, found once for all NFs of the chain. A packet is looked up by the chain
+ * before the NFs' process, by the key of the side it came in on. What is found is one record, with a slot for
+ * each NF that keeps state of flows (module->session_size).
+ *
+ * A session begins when an NF joins the flow of a packet that belongs to none. It has two keys: the tuple
+ * with which its first packet came in, and, learned by the chain when that packet leaves, the tuple with
+ * which answers will come in. So NFs that translate need no index, and no NF knows of another. A session
+ * whose first packets are all dropped ends at once. A session lives as long as the NF in it that wants it
+ * longest.
+ *
+ * Records, index and timers lie in the lane's arena. The lane writes them: NFs their slots, the chain the
+ * rest.
+ */
+#ifndef NFLIB_SESSION_SESSION_H
+#define NFLIB_SESSION_SESSION_H
+
+#include "nflib/flow/flow.h"
+#include "nflib/module/env.h"
+
+/* A packet's ends as it comes in on `side`. Network order; ICMP echo: the identifier in both ports. */
+struct nf_tuple {
+    uint32_t saddr, daddr;
+    uint16_t sport, dport; /* 0: the protocol has none, or they could not be read */
+    uint8_t proto;
+    uint8_t side;   /* enum nf_side */
+    uint8_t own[2]; /* 0, and no part of the key; in a record they are used, see below */
+};
+_Static_assert(sizeof(struct nf_tuple) == 16, "a key is two words");
+
+/* What begins a record; the slots follow. Read by NFs, written by the chain alone. */
+struct nf_session {
+    struct nf_tuple key[2]; /* of packets in the direction of the first one, and of answers */
+    uint64_t seen;          /* chain time of the last packet */
+    uint32_t members;       /* bit i: NF i of the chain (from 1) has its slot */
+    uint32_t serial;        /* tells sessions apart that had the same record, one after the other */
+};
+_Static_assert(sizeof(struct nf_session) == 48, "a line has room for slots");
+
+/* key[0].own: TCP state (enum nf_tcp_state) and class of the timeout (enum nf_timeout); key[1].own[0]: */
+enum nf_session_flags {
+    NF_SESSION_NEW = 1 << 0, /* no packet of it has passed the chain yet: it has no second key, no timer */
+    NF_SESSION_ONE_KEY = 1 << 1, /* both keys are the same one */
+    NF_SESSION_TURNED = 1 << 2,  /* of TCP: the connection was begun by an answer, on ports used before */
+    NF_SESSION_FLAGS = 7
+};
+static inline uint8_t nf_session_tcp(const struct nf_session *s)
+{
+    return s->key[0].own[0];
+}
+static inline uint8_t nf_session_class(const struct nf_session *s)
+{
+    return s->key[0].own[1];
+}
+static inline uint8_t nf_session_flags(const struct nf_session *s)
+{
+    return s->key[1].own[0];
+}
+
+/* ---- a packet's session ------------------------------------------------------------------------ */
+
+/* Of a packet that an NF gets, in p->flow. */
+enum nf_flow_bits {
+    NF_FLOW_REPLY = 1 << 0, /* it goes against the session's first packet */
+    NF_FLOW_AGAIN = 1 << 1, /* of TCP: asks for a connection where the session's last one is over */
+    NF_FLOW_LATER = 1 << 2, /* of the chain: see nf_session_later */
+    NF_FLOW_KEYED = 1 << 3, /* has a key: nf_session_join can take it in */
+};
+
+/* Of the lane, outside the region; see nflib/session/burst.c. */
+struct nf_sessions_burst {
+    const struct nf_sessions *table;
+    uint32_t fresh; /* sessions begun by packets of this side and this burst */
+};
+
+void nf_session_again(const struct nf *nf, struct nf_packet *p);
+
+/* The session of the packet's flow; NULL: none yet. An earlier packet of the burst may just have begun it. */
+static inline const struct nf_session *nf_session_of(const struct nf *nf, struct nf_packet *p)
+{
+    if (ft_unlikely(!p->session && nf->env->sessions->fresh))
+        nf_session_again(nf, p);
+    return p->session;
+}
+/* The same, if this NF has joined it. */
+static inline bool nf_session_has(const struct nf *nf, const struct nf_session *s)
+{
+    return s->members >> nf->index & 1;
+}
+static inline const struct nf_session *nf_session_mine(const struct nf *nf, struct nf_packet *p)
+{
+    const struct nf_session *s = nf_session_of(nf, p);
+
+    return s && nf_session_has(nf, s) ? s : NULL;
+}
+
+/* The NF's slot, module->session_size bytes at a multiple of 8. Its content means something once the NF has
+ * joined. */
+static inline const void *nf_session_slot(const struct nf *nf, const struct nf_session *s)
+{
+    return (const uint8_t *)s + nf->session_at;
+}
+/* The same to write to: a slot of up to a line lies in one. */
+#define NF_SESSION_EDIT(nf, s, type)                                                                         \
+    ({                                                                                                       \
+        _Static_assert(sizeof(type) <= FT_LINE, "a slot of one line");                                       \
+        (type *)ft_edit_in_line((nf)->region, nf_session_slot((nf), (s)), sizeof(type));                     \
+    })
+
+/*
+ * Takes the NF into the packet's flow, and begins its session when there is none. The slot is zeroed. The NF
+ * is not in it yet. NULL: the NF has max_flows already, the table is full, or the packet has no key. Sessions
+ * begun by packets that are all dropped end when the NFs are done with the burst.
+ */
+const struct nf_session *nf_session_join(const struct nf *nf, struct nf_packet *p, uint64_t now);
+/* True: a join would find room. */
+bool nf_session_room(const struct nf *nf, const struct nf_packet *p);
+/* The NF has nothing more to do with the flow; the others in it go on. session_end is not called for it. */
+void nf_session_leave(const struct nf *nf, const struct nf_session *s, uint64_t now);
+/* The flow ends for all NFs. In `timers`, `set` and `clear` alone. */
+void nf_session_end(const struct nf *nf, const struct nf_session *s, uint64_t now);
+
+/* A later fragment: the first one of its datagram has passed, so far as the packets have come. */
+bool nf_session_later(const struct nf *nf, const struct nf_packet *p);
+/* An ICMP error: the session of the packet that it quotes, NULL: none. *reply: answers to the quoted packet
+ * would go against the session's first packet. Not of any packet that an NF has made. */
+const struct nf_session *nf_session_quoted(const struct nf *nf, const struct nf_packet *p, bool *reply);
+
+/*
+ * The ends of the session's first packet as this NF sees them, before it translates any itself: what NFs that
+ * come before it in that direction translate (module->translates) is as they left it. `s` is not new.
+ */
+void nf_session_view(const struct nf *nf, const struct nf_session *s, struct nf_tuple *out);
+
+/* True: answers that come in with this tuple would belong to a session that there is. */
+bool nf_session_known(const struct nf *nf, const struct nf_tuple *tuple);
+
+/* ---- for operators ----------------------------------------------------------------------------- */
+
+/* Sessions that the NF is in. */
+uint32_t nf_sessions_count(const struct nf *nf);
+uint32_t nf_sessions_max(const struct nf *nf); /* its max_flows */
+/* A walk over them, in the order of their records: the first one from number *at on, which it sets. */
+const struct nf_session *nf_sessions_next(const struct nf *nf, uint32_t *at);
+/* As nf_show_slots, for the sessions that the NF is in. */
+bool nf_sessions_show(const struct nf *nf, uint64_t first, struct nf_show *out, uint64_t *cursor,
+                      void (*row)(const struct nf *nf, struct nf_show *out, const struct nf_session *s));
+/* An operator's new timeout of a class, "udp" = "120", or of all classes; holds for all flows from now on. As
+ * nf_timeout_set, but 0 for success. */
+int nf_sessions_set(const struct nf *nf, const char *key, const char *value, uint64_t now,
+                    struct ft_fault *fault);
+int nf_sessions_set_all(const struct nf *nf, const char *key, const char *value, uint64_t now,
+                        struct ft_fault *fault);
+/* An operator's clear: the NF leaves all its sessions, or ends them for all. Calls session_end of this NF,
+ * too. */
+void nf_sessions_clear(const struct nf *nf, bool end, uint64_t now);
+
+#endif

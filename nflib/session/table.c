@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The table of sessions: records, the index that leads to them by either key, timers. Owns the one object
+ * that it allocates in the lane's arena; the lane writes and reads it.
+ *
+ *     struct nf_sessions          shape and seed, then counts
+ *     struct nf_session_bucket[]  one line each: 8 tags, 8 references, how many passed over it
+ *     used[]                      one bit a record, for walking them in order
+ *     records                     whole lines each: struct nf_session, then the slots. A free one holds the
+ *                                 number of the next free one + 1
+ *
+ * A look-up reads one bucket and one record, whichever side the packet came in on. Buckets work as those of a
+ * map (nflib/state/map.c): no tombstones, and nothing ever moves.
+ */
+#include "nflib/session/table.h"
+#include "nflib/state/key.h"
+#include "nflib/state/watch.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+#define TICK          (NF_SECOND / 10) /* of a timer */
+#define PLACES_FILLED 5u               /* of a bucket at capacity, on average */
+
+/* ---- shape ------------------------------------------------------------------------------------- */
+
+static uint64_t round_up_to_line(uint64_t bytes)
+{
+    return (bytes + FT_LINE - 1) & ~(uint64_t)(FT_LINE - 1);
+}
+
+/* The first place of `size` bytes that is not taken and lies in one line, or begins one. `taken`: a bit for
+ * each 8 bytes of up to 4 KiB. */
+static uint32_t place_slot(uint8_t taken[512], uint32_t size)
+{
+    uint32_t words = (size + 7) / 8;
+
+    for (uint32_t at = sizeof(struct nf_session) / 8;; at++) {
+        uint32_t n = 0;
+
+        FT_CHECK(at + words <= 512, "slots of more than 4 KiB in a session");
+        if (at % 8 && at % 8 + words > 8)
+            continue;
+        while (n < words && !taken[at + n])
+            n++;
+        if (n < words)
+            continue;
+        memset(taken + at, 1, words);
+        return at * 8;
+    }
+}
+
+/* Larger slots first, so that small ones fill the lines. Returns the bytes of a record. */
+static uint32_t place_slots(struct nf_sessions *t, const struct nf_sessions_wants *wants)
+{
+    uint8_t taken[512] = {0};
+    uint32_t end = sizeof(struct nf_session);
+
+    for (;;) {
+        uint32_t next = 0;
+
+        for (uint32_t i = 1; i <= wants->nfs; i++)
+            if (wants->module[i]->session_size && !t->slot_at[i] &&
+                (!next || wants->module[i]->session_size > wants->module[next]->session_size))
+                next = i;
+        if (!next)
+            return (uint32_t)round_up_to_line(end);
+        t->slot_size[next] = wants->module[next]->session_size;
+        t->slot_at[next] = (uint16_t)place_slot(taken, t->slot_size[next]);
+        if (t->slot_at[next] + (uint32_t)t->slot_size[next] > end)
+            end = t->slot_at[next] + t->slot_size[next];
+    }
+}
+
+/* Fills what is constant but for pointers; returns the bytes of the table without wheel and fragments. */
+static uint64_t shape_table(struct nf_sessions *t, const struct nf_sessions_wants *wants)
+{
+    memset(t, 0, sizeof(*t));
+    t->capacity = wants->capacity;
+    t->nfs = wants->nfs;
+    t->stride = place_slots(t, wants);
+    t->buckets = (uint32_t)((2ull * t->capacity + PLACES_FILLED - 1) / PLACES_FILLED);
+    t->used_at = sizeof(*t) + (uint64_t)t->buckets * sizeof(struct nf_session_bucket);
+    t->records_at = t->used_at + round_up_to_line(((uint64_t)t->capacity + 63) / 64 * 8);
+    for (uint32_t i = 1; i <= wants->nfs; i++) {
+        t->max_flows[i] = wants->flows[i].max_flows;
+        memcpy(t->timeouts[i], wants->flows[i].timeouts, sizeof(t->timeouts[i]));
+    }
+    return t->records_at + (uint64_t)t->capacity * t->stride;
+}
+
+void nf_sessions_want(struct nf_sessions_wants *wants, uint32_t index, const struct nf_module *module,
+                      const void *config)
+{
+    struct nf_flows_config *flows = &wants->flows[index];
+
+    wants->nfs = index;
+    wants->module[index] = module;
+    memset(flows, 0, sizeof(*flows));
+    if (!module->session_size)
+        return;
+    module->flows(config, flows);
+    if (flows->max_flows > wants->capacity)
+        wants->capacity = flows->max_flows;
+    if (flows->max_fragments > wants->fragments)
+        wants->fragments = flows->max_fragments;
+}
+
+uint64_t nf_sessions_bytes(const struct nf_sessions_wants *wants)
+{
+    struct nf_sessions t;
+    uint64_t bytes;
+
+    if (!wants->capacity)
+        return 0;
+    bytes = shape_table(&t, wants) + nf_wheel_bytes(wants->capacity + wants->fragments);
+    if (wants->fragments)
+        bytes += nf_map_bytes(wants->fragments, sizeof(struct nf_datagram), sizeof(struct nf_noted));
+    return bytes;
+}
+
+/* Which NFs translate an end of a packet before NF i gets it. */
+static void order_nfs(struct nf_sessions_lane *lane, uint32_t nfs)
+{
+    for (uint32_t i = 1; i <= nfs; i++)
+        for (uint32_t other = 1; other <= nfs; other++) {
+            uint8_t translates = lane->nfs[other].module->translates;
+            unsigned side = other < i ? NF_INSIDE : NF_OUTSIDE;
+
+            if (other == i)
+                continue;
+            lane->before[i][side][0] |= (uint32_t)((translates & NF_SOURCE) != 0) << other;
+            lane->before[i][side][1] |= (uint32_t)((translates & NF_DESTINATION) != 0) << other;
+        }
+}
+
+/* ---- for who watches: an entry's key is the first one, its value the record ---- */
+
+static uint32_t key_size_of(const void *table)
+{
+    (void)table;
+    return offsetof(struct nf_tuple, own);
+}
+static uint32_t value_size_of(const void *table)
+{
+    return ((const struct nf_sessions *)table)->stride;
+}
+static const void *record_of(const void *table, uint32_t slot)
+{
+    return nf_session_at(table, slot);
+}
+static uint32_t slot_of(const void *table, const void *p)
+{
+    const struct nf_sessions *t = table;
+    uint64_t offset = (uint64_t)((const uint8_t *)p - (const uint8_t *)t);
+    uint32_t record = offset < t->records_at ? NF_NONE : (uint32_t)((offset - t->records_at) / t->stride);
+
+    return nf_session_is_used(t, record) ? record : NF_NONE;
+}
+static uint32_t peek(const void *table, const void *key)
+{
+    struct nf_tuple tuple = {0};
+    uint32_t which;
+    const struct nf_session *s;
+
+    memcpy(&tuple, key, offsetof(struct nf_tuple, own));
+    s = nf_session_find(table, &tuple, nf_session_hash(table, &tuple), &which);
+    return s && which == 0 ? nf_session_number(table, s) : NF_NONE;
+}
+static uint32_t next_of(const void *table, uint32_t slot)
+{
+    return nf_session_next(table, slot);
+}
+
+static const struct nf_watch_table session_table = {
+    .key_size = key_size_of,
+    .value_size = value_size_of,
+    .key = record_of,
+    .value = record_of,
+    .slot_of = slot_of,
+    .peek = peek,
+    .next = next_of,
+};
+
+bool nf_sessions_make(struct nf_sessions_lane *lane, const struct nf_sessions_wants *wants)
+{
+    struct nf *nf = &lane->nfs[0];
+    struct nf_sessions shape, *t;
+    uint64_t bytes = shape_table(&shape, wants);
+
+    t = ft_arena_alloc(nf->arena, bytes);
+    if (!t)
+        return false;
+    shape.seed = nf_random(nf);
+    shape.wheel = nf_wheel_make(nf, wants->capacity + wants->fragments, TICK);
+    if (wants->fragments)
+        shape.fragments =
+            nf_map_make(nf, wants->fragments, sizeof(struct nf_datagram), sizeof(struct nf_noted));
+    *NF_EDIT(nf, t) = shape;
+    nf_constant(nf, t, offsetof(struct nf_sessions, slot_size) + sizeof(t->slot_size));
+    nf_object(nf, t, "sessions", nf_sessions_check);
+    NF_WATCH(table, t, bytes, &session_table);
+    lane->burst.table = t;
+    for (uint32_t i = 1; i <= wants->nfs; i++)
+        lane->nfs[i].session_at = t->slot_at[i];
+    order_nfs(lane, wants->nfs);
+    return t->wheel && (t->fragments || !wants->fragments);
+}
+
+/* ---- the index --------------------------------------------------------------------------------- */
+
+uint64_t nf_session_hash(const struct nf_sessions *t, const struct nf_tuple *key)
+{
+    uint64_t words[2] = {nf_get64((const uint8_t *)key),
+                         nf_get64((const uint8_t *)key + 8) & 0xffffffffffffu};
+
+    return nf_key_hash(words, sizeof(words), t->seed);
+}
+
+/* Low half of the hash: the bucket, scaled, as tables need not be powers of two. */
+uint32_t nf_session_home(const struct nf_sessions *t, uint64_t hash)
+{
+    return (uint32_t)((uint64_t)(uint32_t)hash * t->buckets >> 32);
+}
+
+/* Top of the hash, never 0. */
+uint16_t nf_session_tag(uint64_t hash)
+{
+    uint16_t tag = (uint16_t)(hash >> 48);
+
+    return tag ? tag : 1;
+}
+
+bool nf_session_same(const struct nf_tuple *a, const struct nf_tuple *b)
+{
+    uint64_t low = nf_get64((const uint8_t *)a) ^ nf_get64((const uint8_t *)b);
+    uint64_t high = nf_get64((const uint8_t *)a + 8) ^ nf_get64((const uint8_t *)b + 8);
+
+    return !(low | high << 16); /* the last two bytes are no part of it */
+}
+
+/* Bit 2i: tag i equals `tag`. */
+static inline uint32_t match_tags(const struct nf_session_bucket *bucket, uint16_t tag)
+{
+    __m128i tags = _mm_load_si128((const __m128i *)(const void *)bucket->tag);
+
+    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi16(tags, _mm_set1_epi16((short)tag))) & 0x5555u;
+}
+
+static inline uint32_t bucket_after(const struct nf_sessions *t, uint32_t b)
+{
+    return b + 1 < t->buckets ? b + 1 : 0;
+}
+
+const struct nf_session *nf_session_find(const struct nf_sessions *t, const struct nf_tuple *key,
+                                         uint64_t hash, uint32_t *which)
+{
+    const uint32_t home = nf_session_home(t, hash);
+    uint32_t b = home;
+
+    do {
+        const struct nf_session_bucket *bucket = nf_session_bucket_at(t, b);
+
+        for (uint32_t hits = match_tags(bucket, nf_session_tag(hash)); hits; hits &= hits - 1) {
+            uint32_t ref = bucket->ref[__builtin_ctz(hits) / 2];
+            const struct nf_session *s = nf_session_at(t, ref >> 1);
+
+            if (ft_likely(nf_session_same(&s->key[ref & 1], key))) {
+                *which = ref & 1;
+                return s;
+            }
+        }
+        if (ft_likely(!bucket->passed))
+            return NULL;
+        b = bucket_after(t, b);
+    } while (b != home);
+    return NULL;
+}
+
+/* As in nflib/state/map.c: a builtin would be left out as without effect. */
+static inline void prefetch_line(const void *line)
+{
+    __asm__ volatile("prefetcht0 %0" : : "m"(*(const uint8_t *)line));
+}
+
+void nf_session_prefetch(const struct nf_sessions *t, uint64_t hash)
+{
+    prefetch_line(nf_session_bucket_at(t, nf_session_home(t, hash)));
+}
+
+/* All of its lines: NFs touch most of them. A miss fetches them in vain; a check would cost more. */
+void nf_session_prefetch_record(const struct nf_sessions *t, uint64_t hash)
+{
+    const struct nf_session_bucket *bucket = nf_session_bucket_at(t, nf_session_home(t, hash));
+    uint32_t hits = match_tags(bucket, nf_session_tag(hash)) | 1u << 2 * (NF_SESSION_PLACES - 1);
+    const uint8_t *record = (const uint8_t *)nf_session_at(t, bucket->ref[__builtin_ctz(hits) / 2] >> 1);
+
+    for (uint32_t at = 0; at < t->stride; at += FT_LINE)
+        prefetch_line(record + at);
+}
+
+/* There is room: a bucket has 8 places, and 5 are filled at most on average. */
+void nf_session_enter(const struct nf *nf, const struct nf_sessions *t, uint32_t ref,
+                      const struct nf_tuple *key)
+{
+    uint64_t hash = nf_session_hash(t, key);
+    uint32_t b = nf_session_home(t, hash), empty, i;
+
+    while (!(empty = match_tags(nf_session_bucket_at(t, b), 0))) {
+        (*NF_EDIT(nf, &nf_session_bucket_at(t, b)->passed))++;
+        b = bucket_after(t, b);
+    }
+    i = (uint32_t)__builtin_ctz(empty) / 2;
+    *NF_EDIT(nf, &nf_session_bucket_at(t, b)->tag[i]) = nf_session_tag(hash);
+    *NF_EDIT(nf, &nf_session_bucket_at(t, b)->ref[i]) = ref;
+}
+
+void nf_session_forget(const struct nf *nf, const struct nf_sessions *t, uint32_t ref,
+                       const struct nf_tuple *key)
+{
+    uint64_t hash = nf_session_hash(t, key);
+    uint32_t home = nf_session_home(t, hash), b = home;
+
+    do {
+        const struct nf_session_bucket *bucket = nf_session_bucket_at(t, b);
+
+        for (uint32_t hits = match_tags(bucket, nf_session_tag(hash)); hits; hits &= hits - 1) {
+            uint32_t i = (uint32_t)__builtin_ctz(hits) / 2;
+
+            if (bucket->ref[i] != ref)
+                continue;
+            *NF_EDIT(nf, &bucket->tag[i]) = 0;
+            return;
+        }
+        (*NF_EDIT(nf, &bucket->passed))--;
+        b = bucket_after(t, b);
+    } while (b != home);
+    FT_CHECK(false, "key %u of session %u is in no bucket", ref & 1, ref >> 1);
+}
+
+/* ---- records ----------------------------------------------------------------------------------- */
+
+uint32_t nf_session_take(const struct nf *nf, const struct nf_sessions *t)
+{
+    uint32_t record = t->free - 1;
+
+    if (t->count == t->capacity)
+        return NF_NONE;
+    if (t->free)
+        *NF_EDIT(nf, &t->free) = nf_get32((const uint8_t *)nf_session_at(t, record));
+    else
+        record = (*NF_EDIT(nf, &t->touched))++;
+    (*NF_EDIT(nf, &t->count))++;
+    return record;
+}
+
+void nf_session_use(const struct nf *nf, const struct nf_sessions *t, uint32_t record)
+{
+    *NF_EDIT(nf, &nf_sessions_used(t)[record / 64]) |= 1ull << record % 64;
+}
+
+void nf_session_give(const struct nf *nf, const struct nf_sessions *t, uint32_t record)
+{
+    FT_CHECK(nf_session_is_used(t, record), "session %u of %u is not used", record, t->capacity);
+    *NF_EDIT(nf, &nf_sessions_used(t)[record / 64]) &= ~(1ull << record % 64);
+    memcpy(nf_edit(nf, nf_session_at(t, record), sizeof(uint32_t)), &t->free, sizeof(uint32_t));
+    *NF_EDIT(nf, &t->free) = record + 1;
+    (*NF_EDIT(nf, &t->count))--;
+}
+
+/* The first used record from `record` on; NF_NONE at the end. */
+uint32_t nf_session_next(const struct nf_sessions *t, uint32_t record)
+{
+    const uint64_t *words = nf_sessions_used(t);
+
+    while (record < t->capacity) {
+        uint64_t word = words[record / 64] >> record % 64;
+
+        if (word)
+            return record + (uint32_t)__builtin_ctzll(word);
+        record = (record / 64 + 1) * 64;
+    }
+    return NF_NONE;
+}
+
+/* The longest that an NF in it wants. */
+uint64_t nf_session_timeout(const struct nf_sessions *t, const struct nf_session *s)
+{
+    uint32_t longest = 0, class = nf_session_class(s);
+
+    for (uint32_t left = s->members; left; left &= left - 1) {
+        uint32_t seconds = t->timeouts[__builtin_ctz(left)][class];
+
+        longest = seconds > longest ? seconds : longest;
+    }
+    return longest * NF_SECOND;
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How sessions lie in memory, and what the parts of nflib/session have in common; for the chain, which calls
+ * them. See session.h, and table.c for what is where.
+ */
+#ifndef NFLIB_SESSION_TABLE_H
+#define NFLIB_SESSION_TABLE_H
+
+#include "nflib/flow/table.h"
+#include "nflib/module/content.h"
+#include "nflib/session/session.h"
+#include "nflib/state/state.h"
+
+#define NF_SESSION_PLACES 8u /* in a bucket */
+#define NF_SESSION_DUE    64u
+#define NF_SESSION_ROUNDS 16u /* of NF_SESSION_DUE timers in one burst; the rest in the next */
+
+/* A reference is the number of a record, doubled, and which of its keys it is. */
+struct nf_session_bucket {
+    uint16_t tag[NF_SESSION_PLACES]; /* 0: empty */
+    uint32_t ref[NF_SESSION_PLACES];
+    uint32_t passed; /* references that wanted this bucket or an earlier one and lie behind it */
+    uint32_t unused[3];
+};
+_Static_assert(sizeof(struct nf_session_bucket) == FT_LINE, "a bucket is one line");
+
+/* Begins the table, in the lane's arena. Constant but for seed, timeouts and counts. */
+struct nf_sessions {
+    struct nf_wheel *wheel;       /* records by number, then fragments */
+    struct nf_map *fragments;     /* struct nf_datagram to struct nf_noted; NULL: no NF looks at fragments */
+    uint64_t used_at, records_at; /* bytes from here */
+    uint32_t capacity, buckets, stride;
+    uint32_t nfs;                   /* in the chain */
+    uint32_t max_flows[FT_NFS_MAX]; /* by NF; 0: keeps no flows */
+    uint16_t slot_at[FT_NFS_MAX];   /* in a record */
+    uint16_t slot_size[FT_NFS_MAX];
+    /* Live. */
+    _Alignas(FT_LINE) uint64_t seed;
+    uint32_t timeouts[FT_NFS_MAX][NF_TIMEOUT_COUNT]; /* seconds; 0: the NF has no such flows */
+    _Alignas(FT_LINE) uint32_t count;
+    uint32_t touched;            /* records from here on were never used */
+    uint32_t free;               /* record last freed + 1; 0: none */
+    uint32_t serial;             /* of the session begun last */
+    uint64_t conflicts;          /* packets dropped since the second key of their session was another's */
+    uint32_t in_use[FT_NFS_MAX]; /* sessions that each NF is in */
+};
+
+/* What a datagram's fragments have in common as they come in, and what is noted of them. No padding. */
+struct nf_datagram {
+    uint32_t saddr, daddr;
+    uint16_t id;
+    uint8_t proto, side;
+};
+struct nf_noted {
+    uint32_t record; /* NF_NONE: the first fragment belonged to no session */
+    uint32_t serial; /* of the session that was there; another one has no part in the datagram */
+    uint32_t reply;
+};
+
+/* What the chain knows of a packet of the burst. */
+struct nf_session_look {
+    struct nf_tuple key;
+    struct nf_datagram datagram;     /* of a fragment */
+    const struct nf_packet *first;   /* of a later fragment: the first one, when it is in this burst */
+    const struct nf_session *quoted; /* of an ICMP error */
+    uint64_t hash;
+    bool quoted_reply;
+};
+
+struct nf_sessions_lane {
+    struct nf_sessions_burst burst;    /* what inline functions of NFs look at */
+    struct nf *nfs;                    /* [nfs + 1], 0: the lane's own */
+    uint32_t before[FT_NFS_MAX][2][2]; /* NFs that come before one, from a side, and translate an end */
+    uint8_t (*out_side)(const void *arg, const struct nf_packet *p); /* NULL: the other one */
+    const void *out_arg;
+    const struct nf_packet *packets; /* of the burst */
+    uint64_t now;                    /* chain time */
+    uint32_t begun[NF_BURST_MAX];    /* records of those that are fresh */
+    struct nf_session_look look[NF_BURST_MAX];
+};
+
+static inline const struct nf_session_bucket *nf_session_bucket_at(const struct nf_sessions *t, uint32_t b)
+{
+    return (const struct nf_session_bucket *)(const void *)(t + 1) + b;
+}
+static inline const struct nf_session *nf_session_at(const struct nf_sessions *t, uint32_t record)
+{
+    return (const struct nf_session *)(const void *)((const uint8_t *)t + t->records_at +
+                                                     (uint64_t)record * t->stride);
+}
+static inline uint32_t nf_session_number(const struct nf_sessions *t, const struct nf_session *s)
+{
+    return (uint32_t)(((uint64_t)((const uint8_t *)s - (const uint8_t *)t) - t->records_at) / t->stride);
+}
+static inline const uint64_t *nf_sessions_used(const struct nf_sessions *t)
+{
+    return (const uint64_t *)(const void *)((const uint8_t *)t + t->used_at);
+}
+static inline bool nf_session_is_used(const struct nf_sessions *t, uint32_t record)
+{
+    return record < t->capacity && nf_sessions_used(t)[record / 64] >> record % 64 & 1;
+}
+static inline struct nf_sessions_lane *nf_sessions_lane(const struct nf *nf)
+{
+    return (struct nf_sessions_lane *)(void *)nf->env->sessions;
+}
+
+/* table.c: the index. A key's own[] are not looked at. */
+uint64_t nf_session_hash(const struct nf_sessions *t, const struct nf_tuple *key);
+/* NULL: none. *which: which of its keys it is. */
+const struct nf_session *nf_session_find(const struct nf_sessions *t, const struct nf_tuple *key,
+                                         uint64_t hash, uint32_t *which);
+uint32_t nf_session_home(const struct nf_sessions *t, uint64_t hash);
+uint16_t nf_session_tag(uint64_t hash);
+bool nf_session_same(const struct nf_tuple *a, const struct nf_tuple *b);
+void nf_session_prefetch(const struct nf_sessions *t, uint64_t hash);
+void nf_session_prefetch_record(const struct nf_sessions *t, uint64_t hash);
+void nf_session_enter(const struct nf *nf, const struct nf_sessions *t, uint32_t ref,
+                      const struct nf_tuple *key);
+void nf_session_forget(const struct nf *nf, const struct nf_sessions *t, uint32_t ref,
+                       const struct nf_tuple *key);
+/* The record that is used next; NF_NONE: there is none. It is marked as used once it is filled. */
+uint32_t nf_session_take(const struct nf *nf, const struct nf_sessions *t);
+void nf_session_use(const struct nf *nf, const struct nf_sessions *t, uint32_t record);
+void nf_session_give(const struct nf *nf, const struct nf_sessions *t, uint32_t record);
+uint64_t nf_session_timeout(const struct nf_sessions *t, const struct nf_session *s); /* ns */
+
+/* The first used record from `record` on; NF_NONE at the end. */
+uint32_t nf_session_next(const struct nf_sessions *t, uint32_t record);
+
+/* session.c */
+/* Of the lane's instance `nf`: ends it for all NFs, which hear of it. */
+void nf_session_finish(const struct nf *nf, uint32_t record, enum nf_session_why why, uint64_t now);
+
+/* check.c, for nf_object. */
+int nf_sessions_check(struct nf_check *c, const void *table);
+
+/* ---- for the chain ----------------------------------------------------------------------------- */
+
+/* What the chain's NFs want together, from their modules: `modules` and `configs`, [nfs]. */
+struct nf_sessions_wants {
+    uint32_t nfs, capacity, fragments;
+    const struct nf_module *module[FT_NFS_MAX]; /* from 1 */
+    struct nf_flows_config flows[FT_NFS_MAX];
+};
+void nf_sessions_want(struct nf_sessions_wants *wants, uint32_t index, const struct nf_module *module,
+                      const void *config);
+uint64_t nf_sessions_bytes(const struct nf_sessions_wants *wants); /* 0: no NF keeps flows here */
+/* `lane`: [nfs + 1] instances and out_side are filled. False: the arena has no room. */
+bool nf_sessions_make(struct nf_sessions_lane *lane, const struct nf_sessions_wants *wants);
+/* Of packets of one side, before the NFs and behind them. */
+void nf_sessions_look_up(struct nf_sessions_lane *lane, struct nf_packet *const packets[], uint32_t n,
+                         uint64_t now);
+void nf_sessions_settle(struct nf_sessions_lane *lane, struct nf_packet *const packets[], uint32_t n,
+                        uint64_t now);
+void nf_sessions_timers(struct nf_sessions_lane *lane, uint64_t now);
+
+#endif
