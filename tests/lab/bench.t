@@ -54,6 +54,11 @@ ok "lag at each load: the end is no more than the most, and the standby's room b
 [ "$(fact '[.runs[1].latency[].cpu | (keys == ["lane", "replicator", "standby_lane", "standby_replicator"]) and
     ([.[] | . >= 0 and . < 1.1] | all) and .lane > 0 and .standby_lane > 0] | all')" = true ]
 ok "processor time of each thread at each load" $? "$(fact .runs[1].latency)"
+[ "$(fact '[.runs[] | . as $run | .useful | keys[] | {useful: $run.useful[.], empty: $run.empty[.], asleep: $run.asleep[.],
+    long: $run.long_turns_per_s[.], longest: $run.longest_turn_ms[.]} | .useful >= 0 and .empty >= 0 and .asleep >= 0 and
+    .long >= 0 and (.long == 0 or .longest > 1)] | all and length == 8')" = true ] &&
+    [ "$(fact '.runs[1] | [.useful[] > 0] | all')" = true ]
+ok "each thread of a pair did something, and a turn that was long is not shorter than the longest" $? "$(fact .runs[1])"
 [ "$(fact '.runs[1].dropped_share')" = 0 ]
 ok "the chain passes all of its traffic" $?
 

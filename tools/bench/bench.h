@@ -75,6 +75,17 @@ struct nd_bench_cpu {
     double lane, replicator, standby_lane, standby_replicator;
 };
 
+/* How a thread spent its time, of a core, 0 … 1; of a node's lanes all together. */
+struct nd_bench_spent {
+    double useful, empty, asleep;
+    double longs;   /* turns longer than a millisecond, a second */
+    double longest; /* turn, ms, since its thread began */
+};
+
+struct nd_bench_turns {
+    struct nd_bench_spent lane, replicator, standby_lane, standby_replicator;
+};
+
 /* At a load in open loop. Lag: sent and not known to be replayed, the most that was sampled, and as the load
  * ended. */
 struct nd_bench_latency {
@@ -86,6 +97,7 @@ struct nd_bench_latency {
     uint64_t lag_packets, lag_end_packets;
     double lag_mb, lag_end_mb; /* in memory form */
     struct nd_bench_cpu cpu;
+    struct nd_bench_turns turns;
 };
 
 /* What one run of a protection came to. */
@@ -95,6 +107,7 @@ struct nd_bench_result {
     double mpps, ns; /* a packet on the lane, at saturation */
     double wire_bytes, records; /* a packet; a second. Of the link, heartbeats and all */
     struct nd_bench_cpu cpu;
+    struct nd_bench_turns turns;
     double dropped; /* share of what came */
     double region_mb, resident_mb, standby_resident_mb;
     uint64_t lag[2]; /* most packets that the standby was behind, as sampled, in each half of the time */
@@ -238,7 +251,7 @@ struct nd_bench_figures {
 
 void nd_bench_figures(struct nd_bench_figures *out, const struct nd_bench_row *row,
                       const struct nd_bench_options *o, unsigned lanes);
-extern const struct nd_column nd_bench_cost_columns[], nd_bench_resource_columns[];
+extern const struct nd_column nd_bench_cost_columns[], nd_bench_resource_columns[], nd_bench_turn_columns[];
 
 /* At a load. */
 struct nd_bench_load_figures {

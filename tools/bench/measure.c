@@ -34,11 +34,17 @@ int nd_bench_open(struct nd_bench_nodes *r, struct ft_fault *fault)
 
 /* ---- saturation -------------------------------------------------------------------------------- */
 
+/* What threads say of their turns, all together. */
+struct turns {
+    uint64_t ns[FT_SPENT_KINDS], longs, longest;
+};
+
 /* What nodes show is a few milliseconds old, more when their core is busy: it bears its own time. */
 struct reading {
     uint64_t at, released, arrived, waits, dropped, received, bursts;
     uint64_t shown_at[ND_NODES], lanes[ND_NODES], replicator[ND_NODES]; /* ns, processor time of threads */
     uint64_t link_bytes, records, credit_waits;
+    struct turns lane_turns[ND_NODES], replicator_turns[ND_NODES]; /* lanes': of `at` */
 };
 
 /* Turns in which a lane did not receive: its hold or log ring was full, or its standby as far behind as it
@@ -55,6 +61,16 @@ static bool has_shown(struct nd_bench_nodes *r)
            (r->alone || atomic_load(&r->slot[1]->shown_at) > r->at);
 }
 
+static void add_turns(struct turns *out, const struct ft_turns *t)
+{
+    uint64_t longest = atomic_load(&t->longest);
+
+    for (unsigned i = 0; i < FT_SPENT_KINDS; i++)
+        out->ns[i] += atomic_load(&t->ns[i]);
+    out->longs += atomic_load(&t->longs);
+    out->longest = longest > out->longest ? longest : out->longest;
+}
+
 static int take_reading(struct nd_bench_nodes *r, struct reading *x, struct ft_fault *fault)
 {
     struct nd_bench_slot *p = r->slot[0];
@@ -67,11 +83,15 @@ static int take_reading(struct nd_bench_nodes *r, struct reading *x, struct ft_f
     x->dropped = ND_BENCH_SUM(r, 0, words, count.dropped);
     x->received = ND_BENCH_SUM(r, 0, words, count.received);
     x->bursts = ND_BENCH_SUM(r, 0, words, count.bursts) - ND_BENCH_SUM(r, 0, words, count.empty_bursts);
+    for (unsigned n = 0; n < ND_NODES; n++)
+        for (unsigned l = 0; l < r->lanes; l++)
+            add_turns(&x->lane_turns[n], &r->slot[n]->words[l].count.turns);
     error = nd_bench_wait(r, has_shown, "figures of the nodes", fault);
     for (unsigned n = 0; n < ND_NODES; n++) {
         x->shown_at[n] = atomic_load(&r->slot[n]->shown_at);
         x->lanes[n] = atomic_load(&r->slot[n]->cpu_lane);
         x->replicator[n] = atomic_load(&r->slot[n]->cpu_replicator);
+        add_turns(&x->replicator_turns[n], &r->slot[n]->turns);
     }
     x->link_bytes = atomic_load(&p->link_bytes);
     x->records = atomic_load(&p->records);
@@ -95,6 +115,28 @@ static struct nd_bench_cpu cpu_used(const struct reading *a, const struct readin
                                  rate_per_ns(a, b, 1, b->replicator[1] - a->replicator[1])};
 }
 
+static struct nd_bench_spent spent_in(const struct turns *a, const struct turns *b, uint64_t ns)
+{
+    double of = ns ? 1 / (double)ns : 0;
+
+    return (struct nd_bench_spent){.useful = (double)(b->ns[FT_SPENT_USEFUL] - a->ns[FT_SPENT_USEFUL]) * of,
+                                   .empty = (double)(b->ns[FT_SPENT_EMPTY] - a->ns[FT_SPENT_EMPTY]) * of,
+                                   .asleep = (double)(b->ns[FT_SPENT_ASLEEP] - a->ns[FT_SPENT_ASLEEP]) * of,
+                                   .longs = (double)(b->longs - a->longs) * of * SECOND,
+                                   .longest = (double)b->longest / 1e6};
+}
+
+static struct nd_bench_turns turns_taken(const struct reading *a, const struct reading *b)
+{
+    uint64_t ns[ND_NODES] = {b->shown_at[0] - a->shown_at[0], b->shown_at[1] - a->shown_at[1]};
+
+    return (struct nd_bench_turns){
+        .lane = spent_in(&a->lane_turns[0], &b->lane_turns[0], b->at - a->at),
+        .replicator = spent_in(&a->replicator_turns[0], &b->replicator_turns[0], ns[0]),
+        .standby_lane = spent_in(&a->lane_turns[1], &b->lane_turns[1], b->at - a->at),
+        .standby_replicator = spent_in(&a->replicator_turns[1], &b->replicator_turns[1], ns[1])};
+}
+
 static void set_saturation(struct nd_bench_result *out, const struct reading *a, const struct reading *b)
 {
     double ns = (double)(b->at - a->at), packets = (double)(b->released - a->released),
@@ -104,6 +146,7 @@ static void set_saturation(struct nd_bench_result *out, const struct reading *a,
     out->mpps = packets / ns * 1e3;
     out->ns = ns / packets;
     out->cpu = cpu_used(a, b);
+    out->turns = turns_taken(a, b);
     out->lane_ns = out->cpu.lane * out->ns;
     out->wire_bytes = rate_per_ns(a, b, 0, b->link_bytes - a->link_bytes) * out->ns;
     out->records = rate_per_ns(a, b, 0, b->records - a->records) * SECOND;
@@ -320,5 +363,6 @@ int nd_bench_latency(struct nd_bench_nodes *r, struct nd_bench_latency *out, dou
     out->packets = bursts > 0 ? (double)(b.received - a.received) / bursts : 0;
     out->records = rate_per_ns(&a, &b, 0, b.records - a.records) * SECOND;
     out->cpu = cpu_used(&a, &b);
+    out->turns = turns_taken(&a, &b);
     return 0;
 }

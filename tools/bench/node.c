@@ -69,6 +69,7 @@ static void show_figures(struct running *r)
         atomic_store(&slot->resident_bytes, read_resident_bytes());
     atomic_store(&slot->cpu_lane, lanes);
     atomic_store(&slot->cpu_replicator, nd_cpu_time(r->replicator_clock));
+    slot->turns = s.turns;
     atomic_store(&slot->link_bytes, s.link.bytes_out);
     atomic_store(&slot->records, s.records_sent);
     atomic_store(&slot->credit_waits, s.credit_waits);
