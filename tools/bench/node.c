@@ -158,7 +158,7 @@ static int show_turn(void *arg, struct ft_fault *fault)
     return 0;
 }
 
-/* The node's process. The standby's lanes count as rest. */
+/* The node's process. The standby's lanes count as rest where they are not alone. */
 static int run_node(void *arg, struct ft_fault *fault)
 {
     struct running *r = arg;
@@ -173,7 +173,11 @@ static int run_node(void *arg, struct ft_fault *fault)
     }
     error = open_member(r, fault);
     if (!error)
-        error = start_threads(r, !pinned ? NULL : r->number == 0 ? &cores : &rest, fault);
+        error = start_threads(r,
+                              !pinned                                  ? NULL
+                              : r->number == 0 || r->all->plan->server ? &cores
+                                                                       : &rest,
+                              fault);
     return error ? error : nd_member_serve(&r->member, show_turn, r, fault);
 }
 

@@ -225,6 +225,9 @@ void nd_bench_print(FILE *out, const struct nd_bench *b)
     print_resources(out, b, figures);
     print_turns(out, b, figures);
     for (unsigned i = 0; i < b->count; i++)
+        if (b->options.two_servers && !b->rows[i].refused[0] && !nd_bench_is_off(&b->rows[i].protection))
+            nd_bench_servers_print(out, &b->rows[i]);
+    for (unsigned i = 0; i < b->count; i++)
         if (b->rows[i].lag.count)
             print_lag(out, b->rows[i].protection.name, &b->rows[i].lag);
     for (unsigned i = 0; i < b->count; i++)
@@ -282,6 +285,9 @@ static json_t *run_object(const struct nd_bench_row *row, const struct nd_bench 
     json_object_set_new(run, "standby", json_string(!p->pair ? "none" : p->stores ? "warm" : "hot"));
     json_object_set_new(run, "realtime", json_boolean(row->pairs && row->with[0].realtime));
     json_object_set_new(run, "lag", row->lag.count ? lag_object(&row->lag) : json_null());
+    json_object_set_new(run, "two_servers",
+                        o->two_servers && !nd_bench_is_off(&row->protection) ? nd_bench_servers_object(row)
+                                                                             : json_null());
     json_object_set_new(run, "pairs_mpps", pairs);
     json_object_set_new(run, "settings", json_string(row->protection.settings));
     return run;
