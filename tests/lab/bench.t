@@ -175,7 +175,7 @@ ok "two servers: primary and standby, two pairs" $? "$(tail -3 "$dir/err")"
     .bytes > .packets')" = true ]
 ok "the standby replayed what the primary's stream has" $? "$(fact .runs[1].two_servers)"
 [ "$(fact '.runs[1] | .two_servers as $two | (.pairs_mpps | length == 2) and .takeover_ms == null and .takeovers == 0 and
-    ([$two.primary, $two.standby][] | .mpps > 0 and .cpu.lane > 0 and .cpu.replicator > 0 and .cpu.other > 0) and
+    ([$two.primary, $two.standby] | map(.mpps > 0 and .cpu.lane > 0) | all) and ($two.primary.cpu | .replicator > 0 and .other > 0) and
     (.mpps <= $two.primary.mpps * 1.000001 and .mpps <= $two.standby.mpps * 1.000001)')" = true ]
 ok "the pair carries no more than either, and nobody takes over" $? "$(fact .runs[1])"
 [ "$(fact '.runs[1].latency | map(.load_pct) == [25, 50, 75, 90] and ([.[].cpu.standby_lane == 0] | all)')" = true ]
