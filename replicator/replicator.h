@@ -11,6 +11,7 @@
 #ifndef REPLICATOR_REPLICATOR_H
 #define REPLICATOR_REPLICATOR_H
 
+#include "ftcore/base/turns.h"
 #include "ftcore/protocol/core.h"
 #include "ftcore/order/section.h"
 #include "ftcore/record/runs.h"
@@ -88,6 +89,7 @@ struct rp_status {
     uint64_t view_behind;   /* for how long the disk has not had the newest view, ns; 0: it has */
     char last_refused[FT_REASON_MAX];
     struct rp_verdicts verdicts;
+    struct ft_turns turns; /* of the replicator's thread */
 };
 
 struct rp_replicator;
