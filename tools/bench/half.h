@@ -67,7 +67,8 @@ void nd_bench_peer_turn(struct nd_bench_half *h);
 
 /* ---- bench/feeder.c ---- */
 
-/* A turn of the feeder. True when something was sent. */
+/* A turn of the feeder; *worked becomes true when something was sent. FT_EIO, or what is wrong with the tape.
+ */
 int nd_bench_feeder_turn(struct nd_bench_half *h, bool *worked, struct ft_fault *fault);
 
 #endif
