@@ -82,6 +82,19 @@ static uint64_t over_lanes(const struct nd_running *r, size_t at, enum over over
 
 /* ---- sections ---------------------------------------------------------------------------------- */
 
+/* Of the life of a thread. */
+static json_t *turns_status(const struct ft_turns *t)
+{
+    json_t *o = json_object();
+
+    json_object_set_new(o, "useful_s", json_real((double)atomic_load(&t->ns[FT_SPENT_USEFUL]) / 1e9));
+    json_object_set_new(o, "empty_s", json_real((double)atomic_load(&t->ns[FT_SPENT_EMPTY]) / 1e9));
+    json_object_set_new(o, "asleep_s", json_real((double)atomic_load(&t->ns[FT_SPENT_ASLEEP]) / 1e9));
+    json_object_set_new(o, "longest_ms", json_real((double)atomic_load(&t->longest) / 1e6));
+    add_number(o, "long_turns", atomic_load(&t->longs));
+    return o;
+}
+
 static json_t *lane_status(const struct ft_lane *l, unsigned index, uint64_t now)
 {
     static const char *const doing[] = {
@@ -96,6 +109,7 @@ static json_t *lane_status(const struct ft_lane *l, unsigned index, uint64_t now
     add_age(o, "turn_ms", now, load_field(l, LANE(count.turn_ns)));
     for (size_t i = 0; i < sizeof(of_lane) / sizeof(of_lane[0]); i++)
         add_number(o, of_lane[i].name, load_field(l, of_lane[i].at));
+    json_object_set_new(o, "turns", turns_status(&l->count.turns));
     return o;
 }
 
@@ -332,6 +346,7 @@ json_t *nd_answer_status(struct nd_running *r, const json_t *request)
                                            : "PROTECTED");
     add_text(o, "stale", stale[0] ? stale : NULL);
     add_age(o, "replicator_turn_ms", now, s->at);
+    json_object_set_new(o, "replicator_turns", turns_status(&s->turns));
     json_object_set_new(o, "since_s",
                         json_real(now > s->core.since ? (double)(now - s->core.since) / 1e9 : 0));
     add_text(o, "why", s->core.why);

@@ -49,10 +49,22 @@ static json_t *make_done(const struct rp_status *s)
 
 /* ---- verify ------------------------------------------------------------------------------------ */
 
-/* The verdict is on the burst that carries the digest asked for, and on no other. */
-static bool has_verdict(const struct ft_lane *lane, uint64_t asked, const struct rp_verdict *verdict)
+/* The bursts that carry the digests asked for, FT_ALL where a lane has taken none yet. Returns the last such
+ * lane, or how many lanes there are. */
+static unsigned find_asked_bursts(const struct nd_running *r, const struct nd_work *w, uint64_t bursts[])
 {
-    return FT_REPORT_GET(lane, digest_seen) >= asked && verdict->burst == FT_REPORT_GET(lane, digest_at);
+    unsigned lanes = r->config->chain.lanes, without = lanes;
+
+    for (unsigned l = 0; l < lanes; l++) {
+        const struct ft_lane *lane = &r->words[l];
+
+        bursts[l] = FT_ALL;
+        if (FT_REPORT_GET(lane, digest_seen) >= w->digest[l])
+            bursts[l] = FT_REPORT_GET(lane, digest_at);
+        else
+            without = l;
+    }
+    return without;
 }
 
 /* The standby that was asked is gone, or a snapshot is in place of the record that carries the digest. */
@@ -63,28 +75,23 @@ static bool asked_in_vain(struct nd_running *r, struct rp_status *s, uint64_t re
     return (state != FT_PROTECTED && state != FT_DEGRADED) || s->core.resync || s->core.resyncs != resyncs;
 }
 
-static json_t *compare_digests(const struct nd_running *r, const struct rp_status *s)
+static json_t *make_verdict(const struct nd_running *r, const struct rp_status *s, const struct rp_verdict *v)
 {
-    const struct rp_verdict *first = &s->verdicts.last[0], *v = first;
-    uint64_t ours = first->expected, theirs = first->got;
     char here[24], there[24];
 
-    /* Lanes took one digest of everything, and tell it each. Two that differ are told, whichever they are. */
-    for (; v < first + r->config->chain.lanes && ours == theirs; v++) {
-        theirs = v->got;
-        ours = theirs != first->expected ? first->expected : v->expected;
-    }
-    snprintf(here, sizeof(here), "%016lx", ours);
-    snprintf(there, sizeof(there), "%016lx", theirs);
-    return json_pack("{s:b,s:{s:s,s:s},s:I}", "equal", ours == theirs, "digests",
+    snprintf(here, sizeof(here), "%016lx", v->expected);
+    snprintf(there, sizeof(there), "%016lx", v->got);
+    return json_pack("{s:b,s:{s:s,s:s},s:I}", "equal", v->expected == v->got, "digests",
                      r->config->node[r->self].name, here, s->core.peer.name, there, "at",
-                     (json_int_t)first->burst);
+                     (json_int_t)v->burst);
 }
 
 static bool answer_verify(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
 {
-    unsigned lanes = r->config->chain.lanes;
+    unsigned lanes = r->config->chain.lanes, without;
     struct rp_status s;
+    struct rp_verdict verdict;
+    uint64_t bursts[FT_LANES_MAX];
     bool in_vain;
 
     if (!w->begun) {
@@ -97,16 +104,15 @@ static bool answer_verify(struct nd_running *r, struct nd_exchange *x, struct nd
         return begin_work(w, VERIFY_MS);
     }
     in_vain = asked_in_vain(r, &s, w->resyncs); /* looked at first: a digest that differs ends the pair */
-    while (w->lane < lanes && has_verdict(&r->words[w->lane], w->digest[w->lane], &s.verdicts.last[w->lane]))
-        w->lane++;
-    if (w->lane == lanes)
-        return nd_answered(x, compare_digests(r, &s));
+    without = find_asked_bursts(r, w, bursts);
+    if (rp_verdict_find(&s.verdicts, lanes, bursts, &verdict))
+        return nd_answered(x, make_verdict(r, &s, &verdict));
     if (in_vain)
         return nd_answered(x, nd_refuse("busy", "not protected any more: %s", s.core.why));
     if (!is_over(w))
         return false;
-    if (FT_REPORT_GET(&r->words[w->lane], digest_seen) < w->digest[w->lane])
-        return nd_answered(x, nd_refuse("busy", "lane %u does not answer", w->lane));
+    if (without < lanes)
+        return nd_answered(x, nd_refuse("busy", "lane %u does not answer", without));
     return nd_answered(x,
                        nd_refuse("input/output", "the standby gave no digest within %d s", VERIFY_MS / 1000));
 }

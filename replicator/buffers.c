@@ -65,7 +65,7 @@ size_t rp_output_room(const struct rp_output *out)
 }
 
 int rp_output_add(struct rp_output *out, const struct ft_message *m, unsigned lanes,
-                  struct ft_compressor *compressor)
+                  struct ft_compressor *compressor, bool sealed)
 {
     size_t bound = ft_message_bound(m);
     bool bulk = m->type == FT_MSG_LOG || m->type == FT_MSG_DELTA || m->type == FT_MSG_SNAPSHOT;
@@ -77,7 +77,7 @@ int rp_output_add(struct rp_output *out, const struct ft_message *m, unsigned la
         out->end -= out->at;
         out->at = 0;
     }
-    long len = ft_message_encode(m, lanes, compressor, out->bytes + out->end, bound);
+    long len = ft_message_encode(m, lanes, compressor, !sealed, out->bytes + out->end, bound);
 
     FT_CHECK(len > 0, "a message of type %u needs more than %zu bytes", m->type, bound);
     out->end += (size_t)len;

@@ -46,9 +46,9 @@ struct rp_output {
 
 /* Bytes of bulk that a message may have now. */
 size_t rp_output_room(const struct rp_output *out);
-/* FT_EFULL when there is no room, for bulk or at all. */
+/* FT_EFULL when there is no room, for bulk or at all. `sealed`: the stream that it goes to is. */
 int rp_output_add(struct rp_output *out, const struct ft_message *m, unsigned lanes,
-                  struct ft_compressor *compressor);
+                  struct ft_compressor *compressor, bool sealed);
 /* Writes what the stream takes; NULL: no connection, and nothing waits any more. Returns the bytes written.
  */
 size_t rp_output_write(struct rp_output *out, struct rp_stream *stream);

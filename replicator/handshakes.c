@@ -153,7 +153,7 @@ struct rp_handshake *rp_handshakes_without_hello(struct rp_handshakes *all)
 void rp_handshake_greet(struct rp_handshake *h, const struct ft_message *m)
 {
     uint8_t frame[HELLO_MAX];
-    long len = ft_message_encode(m, 0, NULL, frame, sizeof(frame));
+    long len = ft_message_encode(m, 0, NULL, true, frame, sizeof(frame));
 
     FT_CHECK(len > 0, "a hello needs more than %zu bytes", sizeof(frame));
     /* Nothing was written there before, so it fits; else the connection is of no use. */

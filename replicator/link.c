@@ -260,7 +260,8 @@ size_t rp_link_room(const struct rp_link *link)
 int rp_link_send(struct rp_link *link, const struct ft_message *m, unsigned lanes,
                  struct ft_compressor *compressor)
 {
-    return !link->stream ? FT_ENOENT : rp_output_add(&link->out, m, lanes, compressor);
+    return !link->stream ? FT_ENOENT
+                         : rp_output_add(&link->out, m, lanes, compressor, rp_stream_sealed(link->stream));
 }
 
 void rp_link_flush(struct rp_link *link)

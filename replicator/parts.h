@@ -98,6 +98,7 @@ struct rp_replicator {
     struct rp_snapshot snapshot;
     struct rp_receiver receiver;
     struct rp_schedule schedule;
+    struct ft_turns turns;
     uint64_t now;
     uint64_t order, gate, announced; /* serial numbers */
     enum ft_order ordered;

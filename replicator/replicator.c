@@ -243,6 +243,7 @@ void rp_publish_status(struct rp_replicator *rp)
     rp->shown.refused = rp->core.malformed.count;
     memcpy(rp->shown.last_refused, rp->core.malformed.text, sizeof(rp->shown.last_refused));
     rp->shown.verdicts = rp->verdicts;
+    rp->shown.turns = rp->turns;
     rp->shown.snapshot_left = rp->snapshot.reading ? rp->snapshot.left : 0;
     atomic_fetch_add_explicit(&rp->shown_seq, 1, memory_order_release);
 }
@@ -330,7 +331,12 @@ void rp_run(struct rp_replicator *rp)
     while (!atomic_load_explicit(&rp->stop, memory_order_relaxed)) {
         if (FT_PLANTED_AT_SIGNAL("replicator-stands"))
             nanosleep(&(struct timespec){STANDS_S, 0}, NULL);
-        bool busy = rp_turn(rp, rp_monotonic());
+        uint64_t now = rp_monotonic();
+
+        ft_turns_spent(&rp->turns, FT_SPENT_ASLEEP, now);
+        bool busy = rp_turn(rp, now);
+
+        ft_turns_spent(&rp->turns, busy ? FT_SPENT_USEFUL : FT_SPENT_EMPTY, rp_monotonic());
 
         /* Heartbeats come and go without making us impatient; entries do. */
         uint64_t entries = rp->shown.records_sent + rp->shown.records_stored + rp->shown.chunks_sent +

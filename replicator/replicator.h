@@ -11,6 +11,7 @@
 #ifndef REPLICATOR_REPLICATOR_H
 #define REPLICATOR_REPLICATOR_H
 
+#include "ftcore/base/turns.h"
 #include "ftcore/protocol/core.h"
 #include "ftcore/order/section.h"
 #include "ftcore/record/runs.h"
@@ -61,6 +62,15 @@ struct rp_verdicts {
     uint64_t slices_equal; /* of all such rounds */
 };
 
+/*
+ * What all verdicts on one digest say, which every lane's record carried: bursts[lanes] are those of the
+ * records, FT_ALL where a lane has none yet. One verdict that two digests differ is enough: the standby gives
+ * up its state with it, and the verdicts of other lanes may never come. Equal they are when all lanes say so,
+ * and of the same digest. False: not known yet.
+ */
+bool rp_verdict_find(const struct rp_verdicts *verdicts, unsigned lanes, const uint64_t bursts[],
+                     struct rp_verdict *out);
+
 /* What status shows; a copy, taken whole. Times are monotonic ns. */
 struct rp_status {
     uint64_t at; /* when the replicator made this copy, as it does once a millisecond: its last turn */
@@ -79,6 +89,7 @@ struct rp_status {
     uint64_t view_behind;   /* for how long the disk has not had the newest view, ns; 0: it has */
     char last_refused[FT_REASON_MAX];
     struct rp_verdicts verdicts;
+    struct ft_turns turns; /* of the replicator's thread */
 };
 
 struct rp_replicator;

@@ -57,3 +57,25 @@ void rp_forget_rounds(struct rp_replicator *rp)
 {
     memset(rp->verdicts.round_at, 0, sizeof(rp->verdicts.round_at));
 }
+
+bool rp_verdict_find(const struct rp_verdicts *verdicts, unsigned lanes, const uint64_t bursts[],
+                     struct rp_verdict *out)
+{
+    const struct rp_verdict *v, *last = verdicts->last;
+    bool all = true;
+
+    *out = last[0];
+    for (v = last; v < last + lanes; v++) {
+        if (v->burst != bursts[v - last]) {
+            all = false;
+            continue;
+        }
+        if (v->expected != v->got) {
+            *out = *v;
+            return true;
+        }
+        if (all && v->expected != last[0].expected)
+            out->got = v->got; /* lanes that say two things of one digest */
+    }
+    return all;
+}

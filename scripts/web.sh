@@ -67,18 +67,20 @@ web_list() { # DIR OUT COUNT
     done
 }
 
-web_check() { # DIR: reads "done INDEX.FILE HTTP CURL" lines
-    local dir=$1 mark path http code name want got
-    while read -r mark path http code; do
+web_check() { # DIR: reads "done INDEX.FILE HTTP CURL ERROR" lines; what is broken is told on stderr
+    local dir=$1 mark path http code error name want got
+    while read -r mark path http code error; do
         [ "$mark" = "done" ] || continue
         name=${path##*/}
         want=$(awk -v f="${name#*.}" '$1 == f { print $2 }' "$dir/sums")
-        got=$(nice -n 10 sha256sum <"$path" 2>/dev/null)
+        got=
+        [ ! -e "$path" ] || got=$(nice -n 10 sha256sum <"$path")
         if [ "$code" = 0 ] && [ "$http" = 200 ] && [ "${got%% *}" = "$want" ]; then
-            echo "intact ${name%.*} $http $code"
+            echo "intact ${name%.*} $http $code" >>"$dir/results"
         else
-            echo "broken ${name%.*} $http $code"
-        fi >>"$dir/results"
+            echo "broken ${name%.*} $http $code" >>"$dir/results"
+            echo "# $(date +%T.%N) download ${name%.*}: HTTP $http, curl $code $error" >&2
+        fi
         rm -f -- "$path"
     done
 }
@@ -91,7 +93,7 @@ web_fetch() {
     web_list "$dir" "$out" "$3" >"$dir/curl.conf"
     # What curl writes out goes to its standard error, which is not buffered.
     "$lab" exec client curl -q --silent --no-progress-meter --parallel --parallel-max "$4" --parallel-immediate --config "$dir/curl.conf" \
-        --write-out '%{stderr}done %{filename_effective} %{http_code} %{exitcode}\n' 2>&1 >/dev/null </dev/null |
+        --write-out '%{stderr}done %{filename_effective} %{http_code} %{exitcode} %{errormsg}\n' 2>&1 >/dev/null </dev/null |
         tee -a "$dir/ended" | web_check "$dir"
 }
 

@@ -9,6 +9,7 @@
 #ifndef FTCORE_QUEUE_LANE_H
 #define FTCORE_QUEUE_LANE_H
 
+#include "ftcore/base/turns.h"
 #include "ftcore/record/record.h"
 #include "ftcore/queue/ring.h"
 
@@ -125,6 +126,7 @@ struct ft_lane_counters {
     _Atomic uint64_t replay_done_ns, first_release_ns; /* monotonic; of the last takeover */
     _Atomic uint64_t last_release_ns;                  /* when outputs were last found fit to leave */
     _Atomic uint64_t last_sent_ns;                     /* when the port had taken those, at the latest */
+    struct ft_turns turns;                             /* of the lane's thread */
 };
 
 struct ft_lane {

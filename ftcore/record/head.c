@@ -104,6 +104,17 @@ long ft_head_read(struct ft_head *h, const struct ft_layout *layout, const uint8
     return r.at - in;
 }
 
+long ft_head_peek(struct ft_head *h, const struct ft_layout *layout, const uint8_t *in, size_t len,
+                  struct ft_fault *fault)
+{
+    struct ft_reader r = {in, in, in + len, fault, "entry", FT_ETRUNC};
+    int rc = read_elements(&r, layout, h);
+
+    if (!rc && (size_t)(r.end - r.at) < FT_CHECKSUM_LEN)
+        rc = ft_fail(fault, FT_ETRUNC, "offset %td: ends within the checksum", r.at - in);
+    return rc ? rc : r.at - in + (long)FT_CHECKSUM_LEN;
+}
+
 size_t ft_head_bound(const struct ft_layout *layout)
 {
     return 3 + (layout->count - 2) * 9u + 5 + FT_CHECKSUM_LEN;

@@ -41,6 +41,10 @@ struct ft_head {
 long ft_head_read(struct ft_head *head, const struct ft_layout *layout, const uint8_t *in, size_t len,
                   struct ft_fault *fault);
 
+/* The same without checksum and ranges: for what has been checked, or will be. */
+long ft_head_peek(struct ft_head *head, const struct ft_layout *layout, const uint8_t *in, size_t len,
+                  struct ft_fault *fault);
+
 /* Are the numbers, n[0] the version's, within their ranges? Else *at is the offset of the member at fault. */
 int ft_head_ranges(const struct ft_layout *layout, const uint64_t n[], size_t *at, struct ft_fault *why);
 

@@ -7,6 +7,8 @@
 #include "ftcore/base/error.h"
 #include "ftcore/region/region.h"
 
+#include <stdbool.h>
+
 #define FT_STREAM_VERSION 2u
 #define FT_FRAME_HEAD     8u         /* bytes before a frame's content */
 #define FT_MESSAGE_MAX    (4u << 20) /* bytes of a frame's content */
@@ -94,15 +96,16 @@ struct ft_compressor {
 /* Bytes an encoded frame can need at most. */
 size_t ft_message_bound(const struct ft_message *m);
 
-/* Whole frame into out[0..cap). Returns its length, FT_EFULL. `compressor` NULL: no compression. */
+/* Whole frame into out[0..cap). Returns its length, FT_EFULL. `compressor` NULL: no compression. `summed`:
+ * with a checksum; without one something else must check the bytes, as the seal of a link does. */
 long ft_message_encode(const struct ft_message *m, unsigned lanes, struct ft_compressor *compressor,
-                       uint8_t *out, size_t cap);
+                       bool summed, uint8_t *out, size_t cap);
 
 /*
  * Reads a frame from in[0..len). Returns the bytes consumed, 0 when more bytes are needed, or a named error:
- * FT_EMALFORMED, FT_ECHECKSUM, FT_EVERSION. `bulk` (cap FT_BULK_MAX bytes) takes decompressed bulk; m->bulk
- * points there or into `in`. Checks all ranges; `lanes` as agreed (0 before the hello: any up to
- * FT_LANES_MAX).
+ * FT_EMALFORMED, FT_ECHECKSUM (of a frame that has one), FT_EVERSION. `bulk` (cap FT_BULK_MAX bytes) takes
+ * decompressed bulk; m->bulk points there or into `in`. Checks all ranges; `lanes` as agreed (0 before the
+ * hello: any up to FT_LANES_MAX).
  */
 long ft_message_decode(const uint8_t *in, size_t len, unsigned lanes, struct ft_message *m, uint8_t *bulk,
                        struct ft_fault *fault);

@@ -276,21 +276,40 @@ static int get_body(struct ft_body *b, struct ft_record *r, struct ft_fault *why
     return ft_body_done(b, why);
 }
 
+/* What a head says, within its ranges. */
+static int take_head(struct ft_record *r, const struct ft_head *head, const uint8_t *in,
+                     struct ft_fault *fault)
+{
+    struct ft_fault why;
+    size_t at;
+
+    set_numbers(r, head->number);
+    r->size = (uint32_t)ft_record_size(r);
+    return ft_rule_numbers(r, &at, &why)
+               ? ft_fail_at(fault, FT_EMALFORMED, ft_head_offset(&layout, in, at), &why)
+               : 0;
+}
+
+long ft_record_peek(const uint8_t *in, size_t len, struct ft_record *numbers, struct ft_fault *fault)
+{
+    struct ft_head head;
+    long used = ft_head_peek(&head, &layout, in, len, fault);
+    int error = used < 0 ? (int)used : take_head(numbers, &head, in, fault);
+
+    return error ? error : used;
+}
+
 long ft_record_decode(const uint8_t *in, size_t len, struct ft_record *out, size_t cap,
                       struct ft_fault *fault)
 {
     struct ft_head head;
     struct ft_record r;
     struct ft_fault why;
-    size_t at;
 
     long used = ft_head_read(&head, &layout, in, len, fault);
-    if (used < 0)
-        return used;
-    set_numbers(&r, head.number);
-    r.size = (uint32_t)ft_record_size(&r);
-    if (ft_rule_numbers(&r, &at, &why))
-        return ft_fail_at(fault, FT_EMALFORMED, ft_head_offset(&layout, in, at), &why);
+    int error = used < 0 ? (int)used : take_head(&r, &head, in, fault);
+    if (error)
+        return error;
     if (r.size > cap)
         return ft_fail(fault, FT_EFULL, "offset 0: record of %u bytes, expected at most %zu", r.size, cap);
     *out = r;

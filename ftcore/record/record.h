@@ -157,4 +157,8 @@ long ft_record_encode(const struct ft_record *r, uint8_t *out, size_t cap);
 long ft_record_decode(const uint8_t *in, size_t len, struct ft_record *out, size_t cap,
                       struct ft_fault *fault);
 
+/* The record's numbers alone, `size` among them, and its length on the wire: no checksum, no body. FT_ETRUNC,
+ * FT_EMALFORMED, FT_EVERSION. For who counts records and keeps their bytes for somebody who decodes them. */
+long ft_record_peek(const uint8_t *in, size_t len, struct ft_record *numbers, struct ft_fault *fault);
+
 #endif

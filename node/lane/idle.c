@@ -6,6 +6,7 @@
  */
 #include "node/lane/lane.h"
 #include "nflib/chain/chain.h"
+#include "node/base/clock.h"
 
 #include <immintrin.h>
 
@@ -41,10 +42,13 @@ void nd_lane_wait(struct nd_lane *lane, bool worked)
     if (worked)
         return;
     pause.tv_nsec = (long)sleep_ns(lane);
-    if (pause.tv_nsec == 0)
+    if (pause.tv_nsec == 0) {
         _mm_pause();
-    else
-        nanosleep(&pause, NULL);
+        return;
+    }
+    ft_turns_spent(&lane->words->count.turns, FT_SPENT_EMPTY, nd_now());
+    lane->turn.spent = FT_SPENT_ASLEEP;
+    nanosleep(&pause, NULL);
 }
 
 static void show_rows(struct nd_lane *lane, struct nd_question *q)

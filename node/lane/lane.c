@@ -86,7 +86,10 @@ static bool turn_live(struct nd_lane *lane)
     if (nd_lane_digest_due(lane))
         nd_lane_quiesce(lane);
     nd_lane_send_announcements(lane);
-    return nd_lane_live(lane) | nd_lane_snapshot_copy(lane) | nd_lane_recorder_turn(lane);
+    bool worked = nd_lane_live(lane), beside = nd_lane_snapshot_copy(lane) | nd_lane_recorder_turn(lane);
+
+    lane->turn.gathers &= !beside;
+    return worked | beside;
 }
 
 static bool turn_replay(struct nd_lane *lane)
@@ -105,6 +108,7 @@ static bool run_turn(struct nd_lane *lane)
     uint64_t order = FT_ORDER_GET(lane->words, order);
     bool worked = false;
 
+    lane->turn.gathers = false;
     if (order != lane->seen.order)
         nd_lane_follow(lane, order);
     follow_gate(lane);
@@ -134,11 +138,15 @@ int nd_lane_run(void *arg)
             nanosleep(&(struct timespec){STANDS_S, 0}, NULL);
         lane->now = nd_now();
         FT_NOTE(lane->words, turn_ns, lane->now);
+        ft_turns_spent(&lane->words->count.turns, lane->turn.spent, lane->now);
         if (lane->turn.sent) /* outputs of the turn before had left by now */
             FT_NOTE(lane->words, last_sent_ns, lane->now);
         lane->turn.sent = false;
         nd_lane_send_heartbeats(lane);
-        nd_lane_wait(lane, run_turn(lane));
+        bool worked = run_turn(lane);
+
+        lane->turn.spent = worked && !lane->turn.gathers ? FT_SPENT_USEFUL : FT_SPENT_EMPTY;
+        nd_lane_wait(lane, worked);
     }
     nd_lane_end(lane);
     return 0;

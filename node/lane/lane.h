@@ -101,11 +101,13 @@ struct nd_lane {
         uint64_t order; /* kind and serial; FT_ALL: none yet */
         uint64_t gate, cut, snapshot_release, announce, digest, slices;
     } seen;
-    struct {           /* what one turn leaves for the next */
-        bool full;     /* a full burst was executed: more packets wait, it seems */
-        bool no_room;  /* no burst could begin: the hold or a ring is full */
-        bool sent;     /* outputs left */
-        uint32_t idle; /* turns without work, in a row */
+    struct {                 /* what one turn leaves for the next */
+        bool full;           /* a full burst was executed: more packets wait, it seems */
+        bool no_room;        /* no burst could begin: the hold or a ring is full */
+        bool sent;           /* outputs left */
+        bool gathers;        /* it did nothing but wait for more packets of its burst */
+        enum ft_spent spent; /* what passes until the clock is read next */
+        uint32_t idle;       /* turns without work, in a row */
     } turn;
     struct {                   /* when something was last, or is next */
         uint64_t busy_at;      /* the last burst that the stream accounts for */

@@ -237,6 +237,7 @@ static bool receive_and_run(struct nd_lane *lane, const struct nd_burst_needs *n
 {
     const char *command;
     uint64_t time;
+    uint32_t before = lane->burst.n;
 
     if (lane->io->burst) {
         if (!nd_lane_receive_burst(lane, &time))
@@ -247,8 +248,10 @@ static bool receive_and_run(struct nd_lane *lane, const struct nd_burst_needs *n
             lane->burst.since = lane->now;
         nd_lane_receive(lane);
         command = take_command(lane);
-        if (!command && waits_for_more(lane, needs))
+        if (!command && waits_for_more(lane, needs)) {
+            lane->turn.gathers = lane->burst.n == before;
             return true;
+        }
         if (!lane->burst.n && !command && !burst_is_due(lane, needs))
             return false;
         time = burst_time(lane);
@@ -302,7 +305,10 @@ bool nd_lane_live(struct nd_lane *lane)
         lane->turn.no_room = !may_receive;
         worked = may_receive ? receive_and_run(lane, &needs) : nd_lane_receive_to_wait(lane);
     }
-    worked |= nd_lane_release(lane);
+    if (nd_lane_release(lane)) {
+        worked = true;
+        lane->turn.gathers = false;
+    }
     if (ft_unlikely(lane->setup.redis != NULL) && !worked)
         nd_redis_settle(lane->setup.redis);
     if (nd_lane_draining(lane))

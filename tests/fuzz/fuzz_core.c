@@ -38,7 +38,7 @@ static void encodes(const struct ft_message *m)
     static uint8_t frame[FT_IDENTITY_MAX + 2048];
     struct ft_message back;
     struct ft_fault fault = {""};
-    long len = ft_message_encode(m, LANES, NULL, frame, sizeof(frame));
+    long len = ft_message_encode(m, LANES, NULL, true, frame, sizeof(frame));
 
     FUZZ_MUST(len > 0, "message %u does not fit", m->type);
     FUZZ_MUST(ft_message_decode(frame, (size_t)len, LANES, &back, bulk, &fault) == len,
@@ -190,7 +190,7 @@ static void hear(struct fuzz_input *in, uint8_t op)
     const uint8_t *text = fuzz_bytes(in, m.type == FT_MSG_ABANDON || m.type == FT_MSG_REFUSE ? 8 : 0, &len);
 
     memcpy(m.text, text, len);
-    long size = ft_message_encode(&m, LANES, NULL, frame, sizeof(frame));
+    long size = ft_message_encode(&m, LANES, NULL, true, frame, sizeof(frame));
 
     FUZZ_MUST(size > 0 && ft_message_decode(frame, (size_t)size, LANES, &m, bulk, &fault) == size, "%s",
               fault.text);

@@ -34,17 +34,17 @@ static void both_ways(const struct ft_message *m, unsigned lanes)
 
     FUZZ_MUST(frame && again, "no memory");
     unsigned spoken = lanes ? lanes : FT_LANES_MAX; /* a vector has as many numbers as lanes were agreed */
-    long n = ft_message_encode(m, spoken, NULL, frame, bound);
+    long n = ft_message_encode(m, spoken, NULL, true, frame, bound);
     FUZZ_MUST(n > 0 && (size_t)n <= bound, "what was decoded cannot be encoded: %ld", n);
     memset(&back, 0xa5, sizeof(back));
     long used = ft_message_decode(frame, (size_t)n, lanes, &back, bulk[1], &fault);
     FUZZ_MUST(used == n, "what was encoded in %ld bytes decodes as %ld: %s", n, used, fault.text);
     FUZZ_MUST(same(m, &back), "another message of type %u came back", m->type);
-    FUZZ_MUST(ft_message_encode(&back, spoken, NULL, again, bound) == n &&
+    FUZZ_MUST(ft_message_encode(&back, spoken, NULL, true, again, bound) == n &&
                   memcmp(frame, again, (size_t)n) == 0,
               "encoding again gives other bytes");
     compressor = (struct ft_compressor){.skip = 0};
-    n = ft_message_encode(m, spoken, &compressor, frame, bound);
+    n = ft_message_encode(m, spoken, &compressor, true, frame, bound);
     FUZZ_MUST(n > 0, "it cannot be compressed: %ld", n);
     used = ft_message_decode(frame, (size_t)n, lanes, &back, bulk[1], &fault);
     FUZZ_MUST(used == n && same(m, &back), "compressed, another message came back: %ld %s", used, fault.text);
@@ -103,7 +103,7 @@ static void seed(const char *name, struct ft_message *m, unsigned lanes, bool pa
     m->view = 3;
     m->sent = 1000000;
     m->echo = 999;
-    n = ft_message_encode(m, lanes, pack ? &compressor : NULL, frame, sizeof(frame));
+    n = ft_message_encode(m, lanes, pack ? &compressor : NULL, true, frame, sizeof(frame));
     FUZZ_MUST(n > (long)FT_FRAME_HEAD, "seed %s does not encode", name);
     frame[FT_FRAME_HEAD - 1] = (uint8_t)lanes;
     fuzz_seed(name, frame + FT_FRAME_HEAD - 1, (size_t)n - FT_FRAME_HEAD + 1);

@@ -31,7 +31,7 @@ static int deliver(enum ft_message_type type, size_t len)
     long n;
 
     compressor = (struct ft_compressor){.skip = 0};
-    n = ft_message_encode(&m, received_rp->lanes, &compressor, frame, sizeof(frame));
+    n = ft_message_encode(&m, received_rp->lanes, &compressor, true, frame, sizeof(frame));
     FUZZ_MUST(n > 0, "the message does not fit");
     FUZZ_MUST(ft_message_decode(frame, (size_t)n, received_rp->lanes, &m, bulk, &fault) == n, "%s",
               fault.text);

@@ -54,6 +54,11 @@ ok "lag at each load: the end is no more than the most, and the standby's room b
 [ "$(fact '[.runs[1].latency[].cpu | (keys == ["lane", "replicator", "standby_lane", "standby_replicator"]) and
     ([.[] | . >= 0 and . < 1.1] | all) and .lane > 0 and .standby_lane > 0] | all')" = true ]
 ok "processor time of each thread at each load" $? "$(fact .runs[1].latency)"
+[ "$(fact '[.runs[] | . as $run | .useful | keys[] | {useful: $run.useful[.], empty: $run.empty[.], asleep: $run.asleep[.],
+    long: $run.long_turns_per_s[.], longest: $run.longest_turn_ms[.]} | .useful >= 0 and .empty >= 0 and .asleep >= 0 and
+    .long >= 0 and (.long == 0 or .longest > 1)] | all and length == 8')" = true ] &&
+    [ "$(fact '.runs[1] | [.useful[] > 0] | all')" = true ]
+ok "each thread of a pair did something, and a turn that was long is not shorter than the longest" $? "$(fact .runs[1])"
 [ "$(fact '.runs[1].dropped_share')" = 0 ]
 ok "the chain passes all of its traffic" $?
 
@@ -161,6 +166,33 @@ bench -c "$dir/chain/small.yaml" --compare log:warm --flows 20000 --pairs 1 --se
     [ "$(fact '.runs[0].takeovers == 3')" = true ]
 ok "a warm standby with little room is always ready" $? "$(cat "$dir/json")"
 
+# ---- two servers, one after the other ----------------------------------------------------------------------------------
+
+bench -c nfs/chains/balanced.yaml --compare off,log,log:warm --two-servers --flows 2000 --pairs 2 --seconds 0.1
+ok "two servers: primary and standby, two pairs" $? "$(tail -3 "$dir/err")"
+# Each flow was opened by a packet of its own, and no burst has more than 32.
+[ "$(fact '.runs[1].two_servers.stream | .replayed_packets == .packets and .packets >= 2000 and .records * 32 >= .packets and
+    .bytes > .packets')" = true ]
+ok "the standby replayed what the primary's stream has" $? "$(fact .runs[1].two_servers)"
+[ "$(fact '.runs[1] | .two_servers as $two | (.pairs_mpps | length == 2) and .takeover_ms == null and .takeovers == 0 and
+    ([$two.primary, $two.standby] | map(.mpps > 0 and .cpu.lane > 0) | all) and ($two.primary.cpu | .replicator > 0 and .other > 0) and
+    (.mpps <= $two.primary.mpps * 1.000001 and .mpps <= $two.standby.mpps * 1.000001)')" = true ]
+ok "the pair carries no more than either, and nobody takes over" $? "$(fact .runs[1])"
+[ "$(fact '.runs[1].latency | map(.load_pct) == [25, 50, 75, 90] and ([.[].cpu.standby_lane == 0] | all)')" = true ]
+ok "latencies of the primary, beside no standby's lane" $? "$(fact .runs[1].latency)"
+[ "$(fact '.runs[0].two_servers == null and (.runs[2].refused | contains("replays the log"))')" = true ]
+ok "off has one server; a standby that does not replay is refused" $? "$(cat "$dir/json")"
+if [ -x "$planted" ]; then
+    UNDERSTUDY_PLANT=damaged-tape timeout 300 "$planted" bench -c nfs/chains/balanced.yaml --compare log --two-servers \
+        --flows 2000 --pairs 1 --seconds 0.1 --no-latency -o json >"$dir/json" 2>"$dir/err"
+    code=$?
+    [ "$code" = 1 ] && [ "$(wc -l <"$dir/err")" = 1 ] && grep -q 'the standby gave up the stream: .*checksum' "$dir/err" &&
+        [ ! -s "$dir/json" ]
+    ok "a stream that is damaged is refused by the standby, one line" $? "exit $code; $(cat "$dir/err")"
+else
+    ok "# SKIP no $planted: a stream that is damaged" 0
+fi
+
 # ---- refusals ----------------------------------------------------------------------------------------------------------
 
 refused "an option twice" "option --pairs twice, expected once" -c x --pairs 1 --pairs 2
@@ -177,6 +209,7 @@ refused "no lanes" "from 1 to 16" --lanes 0
 refused "lanes without end" "from 1 to 16" --lanes 1000000
 refused "takeovers below none" "from 0 to 1000" --takeovers -1
 refused "a takeover beyond saturation" "from 1 to 100" --takeover-load 101
+refused "a takeover where there is one server" "nobody takes over" --two-servers --takeovers 1
 refused "a lag of an hour" "from 0 to 600" --lag 3600
 refused "two things at once" "expected one" --access --pieces
 refused "a piece alone" "expected both" --piece off
@@ -198,6 +231,7 @@ record = struct.pack("<IIII", 1, 0, len(short), len(short)) + short
 for name, data in (("empty", head), ("nothing", b""), ("malformed", head + record * 50), ("cut", head + record[:-3])):
     open("%s/%s.pcap" % (sys.argv[1], name), "wb").write(data)
 END
+data_refused "two servers with two lanes" "expected one" -c nfs/chains/forward.yaml --two-servers --lanes 2
 data_refused "no capture" "expected a capture" --capture "$dir/none.pcap"
 data_refused "an empty file" "expected a capture" --capture "$dir/nothing.pcap"
 data_refused "a capture without packets" "no packets in it" --capture "$dir/empty.pcap"

@@ -15,23 +15,42 @@ ok "the fighting NF builds" $? || exit 1
 echo 'chain: { name: fight, lanes: 1, modules: [ fight.so ], nfs: [ fight: {} ] }' >"$dir/chain/fight.yaml"
 python3 tests/lab/mkpcap.py "$dir/made.pcap" 6000 800 5
 
+cases=()
 # NAME CHAIN POLICY:STANDBY LANES KILLS [RUNS]: the primary is killed so often, evenly; up to so many runs, of seeds one
-# after the other, until the bug is caught. Without a bug ("none") all is well.
+# after the other, until the bug is caught. As many cases at a time as there are processors; told by `verdicts`, in order.
 caught() {
-    local name=$1 chain=$2 policy=${3%:*} standby=${3#*:} lanes=$4 code=0 i args=() runs=0
-    for ((i = 1; i <= $5; i++)); do args+=(--kill "primary@$((i * 6000 / ($5 + 1)))"); done
-    for (( ; code == 0 && runs < ${6:-1}; runs++)); do
+    while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n; done
+    cases+=("$*")
+    try "$dir/case.${#cases[@]}" "$@" &
+}
+
+try() { # FILE, and a case: what it says in FILE.json and FILE.err, exit code and runs in FILE.ended
+    local file=$1 name=$2 chain=$3 policy=${4%:*} standby=${4#*:} lanes=$5 code=0 i args=() runs=0
+    for ((i = 1; i <= $6; i++)); do args+=(--kill "primary@$((i * 6000 / ($6 + 1)))"); done
+    for (( ; code == 0 && runs < ${7:-1}; runs++)); do
         UNDERSTUDY_PLANT=$name timeout 120 "$planted" replay -o json -c "$dir/chain/$chain.yaml" --mode "$policy" \
-            --standby "$standby" --lanes "$lanes" --seed $((seed + runs)) "${args[@]}" "$dir/made.pcap" >"$dir/json" 2>"$dir/err"
+            --standby "$standby" --lanes "$lanes" --seed $((seed + runs)) "${args[@]}" "$dir/made.pcap" >"$file.json" 2>"$file.err"
         code=$?
     done
-    if [ "$name" = none ] || [ "$name" = late-lane ]; then
-        [ "$code" = 0 ]
-        ok "no bug planted ($name): equivalent ($chain, $policy, $standby, $lanes lanes)" $? "exit $code, $(cat "$dir/json")"
-    else
-        [ "$code" = 1 ] && [ "$(fact .equivalent)" = false ]
-        ok "caught: $name ($chain, $policy, $standby, $lanes lanes${6:+, in run $runs})" $? "exit $code, $(cat "$dir/json")"
-    fi
+    echo "$code $runs" >"$file.ended"
+}
+
+verdicts() { # Without a bug ("none", or one that does no harm alone) all is well.
+    local n=0 case name chain policy lanes kills most code runs equivalent
+    wait
+    for case in "${cases[@]}"; do
+        n=$((n + 1))
+        read -r name chain policy lanes kills most <<<"$case"
+        read -r code runs <"$dir/case.$n.ended"
+        equivalent=$(jq -r .equivalent "$dir/case.$n.json")
+        if [ "$name" = none ] || [ "$name" = late-lane ]; then
+            [ "$code" = 0 ]
+            ok "no bug planted ($name): equivalent ($chain, $policy, $lanes lanes)" $? "exit $code, $(cat "$dir/case.$n".{json,err})"
+        else
+            [ "$code" = 1 ] && [ "$equivalent" = false ]
+            ok "caught: $name ($chain, $policy, $lanes lanes, $kills kills${most:+, in run $runs})" $? "exit $code, $(cat "$dir/case.$n".{json,err})"
+        fi
+    done
 }
 
 for where in "delta:hot 1" "delta:hot 2" "delta:warm 1" "log:warm 1" "log:warm 2"; do
@@ -62,4 +81,5 @@ done
 for policy in delta:hot delta:warm; do
     caught half-delta,late-lane fight $policy 4 8 5
 done
+verdicts
 echo "1..$tests"

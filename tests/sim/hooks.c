@@ -292,7 +292,7 @@ WRAP(int, rp_link_send, struct rp_link *link, const struct ft_message *m, unsign
         struct sim_node *n = sim_current();
 
         sim_lie_heard(m);
-        long len = ft_message_encode(m, 0, NULL, n->hello, sizeof(n->hello));
+        long len = ft_message_encode(m, 0, NULL, true, n->hello, sizeof(n->hello));
 
         n->hello_len = len > 0 ? (size_t)len : 0;
     }
@@ -329,9 +329,9 @@ WRAP(void, rp_view_writer_give, struct rp_view_writer *writer, uint64_t view, ui
 /* ---- a peer that lies ---------------------------------------------------------------------------- */
 
 WRAP(long, ft_message_encode, const struct ft_message *m, unsigned lanes, struct ft_compressor *compressor,
-     uint8_t *out, size_t cap)
+     bool summed, uint8_t *out, size_t cap)
 {
-    long n = __real_ft_message_encode(m, lanes, compressor, out, cap);
+    long n = __real_ft_message_encode(m, lanes, compressor, summed, out, cap);
 
     return sim_lies(SIM_LIE_FRAME, m->type == FT_MSG_HEARTBEAT ? 40 : 200) ? sim_lie_frame(out, n, cap) : n;
 }

@@ -39,7 +39,7 @@ void sim_intrude_oddly(struct sim_node *n)
     memset(said, 0, sizeof(said));
     switch (sim_draw(&sim.width, 4)) {
     case 0: /* a heartbeat, as if all had been said before */
-        encoded = ft_message_encode(&m, sim.plan.lanes, NULL, said, sizeof(said));
+        encoded = ft_message_encode(&m, sim.plan.lanes, NULL, true, said, sizeof(said));
         len = encoded > 0 ? (size_t)encoded : 0;
         break;
     case 1: /* a frame of megabytes, and more of it than anybody looks at */

@@ -177,7 +177,7 @@ void plain_heartbeat(int fd, uint64_t sent)
 {
     struct ft_message m = link_heartbeat(sent);
     uint8_t out[2000];
-    long len = ft_message_encode(&m, 1, NULL, out, sizeof(out));
+    long len = ft_message_encode(&m, 1, NULL, true, out, sizeof(out));
 
     plain_send(fd, out, (size_t)len);
 }
@@ -195,7 +195,7 @@ void plain_hello(int fd)
                            .solo_after_ms = 4};
     uint8_t out[2048];
 
-    long len = ft_message_encode(&m, 1, NULL, out, sizeof(out));
+    long len = ft_message_encode(&m, 1, NULL, true, out, sizeof(out));
     plain_send(fd, out, (size_t)len);
 }
 
@@ -205,7 +205,7 @@ void plain_answer(int fd, uint64_t sent, uint64_t echo)
     uint8_t out[2000];
 
     m.echo = echo;
-    plain_send(fd, out, (size_t)ft_message_encode(&m, 1, NULL, out, sizeof(out)));
+    plain_send(fd, out, (size_t)ft_message_encode(&m, 1, NULL, true, out, sizeof(out)));
 }
 
 /* The hello we ask a second connection with. */

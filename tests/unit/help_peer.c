@@ -104,7 +104,7 @@ void peer_say(struct ft_message m)
 {
     size_t cap = ft_message_bound(&m);
     uint8_t *frame = malloc(cap);
-    long n = ft_message_encode(&m, 1, NULL, frame, cap);
+    long n = ft_message_encode(&m, 1, NULL, true, frame, cap);
 
     assert_true(n > 0);
     peer_say_raw(frame, (size_t)n);

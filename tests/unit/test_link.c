@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/help_link.h"
+#include "replicator/connection.h"
 
 #include <fcntl.h>
 #include <netinet/tcp.h>
@@ -268,6 +269,34 @@ static void no_socket_is_inherited_by_a_child(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, link_setup, link_teardown)
 
+/* Of a message that waits to be written by `l`. */
+static uint32_t checksum_written(struct rp_link *l)
+{
+    struct ft_message m = link_heartbeat(1);
+    uint32_t sum;
+
+    assert_int_equal(rp_link_send(l, &m, 1, NULL), 0);
+    memcpy(&sum, l->out.bytes + l->out.at + 4, sizeof(sum));
+    return sum;
+}
+
+static void messages_have_a_checksum_where_no_seal_checks_them(void **state)
+{
+    static const struct rp_keys key = {1, {{1, 2, 3}}};
+    struct rp_link_config a = link_config(true), b = link_config(false);
+
+    link_connect_both();
+    assert_int_not_equal(checksum_written(link_a), 0);
+    assert_int_not_equal(checksum_written(link_b), 0);
+    link_teardown(state);
+    a.seal.keys = b.seal.keys = &key;
+    link_open(&link_a, &a);
+    link_open(&link_b, &b);
+    UNTIL((link_poll_one(link_a), link_poll_one(link_b), rp_link_up(link_a) && rp_link_up(link_b)));
+    assert_int_equal(checksum_written(link_a), 0);
+    assert_int_equal(checksum_written(link_b), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,6 +308,7 @@ int main(void)
         TEST(a_broken_connection_is_made_again),
         TEST(waiting_ends_when_something_comes),
         TEST(no_socket_is_inherited_by_a_child),
+        TEST(messages_have_a_checksum_where_no_seal_checks_them),
     };
 
     return cmocka_run_group_tests_name("link", tests, NULL, NULL);

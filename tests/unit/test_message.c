@@ -40,7 +40,7 @@ static void comes_back(const struct ft_message *m, unsigned lanes, struct ft_com
     struct ft_message got;
     struct ft_fault why = {"?"};
 
-    long len = ft_message_encode(m, lanes, compressor, message_frame, sizeof(message_frame));
+    long len = ft_message_encode(m, lanes, compressor, true, message_frame, sizeof(message_frame));
     assert_true(len > 0 && (size_t)len <= ft_message_bound(m));
     long used = ft_message_decode(message_frame, (size_t)len, lanes, &got, message_unpacked, &why);
     if (used != len)
@@ -107,7 +107,7 @@ static void control_characters_are_cleaned(void **state)
     (void)state;
     memset(m.text, 'x', sizeof(m.text)); /* and not ended: cut */
     memcpy(m.text, "a\n\x1b\x7f\xc3\xa9", 6);
-    long len = ft_message_encode(&m, 1, NULL, message_frame, sizeof(message_frame));
+    long len = ft_message_encode(&m, 1, NULL, true, message_frame, sizeof(message_frame));
     assert_int_equal(ft_message_decode(message_frame, (size_t)len, 1, &got, message_unpacked, NULL), len);
     assert_memory_equal(got.text, "a?????x", 7); /* UTF-8 cut anywhere is none */
     assert_int_equal(strlen(got.text), FT_REASON_MAX - 1);
@@ -121,14 +121,14 @@ static void too_little_room_is_full(void **state)
 
         draw_seed = type;
         struct ft_message m = message_draw(type, 3, 300);
-        long len = ft_message_encode(&m, 3, NULL, message_frame, sizeof(message_frame));
+        long len = ft_message_encode(&m, 3, NULL, true, message_frame, sizeof(message_frame));
         for (long cap = 0; cap < len; cap++) {
             uint8_t *exact = malloc((size_t)cap + 1);
-            assert_int_equal(ft_message_encode(&m, 3, NULL, exact, (size_t)cap), FT_EFULL);
+            assert_int_equal(ft_message_encode(&m, 3, NULL, true, exact, (size_t)cap), FT_EFULL);
             free(exact);
         }
-        assert_int_equal(ft_message_encode(&m, 3, NULL, message_frame, (size_t)len), len);
-        assert_int_equal(ft_message_encode(&m, 3, &compressor, message_frame, 20), FT_EFULL);
+        assert_int_equal(ft_message_encode(&m, 3, NULL, true, message_frame, (size_t)len), len);
+        assert_int_equal(ft_message_encode(&m, 3, &compressor, true, message_frame, 20), FT_EFULL);
     }
 }
 
@@ -196,7 +196,7 @@ static size_t golden_frames(uint8_t *out, size_t cap)
 
     for (unsigned type = 1; type < FT_MSG_TYPES; type++) {
         struct ft_message m = golden_message(type);
-        len += (size_t)ft_message_encode(&m, 3, NULL, out + len, cap - len);
+        len += (size_t)ft_message_encode(&m, 3, NULL, true, out + len, cap - len);
     }
     return len + golden_compressed(out + len);
 }

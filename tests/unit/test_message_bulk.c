@@ -18,7 +18,7 @@ static long pack(struct ft_compressor *compressor, const uint8_t *bulk, uint32_t
 {
     struct ft_message m = {.type = FT_MSG_LOG, .state = FT_READY, .bulk = bulk, .bulk_len = len};
 
-    return ft_message_encode(&m, 1, compressor, message_frame, sizeof(message_frame));
+    return ft_message_encode(&m, 1, compressor, true, message_frame, sizeof(message_frame));
 }
 
 static void compression_is_tried_every_64th_time_when_it_does_not_pay(void **state)
@@ -127,7 +127,7 @@ static void a_large_bulk_has_several_blocks(void **state)
     message_fill(message_content, 2000, false);
     for (size_t at = 2000; at < 200000; at += 2000)
         memcpy(message_content + at, message_content, 2000);
-    long used = ft_message_encode(&m, 1, &compressor, message_frame, sizeof(message_frame));
+    long used = ft_message_encode(&m, 1, &compressor, true, message_frame, sizeof(message_frame));
 
     assert_true(used > 4 * 2000 && used < 4 * 2500);
     assert_int_equal(ft_message_decode(message_frame, (size_t)used, 1, &m, message_unpacked, NULL), used);

@@ -36,7 +36,7 @@ static void a_truncated_frame_is_never_a_message(void **state)
     for (unsigned type = 1; type < FT_MSG_TYPES; type++) {
         draw_seed = type + 100;
         struct ft_message m = message_draw(type, 5, 800);
-        long len = ft_message_encode(&m, 5, &compressor, message_frame, sizeof(message_frame));
+        long len = ft_message_encode(&m, 5, &compressor, true, message_frame, sizeof(message_frame));
         for (long cut = 0; cut < len; cut++)
             assert_int_equal(decode_exact(message_frame, (size_t)cut, 5), 0);
         /* The same with a length and a checksum that say so. */
@@ -58,7 +58,7 @@ static void each_flipped_bit_is_refused(void **state)
     for (unsigned type = 1; type < FT_MSG_TYPES; type++) {
         draw_seed = type + 200;
         struct ft_message m = message_draw(type, 5, 300), got;
-        long len = ft_message_encode(&m, 5, &compressor, message_frame, sizeof(message_frame));
+        long len = ft_message_encode(&m, 5, &compressor, true, message_frame, sizeof(message_frame));
         memset(message_frame + len, 0, 1000);
         for (size_t bit = 0; bit < (size_t)len * 8; bit++) {
             message_frame[bit / 8] ^= (uint8_t)(1u << bit % 8);
@@ -71,6 +71,27 @@ static void each_flipped_bit_is_refused(void **state)
     assert_true(checksum > 1000);
 }
 
+/* The seal of the link checks it then. */
+static void only_a_frame_with_a_checksum_is_checked(void **state)
+{
+    static uint8_t without[4096];
+    struct ft_message m = {.type = FT_MSG_LOG, .state = FT_SOLO, .bulk = message_content, .bulk_len = 300},
+                      got;
+    long len = ft_message_encode(&m, 5, NULL, true, message_frame, sizeof(message_frame));
+
+    (void)state;
+    assert_int_equal(ft_message_encode(&m, 5, NULL, false, without, sizeof(without)), len);
+    assert_memory_not_equal(message_frame + 4, "\0\0\0\0", 4);
+    assert_memory_equal(without + 4, "\0\0\0\0", 4);
+    assert_memory_equal(without + FT_FRAME_HEAD, message_frame + FT_FRAME_HEAD, (size_t)len - FT_FRAME_HEAD);
+    without[len - 1] ^= 1, message_frame[len - 1] ^= 1; /* of the bulk */
+    assert_int_equal(ft_message_decode(without, (size_t)len, 5, &got, message_unpacked, NULL), len);
+    assert_int_equal(ft_message_decode(message_frame, (size_t)len, 5, &got, message_unpacked, NULL),
+                     FT_ECHECKSUM);
+    without[4] = 1; /* any other than 0 is one */
+    assert_int_equal(ft_message_decode(without, (size_t)len, 5, &got, message_unpacked, NULL), FT_ECHECKSUM);
+}
+
 static void noise_is_survived(void **state)
 {
     struct ft_message m;
@@ -81,7 +102,7 @@ static void noise_is_survived(void **state)
         uint32_t len = (uint32_t)(1 + draw() % 200);
 
         struct ft_message snapshot = message_draw((unsigned)(1 + draw() % (FT_MSG_TYPES - 1)), 2, 150);
-        long had = ft_message_encode(&snapshot, 2, NULL, message_frame, sizeof(message_frame));
+        long had = ft_message_encode(&snapshot, 2, NULL, true, message_frame, sizeof(message_frame));
         if (len > had - FT_FRAME_HEAD || draw() & 1)
             len = (uint32_t)(had - FT_FRAME_HEAD);
         for (unsigned n = (unsigned)(draw() % 4); n; n--)
@@ -104,6 +125,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_truncated_frame_is_never_a_message),
         cmocka_unit_test(each_flipped_bit_is_refused),
+        cmocka_unit_test(only_a_frame_with_a_checksum_is_checked),
         cmocka_unit_test(noise_is_survived),
     };
 

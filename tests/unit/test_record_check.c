@@ -113,6 +113,27 @@ static void impossible_determinants_are_refused_by_name(void **state)
     check_refuses(size, "3 bytes left for a determinant");
 }
 
+/* The numbers of a record without its body, as who decodes it has them; where the next one begins. */
+static void a_peek_tells_numbers_and_length_and_looks_at_nothing_else(void **state)
+{
+    static uint8_t wire[FT_RECORD_MAX];
+    struct ft_record numbers;
+    struct ft_fault fault = {""};
+
+    (void)state;
+    record_sample();
+    long len = ft_record_encode(rec, wire, sizeof(wire));
+    assert_int_equal(ft_record_peek(wire, sizeof(wire), &numbers, &fault), len);
+    assert_int_equal(ft_record_decode(wire, (size_t)len, back, FT_RECORD_MAX, &fault), len);
+    assert_memory_equal(&numbers, back, sizeof(numbers));
+    for (long n = 0; n < len; n++)
+        assert_int_equal(ft_record_peek(wire, (size_t)n, &numbers, &fault), FT_ETRUNC);
+    wire[len - 1] ^= 1;
+    assert_int_equal(ft_record_peek(wire, (size_t)len, &numbers, &fault), len);
+    wire[1] = 0x7f; /* where the version is, or the count */
+    assert_true(ft_record_peek(wire, (size_t)len, &numbers, &fault) < 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -120,6 +141,7 @@ int main(void)
         cmocka_unit_test(impossible_inputs_are_refused_by_name),
         cmocka_unit_test(impossible_dependencies_are_refused_by_name),
         cmocka_unit_test(impossible_determinants_are_refused_by_name),
+        cmocka_unit_test(a_peek_tells_numbers_and_length_and_looks_at_nothing_else),
     };
 
     return cmocka_run_group_tests_name("record_check", tests, NULL, NULL);

@@ -152,6 +152,19 @@ static void with_real_time_priority_it_sleeps_after_each_turn_with_work(void **s
     assert_true(w.waited >= 100);
 }
 
+/* Here turns take no time, and between them all of it passes: until the first of the last millisecond, of
+ * which status does not tell yet. */
+static void what_passes_between_turns_is_no_turn(void **state)
+{
+    struct rp_status s;
+
+    (void)state;
+    run(SCHED_OTHER, 150 * US, 100, 100 * 150 * US);
+    rp_status(primary.replicator, &s);
+    assert_int_equal(s.turns.ns[FT_SPENT_USEFUL] + s.turns.ns[FT_SPENT_EMPTY] + s.turns.longest, 0);
+    assert_in_range(s.turns.ns[FT_SPENT_ASLEEP], 100 * 150 * US - 2 * 1000 * US, 100 * 150 * US);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -161,6 +174,7 @@ int main(void)
         TEST(it_sleeps_two_hundred_microseconds_after_the_last),
         TEST(sparse_entries_leave_it_asleep),
         TEST(with_real_time_priority_it_sleeps_after_each_turn_with_work),
+        TEST(what_passes_between_turns_is_no_turn),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -62,6 +62,7 @@ struct nd_bench_options {
     bool json, no_latency;
     bool realtime;       /* priorities as a node has them whose file says so */
     bool insecure;       /* the link of the pair is not sealed */
+    bool two_servers;    /* each server has both cores, one after the other */
     bool access, pieces; /* --access, --pieces: in place of a comparison */
     const char *piece;   /* --piece, with --count; NULL: as --compare says */
     uint64_t count;      /* --count: packets of a run without threads; 0: none */
@@ -75,6 +76,17 @@ struct nd_bench_cpu {
     double lane, replicator, standby_lane, standby_replicator;
 };
 
+/* How a thread spent its time, of a core, 0 … 1; of a node's lanes all together. */
+struct nd_bench_spent {
+    double useful, empty, asleep;
+    double longs;   /* turns longer than a millisecond, a second */
+    double longest; /* turn, ms, since its thread began */
+};
+
+struct nd_bench_turns {
+    struct nd_bench_spent lane, replicator, standby_lane, standby_replicator;
+};
+
 /* At a load in open loop. Lag: sent and not known to be replayed, the most that was sampled, and as the load
  * ended. */
 struct nd_bench_latency {
@@ -86,6 +98,7 @@ struct nd_bench_latency {
     uint64_t lag_packets, lag_end_packets;
     double lag_mb, lag_end_mb; /* in memory form */
     struct nd_bench_cpu cpu;
+    struct nd_bench_turns turns;
 };
 
 /* What one run of a protection came to. */
@@ -95,6 +108,7 @@ struct nd_bench_result {
     double mpps, ns; /* a packet on the lane, at saturation */
     double wire_bytes, records; /* a packet; a second. Of the link, heartbeats and all */
     struct nd_bench_cpu cpu;
+    struct nd_bench_turns turns;
     double dropped; /* share of what came */
     double region_mb, resident_mb, standby_resident_mb;
     uint64_t lag[2]; /* most packets that the standby was behind, as sampled, in each half of the time */
@@ -124,6 +138,10 @@ struct nd_bench_lag {
     struct nd_bench_sample sample[ND_BENCH_LAG];
 };
 
+/* Of two servers on one machine, the one that is there: what stands in for the other is in bench/half.h. */
+enum nd_bench_server { ND_BENCH_BOTH, ND_BENCH_PRIMARY, ND_BENCH_STANDBY };
+struct nd_bench_tape;
+
 struct nd_bench_plan {
     const struct nd_config *config; /* adapted */
     const struct nd_load *load;
@@ -133,7 +151,9 @@ struct nd_bench_plan {
                           latency */
     bool late;         /* measure latencies */
     bool kill;         /* kill the primary at the end, while packets arrive */
-    struct nd_bench_lag *lag; /* NULL: not watched */
+    enum nd_bench_server server;
+    struct nd_bench_tape *tape; /* of a primary: to be written, NULL: none; of a standby: played */
+    struct nd_bench_lag *lag;   /* NULL: not watched */
 };
 
 /* FT_EIO …: nodes that do not start or end by themselves, a sink that found a gap; FT_EMALFORMED: a chain
@@ -175,6 +195,9 @@ struct nd_bench_nodes {
     })
 
 void nd_bench_sleep(double seconds); /* shorter when interrupted */
+/* Processes, until the pair is protected; and their end, after an error too. */
+int nd_bench_begin(struct nd_bench_nodes *r, struct ft_fault *fault);
+void nd_bench_end(struct nd_bench_nodes *r);
 /* FT_EIO: a node ended. */
 int nd_bench_check(struct nd_bench_nodes *r, struct ft_fault *fault);
 /* Until `when`, checking nodes. FT_EIO: a node ended, or half a minute was over. */
@@ -200,8 +223,19 @@ int nd_bench_open(struct nd_bench_nodes *r, struct ft_fault *fault);
 int nd_bench_saturate(struct nd_bench_nodes *r, struct nd_bench_result *out, struct ft_fault *fault);
 /* Goes on at saturation, and looks once a second. */
 int nd_bench_watch(struct nd_bench_nodes *r, struct nd_bench_lag *out, struct ft_fault *fault);
+/* What the feeder has goes to the standby, so many packets: the rate at which it replays those in the middle.
+ * FT_EDIVERGED: it does not take them. */
+int nd_bench_replay(struct nd_bench_nodes *r, struct nd_bench_result *out, uint64_t packets,
+                    struct ft_fault *fault);
 int nd_bench_latency(struct nd_bench_nodes *r, struct nd_bench_latency *out, double mpps,
                      struct ft_fault *fault);
+
+/* ---- bench/servers.c ---- */
+
+/* What a standby was fed with, and what it replayed of it. */
+struct nd_bench_stream {
+    uint64_t packets, records, bytes, replayed;
+};
 
 /* ---- bench/cmd_bench.c ---- */
 
@@ -209,7 +243,9 @@ struct nd_bench_row {
     struct nd_bench_protection protection;
     unsigned pairs;
     struct nd_bench_result off[ND_BENCH_PAIRS], with[ND_BENCH_PAIRS];
-    struct nd_bench_result off_late, with_late; /* the runs with latencies */
+    struct nd_bench_result primary[ND_BENCH_PAIRS], standby[ND_BENCH_PAIRS]; /* each with both cores */
+    struct nd_bench_stream stream;                                           /* of the last pair */
+    struct nd_bench_result off_late, with_late;                              /* the runs with latencies */
     bool late;
     unsigned takeovers;
     double takeover_ms[ND_BENCH_PAIRS + 1 + ND_BENCH_KILLS];
@@ -217,6 +253,15 @@ struct nd_bench_row {
     struct nd_bench_lag lag; /* count 0: not watched */
     char refused[200];       /* "": it ran */
 };
+
+/* ---- bench/servers.c ---- */
+
+/* Primary, then standby, each alone, as pair `i` of the row; row->with[i] is what both reach. */
+int nd_bench_servers_run(struct nd_bench_row *row, unsigned i, const struct nd_bench_plan *plan,
+                         struct ft_fault *fault);
+/* The tables of each server. In JSON: null where they were not measured. */
+void nd_bench_servers_print(FILE *out, const struct nd_bench_row *row);
+json_t *nd_bench_servers_object(const struct nd_bench_row *row);
 
 /* ---- bench/figures.c ---- */
 
@@ -238,7 +283,7 @@ struct nd_bench_figures {
 
 void nd_bench_figures(struct nd_bench_figures *out, const struct nd_bench_row *row,
                       const struct nd_bench_options *o, unsigned lanes);
-extern const struct nd_column nd_bench_cost_columns[], nd_bench_resource_columns[];
+extern const struct nd_column nd_bench_cost_columns[], nd_bench_resource_columns[], nd_bench_turn_columns[];
 
 /* At a load. */
 struct nd_bench_load_figures {

@@ -45,6 +45,8 @@ static const struct nd_option rows[] = {
      .help = "percent of saturation at which primaries are killed"},
     {"insecure", 0, ND_OPTION_FLAG, AT(insecure),
      .help = "no key seals the pair's link, as with insecure: true"},
+    {"two-servers", 0, ND_OPTION_FLAG, AT(two_servers),
+     .help = "primary and standby one after the other, each with both cores"},
     {"realtime", 0, ND_OPTION_FLAG, AT(realtime), .help = "threads with the priorities of a node in service"},
     {"lag", 0, ND_OPTION_U32, AT(lag), 0, ND_BENCH_LAG, "0", .value = "S",
      .help = "seconds for which the standby's lag is sampled"},
@@ -80,6 +82,9 @@ static int read_options(struct nd_bench_options *o, int argc, char **argv)
         return nd_usage("bench", "--piece without --count, expected both");
     if (o->access + o->pieces + (o->count > 0) > 1)
         return nd_usage("bench", "more than one of --access, --pieces and --count, expected one");
+    if (o->two_servers && (o->takeovers || o->lag))
+        return nd_usage("bench",
+                        "--two-servers with --takeovers or --lag, expected it without: nobody takes over");
     return 0;
 }
 
@@ -108,6 +113,9 @@ static int read_list(struct nd_bench *b)
             return nd_usage("bench", "--count with --compare %.40s, expected no Redis", name);
         if (!error && row->protection.peer && b->load.lanes > 1)
             error = ft_fail(&fault, FT_EINVAL, "state in Redis is of one lane, there are %u", b->load.lanes);
+        if (!error && b->options.two_servers && !nd_bench_is_off(&row->protection) &&
+            (row->protection.peer || row->protection.protect.stores || row->protection.protect.deltas))
+            error = ft_fail(&fault, FT_EINVAL, "--two-servers is for a standby that replays the log");
         if (error) /* this build does not do it: the others run all the same */
             snprintf(row->refused, sizeof(row->refused), "%.199s", fault.text);
         b->count++;
@@ -124,6 +132,9 @@ static int read_inputs(struct nd_bench *b)
     if (!error)
         error = o->capture ? nd_load_read(&b->load, o->capture, &b->config->chain, &fault)
                            : nd_load_make(&b->load, &o->wish, &b->config->chain, &fault);
+    if (!error && o->two_servers && (o->lanes ? o->lanes : b->config->chain.lanes) > 1)
+        error = ft_fail(&fault, FT_EINVAL, "--two-servers with %u lanes, expected one: there are two cores",
+                        o->lanes ? o->lanes : b->config->chain.lanes);
     if (!error && !o->count && !o->pieces) /* these deal it out themselves */
         error = nd_load_deal(&b->load, o->lanes ? o->lanes : b->config->chain.lanes, &fault);
     if (error)
@@ -177,7 +188,8 @@ static int run_further(struct nd_bench_row *row, struct nd_bench_plan *off, stru
     struct nd_bench_result result;
     int error = 0;
 
-    with->kill = true;
+    with->kill = !o->two_servers;
+    with->server = o->two_servers && !nd_bench_is_off(&row->protection) ? ND_BENCH_PRIMARY : ND_BENCH_BOTH;
     with->saturation = off->saturation =
         nd_bench_median(row->with, row->pairs, offsetof(struct nd_bench_result, mpps));
     if (!o->no_latency && !nd_bench_is_off(&row->protection)) {
@@ -219,7 +231,9 @@ static int run_pairs(const struct nd_bench *b, struct nd_bench_row *row, struct 
         plan.kill = i > 0; /* the first one compares states */
         error = nd_bench_run(&row->off[i], &without, fault);
         if (!error)
-            error = run_one(row, &row->with[i], &plan, fault);
+            error = b->options.two_servers && !nd_bench_is_off(&row->protection)
+                        ? nd_bench_servers_run(row, i, &plan, fault)
+                        : run_one(row, &row->with[i], &plan, fault);
         row->pairs += !error;
         if (!error && row->with[i].settings[0])
             memcpy(row->protection.settings, row->with[i].settings, sizeof(row->protection.settings));

@@ -44,6 +44,32 @@ const struct nd_column nd_bench_resource_columns[] = {
     {.title = NULL},
 };
 
+/* Useful time; turns longer than a millisecond, a second; the longest turn, ms. */
+const struct nd_column nd_bench_turn_columns[] = {
+    ND_SHARE("lane", "useful.lane", OF(with.turns.lane.useful), 7, 0),
+    ND_SHARE("replic.", "useful.replicator", OF(with.turns.replicator.useful), 7, 0),
+    ND_SHARE("sb lane", "useful.standby_lane", OF(with.turns.standby_lane.useful), 7, 0),
+    ND_SHARE("sb repl.", "useful.standby_replicator", OF(with.turns.standby_replicator.useful), 8, 0),
+    ND_REAL(NULL, "empty.lane", OF(with.turns.lane.empty), 0, 0),
+    ND_REAL(NULL, "empty.replicator", OF(with.turns.replicator.empty), 0, 0),
+    ND_REAL(NULL, "empty.standby_lane", OF(with.turns.standby_lane.empty), 0, 0),
+    ND_REAL(NULL, "empty.standby_replicator", OF(with.turns.standby_replicator.empty), 0, 0),
+    ND_REAL(NULL, "asleep.lane", OF(with.turns.lane.asleep), 0, 0),
+    ND_REAL(NULL, "asleep.replicator", OF(with.turns.replicator.asleep), 0, 0),
+    ND_REAL(NULL, "asleep.standby_lane", OF(with.turns.standby_lane.asleep), 0, 0),
+    ND_REAL(NULL, "asleep.standby_replicator", OF(with.turns.standby_replicator.asleep), 0, 0),
+    ND_REAL("|lane", "long_turns_per_s.lane", OF(with.turns.lane.longs), 7, 1),
+    ND_REAL("replic.", "long_turns_per_s.replicator", OF(with.turns.replicator.longs), 7, 1),
+    ND_REAL("sb lane", "long_turns_per_s.standby_lane", OF(with.turns.standby_lane.longs), 7, 1),
+    ND_REAL("sb repl.", "long_turns_per_s.standby_replicator", OF(with.turns.standby_replicator.longs), 8, 1),
+    ND_REAL("|lane", "longest_turn_ms.lane", OF(with.turns.lane.longest), 7, 1),
+    ND_REAL("replic.", "longest_turn_ms.replicator", OF(with.turns.replicator.longest), 7, 1),
+    ND_REAL("sb lane", "longest_turn_ms.standby_lane", OF(with.turns.standby_lane.longest), 7, 1),
+    ND_REAL("sb repl.", "longest_turn_ms.standby_replicator", OF(with.turns.standby_replicator.longest), 8,
+            1),
+    {.title = NULL},
+};
+
 const struct nd_column nd_bench_latency_columns[] = {
     {"load", "load_pct", ND_COLUMN_WHOLE, OF_LOAD(load), 5, 0, 1, "%"},
     ND_REAL("Mpps", "mpps", OF_LOAD(with.mpps), 8, 3),
@@ -76,6 +102,14 @@ const struct nd_column nd_bench_work_columns[] = {
     ND_SHARE("replic.", "cpu.replicator", OF_LOAD(with.cpu.replicator), 7, 0),
     ND_SHARE("sb lane", "cpu.standby_lane", OF_LOAD(with.cpu.standby_lane), 7, 0),
     ND_SHARE("sb repl.", "cpu.standby_replicator", OF_LOAD(with.cpu.standby_replicator), 7, 0),
+    ND_REAL(NULL, "useful.lane", OF_LOAD(with.turns.lane.useful), 0, 0),
+    ND_REAL(NULL, "useful.replicator", OF_LOAD(with.turns.replicator.useful), 0, 0),
+    ND_REAL(NULL, "useful.standby_lane", OF_LOAD(with.turns.standby_lane.useful), 0, 0),
+    ND_REAL(NULL, "useful.standby_replicator", OF_LOAD(with.turns.standby_replicator.useful), 0, 0),
+    ND_REAL(NULL, "long_turns_per_s.lane", OF_LOAD(with.turns.lane.longs), 0, 0),
+    ND_REAL(NULL, "long_turns_per_s.replicator", OF_LOAD(with.turns.replicator.longs), 0, 0),
+    ND_REAL(NULL, "long_turns_per_s.standby_lane", OF_LOAD(with.turns.standby_lane.longs), 0, 0),
+    ND_REAL(NULL, "long_turns_per_s.standby_replicator", OF_LOAD(with.turns.standby_replicator.longs), 0, 0),
     {.title = NULL},
 };
 

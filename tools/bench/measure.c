@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What is measured while nodes run, by the bench's own process, which sleeps and reads what they count:
- * saturation, the lag at saturation, latency at a rate.
+ * saturation, a standby alone, the lag at saturation, latency at a rate.
  */
-#include "tools/bench/bench.h"
+#include "tools/bench/reading.h"
 #include "node/base/clock.h"
 
 #include <math.h>
@@ -15,11 +15,6 @@
 const unsigned nd_bench_loads[ND_BENCH_LOADS] = {25, 50, 75, 90};
 
 /* ---- opening ----------------------------------------------------------------------------------- */
-
-static uint64_t sum_arrived(const struct nd_bench_nodes *r)
-{
-    return ND_BENCH_SUM(r, 0, lane, arrived[0]) + ND_BENCH_SUM(r, 0, lane, arrived[1]);
-}
 
 static bool has_opened(struct nd_bench_nodes *r)
 {
@@ -34,68 +29,8 @@ int nd_bench_open(struct nd_bench_nodes *r, struct ft_fault *fault)
 
 /* ---- saturation -------------------------------------------------------------------------------- */
 
-/* What nodes show is a few milliseconds old, more when their core is busy: it bears its own time. */
-struct reading {
-    uint64_t at, released, arrived, waits, dropped, received, bursts;
-    uint64_t shown_at[ND_NODES], lanes[ND_NODES], replicator[ND_NODES]; /* ns, processor time of threads */
-    uint64_t link_bytes, records, credit_waits;
-};
-
-/* Turns in which a lane did not receive: its hold or log ring was full, or its standby as far behind as it
- * may be. */
-static uint64_t waits_of(const struct nd_bench_nodes *r)
-{
-    return ND_BENCH_SUM(r, 0, words, count.ring_full) + ND_BENCH_SUM(r, 0, words, count.hold_full) +
-           ND_BENCH_SUM(r, 0, words, count.lag_full);
-}
-
-static bool has_shown(struct nd_bench_nodes *r)
-{
-    return atomic_load(&r->slot[0]->shown_at) > r->at &&
-           (r->alone || atomic_load(&r->slot[1]->shown_at) > r->at);
-}
-
-static int take_reading(struct nd_bench_nodes *r, struct reading *x, struct ft_fault *fault)
-{
-    struct nd_bench_slot *p = r->slot[0];
-    int error;
-
-    *x = (struct reading){.released = ND_BENCH_SUM(r, 0, lane, released)};
-    r->at = x->at = nd_now();
-    x->arrived = sum_arrived(r);
-    x->waits = waits_of(r);
-    x->dropped = ND_BENCH_SUM(r, 0, words, count.dropped);
-    x->received = ND_BENCH_SUM(r, 0, words, count.received);
-    x->bursts = ND_BENCH_SUM(r, 0, words, count.bursts) - ND_BENCH_SUM(r, 0, words, count.empty_bursts);
-    error = nd_bench_wait(r, has_shown, "figures of the nodes", fault);
-    for (unsigned n = 0; n < ND_NODES; n++) {
-        x->shown_at[n] = atomic_load(&r->slot[n]->shown_at);
-        x->lanes[n] = atomic_load(&r->slot[n]->cpu_lane);
-        x->replicator[n] = atomic_load(&r->slot[n]->cpu_replicator);
-    }
-    x->link_bytes = atomic_load(&p->link_bytes);
-    x->records = atomic_load(&p->records);
-    x->credit_waits = atomic_load(&p->credit_waits);
-    return error;
-}
-
-/* Of something that a node shows, for each ns. */
-static double rate_per_ns(const struct reading *a, const struct reading *b, unsigned node, uint64_t grown)
-{
-    uint64_t ns = b->shown_at[node] - a->shown_at[node];
-
-    return ns ? (double)grown / (double)ns : 0;
-}
-
-static struct nd_bench_cpu cpu_used(const struct reading *a, const struct reading *b)
-{
-    return (struct nd_bench_cpu){rate_per_ns(a, b, 0, b->lanes[0] - a->lanes[0]),
-                                 rate_per_ns(a, b, 0, b->replicator[0] - a->replicator[0]),
-                                 rate_per_ns(a, b, 1, b->lanes[1] - a->lanes[1]),
-                                 rate_per_ns(a, b, 1, b->replicator[1] - a->replicator[1])};
-}
-
-static void set_saturation(struct nd_bench_result *out, const struct reading *a, const struct reading *b)
+static void set_saturation(struct nd_bench_result *out, const struct nd_bench_reading *a,
+                           const struct nd_bench_reading *b)
 {
     double ns = (double)(b->at - a->at), packets = (double)(b->released - a->released),
            came = (double)(b->arrived - a->arrived);
@@ -103,10 +38,11 @@ static void set_saturation(struct nd_bench_result *out, const struct reading *a,
     packets = packets > 0 ? packets : 1;
     out->mpps = packets / ns * 1e3;
     out->ns = ns / packets;
-    out->cpu = cpu_used(a, b);
+    out->cpu = nd_bench_cpu_used(a, b);
+    out->turns = nd_bench_turns_taken(a, b);
     out->lane_ns = out->cpu.lane * out->ns;
-    out->wire_bytes = rate_per_ns(a, b, 0, b->link_bytes - a->link_bytes) * out->ns;
-    out->records = rate_per_ns(a, b, 0, b->records - a->records) * SECOND;
+    out->wire_bytes = nd_bench_rate(a, b, 0, b->link_bytes - a->link_bytes) * out->ns;
+    out->records = nd_bench_rate(a, b, 0, b->records - a->records) * SECOND;
     out->waits = b->waits - a->waits;
     out->credit_waits = b->credit_waits - a->credit_waits;
     out->dropped = came > 0 ? (double)(b->dropped - a->dropped) / came : 0;
@@ -123,11 +59,11 @@ static bool has_measured(struct nd_bench_nodes *r)
 
 int nd_bench_saturate(struct nd_bench_nodes *r, struct nd_bench_result *out, struct ft_fault *fault)
 {
-    struct reading a, b;
+    struct nd_bench_reading a, b;
     int error;
 
     nd_bench_sleep(ND_BENCH_REST);
-    error = take_reading(r, &a, fault);
+    error = nd_bench_read(r, &a, fault);
     r->from = a.released;
     for (unsigned i = 0; i < SAMPLES && !error; i++) {
         uint64_t lag;
@@ -142,12 +78,61 @@ int nd_bench_saturate(struct nd_bench_nodes *r, struct nd_bench_result *out, str
     if (!error && ND_BENCH_SUM(r, 0, lane, released) == 0)
         error = ft_fail(fault, FT_EMALFORMED,
                         "none of %lu packets passed the chain, expected traffic that it lets pass",
-                        sum_arrived(r));
+                        nd_bench_arrived(r));
     if (!error)
-        error = take_reading(r, &b, fault);
+        error = nd_bench_read(r, &b, fault);
     if (!error)
         set_saturation(out, &a, &b);
     return error;
+}
+
+/* ---- a standby alone -------------------------------------------------------------------------- */
+
+static bool is_ready(const struct nd_bench_nodes *r)
+{
+    return atomic_load(&r->slot[1]->status.state) == FT_READY;
+}
+
+static bool has_replayed(struct nd_bench_nodes *r)
+{
+    return ND_BENCH_SUM(r, 1, words, count.replayed_packets) >= r->from || !is_ready(r);
+}
+
+static int replay_to(struct nd_bench_nodes *r, uint64_t packets, struct ft_fault *fault)
+{
+    int error;
+
+    r->from = packets;
+    error = nd_bench_wait(r, has_replayed, "the standby's replay", fault);
+    return error || is_ready(r) ? error
+                                : ft_fail(fault, FT_EDIVERGED, "the standby gave up the stream: %.200s",
+                                          r->slot[1]->status.why);
+}
+
+int nd_bench_replay(struct nd_bench_nodes *r, struct nd_bench_result *out, uint64_t packets,
+                    struct ft_fault *fault)
+{
+    struct nd_bench_reading a, b;
+    int error;
+
+    atomic_store(&r->slot[0]->rate, ND_RATE_FULL);
+    error = replay_to(r, packets / 10, fault);
+    if (!error)
+        error = nd_bench_read(r, &a, fault);
+    if (!error)
+        error = replay_to(r, packets - packets / 10, fault);
+    if (!error)
+        error = nd_bench_read(r, &b, fault);
+    if (!error)
+        error = replay_to(r, packets, fault);
+    if (error)
+        return error;
+    out->ns = (double)(b.at - a.at) / (double)(b.replayed > a.replayed ? b.replayed - a.replayed : 1);
+    out->mpps = 1e3 / out->ns;
+    out->cpu = nd_bench_cpu_used(&a, &b);
+    out->turns = nd_bench_turns_taken(&a, &b);
+    out->standby_resident_mb = (double)atomic_load(&r->slot[1]->resident_bytes) / 1e6;
+    return 0;
 }
 
 /* ---- the lag ----------------------------------------------------------------------------------- */
@@ -172,7 +157,7 @@ static void sample_lag(struct nd_bench_nodes *r, struct nd_bench_sample *s)
             excess_over(atomic_load(&p->words[l].log.head), atomic_load(&p->words[l].log.tail));
     }
     s->unreplayed_bytes = ND_BENCH_SUM(r, 0, words, orders.unreplayed);
-    s->waits = waits_of(r);
+    s->waits = nd_bench_waits(r);
     s->held = ND_BENCH_SUM(r, 0, words, count.held);
     s->packets = atomic_load(&p->lag);
     s->credit_waits = atomic_load(&p->credit_waits);
@@ -297,7 +282,7 @@ static void set_times(const struct nd_bench_nodes *r, struct nd_bench_latency *o
 int nd_bench_latency(struct nd_bench_nodes *r, struct nd_bench_latency *out, double mpps,
                      struct ft_fault *fault)
 {
-    struct reading a, b;
+    struct nd_bench_reading a, b;
     int error = nd_bench_quieten(r, fault);
     double bursts;
 
@@ -305,12 +290,12 @@ int nd_bench_latency(struct nd_bench_nodes *r, struct nd_bench_latency *out, dou
     atomic_store(&r->slot[0]->rate, (uint64_t)(mpps * 1e6) + 1);
     nd_bench_sleep(ND_BENCH_REST);
     if (!error)
-        error = take_reading(r, &a, fault);
+        error = nd_bench_read(r, &a, fault);
     atomic_fetch_add(&r->slot[0]->phase, 1);
     if (!error)
         error = sample_load(r, out, fault);
     if (!error)
-        error = take_reading(r, &b, fault);
+        error = nd_bench_read(r, &b, fault);
     if (error)
         return error;
     sample_backlog(r, out);
@@ -318,7 +303,8 @@ int nd_bench_latency(struct nd_bench_nodes *r, struct nd_bench_latency *out, dou
     bursts = (double)(b.bursts - a.bursts);
     out->bursts = bursts / (double)(b.at - a.at) * SECOND;
     out->packets = bursts > 0 ? (double)(b.received - a.received) / bursts : 0;
-    out->records = rate_per_ns(&a, &b, 0, b.records - a.records) * SECOND;
-    out->cpu = cpu_used(&a, &b);
+    out->records = nd_bench_rate(&a, &b, 0, b.records - a.records) * SECOND;
+    out->cpu = nd_bench_cpu_used(&a, &b);
+    out->turns = nd_bench_turns_taken(&a, &b);
     return 0;
 }

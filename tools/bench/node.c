@@ -69,6 +69,7 @@ static void show_figures(struct running *r)
         atomic_store(&slot->resident_bytes, read_resident_bytes());
     atomic_store(&slot->cpu_lane, lanes);
     atomic_store(&slot->cpu_replicator, nd_cpu_time(r->replicator_clock));
+    slot->turns = s.turns;
     atomic_store(&slot->link_bytes, s.link.bytes_out);
     atomic_store(&slot->records, s.records_sent);
     atomic_store(&slot->credit_waits, s.credit_waits);
@@ -157,7 +158,7 @@ static int show_turn(void *arg, struct ft_fault *fault)
     return 0;
 }
 
-/* The node's process. The standby's lanes count as rest. */
+/* The node's process. The standby's lanes count as rest where they are not alone. */
 static int run_node(void *arg, struct ft_fault *fault)
 {
     struct running *r = arg;
@@ -172,7 +173,11 @@ static int run_node(void *arg, struct ft_fault *fault)
     }
     error = open_member(r, fault);
     if (!error)
-        error = start_threads(r, !pinned ? NULL : r->number == 0 ? &cores : &rest, fault);
+        error = start_threads(r,
+                              !pinned                                  ? NULL
+                              : r->number == 0 || r->all->plan->server ? &cores
+                                                                       : &rest,
+                              fault);
     return error ? error : nd_member_serve(&r->member, show_turn, r, fault);
 }
 

@@ -137,6 +137,16 @@ static void print_resources(FILE *out, const struct nd_bench *b, const struct nd
             "waits: turns in which the lane did not receive,\nits hold or log ring being full\n\n");
 }
 
+static void print_turns(FILE *out, const struct nd_bench *b, const struct nd_bench_figures figures[])
+{
+    nd_columns_titles(out, nd_bench_turn_columns, "turns", WIDE);
+    for (unsigned i = 0; i < b->count; i++)
+        if (!b->rows[i].refused[0])
+            nd_columns_row(out, nd_bench_turn_columns, b->rows[i].protection.name, WIDE, &figures[i]);
+    fprintf(out, "at saturation, of each thread: time in turns that did something; turns longer than 1 ms, a "
+                 "second; the longest turn, ms\n\n");
+}
+
 /* ---- the lag, second by second ------------------------------------------------------------------ */
 
 #define OF(field) offsetof(struct nd_bench_sample, field)
@@ -213,6 +223,10 @@ void nd_bench_print(FILE *out, const struct nd_bench *b)
                      "processor time of each thread, of a core\n\n");
     }
     print_resources(out, b, figures);
+    print_turns(out, b, figures);
+    for (unsigned i = 0; i < b->count; i++)
+        if (b->options.two_servers && !b->rows[i].refused[0] && !nd_bench_is_off(&b->rows[i].protection))
+            nd_bench_servers_print(out, &b->rows[i]);
     for (unsigned i = 0; i < b->count; i++)
         if (b->rows[i].lag.count)
             print_lag(out, b->rows[i].protection.name, &b->rows[i].lag);
@@ -255,6 +269,7 @@ static json_t *run_object(const struct nd_bench_row *row, const struct nd_bench 
     nd_bench_figures(&figures, row, o, b->load.lanes);
     nd_columns_json(run, nd_bench_cost_columns, &figures);
     nd_columns_json(run, nd_bench_resource_columns, &figures);
+    nd_columns_json(run, nd_bench_turn_columns, &figures);
     latency = latencies_object(row);
     for (unsigned i = 0; i < row->pairs; i++)
         json_array_append_new(pairs, json_pack("[f, f]", row->off[i].mpps, row->with[i].mpps));
@@ -270,6 +285,9 @@ static json_t *run_object(const struct nd_bench_row *row, const struct nd_bench 
     json_object_set_new(run, "standby", json_string(!p->pair ? "none" : p->stores ? "warm" : "hot"));
     json_object_set_new(run, "realtime", json_boolean(row->pairs && row->with[0].realtime));
     json_object_set_new(run, "lag", row->lag.count ? lag_object(&row->lag) : json_null());
+    json_object_set_new(run, "two_servers",
+                        o->two_servers && !nd_bench_is_off(&row->protection) ? nd_bench_servers_object(row)
+                                                                             : json_null());
     json_object_set_new(run, "pairs_mpps", pairs);
     json_object_set_new(run, "settings", json_string(row->protection.settings));
     return run;

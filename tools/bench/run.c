@@ -5,7 +5,7 @@
  * lag, the latencies (bench/measure.c), then the kill, or the standby's state against the primary's.
  */
 #define _GNU_SOURCE /* affinity */
-#include "tools/bench/bench.h"
+#include "tools/bench/half.h"
 #include "node/base/clock.h"
 #include "tools/pair/child.h"
 
@@ -89,7 +89,13 @@ static bool has_begun(struct nd_bench_nodes *r)
                     : state == FT_PROTECTED && atomic_load(&r->slot[1]->status.state) == FT_READY;
 }
 
-static int start_nodes(struct nd_bench_nodes *r, struct ft_fault *fault)
+/* No node, and none of its threads, in what is measured: what stands in for it. */
+static bool is_stand_in(const struct nd_bench_nodes *r, unsigned n)
+{
+    return r->plan->server == (n ? ND_BENCH_PRIMARY : ND_BENCH_STANDBY);
+}
+
+int nd_bench_begin(struct nd_bench_nodes *r, struct ft_fault *fault)
 {
     int error = nd_loopback_open(&r->place, !r->plan->options->insecure, fault);
 
@@ -99,11 +105,11 @@ static int start_nodes(struct nd_bench_nodes *r, struct ft_fault *fault)
             error = ft_fail(fault, FT_ENOMEM, "no memory between the nodes");
     }
     for (unsigned n = 0; n < (r->alone ? 1 : ND_NODES) && !error; n++)
-        error = nd_bench_start(r, n, fault);
+        error = is_stand_in(r, n) ? nd_bench_start_half(r, n, fault) : nd_bench_start(r, n, fault);
     return error ? error : nd_bench_wait(r, has_begun, "protection", fault);
 }
 
-static void end_nodes(struct nd_bench_nodes *r)
+void nd_bench_end(struct nd_bench_nodes *r)
 {
     for (unsigned n = ND_NODES; n-- > 0;) {
         nd_child_kill(&r->pid[n]);
@@ -252,13 +258,14 @@ static bool primary_rests(struct nd_bench_nodes *r)
 /* All lanes stop when nothing is under way; what both then hold must be the same. */
 static int compare_state(struct nd_bench_nodes *r, struct nd_bench_result *out, struct ft_fault *fault)
 {
-    bool replays = !r->alone && !r->plan->config->protect.stores;
+    unsigned nodes = r->alone || r->plan->server ? 1 : ND_NODES;
+    bool replays = nodes > 1 && !r->plan->config->protect.stores;
     int error;
 
     error = nd_bench_quieten(r, fault);
     /* The primary first: a timer of an NF may still be due there. Its replicator goes on, so nobody takes
      * over. */
-    for (unsigned n = 0; n < (r->alone ? 1 : ND_NODES) && !error; n++) {
+    for (unsigned n = 0; n < nodes && !error; n++) {
         atomic_store(&r->slot[n]->status.wish, ND_MEMBER_REST);
         error = nd_bench_wait(r, n == 0 ? primary_rests : has_rested, "coming to rest", fault);
     }
@@ -288,6 +295,20 @@ static int check_sink(struct nd_bench_nodes *r, struct ft_fault *fault)
     return 0;
 }
 
+/* The peer writes the stream until there is enough of it. */
+static int write_tape(struct nd_bench_nodes *r, struct nd_bench_tape *tape, struct ft_fault *fault)
+{
+    uint64_t until = nd_now() + (uint64_t)(r->plan->options->seconds * SECOND);
+    int error = 0;
+
+    while (!error && !atomic_load(&tape->closed) && nd_now() < until) {
+        nd_bench_sleep(PAUSE / SECOND);
+        error = nd_bench_check(r, fault);
+    }
+    atomic_store(&tape->closed, true);
+    return error;
+}
+
 int nd_bench_run(struct nd_bench_result *out, const struct nd_bench_plan *plan, struct ft_fault *fault)
 {
     struct nd_bench_nodes r = {
@@ -296,11 +317,13 @@ int nd_bench_run(struct nd_bench_result *out, const struct nd_bench_plan *plan, 
     int error;
 
     *out = (struct nd_bench_result){.takeover_ms = -1};
-    error = start_nodes(&r, fault);
+    error = nd_bench_begin(&r, fault);
     if (!error) {
         memcpy(out->settings, r.slot[0]->settings, sizeof(out->settings));
         error = nd_bench_open(&r, fault);
     }
+    if (!error && plan->tape)
+        error = write_tape(&r, plan->tape, fault);
     if (!error && plan->saturate) {
         error = nd_bench_saturate(&r, out, fault);
         mpps = out->mpps;
@@ -315,6 +338,6 @@ int nd_bench_run(struct nd_bench_result *out, const struct nd_bench_plan *plan, 
     }
     if (!error)
         error = plan->kill && !r.alone ? take_over(&r, out, mpps, fault) : compare_state(&r, out, fault);
-    end_nodes(&r);
+    nd_bench_end(&r);
     return error;
 }

@@ -56,6 +56,7 @@ struct nd_bench_slot {
     _Alignas(64) _Atomic bool realtime;        /* the replicator got its priority */
     _Atomic uint64_t shown_at;                 /* when the following was as it says, ns */
     _Atomic uint64_t cpu_lane, cpu_replicator; /* ns; all lanes together */
+    struct ft_turns turns;                     /* of the replicator; of lanes: in their words */
     _Atomic uint64_t link_bytes, records;      /* sent, by the link's and the sender's own counts */
     _Atomic uint64_t credit_waits;             /* times the sender waited for the standby's credit */
     _Atomic uint64_t lag;                      /* packets recorded and not yet known to be replayed */

@@ -69,38 +69,44 @@ static void note_state(void *arg, enum ft_state state, uint64_t view, const char
     atomic_store(&status->state, (int)state);
 }
 
+void nd_member_network(struct rp_config *out, const struct nd_member_config *c,
+                       char identity[FT_IDENTITY_MAX])
+{
+    const struct nd_loopback *place = c->place;
+    unsigned number = c->number;
+
+    *out = (struct rp_config){.core = {.role = number,
+                                       .name = {name_of(number)},
+                                       .incarnation = c->datagram_key.incarnation,
+                                       .secret = {c->datagram_key.secret[0], c->datagram_key.secret[1]}},
+                              .link = {.local_host = place->host,
+                                       .peer_host = place->host,
+                                       .local_port = place->port[number],
+                                       .peer_port = place->port[!number],
+                                       .listens = number == 0,
+                                       .seal.keys = place->keys.count ? &place->keys : NULL}};
+    nd_setup_replicator(out, c->config, &c->timing, identity);
+}
+
 static int open_replicator(struct nd_member *m, struct ft_fault *fault)
 {
     static char identity[FT_IDENTITY_MAX], view_file[300];
-    const struct nd_loopback *place = m->c->place;
-    unsigned number = m->c->number;
-    struct rp_config config = {
-        .core = {.role = number,
-                 .name = {name_of(number)},
-                 .incarnation = m->c->datagram_key.incarnation,
-                 .secret = {m->c->datagram_key.secret[0], m->c->datagram_key.secret[1]}},
-        .link = {.local_host = place->host,
-                 .peer_host = place->host,
-                 .local_port = place->port[number],
-                 .peer_port = place->port[!number],
-                 .listens = number == 0,
-                 .seal.keys = place->keys.count ? &place->keys : NULL},
-        .region = m->lanes.region,
-        .lanes = m->c->words,
-        .published = m->lanes.group.published,
-        .view_file = view_file,
-        .state_changed = note_state,
-        .view = new_view,
-        .arg = m,
-        .check = nd_group_check,
-        .keeps = nd_group_keeps,
-        .judge = &m->lanes.group,
-    };
+    struct rp_config config;
     struct rp_status s;
     int error;
 
-    nd_setup_replicator(&config, m->c->config, &m->c->timing, identity);
-    snprintf(view_file, sizeof(view_file), "%s/%c.view", place->directory, name_of(number));
+    nd_member_network(&config, m->c, identity);
+    config.region = m->lanes.region;
+    config.lanes = m->c->words;
+    config.published = m->lanes.group.published;
+    config.view_file = view_file;
+    config.state_changed = note_state;
+    config.view = new_view;
+    config.arg = m;
+    config.check = nd_group_check;
+    config.keeps = nd_group_keeps;
+    config.judge = &m->lanes.group;
+    snprintf(view_file, sizeof(view_file), "%s/%c.view", m->c->place->directory, name_of(m->c->number));
     error = rp_open(&m->replicator, &config, fault);
     if (error)
         return error;

@@ -87,6 +87,11 @@ struct nd_member {
     struct rp_replicator *replicator;
 };
 
+/* What a member is to its peer, core and link: for a replicator, or for what stands in for one. All of `out`
+ * is set; `identity` stays borrowed. */
+void nd_member_network(struct rp_config *out, const struct nd_member_config *c,
+                       char identity[FT_IDENTITY_MAX]);
+
 /* `c` stays borrowed. What failed stays as it is: the process ends. */
 int nd_member_open(struct nd_member *m, const struct nd_member_config *c, struct ft_fault *fault);
 /* The lanes' threads, on `cores` where that is not NULL. The replicator's thread is the caller's. */

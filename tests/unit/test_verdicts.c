@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the verdicts of several lanes say on one digest of the whole region. */
+#include "ftcore/queue/lane.h"
+#include "replicator/replicator.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#define LANES 3u
+
+static const uint64_t bursts[LANES] = {40, 7, 19}; /* that carry the digest */
+static struct rp_verdict found;
+
+static bool find(const struct rp_verdicts *v)
+{
+    return rp_verdict_find(v, LANES, bursts, &found);
+}
+
+static void equal_is_what_all_lanes_say(void **state)
+{
+    struct rp_verdicts v = {.last = {{40, 5, 5}, {6, 5, 5}, {19, 5, 5}}}; /* lane 1: on the digest before */
+
+    (void)state;
+    assert_false(find(&v));
+    v.last[1].burst = 7;
+    assert_true(find(&v));
+    assert_true(found.expected == 5 && found.got == 5 && found.burst == 40);
+}
+
+/* The standby gives up its state with the first, and says no more. */
+static void different_is_what_one_lane_says(void **state)
+{
+    struct rp_verdicts v = {.last = {{39, 5, 5}, {7, 5, 6}, {0, 0, 0}}};
+
+    (void)state;
+    assert_true(find(&v));
+    assert_true(found.expected == 5 && found.got == 6 && found.burst == 7);
+}
+
+static void a_difference_of_another_digest_is_none(void **state)
+{
+    struct rp_verdicts v = {.last = {{40, 5, 5}, {6, 5, 6}, {19, 5, 5}}};
+
+    (void)state;
+    assert_false(find(&v));
+}
+
+static void a_lane_that_has_taken_no_digest_is_waited_for(void **state)
+{
+    static const uint64_t none[LANES] = {FT_ALL, 7, 19};
+    struct rp_verdicts v = {.last = {{0, 0, 0}, {7, 5, 5}, {19, 5, 5}}};
+
+    (void)state;
+    assert_false(rp_verdict_find(&v, LANES, none, &found));
+}
+
+/* A standby that lies: each lane's digests are equal, of what cannot be one digest. */
+static void lanes_that_contradict_each_other_are_not_equal(void **state)
+{
+    struct rp_verdicts v = {.last = {{40, 5, 5}, {7, 5, 5}, {19, 6, 6}}};
+
+    (void)state;
+    assert_true(find(&v));
+    assert_true(found.expected == 5 && found.got == 6);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(equal_is_what_all_lanes_say),
+        cmocka_unit_test(different_is_what_one_lane_says),
+        cmocka_unit_test(a_difference_of_another_digest_is_none),
+        cmocka_unit_test(a_lane_that_has_taken_no_digest_is_waited_for),
+        cmocka_unit_test(lanes_that_contradict_each_other_are_not_equal),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
