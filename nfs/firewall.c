@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * firewall: stateful packet filter. What begins a connection is judged by the rules; what belongs to one that
- * was allowed passes without them, both ways, and so do ICMP errors about it. A connection is its 5-tuple,
- * the same for both directions.
+ * was allowed passes without them, both ways, and so do ICMP errors about it.
  *
- * State, written by this instance alone: the connections, the rules with their hits.
+ * State, written by this instance alone: the connections, which are its slots in the chain's sessions, and
+ * the rules with their hits.
  */
 #include "nflib/nf.h"
 #include "nfs/firewall_rules.h"
@@ -19,13 +19,14 @@ struct fw_config {
     struct fw_rules read; /* made by check from the file */
 };
 
+/* In a session. */
 struct fw_conn {
-    struct nf_flow flow; /* swapped: the originator is end 1 of the key */
-    uint64_t packets[2]; /* from the originator, to it */
+    uint64_t packets;       /* from the originator */
+    uint64_t replies : 63;  /* to it */
+    uint64_t by_answer : 1; /* the originator is the end that answers in the session */
 };
 
 struct fw {
-    struct nf_flows conns;
     struct fw_rule *rules; /* [count + 2] */
     uint32_t count;
 };
@@ -49,47 +50,35 @@ struct fw {
 enum fw_counter { FW_COUNTERS(NF_COUNTER) };
 static const char *const fw_counters[] = {FW_COUNTERS(NF_COUNTER_NAME) NULL};
 
-static const struct nf_flow_key *fw_key_of(const struct fw *fw, uint32_t slot)
+static const struct fw_conn *fw_conn_of(const struct nf *nf, const struct nf_session *s)
 {
-    return nf_map_key(fw->conns.map, slot);
+    return nf_session_slot(nf, s);
 }
-static const struct fw_conn *fw_conn_of(const struct fw *fw, uint32_t slot)
+static bool fw_is_answer(const struct nf_packet *p)
 {
-    return nf_map_value(fw->conns.map, slot);
+    return p->flow & NF_FLOW_REPLY;
 }
 
 /* ---- connections ----------------------------------------------------------------------------------- */
 
-static void fw_remove(const struct nf *nf, uint32_t slot)
-{
-    struct fw *fw = nf->state;
-    nf_flow_remove(nf, &fw->conns, slot);
-}
-
 /* False: the table is full. */
-static bool fw_create(const struct nf *nf, const struct nf_packet *p, const struct nf_look *look,
-                      uint64_t now)
+static bool fw_create(const struct nf *nf, struct nf_packet *p, uint64_t now)
 {
-    struct fw *fw = nf->state;
-    uint32_t slot = nf_map_add(nf, fw->conns.map, &look->key);
-    if (slot == NF_NONE)
+    const struct nf_session *s = nf_session_join(nf, p, now);
+    if (!s)
         return false;
-    struct fw_conn *conn = NF_EDIT_VALUE(nf, struct nf_flow_key, fw_conn_of(fw, slot));
-    conn->packets[0] = 1;
-    conn->flow.swapped = look->swapped;
-    nf_flow_begin(nf, &fw->conns, slot, &conn->flow, p, now);
+    *NF_SESSION_EDIT(nf, s, struct fw_conn) = (struct fw_conn){.packets = 1, .by_answer = fw_is_answer(p)};
     nf_count(nf, FW_CREATED, 1);
     return true;
 }
 
-static void fw_touch(const struct nf *nf, const struct nf_packet *p, bool swapped, uint32_t slot,
-                     uint64_t now)
+static void fw_count_packet(const struct nf *nf, const struct nf_packet *p, const struct nf_session *s)
 {
-    struct fw *fw = nf->state;
-    struct fw_conn *conn = NF_EDIT_VALUE(nf, struct nf_flow_key, fw_conn_of(fw, slot));
-    bool reply = swapped != conn->flow.swapped;
-    conn->packets[reply]++;
-    nf_flow_touch(nf, &fw->conns, slot, &conn->flow, p, reply, now);
+    struct fw_conn *conn = NF_SESSION_EDIT(nf, s, struct fw_conn);
+    if (fw_is_answer(p) == conn->by_answer)
+        conn->packets++;
+    else
+        conn->replies++;
 }
 
 /* ---- packets --------------------------------------------------------------------------------------- */
@@ -107,7 +96,7 @@ static bool fw_judge(const struct nf *nf, struct nf_packet *p)
 }
 
 /* No connection knows it. */
-static void fw_new(const struct nf *nf, struct nf_packet *p, const struct nf_look *look, uint64_t now)
+static void fw_new(const struct nf *nf, struct nf_packet *p, uint64_t now)
 {
     const struct fw_config *config = nf->config;
     bool begins = p->proto == NF_PROTO_TCP    ? nf_tcp_is_request(p->tcp_flags)
@@ -121,45 +110,40 @@ static void fw_new(const struct nf *nf, struct nf_packet *p, const struct nf_loo
         return;
     /* A reset ends what we do not know; there is nothing to keep. */
     bool keep = p->proto != NF_PROTO_TCP || !(p->tcp_flags & NF_TCP_RST);
-    if (keep && !fw_create(nf, p, look, now))
+    if (keep && !fw_create(nf, p, now))
         nf_drop(nf, p, FW_TABLE_FULL);
     else
         nf_count(nf, FW_ALLOWED, 1);
 }
 
 /* True: of a connection that was there, to be counted by the caller, once a burst. So fw_one. */
-static bool fw_keyed(const struct nf *nf, struct nf_packet *p, const struct nf_look *look, uint64_t now)
+static bool fw_keyed(const struct nf *nf, struct nf_packet *p, uint64_t now)
 {
-    struct fw *fw = nf->state;
     if (p->proto == NF_PROTO_TCP && nf_tcp_is_impossible(p->tcp_flags)) {
         nf_drop(nf, p, FW_INVALID);
         return false;
     }
-    uint32_t slot = nf_map_find_hashed(fw->conns.map, &look->key, look->hash);
-    if (slot != NF_NONE && p->proto == NF_PROTO_TCP && nf_tcp_is_request(p->tcp_flags) &&
-        nf_tcp_is_over(fw_conn_of(fw, slot)->flow.tcp)) {
+    const struct nf_session *s = nf_session_mine(nf, p);
+    if (s && p->flow & NF_FLOW_AGAIN) {
         /* The ports are used again, perhaps from the other side: judged anew, like any first packet. */
-        fw_remove(nf, slot);
-        slot = NF_NONE;
+        nf_session_leave(nf, s, now);
+        s = NULL;
     }
-    if (slot == NF_NONE) {
-        fw_new(nf, p, look, now);
+    if (!s) {
+        fw_new(nf, p, now);
         return false;
     }
-    fw_touch(nf, p, look->swapped, slot, now);
+    fw_count_packet(nf, p, s);
     return true;
 }
 
 /* What keeps no connection: errors about one pass, the rest is up to the rules. */
 static void fw_unkeyed(const struct nf *nf, struct nf_packet *p)
 {
-    struct fw *fw = nf->state;
     if (p->flags & NF_P_ICMP_ERROR) {
-        struct nf_inner in;
-        struct nf_flow_key key;
-        nf_packet_inner(p, &in);
-        nf_flow_key_make(&key, in.proto, in.saddr, in.sport, in.daddr, in.dport);
-        if (nf_map_find(fw->conns.map, &key) != NF_NONE) {
+        bool reply;
+        const struct nf_session *s = nf_session_quoted(nf, p, &reply);
+        if (s && nf_session_has(nf, s)) {
             nf_count(nf, FW_RELATED, 1);
             return;
         }
@@ -168,12 +152,15 @@ static void fw_unkeyed(const struct nf *nf, struct nf_packet *p)
         nf_count(nf, FW_ALLOWED, 1);
 }
 
-static bool fw_one(const struct nf *nf, struct nf_packet *p, const struct nf_look *look, uint64_t now)
+/* What can be a connection's: what has ports or an identifier, and protocols that have none. */
+static bool fw_is_keyed(const struct nf_packet *p)
+{
+    return nf_packet_has_ends(p) || !nf_proto_has_ports(p->proto);
+}
+
+static bool fw_one(const struct nf *nf, struct nf_packet *p, uint64_t now)
 {
     const struct fw_config *config = nf->config;
-    struct fw *fw = nf->state;
-    uint32_t word;
-    bool known = false;
     if (p->flags & NF_P_BAD) {
         nf_drop(nf, p, FW_MALFORMED);
     } else if (!(p->flags & NF_P_IPV4)) {
@@ -182,54 +169,34 @@ static bool fw_one(const struct nf *nf, struct nf_packet *p, const struct nf_loo
         else
             nf_drop_or_pass(nf, p, config->unsupported, FW_UNSUPPORTED);
     } else if (p->flags & NF_P_LATER) {
-        if (!nf_fragments_find(&fw->conns, p, &word))
+        if (!nf_session_later(nf, p)) /* the first one has passed: so do the others */
             nf_drop(nf, p, FW_FRAGMENT_UNKNOWN);
-    } else if (look->keyed) {
-        known = fw_keyed(nf, p, look, now);
-    } else if (nf_proto_has_ports(p->proto) && !(p->flags & (NF_P_L4 | NF_P_ICMP_ERROR))) {
+    } else if (fw_is_keyed(p)) {
+        return fw_keyed(nf, p, now);
+    } else if (!(p->flags & (NF_P_L4 | NF_P_ICMP_ERROR))) {
         nf_drop(nf, p, FW_MALFORMED);
     } else {
         fw_unkeyed(nf, p);
     }
-    if (!p->drop && !(p->flags & NF_P_LATER)) /* a first fragment has passed: so will the others */
-        nf_flows_note(nf, &fw->conns, p, 0, now, FW_FRAGMENTS_FULL);
-    return known;
+    return false;
 }
 
-/* Cache misses first: the buckets of the whole burst, then its entries, are under way before the first one is
- * needed. */
 static void fw_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
 {
-    const struct fw *fw = nf->state;
-    struct nf_look look[NF_BURST_MAX];
     uint32_t known = 0;
 
-    for (uint32_t i = 0; i < n; i++) {
-        const struct nf_packet *p = packets[i];
-        look[i].keyed = nf_packet_has_ends(p) ||
-                        ((p->flags & (NF_P_IPV4 | NF_P_LATER)) == NF_P_IPV4 && !nf_proto_has_ports(p->proto));
-        if (look[i].keyed)
-            nf_look_up(fw->conns.map, p, &look[i]);
-    }
     for (uint32_t i = 0; i < n; i++)
-        if (look[i].keyed)
-            nf_map_prefetch_entry(fw->conns.map, look[i].hash);
-    for (uint32_t i = 0; i < n; i++)
-        known += fw_one(nf, packets[i], &look[i], now);
+        known += fw_one(nf, packets[i], now);
     if (known)
         nf_count(nf, FW_KNOWN, known);
 }
 
-static void fw_timers(struct nf *nf, uint64_t now)
+static void fw_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now)
 {
-    struct fw *fw = nf->state;
-    struct nf_flows_due due = {.rounds = NF_FLOWS_ROUNDS};
-
-    while (nf_flows_due(nf, &fw->conns, now, &due))
-        for (uint32_t i = 0; i < due.count; i++) {
-            fw_remove(nf, due.slots[i]);
-            nf_count(nf, FW_EXPIRED, 1);
-        }
+    (void)s;
+    (void)now;
+    if (why == NF_SESSION_IDLE)
+        nf_count(nf, FW_EXPIRED, 1);
 }
 
 /* ---- making ---------------------------------------------------------------------------------------- */
@@ -243,8 +210,12 @@ static int fw_check(void *c, struct ft_fault *fault)
 static uint64_t fw_arena(const void *c)
 {
     const struct fw_config *config = c;
-    return (config->read.count + 2) * sizeof(struct fw_rule) +
-           nf_flows_bytes(&config->flows, sizeof(struct fw_conn), 0);
+    return (config->read.count + 2) * sizeof(struct fw_rule);
+}
+
+static void fw_flows(const void *config, struct nf_flows_config *flows)
+{
+    *flows = ((const struct fw_config *)config)->flows;
 }
 
 static bool fw_make(struct nf *nf)
@@ -252,18 +223,17 @@ static bool fw_make(struct nf *nf)
     const struct fw_config *config = nf->config;
     uint64_t bytes = (config->read.count + 2) * sizeof(struct fw_rule);
     struct fw *fw = nf->state;
-    bool whole = nf_flows_make(nf, &fw->conns, &config->flows, sizeof(struct fw_conn), 0);
     fw->rules = ft_arena_alloc(nf->arena, bytes);
     if (fw->rules)
         memcpy(nf_edit(nf, fw->rules, bytes), config->read.list, bytes);
     fw->count = config->read.count;
-    nf_constant(nf, &fw->rules, sizeof(*fw) - offsetof(struct fw, rules));
+    NF_CONSTANT(nf, fw);
     for (uint32_t i = 0; fw->rules && i < fw->count + 2; i++) { /* all but its hits and its action */
         nf_constant(nf, &fw->rules[i].saddr,
                     offsetof(struct fw_rule, action) - offsetof(struct fw_rule, saddr));
         nf_constant(nf, &fw->rules[i].sides, sizeof(struct fw_rule) - offsetof(struct fw_rule, sides));
     }
-    return whole && fw->rules;
+    return fw->rules;
 }
 
 static int fw_check_state(const struct nf *nf, struct nf_check *c)
@@ -273,7 +243,7 @@ static int fw_check_state(const struct nf *nf, struct nf_check *c)
         if (fw->rules[i].action > FW_ALLOW)
             return nf_check_failed(c, "rule %u has action %u, expected at most %u", i + 1,
                                    fw->rules[i].action, FW_ALLOW);
-    return nf_flows_check(c, &fw->conns, NULL);
+    return 0;
 }
 
 /* ---- for operators --------------------------------------------------------------------------------- */
@@ -291,24 +261,24 @@ static void fw_show_rule(const struct fw *fw, struct nf_show *out, uint32_t i)
     nf_row_u64(out, "hits", rule->hits);
 }
 
-static void fw_show_conn(const struct nf *nf, struct nf_show *out, uint32_t slot)
+static void fw_show_conn(const struct nf *nf, struct nf_show *out, const struct nf_session *s)
 {
-    const struct fw *fw = nf->state;
-    const struct nf_flow_key *key = fw_key_of(fw, slot);
-    const struct fw_conn *conn = fw_conn_of(fw, slot);
-    unsigned from = conn->flow.swapped;
+    const struct fw_conn *conn = fw_conn_of(nf, s);
+    bool turned = conn->by_answer;
+    struct nf_tuple ends;
+    nf_session_view(nf, s, &ends);
     nf_row(out);
-    nf_row_proto(out, key->proto);
-    nf_row_end(out, "from", key->addr[from], key->port[from]);
-    nf_row_end(out, "to", key->addr[!from], key->port[!from]);
-    nf_row_text(out, "direction", "%s", conn->flow.side == NF_OUTSIDE ? "in" : "out");
+    nf_row_proto(out, ends.proto);
+    nf_row_end(out, "from", turned ? ends.daddr : ends.saddr, turned ? ends.dport : ends.sport);
+    nf_row_end(out, "to", turned ? ends.saddr : ends.daddr, turned ? ends.sport : ends.dport);
+    nf_row_text(out, "direction", "%s", s->key[turned].side == NF_OUTSIDE ? "in" : "out");
     nf_row_text(out, "state", "%s",
-                key->proto == NF_PROTO_TCP ? nf_tcp_state_name(conn->flow.tcp)
-                : conn->packets[1]         ? "replied"
+                ends.proto == NF_PROTO_TCP ? nf_tcp_state_name(nf_session_tcp(s))
+                : conn->replies            ? "replied"
                                            : "new");
-    nf_row_u64(out, "packets", conn->packets[0]);
-    nf_row_u64(out, "replies", conn->packets[1]);
-    nf_row_u64(out, "last_ns", conn->flow.seen);
+    nf_row_u64(out, "packets", conn->packets);
+    nf_row_u64(out, "replies", conn->replies);
+    nf_row_u64(out, "last_ns", s->seen);
 }
 
 /* Rules, then connections. */
@@ -320,7 +290,7 @@ static bool fw_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
             return true;
         fw_show_rule(fw, out, (uint32_t)*cursor);
     }
-    return nf_show_slots(nf, fw->conns.map, fw->count + 2, out, cursor, fw_show_conn);
+    return nf_sessions_show(nf, fw->count + 2, out, cursor, fw_show_conn);
 }
 
 /* "rule.3", "default.in", "default.out"; NF_NONE for anything else. */
@@ -347,14 +317,15 @@ static int fw_set(struct nf *nf, const char *key, const char *value, uint64_t no
         *NF_EDIT(nf, &fw->rules[rule].action) = allow ? FW_ALLOW : FW_DENY;
         return FT_OK;
     }
-    return nf_flows_set(nf, &fw->conns, key, value, now, fault);
+    return nf_sessions_set(nf, key, value, now, fault);
 }
 
 static int fw_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
 {
-    struct fw *fw = nf->state;
-    (void)now;
-    return nf_flows_clear(nf, &fw->conns, key, fw_remove, fault);
+    if (key)
+        return ft_fail(fault, FT_ENOENT, "%s: expected no key: all connections are cleared", key);
+    nf_sessions_clear(nf, false, now);
+    return FT_OK;
 }
 
 /* ---- the module ------------------------------------------------------------------------------------ */
@@ -384,10 +355,13 @@ static const struct nf_module fw_module = {
     .arena = fw_arena,
     .make = fw_make,
     .process = fw_process,
-    .timers = fw_timers,
     .show = fw_show,
     .set = fw_set,
     .clear = fw_clear,
     .check_state = fw_check_state,
+    .session_size = sizeof(struct fw_conn),
+    .flows = fw_flows,
+    .session_end = fw_session_end,
+    .fragments_full = FW_FRAGMENTS_FULL + 1,
 };
 NF_MODULE(fw_module)
