@@ -48,32 +48,36 @@ static uint64_t lb_mix(uint64_t z)
  * only the flows that it gets or had. The map's hash is seeded once for all lanes and nodes, so nobody
  * outside can aim at one backend.
  */
-static uint64_t lb_weight(const struct nf_map *part, const struct lb_end *end, const struct lb_key *key)
+static uint64_t lb_weight(const struct nf_map *part, const struct lb_end *end, const struct nf_packet *p)
 {
-    uint64_t client = (uint64_t)key->far << 16 | key->fport;
+    uint64_t client = (uint64_t)p->saddr << 16 | p->sport;
     return lb_mix(nf_map_hash(part, end) ^ lb_mix(client + 0x9e3779b97f4a7c15u));
 }
 
-/* The flow's key as the backend sees it must be unique among this lane's flows. */
-static bool lb_is_free(const struct lb *lb, const struct lb_key *key, const struct lb_end *end)
+/* No session of this lane may have the backend's answers already. */
+static bool lb_is_free(const struct nf *nf, const struct nf_packet *p, const struct lb_end *end)
 {
-    struct lb_key back =
-        lb_key(key->proto, key->far, key->fport, end->addr, end->port ? end->port : key->nport);
-    return nf_map_find(lb->back, &back) == NF_NONE;
+    struct nf_tuple answer = {.saddr = end->addr,
+                              .daddr = p->saddr,
+                              .sport = end->port ? end->port : p->dport,
+                              .dport = p->sport,
+                              .proto = p->proto,
+                              .side = !p->side};
+    return !nf_session_known(nf, &answer);
 }
 
 /* Of two backends, whether `a` is the better one. */
-static bool lb_better(const struct nf_map *part, uint32_t policy, const struct lb_key *key, uint32_t a,
+static bool lb_better(const struct nf_map *part, uint32_t policy, const struct nf_packet *p, uint32_t a,
                       uint32_t b)
 {
     const struct lb_backend *is = lb_backend_at(part, a), *was = lb_backend_at(part, b);
     if (policy == LB_CONSISTENT)
-        return lb_weight(part, lb_end_at(part, a), key) > lb_weight(part, lb_end_at(part, b), key);
+        return lb_weight(part, lb_end_at(part, a), p) > lb_weight(part, lb_end_at(part, b), p);
     return is->connections < was->connections ||
            (is->connections == was->connections && is->total < was->total);
 }
 
-static uint32_t lb_choose_here(const struct nf *nf, const struct nf_map *part, const struct lb_key *key,
+static uint32_t lb_choose_here(const struct nf *nf, const struct nf_map *part, const struct nf_packet *p,
                                enum lb_counter *against)
 {
     const struct lb_config *config = nf->config;
@@ -83,7 +87,7 @@ static uint32_t lb_choose_here(const struct nf *nf, const struct nf_map *part, c
     for (uint32_t number = 0; (number = nf_map_next(part, number)) != NF_NONE; number++) {
         if (lb_backend_at(part, number)->state != LB_UP)
             continue;
-        if (lb_is_free(nf->state, key, lb_end_at(part, number)))
+        if (lb_is_free(nf, p, lb_end_at(part, number)))
             list[n++] = number;
         else
             *against = LB_CONFLICT;
@@ -93,18 +97,19 @@ static uint32_t lb_choose_here(const struct nf *nf, const struct nf_map *part, c
     if (config->policy == LB_RANDOM)
         return list[nf_random(nf) % n];
     for (uint32_t i = 1; i < n; i++)
-        if (lb_better(part, config->policy, key, list[i], list[best]))
+        if (lb_better(part, config->policy, p, list[i], list[best]))
             best = i;
     return list[best];
 }
 
-enum lb_counter lb_choose(const struct nf *nf, const struct lb_key *key, struct lb_end *end, uint32_t *number)
+enum lb_counter lb_choose(const struct nf *nf, const struct nf_packet *p, struct lb_end *end,
+                          uint32_t *number)
 {
     const struct lb *lb = nf->state;
     enum lb_counter against;
     struct nf_map *part = nf_shared_map_enter(nf, lb->backends, 0);
 
-    *number = lb_choose_here(nf, part, key, &against);
+    *number = lb_choose_here(nf, part, p, &against);
     if (*number != NF_NONE) {
         struct lb_backend *backend = lb_backend_edit(nf, part, *number);
         backend->connections++;

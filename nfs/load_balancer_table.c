@@ -34,11 +34,9 @@ int lb_check(void *c, struct ft_fault *fault)
     return FT_OK;
 }
 
-uint64_t lb_arena(const void *c)
+void lb_flows(const void *config, struct nf_flows_config *flows)
 {
-    const struct lb_config *config = c;
-    return nf_flows_bytes(&config->flows, sizeof(struct lb_flow), 0) +
-           nf_map_bytes(config->flows.max_flows, sizeof(struct lb_key), sizeof(uint32_t));
+    *flows = ((const struct lb_config *)config)->flows;
 }
 
 uint64_t lb_shared(const void *config, unsigned lanes)
@@ -60,149 +58,125 @@ static void lb_make_backends(const struct nf *nf, const struct lb *lb)
 
 bool lb_make(struct nf *nf)
 {
-    const struct lb_config *config = nf->config;
     struct lb *lb = nf->state;
     lb->backends = nf_shared_map_make(nf, LB_BACKENDS, sizeof(struct lb_end), sizeof(struct lb_backend), 1);
-    bool whole = nf_flows_make(nf, &lb->flows, &config->flows, sizeof(struct lb_flow), 0);
-    lb->back = nf_map_make(nf, config->flows.max_flows, sizeof(struct lb_key), sizeof(uint32_t));
     lb->look = UINT64_MAX;
     if (lb->backends)
         lb_make_backends(nf, lb);
     NF_CONSTANT(nf, &lb->backends);
-    NF_CONSTANT(nf, &lb->back);
-    return whole && lb->backends && lb->back;
+    return lb->backends;
 }
 
 /* ---- flows ------------------------------------------------------------------------------------- */
 
-static struct lb_key lb_back_key(const struct lb_key *key, const struct lb_end *backend)
-{
-    return lb_key(key->proto, key->far, key->fport, backend->addr, backend->port);
-}
-
-uint32_t lb_find_back(const struct lb *lb, const struct lb_key *key, uint64_t hash)
-{
-    uint32_t at = nf_map_find_hashed(lb->back, key, hash);
-    return at == NF_NONE ? NF_NONE : *(const uint32_t *)nf_map_value(lb->back, at);
-}
-
-static void lb_fill(const struct nf *nf, const struct nf_packet *p, uint32_t slot, const struct lb_end *end,
-                    uint32_t number, uint64_t now)
+/* The first flow: from now on the backends are looked at. */
+static void lb_begin_looking(const struct nf *nf, uint64_t now)
 {
     struct lb *lb = nf->state;
-    struct lb_flow *flow = NF_EDIT_VALUE(nf, struct lb_key, lb_flow_of(lb, slot));
-    flow->flow.own = number;
-    flow->packets = 1;
-    flow->backend = *end;
-    nf_flow_begin(nf, &lb->flows, slot, &flow->flow, p, now);
-    if (lb->look == UINT64_MAX) {
-        *NF_EDIT(nf, &lb->look) = now + NF_SECOND;
-        nf_wake(nf, lb->look);
-    }
-    nf_count(nf, LB_CREATED, 1);
+    if (lb->look != UINT64_MAX)
+        return;
+    *NF_EDIT(nf, &lb->look) = now + NF_SECOND;
+    nf_wake(nf, lb->look);
 }
 
-uint32_t lb_create(const struct nf *nf, struct nf_packet *p, const struct lb_key *key, uint64_t now)
+const struct nf_session *lb_create(const struct nf *nf, struct nf_packet *p, uint64_t now)
 {
-    struct lb *lb = nf->state;
     struct lb_end end;
     uint32_t number;
 
     if (p->proto == NF_PROTO_TCP && p->tcp_flags & NF_TCP_RST) {
         nf_drop(nf, p, LB_NO_FLOW);
-        return NF_NONE;
+        return NULL;
     }
-    if (nf_map_count(lb->flows.map) == lb->flows.max_flows) {
+    if (!nf_session_room(nf, p)) {
         nf_drop(nf, p, LB_TABLE_FULL);
-        return NF_NONE;
+        return NULL;
     }
-    enum lb_counter against = lb_choose(nf, key, &end, &number);
+    enum lb_counter against = lb_choose(nf, p, &end, &number);
     if (against != LB_CREATED) {
         nf_drop(nf, p, against);
-        return NF_NONE;
+        return NULL;
     }
     if (!end.port)
-        end.port = key->nport;
-    struct lb_key back = lb_back_key(key, &end);
-    uint32_t slot = nf_map_add(nf, lb->flows.map, key), at = nf_map_add(nf, lb->back, &back);
-    FT_CHECK(slot != NF_NONE && at != NF_NONE, "load_balancer: no slot with %u of %u flows",
-             nf_map_count(lb->flows.map), lb->flows.max_flows);
-    *NF_EDIT(nf, (const uint32_t *)nf_map_value(lb->back, at)) = slot;
-    lb_fill(nf, p, slot, &end, number, now);
-    return slot;
+        end.port = p->dport;
+    const struct nf_session *s = nf_session_join(nf, p, now);
+    FT_CHECK(s, "load_balancer: no slot with %u of %u flows", nf_sessions_count(nf), nf_sessions_max(nf));
+    *NF_SESSION_EDIT(nf, s, struct lb_flow) =
+        (struct lb_flow){.packets = 1, .number = number & 0xff, .backend = end};
+    lb_begin_looking(nf, now);
+    nf_count(nf, LB_CREATED, 1);
+    return s;
 }
 
-void lb_touch(const struct nf *nf, const struct nf_packet *p, uint32_t slot, bool reply, uint64_t now)
+/* The backends are told of all that end together: by lb_timers, in this burst or the next. */
+void lb_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now)
 {
     struct lb *lb = nf->state;
-    struct lb_flow *flow = NF_EDIT_VALUE(nf, struct lb_key, lb_flow_of(lb, slot));
-    flow->packets++;
-    nf_flow_touch(nf, &lb->flows, slot, &flow->flow, p, reply, now);
+    uint32_t number = lb_flow_of(nf, s)->number;
+    FT_CHECK(number < LB_BACKENDS, "load_balancer: a flow of backend %u", number);
+    *NF_EDIT(nf, &lb->ended[number]) += 1;
+    nf_wake(nf, now);
+    if (why == NF_SESSION_IDLE)
+        nf_count(nf, LB_EXPIRED, 1);
 }
 
-/* Counts the flow in `ended`; the caller takes the sums off the backends with lb_ended. */
-static void lb_remove(const struct nf *nf, uint32_t slot, uint32_t ended[LB_BACKENDS])
+static void lb_tell_ended(const struct nf *nf)
 {
     struct lb *lb = nf->state;
-    const struct lb_flow *flow = lb_flow_of(lb, slot);
-    struct lb_key back = lb_back_key(lb_key_of(lb, slot), &flow->backend);
-    FT_CHECK(flow->flow.own < LB_BACKENDS, "load_balancer: flow %u of backend %u", slot, flow->flow.own);
-    ended[flow->flow.own]++;
-    nf_map_remove(nf, lb->back, nf_map_find(lb->back, &back));
-    nf_flow_remove(nf, &lb->flows, slot);
+    uint32_t ended[LB_BACKENDS];
+    memcpy(ended, lb->ended, sizeof(ended));
+    for (uint32_t i = 0; i < LB_BACKENDS; i++)
+        if (ended[i])
+            *NF_EDIT(nf, &lb->ended[i]) = 0;
+    lb_ended(nf, ended);
 }
 
 /* ---- checking one that came from a peer -------------------------------------------------------- */
-
-static int lb_check_flow(struct nf_check *c, uint32_t slot)
-{
-    const struct lb *lb = c->nf->state;
-    const struct lb_flow *flow = lb_flow_of(lb, slot);
-    struct lb_key back = lb_back_key(lb_key_of(lb, slot), &flow->backend);
-
-    if (!nf_map_has(nf_shared_map_part(lb->backends, 0), flow->flow.own))
-        return nf_check_failed(c, "flow %u goes to backend %u, expected one that is there", slot,
-                               flow->flow.own);
-    if (lb_find_back(lb, &back, nf_map_hash(lb->back, &back)) != slot)
-        return nf_check_failed(c, "flow %u is not found by its backend's packets", slot);
-    return 0;
-}
 
 int lb_check_state(const struct nf *nf, struct nf_check *c)
 {
     const struct lb *lb = nf->state;
     const struct nf_map *part = nf_shared_map_part(lb->backends, 0);
+    const struct nf_session *s;
 
     for (uint32_t i = 0; (i = nf_map_next(part, i)) != NF_NONE; i++)
         if (((const struct lb_backend *)nf_map_value(part, i))->state > LB_GONE)
             return nf_check_failed(c, "backend %u is in a state that there is not, expected at most %d", i,
                                    LB_GONE);
-    if (nf_map_count(lb->back) != nf_map_count(lb->flows.map))
-        return nf_check_failed(c, "%u flows are known by their backends' packets, expected %u",
-                               nf_map_count(lb->back), nf_map_count(lb->flows.map));
-    return nf_flows_check(c, &lb->flows, lb_check_flow);
+    for (uint32_t i = 0; i < LB_BACKENDS; i++)
+        if (lb->ended[i] && !nf_map_has(part, i))
+            return nf_check_failed(c, "flows of backend %u have ended, expected one that is there", i);
+    for (uint32_t at = 0; (s = nf_sessions_next(nf, &at)); at++) {
+        nf_check_step(c);
+        if (!nf_map_has(part, lb_flow_of(nf, s)->number))
+            return nf_check_failed(c, "session %u goes to backend %u, expected one that is there", at,
+                                   (unsigned)lb_flow_of(nf, s)->number);
+    }
+    return 0;
 }
 
 /* ---- timers ------------------------------------------------------------------------------------ */
 
 /* Flows of dead backends end, a bounded number in a burst. True: all were looked at. */
-static bool lb_sweep(const struct nf *nf, uint64_t dead)
+static bool lb_sweep(const struct nf *nf, uint64_t dead, uint64_t now)
 {
     struct lb *lb = nf->state;
-    uint32_t ended[LB_BACKENDS] = {0}, slot = lb->sweep;
+    const struct nf_session *s;
+    uint32_t at = lb->sweep;
     unsigned cut = 0;
 
-    while ((slot = nf_map_next(lb->flows.map, slot)) != NF_NONE && cut < LB_SWEEP) {
-        if (dead >> lb_flow_of(lb, slot)->flow.own & 1) {
-            lb_remove(nf, slot, ended);
+    while ((s = nf_sessions_next(nf, &at)) && cut < LB_SWEEP &&
+           nf_shared_left(nf) > NF_SHARED_RESERVE + FT_NFS_MAX) {
+        if (dead >> lb_flow_of(nf, s)->number & 1) {
+            nf_session_end(nf, s, now);
             cut++;
         }
-        slot++;
+        at++;
     }
-    *NF_EDIT(nf, &lb->sweep) = slot == NF_NONE ? 0 : slot;
+    *NF_EDIT(nf, &lb->sweep) = s ? at : 0;
     nf_count(nf, LB_CUT, cut);
-    lb_ended(nf, ended);
-    return slot == NF_NONE;
+    lb_tell_ended(nf);
+    return !s;
 }
 
 /* The operator's change of a backend may have come through another lane. */
@@ -210,23 +184,15 @@ static void lb_look(const struct nf *nf, uint64_t now)
 {
     struct lb *lb = nf->state;
     uint64_t dead = lb_dead(nf);
-    bool whole = !dead || lb_sweep(nf, dead);
-    *NF_EDIT(nf, &lb->look) = !whole ? now : nf_map_count(lb->flows.map) ? now + NF_SECOND : UINT64_MAX;
+    bool whole = !dead || lb_sweep(nf, dead, now);
+    *NF_EDIT(nf, &lb->look) = !whole ? now : nf_sessions_count(nf) ? now + NF_SECOND : UINT64_MAX;
 }
 
 void lb_timers(struct nf *nf, uint64_t now)
 {
     struct lb *lb = nf->state;
-    struct nf_flows_due due = {.rounds = NF_FLOWS_ROUNDS};
 
-    while (nf_flows_due(nf, &lb->flows, now, &due)) {
-        uint32_t ended[LB_BACKENDS] = {0};
-        for (uint32_t i = 0; i < due.count; i++) {
-            lb_remove(nf, due.slots[i], ended);
-            nf_count(nf, LB_EXPIRED, 1);
-        }
-        lb_ended(nf, ended);
-    }
+    lb_tell_ended(nf);
     if (lb->look <= now)
         lb_look(nf, now);
     if (lb->look != UINT64_MAX)
@@ -247,20 +213,15 @@ int lb_set(struct nf *nf, const char *key, const char *value, uint64_t now, stru
         }
         return error;
     }
-    return nf_flows_set(nf, &lb->flows, key, value, now, fault);
+    return nf_sessions_set(nf, key, value, now, fault);
 }
 
-/* One section for all of them. */
+/* A flow without its backend is nobody's: it ends for all NFs. */
 int lb_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
 {
-    struct lb *lb = nf->state;
-    uint32_t ended[LB_BACKENDS] = {0};
-    (void)now;
     if (key)
         return ft_fail(fault, FT_ENOENT, "%s: expected no key: all flows are cleared", key);
-    for (uint32_t slot = 0; (slot = nf_map_next(lb->flows.map, slot)) != NF_NONE; slot++)
-        lb_remove(nf, slot, ended);
-    lb_ended(nf, ended);
-    nf_fragments_clear(nf, &lb->flows);
+    nf_sessions_clear(nf, true, now);
+    lb_tell_ended(nf);
     return FT_OK;
 }

@@ -3,8 +3,7 @@
  * The load balancer's backends and flows.
  *
  * State: the backends, shared by all lanes behind one section: its state, how many connections it has.
- * Of this instance: the flows whose packets come to this lane, by the client's side and by the backend's,
- * fragments, one wheel for both (flows first, then fragments).
+ * Of this instance: its slots in the chain's sessions.
  */
 #ifndef NFS_LOAD_BALANCER_TABLE_H
 #define NFS_LOAD_BALANCER_TABLE_H
@@ -41,27 +40,19 @@ struct lb_backend {
     uint64_t state; /* enum lb_state */
 };
 
-/* As the flow looks to the client; and, the same struct, to the backend: `near` is the balanced end. Network
- * order; 16 bytes without padding. */
-struct lb_key {
-    uint32_t far, near;
-    uint16_t fport, nport;
-    uint8_t proto;
-    uint8_t zero[3];
-};
-
+/* In a session, whose first packet came from the client. Two words. */
 struct lb_flow {
-    struct nf_flow flow; /* own: the number of the backend */
-    uint64_t packets;
+    uint64_t packets : 56;
+    uint64_t number : 8;   /* of the backend */
     struct lb_end backend; /* port: as the packets to it have */
 };
+_Static_assert(LB_BACKENDS <= 256 && sizeof(struct lb_flow) == 16, "a backend's number has a byte");
 
 struct lb {
     struct nf_shared_map *backends;
-    struct nf_flows flows; /* lb_key as the client sees it: lb_flow */
-    struct nf_map *back;   /* lb_key as the backend sees it: slot in `flows` */
-    uint32_t sweep;        /* next slot to look at for flows of dead backends */
-    uint64_t look;         /* when to look at the backends again; UINT64_MAX: no flows */
+    uint32_t sweep;              /* next session to look at for flows of dead backends */
+    uint32_t ended[LB_BACKENDS]; /* flows that are still to be taken off the backends' connections */
+    uint64_t look;               /* when to look at the backends again; UINT64_MAX: no flows */
 };
 
 /* The counters, with their names. */
@@ -82,35 +73,21 @@ struct lb {
     X(LB_FRAGMENT_UNKNOWN, "fragment_unknown") /* later fragment to the service, first one not seen */
 enum lb_counter { LB_COUNTERS(NF_COUNTER) };
 
-static inline const struct lb_key *lb_key_of(const struct lb *lb, uint32_t slot)
+static inline const struct lb_flow *lb_flow_of(const struct nf *nf, const struct nf_session *s)
 {
-    return nf_map_key(lb->flows.map, slot);
-}
-static inline const struct lb_flow *lb_flow_of(const struct lb *lb, uint32_t slot)
-{
-    return nf_map_value(lb->flows.map, slot);
-}
-static inline struct lb_key lb_key(uint8_t proto, uint32_t far, uint16_t fport, uint32_t near, uint16_t nport)
-{
-    struct lb_key key;
-    nf_flow_key_write(&key, far, near, fport, nport, proto);
-    return key;
+    return nf_session_slot(nf, s);
 }
 
 int lb_check(void *config, struct ft_fault *fault);
-uint64_t lb_arena(const void *config);
 uint64_t lb_shared(const void *config, unsigned lanes);
 bool lb_make(struct nf *nf);
 
-/* Slot of the flow that a packet of these ends belongs to, seen from the backend's side; or NF_NONE. `hash`:
- * of the key, in lb->back. */
-uint32_t lb_find_back(const struct lb *lb, const struct lb_key *key, uint64_t hash);
-/* A flow for a client's packet, its first packet counted; or the packet dropped and NF_NONE. */
-uint32_t lb_create(const struct nf *nf, struct nf_packet *p, const struct lb_key *key, uint64_t now);
-/* One more packet; `reply`: from the backend. */
-void lb_touch(const struct nf *nf, const struct nf_packet *p, uint32_t slot, bool reply, uint64_t now);
+/* A flow for a client's packet, its first packet counted; or the packet dropped and NULL. */
+const struct nf_session *lb_create(const struct nf *nf, struct nf_packet *p, uint64_t now);
 
 /* Of the module. */
+void lb_flows(const void *config, struct nf_flows_config *flows);
+void lb_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now);
 void lb_timers(struct nf *nf, uint64_t now);
 int lb_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault);
 int lb_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault);
@@ -120,9 +97,9 @@ int lb_check_state(const struct nf *nf, struct nf_check *c);
 extern const char *const lb_state_names[];
 /* "A.B.C.D" or "A.B.C.D:PORT". */
 bool lb_end_parse(const char *text, struct lb_end *end);
-/* Gives one of them one more connection, by the policy: its number and address. LB_CREATED, or the counter of
- * the reason why not. */
-enum lb_counter lb_choose(const struct nf *nf, const struct lb_key *key, struct lb_end *end,
+/* Gives one of them one more connection, for a client's packet and by the policy: its number and address.
+ * LB_CREATED, or the counter of the reason why not. */
+enum lb_counter lb_choose(const struct nf *nf, const struct nf_packet *p, struct lb_end *end,
                           uint32_t *number);
 /* So many connections of each ended. */
 void lb_ended(const struct nf *nf, const uint32_t count[LB_BACKENDS]);
