@@ -147,10 +147,13 @@ int lb_check_state(const struct nf *nf, struct nf_check *c)
         if (lb->ended[i] && !nf_map_has(part, i))
             return nf_check_failed(c, "flows of backend %u have ended, expected one that is there", i);
     for (uint32_t at = 0; (s = nf_sessions_next(nf, &at)); at++) {
+        const struct lb_flow *flow = lb_flow_of(nf, s);
+
         nf_check_step(c);
-        if (!nf_map_has(part, lb_flow_of(nf, s)->number))
+        if (!nf_map_has(part, flow->number) ||
+            ((const struct lb_end *)nf_map_key(part, flow->number))->addr != flow->backend.addr)
             return nf_check_failed(c, "session %u goes to backend %u, expected one that is there", at,
-                                   (unsigned)lb_flow_of(nf, s)->number);
+                                   (unsigned)flow->number);
     }
     return 0;
 }

@@ -184,7 +184,6 @@ static void mappings_of_the_nat_and_its_ports_lead_to_each_other(void)
 static void rules_of_the_firewall_are_those_of_its_file(void)
 {
     struct fw {
-        struct nf_flows conns;
         struct fw_rule *rules;
         uint32_t count;
     } * fw;
@@ -194,7 +193,7 @@ static void rules_of_the_firewall_are_those_of_its_file(void)
     send_from(NF_INSIDE, A, 1000, B, 80, 6);
     content_passes();
     fw = root("firewall");
-    flows_are_what_packets_make_of_them(&fw->conns, 0);
+    sessions_are_what_packets_make_of_them("firewall");
     assert_int_equal(fw->count, 1);
     DAMAGED(&fw->rules, fw->rules - 1, "constant");
     DAMAGED(&fw->count, 4000, "constant");
@@ -228,7 +227,6 @@ static void flows_of_the_balancer_and_its_backends_lead_to_each_other(void)
     struct lb_flow *flow;
     struct lb_backend *backend;
     const struct nf_map *part;
-    uint32_t *slot;
 
     open_one("    - load_balancer: { vip: 203.0.113.10, port: 80, backends: \"10.0.0.11 10.0.0.12\", "
              "max_flows: 40, "
@@ -239,18 +237,16 @@ static void flows_of_the_balancer_and_its_backends_lead_to_each_other(void)
     content_passes();
     lb = root("load_balancer");
     part = nf_shared_map_part(lb->backends, 0);
-    flow = (struct lb_flow *)(uintptr_t)lb_flow_of(lb, 0);
+    flow = (struct lb_flow *)(uintptr_t)lb_flow_of(
+        nf_chain_nf(h.chain, 1), nf_session_at(nf_chain_nf(h.chain, 1)->env->sessions->table, 0));
     backend = (struct lb_backend *)(uintptr_t)nf_map_value(part, 0);
-    slot = (uint32_t *)(uintptr_t)nf_map_value(lb->back, 0);
-    flows_are_what_packets_make_of_them(&lb->flows, 0);
+    sessions_are_what_packets_make_of_them("load_balancer");
     DAMAGED(&lb->backends, NULL, "constant");
-    DAMAGED(&lb->back, lb->flows.map, "constant");
-    DAMAGED(&flow->flow.own, LB_BACKENDS, "flow 0 goes to backend 64, expected one that is there");
-    DAMAGED(&flow->flow.own, UINT32_MAX, "expected one that is there");
-    DAMAGED(&flow->flow.own, 2, "flow 0 goes to backend 2, expected one that is there");
-    DAMAGED(&flow->backend.addr, B, "flow 0 is not found by its backend's packets");
-    DAMAGED(slot, UINT32_MAX, "is not found by its backend's packets");
-    DAMAGED(slot, 39, "is not found by its backend's packets");
+    DAMAGED(flow, ((struct lb_flow){.number = 63, .backend = flow->backend}),
+            "session 0 goes to backend 63, expected one that is there");
+    DAMAGED(flow, ((struct lb_flow){.number = 255, .backend = flow->backend}), "goes to backend 255");
+    DAMAGED(&flow->backend.addr, B, "session 0 goes to backend 0, expected one that is there");
+    DAMAGED(&lb->ended[2], 1, "flows of backend 2 have ended, expected one that is there");
     DAMAGED(&backend->state, LB_GONE + 1, "backend 0 is in a state that there is not");
     help_chain_close(&h);
 }
