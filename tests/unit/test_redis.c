@@ -195,7 +195,7 @@ static void check_entry(const char *command, const char *expected)
     help_chain_open(&h, MON, NULL, 1);
     burst(&h, 0, 8);
     nd_redis_settle(redis);
-    redisReply *keys = other("KEYS 1.0:*");
+    redisReply *keys = other("KEYS 0.0:*");
     assert_int_equal(keys->elements, 8);
     redisContext *c = redisConnect("127.0.0.1", help_redis.port);
     freeReplyObject(redisCommand(c, command, keys->element[3]->str, (size_t)keys->element[3]->len));
