@@ -161,9 +161,9 @@ struct nf_module {
 
     /*
      * For NFs that keep state of flows in sessions (nflib/session/session.h). session_size: bytes of its slot
-     * in each; 0: none, and the rest is not looked at. flows: what the NF's configuration asks for.
-     * session_end: a session that the NF is in ends; it gives back what it holds for it, and may look at the
-     * record; check_state looks at slots, too. NULL: nothing to give back.
+     * in each; 0: none, and the rest but `translates` is not looked at. flows: what the NF's configuration
+     * asks for. session_end: a session that the NF is in ends; it gives back what it holds for it, and may
+     * look at the record; check_state looks at slots, too. NULL: nothing to give back.
      */
     uint16_t session_size;
     uint8_t translates;     /* enum nf_translates */
