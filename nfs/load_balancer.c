@@ -244,6 +244,7 @@ static const struct nf_module lb_module = {
     .session_size = sizeof(struct lb_flow),
     .translates = NF_DESTINATION,
     .fragments_full = LB_FRAGMENTS_FULL + 1,
+    .conflict = LB_CONFLICT + 1,
     .flows = lb_flows,
     .session_end = lb_session_end,
 };

@@ -68,7 +68,7 @@ struct lb {
     X(LB_MALFORMED, "malformed")           /* dropped, as all that follow */                                 \
     X(LB_NO_BACKEND, "no_backend")         /* none is up */                                                  \
     X(LB_NO_FLOW, "no_flow")               /* a reset, or an error, about nothing known */                   \
-    X(LB_CONFLICT, "conflict") /* the client has the same port in use to every backend that is up */         \
+    X(LB_CONFLICT, "conflict")             /* answers of every backend that is up would be another flow's */ \
     X(LB_TABLE_FULL, "table_full")                                                                           \
     X(LB_FRAGMENT_UNKNOWN, "fragment_unknown") /* later fragment to the service, first one not seen */
 enum lb_counter { LB_COUNTERS(NF_COUNTER) };

@@ -275,6 +275,7 @@ static const struct nf_module nat_module = {
     .session_size = sizeof(struct nat_flow),
     .translates = NF_SOURCE,
     .fragments_full = NAT_FRAGMENTS_FULL + 1,
+    .conflict = NAT_CONFLICT + 1,
     .flows = nat_flows,
     .session_end = nat_session_end,
 };

@@ -50,6 +50,7 @@ struct nat {
     X(NAT_FRAGMENT_UNKNOWN, "fragment_unknown") /* later fragment, first one not seen */                     \
     X(NAT_FRAGMENTS_FULL, "fragments_full")     /* not dropped: its later fragments will be unknown */       \
     X(NAT_TABLE_FULL, "table_full")                                                                          \
+    X(NAT_CONFLICT, "conflict") /* its answers would be those of another flow */                             \
     X(NAT_PORTS_EXHAUSTED, "ports_exhausted")
 enum nat_counter { NAT_COUNTERS(NF_COUNTER) };
 

@@ -247,13 +247,20 @@ static bool confirm_session(struct nf_sessions_lane *lane, const struct nf_packe
     return true;
 }
 
+/* Dropped by the first NF in it that translates, which brought it about. */
 static void refuse_conflict(struct nf_sessions_lane *lane, struct nf_packet *p)
 {
-    const struct nf *nf = &lane->nfs[0];
-
+    (*NF_EDIT(&lane->nfs[0], &lane->burst.table->conflicts))++;
     p->drop = 1;
     p->drop_nf = 0;
-    (*NF_EDIT(nf, &lane->burst.table->conflicts))++;
+    for (uint32_t left = p->session->members; left; left &= left - 1) {
+        const struct nf *nf = &lane->nfs[__builtin_ctz(left)];
+
+        if (nf->module->conflict) {
+            nf_drop(nf, p, nf->module->conflict - 1u);
+            return;
+        }
+    }
 }
 
 /* In the order of packets, so that the first that has passed confirms. */

@@ -182,6 +182,25 @@ static void commands_change_timeouts_and_clear_mappings(void)
         assert_true(out_udp(100 + i, NULL));
 }
 
+/* Somebody outside has pinged the outside address with the identifier that the NAT has left for a ping to
+ * him: his answers could not be told from those to that ping. The identifier is given back. */
+static void a_ping_whose_answers_would_be_anothers_is_a_conflict(void)
+{
+    struct help_spec in = {.src = REMOTE, .dst = OUTSIDE, .sport = 1024, .proto = 1, .type = 8, .payload = 8};
+    struct help_spec out = {.src = HOST, .dst = REMOTE, .sport = 77, .proto = 1, .type = 8, .payload = 8};
+
+    help_chain_close(&h);
+    help_chain_open(&h, NAT(", ports: 1024-1024") "    - monitor: {}\n", NULL, 1);
+    assert_true(help_chain_spec(&h, NF_OUTSIDE, &in, NULL));
+    for (unsigned i = 1; i <= 3; i++) {
+        assert_false(help_chain_spec(&h, NF_INSIDE, &out, NULL));
+        assert_int_equal(counter("conflict"), i);
+    }
+    assert_int_equal(counter("ports_exhausted"), 0);
+    out.dst = OTHER;
+    assert_true(help_chain_spec(&h, NF_INSIDE, &out, NULL));
+}
+
 static void open_nat(void)
 {
     help_chain_open(&h, NAT(", ports: 1024-1033, max_flows: 16"), NULL, 1);
@@ -197,6 +216,7 @@ int main(void)
         HELP_CASE(exhausted_ports_drop_and_are_counted),
         HELP_CASE(a_full_table_takes_no_new_mapping),
         HELP_CASE(commands_change_timeouts_and_clear_mappings),
+        HELP_CASE(a_ping_whose_answers_would_be_anothers_is_a_conflict),
     };
 
     help_chain_before = open_nat;
