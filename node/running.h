@@ -19,7 +19,7 @@ struct nd_work {
     bool under_way;                /* drain, failback: the handover has begun */
     bool wants_lanes;              /* show, set, clear: a lane is asked, or will be */
     bool asked, late;              /* the question is with a lane; the lane has taken it, and takes long */
-    unsigned lane;                 /* verify, set, clear: those below it have answered */
+    unsigned lane;                 /* set, clear: those below it have answered */
     unsigned changed;              /* set, clear: how many of those have changed */
     uint64_t since, until;         /* ns: when the last thing was asked for, and how long it is waited for */
     uint64_t resyncs;              /* verify: how many there had been */

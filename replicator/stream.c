@@ -233,7 +233,7 @@ int rp_stream_handshake(struct rp_stream *s)
     send_sealed(s);
     if (rc == 1) {
         s->open = rp_seal_holds(s->tls);
-        s->pending = SSL_has_pending(s->tls);
+        s->pending = true; /* what came with the end of the handshake may be there: one read tells */
         return s->open ? 1 : -1;
     }
     error = error_of(s, rc);
@@ -254,12 +254,12 @@ static ssize_t read_plain(struct rp_stream *s, void *to, size_t size, bool *more
 }
 
 /* True, with errno: there is nothing to read. Most turns of the replicator find nothing, and OpenSSL takes
- * twice the time of this to say so. */
+ * twice the time of this to say so. One that waits to write a new key may still hold what came. */
 static bool nothing_came(const struct rp_stream *s)
 {
     char first;
 
-    return !s->pending && receive_bytes(s->fd, &first, 1, MSG_PEEK) < 0;
+    return !s->pending && !SSL_want_write(s->tls) && receive_bytes(s->fd, &first, 1, MSG_PEEK) < 0;
 }
 
 ssize_t rp_stream_read(struct rp_stream *s, void *to, size_t size, bool *more)

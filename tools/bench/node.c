@@ -65,7 +65,7 @@ static void show_figures(struct running *r)
     rp_status(r->member.replicator, &s);
     for (unsigned l = 0; l < r->config->chain.lanes; l++)
         lanes += nd_cpu_time(r->lane_clock[l]);
-    if (r->shown++ % RESIDENT == 0)
+    if (r->shown++ % RESIDENT == 0 || r->all->plan->server == ND_BENCH_STANDBY)
         atomic_store(&slot->resident_bytes, read_resident_bytes());
     atomic_store(&slot->cpu_lane, lanes);
     atomic_store(&slot->cpu_replicator, nd_cpu_time(r->replicator_clock));

@@ -144,7 +144,7 @@ static void print_turns(FILE *out, const struct nd_bench *b, const struct nd_ben
         if (!b->rows[i].refused[0])
             nd_columns_row(out, nd_bench_turn_columns, b->rows[i].protection.name, WIDE, &figures[i]);
     fprintf(out, "at saturation, of each thread: time in turns that did something; turns longer than 1 ms, a "
-                 "second; the longest turn, ms\n\n");
+                 "second; the longest turn since the thread began, ms\n\n");
 }
 
 /* ---- the lag, second by second ------------------------------------------------------------------ */
@@ -224,6 +224,11 @@ void nd_bench_print(FILE *out, const struct nd_bench *b)
     }
     print_resources(out, b, figures);
     print_turns(out, b, figures);
+    if (b->options.two_servers)
+        fprintf(
+            out,
+            "with two servers all of that but Mpps, ns/pkt and the standby's MB is of the primary's own run: "
+            "sb repl. is the peer that\nacknowledges, sb lane nobody, and no primary is killed\n\n");
     for (unsigned i = 0; i < b->count; i++)
         if (b->options.two_servers && !b->rows[i].refused[0] && !nd_bench_is_off(&b->rows[i].protection))
             nd_bench_servers_print(out, &b->rows[i]);
