@@ -5,7 +5,8 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-#define LB_SWEEP 512u /* flows of dead backends in one burst */
+#define LB_SWEEP 512u  /* flows of dead backends in one burst */
+#define LB_LOOKS 4096u /* sessions looked at for them */
 
 /* ---- making ------------------------------------------------------------------------------------ */
 
@@ -165,21 +166,20 @@ static bool lb_sweep(const struct nf *nf, uint64_t dead, uint64_t now)
 {
     struct lb *lb = nf->state;
     const struct nf_session *s;
-    uint32_t at = lb->sweep;
+    uint32_t at = lb->sweep, left = LB_LOOKS;
     unsigned cut = 0;
 
-    while ((s = nf_sessions_next(nf, &at)) && cut < LB_SWEEP &&
-           nf_shared_left(nf) > NF_SHARED_RESERVE + FT_NFS_MAX) {
+    for (; cut < LB_SWEEP && nf_shared_left(nf) > NF_SHARED_RESERVE + FT_NFS_MAX &&
+           (s = nf_sessions_next_near(nf, &at, &left));
+         at++, left--)
         if (dead >> lb_flow_of(nf, s)->number & 1) {
             nf_session_end(nf, s, now);
             cut++;
         }
-        at++;
-    }
-    *NF_EDIT(nf, &lb->sweep) = s ? at : 0;
+    *NF_EDIT(nf, &lb->sweep) = at == NF_NONE ? 0 : at;
     nf_count(nf, LB_CUT, cut);
     lb_tell_ended(nf);
-    return !s;
+    return at == NF_NONE;
 }
 
 /* The operator's change of a backend may have come through another lane. */

@@ -97,16 +97,17 @@ static bool nat_outward(const struct nf *nf, struct nf_packet *p, enum nat_kind 
         return false;
     }
     s = nf_session_mine(nf, p);
+    if (!s && p->session && !(nf_session_flags(p->session) & NF_SESSION_NEW) &&
+        (kind != NAT_K_LATER || nf_session_later(nf, p))) {
+        nf_count(nf, NAT_NOT_OURS, 1); /* of a flow that began without the NAT */
+        return false;
+    }
     if (kind == NAT_K_LATER) {
         if (!s || !nf_session_later(nf, p)) {
             nf_drop(nf, p, NAT_FRAGMENT_UNKNOWN);
             return false;
         }
     } else {
-        if (!s && p->session && !(nf_session_flags(p->session) & NF_SESSION_NEW)) {
-            nf_count(nf, NAT_NOT_OURS, 1);
-            return false;
-        }
         if (s)
             NF_SESSION_EDIT(nf, s, struct nat_flow)->packets++;
         else if (!(s = nat_create(nf, p, now)))

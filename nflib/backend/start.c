@@ -41,7 +41,7 @@ void nf_backend_enter(const struct nf *nf, enum nf_watch_kind kind, const void *
     struct nf_backend *b = nf_backend;
     struct nf_backend_object *object;
 
-    if (nf->index == 0) /* the node's own: neighbours */
+    if (nf->index == 0) /* the lane's own: neighbours, and the sessions' timers and fragments */
         return;
     object = add_object(b, kind, start, bytes);
     object->as = kind == NF_WATCH_MAP ? &nf_map_as_table : NULL;

@@ -318,7 +318,6 @@ struct hop {
     const struct nf_neighbour *entry; /* NULL: none */
 };
 
-/* A network's own or broadcast address: a destination on the link that is no station. */
 uint8_t nf_l3_side(const struct nf_l3 *l3, const struct nf_packet *p)
 {
     const struct nf_route *route = find_route(l3, p->daddr);
@@ -326,6 +325,7 @@ uint8_t nf_l3_side(const struct nf_l3 *l3, const struct nf_packet *p)
     return route ? l3->config->port[route->port].side : !p->side;
 }
 
+/* A network's own or broadcast address: a destination on the link that is no station. */
 static bool link_broadcast(const struct nf_l3 *l3, const struct nf_route *route, uint32_t addr)
 {
     const struct nf_interface *port = &l3->config->port[route->port];

@@ -36,9 +36,8 @@ static void touch_session(struct nf_sessions_lane *lane, struct nf_packet *p, co
     if (p->proto != NF_PROTO_TCP || (p->flags & (NF_P_L4 | NF_P_LATER)) != NF_P_L4)
         return;
     if (nf_tcp_is_over(was) && nf_tcp_is_request(p->tcp_flags)) {
-        p->flow |= NF_FLOW_AGAIN; /* the ports are used again, perhaps from the other side */
-        s->key[1].own[0] =
-            (uint8_t)((s->key[1].own[0] & ~NF_SESSION_TURNED) | (reply ? NF_SESSION_TURNED : 0));
+        p->flow |= NF_FLOW_AGAIN; /* perhaps from the other side; see begin_again */
+        return;
     }
     reply ^= (s->key[1].own[0] & NF_SESSION_TURNED) != 0;
     if (ft_likely(!nf_tcp_is_impossible(p->tcp_flags)))
@@ -220,6 +219,13 @@ void nf_sessions_look_up(struct nf_sessions_lane *lane, struct nf_packet *const 
     }
 }
 
+/* Nobody answers it by its tuple: an ICMP error, or a fragment by itself. Many may leave with one and the
+ * same. */
+static bool has_no_answers(const struct nf_packet *p)
+{
+    return !nf_packet_has_ends(p) && nf_proto_has_ports(p->proto);
+}
+
 /* The first packet of a session that has passed: its answers' key is what it left with. False: that is
  * another session's. */
 static bool confirm_session(struct nf_sessions_lane *lane, const struct nf_packet *p, uint64_t now)
@@ -236,8 +242,13 @@ static bool confirm_session(struct nf_sessions_lane *lane, const struct nf_packe
         left.sport = left.dport = 0;
     key = turn_tuple(&left, side);
     other = nf_session_find(t, &key, nf_session_hash(t, &key), &which);
-    if (other && other != p->session)
-        return false;
+    if (other && other != p->session) {
+        if (!has_no_answers(p))
+            return false;
+        other = p->session;
+        key = other->key[0];
+        key.own[1] = 0;
+    }
     s = ft_edit_in_line(nf->region, p->session, sizeof(*s));
     s->key[1] = key;
     s->key[1].own[0] = other ? NF_SESSION_ONE_KEY : 0;
@@ -263,6 +274,24 @@ static void refuse_conflict(struct nf_sessions_lane *lane, struct nf_packet *p)
     }
 }
 
+/* A connection on the ports of one that is over has been asked for, and the packet has passed. One that is
+ * dropped changes nothing: the next one asks again, and every NF may judge it. */
+static void begin_again(struct nf_sessions_lane *lane, const struct nf_packet *p)
+{
+    struct nf_session *s = ft_edit_in_line(lane->nfs[0].region, p->session, sizeof(*s));
+    uint8_t turned = p->flow & NF_FLOW_REPLY ? NF_SESSION_TURNED : 0;
+
+    s->key[0].own[0] = NF_TCP_SYN_SENT; /* its timeout is that of the states that are over */
+    s->key[1].own[0] = (uint8_t)((s->key[1].own[0] & ~NF_SESSION_TURNED) | turned);
+}
+
+/* New, and this packet may be its first one: a later fragment does not say what its session's answers are. */
+static bool may_confirm(const struct nf_sessions_lane *lane, const struct nf_packet *p)
+{
+    return p->session && nf_session_flags(p->session) & NF_SESSION_NEW &&
+           nf_session_same(&p->session->key[0], &lane->look[p - lane->packets].key);
+}
+
 /* In the order of packets, so that the first that has passed confirms. */
 void nf_sessions_settle(struct nf_sessions_lane *lane, struct nf_packet *const packets[], uint32_t n,
                         uint64_t now)
@@ -274,11 +303,12 @@ void nf_sessions_settle(struct nf_sessions_lane *lane, struct nf_packet *const p
 
         if (p->drop)
             continue;
-        if (ft_unlikely(lane->burst.fresh && p->session && nf_session_flags(p->session) & NF_SESSION_NEW) &&
-            !confirm_session(lane, p, now)) {
+        if (ft_unlikely(lane->burst.fresh && may_confirm(lane, p)) && !confirm_session(lane, p, now)) {
             refuse_conflict(lane, p);
             continue;
         }
+        if (ft_unlikely(p->flow & NF_FLOW_AGAIN))
+            begin_again(lane, p);
         if (ft_unlikely(is_first(p)) && t->fragments)
             note_fragment(lane, p, now);
     }
@@ -325,6 +355,8 @@ void nf_session_view(const struct nf *nf, const struct nf_session *s, struct nf_
     if (s->members & before[0]) {
         out->saddr = s->key[1].daddr;
         out->sport = s->key[1].dport;
+        if (out->proto == NF_PROTO_ICMP)
+            out->dport = out->sport; /* an identifier is both */
     }
     if (s->members & before[1]) {
         out->daddr = s->key[1].saddr;

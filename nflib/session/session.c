@@ -6,11 +6,20 @@
 
 #include <string.h>
 
-#define SHOW_ROWS 256u /* in a call */
+#define SHOW_LOOKS 1024u /* sessions looked at in a call, the NF's or not */
 
 static struct nf_session *edit_head(const struct nf *nf, const struct nf_session *s)
 {
     return ft_edit_in_line(nf->region, s, sizeof(*s));
+}
+
+/* For those that are in it now. */
+static void set_timer(const struct nf *nf, const struct nf_session *s, uint64_t now)
+{
+    const struct nf_sessions *t = nf->env->sessions->table;
+    uint64_t end = s->members ? s->seen + nf_session_timeout(t, s) : now;
+
+    nf_wheel_set(&nf_sessions_lane(nf)->nfs[0], t->wheel, nf_session_number(t, s), end > now ? end : now);
 }
 
 /* ---- joining and leaving ----------------------------------------------------------------------- */
@@ -74,9 +83,9 @@ void nf_session_leave(const struct nf *nf, const struct nf_session *s, uint64_t 
     FT_CHECK(nf_session_has(nf, s), "%s leaves a session that it is not in", nf->module->name);
     edit_head(nf, s)->members &= ~(1u << nf->index);
     (*NF_EDIT(nf, &t->in_use[nf->index]))--;
-    /* What nobody is in ends by its timer, in the next burst: packets of this one may point to it. */
-    if (!s->members && !(nf_session_flags(s) & NF_SESSION_NEW))
-        nf_wheel_set(&nf_sessions_lane(nf)->nfs[0], t->wheel, nf_session_number(t, s), now);
+    /* What nobody is in ends by its timer, soon, and not now: packets of this burst may point to it. */
+    if (!(nf_session_flags(s) & NF_SESSION_NEW))
+        set_timer(nf, s, now);
 }
 
 /* ---- ending ------------------------------------------------------------------------------------ */
@@ -169,17 +178,28 @@ const struct nf_session *nf_sessions_next(const struct nf *nf, uint32_t *at)
     return NULL;
 }
 
+const struct nf_session *nf_sessions_next_near(const struct nf *nf, uint32_t *at, uint32_t *left)
+{
+    const struct nf_sessions *t = nf->env->sessions->table;
+
+    for (; *left && (*at = nf_session_next(t, *at)) != NF_NONE; ++*at, --*left)
+        if (nf_session_has(nf, nf_session_at(t, *at)))
+            return nf_session_at(t, *at);
+    return NULL;
+}
+
 bool nf_sessions_show(const struct nf *nf, uint64_t first, struct nf_show *out, uint64_t *cursor,
                       void (*row)(const struct nf *nf, struct nf_show *out, const struct nf_session *s))
 {
-    const struct nf_session *s;
+    const struct nf_sessions *t = nf->env->sessions->table;
     uint32_t at = (uint32_t)(*cursor - first);
 
-    for (unsigned rows = 0; (s = nf_sessions_next(nf, &at)); at++) {
+    for (unsigned looked = 0; (at = nf_session_next(t, at)) != NF_NONE; at++) {
         *cursor = first + at;
-        if (rows++ == SHOW_ROWS || nf_show_full(out))
+        if (looked++ == SHOW_LOOKS || nf_show_full(out))
             return true;
-        row(nf, out, s);
+        if (nf_session_has(nf, nf_session_at(t, at)))
+            row(nf, out, nf_session_at(t, at));
     }
     return false;
 }
@@ -187,14 +207,10 @@ bool nf_sessions_show(const struct nf *nf, uint64_t first, struct nf_show *out, 
 /* The timers of those that the NF is in, for what it says now. */
 static void set_timers(const struct nf *nf, uint64_t now)
 {
-    const struct nf_sessions *t = nf->env->sessions->table;
     const struct nf_session *s;
 
-    for (uint32_t at = 0; (s = nf_sessions_next(nf, &at)); at++) {
-        uint64_t end = s->seen + nf_session_timeout(t, s);
-
-        nf_wheel_set(&nf_sessions_lane(nf)->nfs[0], t->wheel, at, end > now ? end : now);
-    }
+    for (uint32_t at = 0; (s = nf_sessions_next(nf, &at)); at++)
+        set_timer(nf, s, now);
 }
 
 int nf_sessions_set(const struct nf *nf, const char *key, const char *value, uint64_t now,
@@ -223,6 +239,17 @@ int nf_sessions_set_all(const struct nf *nf, const char *key, const char *value,
     return FT_OK;
 }
 
+/* Of all NFs: what one of them has let pass is not known by NF. */
+static void forget_fragments(const struct nf *nf, const struct nf_sessions *t)
+{
+    const struct nf *own = &nf_sessions_lane(nf)->nfs[0];
+
+    for (uint32_t i = 0; (i = nf_map_next(t->fragments, i)) != NF_NONE; i++) {
+        nf_wheel_cancel(own, t->wheel, t->capacity + i);
+        nf_map_remove(own, t->fragments, i);
+    }
+}
+
 void nf_sessions_clear(const struct nf *nf, bool end, uint64_t now)
 {
     const struct nf_sessions *t = nf->env->sessions->table;
@@ -237,5 +264,8 @@ void nf_sessions_clear(const struct nf *nf, bool end, uint64_t now)
             nf->module->session_end((struct nf *)(uintptr_t)nf, s, NF_SESSION_CLEARED, now);
         edit_head(nf, s)->members &= ~(1u << nf->index);
         (*NF_EDIT(nf, &t->in_use[nf->index]))--;
+        set_timer(nf, s, now);
     }
+    if (nf->module->fragments_full && t->fragments)
+        forget_fragments(nf, t);
 }

@@ -143,6 +143,9 @@ uint32_t nf_sessions_count(const struct nf *nf);
 uint32_t nf_sessions_max(const struct nf *nf); /* its max_flows */
 /* A walk over them, in the order of their records: the first one from number *at on, which it sets. */
 const struct nf_session *nf_sessions_next(const struct nf *nf, uint32_t *at);
+/* The same, but it looks at *left sessions at most, the NF's or not, which it counts down: for a part of the
+ * walk in each burst. NULL: at the end, *at is NF_NONE, or *left is 0. */
+const struct nf_session *nf_sessions_next_near(const struct nf *nf, uint32_t *at, uint32_t *left);
 /* As nf_show_slots, for the sessions that the NF is in. */
 bool nf_sessions_show(const struct nf *nf, uint64_t first, struct nf_show *out, uint64_t *cursor,
                       void (*row)(const struct nf *nf, struct nf_show *out, const struct nf_session *s));

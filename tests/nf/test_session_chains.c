@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sessions in chains of several NFs: what one of them does with a packet leaves the others what is theirs. */
+#include "tests/nf/help_chain.h"
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <string.h>
+
+#define SITE    HELP_IP(203, 0, 113, 1)
+#define HOST    HELP_IP(10, 1, 2, 3)
+#define SECOND  HELP_IP(10, 1, 2, 4)
+#define REMOTE  HELP_IP(198, 51, 100, 7)
+#define NAT     "    - nat: { outside: 203.0.113.1 }\n"
+#define MONITOR "    - monitor: {}\n"
+#define WALL    "    - firewall: { rules: firewall.rules }\n"
+#define RULES   "default allow out\ndefault deny in\n"
+
+static struct help_chain h;
+
+static void open_chain(const char *nfs)
+{
+    help_chain_open(&h, nfs, RULES, 1);
+    h.now = HELP_SECOND;
+}
+
+static bool send_udp(uint8_t side, uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport)
+{
+    struct help_spec s = {.src = src, .dst = dst, .sport = sport, .dport = dport, .proto = 17, .payload = 9};
+
+    return help_chain_spec(&h, side, &s, NULL);
+}
+
+static bool send_tcp(uint8_t side, uint8_t flags)
+{
+    bool in = side == NF_OUTSIDE;
+    struct help_spec s = {.src = in ? REMOTE : HOST,
+                          .dst = in ? HOST : REMOTE,
+                          .sport = in ? 80 : 1000,
+                          .dport = in ? 1000 : 80,
+                          .proto = 6,
+                          .tcp = flags};
+
+    return help_chain_spec(&h, side, &s, NULL);
+}
+
+/* "Port unreachable", about an answer of REMOTE's name server to `host`. */
+static bool complain(uint32_t host)
+{
+    struct help_spec quoted = {
+        .src = REMOTE, .dst = host, .sport = 53, .dport = 5000, .proto = 17, .payload = 8};
+    uint8_t frame[HELP_FRAME_MAX];
+    struct help_spec error = {
+        .src = host, .dst = REMOTE, .proto = 1, .type = 3, .code = 3, .inner = frame + 14, .inner_len = 28};
+
+    help_frame(&quoted, frame);
+    return help_chain_spec(&h, NF_INSIDE, &error, NULL);
+}
+
+/* Both leave from the one outside address, to the same remote, without ports: nobody answers them. */
+static void errors_of_two_hosts_to_one_remote_pass(void)
+{
+    open_chain(NAT MONITOR);
+    assert_true(send_udp(NF_INSIDE, HOST, 5000, REMOTE, 53));
+    assert_true(send_udp(NF_INSIDE, SECOND, 5000, REMOTE, 53));
+    for (unsigned i = 0; i < 3; i++) {
+        assert_true(complain(HOST));
+        assert_true(complain(SECOND));
+    }
+    assert_int_equal(help_chain_counter(&h, "nat", "icmp_errors_translated"), 6);
+    assert_int_equal(help_chain_counter(&h, "nat", "conflict"), 0);
+}
+
+/* In one burst: the limiter drops the first fragment and lets the small one behind it pass. */
+static void a_later_fragment_does_not_speak_for_its_flow(void)
+{
+    struct help_spec spec = {
+        .src = REMOTE, .dst = HOST, .sport = 9, .dport = 53, .proto = 17, .payload = 1472, .ip_id = 7};
+    uint8_t frame[2][HELP_FRAME_MAX];
+    struct nf_packet packets[2];
+
+    open_chain("    - rate_limiter: { clients: outside, bps: 1, burst_bits: 73728 }\n" MONITOR);
+    for (uint16_t port = 100; port < 106; port++) { /* 72672 bits of them */
+        spec.dport = port;
+        assert_true(help_chain_spec(&h, NF_OUTSIDE, &spec, NULL));
+    }
+    spec.dport = 53;
+    memset(packets, 0, sizeof(packets));
+    for (unsigned i = 0; i < 2; i++) {
+        spec.fragment = i ? 185 : HELP_MORE;
+        spec.payload = i ? 40 : 1472;
+        packets[i] = (struct nf_packet){.data = frame[i], .side = NF_OUTSIDE, .in_port = 1};
+        packets[i].len = packets[i].have = help_frame(&spec, frame[i]);
+    }
+    help_chain_run(&h, h.now, packets, 2);
+    assert_int_equal(help_chain_counter(&h, "rate_limiter", "over_bits"), 1);
+    assert_true(packets[0].drop && !packets[1].drop);
+    assert_true(send_udp(NF_INSIDE, HOST, 53, REMOTE, 9));
+    assert_true(send_udp(NF_INSIDE, HOST, 53, REMOTE, 9));
+}
+
+/* The limiter, which comes first, drops the request that asks for the old ports again; its repetition is
+ * asked for as well, and the firewall denies it. */
+static void a_request_that_another_dropped_is_judged_when_it_comes_again(void)
+{
+    open_chain(WALL "    - rate_limiter: { clients: outside, pps: 1, burst_packets: 1 }\n");
+    assert_true(send_tcp(NF_INSIDE, HELP_SYN));
+    assert_true(send_tcp(NF_OUTSIDE, HELP_SYN | HELP_ACK)); /* takes what the limiter has */
+    assert_true(send_tcp(NF_INSIDE, HELP_RST));
+    assert_false(send_tcp(NF_OUTSIDE, HELP_SYN));
+    assert_int_equal(help_chain_counter(&h, "rate_limiter", "over_packets"), 1);
+    help_chain_wait_tenths(&h, 15);
+    assert_false(send_tcp(NF_OUTSIDE, HELP_SYN));
+    assert_int_equal(help_chain_counter(&h, "rate_limiter", "over_packets"), 1);
+    assert_int_equal(help_chain_counter(&h, "firewall", "denied"), 1);
+    assert_true(send_tcp(NF_INSIDE, HELP_SYN)); /* the other way it is allowed, as ever */
+}
+
+static bool send_fragment(uint8_t side, uint32_t src, uint32_t dst, unsigned number)
+{
+    struct help_spec s = {.src = src, .dst = dst, .sport = 53, .dport = 9, .proto = 17, .ip_id = 77};
+
+    s.fragment = number ? 4 : HELP_MORE;
+    s.payload = 24;
+    return help_chain_spec(&h, side, &s, NULL);
+}
+
+/* Somebody outside speaks to an inside address itself, which the NAT lets pass; so does the answer, in parts.
+ */
+static void fragments_of_a_flow_without_the_nat_pass_as_they_are(void)
+{
+    open_chain(NAT MONITOR);
+    assert_true(send_udp(NF_OUTSIDE, REMOTE, 9, HOST, 53));
+    assert_true(send_fragment(NF_INSIDE, HOST, REMOTE, 0));
+    assert_true(send_fragment(NF_INSIDE, HOST, REMOTE, 1));
+    assert_int_equal(help_chain_counter(&h, "nat", "fragment_unknown"), 0);
+}
+
+static void what_the_firewall_has_forgotten_has_no_later_fragments(void)
+{
+    open_chain(WALL MONITOR);
+    assert_true(send_fragment(NF_INSIDE, HOST, REMOTE, 0));
+    assert_true(send_fragment(NF_INSIDE, HOST, REMOTE, 1));
+    assert_int_equal(help_chain_command(&h, "clear firewall"), 0);
+    assert_false(send_fragment(NF_INSIDE, HOST, REMOTE, 1));
+    assert_int_equal(help_chain_counter(&h, "firewall", "fragment_unknown"), 1);
+}
+
+/* The firewall wants the flow for 100 s, the monitor for 2. */
+static void a_flow_is_left_to_those_that_are_still_in_it(void)
+{
+    static char text[32768];
+
+    open_chain("    - firewall: { rules: firewall.rules, udp: 100 }\n    - monitor: { timeout: 2 }\n");
+    assert_true(send_udp(NF_INSIDE, HOST, 5000, REMOTE, 53));
+    help_chain_wait_tenths(&h, 40);
+    assert_int_equal(help_chain_show(&h, "monitor", text, sizeof(text)), 2); /* totals, and the flow */
+    assert_int_equal(help_chain_command(&h, "clear firewall"), 0);
+    help_chain_wait_tenths(&h, 2);
+    assert_int_equal(help_chain_show(&h, "monitor", text, sizeof(text)), 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        HELP_CASE(errors_of_two_hosts_to_one_remote_pass),
+        HELP_CASE(a_later_fragment_does_not_speak_for_its_flow),
+        HELP_CASE(a_request_that_another_dropped_is_judged_when_it_comes_again),
+        HELP_CASE(fragments_of_a_flow_without_the_nat_pass_as_they_are),
+        HELP_CASE(what_the_firewall_has_forgotten_has_no_later_fragments),
+        HELP_CASE(a_flow_is_left_to_those_that_are_still_in_it),
+    };
+
+    return cmocka_run_group_tests_name("session chains", tests, NULL, NULL);
+}
