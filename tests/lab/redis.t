@@ -74,7 +74,7 @@ start
 ok "packets pass" above forward '.rows[0].shared' 1000
 ok "it says how its Redis is set" grep -q 'state in Redis: sync, cache off, batch 8, counters by INCRBY; Redis .*--save "" --appendonly no' "$work/log"
 ok "the word is in Redis, and grows" test "$(redis-cli -p "$(port)" GET 2.0:)" -gt 1000
-is "and so are the flows" "$(redis-cli -p "$(port)" --raw KEYS '1.0:*' | grep -c '^1.0:')" 4
+is "and so are the flows" "$(redis-cli -p "$(port)" --raw KEYS '0.0:*' | grep -c '^0.0:')" 4
 redis=$(server)
 kill -KILL "$redis"
 ended
