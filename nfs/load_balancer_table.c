@@ -171,7 +171,7 @@ static bool lb_sweep(const struct nf *nf, uint64_t dead, uint64_t now)
 
     for (; cut < LB_SWEEP && nf_shared_left(nf) > NF_SHARED_RESERVE + FT_NFS_MAX &&
            (s = nf_sessions_next_near(nf, &at, &left));
-         at++, left--)
+         at++)
         if (dead >> lb_flow_of(nf, s)->number & 1) {
             nf_session_end(nf, s, now);
             cut++;

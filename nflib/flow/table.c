@@ -7,53 +7,7 @@
 
 #include <string.h>
 
-#define TICK          (NF_SECOND / 10) /* of a flow's timer */
-#define FRAGMENT_LIFE (30 * NF_SECOND)
-
-/* What a datagram's fragments have in common as they arrive. 12 bytes, no padding. */
-struct nf_fragment_key {
-    uint32_t saddr, daddr;
-    uint16_t id;
-    uint8_t proto;
-    uint8_t side;
-};
-
-static struct nf_fragment_key key_of(const struct nf_packet *p)
-{
-    return (struct nf_fragment_key){p->saddr, p->daddr, p->frag_id, p->proto, p->side};
-}
-
-bool nf_fragments_note(const struct nf *nf, const struct nf_flows *flows, const struct nf_packet *p,
-                       uint32_t word, uint64_t now)
-{
-    struct nf_fragment_key key = key_of(p);
-    uint32_t slot = nf_map_find(flows->fragments, &key);
-    if (slot == NF_NONE)
-        slot = nf_map_add(nf, flows->fragments, &key);
-    if (slot == NF_NONE)
-        return false;
-    *NF_EDIT(nf, (const uint32_t *)nf_map_value(flows->fragments, slot)) = word;
-    nf_wheel_set(nf, flows->wheel, flows->max_flows + slot, now + FRAGMENT_LIFE);
-    return true;
-}
-
-bool nf_fragments_find(const struct nf_flows *flows, const struct nf_packet *p, uint32_t *word)
-{
-    struct nf_fragment_key key = key_of(p);
-    uint32_t slot = nf_map_find(flows->fragments, &key);
-    if (slot == NF_NONE)
-        return false;
-    *word = *(const uint32_t *)nf_map_value(flows->fragments, slot);
-    return true;
-}
-
-void nf_fragments_clear(const struct nf *nf, const struct nf_flows *flows)
-{
-    for (uint32_t slot = 0; (slot = nf_map_next(flows->fragments, slot)) != NF_NONE; slot++) {
-        nf_wheel_cancel(nf, flows->wheel, flows->max_flows + slot);
-        nf_map_remove(nf, flows->fragments, slot);
-    }
-}
+#define TICK (NF_SECOND / 10) /* of a flow's timer */
 
 static uint64_t end_of(const struct nf_flows *flows, const struct nf_flow *flow)
 {
@@ -62,25 +16,19 @@ static uint64_t end_of(const struct nf_flows *flows, const struct nf_flow *flow)
 
 uint64_t nf_flows_bytes(const struct nf_flows_config *config, uint32_t value_size, uint32_t timers)
 {
-    uint64_t bytes = nf_map_bytes(config->max_flows, sizeof(struct nf_flow_key), value_size) +
-                     nf_wheel_bytes(config->max_flows + config->max_fragments + timers);
-    if (config->max_fragments)
-        bytes += nf_map_bytes(config->max_fragments, sizeof(struct nf_fragment_key), sizeof(uint32_t));
-    return bytes;
+    return nf_map_bytes(config->max_flows, sizeof(struct nf_flow_key), value_size) +
+           nf_wheel_bytes(config->max_flows + timers);
 }
 
 bool nf_flows_make(struct nf *nf, struct nf_flows *flows, const struct nf_flows_config *config,
                    uint32_t value_size, uint32_t timers)
 {
     flows->map = nf_map_make(nf, config->max_flows, sizeof(struct nf_flow_key), value_size);
-    flows->wheel = nf_wheel_make(nf, config->max_flows + config->max_fragments + timers, TICK);
-    if (config->max_fragments)
-        flows->fragments =
-            nf_map_make(nf, config->max_fragments, sizeof(struct nf_fragment_key), sizeof(uint32_t));
+    flows->wheel = nf_wheel_make(nf, config->max_flows + timers, TICK);
     flows->max_flows = config->max_flows;
     memcpy(flows->timeouts, config->timeouts, sizeof(flows->timeouts));
     nf_constant(nf, flows, offsetof(struct nf_flows, timeouts));
-    return flows->map && flows->wheel && (flows->fragments || !config->max_fragments);
+    return flows->map && flows->wheel;
 }
 
 /* ---- checking ---- */
@@ -100,15 +48,13 @@ static int check_flow(struct nf_check *c, const struct nf_flows *flows, uint32_t
     return 0;
 }
 
-/* Entries of a map and the numbers of the wheel from `first` on are the same ones. */
-static int check_timers(struct nf_check *c, const struct nf_flows *flows, const struct nf_map *map,
-                        uint32_t first, const char *what)
+static int check_timers(struct nf_check *c, const struct nf_flows *flows)
 {
-    for (uint32_t slot = 0; slot < nf_map_capacity(map); slot++) {
+    for (uint32_t slot = 0; slot < nf_map_capacity(flows->map); slot++) {
         nf_check_step(c);
-        if (nf_map_has(map, slot) != nf_wheel_has(flows->wheel, first + slot))
-            return nf_check_failed(c, "%s %u %s", what, slot,
-                                   nf_map_has(map, slot) ? "has no timer" : "has a timer and is none");
+        if (nf_map_has(flows->map, slot) != nf_wheel_has(flows->wheel, slot))
+            return nf_check_failed(c, "flow %u %s", slot,
+                                   nf_map_has(flows->map, slot) ? "has no timer" : "has a timer and is none");
     }
     return 0;
 }
@@ -116,7 +62,7 @@ static int check_timers(struct nf_check *c, const struct nf_flows *flows, const 
 int nf_flows_check(struct nf_check *c, const struct nf_flows *flows,
                    int (*check)(struct nf_check *c, uint32_t slot))
 {
-    int error = check_timers(c, flows, flows->map, 0, "flow");
+    int error = check_timers(c, flows);
 
     for (unsigned class = 0; class < NF_TIMEOUT_COUNT; class ++)
         if (flows->timeouts[class] > NF_TIMEOUT_MAX)
@@ -128,8 +74,6 @@ int nf_flows_check(struct nf_check *c, const struct nf_flows *flows,
         if (!error && check)
             error = check(c, slot);
     }
-    if (!error && flows->fragments)
-        error = check_timers(c, flows, flows->fragments, flows->max_flows, "fragment");
     return error;
 }
 
@@ -155,7 +99,7 @@ void nf_flow_remove(const struct nf *nf, const struct nf_flows *flows, uint32_t 
     nf_map_remove(nf, flows->map, slot);
 }
 
-/* One part: fragments go, flows that were seen meanwhile get another timer, the rest is the NF's. */
+/* One part: flows that were seen meanwhile get another timer, the rest is the NF's. */
 static void sort_due(const struct nf *nf, const struct nf_flows *flows, uint64_t now,
                      struct nf_flows_due *due, uint32_t n)
 {
@@ -165,8 +109,6 @@ static void sort_due(const struct nf *nf, const struct nf_flows *flows, uint64_t
         uint64_t end = number < flows->max_flows ? end_of(flows, nf_flow_at(flows, number)) : 0;
         if (end > now)
             nf_wheel_set(nf, flows->wheel, number, end);
-        else if (number >= flows->max_flows && flows->fragments)
-            nf_map_remove(nf, flows->fragments, number - flows->max_flows);
         else
             due->slots[due->count++] = number;
     }
@@ -184,31 +126,4 @@ bool nf_flows_due(const struct nf *nf, const struct nf_flows *flows, uint64_t no
     due->last = n < NF_FLOWS_DUE || --due->rounds == 0;
     sort_due(nf, flows, now, due, n);
     return true;
-}
-
-int nf_flows_set(const struct nf *nf, const struct nf_flows *flows, const char *key, const char *value,
-                 uint64_t now, struct ft_fault *fault)
-{
-    int class = nf_timeout_set(nf, flows->timeouts, key, value, fault);
-    if (class < 0)
-        return class;
-    for (uint32_t slot = 0; (slot = nf_map_next(flows->map, slot)) != NF_NONE; slot++) {
-        const struct nf_flow *flow = nf_flow_at(flows, slot);
-        uint64_t end = end_of(flows, flow);
-        if (flow->class == class)
-            nf_wheel_set(nf, flows->wheel, slot, end > now ? end : now);
-    }
-    return FT_OK;
-}
-
-int nf_flows_clear(const struct nf *nf, const struct nf_flows *flows, const char *key,
-                   void (*remove)(const struct nf *nf, uint32_t slot), struct ft_fault *fault)
-{
-    if (key)
-        return ft_fail(fault, FT_ENOENT, "%s: expected no key: all flows are cleared", key);
-    for (uint32_t slot = 0; (slot = nf_map_next(flows->map, slot)) != NF_NONE; slot++)
-        remove(nf, slot);
-    if (flows->fragments)
-        nf_fragments_clear(nf, flows);
-    return FT_OK;
 }

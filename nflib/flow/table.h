@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A table of flows that age, for NFs that keep connections: the map, the fragments of its flows, and one
- * wheel for both. An idle flow ends after the timeout of its class (flow.h). The struct lies in the NF's
- * state; what it points to lies in the NF's arena. The NF's lane writes it.
+ * What an NF's configuration says of flows; and a table of flows that age, for an NF that keeps its own
+ * beside the chain's sessions (nflib/session/session.h): map and wheel. An idle flow ends after the timeout
+ * of its class (flow.h). The struct lies in the NF's state; what it points to lies in the NF's arena. The
+ * NF's lane writes it.
  *
  * A flow's key has 16 bytes, as struct nf_flow_key; its value begins with a struct nf_flow.
  */
@@ -17,7 +18,7 @@
 /* In the NF's config struct. */
 struct nf_flows_config {
     uint32_t max_flows;                  /* at least 1 */
-    uint32_t max_fragments;              /* datagrams under way; 0: no table of fragments */
+    uint32_t max_fragments;              /* datagrams under way, of sessions; 0: the NF looks at none */
     uint32_t timeouts[NF_TIMEOUT_COUNT]; /* seconds, by class; 0: the NF has no such flows */
 };
 
@@ -47,20 +48,19 @@ struct nf_flow {
 
 struct nf_flows {
     struct nf_map *map;
-    struct nf_wheel *wheel;   /* flows by slot, then fragments, then what the NF sets */
-    struct nf_map *fragments; /* of datagrams under way; NULL: the NF keeps none */
+    struct nf_wheel *wheel; /* flows by slot, then what the NF sets */
     uint32_t max_flows;
     uint32_t timeouts[NF_TIMEOUT_COUNT]; /* seconds; operators change them */
 };
 
-/* Bytes of arena. `timers`: more numbers in the wheel, from max_flows + max_fragments on, for the NF. */
+/* Bytes of arena. `timers`: more numbers in the wheel, from max_flows on, for the NF. */
 uint64_t nf_flows_bytes(const struct nf_flows_config *config, uint32_t value_size, uint32_t timers);
 /* Fills `flows`, which the NF has been given to write to, and lies in the region. False: the arena is full.
  */
 bool nf_flows_make(struct nf *nf, struct nf_flows *flows, const struct nf_flows_config *config,
                    uint32_t value_size, uint32_t timers);
 /*
- * For module->check_state: settings, each flow, and that a flow or a fragment has a timer and nobody else.
+ * For module->check_state: settings, each flow, and that a flow has a timer and nobody else.
  * `check`, for what the NF keeps of a flow: 0, or an error; NULL: nothing.
  */
 int nf_flows_check(struct nf_check *c, const struct nf_flows *flows,
@@ -96,32 +96,10 @@ static inline void nf_flow_touch(const struct nf *nf, const struct nf_flows *flo
 void nf_flow_remove(const struct nf *nf, const struct nf_flows *flows, uint32_t slot);
 
 /*
- * Fragments. The first one carries the ports, so an NF judges it and notes in a word what became of it; the
- * later ones of the same datagram are looked up and treated alike. Entries go after 30 s. Fragments that
- * overtake their first one are unknown: no packet is delayed. The table has fragments.
- */
-/* True and the word noted, or false when the first fragment has not been seen. */
-bool nf_fragments_find(const struct nf_flows *flows, const struct nf_packet *p, uint32_t *word);
-/* Forgets all. */
-void nf_fragments_clear(const struct nf *nf, const struct nf_flows *flows);
-/* For nf_flows_note. Replaces what an earlier datagram of the same key left. False: full. */
-bool nf_fragments_note(const struct nf *nf, const struct nf_flows *flows, const struct nf_packet *p,
-                       uint32_t word, uint64_t now);
-
-/* A first fragment: `word` is noted for the later ones of its datagram, before the packet is rewritten. When
- * there is no room for it, it is counted in `full`. Other packets: no effect. */
-static inline void nf_flows_note(const struct nf *nf, const struct nf_flows *flows, const struct nf_packet *p,
-                                 uint32_t word, uint64_t now, unsigned full)
-{
-    if (p->flags & NF_P_FRAGMENT && !nf_fragments_note(nf, flows, p, word, now))
-        nf_count(nf, full, 1);
-}
-
-/*
  * What came due, a part at a time. The NF sets `rounds`, parts in a burst at most, and `shared` when it
  * enters a section for each flow that ends; then, in `timers`, while nf_flows_due returns true, it removes
  * the `count` flows in `slots`, whose timers are not set any more. Numbers of the wheel that are the NF's own
- * are among them; fragments are not. What is left comes due in the next burst.
+ * are among them. What is left comes due in the next burst.
  */
 #define NF_FLOWS_DUE 64u
 struct nf_flows_due {
@@ -133,13 +111,6 @@ struct nf_flows_due {
 };
 #define NF_FLOWS_ROUNDS 16u
 bool nf_flows_due(const struct nf *nf, const struct nf_flows *flows, uint64_t now, struct nf_flows_due *due);
-
-/* An operator's new timeout, which holds for all flows from now on. As nf_timeout_set, but 0 for success. */
-int nf_flows_set(const struct nf *nf, const struct nf_flows *flows, const char *key, const char *value,
-                 uint64_t now, struct ft_fault *fault);
-/* An operator's clear without a key: removes every flow through `remove`, and the fragments. */
-int nf_flows_clear(const struct nf *nf, const struct nf_flows *flows, const char *key,
-                   void (*remove)(const struct nf *nf, uint32_t slot), struct ft_fault *fault);
 
 /* ---- looking up a burst ------------------------------------------------------------------------ */
 

@@ -166,42 +166,39 @@ uint32_t nf_sessions_max(const struct nf *nf)
     return nf->env->sessions->table->max_flows[nf->index];
 }
 
-const struct nf_session *nf_sessions_next(const struct nf *nf, uint32_t *at)
-{
-    const struct nf_sessions *t = nf->env->sessions->table;
-
-    while ((*at = nf_session_next(t, *at)) != NF_NONE) {
-        if (nf_session_has(nf, nf_session_at(t, *at)))
-            return nf_session_at(t, *at);
-        ++*at;
-    }
-    return NULL;
-}
-
 const struct nf_session *nf_sessions_next_near(const struct nf *nf, uint32_t *at, uint32_t *left)
 {
     const struct nf_sessions *t = nf->env->sessions->table;
 
-    for (; *left && (*at = nf_session_next(t, *at)) != NF_NONE; ++*at, --*left)
+    for (; *left && (*at = nf_session_next(t, *at)) != NF_NONE; ++*at) {
+        --*left;
         if (nf_session_has(nf, nf_session_at(t, *at)))
             return nf_session_at(t, *at);
+    }
     return NULL;
+}
+
+const struct nf_session *nf_sessions_next(const struct nf *nf, uint32_t *at)
+{
+    uint32_t left = UINT32_MAX;
+
+    return nf_sessions_next_near(nf, at, &left);
 }
 
 bool nf_sessions_show(const struct nf *nf, uint64_t first, struct nf_show *out, uint64_t *cursor,
                       void (*row)(const struct nf *nf, struct nf_show *out, const struct nf_session *s))
 {
-    const struct nf_sessions *t = nf->env->sessions->table;
-    uint32_t at = (uint32_t)(*cursor - first);
+    const struct nf_session *s;
+    uint32_t at = (uint32_t)(*cursor - first), left = SHOW_LOOKS;
 
-    for (unsigned looked = 0; (at = nf_session_next(t, at)) != NF_NONE; at++) {
+    for (; (s = nf_sessions_next_near(nf, &at, &left)); at++) {
         *cursor = first + at;
-        if (looked++ == SHOW_LOOKS || nf_show_full(out))
+        if (nf_show_full(out))
             return true;
-        if (nf_session_has(nf, nf_session_at(t, at)))
-            row(nf, out, nf_session_at(t, at));
+        row(nf, out, s);
     }
-    return false;
+    *cursor = first + at;
+    return at != NF_NONE;
 }
 
 /* The timers of those that the NF is in, for what it says now. */

@@ -79,11 +79,6 @@ static void flows_are_what_packets_make_of_them(struct nf_flows *flows, uint32_t
     nf_wheel_set(nf_chain_nf(h.chain, 1), flows->wheel, slot + 9, 200 * HELP_SECOND);
     content_is_refused("has a timer and is none");
     nf_wheel_cancel(nf_chain_nf(h.chain, 1), flows->wheel, slot + 9);
-    if (flows->fragments) {
-        nf_wheel_set(nf_chain_nf(h.chain, 1), flows->wheel, flows->max_flows + 2, 200 * HELP_SECOND);
-        content_is_refused("fragment 2 has a timer and is none");
-        nf_wheel_cancel(nf_chain_nf(h.chain, 1), flows->wheel, flows->max_flows + 2);
-    }
     content_passes();
     ft_audit_resume(h.region);
 }
