@@ -253,25 +253,38 @@ ok "results: an experiment, its table and its plot, and how long it will take" $
 UNDERSTUDY=/bin/false scripts/results chain-time >"$dir/out" 2>"$dir/err"
 [ $? = 1 ] && grep -q 'NAT and load balancer.*exit 1' "$RESULTS_OUT/README.md"
 ok "results: what fails is named, exit code 1" $? "$(cat "$dir/out")"
-# Figures that are known: 3 % and 12 ns; 1 Mpps against 0.005 and 0.125; 21 of 42 Mpps.
+# Figures that are known: 12 and 2 ns; 1 Mpps against 0.005 and 0.125; 21 of 42 Mpps; lanes of 3, 3.5 and 2 Mpps.
 python3 - "$RESULTS_JSON" <<'END'
 import json, sys
 run = lambda name, mpps, **more: {"protection": name, "mpps": mpps, "settings": "", **more}
-def keep(name, runs, **more):
+def keep(name, runs, at="-", **more):
     with open("%s/%s.json" % (sys.argv[1], name), "w") as f:
-        json.dump([{"at": "-", "machine": "none", "pairs": 1, "seconds": 1, "runs": runs, **more}], f)
-keep("protections", [run("log:warm", 2, overhead_pct=3, overhead_ns=12)])
+        json.dump([{"at": at, "machine": "none", "pairs": 1, "seconds": 1, "runs": runs, **more}], f)
+keep("protections", [run("log:hot", 8, memory_mb={"region": 18.5}), run("log:warm", 2, overhead_ns=12)])
+keep("servers", [run("log:hot", 12, overhead_ns=2, two_servers={"primary": {"mpps": 15}, "standby": {"mpps": 12}})], at="balanced")
 keep("redis", [run("log:hot", 1), run("redis-sync:1", 0.005), run("redis-async:32", 0.1), run("redis-async:2048", 0.125)])
 keep("testpmd", [run("off", 21)], testpmd={"mpps": 42, "command": "testpmd"})
+with open(sys.argv[1] + "/lanes.json", "w") as f:
+    json.dump([{"at": n, "machine": "none", "pairs": 1, "seconds": 1, "runs": [run("log:hot", mpps)]}
+               for n, mpps in ((1, 3), (2, 3.5), (4, 2))], f)
 END
 scripts/results --write >"$dir/out" 2>"$dir/err"
 aims=$(sed -n '/^## Aims/,/^## The/p' "$RESULTS_OUT/README.md")
-grep -qF '| at most 5 % or 10 ns | 3 %, 12 ns | reached |' <<<"$aims" &&
-    grep -qF 'against Redis sync (batch 1) | at least 100× | 200× | reached |' <<<"$aims" &&
-    grep -qF 'against Redis async, its best batch | at least 10× | 8× | not reached: 2× short |' <<<"$aims" &&
-    grep -qF '| at least 60 % | 50 % | not reached: 10 % short |' <<<"$aims" &&
-    grep -qF '| takeover, median | at most 2 ms | - | not measured |' <<<"$aims"
-ok "results: aims beside what was measured, reached or by how much not" $? "$aims"
+told=0
+while read -r row; do
+    grep -qF "$row" <<<"$aims" || told=1
+done <<'END'
+warm, everything on two cores | at most 10 ns | 5 ns | 12 ns | not reached: 2 ns over |
+hot, two servers | at most 10 ns | 5 ns | 2 ns | reached, far |
+primary 15, standby 12 | at least 11 Mpps | 14.88 Mpps | 12 Mpps | reached |
+table included | at most 256 B | 192 B | 185 B | reached, far |
+against Redis sync (batch 1) of the same run | at least 100× | - | 200× | reached |
+against Redis async, its best batch | at least 10× | - | 8× | not reached: 2× short |
+none below one lane's | - | 3, 3.5, 2 Mpps | not reached: 1 Mpps short |
+| at least 60 % | - | 50 % | not reached: 10 % short |
+| takeover at half of saturation, median of - | at most 0.7 ms | - | - | not measured |
+END
+ok "results: aims beside what was measured, reached or by how much not" $told "$aims"
 
 # ---- interrupted: nothing is left ----------------------------------------------------------------------------------------
 
