@@ -37,11 +37,11 @@ static inline void ft_turns_spent(struct ft_turns *t, enum ft_spent how, uint64_
                           memory_order_relaxed);
     if (how == FT_SPENT_ASLEEP)
         return;
-    if (ns > FT_TURN_LONG_NS)
-        atomic_store_explicit(&t->longs, atomic_load_explicit(&t->longs, memory_order_relaxed) + 1,
-                              memory_order_relaxed);
     if (ns > atomic_load_explicit(&t->longest, memory_order_relaxed))
         atomic_store_explicit(&t->longest, ns, memory_order_relaxed);
+    if (ns > FT_TURN_LONG_NS) /* who reads a count reads a longest turn that is not shorter */
+        atomic_store_explicit(&t->longs, atomic_load_explicit(&t->longs, memory_order_relaxed) + 1,
+                              memory_order_release);
 }
 
 #endif

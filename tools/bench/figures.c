@@ -145,6 +145,18 @@ static double quantile_of(const double values[], unsigned count, double share)
     return count ? nd_quantile(ms, count, share) : -1;
 }
 
+/* The longest turn of any run. */
+static void keep_longest(struct nd_bench_turns *most, const struct nd_bench_turns *run)
+{
+    struct nd_bench_spent *const kept[] = {&most->lane, &most->replicator, &most->standby_lane,
+                                           &most->standby_replicator};
+    const struct nd_bench_spent *const seen[] = {&run->lane, &run->replicator, &run->standby_lane,
+                                                 &run->standby_replicator};
+
+    for (unsigned i = 0; i < sizeof(kept) / sizeof(*kept); i++)
+        kept[i]->longest = seen[i]->longest > kept[i]->longest ? seen[i]->longest : kept[i]->longest;
+}
+
 void nd_bench_figures(struct nd_bench_figures *f, const struct nd_bench_row *row,
                       const struct nd_bench_options *o, unsigned lanes)
 {
@@ -174,6 +186,7 @@ void nd_bench_figures(struct nd_bench_figures *f, const struct nd_bench_row *row
         f->lag_late = r->lag[1] > f->lag_late ? r->lag[1] : f->lag_late;
         f->waits += r->waits;
         f->credit_waits += r->credit_waits;
+        keep_longest(&f->with.turns, &r->turns);
     }
     f->waits /= row->pairs ? row->pairs : 1;
     f->credit_waits /= row->pairs ? row->pairs : 1;

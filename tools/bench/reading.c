@@ -24,11 +24,11 @@ static bool has_shown(struct nd_bench_nodes *r)
 
 static void add_turns(struct nd_bench_turn_sums *out, const struct ft_turns *t)
 {
-    uint64_t longest = atomic_load(&t->longest);
-
     for (unsigned i = 0; i < FT_SPENT_KINDS; i++)
         out->ns[i] += atomic_load(&t->ns[i]);
     out->longs += atomic_load(&t->longs);
+    uint64_t longest = atomic_load(&t->longest);
+
     out->longest = longest > out->longest ? longest : out->longest;
 }
 
