@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* understudy check: reads a configuration, says what it found, starts nothing. */
 #include "node/control/pair.h"
+#include "node/ports/interface.h"
 
 static int print_json(const struct nd_config *config, const char *file, const struct ft_fault *fault)
 {
@@ -40,6 +41,19 @@ static void print_text(const struct nd_config *config, const char *file)
     printf("\n");
 }
 
+/* Of both nodes' ports, those whose interfaces this machine has. */
+static void warn_of_interfaces(const struct nd_config *config, const char *file)
+{
+    struct nd_interface_faults faults;
+
+    for (unsigned n = 0; n < config->nodes; n++)
+        for (unsigned p = 0; p < NF_PORTS_MAX && config->node[n].port[p][0]; p++) {
+            nd_interface_look(config->node[n].port[p], &faults);
+            for (unsigned i = 0; i < faults.count; i++)
+                fprintf(stderr, "%s: warning: node %s: %s\n", file, config->node[n].name, faults.line[i]);
+        }
+}
+
 int nd_cmd_check(int argc, char **argv)
 {
     struct nd_options options;
@@ -59,6 +73,8 @@ int nd_cmd_check(int argc, char **argv)
     if (!error && config->timing.detect_ms < 20)
         fprintf(stderr, "%s: warning: detect_ms below 20 takes ordinary scheduling delays for failures\n",
                 options.file);
+    if (!error)
+        warn_of_interfaces(config, options.file);
     if (options.json)
         code = print_json(config, options.file, &fault);
     else if (!error)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Opens the node's ports, on DPDK (eal.c), and is what lanes call. */
 #include "node/ports/ports.h"
+#include "ftcore/base/event_log.h"
 #include "ftcore/record/record.h"
+#include "node/ports/interface.h"
 
 #include <rte_bus.h>
 #include <rte_dev.h>
@@ -13,10 +15,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define RX_RING    1024
-#define TX_RING    1024
-#define FRAME_ROOM 2048 /* bytes of a frame a buffer holds */
-#define RETA_MAX   RTE_ETH_RSS_RETA_SIZE_512
+#define RX_RING  1024
+#define TX_RING  1024
+#define RETA_MAX RTE_ETH_RSS_RETA_SIZE_512
 #define RSS_KINDS                                                                                            \
     (RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_FRAG_IPV4 | RTE_ETH_RSS_NONFRAG_IPV4_TCP |                               \
      RTE_ETH_RSS_NONFRAG_IPV4_UDP | RTE_ETH_RSS_NONFRAG_IPV4_OTHER)
@@ -149,6 +150,16 @@ static int open_port(void *arg)
     return error ? error : start_port(o->ports, o->port);
 }
 
+/* Of interfaces as they are now, on which the port would carry less than it should. */
+static void warn_of(const struct nd_node *node, const char *port, const char *devargs)
+{
+    struct nd_interface_faults faults;
+
+    nd_interface_look(devargs, &faults);
+    for (unsigned i = 0; i < faults.count; i++)
+        ft_log_event("understudy: node %s: port %s: warning: %s", node->name, port, faults.line[i]);
+}
+
 static int open_ports(struct nd_ports *ports, const struct nd_config *config, const struct nd_node *node,
                       struct ft_fault *fault)
 {
@@ -162,6 +173,7 @@ static int open_ports(struct nd_ports *ports, const struct nd_config *config, co
             return ft_fail(fault, nd_eal_is_permission(error) ? FT_EPERM : FT_EINVAL,
                            "node %s: port %s: '%s' cannot be opened: %s", node->name, name, node->port[i],
                            why[0] ? why : strerror(-error));
+        warn_of(node, name, node->port[i]);
         ports->io.side[i] = config->chain.l3 ? config->l3.port[i].side : i == 0 ? NF_INSIDE : NF_OUTSIDE;
         own_mac(node->name, i, ports->io.own[i]);
         ports->deal.port[i].side = ports->io.side[i];
@@ -189,7 +201,7 @@ static uint32_t receive_frames(void *ctx, unsigned lane, unsigned port, struct n
     for (uint32_t i = 0; i < n; i++) {
         uint32_t len = rte_pktmbuf_pkt_len(in[i]);
 
-        /* A buffer holds FRAME_ROOM bytes: scattered frames are larger than any interface was set to. */
+        /* A buffer holds ND_FRAME_ROOM bytes: scattered frames are larger than any interface was set to. */
         if (in[i]->nb_segs != 1 || len < 14 || len > FT_FRAME_MAX) {
             rte_pktmbuf_free(in[i]);
             ports->refused++;
@@ -257,8 +269,8 @@ int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, unsign
     if (error)
         return error;
     rte_log_set_global_level(RTE_LOG_WARNING);
-    ports->pool = rte_pktmbuf_pool_create("packets", node->mbufs, 256, 0, FRAME_ROOM + RTE_PKTMBUF_HEADROOM,
-                                          SOCKET_ID_ANY);
+    ports->pool = rte_pktmbuf_pool_create("packets", node->mbufs, 256, 0,
+                                          ND_FRAME_ROOM + RTE_PKTMBUF_HEADROOM, SOCKET_ID_ANY);
     if (!ports->pool)
         error = ft_fail(fault, FT_ENOMEM,
                         "node %s: no memory for %u packet buffers in %u MB; lower mbufs or raise memory_mb",

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Looks at a kernel interface by the ioctls of netdevice(7) and ethtool; see interface.h. Owns nothing. */
+#include "node/ports/interface.h"
+
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define DRIVER       "net_af_packet"
+#define FRAME_HEADER 22u /* Ethernet's, with two tags */
+
+__attribute__((format(printf, 2, 3))) static void add_line(struct nd_interface_faults *out,
+                                                           const char *format, ...)
+{
+    va_list args;
+
+    if (out->count == ND_INTERFACE_LINES)
+        return;
+    va_start(args, format);
+    vsnprintf(out->line[out->count++], ND_INTERFACE_TEXT, format, args);
+    va_end(args);
+}
+
+/* "net_af_packet0,iface=eth1,…" → eth1. */
+static bool interface_of(const char *devargs, char name[IFNAMSIZ])
+{
+    const char *at = strncmp(devargs, DRIVER, strlen(DRIVER)) == 0 ? strstr(devargs, ",iface=") : NULL;
+    size_t n = at ? strcspn(at += strlen(",iface="), ",") : 0;
+
+    if (n == 0 || n >= IFNAMSIZ)
+        return false;
+    snprintf(name, IFNAMSIZ, "%.*s", (int)n, at);
+    return true;
+}
+
+/* What merges frames, or takes bytes out of them, before a port has them. */
+static void look_at_offloads(int fd, struct ifreq *asked, struct nd_interface_faults *out)
+{
+    const char *name = asked->ifr_name;
+    struct ethtool_value gro = {.cmd = ETHTOOL_GGRO}, flags = {.cmd = ETHTOOL_GFLAGS};
+
+    asked->ifr_data = (char *)&gro;
+    if (ioctl(fd, SIOCETHTOOL, asked) == 0 && gro.data)
+        add_line(out, "%s: gro makes frames too large to send on, run: ethtool -K %s gro off", name, name);
+    asked->ifr_data = (char *)&flags;
+    if (ioctl(fd, SIOCETHTOOL, asked) != 0)
+        return;
+    if (flags.data & ETH_FLAG_LRO)
+        add_line(out, "%s: lro makes frames too large to send on, run: ethtool -K %s lro off", name, name);
+    if (flags.data & ETH_FLAG_RXVLAN)
+        add_line(out, "%s: rxvlan takes tags out of frames, run: ethtool -K %s rxvlan off", name, name);
+}
+
+void nd_interface_look(const char *devargs, struct nd_interface_faults *out)
+{
+    struct ifreq asked = {0};
+    char name[IFNAMSIZ];
+    int fd = -1;
+
+    out->count = 0;
+    if (!interface_of(devargs, name) || (fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) < 0)
+        return;
+    memcpy(asked.ifr_name, name, IFNAMSIZ);
+    if (ioctl(fd, SIOCGIFFLAGS, &asked) == 0) {
+        short flags = asked.ifr_flags;
+
+        if (!(flags & IFF_UP))
+            add_line(out, "%s: is down, run: ip link set %s up", name, name);
+        else if (!(flags & IFF_RUNNING))
+            add_line(out, "%s: has no link: look at its cable and what is at the other end", name);
+        if (ioctl(fd, SIOCGIFMTU, &asked) == 0 && (unsigned)asked.ifr_mtu > ND_FRAME_ROOM - FRAME_HEADER)
+            add_line(out, "%s: MTU %d: frames above %u bytes are dropped, run: ip link set %s mtu 1500", name,
+                     asked.ifr_mtu, ND_FRAME_ROOM, name);
+        look_at_offloads(fd, &asked, out);
+    }
+    close(fd);
+}
