@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* understudy check: reads a configuration, says what it found, starts nothing. */
 #include "node/control/pair.h"
-#include "node/ports/interface.h"
+#include "node/base/interface.h"
 
 static int print_json(const struct nd_config *config, const char *file, const struct ft_fault *fault)
 {

@@ -3,7 +3,7 @@
 #include "node/ports/ports.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/record/record.h"
-#include "node/ports/interface.h"
+#include "node/base/interface.h"
 
 #include <rte_bus.h>
 #include <rte_dev.h>

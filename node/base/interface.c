@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Looks at a kernel interface by the ioctls of netdevice(7) and ethtool; see interface.h. Owns nothing. */
-#include "node/ports/interface.h"
+#include "node/base/interface.h"
 
 #include <linux/ethtool.h>
 #include <linux/sockios.h>

@@ -3,8 +3,8 @@
  * The kernel interface below an af_packet port: whether frames reach the port as they were on the wire. Read
  * by `check` and at a node's start, which warn; nothing is changed.
  */
-#ifndef NODE_PORTS_INTERFACE_H
-#define NODE_PORTS_INTERFACE_H
+#ifndef NODE_BASE_INTERFACE_H
+#define NODE_BASE_INTERFACE_H
 
 #define ND_INTERFACE_LINES 8u
 #define ND_INTERFACE_TEXT  160u
