@@ -185,8 +185,13 @@ static void fw_process(struct nf *nf, struct nf_packet *const packets[], uint32_
 {
     uint32_t known = 0;
 
-    for (uint32_t i = 0; i < n; i++)
-        known += fw_one(nf, packets[i], now);
+    for (uint32_t i = 0; i < n; i++) {
+        const struct nf_session *s = nf_session_settled(nf, packets[i]);
+
+        if (ft_likely(s))
+            fw_count_packet(nf, packets[i], s);
+        known += s || fw_one(nf, packets[i], now);
+    }
     if (known)
         nf_count(nf, FW_KNOWN, known);
 }

@@ -32,22 +32,33 @@ static bool lb_is_service(const struct lb_config *config, const struct nf_packet
 
 /* What most packets count, added up over a burst. */
 struct lb_sums {
-    uint32_t forwarded, returned;
+    uint32_t forwarded, returned, other;
 };
 
 static void lb_to_backend(const struct nf *nf, struct nf_packet *p, const struct nf_session *s)
 {
     const struct lb_flow *flow = lb_flow_of(nf, s);
-    nf_packet_set_daddr(p, flow->backend.addr);
-    nf_packet_set_dport(p, flow->backend.port);
+    nf_packet_set_destination(p, flow->backend.addr, flow->backend.port);
 }
 
 static void lb_to_client(const struct nf *nf, struct nf_packet *p, const struct nf_session *s)
 {
     struct nf_tuple ends;
     nf_session_view(nf, s, &ends);
-    nf_packet_set_saddr(p, ends.daddr);
-    nf_packet_set_sport(p, ends.dport);
+    nf_packet_set_source(p, ends.daddr, ends.dport);
+}
+
+static inline __attribute__((always_inline)) void lb_known(const struct nf *nf, struct nf_packet *p,
+                                                           const struct nf_session *s, struct lb_sums *sums)
+{
+    NF_SESSION_EDIT(nf, s, struct lb_flow)->packets++;
+    if (p->flow & NF_FLOW_REPLY) {
+        lb_to_client(nf, p, s);
+        sums->returned++;
+    } else {
+        lb_to_backend(nf, p, s);
+        sums->forwarded++;
+    }
 }
 
 static void lb_flow_packet(const struct nf *nf, struct nf_packet *p, uint64_t now, struct lb_sums *sums)
@@ -56,18 +67,13 @@ static void lb_flow_packet(const struct nf *nf, struct nf_packet *p, uint64_t no
     const struct nf_session *s = nf_session_mine(nf, p);
 
     if (s) {
-        NF_SESSION_EDIT(nf, s, struct lb_flow)->packets++;
-    } else if (!nf_sides_has(config->clients, p) || !lb_is_service(config, p) ||
-               (p->session && !(nf_session_flags(p->session) & NF_SESSION_NEW))) {
-        nf_count(nf, LB_OTHER, 1); /* or of a flow that is known, and not balanced */
-        return;
-    } else if (!(s = lb_create(nf, p, now))) {
+        lb_known(nf, p, s, sums);
         return;
     }
-    if (p->flow & NF_FLOW_REPLY) {
-        lb_to_client(nf, p, s);
-        sums->returned++;
-    } else {
+    if (!nf_sides_has(config->clients, p) || !lb_is_service(config, p) ||
+        (p->session && !(nf_session_flags(p->session) & NF_SESSION_NEW))) {
+        nf_count(nf, LB_OTHER, 1); /* or of a flow that is known, and not balanced */
+    } else if ((s = lb_create(nf, p, now))) {
         lb_to_backend(nf, p, s);
         sums->forwarded++;
     }
@@ -153,14 +159,24 @@ static void lb_one(const struct nf *nf, struct nf_packet *p, uint64_t now, struc
 
 static void lb_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
 {
-    struct lb_sums sums = {0, 0};
+    struct lb_sums sums = {0, 0, 0};
 
-    for (uint32_t i = 0; i < n; i++)
-        lb_one(nf, packets[i], now, &sums);
+    for (uint32_t i = 0; i < n; i++) {
+        struct nf_packet *p = packets[i];
+
+        if (ft_unlikely(!(p->flow & NF_FLOW_SETTLED)))
+            lb_one(nf, p, now, &sums);
+        else if (nf_session_has(nf, p->session))
+            lb_known(nf, p, p->session, &sums);
+        else
+            sums.other++; /* its flow began without this NF */
+    }
     if (sums.forwarded)
         nf_count(nf, LB_FORWARD, sums.forwarded);
     if (sums.returned)
         nf_count(nf, LB_RETURNED, sums.returned);
+    if (sums.other)
+        nf_count(nf, LB_OTHER, sums.other);
 }
 
 /* ---- showing ----------------------------------------------------------------------------------- */

@@ -46,11 +46,10 @@ struct mon_flow {
 enum mon_counter { MON_NAMES(NF_COUNTER) MON_COUNTERS };
 static const char *const mon_counters[] = {MON_NAMES(NF_COUNTER_NAME) NULL};
 
-/* Adds to sums[MON_COUNTERS]; written to the region once a burst. True: the packet belongs to a flow. */
+/* By what it is. Adds to sums[MON_COUNTERS]; written to the region once a burst. True: the packet belongs to
+ * a flow. */
 static bool mon_classify(const struct nf_packet *p, uint64_t sums[])
 {
-    sums[MON_PACKETS]++;
-    sums[MON_BYTES] += p->len;
     if (p->flags & NF_P_BAD) {
         sums[MON_MALFORMED]++;
         return false;
@@ -69,32 +68,57 @@ static bool mon_classify(const struct nf_packet *p, uint64_t sums[])
     return true;
 }
 
-static void mon_flow(const struct nf *nf, struct nf_packet *p, uint64_t now, uint64_t sums[])
+static inline __attribute__((always_inline)) void mon_count(const struct nf *nf, const struct nf_packet *p,
+                                                            const struct nf_session *s)
 {
-    const struct nf_session *s = nf_session_mine(nf, p);
-    bool fresh = !s;
-
-    if (fresh && !(s = nf_session_join(nf, p, now))) {
-        sums[MON_FLOWS_FULL]++;
-        return;
-    }
     struct mon_flow *flow = NF_SESSION_EDIT(nf, s, struct mon_flow);
     unsigned reply = (p->flow & NF_FLOW_REPLY) != 0;
-    if (fresh) {
-        flow->first = now;
-        sums[MON_CREATED]++;
-    }
+
     flow->packets[reply]++;
     flow->bytes[reply] += p->len;
 }
 
+static void mon_flow(const struct nf *nf, struct nf_packet *p, uint64_t now, uint64_t sums[])
+{
+    const struct nf_session *s = nf_session_mine(nf, p);
+
+    if (!s) {
+        s = nf_session_join(nf, p, now);
+        if (!s) {
+            sums[MON_FLOWS_FULL]++;
+            return;
+        }
+        NF_SESSION_EDIT(nf, s, struct mon_flow)->first = now;
+        sums[MON_CREATED]++;
+    }
+    mon_count(nf, p, s);
+}
+
 static void mon_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
 {
-    uint64_t sums[MON_COUNTERS] = {0};
+    uint64_t sums[MON_COUNTERS] = {0}, bytes = 0, settled = 0, settled_bytes = 0, tcp = 0, tcp_bytes = 0;
 
-    for (uint32_t i = 0; i < n; i++)
-        if (mon_classify(packets[i], sums))
+    for (uint32_t i = 0; i < n; i++) {
+        const struct nf_session *s = nf_session_settled(nf, packets[i]);
+        uint32_t len = packets[i]->len;
+
+        bytes += len;
+        if (ft_likely(s)) {
+            settled++;
+            settled_bytes += len;
+            tcp += packets[i]->proto == NF_PROTO_TCP;
+            tcp_bytes += packets[i]->proto == NF_PROTO_TCP ? len : 0;
+            mon_count(nf, packets[i], s);
+        } else if (mon_classify(packets[i], sums)) {
             mon_flow(nf, packets[i], now, sums);
+        }
+    }
+    sums[MON_PACKETS] = n;
+    sums[MON_BYTES] = bytes;
+    sums[MON_TCP] += tcp;
+    sums[MON_TCP_BYTES] += tcp_bytes;
+    sums[MON_UDP] += settled - tcp;
+    sums[MON_UDP_BYTES] += settled_bytes - tcp_bytes;
     nf_count_all(nf, sums, MON_COUNTERS);
 }
 

@@ -13,7 +13,7 @@ static const char *const nat_counters[] = {NAT_COUNTERS(NF_COUNTER_NAME) NULL};
 /* What a packet is to this NF. */
 enum nat_kind { NAT_K_ARP, NAT_K_BAD, NAT_K_OTHER, NAT_K_LATER, NAT_K_ERROR, NAT_K_FLOW };
 
-static enum nat_kind nat_kind(const struct nf_packet *p)
+static inline enum nat_kind nat_kind(const struct nf_packet *p)
 {
     if (p->flags & NF_P_BAD)
         return NAT_K_BAD;
@@ -112,7 +112,8 @@ static bool nat_outward(const struct nf *nf, struct nf_packet *p, enum nat_kind 
             NF_SESSION_EDIT(nf, s, struct nat_flow)->packets++;
         else if (!(s = nat_create(nf, p, now)))
             return false;
-        nf_packet_set_sport(p, nat_flow_of(nf, s)->port);
+        nf_packet_set_source(p, config->outside, nat_flow_of(nf, s)->port);
+        return true;
     }
     nf_packet_set_saddr(p, config->outside);
     return true;
@@ -141,11 +142,34 @@ static bool nat_inward(const struct nf *nf, struct nf_packet *p, enum nat_kind k
         return false;
     }
     nf_session_view(nf, s, &ends);
-    if (kind != NAT_K_LATER) {
-        NF_SESSION_EDIT(nf, s, struct nat_flow)->packets++;
-        nf_packet_set_dport(p, ends.sport);
+    if (kind == NAT_K_LATER) {
+        nf_packet_set_daddr(p, ends.saddr);
+        return true;
     }
-    nf_packet_set_daddr(p, ends.saddr);
+    NF_SESSION_EDIT(nf, s, struct nat_flow)->packets++;
+    nf_packet_set_destination(p, ends.saddr, ends.sport);
+    return true;
+}
+
+/* A mapping begins with a packet from inside: with what follows it there is nothing left to decide. False: it
+ * comes from elsewhere. */
+static inline __attribute__((always_inline)) bool nat_settled(const struct nf *nf, struct nf_packet *p,
+                                                              const struct nf_session *s)
+{
+    const struct nat_config *config = nf->config;
+    struct nat_flow *flow;
+    struct nf_tuple ends;
+
+    if (ft_unlikely((p->side == NF_OUTSIDE) != (p->flow & NF_FLOW_REPLY)))
+        return false;
+    flow = NF_SESSION_EDIT(nf, s, struct nat_flow);
+    flow->packets++;
+    if (p->side == NF_INSIDE) {
+        nf_packet_set_source(p, config->outside, (uint16_t)flow->port);
+    } else {
+        nf_session_view(nf, s, &ends);
+        nf_packet_set_destination(p, ends.saddr, ends.sport);
+    }
     return true;
 }
 
@@ -199,10 +223,22 @@ static bool nat_one(const struct nf *nf, struct nf_packet *p, uint64_t now)
 
 static void nat_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
 {
-    uint32_t translated = 0;
+    const struct nat_config *config = nf->config;
+    uint32_t translated = 0, others = 0;
 
-    for (uint32_t i = 0; i < n; i++)
-        translated += nat_one(nf, packets[i], now);
+    for (uint32_t i = 0; i < n; i++) {
+        struct nf_packet *p = packets[i];
+        const struct nf_session *s = nf_session_settled(nf, p);
+
+        if (ft_likely(s) && nat_settled(nf, p, s))
+            translated++;
+        else if (p->flow & NF_FLOW_SETTLED && p->side == NF_OUTSIDE && p->daddr != config->outside)
+            others++;
+        else
+            translated += nat_one(nf, p, now);
+    }
+    if (others)
+        nf_count(nf, NAT_NOT_OURS, others);
     if (translated) /* all of one side */
         nf_count(nf, packets[0]->side == NF_INSIDE ? NAT_OUTWARD : NAT_INWARD, translated);
 }

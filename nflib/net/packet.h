@@ -130,6 +130,9 @@ void nf_packet_set_saddr(struct nf_packet *p, uint32_t addr);
 void nf_packet_set_daddr(struct nf_packet *p, uint32_t addr);
 void nf_packet_set_sport(struct nf_packet *p, uint16_t port); /* TCP, UDP; ICMP echo: the identifier */
 void nf_packet_set_dport(struct nf_packet *p, uint16_t port); /* the same */
+/* Both of one end, with one change to each checksum. */
+void nf_packet_set_source(struct nf_packet *p, uint32_t addr, uint16_t port);
+void nf_packet_set_destination(struct nf_packet *p, uint32_t addr, uint16_t port);
 void nf_packet_dec_ttl(struct nf_packet *p);
 /* Inner packet of an ICMP error: address and port on its source (or destination) side, all checksums that
  * cover it. */

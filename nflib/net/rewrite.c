@@ -5,6 +5,7 @@
  * parsed fields in step.
  */
 #include "nflib/net/packet.h"
+#include "ftcore/base/check.h"
 #include "nflib/net/bytes.h"
 
 #include <netinet/in.h>
@@ -40,6 +41,18 @@ static uint16_t not_zero(uint16_t sum)
 static uint16_t l4_sum_value(uint8_t proto, uint16_t sum)
 {
     return proto == IPPROTO_UDP ? not_zero(sum) : sum;
+}
+
+/* A sum of 16-bit words as one of them. */
+static inline uint32_t fold_sum(uint32_t n)
+{
+    return (n + (n << 16 | n >> 16)) >> 16; /* the halves are added, and what that carries */
+}
+
+/* The checksum after a change: the sum of what was, complemented, and of what is now. */
+static inline uint16_t add_to_sum(uint16_t sum, uint32_t change)
+{
+    return (uint16_t)~fold_sum((uint16_t)~sum + change);
 }
 
 /* The field that covers ports and (with a pseudo header) addresses; NULL when there is none to adjust. */
@@ -118,6 +131,54 @@ void nf_packet_set_sport(struct nf_packet *p, uint16_t port)
 void nf_packet_set_dport(struct nf_packet *p, uint16_t port)
 {
     rewrite_port(p, 2, port, &p->dport);
+}
+
+/* Address and port of one end, at `addr_at` and `port_at` of their headers, of a packet of TCP or UDP: as one
+ * change to each checksum. False: it is another packet. */
+static inline __attribute__((always_inline)) bool set_end(struct nf_packet *p, uint32_t addr_at,
+                                                          uint32_t port_at, uint32_t addr, uint16_t port)
+{
+    uint8_t *ip = p->data + p->l3, *l4 = p->data + p->l4;
+    uint8_t *sum = l4 + (p->proto == IPPROTO_TCP ? 16 : 6);
+    uint64_t change;
+    uint32_t folded, ports;
+
+    if ((p->flags & (NF_P_IPV4 | NF_P_L4)) != (NF_P_IPV4 | NF_P_L4) ||
+        (p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP))
+        return false;
+    change = (uint64_t)(uint32_t)~nf_get32(ip + addr_at) + addr;
+    folded = fold_sum((uint32_t)(change >> 32) + (uint32_t)change);
+    ports = (uint32_t)(uint16_t)~nf_get16(l4 + port_at) + port;
+    nf_put32(ip + addr_at, addr);
+    nf_put16(l4 + port_at, port);
+    nf_put16(ip + 10, add_to_sum(nf_get16(ip + 10), folded));
+    if (p->proto == IPPROTO_TCP)
+        nf_put16(sum, add_to_sum(nf_get16(sum), folded + ports));
+    else if (nf_get16(sum))
+        nf_put16(sum, not_zero(add_to_sum(nf_get16(sum), folded + ports)));
+    return true;
+}
+
+void nf_packet_set_source(struct nf_packet *p, uint32_t addr, uint16_t port)
+{
+    if (ft_unlikely(!set_end(p, 12, 0, addr, port))) {
+        nf_packet_set_saddr(p, addr);
+        nf_packet_set_sport(p, port);
+        return;
+    }
+    p->saddr = addr;
+    p->sport = port;
+}
+
+void nf_packet_set_destination(struct nf_packet *p, uint32_t addr, uint16_t port)
+{
+    if (ft_unlikely(!set_end(p, 16, 2, addr, port))) {
+        nf_packet_set_daddr(p, addr);
+        nf_packet_set_dport(p, port);
+        return;
+    }
+    p->daddr = addr;
+    p->dport = port;
 }
 
 void nf_packet_dec_ttl(struct nf_packet *p)

@@ -52,6 +52,13 @@ static inline bool nf_tcp_is_request(uint8_t flags)
 {
     return (flags & (NF_TCP_SYN | NF_TCP_ACK | NF_TCP_RST | NF_TCP_FIN)) == NF_TCP_SYN;
 }
+/* An ACK without SYN, FIN and RST, as most packets are, in a state that it leaves as it is, from either side.
+ */
+static inline bool nf_tcp_stays(uint8_t state, uint8_t flags)
+{
+    return (flags & (NF_TCP_FIN | NF_TCP_SYN | NF_TCP_RST | NF_TCP_ACK)) == NF_TCP_ACK &&
+           state != NF_TCP_SYN_RECV && state != NF_TCP_LAST_ACK;
+}
 /* Flags that no TCP sends: none at all, or two of SYN, FIN and RST together. */
 bool nf_tcp_is_impossible(uint8_t flags);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sessions of a burst: packets are looked up before the NFs get them, and what began is settled behind them.
- * Owns what is known of the burst's packets, in memory of the process, until the next side's packets.
+ * What a burst has begun is settled behind the NFs, and what NFs ask of its packets. See look_up.c, which
+ * owns what is known of them.
  */
-#include "nflib/session/table.h"
+#include "nflib/session/index.h"
 #include "nflib/state/watch.h"
 
 #include <string.h>
@@ -21,137 +21,13 @@ static struct nf_tuple turn_tuple(const struct nf_tuple *t, uint8_t side)
     return (struct nf_tuple){t->daddr, t->saddr, t->dport, t->sport, t->proto, side, {0}};
 }
 
-/* ---- looking up -------------------------------------------------------------------------------- */
-
-/* One more packet of a session: its time, and TCP's state. Flags that no TCP sends change nothing. */
-static void touch_session(struct nf_sessions_lane *lane, struct nf_packet *p, const struct nf_session *found,
-                          uint64_t now)
-{
-    const struct nf *nf = &lane->nfs[0];
-    struct nf_session *s = ft_edit_in_line(nf->region, found, sizeof(*found));
-    uint8_t was = s->key[0].own[0], class;
-    bool reply = p->flow & NF_FLOW_REPLY;
-
-    s->seen = now;
-    if (p->proto != NF_PROTO_TCP || (p->flags & (NF_P_L4 | NF_P_LATER)) != NF_P_L4)
-        return;
-    if (nf_tcp_is_over(was) && nf_tcp_is_request(p->tcp_flags)) {
-        p->flow |= NF_FLOW_AGAIN; /* perhaps from the other side; see begin_again */
-        return;
-    }
-    reply ^= (s->key[1].own[0] & NF_SESSION_TURNED) != 0;
-    if (ft_likely(!nf_tcp_is_impossible(p->tcp_flags)))
-        s->key[0].own[0] = nf_tcp_next(was, p->tcp_flags, reply);
-    class = nf_timeout_class(NF_PROTO_TCP, s->key[0].own[0]);
-    if (ft_likely(class == s->key[0].own[1]))
-        return;
-    s->key[0].own[1] = class;
-    if (!(s->key[1].own[0] & NF_SESSION_NEW))
-        nf_wheel_set(nf, lane->burst.table->wheel, nf_session_number(lane->burst.table, s),
-                     now + nf_session_timeout(lane->burst.table, s));
-}
-
-static void look_at_key(struct nf_sessions_lane *lane, struct nf_packet *p, uint64_t now)
-{
-    const struct nf_session_look *look = &lane->look[p - lane->packets];
-    uint32_t which;
-    const struct nf_session *s = nf_session_find(lane->burst.table, &look->key, look->hash, &which);
-
-    NF_WATCH(found, lane->burst.table, s ? &s->key[0] : &look->key,
-             s ? nf_session_number(lane->burst.table, s) : NF_NONE);
-    if (!s)
-        return;
-    p->session = s;
-    p->flow |= which ? NF_FLOW_REPLY : 0;
-    touch_session(lane, p, s, now);
-}
-
-/* The one that an ICMP error quotes has left on the side that the error comes from: looked up is an answer to
- * it. */
-static void look_at_quoted(struct nf_sessions_lane *lane, const struct nf_packet *p,
-                           struct nf_session_look *look)
-{
-    const struct nf_sessions *t = lane->burst.table;
-    struct nf_inner in;
-    struct nf_tuple key;
-    uint32_t which;
-
-    nf_packet_inner(p, &in);
-    key = (struct nf_tuple){in.daddr, in.saddr, in.dport, in.sport, in.proto, p->side, {0}};
-    look->quoted = nf_session_find(t, &key, nf_session_hash(t, &key), &which);
-    look->quoted_reply = look->quoted && which;
-}
-
 /* ---- fragments --------------------------------------------------------------------------------- */
-
-static struct nf_datagram datagram_of(const struct nf_packet *p)
-{
-    return (struct nf_datagram){p->saddr, p->daddr, p->frag_id, p->proto, p->side};
-}
-
-static bool is_first(const struct nf_packet *p)
-{
-    return (p->flags & (NF_P_IPV4 | NF_P_BAD | NF_P_FRAGMENT | NF_P_LATER)) == (NF_P_IPV4 | NF_P_FRAGMENT);
-}
-
-/* Of a datagram's fragments in this burst, the last first one before packets[i]. */
-static const struct nf_packet *first_before(const struct nf_sessions_lane *lane,
-                                            struct nf_packet *const packets[], uint32_t i)
-{
-    const struct nf_datagram *datagram = &lane->look[packets[i] - lane->packets].datagram;
-
-    while (i-- > 0)
-        if (is_first(packets[i]) &&
-            memcmp(&lane->look[packets[i] - lane->packets].datagram, datagram, sizeof(*datagram)) == 0)
-            return packets[i];
-    return NULL;
-}
-
-/* True: the first one has passed, and its session is the packet's. One that has ended since is no one's. */
-static bool look_at_noted(struct nf_sessions_lane *lane, struct nf_packet *p, uint64_t now)
-{
-    const struct nf_sessions *t = lane->burst.table;
-    const struct nf_datagram *datagram = &lane->look[p - lane->packets].datagram;
-    uint32_t slot = t->fragments ? nf_map_find(t->fragments, datagram) : NF_NONE;
-    const struct nf_noted *noted;
-    const struct nf_session *s;
-
-    if (slot == NF_NONE)
-        return false;
-    noted = nf_map_value(t->fragments, slot);
-    s = noted->record == NF_NONE ? NULL : nf_session_at(t, noted->record);
-    if (s && (!nf_session_is_used(t, noted->record) || s->serial != noted->serial))
-        return false;
-    p->flow |= NF_FLOW_LATER;
-    if (!s)
-        return false;
-    p->session = s;
-    p->flow |= noted->reply ? NF_FLOW_REPLY : 0;
-    touch_session(lane, p, s, now);
-    return true;
-}
-
-/* For what an earlier packet of the burst has begun meanwhile, or the first fragment of its datagram. */
-void nf_session_again(const struct nf *nf, struct nf_packet *p)
-{
-    struct nf_sessions_lane *lane = nf_sessions_lane(nf);
-    const struct nf_packet *first = lane->look[p - lane->packets].first;
-
-    if (!(p->flow & NF_FLOW_KEYED))
-        return;
-    if (p->flags & NF_P_LATER && first) {
-        p->session = first->drop ? NULL : first->session;
-        p->flow |= first->flow & NF_FLOW_REPLY;
-    } else {
-        look_at_key(lane, p, lane->now);
-    }
-}
 
 static void note_fragment(struct nf_sessions_lane *lane, const struct nf_packet *p, uint64_t now)
 {
     const struct nf *nf = &lane->nfs[0];
     const struct nf_sessions *t = lane->burst.table;
-    const struct nf_datagram *datagram = &lane->look[p - lane->packets].datagram;
+    const struct nf_datagram *datagram = &lane->datagram[p - lane->packets];
     const struct nf_session *s = p->session;
     uint32_t slot = nf_map_find(t->fragments, datagram);
 
@@ -170,54 +46,7 @@ static void note_fragment(struct nf_sessions_lane *lane, const struct nf_packet 
     nf_wheel_set(nf, t->wheel, t->capacity + slot, now + FRAGMENT_LIFE);
 }
 
-/* ---- a side's packets -------------------------------------------------------------------------- */
-
-/* Cache misses first: the buckets of all, then the records, are under way before the first one is needed. */
-void nf_sessions_look_up(struct nf_sessions_lane *lane, struct nf_packet *const packets[], uint32_t n,
-                         uint64_t now)
-{
-    const struct nf_sessions *t = lane->burst.table;
-
-    lane->burst.fresh = 0;
-    lane->now = now;
-    for (uint32_t i = 0; i < n; i++) {
-        struct nf_packet *p = packets[i];
-        struct nf_session_look *look = &lane->look[p - lane->packets];
-
-        look->first = NULL;
-        look->quoted = NULL;
-        if ((p->flags & (NF_P_IPV4 | NF_P_BAD)) != NF_P_IPV4)
-            continue;
-        p->flow = NF_FLOW_KEYED;
-        look->key = tuple_of(p);
-        look->hash = nf_session_hash(t, &look->key);
-        nf_session_prefetch(t, look->hash);
-    }
-    for (uint32_t i = 0; i < n; i++)
-        if (packets[i]->flow)
-            nf_session_prefetch_record(t, lane->look[packets[i] - lane->packets].hash);
-    for (uint32_t i = 0; i < n; i++) {
-        struct nf_packet *p = packets[i];
-        struct nf_session_look *look = &lane->look[p - lane->packets];
-
-        if (!p->flow)
-            continue;
-        if (ft_unlikely(p->flags & (NF_P_FRAGMENT | NF_P_ICMP_ERROR))) {
-            look->datagram = datagram_of(p);
-            look->first = p->flags & NF_P_LATER ? first_before(lane, packets, i) : NULL;
-            if (p->flags & NF_P_ICMP_ERROR)
-                look_at_quoted(lane, p, look);
-            if (look->first) {
-                p->session = look->first->session;
-                p->flow |= look->first->flow & NF_FLOW_REPLY;
-                continue;
-            }
-            if (p->flags & NF_P_LATER && look_at_noted(lane, p, now))
-                continue;
-        }
-        look_at_key(lane, p, now);
-    }
-}
+/* ---- behind the NFs ----------------------------------------------------------------------------- */
 
 /* Nobody answers it by its tuple: an ICMP error, or a fragment by itself. Many may leave with one and the
  * same. */
@@ -298,6 +127,8 @@ void nf_sessions_settle(struct nf_sessions_lane *lane, struct nf_packet *const p
 {
     const struct nf_sessions *t = lane->burst.table;
 
+    if (ft_likely(!lane->noted && !lane->burst.fresh))
+        return;
     for (uint32_t i = 0; i < n; i++) {
         struct nf_packet *p = packets[i];
 
@@ -309,7 +140,7 @@ void nf_sessions_settle(struct nf_sessions_lane *lane, struct nf_packet *const p
         }
         if (ft_unlikely(p->flow & NF_FLOW_AGAIN))
             begin_again(lane, p);
-        if (ft_unlikely(is_first(p)) && t->fragments)
+        if (ft_unlikely(nf_session_is_first(p)) && t->fragments)
             note_fragment(lane, p, now);
     }
     for (uint32_t i = 0; i < lane->burst.fresh; i++)
@@ -323,7 +154,7 @@ void nf_sessions_settle(struct nf_sessions_lane *lane, struct nf_packet *const p
 bool nf_session_later(const struct nf *nf, const struct nf_packet *p)
 {
     const struct nf_sessions_lane *lane = nf_sessions_lane(nf);
-    const struct nf_packet *first = lane->look[p - lane->packets].first;
+    const struct nf_packet *first = p->flags & NF_P_LATER ? lane->look[p - lane->packets].first : NULL;
 
     return first ? !first->drop : p->flow & NF_FLOW_LATER;
 }
@@ -333,8 +164,8 @@ const struct nf_session *nf_session_quoted(const struct nf *nf, const struct nf_
     const struct nf_sessions_lane *lane = nf_sessions_lane(nf);
     const struct nf_session_look *look = &lane->look[p - lane->packets];
 
-    *reply = look->quoted_reply;
-    return look->quoted;
+    *reply = (p->flags & NF_P_ICMP_ERROR) && look->quoted_reply;
+    return p->flags & NF_P_ICMP_ERROR ? look->quoted : NULL;
 }
 
 bool nf_session_known(const struct nf *nf, const struct nf_tuple *tuple)
@@ -345,13 +176,11 @@ bool nf_session_known(const struct nf *nf, const struct nf_tuple *tuple)
     return nf_session_find(t, tuple, nf_session_hash(t, tuple), &which);
 }
 
-void nf_session_view(const struct nf *nf, const struct nf_session *s, struct nf_tuple *out)
+/* The ends that NFs before this one have changed are as packets leave the chain. */
+void nf_session_view_changed(const struct nf *nf, const struct nf_session *s, struct nf_tuple *out)
 {
-    const struct nf_sessions_lane *lane = nf_sessions_lane(nf);
-    const uint32_t *before = lane->before[nf->index][s->key[0].side];
+    const uint32_t *before = nf->env->sessions->before[nf->index][s->key[0].side];
 
-    *out = s->key[0];
-    out->own[0] = out->own[1] = 0;
     if (s->members & before[0]) {
         out->saddr = s->key[1].daddr;
         out->sport = s->key[1].dport;

@@ -5,7 +5,7 @@
  * free records, the records, that each has its keys in the index and a timer, once, and what fragments point
  * to. Reads only.
  */
-#include "nflib/session/table.h"
+#include "nflib/session/index.h"
 
 #include "nflib/net/bytes.h"
 
@@ -67,7 +67,8 @@ static int check_record(struct nf_check *c, const struct nf_sessions *t, uint32_
     if (s->seen > c->time)
         return nf_check_failed(c, "session %u was seen at %lu, expected %lu, the chain's time, at most",
                                record, s->seen, c->time);
-    if (nf_session_tcp(s) >= NF_TCP_STATES || nf_session_class(s) >= NF_TIMEOUT_COUNT ||
+    if (nf_session_tcp(s) >= NF_TCP_STATES ||
+        nf_session_class(s) != nf_timeout_class(s->key[0].proto, nf_session_tcp(s)) ||
         flags & ~NF_SESSION_FLAGS || flags & NF_SESSION_NEW || s->key[0].side > NF_OUTSIDE ||
         s->key[1].side > NF_OUTSIDE || s->key[0].proto != s->key[1].proto)
         return nf_check_failed(

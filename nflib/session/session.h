@@ -66,12 +66,16 @@ enum nf_flow_bits {
     NF_FLOW_AGAIN = 1 << 1, /* of TCP: asks for a connection where the session's last one is over */
     NF_FLOW_LATER = 1 << 2, /* of the chain: see nf_session_later */
     NF_FLOW_KEYED = 1 << 3, /* has a key: nf_session_join can take it in */
+    /* As usual: a whole packet of TCP or UDP, IPv4, of a session that began in an earlier burst, and TCP's
+     * state does not change. */
+    NF_FLOW_SETTLED = 1 << 4,
 };
 
 /* Of the lane, outside the region; see nflib/session/burst.c. */
 struct nf_sessions_burst {
     const struct nf_sessions *table;
-    uint32_t fresh; /* sessions begun by packets of this side and this burst */
+    uint32_t fresh;                    /* sessions begun by packets of this side and this burst */
+    uint32_t before[FT_NFS_MAX][2][2]; /* NFs that come before one, from a side, and translate an end */
 };
 
 void nf_session_again(const struct nf *nf, struct nf_packet *p);
@@ -93,6 +97,12 @@ static inline const struct nf_session *nf_session_mine(const struct nf *nf, stru
     const struct nf_session *s = nf_session_of(nf, p);
 
     return s && nf_session_has(nf, s) ? s : NULL;
+}
+
+/* A settled packet's session, if this NF has joined it; NULL: look closely. */
+static inline const struct nf_session *nf_session_settled(const struct nf *nf, const struct nf_packet *p)
+{
+    return p->flow & NF_FLOW_SETTLED && nf_session_has(nf, p->session) ? p->session : NULL;
 }
 
 /* The NF's slot, module->session_size bytes at a multiple of 8. Its content means something once the NF has
@@ -131,7 +141,16 @@ const struct nf_session *nf_session_quoted(const struct nf *nf, const struct nf_
  * The ends of the session's first packet as this NF sees them, before it translates any itself: what NFs that
  * come before it in that direction translate (module->translates) is as they left it. `s` is not new.
  */
-void nf_session_view(const struct nf *nf, const struct nf_session *s, struct nf_tuple *out);
+void nf_session_view_changed(const struct nf *nf, const struct nf_session *s, struct nf_tuple *out);
+static inline void nf_session_view(const struct nf *nf, const struct nf_session *s, struct nf_tuple *out)
+{
+    const uint32_t *before = nf->env->sessions->before[nf->index][s->key[0].side];
+
+    *out = s->key[0];
+    out->own[0] = out->own[1] = 0;
+    if (ft_unlikely(s->members & (before[0] | before[1])))
+        nf_session_view_changed(nf, s, out);
+}
 
 /* True: answers that come in with this tuple would belong to a session that there is. */
 bool nf_session_known(const struct nf *nf, const struct nf_tuple *tuple);

@@ -12,11 +12,9 @@
  * A look-up reads one bucket and one record, whichever side the packet came in on. Buckets work as those of a
  * map (nflib/state/map.c): no tombstones, and nothing ever moves.
  */
-#include "nflib/session/table.h"
-#include "nflib/state/key.h"
+#include "nflib/session/index.h"
 #include "nflib/state/watch.h"
 
-#include <immintrin.h>
 #include <string.h>
 
 #define TICK          (NF_SECOND / 10) /* of a timer */
@@ -129,8 +127,8 @@ static void order_nfs(struct nf_sessions_lane *lane, uint32_t nfs)
 
             if (other == i)
                 continue;
-            lane->before[i][side][0] |= (uint32_t)((translates & NF_SOURCE) != 0) << other;
-            lane->before[i][side][1] |= (uint32_t)((translates & NF_DESTINATION) != 0) << other;
+            lane->burst.before[i][side][0] |= (uint32_t)((translates & NF_SOURCE) != 0) << other;
+            lane->burst.before[i][side][1] |= (uint32_t)((translates & NF_DESTINATION) != 0) << other;
         }
 }
 
@@ -205,193 +203,4 @@ bool nf_sessions_make(struct nf_sessions_lane *lane, const struct nf_sessions_wa
         lane->nfs[i].session_at = t->slot_at[i];
     order_nfs(lane, wants->nfs);
     return t->wheel && (t->fragments || !wants->fragments);
-}
-
-/* ---- the index --------------------------------------------------------------------------------- */
-
-uint64_t nf_session_hash(const struct nf_sessions *t, const struct nf_tuple *key)
-{
-    uint64_t words[2] = {nf_get64((const uint8_t *)key),
-                         nf_get64((const uint8_t *)key + 8) & 0xffffffffffffu};
-
-    return nf_key_hash(words, sizeof(words), t->seed);
-}
-
-/* Low half of the hash: the bucket, scaled, as tables need not be powers of two. */
-uint32_t nf_session_home(const struct nf_sessions *t, uint64_t hash)
-{
-    return (uint32_t)((uint64_t)(uint32_t)hash * t->buckets >> 32);
-}
-
-/* Top of the hash, never 0. */
-uint16_t nf_session_tag(uint64_t hash)
-{
-    uint16_t tag = (uint16_t)(hash >> 48);
-
-    return tag ? tag : 1;
-}
-
-bool nf_session_same(const struct nf_tuple *a, const struct nf_tuple *b)
-{
-    uint64_t low = nf_get64((const uint8_t *)a) ^ nf_get64((const uint8_t *)b);
-    uint64_t high = nf_get64((const uint8_t *)a + 8) ^ nf_get64((const uint8_t *)b + 8);
-
-    return !(low | high << 16); /* the last two bytes are no part of it */
-}
-
-/* Bit 2i: tag i equals `tag`. */
-static inline uint32_t match_tags(const struct nf_session_bucket *bucket, uint16_t tag)
-{
-    __m128i tags = _mm_load_si128((const __m128i *)(const void *)bucket->tag);
-
-    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi16(tags, _mm_set1_epi16((short)tag))) & 0x5555u;
-}
-
-static inline uint32_t bucket_after(const struct nf_sessions *t, uint32_t b)
-{
-    return b + 1 < t->buckets ? b + 1 : 0;
-}
-
-const struct nf_session *nf_session_find(const struct nf_sessions *t, const struct nf_tuple *key,
-                                         uint64_t hash, uint32_t *which)
-{
-    const uint32_t home = nf_session_home(t, hash);
-    uint32_t b = home;
-
-    do {
-        const struct nf_session_bucket *bucket = nf_session_bucket_at(t, b);
-
-        for (uint32_t hits = match_tags(bucket, nf_session_tag(hash)); hits; hits &= hits - 1) {
-            uint32_t ref = bucket->ref[__builtin_ctz(hits) / 2];
-            const struct nf_session *s = nf_session_at(t, ref >> 1);
-
-            if (ft_likely(nf_session_same(&s->key[ref & 1], key))) {
-                *which = ref & 1;
-                return s;
-            }
-        }
-        if (ft_likely(!bucket->passed))
-            return NULL;
-        b = bucket_after(t, b);
-    } while (b != home);
-    return NULL;
-}
-
-/* As in nflib/state/map.c: a builtin would be left out as without effect. */
-static inline void prefetch_line(const void *line)
-{
-    __asm__ volatile("prefetcht0 %0" : : "m"(*(const uint8_t *)line));
-}
-
-void nf_session_prefetch(const struct nf_sessions *t, uint64_t hash)
-{
-    prefetch_line(nf_session_bucket_at(t, nf_session_home(t, hash)));
-}
-
-/* All of its lines: NFs touch most of them. A miss fetches them in vain; a check would cost more. */
-void nf_session_prefetch_record(const struct nf_sessions *t, uint64_t hash)
-{
-    const struct nf_session_bucket *bucket = nf_session_bucket_at(t, nf_session_home(t, hash));
-    uint32_t hits = match_tags(bucket, nf_session_tag(hash)) | 1u << 2 * (NF_SESSION_PLACES - 1);
-    const uint8_t *record = (const uint8_t *)nf_session_at(t, bucket->ref[__builtin_ctz(hits) / 2] >> 1);
-
-    for (uint32_t at = 0; at < t->stride; at += FT_LINE)
-        prefetch_line(record + at);
-}
-
-/* There is room: a bucket has 8 places, and 5 are filled at most on average. */
-void nf_session_enter(const struct nf *nf, const struct nf_sessions *t, uint32_t ref,
-                      const struct nf_tuple *key)
-{
-    uint64_t hash = nf_session_hash(t, key);
-    uint32_t b = nf_session_home(t, hash), empty, i;
-
-    while (!(empty = match_tags(nf_session_bucket_at(t, b), 0))) {
-        (*NF_EDIT(nf, &nf_session_bucket_at(t, b)->passed))++;
-        b = bucket_after(t, b);
-    }
-    i = (uint32_t)__builtin_ctz(empty) / 2;
-    *NF_EDIT(nf, &nf_session_bucket_at(t, b)->tag[i]) = nf_session_tag(hash);
-    *NF_EDIT(nf, &nf_session_bucket_at(t, b)->ref[i]) = ref;
-}
-
-void nf_session_forget(const struct nf *nf, const struct nf_sessions *t, uint32_t ref,
-                       const struct nf_tuple *key)
-{
-    uint64_t hash = nf_session_hash(t, key);
-    uint32_t home = nf_session_home(t, hash), b = home;
-
-    do {
-        const struct nf_session_bucket *bucket = nf_session_bucket_at(t, b);
-
-        for (uint32_t hits = match_tags(bucket, nf_session_tag(hash)); hits; hits &= hits - 1) {
-            uint32_t i = (uint32_t)__builtin_ctz(hits) / 2;
-
-            if (bucket->ref[i] != ref)
-                continue;
-            *NF_EDIT(nf, &bucket->tag[i]) = 0;
-            return;
-        }
-        (*NF_EDIT(nf, &bucket->passed))--;
-        b = bucket_after(t, b);
-    } while (b != home);
-    FT_CHECK(false, "key %u of session %u is in no bucket", ref & 1, ref >> 1);
-}
-
-/* ---- records ----------------------------------------------------------------------------------- */
-
-uint32_t nf_session_take(const struct nf *nf, const struct nf_sessions *t)
-{
-    uint32_t record = t->free - 1;
-
-    if (t->count == t->capacity)
-        return NF_NONE;
-    if (t->free)
-        *NF_EDIT(nf, &t->free) = nf_get32((const uint8_t *)nf_session_at(t, record));
-    else
-        record = (*NF_EDIT(nf, &t->touched))++;
-    (*NF_EDIT(nf, &t->count))++;
-    return record;
-}
-
-void nf_session_use(const struct nf *nf, const struct nf_sessions *t, uint32_t record)
-{
-    *NF_EDIT(nf, &nf_sessions_used(t)[record / 64]) |= 1ull << record % 64;
-}
-
-void nf_session_give(const struct nf *nf, const struct nf_sessions *t, uint32_t record)
-{
-    FT_CHECK(nf_session_is_used(t, record), "session %u of %u is not used", record, t->capacity);
-    *NF_EDIT(nf, &nf_sessions_used(t)[record / 64]) &= ~(1ull << record % 64);
-    memcpy(nf_edit(nf, nf_session_at(t, record), sizeof(uint32_t)), &t->free, sizeof(uint32_t));
-    *NF_EDIT(nf, &t->free) = record + 1;
-    (*NF_EDIT(nf, &t->count))--;
-}
-
-/* The first used record from `record` on; NF_NONE at the end. */
-uint32_t nf_session_next(const struct nf_sessions *t, uint32_t record)
-{
-    const uint64_t *words = nf_sessions_used(t);
-
-    while (record < t->capacity) {
-        uint64_t word = words[record / 64] >> record % 64;
-
-        if (word)
-            return record + (uint32_t)__builtin_ctzll(word);
-        record = (record / 64 + 1) * 64;
-    }
-    return NF_NONE;
-}
-
-/* The longest that an NF in it wants. */
-uint64_t nf_session_timeout(const struct nf_sessions *t, const struct nf_session *s)
-{
-    uint32_t longest = 0, class = nf_session_class(s);
-
-    for (uint32_t left = s->members; left; left &= left - 1) {
-        uint32_t seconds = t->timeouts[__builtin_ctz(left)][class];
-
-        longest = seconds > longest ? seconds : longest;
-    }
-    return longest * NF_SECOND;
 }

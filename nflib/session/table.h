@@ -57,26 +57,30 @@ struct nf_noted {
     uint32_t reply;
 };
 
-/* What the chain knows of a packet of the burst. */
+/* What the chain knows of a packet of the burst that has a key. */
 struct nf_session_look {
     struct nf_tuple key;
-    struct nf_datagram datagram;     /* of a fragment */
-    const struct nf_packet *first;   /* of a later fragment: the first one, when it is in this burst */
-    const struct nf_session *quoted; /* of an ICMP error */
     uint64_t hash;
-    bool quoted_reply;
+    const struct nf_session_bucket *bucket;
+    const struct nf_session *guess; /* where the first tag that is the key's leads to; NULL: there is none */
+    uint32_t which;                 /* of its keys */
+    uint32_t quoted_reply;
+    const struct nf_session *quoted; /* of an ICMP error */
+    const struct nf_packet *first;   /* of a later fragment: the first one, when it is in this burst */
 };
+_Static_assert(sizeof(struct nf_session_look) == FT_LINE, "a line");
 
 struct nf_sessions_lane {
-    struct nf_sessions_burst burst;    /* what inline functions of NFs look at */
-    struct nf *nfs;                    /* [nfs + 1], 0: the lane's own */
-    uint32_t before[FT_NFS_MAX][2][2]; /* NFs that come before one, from a side, and translate an end */
+    struct nf_sessions_burst burst; /* what inline functions of NFs look at */
+    struct nf *nfs;                 /* [nfs + 1], 0: the lane's own */
     uint8_t (*out_side)(const void *arg, const struct nf_packet *p); /* NULL: the other one */
     const void *out_arg;
     const struct nf_packet *packets; /* of the burst */
     uint64_t now;                    /* chain time */
+    bool noted;                      /* some packet is a fragment, or begins a connection again */
     uint32_t begun[NF_BURST_MAX];    /* records of those that are fresh */
-    struct nf_session_look look[NF_BURST_MAX];
+    _Alignas(FT_LINE) struct nf_session_look look[NF_BURST_MAX];
+    struct nf_datagram datagram[NF_BURST_MAX]; /* of fragments */
 };
 
 static inline const struct nf_session_bucket *nf_session_bucket_at(const struct nf_sessions *t, uint32_t b)
@@ -105,16 +109,16 @@ static inline struct nf_sessions_lane *nf_sessions_lane(const struct nf *nf)
     return (struct nf_sessions_lane *)(void *)nf->env->sessions;
 }
 
-/* table.c: the index. A key's own[] are not looked at. */
-uint64_t nf_session_hash(const struct nf_sessions *t, const struct nf_tuple *key);
+/* The first fragment of a datagram, whose others will belong to its session. */
+static inline bool nf_session_is_first(const struct nf_packet *p)
+{
+    return (p->flags & (NF_P_IPV4 | NF_P_BAD | NF_P_FRAGMENT | NF_P_LATER)) == (NF_P_IPV4 | NF_P_FRAGMENT);
+}
+
+/* index.c. A key's own[] are not looked at. */
 /* NULL: none. *which: which of its keys it is. */
 const struct nf_session *nf_session_find(const struct nf_sessions *t, const struct nf_tuple *key,
                                          uint64_t hash, uint32_t *which);
-uint32_t nf_session_home(const struct nf_sessions *t, uint64_t hash);
-uint16_t nf_session_tag(uint64_t hash);
-bool nf_session_same(const struct nf_tuple *a, const struct nf_tuple *b);
-void nf_session_prefetch(const struct nf_sessions *t, uint64_t hash);
-void nf_session_prefetch_record(const struct nf_sessions *t, uint64_t hash);
 void nf_session_enter(const struct nf *nf, const struct nf_sessions *t, uint32_t ref,
                       const struct nf_tuple *key);
 void nf_session_forget(const struct nf *nf, const struct nf_sessions *t, uint32_t ref,

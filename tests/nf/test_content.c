@@ -5,7 +5,7 @@
  * planted in flows that were made by packets.
  */
 #include "nflib/chain/neighbour.h"
-#include "nflib/session/table.h"
+#include "nflib/session/index.h"
 #include "nfs/firewall_rules.h"
 #include "nfs/load_balancer_table.h"
 #include "nfs/nat_table.h"

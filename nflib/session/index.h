@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A key's way through the index: hash, bucket, tag. Inline, for the look-up of a burst; see table.c for how
+ * the index lies in memory. Private to nflib/session and its tests.
+ */
+#ifndef NFLIB_SESSION_INDEX_H
+#define NFLIB_SESSION_INDEX_H
+
+#include "nflib/session/table.h"
+#include "nflib/state/key.h"
+
+#include <immintrin.h>
+
+/* The last two bytes of a key are no part of it. */
+static inline uint64_t nf_session_hash(const struct nf_sessions *t, const struct nf_tuple *key)
+{
+    uint64_t words[2] = {nf_get64((const uint8_t *)key),
+                         nf_get64((const uint8_t *)key + 8) & 0xffffffffffffu};
+
+    return nf_key_hash(words, sizeof(words), t->seed);
+}
+
+static inline bool nf_session_same(const struct nf_tuple *a, const struct nf_tuple *b)
+{
+    uint64_t low = nf_get64((const uint8_t *)a) ^ nf_get64((const uint8_t *)b);
+    uint64_t high = nf_get64((const uint8_t *)a + 8) ^ nf_get64((const uint8_t *)b + 8);
+
+    return !(low | high << 16);
+}
+
+/* Low half of the hash: the bucket, scaled, as tables need not be powers of two. */
+static inline uint32_t nf_session_home(const struct nf_sessions *t, uint64_t hash)
+{
+    return (uint32_t)((uint64_t)(uint32_t)hash * t->buckets >> 32);
+}
+
+/* Top of the hash, never 0. */
+static inline uint16_t nf_session_tag(uint64_t hash)
+{
+    uint16_t tag = (uint16_t)(hash >> 48);
+
+    return tag ? tag : 1;
+}
+
+/* Bit 2i: tag i equals `tag`. */
+static inline uint32_t nf_session_match(const struct nf_session_bucket *bucket, uint16_t tag)
+{
+    __m128i tags = _mm_load_si128((const __m128i *)(const void *)bucket->tag);
+
+    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi16(tags, _mm_set1_epi16((short)tag))) & 0x5555u;
+}
+
+static inline uint32_t nf_session_bucket_after(const struct nf_sessions *t, uint32_t b)
+{
+    return b + 1 < t->buckets ? b + 1 : 0;
+}
+
+#endif

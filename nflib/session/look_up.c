@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The look-up of a side's packets, before the NFs get them. Owns what is known of the burst's packets, in
+ * memory of the process, until the next side's packets; nflib/session/burst.c and NFs read it.
+ */
+#include "nflib/session/index.h"
+#include "nflib/state/watch.h"
+
+#include <string.h>
+
+/* As in nflib/state/map.c: a builtin would be left out as without effect. */
+static inline void prefetch_line(const void *line)
+{
+    __asm__ volatile("prefetcht0 %0" : : "m"(*(const uint8_t *)line));
+}
+
+/* ---- one packet --------------------------------------------------------------------------------- */
+
+/* What a packet of TCP does to its session's state. Flags that no TCP sends change nothing. */
+static void follow_tcp(struct nf_sessions_lane *lane, struct nf_packet *p, struct nf_session *s, uint64_t now)
+{
+    uint8_t was = s->key[0].own[0], class;
+    bool reply = p->flow & NF_FLOW_REPLY;
+
+    if (nf_tcp_is_over(was) && nf_tcp_is_request(p->tcp_flags)) {
+        p->flow |= NF_FLOW_AGAIN; /* perhaps from the other side; see begin_again */
+        lane->noted = true;
+        return;
+    }
+    reply ^= (s->key[1].own[0] & NF_SESSION_TURNED) != 0;
+    if (ft_likely(!nf_tcp_is_impossible(p->tcp_flags)))
+        s->key[0].own[0] = nf_tcp_next(was, p->tcp_flags, reply);
+    class = nf_timeout_class(NF_PROTO_TCP, s->key[0].own[0]);
+    if (ft_likely(class == s->key[0].own[1]))
+        return;
+    s->key[0].own[1] = class;
+    if (!(s->key[1].own[0] & NF_SESSION_NEW))
+        nf_wheel_set(&lane->nfs[0], lane->burst.table->wheel, nf_session_number(lane->burst.table, s),
+                     now + nf_session_timeout(lane->burst.table, s));
+}
+
+/* One more packet of a session: its time, and TCP's state. */
+static void touch_session(struct nf_sessions_lane *lane, struct nf_packet *p, const struct nf_session *found,
+                          uint64_t now)
+{
+    struct nf_session *s = ft_edit_in_line(lane->nfs[0].region, found, sizeof(*found));
+
+    s->seen = now;
+    if (p->proto == NF_PROTO_TCP && (p->flags & (NF_P_L4 | NF_P_LATER)) == NF_P_L4)
+        follow_tcp(lane, p, s, now);
+}
+
+static void look_at_key(struct nf_sessions_lane *lane, struct nf_packet *p, uint64_t now)
+{
+    const struct nf_session_look *look = &lane->look[p - lane->packets];
+    uint32_t which;
+    const struct nf_session *s = nf_session_find(lane->burst.table, &look->key, look->hash, &which);
+
+    NF_WATCH(found, lane->burst.table, s ? &s->key[0] : &look->key,
+             s ? nf_session_number(lane->burst.table, s) : NF_NONE);
+    if (!s)
+        return;
+    p->session = s;
+    p->flow |= which ? NF_FLOW_REPLY : 0;
+    touch_session(lane, p, s, now);
+}
+
+/* The one that an ICMP error quotes has left on the side that the error comes from: looked up is an answer to
+ * it. */
+static void look_at_quoted(struct nf_sessions_lane *lane, const struct nf_packet *p,
+                           struct nf_session_look *look)
+{
+    const struct nf_sessions *t = lane->burst.table;
+    struct nf_inner in;
+    struct nf_tuple key;
+    uint32_t which;
+
+    nf_packet_inner(p, &in);
+    key = (struct nf_tuple){in.daddr, in.saddr, in.dport, in.sport, in.proto, p->side, {0}};
+    look->quoted = nf_session_find(t, &key, nf_session_hash(t, &key), &which);
+    look->quoted_reply = look->quoted && which;
+}
+
+/* ---- fragments --------------------------------------------------------------------------------- */
+
+static struct nf_datagram datagram_of(const struct nf_packet *p)
+{
+    return (struct nf_datagram){p->saddr, p->daddr, p->frag_id, p->proto, p->side};
+}
+
+/* Of a datagram's fragments in this burst, the last first one before packets[i]. */
+static const struct nf_packet *first_before(const struct nf_sessions_lane *lane,
+                                            struct nf_packet *const packets[], uint32_t i)
+{
+    const struct nf_datagram *datagram = &lane->datagram[packets[i] - lane->packets];
+
+    while (i-- > 0)
+        if (nf_session_is_first(packets[i]) &&
+            memcmp(&lane->datagram[packets[i] - lane->packets], datagram, sizeof(*datagram)) == 0)
+            return packets[i];
+    return NULL;
+}
+
+/* True: the first one has passed, and its session is the packet's. One that has ended since is no one's. */
+static bool look_at_noted(struct nf_sessions_lane *lane, struct nf_packet *p, uint64_t now)
+{
+    const struct nf_sessions *t = lane->burst.table;
+    const struct nf_datagram *datagram = &lane->datagram[p - lane->packets];
+    uint32_t slot = t->fragments ? nf_map_find(t->fragments, datagram) : NF_NONE;
+    const struct nf_noted *noted;
+    const struct nf_session *s;
+
+    if (slot == NF_NONE)
+        return false;
+    noted = nf_map_value(t->fragments, slot);
+    s = noted->record == NF_NONE ? NULL : nf_session_at(t, noted->record);
+    if (s && (!nf_session_is_used(t, noted->record) || s->serial != noted->serial))
+        return false;
+    p->flow |= NF_FLOW_LATER;
+    if (!s)
+        return false;
+    p->session = s;
+    p->flow |= noted->reply ? NF_FLOW_REPLY : 0;
+    touch_session(lane, p, s, now);
+    return true;
+}
+
+/* ---- a side's packets -------------------------------------------------------------------------- */
+
+/* Writes the key as two words, and prefetches its bucket. */
+static inline void begin_look(const struct nf_sessions *t, const struct nf_packet *p,
+                              struct nf_session_look *look)
+{
+    const uint8_t *fields = (const uint8_t *)p;
+    uint64_t words[2] = {nf_get64(fields + offsetof(struct nf_packet, saddr)),
+                         nf_get32(fields + offsetof(struct nf_packet, sport)) | (uint64_t)p->proto << 32 |
+                             (uint64_t)p->side << 40};
+
+    memcpy(&look->key, words, sizeof(words));
+    look->hash = nf_key_hash(words, sizeof(words), t->seed);
+    look->bucket = nf_session_bucket_at(t, nf_session_home(t, look->hash));
+    prefetch_line(look->bucket);
+}
+
+/* The record that the key's tag leads to is its session nearly always: it is prefetched, all of its lines,
+ * since NFs touch most of them. */
+static inline void guess_record(const struct nf_sessions *t, struct nf_session_look *look)
+{
+    uint32_t hits = nf_session_match(look->bucket, nf_session_tag(look->hash)), ref;
+    const uint8_t *record;
+
+    look->guess = NULL;
+    if (ft_unlikely(!hits))
+        return;
+    ref = look->bucket->ref[__builtin_ctz(hits) / 2];
+    look->guess = nf_session_at(t, ref >> 1);
+    look->which = ref & 1;
+    record = (const uint8_t *)look->guess;
+    prefetch_line(record);
+    for (uint32_t at = FT_LINE; ft_unlikely(at < t->stride); at += FT_LINE)
+        prefetch_line(record + at);
+}
+
+_Static_assert(NF_FLOW_REPLY == 1, "which of a session's keys it is that a packet has");
+
+/* A packet whose guess was right. */
+static inline void look_at_guess(struct nf_sessions_lane *lane, struct nf_packet *p,
+                                 const struct nf_session_look *look, uint64_t now)
+{
+    struct nf_session *s = ft_edit_in_line(lane->nfs[0].region, look->guess, sizeof(*s));
+    uint8_t flow = (uint8_t)(NF_FLOW_KEYED | look->which);
+
+    NF_WATCH(found, lane->burst.table, &s->key[0], nf_session_number(lane->burst.table, s));
+    p->session = s;
+    s->seen = now;
+    if (p->proto == NF_PROTO_UDP ||
+        (p->proto == NF_PROTO_TCP && nf_tcp_stays(s->key[0].own[0], p->tcp_flags))) {
+        p->flow = flow | NF_FLOW_SETTLED;
+        return;
+    }
+    p->flow = flow;
+    if (p->proto == NF_PROTO_TCP)
+        follow_tcp(lane, p, s, now);
+}
+
+/* Any packet with a key. */
+static void look_at_any(struct nf_sessions_lane *lane, struct nf_packet *const packets[], uint32_t i,
+                        uint64_t now)
+{
+    struct nf_packet *p = packets[i];
+    struct nf_session_look *look = &lane->look[p - lane->packets];
+
+    if (p->flags & (NF_P_FRAGMENT | NF_P_ICMP_ERROR)) {
+        lane->noted = true;
+        lane->datagram[p - lane->packets] = datagram_of(p);
+        look->first = p->flags & NF_P_LATER ? first_before(lane, packets, i) : NULL;
+        look->quoted = NULL;
+        if (p->flags & NF_P_ICMP_ERROR)
+            look_at_quoted(lane, p, look);
+        if (look->first) {
+            p->session = look->first->session;
+            p->flow |= look->first->flow & NF_FLOW_REPLY;
+            return;
+        }
+        if (p->flags & NF_P_LATER && look_at_noted(lane, p, now))
+            return;
+    }
+    look_at_key(lane, p, now);
+}
+
+/* Cache misses first: the buckets of all, then the records, are under way before the first one is needed. */
+void nf_sessions_look_up(struct nf_sessions_lane *lane, struct nf_packet *const packets[], uint32_t n,
+                         uint64_t now)
+{
+    const struct nf_sessions *t = lane->burst.table;
+
+    lane->burst.fresh = 0;
+    lane->noted = false;
+    lane->now = now;
+    for (uint32_t i = 0; i < n; i++) {
+        struct nf_packet *p = packets[i];
+
+        if (ft_unlikely((p->flags & (NF_P_IPV4 | NF_P_BAD)) != NF_P_IPV4))
+            continue;
+        p->flow = NF_FLOW_KEYED;
+        begin_look(t, p, &lane->look[p - lane->packets]);
+    }
+    for (uint32_t i = 0; i < n; i++)
+        if (ft_likely(packets[i]->flow))
+            guess_record(t, &lane->look[packets[i] - lane->packets]);
+    for (uint32_t i = 0; i < n; i++) {
+        struct nf_packet *p = packets[i];
+        const struct nf_session_look *look = &lane->look[p - lane->packets];
+
+        if (ft_unlikely(!p->flow))
+            continue;
+        if (ft_likely((p->flags & (NF_P_FRAGMENT | NF_P_ICMP_ERROR | NF_P_L4)) == NF_P_L4 && look->guess &&
+                      nf_session_same(&look->guess->key[look->which], &look->key)))
+            look_at_guess(lane, p, look, now);
+        else
+            look_at_any(lane, packets, i, now);
+    }
+}
+
+/* For what an earlier packet of the burst has begun meanwhile, or the first fragment of its datagram. */
+void nf_session_again(const struct nf *nf, struct nf_packet *p)
+{
+    struct nf_sessions_lane *lane = nf_sessions_lane(nf);
+    const struct nf_packet *first;
+
+    if (!(p->flow & NF_FLOW_KEYED))
+        return;
+    first = p->flags & NF_P_LATER ? lane->look[p - lane->packets].first : NULL;
+    if (first) {
+        p->session = first->drop ? NULL : first->session;
+        p->flow |= first->flow & NF_FLOW_REPLY;
+    } else {
+        look_at_key(lane, p, lane->now);
+    }
+}
