@@ -151,12 +151,9 @@ static void mon_show_totals(const struct nf *nf, struct nf_show *out)
 static void mon_show_flow(const struct nf *nf, struct nf_show *out, const struct nf_session *s)
 {
     const struct mon_flow *flow = nf_session_slot(nf, s);
-    struct nf_tuple ends;
-    nf_session_view(nf, s, &ends);
     nf_row(out);
-    nf_row_proto(out, ends.proto);
-    nf_row_end(out, "from", ends.saddr, ends.sport);
-    nf_row_end(out, "to", ends.daddr, ends.dport);
+    nf_row_proto(out, s->key[0].proto);
+    nf_session_row_ends(nf, out, s, "from", "to");
     nf_row_u64(out, "packets", flow->packets[0]);
     nf_row_u64(out, "bytes", flow->bytes[0]);
     nf_row_u64(out, "back_packets", flow->packets[1]);

@@ -26,6 +26,7 @@ uint8_t nf_timeout_class(uint8_t proto, uint8_t tcp_state)
     case NF_PROTO_UDP:
         return NF_TIMEOUT_UDP;
     case NF_PROTO_ICMP:
+    case NF_PROTO_ICMPV6:
         return NF_TIMEOUT_ICMP;
     default:
         return NF_TIMEOUT_OTHER;

@@ -85,6 +85,19 @@ static void parse_icmp(struct nf_packet *p)
         p->flags |= NF_P_ICMP_ERROR;
 }
 
+static void parse_icmpv6_echo(struct nf_packet *p)
+{
+    const uint8_t *icmp = p->data + p->l4;
+
+    if (p->l4_len < 8 || !has_bytes(p, p->l4, 8) || (icmp[0] != 128 && icmp[0] != 129))
+        return;
+    p->flags |= NF_P_L4;
+    p->payload = (uint16_t)(p->l4 + 8);
+    p->icmp_type = icmp[0];
+    p->icmp_code = icmp[1];
+    p->sport = p->dport = nf_get16(icmp + 4);
+}
+
 static void parse_udp(struct nf_packet *p)
 {
     const uint8_t *udp = p->data + p->l4;
@@ -174,6 +187,43 @@ static void parse_ipv4(struct nf_packet *p)
         parse_udp(p);
     else if (p->proto == IPPROTO_ICMP)
         parse_icmp(p);
+}
+
+/* What sessions need to know of it. A fragment's header may come first, no other. */
+static void parse_ipv6(struct nf_packet *p)
+{
+    const uint8_t *ip = p->data + p->l3;
+    uint32_t header = 40, length;
+    uint16_t fragment = 0;
+
+    if (!has_bytes(p, p->l3, header) || ip[0] >> 4 != 6)
+        return;
+    length = ntohs(nf_get16(ip + 4));
+    p->proto = ip[6];
+    if (length > p->len - p->l3 - header || (p->proto == IPPROTO_FRAGMENT && length < 8)) {
+        p->proto = 0;
+        return;
+    }
+    if (p->proto == IPPROTO_FRAGMENT && has_bytes(p, p->l3, header + 8)) {
+        p->proto = ip[40];
+        fragment = ntohs(nf_get16(ip + 42));
+        header += 8;
+        length -= 8;
+    }
+    p->flags |= NF_P_IPV6_READ;
+    p->flags |= (fragment & 0xfff9 ? NF_P_FRAGMENT : 0) | (fragment & 0xfff8 ? NF_P_LATER : 0);
+    p->l4 = p->payload = (uint16_t)(p->l3 + header);
+    p->l4_len = (uint16_t)length;
+    if (p->flags & NF_P_LATER)
+        return;
+    if (p->proto == IPPROTO_TCP)
+        parse_tcp(p);
+    else if (p->proto == IPPROTO_UDP)
+        parse_udp(p);
+    else if (p->proto == IPPROTO_ICMPV6)
+        parse_icmpv6_echo(p);
+    p->flags &= (uint16_t)~NF_P_BAD;
+    p->bad = NF_BAD_NONE;
 }
 
 static void parse_arp(struct nf_packet *p)
@@ -281,8 +331,10 @@ void nf_packet_parse_any(struct nf_packet *p)
         parse_ipv4(p);
     else if (type == 0x0806)
         parse_arp(p);
-    else if (type == 0x86dd)
+    else if (type == 0x86dd) {
         p->flags |= NF_P_IPV6;
+        parse_ipv6(p);
+    }
 }
 
 uint32_t nf_packet_header_bytes_any(const struct nf_packet *p)
@@ -294,7 +346,9 @@ uint32_t nf_packet_header_bytes_any(const struct nf_packet *p)
         want = p->have;
     else if (p->flags & NF_P_L4 && p->proto == IPPROTO_ICMP)
         want = p->l4 + ICMP_TAKEN;
-    else if (p->flags & NF_P_IPV4) /* eight bytes that an ICMP error quotes, where no header is known */
+    else if (p->flags &
+             (NF_P_IPV4 |
+              NF_P_IPV6_READ)) /* eight bytes that an ICMP error quotes, where no header is known */
         want = p->flags & NF_P_L4 ? p->payload : p->l4 + 8u;
     return at_most(want > HEADERS_MIN ? want : HEADERS_MIN, p->have);
 }

@@ -15,6 +15,7 @@
 #define NF_PROTO_ICMP        1u
 #define NF_PROTO_TCP         6u
 #define NF_PROTO_UDP         17u
+#define NF_PROTO_ICMPV6      58u
 #define NF_ICMP_ECHO_REPLY   0u
 #define NF_ICMP_ECHO_REQUEST 8u
 
@@ -26,7 +27,7 @@ enum nf_side { NF_INSIDE = 0, NF_OUTSIDE = 1 };
 enum nf_packet_flags {
     NF_P_IPV4 =
         1 << 0, /* a well-formed IPv4 header: version, IHL >= 5, total length fits, header checksum right */
-    NF_P_IPV6 = 1 << 1,     /* ethertype says IPv6; not looked into */
+    NF_P_IPV6 = 1 << 1,     /* ethertype says IPv6; see NF_P_IPV6_READ */
     NF_P_ARP = 1 << 2,      /* Ethernet/IPv4 ARP, whole */
     NF_P_VLAN = 1 << 3,     /* one or two VLAN tags (802.1Q, 802.1ad, QinQ) before the ethertype */
     NF_P_FRAGMENT = 1 << 4, /* more-fragments or an offset */
@@ -38,6 +39,9 @@ enum nf_packet_flags {
     NF_P_BAD = 1 << 9,      /* claims a format and breaks it; `bad` says how */
     NF_P_EMITTED = 1 << 10, /* made by an NF (nf_emit), no input */
     NF_P_LOCAL = 1 << 11,   /* turned round by the chain's L3 (echo reply): passes no NF */
+    /* Its IPv6 header is well-formed: l4, l4_len, proto, ports, FRAGMENT, LATER and L4 are as of IPv4, so far
+     * as no extension header but a fragment's comes before. NF_P_BAD is never said of IPv6. */
+    NF_P_IPV6_READ = 1 << 12,
 };
 
 enum nf_bad {
@@ -77,6 +81,11 @@ struct nf_packet {
     const struct nf_session *session; /* of the packet's flow, NULL: none; the chain's, see there */
 };
 
+/* With NF_P_IPV6_READ: source and destination, 16 bytes each. */
+static inline const uint8_t *nf_packet_ipv6_addresses(const struct nf_packet *p)
+{
+    return p->data + p->l3 + 8;
+}
 static inline bool nf_icmp_is_echo(uint8_t icmp_type)
 {
     return icmp_type == NF_ICMP_ECHO_REQUEST || icmp_type == NF_ICMP_ECHO_REPLY;

@@ -119,6 +119,8 @@ static void rewrite_port(struct nf_packet *p, uint32_t at, uint16_t port, uint16
             set_echo_id(p, port);
         return;
     }
+    if (p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP)
+        return;
     set_port(p, at, port);
     *noted = port;
 }

@@ -10,15 +10,26 @@
 
 #define FRAGMENT_LIFE (30 * NF_SECOND)
 
-static struct nf_tuple tuple_of(const struct nf_packet *p)
+/* The key of answers to a packet that leaves, where they come in. Their addresses, of IPv6: *addresses. */
+static struct nf_tuple answers_to(const struct nf_sessions *t, const struct nf_packet *p, uint8_t side,
+                                  struct nf_addresses *addresses)
 {
-    return (struct nf_tuple){p->saddr, p->daddr, p->sport, p->dport, p->proto, p->side, {0}};
-}
+    struct nf_tuple key = {
+        .saddr = p->daddr, .daddr = p->saddr, .proto = p->proto, .side = side & 1, .ipv6 = 0};
 
-/* Of answers to it, where they come in. */
-static struct nf_tuple turn_tuple(const struct nf_tuple *t, uint8_t side)
-{
-    return (struct nf_tuple){t->daddr, t->saddr, t->dport, t->sport, t->proto, side, {0}};
+    if (!(p->flags & NF_P_LATER)) {
+        key.sport = p->dport;
+        key.dport = p->sport;
+    }
+    if (p->flags & NF_P_IPV6_READ) {
+        const uint8_t *ends = nf_packet_ipv6_addresses(p);
+
+        memcpy(addresses->source, ends + 16, 16);
+        memcpy(addresses->destination, ends, 16);
+        key.ipv6 = 1;
+        nf_session_hash_addresses(t, addresses, &key);
+    }
+    return key;
 }
 
 /* ---- fragments --------------------------------------------------------------------------------- */
@@ -52,6 +63,8 @@ static void note_fragment(struct nf_sessions_lane *lane, const struct nf_packet 
  * same. */
 static bool has_no_answers(const struct nf_packet *p)
 {
+    if (p->flags & NF_P_IPV6_READ)
+        return !(p->flags & NF_P_L4) || p->flags & NF_P_LATER;
     return !nf_packet_has_ends(p) && nf_proto_has_ports(p->proto);
 }
 
@@ -63,21 +76,23 @@ static bool confirm_session(struct nf_sessions_lane *lane, const struct nf_packe
     const struct nf_sessions *t = lane->burst.table;
     uint32_t record = nf_session_number(t, p->session), which;
     uint8_t side = lane->out_side ? lane->out_side(lane->out_arg, p) : !p->side;
-    struct nf_tuple left = tuple_of(p), key;
+    struct nf_addresses addresses;
+    struct nf_tuple key = answers_to(t, p, side, &addresses);
     struct nf_session *s;
-    const struct nf_session *other;
+    const struct nf_session *other =
+        nf_session_find(t, &key, key.ipv6 ? &addresses : NULL, nf_session_hash(t, &key), &which);
 
-    if (p->flags & NF_P_LATER)
-        left.sport = left.dport = 0;
-    key = turn_tuple(&left, side);
-    other = nf_session_find(t, &key, nf_session_hash(t, &key), &which);
     if (other && other != p->session) {
         if (!has_no_answers(p))
             return false;
         other = p->session;
         key = other->key[0];
         key.own[1] = 0;
+        if (key.ipv6)
+            addresses = nf_session_wide(t, record)->key[0];
     }
+    if (key.ipv6)
+        *NF_EDIT(nf, &nf_session_wide(t, record)->key[1]) = addresses;
     s = ft_edit_in_line(nf->region, p->session, sizeof(*s));
     s->key[1] = key;
     s->key[1].own[0] = other ? NF_SESSION_ONE_KEY : 0;
@@ -173,7 +188,7 @@ bool nf_session_known(const struct nf *nf, const struct nf_tuple *tuple)
     const struct nf_sessions *t = nf->env->sessions->table;
     uint32_t which;
 
-    return nf_session_find(t, tuple, nf_session_hash(t, tuple), &which);
+    return nf_session_find(t, tuple, NULL, nf_session_hash(t, tuple), &which);
 }
 
 /* The ends that NFs before this one have changed are as packets leave the chain. */
@@ -191,4 +206,14 @@ void nf_session_view_changed(const struct nf *nf, const struct nf_session *s, st
         out->daddr = s->key[1].saddr;
         out->dport = s->key[1].sport;
     }
+}
+
+void nf_session_view_ipv6(const struct nf *nf, const struct nf_session *s, struct nf_addresses *out)
+{
+    const struct nf_sessions *t = nf->env->sessions->table;
+    const uint32_t *before = nf->env->sessions->before[nf->index][s->key[0].side];
+    const struct nf_session_wide *wide = nf_session_wide(t, nf_session_number(t, s));
+
+    memcpy(out->source, s->members & before[0] ? wide->key[1].destination : wide->key[0].source, 16);
+    memcpy(out->destination, s->members & before[1] ? wide->key[1].source : wide->key[0].destination, 16);
 }

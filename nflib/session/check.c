@@ -59,6 +59,25 @@ static int check_free(struct nf_check *c, const struct nf_sessions *t)
     return next ? nf_check_failed(c, "the list of free records does not end") : 0;
 }
 
+/* A key of IPv6 is what its addresses give. */
+static bool has_addresses(const struct nf_sessions *t, uint32_t record, unsigned which)
+{
+    const struct nf_tuple *key = &nf_session_at(t, record)->key[which];
+    struct nf_tuple given = *key;
+
+    nf_session_hash_addresses(t, &nf_session_wide(t, record)->key[which], &given);
+    return nf_session_same(key, &given);
+}
+
+static bool same_key(const struct nf_sessions *t, uint32_t a, uint32_t b)
+{
+    const struct nf_tuple *key = &nf_session_at(t, a >> 1)->key[a & 1];
+
+    return nf_session_same(key, &nf_session_at(t, b >> 1)->key[b & 1]) &&
+           (!key->ipv6 || memcmp(&nf_session_wide(t, a >> 1)->key[a & 1],
+                                 &nf_session_wide(t, b >> 1)->key[b & 1], sizeof(struct nf_addresses)) == 0);
+}
+
 static int check_record(struct nf_check *c, const struct nf_sessions *t, uint32_t record, struct found *found)
 {
     const struct nf_session *s = nf_session_at(t, record);
@@ -69,12 +88,14 @@ static int check_record(struct nf_check *c, const struct nf_sessions *t, uint32_
                                record, s->seen, c->time);
     if (nf_session_tcp(s) >= NF_TCP_STATES ||
         nf_session_class(s) != nf_timeout_class(s->key[0].proto, nf_session_tcp(s)) ||
-        flags & ~NF_SESSION_FLAGS || flags & NF_SESSION_NEW || s->key[0].side > NF_OUTSIDE ||
-        s->key[1].side > NF_OUTSIDE || s->key[0].proto != s->key[1].proto)
+        flags & ~NF_SESSION_FLAGS || flags & NF_SESSION_NEW || s->key[0].proto != s->key[1].proto)
         return nf_check_failed(
             c, "session %u has TCP state %u, timeout %u, flags %u, sides %u and %u, which none has", record,
             nf_session_tcp(s), nf_session_class(s), flags, s->key[0].side, s->key[1].side);
-    if ((flags & NF_SESSION_ONE_KEY) && !nf_session_same(&s->key[0], &s->key[1]))
+    if (s->key[0].zero || s->key[1].zero || s->key[0].ipv6 != s->key[1].ipv6 ||
+        (s->key[0].ipv6 && (!t->wide_at || !has_addresses(t, record, 0) || !has_addresses(t, record, 1))))
+        return nf_check_failed(c, "session %u has keys of a family that they are not", record);
+    if ((flags & NF_SESSION_ONE_KEY) && !same_key(t, record << 1, record << 1 | 1))
         return nf_check_failed(c, "session %u has two keys, expected one", record);
     for (uint32_t left = s->members; left; left &= left - 1) {
         uint32_t nf = (uint32_t)__builtin_ctz(left);
@@ -135,7 +156,7 @@ static int check_place(struct nf_check *c, const struct nf_sessions *t, uint32_t
 
         for (uint32_t j = 0; j < (at == b ? i : NF_SESSION_PLACES); j++)
             if (way->tag[j] == bucket->tag[i] && nf_session_is_used(t, way->ref[j] >> 1) &&
-                nf_session_same(&nf_session_at(t, way->ref[j] >> 1)->key[way->ref[j] & 1], key))
+                same_key(t, way->ref[j], ref))
                 return nf_check_failed(c, "sessions %u and %u have the same key", way->ref[j] >> 1, ref >> 1);
         if (at == b)
             return 0;

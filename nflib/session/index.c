@@ -10,7 +10,7 @@
 /* ---- keys -------------------------------------------------------------------------------------- */
 
 const struct nf_session *nf_session_find(const struct nf_sessions *t, const struct nf_tuple *key,
-                                         uint64_t hash, uint32_t *which)
+                                         const struct nf_addresses *addresses, uint64_t hash, uint32_t *which)
 {
     const uint32_t home = nf_session_home(t, hash);
     uint32_t b = home;
@@ -22,7 +22,9 @@ const struct nf_session *nf_session_find(const struct nf_sessions *t, const stru
             uint32_t ref = bucket->ref[__builtin_ctz(hits) / 2];
             const struct nf_session *s = nf_session_at(t, ref >> 1);
 
-            if (ft_likely(nf_session_same(&s->key[ref & 1], key))) {
+            if (ft_likely(nf_session_same(&s->key[ref & 1], key)) &&
+                (!addresses ||
+                 memcmp(&nf_session_wide(t, ref >> 1)->key[ref & 1], addresses, sizeof(*addresses)) == 0)) {
                 *which = ref & 1;
                 return s;
             }

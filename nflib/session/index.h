@@ -20,6 +20,16 @@ static inline uint64_t nf_session_hash(const struct nf_sessions *t, const struct
     return nf_key_hash(words, sizeof(words), t->seed);
 }
 
+/* Puts what stands for the addresses into a key of IPv6. */
+static inline void nf_session_hash_addresses(const struct nf_sessions *t,
+                                             const struct nf_addresses *addresses, struct nf_tuple *key)
+{
+    uint64_t hash = nf_key_hash(addresses, sizeof(*addresses), t->seed);
+
+    key->saddr = (uint32_t)hash;
+    key->daddr = (uint32_t)(hash >> 32);
+}
+
 static inline bool nf_session_same(const struct nf_tuple *a, const struct nf_tuple *b)
 {
     uint64_t low = nf_get64((const uint8_t *)a) ^ nf_get64((const uint8_t *)b);

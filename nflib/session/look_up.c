@@ -53,8 +53,10 @@ static void touch_session(struct nf_sessions_lane *lane, struct nf_packet *p, co
 static void look_at_key(struct nf_sessions_lane *lane, struct nf_packet *p, uint64_t now)
 {
     const struct nf_session_look *look = &lane->look[p - lane->packets];
+    const struct nf_addresses *addresses = look->key.ipv6 ? &lane->addresses[p - lane->packets] : NULL;
     uint32_t which;
-    const struct nf_session *s = nf_session_find(lane->burst.table, &look->key, look->hash, &which);
+    const struct nf_session *s =
+        nf_session_find(lane->burst.table, &look->key, addresses, look->hash, &which);
 
     NF_WATCH(found, lane->burst.table, s ? &s->key[0] : &look->key,
              s ? nf_session_number(lane->burst.table, s) : NF_NONE);
@@ -76,8 +78,13 @@ static void look_at_quoted(struct nf_sessions_lane *lane, const struct nf_packet
     uint32_t which;
 
     nf_packet_inner(p, &in);
-    key = (struct nf_tuple){in.daddr, in.saddr, in.dport, in.sport, in.proto, p->side, {0}};
-    look->quoted = nf_session_find(t, &key, nf_session_hash(t, &key), &which);
+    key = (struct nf_tuple){.saddr = in.daddr,
+                            .daddr = in.saddr,
+                            .sport = in.dport,
+                            .dport = in.sport,
+                            .proto = in.proto,
+                            .side = p->side & 1};
+    look->quoted = nf_session_find(t, &key, NULL, nf_session_hash(t, &key), &which);
     look->quoted_reply = look->quoted && which;
 }
 
@@ -85,7 +92,15 @@ static void look_at_quoted(struct nf_sessions_lane *lane, const struct nf_packet
 
 static struct nf_datagram datagram_of(const struct nf_packet *p)
 {
-    return (struct nf_datagram){p->saddr, p->daddr, p->frag_id, p->proto, p->side};
+    struct nf_datagram d = {
+        .saddr = p->saddr, .daddr = p->daddr, .id = p->frag_id, .proto = p->proto, .side = p->side};
+
+    if (p->flags & NF_P_IPV6_READ) {
+        d.side |= 2;
+        d.id_ipv6 = nf_get32(p->data + p->l3 + 44);
+        memcpy(&d.addresses, nf_packet_ipv6_addresses(p), sizeof(d.addresses));
+    }
+    return d;
 }
 
 /* Of a datagram's fragments in this burst, the last first one before packets[i]. */
@@ -138,6 +153,21 @@ static inline void begin_look(const struct nf_sessions *t, const struct nf_packe
 
     memcpy(&look->key, words, sizeof(words));
     look->hash = nf_key_hash(words, sizeof(words), t->seed);
+    look->bucket = nf_session_bucket_at(t, nf_session_home(t, look->hash));
+    prefetch_line(look->bucket);
+}
+
+static void begin_look_ipv6(struct nf_sessions_lane *lane, const struct nf_packet *p)
+{
+    const struct nf_sessions *t = lane->burst.table;
+    struct nf_session_look *look = &lane->look[p - lane->packets];
+    struct nf_addresses *addresses = &lane->addresses[p - lane->packets];
+
+    memcpy(addresses, nf_packet_ipv6_addresses(p), sizeof(*addresses));
+    look->key = (struct nf_tuple){
+        .sport = p->sport, .dport = p->dport, .proto = p->proto, .side = p->side & 1, .ipv6 = 1};
+    nf_session_hash_addresses(t, addresses, &look->key);
+    look->hash = nf_session_hash(t, &look->key);
     look->bucket = nf_session_bucket_at(t, nf_session_home(t, look->hash));
     prefetch_line(look->bucket);
 }
@@ -220,10 +250,13 @@ void nf_sessions_look_up(struct nf_sessions_lane *lane, struct nf_packet *const 
     for (uint32_t i = 0; i < n; i++) {
         struct nf_packet *p = packets[i];
 
-        if (ft_unlikely((p->flags & (NF_P_IPV4 | NF_P_BAD)) != NF_P_IPV4))
-            continue;
-        p->flow = NF_FLOW_KEYED;
-        begin_look(t, p, &lane->look[p - lane->packets]);
+        if (ft_likely((p->flags & (NF_P_IPV4 | NF_P_BAD)) == NF_P_IPV4)) {
+            p->flow = NF_FLOW_KEYED;
+            begin_look(t, p, &lane->look[p - lane->packets]);
+        } else if (t->wide_at && p->flags & NF_P_IPV6_READ) {
+            p->flow = NF_FLOW_KEYED;
+            begin_look_ipv6(lane, p);
+        }
     }
     for (uint32_t i = 0; i < n; i++)
         if (ft_likely(packets[i]->flow))
@@ -234,8 +267,8 @@ void nf_sessions_look_up(struct nf_sessions_lane *lane, struct nf_packet *const 
 
         if (ft_unlikely(!p->flow))
             continue;
-        if (ft_likely((p->flags & (NF_P_FRAGMENT | NF_P_ICMP_ERROR | NF_P_L4)) == NF_P_L4 && look->guess &&
-                      nf_session_same(&look->guess->key[look->which], &look->key)))
+        if (ft_likely((p->flags & (NF_P_FRAGMENT | NF_P_ICMP_ERROR | NF_P_L4 | NF_P_IPV6)) == NF_P_L4 &&
+                      look->guess && nf_session_same(&look->guess->key[look->which], &look->key)))
             look_at_guess(lane, p, look, now);
         else
             look_at_any(lane, packets, i, now);

@@ -4,6 +4,7 @@
 #include "nflib/shared/shared.h"
 #include "nflib/state/watch.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 
 #define SHOW_LOOKS 1024u /* sessions looked at in a call, the NF's or not */
@@ -43,6 +44,8 @@ static const struct nf_session *begin_session(struct nf_sessions_lane *lane, con
         p->proto == NF_PROTO_TCP && p->flags & NF_P_L4 ? nf_tcp_first(p->tcp_flags) : NF_TCP_NONE;
     s->key[0].own[1] = nf_timeout_class(p->proto, s->key[0].own[0]);
     s->key[1].own[0] = NF_SESSION_NEW;
+    if (key->ipv6)
+        *NF_EDIT(nf, &nf_session_wide(t, record)->key[0]) = lane->addresses[p - lane->packets];
     nf_session_use(nf, t, record);
     nf_session_enter(nf, t, record << 1, &s->key[0]);
     NF_WATCH(changed, t, &s->key[0]);
@@ -199,6 +202,31 @@ bool nf_sessions_show(const struct nf *nf, uint64_t first, struct nf_show *out, 
     }
     *cursor = first + at;
     return at != NF_NONE;
+}
+
+static void row_end(struct nf_show *out, const char *name, const uint8_t address[16], uint16_t port)
+{
+    char text[INET6_ADDRSTRLEN];
+
+    inet_ntop(AF_INET6, address, text, sizeof(text));
+    nf_row_text(out, name, "[%s]:%u", text, ntohs(port));
+}
+
+void nf_session_row_ends(const struct nf *nf, struct nf_show *out, const struct nf_session *s,
+                         const char *source, const char *destination)
+{
+    struct nf_addresses addresses;
+    struct nf_tuple ends;
+
+    nf_session_view(nf, s, &ends);
+    if (!nf_session_is_ipv6(s)) {
+        nf_row_end(out, source, ends.saddr, ends.sport);
+        nf_row_end(out, destination, ends.daddr, ends.dport);
+        return;
+    }
+    nf_session_view_ipv6(nf, s, &addresses);
+    row_end(out, source, addresses.source, ends.sport);
+    row_end(out, destination, addresses.destination, ends.dport);
 }
 
 /* The timers of those that the NF is in, for what it says now. */

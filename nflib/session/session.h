@@ -21,13 +21,20 @@
 
 /* A packet's ends as it comes in on `side`. Network order; ICMP echo: the identifier in both ports. */
 struct nf_tuple {
-    uint32_t saddr, daddr;
+    uint32_t saddr, daddr; /* of IPv6: a hash of both, which struct nf_addresses has */
     uint16_t sport, dport; /* 0: the protocol has none, or they could not be read */
     uint8_t proto;
-    uint8_t side;   /* enum nf_side */
+    uint8_t side : 1; /* enum nf_side */
+    uint8_t ipv6 : 1;
+    uint8_t zero : 6;
     uint8_t own[2]; /* 0, and no part of the key; in a record they are used, see below */
 };
 _Static_assert(sizeof(struct nf_tuple) == 16, "a key is two words");
+
+/* Of IPv6: 16 bytes each, as in the packet. */
+struct nf_addresses {
+    uint8_t source[16], destination[16];
+};
 
 /* What begins a record; the slots follow. Read by NFs, written by the chain alone. */
 struct nf_session {
@@ -52,6 +59,10 @@ static inline uint8_t nf_session_tcp(const struct nf_session *s)
 static inline uint8_t nf_session_class(const struct nf_session *s)
 {
     return s->key[0].own[1];
+}
+static inline bool nf_session_is_ipv6(const struct nf_session *s)
+{
+    return s->key[0].ipv6;
 }
 static inline uint8_t nf_session_flags(const struct nf_session *s)
 {
@@ -152,7 +163,10 @@ static inline void nf_session_view(const struct nf *nf, const struct nf_session 
         nf_session_view_changed(nf, s, out);
 }
 
-/* True: answers that come in with this tuple would belong to a session that there is. */
+/* The addresses that go with it, of a session of IPv6. */
+void nf_session_view_ipv6(const struct nf *nf, const struct nf_session *s, struct nf_addresses *out);
+
+/* True: answers that come in with this tuple, of IPv4, would belong to a session that there is. */
 bool nf_session_known(const struct nf *nf, const struct nf_tuple *tuple);
 
 /* ---- for operators ----------------------------------------------------------------------------- */
@@ -168,6 +182,9 @@ const struct nf_session *nf_sessions_next_near(const struct nf *nf, uint32_t *at
 /* As nf_show_slots, for the sessions that the NF is in. */
 bool nf_sessions_show(const struct nf *nf, uint64_t first, struct nf_show *out, uint64_t *cursor,
                       void (*row)(const struct nf *nf, struct nf_show *out, const struct nf_session *s));
+/* Both ends of the session's first packet as this NF sees them, "A.B.C.D:PORT" or "[IPV6]:PORT". */
+void nf_session_row_ends(const struct nf *nf, struct nf_show *out, const struct nf_session *s,
+                         const char *source, const char *destination);
 /* An operator's new timeout of a class, "udp" = "120", or of all classes; holds for all flows from now on. As
  * nf_timeout_set, but 0 for success. */
 int nf_sessions_set(const struct nf *nf, const char *key, const char *value, uint64_t now,

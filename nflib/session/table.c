@@ -8,6 +8,7 @@
  *     used[]                      one bit a record, for walking them in order
  *     records                     whole lines each: struct nf_session, then the slots. A free one holds the
  *                                 number of the next free one + 1
+ *     struct nf_session_wide[]    one line each, where an NF wants IPv6: the addresses of each key
  *
  * A look-up reads one bucket and one record, whichever side the packet came in on. Buckets work as those of a
  * map (nflib/state/map.c): no tombstones, and nothing ever moves.
@@ -73,6 +74,8 @@ static uint32_t place_slots(struct nf_sessions *t, const struct nf_sessions_want
 /* Fills what is constant but for pointers; returns the bytes of the table without wheel and fragments. */
 static uint64_t shape_table(struct nf_sessions *t, const struct nf_sessions_wants *wants)
 {
+    uint64_t end;
+
     memset(t, 0, sizeof(*t));
     t->capacity = wants->capacity;
     t->nfs = wants->nfs;
@@ -80,11 +83,13 @@ static uint64_t shape_table(struct nf_sessions *t, const struct nf_sessions_want
     t->buckets = (uint32_t)((2ull * t->capacity + PLACES_FILLED - 1) / PLACES_FILLED);
     t->used_at = sizeof(*t) + (uint64_t)t->buckets * sizeof(struct nf_session_bucket);
     t->records_at = t->used_at + round_up_to_line(((uint64_t)t->capacity + 63) / 64 * 8);
+    end = t->records_at + (uint64_t)t->capacity * t->stride;
+    t->wide_at = wants->ipv6 ? end : 0;
     for (uint32_t i = 1; i <= wants->nfs; i++) {
         t->max_flows[i] = wants->flows[i].max_flows;
         memcpy(t->timeouts[i], wants->flows[i].timeouts, sizeof(t->timeouts[i]));
     }
-    return t->records_at + (uint64_t)t->capacity * t->stride;
+    return wants->ipv6 ? end + (uint64_t)t->capacity * sizeof(struct nf_session_wide) : end;
 }
 
 void nf_sessions_want(struct nf_sessions_wants *wants, uint32_t index, const struct nf_module *module,
@@ -98,6 +103,7 @@ void nf_sessions_want(struct nf_sessions_wants *wants, uint32_t index, const str
     if (!module->session_size)
         return;
     module->flows(config, flows);
+    wants->ipv6 |= module->ipv6;
     if (flows->max_flows > wants->capacity)
         wants->capacity = flows->max_flows;
     if (flows->max_fragments > wants->fragments)
@@ -113,7 +119,7 @@ uint64_t nf_sessions_bytes(const struct nf_sessions_wants *wants)
         return 0;
     bytes = shape_table(&t, wants) + nf_wheel_bytes(wants->capacity + wants->fragments);
     if (wants->fragments)
-        bytes += nf_map_bytes(wants->fragments, sizeof(struct nf_datagram), sizeof(struct nf_noted));
+        bytes += nf_map_bytes(wants->fragments, nf_datagram_bytes(wants->ipv6), sizeof(struct nf_noted));
     return bytes;
 }
 
@@ -162,7 +168,7 @@ static uint32_t peek(const void *table, const void *key)
     const struct nf_session *s;
 
     memcpy(&tuple, key, offsetof(struct nf_tuple, own));
-    s = nf_session_find(table, &tuple, nf_session_hash(table, &tuple), &which);
+    s = nf_session_find(table, &tuple, NULL, nf_session_hash(table, &tuple), &which);
     return s && which == 0 ? nf_session_number(table, s) : NF_NONE;
 }
 static uint32_t next_of(const void *table, uint32_t slot)
@@ -193,7 +199,7 @@ bool nf_sessions_make(struct nf_sessions_lane *lane, const struct nf_sessions_wa
     shape.wheel = nf_wheel_make(nf, wants->capacity + wants->fragments, TICK);
     if (wants->fragments)
         shape.fragments =
-            nf_map_make(nf, wants->fragments, sizeof(struct nf_datagram), sizeof(struct nf_noted));
+            nf_map_make(nf, wants->fragments, nf_datagram_bytes(wants->ipv6), sizeof(struct nf_noted));
     *NF_EDIT(nf, t) = shape;
     nf_constant(nf, t, offsetof(struct nf_sessions, slot_size) + sizeof(t->slot_size));
     nf_object(nf, t, "sessions", nf_sessions_check);

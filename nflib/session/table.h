@@ -29,6 +29,7 @@ struct nf_sessions {
     struct nf_wheel *wheel;       /* records by number, then fragments */
     struct nf_map *fragments;     /* struct nf_datagram to struct nf_noted; NULL: no NF looks at fragments */
     uint64_t used_at, records_at; /* bytes from here */
+    uint64_t wide_at;             /* the same; 0: the chain looks up no IPv6 */
     uint32_t capacity, buckets, stride;
     uint32_t nfs;                   /* in the chain */
     uint32_t max_flows[FT_NFS_MAX]; /* by NF; 0: keeps no flows */
@@ -45,12 +46,25 @@ struct nf_sessions {
     uint32_t in_use[FT_NFS_MAX]; /* sessions that each NF is in */
 };
 
+/* A session's addresses by its keys, of IPv6. One line for each record, beside them: sessions of IPv4 do not
+ * touch it. */
+struct nf_session_wide {
+    struct nf_addresses key[2];
+};
+_Static_assert(sizeof(struct nf_session_wide) == FT_LINE, "a record's addresses are one line");
+
 /* What a datagram's fragments have in common as they come in, and what is noted of them. No padding. */
 struct nf_datagram {
-    uint32_t saddr, daddr;
+    uint32_t saddr, daddr; /* 0 for IPv6, as `id` */
     uint16_t id;
     uint8_t proto, side;
+    uint32_t id_ipv6; /* what follows is there where the chain looks up IPv6 */
+    struct nf_addresses addresses;
 };
+static inline uint32_t nf_datagram_bytes(bool ipv6)
+{
+    return ipv6 ? sizeof(struct nf_datagram) : offsetof(struct nf_datagram, id_ipv6);
+}
 struct nf_noted {
     uint32_t record; /* NF_NONE: the first fragment belonged to no session */
     uint32_t serial; /* of the session that was there; another one has no part in the datagram */
@@ -80,7 +94,8 @@ struct nf_sessions_lane {
     bool noted;                      /* some packet is a fragment, or begins a connection again */
     uint32_t begun[NF_BURST_MAX];    /* records of those that are fresh */
     _Alignas(FT_LINE) struct nf_session_look look[NF_BURST_MAX];
-    struct nf_datagram datagram[NF_BURST_MAX]; /* of fragments */
+    struct nf_datagram datagram[NF_BURST_MAX];   /* of fragments */
+    struct nf_addresses addresses[NF_BURST_MAX]; /* of packets of IPv6, as they came in */
 };
 
 static inline const struct nf_session_bucket *nf_session_bucket_at(const struct nf_sessions *t, uint32_t b)
@@ -95,6 +110,10 @@ static inline const struct nf_session *nf_session_at(const struct nf_sessions *t
 static inline uint32_t nf_session_number(const struct nf_sessions *t, const struct nf_session *s)
 {
     return (uint32_t)(((uint64_t)((const uint8_t *)s - (const uint8_t *)t) - t->records_at) / t->stride);
+}
+static inline const struct nf_session_wide *nf_session_wide(const struct nf_sessions *t, uint32_t record)
+{
+    return (const struct nf_session_wide *)(const void *)((const uint8_t *)t + t->wide_at) + record;
 }
 static inline const uint64_t *nf_sessions_used(const struct nf_sessions *t)
 {
@@ -112,13 +131,14 @@ static inline struct nf_sessions_lane *nf_sessions_lane(const struct nf *nf)
 /* The first fragment of a datagram, whose others will belong to its session. */
 static inline bool nf_session_is_first(const struct nf_packet *p)
 {
-    return (p->flags & (NF_P_IPV4 | NF_P_BAD | NF_P_FRAGMENT | NF_P_LATER)) == (NF_P_IPV4 | NF_P_FRAGMENT);
+    return p->flow & NF_FLOW_KEYED && (p->flags & (NF_P_FRAGMENT | NF_P_LATER)) == NF_P_FRAGMENT;
 }
 
 /* index.c. A key's own[] are not looked at. */
-/* NULL: none. *which: which of its keys it is. */
+/* NULL: none. *which: which of its keys it is. `addresses`: of IPv6, NULL: of IPv4. */
 const struct nf_session *nf_session_find(const struct nf_sessions *t, const struct nf_tuple *key,
-                                         uint64_t hash, uint32_t *which);
+                                         const struct nf_addresses *addresses, uint64_t hash,
+                                         uint32_t *which);
 void nf_session_enter(const struct nf *nf, const struct nf_sessions *t, uint32_t ref,
                       const struct nf_tuple *key);
 void nf_session_forget(const struct nf *nf, const struct nf_sessions *t, uint32_t ref,
@@ -144,6 +164,7 @@ int nf_sessions_check(struct nf_check *c, const void *table);
 /* What the chain's NFs want together, from their modules: `modules` and `configs`, [nfs]. */
 struct nf_sessions_wants {
     uint32_t nfs, capacity, fragments;
+    bool ipv6;
     const struct nf_module *module[FT_NFS_MAX]; /* from 1 */
     struct nf_flows_config flows[FT_NFS_MAX];
 };

@@ -108,7 +108,9 @@ static void sessions_are_what_packets_make_of_them(const char *name)
     DAMAGED(&s->key[0].own[1], NF_TIMEOUT_COUNT, "timeout 5");
     DAMAGED(&s->key[1].own[0], NF_SESSION_NEW, "flags 1");
     DAMAGED(&s->key[1].own[0], NF_SESSION_ONE_KEY, "has two keys, expected one");
-    DAMAGED(&s->key[0].side, 2, "sides 2");
+    DAMAGED(&s->key[0].own[1], NF_TIMEOUT_OTHER, "timeout 4, flags");
+    DAMAGED(&s->key[0].own[0] - 1, 2, "family"); /* of IPv6, in a table that has none, and no family at all */
+    DAMAGED(&s->key[0].own[0] - 1, 4, "family");
     DAMAGED(&s->key[0].sport, 9, "session 0"); /* where its key does not lead to */
     DAMAGED(&s->key[1].daddr, 9, "session 0");
     DAMAGED(&s->seen, UINT64_MAX, "was seen at 18446744073709551615, expected 100000000000");

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The chain's sessions against a plain model: an array of flows with both keys, times and what each of two
- * NFs keeps. One NF joins every flow; another translates the source of what comes from inside to a number of
- * its own; the second may also refuse. Random packets from both sides, fragments, pauses and full tables,
- * from a fixed seed; after each packet the model knows what was found.
+ * NFs keeps. One NF joins every flow; it translates the source of what comes from inside to a number of its
+ * own; the second may also refuse. Random packets of IPv4 and IPv6 from both sides, fragments, pauses and
+ * full tables, from a fixed seed; after each packet the model knows what was found. An address of IPv6 is
+ * that of IPv4 behind 2001:db8::, so that flows of both families differ in nothing else.
  */
 #include "ftcore/base/draw.h"
 #include "nflib/chain/chain.h"
@@ -30,10 +31,11 @@ struct slot {
 /* What the model and the NFs have in common: what shall happen to the packet, and what the NFs saw. */
 static struct {
     bool refuse, join;
+    bool later; /* the packet is a later fragment, and its first one has passed */
     bool asked; /* the first NF got the packet: from outside it is the last one */
-    bool found, reply, full;
+    bool found, reply, full, dropped;
     uint64_t packets; /* in the slot, this one included */
-    uint64_t ended[3], fulls;
+    uint64_t ended[3], fulls, laters;
     uint64_t number;
 } w;
 
@@ -41,7 +43,7 @@ static void flows(const void *config, struct nf_flows_config *wants)
 {
     (void)config;
     wants->max_flows = FLOWS;
-    wants->max_fragments = 16;
+    wants->max_fragments = 1024;
     for (unsigned i = 0; i < NF_TIMEOUT_COUNT; i++)
         wants->timeouts[i] = LIFE;
 }
@@ -62,17 +64,55 @@ static void ended(struct nf *nf, const struct nf_session *s, enum nf_session_why
     w.ended[why]++;
 }
 
+static void address_of(uint32_t host, uint8_t out[16])
+{
+    const uint8_t net[4] = {0x20, 0x01, 0x0d, 0xb8};
+    uint32_t last = htonl(host);
+
+    memset(out, 0, 16);
+    memcpy(out, net, sizeof(net));
+    memcpy(out + 12, &last, sizeof(last));
+}
+
+static void set_source(struct nf_packet *p, uint16_t port)
+{
+    if (p->flags & NF_P_IPV6)
+        address_of(SITE, p->data + p->l3 + 8);
+    else
+        nf_packet_set_saddr(p, htonl(SITE));
+    nf_packet_set_sport(p, port);
+}
+
+static void set_destination(const struct nf *nf, struct nf_packet *p, const struct nf_session *s)
+{
+    struct nf_addresses addresses;
+    struct nf_tuple ends;
+
+    nf_session_view(nf, s, &ends);
+    nf_packet_set_dport(p, ends.sport);
+    if (p->flags & NF_P_IPV6) {
+        nf_session_view_ipv6(nf, s, &addresses);
+        memcpy(p->data + p->l3 + 24, addresses.source, 16);
+    } else {
+        nf_packet_set_daddr(p, ends.saddr);
+    }
+}
+
 static void translate(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
 {
     for (uint32_t i = 0; i < n; i++) {
         struct nf_packet *p = packets[i];
         const struct nf_session *s = nf_session_mine(nf, p);
         const struct slot *slot;
-        struct nf_tuple ends;
 
         w.asked = true;
         w.found = s != NULL;
         w.reply = p->flow & NF_FLOW_REPLY;
+        w.later = p->flags & NF_P_LATER && nf_session_later(nf, p);
+        if (p->flags & NF_P_LATER && !w.later) {
+            p->drop = 1;
+            continue;
+        }
         if (!s && (s = nf_session_join(nf, p, now)))
             NF_SESSION_EDIT(nf, s, struct slot)->number = w.number;
         w.full = !s;
@@ -83,12 +123,9 @@ static void translate(struct nf *nf, struct nf_packet *const packets[], uint32_t
         slot = nf_session_slot(nf, s);
         w.packets = ++NF_SESSION_EDIT(nf, s, struct slot)->packets;
         if (p->side == NF_INSIDE && !(p->flow & NF_FLOW_REPLY)) {
-            nf_packet_set_saddr(p, htonl(SITE));
-            nf_packet_set_sport(p, (uint16_t)slot->number);
+            set_source(p, (uint16_t)slot->number);
         } else if (p->side == NF_OUTSIDE && p->flow & NF_FLOW_REPLY) {
-            nf_session_view(nf, s, &ends);
-            nf_packet_set_daddr(p, ends.saddr);
-            nf_packet_set_dport(p, ends.sport);
+            set_destination(nf, p, s);
         }
     }
 }
@@ -106,6 +143,7 @@ static void judge(struct nf *nf, struct nf_packet *const packets[], uint32_t n, 
 static const struct nf_module first = {.name = "first",
                                        .session_size = sizeof(struct slot),
                                        .translates = NF_SOURCE,
+                                       .ipv6 = true,
                                        .process = translate,
                                        .flows = flows,
                                        .session_end = ended};
@@ -115,14 +153,14 @@ static const struct nf_module second = {
 /* ---- the model ---- */
 
 struct flow {
-    bool live;
+    bool live, ipv6;
     uint8_t side; /* of the first packet */
     uint32_t host, remote;
     uint16_t hport, rport, number;
     uint64_t seen, packets;
 };
 static struct flow model[FLOWS];
-static uint64_t draws, time_now;
+static uint64_t draws, time_now, bursts;
 static struct nf_chain *chain;
 
 static uint32_t below(uint32_t n)
@@ -147,11 +185,13 @@ static struct flow *place(void)
 }
 
 /* By what comes in: from inside (host, hport) to (remote, rport); from outside to a number of the site. */
-static struct flow *find(uint8_t side, const struct help_spec *s)
+static struct flow *find(uint8_t side, const struct help_spec *s, bool ipv6)
 {
     for (unsigned i = 0; i < FLOWS; i++) {
         const struct flow *f = &model[i];
 
+        if (f->ipv6 != ipv6)
+            continue;
         if (f->live && f->side == NF_INSIDE &&
             (side == NF_INSIDE
                  ? f->host == s->src && f->hport == s->sport && f->remote == s->dst && f->rport == s->dport
@@ -182,28 +222,90 @@ static struct help_spec draw_packet(uint8_t side)
     return s;
 }
 
-static void run_one(uint64_t burst)
+/* The same packet, of IPv6. UDP, or what a later fragment has of it. */
+static uint32_t frame_ipv6(const struct help_spec *s, uint8_t frame[HELP_FRAME_MAX])
 {
-    uint8_t side = (uint8_t)below(2), frame[HELP_FRAME_MAX];
+    uint8_t *ip = frame + 14, *l4 = ip + 40;
+    uint16_t head[] = {htons(s->sport), htons(s->dport), htons(8 + s->payload), 0xbeef};
+    uint16_t length = (uint16_t)(8 + s->payload + (s->fragment ? 8 : 0));
+
+    memset(frame, 0, HELP_FRAME_MAX);
+    frame[12] = 0x86;
+    frame[13] = 0xdd;
+    ip[0] = 0x60;
+    ip[5] = (uint8_t)length;
+    ip[6] = s->fragment ? 44 : 17;
+    address_of(s->src, ip + 8);
+    address_of(s->dst, ip + 24);
+    if (s->fragment) {
+        uint16_t words[] = {htons(17 << 8),
+                            htons((uint16_t)((s->fragment & 0x1fff) << 3 | !!(s->fragment & HELP_MORE))), 0,
+                            htons(s->ip_id)};
+        memcpy(l4, words, sizeof(words));
+        l4 += 8;
+    }
+    if (!(s->fragment & 0x1fff))
+        memcpy(l4, head, sizeof(head));
+    return 14u + 40u + length;
+}
+
+static void run(uint8_t side, const struct help_spec *s, bool ipv6)
+{
+    uint8_t frame[HELP_FRAME_MAX];
+    uint32_t len = ipv6 ? frame_ipv6(s, frame) : help_frame(s, frame);
+    struct nf_packet p = {.data = frame, .len = len, .have = len, .side = side, .in_port = side};
+
+    w.asked = false;
+    nf_chain_run(chain, ++bursts, time_now, &p, 1);
+    w.dropped = p.drop;
+}
+
+/* A datagram's other fragment: its flow's packet, even where it does not say which that is. With another
+ * number it is nobody's. */
+static void run_later(uint8_t side, struct help_spec *s, struct flow *f)
+{
+    bool known = below(4);
+
+    time_now += below(2) * NF_SECOND / 10;
+    expire();
+    w.refuse = false;
+    s->fragment = 100;
+    s->ip_id = (uint16_t)(s->ip_id + !known);
+    run(side, s, f->ipv6);
+    assert_true(w.asked);
+    assert_int_equal(w.later, known && f->live);
+    assert_int_equal(w.dropped, !w.later);
+    if (!w.later)
+        return;
+    assert_true(w.found);
+    assert_int_equal(w.reply, side != f->side);
+    assert_int_equal(w.packets, ++f->packets);
+    f->seen = time_now;
+    w.laters++;
+}
+
+static void run_one(void)
+{
+    uint8_t side = (uint8_t)below(2);
     struct help_spec s = draw_packet(side);
+    bool ipv6 = below(2);
     struct flow *f;
 
     expire();
-    f = find(side, &s);
-    w.asked = false;
+    f = find(side, &s, ipv6);
+    s.fragment = below(8) ? 0 : HELP_MORE;
+    s.ip_id = (uint16_t)bursts;
     w.refuse = below(4) == 0;
     w.join = below(2);
     /* A number that no live flow to the remote has; taken from the model, so that keys stay apart. */
-    w.number = htons((uint16_t)(1024 + burst % 60000));
-    uint32_t len = help_frame(&s, frame);
-    struct nf_packet p = {.data = frame, .len = len, .have = len, .side = side, .in_port = side};
+    w.number = htons((uint16_t)(1024 + bursts % 60000));
     uint64_t refused = w.ended[NF_SESSION_REFUSED];
     const struct nf_sessions *t = nf_chain_nf(chain, 1)->env->sessions->table;
     uint64_t conflicts = t->conflicts;
 
-    nf_chain_run(chain, burst, time_now, &p, 1);
+    run(side, &s, ipv6);
     if (!w.asked) {
-        assert_true(p.drop && side == NF_OUTSIDE);
+        assert_true(w.dropped && side == NF_OUTSIDE);
         if (f)
             f->seen = time_now;
         return;
@@ -214,22 +316,28 @@ static void run_one(uint64_t burst)
         assert_int_equal(w.packets, ++f->packets);
         f->seen = time_now;
     } else if (!(f = place())) {
-        assert_true(w.full && p.drop);
+        assert_true(w.full && w.dropped);
         w.fulls++;
     } else {
         assert_int_equal(w.packets, 1);
         if (t->conflicts > conflicts || w.refuse) { /* dropped at birth: nothing is left */
-            assert_true(p.drop);
+            assert_true(w.dropped);
             assert_int_equal(w.ended[NF_SESSION_REFUSED], refused + 1);
         } else {
-            *f = (struct flow){
-                .live = true, .side = side, .number = (uint16_t)w.number, .seen = time_now, .packets = 1};
+            *f = (struct flow){.live = true,
+                               .ipv6 = ipv6,
+                               .side = side,
+                               .number = (uint16_t)w.number,
+                               .seen = time_now,
+                               .packets = 1};
             f->host = side == NF_INSIDE ? s.src : s.dst;
             f->hport = side == NF_INSIDE ? s.sport : s.dport;
             f->remote = side == NF_INSIDE ? s.dst : s.src;
             f->rport = side == NF_INSIDE ? s.dport : s.sport;
         }
     }
+    if (s.fragment && !w.dropped)
+        run_later(side, &s, f);
 }
 
 static void sessions_are_what_a_plain_model_says(void **state)
@@ -247,17 +355,18 @@ static void sessions_are_what_a_plain_model_says(void **state)
         fail_msg("%s", fault.text);
     draws = 5;
     time_now = NF_SECOND;
-    for (uint64_t burst = 1; burst <= PACKETS; burst++) {
+    for (uint32_t i = 1; i <= PACKETS; i++) {
         /* Times are multiples of what timers resolve. */
         time_now += below(3) ? 0 : below(200) ? NF_SECOND / 10 : 3 * NF_SECOND;
-        run_one(burst);
-        if (burst % 10000 == 0 && nf_chain_check(chain, NULL, NULL, &fault))
-            fail_msg("after %lu packets: %s", burst, fault.text);
+        run_one();
+        if (i % 10000 == 0 && nf_chain_check(chain, NULL, NULL, &fault))
+            fail_msg("after %u packets: %s", i, fault.text);
     }
     for (unsigned i = 0; i < FLOWS; i++)
         live += model[i].live;
     assert_int_equal(nf_sessions_count(nf_chain_nf(chain, 1)), live);
-    assert_true(w.ended[NF_SESSION_IDLE] > 1000 && w.ended[NF_SESSION_REFUSED] > 1000 && w.fulls > 1000);
+    assert_true(w.ended[NF_SESSION_IDLE] > 1000 && w.ended[NF_SESSION_REFUSED] > 1000 && w.fulls > 1000 &&
+                w.laters > 1000);
     assert_true(nf_chain_nf(chain, 1)->env->sessions->table->conflicts > 1000);
     nf_chain_free(chain);
     ft_region_close(region);

@@ -116,6 +116,80 @@ static void damaged_frames_parse_the_same_in_whole_and_captured(void **state)
     assert_true(errors > 1000 && l4s > 5000);
 }
 
+/* A frame of IPv6 with `l4_len` bytes behind its header, which says what comes first in it. Where that
+ * begins.
+ */
+static uint32_t build_ipv6(uint8_t *frame, unsigned tags, uint8_t next, uint32_t l4_len)
+{
+    uint32_t l3 = packet_ethernet(frame, tags, 0x86dd);
+
+    memset(frame + l3, 0, 40 + l4_len);
+    frame[l3] = 0x60;
+    set16(frame + l3 + 4, l4_len);
+    frame[l3 + 6] = next;
+    return l3 + 40;
+}
+
+static void ipv6_is_read_as_far_as_a_flow_needs(void **state)
+{
+    (void)state;
+    uint8_t frame[200];
+    uint32_t l4 = build_ipv6(frame, 2, TCP, 32);
+    set16(frame + l4, 1000);
+    set16(frame + l4 + 2, 443);
+    frame[l4 + 12] = 8 << 4;
+    frame[l4 + 13] = 0x12;
+    struct nf_packet p = parse_both_ways(frame, l4 + 40, l4 + 40);
+    assert_int_equal(p.flags, NF_P_VLAN | NF_P_IPV6 | NF_P_IPV6_READ | NF_P_L4);
+    assert_int_equal(be16((const uint8_t *)&p.sport), 1000);
+    assert_int_equal(be16((const uint8_t *)&p.dport), 443);
+    assert_int_equal(p.tcp_flags, 0x12);
+    assert_int_equal(p.l4_len, 32);
+    assert_int_equal(p.payload, l4 + 32);
+    frame[l4 + 12] = 4 << 4; /* a TCP header of 16 bytes: the addresses are known, and no more is said */
+    p = parse_both_ways(frame, l4 + 32, l4 + 32);
+    assert_int_equal(p.flags, NF_P_VLAN | NF_P_IPV6 | NF_P_IPV6_READ);
+    l4 = build_ipv6(frame, 0, 44, 8 + 16); /* the first fragment of a UDP packet, then a later one */
+    frame[l4] = UDP;
+    frame[l4 + 3] = 1;
+    set16(frame + l4 + 8, 53);
+    set16(frame + l4 + 8 + 4, 800);
+    p = parse_both_ways(frame, l4 + 24, l4 + 24);
+    assert_int_equal(p.flags, NF_P_IPV6 | NF_P_IPV6_READ | NF_P_FRAGMENT | NF_P_L4);
+    assert_int_equal(p.proto, UDP);
+    assert_int_equal(be16((const uint8_t *)&p.sport), 53);
+    frame[l4 + 3] = 8;
+    p = parse_both_ways(frame, l4 + 24, l4 + 24);
+    assert_int_equal(p.flags, NF_P_IPV6 | NF_P_IPV6_READ | NF_P_FRAGMENT | NF_P_LATER);
+    l4 = build_ipv6(frame, 0, UDP, 20); /* longer than the frame */
+    p = parse_both_ways(frame, l4 + 19, l4 + 19);
+    assert_int_equal(p.flags, NF_P_IPV6);
+}
+
+static void damaged_ipv6_is_never_called_bad(void **state)
+{
+    static const uint8_t nexts[] = {TCP, UDP, 58, 44, 0};
+    (void)state;
+    unsigned read = 0, l4s = 0, later = 0;
+    for (unsigned round = 0; round < 30000; round++) {
+        uint8_t frame[200];
+        uint32_t l4 = build_ipv6(frame, packet_below(3), nexts[round % 5], 60), len = l4 + 60;
+        frame[l4] = round & 1 ? TCP : UDP;
+        frame[l4 + 5] = frame[l4 + 13] = (uint8_t)draw();
+        frame[l4 + 12] = frame[l4 + 20] = 5 << 4;
+        damage(frame, len);
+        uint32_t have = packet_below(3) ? len : packet_below(len + 1);
+        struct nf_packet p = parse_both_ways(frame, packet_below(2) ? len : have, have);
+        if (!(p.flags & NF_P_IPV6))
+            continue;
+        assert_false(p.flags & (NF_P_BAD | NF_P_IPV4));
+        read += (p.flags & NF_P_IPV6_READ) != 0;
+        l4s += (p.flags & NF_P_L4) != 0;
+        later += (p.flags & NF_P_LATER) != 0;
+    }
+    assert_true(read > 10000 && l4s > 5000 && later > 100);
+}
+
 /* 60 bytes on the wire, 28 in the packet: the padding is nobody's. */
 static void padding_is_not_payload(void **state)
 {
@@ -164,14 +238,15 @@ static const struct facts captures[] = {
     {"tcp-truncated-header.pcap", 24, 0, 24, 0, 0, 0, 23, 0, 0, 0, 0, 0}, /* one ends in its options */
 };
 
+/* What is behind an IPv6 header is not counted. */
 static void count(struct facts *f, const struct nf_packet *p)
 {
-    bool l4 = p->flags & NF_P_L4;
+    bool ipv4 = p->flags & NF_P_IPV4, l4 = ipv4 && p->flags & NF_P_L4;
     f->all++;
     f->vlan += (p->flags & NF_P_VLAN) != 0;
-    f->ipv4 += (p->flags & NF_P_IPV4) != 0;
-    f->fragments += (p->flags & NF_P_FRAGMENT) != 0;
-    f->later += (p->flags & NF_P_LATER) != 0;
+    f->ipv4 += ipv4;
+    f->fragments += ipv4 && p->flags & NF_P_FRAGMENT;
+    f->later += ipv4 && p->flags & NF_P_LATER;
     f->options += (p->flags & NF_P_OPTIONS) != 0;
     f->tcp += l4 && p->proto == TCP;
     f->udp += l4 && p->proto == UDP;
@@ -231,6 +306,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(padding_is_not_payload),
         cmocka_unit_test(damaged_frames_parse_the_same_in_whole_and_captured),
+        cmocka_unit_test(ipv6_is_read_as_far_as_a_flow_needs),
+        cmocka_unit_test(damaged_ipv6_is_never_called_bad),
         cmocka_unit_test(counts_over_captures_are_those_of_tshark),
     };
 

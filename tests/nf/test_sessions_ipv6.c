@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sessions of IPv6, one flow at a time: what a key is, what a peer may send of it, how operators read it, and
+ * that a chain whose NFs do not ask for IPv6 looks up none.
+ */
+#include "nflib/chain/chain.h"
+#include "nflib/session/index.h"
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <arpa/inet.h>
+#include <string.h>
+
+static const struct nf_session *found;
+static uint8_t seen_flow;
+
+static void flows(const void *config, struct nf_flows_config *wants)
+{
+    (void)config;
+    wants->max_flows = 8;
+    wants->max_fragments = 8;
+    for (unsigned i = 0; i < NF_TIMEOUT_COUNT; i++)
+        wants->timeouts[i] = 60;
+}
+
+static void join(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        found = nf_session_mine(nf, packets[i]);
+        seen_flow = packets[i]->flow;
+        if (!found)
+            found = nf_session_join(nf, packets[i], now);
+    }
+}
+
+static void row(const struct nf *nf, struct nf_show *out, const struct nf_session *s)
+{
+    nf_row(out);
+    nf_session_row_ends(nf, out, s, "from", "to");
+}
+
+static bool show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
+{
+    return nf_sessions_show(nf, 0, out, cursor, row);
+}
+
+static const struct nf_module both = {
+    .name = "both", .session_size = 8, .process = join, .flows = flows, .show = show, .ipv6 = true};
+static const struct nf_module ipv4 = {
+    .name = "ipv4", .session_size = 8, .process = join, .flows = flows, .show = show};
+
+static struct nf_chain *chain;
+static struct ft_region *region;
+static uint64_t burst;
+
+static void open_chain(const struct nf_module *module)
+{
+    struct nf_chain_config config = {.name = "test", .lanes = 1, .count = 1, .nfs = {{module, NULL}}};
+    static const struct ft_region_config how = {.name = "test", .shared_size = 64 << 10};
+    struct ft_fault fault = {""};
+
+    burst = 0;
+    if (nf_chain_region(&region, &config, &how, &fault) ||
+        nf_chain_make(&chain, &config, region, 0, 7, &fault))
+        fail_msg("%s", fault.text);
+}
+
+static void close_chain(void)
+{
+    nf_chain_free(chain);
+    ft_region_close(region);
+}
+
+/* TCP or ICMPv6 echo from 2001:db8::a:1 to 2001:db8::b:2, or back; ICMP's identifier is the source port. */
+static void run(uint8_t side, uint8_t proto, uint16_t sport, uint16_t dport, uint8_t flags_or_type)
+{
+    uint8_t frame[14 + 40 + 20] = {[12] = 0x86, [13] = 0xdd, [14] = 0x60, [19] = 20}, *ip = frame + 14;
+    const uint8_t a[16] = {0x20, 1, 0x0d, 0xb8, [13] = 10, [15] = 1};
+    const uint8_t b[16] = {0x20, 1, 0x0d, 0xb8, [13] = 11, [15] = 2};
+    uint16_t ports[2] = {htons(sport), htons(dport)};
+    struct nf_packet p = {.data = frame, .len = sizeof(frame), .have = sizeof(frame), .side = side};
+
+    p.in_port = side;
+    ip[6] = proto;
+    memcpy(ip + 8, side == NF_INSIDE ? a : b, 16);
+    memcpy(ip + 24, side == NF_INSIDE ? b : a, 16);
+    if (proto == NF_PROTO_TCP) {
+        memcpy(ip + 40, ports, sizeof(ports));
+        ip[52] = 5 << 4;
+        ip[53] = flags_or_type;
+    } else {
+        ip[40] = flags_or_type;
+        memcpy(ip + 44, ports, 2);
+    }
+    found = NULL;
+    seen_flow = 0;
+    burst++;
+    nf_chain_run(chain, burst, burst * NF_SECOND, &p, 1);
+}
+
+static void a_connection_is_followed_both_ways(void **state)
+{
+    const struct nf_session *s;
+
+    (void)state;
+    open_chain(&both);
+    run(NF_INSIDE, NF_PROTO_TCP, 1000, 443, NF_TCP_SYN);
+    s = found;
+    assert_non_null(s);
+    assert_true(nf_session_is_ipv6(s));
+    run(NF_OUTSIDE, NF_PROTO_TCP, 443, 1000, NF_TCP_SYN | NF_TCP_ACK);
+    assert_ptr_equal(found, s);
+    assert_true(seen_flow & NF_FLOW_REPLY);
+    run(NF_INSIDE, NF_PROTO_TCP, 1000, 443, NF_TCP_ACK);
+    assert_ptr_equal(found, s);
+    assert_int_equal(nf_session_tcp(s), NF_TCP_ESTABLISHED);
+    assert_int_equal(nf_session_class(s), NF_TIMEOUT_TCP_ESTABLISHED);
+    run(NF_INSIDE, NF_PROTO_ICMPV6, 77, 0, 128);
+    assert_ptr_not_equal(found, s);
+    s = found;
+    assert_int_equal(nf_session_class(s), NF_TIMEOUT_ICMP);
+    run(NF_OUTSIDE, NF_PROTO_ICMPV6, 77, 0, 129);
+    assert_ptr_equal(found, s);
+    assert_int_equal(nf_sessions_count(nf_chain_nf(chain, 1)), 2);
+    close_chain();
+}
+
+static void operators_read_its_addresses(void **state)
+{
+    char text[256];
+    struct nf_show *out = nf_show_begin(text, sizeof(text));
+    uint64_t cursor = 0;
+
+    (void)state;
+    open_chain(&both);
+    run(NF_INSIDE, NF_PROTO_TCP, 1000, 443, NF_TCP_SYN);
+    assert_false(show(nf_chain_nf(chain, 1), out, &cursor));
+    nf_show_end(out);
+    assert_string_equal(text, "[{\"from\":\"[2001:db8::a:1]:1000\",\"to\":\"[2001:db8::b:2]:443\"}]");
+    close_chain();
+}
+
+static void a_key_is_its_addresses_and_not_their_hash(void **state)
+{
+    const struct nf_sessions *t;
+    struct nf_addresses addresses;
+    struct nf_tuple key;
+    uint32_t which;
+    uint64_t hash;
+
+    (void)state;
+    open_chain(&both);
+    run(NF_INSIDE, NF_PROTO_TCP, 1000, 443, NF_TCP_SYN);
+    t = nf_chain_nf(chain, 1)->env->sessions->table;
+    addresses = nf_session_wide(t, 0)->key[0];
+    key = found->key[0];
+    hash = nf_session_hash(t, &key);
+    assert_ptr_equal(nf_session_find(t, &key, &addresses, hash, &which), found);
+    addresses.destination[15] ^= 1;
+    assert_null(nf_session_find(t, &key, &addresses, hash, &which));
+    close_chain();
+}
+
+static void refused(const char *expected)
+{
+    struct ft_fault fault = {""};
+
+    assert_int_not_equal(nf_chain_check(chain, NULL, NULL, &fault), 0);
+    if (!strstr(fault.text, expected))
+        fail_msg("\"%s\", expected \"%s\"", fault.text, expected);
+}
+
+static void a_peer_sends_addresses_that_their_keys_are_of(void **state)
+{
+    struct nf_session_wide *wide;
+    struct ft_fault fault = {""};
+
+    (void)state;
+    open_chain(&both);
+    run(NF_INSIDE, NF_PROTO_TCP, 1000, 443, NF_TCP_SYN);
+    assert_int_equal(nf_chain_check(chain, NULL, NULL, &fault), 0);
+    wide =
+        (struct nf_session_wide *)(uintptr_t)nf_session_wide(nf_chain_nf(chain, 1)->env->sessions->table, 0);
+    for (unsigned which = 0; which < 2; which++) {
+        wide->key[which].source[0] ^= 1;
+        refused("session 0 has keys of a family that they are not");
+        wide->key[which].source[0] ^= 1;
+    }
+    ((struct nf_session *)(uintptr_t)found)->key[1].ipv6 = 0;
+    refused("family");
+    close_chain();
+}
+
+static void nobody_asks_for_it(void **state)
+{
+    (void)state;
+    open_chain(&ipv4);
+    run(NF_INSIDE, NF_PROTO_TCP, 1000, 443, NF_TCP_SYN);
+    assert_null(found);
+    assert_int_equal(seen_flow, 0);
+    assert_int_equal(nf_chain_nf(chain, 1)->env->sessions->table->wide_at, 0);
+    close_chain();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_connection_is_followed_both_ways),
+        cmocka_unit_test(operators_read_its_addresses),
+        cmocka_unit_test(a_key_is_its_addresses_and_not_their_hash),
+        cmocka_unit_test(a_peer_sends_addresses_that_their_keys_are_of),
+        cmocka_unit_test(nobody_asks_for_it),
+    };
+
+    return cmocka_run_group_tests_name("sessions_ipv6", tests, NULL, NULL);
+}
