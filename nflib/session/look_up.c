@@ -157,6 +157,7 @@ static inline void begin_look(const struct nf_sessions *t, const struct nf_packe
     prefetch_line(look->bucket);
 }
 
+/* The same for those of IPv6, with their addresses; apart, so that IPv4 does not pay. */
 static void begin_look_ipv6(struct nf_sessions_lane *lane, const struct nf_packet *p)
 {
     const struct nf_sessions *t = lane->burst.table;
@@ -170,6 +171,17 @@ static void begin_look_ipv6(struct nf_sessions_lane *lane, const struct nf_packe
     look->hash = nf_session_hash(t, &look->key);
     look->bucket = nf_session_bucket_at(t, nf_session_home(t, look->hash));
     prefetch_line(look->bucket);
+}
+
+static __attribute__((noinline)) void begin_looks_ipv6(struct nf_sessions_lane *lane,
+                                                       struct nf_packet *const packets[], uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if (!(packets[i]->flags & NF_P_IPV6_READ))
+            continue;
+        packets[i]->flow = NF_FLOW_KEYED;
+        begin_look_ipv6(lane, packets[i]);
+    }
 }
 
 /* The record that the key's tag leads to is its session nearly always: it is prefetched, all of its lines,
@@ -238,29 +250,43 @@ static void look_at_any(struct nf_sessions_lane *lane, struct nf_packet *const p
     look_at_key(lane, p, now);
 }
 
+/* Each of the three steps on its own: together they need more registers than there are. */
+static __attribute__((noinline)) void begin_looks(struct nf_sessions_lane *lane,
+                                                  struct nf_packet *const packets[], uint32_t n)
+{
+    const struct nf_sessions *t = lane->burst.table;
+
+    for (uint32_t i = 0; i < n; i++) {
+        struct nf_packet *p = packets[i];
+
+        if (ft_unlikely((p->flags & (NF_P_IPV4 | NF_P_BAD)) != NF_P_IPV4))
+            continue;
+        p->flow = NF_FLOW_KEYED;
+        begin_look(t, p, &lane->look[p - lane->packets]);
+    }
+}
+
+static __attribute__((noinline)) void guess_records(struct nf_sessions_lane *lane,
+                                                    struct nf_packet *const packets[], uint32_t n)
+{
+    const struct nf_sessions *t = lane->burst.table;
+
+    for (uint32_t i = 0; i < n; i++)
+        if (ft_likely(packets[i]->flow))
+            guess_record(t, &lane->look[packets[i] - lane->packets]);
+}
+
 /* Cache misses first: the buckets of all, then the records, are under way before the first one is needed. */
 void nf_sessions_look_up(struct nf_sessions_lane *lane, struct nf_packet *const packets[], uint32_t n,
                          uint64_t now)
 {
-    const struct nf_sessions *t = lane->burst.table;
-
     lane->burst.fresh = 0;
     lane->noted = false;
     lane->now = now;
-    for (uint32_t i = 0; i < n; i++) {
-        struct nf_packet *p = packets[i];
-
-        if (ft_likely((p->flags & (NF_P_IPV4 | NF_P_BAD)) == NF_P_IPV4)) {
-            p->flow = NF_FLOW_KEYED;
-            begin_look(t, p, &lane->look[p - lane->packets]);
-        } else if (t->wide_at && p->flags & NF_P_IPV6_READ) {
-            p->flow = NF_FLOW_KEYED;
-            begin_look_ipv6(lane, p);
-        }
-    }
-    for (uint32_t i = 0; i < n; i++)
-        if (ft_likely(packets[i]->flow))
-            guess_record(t, &lane->look[packets[i] - lane->packets]);
+    begin_looks(lane, packets, n);
+    if (lane->burst.table->wide_at)
+        begin_looks_ipv6(lane, packets, n);
+    guess_records(lane, packets, n);
     for (uint32_t i = 0; i < n; i++) {
         struct nf_packet *p = packets[i];
         const struct nf_session_look *look = &lane->look[p - lane->packets];
