@@ -161,6 +161,10 @@ static void seeds(void)
     uint8_t inner[HELP_FRAME_MAX];
     uint8_t arp[9 + 60] = {0, 0, 0, 0, 0, 0, 0, 0, 0, [9 + 12] = 8, 6, 0, 1, 8, 0, 6, 4, 0, 1};
 
+    /* The first fragment of a UDP packet. */
+    uint8_t ipv6[9 + 14 + 40 + 16] = {
+        [9 + 12] = 0x86, 0xdd, 0x60, 0, 0, 0, 0, 16, 44, [9 + 14 + 40] = 17, 0, 0, 1, [9 + 14 + 53] = 8};
+
     udp.proto = 17;
     icmp.proto = 1;
     icmp.type = 8;
@@ -179,6 +183,7 @@ static void seeds(void)
     seed("error", &error, 0);
     seed("fragment", &fragment, 0);
     seed("tagged", &tagged, 2);
+    fuzz_seed("ipv6", ipv6, sizeof(ipv6));
     fuzz_seed("arp", arp, sizeof(arp));
 }
 
