@@ -277,6 +277,7 @@ static void report_port_heartbeats(struct rp_replicator *rp)
             counter <= rp->heartbeat_counter)
             continue;
         rp->heartbeat_counter = counter;
+        event.came = heartbeat;
         rp_step(rp, &event);
     }
 }
