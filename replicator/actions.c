@@ -116,14 +116,6 @@ static void clear_state(struct rp_replicator *rp)
     rp->audit_off = true;
 }
 
-static void remember_view(struct rp_replicator *rp, uint64_t view)
-{
-    if (rp->writer)
-        rp_view_writer_give(rp->writer, view, rp->now);
-    if (rp->config.view)
-        rp->config.view(rp->config.arg, view);
-}
-
 static void send_message(struct rp_replicator *rp, const struct ft_message *m)
 {
     if (rp->link && rp_link_send(rp->link, m, rp->lanes, NULL) == FT_EFULL)
@@ -157,11 +149,12 @@ static void carry_out(struct rp_replicator *rp, const struct ft_action *a)
         stop_sending(rp);
         break;
     case FT_ACT_VIEW:
-        remember_view(rp, a->view);
+        if (rp->config.view)
+            rp->config.view(rp->config.arg, a->view);
+        rp->to_store = a->view;
         break;
     case FT_ACT_STORE:
-        if (rp->writer)
-            rp_view_writer_give(rp->writer, a->view, rp->now);
+        rp->to_store = a->view;
         break;
     case FT_ACT_CLEAR:
         clear_state(rp);
@@ -191,6 +184,10 @@ void rp_carry_out(struct rp_replicator *rp)
     /* What a takeover or a fence has to say must be on its way before the lanes act on it. */
     if (rp->link)
         rp_link_flush(rp->link);
+    /* Last: its writer may get this thread's processor as soon as it is woken. */
+    if (rp->to_store && rp->writer)
+        rp_view_writer_give(rp->writer, rp->to_store, rp->now);
+    rp->to_store = 0;
 }
 
 /* ---- reports ----------------------------------------------------------------------------------- */
@@ -277,6 +274,7 @@ static void report_port_heartbeats(struct rp_replicator *rp)
             counter <= rp->heartbeat_counter)
             continue;
         rp->heartbeat_counter = counter;
+        event.came = heartbeat;
         rp_step(rp, &event);
     }
 }

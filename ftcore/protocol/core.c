@@ -358,7 +358,8 @@ void ft_step(struct ft_core *core, const struct ft_event *event, struct ft_actio
         handle_malformed(core, event->text, actions);
         break;
     case FT_EV_PORT_HEARTBEAT: /* it puts off what silence would do, and changes no state */
-        core->peer.port_heartbeat = core->now;
+        core->peer.port_heartbeat =
+            ft_later(core->peer.port_heartbeat, event->came < core->now ? event->came : core->now);
         core->peer.heartbeat_view = event->view;
         break;
     case FT_EV_REQUEST:

@@ -44,7 +44,7 @@ enum ft_event_kind {
     FT_EV_MESSAGE,   /* `message`, checked by its decoder. LOG, DELTA and SNAPSHOT come after their bulk was
                         stored */
     FT_EV_MALFORMED, /* the peer sent what cannot be read, or what contradicts itself: `text` */
-    FT_EV_PORT_HEARTBEAT, /* the peer's heartbeat on a data port: the `view` it tells */
+    FT_EV_PORT_HEARTBEAT, /* the peer's heartbeat on a data port: the `view` it tells, and when it `came` */
     FT_EV_DEATH_NOTICE,   /* the death notice of the process `incarnation` */
     FT_EV_LANES,          /* what lanes reached: closed[], and the fields below it */
     FT_EV_CUT,            /* the cut asked for was made after closed[]; the snapshot can be read */
@@ -72,6 +72,7 @@ struct ft_event {
     const struct ft_message *message;
     const char *text;
     uint64_t incarnation;
+    uint64_t came; /* FT_EV_PORT_HEARTBEAT: local monotonic ns, before `now` when its lane read it late */
     /* Standby: the closed set it holds. Primary: the bursts that the stream accounts for; with CUT, GUARDED
      * and DRAINED, the bursts executed. */
     uint64_t closed[FT_LANES_MAX];

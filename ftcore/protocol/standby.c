@@ -212,11 +212,13 @@ void ft_standby_event(struct ft_core *core, const struct ft_event *event, struct
     case FT_EV_DEATH_NOTICE:
         if (core->state == FT_READY && event->incarnation == core->peer.incarnation &&
             ft_standby_right(core)) {
-            if (core->peer.up)
-                ft_act(actions, FT_ACT_CLOSE);
+            bool connected = core->peer.up;
+
             ft_peer_gone(core);
             core->peer.incarnation = 0; /* the notice comes more than once */
             ft_standby_promote(core, "the death notice", actions);
+            if (connected) /* it takes a while, and the lanes need not wait for it */
+                ft_act(actions, FT_ACT_CLOSE);
         }
         break;
     case FT_EV_DIVERGED:

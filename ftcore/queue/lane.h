@@ -104,7 +104,7 @@ struct ft_lane_report {
 
     _Atomic uint64_t heartbeat_ns; /* when the peer's last heartbeat came, ns; written after the next three */
     _Atomic uint64_t heartbeat_view;    /* the view that it names */
-    _Atomic uint64_t heartbeat_counter; /* its number */
+    _Atomic uint64_t heartbeat_counter; /* when it was sent, by the peer's monotonic clock, ns */
     _Atomic uint64_t heartbeat_from;    /* the incarnation by whose secret it was known */
 };
 

@@ -6,6 +6,7 @@
 #include "node/lane/lane.h"
 #include "nflib/net/bytes.h"
 #include "nflib/chain/chain.h"
+#include "node/base/clock.h"
 #include "node/lane/own_frames.h"
 
 #include <endian.h>
@@ -22,6 +23,21 @@ static bool too_many_heartbeats(uint8_t *heard)
 }
 
 /*
+ * When a heartbeat came. The lane may have had no processor since the turn before, and the frame waited in
+ * the port's queue meanwhile. It came after that turn, and by its sender's clock so long after the heartbeat
+ * before it as its counter says. A heartbeat that counted from when it is read would put the end of a primary
+ * later that fell silent while this lane did not run, and the standby's right would end first.
+ */
+static uint64_t arrival(const struct nd_lane *lane, uint64_t counter, uint64_t now)
+{
+    uint64_t since = counter - FT_REPORT_GET(lane->words, heartbeat_counter);
+    uint64_t last = FT_REPORT_GET(lane->words, heartbeat_ns);
+    uint64_t came = since < now - last ? last + since : now;
+
+    return came < lane->before ? lane->before : came;
+}
+
+/*
  * A frame of a heartbeat's type: of the peer, of this node, or of anybody who reaches the port. To look at
  * one costs a microsecond, so of more than HEARTBEATS_MAX on a port in a heartbeat's time the rest is dropped
  * unseen. One that is no newer than the last was recorded and sent again, or came by another port as well.
@@ -32,6 +48,7 @@ static void hear_heartbeat(struct nd_lane *lane, const struct nd_frame *f, unsig
         .incarnation = FT_ORDER_GET(lane->words, peer_incarnation),
         .secret = {FT_ORDER_GET(lane->words, peer_secret[0]), FT_ORDER_GET(lane->words, peer_secret[1])}};
     struct ft_datagram heartbeat;
+    uint64_t came;
 
     for (unsigned own = 0; own < lane->io->ports; own++)
         if (memcmp(f->data + 6, lane->io->own[own], 6) == 0)
@@ -47,13 +64,16 @@ static void hear_heartbeat(struct nd_lane *lane, const struct nd_frame *f, unsig
         FT_COUNT(lane->words, heartbeats_refused, 1);
         return;
     }
-    if (FT_REPORT_GET(lane->words, heartbeat_from) == peer.incarnation &&
-        FT_REPORT_GET(lane->words, heartbeat_counter) >= heartbeat.counter)
-        return;
+    came = nd_now();
+    if (FT_REPORT_GET(lane->words, heartbeat_from) == peer.incarnation) {
+        if (FT_REPORT_GET(lane->words, heartbeat_counter) >= heartbeat.counter)
+            return;
+        came = arrival(lane, heartbeat.counter, came);
+    }
     FT_REPORT_SET(lane->words, heartbeat_from, peer.incarnation);
     FT_REPORT_SET(lane->words, heartbeat_counter, heartbeat.counter);
     FT_REPORT_SET(lane->words, heartbeat_view, heartbeat.view);
-    FT_REPORT_SET(lane->words, heartbeat_ns, lane->now);
+    FT_REPORT_SET(lane->words, heartbeat_ns, came);
 }
 
 /* True when the frame is a heartbeat, and no input. */

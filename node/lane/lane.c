@@ -136,6 +136,7 @@ int nd_lane_run(void *arg)
     while (!nd_lane_is_to_end(lane)) {
         if (FT_PLANTED_AT_SIGNAL("lane-stands"))
             nanosleep(&(struct timespec){STANDS_S, 0}, NULL);
+        lane->before = lane->now;
         lane->now = nd_now();
         FT_NOTE(lane->words, turn_ns, lane->now);
         ft_turns_spent(&lane->words->count.turns, lane->turn.spent, lane->now);

@@ -95,6 +95,7 @@ struct nd_lane {
     bool whole_capture; /* records hold whole packets: some NF reads payload, or capture: full */
 
     uint64_t now;         /* read once a turn */
+    uint64_t before;      /* what `now` was in the turn before, in which the ports were looked at as well */
     uint64_t time_offset; /* chain time is monotonic time plus this, modulo 2^64 */
     enum ft_order doing;  /* the order that it follows */
     struct {            /* how far it has done what orders ask for (struct ft_lane_orders): serial numbers */

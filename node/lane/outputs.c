@@ -246,7 +246,10 @@ static void *make_whole_packet(struct nd_lane *lane, const struct lg_output *out
     return make_packet(lane, frame, output->len);
 }
 
-/* What was stable and perhaps not released (docs/guarantees.md, G4). It passes the gate as all else does. */
+/*
+ * What was stable and perhaps not released (docs/guarantees.md, G4). It passes the gate as all else does, and
+ * the first of it leaves before the last is made: that may be milliseconds later.
+ */
 void nd_lane_emit_tail(struct nd_lane *lane)
 {
     const struct lg_output *output;
@@ -268,6 +271,8 @@ void nd_lane_emit_tail(struct nd_lane *lane)
         }
         ft_hold_put(&lane->hold, &held);
         FT_COUNT(lane->words, tail_emitted, 1);
+        if (ft_hold_count(&lane->hold) >= TX_BURST)
+            nd_lane_release(lane);
     }
     nd_lane_release(lane);
 }

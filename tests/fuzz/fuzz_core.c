@@ -244,7 +244,7 @@ static void report(struct fuzz_input *in)
 
 static void happen(struct fuzz_input *in, uint8_t op)
 {
-    struct ft_event event = {.text = "malformed"};
+    struct ft_event event = {.text = "malformed", .came = FT_ALL};
 
     switch (op & 7) {
     case 0:

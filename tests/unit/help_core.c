@@ -56,6 +56,7 @@ void tale_begin_anew(struct tale *t)
 void event_happens(struct tale *t, struct ft_event *event)
 {
     event->now = t->now;
+    event->came = event->came ? event->came : t->now;
     ft_step(&t->core, event, &t->did);
     for (uint32_t i = 0; i < t->did.count; i++)
         if (t->did.list[i].kind == FT_ACT_SEND)

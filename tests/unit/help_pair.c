@@ -273,7 +273,7 @@ void pair_step(struct pair *p, unsigned i, struct ft_event *event)
     struct pair_node *n = &p->node[i];
     enum ft_state before = n->core.state;
 
-    event->now = pair_clock(p, i);
+    event->now = event->came = pair_clock(p, i);
     ft_step(&n->core, event, &actions);
     for (uint32_t k = 0; k < actions.count; k++) {
         if (actions.list[k].kind == FT_ACT_CLOSE)

@@ -240,7 +240,7 @@ void world_step(struct world *w, unsigned i, struct ft_event *event)
     struct ft_actions actions;
     struct world_node *n = &w->node[i];
 
-    event->now = clock_of(w, i);
+    event->now = event->came = clock_of(w, i);
     event->closed[0] = n->serving ? n->executed : n->stored;
     event->replayed[0] = n->replayed;
     event->taken[0] = n->replayed * 1000;

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * When a heartbeat on a data port came, as a lane reports it: a lane that had no processor for a while finds
+ * in the port's queue what came meanwhile. And what the core makes of one that was read late.
+ */
+#include "node/base/clock.h"
+#include "node/lane/lane.h"
+#include "node/lane/own_frames.h"
+#include "tests/unit/help_core.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <string.h>
+
+#define MS 1000000ull
+
+static const struct ft_datagram_key peer = {.incarnation = 77};
+static uint8_t frames[8][ND_HEARTBEAT_LEN];
+static unsigned waiting;
+static struct ft_lane words;
+static struct nd_config config = {.timing.heartbeat_ms = 10};
+
+static uint32_t io_receive(void *ctx, unsigned lane, unsigned port, struct nd_frame in[], uint32_t max)
+{
+    uint32_t n = 0;
+
+    (void)ctx, (void)lane, (void)port;
+    for (; n < waiting && n < max; n++)
+        in[n] = (struct nd_frame){.data = frames[n], .len = ND_HEARTBEAT_LEN};
+    waiting = 0;
+    return n;
+}
+
+static void io_drop(void *ctx, void *owner)
+{
+    (void)ctx, (void)owner;
+}
+
+static struct nd_io io = {.ports = 1, .receive = io_receive, .drop = io_drop};
+static struct nd_lane lane = {.config = &config, .io = &io, .words = &words};
+
+static void waits_in_the_queue(uint64_t counter)
+{
+    nd_heartbeat_write(frames[waiting++], (const uint8_t[6]){6, 0, 0, 0, 0, 9}, &peer, 1, counter);
+}
+
+/* A turn that looks at the ports; the turn before did so `away` ago. When the last heartbeat came, by it. */
+static uint64_t came_after(uint64_t away)
+{
+    lane.now = nd_now();
+    lane.before = lane.now - away;
+    nd_lane_listen(&lane);
+    return atomic_load(&words.report.heartbeat_ns);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    waiting = 0;
+    memset(&lane.timers, 0, sizeof(lane.timers)); /* it looks at few in 10 ms */
+    assert_int_equal(ft_lane_init(&words, 1 << 16, 1 << 16), 0);
+    atomic_store(&words.orders.peer_incarnation, peer.incarnation);
+    waits_in_the_queue(500 * MS); /* by the clock of its sender, which is not ours */
+    assert_true(came_after(0) >= lane.now);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    ft_lane_free(&words);
+    return 0;
+}
+
+/* As if the first heartbeat had come so long ago. */
+static uint64_t first_came(uint64_t ago)
+{
+    uint64_t at = nd_now() - ago;
+
+    atomic_store(&words.report.heartbeat_ns, at);
+    return at;
+}
+
+static void what_waited_for_a_lane_came_when_its_sender_says(void **state)
+{
+    uint64_t first = first_came(70 * MS);
+
+    (void)state;
+    waits_in_the_queue(510 * MS);
+    waits_in_the_queue(520 * MS);
+    assert_int_equal(came_after(65 * MS), first + 20 * MS);
+}
+
+static void not_before_the_turn_before(void **state)
+{
+    (void)state;
+    first_came(70 * MS);
+    waits_in_the_queue(510 * MS); /* 10 ms later, it says, and the queue was empty 20 ms ago */
+    uint64_t came = came_after(20 * MS);
+    assert_int_equal(came, lane.before);
+}
+
+static void and_not_after_it_was_read(void **state)
+{
+    (void)state;
+    first_came(70 * MS);
+    waits_in_the_queue(900 * MS);
+    uint64_t came = came_after(65 * MS);
+    assert_true(came >= lane.now && came <= nd_now());
+    waits_in_the_queue(FT_ALL);
+    came = came_after(0);
+    assert_true(came >= lane.now && came <= nd_now());
+}
+
+/* It was read after 45 ms of silence, and came 5 ms after the last word. */
+static void what_is_read_late_puts_silence_off_by_when_it_came(void **state)
+{
+    static struct tale b;
+    struct ft_event heartbeat = {.kind = FT_EV_PORT_HEARTBEAT, .view = 1};
+
+    (void)state;
+    reach_ready(&b, false);
+    heartbeat.came = b.now + 5 * MS;
+    waits(&b, 45);
+    event_happens(&b, &heartbeat);
+    waits(&b, 9);
+    is(&b, FT_READY);
+    waits(&b, 2);
+    is(&b, FT_SOLO);
+    because(&b, "silence");
+}
+
+#define LANE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        LANE_TEST(what_waited_for_a_lane_came_when_its_sender_says),
+        LANE_TEST(not_before_the_turn_before),
+        LANE_TEST(and_not_after_it_was_read),
+        cmocka_unit_test(what_is_read_late_puts_silence_off_by_when_it_came),
+    };
+
+    return cmocka_run_group_tests_name("heartbeats", tests, NULL, NULL);
+}
