@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Steps: the linker leads calls between the product's files through here (--wrap), so that the world can
- * catch a node in the middle, let other lanes run at section calls, and see what the oracles judge.
+ * Steps: the linker leads calls between the product's files through here (--wrap). The world catches nodes in
+ * the middle, lets other lanes run at section calls, and sees what the oracles judge.
  */
 #include "tests/sim/liar.h"
 
@@ -39,8 +39,7 @@ int sim_clock_gettime(clockid_t clock, struct timespec *out)
     return 0;
 }
 
-/* A lane that sleeps within its work waits for another lane, for a few microseconds at a time: a tick would
- * be far longer, and lanes that apply deltas together would do one step a tick. */
+/* A lane that sleeps within its work waits for another one, for microseconds: far less than a tick. */
 int sim_nanosleep(const struct timespec *time, struct timespec *left)
 {
     struct sim_node *n = sim_current();
@@ -179,6 +178,7 @@ WRAP(void, ft_section_enter, struct ft_sections *s, const struct ft_shared *obje
 {
     maybe_switch();
     __real_ft_section_enter(s, object);
+    sim_window_object(s->region, object);
     maybe_switch();
 }
 
@@ -186,6 +186,7 @@ WRAP(void, ft_section_leave, struct ft_sections *s, const struct ft_shared *obje
 {
     if (lane_now() && sim.plan.lanes > 1)
         sim_step(SIM_IN_SECTION);
+    sim_window_object(s->region, object);
     __real_ft_section_leave(s, object);
     maybe_switch();
 }
@@ -253,7 +254,6 @@ WRAP(bool, rp_snapshot_turn, struct rp_replicator *rp, bool *whole)
 {
     sim_limits_now(sim_running->node);
     bool any = __real_rp_snapshot_turn(rp, whole);
-
     if (any)
         sim_step(SIM_IN_SNAPSHOT);
     return any;

@@ -333,6 +333,8 @@ void sim_window_begin(void);
 void sim_window_of(struct sim_window *window);          /* whose region is being opened */
 void sim_show(struct sim_window *window);               /* NULL: nobody's */
 void sim_window_edited(uint64_t offset, uint64_t size); /* of what is shown, about to be */
+void sim_window_object(const struct ft_region *region,
+                       const struct ft_shared *object); /* its section goes on */
 void sim_window_all(void);                              /* anything may change */
 
 /* ---- net.c ---- */

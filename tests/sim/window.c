@@ -104,6 +104,13 @@ void sim_window_edited(uint64_t offset, uint64_t size)
             differ(line);
 }
 
+/* It is edited as its section begins and written until that ends; an exchange forgets lines that are equal.
+ */
+void sim_window_object(const struct ft_region *region, const struct ft_shared *object)
+{
+    sim_window_edited((uint64_t)((const uint8_t *)object - region->base), sizeof(*object));
+}
+
 void sim_window_all(void)
 {
     all = true;
