@@ -93,19 +93,6 @@ void lg_capture_forget(struct lg_capture *capture)
     capture->record = NULL;
 }
 
-const struct ft_input *lg_cursor_input(struct lg_cursor *cursor, uint8_t **bytes)
-{
-    const struct ft_record *r = cursor->record;
-    const struct ft_input *in;
-
-    if (r->flags & FT_REC_BY_SEQ || cursor->input == r->inputs)
-        return NULL;
-    in = ft_record_inputs(r) + cursor->input++;
-    *bytes = (uint8_t *)(uintptr_t)r + ft_record_bytes_at(r) + cursor->byte;
-    cursor->byte += in->taken;
-    return in;
-}
-
 const void *lg_cursor_determinant(struct lg_cursor *cursor, uint32_t *len)
 {
     const struct ft_record *r = cursor->record;

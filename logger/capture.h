@@ -92,7 +92,18 @@ struct lg_cursor {
 };
 
 /* Next input and its captured bytes (in the record: replay may work on them in place). NULL: no more. */
-const struct ft_input *lg_cursor_input(struct lg_cursor *cursor, uint8_t **bytes);
+static inline const struct ft_input *lg_cursor_input(struct lg_cursor *cursor, uint8_t **bytes)
+{
+    const struct ft_record *r = cursor->record;
+    const struct ft_input *in;
+
+    if (r->flags & FT_REC_BY_SEQ || cursor->input == r->inputs)
+        return NULL;
+    in = ft_record_inputs(r) + cursor->input++;
+    *bytes = (uint8_t *)(uintptr_t)r + ft_record_bytes_at(r) + cursor->byte;
+    cursor->byte += in->taken;
+    return in;
+}
 /* Next determinant; NULL: no more. */
 const void *lg_cursor_determinant(struct lg_cursor *cursor, uint32_t *len);
 bool lg_cursor_done(const struct lg_cursor *cursor);

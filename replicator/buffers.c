@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The two buffers of the link's connection. Both are straight, twice as large as what they may hold, and
- * moved to the front only when half of them is behind: a byte is moved at most once, and a frame is always in
- * one piece.
+ * The two buffers of the link's connection. Both are straight, twice as large as what they may hold, and a
+ * frame is always in one piece. What was read moves to the front when at least four times as much has been
+ * taken, so that few bytes move and the buffer is as good as always in the cache; what is to be written, when
+ * there is no room behind it.
  */
 #include "replicator/connection.h"
 
@@ -17,7 +18,7 @@ size_t rp_input_room(struct rp_input *in)
 {
     if (in->at == in->end)
         in->at = in->end = 0;
-    if (in->at >= IN_CAP / 2) {
+    if (in->at >= IN_CAP / 2 || in->at / 4 >= in->end - in->at) {
         memmove(in->bytes, in->bytes + in->at, in->end - in->at);
         in->end -= in->at;
         in->at = 0;
@@ -64,6 +65,22 @@ size_t rp_output_room(const struct rp_output *out)
     return output_limit(true) - used < FT_BULK_MAX ? output_limit(true) - used : FT_BULK_MAX;
 }
 
+/* At the end, for so many bytes. */
+static void make_room(struct rp_output *out, size_t bytes)
+{
+    if (OUT_CAP - out->end >= bytes)
+        return;
+    memmove(out->bytes, out->bytes + out->at, out->end - out->at);
+    out->end -= out->at;
+    out->at = 0;
+}
+
+uint8_t *rp_output_place(struct rp_output *out, const struct ft_message *m, unsigned lanes)
+{
+    make_room(out, ft_message_bound(m) + rp_output_room(out));
+    return out->bytes + out->end + ft_message_ahead(m, lanes);
+}
+
 int rp_output_add(struct rp_output *out, const struct ft_message *m, unsigned lanes,
                   struct ft_compressor *compressor, bool sealed)
 {
@@ -72,11 +89,7 @@ int rp_output_add(struct rp_output *out, const struct ft_message *m, unsigned la
 
     if (out->end - out->at + bound > output_limit(bulk))
         return FT_EFULL;
-    if (OUT_CAP - out->end < bound) {
-        memmove(out->bytes, out->bytes + out->at, out->end - out->at);
-        out->end -= out->at;
-        out->at = 0;
-    }
+    make_room(out, bound);
     long len = ft_message_encode(m, lanes, compressor, !sealed, out->bytes + out->end, bound);
 
     FT_CHECK(len > 0, "a message of type %u needs more than %zu bytes", m->type, bound);

@@ -257,6 +257,11 @@ size_t rp_link_room(const struct rp_link *link)
     return !link->stream ? 0 : rp_output_room(&link->out);
 }
 
+uint8_t *rp_link_place(struct rp_link *link, const struct ft_message *m, unsigned lanes)
+{
+    return rp_output_place(&link->out, m, lanes);
+}
+
 int rp_link_send(struct rp_link *link, const struct ft_message *m, unsigned lanes,
                  struct ft_compressor *compressor)
 {

@@ -84,7 +84,8 @@ struct rp_receiver {
     struct ft_closed *closed;
     uint64_t closed_to[FT_LANES_MAX]; /* closed set, last computed */
     struct rp_delta delta[FT_LANES_MAX];
-    struct ft_record *scratch; /* or a chunk */
+    uint64_t released[FT_LANES_MAX]; /* outputs that the peer has released, as the last record says */
+    struct ft_chunk *scratch;
 };
 
 struct rp_replicator {

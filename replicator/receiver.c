@@ -20,7 +20,7 @@
 int rp_receiver_init(struct rp_replicator *rp)
 {
     rp->receiver.closed = ft_closed_new(rp->lanes, RP_PENDING);
-    rp->receiver.scratch = aligned_alloc(64, FT_RECORD_MAX);
+    rp->receiver.scratch = aligned_alloc(64, FT_CHUNK_MAX);
     return rp->receiver.closed && rp->receiver.scratch ? 0 : FT_ENOMEM;
 }
 
@@ -42,6 +42,7 @@ static void publish_closed(struct rp_replicator *rp)
         if (rp->receiver.delta[l].head.burst == covered[l])
             FT_ORDER_SET(lane, covered_at, rp->receiver.delta[l].at);
         FT_ORDER_SET(lane, cut_to, cut);
+        FT_ORDER_SET(lane, peer_released, rp->receiver.released[l]);
         FT_ORDER_SET(lane, closed_to, rp->receiver.closed_to[l]);
     }
 }
@@ -68,6 +69,7 @@ void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin)
     ft_closed_reset(rp->receiver.closed, burst, begin ? begin->access : none);
     memcpy(rp->receiver.closed_to, burst, sizeof(rp->receiver.closed_to));
     memset(rp->receiver.delta, 0, sizeof(rp->receiver.delta));
+    memset(rp->receiver.released, 0, sizeof(rp->receiver.released));
     rp->snapshot.taken = 0;
     for (unsigned l = 0; l < rp->lanes; l++) {
         FT_ORDER_SET(rp_lane(rp, l), covered_at, 0);
@@ -80,36 +82,49 @@ void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin)
                               memory_order_release);
 }
 
-/* A record or a chunk, into its lane's ring. */
-static int store_entry(struct rp_replicator *rp, const struct ft_record *r, struct ft_fault *fault)
+/* Room for an entry in a lane's ring; nobody sees what is written there before it is published. */
+static void *entry_room(struct ft_ring *ring, uint32_t size, const char *what, struct ft_fault *fault)
 {
-    struct ft_lane *lane = rp_lane(rp, r->lane);
-    bool chunk = ft_entry_kind(r) == FT_ENTRY_CHUNK;
-    struct ft_ring *ring = chunk && r->flags & FT_CHUNK_INCREMENTAL ? &lane->checkpoint : &lane->replay;
-    void *room = ft_ring_reserve(ring, r->size);
+    void *room = ft_ring_reserve(ring, size);
 
     if (!room)
-        return ft_fail(fault, FT_EFULL, "%s than this node said it could keep",
-                       chunk ? "delta: more chunks" : "log: more records");
-    memcpy(room, r, r->size);
-    ft_ring_publish(ring, r->size);
-    return 0;
+        ft_fail(fault, FT_EFULL, "%s than this node said it could keep", what);
+    return room;
 }
 
-static int store_record(struct rp_replicator *rp, const struct ft_record *r, struct ft_fault *fault)
+/* One of `in`, decoded where it is stored. Returns the bytes it took. */
+static long take_record(struct rp_replicator *rp, const uint8_t *in, uint32_t len, struct ft_fault *fault)
 {
-    if (r->lane >= rp->lanes)
-        return ft_fail(fault, FT_EMALFORMED, "log: a record of lane %u, there are %u", r->lane, rp->lanes);
-    if (rp->receiver.delta[r->lane].open && !(rp->receiver.delta[r->lane].head.flags & FT_CHUNK_INCREMENTAL))
-        return ft_fail(fault, FT_EORDER, "log: burst %lu of lane %u between the chunks of a delta", r->burst,
-                       r->lane);
-    int error = ft_closed_add(rp->receiver.closed, r);
+    struct ft_opened opened;
+    const struct ft_record *n = &opened.numbers;
+    long used = ft_record_open(in, len, &opened, fault);
+
+    if (used < 0)
+        return used;
+    if (n->lane >= rp->lanes)
+        return ft_fail(fault, FT_EMALFORMED, "log: a record of lane %u, there are %u", n->lane, rp->lanes);
+    if (rp->receiver.delta[n->lane].open && !(rp->receiver.delta[n->lane].head.flags & FT_CHUNK_INCREMENTAL))
+        return ft_fail(fault, FT_EORDER, "log: burst %lu of lane %u between the chunks of a delta", n->burst,
+                       n->lane);
+    /* Where the next record's head will be read, while this one's body is copied. */
+    for (unsigned line = 0; line < 3; line++)
+        __builtin_prefetch(in + used + 64ul * line);
+    struct ft_ring *ring = &rp_lane(rp, n->lane)->replay;
+    struct ft_record *r = entry_room(ring, n->size, "log: more records", fault);
+
+    if (!r)
+        return FT_EFULL;
+    int error = ft_record_read(&opened, r, fault);
 
     if (error)
-        return ft_fail(fault, error, "log: burst %lu of lane %u: %s", r->burst, r->lane,
+        return error;
+    if ((error = ft_closed_add(rp->receiver.closed, r)))
+        return ft_fail(fault, error, "log: burst %lu of lane %u: %s", n->burst, n->lane,
                        ft_error_name(error));
+    ft_ring_publish(ring, r->size);
+    rp->receiver.released[n->lane] = n->released;
     rp->shown.records_stored++;
-    return store_entry(rp, r, fault);
+    return used;
 }
 
 /* ---- chunks ------------------------------------------------------------------------------------- */
@@ -185,6 +200,19 @@ static int check_outputs(const struct ft_chunk *p, struct rp_delta *next, struct
     return 0;
 }
 
+static int put_chunk(struct rp_replicator *rp, const struct ft_chunk *p, struct ft_fault *fault)
+{
+    struct ft_lane *lane = rp_lane(rp, p->lane);
+    struct ft_ring *ring = p->flags & FT_CHUNK_INCREMENTAL ? &lane->checkpoint : &lane->replay;
+    void *room = entry_room(ring, p->size, "delta: more chunks", fault);
+
+    if (!room)
+        return FT_EFULL;
+    memcpy(room, p, p->size);
+    ft_ring_publish(ring, p->size);
+    return 0;
+}
+
 static int store_chunk(struct rp_replicator *rp, const struct ft_chunk *p, struct ft_fault *fault)
 {
     struct rp_delta *delta, next = {0};
@@ -198,7 +226,7 @@ static int store_chunk(struct rp_replicator *rp, const struct ft_chunk *p, struc
     else if (p->flags & FT_CHUNK_INCREMENTAL) /* its chunks do not lie in the replay ring */
         next.at = atomic_load_explicit(&rp_lane(rp, p->lane)->replay.head, memory_order_relaxed);
     if ((error = check_head(rp, delta, p, fault)) || (error = check_lines(rp, p, &next, fault)) ||
-        (error = check_outputs(p, &next, fault)) || (error = store_entry(rp, (const void *)p, fault)))
+        (error = check_outputs(p, &next, fault)) || (error = put_chunk(rp, p, fault)))
         return error;
     rp->shown.chunks_stored++;
     next.open = !(p->flags & FT_CHUNK_LAST);
@@ -212,20 +240,12 @@ static int store_chunk(struct rp_replicator *rp, const struct ft_chunk *p, struc
 
 /* ---- messages ---------------------------------------------------------------------------------- */
 
-/* One entry of the bulk. Returns the bytes it took. */
-static long take_entry(struct rp_replicator *rp, const struct ft_message *m, uint32_t at,
-                       struct ft_fault *fault)
+/* One of `in`. Returns the bytes it took. */
+static long take_chunk(struct rp_replicator *rp, const uint8_t *in, uint32_t len, struct ft_fault *fault)
 {
-    const uint8_t *in = m->bulk + at;
-    uint32_t left = m->bulk_len - at;
-    bool chunk = m->type == FT_MSG_DELTA;
-    struct ft_chunk *p = (void *)rp->receiver.scratch;
-    long n = chunk ? ft_chunk_decode(in, left, rp->snapshot.lines, p, FT_RECORD_MAX, fault)
-                   : ft_record_decode(in, left, rp->receiver.scratch, FT_RECORD_MAX, fault);
-
-    if (n < 0)
-        return n;
-    int error = chunk ? store_chunk(rp, p, fault) : store_record(rp, rp->receiver.scratch, fault);
+    struct ft_chunk *p = rp->receiver.scratch;
+    long n = ft_chunk_decode(in, len, rp->snapshot.lines, p, FT_CHUNK_MAX, fault);
+    int error = n < 0 ? (int)n : store_chunk(rp, p, fault);
 
     return error ? error : n;
 }
@@ -239,7 +259,9 @@ int rp_receiver_take(struct rp_replicator *rp, const struct ft_message *m, struc
         return ft_fail(fault, FT_EMALFORMED, "%s: a message without an entry",
                        m->type == FT_MSG_DELTA ? "delta" : "log");
     for (uint32_t at = 0; at < m->bulk_len;) {
-        long n = take_entry(rp, m, at, fault);
+        const uint8_t *in = m->bulk + at;
+        uint32_t left = m->bulk_len - at;
+        long n = m->type == FT_MSG_DELTA ? take_chunk(rp, in, left, fault) : take_record(rp, in, left, fault);
 
         if (n < 0)
             return (int)n;

@@ -97,9 +97,21 @@ static void note_sent(struct rp_replicator *rp, const struct ft_record *r)
 /* What one turn sends: entries of one kind. */
 struct batch {
     uint32_t len, most;      /* bytes of bulk */
-    enum ft_entry_kind kind; /* once there are any */
+    size_t cap;              /* room in the link */
+    enum ft_entry_kind kind; /* this and what follows once there are any */
     bool other;              /* something of the other kind was next */
+    bool compresses;
+    uint8_t *bulk; /* [cap] where entries are encoded: in the link's buffer, unless they are compressed */
+    struct ft_message m; /* the head that they are sent with */
 };
+
+static void begin_batch(struct rp_replicator *rp, struct batch *b, enum ft_entry_kind kind)
+{
+    b->kind = kind;
+    b->compresses = rp_schedule_compresses(rp);
+    ft_core_head(&rp->core, kind == FT_ENTRY_CHUNK ? FT_MSG_DELTA : FT_MSG_LOG, rp->now, &b->m);
+    b->bulk = b->compresses ? rp->sender.bulk : rp_link_place(rp->link, &b->m, rp->lanes);
+}
 
 /* Encodes what one lane's ring holds, up to where the kind changes. */
 static void gather_lane(struct rp_replicator *rp, unsigned l, struct batch *b)
@@ -118,41 +130,40 @@ static void gather_lane(struct rp_replicator *rp, unsigned l, struct batch *b)
             return;
         }
         if (b->len >= b->most ||
-            b->len + (chunk ? ft_chunk_bound(ft_chunk_of(r)) : ft_record_bound(r)) > FT_BULK_MAX)
+            b->len + (chunk ? ft_chunk_bound(ft_chunk_of(r)) : ft_record_bound(r)) > b->cap)
             return;
         if (!has_credit(rp, l, r)) {
             rp->shown.credit_waits++;
             return;
         }
-        uint8_t *out = rp->sender.bulk + b->len;
-        size_t cap = FT_BULK_MAX - b->len;
-        long n = chunk ? ft_chunk_encode(ft_chunk_of(r), out, cap) : ft_record_encode(r, out, cap);
+        if (!b->len)
+            begin_batch(rp, b, ft_entry_kind(r));
+        uint8_t *out = b->bulk + b->len;
+        size_t cap = b->cap - b->len;
+        long n =
+            chunk ? ft_chunk_encode(ft_chunk_of(r), false, out, cap) : ft_record_encode(r, false, out, cap);
 
         FT_CHECK(n > 0, "lane %u's %s cannot be encoded: %s", l, chunk ? "chunk" : "record",
                  ft_error_name((int)n));
-        b->kind = ft_entry_kind(r);
         b->len += (uint32_t)n;
         note_sent(rp, r);
     }
 }
 
-static void send_batch(struct rp_replicator *rp, const struct batch *b)
+static void send_batch(struct rp_replicator *rp, struct batch *b)
 {
     bool chunks = b->kind == FT_ENTRY_CHUNK;
     struct ft_compressor *compressor = chunks ? &rp->sender.compress_delta : &rp->sender.compress_log;
     uint64_t before = compressor->compressed;
-    bool compresses = rp_schedule_compresses(rp);
-    struct ft_message m;
 
-    ft_core_head(&rp->core, chunks ? FT_MSG_DELTA : FT_MSG_LOG, rp->now, &m);
-    m.bulk = rp->sender.bulk;
-    m.bulk_len = b->len;
-    int error = rp_link_send(rp->link, &m, rp->lanes, compresses ? compressor : NULL);
+    b->m.bulk = b->bulk;
+    b->m.bulk_len = b->len;
+    int error = rp_link_send(rp->link, &b->m, rp->lanes, b->compresses ? compressor : NULL);
 
-    rp->schedule.sent = m.sent;
+    rp->schedule.sent = b->m.sent;
     FT_CHECK(error == 0, "the link has no room for %u bytes though it said so", b->len);
     *(chunks ? &rp->shown.delta_bytes_wire : &rp->shown.log_bytes_wire) +=
-        compresses ? compressor->compressed - before : b->len;
+        b->compresses ? compressor->compressed - before : b->len;
 }
 
 /* The next packet's sequence number after burst `burst`. Of a burst that is not remembered any more it is
@@ -251,9 +262,13 @@ static uint64_t unsent_bytes(struct rp_replicator *rp)
 bool rp_sender_turn(struct rp_replicator *rp)
 {
     size_t room = rp_link_room(rp->link);
-    struct batch b = {.most = room < RP_BATCH ? (uint32_t)room : RP_BATCH};
+    struct batch b;
     bool left = rp->sender.more;
 
+    b.len = 0;
+    b.most = room < RP_BATCH ? (uint32_t)room : RP_BATCH;
+    b.cap = room;
+    b.other = false;
     publish_lag(rp);
     rp->sender.more = false;
     /* A lane may have made the cut by now, and be at its new stream: what is behind the cut is not ours to

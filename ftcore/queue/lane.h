@@ -71,6 +71,7 @@ struct ft_lane_orders {
     _Atomic uint64_t covered;    /* standby: last burst that needs no replay, since a whole delta covers it */
     _Atomic uint64_t covered_at; /* standby: `replay` has only covered records up to here; after `covered` */
     _Atomic uint64_t cut_to;     /* standby: last cut that may be applied: all is there; before `closed_to` */
+    _Atomic uint64_t peer_released;   /* standby: outputs that the primary has released; before `closed_to` */
     _Atomic uint64_t stop_point_seen; /* standby, lane 0: no closed_to moves while this equals `stop_point` */
 };
 

@@ -222,7 +222,7 @@ size_t ft_chunk_bound(const struct ft_chunk *p)
     return ft_head_bound(&layout) + p->lines + p->held * OUTPUT_BOUND + p->bytes;
 }
 
-long ft_chunk_encode(const struct ft_chunk *p, uint8_t *out, size_t cap)
+long ft_chunk_encode(const struct ft_chunk *p, bool summed, uint8_t *out, size_t cap)
 {
     uint8_t heads[FT_CHUNK_HELD * OUTPUT_BOUND];
     struct ft_out to = {out, out + cap, false};
@@ -241,7 +241,7 @@ long ft_chunk_encode(const struct ft_chunk *p, uint8_t *out, size_t cap)
         ft_out_write(&to, (const char *)(o + 1), o->have);
         at += (uint32_t)(sizeof(*o) + FT_ALIGN8(o->have));
     }
-    return ft_head_finish(&to, out);
+    return ft_head_finish(&to, summed, out);
 }
 
 /* ---- decode ---- */

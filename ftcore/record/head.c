@@ -54,7 +54,7 @@ static int check_sum(struct ft_reader *r)
     if (at < r->end && *at != 0xcf)
         return FT_READ_REFUSE(r, at, "has a short checksum, expected %s", "cf and 8 bytes");
     int rc = ft_read_number(r, "checksum", &sum);
-    if (rc)
+    if (rc || sum == 0)
         return rc;
     hash = XXH3_64bits(r->frame, (size_t)(at - r->frame));
     return sum == hash ? 0
@@ -131,13 +131,13 @@ void ft_head_write(struct ft_out *to, const struct ft_layout *layout, const uint
     msgpack_pack_bin(&pk, body_len);
 }
 
-long ft_head_finish(struct ft_out *to, const uint8_t *start)
+long ft_head_finish(struct ft_out *to, bool summed, const uint8_t *start)
 {
     uint8_t sum[FT_CHECKSUM_LEN] = {0xcf};
 
     if (to->full)
         return FT_EFULL;
-    uint64_t hash = __builtin_bswap64(XXH3_64bits(start, (size_t)(to->at - start)));
+    uint64_t hash = summed ? __builtin_bswap64(XXH3_64bits(start, (size_t)(to->at - start))) : 0;
     memcpy(sum + 1, &hash, sizeof(hash));
     ft_out_write(to, (const char *)sum, sizeof(sum));
     return to->full ? FT_EFULL : to->at - start;

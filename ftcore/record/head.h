@@ -35,7 +35,8 @@ struct ft_head {
 };
 
 /*
- * Reads one array from in[0..len) without looking into the body, and verifies version, checksum and ranges.
+ * Reads one array from in[0..len) without looking into the body, and verifies version, checksum (unless it is
+ * 0: none) and ranges.
  * Returns its length; FT_ETRUNC, FT_EMALFORMED, FT_EVERSION, FT_ECHECKSUM.
  */
 long ft_head_read(struct ft_head *head, const struct ft_layout *layout, const uint8_t *in, size_t len,
@@ -57,8 +58,9 @@ size_t ft_head_bound(const struct ft_layout *layout);
 /* Writes the array up to its body, which the caller writes next. n[0] is the version. */
 void ft_head_write(struct ft_out *to, const struct ft_layout *layout, const uint64_t n[], size_t body_len);
 
-/* Appends the checksum of what `to` holds from `start` on. Returns the length of all, or FT_EFULL. */
-long ft_head_finish(struct ft_out *to, const uint8_t *start);
+/* Appends the checksum, 0 unless `summed`, of what `to` holds from `start` on. Returns the length of all, or
+ * FT_EFULL. */
+long ft_head_finish(struct ft_out *to, bool summed, const uint8_t *start);
 
 /* "offset N: WHY" into `fault`; returns `error`. */
 int ft_fail_at(struct ft_fault *fault, int error, size_t offset, const struct ft_fault *why);

@@ -36,10 +36,8 @@
 #define XXH_INLINE_ALL /* for this machine's vectors: the library's own is for any */
 #include <xxhash.h>
 
-#define SMALL_BOUND 1024u /* of everything but bulk: a hello needs 200 bytes, an ACK of 16 lanes 510 */
-
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "frames are little-endian in memory too");
-_Static_assert(FT_BULK_MAX + SMALL_BOUND <= FT_MESSAGE_MAX, "any message fits a frame");
+_Static_assert(FT_BULK_MAX + FT_SMALL_MAX <= FT_MESSAGE_MAX, "any message fits a frame");
 
 #define AT(member)         offsetof(struct ft_message, member)
 #define WIDE(member)       sizeof(((struct ft_message *)0)->member)
@@ -199,16 +197,11 @@ static void put_field(msgpack_packer *pk, struct ft_out *out, const struct ft_fi
         break;
     case FT_K_BULK:
         FT_CHECK(m->bulk_len <= FT_BULK_MAX, "bulk of %u bytes", m->bulk_len);
-        ft_bulk_write(pk, out, m, compressor);
+        ft_bulk_write(out, m, compressor);
         break;
     default:
         put_number(pk, f, bytes, lanes, last);
     }
-}
-
-size_t ft_message_bound(const struct ft_message *m)
-{
-    return SMALL_BOUND + m->bulk_len;
 }
 
 long ft_message_encode(const struct ft_message *m, unsigned lanes, struct ft_compressor *compressor,
@@ -237,6 +230,15 @@ long ft_message_encode(const struct ft_message *m, unsigned lanes, struct ft_com
     memcpy(out, &len, sizeof(len));
     memcpy(out + 4, &sum, sizeof(sum));
     return to.at - out;
+}
+
+size_t ft_message_ahead(const struct ft_message *m, unsigned lanes)
+{
+    uint8_t frame[FT_SMALL_MAX];
+    struct ft_message empty = *m;
+
+    empty.bulk_len = 0;
+    return (size_t)ft_message_encode(&empty, lanes, NULL, false, frame, sizeof(frame));
 }
 
 /* Decode. */

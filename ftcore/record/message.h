@@ -13,6 +13,7 @@
 #define FT_FRAME_HEAD     8u         /* bytes before a frame's content */
 #define FT_MESSAGE_MAX    (4u << 20) /* bytes of a frame's content */
 #define FT_BULK_MAX       (2u << 20) /* bytes of bulk before compression */
+#define FT_SMALL_MAX      1024u /* of everything but bulk: a hello needs 200 bytes, an ACK of 16 lanes 510 */
 #define FT_IDENTITY_MAX   8192u
 #define FT_NAME_MAX       32u
 #define FT_REASON_MAX     128u
@@ -94,12 +95,19 @@ struct ft_compressor {
 };
 
 /* Bytes an encoded frame can need at most. */
-size_t ft_message_bound(const struct ft_message *m);
+static inline size_t ft_message_bound(const struct ft_message *m)
+{
+    return FT_SMALL_MAX + m->bulk_len;
+}
 
 /* Whole frame into out[0..cap). Returns its length, FT_EFULL. `compressor` NULL: no compression. `summed`:
  * with a checksum; without one something else must check the bytes, as the seal of a link does. */
 long ft_message_encode(const struct ft_message *m, unsigned lanes, struct ft_compressor *compressor,
                        bool summed, uint8_t *out, size_t cap);
+
+/* Where in its frame the bulk of a LOG, DELTA or SNAPSHOT begins that is not compressed, however large it is:
+ * encoding copies no bulk that lies there already. */
+size_t ft_message_ahead(const struct ft_message *m, unsigned lanes);
 
 /*
  * Reads a frame from in[0..len). Returns the bytes consumed, 0 when more bytes are needed, or a named error:

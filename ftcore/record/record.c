@@ -12,7 +12,9 @@
  *                FT_REC_SLICE.
  *     body       bin, see below. Its length is there so that any msgpack reader can skip it.
  *     checksum   XXH3-64, no seed, of all bytes of the record before this element. Always nine bytes, `cf`
- *                and the value in big-endian order, so that where the bytes it covers end is known.
+ *                and the value in big-endian order, so that where the bytes it covers end is known. 0: none;
+ *                so it is written on the link, which checks the same bytes, by a frame's checksum or its
+ * seal.
  *
  * The body is four parts without padding, and nothing after them. A varint has seven bits in a byte, the low
  * ones first, and the top bit set in all bytes but its last.
@@ -164,7 +166,7 @@ size_t ft_record_bound(const struct ft_record *r)
            r->determinants;
 }
 
-long ft_record_encode(const struct ft_record *r, uint8_t *out, size_t cap)
+long ft_record_encode(const struct ft_record *r, bool summed, uint8_t *out, size_t cap)
 {
     uint8_t inputs[FT_BURST_MAX * INPUT_BOUND], dependencies[FT_DEPENDENCIES_MAX * DEPENDENCY_BOUND];
     struct ft_out to = {out, out + cap, false};
@@ -185,7 +187,7 @@ long ft_record_encode(const struct ft_record *r, uint8_t *out, size_t cap)
     ft_out_write(&to, (const char *)r + ft_record_bytes_at(r), r->bytes);
     ft_out_write(&to, (const char *)dependencies, dependencies_len);
     ft_out_write(&to, (const char *)r + ft_record_determinants_at(r), r->determinants);
-    return ft_head_finish(&to, out);
+    return ft_head_finish(&to, summed, out);
 }
 
 /* Decode. */
@@ -299,22 +301,42 @@ long ft_record_peek(const uint8_t *in, size_t len, struct ft_record *numbers, st
     return error ? error : used;
 }
 
+long ft_record_open(const uint8_t *in, size_t len, struct ft_opened *opened, struct ft_fault *fault)
+{
+    struct ft_head head;
+    long used = ft_head_read(&head, &layout, in, len, fault);
+    int error = used < 0 ? (int)used : take_head(&opened->numbers, &head, in, fault);
+
+    if (error)
+        return error;
+    opened->in = in;
+    opened->body = head.body;
+    opened->body_len = head.body_len;
+    return used;
+}
+
+int ft_record_read(const struct ft_opened *opened, struct ft_record *out, struct ft_fault *fault)
+{
+    struct ft_body body = {opened->body, opened->body + opened->body_len};
+    struct ft_fault why;
+
+    *out = opened->numbers;
+    return get_body(&body, out, &why) ? ft_fail_at(fault, FT_EMALFORMED, (size_t)(body.at - opened->in), &why)
+                                      : 0;
+}
+
 long ft_record_decode(const uint8_t *in, size_t len, struct ft_record *out, size_t cap,
                       struct ft_fault *fault)
 {
-    struct ft_head head;
-    struct ft_record r;
-    struct ft_fault why;
+    struct ft_opened opened;
+    long used = ft_record_open(in, len, &opened, fault);
 
-    long used = ft_head_read(&head, &layout, in, len, fault);
-    int error = used < 0 ? (int)used : take_head(&r, &head, in, fault);
-    if (error)
-        return error;
-    if (r.size > cap)
-        return ft_fail(fault, FT_EFULL, "offset 0: record of %u bytes, expected at most %zu", r.size, cap);
-    *out = r;
-    struct ft_body body = {head.body, head.body + head.body_len};
-    if (get_body(&body, out, &why))
-        return ft_fail_at(fault, FT_EMALFORMED, (size_t)(body.at - in), &why);
-    return used;
+    if (used < 0)
+        return used;
+    if (opened.numbers.size > cap)
+        return ft_fail(fault, FT_EFULL, "offset 0: record of %u bytes, expected at most %zu",
+                       opened.numbers.size, cap);
+    int error = ft_record_read(&opened, out, fault);
+
+    return error ? error : used;
 }

@@ -18,6 +18,7 @@
 
 #include "ftcore/base/error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -146,8 +147,10 @@ static inline size_t ft_record_size(const struct ft_record *r)
 /* Bytes that encoding `r` can need at most. */
 size_t ft_record_bound(const struct ft_record *r);
 
-/* Writes the wire form to out[0..cap). Returns its length; FT_EFULL: it does not fit. `r` must be whole. */
-long ft_record_encode(const struct ft_record *r, uint8_t *out, size_t cap);
+/* Writes the wire form to out[0..cap). Returns its length; FT_EFULL: it does not fit. `r` must be whole.
+ * `summed`: with a checksum; without one something else must check the bytes, as the link's frames do or its
+ * seal. */
+long ft_record_encode(const struct ft_record *r, bool summed, uint8_t *out, size_t cap);
 
 /*
  * Reads one record from in[0..len) into out[0..cap) (8-byte aligned). Returns the bytes of `in` consumed.
@@ -156,6 +159,22 @@ long ft_record_encode(const struct ft_record *r, uint8_t *out, size_t cap);
  */
 long ft_record_decode(const uint8_t *in, size_t len, struct ft_record *out, size_t cap,
                       struct ft_fault *fault);
+
+/* A record on the wire whose head has been read and checked, and whose body has not. */
+struct ft_opened {
+    struct ft_record numbers; /* all of them, `size` too */
+    const uint8_t *in;        /* where the record begins; offsets in texts count from there */
+    const uint8_t *body;
+    size_t body_len;
+};
+
+/*
+ * The two steps of ft_record_decode, for who learns from the head where the record is to be stored. The first
+ * returns the bytes of `in` that the record takes, or what ft_record_decode does. The second writes
+ * numbers.size bytes to `out` (8-byte aligned), unless it fails with FT_EMALFORMED: then anything.
+ */
+long ft_record_open(const uint8_t *in, size_t len, struct ft_opened *opened, struct ft_fault *fault);
+int ft_record_read(const struct ft_opened *opened, struct ft_record *out, struct ft_fault *fault);
 
 /* The record's numbers alone, `size` among them, and its length on the wire: no checksum, no body. FT_ETRUNC,
  * FT_EMALFORMED, FT_EVERSION. For who counts records and keeps their bytes for somebody who decodes them. */

@@ -46,9 +46,9 @@ void ft_field_range(const struct ft_field *f, unsigned lanes, uint64_t last, uin
 
 /* ---- bulk.c: the bulk of a message on the wire, compressed where that pays ---- */
 
-/* Writes the bulk's two elements to `out`, where `pk` writes too. `compressor` NULL: not compressed. */
-void ft_bulk_write(msgpack_packer *pk, struct ft_out *out, const struct ft_message *m,
-                   struct ft_compressor *compressor);
+/* Writes the bulk's two elements to `out`; bytes that lie where they belong are not copied. `compressor`
+ * NULL: not compressed. */
+void ft_bulk_write(struct ft_out *out, const struct ft_message *m, struct ft_compressor *compressor);
 
 /* Reads them into m->bulk, which then points into the input or, of a compressed one, to `bulk` (FT_BULK_MAX
  * bytes). 0 or FT_EMALFORMED. */

@@ -188,7 +188,7 @@ static void put_record(struct lg_recorder *rec, const struct ft_record *r)
 
     if (rec->fd < 0)
         return;
-    n = ft_record_encode(r, content, LG_CONTENT_MAX);
+    n = ft_record_encode(r, true, content, LG_CONTENT_MAX);
     FT_CHECK(n > 0, "the record of burst %lu cannot be encoded", r->burst);
     frame_end(rec, LG_RECORD, (uint32_t)n);
     atomic_fetch_add_explicit(&rec->records, 1, memory_order_relaxed);

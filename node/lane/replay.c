@@ -41,20 +41,26 @@ static uint32_t load_inputs(struct nd_lane *lane, struct lg_cursor *cursor)
     uint8_t *bytes;
     uint32_t n = 0;
 
-    while ((in = lg_cursor_input(cursor, &bytes)))
+    while ((in = lg_cursor_input(cursor, &bytes))) {
+        __builtin_prefetch(bytes + cursor->record->size); /* the next record, most often as large as this */
         lane->burst.packets[n++] =
             (struct nf_packet){.data = bytes,
                                .len = in->wire,
                                .have = in->taken,
                                .in_port = in->port,
                                .side = in->flags & FT_IN_OUTSIDE ? NF_OUTSIDE : NF_INSIDE};
+    }
     return n;
 }
 
-/* Of an output not captured whole the head is worth keeping only where an input keeper has the rest. */
+/* Of an output not captured whole the head is worth keeping only where an input keeper has the rest. Nobody
+ * will ask for what the primary had released when it made a later record that is here. */
 static void keep_replayed(struct nd_lane *lane, const struct ft_record *r, uint64_t number, uint32_t n)
 {
     const struct nf_emitted *made;
+
+    if (nf_chain_state(lane->chain)->outputs <= FT_ORDER_GET(lane->words, peer_released))
+        return;
     uint32_t count = nf_chain_emitted(lane->chain, &made);
     struct lg_output out = {.burst = r->burst};
 

@@ -154,7 +154,7 @@ static void seed_record(struct fuzz_output *to, uint64_t burst, uint64_t seq, ui
     long n;
 
     one.r.size = (uint32_t)ft_record_size(&one.r);
-    n = ft_record_encode(&one.r, wire, sizeof(wire));
+    n = ft_record_encode(&one.r, true, wire, sizeof(wire));
     fuzz_put_u8(to, LG_RECORD);
     fuzz_put_u16(to, (uint16_t)(n - 9));
     fuzz_put(to, wire, (size_t)n - 9);

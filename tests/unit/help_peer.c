@@ -205,7 +205,8 @@ void peer_add_record(uint16_t lane, uint64_t burst)
     rec->time = burst * 1000;
     record_add_bytes();
     record_finish();
-    long n = ft_record_encode(rec, peer.content + peer.content_len, sizeof(peer.content) - peer.content_len);
+    long n =
+        ft_record_encode(rec, true, peer.content + peer.content_len, sizeof(peer.content) - peer.content_len);
 
     assert_true(n > 0);
     peer.content_len += (uint32_t)n;

@@ -173,6 +173,31 @@ static void impossible_bulks_are_refused_by_name(void **state)
     assert_int_equal(m.bulk_len, 0);
 }
 
+/* The same frame, wherever the bulk was; the numbers of the head have one to nine bytes. */
+static void a_bulk_may_lie_in_its_frame_already(void **state)
+{
+    static uint8_t frame[4096];
+
+    (void)state;
+    message_fill(message_content, 2000, false);
+    for (unsigned shift = 0; shift < 62; shift++) {
+        struct ft_message m = {.type = FT_MSG_LOG, .state = FT_READY, .view = 1ull << shift};
+
+        m.sent = m.echo = m.view * 3;
+        uint8_t *at = frame + ft_message_ahead(&m, 1);
+
+        m.bulk = message_content;
+        m.bulk_len = shift * 30;
+        long len = ft_message_encode(&m, 1, NULL, true, message_frame, sizeof(message_frame));
+
+        memcpy(at, message_content, m.bulk_len);
+        m.bulk = at;
+        assert_int_equal(ft_message_encode(&m, 1, NULL, true, frame, sizeof(frame)), len);
+        assert_memory_equal(frame, message_frame, (size_t)len);
+        assert_ptr_equal(frame + len, at + m.bulk_len);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -180,6 +205,7 @@ int main(void)
         cmocka_unit_test(small_bulks_do_not_keep_a_large_one_from_being_compressed),
         cmocka_unit_test(a_large_bulk_has_several_blocks),
         cmocka_unit_test(impossible_bulks_are_refused_by_name),
+        cmocka_unit_test(a_bulk_may_lie_in_its_frame_already),
     };
 
     return cmocka_run_group_tests_name("message_bulk", tests, NULL, NULL);

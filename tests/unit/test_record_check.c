@@ -122,7 +122,7 @@ static void a_peek_tells_numbers_and_length_and_looks_at_nothing_else(void **sta
 
     (void)state;
     record_sample();
-    long len = ft_record_encode(rec, wire, sizeof(wire));
+    long len = ft_record_encode(rec, true, wire, sizeof(wire));
     assert_int_equal(ft_record_peek(wire, sizeof(wire), &numbers, &fault), len);
     assert_int_equal(ft_record_decode(wire, (size_t)len, back, FT_RECORD_MAX, &fault), len);
     assert_memory_equal(&numbers, back, sizeof(numbers));
@@ -134,6 +134,34 @@ static void a_peek_tells_numbers_and_length_and_looks_at_nothing_else(void **sta
     assert_true(ft_record_peek(wire, (size_t)len, &numbers, &fault) < 0);
 }
 
+/* A checksum of 0 says that there is none; any other is verified. */
+static void a_record_on_the_link_has_no_checksum(void **state)
+{
+    static uint8_t wire[FT_RECORD_MAX], bare[FT_RECORD_MAX];
+    struct ft_opened opened;
+    struct ft_fault fault = {""};
+
+    (void)state;
+    record_sample();
+    long len = ft_record_encode(rec, true, wire, sizeof(wire));
+    assert_int_equal(ft_record_encode(rec, false, bare, sizeof(bare)), len);
+    assert_memory_equal(bare, wire, (size_t)len - 9);
+    assert_memory_equal(bare + len - 9, "\xcf\0\0\0\0\0\0\0", 9);
+    assert_int_equal(ft_record_decode(bare, (size_t)len, back, FT_RECORD_MAX, &fault), len);
+    assert_memory_equal(rec, back, rec->size);
+    for (long at = len - 8; at < len; at++) {
+        bare[at] = 1;
+        assert_int_equal(ft_record_open(bare, (size_t)len, &opened, &fault), FT_ECHECKSUM);
+        bare[at] = 0;
+    }
+    /* In two steps, for who learns from the head where the record is to lie. */
+    memset(back, 0xee, rec->size);
+    assert_int_equal(ft_record_open(bare, (size_t)len, &opened, &fault), len);
+    assert_int_equal(opened.numbers.size, rec->size);
+    assert_int_equal(ft_record_read(&opened, back, &fault), 0);
+    assert_memory_equal(rec, back, rec->size);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -142,6 +170,7 @@ int main(void)
         cmocka_unit_test(impossible_dependencies_are_refused_by_name),
         cmocka_unit_test(impossible_determinants_are_refused_by_name),
         cmocka_unit_test(a_peek_tells_numbers_and_length_and_looks_at_nothing_else),
+        cmocka_unit_test(a_record_on_the_link_has_no_checksum),
     };
 
     return cmocka_run_group_tests_name("record_check", tests, NULL, NULL);

@@ -47,7 +47,8 @@ static void lane_lines(uint64_t burst)
 static void end_chunk(void)
 {
     chunk_finish();
-    long n = ft_chunk_encode(chunk, peer.content + peer.content_len, sizeof(peer.content) - peer.content_len);
+    long n = ft_chunk_encode(chunk, true, peer.content + peer.content_len,
+                             sizeof(peer.content) - peer.content_len);
 
     assert_true(n > 0);
     peer.content_len += (uint32_t)n;
