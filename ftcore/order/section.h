@@ -95,8 +95,8 @@ void ft_sections_abandon(struct ft_sections *s);
 void ft_section_enter_ordered(struct ft_sections *s, const struct ft_shared *object);
 void ft_section_leave_ordered(struct ft_sections *s, const struct ft_shared *object);
 
-/* The object's own state may be read and edited in between. Entering while inside aborts. A lane that is alone
- * has nobody to lock out and nothing to note, but its accesses are numbered as any lane's are. */
+/* The object's own state may be read and edited in between. Entering while inside aborts. A lane that is
+ * alone has nobody to lock out and nothing to note, but its accesses are numbered as any lane's are. */
 static inline void ft_section_enter(struct ft_sections *s, const struct ft_shared *constant)
 {
     if (ft_unlikely(!s->alone)) {
