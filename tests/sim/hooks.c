@@ -175,13 +175,6 @@ WRAP(void, ft_region_wipe, struct ft_region *region)
 
 /* ---- sections ------------------------------------------------------------------------------------ */
 
-/* So that a lane's sections come by here, whether it is alone or not. */
-WRAP(void, ft_sections_begin, struct ft_sections *s, uint64_t access)
-{
-    __real_ft_sections_begin(s, access);
-    s->alone = false;
-}
-
 WRAP(void, ft_section_enter_ordered, struct ft_sections *s, const struct ft_shared *object)
 {
     maybe_switch();

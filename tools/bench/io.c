@@ -19,7 +19,7 @@
 #include <sys/mman.h>
 
 #define BUFFERS   32768u /* half of them the hold may have */
-#define AHEAD     8u     /* frames */
+#define AHEAD     16u    /* frames: as many as a call takes, so that they come while the lane works */
 #define SAMPLE    1024u  /* one output in so many is looked at; a power of two */
 #define SECOND    1000000000ull
 #define ETH_LEN   14u
