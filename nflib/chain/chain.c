@@ -102,14 +102,15 @@ static void parse_all(struct nf_packet *packets, uint32_t n)
     for (uint32_t i = 0; i < n && i < AHEAD; i++)
         __builtin_prefetch(packets[i].data);
     for (uint32_t i = 0; i < n; i++) {
-        if (i + AHEAD < n)
-            __builtin_prefetch(packets[i + AHEAD].data);
         struct nf_packet *p = &packets[i];
         p->out_port = p->in_port ^ 1;
         p->drop = p->drop_nf = p->flow = 0;
         p->session = NULL;
-        if (!p->parsed) /* capture has looked at it already */
+        if (!p->parsed) { /* capture has not looked at it */
+            if (i + AHEAD < n)
+                __builtin_prefetch(p[AHEAD].data);
             nf_packet_parse(p);
+        }
         p->parsed = 0; /* NFs rewrite */
     }
 }

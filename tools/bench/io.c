@@ -20,6 +20,7 @@
 
 #define BUFFERS   32768u /* half of them the hold may have */
 #define AHEAD     16u    /* frames: as many as a call takes, so that they come while the lane works */
+#define SPARE     8u     /* buffers that no frame comes in: the cache gets those that are taken next */
 #define SAMPLE    1024u  /* one output in so many is looked at; a power of two */
 #define SECOND    1000000000ull
 #define ETH_LEN   14u
@@ -127,6 +128,8 @@ static void receive_load(struct nd_bench_lane *lane, const struct nd_load_side *
         b->due = due[i];
         fill_buffer(b, from, f);
         __builtin_prefetch(from + AHEAD * ND_LOAD_LINE, 0, 0);
+        __builtin_prefetch(top[-(int)SPARE], 1);
+        __builtin_prefetch(((struct buffer *)top[-(int)SPARE])->frame, 1);
         frames[i] = (struct nd_frame){.data = b->frame, .len = b->len, .owner = b};
         if (ft_unlikely(++f == end))
             f = side->frames + side->opening;
@@ -163,8 +166,9 @@ static uint32_t receive_frames(void *ctx, unsigned index, unsigned number, struc
     static const uint64_t nobody_asks[FT_BURST_MAX];
     uint64_t times[FT_BURST_MAX];
     const uint64_t *due = nobody_asks;
-    uint32_t done = 0, n = max < lane->frees ? max : lane->frees;
+    uint32_t done = 0, n = lane->frees > SPARE ? lane->frees - SPARE : 0;
 
+    n = n < max ? n : max;
     if (ft_unlikely(rate == 0)) {
         add_to(&lane->count->unfed, 1);
         port->rate = 0; /* the same rate again begins anew */
