@@ -31,6 +31,11 @@ static const struct nf_param sections[] = {
 };
 #undef AT
 
+/* Of pending_mb. A hot standby needs room for its pauses. A warm one keeps all since a checkpoint, which is
+ * due when a quarter is full: at saturation four times as many packets share one. */
+#define PENDING_HOT_MB  64u
+#define PENDING_WARM_MB 256u
+
 #define AT(member) offsetof(struct nd_config, member)
 static const struct nf_param protect[] = {
     {"mode", NF_CHOICE, AT(protect.asked), 0, 0, "auto", nd_modes, "how changes are recorded", false},
@@ -41,12 +46,12 @@ static const struct nf_param protect[] = {
     {"recovery_budget_ms", NF_U32, AT(protect.recovery_budget_ms), 1, 10000, "2", NULL, "hot: lag", false},
     {"gather_us", NF_U32, AT(protect.gather_us), 0, 1000, "10", NULL, "a burst's wait for packets", false},
     {"commit_interval_us", NF_U32, AT(protect.commit_interval_us), 10, 1000000, "1000", NULL, "delta", false},
-    {"checkpoint_ms", NF_U32, AT(protect.checkpoint_ms), 1, 60000, "100", NULL, "between warm's", false},
+    {"checkpoint_ms", NF_U32, AT(protect.checkpoint_ms), 1, 60000, "1000", NULL, "between warm's", false},
     {"verify_every_s", NF_U32, AT(protect.verify_every_s), 0, 86400, "60", NULL, "0: never", false},
     {"strict", NF_BOOL, AT(protect.strict), 0, 0, "false", NULL, "never release without a standby", false},
     {"audit", NF_BOOL, AT(protect.audit), 0, 0, "false", NULL, "check each edit of the region: slow", false},
     {"log_mb", NF_U32, AT(protect.log_mb), 1, 1024, "16", NULL, "ring of records, per lane", false},
-    {"pending_mb", NF_U32, AT(protect.pending_mb), 1, 4096, "64", NULL, "the standby's, per lane", false},
+    {"pending_mb", NF_U32, AT(protect.pending_asked), 1, 4096, "", NULL, "the standby's, per lane", false},
     {"hold_packets", NF_U32, AT(protect.hold_packets), 128, 1048576, "16384", NULL, "per lane", false},
     {0},
 };
@@ -230,6 +235,7 @@ int nd_config_decide(struct nd_protect *to, const struct nf_chain_config *chain,
     to->records = mode == ND_MODE_LOG;
     to->deltas = mode == ND_MODE_DELTA;
     to->stores = to->standby == ND_STANDBY_WARM;
+    to->pending_mb = to->pending_asked ? to->pending_asked : to->stores ? PENDING_WARM_MB : PENDING_HOT_MB;
     to->mode = nd_modes[mode];
     to->decided_by = automatic && nf ? nf->name : "";
     if (to->records && nf)

@@ -43,7 +43,8 @@ struct nd_protect {
     bool strict;                 /* never release without a standby */
     bool audit;                  /* region audit: for tests, slow */
     uint32_t log_mb;             /* per-lane ring between lane and replicator, 1 … 1024 */
-    uint32_t pending_mb;         /* per-lane records the standby keeps for replay, 1 … 4096 */
+    uint32_t pending_asked;      /* 1 … 4096; 0: by `standby` */
+    uint32_t pending_mb;         /* per-lane records the standby keeps for replay */
     uint32_t hold_packets;       /* per-lane outputs held, 128 … 1048576 */
 };
 

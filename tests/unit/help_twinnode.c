@@ -77,7 +77,7 @@ void twin_config(struct nd_config *config, const struct twin_options *options)
                     .checkpoint_ms = o->checkpoint ? o->checkpoint * TWIN_TICK_US / 1000 : 60000,
                     .verify_every_s = o->verify_s,
                     .log_mb = TWIN_LOG >> 20,
-                    .pending_mb = TWIN_PENDING >> 20,
+                    .pending_asked = TWIN_PENDING >> 20,
                     .hold_packets = UINT32_MAX}, /* half of what the ports have */
         .timing = timing,
     };

@@ -25,6 +25,25 @@ static struct nd_config *read_pair(const char *protect, const char *timing)
     return config;
 }
 
+static void room_for_records_is_the_files_or_the_standbys(void **state)
+{
+    static const struct {
+        const char *protect;
+        uint32_t mb;
+    } cases[] = {{"protect: { standby: hot }\n", 64},
+                 {"protect: { standby: warm }\n", 256},
+                 {"protect: { standby: warm, pending_mb: 64 }\n", 64},
+                 {"protect: { standby: hot, pending_mb: 256 }\n", 256}};
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct nd_config *c = read_pair(cases[i].protect, "");
+
+        assert_int_equal(c->protect.pending_mb, cases[i].mb);
+        nd_config_free(c);
+    }
+}
+
 static void core_has_the_files_rules_and_times(void **state)
 {
     struct nd_config *c =
@@ -145,6 +164,7 @@ static void regions_of_a_chain_are_alike(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(room_for_records_is_the_files_or_the_standbys),
         cmocka_unit_test(core_has_the_files_rules_and_times),
         cmocka_unit_test(off_and_hot_are_not_protect_and_warm),
         cmocka_unit_test(identity_is_chain_and_credit),
