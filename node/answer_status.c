@@ -334,6 +334,7 @@ json_t *nd_answer_status(struct nd_running *r, const json_t *request)
     (void)request;
     rp_status(r->replicator, s);
     find_stale(r, s, now, stale, sizeof(stale));
+    add_text(o, "version", UNDERSTUDY_VERSION);
     add_text(o, "node", r->config->node[r->self].name);
     add_text(o, "role",
              ft_core_primary(&s->core)                                  ? "primary"
@@ -376,6 +377,8 @@ json_t *nd_answer_status(struct nd_running *r, const json_t *request)
     json_object_set_new(o, "verified", verified_status(r, s, now));
     json_object_set_new(o, "diverged", diverged_status(r, s));
     json_object_set_new(o, "takeover", takeover_status(r, s));
+    json_object_set_new(o, "takeovers", nd_takeovers_status(r));
+    json_object_set_new(o, "nfs", nd_counters_status(r));
     json_object_set_new(o, "fenced", fenced_status(r, s));
     json_object_set_new(o, "link", link_status(r->config, s));
     json_object_set_new(o, "recorder", recorder_status(r->recorder));
