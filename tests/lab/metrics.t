@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 need_lab
 command -v promtool >/dev/null || skip_all "promtool is not installed"
-plan 28
+plan 29
 
 at=127.0.0.1:9470
 export LAB_NODE="mbufs: 32768, memory_mb: 512, realtime: true, metrics: $at"
@@ -46,6 +46,9 @@ is "the states" "$(value a 'understudy_state{state="PROTECTED"}') $(value b 'und
 ok "the NAT translated the pings on both" test "$(value a 'understudy_nf_events_total{nf="nat",counter="translated_outward"}')" -ge 20 \
     -a "$(value b 'understudy_nf_events_total{nf="nat",counter="translated_outward"}')" -ge 20
 is "the version is the program's" "$(value a "understudy_build_info{version=\"$("$UNDERSTUDY" --version | cut -d' ' -f2)\"}")" 1
+
+no_capability() { ! grep -E '^Cap(Prm|Eff):.*[1-9a-f]' /proc/"$(field a pid)"/task/*/status; }
+ok "no thread of the node has a capability" no_capability
 
 # ── alerts and dashboard ─────────────────────────────────────────────────────────────────────────
 
