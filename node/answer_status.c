@@ -277,6 +277,7 @@ static void add_process(json_t *o, struct nd_running *r)
     const struct nd_protect *p = &r->config->protect;
     uint64_t scaled = 0;
 
+    add_text(o, "version", UNDERSTUDY_VERSION);
     add_text(o, "mode", p->mode);
     add_text(o, "mode_asked", nd_modes[p->asked]);
     add_text(o, "mode_decided_by", *p->decided_by ? p->decided_by : NULL);
@@ -334,7 +335,6 @@ json_t *nd_answer_status(struct nd_running *r, const json_t *request)
     (void)request;
     rp_status(r->replicator, s);
     find_stale(r, s, now, stale, sizeof(stale));
-    add_text(o, "version", UNDERSTUDY_VERSION);
     add_text(o, "node", r->config->node[r->self].name);
     add_text(o, "role",
              ft_core_primary(&s->core)                                  ? "primary"
