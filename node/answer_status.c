@@ -277,6 +277,7 @@ static void add_process(json_t *o, struct nd_running *r)
     const struct nd_protect *p = &r->config->protect;
     uint64_t scaled = 0;
 
+    add_text(o, "version", UNDERSTUDY_VERSION);
     add_text(o, "mode", p->mode);
     add_text(o, "mode_asked", nd_modes[p->asked]);
     add_text(o, "mode_decided_by", *p->decided_by ? p->decided_by : NULL);
@@ -376,6 +377,8 @@ json_t *nd_answer_status(struct nd_running *r, const json_t *request)
     json_object_set_new(o, "verified", verified_status(r, s, now));
     json_object_set_new(o, "diverged", diverged_status(r, s));
     json_object_set_new(o, "takeover", takeover_status(r, s));
+    json_object_set_new(o, "takeovers", nd_takeovers_status(r));
+    json_object_set_new(o, "nfs", nd_counters_status(r));
     json_object_set_new(o, "fenced", fenced_status(r, s));
     json_object_set_new(o, "link", link_status(r->config, s));
     json_object_set_new(o, "recorder", recorder_status(r->recorder));

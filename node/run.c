@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * understudy run: keeps a node going that was put together (running.c). Threads: this one (control socket),
- * the replicator, its writer of views, one per lane, the writer of the event log; and the guardian's process.
+ * the replicator, its writer of views, one per lane, the writer of the event log, with `metrics` the one that
+ * serves them; and the guardian's process.
  */
 #include "ftcore/base/event_log.h"
 #include "node/base/event_writer.h"
@@ -111,16 +112,13 @@ static void obey_drill(struct nd_running *r)
 }
 
 /* A node that does not fit its peer has nothing to do here; one that serves goes on serving. */
-static bool is_turned_away(struct nd_running *r)
+static bool is_turned_away(struct nd_running *r, const struct rp_status *s)
 {
-    struct rp_status s;
-
-    rp_status(r->replicator, &s);
-    if (!s.core.refused || s.core.state != FT_JOINING)
+    if (!s->core.refused || s->core.state != FT_JOINING)
         return false;
-    if (r->config->node[r->self].role == ND_ROLE_PRIMARY && !ft_is_primary(s.core.peer.state))
+    if (r->config->node[r->self].role == ND_ROLE_PRIMARY && !ft_is_primary(s->core.peer.state))
         return false;
-    ft_log_event("understudy: node %s: %s", r->config->node[r->self].name, s.core.why);
+    ft_log_event("understudy: node %s: %s", r->config->node[r->self].name, s->core.why);
     return true;
 }
 
@@ -163,6 +161,7 @@ static int start_threads(struct nd_running *r, pthread_t *replicator, bool *repl
 static int keep_going(struct nd_running *r)
 {
     pthread_t replicator;
+    struct rp_status s;
     bool replicates;
     int code = start_threads(r, &replicator, &replicates);
 
@@ -178,7 +177,10 @@ static int keep_going(struct nd_running *r)
         obey_drill(r);
         nd_differences_save(r);
         ft_snapshot_give_back(r->region);
-        code = is_turned_away(r) ? ND_DATA : has_lost_state(r) ? ND_NO_ANSWER : ND_DONE;
+        rp_status(r->replicator, &s);
+        nd_takeovers_count(r, &s);
+        nd_metrics_turn(r);
+        code = is_turned_away(r, &s) ? ND_DATA : has_lost_state(r) ? ND_NO_ANSWER : ND_DONE;
     }
     /* Lanes first: once they have ended nothing can leave, and the closing connection tells the truth. */
     atomic_store(&r->lanes_stop, true);

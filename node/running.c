@@ -132,9 +132,11 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
             return ft_fail(fault, FT_EIO, "the system gives no random numbers");
         error = nd_lane_make(lane, fault);
     }
-    if (!error)
-        r->ports.deal.lane = r->lanes;
-    return error;
+    if (error)
+        return error;
+    r->ports.deal.lane = r->lanes;
+    nd_counters_find(r);
+    return 0;
 }
 
 /* A pipe would hold up the library that reads it. Whether there is a file, and what is in it, its reader
@@ -246,6 +248,14 @@ static int open_server(struct nd_running *r, struct ft_fault *fault)
     return nd_server_open(&r->server, r->config->node[r->self].control, fault);
 }
 
+static int open_metrics(struct nd_running *r, struct ft_fault *fault)
+{
+    const struct nd_node *self = &r->config->node[r->self];
+
+    return self->metrics_port ? nd_metrics_open(&r->metrics, self->metrics_host, self->metrics_port, fault)
+                              : 0;
+}
+
 /* A killed process holds its sockets until its memory is gone; its successor may be back before that. */
 static int open_patiently(struct nd_running *r, int (*open)(struct nd_running *, struct ft_fault *),
                           struct ft_fault *fault)
@@ -281,7 +291,8 @@ int nd_running_open(struct nd_running *r, struct ft_fault *fault)
     if ((error = nf_chain_region(&r->region, &r->config->chain, &how, fault)) ||
         (error = nd_ports_open(&r->ports, r->config, r->self, fault)) ||
         (error = nd_event_writer_start(fault)) || (error = open_recorder(r, fault)) ||
-        (error = open_redis(r, fault)) || (error = make_lanes(r, fault)))
+        (error = open_redis(r, fault)) || (error = make_lanes(r, fault)) ||
+        (error = open_patiently(r, open_metrics, fault)))
         return error;
     return open_patiently(r, open_replicator, fault);
 }
@@ -289,6 +300,7 @@ int nd_running_open(struct nd_running *r, struct ft_fault *fault)
 void nd_running_close(struct nd_running *r)
 {
     nd_guardian_stop(r->guardian);
+    nd_metrics_close(r->metrics);
     rp_close(r->replicator);
     nd_server_close(r->server);
     if (r->ports.io.ports)

@@ -6,6 +6,7 @@
 #include "node/lane/lane.h"
 #include "node/ports/ports.h"
 #include "node/control/server.h"
+#include "node/metrics/metrics.h"
 #include "replicator/replicator.h"
 
 /*
@@ -29,6 +30,14 @@ struct nd_work {
 /* What became of the bytes of the difference that was found last. */
 enum nd_saving { ND_UNSAVED, ND_SAVING, ND_SAVED };
 
+/* Takeovers and planned handovers to this node since its start, by how long they took. */
+struct nd_takeovers {
+    uint64_t view; /* of the last one that is counted */
+    uint64_t count;
+    double sum_s;
+    uint64_t buckets[ND_TAKEOVER_BUCKETS]; /* by nd_takeover_bounds; each takeover is in one, or in none */
+};
+
 struct nd_running {
     struct nd_config *config;
     unsigned self;                       /* index of this node in the file */
@@ -46,6 +55,10 @@ struct nd_running {
     struct rp_replicator *replicator;
     struct nd_guardian *guardian;
     struct nd_server *server;
+    struct nd_metrics *metrics;                         /* NULL: the file has none */
+    const struct nf_module *counted[FT_NFS_MAX];        /* by place in the chain; NULL: counts nothing */
+    const uint64_t *counters[FT_LANES_MAX][FT_NFS_MAX]; /* in the region: lanes add to them */
+    struct nd_takeovers takeovers;                      /* the main thread's */
     char view_file[256];
     struct { /* differences.c; all but `saving` is the main thread's */
         char file[256];
@@ -97,6 +110,13 @@ bool nd_answer_change(struct nd_running *r, struct nd_exchange *exchange, struct
 
 /* differences.c: has what differs from the peer's state saved, if anything new does. Waits for nothing. */
 void nd_differences_save(struct nd_running *r);
+
+/* answer_counters.c; before lanes begin; in each turn of the main thread; for nd_answer_status. */
+void nd_counters_find(struct nd_running *r);
+void nd_takeovers_count(struct nd_running *r, const struct rp_status *s);
+void nd_metrics_turn(struct nd_running *r);
+json_t *nd_counters_status(const struct nd_running *r);
+json_t *nd_takeovers_status(const struct nd_running *r);
 
 /* answer_status.c */
 json_t *nd_answer_status(struct nd_running *r, const json_t *request);

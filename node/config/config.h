@@ -78,9 +78,11 @@ struct nd_node {
     char port[NF_PORTS_MAX][512];
     char host[ND_HOST_MAX]; /* replication address, numeric IPv4 */
     uint16_t tcp_port;
-    char control[103];         /* unix socket path; with ".look" behind it, it is one too */
-    char state[192];           /* directory for the view file; default: the control path's directory */
-    char eal[ND_EAL_MAX][256]; /* further EAL arguments */
+    char metrics_host[ND_HOST_MAX]; /* numeric IPv4 */
+    uint16_t metrics_port;          /* 0: no metrics */
+    char control[103];              /* unix socket path; with ".look" behind it, it is one too */
+    char state[192];                /* directory for the view file; default: the control path's directory */
+    char eal[ND_EAL_MAX][256];      /* further EAL arguments */
     uint32_t eals;
     uint32_t mbufs;     /* of the packet pool */
     uint32_t memory_mb; /* -m, without huge pages */

@@ -11,7 +11,7 @@ static const char *const roles[] = {"primary", "standby", NULL};
 struct raw_node {
     struct nd_node node;
     const struct nd_yaml *ports, *eal;
-    struct nd_endpoint replication;
+    struct nd_endpoint replication, metrics;
     char control[192]; /* as written */
 };
 
@@ -21,6 +21,7 @@ static const struct nf_param node_keys[] = {
     {"ports", ND_KIND(ND_MAP), AT(ports), 0, 0, NULL, NULL, "DPDK device by interface", false},
     {"replication", ND_KIND(ND_ENDPOINT), AT(replication), 0, 0, NULL, NULL, "address of the link", false},
     {"control", ND_KIND(ND_TEXT), AT(control), 0, 192, NULL, NULL, "unix socket", false},
+    {"metrics", ND_KIND(ND_ENDPOINT), AT(metrics), 0, 0, "", NULL, "Prometheus reads there", false},
     {"state", ND_KIND(ND_TEXT), AT(node.state), 0, 192, "", NULL, "directory of the view file", false},
     {"eal", ND_KIND(ND_LIST), AT(eal), 0, ND_EAL_MAX, "", NULL, "further EAL arguments", false},
     {"mbufs", NF_U32, AT(node.mbufs), 1024, 1048576, "16384", NULL, "packet buffers", false},
@@ -117,6 +118,8 @@ static int read_node(struct nd_reading *r, const struct nd_yaml *at)
     snprintf(node->name, sizeof(node->name), "%s", at->key);
     node->tcp_port = raw.replication.port;
     inet_ntop(AF_INET, &raw.replication.addr, node->host, sizeof(node->host));
+    node->metrics_port = raw.metrics.port;
+    inet_ntop(AF_INET, &raw.metrics.addr, node->metrics_host, sizeof(node->metrics_host));
     error = read_ports(r, node, raw.ports);
     for (const struct nd_yaml *e = raw.eal ? raw.eal->first : NULL; e && !error; e = e->next)
         error = nd_schema_value(r->arena, e, "eal entry", &text, node->eal[node->eals++], r->fault);

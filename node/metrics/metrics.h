@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What Prometheus reads of a node: http://ADDRESS:PORT/metrics. A thread of its own serves HTTP (server.c)
+ * and sees nothing of the node: it asks, and the main thread makes the page out of the answer to "status"
+ * (page.c), as it answers the control sockets. So a page and `status` cannot differ in meaning, and whatever
+ * clients do costs the node one status in a turn of the main thread.
+ */
+#ifndef NODE_METRICS_METRICS_H
+#define NODE_METRICS_METRICS_H
+
+#include "ftcore/base/error.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Upper bounds of a histogram's buckets, in seconds; what is longer counts in no bucket. */
+#define ND_TAKEOVER_BUCKETS 10u
+extern const double nd_takeover_bounds[ND_TAKEOVER_BUCKETS];
+
+/* The page for a status, in Prometheus' text format 0.0.4: allocated, the caller's; *size without the final
+ * NUL. NULL: no memory. A number that status does not have, or has as null, is 0 where it counts events, and
+ * is left out where it is a level or an age. */
+char *nd_metrics_page(const json_t *status, size_t *size);
+
+struct nd_metrics;
+
+/* Listens at host (numeric IPv4) and port, and starts the thread. FT_EBUSY: taken. FT_ENOENT: not an address
+ * of this host. FT_EPERM, FT_EIO, FT_ENOMEM. Nothing is left open then. */
+int nd_metrics_open(struct nd_metrics **out, const char *host, uint16_t port, struct ft_fault *fault);
+/* Ends the thread and all connections; waits for neither clients nor the main thread. NULL is permitted. */
+void nd_metrics_close(struct nd_metrics *m);
+
+/* The main thread: somebody waits for a page. False for NULL. */
+bool nd_metrics_asked(const struct nd_metrics *m);
+/* The page that is waited for, which is taken over; NULL: there is none. Only when it is asked for. */
+void nd_metrics_answer(struct nd_metrics *m, char *page, size_t size);
+
+#endif

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The page of metrics, of statuses that are written here: what is on it, in what unit, and what is left out.
+ */
+#include "node/metrics/metrics.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char *page_of(const char *status)
+{
+    json_t *o = json_loads(status, 0, NULL);
+    size_t size;
+    char *page;
+
+    assert_non_null(o);
+    page = nd_metrics_page(o, &size);
+    json_decref(o);
+    assert_non_null(page);
+    assert_int_equal(size, strlen(page));
+    return page;
+}
+
+/* The page has, or has not, exactly this line. */
+static void check_line(const char *status, const char *line, bool there)
+{
+    char *page = page_of(status), wanted[256];
+
+    snprintf(wanted, sizeof(wanted), "\n%s\n", line);
+    if ((strstr(page, wanted) != NULL) != there)
+        fail_msg("of %s: %s: %s", status, line, there ? "is not there" : "is there");
+    free(page);
+}
+
+static void has(const char *status, const char *line)
+{
+    check_line(status, line, true);
+}
+
+static void has_not(const char *status, const char *line)
+{
+    check_line(status, line, false);
+}
+
+static void test_units(void **state)
+{
+    (void)state;
+    has("{\"view\": 9007199254740993}", "understudy_view 9007199254740993");
+    has("{\"view_unwritten_ms\": 1500}", "understudy_view_unwritten_seconds 1.5");
+    has("{\"peer\": {\"silent_ms\": 0.25, \"connected\": true}}", "understudy_peer_silence_seconds 0.00025");
+    has("{\"peer\": {\"silent_ms\": 0.25, \"connected\": true}}", "understudy_peer_connected 1");
+    has("{\"peer\": {\"connected\": false}}", "understudy_peer_connected 0");
+}
+
+/* Who waits for a counter to grow must see it at 0 before. An age that there is not is no 0. */
+static void test_what_is_not_there(void **state)
+{
+    (void)state;
+    has("{\"diverged\": null}", "understudy_divergences_total 0");
+    has("{\"diverged\": {\"count\": 2}}", "understudy_divergences_total 2");
+    has_not("{\"verified\": {\"age_s\": null}}", "understudy_verified_age_seconds 0");
+    has("{\"verified\": {\"age_s\": 0}}", "understudy_verified_age_seconds 0");
+}
+
+static void test_choices(void **state)
+{
+    static const char status[] = "{\"state\": \"READY\"}";
+
+    (void)state;
+    has(status, "understudy_state{state=\"READY\"} 1");
+    has(status, "understudy_state{state=\"PROTECTED\"} 0");
+    has("{\"peer\": {\"state\": \"UNKNOWN\"}}", "understudy_peer_state{state=\"READY\"} 0");
+}
+
+static void test_lanes(void **state)
+{
+    static const char status[] = "{\"lanes\": [{\"held\": 1, \"ring_full\": 5, \"turn_ms\": null},"
+                                 "{\"held\": 3, \"turn_ms\": 2}]}";
+
+    (void)state;
+    has(status, "understudy_held_packets{lane=\"0\"} 1");
+    has(status, "understudy_held_packets{lane=\"1\"} 3");
+    has(status, "understudy_lane_waits_total{lane=\"0\",reason=\"ring_full\"} 5");
+    has(status, "understudy_thread_turn_age_seconds{lane=\"1\",thread=\"lane\"} 0.002");
+    has_not(status, "understudy_thread_turn_age_seconds{lane=\"0\",thread=\"lane\"} 0");
+}
+
+/* The names of NFs and of their counters are their authors'. */
+static void test_names_of_others(void **state)
+{
+    (void)state;
+    has("{\"nfs\": {\"nat\": {\"table_full\": 7}}}",
+        "understudy_nf_events_total{nf=\"nat\",counter=\"table_full\"} 7");
+    has("{\"nfs\": {\"a\\\"\\\\\": {\"x\\ny\": 1}}}",
+        "understudy_nf_events_total{nf=\"a\\\"\\\\\",counter=\"x\\ny\"} 1");
+    has("{\"link\": {\"turned_away\": {\"stale\": 4}}}",
+        "understudy_link_turned_away_total{reason=\"stale\"} 4");
+}
+
+/* Takeovers of 3, 3 and 2000 ms: the format counts each in all buckets that are large enough. */
+static void test_takeovers(void **state)
+{
+    static const char status[] =
+        "{\"takeovers\": {\"count\": 3, \"sum_s\": 2.006, \"buckets\": [0,0,0,2,0,0,0,0,0,0]}}";
+
+    (void)state;
+    has(status, "understudy_takeover_seconds_bucket{le=\"0.0025\"} 0");
+    has(status, "understudy_takeover_seconds_bucket{le=\"0.005\"} 2");
+    has(status, "understudy_takeover_seconds_bucket{le=\"1\"} 2");
+    has(status, "understudy_takeover_seconds_bucket{le=\"+Inf\"} 3");
+    has(status, "understudy_takeover_seconds_sum 2.006");
+    has(status, "understudy_takeover_seconds_count 3");
+}
+
+/* HELP and TYPE stand once, before the first sample of a metric, and no other metric is between its samples.
+ */
+static void test_each_metric_once(void **state)
+{
+    char *page = page_of("{\"lanes\": [{}]}"), *rest = page, *line, seen[1 << 16] = "";
+
+    (void)state;
+    while ((line = strsep(&rest, "\n"))) {
+        char name[128];
+
+        if (sscanf(line, "# TYPE %127s", name) != 1)
+            continue;
+        strcat(name, " ");
+        if (strstr(seen, name))
+            fail_msg("%s: twice", line);
+        strcat(seen, name);
+    }
+    assert_true(strlen(seen) > 1000);
+    free(page);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_units),
+        cmocka_unit_test(test_what_is_not_there),
+        cmocka_unit_test(test_choices),
+        cmocka_unit_test(test_lanes),
+        cmocka_unit_test(test_names_of_others),
+        cmocka_unit_test(test_takeovers),
+        cmocka_unit_test(test_each_metric_once),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
