@@ -149,14 +149,16 @@ const struct nf_session *nf_sessions_next_near(const struct nf *nf, uint32_t *at
 /* As nf_show_slots, for the sessions that the NF is in. */
 bool nf_sessions_show(const struct nf *nf, uint64_t first, struct nf_show *out, uint64_t *cursor,
                       void (*row)(const struct nf *nf, struct nf_show *out, const struct nf_session *s));
-/* An operator's new timeout of a class, "udp" = "120", or of all classes; holds for all flows from now on. As
- * nf_timeout_set, but 0 for success. */
+/* An operator's new timeout of a class, "udp" = "120", or of all classes. Flows with a packet from now on
+ * have it at once, those without as the change reaches them: a bounded number in each burst, this one first.
+ * As nf_timeout_set, but 0 for success. */
 int nf_sessions_set(const struct nf *nf, const char *key, const char *value, uint64_t now,
                     struct ft_fault *fault);
 int nf_sessions_set_all(const struct nf *nf, const char *key, const char *value, uint64_t now,
                         struct ft_fault *fault);
-/* An operator's clear: the NF leaves all its sessions, or ends them for all. Calls session_end of this NF,
- * too. */
+/* An operator's clear: the NF leaves the sessions that it is in and that have begun by now, or ends them for
+ * all; a bounded number in each burst, this one first, in the lane's timers. session_end of this NF is called
+ * for each. */
 void nf_sessions_clear(const struct nf *nf, bool end, uint64_t now);
 
 #endif

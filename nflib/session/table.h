@@ -6,14 +6,16 @@
 #ifndef NFLIB_SESSION_TABLE_H
 #define NFLIB_SESSION_TABLE_H
 
-#include "nflib/flow/table.h"
+#include "nflib/flow/flow.h"
 #include "nflib/module/content.h"
+#include "nflib/net/tcp.h"
 #include "nflib/session/session.h"
 #include "nflib/state/state.h"
 
 #define NF_SESSION_PLACES 8u /* in a bucket */
 #define NF_SESSION_DUE    64u
-#define NF_SESSION_ROUNDS 16u /* of NF_SESSION_DUE timers in one burst; the rest in the next */
+#define NF_SESSION_ROUNDS 16u   /* of NF_SESSION_DUE timers in one burst; the rest in the next */
+#define NF_SESSION_LOOKS  4096u /* sessions looked at for an operator's change in one burst, at most */
 
 /* A reference is the number of a record, doubled, and which of its keys it is. */
 struct nf_session_bucket {
@@ -24,7 +26,21 @@ struct nf_session_bucket {
 };
 _Static_assert(sizeof(struct nf_session_bucket) == FT_LINE, "a bucket is one line");
 
-/* Begins the table, in the lane's arena. Constant but for seed, timeouts and counts. */
+/* An operator's change under way, of one NF: sessions that it is in, from record `at` on, are still to get
+ * it. */
+enum nf_session_change {
+    NF_SESSION_RETIME = 1 << 0, /* a timer by the timeouts as they are now */
+    NF_SESSION_LEAVE = 1 << 1,  /* those begun before the change: the NF leaves them */
+    NF_SESSION_END = 1 << 2,    /* or they end for all */
+    NF_SESSION_CHANGES = 7
+};
+struct nf_session_walk {
+    uint32_t what; /* enum nf_session_change; 0: none is under way */
+    uint32_t at;
+    uint32_t serial; /* of the session begun last when the operator cleared */
+};
+
+/* Begins the table, in the lane's arena. Constant but for what is live. */
 struct nf_sessions {
     struct nf_wheel *wheel;       /* records by number, then fragments */
     struct nf_map *fragments;     /* struct nf_datagram to struct nf_noted; NULL: no NF looks at fragments */
@@ -43,6 +59,7 @@ struct nf_sessions {
     uint32_t serial;             /* of the session begun last */
     uint64_t conflicts;          /* packets dropped since the second key of their session was another's */
     uint32_t in_use[FT_NFS_MAX]; /* sessions that each NF is in */
+    struct nf_session_walk walks[FT_NFS_MAX];
 };
 
 /* What a datagram's fragments have in common as they come in, and what is noted of them. No padding. */
