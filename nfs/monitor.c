@@ -132,7 +132,7 @@ static void mon_show_flow(const struct nf *nf, struct nf_show *out, const struct
     nf_row(out);
     nf_row_proto(out, ends.proto);
     nf_row_end(out, "from", ends.saddr, ends.sport);
-    nf_row_end(out, "to", ends.daddr, ends.dport);
+    nf_row_end(out, "to", ends.daddr, nf_session_of_errors(s) ? 0 : ends.dport);
     nf_row_u64(out, "packets", flow->packets[0]);
     nf_row_u64(out, "bytes", flow->bytes[0]);
     nf_row_u64(out, "back_packets", flow->packets[1]);

@@ -21,6 +21,15 @@ static struct nf_tuple turn_tuple(const struct nf_tuple *t, uint8_t side)
     return (struct nf_tuple){t->daddr, t->saddr, t->dport, t->sport, t->proto, side, {0}};
 }
 
+/* Of ICMP errors, in whose direction there are no answers: no echo's identifier is 0 and this. */
+static void mark_error(const struct nf_packet *p, struct nf_tuple *key)
+{
+    if (p->flags & NF_P_ICMP_ERROR) {
+        key->sport = 0;
+        key->dport = NF_SESSION_ERROR;
+    }
+}
+
 /* ---- looking up -------------------------------------------------------------------------------- */
 
 /* One more packet of a session: its time, and TCP's state. Flags that no TCP sends change nothing. */
@@ -142,8 +151,12 @@ void nf_session_again(const struct nf *nf, struct nf_packet *p)
     if (p->flags & NF_P_LATER && first) {
         p->session = first->drop ? NULL : first->session;
         p->flow |= first->flow & NF_FLOW_REPLY;
-    } else {
-        look_at_key(lane, p, lane->now);
+        return;
+    }
+    look_at_key(lane, p, lane->now);
+    if (!p->session && (p->session = nf_session_crossed(nf, p)) != NULL) {
+        p->flow |= NF_FLOW_REPLY;
+        touch_session(lane, p, p->session, lane->now);
     }
 }
 
@@ -205,8 +218,11 @@ void nf_sessions_look_up(struct nf_sessions_lane *lane, struct nf_packet *const 
         if (ft_unlikely(p->flags & (NF_P_FRAGMENT | NF_P_ICMP_ERROR))) {
             look->datagram = datagram_of(p);
             look->first = p->flags & NF_P_LATER ? first_before(lane, packets, i) : NULL;
-            if (p->flags & NF_P_ICMP_ERROR)
+            if (p->flags & NF_P_ICMP_ERROR) {
                 look_at_quoted(lane, p, look);
+                mark_error(p, &look->key);
+                look->hash = nf_session_hash(t, &look->key);
+            }
             if (look->first) {
                 p->session = look->first->session;
                 p->flow |= look->first->flow & NF_FLOW_REPLY;
@@ -227,8 +243,9 @@ static bool has_no_answers(const struct nf_packet *p)
 }
 
 /* The first packet of a session that has passed: its answers' key is what it left with. False: that is
- * another session's. */
-static bool confirm_session(struct nf_sessions_lane *lane, const struct nf_packet *p, uint64_t now)
+ * another session's. One of this burst, of which no packet has passed yet, gives way. */
+static bool confirm_session(struct nf_sessions_lane *lane, struct nf_packet *const packets[], uint32_t n,
+                            const struct nf_packet *p, uint64_t now)
 {
     const struct nf *nf = &lane->nfs[0];
     const struct nf_sessions *t = lane->burst.table;
@@ -241,13 +258,19 @@ static bool confirm_session(struct nf_sessions_lane *lane, const struct nf_packe
     if (p->flags & NF_P_LATER)
         left.sport = left.dport = 0;
     key = turn_tuple(&left, side);
+    mark_error(p, &key);
     other = nf_session_find(t, &key, nf_session_hash(t, &key), &which);
     if (other && other != p->session) {
-        if (!has_no_answers(p))
+        if (has_no_answers(p)) {
+            other = p->session;
+            key = other->key[0];
+            key.own[1] = 0;
+        } else if (nf_session_flags(other) & NF_SESSION_NEW) {
+            nf_session_give_way(lane, packets, n, other, now);
+            other = NULL;
+        } else {
             return false;
-        other = p->session;
-        key = other->key[0];
-        key.own[1] = 0;
+        }
     }
     s = ft_edit_in_line(nf->region, p->session, sizeof(*s));
     s->key[1] = key;
@@ -256,22 +279,6 @@ static bool confirm_session(struct nf_sessions_lane *lane, const struct nf_packe
         nf_session_enter(nf, t, record << 1 | 1, &key);
     nf_wheel_set(nf, t->wheel, record, now + (s->members ? nf_session_timeout(t, s) : 0));
     return true;
-}
-
-/* Dropped by the first NF in it that translates, which brought it about. */
-static void refuse_conflict(struct nf_sessions_lane *lane, struct nf_packet *p)
-{
-    (*NF_EDIT(&lane->nfs[0], &lane->burst.table->conflicts))++;
-    p->drop = 1;
-    p->drop_nf = 0;
-    for (uint32_t left = p->session->members; left; left &= left - 1) {
-        const struct nf *nf = &lane->nfs[__builtin_ctz(left)];
-
-        if (nf->module->conflict) {
-            nf_drop(nf, p, nf->module->conflict - 1u);
-            return;
-        }
-    }
 }
 
 /* A connection on the ports of one that is over has been asked for, and the packet has passed. One that is
@@ -303,8 +310,9 @@ void nf_sessions_settle(struct nf_sessions_lane *lane, struct nf_packet *const p
 
         if (p->drop)
             continue;
-        if (ft_unlikely(lane->burst.fresh && may_confirm(lane, p)) && !confirm_session(lane, p, now)) {
-            refuse_conflict(lane, p);
+        if (ft_unlikely(lane->burst.fresh && may_confirm(lane, p)) &&
+            !confirm_session(lane, packets, n, p, now)) {
+            nf_session_refuse(lane, p);
             continue;
         }
         if (ft_unlikely(p->flow & NF_FLOW_AGAIN))

@@ -46,6 +46,7 @@ static const struct nf_session *begin_session(struct nf_sessions_lane *lane, con
     nf_session_use(nf, t, record);
     nf_session_enter(nf, t, record << 1, &s->key[0]);
     NF_WATCH(changed, t, &s->key[0]);
+    lane->beginner[lane->burst.fresh] = p;
     lane->begun[lane->burst.fresh++] = record;
     return s;
 }

@@ -29,6 +29,9 @@ struct nf_tuple {
 };
 _Static_assert(sizeof(struct nf_tuple) == 16, "a key is two words");
 
+#define NF_SESSION_ERROR                                                                                     \
+    0xffff /* dport of ICMP errors' keys, whose sport is 0: an echo has its identifier in both */
+
 /* What begins a record; the slots follow. Read by NFs, written by the chain alone. */
 struct nf_session {
     struct nf_tuple key[2]; /* of packets in the direction of the first one, and of answers */
@@ -56,6 +59,11 @@ static inline uint8_t nf_session_class(const struct nf_session *s)
 static inline uint8_t nf_session_flags(const struct nf_session *s)
 {
     return s->key[1].own[0];
+}
+
+static inline bool nf_session_of_errors(const struct nf_session *s)
+{
+    return s->key[0].proto == NF_PROTO_ICMP && s->key[0].sport != s->key[0].dport;
 }
 
 /* ---- a packet's session ------------------------------------------------------------------------ */

@@ -93,6 +93,8 @@ struct nf_sessions_lane {
     const struct nf_packet *packets; /* of the burst */
     uint64_t now;                    /* chain time */
     uint32_t begun[NF_BURST_MAX];    /* records of those that are fresh */
+    const struct nf_packet
+        *beginner[NF_BURST_MAX]; /* the packet that has begun each; until they are settled */
     struct nf_session_look look[NF_BURST_MAX];
 };
 
@@ -148,6 +150,18 @@ uint32_t nf_session_next(const struct nf_sessions *t, uint32_t record);
 /* session.c */
 /* Of the lane's instance `nf`: ends it for all NFs, which hear of it. */
 void nf_session_finish(const struct nf *nf, uint32_t record, enum nf_session_why why, uint64_t now);
+
+/* crossed.c: a session begun in this burst, by a packet to which `p` is an answer. NULL: none, or not known.
+ */
+const struct nf_session *nf_session_crossed(const struct nf *nf, const struct nf_packet *p);
+
+/* A packet whose answers would be another session's: dropped by the first NF in it that translates, which
+ * brought it about. */
+void nf_session_refuse(struct nf_sessions_lane *lane, struct nf_packet *p);
+/* Of this burst and not confirmed: its packets are answers to another session's, which has been confirmed
+ * first. They are dropped, and it ends. */
+void nf_session_give_way(struct nf_sessions_lane *lane, struct nf_packet *const packets[], uint32_t n,
+                         const struct nf_session *s, uint64_t now);
 
 /* check.c, for nf_object. */
 int nf_sessions_check(struct nf_check *c, const void *table);
