@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Two first packets of a flow that come in on one side in one burst, in opposite directions. No state of its
- * own. */
+/*
+ * Sessions that want one and the same key: of first packets of one flow that come in on one side in one
+ * burst, in opposite directions, and of packets whose answers would be another session's. No state of its
+ * own.
+ */
 #include "nflib/session/table.h"
 
 /* What answers to `q` come in with, if it leaves as it is now; `p` is one of them. */
