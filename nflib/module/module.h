@@ -19,7 +19,7 @@ struct nf_module;
 struct nf_show;
 struct nf_check;        /* nflib/module/content.h */
 struct nf_session;      /* nflib/session/session.h */
-struct nf_flows_config; /* nflib/flow/table.h */
+struct nf_flows_config; /* nflib/flow/flow.h */
 
 /* ---- parameters -------------------------------------------------------------------------------- */
 
