@@ -31,9 +31,6 @@ void lg_capture_by_seq(struct lg_capture *capture);
  * one to the next in a variable of the caller's: it is done for every packet. */
 #define LG_HEADERS 64u /* bytes that are taken of nearly every packet */
 typedef uint64_t lg_half __attribute__((vector_size(LG_HEADERS / 2), aligned(1), may_alias));
-struct lg_headers {
-    lg_half half[2];
-};
 struct lg_inputs {
     struct ft_input *in; /* the next one */
     uint8_t *to;         /* where its bytes go */
@@ -55,10 +52,14 @@ static inline void lg_inputs_add(struct lg_inputs *inputs, const void *frame, ui
     FT_CHECK(take <= wire && wire <= FT_FRAME_MAX, "an input of %u bytes, %u taken", wire, take);
     *inputs->in++ = (struct ft_input){
         .wire = wire, .taken = (uint16_t)take, .port = (uint8_t)port, .flags = outside ? FT_IN_OUTSIDE : 0};
-    if (ft_likely(take == LG_HEADERS)) /* of a known length: no call */
-        *(struct lg_headers *)(void *)inputs->to = *(const struct lg_headers *)frame;
-    else
+    if (ft_likely(take == LG_HEADERS)) { /* of a known length: no call */
+        lg_half first = ((const lg_half *)frame)[0], second = ((const lg_half *)frame)[1];
+
+        ((lg_half *)(void *)inputs->to)[0] = first;
+        ((lg_half *)(void *)inputs->to)[1] = second;
+    } else {
         memcpy(inputs->to, frame, take);
+    }
     __builtin_prefetch(inputs->to + LG_AHEAD, 1);
     inputs->to += take;
 }

@@ -47,16 +47,18 @@ static void fwd_process(struct nf *nf, struct nf_packet *const packets[], uint32
 {
     const struct fwd_config *config = nf->config;
     struct fwd *fwd = nf->state;
-    uint64_t bytes = 0;
+    uint64_t bytes = 0, last = 0;
     (void)now;
 
-    for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t i = 0; i < n; i++)
         bytes += packets[i]->len;
-        if (config->shared)
-            *NF_EDIT_WORD(nf, &fwd->last_shared) = nf_shared_word_add(nf, fwd->shared, 1);
-        if (config->merged)
-            nf_merged_add(nf, fwd->merged, 1);
+    if (config->shared) { /* each packet gets a number of its own: another lane's may be next to it */
+        for (uint32_t i = 0; i < n; i++)
+            last = nf_shared_word_add(nf, fwd->shared, 1);
+        *NF_EDIT_WORD(nf, &fwd->last_shared) = last;
     }
+    if (config->merged)
+        nf_merged_add(nf, fwd->merged, n);
     if (config->merged && config->read)
         *NF_EDIT(nf, &fwd->last_merged) = nf_merged_read(nf, fwd->merged);
     nf_count(nf, FWD_PACKETS, n);

@@ -143,6 +143,7 @@ void ft_sections_begin(struct ft_sections *s, uint64_t access)
 {
     FT_CHECK(!s->inside, "a burst begins inside a section");
     s->replaying = false;
+    s->alone = s->lanes == 1 && !s->unreduced;
     s->next = access;
     s->count = s->at = s->accesses = 0;
 }
@@ -152,6 +153,7 @@ void ft_sections_begin_replay(struct ft_sections *s, uint64_t access,
 {
     FT_CHECK(!s->inside && count <= FT_DEPENDENCIES_MAX, "%u dependencies to follow", count);
     s->replaying = true;
+    s->alone = false;
     s->next = access;
     memcpy(s->dependencies, dependencies, count * sizeof(dependencies[0]));
     s->count = count;
@@ -212,15 +214,6 @@ static void follow_dependency(struct ft_sections *s)
     s->at++;
 }
 
-/* Gives the access its number. Release: what was done inside is there for whoever sees the number. */
-static uint64_t give_number(struct ft_sections *s)
-{
-    uint64_t access = s->next++;
-
-    atomic_store_explicit(&s->published[s->lane].access, access, memory_order_release);
-    return access;
-}
-
 static void lock_object(struct ft_shared *object)
 {
     uint32_t spins = 0, free = 0;
@@ -232,7 +225,7 @@ static void lock_object(struct ft_shared *object)
     }
 }
 
-void ft_section_enter(struct ft_sections *s, const struct ft_shared *constant)
+void ft_section_enter_ordered(struct ft_sections *s, const struct ft_shared *constant)
 {
     struct ft_shared *object;
 
@@ -250,7 +243,7 @@ void ft_section_enter(struct ft_sections *s, const struct ft_shared *constant)
         note_dependency(s, object->last - 1, object->access);
 }
 
-void ft_section_leave(struct ft_sections *s, const struct ft_shared *constant)
+void ft_section_leave_ordered(struct ft_sections *s, const struct ft_shared *constant)
 {
     struct ft_shared *object = (struct ft_shared *)(uintptr_t)constant;
 
@@ -260,11 +253,8 @@ void ft_section_leave(struct ft_sections *s, const struct ft_shared *constant)
             (struct ft_access){.object = (uint64_t)((const uint8_t *)object - s->region->base),
                                .before = object->access,
                                .own = s->next};
-    /* The word in the object and the number in the record are the same by construction: both come from
-     * s->next. */
     object->last = s->lane + 1u;
-    object->access = s->next;
-    give_number(s);
+    object->access = ft_section_number(s);
     s->inside = false;
     if (!s->replaying && s->lanes > 1)
         atomic_store_explicit(&object->lock, 0, memory_order_release);
@@ -277,11 +267,11 @@ void ft_section_depend(struct ft_sections *s, unsigned lane, uint64_t access)
         follow_dependency(s);
     else if (access)
         note_dependency(s, lane, access);
-    give_number(s);
+    ft_section_number(s);
 }
 
 uint64_t ft_section_mark(struct ft_sections *s)
 {
     FT_CHECK(!s->inside, "lane %u: a mark inside a section", s->lane);
-    return give_number(s);
+    return ft_section_number(s);
 }

@@ -45,6 +45,7 @@ struct ft_sections {
     uint16_t lane, lanes;
     bool replaying;
     bool inside;
+    bool alone;    /* in this burst: live, and there is no other lane to be in order with */
     uint64_t next; /* number of the next access, from 1 */
 
     /* Live: noted in this burst. Replay: those of the record, followed in order; where it waits, or waited
@@ -90,9 +91,46 @@ bool ft_sections_used(const struct ft_sections *s, uint64_t access, uint32_t acc
 /* After a jump to `escape`: the burst is over, inside or not, and so is the wait. */
 void ft_sections_abandon(struct ft_sections *s);
 
-/* The object's own state may be read and edited in between. Entering while inside aborts. */
-void ft_section_enter(struct ft_sections *s, const struct ft_shared *object);
-void ft_section_leave(struct ft_sections *s, const struct ft_shared *object);
+/* Of ft_section_enter and ft_section_leave: what a lane does that is not alone. */
+void ft_section_enter_ordered(struct ft_sections *s, const struct ft_shared *object);
+void ft_section_leave_ordered(struct ft_sections *s, const struct ft_shared *object);
+
+/* The object's own state may be read and edited in between. Entering while inside aborts. A lane that is
+ * alone has nobody to lock out and nothing to note, but its accesses are numbered as any lane's are. */
+static inline void ft_section_enter(struct ft_sections *s, const struct ft_shared *constant)
+{
+    if (ft_unlikely(!s->alone)) {
+        ft_section_enter_ordered(s, constant);
+        return;
+    }
+    FT_CHECK(!s->inside, "lane %u: sections do not nest", s->lane);
+    s->inside = true;
+    ft_edit_in_line(s->region, constant, sizeof(*constant));
+}
+
+/* Gives the access its number. Release: what was done inside is there for whoever sees the number. */
+static inline uint64_t ft_section_number(struct ft_sections *s)
+{
+    uint64_t access = s->next++;
+
+    atomic_store_explicit(&s->published[s->lane].access, access, memory_order_release);
+    return access;
+}
+
+static inline void ft_section_leave(struct ft_sections *s, const struct ft_shared *constant)
+{
+    struct ft_shared *object = (struct ft_shared *)(uintptr_t)constant;
+
+    if (ft_unlikely(!s->alone)) {
+        ft_section_leave_ordered(s, constant);
+        return;
+    }
+    FT_CHECK(s->inside, "lane %u: left a section it is not in", s->lane);
+    /* The word in the object and the number in the record are the same by construction. */
+    object->last = s->lane + 1u;
+    object->access = ft_section_number(s);
+    s->inside = false;
+}
 
 /*
  * An access that depends on another lane's without an object: reading what `lane` had published as `access`

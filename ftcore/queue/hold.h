@@ -48,8 +48,9 @@ static inline uint32_t ft_hold_room(const struct ft_hold *hold)
 }
 
 /*
- * For the outputs of a burst, at most `most`: what ft_hold_put checks for each, once. They are then written
- * by ft_hold_add, in order, each whole, with this burst.
+ * For the outputs of a burst, at most `most`: what ft_hold_put checks for each, once. They are then added by
+ * ft_hold_add, in order, with this burst; or written whole by the caller, one after the other, to the slot
+ * of `in` and those that ft_hold_next names, and then counted by ft_hold_added.
  */
 static inline void ft_hold_expect(const struct ft_hold *hold, uint64_t burst, uint32_t most)
 {
@@ -62,17 +63,28 @@ static inline void ft_hold_expect(const struct ft_hold *hold, uint64_t burst, ui
 
 #define FT_HOLD_AHEAD 64u /* outputs: the cache gets a later one's slot meanwhile */
 
-static inline struct ft_held *ft_hold_add(struct ft_hold *hold)
+/* The slot behind `slot`, in the circle. */
+static inline struct ft_held *ft_hold_next(const struct ft_hold *hold, struct ft_held *slot)
 {
-    __builtin_prefetch(ft_hold_slot(hold, hold->in + FT_HOLD_AHEAD), 1);
-    return ft_hold_slot(hold, hold->in++);
+    __builtin_prefetch((const void *)((uintptr_t)slot + FT_HOLD_AHEAD * sizeof(*slot)), 1);
+    return slot + 1 == hold->slots + hold->capacity ? hold->slots : slot + 1;
+}
+
+static inline void ft_hold_added(struct ft_hold *hold, uint32_t count)
+{
+    hold->in += count;
+}
+
+static inline void ft_hold_add(struct ft_hold *hold, const struct ft_held *output)
+{
+    *ft_hold_slot(hold, hold->in++) = *output;
 }
 
 /* Bursts must not decrease; room must be there (a broken invariant otherwise). */
 static inline void ft_hold_put(struct ft_hold *hold, const struct ft_held *output)
 {
     ft_hold_expect(hold, output->burst, 1);
-    *ft_hold_add(hold) = *output;
+    ft_hold_add(hold, output);
 }
 
 /*

@@ -102,14 +102,15 @@ static void parse_all(struct nf_packet *packets, uint32_t n)
     for (uint32_t i = 0; i < n && i < AHEAD; i++)
         __builtin_prefetch(packets[i].data);
     for (uint32_t i = 0; i < n; i++) {
-        if (i + AHEAD < n)
-            __builtin_prefetch(packets[i + AHEAD].data);
         struct nf_packet *p = &packets[i];
         p->out_port = p->in_port ^ 1;
         p->drop = p->drop_nf = p->flow = 0;
         p->session = NULL;
-        if (!p->parsed) /* capture has looked at it already */
+        if (!p->parsed) { /* capture has not looked at it */
+            if (i + AHEAD < n)
+                __builtin_prefetch(p[AHEAD].data);
             nf_packet_parse(p);
+        }
         p->parsed = 0; /* NFs rewrite */
     }
 }
@@ -128,9 +129,9 @@ static uint32_t keep_passing(struct nf_packet *list[], uint32_t n)
     return kept;
 }
 
-/* What came in on one side and is to pass the NFs. */
-static void run_side(struct nf_chain *chain, struct nf_packet *list[], uint32_t left, uint8_t side,
-                     struct nf_packet *packets, uint64_t now)
+/* What came in on one side and is to pass the NFs. How many do. */
+static uint32_t run_side(struct nf_chain *chain, struct nf_packet *list[], uint32_t left, uint8_t side,
+                         struct nf_packet *packets, uint64_t now)
 {
     struct nf_packet *all[NF_BURST_MAX];
     uint32_t n = left;
@@ -151,21 +152,36 @@ static void run_side(struct nf_chain *chain, struct nf_packet *list[], uint32_t 
     }
     if (n && chain->env.sessions)
         nf_sessions_settle(&chain->sessions, all, n, now);
+    return left;
 }
 
-/* Inside first. Told apart before any NF runs: it is L3 alone that drops and turns round before them. */
-static void run_sides(struct nf_chain *chain, struct nf_packet *packets, uint32_t n, uint64_t now)
+/* What L3 has not dropped or turned round. */
+static uint32_t keep_for_nfs(struct nf_packet *list[], uint32_t n)
 {
-    struct nf_packet *list[2][NF_BURST_MAX];
-    uint32_t left[2] = {0, 0};
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < n; i++)
+        if (!list[i]->drop && !(list[i]->flags & NF_P_LOCAL))
+            list[kept++] = list[i];
+    return kept;
+}
+
+/* Inside first. Told apart before any NF runs: it is L3 alone that drops and turns round before them. How
+ * many pass all NFs. */
+static uint32_t run_sides(struct nf_chain *chain, struct nf_packet *packets, uint32_t n, uint64_t now)
+{
+    struct nf_packet *inside[NF_BURST_MAX], *outside[NF_BURST_MAX];
+    uint32_t ins = 0, outs = 0;
     for (uint32_t i = 0; i < n; i++) {
-        struct nf_packet *p = &packets[i];
-        unsigned side = p->side != NF_INSIDE;
-        list[side][left[side]] = p;
-        left[side] += !(p->drop | (p->flags & NF_P_LOCAL));
+        inside[ins] = outside[outs] = &packets[i];
+        outs += packets[i].side != NF_INSIDE;
+        ins = i + 1 - outs;
     }
-    run_side(chain, list[0], left[0], NF_INSIDE, packets, now);
-    run_side(chain, list[1], left[1], NF_OUTSIDE, packets, now);
+    if (chain->l3) {
+        ins = keep_for_nfs(inside, ins);
+        outs = keep_for_nfs(outside, outs);
+    }
+    uint32_t passed = run_side(chain, inside, ins, NF_INSIDE, packets, now);
+    return passed + run_side(chain, outside, outs, NF_OUTSIDE, packets, now);
 }
 
 /* Packets made while these leave (ARP requests) join the end and leave too. */
@@ -186,12 +202,8 @@ static uint32_t run_packets(struct nf_chain *chain, struct nf_packet *packets, u
     struct nf_packet *all[NF_BURST_MAX];
     uint32_t left = 0;
     parse_all(packets, n);
-    if (!chain->l3) {
-        run_sides(chain, packets, n, now);
-        for (uint32_t i = 0; i < n; i++)
-            left += !packets[i].drop;
-        return left;
-    }
+    if (!chain->l3)
+        return run_sides(chain, packets, n, now);
     for (uint32_t i = 0; i < n; i++)
         all[i] = &packets[i];
     nf_l3_in(chain->l3, all, n, now);

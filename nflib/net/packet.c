@@ -235,76 +235,83 @@ static void parse_arp(struct nf_packet *p)
         p->flags |= NF_P_ARP;
 }
 
-/* Of an IPv4 header without options, as nf_checksum(ip, 20) == 0. */
+/*
+ * Of an IPv4 header without options that is not all zeros, as nf_checksum(ip, 20) == 0. A sum of words of 64
+ * bits, with each carry added at the low end, is the sum of its words of 16 bits modulo 0xffff.
+ */
 static bool sum_is_right(const uint8_t *ip)
 {
-    uint64_t a = nf_get64(ip), b = nf_get64(ip + 8), sum = nf_get32(ip + 16);
+    uint64_t sum, last = nf_get32(ip + 16);
+    bool carry = __builtin_add_overflow(nf_get64(ip), nf_get64(ip + 8), &sum);
 
-    sum += (a >> 32) + (uint32_t)a + (b >> 32) + (uint32_t)b;
-    sum = (sum >> 32) + (uint32_t)sum;
-    sum = (sum >> 16) + (sum & 0xffff);
-    sum = (sum >> 16) + (sum & 0xffff);
-    return (sum >> 16) + (sum & 0xffff) == 0xffff;
+    carry = __builtin_add_overflow(sum, last + carry, &sum);
+    return (sum + carry) % 0xffff == 0;
 }
 
-/* Where L4's header ends, in a whole packet that is as usual; 0: it is not. */
-static uint32_t usual_payload(const struct nf_packet *p, uint32_t l4_len)
-{
-    const uint8_t *l4 = p->data + USUAL_L4;
-
-    if (p->data[ETH_LEN + 9] == IPPROTO_TCP) {
-        uint32_t header = (l4[12] >> 4) * 4u;
-
-        return header < 20 || header > l4_len || USUAL_L4 + header > p->have ? 0 : USUAL_L4 + header;
-    }
-    if (p->data[ETH_LEN + 9] == IPPROTO_UDP) {
-        uint32_t length = ntohs(nf_get16(l4 + 4));
-
-        return length < 8 || length > l4_len ? 0 : USUAL_L4 + 8;
-    }
-    return 0;
-}
+/* These lie in a packet as they lie in a frame, so they are copied at once. */
+#define ENDS_BYTES 12u
+_Static_assert(offsetof(struct nf_packet, dport) + sizeof(uint16_t) ==
+                   offsetof(struct nf_packet, saddr) + ENDS_BYTES,
+               "saddr, daddr, sport, dport without gaps");
+_Static_assert(offsetof(struct nf_packet, frag_id) == offsetof(struct nf_packet, l4_len) + sizeof(uint16_t) &&
+                   __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "l4_len is the low half of a word with frag_id");
 
 /*
  * What nearly every packet is: untagged IPv4 without options, no fragment, TCP or UDP, nothing wrong. Then it
- * fills the same as nf_packet_parse_any does, with a fifth of the instructions. False: perhaps it is not.
+ * fills the same as parse_any does, with a tenth of the instructions. False: perhaps it is not.
  */
-static bool parse_usual(struct nf_packet *p)
+static inline __attribute__((always_inline)) bool parse_usual(struct nf_packet *p)
 {
-    const uint8_t *ip = p->data + ETH_LEN;
-    uint32_t total, payload;
+    const uint8_t *ip = p->data + ETH_LEN, *l4 = p->data + USUAL_L4;
+    uint32_t l4_len, lengths, header = 8;
+    uint16_t tcp = 0; /* data offset, flags */
 
-    if (p->have < USUAL_MIN || nf_get16(p->data + 12) != htons(0x0800) || ip[0] != 0x45 ||
+    if (p->have < USUAL_MIN || (nf_get32(p->data + 12) & htonl(0xffffff00)) != htonl(0x08004500) ||
         nf_get16(ip + 6) & htons(0x3fff))
         return false;
-    total = ntohs(nf_get16(ip + 2));
-    if (total < 20 + 8 || total > p->len - ETH_LEN || !sum_is_right(ip))
+    lengths = ntohl(nf_get32(ip + 2)); /* total length, identification */
+    l4_len = (lengths >> 16) - 20;
+    if (l4_len > p->len - USUAL_L4 || !sum_is_right(ip))
         return false;
-    payload = usual_payload(p, total - 20);
-    if (!payload)
+    if (ft_likely(ip[9] == IPPROTO_TCP)) {
+        tcp = nf_get16(l4 + 12);
+        header = (tcp & 0xf0u) >> 2;
+        if (header < 20 || header > l4_len || USUAL_L4 + header > p->have)
+            return false;
+    } else if (ip[9] == IPPROTO_UDP) {
+        uint32_t length = ntohs(nf_get16(l4 + 4));
+
+        if (length < 8 || length > l4_len)
+            return false;
+    } else {
         return false;
+    }
     p->proto = ip[9];
     p->bad = 0;
-    p->tcp_flags = ip[9] == IPPROTO_TCP ? ip[20 + 13] : 0;
+    p->tcp_flags = (uint8_t)(tcp >> 8);
     p->flags = NF_P_IPV4 | NF_P_L4;
     p->l3 = ETH_LEN;
     p->l4 = USUAL_L4;
-    p->payload = (uint16_t)payload;
-    p->l4_len = (uint16_t)(total - 20);
-    p->frag_id = ntohs(nf_get16(ip + 4));
-    p->saddr = nf_get32(ip + 12);
-    p->daddr = nf_get32(ip + 16);
-    p->sport = nf_get16(ip + 20);
-    p->dport = nf_get16(ip + 22);
-    p->icmp_type = p->icmp_code = 0;
+    p->payload = (uint16_t)(USUAL_L4 + header);
+    lengths = (lengths << 16 | lengths >> 16) - 20;
+    memcpy((uint8_t *)p + offsetof(struct nf_packet, l4_len), &lengths, sizeof(lengths));
+    memcpy((uint8_t *)p + offsetof(struct nf_packet, saddr), ip + 12, ENDS_BYTES);
+    p->icmp_type = p->icmp_code = p->flow = 0;
+    p->parsed = 1;
     return true;
+}
+
+static __attribute__((noinline)) void parse_unusual(struct nf_packet *p)
+{
+    nf_packet_parse_any(p);
+    p->parsed = 1;
 }
 
 void nf_packet_parse(struct nf_packet *p)
 {
     if (ft_unlikely(!parse_usual(p)))
-        nf_packet_parse_any(p);
-    p->parsed = 1;
+        parse_unusual(p);
 }
 
 void nf_packet_parse_any(struct nf_packet *p)

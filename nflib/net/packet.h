@@ -128,8 +128,8 @@ uint32_t nf_packet_header_bytes_any(const struct nf_packet *p); /* the same, of 
 static inline uint32_t nf_packet_header_bytes(const struct nf_packet *p)
 {
     /* What nearly every packet is: TCP without many options, or UDP; not ICMP. */
-    if (p->flags == (NF_P_IPV4 | NF_P_L4) && p->proto != 1 && p->payload <= 64)
-        return p->have < 64 ? p->have : 64;
+    if (p->flags == (NF_P_IPV4 | NF_P_L4) && p->proto != 1 && p->payload <= 64 && p->have >= 64)
+        return 64;
     return nf_packet_header_bytes_any(p);
 }
 

@@ -42,11 +42,12 @@ uint64_t nf_shared_word_get(const struct nf *nf, struct nf_shared_word *word)
 
 uint64_t nf_shared_word_add(const struct nf *nf, struct nf_shared_word *word, uint64_t n)
 {
+    struct ft_sections *sections = nf->env->sections;
     uint64_t sum;
 
-    ft_section_enter(nf->env->sections, &word->head);
+    ft_section_enter(sections, &word->head);
     sum = *NF_EDIT_WORD(nf, &word->value) += n;
-    ft_section_leave(nf->env->sections, &word->head);
+    ft_section_leave(sections, &word->head);
     return sum;
 }
 

@@ -91,11 +91,9 @@ static inline __attribute__((always_inline)) bool take_heartbeat(struct nd_lane 
  * node is primary that is a stale one, and it claims them again; during a handover it is what it asked for.
  */
 static inline __attribute__((always_inline)) bool take_claim(struct nd_lane *lane, const struct nd_frame *f,
-                                                             unsigned port)
+                                                             const uint8_t *chain_mac)
 {
-    const struct nf_l3_config *l3 = lane->config->chain.l3;
-
-    if (!l3 || memcmp(f->data + 6, l3->port[port].mac, 6) != 0)
+    if (!chain_mac || memcmp(f->data + 6, chain_mac, 6) != 0)
         return false;
     FT_COUNT(lane->words, claims, 1);
     if (lane->doing == FT_LANE_LIVE && lane->now - lane->timers.claimed_at > CLAIM_NS) {
@@ -105,11 +103,19 @@ static inline __attribute__((always_inline)) bool take_claim(struct nd_lane *lan
     return true;
 }
 
+/* The chain's own MAC on a port; NULL: it has none. */
+static const uint8_t *chain_mac_of(const struct nd_lane *lane, unsigned port)
+{
+    const struct nf_l3_config *l3 = lane->config->chain.l3;
+
+    return l3 ? l3->port[port].mac : NULL;
+}
+
 /* Once for each packet, so never a call. */
 static inline __attribute__((always_inline)) bool takes_frame(struct nd_lane *lane, const struct nd_frame *f,
-                                                              unsigned port)
+                                                              unsigned port, const uint8_t *chain_mac)
 {
-    return take_heartbeat(lane, f, port) || take_claim(lane, f, port);
+    return take_heartbeat(lane, f, port) || take_claim(lane, f, chain_mac);
 }
 
 int nd_waiting_make(struct nd_waiting *waiting, uint32_t buffers)
@@ -174,9 +180,10 @@ bool nd_lane_receive_to_wait(struct nd_lane *lane)
         return false;
     for (unsigned port = 0; port < io->ports; port++) {
         uint32_t n = io->receive(io->ctx, lane->index, port, in, NF_BURST_MAX);
+        const uint8_t *chain_mac = chain_mac_of(lane, port);
 
         for (uint32_t i = 0; i < n; i++) {
-            if (takes_frame(lane, &in[i], port)) {
+            if (takes_frame(lane, &in[i], port, chain_mac)) {
                 io->drop(io->ctx, in[i].owner);
             } else if (!put_waiting(&lane->waiting, &in[i], port)) {
                 io->drop(io->ctx, in[i].owner);
@@ -188,14 +195,37 @@ bool nd_lane_receive_to_wait(struct nd_lane *lane)
     return any;
 }
 
+/* What capture and the chain do not fill. */
+static inline __attribute__((always_inline)) void fill_packet(struct nf_packet *p, const struct nd_frame *f,
+                                                              unsigned port, uint8_t side)
+{
+    p->data = f->data;
+    p->len = f->len;
+    p->have = f->len;
+    p->in_port = (uint8_t)port;
+    p->side = side;
+    p->parsed = 0;
+    p->owner = f->owner;
+}
+
 static void add_packet(struct nd_lane *lane, const struct nd_frame *f, unsigned port)
 {
-    lane->burst.packets[lane->burst.n++] = (struct nf_packet){.data = f->data,
-                                                              .len = f->len,
-                                                              .have = f->len,
-                                                              .in_port = (uint8_t)port,
-                                                              .side = lane->io->side[port],
-                                                              .owner = f->owner};
+    fill_packet(&lane->burst.packets[lane->burst.n++], f, port, lane->io->side[port]);
+}
+
+static void add_frames(struct nd_lane *lane, const struct nd_frame in[], uint32_t n, unsigned port)
+{
+    const uint8_t *chain_mac = chain_mac_of(lane, port);
+    struct nf_packet *p = &lane->burst.packets[lane->burst.n];
+    uint8_t side = lane->io->side[port];
+
+    for (const struct nd_frame *f = in; f < in + n; f++) {
+        if (ft_unlikely(takes_frame(lane, f, port, chain_mac)))
+            lane->io->drop(lane->io->ctx, f->owner);
+        else
+            fill_packet(p++, f, port, side);
+    }
+    lane->burst.n = (uint32_t)(p - lane->burst.packets);
 }
 
 void nd_lane_receive(struct nd_lane *lane)
@@ -215,12 +245,7 @@ void nd_lane_receive(struct nd_lane *lane)
         uint32_t most = k == 0 && want > NF_BURST_MAX / 2 ? NF_BURST_MAX / 2 : want;
         uint32_t n = lane->io->receive(lane->io->ctx, lane->index, port, in, most);
 
-        for (uint32_t i = 0; i < n; i++) {
-            if (takes_frame(lane, &in[i], port))
-                lane->io->drop(lane->io->ctx, in[i].owner);
-            else
-                add_packet(lane, &in[i], port);
-        }
+        add_frames(lane, in, n, port);
         if (k == 0 && n < most) /* it has no more */
             more = false;
         if (k + 1 == lane->io->ports && !more)

@@ -132,9 +132,9 @@ static uint64_t burst_time(const struct nd_lane *lane)
 static inline __attribute__((always_inline)) void capture_inputs(struct nd_lane *lane, bool whole)
 {
     struct lg_inputs inputs = lg_capture_inputs(&lane->capture);
+    struct nf_packet *end = lane->burst.packets + lane->burst.n;
 
-    for (uint32_t i = 0; i < lane->burst.n; i++) {
-        struct nf_packet *p = &lane->burst.packets[i];
+    for (struct nf_packet *p = lane->burst.packets; p < end; p++) {
         uint32_t take = p->len;
 
         if (!whole) {

@@ -27,27 +27,29 @@ static void *make_packet(struct nd_lane *lane, const void *frame, uint32_t len)
 static uint32_t hold_passed(struct nd_lane *lane, uint64_t burst, uint64_t seq, uint64_t number,
                             uint64_t *bytes)
 {
-    unsigned ports = lane->io->ports;
-    uint32_t passed = 0;
-    uint64_t sum = 0;
+    const struct ft_hold hold = lane->hold; /* as it was before */
+    const struct nf_packet *packets = lane->burst.packets;
+    struct ft_held *at = ft_hold_slot(&hold, hold.in);
+    uint32_t ports = lane->io->ports, n = lane->burst.n;
+    uint64_t sum = 0, first = number;
 
-    for (uint32_t i = 0; i < lane->burst.n; i++) {
-        const struct nf_packet *p = &lane->burst.packets[i];
-
-        if (p->drop || p->out_port >= ports) {
+    for (const struct nf_packet *p = packets; p < packets + n; p++, seq++) {
+        if (ft_unlikely(p->drop || p->out_port >= ports)) {
             lane->io->drop(lane->io->ctx, p->owner);
             continue;
         }
-        *ft_hold_add(&lane->hold) = (struct ft_held){.burst = burst,
-                                                     .number = number + ++passed,
-                                                     .seq = seq + i,
-                                                     .packet = p->owner,
-                                                     .len = p->len,
-                                                     .port = p->out_port};
+        *at = (struct ft_held){.burst = burst,
+                               .number = ++number,
+                               .seq = seq,
+                               .packet = p->owner,
+                               .len = p->len,
+                               .port = p->out_port};
+        at = ft_hold_next(&hold, at);
         sum += p->len;
     }
+    ft_hold_added(&lane->hold, (uint32_t)(number - first));
     *bytes = sum;
-    return passed;
+    return (uint32_t)(number - first);
 }
 
 /* Bytes of a held output that a delta carries: what a log's capture would have had of it, so that a
@@ -94,7 +96,7 @@ void nd_lane_hold(struct nd_lane *lane, const struct nd_burst_needs *needs, uint
         struct ft_held held = {.burst = burst, .number = ++number, .len = made[i].len, .port = made[i].port};
 
         if (made[i].port < lane->io->ports && (held.packet = make_packet(lane, made[i].frame, made[i].len)))
-            *ft_hold_add(&lane->hold) = held;
+            ft_hold_add(&lane->hold, &held);
         bytes += made[i].len;
     }
     if (needs->marks)

@@ -174,20 +174,20 @@ WRAP(void, ft_region_wipe, struct ft_region *region)
 
 /* ---- sections ------------------------------------------------------------------------------------ */
 
-WRAP(void, ft_section_enter, struct ft_sections *s, const struct ft_shared *object)
+WRAP(void, ft_section_enter_ordered, struct ft_sections *s, const struct ft_shared *object)
 {
     maybe_switch();
-    __real_ft_section_enter(s, object);
+    __real_ft_section_enter_ordered(s, object);
     sim_window_object(s->region, object);
     maybe_switch();
 }
 
-WRAP(void, ft_section_leave, struct ft_sections *s, const struct ft_shared *object)
+WRAP(void, ft_section_leave_ordered, struct ft_sections *s, const struct ft_shared *object)
 {
     if (lane_now() && sim.plan.lanes > 1)
         sim_step(SIM_IN_SECTION);
     sim_window_object(s->region, object);
-    __real_ft_section_leave(s, object);
+    __real_ft_section_leave_ordered(s, object);
     maybe_switch();
 }
 

@@ -212,6 +212,33 @@ static void padding_is_not_payload(void **state)
     assert_int_equal(p.bad, NF_BAD_LENGTH);
 }
 
+/* The short way adds words of 64 bits, and bytes that are all ones carry out of both of its additions. A sum
+ * without one of these carries would take a header for right whose checksum is wrong by 0x100. */
+static void header_sums_carry_at_every_place(void **state)
+{
+    (void)state;
+    unsigned right = 0, wrong = 0;
+    for (unsigned round = 0; round < 300000; round++) {
+        uint8_t frame[60] = {0}, *ip = frame + 14;
+        packet_ethernet(frame, 0, 0x0800);
+        for (unsigned i = 0; i < 20; i++)
+            ip[i] = packet_below(4) == 0 ? (uint8_t)draw() : packet_below(2) ? 0xff : 0;
+        ip[0] = 0x45;
+        set16(ip + 2, 28);
+        ip[6] = ip[7] = 0;
+        ip[9] = UDP;
+        set16(ip + 24, 8);
+        uint16_t sum = plain_field(ip + 10, ip, 20, 0);
+        set16(ip + 10, packet_below(2) ? sum : sum + 0x100u);
+        bool is_right = plain_end(plain_add(0, ip, 20)) == 0;
+        struct nf_packet p = packet_parsed(packet_place(frame, 60), 60, 60);
+        assert_int_equal(p.bad, is_right ? NF_BAD_NONE : NF_BAD_CHECKSUM);
+        right += is_right;
+        wrong += !is_right;
+    }
+    assert_true(right > 100000 && wrong > 100000);
+}
+
 struct facts {
     const char *file;
     uint32_t all, vlan, ipv4, fragments, later, options, tcp, udp, icmp, echo, arp, ipv6;
@@ -305,6 +332,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(padding_is_not_payload),
+        cmocka_unit_test(header_sums_carry_at_every_place),
         cmocka_unit_test(damaged_frames_parse_the_same_in_whole_and_captured),
         cmocka_unit_test(ipv6_is_read_as_far_as_a_flow_needs),
         cmocka_unit_test(damaged_ipv6_is_never_called_bad),

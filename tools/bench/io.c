@@ -19,11 +19,15 @@
 #include <sys/mman.h>
 
 #define BUFFERS   32768u /* half of them the hold may have */
-#define AHEAD     8u     /* frames */
+#define AHEAD     16u    /* frames: as many as a call takes, so that they come while the lane works */
+#define SPARE     8u     /* buffers that no frame comes in: the cache gets those that are taken next */
 #define SAMPLE    1024u  /* one output in so many is looked at; a power of two */
 #define SECOND    1000000000ull
 #define ETH_LEN   14u
 #define FRESH_LEN 64u /* bytes of a new flow's first frame */
+
+/* As much as the processor copies at once. */
+typedef uint64_t half_line __attribute__((vector_size(ND_LOAD_LINE / 2), may_alias));
 
 struct buffer {
     uint64_t due; /* when its frame arrived, ns; 0: nobody asks */
@@ -80,21 +84,58 @@ static void give_back(struct nd_bench_lane *lane, struct buffer *b)
 
 static void note_written(struct buffer *b, uint32_t bytes)
 {
-    b->written = b->written > bytes ? b->written : (uint16_t)bytes;
+    if (ft_unlikely(b->written < bytes))
+        b->written = (uint16_t)bytes;
 }
 
-static void fill_buffer(const struct nd_load *load, struct buffer *b, const struct nd_load_frame *f)
+/* One of which more is kept than a line, or of which more is on the wire than is kept. */
+static __attribute__((noinline)) void fill_long(struct buffer *b, const uint8_t *from,
+                                                const struct nd_load_frame *f)
 {
-    const uint8_t *from = load->bytes + (uint64_t)f->line * ND_LOAD_LINE;
-
-    if (ft_likely(f->have == ND_LOAD_LINE))
-        memcpy(b->frame, from, ND_LOAD_LINE);
-    else
-        memcpy(b->frame, from, f->have);
-    if (ft_unlikely(b->written > f->have && f->wire > f->have))
+    memcpy(b->frame, from, f->have);
+    if (b->written > f->have && f->wire > f->have)
         memset(b->frame + f->have, 0, (b->written < f->wire ? b->written : f->wire) - f->have);
+}
+
+static inline __attribute__((always_inline)) void fill_buffer(struct buffer *b, const uint8_t *from,
+                                                              const struct nd_load_frame *f)
+{
+    if (ft_likely(f->have == ND_LOAD_LINE && f->wire == ND_LOAD_LINE)) {
+        half_line *to = (half_line *)(void *)b->frame;
+        const half_line *line = (const half_line *)(const void *)from;
+
+        to[0] = line[0];
+        to[1] = line[1];
+    } else {
+        fill_long(b, from, f);
+    }
     note_written(b, f->have);
     b->len = f->wire;
+}
+
+/* So many frames of the load, and on from its end to where it repeats. */
+static void receive_load(struct nd_bench_lane *lane, const struct nd_load_side *side,
+                         struct nd_bench_port *port, const uint8_t *bytes, const uint64_t due[],
+                         struct nd_frame frames[], uint32_t n)
+{
+    void **top = lane->free + lane->frees;
+    const struct nd_load_frame *f = side->frames + port->next, *end = side->frames + side->count;
+
+    for (uint32_t i = 0; i < n; i++) {
+        const uint8_t *from = bytes + (uint64_t)f->line * ND_LOAD_LINE;
+        struct buffer *b = *--top;
+
+        b->due = due[i];
+        fill_buffer(b, from, f);
+        __builtin_prefetch(from + AHEAD * ND_LOAD_LINE, 0, 0);
+        __builtin_prefetch(top[-(int)SPARE], 1);
+        __builtin_prefetch(((struct buffer *)top[-(int)SPARE])->frame, 1);
+        frames[i] = (struct nd_frame){.data = b->frame, .len = b->len, .owner = b};
+        if (ft_unlikely(++f == end))
+            f = side->frames + side->opening;
+    }
+    lane->frees -= n;
+    port->next = (uint64_t)(f - side->frames);
 }
 
 /* A packet of a flow that nobody has seen, and that is this lane's, when one is due. */
@@ -121,9 +162,13 @@ static uint32_t receive_frames(void *ctx, unsigned index, unsigned number, struc
     struct nd_bench_lane *lane = &io->lane[index];
     const struct nd_load_side *side = &io->load->lane[index][number];
     struct nd_bench_port *port = &lane->port[number];
-    uint64_t rate = atomic_load_explicit(&io->slot->rate, memory_order_relaxed), due[FT_BURST_MAX], now = 0;
-    uint32_t n = max < lane->frees ? max : lane->frees;
+    uint64_t rate = atomic_load_explicit(&io->slot->rate, memory_order_relaxed), now = 0;
+    static const uint64_t nobody_asks[FT_BURST_MAX];
+    uint64_t times[FT_BURST_MAX];
+    const uint64_t *due = nobody_asks;
+    uint32_t done = 0, n = lane->frees > SPARE ? lane->frees - SPARE : 0;
 
+    n = n < max ? n : max;
     if (ft_unlikely(rate == 0)) {
         add_to(&lane->count->unfed, 1);
         port->rate = 0; /* the same rate again begins anew */
@@ -133,22 +178,19 @@ static uint32_t receive_frames(void *ctx, unsigned index, unsigned number, struc
     if (io->load->answers && number == NF_OUTSIDE &&
         lane->port[NF_INSIDE].next < io->load->lane[index][NF_INSIDE].opening)
         return 0; /* nothing to answer yet */
-    if (rate != ND_RATE_FULL)
-        n = count_arrivals(io, port, rate, n, due);
+    if (rate != ND_RATE_FULL) {
+        n = count_arrivals(io, port, rate, n, times);
+        due = times;
+    }
     if (ft_unlikely(io->load->wish.new_flows && port->next >= side->opening))
         now = nd_now();
-    for (uint32_t i = 0; i < n; i++) {
-        const struct nd_load_frame *f = &side->frames[port->next];
+    for (; now && done < n && fill_fresh(io, index, number, lane->free[lane->frees - 1], now); done++) {
         struct buffer *b = take_buffer(lane);
 
-        b->due = rate != ND_RATE_FULL ? due[i] : 0;
-        if (ft_likely(!now) || !fill_fresh(io, index, number, b, now)) {
-            fill_buffer(io->load, b, f);
-            port->next = port->next + 1 < side->count ? port->next + 1 : side->opening;
-        }
-        __builtin_prefetch(io->load->bytes + ((uint64_t)f->line + AHEAD) * ND_LOAD_LINE, 0, 0);
-        frames[i] = (struct nd_frame){.data = b->frame, .len = b->len, .owner = b};
+        b->due = due[done];
+        frames[done] = (struct nd_frame){.data = b->frame, .len = b->len, .owner = b};
     }
+    receive_load(lane, side, port, io->load->bytes, due + done, frames + done, n - done);
     add_to(&lane->count->arrived[number], n);
     return n;
 }
@@ -212,37 +254,48 @@ static void follow_phase(const struct nd_bench_slot *slot, struct nd_bench_count
     atomic_store_explicit(&counts->phase_seen, phase, memory_order_release);
 }
 
+/* Of a capture the end may be missing: what it had has other checksums than zeros would. */
+static __attribute__((noinline)) void look_at(const struct nd_bench_io *io, struct nd_bench_count *counts,
+                                              const struct buffer *b)
+{
+    if (!io->load->wish.flows)
+        return;
+    add_to(&counts->sampled, 1);
+    add_to(&counts->bad, !is_sound(b));
+}
+
 static uint32_t transmit_frames(void *ctx, unsigned index, unsigned port, const struct ft_held held[],
                                 uint32_t n)
 {
     struct nd_bench_io *io = ctx;
     struct nd_bench_lane *lane = &io->lane[index];
     struct nd_bench_count *counts = lane->count;
-    uint64_t now = 0, outputs = 0;
+    uint64_t now = 0, number = lane->number, own = 0;
+    void **top = lane->free + lane->frees;
 
     (void)port;
     follow_phase(io->slot, counts);
     for (uint32_t i = 0; i < n; i++) {
-        struct buffer *b = held[i].packet;
+        struct buffer *b = *top++ = held[i].packet;
 
-        if (ft_likely(held[i].number)) { /* else the node's own frame: no output of the chain */
-            if (ft_unlikely(held[i].number != lane->number + 1))
-                add_to(&counts->gaps, 1);
-            lane->number = held[i].number;
-            outputs++;
-            if (b->due) {
-                now = now ? now : nd_now();
-                count_time(&counts->times, now - b->due);
+        if (ft_unlikely(held[i].number != number + 1)) {
+            if (held[i].number == 0) { /* the node's own frame: no output of the chain */
+                own++;
+                continue;
             }
-            /* Of a capture the end may be missing: what it had has other checksums than zeros would. */
-            if (ft_unlikely((held[i].number & (SAMPLE - 1)) == 0) && io->load->wish.flows) {
-                add_to(&counts->sampled, 1);
-                add_to(&counts->bad, !is_sound(b));
-            }
+            add_to(&counts->gaps, 1);
         }
-        give_back(lane, b);
+        number = held[i].number;
+        if (b->due) {
+            now = now ? now : nd_now();
+            count_time(&counts->times, now - b->due);
+        }
+        if (ft_unlikely((number & (SAMPLE - 1)) == 0))
+            look_at(io, counts, b);
     }
-    add_to(&counts->released, outputs);
+    lane->frees += n;
+    lane->number = number;
+    add_to(&counts->released, n - own);
     return n;
 }
 
