@@ -144,5 +144,6 @@ static const struct nf_module rl_module = {
     .session_size = sizeof(struct rl_conn),
     .flows = rl_flows,
     .session_end = rl_session_end,
+    .session_idle = rl_session_idle,
 };
 NF_MODULE(rl_module)

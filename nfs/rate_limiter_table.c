@@ -137,6 +137,12 @@ void rl_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_w
         nf_count(nf, RL_CONNECTIONS_EXPIRED, 1);
 }
 
+/* Rates alone. */
+bool rl_session_idle(const struct nf *nf)
+{
+    return !((const struct rl *)nf->state)->max_connections;
+}
+
 /* The lane that saw the client first has its timer; another lane's packets may have made it younger
  * meanwhile. */
 static void rl_client_due(const struct nf *nf, uint32_t number, uint64_t now)

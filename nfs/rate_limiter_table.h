@@ -71,6 +71,7 @@ enum rl_counter rl_admit(const struct nf *nf, const struct nf_packet *p, bool op
 /* Of the module. */
 void rl_flows(const void *config, struct nf_flows_config *flows);
 void rl_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now);
+bool rl_session_idle(const struct nf *nf);
 void rl_timers(struct nf *nf, uint64_t now);
 int rl_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault);
 int rl_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault);
