@@ -13,8 +13,7 @@
 #ifndef NFLIB_NF_H
 #define NFLIB_NF_H
 
-#include "nflib/flow/flow.h"       /* keys of flows, timeouts, texts for operators */
-#include "nflib/flow/table.h"      /* flows that age: map, timers and fragments together */
+#include "nflib/flow/flow.h"       /* flows: configuration, timeouts, texts for operators */
 #include "nflib/module/content.h"  /* checks of a state that came from a peer */
 #include "nflib/module/module.h"   /* modules, parameters, instances, edits, counters, show */
 #include "nflib/net/packet.h"      /* packets, and rewriting them */

@@ -225,6 +225,5 @@ int lb_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *faul
     if (key)
         return ft_fail(fault, FT_ENOENT, "%s: expected no key: all flows are cleared", key);
     nf_sessions_clear(nf, true, now);
-    lb_tell_ended(nf);
     return FT_OK;
 }

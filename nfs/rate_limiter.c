@@ -2,7 +2,8 @@
 /*
  * rate_limiter: for each client address so many packets and bits a second, over all lanes, and so many
  * connections at once. What goes over is dropped and counted. Clients are on one side, or on both; what comes
- * from the other side is not limited, but ages connections.
+ * from the other side is not limited. A client is the source address of its packets as this NF gets them:
+ * where an NF that translates comes before it, the translated one.
  *
  * A connection is a TCP, UDP or ICMP echo flow; fragments behind the first, ICMP errors and other protocols
  * count in the rates alone. What is no IPv4 has no client and passes.
@@ -13,63 +14,56 @@
 
 static const char *const rl_counters[] = {RL_COUNTERS(NF_COUNTER_NAME) NULL};
 
-/* A reset or an answer opens nothing. */
+/* A connection, in packets of a flow that is none yet: a reset or an answer opens nothing. */
 static bool rl_opens(const struct nf_packet *p)
 {
-    if (p->proto == NF_PROTO_TCP)
-        return !(p->tcp_flags & NF_TCP_RST);
-    return p->proto != NF_PROTO_ICMP || p->icmp_type == NF_ICMP_ECHO_REQUEST;
+    if (p->proto == NF_PROTO_TCP && p->tcp_flags & NF_TCP_RST)
+        return false;
+    return nf_packet_has_ends(p) && (p->proto != NF_PROTO_ICMP || p->icmp_type == NF_ICMP_ECHO_REQUEST);
 }
 
-static void rl_client_packet(const struct nf *nf, struct nf_packet *p, const struct nf_look *look,
-                             uint32_t slot, uint64_t now)
+static void rl_open(const struct nf *nf, struct nf_packet *p, uint64_t now)
+{
+    const struct nf_session *s = nf_session_join(nf, p, now);
+    FT_CHECK(s, "rate_limiter: no slot for a connection with %u of %u", nf_sessions_count(nf),
+             nf_sessions_max(nf));
+    NF_SESSION_EDIT(nf, s, struct rl_conn)->client = p->saddr;
+    nf_count(nf, RL_CONNECTIONS_NEW, 1);
+}
+
+/* True: it passes. */
+static bool rl_client_packet(const struct nf *nf, struct nf_packet *p, uint64_t now)
 {
     const struct rl *rl = nf->state;
-    bool opens = look->keyed && slot == NF_NONE && rl->max_connections && rl_opens(p);
-    if (opens && nf_map_count(rl->conns.map) == rl->conns.max_flows) {
+    bool opens = rl->max_connections && !nf_session_mine(nf, p) && rl_opens(p);
+    if (opens && !nf_session_room(nf, p)) {
         nf_drop(nf, p, RL_FLOWS_FULL);
-        return;
+        return false;
     }
     enum rl_counter against = rl_admit(nf, p, opens, now);
     if (against != RL_PASSED) {
         nf_drop(nf, p, against);
-        return;
+        return false;
     }
     if (opens)
-        rl_conn_open(nf, p, look, now);
-    else if (slot != NF_NONE)
-        rl_conn_touch(nf, p, look->swapped, slot, now);
-    nf_count(nf, RL_PASSED, 1);
-}
-
-static void rl_one(const struct nf *nf, struct nf_packet *p, const struct nf_look *look, uint64_t now)
-{
-    const struct rl_config *config = nf->config;
-    const struct rl *rl = nf->state;
-    uint32_t slot = look->keyed ? nf_map_find_hashed(rl->conns.map, &look->key, look->hash) : NF_NONE;
-
-    if (p->flags & NF_P_BAD)
-        nf_drop(nf, p, RL_MALFORMED);
-    else if (p->flags & NF_P_IPV4 && nf_sides_has(config->clients, p))
-        rl_client_packet(nf, p, look, slot, now);
-    else if (slot != NF_NONE)
-        rl_conn_touch(nf, p, look->swapped, slot, now);
+        rl_open(nf, p, now);
+    return true;
 }
 
 static void rl_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
 {
-    const struct rl *rl = nf->state;
-    struct nf_look look[NF_BURST_MAX];
+    const struct rl_config *config = nf->config;
+    uint32_t passed = 0;
 
     for (uint32_t i = 0; i < n; i++) {
-        const struct nf_packet *p = packets[i];
-        look[i].keyed = nf_map_count(rl->conns.map) + rl->max_connections && nf_packet_has_ends(p);
-        if (!look[i].keyed)
-            continue;
-        nf_look_up(rl->conns.map, p, &look[i]);
+        struct nf_packet *p = packets[i];
+        if (p->flags & NF_P_BAD)
+            nf_drop(nf, p, RL_MALFORMED);
+        else if (p->flags & NF_P_IPV4 && nf_sides_has(config->clients, p))
+            passed += rl_client_packet(nf, p, now);
     }
-    for (uint32_t i = 0; i < n; i++)
-        rl_one(nf, packets[i], &look[i], now);
+    if (passed)
+        nf_count(nf, RL_PASSED, passed);
 }
 
 /* ---- showing ----------------------------------------------------------------------------------- */
@@ -147,5 +141,9 @@ static const struct nf_module rl_module = {
     .set = rl_set,
     .clear = rl_clear,
     .check_state = rl_check_state,
+    .session_size = sizeof(struct rl_conn),
+    .flows = rl_flows,
+    .session_end = rl_session_end,
+    .session_idle = rl_session_idle,
 };
 NF_MODULE(rl_module)

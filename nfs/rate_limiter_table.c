@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The rate limiter's clients and connections: making, charging, ageing; see rate_limiter_table.h. */
+/* The rate limiter's clients: making, charging, ageing; see rate_limiter_table.h. */
 #include "nfs/rate_limiter_table.h"
 
 #include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define RL_ROUNDS 8u    /* parts of what came due in one burst; the rest in the next */
+#define RL_DUE    256u  /* clients that come due in one burst at most; the rest in the next */
 #define RL_FEW    1024u /* clients up to which one shard is enough, and the limit exact */
 #define RL_SHARDS 64u
 
@@ -15,17 +15,13 @@ static uint32_t rl_shards(const struct rl_config *config)
     return config->max_clients <= RL_FEW ? 1 : RL_SHARDS;
 }
 
-/* Clients that there is room for: a shard of a map takes a little more than its part. */
-static uint32_t rl_room(const struct rl_config *config)
-{
-    uint32_t part = (config->max_clients + rl_shards(config) - 1) / rl_shards(config);
-    return rl_shards(config) * (part + part / 8 + 8);
-}
-
+/* Bytes of arena: a shard of a map takes a little more than its part. */
 uint64_t rl_arena(const void *c)
 {
     const struct rl_config *config = c;
-    return nf_flows_bytes(&config->flows, sizeof(struct nf_flow), rl_room(config));
+    uint32_t part = (config->max_clients + rl_shards(config) - 1) / rl_shards(config);
+
+    return nf_wheel_bytes(rl_shards(config) * (part + part / 8 + 8));
 }
 
 uint64_t rl_shared(const void *c, unsigned lanes)
@@ -36,23 +32,27 @@ uint64_t rl_shared(const void *c, unsigned lanes)
                                rl_shards(config));
 }
 
+void rl_flows(const void *config, struct nf_flows_config *flows)
+{
+    *flows = ((const struct rl_config *)config)->flows;
+}
+
 bool rl_make(struct nf *nf)
 {
     const struct rl_config *config = nf->config;
     struct rl *rl = nf->state;
     rl->clients = nf_shared_map_make(nf, config->max_clients, sizeof(uint32_t), sizeof(struct rl_client),
                                      rl_shards(config));
-    if (!nf_flows_make(nf, &rl->conns, &config->flows, sizeof(struct nf_flow), rl_room(config)) ||
-        !rl->clients)
+    if (!rl->clients)
         return false;
     rl->part = nf_map_capacity(nf_shared_map_part(rl->clients, 0));
+    rl->idle = nf_wheel_make(nf, rl_shards(config) * rl->part, NF_SECOND / 10);
     rl->timeout = config->timeout;
     rl->packets = (struct nf_rate){config->pps, config->burst_packets};
     rl->bits = (struct nf_rate){config->bps, config->burst_bits};
     rl->max_connections = config->max_connections;
-    NF_CONSTANT(nf, &rl->clients);
-    NF_CONSTANT(nf, &rl->part);
-    return true;
+    nf_constant(nf, rl, offsetof(struct rl, timeout));
+    return rl->idle;
 }
 
 int rl_check_state(const struct nf *nf, struct nf_check *c)
@@ -60,7 +60,7 @@ int rl_check_state(const struct nf *nf, struct nf_check *c)
     const struct rl *rl = nf->state;
     if (rl->timeout > NF_TIMEOUT_MAX)
         return nf_check_failed(c, "timeout is %u seconds, expected at most %u", rl->timeout, NF_TIMEOUT_MAX);
-    return nf_flows_check(c, &rl->conns, NULL);
+    return 0;
 }
 
 /* ---- clients, inside the section of a shard ---------------------------------------------------- */
@@ -75,8 +75,7 @@ static uint32_t rl_client_add(const struct nf *nf, struct nf_map *part, uint32_t
     struct rl_client *client = nf_edit(nf, nf_map_value(part, slot), sizeof(*client));
     nf_bucket_full(&client->packets, &rl->packets, now);
     nf_bucket_full(&client->bits, &rl->bits, now);
-    nf_wheel_set(nf, rl->conns.wheel, rl->conns.max_flows + shard * rl->part + slot,
-                 now + rl->timeout * NF_SECOND);
+    nf_wheel_set(nf, rl->idle, shard * rl->part + slot, now + rl->timeout * NF_SECOND);
     nf_count(nf, RL_CLIENTS_NEW, 1);
     return slot;
 }
@@ -131,19 +130,32 @@ static void rl_connection_ended(const struct nf *nf, uint32_t addr, uint64_t now
     nf_shared_map_leave(nf, rl->clients, shard);
 }
 
+void rl_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now)
+{
+    rl_connection_ended(nf, ((const struct rl_conn *)nf_session_slot(nf, s))->client, now);
+    if (why == NF_SESSION_IDLE)
+        nf_count(nf, RL_CONNECTIONS_EXPIRED, 1);
+}
+
+/* Rates alone. */
+bool rl_session_idle(const struct nf *nf)
+{
+    return !((const struct rl *)nf->state)->max_connections;
+}
+
 /* The lane that saw the client first has its timer; another lane's packets may have made it younger
  * meanwhile. */
 static void rl_client_due(const struct nf *nf, uint32_t number, uint64_t now)
 {
     struct rl *rl = nf->state;
-    uint32_t place = number - rl->conns.max_flows, shard = place / rl->part, slot = place % rl->part;
+    uint32_t shard = number / rl->part, slot = number % rl->part;
     struct nf_map *part = nf_shared_map_enter(nf, rl->clients, shard);
 
     if (nf_map_next(part, slot) == slot) {
         const struct rl_client *client = nf_map_value(part, slot);
         uint64_t life = rl->timeout * NF_SECOND, end = client->seen + life;
         if (client->connections || end > now) {
-            nf_wheel_set(nf, rl->conns.wheel, number, end > now ? end : now + life);
+            nf_wheel_set(nf, rl->idle, number, end > now ? end : now + life);
         } else {
             nf_map_remove(nf, part, slot);
             nf_count(nf, RL_CLIENTS_EXPIRED, 1);
@@ -152,47 +164,18 @@ static void rl_client_due(const struct nf *nf, uint32_t number, uint64_t now)
     nf_shared_map_leave(nf, rl->clients, shard);
 }
 
-/* ---- connections ------------------------------------------------------------------------------- */
-
-void rl_conn_open(const struct nf *nf, const struct nf_packet *p, const struct nf_look *look, uint64_t now)
-{
-    struct rl *rl = nf->state;
-    uint32_t slot = nf_map_add(nf, rl->conns.map, &look->key);
-    FT_CHECK(slot != NF_NONE, "rate_limiter: no room for a connection that was let in");
-    struct nf_flow *conn = NF_EDIT(nf, nf_flow_at(&rl->conns, slot));
-    conn->own = p->saddr;
-    conn->swapped = look->swapped;
-    nf_flow_begin(nf, &rl->conns, slot, conn, p, now);
-    nf_count(nf, RL_CONNECTIONS_NEW, 1);
-}
-
-void rl_conn_touch(const struct nf *nf, const struct nf_packet *p, bool swapped, uint32_t slot, uint64_t now)
-{
-    struct rl *rl = nf->state;
-    struct nf_flow *conn = NF_EDIT(nf, nf_flow_at(&rl->conns, slot));
-    nf_flow_touch(nf, &rl->conns, slot, conn, p, swapped != conn->swapped, now);
-}
-
-static void rl_conn_expire(const struct nf *nf, uint32_t slot, uint64_t now)
-{
-    struct rl *rl = nf->state;
-    uint32_t client = nf_flow_at(&rl->conns, slot)->own;
-    nf_flow_remove(nf, &rl->conns, slot);
-    nf_count(nf, RL_CONNECTIONS_EXPIRED, 1);
-    rl_connection_ended(nf, client, now);
-}
-
 void rl_timers(struct nf *nf, uint64_t now)
 {
     struct rl *rl = nf->state;
-    struct nf_flows_due due = {.rounds = RL_ROUNDS, .shared = true};
+    uint32_t due[RL_DUE], n;
 
-    while (nf_flows_due(nf, &rl->conns, now, &due))
-        for (uint32_t i = 0; i < due.count; i++)
-            if (due.slots[i] < rl->conns.max_flows)
-                rl_conn_expire(nf, due.slots[i], now);
-            else
-                rl_client_due(nf, due.slots[i], now);
+    if (nf_shared_left(nf) < RL_DUE + NF_SHARED_RESERVE) {
+        nf_wake(nf, now);
+        return;
+    }
+    n = nf_wheel_due(nf, rl->idle, now, due, RL_DUE);
+    for (uint32_t i = 0; i < n; i++)
+        rl_client_due(nf, due[i], now);
 }
 
 /* ---- an operator's changes --------------------------------------------------------------------- */
@@ -215,11 +198,8 @@ int rl_set(struct nf *nf, const char *key, const char *value, uint64_t now, stru
                              : strcmp(key, "burst_bits") == 0      ? &rl->bits.burst
                              : strcmp(key, "max_connections") == 0 ? &rl->max_connections
                                                                    : NULL;
-    (void)now;
-    if (!field) { /* timers that are set look at the new timeout when they come due */
-        int class = nf_timeout_set(nf, rl->conns.timeouts, key, value, fault);
-        return class < 0 ? class : FT_OK;
-    }
+    if (!field)
+        return nf_sessions_set(nf, key, value, now, fault);
     if (!rl_number(value, &n))
         return ft_fail(fault, FT_EINVAL, "%s=%s: expected a number", key, value);
     if (field == &rl->bits.burst && n < RL_FRAME_BITS)

@@ -30,10 +30,15 @@ struct rl_client {
     uint64_t connections;
 };
 
+/* In a session, which is a connection of the client's. */
+struct rl_conn {
+    uint32_t client; /* its address, as this NF saw it in the packet that opened the connection */
+};
+
 struct rl {
     struct nf_shared_map *clients;
-    struct nf_flows conns; /* struct nf_flow; swapped as the first packet was, own: the client's address */
-    uint32_t part;         /* clients of a shard; number `max_flows + shard * part + slot` of the wheel */
+    struct nf_wheel *idle; /* clients that this lane saw first, number shard * part + slot */
+    uint32_t part;         /* clients of a shard */
     uint32_t timeout;
     /* Live settings. 0: no limit. */
     struct nf_rate packets, bits;
@@ -62,10 +67,11 @@ bool rl_make(struct nf *nf);
 /* Takes the packet off its client's rates, with one more connection when `opens`. RL_PASSED, or the
  * counter of the reason why not, and nothing is taken. */
 enum rl_counter rl_admit(const struct nf *nf, const struct nf_packet *p, bool opens, uint64_t now);
-void rl_conn_open(const struct nf *nf, const struct nf_packet *p, const struct nf_look *look, uint64_t now);
-void rl_conn_touch(const struct nf *nf, const struct nf_packet *p, bool swapped, uint32_t slot, uint64_t now);
 
 /* Of the module. */
+void rl_flows(const void *config, struct nf_flows_config *flows);
+void rl_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now);
+bool rl_session_idle(const struct nf *nf);
 void rl_timers(struct nf *nf, uint64_t now);
 int rl_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault);
 int rl_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault);

@@ -129,14 +129,30 @@ static uint32_t keep_passing(struct nf_packet *list[], uint32_t n)
     return kept;
 }
 
+/* False: there are no sessions, and no NF will begin one. */
+static bool looks_up(const struct nf_chain *chain)
+{
+    if (!chain->env.sessions)
+        return false;
+    if (ft_likely(chain->env.sessions->table->count))
+        return true;
+    for (uint32_t i = 1; i <= chain->count; i++) {
+        const struct nf_module *module = chain->nfs[i].module;
+        if (module->session_size && !(module->session_idle && module->session_idle(&chain->nfs[i])))
+            return true;
+    }
+    return false;
+}
+
 /* What came in on one side and is to pass the NFs. How many do. */
 static uint32_t run_side(struct nf_chain *chain, struct nf_packet *list[], uint32_t left, uint8_t side,
                          struct nf_packet *packets, uint64_t now)
 {
     struct nf_packet *all[NF_BURST_MAX];
     uint32_t n = left;
+    bool looked = n && looks_up(chain);
 
-    if (n && chain->env.sessions) {
+    if (looked) {
         memcpy(all, list, n * sizeof(*all));
         chain->sessions.packets = packets;
         nf_sessions_look_up(&chain->sessions, all, n, now);
@@ -150,7 +166,7 @@ static uint32_t run_side(struct nf_chain *chain, struct nf_packet *list[], uint3
             nf_payload_guard_end(chain->guard);
         left = keep_passing(list, left);
     }
-    if (n && chain->env.sessions)
+    if (looked)
         nf_sessions_settle(&chain->sessions, all, n, now);
     return left;
 }

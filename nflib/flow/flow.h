@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What NFs that keep flows share: the key that both directions of a flow have in common, the classes of
- * timeouts with their live settings, and how flows are written for people.
+ * What NFs that keep flows share: what their configuration says of flows, the classes of timeouts with their
+ * live settings, how flows are written for people, and, for maps of an NF's own, a key that both directions
+ * of a flow have in common.
  */
 #ifndef NFLIB_FLOW_FLOW_H
 #define NFLIB_FLOW_FLOW_H
@@ -58,6 +59,30 @@ uint8_t nf_timeout_class(uint8_t proto, uint8_t tcp_state);
  */
 int nf_timeout_set(const struct nf *nf, const uint32_t timeouts[NF_TIMEOUT_COUNT], const char *key,
                    const char *value, struct ft_fault *fault);
+
+/* ---- configuration ----------------------------------------------------------------------------- */
+
+/* What an NF asks of the chain's sessions; in the NF's config struct. */
+struct nf_flows_config {
+    uint32_t max_flows;                  /* at least 1 */
+    uint32_t max_fragments;              /* datagrams under way; 0: the NF looks at none */
+    uint32_t timeouts[NF_TIMEOUT_COUNT]; /* seconds, by class; 0: the NF has no such flows */
+};
+
+/* Rows of the NF's table of parameters; `field`: the struct nf_flows_config in the config struct `type`. */
+#define NF_MAX_FLOWS_PARAM(type, field, text)                                                                \
+    NF_PARAM_AT(type, "max_flows", field.max_flows, NF_U32, "100000", text, .min = 1, .max = 16u << 20)
+#define NF_MAX_FRAGMENTS_PARAM(type, field)                                                                  \
+    NF_PARAM_AT(type, "max_fragments", field.max_fragments, NF_U32, "4096",                                  \
+                "fragmented datagrams under way at most", .min = 1, .max = 1u << 20)
+#define NF_TIMEOUT_PARAM(type, field, key, class, seconds)                                                   \
+    NF_PARAM_AT(type, key, field.timeouts[class], NF_SECONDS, seconds,                                       \
+                "idle seconds until a flow of this class goes", .min = 1, .max = NF_TIMEOUT_MAX)
+#define NF_TCP_UDP_PARAMS(type, field)                                                                       \
+    NF_TIMEOUT_PARAM(type, field, "tcp_established", NF_TIMEOUT_TCP_ESTABLISHED, "7440"),                    \
+        NF_TIMEOUT_PARAM(type, field, "tcp_transitory", NF_TIMEOUT_TCP_TRANSITORY, "240"),                   \
+        NF_TIMEOUT_PARAM(type, field, "udp", NF_TIMEOUT_UDP, "300")
+#define NF_ICMP_PARAM(type, field) NF_TIMEOUT_PARAM(type, field, "icmp", NF_TIMEOUT_ICMP, "60")
 
 /* ---- sides and policies ------------------------------------------------------------------------ */
 

@@ -19,7 +19,7 @@ struct nf_module;
 struct nf_show;
 struct nf_check;        /* nflib/module/content.h */
 struct nf_session;      /* nflib/session/session.h */
-struct nf_flows_config; /* nflib/flow/table.h */
+struct nf_flows_config; /* nflib/flow/flow.h */
 
 /* ---- parameters -------------------------------------------------------------------------------- */
 
@@ -163,7 +163,9 @@ struct nf_module {
      * For NFs that keep state of flows in sessions (nflib/session/session.h). session_size: bytes of its slot
      * in each; 0: none, and the rest but `translates` is not looked at. flows: what the NF's configuration
      * asks for. session_end: a session that the NF is in ends; it gives back what it holds for it, and may
-     * look at the record; check_state looks at slots, too. NULL: nothing to give back.
+     * look at the record; check_state looks at slots, too. NULL: nothing to give back. session_idle: the NF
+     * joins no flow as it is set now, so while there are no sessions, packets need not be looked up for it.
+     * NULL: it may always join.
      */
     uint16_t session_size;
     uint8_t translates;     /* enum nf_translates */
@@ -172,6 +174,7 @@ struct nf_module {
     uint8_t conflict;       /* that of packets whose answers would be another flow's, + 1; 0: none */
     void (*flows)(const void *config, struct nf_flows_config *flows);
     void (*session_end)(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now);
+    bool (*session_idle)(const struct nf *nf);
 };
 
 /* Registers `module` before main, or when the shared object is loaded. */

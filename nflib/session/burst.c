@@ -10,10 +10,10 @@
 
 #define FRAGMENT_LIFE (30 * NF_SECOND)
 
-/* The key of answers to a packet that leaves, where they come in. Their addresses, of IPv6: *addresses. */
-static struct nf_tuple answers_to(const struct nf_sessions *t, const struct nf_packet *p, uint8_t side,
-                                  struct nf_addresses *addresses)
+struct nf_tuple nf_session_answers(const struct nf_sessions_lane *lane, const struct nf_packet *p,
+                                   struct nf_addresses *addresses)
 {
+    uint8_t side = lane->out_side ? lane->out_side(lane->out_arg, p) : !p->side;
     struct nf_tuple key = {
         .saddr = p->daddr, .daddr = p->saddr, .proto = p->proto, .side = side & 1, .ipv6 = 0};
 
@@ -27,8 +27,9 @@ static struct nf_tuple answers_to(const struct nf_sessions *t, const struct nf_p
         memcpy(addresses->source, ends + 16, 16);
         memcpy(addresses->destination, ends, 16);
         key.ipv6 = 1;
-        nf_session_hash_addresses(t, addresses, &key);
+        nf_session_hash_addresses(lane->burst.table, addresses, &key);
     }
+    nf_session_mark_error(p, &key);
     return key;
 }
 
@@ -69,27 +70,32 @@ static bool has_no_answers(const struct nf_packet *p)
 }
 
 /* The first packet of a session that has passed: its answers' key is what it left with. False: that is
- * another session's. */
-static bool confirm_session(struct nf_sessions_lane *lane, const struct nf_packet *p, uint64_t now)
+ * another session's. One of this burst, of which no packet has passed yet, gives way. */
+static bool confirm_session(struct nf_sessions_lane *lane, struct nf_packet *const packets[], uint32_t n,
+                            const struct nf_packet *p, uint64_t now)
 {
     const struct nf *nf = &lane->nfs[0];
     const struct nf_sessions *t = lane->burst.table;
     uint32_t record = nf_session_number(t, p->session), which;
-    uint8_t side = lane->out_side ? lane->out_side(lane->out_arg, p) : !p->side;
     struct nf_addresses addresses;
-    struct nf_tuple key = answers_to(t, p, side, &addresses);
+    struct nf_tuple key = nf_session_answers(lane, p, &addresses);
     struct nf_session *s;
     const struct nf_session *other =
         nf_session_find(t, &key, key.ipv6 ? &addresses : NULL, nf_session_hash(t, &key), &which);
 
     if (other && other != p->session) {
-        if (!has_no_answers(p))
+        if (has_no_answers(p)) {
+            other = p->session;
+            key = other->key[0];
+            key.own[1] = 0;
+            if (key.ipv6)
+                addresses = nf_session_wide(t, record)->key[0];
+        } else if (nf_session_flags(other) & NF_SESSION_NEW) {
+            nf_session_give_way(lane, packets, n, other, now);
+            other = NULL;
+        } else {
             return false;
-        other = p->session;
-        key = other->key[0];
-        key.own[1] = 0;
-        if (key.ipv6)
-            addresses = nf_session_wide(t, record)->key[0];
+        }
     }
     if (key.ipv6)
         *NF_EDIT(nf, &nf_session_wide(t, record)->key[1]) = addresses;
@@ -100,22 +106,6 @@ static bool confirm_session(struct nf_sessions_lane *lane, const struct nf_packe
         nf_session_enter(nf, t, record << 1 | 1, &key);
     nf_wheel_set(nf, t->wheel, record, now + (s->members ? nf_session_timeout(t, s) : 0));
     return true;
-}
-
-/* Dropped by the first NF in it that translates, which brought it about. */
-static void refuse_conflict(struct nf_sessions_lane *lane, struct nf_packet *p)
-{
-    (*NF_EDIT(&lane->nfs[0], &lane->burst.table->conflicts))++;
-    p->drop = 1;
-    p->drop_nf = 0;
-    for (uint32_t left = p->session->members; left; left &= left - 1) {
-        const struct nf *nf = &lane->nfs[__builtin_ctz(left)];
-
-        if (nf->module->conflict) {
-            nf_drop(nf, p, nf->module->conflict - 1u);
-            return;
-        }
-    }
 }
 
 /* A connection on the ports of one that is over has been asked for, and the packet has passed. One that is
@@ -149,8 +139,9 @@ void nf_sessions_settle(struct nf_sessions_lane *lane, struct nf_packet *const p
 
         if (p->drop)
             continue;
-        if (ft_unlikely(lane->burst.fresh && may_confirm(lane, p)) && !confirm_session(lane, p, now)) {
-            refuse_conflict(lane, p);
+        if (ft_unlikely(lane->burst.fresh && may_confirm(lane, p)) &&
+            !confirm_session(lane, packets, n, p, now)) {
+            nf_session_refuse(lane, p);
             continue;
         }
         if (ft_unlikely(p->flow & NF_FLOW_AGAIN))

@@ -42,6 +42,11 @@ static int check_counts(struct nf_check *c, const struct nf_sessions *t)
             if (t->timeouts[i][class] > NF_TIMEOUT_MAX)
                 return nf_check_failed(c, "timeout %u of NF %u is %u seconds, expected at most %u", class, i,
                                        t->timeouts[i][class], NF_TIMEOUT_MAX);
+    for (uint32_t i = 0; i < FT_NFS_MAX; i++)
+        if (t->walks[i].what & ~(uint32_t)NF_SESSION_CHANGES || (t->walks[i].what && !t->slot_at[i]))
+            return nf_check_failed(c,
+                                   "change %u of sessions of NF %u is under way, expected one of its slots",
+                                   t->walks[i].what, i);
     return 0;
 }
 

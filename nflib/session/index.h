@@ -38,6 +38,17 @@ static inline bool nf_session_same(const struct nf_tuple *a, const struct nf_tup
     return !(low | high << 16);
 }
 
+/* Of what nobody answers, ICMP errors and ICMPv6 that is no echo: no echo's identifier is 0 and this. */
+static inline void nf_session_mark_error(const struct nf_packet *p, struct nf_tuple *key)
+{
+    if (p->flags & NF_P_ICMP_ERROR ||
+        (p->proto == NF_PROTO_ICMPV6 &&
+         (p->flags & (NF_P_IPV6_READ | NF_P_L4 | NF_P_LATER)) == NF_P_IPV6_READ)) {
+        key->sport = 0;
+        key->dport = NF_SESSION_ERROR;
+    }
+}
+
 /* Low half of the hash: the bucket, scaled, as tables need not be powers of two. */
 static inline uint32_t nf_session_home(const struct nf_sessions *t, uint64_t hash)
 {

@@ -168,6 +168,7 @@ static void begin_look_ipv6(struct nf_sessions_lane *lane, const struct nf_packe
     look->key = (struct nf_tuple){
         .sport = p->sport, .dport = p->dport, .proto = p->proto, .side = p->side & 1, .ipv6 = 1};
     nf_session_hash_addresses(t, addresses, &look->key);
+    nf_session_mark_error(p, &look->key);
     look->hash = nf_session_hash(t, &look->key);
     look->bucket = nf_session_bucket_at(t, nf_session_home(t, look->hash));
     prefetch_line(look->bucket);
@@ -237,8 +238,11 @@ static void look_at_any(struct nf_sessions_lane *lane, struct nf_packet *const p
         lane->datagram[p - lane->packets] = datagram_of(p);
         look->first = p->flags & NF_P_LATER ? first_before(lane, packets, i) : NULL;
         look->quoted = NULL;
-        if (p->flags & NF_P_ICMP_ERROR)
+        if (p->flags & NF_P_ICMP_ERROR) {
             look_at_quoted(lane, p, look);
+            nf_session_mark_error(p, &look->key);
+            look->hash = nf_session_hash(lane->burst.table, &look->key);
+        }
         if (look->first) {
             p->session = look->first->session;
             p->flow |= look->first->flow & NF_FLOW_REPLY;
@@ -313,7 +317,11 @@ void nf_session_again(const struct nf *nf, struct nf_packet *p)
     if (first) {
         p->session = first->drop ? NULL : first->session;
         p->flow |= first->flow & NF_FLOW_REPLY;
-    } else {
-        look_at_key(lane, p, lane->now);
+        return;
+    }
+    look_at_key(lane, p, lane->now);
+    if (!p->session && (p->session = nf_session_crossed(nf, p)) != NULL) {
+        p->flow |= NF_FLOW_REPLY;
+        touch_session(lane, p, p->session, lane->now);
     }
 }

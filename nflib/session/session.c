@@ -49,6 +49,7 @@ static const struct nf_session *begin_session(struct nf_sessions_lane *lane, con
     nf_session_use(nf, t, record);
     nf_session_enter(nf, t, record << 1, &s->key[0]);
     NF_WATCH(changed, t, &s->key[0]);
+    lane->beginner[lane->burst.fresh] = p;
     lane->begun[lane->burst.fresh++] = record;
     return s;
 }
@@ -139,6 +140,45 @@ static void one_due(struct nf_sessions_lane *lane, uint32_t number, uint64_t now
         nf_session_finish(nf, number, NF_SESSION_IDLE, now);
 }
 
+/* The operator's change of the NF, for a session that it is in. */
+static void change_session(const struct nf *nf, const struct nf_session *s, uint64_t now)
+{
+    const struct nf_sessions *t = nf->env->sessions->table;
+    const struct nf_session_walk *walk = &t->walks[nf->index];
+    bool clear = walk->what & (NF_SESSION_LEAVE | NF_SESSION_END) && (int32_t)(walk->serial - s->serial) >= 0;
+
+    if (clear && (walk->what & NF_SESSION_END || s->members == 1u << nf->index)) {
+        nf_session_end(nf, s, now);
+        return;
+    }
+    if (clear) {
+        if (nf->module->session_end)
+            nf->module->session_end((struct nf *)(uintptr_t)nf, s, NF_SESSION_CLEARED, now);
+        nf_session_leave(nf, s, now);
+    } else {
+        set_timer(nf, s, now);
+    }
+}
+
+/* A part of an operator's change. NFs that hear of an end may enter sections. */
+static void walk_on(const struct nf *nf, uint64_t now)
+{
+    const struct nf *own = &nf_sessions_lane(nf)->nfs[0];
+    const struct nf_session_walk *walk = &nf->env->sessions->table->walks[nf->index];
+    uint32_t at = walk->at, looks = NF_SESSION_LOOKS, most = NF_SESSION_ROUNDS * NF_SESSION_DUE;
+    const struct nf_session *s;
+
+    for (; most && nf_shared_left(nf) >= NF_SHARED_RESERVE + FT_NFS_MAX &&
+           (s = nf_sessions_next_near(nf, &at, &looks));
+         at++, most--)
+        change_session(nf, s, now);
+    NF_EDIT(own, walk)->at = at;
+    if (at == NF_NONE)
+        NF_EDIT(own, walk)->what = 0;
+    else
+        nf_wake(own, now);
+}
+
 /* NFs that hear of an end may enter sections of what they share, each once. */
 void nf_sessions_timers(struct nf_sessions_lane *lane, uint64_t now)
 {
@@ -146,6 +186,9 @@ void nf_sessions_timers(struct nf_sessions_lane *lane, uint64_t now)
     const struct nf_sessions *t = lane->burst.table;
     uint32_t due[NF_SESSION_DUE], n = NF_SESSION_DUE;
 
+    for (uint32_t i = 1; i <= t->nfs; i++)
+        if (t->walks[i].what)
+            walk_on(&lane->nfs[i], now);
     for (unsigned round = 0; round < NF_SESSION_ROUNDS && n == NF_SESSION_DUE; round++) {
         if (nf_shared_left(nf) < 2 * NF_SESSION_DUE + NF_SHARED_RESERVE) {
             nf_wake(nf, now);
@@ -219,6 +262,8 @@ void nf_session_row_ends(const struct nf *nf, struct nf_show *out, const struct 
     struct nf_tuple ends;
 
     nf_session_view(nf, s, &ends);
+    if (nf_session_of_errors(s))
+        ends.sport = ends.dport = 0;
     if (!nf_session_is_ipv6(s)) {
         nf_row_end(out, source, ends.saddr, ends.sport);
         nf_row_end(out, destination, ends.daddr, ends.dport);
@@ -229,13 +274,17 @@ void nf_session_row_ends(const struct nf *nf, struct nf_show *out, const struct 
     row_end(out, destination, addresses.destination, ends.dport);
 }
 
-/* The timers of those that the NF is in, for what it says now. */
-static void set_timers(const struct nf *nf, uint64_t now)
+/* An operator's change, for all sessions that the NF is in; another one that is under way begins again. */
+static void begin_walk(const struct nf *nf, uint32_t what, uint64_t now)
 {
-    const struct nf_session *s;
+    const struct nf *own = &nf_sessions_lane(nf)->nfs[0];
+    struct nf_session_walk *walk = NF_EDIT(own, &nf->env->sessions->table->walks[nf->index]);
 
-    for (uint32_t at = 0; (s = nf_sessions_next(nf, &at)); at++)
-        set_timer(nf, s, now);
+    walk->what |= what;
+    walk->at = 0;
+    if (what & (NF_SESSION_LEAVE | NF_SESSION_END))
+        walk->serial = nf->env->sessions->table->serial;
+    nf_wake(own, now);
 }
 
 int nf_sessions_set(const struct nf *nf, const char *key, const char *value, uint64_t now,
@@ -246,7 +295,7 @@ int nf_sessions_set(const struct nf *nf, const char *key, const char *value, uin
 
     if (class < 0)
         return class;
-    set_timers(nf, now);
+    begin_walk(nf, NF_SESSION_RETIME, now);
     return FT_OK;
 }
 
@@ -260,7 +309,7 @@ int nf_sessions_set_all(const struct nf *nf, const char *key, const char *value,
         return ft_fail(fault, FT_EINVAL, "%s=%s: expected seconds from 1 to %u", key, value, NF_TIMEOUT_MAX);
     for (unsigned class = 0; class < NF_TIMEOUT_COUNT; class ++)
         *NF_EDIT(nf, &t->timeouts[nf->index][class]) = seconds;
-    set_timers(nf, now);
+    begin_walk(nf, NF_SESSION_RETIME, now);
     return FT_OK;
 }
 
@@ -278,19 +327,8 @@ static void forget_fragments(const struct nf *nf, const struct nf_sessions *t)
 void nf_sessions_clear(const struct nf *nf, bool end, uint64_t now)
 {
     const struct nf_sessions *t = nf->env->sessions->table;
-    const struct nf_session *s;
 
-    for (uint32_t at = 0; (s = nf_sessions_next(nf, &at)); at++) {
-        if (end || s->members == 1u << nf->index) {
-            nf_session_finish(nf, at, NF_SESSION_CLEARED, now);
-            continue;
-        }
-        if (nf->module->session_end)
-            nf->module->session_end((struct nf *)(uintptr_t)nf, s, NF_SESSION_CLEARED, now);
-        edit_head(nf, s)->members &= ~(1u << nf->index);
-        (*NF_EDIT(nf, &t->in_use[nf->index]))--;
-        set_timer(nf, s, now);
-    }
+    begin_walk(nf, end ? NF_SESSION_END : NF_SESSION_LEAVE, now);
     if (nf->module->fragments_full && t->fragments)
         forget_fragments(nf, t);
 }

@@ -36,6 +36,10 @@ struct nf_addresses {
     uint8_t source[16], destination[16];
 };
 
+/* dport of the keys of ICMP errors, and of ICMPv6 that is no echo; their sport is 0. An echo has its
+ * identifier in both. */
+#define NF_SESSION_ERROR 0xffff
+
 /* What begins a record; the slots follow. Read by NFs, written by the chain alone. */
 struct nf_session {
     struct nf_tuple key[2]; /* of packets in the direction of the first one, and of answers */
@@ -67,6 +71,13 @@ static inline bool nf_session_is_ipv6(const struct nf_session *s)
 static inline uint8_t nf_session_flags(const struct nf_session *s)
 {
     return s->key[1].own[0];
+}
+
+static inline bool nf_session_of_errors(const struct nf_session *s)
+{
+    uint8_t proto = s->key[0].proto;
+
+    return (proto == NF_PROTO_ICMP || proto == NF_PROTO_ICMPV6) && s->key[0].sport != s->key[0].dport;
 }
 
 /* ---- a packet's session ------------------------------------------------------------------------ */
@@ -185,14 +196,16 @@ bool nf_sessions_show(const struct nf *nf, uint64_t first, struct nf_show *out, 
 /* Both ends of the session's first packet as this NF sees them, "A.B.C.D:PORT" or "[IPV6]:PORT". */
 void nf_session_row_ends(const struct nf *nf, struct nf_show *out, const struct nf_session *s,
                          const char *source, const char *destination);
-/* An operator's new timeout of a class, "udp" = "120", or of all classes; holds for all flows from now on. As
- * nf_timeout_set, but 0 for success. */
+/* An operator's new timeout of a class, "udp" = "120", or of all classes. Flows with a packet from now on
+ * have it at once, those without as the change reaches them: a bounded number in each burst, this one first.
+ * As nf_timeout_set, but 0 for success. */
 int nf_sessions_set(const struct nf *nf, const char *key, const char *value, uint64_t now,
                     struct ft_fault *fault);
 int nf_sessions_set_all(const struct nf *nf, const char *key, const char *value, uint64_t now,
                         struct ft_fault *fault);
-/* An operator's clear: the NF leaves all its sessions, or ends them for all. Calls session_end of this NF,
- * too. */
+/* An operator's clear: the NF leaves the sessions that it is in and that have begun by now, or ends them for
+ * all; a bounded number in each burst, this one first, in the lane's timers. session_end of this NF is called
+ * for each. */
 void nf_sessions_clear(const struct nf *nf, bool end, uint64_t now);
 
 #endif

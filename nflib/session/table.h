@@ -6,14 +6,16 @@
 #ifndef NFLIB_SESSION_TABLE_H
 #define NFLIB_SESSION_TABLE_H
 
-#include "nflib/flow/table.h"
+#include "nflib/flow/flow.h"
 #include "nflib/module/content.h"
+#include "nflib/net/tcp.h"
 #include "nflib/session/session.h"
 #include "nflib/state/state.h"
 
 #define NF_SESSION_PLACES 8u /* in a bucket */
 #define NF_SESSION_DUE    64u
-#define NF_SESSION_ROUNDS 16u /* of NF_SESSION_DUE timers in one burst; the rest in the next */
+#define NF_SESSION_ROUNDS 16u   /* of NF_SESSION_DUE timers in one burst; the rest in the next */
+#define NF_SESSION_LOOKS  4096u /* sessions looked at for an operator's change in one burst, at most */
 
 /* A reference is the number of a record, doubled, and which of its keys it is. */
 struct nf_session_bucket {
@@ -24,7 +26,21 @@ struct nf_session_bucket {
 };
 _Static_assert(sizeof(struct nf_session_bucket) == FT_LINE, "a bucket is one line");
 
-/* Begins the table, in the lane's arena. Constant but for seed, timeouts and counts. */
+/* An operator's change under way, of one NF: sessions that it is in, from record `at` on, are still to get
+ * it. */
+enum nf_session_change {
+    NF_SESSION_RETIME = 1 << 0, /* a timer by the timeouts as they are now */
+    NF_SESSION_LEAVE = 1 << 1,  /* those begun before the change: the NF leaves them */
+    NF_SESSION_END = 1 << 2,    /* or they end for all */
+    NF_SESSION_CHANGES = 7
+};
+struct nf_session_walk {
+    uint32_t what; /* enum nf_session_change; 0: none is under way */
+    uint32_t at;
+    uint32_t serial; /* of the session begun last when the operator cleared */
+};
+
+/* Begins the table, in the lane's arena. Constant but for what is live. */
 struct nf_sessions {
     struct nf_wheel *wheel;       /* records by number, then fragments */
     struct nf_map *fragments;     /* struct nf_datagram to struct nf_noted; NULL: no NF looks at fragments */
@@ -44,6 +60,7 @@ struct nf_sessions {
     uint32_t serial;             /* of the session begun last */
     uint64_t conflicts;          /* packets dropped since the second key of their session was another's */
     uint32_t in_use[FT_NFS_MAX]; /* sessions that each NF is in */
+    struct nf_session_walk walks[FT_NFS_MAX];
 };
 
 /* A session's addresses by its keys, of IPv6. One line for each record, beside them: sessions of IPv4 do not
@@ -93,6 +110,8 @@ struct nf_sessions_lane {
     uint64_t now;                    /* chain time */
     bool noted;                      /* some packet is a fragment, or begins a connection again */
     uint32_t begun[NF_BURST_MAX];    /* records of those that are fresh */
+    const struct nf_packet
+        *beginner[NF_BURST_MAX]; /* the packet that has begun each; until they are settled */
     _Alignas(FT_LINE) struct nf_session_look look[NF_BURST_MAX];
     struct nf_datagram datagram[NF_BURST_MAX];   /* of fragments */
     struct nf_addresses addresses[NF_BURST_MAX]; /* of packets of IPv6, as they came in */
@@ -155,6 +174,23 @@ uint32_t nf_session_next(const struct nf_sessions *t, uint32_t record);
 /* session.c */
 /* Of the lane's instance `nf`: ends it for all NFs, which hear of it. */
 void nf_session_finish(const struct nf *nf, uint32_t record, enum nf_session_why why, uint64_t now);
+
+/* burst.c: the key of answers to a packet, if it leaves as it is now, where they come in; of IPv6 their
+ * addresses, too. */
+struct nf_tuple nf_session_answers(const struct nf_sessions_lane *lane, const struct nf_packet *p,
+                                   struct nf_addresses *addresses);
+
+/* crossed.c: a session begun in this burst, by a packet to which `p` is an answer. NULL: none, or not known.
+ */
+const struct nf_session *nf_session_crossed(const struct nf *nf, const struct nf_packet *p);
+
+/* A packet whose answers would be another session's: dropped by the first NF in it that translates, which
+ * brought it about. */
+void nf_session_refuse(struct nf_sessions_lane *lane, struct nf_packet *p);
+/* Of this burst and not confirmed: its packets are answers to another session's, which has been confirmed
+ * first. They are dropped, and it ends. */
+void nf_session_give_way(struct nf_sessions_lane *lane, struct nf_packet *const packets[], uint32_t n,
+                         const struct nf_session *s, uint64_t now);
 
 /* check.c, for nf_object. */
 int nf_sessions_check(struct nf_check *c, const void *table);

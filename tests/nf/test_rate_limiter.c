@@ -192,6 +192,37 @@ static void commands_change_limits(void)
         assert_true(udp(SECOND_ONE, 1, 100));
 }
 
+/* Whether the chain has looked for the flow of a packet of it. */
+static bool is_looked_up(uint16_t port)
+{
+    uint8_t frame[HELP_FRAME_MAX];
+    struct help_spec spec = {.src = CLIENT, .dst = HOST, .sport = port, .dport = 53, .proto = 17};
+    struct nf_packet p = {.data = frame, .side = NF_OUTSIDE, .in_port = 1};
+
+    p.len = p.have = help_frame(&spec, frame);
+    help_chain_run(&h, h.now, &p, 1);
+    return p.flow & NF_FLOW_KEYED;
+}
+
+/* As long as connections are limited, and then until those that there are have ended. */
+static void flows_are_looked_up_where_connections_count(void)
+{
+    open_limiter(LIMIT("pps: 1000, udp: 2"));
+    assert_false(is_looked_up(1));
+    assert_int_equal(help_chain_command(&h, "set rate_limiter max_connections=1"), FT_OK);
+    assert_true(is_looked_up(1));
+    assert_false(udp(CLIENT, 2, 100));
+    assert_int_equal(help_chain_command(&h, "set rate_limiter max_connections=0"), FT_OK);
+    assert_true(is_looked_up(1));
+    help_chain_has(&h, "rate_limiter", "\"connections\":1,");
+    help_chain_wait_tenths(&h, 25);
+    help_chain_has(&h, "rate_limiter", "\"connections\":0,");
+    assert_false(is_looked_up(1));
+    help_chain_close(&h);
+    open_limiter(LIMIT("pps: 1000") "    - monitor: {}\n");
+    assert_true(is_looked_up(1));
+}
+
 static void impossible_limits_are_refused(void)
 {
     struct ft_fault fault = {""};
@@ -225,6 +256,7 @@ int main(void)
         HELP_CASE(a_full_table_takes_nobody_new),
         HELP_CASE(packets_without_ports_take_of_their_clients_rate),
         HELP_CASE(commands_change_limits),
+        HELP_CASE(flows_are_looked_up_where_connections_count),
         HELP_CASE(impossible_limits_are_refused),
         HELP_CASE(captures_replay_to_the_same_state),
     };

@@ -240,8 +240,7 @@ static void check_limiter(const struct help_chain *h)
         check_map(prefix, part, sizeof(uint32_t), sizeof(struct rl_client));
     }
     assert_true(clients > 0);
-    snprintf(prefix, sizeof(prefix), "1.%u:", nf_shared_map_shards(rl->clients));
-    check_map(prefix, rl->conns.map, sizeof(struct nf_flow_key), sizeof(struct nf_flow));
+    check_sessions(nf);
     check_counters(nf);
 }
 

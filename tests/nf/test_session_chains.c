@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sessions in chains of several NFs: what one of them does with a packet leaves the others what is theirs. */
+#include "nflib/session/table.h"
 #include "tests/nf/help_chain.h"
 
 #include <stdarg.h>
@@ -7,14 +8,16 @@
 #include <cmocka.h>
 #include <string.h>
 
-#define SITE    HELP_IP(203, 0, 113, 1)
-#define HOST    HELP_IP(10, 1, 2, 3)
-#define SECOND  HELP_IP(10, 1, 2, 4)
-#define REMOTE  HELP_IP(198, 51, 100, 7)
-#define NAT     "    - nat: { outside: 203.0.113.1 }\n"
-#define MONITOR "    - monitor: {}\n"
-#define WALL    "    - firewall: { rules: firewall.rules }\n"
-#define RULES   "default allow out\ndefault deny in\n"
+#define SITE     HELP_IP(203, 0, 113, 1)
+#define HOST     HELP_IP(10, 1, 2, 3)
+#define SECOND   HELP_IP(10, 1, 2, 4)
+#define REMOTE   HELP_IP(198, 51, 100, 7)
+#define OTHER    HELP_IP(198, 51, 100, 8)
+#define NAT      "    - nat: { outside: 203.0.113.1 }\n"
+#define NAT_PASS "    - nat: { outside: 203.0.113.1, inside: [10.0.0.0/8], unsupported: pass }\n"
+#define MONITOR  "    - monitor: {}\n"
+#define WALL     "    - firewall: { rules: firewall.rules }\n"
+#define RULES    "default allow out\ndefault deny in\n"
 
 static struct help_chain h;
 
@@ -160,6 +163,185 @@ static void a_flow_is_left_to_those_that_are_still_in_it(void)
     assert_int_equal(help_chain_show(&h, "monitor", text, sizeof(text)), 1);
 }
 
+/* ---- keys that are alike ---- */
+
+static uint8_t back_where_it_came_from(const void *arg, const struct nf_packet *p)
+{
+    (void)arg;
+    return p->side;
+}
+
+/* Two hosts inside, as if the chain's routes led from one to the other, speak to each other first, at once.
+ */
+static void cross_packets(const char *nfs, uint32_t host, struct nf_packet packets[2])
+{
+    static uint8_t frame[2][HELP_FRAME_MAX];
+
+    open_chain(nfs);
+    nf_sessions_lane(nf_chain_nf(h.chain, 1))->out_side = back_where_it_came_from;
+    memset(packets, 0, 2 * sizeof(*packets));
+    for (unsigned i = 0; i < 2; i++) {
+        struct help_spec s = {.src = i ? REMOTE : host,
+                              .dst = i ? host : REMOTE,
+                              .sport = i ? 2 : 1,
+                              .dport = i ? 1 : 2,
+                              .proto = 17,
+                              .payload = 9};
+
+        packets[i] = (struct nf_packet){.data = frame[i], .side = NF_INSIDE};
+        packets[i].len = packets[i].have = help_frame(&s, frame[i]);
+    }
+    help_chain_run(&h, h.now, packets, 2);
+}
+
+static void first_packets_that_cross_are_of_one_flow(void)
+{
+    struct nf_packet packets[2];
+
+    cross_packets(WALL MONITOR, HOST, packets);
+    assert_false(packets[0].drop || packets[1].drop);
+    assert_int_equal(nf_sessions_count(nf_chain_find(h.chain, "monitor")), 1);
+    help_chain_has(&h, "monitor", "\"packets\":1,\"bytes\":60,\"back_packets\":1,\"back_bytes\":60");
+    help_chain_close(&h);
+    /* The NAT has translated the first one, so the second is no answer; answers to it would be the first. */
+    cross_packets(NAT_PASS MONITOR, HOST, packets);
+    assert_true(!packets[0].drop && packets[1].drop);
+    assert_int_equal(nf_sessions_count(nf_chain_find(h.chain, "nat")), 1);
+    help_chain_close(&h);
+    /* It might still do so, and does not: the first one passes alone, and its answer when it comes again. */
+    cross_packets(MONITOR NAT_PASS, OTHER, packets);
+    assert_true(!packets[0].drop && packets[1].drop);
+    assert_true(send_udp(NF_INSIDE, REMOTE, 2, OTHER, 1));
+    assert_int_equal(nf_sessions_count(nf_chain_find(h.chain, "monitor")), 1);
+}
+
+/* An echo's identifier may be 0, where errors have no ports. */
+static void an_echo_with_identifier_0_is_no_error(void)
+{
+    struct help_spec echo = {.src = HOST, .dst = REMOTE, .proto = 1, .type = 8, .payload = 8};
+
+    open_chain(MONITOR);
+    assert_true(help_chain_spec(&h, NF_INSIDE, &echo, NULL));
+    assert_true(complain(HOST));
+    assert_true(complain(HOST));
+    assert_int_equal(nf_sessions_count(nf_chain_find(h.chain, "monitor")), 2);
+    help_chain_has(&h, "monitor", "\"from\":\"10.1.2.3:0\",\"to\":\"198.51.100.7:0\",\"packets\":2,");
+}
+
+/* ---- with the rate limiter ---- */
+
+#define LIMIT(more) "    - rate_limiter: { clients: inside, " more " }\n"
+
+static bool send_from(uint32_t host, uint16_t port)
+{
+    return send_udp(NF_INSIDE, host, port, REMOTE, 53);
+}
+
+static void the_limiter_sees_addresses_as_they_are_where_it_stands(void)
+{
+    open_chain(LIMIT("pps: 1, burst_packets: 2") NAT);
+    assert_true(send_from(HOST, 1) && send_from(HOST, 2) && send_from(SECOND, 1) && send_from(SECOND, 2));
+    assert_false(send_from(HOST, 3) || send_from(SECOND, 3));
+    assert_int_equal(help_chain_counter(&h, "rate_limiter", "clients_new"), 2);
+    help_chain_has(&h, "rate_limiter", "{\"client\":\"10.1.2.3\",\"packets_left\":0,");
+    help_chain_close(&h);
+    /* Behind the NAT both are one client, and what it drops leaves no mapping. */
+    open_chain(NAT LIMIT("pps: 1, burst_packets: 2"));
+    assert_true(send_from(HOST, 1) && send_from(SECOND, 1));
+    assert_false(send_from(HOST, 2) || send_from(SECOND, 2));
+    assert_int_equal(help_chain_counter(&h, "rate_limiter", "clients_new"), 1);
+    help_chain_has(&h, "rate_limiter", "{\"client\":\"203.0.113.1\",\"packets_left\":0,");
+    assert_int_equal(nf_sessions_count(nf_chain_find(h.chain, "nat")), 2);
+}
+
+/* Whichever comes first: the address that is given back is the one that was charged. */
+static void connections_that_end_with_their_mapping_are_given_back(void)
+{
+    static const char *const chains[] = {LIMIT("max_connections: 2") NAT, NAT LIMIT("max_connections: 2")};
+
+    for (unsigned i = 0; i < 2; i++) {
+        open_chain(chains[i]);
+        assert_true(send_from(HOST, 1) && send_from(HOST, 2) && send_from(HOST, 1));
+        assert_false(send_from(HOST, 3));
+        help_chain_has(&h, "rate_limiter", "\"connections\":2,");
+        assert_int_equal(help_chain_command(&h, "clear nat udp/1024"), 0);
+        assert_true(send_from(HOST, 3));
+        assert_false(send_from(HOST, 4));
+        assert_int_equal(help_chain_command(&h, "clear nat"), 0);
+        help_chain_has(&h, "rate_limiter", "\"connections\":0,");
+        assert_true(send_from(HOST, 3) && send_from(HOST, 4));
+        assert_int_equal(help_chain_counter(&h, "rate_limiter", "connections_new"), 5);
+        assert_int_equal(help_chain_counter(&h, "rate_limiter", "connections_expired"), 0);
+        help_chain_close(&h);
+    }
+}
+
+/* From outside the limiter comes first, and the firewall denies what it let in. */
+static void connections_that_another_refuses_do_not_count(void)
+{
+    open_chain(WALL "    - rate_limiter: { clients: outside, max_connections: 1 }\n");
+    for (uint16_t port = 1; port < 5; port++)
+        assert_false(send_udp(NF_OUTSIDE, REMOTE, port, HOST, 53));
+    assert_int_equal(help_chain_counter(&h, "rate_limiter", "over_connections"), 0);
+    assert_int_equal(help_chain_counter(&h, "firewall", "denied"), 4);
+    help_chain_has(&h, "rate_limiter", "\"connections\":0,");
+}
+
+/* A bounded number of sessions in a burst, the next one at once; what begins meanwhile stays. */
+static void an_operators_clear_of_many_flows_takes_several_bursts(void)
+{
+    const uint32_t flows = 3000, part = NF_SESSION_ROUNDS * NF_SESSION_DUE;
+    const struct nf *nat;
+
+    open_chain(NAT MONITOR LIMIT("max_connections: 5000"));
+    nat = nf_chain_find(h.chain, "nat");
+    for (uint32_t i = 0; i < flows; i++)
+        assert_true(send_from(HOST, (uint16_t)(1 + i)));
+    assert_int_equal(help_chain_command(&h, "clear nat"), 0);
+    assert_int_equal(nf_sessions_count(nat), flows - part);
+    assert_true(nf_chain_due(h.chain, h.now));
+    assert_true(send_from(SECOND, 1));
+    for (uint32_t left = flows - part + 1; left > 1;) {
+        left -= left - 1 < part ? left - 1 : part;
+        assert_int_equal(nf_sessions_count(nat), left);
+        assert_int_equal(nf_sessions_count(nf_chain_find(h.chain, "monitor")), left);
+        help_chain_idle(&h, h.now);
+    }
+    help_chain_has(&h, "nat", "\"inside\":\"10.1.2.4:1\"");
+    help_chain_has(&h, "rate_limiter", "\"connections\":1,");
+    assert_false(nf_chain_due(h.chain, h.now));
+}
+
+/* The firewall keeps the flows, so that the new one's record lies behind all of them. */
+static void what_begins_after_a_clear_is_not_cleared(void)
+{
+    open_chain(WALL MONITOR);
+    for (uint32_t i = 0; i < 2500; i++)
+        assert_true(send_from(HOST, (uint16_t)(1 + i)));
+    assert_int_equal(help_chain_command(&h, "clear monitor"), 0);
+    assert_true(send_from(SECOND, 1));
+    while (nf_chain_due(h.chain, h.now))
+        help_chain_idle(&h, h.now);
+    assert_int_equal(nf_sessions_count(nf_chain_find(h.chain, "monitor")), 1);
+    assert_int_equal(nf_sessions_count(nf_chain_find(h.chain, "firewall")), 2501);
+}
+
+/* The same for a timeout; the clear that is under way goes on. */
+static void an_operators_timeout_reaches_flows_in_parts(void)
+{
+    open_chain(MONITOR);
+    for (uint32_t i = 0; i < 2500; i++)
+        assert_true(send_from(HOST, (uint16_t)(1 + i)));
+    assert_int_equal(help_chain_command(&h, "clear monitor"), 0);
+    assert_int_equal(help_chain_command(&h, "set monitor timeout=2"), 0);
+    assert_true(send_from(SECOND, 1));
+    while (nf_chain_due(h.chain, h.now))
+        help_chain_idle(&h, h.now);
+    assert_int_equal(nf_sessions_count(nf_chain_find(h.chain, "monitor")), 1);
+    help_chain_wait_tenths(&h, 25);
+    assert_int_equal(help_chain_counter(&h, "monitor", "flows_expired"), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -169,6 +351,14 @@ int main(void)
         HELP_CASE(fragments_of_a_flow_without_the_nat_pass_as_they_are),
         HELP_CASE(what_the_firewall_has_forgotten_has_no_later_fragments),
         HELP_CASE(a_flow_is_left_to_those_that_are_still_in_it),
+        HELP_CASE(first_packets_that_cross_are_of_one_flow),
+        HELP_CASE(an_echo_with_identifier_0_is_no_error),
+        HELP_CASE(the_limiter_sees_addresses_as_they_are_where_it_stands),
+        HELP_CASE(connections_that_end_with_their_mapping_are_given_back),
+        HELP_CASE(connections_that_another_refuses_do_not_count),
+        HELP_CASE(an_operators_clear_of_many_flows_takes_several_bursts),
+        HELP_CASE(what_begins_after_a_clear_is_not_cleared),
+        HELP_CASE(an_operators_timeout_reaches_flows_in_parts),
     };
 
     return cmocka_run_group_tests_name("session chains", tests, NULL, NULL);

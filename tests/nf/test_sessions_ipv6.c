@@ -12,6 +12,8 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+#define FRAME (14 + 40 + 20)
+
 static const struct nf_session *found;
 static uint8_t seen_flow;
 
@@ -73,18 +75,22 @@ static void close_chain(void)
 }
 
 /* TCP or ICMPv6 echo from 2001:db8::a:1 to 2001:db8::b:2, or back; ICMP's identifier is the source port. */
-static void run(uint8_t side, uint8_t proto, uint16_t sport, uint16_t dport, uint8_t flags_or_type)
+static void fill(uint8_t *frame, bool back, uint8_t proto, uint16_t sport, uint16_t dport,
+                 uint8_t flags_or_type)
 {
-    uint8_t frame[14 + 40 + 20] = {[12] = 0x86, [13] = 0xdd, [14] = 0x60, [19] = 20}, *ip = frame + 14;
     const uint8_t a[16] = {0x20, 1, 0x0d, 0xb8, [13] = 10, [15] = 1};
     const uint8_t b[16] = {0x20, 1, 0x0d, 0xb8, [13] = 11, [15] = 2};
     uint16_t ports[2] = {htons(sport), htons(dport)};
-    struct nf_packet p = {.data = frame, .len = sizeof(frame), .have = sizeof(frame), .side = side};
+    uint8_t *ip = frame + 14;
 
-    p.in_port = side;
+    memset(frame, 0, FRAME);
+    frame[12] = 0x86;
+    frame[13] = 0xdd;
+    ip[0] = 0x60;
+    ip[5] = 20;
     ip[6] = proto;
-    memcpy(ip + 8, side == NF_INSIDE ? a : b, 16);
-    memcpy(ip + 24, side == NF_INSIDE ? b : a, 16);
+    memcpy(ip + 8, back ? b : a, 16);
+    memcpy(ip + 24, back ? a : b, 16);
     if (proto == NF_PROTO_TCP) {
         memcpy(ip + 40, ports, sizeof(ports));
         ip[52] = 5 << 4;
@@ -93,10 +99,23 @@ static void run(uint8_t side, uint8_t proto, uint16_t sport, uint16_t dport, uin
         ip[40] = flags_or_type;
         memcpy(ip + 44, ports, 2);
     }
+}
+
+static void run_burst(struct nf_packet *packets, uint32_t n)
+{
     found = NULL;
     seen_flow = 0;
     burst++;
-    nf_chain_run(chain, burst, burst * NF_SECOND, &p, 1);
+    nf_chain_run(chain, burst, burst * NF_SECOND, packets, n);
+}
+
+static void run(uint8_t side, uint8_t proto, uint16_t sport, uint16_t dport, uint8_t flags_or_type)
+{
+    uint8_t frame[FRAME];
+    struct nf_packet p = {.data = frame, .len = FRAME, .have = FRAME, .side = side, .in_port = side};
+
+    fill(frame, side == NF_OUTSIDE, proto, sport, dport, flags_or_type);
+    run_burst(&p, 1);
 }
 
 static void a_connection_is_followed_both_ways(void **state)
@@ -123,6 +142,55 @@ static void a_connection_is_followed_both_ways(void **state)
     run(NF_OUTSIDE, NF_PROTO_ICMPV6, 77, 0, 129);
     assert_ptr_equal(found, s);
     assert_int_equal(nf_sessions_count(nf_chain_nf(chain, 1)), 2);
+    close_chain();
+}
+
+static uint8_t back_where_it_came_from(const void *arg, const struct nf_packet *p)
+{
+    (void)arg;
+    return p->side;
+}
+
+/* In opposite directions, in one burst on one side: the second is the answer to the first. Another address
+ * makes it none. */
+static void first_packets_that_cross_are_of_one_flow(void **state)
+{
+    uint8_t frame[2][FRAME];
+    struct nf_packet p[2];
+
+    (void)state;
+    for (unsigned other = 0; other < 2; other++) {
+        open_chain(&both);
+        nf_sessions_lane(nf_chain_nf(chain, 1))->out_side = back_where_it_came_from;
+        memset(p, 0, sizeof(p));
+        for (unsigned i = 0; i < 2; i++) {
+            p[i] = (struct nf_packet){.data = frame[i], .len = FRAME, .have = FRAME, .side = NF_INSIDE};
+            fill(frame[i], i, NF_PROTO_TCP, i ? 443 : 1000, i ? 1000 : 443, NF_TCP_SYN);
+        }
+        frame[1][14 + 8] ^= (uint8_t)other;
+        run_burst(p, 2);
+        assert_int_equal(nf_sessions_count(nf_chain_nf(chain, 1)), 1 + other);
+        assert_int_equal((seen_flow & NF_FLOW_REPLY) != 0, !other);
+        assert_false(p[0].drop || p[1].drop);
+        close_chain();
+    }
+}
+
+/* What has no identifier is in another session than an echo whose identifier is 0. */
+static void an_echo_with_identifier_0_is_no_error(void **state)
+{
+    const struct nf_session *echo;
+
+    (void)state;
+    open_chain(&both);
+    run(NF_INSIDE, NF_PROTO_ICMPV6, 0, 0, 128);
+    echo = found;
+    run(NF_INSIDE, NF_PROTO_ICMPV6, 0, 0, 1);
+    assert_non_null(found);
+    assert_ptr_not_equal(found, echo);
+    assert_true(nf_session_of_errors(found) && !nf_session_of_errors(echo));
+    run(NF_OUTSIDE, NF_PROTO_ICMPV6, 0, 0, 129);
+    assert_ptr_equal(found, echo);
     close_chain();
 }
 
@@ -207,6 +275,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_connection_is_followed_both_ways),
+        cmocka_unit_test(first_packets_that_cross_are_of_one_flow),
+        cmocka_unit_test(an_echo_with_identifier_0_is_no_error),
         cmocka_unit_test(operators_read_its_addresses),
         cmocka_unit_test(a_key_is_its_addresses_and_not_their_hash),
         cmocka_unit_test(a_peer_sends_addresses_that_their_keys_are_of),

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See sessions_model.h. */
+#include "tests/fuzz/sessions_model.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+#define LIFE 5u /* seconds, of both NFs at the beginning */
+
+struct sm sm;
+
+void sm_begin(void)
+{
+    memset(&sm, 0, sizeof(sm));
+    for (unsigned nf = 1; nf <= SM_NFS; nf++)
+        for (unsigned class = 0; class < NF_TIMEOUT_COUNT; class ++)
+            sm.timeouts[nf][class] = LIFE;
+}
+
+/* The network 10.0.0.0/8 is inside. */
+uint8_t sm_out_side(const void *arg, const struct nf_packet *p)
+{
+    (void)arg;
+    return ntohl(p->daddr) >> 24 == 10 ? NF_INSIDE : NF_OUTSIDE;
+}
+
+struct sm_key sm_key_of(const struct nf_packet *p)
+{
+    return (struct sm_key){
+        p->saddr, p->daddr, p->sport, p->dport, p->proto, p->side, (p->flags & NF_P_ICMP_ERROR) != 0};
+}
+
+static struct sm_key turn(struct sm_key k, uint8_t side)
+{
+    return (struct sm_key){k.daddr, k.saddr, k.dport, k.sport, k.proto, side, k.error};
+}
+
+static bool same(const struct sm_key *a, const struct sm_key *b)
+{
+    return a->saddr == b->saddr && a->daddr == b->daddr && a->sport == b->sport && a->dport == b->dport &&
+           a->proto == b->proto && a->side == b->side && a->error == b->error;
+}
+
+static struct sm_session *find(const struct sm_key *key, bool *reply)
+{
+    for (unsigned i = 0; i < SM_FLOWS; i++) {
+        struct sm_session *s = &sm.list[i];
+
+        for (unsigned which = 0; s->live && which < 1u + s->two_keys; which++)
+            if (same(&s->key[which], key)) {
+                *reply = which;
+                return s;
+            }
+    }
+    return NULL;
+}
+
+static void take_in(struct sm_packet *p, struct sm_session *s, bool reply)
+{
+    p->session = s;
+    p->reply = reply;
+    s->seen = sm.now;
+    if (p->real->proto != NF_PROTO_TCP)
+        return;
+    if (nf_tcp_is_over(s->tcp) && nf_tcp_is_request(p->real->tcp_flags))
+        p->again = true;
+    else if (!nf_tcp_is_impossible(p->real->tcp_flags))
+        s->tcp = nf_tcp_next(s->tcp, p->real->tcp_flags, reply != s->turned);
+}
+
+void sm_look(struct sm_packet *p)
+{
+    bool reply;
+    struct sm_session *s = find(&p->key, &reply);
+
+    if (s)
+        take_in(p, s, reply);
+}
+
+/* A session begun in this burst, to whose first packet, as it is now, this one is an answer. An NF that still
+ * comes, and translates, could change that. Errors answer nobody. */
+static void look_for_turned(struct sm_packet *p, unsigned nf)
+{
+    if (p->key.error || (nf == 2 && p->key.side == NF_OUTSIDE))
+        return;
+    for (unsigned i = 0; !p->session && i < SM_FLOWS; i++) {
+        struct sm_session *s = &sm.list[i];
+        struct sm_key answer;
+
+        if (!s->live || !s->fresh || s->beginner->dropped)
+            continue;
+        answer = turn(sm_key_of(s->beginner->real), sm_out_side(NULL, s->beginner->real));
+        if (same(&answer, &p->key))
+            take_in(p, s, true);
+    }
+}
+
+struct sm_session *sm_of(struct sm_packet *p, unsigned nf)
+{
+    if (!p->session && sm.fresh)
+        sm_look(p);
+    if (!p->session && sm.fresh)
+        look_for_turned(p, nf);
+    return p->session;
+}
+
+struct sm_session *sm_join(struct sm_packet *p, unsigned nf)
+{
+    struct sm_session *s = sm_of(p, nf);
+
+    if (sm.in_use[nf] == (nf == 1 ? SM_FLOWS : SM_FEW))
+        return NULL;
+    for (unsigned i = 0; !s && i < SM_FLOWS; i++)
+        if (!sm.list[i].live) {
+            s = p->session = &sm.list[i];
+            *s = (struct sm_session){.live = true, .fresh = true, .seen = sm.now, .beginner = p};
+            s->serial = ++sm.serial;
+            s->key[0] = p->key;
+            s->tcp = p->real->proto == NF_PROTO_TCP ? nf_tcp_first(p->real->tcp_flags) : (uint8_t)NF_TCP_NONE;
+            sm.live++;
+            sm.fresh++;
+        }
+    if (!s)
+        return NULL;
+    s->members |= 1u << nf;
+    s->packets[nf] = 0;
+    s->number = nf == 1 ? 0 : s->number;
+    sm.in_use[nf]++;
+    return s;
+}
+
+void sm_leave(struct sm_session *s, unsigned nf)
+{
+    s->members &= ~(1u << nf);
+    sm.in_use[nf]--;
+}
+
+static void end(struct sm_session *s, enum nf_session_why why)
+{
+    for (unsigned nf = 1; nf <= SM_NFS; nf++)
+        if (s->members >> nf & 1) {
+            sm.ended[nf][why]++;
+            sm.in_use[nf]--;
+        }
+    sm.live--;
+    sm.fresh -= s->fresh;
+    s->live = s->fresh = false;
+}
+
+/* False: the answers are another session's, which stays. */
+static bool confirm(struct sm_packet packets[], uint32_t n, const struct sm_packet *p)
+{
+    struct sm_session *s = p->session, *other;
+    struct sm_key answer = turn(sm_key_of(p->real), sm_out_side(NULL, p->real));
+    bool reply;
+
+    other = find(&answer, &reply);
+    if (other && other != s && !answer.error) {
+        if (!other->fresh)
+            return false;
+        for (uint32_t i = 0; i < n; i++)
+            packets[i].dropped |= packets[i].session == other;
+        end(other, NF_SESSION_REFUSED);
+        other = NULL;
+    }
+    s->fresh = false;
+    sm.fresh--;
+    s->two_keys = !other;
+    s->key[1] = answer;
+    return true;
+}
+
+void sm_settle(struct sm_packet packets[], uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        struct sm_packet *p = &packets[i];
+
+        if (p->dropped || !p->session)
+            continue;
+        if (p->session->fresh && same(&p->key, &p->session->key[0]) && !confirm(packets, n, p)) {
+            p->dropped = true;
+        } else if (p->again) {
+            p->session->tcp = NF_TCP_SYN_SENT;
+            p->session->turned = p->reply;
+        }
+    }
+    for (unsigned i = 0; i < SM_FLOWS; i++)
+        if (sm.list[i].live && sm.list[i].fresh)
+            end(&sm.list[i], NF_SESSION_REFUSED);
+}
+
+void sm_clear(unsigned nf, bool whole)
+{
+    for (unsigned i = 0; i < SM_FLOWS; i++) {
+        struct sm_session *s = &sm.list[i];
+
+        if (!s->live || !(s->members >> nf & 1))
+            continue;
+        if (whole || s->members == 1u << nf) {
+            end(s, NF_SESSION_CLEARED);
+        } else {
+            sm.ended[nf][NF_SESSION_CLEARED]++;
+            sm_leave(s, nf);
+        }
+    }
+}
+
+void sm_expire(void)
+{
+    for (unsigned i = 0; i < SM_FLOWS; i++) {
+        struct sm_session *s = &sm.list[i];
+        uint8_t class = nf_timeout_class(s->key[0].proto, s->tcp);
+        uint64_t longest = 0;
+
+        if (!s->live)
+            continue;
+        for (unsigned nf = 1; nf <= SM_NFS; nf++)
+            if (s->members >> nf & 1 && sm.timeouts[nf][class] > longest)
+                longest = sm.timeouts[nf][class];
+        if (!s->members || s->seen + longest * NF_SECOND <= sm.now)
+            end(s, NF_SESSION_IDLE);
+    }
+}
+
+/* ---- what comes ---- */
+
+uint32_t sm_make_frame(struct fuzz_input *in, uint8_t *frame, uint8_t *side, uint8_t *say)
+{
+    uint8_t what = fuzz_u8(in), quoted[HELP_FRAME_MAX];
+    struct help_spec s = {.payload = 9, .type = 8};
+    uint32_t host = HELP_IP(10, 0, 0, 1) + (what >> 1 & 3), other = HELP_IP(10, 0, 0, 1) + (what >> 3 & 3);
+    uint32_t remote = HELP_IP(198, 51, 100, 1) + (what >> 3 & 1);
+    uint16_t a, b;
+
+    *side = what & 1 ? NF_OUTSIDE : NF_INSIDE;
+    *say = fuzz_u8(in);
+    a = *say & 1;
+    b = *say >> 1 & 1;
+    s.tcp = fuzz_u8(in);
+    s.proto = (uint8_t[]){17, 6, 1, 1}[what >> 5 & 3];
+    s.src = *side == NF_INSIDE ? host : remote;
+    s.dst = *side == NF_INSIDE ? (what >> 7 ? other : remote) : host;
+    s.sport = s.proto == 1 ? b : a;
+    s.dport = b;
+    if (*say & SM_NUMBER && (*side == NF_OUTSIDE || (what >> 7 && other == host))) {
+        s.dst = SM_SITE;
+        s.dport = (uint16_t)(1024 + (*say & SM_NUMBER));
+        s.sport = s.proto == 1 ? s.dport : b;
+    }
+    if ((what >> 5 & 3) == 3) {
+        struct help_spec inner = {.src = s.dst, .dst = s.src, .sport = b, .dport = a, .proto = 17};
+
+        help_frame(&inner, quoted);
+        s.payload = 0;
+        s.type = s.code = 3;
+        s.inner = quoted + 14;
+        s.inner_len = 28;
+    }
+    return help_frame(&s, frame);
+}
