@@ -127,13 +127,13 @@ static bool may_confirm(const struct nf_sessions_lane *lane, const struct nf_pac
 }
 
 /* In the order of packets, so that the first that has passed confirms. */
-void nf_sessions_settle(struct nf_sessions_lane *lane, struct nf_packet *const packets[], uint32_t n,
+bool nf_sessions_settle(struct nf_sessions_lane *lane, struct nf_packet *const packets[], uint32_t n,
                         uint64_t now)
 {
     const struct nf_sessions *t = lane->burst.table;
 
     if (ft_likely(!lane->noted && !lane->burst.fresh))
-        return;
+        return false;
     for (uint32_t i = 0; i < n; i++) {
         struct nf_packet *p = packets[i];
 
@@ -153,6 +153,7 @@ void nf_sessions_settle(struct nf_sessions_lane *lane, struct nf_packet *const p
         if (nf_session_flags(nf_session_at(t, lane->begun[i])) & NF_SESSION_NEW)
             nf_session_finish(&lane->nfs[0], lane->begun[i], NF_SESSION_REFUSED, now);
     lane->burst.fresh = 0;
+    return true;
 }
 
 /* ---- for NFs ----------------------------------------------------------------------------------- */

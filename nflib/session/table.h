@@ -212,7 +212,8 @@ bool nf_sessions_make(struct nf_sessions_lane *lane, const struct nf_sessions_wa
 /* Of packets of one side, before the NFs and behind them. */
 void nf_sessions_look_up(struct nf_sessions_lane *lane, struct nf_packet *const packets[], uint32_t n,
                          uint64_t now);
-void nf_sessions_settle(struct nf_sessions_lane *lane, struct nf_packet *const packets[], uint32_t n,
+/* True: it may have dropped some. */
+bool nf_sessions_settle(struct nf_sessions_lane *lane, struct nf_packet *const packets[], uint32_t n,
                         uint64_t now);
 void nf_sessions_timers(struct nf_sessions_lane *lane, uint64_t now);
 

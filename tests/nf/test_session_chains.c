@@ -176,6 +176,7 @@ static uint8_t back_where_it_came_from(const void *arg, const struct nf_packet *
 static void cross_packets(const char *nfs, uint32_t host, struct nf_packet packets[2])
 {
     static uint8_t frame[2][HELP_FRAME_MAX];
+    uint64_t outputs;
 
     open_chain(nfs);
     nf_sessions_lane(nf_chain_nf(h.chain, 1))->out_side = back_where_it_came_from;
@@ -191,7 +192,10 @@ static void cross_packets(const char *nfs, uint32_t host, struct nf_packet packe
         packets[i] = (struct nf_packet){.data = frame[i], .side = NF_INSIDE};
         packets[i].len = packets[i].have = help_frame(&s, frame[i]);
     }
+    outputs = nf_chain_state(h.chain)->outputs;
     help_chain_run(&h, h.now, packets, 2);
+    /* What is dropped behind the NFs is no output either. */
+    assert_int_equal(nf_chain_state(h.chain)->outputs - outputs, !packets[0].drop + !packets[1].drop);
 }
 
 static void first_packets_that_cross_are_of_one_flow(void)
@@ -226,6 +230,14 @@ static void an_echo_with_identifier_0_is_no_error(void)
     assert_true(complain(HOST));
     assert_int_equal(nf_sessions_count(nf_chain_find(h.chain, "monitor")), 2);
     help_chain_has(&h, "monitor", "\"from\":\"10.1.2.3:0\",\"to\":\"198.51.100.7:0\",\"packets\":2,");
+    help_chain_close(&h);
+    /* Nor is it the answer to one. */
+    open_chain(MONITOR);
+    assert_true(complain(HOST));
+    echo.src = REMOTE;
+    echo.dst = HOST;
+    assert_true(help_chain_spec(&h, NF_OUTSIDE, &echo, NULL));
+    assert_int_equal(nf_sessions_count(nf_chain_find(h.chain, "monitor")), 2);
 }
 
 /* ---- with the rate limiter ---- */
