@@ -321,7 +321,6 @@ WRAP(int, rp_view_store, const char *path, uint64_t view, struct ft_fault *fault
 
 WRAP(void, rp_view_writer_give, struct rp_view_writer *writer, uint64_t view, uint64_t now)
 {
-    sim_step(SIM_BEFORE_VIEW);
     __real_rp_view_writer_give(writer, view, now);
     sim_step(SIM_AFTER_VIEW);
 }

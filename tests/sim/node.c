@@ -40,6 +40,7 @@ static void new_view(void *arg, uint64_t view)
 {
     struct sim_node *n = arg;
 
+    sim_step(SIM_BEFORE_VIEW);
     atomic_store(&n->view, view);
     n->lived = view;
 }
