@@ -10,7 +10,7 @@ for tool in debootstrap lintian dh python3 setpriv; do
 done
 mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 curl -sfo /dev/null --max-time 20 "$mirror/dists/bookworm/Release" || skip_all "no Debian mirror at $mirror"
-plan 29
+plan 30
 
 place=$(mktemp -d) || exit 1
 debian=$place/debian nodes=() says=
@@ -98,8 +98,8 @@ start() { # NODE: with the unit's user, capabilities, times and file limits
 start alpha
 start beta
 says=$place/alpha.says
-ok "alpha is ready" heard READY=1 || cat "$place"/*.log
-ok "and PROTECTED" heard "STATUS=PROTECTED, .*" || tail "$place"/*.log
+ok "alpha is ready" heard READY=1 || { diag "$(tail -n 5 "$place"/*.log)"; exit 1; }
+ok "and PROTECTED" heard "STATUS=PROTECTED, .*" || { diag "$(tail -n 5 "$place"/*.log)"; exit 1; }
 pid=$(sed -n 's/^pid //p' "$says")
 is "as its own user, without a capability" "$(awk '/^Uid:/ { u = $2 } /^Cap(Prm|Eff|Amb)/ { c = c + ($2 !~ /^0+$/) } END { print u, c + 0 }' "/proc/$pid/status")" \
     "$(in_debian id -u understudy) 0"
@@ -111,7 +111,8 @@ kill -USR2 "${nodes[0]}"
 ok "the lane goes on, and so is the watchdog" feeds 3
 says=$place/beta.says
 ok "beta's is fed, too" feeds 3
-ok "status says so, to any user" in_debian setpriv --reuid nobody --regid nogroup --clear-groups understudy status -c /dev/stdin <"$debian/etc/understudy/pair.yaml"
+cp "$debian/etc/understudy/pair.yaml" "$debian/tmp"
+ok "status says PROTECTED, to any user" in_debian setpriv --reuid nobody --regid nogroup --clear-groups understudy status -c /tmp/pair.yaml
 
 # ── upgrade, removal, purge ──────────────────────────────────────────────────────────────────────
 
@@ -127,9 +128,9 @@ ok "builds the example" in_debian sh -c 'cp -r /usr/share/doc/understudy-dev/exa
 in_debian rm -f /usr/lib/understudy/limiter.so
 ok "removal" in_debian apt-get remove -q -y understudy
 ok "leaves the operator's files and the views" in_debian test -e /etc/understudy/pair.key -a -e /var/lib/understudy/alpha.view
-packages_of | comm -13 "$place/packages" - | xargs >"$place/added"
-purge() { # shellcheck disable=SC2046
-    in_debian apt-get purge -q -y understudy $(cat "$place/added")
-}
-ok "purge" purge
+packages_of | comm -13 "$place/packages" - | grep -v '^understudy' | xargs >"$place/added"
+ok "purge" in_debian apt-get purge -q -y understudy understudy-dev
+is "and the user is gone" "$(in_debian getent passwd understudy; in_debian getent group understudy)" ""
+# shellcheck disable=SC2046
+in_debian apt-get purge -q -y $(cat "$place/added") >/dev/null 2>&1
 is "leaves nothing" "$(files_of | sort | comm -13 "$place/files" - | grep -v ':$' | head -n 20 | xargs)" ""
