@@ -49,7 +49,7 @@ in_debian() { # COMMAND…: mounts of its own, which end with it
 ok "debootstrap" debootstrap --variant=minbase bookworm "$debian" "$mirror" || exit 1
 printf '#!/bin/sh\nexit 101\n' >"$debian/usr/sbin/policy-rc.d" && chmod +x "$debian/usr/sbin/policy-rc.d"
 packages_of() { in_debian dpkg-query -W -f '${Package}\n' | sort; }
-files_of() { (cd "$debian" && find . -xdev -path ./proc -prune -o -path ./sys -prune -o -path ./dev -prune -o -path ./tmp -prune -o -print) |
+files_of() { (cd "$debian" && find . -xdev -path ./proc -prune -o -path ./sys -prune -o -path ./dev -prune -o -path ./tmp -prune -o -path ./run -prune -o -print) |
     grep -vE '^\./var/(log|cache|lib/(dpkg|apt|systemd))|^\./etc/ld.so.cache|~$|/etc/(passwd|group|g?shadow|subuid|subgid)-$'; }
 files_of | sort >"$place/files"
 packages_of >"$place/packages"
@@ -57,7 +57,7 @@ mv "$place"/*.deb "$debian/tmp"
 install_debs() { in_debian apt-get install -q -y --no-install-recommends "$@"; }
 ok "apt installs understudy and what it needs" install_debs /tmp/old.deb || exit 1
 is "the program is there" "$(in_debian understudy --version)" "understudy ${version%%[-+]*}"
-is "no node was started" "$(in_debian pidof understudy)" ""
+is "no node was started" "$(find /proc/[0-9]*/root -maxdepth 0 -lname "$debian" 2>/dev/null)" ""
 is "/etc/understudy is for root and the nodes" "$(in_debian stat -c '%U:%G %a' /etc/understudy)" "root:understudy 750"
 ok "its bench runs" in_debian understudy bench --compare log --count 1000
 
