@@ -28,11 +28,10 @@ else
 fi
 # SUBCOMMAND OPTION of each row of a table.
 options() {
-    local of file
-    for of in drill:tools/drill/cmd_drill.c replay:tools/replay/options.c bench:tools/bench/cmd_bench.c; do
-        file=$root/${of#*:}
-        sed -nE "s/^ *\{\"([a-z-]+)\", (0|'.'), ND_OPTION_.*/${of%%:*} --\1/p" "$file"
-    done
+    local file
+    while read -r file; do # of each subcommand with a table of its own
+        sed -nE "s/^ *\{\"([a-z-]+)\", (0|'.'), ND_OPTION_.*/$(sed -n 's/^const struct nd_syntax .* = {"\([a-z]*\)".*/\1/p' "$file") --\1/p" "$file"
+    done < <(grep -rl --include='*.c' '^const struct nd_syntax .* = {"' "$root/node" "$root/tools")
     printf '%s --config\n' drill replay bench
     printf '%s -c\n' run check status verify promote drain resync failback drill show set clear top
     printf '%s -n\n' run status verify promote drain resync failback show set clear top
