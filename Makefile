@@ -8,6 +8,7 @@
 #   make sim     SEEDS=N fresh seeds of the simulated pair on all cores (docs/testing.md)
 #   make results the experiments of the field's papers into docs/results, RESULTS_MINUTES=26 at most (scripts/results)
 #   make demo    deps, build, then 500 downloads through a pair whose primaries are killed
+#   make install, make deb   into DESTDIR and PREFIX; Debian packages in build/deb (packaging/install.mk)
 #   make soak    KILLS=100 HANGS=20 faults at random moments under downloads, SEED=n for those again (docs/testing.md)
 #   SAN=1        any of these with address and undefined-behaviour sanitizers, in build-san/
 
@@ -69,7 +70,7 @@ deps:
 $(OBJ) $(NODEOBJ) $(PLANTED:%.c=$(BUILD)/planted/%.o): CFLAGS += $(LTO)
 
 $(BUILD)/understudy: $(NODEOBJ) $(OBJ)
-	$(CC) $(SANFLAGS) $(LTOLINK) -pthread -rdynamic -o $@ $^ $(LDLIBS) $(DPDK_LIBS)
+	$(CC) $(SANFLAGS) $(LTOLINK) $(LDFLAGS) -pthread -rdynamic -o $@ $^ $(LDLIBS) $(DPDK_LIBS)
 
 # The same with bugs to be found, of which the environment chooses one: what the replay tool's oracle is worth.
 $(BUILD)/understudy-planted: $(PLANTED:%.c=$(BUILD)/planted/%.o) \
@@ -229,6 +230,7 @@ clean:
 	rm -rf build build-san build-fuzz
 
 include tests/fuzz/fuzz.mk
+include packaging/install.mk
 
 -include $(SIM_OBJ:.o=.d) $(SIM_OBJ:$(BUILD)/sim/%.o=$(BUILD)/sim-planted/%.d) $(SIM_OBJ:$(BUILD)/sim/%.o=$(BUILD)/sim-coverage/%.d) $(SIM_TESTS:.o=.d)
 -include $(OBJ:.o=.d) $(NODEOBJ:.o=.d) $(PLANTED:%.c=$(BUILD)/planted/%.d)

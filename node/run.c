@@ -5,6 +5,7 @@
  * serves them; and the guardian's process.
  */
 #include "ftcore/base/event_log.h"
+#include "node/base/clock.h"
 #include "node/base/event_writer.h"
 #include "node/base/privilege.h"
 #include "node/control/options.h"
@@ -17,6 +18,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -131,6 +133,21 @@ static bool has_lost_state(struct nd_running *r)
     return why != NULL;
 }
 
+/* What systemd may know: the state, and that every thread which carries packets goes on. */
+static void tell_supervisor(struct nd_running *r, const struct rp_status *s)
+{
+    unsigned lanes = (unsigned)r->config->chain.lanes;
+    uint64_t turn[ND_NOTIFY_THREADS];
+    char text[sizeof(r->notify.status)];
+
+    snprintf(text, sizeof(text), "%s, view %lu: %s", ft_state_name(s->core.state), s->core.view, s->core.why);
+    nd_notify_status(&r->notify, text);
+    for (unsigned l = 0; l < lanes; l++)
+        turn[l] = atomic_load(&r->words[l].count.turn_ns);
+    turn[lanes] = s->at;
+    nd_notify_watchdog(&r->notify, nd_now(), turn, lanes + 1);
+}
+
 /* All threads, each waiting for `go`; then without a capability. */
 static int start_threads(struct nd_running *r, pthread_t *replicator, bool *replicates)
 {
@@ -180,8 +197,10 @@ static int keep_going(struct nd_running *r)
         rp_status(r->replicator, &s);
         nd_takeovers_count(r, &s);
         nd_metrics_turn(r);
+        tell_supervisor(r, &s);
         code = is_turned_away(r, &s) ? ND_DATA : has_lost_state(r) ? ND_NO_ANSWER : ND_DONE;
     }
+    nd_notify_close(&r->notify);
     /* Lanes first: once they have ended nothing can leave, and the closing connection tells the truth. */
     atomic_store(&r->lanes_stop, true);
     rp_stop(r->replicator);
@@ -223,6 +242,7 @@ int nd_cmd_run(int argc, char **argv)
     if (code)
         return code;
     set_signals();
+    nd_notify_open(&r->notify);
     error = nd_config_read(&r->config, options.file, true, &fault);
     if (error) {
         ft_log_event("understudy: %s", fault.text);

@@ -3,6 +3,7 @@
 #ifndef NODE_RUNNING_H
 #define NODE_RUNNING_H
 
+#include "node/base/notify.h"
 #include "nflib/chain/trace.h"
 #include "node/lane/lane.h"
 #include "node/ports/ports.h"
@@ -65,6 +66,7 @@ struct nd_running {
     struct nd_guardian *guardian;
     struct nd_server *server;
     struct nd_metrics *metrics;                         /* NULL: the file has none */
+    struct nd_notify notify;                            /* the supervisor; the main thread's */
     const struct nf_module *counted[FT_NFS_MAX];        /* by place in the chain; NULL: counts nothing */
     const uint64_t *counters[FT_LANES_MAX][FT_NFS_MAX]; /* in the region: lanes add to them */
     struct nd_takeovers takeovers;                      /* the main thread's */

@@ -4,6 +4,7 @@
  * takes chain (and protect and redis, when this file has none) from another file, whose lines its messages
  * then name.
  */
+#include "node/base/installed.h"
 #include "node/config/parts.h"
 
 #include <dlfcn.h>
@@ -76,8 +77,15 @@ static int load_module(struct nd_reading *r, const struct nd_yaml *at)
 {
     static const struct nf_param kind = {.kind = NF_FILE};
     const char *path, *why;
+    char installed[1024];
     int error = nd_schema_value(r->arena, at, "chain modules entry", &kind, &path, r->fault);
 
+    if (error && at->kind == ND_YAML_TEXT && *at->text && !strchr(at->text, '/') &&
+        nd_installed(ND_MODULES, at->text, installed, sizeof(installed))) { /* not beside the file */
+        path = installed;
+        *r->fault = (struct ft_fault){""};
+        error = 0;
+    }
     if (error)
         return error;
     if (!strchr(path, '/')) /* else the loader would search its own directories */

@@ -4,6 +4,7 @@
  * is a wire between two ports, as in the replay tool.
  */
 #include "tools/bench/bench.h"
+#include "node/base/installed.h"
 #include "node/base/privilege.h"
 #include "node/control/options.h"
 #include "tools/pair/child.h"
@@ -13,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CHAIN_DEFAULT "nfs/chains/balanced.yaml"
+#define CHAIN_DEFAULT "balanced.yaml" /* installed; else that of the tree, in whose root bench then runs */
 
 /* ---- options ------------------------------------------------------------------------------------ */
 
@@ -127,7 +128,11 @@ static int read_inputs(struct nd_bench *b)
 {
     const struct nd_bench_options *o = &b->options;
     struct ft_fault fault = {""};
-    int error = nd_config_read(&b->config, o->config ? o->config : CHAIN_DEFAULT, false, &fault);
+    char installed[1024];
+    const char *usual = nd_installed(ND_CHAINS, CHAIN_DEFAULT, installed, sizeof(installed))
+                            ? installed
+                            : "nfs/chains/" CHAIN_DEFAULT;
+    int error = nd_config_read(&b->config, o->config ? o->config : usual, false, &fault);
 
     if (!error)
         error = o->capture ? nd_load_read(&b->load, o->capture, &b->config->chain, &fault)

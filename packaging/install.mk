@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+# make install: PREFIX is where things lie when they run, DESTDIR a directory that stands for / until then.
+# make deb: Debian packages in build/deb, from a copy of the tracked files, which the tree does not notice.
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
+BINDIR   = $(PREFIX)/bin
+LIBDIR  ?= $(PREFIX)/lib
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+MANDIR   = $(PREFIX)/share/man
+DOCDIR  ?= $(PREFIX)/share/doc/understudy
+SHARE    = $(PREFIX)/share/understudy
+# mdoc's date: of the last change of the tables, or of the package.
+MANDATE  = $(shell LC_ALL=C date -u -d @$${SOURCE_DATE_EPOCH:-$$(stat -c %Y docs/operating.md)} '+%B %-d, %Y')
+FILL     = sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|'
+
+.PHONY: install deb
+# $(call put,MODE,DIRECTORY,FILES)
+put = install -d $(DESTDIR)$(2) && install -m $(1) $(3) $(DESTDIR)$(2)
+
+install: all $(BUILD)/man/understudy.1 $(BUILD)/man/understudy.yaml.5
+	$(call put,755,$(BINDIR),$(BUILD)/understudy)
+	install -d $(DESTDIR)$(PREFIX)/lib/understudy $(DESTDIR)$(UNITDIR) $(DESTDIR)$(LIBDIR)/pkgconfig
+	$(call put,644,$(LIBDIR),$(NFLIB))
+	$(foreach h,$(HEADERS),install -D -m 644 $(h) $(DESTDIR)$(PREFIX)/include/understudy/$(h) &&) :
+	$(FILL) packaging/understudy-nf.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/understudy-nf.pc
+	$(FILL) packaging/understudy@.service > $(DESTDIR)$(UNITDIR)/understudy@.service
+	$(call put,644,$(MANDIR)/man1,$(BUILD)/man/understudy.1)
+	$(call put,644,$(MANDIR)/man5,$(BUILD)/man/understudy.yaml.5)
+	install -D -m 644 packaging/understudy.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/understudy
+	$(call put,644,$(SHARE)/chains,$(wildcard nfs/chains/*))
+	$(call put,644,$(DOCDIR),README.md $(wildcard docs/*.md))
+	$(call put,644,$(DOCDIR)/examples,$(filter-out %/hello,$(wildcard examples/*)))
+	$(call put,644,$(DOCDIR)/examples/hello,$(wildcard examples/hello/*))
+
+# What the pages say of options and keys is the program's and docs/operating.md's: packaging/manual.
+$(BUILD)/man/understudy.1: packaging/manual packaging/understudy.1.in $(BUILD)/understudy
+	@mkdir -p $(@D)
+	packaging/manual 1 $(BUILD)/understudy packaging/understudy.1.in DATE="$(MANDATE)" PREFIX=$(PREFIX) > $@.new
+	@mv $@.new $@
+$(BUILD)/man/understudy.yaml.5: packaging/manual docs/operating.md
+	@mkdir -p $(@D)
+	packaging/manual 5 UNDERSTUDY.YAML docs/operating.md "$(MANDATE)" > $@.new
+	@mv $@.new $@
+
+DEB := $(BUILD)/deb/understudy-$(VERSION)
+deb:
+	rm -rf $(BUILD)/deb
+	mkdir -p $(DEB)
+	git ls-files -z | xargs -0 cp --parents -t $(DEB)
+	cd $(DEB) && dpkg-buildpackage -us -uc -b > ../build.log 2>&1 || { tail -n 30 ../build.log; exit 1; }
+	cd $(BUILD)/deb && lintian --fail-on error,warning *.changes
+	@ls $(BUILD)/deb/*.deb

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# What supervisor.py has heard; sourced. $says is its file.
+
+heard() { # WORDS (a pattern of a whole line): waits for them
+    local end=$((SECONDS + 30))
+    until grep -qxE -- "$1" "$says"; do
+        [ $SECONDS -lt $end ] || { echo "no $1 after 30 s:"; tail -n 15 "$says"; return 1; }
+        sleep 0.05
+    done
+}
+fed() { grep -cx WATCHDOG=1 "$says"; }
+feeds() { # N: waits for so many more
+    local end=$((SECONDS + 30)) from
+    from=$(fed)
+    until [ "$(fed)" -ge $((from + $1)) ]; do
+        [ $SECONDS -lt $end ] || { echo "$(($(fed) - from)) of $1 after 30 s:"; tail -n 15 "$says"; return 1; }
+        sleep 0.05
+    done
+}
+# One that was on its way when the lane stopped may still be read.
+fed_since() { awk -v from="$1" '$0 == from { on = 1; n = 0 } /^WATCHDOG=1$/ && on { n++ } END { print (on && n <= 1 ? 0 : n) }' "$says"; }

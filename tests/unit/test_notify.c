@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a supervisor hears by systemd's protocol: its words as sd_notify(3) has them, on a socket of the
+ * test's own. */
+#include "node/base/notify.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+
+#include <cmocka.h>
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SECOND 1000000000ull
+
+/* A listening socket of the abstract space, named in the environment as systemd does; its name is the test's.
+ */
+static int listen_as_supervisor(char name[64])
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0), len;
+
+    len = snprintf(name, 64, "@understudy-test-notify-%d", getpid());
+    memcpy(at.sun_path + 1, name + 1, (size_t)len - 1);
+    assert_int_equal(
+        bind(fd, (struct sockaddr *)&at, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)len)),
+        0);
+    setenv("NOTIFY_SOCKET", name, 1);
+    return fd;
+}
+
+static const char *heard(int fd)
+{
+    static char words[512];
+    ssize_t n = recv(fd, words, sizeof(words) - 1, 0);
+
+    words[n > 0 ? n : 0] = '\0';
+    return words;
+}
+
+static void test_nobody_asked(void **state)
+{
+    struct nd_notify n;
+
+    (void)state;
+    unsetenv("NOTIFY_SOCKET");
+    nd_notify_open(&n);
+    assert_int_equal(n.fd, -1);
+    nd_notify_status(&n, "PROTECTED");
+    nd_notify_watchdog(&n, SECOND, &(uint64_t){1}, 1);
+    nd_notify_close(&n);
+}
+
+static void test_status_is_told_once(void **state)
+{
+    char name[64];
+    struct nd_notify n;
+    int fd = listen_as_supervisor(name);
+
+    (void)state;
+    nd_notify_open(&n);
+    assert_null(getenv("NOTIFY_SOCKET"));
+    nd_notify_status(&n, "SOLO, view 1: alone");
+    nd_notify_status(&n, "SOLO, view 1: alone");
+    assert_string_equal(heard(fd), "READY=1\nSTATUS=SOLO, view 1: alone");
+    assert_string_equal(heard(fd), "");
+    nd_notify_status(&n, "JOINING: a\nMAINPID=1"); /* a peer's text must not be a word of ours */
+    assert_string_equal(heard(fd), "READY=1\nSTATUS=JOINING: a?MAINPID=1");
+    nd_notify_close(&n);
+    assert_string_equal(heard(fd), "STOPPING=1");
+    close(fd);
+}
+
+static void test_watchdog_needs_every_thread(void **state)
+{
+    char name[64];
+    uint64_t turn[3] = {10, 20, 0};
+    struct nd_notify n;
+    int fd = listen_as_supervisor(name);
+
+    (void)state;
+    setenv("WATCHDOG_USEC", "3000000", 1);
+    nd_notify_open(&n);
+    nd_notify_watchdog(&n, 10 * SECOND, turn, 3);
+    assert_string_equal(heard(fd), ""); /* one has never had a turn */
+    turn[2] = 5;
+    nd_notify_watchdog(&n, 10 * SECOND, turn, 3);
+    assert_string_equal(heard(fd), "WATCHDOG=1");
+    turn[0]++, turn[1]++, turn[2]++;
+    nd_notify_watchdog(&n, 11 * SECOND - 1, turn, 3);
+    assert_string_equal(heard(fd), ""); /* not yet due */
+    nd_notify_watchdog(&n, 11 * SECOND, turn, 3);
+    assert_string_equal(heard(fd), "WATCHDOG=1");
+    turn[0]++, turn[1]++;
+    nd_notify_watchdog(&n, 13 * SECOND, turn, 3);
+    assert_string_equal(heard(fd), ""); /* the last thread hangs */
+    turn[2]++;
+    nd_notify_watchdog(&n, 13 * SECOND, turn, 3);
+    assert_string_equal(heard(fd), "WATCHDOG=1");
+    nd_notify_close(&n);
+    close(fd);
+}
+
+static void test_watchdog_of_another_process(void **state)
+{
+    char name[64];
+    struct nd_notify n;
+    int fd = listen_as_supervisor(name);
+
+    (void)state;
+    setenv("WATCHDOG_USEC", "3000000", 1);
+    setenv("WATCHDOG_PID", "1", 1);
+    nd_notify_open(&n);
+    assert_int_equal(n.watchdog_ns, 0);
+    nd_notify_watchdog(&n, SECOND, &(uint64_t){1}, 1);
+    assert_string_equal(heard(fd), "");
+    nd_notify_close(&n);
+    close(fd);
+}
+
+/* A supervisor that reads nothing: no call waits, and what found no room is told when there is some. */
+static void test_supervisor_takes_nothing(void **state)
+{
+    char name[64], text[32];
+    const char *words;
+    struct nd_notify n;
+    int fd = listen_as_supervisor(name);
+    bool told = false;
+
+    (void)state;
+    alarm(60); /* a call that waits ends the test */
+    nd_notify_open(&n);
+    for (unsigned i = 0; i < 5000; i++) {
+        snprintf(text, sizeof(text), "state %u", i);
+        nd_notify_status(&n, text);
+    }
+    while (*heard(fd))
+        ;
+    nd_notify_status(&n, "state 4999");
+    while (*(words = heard(fd)))
+        told |= strcmp(words, "READY=1\nSTATUS=state 4999") == 0;
+    alarm(0);
+    assert_true(told);
+    nd_notify_close(&n);
+    close(fd);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_nobody_asked),
+        cmocka_unit_test(test_status_is_told_once),
+        cmocka_unit_test(test_watchdog_needs_every_thread),
+        cmocka_unit_test(test_watchdog_of_another_process),
+        cmocka_unit_test(test_supervisor_takes_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
