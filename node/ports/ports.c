@@ -151,13 +151,14 @@ static int open_port(void *arg)
 }
 
 /* Of interfaces as they are now, on which the port would carry less than it should. */
-static void warn_of(const struct nd_node *node, const char *port, const char *devargs)
+static void warn_of(const char *port, const char *devargs)
 {
     struct nd_interface_faults faults;
 
     nd_interface_look(devargs, &faults);
     for (unsigned i = 0; i < faults.count; i++)
-        ft_log_event("understudy: node %s: port %s: warning: %s", node->name, port, faults.line[i]);
+        ft_log_fields(FT_LEVEL_WARNING, FT_SAYS_PORT, (struct ft_log_field[]){{"port", .text = port}, {0}},
+                      "port %s: %s", port, faults.line[i]);
 }
 
 static int open_ports(struct nd_ports *ports, const struct nd_config *config, const struct nd_node *node,
@@ -173,7 +174,7 @@ static int open_ports(struct nd_ports *ports, const struct nd_config *config, co
             return ft_fail(fault, nd_eal_is_permission(error) ? FT_EPERM : FT_EINVAL,
                            "node %s: port %s: '%s' cannot be opened: %s", node->name, name, node->port[i],
                            why[0] ? why : strerror(-error));
-        warn_of(node, name, node->port[i]);
+        warn_of(name, node->port[i]);
         ports->io.side[i] = config->chain.l3 ? config->l3.port[i].side : i == 0 ? NF_INSIDE : NF_OUTSIDE;
         own_mac(node->name, i, ports->io.own[i]);
         ports->deal.port[i].side = ports->io.side[i];
