@@ -48,16 +48,21 @@ void ft_primary_settle(struct ft_core *core, struct ft_actions *actions, const c
               why, core->view);
 }
 
-/* This primary serves on, without its standby. What follows from one loss is no other. Returns the sentence
- * that says so, which stays until the next one. */
-static const char *note_loss(struct ft_core *core, const char *why)
+/*
+ * This primary serves on, without its standby. What follows from one loss is no other; but who knows for
+ * certain that it is dead knows better than who saw its connection break. Returns the sentence that says so,
+ * which stays until the next loss.
+ */
+static const char *note_loss(struct ft_core *core, const char *why, bool certain)
 {
-    if (core->loss.open)
+    if (core->loss.open && !certain)
         return core->loss.why;
-    core->loss.open = true;
-    core->loss.at = core->now;
-    core->loss.view = core->view;
-    core->loss.count++;
+    if (!core->loss.open) {
+        core->loss.open = true;
+        core->loss.at = core->now;
+        core->loss.view = core->view;
+        core->loss.count++;
+    }
     snprintf(core->loss.why, sizeof(core->loss.why), "standby %s lost: %.80s", ft_peer_name(core), why);
     return core->loss.why;
 }
@@ -84,7 +89,8 @@ void ft_primary_powerless(struct ft_core *core, const struct ft_message *m, stru
     }
     if (core->guarded || (core->state == FT_DEGRADED && !core->config.strict))
         ft_primary_alone(core, actions,
-                         lost ? note_loss(core, "it is not ready any more") : "the standby is not ready");
+                         lost ? note_loss(core, "it is not ready any more", false)
+                              : "the standby is not ready");
 }
 
 /* The lease, if any, runs out by itself. */
@@ -127,9 +133,9 @@ void ft_primary_lost(struct ft_core *core, const char *why, bool certain, struct
     else if (core->unsettled && certain)
         ft_primary_alone(core, actions, core->takeover.why);
     else if (core->guarded && ((leased && certain) || never))
-        ft_primary_alone(core, actions, note_loss(core, why));
+        ft_primary_alone(core, actions, note_loss(core, why, certain));
     else if (core->guarded)
-        lose_cut_off(core, note_loss(core, why), actions);
+        lose_cut_off(core, note_loss(core, why, certain), actions);
 }
 
 static void say_abandon(struct ft_core *core, const char *text, struct ft_actions *actions)
@@ -147,7 +153,7 @@ static void say_abandon(struct ft_core *core, const char *text, struct ft_action
     else
         ft_act(actions, FT_ACT_NO_SNAPSHOT);
     core->degradations++;
-    note_loss(core, text);
+    note_loss(core, text, false);
     ft_become(core, actions, FT_DEGRADED, "abandoning the connection: %s", text);
     snprintf(ft_say(core, actions, FT_MSG_ABANDON)->text, FT_REASON_MAX, "%s", text);
 }
@@ -281,7 +287,7 @@ static void check_silence(struct ft_core *core, struct ft_actions *actions)
     else
         ft_act(actions, FT_ACT_NO_SNAPSHOT);
     snprintf(why, sizeof(why), "no answer for %u ms", core->config.solo_after_ms);
-    ft_primary_alone(core, actions, core->unsettled ? core->takeover.why : note_loss(core, why));
+    ft_primary_alone(core, actions, core->unsettled ? core->takeover.why : note_loss(core, why, false));
 }
 
 void ft_primary_time(struct ft_core *core, struct ft_actions *actions)
