@@ -145,8 +145,11 @@ static int start_log(struct nd_running *r, struct ft_fault *fault)
 {
     const struct nd_event_writer_config config = {.node = r->config->node[r->self].name,
                                                   .json = r->config->log_json};
+    int error = nd_event_writer_start(&config, fault);
 
-    return nd_event_writer_start(&config, fault);
+    if (!error)
+        nd_ports_warn(r->config, r->self);
+    return error;
 }
 
 /* A pipe would hold up the library that reads it. Whether there is a file, and what is in it, its reader

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 struct slot {
     _Atomic uint64_t turn;
@@ -81,13 +80,11 @@ static void make_printable(char *text)
             *text = '?';
 }
 
-void ft_event_line_fill(struct ft_event_line *line, enum ft_level level, enum ft_event_name event,
-                        const struct ft_log_field *fields, const char *fmt, va_list ap)
+void ft_event_line_fill(struct ft_event_line *line, uint64_t time, enum ft_level level,
+                        enum ft_event_name event, const struct ft_log_field *fields, const char *fmt,
+                        va_list ap)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    line->time = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    line->time = time;
     line->level = level;
     line->event = event;
     if (vsnprintf(line->text, sizeof(line->text), fmt, ap) < 0)
@@ -111,7 +108,7 @@ static void add_line(enum ft_level level, enum ft_event_name event, const struct
 
     struct ft_event_line line; /* filled before it has a slot: who fails here keeps none from the writer */
 
-    ft_event_line_fill(&line, level, event, fields, fmt, ap);
+    ft_event_line_fill(&line, writer ? writer->wall() : 0, level, event, fields, fmt, ap);
     if (!writer)
         fprintf(stderr, "understudy: %s\n", line.text);
     else if (enqueue_line(&line))

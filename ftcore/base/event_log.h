@@ -92,8 +92,9 @@ struct ft_event_line {
 };
 
 struct ft_event_writer {
-    void (*wake)(void);  /* a line was added; must not block */
-    void (*flush)(void); /* see ft_event_log_flush */
+    uint64_t (*wall)(void); /* wall clock, ns since 1970; by any thread, as a line is added */
+    void (*wake)(void);     /* a line was added; must not block */
+    void (*flush)(void);    /* see ft_event_log_flush */
 };
 
 /* From now on lines are queued. NULL: they go to stderr again. */
@@ -104,9 +105,9 @@ void ft_event_log_release(bool written);
 /* Lines that are queued; the one that is being written, too. */
 uint64_t ft_event_log_pending(void);
 
-/* Fills a line as ft_log_fields does, with the time of now; `fields` may be NULL. */
-void ft_event_line_fill(struct ft_event_line *line, enum ft_level level, enum ft_event_name event,
-                        const struct ft_log_field *fields, const char *fmt, va_list ap)
-    __attribute__((format(printf, 5, 0)));
+/* Fills a line as ft_log_fields does; `time` as there; `fields` may be NULL. */
+void ft_event_line_fill(struct ft_event_line *line, uint64_t time, enum ft_level level,
+                        enum ft_event_name event, const struct ft_log_field *fields, const char *fmt,
+                        va_list ap) __attribute__((format(printf, 6, 0)));
 
 #endif

@@ -175,9 +175,6 @@ static void handle_connected(struct ft_core *core, uint64_t greeted, struct ft_a
 {
     if (core->peer.up)
         handle_lost(core, FT_LOST_ERROR, actions);
-    char name[FT_NAME_MAX];
-
-    memcpy(name, core->peer.name, sizeof(name));
     core->peer = (__typeof__(core->peer)){.up = true,
                                           .asked = greeted,
                                           .incarnation = core->peer.incarnation,
@@ -186,7 +183,6 @@ static void handle_connected(struct ft_core *core, uint64_t greeted, struct ft_a
                                           .met = core->now,
                                           .port_heartbeat = core->peer.port_heartbeat,
                                           .heartbeat_view = core->peer.heartbeat_view};
-    memcpy(core->peer.name, name, sizeof(name)); /* for the reasons of what its loss brings about */
     core->ready_echo = core->echoed = 0;
     if (greeted)
         return;

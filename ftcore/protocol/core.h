@@ -160,7 +160,7 @@ struct ft_core {
         uint8_t role;
         enum ft_state state;
         uint64_t incarnation, secret[2], view;
-        uint64_t heard;  /* last message, our clock. This, port_heartbeat, incarnation, name outlive it */
+        uint64_t heard;  /* last message, our clock. This, port_heartbeat, incarnation outlive it */
         uint64_t met;    /* when the connection began */
         uint64_t newest; /* newest `sent` heard from it, which this node echoes */
         uint64_t echoed; /* newest of our `sent` that it echoed on this connection */
@@ -168,6 +168,7 @@ struct ft_core {
         uint64_t heartbeat_view; /* what the last heartbeat on a data port told */
     } peer;
 
+    char partner[FT_NAME_MAX]; /* the name of the last peer known, printable: for reasons. It outlives it */
     uint64_t sent; /* the last `sent` given: no two messages share one, so an echo names a message */
     struct {
         enum ft_state state;

@@ -193,7 +193,8 @@ static void accept_peer(struct ft_core *core, const struct ft_message *m, struct
     memcpy(core->peer.secret, m->secret, sizeof(core->peer.secret));
     memcpy(core->peer.name, m->name, sizeof(core->peer.name));
     core->peer.name[FT_NAME_MAX - 1] = '\0';
-    make_printable(core->peer.name); /* reasons quote it */
+    memcpy(core->partner, core->peer.name, sizeof(core->partner));
+    make_printable(core->partner);
     core->peer.role = m->role;
     core->peer.heard = core->now;
     core->peer.newest = ft_later(core->peer.newest, m->sent);
@@ -367,7 +368,7 @@ void ft_join_fence(struct ft_core *core, uint64_t view, struct ft_actions *actio
     if (!given) {
         core->fenced.at = core->now;
         core->fenced.view = view;
-        memcpy(core->fenced.by, core->peer.name, sizeof(core->fenced.by));
+        memcpy(core->fenced.by, core->partner, sizeof(core->fenced.by));
         core->fenced.count++;
     }
     core->guarded = core->solo = core->cut_off = false;

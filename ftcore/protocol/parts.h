@@ -41,7 +41,7 @@ static inline void ft_peer_gone(struct ft_core *core)
 /* How the peer is called; "?" while nobody has said. */
 static inline const char *ft_peer_name(const struct ft_core *core)
 {
-    return core->peer.name[0] ? core->peer.name : "?";
+    return core->partner[0] ? core->partner : "?";
 }
 
 /* protocol/join.c: hello, who is primary, fencing, giving up what we hold. */

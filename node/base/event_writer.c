@@ -123,7 +123,7 @@ static bool say(enum ft_level level, const struct ft_log_field *fields, const ch
     va_list ap;
 
     va_start(ap, fmt);
-    ft_event_line_fill(&line, level, FT_SAYS_LOG, fields, fmt, ap);
+    ft_event_line_fill(&line, nd_wall(), level, FT_SAYS_LOG, fields, fmt, ap);
     va_end(ap);
     return write_line(&line, 0);
 }
@@ -206,7 +206,7 @@ static void flush_events(void)
 
 int nd_event_writer_start(const struct nd_event_writer_config *config, struct ft_fault *fault)
 {
-    static const struct ft_event_writer queue = {.wake = wake_writer, .flush = flush_events};
+    static const struct ft_event_writer queue = {.wall = nd_wall, .wake = wake_writer, .flush = flush_events};
 
     writer.config = *config;
     writer.journal = open_journal(config->journal);

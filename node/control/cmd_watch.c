@@ -5,6 +5,7 @@
  * read: then lines are gone from the node's memory (node/base/event_recent.h), and one line says how many.
  */
 #include "node/control/pair.h"
+#include "node/base/clock.h"
 #include "node/base/event_format.h"
 
 #include <signal.h>
@@ -44,15 +45,12 @@ static void print_event(const struct nd_pair *pair, const json_t *event)
 /* In the place of lines that are gone: of this command, in the form of the others. */
 static void print_gap(const struct nd_pair *pair, unsigned i, json_int_t lost)
 {
-    struct timespec t;
     char time[ND_WALL_TEXT], message[80];
     json_t *event;
 
-    clock_gettime(CLOCK_REALTIME, &t);
     snprintf(message, sizeof(message),
              "%" JSON_INTEGER_FORMAT " lines before the next one were not read in time", lost);
-    event = json_pack("{s:s,s:s,s:s,s:s,s:s,s:{s:I}}", "time",
-                      nd_wall_text(time, (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec), "level",
+    event = json_pack("{s:s,s:s,s:s,s:s,s:s,s:{s:I}}", "time", nd_wall_text(time, nd_wall()), "level",
                       ft_level_name(FT_LEVEL_WARNING), "event", ft_event_name(FT_SAYS_LOG), "node",
                       pair->config->node[i].name, "message", message, "fields", "lost", lost);
     print_event(pair, event);

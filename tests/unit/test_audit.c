@@ -121,9 +121,10 @@ static void a_mark_lasts_one_burst(void **unused)
     struct ft_region *region = open_region(1);
 
     (void)unused;
-    assert_dies(write_a_burst_later, region,
-                "marked passes\n"
-                "understudy: audit: NF 'firewall' (lane 0) changed offset 0x82 of its arena without an edit\n");
+    assert_dies(
+        write_a_burst_later, region,
+        "marked passes\n"
+        "understudy: audit: NF 'firewall' (lane 0) changed offset 0x82 of its arena without an edit\n");
     ft_region_close(region);
 }
 

@@ -19,9 +19,8 @@ static struct ft_event_line fill(const struct ft_log_field *fields, const char *
     va_list ap;
 
     va_start(ap, fmt);
-    ft_event_line_fill(&line, FT_LEVEL_WARNING, FT_SAYS_TAKEOVER, fields, fmt, ap);
+    ft_event_line_fill(&line, WALL, FT_LEVEL_WARNING, FT_SAYS_TAKEOVER, fields, fmt, ap);
     va_end(ap);
-    line.time = WALL;
     return line;
 }
 
