@@ -9,7 +9,7 @@ doc=$root/docs/operating.md
 mkdir -p "$work" || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
-plan 17
+plan 18
 
 takes() { "$UNDERSTUDY" check -c "$1" >"$work/out" 2>"$work/err"; }
 
@@ -142,6 +142,13 @@ check_messages() {
     return 0
 }
 ok "every type of message is in the formats' table" check_messages
+
+events() { sed -n 's/^    X([A-Z_]*, "\([a-z_]*\)").*/\1/p' "$root/ftcore/base/event_log.h"; }
+check_events() { # of the first columns of the tables before the messages
+    sed -n '/^## What the log says/,/^Messages of states/p' "$doc" | grep '^|' | cut -d'|' -f2 >"$work/events"
+    all_named '`' '`' "$work/events" 15 < <(events)
+}
+ok "every event of the log is in the operator's page" check_events
 
 subcommands() { "$UNDERSTUDY" --help | sed -n 's/^  understudy \([a-z]*\) .*/\1/p'; }
 check_subcommands() {
