@@ -21,6 +21,7 @@ const struct nd_command_row nd_commands[ND_COMMANDS] = {
     [ND_CMD_FAILBACK] = {"failback", ACTS},
     [ND_CMD_RESYNC] = {"resync", ACTS},
     [ND_CMD_DRILL] = {"drill", ACTS},
+    [ND_CMD_TRACE] = {"trace", ACTS}, /* it shows packets, which not everybody may see */
 };
 
 int nd_command_find(const char *name)
