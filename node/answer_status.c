@@ -63,18 +63,16 @@ static uint64_t load_field(const struct ft_lane *lane, size_t at)
 
 /* ---- over all lanes ---------------------------------------------------------------------------- */
 
-enum over { SUM, FIRST, LAST }; /* FIRST: the smallest that is not 0 */
-
-static uint64_t over_lanes(const struct nd_running *r, size_t at, enum over over)
+uint64_t nd_over_lanes(const struct nd_running *r, size_t at, enum nd_over over)
 {
     uint64_t result = 0;
 
     for (unsigned l = 0; l < r->config->chain.lanes; l++) {
         uint64_t value = load_field(&r->words[l], at);
 
-        if (over == SUM)
+        if (over == ND_SUM)
             result += value;
-        else if (value && (result == 0 || (value > result) == (over == LAST)))
+        else if (value && (result == 0 || (value > result) == (over == ND_LAST)))
             result = value;
     }
     return result;
@@ -126,43 +124,6 @@ static json_t *peer_status(const struct rp_status *s, uint64_t now)
     return o;
 }
 
-/* The last takeover by this node; null when it has made none. */
-static json_t *takeover_status(const struct nd_running *r, const struct rp_status *s)
-{
-    uint64_t decided = s->core.takeover.decided, replayed = over_lanes(r, LANE(count.replay_done_ns), LAST),
-             first = over_lanes(r, LANE(count.first_release_ns), FIRST);
-    json_t *o;
-
-    if (s->core.takeover.view == 0)
-        return json_null();
-    o = json_object();
-    add_number(o, "view", s->core.takeover.view);
-    add_text(o, "reason", s->core.takeover.reason);
-    add_number(o, "suspected_ns", s->core.takeover.suspected);
-    add_number(o, "decided_ns", decided);
-    add_number(o, "replay_done_ns", replayed >= decided ? replayed : 0);
-    add_number(o, "first_release_ns", first >= decided ? first : 0);
-    add_number(o, "tail_emitted", over_lanes(r, LANE(count.tail_emitted), SUM));
-    add_number(o, "tail_suppressed", over_lanes(r, LANE(count.tail_suppressed), SUM));
-    return o;
-}
-
-static json_t *fenced_status(const struct nd_running *r, const struct rp_status *s)
-{
-    json_t *o;
-
-    if (s->core.fenced.count == 0)
-        return json_null();
-    o = json_object();
-    add_number(o, "count", s->core.fenced.count);
-    add_number(o, "view", s->core.fenced.view);
-    add_number(o, "at_ns", s->core.fenced.at);
-    add_number(o, "dropped", over_lanes(r, LANE(count.fenced_dropped), SUM));
-    add_number(o, "last_release_ns", over_lanes(r, LANE(count.last_release_ns), LAST));
-    add_number(o, "last_sent_ns", over_lanes(r, LANE(count.last_sent_ns), LAST));
-    return o;
-}
-
 static json_t *resync_status(const struct rp_status *s)
 {
     static const char *const phase[] = {
@@ -202,15 +163,16 @@ static json_t *verified_status(const struct nd_running *r, const struct rp_statu
     json_object_set_new(o, "age_s", at ? json_real(now > at ? (double)(now - at) / 1e9 : 0) : json_null());
     add_number(o, "arenas", ft_region_arenas(r->region));
     add_number(o, "slices", ft_slice_count(r->region, FT_SLICES_ALL));
-    add_number(o, "equal", over_lanes(r, LANE(count.slices_equal), SUM) + s->verdicts.slices_equal);
-    add_number(o, "different", over_lanes(r, LANE(count.slices_different), SUM) + s->verdicts.different);
+    add_number(o, "equal", nd_over_lanes(r, LANE(count.slices_equal), ND_SUM) + s->verdicts.slices_equal);
+    add_number(o, "different",
+               nd_over_lanes(r, LANE(count.slices_different), ND_SUM) + s->verdicts.different);
     return o;
 }
 
 /* Null: never. */
 static json_t *diverged_status(const struct nd_running *r, const struct rp_status *s)
 {
-    uint64_t count = over_lanes(r, LANE(count.divergences), SUM) + s->verdicts.different;
+    uint64_t count = nd_over_lanes(r, LANE(count.divergences), ND_SUM) + s->verdicts.different;
     json_t *o;
 
     if (count == 0)
@@ -368,7 +330,7 @@ json_t *nd_answer_status(struct nd_running *r, const json_t *request)
     for (unsigned l = 0; l < r->config->chain.lanes; l++)
         json_array_append_new(lanes, lane_status(&r->words[l], l, now));
     json_object_set_new(o, "lanes", lanes);
-    add_number(o, "held_packets", over_lanes(r, LANE(count.held), SUM));
+    add_number(o, "held_packets", nd_over_lanes(r, LANE(count.held), ND_SUM));
     add_number(o, "deltas",
                load_field(&r->words[0], LANE(count.cuts)) +
                    load_field(&r->words[0], LANE(count.deltas_applied)));
@@ -376,10 +338,9 @@ json_t *nd_answer_status(struct nd_running *r, const json_t *request)
     json_object_set_new(o, "resync", resync_status(s));
     json_object_set_new(o, "verified", verified_status(r, s, now));
     json_object_set_new(o, "diverged", diverged_status(r, s));
-    json_object_set_new(o, "takeover", takeover_status(r, s));
     json_object_set_new(o, "takeovers", nd_takeovers_status(r));
     json_object_set_new(o, "nfs", nd_counters_status(r));
-    json_object_set_new(o, "fenced", fenced_status(r, s));
+    nd_past_status(o, r, s);
     json_object_set_new(o, "link", link_status(r->config, s));
     json_object_set_new(o, "recorder", recorder_status(r->recorder));
     add_process(o, r);

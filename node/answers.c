@@ -211,11 +211,17 @@ static bool answer_status(struct nd_running *r, struct nd_exchange *x, struct nd
     return nd_answered(x, nd_answer_status(r, x->request));
 }
 
+static bool answer_watch(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
+{
+    (void)w;
+    return nd_answered(x, nd_answer_watch(r, x->request));
+}
+
 static bool (*const steps[ND_COMMANDS])(struct nd_running *, struct nd_exchange *, struct nd_work *) = {
-    [ND_CMD_STATUS] = answer_status,  [ND_CMD_SHOW] = nd_answer_show,      [ND_CMD_VERIFY] = answer_verify,
-    [ND_CMD_SET] = nd_answer_change,  [ND_CMD_CLEAR] = nd_answer_change,   [ND_CMD_PROMOTE] = answer_promote,
-    [ND_CMD_DRAIN] = answer_handover, [ND_CMD_FAILBACK] = answer_handover, [ND_CMD_RESYNC] = answer_resync,
-    [ND_CMD_DRILL] = answer_drill,    [ND_CMD_TRACE] = nd_answer_trace,
+    [ND_CMD_STATUS] = answer_status,   [ND_CMD_WATCH] = answer_watch,    [ND_CMD_SHOW] = nd_answer_show,
+    [ND_CMD_VERIFY] = answer_verify,   [ND_CMD_SET] = nd_answer_change,  [ND_CMD_CLEAR] = nd_answer_change,
+    [ND_CMD_PROMOTE] = answer_promote, [ND_CMD_DRAIN] = answer_handover, [ND_CMD_FAILBACK] = answer_handover,
+    [ND_CMD_RESYNC] = answer_resync,   [ND_CMD_DRILL] = answer_drill,    [ND_CMD_TRACE] = nd_answer_trace,
 };
 
 bool nd_answer(void *running, struct nd_exchange *x)
@@ -226,8 +232,8 @@ bool nd_answer(void *running, struct nd_exchange *x)
                                  : x->looks                     ? ND_LOOKING
                                                                 : ND_SHOWING];
 
-    if (x->command == ND_CMD_STATUS)
-        return answer_status(r, x, NULL);
+    if (x->command == ND_CMD_STATUS || x->command == ND_CMD_WATCH)
+        return steps[x->command](r, x, NULL); /* at once, whatever else is at work */
     if (w->of && w->of != x)
         return false;
     w->of = x;

@@ -49,7 +49,7 @@ static void write_lines(FILE *out, const struct nd_kept *kept, const struct ft_s
 /* One difference that is to be saved: its thread's own. */
 struct difference {
     _Atomic enum nd_saving *saving; /* of the node, which outlives the thread */
-    char file[256], node[64], last[FT_SLICE_TEXT + 64], whose[FT_SLICE_TEXT];
+    char file[256], last[FT_SLICE_TEXT + 64], whose[FT_SLICE_TEXT];
     struct ft_slice slice;
     struct nd_kept kept;
     uint8_t bytes[FT_SLICE];
@@ -90,9 +90,10 @@ static void *save_difference(void *difference)
     ft_disk_thread_begin("us-difference", d->file);
     error = write_file(d, &fault);
     if (error)
-        ft_log_event("understudy: %s: %s differs from the peer's: %s", d->node, d->last, fault.text);
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_DIVERGED, "%s differs from the peer's: %s", d->last, fault.text);
     else
-        ft_log_event("understudy: %s: %s differs from the peer's: saved as %s", d->node, d->last, d->file);
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_DIVERGED, "%s differs from the peer's: saved as %s", d->last,
+                     d->file);
     atomic_store(d->saving, error ? ND_UNSAVED : ND_SAVED);
     free(d);
     return NULL;
@@ -111,7 +112,8 @@ static void start_saving(struct nd_running *r, struct difference *d)
     pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
     atomic_store(&r->difference.saving, ND_SAVING);
     if (pthread_create(&thread, &detached, save_difference, d) != 0) {
-        ft_log_event("understudy: %s: %s differs from the peer's: no thread to save it", d->node, d->last);
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_DIVERGED, "%s differs from the peer's: no thread to save it",
+                     d->last);
         atomic_store(&r->difference.saving, ND_UNSAVED);
         free(d);
     }
@@ -120,18 +122,18 @@ static void start_saving(struct nd_running *r, struct difference *d)
 
 static void save_slice(struct nd_running *r, unsigned lane, uint64_t digest)
 {
-    const char *node = r->config->node[r->self].name;
     struct difference *d = calloc(1, sizeof(*d));
 
     if (!d) {
-        ft_log_event("understudy: %s: a digest differs from the peer's; no memory to save the bytes", node);
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_DIVERGED,
+                     "a digest differs from the peer's; no memory to save the bytes");
         return;
     }
     d->kept.bytes = d->bytes;
-    snprintf(d->node, sizeof(d->node), "%s", node);
     if (!nd_lane_find_kept(&r->lanes[lane], digest, &d->kept) ||
         !ft_slice_find(r->region, d->kept.number, &d->slice)) {
-        ft_log_event("understudy: %s: a digest differs from the peer's; the bytes are not kept", node);
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_DIVERGED,
+                     "a digest differs from the peer's; the bytes are not kept");
         free(d);
         return;
     }
@@ -142,9 +144,9 @@ static void save_slice(struct nd_running *r, unsigned lane, uint64_t digest)
         start_saving(r, d);
         return;
     }
-    ft_log_event(
-        "understudy: %s: %s differs from the peer's: not saved, the disk has not taken the one before", node,
-        r->difference.last);
+    ft_log_event(FT_LEVEL_ERROR, FT_SAYS_DIVERGED,
+                 "%s differs from the peer's: not saved, the disk has not taken the one before",
+                 r->difference.last);
     free(d);
 }
 

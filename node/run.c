@@ -78,8 +78,9 @@ static void *run_replicator(void *arg)
     prctl(PR_SET_TIMERSLACK, 1000ul);
     r->realtime = self->realtime && nd_priority_realtime();
     if (!r->realtime && r->config->timing.detect_ms < 20)
-        ft_log_event("understudy: %s: detect_ms %u without real-time priority: expect false takeovers",
-                     self->name, r->config->timing.detect_ms);
+        ft_log_event(FT_LEVEL_WARNING, FT_SAYS_START,
+                     "detect_ms %u without real-time priority: expect false takeovers",
+                     r->config->timing.detect_ms);
     wait_for_go(r);
     rp_run(r->replicator);
     return NULL;
@@ -104,11 +105,12 @@ static void obey_drill(struct nd_running *r)
     if (!rp_drilled(r->replicator, kind, sizeof(kind)))
         return;
     if (!r->config->drill_permit) {
-        ft_log_event("understudy: %s: the peer asked for a drill; the file does not permit it",
-                     r->config->node[r->self].name);
+        ft_log_event(FT_LEVEL_WARNING, FT_SAYS_DRILL,
+                     "the peer asked for a drill; the file does not permit it");
         return;
     }
-    ft_log_event("understudy: %s: drill: %s", r->config->node[r->self].name, kind);
+    ft_log_fields(FT_LEVEL_WARNING, FT_SAYS_DRILL, (struct ft_log_field[]){{"kind", .text = kind}, {0}},
+                  "drill: %s", kind);
     ft_event_log_flush();
     raise(strcmp(kind, "hang") == 0 ? SIGSTOP : SIGKILL);
 }
@@ -120,7 +122,7 @@ static bool is_turned_away(struct nd_running *r, const struct rp_status *s)
         return false;
     if (r->config->node[r->self].role == ND_ROLE_PRIMARY && !ft_is_primary(s->core.peer.state))
         return false;
-    ft_log_event("understudy: node %s: %s", r->config->node[r->self].name, s->core.why);
+    ft_log_event(FT_LEVEL_ERROR, FT_SAYS_REFUSED, "%s", s->core.why);
     return true;
 }
 
@@ -129,7 +131,7 @@ static bool has_lost_state(struct nd_running *r)
     const char *why = r->redis ? nd_redis_lost(r->redis) : NULL;
 
     if (why)
-        ft_log_event("understudy: node %s: %s", r->config->node[r->self].name, why);
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_REDIS, "%s", why);
     return why != NULL;
 }
 
@@ -156,11 +158,11 @@ static int start_threads(struct nd_running *r, pthread_t *replicator, bool *repl
 
     *replicates = false;
     if (!launch_lanes(r)) {
-        ft_log_event("understudy: node %s: fewer lcores than lanes", self->name);
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "fewer lcores than lanes");
         return ND_DATA;
     }
     if (pthread_create(replicator, NULL, run_replicator, r) != 0) {
-        ft_log_event("understudy: no thread for the replicator");
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "no thread for the replicator");
         return ND_SOFTWARE;
     }
     *replicates = true;
@@ -171,7 +173,7 @@ static int start_threads(struct nd_running *r, pthread_t *replicator, bool *repl
         nd_priority_raise();
     if (nd_privilege_drop(&fault) == 0 && nd_privilege_refuse_calls(&fault) == 0)
         return ND_DONE;
-    ft_log_event("understudy: node %s: %s", self->name, fault.text);
+    ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "%s", fault.text);
     return ND_SOFTWARE;
 }
 
@@ -245,17 +247,18 @@ int nd_cmd_run(int argc, char **argv)
     nd_notify_open(&r->notify);
     error = nd_config_read(&r->config, options.file, true, &fault);
     if (error) {
-        ft_log_event("understudy: %s", fault.text);
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "%s", fault.text);
         return nd_exit_of_file(error);
     }
     int self = nd_config_node(r->config, options.node);
 
     if (self < 0) {
-        ft_log_event("understudy: %s: no node '%s', expected %s or %s", options.file, options.node,
-                     r->config->node[0].name, r->config->node[1].name);
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "%s: no node '%s', expected %s or %s", options.file,
+                     options.node, r->config->node[0].name, r->config->node[1].name);
         code = ND_USAGE;
     } else if (!r->config->protect.pair && r->config->node[self].role == ND_ROLE_STANDBY) {
-        ft_log_event("understudy: node %s: protect mode is off, expected node %s, the primary, to run alone",
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START,
+                     "node %s: protect mode is off, expected node %s, the primary, to run alone",
                      r->config->node[self].name, r->config->node[!self].name);
         code = ND_DATA;
     }
@@ -270,7 +273,7 @@ int nd_cmd_run(int argc, char **argv)
     if (!error)
         error = nd_running_open(r, &fault);
     if (error)
-        ft_log_event("understudy: %s", fault.text);
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "%s", fault.text);
     code = error ? exit_of(error) : keep_going(r);
     nd_running_close(r);
     nd_event_writer_stop();

@@ -17,14 +17,17 @@
 #define QUEUE_BYTES (16u << 20) /* between each lane and the flight recorder */
 #define TAKEN_MS    2000
 
-static void log_state(void *arg, enum ft_state state, uint64_t view, const char *why)
+static void log_state(void *arg, enum ft_event_name what, enum ft_state state, uint64_t view, const char *why)
 {
-    struct nd_running *r = arg;
-    struct timespec t;
+    const char *name = ft_state_name(state);
+    const struct ft_log_field fields[] = {
+        {"state", .text = name}, {"view", .number = view}, {"reason", .text = why}, {0}};
+    /* What takes protection or service away. */
+    bool bad = what != FT_SAYS_STATE || state == FT_DEGRADED;
 
-    clock_gettime(CLOCK_REALTIME, &t);
-    ft_log_event("%ld.%03ld understudy %s: %s, view %lu: %s", (long)t.tv_sec, t.tv_nsec / 1000000,
-                 r->config->node[r->self].name, ft_state_name(state), view, why);
+    (void)arg;
+    ft_log_fields(bad ? FT_LEVEL_WARNING : FT_LEVEL_NOTICE, what, fields, "%s, view %lu: %s", name, view,
+                  why);
 }
 
 static void note_view(void *arg, uint64_t view)
@@ -88,8 +91,7 @@ static int open_redis(struct nd_running *r, struct ft_fault *fault)
         return 0;
     error = nd_redis_open(&r->redis, &r->config->redis, fault);
     if (error == 0)
-        ft_log_event("understudy %s: state in Redis: %s", r->config->node[r->self].name,
-                     nd_redis_settings(r->redis));
+        ft_log_event(FT_LEVEL_INFO, FT_SAYS_REDIS, "state in Redis: %s", nd_redis_settings(r->redis));
     return error;
 }
 
@@ -140,6 +142,17 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
     return 0;
 }
 
+static int start_log(struct nd_running *r, struct ft_fault *fault)
+{
+    const struct nd_event_writer_config config = {.node = r->config->node[r->self].name,
+                                                  .json = r->config->log_json};
+    int error = nd_event_writer_start(&config, fault);
+
+    if (!error)
+        nd_ports_warn(r->config, r->self);
+    return error;
+}
+
 /* A pipe would hold up the library that reads it. Whether there is a file, and what is in it, its reader
  * says. */
 static int refuse_odd_file(const char *path, struct ft_fault *fault)
@@ -175,14 +188,14 @@ static int read_seal(struct nd_running *r, struct rp_seal_config *seal, struct f
 void nd_running_reload(struct nd_running *r)
 {
     const struct nd_link *link = &r->config->link;
-    const char *name = r->config->node[r->self].name;
     struct rp_seal_config config;
     struct rp_seal *seal = NULL;
     struct ft_fault fault = {""};
     int error;
 
     if (!r->config->protect.pair || !(link->key[0] || link->certificate[0])) {
-        ft_log_event("understudy: node %s: nothing seals its link, so there is nothing to read again", name);
+        ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_SEAL,
+                     "nothing seals the link, so there is nothing to read again");
         return;
     }
     error = read_seal(r, &config, &fault);
@@ -190,11 +203,11 @@ void nd_running_reload(struct nd_running *r)
         error = rp_seal_open(&seal, &config, &fault);
     explicit_bzero(&r->keys, sizeof(r->keys));
     if (error) {
-        ft_log_event("understudy: node %s: %s; what seals the link stays as it was", name, fault.text);
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_SEAL, "%s; what seals the link stays as it was", fault.text);
         return;
     }
     rp_reseal(r->replicator, seal);
-    ft_log_event("understudy: node %s: new connections are sealed by %s as it is now", name,
+    ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_SEAL, "new connections are sealed by %s as it is now",
                  link->key[0] ? link->key : link->certificate);
 }
 
@@ -290,10 +303,9 @@ int nd_running_open(struct nd_running *r, struct ft_fault *fault)
                                    peer->tcp_port, &r->datagram_key, fault)))
         return error;
     if ((error = nf_chain_region(&r->region, &r->config->chain, &how, fault)) ||
-        (error = nd_ports_open(&r->ports, r->config, r->self, fault)) ||
-        (error = nd_event_writer_start(fault)) || (error = open_recorder(r, fault)) ||
-        (error = open_redis(r, fault)) || (error = make_lanes(r, fault)) ||
-        (error = open_patiently(r, open_metrics, fault)))
+        (error = nd_ports_open(&r->ports, r->config, r->self, fault)) || (error = start_log(r, fault)) ||
+        (error = open_recorder(r, fault)) || (error = open_redis(r, fault)) ||
+        (error = make_lanes(r, fault)) || (error = open_patiently(r, open_metrics, fault)))
         return error;
     return open_patiently(r, open_replicator, fault);
 }

@@ -134,5 +134,14 @@ json_t *nd_takeovers_status(const struct nd_running *r);
 
 /* answer_status.c */
 json_t *nd_answer_status(struct nd_running *r, const json_t *request);
+enum nd_over { ND_SUM, ND_FIRST, ND_LAST }; /* FIRST: the smallest that is not 0 */
+/* Of all lanes' values of the atomic uint64_t at this offset of struct ft_lane. */
+uint64_t nd_over_lanes(const struct nd_running *r, size_t at, enum nd_over over);
+
+/* answer_past.c: adds takeover, fenced and standby_lost to the status `o`. */
+void nd_past_status(json_t *o, const struct nd_running *r, const struct rp_status *s);
+
+/* answer_watch.c */
+json_t *nd_answer_watch(struct nd_running *r, const json_t *request);
 
 #endif

@@ -170,9 +170,7 @@ static void carry_out(struct rp_replicator *rp, const struct ft_action *a)
         RP_ORDER_ALL(rp, announce, rp->announced);
         break;
     case FT_ACT_STATE:
-        rp_publish_status(rp);
-        if (rp->config.state_changed)
-            rp->config.state_changed(rp->config.arg, a->send.state, a->view, a->send.text);
+        rp_report_state(rp, a);
         break;
     }
 }

@@ -122,6 +122,9 @@ struct rp_replicator {
     struct rp_verdicts verdicts;
     char drill_ask[32], drill_got[32];
     _Atomic bool drill_asked, drill_come;
+    struct { /* takeover (its view), losses and fences of the core that a line has told of */
+        uint64_t takeover, losses, fences;
+    } told;
 };
 
 static inline struct ft_lane *rp_lane(struct rp_replicator *rp, unsigned lane)
@@ -153,6 +156,9 @@ void rp_reports(struct rp_replicator *rp);
 /* One step of the core and all it wants done. `event` also gets what a standby has stored so far. */
 void rp_step(struct rp_replicator *rp, struct ft_event *event);
 void rp_carry_out(struct rp_replicator *rp);
+
+/* past.c: tells of FT_ACT_STATE, by the event that it is. */
+void rp_report_state(struct rp_replicator *rp, const struct ft_action *a);
 
 /* schedule.c: when this thread sends, whether it sleeps, and whether it compresses. */
 void rp_schedule_begin(struct rp_replicator *rp);       /* by the thread itself */

@@ -11,6 +11,7 @@
 #ifndef REPLICATOR_REPLICATOR_H
 #define REPLICATOR_REPLICATOR_H
 
+#include "ftcore/base/event_log.h"
 #include "ftcore/base/turns.h"
 #include "ftcore/protocol/core.h"
 #include "ftcore/order/section.h"
@@ -37,8 +38,10 @@ struct rp_config {
     bool protect;  /* false: mode off, no peer, SOLO at once */
     bool log_only; /* the pair sends no deltas: one that comes is refused */
     const char *view_file;
-    /* A line for the log when the state changes; called by the replicator's thread. */
-    void (*state_changed)(void *arg, enum ft_state state, uint64_t view, const char *why);
+    /* A line for the log when the state changes, or why it is so; called by the replicator's thread. `what`:
+     * FT_SAYS_STATE, or the takeover, loss or fence that it is. */
+    void (*state_changed)(void *arg, enum ft_event_name what, enum ft_state state, uint64_t view,
+                          const char *why);
     void (*view)(void *arg, uint64_t view); /* the view changed: the death notice must say it */
     void *arg;
     /*
@@ -90,6 +93,9 @@ struct rp_status {
     char last_refused[FT_REASON_MAX];
     struct rp_verdicts verdicts;
     struct ft_turns turns; /* of the replicator's thread */
+    struct rp_past { /* wall clock, ns since 1970, of what `core` tells as the last of its kind; 0: none */
+        uint64_t takeover, loss, fence;
+    } past;
 };
 
 struct rp_replicator;

@@ -61,14 +61,14 @@ static void *write_views(void *writer)
         }
         if (FT_PLANTED("view-forgotten") || rp_view_store(w->path, view, &fault) == 0) {
             if (failures)
-                ft_log_event("understudy: %s: view %lu is on the disk, after %lu failures", w->path, view,
-                             failures);
+                ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_VIEW_FILE,
+                             "%s: view %lu is on the disk, after %lu failures", w->path, view, failures);
             failures = 0;
             atomic_store(&w->stored, view);
             continue;
         }
         if (failures++ == 0)
-            ft_log_event("understudy: %s; tried again each second", fault.text);
+            ft_log_event(FT_LEVEL_ERROR, FT_SAYS_VIEW_FILE, "%s; tried again each second", fault.text);
         if (ends)
             return NULL;
         wait_before_retry(w);
@@ -105,8 +105,8 @@ void rp_view_writer_close(struct rp_view_writer *w)
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec++;
     if (pthread_timedjoin_np(w->thread, NULL, &until) != 0) {
-        ft_log_event("understudy: %s: the disk keeps its writer: view %lu may be lost", w->path,
-                     atomic_load(&w->wanted));
+        ft_log_event(FT_LEVEL_WARNING, FT_SAYS_VIEW_FILE,
+                     "%s: the disk keeps its writer: view %lu may be lost", w->path, atomic_load(&w->wanted));
         return; /* what it may still look at stays */
     }
     sem_destroy(&w->given);

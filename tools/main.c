@@ -23,6 +23,7 @@ static const struct command {
     {"bench", "what protection costs while nothing fails, and how soon a successor releases", nd_cmd_bench,
      .syntax = &nd_bench_syntax},
     {"status", "is the chain protected, and if not, why", nd_cmd_status, .args = PAIR},
+    {"watch", "events of both nodes as they happen", nd_cmd_watch, .args = PAIR},
     {"verify", "compare the state of both nodes", nd_cmd_act, .args = PAIR},
     {"promote", "make the standby the primary", nd_cmd_act, .args = PAIR},
     {"drain", "hand over without loss, so that the primary can be stopped", nd_cmd_act, .args = PAIR},

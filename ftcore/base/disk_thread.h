@@ -17,7 +17,7 @@ static inline void ft_disk_thread_begin(const char *name, const char *path)
 {
     prctl(PR_SET_NAME, name);
     if (close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_UNSHARE) != 0)
-        ft_log_event("understudy: the writer of %s shares the node's sockets", path);
+        ft_log_event(FT_LEVEL_WARNING, FT_SAYS_START, "the writer of %s shares the node's sockets", path);
 }
 
 #endif

@@ -39,5 +39,5 @@ void ft_check_failed(const char *file, int line, const char *cond, const char *f
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    ft_log_and_abort("understudy: %s:%d: broken invariant: %s: %s", file, line, cond, text);
+    ft_log_and_abort("%s:%d: broken invariant: %s: %s", file, line, cond, text);
 }

@@ -14,7 +14,7 @@
 
 struct slot {
     _Atomic uint64_t turn;
-    char line[FT_EVENT_LINE];
+    struct ft_event_line line;
 };
 
 static struct {
@@ -30,7 +30,7 @@ static uint64_t free_turn(uint64_t number)
     return number / FT_EVENT_LINES * 2;
 }
 
-static bool enqueue_line(const char *line)
+static bool enqueue_line(const struct ft_event_line *line)
 {
     uint64_t number = atomic_load_explicit(&events.claimed, memory_order_relaxed);
 
@@ -44,37 +44,95 @@ static bool enqueue_line(const char *line)
             number = atomic_load_explicit(&events.claimed, memory_order_relaxed);
         } else if (atomic_compare_exchange_weak_explicit(&events.claimed, &number, number + 1,
                                                          memory_order_relaxed, memory_order_relaxed)) {
-            strcpy(slot->line, line);
+            slot->line = *line;
             atomic_store_explicit(&slot->turn, turn + 1, memory_order_release);
             return true;
         }
     }
 }
 
-/* One line with a '\n' at its end, whatever does not fit. */
-static void add_event(const char *fmt, va_list ap)
+/* ---- lines ------------------------------------------------------------------------------------- */
+
+const char *ft_level_name(enum ft_level level)
+{
+    return level == FT_LEVEL_ERROR     ? "error"
+           : level == FT_LEVEL_WARNING ? "warning"
+           : level == FT_LEVEL_NOTICE  ? "notice"
+                                       : "info";
+}
+
+const char *ft_event_name(enum ft_event_name event)
+{
+    static const char *const names[] = {
+#define NAME_OF(upper, name) name,
+        FT_EVENT_NAMES(NAME_OF)
+#undef NAME_OF
+    };
+
+    return names[event];
+}
+
+/* What a peer or a file made up must not end the line, nor move a terminal's cursor. */
+static void make_printable(char *text)
+{
+    for (; *text; text++)
+        if ((uint8_t)*text < 0x20 || *text == 0x7f)
+            *text = '?';
+}
+
+void ft_event_line_fill(struct ft_event_line *line, uint64_t time, enum ft_level level,
+                        enum ft_event_name event, const struct ft_log_field *fields, const char *fmt,
+                        va_list ap)
+{
+    line->time = time;
+    line->level = level;
+    line->event = event;
+    if (vsnprintf(line->text, sizeof(line->text), fmt, ap) < 0)
+        line->text[0] = '\0';
+    make_printable(line->text);
+    for (line->fields = 0; fields && fields->name && line->fields < FT_EVENT_FIELDS; fields++) {
+        struct ft_event_field *field = &line->field[line->fields++];
+
+        field->name = fields->name;
+        field->is_text = fields->text != NULL;
+        field->number = fields->number;
+        snprintf(field->text, sizeof(field->text), "%s", fields->text ? fields->text : "");
+        make_printable(field->text);
+    }
+}
+
+static void add_line(enum ft_level level, enum ft_event_name event, const struct ft_log_field *fields,
+                     const char *fmt, va_list ap)
 {
     const struct ft_event_writer *writer = atomic_load_explicit(&events.writer, memory_order_acquire);
-    char line[FT_EVENT_LINE];
-    int n = vsnprintf(line, FT_EVENT_LINE - 1, fmt, ap);
-    size_t len = n < 0 ? 0 : (size_t)n < FT_EVENT_LINE - 2 ? (size_t)n : FT_EVENT_LINE - 2;
 
-    line[len] = '\n';
-    line[len + 1] = '\0';
+    struct ft_event_line line; /* filled before it has a slot: who fails here keeps none from the writer */
+
+    ft_event_line_fill(&line, writer ? writer->wall() : 0, level, event, fields, fmt, ap);
     if (!writer)
-        fputs(line, stderr);
-    else if (enqueue_line(line))
+        fprintf(stderr, "understudy: %s\n", line.text);
+    else if (enqueue_line(&line))
         writer->wake();
     else
         atomic_fetch_add_explicit(&events.lost, 1, memory_order_relaxed);
 }
 
-void ft_log_event(const char *fmt, ...)
+void ft_log_event(enum ft_level level, enum ft_event_name event, const char *fmt, ...)
 {
     va_list ap;
 
     va_start(ap, fmt);
-    add_event(fmt, ap);
+    add_line(level, event, NULL, fmt, ap);
+    va_end(ap);
+}
+
+void ft_log_fields(enum ft_level level, enum ft_event_name event, const struct ft_log_field *fields,
+                   const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    add_line(level, event, fields, fmt, ap);
     va_end(ap);
 }
 
@@ -96,7 +154,7 @@ void ft_log_and_abort(const char *fmt, ...)
     va_list ap;
 
     va_start(ap, fmt);
-    add_event(fmt, ap);
+    add_line(FT_LEVEL_ERROR, FT_SAYS_ABORT, NULL, fmt, ap);
     va_end(ap);
     ft_event_log_flush();
     abort();
@@ -106,16 +164,16 @@ void ft_event_log_attach(const struct ft_event_writer *writer)
 {
     /* Touched now, so that no page of it has to be found when a line is added. */
     for (unsigned i = 0; writer && i < FT_EVENT_LINES; i++)
-        memset(events.slot[i].line, 0, FT_EVENT_LINE);
+        memset(&events.slot[i].line, 0, sizeof(events.slot[i].line));
     atomic_store_explicit(&events.writer, writer, memory_order_release);
 }
 
-const char *ft_event_log_first(void)
+const struct ft_event_line *ft_event_log_first(void)
 {
     uint64_t number = atomic_load_explicit(&events.released, memory_order_relaxed);
     struct slot *slot = &events.slot[number % FT_EVENT_LINES];
 
-    return atomic_load_explicit(&slot->turn, memory_order_acquire) > free_turn(number) ? slot->line : NULL;
+    return atomic_load_explicit(&slot->turn, memory_order_acquire) > free_turn(number) ? &slot->line : NULL;
 }
 
 void ft_event_log_release(bool written)

@@ -160,7 +160,7 @@ struct ft_core {
         uint8_t role;
         enum ft_state state;
         uint64_t incarnation, secret[2], view;
-        uint64_t heard;  /* last message, our clock. This, port_heartbeat, incarnation outlive a connection */
+        uint64_t heard;  /* last message, our clock. This, port_heartbeat, incarnation outlive it */
         uint64_t met;    /* when the connection began */
         uint64_t newest; /* newest `sent` heard from it, which this node echoes */
         uint64_t echoed; /* newest of our `sent` that it echoed on this connection */
@@ -168,6 +168,7 @@ struct ft_core {
         uint64_t heartbeat_view; /* what the last heartbeat on a data port told */
     } peer;
 
+    char partner[FT_NAME_MAX]; /* the name of the last peer known, printable: for reasons. It outlives it */
     uint64_t sent; /* the last `sent` given: no two messages share one, so an echo names a message */
     struct {
         enum ft_state state;
@@ -217,10 +218,17 @@ struct ft_core {
     struct {
         uint64_t view, suspected, decided; /* ns */
         char reason[FT_REASON_MAX];
+        char why[FT_REASON_MAX]; /* the sentence: from whom, and the reason */
     } takeover;
     struct {
         uint64_t at, view, count;
+        char by[FT_NAME_MAX];
     } fenced;
+    struct { /* of its standby, by a primary that serves on */
+        uint64_t at, view, count;
+        bool open; /* the standby has not been ready since; what else is heard of it is the same loss */
+        char why[FT_REASON_MAX];
+    } loss;
     struct {
         uint64_t count; /* times that what the peer sent could not be read, or contradicted itself */
         char text[FT_REASON_MAX]; /* what was wrong the last time */

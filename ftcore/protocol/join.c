@@ -193,6 +193,8 @@ static void accept_peer(struct ft_core *core, const struct ft_message *m, struct
     memcpy(core->peer.secret, m->secret, sizeof(core->peer.secret));
     memcpy(core->peer.name, m->name, sizeof(core->peer.name));
     core->peer.name[FT_NAME_MAX - 1] = '\0';
+    memcpy(core->partner, core->peer.name, sizeof(core->partner));
+    make_printable(core->partner);
     core->peer.role = m->role;
     core->peer.heard = core->now;
     core->peer.newest = ft_later(core->peer.newest, m->sent);
@@ -366,6 +368,7 @@ void ft_join_fence(struct ft_core *core, uint64_t view, struct ft_actions *actio
     if (!given) {
         core->fenced.at = core->now;
         core->fenced.view = view;
+        memcpy(core->fenced.by, core->partner, sizeof(core->fenced.by));
         core->fenced.count++;
     }
     core->guarded = core->solo = core->cut_off = false;
@@ -377,8 +380,11 @@ void ft_join_fence(struct ft_core *core, uint64_t view, struct ft_actions *actio
     core->view = view;
     ft_act(actions, FT_ACT_VIEW)->view = view;
     if (!given)
-        ft_become(core, actions, FT_FENCED, "view %lu has begun", view);
-    snprintf(why, sizeof(why), given ? "handed over to view %lu" : "fenced by view %lu", view);
+        ft_become(core, actions, FT_FENCED, "%s has taken over: view %lu has begun", ft_peer_name(core),
+                  view);
+    snprintf(why, sizeof(why),
+             given ? "%s has taken over: handed over to view %lu" : "%s has taken over: fenced by view %lu",
+             ft_peer_name(core), view);
     ft_join_again(core, actions, why);
     if (core->peer.up)
         ft_say(core, actions, FT_MSG_HEARTBEAT);

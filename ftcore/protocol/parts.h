@@ -38,6 +38,12 @@ static inline void ft_peer_gone(struct ft_core *core)
     core->alone = core->now;
 }
 
+/* How the peer is called; "?" while nobody has said. */
+static inline const char *ft_peer_name(const struct ft_core *core)
+{
+    return core->partner[0] ? core->partner : "?";
+}
+
 /* protocol/join.c: hello, who is primary, fencing, giving up what we hold. */
 void ft_join_hello(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 void ft_join_prove(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);

@@ -49,6 +49,25 @@ void ft_primary_settle(struct ft_core *core, struct ft_actions *actions, const c
 }
 
 /*
+ * This primary serves on, without its standby. What follows from one loss is no other; but who knows for
+ * certain that it is dead knows better than who saw its connection break. Returns the sentence that says so,
+ * which stays until the next loss.
+ */
+static const char *note_loss(struct ft_core *core, const char *why, bool certain)
+{
+    if (core->loss.open && !certain)
+        return core->loss.why;
+    if (!core->loss.open) {
+        core->loss.open = true;
+        core->loss.at = core->now;
+        core->loss.view = core->view;
+        core->loss.count++;
+    }
+    snprintf(core->loss.why, sizeof(core->loss.why), "standby %s lost: %.80s", ft_peer_name(core), why);
+    return core->loss.why;
+}
+
+/*
  * A standby that says it is JOINING, or that has answered our SNAPSHOT_BEGIN, holds no right: nothing can
  * promote it before our next HOLDING. So we need not wait for anything before we go on alone.
  */
@@ -56,6 +75,7 @@ void ft_primary_powerless(struct ft_core *core, const struct ft_message *m, stru
 {
     bool early = core->resync == FT_RESYNC_SNAPSHOT || core->resync == FT_RESYNC_CATCHUP;
     bool forgot = early && m->state == FT_SYNCING && m->echo >= core->begun;
+    bool lost = m->state == FT_JOINING && core->guarded && !core->resync;
 
     if (m->state != FT_JOINING && !forgot)
         return;
@@ -68,7 +88,18 @@ void ft_primary_powerless(struct ft_core *core, const struct ft_message *m, stru
             ft_act(actions, FT_ACT_NO_SNAPSHOT);
     }
     if (core->guarded || (core->state == FT_DEGRADED && !core->config.strict))
-        ft_primary_alone(core, actions, "the standby is not ready");
+        ft_primary_alone(core, actions,
+                         lost ? note_loss(core, "it is not ready any more", false)
+                              : "the standby is not ready");
+}
+
+/* The lease, if any, runs out by itself. */
+static void lose_cut_off(struct ft_core *core, const char *why, struct ft_actions *actions)
+{
+    core->cut_off = true;
+    if (core->state == FT_PROTECTED)
+        core->degradations++;
+    ft_become(core, actions, FT_DEGRADED, "%s", why);
 }
 
 /*
@@ -79,7 +110,7 @@ void ft_primary_powerless(struct ft_core *core, const struct ft_message *m, stru
 void ft_primary_lost(struct ft_core *core, const char *why, bool certain, struct ft_actions *actions)
 {
     bool leased = core->guarded && core->now < ft_ack_lease(core);
-    bool never = core->resync == FT_RESYNC_SWITCH;
+    bool never = core->resync == FT_RESYNC_SWITCH, resynced = core->resync != FT_RESYNC_NONE;
 
     if (core->abandoning) {
         core->abandoning = false;
@@ -87,7 +118,7 @@ void ft_primary_lost(struct ft_core *core, const char *why, bool certain, struct
          * itself meanwhile, unheard; then it has to come back and say what it is, or solo_after_ms has to
          * pass. */
         if (certain && core->now < core->abandon_lease)
-            ft_primary_alone(core, actions, why);
+            ft_primary_alone(core, actions, core->loss.why);
         return;
     }
     if (core->hand)
@@ -96,16 +127,15 @@ void ft_primary_lost(struct ft_core *core, const char *why, bool certain, struct
         ft_resync_end(core, actions, why);
     else if (core->guarded)
         ft_act(actions, FT_ACT_NO_SNAPSHOT);
-    if (core->solo) {
-        ft_become(core, actions, FT_SOLO, "%s", why);
-    } else if (((leased || core->unsettled) && certain) || never) {
-        ft_primary_alone(core, actions, why);
-    } else if (core->guarded) {
-        core->cut_off = true; /* the lease, if any, runs out by itself */
-        if (core->state == FT_PROTECTED)
-            core->degradations++;
-        ft_become(core, actions, FT_DEGRADED, "%s", why);
-    }
+    /* SOLO, there is none to lose: why it is SOLO stays what it was. */
+    if (core->solo && resynced)
+        ft_become(core, actions, FT_SOLO, "the standby was lost before it was ready: %s", why);
+    else if (core->unsettled && certain)
+        ft_primary_alone(core, actions, core->takeover.why);
+    else if (core->guarded && ((leased && certain) || never))
+        ft_primary_alone(core, actions, note_loss(core, why, certain));
+    else if (core->guarded)
+        lose_cut_off(core, note_loss(core, why, certain), actions);
 }
 
 static void say_abandon(struct ft_core *core, const char *text, struct ft_actions *actions)
@@ -123,6 +153,7 @@ static void say_abandon(struct ft_core *core, const char *text, struct ft_action
     else
         ft_act(actions, FT_ACT_NO_SNAPSHOT);
     core->degradations++;
+    note_loss(core, text, false);
     ft_become(core, actions, FT_DEGRADED, "abandoning the connection: %s", text);
     snprintf(ft_say(core, actions, FT_MSG_ABANDON)->text, FT_REASON_MAX, "%s", text);
 }
@@ -210,7 +241,7 @@ static void hear_death_notice(struct ft_core *core, const struct ft_event *event
         ft_act(actions, FT_ACT_CLOSE);
     }
     core->peer.incarnation = 0;
-    ft_primary_lost(core, "the standby's guardian says it is dead", true, actions);
+    ft_primary_lost(core, "its guardian says it is dead", true, actions);
 }
 
 void ft_primary_event(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions)
@@ -222,7 +253,7 @@ void ft_primary_event(struct ft_core *core, const struct ft_event *event, struct
     case FT_EV_STORED:
         core->stored = event->view;
         if (core->unsettled && ft_is_stored(core, core->view))
-            ft_primary_alone(core, actions, core->takeover.reason);
+            ft_primary_alone(core, actions, core->takeover.why);
         break;
     case FT_EV_DRAINED:
         if (core->hand == FT_HAND_DRAIN)
@@ -238,6 +269,8 @@ void ft_primary_event(struct ft_core *core, const struct ft_event *event, struct
 
 static void check_silence(struct ft_core *core, struct ft_actions *actions)
 {
+    char why[40];
+
     if (core->state == FT_PROTECTED && core->now >= ft_ack_lease(core)) {
         core->degradations++;
         ft_become(core, actions, FT_DEGRADED, "no answer from the standby for %u ms", core->config.lease_ms);
@@ -253,7 +286,8 @@ static void check_silence(struct ft_core *core, struct ft_actions *actions)
         ft_resync_end(core, actions, "the standby fell silent");
     else
         ft_act(actions, FT_ACT_NO_SNAPSHOT);
-    ft_primary_alone(core, actions, "no answer from the standby for solo_after_ms");
+    snprintf(why, sizeof(why), "no answer for %u ms", core->config.solo_after_ms);
+    ft_primary_alone(core, actions, core->unsettled ? core->takeover.why : note_loss(core, why, false));
 }
 
 void ft_primary_time(struct ft_core *core, struct ft_actions *actions)

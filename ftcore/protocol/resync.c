@@ -107,6 +107,7 @@ void ft_resync_ready(struct ft_core *core)
         return;
     core->resync = FT_RESYNC_NONE;
     core->resyncs++;
+    core->loss.open = false;
     snprintf(core->resync_outcome, sizeof(core->resync_outcome), "done in %llu ms",
              (core->now - core->resync_began) / FT_MS);
 }

@@ -9,6 +9,7 @@
 #include "ftcore/protocol/parts.h"
 #include "ftcore/base/plant.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Silence counts from our own last answer, since the primary's lease may run on from there; and not while we
@@ -27,6 +28,20 @@ bool ft_standby_right(const struct ft_core *core)
     return core->own_echoed && core->now < core->own_echoed + ft_ms(core->config.promote_within_ms);
 }
 
+#define SILENCE "silence"
+
+static void note_takeover(struct ft_core *core, const char *reason)
+{
+    uint64_t heard = ft_later(ft_later(core->peer.heard, core->peer.port_heartbeat), core->awake);
+    char after[32] = "";
+
+    if (strcmp(reason, SILENCE) == 0)
+        snprintf(after, sizeof(after), " for %llu ms", (core->now - heard) / FT_MS);
+    snprintf(core->takeover.reason, sizeof(core->takeover.reason), "%s", reason);
+    snprintf(core->takeover.why, sizeof(core->takeover.why), "took over from %s: %.64s%s", ft_peer_name(core),
+             reason, after);
+}
+
 /*
  * A takeover waits for no disk. A successor that dies before its view is on its disk comes back in an older
  * one; the peer knows better, unless it is alive, holds the state of the view before, and has not heard of
@@ -34,10 +49,13 @@ bool ft_standby_right(const struct ft_core *core)
  * second of them: there the peer is alive and holds the state, on purpose. So there nothing leaves until one
  * of the two nodes cannot forget.
  */
-static void promote_standby(struct ft_core *core, const char *why, bool planned, struct ft_actions *actions)
+static void promote_standby(struct ft_core *core, const char *reason, bool planned,
+                            struct ft_actions *actions)
 {
+    const char *why = core->takeover.why;
+
     core->takeover.suspected = core->takeover.decided = core->now;
-    strncpy(core->takeover.reason, why, sizeof(core->takeover.reason) - 1);
+    note_takeover(core, reason);
     core->view = ft_later(core->peer.view, core->view) + 1;
     core->takeover.view = core->view;
     core->hand = FT_HAND_NONE;
@@ -263,7 +281,7 @@ void ft_standby_time(struct ft_core *core, struct ft_actions *actions)
     if (core->state != FT_READY)
         return;
     if (core->now >= ft_standby_suspects_at(core)) {
-        ft_standby_promote(core, "silence", actions);
+        ft_standby_promote(core, SILENCE, actions);
     } else if (core->peer.known && ft_ack_is_late(core)) {
         ft_ack_send(core, actions);
     }

@@ -44,7 +44,7 @@ static void give_up_file(struct lg_recorder *rec, const char *what)
     char name[NAME_BYTES];
 
     name_of(rec, rec->serial, name);
-    ft_log_event("understudy: recorder: %s: %s: %s", name, what, strerror(errno));
+    ft_log_event(FT_LEVEL_ERROR, FT_SAYS_RECORDER, "recorder: %s: %s: %s", name, what, strerror(errno));
     atomic_fetch_add_explicit(&rec->failures, 1, memory_order_release);
     close_file(rec);
 }

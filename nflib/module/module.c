@@ -23,7 +23,7 @@ void nf_module_register(const struct nf_module *module)
     if (at < module_count && modules[at] == module)
         return;
     if (module_count == MODULES_MAX || (at < module_count && strcmp(modules[at]->name, module->name) == 0)) {
-        ft_log_event("nf %s: left out: %s", module->name,
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "nf %s: left out: %s", module->name,
                      module_count == MODULES_MAX ? "too many modules" : "another module has this name");
         return;
     }

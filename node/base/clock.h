@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The clock of the node: monotonic, ns. No system call: the kernel maps it into every process. */
+/* The clocks of the node, ns: the monotonic one, and the wall clock. No system call: the kernel maps it into
+ * every process. */
 #ifndef NODE_BASE_CLOCK_H
 #define NODE_BASE_CLOCK_H
 
@@ -11,6 +12,15 @@ static inline uint64_t nd_now(void)
     struct timespec t;
 
     clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+}
+
+/* The wall clock, ns since 1970, for people. It may be set. */
+static inline uint64_t nd_wall(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_REALTIME, &t);
     return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
 }
 

@@ -3,6 +3,10 @@
 #define _GNU_SOURCE /* pthread_clockjoin_np */
 #include "node/base/event_writer.h"
 #include "ftcore/base/event_log.h"
+#include "node/base/clock.h"
+#include "node/base/event_format.h"
+#include "node/base/event_recent.h"
+#include "node/base/event_repeat.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -11,27 +15,60 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #define EVENT_FLUSH_MS 50  /* before an abort: a lane or the replicator waits */
 #define EVENT_END_MS   500 /* at an orderly end */
 #define LOOK_NS        100000
+#define JOURNAL        "/run/systemd/journal/socket"
 
 static struct {
     pthread_t thread;
     sem_t lines; /* raised for each line, and to stop */
     _Atomic bool stop;
     bool started;
+    struct nd_event_writer_config config;
+    int journal; /* -1: lines go to stderr */
+    struct nd_repeats repeats;
 } writer;
 
+/* ---- where lines go ---------------------------------------------------------------------------- */
+
+/* Who runs us says so of the stream that it made; stderr may have become another since. */
+static bool is_journal(void)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    unsigned long device, inode;
+    struct stat is;
+
+    return stream && sscanf(stream, "%lu:%lu", &device, &inode) == 2 && fstat(STDERR_FILENO, &is) == 0 &&
+           is.st_dev == device && is.st_ino == inode;
+}
+
+/* Where it cannot be reached, lines go to stderr, from where it takes them as text. */
+static int open_journal(const char *path)
+{
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    int fd = is_journal() ? socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0) : -1;
+
+    snprintf(to.sun_path, sizeof(to.sun_path), "%s", path ? path : JOURNAL);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
 /* False: stderr takes nothing any more. */
-static bool write_line(const char *line)
+static bool write_bytes(const char *line, size_t len)
 {
     struct pollfd room = {.fd = STDERR_FILENO, .events = POLLOUT};
-    size_t len = strlen(line);
 
     while (len > 0) {
         ssize_t n = write(STDERR_FILENO, line, len);
@@ -46,33 +83,103 @@ static bool write_line(const char *line)
     return true;
 }
 
+static bool write_json(const struct ft_event_line *line, uint64_t more)
+{
+    json_t *o = nd_event_json(line, writer.config.node, more);
+    char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+    size_t len = text ? strlen(text) : 0;
+    bool written;
+
+    json_decref(o);
+    if (text)
+        text[len] = '\n'; /* in the place of its end */
+    written = text && write_bytes(text, len + 1);
+    free(text);
+    return written;
+}
+
+static bool write_line(const struct ft_event_line *line, uint64_t more)
+{
+    char text[ND_EVENT_JOURNAL > ND_EVENT_TEXT ? ND_EVENT_JOURNAL : ND_EVENT_TEXT];
+
+    nd_recent_add(line, more);
+    if (writer.journal >= 0) {
+        size_t len = nd_event_journal(text, line, writer.config.node, more);
+
+        if (send(writer.journal, text, len, MSG_NOSIGNAL) == (ssize_t)len)
+            return true;
+    }
+    if (writer.config.json)
+        return write_json(line, more);
+    return write_bytes(text, nd_event_text(text, line, writer.config.node, more));
+}
+
+/* ---- what is written --------------------------------------------------------------------------- */
+
+/* Of this thread itself, which must not wait for its own queue. */
+static bool say(enum ft_level level, const struct ft_log_field *fields, const char *fmt, ...)
+{
+    struct ft_event_line line;
+    va_list ap;
+
+    va_start(ap, fmt);
+    ft_event_line_fill(&line, nd_wall(), level, FT_SAYS_LOG, fields, fmt, ap);
+    va_end(ap);
+    return write_line(&line, 0);
+}
+
 static void report_lost(uint64_t *reported)
 {
     uint64_t lost = ft_event_log_lost();
-    char line[128];
+    const struct ft_log_field fields[] = {{"lost", .number = lost - *reported}, {0}};
 
-    if (lost == *reported)
-        return;
-    snprintf(line, sizeof(line), "understudy: %lu lines of this log were lost before this one\n",
-             lost - *reported);
-    if (write_line(line))
+    if (lost != *reported &&
+        say(FT_LEVEL_WARNING, fields, "%lu lines of this log were lost before this one", lost - *reported))
         *reported = lost;
+}
+
+static void report_repeats(uint64_t now)
+{
+    const struct ft_event_line *line;
+    uint64_t missed;
+
+    while ((line = nd_repeats_due(&writer.repeats, now, &missed)))
+        write_line(line, missed);
+}
+
+static void write_queued(void)
+{
+    const struct ft_event_line *line;
+
+    while ((line = ft_event_log_first()))
+        ft_event_log_release(!nd_repeats_take(&writer.repeats, line, nd_now()) || write_line(line, 0));
+}
+
+static void wait_for_lines(void)
+{
+    uint64_t next = nd_repeats_next(&writer.repeats);
+    const struct timespec until = {.tv_sec = (time_t)(next / 1000000000u),
+                                   .tv_nsec = (long)(next % 1000000000u)};
+
+    if (next == UINT64_MAX)
+        sem_wait(&writer.lines);
+    else
+        sem_clockwait(&writer.lines, CLOCK_MONOTONIC, &until);
 }
 
 static void *write_events(void *arg)
 {
     uint64_t reported = 0;
-    const char *line;
     bool last;
 
     prctl(PR_SET_NAME, "us-events");
     do {
         last = atomic_load(&writer.stop);
-        while ((line = ft_event_log_first()))
-            ft_event_log_release(write_line(line));
+        write_queued();
+        report_repeats(nd_now() + (last ? ND_REPEAT_NS : 0)); /* at the end all that was counted */
         report_lost(&reported);
         if (!last)
-            sem_wait(&writer.lines);
+            wait_for_lines();
     } while (!last);
     return arg;
 }
@@ -97,10 +204,13 @@ static void flush_events(void)
     }
 }
 
-int nd_event_writer_start(struct ft_fault *fault)
+int nd_event_writer_start(const struct nd_event_writer_config *config, struct ft_fault *fault)
 {
-    static const struct ft_event_writer queue = {.wake = wake_writer, .flush = flush_events};
+    static const struct ft_event_writer queue = {.wall = nd_wall, .wake = wake_writer, .flush = flush_events};
 
+    writer.config = *config;
+    writer.journal = open_journal(config->journal);
+    memset(&writer.repeats, 0, sizeof(writer.repeats));
     sem_init(&writer.lines, 0, 0);
     atomic_store(&writer.stop, false);
     ft_event_log_attach(&queue);
@@ -127,5 +237,7 @@ void nd_event_writer_stop(void)
     if (pthread_clockjoin_np(writer.thread, NULL, CLOCK_MONOTONIC, &until) != 0)
         return; /* it stays in its write, and lines stay in the queue, until the process ends */
     ft_event_log_attach(NULL);
+    if (writer.journal >= 0)
+        close(writer.journal);
     writer.started = false;
 }

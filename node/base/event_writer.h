@@ -1,16 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The thread that writes the event log (ftcore/base/event_log.h) to stderr, one for the process. While stderr
- * takes nothing this thread waits, and nobody else. When it takes lines again, one more says how many were
- * lost meanwhile. Started by who runs a node, when its files and ports are open; the parent of no process.
+ * The thread that writes the event log (ftcore/base/event_log.h) to stderr, as text or as JSON, one for the
+ * process. Where stderr is the journal's, lines go to the journal's socket, with priorities and fields. While
+ * stderr takes nothing this thread waits, and nobody else. When it takes lines again, one more says how many
+ * were lost meanwhile. Started by who runs a node, when its files and ports are open; the parent of no
+ * process.
  */
 #ifndef NODE_BASE_EVENT_WRITER_H
 #define NODE_BASE_EVENT_WRITER_H
 
 #include "ftcore/base/error.h"
 
+#include <stdbool.h>
+
+struct nd_event_writer_config {
+    const char *node;    /* borrowed until the writer has stopped */
+    bool json;           /* one object a line, else text */
+    const char *journal; /* path of the journal's socket; NULL: where systemd has it */
+};
+
 /* Before the threads that are to log through it. FT_EIO: the system gives no thread. */
-int nd_event_writer_start(struct ft_fault *fault);
+int nd_event_writer_start(const struct nd_event_writer_config *config, struct ft_fault *fault);
 /*
  * After those threads have ended. Waits until all lines are written, EVENT_END_MS at most: a stderr that
  * takes nothing must not keep a node from ending, so what is left then is lost with the process. Does nothing

@@ -12,6 +12,7 @@ const char *const nd_standbys[] = {"hot", "warm", NULL};
 static const char *const captures[] = {"auto", "full", NULL};
 static const char *const tails[] = {"emit", "suppress", NULL};
 static const char *const compressions[] = {"auto", "always", "never", NULL};
+static const char *const logs[] = {"text", "json", NULL};
 static const char *const redis_modes[] = {"sync", "async", NULL};
 
 #define AT(member) offsetof(struct nd_sections, member)
@@ -27,6 +28,7 @@ static const struct nf_param sections[] = {
     {"next_hops", ND_KIND(ND_LIST), AT(next_hops), 0, NF_NEXT_HOPS_MAX, "", NULL, "kept fresh", false},
     {"nodes", ND_KIND(ND_MAP), AT(nodes), 0, 0, "", NULL, "the two nodes", false},
     {"drill", ND_KIND(ND_MAP), AT(drill), 0, 0, "", NULL, "failover drills", false},
+    {"log", NF_CHOICE, AT(log), 0, 0, "text", logs, "how a running node writes its log", false},
     {0},
 };
 #undef AT
@@ -280,6 +282,7 @@ static int read_all(struct nd_reading *r, bool need_nodes)
         read_record,   nd_read_network, nd_read_nodes, check_modes, nd_check_link};
     int error = nd_schema_read(r->arena, r->root, NULL, sections, &r->at, r->fault);
 
+    r->config->log_json = r->at.log == 1;
     if (!error && need_nodes && !r->at.nodes)
         error = nd_yaml_fail(r->fault, r->root, "no nodes in this file, expected a pair file with nodes");
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && !error; i++)

@@ -111,6 +111,7 @@ struct nd_config {
     struct nd_record record;
     struct nd_node node[ND_NODES];
     uint32_t nodes;    /* 0: a chain file; else 2 */
+    bool log_json;     /* a running node's lines are JSON, not text */
     bool drill_permit; /* a peer may ask this pair's nodes to kill themselves */
     struct nd_probe probe;
     void *arena; /* owned memory of strings and NF configs */

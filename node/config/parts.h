@@ -13,6 +13,7 @@
 struct nd_sections {
     const struct nd_yaml *chain, *protect, *redis, *timing, *link, *record, *interfaces, *routes, *next_hops,
         *nodes, *drill;
+    uint32_t log; /* into text, json */
 };
 
 struct nd_reading {

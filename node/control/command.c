@@ -11,6 +11,7 @@
 
 const struct nd_command_row nd_commands[ND_COMMANDS] = {
     [ND_CMD_STATUS] = {"status", LOOKS},
+    [ND_CMD_WATCH] = {"watch", LOOKS},
     [ND_CMD_SHOW] = {"show", LOOKS},
     [ND_CMD_VERIFY] = {"verify", ACTS}, /* all lanes stand while the digest is computed */
     [ND_CMD_SET] = {"set", ACTS},

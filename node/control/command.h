@@ -11,6 +11,7 @@
 
 enum nd_command {
     ND_CMD_STATUS,
+    ND_CMD_WATCH,
     ND_CMD_SHOW,
     ND_CMD_VERIFY,
     ND_CMD_SET,

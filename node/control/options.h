@@ -124,6 +124,7 @@ int nd_cmd_key(int argc, char **argv);
 int nd_cmd_replay(int argc, char **argv);
 int nd_cmd_bench(int argc, char **argv);
 int nd_cmd_status(int argc, char **argv);
+int nd_cmd_watch(int argc, char **argv);
 int nd_cmd_act(int argc, char **argv); /* verify, promote, drain, resync, failback: the word is the request */
 int nd_cmd_show(int argc, char **argv);
 int nd_cmd_set(int argc, char **argv);

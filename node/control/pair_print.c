@@ -157,6 +157,27 @@ static void print_verdict(const struct nd_pair *pair, FILE *out)
             fprintf(out, "node %s: %s\n", pair->config->node[i].name, nd_pair_stale(pair, i));
 }
 
+/* What a node remembers, whatever its state has become since. */
+static void print_past(const struct nd_pair *pair, unsigned i, FILE *out)
+{
+    static const struct {
+        const char *key, *title;
+    } past[] = {{"takeover", "last takeover"}, {"standby_lost", "last loss"}, {"fenced", "last fence"}};
+
+    for (size_t p = 0; p < sizeof(past) / sizeof(past[0]); p++) {
+        const json_t *o = json_object_get(pair->status[i], past[p].key);
+
+        if (!json_is_object(o))
+            continue;
+        fprintf(out, "node %s: %s %s, view %" JSON_INTEGER_FORMAT ": ", pair->config->node[i].name,
+                past[p].title, nd_text(o, "at", "-"), json_integer_value(json_object_get(o, "view")));
+        if (nd_text(o, "why", NULL))
+            fprintf(out, "%s\n", nd_text(o, "why", ""));
+        else
+            fprintf(out, "%s had taken over\n", nd_text(o, "by", "the peer"));
+    }
+}
+
 /* What is known of both states being equal, by the node that is judged. */
 static void print_verified(const struct nd_pair *pair, FILE *out)
 {
@@ -190,6 +211,8 @@ void nd_pair_print(const struct nd_pair *pair, FILE *out)
             continue;
         print_node(pair, i, out);
     }
+    for (unsigned i = 0; i < ND_NODES; i++)
+        print_past(pair, i, out);
     print_verified(pair, out);
     print_lanes(pair, out);
 }

@@ -90,8 +90,12 @@ static void keep_replayed(struct nd_lane *lane, const struct ft_record *r, uint6
 bool nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t seq, const char *what, uint64_t expected,
                       uint64_t got)
 {
-    ft_log_event("understudy: replay diverged: lane %u burst %lu seq %lu: %s: expected %lu, got %lu",
-                 lane->index, burst, seq, what, expected, got);
+    const struct ft_log_field fields[] = {
+        {"lane", .number = lane->index}, {"burst", .number = burst}, {"seq", .number = seq}, {0}};
+
+    ft_log_fields(FT_LEVEL_ERROR, FT_SAYS_DIVERGED, fields,
+                  "replay diverged: lane %u burst %lu seq %lu: %s: expected %lu, got %lu", lane->index, burst,
+                  seq, what, expected, got);
     FT_COUNT(lane->words, divergences, 1);
     FT_REPORT_SET(lane->words, diverged, true);
     nd_lane_abort_replay(lane);

@@ -11,6 +11,16 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+static enum ft_level level_now(void)
+{
+    int level = rte_log_cur_msg_loglevel();
+
+    return level <= (int)RTE_LOG_ERR       ? FT_LEVEL_ERROR
+           : level == (int)RTE_LOG_WARNING ? FT_LEVEL_WARNING
+           : level == (int)RTE_LOG_NOTICE  ? FT_LEVEL_NOTICE
+                                           : FT_LEVEL_INFO;
+}
+
 static ssize_t log_lines(void *cookie, const char *text, size_t size)
 {
     (void)cookie;
@@ -19,7 +29,7 @@ static ssize_t log_lines(void *cookie, const char *text, size_t size)
 
         len = end ? (size_t)(end - (text + at)) : size - at;
         if (len > 0)
-            ft_log_event("%.*s", (int)len, text + at);
+            ft_log_event(level_now(), FT_SAYS_DPDK, "%.*s", (int)len, text + at);
     }
     if (rte_log_cur_msg_loglevel() <= (int)RTE_LOG_CRIT) /* rte_panic, which aborts */
         ft_event_log_flush();

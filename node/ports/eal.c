@@ -39,7 +39,7 @@ static void on_abort(int number)
     if (pthread_equal(pthread_self(), working.thread))
         siglongjmp(working.out, 1);
     nd_dpdk_log_end(&working.log, why, sizeof(why));
-    ft_log_event("understudy: DPDK gave up: %s", why);
+    ft_log_event(FT_LEVEL_ERROR, FT_SAYS_DPDK, "DPDK gave up: %s", why);
     ft_event_log_flush();
     rmdir(rte_eal_get_runtime_dir());
     _exit(EX_SOFTWARE);

@@ -150,14 +150,24 @@ static int open_port(void *arg)
     return error ? error : start_port(o->ports, o->port);
 }
 
-/* Of interfaces as they are now, on which the port would carry less than it should. */
-static void warn_of(const struct nd_node *node, const char *port, const char *devargs)
+static const char *name_of(const struct nd_config *config, unsigned port)
 {
+    return config->chain.l3 ? config->l3.port[port].name : port ? "outside" : "inside";
+}
+
+void nd_ports_warn(const struct nd_config *config, unsigned node)
+{
+    const char(*devargs)[sizeof(config->node[0].port[0])] = config->node[node].port;
     struct nd_interface_faults faults;
 
-    nd_interface_look(devargs, &faults);
-    for (unsigned i = 0; i < faults.count; i++)
-        ft_log_event("understudy: node %s: port %s: warning: %s", node->name, port, faults.line[i]);
+    for (unsigned i = 0; i < NF_PORTS_MAX && devargs[i][0]; i++) {
+        const struct ft_log_field fields[] = {{"port", .text = name_of(config, i)}, {0}};
+
+        nd_interface_look(devargs[i], &faults);
+        for (unsigned f = 0; f < faults.count; f++)
+            ft_log_fields(FT_LEVEL_WARNING, FT_SAYS_PORT, fields, "port %s: %s", name_of(config, i),
+                          faults.line[f]);
+    }
 }
 
 static int open_ports(struct nd_ports *ports, const struct nd_config *config, const struct nd_node *node,
@@ -165,7 +175,7 @@ static int open_ports(struct nd_ports *ports, const struct nd_config *config, co
 {
     for (unsigned i = 0; i < NF_PORTS_MAX && node->port[i][0]; i++) {
         char why[160];
-        const char *name = config->chain.l3 ? config->l3.port[i].name : i ? "outside" : "inside";
+        const char *name = name_of(config, i);
         struct opening opening = {ports, node->port[i], i};
         int error = nd_eal_capture(open_port, &opening, why, sizeof(why));
 
@@ -173,7 +183,6 @@ static int open_ports(struct nd_ports *ports, const struct nd_config *config, co
             return ft_fail(fault, nd_eal_is_permission(error) ? FT_EPERM : FT_EINVAL,
                            "node %s: port %s: '%s' cannot be opened: %s", node->name, name, node->port[i],
                            why[0] ? why : strerror(-error));
-        warn_of(node, name, node->port[i]);
         ports->io.side[i] = config->chain.l3 ? config->l3.port[i].side : i == 0 ? NF_INSIDE : NF_OUTSIDE;
         own_mac(node->name, i, ports->io.own[i]);
         ports->deal.port[i].side = ports->io.side[i];

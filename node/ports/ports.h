@@ -53,6 +53,10 @@ int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, unsign
                   struct ft_fault *fault);
 void nd_ports_close(struct nd_ports *ports);
 
+/* A line of the event log for each thing about the interfaces, as they are now, by which a port of `node`
+ * would carry less than it should. */
+void nd_ports_warn(const struct nd_config *config, unsigned node);
+
 /* ---- eal.c ---- */
 
 /* Starts DPDK with the node's arguments. As nd_ports_open. */

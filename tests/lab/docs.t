@@ -9,7 +9,7 @@ doc=$root/docs/operating.md
 mkdir -p "$work" || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
-plan 17
+plan 18
 
 takes() { "$UNDERSTUDY" check -c "$1" >"$work/out" 2>"$work/err"; }
 
@@ -96,7 +96,7 @@ ok "every key of the program is in the doc" all_keys
 
 # The fields of status: each one that the program tells is in the doc's table, and each that the table begins a row
 # with is one that the program tells.
-status_fields() { sed -nE 's/^ *\{"([a-z_]+)", LANE\(.*/\1/p; s/.*\<(add_number|add_text|add_age|json_object_set_new)\([a-z_]+, "([a-z_]+)".*/\2/p' "$root/node/answer_status.c"; }
+status_fields() { sed -nE 's/^ *\{"([a-z_]+)", LANE\(.*/\1/p; s/.*\<(add_number|add_text|add_age|add_wall|json_object_set_new)\([a-z_]+, "([a-z_]+)".*/\2/p' "$root"/node/answer_status.c "$root/node/answer_past.c"; }
 status_rows() { sed -n '/^Fields of `status/,/^What to watch/p' "$doc" | grep '^|'; }
 check_status() {
     local field bad=0
@@ -142,6 +142,13 @@ check_messages() {
     return 0
 }
 ok "every type of message is in the formats' table" check_messages
+
+events() { sed -n 's/^    X([A-Z_]*, "\([a-z_]*\)").*/\1/p' "$root/ftcore/base/event_log.h"; }
+check_events() { # of the first columns of the tables before the messages
+    sed -n '/^## What the log says/,/^Messages of states/p' "$doc" | grep '^|' | cut -d'|' -f2 >"$work/events"
+    all_named '`' '`' "$work/events" 15 < <(events)
+}
+ok "every event of the log is in the operator's page" check_events
 
 subcommands() { "$UNDERSTUDY" --help | sed -n 's/^  understudy \([a-z]*\) .*/\1/p'; }
 check_subcommands() {

@@ -21,7 +21,7 @@ is "each has a warning" "$(sed -n 's/.*warning: node a: \([^,]*\), run: .*/\1/p'
 is "and no other node's" "$(grep -vc 'node a:' <<<"$said")" 0
 "$lab" start a >"$work/up" 2>&1
 await 20 a role SOLO >"$work/solo"
-is "a node's start says the same, by port" "$(grep -c 'node a: port \(inside: warning: a-in\|outside: warning: a-out\): ' "$LAB_DIR/a.log")" 4
+is "a node's start says the same, by port" "$(grep -c 'warning port  *a: port \(inside: a-in\|outside: a-out\): ' "$LAB_DIR/a.log")" 4
 sed -n 's/.*, run: //p' <<<"$said" | while read -r command; do
     # shellcheck disable=SC2086
     in_a $command || echo "failed: $command"

@@ -27,7 +27,7 @@ fetched "$work/first"
 is "the standby's replay diverged, once" "$(diverged)" 1
 ok "the pair is PROTECTED again" is_protected
 is "by the same process" "$(field b pid) $(field b state)" "$standby READY"
-ok "after a fall to JOINING" grep -q 'understudy b: JOINING.*replay did not reproduce' "$LAB_DIR/b.log"
+ok "after a fall to JOINING" grep -qE ' state +b: JOINING.*replay did not reproduce' "$LAB_DIR/b.log"
 ok "the digests of all are equal" equal
 fetched "$work/second"
 ok "and behind more downloads" equal

@@ -79,7 +79,7 @@ redis=$(server)
 kill -KILL "$redis"
 ended
 is "Redis is killed: the node ends by itself, with the code for no answer" "$code" 69
-is "and one line" "$(grep -c 'understudy: node one: redis 127.0.0.1:' "$work/log")" 1
+is "and one line" "$(grep -c ' redis  *one: redis 127.0.0.1:' "$work/log")" 1
 
 write_pair "mode: async, cache: true, batch: 256"
 start
@@ -88,14 +88,14 @@ redis=$(server)
 kill -TERM "$node"
 ended
 is "told to end, it ends with 0" "$code" 0
-is "and nothing to say against Redis" "$(grep -c 'understudy: node one: redis' "$work/log")" 0
+is "and nothing to say against Redis" "$(grep -c ' redis  *one: redis' "$work/log")" 0
 is "its server is gone" "$(kill -0 "$redis" 2>&1 | grep -c 'No such process')" 1
 
 write_pair "address: \"127.0.0.1:1\""
 start
 ended
 is "nobody at the address: no answer, before a packet is taken" "$code" 69
-is "in one line" "$(grep -c '^understudy: redis 127.0.0.1:1: .*expected a server there$' "$work/log")" 1
+is "in one line" "$(grep -c ' error   start  *one: redis 127.0.0.1:1: .*expected a server there$' "$work/log")" 1
 
 "$UNDERSTUDY" replay -c "$pair" "$work/in.pcap" >"$work/out" 2>&1
 is "replay takes no chain like that" "$?-$(cat "$work/out")" "65-$pair: chain state is redis, replay takes local only"

@@ -100,7 +100,7 @@ static void an_unmarked_write_is_named(void **unused)
     (void)unused;
     assert_dies(write_unmarked, region,
                 "lane 0 passes\n"
-                "audit: NF 'nat' (lane 1) changed offset 0x1085 of its arena without an edit\n");
+                "understudy: audit: NF 'nat' (lane 1) changed offset 0x1085 of its arena without an edit\n");
     ft_region_close(region);
 }
 
@@ -121,9 +121,10 @@ static void a_mark_lasts_one_burst(void **unused)
     struct ft_region *region = open_region(1);
 
     (void)unused;
-    assert_dies(write_a_burst_later, region,
-                "marked passes\n"
-                "audit: NF 'firewall' (lane 0) changed offset 0x82 of its arena without an edit\n");
+    assert_dies(
+        write_a_burst_later, region,
+        "marked passes\n"
+        "understudy: audit: NF 'firewall' (lane 0) changed offset 0x82 of its arena without an edit\n");
     ft_region_close(region);
 }
 
@@ -143,7 +144,7 @@ static void one_lane_has_no_grace_in_the_shared_arena(void **unused)
 
     (void)unused;
     assert_dies(write_shared_unmarked, region,
-                "audit: NF 'shared' (lane 0) changed offset 0x0 of its arena without an edit");
+                "understudy: audit: NF 'shared' (lane 0) changed offset 0x0 of its arena without an edit");
     ft_region_close(region);
 }
 
@@ -177,7 +178,7 @@ static void a_mark_in_the_shared_arena_outlives_others_bursts(void **unused)
     ft_audit_check(region, 1);
     ft_audit_check(region, 0);
     assert_dies(write_shared_after_all_passed, region,
-                "audit: NF 'shared' (lane 1) changed offset 0x1000 of its arena without an edit");
+                "understudy: audit: NF 'shared' (lane 1) changed offset 0x1000 of its arena without an edit");
     ft_region_close(region);
 }
 

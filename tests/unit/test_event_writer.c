@@ -17,15 +17,21 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define STUCK_S 60 /* until a child counts as waiting for ever */
 #define MANY    1000u
+
+static const struct nd_event_writer_config plain = {.node = "a"};
 
 /* What is not so ends the child with the line's number. */
 #define CHILD_CHECK(cond)                                                                                    \
@@ -92,15 +98,20 @@ static void read_whole(int from, char *to, size_t bytes)
     }
 }
 
+/* The message of the next line, with its line end. */
 static void read_line(int from, char *to, size_t cap)
 {
     size_t at = 0;
+    char *message;
 
     do {
         CHILD_CHECK(at + 1 < cap);
         read_whole(from, to + at, 1);
     } while (to[at++] != '\n');
     to[at] = '\0';
+    message = strstr(to, " a: ");
+    if (message)
+        memmove(to, message + 4, strlen(message + 4) + 1);
 }
 
 /* ---- a stderr that is read ------------------------------------------------------------------------ */
@@ -111,9 +122,9 @@ static void write_until_the_end(void)
     int from = pipe_stderr();
 
     for (int again = 0; again < 2; again++) {
-        CHILD_CHECK(nd_event_writer_start(NULL) == 0);
+        CHILD_CHECK(nd_event_writer_start(&plain, NULL) == 0);
         for (unsigned i = 0; i < 100; i++)
-            ft_log_event("line %u", i);
+            ft_log_event(FT_LEVEL_INFO, FT_SAYS_STATE, "line %u", i);
         nd_event_writer_stop();
         CHILD_CHECK(ft_event_log_pending() == 0 && ft_event_log_lost() == 0);
         for (unsigned i = 0; i < 100; i++) {
@@ -122,9 +133,9 @@ static void write_until_the_end(void)
             CHILD_CHECK(strcmp(line, expected) == 0);
         }
     }
-    ft_log_event("directly"); /* nobody writes for us any more */
+    ft_log_event(FT_LEVEL_INFO, FT_SAYS_STATE, "directly"); /* nobody writes for us any more */
     read_line(from, line, sizeof(line));
-    CHILD_CHECK(strcmp(line, "directly\n") == 0);
+    CHILD_CHECK(strcmp(line, "understudy: directly\n") == 0);
 }
 
 static void what_is_queued_at_the_end_is_written(void **state)
@@ -135,14 +146,15 @@ static void what_is_queued_at_the_end_is_written(void **state)
 
 static void write_while_running(void)
 {
-    char line[FT_EVENT_LINE];
+    char line[FT_EVENT_LINE], expected[FT_EVENT_LINE];
     int from = pipe_stderr();
 
-    CHILD_CHECK(nd_event_writer_start(NULL) == 0);
+    CHILD_CHECK(nd_event_writer_start(&plain, NULL) == 0);
     for (unsigned i = 0; i < 100; i++) {
-        ft_log_event("now");
+        ft_log_event(FT_LEVEL_INFO, FT_SAYS_STATE, "now %u", i);
         read_line(from, line, sizeof(line)); /* waits until it is written */
-        CHILD_CHECK(strcmp(line, "now\n") == 0);
+        snprintf(expected, sizeof(expected), "now %u\n", i);
+        CHILD_CHECK(strcmp(line, expected) == 0);
     }
     nd_event_writer_stop();
 }
@@ -151,6 +163,81 @@ static void a_line_is_written_when_it_comes(void **state)
 {
     (void)state;
     in_child(write_while_running);
+}
+
+static void write_json(void)
+{
+    const struct nd_event_writer_config config = {.node = "a", .json = true};
+    char line[4 * FT_EVENT_LINE];
+    json_t *o;
+    int from = pipe_stderr();
+
+    CHILD_CHECK(nd_event_writer_start(&config, NULL) == 0);
+    for (unsigned i = 0; i < 5; i++)
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_SEAL, "\"\n}");
+    nd_event_writer_stop();
+    for (unsigned i = 0; i < 2; i++) { /* the first; and, at the end, how many there were */
+        read_line(from, line, sizeof(line));
+        o = json_loads(line, 0, NULL);
+        CHILD_CHECK(o);
+        CHILD_CHECK(strcmp(json_string_value(json_object_get(o, "message")), "\"?}") == 0);
+        CHILD_CHECK(strcmp(json_string_value(json_object_get(o, "event")), "seal") == 0);
+        CHILD_CHECK(json_integer_value(json_object_get(json_object_get(o, "fields"), "repeated")) ==
+                    (i == 0 ? 0 : 4));
+        json_decref(o);
+    }
+    CHILD_CHECK(ft_event_log_lost() == 0);
+}
+
+static void with_json_each_line_is_an_object_and_repeated_ones_are_counted(void **state)
+{
+    (void)state;
+    in_child(write_json);
+}
+
+/* ---- a stderr that is the journal's ------------------------------------------------------------- */
+
+/* `right`: JOURNAL_STREAM names this stderr, else another. Whether a datagram came. */
+static bool write_to_journal(bool right, char datagram[], size_t cap)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    const struct nd_event_writer_config config = {.node = "a", .journal = at.sun_path};
+    char stream[64], name[] = "/tmp/journal.XXXXXX";
+    int from = pipe_stderr(), fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+    struct stat is;
+    ssize_t n;
+
+    CHILD_CHECK(mkdtemp(name));
+    snprintf(at.sun_path, sizeof(at.sun_path), "%s/socket", name);
+    CHILD_CHECK(bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0 && fstat(STDERR_FILENO, &is) == 0);
+    snprintf(stream, sizeof(stream), "%lu:%lu", is.st_dev, is.st_ino + !right);
+    setenv("JOURNAL_STREAM", stream, 1);
+    CHILD_CHECK(nd_event_writer_start(&config, NULL) == 0);
+    ft_log_event(FT_LEVEL_WARNING, FT_SAYS_PORT, "no link");
+    nd_event_writer_stop();
+    unlink(at.sun_path);
+    rmdir(name);
+    n = recv(fd, datagram, cap - 1, MSG_DONTWAIT);
+    datagram[n > 0 ? n : 0] = '\0';
+    fcntl(from, F_SETFL, O_NONBLOCK);
+    CHILD_CHECK((read(from, stream, sizeof(stream)) > 0) == (n < 0)); /* in one place, and not in both */
+    return n > 0;
+}
+
+static void write_to_the_journal(void)
+{
+    char datagram[4096];
+
+    CHILD_CHECK(write_to_journal(true, datagram, sizeof(datagram)));
+    CHILD_CHECK(strncmp(datagram, "PRIORITY=4\n", 11) == 0);
+    CHILD_CHECK(strstr(datagram, "\nMESSAGE=no link\nUNDERSTUDY_EVENT=port\nUNDERSTUDY_NODE=a\n"));
+    CHILD_CHECK(!write_to_journal(false, datagram, sizeof(datagram)));
+}
+
+static void a_stderr_that_is_the_journals_gets_priorities_and_fields(void **state)
+{
+    (void)state;
+    in_child(write_to_the_journal);
 }
 
 /* ---- one that nobody reads ------------------------------------------------------------------------ */
@@ -162,9 +249,9 @@ static void log_into_a_full_pipe(void)
     size_t bytes = fill_stderr();
     char *there = malloc(bytes);
 
-    CHILD_CHECK(there && nd_event_writer_start(NULL) == 0);
+    CHILD_CHECK(there && nd_event_writer_start(&plain, NULL) == 0);
     for (unsigned i = 0; i < MANY; i++)
-        ft_log_event("line %u", i);
+        ft_log_event(FT_LEVEL_INFO, FT_SAYS_STATE, "line %u", i);
     CHILD_CHECK(ft_event_log_pending() == FT_EVENT_LINES);
     CHILD_CHECK(ft_event_log_lost() == MANY - FT_EVENT_LINES);
     read_whole(from, there, bytes);
@@ -174,9 +261,9 @@ static void log_into_a_full_pipe(void)
         CHILD_CHECK(strcmp(line, expected) == 0);
     }
     read_line(from, line, sizeof(line));
-    snprintf(expected, sizeof(expected), " %u lines ", MANY - FT_EVENT_LINES);
+    snprintf(expected, sizeof(expected), "%u lines ", MANY - FT_EVENT_LINES);
     CHILD_CHECK(strstr(line, expected) && strstr(line, "lost"));
-    ft_log_event("and then");
+    ft_log_event(FT_LEVEL_INFO, FT_SAYS_STATE, "and then");
     read_line(from, line, sizeof(line));
     CHILD_CHECK(strcmp(line, "and then\n") == 0); /* told once */
     CHILD_CHECK(ft_event_log_lost() == MANY - FT_EVENT_LINES);
@@ -194,10 +281,10 @@ static void end_before_a_full_pipe(void)
 {
     pipe_stderr();
     fill_stderr();
-    CHILD_CHECK(nd_event_writer_start(NULL) == 0);
-    ft_log_event("never read");
+    CHILD_CHECK(nd_event_writer_start(&plain, NULL) == 0);
+    ft_log_event(FT_LEVEL_INFO, FT_SAYS_STATE, "never read");
     nd_event_writer_stop();
-    ft_log_event("nor this");
+    ft_log_event(FT_LEVEL_INFO, FT_SAYS_STATE, "nor this");
     CHILD_CHECK(ft_event_log_pending() == 2);
 }
 
@@ -213,7 +300,7 @@ static void abort_before_a_full_pipe(void *arg)
     alarm(STUCK_S);
     pipe_stderr();
     fill_stderr();
-    CHILD_CHECK(nd_event_writer_start(NULL) == 0);
+    CHILD_CHECK(nd_event_writer_start(&plain, NULL) == 0);
     FT_CHECK(false, "nobody hears it");
 }
 
@@ -226,7 +313,7 @@ static void a_full_pipe_does_not_keep_a_broken_process_from_aborting(void **stat
 static void abort_with_a_reader(void *arg)
 {
     (void)arg;
-    CHILD_CHECK(nd_event_writer_start(NULL) == 0);
+    CHILD_CHECK(nd_event_writer_start(&plain, NULL) == 0);
     FT_CHECK(false, "number %d", 17);
 }
 
@@ -241,9 +328,9 @@ static void an_abort_is_written_when_it_can_be(void **state)
 static void log_to_nobody(void)
 {
     close(pipe_stderr());
-    CHILD_CHECK(nd_event_writer_start(NULL) == 0);
+    CHILD_CHECK(nd_event_writer_start(&plain, NULL) == 0);
     for (unsigned i = 0; i < 5; i++)
-        ft_log_event("line %u", i);
+        ft_log_event(FT_LEVEL_INFO, FT_SAYS_STATE, "line %u", i);
     nd_event_writer_stop();
     CHILD_CHECK(ft_event_log_lost() == 5 && ft_event_log_pending() == 0);
 }
@@ -263,8 +350,8 @@ static void log_without_blocking(void)
     char *there = malloc(bytes);
 
     fcntl(STDERR_FILENO, F_SETFL, fcntl(STDERR_FILENO, F_GETFL) | O_NONBLOCK);
-    CHILD_CHECK(there && nd_event_writer_start(NULL) == 0);
-    ft_log_event("waits");
+    CHILD_CHECK(there && nd_event_writer_start(&plain, NULL) == 0);
+    ft_log_event(FT_LEVEL_INFO, FT_SAYS_STATE, "waits");
     usleep(20000); /* the writer has tried by now, most likely */
     read_whole(from, there, bytes);
     read_line(from, line, sizeof(line));
@@ -285,6 +372,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_queued_at_the_end_is_written),
         cmocka_unit_test(a_line_is_written_when_it_comes),
+        cmocka_unit_test(with_json_each_line_is_an_object_and_repeated_ones_are_counted),
+        cmocka_unit_test(a_stderr_that_is_the_journals_gets_priorities_and_fields),
         cmocka_unit_test(a_full_pipe_stops_nobody_and_what_is_lost_is_told_when_there_is_room),
         cmocka_unit_test(a_full_pipe_does_not_keep_a_process_from_ending),
         cmocka_unit_test(a_full_pipe_does_not_keep_a_broken_process_from_aborting),
