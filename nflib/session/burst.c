@@ -156,12 +156,13 @@ bool nf_sessions_settle(struct nf_sessions_lane *lane, struct nf_packet *const p
     return true;
 }
 
-/* ---- for NFs ----------------------------------------------------------------------------------- */
+/* ---- for NFs: of a packet without a key, `look` is what was there before ------------------------- */
 
 bool nf_session_later(const struct nf *nf, const struct nf_packet *p)
 {
     const struct nf_sessions_lane *lane = nf_sessions_lane(nf);
-    const struct nf_packet *first = p->flags & NF_P_LATER ? lane->look[p - lane->packets].first : NULL;
+    bool later = p->flags & NF_P_LATER && p->flow & NF_FLOW_KEYED;
+    const struct nf_packet *first = later ? lane->look[p - lane->packets].first : NULL;
 
     return first ? !first->drop : p->flow & NF_FLOW_LATER;
 }
@@ -170,9 +171,10 @@ const struct nf_session *nf_session_quoted(const struct nf *nf, const struct nf_
 {
     const struct nf_sessions_lane *lane = nf_sessions_lane(nf);
     const struct nf_session_look *look = &lane->look[p - lane->packets];
+    bool quotes = p->flags & NF_P_ICMP_ERROR && p->flow & NF_FLOW_KEYED;
 
-    *reply = (p->flags & NF_P_ICMP_ERROR) && look->quoted_reply;
-    return p->flags & NF_P_ICMP_ERROR ? look->quoted : NULL;
+    *reply = quotes && look->quoted_reply;
+    return quotes ? look->quoted : NULL;
 }
 
 bool nf_session_known(const struct nf *nf, const struct nf_tuple *tuple)

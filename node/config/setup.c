@@ -5,12 +5,19 @@
 #include <stdio.h>
 
 #define SPARE_BYTES (2u * FT_RECORD_MAX) /* of a replay ring, above the credit */
+#define LARGE_BYTES (8u * SPARE_BYTES)
 #define DRAIN_MS    1000u
+
+/* Of a large ring the spare is a part, since its memory is a power of two; a small one has it beside. */
+static uint64_t credit_of(uint64_t pending_bytes)
+{
+    return pending_bytes < LARGE_BYTES ? pending_bytes : pending_bytes - SPARE_BYTES;
+}
 
 int nd_setup_rings(struct ft_lane *lane, uint64_t log_bytes, uint64_t pending_bytes, bool stores,
                    struct ft_fault *fault)
 {
-    if (ft_lane_init(lane, log_bytes, pending_bytes + SPARE_BYTES) == 0) {
+    if (ft_lane_init(lane, log_bytes, credit_of(pending_bytes) + SPARE_BYTES) == 0) {
         if (!stores || ft_ring_init(&lane->checkpoint, pending_bytes) == 0)
             return 0;
         ft_lane_free(lane);
@@ -44,7 +51,7 @@ void nd_setup_replicator(struct rp_config *out, const struct nd_config *config,
      * standby's. */
     core->identity = identity;
     core->identity_len = own + nf_chain_identity(&config->chain, identity + own, FT_IDENTITY_MAX - own);
-    out->pending_bytes = (uint64_t)config->protect.pending_mb << 20;
+    out->pending_bytes = credit_of((uint64_t)config->protect.pending_mb << 20);
     out->resync_mbps = timing->resync_mbps;
     out->compress = (enum rp_compress)config->protect.compress;
     out->protect = config->protect.pair;

@@ -10,9 +10,9 @@
 #include "node/config/config.h"
 #include "replicator/replicator.h"
 
-/* Makes what a lane shares with the replicator. `log_bytes`: of its log ring. `pending_bytes`: what the peer
- * may have sent and this side not yet replayed; the replay ring has room for that and for what does not count
- * as sent yet. `stores`: checkpoints may come, and need a ring as large. FT_ENOMEM. */
+/* Makes what a lane shares with the replicator. `log_bytes`: of its log ring. `pending_bytes`: as
+ * the file says; the replay ring has room for the credit that nd_setup_replicator makes of it, and for what
+ * does not count as sent yet. `stores`: checkpoints may come, and need a ring as large. FT_ENOMEM. */
 int nd_setup_rings(struct ft_lane *lane, uint64_t log_bytes, uint64_t pending_bytes, bool stores,
                    struct ft_fault *fault);
 

@@ -16,10 +16,18 @@
 #define HEARTBEATS_MAX 4           /* heartbeats of a port that are looked at in a heartbeat's time */
 #define CLAIM_NS       10000000ull /* between two answers to another's claim */
 
-static bool too_many_heartbeats(uint8_t *heard)
+/* After a turn longer than a heartbeat's time, what waited is looked at as well: the last one counts. */
+static bool too_many_heartbeats(struct nd_lane *lane, unsigned port)
 {
+    uint64_t time = lane->config->timing.heartbeat_ms * 1000000ull;
+    uint8_t *heard = &lane->timers.heartbeats_heard[port];
+
+    if (lane->now >= lane->timers.heartbeats_until) {
+        lane->timers.heartbeats_until = lane->now + time;
+        memset(lane->timers.heartbeats_heard, 0, sizeof(lane->timers.heartbeats_heard));
+    }
     *heard += *heard < UINT8_MAX;
-    return *heard > HEARTBEATS_MAX;
+    return *heard > HEARTBEATS_MAX && lane->now - lane->before < time;
 }
 
 /*
@@ -40,7 +48,8 @@ static uint64_t arrival(const struct nd_lane *lane, uint64_t counter, uint64_t n
 /*
  * A frame of a heartbeat's type: of the peer, of this node, or of anybody who reaches the port. To look at
  * one costs a microsecond, so of more than HEARTBEATS_MAX on a port in a heartbeat's time the rest is dropped
- * unseen. One that is no newer than the last was recorded and sent again, or came by another port as well.
+ * unseen (too_many_heartbeats). One that is no newer than the last was recorded and sent again, or came by
+ * another port as well.
  */
 static void hear_heartbeat(struct nd_lane *lane, const struct nd_frame *f, unsigned port)
 {
@@ -55,12 +64,7 @@ static void hear_heartbeat(struct nd_lane *lane, const struct nd_frame *f, unsig
             return;
     if (!peer.incarnation)
         return;
-    if (lane->now >= lane->timers.heartbeats_until) {
-        lane->timers.heartbeats_until = lane->now + lane->config->timing.heartbeat_ms * 1000000ull;
-        memset(lane->timers.heartbeats_heard, 0, sizeof(lane->timers.heartbeats_heard));
-    }
-    if (too_many_heartbeats(&lane->timers.heartbeats_heard[port]) ||
-        nd_heartbeat_read(f->data, f->len, &peer, &heartbeat) != 0) {
+    if (too_many_heartbeats(lane, port) || nd_heartbeat_read(f->data, f->len, &peer, &heartbeat) != 0) {
         FT_COUNT(lane->words, heartbeats_refused, 1);
         return;
     }

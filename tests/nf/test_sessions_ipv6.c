@@ -5,6 +5,7 @@
  */
 #include "nflib/chain/chain.h"
 #include "nflib/session/index.h"
+#include "tests/nf/help_frames.h"
 
 #include <stdarg.h>
 #include <setjmp.h>
@@ -51,6 +52,29 @@ static const struct nf_module both = {
     .name = "both", .session_size = 8, .process = join, .flows = flows, .show = show, .ipv6 = true};
 static const struct nf_module ipv4 = {
     .name = "ipv4", .session_size = 8, .process = join, .flows = flows, .show = show};
+
+/* Of a burst's last packet: whether its datagram's first fragment has passed, and what it quotes. */
+static bool is_later, idle;
+static const struct nf_session *quoted;
+
+static void ask(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
+{
+    bool reply;
+
+    if (!idle)
+        join(nf, packets, n, now);
+    is_later = nf_session_later(nf, packets[n - 1]);
+    quoted = nf_session_quoted(nf, packets[n - 1], &reply);
+}
+
+static bool is_idle(const struct nf *nf)
+{
+    (void)nf;
+    return idle;
+}
+
+static const struct nf_module asks = {
+    .name = "asks", .session_size = 8, .process = ask, .flows = flows, .session_idle = is_idle};
 
 static struct nf_chain *chain;
 static struct ft_region *region;
@@ -271,6 +295,63 @@ static void nobody_asks_for_it(void **state)
     close_chain();
 }
 
+/* One packet in the place of the burst's first, at so many minutes. */
+static void run_frame(uint8_t side, uint8_t *frame, uint32_t len, uint64_t minutes)
+{
+    struct nf_packet p = {.data = frame, .len = len, .have = len, .side = side, .in_port = side};
+
+    nf_chain_run(chain, ++burst, minutes * 60 * NF_SECOND, &p, 1);
+}
+
+/* Of a packet that is not looked up nothing is known, whatever was in its place in the burst before. */
+static void what_is_not_looked_up_is_of_no_datagram(void **state)
+{
+    uint8_t frame[2][HELP_FRAME_MAX];
+    struct help_spec spec = {.src = 1, .dst = 2, .proto = NF_PROTO_UDP, .fragment = HELP_MORE, .payload = 8};
+    struct nf_packet p[2] = {{.data = frame[0]}, {.data = frame[1]}};
+
+    (void)state;
+    open_chain(&asks);
+    for (unsigned i = 0; i < 2; i++, spec.fragment = 2)
+        p[i].len = p[i].have = help_frame(&spec, frame[i]);
+    run_burst(p, 2);
+    assert_true(is_later);
+    fill(frame[1], false, 44, 0, 0, 0);
+    frame[1][14 + 40] = NF_PROTO_UDP;
+    frame[1][14 + 43] = 8;
+    p[1].len = p[1].have = FRAME;
+    run_burst(p, 2);
+    assert_true(p[1].flags & NF_P_LATER);
+    assert_false(is_later);
+    close_chain();
+}
+
+static void and_quotes_no_session(void **state)
+{
+    uint8_t frame[HELP_FRAME_MAX], error[HELP_FRAME_MAX];
+    struct help_spec udp = {.src = 1, .dst = 2, .sport = 3, .dport = 4, .proto = NF_PROTO_UDP},
+                     about = {.src = 2,
+                              .dst = 1,
+                              .proto = NF_PROTO_ICMP,
+                              .type = 3,
+                              .inner = frame + 14,
+                              .inner_len = 28};
+    uint32_t len, error_len;
+
+    (void)state;
+    open_chain(&asks);
+    len = help_frame(&udp, frame);
+    error_len = help_frame(&about, error);
+    run_frame(NF_INSIDE, frame, len, 1);
+    run_frame(NF_OUTSIDE, error, error_len, 1);
+    assert_non_null(quoted);
+    idle = true; /* it will join nothing more, and what there was has aged */
+    run_frame(NF_OUTSIDE, error, error_len, 9);
+    idle = false;
+    assert_null(quoted);
+    close_chain();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -281,6 +362,8 @@ int main(void)
         cmocka_unit_test(a_key_is_its_addresses_and_not_their_hash),
         cmocka_unit_test(a_peer_sends_addresses_that_their_keys_are_of),
         cmocka_unit_test(nobody_asks_for_it),
+        cmocka_unit_test(and_quotes_no_session),
+        cmocka_unit_test(what_is_not_looked_up_is_of_no_datagram),
     };
 
     return cmocka_run_group_tests_name("sessions_ipv6", tests, NULL, NULL);

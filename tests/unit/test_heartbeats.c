@@ -115,6 +115,27 @@ static void and_not_after_it_was_read(void **state)
     assert_true(came >= lane.now && came <= nd_now());
 }
 
+/* A link that breaks now finds a primary that has just been heard. */
+static void the_last_of_many_that_waited_is_heard(void **state)
+{
+    uint64_t first = first_came(90 * MS);
+
+    (void)state;
+    for (uint64_t k = 1; k <= 8; k++)
+        waits_in_the_queue((500 + 10 * k) * MS);
+    assert_int_equal(came_after(85 * MS), first + 80 * MS);
+}
+
+static void of_many_at_once_few_are_looked_at(void **state)
+{
+    (void)state;
+    first_came(70 * MS);
+    for (uint64_t k = 1; k <= 8; k++)
+        waits_in_the_queue(500 * MS + k);
+    came_after(MS);
+    assert_true(atomic_load(&words.report.heartbeat_counter) < 500 * MS + 8);
+}
+
 /* It was read after 45 ms of silence, and came 5 ms after the last word. */
 static void what_is_read_late_puts_silence_off_by_when_it_came(void **state)
 {
@@ -141,6 +162,8 @@ int main(void)
         LANE_TEST(what_waited_for_a_lane_came_when_its_sender_says),
         LANE_TEST(not_before_the_turn_before),
         LANE_TEST(and_not_after_it_was_read),
+        LANE_TEST(the_last_of_many_that_waited_is_heard),
+        LANE_TEST(of_many_at_once_few_are_looked_at),
         cmocka_unit_test(what_is_read_late_puts_silence_off_by_when_it_came),
     };
 

@@ -134,6 +134,29 @@ static void replay_ring_has_room_above_the_credit(void **state)
     assert_string_equal(fault.text, "no memory for rings of 1099511627776 + 1 MB");
 }
 
+/* A ring's memory is a power of two, and all of it is used in turn: a little more would be twice as much. */
+static void rings_are_as_large_as_the_file_says(void **state)
+{
+    static const unsigned sizes[] = {8, 64, 256};
+    static char identity[FT_IDENTITY_MAX];
+    static struct ft_lane lane;
+    struct ft_fault fault = {""};
+    struct rp_config rp = {0};
+    struct nd_config *c = read_pair("", "");
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        c->protect.pending_mb = sizes[i];
+        nd_setup_replicator(&rp, c, &c->timing, identity);
+        assert_int_equal(nd_setup_rings(&lane, 4096, (uint64_t)sizes[i] << 20, true, &fault), 0);
+        assert_int_equal(lane.replay.capacity, (uint64_t)sizes[i] << 20);
+        assert_int_equal(lane.checkpoint.capacity, (uint64_t)sizes[i] << 20);
+        assert_true(rp.pending_bytes + 2 * FT_RECORD_MAX <= lane.replay.capacity);
+        ft_lane_free(&lane);
+    }
+    nd_config_free(c);
+}
+
 /* The state is laid out alike wherever the chain runs: what only one side is given does not move it. */
 static void regions_of_a_chain_are_alike(void **state)
 {
@@ -169,6 +192,7 @@ int main(void)
         cmocka_unit_test(off_and_hot_are_not_protect_and_warm),
         cmocka_unit_test(identity_is_chain_and_credit),
         cmocka_unit_test(replay_ring_has_room_above_the_credit),
+        cmocka_unit_test(rings_are_as_large_as_the_file_says),
         cmocka_unit_test(regions_of_a_chain_are_alike),
     };
 
