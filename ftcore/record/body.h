@@ -126,7 +126,7 @@ struct ft_form {
 extern const struct ft_form ft_array_form, ft_str_form, ft_bin_form;
 
 /* All return 0, FT_EMALFORMED or `ended`, and then reading is over. `name` is for texts. */
-int ft_read_last_number(struct ft_reader *in, const char *name, uint64_t *v); /* wherever it lies */
+int ft_read_number_any(struct ft_reader *in, const char *name, uint64_t *v); /* wherever it lies */
 int ft_read_length(struct ft_reader *in, const char *name, const struct ft_form *form, uint64_t *len);
 /* A string or bytes of min to max. */
 int ft_read_bytes(struct ft_reader *in, const char *name, const struct ft_form *form, uint64_t min,
@@ -139,7 +139,7 @@ static inline int ft_read_number(struct ft_reader *in, const char *name, uint64_
     uint64_t behind;
 
     if (in->end - p < 9 || (*p >= 0x80 && (*p & ~3u) != 0xcc))
-        return ft_read_last_number(in, name, v);
+        return ft_read_number_any(in, name, v);
     if (*p < 0x80) {
         *v = *p;
         in->at++;

@@ -166,7 +166,7 @@ static uint32_t run_side(struct nf_chain *chain, struct nf_packet *list[], uint3
             nf_payload_guard_end(chain->guard);
         left = keep_passing(list, left);
     }
-    if (looked && nf_sessions_settle(&chain->sessions, all, n, now))
+    if (looked && nf_sessions_confirm(&chain->sessions, all, n, now))
         left = keep_passing(list, left);
     return left;
 }

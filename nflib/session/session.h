@@ -88,12 +88,12 @@ enum nf_flow_bits {
     NF_FLOW_AGAIN = 1 << 1, /* of TCP: asks for a connection where the session's last one is over */
     NF_FLOW_LATER = 1 << 2, /* of the chain: see nf_session_later */
     NF_FLOW_KEYED = 1 << 3, /* has a key: nf_session_join can take it in */
-    /* As usual: a whole packet of TCP or UDP, IPv4, of a session that began in an earlier burst, and TCP's
-     * state does not change. */
+    /* A whole packet of TCP or UDP, IPv4, of a session that began in an earlier burst, and TCP's state does
+     * not change. */
     NF_FLOW_SETTLED = 1 << 4,
 };
 
-/* Of the lane, outside the region; see nflib/session/burst.c. */
+/* What a lane knows of its sessions outside the region; see nflib/session/look_up.c. */
 struct nf_sessions_burst {
     const struct nf_sessions *table;
     uint32_t fresh;                    /* sessions begun by packets of this side and this burst */

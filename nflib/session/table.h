@@ -45,7 +45,7 @@ struct nf_sessions {
     struct nf_wheel *wheel;       /* records by number, then fragments */
     struct nf_map *fragments;     /* struct nf_datagram to struct nf_noted; NULL: no NF looks at fragments */
     uint64_t used_at, records_at; /* bytes from here */
-    uint64_t wide_at;             /* the same; 0: the chain looks up no IPv6 */
+    uint64_t addresses_at;        /* the same; 0: the chain looks up no IPv6 */
     uint32_t capacity, buckets, stride;
     uint32_t nfs;                   /* in the chain */
     uint32_t max_flows[FT_NFS_MAX]; /* by NF; 0: keeps no flows */
@@ -65,10 +65,10 @@ struct nf_sessions {
 
 /* A session's addresses by its keys, of IPv6. One line for each record, beside them: sessions of IPv4 do not
  * touch it. */
-struct nf_session_wide {
+struct nf_session_addresses {
     struct nf_addresses key[2];
 };
-_Static_assert(sizeof(struct nf_session_wide) == FT_LINE, "a record's addresses are one line");
+_Static_assert(sizeof(struct nf_session_addresses) == FT_LINE, "a record's addresses are one line");
 
 /* What a datagram's fragments have in common as they come in, and what is noted of them. No padding. */
 struct nf_datagram {
@@ -111,7 +111,7 @@ struct nf_sessions_lane {
     bool noted;                      /* some packet is a fragment, or begins a connection again */
     uint32_t begun[NF_BURST_MAX];    /* records of those that are fresh */
     const struct nf_packet
-        *beginner[NF_BURST_MAX]; /* the packet that has begun each; until they are settled */
+        *beginner[NF_BURST_MAX]; /* the packet that has begun each; until they are confirmed */
     _Alignas(FT_LINE) struct nf_session_look look[NF_BURST_MAX];
     struct nf_datagram datagram[NF_BURST_MAX];   /* of fragments */
     struct nf_addresses addresses[NF_BURST_MAX]; /* of packets of IPv6, as they came in */
@@ -130,9 +130,10 @@ static inline uint32_t nf_session_number(const struct nf_sessions *t, const stru
 {
     return (uint32_t)(((uint64_t)((const uint8_t *)s - (const uint8_t *)t) - t->records_at) / t->stride);
 }
-static inline const struct nf_session_wide *nf_session_wide(const struct nf_sessions *t, uint32_t record)
+static inline const struct nf_session_addresses *nf_session_addresses(const struct nf_sessions *t,
+                                                                      uint32_t record)
 {
-    return (const struct nf_session_wide *)(const void *)((const uint8_t *)t + t->wide_at) + record;
+    return (const struct nf_session_addresses *)(const void *)((const uint8_t *)t + t->addresses_at) + record;
 }
 static inline const uint64_t *nf_sessions_used(const struct nf_sessions *t)
 {
@@ -213,8 +214,8 @@ bool nf_sessions_make(struct nf_sessions_lane *lane, const struct nf_sessions_wa
 void nf_sessions_look_up(struct nf_sessions_lane *lane, struct nf_packet *const packets[], uint32_t n,
                          uint64_t now);
 /* True: it may have dropped some. */
-bool nf_sessions_settle(struct nf_sessions_lane *lane, struct nf_packet *const packets[], uint32_t n,
-                        uint64_t now);
+bool nf_sessions_confirm(struct nf_sessions_lane *lane, struct nf_packet *const packets[], uint32_t n,
+                         uint64_t now);
 void nf_sessions_timers(struct nf_sessions_lane *lane, uint64_t now);
 
 #endif
