@@ -85,7 +85,7 @@ struct rp_receiver {
     uint64_t closed_to[FT_LANES_MAX]; /* closed set, last computed */
     struct rp_delta delta[FT_LANES_MAX];
     uint64_t released[FT_LANES_MAX]; /* outputs that the peer has released, as the last record says */
-    struct ft_chunk *scratch; /* a chunk as it is decoded, before it is put into its lane's ring */
+    struct ft_chunk *scratch;        /* a chunk as it is decoded, before it is put into its lane's ring */
 };
 
 struct rp_replicator {
