@@ -188,9 +188,12 @@ static void fw_process(struct nf *nf, struct nf_packet *const packets[], uint32_
     for (uint32_t i = 0; i < n; i++) {
         const struct nf_session *s = nf_session_settled(nf, packets[i]);
 
-        if (ft_likely(s))
+        if (ft_likely(s)) {
             fw_count_packet(nf, packets[i], s);
-        known += s || fw_one(nf, packets[i], now);
+            known++;
+        } else if (fw_one(nf, packets[i], now)) {
+            known++;
+        }
     }
     if (known)
         nf_count(nf, FW_KNOWN, known);

@@ -246,7 +246,7 @@ struct ft_datagram_key rp_peer(const struct rp_replicator *rp)
 static void note_peer(struct rp_replicator *rp, const struct ft_datagram_key *peer)
 {
     rp->heartbeat_from = peer->incarnation;
-    rp->heartbeat_counter = 0;
+    rp->heartbeat_sent = 0;
     RP_ORDER_ALL(rp, peer_incarnation, peer->incarnation);
     RP_ORDER_ALL(rp, peer_secret[0], peer->secret[0]);
     RP_ORDER_ALL(rp, peer_secret[1], peer->secret[1]);
@@ -261,17 +261,16 @@ static void report_port_heartbeats(struct rp_replicator *rp)
     if (peer.incarnation != rp->heartbeat_from)
         note_peer(rp, &peer);
     for (unsigned l = 0; l < rp->lanes; l++) {
-        uint64_t heartbeat = FT_REPORT_GET(rp_lane(rp, l), heartbeat_ns), counter;
+        uint64_t heartbeat = FT_REPORT_GET(rp_lane(rp, l), heartbeat_ns), sent;
 
         if (heartbeat == rp->heartbeat_seen[l])
             continue;
         rp->heartbeat_seen[l] = heartbeat;
         event.view = FT_REPORT_GET(rp_lane(rp, l), heartbeat_view);
-        counter = FT_REPORT_GET(rp_lane(rp, l), heartbeat_counter);
-        if (FT_REPORT_GET(rp_lane(rp, l), heartbeat_from) != peer.incarnation ||
-            counter <= rp->heartbeat_counter)
+        sent = FT_REPORT_GET(rp_lane(rp, l), heartbeat_sent);
+        if (FT_REPORT_GET(rp_lane(rp, l), heartbeat_from) != peer.incarnation || sent <= rp->heartbeat_sent)
             continue;
-        rp->heartbeat_counter = counter;
+        rp->heartbeat_sent = sent;
         event.came = heartbeat;
         rp_step(rp, &event);
     }

@@ -46,8 +46,8 @@ struct rp_output {
 
 /* Bytes of bulk that a message may have now. */
 size_t rp_output_room(const struct rp_output *out);
-/* Where the bulk of `m`, which gives all but that, may be written, up to rp_output_room bytes, so that the
- * next rp_output_add of the same message need not copy it. */
+/* Where the bulk of a message may be written, up to rp_output_room bytes, so that the next rp_output_add of
+ * that message need not copy it. `m`: the message, with all but its bulk. */
 uint8_t *rp_output_place(struct rp_output *out, const struct ft_message *m, unsigned lanes);
 /* FT_EFULL when there is no room, for bulk or at all. `sealed`: the stream that it goes to is. */
 int rp_output_add(struct rp_output *out, const struct ft_message *m, unsigned lanes,

@@ -89,8 +89,9 @@ int rp_link_death_notice(struct rp_link *link, const struct ft_datagram_key *pee
 
 /* Bytes of content that can be sent as bulk now. */
 size_t rp_link_room(const struct rp_link *link);
-/* Where the bulk of `m` may be written, up to rp_link_room bytes, which must not be 0: there rp_link_send of
- * the same message, sent next and without compression, need not copy it. */
+/* Where the bulk of a message may be written, up to rp_link_room bytes, which must not be 0, so that
+ * rp_link_send need not copy it when that message is sent next, not compressed. `m`: the message, with all
+ * but its bulk. */
 uint8_t *rp_link_place(struct rp_link *link, const struct ft_message *m, unsigned lanes);
 /* Queues a message; FT_EFULL when not even the reserve has room (then the connection is as good as dead),
  * FT_ENOENT without a connection. */

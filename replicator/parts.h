@@ -85,7 +85,7 @@ struct rp_receiver {
     uint64_t closed_to[FT_LANES_MAX]; /* closed set, last computed */
     struct rp_delta delta[FT_LANES_MAX];
     uint64_t released[FT_LANES_MAX]; /* outputs that the peer has released, as the last record says */
-    struct ft_chunk *scratch;
+    struct ft_chunk *scratch;        /* a chunk as it is decoded, before it is put into its lane's ring */
 };
 
 struct rp_replicator {
@@ -108,8 +108,8 @@ struct rp_replicator {
     bool stored; /* records or chunks came in: acknowledge */
     bool stuck;  /* a message found no room at all */
     bool guarded_reported, drained_reported, steered_reported, diverged_reported;
-    uint64_t to_store; /* the view that the step's actions want on the disk; 0: none */
-    uint64_t heartbeat_from, heartbeat_counter; /* of the newest heartbeat on a data port */
+    uint64_t to_store;                       /* the view that the step's actions want on the disk; 0: none */
+    uint64_t heartbeat_from, heartbeat_sent; /* of the newest heartbeat on a data port */
     uint64_t heartbeat_seen[FT_LANES_MAX], replayed_reported[FT_LANES_MAX];
     uint64_t digest_sent[FT_LANES_MAX], round_sent[FT_LANES_MAX];
     uint64_t time_due;

@@ -90,8 +90,12 @@ enum ft_action_kind {
     FT_ACT_ORDER,       /* `order`: lanes; LIVE with `vector`: replay up to it first */
     FT_ACT_CUT,         /* make a cut, begin a snapshot and the log after it */
     FT_ACT_NO_SNAPSHOT, /* forget the snapshot and stop logging */
-    FT_ACT_VIEW,  /* this node's view is now `view`: as FT_ACT_STORE; what follows does not wait for it */
-    FT_ACT_STORE, /* put `view` into the file, soon; FT_EV_STORED will tell */
+    /* This node's view is now `view`. It goes to the writer of the view file as with FT_ACT_STORE. */
+    FT_ACT_VIEW,
+    /* `view` is to be in the view file soon; FT_EV_STORED will tell. No action waits for the disk: the writer
+     * gets the view last, when all actions of the step are carried out and what they say has been sent. So at
+     * a takeover it comes after the heartbeat with the new view and after the orders to the lanes. */
+    FT_ACT_STORE,
     FT_ACT_CLEAR, /* stop the lanes and wait until they are quiesced; what is held of log and snapshot is void
                    */
     FT_ACT_STEER, /* `flag`: announce and leave frames unread / read again */

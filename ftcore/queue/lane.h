@@ -104,9 +104,9 @@ struct ft_lane_report {
     _Atomic bool steered;          /* standby: `steer` is done */
 
     _Atomic uint64_t heartbeat_ns; /* when the peer's last heartbeat came, ns; written after the next three */
-    _Atomic uint64_t heartbeat_view;    /* the view that it names */
-    _Atomic uint64_t heartbeat_counter; /* when it was sent, by the peer's monotonic clock, ns */
-    _Atomic uint64_t heartbeat_from;    /* the incarnation by whose secret it was known */
+    _Atomic uint64_t heartbeat_view; /* the view that it names */
+    _Atomic uint64_t heartbeat_sent; /* when it was sent, by the peer's monotonic clock, ns */
+    _Atomic uint64_t heartbeat_from; /* the incarnation by whose secret it was known */
 };
 
 /* Counters. Written by the lane with plain relaxed stores, read by status. */

@@ -126,20 +126,21 @@ struct ft_form {
 extern const struct ft_form ft_array_form, ft_str_form, ft_bin_form;
 
 /* All return 0, FT_EMALFORMED or `ended`, and then reading is over. `name` is for texts. */
-int ft_read_last_number(struct ft_reader *in, const char *name, uint64_t *v); /* wherever it lies */
+int ft_read_number_any(struct ft_reader *in, const char *name, uint64_t *v); /* however near to the end */
 int ft_read_length(struct ft_reader *in, const char *name, const struct ft_form *form, uint64_t *len);
 /* A string or bytes of min to max. */
 int ft_read_bytes(struct ft_reader *in, const char *name, const struct ft_form *form, uint64_t min,
                   uint64_t max, const uint8_t **bytes, uint32_t *len);
 
-/* Most of what a head is made of: with nine bytes left no number is too long, whatever its form. */
+/* An unsigned number. Most of a head is made of them, so this is inline where nine bytes are left: there no
+ * number is too long, whatever its form. */
 static inline int ft_read_number(struct ft_reader *in, const char *name, uint64_t *v)
 {
     const uint8_t *p = in->at;
     uint64_t behind;
 
     if (in->end - p < 9 || (*p >= 0x80 && (*p & ~3u) != 0xcc))
-        return ft_read_last_number(in, name, v);
+        return ft_read_number_any(in, name, v);
     if (*p < 0x80) {
         *v = *p;
         in->at++;

@@ -8,9 +8,10 @@
  *
  * The bin's length always has four bytes, `c6` before them, shortest form or not, and so has the size of a
  * compressed bulk, behind `ce`: blocks are made in place in the output, and so are records, before their
- * length is known. Within 64 KiB LZ4 looks for
- * repetitions by a table of twice the size, and by four bytes in place of five: lines of a hundred thousand
- * flows shrink to a third, of which larger blocks leave a half.
+ * length is known.
+ *
+ * Blocks have 64 KiB because up to that size LZ4 finds repetitions by a table of twice the slots, and by four
+ * bytes in place of five: lines of a hundred thousand flows shrink to a third, in larger blocks to a half.
  *
  * Whether LZ4 pays depends on the traffic, and is measured: a bulk that did not shrink below 85 % is sent as
  * it is, and so are the next 63; then one is tried again. A bulk under 64 bytes is neither compressed nor

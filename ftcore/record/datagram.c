@@ -73,7 +73,7 @@ void ft_datagram_encode(const struct ft_datagram *d, const struct ft_datagram_ke
     memcpy(out + 8, &version, 4);
     memcpy(out + 12, &d->kind, 4);
     memcpy(out + 16, &d->view, 8);
-    memcpy(out + 24, &d->counter, 8);
+    memcpy(out + 24, &d->sent, 8);
     make_tag(out, key, out + TAG_AT);
 }
 
@@ -93,7 +93,7 @@ int ft_datagram_decode(const uint8_t *in, size_t len, const struct ft_datagram_k
         return FT_EPERM;
     memcpy(&d->kind, in + 12, 4);
     memcpy(&d->view, in + 16, 8);
-    memcpy(&d->counter, in + 24, 8);
+    memcpy(&d->sent, in + 24, 8);
     if (d->view > FT_VIEW_MAX)
         return FT_EMALFORMED;
     return d->kind == FT_DEATH_NOTICE || d->kind == FT_HEARTBEAT ? 0 : FT_EMALFORMED;

@@ -5,7 +5,7 @@
  * the data ports. Death notices are encoded when a node starts and decoded by the peer's link; heartbeats are
  * encoded and decoded by lanes.
  *
- *     "understu" | u32 version | u32 kind | u64 view | u64 counter | 16 bytes of tag; little endian
+ *     "understu" | u32 version | u32 kind | u64 view | u64 sent | 16 bytes of tag; little endian
  *
  * The tag is the first half of HMAC-SHA256 over the sender's incarnation and the 32 bytes before it. Its key
  * is the sender's secret. Secret and incarnation are random, of one process, and told in its hello alone,
@@ -24,9 +24,9 @@
 enum ft_datagram_kind { FT_DEATH_NOTICE = 1, FT_HEARTBEAT };
 
 struct ft_datagram {
-    uint32_t kind;    /* enum ft_datagram_kind */
-    uint64_t view;    /* heartbeat: the sender's; death notice: 0 */
-    uint64_t counter; /* heartbeat: rises with each; death notice: 0 */
+    uint32_t kind; /* enum ft_datagram_kind */
+    uint64_t view; /* heartbeat: the sender's; death notice: 0 */
+    uint64_t sent; /* heartbeat: when, by the sender's monotonic clock, ns; death notice: 0 */
 };
 
 /* With which a process authenticates its datagrams, and by which its peer knows them. */

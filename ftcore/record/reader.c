@@ -28,7 +28,7 @@ static bool get_behind(const struct ft_reader *in, unsigned bytes, uint64_t *v)
     return true;
 }
 
-int ft_read_last_number(struct ft_reader *in, const char *name, uint64_t *v)
+int ft_read_number_any(struct ft_reader *in, const char *name, uint64_t *v)
 {
     if (in->at < in->end && *in->at < 0x80) {
         *v = *in->at++;

@@ -12,9 +12,8 @@
  *                FT_REC_SLICE.
  *     body       bin, see below. Its length is there so that any msgpack reader can skip it.
  *     checksum   XXH3-64, no seed, of all bytes of the record before this element. Always nine bytes, `cf`
- *                and the value in big-endian order, so that where the bytes it covers end is known. 0: none;
- *                so it is written on the link, which checks the same bytes, by a frame's checksum or its
- * seal.
+ *                and the value in big-endian order, so that where the bytes it covers end is known. 0: none,
+ *                as on the link: there a message's checksum or the seal covers the same bytes.
  *
  * The body is four parts without padding, and nothing after them. A varint has seven bits in a byte, the low
  * ones first, and the top bit set in all bytes but its last.

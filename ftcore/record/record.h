@@ -147,9 +147,11 @@ static inline size_t ft_record_size(const struct ft_record *r)
 /* Bytes that encoding `r` can need at most. */
 size_t ft_record_bound(const struct ft_record *r);
 
-/* Writes the wire form to out[0..cap). Returns its length; FT_EFULL: it does not fit. `r` must be whole.
- * `summed`: with a checksum; without one something else must check the bytes, as the link's frames do or its
- * seal. */
+/*
+ * Writes the wire form to out[0..cap). Returns its length; FT_EFULL: it does not fit. `r` must be whole.
+ * `summed`: the record has a checksum of its own. Without it something else must check the bytes: on the link
+ * the message's checksum or the seal does.
+ */
 long ft_record_encode(const struct ft_record *r, bool summed, uint8_t *out, size_t cap);
 
 /*

@@ -173,7 +173,7 @@ static uint32_t run_side(struct nf_chain *chain, struct nf_packet *list[], uint3
             nf_tracing_step(&chain->tracing, (uint8_t)(nf - chain->nfs), side);
         left = keep_passing(list, left);
     }
-    if (looked && nf_sessions_settle(&chain->sessions, all, n, now)) {
+    if (looked && nf_sessions_confirm(&chain->sessions, all, n, now)) {
         if (ft_unlikely(chain->tracing.trace != NULL))
             nf_tracing_step(&chain->tracing, NF_TRACING_ANY, side);
         left = keep_passing(list, left);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Flow keys, timeouts and their text; see flow.h. No state of its own. */
+/* Timeouts of flows and their text; see flow.h. No state of its own. */
 #include "nflib/flow/flow.h"
 
 #include "nflib/net/tcp.h"
@@ -8,15 +8,6 @@
 #include <string.h>
 
 #define SHOW_ROWS 256u /* in a call */
-
-bool nf_flow_key_make(struct nf_flow_key *key, uint8_t proto, uint32_t saddr, uint16_t sport, uint32_t daddr,
-                      uint16_t dport)
-{
-    bool swap = saddr > daddr || (saddr == daddr && sport > dport);
-    nf_flow_key_write(key, swap ? daddr : saddr, swap ? saddr : daddr, swap ? dport : sport,
-                      swap ? sport : dport, proto);
-    return swap;
-}
 
 uint8_t nf_timeout_class(uint8_t proto, uint8_t tcp_state)
 {

@@ -1,41 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What NFs that keep flows share: what their configuration says of flows, the classes of timeouts with their
- * live settings, how flows are written for people, and, for maps of an NF's own, a key that both directions
- * of a flow have in common.
+ * live settings, and how flows are written for people.
  */
 #ifndef NFLIB_FLOW_FLOW_H
 #define NFLIB_FLOW_FLOW_H
 
 #include "nflib/module/module.h"
 #include "nflib/state/state.h"
-
-#include <string.h>
-
-/* Both ends of a flow, the lesser one (by address, then port, as stored) first. Network order; 16 bytes. */
-struct nf_flow_key {
-    uint32_t addr[2];
-    uint16_t port[2]; /* ICMP echo: the identifier in both; protocols without ports: 0 */
-    uint8_t proto;
-    uint8_t zero[3];
-};
-
-/*
- * The 16 bytes of a key of two addresses, two ports and a protocol, as two words: written in the parts in
- * which it will be read, or each read would wait until the smaller writes before it are done.
- */
-static inline void nf_flow_key_write(void *key, uint32_t addr0, uint32_t addr1, uint16_t port0,
-                                     uint16_t port1, uint8_t proto)
-{
-    uint64_t words[2] = {addr0 | (uint64_t)addr1 << 32,
-                         port0 | (uint64_t)port1 << 16 | (uint64_t)proto << 32};
-
-    memcpy(key, words, sizeof(words));
-}
-
-/* Fills `key`; true when the ends were exchanged, that is, when the packet goes from end 1 to end 0. */
-bool nf_flow_key_make(struct nf_flow_key *key, uint8_t proto, uint32_t saddr, uint16_t sport, uint32_t daddr,
-                      uint16_t dport);
 
 /* ---- timeouts ---------------------------------------------------------------------------------- */
 

@@ -259,7 +259,7 @@ _Static_assert(offsetof(struct nf_packet, frag_id) == offsetof(struct nf_packet,
 
 /*
  * What nearly every packet is: untagged IPv4 without options, no fragment, TCP or UDP, nothing wrong. Then it
- * fills the same as parse_any does, with a tenth of the instructions. False: perhaps it is not.
+ * fills the same as nf_packet_parse_any does, with a tenth of the instructions. False: perhaps it is not.
  */
 static inline __attribute__((always_inline)) bool parse_usual(struct nf_packet *p)
 {

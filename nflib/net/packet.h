@@ -39,8 +39,9 @@ enum nf_packet_flags {
     NF_P_BAD = 1 << 9,      /* claims a format and breaks it; `bad` says how */
     NF_P_EMITTED = 1 << 10, /* made by an NF (nf_emit), no input */
     NF_P_LOCAL = 1 << 11,   /* turned round by the chain's L3 (echo reply): passes no NF */
-    /* Its IPv6 header is well-formed: l4, l4_len, proto, ports, FRAGMENT, LATER and L4 are as of IPv4, so far
-     * as no extension header but a fragment's comes before. NF_P_BAD is never said of IPv6. */
+    /* With NF_P_IPV6: its IPv6 header is well-formed. l3, l4, l4_len, proto, ports, NF_P_FRAGMENT, NF_P_LATER
+     * and NF_P_L4 mean what they mean of IPv4. Behind an extension header other than a fragment's nothing is
+     * read: proto is that header's number. NF_P_BAD is never said of IPv6. */
     NF_P_IPV6_READ = 1 << 12,
 };
 
@@ -63,16 +64,16 @@ struct nf_packet {
     uint8_t side;     /* enum nf_side of the port it came in on */
     uint8_t drop;     /* set with nf_drop: reason counter of the NF + 1; 0 passes */
     uint8_t drop_nf;  /* index of the NF that dropped it */
-    uint8_t proto;    /* IPv4 protocol */
+    uint8_t proto;    /* of IPv4, or of IPv6 with NF_P_IPV6_READ; 0: neither */
     uint8_t bad;      /* enum nf_bad */
     uint8_t tcp_flags;
     uint16_t flags;        /* enum nf_packet_flags */
-    uint16_t l3;           /* offset of the IPv4 or ARP header */
+    uint16_t l3;           /* offset of the IP or ARP header */
     uint16_t l4;           /* offset of the L4 header (with NF_P_L4) */
     uint16_t payload;      /* offset behind the L4 header */
-    uint16_t l4_len;       /* bytes from l4 to the end of the IPv4 packet, by its total length */
+    uint16_t l4_len;       /* bytes from l4 to the end of the IP packet, by the length in its header */
     uint16_t frag_id;      /* host order */
-    uint32_t saddr, daddr; /* as in the frame, network order; the rewriting calls keep them up to date */
+    uint32_t saddr, daddr; /* of IPv4, network order; the rewriting calls keep them up to date */
     uint16_t sport, dport; /* network order; ICMP echo: identifier in both; else 0 */
     uint8_t icmp_type, icmp_code;
     uint8_t parsed; /* what parse fills is of the bytes that are there; who changes them by hand clears it */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a burst has begun is settled behind the NFs, and what NFs ask of its packets. See look_up.c, which
- * owns what is known of them.
+ * The sessions of a burst behind its NFs: those that it has begun are confirmed by the first packet that has
+ * passed, or end. And what NFs ask of a packet's session. look_up.c owns what is known of the packets.
  */
 #include "nflib/session/index.h"
 #include "nflib/state/watch.h"
@@ -89,7 +89,7 @@ static bool confirm_session(struct nf_sessions_lane *lane, struct nf_packet *con
             key = other->key[0];
             key.own[1] = 0;
             if (key.ipv6)
-                addresses = nf_session_wide(t, record)->key[0];
+                addresses = nf_session_addresses(t, record)->key[0];
         } else if (nf_session_flags(other) & NF_SESSION_NEW) {
             nf_session_give_way(lane, packets, n, other, now);
             other = NULL;
@@ -98,7 +98,7 @@ static bool confirm_session(struct nf_sessions_lane *lane, struct nf_packet *con
         }
     }
     if (key.ipv6)
-        *NF_EDIT(nf, &nf_session_wide(t, record)->key[1]) = addresses;
+        *NF_EDIT(nf, &nf_session_addresses(t, record)->key[1]) = addresses;
     s = ft_edit_in_line(nf->region, p->session, sizeof(*s));
     s->key[1] = key;
     s->key[1].own[0] = other ? NF_SESSION_ONE_KEY : 0;
@@ -127,8 +127,8 @@ static bool may_confirm(const struct nf_sessions_lane *lane, const struct nf_pac
 }
 
 /* In the order of packets, so that the first that has passed confirms. */
-bool nf_sessions_settle(struct nf_sessions_lane *lane, struct nf_packet *const packets[], uint32_t n,
-                        uint64_t now)
+bool nf_sessions_confirm(struct nf_sessions_lane *lane, struct nf_packet *const packets[], uint32_t n,
+                         uint64_t now)
 {
     const struct nf_sessions *t = lane->burst.table;
 
@@ -206,8 +206,10 @@ void nf_session_view_ipv6(const struct nf *nf, const struct nf_session *s, struc
 {
     const struct nf_sessions *t = nf->env->sessions->table;
     const uint32_t *before = nf->env->sessions->before[nf->index][s->key[0].side];
-    const struct nf_session_wide *wide = nf_session_wide(t, nf_session_number(t, s));
+    const struct nf_session_addresses *addresses = nf_session_addresses(t, nf_session_number(t, s));
 
-    memcpy(out->source, s->members & before[0] ? wide->key[1].destination : wide->key[0].source, 16);
-    memcpy(out->destination, s->members & before[1] ? wide->key[1].source : wide->key[0].destination, 16);
+    memcpy(out->source, s->members & before[0] ? addresses->key[1].destination : addresses->key[0].source,
+           16);
+    memcpy(out->destination,
+           s->members & before[1] ? addresses->key[1].source : addresses->key[0].destination, 16);
 }

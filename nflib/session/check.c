@@ -44,9 +44,10 @@ static int check_counts(struct nf_check *c, const struct nf_sessions *t)
                                        t->timeouts[i][class], NF_TIMEOUT_MAX);
     for (uint32_t i = 0; i < FT_NFS_MAX; i++)
         if (t->walks[i].what & ~(uint32_t)NF_SESSION_CHANGES || (t->walks[i].what && !t->slot_at[i]))
-            return nf_check_failed(c,
-                                   "change %u of sessions of NF %u is under way, expected one of its slots",
-                                   t->walks[i].what, i);
+            return nf_check_failed(
+                c,
+                "change %u of sessions of NF %u is under way, expected none or 1 to 7 of an NF in sessions",
+                t->walks[i].what, i);
     return 0;
 }
 
@@ -70,7 +71,7 @@ static bool has_addresses(const struct nf_sessions *t, uint32_t record, unsigned
     const struct nf_tuple *key = &nf_session_at(t, record)->key[which];
     struct nf_tuple given = *key;
 
-    nf_session_hash_addresses(t, &nf_session_wide(t, record)->key[which], &given);
+    nf_session_hash_addresses(t, &nf_session_addresses(t, record)->key[which], &given);
     return nf_session_same(key, &given);
 }
 
@@ -79,8 +80,9 @@ static bool same_key(const struct nf_sessions *t, uint32_t a, uint32_t b)
     const struct nf_tuple *key = &nf_session_at(t, a >> 1)->key[a & 1];
 
     return nf_session_same(key, &nf_session_at(t, b >> 1)->key[b & 1]) &&
-           (!key->ipv6 || memcmp(&nf_session_wide(t, a >> 1)->key[a & 1],
-                                 &nf_session_wide(t, b >> 1)->key[b & 1], sizeof(struct nf_addresses)) == 0);
+           (!key->ipv6 ||
+            memcmp(&nf_session_addresses(t, a >> 1)->key[a & 1], &nf_session_addresses(t, b >> 1)->key[b & 1],
+                   sizeof(struct nf_addresses)) == 0);
 }
 
 static int check_record(struct nf_check *c, const struct nf_sessions *t, uint32_t record, struct found *found)
@@ -95,11 +97,12 @@ static int check_record(struct nf_check *c, const struct nf_sessions *t, uint32_
         nf_session_class(s) != nf_timeout_class(s->key[0].proto, nf_session_tcp(s)) ||
         flags & ~NF_SESSION_FLAGS || flags & NF_SESSION_NEW || s->key[0].proto != s->key[1].proto)
         return nf_check_failed(
-            c, "session %u has TCP state %u, timeout %u, flags %u, sides %u and %u, which none has", record,
-            nf_session_tcp(s), nf_session_class(s), flags, s->key[0].side, s->key[1].side);
+            c, "session %u has protocols %u and %u, TCP state %u, timeout %u, flags %u, which none has",
+            record, s->key[0].proto, s->key[1].proto, nf_session_tcp(s), nf_session_class(s), flags);
     if (s->key[0].zero || s->key[1].zero || s->key[0].ipv6 != s->key[1].ipv6 ||
-        (s->key[0].ipv6 && (!t->wide_at || !has_addresses(t, record, 0) || !has_addresses(t, record, 1))))
-        return nf_check_failed(c, "session %u has keys of a family that they are not", record);
+        (s->key[0].ipv6 &&
+         (!t->addresses_at || !has_addresses(t, record, 0) || !has_addresses(t, record, 1))))
+        return nf_check_failed(c, "session %u has a key that is not of its family or its addresses", record);
     if ((flags & NF_SESSION_ONE_KEY) && !same_key(t, record << 1, record << 1 | 1))
         return nf_check_failed(c, "session %u has two keys, expected one", record);
     for (uint32_t left = s->members; left; left &= left - 1) {

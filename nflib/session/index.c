@@ -23,8 +23,8 @@ const struct nf_session *nf_session_find(const struct nf_sessions *t, const stru
             const struct nf_session *s = nf_session_at(t, ref >> 1);
 
             if (ft_likely(nf_session_same(&s->key[ref & 1], key)) &&
-                (!addresses ||
-                 memcmp(&nf_session_wide(t, ref >> 1)->key[ref & 1], addresses, sizeof(*addresses)) == 0)) {
+                (!addresses || memcmp(&nf_session_addresses(t, ref >> 1)->key[ref & 1], addresses,
+                                      sizeof(*addresses)) == 0)) {
                 *which = ref & 1;
                 return s;
             }

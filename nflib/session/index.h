@@ -11,7 +11,7 @@
 
 #include <immintrin.h>
 
-/* The last two bytes of a key are no part of it. */
+/* Of the key without own[], its last two bytes. */
 static inline uint64_t nf_session_hash(const struct nf_sessions *t, const struct nf_tuple *key)
 {
     uint64_t words[2] = {nf_get64((const uint8_t *)key),
@@ -20,7 +20,7 @@ static inline uint64_t nf_session_hash(const struct nf_sessions *t, const struct
     return nf_key_hash(words, sizeof(words), t->seed);
 }
 
-/* Puts what stands for the addresses into a key of IPv6. */
+/* Sets saddr and daddr of a key of IPv6, which are a hash of the packet's addresses. */
 static inline void nf_session_hash_addresses(const struct nf_sessions *t,
                                              const struct nf_addresses *addresses, struct nf_tuple *key)
 {
@@ -30,6 +30,7 @@ static inline void nf_session_hash_addresses(const struct nf_sessions *t,
     key->daddr = (uint32_t)(hash >> 32);
 }
 
+/* Without own[], as all here. For IPv6 the addresses have to be compared as well: two may have one hash. */
 static inline bool nf_session_same(const struct nf_tuple *a, const struct nf_tuple *b)
 {
     uint64_t low = nf_get64((const uint8_t *)a) ^ nf_get64((const uint8_t *)b);
@@ -38,7 +39,8 @@ static inline bool nf_session_same(const struct nf_tuple *a, const struct nf_tup
     return !(low | high << 16);
 }
 
-/* Of what nobody answers, ICMP errors and ICMPv6 that is no echo: no echo's identifier is 0 and this. */
+/* Sets the ports of the key of a packet that nobody answers, an ICMP error or ICMPv6 that is no echo, to two
+ * that differ. In the key of an echo both are its identifier, so the two are never the same. */
 static inline void nf_session_mark_error(const struct nf_packet *p, struct nf_tuple *key)
 {
     if (p->flags & NF_P_ICMP_ERROR ||

@@ -8,12 +8,6 @@
 
 #include <string.h>
 
-/* As in nflib/state/map.c: a builtin would be left out as without effect. */
-static inline void prefetch_line(const void *line)
-{
-    __asm__ volatile("prefetcht0 %0" : : "m"(*(const uint8_t *)line));
-}
-
 /* ---- one packet --------------------------------------------------------------------------------- */
 
 /* What a packet of TCP does to its session's state. Flags that no TCP sends change nothing. */
@@ -154,7 +148,7 @@ static inline void begin_look(const struct nf_sessions *t, const struct nf_packe
     memcpy(&look->key, words, sizeof(words));
     look->hash = nf_key_hash(words, sizeof(words), t->seed);
     look->bucket = nf_session_bucket_at(t, nf_session_home(t, look->hash));
-    prefetch_line(look->bucket);
+    nf_prefetch_line(look->bucket);
 }
 
 /* The same for those of IPv6, with their addresses; apart, so that IPv4 does not pay. */
@@ -171,7 +165,7 @@ static void begin_look_ipv6(struct nf_sessions_lane *lane, const struct nf_packe
     nf_session_mark_error(p, &look->key);
     look->hash = nf_session_hash(t, &look->key);
     look->bucket = nf_session_bucket_at(t, nf_session_home(t, look->hash));
-    prefetch_line(look->bucket);
+    nf_prefetch_line(look->bucket);
 }
 
 static __attribute__((noinline)) void begin_looks_ipv6(struct nf_sessions_lane *lane,
@@ -199,9 +193,9 @@ static inline void guess_record(const struct nf_sessions *t, struct nf_session_l
     look->guess = nf_session_at(t, ref >> 1);
     look->which = ref & 1;
     record = (const uint8_t *)look->guess;
-    prefetch_line(record);
+    nf_prefetch_line(record);
     for (uint32_t at = FT_LINE; ft_unlikely(at < t->stride); at += FT_LINE)
-        prefetch_line(record + at);
+        nf_prefetch_line(record + at);
 }
 
 _Static_assert(NF_FLOW_REPLY == 1, "which of a session's keys it is that a packet has");
@@ -288,7 +282,7 @@ void nf_sessions_look_up(struct nf_sessions_lane *lane, struct nf_packet *const 
     lane->noted = false;
     lane->now = now;
     begin_looks(lane, packets, n);
-    if (lane->burst.table->wide_at)
+    if (lane->burst.table->addresses_at)
         begin_looks_ipv6(lane, packets, n);
     guess_records(lane, packets, n);
     for (uint32_t i = 0; i < n; i++) {

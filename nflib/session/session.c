@@ -45,7 +45,7 @@ static const struct nf_session *begin_session(struct nf_sessions_lane *lane, con
     s->key[0].own[1] = nf_timeout_class(p->proto, s->key[0].own[0]);
     s->key[1].own[0] = NF_SESSION_NEW;
     if (key->ipv6)
-        *NF_EDIT(nf, &nf_session_wide(t, record)->key[0]) = lane->addresses[p - lane->packets];
+        *NF_EDIT(nf, &nf_session_addresses(t, record)->key[0]) = lane->addresses[p - lane->packets];
     nf_session_use(nf, t, record);
     nf_session_enter(nf, t, record << 1, &s->key[0]);
     NF_WATCH(changed, t, &s->key[0]);

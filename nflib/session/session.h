@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sessions: the flows of a lane, found once for all NFs of the chain. A packet is looked up by the chain
- * before the NFs' process, by the key of the side it came in on. What is found is one record, with a slot for
+ * Sessions: the flows of a lane, found once for all NFs of the chain. The chain looks a packet up before any
+ * NF's `process`, by its tuple and the side on which it came in. What it finds is one record, with a slot for
  * each NF that keeps state of flows (module->session_size).
  *
  * A session begins when an NF joins the flow of a packet that belongs to none. It has two keys: the tuple
@@ -19,7 +19,8 @@
 #include "nflib/flow/flow.h"
 #include "nflib/module/env.h"
 
-/* A packet's ends as it comes in on `side`. Network order; ICMP echo: the identifier in both ports. */
+/* A key of a session: both ends of a packet as it comes in on `side`. Network order; of an ICMP echo both
+ * ports are its identifier. */
 struct nf_tuple {
     uint32_t saddr, daddr; /* of IPv6: a hash of both, which struct nf_addresses has */
     uint16_t sport, dport; /* 0: the protocol has none, or they could not be read */
@@ -31,7 +32,7 @@ struct nf_tuple {
 };
 _Static_assert(sizeof(struct nf_tuple) == 16, "a key is two words");
 
-/* Of IPv6: 16 bytes each, as in the packet. */
+/* Both addresses of a packet of IPv6, as in its header. */
 struct nf_addresses {
     uint8_t source[16], destination[16];
 };
@@ -49,7 +50,11 @@ struct nf_session {
 };
 _Static_assert(sizeof(struct nf_session) == 48, "a line has room for slots");
 
-/* key[0].own: TCP state (enum nf_tcp_state) and class of the timeout (enum nf_timeout); key[1].own[0]: */
+/*
+ * In the bytes own[] of a record's keys lies what the chain knows of the session. key[0].own[0]: the state of
+ * TCP (enum nf_tcp_state). key[0].own[1]: the class of its timeout (enum nf_timeout). key[1].own[0]: these
+ * flags. key[1].own[1]: 0.
+ */
 enum nf_session_flags {
     NF_SESSION_NEW = 1 << 0, /* no packet of it has passed the chain yet: it has no second key, no timer */
     NF_SESSION_ONE_KEY = 1 << 1, /* both keys are the same one */
@@ -73,6 +78,7 @@ static inline uint8_t nf_session_flags(const struct nf_session *s)
     return s->key[1].own[0];
 }
 
+/* Of ICMP errors, or of ICMPv6 that is no echo: nobody answers those. */
 static inline bool nf_session_of_errors(const struct nf_session *s)
 {
     uint8_t proto = s->key[0].proto;
@@ -86,20 +92,23 @@ static inline bool nf_session_of_errors(const struct nf_session *s)
 enum nf_flow_bits {
     NF_FLOW_REPLY = 1 << 0, /* it goes against the session's first packet */
     NF_FLOW_AGAIN = 1 << 1, /* of TCP: asks for a connection where the session's last one is over */
-    NF_FLOW_LATER = 1 << 2, /* of the chain: see nf_session_later */
+    NF_FLOW_LATER = 1 << 2, /* for the chain; NFs ask nf_session_later */
     NF_FLOW_KEYED = 1 << 3, /* has a key: nf_session_join can take it in */
-    /* As usual: a whole packet of TCP or UDP, IPv4, of a session that began in an earlier burst, and TCP's
-     * state does not change. */
+    /* A whole packet of TCP or UDP, IPv4, of a session that began in an earlier burst, and TCP's state does
+     * not change. */
     NF_FLOW_SETTLED = 1 << 4,
 };
 
-/* Of the lane, outside the region; see nflib/session/burst.c. */
+/* What a lane knows of its sessions outside the region; see nflib/session/look_up.c. */
 struct nf_sessions_burst {
     const struct nf_sessions *table;
-    uint32_t fresh;                    /* sessions begun by packets of this side and this burst */
-    uint32_t before[FT_NFS_MAX][2][2]; /* NFs that come before one, from a side, and translate an end */
+    uint32_t fresh; /* sessions begun by packets of this side and this burst */
+    /* before[i][side][end], a bit for each NF: those that a packet from `side` passes before NF i and that
+     * translate its source (end 0) or destination (1). */
+    uint32_t before[FT_NFS_MAX][2][2];
 };
 
+/* For nf_session_of: sets p->session if an earlier packet of the burst has begun it since the look-up. */
 void nf_session_again(const struct nf *nf, struct nf_packet *p);
 
 /* The session of the packet's flow; NULL: none yet. An earlier packet of the burst may just have begun it. */
@@ -141,27 +150,30 @@ static inline const void *nf_session_slot(const struct nf *nf, const struct nf_s
     })
 
 /*
- * Takes the NF into the packet's flow, and begins its session when there is none. The slot is zeroed. The NF
- * is not in it yet. NULL: the NF has max_flows already, the table is full, or the packet has no key. Sessions
- * begun by packets that are all dropped end when the NFs are done with the burst.
+ * Takes the NF, which is not in it so far, into the packet's flow, with a slot of zeros. Begins the flow's
+ * session when there is none. NULL: the NF has max_flows already, the table is full, or the packet has no key
+ * (NF_FLOW_KEYED). A session that begins here ends behind the NFs, if all of its packets in this burst are
+ * dropped.
  */
 const struct nf_session *nf_session_join(const struct nf *nf, struct nf_packet *p, uint64_t now);
 /* True: a join would find room. */
 bool nf_session_room(const struct nf *nf, const struct nf_packet *p);
 /* The NF has nothing more to do with the flow; the others in it go on. session_end is not called for it. */
 void nf_session_leave(const struct nf *nf, const struct nf_session *s, uint64_t now);
-/* The flow ends for all NFs. In `timers`, `set` and `clear` alone. */
+/* The flow ends for all NFs. May be called in `timers`, `set` and `clear` alone. */
 void nf_session_end(const struct nf *nf, const struct nf_session *s, uint64_t now);
 
-/* A later fragment: the first one of its datagram has passed, so far as the packets have come. */
+/* Of a later fragment: the first one of its datagram has passed the NFs; if both are in this burst, those
+ * before this NF. */
 bool nf_session_later(const struct nf *nf, const struct nf_packet *p);
 /* An ICMP error: the session of the packet that it quotes, NULL: none. *reply: answers to the quoted packet
- * would go against the session's first packet. Not of any packet that an NF has made. */
+ * would go against the session's first packet. Not to be asked of a packet that an NF has made. */
 const struct nf_session *nf_session_quoted(const struct nf *nf, const struct nf_packet *p, bool *reply);
 
 /*
  * The ends of the session's first packet as this NF sees them, before it translates any itself: what NFs that
- * come before it in that direction translate (module->translates) is as they left it. `s` is not new.
+ * come before it in that direction translate (module->translates) is as they left it. `s` has been confirmed:
+ * it is not NF_SESSION_NEW.
  */
 void nf_session_view_changed(const struct nf *nf, const struct nf_session *s, struct nf_tuple *out);
 static inline void nf_session_view(const struct nf *nf, const struct nf_session *s, struct nf_tuple *out)
@@ -177,7 +189,7 @@ static inline void nf_session_view(const struct nf *nf, const struct nf_session 
 /* The addresses that go with it, of a session of IPv6. */
 void nf_session_view_ipv6(const struct nf *nf, const struct nf_session *s, struct nf_addresses *out);
 
-/* True: answers that come in with this tuple, of IPv4, would belong to a session that there is. */
+/* True: this tuple, of IPv4, is a key of some session, to which answers that come in with it would belong. */
 bool nf_session_known(const struct nf *nf, const struct nf_tuple *tuple);
 
 /* ---- for operators ----------------------------------------------------------------------------- */

@@ -12,9 +12,9 @@
 #include "nflib/session/session.h"
 #include "nflib/state/state.h"
 
-#define NF_SESSION_PLACES 8u /* in a bucket */
-#define NF_SESSION_DUE    64u
-#define NF_SESSION_ROUNDS 16u   /* of NF_SESSION_DUE timers in one burst; the rest in the next */
+#define NF_SESSION_PLACES 8u    /* in a bucket */
+#define NF_SESSION_DUE    64u   /* timers that are taken from the wheel at a time */
+#define NF_SESSION_ROUNDS 16u   /* how often in one burst; what is left is due in the next */
 #define NF_SESSION_LOOKS  4096u /* sessions looked at for an operator's change in one burst, at most */
 
 /* A reference is the number of a record, doubled, and which of its keys it is. */
@@ -45,7 +45,7 @@ struct nf_sessions {
     struct nf_wheel *wheel;       /* records by number, then fragments */
     struct nf_map *fragments;     /* struct nf_datagram to struct nf_noted; NULL: no NF looks at fragments */
     uint64_t used_at, records_at; /* bytes from here */
-    uint64_t wide_at;             /* the same; 0: the chain looks up no IPv6 */
+    uint64_t addresses_at;        /* the same; 0: the chain looks up no IPv6 */
     uint32_t capacity, buckets, stride;
     uint32_t nfs;                   /* in the chain */
     uint32_t max_flows[FT_NFS_MAX]; /* by NF; 0: keeps no flows */
@@ -65,10 +65,10 @@ struct nf_sessions {
 
 /* A session's addresses by its keys, of IPv6. One line for each record, beside them: sessions of IPv4 do not
  * touch it. */
-struct nf_session_wide {
+struct nf_session_addresses {
     struct nf_addresses key[2];
 };
-_Static_assert(sizeof(struct nf_session_wide) == FT_LINE, "a record's addresses are one line");
+_Static_assert(sizeof(struct nf_session_addresses) == FT_LINE, "a record's addresses are one line");
 
 /* What a datagram's fragments have in common as they come in, and what is noted of them. No padding. */
 struct nf_datagram {
@@ -85,7 +85,7 @@ static inline uint32_t nf_datagram_bytes(bool ipv6)
 struct nf_noted {
     uint32_t record; /* NF_NONE: the first fragment belonged to no session */
     uint32_t serial; /* of the session that was there; another one has no part in the datagram */
-    uint32_t reply;
+    uint32_t reply;  /* 1: the first fragment went against the session's first packet */
 };
 
 /* What the chain knows of a packet of the burst that has a key. */
@@ -93,10 +93,10 @@ struct nf_session_look {
     struct nf_tuple key;
     uint64_t hash;
     const struct nf_session_bucket *bucket;
-    const struct nf_session *guess; /* where the first tag that is the key's leads to; NULL: there is none */
-    uint32_t which;                 /* of its keys */
-    uint32_t quoted_reply;
-    const struct nf_session *quoted; /* of an ICMP error */
+    const struct nf_session *guess;  /* where the first tag that is the key's leads to; NULL: there is none */
+    uint32_t which;                  /* of the guess's keys */
+    uint32_t quoted_reply;           /* as *reply of nf_session_quoted */
+    const struct nf_session *quoted; /* of an ICMP error: the session of what it quotes; NULL: none */
     const struct nf_packet *first;   /* of a later fragment: the first one, when it is in this burst */
 };
 _Static_assert(sizeof(struct nf_session_look) == FT_LINE, "a line");
@@ -104,14 +104,15 @@ _Static_assert(sizeof(struct nf_session_look) == FT_LINE, "a line");
 struct nf_sessions_lane {
     struct nf_sessions_burst burst; /* what inline functions of NFs look at */
     struct nf *nfs;                 /* [nfs + 1], 0: the lane's own */
-    uint8_t (*out_side)(const void *arg, const struct nf_packet *p); /* NULL: the other one */
+    /* The side by which a packet will leave, by the chain's routes; NULL: not the one it came in on. */
+    uint8_t (*out_side)(const void *arg, const struct nf_packet *p);
     const void *out_arg;
     const struct nf_packet *packets; /* of the burst */
     uint64_t now;                    /* chain time */
     bool noted;                      /* some packet is a fragment, or begins a connection again */
     uint32_t begun[NF_BURST_MAX];    /* records of those that are fresh */
     const struct nf_packet
-        *beginner[NF_BURST_MAX]; /* the packet that has begun each; until they are settled */
+        *beginner[NF_BURST_MAX]; /* the packet that has begun each; until they are confirmed */
     _Alignas(FT_LINE) struct nf_session_look look[NF_BURST_MAX];
     struct nf_datagram datagram[NF_BURST_MAX];   /* of fragments */
     struct nf_addresses addresses[NF_BURST_MAX]; /* of packets of IPv6, as they came in */
@@ -130,9 +131,10 @@ static inline uint32_t nf_session_number(const struct nf_sessions *t, const stru
 {
     return (uint32_t)(((uint64_t)((const uint8_t *)s - (const uint8_t *)t) - t->records_at) / t->stride);
 }
-static inline const struct nf_session_wide *nf_session_wide(const struct nf_sessions *t, uint32_t record)
+static inline const struct nf_session_addresses *nf_session_addresses(const struct nf_sessions *t,
+                                                                      uint32_t record)
 {
-    return (const struct nf_session_wide *)(const void *)((const uint8_t *)t + t->wide_at) + record;
+    return (const struct nf_session_addresses *)(const void *)((const uint8_t *)t + t->addresses_at) + record;
 }
 static inline const uint64_t *nf_sessions_used(const struct nf_sessions *t)
 {
@@ -153,16 +155,20 @@ static inline bool nf_session_is_first(const struct nf_packet *p)
     return p->flow & NF_FLOW_KEYED && (p->flags & (NF_P_FRAGMENT | NF_P_LATER)) == NF_P_FRAGMENT;
 }
 
-/* index.c. A key's own[] are not looked at. */
-/* NULL: none. *which: which of its keys it is. `addresses`: of IPv6, NULL: of IPv4. */
+/* ---- index.c. A key's own[] are not looked at. A reference: see struct nf_session_bucket. ---- */
+
+/* The session that has this key, whose hash is nf_session_hash's; NULL: none. *which: 0 or 1, which of its
+ * keys it is. `addresses`: those of a key of IPv6; NULL: the key is of IPv4. */
 const struct nf_session *nf_session_find(const struct nf_sessions *t, const struct nf_tuple *key,
                                          const struct nf_addresses *addresses, uint64_t hash,
                                          uint32_t *which);
+/* Puts a reference where its key leads to, and takes it away. No other reference has that key. */
 void nf_session_enter(const struct nf *nf, const struct nf_sessions *t, uint32_t ref,
                       const struct nf_tuple *key);
 void nf_session_forget(const struct nf *nf, const struct nf_sessions *t, uint32_t ref,
                        const struct nf_tuple *key);
-/* The record that is used next; NF_NONE: there is none. It is marked as used once it is filled. */
+/* A free record; NF_NONE: there is none. It is marked as used (nf_session_use) once it is filled, and given
+ * back (nf_session_give) when its keys are in the index no more. */
 uint32_t nf_session_take(const struct nf *nf, const struct nf_sessions *t);
 void nf_session_use(const struct nf *nf, const struct nf_sessions *t, uint32_t record);
 void nf_session_give(const struct nf *nf, const struct nf_sessions *t, uint32_t record);
@@ -171,24 +177,23 @@ uint64_t nf_session_timeout(const struct nf_sessions *t, const struct nf_session
 /* The first used record from `record` on; NF_NONE at the end. */
 uint32_t nf_session_next(const struct nf_sessions *t, uint32_t record);
 
-/* session.c */
-/* Of the lane's instance `nf`: ends it for all NFs, which hear of it. */
+/* session.c: ends a session for all NFs, which hear of it by session_end. `nf`: the lane's own instance. */
 void nf_session_finish(const struct nf *nf, uint32_t record, enum nf_session_why why, uint64_t now);
 
-/* burst.c: the key of answers to a packet, if it leaves as it is now, where they come in; of IPv6 their
- * addresses, too. */
+/* burst.c: the key with which answers to a packet would come in, if it left as it is now. *addresses: of
+ * IPv6, theirs. */
 struct nf_tuple nf_session_answers(const struct nf_sessions_lane *lane, const struct nf_packet *p,
                                    struct nf_addresses *addresses);
 
-/* crossed.c: a session begun in this burst, by a packet to which `p` is an answer. NULL: none, or not known.
- */
+/* crossed.c: a session begun in this burst by a packet that has not left the NFs, to which `p` is an answer.
+ * NULL: there is none, or an NF that translates is still to come, so that it is not known. */
 const struct nf_session *nf_session_crossed(const struct nf *nf, const struct nf_packet *p);
 
-/* A packet whose answers would be another session's: dropped by the first NF in it that translates, which
- * brought it about. */
+/* Drops a packet whose answers would be another session's, in the name of the first NF in its session that
+ * counts conflicts (module->conflict), or of none. */
 void nf_session_refuse(struct nf_sessions_lane *lane, struct nf_packet *p);
-/* Of this burst and not confirmed: its packets are answers to another session's, which has been confirmed
- * first. They are dropped, and it ends. */
+/* Ends `s`, which was begun in this burst and is not confirmed: its packets turned out to be answers to a
+ * session that has been confirmed first. They are dropped. */
 void nf_session_give_way(struct nf_sessions_lane *lane, struct nf_packet *const packets[], uint32_t n,
                          const struct nf_session *s, uint64_t now);
 
@@ -197,24 +202,29 @@ int nf_sessions_check(struct nf_check *c, const void *table);
 
 /* ---- for the chain ----------------------------------------------------------------------------- */
 
-/* What the chain's NFs want together, from their modules: `modules` and `configs`, [nfs]. */
+/* What the chain's NFs want of the table, together. All zero at first. */
 struct nf_sessions_wants {
-    uint32_t nfs, capacity, fragments;
-    bool ipv6;
+    uint32_t nfs;                               /* in the chain */
+    uint32_t capacity;                          /* sessions: the largest max_flows */
+    uint32_t fragments;                         /* datagrams: the largest max_fragments */
+    bool ipv6;                                  /* some NF joins flows of IPv6 */
     const struct nf_module *module[FT_NFS_MAX]; /* from 1 */
     struct nf_flows_config flows[FT_NFS_MAX];
 };
+/* Adds what NF `index` wants, by its module and its config. In the order of the chain, from 1. */
 void nf_sessions_want(struct nf_sessions_wants *wants, uint32_t index, const struct nf_module *module,
                       const void *config);
-uint64_t nf_sessions_bytes(const struct nf_sessions_wants *wants); /* 0: no NF keeps flows here */
+uint64_t nf_sessions_bytes(const struct nf_sessions_wants *wants); /* of arena; 0: no NF keeps flows */
 /* `lane`: [nfs + 1] instances and out_side are filled. False: the arena has no room. */
 bool nf_sessions_make(struct nf_sessions_lane *lane, const struct nf_sessions_wants *wants);
-/* Of packets of one side, before the NFs and behind them. */
+/* Finds the sessions of a side's packets, before the NFs get them: p->session and p->flow. */
 void nf_sessions_look_up(struct nf_sessions_lane *lane, struct nf_packet *const packets[], uint32_t n,
                          uint64_t now);
-/* True: it may have dropped some. */
-bool nf_sessions_settle(struct nf_sessions_lane *lane, struct nf_packet *const packets[], uint32_t n,
-                        uint64_t now);
+/* Confirms what they have begun, behind the NFs; session.h says what then ends. True: it may have dropped
+ * packets. */
+bool nf_sessions_confirm(struct nf_sessions_lane *lane, struct nf_packet *const packets[], uint32_t n,
+                         uint64_t now);
+/* Before a burst: ends sessions whose time is over, and goes on with operators' changes; a bounded number. */
 void nf_sessions_timers(struct nf_sessions_lane *lane, uint64_t now);
 
 #endif

@@ -100,16 +100,9 @@ uint64_t nf_map_hash(const struct nf_map *map, const void *key)
     return nf_key_hash(key, map->key_size, map->seed);
 }
 
-/* Not __builtin_prefetch: the compiler takes a function that does nothing else for one without effect, and
- * where it optimizes the program as one leaves out the calls. */
-static inline void prefetch_line(const void *line)
-{
-    __asm__ volatile("prefetcht0 %0" : : "m"(*(const uint8_t *)line));
-}
-
 void nf_map_prefetch(const struct nf_map *map, uint64_t hash)
 {
-    prefetch_line(bucket_at(map, home_of(map, hash)));
+    nf_prefetch_line(bucket_at(map, home_of(map, hash)));
 }
 
 /* A miss or an overflow fetches a line in vain; a check here would cost more. */
@@ -118,7 +111,7 @@ void nf_map_prefetch_entry(const struct nf_map *map, uint64_t hash)
     const struct bucket *bucket = bucket_at(map, home_of(map, hash));
     uint32_t hits = match_tags(bucket, tag_of(hash)) | 1u << 2 * (SLOTS - 1);
 
-    prefetch_line(entry_at(map, bucket->slot[__builtin_ctz(hits) / 2]));
+    nf_prefetch_line(entry_at(map, bucket->slot[__builtin_ctz(hits) / 2]));
 }
 
 /* All of the way: other entries of the same tag, buckets that were passed, keys of any size. */

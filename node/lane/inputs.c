@@ -33,12 +33,12 @@ static bool too_many_heartbeats(struct nd_lane *lane, unsigned port)
 /*
  * When a heartbeat came. The lane may have had no processor since the turn before, and the frame waited in
  * the port's queue meanwhile. It came after that turn, and by its sender's clock so long after the heartbeat
- * before it as its counter says. A heartbeat that counted from when it is read would put the end of a primary
+ * before it as it says (`sent`). A heartbeat that counted from when it is read would put the end of a primary
  * later that fell silent while this lane did not run, and the standby's right would end first.
  */
-static uint64_t arrival(const struct nd_lane *lane, uint64_t counter, uint64_t now)
+static uint64_t arrival(const struct nd_lane *lane, uint64_t sent, uint64_t now)
 {
-    uint64_t since = counter - FT_REPORT_GET(lane->words, heartbeat_counter);
+    uint64_t since = sent - FT_REPORT_GET(lane->words, heartbeat_sent);
     uint64_t last = FT_REPORT_GET(lane->words, heartbeat_ns);
     uint64_t came = since < now - last ? last + since : now;
 
@@ -70,12 +70,12 @@ static void hear_heartbeat(struct nd_lane *lane, const struct nd_frame *f, unsig
     }
     came = nd_now();
     if (FT_REPORT_GET(lane->words, heartbeat_from) == peer.incarnation) {
-        if (FT_REPORT_GET(lane->words, heartbeat_counter) >= heartbeat.counter)
+        if (FT_REPORT_GET(lane->words, heartbeat_sent) >= heartbeat.sent)
             return;
-        came = arrival(lane, heartbeat.counter, came);
+        came = arrival(lane, heartbeat.sent, came);
     }
     FT_REPORT_SET(lane->words, heartbeat_from, peer.incarnation);
-    FT_REPORT_SET(lane->words, heartbeat_counter, heartbeat.counter);
+    FT_REPORT_SET(lane->words, heartbeat_sent, heartbeat.sent);
     FT_REPORT_SET(lane->words, heartbeat_view, heartbeat.view);
     FT_REPORT_SET(lane->words, heartbeat_ns, came);
 }

@@ -14,9 +14,9 @@
 static const uint8_t everybody[6] = {0x07, 0x75, 0x73, 0x62, 0x65, 0x61};
 
 void nd_heartbeat_write(uint8_t frame[ND_HEARTBEAT_LEN], const uint8_t own[6],
-                        const struct ft_datagram_key *self, uint64_t view, uint64_t counter)
+                        const struct ft_datagram_key *self, uint64_t view, uint64_t sent)
 {
-    const struct ft_datagram heartbeat = {.kind = FT_HEARTBEAT, .view = view, .counter = counter};
+    const struct ft_datagram heartbeat = {.kind = FT_HEARTBEAT, .view = view, .sent = sent};
     uint16_t type = htobe16(ND_HEARTBEAT_TYPE);
 
     memcpy(frame, everybody, 6);

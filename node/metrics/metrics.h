@@ -3,7 +3,7 @@
  * What Prometheus reads of a node: http://ADDRESS:PORT/metrics. A thread of its own serves HTTP (server.c)
  * and sees nothing of the node: it asks, and the main thread makes the page out of the answer to "status"
  * (page.c), as it answers the control sockets. So a page and `status` cannot differ in meaning, and whatever
- * clients do costs the node one status in a turn of the main thread.
+ * clients do costs the node no more than one status in a turn of the main thread.
  */
 #ifndef NODE_METRICS_METRICS_H
 #define NODE_METRICS_METRICS_H
@@ -26,15 +26,16 @@ char *nd_metrics_page(const json_t *status, size_t *size);
 
 struct nd_metrics;
 
-/* Listens at host (numeric IPv4) and port, and starts the thread. FT_EBUSY: taken. FT_ENOENT: not an address
- * of this host. FT_EPERM, FT_EIO, FT_ENOMEM. Nothing is left open then. */
+/* Listens at host (numeric IPv4) and port, and starts the thread. FT_EBUSY: the port is taken. FT_ENOENT: not
+ * an address of this host. FT_EPERM, FT_EIO, FT_ENOMEM. After an error nothing is left open. */
 int nd_metrics_open(struct nd_metrics **out, const char *host, uint16_t port, struct ft_fault *fault);
 /* Ends the thread and all connections; waits for neither clients nor the main thread. NULL is permitted. */
 void nd_metrics_close(struct nd_metrics *m);
 
-/* The main thread: somebody waits for a page. False for NULL. */
+/* For the main thread: true while somebody waits for a page; false for NULL. */
 bool nd_metrics_asked(const struct nd_metrics *m);
-/* The page that is waited for, which is taken over; NULL: there is none. Only when it is asked for. */
+/* Hands over the page that is waited for, allocated; NULL: there is none, and the client is told 503. To be
+ * called only when nd_metrics_asked. */
 void nd_metrics_answer(struct nd_metrics *m, char *page, size_t size);
 
 #endif

@@ -12,6 +12,11 @@ struct config {
     uint32_t every, max_flows;
 };
 
+/* The same for both directions: the lesser end comes first. */
+struct flow_key {
+    uint64_t end[2]; /* address, port and protocol */
+};
+
 struct flow {
     uint64_t samples, bytes, seen;
 };
@@ -45,7 +50,7 @@ static uint64_t arena(const void *c)
 {
     const struct config *config = c;
 
-    return nf_map_bytes(config->max_flows, sizeof(struct nf_flow_key), sizeof(struct flow));
+    return nf_map_bytes(config->max_flows, sizeof(struct flow_key), sizeof(struct flow));
 }
 
 static bool make(struct nf *nf)
@@ -53,7 +58,7 @@ static bool make(struct nf *nf)
     const struct config *config = nf->config;
     struct sampler *s = nf->state;
 
-    s->flows = nf_map_make(nf, config->max_flows, sizeof(struct nf_flow_key), sizeof(struct flow));
+    s->flows = nf_map_make(nf, config->max_flows, sizeof(struct flow_key), sizeof(struct flow));
     return s->flows;
 }
 
@@ -61,10 +66,10 @@ static void sample(struct nf *nf, const struct nf_packet *p, uint64_t number, ui
 {
     const struct config *config = nf->config;
     const struct sampler *s = nf->state;
-    struct nf_flow_key key;
+    uint64_t from = (uint64_t)p->saddr << 32 | (uint32_t)p->sport << 16 | p->proto;
+    uint64_t to = (uint64_t)p->daddr << 32 | (uint32_t)p->dport << 16 | p->proto;
+    struct flow_key key = {{from < to ? from : to, from < to ? to : from}};
     bool fresh;
-
-    nf_flow_key_make(&key, p->proto, p->saddr, p->sport, p->daddr, p->dport);
     uint32_t slot = nf_map_find(s->flows, &key);
 
     fresh = slot == NF_NONE;

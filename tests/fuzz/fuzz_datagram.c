@@ -17,7 +17,7 @@ static void run(const uint8_t *data, size_t size)
     if (size && data[0] == 1 && len == FT_DATAGRAM_BYTES) {
         memcpy(&d.kind, in + 12, 4);
         memcpy(&d.view, in + 16, 8);
-        memcpy(&d.counter, in + 24, 8);
+        memcpy(&d.sent, in + 24, 8);
         ft_datagram_encode(&d, &key, back);
         memcpy(in, back, FT_DATAGRAM_BYTES);
     }

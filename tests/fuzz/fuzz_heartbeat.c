@@ -17,7 +17,7 @@ static void run(const uint8_t *data, size_t size)
         return;
     in = fuzz_copy(data, size);
     if (nd_heartbeat_read(in, (uint32_t)size, &peer, &heartbeat) == 0) {
-        nd_heartbeat_write(back, in + 6, &peer, heartbeat.view, heartbeat.counter);
+        nd_heartbeat_write(back, in + 6, &peer, heartbeat.view, heartbeat.sent);
         FUZZ_MUST(size >= ND_HEARTBEAT_LEN && memcmp(in + 12, back + 12, ND_HEARTBEAT_LEN - 12) == 0,
                   "what it says is written otherwise");
     }

@@ -4,7 +4,7 @@
 
   connect FROM TO PORT KIND…    TCP connections: garbage, truncated, huge, replay (a hello of old), silent, port-scan
   word FROM TO PORT KIND…      death notices: forged, heartbeat, random, short
-  heartbeats DEVICE KIND…      the heartbeat that was overheard: again, view, counter
+  heartbeats DEVICE KIND…      the heartbeat that was overheard: again, view, sent
   sniff DEVICE hello|heartbeats SECONDS    "ready", then what passes by, in hex: what b says first, or a heartbeat that comes in
   frames DEVICE FILE…          every frame of the captures, sent to CHAIN_MAC, cut to what the device takes
   made DEVICE                  frames malformed by hand
@@ -73,13 +73,13 @@ def word(source, target, port, kind):
 
 
 def heartbeats(device, kind):
-    """The heartbeat that was overheard (HEARTBEAT), sent again, or with another view, or another counter."""
+    """The heartbeat that was overheard (HEARTBEAT), sent again, or with another view, or another time of sending."""
     s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
     s.bind((device, 0))
     frame = bytearray.fromhex(os.environ.get("HEARTBEAT", ""))
     if kind == "view":
         frame[14 + 16 : 14 + 24] = struct.pack("<Q", 1 << 40)
-    if kind == "counter":
+    if kind == "sent":
         frame[14 + 24 : 14 + 32] = struct.pack("<Q", 1 << 62)
     for _ in range(400):
         s.send(frame)

@@ -46,7 +46,7 @@ is_open_elsewhere() { # the same connection by the same way is taken where a soc
     wait $!
 }
 stays_silent() { # what takes over from a primary that hangs, beside heartbeats that nobody who lives has said
-    here client heartbeats eth0 again view counter again view counter >/dev/null &
+    here client heartbeats eth0 again view sent again view sent >/dev/null &
     local liar=$!
     sleep 0.3
     drill hang --no-probe
@@ -109,7 +109,7 @@ ok "and from elsewhere" words 10.98.0.9 forged
 ok "change nothing" as_before
 ok "and are counted" test "$(refusals)" -ge $((before + 250))
 before=$(refused_heartbeats)
-ok "heartbeats that are recorded or forged" here client heartbeats eth0 again view counter
+ok "heartbeats that are recorded or forged" here client heartbeats eth0 again view sent
 ok "change nothing" as_before
 ok "and the forged ones are counted" test "$(refused_heartbeats)" -ge $((before + 100))
 ok "malformed frames" here client made eth0

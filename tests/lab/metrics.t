@@ -5,16 +5,33 @@
 . "$(dirname "$0")/lib.sh"
 need_lab
 command -v promtool >/dev/null || skip_all "promtool is not installed"
-plan 29
+plan 32
 
 at=127.0.0.1:9470
 export LAB_TIMING="detect_ms: 500" # a busy machine is to raise no false alarm of its own
 export LAB_NODE="mbufs: 32768, memory_mb: 512, realtime: true, metrics: $at"
+# All NFs of the tree that keep state, so that their counters are there.
+export LAB_NFS="rate_limiter: { clients: inside, pps: 1000000, burst_packets: 100000, max_clients: 1000, max_flows: 20000 } },
+           { nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-65535, max_flows: 20000 } },
+           { firewall: { rules: firewall.rules, max_flows: 20000 } },
+           { monitor: { max_flows: 20000 } },
+           { load_balancer: { vip: 203.0.113.10, port: 80, backends: \"10.0.0.11\", max_flows: 20000 }"
 in_a() { "$lab" exec a timeout 20 "$@"; }
-scrape() { "$lab" exec "$1" curl -s --max-time 10 "http://$at/metrics"; } # NODE
+scrape() { "$lab" exec "$1" curl -sf --max-time 10 "http://$at/metrics"; } # NODE
 code() { in_a curl -s -o /dev/null -w '%{http_code}' "$@"; }
 value() { awk -v metric="$2" '$1 == metric { print $2 }' "$work/$1"; } # NODE METRIC{LABELS}
 
+# A node that is not protected has other labels. Its page is kept for what the alerts ask of it.
+alone() {
+    local end=$((SECONDS + 20))
+    LAB_PROTECT="mode: off" "$lab" up --no-nodes && "$lab" start a || return
+    until scrape a >"$work/off" && grep -q '^understudy_role{role="primary"} 1' "$work/off"; do
+        [ $SECONDS -lt $end ] || { echo "no page of a primary after 20 s"; return 1; }
+        sleep 0.05
+    done
+    "$lab" down
+}
+ok "a node without protection says so" alone
 ok "the pair is PROTECTED" "$lab" up || exit 1
 ok "packets pass" "$lab" exec client ping -q -c 20 -i 0.01 203.0.113.100
 
@@ -68,21 +85,38 @@ expressions() {
     sed -n 's/^ *expr: //p' "$root/examples/alerts.yml"
     jq -r '.panels[].targets[].expr' "$root/examples/dashboard.json"
 }
+# The values that a selector's LABEL="VALUE" or LABEL=~"VALUE" stands for: alternatives with | and one level of ().
+values() { # VALUE
+    [[ $1 =~ ^[A-Za-z0-9_\|\(\)]+$ ]] || { echo "cannot-be-read:$1"; return; }
+    eval "printf '%s\n' {$(tr '(|)' '{,}' <<<"$1"),}" | grep .
+}
 only_what_is_there() {
-    local word bad=0
+    local word metric label value bad=0
     [ "$(expressions | wc -l)" -ge 28 ] || { echo "too few expressions are found"; return 1; }
     for word in $(expressions | grep -oE 'understudy_[a-z_]+'); do
         grep -qE "^# TYPE ${word%_bucket} |^$word " "$work/a" || { echo "$word is no metric"; bad=1; }
     done
-    # label="value" of each; a value with | is several.
-    for word in $(expressions | grep -oE '\<(role|state|protection|outcome|mode|spent|reason)=~?"[a-zA-Z_|]+"' | grep -v '^mode'); do
-        for choice in $(cut -d'"' -f2 <<<"$word" | tr '|' ' '); do
-            grep -qE "[{,]${word%%[=~]*}=\"$choice\"" "$work/a" || { echo "no ${word%%[=~]*} is $choice"; bad=1; }
-        done
-    done
+    while IFS= read -r word; do # METRIC{LABEL="VALUE",LABEL=~"VALUE"}
+        metric=${word%%\{*}
+        while IFS='=' read -r label value; do
+            for value in $(values "$(cut -d'"' -f2 <<<"$value")"); do
+                cat "$work/a" "$work/off" | grep -E "^$metric\{" | grep -qF "$label=\"$value\"" || { echo "no $metric has $label=\"$value\""; bad=1; }
+            done
+        done < <(grep -oE '[a-z_]+=~?"[^"]*"' <<<"$word" | grep -v '^pair=')
+    done < <(expressions | grep -oE 'understudy_[a-z_]+\{[^}]*\}')
     return $bad
 }
 ok "alerts and dashboard ask for metrics and labels that there are" only_what_is_there
+# fragments_full refuses no flow: the datagram that found no room passes as far as its first fragment.
+every_full_table_is_told() {
+    local pattern found missed
+    pattern=$(sed -n '/alert: UnderstudyTableFull/,/expr:/ s/.*counter=~"\([^"]*\)".*/\1/p' "$root/examples/alerts.yml")
+    found=$(grep -oE 'counter="[a-z0-9_]+_(full|exhausted)"' "$work/a" | cut -d'"' -f2 | sort -u)
+    [ "$(wc -l <<<"$found")" = 6 ] || { echo "expected six counters of what is full, found: $found"; return 1; }
+    missed=$(grep -vxE "$pattern|fragments_full" <<<"$found")
+    [ -z "$missed" ] || { echo "UnderstudyTableFull does not look at $missed"; return 1; }
+}
+ok "an alert is raised for each table that is full" every_full_table_is_told
 
 # ── requests ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -91,13 +125,29 @@ is "another path" "$(code "http://$at/")" 404
 is "another method" "$(code -d x=1 "$url")" 405
 is "a HEAD" "$(code -I "$url")" 200
 is "a header that is too large" "$(code -H "X: $(head -c 20000 /dev/zero | tr '\0' x)" "$url")" 431
-garbage() { in_a bash -c "exec 3<>/dev/tcp/${at/://}; head -c 100000 /dev/urandom >&3; cat <&3 >/dev/null" 2>/dev/null; true; }
-ok "bytes that are no request" garbage
-ok "the node is unharmed" scrape a
+pid=$(field a pid)
+# What is sent is no request. It is answered with an error or not at all, and the connection ends.
+garbage() { # BYTES, as printf has them
+    local answer code
+    answer=$(in_a bash -c "trap '' PIPE; exec 3<>/dev/tcp/${at/://} || exit 99; printf '$1' >&3; cat <&3" 2>&1)
+    code=$?
+    echo "exit $code: ${answer:0:200}"
+    [ $code != 99 ] && [ $code != 124 ] && ! grep -qE '^HTTP/1.[01] [^4]|understudy_' <<<"$answer"
+}
+ok "bytes that are no request" garbage '\377\000\376\r\n\r\n'
+ok "as many as there is no room for" garbage '%0100000d'
+unharmed() { scrape a >"$work/a" && [ "$(value a understudy_view)" = "$(field a view)" ] && [ "$(field a pid)" = "$pid" ]; }
+ok "the node is unharmed" unharmed
 # 200 connections that say nothing, held by one process until it is ended.
-in_a bash -c 'for i in {1..200}; do exec {fd}<>/dev/tcp/'"${at/://}"'; done 2>/dev/null; echo held; sleep 15' >"$work/idle" 2>/dev/null &
+in_a bash -c 'for i in {1..200}; do exec {fd}<>/dev/tcp/'"${at/://}"' || exit; done; echo held; sleep 15' >"$work/idle" 2>&1 &
 disown
-held() { until [ -s "$work/idle" ]; do sleep 0.05; done; }
+held() {
+    local end=$((SECONDS + 10))
+    until grep -qx held "$work/idle"; do
+        [ $SECONDS -lt $end ] || { echo "not connected after 10 s: $(cat "$work/idle")"; return 1; }
+        sleep 0.05
+    done
+}
 ok "200 idle connections are there" held
 ok "a scrape is answered all the same" timeout 4 "$lab" exec a curl -sf --max-time 3 -o "$work/a" "$url"
 is "and the pair is as it was" "$(field a state) $(field b state) $(field a false_alarms)" "PROTECTED READY 0"

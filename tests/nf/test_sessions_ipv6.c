@@ -245,7 +245,7 @@ static void a_key_is_its_addresses_and_not_their_hash(void **state)
     open_chain(&both);
     run(NF_INSIDE, NF_PROTO_TCP, 1000, 443, NF_TCP_SYN);
     t = nf_chain_nf(chain, 1)->env->sessions->table;
-    addresses = nf_session_wide(t, 0)->key[0];
+    addresses = nf_session_addresses(t, 0)->key[0];
     key = found->key[0];
     hash = nf_session_hash(t, &key);
     assert_ptr_equal(nf_session_find(t, &key, &addresses, hash, &which), found);
@@ -265,19 +265,19 @@ static void refused(const char *expected)
 
 static void a_peer_sends_addresses_that_their_keys_are_of(void **state)
 {
-    struct nf_session_wide *wide;
+    struct nf_session_addresses *addresses;
     struct ft_fault fault = {""};
 
     (void)state;
     open_chain(&both);
     run(NF_INSIDE, NF_PROTO_TCP, 1000, 443, NF_TCP_SYN);
     assert_int_equal(nf_chain_check(chain, NULL, NULL, &fault), 0);
-    wide =
-        (struct nf_session_wide *)(uintptr_t)nf_session_wide(nf_chain_nf(chain, 1)->env->sessions->table, 0);
+    addresses = (struct nf_session_addresses *)(uintptr_t)nf_session_addresses(
+        nf_chain_nf(chain, 1)->env->sessions->table, 0);
     for (unsigned which = 0; which < 2; which++) {
-        wide->key[which].source[0] ^= 1;
-        refused("session 0 has keys of a family that they are not");
-        wide->key[which].source[0] ^= 1;
+        addresses->key[which].source[0] ^= 1;
+        refused("session 0 has a key that is not of its family or its addresses");
+        addresses->key[which].source[0] ^= 1;
     }
     ((struct nf_session *)(uintptr_t)found)->key[1].ipv6 = 0;
     refused("family");
@@ -291,7 +291,7 @@ static void nobody_asks_for_it(void **state)
     run(NF_INSIDE, NF_PROTO_TCP, 1000, 443, NF_TCP_SYN);
     assert_null(found);
     assert_int_equal(seen_flow, 0);
-    assert_int_equal(nf_chain_nf(chain, 1)->env->sessions->table->wide_at, 0);
+    assert_int_equal(nf_chain_nf(chain, 1)->env->sessions->table->addresses_at, 0);
     close_chain();
 }
 

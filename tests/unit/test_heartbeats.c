@@ -42,9 +42,9 @@ static void io_drop(void *ctx, void *owner)
 static struct nd_io io = {.ports = 1, .receive = io_receive, .drop = io_drop};
 static struct nd_lane lane = {.config = &config, .io = &io, .words = &words};
 
-static void waits_in_the_queue(uint64_t counter)
+static void waits_in_the_queue(uint64_t sent)
 {
-    nd_heartbeat_write(frames[waiting++], (const uint8_t[6]){6, 0, 0, 0, 0, 9}, &peer, 1, counter);
+    nd_heartbeat_write(frames[waiting++], (const uint8_t[6]){6, 0, 0, 0, 0, 9}, &peer, 1, sent);
 }
 
 /* A turn that looks at the ports; the turn before did so `away` ago. When the last heartbeat came, by it. */

@@ -8,6 +8,7 @@
 #include "tools/pair/child.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define VERIFY_MS 12000 /* longer than the node itself waits for the standby's digest */
 #define AGAIN_MS  100

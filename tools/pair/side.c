@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From which side a captured packet came; see pair/tape.h. */
 #define _GNU_SOURCE /* tdestroy */
-#include "nflib/flow/flow.h"
 #include "nfs/nat_table.h"
 #include "tools/pair/tape.h"
 
@@ -14,7 +13,11 @@
 /* Who began a flow. A tree holds one of each flow, by all that stands before `swapped`. */
 struct flow {
     union {
-        struct nf_flow_key key;
+        struct {
+            uint32_t addr[2];
+            uint16_t port[2];
+            uint8_t proto;
+        } ends; /* network order; the lesser end, by address, then port, as stored, comes first */
         struct {
             uint8_t low[6], high[6];
         } macs;
@@ -37,9 +40,15 @@ static struct flow flow_of(const struct nf_packet *p)
     if (p->flags & NF_P_IPV4) {
         bool ports = (p->flags & NF_P_L4) && !(p->flags & NF_P_FRAGMENT) &&
                      (p->proto == NF_PROTO_TCP || p->proto == NF_PROTO_UDP);
+        uint16_t sport = ports ? p->sport : 0, dport = ports ? p->dport : 0;
+        unsigned source = p->saddr > p->daddr || (p->saddr == p->daddr && sport > dport);
 
-        flow.swapped = nf_flow_key_make(&flow.key, p->proto, p->saddr, ports ? p->sport : 0, p->daddr,
-                                        ports ? p->dport : 0);
+        flow.ends.addr[source] = p->saddr;
+        flow.ends.addr[!source] = p->daddr;
+        flow.ends.port[source] = sport;
+        flow.ends.port[!source] = dport;
+        flow.ends.proto = p->proto;
+        flow.swapped = source;
         return flow;
     }
     flow.by_macs = true;
