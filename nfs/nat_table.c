@@ -75,8 +75,8 @@ void nat_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_
     (void)now;
     nf_shared_pool_give(nf, nat->pool[nat_proto(s->key[0].proto)],
                         ntohs(nat_flow_of(nf, s)->port) - config->ports.first);
-    if (why == NF_SESSION_IDLE)
-        nf_count(nf, NAT_EXPIRED, 1);
+    if (why == NF_SESSION_IDLE || why == NF_SESSION_DISPLACED)
+        nf_count(nf, why == NF_SESSION_IDLE ? NAT_EXPIRED : NAT_DISPLACED, 1);
 }
 
 int nat_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault)

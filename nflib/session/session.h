@@ -144,6 +144,11 @@ static inline const void *nf_session_slot(const struct nf *nf, const struct nf_s
  * Takes the NF into the packet's flow, and begins its session when there is none. The slot is zeroed. The NF
  * is not in it yet. NULL: the NF has max_flows already, the table is full, or the packet has no key. Sessions
  * begun by packets that are all dropped end when the NFs are done with the burst.
+ *
+ * Where the NF has max_flows, or the table is full, the session that has been transitory longest ends: of
+ * TCP, being opened or over, without a packet in this burst. Its NFs hear of it in here
+ * (NF_SESSION_DISPLACED), and may enter sections: join outside of any, and enter 32 at most since
+ * nf_session_room.
  */
 const struct nf_session *nf_session_join(const struct nf *nf, struct nf_packet *p, uint64_t now);
 /* True: a join would find room. */
