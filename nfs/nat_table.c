@@ -24,11 +24,14 @@ uint64_t nat_shared(const void *config, unsigned lanes)
 bool nat_make(struct nf *nf)
 {
     const struct nat_config *config = nf->config;
+    static const char *const names[NAT_PROTOS] = {"tcp_ports", "udp_ports", "icmp_identifiers"};
     struct nat *nat = nf->state;
     bool whole = true;
     for (unsigned i = 0; i < NAT_PROTOS; i++) {
         nat->pool[i] = nf_shared_pool_make(nf, nat_ports(config));
         whole = whole && nat->pool[i];
+        if (nat->pool[i])
+            nf_table_add_pool(nf, names[i], nat->pool[i]);
     }
     NF_CONSTANT(nf, nat);
     return whole;

@@ -45,6 +45,7 @@ bool rl_make(struct nf *nf)
                                      rl_shards(config));
     if (!rl->clients)
         return false;
+    nf_table_add_shared_map(nf, "clients", rl->clients);
     rl->part = nf_map_capacity(nf_shared_map_part(rl->clients, 0));
     rl->idle = nf_wheel_make(nf, rl_shards(config) * rl->part, NF_SECOND / 10);
     rl->timeout = config->timeout;

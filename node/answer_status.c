@@ -378,7 +378,8 @@ json_t *nd_answer_status(struct nd_running *r, const json_t *request)
     json_object_set_new(o, "diverged", diverged_status(r, s));
     json_object_set_new(o, "takeover", takeover_status(r, s));
     json_object_set_new(o, "takeovers", nd_takeovers_status(r));
-    json_object_set_new(o, "nfs", nd_counters_status(r));
+    json_object_set_new(o, "nfs", nd_counters_status(r, NULL));
+    json_object_set_new(o, "tables", nd_tables_status(r, NULL));
     json_object_set_new(o, "fenced", fenced_status(r, s));
     json_object_set_new(o, "link", link_status(r->config, s));
     json_object_set_new(o, "recorder", recorder_status(r->recorder));

@@ -14,6 +14,7 @@
  * A look-up reads one bucket and one record, whichever side the packet came in on. Buckets work as those of a
  * map (nflib/state/map.c): no tombstones, and nothing ever moves.
  */
+#include "nflib/module/tables.h"
 #include "nflib/session/index.h"
 #include "nflib/state/watch.h"
 
@@ -188,6 +189,22 @@ static const struct nf_watch_table session_table = {
     .next = next_of,
 };
 
+/* For operators: the table as such, and what each NF may have of it. */
+static void tell_tables(const struct nf_sessions_lane *lane, const struct nf_sessions_wants *wants)
+{
+    const struct nf_sessions *t = lane->burst.table;
+
+    nf_table_add(&lane->nfs[0],
+                 (struct nf_table){.name = "sessions", .count = &t->count, .parts = 1, .limit = t->capacity});
+    if (t->fragments)
+        nf_table_add_map(&lane->nfs[0], "fragments", t->fragments);
+    for (uint32_t i = 1; i <= wants->nfs; i++)
+        if (t->max_flows[i])
+            nf_table_add(&lane->nfs[i],
+                         (struct nf_table){
+                             .name = "flows", .count = &t->in_use[i], .parts = 1, .limit = t->max_flows[i]});
+}
+
 bool nf_sessions_make(struct nf_sessions_lane *lane, const struct nf_sessions_wants *wants)
 {
     struct nf *nf = &lane->nfs[0];
@@ -210,5 +227,6 @@ bool nf_sessions_make(struct nf_sessions_lane *lane, const struct nf_sessions_wa
     for (uint32_t i = 1; i <= wants->nfs; i++)
         lane->nfs[i].session_at = t->slot_at[i];
     order_nfs(lane, wants->nfs);
+    tell_tables(lane, wants);
     return t->wheel && (t->fragments || !wants->fragments);
 }
