@@ -104,9 +104,9 @@ static void print_rows(json_t **table, json_t *rows)
 /* Behind the rows: the NF's tables, one row for each lane, and its counters. */
 static void print_totals(json_t **table, const json_t *answer)
 {
-    json_t *tables = json_object_get(answer, "tables"), *nfs = json_object_get(answer, "counters");
-    json_t *of, *lane, *counters, *value, *rows = json_array();
-    const char *name, *nf;
+    json_t *tables = json_object_get(answer, "tables"), *counters = json_object_get(answer, "counters");
+    json_t *of, *lane, *value, *rows = json_array();
+    const char *name;
     size_t l;
 
     json_object_foreach(tables, name, of)
@@ -119,7 +119,7 @@ static void print_totals(json_t **table, const json_t *answer)
                                                   "entries", json_object_get(of, "entries"), "limit",
                                                   json_object_get(of, "limit")));
     }
-    json_object_foreach(nfs, nf, counters) json_object_foreach(counters, name, value)
+    json_object_foreach(counters, name, value)
         json_array_append_new(rows, json_pack("{s:s,s:O}", "counter", name, "count", value));
     print_rows(table, rows);
     json_decref(rows);
@@ -152,7 +152,7 @@ static int show_pages(struct nd_pair *pair, const char *nf, json_t *all)
         cursor = json_integer_value(next);
         if (!more && all) {
             json_object_set(all, "tables", json_object_get(answer, "tables"));
-            json_object_set(all, "counters", json_object_get(json_object_get(answer, "counters"), nf));
+            json_object_set(all, "counters", json_object_get(answer, "counters"));
         } else if (!more) {
             print_totals(&table, answer);
         }

@@ -221,6 +221,6 @@ void nd_pair_print(const struct nd_pair *pair, FILE *out)
         print_node(pair, i, out);
     }
     print_verified(pair, out);
-    print_lanes(pair, out);
     print_tables(pair, out);
+    print_lanes(pair, out);
 }
