@@ -44,6 +44,7 @@ struct nd_question {
 struct nd_lane_setup {
     struct nd_guardian *guardian; /* NULL: nobody watches the lane's thread */
     struct nd_question *question; /* the main thread's, one for all lanes */
+    struct nf_trace *trace;       /* the main thread's, one for all lanes; NULL: there is none */
     struct nd_redis *redis;       /* where the chain keeps its state; NULL: in the region */
     struct lg_recorder *recorder; /* the flight recorder; NULL: there is none */
     uint64_t seed;                /* of a state that is made anew */
