@@ -35,7 +35,8 @@ struct fw {
 #define FW_COUNTERS(X)                                                                                       \
     X(FW_CREATED, "connections_created")                                                                     \
     X(FW_EXPIRED, "connections_expired")                                                                     \
-    X(FW_KNOWN, "known")     /* packets of connections that were there */                                    \
+    X(FW_DISPLACED, "connections_displaced") /* a new one has its place in a full table */                   \
+    X(FW_KNOWN, "known")                     /* packets of connections that were there */                    \
     X(FW_ALLOWED, "allowed") /* packets allowed by a rule, first ones of connections among them */           \
     X(FW_RELATED, "related") /* ICMP errors about a connection */                                            \
     X(FW_ARP, "arp")                                                                                         \
@@ -203,8 +204,8 @@ static void fw_session_end(struct nf *nf, const struct nf_session *s, enum nf_se
 {
     (void)s;
     (void)now;
-    if (why == NF_SESSION_IDLE)
-        nf_count(nf, FW_EXPIRED, 1);
+    if (why == NF_SESSION_IDLE || why == NF_SESSION_DISPLACED)
+        nf_count(nf, why == NF_SESSION_IDLE ? FW_EXPIRED : FW_DISPLACED, 1);
 }
 
 /* ---- making ---------------------------------------------------------------------------------------- */

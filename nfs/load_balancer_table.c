@@ -117,8 +117,8 @@ void lb_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_w
     FT_CHECK(number < LB_BACKENDS, "load_balancer: a flow of backend %u", number);
     *NF_EDIT(nf, &lb->ended[number]) += 1;
     nf_wake(nf, now);
-    if (why == NF_SESSION_IDLE)
-        nf_count(nf, LB_EXPIRED, 1);
+    if (why == NF_SESSION_IDLE || why == NF_SESSION_DISPLACED)
+        nf_count(nf, why == NF_SESSION_IDLE ? LB_EXPIRED : LB_DISPLACED, 1);
 }
 
 static void lb_tell_ended(const struct nf *nf)

@@ -62,6 +62,7 @@ struct lb {
     X(LB_ERRORS, "icmp_errors_translated")                                                                   \
     X(LB_CREATED, "flows_created")                                                                           \
     X(LB_EXPIRED, "flows_expired")                                                                           \
+    X(LB_DISPLACED, "flows_displaced")     /* a new one has its place in a full table */                     \
     X(LB_CUT, "flows_cut")                 /* their backend went down */                                     \
     X(LB_OTHER, "other")                   /* passed as it is: nothing of the service's */                   \
     X(LB_FRAGMENTS_FULL, "fragments_full") /* not dropped: its later fragments will be unknown */            \

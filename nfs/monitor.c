@@ -42,7 +42,8 @@ struct mon_flow {
     X(MON_MALFORMED, "malformed")                                                                            \
     X(MON_CREATED, "flows_created")                                                                          \
     X(MON_EXPIRED, "flows_expired")                                                                          \
-    X(MON_FLOWS_FULL, "flows_full") /* packets of flows that found no room; they pass */
+    X(MON_DISPLACED, "flows_displaced") /* a new one has its place in a full table */                        \
+    X(MON_FLOWS_FULL, "flows_full")     /* packets of flows that found no room; they pass */
 enum mon_counter { MON_NAMES(NF_COUNTER) MON_COUNTERS };
 static const char *const mon_counters[] = {MON_NAMES(NF_COUNTER_NAME) NULL};
 
@@ -126,8 +127,8 @@ static void mon_session_end(struct nf *nf, const struct nf_session *s, enum nf_s
 {
     (void)s;
     (void)now;
-    if (why == NF_SESSION_IDLE)
-        nf_count(nf, MON_EXPIRED, 1);
+    if (why == NF_SESSION_IDLE || why == NF_SESSION_DISPLACED)
+        nf_count(nf, why == NF_SESSION_IDLE ? MON_EXPIRED : MON_DISPLACED, 1);
 }
 
 static void mon_flows(const void *c, struct nf_flows_config *flows)
@@ -136,8 +137,7 @@ static void mon_flows(const void *c, struct nf_flows_config *flows)
 
     flows->max_flows = config->max_flows;
     flows->max_fragments = MON_DATAGRAMS;
-    for (unsigned class = 0; class < NF_TIMEOUT_COUNT; class ++)
-        flows->timeouts[class] = config->timeout;
+    nf_timeouts_fill(flows->timeouts, config->timeout);
 }
 
 static void mon_show_totals(const struct nf *nf, struct nf_show *out)

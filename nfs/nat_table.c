@@ -24,11 +24,14 @@ uint64_t nat_shared(const void *config, unsigned lanes)
 bool nat_make(struct nf *nf)
 {
     const struct nat_config *config = nf->config;
+    static const char *const names[NAT_PROTOS] = {"tcp_ports", "udp_ports", "icmp_identifiers"};
     struct nat *nat = nf->state;
     bool whole = true;
     for (unsigned i = 0; i < NAT_PROTOS; i++) {
         nat->pool[i] = nf_shared_pool_make(nf, nat_ports(config));
         whole = whole && nat->pool[i];
+        if (nat->pool[i])
+            nf_table_add_pool(nf, names[i], nat->pool[i]);
     }
     NF_CONSTANT(nf, nat);
     return whole;
@@ -75,8 +78,8 @@ void nat_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_
     (void)now;
     nf_shared_pool_give(nf, nat->pool[nat_proto(s->key[0].proto)],
                         ntohs(nat_flow_of(nf, s)->port) - config->ports.first);
-    if (why == NF_SESSION_IDLE)
-        nf_count(nf, NAT_EXPIRED, 1);
+    if (why == NF_SESSION_IDLE || why == NF_SESSION_DISPLACED)
+        nf_count(nf, why == NF_SESSION_IDLE ? NAT_EXPIRED : NAT_DISPLACED, 1);
 }
 
 int nat_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault)

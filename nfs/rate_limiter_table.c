@@ -45,6 +45,7 @@ bool rl_make(struct nf *nf)
                                      rl_shards(config));
     if (!rl->clients)
         return false;
+    nf_table_add_shared_map(nf, "clients", rl->clients);
     rl->part = nf_map_capacity(nf_shared_map_part(rl->clients, 0));
     rl->idle = nf_wheel_make(nf, rl_shards(config) * rl->part, NF_SECOND / 10);
     rl->timeout = config->timeout;
@@ -133,8 +134,8 @@ static void rl_connection_ended(const struct nf *nf, uint32_t addr, uint64_t now
 void rl_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now)
 {
     rl_connection_ended(nf, ((const struct rl_conn *)nf_session_slot(nf, s))->client, now);
-    if (why == NF_SESSION_IDLE)
-        nf_count(nf, RL_CONNECTIONS_EXPIRED, 1);
+    if (why == NF_SESSION_IDLE || why == NF_SESSION_DISPLACED)
+        nf_count(nf, why == NF_SESSION_IDLE ? RL_CONNECTIONS_EXPIRED : RL_CONNECTIONS_DISPLACED, 1);
 }
 
 /* Rates alone. */

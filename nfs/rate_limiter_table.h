@@ -52,7 +52,8 @@ struct rl {
     X(RL_CLIENTS_EXPIRED, "clients_expired")                                                                 \
     X(RL_CONNECTIONS_NEW, "connections_new")                                                                 \
     X(RL_CONNECTIONS_EXPIRED, "connections_expired")                                                         \
-    X(RL_OVER_PACKETS, "over_packets") /* dropped, as all that follow */                                     \
+    X(RL_CONNECTIONS_DISPLACED, "connections_displaced") /* a new one has its place in a full table */       \
+    X(RL_OVER_PACKETS, "over_packets")                   /* dropped, as all that follow */                   \
     X(RL_OVER_BITS, "over_bits")                                                                             \
     X(RL_OVER_CONNECTIONS, "over_connections")                                                               \
     X(RL_CLIENTS_FULL, "clients_full")                                                                       \

@@ -27,7 +27,7 @@ static uint64_t load_counter(const struct nd_running *r, unsigned nf, unsigned c
     return sum;
 }
 
-json_t *nd_counters_status(const struct nd_running *r)
+json_t *nd_counters_status(const struct nd_running *r, const char *nf)
 {
     json_t *o = json_object();
 
@@ -35,7 +35,7 @@ json_t *nd_counters_status(const struct nd_running *r)
         const struct nf_module *module = r->counted[i];
         json_t *of_nf;
 
-        if (!module || !module->counters)
+        if (!module || !module->counters || (nf && strcmp(module->name, nf) != 0))
             continue;
         of_nf = json_object();
         for (unsigned c = 0; module->counters[c]; c++)

@@ -85,7 +85,7 @@ static bool has_answered(struct nd_running *r, struct nd_exchange *x, struct nd_
 static json_t *make_page(struct nd_running *r, const char *nf)
 {
     const struct nd_question *q = &r->question;
-    json_t *rows = json_loadb(q->out, q->len, 0, NULL);
+    json_t *rows = json_loadb(q->out, q->len, 0, NULL), *counters, *page;
     bool last = !q->more && q->lane + 1 == r->config->chain.lanes;
     uint64_t next;
 
@@ -93,7 +93,13 @@ static json_t *make_page(struct nd_running *r, const char *nf)
         return nd_refuse("malformed", "'%s' shows what is no JSON", nf);
     /* One lane after the other: the cursor says whose turn it is. */
     next = q->more ? (uint64_t)q->lane << LANE_SHIFT | q->cursor : (uint64_t)(q->lane + 1) << LANE_SHIFT;
-    return json_pack("{s:o,s:o}", "rows", rows, "next", last ? json_null() : json_integer((json_int_t)next));
+    if (!last)
+        return json_pack("{s:o,s:I}", "rows", rows, "next", (json_int_t)next);
+    counters = nd_counters_status(r, nf);
+    page = json_pack("{s:o,s:n,s:o,s:O?}", "rows", rows, "next", "tables", nd_tables_status(r, nf),
+                     "counters", json_object_get(counters, nf));
+    json_decref(counters);
+    return page;
 }
 
 bool nd_answer_show(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)

@@ -339,7 +339,8 @@ json_t *nd_answer_status(struct nd_running *r, const json_t *request)
     json_object_set_new(o, "verified", verified_status(r, s, now));
     json_object_set_new(o, "diverged", diverged_status(r, s));
     json_object_set_new(o, "takeovers", nd_takeovers_status(r));
-    json_object_set_new(o, "nfs", nd_counters_status(r));
+    json_object_set_new(o, "nfs", nd_counters_status(r, NULL));
+    json_object_set_new(o, "tables", nd_tables_status(r, NULL));
     nd_past_status(o, r, s);
     json_object_set_new(o, "link", link_status(r->config, s));
     json_object_set_new(o, "recorder", recorder_status(r->recorder));

@@ -139,7 +139,7 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
         return error;
     r->ports.deal.lane = r->lanes;
     nd_counters_find(r);
-    return 0;
+    return nd_tables_find(r, fault);
 }
 
 static int start_log(struct nd_running *r, struct ft_fault *fault)
@@ -329,5 +329,6 @@ void nd_running_close(struct nd_running *r)
     free(r->words);
     free(r->lanes);
     free(r->question.out);
+    free(r->tables);
     nd_config_free(r->config);
 }

@@ -46,6 +46,14 @@ struct nd_takeovers {
     uint64_t buckets[ND_TAKEOVER_BUCKETS]; /* by nd_takeover_bounds; each takeover is in one, or in none */
 };
 
+/* A table of a lane, or of all, and what the log has said of it; see tables.c. */
+struct nd_table {
+    struct nf_table table;
+    char name[48]; /* "nat.flows"; "sessions" of no NF */
+    uint16_t lane;
+    uint8_t told; /* percent at which the log told of it last; 0: it has room */
+};
+
 struct nd_running {
     struct nd_config *config;
     unsigned self;                       /* index of this node in the file */
@@ -69,7 +77,9 @@ struct nd_running {
     struct nd_notify notify;                            /* the supervisor; the main thread's */
     const struct nf_module *counted[FT_NFS_MAX];        /* by place in the chain; NULL: counts nothing */
     const uint64_t *counters[FT_LANES_MAX][FT_NFS_MAX]; /* in the region: lanes add to them */
-    struct nd_takeovers takeovers;                      /* the main thread's */
+    struct nd_table *tables;                            /* [table_count]; a table's lanes stand together */
+    unsigned table_count;
+    struct nd_takeovers takeovers; /* the main thread's */
     char view_file[256];
     struct { /* differences.c; all but `saving` is the main thread's */
         char file[256];
@@ -129,8 +139,17 @@ void nd_differences_save(struct nd_running *r);
 void nd_counters_find(struct nd_running *r);
 void nd_takeovers_count(struct nd_running *r, const struct rp_status *s);
 void nd_metrics_turn(struct nd_running *r);
-json_t *nd_counters_status(const struct nd_running *r);
+json_t *nd_counters_status(const struct nd_running *r, const char *nf); /* NULL: of all NFs */
 json_t *nd_takeovers_status(const struct nd_running *r);
+
+/*
+ * tables.c. Before lanes begin: FT_ENOMEM. In each turn of the main thread: the log tells, once each, of a
+ * table that is 80 % and 100 % full, and that has room again; by the primary alone. For status and show: by
+ * name, those of one NF or, with NULL, all.
+ */
+int nd_tables_find(struct nd_running *r, struct ft_fault *fault);
+void nd_tables_turn(struct nd_running *r, const struct rp_status *s);
+json_t *nd_tables_status(const struct nd_running *r, const char *nf);
 
 /* answer_status.c */
 json_t *nd_answer_status(struct nd_running *r, const json_t *request);

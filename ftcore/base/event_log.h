@@ -37,6 +37,7 @@ enum ft_level { FT_LEVEL_ERROR = 3, FT_LEVEL_WARNING, FT_LEVEL_NOTICE, FT_LEVEL_
     X(VIEW_FILE, "view_file")                                                                                \
     X(RECORDER, "recorder")                                                                                  \
     X(REDIS, "redis")                                                                                        \
+    X(TABLE, "table") /* how full it is */                                                                   \
     X(PORT, "port")                                                                                          \
     X(DPDK, "dpdk")   /* what DPDK and its drivers say */                                                    \
     X(START, "start") /* why the node does not start, or starts as it should not */                          \

@@ -21,6 +21,11 @@ const struct nf_lane_state *nf_chain_state(const struct nf_chain *chain)
     return chain->state;
 }
 
+const struct nf_tables *nf_chain_tables(const struct nf_chain *chain)
+{
+    return &chain->env.tables;
+}
+
 uint64_t nf_chain_wake(const struct nf_chain *chain)
 {
     uint64_t first = UINT64_MAX;

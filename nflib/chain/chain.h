@@ -128,6 +128,9 @@ int nf_chain_check(const struct nf_chain *chain, void (*pulse)(void *arg), void 
 int nf_chain_keeps(const struct nf_chain *chain, uint64_t offset, uint64_t size, const uint8_t *bytes,
                    struct ft_fault *fault);
 
+/* The lane's tables that can be full. They stay where they are when a chain is made anew in its region. */
+const struct nf_tables *nf_chain_tables(const struct nf_chain *chain);
+
 /* Instances by name, for show; "l3" with addresses. NULL: no such NF in the chain. */
 struct nf *nf_chain_find(const struct nf_chain *chain, const char *name);
 struct nf *nf_chain_nf(const struct nf_chain *chain, unsigned index); /* 1 … count */

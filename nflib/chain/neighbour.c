@@ -29,6 +29,8 @@ int nf_neighbours_make(struct nf_neighbours *table, struct nf *nf, const struct 
     table->nf = nf;
     table->config = config;
     table->map = nf_map_make(nf, NF_NEIGHBOURS_MAX, sizeof(uint32_t), sizeof(struct nf_neighbour));
+    if (table->map)
+        nf_table_add_map(nf, "neighbours", table->map);
     return table->map ? FT_OK : FT_EFULL;
 }
 

@@ -13,7 +13,9 @@ uint8_t nf_timeout_class(uint8_t proto, uint8_t tcp_state)
 {
     switch (proto) {
     case NF_PROTO_TCP:
-        return nf_tcp_is_open(tcp_state) ? NF_TIMEOUT_TCP_ESTABLISHED : NF_TIMEOUT_TCP_TRANSITORY;
+        return nf_tcp_is_open(tcp_state)     ? NF_TIMEOUT_TCP_ESTABLISHED
+               : nf_tcp_is_closed(tcp_state) ? NF_TIMEOUT_TCP_CLOSED
+                                             : NF_TIMEOUT_TCP_TRANSITORY;
     case NF_PROTO_UDP:
         return NF_TIMEOUT_UDP;
     case NF_PROTO_ICMP:
@@ -27,8 +29,8 @@ uint8_t nf_timeout_class(uint8_t proto, uint8_t tcp_state)
 int nf_timeout_set(const struct nf *nf, const uint32_t timeouts[NF_TIMEOUT_COUNT], const char *key,
                    const char *value, struct ft_fault *fault)
 {
-    static const char *const names[NF_TIMEOUT_COUNT] = {"tcp_established", "tcp_transitory", "udp", "icmp",
-                                                        "other"};
+    static const char *const names[NF_TIMEOUT_COUNT] = {
+        "tcp_established", "tcp_transitory", "tcp_closed", "udp", "icmp", "other"};
     for (int class = 0; class < NF_TIMEOUT_COUNT; class ++) {
         uint32_t seconds;
         if (strcmp(key, names[class]) != 0 || timeouts[class] == 0)

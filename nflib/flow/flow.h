@@ -13,7 +13,8 @@
 
 enum nf_timeout {
     NF_TIMEOUT_TCP_ESTABLISHED,
-    NF_TIMEOUT_TCP_TRANSITORY, /* being opened, finished by both sides, or reset */
+    NF_TIMEOUT_TCP_TRANSITORY, /* being opened, or finished by both sides and not yet acknowledged */
+    NF_TIMEOUT_TCP_CLOSED,     /* finished by both sides and acknowledged, or reset */
     NF_TIMEOUT_UDP,
     NF_TIMEOUT_ICMP,
     NF_TIMEOUT_OTHER,
@@ -23,6 +24,11 @@ enum nf_timeout {
 
 /* Class of a flow; tcp_state is looked at for TCP alone. */
 uint8_t nf_timeout_class(uint8_t proto, uint8_t tcp_state);
+/* Of flows that carry no data, or not yet: a new flow may take their place in a full table. */
+static inline bool nf_timeout_is_transitory(uint8_t class)
+{
+    return class == NF_TIMEOUT_TCP_TRANSITORY || class == NF_TIMEOUT_TCP_CLOSED;
+}
 
 /*
  * An operator's change, "udp" = "120", of the seconds in a region's `timeouts`. Returns the class that
@@ -41,6 +47,14 @@ struct nf_flows_config {
     uint32_t timeouts[NF_TIMEOUT_COUNT]; /* seconds, by class; 0: the NF has no such flows */
 };
 
+/* Idle seconds of a closed TCP flow: four retransmissions of a last FIN with an RTO of 1 s fall into them. */
+#define NF_TCP_CLOSED_SECONDS "10"
+/* Of an NF that has one timeout for all classes: closed flows go as soon as elsewhere. */
+static inline void nf_timeouts_fill(uint32_t timeouts[NF_TIMEOUT_COUNT], uint32_t seconds)
+{
+    for (unsigned class = 0; class < NF_TIMEOUT_COUNT; class ++)
+        timeouts[class] = class == NF_TIMEOUT_TCP_CLOSED && seconds > 10 ? 10 : seconds;
+}
 /* Rows of the NF's table of parameters; `field`: the struct nf_flows_config in the config struct `type`. */
 #define NF_MAX_FLOWS_PARAM(type, field, text)                                                                \
     NF_PARAM_AT(type, "max_flows", field.max_flows, NF_U32, "100000", text, .min = 1, .max = 16u << 20)
@@ -53,6 +67,7 @@ struct nf_flows_config {
 #define NF_TCP_UDP_PARAMS(type, field)                                                                       \
     NF_TIMEOUT_PARAM(type, field, "tcp_established", NF_TIMEOUT_TCP_ESTABLISHED, "7440"),                    \
         NF_TIMEOUT_PARAM(type, field, "tcp_transitory", NF_TIMEOUT_TCP_TRANSITORY, "240"),                   \
+        NF_TIMEOUT_PARAM(type, field, "tcp_closed", NF_TIMEOUT_TCP_CLOSED, NF_TCP_CLOSED_SECONDS),           \
         NF_TIMEOUT_PARAM(type, field, "udp", NF_TIMEOUT_UDP, "300")
 #define NF_ICMP_PARAM(type, field) NF_TIMEOUT_PARAM(type, field, "icmp", NF_TIMEOUT_ICMP, "60")
 

@@ -9,6 +9,7 @@
 #include "nflib/module/content.h"
 #include "nflib/module/determinants.h"
 #include "nflib/module/module.h"
+#include "nflib/module/tables.h"
 
 #define NF_EMIT_MAX  64u   /* packets made by NFs in a burst */
 #define NF_EMIT_LEN  1514u /* bytes of such a packet at most */
@@ -35,7 +36,8 @@ struct nf_env {
     struct nf_content *content;           /* what the lane's state must be; grows while the chain is made */
     struct nf_merged *merged;             /* the lane's merged counts, a chain through all NFs */
     struct nf_sessions_burst *sessions;   /* of the chain; NULL: no NF keeps flows in sessions */
-    uint8_t *frames;                      /* NF_EMIT_MAX buffers of NF_EMIT_SLOT bytes */
+    struct nf_tables tables;
+    uint8_t *frames; /* NF_EMIT_MAX buffers of NF_EMIT_SLOT bytes */
 };
 
 #endif

@@ -90,9 +90,11 @@ enum nf_reads {
 
 /* Why a session ended. */
 enum nf_session_why {
-    NF_SESSION_IDLE,    /* its timeout */
-    NF_SESSION_CLEARED, /* an operator, or an NF in it */
-    NF_SESSION_REFUSED, /* its first packets were dropped, all of them */
+    NF_SESSION_IDLE,      /* its timeout */
+    NF_SESSION_CLEARED,   /* an operator, or an NF in it */
+    NF_SESSION_REFUSED,   /* its first packets were dropped, all of them */
+    NF_SESSION_DISPLACED, /* it was transitory, and a new flow has its place in a full table */
+    NF_SESSION_WHYS
 };
 /* The ends of a flow's first packet that an NF translates; bits. */
 enum nf_translates { NF_SOURCE = 1, NF_DESTINATION = 2 };
@@ -162,10 +164,10 @@ struct nf_module {
     /*
      * For NFs that keep state of flows in sessions (nflib/session/session.h). session_size: bytes of its slot
      * in each; 0: none, and the rest but `translates` is not looked at. flows: what the NF's configuration
-     * asks for. session_end: a session that the NF is in ends; it gives back what it holds for it, and may
-     * look at the record; check_state looks at slots, too. NULL: nothing to give back. session_idle: the NF
-     * joins no flow as it is set now, so while there are no sessions, packets need not be looked up for it.
-     * NULL: it may always join.
+     * asks for. session_end: a session that the NF is in ends, perhaps in a join of this NF or another
+     * (NF_SESSION_DISPLACED); it gives back what it holds for it, and may look at the record; check_state
+     * looks at slots, too. NULL: nothing to give back. session_idle: the NF joins no flow as it is set now,
+     * so while there are no sessions, packets need not be looked up for it. NULL: it may always join.
      */
     uint16_t session_size;
     uint8_t translates;     /* enum nf_translates */

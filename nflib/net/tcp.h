@@ -42,6 +42,12 @@ static inline bool nf_tcp_is_over(uint8_t state)
 {
     return state == NF_TCP_LAST_ACK || state == NF_TCP_TIME_WAIT || state == NF_TCP_CLOSED;
 }
+/* Both sides have finished and one has acknowledged it, or one has reset: nothing is to come but what is sent
+ * once more. */
+static inline bool nf_tcp_is_closed(uint8_t state)
+{
+    return state == NF_TCP_TIME_WAIT || state == NF_TCP_CLOSED;
+}
 /* Open to data in at least one direction: the long timeout holds (RFC 5382, REQ-5). */
 static inline bool nf_tcp_is_open(uint8_t state)
 {

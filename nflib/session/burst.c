@@ -105,18 +105,27 @@ static bool confirm_session(struct nf_sessions_lane *lane, struct nf_packet *con
     if (!other)
         nf_session_enter(nf, t, record << 1 | 1, &key);
     nf_wheel_set(nf, t->wheel, record, now + (s->members ? nf_session_timeout(t, s) : 0));
+    if (nf_session_is_transitory(s))
+        nf_session_add_transitory(nf, t, record);
     return true;
 }
 
 /* A connection on the ports of one that is over has been asked for, and the packet has passed. One that is
  * dropped changes nothing: the next one asks again, and every NF may judge it. */
-static void begin_again(struct nf_sessions_lane *lane, const struct nf_packet *p)
+static void begin_again(struct nf_sessions_lane *lane, const struct nf_packet *p, uint64_t now)
 {
-    struct nf_session *s = ft_edit_in_line(lane->nfs[0].region, p->session, sizeof(*s));
+    const struct nf *nf = &lane->nfs[0];
+    const struct nf_sessions *t = lane->burst.table;
+    struct nf_session *s = ft_edit_in_line(nf->region, p->session, sizeof(*s));
     uint8_t turned = p->flow & NF_FLOW_REPLY ? NF_SESSION_TURNED : 0;
 
-    s->key[0].own[0] = NF_TCP_SYN_SENT; /* its timeout is that of the states that are over */
+    if (nf_session_is_transitory(s)) { /* no more one of the oldest */
+        nf_session_remove_transitory(nf, t, nf_session_number(t, s));
+        nf_session_add_transitory(nf, t, nf_session_number(t, s));
+    }
+    s->key[0].own[0] = NF_TCP_SYN_SENT;
     s->key[1].own[0] = (uint8_t)((s->key[1].own[0] & ~NF_SESSION_TURNED) | turned);
+    nf_session_reclass(nf, t, s, nf_timeout_class(NF_PROTO_TCP, NF_TCP_SYN_SENT), now);
 }
 
 /* New, and this packet may be its first one: a later fragment does not say what its session's answers are. */
@@ -145,7 +154,7 @@ bool nf_sessions_confirm(struct nf_sessions_lane *lane, struct nf_packet *const 
             continue;
         }
         if (ft_unlikely(p->flow & NF_FLOW_AGAIN))
-            begin_again(lane, p);
+            begin_again(lane, p, now);
         if (ft_unlikely(nf_session_is_first(p)) && t->fragments)
             note_fragment(lane, p, now);
     }
@@ -172,9 +181,14 @@ const struct nf_session *nf_session_quoted(const struct nf *nf, const struct nf_
     const struct nf_sessions_lane *lane = nf_sessions_lane(nf);
     const struct nf_session_look *look = &lane->look[p - lane->packets];
     bool quotes = p->flags & NF_P_ICMP_ERROR && p->flow & NF_FLOW_KEYED;
+    const struct nf_session *s = quotes ? look->quoted : NULL;
 
-    *reply = quotes && look->quoted_reply;
-    return quotes ? look->quoted : NULL;
+    /* It may have been displaced since it was looked up, and another one begun in its place. */
+    if (s && (!nf_session_is_used(lane->burst.table, nf_session_number(lane->burst.table, s)) ||
+              nf_session_flags(s) & NF_SESSION_NEW))
+        s = NULL;
+    *reply = s && look->quoted_reply;
+    return s;
 }
 
 bool nf_session_known(const struct nf *nf, const struct nf_tuple *tuple)

@@ -18,6 +18,7 @@ struct found {
     uint32_t *passed; /* [buckets] */
     uint32_t keys;    /* that records have */
     uint32_t in_use[FT_NFS_MAX];
+    uint32_t transitory;
 };
 
 static int check_counts(struct nf_check *c, const struct nf_sessions *t)
@@ -115,6 +116,7 @@ static int check_record(struct nf_check *c, const struct nf_sessions *t, uint32_
     if (!nf_wheel_has(t->wheel, record))
         return nf_check_failed(c, "session %u has no timer", record);
     found->keys += flags & NF_SESSION_ONE_KEY ? 1 : 2;
+    found->transitory += nf_session_is_transitory(s);
     return 0;
 }
 
@@ -135,6 +137,27 @@ static int check_records(struct nf_check *c, const struct nf_sessions *t, struct
         if (t->in_use[i] != found->in_use[i] || (t->slot_at[i] && t->in_use[i] > t->max_flows[i]))
             return nf_check_failed(c, "NF %u is in %u sessions, expected %u", i, t->in_use[i],
                                    found->in_use[i]);
+    return 0;
+}
+
+/* All that are transitory, once each, in a list that is the same in both directions. */
+static int check_transitory(struct nf_check *c, const struct nf_sessions *t, const struct found *found)
+{
+    uint32_t before = 0, at = t->oldest;
+
+    for (uint32_t left = found->transitory; left; left--) {
+        nf_check_step(c);
+        if (!at || !nf_session_is_used(t, at - 1) || !nf_session_is_transitory(nf_session_at(t, at - 1)) ||
+            nf_session_link(t, at - 1)->older != before)
+            return nf_check_failed(c, "session %u comes behind %u, expected a transitory one that does",
+                                   at - 1, before - 1);
+        before = at;
+        at = nf_session_link(t, at - 1)->younger;
+    }
+    if (at || t->youngest != before)
+        return nf_check_failed(c,
+                               "session %u is the youngest transitory one, expected %u, with none behind it",
+                               t->youngest - 1, before - 1);
     return 0;
 }
 
@@ -225,7 +248,7 @@ int nf_sessions_check(struct nf_check *c, const void *object)
     if (!found.seen || !found.passed)
         return FT_ENOMEM;
     if ((error = check_counts(c, t)) || (error = check_free(c, t)) || (error = check_records(c, t, &found)) ||
-        (error = check_index(c, t, &found)))
+        (error = check_transitory(c, t, &found)) || (error = check_index(c, t, &found)))
         return error;
     return check_fragments(c, t);
 }

@@ -27,10 +27,7 @@ static void follow_tcp(struct nf_sessions_lane *lane, struct nf_packet *p, struc
     class = nf_timeout_class(NF_PROTO_TCP, s->key[0].own[0]);
     if (ft_likely(class == s->key[0].own[1]))
         return;
-    s->key[0].own[1] = class;
-    if (!(s->key[1].own[0] & NF_SESSION_NEW))
-        nf_wheel_set(&lane->nfs[0], lane->burst.table->wheel, nf_session_number(lane->burst.table, s),
-                     now + nf_session_timeout(lane->burst.table, s));
+    nf_session_reclass(&lane->nfs[0], lane->burst.table, s, class, now);
 }
 
 /* One more packet of a session: its time, and TCP's state. */

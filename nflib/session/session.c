@@ -8,6 +8,8 @@
 #include <string.h>
 
 #define SHOW_LOOKS 1024u /* sessions looked at in a call, the NF's or not */
+/* Sections that a burst must have left where a session is displaced, since NFs that hear of it enter some. */
+#define DISPLACE_LEFT (NF_SHARED_RESERVE / 2 + NF_BURST_MAX)
 
 static struct nf_session *edit_head(const struct nf *nf, const struct nf_session *s)
 {
@@ -54,11 +56,31 @@ static const struct nf_session *begin_session(struct nf_sessions_lane *lane, con
     return s;
 }
 
-bool nf_session_room(const struct nf *nf, const struct nf_packet *p)
+static bool is_full(const struct nf *nf, bool begins)
 {
     const struct nf_sessions *t = nf->env->sessions->table;
 
-    return t->in_use[nf->index] < t->max_flows[nf->index] && (p->session || t->count < t->capacity);
+    return t->in_use[nf->index] >= t->max_flows[nf->index] || (begins && t->count == t->capacity);
+}
+
+/* What an NF does between this and its join may enter up to NF_BURST_MAX sections. */
+bool nf_session_room(const struct nf *nf, const struct nf_packet *p)
+{
+    return ft_likely(!is_full(nf, !p->session)) ||
+           nf_session_displaceable(nf, DISPLACE_LEFT + NF_BURST_MAX) != NF_NONE;
+}
+
+/* False: the table is full of sessions that stay. */
+static bool make_room(const struct nf *nf, bool begins, uint64_t now)
+{
+    uint32_t record;
+
+    if (ft_likely(!is_full(nf, begins)))
+        return true;
+    record = nf_session_displaceable(nf, DISPLACE_LEFT);
+    if (record != NF_NONE)
+        nf_session_finish(nf, record, NF_SESSION_DISPLACED, now);
+    return record != NF_NONE;
 }
 
 const struct nf_session *nf_session_join(const struct nf *nf, struct nf_packet *p, uint64_t now)
@@ -67,7 +89,7 @@ const struct nf_session *nf_session_join(const struct nf *nf, struct nf_packet *
     const struct nf_sessions *t = lane->burst.table;
     const struct nf_session *s = nf_session_of(nf, p);
 
-    if (!(p->flow & NF_FLOW_KEYED) || t->in_use[nf->index] >= t->max_flows[nf->index])
+    if (!(p->flow & NF_FLOW_KEYED) || !make_room(nf, !s, now))
         return NULL;
     if (!s)
         s = p->session = begin_session(lane, &lane->look[p - lane->packets].key, p, now);
@@ -109,6 +131,8 @@ void nf_session_finish(const struct nf *nf, uint32_t record, enum nf_session_why
         (*NF_EDIT(own, &t->in_use[member->index]))--;
     }
     NF_WATCH(changed, t, &s->key[0]);
+    if (nf_session_is_transitory(s))
+        nf_session_remove_transitory(own, t, record);
     nf_session_forget(own, t, record << 1, &s->key[0]);
     if (!(nf_session_flags(s) & (NF_SESSION_NEW | NF_SESSION_ONE_KEY)))
         nf_session_forget(own, t, record << 1 | 1, &s->key[1]);
@@ -307,8 +331,7 @@ int nf_sessions_set_all(const struct nf *nf, const char *key, const char *value,
 
     if (!nf_number_parse(value, 1, NF_TIMEOUT_MAX, &seconds))
         return ft_fail(fault, FT_EINVAL, "%s=%s: expected seconds from 1 to %u", key, value, NF_TIMEOUT_MAX);
-    for (unsigned class = 0; class < NF_TIMEOUT_COUNT; class ++)
-        *NF_EDIT(nf, &t->timeouts[nf->index][class]) = seconds;
+    nf_timeouts_fill(nf_edit(nf, t->timeouts[nf->index], sizeof(t->timeouts[0])), seconds);
     begin_walk(nf, NF_SESSION_RETIME, now);
     return FT_OK;
 }

@@ -154,6 +154,11 @@ static inline const void *nf_session_slot(const struct nf *nf, const struct nf_s
  * session when there is none. NULL: the NF has max_flows already, the table is full, or the packet has no key
  * (NF_FLOW_KEYED). A session that begins here ends behind the NFs, if all of its packets in this burst are
  * dropped.
+ *
+ * Where the NF has max_flows, or the table is full, the session that has been transitory longest ends: of
+ * TCP, being opened or over, without a packet in this burst. Its NFs hear of it in here
+ * (NF_SESSION_DISPLACED), and may enter sections: join outside of any, and enter 32 at most since
+ * nf_session_room.
  */
 const struct nf_session *nf_session_join(const struct nf *nf, struct nf_packet *p, uint64_t now);
 /* True: a join would find room. */

@@ -8,11 +8,13 @@
  *     used[]                      one bit a record, for walking them in order
  *     records                     whole lines each: struct nf_session, then the slots. A free one holds the
  *                                 number of the next free one + 1
+ *     struct nf_session_link[]    8 bytes each: transitory ones in order
  *     struct nf_session_addresses[]    one line each, where an NF wants IPv6: the addresses of each key
  *
  * A look-up reads one bucket and one record, whichever side the packet came in on. Buckets work as those of a
  * map (nflib/state/map.c): no tombstones, and nothing ever moves.
  */
+#include "nflib/module/tables.h"
 #include "nflib/session/index.h"
 #include "nflib/state/watch.h"
 
@@ -83,7 +85,8 @@ static uint64_t shape_table(struct nf_sessions *t, const struct nf_sessions_want
     t->buckets = (uint32_t)((2ull * t->capacity + PLACES_FILLED - 1) / PLACES_FILLED);
     t->used_at = sizeof(*t) + (uint64_t)t->buckets * sizeof(struct nf_session_bucket);
     t->records_at = t->used_at + round_up_to_line(((uint64_t)t->capacity + 63) / 64 * 8);
-    end = t->records_at + (uint64_t)t->capacity * t->stride;
+    t->transitory_at = t->records_at + (uint64_t)t->capacity * t->stride;
+    end = t->transitory_at + round_up_to_line((uint64_t)t->capacity * sizeof(struct nf_session_link));
     t->addresses_at = wants->ipv6 ? end : 0;
     for (uint32_t i = 1; i <= wants->nfs; i++) {
         t->max_flows[i] = wants->flows[i].max_flows;
@@ -186,6 +189,22 @@ static const struct nf_watch_table session_table = {
     .next = next_of,
 };
 
+/* For operators: the table as such, and what each NF may have of it. */
+static void tell_tables(const struct nf_sessions_lane *lane, const struct nf_sessions_wants *wants)
+{
+    const struct nf_sessions *t = lane->burst.table;
+
+    nf_table_add(&lane->nfs[0],
+                 (struct nf_table){.name = "sessions", .count = &t->count, .parts = 1, .limit = t->capacity});
+    if (t->fragments)
+        nf_table_add_map(&lane->nfs[0], "fragments", t->fragments);
+    for (uint32_t i = 1; i <= wants->nfs; i++)
+        if (t->max_flows[i])
+            nf_table_add(&lane->nfs[i],
+                         (struct nf_table){
+                             .name = "flows", .count = &t->in_use[i], .parts = 1, .limit = t->max_flows[i]});
+}
+
 bool nf_sessions_make(struct nf_sessions_lane *lane, const struct nf_sessions_wants *wants)
 {
     struct nf *nf = &lane->nfs[0];
@@ -208,5 +227,6 @@ bool nf_sessions_make(struct nf_sessions_lane *lane, const struct nf_sessions_wa
     for (uint32_t i = 1; i <= wants->nfs; i++)
         lane->nfs[i].session_at = t->slot_at[i];
     order_nfs(lane, wants->nfs);
+    tell_tables(lane, wants);
     return t->wheel && (t->fragments || !wants->fragments);
 }

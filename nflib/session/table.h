@@ -46,6 +46,7 @@ struct nf_sessions {
     struct nf_map *fragments;     /* struct nf_datagram to struct nf_noted; NULL: no NF looks at fragments */
     uint64_t used_at, records_at; /* bytes from here */
     uint64_t addresses_at;        /* the same; 0: the chain looks up no IPv6 */
+    uint64_t transitory_at;       /* the same */
     uint32_t capacity, buckets, stride;
     uint32_t nfs;                   /* in the chain */
     uint32_t max_flows[FT_NFS_MAX]; /* by NF; 0: keeps no flows */
@@ -58,6 +59,7 @@ struct nf_sessions {
     uint32_t touched;            /* records from here on were never used */
     uint32_t free;               /* record last freed + 1; 0: none */
     uint32_t serial;             /* of the session begun last */
+    uint32_t oldest, youngest;   /* records of transitory sessions, + 1; 0: there are none */
     uint64_t conflicts;          /* packets dropped since the second key of their session was another's */
     uint32_t in_use[FT_NFS_MAX]; /* sessions that each NF is in */
     struct nf_session_walk walks[FT_NFS_MAX];
@@ -69,6 +71,12 @@ struct nf_session_addresses {
     struct nf_addresses key[2];
 };
 _Static_assert(sizeof(struct nf_session_addresses) == FT_LINE, "a record's addresses are one line");
+
+/* Records + 1 of the sessions that became transitory before and after one; 0: none. Of one that is not, no
+ * matter. */
+struct nf_session_link {
+    uint32_t older, younger;
+};
 
 /* What a datagram's fragments have in common as they come in, and what is noted of them. No padding. */
 struct nf_datagram {
@@ -136,6 +144,10 @@ static inline const struct nf_session_addresses *nf_session_addresses(const stru
 {
     return (const struct nf_session_addresses *)(const void *)((const uint8_t *)t + t->addresses_at) + record;
 }
+static inline const struct nf_session_link *nf_session_link(const struct nf_sessions *t, uint32_t record)
+{
+    return (const struct nf_session_link *)(const void *)((const uint8_t *)t + t->transitory_at) + record;
+}
 static inline const uint64_t *nf_sessions_used(const struct nf_sessions *t)
 {
     return (const uint64_t *)(const void *)((const uint8_t *)t + t->used_at);
@@ -176,6 +188,22 @@ uint64_t nf_session_timeout(const struct nf_sessions *t, const struct nf_session
 
 /* The first used record from `record` on; NF_NONE at the end. */
 uint32_t nf_session_next(const struct nf_sessions *t, uint32_t record);
+
+/* transitory.c: transitory sessions in the order in which they became so. They have begun, and are of a class
+ * that is transitory. */
+static inline bool nf_session_is_transitory(const struct nf_session *s)
+{
+    return nf_timeout_is_transitory(nf_session_class(s)) && !(nf_session_flags(s) & NF_SESSION_NEW);
+}
+void nf_session_add_transitory(const struct nf *nf, const struct nf_sessions *t, uint32_t record);
+/* Its class has changed, to `class`: it has the timer that goes with it. */
+void nf_session_reclass(const struct nf *nf, const struct nf_sessions *t, struct nf_session *s, uint8_t class,
+                        uint64_t now);
+void nf_session_remove_transitory(const struct nf *nf, const struct nf_sessions *t, uint32_t record);
+/* The session that a new one of the NF may displace: of those of which no packet is in this burst, and of the
+ * NF's own when it has max_flows, the oldest. NF_NONE: there is none among the first NF_BURST_MAX and one, or
+ * the burst may not enter `sections` more. */
+uint32_t nf_session_displaceable(const struct nf *nf, uint32_t sections);
 
 /* session.c: ends a session for all NFs, which hear of it by session_end. `nf`: the lane's own instance. */
 void nf_session_finish(const struct nf *nf, uint32_t record, enum nf_session_why why, uint64_t now);

@@ -9,6 +9,7 @@
 #include "ftcore/order/section.h"
 #include "nflib/module/content.h"
 #include "nflib/module/env.h"
+#include "nflib/module/tables.h"
 #include "nflib/shared/shared.h"
 
 struct shard {
@@ -87,4 +88,21 @@ void nf_shared_map_leave(const struct nf *nf, struct nf_shared_map *map, uint32_
 struct nf_map *nf_shared_map_part(const struct nf_shared_map *map, uint32_t shard)
 {
     return map->shard[shard].map;
+}
+
+/* Parts are made one behind the other, all of one size. */
+void nf_table_add_shared_map(const struct nf *nf, const char *name, const struct nf_shared_map *map)
+{
+    const struct nf_map *first = map->shard[0].map, *second = map->shard[map->shards > 1].map;
+    const struct nf_map *last = map->shard[map->shards - 1].map;
+    struct nf_table table = nf_table_of_map(name, first);
+    uint64_t stride = (uint64_t)((const uint8_t *)second - (const uint8_t *)first);
+
+    FT_CHECK((const uint8_t *)last - (const uint8_t *)first == (int64_t)((map->shards - 1) * stride),
+             "%s: parts of a map lie apart", name);
+    table.parts = map->shards;
+    table.stride = stride;
+    table.limit *= map->shards;
+    table.shared = true;
+    nf_table_add(nf, table);
 }

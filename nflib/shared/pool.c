@@ -11,6 +11,7 @@
 #include "ftcore/order/section.h"
 #include "nflib/module/content.h"
 #include "nflib/module/env.h"
+#include "nflib/module/tables.h"
 #include "nflib/shared/shared.h"
 #include "nflib/state/watch.h"
 
@@ -313,4 +314,14 @@ uint32_t nf_shared_pool_owner(const struct nf_shared_pool *pool, uint32_t number
     if (number >= pool->core->count)
         return NF_NONE;
     return __atomic_load_n(&pool->core->owner[number], __ATOMIC_RELAXED) - 1u;
+}
+
+void nf_table_add_pool(const struct nf *nf, const char *name, const struct nf_shared_pool *pool)
+{
+    nf_table_add(nf, (struct nf_table){.name = name,
+                                       .count = &pool->core->free,
+                                       .parts = 1,
+                                       .limit = pool->core->count,
+                                       .free = true,
+                                       .shared = true});
 }

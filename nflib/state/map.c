@@ -17,6 +17,7 @@
  * are not linked up beforehand, so that a large empty table costs no memory.
  */
 #include "nflib/state/map.h"
+#include "nflib/module/tables.h"
 
 #include <immintrin.h>
 #include <string.h>
@@ -346,3 +347,8 @@ const struct nf_watch_table nf_map_as_table = {
     .peek = peek,
     .next = next_of,
 };
+
+struct nf_table nf_table_of_map(const char *name, const struct nf_map *map)
+{
+    return (struct nf_table){.name = name, .count = &map->count, .parts = 1, .limit = map->capacity};
+}

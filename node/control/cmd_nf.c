@@ -101,6 +101,30 @@ static void print_rows(json_t **table, json_t *rows)
     }
 }
 
+/* Behind the rows: the NF's tables, one row for each lane, and its counters. */
+static void print_totals(json_t **table, const json_t *answer)
+{
+    json_t *tables = json_object_get(answer, "tables"), *counters = json_object_get(answer, "counters");
+    json_t *of, *lane, *value, *rows = json_array();
+    const char *name;
+    size_t l;
+
+    json_object_foreach(tables, name, of)
+    {
+        json_array_foreach(json_object_get(of, "lanes"), l, lane) json_array_append_new(
+            rows, json_pack("{s:s,s:I,s:O,s:O}", "table", name, "lane", (json_int_t)l, "entries",
+                            json_object_get(lane, "entries"), "limit", json_object_get(lane, "limit")));
+        if (!json_object_get(of, "lanes"))
+            json_array_append_new(rows, json_pack("{s:s,s:s,s:O,s:O}", "table", name, "lane", "all",
+                                                  "entries", json_object_get(of, "entries"), "limit",
+                                                  json_object_get(of, "limit")));
+    }
+    json_object_foreach(counters, name, value)
+        json_array_append_new(rows, json_pack("{s:s,s:O}", "counter", name, "count", value));
+    print_rows(table, rows);
+    json_decref(rows);
+}
+
 /* Page after page, each for people at once or, for JSON, into `all`. */
 static int show_pages(struct nd_pair *pair, const char *nf, json_t *all)
 {
@@ -121,11 +145,17 @@ static int show_pages(struct nd_pair *pair, const char *nf, json_t *all)
         rows = json_object_get(answer, "rows");
         next = json_object_get(answer, "next");
         if (all)
-            json_array_extend(all, rows);
+            json_array_extend(json_object_get(all, "rows"), rows);
         else
             print_rows(&table, rows);
         more = json_is_integer(next);
         cursor = json_integer_value(next);
+        if (!more && all) {
+            json_object_set(all, "tables", json_object_get(answer, "tables"));
+            json_object_set(all, "counters", json_object_get(answer, "counters"));
+        } else if (!more) {
+            print_totals(&table, answer);
+        }
         json_decref(answer);
         if (more && cursor == asked) {
             fprintf(stderr, "understudy: the node sends the same page again, expected the next\n");
@@ -145,14 +175,10 @@ int nd_cmd_show(int argc, char **argv)
     if (code)
         return code;
     if (pair.options.json)
-        all = json_array();
+        all = json_pack("{s:s, s:[]}", "nf", pair.options.argv[0], "rows");
     code = show_pages(&pair, pair.options.argv[0], all);
-    if (!code && all) {
-        json_t *object = json_pack("{s:s, s:O}", "nf", pair.options.argv[0], "rows", all);
-
-        code = nd_print_json(object);
-        json_decref(object);
-    }
+    if (!code && all)
+        code = nd_print_json(all);
     json_decref(all);
     nd_pair_close(&pair);
     return code;

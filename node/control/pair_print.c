@@ -106,6 +106,36 @@ static void print_lanes(const struct nd_pair *pair, FILE *out)
     json_decref(counters);
 }
 
+/* ---- tables ------------------------------------------------------------------------------------ */
+
+static double fill_of(const json_t *table)
+{
+    return 100 * json_number_value(json_object_get(table, "entries")) /
+           json_number_value(json_object_get(table, "limit"));
+}
+
+/* Of the node that is judged: entries of all lanes, and how full the fullest lane's part is. */
+static void print_tables(const struct nd_pair *pair, FILE *out)
+{
+    int node = pair->only >= 0 ? pair->only : nd_pair_in_role(pair, "primary");
+    json_t *tables = node >= 0 ? json_object_get(pair->status[node], "tables") : NULL, *table, *lane;
+    const char *name;
+    size_t l;
+
+    if (json_object_size(tables))
+        fprintf(out, "\n%-30s  %10s  %10s   full\n", "table", "entries", "limit");
+    json_object_foreach(tables, name, table)
+    {
+        double fullest = fill_of(table);
+
+        json_array_foreach(json_object_get(table, "lanes"), l, lane) fullest =
+            fill_of(lane) > fullest ? fill_of(lane) : fullest;
+        fprintf(out, "%-30s  %10.0f  %10.0f  %4d %%\n", name,
+                json_number_value(json_object_get(table, "entries")),
+                json_number_value(json_object_get(table, "limit")), (int)fullest);
+    }
+}
+
 /* ---- nodes ------------------------------------------------------------------------------------- */
 
 /* The node that does not answer and is primary, by the word of its peer that does; -1: none. */
@@ -214,5 +244,6 @@ void nd_pair_print(const struct nd_pair *pair, FILE *out)
     for (unsigned i = 0; i < ND_NODES; i++)
         print_past(pair, i, out);
     print_verified(pair, out);
+    print_tables(pair, out);
     print_lanes(pair, out);
 }

@@ -17,6 +17,7 @@ enum kind {
     NESTED,  /* `path` is a map of such maps */
     TEXTS,   /* always 1: `names` are the labels and paths of texts */
     BUCKETS, /* `path` is a histogram */
+    TABLES,  /* the number at `path` of each table, by lane where it is a lane's */
 };
 
 struct metric {
@@ -76,6 +77,8 @@ static const struct metric table[] = {
     {"understudy_heartbeats_refused_total", C, "Heartbeats on data ports that were not believed", LANE, .path = "heartbeats_refused"},
     {"understudy_empty_bursts_total", C, "Bursts without a packet", LANE, .path = "empty_bursts"},
     {"understudy_nf_events_total", C, "Counters of NFs and L3, drops by reason among them: part of the chain's state, so the standby has the primary's", NESTED, .path = "nfs", .names = NAMES("nf", "counter")},
+    {"understudy_table_entries", G, "Entries of the table: flows of an NF, ports that are taken, clients, neighbours", TABLES, .path = "entries"},
+    {"understudy_table_limit", G, "Entries that the table has room for", TABLES, .path = "limit"},
 
     {"understudy_thread_turn_age_seconds", G, "Age of the thread's last turn", NUMBER, .path = "replicator_turn_ms", .unit = MS, .label = "thread=\"replicator\""},
     {"understudy_thread_turn_age_seconds", G, "Age of the thread's last turn", LANE, .path = "turn_ms", .unit = MS, .label = "thread=\"lane\""},
@@ -229,6 +232,30 @@ static void write_nested(FILE *out, const struct metric *m, const json_t *maps)
     }
 }
 
+static void write_tables(FILE *out, const struct metric *m, const json_t *tables)
+{
+    const char *name;
+    json_t *one, *lane;
+    size_t l;
+
+    json_object_foreach((json_t *)(uintptr_t)tables, name, one)
+    {
+        json_array_foreach(json_object_get(one, "lanes"), l, lane)
+        {
+            fprintf(out, "%s{", m->name);
+            write_label(out, "table", name);
+            fprintf(out, ",lane=\"%zu\"}", l);
+            write_value(out, m, find(lane, m->path));
+        }
+        if (json_object_get(one, "lanes"))
+            continue;
+        fprintf(out, "%s{", m->name);
+        write_label(out, "table", name);
+        fputc('}', out);
+        write_value(out, m, find(one, m->path));
+    }
+}
+
 static void write_texts(FILE *out, const struct metric *m, const json_t *status)
 {
     for (const char *const *name = m->names; *name; name++) {
@@ -281,6 +308,9 @@ static void write_metric(FILE *out, const struct metric *m, const json_t *status
         break;
     case BUCKETS:
         write_buckets(out, m, at);
+        break;
+    case TABLES:
+        write_tables(out, m, json_object_get(status, "tables"));
         break;
     }
 }

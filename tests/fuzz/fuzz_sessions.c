@@ -29,7 +29,7 @@ static struct sm_packet packets[2][NF_BURST_MAX]; /* by side, in order */
 static uint32_t count[2];
 static bool looked[2];
 static uint8_t says[NF_BURST_MAX];
-static uint64_t ended[SM_NFS + 1][3];
+static uint64_t ended[SM_NFS + 1][NF_SESSION_WHYS];
 
 static struct sm_packet *model_of(const struct nf_packet *p)
 {
@@ -288,9 +288,9 @@ static void run_packets(struct fuzz_input *in, uint32_t n)
 
 static void command(struct fuzz_input *in)
 {
-    static const char *const names[] = {"tcp_established", "tcp_transitory", "udp", "icmp"};
+    static const char *const names[] = {"tcp_established", "tcp_transitory", "tcp_closed", "udp", "icmp"};
     uint8_t what = fuzz_u8(in);
-    unsigned nf = 1 + (what & 1), class = what >> 2 & 3;
+    unsigned nf = 1 + (what & 1), class = (what >> 2) % 5;
     char seconds[4];
     struct ft_fault fault;
 

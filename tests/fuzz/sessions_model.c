@@ -55,6 +55,14 @@ static struct sm_session *find(const struct sm_key *key, bool *reply)
     return NULL;
 }
 
+/* Of a session that has begun, when TCP's state may have changed. */
+static void follow(struct sm_session *s)
+{
+    bool is = nf_timeout_is_transitory(nf_timeout_class(s->key[0].proto, s->tcp)) && !s->fresh;
+
+    s->transitory = !is ? 0 : s->transitory ? s->transitory : ++sm.moments;
+}
+
 static void take_in(struct sm_packet *p, struct sm_session *s, bool reply)
 {
     p->session = s;
@@ -66,6 +74,7 @@ static void take_in(struct sm_packet *p, struct sm_session *s, bool reply)
         p->again = true;
     else if (!nf_tcp_is_impossible(p->real->tcp_flags))
         s->tcp = nf_tcp_next(s->tcp, p->real->tcp_flags, reply != s->turned);
+    follow(s);
 }
 
 void sm_look(struct sm_packet *p)
@@ -104,11 +113,41 @@ struct sm_session *sm_of(struct sm_packet *p, unsigned nf)
     return p->session;
 }
 
+static void end(struct sm_session *s, enum nf_session_why why)
+{
+    for (unsigned nf = 1; nf <= SM_NFS; nf++)
+        if (s->members >> nf & 1) {
+            sm.ended[nf][why]++;
+            sm.in_use[nf]--;
+        }
+    sm.live--;
+    sm.fresh -= s->fresh;
+    s->live = s->fresh = false;
+    s->transitory = 0;
+}
+
+/* In a full table the one goes that has been transitory longest, and has no packet in this burst. */
+static bool make_room(const struct sm_session *joined, unsigned nf)
+{
+    bool own = sm.in_use[nf] == (nf == 1 ? SM_FLOWS : SM_FEW);
+    struct sm_session *oldest = NULL;
+
+    if (!own && (joined || sm.live < SM_FLOWS))
+        return true;
+    for (struct sm_session *s = sm.list; s < sm.list + SM_FLOWS; s++)
+        if (s->live && s->transitory && s->seen != sm.now && (!own || s->members >> nf & 1) &&
+            (!oldest || s->transitory < oldest->transitory))
+            oldest = s;
+    if (oldest)
+        end(oldest, NF_SESSION_DISPLACED);
+    return oldest;
+}
+
 struct sm_session *sm_join(struct sm_packet *p, unsigned nf)
 {
     struct sm_session *s = sm_of(p, nf);
 
-    if (sm.in_use[nf] == (nf == 1 ? SM_FLOWS : SM_FEW))
+    if (!make_room(s, nf))
         return NULL;
     for (unsigned i = 0; !s && i < SM_FLOWS; i++)
         if (!sm.list[i].live) {
@@ -135,18 +174,6 @@ void sm_leave(struct sm_session *s, unsigned nf)
     sm.in_use[nf]--;
 }
 
-static void end(struct sm_session *s, enum nf_session_why why)
-{
-    for (unsigned nf = 1; nf <= SM_NFS; nf++)
-        if (s->members >> nf & 1) {
-            sm.ended[nf][why]++;
-            sm.in_use[nf]--;
-        }
-    sm.live--;
-    sm.fresh -= s->fresh;
-    s->live = s->fresh = false;
-}
-
 /* False: the answers are another session's, which stays. */
 static bool confirm(struct sm_packet packets[], uint32_t n, const struct sm_packet *p)
 {
@@ -165,6 +192,7 @@ static bool confirm(struct sm_packet packets[], uint32_t n, const struct sm_pack
     }
     s->fresh = false;
     sm.fresh--;
+    follow(s);
     s->two_keys = !other;
     s->key[1] = answer;
     return true;
@@ -182,6 +210,8 @@ void sm_settle(struct sm_packet packets[], uint32_t n)
         } else if (p->again) {
             p->session->tcp = NF_TCP_SYN_SENT;
             p->session->turned = p->reply;
+            p->session->transitory = 0;
+            follow(p->session);
         }
     }
     for (unsigned i = 0; i < SM_FLOWS; i++)

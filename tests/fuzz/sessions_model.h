@@ -44,6 +44,7 @@ struct sm_session {
     struct sm_key key[2];
     uint32_t members, serial; /* members: bit of each NF's number */
     uint64_t seen;
+    uint64_t transitory; /* number of the moment at which it became so; 0: it is not */
     uint8_t tcp;
     uint16_t number;                  /* that NF 1 translates to; 0: it does not */
     uint32_t packets[SM_NFS + 1];     /* that an NF in it saw */
@@ -56,7 +57,8 @@ struct sm {
     uint32_t serial;
     uint32_t timeouts[SM_NFS + 1][NF_TIMEOUT_COUNT]; /* seconds */
     uint32_t in_use[SM_NFS + 1], live, fresh;
-    uint64_t ended[SM_NFS + 1][3]; /* by enum nf_session_why */
+    uint64_t moments;
+    uint64_t ended[SM_NFS + 1][NF_SESSION_WHYS]; /* by enum nf_session_why */
 };
 extern struct sm sm;
 

@@ -64,6 +64,8 @@ static void sessions_are_what_packets_make_of_them(const char *name)
     struct nf_session_bucket *bucket = (struct nf_session_bucket *)(uintptr_t)nf_session_bucket_at(
         t, nf_session_home(t, nf_session_hash(t, &s->key[0])));
 
+    struct nf_session_link *link = (struct nf_session_link *)(uintptr_t)nf_session_link(t, 0);
+
     own = &nf_sessions_lane(nf)->nfs[0];
     DAMAGED(&t->wheel, NULL, "constant");
     DAMAGED(&t->capacity, UINT32_MAX, "constant");
@@ -72,16 +74,20 @@ static void sessions_are_what_packets_make_of_them(const char *name)
     DAMAGED(&t->count, t->count - 1, "sessions are used, expected");
     DAMAGED(&t->touched, UINT32_MAX, "records were used");
     DAMAGED(&t->free, 1, "the list of free records does not end");
+    DAMAGED(&t->oldest, 0, "session 4294967295 comes behind 4294967295, expected a transitory one");
+    DAMAGED(&t->youngest, UINT32_MAX, "is the youngest transitory one, expected");
+    DAMAGED(&link->younger, 1, "transitory one");
+    DAMAGED(&link->older, UINT32_MAX, "expected a transitory one that does");
     DAMAGED(&t->in_use[1], t->in_use[1] + 1, "NF 1 is in");
     DAMAGED(&t->walks[1].what, NF_SESSION_CHANGES + 1, "change 8 of sessions of NF 1");
     DAMAGED(&t->walks[2].what, NF_SESSION_END, "change 4 of sessions of NF 2");
     DAMAGED(&t->timeouts[1][0], NF_TIMEOUT_MAX + 1,
             "timeout 0 of NF 1 is 604801 seconds, expected at most 604800");
     DAMAGED(&s->key[0].own[0], NF_TCP_STATES, "which none has");
-    DAMAGED(&s->key[0].own[1], NF_TIMEOUT_COUNT, "timeout 5");
+    DAMAGED(&s->key[0].own[1], NF_TIMEOUT_COUNT, "timeout 6");
     DAMAGED(&s->key[1].own[0], NF_SESSION_NEW, "flags 1");
     DAMAGED(&s->key[1].own[0], NF_SESSION_ONE_KEY, "has two keys, expected one");
-    DAMAGED(&s->key[0].own[1], NF_TIMEOUT_OTHER, "timeout 4, flags");
+    DAMAGED(&s->key[0].own[1], NF_TIMEOUT_OTHER, "timeout 5, flags");
     DAMAGED(&s->key[0].own[0] - 1, 2, "family"); /* of IPv6, in a table that has none, and no family at all */
     DAMAGED(&s->key[0].own[0] - 1, 4, "family");
     DAMAGED(&s->key[0].sport, 9, "session 0"); /* where its key does not lead to */

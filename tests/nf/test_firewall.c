@@ -172,7 +172,7 @@ static void connections_go_through_their_states(void)
     assert_string_equal(state_of(from), "last-ack");
     assert_true(back(1, HELP_ACK));
     assert_string_equal(state_of(from), "time-wait");
-    help_chain_wait_tenths(&h, 2399);
+    help_chain_wait_tenths(&h, 99);
     assert_int_equal(live(), 1);
     help_chain_wait_tenths(&h, 1);
     assert_int_equal(live(), 0);

@@ -158,9 +158,12 @@ static uint64_t count_text(const char *all, const char *text)
     return n;
 }
 
+/* A thousand times as fast as it was: no flow ends in between, not one that is closed either. */
 static void run_capture(const struct help_capture *capture)
 {
     struct nf_packet burst[NF_BURST_MAX];
+    uint64_t first = capture->count ? capture->list[0].time : 0;
+
     for (uint32_t at = 0; at < capture->count;) {
         uint64_t end = capture->list[at].time + HELP_SECOND; /* a burst does not last longer */
         uint32_t n = 0;
@@ -168,7 +171,7 @@ static void run_capture(const struct help_capture *capture)
             const struct help_captured *c = &capture->list[at];
             burst[n] = (struct nf_packet){.data = c->data, .len = c->len, .have = c->have, .side = c->side};
         }
-        help_chain_run(&h, capture->list[at - 1].time, burst, n);
+        help_chain_run(&h, first + (capture->list[at - 1].time - first) / 1000, burst, n);
     }
 }
 

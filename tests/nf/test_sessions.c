@@ -35,7 +35,7 @@ static struct {
     bool asked; /* the first NF got the packet: from outside it is the last one */
     bool found, reply, full, dropped;
     uint64_t packets; /* in the slot, this one included */
-    uint64_t ended[3], fulls, laters;
+    uint64_t ended[NF_SESSION_WHYS], fulls, laters;
     uint64_t number;
 } w;
 

@@ -69,6 +69,23 @@ static void test_what_is_not_there(void **state)
     has("{\"verified\": {\"age_s\": 0}}", "understudy_verified_age_seconds 0");
 }
 
+/* A table of each lane has its label; one of all has none. */
+static void test_tables(void **state)
+{
+    static const char status[] =
+        "{\"tables\": {\"nat.flows\": {\"entries\": 12, \"limit\": 40, \"lanes\": [{\"entries\": 5, "
+        "\"limit\": 20},"
+        " {\"entries\": 7, \"limit\": 20}]}, \"nat.tcp_ports\": {\"entries\": 11, \"limit\": 64512}}}";
+
+    (void)state;
+    has(status, "understudy_table_entries{table=\"nat.flows\",lane=\"0\"} 5");
+    has(status, "understudy_table_entries{table=\"nat.flows\",lane=\"1\"} 7");
+    has(status, "understudy_table_limit{table=\"nat.flows\",lane=\"1\"} 20");
+    has_not(status, "understudy_table_entries{table=\"nat.flows\"} 12");
+    has(status, "understudy_table_entries{table=\"nat.tcp_ports\"} 11");
+    has(status, "understudy_table_limit{table=\"nat.tcp_ports\"} 64512");
+}
+
 static void test_choices(void **state)
 {
     static const char status[] = "{\"state\": \"READY\"}";
@@ -143,13 +160,10 @@ static void test_each_metric_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_units),
-        cmocka_unit_test(test_what_is_not_there),
-        cmocka_unit_test(test_choices),
-        cmocka_unit_test(test_lanes),
-        cmocka_unit_test(test_names_of_others),
-        cmocka_unit_test(test_takeovers),
-        cmocka_unit_test(test_each_metric_once),
+        cmocka_unit_test(test_units),     cmocka_unit_test(test_what_is_not_there),
+        cmocka_unit_test(test_tables),    cmocka_unit_test(test_choices),
+        cmocka_unit_test(test_lanes),     cmocka_unit_test(test_names_of_others),
+        cmocka_unit_test(test_takeovers), cmocka_unit_test(test_each_metric_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What state types and chains tell of their tables: what is counted is what is in them, and the limit is
+ * where they are full. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "nflib/module/env.h"
+#include "tests/unit/help_death.h"
+#include "tests/unit/help_nf.h"
+
+#define ARENA (4u << 20)
+
+/* The table that was told of last. */
+static const struct nf_table *last_of(const struct help_nf *h, const char *name)
+{
+    const struct nf_tables *tables = nf_chain_tables(h->chain);
+    const struct nf_table *table = &tables->list[tables->count - 1];
+
+    assert_true(tables->count > 0);
+    assert_string_equal(table->name, name);
+    assert_int_equal(table->nf, h->nf->index);
+    return table;
+}
+
+static void a_map_tells_its_entries(void **state)
+{
+    struct help_nf h;
+    struct nf_map *map;
+    const struct nf_table *table;
+    uint32_t key = 7;
+
+    (void)state;
+    help_nf_open(&h, ARENA, 1);
+    map = nf_map_make(h.nf, 3, sizeof(key), 8);
+    nf_table_add_map(h.nf, "sources", map);
+    table = last_of(&h, "sources");
+    assert_int_equal(table->limit, 3);
+    assert_false(table->shared);
+    assert_int_equal(nf_table_entries(table), 0);
+    for (key = 7; nf_map_add(h.nf, map, &key) != NF_NONE; key++)
+        assert_int_equal(nf_table_entries(table), key - 6);
+    assert_int_equal(nf_table_entries(table), table->limit);
+    nf_map_remove(h.nf, map, 1);
+    assert_int_equal(nf_table_entries(table), 2);
+    help_nf_close(&h);
+}
+
+/* All shards count. */
+static void a_shared_map_tells_those_of_all_parts(void **state)
+{
+    struct help_nf h;
+    struct nf_shared_map *map;
+    const struct nf_table *table;
+    uint32_t capacity = 0;
+
+    (void)state;
+    help_nf_open(&h, ARENA, 1);
+    map = nf_shared_map_make(h.nf, 100, sizeof(uint32_t), 8, 8);
+    nf_table_add_shared_map(h.nf, "clients", map);
+    table = last_of(&h, "clients");
+    assert_true(table->shared);
+    for (uint32_t shard = 0; shard < 8; shard++)
+        capacity += nf_map_capacity(nf_shared_map_part(map, shard));
+    assert_int_equal(table->limit, capacity);
+    for (uint32_t key = 1; key <= 60; key++) {
+        uint32_t shard = nf_shared_map_shard(map, &key);
+        struct nf_map *part = nf_shared_map_enter(h.nf, map, shard);
+
+        assert_int_not_equal(nf_map_add(h.nf, part, &key), NF_NONE);
+        nf_shared_map_leave(h.nf, map, shard);
+        assert_int_equal(nf_table_entries(table), key);
+    }
+    help_nf_close(&h);
+}
+
+static void a_pool_tells_what_is_taken(void **state)
+{
+    struct help_nf h;
+    struct nf_shared_pool *pool;
+    const struct nf_table *table;
+
+    (void)state;
+    help_nf_open(&h, ARENA, 1);
+    pool = nf_shared_pool_make(h.nf, 5);
+    nf_table_add_pool(h.nf, "ports", pool);
+    table = last_of(&h, "ports");
+    assert_int_equal(table->limit, 5);
+    for (unsigned n = 1; nf_shared_pool_take(h.nf, pool) != NF_NONE; n++)
+        assert_int_equal(nf_table_entries(table), n);
+    assert_int_equal(nf_table_entries(table), 5);
+    nf_shared_pool_give(h.nf, pool, 2);
+    assert_int_equal(nf_table_entries(table), 4);
+    help_nf_close(&h);
+}
+
+/* A region that is being filled by a peer has anything in it: nothing there is followed. */
+static void what_lies_in_the_region_is_not_followed(void **state)
+{
+    struct help_nf h;
+    struct nf_shared_map *map;
+    const struct nf_table *table;
+
+    (void)state;
+    help_nf_open(&h, ARENA, 1);
+    map = nf_shared_map_make(h.nf, 100, sizeof(uint32_t), 8, 8);
+    nf_table_add_shared_map(h.nf, "clients", map);
+    nf_table_add_pool(h.nf, "ports", nf_shared_pool_make(h.nf, 5));
+    ft_region_wipe(h.region);
+    table = last_of(&h, "ports");
+    assert_int_equal(nf_table_entries(table - 1), 0);
+    assert_true(nf_table_entries(table) <= 5);
+    help_nf_close(&h);
+}
+
+static void too_many(void *arg)
+{
+    struct help_nf h;
+    struct nf_map *map;
+
+    (void)arg;
+    help_nf_open(&h, ARENA, 1);
+    map = nf_map_make(h.nf, 3, 4, 8);
+    for (unsigned i = 0; i <= NF_TABLES_MAX; i++)
+        nf_table_add_map(h.nf, "sources", map);
+}
+
+static void more_than_there_is_room_for_are_refused(void **state)
+{
+    (void)state;
+    assert_dies(too_many, NULL, "more than 64 tables");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_map_tells_its_entries),
+        cmocka_unit_test(a_shared_map_tells_those_of_all_parts),
+        cmocka_unit_test(a_pool_tells_what_is_taken),
+        cmocka_unit_test(what_lies_in_the_region_is_not_followed),
+        cmocka_unit_test(more_than_there_is_room_for_are_refused),
+    };
+
+    return cmocka_run_group_tests_name("tables", tests, NULL, NULL);
+}
