@@ -179,6 +179,7 @@ static int keep_going(struct nd_running *r)
         ft_snapshot_give_back(r->region);
         rp_status(r->replicator, &s);
         nd_takeovers_count(r, &s);
+        nd_port_watch_turn(r, &s);
         nd_metrics_turn(r);
         code = is_turned_away(r, &s) ? ND_DATA : has_lost_state(r) ? ND_NO_ANSWER : ND_DONE;
     }

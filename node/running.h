@@ -7,6 +7,7 @@
 #include "node/ports/ports.h"
 #include "node/control/server.h"
 #include "node/metrics/metrics.h"
+#include "node/base/health.h"
 #include "replicator/replicator.h"
 
 /*
@@ -38,6 +39,19 @@ struct nd_takeovers {
     uint64_t buckets[ND_TAKEOVER_BUCKETS]; /* by nd_takeover_bounds; each takeover is in one, or in none */
 };
 
+/* How data ports are, and what was said of it. */
+struct nd_port_watch {
+    struct nd_health health;
+    uint64_t turn, awake;      /* ns: the last turn; since when there was no turn that came late */
+    uint64_t look_at;          /* ns: when interfaces are looked at next */
+    char faults[ND_HEALTH_TEXT], logged[ND_HEALTH_TEXT]; /* in words, "": none; now, and as the log has it */
+    struct {
+        uint64_t taken, sent; /* frames, when first looked at: that the driver took, that the interface sent */
+        uint64_t tx_lost;     /* taken since and not sent */
+        uint64_t rx_missed;   /* that came and found no room */
+    } frames[NF_PORTS_MAX];
+};
+
 struct nd_running {
     struct nd_config *config;
     unsigned self;                       /* index of this node in the file */
@@ -59,6 +73,8 @@ struct nd_running {
     const struct nf_module *counted[FT_NFS_MAX];        /* by place in the chain; NULL: counts nothing */
     const uint64_t *counters[FT_LANES_MAX][FT_NFS_MAX]; /* in the region: lanes add to them */
     struct nd_takeovers takeovers;                      /* the main thread's */
+    struct nd_port_watch port_watch;                    /* the main thread's */
+    struct nd_ports_told ports_told;
     char view_file[256];
     struct { /* differences.c; all but `saving` is the main thread's */
         char file[256];
@@ -117,6 +133,11 @@ void nd_takeovers_count(struct nd_running *r, const struct rp_status *s);
 void nd_metrics_turn(struct nd_running *r);
 json_t *nd_counters_status(const struct nd_running *r);
 json_t *nd_takeovers_status(const struct nd_running *r);
+
+/* port_watch.c; before lanes begin; in each turn of the main thread; for nd_answer_status. */
+void nd_port_watch_begin(struct nd_running *r);
+void nd_port_watch_turn(struct nd_running *r, const struct rp_status *s);
+json_t *nd_ports_status(const struct nd_running *r);
 
 /* answer_status.c */
 json_t *nd_answer_status(struct nd_running *r, const json_t *request);

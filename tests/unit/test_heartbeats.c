@@ -44,7 +44,9 @@ static struct nd_lane lane = {.config = &config, .io = &io, .words = &words};
 
 static void waits_in_the_queue(uint64_t counter)
 {
-    nd_heartbeat_write(frames[waiting++], (const uint8_t[6]){6, 0, 0, 0, 0, 9}, &peer, 1, counter);
+    const struct ft_datagram heartbeat = {.kind = FT_HEARTBEAT, .view = 1, .counter = counter};
+
+    nd_heartbeat_write(frames[waiting++], (const uint8_t[6]){6, 0, 0, 0, 0, 9}, &peer, &heartbeat);
 }
 
 /* A turn that looks at the ports; the turn before did so `away` ago. When the last heartbeat came, by it. */
