@@ -346,7 +346,6 @@ json_t *nd_answer_status(struct nd_running *r, const json_t *request)
              : stale[0]                                               ? "STALE"
                                                                       : "PROTECTED");
     add_text(o, "stale", stale[0] ? stale : NULL);
-    add_text(o, "not_whole", r->port_watch.faults[0] ? r->port_watch.faults : NULL);
     add_age(o, "replicator_turn_ms", now, s->at);
     json_object_set_new(o, "replicator_turns", turns_status(&s->turns));
     json_object_set_new(o, "since_s",
@@ -380,7 +379,7 @@ json_t *nd_answer_status(struct nd_running *r, const json_t *request)
     json_object_set_new(o, "takeover", takeover_status(r, s));
     json_object_set_new(o, "takeovers", nd_takeovers_status(r));
     json_object_set_new(o, "nfs", nd_counters_status(r));
-    json_object_set_new(o, "ports", nd_ports_status(r));
+    nd_ports_status(r, o);
     json_object_set_new(o, "fenced", fenced_status(r, s));
     json_object_set_new(o, "link", link_status(r->config, s));
     json_object_set_new(o, "recorder", recorder_status(r->recorder));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Looks after the data ports of a running node: their carrier and MTU, the heartbeats that lanes hear by
- * them, the frames that they lost. By the rule of node/base/health.h it says whether they are whole: to the
+ * them, the frames that they lost. By the rule of node/lane/health.h it says whether they are whole: to the
  * peer, in heartbeats; to status; to the log, once for each change. All of it is the main thread's; no lane
  * waits for it.
  */
@@ -13,9 +13,10 @@
 #include <string.h>
 #include <time.h>
 
-#define LOOK_NS  250000000ull  /* between two looks at interfaces */
-#define LATE_NS  500000000ull  /* between two turns: this thread was held up, and lanes may have been */
-#define HEARD_NS 1000000000ull /* a port without a heartbeat for so long, or detect_ms, is not heard */
+#define LOOK_NS   250000000ull  /* between two looks at interfaces */
+#define LATE_NS   500000000ull  /* between two turns: this thread was held up, and lanes may have been */
+#define HEARD_NS  1000000000ull /* a port without a heartbeat for so long, or detect_ms, is not heard */
+#define STANDS_NS 250000000ull  /* faults that have been the same for so long are said in the log */
 
 /* Drivers whose frames come from nowhere, or from a file: no heartbeat passes between two nodes. */
 static bool leads_to_a_network(const char *devargs)
@@ -132,37 +133,26 @@ static void gather_heard(struct nd_running *r, uint64_t incarnation, uint64_t no
 
 /* ---- the log ------------------------------------------------------------------------------------- */
 
-/* Nothing but heartbeats that have not come yet. */
-static bool is_early(const struct nd_health *h)
+/* Of a pair that would be protected: else more is amiss than its ports, and the log has that. What stands is
+ * said: the nodes find a fault of both, or its end, one after the other. */
+static void log_faults(struct nd_port_watch *watch, enum ft_state state, uint64_t now)
 {
-    for (unsigned i = 0; i < h->ports; i++)
-        if ((h->port[i].fault && h->port[i].fault != FT_PORT_UNHEARD) ||
-            (h->port[i].theirs && h->port[i].theirs != FT_PORT_UNHEARD))
-            return false;
-    return true;
-}
-
-/* Of a pair that would be protected: else more is amiss than its ports, and the log has that. */
-static void log_faults(struct nd_running *r, const struct ft_core *core, uint64_t now, uint64_t within)
-{
-    struct nd_port_watch *watch = &r->port_watch;
     struct timespec t;
 
-    if ((core->state != FT_PROTECTED && core->state != FT_READY) || strcmp(watch->faults, watch->logged) == 0)
-        return;
-    if (watch->faults[0] && now < core->since + within && is_early(&watch->health))
+    if ((state != FT_PROTECTED && state != FT_READY) || now < watch->changed + STANDS_NS ||
+        strcmp(watch->faults, watch->logged) == 0)
         return;
     memcpy(watch->logged, watch->faults, sizeof(watch->logged));
     clock_gettime(CLOCK_REALTIME, &t);
     ft_log_event("%ld.%03ld understudy %s: %s%s", (long)t.tv_sec, t.tv_nsec / 1000000, watch->health.self,
-                 watch->faults[0] ? "NOT PROTECTED: " : "data ports are whole again",
-                 watch->faults);
+                 watch->faults[0] ? "NOT PROTECTED: " : "data ports are whole again", watch->faults);
 }
 
 void nd_port_watch_turn(struct nd_running *r, const struct rp_status *s)
 {
     struct nd_port_watch *watch = &r->port_watch;
     struct nd_health *h = &watch->health;
+    char before[ND_HEALTH_TEXT];
     uint64_t now = nd_now(), within = r->config->timing.detect_ms * FT_MS;
 
     within = within > HEARD_NS ? within : HEARD_NS;
@@ -176,15 +166,18 @@ void nd_port_watch_turn(struct nd_running *r, const struct rp_status *s)
     gather_heard(r, s->core.peer.incarnation, now, within);
     h->meets = r->config->protect.pair && s->core.peer.known && s->link_up;
     nd_health_judge(h, now, within, watch->awake);
+    memcpy(before, watch->faults, sizeof(before));
     nd_health_faults(h, watch->faults);
+    if (strcmp(before, watch->faults) != 0)
+        watch->changed = now;
     for (unsigned i = 0; i < h->ports; i++)
         atomic_store(&r->ports_told.fault[i], (uint8_t)h->port[i].fault);
-    log_faults(r, &s->core, now, within);
+    log_faults(watch, s->core.state, now);
 }
 
 /* ---- status -------------------------------------------------------------------------------------- */
 
-json_t *nd_ports_status(const struct nd_running *r)
+void nd_ports_status(const struct nd_running *r, json_t *status)
 {
     const struct nd_port_watch *watch = &r->port_watch;
     json_t *ports = json_array();
@@ -195,6 +188,7 @@ json_t *nd_ports_status(const struct nd_running *r)
         json_t *o = json_object();
 
         json_object_set_new(o, "port", json_string(p->name));
+        json_object_set_new(o, "whole", json_boolean(!p->fault && !p->theirs));
         json_object_set_new(o, "up", json_boolean(p->carrier));
         json_object_set_new(o, "mtu", p->mtu ? json_integer(p->mtu) : json_null());
         json_object_set_new(o, "peer_heard",
@@ -206,5 +200,6 @@ json_t *nd_ports_status(const struct nd_running *r)
         json_object_set_new(o, "rx_missed", json_integer((json_int_t)watch->frames[i].rx_missed));
         json_array_append_new(ports, o);
     }
-    return ports;
+    json_object_set_new(status, "ports", ports);
+    json_object_set_new(status, "not_whole", watch->faults[0] ? json_string(watch->faults) : json_null());
 }

@@ -7,7 +7,7 @@
 #include "node/ports/ports.h"
 #include "node/control/server.h"
 #include "node/metrics/metrics.h"
-#include "node/base/health.h"
+#include "node/lane/health.h"
 #include "replicator/replicator.h"
 
 /*
@@ -42,13 +42,15 @@ struct nd_takeovers {
 /* How data ports are, and what was said of it. */
 struct nd_port_watch {
     struct nd_health health;
-    uint64_t turn, awake;      /* ns: the last turn; since when there was no turn that came late */
-    uint64_t look_at;          /* ns: when interfaces are looked at next */
+    uint64_t turn, awake; /* ns: the last turn; since when there was no turn that came late */
+    uint64_t look_at;     /* ns: when interfaces are looked at next */
+    uint64_t changed;     /* ns: since when `faults` is what it is */
     char faults[ND_HEALTH_TEXT], logged[ND_HEALTH_TEXT]; /* in words, "": none; now, and as the log has it */
     struct {
-        uint64_t taken, sent; /* frames, when first looked at: that the driver took, that the interface sent */
-        uint64_t tx_lost;     /* taken since and not sent */
-        uint64_t rx_missed;   /* that came and found no room */
+        uint64_t taken,
+            sent;           /* frames, when first looked at: that the driver took, that the interface sent */
+        uint64_t tx_lost;   /* taken since and not sent */
+        uint64_t rx_missed; /* that came and found no room */
     } frames[NF_PORTS_MAX];
 };
 
@@ -137,7 +139,7 @@ json_t *nd_takeovers_status(const struct nd_running *r);
 /* port_watch.c; before lanes begin; in each turn of the main thread; for nd_answer_status. */
 void nd_port_watch_begin(struct nd_running *r);
 void nd_port_watch_turn(struct nd_running *r, const struct rp_status *s);
-json_t *nd_ports_status(const struct nd_running *r);
+void nd_ports_status(const struct nd_running *r, json_t *status);
 
 /* answer_status.c */
 json_t *nd_answer_status(struct nd_running *r, const json_t *request);

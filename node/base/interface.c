@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Looks at a kernel interface by the ioctls of netdevice(7) and ethtool, and by rtnetlink(7); see interface.h.
- * Owns nothing. */
+/* Looks at a kernel interface by the ioctls of netdevice(7) and ethtool, and by rtnetlink(7); see
+ * interface.h. Owns nothing. */
 #include "node/base/interface.h"
 
 #include <linux/ethtool.h>

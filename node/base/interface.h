@@ -26,8 +26,8 @@ struct nd_interface_faults {
 void nd_interface_look(const char *devargs, struct nd_interface_faults *out);
 
 struct nd_interface_now {
-    bool carrier; /* up, and a link */
-    uint32_t mtu; /* bytes; 0: there is no such interface any more */
+    bool carrier;  /* up, and a link */
+    uint32_t mtu;  /* bytes; 0: there is no such interface any more */
     uint64_t sent; /* frames that it has sent since it was made */
 };
 

@@ -49,8 +49,8 @@ const char *nd_pair_not_whole(const struct nd_pair *pair, unsigned node);
 /* The exit code that status has for what is known (docs/operating.md). */
 int nd_pair_exit(const struct nd_pair *pair);
 
-/* PROTECTED, STALE (it would be, but a thread of a node that answers stands) or NOT PROTECTED. A pair whose data
- * ports are not whole is not, whatever its state. */
+/* PROTECTED, STALE (it would be, but a thread of a node that answers stands) or NOT PROTECTED. A pair whose
+ * data ports are not whole is not, whatever its state. */
 const char *nd_pair_verdict(const struct nd_pair *pair);
 
 /* Status for people; begins with the verdict. */

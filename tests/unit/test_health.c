@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* When data ports are whole, and whose fault it is when they are not. Facts from docs/operating.md. */
-#include "node/base/health.h"
+#include "node/lane/health.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -57,7 +57,8 @@ static void ports_that_hear_the_peer_are_whole(void **state)
     assert_string_equal(faults(), "");
     h.port[1].heard = AGO(WITHIN - 1);
     h.port[1].crossed = AGO(1); /* of the other port as well: both are on one network */
-    h.port[1].peer_mtu = 1400;  /* the peer's fault, if it is the standby; this port carries all that one does */
+    h.port[1].peer_mtu =
+        1400; /* the peer's fault, if it is the standby; this port carries all that one does */
     assert_string_equal(faults(), "");
 }
 
@@ -163,7 +164,8 @@ static void a_standby_may_take_over_from_a_primary_that_says_nothing(void **stat
     h.told = false;
     h.port[0].heard = h.port[1].heard = 0;
     assert_string_equal(standby(false), "");
-    assert_string_equal(standby(true), "node a: port in: does not hear node b; node a: port out: does not hear node b");
+    assert_string_equal(standby(true),
+                        "node a: port in: does not hear node b; node a: port out: does not hear node b");
     h.port[0].carrier = h.port[1].carrier = false;
     assert_string_equal(standby(true), "");
 }

@@ -94,7 +94,8 @@ static void a_datagram_comes_back_and_its_damage_is_refused(void **state)
     ft_datagram_encode(&heartbeat, &key, out);
     assert_memory_equal(out, expected, FT_DATAGRAM_BYTES);
     assert_int_equal(ft_datagram_decode(out, FT_DATAGRAM_BYTES, &key, &got), 0);
-    assert_true(got.kind == FT_HEARTBEAT && got.view == 42 && got.counter == 7 && got.port == 1 && got.mtu == 1500);
+    assert_true(got.kind == FT_HEARTBEAT && got.view == 42 && got.counter == 7 && got.port == 1 &&
+                got.mtu == 1500);
     assert_memory_equal(got.fault, heartbeat.fault, sizeof(got.fault));
     for (size_t len = 0; len <= FT_DATAGRAM_BYTES + 1; len++)
         if (len != FT_DATAGRAM_BYTES)

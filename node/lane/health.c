@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The rule by which data ports are whole; see health.h. No state. */
-#include "node/base/health.h"
+#include "node/lane/health.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -39,8 +39,10 @@ __attribute__((format(printf, 2, 3))) static void add_fault(char *out, const cha
     size_t at = strlen(out);
     va_list args;
 
-    if (at && at + 2 < ND_HEALTH_TEXT)
-        at += (size_t)sprintf(out + at, "; ");
+    if (at && at + 2 < ND_HEALTH_TEXT) {
+        memcpy(out + at, "; ", 3);
+        at += 2;
+    }
     va_start(args, format);
     vsnprintf(out + at, ND_HEALTH_TEXT - at, format, args);
     va_end(args);
