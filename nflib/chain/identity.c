@@ -108,6 +108,7 @@ static void say_l3(struct text *t, const struct nf_l3_config *l3)
         say(t, "port %u: %s %s %02x:%02x:%02x:%02x:%02x:%02x ", i, port->name,
             port->side == NF_OUTSIDE ? "outside" : "inside", m[0], m[1], m[2], m[3], m[4], m[5]);
         say_prefix(t, port->addr, port->mask);
+        say(t, " mtu %u", port->mtu);
         for (unsigned e = 0; e < port->extras; e++) {
             say(t, " ");
             say_ipv4(t, port->extra[e]);

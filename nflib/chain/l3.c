@@ -4,35 +4,13 @@
  * State in arena (lane, 0): counters, the neighbour table, and when the next ICMP error may be sent. The
  * route table here is the configuration's, sorted; it is no state.
  */
-#include "nflib/chain/l3.h"
+#include "nflib/chain/l3_parts.h"
 
 #include "nflib/net/icmp.h"
-#include "nflib/chain/neighbour.h"
 
 #include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define ROUTES_ALL   (NF_ROUTES_MAX + NF_PORTS_MAX)
-#define ANY_PORT     0xffu
-#define OWN_MAX      (NF_PORTS_MAX * 9u)
-#define ERROR_EVERY  (10 * NF_MS)  /* 100 ICMP errors a second */
-#define ERRORS_AHEAD (500 * NF_MS) /* at most 50 ICMP errors at once */
-
-struct own {
-    uint32_t addr;
-    uint8_t port;
-};
-
-struct nf_l3 {
-    struct nf *nf;
-    const struct nf_l3_config *config;
-    const uint64_t *errors_paid; /* chain time up to which the sent errors are paid for */
-    struct nf_neighbours neighbours;
-    struct own own[OWN_MAX];
-    struct nf_route route[ROUTES_ALL]; /* longest prefix first */
-    uint32_t owns, routes;
-};
 
 /* ---- the module ---- */
 
@@ -108,14 +86,21 @@ static void read_config(struct nf_l3 *l3, const struct nf_l3_config *config)
     for (uint8_t i = 0; i < config->ports; i++) {
         const struct nf_interface *port = &config->port[i];
         if (port->addr) {
-            l3->own[l3->owns++] = (struct own){port->addr, i};
+            l3->own[l3->owns++] = (struct nf_l3_own){port->addr, i};
             add_route(l3, (struct nf_route){.addr = port->addr, .mask = port->mask, .port = i});
         }
         for (unsigned e = 0; e < port->extras; e++)
-            l3->own[l3->owns++] = (struct own){port->extra[e], i};
+            l3->own[l3->owns++] = (struct nf_l3_own){port->extra[e], i};
     }
     for (unsigned i = 0; i < config->routes; i++)
         add_route(l3, config->route[i]);
+    for (unsigned in = 0; in < config->ports; in++) {
+        uint16_t least = UINT16_MAX;
+        for (unsigned out = 0; out < config->ports; out++)
+            if (out != in && config->port[out].mtu < least)
+                least = config->port[out].mtu;
+        l3->mtu_beyond[in] = least;
+    }
 }
 
 static const struct nf_route *find_route(const struct nf_l3 *l3, uint32_t addr)
@@ -187,11 +172,10 @@ int nf_l3_make(struct nf_l3 **out, struct nf *nf, const struct nf_l3_config *con
 
 /* ---- own addresses ---- */
 
-/* `port`: of the chain, or ANY_PORT. */
-static bool is_own(const struct nf_l3 *l3, uint32_t addr, uint8_t port)
+bool nf_l3_is_own(const struct nf_l3 *l3, uint32_t addr, uint8_t port)
 {
     for (uint32_t i = 0; i < l3->owns; i++)
-        if (l3->own[i].addr == addr && (port == ANY_PORT || l3->own[i].port == port))
+        if (l3->own[i].addr == addr && (port == NF_L3_ANY_PORT || l3->own[i].port == port))
             return true;
     return false;
 }
@@ -199,35 +183,12 @@ static bool is_own(const struct nf_l3 *l3, uint32_t addr, uint8_t port)
 /* An echo request becomes its reply; anything else to an own address ends. */
 static bool answer_echo(struct nf_l3 *l3, struct nf_packet *p)
 {
-    if (!is_own(l3, p->saddr, ANY_PORT) && nf_icmp_turn_round(p)) {
+    if (!nf_l3_is_own(l3, p->saddr, NF_L3_ANY_PORT) && nf_icmp_turn_round(p)) {
         nf_count(l3->nf, NF_L3_ECHO_ANSWERED, 1);
         return true;
     }
     nf_drop(l3->nf, p, NF_L3_LOCAL);
     return false;
-}
-
-/* ICMP errors of all kinds share one allowance per lane. */
-static bool may_send_error(struct nf_l3 *l3, uint64_t now)
-{
-    uint64_t paid = (*l3->errors_paid > now ? *l3->errors_paid : now) + ERROR_EVERY;
-    if (paid > now + ERRORS_AHEAD) {
-        nf_count(l3->nf, NF_L3_ICMP_LIMITED, 1);
-        return false;
-    }
-    *NF_EDIT(l3->nf, l3->errors_paid) = paid;
-    return true;
-}
-
-static void send_error(struct nf_l3 *l3, const struct nf_packet *p, uint8_t type, uint64_t now)
-{
-    uint8_t frame[NF_ICMP_ERROR_MAX];
-    uint32_t addr = l3->config->port[p->in_port].addr;
-    if (!addr || is_own(l3, p->saddr, ANY_PORT) || !nf_icmp_may_complain(p) || !may_send_error(l3, now))
-        return;
-    uint32_t len = nf_icmp_error(p, type, 0, addr, frame);
-    if (nf_emit(l3->nf, p->in_port, frame, len) == FT_OK)
-        nf_count(l3->nf, NF_L3_ICMP_SENT, 1);
 }
 
 /* ---- in ---- */
@@ -250,11 +211,11 @@ static void receive_arp(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
     memcpy(&sender, arp + 14, 4);
     memcpy(&target, arp + 24, 4);
     nf_drop(l3->nf, p, NF_L3_ARP);
-    if (is_own(l3, sender, ANY_PORT)) {
+    if (nf_l3_is_own(l3, sender, NF_L3_ANY_PORT)) {
         nf_count(l3->nf, NF_L3_ARP_CONFLICT, 1);
         return;
     }
-    bool for_us = is_own(l3, target, p->in_port);
+    bool for_us = nf_l3_is_own(l3, target, p->in_port);
     bool announced = sender == target && nf_neighbours_is_hop(&l3->neighbours, sender);
     if ((for_us || announced) && sender && !nf_addr_martian(sender) && !nf_addr_many(sender) && !(mac[0] & 1))
         nf_neighbours_learn(&l3->neighbours, sender, p->in_port, mac, on_link(port, sender), now);
@@ -288,18 +249,35 @@ static enum nf_l3_counter find_refusal(const struct nf_l3 *l3, const struct nf_p
     return NF_L3_DROPS;
 }
 
+/* A malformed packet, or one that the port cut off, which is told as any that is too big. */
+static void receive_malformed(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
+{
+    struct nf_packet whole;
+    if (nf_l3_is_cut_off(p, &whole) && find_refusal(l3, &whole) == NF_L3_DROPS &&
+        nf_l3_drop_too_big(l3, &whole, now)) {
+        p->drop = whole.drop;
+        p->drop_nf = whole.drop_nf;
+    } else {
+        nf_drop(l3->nf, p, NF_L3_MALFORMED);
+    }
+}
+
 static void receive_packet(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
 {
     enum nf_l3_counter why = find_refusal(l3, p);
     if (why == NF_L3_ARP) {
         receive_arp(l3, p, now);
+    } else if (why == NF_L3_MALFORMED) {
+        receive_malformed(l3, p, now);
     } else if (why != NF_L3_DROPS) {
         nf_drop(l3->nf, p, why);
-    } else if (p->side == NF_INSIDE && is_own(l3, p->daddr, p->in_port)) {
+    } else if (p->side == NF_INSIDE && nf_l3_is_own(l3, p->daddr, p->in_port)) {
         answer_echo(l3, p);
-    } else if (p->data[p->l3 + 8] <= 1 && !is_own(l3, p->daddr, ANY_PORT)) {
-        send_error(l3, p, 11, now);
+    } else if (p->data[p->l3 + 8] <= 1 && !nf_l3_is_own(l3, p->daddr, NF_L3_ANY_PORT)) {
+        nf_l3_send_error(l3, p, NF_ICMP_TIME_EXCEEDED, 0, 0, now);
         nf_drop(l3->nf, p, NF_L3_TTL);
+    } else {
+        nf_l3_drop_too_big(l3, p, now);
     }
 }
 
@@ -356,7 +334,7 @@ static void forward_packet(struct nf_l3 *l3, struct nf_packet *p, struct hop *ho
     if (!local && p->data[p->l3 + 8] <= 1) { /* translated on its way in: its sender would not know it */
         nf_drop(l3->nf, p, NF_L3_TTL);
     } else if (!route) {
-        send_error(l3, p, 3, now);
+        nf_l3_send_error(l3, p, NF_ICMP_UNREACHABLE, 0, 0, now);
         nf_drop(l3->nf, p, NF_L3_NO_ROUTE);
     } else if (nf_addr_many(p->daddr) || link_broadcast(l3, route, p->daddr)) {
         nf_drop(l3->nf, p, NF_L3_BROADCAST);
@@ -380,7 +358,7 @@ void nf_l3_out(struct nf_l3 *l3, struct nf_packet *const packets[], uint32_t n, 
             continue;
         if (!(p->flags & NF_P_IPV4))
             nf_drop(l3->nf, p, NF_L3_NOT_IPV4);
-        else if (!is_own(l3, p->daddr, ANY_PORT) || answer_echo(l3, p))
+        else if (!nf_l3_is_own(l3, p->daddr, NF_L3_ANY_PORT) || answer_echo(l3, p))
             forward_packet(l3, p, &hop, now);
     }
 }

@@ -20,6 +20,7 @@ struct nf_interface {
     uint8_t mac[6]; /* virtual, shared by both nodes */
     uint32_t addr;  /* network order, 0: none */
     uint32_t mask;
+    uint16_t mtu;      /* bytes of an IPv4 packet that may leave here */
     uint32_t extra[8]; /* further own addresses (a NAT's outside address): ARP is answered for them too */
     uint8_t extras;
 };
@@ -49,6 +50,7 @@ struct nf_l3_config {
     X(NF_L3_MARTIAN, "l3_martian")     /* a source or destination that no router forwards */                 \
     X(NF_L3_LOCAL, "l3_local")         /* for an own address and not an echo request */                      \
     X(NF_L3_TTL, "l3_ttl")             /* ran out */                                                         \
+    X(NF_L3_TOO_BIG, "l3_too_big")     /* larger than the MTU of the ports it can leave by */                \
     X(NF_L3_NO_ROUTE, "l3_no_route")                                                                         \
     X(NF_L3_NO_NEIGHBOUR, "l3_no_neighbour") /* the next hop's MAC is not known (yet) */                     \
     X(NF_L3_ARP_CONFLICT, "l3_arp_conflict") /* somebody else claims an own address */                       \
@@ -71,7 +73,9 @@ int nf_l3_make(struct nf_l3 **out, struct nf *nf, const struct nf_l3_config *con
  * ARP is answered, learned from and dropped; what is not for us is dropped (counted). A packet from inside to
  * an address of the interface it came in on ends here, before a NAT could change its source: an echo request
  * is turned round in place (NF_P_LOCAL). A packet that is not for us and whose TTL runs out ends here too:
- * the ICMP time exceeded must quote it as its sender knows it.
+ * the ICMP time exceeded must quote it as its sender knows it. For the same reason one that is larger than
+ * the least MTU of the ports it can leave by does, with ICMP fragmentation needed (RFC 1191) when it must not
+ * be fragmented; also one of which the port gave but the beginning.
  */
 void nf_l3_in(struct nf_l3 *l3, struct nf_packet *const packets[], uint32_t n, uint64_t now);
 /*

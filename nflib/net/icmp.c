@@ -36,7 +36,7 @@ bool nf_icmp_may_complain(const struct nf_packet *p)
                                   (p->icmp_type >= 13 && p->icmp_type <= 18)); /* queries and their answers */
 }
 
-uint32_t nf_icmp_error(const struct nf_packet *p, uint8_t type, uint8_t code, uint32_t saddr,
+uint32_t nf_icmp_error(const struct nf_packet *p, uint8_t type, uint8_t code, uint16_t mtu, uint32_t saddr,
                        uint8_t out[NF_ICMP_ERROR_MAX])
 {
     uint32_t header = (uint32_t)p->l4 - p->l3, quoted = header + (p->l4_len < 8 ? p->l4_len : 8u);
@@ -48,6 +48,7 @@ uint32_t nf_icmp_error(const struct nf_packet *p, uint8_t type, uint8_t code, ui
     memcpy(icmp + 8, p->data + p->l3, quoted);
     icmp[0] = type;
     icmp[1] = code;
+    nf_put16(icmp + 6, htons(mtu));
     nf_put16(icmp + 2, nf_checksum(icmp, 8 + quoted));
     ip[0] = 0x45;
     ip[1] = 0xc0; /* internetwork control */

@@ -7,11 +7,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#define MTU_LEAST 576
+#define MTU_MOST  2000 /* with Ethernet's head and tags it is in a port's buffer */
+
 static const char *const sides[] = {"inside", "outside", NULL};
 
 struct raw_interface {
     struct nf_interface port;
-    uint32_t side;
+    uint32_t side, mtu;
     struct nf_prefix address;
     const struct nd_yaml *extra;
 };
@@ -22,6 +25,7 @@ static const struct nf_param interface_keys[] = {
     {"side", NF_CHOICE, AT(side), 0, 0, NULL, sides, "of the chain", false},
     {"address", ND_KIND(ND_INTERFACE), AT(address), 0, 0, NULL, NULL, "of both nodes, in turn", false},
     {"extra", ND_KIND(ND_LIST), AT(extra), 0, 8, "", NULL, "further own addresses", false},
+    {"mtu", NF_U32, AT(mtu), MTU_LEAST, MTU_MOST, "1500", NULL, "larger packets do not leave here", false},
     {"mac", ND_KIND(ND_MAC), AT(port.mac), 0, 0, "", NULL, "virtual, of both nodes", false},
     {0},
 };
@@ -129,6 +133,7 @@ static int read_interface(struct nd_reading *r, const struct nd_yaml *at)
         return error;
     *port = raw.port;
     port->side = (uint8_t)raw.side;
+    port->mtu = (uint16_t)raw.mtu;
     port->addr = raw.address.addr;
     port->mask = raw.address.mask;
     if (memcmp(port->mac, none, 6) == 0)

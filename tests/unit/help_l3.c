@@ -62,6 +62,7 @@ void l3_configure(void)
         .next_hop = {ip4("203.0.113.254")},
     };
     l3_config.port[0].mask = l3_config.port[1].mask = ip4("255.255.255.0");
+    l3_config.port[0].mtu = l3_config.port[1].mtu = 1500;
     l3_config.port[1].extra[0] = ip4("203.0.113.9");
     l3_config.port[1].extras = 1;
     l3_chain_config = (struct nf_chain_config){

@@ -125,13 +125,23 @@ static struct nf_packet anything(void)
     uint8_t port = draw() & 1;
     const char *from = addrs[draw() % 8], *to = addrs[draw() % 8];
     struct nf_packet p;
-    switch (draw() % 4) {
+    switch (draw() % 5) {
     case 0:
         p = l3_arp(port, 1 + draw() % 2, everybody, port ? gate_mac : host_mac, from, to);
         break;
     case 1:
         p = l3_echo(port, from, to, draw() % 4);
         break;
+    case 4: { /* the port's buffers end before it does */
+        uint16_t sum = 0;
+        p = l3_udp(port, from, to, draw() % 4);
+        l3_frame[16] = (uint8_t)draw();
+        l3_frame[20] = draw() & 0x40;
+        memcpy(l3_frame + 24, &sum, 2);
+        sum = nf_checksum(l3_frame + 14, 20);
+        memcpy(l3_frame + 24, &sum, 2);
+        break;
+    }
     case 2: { /* a long header, and a protocol that nobody looks into */
         uint8_t rest[60];
         for (unsigned i = 0; i < sizeof(rest); i++)
@@ -180,7 +190,8 @@ static void captured_bytes_replay_to_the_same_state_and_outputs(void **state)
         }
         digest[pass] = ft_region_digest(l3_region);
         outs[pass] = nf_chain_state(l3_chain)->outputs;
-        assert_true(l3_nf->counters[NF_L3_ECHO_ANSWERED] > 20 && l3_nf->counters[NF_L3_ICMP_SENT] > 20);
+        assert_true(l3_nf->counters[NF_L3_ECHO_ANSWERED] > 20 && l3_nf->counters[NF_L3_ICMP_SENT] > 20 &&
+                    l3_nf->counters[NF_L3_TOO_BIG] > 20);
         l3_end();
     }
     assert_true(digest[0] == digest[1]);

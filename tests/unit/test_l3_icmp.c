@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include <arpa/inet.h>
 #include <string.h>
 
 static void an_echo_from_inside_is_answered_without_the_nfs(void **state)
@@ -157,6 +158,96 @@ static void a_packet_without_a_route_is_told_to_the_sender(void **state)
     l3_configure();
 }
 
+/* An outbound UDP packet of `total` bytes by its header, of which `here` are in the frame. */
+static struct nf_packet big(const char *to, uint16_t total, uint32_t here, bool keep_whole)
+{
+    static const uint8_t payload[1566];
+    struct nf_packet p = l3_ipv4(0, "10.0.0.5", to, 64, 17, payload, (uint16_t)(here - 20));
+    uint16_t length = htons(total), sum = 0;
+    memcpy(l3_frame + 16, &length, 2);
+    l3_frame[20] = keep_whole ? 0x40 : 0;
+    memcpy(l3_frame + 24, &sum, 2);
+    sum = nf_checksum(l3_frame + 14, 20);
+    memcpy(l3_frame + 24, &sum, 2);
+    return p;
+}
+
+/* RFC 1191, 4: type 3, code 4, the next hop's MTU in bytes 6 and 7, from the interface's address. */
+static void assert_told(uint16_t mtu)
+{
+    static const uint8_t ends[8] = {10, 0, 0, 1, 10, 0, 0, 5};
+    assert_int_equal(l3_made_count, 1);
+    assert_int_equal(l3_made[0].port, 0);
+    const uint8_t *f = l3_made[0].frame;
+    assert_memory_equal(f + 26, ends, 8);
+    l3_assert_valid(f);
+    assert_int_equal(f[34], 3);
+    assert_int_equal(f[35], 4);
+    assert_int_equal(f[38] << 8 | f[39], 0);
+    assert_int_equal(f[40] << 8 | f[41], mtu);
+    assert_int_equal(nf_checksum(f + 34, 36), 0);
+    assert_memory_equal(f + 42, l3_frame + 14, 28);
+}
+
+static void what_is_larger_than_the_mtu_is_told_to_the_sender(void **state)
+{
+    (void)state;
+    l3_config.port[1].mtu = 1400;
+    l3_begin();
+    l3_know_both(0);
+    l3_translating = true;
+    struct nf_packet p = big("198.51.100.7", 1400, 1400, true);
+    l3_run(1, &p);
+    assert_int_equal(p.drop, 0);
+    p = big("198.51.100.7", 1401, 1401, true);
+    l3_run(1, &p);
+    l3_assert_dropped(&p, NF_L3_TOO_BIG);
+    assert_told(1400);
+    assert_int_equal(l3_processed, 1);
+    p = big("198.51.100.7", 1401, 1401, false); /* it may be fragmented, and here it is not */
+    l3_run(1, &p);
+    l3_assert_dropped(&p, NF_L3_TOO_BIG);
+    assert_int_equal(l3_made_count, 0);
+    l3_end();
+    l3_configure();
+}
+
+/* A port's buffers end before the packet does. What lies about its length within the MTU is malformed. */
+static void what_the_port_cut_off_is_too_big(void **state)
+{
+    (void)state;
+    l3_begin();
+    l3_know_both(0);
+    l3_run(1, NULL); /* asks for the silent hops */
+    struct nf_packet p = big("198.51.100.7", 9000, 1500, true);
+    l3_run(1, &p);
+    l3_assert_dropped(&p, NF_L3_TOO_BIG);
+    assert_told(1500);
+    p = big("198.51.100.7", 9000, 1500, true); /* as much of it as a record has */
+    p.have = 142;
+    l3_run(1, &p);
+    l3_assert_dropped(&p, NF_L3_TOO_BIG);
+    assert_told(1500);
+    p = big("198.51.100.7", 9000, 1500, false);
+    l3_run(1, &p);
+    l3_assert_dropped(&p, NF_L3_TOO_BIG);
+    assert_int_equal(l3_made_count, 0);
+    p = big("198.51.100.7", 1500, 1400, true);
+    l3_run(1, &p);
+    l3_assert_dropped(&p, NF_L3_MALFORMED);
+    assert_int_equal(l3_made_count, 0);
+    p = big("198.51.100.7", 9000, 1500, true);
+    l3_frame[24] ^= 1; /* the header's checksum */
+    l3_run(1, &p);
+    l3_assert_dropped(&p, NF_L3_MALFORMED);
+    p = big("224.0.0.1", 9000, 1500, true);
+    l3_run(1, &p);
+    l3_assert_dropped(&p, NF_L3_MALFORMED);
+    assert_int_equal(l3_made_count, 0);
+    l3_assert_counted(NF_L3_TOO_BIG, 3);
+    l3_end();
+}
+
 /* 50 in a row, then one each 10 ms. */
 static void errors_are_limited(void **state)
 {
@@ -188,6 +279,8 @@ int main(void)
         cmocka_unit_test(a_ttl_that_ends_is_told_to_the_sender),
         cmocka_unit_test(no_error_answers_errors_fragments_or_translated_packets),
         cmocka_unit_test(a_packet_without_a_route_is_told_to_the_sender),
+        cmocka_unit_test(what_is_larger_than_the_mtu_is_told_to_the_sender),
+        cmocka_unit_test(what_the_port_cut_off_is_too_big),
         cmocka_unit_test(errors_are_limited),
     };
 

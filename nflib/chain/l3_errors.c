@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the allowance for ICMP errors, in the lane's arena, and says when the chain's L3 sends one: packets
+ * that are too big are told here, the others where they are dropped (l3.c).
+ */
+#include "nflib/chain/l3_parts.h"
+
+#include "nflib/net/bytes.h"
+#include "nflib/net/icmp.h"
+
+#include <arpa/inet.h>
+
+#define ERROR_EVERY  (10 * NF_MS)  /* 100 ICMP errors a second */
+#define ERRORS_AHEAD (500 * NF_MS) /* at most 50 ICMP errors at once */
+
+static bool may_send(struct nf_l3 *l3, uint64_t now)
+{
+    uint64_t paid = (*l3->errors_paid > now ? *l3->errors_paid : now) + ERROR_EVERY;
+    if (paid > now + ERRORS_AHEAD) {
+        nf_count(l3->nf, NF_L3_ICMP_LIMITED, 1);
+        return false;
+    }
+    *NF_EDIT(l3->nf, l3->errors_paid) = paid;
+    return true;
+}
+
+void nf_l3_send_error(struct nf_l3 *l3, const struct nf_packet *p, uint8_t type, uint8_t code, uint16_t mtu,
+                      uint64_t now)
+{
+    uint8_t frame[NF_ICMP_ERROR_MAX];
+    uint32_t addr = l3->config->port[p->in_port].addr;
+    if (!addr || nf_l3_is_own(l3, p->saddr, NF_L3_ANY_PORT) || !nf_icmp_may_complain(p) || !may_send(l3, now))
+        return;
+    uint32_t len = nf_icmp_error(p, type, code, mtu, addr, frame);
+    if (nf_emit(l3->nf, p->in_port, frame, len) == FT_OK)
+        nf_count(l3->nf, NF_L3_ICMP_SENT, 1);
+}
+
+bool nf_l3_drop_too_big(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
+{
+    uint16_t mtu = l3->mtu_beyond[p->in_port];
+    if ((uint32_t)(p->l4 - p->l3) + p->l4_len <= mtu)
+        return false;
+    if (ntohs(nf_get16(p->data + p->l3 + 6)) & 0x4000)
+        nf_l3_send_error(l3, p, NF_ICMP_UNREACHABLE, NF_ICMP_TOO_BIG, mtu, now);
+    nf_drop(l3->nf, p, NF_L3_TOO_BIG);
+    return true;
+}
+
+bool nf_l3_is_cut_off(const struct nf_packet *p, struct nf_packet *whole)
+{
+    if (p->bad != NF_BAD_LENGTH)
+        return false;
+    *whole = *p;
+    whole->len = p->l3 + ntohs(nf_get16(p->data + p->l3 + 2));
+    if (whole->len <= p->len)
+        return false;
+    nf_packet_parse(whole);
+    return whole->flags & NF_P_IPV4;
+}
