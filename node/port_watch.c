@@ -2,8 +2,8 @@
 /*
  * Looks after the data ports of a running node: their carrier and MTU, the heartbeats that lanes hear by
  * them, the frames that they lost. By the rule of node/lane/health.h it says whether they are whole: to the
- * peer, in heartbeats; to status; to the log, once for each change. All of it is the main thread's; no lane
- * waits for it.
+ * peer, in heartbeats; to status (answer_ports.c); to the log, once for each change. All of it is the main
+ * thread's; no lane waits for it.
  */
 #include "node/running.h"
 #include "ftcore/base/event_log.h"
@@ -173,33 +173,4 @@ void nd_port_watch_turn(struct nd_running *r, const struct rp_status *s)
     for (unsigned i = 0; i < h->ports; i++)
         atomic_store(&r->ports_told.fault[i], (uint8_t)h->port[i].fault);
     log_faults(watch, s->core.state, now);
-}
-
-/* ---- status -------------------------------------------------------------------------------------- */
-
-void nd_ports_status(const struct nd_running *r, json_t *status)
-{
-    const struct nd_port_watch *watch = &r->port_watch;
-    json_t *ports = json_array();
-    uint64_t now = nd_now();
-
-    for (unsigned i = 0; i < watch->health.ports; i++) {
-        const struct nd_port_health *p = &watch->health.port[i];
-        json_t *o = json_object();
-
-        json_object_set_new(o, "port", json_string(p->name));
-        json_object_set_new(o, "whole", json_boolean(!p->fault && !p->theirs));
-        json_object_set_new(o, "up", json_boolean(p->carrier));
-        json_object_set_new(o, "mtu", p->mtu ? json_integer(p->mtu) : json_null());
-        json_object_set_new(o, "peer_heard",
-                            p->judged && watch->health.meets ? json_boolean(p->hears) : json_null());
-        json_object_set_new(o, "peer_heard_ms",
-                            p->heard ? json_real(now > p->heard ? (double)(now - p->heard) / 1e6 : 0)
-                                     : json_null());
-        json_object_set_new(o, "tx_lost", json_integer((json_int_t)watch->frames[i].tx_lost));
-        json_object_set_new(o, "rx_missed", json_integer((json_int_t)watch->frames[i].rx_missed));
-        json_array_append_new(ports, o);
-    }
-    json_object_set_new(status, "ports", ports);
-    json_object_set_new(status, "not_whole", watch->faults[0] ? json_string(watch->faults) : json_null());
 }

@@ -136,9 +136,10 @@ void nd_metrics_turn(struct nd_running *r);
 json_t *nd_counters_status(const struct nd_running *r);
 json_t *nd_takeovers_status(const struct nd_running *r);
 
-/* port_watch.c; before lanes begin; in each turn of the main thread; for nd_answer_status. */
+/* port_watch.c; before lanes begin; in each turn of the main thread. */
 void nd_port_watch_begin(struct nd_running *r);
 void nd_port_watch_turn(struct nd_running *r, const struct rp_status *s);
+/* answer_ports.c: adds to the status. */
 void nd_ports_status(const struct nd_running *r, json_t *status);
 
 /* answer_status.c */
