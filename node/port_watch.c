@@ -33,8 +33,13 @@ void nd_port_watch_begin(struct nd_running *r)
     *h = (struct nd_health){
         .self = c->node[r->self].name, .peer = c->node[!r->self].name, .ports = r->ports.io.ports};
     for (unsigned i = 0; i < h->ports; i++) {
+        const char *devargs = c->node[r->self].port[i];
+        struct nd_interface_now kernel;
+
         h->port[i].name = c->chain.l3 ? c->l3.port[i].name : i ? "outside" : "inside";
-        h->port[i].judged = leads_to_a_network(c->node[r->self].port[i]);
+        h->port[i].judged = leads_to_a_network(devargs);
+        if (nd_interface_ask(devargs, &kernel))
+            r->port_watch.frames[i].sent = kernel.sent;
     }
 }
 
@@ -51,11 +56,6 @@ static void count_frames(struct nd_port_watch *watch, unsigned port, const struc
     uint64_t taken = driver->opackets + driver->oerrors, lost = driver->oerrors;
 
     if (kernel) {
-        if (!watch->frames[port].taken) {
-            watch->frames[port].taken = taken;
-            watch->frames[port].sent = kernel->sent;
-        }
-        taken -= watch->frames[port].taken;
         lost = kernel->sent - watch->frames[port].sent;
         lost = taken > lost ? taken - lost : 0;
     }
