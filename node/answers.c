@@ -222,15 +222,16 @@ static bool (*const steps[ND_COMMANDS])(struct nd_running *, struct nd_exchange 
     [ND_CMD_STATUS] = answer_status,  [ND_CMD_SHOW] = nd_answer_show,      [ND_CMD_VERIFY] = answer_verify,
     [ND_CMD_SET] = nd_answer_change,  [ND_CMD_CLEAR] = nd_answer_change,   [ND_CMD_PROMOTE] = answer_promote,
     [ND_CMD_DRAIN] = answer_handover, [ND_CMD_FAILBACK] = answer_handover, [ND_CMD_RESYNC] = answer_resync,
-    [ND_CMD_DRILL] = answer_drill,
+    [ND_CMD_DRILL] = answer_drill,    [ND_CMD_TRACE] = nd_answer_trace,
 };
 
 bool nd_answer(void *running, struct nd_exchange *x)
 {
     struct nd_running *r = running;
-    struct nd_work *w = &r->work[nd_commands[x->command].acts ? ND_ACTING
-                                 : x->looks                   ? ND_LOOKING
-                                                              : ND_SHOWING];
+    struct nd_work *w = &r->work[x->command == ND_CMD_TRACE     ? ND_TRACING
+                                 : nd_commands[x->command].acts ? ND_ACTING
+                                 : x->looks                     ? ND_LOOKING
+                                                                : ND_SHOWING];
 
     if (x->command == ND_CMD_STATUS)
         return answer_status(r, x, NULL);

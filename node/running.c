@@ -123,6 +123,7 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
                                  .group = &r->group,
                                  .setup.guardian = r->guardian,
                                  .setup.question = &r->question,
+                                 .setup.trace = &r->trace,
                                  .setup.redis = r->redis,
                                  .setup.recorder = r->recorder,
                                  .setup.self = r->datagram_key,
@@ -314,6 +315,7 @@ void nd_running_close(struct nd_running *r)
         ft_lane_free(&r->words[l]);
     nd_redis_close(r->redis);
     ft_region_close(r->region);
+    free(r->trace_filter);
     free(r->words);
     free(r->lanes);
     free(r->question.out);

@@ -3,6 +3,7 @@
 #ifndef NODE_RUNNING_H
 #define NODE_RUNNING_H
 
+#include "nflib/chain/trace.h"
 #include "node/lane/lane.h"
 #include "node/ports/ports.h"
 #include "node/control/server.h"
@@ -14,7 +15,13 @@
  * Requests at work, one of each kind at a time: what the next step has to know. A lane is asked for the first
  * kind first.
  */
-enum nd_working { ND_ACTING, ND_SHOWING, ND_LOOKING /* shows by the socket that looks */, ND_WORKING };
+enum nd_working {
+    ND_ACTING,
+    ND_SHOWING,
+    ND_LOOKING, /* shows by the socket that looks */
+    ND_TRACING, /* for as long as its client wants: nobody waits for it */
+    ND_WORKING
+};
 struct nd_work {
     const struct nd_exchange *of;  /* NULL: none, and all is zero */
     bool begun;                    /* the first step has been taken */
@@ -66,6 +73,8 @@ struct nd_running {
     struct nd_redis *redis;       /* the chain's state; NULL: local */
     struct lg_recorder *recorder; /* NULL: nothing is recorded */
     struct nd_question question;
+    struct nf_trace trace;
+    struct nd_trace_filter *trace_filter; /* of the trace begun last; answer_trace.c's; NULL: none */
     struct nd_work work[ND_WORKING];
     struct rp_replicator *replicator;
     struct nd_guardian *guardian;
@@ -124,6 +133,9 @@ static inline bool nd_answered(struct nd_exchange *exchange, json_t *answer)
 /* answer_lanes.c: steps of show, and of set and clear. */
 bool nd_answer_show(struct nd_running *r, struct nd_exchange *exchange, struct nd_work *work);
 bool nd_answer_change(struct nd_running *r, struct nd_exchange *exchange, struct nd_work *work);
+
+/* answer_trace.c: a step of trace. */
+bool nd_answer_trace(struct nd_running *r, struct nd_exchange *exchange, struct nd_work *work);
 
 /* differences.c: has what differs from the peer's state saved, if anything new does. Waits for nothing. */
 void nd_differences_save(struct nd_running *r);

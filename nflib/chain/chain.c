@@ -60,6 +60,11 @@ uint32_t nf_chain_emitted(const struct nf_chain *chain, const struct nf_emitted 
     return chain->listed;
 }
 
+void nf_chain_trace(struct nf_chain *chain, struct nf_trace *trace, unsigned lane, uint64_t time)
+{
+    nf_tracing_join(&chain->tracing, trace, lane, time);
+}
+
 /* ---- running ---- */
 
 static void open_burst(struct nf_chain *chain)
@@ -164,10 +169,15 @@ static uint32_t run_side(struct nf_chain *chain, struct nf_packet *list[], uint3
         nf->module->process(nf, list, left, now);
         if (ft_unlikely(chain->guard))
             nf_payload_guard_end(chain->guard);
+        if (ft_unlikely(chain->tracing.trace != NULL))
+            nf_tracing_step(&chain->tracing, (uint8_t)(nf - chain->nfs), side);
         left = keep_passing(list, left);
     }
-    if (looked && nf_sessions_settle(&chain->sessions, all, n, now))
+    if (looked && nf_sessions_settle(&chain->sessions, all, n, now)) {
+        if (ft_unlikely(chain->tracing.trace != NULL))
+            nf_tracing_step(&chain->tracing, NF_TRACING_ANY, side);
         left = keep_passing(list, left);
+    }
     return left;
 }
 
@@ -216,17 +226,24 @@ static void send_made(struct nf_chain *chain, uint64_t now)
 static uint32_t run_packets(struct nf_chain *chain, struct nf_packet *packets, uint32_t n, uint64_t now)
 {
     struct nf_packet *all[NF_BURST_MAX];
+    struct nf_tracing *tracing = ft_unlikely(chain->tracing.trace != NULL) ? &chain->tracing : NULL;
     uint32_t left = 0;
     parse_all(packets, n);
+    if (tracing)
+        nf_tracing_claim(tracing, packets, n, chain->state->burst + 1, chain->state->seq);
     if (!chain->l3)
         return run_sides(chain, packets, n, now);
     for (uint32_t i = 0; i < n; i++)
         all[i] = &packets[i];
     nf_l3_in(chain->l3, all, n, now);
+    if (tracing)
+        nf_tracing_step(tracing, 0, NF_TRACING_ANY);
     run_sides(chain, packets, n, now);
     left = keep_passing(all, n);
     if (left) {
         nf_l3_out(chain->l3, all, left, now);
+        if (tracing)
+            nf_tracing_step(tracing, 0, NF_TRACING_ANY);
         left = keep_passing(all, left);
     }
     return left;
@@ -257,6 +274,8 @@ void nf_chain_run(struct nf_chain *chain, uint64_t burst, uint64_t now, struct n
     open_burst(chain);
     run_timers(chain, now);
     uint32_t passed = n ? run_packets(chain, packets, n, now) : 0;
+    if (ft_unlikely(chain->tracing.trace != NULL))
+        nf_tracing_leave(&chain->tracing);
     send_made(chain, now);
     nf_merged_publish(&chain->env);
     if (ft_unlikely(chain->sections.unreduced))

@@ -36,6 +36,7 @@ struct nf_emitted {
 };
 
 struct nf_chain;
+struct nf_trace;
 
 /* Arena bytes per lane and NF (index 0: lane state and L3) into sizes[count+1], names into names[count+1]. */
 void nf_chain_arenas(const struct nf_chain_config *config, uint64_t sizes[], const char *names[]);
@@ -88,6 +89,8 @@ uint64_t nf_chain_wake(const struct nf_chain *chain); /* earliest of them */
 void nf_chain_run(struct nf_chain *chain, uint64_t burst, uint64_t now, struct nf_packet *packets,
                   uint32_t n);
 uint32_t nf_chain_emitted(const struct nf_chain *chain, const struct nf_emitted **list);
+/* The coming burst's packets, if they match, are traced (trace.h) at `time` (monotonic, ns). Live only. */
+void nf_chain_trace(struct nf_chain *chain, struct nf_trace *trace, unsigned lane, uint64_t time);
 
 /*
  * An operator's change as it is recorded: "set NF KEY=VALUE" or "clear NF [KEY]", applied inside a burst

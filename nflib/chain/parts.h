@@ -4,6 +4,7 @@
 #define NFLIB_CHAIN_PARTS_H
 
 #include "nflib/chain/chain.h"
+#include "nflib/chain/trace.h"
 #include "nflib/session/table.h"
 
 struct nf_payload_guard;
@@ -14,6 +15,7 @@ struct nf_chain {
     const struct nf_lane_state *state;
     struct nf_l3 *l3;
     struct nf_payload_guard *guard; /* with audit */
+    struct nf_tracing tracing;      /* of the coming burst */
     struct nf nfs[FT_NFS_MAX];      /* 0: L3 */
     uint32_t count;
     bool open;   /* a command began the coming burst */

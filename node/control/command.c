@@ -10,12 +10,17 @@
 #define ACTS  true
 
 const struct nd_command_row nd_commands[ND_COMMANDS] = {
-    [ND_CMD_STATUS] = {"status", LOOKS},    [ND_CMD_SHOW] = {"show", LOOKS},
+    [ND_CMD_STATUS] = {"status", LOOKS},
+    [ND_CMD_SHOW] = {"show", LOOKS},
     [ND_CMD_VERIFY] = {"verify", ACTS}, /* all lanes stand while the digest is computed */
-    [ND_CMD_SET] = {"set", ACTS},           [ND_CMD_CLEAR] = {"clear", ACTS},
-    [ND_CMD_PROMOTE] = {"promote", ACTS},   [ND_CMD_DRAIN] = {"drain", ACTS},
-    [ND_CMD_FAILBACK] = {"failback", ACTS}, [ND_CMD_RESYNC] = {"resync", ACTS},
+    [ND_CMD_SET] = {"set", ACTS},
+    [ND_CMD_CLEAR] = {"clear", ACTS},
+    [ND_CMD_PROMOTE] = {"promote", ACTS},
+    [ND_CMD_DRAIN] = {"drain", ACTS},
+    [ND_CMD_FAILBACK] = {"failback", ACTS},
+    [ND_CMD_RESYNC] = {"resync", ACTS},
     [ND_CMD_DRILL] = {"drill", ACTS},
+    [ND_CMD_TRACE] = {"trace", ACTS}, /* it shows packets, which not everybody may see */
 };
 
 int nd_command_find(const char *name)

@@ -20,6 +20,7 @@ enum nd_command {
     ND_CMD_FAILBACK,
     ND_CMD_RESYNC,
     ND_CMD_DRILL,
+    ND_CMD_TRACE,
     ND_COMMANDS,
 };
 

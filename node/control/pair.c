@@ -21,14 +21,19 @@ int nd_print_json(const json_t *object)
 int nd_pair_open(struct nd_pair *pair, int argc, char **argv, unsigned takes, int min, int max,
                  const char *names)
 {
-    struct ft_fault fault = {""};
     int error;
 
     memset(pair, 0, sizeof(*pair));
     pair->only = -1;
     error = nd_options_read(&pair->options, argc, argv, takes, min, max, names);
-    if (error)
-        return error;
+    return error ? error : nd_pair_begin(pair, argv[0]);
+}
+
+int nd_pair_begin(struct nd_pair *pair, const char *command)
+{
+    struct ft_fault fault = {""};
+    int error;
+
     error = nd_config_read(&pair->config, pair->options.file, true, &fault);
     if (error) {
         fprintf(stderr, "%s\n", fault.text);
@@ -39,7 +44,7 @@ int nd_pair_open(struct nd_pair *pair, int argc, char **argv, unsigned takes, in
     pair->only = nd_config_node(pair->config, pair->options.node);
     if (pair->only >= 0)
         return 0;
-    error = nd_usage(argv[0], "no node \"%.40s\" in this file, expected %s or %s", pair->options.node,
+    error = nd_usage(command, "no node \"%.40s\" in this file, expected %s or %s", pair->options.node,
                      pair->config->node[0].name, pair->config->node[1].name);
     nd_pair_close(pair);
     return error;

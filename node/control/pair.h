@@ -26,6 +26,8 @@ struct nd_pair {
 /* Reads options and configuration. 0, or an exit code with the line printed; then nothing is to be closed. */
 int nd_pair_open(struct nd_pair *pair, int argc, char **argv, unsigned takes, int min, int max,
                  const char *names);
+/* The same for options that are in pair->options already; `only` is -1. `command`: its name, for refusals. */
+int nd_pair_begin(struct nd_pair *pair, const char *command);
 void nd_pair_close(struct nd_pair *pair);
 
 /* Asks both nodes (or the one of -n) for their status, replacing what was known. */

@@ -52,8 +52,9 @@ struct nd_ports_told {
  * may be of a later heartbeat than the one read before it.
  */
 struct nd_port_heard {
-    _Atomic uint64_t from, counter,
-        came;                   /* incarnation; the sender's clock; ours, when it was read; 0: none */
+    _Atomic uint64_t from;      /* the incarnation of its sender */
+    _Atomic uint64_t counter;   /* when it was sent, by the sender's clock, ns */
+    _Atomic uint64_t came;      /* when it was read, ns; 0: there was none; written last */
     _Atomic uint32_t port, mtu; /* of the peer's port */
     _Atomic uint64_t faults;    /* of the peer's ports, a byte each, as in struct ft_datagram */
 };
@@ -62,6 +63,7 @@ struct nd_port_heard {
 struct nd_lane_setup {
     struct nd_guardian *guardian;     /* NULL: nobody watches the lane's thread */
     struct nd_question *question;     /* the main thread's, one for all lanes */
+    struct nf_trace *trace;           /* the main thread's, one for all lanes; NULL: there is none */
     struct nd_redis *redis;           /* where the chain keeps its state; NULL: in the region */
     struct lg_recorder *recorder;     /* the flight recorder; NULL: there is none */
     uint64_t seed;                    /* of a state that is made anew */

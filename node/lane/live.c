@@ -8,6 +8,7 @@
 #include "ftcore/region/audit.h"
 #include "nflib/net/bytes.h"
 #include "nflib/chain/chain.h"
+#include "nflib/chain/trace.h"
 
 #include <endian.h>
 #include <string.h>
@@ -210,6 +211,8 @@ static void run_burst(struct nd_lane *lane, const struct nd_burst_needs *needs, 
             lg_capture_determinant(&lane->capture, command, (uint32_t)strlen(command));
         q->error = nf_chain_command(lane->chain, command, (uint32_t)strlen(command), time, &q->fault);
     }
+    if (ft_unlikely(lane->setup.trace && nf_trace_wanted(lane->setup.trace)))
+        nf_chain_trace(lane->chain, lane->setup.trace, lane->index, lane->now);
     nf_chain_run(lane->chain, burst, time, lane->burst.packets, lane->burst.n);
     ft_audit_check(lane->region, lane->index);
     if (needs->record)

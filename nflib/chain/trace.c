@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the rule by which asker and lanes share a trace: a lane says that it is inside before it looks whether
+ * the trace still runs, the asker ends the trace before it looks whether a lane is inside. So one of the two
+ * sees the other, and neither waits.
+ */
+#include "nflib/chain/trace.h"
+
+#include "nflib/nf.h"
+
+_Static_assert(NF_TRACE_MAX >= NF_BURST_MAX, "a burst's packets have room in a lane's list");
+
+/* ---- the asker --------------------------------------------------------------------------------- */
+
+bool nf_trace_begin(struct nf_trace *t, uint32_t count, nf_trace_filter *filter, const void *arg)
+{
+    FT_CHECK(count >= 1 && count <= NF_TRACE_MAX, "a trace of %u packets", count);
+    if (atomic_load(&t->left) || atomic_load(&t->inside))
+        return false;
+    t->filter = filter;
+    t->arg = arg;
+    t->asked = count;
+    atomic_store(&t->left, count);
+    return true;
+}
+
+bool nf_trace_whole(const struct nf_trace *t)
+{
+    return !atomic_load(&t->left) && !atomic_load(&t->inside);
+}
+
+void nf_trace_end(struct nf_trace *t)
+{
+    t->asked -= atomic_exchange(&t->left, 0);
+}
+
+bool nf_trace_over(const struct nf_trace *t, uint32_t *count)
+{
+    *count = t->asked;
+    return nf_trace_whole(t);
+}
+
+/* ---- a lane ------------------------------------------------------------------------------------ */
+
+bool nf_tracing_join(struct nf_tracing *tracing, struct nf_trace *trace, unsigned lane, uint64_t time)
+{
+    atomic_fetch_add(&trace->inside, 1);
+    if (!atomic_load(&trace->left)) {
+        atomic_fetch_sub(&trace->inside, 1);
+        return false;
+    }
+    tracing->trace = trace;
+    tracing->lane = lane;
+    tracing->time = time;
+    tracing->count = 0;
+    return true;
+}
+
+/* The next place, NULL: all are claimed. Places are claimed from the first one on. */
+static struct nf_traced *claim_place(struct nf_trace *t)
+{
+    uint32_t left = atomic_load(&t->left);
+
+    while (left && !atomic_compare_exchange_weak(&t->left, &left, left - 1))
+        ;
+    return left ? &t->packet[t->asked - left] : NULL;
+}
+
+static struct nf_trace_ends ends_of(const struct nf_packet *p)
+{
+    return (struct nf_trace_ends){p->saddr, p->daddr, p->sport, p->dport};
+}
+
+void nf_tracing_claim(struct nf_tracing *tracing, struct nf_packet *packets, uint32_t n, uint64_t burst,
+                      uint64_t seq)
+{
+    const struct nf_trace *t = tracing->trace;
+    struct nf_traced *to;
+
+    for (uint32_t i = 0; i < n; i++) {
+        struct nf_packet *p = &packets[i];
+
+        if (t->filter && !t->filter(t->arg, p->data, p->len, p->have))
+            continue;
+        to = claim_place(tracing->trace);
+        if (!to)
+            return;
+        *to = (struct nf_traced){.burst = burst,
+                                 .seq = seq + i,
+                                 .time = tracing->time,
+                                 .len = p->len,
+                                 .flags = p->flags,
+                                 .lane = (uint8_t)tracing->lane,
+                                 .in_port = p->in_port,
+                                 .side = p->side,
+                                 .proto = p->proto,
+                                 .ends = ends_of(p)};
+        tracing->of[tracing->count].packet = p;
+        tracing->of[tracing->count].over = false;
+        tracing->of[tracing->count++].to = to;
+    }
+}
+
+void nf_tracing_step(struct nf_tracing *tracing, uint8_t nf, uint8_t side)
+{
+    bool behind = nf == NF_TRACING_ANY;
+
+    for (uint32_t i = 0; i < tracing->count; i++) {
+        struct nf_packet *p = tracing->of[i].packet;
+        struct nf_traced *to = tracing->of[i].to;
+        bool passes_it = side == NF_TRACING_ANY || (p->side == side && !(p->flags & NF_P_LOCAL));
+
+        if (tracing->of[i].over || !passes_it || (behind && !p->drop) || to->steps == NF_TRACE_STEPS)
+            continue;
+        to->step[to->steps].nf = behind ? p->drop_nf : nf;
+        to->step[to->steps].drop = p->drop;
+        to->step[to->steps++].ends = ends_of(p);
+        tracing->of[i].over = p->drop;
+    }
+}
+
+void nf_tracing_leave(struct nf_tracing *tracing)
+{
+    struct nf_trace *t = tracing->trace;
+
+    for (uint32_t i = 0; i < tracing->count; i++) {
+        tracing->of[i].to->out_port = tracing->of[i].packet->out_port;
+        tracing->of[i].to->local = tracing->of[i].packet->flags & NF_P_LOCAL;
+    }
+    tracing->trace = NULL;
+    atomic_fetch_sub(&t->inside, 1);
+}

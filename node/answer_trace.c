@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The answer to "trace": what the chain did to the next packets that match, NF by NF. The asker's side of
+ * struct nf_trace, by the main thread. The filter comes as instructions of the classic packet filter: the
+ * client compiles it, who may wait for the names in it, and libpcap says here whether they are valid.
+ */
+#include "node/base/clock.h"
+#include "node/running.h"
+
+#include <arpa/inet.h>
+#include <pcap/pcap.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SECONDS_MAX 60
+#define LANE_MS     2000 /* for lanes to finish a burst, after the end */
+
+struct nd_trace_filter {
+    int count;
+    struct bpf_insn insn[];
+};
+
+/* ---- the filter -------------------------------------------------------------------------------- */
+
+static bool matches(const void *arg, const uint8_t *frame, uint32_t len, uint32_t have)
+{
+    const struct nd_trace_filter *f = arg;
+
+    return bpf_filter(f->insn, frame, len, have) != 0;
+}
+
+static bool read_instruction(const json_t *from, struct bpf_insn *out)
+{
+    json_int_t code, jt, jf, k;
+
+    if (json_unpack((json_t *)(uintptr_t)from, "[I,I,I,I!]", &code, &jt, &jf, &k) != 0 || code < 0 ||
+        code > UINT16_MAX || jt < 0 || jt > UINT8_MAX || jf < 0 || jf > UINT8_MAX || k < 0 || k > UINT32_MAX)
+        return false;
+    *out = (struct bpf_insn){(uint16_t)code, (uint8_t)jt, (uint8_t)jf, (uint32_t)k};
+    return true;
+}
+
+/* libpcap's check lets a jump whose distance wraps go back, so that a filter need not end. */
+static bool goes_back(const struct bpf_insn *in, uint32_t behind)
+{
+    return in->code == (BPF_JMP | BPF_JA) && in->k >= behind;
+}
+
+/* NULL: it is no filter, or there is no memory. */
+static struct nd_trace_filter *read_filter(const json_t *from)
+{
+    size_t n = json_array_size(from);
+    struct nd_trace_filter *f = n ? malloc(sizeof(*f) + n * sizeof(f->insn[0])) : NULL;
+
+    if (!f)
+        return NULL;
+    f->count = (int)n;
+    for (size_t i = 0; i < n; i++)
+        if (!read_instruction(json_array_get(from, i), &f->insn[i]) ||
+            goes_back(&f->insn[i], (uint32_t)(n - 1 - i))) {
+            free(f);
+            return NULL;
+        }
+    if (bpf_validate(f->insn, f->count))
+        return f;
+    free(f);
+    return NULL;
+}
+
+/* ---- the answer -------------------------------------------------------------------------------- */
+
+/* "10.0.0.5:4000", "10.0.0.5" where there are no ports, NULL where there is no IPv4. */
+static json_t *end_text(const struct nf_traced *t, uint32_t addr, uint16_t port)
+{
+    char text[INET_ADDRSTRLEN];
+
+    if (!(t->flags & NF_P_IPV4))
+        return json_null();
+    inet_ntop(AF_INET, &addr, text, sizeof(text));
+    return t->flags & NF_P_L4 && t->proto != NF_PROTO_ICMP ? json_sprintf("%s:%u", text, ntohs(port))
+                                                           : json_string(text);
+}
+
+static json_t *step_object(const struct nd_running *r, const struct nf_traced *t, unsigned i)
+{
+    const struct nf_module *module = r->counted[t->step[i].nf];
+    const struct nf_trace_ends *e = &t->step[i].ends;
+    unsigned drop = t->step[i].drop;
+
+    return json_pack("{s:s, s:o, s:o, s:s?}", "nf", module ? module->name : "chain", "source",
+                     end_text(t, e->saddr, e->sport), "destination", end_text(t, e->daddr, e->dport), "drop",
+                     drop == 0                    ? NULL
+                     : module && module->counters ? module->counters[drop - 1]
+                                                  : "dropped");
+}
+
+static const char *port_name(const struct nd_running *r, unsigned port)
+{
+    return r->config->chain.l3 ? r->config->l3.port[port].name : port ? "outside" : "inside";
+}
+
+static const char *outcome_of(const struct nf_traced *t)
+{
+    if (t->steps && t->step[t->steps - 1].drop)
+        return "dropped";
+    return t->local ? "answered" : "passed";
+}
+
+/* Of a monotonic time, by what both clocks say now. */
+static json_int_t wall_clock(uint64_t time)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (json_int_t)now.tv_sec * 1000000000 + now.tv_nsec - (json_int_t)(nd_now() - time);
+}
+
+static json_t *packet_object(const struct nd_running *r, const struct nf_traced *t)
+{
+    json_t *steps = json_array();
+
+    for (unsigned i = 0; i < t->steps; i++)
+        json_array_append_new(steps, step_object(r, t, i));
+    return json_pack("{s:I, s:i, s:I, s:I, s:s, s:i, s:i, s:o, s:o, s:o, s:s, s:s}", "time_ns",
+                     wall_clock(t->time), "lane", t->lane, "burst", (json_int_t)t->burst, "input",
+                     (json_int_t)t->seq, "in", port_name(r, t->in_port), "bytes", (int)t->len, "protocol",
+                     (int)t->proto, "source", end_text(t, t->ends.saddr, t->ends.sport), "destination",
+                     end_text(t, t->ends.daddr, t->ends.dport), "steps", steps, "outcome", outcome_of(t),
+                     "out", port_name(r, t->out_port));
+}
+
+static json_t *begin_trace(struct nd_running *r, const json_t *request, double *seconds)
+{
+    const json_t *filter = json_object_get(request, "filter");
+    json_int_t packets = json_integer_value(json_object_get(request, "packets"));
+    struct nd_trace_filter *read = NULL;
+    uint32_t count;
+
+    *seconds = json_number_value(json_object_get(request, "seconds"));
+    if (packets < 1 || packets > (json_int_t)NF_TRACE_MAX || !(*seconds > 0 && *seconds <= SECONDS_MAX))
+        return nd_refuse("invalid", "trace: expected 1 to %u packets, and more than 0 and at most %u seconds",
+                         NF_TRACE_MAX, SECONDS_MAX);
+    if (!nf_trace_over(&r->trace, &count))
+        return nd_refuse("busy", "a lane is still at an earlier trace");
+    if (filter && !(read = read_filter(filter)))
+        return nd_refuse("invalid", "trace: the filter is no valid program of the packet filter");
+    free(r->trace_filter);
+    r->trace_filter = read;
+    nf_trace_begin(&r->trace, (uint32_t)packets, read ? matches : NULL, read);
+    return NULL;
+}
+
+static bool is_live(struct nd_running *r)
+{
+    struct rp_status s;
+
+    rp_status(r->replicator, &s);
+    return ft_core_primary(&s.core);
+}
+
+bool nd_answer_trace(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
+{
+    json_t *packets, *refusal;
+    uint32_t count;
+    double seconds;
+
+    if (!w->begun) {
+        if (!is_live(r))
+            return nd_answered(x, nd_refuse("busy", "node %s is not primary: no packet passes its chain",
+                                            r->config->node[r->self].name));
+        refusal = begin_trace(r, x->request, &seconds);
+        if (refusal)
+            return nd_answered(x, refusal);
+        w->begun = true;
+        w->until = nd_now() + (uint64_t)(seconds * 1e9);
+        return false;
+    }
+    if (!nf_trace_whole(&r->trace) && nd_now() < w->until && is_live(r))
+        return false;
+    nf_trace_end(&r->trace);
+    if (!nf_trace_over(&r->trace, &count))
+        return nd_now() > w->until + LANE_MS * FT_MS &&
+               nd_answered(x, nd_refuse("busy", "a lane does not finish its burst"));
+    packets = json_array();
+    for (uint32_t i = 0; i < count; i++)
+        json_array_append_new(packets, packet_object(r, &r->trace.packet[i]));
+    return nd_answered(x, json_pack("{s:o}", "packets", packets));
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* understudy trace: what the chain does to the next packets that match, NF by NF. */
+#include "node/control/pair.h"
+
+#include <pcap/pcap.h>
+#include <string.h>
+#include <time.h>
+
+#define FILTER_BYTES 1024u /* of the text */
+#define ANSWER_MS    5000  /* beyond the seconds that are asked for */
+#define INSTRUCTIONS 120u  /* what one request has room for */
+#define SNAPLEN      65535
+
+struct trace_options {
+    struct nd_options common;
+    uint32_t packets;
+    double seconds;
+};
+
+#define AT(field) offsetof(struct trace_options, field)
+
+static const struct nd_option rows[] = {
+    ND_OPTION_FILE_ROW(AT(common.file), "configuration"),
+    {"node", 'n', ND_OPTION_TEXT, AT(common.node), .value = "NAME", .help = "this node"},
+    ND_OPTION_JSON_ROW(AT(common.json)),
+    {"packets", 0, ND_OPTION_U32, AT(packets), 1, 100, "10", .value = "N", .help = "as many packets"},
+    {"seconds", 0, ND_OPTION_REAL, AT(seconds), 0.001, 60, "10", .value = "S", .help = "no longer than this"},
+    {.name = NULL},
+};
+
+const struct nd_syntax nd_trace_syntax = {"trace", rows, "[FILTER]", 0, 64};
+
+/* ---- the filter -------------------------------------------------------------------------------- */
+
+/* The words of the command line as pcap-filter(7) has them, compiled. 0, or an exit code with its line. */
+static int compile_filter(int argc, char **argv, json_t **out)
+{
+    char text[FILTER_BYTES] = "";
+    struct bpf_program program;
+    size_t len = 0;
+    pcap_t *pcap;
+    int code = 0;
+
+    *out = NULL;
+    for (int i = 0; i < argc; i++)
+        if ((len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s", i ? " " : "", argv[i])) >=
+            sizeof(text))
+            return nd_usage("trace", "the filter has %zu bytes or more, expected less", sizeof(text));
+    if (len == 0)
+        return 0;
+    pcap = pcap_open_dead(DLT_EN10MB, SNAPLEN);
+    if (!pcap || pcap_compile(pcap, &program, text, 1, PCAP_NETMASK_UNKNOWN) != 0) {
+        code = nd_usage("trace", "filter \"%.60s\": %s", text, pcap ? pcap_geterr(pcap) : "no memory");
+    } else {
+        if (program.bf_len > INSTRUCTIONS)
+            code = nd_usage("trace", "the filter has %u instructions, expected at most %u", program.bf_len,
+                            INSTRUCTIONS);
+        *out = code ? NULL : json_array();
+        for (unsigned i = 0; *out && i < program.bf_len; i++) {
+            const struct bpf_insn *in = &program.bf_insns[i];
+
+            json_array_append_new(*out, json_pack("[i,i,i,I]", in->code, in->jt, in->jf, (json_int_t)in->k));
+        }
+        pcap_freecode(&program);
+    }
+    if (pcap)
+        pcap_close(pcap);
+    return code;
+}
+
+/* ---- for people -------------------------------------------------------------------------------- */
+
+static const char *protocol_name(json_int_t number, char buf[16])
+{
+    if (number == 1 || number == 6 || number == 17)
+        return number == 1 ? "icmp" : number == 6 ? "tcp" : "udp";
+    snprintf(buf, 16, "protocol %d", (int)number);
+    return buf;
+}
+
+static bool has_ends(const json_t *of)
+{
+    return json_is_string(json_object_get(of, "source"));
+}
+
+static bool same_ends(const json_t *a, const json_t *b)
+{
+    return json_equal(json_object_get(a, "source"), json_object_get(b, "source")) &&
+           json_equal(json_object_get(a, "destination"), json_object_get(b, "destination"));
+}
+
+static void print_step(const json_t *step, const json_t *before)
+{
+    const char *drop = nd_text(step, "drop", NULL);
+
+    printf("    %-14s", nd_text(step, "nf", "?"));
+    if (drop)
+        printf(" drops it: %s", drop);
+    else if (has_ends(step) && !same_ends(step, before))
+        printf(" %s > %s", nd_text(step, "source", "?"), nd_text(step, "destination", "?"));
+    printf("\n");
+}
+
+static void print_packet(const json_t *p)
+{
+    json_int_t time = json_integer_value(json_object_get(p, "time_ns"));
+    time_t seconds = (time_t)(time / 1000000000);
+    const char *outcome = nd_text(p, "outcome", "");
+    const json_t *before = p, *step;
+    char clock[16], buf[16];
+    struct tm tm;
+    size_t i;
+
+    strftime(clock, sizeof(clock), "%H:%M:%S", localtime_r(&seconds, &tm));
+    printf("%s.%06d  ", clock, (int)(time % 1000000000 / 1000));
+    if (has_ends(p))
+        printf("%s > %s %s, ", nd_text(p, "source", "?"), nd_text(p, "destination", "?"),
+               protocol_name(json_integer_value(json_object_get(p, "protocol")), buf));
+    printf("%d bytes, in by %s; lane %d, burst %" JSON_INTEGER_FORMAT ", input %" JSON_INTEGER_FORMAT "\n",
+           (int)json_integer_value(json_object_get(p, "bytes")), nd_text(p, "in", "?"),
+           (int)json_integer_value(json_object_get(p, "lane")),
+           json_integer_value(json_object_get(p, "burst")), json_integer_value(json_object_get(p, "input")));
+    json_array_foreach(json_object_get(p, "steps"), i, step)
+    {
+        print_step(step, before);
+        before = step;
+    }
+    if (strcmp(outcome, "dropped") != 0)
+        printf("    %s by %s\n", strcmp(outcome, "answered") == 0 ? "answered, out" : "out",
+               nd_text(p, "out", "?"));
+}
+
+static void print_packets(const json_t *packets, const struct trace_options *o)
+{
+    const json_t *p;
+    size_t i;
+
+    json_array_foreach(packets, i, p) print_packet(p);
+    if (json_array_size(packets) < o->packets)
+        printf("%zu of %u packets came within %g s\n", json_array_size(packets), o->packets, o->seconds);
+}
+
+int nd_cmd_trace(int argc, char **argv)
+{
+    struct trace_options options = {.packets = 0};
+    struct nd_arguments rest;
+    struct nd_pair pair = {.only = -1};
+    json_t *filter, *answer;
+    int code = nd_syntax_read(&nd_trace_syntax, &options, argc, argv, &rest);
+
+    if (code || (code = compile_filter(rest.argc, rest.argv, &filter)))
+        return code;
+    pair.options = options.common;
+    code = nd_pair_begin(&pair, argv[0]);
+    if (code) {
+        json_decref(filter);
+        return code;
+    }
+    code = nd_pair_request(&pair, "primary",
+                           json_pack("{s:s, s:i, s:f, s:o*}", "cmd", "trace", "packets", (int)options.packets,
+                                     "seconds", options.seconds, "filter", filter),
+                           (int)(options.seconds * 1000) + ANSWER_MS, &answer);
+    if (!code && options.common.json)
+        code = nd_print_json(answer);
+    else if (!code)
+        print_packets(json_object_get(answer, "packets"), &options);
+    json_decref(answer);
+    nd_pair_close(&pair);
+    return code;
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A trace between its asker and lanes that run meanwhile: each place is filled by one lane, whole, before the
+ * trace is over, and by none after it; a filter is not used any more then.
+ */
+#include "nflib/chain/trace.h"
+#include "nflib/nf.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+
+#define LANES  3u
+#define ROUNDS 5000u
+#define BURST  8u
+
+static struct nf_trace trace;
+static _Atomic bool stop;
+
+/* Frames have a number; those that this one divides are wanted. */
+struct wanted {
+    uint32_t divisor;
+};
+
+static bool is_wanted(const void *arg, const uint8_t *frame, uint32_t len, uint32_t have)
+{
+    const struct wanted *w = arg;
+    uint32_t number;
+
+    (void)len, (void)have;
+    memcpy(&number, frame, sizeof(number));
+    return number % w->divisor == 0;
+}
+
+/* Bursts as a chain runs them: of NFs 1 to 4, the packet's number modulo 7 says which drops it. */
+static void *run_lane(void *arg)
+{
+    unsigned lane = (unsigned)(uintptr_t)arg;
+    static uint8_t frames[LANES][BURST][64];
+    struct nf_packet packets[BURST];
+    struct nf_tracing tracing = {.trace = NULL};
+    uint32_t number = lane;
+
+    for (uint64_t burst = 1; !atomic_load(&stop); burst++) {
+        memset(packets, 0, sizeof(packets));
+        for (unsigned i = 0; i < BURST; i++, number += LANES) {
+            memcpy(frames[lane][i], &number, sizeof(number));
+            packets[i] = (struct nf_packet){
+                .data = frames[lane][i], .len = 60, .have = 60, .flags = NF_P_IPV4, .saddr = number};
+        }
+        if (!nf_trace_wanted(&trace) || !nf_tracing_join(&tracing, &trace, lane, 1)) {
+            sched_yield();
+            continue;
+        }
+        nf_tracing_claim(&tracing, packets, BURST, burst, number);
+        for (uint8_t nf = 1; nf <= 4; nf++) {
+            for (unsigned i = 0; i < BURST; i++)
+                if (packets[i].saddr % 7 == nf)
+                    packets[i].drop = nf;
+            nf_tracing_step(&tracing, nf, NF_INSIDE);
+        }
+        nf_tracing_leave(&tracing);
+    }
+    return NULL;
+}
+
+static void check_packet(const struct nf_traced *t, uint32_t divisor)
+{
+    uint32_t number = t->ends.saddr, dropper = number % 7;
+    unsigned steps = dropper >= 1 && dropper <= 4 ? dropper : 4;
+
+    assert_int_equal(number % divisor, 0);
+    assert_int_equal(number % LANES, t->lane);
+    assert_int_equal(t->steps, steps);
+    for (unsigned i = 0; i < steps; i++) {
+        assert_int_equal(t->step[i].nf, i + 1);
+        assert_int_equal(t->step[i].drop, dropper == i + 1 ? dropper : 0);
+        assert_int_equal(t->step[i].ends.saddr, number);
+    }
+}
+
+static void lanes_fill_what_the_asker_reads(void **state)
+{
+    (void)state;
+    pthread_t thread[LANES];
+    uint64_t seen = 0, lanes = 0;
+
+    for (uintptr_t l = 0; l < LANES; l++)
+        assert_int_equal(pthread_create(&thread[l], NULL, run_lane, (void *)l), 0);
+    for (unsigned round = 0; round < ROUNDS || lanes != (1u << LANES) - 1; round++) {
+        static struct wanted all[64];
+        struct wanted *w = &all[round % 64];
+        uint32_t asked = 1 + round % NF_TRACE_MAX, count;
+
+        w->divisor = 1 + round % 5;
+        assert_true(nf_trace_begin(&trace, asked, is_wanted, w));
+        /* Some are ended in their midst. */
+        for (unsigned spin = 0; !nf_trace_whole(&trace) && (round % 3 || spin < 20); spin++)
+            sched_yield();
+        nf_trace_end(&trace);
+        while (!nf_trace_over(&trace, &count))
+            sched_yield();
+        assert_true(count <= asked && (round % 3 == 0 || count == asked));
+        for (uint32_t i = 0; i < count; i++) {
+            check_packet(&trace.packet[i], w->divisor);
+            lanes |= 1u << trace.packet[i].lane;
+        }
+        seen += count;
+        memset(trace.packet, 0xee, sizeof(trace.packet));
+        w->divisor = 0; /* who still used it would divide by it */
+    }
+    atomic_store(&stop, true);
+    for (unsigned l = 0; l < LANES; l++)
+        pthread_join(thread[l], NULL);
+    assert_true(seen > ROUNDS * 20);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(lanes_fill_what_the_asker_reads)};
+
+    return cmocka_run_group_tests_name("trace", tests, NULL, NULL);
+}
