@@ -304,9 +304,9 @@ json_t *nd_answer_status(struct nd_running *r, const json_t *request)
                                                                         : "none");
     add_text(o, "state", ft_state_name(s->core.state));
     add_text(o, "protection",
-             s->core.state != FT_PROTECTED ? "UNPROTECTED"
-             : stale[0]                    ? "STALE"
-                                           : "PROTECTED");
+             s->core.state != FT_PROTECTED || r->port_watch.faults[0] ? "UNPROTECTED"
+             : stale[0]                                               ? "STALE"
+                                                                      : "PROTECTED");
     add_text(o, "stale", stale[0] ? stale : NULL);
     add_age(o, "replicator_turn_ms", now, s->at);
     json_object_set_new(o, "replicator_turns", turns_status(&s->turns));
@@ -341,6 +341,7 @@ json_t *nd_answer_status(struct nd_running *r, const json_t *request)
     json_object_set_new(o, "takeovers", nd_takeovers_status(r));
     json_object_set_new(o, "nfs", nd_counters_status(r, NULL));
     json_object_set_new(o, "tables", nd_tables_status(r, NULL));
+    nd_ports_status(r, o);
     nd_past_status(o, r, s);
     json_object_set_new(o, "link", link_status(r->config, s));
     json_object_set_new(o, "recorder", recorder_status(r->recorder));

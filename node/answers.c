@@ -124,11 +124,14 @@ static bool answer_handover(struct nd_running *r, struct nd_exchange *x, struct 
 {
     struct rp_status s;
     bool primary = is_primary(r, &s), idle = s.core.hand == FT_HAND_NONE;
+    char faults[ND_HEALTH_TEXT];
 
     if (!w->begun) {
         if (s.core.state != FT_PROTECTED)
             return nd_answered(x, nd_refuse("busy", "%s: only a PROTECTED primary can hand over",
                                             ft_state_name(s.core.state)));
+        if (nd_health_standby(&r->port_watch.health, true, faults))
+            return nd_answered(x, nd_refuse("busy", "the standby could not carry traffic: %s", faults));
         if (x->command == ND_CMD_FAILBACK && r->config->node[r->self].role == ND_ROLE_PRIMARY)
             return nd_answered(
                 x, nd_refuse("busy", "node %s is the file's primary already", r->config->node[r->self].name));
@@ -149,6 +152,7 @@ static bool answer_promote(struct nd_running *r, struct nd_exchange *x, struct n
     struct rp_status s;
     bool primary = is_primary(r, &s);
     bool alone = !s.core.peer.known && (s.core.state == FT_JOINING || s.core.state == FT_FENCED);
+    char faults[ND_HEALTH_TEXT];
 
     if (primary)
         return nd_answered(
@@ -160,6 +164,9 @@ static bool answer_promote(struct nd_running *r, struct nd_exchange *x, struct n
                          "%s: only a READY standby, or a JOINING or FENCED node that meets nobody, can be "
                          "promoted",
                          ft_state_name(s.core.state)));
+    /* From a primary that answers. Without one, a node that carries less is better than none. */
+    if (!w->begun && s.core.peer.known && nd_health_standby(&r->port_watch.health, false, faults))
+        return nd_answered(x, nd_refuse("busy", "this node could not carry traffic: %s", faults));
     if (!w->begun)
         begin_work(w, HANDOVER_MS);
     else if (is_over(w))

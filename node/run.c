@@ -199,6 +199,7 @@ static int keep_going(struct nd_running *r)
         rp_status(r->replicator, &s);
         nd_takeovers_count(r, &s);
         nd_tables_turn(r, &s);
+        nd_port_watch_turn(r, &s);
         nd_metrics_turn(r);
         tell_supervisor(r, &s);
         code = is_turned_away(r, &s) ? ND_DATA : has_lost_state(r) ? ND_NO_ANSWER : ND_DONE;

@@ -130,6 +130,7 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
                                  .setup.recorder = r->recorder,
                                  .setup.self = r->datagram_key,
                                  .setup.view = &r->view,
+                                 .setup.told = &r->ports_told,
                                  .setup.stop = &r->lanes_stop};
         if (getrandom(&lane->setup.seed, sizeof(lane->setup.seed), 0) != sizeof(lane->setup.seed))
             return ft_fail(fault, FT_EIO, "the system gives no random numbers");
@@ -139,6 +140,7 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
         return error;
     r->ports.deal.lane = r->lanes;
     nd_counters_find(r);
+    nd_port_watch_begin(r);
     return nd_tables_find(r, fault);
 }
 

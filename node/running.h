@@ -9,6 +9,7 @@
 #include "node/ports/ports.h"
 #include "node/control/server.h"
 #include "node/metrics/metrics.h"
+#include "node/lane/health.h"
 #include "replicator/replicator.h"
 
 /*
@@ -54,6 +55,20 @@ struct nd_table {
     uint8_t told; /* percent at which the log told of it last; 0: it has room */
 };
 
+/* How data ports are, and what was said of it. */
+struct nd_port_watch {
+    struct nd_health health;
+    uint64_t turn, awake; /* ns: the last turn; since when there was no turn that came late */
+    uint64_t look_at;     /* ns: when interfaces are looked at next */
+    uint64_t changed;     /* ns: since when `faults` is what it is */
+    char faults[ND_HEALTH_TEXT], logged[ND_HEALTH_TEXT]; /* in words, "": none; now, and as the log has it */
+    struct {
+        uint64_t sent;      /* frames that the interface had sent when the node began */
+        uint64_t tx_lost;   /* taken since and not sent */
+        uint64_t rx_missed; /* that came and found no room */
+    } frames[NF_PORTS_MAX];
+};
+
 struct nd_running {
     struct nd_config *config;
     unsigned self;                       /* index of this node in the file */
@@ -79,7 +94,9 @@ struct nd_running {
     const uint64_t *counters[FT_LANES_MAX][FT_NFS_MAX]; /* in the region: lanes add to them */
     struct nd_table *tables;                            /* [table_count]; a table's lanes stand together */
     unsigned table_count;
-    struct nd_takeovers takeovers; /* the main thread's */
+    struct nd_takeovers takeovers;   /* the main thread's */
+    struct nd_port_watch port_watch; /* the main thread's */
+    struct nd_ports_told ports_told;
     char view_file[256];
     struct { /* differences.c; all but `saving` is the main thread's */
         char file[256];
@@ -150,6 +167,11 @@ json_t *nd_takeovers_status(const struct nd_running *r);
 int nd_tables_find(struct nd_running *r, struct ft_fault *fault);
 void nd_tables_turn(struct nd_running *r, const struct rp_status *s);
 json_t *nd_tables_status(const struct nd_running *r, const char *nf);
+/* port_watch.c; before lanes begin; in each turn of the main thread. */
+void nd_port_watch_begin(struct nd_running *r);
+void nd_port_watch_turn(struct nd_running *r, const struct rp_status *s);
+/* answer_ports.c: adds to the status. */
+void nd_ports_status(const struct nd_running *r, json_t *status);
 
 /* answer_status.c */
 json_t *nd_answer_status(struct nd_running *r, const json_t *request);

@@ -74,6 +74,9 @@ void ft_datagram_encode(const struct ft_datagram *d, const struct ft_datagram_ke
     memcpy(out + 12, &d->kind, 4);
     memcpy(out + 16, &d->view, 8);
     memcpy(out + 24, &d->sent, 8);
+    memcpy(out + 32, &d->port, 4);
+    memcpy(out + 36, &d->mtu, 4);
+    memcpy(out + 40, d->fault, sizeof(d->fault));
     make_tag(out, key, out + TAG_AT);
 }
 
@@ -94,7 +97,13 @@ int ft_datagram_decode(const uint8_t *in, size_t len, const struct ft_datagram_k
     memcpy(&d->kind, in + 12, 4);
     memcpy(&d->view, in + 16, 8);
     memcpy(&d->sent, in + 24, 8);
-    if (d->view > FT_VIEW_MAX)
+    memcpy(&d->port, in + 32, 4);
+    memcpy(&d->mtu, in + 36, 4);
+    memcpy(d->fault, in + 40, sizeof(d->fault));
+    if (d->view > FT_VIEW_MAX || d->port >= FT_DATAGRAM_PORTS)
         return FT_EMALFORMED;
+    for (unsigned i = 0; i < FT_DATAGRAM_PORTS; i++)
+        if (d->fault[i] >= FT_PORT_FAULTS)
+            return FT_EMALFORMED;
     return d->kind == FT_DEATH_NOTICE || d->kind == FT_HEARTBEAT ? 0 : FT_EMALFORMED;
 }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a node says outside of the connection, in 48 bytes that only its peer can tell from a forgery: the
+ * What a node says outside of the connection, in 64 bytes that only its peer can tell from a forgery: the
  * death notice, which its guardian sends when its process is dead, and the heartbeat, which lane 0 sends on
  * the data ports. Death notices are encoded when a node starts and decoded by the peer's link; heartbeats are
  * encoded and decoded by lanes.
  *
- *     "understu" | u32 version | u32 kind | u64 view | u64 sent | 16 bytes of tag; little endian
+ *     "understu" | u32 version | u32 kind | u64 view | u64 sent | u32 port | u32 mtu | 8 bytes, one for
+ *     each of the sender's ports: its fault | 16 bytes of tag; little endian
  *
- * The tag is the first half of HMAC-SHA256 over the sender's incarnation and the 32 bytes before it. Its key
+ * The tag is the first half of HMAC-SHA256 over the sender's incarnation and the 48 bytes before it. Its key
  * is the sender's secret. Secret and incarnation are random, of one process, and told in its hello alone,
  * which a sealed link carries; neither is in a datagram.
  */
@@ -19,14 +20,29 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FT_DATAGRAM_BYTES 48u
+#define FT_DATAGRAM_BYTES 64u
+#define FT_DATAGRAM_PORTS 8u
 
 enum ft_datagram_kind { FT_DEATH_NOTICE = 1, FT_HEARTBEAT };
+
+/* What keeps a data port from carrying traffic, as its own node finds it (node/ports/health.h). */
+enum ft_port_fault {
+    FT_PORT_WHOLE,
+    FT_PORT_NO_CARRIER,
+    FT_PORT_CROSSED,   /* the peer's heartbeats of another port come in by it */
+    FT_PORT_SMALL_MTU, /* smaller than that of the peer's port */
+    FT_PORT_UNHEARD,   /* no heartbeat of the peer's comes in by it */
+    FT_PORT_FAULTS
+};
 
 struct ft_datagram {
     uint32_t kind; /* enum ft_datagram_kind */
     uint64_t view; /* heartbeat: the sender's; death notice: 0 */
     uint64_t sent; /* heartbeat: when, by the sender's monotonic clock, ns; death notice: 0 */
+
+    /* Heartbeat: the port that it left by, that port's MTU (0: not known), and the sender's ports. */
+    uint32_t port, mtu;
+    uint8_t fault[FT_DATAGRAM_PORTS]; /* enum ft_port_fault; a port that there is not is WHOLE */
 };
 
 /* With which a process authenticates its datagrams, and by which its peer knows them. */
@@ -36,8 +52,8 @@ struct ft_datagram_key {
 
 void ft_datagram_encode(const struct ft_datagram *d, const struct ft_datagram_key *key,
                         uint8_t out[FT_DATAGRAM_BYTES]);
-/* 0; FT_EMALFORMED: no such datagram, or a view above FT_VIEW_MAX; FT_EVERSION; FT_EPERM: not this sender's.
- */
+/* 0; FT_EMALFORMED: no such datagram, or a view above FT_VIEW_MAX, a port or a fault that there is not;
+ * FT_EVERSION; FT_EPERM: not this sender's. */
 int ft_datagram_decode(const uint8_t *in, size_t len, const struct ft_datagram_key *key,
                        struct ft_datagram *d);
 

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Looks at a kernel interface by the ioctls of netdevice(7) and ethtool; see interface.h. Owns nothing. */
+/* Looks at a kernel interface by the ioctls of netdevice(7) and ethtool, and by rtnetlink(7); see
+ * interface.h. Owns nothing. */
 #include "node/base/interface.h"
 
 #include <linux/ethtool.h>
+#include <linux/rtnetlink.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <stdarg.h>
-#include <stdbool.h>
-#include <stdint.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -82,4 +83,50 @@ void nd_interface_look(const char *devargs, struct nd_interface_faults *out)
         look_at_offloads(fd, &asked, out);
     }
     close(fd);
+}
+
+/* Of the kernel's answer: flags, MTU and the frames sent. */
+static void read_answer(const struct nlmsghdr *answer, struct nd_interface_now *out)
+{
+    const struct ifinfomsg *info = NLMSG_DATA(answer);
+    int left = (int)IFLA_PAYLOAD(answer);
+
+    out->carrier = (info->ifi_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING);
+    for (const struct rtattr *a = IFLA_RTA(info); RTA_OK(a, left); a = RTA_NEXT(a, left)) {
+        if (a->rta_type == IFLA_MTU && RTA_PAYLOAD(a) >= sizeof(out->mtu))
+            memcpy(&out->mtu, RTA_DATA(a), sizeof(out->mtu));
+        if (a->rta_type == IFLA_STATS64 && RTA_PAYLOAD(a) >= sizeof(struct rtnl_link_stats64))
+            memcpy(&out->sent, (const char *)RTA_DATA(a) + offsetof(struct rtnl_link_stats64, tx_packets),
+                   sizeof(out->sent));
+    }
+}
+
+bool nd_interface_ask(const char *devargs, struct nd_interface_now *out)
+{
+    struct {
+        struct nlmsghdr head;
+        struct ifinfomsg info;
+        struct rtattr attribute;
+        char name[IFNAMSIZ];
+    } question = {.head = {.nlmsg_type = RTM_GETLINK, .nlmsg_flags = NLM_F_REQUEST},
+                  .attribute.rta_type = IFLA_IFNAME};
+    _Alignas(struct nlmsghdr) char answer[8192];
+    const struct nlmsghdr *head = (const struct nlmsghdr *)answer;
+    ssize_t got = -1;
+    int fd;
+
+    if (!interface_of(devargs, question.name) ||
+        (fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE)) < 0)
+        return false;
+    *out = (struct nd_interface_now){.carrier = false};
+    question.attribute.rta_len = (unsigned short)RTA_LENGTH(strlen(question.name) + 1);
+    question.head.nlmsg_len = NLMSG_LENGTH(sizeof(question.info)) + RTA_ALIGN(question.attribute.rta_len);
+    if (send(fd, &question, question.head.nlmsg_len, 0) > 0)
+        got = recv(fd, answer, sizeof(answer), MSG_DONTWAIT);
+    close(fd);
+    if (got < (ssize_t)NLMSG_LENGTH(sizeof(struct ifinfomsg)) || !NLMSG_OK(head, (size_t)got))
+        return false;
+    if (head->nlmsg_type == RTM_NEWLINK)
+        read_answer(head, out);
+    return true;
 }

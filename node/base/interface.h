@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kernel interface below an af_packet port: whether frames reach the port as they were on the wire. Read
- * by `check` and at a node's start, which warn; nothing is changed.
+ * The kernel interface below an af_packet port: whether frames reach the port as they were on the wire, which
+ * `check` and a node's start warn of; and how it is now, for a running node. Nothing is changed.
  */
 #ifndef NODE_BASE_INTERFACE_H
 #define NODE_BASE_INTERFACE_H
+
+#include <stdbool.h>
+#include <stdint.h>
 
 #define ND_INTERFACE_LINES 8u
 #define ND_INTERFACE_TEXT  160u
@@ -21,5 +24,15 @@ struct nd_interface_faults {
 /* `devargs` is the port's device, as in the file. count 0: nothing is wrong, the device is none of the
  * kernel's, or the machine has no such interface (opening the port refuses that). */
 void nd_interface_look(const char *devargs, struct nd_interface_faults *out);
+
+struct nd_interface_now {
+    bool carrier;  /* up, and a link */
+    uint32_t mtu;  /* bytes; 0: there is no such interface any more */
+    uint64_t sent; /* frames that it has sent since it was made */
+};
+
+/* Asks the kernel, which answers at once. False: the port's device is none of the kernel's, or the kernel
+ * cannot be asked. */
+bool nd_interface_ask(const char *devargs, struct nd_interface_now *out);
 
 #endif

@@ -179,6 +179,11 @@ const char *nd_pair_stale(const struct nd_pair *pair, unsigned node)
     return nd_text(pair->status[node], "stale", NULL);
 }
 
+const char *nd_pair_not_whole(const struct nd_pair *pair, unsigned node)
+{
+    return nd_text(pair->status[node], "not_whole", NULL);
+}
+
 /* By the state of the node that counts. */
 static int exit_by_state(const struct nd_pair *pair)
 {
@@ -201,16 +206,21 @@ static bool is_stale(const struct nd_pair *pair)
     return nd_pair_stale(pair, 0) || nd_pair_stale(pair, 1);
 }
 
+static bool is_whole(const struct nd_pair *pair)
+{
+    return !nd_pair_not_whole(pair, 0) && !nd_pair_not_whole(pair, 1);
+}
+
 int nd_pair_exit(const struct nd_pair *pair)
 {
     int code = exit_by_state(pair);
 
-    return code == ND_DONE && is_stale(pair) ? ND_NOT_EQUAL : code;
+    return code == ND_DONE && (is_stale(pair) || !is_whole(pair)) ? ND_NOT_EQUAL : code;
 }
 
 const char *nd_pair_verdict(const struct nd_pair *pair)
 {
-    if (exit_by_state(pair) != ND_DONE)
+    if (exit_by_state(pair) != ND_DONE || !is_whole(pair))
         return "NOT PROTECTED";
     return is_stale(pair) ? "STALE" : "PROTECTED";
 }

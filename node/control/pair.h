@@ -45,10 +45,14 @@ int nd_pair_request(struct nd_pair *pair, const char *role, json_t *request, int
 /* Threads of the node that stand, in its words; NULL: none, or no answer. Borrowed. */
 const char *nd_pair_stale(const struct nd_pair *pair, unsigned node);
 
+/* What keeps the nodes' data ports from carrying traffic, in the node's words; as nd_pair_stale. */
+const char *nd_pair_not_whole(const struct nd_pair *pair, unsigned node);
+
 /* The exit code that status has for what is known (docs/operating.md). */
 int nd_pair_exit(const struct nd_pair *pair);
 
-/* PROTECTED, STALE (it would be, but a thread of a node that answers stands) or NOT PROTECTED. */
+/* PROTECTED, STALE (it would be, but a thread of a node that answers stands) or NOT PROTECTED. A pair whose
+ * data ports are not whole is not, whatever its state. */
 const char *nd_pair_verdict(const struct nd_pair *pair);
 
 /* Status for people; begins with the verdict. */

@@ -162,6 +162,18 @@ static bool is_insecure(const struct nd_pair *pair)
     return false;
 }
 
+/* As the primary says it, and, where it has another view, as the standby does. */
+static void print_not_whole(const struct nd_pair *pair, FILE *out)
+{
+    unsigned first = nd_pair_in_role(pair, "primary") == 1;
+    const char *said = nd_pair_not_whole(pair, first), *other = nd_pair_not_whole(pair, !first);
+
+    if (said)
+        fprintf(out, "%s\n", said);
+    if (other && (!said || strcmp(said, other) != 0))
+        fprintf(out, "%s\n", other);
+}
+
 static void print_verdict(const struct nd_pair *pair, FILE *out)
 {
     int node = pair->only >= 0 ? pair->only : nd_pair_in_role(pair, "primary");
@@ -185,6 +197,7 @@ static void print_verdict(const struct nd_pair *pair, FILE *out)
     for (unsigned i = 0; i < ND_NODES; i++)
         if (nd_pair_stale(pair, i))
             fprintf(out, "node %s: %s\n", pair->config->node[i].name, nd_pair_stale(pair, i));
+    print_not_whole(pair, out);
 }
 
 /* What a node remembers, whatever its state has become since. */

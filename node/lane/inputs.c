@@ -45,6 +45,23 @@ static uint64_t arrival(const struct nd_lane *lane, uint64_t sent, uint64_t now)
     return came < lane->before ? lane->before : came;
 }
 
+/* One that is no newer than the last was recorded and sent again. */
+static void note_port(struct nd_lane *lane, unsigned port, uint64_t from, const struct ft_datagram *heartbeat)
+{
+    struct nd_port_heard *heard = &lane->heard[port][heartbeat->port != port];
+    uint64_t faults;
+
+    if (atomic_load(&heard->from) == from && atomic_load(&heard->sent) >= heartbeat->sent)
+        return;
+    memcpy(&faults, heartbeat->fault, sizeof(faults));
+    atomic_store(&heard->from, from);
+    atomic_store(&heard->sent, heartbeat->sent);
+    atomic_store(&heard->port, heartbeat->port);
+    atomic_store(&heard->mtu, heartbeat->mtu);
+    atomic_store(&heard->faults, faults);
+    atomic_store(&heard->came, nd_now());
+}
+
 /*
  * A frame of a heartbeat's type: of the peer, of this node, or of anybody who reaches the port. To look at
  * one costs a microsecond, so of more than HEARTBEATS_MAX on a port in a heartbeat's time the rest is dropped
@@ -68,6 +85,7 @@ static void hear_heartbeat(struct nd_lane *lane, const struct nd_frame *f, unsig
         FT_COUNT(lane->words, heartbeats_refused, 1);
         return;
     }
+    note_port(lane, port, peer.incarnation, &heartbeat);
     came = nd_now();
     if (FT_REPORT_GET(lane->words, heartbeat_from) == peer.incarnation) {
         if (FT_REPORT_GET(lane->words, heartbeat_sent) >= heartbeat.sent)

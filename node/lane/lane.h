@@ -40,21 +40,41 @@ struct nd_question {
     uint32_t cap, len;
 };
 
+/* What heartbeats say of this node's ports. Written by the main thread, read by lane 0. */
+struct nd_ports_told {
+    _Atomic uint8_t fault[NF_PORTS_MAX]; /* enum ft_port_fault */
+    _Atomic uint32_t mtu[NF_PORTS_MAX];  /* 0: not known */
+};
+
+/*
+ * The newest heartbeat of the peer's that came in by a port, those of the peer's port of the same number
+ * apart from those of its other ports. Written by the lane, read by the main thread, word by word: each word
+ * may be of a later heartbeat than the one read before it.
+ */
+struct nd_port_heard {
+    _Atomic uint64_t from;      /* the incarnation of its sender */
+    _Atomic uint64_t sent;      /* when it was sent, by the sender's clock, ns */
+    _Atomic uint64_t came;      /* when it was read, ns; 0: there was none; written last */
+    _Atomic uint32_t port, mtu; /* of the peer's port */
+    _Atomic uint64_t faults;    /* of the peer's ports, a byte each, as in struct ft_datagram */
+};
+
 /* What a lane is given beside its config and its region, before nd_lane_make; nothing of it changes later. */
 struct nd_lane_setup {
-    struct nd_guardian *guardian; /* NULL: nobody watches the lane's thread */
-    struct nd_question *question; /* the main thread's, one for all lanes */
-    struct nf_trace *trace;       /* the main thread's, one for all lanes; NULL: there is none */
-    struct nd_redis *redis;       /* where the chain keeps its state; NULL: in the region */
-    struct lg_recorder *recorder; /* the flight recorder; NULL: there is none */
-    uint64_t seed;                /* of a state that is made anew */
-    uint64_t replayed_bytes;      /* room for replayed outputs; 0: REPLAYED_BYTES */
-    uint32_t chunk_bytes;         /* of lines in a chunk of an incremental checkpoint; 0: CHUNK_BYTES */
-    uint64_t round_ns;            /* in which all slices are compared once; 0: verify_every_s */
-    struct ft_datagram_key self;  /* this process, to the peer that hears its heartbeats */
-    const _Atomic uint64_t *view; /* the node's; heartbeats and recordings carry it */
-    const _Atomic bool *stop;     /* ends nd_lane_run */
-    bool urgent;                  /* the thread asks for priority when it begins */
+    struct nd_guardian *guardian;     /* NULL: nobody watches the lane's thread */
+    struct nd_question *question;     /* the main thread's, one for all lanes */
+    struct nf_trace *trace;           /* the main thread's, one for all lanes; NULL: there is none */
+    struct nd_redis *redis;           /* where the chain keeps its state; NULL: in the region */
+    struct lg_recorder *recorder;     /* the flight recorder; NULL: there is none */
+    uint64_t seed;                    /* of a state that is made anew */
+    uint64_t replayed_bytes;          /* room for replayed outputs; 0: REPLAYED_BYTES */
+    uint32_t chunk_bytes;             /* of lines in a chunk of an incremental checkpoint; 0: CHUNK_BYTES */
+    uint64_t round_ns;                /* in which all slices are compared once; 0: verify_every_s */
+    struct ft_datagram_key self;      /* this process, to the peer that hears its heartbeats */
+    const _Atomic uint64_t *view;     /* the node's; heartbeats and recordings carry it */
+    const struct nd_ports_told *told; /* NULL: its heartbeats say nothing of its ports */
+    const _Atomic bool *stop;         /* ends nd_lane_run */
+    bool urgent;                      /* the thread asks for priority when it begins */
 };
 
 /*
@@ -157,9 +177,10 @@ struct nd_lane {
         uint64_t asked;                 /* lane 0: times it asked all lanes to stop at closed_to */
     } stop_point;
     struct nd_verification verification;
-    uint64_t snapshot_copied;   /* pending lines of a resync's snapshot that it has copied */
-    uint64_t recorded_released; /* outputs released, as the last record or delta says */
-    struct {                    /* the burst whose packets are being received, or that is replayed */
+    struct nd_port_heard heard[NF_PORTS_MAX][2]; /* [port][1: of another port of the peer's] */
+    uint64_t snapshot_copied;                    /* pending lines of a resync's snapshot that it has copied */
+    uint64_t recorded_released;                  /* outputs released, as the last record or delta says */
+    struct { /* the burst whose packets are being received, or that is replayed */
         struct nf_packet packets[NF_BURST_MAX];
         uint32_t n;         /* packets received so far */
         uint64_t since;     /* when the first of them was received */

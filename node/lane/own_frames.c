@@ -14,15 +14,14 @@
 static const uint8_t everybody[6] = {0x07, 0x75, 0x73, 0x62, 0x65, 0x61};
 
 void nd_heartbeat_write(uint8_t frame[ND_HEARTBEAT_LEN], const uint8_t own[6],
-                        const struct ft_datagram_key *self, uint64_t view, uint64_t sent)
+                        const struct ft_datagram_key *self, const struct ft_datagram *heartbeat)
 {
-    const struct ft_datagram heartbeat = {.kind = FT_HEARTBEAT, .view = view, .sent = sent};
     uint16_t type = htobe16(ND_HEARTBEAT_TYPE);
 
     memcpy(frame, everybody, 6);
     memcpy(frame + 6, own, 6);
     memcpy(frame + 12, &type, 2);
-    ft_datagram_encode(&heartbeat, self, frame + ND_HEARTBEAT_HEAD);
+    ft_datagram_encode(heartbeat, self, frame + ND_HEARTBEAT_HEAD);
 }
 
 int nd_heartbeat_read(const uint8_t *frame, uint32_t len, const struct ft_datagram_key *peer,
@@ -53,14 +52,20 @@ void nd_lane_send_announcements(struct nd_lane *lane)
 
 void nd_lane_send_heartbeats(struct nd_lane *lane)
 {
+    struct ft_datagram heartbeat = {.kind = FT_HEARTBEAT, .sent = lane->now};
+    const struct nd_ports_told *told = lane->setup.told;
     uint8_t frame[ND_HEARTBEAT_LEN];
 
     if (lane->index != 0 || lane->now < lane->timers.heartbeat_at || !lane->config->protect.pair)
         return;
     lane->timers.heartbeat_at = lane->now + lane->config->timing.heartbeat_ms * 1000000ull;
+    heartbeat.view = atomic_load(lane->setup.view);
+    for (unsigned i = 0; told && i < NF_PORTS_MAX; i++)
+        heartbeat.fault[i] = atomic_load(&told->fault[i]);
     for (unsigned port = 0; port < lane->io->ports; port++) {
-        nd_heartbeat_write(frame, lane->io->own[port], &lane->setup.self, atomic_load(lane->setup.view),
-                           lane->now);
+        heartbeat.port = port;
+        heartbeat.mtu = told ? atomic_load(&told->mtu[port]) : 0;
+        nd_heartbeat_write(frame, lane->io->own[port], &lane->setup.self, &heartbeat);
         nd_lane_send_own(lane, port, frame, sizeof(frame));
     }
 }

@@ -16,9 +16,9 @@
 #define ND_HEARTBEAT_LEN  (ND_HEARTBEAT_HEAD + FT_DATAGRAM_BYTES)
 #define ND_HEARTBEAT_TYPE 0x88b5
 
-/* `sent`: the sender's monotonic clock, ns; the same on every port. */
+/* Its time of sending is the same on every port. */
 void nd_heartbeat_write(uint8_t frame[ND_HEARTBEAT_LEN], const uint8_t own[6],
-                        const struct ft_datagram_key *self, uint64_t view, uint64_t sent);
+                        const struct ft_datagram_key *self, const struct ft_datagram *heartbeat);
 /* 0, or an error of ft_datagram_decode. */
 int nd_heartbeat_read(const uint8_t *frame, uint32_t len, const struct ft_datagram_key *peer,
                       struct ft_datagram *heartbeat);

@@ -12,6 +12,7 @@
 enum kind {
     NUMBER,  /* at `path`: a number, or true or false */
     LANE,    /* the same in each lane, with its label */
+    PORT,    /* the same of each port, with its name as label */
     CHOICE,  /* `path` is a text: 1 for the one of `names` that it is, 0 for the others */
     EACH,    /* `path` is a map of numbers: one for each key */
     NESTED,  /* `path` is a map of such maps */
@@ -125,6 +126,12 @@ static const struct metric table[] = {
     {"understudy_realtime", G, "1: the replicator has a real-time priority", NUMBER, .path = "realtime"},
     {"understudy_region_bytes", G, "Size of the replicated state", NUMBER, .path = "region_bytes"},
     {"understudy_log_lost_lines_total", C, "Lines of the event log that nobody will read", NUMBER, .path = "log_lost"},
+    {"understudy_port_whole", G, "1: the port of this node and that of its peer can carry traffic, as far as this node knows", PORT, .path = "whole"},
+    {"understudy_port_up", G, "1: the port has carrier", PORT, .path = "up"},
+    {"understudy_port_peer_heard", G, "1: heartbeats of the peer's port of the same number come in by it", PORT, .path = "peer_heard"},
+    {"understudy_port_mtu_bytes", G, "MTU of the port", PORT, .path = "mtu"},
+    {"understudy_port_tx_lost_frames_total", C, "Frames that the port took and its interface has not sent", PORT, .path = "tx_lost"},
+    {"understudy_port_rx_missed_frames_total", C, "Frames that came and that the driver could not take", PORT, .path = "rx_missed"},
     {"understudy_port_refused_frames_total", C, "Frames dropped at the port: too short, or larger than a buffer", NUMBER, .path = "frames_refused"},
     {"understudy_port_not_dealt_frames_total", C, "Frames whose lane had no room in its ring", NUMBER, .path = "frames_not_dealt"},
 };
@@ -176,6 +183,23 @@ static void write_number(FILE *out, const struct metric *m, const json_t *value)
         return;
     fprintf(out, m->label ? "%s{%s}" : "%s", m->name, m->label);
     write_value(out, m, value);
+}
+
+static void write_ports(FILE *out, const struct metric *m, const json_t *ports)
+{
+    const json_t *port, *value;
+    size_t i;
+
+    json_array_foreach(ports, i, port)
+    {
+        value = find(port, m->path);
+        if (is_left_out(m, value))
+            continue;
+        fprintf(out, "%s{", m->name);
+        write_label(out, "port", json_string_value(find(port, "port")));
+        fputc('}', out);
+        write_value(out, m, value);
+    }
 }
 
 static void write_lanes(FILE *out, const struct metric *m, const json_t *lanes)
@@ -293,6 +317,9 @@ static void write_metric(FILE *out, const struct metric *m, const json_t *status
         break;
     case LANE:
         write_lanes(out, m, json_object_get(status, "lanes"));
+        break;
+    case PORT:
+        write_ports(out, m, json_object_get(status, "ports"));
         break;
     case CHOICE:
         write_choice(out, m, json_string_value(at));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Datagrams: one as it is, or (first byte 1) what it says in its first 32 bytes with a tag that is right. */
+/* Datagrams: one as it is, or (first byte 1) what it says in its first 48 bytes with a tag that is right. */
 #include "ftcore/record/datagram.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -18,6 +18,9 @@ static void run(const uint8_t *data, size_t size)
         memcpy(&d.kind, in + 12, 4);
         memcpy(&d.view, in + 16, 8);
         memcpy(&d.sent, in + 24, 8);
+        memcpy(&d.port, in + 32, 4);
+        memcpy(&d.mtu, in + 36, 4);
+        memcpy(d.fault, in + 40, sizeof(d.fault));
         ft_datagram_encode(&d, &key, back);
         memcpy(in, back, FT_DATAGRAM_BYTES);
     }
@@ -39,8 +42,9 @@ static void seeds(void)
     ft_datagram_encode(&(struct ft_datagram){.kind = FT_DEATH_NOTICE}, &key, bytes + 1);
     fuzz_seed("whole", bytes, sizeof(bytes));
     fuzz_seed("short", bytes, sizeof(bytes) - 1);
-    ft_datagram_encode(&(struct ft_datagram){FT_HEARTBEAT, 9, 10}, &key, bytes + 1);
+    ft_datagram_encode(&(struct ft_datagram){FT_HEARTBEAT, 9, 10, 1, 1500, {0, FT_PORT_NO_CARRIER}}, &key,
+                       bytes + 1);
     fuzz_seed("heartbeat", bytes, sizeof(bytes));
 }
 
-FUZZ_TARGET(datagram, "datagrams: death notices and heartbeats", 64)
+FUZZ_TARGET(datagram, "datagrams: death notices and heartbeats", 80)

@@ -17,7 +17,7 @@ static void run(const uint8_t *data, size_t size)
         return;
     in = fuzz_copy(data, size);
     if (nd_heartbeat_read(in, (uint32_t)size, &peer, &heartbeat) == 0) {
-        nd_heartbeat_write(back, in + 6, &peer, heartbeat.view, heartbeat.sent);
+        nd_heartbeat_write(back, in + 6, &peer, &heartbeat);
         FUZZ_MUST(size >= ND_HEARTBEAT_LEN && memcmp(in + 12, back + 12, ND_HEARTBEAT_LEN - 12) == 0,
                   "what it says is written otherwise");
     }
@@ -27,9 +27,11 @@ static void run(const uint8_t *data, size_t size)
 static void seeds(void)
 {
     static const uint8_t own[6] = {2, 0, 0, 0, 0, 7};
+    static const struct ft_datagram heartbeat = {
+        FT_HEARTBEAT, 77, 1, 1, 1500, {FT_PORT_WHOLE, FT_PORT_UNHEARD}};
     uint8_t frame[ND_HEARTBEAT_LEN];
 
-    nd_heartbeat_write(frame, own, &peer, 77, 1);
+    nd_heartbeat_write(frame, own, &peer, &heartbeat);
     fuzz_seed("heartbeat", frame, sizeof(frame));
     fuzz_seed("cut", frame, 20);
 }

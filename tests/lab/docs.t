@@ -96,7 +96,7 @@ ok "every key of the program is in the doc" all_keys
 
 # The fields of status: each one that the program tells is in the doc's table, and each that the table begins a row
 # with is one that the program tells.
-status_fields() { sed -nE 's/^ *\{"([a-z_]+)", LANE\(.*/\1/p; s/.*\<(add_number|add_text|add_age|add_wall|json_object_set_new)\([a-z_]+, "([a-z_]+)".*/\2/p' "$root"/node/answer_status.c "$root/node/answer_past.c"; }
+status_fields() { sed -nE 's/^ *\{"([a-z_]+)", LANE\(.*/\1/p; s/.*\<(add_number|add_text|add_age|add_wall|json_object_set_new)\([a-z_]+, "([a-z_]+)".*/\2/p' "$root"/node/answer_status.c "$root/node/answer_past.c" "$root/node/answer_ports.c"; }
 status_rows() { sed -n '/^Fields of `status/,/^What to watch/p' "$doc" | grep '^|'; }
 check_status() {
     local field bad=0

@@ -64,10 +64,10 @@ def word(source, target, port, kind):
     s.bind((source, 0))
     for n in range(50):
         body = b"understu" + struct.pack("<IIQQ", 2, 2 if kind == "heartbeat" else 1, 0, 0)
-        body += random.Random(n).randbytes(16)
+        body += bytes(16) + random.Random(n).randbytes(16)
         if kind == "random":
-            body = random.Random(n).randbytes(48)
-        s.sendto(body[: 17 if kind == "short" else 48], (target, int(port)))
+            body = random.Random(n).randbytes(64)
+        s.sendto(body[: 17 if kind == "short" else 64], (target, int(port)))
     time.sleep(0.05)
     print("50 datagrams", kind)
 
@@ -182,8 +182,8 @@ def made():
             frame[rng.randrange(12, len(frame))] = rng.randrange(256)
         yield bytes(frame)
     # A heartbeat of somebody else, and torn ones.
-    heartbeat = bytes.fromhex("077573626561") + src + b"\x88\xb5understu" + struct.pack("<II", 2, 2) + bytes(32)
-    for cut in (14, 18, 26, 33, 61, len(heartbeat)):
+    heartbeat = bytes.fromhex("077573626561") + src + b"\x88\xb5understu" + struct.pack("<II", 2, 2) + bytes(48)
+    for cut in (14, 18, 26, 33, 61, 77, len(heartbeat)):
         yield heartbeat[:cut].ljust(60, b"\0")
 
 

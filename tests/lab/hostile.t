@@ -70,7 +70,7 @@ tells_no_secret() { # the number that tells a process from its successor is not 
     for node in a b; do
         half=$(printf '%08x' "$(field $node incarnation)") || return 1
         half=${half:6:2}${half:4:2}${half:2:2}${half:0:2}
-        [ ${#HEARTBEAT} = 124 ] && ! grep -q "$half" <<<"$HEARTBEAT" || return 1
+        [ ${#HEARTBEAT} = 156 ] && ! grep -q "$half" <<<"$HEARTBEAT" || return 1
     done
 }
 

@@ -44,7 +44,9 @@ static struct nd_lane lane = {.config = &config, .io = &io, .words = &words};
 
 static void waits_in_the_queue(uint64_t sent)
 {
-    nd_heartbeat_write(frames[waiting++], (const uint8_t[6]){6, 0, 0, 0, 0, 9}, &peer, 1, sent);
+    const struct ft_datagram heartbeat = {.kind = FT_HEARTBEAT, .view = 1, .sent = sent};
+
+    nd_heartbeat_write(frames[waiting++], (const uint8_t[6]){6, 0, 0, 0, 0, 9}, &peer, &heartbeat);
 }
 
 /* A turn that looks at the ports; the turn before did so `away` ago. When the last heartbeat came, by it. */
@@ -154,6 +156,30 @@ static void what_is_read_late_puts_silence_off_by_when_it_came(void **state)
     because(&b, "silence");
 }
 
+/* What a lane notes of a port: the newest word of the peer's, of the right port and of another apart. */
+static void a_port_has_what_was_heard_by_it(void **state)
+{
+    struct ft_datagram heartbeat = {FT_HEARTBEAT, 1, 600 * MS, 0, 1400, {0, FT_PORT_NO_CARRIER}};
+    const struct nd_port_heard *right = &lane.heard[0][0], *crossed = &lane.heard[0][1];
+    uint64_t before;
+
+    (void)state;
+    memset(lane.heard, 0, sizeof(lane.heard));
+    nd_heartbeat_write(frames[waiting++], (const uint8_t[6]){6, 0, 0, 0, 0, 9}, &peer, &heartbeat);
+    came_after(0);
+    assert_true(right->from == peer.incarnation && right->port == 0 && right->mtu == 1400);
+    assert_true(right->faults == (uint64_t)FT_PORT_NO_CARRIER << 8 && right->came >= lane.now);
+    assert_true(crossed->came == 0);
+
+    before = right->came;
+    nd_heartbeat_write(frames[waiting++], (const uint8_t[6]){6, 0, 0, 0, 0, 9}, &peer,
+                       &heartbeat); /* again */
+    heartbeat.port = 2;
+    nd_heartbeat_write(frames[waiting++], (const uint8_t[6]){6, 0, 0, 0, 0, 9}, &peer, &heartbeat);
+    came_after(0);
+    assert_true(right->came == before && crossed->came >= lane.now && crossed->port == 2);
+}
+
 #define LANE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -164,6 +190,7 @@ int main(void)
         LANE_TEST(and_not_after_it_was_read),
         LANE_TEST(the_last_of_many_that_waited_is_heard),
         LANE_TEST(of_many_at_once_few_are_looked_at),
+        LANE_TEST(a_port_has_what_was_heard_by_it),
         cmocka_unit_test(what_is_read_late_puts_silence_off_by_when_it_came),
     };
 

@@ -17,7 +17,7 @@
 #include <string.h>
 
 #define BUFFERS 512u /* so the hold has 256 places, and 128 frames may wait */
-#define FRAME   64u
+#define FRAME   80u
 #define NUMBER  20u /* where a frame has its number */
 
 struct frame {
@@ -93,8 +93,7 @@ static uint8_t *arrive(void)
 {
     uint8_t *frame = w.free[--w.frees];
 
-    memset(frame, 0, FRAME);
-    w.queue[w.last++] = frame;
+    w.queue[w.last++] = memset(frame, 0, FRAME);
     return frame;
 }
 
@@ -111,7 +110,8 @@ static const struct ft_datagram_key peer = {.incarnation = 77};
 
 static void heartbeat_arrives(uint64_t view)
 {
-    nd_heartbeat_write(arrive(), (const uint8_t[6]){6, 0, 0, 0, 0, 9}, &peer, view, view);
+    nd_heartbeat_write(arrive(), (const uint8_t[6]){6, 0, 0, 0, 0, 9}, &peer,
+                       &(struct ft_datagram){FT_HEARTBEAT, view, view, 0, 0, {0}});
 }
 
 static uint64_t view_heard(void)

@@ -84,16 +84,19 @@ static void impossible_runs_are_refused(void **state)
 static void a_datagram_comes_back_and_its_damage_is_refused(void **state)
 {
     static const char expected[] = "understu\2\0\0\0\2\0\0\0\x2a\0\0\0\0\0\0\0\7\0\0\0\0\0\0\0"
-                                   "\x77\x17\x85\xad\xee\x39\xd4\x83\x9b\x0a\xf7\x32\x4e\x40\x10\x07";
+                                   "\1\0\0\0\xdc\5\0\0\0\4\0\0\0\0\0\0"
+                                   "\x0c\x2f\x8f\x64\xdc\x79\xcf\x94\x95\x0f\xcb\x96\x5a\xec\x0a\x71";
     struct ft_datagram_key key = {0x0102030405060708, {0x1112131415161718, 0x2122232425262728}}, other = key;
-    struct ft_datagram heartbeat = {FT_HEARTBEAT, 42, 7}, got;
+    struct ft_datagram heartbeat = {FT_HEARTBEAT, 42, 7, 1, 1500, {0, FT_PORT_UNHEARD}}, got;
     uint8_t out[FT_DATAGRAM_BYTES + 1];
 
     (void)state;
     ft_datagram_encode(&heartbeat, &key, out);
     assert_memory_equal(out, expected, FT_DATAGRAM_BYTES);
     assert_int_equal(ft_datagram_decode(out, FT_DATAGRAM_BYTES, &key, &got), 0);
-    assert_true(got.kind == FT_HEARTBEAT && got.view == 42 && got.sent == 7);
+    assert_true(got.kind == FT_HEARTBEAT && got.view == 42 && got.sent == 7 && got.port == 1 &&
+                got.mtu == 1500);
+    assert_memory_equal(got.fault, heartbeat.fault, sizeof(got.fault));
     for (size_t len = 0; len <= FT_DATAGRAM_BYTES + 1; len++)
         if (len != FT_DATAGRAM_BYTES)
             assert_int_equal(ft_datagram_decode(out, len, &key, &got), FT_EMALFORMED);
@@ -108,6 +111,14 @@ static void a_datagram_comes_back_and_its_damage_is_refused(void **state)
     ft_datagram_encode(&heartbeat, &key, out);
     assert_int_equal(ft_datagram_decode(out, FT_DATAGRAM_BYTES, &key, &got), 0);
     heartbeat.view++;
+    ft_datagram_encode(&heartbeat, &key, out);
+    assert_int_equal(ft_datagram_decode(out, FT_DATAGRAM_BYTES, &key, &got), FT_EMALFORMED);
+    heartbeat.view = 1;
+    heartbeat.port = FT_DATAGRAM_PORTS;
+    ft_datagram_encode(&heartbeat, &key, out);
+    assert_int_equal(ft_datagram_decode(out, FT_DATAGRAM_BYTES, &key, &got), FT_EMALFORMED);
+    heartbeat.port = 0;
+    heartbeat.fault[7] = FT_PORT_FAULTS;
     ft_datagram_encode(&heartbeat, &key, out);
     assert_int_equal(ft_datagram_decode(out, FT_DATAGRAM_BYTES, &key, &got), FT_EMALFORMED);
     other.incarnation++;

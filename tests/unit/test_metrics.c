@@ -109,6 +109,21 @@ static void test_lanes(void **state)
     has_not(status, "understudy_thread_turn_age_seconds{lane=\"0\",thread=\"lane\"} 0");
 }
 
+static void test_ports(void **state)
+{
+    static const char status[] = "{\"ports\": [{\"port\": \"in\", \"whole\": true, \"peer_heard\": null, "
+                                 "\"mtu\": 1500, \"tx_lost\": 4},"
+                                 "{\"port\": \"out\", \"whole\": false, \"peer_heard\": false}]}";
+
+    (void)state;
+    has(status, "understudy_port_whole{port=\"in\"} 1");
+    has(status, "understudy_port_whole{port=\"out\"} 0");
+    has(status, "understudy_port_mtu_bytes{port=\"in\"} 1500");
+    has(status, "understudy_port_tx_lost_frames_total{port=\"in\"} 4");
+    has(status, "understudy_port_peer_heard{port=\"out\"} 0");
+    has_not(status, "understudy_port_peer_heard{port=\"in\"} 0"); /* no peer is there to be heard */
+}
+
 /* The names of NFs and of their counters are their authors'. */
 static void test_names_of_others(void **state)
 {
@@ -160,10 +175,15 @@ static void test_each_metric_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_units),     cmocka_unit_test(test_what_is_not_there),
-        cmocka_unit_test(test_tables),    cmocka_unit_test(test_choices),
-        cmocka_unit_test(test_lanes),     cmocka_unit_test(test_names_of_others),
-        cmocka_unit_test(test_takeovers), cmocka_unit_test(test_each_metric_once),
+        cmocka_unit_test(test_units),
+        cmocka_unit_test(test_what_is_not_there),
+        cmocka_unit_test(test_tables),
+        cmocka_unit_test(test_choices),
+        cmocka_unit_test(test_lanes),
+        cmocka_unit_test(test_names_of_others),
+        cmocka_unit_test(test_ports),
+        cmocka_unit_test(test_takeovers),
+        cmocka_unit_test(test_each_metric_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

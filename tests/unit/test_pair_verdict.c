@@ -80,6 +80,34 @@ static void a_thread_that_stands_makes_protected_stale_and_is_named(void **state
     }
 }
 
+/* Without -n by either node's word, with it by that node's. */
+static void ports_that_carry_no_traffic_leave_a_pair_unprotected(void **state)
+{
+    static const char here[] = "node a: port in: does not hear node b",
+                      there[] = "node b: port in: no carrier";
+
+    (void)state;
+    for (int faults = 0; faults < 4; faults++) {
+        struct nd_pair pair = {.config = &config,
+                               .only = -1,
+                               .status = {node("primary", "PROTECTED", NULL, "READY", "key"),
+                                          node("standby", "READY", NULL, "PROTECTED", "key")}};
+        const char *text;
+
+        if (faults & 1)
+            json_object_set_new(pair.status[0], "not_whole", json_string(here));
+        if (faults & 2)
+            json_object_set_new(pair.status[1], "not_whole", json_string(there));
+        text = print(&pair);
+        assert_int_equal(nd_pair_exit(&pair), faults ? 1 : 0);
+        assert_int_equal(strncmp(text, "NOT PROTECTED ", 14) == 0, faults != 0);
+        assert_int_equal(strstr(text, here) != NULL, faults & 1);
+        assert_int_equal(strstr(text, there) != NULL, faults >> 1);
+        json_decref(pair.status[0]);
+        json_decref(pair.status[1]);
+    }
+}
+
 static void a_link_that_nothing_seals_is_in_every_verdict(void **state)
 {
     (void)state;
@@ -102,6 +130,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_thread_that_stands_makes_protected_stale_and_is_named),
+        cmocka_unit_test(ports_that_carry_no_traffic_leave_a_pair_unprotected),
         cmocka_unit_test(a_link_that_nothing_seals_is_in_every_verdict),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

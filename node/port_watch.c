@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Looks after the data ports of a running node: their carrier and MTU, the heartbeats that lanes hear by
+ * them, the frames that they lost. By the rule of node/lane/health.h it says whether they are whole: to the
+ * peer, in heartbeats; to status (answer_ports.c); to the log, once for each change. All of it is the main
+ * thread's; no lane waits for it.
+ */
+#include "node/running.h"
+#include "ftcore/base/event_log.h"
+#include "node/base/clock.h"
+#include "node/base/interface.h"
+
+#include <string.h>
+#include <time.h>
+
+#define LOOK_NS   250000000ull  /* between two looks at interfaces */
+#define LATE_NS   500000000ull  /* between two turns: this thread was held up, and lanes may have been */
+#define HEARD_NS  1000000000ull /* a port without a heartbeat for so long, or detect_ms, is not heard */
+#define STANDS_NS 250000000ull  /* faults that have been the same for so long are said in the log */
+
+/* Drivers whose frames come from nowhere, or from a file: no heartbeat passes between two nodes. */
+static bool leads_to_a_network(const char *devargs)
+{
+    return strncmp(devargs, "net_null", 8) != 0 && strncmp(devargs, "net_ring", 8) != 0 &&
+           (strncmp(devargs, "net_pcap", 8) != 0 || strstr(devargs, "iface="));
+}
+
+void nd_port_watch_begin(struct nd_running *r)
+{
+    const struct nd_config *c = r->config;
+    struct nd_health *h = &r->port_watch.health;
+
+    *h = (struct nd_health){
+        .self = c->node[r->self].name, .peer = c->node[!r->self].name, .ports = r->ports.io.ports};
+    for (unsigned i = 0; i < h->ports; i++) {
+        const char *devargs = c->node[r->self].port[i];
+        struct nd_interface_now kernel;
+
+        h->port[i].name = c->chain.l3 ? c->l3.port[i].name : i ? "outside" : "inside";
+        h->port[i].judged = leads_to_a_network(devargs);
+        if (nd_interface_ask(devargs, &kernel))
+            r->port_watch.frames[i].sent = kernel.sent;
+    }
+}
+
+/* ---- interfaces --------------------------------------------------------------------------------- */
+
+/*
+ * A driver of kernel interfaces says that a frame has left when the kernel has it, which drops what is too
+ * long for the MTU, and all that is sent while the link is down. So what the interface has sent is compared
+ * with what the driver took. The driver is asked first: a frame between both questions is none that is lost.
+ */
+static void count_frames(struct nd_port_watch *watch, unsigned port, const struct rte_eth_stats *driver,
+                         const struct nd_interface_now *kernel)
+{
+    uint64_t taken = driver->opackets + driver->oerrors, lost = driver->oerrors;
+
+    if (kernel) {
+        lost = kernel->sent - watch->frames[port].sent;
+        lost = taken > lost ? taken - lost : 0;
+    }
+    if (lost > watch->frames[port].tx_lost)
+        watch->frames[port].tx_lost = lost;
+    watch->frames[port].rx_missed = driver->imissed + driver->ierrors + driver->rx_nombuf;
+}
+
+static void look_at_port(struct nd_running *r, unsigned port)
+{
+    struct nd_port_health *health = &r->port_watch.health.port[port];
+    uint16_t id = r->ports.deal.port[port].id, mtu = 0;
+    struct rte_eth_stats driver = {0};
+    struct rte_eth_link link = {0};
+    struct nd_interface_now kernel;
+    bool asked;
+
+    rte_eth_stats_get(id, &driver);
+    asked = nd_interface_ask(r->config->node[r->self].port[port], &kernel);
+    if (asked) {
+        health->carrier = kernel.carrier;
+        health->mtu = kernel.mtu;
+    } else {
+        /* A driver that does not know its link is believed to have one. */
+        health->carrier = rte_eth_link_get_nowait(id, &link) != 0 || link.link_status;
+        health->mtu = rte_eth_dev_get_mtu(id, &mtu) == 0 ? mtu : 0;
+    }
+    count_frames(&r->port_watch, port, &driver, asked ? &kernel : NULL);
+    atomic_store(&r->ports_told.mtu[port], health->mtu);
+}
+
+/* ---- heartbeats --------------------------------------------------------------------------------- */
+
+/* The newest of the peer's process, by whichever lane it was received. NULL: there is none. */
+static const struct nd_port_heard *newest(const struct nd_running *r, uint64_t incarnation, unsigned port,
+                                          bool crossed)
+{
+    const struct nd_port_heard *best = NULL;
+
+    for (unsigned l = 0; l < r->config->chain.lanes; l++) {
+        const struct nd_port_heard *heard = &r->lanes[l].heard[port][crossed];
+
+        if (atomic_load(&heard->came) && atomic_load(&heard->from) == incarnation &&
+            (!best || atomic_load(&heard->sent) > atomic_load(&best->sent)))
+            best = heard;
+    }
+    return best;
+}
+
+/* What was heard by each port, and what the newest of it says of the peer's. */
+static void gather_heard(struct nd_running *r, uint64_t incarnation, uint64_t now, uint64_t within)
+{
+    struct nd_health *h = &r->port_watch.health;
+    const struct nd_port_heard *last = NULL;
+    uint64_t faults;
+
+    for (unsigned i = 0; i < h->ports; i++) {
+        const struct nd_port_heard *right = newest(r, incarnation, i, false),
+                                   *crossed = newest(r, incarnation, i, true);
+        const struct nd_port_heard *both[] = {right, crossed};
+
+        h->port[i].heard = right ? atomic_load(&right->came) : 0;
+        h->port[i].peer_mtu = right ? atomic_load(&right->mtu) : 0;
+        h->port[i].crossed = crossed ? atomic_load(&crossed->came) : 0;
+        h->port[i].peer_port = crossed ? atomic_load(&crossed->port) : 0;
+        for (unsigned k = 0; k < 2; k++)
+            if (both[k] && (!last || atomic_load(&both[k]->sent) > atomic_load(&last->sent)))
+                last = both[k];
+    }
+    h->told = last && now < atomic_load(&last->came) + within;
+    faults = h->told ? atomic_load(&last->faults) : 0;
+    for (unsigned i = 0; i < h->ports; i++)
+        h->port[i].theirs = (enum ft_port_fault)(faults >> 8 * i & 0xff);
+}
+
+/* ---- the log ------------------------------------------------------------------------------------- */
+
+/* Of a pair that would be protected: else more is amiss than its ports, and the log has that. What stands is
+ * said: the nodes find a fault of both, or its end, one after the other. */
+static void log_faults(struct nd_port_watch *watch, enum ft_state state, uint64_t now)
+{
+    if ((state != FT_PROTECTED && state != FT_READY) || now < watch->changed + STANDS_NS ||
+        strcmp(watch->faults, watch->logged) == 0)
+        return;
+    memcpy(watch->logged, watch->faults, sizeof(watch->logged));
+    if (watch->faults[0])
+        ft_log_event(FT_LEVEL_WARNING, FT_SAYS_PORT, "NOT PROTECTED: %s", watch->faults);
+    else
+        ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_PORT, "data ports are whole again");
+}
+
+void nd_port_watch_turn(struct nd_running *r, const struct rp_status *s)
+{
+    struct nd_port_watch *watch = &r->port_watch;
+    struct nd_health *h = &watch->health;
+    char before[ND_HEALTH_TEXT];
+    uint64_t now = nd_now(), within = r->config->timing.detect_ms * FT_MS;
+
+    within = within > HEARD_NS ? within : HEARD_NS;
+    if (now - watch->turn > LATE_NS)
+        watch->awake = now;
+    watch->turn = now;
+    for (unsigned i = 0; now >= watch->look_at && i < h->ports; i++)
+        look_at_port(r, i);
+    if (now >= watch->look_at)
+        watch->look_at = now + LOOK_NS;
+    gather_heard(r, s->core.peer.incarnation, now, within);
+    h->meets = r->config->protect.pair && s->core.peer.known && s->link_up;
+    nd_health_judge(h, now, within, watch->awake);
+    memcpy(before, watch->faults, sizeof(before));
+    nd_health_faults(h, watch->faults);
+    if (strcmp(before, watch->faults) != 0)
+        watch->changed = now;
+    for (unsigned i = 0; i < h->ports; i++)
+        atomic_store(&r->ports_told.fault[i], (uint8_t)h->port[i].fault);
+    log_faults(watch, s->core.state, now);
+}
