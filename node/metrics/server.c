@@ -77,13 +77,16 @@ static char *take_page(struct nd_metrics *m, size_t *size)
 /* NULL: the main thread gave none in time. Its page may come yet, for whom nobody waits any more. */
 static char *wait_for_page(struct nd_metrics *m, size_t *size)
 {
+    enum stage stage = FREE;
     struct timespec until;
 
-    if (atomic_load(&m->stage) == READY)
+    /* A page that comes for who waited in vain is an old one; one that is asked for still is a new one. */
+    if (!atomic_compare_exchange_strong(&m->stage, &stage, ASKED) && stage == READY) {
         free(take_page(m, size));
+        atomic_store(&m->stage, ASKED);
+    }
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += PAGE_MS / 1000;
-    atomic_store(&m->stage, ASKED); /* it is FREE, or ASKED by who waited in vain */
     while (atomic_load(&m->stage) != READY)
         if (atomic_load(&m->closing) ||
             (sem_clockwait(&m->answered, CLOCK_MONOTONIC, &until) != 0 && errno != EINTR))

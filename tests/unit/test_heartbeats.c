@@ -135,7 +135,7 @@ static void of_many_at_once_few_are_looked_at(void **state)
     for (uint64_t k = 1; k <= 8; k++)
         waits_in_the_queue(500 * MS + k);
     came_after(MS);
-    assert_true(atomic_load(&words.report.heartbeat_counter) < 500 * MS + 8);
+    assert_true(atomic_load(&words.report.heartbeat_sent) < 500 * MS + 8);
 }
 
 /* It was read after 45 ms of silence, and came 5 ms after the last word. */
