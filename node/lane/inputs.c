@@ -16,8 +16,8 @@
 #define HEARTBEATS_MAX 4           /* heartbeats of a port that are looked at in a heartbeat's time */
 #define CLAIM_NS       10000000ull /* between two answers to another's claim */
 
-/* After a turn longer than a heartbeat's time, what waited is looked at beside those, as far as one turn takes
- * it. */
+/* After a turn longer than a heartbeat's time, what waited is looked at beside those, as far as one turn
+ * takes it. */
 static bool too_many_heartbeats(struct nd_lane *lane, unsigned port)
 {
     uint64_t time = lane->config->timing.heartbeat_ms * 1000000ull;
