@@ -84,14 +84,20 @@ static json_t *end_text(const struct nf_traced *t, uint32_t addr, uint16_t port)
 
 static json_t *step_object(const struct nd_running *r, const struct nf_traced *t, unsigned i)
 {
-    const struct nf_module *module = r->counted[t->step[i].nf];
+    bool sessions = t->step[i].nf == NF_TRACE_SESSIONS;
+    const struct nf_module *module = sessions ? NULL : r->counted[t->step[i].nf];
     const struct nf_trace_ends *e = &t->step[i].ends;
     unsigned drop = t->step[i].drop;
 
-    return json_pack("{s:s, s:o, s:o, s:s?}", "nf", module ? module->name : "chain", "source",
-                     end_text(t, e->saddr, e->sport), "destination", end_text(t, e->daddr, e->dport), "drop",
+    return json_pack("{s:s, s:o, s:o, s:s?}", "nf",
+                     sessions ? "sessions"
+                     : module ? module->name
+                              : "l3",
+                     "source", end_text(t, e->saddr, e->sport), "destination",
+                     end_text(t, e->daddr, e->dport), "drop",
                      drop == 0                    ? NULL
                      : module && module->counters ? module->counters[drop - 1]
+                     : sessions                   ? "conflict"
                                                   : "dropped");
 }
 
@@ -135,19 +141,19 @@ static json_t *begin_trace(struct nd_running *r, const json_t *request, double *
     const json_t *filter = json_object_get(request, "filter");
     json_int_t packets = json_integer_value(json_object_get(request, "packets"));
     struct nd_trace_filter *read = NULL;
-    uint32_t count;
 
     *seconds = json_number_value(json_object_get(request, "seconds"));
     if (packets < 1 || packets > (json_int_t)NF_TRACE_MAX || !(*seconds > 0 && *seconds <= SECONDS_MAX))
         return nd_refuse("invalid", "trace: expected 1 to %u packets, and more than 0 and at most %u seconds",
                          NF_TRACE_MAX, SECONDS_MAX);
-    if (!nf_trace_over(&r->trace, &count))
-        return nd_refuse("busy", "a lane is still at an earlier trace");
     if (filter && !(read = read_filter(filter)))
         return nd_refuse("invalid", "trace: the filter is no valid program of the packet filter");
+    if (!nf_trace_begin(&r->trace, (uint32_t)packets, read ? matches : NULL, read)) {
+        free(read);
+        return nd_refuse("busy", "a lane is still at an earlier trace: ask again");
+    }
     free(r->trace_filter);
     r->trace_filter = read;
-    nf_trace_begin(&r->trace, (uint32_t)packets, read ? matches : NULL, read);
     return NULL;
 }
 

@@ -242,7 +242,7 @@ bool nd_answer(void *running, struct nd_exchange *x)
     if (x->command == ND_CMD_STATUS || x->command == ND_CMD_WATCH)
         return steps[x->command](r, x, NULL); /* at once, whatever else is at work */
     if (w->of && w->of != x)
-        return false;
+        return x->command == ND_CMD_TRACE && nd_answered(x, nd_refuse("busy", "a trace is under way"));
     w->of = x;
     x->begun = true;
     if (!steps[x->command](r, x, w))

@@ -109,8 +109,8 @@ static const struct nd_port_heard *newest(const struct nd_running *r, uint64_t i
 static void gather_heard(struct nd_running *r, uint64_t incarnation, uint64_t now, uint64_t within)
 {
     struct nd_health *h = &r->port_watch.health;
+    uint64_t faults, came, awake = r->port_watch.awake;
     const struct nd_port_heard *last = NULL;
-    uint64_t faults;
 
     for (unsigned i = 0; i < h->ports; i++) {
         const struct nd_port_heard *right = newest(r, incarnation, i, false),
@@ -125,7 +125,8 @@ static void gather_heard(struct nd_running *r, uint64_t incarnation, uint64_t no
             if (both[k] && (!last || atomic_load(&both[k]->sent) > atomic_load(&last->sent)))
                 last = both[k];
     }
-    h->told = last && now < atomic_load(&last->came) + within;
+    came = last ? atomic_load(&last->came) : 0;
+    h->told = last && now < (came > awake ? came : awake) + within;
     faults = h->told ? atomic_load(&last->faults) : 0;
     for (unsigned i = 0; i < h->ports; i++)
         h->port[i].theirs = (enum ft_port_fault)(faults >> 8 * i & 0xff);
@@ -142,7 +143,7 @@ static void log_faults(struct nd_port_watch *watch, enum ft_state state, uint64_
         return;
     memcpy(watch->logged, watch->faults, sizeof(watch->logged));
     if (watch->faults[0])
-        ft_log_event(FT_LEVEL_WARNING, FT_SAYS_PORT, "NOT PROTECTED: %s", watch->faults);
+        ft_log_event(FT_LEVEL_WARNING, FT_SAYS_PORT, "data ports are not whole: %s", watch->faults);
     else
         ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_PORT, "data ports are whole again");
 }

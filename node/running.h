@@ -20,7 +20,7 @@ enum nd_working {
     ND_ACTING,
     ND_SHOWING,
     ND_LOOKING, /* shows by the socket that looks */
-    ND_TRACING, /* for as long as its client wants: nobody waits for it */
+    ND_TRACING, /* one at a time, for up to a minute; another is refused */
     ND_WORKING
 };
 struct nd_work {

@@ -180,7 +180,7 @@ static uint32_t run_side(struct nf_chain *chain, struct nf_packet *list[], uint3
     }
     if (looked && nf_sessions_confirm(&chain->sessions, all, n, now)) {
         if (ft_unlikely(chain->tracing.trace != NULL))
-            nf_tracing_step(&chain->tracing, NF_TRACING_ANY, side);
+            nf_tracing_step(&chain->tracing, NF_TRACE_SESSIONS, side);
         left = keep_passing(list, left);
     }
     return left;
@@ -242,13 +242,13 @@ static uint32_t run_packets(struct nf_chain *chain, struct nf_packet *packets, u
         all[i] = &packets[i];
     nf_l3_in(chain->l3, all, n, now);
     if (tracing)
-        nf_tracing_step(tracing, 0, NF_TRACING_ANY);
+        nf_tracing_step(tracing, 0, NF_TRACING_SIDES);
     run_sides(chain, packets, n, now);
     left = keep_passing(all, n);
     if (left) {
         nf_l3_out(chain->l3, all, left, now);
         if (tracing)
-            nf_tracing_step(tracing, 0, NF_TRACING_ANY);
+            nf_tracing_step(tracing, 0, NF_TRACING_SIDES);
         left = keep_passing(all, left);
     }
     return left;

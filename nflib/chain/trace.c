@@ -20,6 +20,7 @@ bool nf_trace_begin(struct nf_trace *t, uint32_t count, nf_trace_filter *filter,
     t->filter = filter;
     t->arg = arg;
     t->asked = count;
+    t->unclaimed = 0;
     atomic_store(&t->left, count);
     return true;
 }
@@ -31,12 +32,12 @@ bool nf_trace_whole(const struct nf_trace *t)
 
 void nf_trace_end(struct nf_trace *t)
 {
-    t->asked -= atomic_exchange(&t->left, 0);
+    t->unclaimed += atomic_exchange(&t->left, 0); /* `asked` stays: a lane may be about to use it */
 }
 
 bool nf_trace_over(const struct nf_trace *t, uint32_t *count)
 {
-    *count = t->asked;
+    *count = t->asked - t->unclaimed;
     return nf_trace_whole(t);
 }
 
@@ -103,16 +104,16 @@ void nf_tracing_claim(struct nf_tracing *tracing, struct nf_packet *packets, uin
 
 void nf_tracing_step(struct nf_tracing *tracing, uint8_t nf, uint8_t side)
 {
-    bool behind = nf == NF_TRACING_ANY;
+    bool behind = nf == NF_TRACE_SESSIONS;
 
     for (uint32_t i = 0; i < tracing->count; i++) {
         struct nf_packet *p = tracing->of[i].packet;
         struct nf_traced *to = tracing->of[i].to;
-        bool passes_it = side == NF_TRACING_ANY || (p->side == side && !(p->flags & NF_P_LOCAL));
+        bool passes_it = side == NF_TRACING_SIDES || (p->side == side && !(p->flags & NF_P_LOCAL));
 
         if (tracing->of[i].over || !passes_it || (behind && !p->drop) || to->steps == NF_TRACE_STEPS)
             continue;
-        to->step[to->steps].nf = behind ? p->drop_nf : nf;
+        to->step[to->steps].nf = behind && p->drop_nf ? p->drop_nf : nf;
         to->step[to->steps].drop = p->drop;
         to->step[to->steps++].ends = ends_of(p);
         tracing->of[i].over = p->drop;

@@ -35,7 +35,7 @@ struct nf_traced {
     bool local; /* the chain answered it: it passed no NF */
     struct nf_trace_ends ends;
     struct {
-        uint8_t nf;   /* place in the chain, 0: L3 */
+        uint8_t nf;   /* place in the chain, 0: L3; or NF_TRACE_SESSIONS, which counts nothing */
         uint8_t drop; /* its reason counter + 1; 0: passed. Nothing follows a drop */
         struct nf_trace_ends ends;
     } step[NF_TRACE_STEPS];
@@ -49,11 +49,12 @@ struct nf_trace {
     _Atomic uint32_t inside; /* lanes that are at a burst of a trace */
     nf_trace_filter *filter; /* NULL: every packet. The asker's, while left and inside are 0 */
     const void *arg;
-    uint32_t asked;
+    uint32_t asked, unclaimed; /* places; those that were free at the end */
     struct nf_traced packet[NF_TRACE_MAX];
 };
 
-/* The asker. False: the trace before is not over yet. `count` is 1 … NF_TRACE_MAX. */
+/* The asker. False: a lane is still at the trace before, or has just looked whether there is one. `count` is
+ * 1 … NF_TRACE_MAX. */
 bool nf_trace_begin(struct nf_trace *t, uint32_t count, nf_trace_filter *filter, const void *arg);
 /* The asker: all places are claimed and filled. */
 bool nf_trace_whole(const struct nf_trace *t);
@@ -87,9 +88,10 @@ bool nf_tracing_join(struct nf_tracing *tracing, struct nf_trace *trace, unsigne
 /* Claims places for the packets of the burst, which are parsed; `seq` is the first one's number. */
 void nf_tracing_claim(struct nf_tracing *tracing, struct nf_packet *packets, uint32_t n, uint64_t burst,
                       uint64_t seq);
-#define NF_TRACING_ANY 0xffu
-/* `nf` has had the packets that passed so far, of a side or NF_TRACING_ANY. NF_TRACING_ANY in place of `nf`:
- * what was decided behind the NFs; only a drop is told. */
+#define NF_TRACING_SIDES  0xffu /* in place of a side: both */
+#define NF_TRACE_SESSIONS 0xffu /* in place of an NF: what is decided about sessions behind the NFs */
+/* `nf` has had the packets that passed so far, of a side or NF_TRACING_SIDES. Of NF_TRACE_SESSIONS only a
+ * drop is told, as the NF's that counts it, if one does. */
 void nf_tracing_step(struct nf_tracing *tracing, uint8_t nf, uint8_t side);
 void nf_tracing_leave(struct nf_tracing *tracing);
 

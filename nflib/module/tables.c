@@ -7,6 +7,7 @@ void nf_table_add(const struct nf *nf, struct nf_table table)
 {
     struct nf_tables *tables = &nf->env->tables;
 
+    FT_CHECK(table.limit, "table %s has no limit", table.name);
     FT_CHECK(tables->count < NF_TABLES_MAX, "more than %u tables in a lane", NF_TABLES_MAX);
     table.nf = nf->index;
     tables->list[tables->count++] = table;

@@ -16,7 +16,8 @@
 #define HEARTBEATS_MAX 4           /* heartbeats of a port that are looked at in a heartbeat's time */
 #define CLAIM_NS       10000000ull /* between two answers to another's claim */
 
-/* After a turn longer than a heartbeat's time, what waited is looked at as well: the last one counts. */
+/* After a turn longer than a heartbeat's time, what waited is looked at beside those, as far as one turn
+ * takes it. */
 static bool too_many_heartbeats(struct nd_lane *lane, unsigned port)
 {
     uint64_t time = lane->config->timing.heartbeat_ms * 1000000ull;
@@ -26,8 +27,10 @@ static bool too_many_heartbeats(struct nd_lane *lane, unsigned port)
         lane->timers.heartbeats_until = lane->now + time;
         memset(lane->timers.heartbeats_heard, 0, sizeof(lane->timers.heartbeats_heard));
     }
+    if (lane->now - lane->before >= time)
+        return false;
     *heard += *heard < UINT8_MAX;
-    return *heard > HEARTBEATS_MAX && lane->now - lane->before < time;
+    return *heard > HEARTBEATS_MAX;
 }
 
 /*

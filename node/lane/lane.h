@@ -54,7 +54,7 @@ struct nd_ports_told {
 struct nd_port_heard {
     _Atomic uint64_t from;      /* the incarnation of its sender */
     _Atomic uint64_t sent;      /* when it was sent, by the sender's clock, ns */
-    _Atomic uint64_t came;      /* when it was read, ns; 0: there was none; written last */
+    _Atomic uint64_t came;      /* when it was read, ns; 0: there was none */
     _Atomic uint32_t port, mtu; /* of the peer's port */
     _Atomic uint64_t faults;    /* of the peer's ports, a byte each, as in struct ft_datagram */
 };

@@ -12,13 +12,13 @@ in_b() { ip -n "${LAB_PREFIX}b" link set "$@"; }
 fabric() { ip -n "${LAB_PREFIX}fabric" link set "$@"; }
 
 # Within 2 s status has the exit code and every line that is expected, and the log of a tells of it, too.
-last_said() { grep -oE 'NOT PROTECTED: |data ports are whole again' "$LAB_DIR/a.log" | tail -n 1; }
+last_said() { grep -oE 'data ports are (not whole: |whole again)' "$LAB_DIR/a.log" | tail -n 1; }
 says() { # CODE LINE…
     local end=$((${EPOCHREALTIME/./} + 2000000)) code line all
     while :; do
         us status >"$work/status" 2>&1
         code=$? all=yes
-        case $code$(last_said) in 0NOT* | 1data* | 1) all=no ;; esac
+        case "$code $(last_said)" in "0 "*not\ whole* | "1 "*again | "1 ") all=no ;; esac
         for line in "${@:2}"; do grep -qF -- "$line" "$work/status" || all=no; done
         [ "$code $all" = "$1 yes" ] && return
         [ "${EPOCHREALTIME/./}" -lt $end ] || { echo "exit $code"; cat "$work/status"; return 1; }
@@ -69,7 +69,7 @@ ok "a switch that does not pass frames" says 1 "NOT PROTECTED" "node a: port ins
 fabric b-in master br-in
 ok "which does again" says 0
 said() { grep -c " $1: $2" "$LAB_DIR/$1.log"; }
-is "the log has one line for each change" "$(said a 'NOT PROTECTED: ') $(said a 'data ports are whole again')" "4 4"
+is "the log has one line for each change" "$(said a 'data ports are not whole: ') $(said a 'data ports are whole again')" "4 4"
 
 # Frames that the kernel drops behind the port, since they are longer than its MTU.
 ip -n "${LAB_PREFIX}a" link set a-out mtu 1400

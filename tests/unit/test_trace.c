@@ -100,7 +100,8 @@ static void lanes_fill_what_the_asker_reads(void **state)
         uint32_t asked = 1 + round % NF_TRACE_MAX, count;
 
         w->divisor = 1 + round % 5;
-        assert_true(nf_trace_begin(&trace, asked, is_wanted, w));
+        while (!nf_trace_begin(&trace, asked, is_wanted, w)) /* a lane looks whether there is one */
+            sched_yield();
         /* Some are ended in their midst. */
         for (unsigned spin = 0; !nf_trace_whole(&trace) && (round % 3 || spin < 20); spin++)
             sched_yield();
@@ -108,6 +109,9 @@ static void lanes_fill_what_the_asker_reads(void **state)
         while (!nf_trace_over(&trace, &count))
             sched_yield();
         assert_true(count <= asked && (round % 3 == 0 || count == asked));
+        for (const uint8_t *rest = (const uint8_t *)&trace.packet[count];
+             round && rest < (const uint8_t *)&trace.packet[NF_TRACE_MAX]; rest++)
+            assert_int_equal(*rest, 0xee);
         for (uint32_t i = 0; i < count; i++) {
             check_packet(&trace.packet[i], w->divisor);
             lanes |= 1u << trace.packet[i].lane;
