@@ -122,9 +122,6 @@ struct rp_replicator {
     struct rp_verdicts verdicts;
     char drill_ask[32], drill_got[32];
     _Atomic bool drill_asked, drill_come;
-    struct { /* takeover (its view), losses and fences of the core that a line has told of */
-        uint64_t takeover, losses, fences;
-    } told;
 };
 
 static inline struct ft_lane *rp_lane(struct rp_replicator *rp, unsigned lane)

@@ -114,7 +114,7 @@ static void add_line(enum ft_level level, enum ft_event_name event, const struct
     else if (enqueue_line(&line))
         writer->wake();
     else
-        atomic_fetch_add_explicit(&events.lost, 1, memory_order_relaxed);
+        ft_event_log_lose(1);
 }
 
 void ft_log_event(enum ft_level level, enum ft_event_name event, const char *fmt, ...)
@@ -134,6 +134,11 @@ void ft_log_fields(enum ft_level level, enum ft_event_name event, const struct f
     va_start(ap, fmt);
     add_line(level, event, fields, fmt, ap);
     va_end(ap);
+}
+
+void ft_event_log_lose(uint64_t lines)
+{
+    atomic_fetch_add_explicit(&events.lost, lines, memory_order_relaxed);
 }
 
 uint64_t ft_event_log_lost(void)
@@ -181,7 +186,7 @@ void ft_event_log_release(bool written)
     uint64_t number = atomic_load_explicit(&events.released, memory_order_relaxed);
 
     if (!written)
-        atomic_fetch_add_explicit(&events.lost, 1, memory_order_relaxed);
+        ft_event_log_lose(1);
     atomic_store_explicit(&events.slot[number % FT_EVENT_LINES].turn, free_turn(number) + 2,
                           memory_order_release);
     atomic_store_explicit(&events.released, number + 1, memory_order_release);

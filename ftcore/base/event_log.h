@@ -103,6 +103,8 @@ void ft_event_log_attach(const struct ft_event_writer *writer);
 /* The oldest line, until it is released. NULL: there is none. */
 const struct ft_event_line *ft_event_log_first(void);
 void ft_event_log_release(bool written);
+/* Counts lines that were released as written, and could not be written after all. */
+void ft_event_log_lose(uint64_t lines);
 /* Lines that are queued; the one that is being written, too. */
 uint64_t ft_event_log_pending(void);
 

@@ -80,6 +80,7 @@ void ft_core_hello(struct ft_core *core, uint64_t now, struct ft_message *m)
 
 void ft_become(struct ft_core *core, struct ft_actions *actions, enum ft_state state, const char *fmt, ...)
 {
+    struct ft_action *action = ft_act(actions, FT_ACT_STATE);
     va_list ap;
 
     if (core->state != state)
@@ -88,10 +89,9 @@ void ft_become(struct ft_core *core, struct ft_actions *actions, enum ft_state s
     va_start(ap, fmt);
     vsnprintf(core->why, sizeof(core->why), fmt, ap);
     va_end(ap);
-
-    struct ft_action *action = ft_act(actions, FT_ACT_STATE);
-
     action->view = core->view;
+    action->event = core->event;
+    core->event = FT_SAYS_STATE;
     action->send.state = state;
     memcpy(action->send.text, core->why, sizeof(action->send.text));
 }

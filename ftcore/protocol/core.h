@@ -15,6 +15,7 @@
 #ifndef FTCORE_PROTOCOL_CORE_H
 #define FTCORE_PROTOCOL_CORE_H
 
+#include "ftcore/base/event_log.h"
 #include "ftcore/queue/lane.h"
 #include "ftcore/record/message.h"
 
@@ -100,7 +101,7 @@ enum ft_action_kind {
                    */
     FT_ACT_STEER, /* `flag`: announce and leave frames unread / read again */
     FT_ACT_ANNOUNCE, /* gratuitous ARP for all addresses */
-    FT_ACT_STATE,    /* report that the state is now send.state, because of send.text */
+    FT_ACT_STATE,    /* report that the state is now send.state, because of send.text; `event` */
 };
 
 enum ft_gate { FT_GATE_SHUT, FT_GATE_GUARDED, FT_GATE_SOLO };
@@ -113,6 +114,7 @@ struct ft_action {
     uint64_t vector[FT_LANES_MAX];
     enum ft_order order;
     uint64_t view;
+    enum ft_event_name event; /* FT_ACT_STATE: a takeover, the loss of a standby, a fence, or STATE */
     bool flag;
 };
 
@@ -145,6 +147,7 @@ struct ft_core {
     enum ft_state state;
     uint64_t since; /* monotonic ns */
     char why[FT_REASON_MAX];
+    enum ft_event_name event; /* what the next FT_ACT_STATE tells of */
     uint64_t view;
     uint64_t stored;   /* the view on the disk */
     uint64_t reserved; /* the last view that was to be on the disk before this node begins it; 0: none */

@@ -62,6 +62,7 @@ static const char *note_loss(struct ft_core *core, const char *why, bool certain
         core->loss.at = core->now;
         core->loss.view = core->view;
         core->loss.count++;
+        core->event = FT_SAYS_STANDBY_LOST;
     }
     snprintf(core->loss.why, sizeof(core->loss.why), "standby %s lost: %.80s", ft_peer_name(core), why);
     return core->loss.why;

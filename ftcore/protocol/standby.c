@@ -58,6 +58,7 @@ static void promote_standby(struct ft_core *core, const char *reason, bool plann
     note_takeover(core, reason);
     core->view = ft_later(core->peer.view, core->view) + 1;
     core->takeover.view = core->view;
+    core->event = FT_SAYS_TAKEOVER;
     core->hand = FT_HAND_NONE;
     core->kept = false;
     core->resync_again = 0;

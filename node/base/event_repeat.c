@@ -4,6 +4,19 @@
 
 #include <string.h>
 
+/* The row of the line's event. Four events tell the node's state, and each of them ends what another told. */
+static struct nd_repeat_row *find_row(struct nd_repeats *repeats, const struct ft_event_line *line)
+{
+    switch (line->event) {
+    case FT_SAYS_TAKEOVER:
+    case FT_SAYS_STANDBY_LOST:
+    case FT_SAYS_FENCED:
+        return &repeats->row[FT_SAYS_STATE];
+    default:
+        return &repeats->row[line->event];
+    }
+}
+
 static bool is_over(const struct nd_repeat_row *row, uint64_t now)
 {
     return now - row->written >= ND_REPEAT_NS;
@@ -14,27 +27,11 @@ static bool is_same(const struct nd_repeat_row *row, const struct ft_event_line 
     return row->used && row->last.event == line->event && strcmp(row->last.text, line->text) == 0;
 }
 
-/* The row of the line; else the one that has been still for the longest; NULL: all are counting. */
-static struct nd_repeat_row *find_row(struct nd_repeats *repeats, const struct ft_event_line *line)
-{
-    struct nd_repeat_row *room = NULL;
-
-    for (struct nd_repeat_row *row = repeats->row; row < repeats->row + ND_REPEAT_ROWS; row++) {
-        if (is_same(row, line))
-            return row;
-        if (!row->missed && (!room || row->written < room->written))
-            room = row;
-    }
-    return room;
-}
-
 bool nd_repeats_take(struct nd_repeats *repeats, const struct ft_event_line *line, uint64_t now)
 {
     struct nd_repeat_row *row = find_row(repeats, line);
-    bool counts = row && is_same(row, line) && (row->missed || !is_over(row, now));
+    bool counts = is_same(row, line) && (row->missed || !is_over(row, now));
 
-    if (!row)
-        return true;
     row->last = *line;
     if (counts) {
         row->missed++;
@@ -46,24 +43,38 @@ bool nd_repeats_take(struct nd_repeats *repeats, const struct ft_event_line *lin
     return true;
 }
 
+const struct ft_event_line *nd_repeats_before(struct nd_repeats *repeats, const struct ft_event_line *line,
+                                              uint64_t *missed)
+{
+    struct nd_repeat_row *row = find_row(repeats, line);
+
+    if (!row->missed || is_same(row, line))
+        return NULL;
+    *missed = row->missed;
+    row->missed = 0;
+    return &row->last;
+}
+
 const struct ft_event_line *nd_repeats_due(struct nd_repeats *repeats, uint64_t now, uint64_t *missed)
 {
-    for (struct nd_repeat_row *row = repeats->row; row < repeats->row + ND_REPEAT_ROWS; row++) {
-        if (!row->missed || !is_over(row, now))
-            continue;
-        *missed = row->missed;
-        row->missed = 0;
-        row->written = now;
-        return &row->last;
-    }
-    return NULL;
+    struct nd_repeat_row *due = NULL;
+
+    for (struct nd_repeat_row *row = repeats->row; row < repeats->row + FT_EVENT_NAMES_END; row++)
+        if (row->missed && is_over(row, now) && (!due || row->last.time < due->last.time))
+            due = row;
+    if (!due)
+        return NULL;
+    *missed = due->missed;
+    due->missed = 0;
+    due->written = now;
+    return &due->last;
 }
 
 uint64_t nd_repeats_next(const struct nd_repeats *repeats)
 {
     uint64_t next = UINT64_MAX;
 
-    for (const struct nd_repeat_row *row = repeats->row; row < repeats->row + ND_REPEAT_ROWS; row++)
+    for (const struct nd_repeat_row *row = repeats->row; row < repeats->row + FT_EVENT_NAMES_END; row++)
         if (row->missed && row->written + ND_REPEAT_NS < next)
             next = row->written + ND_REPEAT_NS;
     return next;

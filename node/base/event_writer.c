@@ -34,7 +34,8 @@ static struct {
     sem_t lines; /* raised for each line, and to stop */
     _Atomic bool stop;
     bool started;
-    struct nd_event_writer_config config;
+    char node[ND_EVENT_NODE]; /* its own: the configuration goes before the writer does */
+    bool json;
     int journal; /* -1: lines go to stderr */
     struct nd_repeats repeats;
 } writer;
@@ -85,7 +86,7 @@ static bool write_bytes(const char *line, size_t len)
 
 static bool write_json(const struct ft_event_line *line, uint64_t more)
 {
-    json_t *o = nd_event_json(line, writer.config.node, more);
+    json_t *o = nd_event_json(line, writer.node, more);
     char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
     size_t len = text ? strlen(text) : 0;
     bool written;
@@ -104,14 +105,14 @@ static bool write_line(const struct ft_event_line *line, uint64_t more)
 
     nd_recent_add(line, more);
     if (writer.journal >= 0) {
-        size_t len = nd_event_journal(text, line, writer.config.node, more);
+        size_t len = nd_event_journal(text, line, writer.node, more);
 
         if (send(writer.journal, text, len, MSG_NOSIGNAL) == (ssize_t)len)
             return true;
     }
-    if (writer.config.json)
+    if (writer.json)
         return write_json(line, more);
-    return write_bytes(text, nd_event_text(text, line, writer.config.node, more));
+    return write_bytes(text, nd_event_text(text, line, writer.node, more));
 }
 
 /* ---- what is written --------------------------------------------------------------------------- */
@@ -138,21 +139,32 @@ static void report_lost(uint64_t *reported)
         *reported = lost;
 }
 
+static void write_repeated(const struct ft_event_line *line, uint64_t missed)
+{
+    if (!write_line(line, missed))
+        ft_event_log_lose(missed);
+}
+
 static void report_repeats(uint64_t now)
 {
     const struct ft_event_line *line;
     uint64_t missed;
 
     while ((line = nd_repeats_due(&writer.repeats, now, &missed)))
-        write_line(line, missed);
+        write_repeated(line, missed);
 }
 
 static void write_queued(void)
 {
-    const struct ft_event_line *line;
+    const struct ft_event_line *line, *before;
+    uint64_t missed;
 
-    while ((line = ft_event_log_first()))
+    while ((line = ft_event_log_first())) {
+        before = nd_repeats_before(&writer.repeats, line, &missed);
+        if (before)
+            write_repeated(before, missed);
         ft_event_log_release(!nd_repeats_take(&writer.repeats, line, nd_now()) || write_line(line, 0));
+    }
 }
 
 static void wait_for_lines(void)
@@ -208,7 +220,8 @@ int nd_event_writer_start(const struct nd_event_writer_config *config, struct ft
 {
     static const struct ft_event_writer queue = {.wall = nd_wall, .wake = wake_writer, .flush = flush_events};
 
-    writer.config = *config;
+    snprintf(writer.node, sizeof(writer.node), "%s", config->node);
+    writer.json = config->json;
     writer.journal = open_journal(config->journal);
     memset(&writer.repeats, 0, sizeof(writer.repeats));
     sem_init(&writer.lines, 0, 0);

@@ -13,8 +13,10 @@
 
 #include <stdbool.h>
 
+#define ND_EVENT_NODE 32u /* bytes of a node's name, with its final NUL */
+
 struct nd_event_writer_config {
-    const char *node;    /* borrowed until the writer has stopped */
+    const char *node;    /* copied; shorter than ND_EVENT_NODE */
     bool json;           /* one object a line, else text */
     const char *journal; /* path of the journal's socket; NULL: where systemd has it */
 };

@@ -96,8 +96,9 @@ static void ask_node(const struct nd_pair *pair, unsigned i, struct watched *w)
     int error = 0;
 
     while (more && !stopped && !ferror(stdout)) {
-        json_t *request = w->of ? json_pack("{s:s,s:I,s:I}", "cmd", "watch", "of", w->of, "next", w->next)
-                                : json_pack("{s:s}", "cmd", "watch");
+        /* Who did not answer at first is asked for all: "of" 0 is no process. */
+        json_t *request = w->begun ? json_pack("{s:s,s:I,s:I}", "cmd", "watch", "of", w->of, "next", w->next)
+                                   : json_pack("{s:s}", "cmd", "watch");
 
         error = nd_ask(pair->config->node[i].control, request, ANSWER_MS, &answer, &fault);
         json_decref(request);

@@ -5,7 +5,7 @@
 # after the pair is whole again. The log is JSON here, and each of its lines is an object.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 32
+plan 34
 
 now() { date -u +%FT%T.%3NZ; }
 between() { [[ ! "$2" < "$1" && ! "$3" < "$2" ]] || { echo "'$2' is not from $1 to $3"; return 1; }; } # FROM WHEN TO
@@ -20,18 +20,30 @@ sees() { # FILE PATTERN
         sleep 0.02
     done
 }
-watching() { # FILE [OPTION…]
-    "$UNDERSTUDY" watch -c "$pair" "${@:2}" >"$work/$1" 2>"$work/$1.err" &
-    watchers+=($!)
-    sees "$work/$1.err" 'watching node a' && sees "$work/$1.err" 'watching node b'
+# In the place of a background shell: it ends by itself should this test be killed, and keeps none of the descriptors that the
+# test has inherited: one may be a lock that others wait for.
+apart() { # COMMAND…
+    local fd
+    for fd in /proc/"$BASHPID"/fd/*; do
+        fd=${fd##*/}
+        [ "$fd" -le 2 ] || exec {fd}>&-
+    done
+    exec timeout 150 "$@"
 }
+watch() { # FILE [OPTION…]
+    apart "$UNDERSTUDY" watch -c "$pair" "${@:2}" >"$work/$1" 2>"$work/$1.err" &
+    watchers+=($!)
+}
+watching() { sees "$work/$1.err" 'watching node a' && sees "$work/$1.err" 'watching node b'; } # FILE
 watchers=()
 trap '[ ${#watchers[@]} = 0 ] || kill "${watchers[@]}" 2>/dev/null; cleanup' EXIT
 
 ok "the pair is PROTECTED" env LAB_LOG=json LAB_TIMING="detect_ms: 30, solo_after_ms: 400" "$lab" up || exit 1
 is "nothing of the past is known" "$(field a '| [.takeover, .fenced, .standby_lost] | map(type) | unique | join(" ")')" null
+watch text
 ok "watch is there" watching text
-ok "watch -o json is there" watching json -o json
+watch json -o json
+ok "watch -o json is there" watching json
 
 before=$(now)
 kill -KILL "$(field a pid)"
@@ -42,8 +54,11 @@ after=$(now)
 sleep 1
 is "why it is SOLO stays: the successor has seen its old connection end, and nobody come" "$(field b why)" \
     "took over from a: the death notice"
+watch late -n a
+ok "watch waits for a node that does not run" sees "$work/late.err" '^understudy: node a: '
 "$lab" start a
 ok "PROTECTED again" is_protected
+ok "and tells all that it said from its start on" sees "$work/late" ' state +a: JOINING, view [0-9]+: started$'
 is "by another reason" "$(field b why)" "the standby is ready"
 is "who, why and in what view is still told" "$(field b '| "\(.takeover.why), \(.takeover.view)"')" \
     "took over from a: the death notice, $(field b view)"
@@ -88,19 +103,19 @@ is "what watch printed as JSON is what the logs have" \
     "$(comm -23 <(jq -cS . "$work/json" | sort) <(jq -cS . "$LAB_DIR/a.log" "$LAB_DIR/b.log" | sort) | wc -l) $(jq -s 'length > 8' "$work/json")" "0 true"
 
 # A node that has more to tell than it keeps: the gap is a line.
-python3 - "$work/a.sock" <<'PY' &
+apart python3 - "$work/a.sock" <<'PY' &
 import json, socket, sys
 s = socket.socket(socket.AF_UNIX)
 s.bind(sys.argv[1]); s.listen()
 while True:
     c, _ = s.accept()
-    asked = json.loads(c.makefile().readline())
-    c.sendall((json.dumps({"of": 7, "next": 300, "lost": 44 if "next" in asked and asked["next"] == 2 else 0, "events": []}
-              if "next" in asked else {"of": 7, "next": 2, "lost": 0, "events": []}) + "\n").encode())
+    seen = json.loads(c.makefile().readline()).get("next")
+    answer = {"of": 7, "next": 300 if seen in (2, 300) else 2, "lost": 44 if seen == 2 else 0, "events": []}
+    c.sendall((json.dumps(answer) + "\n").encode())
     c.close()
 PY
 watchers+=($!)
 sed "s|control: .*a\.sock|control: $work/a.sock|" "$pair" >"$LAB_DIR/gap.yaml" # beside the files that it names
 timeout 3 "$UNDERSTUDY" watch -c "$LAB_DIR/gap.yaml" -n a >"$work/gap" 2>"$work/gap.err"
 is "a slow reader is told what it missed, once" "$(grep -c ' log  *a: 44 lines before the next one were not read in time$' "$work/gap") $(wc -l <"$work/gap")" "1 1"
-is "a signal ends it, and that is no failure" "$("$UNDERSTUDY" watch -c "$pair" 2>/dev/null & sleep 0.3; kill -TERM $!; wait $!; echo $?)" 0
+is "a signal ends it, and that is no failure" "$(apart "$UNDERSTUDY" watch -c "$pair" 2>/dev/null & sleep 0.3; kill -TERM $!; wait $!; echo $?)" 0

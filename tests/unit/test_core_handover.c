@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <string.h>
+
 #include "tests/unit/help_core.h"
 
 static struct tale b;
@@ -210,6 +212,16 @@ static void a_handover_that_takes_too_long_is_aborted(void **unused)
     assert_int_equal(b.core.hand, FT_HAND_NONE);
 }
 
+/* Which event the line about this reason is, among those of the last step. */
+static enum ft_event_name event_of(const char *why)
+{
+    for (unsigned i = 0; i < b.did.count; i++)
+        if (b.did.list[i].kind == FT_ACT_STATE && strstr(b.did.list[i].send.text, why))
+            return b.did.list[i].event;
+    fail_msg("no line about '%s'", why);
+    return FT_EVENT_NAMES_END;
+}
+
 static void a_standby_lost_before_handover_is_a_standby_lost(void **unused)
 {
     (void)unused;
@@ -217,6 +229,8 @@ static void a_standby_lost_before_handover_is_a_standby_lost(void **unused)
     request(&b, FT_REQUEST_HANDOVER);
     loses(&b, FT_LOST_EOF);
     is(&b, FT_SOLO);
+    assert_int_equal(event_of("handover aborted"), FT_SAYS_STATE);
+    assert_int_equal(event_of("standby right lost"), FT_SAYS_STANDBY_LOST);
     ordered(&b, FT_LANE_LIVE);
 
     drains();

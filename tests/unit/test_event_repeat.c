@@ -27,7 +27,7 @@ static int forget(void **state)
 
 static bool take(const char *text, enum ft_event_name event, uint64_t now)
 {
-    struct ft_event_line line = {.level = FT_LEVEL_INFO, .event = event};
+    struct ft_event_line line = {.time = now, .level = FT_LEVEL_INFO, .event = event};
 
     snprintf(line.text, sizeof(line.text), "%s", text);
     return nd_repeats_take(&repeats, &line, now);
@@ -69,42 +69,66 @@ static void after_a_minute_of_silence_it_is_news_again(void **state)
     assert_false(take("refused", FT_SAYS_STATE, START + 61 * SECOND));
 }
 
-static void other_lines_and_other_events_are_not_the_same(void **state)
+static void lines_of_other_events_are_not_the_same(void **state)
 {
     (void)state;
     assert_true(take("refused", FT_SAYS_STATE, START));
     assert_true(take("refused", FT_SAYS_SEAL, START));
-    assert_true(take("refused again", FT_SAYS_STATE, START));
+    assert_false(take("refused", FT_SAYS_STATE, START));
     assert_false(take("refused", FT_SAYS_SEAL, START));
 }
 
-static void a_line_between_others_is_still_known(void **state)
+static void what_holds_again_after_another_line_is_written(void **state)
 {
-    char text[16];
-
     (void)state;
-    assert_true(take("often", FT_SAYS_STATE, START));
-    assert_false(take("often", FT_SAYS_STATE, START));
-    for (unsigned i = 0; i < 4 * ND_REPEAT_ROWS; i++) {
-        snprintf(text, sizeof(text), "line %u", i);
-        assert_true(take(text, FT_SAYS_STATE, START + i));
+    for (unsigned i = 0; i < 3; i++) {
+        assert_true(take("not protected", FT_SAYS_PORT, START + i));
+        assert_true(take("whole again", FT_SAYS_PORT, START + i));
+        assert_true(take("PROTECTED", FT_SAYS_STATE, START + i)); /* all four tell the node's state */
+        assert_true(take("SOLO", FT_SAYS_STANDBY_LOST, START + i));
+        assert_true(take("FENCED", FT_SAYS_FENCED, START + i));
+        assert_true(take("SOLO", FT_SAYS_TAKEOVER, START + i));
     }
-    assert_false(take("often", FT_SAYS_STATE, START + SECOND)); /* what counts keeps its place */
-    assert_int_equal(due(START + 60 * SECOND, "often"), 2);
 }
 
-static void where_all_places_count_a_new_line_is_written(void **state)
+static void what_was_counted_is_told_before_another_line_of_the_event(void **state)
 {
-    char text[16];
+    struct ft_event_line same = {.event = FT_SAYS_PORT, .text = "no carrier"},
+                         other = {.event = FT_SAYS_PORT, .text = "whole again"},
+                         elsewhere = {.event = FT_SAYS_SEAL, .text = "whole again"};
+    const struct ft_event_line *line;
+    uint64_t missed = 0;
 
     (void)state;
-    for (unsigned i = 0; i < ND_REPEAT_ROWS; i++) {
-        snprintf(text, sizeof(text), "line %u", i);
-        assert_true(take(text, FT_SAYS_STATE, START));
-        assert_false(take(text, FT_SAYS_STATE, START));
-    }
-    assert_true(take("new", FT_SAYS_STATE, START));
-    assert_true(take("new", FT_SAYS_STATE, START));
+    assert_true(take("no carrier", FT_SAYS_PORT, START));
+    assert_null(nd_repeats_before(&repeats, &other, &missed)); /* nothing was counted */
+    assert_false(take("no carrier", FT_SAYS_PORT, START + 1));
+    assert_false(take("no carrier", FT_SAYS_PORT, START + 2));
+    assert_null(nd_repeats_before(&repeats, &same, &missed));
+    assert_null(nd_repeats_before(&repeats, &elsewhere, &missed));
+    line = nd_repeats_before(&repeats, &other, &missed);
+    assert_non_null(line);
+    assert_string_equal(line->text, "no carrier");
+    assert_int_equal(line->time, START + 2);
+    assert_int_equal(missed, 2);
+    assert_null(nd_repeats_before(&repeats, &other, &missed));
+    assert_int_equal(nd_repeats_next(&repeats), UINT64_MAX);
+    assert_true(take("whole again", FT_SAYS_PORT, START + 3));
+}
+
+static void counted_lines_are_told_in_the_order_of_their_times(void **state)
+{
+    (void)state;
+    assert_true(take("state", FT_SAYS_STATE, START));
+    assert_true(take("port", FT_SAYS_PORT, START));
+    assert_true(take("seal", FT_SAYS_SEAL, START));
+    assert_false(take("port", FT_SAYS_PORT, START + 1));
+    assert_false(take("seal", FT_SAYS_SEAL, START + 2));
+    assert_false(take("state", FT_SAYS_STATE, START + 3));
+    assert_int_equal(due(START + 60 * SECOND, "port"), 1);
+    assert_int_equal(due(START + 60 * SECOND, "seal"), 1);
+    assert_int_equal(due(START + 60 * SECOND, "state"), 1);
+    assert_int_equal(due(START + 60 * SECOND, ""), 0);
 }
 
 /* ---- the last lines ------------------------------------------------------------------------------ */
@@ -147,9 +171,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(a_line_comes_once_and_then_once_a_minute_with_the_count, forget),
         cmocka_unit_test_setup(after_a_minute_of_silence_it_is_news_again, forget),
-        cmocka_unit_test_setup(other_lines_and_other_events_are_not_the_same, forget),
-        cmocka_unit_test_setup(a_line_between_others_is_still_known, forget),
-        cmocka_unit_test_setup(where_all_places_count_a_new_line_is_written, forget),
+        cmocka_unit_test_setup(lines_of_other_events_are_not_the_same, forget),
+        cmocka_unit_test_setup(what_holds_again_after_another_line_is_written, forget),
+        cmocka_unit_test_setup(what_was_counted_is_told_before_another_line_of_the_event, forget),
+        cmocka_unit_test_setup(counted_lines_are_told_in_the_order_of_their_times, forget),
         cmocka_unit_test(a_reader_gets_each_line_once_and_a_slow_one_a_count_of_what_is_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
