@@ -24,7 +24,8 @@ static bool is_over(const struct nd_repeat_row *row, uint64_t now)
 
 static bool is_same(const struct nd_repeat_row *row, const struct ft_event_line *line)
 {
-    return row->used && row->last.event == line->event && strcmp(row->last.text, line->text) == 0;
+    return line->level != FT_LEVEL_NOTICE && row->used && row->last.event == line->event &&
+           strcmp(row->last.text, line->text) == 0;
 }
 
 bool nd_repeats_take(struct nd_repeats *repeats, const struct ft_event_line *line, uint64_t now)

@@ -2,8 +2,8 @@
 /*
  * The rule for lines of the event log that come again and again: a line with the message of the last line of
  * its event is written when it comes first, and then once a minute with how often it has come meanwhile.
- * After another line of its event it is news: the last line that is written is what holds. Owned by the event
- * writer, which tells the time.
+ * After another line of its event it is news: the last line that is written is what holds. A notice is always
+ * news: something became better, or somebody asked for it. Owned by the event writer, which tells the time.
  */
 #ifndef NODE_BASE_EVENT_REPEAT_H
 #define NODE_BASE_EVENT_REPEAT_H

@@ -61,6 +61,19 @@ static void a_line_comes_once_and_then_once_a_minute_with_the_count(void **state
     assert_int_equal(due(START + 120 * SECOND, "refused"), 1);
 }
 
+static void a_notice_is_always_news(void **state)
+{
+    struct ft_event_line line = {.time = START, .level = FT_LEVEL_NOTICE, .event = FT_SAYS_SEAL};
+    uint64_t missed;
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        assert_null(nd_repeats_before(&repeats, &line, &missed));
+        assert_true(nd_repeats_take(&repeats, &line, START + i * SECOND));
+    }
+    assert_int_equal(nd_repeats_next(&repeats), UINT64_MAX);
+}
+
 static void after_a_minute_of_silence_it_is_news_again(void **state)
 {
     (void)state;
@@ -170,6 +183,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(a_line_comes_once_and_then_once_a_minute_with_the_count, forget),
+        cmocka_unit_test_setup(a_notice_is_always_news, forget),
         cmocka_unit_test_setup(after_a_minute_of_silence_it_is_news_again, forget),
         cmocka_unit_test_setup(lines_of_other_events_are_not_the_same, forget),
         cmocka_unit_test_setup(what_holds_again_after_another_line_is_written, forget),
