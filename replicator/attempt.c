@@ -15,13 +15,13 @@
 #define RETRY_MOST_NS 1000000000ull
 #endif
 
-/* 1: the attempt has become a connection, whose peer has proved itself; 0: not yet; -1: it has failed. */
+/* 1: the attempt has become a connection, whose peer has proved itself; 0: not yet; less: it has failed. */
 static int advance_attempt(struct rp_attempt *a, uint64_t refused[])
 {
     int done = a->connected ? 1 : rp_connected(rp_stream_fd(a->stream));
 
     a->connected = done > 0;
-    if (done > 0 && (done = rp_stream_handshake(a->stream)) < 0)
+    if (done > 0 && (done = rp_stream_handshake(a->stream)) == RP_STREAM_REFUSED)
         refused[-FT_EPERM]++;
     return done;
 }

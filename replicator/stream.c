@@ -234,14 +234,15 @@ int rp_stream_handshake(struct rp_stream *s)
     if (rc == 1) {
         s->open = rp_seal_holds(s->tls);
         s->pending = true; /* what came with the end of the handshake may be there: one read tells */
-        return s->open ? 1 : -1;
+        return s->open ? 1 : RP_STREAM_REFUSED;
     }
     error = error_of(s, rc);
     if (error == EAGAIN)
         return 0;
-    if (error != EPROTO)
-        snprintf(s->why, sizeof(s->why), "%s", error ? strerror(error) : "closed before it proved itself");
-    return -1;
+    if (error == EPROTO)
+        return RP_STREAM_REFUSED;
+    snprintf(s->why, sizeof(s->why), "%s", error ? strerror(error) : "closed before it proved itself");
+    return RP_STREAM_ENDED;
 }
 
 static ssize_t read_plain(struct rp_stream *s, void *to, size_t size, bool *more)

@@ -18,8 +18,11 @@ struct rp_stream;
 /* Takes the socket `fd`, which is closed with the stream, or at once when there is no memory (NULL then). */
 struct rp_stream *rp_stream_open(struct rp_seal *seal, int fd, bool accepted);
 int rp_stream_fd(const struct rp_stream *stream);
-/* 1: the peer has proved itself (plain: nothing to prove); 0: not yet; -1: refused, rp_stream_why says why.
- */
+/* 1: the peer has proved itself (plain: nothing to prove); 0: not yet; RP_STREAM_REFUSED: what it said is no
+ * proof, or ours is none to it; RP_STREAM_ENDED: the connection ended first, as it does when the peer dies.
+ * rp_stream_why says more. */
+#define RP_STREAM_REFUSED (-1)
+#define RP_STREAM_ENDED   (-2)
 int rp_stream_handshake(struct rp_stream *stream);
 bool rp_stream_sealed(const struct rp_stream *stream);
 /*

@@ -60,7 +60,7 @@ static void look_at_offloads(int fd, struct ifreq *asked, struct nd_interface_fa
         add_line(out, "%s: rxvlan takes tags out of frames, run: ethtool -K %s rxvlan off", name, name);
 }
 
-void nd_interface_look(const char *devargs, struct nd_interface_faults *out)
+void nd_interface_look(const char *devargs, unsigned mtu, struct nd_interface_faults *out)
 {
     struct ifreq asked = {0};
     char name[IFNAMSIZ];
@@ -80,6 +80,11 @@ void nd_interface_look(const char *devargs, struct nd_interface_faults *out)
         if (ioctl(fd, SIOCGIFMTU, &asked) == 0 && (unsigned)asked.ifr_mtu > ND_FRAME_ROOM - FRAME_HEADER)
             add_line(out, "%s: MTU %d: frames above %u bytes are dropped, run: ip link set %s mtu 1500", name,
                      asked.ifr_mtu, ND_FRAME_ROOM, name);
+        else if ((unsigned)asked.ifr_mtu < mtu)
+            add_line(out,
+                     "%s: MTU %d: packets of up to %u bytes are let pass and dropped here, run: ip link set "
+                     "%s mtu %u",
+                     name, asked.ifr_mtu, mtu, name, mtu);
         look_at_offloads(fd, &asked, out);
     }
     close(fd);

@@ -21,9 +21,10 @@ struct nd_interface_faults {
     char line[ND_INTERFACE_LINES][ND_INTERFACE_TEXT];
 };
 
-/* `devargs` is the port's device, as in the file. count 0: nothing is wrong, the device is none of the
- * kernel's, or the machine has no such interface (opening the port refuses that). */
-void nd_interface_look(const char *devargs, struct nd_interface_faults *out);
+/* `devargs` is the port's device, `mtu` the chain's there, as in the file; 0: it has none. count 0: nothing
+ * is wrong, the device is none of the kernel's, or the machine has no such interface (opening the port
+ * refuses that). */
+void nd_interface_look(const char *devargs, unsigned mtu, struct nd_interface_faults *out);
 
 struct nd_interface_now {
     bool carrier;  /* up, and a link */

@@ -48,7 +48,8 @@ static void warn_of_interfaces(const struct nd_config *config, const char *file)
 
     for (unsigned n = 0; n < config->nodes; n++)
         for (unsigned p = 0; p < NF_PORTS_MAX && config->node[n].port[p][0]; p++) {
-            nd_interface_look(config->node[n].port[p], &faults);
+            nd_interface_look(config->node[n].port[p], config->chain.l3 ? config->l3.port[p].mtu : 0,
+                              &faults);
             for (unsigned i = 0; i < faults.count; i++)
                 fprintf(stderr, "%s: warning: node %s: %s\n", file, config->node[n].name, faults.line[i]);
         }

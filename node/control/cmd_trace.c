@@ -93,12 +93,13 @@ static void print_step(const json_t *step, const json_t *before)
 {
     const char *drop = nd_text(step, "drop", NULL);
 
-    printf("    %-14s", nd_text(step, "nf", "?"));
     if (drop)
-        printf(" drops it: %s", drop);
+        printf("    %-14s drops it: %s\n", nd_text(step, "nf", "?"), drop);
     else if (has_ends(step) && !same_ends(step, before))
-        printf(" %s > %s", nd_text(step, "source", "?"), nd_text(step, "destination", "?"));
-    printf("\n");
+        printf("    %-14s %s > %s\n", nd_text(step, "nf", "?"), nd_text(step, "source", "?"),
+               nd_text(step, "destination", "?"));
+    else
+        printf("    %s\n", nd_text(step, "nf", "?"));
 }
 
 static void print_packet(const json_t *p)

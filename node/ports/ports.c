@@ -163,7 +163,7 @@ void nd_ports_warn(const struct nd_config *config, unsigned node)
     for (unsigned i = 0; i < NF_PORTS_MAX && devargs[i][0]; i++) {
         const struct ft_log_field fields[] = {{"port", .text = name_of(config, i)}, {0}};
 
-        nd_interface_look(devargs[i], &faults);
+        nd_interface_look(devargs[i], config->chain.l3 ? config->l3.port[i].mtu : 0, &faults);
         for (unsigned f = 0; f < faults.count; f++)
             ft_log_fields(FT_LEVEL_WARNING, FT_SAYS_PORT, fields, "port %s: %s", name_of(config, i),
                           faults.line[f]);

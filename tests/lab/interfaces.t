@@ -4,7 +4,7 @@
 # mends it; the commands are run as they are printed.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 8
+plan 9
 
 in_a() { "$lab" exec a "$@"; }
 warnings() { in_a timeout 60 "$UNDERSTUDY" check -c "$pair" 2>&1 >/dev/null; }
@@ -30,3 +30,7 @@ is "the commands run as they are printed" "$(cat "$work/mended")" ""
 is "and nothing is amiss" "$(warnings)" ""
 ip -n "${LAB_PREFIX}fabric" link set a-in down
 is "an end without a link is told" "$(warnings | sed 's/.*node a: //')" "a-in: has no link: look at its cable and what is at the other end"
+ip -n "${LAB_PREFIX}fabric" link set a-in up
+in_a ip link set a-out mtu 1300
+is "so is an MTU below that of the chain's interface" "$(warnings | sed 's/.*node a: //')" \
+    "a-out: MTU 1300: packets of up to 1500 bytes are let pass and dropped here, run: ip link set a-out mtu 1500"
