@@ -29,7 +29,8 @@ install: all $(BUILD)/man/understudy.1 $(BUILD)/man/understudy.yaml.5
 	$(call put,644,$(MANDIR)/man5,$(BUILD)/man/understudy.yaml.5)
 	install -D -m 644 packaging/understudy.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/understudy
 	$(call put,644,$(SHARE)/chains,$(wildcard nfs/chains/*))
-	$(call put,644,$(DOCDIR),README.md $(wildcard docs/*.md))
+	$(call put,644,$(DOCDIR),README.md)
+	$(call put,644,$(DOCDIR)/docs,$(wildcard docs/*.md))
 	$(call put,644,$(DOCDIR)/examples,$(filter-out %/hello,$(wildcard examples/*)))
 	$(call put,644,$(DOCDIR)/examples/hello,$(wildcard examples/hello/*))
 
