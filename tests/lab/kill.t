@@ -4,7 +4,7 @@
 # was started again: its guardian speaks as the first one's did.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 10
+plan 11
 
 ok "the pair is PROTECTED" "$lab" up || exit 1
 web_files "$work" 10 4000 300000 2000000 8000000 3000000
@@ -20,4 +20,5 @@ is "digests equal after each" "$(drilled '[.runs[].digests_equal] | all')" true
 is "nothing contradicted, no flow broken" "$(drilled '[.runs[] | .contradicted + .flows_broken] | add')" 0
 is "no takeover that nobody asked for" "$(drilled '[.runs[].false_takeovers] | add')" 0
 diag "$(drilled '.median | to_entries | map("\(.key) \(.value)") | join(", ")'), baseline $(drilled .baseline_gap_ms) ms"
+is "no death looks like a wrong key" "$(field b 'link.turned_away | add // 0')" 0
 ok "the pair is PROTECTED again" is_protected
