@@ -168,9 +168,9 @@ unsigned nd_bench_cores(unsigned lanes, cpu_set_t *of_lanes, int *rest);
 #define ND_BENCH_REST  0.2   /* seconds before a measurement */
 #define ND_BENCH_LEAST 1000u /* packets of a measurement: it goes on until they have left */
 
-/* Since when a lane has executed no burst. */
+/* Since when a lane has executed no burst with packets. */
 struct nd_bench_quiet {
-    uint64_t executed, unfed, since; /* the last burst; times it had asked its ports by then; ns */
+    uint64_t executed, unfed, since; /* such bursts; times it had asked its ports by then; ns */
 };
 
 struct nd_bench_nodes {

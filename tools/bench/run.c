@@ -18,7 +18,7 @@
 #define PATIENCE 30000000000ull /* ns of waiting after which something is broken */
 #define PEERS    10u            /* times as long for Redis, which answers command by command */
 #define PAUSE    200000l
-#define QUIET_NS 20000000ull /* a lane at rest has executed no burst for so long */
+#define QUIET_NS 20000000ull /* a lane at rest has had no packet for so long */
 #define ROUNDS   4u          /* and has gone round so often since, finding nothing at its ports */
 #define SECOND   1e9
 
