@@ -37,7 +37,7 @@ kill -KILL "$(field a pid)"
 sleep 1
 is "nobody takes over without a person" "$(field b state)" JOINING
 ok "who promotes it" promoted
-is "with the state that it has kept" "$(field b why)" "an operator's promote, with the state that was kept"
+is "with the state that it has kept" "$(field b why)" "took over from a: an operator's promote, with the state that was kept"
 ok "finds the flows" test "$(flows b)" -ge 1
 mend
 "$lab" start a
