@@ -10,6 +10,7 @@
 #   make demo    deps, build, then 500 downloads through a pair whose primaries are killed
 #   make install, make deb   into DESTDIR and PREFIX; Debian packages in build/deb (packaging/install.mk)
 #   make soak    KILLS=100 HANGS=20 faults at random moments under downloads, SEED=n for those again (docs/testing.md)
+#   make day     DAY_S=3600 a day of a pair: faults of all kinds under clients, alerts and log held against them (docs/testing.md)
 #   SAN=1        any of these with address and undefined-behaviour sanitizers, in build-san/
 
 SAN   ?= 0
@@ -30,7 +31,7 @@ PLAIN   = $(if $(LTO),@objcopy -R '.gnu.lto_*' -R '.gnu.debuglto_*' $@)
 
 CC      := gcc
 VERSION := 0.1.0
-LIBS    := liblz4 msgpack libxxhash yaml-0.1 jansson libpcap hiredis openssl libseccomp libmicrohttpd
+LIBS    := liblz4 msgpack libxxhash yaml-0.1 jansson libpcap hiredis openssl libseccomp libmicrohttpd libcurl
 TESTLIB := cmocka
 
 WARN   := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
@@ -50,7 +51,7 @@ SRC    := $(filter-out $(NODE),$(wildcard $(ROOMS:%=%/*.c)))
 OBJ    := $(SRC:%.c=$(BUILD)/obj/%.o)
 NODEOBJ := $(NODE:%.c=$(BUILD)/obj/%.o)
 NFLIB  := $(BUILD)/lib/libunderstudy-nf.a
-HEADERS := $(wildcard nflib/*.h nflib/*/*.h) ftcore/base/check.h ftcore/base/error.h ftcore/region/lines.h ftcore/region/region.h ftcore/record/record.h ftcore/order/section.h
+HEADERS := $(wildcard nflib/*.h nflib/*/*.h) ftcore/base/check.h ftcore/base/error.h ftcore/region/lines.h ftcore/region/region.h ftcore/record/format.h ftcore/record/record.h ftcore/order/section.h
 CORE   := $(BUILD)/lib/libcore.a
 
 UNIT   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/nf/test_*.c))
@@ -61,7 +62,7 @@ LABLONG := $(wildcard tests/lab/long/*.t)
 # Built a second time with bugs to be found, of which the environment chooses one.
 PLANTED := $(shell grep -lE 'FT_PLANTED|def UNDERSTUDY_PLANT' $$(find ftcore replicator node tools -name '*.c'))
 
-.PHONY: all deps lint results sim sim-coverage check check-sim check-long check-unit check-lab model demo soak clean format
+.PHONY: all deps lint results sim sim-coverage check check-sim check-long check-unit check-lab model demo soak day clean format
 all: $(BUILD)/understudy $(BUILD)/probe $(NFLIB) $(HEADERS:%=$(BUILD)/include/%)
 
 deps:
@@ -78,7 +79,21 @@ $(BUILD)/understudy-planted: $(PLANTED:%.c=$(BUILD)/planted/%.o) \
 	$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -pthread -rdynamic -o $@ $^ $(LDLIBS) $(DPDK_LIBS)
 $(BUILD)/planted/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -DUNDERSTUDY_PLANT $(ARCH) -c -o $@ $<
+	$(CC) $(CFLAGS) $(if $(filter $(NODE),$<),$(DPDK_CFLAGS) -DALLOW_EXPERIMENTAL_API) -DUNDERSTUDY_PLANT $(ARCH) -c -o $@ $<
+
+# The program of the next format, for pairs of two versions. What knows no format is the program's own.
+NEXTOBJ := $(patsubst $(BUILD)/obj/%,$(BUILD)/next/%,$(filter-out $(BUILD)/obj/nfs/% $(BUILD)/obj/nflib/%,$(NODEOBJ) $(OBJ)))
+$(BUILD)/understudy-next: $(NEXTOBJ) $(filter $(BUILD)/obj/nfs/% $(BUILD)/obj/nflib/%,$(OBJ))
+	$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -pthread -rdynamic -o $@ $^ $(LDLIBS) $(DPDK_LIBS)
+$(NEXTOBJ): $(BUILD)/next/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(DPDK_CFLAGS) -DALLOW_EXPERIMENTAL_API -include tests/next.h -UUNDERSTUDY_VERSION -DUNDERSTUDY_VERSION='"0.next"' $(ARCH) -c -o $@ $<
+$(BUILD)/tests/unit/test_format: $(BUILD)/next/tests/unit/test_format.o $(patsubst %.c,$(BUILD)/next/%.o,$(wildcard ftcore/base/*.c ftcore/region/*.c ftcore/record/*.c))
+	@mkdir -p $(@D)
+	$(CC) $(SANFLAGS) -pthread -o $@ $^ $(LDLIBS) $(shell pkg-config --libs $(TESTLIB))
+$(BUILD)/next/tests/unit/test_format.o: tests/unit/test_format.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -include tests/next.h $(ARCH) -c -o $@ $<
 
 # The lab's prober.
 $(BUILD)/probe: $(BUILD)/obj/tests/lab/probe.o $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tools/drill/probe*.c) tools/pair/child.c tools/pair/columns.c ftcore/base/error.c ftcore/base/event_log.c)
@@ -120,11 +135,11 @@ SIM_WRAPS := nd_lane_wait nd_lane_announce nd_lane_emit_tail nd_group_barrier nf
     rp_receiver_reset rp_snapshot_take rp_snapshot_turn rp_link_send rp_view_store rp_view_writer_give ft_ring_init ft_ring_free ft_message_encode \
     ft_record_encode ft_chunk_encode ft_line_run_append ft_audit_forbid rp_stream_open rp_stream_fd rp_stream_handshake rp_stream_sealed \
     rp_stream_read rp_stream_write rp_stream_flush rp_stream_peer_closed rp_stream_pending rp_stream_why rp_stream_close
-SIM_PRODUCT := $(filter-out replicator/socket.c node/redis/% node/control/% node/metrics/% tools/%,$(SRC))
+SIM_PRODUCT := $(filter-out replicator/socket.c node/redis/% node/control/% node/metrics/% node/arbiter/% tools/%,$(SRC))
 SIM_SOCKETS := replicator/link.o replicator/endpoint.o replicator/handshakes.o replicator/attempt.o replicator/notice.o replicator/buffers.o replicator/stream.o
 SIM_OBJ   := $(SIM_PRODUCT:%.c=$(BUILD)/sim/%.o)
-SIM_TESTS := $(patsubst %.c,$(BUILD)/sim/%.o,$(wildcard tests/sim/*.c) tests/nf/help_frames.c tests/unit/help_record_check.c)
-SIM_SEAM   = -include tests/sim/seam.h -DRP_CLOCKS=1024u -DRP_HOLD_NS=20000000ull
+SIM_TESTS := $(patsubst %.c,$(BUILD)/sim/%.o,$(wildcard tests/sim/*.c) tests/nf/help_frames.c tests/unit/help_record_check.c tests/unit/help_arbiter.c)
+SIM_SEAM   = -include tests/next.h -include tests/sim/seam.h -DRP_CLOCKS=1024u -DRP_HOLD_NS=20000000ull
 $(filter $(BUILD)/sim/ftcore/% $(BUILD)/sim/replicator/%,$(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim/%)): SIM_SEAM += -DSIM_MEMORY
 $(BUILD)/sim/ftcore/region/region.o: SIM_SEAM += -DSIM_REGION
 $(SIM_SOCKETS:%=$(BUILD)/sim/%): SIM_SEAM += -DSIM_SOCKETS
@@ -135,7 +150,7 @@ $(SIM_OBJ): $(BUILD)/sim/%.o: %.c
 	$(CC) $(CFLAGS) $(SIM_SEAM) $(ARCH) -c -o $@ $<
 $(SIM_TESTS): $(BUILD)/sim/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -DRP_CLOCKS=1024u $(ARCH) -c -o $@ $<
+	$(CC) $(CFLAGS) -include tests/next.h -DRP_CLOCKS=1024u $(ARCH) -c -o $@ $<
 # make sim SEEDS=N: N fresh seeds on all cores. make sim SEED=S VERBOSE=1: that one, with its transcript.
 SEEDS   ?= 1000
 SEED    ?=
@@ -146,6 +161,7 @@ sim: $(BUILD)/simulate
 check-sim: $(BUILD)/simulate $(BUILD)/simulate-planted
 	@BUILD=$(BUILD) prove --timer --failures --exec bash $(wildcard tests/sim/*.t)
 	@$(BUILD)/simulate -q -f 1 -n 10000 -l tests/sim/failed-seeds -j $(shell nproc)
+	@$(BUILD)/simulate -q -k arbiter -f 1 -n 2000 -j $(shell nproc)
 $(BUILD)/simulate: $(SIM_OBJ) $(SIM_TESTS)
 	$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $^ $(SIM_WRAPS:%=-Wl,--wrap=%) $(LDLIBS)
 
@@ -187,7 +203,7 @@ lint:
 check-unit: $(UNIT)
 	@CMOCKA_MESSAGE_OUTPUT=TAP prove --timer --failures --exec scripts/tap $(UNIT)
 
-check-lab: all $(BUILD)/understudy-planted
+check-lab: all $(BUILD)/understudy-planted $(BUILD)/understudy-next
 	@if [ -n "$(LAB)" ]; then UNDERSTUDY=$(BUILD)/understudy BUILD=$(BUILD) prove --timer --failures --exec bash $(LAB); fi
 
 # Both models, every variant within bounds, and the mistakes that they must find: tests/model/model.t says which.
@@ -223,6 +239,10 @@ soak: deps
 	+@$(MAKE) --no-print-directory -j2 all
 	@$(foreach v,KILLS HANGS SEED WILD SOAK_LIMIT,$(if $($v),$v='$($v)')) UNDERSTUDY=$(BUILD)/understudy BUILD=$(BUILD) scripts/soak
 
+day: deps
+	+@$(MAKE) --no-print-directory -j2 all
+	@tests/day/day.py --seconds $(or $(DAY_S),3600) $(if $(SEED),--seed $(SEED)) --program $(BUILD)/understudy
+
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
@@ -233,5 +253,5 @@ include tests/fuzz/fuzz.mk
 include packaging/install.mk
 
 -include $(SIM_OBJ:.o=.d) $(SIM_OBJ:$(BUILD)/sim/%.o=$(BUILD)/sim-planted/%.d) $(SIM_OBJ:$(BUILD)/sim/%.o=$(BUILD)/sim-coverage/%.d) $(SIM_TESTS:.o=.d)
--include $(OBJ:.o=.d) $(NODEOBJ:.o=.d) $(PLANTED:%.c=$(BUILD)/planted/%.d)
+-include $(OBJ:.o=.d) $(NODEOBJ:.o=.d) $(NEXTOBJ:.o=.d) $(BUILD)/next/tests/unit/test_format.d $(PLANTED:%.c=$(BUILD)/planted/%.d)
 -include $(patsubst tests/%.c,$(BUILD)/obj/tests/%.d,$(wildcard tests/unit/*.c tests/nf/*.c tests/lab/*.c))

@@ -2,7 +2,6 @@
 /*
  * firewall: stateful packet filter. What begins a connection is judged by the rules; what belongs to one that
  * was allowed passes without them, both ways, and so do ICMP errors about it.
- *
  * State, written by this instance alone: the connections, which are its slots in the chain's sessions, and
  * the rules with their hits.
  */
@@ -245,6 +244,23 @@ static bool fw_make(struct nf *nf)
     return fw->rules;
 }
 
+/* Rules with other actions, of which one that an operator has set stays, unless the file says another than
+ * before; or other rules: one that was there keeps its hits. */
+static bool fw_carry(struct nf *nf, const struct nf_was *was, struct ft_fault *fault)
+{
+    const struct fw *before = was->state;
+    const struct fw_config *from = was->config, *to = nf->config;
+    struct fw *fw = nf->state;
+
+    (void)fault;
+    for (uint32_t i = 0; was->same && i < fw->count + 2; i++)
+        if (to->read.list[i].action != from->read.list[i].action)
+            fw->rules[i].action = to->read.list[i].action;
+    if (!was->same)
+        fw_rules_keep_hits(fw->rules, fw->count, nf_was_at(was, before->rules), before->count);
+    return true;
+}
+
 static int fw_check_state(const struct nf *nf, struct nf_check *c)
 {
     const struct fw *fw = nf->state;
@@ -352,8 +368,13 @@ static const struct nf_param fw_params[] = {
     {0},
 };
 
+static const char *const fw_live[] = {"rules",          "max_flows",  "max_fragments", "tcp_established",
+                                      "tcp_transitory", "tcp_closed", "udp",           "icmp",
+                                      "other",          "loose",      "unsupported",   NULL};
+
 static const struct nf_module fw_module = {
     .name = "firewall",
+    .version = 1,
     .summary = "stateful packet filter with rules from a file",
     .reads = NF_READS_HEADERS,
     .params = fw_params,
@@ -372,5 +393,7 @@ static const struct nf_module fw_module = {
     .flows = fw_flows,
     .session_end = fw_session_end,
     .fragments_full = FW_FRAGMENTS_FULL + 1,
+    .live = fw_live,
+    .carry = fw_carry,
 };
 NF_MODULE(fw_module)

@@ -261,3 +261,29 @@ uint32_t fw_rules_match(const struct fw_rule list[], uint32_t count, const struc
         i++;
     return i < count ? i : count + (p->side == NF_INSIDE);
 }
+
+/* But for hits and action. */
+static bool fw_same_rule(const struct fw_rule *a, const struct fw_rule *b)
+{
+    return memcmp(&a->saddr, &b->saddr, offsetof(struct fw_rule, line) - offsetof(struct fw_rule, saddr)) ==
+               0 &&
+           memcmp(&a->sides, &b->sides, sizeof(*a) - offsetof(struct fw_rule, sides)) == 0;
+}
+
+void fw_rules_keep_hits(struct fw_rule to[], uint32_t count, const struct fw_rule from[], uint32_t before)
+{
+    uint32_t next = 0; /* lists differ little, so the next rule is most often there */
+
+    for (uint32_t i = 0; i < count; i++)
+        for (uint32_t n = 0; n < before; n++) {
+            uint32_t old = next + n < before ? next + n : next + n - before;
+
+            if (fw_same_rule(&to[i], &from[old])) {
+                to[i].hits = from[old].hits;
+                next = old + 1 < before ? old + 1 : 0;
+                break;
+            }
+        }
+    for (uint32_t i = 0; i < 2; i++) /* the defaults */
+        to[count + i].hits = from[before + i].hits;
+}

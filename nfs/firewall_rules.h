@@ -44,6 +44,9 @@ struct fw_rules {
 /* Reads the file. FT_EINVAL with "FILE:LINE: what, what was expected", FT_EIO when it cannot be read. */
 int fw_rules_read(struct fw_rules *rules, const char *path, struct ft_fault *fault);
 
+/* Other rules than before: one that was there keeps its hits. */
+void fw_rules_keep_hits(struct fw_rule to[], uint32_t count, const struct fw_rule from[], uint32_t before);
+
 /* The rule that decides on a packet with its ports known; always one. */
 uint32_t fw_rules_match(const struct fw_rule list[], uint32_t count, const struct nf_packet *p);
 

@@ -90,6 +90,7 @@ static const struct nf_param fwd_params[] = {
 
 static const struct nf_module fwd_module = {
     .name = "forward",
+    .version = 1,
     .summary = "passes and counts, across lanes",
     .reads = NF_READS_HEADERS,
     .params = fwd_params,

@@ -240,8 +240,13 @@ static const struct nf_param lb_params[] = {
     {0},
 };
 
+static const char *const lb_live[] = {
+    "backends",   "policy", "max_flows", "max_fragments", "tcp_established", "tcp_transitory",
+    "tcp_closed", "udp",    NULL};
+
 static const struct nf_module lb_module = {
     .name = "load_balancer",
+    .version = 1,
     .summary = "one service address, several backends",
     .reads = NF_READS_HEADERS,
     .params = lb_params,
@@ -263,5 +268,7 @@ static const struct nf_module lb_module = {
     .conflict = LB_CONFLICT + 1,
     .flows = lb_flows,
     .session_end = lb_session_end,
+    .live = lb_live,
+    .carry = lb_carry,
 };
 NF_MODULE(lb_module)

@@ -180,6 +180,29 @@ static int lb_change_here(const struct nf *nf, struct nf_map *part, const struct
     return FT_OK;
 }
 
+static bool lb_lists(const struct lb_config *config, const struct lb_end *end)
+{
+    for (uint32_t i = 0; i < config->count; i++)
+        if (memcmp(&config->list[i], end, sizeof(*end)) == 0)
+            return true;
+    return false;
+}
+
+bool lb_change_all(const struct nf *nf, const struct lb_config *from, const struct lb_config *to)
+{
+    const struct lb *lb = nf->state;
+    struct nf_map *part = nf_shared_map_part(lb->backends, 0);
+    int error = FT_OK;
+
+    for (uint32_t i = 0; i < from->count; i++)
+        if (!lb_lists(to, &from->list[i]))
+            lb_change_here(nf, part, &from->list[i], false);
+    for (uint32_t i = 0; i < to->count && error == FT_OK; i++)
+        if (!lb_lists(from, &to->list[i]))
+            error = lb_change_here(nf, part, &to->list[i], true);
+    return error == FT_OK;
+}
+
 int lb_change(const struct nf *nf, const char *value, struct ft_fault *fault)
 {
     const struct lb *lb = nf->state;

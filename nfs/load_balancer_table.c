@@ -68,6 +68,20 @@ bool lb_make(struct nf *nf)
     return lb->backends;
 }
 
+/* What an operator has added or taken away by hand stays so, unless the file says of it another thing than
+ * before. */
+bool lb_carry(struct nf *nf, const struct nf_was *was, struct ft_fault *fault)
+{
+    if (!was->same) {
+        ft_fail(fault, FT_EINVAL, "load_balancer: its backends would lie in memory in another way");
+        return false;
+    }
+    if (nf->lane || lb_change_all(nf, was->config, nf->config))
+        return true;
+    ft_fail(fault, FT_EFULL, "load_balancer backends: there are %u already", LB_BACKENDS);
+    return false;
+}
+
 /* ---- flows ------------------------------------------------------------------------------------- */
 
 /* The first flow: from now on the backends are looked at. */

@@ -82,6 +82,7 @@ static inline const struct lb_flow *lb_flow_of(const struct nf *nf, const struct
 int lb_check(void *config, struct ft_fault *fault);
 uint64_t lb_shared(const void *config, unsigned lanes);
 bool lb_make(struct nf *nf);
+bool lb_carry(struct nf *nf, const struct nf_was *was, struct ft_fault *fault);
 
 /* A flow for a client's packet, its first packet counted; or the packet dropped and NULL. */
 const struct nf_session *lb_create(const struct nf *nf, struct nf_packet *p, uint64_t now);
@@ -109,6 +110,8 @@ uint64_t lb_dead(const struct nf *nf);
 /* "+A.B.C.D:PORT" or "-…", and "up", "drain", "down" for all of an address. Each may be done
  * again, since every lane gets the command. */
 int lb_change(const struct nf *nf, const char *value, struct ft_fault *fault);
+/* The same between two lists, while the chain is changed and no lane runs. False: there are too many. */
+bool lb_change_all(const struct nf *nf, const struct lb_config *from, const struct lb_config *to);
 int lb_state_set(const struct nf *nf, const char *name, const char *value, struct ft_fault *fault);
 
 #endif

@@ -140,14 +140,6 @@ static void mon_flows(const void *c, struct nf_flows_config *flows)
     nf_timeouts_fill(flows->timeouts, config->timeout);
 }
 
-static void mon_show_totals(const struct nf *nf, struct nf_show *out)
-{
-    nf_row(out);
-    nf_row_u64(out, "flows", nf_sessions_count(nf));
-    for (unsigned i = 0; i < MON_COUNTERS; i++)
-        nf_row_u64(out, mon_counters[i], nf->counters[i]);
-}
-
 static void mon_show_flow(const struct nf *nf, struct nf_show *out, const struct nf_session *s)
 {
     const struct mon_flow *flow = nf_session_slot(nf, s);
@@ -162,14 +154,9 @@ static void mon_show_flow(const struct nf *nf, struct nf_show *out, const struct
     nf_row_u64(out, "last_ns", s->seen);
 }
 
-/* Totals, then flows. */
 static bool mon_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
 {
-    if (*cursor == 0) {
-        mon_show_totals(nf, out);
-        *cursor = 1;
-    }
-    return nf_sessions_show(nf, 1, out, cursor, mon_show_flow);
+    return nf_sessions_show(nf, 0, out, cursor, mon_show_flow);
 }
 
 static int mon_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault)
@@ -195,8 +182,11 @@ static const struct nf_param mon_params[] = {
     {0},
 };
 
+static const char *const mon_live[] = {"max_flows", "timeout", NULL};
+
 static const struct nf_module mon_module = {
     .name = "monitor",
+    .version = 1,
     .summary = "counts packets and bytes per flow",
     .reads = NF_READS_HEADERS,
     .params = mon_params,
@@ -209,5 +199,6 @@ static const struct nf_module mon_module = {
     .session_size = sizeof(struct mon_flow),
     .flows = mon_flows,
     .session_end = mon_session_end,
+    .live = mon_live,
 };
 NF_MODULE(mon_module)

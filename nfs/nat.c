@@ -291,8 +291,13 @@ static const struct nf_param nat_params[] = {
     {0},
 };
 
+static const char *const nat_live[] = {"max_flows",      "max_fragments", "tcp_established",
+                                       "tcp_transitory", "tcp_closed",    "udp",
+                                       "icmp",           "unsupported",   NULL};
+
 static const struct nf_module nat_module = {
     .name = "nat",
+    .version = 1,
     .summary = "source NAT of TCP, UDP and ICMP to one address",
     .reads = NF_READS_HEADERS,
     .params = nat_params,
@@ -315,5 +320,6 @@ static const struct nf_module nat_module = {
     .conflict = NAT_CONFLICT + 1,
     .flows = nat_flows,
     .session_end = nat_session_end,
+    .live = nat_live,
 };
 NF_MODULE(nat_module)

@@ -123,8 +123,23 @@ static const struct nf_param rl_params[] = {
     {0},
 };
 
+static const char *const rl_live[] = {"pps",
+                                      "burst_packets",
+                                      "bps",
+                                      "burst_bits",
+                                      "max_connections",
+                                      "max_flows",
+                                      "timeout",
+                                      "tcp_established",
+                                      "tcp_transitory",
+                                      "tcp_closed",
+                                      "udp",
+                                      "icmp",
+                                      NULL};
+
 static const struct nf_module rl_module = {
     .name = "rate_limiter",
+    .version = 1,
     .summary = "packets, bits and connections of each client, over all lanes",
     .reads = NF_READS_HEADERS,
     .params = rl_params,
@@ -145,5 +160,7 @@ static const struct nf_module rl_module = {
     .flows = rl_flows,
     .session_end = rl_session_end,
     .session_idle = rl_session_idle,
+    .live = rl_live,
+    .carry = rl_carry,
 };
 NF_MODULE(rl_module)

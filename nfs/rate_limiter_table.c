@@ -56,6 +56,26 @@ bool rl_make(struct nf *nf)
     return rl->idle;
 }
 
+/* A live setting stays, unless the file says another one than before. */
+bool rl_carry(struct nf *nf, const struct nf_was *was, struct ft_fault *fault)
+{
+    const struct rl_config *from = was->config, *to = nf->config;
+    struct rl *rl = nf->state;
+
+    if (!was->same) {
+        ft_fail(fault, FT_EINVAL, "rate_limiter: its clients would lie in memory in another way");
+        return false;
+    }
+    rl->timeout = to->timeout == from->timeout ? rl->timeout : to->timeout;
+    rl->packets.rate = to->pps == from->pps ? rl->packets.rate : to->pps;
+    rl->packets.burst = to->burst_packets == from->burst_packets ? rl->packets.burst : to->burst_packets;
+    rl->bits.rate = to->bps == from->bps ? rl->bits.rate : to->bps;
+    rl->bits.burst = to->burst_bits == from->burst_bits ? rl->bits.burst : to->burst_bits;
+    if (to->max_connections != from->max_connections)
+        rl->max_connections = to->max_connections;
+    return true;
+}
+
 int rl_check_state(const struct nf *nf, struct nf_check *c)
 {
     const struct rl *rl = nf->state;

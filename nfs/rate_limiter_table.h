@@ -64,6 +64,7 @@ enum rl_counter { RL_COUNTERS(NF_COUNTER) };
 uint64_t rl_arena(const void *config);
 uint64_t rl_shared(const void *config, unsigned lanes);
 bool rl_make(struct nf *nf);
+bool rl_carry(struct nf *nf, const struct nf_was *was, struct ft_fault *fault);
 
 /* Takes the packet off its client's rates, with one more connection when `opens`. RL_PASSED, or the
  * counter of the reason why not, and nothing is taken. */

@@ -31,7 +31,7 @@ json_t *nd_counters_status(const struct nd_running *r, const char *nf)
 {
     json_t *o = json_object();
 
-    for (unsigned i = 0; i <= r->config->chain.count; i++) {
+    for (unsigned i = 0; i <= r->config->chain.count && !nd_is_changing(r); i++) {
         const struct nf_module *module = r->counted[i];
         json_t *of_nf;
 

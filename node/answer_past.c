@@ -3,22 +3,13 @@
  * What status tells of the past: the last takeover, the last loss of the standby and the last fence, each
  * with its wall-clock time and reason until the next of its kind.
  */
+#include "node/answer_fields.h"
 #include "node/running.h"
 #include "node/base/event_format.h"
 
 #include <stddef.h>
 
 #define LANE(member) offsetof(struct ft_lane, member)
-
-static void add_number(json_t *o, const char *name, uint64_t value)
-{
-    json_object_set_new(o, name, json_integer((json_int_t)value));
-}
-
-static void add_text(json_t *o, const char *name, const char *text)
-{
-    json_object_set_new(o, name, json_string(text));
-}
 
 /* Wall-clock time, RFC 3339 with milliseconds, UTC. */
 static void add_wall(json_t *o, const char *name, uint64_t wall)

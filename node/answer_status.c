@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The answer to "status": where this node stands, as one object. A field is its declaration, its line here
- * and its word in docs/operating.md (tests/lab/docs.t looks); status and top print every number of a lane
+ * and its word in docs/reference.md (tests/lab/docs.t looks); status and top print every number of a lane
  * that is not zero. All times are this machine's monotonic clock, ns.
  */
+#include "node/answer_fields.h"
 #include "node/running.h"
 #include "ftcore/base/event_log.h"
 #include "node/base/clock.h"
@@ -14,7 +15,9 @@
 #include <unistd.h>
 
 #define LANE(member) offsetof(struct ft_lane, member)
-#define STALE_TEXT   (48u * (FT_LANES_MAX + 1))
+#define STALE_TEXT   (48u * (FT_LANES_MAX + 2))
+
+#define RUNNER_STALE_NS 5000000000ull
 
 /* What each lane tells, beside what it does. */
 static const struct {
@@ -39,22 +42,6 @@ static const struct {
     {"heartbeats_refused", LANE(count.heartbeats_refused)},
     {"empty_bursts", LANE(count.empty_bursts)},
 };
-
-static void add_number(json_t *o, const char *name, uint64_t value)
-{
-    json_object_set_new(o, name, json_integer((json_int_t)value));
-}
-
-static void add_text(json_t *o, const char *name, const char *text)
-{
-    json_object_set_new(o, name, text ? json_string(text) : json_null());
-}
-
-/* A time of the past as its distance, ms; null: it never was. */
-static void add_age(json_t *o, const char *name, uint64_t now, uint64_t then)
-{
-    json_object_set_new(o, name, then ? json_real(now > then ? (double)(now - then) / 1e6 : 0) : json_null());
-}
 
 static uint64_t load_field(const struct ft_lane *lane, size_t at)
 {
@@ -120,8 +107,19 @@ static json_t *peer_status(const struct rp_status *s, uint64_t now)
     json_object_set_new(o, "connected", json_boolean(s->link_up));
     add_text(o, "state", c->peer.known ? ft_state_name(c->peer.state) : "UNKNOWN");
     add_number(o, "view", c->peer.view);
+    add_text(o, "version", c->peer.program[0] ? c->peer.program : NULL);
+    json_object_set_new(o, "format", c->peer.known ? json_integer(c->peer.version) : json_null());
     add_age(o, "silent_ms", now, c->peer.known ? c->peer.heard : 0);
     return o;
+}
+
+static void add_alarms(json_t *o, const struct ft_core *c)
+{
+    add_number(o, "degradations", c->degradations);
+    add_number(o, "solos", c->solos);
+    add_number(o, "false_alarms", c->false_alarms);
+    add_number(o, "false_takeovers", c->silence.false_takeovers);
+    json_object_set_new(o, "detection", nd_detection_status(c));
 }
 
 static json_t *resync_status(const struct rp_status *s)
@@ -233,8 +231,21 @@ static json_t *recorder_status(struct lg_recorder *recorder)
     return o;
 }
 
+static json_t *chain_status(const struct nd_running *r, const struct rp_status *s)
+{
+    json_t *o = json_object();
+    char hash[24];
+
+    snprintf(hash, sizeof(hash), "%016lx", s->core.config.chain);
+    add_text(o, "hash", hash);
+    add_text(o, "change", r->changing.told[0] ? r->changing.told : NULL);
+    add_number(o, "changes", r->changing.count);
+    json_object_set_new(o, "changing", json_boolean(nd_is_changing(r)));
+    return o;
+}
+
 /* What the process itself knows. */
-static void add_process(json_t *o, struct nd_running *r)
+static void add_process(json_t *o, struct nd_running *r, const struct rp_status *s)
 {
     const struct nd_protect *p = &r->config->protect;
     uint64_t scaled = 0;
@@ -254,7 +265,8 @@ static void add_process(json_t *o, struct nd_running *r)
         scaled += r->ports.deal.port[i].scaled;
     add_number(o, "ports_scaled", scaled);
     add_number(o, "frames_not_dealt", atomic_load(&r->ports.deal.full));
-    add_number(o, "region_bytes", ft_region_used(r->region));
+    json_object_set_new(o, "chain", chain_status(r, s));
+    add_number(o, "region_bytes", nd_is_changing(r) ? 0 : ft_region_used(r->region));
 }
 
 /* ---- threads that stand ------------------------------------------------------------------------ */
@@ -273,18 +285,37 @@ static void name_stale(const struct nd_running *r, const char *thread, uint64_t 
                  (now - turn) / FT_MS);
 }
 
+/* The runner has a turn each second. Without it what is tracked is old. */
+static void name_stale_runner(struct nd_running *r, uint64_t now, char *out, size_t cap)
+{
+    uint64_t turn = r->standing.runner ? nd_runner_turn(r->standing.runner) : 0;
+    size_t at = strlen(out);
+
+    if (turn && now > turn + RUNNER_STALE_NS)
+        snprintf(out + at, cap - at, "%sno turn of the runner for %llu ms", at ? ", " : "",
+                 (now - turn) / FT_MS);
+}
+
 /* Their names, in words; "" when there are none. */
-static void find_stale(const struct nd_running *r, const struct rp_status *s, uint64_t now, char *out,
-                       size_t cap)
+static void find_stale(struct nd_running *r, const struct rp_status *s, uint64_t now, char *out, size_t cap)
 {
     char name[16];
 
     out[0] = '\0';
     name_stale(r, "the replicator", now, s->at, out, cap);
+    name_stale_runner(r, now, out, cap);
     for (unsigned l = 0; l < r->config->chain.lanes; l++) {
         snprintf(name, sizeof(name), "lane %u", l);
         name_stale(r, name, now, load_field(&r->words[l], LANE(count.turn_ns)), out, cap);
     }
+}
+
+/* Those that have a file of their own. */
+static void add_other_sections(json_t *o, struct nd_running *r, const struct rp_status *s)
+{
+    nd_ports_status(r, o);
+    nd_past_status(o, r, s);
+    nd_authority_status(r, s, o);
 }
 
 json_t *nd_answer_status(struct nd_running *r, const json_t *request)
@@ -293,7 +324,6 @@ json_t *nd_answer_status(struct nd_running *r, const json_t *request)
     json_t *o = json_object(), *lanes = json_array();
     uint64_t now = nd_now(); /* before what it is compared with: no age is too large */
     char stale[STALE_TEXT];
-
     (void)request;
     rp_status(r->replicator, s);
     find_stale(r, s, now, stale, sizeof(stale));
@@ -323,9 +353,7 @@ json_t *nd_answer_status(struct nd_running *r, const json_t *request)
     add_number(o, "log_bytes", s->log_bytes_wire);
     add_number(o, "delta_bytes", s->delta_bytes_wire);
     add_number(o, "overruns", s->overruns);
-    add_number(o, "degradations", s->core.degradations);
-    add_number(o, "solos", s->core.solos);
-    add_number(o, "false_alarms", s->core.false_alarms);
+    add_alarms(o, &s->core);
     json_object_set_new(o, "peer", peer_status(s, now));
     for (unsigned l = 0; l < r->config->chain.lanes; l++)
         json_array_append_new(lanes, lane_status(&r->words[l], l, now));
@@ -341,10 +369,10 @@ json_t *nd_answer_status(struct nd_running *r, const json_t *request)
     json_object_set_new(o, "takeovers", nd_takeovers_status(r));
     json_object_set_new(o, "nfs", nd_counters_status(r, NULL));
     json_object_set_new(o, "tables", nd_tables_status(r, NULL));
-    nd_ports_status(r, o);
-    nd_past_status(o, r, s);
+    add_other_sections(o, r, s);
+    nd_arbiter_answer_status(o, r, s, now);
     json_object_set_new(o, "link", link_status(r->config, s));
     json_object_set_new(o, "recorder", recorder_status(r->recorder));
-    add_process(o, r);
+    add_process(o, r, s);
     return o;
 }

@@ -8,12 +8,16 @@
 #include "node/running.h"
 
 #include <arpa/inet.h>
+#include <openssl/evp.h>
 #include <pcap/pcap.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define SECONDS_MAX 60
+#define PACKET_TEXT 400u /* bytes of a packet's answer beside its steps and frames, at most */
+#define STEP_TEXT   190u
+#define SNAP_MIN    64u  /* headers, however many NFs there are */
 #define LANE_MS     2000 /* for lanes to finish a burst, after the end */
 
 struct nd_trace_filter {
@@ -113,42 +117,86 @@ static const char *outcome_of(const struct nf_traced *t)
     return t->local ? "answered" : "passed";
 }
 
-/* Of a monotonic time, by what both clocks say now. */
-static json_int_t wall_clock(uint64_t time)
+/* What to add to a monotonic time, by what both clocks say now. */
+static json_int_t wall_clock(void)
 {
     struct timespec now;
 
     clock_gettime(CLOCK_REALTIME, &now);
-    return (json_int_t)now.tv_sec * 1000000000 + now.tv_nsec - (json_int_t)(nd_now() - time);
+    return (json_int_t)now.tv_sec * 1000000000 + now.tv_nsec - (json_int_t)nd_now();
 }
 
-static json_t *packet_object(const struct nd_running *r, const struct nf_traced *t)
+/* {"bytes": N, "base64": "…"}, NULL: there is no frame. */
+static json_t *frame_object(const struct nf_traced_frame *f)
 {
-    json_t *steps = json_array();
+    unsigned char text[(NF_TRACE_FRAME + 2) / 3 * 4 + 1];
 
-    for (unsigned i = 0; i < t->steps; i++)
-        json_array_append_new(steps, step_object(r, t, i));
-    return json_pack("{s:I, s:i, s:I, s:I, s:s, s:i, s:i, s:o, s:o, s:o, s:s, s:s}", "time_ns",
-                     wall_clock(t->time), "lane", t->lane, "burst", (json_int_t)t->burst, "input",
-                     (json_int_t)t->seq, "in", port_name(r, t->in_port), "bytes", (int)t->len, "protocol",
-                     (int)t->proto, "source", end_text(t, t->ends.saddr, t->ends.sport), "destination",
-                     end_text(t, t->ends.daddr, t->ends.dport), "steps", steps, "outcome", outcome_of(t),
-                     "out", port_name(r, t->out_port));
+    if (!f->len)
+        return NULL;
+    EVP_EncodeBlock(text, f->bytes, (int)f->have);
+    return json_pack("{s:i, s:s}", "bytes", (int)f->len, "base64", (const char *)text);
+}
+
+static json_t *packet_object(const struct nd_running *r, uint32_t i, json_int_t clock)
+{
+    const struct nf_traced *t = &r->trace.packet[i];
+    json_t *steps = json_array(), *o;
+
+    for (unsigned s = 0; s < t->steps; s++)
+        json_array_append_new(steps, step_object(r, t, s));
+    o = json_pack("{s:I, s:i, s:I, s:I, s:s, s:i, s:i, s:o, s:o, s:o, s:s, s:s}", "time_ns",
+                  (json_int_t)t->time + clock, "lane", t->lane, "burst", (json_int_t)t->burst, "input",
+                  (json_int_t)t->seq, "in", port_name(r, t->in_port), "bytes", (int)t->len, "protocol",
+                  (int)t->proto, "source", end_text(t, t->ends.saddr, t->ends.sport), "destination",
+                  end_text(t, t->ends.daddr, t->ends.dport), "steps", steps, "outcome", outcome_of(t), "out",
+                  port_name(r, t->out_port));
+    if (r->trace.snap) {
+        json_object_set_new(o, "frame_in", frame_object(&r->trace.in[i]));
+        json_object_set_new(o, "frame_out", frame_object(&r->trace.out[i]));
+    }
+    return o;
+}
+
+static json_t *trace_object(const struct nd_running *r, uint32_t count)
+{
+    json_t *packets = json_array(), *ports = json_array();
+    json_int_t clock = wall_clock(); /* one for all: the order of times stays */
+
+    for (unsigned p = 0; p < r->ports.io.ports; p++)
+        json_array_append_new(ports, json_string(port_name(r, p)));
+    for (uint32_t i = 0; i < count; i++)
+        json_array_append_new(packets, packet_object(r, i, clock));
+    return json_pack("{s:o, s:o}", "ports", ports, "packets", packets);
+}
+
+/* Of `asked` bytes a frame, what an answer of that many packets has room for: base64, of two frames each. */
+static uint32_t limit_snap(const struct nd_running *r, uint32_t packets, json_int_t asked)
+{
+    uint32_t each = (ND_ANSWER_MAX - 1024) / packets;
+    uint32_t text = PACKET_TEXT + (r->config->chain.count + 2u) * STEP_TEXT;
+    uint32_t most = each > text ? (each - text) / 2 / 4 * 3 : 0;
+
+    most = most < SNAP_MIN ? SNAP_MIN : most > NF_TRACE_FRAME ? NF_TRACE_FRAME : most;
+    return asked < (json_int_t)most ? (uint32_t)asked : most;
 }
 
 static json_t *begin_trace(struct nd_running *r, const json_t *request, double *seconds)
 {
     const json_t *filter = json_object_get(request, "filter");
     json_int_t packets = json_integer_value(json_object_get(request, "packets"));
+    json_int_t snap = json_integer_value(json_object_get(request, "frame_bytes")); /* absent: 0 */
     struct nd_trace_filter *read = NULL;
 
     *seconds = json_number_value(json_object_get(request, "seconds"));
     if (packets < 1 || packets > (json_int_t)NF_TRACE_MAX || !(*seconds > 0 && *seconds <= SECONDS_MAX))
         return nd_refuse("invalid", "trace: expected 1 to %u packets, and more than 0 and at most %u seconds",
                          NF_TRACE_MAX, SECONDS_MAX);
+    if (snap < 0)
+        return nd_refuse("invalid", "trace: expected 0 bytes of a frame or more");
     if (filter && !(read = read_filter(filter)))
         return nd_refuse("invalid", "trace: the filter is no valid program of the packet filter");
-    if (!nf_trace_begin(&r->trace, (uint32_t)packets, read ? matches : NULL, read)) {
+    if (!nf_trace_begin(&r->trace, (uint32_t)packets, limit_snap(r, (uint32_t)packets, snap),
+                        read ? matches : NULL, read)) {
         free(read);
         return nd_refuse("busy", "a lane is still at an earlier trace: ask again");
     }
@@ -167,7 +215,7 @@ static bool is_live(struct nd_running *r)
 
 bool nd_answer_trace(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
 {
-    json_t *packets, *refusal;
+    json_t *refusal;
     uint32_t count;
     double seconds;
 
@@ -188,8 +236,5 @@ bool nd_answer_trace(struct nd_running *r, struct nd_exchange *x, struct nd_work
     if (!nf_trace_over(&r->trace, &count))
         return nd_now() > w->until + LANE_MS * FT_MS &&
                nd_answered(x, nd_refuse("busy", "a lane does not finish its burst"));
-    packets = json_array();
-    for (uint32_t i = 0; i < count; i++)
-        json_array_append_new(packets, packet_object(r, &r->trace.packet[i]));
-    return nd_answered(x, json_pack("{s:o}", "packets", packets));
+    return nd_answered(x, trace_object(r, count));
 }

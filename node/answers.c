@@ -119,6 +119,14 @@ static bool answer_verify(struct nd_running *r, struct nd_exchange *x, struct nd
 
 /* ---- the pair ---------------------------------------------------------------------------------- */
 
+/* This node is the one that failback hands over to. */
+static bool is_home(const struct nd_running *r)
+{
+    int prefer = r->config->authority.prefer;
+
+    return prefer < 0 ? r->config->node[r->self].role == ND_ROLE_PRIMARY : (unsigned)prefer == r->self;
+}
+
 /* drain, failback: until this node is primary no more, or the handover was aborted, or none came of it. */
 static bool answer_handover(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
 {
@@ -132,9 +140,10 @@ static bool answer_handover(struct nd_running *r, struct nd_exchange *x, struct 
                                             ft_state_name(s.core.state)));
         if (nd_health_standby(&r->port_watch.health, true, faults))
             return nd_answered(x, nd_refuse("busy", "the standby could not carry traffic: %s", faults));
-        if (x->command == ND_CMD_FAILBACK && r->config->node[r->self].role == ND_ROLE_PRIMARY)
-            return nd_answered(
-                x, nd_refuse("busy", "node %s is the file's primary already", r->config->node[r->self].name));
+        if (x->command == ND_CMD_FAILBACK && is_home(r))
+            return nd_answered(x, nd_refuse("busy", "node %s is the file's %s already",
+                                            r->config->node[r->self].name,
+                                            r->config->authority.prefer < 0 ? "primary" : "preferred node"));
         rp_request(r->replicator, FT_REQUEST_HANDOVER);
         return begin_work(w, HANDOVER_MS);
     }
@@ -225,10 +234,15 @@ static bool answer_watch(struct nd_running *r, struct nd_exchange *x, struct nd_
 }
 
 static bool (*const steps[ND_COMMANDS])(struct nd_running *, struct nd_exchange *, struct nd_work *) = {
-    [ND_CMD_STATUS] = answer_status,   [ND_CMD_WATCH] = answer_watch,    [ND_CMD_SHOW] = nd_answer_show,
-    [ND_CMD_VERIFY] = answer_verify,   [ND_CMD_SET] = nd_answer_change,  [ND_CMD_CLEAR] = nd_answer_change,
-    [ND_CMD_PROMOTE] = answer_promote, [ND_CMD_DRAIN] = answer_handover, [ND_CMD_FAILBACK] = answer_handover,
-    [ND_CMD_RESYNC] = answer_resync,   [ND_CMD_DRILL] = answer_drill,    [ND_CMD_TRACE] = nd_answer_trace,
+    [ND_CMD_STATUS] = answer_status,        [ND_CMD_WATCH] = answer_watch,
+    [ND_CMD_SHOW] = nd_answer_show,         [ND_CMD_VERIFY] = answer_verify,
+    [ND_CMD_SET] = nd_answer_change,        [ND_CMD_CLEAR] = nd_answer_change,
+    [ND_CMD_PROMOTE] = answer_promote,      [ND_CMD_DRAIN] = answer_handover,
+    [ND_CMD_FAILBACK] = answer_handover,    [ND_CMD_RESYNC] = answer_resync,
+    [ND_CMD_DRILL] = answer_drill,          [ND_CMD_TRACE] = nd_answer_trace,
+    [ND_CMD_PIN] = nd_answer_maintenance,   [ND_CMD_HOLD] = nd_answer_maintenance,
+    [ND_CMD_UNPIN] = nd_answer_maintenance, [ND_CMD_APPLY] = nd_answer_apply,
+    [ND_CMD_PUSH] = nd_answer_push,
 };
 
 bool nd_answer(void *running, struct nd_exchange *x)

@@ -13,7 +13,8 @@
 #include <string.h>
 #include <time.h>
 
-#define LOOK_NS   250000000ull  /* between two looks at interfaces */
+#define LOOK_NS   50000000ull   /* between two looks at interfaces */
+#define COUNT_NS  250000000ull  /* between two looks at their counters */
 #define LATE_NS   500000000ull  /* between two turns: this thread was held up, and lanes may have been */
 #define HEARD_NS  1000000000ull /* a port without a heartbeat for so long, or detect_ms, is not heard */
 #define STANDS_NS 250000000ull  /* faults that have been the same for so long are said in the log */
@@ -64,7 +65,7 @@ static void count_frames(struct nd_port_watch *watch, unsigned port, const struc
     watch->frames[port].rx_missed = driver->imissed + driver->ierrors + driver->rx_nombuf;
 }
 
-static void look_at_port(struct nd_running *r, unsigned port)
+static void look_at_port(struct nd_running *r, unsigned port, bool counts)
 {
     struct nd_port_health *health = &r->port_watch.health.port[port];
     uint16_t id = r->ports.deal.port[port].id, mtu = 0;
@@ -73,7 +74,8 @@ static void look_at_port(struct nd_running *r, unsigned port)
     struct nd_interface_now kernel;
     bool asked;
 
-    rte_eth_stats_get(id, &driver);
+    if (counts)
+        rte_eth_stats_get(id, &driver);
     asked = nd_interface_ask(r->config->node[r->self].port[port], &kernel);
     if (asked) {
         health->carrier = kernel.carrier;
@@ -83,8 +85,24 @@ static void look_at_port(struct nd_running *r, unsigned port)
         health->carrier = rte_eth_link_get_nowait(id, &link) != 0 || link.link_status;
         health->mtu = rte_eth_dev_get_mtu(id, &mtu) == 0 ? mtu : 0;
     }
-    count_frames(&r->port_watch, port, &driver, asked ? &kernel : NULL);
+    if (counts)
+        count_frames(&r->port_watch, port, &driver, asked ? &kernel : NULL);
     atomic_store(&r->ports_told.mtu[port], health->mtu);
+}
+
+/* Carrier often: what depends on it must not wait. Counters, which may cost a driver more, less so. */
+static void look_at_ports(struct nd_running *r, uint64_t now)
+{
+    struct nd_port_watch *watch = &r->port_watch;
+    bool counts = now >= watch->count_at;
+
+    if (now < watch->look_at)
+        return;
+    for (unsigned i = 0; i < watch->health.ports; i++)
+        look_at_port(r, i, counts);
+    watch->look_at = now + LOOK_NS;
+    if (counts)
+        watch->count_at = now + COUNT_NS;
 }
 
 /* ---- heartbeats --------------------------------------------------------------------------------- */
@@ -159,10 +177,7 @@ void nd_port_watch_turn(struct nd_running *r, const struct rp_status *s)
     if (now - watch->turn > LATE_NS)
         watch->awake = now;
     watch->turn = now;
-    for (unsigned i = 0; now >= watch->look_at && i < h->ports; i++)
-        look_at_port(r, i);
-    if (now >= watch->look_at)
-        watch->look_at = now + LOOK_NS;
+    look_at_ports(r, now);
     gather_heard(r, s->core.peer.incarnation, now, within);
     h->meets = r->config->protect.pair && s->core.peer.known && s->link_up;
     nd_health_judge(h, now, within, watch->awake);

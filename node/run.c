@@ -2,9 +2,10 @@
 /*
  * understudy run: keeps a node going that was put together (running.c). Threads: this one (control socket),
  * the replicator, its writer of views, one per lane, the writer of the event log, with `metrics` the one that
- * serves them; and the guardian's process.
+ * serves them, DPDK's (interrupts, telemetry); and the guardian's process.
  */
 #include "ftcore/base/event_log.h"
+#include "ftcore/base/plant.h"
 #include "node/base/clock.h"
 #include "node/base/event_writer.h"
 #include "node/base/privilege.h"
@@ -25,6 +26,7 @@
 #include <time.h>
 
 #define SERVE_MS 20
+#define STANDS_S 3 /* planted */
 
 static struct nd_running the_node; /* static for the signal handler alone */
 
@@ -120,6 +122,8 @@ static bool is_turned_away(struct nd_running *r, const struct rp_status *s)
 {
     if (!s->core.refused || s->core.state != FT_JOINING)
         return false;
+    if (r->config->push_permit) /* the peer may send what is to fit it */
+        return false;
     if (r->config->node[r->self].role == ND_ROLE_PRIMARY && !ft_is_primary(s->core.peer.state))
         return false;
     ft_log_event(FT_LEVEL_ERROR, FT_SAYS_REFUSED, "%s", s->core.why);
@@ -190,17 +194,25 @@ static int keep_going(struct nd_running *r)
     }
     atomic_store(&r->go, true);
     while (!code && !atomic_load(&r->stop)) {
+        if (FT_PLANTED_AT_SIGNAL("main-stands"))
+            nanosleep(&(struct timespec){STANDS_S, 0}, NULL);
         nd_server_serve(r->server, SERVE_MS, nd_answer, r);
         if (atomic_exchange(&r->reload, false))
             nd_running_reload(r);
         obey_drill(r);
         nd_differences_save(r);
-        ft_snapshot_give_back(r->region);
         rp_status(r->replicator, &s);
+        nd_changes_turn(r, &s);
         nd_takeovers_count(r, &s);
-        nd_tables_turn(r, &s);
+        if (!nd_is_changing(r)) {
+            ft_snapshot_give_back(r->region);
+            nd_tables_turn(r, &s);
+        }
         nd_port_watch_turn(r, &s);
+        nd_standing_turn(r, &s);
+        nd_detection_turn(r, &s);
         nd_metrics_turn(r);
+        nd_telemetry_turn(r);
         tell_supervisor(r, &s);
         code = is_turned_away(r, &s) ? ND_DATA : has_lost_state(r) ? ND_NO_ANSWER : ND_DONE;
     }
@@ -278,6 +290,7 @@ int nd_cmd_run(int argc, char **argv)
         ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "%s", fault.text);
     code = error ? exit_of(error) : keep_going(r);
     nd_running_close(r);
-    nd_event_writer_stop();
+    if (nd_event_writer_stop())
+        nd_runner_stop(r->standing.runner);
     return code;
 }

@@ -5,6 +5,7 @@
 #include "nflib/chain/chain.h"
 #include "node/base/event_writer.h"
 #include "node/config/setup.h"
+#include "node/lane/change.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -106,6 +107,7 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
     r->question.cap = 256u << 10;
     r->question.out = malloc(r->question.cap);
     nd_group_init(&r->group, r->lanes, lanes);
+    nd_standing_begin(r);
     if (r->words) /* it is taken apart whole, whatever fails below */
         memset(r->words, 0, lanes * sizeof(*r->words));
     if (!r->words || !r->lanes || !r->question.out)
@@ -131,6 +133,7 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
                                  .setup.self = r->datagram_key,
                                  .setup.view = &r->view,
                                  .setup.told = &r->ports_told,
+                                 .setup.gateways = r->standing.gateways.count ? &r->standing.gateways : NULL,
                                  .setup.stop = &r->lanes_stop};
         if (getrandom(&lane->setup.seed, sizeof(lane->setup.seed), 0) != sizeof(lane->setup.seed))
             return ft_fail(fault, FT_EIO, "the system gives no random numbers");
@@ -144,10 +147,19 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
     return nd_tables_find(r, fault);
 }
 
+static void offer_to_hooks(void *runner, enum ft_event_name event, const char *line, size_t len)
+{
+    if (event != FT_SAYS_HOOK)
+        nd_runner_offer(runner, event, line, len);
+}
+
 static int start_log(struct nd_running *r, struct ft_fault *fault)
 {
-    const struct nd_event_writer_config config = {.node = r->config->node[r->self].name,
-                                                  .json = r->config->log_json};
+    const struct nd_node *self = &r->config->node[r->self];
+    const struct nd_event_writer_config config = {.node = self->name,
+                                                  .json = r->config->log_json,
+                                                  .offer = self->hooks ? offer_to_hooks : NULL,
+                                                  .arg = r->standing.runner};
     int error = nd_event_writer_start(&config, fault);
 
     if (!error)
@@ -213,6 +225,19 @@ void nd_running_reload(struct nd_running *r)
                  link->key[0] ? link->key : link->certificate);
 }
 
+static int open_arbiter(struct nd_running *r, struct ft_fault *fault)
+{
+    const struct nd_config *c = r->config;
+    int error;
+
+    if (!c->arbiter.urls || !c->protect.pair)
+        return 0;
+    error = nd_arbiter_start(&r->arbiter, &c->arbiter, c->node[r->self].name, fault);
+    r->asks = (struct rp_arbiter){
+        .arg = r->arbiter, .ask = nd_arbiter_ask, .answer = nd_arbiter_answer, .serves = nd_arbiter_serves};
+    return error;
+}
+
 static int open_replicator(struct nd_running *r, struct ft_fault *fault)
 {
     static char identity[FT_IDENTITY_MAX];
@@ -231,11 +256,14 @@ static int open_replicator(struct nd_running *r, struct ft_fault *fault)
         .lanes = r->words,
         .published = r->group.published,
         .view_file = r->view_file,
+        .arbiter = r->arbiter ? &r->asks : NULL,
         .state_changed = log_state,
         .view = note_view,
         .arg = r,
         .check = nd_group_check,
         .keeps = nd_group_keeps,
+        .chain = nd_group_chain,
+        .become = nd_group_become,
         .judge = &r->group,
     };
 
@@ -298,16 +326,18 @@ int nd_running_open(struct nd_running *r, struct ft_fault *fault)
         return ft_fail(fault, FT_EIO, "the system gives no random numbers");
     if ((slash && (error = make_directory(self->control, (size_t)(slash - self->control), fault))) ||
         (error = make_directory(self->state, strlen(self->state), fault)) ||
-        (error = open_patiently(r, open_server, fault)))
+        (error = open_patiently(r, open_server, fault)) || (error = nd_standing_start(r, fault)))
         return error;
     if (r->config->protect.pair &&
         (error = nd_guardian_start(&r->guardian, r->config->chain.lanes, self->host, peer->host,
                                    peer->tcp_port, &r->datagram_key, fault)))
         return error;
+    nd_telemetry_register();
     if ((error = nf_chain_region(&r->region, &r->config->chain, &how, fault)) ||
         (error = nd_ports_open(&r->ports, r->config, r->self, fault)) || (error = start_log(r, fault)) ||
         (error = open_recorder(r, fault)) || (error = open_redis(r, fault)) ||
-        (error = make_lanes(r, fault)) || (error = open_patiently(r, open_metrics, fault)))
+        (error = make_lanes(r, fault)) || (error = open_arbiter(r, fault)) ||
+        (error = open_patiently(r, open_metrics, fault)))
         return error;
     return open_patiently(r, open_replicator, fault);
 }
@@ -317,6 +347,7 @@ void nd_running_close(struct nd_running *r)
     nd_guardian_stop(r->guardian);
     nd_metrics_close(r->metrics);
     rp_close(r->replicator);
+    nd_arbiter_stop(r->arbiter);
     nd_server_close(r->server);
     if (r->ports.io.ports)
         nd_ports_close(&r->ports);
@@ -326,6 +357,7 @@ void nd_running_close(struct nd_running *r)
     for (unsigned l = 0; r->words && l < r->config->chain.lanes; l++)
         ft_lane_free(&r->words[l]);
     nd_redis_close(r->redis);
+    nd_changes_close(r);
     ft_region_close(r->region);
     free(r->trace_filter);
     free(r->words);

@@ -3,6 +3,7 @@
 #ifndef NODE_RUNNING_H
 #define NODE_RUNNING_H
 
+#include "node/arbiter/arbiter.h"
 #include "node/base/notify.h"
 #include "nflib/chain/trace.h"
 #include "node/lane/lane.h"
@@ -10,6 +11,7 @@
 #include "node/control/server.h"
 #include "node/metrics/metrics.h"
 #include "node/lane/health.h"
+#include "node/standing.h"
 #include "replicator/replicator.h"
 
 /*
@@ -60,6 +62,7 @@ struct nd_port_watch {
     struct nd_health health;
     uint64_t turn, awake; /* ns: the last turn; since when there was no turn that came late */
     uint64_t look_at;     /* ns: when interfaces are looked at next */
+    uint64_t count_at;    /* and their counters */
     uint64_t changed;     /* ns: since when `faults` is what it is */
     char faults[ND_HEALTH_TEXT], logged[ND_HEALTH_TEXT]; /* in words, "": none; now, and as the log has it */
     struct {
@@ -67,6 +70,26 @@ struct nd_port_watch {
         uint64_t tx_lost;   /* taken since and not sent */
         uint64_t rx_missed; /* that came and found no room */
     } frames[NF_PORTS_MAX];
+};
+
+/* What the log has said of how soon a silent primary is suspected; see detection.c. */
+struct nd_detection {
+    uint64_t said, said_at; /* ns: how soon, and when it was said; 0: not yet */
+    uint64_t false_takeovers;
+};
+
+/* change.c: what becomes of the chain while the node runs. The main thread's; see node/lane/change.h. */
+struct nd_change;
+struct nd_changing {
+    struct nd_change *past;   /* those that are over, linked */
+    struct nd_change *change; /* made ready, or under way; NULL: none is */
+    bool staged;              /* its files are laid aside, to be installed when it is done */
+    uint64_t until;           /* ns: when one that is not begun is given up */
+    uint64_t count;           /* changes done since the start */
+    char told[320];           /* what became of the last one, or how far it is; "": there was none */
+    unsigned step;            /* of apply and push */
+    bool alone;
+    uint64_t resyncs;
 };
 
 struct nd_running {
@@ -89,6 +112,8 @@ struct nd_running {
     struct nd_guardian *guardian;
     struct nd_server *server;
     struct nd_metrics *metrics;                         /* NULL: the file has none */
+    struct nd_arbiter *arbiter;                         /* NULL: the file has none */
+    struct rp_arbiter asks;                             /* of it: what the replicator calls */
     struct nd_notify notify;                            /* the supervisor; the main thread's */
     const struct nf_module *counted[FT_NFS_MAX];        /* by place in the chain; NULL: counts nothing */
     const uint64_t *counters[FT_LANES_MAX][FT_NFS_MAX]; /* in the region: lanes add to them */
@@ -96,7 +121,10 @@ struct nd_running {
     unsigned table_count;
     struct nd_takeovers takeovers;   /* the main thread's */
     struct nd_port_watch port_watch; /* the main thread's */
+    struct nd_detection detection;   /* the main thread's */
+    struct nd_changing changing;
     struct nd_ports_told ports_told;
+    struct nd_standing standing; /* the main thread's */
     char view_file[256];
     struct { /* differences.c; all but `saving` is the main thread's */
         char file[256];
@@ -132,7 +160,7 @@ void nd_running_reload(struct nd_running *r);
 void nd_running_close(struct nd_running *r);
 
 /* answers.c: the next step of an answer (nd_answer_fn). `status` is answered at once. Each other command has
- * its time (docs/operating.md), whatever lanes and replicator do. */
+ * its time (docs/reference.md), whatever lanes and replicator do. */
 bool nd_answer(void *running, struct nd_exchange *exchange);
 
 /* For a step: the exchange has this answer (a new reference). True. */
@@ -148,6 +176,10 @@ bool nd_answer_change(struct nd_running *r, struct nd_exchange *exchange, struct
 
 /* answer_trace.c: a step of trace. */
 bool nd_answer_trace(struct nd_running *r, struct nd_exchange *exchange, struct nd_work *work);
+
+/* answer_authority.c: a step of pin, hold and unpin; adds to the status. */
+bool nd_answer_maintenance(struct nd_running *r, struct nd_exchange *exchange, struct nd_work *work);
+void nd_authority_status(struct nd_running *r, const struct rp_status *s, json_t *status);
 
 /* differences.c: has what differs from the peer's state saved, if anything new does. Waits for nothing. */
 void nd_differences_save(struct nd_running *r);
@@ -173,6 +205,34 @@ void nd_port_watch_turn(struct nd_running *r, const struct rp_status *s);
 /* answer_ports.c: adds to the status. */
 void nd_ports_status(const struct nd_running *r, json_t *status);
 
+/* detection.c: in each turn of the main thread; for status, null where this node is no READY standby. */
+void nd_detection_turn(struct nd_running *r, const struct rp_status *s);
+json_t *nd_detection_status(const struct ft_core *c);
+/* answer_apply.c: steps of apply and push. */
+bool nd_answer_apply(struct nd_running *r, struct nd_exchange *exchange, struct nd_work *work);
+bool nd_answer_push(struct nd_running *r, struct nd_exchange *exchange, struct nd_work *work);
+
+/*
+ * change.c. nd_change_make: by the file at `path`, judged; `state`: this node's lanes have one that is to go
+ * on. nd_change_offer: lanes and replicator may see it. nd_change_give_up: false, since a lane is at it, or
+ * it is done. nd_change_tell: to the log and to status. nd_change_hash: of the chain that runs. Each turn of
+ * the main thread: files that the peer sends, and a change that has been carried out.
+ */
+int nd_change_make(struct nd_running *r, const char *path, bool state, struct nd_change **out,
+                   struct ft_fault *fault);
+void nd_change_free(struct nd_change *c);
+void nd_change_offer(struct nd_running *r, struct nd_change *c);
+bool nd_change_give_up(struct nd_running *r);
+void nd_change_tell(struct nd_running *r, enum ft_level level, const char *text);
+uint64_t nd_change_hash(const struct nd_running *r, const struct rp_status *s);
+void nd_changes_turn(struct nd_running *r, const struct rp_status *s);
+void nd_changes_close(struct nd_running *r);
+/* The region may be exchanged by a lane at any time: its layout and what lies in it are not to be read. */
+static inline bool nd_is_changing(const struct nd_running *r)
+{
+    return r->changing.change != NULL;
+}
+
 /* answer_status.c */
 json_t *nd_answer_status(struct nd_running *r, const json_t *request);
 enum nd_over { ND_SUM, ND_FIRST, ND_LAST }; /* FIRST: the smallest that is not 0 */
@@ -181,6 +241,14 @@ uint64_t nd_over_lanes(const struct nd_running *r, size_t at, enum nd_over over)
 
 /* answer_past.c: adds takeover, fenced and standby_lost to the status `o`. */
 void nd_past_status(json_t *o, const struct nd_running *r, const struct rp_status *s);
+
+/* answer_arbiter.c: adds arbiter to the status `o`; null when there is none. */
+void nd_arbiter_answer_status(json_t *o, const struct nd_running *r, const struct rp_status *s, uint64_t now);
+
+/* telemetry.c: DPDK's telemetry gets the node's commands, before DPDK starts; in each turn of the main
+ * thread. */
+void nd_telemetry_register(void);
+void nd_telemetry_turn(struct nd_running *r);
 
 /* answer_watch.c */
 json_t *nd_answer_watch(struct nd_running *r, const json_t *request);

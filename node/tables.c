@@ -31,6 +31,8 @@ int nd_tables_find(struct nd_running *r, struct ft_fault *fault)
     unsigned lanes = r->config->chain.lanes;
     const struct nf_tables *tables = nf_chain_tables(r->lanes[0].chain);
 
+    free(r->tables);
+    r->table_count = 0;
     r->tables = calloc((size_t)tables->count * lanes + 1, sizeof(*r->tables));
     if (!r->tables)
         return ft_fail(fault, FT_ENOMEM, "no memory for a list of tables");
@@ -100,7 +102,7 @@ json_t *nd_tables_status(const struct nd_running *r, const char *nf)
 {
     json_t *all = json_object();
 
-    for (unsigned i = 0; i < r->table_count; i++) {
+    for (unsigned i = 0; i < r->table_count && !nd_is_changing(r); i++) {
         const struct nd_table *t = &r->tables[i];
         const struct nf_module *module = r->counted[t->table.nf];
         json_t *sum = json_object_get(all, t->name), *part = fill_of(t);

@@ -11,7 +11,7 @@ MANDIR   = $(PREFIX)/share/man
 DOCDIR  ?= $(PREFIX)/share/doc/understudy
 SHARE    = $(PREFIX)/share/understudy
 # mdoc's date: of the last change of the tables, or of the package.
-MANDATE  = $(shell LC_ALL=C date -u -d @$${SOURCE_DATE_EPOCH:-$$(stat -c %Y docs/operating.md)} '+%B %-d, %Y')
+MANDATE  = $(shell LC_ALL=C date -u -d @$${SOURCE_DATE_EPOCH:-$$(stat -c %Y docs/pair-file.md)} '+%B %-d, %Y')
 FILL     = sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|'
 
 .PHONY: install deb
@@ -29,19 +29,19 @@ install: all $(BUILD)/man/understudy.1 $(BUILD)/man/understudy.yaml.5
 	$(call put,644,$(MANDIR)/man5,$(BUILD)/man/understudy.yaml.5)
 	install -D -m 644 packaging/understudy.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/understudy
 	$(call put,644,$(SHARE)/chains,$(wildcard nfs/chains/*))
-	$(call put,644,$(DOCDIR),README.md)
+	$(call put,644,$(DOCDIR),README.md LICENSE)
 	$(call put,644,$(DOCDIR)/docs,$(wildcard docs/*.md))
 	$(call put,644,$(DOCDIR)/examples,$(filter-out %/hello,$(wildcard examples/*)))
 	$(call put,644,$(DOCDIR)/examples/hello,$(wildcard examples/hello/*))
 
-# What the pages say of options and keys is the program's and docs/operating.md's: packaging/manual.
+# What the pages say of options and keys is the program's and docs/pair-file.md's: packaging/manual.
 $(BUILD)/man/understudy.1: packaging/manual packaging/understudy.1.in $(BUILD)/understudy
 	@mkdir -p $(@D)
 	packaging/manual 1 $(BUILD)/understudy packaging/understudy.1.in DATE="$(MANDATE)" PREFIX=$(PREFIX) > $@.new
 	@mv $@.new $@
-$(BUILD)/man/understudy.yaml.5: packaging/manual docs/operating.md
+$(BUILD)/man/understudy.yaml.5: packaging/manual docs/pair-file.md
 	@mkdir -p $(@D)
-	packaging/manual 5 UNDERSTUDY.YAML docs/operating.md "$(MANDATE)" > $@.new
+	packaging/manual 5 UNDERSTUDY.YAML docs/pair-file.md "$(MANDATE)" $(PREFIX)/share/doc/understudy/docs > $@.new
 	@mv $@.new $@
 
 DEB := $(BUILD)/deb/understudy-$(VERSION)

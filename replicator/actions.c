@@ -68,7 +68,7 @@ static bool has_order(struct rp_replicator *rp, enum ft_order kind)
 
 /* Lanes come by a burst boundary within microseconds, sleeping ones within a millisecond. False: the node
  * ends, and lanes may not have stopped. */
-static bool stop_lanes(struct rp_replicator *rp)
+bool rp_stop_lanes(struct rp_replicator *rp)
 {
     uint64_t waited = 0;
 
@@ -90,7 +90,7 @@ static void stop_sending(struct rp_replicator *rp)
 
 static void clear_state(struct rp_replicator *rp)
 {
-    if (!stop_lanes(rp))
+    if (!rp_stop_lanes(rp))
         return;
     stop_sending(rp);
     ft_snapshot_end(rp->config.region);
@@ -168,6 +168,9 @@ static void carry_out(struct rp_replicator *rp, const struct ft_action *a)
     case FT_ACT_ANNOUNCE:
         rp->announced++;
         RP_ORDER_ALL(rp, announce, rp->announced);
+        break;
+    case FT_ACT_ASK:
+        rp_ask_arbiter(rp, a);
         break;
     case FT_ACT_STATE:
         rp_report_state(rp, a);
@@ -250,6 +253,7 @@ static void note_peer(struct rp_replicator *rp, const struct ft_datagram_key *pe
     RP_ORDER_ALL(rp, peer_incarnation, peer->incarnation);
     RP_ORDER_ALL(rp, peer_secret[0], peer->secret[0]);
     RP_ORDER_ALL(rp, peer_secret[1], peer->secret[1]);
+    RP_ORDER_ALL(rp, peer_version, rp->core.peer.version);
 }
 
 /* An old heartbeat may have been recorded and sent again: what counts is newer than any before it. */
@@ -373,6 +377,7 @@ void rp_reports(struct rp_replicator *rp)
 {
     report_stored(rp);
     report_port_heartbeats(rp);
+    rp_hear_arbiter(rp);
     if (ft_core_primary(&rp->core))
         primary_reports(rp);
     else

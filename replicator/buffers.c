@@ -85,7 +85,8 @@ int rp_output_add(struct rp_output *out, const struct ft_message *m, unsigned la
                   struct ft_compressor *compressor, bool sealed)
 {
     size_t bound = ft_message_bound(m);
-    bool bulk = m->type == FT_MSG_LOG || m->type == FT_MSG_DELTA || m->type == FT_MSG_SNAPSHOT;
+    bool bulk = m->type == FT_MSG_LOG || m->type == FT_MSG_DELTA || m->type == FT_MSG_SNAPSHOT ||
+                m->type == FT_MSG_PUSH;
 
     if (out->end - out->at + bound > output_limit(bulk))
         return FT_EFULL;

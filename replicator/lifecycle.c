@@ -72,5 +72,6 @@ void rp_close(struct rp_replicator *rp)
     rp_sender_free(rp);
     rp_snapshot_free(rp);
     rp_receiver_free(rp);
+    rp_push_free(rp);
     free(rp);
 }

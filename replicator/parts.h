@@ -88,6 +88,19 @@ struct rp_receiver {
     struct ft_chunk *scratch;        /* a chunk as it is decoded, before it is put into its lane's ring */
 };
 
+/* requests.c: in each turn. */
+void rp_serve_requests(struct rp_replicator *rp);
+
+/* push.c: files on their way, one set each way. Filled by one thread at a time, by the stage. */
+struct rp_pushing {
+    _Atomic int stage; /* enum rp_push_stage */
+    uint64_t chain;
+    uint64_t connects; /* of the link, when they were sent */
+    uint32_t len;
+    uint8_t *bytes;
+    struct rp_push_answer answer;
+};
+
 struct rp_replicator {
     struct rp_config config;
     unsigned lanes;
@@ -120,8 +133,18 @@ struct rp_replicator {
     _Atomic(struct rp_seal *) seal; /* to take the place of the link's; NULL: none */
     _Atomic bool stop;
     struct rp_verdicts verdicts;
+    struct {                  /* words.c */
+        struct rp_word given; /* by the main thread while `is_given` is false, else by the replicator */
+        _Atomic bool is_given;
+        struct rp_word own;  /* as it was told last, or is to be */
+        bool known, told;    /* there is one; it was told on the connection `to` */
+        struct rp_word peer; /* said on the connection `from` */
+        uint64_t to, from;   /* connections made by then, by rp_link_stats */
+    } word;
     char drill_ask[32], drill_got[32];
     _Atomic bool drill_asked, drill_come;
+    struct rp_pushing push, pushed; /* to the peer; from it */
+    _Atomic uint64_t rejoin;        /* hash of the chain that a node without state is to become; 0: none */
 };
 
 static inline struct ft_lane *rp_lane(struct rp_replicator *rp, unsigned lane)
@@ -146,6 +169,21 @@ void rp_send_verdicts(struct rp_replicator *rp);
 void rp_take_verdict(struct rp_replicator *rp, const struct ft_message *m);
 void rp_forget_rounds(struct rp_replicator *rp);
 
+/* push.c: each turn of a node with a link; and what came. */
+void rp_push_turn(struct rp_replicator *rp);
+void rp_push_take(struct rp_replicator *rp, const struct ft_message *m);
+void rp_push_free(struct rp_replicator *rp);
+
+/* chain.c: the core's idea of the chain is that of the lanes. And a snapshot of another chain has begun: true
+ * when that is the lanes' now. */
+void rp_chain_follow(struct rp_replicator *rp);
+bool rp_chain_become(struct rp_replicator *rp, uint64_t hash);
+/* A node that is JOINING becomes what the main thread wants. */
+void rp_chain_rejoin(struct rp_replicator *rp);
+
+/* actions.c: all lanes wait. False: the node ends. */
+bool rp_stop_lanes(struct rp_replicator *rp);
+
 /* actions.c: tells the core how far lanes are, which on the standby acknowledges it; true when there was
  * something to acknowledge. And all else that they reached. */
 bool rp_progress(struct rp_replicator *rp);
@@ -153,6 +191,14 @@ void rp_reports(struct rp_replicator *rp);
 /* One step of the core and all it wants done. `event` also gets what a standby has stored so far. */
 void rp_step(struct rp_replicator *rp, struct ft_event *event);
 void rp_carry_out(struct rp_replicator *rp);
+
+/* words.c: the node's demotion counter to the peer, in each turn; and the peer's. */
+void rp_words_turn(struct rp_replicator *rp);
+void rp_take_word(struct rp_replicator *rp, const struct ft_message *m);
+bool rp_peer_told(const struct rp_replicator *rp); /* the peer has said its word on this connection */
+/* arbiter.c: FT_ACT_ASK; and what the arbiter answers, as an event. */
+void rp_ask_arbiter(struct rp_replicator *rp, const struct ft_action *a);
+void rp_hear_arbiter(struct rp_replicator *rp);
 
 /* past.c: tells of FT_ACT_STATE, by the event that it is. */
 void rp_report_state(struct rp_replicator *rp, const struct ft_action *a);
@@ -175,6 +221,7 @@ uint64_t rp_lag_packets(const struct rp_replicator *rp);
 
 /* snapshot.c: both ends of a snapshot. */
 int rp_snapshot_init(struct rp_replicator *rp);
+void rp_snapshot_fit(struct rp_replicator *rp); /* the region is another one */
 void rp_snapshot_free(struct rp_replicator *rp);
 void rp_snapshot_ask(struct rp_replicator *rp); /* asks all lanes for a cut */
 /* True once, when all lanes made the cut. */

@@ -79,13 +79,23 @@ static void take_message(struct rp_replicator *rp, const struct ft_message *m)
         event.text = fault.text;
     }
     rp_step(rp, &event);
+    if (rp->core.snapshots != snapshots && m->number != rp->core.config.chain &&
+        !rp_chain_become(rp, m->number)) {
+        event.kind = FT_EV_MALFORMED;
+        event.text = "the snapshot is of a chain that this node does not have";
+        rp_step(rp, &event);
+        return;
+    }
     if (rp->core.snapshots != snapshots)
         rp_receiver_reset(rp, m);
+    rp_push_take(rp, m);
     if (rp->actions.malformed || !rp->core.peer.known)
         return;
     if (m->type == FT_MSG_VERDICT && ft_core_primary(&rp->core) && m->view == rp->core.view &&
         m->lane < rp->lanes)
         rp_take_verdict(rp, m);
+    if (m->type == FT_MSG_COUNTER)
+        rp_take_word(rp, m);
     if (m->type == FT_MSG_DRILL && !atomic_load(&rp->drill_come)) {
         snprintf(rp->drill_got, sizeof(rp->drill_got), "%.31s", m->text);
         atomic_store(&rp->drill_come, true);
@@ -196,27 +206,6 @@ static bool take_input(struct rp_replicator *rp)
     return hear_death_notice(rp) || any || first;
 }
 
-/* ---- requests ---------------------------------------------------------------------------------- */
-
-static void serve_requests(struct rp_replicator *rp)
-{
-    struct ft_event event = {
-        .kind = FT_EV_REQUEST, .now = rp->now, .request = (enum ft_request)atomic_exchange(&rp->request, 0)};
-    struct rp_seal *seal = atomic_load(&rp->seal) ? atomic_exchange(&rp->seal, NULL) : NULL;
-    struct ft_message m;
-
-    if (seal)
-        rp_link_reseal(rp->link, seal);
-    if (event.request)
-        rp_step(rp, &event);
-    /* Not kept for a peer that comes later. */
-    if (atomic_exchange(&rp->drill_asked, false) && rp->link && rp->core.peer.known) {
-        ft_core_head(&rp->core, FT_MSG_DRILL, rp->now, &m);
-        memcpy(m.text, rp->drill_ask, sizeof(rp->drill_ask));
-        rp_link_send(rp->link, &m, rp->lanes, NULL);
-    }
-}
-
 /* ---- status ------------------------------------------------------------------------------------ */
 
 /* One writer, readers retry (a sequence lock): the packet path and the readers never wait for each other. */
@@ -236,6 +225,8 @@ void rp_publish_status(struct rp_replicator *rp)
     rp->shown.link_up = rp->link && rp_link_up(rp->link);
     if (rp->link)
         rp->shown.link = *rp_link_stats(rp->link);
+    rp->shown.peer_told = rp_peer_told(rp);
+    rp->shown.peer_word = rp->word.peer;
     rp->shown.lag_packets = rp_lag_packets(rp);
     rp->shown.compressed = rp->schedule.compressing.count;
     rp->shown.compressing = rp->schedule.compressing.yes;
@@ -272,6 +263,7 @@ bool rp_turn(struct rp_replicator *rp, uint64_t now)
     bool busy = false, sent_all = false;
 
     rp->now = now;
+    rp_chain_follow(rp);
     if (rp->link) {
         busy |= take_input(rp);
         time.now = whole.now = now = rp->now;
@@ -280,7 +272,7 @@ bool rp_turn(struct rp_replicator *rp, uint64_t now)
             rp_receiver_publish(rp);
     }
     busy |= rp_progress(rp);
-    serve_requests(rp);
+    rp_serve_requests(rp);
     if (now >= rp->time_due) {
         rp_step(rp, &time);
         rp->time_due = ft_core_due(&rp->core) < now + FT_MS ? ft_core_due(&rp->core) : now + FT_MS;
@@ -352,35 +344,7 @@ void rp_run(struct rp_replicator *rp)
     }
 }
 
-/* ---- what other threads ask for ------------------------------------------------------------------ */
-
 void rp_stop(struct rp_replicator *rp)
 {
     atomic_store(&rp->stop, true);
-}
-
-void rp_request(struct rp_replicator *rp, enum ft_request what)
-{
-    atomic_store(&rp->request, (int)what);
-}
-
-/* One that the replicator has not taken yet gives way. */
-void rp_reseal(struct rp_replicator *rp, struct rp_seal *seal)
-{
-    rp_seal_close(atomic_exchange(&rp->seal, seal));
-}
-
-void rp_drill(struct rp_replicator *rp, const char *kind)
-{
-    snprintf(rp->drill_ask, sizeof(rp->drill_ask), "%.31s", kind);
-    atomic_store(&rp->drill_asked, true);
-}
-
-bool rp_drilled(struct rp_replicator *rp, char *kind, size_t cap)
-{
-    if (!atomic_load(&rp->drill_come))
-        return false;
-    snprintf(kind, cap, "%s", rp->drill_got);
-    atomic_store(&rp->drill_come, false);
-    return true;
 }

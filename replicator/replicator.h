@@ -25,6 +25,15 @@ enum rp_compress {
     RP_COMPRESS_NEVER
 };
 
+/* Who asks the arbiter for this node. The replicator's thread calls; none may wait. */
+struct rp_arbiter {
+    void *arg;
+    void (*ask)(void *arg, const struct ft_era *era); /* who goes on, until it is known; NULL: no more */
+    /* True once for each answer to what is asked; of FT_ANSWER_SILENT there may be many. */
+    bool (*answer)(void *arg, struct ft_era *era, enum ft_answer *answer);
+    void (*serves)(void *arg, uint64_t view); /* this node releases in that view; 0: it does not */
+};
+
 struct rp_config {
     struct ft_core_config core;
     struct rp_link_config link;
@@ -38,6 +47,7 @@ struct rp_config {
     bool protect;  /* false: mode off, no peer, SOLO at once */
     bool log_only; /* the pair sends no deltas: one that comes is refused */
     const char *view_file;
+    const struct rp_arbiter *arbiter; /* with core.arbiter; NULL: none. Outlives the replicator */
     /* A line for the log when the state changes, or why it is so; called by the replicator's thread. `what`:
      * FT_SAYS_STATE, or the takeover, loss or fence that it is. */
     void (*state_changed)(void *arg, enum ft_event_name what, enum ft_state state, uint64_t view,
@@ -52,7 +62,17 @@ struct rp_config {
     int (*check)(void *judge, void (*pulse)(void *arg), void *arg, struct ft_fault *fault);
     int (*keeps)(void *judge, unsigned lane, const struct ft_line_run *run, struct ft_fault *fault);
     void *judge;
+    /*
+     * The chain that the lanes have, which may be changed while they run; NULL: it never is. `chain`: by the
+     * replicator's thread, what it names stays as long as the replicator. `become`: a snapshot of the chain
+     * with this hash begins, and another one is here: true, and lanes will make that one when they are told
+     * to wait; false: it is not known here.
+     */
+    const struct ft_chain_name *(*chain)(void *judge);
+    bool (*become)(void *judge, uint64_t hash);
 };
+
+uint64_t rp_chain_hash(const char *identity, uint32_t len); /* never 0 */
 
 /* What the standby has said about digests, as its primary heard it. */
 struct rp_verdicts {
@@ -74,6 +94,14 @@ struct rp_verdicts {
 bool rp_verdict_find(const struct rp_verdicts *verdicts, unsigned lanes, const uint64_t bursts[],
                      struct rp_verdict *out);
 
+/* What a node tells the other one of its right to reign (FT_MSG_COUNTER). */
+struct rp_word {
+    uint32_t counter;        /* its demotion counter */
+    char why[FT_REASON_MAX]; /* what is in it, "": nothing */
+    uint8_t maintenance;     /* enum ft_maintenance, seen from the node that says it */
+    uint64_t maintained; /* wall clock of that order, ns since 1970, later than any before it; 0: none yet */
+};
+
 /* What status shows; a copy, taken whole. Times are monotonic ns. */
 struct rp_status {
     uint64_t at; /* when the replicator made this copy, as it does once a millisecond: its last turn */
@@ -93,6 +121,8 @@ struct rp_status {
     char last_refused[FT_REASON_MAX];
     struct rp_verdicts verdicts;
     struct ft_turns turns; /* of the replicator's thread */
+    bool peer_told;        /* the peer has said `peer_word` on this connection */
+    struct rp_word peer_word;
     struct rp_past { /* wall clock, ns since 1970, of what `core` tells as the last of its kind; 0: none */
         uint64_t takeover, loss, fence;
     } past;
@@ -119,6 +149,9 @@ bool rp_turn(struct rp_replicator *rp, uint64_t now);
 /* Any thread. */
 void rp_status(struct rp_replicator *rp, struct rp_status *out);
 void rp_request(struct rp_replicator *rp, enum ft_request what);
+/* The main thread: tells the peer, now and on each new connection, until something else is told. False: the
+ * word before has not been taken yet, so this one is to be said again. */
+bool rp_tell(struct rp_replicator *rp, const struct rp_word *word);
 /* Takes `seal`: it seals the connections that are made from the replicator's next turn on. The one that
  * stands stays as it is. Not where the link is not sealed, or protection is off. */
 void rp_reseal(struct rp_replicator *rp, struct rp_seal *seal);
@@ -126,5 +159,25 @@ void rp_reseal(struct rp_replicator *rp, struct rp_seal *seal);
 void rp_drill(struct rp_replicator *rp, const char *kind);
 /* True once when the peer asked us to: its word in kind[0..cap). */
 bool rp_drilled(struct rp_replicator *rp, char *kind, size_t cap);
+
+/*
+ * Files for the peer, one set at a time, and those that it sends (push.c). For the thread that answers
+ * operators. `bytes`: RP_PUSH_MAX at most, copied; `chain`: the hash of the chain that they make. rp_push:
+ * false while one is under way, or there is no memory. They go to a peer that is known, and to one that is
+ * refused since its chain is another.
+ */
+#define RP_PUSH_MAX (FT_BULK_MAX / 2 + (64u << 10)) /* bytes of a set; below what a link has room for */
+struct rp_push_answer {
+    bool taken;
+    char text[FT_REASON_MAX]; /* why not */
+};
+bool rp_push(struct rp_replicator *rp, uint64_t chain, const void *bytes, uint32_t len);
+bool rp_push_answered(struct rp_replicator *rp, struct rp_push_answer *out); /* true once */
+void rp_push_forget(struct rp_replicator *rp);                               /* nobody waits for the answer */
+/* The peer's, until they are answered; NULL: there are none. */
+const uint8_t *rp_pushed(struct rp_replicator *rp, uint64_t *chain, uint32_t *len);
+void rp_push_reply(struct rp_replicator *rp, const struct rp_push_answer *answer);
+/* This node, which has no state and no peer that it knows, is to become the chain that `become` says. */
+void rp_rejoin(struct rp_replicator *rp, uint64_t chain);
 
 #endif

@@ -140,8 +140,9 @@ static void gather_lane(struct rp_replicator *rp, unsigned l, struct batch *b)
             begin_batch(rp, b, ft_entry_kind(r));
         uint8_t *out = b->bulk + b->len;
         size_t cap = b->cap - b->len;
-        long n =
-            chunk ? ft_chunk_encode(ft_chunk_of(r), false, out, cap) : ft_record_encode(r, false, out, cap);
+        unsigned version = rp->core.peer.version;
+        long n = chunk ? ft_chunk_encode(ft_chunk_of(r), version, false, out, cap)
+                       : ft_record_encode(r, version, false, out, cap);
 
         FT_CHECK(n > 0, "lane %u's %s cannot be encoded: %s", l, chunk ? "chunk" : "record",
                  ft_error_name((int)n));

@@ -26,6 +26,19 @@ int rp_snapshot_init(struct rp_replicator *rp)
     return s->bulk && ft_lines_init(&s->unsent, s->lines) == 0 ? 0 : FT_ENOMEM;
 }
 
+/* Without memory for it the node ends, and its peer takes over with the chain that it has. */
+void rp_snapshot_fit(struct rp_replicator *rp)
+{
+    struct rp_snapshot *s = &rp->snapshot;
+    uint64_t lines = rp->config.region->size >> FT_LINE_SHIFT;
+
+    if (lines == s->lines)
+        return;
+    s->lines = lines;
+    ft_lines_free(&s->unsent);
+    FT_CHECK(ft_lines_init(&s->unsent, lines) == 0, "no memory for a set of %lu lines", lines);
+}
+
 void rp_snapshot_free(struct rp_replicator *rp)
 {
     free(rp->snapshot.bulk);
@@ -53,6 +66,7 @@ bool rp_snapshot_cut(struct rp_replicator *rp, uint64_t burst[], uint64_t access
     for (unsigned l = 0; l < rp->lanes; l++)
         if (FT_REPORT_GET(rp_lane(rp, l), cut_seen) != s->cut)
             return false;
+    rp_chain_follow(rp);
     ft_lines_clear(&s->unsent);
     s->left = s->at = 0;
     for (unsigned i = 0; i < ft_region_arenas(region); i++) {

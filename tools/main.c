@@ -28,7 +28,13 @@ static const struct command {
     {"promote", "make the standby the primary", nd_cmd_act, .args = PAIR},
     {"drain", "hand over without loss, so that the primary can be stopped", nd_cmd_act, .args = PAIR},
     {"resync", "copy the whole state to the standby again", nd_cmd_act, .args = PAIR},
-    {"failback", "hand back to the node that the file calls primary", nd_cmd_act, .args = PAIR},
+    {"failback", "hand back to the node that the file prefers, or calls primary", nd_cmd_act, .args = PAIR},
+    {"pin", "this node is to reign: nothing automatic moves the role away", nd_cmd_maintain,
+     .args = PAIR " NODE"},
+    {"hold", "nothing automatic moves the role at all", nd_cmd_maintain, .args = PAIR},
+    {"unpin", "end a pin or a hold", nd_cmd_maintain, .args = PAIR},
+    {"apply", "the chain file as it is now, without a restart", nd_cmd_act, .args = PAIR},
+    {"push", "the primary's chain files to the other node", nd_cmd_act, .args = PAIR},
     {"drill", "failover drill on a running pair", nd_cmd_drill, .syntax = &nd_drill_syntax},
     {"show", "look at the state of an NF", nd_cmd_show, .args = PAIR " NF"},
     {"set", "change it", nd_cmd_set, .args = PAIR " NF KEY=VALUE"},
@@ -61,7 +67,7 @@ static int print_help_of(const struct command *c)
 {
     printf("usage: understudy %s", c->name);
     if (c->args)
-        printf(" %s\n%s\n", c->args, c->summary);
+        nd_options_print(c->args, c->summary);
     else
         nd_syntax_print(c->syntax, c->summary);
     return ND_DONE;

@@ -175,6 +175,19 @@ static int clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *
     return FT_OK;
 }
 
+static const char *const live[] = {"packets", NULL};
+
+static bool carry(struct nf *nf, const struct nf_was *was, struct ft_fault *fault)
+{
+    const struct config *before = was->config, *config = nf->config;
+    struct limiter *l = nf->state;
+
+    (void)fault;
+    if (config->packets != before->packets) /* else what an operator has set stays */
+        l->packets = config->packets;
+    return true;
+}
+
 static const struct nf_module limiter = {
     .name = "limiter",
     .summary = "limits the packets of each source inside",
@@ -191,5 +204,7 @@ static const struct nf_module limiter = {
     .set = set,
     .clear = clear,
     .check_state = check_state,
+    .live = live,
+    .carry = carry,
 };
 NF_MODULE(limiter)

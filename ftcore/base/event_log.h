@@ -24,25 +24,31 @@
 /* By the numbers that syslog and the journal give them. */
 enum ft_level { FT_LEVEL_ERROR = 3, FT_LEVEL_WARNING, FT_LEVEL_NOTICE, FT_LEVEL_INFO };
 
-/* All events, with their names; docs/operating.md, "What the log says", has the same list. */
+/* All events, with their names; docs/reference.md, "What the log says", has the same list. */
 #define FT_EVENT_NAMES(X)                                                                                    \
     X(STATE, "state")               /* this node's state, or the reason for it, has changed */               \
     X(TAKEOVER, "takeover")         /* the same: it took over from its peer */                               \
     X(STANDBY_LOST, "standby_lost") /* the same: it serves on, and lost its standby */                       \
     X(FENCED, "fenced")             /* the same: its peer has taken over from it */                          \
     X(REFUSED, "refused")           /* the peer's file differs, and the node ends */                         \
+    X(DETECTION, "detection")       /* how soon silence counts as a failure; a takeover that was false */    \
     X(DIVERGED, "diverged")         /* replay, or a digest, differs from the peer's */                       \
     X(DRILL, "drill")               /* asked for by the peer */                                              \
     X(SEAL, "seal")                 /* key or certificates of the link were read again, or not */            \
+    X(ARBITER, "arbiter")           /* it answers or not; what it decided */                                 \
     X(VIEW_FILE, "view_file")                                                                                \
     X(RECORDER, "recorder")                                                                                  \
     X(REDIS, "redis")                                                                                        \
+    X(CHAIN, "chain") /* what becomes of a chain that is changed while it runs */                            \
     X(TABLE, "table") /* how full it is */                                                                   \
     X(PORT, "port")                                                                                          \
-    X(DPDK, "dpdk")   /* what DPDK and its drivers say */                                                    \
-    X(START, "start") /* why the node does not start, or starts as it should not */                          \
-    X(ABORT, "abort") /* a broken invariant, or an NF that breaks its contract: the process ends */          \
-    X(LOG, "log")     /* of this log: lines that were lost */
+    X(TRACK, "track")         /* the demotion counter, and why */                                            \
+    X(AUTHORITY, "authority") /* the role is to move, or not: counters, pins, holds */                       \
+    X(HOOK, "hook")           /* events that a hook did not get; no hook is told of it */                    \
+    X(DPDK, "dpdk")           /* what DPDK and its drivers say */                                            \
+    X(START, "start")         /* why the node does not start, or starts as it should not */                  \
+    X(ABORT, "abort")         /* a broken invariant, or an NF that breaks its contract: the process ends */  \
+    X(LOG, "log")             /* of this log: lines that were lost */
 
 enum ft_event_name {
 #define FT_EVENT_ENUM(upper, name) FT_SAYS_##upper,

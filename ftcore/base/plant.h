@@ -7,7 +7,8 @@
  * "late-lane" is no mistake: the sender leaves the last lane's entries in their ring for 7 of 8 milliseconds.
  * With it a bug that harms only while one lane is behind another harms at nearly every kill.
  *
- * "replicator-stands", "lane-stands": that thread sleeps for 3 s when the process gets SIGUSR1.
+ * "main-stands", "replicator-stands", "lane-stands": that thread sleeps for 3 s when the process gets
+ * SIGUSR1.
  */
 #ifndef FTCORE_BASE_PLANT_H
 #define FTCORE_BASE_PLANT_H

@@ -12,7 +12,6 @@
  * answer, may consider this node dead.
  */
 #include "ftcore/protocol/parts.h"
-#include "ftcore/base/plant.h"
 
 #include <string.h>
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The protocol core: dispatch of events, heads of messages, and what holds after every step. The files of
- * ftcore/protocol/ are one unit: they own struct ft_core and call each other (parts.h). join.c decides who is
- * primary; then primary.c, standby.c, handover.c; ack.c and resync.c are the two exchanges between them.
+ * The protocol core: dispatch of events. The files of ftcore/protocol/ are one unit: they own struct ft_core
+ * and call each other (parts.h). say.c makes the heads of messages; fit.c judges a hello, join.c decides who
+ * is primary; then primary.c, standby.c, handover.c; ack.c and resync.c are the two exchanges between them;
+ * arbiter.c asks who goes on where they have lost each other; invariants.c is what holds after every step.
  */
 #include "ftcore/protocol/parts.h"
-#include "ftcore/base/plant.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,60 +22,6 @@ struct ft_action *ft_act(struct ft_actions *actions, enum ft_action_kind kind)
     memset(action, 0, sizeof(*action));
     action->kind = kind;
     return action;
-}
-
-/* All of the head but the echo. `said` remembers since when the peer is told this state and view. */
-static void fill_head(struct ft_core *core, enum ft_message_type type, uint64_t now, struct ft_message *m)
-{
-    memset(m, 0, sizeof(*m));
-    m->type = type;
-    m->state = core->state;
-    m->view = core->view;
-    m->sent = core->sent = now > core->sent ? now : core->sent + 1;
-    if (core->said.since && core->said.state == core->state && core->said.view == core->view)
-        return;
-    core->said.state = core->state;
-    core->said.view = core->view;
-    core->said.since = m->sent;
-}
-
-void ft_core_head(struct ft_core *core, enum ft_message_type type, uint64_t now, struct ft_message *m)
-{
-    fill_head(core, type, now, m);
-    m->echo = core->peer.newest;
-    /* An answer is a message that echoes something new: from here the other side's lease can run on. */
-    if (core->peer.newest > core->echoed) {
-        core->echoed = core->peer.newest;
-        core->answered = now;
-    }
-}
-
-struct ft_message *ft_say(struct ft_core *core, struct ft_actions *actions, enum ft_message_type type)
-{
-    struct ft_action *action = ft_act(actions, FT_ACT_SEND);
-
-    ft_core_head(core, type, core->now, &action->send);
-    core->heartbeat_due = core->now + ft_ms(core->config.heartbeat_ms);
-    return &action->send;
-}
-
-/* A hello echoes nothing, so it is no answer that a lease could rest on. */
-void ft_core_hello(struct ft_core *core, uint64_t now, struct ft_message *m)
-{
-    fill_head(core, FT_MSG_HELLO, now, m);
-    m->incarnation = core->config.incarnation;
-    memcpy(m->secret, core->config.secret, sizeof(m->secret));
-    memcpy(m->name, core->config.name, sizeof(m->name));
-    m->role = core->config.role;
-    m->strict = core->config.strict;
-    m->warm = core->config.warm;
-    m->lanes = core->config.lanes;
-    m->lease_ms = core->config.lease_ms;
-    m->detect_ms = core->config.detect_ms;
-    m->promote_within_ms = core->config.promote_within_ms;
-    m->solo_after_ms = core->config.solo_after_ms;
-    m->bulk = (const uint8_t *)core->config.identity;
-    m->bulk_len = m->identity_len = core->config.identity_len;
 }
 
 void ft_become(struct ft_core *core, struct ft_actions *actions, enum ft_state state, const char *fmt, ...)
@@ -112,39 +58,23 @@ bool ft_reached(const struct ft_core *core, const uint64_t have[], const uint64_
     return true;
 }
 
-static void check_invariants(const struct ft_core *core)
-{
-    bool primary = ft_core_primary(core);
-
-    FT_CHECK(core->solo + core->guarded + core->unsettled <= 1, "the gate is in two positions");
-    FT_CHECK(!core->solo || (core->state == FT_SOLO && !core->config.strict), "SOLO gate in state %s",
-             ft_state_name(core->state));
-    FT_CHECK(core->state != FT_SOLO || core->solo, "state SOLO with a shut gate");
-    FT_CHECK(primary || !core->guarded, "state %s with an open gate", ft_state_name(core->state));
-    FT_CHECK(core->state != FT_PROTECTED || (core->guarded && core->peer.known && !core->cut_off),
-             "PROTECTED by nobody");
-    FT_CHECK(core->state != FT_PROTECTED || !core->resync, "PROTECTED while a snapshot is on its way");
-    FT_CHECK(core->guarded || !core->cut_off, "cut off from a standby that guards nothing");
-    FT_CHECK(core->hand != FT_HAND_GIVEN || core->state == FT_FENCED, "handed over in state %s",
-             ft_state_name(core->state));
-    FT_CHECK(core->state != FT_FENCED || core->hand == FT_HAND_GIVEN, "FENCED for longer than a step");
-    FT_CHECK(core->state != FT_READY || core->snapshot_whole, "READY without a whole snapshot");
-    FT_CHECK(!primary || core->view > 0, "primary of view 0");
-    FT_CHECK(core->resync == FT_RESYNC_NONE || primary, "a resync without a primary");
-    FT_CHECK(!core->peer.known || core->peer.up, "a peer known without a connection");
-}
-
 void ft_core_init(struct ft_core *core, const struct ft_core_config *config, uint64_t now,
                   struct ft_actions *actions)
 {
     memset(core, 0, sizeof(*core));
     actions->count = 0;
     core->config = *config;
+    if (!config->degrade_ms)
+        core->config.degrade_ms = config->lease_ms;
+    if (!config->newest) {
+        core->config.newest = FT_FORMAT_NEWEST;
+        core->config.oldest = FT_NEXT_OLDEST;
+    }
     core->view = core->stored = config->view;
     core->now = core->started = core->awake = core->alone = core->heartbeat_due = now;
     ft_become(core, actions, FT_JOINING, "started");
     ft_act(actions, FT_ACT_GATE)->gate = FT_GATE_SHUT;
-    check_invariants(core);
+    ft_invariants_check(core);
 }
 
 /* The connection is gone, by the peer's doing or ours. */
@@ -177,6 +107,7 @@ static void handle_connected(struct ft_core *core, uint64_t greeted, struct ft_a
         handle_lost(core, FT_LOST_ERROR, actions);
     core->peer = (__typeof__(core->peer)){.up = true,
                                           .asked = greeted,
+                                          .version = core->peer.version,
                                           .incarnation = core->peer.incarnation,
                                           .secret = {core->peer.secret[0], core->peer.secret[1]},
                                           .heard = core->peer.heard,
@@ -223,10 +154,12 @@ static void handle_malformed(struct ft_core *core, const char *text, struct ft_a
 /* What every message means, whatever its type. False: it ends here. */
 static bool read_head(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
 {
+    ft_silence_ends(core, core->now, ft_is_primary(m->state), m->view);
     core->peer.heard = core->now;
     core->peer.state = m->state;
     core->peer.view = m->view;
-    core->peer.newest = ft_later(core->peer.newest, m->sent);
+    if (!ft_arbiter_mute(core))
+        core->peer.newest = ft_later(core->peer.newest, m->sent);
     core->own_echoed = ft_later(core->own_echoed, m->echo);
     core->peer.echoed = ft_later(core->peer.echoed, m->echo);
     if (m->view > core->view && !FT_PLANTED("no-fence") &&
@@ -251,6 +184,7 @@ static bool read_head(struct ft_core *core, const struct ft_message *m, struct f
     }
     if (m->type != FT_MSG_SNAPSHOT_BEGIN)
         ft_standby_hears(core, m, actions);
+    ft_arbiter_heard(core, actions);
     return true;
 }
 
@@ -274,7 +208,9 @@ static void handle_message(struct ft_core *core, const struct ft_message *m, str
 {
     struct ft_fault why = {""};
 
-    if (!check_view(core, m->view, &why) && m->echo > core->sent)
+    if (m->version && core->peer.agreed && m->version != core->peer.version)
+        ft_fail(&why, FT_EMALFORMED, "it speaks version %u, agreed on is %u", m->version, core->peer.version);
+    else if (!check_view(core, m->view, &why) && m->echo > core->sent)
         ft_fail(&why, FT_EMALFORMED, "it echoes %lu, and the last we said is %lu", m->echo, core->sent);
     if (why.text[0]) {
         handle_malformed(core, why.text, actions);
@@ -309,7 +245,10 @@ static void handle_message(struct ft_core *core, const struct ft_message *m, str
  */
 static void drop_silent_connection(struct ft_core *core, struct ft_actions *actions)
 {
-    if (!core->peer.up || core->abandoning || core->state == FT_READY ||
+    bool may_take_over =
+        core->state == FT_READY && (!core->config.arbiter || ft_standby_right(core)); /* else it only asks */
+
+    if (!core->peer.up || core->abandoning || may_take_over ||
         ft_primary_silent(core, ft_later(core->peer.heard, core->peer.met)) <
             SILENCES * ft_ms(core->config.solo_after_ms))
         return;
@@ -335,10 +274,10 @@ void ft_step(struct ft_core *core, const struct ft_event *event, struct ft_actio
     FT_CHECK(event->now >= core->now, "time goes back from %lu to %lu", core->now, event->now);
     actions->count = 0;
     actions->malformed = false;
-    /* We slept (SIGSTOP, a paused machine). What we have not heard meanwhile says nothing about the peer. */
-    if (event->now - core->now > ft_ms(core->config.lease_ms) && !FT_PLANTED("never-slept"))
-        core->awake = event->now;
+    ft_silence_step(core, event->now);
     core->now = event->now;
+    if (core->config.arbiter && core->state == FT_READY && !ft_standby_right(core))
+        core->arbiter.lapsed = true;
     if (event->reached || event->kind == FT_EV_LANES)
         ft_standby_reached(core, event, actions);
     switch (event->kind) {
@@ -358,9 +297,10 @@ void ft_step(struct ft_core *core, const struct ft_event *event, struct ft_actio
         handle_malformed(core, event->text, actions);
         break;
     case FT_EV_PORT_HEARTBEAT: /* it puts off what silence would do, and changes no state */
-        core->peer.port_heartbeat =
-            ft_later(core->peer.port_heartbeat, event->came < core->now ? event->came : core->now);
-        core->peer.heartbeat_view = event->view;
+        ft_silence_port(core, event);
+        break;
+    case FT_EV_ANSWER:
+        ft_arbiter_answers(core, event, actions);
         break;
     case FT_EV_REQUEST:
         ft_operator_asks(core, event, actions);
@@ -375,7 +315,7 @@ void ft_step(struct ft_core *core, const struct ft_event *event, struct ft_actio
         ft_join_consider(core, actions);
     if (ft_core_primary(core))
         ft_resync_consider(core, actions);
-    check_invariants(core);
+    ft_invariants_check(core);
 }
 
 bool ft_core_accepts(const struct ft_core *core, const struct ft_message *m)
@@ -392,9 +332,9 @@ uint64_t ft_core_due(const struct ft_core *core)
 
     if (core->peer.up && core->heartbeat_due < due)
         due = core->heartbeat_due;
-    if (core->state == FT_READY && ft_standby_suspects_at(core) < due)
+    if (core->state == FT_READY && !core->arbiter.asking && ft_standby_suspects_at(core) < due)
         due = ft_standby_suspects_at(core);
-    if (core->state == FT_PROTECTED && core->ready_echo + ft_ms(core->config.lease_ms) < due)
-        due = core->ready_echo + ft_ms(core->config.lease_ms);
+    if (core->state == FT_PROTECTED && ft_primary_degrades_at(core) < due)
+        due = ft_primary_degrades_at(core);
     return ft_later(due, core->now);
 }

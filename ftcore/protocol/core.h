@@ -16,10 +16,18 @@
 #define FTCORE_PROTOCOL_CORE_H
 
 #include "ftcore/base/event_log.h"
+#include "ftcore/protocol/arbiter.h"
 #include "ftcore/queue/lane.h"
 #include "ftcore/record/message.h"
 
 #define FT_MS 1000000ull
+
+/* What a chain is called: by its lines of text between nodes, by their hash, never 0, in short. */
+struct ft_chain_name {
+    const char *identity;
+    uint32_t identity_len;
+    uint64_t hash;
+};
 
 struct ft_core_config {
     char name[FT_NAME_MAX];
@@ -31,11 +39,20 @@ struct ft_core_config {
     uint64_t view;                   /* from the view file, where it is on the disk; 0: never served */
     bool keeps_views; /* FT_EV_STORED tells of each view that is on the disk; false: nothing waits for that */
     uint32_t heartbeat_ms, lease_ms, detect_ms, promote_within_ms, solo_after_ms;
+    uint32_t
+        degrade_ms; /* a PROTECTED primary is DEGRADED when no answer has come for so long; 0: lease_ms */
+    /* A standby that has been READY for so long suspects its primary by what it has measured, and after
+     * detect_ms at most (protocol/silence.c); 0: always after detect_ms. */
+    uint32_t listen_ms;
     uint32_t resync_deadline_ms;
-    uint32_t start_alone_ms; /* 0: never */
-    uint32_t drain_ms;       /* a planned handover that takes longer is aborted */
-    const char *identity;    /* of the chain, lines of text */
+    uint32_t start_alone_ms;      /* 0: never */
+    uint32_t drain_ms;            /* a planned handover that takes longer is aborted */
+    bool arbiter;                 /* where nodes decide by elapsed time, it is asked first. Not with strict */
+    uint16_t newest, oldest;      /* versions of the format that it speaks; 0: all that this program does */
+    char program[FT_PROGRAM_MAX]; /* its release, as hellos say it */
+    const char *identity;         /* of the chain, lines of text */
     uint32_t identity_len;
+    uint64_t chain; /* hash of the identity: what a snapshot is of */
 };
 
 enum ft_event_kind {
@@ -55,6 +72,7 @@ enum ft_event_kind {
     FT_EV_STEERED,        /* standby: announced, frames are left unread */
     FT_EV_DIVERGED,       /* standby: replay did not reproduce the recording: `text` */
     FT_EV_STORED,         /* the file on this node's disk has `view` */
+    FT_EV_ANSWER,         /* of the arbiter, to the question for `era`: `answer` */
     FT_EV_REQUEST, /* an operator wants `request`, or something else a RESYNC, for the reason in `text` */
 };
 
@@ -69,7 +87,9 @@ struct ft_event {
         enum ft_request request;
         uint64_t view;    /* FT_EV_PORT_HEARTBEAT, FT_EV_STORED */
         uint64_t greeted; /* FT_EV_CONNECTED: `sent` of the ft_core_hello said there, 0: none */
+        enum ft_answer answer;
     };
+    struct ft_era era; /* FT_EV_ANSWER */
     const struct ft_message *message;
     const char *text;
     uint64_t incarnation;
@@ -101,7 +121,8 @@ enum ft_action_kind {
                    */
     FT_ACT_STEER, /* `flag`: announce and leave frames unread / read again */
     FT_ACT_ANNOUNCE, /* gratuitous ARP for all addresses */
-    FT_ACT_STATE,    /* report that the state is now send.state, because of send.text; `event` */
+    FT_ACT_ASK,   /* `flag`: ask the arbiter who goes on from `era`, until it answers. Else: ask it no more */
+    FT_ACT_STATE, /* report that the state is now send.state, because of send.text; `event` */
 };
 
 enum ft_gate { FT_GATE_SHUT, FT_GATE_GUARDED, FT_GATE_SOLO };
@@ -116,6 +137,7 @@ struct ft_action {
     uint64_t view;
     enum ft_event_name event; /* FT_ACT_STATE: a takeover, the loss of a standby, a fence, or STATE */
     bool flag;
+    struct ft_era era;
 };
 
 #define FT_ACTIONS_MAX 24u
@@ -123,6 +145,7 @@ struct ft_actions {
     uint32_t count;
     bool malformed; /* the event was refused, and counts as malformed */
     struct ft_action list[FT_ACTIONS_MAX];
+    struct ft_message unsaid; /* what nobody would have heard: private to the core */
 };
 
 enum ft_resync {
@@ -140,6 +163,20 @@ enum ft_handover {
     FT_HAND_DRAIN,  /* what still lies in our ports is worked off */
     FT_HAND_GIVEN,  /* said HANDOVER; waiting for the new view */
     FT_HAND_TAKING, /* standby: HANDOVER heard, replaying to its vector */
+};
+
+#define FT_SILENCE_MINUTES 11u /* this one, and the ten before it */
+
+/* What a standby knows of its primary's silences, ns. */
+struct ft_silence {
+    uint64_t of[FT_SILENCE_MINUTES]; /* the longest in that minute, by the minute's number */
+    uint64_t not_before;             /* silence counts from here at the earliest, since this node has slept */
+    uint64_t minute;                 /* the newest: of the local monotonic clock */
+    uint64_t longest;                /* of all of these minutes */
+    uint64_t taken_since;     /* of a takeover because of silence: when the primary fell silent; 0: none, or
+                                 it has been judged */
+    uint64_t false_takeovers; /* those after which the old primary spoke again before detect_ms was over */
+    uint32_t lease_ms;        /* the primary's, as its hello said it */
 };
 
 struct ft_core {
@@ -163,7 +200,11 @@ struct ft_core {
         uint64_t asked;          /* `sent` of our hello on this connection: only who hears it can echo it */
         bool greeted;            /* it said a hello that fits */
         struct ft_message hello; /* that hello without its bulk; believed once `asked` is echoed */
+        /* Of the format that both speak, by the last hello heard. It outlives the connection. */
+        uint16_t version;
+        bool agreed; /* by a hello on this connection: nothing else is said before */
         char name[FT_NAME_MAX];
+        char program[FT_PROGRAM_MAX]; /* its release by its last hello, printable */
         uint8_t role;
         enum ft_state state;
         uint64_t incarnation, secret[2], view;
@@ -182,6 +223,7 @@ struct ft_core {
         uint64_t view, since; /* since: `sent` of the first message that told them */
     } said;
 
+    struct ft_silence silence;
     uint64_t answered;   /* standby: when we last sent an answer that echoed something new */
     uint64_t echoed;     /* the newest `sent` of the peer that a message of ours has echoed */
     uint64_t own_echoed; /* newest of our own `sent` times that the peer has answered */
@@ -220,6 +262,26 @@ struct ft_core {
     uint64_t abandon_began;
     uint64_t abandon_lease; /* until then the standby cannot have promoted itself */
     bool refused;           /* the peer's hello does not fit ours; why says in what */
+
+    struct {
+        struct ft_era era; /* the last: primary: of its last HOLDING; standby: of the last that it heard */
+        bool open;         /* primary: the standby of this era may hold it yet */
+        bool asking;       /* who goes on; no answer yet */
+        bool lost;         /* the other one does: this node holds, and asks no more */
+        bool alone;        /* the answer: this node, which never served, may begin without its peer */
+        bool lapsed;       /* standby: its right has ended once in this era */
+        bool heard;        /* standby, asking: the primary speaks again */
+        bool silent;       /* asking, and it could not be reached */
+        struct ft_era asked;
+        uint64_t since; /* asking: local monotonic ns */
+        uint64_t quiet; /* standby: for how long the primary had been silent then, ns */
+        char why[64];   /* it asks */
+        struct {        /* the last that this node got; era.view 0 with `at` 0: none */
+            struct ft_era era;
+            enum ft_answer answer;
+            uint64_t at; /* local monotonic ns */
+        } decision;
+    } arbiter;
 
     /* For status and drills. */
     struct {
@@ -268,6 +330,11 @@ bool ft_core_accepts(const struct ft_core *core, const struct ft_message *m);
 /* True when this message says that the snapshot is whole, and the step will believe it: the state has to be
  * checked before. */
 bool ft_core_ends_snapshot(const struct ft_core *core, const struct ft_message *m);
+
+/* How long a silence has to be that makes this standby suspect its primary, ns; false: that is detect_ms,
+ * since it is not measured, or not for long enough yet. */
+uint64_t ft_core_detects(const struct ft_core *core);
+bool ft_core_listened(const struct ft_core *core);
 
 /* When FT_EV_TIME is wanted next at the latest, local monotonic ns. */
 uint64_t ft_core_due(const struct ft_core *core);

@@ -9,137 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The word of a text that differs from the other text's, and its line. Not terminated. */
-struct word {
-    const char *line, *at;
-    int head, key, len; /* of the line what names its subject; of the word its "key=" or 0; all of the word */
-};
-
-static bool ends_word(char c)
-{
-    return c == ' ' || c == '\n' || c == '\0';
-}
-
-/* `after`: the words before are alike, this one is one text's alone. */
-static struct word word_at(const char *text, uint32_t at, bool after)
-{
-    struct word w = {.line = text + at, .at = text + at + (after && text[at] == ' ')};
-
-    while (w.line > text && w.line[-1] != '\n')
-        w.line--;
-    while (!after && w.at > w.line && w.at[-1] != ' ')
-        w.at--;
-    w.len = (int)strcspn(w.at, " \n");
-    const char *equals = memchr(w.at, '=', (size_t)w.len);
-
-    w.key = equals ? (int)(equals - w.at) + 1 : 0;
-    w.head = (int)(w.at - w.line);
-    /* "nf 1: nat" in a line of settings, "port 0:" in others. */
-    const char *first = memchr(w.line, equals ? '=' : ':', (size_t)w.head);
-
-    while (first && equals && first > w.line && *first != ' ')
-        first--;
-    if (first)
-        w.head = (int)(first - w.line) + !equals;
-    while (w.head && w.line[w.head - 1] == ' ')
-        w.head--;
-    return w;
-}
-
-/* The value from `from` on: what stands before is the same on both nodes. */
-static void show_value(char *out, size_t cap, const struct word *w, int from)
-{
-    int most = (int)cap - (from ? 3 : 1), len = w->len > from ? w->len - from : 0;
-
-    if (w->len == 0)
-        snprintf(out, cap, "nothing");
-    else
-        snprintf(out, cap, "%s%.*s", from ? ".." : "", len < most ? len : most, w->at + w->len - len);
-}
-
-static void skip_key(struct word *w)
-{
-    w->at += w->key;
-    w->len -= w->key;
-}
-
-/* The first setting in which two texts differ, and its two values: for a refusal by name. */
-static int first_difference(const char *name, const char *ours, const char *peer, const char *theirs,
-                            char *out, size_t cap)
-{
-    char value[2][64];
-    uint32_t at = 0;
-
-    while (ours[at] && ours[at] == theirs[at])
-        at++;
-    bool after = ends_word(ours[at]) && ends_word(theirs[at]) && at && ours[at - 1] != '\n';
-    struct word a = word_at(ours, at, after), b = word_at(theirs, at, after);
-    const struct word *longer = a.len ? &a : &b;
-    bool keyed = a.key && a.key == b.key && memcmp(a.at, b.at, (size_t)a.key) == 0;
-    int head = longer->head < 20 ? longer->head : 20, key = keyed ? a.key - 1 < 20 ? a.key - 1 : 20 : 0;
-    int room = (int)cap - 1 - head - key - (int)(strlen(name) + strlen(peer) + sizeof(" :  ,  "));
-    size_t each = (size_t)room / 2; /* 8 to 58: names are FT_NAME_MAX at most, `out` FT_REASON_MAX */
-
-    if (!a.len && a.at == a.line) /* the whole line is one text's alone */
-        b.len = (int)strcspn(b.at, "\n");
-    if (!b.len && b.at == b.line)
-        a.len = (int)strcspn(a.at, "\n");
-    if (keyed) {
-        skip_key(&a);
-        skip_key(&b);
-    }
-    int same = (int)(ours + at - a.at), back = (int)each / 3, from = 0;
-
-    if ((a.len > (int)each || b.len > (int)each) && same > back)
-        from = same - back;
-    show_value(value[0], each + 1, &a, from);
-    show_value(value[1], each + 1, &b, from);
-    bool colon = !key && (head == 0 || longer->line[head - 1] == ':');
-
-    return snprintf(out, cap, "%.*s%s%.*s%s%s%s %s, %s %s", head, longer->line, key && head ? " " : "", key,
-                    keyed ? a.at - a.key : "", colon ? "" : ":", head || key ? " " : "", name, value[0], peer,
-                    value[1]);
-}
-
-/* 0, or the reason in `text`. */
-static int check_hello(const struct ft_core *core, const struct ft_message *m, char *text, size_t cap)
-{
-    const struct ft_core_config *c = &core->config;
-    char theirs[FT_IDENTITY_MAX + 1], ours[FT_IDENTITY_MAX + 1], peer[FT_NAME_MAX];
-
-    snprintf(peer, sizeof(peer), "%.*s", (int)sizeof(peer) - 1, m->name);
-    if (m->lanes != c->lanes)
-        return snprintf(text, cap, "lanes: %s %u, %s %u", c->name, c->lanes, peer, m->lanes);
-    if (strncmp(m->name, c->name, FT_NAME_MAX) == 0)
-        return snprintf(text, cap, "both nodes are called '%s'", c->name);
-    if (m->strict != c->strict)
-        return snprintf(text, cap, "strict: %s %s, %s %s", c->name, c->strict ? "true" : "false", peer,
-                        m->strict ? "true" : "false");
-    if (m->warm != c->warm)
-        return snprintf(text, cap, "standby: %s %s, %s %s", c->name, c->warm ? "warm" : "hot", peer,
-                        m->warm ? "warm" : "hot");
-    if (c->lease_ms >= m->detect_ms || m->lease_ms >= c->detect_ms)
-        return snprintf(text, cap, "lease_ms must be below the other's detect_ms: %s %u and %u, %s %u and %u",
-                        c->name, c->lease_ms, c->detect_ms, peer, m->lease_ms, m->detect_ms);
-    if (c->promote_within_ms >= m->solo_after_ms || m->promote_within_ms >= c->solo_after_ms)
-        return snprintf(
-            text, cap,
-            "promote_within_ms must be below the other's solo_after_ms: %s %u and %u, %s %u and %u", c->name,
-            c->promote_within_ms, c->solo_after_ms, peer, m->promote_within_ms, m->solo_after_ms);
-    if (m->bulk_len != c->identity_len ||
-        (m->bulk_len && memcmp(m->bulk, c->identity, c->identity_len) != 0)) {
-        uint32_t len = m->bulk_len < FT_IDENTITY_MAX ? m->bulk_len : FT_IDENTITY_MAX;
-        uint32_t own = c->identity_len < FT_IDENTITY_MAX ? c->identity_len : FT_IDENTITY_MAX;
-
-        memcpy(theirs, m->bulk, len);
-        theirs[len] = '\0';
-        memcpy(ours, c->identity, own);
-        ours[own] = '\0';
-        return first_difference(c->name, ours, peer, theirs, text, cap);
-    }
-    return 0;
-}
-
 /* It quotes the peer's identity and goes to both nodes: names, not here and there. Status shows it. */
 static void make_printable(char *text)
 {
@@ -157,6 +26,22 @@ static void refuse_peer(struct ft_core *core, const char *text, struct ft_action
         ft_become(core, actions, FT_JOINING, "the peer differs: %s", text);
 }
 
+/* What it runs, and the version that both speak from here on. */
+static void note_program(struct ft_core *core, const struct ft_message *m)
+{
+    const struct ft_core_config *c = &core->config;
+    unsigned version = ft_format_common(c->newest, c->oldest, m->newest, m->oldest);
+
+    memcpy(core->peer.program, m->program, sizeof(core->peer.program));
+    core->peer.program[FT_PROGRAM_MAX - 1] = '\0';
+    make_printable(core->peer.program);
+    core->peer.agreed = version != 0;
+    if (version)
+        core->peer.version = (uint16_t)version;
+    else
+        core->peer.greeted = false; /* what it said before is not what it is now */
+}
+
 void ft_join_hello(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
 {
     char text[FT_REASON_MAX];
@@ -165,7 +50,9 @@ void ft_join_hello(struct ft_core *core, const struct ft_message *m, struct ft_a
         refuse_peer(core, m->text, actions, false);
         return;
     }
-    if (check_hello(core, m, text, sizeof(text)) != 0) {
+    if (!core->peer.known) /* who is known has said what it is */
+        note_program(core, m);
+    if (ft_fit_hello(core, m, text, sizeof(text)) != 0) {
         core->peer.state = m->state;
         make_printable(text);
         refuse_peer(core, text, actions, true);
@@ -173,6 +60,7 @@ void ft_join_hello(struct ft_core *core, const struct ft_message *m, struct ft_a
     }
     core->refused = false;
     core->peer.newest = ft_later(core->peer.newest, m->sent);
+    FT_NEXT_SAY(core, actions)
     /* Our answer is what proves us there. Who is known already says nothing new. */
     ft_say(core, actions, FT_MSG_HEARTBEAT);
     if (core->peer.known)
@@ -188,6 +76,9 @@ static void accept_peer(struct ft_core *core, const struct ft_message *m, struct
 {
     bool same = m->incarnation == core->peer.incarnation;
 
+    if (!same)
+        core->silence.taken_since = 0;
+    core->silence.lease_ms = m->lease_ms;
     core->peer.known = true;
     core->peer.incarnation = m->incarnation;
     memcpy(core->peer.secret, m->secret, sizeof(core->peer.secret));
@@ -204,9 +95,9 @@ static void accept_peer(struct ft_core *core, const struct ft_message *m, struct
 
     if (core->state == FT_READY && !same) {
         /* What we followed has died, or there would be no second process. */
-        if (ft_standby_right(core)) {
+        if (ft_standby_certain(core)) {
             ft_standby_promote(core, "the peer has started anew", actions);
-        } else {
+        } else if (!core->config.arbiter) {
             ft_join_again(core, actions, "the peer has started anew, and the right to promote had ended");
         }
         return;
@@ -327,10 +218,13 @@ void ft_join_consider(struct ft_core *core, struct ft_actions *actions)
         /* Never served and meets nobody: the file's word has to do. With strict it begins as well, and holds
          * what it would release. */
         if (first && core->view == 0 && core->config.start_alone_ms &&
-            core->now - core->started >= ft_ms(core->config.start_alone_ms))
+            core->now - core->started >= ft_ms(core->config.start_alone_ms) &&
+            ft_arbiter_permits(core, actions))
             ft_join_begin_alone(core, actions, "started alone");
         return;
     }
+    core->arbiter.alone = core->arbiter.lost = false;
+    ft_arbiter_forget(core, actions);
     if (core->peer.state != FT_JOINING) {
         drop_reserved(core, actions);
         return;
@@ -349,6 +243,8 @@ void ft_join_again(struct ft_core *core, struct ft_actions *actions, const char 
     core->snapshot_whole = core->hold_known = core->kept = false;
     core->hand = FT_HAND_NONE;
     core->abandoning = false;
+    core->arbiter.open = core->arbiter.lost = false;
+    ft_arbiter_forget(core, actions);
     core->resync = FT_RESYNC_NONE;
     memset(core->closed, 0, sizeof(core->closed));
     memset(core->replayed, 0, sizeof(core->replayed));

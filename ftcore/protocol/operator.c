@@ -21,10 +21,13 @@ void ft_operator_asks(struct ft_core *core, const struct ft_event *event, struct
         ft_resync_asked(core, event->text ? event->text : "resync asked for", actions);
     } else if (what == FT_REQUEST_PROMOTE && core->hand == FT_HAND_GIVEN) {
         ft_handover_reclaim(core, actions);
+    } else if (what == FT_REQUEST_PROMOTE && ft_arbiter_overruled(core, actions)) {
+        return;
     } else if (what == FT_REQUEST_PROMOTE && core->state == FT_READY) {
         if (core->peer.known)
             ft_say(core, actions, FT_MSG_ASK);
-        else if (ft_standby_right(core) && core->now - core->answered >= ft_ms(core->config.detect_ms))
+        else if ((ft_standby_right(core) || core->config.arbiter) &&
+                 core->now - core->answered >= ft_ms(core->config.detect_ms))
             ft_standby_promote(core, "an operator's promote", actions);
     } else if (what == FT_REQUEST_PROMOTE && core->state == FT_JOINING && !core->peer.known &&
                core->now - core->alone >= ft_ms(core->config.solo_after_ms)) {

@@ -3,6 +3,7 @@
 #ifndef FTCORE_PROTOCOL_PARTS_H
 #define FTCORE_PROTOCOL_PARTS_H
 
+#include "ftcore/base/plant.h"
 #include "ftcore/protocol/core.h"
 
 struct ft_action *ft_act(struct ft_actions *actions, enum ft_action_kind kind);
@@ -34,7 +35,7 @@ static inline bool ft_is_stored(const struct ft_core *core, uint64_t view)
 /* No connection any more: the peer's end of it, or ours, or its death. */
 static inline void ft_peer_gone(struct ft_core *core)
 {
-    core->peer.up = core->peer.known = false;
+    core->peer.up = core->peer.known = core->peer.agreed = false;
     core->alone = core->now;
 }
 
@@ -43,6 +44,31 @@ static inline const char *ft_peer_name(const struct ft_core *core)
 {
     return core->partner[0] ? core->partner : "?";
 }
+
+/* protocol/invariants.c */
+void ft_invariants_check(const struct ft_core *core);
+
+/* protocol/arbiter.c */
+/* Asks who goes on from `era`, because of `why`, unless that is asked already. */
+void ft_arbiter_ask(struct ft_core *core, struct ft_era era, const char *why, struct ft_actions *actions);
+/* What is asked has settled itself. */
+void ft_arbiter_forget(struct ft_core *core, struct ft_actions *actions);
+void ft_arbiter_answers(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions);
+/* A standby that asks: the primary has spoken. */
+void ft_arbiter_heard(struct ft_core *core, struct ft_actions *actions);
+/* Never served, and meets nobody. True: it may begin alone, as far as the arbiter goes. */
+bool ft_arbiter_permits(struct ft_core *core, struct ft_actions *actions);
+/* A person decides in its place. True: this node goes on. */
+bool ft_arbiter_overruled(struct ft_core *core, struct ft_actions *actions);
+/* Standby: it has left the era that it asks for, so what it says must not prolong a lease. */
+static inline bool ft_arbiter_mute(const struct ft_core *core)
+{
+    return core->arbiter.asking && core->state == FT_READY && !FT_PLANTED("asks-aloud");
+}
+
+/* protocol/fit.c: 0, or in `text` why the peer that said this hello cannot be ours, and what to do. Its
+ * version has been agreed on, or not. */
+int ft_fit_hello(const struct ft_core *core, const struct ft_message *m, char *text, size_t cap);
 
 /* protocol/join.c: hello, who is primary, fencing, giving up what we hold. */
 void ft_join_hello(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
@@ -63,6 +89,9 @@ void ft_operator_asks(struct ft_core *core, const struct ft_event *event, struct
 void ft_primary_alone(struct ft_core *core, struct ft_actions *actions, const char *why);
 /* Holds until the view cannot be forgotten. Not strict. */
 void ft_primary_settle(struct ft_core *core, struct ft_actions *actions, const char *why);
+/* The arbiter decided for it; and it goes on alone because of that, or of a person. `by` says so. */
+void ft_primary_decided(struct ft_core *core, const char *by, struct ft_actions *actions);
+void ft_primary_goes_on(struct ft_core *core, const char *by, struct ft_actions *actions);
 void ft_primary_lost(struct ft_core *core, const char *why, bool certain, struct ft_actions *actions);
 void ft_primary_message(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 void ft_primary_event(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions);
@@ -70,6 +99,7 @@ void ft_primary_time(struct ft_core *core, struct ft_actions *actions);
 void ft_primary_malformed(struct ft_core *core, const char *text, struct ft_actions *actions);
 /* ns without a message, at most since `since`; time that this node slept does not count */
 uint64_t ft_primary_silent(const struct ft_core *core, uint64_t since);
+uint64_t ft_primary_degrades_at(const struct ft_core *core); /* PROTECTED: when it is DEGRADED, unanswered */
 void ft_primary_powerless(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 
 /* protocol/ack.c */
@@ -109,9 +139,24 @@ void ft_standby_message(struct ft_core *core, const struct ft_message *m, struct
 void ft_standby_event(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions);
 void ft_standby_time(struct ft_core *core, struct ft_actions *actions);
 void ft_standby_promote(struct ft_core *core, const char *why, struct ft_actions *actions);
+/* The arbiter decided for it: `by` says so. */
+void ft_standby_decided(struct ft_core *core, const char *by, struct ft_actions *actions);
+/* Its right has ended; what it holds is kept for a person to promote. */
+void ft_standby_keep(struct ft_core *core, const char *why, struct ft_actions *actions);
 void ft_standby_lost(struct ft_core *core, enum ft_lost how, struct ft_actions *actions);
 bool ft_standby_right(const struct ft_core *core);
+/* A certain word of the primary's end is enough. With an arbiter not once the right has ended: it may have
+ * gone on alone, and a later answer of it does not say that it did not. */
+bool ft_standby_certain(const struct ft_core *core);
 void ft_standby_hears(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
+
+/* protocol/silence.c */
+void ft_silence_step(struct ft_core *core, uint64_t now);    /* before core->now becomes `now` */
 uint64_t ft_standby_suspects_at(const struct ft_core *core); /* when silence becomes suspicion */
+void ft_silence_pass(struct ft_core *core);                  /* time passes for a READY standby */
+void ft_silence_is_death(struct ft_core *core); /* this standby takes over because of the silence */
+/* The peer is heard at `at`, by a message or by a port, in `view`; before that is noted anywhere else. */
+void ft_silence_ends(struct ft_core *core, uint64_t at, bool of_primary, uint64_t view);
+void ft_silence_port(struct ft_core *core, const struct ft_event *event); /* FT_EV_PORT_HEARTBEAT */
 
 #endif

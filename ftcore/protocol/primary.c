@@ -7,7 +7,6 @@
  * leaves.
  */
 #include "ftcore/protocol/parts.h"
-#include "ftcore/base/plant.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -23,6 +22,8 @@ void ft_primary_alone(struct ft_core *core, struct ft_actions *actions, const ch
 
     core->guarded = core->cut_off = core->unsettled = false;
     core->ready_echo = 0;
+    core->arbiter.open = core->arbiter.lost = false;
+    ft_arbiter_forget(core, actions);
     if (core->config.strict) {
         gate->gate = FT_GATE_SHUT;
         core->solo = false;
@@ -135,7 +136,7 @@ void ft_primary_lost(struct ft_core *core, const char *why, bool certain, struct
         ft_primary_alone(core, actions, core->takeover.why);
     else if (core->guarded && ((leased && certain) || never))
         ft_primary_alone(core, actions, note_loss(core, why, certain));
-    else if (core->guarded)
+    else if (core->guarded && !core->arbiter.asking && !core->arbiter.lost)
         lose_cut_off(core, note_loss(core, why, certain), actions);
 }
 
@@ -159,6 +160,11 @@ static void say_abandon(struct ft_core *core, const char *text, struct ft_action
     snprintf(ft_say(core, actions, FT_MSG_ABANDON)->text, FT_REASON_MAX, "%s", text);
 }
 
+static bool must_ask(const struct ft_core *core)
+{
+    return core->config.arbiter && core->arbiter.open && !FT_PLANTED("solo-unasked");
+}
+
 /*
  * The link is silent, but a data port says that the peer is primary in a view after ours. We may have slept
  * and been replaced. Heartbeats on data ports are nobody's word that could fence; enough to hold until the
@@ -170,7 +176,8 @@ static bool perhaps_replaced(const struct ft_core *core)
            core->now - core->peer.port_heartbeat < ft_ms(core->config.solo_after_ms);
 }
 
-static void close_abandoned(struct ft_core *core, struct ft_actions *actions)
+/* `told`: the standby has said that it has no right any more; else it did not answer. */
+static void close_abandoned(struct ft_core *core, bool told, struct ft_actions *actions)
 {
     core->abandoning = false;
     ft_peer_gone(core);
@@ -179,6 +186,8 @@ static void close_abandoned(struct ft_core *core, struct ft_actions *actions)
     if (perhaps_replaced(core))
         ft_become(core, actions, FT_DEGRADED,
                   "closed the connection; a data port says that the peer is primary");
+    else if (!told && must_ask(core))
+        ft_become(core, actions, FT_DEGRADED, "closed the connection after a malformed message");
     else
         ft_primary_alone(core, actions, "closed the connection after a malformed message");
 }
@@ -209,7 +218,7 @@ void ft_primary_message(struct ft_core *core, const struct ft_message *m, struct
 {
     if (core->abandoning) {
         if (m->type == FT_MSG_ABANDONED || m->state == FT_JOINING)
-            close_abandoned(core, actions);
+            close_abandoned(core, true, actions);
         return;
     }
     switch (m->type) {
@@ -268,18 +277,61 @@ void ft_primary_event(struct ft_core *core, const struct ft_event *event, struct
     }
 }
 
+/*
+ * With an arbiter: our answer to a hello may have begun the right anew of a standby of which we have not
+ * heard since, and while that runs, a certain word makes it primary without asking.
+ */
+static bool silent_for_long(const struct ft_core *core)
+{
+    uint64_t since = core->peer.heard;
+
+    if (must_ask(core))
+        since = ft_later(since, core->answered);
+    return ft_primary_silent(core, since) >=
+           ft_ms(FT_PLANTED("solo-early") ? core->config.lease_ms : core->config.solo_after_ms);
+}
+
+/* Elapsed time alone does not say that the standby of this era will not take over: the arbiter does. */
+static void ask_arbiter(struct ft_core *core, const char *why, struct ft_actions *actions)
+{
+    note_loss(core, why, false);
+    core->cut_off = core->guarded; /* who has asked has left the era, whatever it hears next */
+    ft_arbiter_ask(core, core->arbiter.era, why, actions);
+    ft_become(core, actions, FT_DEGRADED, "%s; asks the arbiter", core->loss.why);
+}
+
+void ft_primary_decided(struct ft_core *core, const char *by, struct ft_actions *actions)
+{
+    if (silent_for_long(core) && !perhaps_replaced(core))
+        ft_primary_goes_on(core, by, actions);
+    else
+        ft_become(core, actions, FT_DEGRADED, "%.70s%s, and the peer is heard again", core->loss.why, by);
+}
+
+void ft_primary_goes_on(struct ft_core *core, const char *by, struct ft_actions *actions)
+{
+    char why[FT_REASON_MAX];
+
+    snprintf(why, sizeof(why), "%.70s%s", core->loss.why, by);
+    ft_primary_alone(core, actions, why);
+}
+
+uint64_t ft_primary_degrades_at(const struct ft_core *core)
+{
+    return core->ready_echo + ft_ms(core->config.degrade_ms);
+}
+
 static void check_silence(struct ft_core *core, struct ft_actions *actions)
 {
     char why[40];
 
-    if (core->state == FT_PROTECTED && core->now >= ft_ack_lease(core)) {
+    if (core->state == FT_PROTECTED && core->now >= ft_primary_degrades_at(core)) {
         core->degradations++;
-        ft_become(core, actions, FT_DEGRADED, "no answer from the standby for %u ms", core->config.lease_ms);
+        ft_become(core, actions, FT_DEGRADED, "no answer from the standby for %u ms",
+                  core->config.degrade_ms);
     }
-    if (core->state != FT_DEGRADED || core->config.strict ||
-        ft_primary_silent(core, core->peer.heard) <
-            ft_ms(FT_PLANTED("solo-early") ? core->config.lease_ms : core->config.solo_after_ms) ||
-        perhaps_replaced(core))
+    if (core->state != FT_DEGRADED || core->config.strict || !silent_for_long(core) ||
+        perhaps_replaced(core) || core->arbiter.asking || core->arbiter.lost)
         return;
     if (core->hand)
         ft_handover_off(core, actions, "the standby fell silent");
@@ -288,6 +340,10 @@ static void check_silence(struct ft_core *core, struct ft_actions *actions)
     else
         ft_act(actions, FT_ACT_NO_SNAPSHOT);
     snprintf(why, sizeof(why), "no answer for %u ms", core->config.solo_after_ms);
+    if (must_ask(core)) {
+        ask_arbiter(core, why, actions);
+        return;
+    }
     ft_primary_alone(core, actions, core->unsettled ? core->takeover.why : note_loss(core, why, false));
 }
 
@@ -295,7 +351,7 @@ void ft_primary_time(struct ft_core *core, struct ft_actions *actions)
 {
     if (core->abandoning) {
         if (ft_primary_silent(core, core->abandon_began) >= ft_ms(core->config.solo_after_ms))
-            close_abandoned(core, actions);
+            close_abandoned(core, false, actions);
         return;
     }
     ft_handover_time(core, actions);

@@ -127,6 +127,7 @@ void ft_resync_event(struct ft_core *core, const struct ft_event *event, struct 
         m = ft_say(core, actions, FT_MSG_SNAPSHOT_BEGIN);
         memcpy(m->burst, event->closed, sizeof(event->closed));
         memcpy(m->access, event->access, sizeof(event->access));
+        m->number = core->config.chain;
         core->begun = m->sent;
     } else if (event->kind == FT_EV_SNAPSHOT_SENT && core->resync == FT_RESYNC_SNAPSHOT) {
         core->resync = FT_RESYNC_CATCHUP;
@@ -134,7 +135,10 @@ void ft_resync_event(struct ft_core *core, const struct ft_event *event, struct 
     } else if (event->kind == FT_EV_GUARDED && core->resync == FT_RESYNC_SWITCH) {
         core->resync = FT_RESYNC_HOLD;
         memcpy(core->hold, event->closed, sizeof(core->hold));
-        memcpy(ft_say(core, actions, FT_MSG_HOLDING)->burst, core->hold, sizeof(core->hold));
+        m = ft_say(core, actions, FT_MSG_HOLDING);
+        memcpy(m->burst, core->hold, sizeof(core->hold));
+        core->arbiter.era = (struct ft_era){m->view, FT_PLANTED("one-era") ? 1 : m->sent};
+        core->arbiter.open = true;
     }
 }
 

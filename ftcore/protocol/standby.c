@@ -7,19 +7,9 @@
  * again; it never promotes a stale state.
  */
 #include "ftcore/protocol/parts.h"
-#include "ftcore/base/plant.h"
 
 #include <stdio.h>
 #include <string.h>
-
-/* Silence counts from our own last answer, since the primary's lease may run on from there; and not while we
- * slept. */
-uint64_t ft_standby_suspects_at(const struct ft_core *core)
-{
-    return ft_later(ft_later(core->answered, core->peer.heard),
-                    ft_later(core->peer.port_heartbeat, core->awake)) +
-           ft_ms(core->config.detect_ms);
-}
 
 bool ft_standby_right(const struct ft_core *core)
 {
@@ -28,18 +18,28 @@ bool ft_standby_right(const struct ft_core *core)
     return core->own_echoed && core->now < core->own_echoed + ft_ms(core->config.promote_within_ms);
 }
 
+bool ft_standby_certain(const struct ft_core *core)
+{
+    return ft_standby_right(core) && (!core->arbiter.lapsed || FT_PLANTED("right-again"));
+}
+
 #define SILENCE "silence"
 
-static void note_takeover(struct ft_core *core, const char *reason)
+static uint64_t quiet_for(const struct ft_core *core)
 {
-    uint64_t heard = ft_later(ft_later(core->peer.heard, core->peer.port_heartbeat), core->awake);
+    return core->now - ft_later(ft_later(core->peer.heard, core->peer.port_heartbeat), core->awake);
+}
+
+static void note_takeover(struct ft_core *core, const char *reason, const char *by)
+{
+    uint64_t quiet = by[0] ? core->arbiter.quiet : quiet_for(core);
     char after[32] = "";
 
     if (strcmp(reason, SILENCE) == 0)
-        snprintf(after, sizeof(after), " for %llu ms", (core->now - heard) / FT_MS);
+        snprintf(after, sizeof(after), " for %llu ms", quiet / FT_MS);
     snprintf(core->takeover.reason, sizeof(core->takeover.reason), "%s", reason);
-    snprintf(core->takeover.why, sizeof(core->takeover.why), "took over from %s: %.64s%s", ft_peer_name(core),
-             reason, after);
+    snprintf(core->takeover.why, sizeof(core->takeover.why), "took over from %s: %.64s%s%s",
+             ft_peer_name(core), reason, after, by);
 }
 
 /*
@@ -49,13 +49,15 @@ static void note_takeover(struct ft_core *core, const char *reason)
  * second of them: there the peer is alive and holds the state, on purpose. So there nothing leaves until one
  * of the two nodes cannot forget.
  */
-static void promote_standby(struct ft_core *core, const char *reason, bool planned,
+static void promote_standby(struct ft_core *core, const char *reason, const char *by, bool planned,
                             struct ft_actions *actions)
 {
     const char *why = core->takeover.why;
 
-    core->takeover.suspected = core->takeover.decided = core->now;
-    note_takeover(core, reason);
+    core->takeover.suspected = by[0] ? core->arbiter.since : core->now;
+    core->takeover.decided = core->now;
+    note_takeover(core, reason, by);
+    ft_arbiter_forget(core, actions);
     core->view = ft_later(core->peer.view, core->view) + 1;
     core->takeover.view = core->view;
     core->event = FT_SAYS_TAKEOVER;
@@ -77,19 +79,40 @@ static void promote_standby(struct ft_core *core, const char *reason, bool plann
 
 void ft_standby_promote(struct ft_core *core, const char *why, struct ft_actions *actions)
 {
-    promote_standby(core, why, false, actions);
+    promote_standby(core, why, "", false, actions);
+}
+
+void ft_standby_decided(struct ft_core *core, const char *by, struct ft_actions *actions)
+{
+    promote_standby(core, core->arbiter.why, by, false, actions);
+}
+
+/*
+ * Who goes on? With an arbiter the right of a standby does not end by time: its primary cannot go on alone in
+ * this era without the arbiter's word, either. Time is what certain words need: they say that the primary has
+ * ended, not that it did not go on alone before.
+ */
+static void ask(struct ft_core *core, const char *why, struct ft_actions *actions)
+{
+    if (core->arbiter.asking)
+        return;
+    core->arbiter.quiet = quiet_for(core);
+    ft_arbiter_ask(core, core->arbiter.era, why, actions);
+    ft_become(core, actions, FT_READY, "%s; asks the arbiter", why);
 }
 
 void ft_standby_lost(struct ft_core *core, enum ft_lost how, struct ft_actions *actions)
 {
-    if (core->state == FT_READY && how != FT_LOST_ERROR && ft_standby_right(core)) {
+    if (core->state == FT_READY && how != FT_LOST_ERROR && ft_standby_certain(core)) {
         ft_standby_promote(core,
                            how == FT_LOST_EOF ? "the peer closed its connection"
                                               : "the peer's kernel reset its connection",
                            actions);
         return;
     }
-    if (core->state == FT_READY && ft_standby_right(core))
+    if (core->state == FT_READY && how != FT_LOST_ERROR && core->config.arbiter)
+        ask(core, "the connection was closed after the right had ended", actions);
+    if (core->state == FT_READY && (ft_standby_right(core) || core->config.arbiter))
         return; /* we cannot tell; silence will */
     if (core->state != FT_JOINING || core->snapshot_whole)
         ft_join_again(core, actions, "lost the primary before being ready");
@@ -112,7 +135,7 @@ static void consider_taking(struct ft_core *core, struct ft_actions *actions)
     /* Without the right: we slept, and the primary may have stopped waiting for us. */
     if (core->hand == FT_HAND_TAKING && core->state == FT_READY && ft_standby_right(core) &&
         ft_reached(core, ft_counts(core, core->closed, core->replayed), core->final)) {
-        promote_standby(core, "planned", true, actions);
+        promote_standby(core, "planned", "", true, actions);
     }
 }
 
@@ -138,8 +161,10 @@ void ft_standby_hears(struct ft_core *core, const struct ft_message *m, struct f
     if (m->state == FT_SOLO && (ready || core->kept || (core->state == FT_SYNCING && core->hold_known))) {
         ft_join_again(core, actions, "the primary goes on alone");
         ft_say(core, actions, FT_MSG_HEARTBEAT);
-    } else if (m->state == FT_JOINING && ready && ft_standby_right(core)) {
+    } else if (m->state == FT_JOINING && ready && ft_standby_certain(core)) {
         ft_standby_promote(core, "the primary has dropped its state", actions);
+    } else if (m->state == FT_JOINING && ready && core->config.arbiter) {
+        ask(core, "the primary has dropped its state", actions);
     }
 }
 
@@ -168,6 +193,8 @@ void ft_standby_message(struct ft_core *core, const struct ft_message *m, struct
             break;
         memcpy(core->hold, m->burst, sizeof(core->hold));
         core->hold_known = true;
+        core->arbiter.lapsed = false;
+        core->arbiter.era = (struct ft_era){m->view, FT_PLANTED("one-era") ? 1 : m->sent};
         consider_ready(core, actions);
         break;
     case FT_MSG_HEARTBEAT:
@@ -230,12 +257,15 @@ void ft_standby_event(struct ft_core *core, const struct ft_event *event, struct
         break;
     case FT_EV_DEATH_NOTICE:
         if (core->state == FT_READY && event->incarnation == core->peer.incarnation &&
-            ft_standby_right(core)) {
+            (ft_standby_certain(core) || core->config.arbiter)) {
             bool connected = core->peer.up;
 
             ft_peer_gone(core);
             core->peer.incarnation = 0; /* the notice comes more than once */
-            ft_standby_promote(core, "the death notice", actions);
+            if (ft_standby_certain(core))
+                ft_standby_promote(core, "the death notice", actions);
+            else
+                ask(core, "the death notice, after the right had ended", actions);
             if (connected) /* it takes a while, and the lanes need not wait for it */
                 ft_act(actions, FT_ACT_CLOSE);
         }
@@ -257,15 +287,16 @@ void ft_standby_event(struct ft_core *core, const struct ft_event *event, struct
  * is held here may be all that there is: it is kept, for a person to promote. A word of the primary that it
  * is SOLO, or a snapshot, ends that.
  */
-static void lose_right(struct ft_core *core, struct ft_actions *actions)
+void ft_standby_keep(struct ft_core *core, const char *why, struct ft_actions *actions)
 {
+    ft_arbiter_forget(core, actions);
     core->snapshot_whole = core->hold_known = false;
     core->hand = FT_HAND_NONE;
     core->kept = true;
     if (core->steered)
         ft_act(actions, FT_ACT_STEER)->flag = false;
     core->steered = false;
-    ft_become(core, actions, FT_JOINING, "the right to promote has ended: the primary did not answer");
+    ft_become(core, actions, FT_JOINING, "%s", why);
     if (core->peer.up)
         ft_say(core, actions, FT_MSG_HEARTBEAT);
 }
@@ -274,15 +305,25 @@ void ft_standby_time(struct ft_core *core, struct ft_actions *actions)
 {
     if (core->state != FT_READY)
         return;
-    if (!ft_standby_right(core)) {
-        lose_right(core, actions);
+    /* With an arbiter it has no end by time, unless a data port says that the primary lives: then there is
+     * nothing to ask, and a standby that gives up is sooner brought up to date. */
+    bool lives =
+        core->peer.port_heartbeat && core->now - core->peer.port_heartbeat < ft_ms(core->config.detect_ms);
+
+    if (!ft_standby_right(core) && !core->arbiter.asking && (!core->config.arbiter || lives)) {
+        ft_standby_keep(core, "the right to promote has ended: the primary did not answer", actions);
         return;
     }
     consider_taking(core, actions); /* when HANDOVER came we may have had no right, for a moment */
     if (core->state != FT_READY)
         return;
+    ft_silence_pass(core);
     if (core->now >= ft_standby_suspects_at(core)) {
-        ft_standby_promote(core, SILENCE, actions);
+        ft_silence_is_death(core);
+        if (core->config.arbiter && !FT_PLANTED("takeover-unasked"))
+            ask(core, SILENCE, actions);
+        else
+            ft_standby_promote(core, SILENCE, actions);
     } else if (core->peer.known && ft_ack_is_late(core)) {
         ft_ack_send(core, actions);
     }

@@ -12,10 +12,19 @@
 #include <pthread.h>
 #include <string.h>
 
-#define TAG_BYTES 16u
-#define TAG_AT    (FT_DATAGRAM_BYTES - TAG_BYTES)
+#define TAG_BYTES  16u
+#define HEAD_BYTES 12u /* magic and version */
 
 static const uint8_t magic[8] = {'u', 'n', 'd', 'e', 'r', 's', 't', 'u'};
+
+/* What follows the version, in this order. */
+#define FIELD(member) offsetof(struct ft_datagram, member), sizeof(((struct ft_datagram *)0)->member)
+static const struct {
+    size_t at, width;
+    unsigned since; /* the version of the format that began it; 0: the first */
+} fields[] = {{FIELD(kind), 0}, {FIELD(view), 0},  {FIELD(sent), 0},       {FIELD(port), 0},
+              {FIELD(mtu), 0},  {FIELD(fault), 0}, FT_NEXT_DATAGRAM_FIELDS};
+#define FIELDS (sizeof(fields) / sizeof(fields[0]))
 
 static pthread_key_t mac_contexts;
 
@@ -50,7 +59,8 @@ static EVP_MAC_CTX *get_mac_context(void)
     return mine;
 }
 
-static void make_tag(const uint8_t said[TAG_AT], const struct ft_datagram_key *key, uint8_t tag[TAG_BYTES])
+static void make_tag(const uint8_t *said, size_t bytes, const struct ft_datagram_key *key,
+                     uint8_t tag[TAG_BYTES])
 {
     EVP_MAC_CTX *mac = get_mac_context();
     uint8_t digest[EVP_MAX_MD_SIZE];
@@ -58,52 +68,81 @@ static void make_tag(const uint8_t said[TAG_AT], const struct ft_datagram_key *k
 
     FT_CHECK(EVP_MAC_init(mac, (const uint8_t *)key->secret, sizeof(key->secret), NULL) == 1 &&
                  EVP_MAC_update(mac, (const uint8_t *)&key->incarnation, sizeof(key->incarnation)) == 1 &&
-                 EVP_MAC_update(mac, said, TAG_AT) == 1 &&
+                 EVP_MAC_update(mac, said, bytes) == 1 &&
                  EVP_MAC_final(mac, digest, &len, sizeof(digest)) == 1,
              "HMAC-SHA256 fails");
     memcpy(tag, digest, TAG_BYTES);
 }
 
-void ft_datagram_encode(const struct ft_datagram *d, const struct ft_datagram_key *key,
-                        uint8_t out[FT_DATAGRAM_BYTES])
+/* Up to the tag. */
+static size_t length_of(unsigned version)
 {
-    uint32_t version = FT_STREAM_VERSION;
+    size_t len = HEAD_BYTES;
+
+    for (size_t i = 0; i < FIELDS; i++)
+        len += fields[i].since <= version ? fields[i].width : 0;
+    return len;
+}
+
+size_t ft_datagram_encode(const struct ft_datagram *d, const struct ft_datagram_key *key,
+                          uint8_t out[FT_DATAGRAM_BYTES])
+{
+    uint32_t version = d->kind == FT_DEATH_NOTICE ? FT_FORMAT_NONE
+                       : d->version               ? d->version
+                                                  : FT_FORMAT_NEWEST;
+    size_t len = HEAD_BYTES;
 
     memcpy(out, magic, 8);
     memcpy(out + 8, &version, 4);
-    memcpy(out + 12, &d->kind, 4);
-    memcpy(out + 16, &d->view, 8);
-    memcpy(out + 24, &d->sent, 8);
-    memcpy(out + 32, &d->port, 4);
-    memcpy(out + 36, &d->mtu, 4);
-    memcpy(out + 40, d->fault, sizeof(d->fault));
-    make_tag(out, key, out + TAG_AT);
+    for (size_t i = 0; i < FIELDS; i++)
+        if (fields[i].since <= version) {
+            memcpy(out + len, (const uint8_t *)d + fields[i].at, fields[i].width);
+            len += fields[i].width;
+        }
+    make_tag(out, len, key, out + len);
+    return len + TAG_BYTES;
 }
 
-int ft_datagram_decode(const uint8_t *in, size_t len, const struct ft_datagram_key *key,
-                       struct ft_datagram *d)
+size_t ft_datagram_length(const uint8_t *in, size_t len)
 {
     uint32_t version;
-    uint8_t tag[TAG_BYTES];
 
-    if (len != FT_DATAGRAM_BYTES || memcmp(in, magic, 8) != 0)
-        return FT_EMALFORMED;
+    if (len < HEAD_BYTES || memcmp(in, magic, 8) != 0)
+        return 0;
     memcpy(&version, in + 8, 4);
-    if (version != FT_STREAM_VERSION)
-        return FT_EVERSION;
-    make_tag(in, key, tag);
-    if (CRYPTO_memcmp(tag, in + TAG_AT, TAG_BYTES) != 0)
-        return FT_EPERM;
-    memcpy(&d->kind, in + 12, 4);
-    memcpy(&d->view, in + 16, 8);
-    memcpy(&d->sent, in + 24, 8);
-    memcpy(&d->port, in + 32, 4);
-    memcpy(&d->mtu, in + 36, 4);
-    memcpy(d->fault, in + 40, sizeof(d->fault));
+    return version == FT_FORMAT_NONE || FT_FORMAT_KNOWN(version) ? length_of(version) + TAG_BYTES : 0;
+}
+
+/* Of one that is the peer's. */
+static int check_fields(const struct ft_datagram *d)
+{
     if (d->view > FT_VIEW_MAX || d->port >= FT_DATAGRAM_PORTS)
         return FT_EMALFORMED;
     for (unsigned i = 0; i < FT_DATAGRAM_PORTS; i++)
         if (d->fault[i] >= FT_PORT_FAULTS)
             return FT_EMALFORMED;
-    return d->kind == FT_DEATH_NOTICE || d->kind == FT_HEARTBEAT ? 0 : FT_EMALFORMED;
+    return d->kind == (d->version == FT_FORMAT_NONE ? FT_DEATH_NOTICE : FT_HEARTBEAT) ? 0 : FT_EMALFORMED;
+}
+
+int ft_datagram_decode(const uint8_t *in, size_t len, const struct ft_datagram_key *key,
+                       struct ft_datagram *d)
+{
+    size_t length = ft_datagram_length(in, len), at = HEAD_BYTES;
+    uint8_t tag[TAG_BYTES];
+
+    if (!length)
+        return len >= HEAD_BYTES && memcmp(in, magic, 8) == 0 ? FT_EVERSION : FT_EMALFORMED;
+    if (len != length)
+        return FT_EMALFORMED;
+    make_tag(in, len - TAG_BYTES, key, tag);
+    if (CRYPTO_memcmp(tag, in + len - TAG_BYTES, TAG_BYTES) != 0)
+        return FT_EPERM;
+    *d = (struct ft_datagram){0};
+    memcpy(&d->version, in + 8, 4);
+    for (size_t i = 0; i < FIELDS; i++)
+        if (fields[i].since <= d->version) {
+            memcpy((uint8_t *)d + fields[i].at, in + at, fields[i].width);
+            at += fields[i].width;
+        }
+    return check_fields(d);
 }

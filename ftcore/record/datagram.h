@@ -8,6 +8,9 @@
  *     "understu" | u32 version | u32 kind | u64 view | u64 sent | u32 port | u32 mtu | 8 bytes, one for
  *     each of the sender's ports: its fault | 16 bytes of tag; little endian
  *
+ * A later version appends fields before the tag. A heartbeat has the version that the two nodes speak. The
+ * death notice has none, 0, and no field of a later version: it is encoded before the peer is known.
+ *
  * The tag is the first half of HMAC-SHA256 over the sender's incarnation and the 48 bytes before it. Its key
  * is the sender's secret. Secret and incarnation are random, of one process, and told in its hello alone,
  * which a sealed link carries; neither is in a datagram.
@@ -16,11 +19,12 @@
 #define FTCORE_RECORD_DATAGRAM_H
 
 #include "ftcore/base/error.h"
+#include "ftcore/record/format.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
-#define FT_DATAGRAM_BYTES 64u
+#define FT_DATAGRAM_BYTES (64u + FT_NEXT_DATAGRAM_BYTES) /* of the newest version */
 #define FT_DATAGRAM_PORTS 8u
 
 enum ft_datagram_kind { FT_DEATH_NOTICE = 1, FT_HEARTBEAT };
@@ -36,13 +40,15 @@ enum ft_port_fault {
 };
 
 struct ft_datagram {
-    uint32_t kind; /* enum ft_datagram_kind */
-    uint64_t view; /* heartbeat: the sender's; death notice: 0 */
-    uint64_t sent; /* heartbeat: when, by the sender's monotonic clock, ns; death notice: 0 */
+    uint32_t version; /* to encode, 0 is the newest; of a death notice 0 */
+    uint32_t kind;    /* enum ft_datagram_kind */
+    uint64_t view;    /* heartbeat: the sender's; death notice: 0 */
+    uint64_t sent;    /* heartbeat: when, by the sender's monotonic clock, ns; death notice: 0 */
 
     /* Heartbeat: the port that it left by, that port's MTU (0: not known), and the sender's ports. */
     uint32_t port, mtu;
     uint8_t fault[FT_DATAGRAM_PORTS]; /* enum ft_port_fault; a port that there is not is WHOLE */
+    FT_NEXT_DATAGRAM_MEMBERS
 };
 
 /* With which a process authenticates its datagrams, and by which its peer knows them. */
@@ -50,8 +56,12 @@ struct ft_datagram_key {
     uint64_t incarnation, secret[2];
 };
 
-void ft_datagram_encode(const struct ft_datagram *d, const struct ft_datagram_key *key,
-                        uint8_t out[FT_DATAGRAM_BYTES]);
+/* Returns its length, FT_DATAGRAM_BYTES at most. */
+size_t ft_datagram_encode(const struct ft_datagram *d, const struct ft_datagram_key *key,
+                          uint8_t out[FT_DATAGRAM_BYTES]);
+/* The length of the datagram that begins at in[0..len), of which there may be less; 0: there is none that
+ * this program reads. */
+size_t ft_datagram_length(const uint8_t *in, size_t len);
 /* 0; FT_EMALFORMED: no such datagram, or a view above FT_VIEW_MAX, a port or a fault that there is not;
  * FT_EVERSION; FT_EPERM: not this sender's. */
 int ft_datagram_decode(const uint8_t *in, size_t len, const struct ft_datagram_key *key,

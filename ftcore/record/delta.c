@@ -3,7 +3,7 @@
  * The wire form of a chunk of a delta: encode and decode. Written by the replicator that drains the rings,
  * read by the standby's receiver.
  *
- * One chunk is one msgpack array, as a log record is (ftcore/record/record.c): version 1, the numbers of
+ * One chunk is one msgpack array, as a log record is (ftcore/record/record.c): version, the numbers of
  * FT_CHUNK_NUMBERS in the order and with the ranges of that table, body, checksum. FT_REC_DIGEST is only
  * beside FT_CHUNK_LAST, the digest is 0 without it, FT_REC_SLICE is only beside
  * both, the slice is 0 without it, and from + bursts must not wrap.
@@ -35,10 +35,9 @@
 #include "ftcore/record/head.h"
 #include "ftcore/record/runs.h"
 
-#define VERSION      1u
 #define OUTPUT_BOUND 36u /* 3 len and flags, 10 number, 10 burst, 10 sequence number, 2 have, port */
 
-FT_HEAD_CODEC(struct ft_chunk, FT_CHUNK_NUMBERS, VERSION);
+FT_HEAD_CODEC(struct ft_chunk, FT_CHUNK_NUMBERS);
 
 _Static_assert(sizeof(struct ft_chunk_output) % 8 == 0, "what follows lies at a multiple of 8");
 _Static_assert(offsetof(struct ft_chunk, lane) == offsetof(struct ft_record, lane) &&
@@ -199,7 +198,7 @@ static uint8_t *put_outputs(uint8_t *to, const struct ft_chunk *p, size_t *have)
 }
 
 /* Aborts where the reader would refuse. Writes the numbers as the wire has them. */
-static void check_chunk(const struct ft_chunk *p, uint64_t n[FT_ELEMENTS_MAX])
+static void check_chunk(const struct ft_chunk *p, unsigned version, uint64_t n[FT_ELEMENTS_MAX])
 {
     struct ft_chunk numbers = *p;
     struct ft_fault why = {""};
@@ -209,7 +208,8 @@ static void check_chunk(const struct ft_chunk *p, uint64_t n[FT_ELEMENTS_MAX])
     FT_CHECK(p->kind == FT_ENTRY_CHUNK, "a record is no chunk of a delta");
     FT_CHECK(p->burst >= p->from, "a chunk from burst %lu to %lu", p->from, p->burst);
     numbers.burst -= p->from;
-    get_numbers(&numbers, n);
+    FT_CHECK(FT_FORMAT_KNOWN(version), "a chunk in version %u", version);
+    get_numbers(&numbers, version, n);
     FT_CHECK(!ft_head_ranges(&layout, n, &member, &why) && !rule_numbers(&numbers, &member, &why), "%s",
              why.text);
     FT_CHECK(p->size == ft_chunk_size(p->lines, p->bytes), "a chunk of %u bytes that says %u",
@@ -222,7 +222,7 @@ size_t ft_chunk_bound(const struct ft_chunk *p)
     return ft_head_bound(&layout) + p->lines + p->held * OUTPUT_BOUND + p->bytes;
 }
 
-long ft_chunk_encode(const struct ft_chunk *p, bool summed, uint8_t *out, size_t cap)
+long ft_chunk_encode(const struct ft_chunk *p, unsigned version, bool summed, uint8_t *out, size_t cap)
 {
     uint8_t heads[FT_CHUNK_HELD * OUTPUT_BOUND];
     struct ft_out to = {out, out + cap, false};
@@ -230,7 +230,7 @@ long ft_chunk_encode(const struct ft_chunk *p, bool summed, uint8_t *out, size_t
     size_t have;
     uint32_t at = 0;
 
-    check_chunk(p, n);
+    check_chunk(p, version, n);
     size_t heads_len = (size_t)(put_outputs(heads, p, &have) - heads);
     ft_head_write(&to, &layout, n, p->lines + heads_len + have);
     ft_out_write(&to, (const char *)ft_chunk_lines(p), p->lines);

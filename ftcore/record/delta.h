@@ -118,7 +118,7 @@ static inline uint32_t ft_chunk_size(uint32_t lines, uint32_t bytes)
 size_t ft_chunk_bound(const struct ft_chunk *chunk);
 /* Returns the length, FT_EFULL when cap is too small. A chunk that breaks the rules above aborts. `summed`:
  * as ft_record_encode. */
-long ft_chunk_encode(const struct ft_chunk *chunk, bool summed, uint8_t *out, size_t cap);
+long ft_chunk_encode(const struct ft_chunk *chunk, unsigned version, bool summed, uint8_t *out, size_t cap);
 /*
  * Reads one chunk from in[0..len) into `chunk`, a buffer of `cap` bytes (FT_CHUNK_MAX is enough). Returns the
  * bytes consumed, or FT_ETRUNC, FT_EMALFORMED, FT_ECHECKSUM, FT_EVERSION, FT_EFULL (cap too small) with what

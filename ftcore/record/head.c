@@ -8,7 +8,22 @@
 #define XXH_INLINE_ALL /* for this machine's vectors: the library's own is for any */
 #include <xxhash.h>
 
-/* Where element `index` begins: those before it are numbers, or reading would have stopped. */
+static bool is_in(const struct ft_element *e, uint64_t version)
+{
+    return e->since <= version;
+}
+
+/* Length of the array in that version. */
+static unsigned count_of(const struct ft_layout *layout, uint64_t version)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < layout->count; i++)
+        count += is_in(&layout->elements[i], version);
+    return count;
+}
+
+/* Where the element after `index` others begins: these are numbers, or reading would have stopped. */
 static size_t element_offset(const uint8_t *in, unsigned index)
 {
     size_t at = in[0] == 0xdc ? 3 : in[0] == 0xdd ? 5 : 1;
@@ -20,11 +35,14 @@ static size_t element_offset(const uint8_t *in, unsigned index)
 
 size_t ft_head_offset(const struct ft_layout *layout, const uint8_t *in, size_t at)
 {
-    unsigned index = 1;
+    struct ft_reader r = {in, in + element_offset(in, 0), in + element_offset(in, 1), NULL, "", FT_ETRUNC};
+    uint64_t version = 0;
+    unsigned before = 1;
 
-    while (index < layout->count - 2 && layout->elements[index].at != at)
-        index++;
-    return element_offset(in, index);
+    (void)ft_read_number(&r, "version", &version);
+    for (unsigned i = 1; i < layout->count - 2 && layout->elements[i].at != at; i++)
+        before += is_in(&layout->elements[i], version);
+    return element_offset(in, before);
 }
 
 int ft_fail_at(struct ft_fault *fault, int error, size_t offset, const struct ft_fault *why)
@@ -37,7 +55,7 @@ int ft_head_ranges(const struct ft_layout *layout, const uint64_t n[], size_t *a
     const struct ft_element *e = layout->elements;
 
     for (unsigned i = 0; i < layout->count - 2; i++, e++)
-        if (n[i] < e->min || n[i] > e->max) {
+        if (is_in(e, n[0]) && (n[i] < e->min || n[i] > e->max)) {
             *at = e->at;
             return ft_fail(why, FT_EMALFORMED, "%s is %lu, expected %lu to %lu", e->name, n[i], e->min,
                            e->max);
@@ -73,14 +91,18 @@ static int read_elements(struct ft_reader *r, const struct ft_layout *layout, st
         rc = ft_read_number(r, "version", &h->number[0]);
     if (rc)
         return rc;
-    if (count && h->number[0] != layout->version)
-        return ft_fail(r->fault, FT_EVERSION, "offset %zu: version is %lu, expected %u",
-                       element_offset(r->frame, 0), h->number[0], layout->version);
-    if (count != layout->count)
-        return FT_READ_REFUSE(r, r->frame, "is an array of %lu, expected %u", count, layout->count);
-    for (unsigned i = 1; i < layout->count - 2; i++)
-        if ((rc = ft_read_number(r, layout->elements[i].name, &h->number[i])))
+    if (count && !FT_FORMAT_KNOWN(h->number[0]))
+        return ft_fail(r->fault, FT_EVERSION, "offset %zu: version is %lu, expected %u to %u",
+                       element_offset(r->frame, 0), h->number[0], FT_FORMAT_OLDEST, FT_FORMAT_NEWEST);
+    if (count != count_of(layout, count ? h->number[0] : FT_FORMAT_NEWEST))
+        return FT_READ_REFUSE(r, r->frame, "is an array of %lu, expected %u", count,
+                              count_of(layout, count ? h->number[0] : FT_FORMAT_NEWEST));
+    for (unsigned i = 1; i < layout->count - 2; i++) {
+        h->number[i] = 0;
+        if (is_in(&layout->elements[i], h->number[0]) &&
+            (rc = ft_read_number(r, layout->elements[i].name, &h->number[i])))
             return rc;
+    }
     rc = ft_read_bytes(r, "body", &ft_bin_form, 0, UINT32_MAX, &h->body, &len);
     h->body_len = len;
     return rc;
@@ -125,9 +147,10 @@ void ft_head_write(struct ft_out *to, const struct ft_layout *layout, const uint
     msgpack_packer pk;
 
     msgpack_packer_init(&pk, to, ft_out_write);
-    msgpack_pack_array(&pk, layout->count);
+    msgpack_pack_array(&pk, count_of(layout, n[0]));
     for (unsigned i = 0; i < layout->count - 2; i++)
-        msgpack_pack_uint64(&pk, n[i]);
+        if (is_in(&layout->elements[i], n[0]))
+            msgpack_pack_uint64(&pk, n[i]);
     msgpack_pack_bin(&pk, body_len);
 }
 

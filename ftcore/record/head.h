@@ -8,6 +8,7 @@
 
 #include "ftcore/base/error.h"
 #include "ftcore/record/body.h"
+#include "ftcore/record/format.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -20,16 +21,17 @@ struct ft_element {
     const char *name;
     size_t at;
     uint64_t min, max;
+    unsigned since; /* the version of the format that began it; 0: the first */
 };
 
 /* All elements: the version first, numbers, then body and checksum. */
 struct ft_layout {
     const struct ft_element *elements; /* [count] */
-    unsigned count, version;
+    unsigned count;
 };
 
 struct ft_head {
-    uint64_t number[FT_ELEMENTS_MAX]; /* the version, then the others */
+    uint64_t number[FT_ELEMENTS_MAX]; /* the version, then the others; 0: not in that version */
     const uint8_t *body;              /* in the input */
     size_t body_len;
 };
@@ -55,7 +57,8 @@ size_t ft_head_offset(const struct ft_layout *layout, const uint8_t *in, size_t 
 /* Bytes of an array at most, without those of the body. */
 size_t ft_head_bound(const struct ft_layout *layout);
 
-/* Writes the array up to its body, which the caller writes next. n[0] is the version. */
+/* Writes the array up to its body, which the caller writes next. n[0] is the version; numbers that are newer
+ * are left out. */
 void ft_head_write(struct ft_out *to, const struct ft_layout *layout, const uint64_t n[], size_t body_len);
 
 /* Appends the checksum, 0 unless `summed`, of what `to` holds from `start` on. Returns the length of all, or
@@ -67,16 +70,17 @@ int ft_fail_at(struct ft_fault *fault, int error, size_t offset, const struct ft
 
 /*
  * The layout of an entry of a lane's log ring, `type`, by the table of its numbers (FT_RECORD_NUMBERS,
- * FT_CHUNK_NUMBERS: NUMBER(type, member, name, min, max) for each), and how they come out of the struct and
+ * FT_CHUNK_NUMBERS: NUMBER(type, member, name, min, max) for each, and after these the version of the format
+ * that began it, unless it is the first), and how they come out of the struct and
  * into it.
  */
-#define FT_HEAD_CODEC(type, NUMBERS, version)                                                                \
-    static const struct ft_element elements[] = {{"version", 0, version, version},                           \
-                                                 NUMBERS(FT_HEAD_ELEMENT){"body", 0, 0, 0},                  \
-                                                 {"checksum", 0, 0, UINT64_MAX}};                            \
-    static const struct ft_layout layout = {elements, sizeof(elements) / sizeof(elements[0]), version};      \
+#define FT_HEAD_CODEC(type, NUMBERS)                                                                         \
+    static const struct ft_element elements[] = {{"version", 0, FT_FORMAT_OLDEST, FT_FORMAT_NEWEST, 0},      \
+                                                 NUMBERS(FT_HEAD_ELEMENT){"body", 0, 0, 0, 0},               \
+                                                 {"checksum", 0, 0, UINT64_MAX, 0}};                         \
+    static const struct ft_layout layout = {elements, sizeof(elements) / sizeof(elements[0])};               \
                                                                                                              \
-    static void get_numbers(const type *entry, uint64_t n[FT_ELEMENTS_MAX])                                  \
+    static void get_numbers(const type *entry, unsigned version, uint64_t n[FT_ELEMENTS_MAX])                \
     {                                                                                                        \
         *n++ = version;                                                                                      \
         NUMBERS(FT_HEAD_GET)                                                                                 \
@@ -93,11 +97,12 @@ int ft_fail_at(struct ft_fault *fault, int error, size_t offset, const struct ft
     _Static_assert(sizeof(type) == sizeof(uint32_t) + sizeof(uint8_t) NUMBERS(FT_HEAD_BYTES),                \
                    "the table has every member but size and kind, and there is no padding")
 
-#define FT_HEAD_ELEMENT(type, member, name, min, max) {name, offsetof(type, member), min, max},
-#define FT_HEAD_GET(type, member, ...)                *n++ = entry->member;
-#define FT_HEAD_SET(type, member, ...)                entry->member = (__typeof__(entry->member))*n++;
-#define FT_HEAD_BYTES(type, member, ...)              +sizeof(((type *)0)->member)
-#define FT_HEAD_HOLDS(type, member, name, min, max)                                                          \
+#define FT_HEAD_ELEMENT(type, member, name, min, max, ...)                                                   \
+    {name, offsetof(type, member), min, max, __VA_ARGS__ + 0},
+#define FT_HEAD_GET(type, member, ...)   *n++ = entry->member;
+#define FT_HEAD_SET(type, member, ...)   entry->member = (__typeof__(entry->member))*n++;
+#define FT_HEAD_BYTES(type, member, ...) +sizeof(((type *)0)->member)
+#define FT_HEAD_HOLDS(type, member, name, min, max, ...)                                                     \
     _Static_assert((max) <= (__typeof__(((type *)0)->member))UINT64_MAX, "any " name " fits its member");
 
 #endif

@@ -16,7 +16,12 @@
  *
  * The array begins with six numbers, the head: version, type, view, sent, echo, state. Version is first and
  * is looked at before anything else, the array's length included: another version may have another head. Then
- * come the fields of the type, in the order of ft_shapes. A field is
+ * come the fields of the type, in the order of ft_shapes, without those that are newer than the version.
+ *
+ * HELLO and REFUSE have version 0 and are read by every program, whatever it speaks: their head and the
+ * fields below them never change. Later versions append fields, which a program that does not know them
+ * passes over; of a hello, the sender's newest version says which it has. Where the two programs have no
+ * version in common, the hello is read up to the node's name. A field is
  *
  *     number     unsigned, shortest form when written, any unsigned form when read
  *     name,text  str without control characters; shorter than its array in struct ft_message
@@ -39,101 +44,24 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "frames are little-endian in memory too");
 _Static_assert(FT_BULK_MAX + FT_SMALL_MAX <= FT_MESSAGE_MAX, "any message fits a frame");
 
-#define AT(member)         offsetof(struct ft_message, member)
-#define WIDE(member)       sizeof(((struct ft_message *)0)->member)
-#define N(member, lo, hi)  #member, FT_K_NUMBER, AT(member), WIDE(member), lo, hi
-#define ANY(member)        N(member, 0, UINT64_MAX)
-#define MORE(member)       #member, FT_K_RISING, AT(member), WIDE(member), 1, UINT32_MAX
-#define STRING(member, lo) #member, FT_K_TEXT, AT(member), WIDE(member), lo, WIDE(member) - 1
-#define PER_LANE(member)   #member, FT_K_VECTOR, AT(member), WIDE(member), 0, UINT64_MAX
-#define PLAIN(name, kind)  name, kind, 0, 0, 0, 0
+/* Fields of a hello that every program reads: newest, oldest, program, name. */
+#define HELLO_HEAD 4u
 
-const struct ft_field ft_head_fields[FT_HEAD_FIELDS] = {
-    {N(view, 0, INT64_MAX)},
-    {ANY(sent)},
-    {ANY(echo)},
-    {N(state, FT_JOINING, FT_FENCED)},
-};
-
-const struct ft_shape ft_shapes[FT_MSG_TYPES] = {
-    [FT_MSG_HELLO] =
-        {
-            "HELLO",
-            {
-                {ANY(incarnation)},
-                {ANY(secret[0])},
-                {ANY(secret[1])},
-                {STRING(name, 1)},
-                {N(role, 0, 1)},
-                {N(strict, 0, 1)},
-                {N(warm, 0, 1)},
-                {N(lanes, 1, FT_LANES_MAX)},
-                {N(lease_ms, 1, UINT32_MAX)},
-                {MORE(detect_ms)},
-                {MORE(promote_within_ms)},
-                {MORE(solo_after_ms)},
-                {PLAIN("identity", FT_K_IDENTITY)},
-            },
-        },
-    [FT_MSG_HEARTBEAT] = {"HEARTBEAT", {{0}}},
-    [FT_MSG_SNAPSHOT_BEGIN] = {"SNAPSHOT_BEGIN", {{PER_LANE(burst)}, {PER_LANE(access)}}},
-    [FT_MSG_SNAPSHOT] = {"SNAPSHOT", {{PLAIN("bulk", FT_K_BULK)}}},
-    [FT_MSG_SNAPSHOT_END] = {"SNAPSHOT_END", {{0}}},
-    [FT_MSG_LOG] = {"LOG", {{PLAIN("bulk", FT_K_BULK)}}},
-    [FT_MSG_ACK] = {"ACK", {{PER_LANE(burst)}, {PER_LANE(replayed)}, {PER_LANE(taken)}}},
-    [FT_MSG_HOLDING] = {"HOLDING", {{PER_LANE(burst)}}},
-    [FT_MSG_STEER] = {"STEER", {{ANY(number)}}},
-    [FT_MSG_STEERED] = {"STEERED", {{ANY(number)}}},
-    [FT_MSG_HANDOVER] = {"HANDOVER", {{PER_LANE(burst)}}},
-    [FT_MSG_ASK] = {"ASK", {{0}}},
-    [FT_MSG_ABANDON] = {"ABANDON", {{STRING(text, 0)}}},
-    [FT_MSG_ABANDONED] = {"ABANDONED", {{0}}},
-    [FT_MSG_REFUSE] = {"REFUSE", {{STRING(text, 0)}}},
-    [FT_MSG_VERDICT] =
-        {
-            "VERDICT",
-            {
-                {"lane", FT_K_LANE, AT(lane), WIDE(lane), 0, FT_LANES_MAX - 1},
-                {"burst", FT_K_NUMBER, AT(burst), sizeof(uint64_t), 0, UINT64_MAX},
-                {ANY(number)},
-                {ANY(number2)},
-            },
-        },
-    [FT_MSG_DRILL] = {"DRILL", {{STRING(text, 0)}}},
-    [FT_MSG_DELTA] = {"DELTA", {{PLAIN("bulk", FT_K_BULK)}}},
-};
-
-unsigned ft_shape_fields(const struct ft_shape *s)
+/* Length of the content's array in that version. */
+static unsigned elements_of(const struct ft_shape *s, unsigned version)
 {
-    unsigned n = 0;
-
-    while (n < FT_FIELDS_MAX && s->fields[n].name)
-        n++;
-    return n;
-}
-
-/* Length of the content's array. */
-static unsigned elements_of(const struct ft_shape *s)
-{
-    unsigned fields = ft_shape_fields(s), n = 2 + FT_HEAD_FIELDS + fields;
+    unsigned fields = ft_shape_fields(s), n = 2 + FT_HEAD_FIELDS;
 
     for (unsigned i = 0; i < fields; i++)
-        n += s->fields[i].kind == FT_K_BULK;
+        if (s->fields[i].since <= version)
+            n += s->fields[i].kind == FT_K_BULK ? 2 : 1;
     return n;
 }
 
-void ft_field_range(const struct ft_field *f, unsigned lanes, uint64_t last, uint64_t *lo, uint64_t *hi)
+/* It is read by every program: HELLO_HEAD fields of a hello, and all of a refusal. */
+static bool has_no_version(unsigned type)
 {
-    *lo = f->kind == FT_K_RISING && last >= f->min ? last + 1 : f->min;
-    *hi = f->kind == FT_K_LANE && lanes ? lanes - 1 : f->max;
-}
-
-const char *ft_state_name(enum ft_state state)
-{
-    static const char *const names[] = {"?",    "JOINING",   "SYNCING",  "READY",
-                                        "SOLO", "PROTECTED", "DEGRADED", "FENCED"};
-
-    return state >= FT_JOINING && state <= FT_FENCED ? names[state] : names[0];
+    return type == FT_MSG_HELLO || type == FT_MSG_REFUSE;
 }
 
 /* Encode. */
@@ -214,15 +142,20 @@ long ft_message_encode(const struct ft_message *m, unsigned lanes, struct ft_com
     if (cap < FT_FRAME_HEAD)
         return FT_EFULL;
     const struct ft_shape *s = &ft_shapes[m->type];
+    bool none = has_no_version(m->type);
+    unsigned version = none || !m->version ? FT_FORMAT_NEWEST : m->version;
+
+    FT_CHECK(FT_FORMAT_KNOWN(version) && s->since <= version, "type %u in version %u", m->type, version);
     struct ft_out to = {out + FT_FRAME_HEAD, out + cap, false};
     msgpack_packer_init(&pk, &to, ft_out_write);
-    msgpack_pack_array(&pk, elements_of(s));
-    msgpack_pack_uint64(&pk, FT_STREAM_VERSION);
+    msgpack_pack_array(&pk, elements_of(s, version));
+    msgpack_pack_uint64(&pk, none ? FT_FORMAT_NONE : version);
     msgpack_pack_uint64(&pk, m->type);
     for (unsigned i = 0; i < FT_HEAD_FIELDS; i++)
         put_field(&pk, &to, &ft_head_fields[i], m, lanes, compressor, &last);
     for (unsigned i = 0; i < ft_shape_fields(s); i++)
-        put_field(&pk, &to, &s->fields[i], m, lanes, compressor, &last);
+        if (s->fields[i].since <= version)
+            put_field(&pk, &to, &s->fields[i], m, lanes, compressor, &last);
     if (to.full)
         return FT_EFULL;
     uint32_t len = (uint32_t)(to.at - out - FT_FRAME_HEAD);
@@ -325,45 +258,89 @@ static int get_field(struct ft_reader *in, const struct ft_field *f, struct ft_m
     }
 }
 
-/* The array's length, version and type: what says how to read the rest. */
-static int get_shape(struct ft_reader *in, const struct ft_shape **s, struct ft_message *m)
+/* The array's length, version and type: what says how to read the rest. *count is the length. */
+static int get_shape(struct ft_reader *in, const struct ft_shape **s, struct ft_message *m, uint64_t *count)
 {
-    const uint8_t *start = in->at, *at;
-    uint64_t n, v;
+    const uint8_t *at;
+    uint64_t v;
 
-    int rc = ft_read_length(in, "content", &ft_array_form, &n);
+    int rc = ft_read_length(in, "content", &ft_array_form, count);
     if (rc)
         return rc;
     at = in->at;
     if ((rc = ft_read_number(in, "version", &v)))
         return rc;
-    if (v != FT_STREAM_VERSION)
-        return ft_fail(in->fault, FT_EVERSION, "offset %td: version is %lu, expected %u", at - in->frame, v,
-                       FT_STREAM_VERSION);
+    if (v != FT_FORMAT_NONE && !FT_FORMAT_KNOWN(v))
+        return ft_fail(in->fault, FT_EVERSION, "offset %td: version is %lu, expected %u to %u",
+                       at - in->frame, v, FT_FORMAT_OLDEST, FT_FORMAT_NEWEST);
+    m->version = (uint16_t)v;
     at = in->at;
     if ((rc = ft_read_number(in, "type", &v)))
         return rc;
-    if (v < 1 || v >= FT_MSG_TYPES)
+    if (v < 1 || v >= FT_MSG_TYPES || (m->version && ft_shapes[v].since > m->version))
         return FT_READ_REFUSE(in, at, "type is %lu, expected 1 to %d", v, FT_MSG_TYPES - 1);
+    if (has_no_version(v) != (m->version == FT_FORMAT_NONE))
+        return FT_READ_REFUSE(in, at, "type is %lu in version %u", v, m->version);
     m->type = (uint8_t)v;
     *s = &ft_shapes[v];
     in->type = (*s)->name;
-    if (n != elements_of(*s))
-        return FT_READ_REFUSE(in, start, "is an array of %lu, expected %u", n, elements_of(*s));
     return 0;
+}
+
+/* Of what has no version there may be more elements than are known. */
+static int check_count(struct ft_reader *in, const struct ft_shape *s, uint64_t count, unsigned version,
+                       bool more)
+{
+    unsigned expected = elements_of(s, version);
+
+    if (more ? count >= expected : count == expected)
+        return 0;
+    return FT_READ_REFUSE(in, in->frame + FT_FRAME_HEAD, "is an array of %lu, expected %u", count, expected);
+}
+
+/* A hello up to the node's name; then its version is known: *version, 0 if there is none in common. */
+static int get_hello_head(struct ft_reader *in, const struct ft_shape *s, struct ft_message *m,
+                          unsigned *version, bool *later)
+{
+    uint64_t last = 0;
+    int rc = 0;
+
+    for (unsigned i = 0; !rc && i < HELLO_HEAD; i++)
+        rc = get_field(in, &s->fields[i], m, 0, NULL, &last);
+    if (!rc && m->oldest > m->newest)
+        return FT_READ_REFUSE(in, in->at, "speaks versions %u to %u", m->oldest, m->newest);
+    *version = ft_format_common(FT_FORMAT_NEWEST, FT_FORMAT_OLDEST, m->newest, m->oldest);
+    *later = m->newest > FT_FORMAT_NEWEST;
+    return rc;
 }
 
 static int get_content(struct ft_reader *in, unsigned lanes, struct ft_message *m, uint8_t *bulk)
 {
     const struct ft_shape *s = &ft_shapes[0];
-    uint64_t last = 0;
+    uint64_t last = 0, count;
+    unsigned i, version;
+    bool more;
 
-    int rc = get_shape(in, &s, m);
-    for (unsigned i = 0; !rc && i < FT_HEAD_FIELDS; i++)
+    int rc = get_shape(in, &s, m, &count);
+    more = m->type == FT_MSG_REFUSE;
+    version = m->version ? m->version : FT_FORMAT_OLDEST;
+    if (!rc && m->type != FT_MSG_HELLO)
+        rc = check_count(in, s, count, version, more);
+    for (i = 0; !rc && i < FT_HEAD_FIELDS; i++)
         rc = get_field(in, &ft_head_fields[i], m, lanes, bulk, &last);
-    for (unsigned i = 0; !rc && i < ft_shape_fields(s); i++)
-        rc = get_field(in, &s->fields[i], m, lanes, bulk, &last);
-    if (!rc && in->at != in->end)
+    i = 0;
+    if (!rc && m->type == FT_MSG_HELLO) {
+        i = HELLO_HEAD;
+        rc = get_hello_head(in, s, m, &version, &more);
+        if (!rc && version == 0)
+            return 0;
+        if (!rc)
+            rc = check_count(in, s, count, version, more);
+    }
+    for (; !rc && i < ft_shape_fields(s); i++)
+        if (s->fields[i].since <= version)
+            rc = get_field(in, &s->fields[i], m, lanes, bulk, &last);
+    if (!rc && !more && in->at != in->end)
         return FT_READ_REFUSE(in, in->at, "goes on for %td bytes, expected its end", in->end - in->at);
     return rc;
 }

@@ -5,19 +5,20 @@
 #define FTCORE_RECORD_MESSAGE_H
 
 #include "ftcore/base/error.h"
+#include "ftcore/record/format.h"
 #include "ftcore/region/region.h"
 
 #include <stdbool.h>
 
-#define FT_STREAM_VERSION 2u
-#define FT_FRAME_HEAD     8u         /* bytes before a frame's content */
-#define FT_MESSAGE_MAX    (4u << 20) /* bytes of a frame's content */
-#define FT_BULK_MAX       (2u << 20) /* bytes of bulk before compression */
-#define FT_SMALL_MAX      1024u /* of everything but bulk: a hello needs 200 bytes, an ACK of 16 lanes 510 */
-#define FT_IDENTITY_MAX   8192u
-#define FT_NAME_MAX       32u
-#define FT_REASON_MAX     128u
-#define FT_VIEW_MAX       (1ull << 62) /* one view a nanosecond for a century; beyond, it is damage or a lie */
+#define FT_FRAME_HEAD   8u         /* bytes before a frame's content */
+#define FT_MESSAGE_MAX  (4u << 20) /* bytes of a frame's content */
+#define FT_BULK_MAX     (2u << 20) /* bytes of bulk before compression */
+#define FT_SMALL_MAX    1024u /* of everything but bulk: a hello needs 200 bytes, an ACK of 16 lanes 510 */
+#define FT_IDENTITY_MAX 8192u
+#define FT_NAME_MAX     32u
+#define FT_PROGRAM_MAX  32u
+#define FT_REASON_MAX   224u
+#define FT_VIEW_MAX     (1ull << 62) /* one view a nanosecond for a century; beyond, it is damage or a lie */
 
 /* Of a node, see docs/ARCHITECTURE.md. */
 enum ft_state {
@@ -34,7 +35,8 @@ const char *ft_state_name(enum ft_state state); /* in capitals: "JOINING" */
 enum ft_message_type {
     FT_MSG_HELLO = 1,      /* first on a connection, both ways */
     FT_MSG_HEARTBEAT,      /* nothing but the head */
-    FT_MSG_SNAPSHOT_BEGIN, /* primary: a snapshot follows, cut at `burst`; forget what you hold */
+    FT_MSG_SNAPSHOT_BEGIN, /* primary: a snapshot follows, cut at `burst`, of the chain `number`; forget what
+                              you hold */
     FT_MSG_SNAPSHOT,       /* bulk: lines of the snapshot, as runs (ftcore/record/runs.h) */
     FT_MSG_SNAPSHOT_END,   /* primary: that was the last line */
     FT_MSG_LOG,            /* bulk: encoded log records */
@@ -52,7 +54,19 @@ enum ft_message_type {
                        `burst[0]` 0: all `number` slices of a round of that lane's were equal */
     FT_MSG_DRILL,   /* kill yourself the way `text` says, if your file permits it */
     FT_MSG_DELTA,   /* bulk: encoded chunks of deltas */
-    FT_MSG_TYPES
+    FT_MSG_COUNTER, /* both: demotion counter `number`, because of `text`; `maintenance`, since `number2` */
+    FT_MSG_PUSH,    /* bulk: files of a chain, whose hash is `number` (replicator/push.c) */
+    FT_MSG_PUSHED,  /* what became of them: `number` 0, or not 0 and why in `text` */
+    FT_NEXT_TYPES FT_MSG_TYPES
+};
+
+/* What an operator has ordered of the pair, seen from one node; see node/standing.h. */
+enum ft_maintenance {
+    FT_MAINTENANCE_NONE,
+    FT_MAINTENANCE_HOLD,      /* nothing moves the role */
+    FT_MAINTENANCE_PIN_OWN,   /* this node is to reign; of a message: the sender */
+    FT_MAINTENANCE_PIN_OTHER, /* the other one is to reign */
+    FT_MAINTENANCES
 };
 
 struct ft_message {
@@ -61,17 +75,23 @@ struct ft_message {
     uint64_t view; /* sender's */
     uint64_t sent; /* sender's monotonic clock, ns */
     uint64_t echo; /* newest `sent` it has had from us; 0: none */
+    /* Of the format, FT_FORMAT_OLDEST to FT_FORMAT_NEWEST. To encode, 0 is the newest. HELLO and REFUSE have
+     * none: 0 on the wire too. */
+    uint16_t version;
 
-    /* HELLO */
-    uint64_t incarnation;   /* random, of this process */
-    uint64_t secret[2];     /* random, of this process: the key of its datagrams (ftcore/record/datagram.h) */
-    char name[FT_NAME_MAX]; /* of the node */
-    uint8_t role;           /* the file's: 0 primary, 1 standby */
+    /* HELLO. The first four are all that is read of a program that speaks no version of ours. */
+    uint16_t newest, oldest;      /* versions of the format that the program speaks */
+    char program[FT_PROGRAM_MAX]; /* its release, "0.2.0" */
+    char name[FT_NAME_MAX];       /* of the node */
+    uint64_t incarnation;         /* random, of this process */
+    uint64_t secret[2]; /* random, of this process: the key of its datagrams (ftcore/record/datagram.h) */
+    uint8_t role;       /* the file's: 0 primary, 1 standby */
     uint8_t strict;
     uint8_t warm; /* the standby of this pair stores and replays only at takeover */
     uint16_t lanes;
     uint32_t lease_ms, detect_ms, promote_within_ms, solo_after_ms;
     uint32_t identity_len; /* of `bulk`: the chain's identity, lines of text */
+    FT_NEXT_MEMBERS
 
     /* vectors, [lanes] */
     uint64_t burst[FT_LANES_MAX], replayed[FT_LANES_MAX], taken[FT_LANES_MAX];
@@ -79,10 +99,11 @@ struct ft_message {
 
     uint64_t number, number2;
     uint16_t lane;
+    uint8_t maintenance; /* enum ft_maintenance */
     char text[FT_REASON_MAX];
 
-    /* bulk: LOG, DELTA, SNAPSHOT, HELLO's identity. Borrowed when encoding; points into the caller's buffer
-     * after decoding. */
+    /* bulk: LOG, DELTA, SNAPSHOT, PUSH, HELLO's identity. Borrowed when encoding; points into the caller's
+     * buffer after decoding. */
     const uint8_t *bulk;
     uint32_t bulk_len;
 };
@@ -111,7 +132,8 @@ size_t ft_message_ahead(const struct ft_message *m, unsigned lanes);
 
 /*
  * Reads a frame from in[0..len). Returns the bytes consumed, 0 when more bytes are needed, or a named error:
- * FT_EMALFORMED, FT_ECHECKSUM (of a frame that has one), FT_EVERSION. `bulk` (cap FT_BULK_MAX bytes) takes
+ * FT_EMALFORMED, FT_ECHECKSUM (of a frame that has one), FT_EVERSION (a version that this program does not
+ * speak). `bulk` (cap FT_BULK_MAX bytes) takes
  * decompressed bulk; m->bulk points there or into `in`. Checks all ranges; `lanes` as agreed (0 before the
  * hello: any up to FT_LANES_MAX).
  */

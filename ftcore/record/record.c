@@ -6,7 +6,7 @@
  * One record is one msgpack array. Numbers are unsigned: in msgpack's shortest form when written, in any
  * unsigned form when read. The elements are
  *
- *     version    1. First, so that a reader of another version stops before it misreads the rest.
+ *     version    of the format. First, so that a reader of another version stops before it misreads the rest.
  *     numbers    Those of FT_RECORD_NUMBERS, in its order and ranges. An unknown flag may change what the
  *                body means, so it is refused. `digest` is 0 without FT_REC_DIGESTS, `slice` without
  *                FT_REC_SLICE.
@@ -45,11 +45,10 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define VERSION          1u
 #define INPUT_BOUND      7u  /* 3 wire, 2 taken, port, flags */
 #define DEPENDENCY_BOUND 16u /* 36 bits of own and lane, 64 of access */
 
-FT_HEAD_CODEC(struct ft_record, FT_RECORD_NUMBERS, VERSION);
+FT_HEAD_CODEC(struct ft_record, FT_RECORD_NUMBERS);
 
 _Static_assert(sizeof(struct ft_input) == 8 && sizeof(struct ft_dependency) == 24,
                "without padding, and at multiples of 8");
@@ -67,6 +66,7 @@ static struct ft_record numbers_of(const struct ft_record *r)
 
     if (!(r->flags & FT_REC_DIGESTS))
         numbers.digest = 0;
+    FT_NEXT_RECORD(numbers)
     return numbers;
 }
 
@@ -165,7 +165,7 @@ size_t ft_record_bound(const struct ft_record *r)
            r->determinants;
 }
 
-long ft_record_encode(const struct ft_record *r, bool summed, uint8_t *out, size_t cap)
+long ft_record_encode(const struct ft_record *r, unsigned version, bool summed, uint8_t *out, size_t cap)
 {
     uint8_t inputs[FT_BURST_MAX * INPUT_BOUND], dependencies[FT_DEPENDENCIES_MAX * DEPENDENCY_BOUND];
     struct ft_out to = {out, out + cap, false};
@@ -180,7 +180,8 @@ long ft_record_encode(const struct ft_record *r, bool summed, uint8_t *out, size
     size_t dependencies_len = (size_t)(put_dependencies(dependencies, r) - dependencies);
     size_t body_len = inputs_len + r->bytes + dependencies_len + r->determinants;
 
-    get_numbers(&numbers, n);
+    FT_CHECK(FT_FORMAT_KNOWN(version), "a record in version %u", version);
+    get_numbers(&numbers, version, n);
     ft_head_write(&to, &layout, n, body_len);
     ft_out_write(&to, (const char *)inputs, inputs_len);
     ft_out_write(&to, (const char *)r + ft_record_bytes_at(r), r->bytes);

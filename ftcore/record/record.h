@@ -17,6 +17,7 @@
 #define FTCORE_RECORD_RECORD_H
 
 #include "ftcore/base/error.h"
+#include "ftcore/record/format.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -89,12 +90,14 @@ struct ft_record {
     uint32_t determinants; /* bytes of determinants, their lengths included, without padding */
     uint16_t inputs;
     uint16_t dependencies;
+    FT_NEXT_RECORD_MEMBERS
 };
 
 /*
  * The numbers of a record on the wire, in their order there: member of struct ft_record, name in texts, least
- * and largest value. Encode, its bound, decode and check follow from this table; `size` and `kind` alone are
- * not in it.
+ * and largest value, and the version of the format that began it unless it is the first
+ * (ftcore/record/format.h). Encode, its bound, decode and check follow from this table; `size` and `kind`
+ * alone are not in it.
  */
 #define FT_RECORD_NUMBERS(NUMBER)                                                                            \
     NUMBER(struct ft_record, lane, "lane", 0, FT_LANES_MAX - 1)                                              \
@@ -110,7 +113,8 @@ struct ft_record {
     NUMBER(struct ft_record, inputs, "inputs", 0, FT_BURST_MAX)                                              \
     NUMBER(struct ft_record, bytes, "bytes", 0, FT_BYTES_MAX)                                                \
     NUMBER(struct ft_record, dependencies, "dependencies", 0, FT_DEPENDENCIES_MAX)                           \
-    NUMBER(struct ft_record, determinants, "determinants", 0, FT_DETERMINANTS_MAX)
+    NUMBER(struct ft_record, determinants, "determinants", 0, FT_DETERMINANTS_MAX)                           \
+    FT_NEXT_RECORD_NUMBERS(NUMBER)
 
 static inline enum ft_entry_kind ft_entry_kind(const struct ft_record *entry)
 {
@@ -148,16 +152,16 @@ static inline size_t ft_record_size(const struct ft_record *r)
 size_t ft_record_bound(const struct ft_record *r);
 
 /*
- * Writes the wire form to out[0..cap). Returns its length; FT_EFULL: it does not fit. `r` must be whole.
- * `summed`: the record has a checksum of its own. Without it something else must check the bytes: on the link
- * the message's checksum or the seal does.
+ * Writes the wire form of that version of the format to out[0..cap). Returns its length; FT_EFULL: it does
+ * not fit. `r` must be whole. `summed`: the record has a checksum of its own. Without it something else must
+ * check the bytes: on the link the message's checksum or the seal does.
  */
-long ft_record_encode(const struct ft_record *r, bool summed, uint8_t *out, size_t cap);
+long ft_record_encode(const struct ft_record *r, unsigned version, bool summed, uint8_t *out, size_t cap);
 
 /*
  * Reads one record from in[0..len) into out[0..cap) (8-byte aligned). Returns the bytes of `in` consumed.
- * `fault` names what is wrong at which offset. FT_ETRUNC, FT_EMALFORMED, FT_ECHECKSUM, FT_EFULL (cap too
- * small). On failure `out` holds nothing meaningful.
+ * `fault` names what is wrong at which offset. FT_ETRUNC, FT_EMALFORMED, FT_EVERSION, FT_ECHECKSUM, FT_EFULL
+ * (cap too small). On failure `out` holds nothing meaningful.
  */
 long ft_record_decode(const uint8_t *in, size_t len, struct ft_record *out, size_t cap,
                       struct ft_fault *fault);

@@ -26,13 +26,15 @@ struct ft_field {
     enum ft_kind kind;
     uint16_t at, width;
     uint64_t min, max;
+    unsigned since; /* the version of the format that began it; 0: the first */
 };
 
-#define FT_FIELDS_MAX 13u
+#define FT_FIELDS_MAX 16u
 
 struct ft_shape {
     const char *name;
     struct ft_field fields[FT_FIELDS_MAX]; /* up to one without a name */
+    unsigned since;                        /* as of a field */
 };
 
 /* The fields of the head behind version and type. */

@@ -236,6 +236,11 @@ void ft_audit_resume(struct ft_region *region)
     unlock_audit(audit);
 }
 
+unsigned ft_audit_suspended(const struct ft_region *region)
+{
+    return region->audit ? atomic_load(&region->audit->suspended) : 0;
+}
+
 void ft_audit_note(struct ft_region *region, uint64_t line, uint64_t count)
 {
     struct ft_audit *audit = region->audit;

@@ -32,6 +32,9 @@ void ft_audit_resume(struct ft_region *region);
 void ft_audit_forbid(const void *base, uint64_t size, void (*on_touch)(void *arg, const void *at), void *arg);
 void ft_audit_permit(const void *base);
 
+/* How many brackets are open; 0 without audit. */
+unsigned ft_audit_suspended(const struct ft_region *region);
+
 /* At a burst's end, lane of the caller. No effect when the region has no audit. Aborts on an unmarked write.
  */
 void ft_audit_check(struct ft_region *region, unsigned lane);

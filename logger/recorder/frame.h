@@ -34,7 +34,6 @@
 #include <xxhash.h>
 
 #define LG_MAGIC       "UNDSTREC"
-#define LG_VERSION     1u
 #define LG_PREFACE     16u
 #define LG_FRAME_HEAD  24u
 #define LG_CONTENT_MAX (1u << 20)

@@ -57,8 +57,9 @@ static int check_preface(const struct lg_recording *r, struct ft_fault *fault)
         return REFUSE(r, 0, FT_ETRUNC, "%lu zeros, expected a recording", r->size);
     if (memcmp(r->data, LG_MAGIC, 8) != 0)
         return REFUSE(r, 0, FT_EMALFORMED, "other bytes than '%s', expected a recording", LG_MAGIC);
-    if (version != LG_VERSION)
-        return REFUSE(r, 8, FT_EVERSION, "version %u, expected %u", version, LG_VERSION);
+    if (!FT_FORMAT_KNOWN(version))
+        return REFUSE(r, 8, FT_EVERSION, "version %u, expected %u to %u", version, FT_FORMAT_OLDEST,
+                      FT_FORMAT_NEWEST);
     if (zero != 0)
         return REFUSE(r, 12, FT_EMALFORMED, "%08x, expected 0", zero);
     return 0;

@@ -142,7 +142,7 @@ static void put_header(struct lg_recorder *rec, const struct lg_begin *b)
                                .at = at[0],
                                .lanes = rec->lanes,
                                .identity = rec->config.identity_len};
-    uint32_t version[2] = {LG_VERSION, 0};
+    uint32_t version[2] = {FT_FORMAT_NEWEST, 0};
     struct timespec t;
     uint8_t *content;
 
@@ -188,7 +188,7 @@ static void put_record(struct lg_recorder *rec, const struct ft_record *r)
 
     if (rec->fd < 0)
         return;
-    n = ft_record_encode(r, true, content, LG_CONTENT_MAX);
+    n = ft_record_encode(r, FT_FORMAT_NEWEST, true, content, LG_CONTENT_MAX);
     FT_CHECK(n > 0, "the record of burst %lu cannot be encoded", r->burst);
     frame_end(rec, LG_RECORD, (uint32_t)n);
     atomic_fetch_add_explicit(&rec->records, 1, memory_order_relaxed);

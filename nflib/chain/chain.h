@@ -136,11 +136,18 @@ struct nf *nf_chain_find(const struct nf_chain *chain, const char *name);
 struct nf *nf_chain_nf(const struct nf_chain *chain, unsigned index); /* 1 … count */
 bool nf_chain_reads_payload(const struct nf_chain_config *config);
 
+/* Raised as the version of an NF is (nflib/module/module.h), by a change of what belongs to no NF: sessions,
+ * L3, neighbours, timers, state types. */
+#define NF_LIBRARY_VERSION 1u
+
 /*
  * What makes two nodes' chains the same, one line per item ("nf 2: firewall max_flows=100000"), for the
  * hello: returns the length written to out[0..cap).
  */
 uint32_t nf_chain_identity(const struct nf_chain_config *config, char *out, uint32_t cap);
+
+/* A parameter of an NF as it stands there, its value alone, cut to `cap`. */
+void nf_chain_setting(const struct nf_param *param, const void *config, char *out, uint32_t cap);
 
 /* ---- of nflib/chain ---------------------------------------------------------------------------- */
 

@@ -100,6 +100,15 @@ static void say_param(struct text *t, const struct nf_param *param, const void *
     }
 }
 
+void nf_chain_setting(const struct nf_param *param, const void *config, char *out, uint32_t cap)
+{
+    struct text t = {.out = out, .cap = cap};
+    size_t name = strlen(param->name) + 2;
+
+    say_param(&t, param, config);
+    memmove(out, out + name, t.len - name + 1); /* its value alone */
+}
+
 static void say_l3(struct text *t, const struct nf_l3_config *l3)
 {
     for (unsigned i = 0; i < l3->ports; i++) {
@@ -130,10 +139,10 @@ uint32_t nf_chain_identity(const struct nf_chain_config *config, char *out, uint
     if (cap == 0)
         return 0;
     out[0] = 0;
-    say(&t, "lanes %u\nburst %u\n", config->lanes, NF_BURST_MAX);
+    say(&t, "lanes %u\nburst %u\nlibrary version=%u\n", config->lanes, NF_BURST_MAX, NF_LIBRARY_VERSION);
     for (unsigned i = 0; i < config->count; i++) {
         const struct nf_choice *choice = &config->nfs[i];
-        say(&t, "nf %u: %s", i + 1, choice->module->name);
+        say(&t, "nf %u: %s version=%u", i + 1, choice->module->name, choice->module->version);
         for (const struct nf_param *p = choice->module->params; p && p->name; p++)
             say_param(&t, p, choice->config);
         say(&t, " arena=%" PRIu64, choice->module->arena ? choice->module->arena(choice->config) : 0);

@@ -37,17 +37,11 @@ static void show_neighbour(const struct nf *nf, struct nf_show *out, uint32_t sl
     nf_row_u64(out, "confirmed_ns", entry->confirmed);
 }
 
-/* A row with the counters, then one per neighbour. */
 static bool show_l3(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
 {
     const struct nf_l3 *l3 = nf->state;
-    if (*cursor == 0) {
-        nf_row(out);
-        for (unsigned i = 0; i < NF_L3_COUNTERS; i++)
-            nf_row_u64(out, counter_names[i], nf->counters[i]);
-        *cursor = 1;
-    }
-    return nf_show_slots(nf, l3->neighbours.map, 1, out, cursor, show_neighbour);
+
+    return nf_show_slots(nf, l3->neighbours.map, 0, out, cursor, show_neighbour);
 }
 
 static int check_state(const struct nf *nf, struct nf_check *c)

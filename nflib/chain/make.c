@@ -7,6 +7,7 @@
 #include "ftcore/region/audit.h"
 #include "nflib/backend/backend.h"
 #include "nflib/chain/payload_guard.h"
+#include "nflib/shared/shared.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,14 @@ static int make_lane_state(struct nf_chain *chain, unsigned lane, uint64_t seed,
         state->wake[i] = UINT64_MAX;
     chain->state = chain->env.state = state;
     return FT_OK;
+}
+
+/* Of the shared arena: all that comes next is the NF's, but for the directory, which lies first. */
+static uint64_t shared_used(const struct nf *nf)
+{
+    uint64_t used = ft_region_shared(nf->region)->used, directory = nf_shared_directory_bytes() - FT_LINE;
+
+    return used < directory ? directory : used;
 }
 
 static int make_nf(struct nf *nf, const struct nf_choice *choice, struct ft_fault *fault)
@@ -77,12 +86,16 @@ static int make_all(struct nf_chain *chain, unsigned lane, uint64_t seed, struct
     int error = make_lane_state(chain, lane, seed, fault);
     if (error == FT_OK && config->l3)
         error = nf_l3_make(&chain->l3, &chain->nfs[0], config->l3, fault);
+    chain->l3_end = chain->nfs[0].arena->used;
     for (unsigned i = 0; i < config->count; i++)
         chain->nfs[i + 1].module = config->nfs[i].module;
     if (error == FT_OK)
         error = make_sessions(chain, fault);
-    for (unsigned i = 0; error == FT_OK && i < config->count; i++)
+    for (unsigned i = 0; error == FT_OK && i < config->count; i++) {
+        chain->shared[i + 1].from = shared_used(&chain->nfs[i + 1]);
         error = make_nf(&chain->nfs[i + 1], &config->nfs[i], fault);
+        chain->shared[i + 1].to = shared_used(&chain->nfs[i + 1]);
+    }
     return error;
 }
 

@@ -29,6 +29,12 @@ struct nf_chain {
     struct nf_packet made[NF_EMIT_MAX];
     struct nf_emitted list[NF_EMIT_MAX];
     uint32_t listed;
+    /* Where lie, for change.c: L3's state ends, in bytes of the lane's own arena; what an NF has of the
+     * shared arena, told by the lane that came first. */
+    uint64_t l3_end;
+    struct nf_chain_share {
+        uint64_t from, to;
+    } shared[FT_NFS_MAX];
     uint8_t frames[NF_EMIT_MAX * NF_EMIT_SLOT];
 };
 

@@ -8,17 +8,22 @@
 
 #include "nflib/nf.h"
 
+#include <string.h>
+
 _Static_assert(NF_TRACE_MAX >= NF_BURST_MAX, "a burst's packets have room in a lane's list");
 
 /* ---- the asker --------------------------------------------------------------------------------- */
 
-bool nf_trace_begin(struct nf_trace *t, uint32_t count, nf_trace_filter *filter, const void *arg)
+bool nf_trace_begin(struct nf_trace *t, uint32_t count, uint32_t snap, nf_trace_filter *filter,
+                    const void *arg)
 {
     FT_CHECK(count >= 1 && count <= NF_TRACE_MAX, "a trace of %u packets", count);
+    FT_CHECK(snap <= NF_TRACE_FRAME, "a trace of %u bytes a frame", snap);
     if (atomic_load(&t->left) || atomic_load(&t->inside))
         return false;
     t->filter = filter;
     t->arg = arg;
+    t->snap = snap;
     t->asked = count;
     t->unclaimed = 0;
     atomic_store(&t->left, count);
@@ -72,10 +77,19 @@ static struct nf_trace_ends ends_of(const struct nf_packet *p)
     return (struct nf_trace_ends){p->saddr, p->daddr, p->sport, p->dport};
 }
 
+static void keep_frame(struct nf_traced_frame *to, const struct nf_packet *p, uint32_t snap)
+{
+    uint32_t have = p->have < p->len ? p->have : p->len;
+
+    to->len = p->len;
+    to->have = have < snap ? have : snap;
+    memcpy(to->bytes, p->data, to->have);
+}
+
 void nf_tracing_claim(struct nf_tracing *tracing, struct nf_packet *packets, uint32_t n, uint64_t burst,
                       uint64_t seq)
 {
-    const struct nf_trace *t = tracing->trace;
+    struct nf_trace *t = tracing->trace;
     struct nf_traced *to;
 
     for (uint32_t i = 0; i < n; i++) {
@@ -83,7 +97,7 @@ void nf_tracing_claim(struct nf_tracing *tracing, struct nf_packet *packets, uin
 
         if (t->filter && !t->filter(t->arg, p->data, p->len, p->have))
             continue;
-        to = claim_place(tracing->trace);
+        to = claim_place(t);
         if (!to)
             return;
         *to = (struct nf_traced){.burst = burst,
@@ -96,6 +110,8 @@ void nf_tracing_claim(struct nf_tracing *tracing, struct nf_packet *packets, uin
                                  .side = p->side,
                                  .proto = p->proto,
                                  .ends = ends_of(p)};
+        if (t->snap)
+            keep_frame(&t->in[to - t->packet], p, t->snap);
         tracing->of[tracing->count].packet = p;
         tracing->of[tracing->count].over = false;
         tracing->of[tracing->count++].to = to;
@@ -125,8 +141,15 @@ void nf_tracing_leave(struct nf_tracing *tracing)
     struct nf_trace *t = tracing->trace;
 
     for (uint32_t i = 0; i < tracing->count; i++) {
-        tracing->of[i].to->out_port = tracing->of[i].packet->out_port;
-        tracing->of[i].to->local = tracing->of[i].packet->flags & NF_P_LOCAL;
+        const struct nf_packet *p = tracing->of[i].packet;
+        struct nf_traced *to = tracing->of[i].to;
+
+        to->out_port = p->out_port;
+        to->local = p->flags & NF_P_LOCAL;
+        if (t->snap && p->drop)
+            t->out[to - t->packet].len = 0;
+        else if (t->snap)
+            keep_frame(&t->out[to - t->packet], p, t->snap);
     }
     tracing->trace = NULL;
     atomic_fetch_sub(&t->inside, 1);

@@ -17,6 +17,7 @@
 #include <stdatomic.h>
 
 #define NF_TRACE_MAX   100u             /* packets of a trace */
+#define NF_TRACE_FRAME 1536u            /* bytes that are kept of a frame, at most */
 #define NF_TRACE_STEPS (FT_NFS_MAX + 2) /* L3, the NFs, what is decided behind them, L3 */
 
 /* Addresses and ports as the packet struct has them, network order. */
@@ -41,6 +42,13 @@ struct nf_traced {
     } step[NF_TRACE_STEPS];
 };
 
+/* A frame as it came in, or as the chain let it out. */
+struct nf_traced_frame {
+    uint32_t len;  /* bytes of the frame; 0: there is none, it was dropped */
+    uint32_t have; /* those that are here */
+    uint8_t bytes[NF_TRACE_FRAME];
+};
+
 /* True when the frame is one of those that are asked for. By any lane's thread; `arg` is the asker's. */
 typedef bool nf_trace_filter(const void *arg, const uint8_t *frame, uint32_t len, uint32_t have);
 
@@ -49,13 +57,16 @@ struct nf_trace {
     _Atomic uint32_t inside; /* lanes that are at a burst of a trace */
     nf_trace_filter *filter; /* NULL: every packet. The asker's, while left and inside are 0 */
     const void *arg;
+    uint32_t snap;             /* bytes that are kept of each frame; 0: none. As the filter */
     uint32_t asked, unclaimed; /* places; those that were free at the end */
     struct nf_traced packet[NF_TRACE_MAX];
+    struct nf_traced_frame in[NF_TRACE_MAX], out[NF_TRACE_MAX]; /* with `snap` */
 };
 
 /* The asker. False: a lane is still at the trace before, or has just looked whether there is one. `count` is
- * 1 … NF_TRACE_MAX. */
-bool nf_trace_begin(struct nf_trace *t, uint32_t count, nf_trace_filter *filter, const void *arg);
+ * 1 … NF_TRACE_MAX, `snap` at most NF_TRACE_FRAME. */
+bool nf_trace_begin(struct nf_trace *t, uint32_t count, uint32_t snap, nf_trace_filter *filter,
+                    const void *arg);
 /* The asker: all places are claimed and filled. */
 bool nf_trace_whole(const struct nf_trace *t);
 /* The asker: no place is claimed from here on. */

@@ -18,6 +18,7 @@ struct nf;
 struct nf_module;
 struct nf_show;
 struct nf_check;        /* nflib/module/content.h */
+struct nf_was;          /* nflib/module/was.h */
 struct nf_session;      /* nflib/session/session.h */
 struct nf_flows_config; /* nflib/flow/flow.h */
 
@@ -102,6 +103,9 @@ enum nf_translates { NF_SOURCE = 1, NF_DESTINATION = 2 };
 struct nf_module {
     const char *name;    /* as in the configuration */
     const char *summary; /* one line for operators */
+    /* Raised by whatever changes the layout of its state, or what it makes of a packet: two nodes whose NFs
+     * have other versions are no pair, since one could not go on from the other's state or replay its log. */
+    uint32_t version;
     enum nf_reads reads;
     /* The NF cannot be replayed: recorded inputs, time and determinants do not decide its state and outputs,
      * as when a library inside it reads a clock of its own. A chain with such an NF is protected by deltas,
@@ -177,6 +181,18 @@ struct nf_module {
     void (*flows)(const void *config, struct nf_flows_config *flows);
     void (*session_end)(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now);
     bool (*session_idle)(const struct nf *nf);
+
+    /*
+     * For a chain that is changed while it runs (nflib/chain/change.h). live: names of parameters, NULL at
+     * the end, that may then be others than before; NULL: none may. carry: the instance, which is made by
+     * the new configuration, has its counters, and where its memory is laid out as before all the rest of
+     * its state (nf_was.same); its slots in sessions come behind it. It takes over what is left, and what the
+     * configuration says anew. It enters no section, and lanes come one after the other. False: it has no
+     * room for what was there, and `fault` says so. NULL: nothing is left to do; then memory that is laid out
+     * in another way is refused.
+     */
+    const char *const *live;
+    bool (*carry)(struct nf *nf, const struct nf_was *was, struct ft_fault *fault);
 };
 
 /* Registers `module` before main, or when the shared object is loaded. */

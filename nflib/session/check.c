@@ -9,6 +9,8 @@
 
 #include "nflib/net/bytes.h"
 
+#include <stdio.h>
+
 /* As in nflib/state/map_check.c: buckets that a reference lies behind its home, at most. */
 #define WAY_MAX 64u
 
@@ -140,24 +142,32 @@ static int check_records(struct nf_check *c, const struct nf_sessions *t, struct
     return 0;
 }
 
+/* The record of a list's link, whose 0 is none, as text. */
+static const char *link_text(char out[12], uint32_t link)
+{
+    snprintf(out, 12, "%u", link - 1);
+    return link ? out : "none";
+}
+
 /* All that are transitory, once each, in a list that is the same in both directions. */
 static int check_transitory(struct nf_check *c, const struct nf_sessions *t, const struct found *found)
 {
     uint32_t before = 0, at = t->oldest;
+    char a[12], b[12];
 
     for (uint32_t left = found->transitory; left; left--) {
         nf_check_step(c);
         if (!at || !nf_session_is_used(t, at - 1) || !nf_session_is_transitory(nf_session_at(t, at - 1)) ||
             nf_session_link(t, at - 1)->older != before)
-            return nf_check_failed(c, "session %u comes behind %u, expected a transitory one that does",
-                                   at - 1, before - 1);
+            return nf_check_failed(c, "session %s comes behind %s, expected a transitory one that does",
+                                   link_text(a, at), link_text(b, before));
         before = at;
         at = nf_session_link(t, at - 1)->younger;
     }
     if (at || t->youngest != before)
         return nf_check_failed(c,
-                               "session %u is the youngest transitory one, expected %u, with none behind it",
-                               t->youngest - 1, before - 1);
+                               "session %s is the youngest transitory one, expected %s, with none behind it",
+                               link_text(a, t->youngest), link_text(b, before));
     return 0;
 }
 
@@ -180,9 +190,9 @@ static int check_place(struct nf_check *c, const struct nf_sessions *t, uint32_t
     found->seen[ref / 64] |= 1ull << ref % 64;
     key = &nf_session_at(t, ref >> 1)->key[ref & 1];
     hash = nf_session_hash(t, key);
-    if (bucket->tag[i] != nf_session_tag(hash))
+    if (bucket->tag[i] != nf_key_tag(hash))
         return nf_check_failed(c, "key %u of session %u has another tag than it gives", ref & 1, ref >> 1);
-    for (uint32_t at = nf_session_home(t, hash);; at = at + 1 < t->buckets ? at + 1 : 0) {
+    for (uint32_t at = nf_key_bucket(hash, t->buckets);; at = at + 1 < t->buckets ? at + 1 : 0) {
         const struct nf_session_bucket *way = nf_session_bucket_at(t, at);
 
         for (uint32_t j = 0; j < (at == b ? i : NF_SESSION_PLACES); j++)

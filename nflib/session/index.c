@@ -12,13 +12,13 @@
 const struct nf_session *nf_session_find(const struct nf_sessions *t, const struct nf_tuple *key,
                                          const struct nf_addresses *addresses, uint64_t hash, uint32_t *which)
 {
-    const uint32_t home = nf_session_home(t, hash);
+    const uint32_t home = nf_key_bucket(hash, t->buckets);
     uint32_t b = home;
 
     do {
         const struct nf_session_bucket *bucket = nf_session_bucket_at(t, b);
 
-        for (uint32_t hits = nf_session_match(bucket, nf_session_tag(hash)); hits; hits &= hits - 1) {
+        for (uint32_t hits = nf_session_match(bucket, nf_key_tag(hash)); hits; hits &= hits - 1) {
             uint32_t ref = bucket->ref[__builtin_ctz(hits) / 2];
             const struct nf_session *s = nf_session_at(t, ref >> 1);
 
@@ -41,14 +41,14 @@ void nf_session_enter(const struct nf *nf, const struct nf_sessions *t, uint32_t
                       const struct nf_tuple *key)
 {
     uint64_t hash = nf_session_hash(t, key);
-    uint32_t b = nf_session_home(t, hash), empty, i;
+    uint32_t b = nf_key_bucket(hash, t->buckets), empty, i;
 
     while (!(empty = nf_session_match(nf_session_bucket_at(t, b), 0))) {
         (*NF_EDIT(nf, &nf_session_bucket_at(t, b)->passed))++;
         b = nf_session_bucket_after(t, b);
     }
     i = (uint32_t)__builtin_ctz(empty) / 2;
-    *NF_EDIT(nf, &nf_session_bucket_at(t, b)->tag[i]) = nf_session_tag(hash);
+    *NF_EDIT(nf, &nf_session_bucket_at(t, b)->tag[i]) = nf_key_tag(hash);
     *NF_EDIT(nf, &nf_session_bucket_at(t, b)->ref[i]) = ref;
 }
 
@@ -56,12 +56,12 @@ void nf_session_forget(const struct nf *nf, const struct nf_sessions *t, uint32_
                        const struct nf_tuple *key)
 {
     uint64_t hash = nf_session_hash(t, key);
-    uint32_t home = nf_session_home(t, hash), b = home;
+    uint32_t home = nf_key_bucket(hash, t->buckets), b = home;
 
     do {
         const struct nf_session_bucket *bucket = nf_session_bucket_at(t, b);
 
-        for (uint32_t hits = nf_session_match(bucket, nf_session_tag(hash)); hits; hits &= hits - 1) {
+        for (uint32_t hits = nf_session_match(bucket, nf_key_tag(hash)); hits; hits &= hits - 1) {
             uint32_t i = (uint32_t)__builtin_ctz(hits) / 2;
 
             if (bucket->ref[i] != ref)

@@ -51,20 +51,6 @@ static inline void nf_session_mark_error(const struct nf_packet *p, struct nf_tu
     }
 }
 
-/* Low half of the hash: the bucket, scaled, as tables need not be powers of two. */
-static inline uint32_t nf_session_home(const struct nf_sessions *t, uint64_t hash)
-{
-    return (uint32_t)((uint64_t)(uint32_t)hash * t->buckets >> 32);
-}
-
-/* Top of the hash, never 0. */
-static inline uint16_t nf_session_tag(uint64_t hash)
-{
-    uint16_t tag = (uint16_t)(hash >> 48);
-
-    return tag ? tag : 1;
-}
-
 /* Bit 2i: tag i equals `tag`. */
 static inline uint32_t nf_session_match(const struct nf_session_bucket *bucket, uint16_t tag)
 {

@@ -144,7 +144,7 @@ static inline void begin_look(const struct nf_sessions *t, const struct nf_packe
 
     memcpy(&look->key, words, sizeof(words));
     look->hash = nf_key_hash(words, sizeof(words), t->seed);
-    look->bucket = nf_session_bucket_at(t, nf_session_home(t, look->hash));
+    look->bucket = nf_session_bucket_at(t, nf_key_bucket(look->hash, t->buckets));
     nf_prefetch_line(look->bucket);
 }
 
@@ -161,7 +161,7 @@ static void begin_look_ipv6(struct nf_sessions_lane *lane, const struct nf_packe
     nf_session_hash_addresses(t, addresses, &look->key);
     nf_session_mark_error(p, &look->key);
     look->hash = nf_session_hash(t, &look->key);
-    look->bucket = nf_session_bucket_at(t, nf_session_home(t, look->hash));
+    look->bucket = nf_session_bucket_at(t, nf_key_bucket(look->hash, t->buckets));
     nf_prefetch_line(look->bucket);
 }
 
@@ -180,7 +180,7 @@ static __attribute__((noinline)) void begin_looks_ipv6(struct nf_sessions_lane *
  * since NFs touch most of them. */
 static inline void guess_record(const struct nf_sessions *t, struct nf_session_look *look)
 {
-    uint32_t hits = nf_session_match(look->bucket, nf_session_tag(look->hash)), ref;
+    uint32_t hits = nf_session_match(look->bucket, nf_key_tag(look->hash)), ref;
     const uint8_t *record;
 
     look->guess = NULL;

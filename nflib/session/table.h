@@ -245,6 +245,18 @@ void nf_sessions_want(struct nf_sessions_wants *wants, uint32_t index, const str
 uint64_t nf_sessions_bytes(const struct nf_sessions_wants *wants); /* of arena; 0: no NF keeps flows */
 /* `lane`: [nfs + 1] instances and out_side are filled. False: the arena has no room. */
 bool nf_sessions_make(struct nf_sessions_lane *lane, const struct nf_sessions_wants *wants);
+/* What goes on in a table that was just made, which is empty: the sessions of another one, whose pointers
+ * lead nowhere. */
+struct nf_sessions_carry {
+    const struct nf_sessions *old;
+    const struct nf_map *old_fragments;   /* NULL: it had none */
+    const struct nf_sessions_wants *from; /* by which it was made */
+    const uint16_t *was;                  /* [nfs + 1] the NFs' places in its chain; 0: not there */
+};
+/* No lane runs. FT_EFULL: more sessions than the table, or an NF, may have; FT_ENOMEM. Then the table is
+ * void. */
+int nf_sessions_carry(const struct nf_sessions_lane *to, const struct nf_sessions_carry *how, uint64_t now,
+                      struct ft_fault *fault);
 /* Finds the sessions of a side's packets, before the NFs get them: p->session and p->flow. */
 void nf_sessions_look_up(struct nf_sessions_lane *lane, struct nf_packet *const packets[], uint32_t n,
                          uint64_t now);

@@ -51,6 +51,20 @@ static inline uint64_t nf_key_hash(const void *key, uint32_t size, uint64_t seed
     }
 }
 
+/* Low half of the hash: the bucket, scaled instead of masked so that tables need not be powers of two. */
+static inline uint32_t nf_key_bucket(uint64_t hash, uint32_t buckets)
+{
+    return (uint32_t)((uint64_t)(uint32_t)hash * buckets >> 32);
+}
+
+/* Top of the hash: the tag by which a bucket tells its keys apart, never 0. */
+static inline uint16_t nf_key_tag(uint64_t hash)
+{
+    uint16_t tag = (uint16_t)(hash >> 48);
+
+    return tag ? tag : 1;
+}
+
 /* Not __builtin_prefetch: the compiler takes a function that does nothing else for one without effect, and
  * where it optimizes the program as one leaves out the calls. */
 static inline void nf_prefetch_line(const void *line)

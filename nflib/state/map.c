@@ -103,14 +103,14 @@ uint64_t nf_map_hash(const struct nf_map *map, const void *key)
 
 void nf_map_prefetch(const struct nf_map *map, uint64_t hash)
 {
-    nf_prefetch_line(bucket_at(map, home_of(map, hash)));
+    nf_prefetch_line(bucket_at(map, nf_key_bucket(hash, map->buckets)));
 }
 
 /* A miss or an overflow fetches a line in vain; a check here would cost more. */
 void nf_map_prefetch_entry(const struct nf_map *map, uint64_t hash)
 {
-    const struct bucket *bucket = bucket_at(map, home_of(map, hash));
-    uint32_t hits = match_tags(bucket, tag_of(hash)) | 1u << 2 * (SLOTS - 1);
+    const struct bucket *bucket = bucket_at(map, nf_key_bucket(hash, map->buckets));
+    uint32_t hits = match_tags(bucket, nf_key_tag(hash)) | 1u << 2 * (SLOTS - 1);
 
     nf_prefetch_line(entry_at(map, bucket->slot[__builtin_ctz(hits) / 2]));
 }
@@ -118,8 +118,8 @@ void nf_map_prefetch_entry(const struct nf_map *map, uint64_t hash)
 /* All of the way: other entries of the same tag, buckets that were passed, keys of any size. */
 static __attribute__((noinline)) uint32_t find_on(const struct nf_map *map, const void *key, uint64_t hash)
 {
-    const uint32_t home = home_of(map, hash);
-    const uint16_t tag = tag_of(hash);
+    const uint32_t home = nf_key_bucket(hash, map->buckets);
+    const uint16_t tag = nf_key_tag(hash);
     uint32_t b = home;
 
     do {
@@ -154,8 +154,8 @@ uint32_t nf_map_find_hashed(const struct nf_map *map, const void *key, uint64_t 
     if (ft_unlikely(nf_watch != NULL))
         return find_and_report(map, key, hash);
 
-    const struct bucket *bucket = bucket_at(map, home_of(map, hash));
-    uint32_t hits = match_tags(bucket, tag_of(hash));
+    const struct bucket *bucket = bucket_at(map, nf_key_bucket(hash, map->buckets));
+    uint32_t hits = match_tags(bucket, nf_key_tag(hash));
 
     if (!hits && !bucket->passed)
         return NF_NONE;
@@ -198,14 +198,14 @@ static void give_slot(const struct nf *nf, struct nf_map *map, uint32_t slot)
 /* Enters `slot` in the first bucket with room: there is one, with twice as many places as entries. */
 static void enter_slot(const struct nf *nf, struct nf_map *map, uint64_t hash, uint32_t slot)
 {
-    uint32_t b = home_of(map, hash), empty, i;
+    uint32_t b = nf_key_bucket(hash, map->buckets), empty, i;
 
     while (!(empty = match_tags(bucket_at(map, b), 0))) {
         (*NF_EDIT(nf, &bucket_at(map, b)->passed))++;
         b = bucket_after(map, b);
     }
     i = (uint32_t)__builtin_ctz(empty) / 2;
-    *NF_EDIT(nf, &bucket_at(map, b)->tag[i]) = tag_of(hash);
+    *NF_EDIT(nf, &bucket_at(map, b)->tag[i]) = nf_key_tag(hash);
     *NF_EDIT(nf, &bucket_at(map, b)->slot[i]) = slot;
 }
 
@@ -235,11 +235,11 @@ void nf_map_remove(const struct nf *nf, struct nf_map *map, uint32_t slot)
     FT_CHECK(is_used(map, slot), "slot %u of %u is not used", slot, map->capacity);
     NF_WATCH(changed, map, entry_at(map, slot));
     hash = nf_map_hash(map, entry_at(map, slot));
-    home = b = home_of(map, hash);
+    home = b = nf_key_bucket(hash, map->buckets);
     do {
         const struct bucket *bucket = bucket_at(map, b);
 
-        for (uint32_t hits = match_tags(bucket, tag_of(hash)); hits; hits &= hits - 1) {
+        for (uint32_t hits = match_tags(bucket, nf_key_tag(hash)); hits; hits &= hits - 1) {
             uint32_t i = (uint32_t)__builtin_ctz(hits) / 2;
 
             if (bucket->slot[i] != slot)

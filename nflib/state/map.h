@@ -52,20 +52,6 @@ static inline bool is_used(const struct nf_map *map, uint32_t slot)
     return slot < map->capacity && used_words(map)[slot / 64] >> slot % 64 & 1;
 }
 
-/* Low half of the hash: the bucket, scaled instead of masked so that tables need not be powers of two. */
-static inline uint32_t home_of(const struct nf_map *map, uint64_t hash)
-{
-    return (uint32_t)((uint64_t)(uint32_t)hash * map->buckets >> 32);
-}
-
-/* Top of the hash: the tag, never 0. */
-static inline uint16_t tag_of(uint64_t hash)
-{
-    uint16_t tag = (uint16_t)(hash >> 48);
-
-    return tag ? tag : 1;
-}
-
 static inline uint32_t bucket_after(const struct nf_map *map, uint32_t b)
 {
     return b + 1 < map->buckets ? b + 1 : 0;

@@ -100,11 +100,11 @@ static int check_way(struct nf_check *c, const struct nf_map *map, uint32_t b, u
     uint32_t slot = bucket_at(map, b)->slot[i], steps = 0;
     const uint8_t *key = entry_at(map, slot);
     uint64_t hash = nf_key_hash(key, map->key_size, map->seed);
-    uint16_t tag = tag_of(hash);
+    uint16_t tag = nf_key_tag(hash);
 
     if (bucket_at(map, b)->tag[i] != tag)
         return nf_check_failed(c, "slot %u has another tag in bucket %u than its key gives", slot, b);
-    for (uint32_t at = home_of(map, hash);; at = bucket_after(map, at)) {
+    for (uint32_t at = nf_key_bucket(hash, map->buckets);; at = bucket_after(map, at)) {
         const struct bucket *bucket = bucket_at(map, at);
 
         for (uint32_t j = 0; j < (at == b ? i : SLOTS); j++)

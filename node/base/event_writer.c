@@ -36,6 +36,8 @@ static struct {
     bool started;
     char node[ND_EVENT_NODE]; /* its own: the configuration goes before the writer does */
     bool json;
+    void (*offer)(void *arg, enum ft_event_name event, const char *line, size_t len);
+    void *arg;
     int journal; /* -1: lines go to stderr */
     struct nd_repeats repeats;
 } writer;
@@ -84,19 +86,39 @@ static bool write_bytes(const char *line, size_t len)
     return true;
 }
 
-static bool write_json(const struct ft_event_line *line, uint64_t more)
+/* The line with its line end, for the caller to free; NULL: no memory. */
+static char *make_json(const struct ft_event_line *line, uint64_t more, size_t *len)
 {
     json_t *o = nd_event_json(line, writer.node, more);
     char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
-    size_t len = text ? strlen(text) : 0;
-    bool written;
 
     json_decref(o);
-    if (text)
-        text[len] = '\n'; /* in the place of its end */
-    written = text && write_bytes(text, len + 1);
+    if (!text)
+        return NULL;
+    *len = strlen(text) + 1;
+    text[*len - 1] = '\n'; /* in the place of its end */
+    return text;
+}
+
+static bool write_json(const struct ft_event_line *line, uint64_t more)
+{
+    size_t len;
+    char *text = make_json(line, more, &len);
+    bool written = text && write_bytes(text, len);
+
     free(text);
     return written;
+}
+
+/* To the hooks; before stderr, which may take nothing. */
+static void offer_line(const struct ft_event_line *line, uint64_t more)
+{
+    size_t len;
+    char *text = writer.offer ? make_json(line, more, &len) : NULL;
+
+    if (text)
+        writer.offer(writer.arg, line->event, text, len);
+    free(text);
 }
 
 static bool write_line(const struct ft_event_line *line, uint64_t more)
@@ -104,6 +126,7 @@ static bool write_line(const struct ft_event_line *line, uint64_t more)
     char text[ND_EVENT_JOURNAL > ND_EVENT_TEXT ? ND_EVENT_JOURNAL : ND_EVENT_TEXT];
 
     nd_recent_add(line, more);
+    offer_line(line, more);
     if (writer.journal >= 0) {
         size_t len = nd_event_journal(text, line, writer.node, more);
 
@@ -222,6 +245,8 @@ int nd_event_writer_start(const struct nd_event_writer_config *config, struct ft
 
     snprintf(writer.node, sizeof(writer.node), "%s", config->node);
     writer.json = config->json;
+    writer.offer = config->offer;
+    writer.arg = config->arg;
     writer.journal = open_journal(config->journal);
     memset(&writer.repeats, 0, sizeof(writer.repeats));
     sem_init(&writer.lines, 0, 0);
@@ -235,12 +260,12 @@ int nd_event_writer_start(const struct nd_event_writer_config *config, struct ft
     return 0;
 }
 
-void nd_event_writer_stop(void)
+bool nd_event_writer_stop(void)
 {
     struct timespec until;
 
     if (!writer.started)
-        return;
+        return true;
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_nsec += EVENT_END_MS * 1000000l;
     until.tv_sec += until.tv_nsec / 1000000000l;
@@ -248,9 +273,10 @@ void nd_event_writer_stop(void)
     atomic_store(&writer.stop, true);
     wake_writer();
     if (pthread_clockjoin_np(writer.thread, NULL, CLOCK_MONOTONIC, &until) != 0)
-        return; /* it stays in its write, and lines stay in the queue, until the process ends */
+        return false; /* it stays in its write, and lines stay in the queue, until the process ends */
     ft_event_log_attach(NULL);
     if (writer.journal >= 0)
         close(writer.journal);
     writer.started = false;
+    return true;
 }

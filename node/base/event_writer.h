@@ -10,8 +10,10 @@
 #define NODE_BASE_EVENT_WRITER_H
 
 #include "ftcore/base/error.h"
+#include "ftcore/base/event_log.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #define ND_EVENT_NODE 32u /* bytes of a node's name, with its final NUL */
 
@@ -19,6 +21,10 @@ struct nd_event_writer_config {
     const char *node;    /* copied; shorter than ND_EVENT_NODE */
     bool json;           /* one object a line, else text */
     const char *journal; /* path of the journal's socket; NULL: where systemd has it */
+    /* Each line as JSON, with its line end, before it is written; by the writer's thread, which it may not
+     * hold up. NULL: nobody else wants lines. */
+    void (*offer)(void *arg, enum ft_event_name event, const char *line, size_t len);
+    void *arg;
 };
 
 /* Before the threads that are to log through it. FT_EIO: the system gives no thread. */
@@ -26,8 +32,8 @@ int nd_event_writer_start(const struct nd_event_writer_config *config, struct ft
 /*
  * After those threads have ended. Waits until all lines are written, EVENT_END_MS at most: a stderr that
  * takes nothing must not keep a node from ending, so what is left then is lost with the process. Does nothing
- * when it was not started.
+ * when it was not started. False: its thread goes on until the process ends.
  */
-void nd_event_writer_stop(void);
+bool nd_event_writer_stop(void);
 
 #endif

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Looks at a kernel interface by the ioctls of netdevice(7) and ethtool, and by rtnetlink(7); see
+/* Looks at a kernel interface by the ioctls of netdevice(7) and ethtool, and by /proc/self/net/dev; see
  * interface.h. Owns nothing. */
 #include "node/base/interface.h"
 
 #include <linux/ethtool.h>
-#include <linux/rtnetlink.h>
 #include <linux/sockios.h>
+#include <inttypes.h>
 #include <net/if.h>
 #include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -64,7 +63,7 @@ void nd_interface_look(const char *devargs, unsigned mtu, struct nd_interface_fa
 {
     struct ifreq asked = {0};
     char name[IFNAMSIZ];
-    int fd = -1;
+    int fd;
 
     out->count = 0;
     if (!interface_of(devargs, name) || (fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) < 0)
@@ -90,48 +89,58 @@ void nd_interface_look(const char *devargs, unsigned mtu, struct nd_interface_fa
     close(fd);
 }
 
-/* Of the kernel's answer: flags, MTU and the frames sent. */
-static void read_answer(const struct nlmsghdr *answer, struct nd_interface_now *out)
+/*
+ * The frames that an interface has sent, by the process's own network namespace (/sys shows that of whoever
+ * mounted it). "  eth0: BYTES PACKETS … BYTES PACKETS …": eight figures of what came, then of what was sent.
+ */
+static bool read_sent(const char *name, uint64_t *sent)
 {
-    const struct ifinfomsg *info = NLMSG_DATA(answer);
-    int left = (int)IFLA_PAYLOAD(answer);
+    char line[512];
+    FILE *file = fopen("/proc/self/net/dev", "re");
+    bool found = false;
 
-    out->carrier = (info->ifi_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING);
-    for (const struct rtattr *a = IFLA_RTA(info); RTA_OK(a, left); a = RTA_NEXT(a, left)) {
-        if (a->rta_type == IFLA_MTU && RTA_PAYLOAD(a) >= sizeof(out->mtu))
-            memcpy(&out->mtu, RTA_DATA(a), sizeof(out->mtu));
-        if (a->rta_type == IFLA_STATS64 && RTA_PAYLOAD(a) >= sizeof(struct rtnl_link_stats64))
-            memcpy(&out->sent, (const char *)RTA_DATA(a) + offsetof(struct rtnl_link_stats64, tx_packets),
-                   sizeof(out->sent));
+    if (!file)
+        return false;
+    while (!found && fgets(line, sizeof(line), file)) {
+        const char *at = line + strspn(line, " "), *colon = strrchr(at, ':');
+
+        found = colon && (size_t)(colon - at) == strlen(name) && strncmp(at, name, strlen(name)) == 0 &&
+                sscanf(colon + 1, "%*u %*u %*u %*u %*u %*u %*u %*u %*u %" SCNu64, sent) == 1;
     }
+    fclose(file);
+    return found;
+}
+
+/* None of these questions waits for the lock under which interfaces are changed (rtnl), which others may hold
+ * for milliseconds; rtnetlink(7) does. */
+static bool ask_kernel(const char name[IFNAMSIZ], struct nd_interface_now *out)
+{
+    struct ifreq asked = {0};
+    int fd;
+
+    if ((fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) < 0)
+        return false;
+    *out = (struct nd_interface_now){.carrier = false};
+    memcpy(asked.ifr_name, name, IFNAMSIZ);
+    if (ioctl(fd, SIOCGIFFLAGS, &asked) == 0) {
+        out->carrier = (asked.ifr_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING);
+        if (ioctl(fd, SIOCGIFMTU, &asked) == 0)
+            out->mtu = (uint32_t)asked.ifr_mtu;
+    }
+    close(fd);
+    return !out->mtu || read_sent(name, &out->sent);
 }
 
 bool nd_interface_ask(const char *devargs, struct nd_interface_now *out)
 {
-    struct {
-        struct nlmsghdr head;
-        struct ifinfomsg info;
-        struct rtattr attribute;
-        char name[IFNAMSIZ];
-    } question = {.head = {.nlmsg_type = RTM_GETLINK, .nlmsg_flags = NLM_F_REQUEST},
-                  .attribute.rta_type = IFLA_IFNAME};
-    _Alignas(struct nlmsghdr) char answer[8192];
-    const struct nlmsghdr *head = (const struct nlmsghdr *)answer;
-    ssize_t got = -1;
-    int fd;
+    char name[IFNAMSIZ];
 
-    if (!interface_of(devargs, question.name) ||
-        (fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE)) < 0)
-        return false;
-    *out = (struct nd_interface_now){.carrier = false};
-    question.attribute.rta_len = (unsigned short)RTA_LENGTH(strlen(question.name) + 1);
-    question.head.nlmsg_len = NLMSG_LENGTH(sizeof(question.info)) + RTA_ALIGN(question.attribute.rta_len);
-    if (send(fd, &question, question.head.nlmsg_len, 0) > 0)
-        got = recv(fd, answer, sizeof(answer), MSG_DONTWAIT);
-    close(fd);
-    if (got < (ssize_t)NLMSG_LENGTH(sizeof(struct ifinfomsg)) || !NLMSG_OK(head, (size_t)got))
-        return false;
-    if (head->nlmsg_type == RTM_NEWLINK)
-        read_answer(head, out);
-    return true;
+    return interface_of(devargs, name) && ask_kernel(name, out);
+}
+
+bool nd_interface_named(const char *name, struct nd_interface_now *out)
+{
+    char whole[IFNAMSIZ];
+
+    return snprintf(whole, sizeof(whole), "%s", name) < IFNAMSIZ && ask_kernel(whole, out) && out->mtu;
 }

@@ -35,5 +35,11 @@ struct nd_interface_now {
 /* Asks the kernel, which answers at once. False: the port's device is none of the kernel's, or the kernel
  * cannot be asked. */
 bool nd_interface_ask(const char *devargs, struct nd_interface_now *out);
+/* The same of the interface `name`. False also: there is none. */
+bool nd_interface_named(const char *name, struct nd_interface_now *out);
+
+/* route.c: the kernel's main table has this IPv4 route, as it stands (network order), with a next hop that is
+ * not dead. Reads the whole table; false also: it cannot be read. */
+bool nd_route_there(uint32_t addr, uint32_t mask);
 
 #endif

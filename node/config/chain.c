@@ -51,6 +51,9 @@ static int follow_reference(struct nd_reading *r)
         error = nd_yaml_read(&other, r->arena, path, r->fault);
     if (error)
         return error;
+    if (snprintf(r->config->chain_file, sizeof(r->config->chain_file), "%s", path) >=
+        (int)sizeof(r->config->chain_file))
+        return nd_yaml_fail(r->fault, r->at.chain, "chain file is a path of 256 bytes or more");
     if (other->kind != ND_YAML_MAP)
         return nd_yaml_fail(r->fault, other, "no settings, expected a chain file");
     for (entry = other->first; entry; entry = entry->next)

@@ -22,12 +22,17 @@ static const struct nf_param sections[] = {
     {"redis", ND_KIND(ND_MAP), AT(redis), 0, 0, "", NULL, "for chain state: redis", false},
     {"timing", ND_KIND(ND_MAP), AT(timing), 0, 0, "", NULL, "detection and takeover", false},
     {"link", ND_KIND(ND_MAP), AT(link), 0, 0, "", NULL, "what seals the link", false},
+    {"arbiter", ND_KIND(ND_MAP), AT(arbiter), 0, 0, "", NULL, "who goes on alone", false},
     {"record", ND_KIND(ND_ANY), AT(record), 0, 0, "", NULL, "what is kept on disk", false},
     {"interfaces", ND_KIND(ND_LIST), AT(interfaces), 0, NF_PORTS_MAX, "", NULL, "with addresses", false},
     {"routes", ND_KIND(ND_LIST), AT(routes), 0, NF_ROUTES_MAX, "", NULL, "static routes", false},
     {"next_hops", ND_KIND(ND_LIST), AT(next_hops), 0, NF_NEXT_HOPS_MAX, "", NULL, "kept fresh", false},
     {"nodes", ND_KIND(ND_MAP), AT(nodes), 0, 0, "", NULL, "the two nodes", false},
     {"drill", ND_KIND(ND_MAP), AT(drill), 0, 0, "", NULL, "failover drills", false},
+    {"prefer", ND_KIND(ND_NAME), AT(prefer), 0, 32, "", NULL, "the node that is to reign", false},
+    {"failback", ND_KIND(ND_ANY), AT(failback), 0, 0, "", NULL, "when the role goes back to it", false},
+    {"hold_down_s", NF_U32, AT(hold_down_s), 1, 3600, "10", NULL, "between changes of role", false},
+    {"push", ND_KIND(ND_MAP), AT(push), 0, 0, "", NULL, "files from the peer", false},
     {"log", NF_CHOICE, AT(log), 0, 0, "text", logs, "how a running node writes its log", false},
     {0},
 };
@@ -37,6 +42,13 @@ static const struct nf_param sections[] = {
  * due when a quarter is full: at saturation four times as many packets share one. */
 #define PENDING_HOT_MB  64u
 #define PENDING_WARM_MB 256u
+
+/* Times where the file names no detect_ms: silences are measured, and may be as short as the lease permits.
+ */
+#define HEARTBEAT_MS   2u
+#define LEASE_MS       10u
+#define DETECT_MOST_MS 50u
+#define LISTEN_MS      10000u
 
 #define AT(member) offsetof(struct nd_config, member)
 static const struct nf_param protect[] = {
@@ -62,7 +74,7 @@ static const struct nf_param protect[] = {
 static const struct nf_param timing[] = {
     {"heartbeat_ms", NF_U32, AT(timing.heartbeat_ms), 1, 10000, "", NULL, "between heartbeats", false},
     {"lease_ms", NF_U32, AT(timing.lease_ms), 2, 60000, "", NULL, "right to release", false},
-    {"detect_ms", NF_U32, AT(timing.detect_ms), 3, 60000, "50", NULL, "silence: a failure", false},
+    {"detect_ms", NF_U32, AT(timing.detect_ms), 3, 60000, "", NULL, "silence: a failure", false},
     {"promote_within_ms", NF_U32, AT(timing.promote_within_ms), 1, 600000, "", NULL, "the standby's", false},
     {"solo_after_ms", NF_U32, AT(timing.solo_after_ms), 1, 600000, "", NULL, "the primary's", false},
     {"resync_deadline_ms", NF_U32, AT(timing.resync_deadline_ms), 100, 3600000, "30000", NULL, "", false},
@@ -75,6 +87,14 @@ static const struct nf_param record[] = {
     {"dir", ND_KIND(ND_TEXT), AT(record.dir), 0, 192, NULL, NULL, "directory of recordings", false},
     {"file_mb", NF_U32, AT(record.file_mb), 1, 65536, "64", NULL, "of records per file", false},
     {"files", NF_U32, AT(record.files), 2, 100000, "8", NULL, "files kept", false},
+    {0},
+};
+#undef AT
+
+#define AT(member) offsetof(struct nd_config, member)
+static const struct nf_param push[] = {
+    {"permit", NF_BOOL, AT(push_permit), 0, 0, "false", NULL, "the peer may write the chain's files here",
+     false},
     {0},
 };
 #undef AT
@@ -148,6 +168,19 @@ static int read_protect(struct nd_reading *r)
     return read_section(r, r->at.protect, "protect", protect, r->config);
 }
 
+static int read_push(struct nd_reading *r)
+{
+    return read_section(r, r->at.push, "push", push, r->config);
+}
+
+/* Where silences are measured the lease is short, since they may not be shorter; but two heartbeats long. */
+static uint32_t lease_of(const struct nd_timing *t, uint32_t part)
+{
+    uint32_t lease = 2 * t->heartbeat_ms > LEASE_MS ? 2 * t->heartbeat_ms : LEASE_MS;
+
+    return t->listen_ms && lease < part ? lease : part;
+}
+
 static int read_timing(struct nd_reading *r)
 {
     struct nd_timing *t = &r->config->timing;
@@ -155,10 +188,20 @@ static int read_timing(struct nd_reading *r)
 
     if (error)
         return error;
+    if (!t->detect_ms) {
+        t->detect_ms = DETECT_MOST_MS;
+        t->listen_ms = LISTEN_MS;
+    }
+    uint32_t part = t->detect_ms > 3 ? t->detect_ms * 6 / 10 : 2;
+
     if (!t->lease_ms)
-        t->lease_ms = t->detect_ms > 3 ? t->detect_ms * 6 / 10 : 2;
+        t->lease_ms = lease_of(t, part);
+    t->degrade_ms = t->listen_ms && part > t->lease_ms ? part : t->lease_ms;
     if (!t->heartbeat_ms) {
-        t->heartbeat_ms = t->detect_ms >= 40 ? 5 : t->detect_ms >= 8 ? t->detect_ms / 8 : 1;
+        t->heartbeat_ms = t->listen_ms         ? HEARTBEAT_MS
+                          : t->detect_ms >= 40 ? 5
+                          : t->detect_ms >= 8  ? t->detect_ms / 8
+                                               : 1;
         if (t->heartbeat_ms > t->lease_ms / 2)
             t->heartbeat_ms = t->lease_ms / 2;
     }
@@ -278,8 +321,9 @@ static int check_modes(struct nd_reading *r)
 static int read_all(struct nd_reading *r, bool need_nodes)
 {
     static int (*const steps[])(struct nd_reading *) = {
-        nd_read_chain, read_protect,    read_redis,    read_timing, nd_read_link,
-        read_record,   nd_read_network, nd_read_nodes, check_modes, nd_check_link};
+        nd_read_chain, read_protect,    read_push,        read_redis,    read_timing,
+        nd_read_link,  read_record,     nd_read_network,  nd_read_nodes, check_modes,
+        nd_check_link, nd_read_arbiter, nd_read_authority};
     int error = nd_schema_read(r->arena, r->root, NULL, sections, &r->at, r->fault);
 
     r->config->log_json = r->at.log == 1;

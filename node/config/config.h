@@ -8,11 +8,16 @@
 
 #include "ftcore/base/error.h"
 #include "nflib/chain/chain.h"
+#include "node/arbiter/etcd.h"
 #include "node/redis/redis.h"
 
 #define ND_NODES    2u
 #define ND_EAL_MAX  32u
 #define ND_HOST_MAX 64u
+
+#define ND_TRACKED_MAX 8u /* tracked things of a node */
+#define ND_HOOKS_MAX   4u
+#define ND_PATH_MAX    192u
 
 enum nd_mode { ND_MODE_OFF, ND_MODE_LOG, ND_MODE_DELTA, ND_MODE_AUTO };
 enum nd_standby { ND_STANDBY_HOT, ND_STANDBY_WARM };
@@ -69,6 +74,38 @@ struct nd_timing {
     uint32_t resync_deadline_ms; /* a resync that takes longer has failed */
     uint32_t resync_mbps;        /* rate limit of snapshot lines, megabyte per second */
     uint32_t start_alone_ms; /* a configured primary at view 0 without a peer waits so long; 0: for ever */
+    /* Without detect_ms in the file a standby measures how long a silence has to be
+     * (ftcore/protocol/silence.c), and detect_ms is the most. */
+    uint32_t listen_ms;  /* until what it has measured counts; 0: the file says detect_ms */
+    uint32_t degrade_ms; /* without an answer for so long a primary says DEGRADED: at least lease_ms */
+};
+
+/* A thing that a node looks after: while it fails, its weight is in the node's demotion counter. */
+enum nd_track_kind { ND_TRACK_INTERFACE, ND_TRACK_GATEWAY, ND_TRACK_ROUTE, ND_TRACK_SCRIPT };
+struct nd_track {
+    uint32_t kind;          /* enum nd_track_kind */
+    char what[ND_PATH_MAX]; /* the interface, the address or prefix as written, the script's whole path */
+    uint32_t gateway, port; /* network order; the chain's interface whose network it is in */
+    struct nf_prefix route; /* of a route */
+    uint32_t weight, rise, fall; /* 1 … 100; results in a row, 1 … 100 */
+    uint32_t every_ms;           /* between two looks, and how long a script may take; 100 … 60000 */
+};
+
+/* Who is told each event of a node's log. */
+enum nd_hook_kind { ND_HOOK_COMMAND, ND_HOOK_FIFO, ND_HOOK_SOCKET };
+struct nd_hook {
+    uint32_t kind; /* enum nd_hook_kind */
+    char path[ND_PATH_MAX];
+    uint64_t events; /* bits by enum ft_event_name */
+};
+
+/* Which of the two nodes is to reign; the primary decides. */
+enum nd_failback { ND_FAILBACK_NEVER, ND_FAILBACK_MANUAL, ND_FAILBACK_AFTER };
+struct nd_authority_settings {
+    int32_t prefer;       /* index of a node, -1: neither */
+    uint32_t failback;    /* enum nd_failback */
+    uint32_t after_s;     /* of ND_FAILBACK_AFTER, 1 … 604800 */
+    uint32_t hold_down_s; /* between two changes of role that nobody asked for, 1 … 3600 */
 };
 
 struct nd_node {
@@ -90,6 +127,10 @@ struct nd_node {
     bool realtime; /* real-time priority for the replicator, nice -10 for the others, where permitted */
     char user[33]; /* of the system, that the node becomes; "": it stays who started it */
     bool core;     /* the node may leave a core file */
+    struct nd_track track[ND_TRACKED_MAX];
+    uint32_t tracks;
+    struct nd_hook hook[ND_HOOKS_MAX];
+    uint32_t hooks;
 };
 
 /* For drills: an echo probe across the chain, both ends in network namespaces of this machine. */
@@ -101,6 +142,7 @@ struct nd_probe {
 
 struct nd_config {
     char file[256];
+    char chain_file[256]; /* that `chain: {file: …}` names; "": the chain stands in `file` */
     struct nf_chain_config chain;
     struct nf_l3_config l3;        /* chain.l3 points here when the file has interfaces */
     uint32_t state;                /* enum nd_state: where the chain's state is */
@@ -108,11 +150,14 @@ struct nd_config {
     struct nd_protect protect;
     struct nd_timing timing;
     struct nd_link link;
+    struct nd_etcd_config arbiter; /* urls 0: there is none */
     struct nd_record record;
+    struct nd_authority_settings authority;
     struct nd_node node[ND_NODES];
     uint32_t nodes;    /* 0: a chain file; else 2 */
     bool log_json;     /* a running node's lines are JSON, not text */
     bool drill_permit; /* a peer may ask this pair's nodes to kill themselves */
+    bool push_permit;  /* a peer may write the chain's files here */
     struct nd_probe probe;
     void *arena; /* owned memory of strings and NF configs */
 };
@@ -140,6 +185,11 @@ int nd_config_decide(struct nd_protect *protect, const struct nf_chain_config *c
  * a subcommand knows the node's words alone. Returns `out`. */
 #define ND_MODE_TEXT 128u
 const char *nd_mode_text(char out[ND_MODE_TEXT], const char *mode, const char *asked, const char *decided_by);
+
+/* "interface", "gateway", "route", "script"; "command", "fifo", "socket": as the file calls them. */
+extern const char *const nd_track_kinds[], *const nd_hook_kinds[];
+/* "never", "manual", "after" by enum nd_failback. */
+extern const char *const nd_failbacks[];
 
 /* Index of the node called `name`, or -1. */
 int nd_config_node(const struct nd_config *config, const char *name);

@@ -10,7 +10,7 @@ static const char *const roles[] = {"primary", "standby", NULL};
 
 struct raw_node {
     struct nd_node node;
-    const struct nd_yaml *ports, *eal;
+    const struct nd_yaml *ports, *eal, *track, *hooks;
     struct nd_endpoint replication, metrics;
     char control[192]; /* as written */
 };
@@ -30,6 +30,8 @@ static const struct nf_param node_keys[] = {
     {"realtime", NF_BOOL, AT(node.realtime), 0, 0, "false", NULL, "try a real-time priority", false},
     {"user", ND_KIND(ND_TEXT), AT(node.user), 0, 33, "", NULL, "that the node becomes", false},
     {"core", NF_BOOL, AT(node.core), 0, 0, "false", NULL, "a core file when it crashes", false},
+    {"track", ND_KIND(ND_LIST), AT(track), 0, ND_TRACKED_MAX, "", NULL, "what it needs to serve", false},
+    {"hooks", ND_KIND(ND_LIST), AT(hooks), 0, ND_HOOKS_MAX, "", NULL, "who is told events", false},
     {0},
 };
 #undef AT
@@ -125,6 +127,10 @@ static int read_node(struct nd_reading *r, const struct nd_yaml *at)
         error = nd_schema_value(r->arena, e, "eal entry", &text, node->eal[node->eals++], r->fault);
     if (!error)
         error = read_paths(r, node, at, &raw);
+    if (!error && raw.track)
+        error = nd_read_tracks(r, node, raw.track);
+    if (!error && raw.hooks)
+        error = nd_read_hooks(r, node, raw.hooks);
     r->config->nodes += !error;
     return error;
 }

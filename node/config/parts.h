@@ -12,7 +12,9 @@
 /* The top-level keys as they stand in the file; NULL: absent. */
 struct nd_sections {
     const struct nd_yaml *chain, *protect, *redis, *timing, *link, *record, *interfaces, *routes, *next_hops,
-        *nodes, *drill;
+        *nodes, *drill, *failback, *arbiter, *push;
+    char prefer[32];
+    uint32_t hold_down_s;
     uint32_t log; /* into text, json */
 };
 
@@ -35,7 +37,12 @@ int nd_read_path(struct nd_reading *r, const struct nd_yaml *at, const char *wha
 int nd_read_chain(struct nd_reading *r);   /* chain; protect and redis of a chain file referred to */
 int nd_read_network(struct nd_reading *r); /* interfaces, routes, next_hops; needs the chain */
 int nd_read_nodes(struct nd_reading *r);   /* nodes, drill; needs the network */
-int nd_read_link(struct nd_reading *r);    /* link */
-int nd_check_link(struct nd_reading *r);   /* a pair says what seals its link; needs everything else */
+/* track.c: the lists of node `node` in the order of the file; NULL: absent. Then what is between the two. */
+int nd_read_tracks(struct nd_reading *r, struct nd_node *node, const struct nd_yaml *tracks);
+int nd_read_hooks(struct nd_reading *r, struct nd_node *node, const struct nd_yaml *hooks);
+int nd_read_authority(struct nd_reading *r); /* prefer, failback, hold_down_s; needs the nodes */
+int nd_read_arbiter(struct nd_reading *r);   /* arbiter; needs the nodes, and what is protected */
+int nd_read_link(struct nd_reading *r);      /* link */
+int nd_check_link(struct nd_reading *r);     /* a pair says what seals its link; needs everything else */
 
 #endif

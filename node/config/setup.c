@@ -34,23 +34,31 @@ void nd_setup_replicator(struct rp_config *out, const struct nd_config *config,
     uint32_t own = (uint32_t)snprintf(identity, FT_IDENTITY_MAX, "pending_mb=%u\nmode=%s\n",
                                       config->protect.pending_mb, config->protect.deltas ? "delta" : "log");
 
+    if (config->arbiter.urls)
+        own += (uint32_t)snprintf(identity + own, FT_IDENTITY_MAX - own, "arbiter=%s\n", config->arbiter.key);
+
     core->lanes = config->chain.lanes;
     core->strict = config->protect.strict;
     core->warm = config->protect.stores;
     core->heartbeat_ms = timing->heartbeat_ms;
     core->lease_ms = timing->lease_ms;
     core->detect_ms = timing->detect_ms;
+    core->listen_ms = timing->listen_ms;
+    core->degrade_ms = timing->degrade_ms;
     core->promote_within_ms = timing->promote_within_ms;
     core->solo_after_ms = timing->solo_after_ms;
     core->resync_deadline_ms = timing->resync_deadline_ms;
     core->start_alone_ms = timing->start_alone_ms;
     core->drain_ms = DRAIN_MS;
+    core->arbiter = config->arbiter.urls && config->protect.pair;
     /* A connection that broke must be there again before silence looks like a death. */
     out->link.retry_ms = timing->detect_ms < 8 ? 1 : timing->detect_ms < 80 ? timing->detect_ms / 4 : 20;
     /* Both nodes must have the same chain; and credit: the primary's is its own file's, the ring the
      * standby's. */
+    snprintf(core->program, sizeof(core->program), "%s", UNDERSTUDY_VERSION);
     core->identity = identity;
     core->identity_len = own + nf_chain_identity(&config->chain, identity + own, FT_IDENTITY_MAX - own);
+    core->chain = rp_chain_hash(identity, core->identity_len);
     out->pending_bytes = credit_of((uint64_t)config->protect.pending_mb << 20);
     out->resync_mbps = timing->resync_mbps;
     out->compress = (enum rp_compress)config->protect.compress;

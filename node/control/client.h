@@ -11,7 +11,7 @@
 #include <jansson.h>
 #include <sys/types.h>
 
-/* Exit codes of all commands (docs/operating.md). */
+/* Exit codes of all commands (docs/reference.md). */
 enum nd_exit {
     ND_DONE = 0,
     ND_NOT_EQUAL = 1, /* also: drill failed, degraded, syncing */

@@ -154,6 +154,8 @@ static void print_answer(const struct nd_pair *pair, const char *command, const 
         print_verdict(answer);
     else if (strcmp(command, "resync") == 0)
         printf("resync: node %s sends node %s the whole state again\n", node, other);
+    else if (strcmp(command, "apply") == 0 || strcmp(command, "push") == 0)
+        printf("%s: node %s: %s\n", command, node, nd_text(answer, "text", "done"));
     else if (strcmp(command, "promote") == 0)
         printf("promote: node %s is primary, view %" JSON_INTEGER_FORMAT ": %s\n", node, view,
                nd_text(answer, "why", "promoted"));

@@ -1,30 +1,38 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* understudy trace: what the chain does to the next packets that match, NF by NF. */
 #include "node/control/pair.h"
+#include "node/control/pcapng.h"
 
+#include <errno.h>
 #include <pcap/pcap.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #define FILTER_BYTES 1024u /* of the text */
 #define ANSWER_MS    5000  /* beyond the seconds that are asked for */
 #define INSTRUCTIONS 120u  /* what one request has room for */
 #define SNAPLEN      65535
+#define FRAME_BYTES  65535 /* as many as the node has room for */
 
 struct trace_options {
     struct nd_options common;
     uint32_t packets;
     double seconds;
+    const char *write; /* NULL: to the terminal */
 };
 
 #define AT(field) offsetof(struct trace_options, field)
 
 static const struct nd_option rows[] = {
     ND_OPTION_FILE_ROW(AT(common.file), "configuration"),
-    {"node", 'n', ND_OPTION_TEXT, AT(common.node), .value = "NAME", .help = "this node"},
+    {"node", 'n', ND_OPTION_TEXT, AT(common.node), .value = "NAME", .help = "one of the pair's nodes"},
     ND_OPTION_JSON_ROW(AT(common.json)),
     {"packets", 0, ND_OPTION_U32, AT(packets), 1, 100, "10", .value = "N", .help = "as many packets"},
     {"seconds", 0, ND_OPTION_REAL, AT(seconds), 0.001, 60, "10", .value = "S", .help = "no longer than this"},
+    {"write", 'w', ND_OPTION_TEXT, AT(write), .value = "FILE", .help = "as pcapng; -: to stdout"},
     {.name = NULL},
 };
 
@@ -131,14 +139,105 @@ static void print_packet(const json_t *p)
                nd_text(p, "out", "?"));
 }
 
+/* Fewer packets than asked for are no error. */
+static void print_shortage(FILE *out, const json_t *packets, const struct trace_options *o)
+{
+    if (json_array_size(packets) < o->packets)
+        fprintf(out, "%zu of %u packets came within %g s\n", json_array_size(packets), o->packets,
+                o->seconds);
+}
+
 static void print_packets(const json_t *packets, const struct trace_options *o)
 {
     const json_t *p;
     size_t i;
 
     json_array_foreach(packets, i, p) print_packet(p);
-    if (json_array_size(packets) < o->packets)
-        printf("%zu of %u packets came within %g s\n", json_array_size(packets), o->packets, o->seconds);
+    print_shortage(stdout, packets, o);
+}
+
+/* ---- for wireshark ----------------------------------------------------------------------------- */
+
+static int refuse_file(const char *path)
+{
+    fprintf(stderr, "understudy trace: %s: %s\n", path, strerror(errno));
+    return ND_DATA;
+}
+
+/* What is at `path` stays as it is until there is an answer. 0 and *out, or an exit code with its line. */
+static int open_file(FILE **out, const char *path)
+{
+    static const char *const heads[] = {"\x0a\x0d\x0d\x0a"};
+
+    *out = stdout;
+    if (strcmp(path, "-") == 0)
+        return isatty(STDOUT_FILENO) ? nd_usage("trace", "-w - writes no text, expected a file or a pipe")
+                                     : 0;
+    if (!nd_options_replaceable(path, heads, 1, 4))
+        return nd_usage("trace", "-w %.40s, expected a pcapng file to replace, or a name that is free", path);
+    *out = fopen(path, "ae");
+    return *out ? 0 : refuse_file(path);
+}
+
+/* No file is left that nothing was written to. */
+static int give_up_file(FILE *out, const char *path, int code)
+{
+    struct stat is;
+
+    if (out == stdout)
+        return code;
+    if (fstat(fileno(out), &is) == 0 && S_ISREG(is.st_mode) && is.st_size == 0)
+        unlink(path);
+    fclose(out);
+    return code;
+}
+
+/* Takes `out`. The file is made in memory first, so that what was there is replaced by a whole one or stays.
+ */
+static int write_file(FILE *out, const char *path, const char *node, const json_t *answer)
+{
+    char *bytes = NULL;
+    size_t size = 0;
+    FILE *memory = open_memstream(&bytes, &size);
+    bool whole = memory && nd_pcapng_write(memory, node, answer);
+    struct stat is;
+    int code = ND_DONE;
+
+    if (memory && fclose(memory) != 0)
+        whole = false;
+    if (!whole) {
+        fprintf(stderr, "understudy: node %s: its answer has no frames to write\n", node);
+        free(bytes);
+        return give_up_file(out, path, ND_SOFTWARE);
+    }
+    if ((out != stdout && fstat(fileno(out), &is) == 0 && S_ISREG(is.st_mode) &&
+         ftruncate(fileno(out), 0) != 0) ||
+        fwrite(bytes, 1, size, out) != size || fflush(out) != 0)
+        code = refuse_file(path);
+    free(bytes);
+    if (out != stdout && fclose(out) != 0 && !code)
+        code = refuse_file(path);
+    return code;
+}
+
+/* ---- the command ------------------------------------------------------------------------------- */
+
+static int show_answer(const struct nd_pair *pair, const struct trace_options *o, FILE *file,
+                       const json_t *answer)
+{
+    const json_t *packets = json_object_get(answer, "packets");
+    int code;
+
+    if (file) {
+        code = write_file(file, o->write, pair->config->node[pair->only].name, answer);
+        if (!code)
+            print_shortage(stderr, packets, o);
+        return code;
+    }
+    if (o->common.json)
+        return nd_print_json(answer);
+    print_packets(packets, o);
+    return 0;
 }
 
 int nd_cmd_trace(int argc, char **argv)
@@ -146,9 +245,12 @@ int nd_cmd_trace(int argc, char **argv)
     struct trace_options options = {.packets = 0};
     struct nd_arguments rest;
     struct nd_pair pair = {.only = -1};
+    FILE *file = NULL;
     json_t *filter, *answer;
     int code = nd_syntax_read(&nd_trace_syntax, &options, argc, argv, &rest);
 
+    if (!code && options.write && options.common.json)
+        code = nd_usage("trace", "-w and -o json, expected one of them");
     if (code || (code = compile_filter(rest.argc, rest.argv, &filter)))
         return code;
     pair.options = options.common;
@@ -157,15 +259,19 @@ int nd_cmd_trace(int argc, char **argv)
         json_decref(filter);
         return code;
     }
-    code = nd_pair_request(&pair, "primary",
-                           json_pack("{s:s, s:i, s:f, s:o*}", "cmd", "trace", "packets", (int)options.packets,
-                                     "seconds", options.seconds, "filter", filter),
-                           (int)(options.seconds * 1000) + ANSWER_MS, &answer);
-    if (!code && options.common.json)
-        code = nd_print_json(answer);
-    else if (!code)
-        print_packets(json_object_get(answer, "packets"), &options);
-    json_decref(answer);
+    if (!options.write || !(code = open_file(&file, options.write)))
+        code = nd_pair_request(&pair, "primary",
+                               json_pack("{s:s, s:i, s:f, s:i, s:O*}", "cmd", "trace", "packets",
+                                         (int)options.packets, "seconds", options.seconds, "frame_bytes",
+                                         file ? FRAME_BYTES : 0, "filter", filter),
+                               (int)(options.seconds * 1000) + ANSWER_MS, &answer);
+    if (!code) {
+        code = show_answer(&pair, &options, file, answer);
+        json_decref(answer);
+    } else if (file) {
+        give_up_file(file, options.write, code);
+    }
+    json_decref(filter);
     nd_pair_close(&pair);
     return code;
 }

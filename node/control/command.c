@@ -19,8 +19,13 @@ const struct nd_command_row nd_commands[ND_COMMANDS] = {
     [ND_CMD_PROMOTE] = {"promote", ACTS},
     [ND_CMD_DRAIN] = {"drain", ACTS},
     [ND_CMD_FAILBACK] = {"failback", ACTS},
+    [ND_CMD_PIN] = {"pin", ACTS},
+    [ND_CMD_HOLD] = {"hold", ACTS},
+    [ND_CMD_UNPIN] = {"unpin", ACTS},
     [ND_CMD_RESYNC] = {"resync", ACTS},
     [ND_CMD_DRILL] = {"drill", ACTS},
+    [ND_CMD_APPLY] = {"apply", ACTS},
+    [ND_CMD_PUSH] = {"push", ACTS},
     [ND_CMD_TRACE] = {"trace", ACTS}, /* it shows packets, which not everybody may see */
 };
 

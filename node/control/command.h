@@ -19,9 +19,14 @@ enum nd_command {
     ND_CMD_PROMOTE,
     ND_CMD_DRAIN,
     ND_CMD_FAILBACK,
+    ND_CMD_PIN,
+    ND_CMD_HOLD,
+    ND_CMD_UNPIN,
     ND_CMD_RESYNC,
     ND_CMD_DRILL,
     ND_CMD_TRACE,
+    ND_CMD_APPLY,
+    ND_CMD_PUSH,
     ND_COMMANDS,
 };
 

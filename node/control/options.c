@@ -244,6 +244,15 @@ int nd_syntax_read(const struct nd_syntax *s, void *options, int argc, char **ar
     return error ? error : check_arguments(s, rest);
 }
 
+static void print_option(const struct nd_option *o)
+{
+    int n = printf("  %c%c%c --%s%s%s", o->letter ? '-' : ' ', o->letter ? o->letter : ' ',
+                   o->letter ? ',' : ' ', o->name, o->value ? " " : "", o->value ? o->value : "");
+
+    printf("%*s%s%s%s%s\n", n < 34 ? 34 - n : 1, "", o->help, o->preset ? " (default " : "",
+           o->preset ? o->preset : "", o->preset ? ")" : "");
+}
+
 void nd_syntax_print(const struct nd_syntax *s, const char *summary)
 {
     char name[64];
@@ -252,32 +261,43 @@ void nd_syntax_print(const struct nd_syntax *s, const char *summary)
         printf(" %s%s%s%s%s%s", o->needed ? "" : "[", option_label(o, name), o->value ? " " : "",
                o->value ? o->value : "", o->needed ? "" : "]", o->again ? "..." : "");
     printf("%s%s\n%s\n", *s->arguments ? " " : "", s->arguments, summary);
-    for (const struct nd_option *o = s->options; o->name; o++) {
-        int n = printf("  %c%c%c --%s%s%s", o->letter ? '-' : ' ', o->letter ? o->letter : ' ',
-                       o->letter ? ',' : ' ', o->name, o->value ? " " : "", o->value ? o->value : "");
+    for (const struct nd_option *o = s->options; o->name; o++)
+        print_option(o);
+}
 
-        printf("%*s%s%s%s%s\n", n < 34 ? 34 - n : 1, "", o->help, o->preset ? " (default " : "",
-               o->preset ? o->preset : "", o->preset ? ")" : "");
+/* In the order of enum nd_takes. */
+static const struct nd_option common[] = {
+    ND_OPTION_FILE_ROW(offsetof(struct nd_options, file), "configuration"),
+    {"node", 'n', ND_OPTION_TEXT, offsetof(struct nd_options, node), .value = "NAME",
+     .help = "one of the pair's nodes"},
+    ND_OPTION_JSON_ROW(offsetof(struct nd_options, json)),
+};
+#define COMMON (sizeof(common) / sizeof(common[0]))
+
+void nd_options_print(const char *args, const char *summary)
+{
+    char letter[] = "-? ";
+
+    printf(" %s\n%s\n", args, summary);
+    for (unsigned i = 0; i < COMMON; i++) {
+        letter[1] = common[i].letter;
+        if (strstr(args, letter))
+            print_option(&common[i]);
     }
 }
 
 int nd_options_read(struct nd_options *o, int argc, char **argv, unsigned takes, int min, int max,
                     const char *names)
 {
-    static const struct nd_option all[] = {
-        ND_OPTION_FILE_ROW(offsetof(struct nd_options, file), "configuration"),
-        {"node", 'n', ND_OPTION_TEXT, offsetof(struct nd_options, node), .value = "NAME"},
-        ND_OPTION_JSON_ROW(offsetof(struct nd_options, json)),
-    };
     struct nd_option table[4] = {{.name = NULL}};
     struct nd_syntax syntax = {argv[0], table, names, min, max};
     struct nd_arguments rest;
     unsigned rows = 0;
     int error;
 
-    for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+    for (unsigned i = 0; i < COMMON; i++) {
         if (takes >> i & 1)
-            table[rows++] = all[i];
+            table[rows++] = common[i];
         if (1u << i == ND_OPT_NODE && (takes & ND_OPT_NEED_NODE))
             table[rows - 1].needed = "node";
     }

@@ -94,6 +94,10 @@ struct nd_options {
 int nd_options_read(struct nd_options *options, int argc, char **argv, unsigned takes, int min, int max,
                     const char *names);
 
+/* On stdout, as nd_syntax_print, of the options of these that `args`, as the usage text has them, names by
+ * letter. */
+void nd_options_print(const char *args, const char *summary);
+
 /* A whole decimal number of at most 19 digits into *out; false: the text is something else. */
 bool nd_options_number(const char *text, uint64_t *out);
 
@@ -125,7 +129,9 @@ int nd_cmd_replay(int argc, char **argv);
 int nd_cmd_bench(int argc, char **argv);
 int nd_cmd_status(int argc, char **argv);
 int nd_cmd_watch(int argc, char **argv);
-int nd_cmd_act(int argc, char **argv); /* verify, promote, drain, resync, failback: the word is the request */
+/* verify, promote, drain, resync, failback, apply, push: the word is the request */
+int nd_cmd_act(int argc, char **argv);
+int nd_cmd_maintain(int argc, char **argv); /* pin, hold, unpin */
 int nd_cmd_show(int argc, char **argv);
 int nd_cmd_set(int argc, char **argv);
 int nd_cmd_clear(int argc, char **argv);

@@ -48,7 +48,7 @@ const char *nd_pair_stale(const struct nd_pair *pair, unsigned node);
 /* What keeps the nodes' data ports from carrying traffic, in the node's words; as nd_pair_stale. */
 const char *nd_pair_not_whole(const struct nd_pair *pair, unsigned node);
 
-/* The exit code that status has for what is known (docs/operating.md). */
+/* The exit code that status has for what is known (docs/reference.md). */
 int nd_pair_exit(const struct nd_pair *pair);
 
 /* PROTECTED, STALE (it would be, but a thread of a node that answers stands) or NOT PROTECTED. A pair whose

@@ -40,6 +40,19 @@ static void print_no_connection(const struct nd_pair *pair, unsigned i, FILE *ou
                 strcmp(nd_text(link, "sealed", ""), "key") == 0 ? ": do both nodes have one key?" : "");
 }
 
+/* How soon a READY standby takes over from a primary that is silent. */
+static void print_detection(const json_t *status, FILE *out)
+{
+    const json_t *d = json_object_get(status, "detection");
+
+    if (!json_is_object(d))
+        return;
+    fprintf(out, "; detect %.0f ms", json_number_value(json_object_get(d, "ms")));
+    if (json_is_true(json_object_get(d, "measured")))
+        fprintf(out, " (measured; longest silence %.0f ms)",
+                json_number_value(json_object_get(d, "longest_silence_ms")));
+}
+
 static void print_node(const struct nd_pair *pair, unsigned i, FILE *out)
 {
     const json_t *s = pair->status[i];
@@ -57,6 +70,7 @@ static void print_node(const struct nd_pair *pair, unsigned i, FILE *out)
         fprintf(out, "; its view has not been on the disk for %" JSON_INTEGER_FORMAT " ms",
                 json_integer_value(json_object_get(s, "view_unwritten_ms")));
     print_no_connection(pair, i, out);
+    print_detection(s, out);
     fputc('\n', out);
 }
 
@@ -162,6 +176,25 @@ static bool is_insecure(const struct nd_pair *pair)
     return false;
 }
 
+/* Two programs, while one of the nodes is upgraded and the other is not yet. */
+static void print_versions(const struct nd_pair *pair, FILE *out)
+{
+    for (unsigned i = 0; i < ND_NODES; i++) {
+        const json_t *peer = json_object_get(pair->status[i], "peer");
+        const char *own = nd_text(pair->status[i], "version", ""), *other = nd_text(peer, "version", own);
+
+        if (strcmp(own, other) == 0)
+            continue;
+        fprintf(out, "node %s runs understudy %s, node %s %s", pair->config->node[i].name, own,
+                pair->config->node[!i].name, other);
+        if (json_is_integer(json_object_get(peer, "format")))
+            fprintf(out, "; they speak format %" JSON_INTEGER_FORMAT,
+                    json_integer_value(json_object_get(peer, "format")));
+        fputc('\n', out);
+        return;
+    }
+}
+
 /* As the primary says it, and, where it has another view, as the standby does. */
 static void print_not_whole(const struct nd_pair *pair, FILE *out)
 {
@@ -198,6 +231,40 @@ static void print_verdict(const struct nd_pair *pair, FILE *out)
         if (nd_pair_stale(pair, i))
             fprintf(out, "node %s: %s\n", pair->config->node[i].name, nd_pair_stale(pair, i));
     print_not_whole(pair, out);
+    print_versions(pair, out);
+}
+
+static void print_counter(const char *node, const json_t *counter, const char *why, FILE *out)
+{
+    if (json_is_integer(counter))
+        fprintf(out, " %" JSON_INTEGER_FORMAT " (%s%s%s)", json_integer_value(counter), node,
+                why[0] ? ": " : "", why);
+    else
+        fprintf(out, " - (%s)", node);
+}
+
+/* Who is to reign, by the node that is judged: both counters, the operator's order, and what they do. */
+static void print_authority(const struct nd_pair *pair, FILE *out)
+{
+    int node = pair->only >= 0 ? pair->only : nd_pair_in_role(pair, "primary");
+    const json_t *status = node >= 0 ? pair->status[node] : NULL, *a = json_object_get(status, "authority");
+    const char *order = nd_text(a, "maintenance", "free"), *pinned = nd_text(a, "pinned_to", NULL);
+
+    if (!a || strcmp(nd_text(status, "mode", ""), "off") == 0)
+        return;
+    fprintf(out, "counter");
+    print_counter(pair->config->node[node].name, json_object_get(a, "counter"), nd_text(a, "counter_why", ""),
+                  out);
+    print_counter(pair->config->node[!node].name, json_object_get(a, "peer_counter"),
+                  nd_text(a, "peer_counter_why", ""), out);
+    if (nd_text(a, "stays", NULL))
+        fprintf(out, "; the role stays: %s", nd_text(a, "stays", ""));
+    fputc('\n', out);
+    if (strcmp(order, "free") != 0)
+        fprintf(out, "%s%s%s since %s, by an operator%s\n", order, pinned ? " to " : "", pinned ? pinned : "",
+                nd_text(a, "maintenance_since", "-"),
+                json_is_true(json_object_get(a, "peer_knows")) ? ""
+                                                               : "; the other node does not know it yet");
 }
 
 /* What a node remembers, whatever its state has become since. */
@@ -256,6 +323,7 @@ void nd_pair_print(const struct nd_pair *pair, FILE *out)
     }
     for (unsigned i = 0; i < ND_NODES; i++)
         print_past(pair, i, out);
+    print_authority(pair, out);
     print_verified(pair, out);
     print_tables(pair, out);
     print_lanes(pair, out);

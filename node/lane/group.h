@@ -14,6 +14,8 @@
 #include <stdbool.h>
 
 struct nd_lane;
+struct nd_change;
+struct ft_chain_name;
 
 struct nd_barrier {
     /* How many have come, in the low byte; above it how often all have. One word, so that whoever leaves a
@@ -66,7 +68,11 @@ struct nd_group {
     struct nd_barrier delta_end; /* standby: for a delta's digest; others may be at the next delta's start */
     struct nd_stream stream;
     _Atomic uint64_t shared_applied; /* standby: the last delta that is in the shared arena */
-    bool waits_without_limit;        /* a recording is replayed: a lane stopped at a digest has no deadline */
+    /* change.c: what is to become of the chain, by the main thread, NULL: nothing; what it is called, once
+     * that has been changed, by the lane that did it, NULL: as at the start. */
+    struct nd_change *_Atomic change;
+    const struct ft_chain_name *_Atomic chain;
+    bool waits_without_limit; /* a recording is replayed: a lane stopped at a digest has no deadline */
 
     /* Of quiesce.c. */
     _Alignas(64) _Atomic uint64_t aborted; /* the last order whose replay was aborted */

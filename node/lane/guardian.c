@@ -58,6 +58,7 @@ struct nd_guardian {
     _Atomic bool dead; /* known to have ended and waited for */
     struct sockaddr_in peer;
     uint8_t notice[FT_DATAGRAM_BYTES];
+    size_t notice_len;
 };
 
 /* One per process, and never given back: the kernel looks at the mutexes when the lanes' threads end. */
@@ -130,8 +131,7 @@ static void send_notice(const struct nd_guardian *g, int datagrams)
         if (notice_at[i] > slept)
             nanosleep(&t, NULL);
         slept = notice_at[i];
-        sendto(datagrams, g->notice, sizeof(g->notice), 0, (const struct sockaddr *)&g->peer,
-               sizeof(g->peer));
+        sendto(datagrams, g->notice, g->notice_len, 0, (const struct sockaddr *)&g->peer, sizeof(g->peer));
     }
 }
 
@@ -235,7 +235,7 @@ int nd_guardian_start(struct nd_guardian **out, unsigned lanes, const char *loca
     if (datagrams < 0)
         return datagrams;
     g->lanes = lanes;
-    ft_datagram_encode(&(struct ft_datagram){.kind = FT_DEATH_NOTICE}, self, g->notice);
+    g->notice_len = ft_datagram_encode(&(struct ft_datagram){.kind = FT_DEATH_NOTICE}, self, g->notice);
     atomic_store(&g->dead, false);
     int rc = make_shared(&g->shared, fault);
     if (!rc)

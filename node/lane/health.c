@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The rule by which data ports are whole; see health.h. No state. */
 #include "node/lane/health.h"
+#include "node/base/phrases.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -34,20 +34,6 @@ void nd_health_judge(struct nd_health *h, uint64_t now, uint64_t within, uint64_
     }
 }
 
-__attribute__((format(printf, 2, 3))) static void add_fault(char *out, const char *format, ...)
-{
-    size_t at = strlen(out);
-    va_list args;
-
-    if (at && at + 2 < ND_HEALTH_TEXT) {
-        memcpy(out + at, "; ", 3);
-        at += 2;
-    }
-    va_start(args, format);
-    vsnprintf(out + at, ND_HEALTH_TEXT - at, format, args);
-    va_end(args);
-}
-
 /* A fault of this node's port, or of the peer's (`theirs`), in words behind those that are there. */
 static void describe(const struct nd_health *h, unsigned port, bool theirs, enum ft_port_fault fault,
                      char *out)
@@ -57,21 +43,22 @@ static void describe(const struct nd_health *h, unsigned port, bool theirs, enum
 
     switch (fault) {
     case FT_PORT_NO_CARRIER:
-        add_fault(out, "node %s: port %s: no carrier", node, p->name);
+        nd_phrases_add(out, ND_HEALTH_TEXT, "node %s: port %s: no carrier", node, p->name);
         break;
     case FT_PORT_SMALL_MTU:
-        add_fault(out, "node %s: port %s: MTU %u, expected %u as node %s has", node, p->name,
-                  theirs ? p->peer_mtu : p->mtu, theirs ? p->mtu : p->peer_mtu, other);
+        nd_phrases_add(out, ND_HEALTH_TEXT, "node %s: port %s: MTU %u, expected %u as node %s has", node,
+                       p->name, theirs ? p->peer_mtu : p->mtu, theirs ? p->mtu : p->peer_mtu, other);
         break;
     case FT_PORT_CROSSED:
         if (theirs)
-            add_fault(out, "node %s: port %s: hears another port of node %s", node, p->name, other);
+            nd_phrases_add(out, ND_HEALTH_TEXT, "node %s: port %s: hears another port of node %s", node,
+                           p->name, other);
         else
-            add_fault(out, "node %s: port %s: hears port %s of node %s", node, p->name,
-                      h->port[p->peer_port].name, other);
+            nd_phrases_add(out, ND_HEALTH_TEXT, "node %s: port %s: hears port %s of node %s", node, p->name,
+                           h->port[p->peer_port].name, other);
         break;
     case FT_PORT_UNHEARD:
-        add_fault(out, "node %s: port %s: does not hear node %s", node, p->name, other);
+        nd_phrases_add(out, ND_HEALTH_TEXT, "node %s: port %s: does not hear node %s", node, p->name, other);
         break;
     default:
         break;

@@ -128,6 +128,23 @@ static inline __attribute__((always_inline)) bool take_claim(struct nd_lane *lan
     return true;
 }
 
+/* True for the answer to a question of this node's to a gateway that it tracks, and no input. */
+static bool take_answer(struct nd_lane *lane, const struct nd_frame *f, unsigned port)
+{
+    uint32_t address;
+
+    if (ft_likely(f->len < ND_ARP_LEN || nf_get16(f->data + 12) != htobe16(ND_ARP_TYPE)) ||
+        !nd_gateway_read(f->data, f->len, lane->io->own[port], &address))
+        return false;
+    for (unsigned i = 0; i < lane->setup.gateways->count; i++) {
+        struct nd_gateway *g = &lane->setup.gateways->of[i];
+
+        if (g->port == port && g->address == address)
+            atomic_store_explicit(&g->answered, nd_now(), memory_order_release);
+    }
+    return true;
+}
+
 /* The chain's own MAC on a port; NULL: it has none. */
 static const uint8_t *chain_mac_of(const struct nd_lane *lane, unsigned port)
 {
@@ -140,7 +157,8 @@ static const uint8_t *chain_mac_of(const struct nd_lane *lane, unsigned port)
 static inline __attribute__((always_inline)) bool takes_frame(struct nd_lane *lane, const struct nd_frame *f,
                                                               unsigned port, const uint8_t *chain_mac)
 {
-    return take_heartbeat(lane, f, port) || take_claim(lane, f, chain_mac);
+    return take_heartbeat(lane, f, port) || take_claim(lane, f, chain_mac) ||
+           ft_unlikely(lane->setup.gateways != NULL && take_answer(lane, f, port));
 }
 
 int nd_waiting_make(struct nd_waiting *waiting, uint32_t buffers)
@@ -183,7 +201,8 @@ void nd_lane_listen(struct nd_lane *lane)
         uint32_t n = lane->io->receive(lane->io->ctx, lane->index, port, in, NF_BURST_MAX);
 
         for (uint32_t i = 0; i < n; i++) {
-            take_heartbeat(lane, &in[i], port);
+            if (!take_heartbeat(lane, &in[i], port) && lane->setup.gateways)
+                take_answer(lane, &in[i], port);
             lane->io->drop(lane->io->ctx, in[i].owner);
         }
     }

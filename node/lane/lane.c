@@ -3,6 +3,7 @@
  * A lane: what it owns, and its turns. What it does in a turn is in live.c (with inputs.c, cut.c, outputs.c)
  * and replay.c (with apply.c); how it follows orders in orders.c. All runs on the lane's own thread.
  */
+#include "node/lane/change.h"
 #include "node/lane/lane.h"
 #include "ftcore/base/plant.h"
 #include "node/base/clock.h"
@@ -36,8 +37,6 @@ int nd_lane_make(struct nd_lane *lane, struct ft_fault *fault)
     if (hold < NF_BURST_MAX + NF_EMIT_MAX)
         return ft_fail(fault, FT_EINVAL, "lane %u: %u packet buffers are too few to hold a burst's outputs",
                        lane->index, lane->io->buffers);
-    lane->whole_capture =
-        lane->config->protect.capture == ND_CAPTURE_FULL || nf_chain_reads_payload(&lane->config->chain);
     lane->by_seq = lane->io->input && lane->config->protect.capture == ND_CAPTURE_AUTO;
     lane->burst.frames = lane->by_seq ? aligned_alloc(64, (size_t)NF_BURST_MAX * lane->io->frame_max) : NULL;
     if (lane->by_seq && !lane->burst.frames)
@@ -83,7 +82,7 @@ static bool turn_live(struct nd_lane *lane)
 {
     nd_lane_snapshot_orders(lane);
     nd_lane_want_slice(lane);
-    if (nd_lane_digest_due(lane))
+    if (nd_lane_digest_due(lane) || nd_lane_changes_alone(lane))
         nd_lane_quiesce(lane);
     nd_lane_send_announcements(lane);
     bool worked = nd_lane_live(lane), beside = nd_lane_snapshot_copy(lane) | nd_lane_recorder_turn(lane);
@@ -144,6 +143,7 @@ int nd_lane_run(void *arg)
             FT_NOTE(lane->words, last_sent_ns, lane->now);
         lane->turn.sent = false;
         nd_lane_send_heartbeats(lane);
+        nd_lane_ask_gateways(lane);
         bool worked = run_turn(lane);
 
         lane->turn.spent = worked && !lane->turn.gathers ? FT_SPENT_USEFUL : FT_SPENT_EMPTY;

@@ -20,6 +20,7 @@
 #include "logger/recorder/recorder.h"
 #include "logger/delta.h"
 #include "node/config/config.h"
+#include "node/lane/gateway.h"
 #include "node/lane/group.h"
 #include "node/lane/guardian.h"
 #include "node/lane/io.h"
@@ -73,6 +74,7 @@ struct nd_lane_setup {
     struct ft_datagram_key self;      /* this process, to the peer that hears its heartbeats */
     const _Atomic uint64_t *view;     /* the node's; heartbeats and recordings carry it */
     const struct nd_ports_told *told; /* NULL: its heartbeats say nothing of its ports */
+    struct nd_gateways *gateways;     /* that the node tracks; NULL: none */
     const _Atomic bool *stop;         /* ends nd_lane_run */
     bool urgent;                      /* the thread asks for priority when it begins */
 };

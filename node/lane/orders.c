@@ -3,6 +3,7 @@
  * How a lane follows the replicator's orders (enum ft_order), between bursts. Written and read by the lane's
  * own thread; where several lanes have to go on together they come to a barrier.
  */
+#include "node/lane/change.h"
 #include "node/lane/lane.h"
 #include "node/base/clock.h"
 #include "ftcore/region/audit.h"
@@ -16,12 +17,32 @@ int nd_lane_make_chain(struct nd_lane *lane, struct ft_fault *fault)
     ft_audit_suspend(lane->region);
     error =
         nf_chain_make(&lane->chain, &lane->config->chain, lane->region, lane->index, lane->setup.seed, fault);
-    if (error == 0) {
-        nf_chain_share(lane->chain, lane->group->published);
-        nf_chain_sections(lane->chain)->off = &lane->group->aborted;
-    }
+    if (error == 0)
+        nd_lane_take_chain(lane, lane->chain);
     ft_audit_resume(lane->region);
     return error;
+}
+
+void nd_lane_take_chain(struct nd_lane *lane, struct nf_chain *chain)
+{
+    lane->chain = chain;
+    nf_chain_share(chain, lane->group->published);
+    nf_chain_sections(chain)->off = &lane->group->aborted;
+    lane->whole_capture =
+        lane->config->protect.capture == ND_CAPTURE_FULL || nf_chain_reads_payload(&lane->config->chain);
+}
+
+/* All lanes wait, and a snapshot of another chain comes, or the peer has another one. */
+static void become_other(struct nd_group *group)
+{
+    nd_group_change(group, ND_CHANGE_WANTED);
+}
+
+static bool is_other_wanted(const struct nd_lane *lane)
+{
+    struct nd_change *c = atomic_load_explicit(&lane->group->change, memory_order_acquire);
+
+    return c && atomic_load_explicit(&c->stage, memory_order_acquire) == ND_CHANGE_WANTED;
 }
 
 /* Nobody has any state: make every lane's anew, in order, whatever a snapshot may have left in the region. */
@@ -198,6 +219,9 @@ void nd_lane_follow(struct nd_lane *lane, uint64_t order)
     case FT_LANE_WAIT:
     case FT_LANE_FENCED:
         stop_work(lane, before, missed, aborted);
+        /* The word is set before the order is given, so all lanes come. */
+        if (lane->doing == FT_LANE_WAIT && is_other_wanted(lane))
+            nd_group_barrier(lane, become_other, is_other_wanted);
         break;
     case FT_LANE_REPLAY:
         begin_replay(lane);

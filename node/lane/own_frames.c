@@ -13,23 +13,23 @@
 
 static const uint8_t everybody[6] = {0x07, 0x75, 0x73, 0x62, 0x65, 0x61};
 
-void nd_heartbeat_write(uint8_t frame[ND_HEARTBEAT_LEN], const uint8_t own[6],
-                        const struct ft_datagram_key *self, const struct ft_datagram *heartbeat)
+uint32_t nd_heartbeat_write(uint8_t frame[ND_HEARTBEAT_LEN], const uint8_t own[6],
+                            const struct ft_datagram_key *self, const struct ft_datagram *heartbeat)
 {
     uint16_t type = htobe16(ND_HEARTBEAT_TYPE);
 
     memcpy(frame, everybody, 6);
     memcpy(frame + 6, own, 6);
     memcpy(frame + 12, &type, 2);
-    ft_datagram_encode(heartbeat, self, frame + ND_HEARTBEAT_HEAD);
+    return ND_HEARTBEAT_HEAD + (uint32_t)ft_datagram_encode(heartbeat, self, frame + ND_HEARTBEAT_HEAD);
 }
 
 int nd_heartbeat_read(const uint8_t *frame, uint32_t len, const struct ft_datagram_key *peer,
                       struct ft_datagram *heartbeat)
 {
-    int error = len < ND_HEARTBEAT_LEN
-                    ? FT_EMALFORMED
-                    : ft_datagram_decode(frame + ND_HEARTBEAT_HEAD, FT_DATAGRAM_BYTES, peer, heartbeat);
+    size_t there = len - ND_HEARTBEAT_HEAD, said = ft_datagram_length(frame + ND_HEARTBEAT_HEAD, there);
+    int error =
+        ft_datagram_decode(frame + ND_HEARTBEAT_HEAD, said && said < there ? said : there, peer, heartbeat);
 
     return error || heartbeat->kind == FT_HEARTBEAT ? error : FT_EMALFORMED;
 }
@@ -60,13 +60,15 @@ void nd_lane_send_heartbeats(struct nd_lane *lane)
         return;
     lane->timers.heartbeat_at = lane->now + lane->config->timing.heartbeat_ms * 1000000ull;
     heartbeat.view = atomic_load(lane->setup.view);
+    heartbeat.version = (uint32_t)FT_ORDER_GET(lane->words, peer_version);
     for (unsigned i = 0; told && i < NF_PORTS_MAX; i++)
         heartbeat.fault[i] = atomic_load(&told->fault[i]);
     for (unsigned port = 0; port < lane->io->ports; port++) {
         heartbeat.port = port;
         heartbeat.mtu = told ? atomic_load(&told->mtu[port]) : 0;
-        nd_heartbeat_write(frame, lane->io->own[port], &lane->setup.self, &heartbeat);
-        nd_lane_send_own(lane, port, frame, sizeof(frame));
+        uint32_t len = nd_heartbeat_write(frame, lane->io->own[port], &lane->setup.self, &heartbeat);
+
+        nd_lane_send_own(lane, port, frame, len);
     }
 }
 

@@ -17,8 +17,9 @@
 #define ND_HEARTBEAT_TYPE 0x88b5
 
 /* Its time of sending is the same on every port. */
-void nd_heartbeat_write(uint8_t frame[ND_HEARTBEAT_LEN], const uint8_t own[6],
-                        const struct ft_datagram_key *self, const struct ft_datagram *heartbeat);
+/* Returns the frame's length. */
+uint32_t nd_heartbeat_write(uint8_t frame[ND_HEARTBEAT_LEN], const uint8_t own[6],
+                            const struct ft_datagram_key *self, const struct ft_datagram *heartbeat);
 /* 0, or an error of ft_datagram_decode. */
 int nd_heartbeat_read(const uint8_t *frame, uint32_t len, const struct ft_datagram_key *peer,
                       struct ft_datagram *heartbeat);

@@ -22,6 +22,7 @@
  * before it follows a new order it leaves (nd_lane_leave_stop_point). A digest that other lanes' records
  * still lack after DIGEST_NS is not compared: replay must not depend on somebody's asking.
  */
+#include "node/lane/change.h"
 #include "node/lane/lane.h"
 #include "ftcore/base/plant.h"
 #include "ftcore/order/section.h"
@@ -312,6 +313,8 @@ static void work_between_bursts(struct nd_group *group)
 {
     bool digest = nd_group_any(group, nd_lane_digest_due);
 
+    if (!group->lane[0].region->snapshot_copy)
+        nd_group_change(group, ND_CHANGE_ALONE);
     if (nd_group_any(group, nd_lane_snapshot_wanted))
         nd_lane_snapshot_cut(group);
     else
@@ -328,9 +331,17 @@ static bool is_needed(const struct nd_lane *lane)
 {
     struct nd_group *group = lane->group;
 
-    return nd_lane_digest_due(lane) || nd_lane_snapshot_wanted(lane) ||
+    return nd_lane_digest_due(lane) || nd_lane_snapshot_wanted(lane) || nd_lane_changes_alone(lane) ||
            atomic_load_explicit(&group->snapshot_due, memory_order_acquire) ||
            atomic_load_explicit(&group->stream.barriers_wanted, memory_order_acquire) != lane->cut.barriers;
+}
+
+bool nd_lane_changes_alone(const struct nd_lane *lane)
+{
+    struct nd_change *c = atomic_load_explicit(&lane->group->change, memory_order_acquire);
+
+    return c && atomic_load_explicit(&c->stage, memory_order_acquire) == ND_CHANGE_ALONE &&
+           !lane->region->snapshot_copy;
 }
 
 bool nd_lane_quiesce(struct nd_lane *lane)

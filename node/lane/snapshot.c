@@ -5,6 +5,7 @@
  * whether a file is due, the stop of all lanes for its snapshot, copies of some of it. Runs on the lanes'
  * threads.
  */
+#include "node/lane/change.h"
 #include "node/lane/lane.h"
 #include "nflib/chain/chain.h"
 #include "node/base/clock.h"
@@ -44,6 +45,7 @@ void nd_lane_snapshot_cut(struct nd_group *group)
     if (first->setup.recorder)
         lg_recorder_yield(first->setup.recorder); /* a standby matters more than a recording */
     ft_snapshot_end(first->region);
+    nd_group_change(group, ND_CHANGE_ARMED); /* so the snapshot is the new chain's */
     /* Else the cut was taken back, or there is no memory, which the resync's deadline will tell. */
     begun = released < cut && ft_snapshot_begin(first->region) == 0;
     for (unsigned l = 0; l < group->lanes; l++) {

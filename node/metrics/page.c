@@ -54,6 +54,9 @@ static const struct metric table[] = {
     {"understudy_degradations_total", C, "Times that the node became DEGRADED", NUMBER, .path = "degradations"},
     {"understudy_solos_total", C, "Times that the node became SOLO", NUMBER, .path = "solos"},
     {"understudy_false_alarms_total", C, "Leases that ran out and came back", NUMBER, .path = "false_alarms"},
+    {"understudy_false_takeovers_total", C, "Takeovers from a primary that spoke again before detect_ms was over", NUMBER, .path = "false_takeovers"},
+    {"understudy_detection_seconds", G, "READY standby: a silence of the primary after which it takes over", NUMBER, .path = "detection.ms", .unit = MS},
+    {"understudy_longest_silence_seconds", G, "READY standby: the longest silence of its primary in ten minutes", NUMBER, .path = "detection.longest_silence_ms", .unit = MS},
     {"understudy_takeover_seconds", "histogram", "Takeovers and planned handovers to this node, from the decision to the end of the replay", BUCKETS, .path = "takeovers"},
     {"understudy_fenced_total", C, "Times that the node learned that another one had replaced it", NUMBER, .path = "fenced.count"},
     {"understudy_fenced_dropped_packets_total", C, "Outputs held when the node was replaced, dropped", NUMBER, .path = "fenced.dropped"},
@@ -116,6 +119,11 @@ static const struct metric table[] = {
     {"understudy_verified_slices_total", C, "Slices of the state compared, by outcome", NUMBER, .path = "verified.different", .label = "outcome=\"different\""},
     {"understudy_divergences_total", C, "Times that replay or a digest differed from the peer's", NUMBER, .path = "diverged.count"},
 
+    {"understudy_arbiter_answers", G, "1: the arbiter answered when it was last asked or looked at; absent: the file has none", NUMBER, .path = "arbiter.answers"},
+    {"understudy_arbiter_age_seconds", G, "Since the arbiter's last answer", NUMBER, .path = "arbiter.answered_ms", .unit = MS},
+    {"understudy_arbiter_failures_total", C, "Times that no server of the arbiter answered", NUMBER, .path = "arbiter.failures"},
+    {"understudy_arbiter_asking", G, "1: the node has lost its peer, asks who goes on, and holds", NUMBER, .path = "arbiter.asking"},
+    {"understudy_arbiter_later", G, "1: the arbiter keeps a later view than the pair is in, so it will let neither node go on", NUMBER, .path = "arbiter.later"},
     {"understudy_recorder_files_total", C, "Files that the flight recorder began", NUMBER, .path = "recorder.files"},
     {"understudy_recorder_records_total", C, "Records that it wrote", NUMBER, .path = "recorder.records"},
     {"understudy_recorder_bytes_total", C, "Bytes that it wrote", NUMBER, .path = "recorder.bytes"},
@@ -123,6 +131,11 @@ static const struct metric table[] = {
     {"understudy_recorder_failures_total", C, "Times that a file could not be written", NUMBER, .path = "recorder.failures"},
 
     {"understudy_guardian_pid", G, "The guardian's process; 0: it is dead, and this node's end will not be told", NUMBER, .path = "guardian_pid"},
+    {"understudy_runner_pid", G, "The process of checks and hooks; 0: it is dead, and checks stand as they were", NUMBER, .path = "runner_pid"},
+    {"understudy_demotion", G, "Sum of the weights of what fails on this node; a data port without carrier is 1000", NUMBER, .path = "authority.counter"},
+    {"understudy_peer_demotion", G, "The same of the peer, as it says; absent: it is not connected", NUMBER, .path = "authority.peer_counter"},
+    {"understudy_maintenance", G, "1 for what an operator has ordered: the role is held, pinned, or free", CHOICE, .path = "authority.maintenance", .label = "maintenance", .names = NAMES("free", "held", "pinned")},
+    {"understudy_hook_lost_events_total", C, "Events that hooks did not take", NUMBER, .path = "hooks_lost"},
     {"understudy_realtime", G, "1: the replicator has a real-time priority", NUMBER, .path = "realtime"},
     {"understudy_region_bytes", G, "Size of the replicated state", NUMBER, .path = "region_bytes"},
     {"understudy_log_lost_lines_total", C, "Lines of the event log that nobody will read", NUMBER, .path = "log_lost"},
@@ -185,34 +198,23 @@ static void write_number(FILE *out, const struct metric *m, const json_t *value)
     write_value(out, m, value);
 }
 
-static void write_ports(FILE *out, const struct metric *m, const json_t *ports)
+/* Of each lane, by its number, or of each port, by its name. */
+static void write_list(FILE *out, const struct metric *m, const json_t *list)
 {
-    const json_t *port, *value;
+    const json_t *one, *value;
     size_t i;
 
-    json_array_foreach(ports, i, port)
+    json_array_foreach(list, i, one)
     {
-        value = find(port, m->path);
+        value = find(one, m->path);
         if (is_left_out(m, value))
             continue;
         fprintf(out, "%s{", m->name);
-        write_label(out, "port", json_string_value(find(port, "port")));
+        if (m->kind == PORT)
+            write_label(out, "port", json_string_value(find(one, "port")));
+        else
+            fprintf(out, "lane=\"%zu\"%s%s", i, m->label ? "," : "", m->label ? m->label : "");
         fputc('}', out);
-        write_value(out, m, value);
-    }
-}
-
-static void write_lanes(FILE *out, const struct metric *m, const json_t *lanes)
-{
-    const json_t *lane, *value;
-    size_t i;
-
-    json_array_foreach(lanes, i, lane)
-    {
-        value = find(lane, m->path);
-        if (is_left_out(m, value))
-            continue;
-        fprintf(out, "%s{lane=\"%zu\"%s%s}", m->name, i, m->label ? "," : "", m->label ? m->label : "");
         write_value(out, m, value);
     }
 }
@@ -316,10 +318,10 @@ static void write_metric(FILE *out, const struct metric *m, const json_t *status
         write_number(out, m, at);
         break;
     case LANE:
-        write_lanes(out, m, json_object_get(status, "lanes"));
+        write_list(out, m, json_object_get(status, "lanes"));
         break;
     case PORT:
-        write_ports(out, m, json_object_get(status, "ports"));
+        write_list(out, m, json_object_get(status, "ports"));
         break;
     case CHOICE:
         write_choice(out, m, json_string_value(at));

@@ -145,6 +145,7 @@ static void fill_hello(struct fuzz_input *in, struct ft_message *m, char identit
 {
     uint8_t how = fuzz_u8(in);
 
+    m->newest = m->oldest = FT_FORMAT_NEWEST + (how == 0xff);
     m->incarnation = 200 + (how & 1);
     strcpy(m->name, how & 2 ? n.config.name : "peer");
     m->role = how & 4 ? n.config.role : !n.config.role;
@@ -154,8 +155,7 @@ static void fill_hello(struct fuzz_input *in, struct ft_message *m, char identit
     m->detect_ms = (how & 0x84) == 0x84 ? 21 : 50;
     m->promote_within_ms = 100;
     m->solo_after_ms = 200;
-    m->bulk_len = sizeof(IDENTITY) - 1;
-    memcpy(identity, IDENTITY, sizeof(IDENTITY));
+    memcpy(identity, IDENTITY, m->bulk_len = sizeof(IDENTITY) - 1);
     if (how & 0x80) { /* another chain: a byte of it, or its length */
         uint8_t at = fuzz_u8(in), to = fuzz_u8(in);
 

@@ -42,7 +42,7 @@ static void seeds(void)
     ft_datagram_encode(&(struct ft_datagram){.kind = FT_DEATH_NOTICE}, &key, bytes + 1);
     fuzz_seed("whole", bytes, sizeof(bytes));
     fuzz_seed("short", bytes, sizeof(bytes) - 1);
-    ft_datagram_encode(&(struct ft_datagram){FT_HEARTBEAT, 9, 10, 1, 1500, {0, FT_PORT_NO_CARRIER}}, &key,
+    ft_datagram_encode(&(struct ft_datagram){0, FT_HEARTBEAT, 9, 10, 1, 1500, {0, FT_PORT_NO_CARRIER}}, &key,
                        bytes + 1);
     fuzz_seed("heartbeat", bytes, sizeof(bytes));
 }

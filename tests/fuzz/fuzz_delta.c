@@ -51,7 +51,7 @@ static void both_ways(const struct ft_chunk *p, uint64_t lines)
 
     FUZZ_MUST(wire, "no memory");
     memset(second, 0x5a, sizeof(second)); /* what is not written shows */
-    n = ft_chunk_encode(p, true, wire, bound);
+    n = ft_chunk_encode(p, FT_FORMAT_NEWEST, true, wire, bound);
     FUZZ_MUST(n > 0, "what was decoded cannot be encoded in %zu bytes", bound);
     m = ft_chunk_decode(wire, (size_t)n, lines, again, sizeof(second), &fault);
     FUZZ_MUST(m == n, "what was encoded in %ld bytes decodes as %ld: %s", n, m, fault.text);
@@ -101,7 +101,7 @@ static void run(const uint8_t *data, size_t size)
 static void seed(const char *name, struct ft_chunk *p, uint8_t lines)
 {
     static uint8_t wire[FT_CHUNK_MAX];
-    long n = ft_chunk_encode(p, true, wire + 1, sizeof(wire) - 1);
+    long n = ft_chunk_encode(p, FT_FORMAT_NEWEST, true, wire + 1, sizeof(wire) - 1);
 
     FUZZ_MUST(n > 9, "seed %s does not encode", name);
     wire[0] = lines;

@@ -27,8 +27,12 @@ static void run(const uint8_t *data, size_t size)
 static void seeds(void)
 {
     static const uint8_t own[6] = {2, 0, 0, 0, 0, 7};
-    static const struct ft_datagram heartbeat = {
-        FT_HEARTBEAT, 77, 1, 1, 1500, {FT_PORT_WHOLE, FT_PORT_UNHEARD}};
+    static const struct ft_datagram heartbeat = {.kind = FT_HEARTBEAT,
+                                                 .view = 77,
+                                                 .sent = 1,
+                                                 .port = 1,
+                                                 .mtu = 1500,
+                                                 .fault = {FT_PORT_WHOLE, FT_PORT_UNHEARD}};
     uint8_t frame[ND_HEARTBEAT_LEN];
 
     nd_heartbeat_write(frame, own, &peer, &heartbeat);

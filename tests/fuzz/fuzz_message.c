@@ -134,6 +134,7 @@ static void seeds(void)
         for (unsigned l = 0; l < lanes; l++)
             m.burst[l] = m.replayed[l] = m.taken[l] = m.access[l] = 1000 + l;
         if (type == FT_MSG_HELLO) {
+            m.newest = FT_FORMAT_NEWEST, m.oldest = FT_FORMAT_OLDEST;
             m.incarnation = 1234567;
             strcpy(m.name, "alpha");
             m.lanes = (uint16_t)lanes;

@@ -31,15 +31,16 @@ static void both_ways(const struct ft_record *r)
 
     FUZZ_MUST(wire && once_more, "no memory");
     FUZZ_MUST(record_check(r, r->size, &fault) == 0, "decoded, then refused: %s", fault.text);
-    n = ft_record_encode(r, true, wire, bound);
+    n = ft_record_encode(r, FT_FORMAT_NEWEST, true, wire, bound);
     FUZZ_MUST(n > 0, "what was decoded cannot be encoded in %zu bytes", bound);
-    FUZZ_MUST(ft_record_encode(r, true, once_more, (size_t)n - 1) == FT_EFULL,
+    FUZZ_MUST(ft_record_encode(r, FT_FORMAT_NEWEST, true, once_more, (size_t)n - 1) == FT_EFULL,
               "encoded in less than %ld bytes", n);
     dirty(second, 0x5a);
     m = ft_record_decode(wire, (size_t)n, again, FT_RECORD_MAX, &fault);
     FUZZ_MUST(m == n, "what was encoded in %ld bytes decodes as %ld: %s", n, m, fault.text);
     FUZZ_MUST(again->size == r->size && memcmp(again, r, r->size) == 0, "another record came back");
-    FUZZ_MUST(ft_record_encode(again, true, once_more, bound) == n && memcmp(wire, once_more, (size_t)n) == 0,
+    FUZZ_MUST(ft_record_encode(again, FT_FORMAT_NEWEST, true, once_more, bound) == n &&
+                  memcmp(wire, once_more, (size_t)n) == 0,
               "encoding again gives other bytes");
     free(wire);
     free(once_more);
@@ -91,7 +92,7 @@ static void seed(const char *name, struct ft_record *r, const void *chunks, size
     memcpy(first + sizeof(*r), chunks, len);
     r = (struct ft_record *)first;
     r->size = (uint32_t)ft_record_size(r);
-    n = ft_record_encode(r, true, wire + 1, sizeof(wire) - 1);
+    n = ft_record_encode(r, FT_FORMAT_NEWEST, true, wire + 1, sizeof(wire) - 1);
     FUZZ_MUST(n > 9, "seed %s does not encode", name);
     fuzz_seed(name, wire, 1 + (size_t)n - 9);
 }

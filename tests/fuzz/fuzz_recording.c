@@ -46,7 +46,7 @@ static void put_preface(uint64_t burst, uint64_t seq)
     out.len = 0;
     memcpy(h.identity, identity, sizeof(h.identity));
     fuzz_put(&out, LG_MAGIC, 8);
-    fuzz_put_u32(&out, LG_VERSION);
+    fuzz_put_u32(&out, FT_FORMAT_NEWEST);
     fuzz_put_u32(&out, 0);
     put_frame(LG_HEADER, &h, offsetof(__typeof__(h), identity) + sizeof(h.identity));
 }
@@ -154,7 +154,7 @@ static void seed_record(struct fuzz_output *to, uint64_t burst, uint64_t seq, ui
     long n;
 
     one.r.size = (uint32_t)ft_record_size(&one.r);
-    n = ft_record_encode(&one.r, true, wire, sizeof(wire));
+    n = ft_record_encode(&one.r, FT_FORMAT_NEWEST, true, wire, sizeof(wire));
     fuzz_put_u8(to, LG_RECORD);
     fuzz_put_u16(to, (uint16_t)(n - 9));
     fuzz_put(to, wire, (size_t)n - 9);

@@ -66,7 +66,7 @@ static bool replay(struct ft_record *r)
     static uint8_t wire[FT_RECORD_MAX];
     struct ft_record *to = ft_ring_reserve(&s.words.replay, FT_RECORD_MAX);
     struct ft_fault fault;
-    long n = ft_record_encode(r, true, wire, sizeof(wire));
+    long n = ft_record_encode(r, FT_FORMAT_NEWEST, true, wire, sizeof(wire));
 
     FUZZ_MUST(to && n > 0, "no room for a record");
     FUZZ_MUST(ft_record_decode(wire, (size_t)n, to, FT_RECORD_MAX, &fault) == n, "%s", fault.text);

@@ -51,7 +51,7 @@ bool received_make_record(struct fuzz_input *in, size_t *len, struct ft_record *
 
     if (record_check(r, r->size, &fault) != 0)
         return false; /* what no encoder takes; the decoder has a target of its own */
-    long n = ft_record_encode(r, true, received_wire + *len, sizeof(received_wire) - *len);
+    long n = ft_record_encode(r, FT_FORMAT_NEWEST, true, received_wire + *len, sizeof(received_wire) - *len);
 
     if (n < 0)
         return false;
@@ -178,7 +178,7 @@ bool received_make_chunk(struct fuzz_input *in, size_t *len, struct ft_chunk *ou
     if (how & 0x40)
         add_output(in, p);
     p->size = ft_chunk_size(p->lines, p->bytes);
-    long n = ft_chunk_encode(p, true, received_wire + *len, sizeof(received_wire) - *len);
+    long n = ft_chunk_encode(p, FT_FORMAT_NEWEST, true, received_wire + *len, sizeof(received_wire) - *len);
 
     if (n < 0)
         return false;

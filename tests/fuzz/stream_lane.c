@@ -115,7 +115,7 @@ static void io_record(void *ctx, unsigned lane, const struct ft_record *r)
     (void)ctx;
     (void)lane;
     FUZZ_MUST(record_check(r, r->size, &fault) == 0, "the lane made a bad record: %s", fault.text);
-    long n = ft_record_encode(r, true, to->records + to->bytes, RECORDS - to->bytes);
+    long n = ft_record_encode(r, FT_FORMAT_NEWEST, true, to->records + to->bytes, RECORDS - to->bytes);
 
     FUZZ_MUST(n > 0, "a stream's records are too many");
     long m = ft_record_decode(to->records + to->bytes, (size_t)n, (struct ft_record *)decoded,

@@ -1,15 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# What the docs say is what the program has. Configuration: every number of docs/operating.md's tables at both ends of its
+# What the docs say is what the program has. Configuration: every number of docs/pair-file.md's tables at both ends of its
 # range and one beyond, every default that is a number, the example pair. Names: fields of status, subcommands, words of
 # lane and replicator, directories, messages, files, links; and one name for one thing. No root, no network.
 . "$(dirname "$0")/lib.sh"
 
-doc=$root/docs/operating.md
+doc=$root/docs/pair-file.md
+reference=$root/docs/reference.md
 mkdir -p "$work" || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
-plan 18
+plan 23
 
 takes() { "$UNDERSTUDY" check -c "$1" >"$work/out" 2>"$work/err"; }
 
@@ -89,15 +90,15 @@ all_keys() {
     local key bad=0
     while read -r key; do
         grep -qE "(\.|]|\`)$key\`" "$doc" || { echo "$key is not in the doc"; bad=1; }
-    done < <(sed -n 's/^    {"\([a-z_]*\)", .*/\1/p' "$root"/node/config/*.c | grep -vE '^(chain|protect|redis|timing|interfaces|routes|next_hops|nodes|drill|probe)$')
+    done < <(sed -n 's/^    {"\([a-z_]*\)", .*/\1/p' "$root"/node/config/*.c | grep -vE '^(chain|protect|redis|timing|link|interfaces|routes|next_hops|nodes|drill|probe)$')
     return $bad
 }
 ok "every key of the program is in the doc" all_keys
 
 # The fields of status: each one that the program tells is in the doc's table, and each that the table begins a row
 # with is one that the program tells.
-status_fields() { sed -nE 's/^ *\{"([a-z_]+)", LANE\(.*/\1/p; s/.*\<(add_number|add_text|add_age|add_wall|json_object_set_new)\([a-z_]+, "([a-z_]+)".*/\2/p' "$root"/node/answer_status.c "$root/node/answer_past.c" "$root/node/answer_ports.c"; }
-status_rows() { sed -n '/^Fields of `status/,/^What to watch/p' "$doc" | grep '^|'; }
+status_fields() { sed -nE 's/^ *\{"([a-z_]+)", LANE\(.*/\1/p; s/.*\<(add_number|add_text|add_age|add_wall|json_object_set_new)\([a-z_]+, "([a-z_]+)".*/\2/p' "$root"/node/answer_status.c "$root/node/answer_past.c" "$root/node/answer_ports.c" "$root/node/answer_authority.c" "$root/node/answer_arbiter.c"; }
+status_rows() { sed -n '/^### Fields of status/,/^### Tables/p' "$reference" | grep '^|'; }
 check_status() {
     local field bad=0
     [ "$(status_fields | wc -l)" -ge 60 ] || { echo "too few fields are found in node/answer_status.c"; bad=1; }
@@ -145,21 +146,53 @@ ok "every type of message is in the formats' table" check_messages
 
 events() { sed -n 's/^    X([A-Z_]*, "\([a-z_]*\)").*/\1/p' "$root/ftcore/base/event_log.h"; }
 check_events() { # of the first columns of the tables before the messages
-    sed -n '/^## What the log says/,/^Messages of states/p' "$doc" | grep '^|' | cut -d'|' -f2 >"$work/events"
+    sed -n '/^## What the log says/,/^Messages of states/p' "$reference" | grep '^|' | cut -d'|' -f2 >"$work/events"
     all_named '`' '`' "$work/events" 15 < <(events)
 }
-ok "every event of the log is in the operator's page" check_events
+ok "every event of the log is in the reference" check_events
+
+# NF COUNTER of each counter of the tree's NFs and of L3, and of each that the reference has a row for.
+counters() {
+    local nf list
+    while read -r nf list; do
+        sed -n "/define ${list}(X)/,/[^\\\\]\$/p" "$root"/nfs/*.[ch] "$root"/nflib/chain/*.h | tr '\n\\' '  ' | grep -oE 'X\([A-Z0-9_]+, *"[a-z0-9_]+"' |
+            sed "s/.*\"\([a-z0-9_]*\)\"/$nf \1/"
+    done <<<"l3 NF_L3_COUNTER_LIST
+nat NAT_COUNTERS
+firewall FW_COUNTERS
+monitor MON_NAMES
+rate_limiter RL_COUNTERS
+load_balancer LB_COUNTERS"
+    sed -n 's/.*fwd_counters\[\] = {\(.*\), NULL};/\1/p' "$root/nfs/forward.c" | tr ',' '\n' | tr -d ' "' | sed 's/^/forward /'
+}
+counter_rows() {
+    sed -n '/^### Counters of NFs/,/^### Heartbeats/p' "$reference" | grep '^|' | awk -F'|' '
+        $2 ~ /`/ { gsub(/[ `]/, "", $2); nf = $2 }
+        { n = split($3, words, ","); for (i = 1; i <= n; i++) if (words[i] ~ /`/) { gsub(/[ `]/, "", words[i]); print nf, words[i] } }'
+}
+check_counters() {
+    [ "$(counters | wc -l)" -ge 95 ] || { echo "only $(counters | wc -l) counters are found"; return 1; }
+    diff <(counters | sort) <(counter_rows | sort)
+}
+ok "the counters of NFs are those of the reference" check_counters
+
+# A runbook for each alert, under its name.
+check_runbooks() {
+    diff <(sed -n 's/.*- alert: //p' "$root/examples/alerts.yml" | sort) \
+        <(sed -n '/^## Alerts/,/^## Maintenance/s/^### //p' "$root/docs/operating.md" | sort)
+}
+ok "each alert has its runbook, and no other thing has one" check_runbooks
 
 subcommands() { "$UNDERSTUDY" --help | sed -n 's/^  understudy \([a-z]*\) .*/\1/p'; }
 check_subcommands() {
     local name bad=0
     [ "$(subcommands | wc -l)" -ge 15 ] || { echo "too few subcommands are found"; bad=1; }
     while read -r name; do
-        grep -qE "(\`|understudy )$name\>" "$doc" || { echo "$name is not in operating.md"; bad=1; }
+        grep -qE "(\`|understudy )$name\>" "$reference" "$root/docs/operating.md" || { echo "$name is in no operator's page"; bad=1; }
     done < <(subcommands)
     return $bad
 }
-ok "every subcommand is in the operator's page" check_subcommands
+ok "every subcommand is in the operator's pages" check_subcommands
 
 # Functions, structs and constants that a doc names are in the code; file names that stand alone are in the tree.
 check_code_names() {
@@ -239,3 +272,46 @@ links() {
     return $bad
 }
 ok "every file that a doc links to is there" links
+
+# Headings of a page as its links name them.
+anchors() { grep -E '^#+ ' "$1" | sed -E 's/^#+ //' | tr 'A-Z' 'a-z' | sed -E 's/[^a-z0-9 _-]//g; s/ /-/g'; }
+check_anchors() {
+    local doc link to at bad=0
+    for doc in "$root"/*.md "$root"/docs/*.md; do
+        while read -r link; do
+            to=${link%%#*} at=${link#*#}
+            to=${to:+$(dirname "$doc")/$to}
+            anchors "${to:-$doc}" 2>/dev/null | grep -qxF -- "$at" || { echo "$(basename "$doc"): no heading for $link"; bad=1; }
+        done < <(grep -oE '\]\([^)]*#[^)]+\)' "$doc" | sed 's/^](//; s/)$//' | grep -vE '^[a-z]+:')
+    done
+    return $bad
+}
+ok "every heading that a link names is there" check_anchors
+
+# What is said of exit codes: each code that the program has, and no other.
+check_codes() {
+    diff <(sed -n '/^enum nd_exit/,/^};/s/.* = \([0-9]*\),.*/\1/p' "$root/node/control/client.h" | sort -n) \
+        <(sed -n '/^## Exit codes/,/^## The/p' "$reference" | sed -n 's/^| \([0-9]*\) |.*/\1/p' | sort -nu)
+}
+ok "every exit code is in the reference" check_codes
+
+# The example of docs/two-servers.md, computed again by its own formulas. A number of the file is the node's default or range.
+check_sizing() {
+    sed -n '/^## Sizing/,$p' "$root/docs/two-servers.md" | python3 -c '
+import re, sys
+known, formulas = {}, 0
+for line in sys.stdin:
+    row = re.match(r"\| `(\w+)` \| (?:`(.+?)`)? *\| ([\d.]+) \|", line)
+    if not row:
+        continue
+    name, formula, said = row[1], row[2], float(row[3])
+    known[name] = said
+    if formula:
+        formulas += 1
+        got = eval(formula, {"__builtins__": {}}, known)
+        places = len(row[3].partition(".")[2])
+        assert round(got, places) == said, f"{name}: {said} is said, {formula} is {got}"
+assert formulas >= 10, formulas
+'
+}
+ok "the sizes of the example are those of its formulas" check_sizing

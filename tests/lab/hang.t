@@ -6,7 +6,7 @@
 need_lab
 plan 16
 
-ok "the pair is PROTECTED" "$lab" up || exit 1
+ok "the pair is PROTECTED" env LAB_TIMING="detect_ms: 50" "$lab" up || exit 1
 ok "hang" drill hang
 is "the woken node found itself fenced" "$(drilled '.runs[0].fenced != null')" true
 is "and released nothing after it was replaced" "$(drilled '.runs[0].fenced.released_after')" false

@@ -5,7 +5,7 @@
 # page and the completion, each key of a file in its page. The unit is hardened. What a supervisor hears of a node.
 . "$(dirname "$0")/lib.sh"
 [ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null || skip_all "needs root, to hide the checkout and to stop a lane"
-plan 27
+plan 29
 
 need_work
 place=$(mktemp -d) || exit 1
@@ -56,13 +56,23 @@ check_keys() {
     while read -r key; do
         count=$((count + 1))
         grep -qE "^\.It Cm .*(\.|\]|\")$key(\[\])?(\"|,)" "$man/man5/understudy.yaml.5" || { echo "$key is not in understudy.yaml(5)"; missing=1; }
-    done < <(sed -n 's/^    {"\([a-z_]*\)", .*/\1/p' "$root"/node/config/*.c | grep -vE '^(chain|protect|redis|timing|link|interfaces|routes|nodes|drill|probe)$')
+    done < <(sed -n 's/^    {"\([a-z_]*\)", .*/\1/p' "$root"/node/config/*.c | grep -vE '^(chain|protect|redis|timing|link|interfaces|routes|nodes|drill|probe|push)$')
     [ $count -ge 60 ] || { echo "only $count keys are found"; return 1; }
     return $missing
 }
 ok "each option of the program is in understudy(1)" check_options
 ok "and each subcommand" check_subcommands
 ok "and each key of a file in understudy.yaml(5)" check_keys
+ok "the ports have their section" grep -qx '.Ss Ports' "$man/man5/understudy.yaml.5"
+check_pages() {
+    local page missing=0
+    [ "$(grep -c '[a-z]\.md' "$man/man5/understudy.yaml.5")" -ge 10 ] || { echo "too few pages are named"; return 1; }
+    for page in $(grep -oE '[a-z-]+\.md\>' "$man/man5/understudy.yaml.5" | sort -u); do
+        [ -e "$dest/usr/share/doc/understudy/docs/$page" ] || { echo "$page is named and not installed"; missing=1; }
+    done
+    return $missing
+}
+ok "and the pages that it names are installed" check_pages
 is "with range and default" "$(sed -n '/It Cm "protect.log_mb"/,/It/p' "$man/man5/understudy.yaml.5" | sed -n 2,3p | xargs)" \
     "Range: 1 ... 1024. Default: 16."
 

@@ -76,11 +76,11 @@ every_alert_is_tested() {
     local name bad=0
     for name in $(sed -n 's/.*- alert: //p' "$root/examples/alerts.yml"); do
         grep -q "\<$name\>" "$root/tests/lab/alerts.test.yml" || { echo "$name is in no test"; bad=1; }
-        grep -q "\`$name\`" "$root/docs/operating.md" || { echo "$name is not in operating.md"; bad=1; }
+        grep -qx "### $name" "$root/docs/operating.md" || { echo "$name has no runbook in operating.md"; bad=1; }
     done
     return $bad
 }
-ok "each alert has a test and its line in the docs" every_alert_is_tested
+ok "each alert has a test and its runbook" every_alert_is_tested
 expressions() {
     sed -n 's/^ *expr: //p' "$root/examples/alerts.yml"
     jq -r '.panels[].targets[].expr' "$root/examples/dashboard.json"
@@ -92,7 +92,7 @@ values() { # VALUE
 }
 only_what_is_there() {
     local word metric label value bad=0
-    [ "$(expressions | wc -l)" -ge 28 ] || { echo "too few expressions are found"; return 1; }
+    [ "$(expressions | wc -l)" -ge 42 ] || { echo "too few expressions are found"; return 1; }
     for word in $(expressions | grep -oE 'understudy_[a-z_]+'); do
         grep -qE "^# TYPE ${word%_bucket} |^$word " "$work/a" || { echo "$word is no metric"; bad=1; }
     done

@@ -55,9 +55,10 @@ static void add_gap(void *ctx, uint64_t begin_ns, uint64_t length_ns)
         ctx, json_pack("{s:I,s:f}", "at_ns", (json_int_t)begin_ns, "ms", (double)length_ns / 1e6));
 }
 
-static void add_loss(void *ctx, uint64_t sent_ns)
+static void add_loss(void *ctx, uint64_t sent_ns, uint64_t answered_ns)
 {
-    json_array_append_new(ctx, json_integer((json_int_t)sent_ns));
+    if (answered_ns == 0)
+        json_array_append_new(ctx, json_integer((json_int_t)sent_ns));
 }
 
 static int report(const struct nd_prober *p, uint64_t begin, uint64_t end, bool json)
@@ -77,7 +78,7 @@ static int report(const struct nd_prober *p, uint64_t begin, uint64_t end, bool 
         return 0;
     }
     json_t *gaps = json_array(), *flows = json_array(), *losses = json_array();
-    nd_probe_losses(p, begin, end, add_loss, losses);
+    nd_probe_sends(p, begin, end, add_loss, losses);
     nd_probe_gaps(p, -1, GAP_LEAST_NS, add_gap, gaps);
     for (uint32_t i = 0; i < f.flows; i++) {
         json_t *flow = json_array();

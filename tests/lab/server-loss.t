@@ -1,19 +1,28 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# The primary's links go first, then the processes: no closing packet gets out, only silence tells.
+# The primary is stopped, its links go, then the processes: no closing packet gets out, only silence tells. With the times
+# that a file without any has: the standby measures how long a silence is a failure.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 6
+plan 14
 
 ok "the pair is PROTECTED" "$lab" up || exit 1
+is "the standby has measured nothing yet: it waits for 50 ms" "$(field b 'detection | "\(.ms | floor) \(.measured)"')" "50 false"
+is "and a primary is no standby" "$(field a detection)" null
 web_files "$work" 1000000 4000000
 ok "a web server behind the chain" web_serve "$work"
+ok "ten seconds later it has measured" await 20 b detection.measured true
 web_fetch "$work" "$work/out" 60 20 &
 sleep 0.5
 ok "server-loss" drill server-loss
 wait
 is "all downloads intact" "$(web_count "$work" intact)" 60
 is "digests equal" "$(drilled '.runs[0].digests_equal')" true
-ok "noticed by silence, not sooner than detect_ms allows a false alarm" \
-    test "$(drilled '.runs[0].detect_ms | floor')" -ge 5
+ok "noticed by silence, not sooner than the lease of 10 ms had ended" \
+    test "$(drilled '.runs[0].detect_ms | floor')" -ge 11
+ok "and by what the standby had measured" grep -q 'detection.*the longest silence measured is' "$LAB_DIR/b.log"
+is "no takeover was false" "$(field b false_takeovers)" 0
+ok "the new standby measures, too" await 20 a detection.measured true
+ok "from one and a half leases to 50 ms" jq -en "$(field a detection.ms) | . >= 15 and . <= 50"
+ok "status says so" grep -q 'detect [0-9]* ms (measured; longest silence [0-9]* ms)' <(us status)
 diag "$(drilled '.median | to_entries | map("\(.key) \(.value)") | join(", ")')"

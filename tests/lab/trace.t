@@ -1,11 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # `trace` tells what each NF did to packets: translated, dropped with the reason that is counted, answered; under load, and
-# with filters that are none.
+# with filters that are none. What it writes as pcapng has the bytes that client and server saw on their own interfaces.
 . "$(dirname "$0")/lib.sh"
 need_lab
 command -v python3 >/dev/null || skip_all "python3 is not installed"
-plan 17
+command -v tshark >/dev/null && command -v tcpdump >/dev/null || skip_all "tshark or tcpdump is not installed"
+plan 36
 
 trace() { timeout 30 "$UNDERSTUDY" trace -c "$pair" "$@"; }
 traced() { jq -r "$1" "$work/traced"; }
@@ -56,6 +57,76 @@ is "for the reason that is counted" "$(($(dropped "$reason") - before))" 1
 during client "ping -c 1 -W 2 10.0.0.1" -- --packets 1 icmp
 is "an echo to the chain is answered by it" "$(traced '.packets[0] | .outcome + " " + .out')" "answered inside"
 
+# ── pcapng ───────────────────────────────────────────────────────────────────────────────────────
+
+file=$work/trace.pcapng
+# As during, to $file; client and server capture meanwhile.
+written() { # SPACE COMMAND -- OPTIONS
+    local space=$1 command=$2 s pids=()
+    shift 3
+    for s in client server; do
+        "$lab" exec $s tcpdump --immediate-mode -U -i eth0 -w "$work/$s.pcap" >/dev/null 2>"$work/$s.err" &
+        pids+=($!)
+    done
+    trace -w "$file" "$@" 2>"$work/err" &
+    local tracing=$!
+    sleep 1
+    "$lab" exec "$space" bash -c "$command" >/dev/null 2>&1
+    wait $tracing
+    code=$?
+    sleep 0.3
+    kill -INT $(pgrep -f "tcpdump --immediate-mode -U -i eth0 -w $work/")
+    wait "${pids[@]}"
+}
+rows() { tshark -r "$file" -T fields -E separator='|' "$@" 2>/dev/null; }
+bytes() { tcpdump -nn -t -xx -r "$1" "$2" 2>/dev/null; } # CAPTURE FILTER
+
+written client "ping -c 3 -i 0.1 -W 2 203.0.113.100" -- --packets 6 icmp
+is "echoes and their answers are written, each as it came in and as it was let out" \
+    "$code $(rows -e frame.interface_name -e frame.packet_flags_direction | sort | uniq -c | sed 's/0x0*//' | xargs)" \
+    "0 3 inside|1 3 inside|2 3 outside|1 3 outside|2"
+is "in order of time, in nanoseconds" "$(capinfos -o "$file" | sed -n 's/^Strict time order: *//p') $(capinfos "$file" | grep -c 'nanoseconds (9)')" "True 3"
+is "with an interface for each port" "$(capinfos "$file" | sed -n 's/ *Name = //p; s/ *Description = //p' | xargs)" \
+    "inside port inside of node a outside port outside of node a"
+is "what came in by inside is what the client sent" "$(bytes "$file" 'src 10.0.0.100')" "$(bytes "$work/client.pcap" 'icmp and src 10.0.0.100')"
+is "what left by outside is what the server received" "$(bytes "$file" 'src 203.0.113.1')" "$(bytes "$work/server.pcap" 'icmp and src 203.0.113.1')"
+is "what left by inside is what the client received" "$(bytes "$file" 'dst 10.0.0.100')" "$(bytes "$work/client.pcap" 'icmp and dst 10.0.0.100')"
+ok "which is something" test "$(bytes "$file" 'dst 10.0.0.100' | wc -l)" -ge 18
+is "a comment says what each NF did, and what became of the packet" "$(rows -e frame.comment | head -n 3 | sed 's/ (lane.*//')" \
+    "l3; nat 203.0.113.1 > 203.0.113.100; firewall; monitor; l3; verdict: passed, out by outside
+frame 1 as the chain let it out
+l3; monitor; firewall; nat 203.0.113.100 > 10.0.0.100; l3; verdict: passed, out by inside"
+
+written server "$udp" -- --packets 1 udp and dst port 40404
+is "a packet that was dropped is there once, with NF and reason" "$(rows -e udp.dstport -e frame.comment | sed 's/ (lane.*//')" \
+    "40404|l3; monitor; verdict: dropped by firewall, $reason"
+written client "ping -c 1 -W 2 10.0.0.1" -- --packets 1 icmp
+is "an echo to the chain and the answer" "$(rows -e frame.interface_name -e ip.src -e ip.dst -e frame.comment | sed 's/ (lane.*//')" \
+    "inside|10.0.0.100|10.0.0.1|l3 10.0.0.1 > 10.0.0.100; l3; verdict: answered, out by inside
+inside|10.0.0.1|10.0.0.100|frame 1 as the chain let it out"
+written client "ping -f -c 100 -s 1472 203.0.113.100" -- --packets 100 icmp
+is "of 100 large packets each is there as far as the answer has room" \
+    "$(rows -Y 'frame.cap_len > 1300' -e frame.len | sort | uniq -c | xargs)" "200 1514"
+is "to stdout" "$("$lab" exec client ping -q -i 0.05 -w 4 203.0.113.100 >/dev/null & trace -w - --packets 2 icmp | tshark -r - -T fields -e frame.number 2>/dev/null | xargs; wait)" "1 2 3 4"
+
+trace -w "$file" --seconds 0.3 --packets 3 tcp port 9 2>"$work/err"
+is "without packets the file has none, and that is no error" "$? $(capinfos -c "$file" | sed -n 's/^Number of packets: *//p') $(cat "$work/err")" \
+    "0 0 0 of 3 packets came within 0.3 s"
+refuses() { # CODE LINE OPTION…
+    local want=$1 line=$2 got
+    shift 2
+    trace --seconds 0.2 "$@" >"$work/out" 2>&1
+    got=$?
+    [ $got = "$want" ] && grep -q "$line" "$work/out" || { echo "exit $got"; cat "$work/out"; return 1; }
+}
+echo "no capture" >"$work/notes"
+ok "a file of other use is not replaced" refuses 64 "expected a pcapng file to replace" -w "$work/notes"
+is "and stays" "$(cat "$work/notes")" "no capture"
+ok "one answer, not two" refuses 64 "expected one of them" -w "$work/new" -o json
+ok "a directory that is not there" refuses 65 "No such file or directory" -w "$work/none/new"
+ok "a node that is not primary" refuses 1 "node b is not primary" -w "$work/new" -n b
+ok "leaves no file" test ! -e "$work/new"
+
 is "without packets it ends in time" "$(trace --seconds 0.5 --packets 3 tcp port 9)" "0 of 3 packets came within 0.5 s"
 trace -n b >"$work/out" 2>&1
 is "a standby has nothing to trace" "$(cat "$work/out")" \
@@ -69,7 +140,7 @@ for filter in '[[5,0,0,4294967295],[6,0,0,1]]' '[[21,200,200,1],[6,0,0,1]]' '[[0
 done
 is "programs that are none are refused by the node" $refused 8
 
-"$lab" exec client timeout 20 ping -f -c 20000 -i 0.0005 203.0.113.100 >"$work/flood" &
+"$lab" exec client timeout 90 ping -f -c 20000 -i 0.0005 203.0.113.100 >"$work/flood" &
 flood=$!
 sleep 1
 for ((i = 0; i < 5; i++)); do trace -o json --packets 100 icmp | jq '.packets | length'; done >"$work/counts"

@@ -64,6 +64,7 @@ ALONE='gate==2|gate!=2|st!=3' # G1: SOLO, and only when the other has no right
 TWICE='tails|left2| 0 ' # G4
 VIEW='reign|aview|late'      # G5
 SEEN='seen'                  # nothing that the world has seen is contradicted
+BOTH='s==5'                  # decision: two that release
 ANY='.'
 
 echo "# every behaviour within the bounds"
@@ -74,6 +75,7 @@ holds "no arbiter, not strict: a planned handover" pair -DFAULTS=0 -DHANDOVERS=1
 holds "no arbiter, not strict: a planned handover and one fault, one burst" pair -DFAULTS=1 -DHANDOVERS=1 -DBURSTS=1
 holds "the gate decides: one fault" arbiter -DGATE -DFAULTS=1
 holds "an arbiter elsewhere: one fault" arbiter -DFAULTS=1 -DBURSTS=1
+holds "one decision for an era: three faults" decision
 if [ "${MODEL_LONG:-0}" = 1 ]; then
     MEMORY=16000
     holds "long: strict, two messages under way" pair -DSTRICT -DFAULTS=1 -DROOM=2
@@ -104,6 +106,13 @@ found "arbiter: a lease as long as its patience" "$VIEW" arbiter -DBUG_LEASE -DF
 found "arbiter: a lease that runs from the answer's arrival" "$VIEW" arbiter -DBUG_HEARD -DFAULTS=1
 found "arbiter: acknowledged before it is held" "$STABLE" arbiter -DBUG_ACK -DFAULTS=1
 found "arbiter: SOLO that it was not told of" aready arbiter -DBUG_UNANNOUNCED -DFAULTS=1
+found "decision: the standby takes over on silence without asking" "$BOTH" decision -DBUG_UNASKED_TAKEOVER
+found "decision: the primary goes on after a silence without asking" "$BOTH|stale" decision -DBUG_UNASKED_SOLO
+found "decision: two winners of one era" "$BOTH" decision -DBUG_SAME_ERA
+found "decision: an answer of another era is believed" "$BOTH|stale" decision -DBUG_ANY_ANSWER
+found "decision: a standby that asks prolongs the lease" "$BOTH" decision -DBUG_ASKS_ALOUD
+found "decision: the primary asks while the standby has its right" stale decision -DBUG_ASKS_EARLY
+found "decision: a right that had ended is worth as much as before" stale decision -DBUG_RIGHT_AGAIN
 found "gate: one clock for two packets" stamped arbiter -DGATE -DBUG_CLOCK -DFAULTS=1
 found "gate: what left already passes again" "$TWICE" arbiter -DGATE -DBUG_TWICE -DFAULTS=1
 found "gate: outputs of an older view pass" "$VIEW" arbiter -DGATE -DBUG_VIEW -DFAULTS=1
@@ -114,6 +123,8 @@ echo "# what must be able to happen"
 found "a takeover of two bursts" closed pair -DSEE_TAKEOVER -DSTRICT -DFAULTS=1
 found "a handover that is taken back" over pair -DSEE_RESUME -DSTRICT -DFAULTS=1 -DHANDOVERS=1
 found "an output that leaves twice" "$TWICE" pair -DSEE_TWICE -DFAULTS=1
+found "decision: the standby wins while the primary asks" "p!=3" decision -DSEE_STANDBY_WINS
+found "decision: the primary wins while the standby asks" "s!=4" decision -DSEE_PRIMARY_WINS
 found "a takeover from a holder that is silent" rel arbiter -DSEE_TAKEOVER -DFAULTS=1
 
 echo "1..$number"

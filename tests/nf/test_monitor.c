@@ -23,6 +23,14 @@ static uint64_t counter(const char *name)
 {
     return help_chain_counter(&h, "monitor", name);
 }
+
+static uint32_t shown_flows(void)
+{
+    static char text[65536];
+
+    return help_chain_show(&h, "monitor", text, sizeof(text));
+}
+
 static void open_monitor(const char *nfs)
 {
     help_chain_open(&h, nfs, NULL, 1);
@@ -83,7 +91,8 @@ static void packets_are_counted_by_class(void)
     help_chain_has(&h, "monitor", "\"proto\":\"47\",\"from\":\"10.0.0.1:0\"");
     help_chain_has(&h, "monitor", "\"proto\":\"icmp\",\"from\":\"10.0.0.1:300\",\"to\":\"198.51.100.7:300\"");
     help_chain_has(&h, "monitor", "\"proto\":\"udp\",\"from\":\"10.0.0.1:0\"");
-    help_chain_has(&h, "monitor", "[{\"flows\":4,\"packets\":8,");
+    assert_int_equal(counter("packets"), 8);
+    assert_int_equal(shown_flows(), 4);
 }
 
 static void a_full_table_takes_no_new_flow_until_idle_ones_end(void)
@@ -122,7 +131,8 @@ static void commands_change_the_timeout_and_clear_flows(void)
         udp(NF_INSIDE, A, i, B, 53, 50);
     assert_int_equal(help_chain_command(&h, "clear monitor x"), FT_ENOENT);
     assert_int_equal(help_chain_command(&h, "clear monitor"), FT_OK);
-    help_chain_has(&h, "monitor", "[{\"flows\":0,\"packets\":5,");
+    assert_int_equal(counter("packets"), 5);
+    assert_int_equal(shown_flows(), 0);
     help_chain_wait_tenths(&h, 20);
     assert_int_equal(counter("flows_expired"), 1); /* no timer is left of what was cleared */
 }

@@ -96,7 +96,8 @@ static void tell_node(void)
     unsigned what = 1 + (unsigned)sim_draw(&sim.chance, 3);
 
     /* A person who makes a node reign that is empty, or has handed over, knows what we cannot know. */
-    if (!sim_runs(n) || (what == FT_REQUEST_PROMOTE && n->state != FT_READY && !sim.plan.liar))
+    if (!sim_runs(n) ||
+        (what == FT_REQUEST_PROMOTE && (sim.plan.arbitrated || (n->state != FT_READY && !sim.plan.liar))))
         return;
     sim_tell(n->index, "is told to %s", text[what]);
     sim.count.handovers += what != FT_REQUEST_RESYNC;
@@ -178,6 +179,8 @@ static void cause_one(void)
     struct sim_node *n = &sim.node[sim_draw(&sim.chance, 2)];
     uint64_t detect = ms(sim.config->timing.detect_ms);
 
+    if (sim_arbiter_upset())
+        return;
     switch (sim_draw(&sim.chance, 19)) {
     case 0:
     case 1:
@@ -344,6 +347,7 @@ void sim_faults_end(void)
         sim.caught.armed = false;
     sim.flips = 0;
     sim.slow_until = 0;
+    sim_arbiter_end();
     for (unsigned i = 0; i < 2; i++) {
         struct sim_node *n = &sim.node[i];
 

@@ -273,7 +273,6 @@ WRAP(int, rp_link_send, struct rp_link *link, const struct ft_message *m, unsign
                                                        [FT_MSG_ABANDONED] = SIM_ABANDON};
     bool bulk = m->type == FT_MSG_LOG || m->type == FT_MSG_DELTA || m->type == FT_MSG_SNAPSHOT;
     struct ft_message lie;
-    int error;
 
     if (before[m->type])
         sim_step(before[m->type]);
@@ -302,7 +301,7 @@ WRAP(int, rp_link_send, struct rp_link *link, const struct ft_message *m, unsign
         sim_saw_gift(sim_current(), m);
         sim_lies_forget(sim_current()->index);
     }
-    error = __real_rp_link_send(link, m, lanes, compressor);
+    int error = __real_rp_link_send(link, m, lanes, compressor);
     if (m->type == FT_MSG_ACK)
         sim_step(SIM_AFTER_ACK);
     sim_mix(m->type + m->sent);
@@ -335,23 +334,25 @@ WRAP(long, ft_message_encode, const struct ft_message *m, unsigned lanes, struct
     return sim_lies(SIM_LIE_FRAME, m->type == FT_MSG_HEARTBEAT ? 40 : 200) ? sim_lie_frame(out, n, cap) : n;
 }
 
-WRAP(long, ft_record_encode, const struct ft_record *r, bool summed, uint8_t *out, size_t cap)
+WRAP(long, ft_record_encode, const struct ft_record *r, unsigned version, bool summed, uint8_t *out,
+     size_t cap)
 {
     if (sim_bold(30))
         sim_doubt_record(r);
     bool lies = sim_lies(SIM_LIE_RECORD, 300), checksummed = lies && sim_draw(&sim.lies, 3);
-    long len = __real_ft_record_encode(lies && !checksummed ? sim_lie_record(r) : r, summed, out, cap);
+    long len =
+        __real_ft_record_encode(lies && !checksummed ? sim_lie_record(r) : r, version, summed, out, cap);
 
     return checksummed ? sim_lie_checksummed(out, len, cap, 0) : len;
 }
 
-WRAP(long, ft_chunk_encode, const struct ft_chunk *p, bool summed, uint8_t *out, size_t cap)
+WRAP(long, ft_chunk_encode, const struct ft_chunk *p, unsigned version, bool summed, uint8_t *out, size_t cap)
 {
     bool goes_on = sim_lie_goes_on(p->lane), lies = goes_on || sim_lies(SIM_LIE_CHUNK, 400),
          checksummed = lies && !goes_on && sim_draw(&sim.lies, 2);
     if (lies && !goes_on && sim_bold(500))
         return sim_raw_chunk(p, sim_current()->window.region, out, cap);
-    long len = __real_ft_chunk_encode(lies && !checksummed ? sim_lie_chunk(p) : p, summed, out, cap);
+    long len = __real_ft_chunk_encode(lies && !checksummed ? sim_lie_chunk(p) : p, version, summed, out, cap);
 
     return checksummed ? sim_lie_checksummed(out, len, cap, p->lines) : len;
 }

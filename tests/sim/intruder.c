@@ -30,12 +30,14 @@ void sim_intrude(struct sim_node *n)
 void sim_intrude_oddly(struct sim_node *n)
 {
     static uint8_t said[32u << 10];
-    struct ft_message m = {.type = FT_MSG_HEARTBEAT, .state = FT_JOINING, .sent = 1, .echo = 1};
+    struct ft_message m = {
+        .type = FT_MSG_HEARTBEAT, .version = FT_FORMAT_OLDEST, .state = FT_JOINING, .sent = 1, .echo = 1};
     const struct sim_node *peer = &sim.node[!n->index];
     uint32_t size = FT_MESSAGE_MAX;
     size_t len = sizeof(said);
     long encoded;
 
+    FT_NEXT_HEAD(&m)
     memset(said, 0, sizeof(said));
     switch (sim_draw(&sim.width, 4)) {
     case 0: /* a heartbeat, as if all had been said before */

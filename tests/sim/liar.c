@@ -160,6 +160,11 @@ static void mend(struct ft_message *m, unsigned lanes)
     const struct ft_shape *s = &ft_shapes[m->type];
     uint64_t last = 0, lo, hi, v;
 
+    if (m->version && s->since > m->version) {
+        m->type = FT_MSG_HEARTBEAT;
+        s = &ft_shapes[m->type];
+    }
+
     for (unsigned i = 0; i < FT_HEAD_FIELDS + ft_shape_fields(s); i++) {
         const struct ft_field *f = i < FT_HEAD_FIELDS ? &ft_head_fields[i] : &s->fields[i - FT_HEAD_FIELDS];
         uint8_t *at = (uint8_t *)m + f->at;

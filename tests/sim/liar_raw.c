@@ -13,7 +13,8 @@
 #include <string.h>
 #include <xxhash.h>
 
-long __real_ft_record_encode(const struct ft_record *r, bool summed, uint8_t *out, size_t cap);
+long __real_ft_record_encode(const struct ft_record *r, unsigned version, bool summed, uint8_t *out,
+                             size_t cap);
 
 static uint64_t pick(uint64_t below)
 {
@@ -306,9 +307,10 @@ void sim_doubt_record(const struct ft_record *was)
         alter_head(r);
     if (record_check(r, size, &fault))
         return;
-    len = __real_ft_record_encode(r, true, wire, sizeof(wire));
+    len = __real_ft_record_encode(r, FT_FORMAT_NEWEST, true, wire, sizeof(wire));
     got = len > 0 ? ft_record_decode(wire, (size_t)len, &again.record, sizeof(again), &fault) : -1;
-    if (got != len || __real_ft_record_encode(&again.record, true, once_more, sizeof(once_more)) != len ||
+    if (got != len ||
+        __real_ft_record_encode(&again.record, FT_FORMAT_NEWEST, true, once_more, sizeof(once_more)) != len ||
         memcmp(wire, once_more, (size_t)len) != 0)
         sim_fail("G6: a record that its rules let pass is another one after encoding and decoding: %s",
                  got < 0 ? fault.text : "");

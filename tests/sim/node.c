@@ -137,15 +137,16 @@ static int check_state(void *group, void (*pulse)(void *arg), void *arg, struct 
 
 static int open_replicator(struct sim_node *n, struct ft_fault *fault)
 {
-    static char too_long[400];
-    static char identity[FT_IDENTITY_MAX];
+    static char too_long[400], identity[FT_IDENTITY_MAX];
     static const char *const host[2] = {"10.9.0.1", "10.9.0.2"};
     const struct nd_timing *t = &sim.config->timing;
     struct rp_status s;
     int error;
     struct rp_config config = {
         .core = {.role = (uint8_t)n->index,
-                 .incarnation = n->datagram_key.incarnation,
+                 .incarnation = n->datagram_key.incarnation, /* one in two is of the version before */
+                 .newest = (uint16_t)(FT_FORMAT_NEWEST - (n->datagram_key.incarnation >> 9 & 1)),
+                 .oldest = FT_FORMAT_OLDEST,
                  .secret = {n->datagram_key.secret[0], n->datagram_key.secret[1]}},
         .link = {.local_host = host[n->index],
                  .peer_host = host[!n->index],
@@ -162,6 +163,7 @@ static int open_replicator(struct sim_node *n, struct ft_fault *fault)
         .check = check_state,
         .keeps = nd_group_keeps,
         .judge = &n->group,
+        .arbiter = sim_arbiter_of(n),
     };
 
     nd_setup_replicator(&config, sim.config, t, identity);

@@ -32,13 +32,14 @@ void sim_notices_gone(unsigned node)
 void sim_net_death_notice(unsigned to, const struct ft_datagram_key *dead, uint64_t at)
 {
     const struct ft_datagram notice = {.kind = FT_DEATH_NOTICE};
+    size_t len;
 
     if (notice_count[to] == NOTICES)
         return;
-    ft_datagram_encode(&notice, dead, notices[to][notice_count[to]].bytes);
+    len = ft_datagram_encode(&notice, dead, notices[to][notice_count[to]].bytes);
     if (sim_troubled(100)) /* damaged on its way; or somebody else's, who speaks another language */
-        notices[to][notice_count[to]].bytes[sim_draw(&sim.trouble, FT_DATAGRAM_BYTES)] ^= 1;
-    notices[to][notice_count[to]].len = sim_troubled(50) ? 7 : FT_DATAGRAM_BYTES;
+        notices[to][notice_count[to]].bytes[sim_draw(&sim.trouble, len)] ^= 1;
+    notices[to][notice_count[to]].len = sim_troubled(50) ? 7 : len;
     notices[to][notice_count[to]].stranger = sim_troubled(50);
     notices[to][notice_count[to]++].at = at;
 }

@@ -21,13 +21,14 @@ static bool reigns(enum ft_state state)
 
 /*
  * The price of two nodes: a primary was replaced while it was cut off or slept, hears nothing of that for
- * solo_after_ms, and goes on alone. Announced, and never with strict. An eighth: its clock may have jumped.
+ * solo_after_ms, and goes on alone. Announced, and never with strict or an arbiter. An eighth: its clock may
+ * have jumped.
  */
 static bool may_split(const struct sim_node *n)
 {
     uint64_t patience = sim.config->timing.solo_after_ms * SIM_MS;
 
-    return !sim.plan.strict && n->state == FT_SOLO &&
+    return !sim.plan.strict && !sim.plan.arbitrated && n->state == FT_SOLO &&
            (sim.long_partition || (n->overslept && n->state_since + patience / 8 >= n->overslept + patience &&
                                    n->state_since < n->overslept + 3 * patience));
 }
@@ -238,8 +239,8 @@ static bool unheard(const struct sim_node *n)
 {
     const struct sim_node *other = &sim.node[!n->index];
 
-    return !sim.plan.strict && n->state == FT_SOLO && other->alive && other->deciding &&
-           other->paused_until > sim.now;
+    return !sim.plan.strict && !sim.plan.arbitrated && n->state == FT_SOLO && other->alive &&
+           other->deciding && other->paused_until > sim.now;
 }
 
 static void keep_left(struct sim_node *n, unsigned lane, unsigned port, const struct ft_held *held,

@@ -24,6 +24,15 @@ int sim_configs(const char *directory, struct ft_fault *fault)
     return error;
 }
 
+static void arbitrate(struct sim_plan *p)
+{
+    p->arbitrated = true;
+    p->wild = SIM_SPLITS;
+    p->strict = p->liar = p->bold = p->stray = false;
+    p->mode = p->alone ? ND_MODE_LOG : p->mode;
+    p->alone = false;
+}
+
 void sim_plan_make(struct sim_plan *p, uint64_t seed, const char *kind)
 {
     struct sim_random r = {seed * 0x2545f4914f6cdd1dull + 1}, more = {seed * 0x9e3779b97f4a7c15ull + 7};
@@ -79,7 +88,10 @@ void sim_plan_make(struct sim_plan *p, uint64_t seed, const char *kind)
     p->chunk_bytes = sim_chance(&r, 200) ? 0 : 80 + (uint32_t)sim_draw(&r, 1000);
     p->gather_us = sim_chance(&more, 500) ? 0 : 1 + (uint32_t)sim_draw(&more, 60);
     p->sealed = (sim_chance(&more, 300) || (kind && strcmp(kind, "sealed") == 0)) && !p->alone;
+    p->listen_ms = sim_chance(&r, 500) ? 0 : 1 + (uint32_t)sim_draw(&r, 40);
     p->round_ns = sim_chance(&more, 500) ? 0 : 10 * SIM_MS + sim_draw(&more, 100 * SIM_MS);
+    if (kind && strcmp(kind, "arbiter") == 0)
+        arbitrate(p);
 }
 
 void sim_configure(void)
@@ -93,6 +105,7 @@ void sim_configure(void)
     this_config.protect.tail = p->suppress_tail ? ND_TAIL_SUPPRESS : ND_TAIL_EMIT;
     this_config.protect.hold_packets = p->hold_packets;
     this_config.protect.strict = p->strict;
+    this_config.arbiter.urls = p->arbitrated;
     this_config.protect.asked = p->mode;
     this_config.protect.standby = p->standby;
     (void)nd_config_decide(&this_config.protect, &this_config.chain, NULL);
@@ -103,7 +116,9 @@ void sim_configure(void)
     this_config.protect.verify_every_s = 0;
     this_config.protect.pending_mb = 1;
     this_config.protect.compress = (uint32_t)(sim.seed / 3 % 3);
-    *t = p->fast ? (struct nd_timing){1, 4, 8, 16, 32, 150, 0, 40}
-                 : (struct nd_timing){2, 10, 20, 40, 80, 300, 0, 100};
+    *t = p->fast ? (struct nd_timing){1, 4, 8, 16, 32, 150, 0, 40, 0, 0}
+                 : (struct nd_timing){2, 10, 20, 40, 80, 300, 0, 100, 0, 0};
+    t->listen_ms = p->listen_ms;
+    t->degrade_ms = p->listen_ms ? t->detect_ms * 6 / 10 : t->lease_ms;
     sim.config = &this_config;
 }

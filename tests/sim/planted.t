@@ -12,6 +12,7 @@ bugs=(
     skip-record wrong-time drop-edge lost-edge open-set
     reuse-seq old-tail no-fence never-slept view-forgotten long-lease lease-from-answer endless-right
     skip-line edit-before-copy copy-late ready-early gate-unseen solo-early overslept stale-clock
+    impatient
     # the sealed link
     believe-resets believe-ends
 )

@@ -10,6 +10,7 @@
  *   10 sleep a 30 [a step's text]      stopped for 30 ms
  *   10 preempt a 30 [a step's text]    the thread that comes there is preempted for 30 ms
  *   10 silence links both 20           ports, or links; towards a, b, or both; for 20 ms
+ *   10 arbiter a|b|both 20             it is out of reach (set arbiter yes)
  *   10 break | 10 flip                 the connection times out; a bit of the next bytes flips
  *   10 slow b 20                       its replay is held up for 20 ms
  *   10 freeze b 20                     its disk takes nothing for 20 ms
@@ -71,6 +72,8 @@ static bool set_plan(struct sim_plan *p, const char *key, const char *value)
         return (p->lanes = (unsigned)number) >= 1 && number <= SIM_LANES;
     if (strcmp(key, "strict") == 0)
         p->strict = yes;
+    else if (strcmp(key, "arbiter") == 0)
+        p->arbitrated = yes;
     else if (strcmp(key, "partitions") == 0)
         p->wild = strcmp(value, "last") == 0 ? p->strict ? SIM_STRICT : SIM_SPLITS : SIM_HEALS;
     else if (strcmp(key, "tail") == 0)
@@ -229,6 +232,17 @@ static void silence_paths(const struct line *l)
     sim_partition(what[0] == 'p' ? 0 : bits, what[0] == 'l' ? 0 : bits, sim.now + (uint64_t)(ms * 1e6));
 }
 
+static void cut_arbiter(const struct line *l)
+{
+    char who[16];
+    double ms;
+
+    if (sscanf(l->rest, "%15s %lf", who, &ms) == 2)
+        sim_arbiter_cut(strcmp(who, "both") == 0 ? 3 : who[0] == 'a' ? 1 : 2, sim.now + (uint64_t)(ms * 1e6));
+    else
+        wrong(l, "a|b|both MS");
+}
+
 static void operator_says(const struct line *l, struct sim_node *n, const char *rest)
 {
     if (strcmp(l->what, "tell") == 0) {
@@ -255,6 +269,8 @@ static void act_on_line(const struct line *l)
         catch_node(l, true);
     } else if (strcmp(l->what, "silence") == 0) {
         silence_paths(l);
+    } else if (strcmp(l->what, "arbiter") == 0) {
+        cut_arbiter(l);
     } else if (strcmp(l->what, "break") == 0) {
         sim_tell(SIM_NOBODY, "the connection breaks");
         sim_net_break();

@@ -14,6 +14,7 @@
  *   plan.c    what a seed is made of                         intruder.c strangers that connect
  *   disk.c    view files, and when they are written
  *   stream.c, notice.c  of net.c: bytes of a connection, death notices
+ *   arbiter.c who decides, in seeds of that kind
  *   liar.c    a peer that lies; liar_form.c, liar_delta.c, liar_raw.c: how (liar.h)
  *
  * Types and calls of the oracles are in oracle.h.
@@ -188,7 +189,7 @@ struct sim_plan { /* of a seed; or of a scenario */
     enum sim_wildness wild;
     bool strict, fast, full_capture, suppress_tail;
     uint32_t mode, standby; /* enum nd_mode, nd_standby */
-    uint32_t gather_us, commit_us, checkpoint_ms, budget_ms;
+    uint32_t gather_us, commit_us, checkpoint_ms, budget_ms, listen_ms;
     uint64_t round_ns;    /* in which nodes compare their states once; 0: they do not */
     uint32_t chunk_bytes; /* of lines in a chunk of a checkpoint beside bursts: few, so that it takes long */
     bool audit;           /* of writes that go past edits */
@@ -207,11 +208,12 @@ struct sim_plan { /* of a seed; or of a scenario */
     unsigned fault_rate; /* per mille of the usual */
     bool troubled;       /* the system refuses now and then: memory, sockets, the view file */
     bool alone;          /* one node, protection off, with the audit of its region on */
-    bool liar;   /* what nodes say to each other is altered; see liar.c for how such a seed is judged */
-    bool bold;   /* liars also say what does not fit what was said before */
-    bool stray;  /* alone, and the chain once does what no NF may: the audit ends the process */
-    bool narrow; /* buffers of kilobytes, sockets that take a chunk, other strangers */
-    bool sealed; /* the link is sealed (seal.c), and somebody on the way ends connections */
+    bool liar;       /* what nodes say to each other is altered; see liar.c for how such a seed is judged */
+    bool bold;       /* liars also say what does not fit what was said before */
+    bool stray;      /* alone, and the chain once does what no NF may: the audit ends the process */
+    bool narrow;     /* buffers of kilobytes, sockets that take a chunk, other strangers */
+    bool arbitrated; /* there is an arbiter, and partitions last */
+    bool sealed;     /* the link is sealed (seal.c), and somebody on the way ends connections */
 };
 
 struct sim_catch { /* a node is to be caught at a step */
@@ -237,7 +239,7 @@ struct sim_world {
     struct sim_random lies, trouble;
     struct sim_random width; /* of narrow and stray seeds alone */
     struct sim_random chain; /* of accidents that follow each other */
-    struct sim_random disk;
+    struct sim_random disk, asks;
     uint64_t stray_at;   /* when the chain does what no NF may */
     const char *strayed; /* the chain has done that, and how the process must end; NULL: not yet */
     unsigned strayed_lane;
@@ -272,7 +274,7 @@ struct sim_world {
     struct sim_counts {
         uint64_t released, bursts, takeovers, protections, kills, restarts, splits, handovers, resyncs,
             epochs, duplicates, never, lost, dependencies, steps[SIM_STEPS], caught[SIM_STEPS], replies,
-            divergences, forgotten;
+            divergences, forgotten, decisions, refused;
     } count;
     uint64_t hash; /* of everything that was told */
     char failed[512];
@@ -290,7 +292,6 @@ void sim_mix(uint64_t value); /* into the hash */
 
 /* ---- memory of one seed (world.c) ---- */
 void *sim_alloc(size_t size); /* zeroed only when fresh; gone with the next seed */
-
 /* ---- plan.c ---- */
 /* `kind`: NULL, or liar, alone, troubled, narrow, sealed, stray: what the seed is made to be. */
 void sim_plan_make(struct sim_plan *plan, uint64_t seed, const char *kind);
@@ -327,6 +328,13 @@ void sim_disk_freeze(struct sim_node *node, uint64_t until);
 void sim_disk_thaw(struct sim_node *node);
 void sim_disk_tick(void); /* by chance a disk is frozen for a while */
 void sim_disk_lose_power(struct sim_node *node);
+
+/* ---- arbiter.c ---- */
+void sim_arbiter_begin(void);
+const struct rp_arbiter *sim_arbiter_of(struct sim_node *node); /* that begins; NULL: there is none */
+void sim_arbiter_cut(unsigned whom, uint64_t until);
+bool sim_arbiter_upset(void);
+void sim_arbiter_end(void); /* of faults */
 
 /* ---- window.c ---- */
 void sim_window_begin(void);

@@ -66,6 +66,8 @@ void sim_begin(uint64_t seed, const struct sim_plan *plan)
     sim.width.at = seed * 17 ^ 0x6666666666666666ull;
     sim.chain.at = seed * 19 ^ 0x7777777777777777ull;
     sim.disk.at = seed * 23 ^ 0x9999999999999999ull;
+    sim.asks.at = seed * 29 ^ 0x5555555555555555ull;
+    sim_arbiter_begin();
     sim.owner = SIM_NOBODY;
     sim.left_last = &sim.left;
     sim_configure();

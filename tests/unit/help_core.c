@@ -32,6 +32,8 @@ void tale_begin(struct tale *t, unsigned role, uint64_t view, bool strict)
                                         .identity_len = sizeof(IDENTITY) - 1};
     strcpy(t->config.name, role ? "right" : "left");
     t->hello = (struct ft_message){.type = FT_MSG_HELLO,
+                                   .newest = FT_FORMAT_NEWEST,
+                                   .oldest = FT_FORMAT_OLDEST,
                                    .incarnation = 200,
                                    .role = !role,
                                    .strict = strict,

@@ -191,6 +191,10 @@ void pair_act(struct pair *p, unsigned i, const struct ft_action *a)
     case FT_ACT_CLEAR:
         clear(n);
         break;
+    case FT_ACT_ASK:
+        arbiter_ask(&p->arbiter, i, a->flag ? &a->era : NULL, p->now);
+        pair_note(p, i, "asks the arbiter %s%lu, %lu", a->flag ? "" : "no more ", a->era.view, a->era.number);
+        break;
     case FT_ACT_STATE:
         pair_note(p, i, "%s in view %lu: %s", ft_state_name(a->send.state), n->core.view, a->send.text);
         break;
@@ -319,14 +323,14 @@ static bool may_leave(const struct pair *p, unsigned i, uint32_t depth)
 
 /*
  * The price of two nodes: a primary was replaced while it was cut off or slept, hears nothing of that for
- * solo_after_ms, and goes on alone. Never with strict.
+ * solo_after_ms, and goes on alone. Never with strict, and never with an arbiter.
  */
 static bool may_split(const struct pair *p, unsigned i)
 {
     const struct pair_node *n = &p->node[i];
     uint64_t alone = n->core.since - n->offset, patience = PAIR_SOLO * FT_MS;
 
-    return !p->strict && n->gate == FT_GATE_SOLO &&
+    return !p->strict && !p->arbitrated && n->gate == FT_GATE_SOLO &&
            (p->long_partition || (n->overslept && alone + FT_MS >= n->overslept + patience &&
                                   alone < n->overslept + 3 * patience));
 }
@@ -384,7 +388,8 @@ void pair_watch(struct pair *p)
             pair_fail(p, "the lease of %c outlasts the answer of %c", 'a' + (int)i, 'a' + (int)!i);
         if (n->gate != FT_GATE_SOLO || n->gate_at)
             continue;
-        if (core->state == FT_READY && other->own_echoed && pair_clock(p, !i) < right)
+        if (core->state == FT_READY && other->own_echoed && pair_clock(p, !i) < right &&
+            !core->arbiter.lapsed) /* with an arbiter it returns no more */
             pair_fail(p, "%c releases alone while %c may promote itself", 'a' + (int)i, 'a' + (int)!i);
     }
 }

@@ -185,6 +185,8 @@ void plain_heartbeat(int fd, uint64_t sent)
 void plain_hello(int fd)
 {
     struct ft_message m = {.type = FT_MSG_HELLO,
+                           .newest = FT_FORMAT_NEWEST,
+                           .oldest = FT_FORMAT_OLDEST,
                            .sent = 900,
                            .state = FT_JOINING,
                            .name = "b",
@@ -213,6 +215,8 @@ void link_greet(struct rp_link *l, uint64_t sent)
 {
     static const char identity[] = "chain x\n";
     struct ft_message m = {.type = FT_MSG_HELLO,
+                           .newest = FT_FORMAT_NEWEST,
+                           .oldest = FT_FORMAT_OLDEST,
                            .sent = sent,
                            .state = FT_READY,
                            .name = "a",

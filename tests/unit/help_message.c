@@ -33,6 +33,7 @@ void message_fill(uint8_t *to, size_t len, bool repeats)
 
 static void draw_hello(struct ft_message *m)
 {
+    m->newest = FT_FORMAT_NEWEST, m->oldest = FT_FORMAT_OLDEST;
     m->incarnation = draw();
     draw_text(m->name, FT_NAME_MAX, 1);
     m->role = draw() & 1;
@@ -58,6 +59,9 @@ struct ft_message message_draw(unsigned type, unsigned lanes, uint32_t bulk_max)
     case FT_MSG_HELLO:
         draw_hello(&m);
         break;
+    case FT_MSG_PUSH:
+        m.number = draw_any_magnitude();
+        /* fall through */
     case FT_MSG_SNAPSHOT:
     case FT_MSG_LOG:
     case FT_MSG_DELTA:
@@ -69,6 +73,8 @@ struct ft_message message_draw(unsigned type, unsigned lanes, uint32_t bulk_max)
             m.replayed[i] = draw_any_magnitude(), m.taken[i] = draw_any_magnitude();
         /* fall through */
     case FT_MSG_SNAPSHOT_BEGIN:
+        m.number = m.type == FT_MSG_SNAPSHOT_BEGIN ? draw_any_magnitude() : 0;
+        /* fall through */
     case FT_MSG_HOLDING:
     case FT_MSG_HANDOVER:
         for (unsigned i = 0; i < lanes; i++)
@@ -78,9 +84,17 @@ struct ft_message message_draw(unsigned type, unsigned lanes, uint32_t bulk_max)
     case FT_MSG_STEERED:
         m.number = draw_any_magnitude();
         break;
+    case FT_MSG_PUSHED:
+        m.number = draw_any_magnitude();
+        /* fall through */
     case FT_MSG_ABANDON:
     case FT_MSG_REFUSE:
     case FT_MSG_DRILL:
+        draw_text(m.text, FT_REASON_MAX, 0);
+        break;
+    case FT_MSG_COUNTER:
+        m.number = (uint32_t)draw_any_magnitude(), m.number2 = draw_any_magnitude() >> 1;
+        m.maintenance = (uint8_t)(draw() % FT_MAINTENANCES);
         draw_text(m.text, FT_REASON_MAX, 0);
         break;
     case FT_MSG_VERDICT:

@@ -77,10 +77,12 @@ static void start(struct pair *p, unsigned i)
                                .resync_deadline_ms = 300,
                                .start_alone_ms = 100,
                                .drain_ms = 60,
+                               .arbiter = p->arbitrated,
                                .identity = "chain x\n",
                                .identity_len = 8};
 
     c.name[0] = (char)('a' + i);
+    arbiter_born(&p->arbiter, i, c.name);
     n->incarnation = c.incarnation = p->random ^ (uint64_t)(i + 1);
     n->alive = n->machine_up = true;
     n->conn = n->deaf = 0;
@@ -107,6 +109,8 @@ void pair_begin(struct pair *p, uint64_t seed, struct pair_kind kind, FILE *tell
     p->strict = kind.strict;
     p->warm = kind.warm;
     p->delta = kind.delta;
+    p->arbitrated = kind.arbiter;
+    arbiter_begin(&p->arbiter, seed, 30 * FT_MS);
     p->tell = tell;
     p->line = NO_STATE;
     for (unsigned i = 0; i < 2; i++) {
@@ -340,6 +344,21 @@ static void write_view(struct pair *p, unsigned i)
     pair_step(p, i, &event);
 }
 
+static void hear_arbiter(struct pair *p, unsigned i)
+{
+    static const char *const text[] = {"", "it goes on", "the other goes on", "nothing"};
+    struct ft_event event = {.kind = FT_EV_ANSWER};
+    const struct ft_core *core = &p->node[i].core;
+
+    arbiter_serves(&p->arbiter, i, core->state == FT_SOLO || core->state == FT_PROTECTED ? core->view : 0,
+                   p->now);
+    while (arbiter_answer(&p->arbiter, i, p->now, &event.era, &event.answer)) {
+        pair_note(p, i, "hears from the arbiter of %lu, %lu: %s", event.era.view, event.era.number,
+                  text[event.answer]);
+        pair_step(p, i, &event);
+    }
+}
+
 static void turn(struct pair *p, unsigned i)
 {
     struct ft_event heartbeat = {.kind = FT_EV_PORT_HEARTBEAT}, passed = {.kind = FT_EV_TIME};
@@ -348,6 +367,8 @@ static void turn(struct pair *p, unsigned i)
     pair_release(p, i);
     receive(p, i);
     write_view(p, i);
+    if (p->arbitrated)
+        hear_arbiter(p, i);
     if (pair_runs(p, !i) && p->now >= p->port_blocked[i] && pair_chance(p, 60)) {
         heartbeat.view = p->node[!i].core.view;
         pair_step(p, i, &heartbeat);

@@ -11,6 +11,7 @@
 #define TESTS_UNIT_HELP_PAIR_H
 
 #include "ftcore/protocol/core.h"
+#include "tests/unit/help_arbiter.h"
 
 #include <stdio.h>
 
@@ -79,14 +80,17 @@ struct pair_node {
 struct pair {
     uint64_t seed, random, now;
     bool strict;
-    bool warm;  /* standbys store, and replay only when they take over */
-    bool delta; /* the stream accounts for bursts only at cuts */
+    bool arbitrated; /* there is an arbiter */
+    bool warm;       /* standbys store, and replay only when they take over */
+    bool delta;      /* the stream accounts for bursts only at cuts */
     struct pair_node node[2];
     struct pair_pipe pipe[2];
     uint32_t conns;
     uint64_t connect_at;
     uint64_t link_blocked[2], port_blocked[2]; /* towards node i, until */
     bool long_partition;                       /* one that outlasts detect_ms */
+
+    struct arbiter arbiter;
 
     uint32_t bursts;
     uint32_t parent[PAIR_BURSTS], depth[PAIR_BURSTS];
@@ -102,7 +106,7 @@ struct pair {
 uint64_t pair_draw(struct pair *p, uint64_t below);
 bool pair_chance(struct pair *p, unsigned percent);
 struct pair_kind {
-    bool strict, warm, delta;
+    bool strict, warm, delta, arbiter;
 };
 void pair_begin(struct pair *p, uint64_t seed, struct pair_kind kind, FILE *tell);
 void pair_tick(struct pair *p); /* one millisecond */

@@ -150,8 +150,10 @@ void peer_hello(unsigned self)
     struct ft_message m;
 
     twin_core_config(&c, self, &(struct twin_options){.warm = peer.warm, .every = peer.deltas ? 4 : 0});
+    peer.chain = c.chain;
     m = peer_head(FT_MSG_HELLO);
     m.view = peer.state == FT_JOINING ? 0 : peer.view;
+    m.newest = FT_FORMAT_NEWEST, m.oldest = FT_FORMAT_OLDEST;
     m.incarnation = 77;
     memcpy(m.name, c.name, sizeof(m.name));
     m.role = c.role;
@@ -205,8 +207,8 @@ void peer_add_record(uint16_t lane, uint64_t burst)
     rec->time = burst * 1000;
     record_add_bytes();
     record_finish();
-    long n =
-        ft_record_encode(rec, true, peer.content + peer.content_len, sizeof(peer.content) - peer.content_len);
+    long n = ft_record_encode(rec, FT_FORMAT_NEWEST, true, peer.content + peer.content_len,
+                              sizeof(peer.content) - peer.content_len);
 
     assert_true(n > 0);
     peer.content_len += (uint32_t)n;
@@ -244,6 +246,7 @@ void peer_synchronise(bool whole)
     peer_hello(0);
     PEER_UNTIL(peer.seen[FT_MSG_HELLO]);
     m = peer_head(FT_MSG_SNAPSHOT_BEGIN);
+    m.number = peer.chain;
     peer_say(m);
     PEER_UNTIL(peer.seen[FT_MSG_HEARTBEAT] && peer.last[FT_MSG_HEARTBEAT].state == FT_SYNCING);
     peer.content_len = 0;

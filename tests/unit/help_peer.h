@@ -25,6 +25,7 @@ struct peer {
     size_t in_len;
     uint64_t heard, last_sent; /* newest `sent` of the node; the test's own */
     uint64_t view;             /* that the test speaks in */
+    uint64_t chain;            /* its chain, as its hello names it */
     enum ft_state state;       /* that the test says it is in */
     unsigned seen[FT_MSG_TYPES];
     struct ft_message last[FT_MSG_TYPES];

@@ -71,6 +71,7 @@ static void say_hello(void)
 {
     struct ft_message m = head(FT_MSG_HELLO);
 
+    m.newest = FT_FORMAT_NEWEST, m.oldest = FT_FORMAT_OLDEST;
     m.incarnation = 200;
     strcpy(m.name, "right");
     m.role = 1;

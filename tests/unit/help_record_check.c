@@ -5,7 +5,7 @@
 #include "ftcore/record/rules.h"
 #include "ftcore/region/region.h"
 
-FT_HEAD_CODEC(struct ft_record, FT_RECORD_NUMBERS, 1u);
+FT_HEAD_CODEC(struct ft_record, FT_RECORD_NUMBERS);
 
 static int check_inputs(const struct ft_record *r, size_t *at, struct ft_fault *why)
 {
@@ -49,8 +49,8 @@ int record_check(const struct ft_record *r, size_t size, struct ft_fault *fault)
                        sizeof(*r));
     struct ft_record numbers = *r;
     if (!(r->flags & FT_REC_DIGESTS))
-        numbers.digest = 0; /* it means nothing */
-    get_numbers(&numbers, n);
+        numbers.digest = 0;                     /* it means nothing */
+    get_numbers(&numbers, FT_FORMAT_OLDEST, n); /* a later number is added where it is encoded */
     (void)set_numbers;
     if (ft_head_ranges(&layout, n, &at, &why) || ft_rule_numbers(&numbers, &at, &why))
         return ft_fail_at(fault, FT_EMALFORMED, at, &why);

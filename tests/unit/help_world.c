@@ -142,7 +142,7 @@ void world_start(struct world *w, unsigned i)
     n->config.view = n->view_file;
     n->inbox.head = n->inbox.tail;
     n->gate = FT_GATE_SHUT;
-    n->stable = n->lease_until = 0;
+    n->stable = n->lease_until = n->asked_at = 0;
     n->lease_printed = false;
     memset(&n->printed, 0, sizeof(n->printed));
     memset(&n->printed_ack, 0, sizeof(n->printed_ack));
@@ -229,6 +229,10 @@ static void carry_out(struct world *w, unsigned i, const struct ft_action *a)
         break;
     case FT_ACT_STEER:
         n->due[WORLD_STEERED] = a->flag ? w->now + FT_MS : 0;
+        break;
+    case FT_ACT_ASK:
+        n->asks = a->era;
+        n->asked_at = a->flag ? w->now : 0;
         break;
     default:
         break;
@@ -317,19 +321,6 @@ static void run_lane(struct world *w, unsigned i)
     }
 }
 
-static void release(struct world *w, unsigned i)
-{
-    struct world_node *n = &w->node[i];
-    uint64_t to = n->executed;
-
-    if (n->gate == FT_GATE_GUARDED)
-        to = clock_of(w, i) >= n->lease_until ? 0 : n->stable < to ? n->stable : to;
-    if (!n->serving || n->gate == FT_GATE_SHUT || n->order == FT_LANE_FENCED || to <= n->released)
-        return;
-    n->released = to;
-    world_note(w, i, "releases the outputs up to burst %lu", to);
-}
-
 /* ---- time -------------------------------------------------------------------------------------------- */
 
 static void take(struct world *w, unsigned i, const struct ft_message *m)
@@ -382,10 +373,11 @@ static void turn(struct world *w, unsigned i)
     receive(w, i);
     do_duties(w, i);
     run_lane(w, i);
+    world_ask_arbiter(w, i);
     if (w->now % BEAT_EVERY == 0 && runs(w, !i) && w->now >= w->ports_cut[i])
         world_step(w, i, &heartbeat);
     step(w, i, FT_EV_TIME);
-    release(w, i);
+    world_release(w, i);
 }
 
 void world_run(struct world *w, uint64_t ms)

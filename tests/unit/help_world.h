@@ -5,6 +5,7 @@
  * replicator do for its core takes one tick as well. Everything that happens is printed as a line.
  *
  *   help_world.c          time, connections, processes, and what a node does for its core
+ *   help_world_outside.c  outputs that leave, and the arbiter
  *   help_world_print.c    actions and messages as text
  *   help_world_command.c  the commands of a transcript
  *
@@ -66,6 +67,9 @@ struct world_node {
     enum ft_gate gate;
     uint64_t stable, lease_until;
 
+    struct ft_era asks; /* of the arbiter, in 3 ms from when it was asked */
+    uint64_t asked_at;  /* ns; 0: it asks nothing */
+
     /* What was printed last, so that only news is printed. */
     struct ft_message printed, printed_ack;
     bool lease_printed;
@@ -77,6 +81,8 @@ struct world {
     struct world_node node[2];
     uint64_t link_cut[2], ports_cut[2]; /* nothing arrives at node i, until; UINT64_MAX: until healed */
     bool manual;                        /* nothing connects by itself */
+    bool arbiter_cut[2], arbiter_down;  /* node i does not reach it; nobody does */
+    struct ft_decision decision;        /* that it keeps */
     bool verbose;                       /* heartbeats and answers without news are printed, too */
     bool muted;                         /* nothing is printed */
     FILE *out;
@@ -96,6 +102,10 @@ void world_connect(struct world *w, unsigned i); /* node i has a connection */
 void world_post(struct world *w, unsigned to, const struct ft_message *m);
 void world_step(struct world *w, unsigned i, struct ft_event *event);
 void world_run(struct world *w, uint64_t ms);
+
+/* help_world_outside.c: what node i asks, when its answer is due; outputs of its that may leave. */
+void world_ask_arbiter(struct world *w, unsigned i);
+void world_release(struct world *w, unsigned i);
 
 /* help_world_print.c */
 void world_note(struct world *w, unsigned i, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

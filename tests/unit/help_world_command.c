@@ -58,6 +58,8 @@ static bool set_one(struct world_node *n, const char *key, const char *value)
         }
     if (strcmp(key, "strict") == 0)
         n->config.strict = strcmp(value, "yes") == 0;
+    else if (strcmp(key, "arbiter") == 0)
+        n->config.arbiter = strcmp(value, "yes") == 0;
     else if (strcmp(key, "standby") == 0)
         n->config.warm = strcmp(value, "warm") == 0;
     else if (strcmp(key, "role") == 0)
@@ -91,6 +93,7 @@ static void fill_hello(const struct world_node *n, struct ft_message *m)
 {
     const struct ft_core_config *config = &n->config;
 
+    m->newest = FT_FORMAT_NEWEST, m->oldest = FT_FORMAT_OLDEST;
     m->incarnation = config->incarnation;
     memcpy(m->name, config->name, sizeof(m->name));
     m->role = config->role;
@@ -185,7 +188,14 @@ static bool cut(struct world *w, const struct command *c, uint64_t until)
         if (ports && (who == i || who == 2))
             w->ports_cut[i] = until;
     }
-    return ((links || ports) && who < 3) || wrong(w, c, "link, ports or all, and perhaps a or b");
+    if (is(c, 1, "arbiter")) {
+        w->arbiter_down = who == 2 && until;
+        for (unsigned i = 0; i < 2; i++)
+            if (who == i || who == 2)
+                w->arbiter_cut[i] = who == i && until;
+    }
+    return ((links || ports || is(c, 1, "arbiter")) && who < 3) ||
+           wrong(w, c, "link, ports, all or arbiter, and perhaps a or b");
 }
 
 /* ---- one node

@@ -23,6 +23,8 @@ static const char *const message_name[FT_MSG_TYPES] = {
     [FT_MSG_ABANDON] = "ABANDON",   [FT_MSG_ABANDONED] = "ABANDONED",
     [FT_MSG_REFUSE] = "REFUSE",     [FT_MSG_VERDICT] = "VERDICT",
     [FT_MSG_DRILL] = "DRILL",       [FT_MSG_DELTA] = "DELTA",
+    [FT_MSG_COUNTER] = "COUNTER",   [FT_MSG_PUSH] = "PUSH",
+    [FT_MSG_PUSHED] = "PUSHED",
 };
 
 const char *world_message_name(unsigned type)
@@ -159,6 +161,12 @@ void world_print_action(struct world *w, unsigned i, const struct ft_action *a)
         break;
     case FT_ACT_ANNOUNCE:
         world_note(w, i, "claims the addresses");
+        break;
+    case FT_ACT_ASK:
+        world_note(w, i,
+                   a->flag ? "asks the arbiter who goes on from view %lu, number %lu"
+                           : "asks no more about view %lu, number %lu",
+                   a->era.view, a->era.number);
         break;
     case FT_ACT_STORE:
         break; /* its files are written at once */

@@ -91,7 +91,7 @@ static void identity_covers_parameters_and_contents_of_files(void **state)
     uint32_t len = nf_chain_identity(&one, a, sizeof(a));
     assert_int_equal(len, strlen(a));
     assert_ptr_equal(strstr(a, "lanes 2\n"), a);
-    assert_non_null(strstr(a, "nf 1: b_probe limit=12 loud=true mode=slow file="));
+    assert_non_null(strstr(a, "nf 1: b_probe version=0 limit=12 loud=true mode=slow file="));
     assert_non_null(strstr(a, " inside=10.0.0.0/8,192.168.0.1/32 ports=1-9 "));
     assert_null(strstr(a, path)); /* the same file may lie elsewhere on the other node */
     write_file(path, "other rules");

@@ -255,14 +255,16 @@ static void times_follow_from_detect(void **state)
 {
     const struct {
         const char *timing;
-        uint32_t heartbeat, lease, detect, promote, solo;
+        uint32_t heartbeat, lease, detect, promote, solo, listen, degrade;
     } cases[] = {
-        {"", 5, 30, 50, 100, 200},
-        {"timing: {detect_ms: 3}\n", 1, 2, 3, 6, 12},
-        {"timing: {detect_ms: 20}\n", 2, 12, 20, 40, 80},
-        {"timing: {lease_ms: 4}\n", 2, 4, 50, 100, 200},
-        {"timing: {detect_ms: 100, lease_ms: 99}\n", 5, 99, 100, 200, 400},
-        {"timing: {promote_within_ms: 60, heartbeat_ms: 7}\n", 7, 30, 50, 60, 200},
+        {"", 2, 10, 50, 100, 200, 10000, 30}, /* silences are measured */
+        {"timing: {lease_ms: 3}\n", 1, 3, 50, 100, 200, 10000, 30},
+        {"timing: {lease_ms: 40}\n", 2, 40, 50, 100, 200, 10000, 40},
+        {"timing: {promote_within_ms: 60, heartbeat_ms: 7}\n", 7, 14, 50, 60, 200, 10000, 30},
+        {"timing: {detect_ms: 3}\n", 1, 2, 3, 6, 12, 0, 2},
+        {"timing: {detect_ms: 20}\n", 2, 12, 20, 40, 80, 0, 12},
+        {"timing: {detect_ms: 50}\n", 5, 30, 50, 100, 200, 0, 30},
+        {"timing: {detect_ms: 100, lease_ms: 99}\n", 5, 99, 100, 200, 400, 0, 99},
     };
 
     (void)state;
@@ -277,6 +279,8 @@ static void times_follow_from_detect(void **state)
         assert_int_equal(c->timing.detect_ms, cases[i].detect);
         assert_int_equal(c->timing.promote_within_ms, cases[i].promote);
         assert_int_equal(c->timing.solo_after_ms, cases[i].solo);
+        assert_int_equal(c->timing.listen_ms, cases[i].listen);
+        assert_int_equal(c->timing.degrade_ms, cases[i].degrade);
         assert_int_equal(c->timing.resync_deadline_ms, 30000);
         assert_int_equal(c->timing.resync_mbps, 400);
         assert_int_equal(c->timing.start_alone_ms, 3000);

@@ -6,7 +6,7 @@
  * of deltas. The world (help_pair.c) watches every step; when the faults stop, the pair must be PROTECTED
  * again soon.
  *
- * CORE_SEED=N runs one seed, with its transcript; CORE_SEEDS=N runs the first N.
+ * CORE_SEED=N runs one seed, with its transcript; CORE_SEEDS=N runs the first N. Both tests do.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,9 +27,10 @@
 static struct pair world;
 
 enum wildness {
-    HEALS,  /* strict or not, partitions heal before detect_ms is over */
-    STRICT, /* partitions as long as they like */
-    SPLITS, /* partitions as long as they like, not strict: the pair may split, which is counted apart */
+    HEALS,      /* strict or not, partitions heal before detect_ms is over */
+    STRICT,     /* partitions as long as they like */
+    SPLITS,     /* partitions as long as they like, not strict: the pair may split, which is counted apart */
+    ARBITRATED, /* the same, with an arbiter that answers late, or not, or one of the two: it may not split */
 };
 
 static const char *const operator_says[] = {"", "promote", "handover", "resync"};
@@ -39,8 +40,11 @@ static void tell(struct pair *p)
     unsigned i = (unsigned)pair_draw(p, 2);
     struct ft_event event = {.kind = FT_EV_REQUEST, .request = (enum ft_request)(1 + pair_draw(p, 3))};
 
-    /* A person who makes a node reign that is empty, or has handed over, knows what we cannot know. */
-    if (!pair_runs(p, i) || (event.request == FT_REQUEST_PROMOTE && p->node[i].core.state != FT_READY))
+    /* A person who makes a node reign that is empty, or has handed over, knows what we cannot know; so does
+     * one who does not wait for the arbiter. */
+    if (!pair_runs(p, i) || (event.request == FT_REQUEST_PROMOTE && p->node[i].core.state != FT_READY) ||
+        (event.request == FT_REQUEST_PROMOTE && p->arbitrated && !p->node[i].core.peer.known) ||
+        p->node[i].core.arbiter.asking)
         return;
     pair_note(p, i, "is told: %s", operator_says[event.request]);
     pair_step(p, i, &event);
@@ -89,12 +93,32 @@ static void sleep_some(struct pair *p, unsigned i, uint64_t some, enum wildness 
         p->node[i].overslept = p->node[i].paused_until;
 }
 
+/* The arbiter is lost, to one node or to both: often together with what the nodes have between them. */
+static void upset_arbiter(struct pair *p)
+{
+    struct arbiter *a = &p->arbiter;
+    uint64_t until = p->now + pair_draw(p, 400 * FT_MS);
+    unsigned whom = (unsigned)pair_draw(p, 3);
+
+    if (whom == 2)
+        a->down_until = until;
+    else
+        a->cut_until[whom] = until;
+    pair_note(p, 0, "the arbiter is out of %s reach until %.1f",
+              whom == 2 ? "both nodes'"
+              : whom    ? "b's"
+                        : "a's",
+              (double)until / 1e6);
+    if (pair_chance(p, 50))
+        silence(p, ARBITRATED);
+}
+
 static void fault(struct pair *p, enum wildness wild)
 {
     unsigned i = (unsigned)pair_draw(p, 2);
     uint64_t some = pair_draw(p, pair_chance(p, 50) ? 5 * FT_MS : 200 * FT_MS);
 
-    switch (pair_draw(p, 10)) {
+    switch (pair_draw(p, wild == ARBITRATED ? 13 : 10)) {
     case 0:
         pair_kill(p, i, false, pair_chance(p, 60), some);
         break;
@@ -127,6 +151,13 @@ static void fault(struct pair *p, enum wildness wild)
             p->node[i].replay_at = p->now + pair_draw(p, 12 * FT_MS);
         }
         break;
+    case 10:
+    case 11:
+        upset_arbiter(p);
+        break;
+    case 12:
+        silence(p, wild);
+        break;
     default:
         tell(p);
     }
@@ -134,7 +165,9 @@ static void fault(struct pair *p, enum wildness wild)
 
 static void heal(struct pair *p)
 {
+    p->arbiter.down_until = 0;
     for (unsigned i = 0; i < 2; i++) {
+        p->arbiter.cut_until[i] = 0;
         p->link_blocked[i] = p->port_blocked[i] = 0;
         p->node[i].stalled_until = 0;
         if (p->node[i].paused_until > p->now)
@@ -154,13 +187,14 @@ static bool delicate(const struct pair *p)
     return false;
 }
 
-static void live(struct pair *p, uint64_t seed, FILE *transcript)
+static void live(struct pair *p, uint64_t seed, bool arbiter, FILE *transcript)
 {
     uint64_t next, protected_since = 0;
-    enum wildness wild = (enum wildness)(seed % 3);
+    enum wildness wild = arbiter ? ARBITRATED : (enum wildness)(seed % 3);
 
     pair_begin(p, seed,
-               (struct pair_kind){.strict = wild == STRICT || seed % 6 == 0,
+               (struct pair_kind){.strict = !arbiter && (wild == STRICT || seed % 6 == 0),
+                                  .arbiter = arbiter,
                                   .warm = seed / 6 % 3 == 1,
                                   .delta = seed / 6 % 4 >= 2},
                transcript);
@@ -199,21 +233,21 @@ static void on_abort(int number)
     fprintf(stderr, "# aborted with CORE_SEED=%lu\n", world.seed);
 }
 
-static void no_fault_breaks_a_promise(void **unused)
+static void try_seeds(bool arbiter)
 {
     const char *one = getenv("CORE_SEED"), *many = getenv("CORE_SEEDS");
     uint64_t first = one ? strtoull(one, NULL, 0) : 1, last = one    ? first
                                                               : many ? strtoull(many, NULL, 0)
                                                                      : SEEDS;
     uint64_t splits = 0, takeovers = 0, protections = 0, emptied = 0, resumed = 0, aside = 0, forgotten = 0;
+    uint64_t decisions = 0, refused = 0;
 
-    (void)unused;
     signal(SIGABRT, on_abort);
     for (uint64_t seed = first; seed <= last; seed++) {
-        live(&world, seed, one ? stderr : NULL);
+        live(&world, seed, arbiter, one ? stderr : NULL);
         if (world.failed[0]) {
             if (!one)
-                live(&world, seed, stderr);
+                live(&world, seed, arbiter, stderr);
             fail_msg("CORE_SEED=%lu: at %.1f ms: %s", seed, (double)world.now / 1e6, world.failed);
         }
         splits += world.split;
@@ -223,24 +257,42 @@ static void no_fault_breaks_a_promise(void **unused)
         resumed += world.resumed;
         aside += world.aside;
         forgotten += world.forgotten;
+        decisions += world.arbiter.decisions;
+        refused += world.arbiter.refused;
     }
     print_message(
         "# %lu takeovers, %lu times protected, %lu empty beginnings, %lu resumed, %lu splits, %lu views "
-        "forgotten\n",
-        takeovers, protections, emptied, resumed, splits, forgotten);
+        "forgotten, %lu decisions of the arbiter, %lu times it was the other's\n",
+        takeovers, protections, emptied, resumed, splits, forgotten, decisions, refused);
     if (!one) { /* the faults do reach what they are for */
         assert_true(takeovers > (last - first) / 2);
         assert_true(protections > 2 * (last - first));
         assert_true(resumed > 0);
         assert_true(aside > 0);
         assert_true(forgotten > 0);
-        assert_true(splits > 0 && splits < (last - first) / 10);
+        assert_true(arbiter ? splits == 0 : splits > 0 && splits < (last - first) / 10);
+        assert_true(arbiter ? decisions > (last - first) / 2 && refused > (last - first) / 20 : !decisions);
     }
+}
+
+static void no_fault_breaks_a_promise(void **unused)
+{
+    (void)unused;
+    try_seeds(false);
+}
+
+static void with_an_arbiter_no_partition_splits_the_pair(void **unused)
+{
+    (void)unused;
+    try_seeds(true);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(no_fault_breaks_a_promise)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_fault_breaks_a_promise),
+        cmocka_unit_test(with_an_arbiter_no_partition_splits_the_pair),
+    };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("core_faults", tests, NULL, NULL);

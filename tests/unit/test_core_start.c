@@ -150,6 +150,9 @@ static void a_peer_that_differs_is_refused_by_name(void **unused)
     refused("promote_within_ms");
 }
 
+#define FILE_CHANGES "; change the file of the node that is not primary, and restart it"
+#define ONE_PROGRAM  "; one program on both: its state does not pass to another version"
+
 static void differ(const char *name, const char *ours, const char *peer, const char *theirs,
                    const char *expected)
 {
@@ -163,7 +166,10 @@ static void differ(const char *name, const char *ours, const char *peer, const c
     a.hello.bulk_len = a.hello.identity_len = (uint32_t)strlen(theirs);
     connects(&a);
     hello_from(&a, FT_JOINING, 0);
-    assert_string_equal(said(&a, FT_MSG_REFUSE)->text, expected);
+    const char *text = said(&a, FT_MSG_REFUSE)->text, *rest = text + strlen(expected);
+
+    assert_true(strncmp(text, expected, strlen(expected)) == 0);
+    assert_string_equal(rest, strstr(expected, " version:") ? ONE_PROGRAM : FILE_CHANGES);
 }
 
 #define NAT  "lanes 1\nburst 32\nnf 1: nat inside=10.0.0.0/8,172.16.0.0/12,192.168.0.0/16 outside=203.0.113.1 "
@@ -188,6 +194,9 @@ static void the_refusal_shows_what_differs(void **unused)
     differ("a", "nf 1: x s=one\n", "b", "nf 1: x s=\n", "nf 1: x s: a one, b nothing");
     differ("a", "", "b", "lanes 1\n", "a nothing, b lanes 1");
     differ("a", "lanes 1\n", "b", "lanes 2\n", "lanes: a 1, b 2");
+    differ("a", "nf 1: nat version=3 udp=3\n", "b", "nf 1: nat version=4 icmp=3\n",
+           "nf 1: nat version: a 3, b 4");
+    differ("a", "library version=1\n", "b", "library version=2\n", "library version: a 1, b 2");
     differ("a", "pending_mb=64\nlanes 1\n", "b", "pending_mb=32\nlanes 1\n", "pending_mb: a 64, b 32");
 }
 
@@ -215,9 +224,59 @@ static void the_refusal_fits(void **unused)
         snprintf(text, sizeof(text), "%s", said(&a, FT_MSG_REFUSE)->text);
         assert_non_null(strstr(text, "nf 3: load_balancer tcp_established: a"));
         assert_non_null(strstr(text, "01, b"));
-        assert_string_equal(text + strlen(text) - 2, "02");
+        assert_string_equal(strstr(text, "02; "), "02" FILE_CHANGES);
         assert_true(strlen(text) < FT_REASON_MAX - 1);
     }
+}
+
+static void speaks(uint16_t newest, uint16_t oldest, const char *program)
+{
+    tale_begin(&a, 0, 0, false);
+    a.config.newest = 5, a.config.oldest = 4;
+    strcpy(a.config.program, "0.5.0");
+    tale_begin_anew(&a);
+    a.hello.newest = newest, a.hello.oldest = oldest;
+    strcpy(a.hello.program, program);
+    connects(&a);
+    assert_int_equal(said(&a, FT_MSG_HELLO)->newest * 10 + said(&a, FT_MSG_HELLO)->oldest, 54);
+    waits(&a, 15); /* a heartbeat would be due */
+    assert_int_equal(a.did.count, 0);
+    hello_from(&a, FT_JOINING, 0);
+}
+
+static void both_speak_the_newest_that_both_know(void **unused)
+{
+    (void)unused;
+    speaks(5, 4, "0.5.0");
+    assert_int_equal(said(&a, FT_MSG_HEARTBEAT)->version, 5);
+    speaks(4, 3, "0.4.0");
+    assert_int_equal(said(&a, FT_MSG_HEARTBEAT)->version, 4);
+    assert_string_equal(a.core.peer.program, "0.4.0");
+    a.hello.newest = a.hello.oldest = 9; /* who is known has said what it is */
+    assert_true(a.core.peer.known);
+    hello_from(&a, FT_JOINING, 0);
+    assert_int_equal(a.core.peer.version, 4);
+    struct ft_message m = {.type = FT_MSG_HEARTBEAT, .version = 5, .state = FT_JOINING, .sent = 1ull << 50};
+    struct ft_event event = {.kind = FT_EV_MESSAGE, .message = &m};
+
+    event_happens(&a, &event);
+    assert_true(a.did.malformed);
+    assert_string_equal(a.core.malformed.text, "it speaks version 5, agreed on is 4");
+    speaks(6, 5, "0.6.0");
+    assert_int_equal(said(&a, FT_MSG_HEARTBEAT)->version, 5);
+    speaks(3, 2, "0.3.0");
+    because(
+        &a,
+        "formats: left (understudy 0.5.0) speaks 4 to 5, right (understudy 0.3.0) 2 to 3; upgrade right, one "
+        "release after the other");
+    waits(&a, 15); /* it would understand nothing */
+    assert_int_equal(a.did.count, 0);
+    speaks(7, 7, "0.8.0");
+    because(&a, "formats: left (understudy 0.5.0) speaks 4 to 5, right (understudy 0.8.0) 7; upgrade left, "
+                "one release "
+                "after the other");
+    assert_non_null(said(&a, FT_MSG_REFUSE));
+    assert_false(a.core.peer.known);
 }
 
 int main(void)
@@ -231,6 +290,7 @@ int main(void)
         cmocka_unit_test(a_peer_that_differs_is_refused_by_name),
         cmocka_unit_test(the_refusal_shows_what_differs),
         cmocka_unit_test(the_refusal_fits),
+        cmocka_unit_test(both_speak_the_newest_that_both_know),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -21,7 +21,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define GOLDEN "tests/golden/delta-v1.bin"
+#define GOLDEN "tests/golden/delta-v3.bin"
 
 static uint8_t wire[2 * FT_CHUNK_MAX];
 
@@ -84,7 +84,7 @@ static void random_chunk(void)
 
 static long encode(void)
 {
-    long len = ft_chunk_encode(chunk, true, wire, sizeof(wire));
+    long len = ft_chunk_encode(chunk, FT_FORMAT_NEWEST, true, wire, sizeof(wire));
 
     assert_true(len > 0);
     assert_true((size_t)len <= ft_chunk_bound(chunk));
@@ -106,7 +106,7 @@ static void what_is_encoded_comes_back(void **state)
 
         if (used != len || memcmp(chunk, chunk_back, chunk->size) != 0)
             fail_msg("seed %llu: %ld of %ld bytes: %s", (unsigned long long)seed, used, len, fault.text);
-        assert_int_equal(ft_chunk_encode(chunk, true, wire, (size_t)len - 1), FT_EFULL);
+        assert_int_equal(ft_chunk_encode(chunk, FT_FORMAT_NEWEST, true, wire, (size_t)len - 1), FT_EFULL);
         held += chunk->held;
         runs += chunk->lines;
     }
@@ -182,7 +182,7 @@ static void record_with_the_flag(void *arg)
     (void)arg;
     record_sample();
     rec->kind = FT_ENTRY_CHUNK;
-    ft_record_encode(rec, true, wire, sizeof(wire));
+    ft_record_encode(rec, FT_FORMAT_NEWEST, true, wire, sizeof(wire));
 }
 
 static void chunk_without_the_flag(void *arg)

@@ -38,8 +38,14 @@ static uint8_t *const body = forge.body;
 
 static void plain_head(void)
 {
-    static const uint64_t plain[NUMBERS] = {[VERSION] = 1, [LANE] = 2, [CUT] = 1,       [FROM] = 9,
-                                            [BURSTS] = 10, [SEQ] = 90, [RELEASED] = 50, [OUTPUTS] = 60};
+    static const uint64_t plain[NUMBERS] = {[VERSION] = FT_FORMAT_NEWEST,
+                                            [LANE] = 2,
+                                            [CUT] = 1,
+                                            [FROM] = 9,
+                                            [BURSTS] = 10,
+                                            [SEQ] = 90,
+                                            [RELEASED] = 50,
+                                            [OUTPUTS] = 60};
 
     forge_begin(plain, NUMBERS, chunk_decode_exact);
 }
@@ -65,7 +71,7 @@ static void impossible_heads_are_refused_by_name(void **state)
     assert_int_equal(chunk_back->burst, 19);
     assert_int_equal(chunk_back->kind, FT_ENTRY_CHUNK);
     assert_int_equal(chunk_back->flags, 0);
-    forge_number_refused(VERSION, 2, FT_EVERSION, "offset 3: version is 2, expected 1");
+    forge_number_refused(VERSION, 2, FT_EVERSION, "offset 3: version is 2, expected 3 to 3");
     forge_number_refused(LANE, 16, FT_EMALFORMED, "offset 4: lane is 16, expected 0 to 15");
     forge_number_refused(LANE, 65536 + 2, FT_EMALFORMED, "lane is 65538");
     forge_number_refused(FLAGS, 8, FT_EMALFORMED,

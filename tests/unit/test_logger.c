@@ -185,7 +185,7 @@ static void crosses_the_wire(const struct ft_record *r)
     size_t cap = ft_record_bound(r);
     uint8_t *wire = malloc(cap);
     struct ft_fault fault;
-    long n = ft_record_encode(r, true, wire, cap);
+    long n = ft_record_encode(r, FT_FORMAT_NEWEST, true, wire, cap);
 
     assert_true(n > 0);
     memset(back, 0xee, FT_RECORD_MAX);

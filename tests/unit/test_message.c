@@ -2,7 +2,7 @@
 /*
  * Messages: what is encoded comes back, and the bytes are those of the golden file.
  *
- * `test_message --write-golden` writes tests/golden/messages-v2.bin anew. Do that only with a new version.
+ * `test_message --write-golden` writes tests/golden/messages-v3.bin anew. Do that only with a new version.
  */
 #include "tests/unit/help_record.h"
 #include "tests/unit/help_message.h"
@@ -22,7 +22,7 @@
 #include <msgpack.h>
 #include <xxhash.h>
 
-#define GOLDEN "tests/golden/messages-v2.bin"
+#define GOLDEN "tests/golden/messages-v3.bin"
 
 static void message_same(const struct ft_message *a, const struct ft_message *b)
 {
@@ -32,6 +32,7 @@ static void message_same(const struct ft_message *a, const struct ft_message *b)
     if (a->bulk_len)
         assert_memory_equal(a->bulk, b->bulk, a->bulk_len);
     x.bulk = y.bulk = NULL;
+    x.version = x.type == FT_MSG_HELLO || x.type == FT_MSG_REFUSE ? 0 : FT_FORMAT_NEWEST;
     assert_memory_equal(&x, &y, sizeof(x));
 }
 
@@ -141,6 +142,7 @@ static struct ft_message golden_message(unsigned type)
     m.bulk = bulk;
     switch (type) {
     case FT_MSG_HELLO:
+        m.newest = FT_FORMAT_NEWEST, m.oldest = FT_FORMAT_OLDEST;
         m.incarnation = 0x1122334455667788ull;
         strcpy(m.name, "north");
         m.strict = 1, m.warm = 1, m.lanes = 3, m.lease_ms = 25, m.detect_ms = 50, m.promote_within_ms = 200;
@@ -150,16 +152,25 @@ static struct ft_message golden_message(unsigned type)
     case FT_MSG_SNAPSHOT:
     case FT_MSG_LOG:
     case FT_MSG_DELTA:
+    case FT_MSG_PUSH:
         m.bulk_len = 18;
+        m.number = type == FT_MSG_PUSH ? 0x0123456789abcdef : 0;
         break;
     case FT_MSG_STEER:
     case FT_MSG_STEERED:
         m.number = 65536;
         break;
+    case FT_MSG_PUSHED:
+        m.number = 1;
+        /* fall through */
     case FT_MSG_ABANDON:
     case FT_MSG_REFUSE:
     case FT_MSG_DRILL:
         strcpy(m.text, "kill -9, and then some more words so that it takes two bytes of length");
+        break;
+    case FT_MSG_COUNTER:
+        m.number = 1010, m.number2 = 1795346688000000000, m.maintenance = FT_MAINTENANCE_PIN_OTHER;
+        strcpy(m.text, "port outside: no carrier");
         break;
     case FT_MSG_VERDICT:
         m.lane = 2, m.burst[0] = 300, m.number = UINT64_MAX, m.number2 = 1ull << 32;
@@ -168,6 +179,7 @@ static struct ft_message golden_message(unsigned type)
     case FT_MSG_ACK:
     case FT_MSG_HOLDING:
     case FT_MSG_HANDOVER:
+        m.number = type == FT_MSG_SNAPSHOT_BEGIN ? 0x0123456789abcdef : 0;
         for (unsigned i = 0; i < 3; i++) {
             m.burst[i] = 100u * i;
             m.replayed[i] = type == FT_MSG_ACK ? 90u * i : 0;
@@ -179,7 +191,7 @@ static struct ft_message golden_message(unsigned type)
 
 static size_t golden_compressed(uint8_t *out)
 {
-    message_begin(8, 2, FT_MSG_LOG, FT_PROTECTED);
+    message_begin(8, 3, FT_MSG_LOG, FT_PROTECTED);
     message_put_raw("\xce\0\0\0\x64\xc6\0\0\0\x0b", 10);
     message_put_raw(lz4_block, LZ4_LEN);
     uint32_t len = (uint32_t)message_by_hand.size,

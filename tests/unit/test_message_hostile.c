@@ -20,41 +20,41 @@ static void impossible_heads_are_refused_by_name(void **state)
     struct ft_fault why;
 
     (void)state;
-    message_begin(6, 2, FT_MSG_HEARTBEAT, 3);
+    message_begin(6, 3, FT_MSG_HEARTBEAT, 3);
     message_accepted(2, &m);
     assert_int_equal(m.view, 7);
     assert_int_equal(m.sent, 8);
     assert_int_equal(m.echo, 9);
-    message_begin(60, 3, 99, 99); /* another version may look different in all else */
+    message_begin(60, 9, 99, 99); /* another version may look different in all else */
     assert_int_equal(message_judge(2, &m, &why), FT_EVERSION);
-    assert_string_equal(why.text, "offset 11: version is 3, expected 2");
-    message_begin(6, 2, 0, 3);
-    message_refused(2, "offset 10: message type is 0, expected 1 to 18");
-    message_begin(6, 2, FT_MSG_TYPES, 3);
-    message_refused(2, "offset 10: message type is 19, expected 1 to 18");
-    message_begin(6, 2, FT_MSG_HEARTBEAT, 0);
+    assert_string_equal(why.text, "offset 11: version is 9, expected 3 to 3");
+    message_begin(6, 3, 0, 3);
+    message_refused(2, "offset 10: message type is 0, expected 1 to 21");
+    message_begin(6, 3, FT_MSG_TYPES, 3);
+    message_refused(2, "offset 10: message type is 22, expected 1 to 21");
+    message_begin(6, 3, FT_MSG_HEARTBEAT, 0);
     message_refused(2, "offset 14: HEARTBEAT state is 0, expected 1 to 7");
-    message_begin(6, 2, FT_MSG_HEARTBEAT, 8);
+    message_begin(6, 3, FT_MSG_HEARTBEAT, 8);
     message_refused(2, "offset 14: HEARTBEAT state is 8, expected 1 to 7");
-    message_begin(7, 2, FT_MSG_HEARTBEAT, 3);
+    message_begin(7, 3, FT_MSG_HEARTBEAT, 3);
     message_put(1);
     message_refused(2, "offset 8: HEARTBEAT is an array of 7, expected 6");
-    message_begin(6, 2, FT_MSG_HEARTBEAT, 3);
+    message_begin(6, 3, FT_MSG_HEARTBEAT, 3);
     message_put(1);
     message_refused(2, "offset 15: HEARTBEAT goes on for 1 bytes, expected its end");
-    message_begin(6, 2, FT_MSG_STEER, 3);
+    message_begin(6, 3, FT_MSG_STEER, 3);
     message_refused(2, "offset 8: STEER is an array of 6, expected 7");
-    message_begin(7, 2, FT_MSG_STEER, 3);
+    message_begin(7, 3, FT_MSG_STEER, 3);
     message_refused(2, "offset 15: STEER ends, expected number as an unsigned number");
-    message_begin(7, 2, FT_MSG_STEER, 3);
+    message_begin(7, 3, FT_MSG_STEER, 3);
     message_put_raw("\xcf\1\2\3", 4);
     message_refused(2,
                     "offset 15: STEER number begins with byte cf and 3 follow, expected an unsigned number");
-    message_begin(7, 2, FT_MSG_STEER, 3);
+    message_begin(7, 3, FT_MSG_STEER, 3);
     msgpack_pack_int(&message_packer, -1);
     message_refused(2,
                     "offset 15: STEER number begins with byte ff and 0 follow, expected an unsigned number");
-    message_begin(7, 2, FT_MSG_STEER, 3);
+    message_begin(7, 3, FT_MSG_STEER, 3);
     msgpack_pack_nil(&message_packer);
     message_refused(2,
                     "offset 15: STEER number begins with byte c0 and 0 follow, expected an unsigned number");
@@ -92,7 +92,7 @@ static void impossible_vectors_are_refused_by_name(void **state)
 
     (void)state;
     for (unsigned n = 0; n < 20; n++) {
-        message_begin(7, 2, FT_MSG_HOLDING, 5);
+        message_begin(7, 3, FT_MSG_HOLDING, 5);
         put_vector(n);
         if (n == 2) {
             message_accepted(2, &m);
@@ -106,18 +106,18 @@ static void impossible_vectors_are_refused_by_name(void **state)
         else
             assert_int_equal(message_judge(0, &m, NULL), FT_EMALFORMED);
     }
-    message_begin(7, 2, FT_MSG_HOLDING, 5);
+    message_begin(7, 3, FT_MSG_HOLDING, 5);
     put_vector(3);
     message_refused(2, "offset 15: HOLDING burst has 3 numbers, expected 2");
-    message_begin(9, 2, FT_MSG_ACK, 5);
+    message_begin(9, 3, FT_MSG_ACK, 5);
     put_vector(2);
     put_vector(2);
     put_vector(1);
     message_refused(2, "offset 21: ACK taken has 1 numbers, expected 2");
-    message_begin(10, 2, FT_MSG_VERDICT, 5);
+    message_begin(10, 3, FT_MSG_VERDICT, 5);
     message_put(2), message_put(5), message_put(6), message_put(7);
     message_refused(2, "offset 15: VERDICT lane is 2, expected 0 to 1");
-    message_begin(10, 2, FT_MSG_VERDICT, 5);
+    message_begin(10, 3, FT_MSG_VERDICT, 5);
     message_put(1), message_put(5), message_put(6), message_put(7);
     message_accepted(2, &m);
     assert_int_equal(m.burst[0] * 100 + m.number * 10 + m.number2, 567);
@@ -131,10 +131,12 @@ static void begin_hello(unsigned index, uint64_t with, const char *name, size_t 
 
     if (index)
         v[index] = with;
-    message_begin(19, 2, FT_MSG_HELLO, 1);
+    message_begin(22, 0, FT_MSG_HELLO, 1);
+    message_put(3), message_put(3); /* versions */
+    message_put_text("", 0);
+    message_put_text(name, name_len);
     for (unsigned i = 0; i < 3; i++) /* incarnation and secret */
         message_put(v[0]);
-    message_put_text(name, name_len);
     for (unsigned i = 2; i < 10; i++)
         message_put(v[i]);
     message_put_bytes(identity, identity_len);
@@ -147,19 +149,19 @@ static void impossible_hellos_are_refused_by_name(void **state)
         uint64_t with;
         const char *expected;
     } bad[] = {
-        {2, 2, "offset 24: HELLO role is 2, expected 0 to 1"},
-        {3, 2, "offset 25: HELLO strict is 2, expected 0 to 1"},
-        {4, 2, "offset 26: HELLO warm is 2, expected 0 to 1"},
-        {5, 0, "offset 27: HELLO lanes is 0, expected 1 to 16"},
-        {5, 17, "offset 27: HELLO lanes is 17, expected 1 to 16"},
-        {5, 65537, "offset 27: HELLO lanes is 65537, expected 1 to 16"},
-        {6, 0, "offset 28: HELLO lease_ms is 0, expected 1 to 4294967295"},
-        {6, 50, "offset 29: HELLO detect_ms is 50, expected 51 to 4294967295"},
-        {7, 25, "offset 29: HELLO detect_ms is 25, expected 26 to 4294967295"},
-        {8, 50, "offset 30: HELLO promote_within_ms is 50, expected 51 to 4294967295"},
-        {9, 100, "offset 31: HELLO solo_after_ms is 100, expected 101 to 4294967295"},
-        {6, 4294967295, "offset 33: HELLO detect_ms is 50, expected 4294967296 to 4294967295"},
-        {9, 1ull << 32, "offset 31: HELLO solo_after_ms is 4294967296, expected 101 to 4294967295"},
+        {2, 2, "offset 27: HELLO role is 2, expected 0 to 1"},
+        {3, 2, "offset 28: HELLO strict is 2, expected 0 to 1"},
+        {4, 2, "offset 29: HELLO warm is 2, expected 0 to 1"},
+        {5, 0, "offset 30: HELLO lanes is 0, expected 1 to 16"},
+        {5, 17, "offset 30: HELLO lanes is 17, expected 1 to 16"},
+        {5, 65537, "offset 30: HELLO lanes is 65537, expected 1 to 16"},
+        {6, 0, "offset 31: HELLO lease_ms is 0, expected 1 to 4294967295"},
+        {6, 50, "offset 32: HELLO detect_ms is 50, expected 51 to 4294967295"},
+        {7, 25, "offset 32: HELLO detect_ms is 25, expected 26 to 4294967295"},
+        {8, 50, "offset 33: HELLO promote_within_ms is 50, expected 51 to 4294967295"},
+        {9, 100, "offset 34: HELLO solo_after_ms is 100, expected 101 to 4294967295"},
+        {6, 4294967295, "offset 36: HELLO detect_ms is 50, expected 4294967296 to 4294967295"},
+        {9, 1ull << 32, "offset 34: HELLO solo_after_ms is 4294967296, expected 101 to 4294967295"},
     };
     static char identity[FT_IDENTITY_MAX + 1];
     struct ft_message m;
@@ -199,22 +201,22 @@ static void impossible_texts_are_refused_by_name(void **state)
 
     (void)state;
     memset(long_text, 't', sizeof(long_text));
-    message_begin(7, 2, FT_MSG_REFUSE, 5);
+    message_begin(7, 0, FT_MSG_REFUSE, 5);
     message_put_text(long_text, FT_REASON_MAX - 1);
     message_accepted(1, &m);
     assert_int_equal(strlen(m.text), FT_REASON_MAX - 1);
-    message_begin(7, 2, FT_MSG_REFUSE, 5);
+    message_begin(7, 0, FT_MSG_REFUSE, 5);
     message_put_text(long_text, FT_REASON_MAX);
-    message_refused(1, "offset 15: REFUSE text has 128 bytes, expected 0 to 127");
-    message_begin(7, 2, FT_MSG_DRILL, 5);
+    message_refused(1, "offset 15: REFUSE text has 224 bytes, expected 0 to 223");
+    message_begin(7, 3, FT_MSG_DRILL, 5);
     message_put_raw("\xdb\xff\xff\xff\xff", 5);
-    message_refused(1, "offset 15: DRILL text has 4294967295 bytes, expected 0 to 127");
-    message_begin(7, 2, FT_MSG_DRILL, 5);
+    message_refused(1, "offset 15: DRILL text has 4294967295 bytes, expected 0 to 223");
+    message_begin(7, 3, FT_MSG_DRILL, 5);
     message_put_raw("\xa5"
                     "abc",
                     4);
     message_refused(1, "offset 15: DRILL text has 3 bytes, expected 5");
-    message_begin(7, 2, FT_MSG_DRILL, 5);
+    message_begin(7, 3, FT_MSG_DRILL, 5);
     message_put_bytes("abc", 3);
     message_refused(1, "offset 15: DRILL text begins with byte c4 and 4 follow, expected a string");
 }

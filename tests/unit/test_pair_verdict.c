@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What status makes of the nodes' own words: exit code, verdict, and the lines below it. Facts from
- * docs/operating.md. */
+ * docs/reference.md. */
 #include "node/control/pair.h"
 
 #include <stdarg.h>

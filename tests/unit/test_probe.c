@@ -97,11 +97,22 @@ static pid_t start_server(void)
 }
 
 /* Counts losses, and sees that each was sent later than the one before. */
-static void note_loss(void *ctx, uint64_t sent_ns)
+static void note_loss(void *ctx, uint64_t sent_ns, uint64_t answered_ns)
 {
     uint64_t *last = ctx; /* when, and how many */
     assert_true(sent_ns > last[0]);
     last[0] = sent_ns;
+    assert_true(answered_ns == 0 || answered_ns >= sent_ns);
+    last[1] += answered_ns == 0;
+}
+
+static void note_arrival(void *ctx, uint64_t at_ns)
+{
+    uint64_t *last = ctx; /* when, how many, and the longest time between two */
+    assert_true(at_ns >= last[0]);
+    if (last[0] != 0 && at_ns - last[0] > last[2])
+        last[2] = at_ns - last[0];
+    last[0] = at_ns;
     last[1]++;
 }
 
@@ -129,11 +140,17 @@ static void the_prober_counts_what_the_server_did(void **unused)
     assert_int_equal(f.reordered, 1);
     assert_int_equal(f.refused, 0);
     uint64_t losses[2] = {0, 0};
-    nd_probe_losses(p, 0, nd_now(), note_loss, losses);
+    nd_probe_sends(p, 0, nd_now(), note_loss, losses);
     assert_int_equal(losses[1], 10);
     memset(losses, 0, sizeof losses);
-    nd_probe_losses(p, begin, begin + 90000000u, note_loss, losses); /* number 100 is not yet sent */
+    nd_probe_sends(p, begin, begin + 90000000u, note_loss, losses); /* number 100 is not yet sent */
     assert_int_equal(losses[1], 0);
+    uint64_t arrivals[3] = {0}, at;
+    nd_probe_arrivals(p, -1, 0, nd_now(), note_arrival, arrivals);
+    nd_probe_figures(p, 0, arrivals[0], &f);
+    assert_int_equal(arrivals[1], f.received + f.duplicated);
+    assert_int_equal(nd_probe_silence(p, -1, 0, arrivals[0], &at), arrivals[2]);
+    assert_int_equal(at, f.silence_ns);
     nd_probe_figures(p, begin, end, &f);
     assert_true(f.silence_ms >= 199);
     nd_probe_figures(p, begin, begin + 150000000u, &f);

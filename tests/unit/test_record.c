@@ -21,7 +21,7 @@
 #include <msgpack.h>
 #include <xxhash.h>
 
-#define GOLDEN "tests/golden/record-v1.bin"
+#define GOLDEN "tests/golden/record-v3.bin"
 
 static uint8_t wire[FT_RECORD_MAX + 4096];
 
@@ -76,7 +76,7 @@ static long encode(void)
 
     if (record_check(rec, rec->size, &fault))
         fail_msg("a good record: %s", fault.text);
-    long len = ft_record_encode(rec, true, wire, sizeof(wire));
+    long len = ft_record_encode(rec, FT_FORMAT_NEWEST, true, wire, sizeof(wire));
     assert_true(len > 0);
     assert_true((size_t)len <= ft_record_bound(rec));
     return len;
@@ -172,8 +172,8 @@ static void too_little_room_is_full(void **state)
     long len = encode();
     uint8_t *out = malloc((size_t)len);
     for (long cap = 0; cap < len; cap++)
-        assert_int_equal(ft_record_encode(rec, true, out, (size_t)cap), FT_EFULL);
-    assert_int_equal(ft_record_encode(rec, true, out, (size_t)len), len);
+        assert_int_equal(ft_record_encode(rec, FT_FORMAT_NEWEST, true, out, (size_t)cap), FT_EFULL);
+    assert_int_equal(ft_record_encode(rec, FT_FORMAT_NEWEST, true, out, (size_t)len), len);
     assert_memory_equal(out, wire, (size_t)len);
     free(out);
 
@@ -252,8 +252,8 @@ static void any_msgpack_reader_reads_the_golden_record(void **state)
 {
     (void)state;
     /* clang-format off */
-    static const uint64_t numbers[] = {1, 3, 6, 1000, 32000, 1700000000123456789ull, 31990, 500, 20,
-                                       0x0123456789abcdefull, 0, 4, 64 + 64 + 54 + 54, 3, 4 + 7 + 4};
+    static const uint64_t numbers[] = {FT_FORMAT_NEWEST, 3, 6, 1000, 32000, 1700000000123456789ull, 31990, 500,
+                                       20, 0x0123456789abcdefull, 0, 4, 64 + 64 + 54 + 54, 3, 4 + 7 + 4};
     /* clang-format on */
     static const uint8_t inputs[] = {100, 100, 0x9d, 0x17, 54, 1, 0, 0xd4, 0x15};
     static const uint8_t dependencies[] = {1, 19, 0x60, 0xd5, 0x07, 0xb1, 0x01, 0xa4, 0x03};
@@ -351,7 +351,7 @@ static double measure(bool decoding, long len, unsigned rounds)
         if (decoding)
             assert_int_equal(ft_record_decode(wire, (size_t)len, back, FT_RECORD_MAX, NULL), len);
         else
-            assert_int_equal(ft_record_encode(rec, true, wire, sizeof(wire)), len);
+            assert_int_equal(ft_record_encode(rec, FT_FORMAT_NEWEST, true, wire, sizeof(wire)), len);
     clock_gettime(CLOCK_MONOTONIC, &b);
     return ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec)) / rounds;
 }

@@ -122,7 +122,7 @@ static void a_peek_tells_numbers_and_length_and_looks_at_nothing_else(void **sta
 
     (void)state;
     record_sample();
-    long len = ft_record_encode(rec, true, wire, sizeof(wire));
+    long len = ft_record_encode(rec, FT_FORMAT_NEWEST, true, wire, sizeof(wire));
     assert_int_equal(ft_record_peek(wire, sizeof(wire), &numbers, &fault), len);
     assert_int_equal(ft_record_decode(wire, (size_t)len, back, FT_RECORD_MAX, &fault), len);
     assert_memory_equal(&numbers, back, sizeof(numbers));
@@ -143,8 +143,8 @@ static void a_record_on_the_link_has_no_checksum(void **state)
 
     (void)state;
     record_sample();
-    long len = ft_record_encode(rec, true, wire, sizeof(wire));
-    assert_int_equal(ft_record_encode(rec, false, bare, sizeof(bare)), len);
+    long len = ft_record_encode(rec, FT_FORMAT_NEWEST, true, wire, sizeof(wire));
+    assert_int_equal(ft_record_encode(rec, FT_FORMAT_NEWEST, false, bare, sizeof(bare)), len);
     assert_memory_equal(bare, wire, (size_t)len - 9);
     assert_memory_equal(bare + len - 9, "\xcf\0\0\0\0\0\0\0", 9);
     assert_int_equal(ft_record_decode(bare, (size_t)len, back, FT_RECORD_MAX, &fault), len);

@@ -36,7 +36,7 @@ static uint8_t *const body = forge.body;
 static void plain_head(void)
 {
     static const uint64_t plain[15] = {
-        [VERSION] = 1, [LANE] = 2, [BURST] = 7, [ACCESS] = 100, [ACCESSES] = 10};
+        [VERSION] = FT_FORMAT_NEWEST, [LANE] = 2, [BURST] = 7, [ACCESS] = 100, [ACCESSES] = 10};
 
     forge_begin(plain, 15, record_decode_exact);
 }
@@ -54,7 +54,7 @@ static void impossible_heads_are_refused_by_name(void **state)
     (void)state;
     plain_head();
     good();
-    forge_number_refused(VERSION, 2, FT_EVERSION, "offset 3: version is 2, expected 1");
+    forge_number_refused(VERSION, 2, FT_EVERSION, "offset 3: version is 2, expected 3 to 3");
     forge_number_refused(VERSION, 0, FT_EVERSION, "version is 0");
     forge_number_refused(LANE, FT_LANES_MAX, FT_EMALFORMED, "offset 4: lane is 16, expected 0 to 15");
     forge_number_refused(LANE, 65536 + 2, FT_EMALFORMED, "lane is 65538");
@@ -240,33 +240,33 @@ static void what_is_no_such_array_is_refused_by_name(void **state)
         {BYTES("\xc4\x01x"), FT_EMALFORMED, "content begins with byte c4 and 2 follow, expected an array"},
         {BYTES("\xdf\xff\xff\xff\xff"), FT_EMALFORMED,
          "content begins with byte df and 4 follow, expected an array"},
-        {BYTES("\x91\x01"), FT_EMALFORMED, "array of 1, expected 17"},
-        {BYTES("\x91\x05"), FT_EVERSION, "version is 5, expected 1"},
-        {BYTES("\xdd\xff\xff\xff\xff\x01"), FT_EMALFORMED,
+        {BYTES("\x91\x03"), FT_EMALFORMED, "array of 1, expected 17"},
+        {BYTES("\x91\x05"), FT_EVERSION, "version is 5, expected 3 to 3"},
+        {BYTES("\xdd\xff\xff\xff\xff\x03"), FT_EMALFORMED,
          "offset 0: entry is an array of 4294967295, expected 17"},
-        {BYTES("\xdc\x00\x10\x01"), FT_EMALFORMED, "array of 16, expected 17"},
-        {BYTES("\xdc\x00\x11\x01\xdd\xff\xff\xff\xff"), FT_EMALFORMED,
+        {BYTES("\xdc\x00\x10\x03"), FT_EMALFORMED, "array of 16, expected 17"},
+        {BYTES("\xdc\x00\x11\x03\xdd\xff\xff\xff\xff"), FT_EMALFORMED,
          "offset 4: entry lane begins with byte dd"},
-        {BYTES("\xdc\x00\x11\x01\xdf\xff\xff\xff\xff"), FT_EMALFORMED,
+        {BYTES("\xdc\x00\x11\x03\xdf\xff\xff\xff\xff"), FT_EMALFORMED,
          "offset 4: entry lane begins with byte df"},
-        {BYTES("\xdc\x00\x11\x01\x90"), FT_EMALFORMED, "offset 4: entry lane begins with byte 90"},
-        {BYTES("\xdc\x00\x11\x01\xff"), FT_EMALFORMED,
+        {BYTES("\xdc\x00\x11\x03\x90"), FT_EMALFORMED, "offset 4: entry lane begins with byte 90"},
+        {BYTES("\xdc\x00\x11\x03\xff"), FT_EMALFORMED,
          "entry lane begins with byte ff and 0 follow, expected an unsigned number"},
-        {BYTES("\xdc\x00\x11\x01\xcc\x01\xc0"), FT_EMALFORMED, "offset 6: entry flags begins with byte c0"},
-        {BYTES("\xdc\x00\x11\x01\xa1x"), FT_EMALFORMED, "offset 4: entry lane begins with byte a1"},
-        {BYTES("\xdc\x00\x11\x01\xd4\x01x"), FT_EMALFORMED, "offset 4: entry lane begins with byte d4"},
-        {BYTES("\xdc\x00\x11\x01\xc9\xff\xff\xff\xff\x00"), FT_EMALFORMED, "entry lane begins with byte c9"},
-        {BYTES("\xdc\x00\x11\x01\xc4\x01x"), FT_EMALFORMED, "offset 4: entry lane begins with byte c4"},
-        {BYTES("\xdc\x00\x11\x01\x02\x00\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x05"), FT_EMALFORMED,
+        {BYTES("\xdc\x00\x11\x03\xcc\x01\xc0"), FT_EMALFORMED, "offset 6: entry flags begins with byte c0"},
+        {BYTES("\xdc\x00\x11\x03\xa1x"), FT_EMALFORMED, "offset 4: entry lane begins with byte a1"},
+        {BYTES("\xdc\x00\x11\x03\xd4\x01x"), FT_EMALFORMED, "offset 4: entry lane begins with byte d4"},
+        {BYTES("\xdc\x00\x11\x03\xc9\xff\xff\xff\xff\x00"), FT_EMALFORMED, "entry lane begins with byte c9"},
+        {BYTES("\xdc\x00\x11\x03\xc4\x01x"), FT_EMALFORMED, "offset 4: entry lane begins with byte c4"},
+        {BYTES("\xdc\x00\x11\x03\x02\x00\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x05"), FT_EMALFORMED,
          "offset 18: entry body begins with byte 05 and 0 follow, expected bytes"},
         {BYTES(
-             "\xdc\x00\x11\x01\x02\x00\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xc6\xff\xff\xff\xff"),
+             "\xdc\x00\x11\x03\x02\x00\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xc6\xff\xff\xff\xff"),
          FT_ETRUNC, "offset 18: entry body has 0 bytes, expected 4294967295"},
-        {BYTES("\xdc\x00\x11\x01\x02\x00\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xc4\x00\x05"),
+        {BYTES("\xdc\x00\x11\x03\x02\x00\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xc4\x00\x05"),
          FT_EMALFORMED, "entry has a short checksum, expected cf and 8 bytes"},
-        {BYTES("\xdc\x00\x11\x01\x02\x00\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xc4\x01x\x05"),
+        {BYTES("\xdc\x00\x11\x03\x02\x00\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xc4\x01x\x05"),
          FT_EMALFORMED, "entry has a short checksum, expected cf and 8 bytes"},
-        {BYTES("\xdc\x00\x11\x01\x02\x00\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xc4\x00\xcf\1\1\1\1"
+        {BYTES("\xdc\x00\x11\x03\x02\x00\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xc4\x00\xcf\1\1\1\1"
                "\1\1"
                "\1\1"),
          FT_ECHECKSUM, "offset 20: checksum is 0101010101010101, expected "},

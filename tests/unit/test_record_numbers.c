@@ -43,7 +43,7 @@ static void test_numbers_of_a_record_come_back(void **state)
     entry->size = sizeof(*entry);
     assert_int_equal(record_check(entry, sizeof(*entry), &fault), 0);
 
-    long len = ft_record_encode(entry, true, wire, sizeof(wire));
+    long len = ft_record_encode(entry, FT_FORMAT_NEWEST, true, wire, sizeof(wire));
     assert_in_range(len, 1, ft_record_bound(entry));
     if (ft_record_decode(wire, (size_t)len, back, sizeof(memory), &fault) != len)
         fail_msg("refused: %s", fault.text);
@@ -64,7 +64,7 @@ static void test_numbers_of_a_chunk_come_back(void **state)
     entry->lines = entry->held = entry->bytes = 0; /* no body */
     entry->size = sizeof(*entry);
 
-    long len = ft_chunk_encode(entry, true, wire, sizeof(wire));
+    long len = ft_chunk_encode(entry, FT_FORMAT_NEWEST, true, wire, sizeof(wire));
     assert_in_range(len, 1, ft_chunk_bound(entry));
     if (ft_chunk_decode(wire, (size_t)len, 1, back, sizeof(memory), &fault) != len)
         fail_msg("refused: %s", fault.text);

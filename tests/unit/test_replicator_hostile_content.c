@@ -88,7 +88,7 @@ static void say_delta(bool zero)
     peer_add_lane(7, 0, ft_chunk_lines(chunk), &chunk->lines, FT_CHUNK_LINES);
     assert_true(chunk_add_run(PEER_TABLE + PEER_LINES - 1, 1, zero));
     chunk_finish();
-    long n = ft_chunk_encode(chunk, true, peer.content, sizeof(peer.content));
+    long n = ft_chunk_encode(chunk, FT_FORMAT_NEWEST, true, peer.content, sizeof(peer.content));
 
     assert_true(n > 0);
     peer.content_len = (uint32_t)n;

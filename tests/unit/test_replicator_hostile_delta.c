@@ -47,7 +47,7 @@ static void lane_lines(uint64_t burst)
 static void end_chunk(void)
 {
     chunk_finish();
-    long n = ft_chunk_encode(chunk, true, peer.content + peer.content_len,
+    long n = ft_chunk_encode(chunk, FT_FORMAT_NEWEST, true, peer.content + peer.content_len,
                              sizeof(peer.content) - peer.content_len);
 
     assert_true(n > 0);

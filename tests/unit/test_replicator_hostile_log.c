@@ -106,7 +106,7 @@ static void a_dependency_on_a_lane_that_is_not_there_is_refused(void **state)
     record_add_bytes();
     record_add_dependency(1, 3, 1); /* a lane that is not there */
     record_finish();
-    long n = ft_record_encode(rec, true, peer.content, sizeof(peer.content));
+    long n = ft_record_encode(rec, FT_FORMAT_NEWEST, true, peer.content, sizeof(peer.content));
 
     assert_true(n > 0);
     peer.content_len = (uint32_t)n;

@@ -20,6 +20,7 @@
 #define LANES  3u
 #define ROUNDS 5000u
 #define BURST  8u
+#define SNAP   40u
 
 static struct nf_trace trace;
 static _Atomic bool stop;
@@ -66,19 +67,37 @@ static void *run_lane(void *arg)
                     packets[i].drop = nf;
             nf_tracing_step(&tracing, nf, NF_INSIDE);
         }
+        for (unsigned i = 0; i < BURST; i++) /* as it leaves */
+            memcpy(frames[lane][i], &(uint32_t){~packets[i].saddr}, sizeof(uint32_t));
         nf_tracing_leave(&tracing);
     }
     return NULL;
 }
 
-static void check_packet(const struct nf_traced *t, uint32_t divisor)
+static void check_frame(const struct nf_traced_frame *f, uint32_t number)
 {
+    uint32_t there;
+
+    assert_int_equal(f->len, 60);
+    assert_int_equal(f->have, SNAP);
+    memcpy(&there, f->bytes, sizeof(there));
+    assert_int_equal(there, number);
+}
+
+static void check_packet(uint32_t place, uint32_t divisor)
+{
+    const struct nf_traced *t = &trace.packet[place];
     uint32_t number = t->ends.saddr, dropper = number % 7;
     unsigned steps = dropper >= 1 && dropper <= 4 ? dropper : 4;
 
     assert_int_equal(number % divisor, 0);
     assert_int_equal(number % LANES, t->lane);
     assert_int_equal(t->steps, steps);
+    check_frame(&trace.in[place], number);
+    if (dropper >= 1 && dropper <= 4)
+        assert_int_equal(trace.out[place].len, 0);
+    else
+        check_frame(&trace.out[place], ~number);
     for (unsigned i = 0; i < steps; i++) {
         assert_int_equal(t->step[i].nf, i + 1);
         assert_int_equal(t->step[i].drop, dropper == i + 1 ? dropper : 0);
@@ -100,7 +119,7 @@ static void lanes_fill_what_the_asker_reads(void **state)
         uint32_t asked = 1 + round % NF_TRACE_MAX, count;
 
         w->divisor = 1 + round % 5;
-        while (!nf_trace_begin(&trace, asked, is_wanted, w)) /* a lane looks whether there is one */
+        while (!nf_trace_begin(&trace, asked, SNAP, is_wanted, w)) /* a lane looks whether there is one */
             sched_yield();
         /* Some are ended in their midst. */
         for (unsigned spin = 0; !nf_trace_whole(&trace) && (round % 3 || spin < 20); spin++)
@@ -113,7 +132,7 @@ static void lanes_fill_what_the_asker_reads(void **state)
              round && rest < (const uint8_t *)&trace.packet[NF_TRACE_MAX]; rest++)
             assert_int_equal(*rest, 0xee);
         for (uint32_t i = 0; i < count; i++) {
-            check_packet(&trace.packet[i], w->divisor);
+            check_packet(i, w->divisor);
             lanes |= 1u << trace.packet[i].lane;
         }
         seen += count;

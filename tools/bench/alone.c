@@ -86,7 +86,7 @@ static void drain_log(struct alone *a, unsigned lane)
     while ((r = ft_ring_peek(ring, &there))) {
         a->dependencies += r->dependencies;
         a->records++;
-        if (a->wire && ft_record_encode(r, false, a->wire, FT_RECORD_MAX * 2) < 0)
+        if (a->wire && ft_record_encode(r, FT_FORMAT_NEWEST, false, a->wire, FT_RECORD_MAX * 2) < 0)
             abort();
         ft_ring_advance(ring, r->size);
     }

@@ -9,7 +9,7 @@
 #define TOOLS_BENCH_BENCH_H
 
 #include "tools/bench/slot.h"
-#include "tools/pair/columns.h"
+#include "tools/pair/sheet.h"
 
 #define ND_BENCH_KINDS 16u   /* protections in one comparison, at most */
 #define ND_BENCH_PAIRS 99u   /* pairs of runs for each, at most */
@@ -51,6 +51,7 @@ void nd_bench_adapt(struct nd_config *out, const struct nd_config *config,
 
 struct nd_bench_options {
     const char *config, *capture, *save; /* capture NULL: synthetic; save NULL: nowhere */
+    const char *report;                  /* a page; NULL: none */
     const char *compare;                 /* "off,log" */
     struct nd_load_wish wish;
     unsigned pairs;         /* 1 … ND_BENCH_PAIRS */
@@ -260,7 +261,7 @@ struct nd_bench_row {
 int nd_bench_servers_run(struct nd_bench_row *row, unsigned i, const struct nd_bench_plan *plan,
                          struct ft_fault *fault);
 /* The tables of each server. In JSON: null where they were not measured. */
-void nd_bench_servers_print(FILE *out, const struct nd_bench_row *row);
+void nd_bench_servers_print(const struct nd_sheet *sheet, const struct nd_bench_row *row);
 json_t *nd_bench_servers_object(const struct nd_bench_row *row);
 
 /* ---- bench/figures.c ---- */
@@ -302,16 +303,26 @@ struct nd_bench {
     struct nd_load load;
     struct nd_bench_row *rows;
     unsigned count;
+    struct nd_page page; /* with options.report */
 };
 
 /* ---- bench/print.c ---- */
 
-/* The tables, for people; and as JSON on stdout: 0 or ND_SOFTWARE. */
-void nd_bench_print(FILE *out, const struct nd_bench *b);
+/* The tables, for people, in a page with drawings; and as JSON on stdout: 0 or ND_SOFTWARE. */
+void nd_bench_print(const struct nd_sheet *sheet, const struct nd_bench *b);
 int nd_bench_print_json(const struct nd_bench *b);
 /* Prints {"machine": …} with `list` (a reference that is taken) under `key`, beside what `all` (the same, or
  * NULL) has. 0 or ND_SOFTWARE. */
 int nd_bench_print_list(json_t *all, const char *key, json_t *list);
+
+/* ---- bench/report.c ---- */
+
+/* With options.report: the page's place is taken before minutes are spent; the page. 0, or an exit code with
+ * the line printed. */
+int nd_bench_report_open(struct nd_bench *b);
+int nd_bench_report_write(struct nd_bench *b);
+/* Rates, latencies and takeovers of all protections as bars. */
+void nd_bench_draw(struct nd_page *page, const struct nd_bench *b, const struct nd_bench_figures figures[]);
 
 /* ---- bench/alone.c, bench/access.c: in place of a comparison. They return exit codes ---- */
 

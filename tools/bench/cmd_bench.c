@@ -61,6 +61,8 @@ static const struct nd_option rows[] = {
     {"piece", 0, ND_OPTION_TEXT, AT(piece), .value = "NAME",
      .help = "with --count: this piece of protection"},
     {"save", 0, ND_OPTION_TEXT, AT(save), .value = "FILE", .help = "write the tables to this file too"},
+    {"report", 0, ND_OPTION_TEXT, AT(report), .value = "FILE",
+     .help = "write a page with drawings and the tables to this file, HTML"},
     {"seed", 0, ND_OPTION_U64, AT(wish.seed), .preset = "1", .value = "N", .help = "of the traffic"},
     ND_OPTION_JSON_ROW(AT(json)),
     {.name = NULL},
@@ -83,6 +85,8 @@ static int read_options(struct nd_bench_options *o, int argc, char **argv)
         return nd_usage("bench", "--piece without --count, expected both");
     if (o->access + o->pieces + (o->count > 0) > 1)
         return nd_usage("bench", "more than one of --access, --pieces and --count, expected one");
+    if (o->report && (o->access || o->pieces || o->count))
+        return nd_usage("bench", "--report with --access, --pieces or --count, expected a comparison");
     if (o->two_servers && (o->takeovers || o->lag))
         return nd_usage("bench",
                         "--two-servers with --takeovers or --lag, expected it without: nobody takes over");
@@ -302,13 +306,20 @@ static int check_save(const struct nd_bench *b)
     return refuse_file(b, error);
 }
 
+static void print_tables(FILE *out, const struct nd_bench *b)
+{
+    const struct nd_sheet sheet = {.out = out, .wide = 14};
+
+    nd_bench_print(&sheet, b);
+}
+
 static int save_tables(const struct nd_bench *b)
 {
     FILE *f = fopen(b->options.save, "we");
     int error = f ? 0 : errno;
 
     if (f) {
-        nd_bench_print(f, b);
+        print_tables(f, b);
         error = ferror(f) ? EIO : 0;
         if (fclose(f) != 0)
             error = errno;
@@ -316,11 +327,12 @@ static int save_tables(const struct nd_bench *b)
     return refuse_file(b, error);
 }
 
-static int print_results(const struct nd_bench *b)
+static int print_results(struct nd_bench *b)
 {
-    int code = b->options.save ? save_tables(b) : 0;
+    int code = b->options.save ? save_tables(b) : 0, written = nd_bench_report_write(b);
 
-    nd_bench_print(b->options.json ? stderr : stdout, b);
+    print_tables(b->options.json ? stderr : stdout, b);
+    code = code ? code : written;
     if (b->options.json && !code)
         code = nd_bench_print_json(b);
     return code;
@@ -338,6 +350,8 @@ int nd_cmd_bench(int argc, char **argv)
     }
     if (!code)
         code = check_save(&b);
+    if (!code)
+        code = nd_bench_report_open(&b);
     if (code)
         return code;
     if (b.options.access)
@@ -352,6 +366,7 @@ int nd_cmd_bench(int argc, char **argv)
         code = nd_bench_pieces(&b);
     else if (!code && !(code = run_all(&b)))
         code = print_results(&b);
+    nd_page_drop(&b.page);
     nd_load_free(&b.load);
     nd_config_free(b.config);
     free(b.rows);

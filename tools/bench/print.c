@@ -3,54 +3,33 @@
 #define _GNU_SOURCE /* sets of cores */
 #include "node/control/pair.h"
 #include "tools/bench/bench.h"
+#include "tools/pair/machine.h"
 
 #include <string.h>
-#include <sys/utsname.h>
-#include <unistd.h>
 
-/* "AMD EPYC, 2 cores, Linux 6.1" */
-static void describe_machine(char *out, size_t cap)
-{
-    char line[256], model[128] = "unknown processor";
-    FILE *f = fopen("/proc/cpuinfo", "re");
-    struct utsname name = {.release = ""};
-
-    while (f && fgets(line, sizeof(line), f))
-        if (strncmp(line, "model name", 10) == 0 && strchr(line, ':')) {
-            snprintf(model, sizeof(model), "%.100s", strchr(line, ':') + 2);
-            model[strcspn(model, "\n")] = '\0';
-            break;
-        }
-    if (f)
-        fclose(f);
-    uname(&name);
-    snprintf(out, cap, "%s, %ld cores, Linux %.60s", model, sysconf(_SC_NPROCESSORS_ONLN), name.release);
-}
-
-static void print_traffic(FILE *out, const struct nd_bench *b)
+static void print_traffic(const struct nd_sheet *s, const struct nd_bench *b)
 {
     const struct nd_bench_options *o = &b->options;
     const struct nd_load *load = &b->load;
+    const char *sides = load->side[NF_OUTSIDE].count == 0
+                            ? " only: answers would have to know what the chain made of it"
+                        : load->service ? "; from outside clients of the load balancer's service"
+                        : load->answers ? ", and the answers from outside"
+                                        : " and outside, as captured";
+    char skew[32] = "", frames[64] = "IMIX (64, 576, 1500 bytes as 7:4:1)", begun[48] = "";
 
-    if (o->capture)
-        fprintf(out, "traffic     %s, again and again\n", o->capture);
-    else {
-        fprintf(out, "traffic     %lu flows, %s, ", o->wish.flows, o->wish.zipf > 0 ? "Zipf" : "all alike");
-        if (o->wish.zipf > 0)
-            fprintf(out, "skew %.2f, ", o->wish.zipf);
-        if (o->wish.frame)
-            fprintf(out, "frames of %u bytes", o->wish.frame);
-        else
-            fprintf(out, "IMIX (64, 576, 1500 bytes as 7:4:1)");
-        if (o->wish.new_flows)
-            fprintf(out, ", %lu new flows a second", o->wish.new_flows);
-        fprintf(out, "\n");
+    if (o->capture) {
+        nd_sheet_fact(s, "traffic", "%s, again and again\nfrom inside%s", o->capture, sides);
+        return;
     }
-    fprintf(out, "            from inside%s\n",
-            load->side[NF_OUTSIDE].count == 0 ? " only: answers would have to know what the chain made of it"
-            : load->service                   ? "; from outside clients of the load balancer's service"
-            : load->answers                   ? ", and the answers from outside"
-                                              : " and outside, as captured");
+    if (o->wish.zipf > 0)
+        snprintf(skew, sizeof(skew), "skew %.2f, ", o->wish.zipf);
+    if (o->wish.frame)
+        snprintf(frames, sizeof(frames), "frames of %u bytes", o->wish.frame);
+    if (o->wish.new_flows)
+        snprintf(begun, sizeof(begun), ", %lu new flows a second", o->wish.new_flows);
+    nd_sheet_fact(s, "traffic", "%lu flows, %s, %s%s%s\nfrom inside%s", o->wish.flows,
+                  o->wish.zipf > 0 ? "Zipf" : "all alike", skew, frames, begun, sides);
 }
 
 /* What the nodes asked for, and what the system let their replicators have. */
@@ -64,87 +43,92 @@ static const char *describe_priorities(const struct nd_bench *b)
     return "replicators real-time, the others nice -10";
 }
 
-static void print_head(FILE *out, const struct nd_bench *b)
+static void print_cores(const struct nd_sheet *s, unsigned wanted)
 {
-    char text[256];
     cpu_set_t lanes;
     int rest;
-    unsigned of_lanes = nd_bench_cores(b->load.lanes, &lanes, &rest);
+    unsigned of_lanes = nd_bench_cores(wanted, &lanes, &rest);
 
-    describe_machine(text, sizeof(text));
-    fprintf(out, "machine     %s\n", text);
-    fprintf(out, "chain       %s (%s)\n", b->config->chain.name, b->config->file);
-    print_traffic(out, b);
-    fprintf(out, "lanes       %u%s\n", b->load.lanes,
-            of_lanes && of_lanes < b->load.lanes
-                ? ", which share what cores they have: in turn, not beside each other"
-                : "");
+    nd_sheet_fact(s, "lanes", "%u%s", wanted,
+                  of_lanes && of_lanes < wanted
+                      ? ", which share what cores they have: in turn, not beside each other"
+                      : "");
     if (of_lanes)
-        fprintf(
-            out,
-            "cores       %u for the primary's lanes; %d: its replicator, the link over TCP on the loopback, "
-            "the standby's\n            replicator and lanes; idle lanes sleep as in the product\n",
+        nd_sheet_fact(
+            s, "cores",
+            "%u for the primary's lanes; %d: its replicator, the link over TCP on the loopback, the "
+            "standby's\nreplicator and lanes; idle lanes sleep as in the product",
             of_lanes, rest);
     else
-        fprintf(out, "cores       one for all: nothing is pinned\n");
-    fprintf(out, "threads     %s\n", describe_priorities(b));
-    fprintf(out,
-            "measured    %u pairs with off, %g s each; times of the pair: detect %u ms, a death told by the "
-            "guardian;\n            primaries are killed at %u %% of saturation\n\n",
-            b->options.pairs, b->options.seconds, nd_bench_timing().detect_ms, b->options.takeover_load);
+        nd_sheet_fact(s, "cores", "one for all: nothing is pinned");
 }
 
-#define WIDE 14 /* of the column with protections' names */
+static void print_head(const struct nd_sheet *s, const struct nd_bench *b)
+{
+    char text[ND_MACHINE_TEXT];
+
+    nd_sheet_facts_begin(s);
+    if (s->page)
+        nd_machine_facts(s);
+    else
+        nd_sheet_fact(s, "machine", "%s", nd_machine_text(text));
+    nd_sheet_fact(s, "chain", "%s (%s)", b->config->chain.name, b->config->file);
+    print_traffic(s, b);
+    print_cores(s, b->load.lanes);
+    nd_sheet_fact(s, "threads", "%s", describe_priorities(b));
+    nd_sheet_fact(s, "measured",
+                  "%u pairs with off, %g s each; times of the pair: detect %u ms, a death told by the "
+                  "guardian;\nprimaries are killed at %u %% of saturation",
+                  b->options.pairs, b->options.seconds, nd_bench_timing().detect_ms,
+                  b->options.takeover_load);
+    nd_sheet_facts_end(s);
+}
 
 /* A line for each row that ran, or why it did not. */
-static void print_costs(FILE *out, const struct nd_bench *b, const struct nd_bench_figures figures[])
+static void print_costs(const struct nd_sheet *s, const struct nd_bench *b,
+                        const struct nd_bench_figures figures[])
 {
-    nd_columns_titles(out, nd_bench_cost_columns, "protection", WIDE);
+    nd_sheet_begin(s, nd_bench_cost_columns, "protection");
     for (unsigned i = 0; i < b->count; i++)
         if (b->rows[i].refused[0])
-            fprintf(out, "%-*s not run: %s\n", WIDE, b->rows[i].protection.name, b->rows[i].refused);
+            nd_sheet_words(s, nd_bench_cost_columns, b->rows[i].protection.name, "not run: %s",
+                           b->rows[i].refused);
         else
-            nd_columns_row(out, nd_bench_cost_columns, b->rows[i].protection.name, WIDE, &figures[i]);
-    fprintf(
-        out,
+            nd_sheet_row(s, nd_bench_cost_columns, b->rows[i].protection.name, &figures[i]);
+    nd_sheet_end(s);
+    nd_sheet_note(
+        s,
         "overhead, +ns: median of the pairs' ratios and differences; spread: half of the range between their "
         "quartiles; lane ns:\nprocessor time of the lane for a packet, spinning included; B/pkt: on the "
-        "link, heartbeats and all; takeover: ms from the kill to the successor's first released packet\n\n");
+        "link, heartbeats and all; takeover: ms from the kill to the successor's first released packet");
 }
 
-static void print_loads(FILE *out, const struct nd_bench *b, const char *name,
-                        const struct nd_column columns[])
+static void print_loads(const struct nd_sheet *s, const struct nd_bench *b, const char *name,
+                        const struct nd_column columns[], const char *legend)
 {
     struct nd_bench_load_figures f;
 
-    nd_columns_titles(out, columns, name, WIDE);
+    nd_sheet_begin(s, columns, name);
     for (unsigned i = 0; i < b->count; i++)
         for (unsigned l = 0; l < ND_BENCH_LOADS && b->rows[i].late; l++) {
             nd_bench_load_figures(&f, &b->rows[i], l);
-            nd_columns_row(out, columns, b->rows[i].protection.name, WIDE, &f);
+            nd_sheet_row(s, columns, b->rows[i].protection.name, &f);
         }
+    nd_sheet_end(s);
+    nd_sheet_note(s, "%s", legend);
 }
 
-static void print_resources(FILE *out, const struct nd_bench *b, const struct nd_bench_figures figures[])
+/* A line for each row that ran. */
+static void print_rows(const struct nd_sheet *s, const struct nd_bench *b,
+                       const struct nd_bench_figures figures[], const char *name,
+                       const struct nd_column columns[], const char *legend)
 {
-    nd_columns_titles(out, nd_bench_resource_columns, "of a core", WIDE);
+    nd_sheet_begin(s, columns, name);
     for (unsigned i = 0; i < b->count; i++)
         if (!b->rows[i].refused[0])
-            nd_columns_row(out, nd_bench_resource_columns, b->rows[i].protection.name, WIDE, &figures[i]);
-    fprintf(out,
-            "at saturation; limit: the core with more to do; MB: of state, and resident, ports included; "
-            "lag: most packets sent\nand not yet replayed, in the first half of the time and in the second; "
-            "waits: turns in which the lane did not receive,\nits hold or log ring being full\n\n");
-}
-
-static void print_turns(FILE *out, const struct nd_bench *b, const struct nd_bench_figures figures[])
-{
-    nd_columns_titles(out, nd_bench_turn_columns, "turns", WIDE);
-    for (unsigned i = 0; i < b->count; i++)
-        if (!b->rows[i].refused[0])
-            nd_columns_row(out, nd_bench_turn_columns, b->rows[i].protection.name, WIDE, &figures[i]);
-    fprintf(out, "at saturation, of each thread: time in turns that did something; turns longer than 1 ms, a "
-                 "second; the longest turn since the thread began, ms\n\n");
+            nd_sheet_row(s, columns, b->rows[i].protection.name, &figures[i]);
+    nd_sheet_end(s);
+    nd_sheet_note(s, "%s", legend);
 }
 
 /* ---- the lag, second by second ------------------------------------------------------------------ */
@@ -177,19 +161,21 @@ static struct nd_bench_sample most_of(const struct nd_bench_lag *lag)
     return most;
 }
 
-static void print_lag(FILE *out, const char *name, const struct nd_bench_lag *lag)
+static void print_lag(const struct nd_sheet *s, const char *name, const struct nd_bench_lag *lag)
 {
     struct nd_bench_sample most = most_of(lag);
 
-    nd_columns_titles(out, lag_columns, name, 14);
-    nd_columns_row(out, lag_columns, "most", 14, &most);
-    nd_columns_row(out, lag_columns, "last", 14, &lag->sample[lag->count - 1]);
-    fprintf(out,
-            "at saturation, once a second for %u s; bursts not acknowledged, acknowledged and not replayed; "
-            "packets recorded and\nnot known to be replayed; MB of records not sent, sent and not known to "
-            "be replayed; waits, credit: in a second, turns\nin which a lane did not receive, times the "
-            "sender waited for the standby\n\n",
-            lag->count);
+    nd_sheet_begin(s, lag_columns, name);
+    nd_sheet_row(s, lag_columns, "most", &most);
+    nd_sheet_row(s, lag_columns, "last", &lag->sample[lag->count - 1]);
+    nd_sheet_end(s);
+    nd_sheet_note(
+        s,
+        "at saturation, once a second for %u s; bursts not acknowledged, acknowledged and not "
+        "replayed; packets recorded and\nnot known to be replayed; MB of records not sent, sent and "
+        "not known to be replayed; waits, credit: in a second, turns\nin which a lane did not "
+        "receive, times the sender waited for the standby",
+        lag->count);
 }
 
 static json_t *lag_object(const struct nd_bench_lag *lag)
@@ -205,38 +191,62 @@ static json_t *lag_object(const struct nd_bench_lag *lag)
                      samples);
 }
 
-void nd_bench_print(FILE *out, const struct nd_bench *b)
+/* How each protection was set. */
+static void print_settings(const struct nd_sheet *s, const struct nd_bench *b)
+{
+    static const struct nd_column none[] = {{.title = NULL}};
+
+    nd_sheet_begin(s, none, NULL);
+    for (unsigned i = 0; i < b->count; i++)
+        nd_sheet_words(s, none, b->rows[i].protection.name, "%s", b->rows[i].protection.settings);
+    nd_sheet_end(s);
+}
+
+static void print_tables(const struct nd_sheet *s, const struct nd_bench *b,
+                         const struct nd_bench_figures figures[])
+{
+    print_costs(s, b, figures);
+    if (!b->options.no_latency) {
+        print_loads(s, b, "latency, us", nd_bench_latency_columns,
+                    "from the scheduled arrival to the release; load: of what the protection reached at "
+                    "saturation, the same for off");
+        print_loads(s, b, "at each load", nd_bench_work_columns,
+                    "bursts that had packets, and how many each; lag: sent to the standby and not known to "
+                    "be replayed, the most during\nthe load and as it ended, packets and MB in memory; "
+                    "processor time of each thread, of a core");
+    }
+    print_rows(
+        s, b, figures, "of a core", nd_bench_resource_columns,
+        "at saturation; limit: the core with more to do; MB: of state, and resident, ports included; "
+        "lag: most packets sent\nand not yet replayed, in the first half of the time and in the second; "
+        "waits: turns in which the lane did not receive,\nits hold or log ring being full");
+    print_rows(s, b, figures, "turns", nd_bench_turn_columns,
+               "at saturation, of each thread: time in turns that did something; turns longer than 1 ms, a "
+               "second; the longest turn since the thread began, ms");
+}
+
+void nd_bench_print(const struct nd_sheet *s, const struct nd_bench *b)
 {
     struct nd_bench_figures figures[ND_BENCH_KINDS];
 
-    print_head(out, b);
+    print_head(s, b);
     for (unsigned i = 0; i < b->count; i++)
         nd_bench_figures(&figures[i], &b->rows[i], &b->options, b->load.lanes);
-    print_costs(out, b, figures);
-    if (!b->options.no_latency) {
-        print_loads(out, b, "latency, us", nd_bench_latency_columns);
-        fprintf(out, "from the scheduled arrival to the release; load: of what the protection reached at "
-                     "saturation, the same for off\n\n");
-        print_loads(out, b, "at each load", nd_bench_work_columns);
-        fprintf(out, "bursts that had packets, and how many each; lag: sent to the standby and not known to "
-                     "be replayed, the most during\nthe load and as it ended, packets and MB in memory; "
-                     "processor time of each thread, of a core\n\n");
-    }
-    print_resources(out, b, figures);
-    print_turns(out, b, figures);
+    if (s->page)
+        nd_bench_draw(s->page, b, figures);
+    print_tables(s, b, figures);
     if (b->options.two_servers)
-        fprintf(
-            out,
+        nd_sheet_note(
+            s,
             "with two servers all of that but Mpps, ns/pkt and the standby's MB is of the primary's own run: "
-            "sb repl. is the peer that\nacknowledges, sb lane nobody, and no primary is killed\n\n");
+            "sb repl. is the peer that\nacknowledges, sb lane nobody, and no primary is killed");
     for (unsigned i = 0; i < b->count; i++)
         if (b->options.two_servers && !b->rows[i].refused[0] && !nd_bench_is_off(&b->rows[i].protection))
-            nd_bench_servers_print(out, &b->rows[i]);
+            nd_bench_servers_print(s, &b->rows[i]);
     for (unsigned i = 0; i < b->count; i++)
         if (b->rows[i].lag.count)
-            print_lag(out, b->rows[i].protection.name, &b->rows[i].lag);
-    for (unsigned i = 0; i < b->count; i++)
-        fprintf(out, "%-14s %s\n", b->rows[i].protection.name, b->rows[i].protection.settings);
+            print_lag(s, b->rows[i].protection.name, &b->rows[i].lag);
+    print_settings(s, b);
 }
 
 /* ---- as JSON ----------------------------------------------------------------------------------- */
@@ -300,12 +310,11 @@ static json_t *run_object(const struct nd_bench_row *row, const struct nd_bench 
 
 int nd_bench_print_list(json_t *all, const char *key, json_t *list)
 {
-    char machine[256];
+    char machine[ND_MACHINE_TEXT];
     int code;
 
     all = all ? all : json_object();
-    describe_machine(machine, sizeof(machine));
-    json_object_set_new(all, "machine", json_string(machine));
+    json_object_set_new(all, "machine", json_string(nd_machine_text(machine)));
     json_object_set_new(all, key, list);
     code = all ? nd_print_json(all) : ND_SOFTWARE;
     json_decref(all);

@@ -139,19 +139,20 @@ static struct server standby_of(const struct nd_bench_row *row)
     return s;
 }
 
-void nd_bench_servers_print(FILE *out, const struct nd_bench_row *row)
+void nd_bench_servers_print(const struct nd_sheet *s, const struct nd_bench_row *row)
 {
     struct server primary = primary_of(row), standby = standby_of(row);
 
-    nd_columns_titles(out, server_columns, "two servers", 14);
-    nd_columns_row(out, server_columns, "primary", 14, &primary);
-    nd_columns_row(out, server_columns, "standby", 14, &standby);
-    fprintf(
-        out,
+    nd_sheet_begin(s, server_columns, "two servers");
+    nd_sheet_row(s, server_columns, "primary", &primary);
+    nd_sheet_row(s, server_columns, "standby", &standby);
+    nd_sheet_end(s);
+    nd_sheet_note(
+        s,
         "%s: each server with both cores, one after the other; the limit of the pair is the %s. other: what "
         "stands in for\nthe other server, on the second core: a peer that reads heads and acknowledges, a "
         "feeder that plays the stream of the\nprimary's run (%lu packets, %.0f MB); ns: processor time "
-        "of a packet\n\n",
+        "of a packet",
         row->protection.name, primary.mpps < standby.mpps ? "primary" : "standby", row->stream.packets,
         (double)row->stream.bytes / 1e6);
 }

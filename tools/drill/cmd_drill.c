@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * understudy drill: runs a drill so many times, and tells what came of it as a table or as JSON.
+ * understudy drill: runs a drill so many nd_drill_times, and tells what came of it as a table or as JSON.
  */
 #include "tools/drill/drill.h"
 #include "tools/pair/child.h"
@@ -20,6 +20,8 @@ static const struct nd_option rows[] = {
      .help = "TCP flows of the prober"},
     {"no-probe", 0, ND_OPTION_FLAG, AT(no_probe), .help = "leave out the prober that the file configures"},
     {"verbose", 'v', ND_OPTION_FLAG, AT(verbose), .help = "tell each step on stderr"},
+    {"report", 0, ND_OPTION_TEXT, AT(report), .value = "FILE",
+     .help = "write a page with a timeline of each run to this file, HTML"},
     ND_OPTION_JSON_ROW(AT(json)),
     {.name = NULL},
 };
@@ -30,7 +32,7 @@ const struct nd_syntax nd_drill_syntax = {"drill", rows, "KIND", 1, 1};
 
 #define OF(field) offsetof(struct nd_drill_run, field)
 
-static const struct nd_column times[] = {
+const struct nd_column nd_drill_times[] = {
     ND_KNOWN("detect", "detect_ms", OF(detect_ms), 8, 1),
     ND_KNOWN("replay", "replay_ms", OF(replay_ms), 8, 1),
     ND_KNOWN("first", "first_packet_ms", OF(first_packet_ms), 8, 1),
@@ -42,7 +44,7 @@ static const struct nd_column times[] = {
     {.title = NULL},
 };
 
-static const struct nd_column counts[] = {
+const struct nd_column nd_drill_counts[] = {
     ND_KNOWN("held", "held", OF(held), 7, 0),
     ND_WHOLE("lost", "lost", OF(seen.lost), 7),
     ND_WHOLE("dup", "duplicated", OF(seen.duplicated), 7),
@@ -56,15 +58,15 @@ static const struct nd_column counts[] = {
     ND_WHOLE(NULL, "view_before", OF(view_before), 0),
     ND_WHOLE(NULL, "view_after", OF(view_after), 0),
     ND_WHOLE(NULL, "false_takeovers", OF(false_takeovers), 0),
+    ND_KNOWN(NULL, "back_ms", OF(back_ms), 0, 0),
     {.title = NULL},
 };
 
-/* The median of each time over the runs that know it; -1 when none does. */
-static struct nd_drill_run medians_of(const struct nd_drill_run *runs, unsigned count)
+struct nd_drill_run nd_drill_medians(const struct nd_drill_run *runs, unsigned count)
 {
     double *known = malloc((count + 1) * sizeof *known);
     struct nd_drill_run middle = {.at_ns = 0};
-    for (const struct nd_column *c = times; c->title; c++) {
+    for (const struct nd_column *c = nd_drill_times; c->title; c++) {
         unsigned n = 0;
         for (unsigned i = 0; known != NULL && i < count; i++) {
             double v = *(const double *)((const char *)&runs[i] + c->offset);
@@ -79,38 +81,49 @@ static struct nd_drill_run medians_of(const struct nd_drill_run *runs, unsigned 
 
 /* ── for people ── */
 
-static const char *const verdicts[] = {[ND_DIGESTS_NOT_COMPARED] = "not compared",
-                                       [ND_DIGESTS_EQUAL] = "equal",
-                                       [ND_DIGESTS_DIFFERENT] = "DIFFERENT"};
+const char *const nd_drill_verdicts[] = {[ND_DIGESTS_NOT_COMPARED] = "not compared",
+                                         [ND_DIGESTS_EQUAL] = "equal",
+                                         [ND_DIGESTS_DIFFERENT] = "DIFFERENT"};
+
+const char nd_drill_legend[] =
+    "all times in ms; detect: hurt to suspected; replay: of the log; first: suspected to first release;\n"
+    "outage, flow, worst: longest silence around it of the probe, the median and the worst TCP flow;\n"
+    "resync: of the probe from then on; again: hurt to PROTECTED";
+
+const char *nd_drill_remark(const struct nd_drill_run *r, char out[ND_DRILL_REMARK])
+{
+    int n = 0;
+    out[0] = 0;
+    if (r->was_fenced)
+        n = snprintf(out, ND_DRILL_REMARK, "; fenced, released %s",
+                     r->released_after    ? "AFTER IT"
+                     : r->burst_in_flight ? "nothing after it but one burst in flight"
+                                          : "nothing after it");
+    if (r->false_takeovers)
+        snprintf(out + n, ND_DRILL_REMARK - (size_t)n, "; %lu false takeovers", r->false_takeovers);
+    return out;
+}
 
 static void print_table(const struct nd_drill *d, const struct nd_drill_run *runs, unsigned count)
 {
     printf("%-4s %-12s", "run", "victim");
-    nd_columns_heads(stdout, times);
-    nd_columns_heads(stdout, counts);
+    nd_columns_heads(stdout, nd_drill_times);
+    nd_columns_heads(stdout, nd_drill_counts);
     printf("  digests\n");
     for (unsigned i = 0; i < count; i++) {
         const struct nd_drill_run *r = &runs[i];
+        char remark[ND_DRILL_REMARK];
         printf("%-4u %-12s", i + 1, r->victim);
-        nd_columns_cells(stdout, times, r);
-        nd_columns_cells(stdout, counts, r);
-        printf("  %s", verdicts[r->digests]);
-        if (r->was_fenced)
-            printf("; fenced, released %s", r->released_after    ? "AFTER IT"
-                                            : r->burst_in_flight ? "nothing after it but one burst in flight"
-                                                                 : "nothing after it");
-        if (r->false_takeovers)
-            printf("; %lu false takeovers", r->false_takeovers);
-        printf("%s%s\n", r->failure[0] ? "; FAILED: " : "", r->failure);
+        nd_columns_cells(stdout, nd_drill_times, r);
+        nd_columns_cells(stdout, nd_drill_counts, r);
+        printf("  %s%s%s%s\n", nd_drill_verdicts[r->digests], nd_drill_remark(r, remark),
+               r->failure[0] ? "; FAILED: " : "", r->failure);
     }
     if (count > 1) {
-        struct nd_drill_run middle = medians_of(runs, count);
-        nd_columns_row(stdout, times, "median", 17, &middle);
+        struct nd_drill_run middle = nd_drill_medians(runs, count);
+        nd_columns_row(stdout, nd_drill_times, "median", 17, &middle);
     }
-    printf(
-        "all times in ms; detect: hurt to suspected; replay: of the log; first: suspected to first release;\n"
-        "outage, flow, worst: longest silence around it of the probe, the median and the worst TCP flow;\n"
-        "resync: of the probe from then on; again: hurt to PROTECTED\n");
+    printf("%s\n", nd_drill_legend);
     if (d->prober)
         printf("longest silence without a failure: %.1f ms in %.1f s\n", d->baseline_ms, d->baseline_s);
 }
@@ -148,19 +161,19 @@ static json_t *run_object(const struct nd_drill *d, const struct nd_drill_run *r
                   r->not_compared[0] ? r->not_compared : NULL, "fenced", r->was_fenced ? fenced : NULL,
                   "reason", r->reason, "failure", r->failure[0] ? r->failure : NULL);
     json_decref(fenced);
-    nd_columns_json(o, times, r);
-    nd_columns_json(o, counts, r);
+    nd_columns_json(o, nd_drill_times, r);
+    nd_columns_json(o, nd_drill_counts, r);
     return o;
 }
 
 static int print_json(const struct nd_drill *d, const struct nd_drill_run *runs, unsigned count)
 {
-    struct nd_drill_run middle = medians_of(runs, count);
+    struct nd_drill_run middle = nd_drill_medians(runs, count);
     json_t *list = json_array();
     for (unsigned i = 0; i < count; i++)
         json_array_append_new(list, run_object(d, &runs[i]));
     json_t *o = json_pack("{s:s, s:o, s:o, s:o, s:f}", "kind", nd_drill_kinds[d->kind], "runs", list,
-                          "median", nd_columns_object(times, &middle), "baseline_gap_ms",
+                          "median", nd_columns_object(nd_drill_times, &middle), "baseline_gap_ms",
                           known_or_null(d->prober ? d->baseline_ms : -1), "baseline_s", d->baseline_s);
     int code = nd_print_json(o);
     json_decref(o);
@@ -178,11 +191,17 @@ static int repeat_drill(struct nd_drill *d)
     int error = runs ? FT_OK : ft_fail(&fault, FT_ENOMEM, "no memory"), code = ND_DONE;
     while (error == FT_OK && count < times_wanted && !nd_interrupted()) {
         error = nd_drill_once(d, &runs[count], &fault);
-        if (error == FT_OK)
-            bad += runs[count++].failure[0] != 0;
+        if (error != FT_OK)
+            break;
+        if (runs[count++].failure[0] != 0) {
+            fprintf(stderr, "understudy: %s, run %u: %s\n", nd_drill_kinds[d->kind], count,
+                    runs[count - 1].failure);
+            bad++;
+        }
     }
     if (error < 0)
         fprintf(stderr, "understudy: %s\n", fault.text);
+    int written = nd_drill_report_write(d, runs, count, fault.text);
     if (d->options.json)
         code = print_json(d, runs, count);
     else if (count > 0)
@@ -190,7 +209,21 @@ static int repeat_drill(struct nd_drill *d)
     free(runs);
     if (error == FT_ENOENT || error == FT_EPERM)
         return nd_exit_of(error);
+    code = code != ND_DONE ? code : written;
     return code != ND_DONE ? code : error < 0 || bad > 0 || count < times_wanted ? ND_NOT_EQUAL : ND_DONE;
+}
+
+static int run_drills(struct nd_drill *d)
+{
+    struct ft_fault fault = {""};
+    int error;
+    nd_catch_ends(); /* a node that was hurt is brought back first */
+    signal(SIGPIPE, SIG_IGN);
+    if ((error = nd_drill_open(d, &fault)) == FT_OK)
+        return repeat_drill(d);
+    fprintf(stderr, "understudy: %s\n", fault.text);
+    nd_drill_report_write(d, NULL, 0, fault.text);
+    return error == FT_ENOENT || error == FT_EPERM ? nd_exit_of(error) : ND_NOT_EQUAL;
 }
 
 int nd_cmd_drill(int argc, char **argv)
@@ -212,14 +245,9 @@ int nd_cmd_drill(int argc, char **argv)
         fprintf(stderr, "%s\n", fault.text);
         return nd_exit_of_file(error);
     }
-    nd_catch_ends(); /* a node that was hurt is brought back first */
-    signal(SIGPIPE, SIG_IGN);
-    if ((error = nd_drill_open(&drill, &fault)) < 0) {
-        fprintf(stderr, "understudy: %s\n", fault.text);
-        code = error == FT_ENOENT || error == FT_EPERM ? nd_exit_of(error) : ND_NOT_EQUAL;
-    } else {
-        code = repeat_drill(&drill);
-    }
+    if ((code = nd_drill_report_open(&drill)) == ND_DONE)
+        code = run_drills(&drill);
+    nd_page_drop(&drill.page);
     nd_probe_free(drill.prober);
     nd_config_free(drill.config);
     return code;

@@ -18,7 +18,6 @@
 #define HANDOVER_MS   10000
 #define BASELINE_MS   1000
 #define SUPERVISOR_MS 300 /* somebody else may start the node again, so long we wait */
-#define AFTER_MS      100 /* a silence that begins later is not the takeover's */
 #define ASLEEP_MS     500 /* a stopped node sleeps on after it was replaced */
 
 const char *const nd_drill_kinds[ND_DRILL_KINDS] = {"kill", "server-loss", "hang", "standby-kill", "planned"};
@@ -104,18 +103,27 @@ static int meet_victim(const struct nd_drill *d, const struct nd_sight *s, unsig
     return error;
 }
 
+/* A server falls silent at one moment, and the kernel takes milliseconds for each link: so its node is
+ * stopped before they go. */
+static int lose_server(const struct nd_process *victim, struct ft_fault *fault)
+{
+    int error = nd_process_signal(victim, SIGSTOP, fault);
+    if (error == FT_OK && (error = nd_process_links(victim, false, fault)) == FT_OK &&
+        (error = nd_process_signal(victim, SIGKILL, fault)) < 0)
+        nd_process_links(victim, true, NULL);
+    if (error < 0)
+        nd_process_signal(victim, SIGCONT, NULL);
+    return error;
+}
+
 static int hurt_victim(struct nd_drill *d, const struct victim *v, struct nd_drill_run *r,
                        struct ft_fault *fault)
 {
     const struct nd_process *victim = &v->node;
-    bool loss = d->kind == ND_DRILL_SERVER_LOSS;
-    int error = loss ? nd_process_links(victim, false, fault) : FT_OK;
-    if (error == FT_OK) {
-        r->at_ns = nd_now();
-        error = nd_process_signal(victim, d->kind == ND_DRILL_HANG ? SIGSTOP : SIGKILL, fault);
-        if (loss && error < 0)
-            nd_process_links(victim, true, NULL);
-    }
+    r->at_ns = nd_now();
+    int error = d->kind == ND_DRILL_SERVER_LOSS
+                    ? lose_server(victim, fault)
+                    : nd_process_signal(victim, d->kind == ND_DRILL_HANG ? SIGSTOP : SIGKILL, fault);
     if (error == FT_OK && v->guardian.handle >= 0)
         nd_process_signal(&v->guardian, SIGKILL, NULL);
     return error;
@@ -132,13 +140,17 @@ static void bring_back(struct nd_drill *d, const struct nd_process *victim, unsi
         json_t *answer = nd_drill_ask(d, node, "status", ND_ASK_MS, NULL, NULL);
         bool there = answer != NULL && (pid_t)nd_drill_number(answer, "pid") != victim->pid;
         json_decref(answer);
-        if (there)
+        if (there) {
+            r->back_ms = nd_drill_ms(r->at_ns, nd_now());
             return;
+        }
         nd_sleep(20 * ND_MS);
     }
     nd_drill_say(d, "%s is started again", r->victim);
     if (nd_process_start(victim, d->options.file, r->victim, &fault) < 0)
         nd_drill_failed(r, "%s", fault.text);
+    else
+        r->back_ms = nd_drill_ms(r->at_ns, nd_now());
 }
 
 static void wake_victim(struct nd_drill *d, const struct nd_process *victim, unsigned node,
@@ -147,6 +159,7 @@ static void wake_victim(struct nd_drill *d, const struct nd_process *victim, uns
     struct ft_fault fault;
     nd_sleep(ASLEEP_MS * ND_MS); /* long enough that it believes nothing happened */
     nd_drill_say(d, "%s is woken", r->victim);
+    r->back_ms = nd_drill_ms(r->at_ns, nd_now());
     if (nd_process_signal(victim, SIGCONT, &fault) < 0)
         nd_drill_failed(r, "%s", fault.text);
     else
@@ -171,15 +184,17 @@ static int ask_handover(struct nd_drill *d, unsigned primary, struct nd_drill_ru
 static void ask_prober(struct nd_drill *d, struct nd_drill_run *r, uint64_t over, uint64_t end)
 {
     struct nd_probe_figures f;
+    r->over_ns = over;
+    r->ended_ns = end;
     if (d->prober == NULL)
         return;
     nd_sleep(300 * ND_MS); /* answers under way */
-    nd_probe_figures(d->prober, r->at_ns - 50000000u, end, &r->seen);
-    nd_probe_figures(d->prober, r->at_ns, over + AFTER_MS * ND_MS, &f);
+    nd_probe_figures(d->prober, r->at_ns - ND_BEFORE_MS * ND_MS, end, &r->seen);
+    nd_probe_figures(d->prober, r->at_ns, over + ND_AFTER_MS * ND_MS, &f);
     r->outage_ms = f.silence_ms;
     r->flow_silence_ms = f.flow_silence_ms;
     r->flow_worst_ms = f.flow_worst_ms;
-    nd_probe_figures(d->prober, over + AFTER_MS * ND_MS, end, &f);
+    nd_probe_figures(d->prober, over + ND_AFTER_MS * ND_MS, end, &f);
     r->resync_silence_ms = f.silence_ms;
     if (r->seen.contradicted > 0)
         nd_drill_failed(r, "%lu answers contradict what was sent", r->seen.contradicted);
@@ -205,7 +220,7 @@ static void begin_run(struct nd_drill *d, const struct nd_sight *s, unsigned vic
     memset(r, 0, sizeof *r);
     r->detect_ms = r->replay_ms = r->first_packet_ms = r->outage_ms = r->protected_ms = -1;
     r->flow_silence_ms = r->flow_worst_ms = r->resync_silence_ms = -1;
-    r->fenced_before_ms = -1;
+    r->fenced_before_ms = r->back_ms = -1;
     r->view_before = r->view_after = s->view;
     snprintf(r->victim, sizeof r->victim, "%s", d->config->node[victim].name);
     snprintf(r->survivor, sizeof r->survivor, "%s", d->config->node[1 - victim].name);
@@ -288,7 +303,8 @@ int nd_drill_once(struct nd_drill *d, struct nd_drill_run *r, struct ft_fault *f
     if (d->prober != NULL)
         nd_sleep(BASELINE_MS * ND_MS);
     if (!nd_drill_look(d, &s, &error))
-        return ft_fail(fault, FT_EIO, "%s: the pair did not stay PROTECTED", d->config->file);
+        return ft_fail(fault, FT_EIO, "%s: the pair did not stay PROTECTED: %s, %s", d->config->file,
+                       s.said[0], s.said[1]);
     unsigned victim = kind == ND_DRILL_STANDBY_KILL ? s.standby : s.primary;
     bool here = s.seen[victim] && kind != ND_DRILL_PLANNED;
     begin_run(d, &s, victim, r);

@@ -11,6 +11,7 @@
 #include "node/config/config.h"
 #include "node/control/pair.h"
 #include "tools/drill/probe.h"
+#include "tools/pair/sheet.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -18,6 +19,8 @@
 #define ND_MS          1000000ull /* ns */
 #define ND_ASK_MS      500        /* a status answer */
 #define ND_TAKEOVER_MS 5000
+#define ND_BEFORE_MS   50  /* of the prober's figures of a run, before the victim is hurt */
+#define ND_AFTER_MS    100 /* a silence that begins so long after the takeover is not the takeover's */
 
 enum nd_drill_kind {
     ND_DRILL_KILL,         /* SIGKILL the primary */
@@ -31,9 +34,9 @@ enum nd_drill_kind {
 enum nd_digests { ND_DIGESTS_NOT_COMPARED, ND_DIGESTS_EQUAL, ND_DIGESTS_DIFFERENT };
 
 struct nd_drill_options {
-    const char *file;
-    bool json, no_probe; /* no_probe: do without the configured prober */
-    bool verbose;        /* each step on stderr */
+    const char *file, *report; /* report: a page is written there; NULL: none */
+    bool json, no_probe;       /* no_probe: do without the configured prober */
+    bool verbose;              /* each step on stderr */
     uint32_t repeat;
     uint32_t flows; /* TCP flows of the prober */
 };
@@ -41,11 +44,13 @@ struct nd_drill_options {
 /* One run. Times in ms, negative: not known. */
 struct nd_drill_run {
     char victim[32], survivor[32], reason[64];
-    char failure[320]; /* "": all was as it should be */
+    char failure[480]; /* "": all was as it should be */
     uint64_t at_ns;    /* when the victim was hurt */
     double detect_ms, replay_ms, first_packet_ms, outage_ms, protected_ms;
-    double held;                           /* packets, when it was hurt */
-    struct nd_probe_figures seen;          /* by the prober, of the whole run */
+    double back_ms;               /* when the victim was woken, or was there again after it was killed */
+    uint64_t over_ns, ended_ns;   /* when the survivor went on; when all was done */
+    double held;                  /* packets, when it was hurt */
+    struct nd_probe_figures seen; /* by the prober, of the whole run */
     double flow_silence_ms, flow_worst_ms; /* TCP flows, around the takeover */
     double resync_silence_ms;              /* of the probe, from then until PROTECTED */
     uint64_t view_before, view_after, false_takeovers;
@@ -71,6 +76,7 @@ struct nd_drill {
     bool hurt;                      /* a run is under way: it is not interrupted */
     uint64_t quiet_since;           /* no drill since */
     double baseline_ms, baseline_s; /* the prober's longest silence outside of all runs, in so many seconds */
+    struct nd_page page;            /* with options.report */
 };
 
 /* ── drill.c: acts ── */
@@ -83,6 +89,29 @@ int nd_drill_open(struct nd_drill *drill, struct ft_fault *fault);
 int nd_drill_once(struct nd_drill *drill, struct nd_drill_run *out, struct ft_fault *fault);
 
 extern const char *const nd_drill_kinds[ND_DRILL_KINDS];
+
+/* ── cmd_drill.c: figures ── */
+
+extern const struct nd_column nd_drill_times[], nd_drill_counts[];
+extern const char nd_drill_legend[];          /* what the times' titles mean */
+extern const char *const nd_drill_verdicts[]; /* by enum nd_digests, for people */
+/* The median of each time over the runs that know it; -1 when none does. */
+struct nd_drill_run nd_drill_medians(const struct nd_drill_run *runs, unsigned count);
+/* What a woken node did, and takeovers that nobody asked for, as the end of a sentence; "": neither. */
+#define ND_DRILL_REMARK 160u
+const char *nd_drill_remark(const struct nd_drill_run *run, char out[ND_DRILL_REMARK]);
+
+/* ── report.c, timeline.c: the page ── */
+
+/* With options.report: takes the page's place, before anything is hurt. 0, or an exit code with its line. */
+int nd_drill_report_open(struct nd_drill *drill);
+/* The page of `count` runs; `fault`: why there are no more, "": there should not be. As above. */
+int nd_drill_report_write(struct nd_drill *drill, const struct nd_drill_run *runs, unsigned count,
+                          const char *fault);
+/* What happened in one run, to scale: the takeover, the TCP flows, the whole run. */
+void nd_drill_draw(struct nd_page *page, const struct nd_drill *drill, const struct nd_drill_run *run);
+/* What the colors stand for. */
+void nd_drill_draw_key(struct nd_page *page, const struct nd_drill *drill);
 
 /* ── compare.c ── */
 

@@ -280,9 +280,18 @@ static uint64_t longest_silence(const _Atomic uint64_t *arrivals, uint64_t n, ui
     return best;
 }
 
-static const _Atomic uint64_t *flow_list(const struct nd_prober *p, uint32_t flow)
+/* Of the datagrams, flow -1, or of a TCP flow. */
+static const _Atomic uint64_t *arrivals_of(const struct nd_prober *p, int flow, uint64_t *count)
 {
-    return p->flow_arrivals + (uint64_t)flow * p->table->flow_capacity;
+    *count = atomic_load(flow < 0 ? &p->table->arrivals : &p->table->flow[flow].count);
+    return flow < 0 ? p->arrivals : p->flow_arrivals + (uint64_t)flow * p->table->flow_capacity;
+}
+
+uint64_t nd_probe_silence(const struct nd_prober *p, int flow, uint64_t t0, uint64_t t1, uint64_t *begin)
+{
+    uint64_t n;
+    const _Atomic uint64_t *arrivals = arrivals_of(p, flow, &n);
+    return longest_silence(arrivals, n, t0, t1, begin);
 }
 
 static void flow_figures(const struct nd_prober *p, uint64_t t0, uint64_t t1, struct nd_probe_figures *out)
@@ -291,10 +300,8 @@ static void flow_figures(const struct nd_prober *p, uint64_t t0, uint64_t t1, st
     uint64_t begin;
     out->flows = p->options.flows;
     for (uint32_t f = 0; f < out->flows; f++) {
-        const struct nd_probe_flow *flow = &p->table->flow[f];
-        out->flows_broken += atomic_load(&flow->broken);
-        silence[f] =
-            (double)longest_silence(flow_list(p, f), atomic_load(&flow->count), t0, t1, &begin) / 1e6;
+        out->flows_broken += atomic_load(&p->table->flow[f].broken);
+        silence[f] = (double)nd_probe_silence(p, (int)f, t0, t1, &begin) / 1e6;
     }
     if (out->flows == 0)
         return;
@@ -306,6 +313,7 @@ void nd_probe_figures(const struct nd_prober *p, uint64_t t0, uint64_t t1, struc
 {
     const struct nd_probe_table *t = p->table;
     memset(out, 0, sizeof *out);
+    out->asked_ns = nd_now();
     uint64_t n = atomic_load(&t->next);
     for (uint64_t i = 0; i < n; i++) {
         const struct nd_probe_slot *s = &p->slots[i];
@@ -313,9 +321,11 @@ void nd_probe_figures(const struct nd_prober *p, uint64_t t0, uint64_t t1, struc
         if (sent < t0 || sent > t1)
             continue;
         uint32_t copies = s->copies, odd = s->odd;
+        uint64_t answer = s->answer;
+        bool answered = answer != 0 && answer <= out->asked_ns;
         out->sent++;
-        out->received += copies > 0;
-        out->lost += copies == 0;
+        out->received += answered;
+        out->lost += !answered;
         out->duplicated += copies > 1 ? copies - 1 : 0;
         out->reordered += odd & 1;
         out->contradicted += odd >> 1 & 1;
@@ -323,16 +333,15 @@ void nd_probe_figures(const struct nd_prober *p, uint64_t t0, uint64_t t1, struc
     out->contradicted += atomic_load(&t->strange);
     out->refused = atomic_load(&t->refused);
     out->late_ms = (double)atomic_load(&t->late_ns) / 1e6;
-    out->silence_ms =
-        (double)longest_silence(p->arrivals, atomic_load(&t->arrivals), t0, t1, &out->silence_ns) / 1e6;
+    out->silence_ms = (double)nd_probe_silence(p, -1, t0, t1, &out->silence_ns) / 1e6;
     flow_figures(p, t0, t1, out);
 }
 
 void nd_probe_gaps(const struct nd_prober *p, int flow, uint64_t least_ns,
                    void (*each)(void *ctx, uint64_t begin_ns, uint64_t length_ns), void *ctx)
 {
-    const _Atomic uint64_t *arrivals = flow < 0 ? p->arrivals : flow_list(p, (uint32_t)flow);
-    uint64_t n = atomic_load(flow < 0 ? &p->table->arrivals : &p->table->flow[flow].count), last = 0;
+    uint64_t n, last = 0;
+    const _Atomic uint64_t *arrivals = arrivals_of(p, flow, &n);
     for (uint64_t i = 0; i < n; i++) {
         uint64_t t = arrivals[i];
         if (last != 0 && t > last && t - last >= least_ns)
@@ -341,11 +350,21 @@ void nd_probe_gaps(const struct nd_prober *p, int flow, uint64_t least_ns,
     }
 }
 
-void nd_probe_losses(const struct nd_prober *p, uint64_t t0, uint64_t t1,
-                     void (*each)(void *ctx, uint64_t sent_ns), void *ctx)
+void nd_probe_arrivals(const struct nd_prober *p, int flow, uint64_t t0, uint64_t t1,
+                       void (*each)(void *ctx, uint64_t at_ns), void *ctx)
+{
+    uint64_t n;
+    const _Atomic uint64_t *arrivals = arrivals_of(p, flow, &n);
+    for (uint64_t i = 0; i < n; i++)
+        if (arrivals[i] >= t0 && arrivals[i] <= t1)
+            each(ctx, arrivals[i]);
+}
+
+void nd_probe_sends(const struct nd_prober *p, uint64_t t0, uint64_t t1,
+                    void (*each)(void *ctx, uint64_t sent_ns, uint64_t answered_ns), void *ctx)
 {
     uint64_t n = atomic_load(&p->table->next);
     for (uint64_t i = 0; i < n; i++)
-        if (p->slots[i].copies == 0 && p->slots[i].sent >= t0 && p->slots[i].sent <= t1)
-            each(ctx, p->slots[i].sent);
+        if (p->slots[i].sent >= t0 && p->slots[i].sent <= t1)
+            each(ctx, p->slots[i].sent, p->slots[i].answer);
 }

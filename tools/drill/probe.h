@@ -26,7 +26,8 @@ struct nd_probe_options {
 };
 
 struct nd_probe_figures {
-    uint64_t sent, received, lost;         /* lost: sent in the span and not answered up to now */
+    uint64_t asked_ns;                     /* when this was asked for */
+    uint64_t sent, received, lost;         /* lost: sent in the span and not answered up to then */
     uint64_t duplicated, reordered;        /* answers that came again; that came after a later one */
     uint64_t contradicted;                 /* answers whose bytes are not the ones sent */
     uint64_t refused;                      /* ICMP errors instead of an answer */
@@ -51,9 +52,17 @@ void nd_probe_figures(const struct nd_prober *prober, uint64_t t0, uint64_t t1, 
 void nd_probe_gaps(const struct nd_prober *prober, int flow, uint64_t least_ns,
                    void (*each)(void *ctx, uint64_t begin_ns, uint64_t length_ns), void *ctx);
 
-/* Calls `each` for every datagram sent in [t0, t1] and not answered up to now, in order. */
-void nd_probe_losses(const struct nd_prober *prober, uint64_t t0, uint64_t t1,
-                     void (*each)(void *ctx, uint64_t sent_ns), void *ctx);
+/* Calls `each` for every datagram sent in [t0, t1], in order; answered_ns: first, 0: not up to now. */
+void nd_probe_sends(const struct nd_prober *prober, uint64_t t0, uint64_t t1,
+                    void (*each)(void *ctx, uint64_t sent_ns, uint64_t answered_ns), void *ctx);
+
+/* Calls `each` for every arrival in [t0, t1] that was noted, in order; flow as above. */
+void nd_probe_arrivals(const struct nd_prober *prober, int flow, uint64_t t0, uint64_t t1,
+                       void (*each)(void *ctx, uint64_t at_ns), void *ctx);
+
+/* The longest time without any arrival that touches [t0, t1], in ns, and when it began; flow as above. */
+uint64_t nd_probe_silence(const struct nd_prober *prober, int flow, uint64_t t0, uint64_t t1,
+                          uint64_t *begin_ns);
 
 /* Stops sending, waits `settle_ms` for answers under way, ends the children. Figures stay readable. */
 void nd_probe_stop(struct nd_prober *prober, uint32_t settle_ms);

@@ -71,6 +71,8 @@ static void note_answer(struct nd_prober *p, const struct datagram *d, ssize_t l
         atomic_fetch_or(&s->odd, 1);
     if (d->number > *highest)
         *highest = d->number;
+    if (s->copies == 0)
+        s->answer = now;
     atomic_fetch_add(&s->copies, 1);
     uint64_t n = atomic_load(&t->arrivals);
     if (n < t->arrivals_capacity) {

@@ -16,6 +16,7 @@
 
 struct nd_probe_slot {       /* one datagram */
     _Atomic uint64_t sent;   /* ns; 0: not yet */
+    _Atomic uint64_t answer; /* ns, when the first one came; 0: none */
     _Atomic uint32_t copies; /* answers seen */
     _Atomic uint32_t odd;    /* 1: came after a later one, 2: other bytes than were sent */
 };

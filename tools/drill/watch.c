@@ -12,8 +12,9 @@
 #include <string.h>
 #include <time.h>
 
-#define RELEASE_MS 2000 /* from the takeover to its first packet; without traffic there is none */
-#define LONE_MS    500  /* how long a strict primary is watched without its standby, beyond solo_after_ms */
+#define RELEASE_MS  2000 /* from the takeover to its first packet; without traffic there is none */
+#define MEASURED_MS 2000 /* for the standby to have listened, beyond listen_ms */
+#define LONE_MS     500  /* how long a strict primary is watched without its standby, beyond solo_after_ms */
 
 double nd_drill_ms(uint64_t from, uint64_t to)
 {
@@ -191,6 +192,23 @@ static int check_reach(const struct nd_drill *d, const struct nd_sight *s, struc
     return FT_OK;
 }
 
+/* What silence notices is measured as it is on most days: after the standby has listened to its primary. */
+static void await_measured(struct nd_drill *d, const struct nd_sight *s)
+{
+    uint32_t listens = d->config->timing.listen_ms;
+    uint64_t end = nd_now() + (listens + MEASURED_MS) * ND_MS;
+    bool measured = !listens || (d->kind != ND_DRILL_SERVER_LOSS && d->kind != ND_DRILL_HANG);
+    if (!measured)
+        nd_drill_say(d, "waiting until %s has listened for %u ms", d->config->node[s->standby].name, listens);
+    while (!measured && nd_now() < end && !nd_interrupted()) {
+        json_t *answer = nd_drill_ask(d, s->standby, "status", ND_ASK_MS, NULL, NULL);
+        measured = json_is_true(json_object_get(json_object_get(answer, "detection"), "measured"));
+        json_decref(answer);
+        if (!measured)
+            nd_sleep(100 * ND_MS);
+    }
+}
+
 int nd_drill_ready(struct nd_drill *d, struct nd_sight *s, struct ft_fault *fault)
 {
     int error;
@@ -198,10 +216,26 @@ int nd_drill_ready(struct nd_drill *d, struct nd_sight *s, struct ft_fault *faul
         fprintf(stderr, "understudy: waiting up to %.3g s for PROTECTED: %s, %s\n", d->wait_ms / 1e3,
                 s->said[0], s->said[1]);
     error = nd_drill_settle(d, s, fault);
-    return error < 0 ? error : check_reach(d, s, fault);
+    if (error == FT_OK)
+        error = check_reach(d, s, fault);
+    if (error == FT_OK)
+        await_measured(d, s);
+    return error;
 }
 
 /* ── watching ── */
+
+/* The run failed because something did not happen in time: with what both nodes say of themselves by now. */
+static void fail_in_time(struct nd_drill *d, struct nd_drill_run *r, const char *what, int ms)
+{
+    struct nd_sight s;
+    int error;
+    char held[48] = "";
+    nd_drill_look(d, &s, &error);
+    if (s.held >= 0)
+        snprintf(held, sizeof held, ", %.0f packets held", s.held);
+    nd_drill_failed(r, "%s %s within %d ms: %s, %s%s", r->survivor, what, ms, s.said[0], s.said[1], held);
+}
 
 static bool note_takeover(struct nd_drill_run *r, const json_t *t)
 {
@@ -249,7 +283,7 @@ uint64_t nd_drill_await_release(struct nd_drill *d, unsigned node, struct nd_dri
         nd_sleep(ND_MS);
     } while (released == 0 && (failed || r->failure[0] == 0) && nd_now() < end);
     if (released == 0 && d->prober != NULL)
-        nd_drill_failed(r, "%s took over but released nothing within %d ms", r->survivor, RELEASE_MS);
+        fail_in_time(d, r, "took over but released nothing", RELEASE_MS);
     return released;
 }
 
@@ -263,7 +297,7 @@ uint64_t nd_drill_await_takeover(struct nd_drill *d, unsigned node, struct nd_dr
             nd_sleep(ND_MS);
     }
     if (!primary) {
-        nd_drill_failed(r, "%s did not take over within %d ms", r->survivor, ND_TAKEOVER_MS);
+        fail_in_time(d, r, "did not take over", ND_TAKEOVER_MS);
         return 0;
     }
     /* A strict one holds until its peer is back. */

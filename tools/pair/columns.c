@@ -7,11 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool is_end(const struct nd_column *c)
-{
-    return !c->title && !c->key;
-}
-
 /* Bars have two characters of their own. */
 static const char *begin_column(FILE *out, const struct nd_column *c)
 {
@@ -23,7 +18,7 @@ static const char *begin_column(FILE *out, const struct nd_column *c)
 
 void nd_columns_heads(FILE *out, const struct nd_column columns[])
 {
-    for (const struct nd_column *c = columns; !is_end(c); c++) {
+    for (const struct nd_column *c = columns; !nd_column_is_end(c); c++) {
         if (!c->title)
             continue;
         const char *title = begin_column(out, c);
@@ -46,18 +41,25 @@ static double column_number(const struct nd_column *c, const void *row)
     return c->kind == ND_COLUMN_WHOLE ? (double)*(const uint64_t *)at : *(const double *)at;
 }
 
+const char *nd_column_text(const struct nd_column *c, const void *row, char out[ND_CELL_TEXT])
+{
+    if (c->kind == ND_COLUMN_TEXT)
+        return *(const char *const *)((const char *)row + c->offset);
+    if (c->kind == ND_COLUMN_KNOWN && column_number(c, row) < 0)
+        return "-";
+    snprintf(out, ND_CELL_TEXT, "%.*f%s", c->decimals, column_number(c, row) * c->scale, c->suffix);
+    return out;
+}
+
 void nd_columns_cells(FILE *out, const struct nd_column columns[], const void *row)
 {
-    for (const struct nd_column *c = columns; !is_end(c); c++) {
+    char text[ND_CELL_TEXT];
+
+    for (const struct nd_column *c = columns; !nd_column_is_end(c); c++) {
         if (!c->title)
             continue;
         begin_column(out, c);
-        if (c->kind == ND_COLUMN_TEXT)
-            fprintf(out, "%*s", c->width, *(const char *const *)((const char *)row + c->offset));
-        else if (c->kind == ND_COLUMN_KNOWN && column_number(c, row) < 0)
-            fprintf(out, "%*s", c->width, "-");
-        else
-            fprintf(out, "%*.*f%s", c->width, c->decimals, column_number(c, row) * c->scale, c->suffix);
+        fprintf(out, "%*s", c->width + (int)strlen(c->suffix), nd_column_text(c, row, text));
     }
 }
 
@@ -82,7 +84,7 @@ static json_t *column_value(const struct nd_column *c, const void *row)
 
 void nd_columns_json(json_t *to, const struct nd_column columns[], const void *row)
 {
-    for (const struct nd_column *c = columns; !is_end(c); c++) {
+    for (const struct nd_column *c = columns; !nd_column_is_end(c); c++) {
         const char *dot = c->key ? strchr(c->key, '.') : NULL;
         json_t *object = to;
         char outer[32];
@@ -108,7 +110,7 @@ json_t *nd_columns_object(const struct nd_column columns[], const void *row)
 
 void nd_columns_most(void *to, const struct nd_column columns[], const void *row)
 {
-    for (const struct nd_column *c = columns; !is_end(c); c++)
+    for (const struct nd_column *c = columns; !nd_column_is_end(c); c++)
         if (c->kind != ND_COLUMN_TEXT && column_number(c, row) > column_number(c, to))
             memcpy((char *)to + c->offset, (const char *)row + c->offset, sizeof(uint64_t));
 }

@@ -7,6 +7,7 @@
 #define TOOLS_PAIR_COLUMNS_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -38,6 +39,15 @@ struct nd_column {
 #define ND_SHARE(t, key, at, width, decimals) ND_COLUMN(t, key, ND_COLUMN_REAL, at, width, decimals, 100, "%")
 #define ND_WHOLE(t, key, at, width)           ND_COLUMN(t, key, ND_COLUMN_WHOLE, at, width, 0, 1, "")
 #define ND_TEXT_COLUMN(t, key, at, width)     ND_COLUMN(t, key, ND_COLUMN_TEXT, at, width, 0, 1, "")
+
+static inline bool nd_column_is_end(const struct nd_column *column)
+{
+    return !column->title && !column->key;
+}
+
+#define ND_CELL_TEXT 344u /* a double and its suffix */
+/* As people see it, without the column's width: in `out`, or a text of the row or of the program. */
+const char *nd_column_text(const struct nd_column *column, const void *row, char out[ND_CELL_TEXT]);
 
 /* One line each, of the titles and of a row. `name`, as wide as `wide`, comes first. */
 void nd_columns_titles(FILE *out, const struct nd_column columns[], const char *name, int wide);

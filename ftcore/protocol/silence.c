@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How long a primary has to be silent before its standby suspects it. Silence is what neither the link nor a
+ * data port ends. The file may say how long (detect_ms). Else the node measures it: a standby suspects its
+ * primary after SILENCES_MAX times the longest silence that it has heard a living primary end in the last ten
+ * minutes; never before the primary's lease has ended with half of it to spare, and never after detect_ms.
+ * Before it has listened for listen_ms as READY, it is detect_ms.
+ *
+ * Safety rests on the lower bound alone: the lease counts from a message that the primary sent before the
+ * standby answered it, the silence from that answer or later.
+ */
+#include "ftcore/protocol/parts.h"
+#include "ftcore/base/plant.h"
+
+#define SILENCES_MAX 3u
+#define GAP_NS       (2 * FT_MS) /* between two steps: whoever has a processor takes one a millisecond */
+#define MINUTE_NS    (60000 * FT_MS)
+
+/* Silence counts from our own last answer, since the primary's lease may run on from there; and not while we
+ * slept. */
+static uint64_t silent_since(const struct ft_core *core)
+{
+    uint64_t heard = ft_later(core->peer.heard, core->peer.port_heartbeat);
+
+    return ft_later(ft_later(core->answered, heard), ft_later(core->silence.not_before, core->awake));
+}
+
+/*
+ * We slept: SIGSTOP, a paused machine, others on our processor. What we have not heard meanwhile says nothing
+ * about the peer. After a gap longer than the lease, silence counts from now, since the peer may have slept
+ * with us. Where silences are measured a shorter gap is taken out of the silence that it is a part of, or the
+ * standby would measure itself.
+ */
+void ft_silence_step(struct ft_core *core, uint64_t now)
+{
+    uint64_t gap = now - core->now;
+
+    if (FT_PLANTED("never-slept"))
+        return;
+    if (gap > ft_ms(core->config.lease_ms))
+        core->awake = now;
+    else if (gap > GAP_NS && core->config.listen_ms)
+        core->silence.not_before = silent_since(core) + gap;
+}
+
+bool ft_core_listened(const struct ft_core *core)
+{
+    return core->config.listen_ms && core->state == FT_READY &&
+           core->now - core->since >= ft_ms(core->config.listen_ms);
+}
+
+uint64_t ft_core_detects(const struct ft_core *core)
+{
+    uint64_t most = ft_ms(core->config.detect_ms), least = ft_ms(core->silence.lease_ms) * 3 / 2;
+    uint64_t limit = SILENCES_MAX * core->silence.longest;
+
+    if (!ft_core_listened(core))
+        return most;
+    if (FT_PLANTED("impatient"))
+        return core->silence.longest;
+    if (limit < least)
+        limit = least;
+    return limit < most ? limit : most;
+}
+
+uint64_t ft_standby_suspects_at(const struct ft_core *core)
+{
+    return silent_since(core) + ft_core_detects(core);
+}
+
+/* Forgets the minutes that are too long ago. */
+void ft_silence_pass(struct ft_core *core)
+{
+    struct ft_silence *s = &core->silence;
+    uint64_t minute = core->now / MINUTE_NS, past = minute - s->minute;
+
+    if (past == 0)
+        return;
+    s->minute = minute;
+    for (uint64_t i = 0; i < past && i < FT_SILENCE_MINUTES; i++)
+        s->of[(minute - i) % FT_SILENCE_MINUTES] = 0;
+    s->longest = 0;
+    for (unsigned i = 0; i < FT_SILENCE_MINUTES; i++)
+        s->longest = ft_later(s->longest, s->of[i]);
+}
+
+static void note_silence(struct ft_core *core, uint64_t silence)
+{
+    struct ft_silence *s = &core->silence;
+
+    ft_silence_pass(core);
+    s->of[s->minute % FT_SILENCE_MINUTES] = ft_later(s->of[s->minute % FT_SILENCE_MINUTES], silence);
+    s->longest = ft_later(s->longest, silence);
+}
+
+void ft_silence_is_death(struct ft_core *core)
+{
+    core->silence.taken_since = silent_since(core);
+}
+
+/*
+ * A primary that was taken over from, and speaks sooner than detect_ms after it fell silent, had not failed,
+ * by the file's word: the takeover was a false alarm. A heartbeat that came before the takeover and was read
+ * after it tells nothing.
+ */
+static void judge_takeover(struct ft_core *core, uint64_t at)
+{
+    uint64_t since = core->silence.taken_since;
+
+    if (at <= core->takeover.decided)
+        return;
+    core->silence.taken_since = 0;
+    if (at >= since + ft_ms(core->config.detect_ms))
+        return;
+    core->silence.false_takeovers++;
+    note_silence(core, at - since);
+}
+
+void ft_silence_ends(struct ft_core *core, uint64_t at, bool of_primary, uint64_t view)
+{
+    uint64_t since = silent_since(core);
+
+    if (core->state == FT_READY || core->state == FT_SYNCING) {
+        if (at > since)
+            note_silence(core, at - since);
+    } else if (core->silence.taken_since && of_primary && view < core->view) {
+        judge_takeover(core, at);
+    }
+}
+
+void ft_silence_port(struct ft_core *core, const struct ft_event *event)
+{
+    uint64_t came = event->came < core->now ? event->came : core->now;
+
+    ft_silence_ends(core, came, true, event->view);
+    core->peer.port_heartbeat = ft_later(core->peer.port_heartbeat, came);
+    core->peer.heartbeat_view = event->view;
+}

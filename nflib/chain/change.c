@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What may change of a chain that runs, judged by its two configurations; see change.h. No state.
+ */
+#include "nflib/chain/change.h"
+
+#include <string.h>
+
+static unsigned place_of(const struct nf_chain_config *config, const struct nf_module *module)
+{
+    for (unsigned i = 0; i < config->count; i++)
+        if (config->nfs[i].module == module)
+            return i + 1;
+    return 0;
+}
+
+static bool is_live(const struct nf_module *module, const char *name)
+{
+    for (const char *const *live = module->live; live && *live; live++)
+        if (strcmp(*live, name) == 0)
+            return true;
+    return false;
+}
+
+static int check_settings(unsigned place, const struct nf_choice *from, const struct nf_choice *to,
+                          struct ft_fault *fault)
+{
+    char before[256], after[256];
+
+    for (const struct nf_param *p = to->module->params; p && p->name; p++) {
+        nf_chain_setting(p, from->config, before, sizeof(before));
+        nf_chain_setting(p, to->config, after, sizeof(after));
+        if (strcmp(before, after) != 0 && !is_live(to->module, p->name))
+            return ft_fail(fault, FT_EINVAL,
+                           "nf %u: %s %s: %.60s, then %.60s: cannot be changed while the pair runs", place,
+                           to->module->name, p->name, before, after);
+    }
+    return FT_OK;
+}
+
+static int refuse_translator(const struct nf_choice *nf, const char *what, struct ft_fault *fault)
+{
+    return ft_fail(fault, FT_EINVAL,
+                   "%s: translates addresses, so it cannot be %s while the pair runs: flows would break",
+                   nf->module->name, what);
+}
+
+/* Those that stay come in the same order. */
+static int match_nfs(struct nf_chain_change *change, struct ft_fault *fault)
+{
+    const struct nf_chain_config *from = change->from, *to = change->to;
+    unsigned last = 0;
+    int error = FT_OK;
+
+    for (unsigned i = 0; i < to->count && !error; i++) {
+        const struct nf_choice *nf = &to->nfs[i];
+        unsigned was = place_of(from, nf->module);
+
+        if (!was && nf->module->translates)
+            return refuse_translator(nf, "added", fault);
+        if (was && was < last)
+            return ft_fail(fault, FT_EINVAL,
+                           "nf %u: %s: NFs that stay keep their order, expected it before %s", i + 1,
+                           nf->module->name, from->nfs[last - 1].module->name);
+        change->was[i + 1] = (uint16_t)was;
+        last = was ? was : last;
+        if (was)
+            error = check_settings(i + 1, &from->nfs[was - 1], nf, fault);
+    }
+    for (unsigned i = 0; i < from->count && !error; i++)
+        if (from->nfs[i].module->translates && !place_of(to, from->nfs[i].module))
+            error = refuse_translator(&from->nfs[i], "taken out", fault);
+    return error;
+}
+
+/* Addresses and routes as texts: what stands in the hello. */
+static int check_l3(const struct nf_l3_config *from, const struct nf_l3_config *to, struct ft_fault *fault)
+{
+    if (!from != !to || (from && memcmp(from, to, sizeof(*from)) != 0))
+        return ft_fail(fault, FT_EINVAL,
+                       "interfaces, routes, next_hops, or an NF's own address: cannot be changed while the "
+                       "pair runs");
+    return FT_OK;
+}
+
+int nf_chain_change_plan(struct nf_chain_change *change, const struct nf_chain_config *from,
+                         const struct nf_chain_config *to, struct ft_fault *fault)
+{
+    memset(change, 0, sizeof(*change));
+    change->from = from;
+    change->to = to;
+    if (from->lanes != to->lanes)
+        return ft_fail(fault, FT_EINVAL, "lanes: %u, then %u: cannot be changed while the pair runs",
+                       from->lanes, to->lanes);
+    int error = match_nfs(change, fault);
+
+    return error ? error : check_l3(from->l3, to->l3, fault);
+}

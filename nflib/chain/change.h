@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A chain that takes the place of another while packets wait: which NFs stay, what may be another than
+ * before, and how their state goes on in the new chain's memory. NFs that stay keep all of their state, new
+ * ones begin with none, and what was taken out is dropped. Numbers of bursts, packets, accesses and outputs,
+ * the random generators and chain time go on.
+ */
+#ifndef NFLIB_CHAIN_CHANGE_H
+#define NFLIB_CHAIN_CHANGE_H
+
+#include "nflib/chain/chain.h"
+
+/* What becomes of the NFs. The configurations stay the caller's. */
+struct nf_chain_change {
+    const struct nf_chain_config *from, *to;
+    uint16_t was[FT_NFS_MAX]; /* by place in the new chain, from 1: the place in the old one; 0: it is new */
+};
+
+/*
+ * FT_EINVAL, with a line that names the NF and the parameter: this cannot be done while a pair runs. NFs that
+ * stay keep their order and, but for the parameters that their modules call live, their settings; NFs that
+ * translate addresses stay; lanes, addresses and routes stay.
+ */
+int nf_chain_change_plan(struct nf_chain_change *change, const struct nf_chain_config *from,
+                         const struct nf_chain_config *to, struct ft_fault *fault);
+
+/*
+ * Gives `to`, a lane's chain that was just made by change->to in its node's region, the state of `from`, the
+ * lane's chain before, whose region is `old` and set aside (ftcore/region/exchange.h). All lanes' chains are
+ * made before the first; lanes come in order. FT_EFULL: more entries than there is room for; FT_EINVAL: an
+ * NF's memory is laid out in another way. Then `to` is void, and `from` as it was.
+ */
+int nf_chain_carry(struct nf_chain *to, const struct nf_chain *from, const struct ft_region *old,
+                   const struct nf_chain_change *change, struct ft_fault *fault);
+
+/* All lanes of a node at once. Given: up to `empty`. Made: the rest. */
+struct nf_chain_switch {
+    const struct nf_chain_change *change;
+    struct ft_region *region;      /* of the lanes; it is the new chain's when all is done */
+    struct ft_region_config how;   /* as for nf_chain_region */
+    struct nf_chain *const *chain; /* [lanes] they stay as they are, and are not to be run any more */
+    uint64_t seed;                 /* of what is made anew */
+    bool empty;                    /* nothing is carried: there is no state yet */
+    struct nf_chain **next;        /* [lanes] */
+    struct ft_region *old;         /* what was before: the caller's to close */
+};
+/* While no lane runs, and nobody copies or watches the region. As nf_chain_carry fails, ft_region_open, and
+ * nf_chain_check of the state that was carried: all is then as it was, and `next` and `old` are NULL. */
+int nf_chain_switch(struct nf_chain_switch *s, struct ft_fault *fault);
+
+#endif

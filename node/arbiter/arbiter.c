@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See arbiter.h. */
+#define _GNU_SOURCE /* pthread_timedjoin_np */
+#include "node/arbiter/arbiter.h"
+#include "ftcore/base/event_log.h"
+#include "node/base/clock.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#define LOOK_MS  5000u /* between two looks while nothing is asked */
+#define RETRY_MS 300u  /* between two rounds of servers that did not answer a question */
+#define END_S    3
+
+struct nd_arbiter {
+    const char *name;
+    struct nd_etcd *etcd;
+    pthread_t thread;
+    sem_t wake;
+    _Atomic bool ends;
+
+    /* The question: written by the replicator. `serial` is odd while it writes. */
+    _Atomic uint64_t serial, view, number;
+    _Atomic bool asked;
+    _Atomic uint64_t reply; /* by the thread: serial of the question, times 4, and the answer */
+    uint64_t reply_taken;   /* the replicator's */
+    _Atomic uint64_t serves;
+
+    pthread_mutex_t lock; /* of `status`: the thread and the main thread */
+    struct nd_arbiter_status status;
+};
+
+/* ---- the replicator's side --------------------------------------------------------------------- */
+
+void nd_arbiter_ask(void *arbiter, const struct ft_era *era)
+{
+    struct nd_arbiter *a = arbiter;
+
+    atomic_fetch_add(&a->serial, 1);
+    atomic_store(&a->asked, era != NULL);
+    atomic_store(&a->view, era ? era->view : 0);
+    atomic_store(&a->number, era ? era->number : 0);
+    atomic_fetch_add(&a->serial, 1);
+    if (era)
+        sem_post(&a->wake);
+}
+
+bool nd_arbiter_answer(void *arbiter, struct ft_era *era, enum ft_answer *answer)
+{
+    struct nd_arbiter *a = arbiter;
+    uint64_t reply = atomic_load(&a->reply);
+
+    if (reply == a->reply_taken)
+        return false;
+    a->reply_taken = reply;
+    if (reply >> 2 != atomic_load(&a->serial) || !atomic_load(&a->asked))
+        return false;
+    *era = (struct ft_era){atomic_load(&a->view), atomic_load(&a->number)};
+    *answer = (enum ft_answer)(reply & 3);
+    return true;
+}
+
+void nd_arbiter_serves(void *arbiter, uint64_t view)
+{
+    struct nd_arbiter *a = arbiter;
+
+    atomic_store_explicit(&a->serves, view, memory_order_relaxed);
+}
+
+/* ---- the thread -------------------------------------------------------------------------------- */
+
+/* The question as it stands; 0: nothing is asked. */
+static uint64_t take_question(struct nd_arbiter *a, struct ft_era *era)
+{
+    for (;;) {
+        uint64_t serial = atomic_load(&a->serial);
+        bool asked = atomic_load(&a->asked);
+
+        *era = (struct ft_era){atomic_load(&a->view), atomic_load(&a->number)};
+        if (serial % 2 == 0 && serial == atomic_load(&a->serial))
+            return asked ? serial : 0;
+        sched_yield();
+    }
+}
+
+/* One line when it stops answering, one when it answers again; one when what it keeps cannot be this pair's.
+ */
+static void note(struct nd_arbiter *a, const struct ft_decision *kept, uint64_t began, const char *why)
+{
+    struct nd_arbiter_status *s = &a->status;
+    bool first = s->answered == 0 && s->failures == 0;
+    uint64_t serves = atomic_load(&a->serves);
+    bool later = !why && kept->any && serves && kept->era.view > serves, was_later = s->later;
+
+    pthread_mutex_lock(&a->lock);
+    bool before = s->answers;
+
+    s->answers = !why;
+    s->failures += why != NULL;
+    snprintf(s->why, sizeof(s->why), "%.191s", why ? why : "");
+    if (!why) {
+        s->later = later;
+        s->kept = *kept;
+        s->answered = nd_now();
+        s->took = s->answered - began;
+        snprintf(s->server, sizeof(s->server), "%s", nd_etcd_server(a->etcd));
+    }
+    pthread_mutex_unlock(&a->lock);
+    if (why && (before || first))
+        ft_log_event(FT_LEVEL_WARNING, FT_SAYS_ARBITER, "the arbiter does not answer: %s", why);
+    else if (!why && !before)
+        ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_ARBITER, "the arbiter answers: %s", s->server);
+    if (later && !was_later)
+        ft_log_event(
+            FT_LEVEL_WARNING, FT_SAYS_ARBITER,
+            "the arbiter keeps view %lu, and this pair is in view %lu: it will let neither node go on",
+            kept->era.view, serves);
+}
+
+static bool answer_question(struct nd_arbiter *a, uint64_t serial, const struct ft_era *era)
+{
+    static const char *const says[] = {"", "goes on", "does not go on"};
+    struct ft_decision kept = {.any = false};
+    struct ft_fault fault = {""};
+    uint64_t began = nd_now();
+    int error = nd_etcd_decide(a->etcd, era, a->name, &kept, &fault);
+    enum ft_answer answer = error ? FT_ANSWER_SILENT : ft_decided(&kept, era, a->name);
+
+    note(a, &kept, began, error ? fault.text : NULL);
+    if (!error) {
+        pthread_mutex_lock(&a->lock);
+        a->status.decided = nd_wall();
+        pthread_mutex_unlock(&a->lock);
+        ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_ARBITER, "the arbiter was asked for view %lu, era %lu: %s %s",
+                     era->view, era->number, a->name, says[answer]);
+    }
+    atomic_store(&a->reply, serial << 2 | (uint64_t)answer);
+    return !error;
+}
+
+static void look(struct nd_arbiter *a)
+{
+    uint64_t view = atomic_load(&a->serves), began = nd_now();
+    const struct ft_era era = {view, 0};
+    struct ft_decision kept = {.any = false};
+    struct ft_fault fault = {""};
+    int error = nd_etcd_decide(a->etcd, view ? &era : NULL, "", &kept, &fault);
+
+    note(a, &kept, began, error ? fault.text : NULL);
+}
+
+static void wait_for(struct nd_arbiter *a, unsigned ms)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += ms / 1000;
+    until.tv_nsec += (long)(ms % 1000) * 1000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    while (sem_clockwait(&a->wake, CLOCK_MONOTONIC, &until) != 0 && errno == EINTR)
+        ;
+}
+
+static void *run(void *arbiter)
+{
+    struct nd_arbiter *a = arbiter;
+    struct ft_era era;
+    uint64_t answered = 0;
+
+    prctl(PR_SET_NAME, "us-arbiter");
+    while (!atomic_load(&a->ends)) {
+        uint64_t serial = take_question(a, &era);
+        bool again = false;
+
+        if (serial && serial != answered) {
+            again = !answer_question(a, serial, &era);
+            answered = again ? answered : serial;
+        } else {
+            look(a);
+        }
+        wait_for(a, again ? RETRY_MS : LOOK_MS);
+    }
+    return NULL;
+}
+
+int nd_arbiter_start(struct nd_arbiter **out, const struct nd_etcd_config *config, const char *name,
+                     struct ft_fault *fault)
+{
+    struct nd_arbiter *a = calloc(1, sizeof(*a));
+    int error = a ? nd_etcd_open(&a->etcd, config, &a->ends, fault)
+                  : ft_fail(fault, FT_ENOMEM, "no memory for the arbiter's thread");
+
+    *out = NULL;
+    if (error) {
+        free(a);
+        return error;
+    }
+    a->name = name;
+    sem_init(&a->wake, 0, 0);
+    pthread_mutex_init(&a->lock, NULL);
+    if (pthread_create(&a->thread, NULL, run, a) != 0) {
+        nd_etcd_close(a->etcd);
+        free(a);
+        return ft_fail(fault, FT_ENOMEM, "no thread for the arbiter");
+    }
+    *out = a;
+    return 0;
+}
+
+void nd_arbiter_stop(struct nd_arbiter *a)
+{
+    struct timespec until;
+
+    if (!a)
+        return;
+    atomic_store(&a->ends, true);
+    sem_post(&a->wake);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += END_S;
+    if (pthread_timedjoin_np(a->thread, NULL, &until) != 0)
+        return; /* a name service keeps it: what it may still look at stays */
+    nd_etcd_close(a->etcd);
+    pthread_mutex_destroy(&a->lock);
+    sem_destroy(&a->wake);
+    free(a);
+}
+
+void nd_arbiter_status(struct nd_arbiter *a, struct nd_arbiter_status *out)
+{
+    pthread_mutex_lock(&a->lock);
+    *out = a->status;
+    pthread_mutex_unlock(&a->lock);
+}

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A chain that is changed while the node runs: the main thread's part. The primary reads its files again,
+ * judges them, gives them to its peer, and has its lanes change at the cut of a resync, by which the peer's
+ * lanes become the same chain. The peer judges them as `understudy check` does before it says yes.
+ */
+#include "ftcore/base/event_log.h"
+#include "nflib/session/table.h"
+#include "node/base/clock.h"
+#include "node/config/setup.h"
+#include "node/config/files.h"
+#include "node/lane/change.h"
+#include "node/running.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define KEPT_MS 60000u /* that the peer keeps what it was asked for and that does not begin */
+
+void nd_change_tell(struct nd_running *r, enum ft_level level, const char *text)
+{
+    snprintf(r->changing.told, sizeof(r->changing.told), "%s", text);
+    ft_log_event(level, FT_SAYS_CHAIN, "%s", text);
+}
+
+/* ---- making one ready -------------------------------------------------------------------------- */
+
+void nd_change_free(struct nd_change *c)
+{
+    if (!c)
+        return;
+    for (unsigned l = 0; l < FT_LANES_MAX; l++)
+        nf_chain_free(c->was[l]);
+    ft_region_close(c->old);
+    nd_config_free(c->next);
+    free(c);
+}
+
+/* What else stands in the file and would have to be another: it is read at a start. */
+static int check_protection(const struct nd_config *own, const struct nd_config *next, struct ft_fault *fault)
+{
+    const struct nd_protect *a = &own->protect, *b = &next->protect;
+
+    if (own->record.dir[0])
+        return ft_fail(fault, FT_EINVAL,
+                       "record: the chain of a node that records cannot be changed while it runs");
+    if (own->state != ND_STATE_LOCAL || next->state != ND_STATE_LOCAL)
+        return ft_fail(fault, FT_EINVAL,
+                       "state: a chain whose state is in Redis cannot be changed while it runs");
+    if (a->deltas != b->deltas || a->records != b->records || a->stores != b->stores)
+        return ft_fail(fault, FT_EINVAL, "protect mode: %s, then %s: cannot be changed while the pair runs",
+                       a->mode, b->mode);
+    if (own->chain.shared_size != next->chain.shared_size && next->chain.shared_size)
+        return ft_fail(fault, FT_EINVAL, "shared_mb: cannot be changed while the pair runs");
+    return 0;
+}
+
+/* Before anything begins: flows that are there now. Lanes look again when they change. */
+static int check_fill(const struct nd_running *r, const struct nd_config *next, struct ft_fault *fault)
+{
+    struct nf_sessions_wants wants;
+    char name[64];
+
+    nf_chain_sessions_wants(&next->chain, &wants);
+    for (unsigned i = 1; i <= next->chain.count; i++)
+        for (unsigned t = 0; t < r->table_count; t++) {
+            uint64_t entries = nf_table_entries(&r->tables[t].table);
+
+            snprintf(name, sizeof(name), "%s.flows", next->chain.nfs[i - 1].module->name);
+            if (strcmp(name, r->tables[t].name) == 0 && entries > wants.flows[i].max_flows)
+                return ft_fail(fault, FT_EFULL,
+                               "nf %u: %s max_flows: %u, and there are %lu flows: clear them, or wait", i,
+                               next->chain.nfs[i - 1].module->name, wants.flows[i].max_flows, entries);
+        }
+    return 0;
+}
+
+/* By the file at `path`; `state`: this node's lanes have one that is to go on. */
+int nd_change_make(struct nd_running *r, const char *path, bool state, struct nd_change **out,
+                   struct ft_fault *fault)
+{
+    struct nd_change *c = aligned_alloc(64, (sizeof(*c) + 63) / 64 * 64);
+    struct rp_config named = {.core = {.lanes = 0}};
+    int error;
+
+    *out = NULL;
+    if (!c)
+        return ft_fail(fault, FT_ENOMEM, "no memory for a change");
+    memset(c, 0, sizeof(*c));
+    c->own = r->config;
+    c->how = (struct ft_region_config){.name = "understudy region",
+                                       .huge = r->config->node[r->self].hugepages,
+                                       .shared_size = r->config->chain.shared_size};
+    error = nd_config_read(&c->next, path, true, fault);
+    if (!error)
+        error = check_protection(r->config, c->next, fault);
+    if (!error && state)
+        error = nf_chain_change_plan(&c->plan, &r->config->chain, &c->next->chain, fault);
+    if (!error && state)
+        error = check_fill(r, c->next, fault);
+    if (!error && r->config->chain.lanes != c->next->chain.lanes)
+        error = ft_fail(fault, FT_EINVAL, "lanes: %u, then %u: cannot be changed while the pair runs",
+                        r->config->chain.lanes, c->next->chain.lanes);
+    if (!error && getrandom(&c->seed, sizeof(c->seed), 0) != sizeof(c->seed))
+        error = ft_fail(fault, FT_EIO, "the system gives no random numbers");
+    if (error) {
+        nd_change_free(c);
+        return error;
+    }
+    c->next->protect.pending_mb = r->config->protect.pending_mb; /* it is in the identity, and stays */
+    nd_setup_replicator(&named, c->next, &r->config->timing, c->identity);
+    c->chain = (struct ft_chain_name){c->identity, named.core.identity_len, named.core.chain};
+    *out = c;
+    return 0;
+}
+
+/* A lane, or the replicator, may look at its stage or call the chain by it: it stays until the node ends. */
+static void keep(struct nd_running *r, struct nd_change *c)
+{
+    nd_config_free(c->next);
+    c->next = NULL;
+    c->past = r->changing.past;
+    r->changing.past = c;
+}
+
+/* True: no lane will touch it any more. */
+bool nd_change_give_up(struct nd_running *r)
+{
+    struct nd_changing *g = &r->changing;
+    struct nd_change *c = g->change;
+
+    if (!c)
+        return true;
+    if (!nd_change_pass(c, ND_CHANGE_PREPARED, ND_CHANGE_GONE) &&
+        !nd_change_pass(c, ND_CHANGE_FAILED, ND_CHANGE_GONE) &&
+        !nd_change_pass(c, ND_CHANGE_ARMED, ND_CHANGE_GONE) &&
+        !nd_change_pass(c, ND_CHANGE_ALONE, ND_CHANGE_GONE))
+        return false;
+    atomic_store_explicit(&r->group.change, NULL, memory_order_release);
+    rp_push_forget(r->replicator);
+    if (g->staged)
+        nd_files_drop(r->config);
+    g->change = NULL;
+    g->staged = false;
+    memset(c->was, 0, sizeof(c->was)); /* of a change that failed: the lanes have them */
+    keep(r, c);
+    return true;
+}
+
+/* The lanes have the new chain. What they had is freed here, where nobody waits. */
+static void finish(struct nd_running *r)
+{
+    struct nd_changing *g = &r->changing;
+    struct nd_change *c = g->change;
+    struct ft_fault fault = {""};
+    char text[FT_REASON_MAX];
+
+    for (unsigned l = 0; l < FT_LANES_MAX; l++) {
+        nf_chain_free(c->was[l]);
+        c->was[l] = NULL;
+    }
+    ft_region_close(c->old);
+    c->old = NULL;
+    keep(r, c);
+    atomic_store_explicit(&r->group.change, NULL, memory_order_release);
+    nd_counters_find(r);
+    if (nd_tables_find(r, &fault) != 0)
+        ft_log_event(FT_LEVEL_WARNING, FT_SAYS_CHAIN, "%s", fault.text);
+    g->change = NULL;
+    g->count++;
+    if (g->staged && nd_files_install(r->config, &fault) != 0)
+        snprintf(text, sizeof(text), "changed; its files are not in their places: %.80s", fault.text);
+    else
+        snprintf(text, sizeof(text), "the chain is changed, and packets waited for %.1f ms",
+                 (double)c->took / 1e6);
+    g->staged = false;
+    nd_change_tell(r, fault.text[0] ? FT_LEVEL_WARNING : FT_LEVEL_NOTICE, text);
+}
+
+void nd_change_offer(struct nd_running *r, struct nd_change *c)
+{
+    r->changing.change = c;
+    r->changing.until = nd_now() + KEPT_MS * FT_MS;
+    atomic_store_explicit(&r->group.change, c, memory_order_release);
+}
+
+/* ---- the peer's files -------------------------------------------------------------------------- */
+
+uint64_t nd_change_hash(const struct nd_running *r, const struct rp_status *s)
+{
+    const struct ft_chain_name *chain = atomic_load_explicit(&r->group.chain, memory_order_acquire);
+
+    return chain ? chain->hash : s->core.config.chain;
+}
+
+static int check_permit(const struct nd_running *r, bool same, struct ft_fault *fault)
+{
+    if (same || r->config->push_permit)
+        return 0;
+    return ft_fail(fault, FT_EPERM, "its files differ, and its file does not say push: {permit: true}");
+}
+
+/* 0, or why the peer's files cannot be taken. */
+static int take_files(struct nd_running *r, const struct rp_status *s, uint64_t chain, const uint8_t *bytes,
+                      uint32_t len, struct ft_fault *fault)
+{
+    struct nd_changing *g = &r->changing;
+    struct nd_change *c = NULL;
+    struct nd_files files;
+    char path[ND_FILES_STAGED];
+    bool same;
+    int error = nd_files_unpack(&files, bytes, len, fault);
+
+    if (!error)
+        error = nd_files_place(&files, r->config, &same, fault);
+    if (!error)
+        error = check_permit(r, same, fault);
+    snprintf(path, sizeof(path), "%s", r->config->file);
+    if (!error && !same) {
+        error = nd_files_stage(&files, r->config, path, fault);
+        g->staged = !error;
+    }
+    if (!error)
+        error = nd_change_make(r, path, false, &c, fault);
+    if (!error && c->chain.hash != chain)
+        error = ft_fail(fault, FT_EINVAL,
+                        "they make another chain here: is a module, or pending_mb, another one?");
+    if (!error && chain == nd_change_hash(r, s)) {
+        if (g->staged)
+            error = nd_files_install(r->config, fault);
+        g->staged = false;
+        nd_change_free(c);
+        return error;
+    }
+    if (error) {
+        if (g->staged)
+            nd_files_drop(r->config);
+        g->staged = false;
+        nd_change_free(c);
+        return error;
+    }
+    nd_change_offer(r, c);
+    if (s->core.refused && !s->core.peer.known)
+        rp_rejoin(r->replicator, chain);
+    return 0;
+}
+
+static void hear_peer(struct nd_running *r, const struct rp_status *s)
+{
+    struct rp_push_answer answer = {.taken = false};
+    struct ft_fault fault = {""};
+    uint64_t chain;
+    uint32_t len;
+    const uint8_t *bytes = rp_pushed(r->replicator, &chain, &len);
+    int error;
+
+    if (!bytes)
+        return;
+    if (ft_core_primary(&s->core))
+        error = ft_fail(&fault, FT_EBUSY, "it is primary, and gives its own files");
+    else if (!nd_change_give_up(r)) /* what was offered before */
+        error = ft_fail(&fault, FT_EBUSY, "another change is under way there");
+    else
+        error = take_files(r, s, chain, bytes, len, &fault);
+    answer.taken = error == 0;
+    snprintf(answer.text, sizeof(answer.text), "%.127s", fault.text);
+    nd_change_tell(r, error ? FT_LEVEL_WARNING : FT_LEVEL_NOTICE,
+                   error ? fault.text : "the peer's chain files are checked, and taken");
+    rp_push_reply(r->replicator, &answer);
+}
+
+void nd_changes_turn(struct nd_running *r, const struct rp_status *s)
+{
+    struct nd_change *c = r->changing.change;
+    int stage = c ? atomic_load_explicit(&c->stage, memory_order_acquire) : ND_CHANGE_GONE;
+
+    if (stage == ND_CHANGE_DONE)
+        finish(r);
+    else if (c && nd_now() > r->changing.until)
+        nd_change_give_up(r); /* nobody has begun it, or waits for it, any more */
+    hear_peer(r, s);
+}
+
+void nd_changes_close(struct nd_running *r)
+{
+    struct nd_changing *g = &r->changing;
+
+    if (g->change && g->staged)
+        nd_files_drop(r->config);
+    if (g->change && atomic_load(&g->change->stage) != ND_CHANGE_DONE)
+        memset(g->change->was, 0, sizeof(g->change->was));
+    nd_change_free(g->change);
+    g->change = NULL;
+    for (struct nd_change *c = g->past, *next; c; c = next) {
+        next = c->past;
+        nd_change_free(c);
+    }
+    g->past = NULL;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How long a silence of the primary has to be until this standby takes over: for status, and for the log when
+ * it has changed by much. The core decides it (ftcore/protocol/silence.c). All of it is the main thread's.
+ */
+#include "node/running.h"
+#include "ftcore/base/event_log.h"
+
+#define AGAIN_NS 60000000000ull /* between two lines on how long it has become */
+
+static double to_ms(uint64_t ns)
+{
+    return (double)ns / 1e6;
+}
+
+json_t *nd_detection_status(const struct ft_core *c)
+{
+    json_t *o;
+
+    if (c->state != FT_READY)
+        return json_null();
+    o = json_object();
+    json_object_set_new(o, "ms", json_real(to_ms(ft_core_detects(c))));
+    json_object_set_new(o, "measured", json_boolean(ft_core_listened(c)));
+    json_object_set_new(o, "longest_silence_ms", json_real(to_ms(c->silence.longest)));
+    return o;
+}
+
+static void log_false_takeover(struct nd_detection *d, const struct ft_core *c)
+{
+    if (c->silence.false_takeovers == d->false_takeovers)
+        return;
+    d->false_takeovers = c->silence.false_takeovers;
+    ft_log_event(FT_LEVEL_WARNING, FT_SAYS_DETECTION,
+                 "the takeover was a false alarm: the old primary spoke again sooner than after %u ms",
+                 c->config.detect_ms);
+}
+
+void nd_detection_turn(struct nd_running *r, const struct rp_status *s)
+{
+    const struct ft_core *c = &s->core;
+    struct nd_detection *d = &r->detection;
+    uint64_t ns = ft_core_detects(c);
+
+    log_false_takeover(d, c);
+    if (!ft_core_listened(c) || (2 * ns < 3 * d->said && 3 * ns > 2 * d->said) ||
+        (d->said && s->at < d->said_at + AGAIN_NS))
+        return;
+    d->said = ns;
+    d->said_at = s->at;
+    ft_log_fields(FT_LEVEL_INFO, FT_SAYS_DETECTION,
+                  (struct ft_log_field[]){{"detect_us", .number = ns / 1000},
+                                          {"longest_silence_us", .number = c->silence.longest / 1000},
+                                          {0}},
+                  "a primary that is silent for %.1f ms is taken over from: the longest silence measured is "
+                  "%.1f ms",
+                  to_ms(ns), to_ms(c->silence.longest));
+}

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A node's demotion counter, made of its data ports and of what it tracks; an operator's orders, of which
+ * both nodes keep the newest; and, on the primary, the handovers that follow. See standing.h.
+ */
+#include "node/standing.h"
+#include "ftcore/base/event_log.h"
+#include "node/base/clock.h"
+#include "node/base/phrases.h"
+#include "node/running.h"
+
+#include <stdio.h>
+#include <string.h>
+
+int nd_standing_start(struct nd_running *r, struct ft_fault *fault)
+{
+    return nd_runner_start(&r->standing.runner, &r->config->node[r->self], fault);
+}
+
+void nd_standing_begin(struct nd_running *r)
+{
+    struct nd_standing *st = &r->standing;
+    const struct nd_node *self = &r->config->node[r->self];
+
+    for (unsigned i = 0; i < self->tracks; i++) {
+        const struct nd_track *track = &self->track[i];
+        unsigned k = st->gateways.count;
+
+        if (track->kind != ND_TRACK_GATEWAY)
+            continue;
+        st->gateways.of[k].address = track->gateway;
+        st->gateways.of[k].port = track->port;
+        st->gateways.of[k].every_ns = track->every_ms * FT_MS;
+        st->gateway[k].tracked = (struct nd_tracked){.rise = track->rise, .fall = track->fall};
+        st->gateways.count++;
+    }
+}
+
+/* ---- the counter ----------------------------------------------------------------------------------- */
+
+/* The question before the newest one had until then for its answer. */
+static void judge_gateways(struct nd_standing *st)
+{
+    for (unsigned k = 0; k < st->gateways.count; k++) {
+        uint64_t asked = atomic_load(&st->gateways.of[k].asked), before = st->gateway[k].asked;
+
+        if (asked == before)
+            continue;
+        if (before)
+            nd_tracked_note(&st->gateway[k].tracked, atomic_load(&st->gateways.of[k].answered) >= before);
+        st->gateway[k].asked = asked;
+    }
+}
+
+bool nd_standing_failed(const struct nd_running *r, unsigned index, char why[ND_RUNNER_TEXT])
+{
+    const struct nd_track *track = r->config->node[r->self].track;
+    unsigned k = 0;
+
+    if (track[index].kind != ND_TRACK_GATEWAY)
+        return nd_runner_failed(r->standing.runner, index, why);
+    for (unsigned i = 0; i < index; i++)
+        k += track[i].kind == ND_TRACK_GATEWAY;
+    snprintf(why, ND_RUNNER_TEXT, "%s",
+             atomic_load(&r->standing.gateways.of[k].answered) >= r->standing.gateway[k].asked
+                 ? "well"
+                 : "does not answer ARP");
+    return r->standing.gateway[k].tracked.failed;
+}
+
+/* *why gets what is in the counter, the data ports first. */
+static uint32_t count_failures(const struct nd_running *r, char why[FT_REASON_MAX])
+{
+    const struct nd_node *self = &r->config->node[r->self];
+    const struct nd_health *health = &r->port_watch.health;
+    char found[ND_RUNNER_TEXT];
+    uint32_t counter = 0;
+
+    why[0] = '\0';
+    for (unsigned i = 0; i < health->ports; i++)
+        if (health->port[i].fault == FT_PORT_NO_CARRIER) {
+            counter += ND_PORT_WEIGHT;
+            nd_phrases_add(why, FT_REASON_MAX, "port %s: no carrier", health->port[i].name);
+        }
+    for (unsigned i = 0; i < self->tracks; i++)
+        if (nd_standing_failed(r, i, found)) {
+            counter += self->track[i].weight;
+            nd_phrases_add(why, FT_REASON_MAX, "%s %s: %s", nd_track_kinds[self->track[i].kind],
+                           self->track[i].what, found);
+        }
+    return counter;
+}
+
+static void update_counter(struct nd_running *r)
+{
+    struct nd_standing *st = &r->standing;
+    char why[FT_REASON_MAX];
+    uint32_t counter;
+
+    judge_gateways(st);
+    counter = count_failures(r, why);
+    if (counter != st->counter) {
+        const struct ft_log_field fields[] = {{"counter", .number = counter}, {"reason", .text = why}, {0}};
+
+        ft_log_fields(counter > st->counter ? FT_LEVEL_WARNING : FT_LEVEL_NOTICE, FT_SAYS_TRACK, fields,
+                      "the demotion counter is %u%s%s", counter, why[0] ? ": " : "", why);
+    }
+    st->counter = counter;
+    memcpy(st->why, why, sizeof(why));
+}
+
+/* ---- orders, and the peer's word ------------------------------------------------------------------- */
+
+const char *nd_standing_text(const struct nd_running *r, char out[64])
+{
+    enum ft_maintenance what = r->standing.maintenance;
+    bool own = what == FT_MAINTENANCE_PIN_OWN;
+
+    if (own || what == FT_MAINTENANCE_PIN_OTHER)
+        snprintf(out, 64, "pinned to %s", r->config->node[own ? r->self : !r->self].name);
+    else
+        snprintf(out, 64, "%s", what == FT_MAINTENANCE_HOLD ? "held" : "free");
+    return out;
+}
+
+static void keep_order(struct nd_running *r, enum ft_maintenance what, uint64_t since, const char *by)
+{
+    char text[64];
+
+    r->standing.maintenance = what;
+    r->standing.maintained = since;
+    ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_AUTHORITY, "the role is %s, by %s", nd_standing_text(r, text), by);
+}
+
+int nd_standing_order(struct nd_running *r, enum ft_maintenance what)
+{
+    uint64_t since = nd_wall(), last = r->standing.maintained;
+
+    since = since > last ? since : last + 1;
+    if (since > INT64_MAX)
+        return FT_EINVAL;
+    keep_order(r, what, since, "an operator");
+    return 0;
+}
+
+static void tell_peer(struct nd_running *r)
+{
+    struct nd_standing *st = &r->standing;
+    struct rp_word word = {
+        .counter = st->counter, .maintenance = (uint8_t)st->maintenance, .maintained = st->maintained};
+
+    memcpy(word.why, st->why, sizeof(word.why));
+    if (st->is_told && word.counter == st->told.counter && word.maintained == st->told.maintained &&
+        strcmp(word.why, st->told.why) == 0)
+        return;
+    if (rp_tell(r->replicator, &word)) {
+        st->told = word;
+        st->is_told = true;
+    }
+}
+
+/* ---- the decision ---------------------------------------------------------------------------------- */
+
+static enum nd_reign reign_of(const struct nd_running *r, int node)
+{
+    return node < 0 ? ND_REIGN_ANY : (unsigned)node == r->self ? ND_REIGN_OWN : ND_REIGN_OTHER;
+}
+
+static void note_times(struct nd_standing *st, const struct rp_status *s, uint64_t now)
+{
+    bool protected = s->core.state == FT_PROTECTED && s->peer_told;
+
+    if (!protected || st->counter <= s->peer_word.counter)
+        st->higher_since = 0;
+    else if (!st->higher_since)
+        st->higher_since = now;
+    if (!protected || st->counter != s->peer_word.counter)
+        st->equal_since = 0;
+    else if (!st->equal_since)
+        st->equal_since = now;
+}
+
+static void consider_handover(struct nd_running *r, const struct rp_status *s)
+{
+    struct nd_standing *st = &r->standing;
+    const struct nd_authority_settings *file = &r->config->authority;
+    char faults[ND_HEALTH_TEXT];
+    struct nd_authority a = {
+        .now = nd_now(),
+        .serves = s->core.state == FT_PROTECTED && s->core.hand == FT_HAND_NONE,
+        .whole = !nd_health_standby(&r->port_watch.health, true, faults),
+        .told = s->peer_told,
+        .own = st->counter,
+        .other = s->peer_word.counter,
+        .moved = s->core.takeover.view ? s->core.takeover.decided : 0,
+        .tried = st->tried,
+        .hold_down_ns = file->hold_down_s * 1000 * FT_MS,
+        .held = st->maintenance == FT_MAINTENANCE_HOLD,
+        .pinned = st->maintenance == FT_MAINTENANCE_PIN_OWN     ? ND_REIGN_OWN
+                  : st->maintenance == FT_MAINTENANCE_PIN_OTHER ? ND_REIGN_OTHER
+                                                                : ND_REIGN_ANY,
+        .preferred = reign_of(r, file->prefer),
+        .returns = file->failback == ND_FAILBACK_AFTER,
+        .return_after_ns = file->after_s * 1000 * FT_MS,
+    };
+    const char *why;
+
+    note_times(st, s, a.now);
+    a.higher_since = st->higher_since;
+    a.equal_since = st->equal_since;
+    st->stays = NULL;
+    if (!ft_core_primary(&s->core))
+        return;
+    if (nd_authority_decide(&a, &why) == ND_STAY) {
+        st->stays = why;
+        return;
+    }
+    st->tried = a.now;
+    ft_log_event(FT_LEVEL_WARNING, FT_SAYS_AUTHORITY, "hands over to %s: %s; counter %u%s%s%s here, %u there",
+                 r->config->node[!r->self].name, why, a.own, st->why[0] ? " (" : "", st->why,
+                 st->why[0] ? ")" : "", a.other);
+    rp_request(r->replicator, FT_REQUEST_HANDOVER);
+}
+
+/* ---- the runner ------------------------------------------------------------------------------------ */
+
+/* Once when a hook begins to lose events, and once when it takes them again: its queue is empty. */
+static void report_hook(struct nd_running *r, unsigned i)
+{
+    struct nd_standing *st = &r->standing;
+    const struct nd_hook *hook = &r->config->node[r->self].hook[i];
+    struct nd_hook_counts counts;
+
+    nd_runner_hook(st->runner, i, &counts);
+    if (counts.lost != st->lost[i] && !st->loses[i]) {
+        st->loses[i] = true;
+        ft_log_event(FT_LEVEL_WARNING, FT_SAYS_HOOK, "%s %s takes no events: they are lost",
+                     nd_hook_kinds[hook->kind], hook->path);
+    } else if (st->loses[i] && counts.lost == st->lost[i] && counts.waiting == 0) {
+        st->loses[i] = false;
+        ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_HOOK, "%s %s takes events again; %lu were lost",
+                     nd_hook_kinds[hook->kind], hook->path, counts.lost);
+    }
+    st->lost[i] = counts.lost;
+}
+
+static void watch_runner(struct nd_running *r)
+{
+    struct nd_standing *st = &r->standing;
+
+    if (!st->runner)
+        return;
+    for (unsigned i = 0; i < r->config->node[r->self].hooks; i++)
+        report_hook(r, i);
+    if (st->runner_gone || nd_runner_pid(st->runner))
+        return;
+    st->runner_gone = true;
+    ft_log_event(FT_LEVEL_ERROR, FT_SAYS_TRACK,
+                 "the runner has ended: what it tracks stays as it was found, and hooks get nothing");
+}
+
+void nd_standing_turn(struct nd_running *r, const struct rp_status *s)
+{
+    struct nd_standing *st = &r->standing;
+
+    watch_runner(r);
+    update_counter(r);
+    if (s->peer_told && s->peer_word.maintained > st->maintained)
+        keep_order(r, (enum ft_maintenance)s->peer_word.maintenance, s->peer_word.maintained,
+                   r->config->node[!r->self].name);
+    tell_peer(r);
+    consider_handover(r, s);
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How a node stands beside its peer: its demotion counter, what an operator has ordered, and what it decides
+ * of the role by node/track/authority.h. All of it is the main thread's. */
+#ifndef NODE_STANDING_H
+#define NODE_STANDING_H
+
+#include "node/lane/gateway.h"
+#include "node/track/authority.h"
+#include "node/track/runner.h"
+#include "replicator/replicator.h"
+
+struct nd_standing {
+    struct nd_runner *runner;    /* NULL: nothing for it to do */
+    struct nd_gateways gateways; /* shared with lanes */
+    struct {                     /* of gateways, in their order */
+        struct nd_tracked tracked;
+        uint64_t asked; /* as it was looked at last, ns */
+    } gateway[ND_TRACKED_MAX];
+    uint32_t counter;
+    char why[FT_REASON_MAX]; /* what is in it */
+    enum ft_maintenance maintenance;
+    uint64_t maintained; /* wall clock of that order, ns; 0: there was none */
+    struct rp_word told; /* what the replicator was given last */
+    bool is_told;
+    uint64_t higher_since, equal_since, tried; /* as struct nd_authority has them */
+    const char *stays;           /* why the role stays where something would move it; NULL: nothing would */
+    bool runner_gone;            /* the log has it */
+    uint64_t lost[ND_HOOKS_MAX]; /* events of each hook, as looked at last */
+    bool loses[ND_HOOKS_MAX];    /* the log has that it loses some */
+};
+
+struct nd_running;
+
+/* Before there is a thread; before lanes are made; in each turn of the main thread. */
+int nd_standing_start(struct nd_running *r, struct ft_fault *fault);
+void nd_standing_begin(struct nd_running *r);
+void nd_standing_turn(struct nd_running *r, const struct rp_status *s);
+
+/* An operator's order, later than every one that is known. FT_EINVAL: the peer has said one of the far
+ * future, behind which there is no room. */
+int nd_standing_order(struct nd_running *r, enum ft_maintenance what);
+
+/* Whether the tracked thing `index` of this node fails, and what was found of it last. */
+bool nd_standing_failed(const struct nd_running *r, unsigned index, char why[ND_RUNNER_TEXT]);
+
+/* "pinned to NAME", "held", "free". */
+const char *nd_standing_text(const struct nd_running *r, char out[64]);
+
+#endif

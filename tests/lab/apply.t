@@ -1,0 +1,94 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The chain of a running pair is changed beside downloads and idle connections: no flow breaks, the pair is PROTECTED
+# again with equal states; and what cannot be changed is refused before it begins.
+. "$(dirname "$0")/lib.sh"
+need_lab
+plan 29
+
+# SED-EXPRESSION: the pair file as it is to be.
+edit() { sed -i "$1" "$pair"; }
+# What was fetched is what is served.
+intact() { [ "$(sha256sum <"$work/$1" | cut -d' ' -f1)" = "$(awk -v n="${2:-0}" 'NR == n + 1 { print $2 }' "$work/sums")" ]; }
+refusal() { ! us apply >"$work/refusal" 2>&1 && grep -q -- "$1" "$work/refusal" || { cat "$work/refusal"; return 1; }; }
+# A connection through the chain, in NAME, on which a line is echoed whenever one is written.
+idle() { # NAME
+    mkfifo "$work/$1.in"
+    "$lab" exec client python3 - "$work/$1.in" "$work/$1.out" <<'PY' &
+import socket, sys
+s = socket.create_connection(("203.0.113.100", 7777), 10)
+out = open(sys.argv[2], "wb", 0)
+out.write(b"open\n")
+for line in open(sys.argv[1], "rb"):
+    s.sendall(line)
+    out.write(s.recv(100))
+PY
+    eval "exec $2>\"$work/$1.in\""
+}
+# LINE: what was written comes back.
+echoed() {
+    echo "$1" >&8
+    for _ in $(seq 100); do [ "$(tail -n 1 "$work/one.out")" = "$1" ] && return 0; sleep 0.05; done
+    cat "$work/one.out"
+    return 1
+}
+fetch() { "$lab" exec client curl -q -sS --limit-rate "${2:-4M}" -o "$work/$1" http://203.0.113.100/0 2>"$work/$1.err" & }
+
+ok "the pair is PROTECTED" "$lab" up || exit 1
+web_files "$work" 60000000
+ok "a web server behind the chain" web_serve "$work"
+"$lab" exec server python3 -c '
+import socketserver
+class H(socketserver.BaseRequestHandler):
+    def handle(self):
+        while (d := self.request.recv(100)): self.request.sendall(d)
+socketserver.ThreadingTCPServer.allow_reuse_address = True
+socketserver.ThreadingTCPServer(("203.0.113.100", 7777), H).serve_forever()' &
+echo_server=$!
+sleep 1
+idle one 8
+idle two 7
+fetch one.got
+download=$!
+sleep 1
+ok "an idle connection" echoed hello
+ok "nothing to change: says so" us apply
+echo 'deny out tcp from any to any port 99' | cat - "$LAB_DIR/firewall.rules" >"$work/rules" && cp "$work/rules" "$LAB_DIR/firewall.rules"
+ok "a rule is added" us apply
+diag "$(us apply 2>&1)"
+is "it is there" "$(us show firewall -o json | jq -r '[.rows[] | select(.line == 1)][0].action')" deny
+ok "the idle connection goes on" echoed rule
+ok "digests are equal" us verify
+edit 's/{ monitor: {/{ rate_limiter: { clients: inside, pps: 1000000, burst_packets: 1000000 } }, { monitor: {/'
+ok "an NF is added in the middle" us apply
+ok "it works" [ "$(us status -o json | jq -r .nfs.rate_limiter.passed)" -gt 0 ]
+ok "the idle connection goes on" echoed added
+ok "digests are equal" us verify
+is "the standby has it, too" "$(field b 'nfs.rate_limiter != null')" true
+edit 's/{ rate_limiter: {[^}]*} }, //'
+ok "it is taken out" us apply
+ok "the idle connection goes on" echoed out
+ok "digests are equal" us verify
+wait $download
+is "a download beside all that is whole" "$? $(intact one.got && echo intact)" "0 intact"
+edit 's/ports: 1024-65535/ports: 2000-60000/'
+ok "other ports of the NAT: refused" refusal 'nat ports: 1024-65535, then 2000-60000'
+edit 's/ports: 2000-60000/ports: 1024-65535/; s/lanes: 1/lanes: 2/'
+ok "more lanes: refused" refusal 'lanes: 1, then 2'
+edit 's/lanes: 2/lanes: 1/; s/nat: {\(.*\)max_flows: 20000/nat: {\1max_flows: 1/'
+ok "a table smaller than its fill: refused" refusal 'nat max_flows: 1, and there are'
+edit 's/nat: {\(.*\)max_flows: 1 /nat: {\1max_flows: 20000 /'
+edit 's/^  name: lab/&\n  nonsense: 1/'
+ok "a file with a mistake: refused" refusal nonsense
+edit '/nonsense/d'
+ok "the pair is PROTECTED as ever" us status
+ok "the idle connection goes on" echoed refused
+ok "a takeover with the changed chain" drill kill
+ok "the idle connection goes on" echoed takeover
+ok "PROTECTED again" is_protected
+echo 'deny out tcp from any to any port 98' | cat - "$LAB_DIR/firewall.rules" >"$work/rules" && cp "$work/rules" "$LAB_DIR/firewall.rules"
+ok "a rule is added by the successor" us apply
+ok "the idle connection goes on" echoed again
+ok "digests are equal" us verify
+exec 8>&- 7>&-
+kill $echo_server 2>/dev/null

@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A chain that is changed while it runs, against what the test noted of its flows before: where each leaves
+ * and where its answers go.
+ */
+#include "nflib/chain/change.h"
+#include "nflib/session/table.h"
+#include "node/config/config.h"
+#include "tests/nf/help_chain.h"
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define SITE    HELP_IP(203, 0, 113, 1)
+#define REMOTE  HELP_IP(198, 51, 100, 7)
+#define NAT     "    - nat: { outside: 203.0.113.1 }\n"
+#define MONITOR "    - monitor: {}\n"
+#define WALL    "    - firewall: { rules: firewall.rules }\n"
+#define LIMITER "    - rate_limiter: { clients: inside, pps: 1000000, burst_packets: 1000000 }\n"
+#define BALANCE "    - load_balancer: { vip: 198.51.100.200, clients: inside, backends: \"%s\" }\n"
+#define RULES   "allow out udp\nallow out tcp\ndefault deny\n"
+#define FLOWS   300u
+
+static struct help_chain h;
+
+/* What is known of a flow: by the test, from packets alone. */
+static struct flow {
+    uint32_t host, remote;
+    uint16_t port, seen; /* inside; outside, as its packets left */
+    uint8_t proto;
+} flows[FLOWS];
+
+static void write_text(const char *name, const char *text)
+{
+    char path[128];
+    FILE *f;
+
+    snprintf(path, sizeof(path), "%s/%s", h.dir, name);
+    f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    assert_int_equal(fclose(f), 0);
+}
+
+static int read_next(struct nd_config **next, const char *nfs, const char *rules, struct ft_fault *fault)
+{
+    char text[4096], path[128];
+
+    snprintf(text, sizeof(text), "chain:\n  name: test\n  lanes: 1\n  nfs:\n%s", nfs);
+    write_text("chain.yaml", text);
+    if (rules)
+        write_text("firewall.rules", rules);
+    snprintf(path, sizeof(path), "%s/chain.yaml", h.dir);
+    return nd_config_read(next, path, false, fault);
+}
+
+/* 0, or how it is refused. */
+static int change_chain(const char *nfs, const char *rules, struct ft_fault *fault)
+{
+    struct nf_chain *next[1] = {NULL};
+    struct nf_chain_change change;
+    struct nf_chain_switch s = {.change = &change,
+                                .region = h.region,
+                                .how = {.name = "test", .shared_size = 1 << 20},
+                                .chain = &h.chain,
+                                .seed = 77,
+                                .next = next};
+    struct nd_config *config;
+    int error = read_next(&config, nfs, rules, fault);
+
+    assert_int_equal(error, 0);
+    error = nf_chain_change_plan(&change, &h.config->chain, &config->chain, fault);
+    if (!error)
+        error = nf_chain_switch(&s, fault);
+    if (error) {
+        nd_config_free(config);
+        return error;
+    }
+    nf_chain_free(h.chain);
+    nd_config_free(h.config);
+    ft_region_close(s.old);
+    h.chain = next[0];
+    h.config = config;
+    return 0;
+}
+
+static void must_change(const char *nfs, const char *rules)
+{
+    struct ft_fault fault = {""};
+
+    if (change_chain(nfs, rules, &fault))
+        fail_msg("%s", fault.text);
+    assert_int_equal(nf_chain_check(h.chain, NULL, NULL, &fault), 0);
+    assert_int_equal(nf_chain_state(h.chain)->burst, h.burst);
+}
+
+static void refused(const char *nfs, const char *rules, const char *text)
+{
+    struct ft_fault fault = {""};
+    uint64_t digest = help_chain_digest(&h);
+
+    assert_true(change_chain(nfs, rules, &fault) < 0);
+    if (!strstr(fault.text, text))
+        fail_msg("\"%s\", expected \"%s\" in it", fault.text, text);
+    assert_int_equal(help_chain_digest(&h), digest);
+}
+
+static bool send_out(const struct flow *f, uint8_t tcp, struct help_seen *out)
+{
+    struct help_spec s = {.src = f->host,
+                          .dst = f->remote,
+                          .sport = f->port,
+                          .dport = 443,
+                          .proto = f->proto,
+                          .tcp = tcp,
+                          .payload = 20};
+
+    return help_chain_spec(&h, NF_INSIDE, &s, out);
+}
+
+static bool answer(const struct flow *f, uint8_t tcp, struct help_seen *out)
+{
+    struct help_spec s = {.src = f->remote,
+                          .dst = SITE,
+                          .sport = 443,
+                          .dport = f->seen,
+                          .proto = f->proto,
+                          .tcp = tcp,
+                          .payload = 20};
+
+    return help_chain_spec(&h, NF_OUTSIDE, &s, out);
+}
+
+static void begin_flows(void)
+{
+    struct help_seen seen;
+
+    for (unsigned i = 0; i < FLOWS; i++) {
+        struct flow *f = &flows[i];
+
+        *f = (struct flow){
+            .host = HELP_IP(10, 1, 2, 3) + i % 50, .port = (uint16_t)(2000 + i), .proto = i % 3 ? 6 : 17};
+        assert_true(send_out(f, HELP_SYN, &seen));
+        assert_int_equal(seen.src, SITE);
+        f->seen = seen.sport;
+        assert_true(answer(f, HELP_SYN | HELP_ACK, NULL));
+        assert_true(send_out(f, HELP_ACK, NULL));
+    }
+}
+
+/* Both ways, each with the translation that it had. */
+static void flows_go_on(unsigned from, unsigned to)
+{
+    struct help_seen seen;
+
+    for (unsigned i = from; i < to; i++) {
+        assert_true(send_out(&flows[i], HELP_ACK, &seen));
+        assert_int_equal(seen.src, SITE);
+        assert_int_equal(seen.sport, flows[i].seen);
+        assert_true(answer(&flows[i], HELP_ACK, &seen));
+        assert_int_equal(seen.dst, flows[i].host);
+        assert_int_equal(seen.dport, flows[i].port);
+    }
+}
+
+static void open_chain(const char *nfs)
+{
+    help_chain_open(&h, nfs, RULES, 1);
+    h.now = HELP_SECOND * 1000;
+    begin_flows();
+}
+
+static void test_rule_added(void)
+{
+    struct help_seen seen;
+    struct flow fresh = {.host = HELP_IP(10, 1, 2, 99), .remote = REMOTE + 1, .port = 999, .proto = 17};
+
+    open_chain(NAT WALL MONITOR);
+    must_change(NAT WALL MONITOR, "deny out udp to 198.51.100.8\n" RULES);
+    flows_go_on(0, FLOWS);
+    assert_false(send_out(&fresh, 0, NULL));
+    fresh.remote = REMOTE;
+    assert_true(send_out(&fresh, 0, &seen)); /* by a port that no flow has */
+    for (unsigned i = 0; i < FLOWS; i++)
+        assert_true(flows[i].proto != 17 || flows[i].seen != seen.sport);
+    help_chain_has(&h, "firewall", "\"rule\":\"2\",\"line\":2,\"action\":\"allow\",\"hits\":101");
+    help_chain_has(&h, "firewall", "\"rule\":\"1\",\"line\":1,\"action\":\"deny\",\"hits\":1}");
+    assert_int_equal(help_chain_counter(&h, "firewall", "connections_created"), FLOWS + 1);
+    assert_int_equal(help_chain_counter(&h, "monitor", "flows_created"), FLOWS + 1);
+}
+
+static void test_action_changed(void)
+{
+    struct flow fresh = {.host = HELP_IP(10, 1, 2, 99), .remote = REMOTE + 1, .port = 999, .proto = 17};
+
+    open_chain(NAT WALL MONITOR);
+    must_change(NAT WALL MONITOR, "deny out udp\nallow out tcp\ndefault deny\n");
+    flows_go_on(0, FLOWS);
+    assert_false(send_out(&fresh, 0, NULL));
+    /* What an operator has set stays through a change of something else. */
+    assert_int_equal(help_chain_command(&h, "set firewall rule.1=allow"), 0);
+    must_change(NAT WALL MONITOR LIMITER, "deny out udp\nallow out tcp\ndefault deny\n");
+    assert_true(send_out(&fresh, 0, NULL));
+}
+
+static void test_nf_added(void)
+{
+    open_chain(NAT WALL MONITOR);
+    must_change(NAT WALL LIMITER MONITOR, NULL);
+    flows_go_on(0, FLOWS);
+    assert_true(help_chain_counter(&h, "rate_limiter", "passed") >= FLOWS);
+    assert_int_equal(help_chain_counter(&h, "monitor", "flows_created"), FLOWS);
+    must_change(NAT WALL LIMITER MONITOR, RULES "# nothing\n");
+    flows_go_on(0, FLOWS);
+}
+
+static void test_nf_taken_out(void)
+{
+    open_chain(NAT LIMITER WALL MONITOR);
+    must_change(NAT WALL, NULL);
+    flows_go_on(0, FLOWS);
+    assert_null(nf_chain_find(h.chain, "monitor"));
+    must_change(NAT MONITOR, NULL); /* and one comes back, with nothing */
+    flows_go_on(0, FLOWS);
+    assert_int_equal(help_chain_counter(&h, "monitor", "flows_created"), FLOWS);
+}
+
+/* Flows that stay have their timers: they end as they would have. */
+static void test_timers_go_on(void)
+{
+    open_chain(NAT WALL MONITOR);
+    must_change("    - nat: { outside: 203.0.113.1, tcp_established: 60, udp: 30 }\n" WALL MONITOR, NULL);
+    help_chain_wait_tenths(&h, 100);
+    flows_go_on(0, 30);
+    help_chain_wait_tenths(&h, 10 * 8000); /* the firewall's are longer, and a session lives by the longest */
+    help_chain_idle(&h, h.now + HELP_SECOND);
+    assert_int_equal(help_chain_counter(&h, "nat", "mappings_expired"), FLOWS);
+    assert_int_equal(nf_sessions_count(nf_chain_find(h.chain, "nat")), 0);
+}
+
+static void test_backend_added(void)
+{
+    static const char one[] = "10.9.0.1", two[] = "10.9.0.1 10.9.0.2", other[] = "10.9.0.2";
+    struct help_spec s = {.src = HELP_IP(10, 1, 2, 3),
+                          .dst = HELP_IP(198, 51, 100, 200),
+                          .sport = 1,
+                          .dport = 80,
+                          .proto = 6,
+                          .tcp = HELP_SYN};
+    char nfs[256];
+    unsigned at[2] = {0, 0};
+    struct help_seen seen;
+
+    snprintf(nfs, sizeof(nfs), BALANCE MONITOR, one);
+    help_chain_open(&h, nfs, RULES, 1);
+    h.now = HELP_SECOND;
+    for (; s.sport <= 10; s.sport++)
+        assert_true(help_chain_spec(&h, NF_INSIDE, &s, NULL));
+    snprintf(nfs, sizeof(nfs), BALANCE MONITOR, two);
+    must_change(nfs, NULL);
+    for (; s.sport <= 20; s.sport++) { /* the other one has fewer */
+        assert_true(help_chain_spec(&h, NF_INSIDE, &s, &seen));
+        assert_int_equal(seen.dst, HELP_IP(10, 9, 0, 2));
+    }
+    for (s.sport = 1, s.tcp = HELP_ACK; s.sport <= 20; s.sport++) {
+        assert_true(help_chain_spec(&h, NF_INSIDE, &s, &seen));
+        at[seen.dst - HELP_IP(10, 9, 0, 1)]++;
+    }
+    assert_int_equal(at[0], 10);
+    assert_int_equal(at[1], 10);
+    snprintf(nfs, sizeof(nfs), BALANCE MONITOR, other);
+    must_change(nfs, NULL);
+    help_chain_has(&h, "load_balancer", "\"backend\":\"10.9.0.1:0\",\"state\":\"gone\"");
+    help_chain_wait_tenths(&h, 30); /* its flows end */
+    help_chain_has(&h, "load_balancer", "\"backend\":\"10.9.0.2:0\",\"state\":\"up\",\"connections\":10");
+    help_chain_has(&h, "load_balancer", "\"backend\":\"10.9.0.1:0\",\"state\":\"gone\",\"connections\":0");
+}
+
+static void test_limits_changed(void)
+{
+    open_chain(NAT LIMITER);
+    must_change(NAT "    - rate_limiter: { clients: inside, pps: 1, burst_packets: 1 }\n", NULL);
+    h.now += HELP_SECOND;
+    assert_true(send_out(&flows[0], HELP_ACK, NULL));
+    assert_false(send_out(&flows[0], HELP_ACK, NULL));
+}
+
+static void test_refused(void)
+{
+    open_chain(NAT WALL MONITOR);
+    refused("    - nat: { outside: 203.0.113.1, ports: 2000-60000 }\n" WALL MONITOR, NULL,
+            "nf 1: nat ports: 1024-65535, then 2000-60000: cannot be changed while the pair runs");
+    refused(WALL MONITOR, NULL, "nat: translates addresses, so it cannot be taken out");
+    refused(NAT WALL MONITOR "    - load_balancer: { vip: 1.2.3.4 }\n", NULL,
+            "load_balancer: translates addresses, so it cannot be added");
+    refused(NAT MONITOR WALL, NULL, "nf 3: firewall: NFs that stay keep their order");
+    refused(NAT WALL "    - monitor: { max_flows: 100 }\n", NULL,
+            "monitor max_flows: it has 300 flows in lane 0, expected at most 100");
+    refused("    - nat: { outside: 203.0.113.1, max_flows: 100 }\n"
+            "    - firewall: { rules: firewall.rules, max_flows: 100 }\n    - monitor: { max_flows: 100 }\n",
+            NULL, "sessions: there are 300 in lane 0, expected at most 100");
+    flows_go_on(0, FLOWS);
+    must_change(NAT WALL "    - monitor: { max_flows: 300 }\n", NULL);
+    flows_go_on(0, FLOWS);
+}
+
+/* In a full table the oldest that is being opened goes first, and the order is as it was. */
+static void test_order_of_transitory(void)
+{
+    struct flow first = {.host = HELP_IP(10, 2, 0, 1), .remote = REMOTE, .port = 1, .proto = 6},
+                second = first, third = first;
+    struct help_seen seen;
+
+    second.port = 2;
+    third.port = 3;
+    help_chain_open(&h, "    - nat: { outside: 203.0.113.1, max_flows: 2 }\n", NULL, 1);
+    h.now = HELP_SECOND;
+    assert_true(send_out(&first, HELP_SYN, &seen));
+    first.seen = seen.sport;
+    assert_true(send_out(&second, HELP_SYN, &seen));
+    second.seen = seen.sport;
+    must_change("    - nat: { outside: 203.0.113.1, max_flows: 2 }\n" MONITOR, NULL);
+    h.now += HELP_SECOND;
+    assert_true(send_out(&third, HELP_SYN, NULL));
+    assert_true(answer(&second, HELP_SYN | HELP_ACK, NULL));
+    assert_false(answer(&first, HELP_SYN | HELP_ACK, NULL));
+}
+
+/* How long packets wait: told, not judged. */
+static void test_many_flows(void)
+{
+    struct timespec from, to;
+    struct help_spec s = {.dst = REMOTE, .dport = 53, .proto = 17, .payload = 20};
+    unsigned many = getenv("CHANGE_FLOWS") ? (unsigned)atoi(getenv("CHANGE_FLOWS")) : 2000;
+
+    help_chain_open(&h, NAT "    - firewall: { rules: firewall.rules }\n" MONITOR, RULES, 1);
+    h.now = HELP_SECOND;
+    for (unsigned i = 0; i < many; i++) {
+        s.src = HELP_IP(10, 0, 0, 0) + i / 50000;
+        s.sport = (uint16_t)(1 + i % 50000);
+        s.dst = REMOTE + i % 7;
+        assert_true(help_chain_spec(&h, NF_INSIDE, &s, NULL));
+    }
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    must_change(NAT WALL LIMITER MONITOR, NULL);
+    clock_gettime(CLOCK_MONOTONIC, &to);
+    print_message("%u flows: %ld ms\n", many,
+                  (to.tv_sec - from.tv_sec) * 1000 + (to.tv_nsec - from.tv_nsec) / 1000000);
+    assert_int_equal(nf_sessions_count(nf_chain_find(h.chain, "nat")), many);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        HELP_CASE(test_rule_added),     HELP_CASE(test_action_changed), HELP_CASE(test_nf_added),
+        HELP_CASE(test_nf_taken_out),   HELP_CASE(test_timers_go_on),   HELP_CASE(test_backend_added),
+        HELP_CASE(test_limits_changed), HELP_CASE(test_refused),        HELP_CASE(test_order_of_transitory),
+        HELP_CASE(test_many_flows),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

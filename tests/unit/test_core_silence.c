@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The protocol core, told as stories: how long a silence makes a standby suspect its primary. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "tests/unit/help_core.h"
+
+static struct tale b;
+
+/* A READY standby that measures what counts once it has listened for a second. The peer's lease is 20 ms. */
+static void reach_listening(void)
+{
+    reach_ready(&b, false);
+    b.core.config.listen_ms = 1000;
+}
+
+static void primary_speaks(unsigned times, unsigned every_ms)
+{
+    for (unsigned i = 0; i < times; i++) {
+        waits(&b, every_ms);
+        hears(&b, FT_MSG_HEARTBEAT, FT_PROTECTED);
+        is(&b, FT_READY);
+    }
+}
+
+static void suspects_after(unsigned ms)
+{
+    waits(&b, ms - 1);
+    is(&b, FT_READY);
+    waits(&b, 1);
+    is(&b, FT_SOLO);
+    because(&b, "silence");
+}
+
+static void it_listens_first(void **unused)
+{
+    (void)unused;
+    reach_listening();
+    primary_speaks(190, 5);
+    suspects_after(50);
+}
+
+static void a_number_in_the_file_is_that_number(void **unused)
+{
+    (void)unused;
+    reach_ready(&b, false);
+    primary_speaks(1000, 5);
+    suspects_after(50);
+}
+
+static void no_sooner_than_half_a_lease_after_the_lease(void **unused)
+{
+    (void)unused;
+    reach_listening();
+    primary_speaks(200, 5);
+    suspects_after(30);
+}
+
+static void three_times_the_longest_silence(void **unused)
+{
+    (void)unused;
+    reach_listening();
+    primary_speaks(1, 12);
+    primary_speaks(200, 5);
+    suspects_after(36);
+}
+
+static void the_silences_of_a_resync_count(void **unused)
+{
+    (void)unused;
+    reach_listening();
+    hears_at(&b, FT_MSG_SNAPSHOT_BEGIN, FT_SOLO, 5, b.sent);
+    is(&b, FT_SYNCING);
+    waits(&b, 13);
+    hears(&b, FT_MSG_SNAPSHOT_END, FT_SOLO);
+    hears_at(&b, FT_MSG_HOLDING, FT_DEGRADED, 10, b.sent);
+    reaches(&b, FT_EV_LANES, 10);
+    primary_speaks(200, 5);
+    suspects_after(39);
+}
+
+static void no_later_than_detect(void **unused)
+{
+    (void)unused;
+    reach_listening();
+    primary_speaks(1, 19);
+    primary_speaks(200, 5);
+    suspects_after(50);
+}
+
+static void a_silence_is_forgotten_after_ten_minutes(void **unused)
+{
+    (void)unused;
+    reach_listening();
+    primary_speaks(1, 12);
+    primary_speaks(2 * 60 * 9, 5);
+    for (unsigned minute = 0; minute < 9; minute++)
+        primary_speaks(60 * 200, 5);
+    assert_int_equal(ft_core_detects(&b.core), 36 * FT_MS);
+    for (unsigned minute = 0; minute < 2; minute++)
+        primary_speaks(60 * 200, 5);
+    suspects_after(30);
+}
+
+static void a_word_on_a_port_ends_it(void **unused)
+{
+    (void)unused;
+    reach_listening();
+    for (unsigned i = 0; i < 120; i++) { /* the link alone would be silent for 20 ms */
+        waits(&b, 10);
+        heartbeats(&b, 1);
+        primary_speaks(1, 10);
+    }
+    suspects_after(30);
+}
+
+/* This node's own sleep is no silence, neither where one is measured nor where one is judged. */
+static void what_it_slept_is_no_silence(void **unused)
+{
+    (void)unused;
+    reach_listening();
+    primary_speaks(200, 5);
+    for (unsigned i = 0; i < 10; i++) {
+        sleeps(&b, 18);
+        hears(&b, FT_MSG_HEARTBEAT, FT_PROTECTED);
+    }
+    assert_int_equal(ft_core_detects(&b.core), 30 * FT_MS);
+    waits(&b, 25);
+    sleeps(&b, 18);
+    ticks(&b);
+    is(&b, FT_READY);
+    suspects_after(5);
+}
+
+/* The lease that must have ended is the primary's: of another version it may be longer than ours. */
+static void the_lease_is_the_primarys(void **unused)
+{
+    (void)unused;
+    reach_listening();
+    primary_speaks(200, 5);
+    loses(&b, FT_LOST_ERROR);
+    connects(&b);
+    waits(&b, 29);
+    is(&b, FT_READY); /* nobody has said hello: it is that of before */
+    b.hello.lease_ms = 28;
+    hello_from(&b, FT_PROTECTED, 1);
+    primary_speaks(1, 5);
+    suspects_after(42);
+}
+
+static void reach_takeover(void)
+{
+    reach_listening();
+    primary_speaks(200, 5);
+    suspects_after(30);
+    assert_int_equal(b.core.silence.false_takeovers, 0);
+}
+
+static void hears_of_old(void)
+{
+    struct ft_message m = {
+        .type = FT_MSG_HEARTBEAT, .state = FT_PROTECTED, .view = 1, .sent = b.peer_now += 1000};
+    struct ft_event event = {.kind = FT_EV_MESSAGE, .message = &m};
+
+    event_happens(&b, &event);
+}
+
+static void a_primary_that_speaks_again_soon_had_not_failed(void **unused)
+{
+    (void)unused;
+    reach_takeover();
+    waits(&b, 9);
+    hears_of_old();
+    assert_int_equal(b.core.silence.false_takeovers, 1);
+    waits(&b, 2);
+    hears_of_old();
+    assert_int_equal(b.core.silence.false_takeovers, 1);
+    assert_int_equal(b.core.silence.longest, 39 * FT_MS);
+
+    reach_takeover();
+    waits(&b, 9);
+    heartbeats(&b, 1);
+    assert_int_equal(b.core.silence.false_takeovers, 1);
+}
+
+static void one_that_speaks_again_late_had_failed(void **unused)
+{
+    (void)unused;
+    reach_takeover();
+    waits(&b, 20);
+    hears_of_old();
+    assert_int_equal(b.core.silence.false_takeovers, 0);
+    assert_int_equal(b.core.silence.longest, 5 * FT_MS);
+}
+
+static void a_word_that_was_read_late_makes_no_takeover_false(void **unused)
+{
+    struct ft_event event = {.kind = FT_EV_PORT_HEARTBEAT, .view = 1};
+
+    (void)unused;
+    reach_takeover();
+    event.came = b.now - 5 * FT_MS;
+    waits(&b, 1);
+    event_happens(&b, &event);
+    assert_int_equal(b.core.silence.false_takeovers, 0);
+}
+
+static void a_process_that_is_new_makes_no_takeover_false(void **unused)
+{
+    (void)unused;
+    reach_takeover();
+    loses(&b, FT_LOST_ERROR);
+    connects(&b);
+    b.hello.incarnation = 201;
+    hello_from(&b, FT_JOINING, 1);
+    heartbeats(&b, 1);
+    assert_int_equal(b.core.silence.false_takeovers, 0);
+}
+
+/* ---- the primary ------------------------------------------------------------------------------- */
+
+static void a_lapse_of_the_lease_is_no_event_yet(void **unused)
+{
+    (void)unused;
+    reach_protected(&b, false);
+    b.core.config.degrade_ms = 30;
+    waits(&b, 25);
+    is(&b, FT_PROTECTED);
+    hears_at(&b, FT_MSG_ACK, FT_READY, 10, b.sent);
+    assert_int_equal(b.core.false_alarms, 0);
+    waits(&b, 20); /* what it answered was said up to 10 ms before */
+    is(&b, FT_PROTECTED);
+    waits(&b, 10);
+    is(&b, FT_DEGRADED);
+    because(&b, "no answer from the standby for 30 ms");
+    hears_at(&b, FT_MSG_ACK, FT_READY, 10, b.sent);
+    is(&b, FT_PROTECTED);
+    assert_int_equal(b.core.false_alarms, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(it_listens_first),
+        cmocka_unit_test(a_number_in_the_file_is_that_number),
+        cmocka_unit_test(no_sooner_than_half_a_lease_after_the_lease),
+        cmocka_unit_test(three_times_the_longest_silence),
+        cmocka_unit_test(the_silences_of_a_resync_count),
+        cmocka_unit_test(no_later_than_detect),
+        cmocka_unit_test(a_silence_is_forgotten_after_ten_minutes),
+        cmocka_unit_test(a_word_on_a_port_ends_it),
+        cmocka_unit_test(what_it_slept_is_no_silence),
+        cmocka_unit_test(the_lease_is_the_primarys),
+        cmocka_unit_test(a_primary_that_speaks_again_soon_had_not_failed),
+        cmocka_unit_test(one_that_speaks_again_late_had_failed),
+        cmocka_unit_test(a_word_that_was_read_late_makes_no_takeover_false),
+        cmocka_unit_test(a_process_that_is_new_makes_no_takeover_false),
+        cmocka_unit_test(a_lapse_of_the_lease_is_no_event_yet),
+    };
+
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("core_silence", tests, NULL, NULL);
+}

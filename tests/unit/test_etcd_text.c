@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is said to etcd and read from it: requests as etcd's JSON gateway takes them (golden, from its own
+ * documentation and as a server of version 3.4 answered), and answers that are cut, of wrong types, of
+ * another key, too large, or nobody's.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "node/arbiter/text.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define KEY   "understudy/a-b"
+#define KEY64 "dW5kZXJzdHVkeS9hLWI="
+/* understudy 3 4711 b */
+#define VALUE64 "dW5kZXJzdHVkeSAzIDQ3MTEgYg=="
+#define HEADER  "\"header\":{\"cluster_id\":\"1\",\"member_id\":\"2\",\"revision\":\"9\",\"raft_term\":\"2\"}"
+#define KV                                                                                                   \
+    "{\"key\":\"" KEY64                                                                                      \
+    "\",\"create_revision\":\"4\",\"mod_revision\":\"7\",\"version\":\"2\",\"value\":\"" VALUE64 "\"}"
+
+static int reads(const char *text, struct nd_etcd_kept *kept, struct ft_fault *fault)
+{
+    return nd_etcd_read_range(text, strlen(text), KEY, kept, fault);
+}
+
+static void what_stands_at_the_key_is_read(void **unused)
+{
+    struct nd_etcd_kept kept;
+    struct ft_fault fault;
+
+    (void)unused;
+    assert_int_equal(reads("{" HEADER ",\"kvs\":[" KV "],\"count\":\"1\"}", &kept, &fault), 0);
+    assert_int_equal(kept.revision, 7);
+    assert_true(kept.decision.any);
+    assert_int_equal(kept.decision.era.view, 3);
+    assert_int_equal(kept.decision.era.number, 4711);
+    assert_string_equal(kept.decision.winner, "b");
+}
+
+static void a_key_that_is_not_there_is_no_decision(void **unused)
+{
+    struct nd_etcd_kept kept;
+    struct ft_fault fault;
+
+    (void)unused;
+    assert_int_equal(reads("{" HEADER "}", &kept, &fault), 0);
+    assert_int_equal(kept.revision, 0);
+    assert_false(kept.decision.any);
+}
+
+static void requests_are_what_etcd_takes(void **unused)
+{
+    const struct nd_etcd_kept kept = {.revision = 7};
+    const struct ft_decision wanted = {.any = true, .era = {3, 4711}, .winner = "b"};
+    char out[ND_ETCD_BODY_MAX];
+
+    (void)unused;
+    nd_etcd_make_range(KEY, out);
+    assert_string_equal(out, "{\"key\":\"" KEY64 "\"}");
+    nd_etcd_make_put(KEY, &kept, &wanted, out);
+    assert_string_equal(out,
+                        "{\"compare\":[{\"key\":\"" KEY64
+                        "\",\"target\":\"MOD\",\"result\":\"EQUAL\",\"mod_revision\":\"7\"}],"
+                        "\"success\":[{\"request_put\":{\"key\":\"" KEY64 "\",\"value\":\"" VALUE64 "\"}}]}");
+}
+
+/* What is put is what is read, for every length of what base64 fills up, and for nobody. */
+static void a_value_survives_its_way(void **unused)
+{
+    static const char *const names[] = {"", "a", "bc", "def", "a-b_c.", "0123456789012345678901234567890"};
+    char body[ND_ETCD_BODY_MAX], reply[ND_ETCD_BODY_MAX * 2];
+    struct ft_fault fault;
+
+    (void)unused;
+    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        struct ft_decision wanted = {.any = true, .era = {i * 1000003, UINT64_MAX >> (i + 4)}};
+        struct nd_etcd_kept kept = {.revision = 0};
+        bool plain = !strchr(names[i], '.');
+
+        snprintf(wanted.winner, sizeof(wanted.winner), "%s", names[i]);
+        nd_etcd_make_put(KEY, &kept, &wanted, body);
+        const char *value = strstr(body, "\"value\":\"") + 9;
+
+        snprintf(reply, sizeof(reply),
+                 "{" HEADER ",\"kvs\":[{\"key\":\"" KEY64 "\",\"mod_revision\":\"1\",\"value\":\"%.*s\"}]}",
+                 (int)strcspn(value, "\""), value);
+        assert_int_equal(reads(reply, &kept, &fault) == 0, plain); /* no node is called so */
+        if (!plain)
+            continue;
+        assert_string_equal(kept.decision.winner, names[i]);
+        assert_int_equal(ft_era_compare(&kept.decision.era, &wanted.era), 0);
+    }
+}
+
+static void what_is_no_answer_is_refused(void **unused)
+{
+    static const char *const bad[] = {
+        "",
+        "{",
+        "null",
+        "[]",
+        "{}",
+        "\"header\"",
+        "{\"header\":7}",
+        "{" HEADER "} trailing",
+        "{" HEADER ",\"kvs\":7}",
+        "{" HEADER ",\"kvs\":{}}",
+        "{" HEADER ",\"kvs\":[7]}",
+        "{" HEADER ",\"kvs\":[null]}",
+        "{" HEADER ",\"kvs\":[" KV "," KV "]}",
+        "{" HEADER ",\"kvs\":[" KV "],\"kvs\":[]}",
+        "{" HEADER ",\"kvs\":[{\"key\":\"YQ==\",\"mod_revision\":\"7\",\"value\":\"" VALUE64 "\"}]}",
+        "{" HEADER ",\"kvs\":[{\"key\":\"" KEY64 "\",\"mod_revision\":7,\"value\":\"" VALUE64 "\"}]}",
+        "{" HEADER ",\"kvs\":[{\"key\":\"" KEY64 "\",\"mod_revision\":\"0\",\"value\":\"" VALUE64 "\"}]}",
+        "{" HEADER ",\"kvs\":[{\"key\":\"" KEY64 "\",\"mod_revision\":\"-7\",\"value\":\"" VALUE64 "\"}]}",
+        "{" HEADER ",\"kvs\":[{\"key\":\"" KEY64 "\",\"mod_revision\":\"7x\",\"value\":\"" VALUE64 "\"}]}",
+        "{" HEADER ",\"kvs\":[{\"key\":\"" KEY64
+        "\",\"mod_revision\":\"99999999999999999999\",\"value\":\"" VALUE64 "\"}]}",
+        "{" HEADER ",\"kvs\":[{\"key\":\"" KEY64 "\",\"mod_revision\":\"7\"}]}",
+        "{" HEADER ",\"kvs\":[{\"key\":\"" KEY64 "\",\"mod_revision\":\"7\",\"value\":\"!!!!\"}]}",
+        /* "understudy", "understudy 3 4711 ", "understudy 3 4711 b\n", "other 3 4711 b", with a NUL */
+        "{" HEADER ",\"kvs\":[{\"key\":\"" KEY64
+        "\",\"mod_revision\":\"7\",\"value\":\"dW5kZXJzdHVkeQ==\"}]}",
+        "{" HEADER ",\"kvs\":[{\"key\":\"" KEY64
+        "\",\"mod_revision\":\"7\",\"value\":\"dW5kZXJzdHVkeSAzIDQ3MTEg\"}]}",
+        "{" HEADER ",\"kvs\":[{\"key\":\"" KEY64
+        "\",\"mod_revision\":\"7\",\"value\":\"dW5kZXJzdHVkeSAzIDQ3MTEgYgo=\"}]}",
+        "{" HEADER ",\"kvs\":[{\"key\":\"" KEY64
+        "\",\"mod_revision\":\"7\",\"value\":\"b3RoZXIgMyA0NzExIGI=\"}]}",
+        "{" HEADER ",\"kvs\":[{\"key\":\"" KEY64
+        "\",\"mod_revision\":\"7\",\"value\":\"dW5kZXJzdHVkeSAzIDQ3MTEgYgA=\"}]}",
+    };
+    struct nd_etcd_kept kept;
+    struct ft_fault fault;
+
+    (void)unused;
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        fault.text[0] = '\0';
+        if (reads(bad[i], &kept, &fault) != FT_EMALFORMED || !fault.text[0])
+            fail_msg("taken for an answer: %s", bad[i]);
+    }
+}
+
+static void a_put_is_done_only_if_etcd_says_so(void **unused)
+{
+    static const struct {
+        const char *text;
+        int error;
+        bool done;
+    } rows[] = {
+        {"{" HEADER ",\"succeeded\":true,\"responses\":[{}]}", 0, true},
+        {"{" HEADER "}", 0, false},
+        {"{" HEADER ",\"succeeded\":false}", 0, false},
+        {"{" HEADER ",\"succeeded\":\"true\"}", FT_EMALFORMED, false},
+        {"{" HEADER ",\"succeeded\":1}", FT_EMALFORMED, false},
+        {"{\"succeeded\":true}", FT_EMALFORMED, false},
+        {"{\"error\":\"etcdserver: request timed out\",\"code\":14}", FT_EMALFORMED, false},
+    };
+
+    (void)unused;
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct ft_fault fault;
+        bool done = true;
+
+        assert_int_equal(nd_etcd_read_put(rows[i].text, strlen(rows[i].text), &done, &fault), rows[i].error);
+        assert_int_equal(done && !rows[i].error, rows[i].done);
+    }
+}
+
+/* Every end and every byte of a good answer: nothing reads past it, and no other decision comes of it unseen.
+ */
+static void a_damaged_answer_crashes_nothing(void **unused)
+{
+    static const char good[] = "{" HEADER ",\"kvs\":[" KV "],\"count\":\"1\"}";
+    struct nd_etcd_kept kept;
+    struct ft_fault fault;
+    char bent[sizeof(good)];
+
+    (void)unused;
+    for (size_t len = 0; len + 1 < sizeof(good); len++)
+        assert_int_equal(nd_etcd_read_range(good, len, KEY, &kept, &fault), FT_EMALFORMED);
+    for (size_t at = 0; at + 1 < sizeof(good); at++)
+        for (unsigned bit = 0; bit < 8; bit++) {
+            memcpy(bent, good, sizeof(good));
+            bent[at] = (char)(bent[at] ^ 1u << bit);
+            nd_etcd_read_range(bent, sizeof(good) - 1, KEY, &kept, &fault);
+        }
+}
+
+static void the_rule(void **unused)
+{
+    const struct ft_era asked = {3, 50};
+    const struct {
+        struct ft_decision kept;
+        bool anew;
+        enum ft_answer a;
+    } rows[] = {
+        {{.any = false}, true, FT_ANSWER_NONE},
+        {{.any = true, .era = {2, 99}, .winner = "b"}, true, FT_ANSWER_NONE},
+        {{.any = true, .era = {3, 49}, .winner = "a"}, true, FT_ANSWER_NONE},
+        {{.any = true, .era = {3, 0}}, true, FT_ANSWER_NONE},
+        {{.any = true, .era = {3, 50}, .winner = "a"}, false, FT_ANSWER_WON},
+        {{.any = true, .era = {3, 50}, .winner = "b"}, false, FT_ANSWER_LOST},
+        {{.any = true, .era = {3, 51}, .winner = "a"}, false, FT_ANSWER_LOST},
+        {{.any = true, .era = {4, 0}}, false, FT_ANSWER_LOST},
+    };
+
+    (void)unused;
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        assert_int_equal(ft_decides_anew(&rows[i].kept, &asked), rows[i].anew);
+        if (!rows[i].anew)
+            assert_int_equal(ft_decided(&rows[i].kept, &asked, "a"), rows[i].a);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_stands_at_the_key_is_read),
+        cmocka_unit_test(a_key_that_is_not_there_is_no_decision),
+        cmocka_unit_test(requests_are_what_etcd_takes),
+        cmocka_unit_test(a_value_survives_its_way),
+        cmocka_unit_test(what_is_no_answer_is_refused),
+        cmocka_unit_test(a_put_is_done_only_if_etcd_says_so),
+        cmocka_unit_test(a_damaged_answer_crashes_nothing),
+        cmocka_unit_test(the_rule),
+    };
+
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("etcd_text", tests, NULL, NULL);
+}
