@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#define L3_TEXT_MAX 16384 /* 8 ports of 9 addresses and 64 routes, as text */
+
 static unsigned place_of(const struct nf_chain_config *config, const struct nf_module *module)
 {
     for (unsigned i = 0; i < config->count; i++)
@@ -73,10 +75,22 @@ static int match_nfs(struct nf_chain_change *change, struct ft_fault *fault)
     return error;
 }
 
-/* Addresses and routes as texts: what stands in the hello. */
+/* Addresses and routes, as the hello says them, and which next hops are asked for. */
+static bool is_same_l3(const struct nf_l3_config *from, const struct nf_l3_config *to)
+{
+    char before[L3_TEXT_MAX], after[L3_TEXT_MAX];
+
+    if (!from || !to)
+        return from == to;
+    nf_chain_identity(&(struct nf_chain_config){.l3 = (struct nf_l3_config *)from}, before, sizeof(before));
+    nf_chain_identity(&(struct nf_chain_config){.l3 = (struct nf_l3_config *)to}, after, sizeof(after));
+    return strcmp(before, after) == 0 && from->next_hops == to->next_hops &&
+           memcmp(from->next_hop, to->next_hop, from->next_hops * sizeof(from->next_hop[0])) == 0;
+}
+
 static int check_l3(const struct nf_l3_config *from, const struct nf_l3_config *to, struct ft_fault *fault)
 {
-    if (!from != !to || (from && memcmp(from, to, sizeof(*from)) != 0))
+    if (!is_same_l3(from, to))
         return ft_fail(fault, FT_EINVAL,
                        "interfaces, routes, next_hops, or an NF's own address: cannot be changed while the "
                        "pair runs");

@@ -134,10 +134,12 @@ static int decide_at(struct nd_etcd *e, const char *server, const struct ft_era 
 int nd_etcd_decide(struct nd_etcd *e, const struct ft_era *era, const char *who, struct ft_decision *kept,
                    struct ft_fault *fault)
 {
+    unsigned urls = e->config->urls;
     int error = ft_fail(fault, FT_EIO, "the node ends");
 
-    for (unsigned i = 0; i < e->config->urls && !atomic_load(e->ends); i++) {
-        unsigned server = (e->server + i) % e->config->urls;
+    FT_CHECK(urls > 0, "no URL of etcd");
+    for (unsigned i = 0; i < urls && !atomic_load(e->ends); i++) {
+        unsigned server = (e->server + i) % urls;
 
         error = decide_at(e, e->config->url[server], era, who, kept, fault);
         if (error)
@@ -145,7 +147,7 @@ int nd_etcd_decide(struct nd_etcd *e, const struct ft_era *era, const char *who,
         e->server = server;
         return 0;
     }
-    e->server = (e->server + 1) % e->config->urls;
+    e->server = (e->server + 1) % urls;
     return error;
 }
 

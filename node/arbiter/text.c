@@ -25,7 +25,7 @@ static void encode(const char *text, char out[CODED_MAX])
         for (size_t k = 0; k < 3; k++)
             three = three << 8 | (i + k < len ? (uint8_t)text[i + k] : 0);
         for (size_t k = 0; k < 4; k++)
-            out[at++] = i + k <= len ? digits[three >> (18 - 6 * k) & 63] : '=';
+            out[at++] = i + k <= len ? digits[(three >> (18 - 6 * k)) & 63] : '=';
     }
     out[at] = '\0';
 }
@@ -149,7 +149,7 @@ static int read_kept(const json_t *kv, const char *key, struct nd_etcd_kept *out
 {
     const char *name = json_string_value(json_object_get(kv, "key"));
     const char *value = json_string_value(json_object_get(kv, "value"));
-    char coded[CODED_MAX], text[VALUE_MAX];
+    char coded[CODED_MAX], text[VALUE_MAX] = "";
 
     encode(key, coded);
     if (!name || strcmp(name, coded) != 0)

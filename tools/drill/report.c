@@ -144,9 +144,9 @@ static unsigned choose_runs(const struct nd_drill_run *runs, unsigned count, uns
 {
     unsigned n = 0;
     for (unsigned i = 0; i < count; i++) {
-        unsigned out = n;
         if (n == DRAWN) {
-            for (unsigned k = out = 0; k < DRAWN; k++)
+            unsigned out = 0;
+            for (unsigned k = 1; k < DRAWN; k++)
                 out = is_worse(&runs[chosen[out]], &runs[chosen[k]]) ? k : out;
             if (!is_worse(&runs[i], &runs[chosen[out]]))
                 continue;
