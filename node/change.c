@@ -224,6 +224,8 @@ static int take_files(struct nd_running *r, const struct rp_status *s, uint64_t 
     }
     if (!error)
         error = nd_change_make(r, path, false, &c, fault);
+    if (!error && g->staged)
+        error = nd_files_check_named(&files, c->next, fault);
     if (!error && c->chain.hash != chain)
         error = ft_fail(fault, FT_EINVAL,
                         "they make another chain here: is a module, or pending_mb, another one?");
