@@ -109,7 +109,10 @@ int nd_change_make(struct nd_running *r, const char *path, bool state, struct nd
         nd_change_free(c);
         return error;
     }
-    c->next->protect.pending_mb = r->config->protect.pending_mb; /* it is in the identity, and stays */
+    /* They are in the identity, and stay as they were read at the start: a node that said of a new arbiter
+     * that it has it would be a pair with one that asks it, and not ask. */
+    c->next->protect.pending_mb = r->config->protect.pending_mb;
+    c->next->arbiter = r->config->arbiter;
     nd_setup_replicator(&named, c->next, &r->config->timing, c->identity);
     c->chain = (struct ft_chain_name){c->identity, named.core.identity_len, named.core.chain};
     *out = c;
