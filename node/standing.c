@@ -68,8 +68,15 @@ bool nd_standing_failed(const struct nd_running *r, unsigned index, char why[ND_
     return r->standing.gateway[k].tracked.failed;
 }
 
+/* What two nodes track they look at in turns of their own: when it fails for both, the other one finds it so
+ * much later at most, and as much later that it is well. A script's end comes later than its beginning. */
+static uint64_t find_later(const struct nd_track *track)
+{
+    return track->every_ms * FT_MS * (track->kind == ND_TRACK_SCRIPT ? 2 : 1);
+}
+
 /* *why gets what is in the counter, the data ports first. */
-static uint32_t count_failures(const struct nd_running *r, char why[FT_REASON_MAX])
+static uint32_t count_failures(const struct nd_running *r, char why[FT_REASON_MAX], uint64_t *looks_ns)
 {
     const struct nd_node *self = &r->config->node[r->self];
     const struct nd_health *health = &r->port_watch.health;
@@ -77,6 +84,7 @@ static uint32_t count_failures(const struct nd_running *r, char why[FT_REASON_MA
     uint32_t counter = 0;
 
     why[0] = '\0';
+    *looks_ns = 0;
     for (unsigned i = 0; i < health->ports; i++)
         if (health->port[i].fault == FT_PORT_NO_CARRIER) {
             counter += ND_PORT_WEIGHT;
@@ -85,6 +93,7 @@ static uint32_t count_failures(const struct nd_running *r, char why[FT_REASON_MA
     for (unsigned i = 0; i < self->tracks; i++)
         if (nd_standing_failed(r, i, found)) {
             counter += self->track[i].weight;
+            *looks_ns = find_later(&self->track[i]) > *looks_ns ? find_later(&self->track[i]) : *looks_ns;
             nd_phrases_add(why, FT_REASON_MAX, "%s %s: %s", nd_track_kinds[self->track[i].kind],
                            self->track[i].what, found);
         }
@@ -98,7 +107,7 @@ static void update_counter(struct nd_running *r)
     uint32_t counter;
 
     judge_gateways(st);
-    counter = count_failures(r, why);
+    counter = count_failures(r, why, &st->looks_ns);
     if (counter != st->counter) {
         const struct ft_log_field fields[] = {{"counter", .number = counter}, {"reason", .text = why}, {0}};
 
@@ -180,6 +189,12 @@ static void note_times(struct nd_standing *st, const struct rp_status *s, uint64
         st->equal_since = now;
 }
 
+/* Carrier is seen at once, so a data port's weight stands for itself. */
+static uint64_t settle_time(const struct nd_standing *st, uint32_t other)
+{
+    return ND_SETTLE_NS + (st->counter >= other + ND_PORT_WEIGHT ? 0 : st->looks_ns);
+}
+
 static void consider_handover(struct nd_running *r, const struct rp_status *s)
 {
     struct nd_standing *st = &r->standing;
@@ -194,6 +209,7 @@ static void consider_handover(struct nd_running *r, const struct rp_status *s)
         .other = s->peer_word.counter,
         .moved = s->core.takeover.view ? s->core.takeover.decided : 0,
         .tried = st->tried,
+        .settle_ns = settle_time(st, s->peer_word.counter),
         .hold_down_ns = file->hold_down_s * 1000 * FT_MS,
         .held = st->maintenance == FT_MAINTENANCE_HOLD,
         .pinned = st->maintenance == FT_MAINTENANCE_PIN_OWN     ? ND_REIGN_OWN

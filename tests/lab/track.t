@@ -34,7 +34,7 @@ part() { # NODE
     track:
       - { script: $work/check, weight: 10, every_ms: 100, rise: 2, fall: 2 }
       - { script: $work/hang, weight: 5, every_ms: 200, rise: 1, fall: 1 }
-      - { gateway: 203.0.113.100, weight: 20, every_ms: 100, rise: 2, fall: 2 }
+      - { gateway: 203.0.113.100, weight: 20, rise: 2, fall: 2 }
       - { route: 198.51.100.0/24, weight: 30, every_ms: 100, rise: 1, fall: 1 }
       - { interface: $1-repl, weight: 40, every_ms: 100 }
     hooks:
