@@ -118,7 +118,7 @@ static void update_counter(struct nd_running *r)
     memcpy(st->why, why, sizeof(why));
 }
 
-/* ---- orders, and the peer's word ------------------------------------------------------------------- */
+/* ---- orders, and the peer's standing ---------------------------------------------------------------- */
 
 const char *nd_standing_text(const struct nd_running *r, char out[64])
 {
@@ -155,15 +155,15 @@ int nd_standing_order(struct nd_running *r, enum ft_maintenance what)
 static void tell_peer(struct nd_running *r)
 {
     struct nd_standing *st = &r->standing;
-    struct rp_word word = {
+    struct rp_standing own = {
         .counter = st->counter, .maintenance = (uint8_t)st->maintenance, .maintained = st->maintained};
 
-    memcpy(word.why, st->why, sizeof(word.why));
-    if (st->is_told && word.counter == st->told.counter && word.maintained == st->told.maintained &&
-        strcmp(word.why, st->told.why) == 0)
+    memcpy(own.why, st->why, sizeof(own.why));
+    if (st->is_told && own.counter == st->told.counter && own.maintained == st->told.maintained &&
+        strcmp(own.why, st->told.why) == 0)
         return;
-    if (rp_tell(r->replicator, &word)) {
-        st->told = word;
+    if (rp_tell(r->replicator, &own)) {
+        st->told = own;
         st->is_told = true;
     }
 }
@@ -179,11 +179,11 @@ static void note_times(struct nd_standing *st, const struct rp_status *s, uint64
 {
     bool protected = s->core.state == FT_PROTECTED && s->peer_told;
 
-    if (!protected || st->counter <= s->peer_word.counter)
+    if (!protected || st->counter <= s->peer_standing.counter)
         st->higher_since = 0;
     else if (!st->higher_since)
         st->higher_since = now;
-    if (!protected || st->counter != s->peer_word.counter)
+    if (!protected || st->counter != s->peer_standing.counter)
         st->equal_since = 0;
     else if (!st->equal_since)
         st->equal_since = now;
@@ -206,10 +206,10 @@ static void consider_handover(struct nd_running *r, const struct rp_status *s)
         .whole = !nd_health_standby(&r->port_watch.health, true, faults),
         .told = s->peer_told,
         .own = st->counter,
-        .other = s->peer_word.counter,
+        .other = s->peer_standing.counter,
         .moved = s->core.takeover.view ? s->core.takeover.decided : 0,
         .tried = st->tried,
-        .settle_ns = settle_time(st, s->peer_word.counter),
+        .settle_ns = settle_time(st, s->peer_standing.counter),
         .hold_down_ns = file->hold_down_s * 1000 * FT_MS,
         .held = st->maintenance == FT_MAINTENANCE_HOLD,
         .pinned = st->maintenance == FT_MAINTENANCE_PIN_OWN     ? ND_REIGN_OWN
@@ -281,8 +281,8 @@ void nd_standing_turn(struct nd_running *r, const struct rp_status *s)
 
     watch_runner(r);
     update_counter(r);
-    if (s->peer_told && s->peer_word.maintained > st->maintained)
-        keep_order(r, (enum ft_maintenance)s->peer_word.maintenance, s->peer_word.maintained,
+    if (s->peer_told && s->peer_standing.maintained > st->maintained)
+        keep_order(r, (enum ft_maintenance)s->peer_standing.maintenance, s->peer_standing.maintained,
                    r->config->node[!r->self].name);
     tell_peer(r);
     consider_handover(r, s);
