@@ -281,10 +281,15 @@ void nd_changes_turn(struct nd_running *r, const struct rp_status *s)
     struct nd_change *c = r->changing.change;
     int stage = c ? atomic_load_explicit(&c->stage, memory_order_acquire) : ND_CHANGE_GONE;
 
-    if (stage == ND_CHANGE_DONE)
+    if (stage == ND_CHANGE_DONE) {
         finish(r);
-    else if (c && nd_now() > r->changing.until)
+    } else if (stage == ND_CHANGE_FAILED && !ft_core_primary(&s->core)) {
+        /* On a primary the step of apply says why. */
+        nd_change_tell(r, FT_LEVEL_WARNING, c->fault.text);
+        nd_change_give_up(r);
+    } else if (c && nd_now() > r->changing.until) {
         nd_change_give_up(r); /* nobody has begun it, or waits for it, any more */
+    }
     hear_peer(r, s);
 }
 
