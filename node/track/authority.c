@@ -54,10 +54,10 @@ enum nd_move nd_authority_decide(const struct nd_authority *a, const char **why)
         *why = "the role has moved within hold_down_s";
     else if (!is_over(a->tried, ND_RETRY_NS, a->now))
         *why = "the last handover did not happen";
-    else if (move == ND_MOVE_COUNTER && (!a->higher_since || !is_over(a->higher_since, ND_SETTLE_NS, a->now)))
-        *why = "the counters differ since a moment";
+    else if (move == ND_MOVE_COUNTER && (!a->higher_since || !is_over(a->higher_since, a->settle_ns, a->now)))
+        *why = "the counters have differed for a moment only";
     else if (move != ND_MOVE_COUNTER && (!a->equal_since || !is_over(a->equal_since, ND_SETTLE_NS, a->now)))
-        *why = "the counters are equal since a moment";
+        *why = "the counters have been equal for a moment only";
     else if (move == ND_MOVE_RETURN && !is_over(a->equal_since, a->return_after_ns, a->now))
         *why = "the time of failback is not over";
     else

@@ -15,8 +15,8 @@
 /* In the demotion counter: a data port without carrier, which is more than all else together. */
 #define ND_PORT_WEIGHT 1000u
 
-/* So long a difference of counters has to stand: what fails for both nodes is heard of one after the other.
- */
+/* So long a difference of counters has to stand, at least: a word of the peer is on its way, and both nodes
+ * see that a data port has lost its carrier. */
 #define ND_SETTLE_NS 200000000ull
 /* Between two attempts, when the first came to nothing. */
 #define ND_RETRY_NS 1000000000ull
@@ -33,6 +33,7 @@ struct nd_authority {
     uint64_t equal_since;  /* since when the pair has been PROTECTED with equal counters; 0: it is not */
     uint64_t moved;        /* when this node became primary after another one; 0: it has begun alone */
     uint64_t tried;        /* when this node began to hand over last; 0: never */
+    uint64_t settle_ns;    /* ND_SETTLE_NS or more: until the other node would have found the same */
     uint64_t hold_down_ns;
     bool held;                /* an operator's hold */
     enum nd_reign pinned;     /* an operator's pin */

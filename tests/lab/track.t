@@ -34,7 +34,7 @@ part() { # NODE
     track:
       - { script: $work/check, weight: 10, every_ms: 100, rise: 2, fall: 2 }
       - { script: $work/hang, weight: 5, every_ms: 200, rise: 1, fall: 1 }
-      - { gateway: 203.0.113.100, weight: 20, every_ms: 100, rise: 2, fall: 2 }
+      - { gateway: 203.0.113.100, weight: 20, rise: 2, fall: 2 }
       - { route: 198.51.100.0/24, weight: 30, every_ms: 100, rise: 1, fall: 1 }
       - { interface: $1-repl, weight: 40, every_ms: 100 }
     hooks:
@@ -132,13 +132,13 @@ ok "it answers again" says "counter 0 (b) 0 (a)"
 
 # A thing that flaps on both nodes in turn: the role moves at most once in hold_down_s.
 before=$(($(moves a) + $(moves b))) start=$SECONDS
-for _ in 1 2 3 4 5 6; do
-    touch "$work/bad-b"; sleep 0.4; rm "$work/bad-b"
-    touch "$work/bad-a"; sleep 0.4; rm "$work/bad-a"
+for _ in 1 2 3 4; do
+    touch "$work/bad-b"; sleep 1; rm "$work/bad-b"
+    touch "$work/bad-a"; sleep 1; rm "$work/bad-a"
 done
 ok "flapping is over" says " 0 (b)"
 flapped=$(($(moves a) + $(moves b) - before))
-ok "a flapping thing moved the role at most once in hold_down_s ($flapped times in $((SECONDS - start)) s)" test $flapped -le $((SECONDS - start + 1))
+ok "a flapping thing moved the role, at most once in hold_down_s ($flapped times in $((SECONDS - start)) s)" test $flapped -ge 1 -a $flapped -le $((SECONDS - start + 1))
 ok "PROTECTED" is_protected
 
 # Pins and holds.

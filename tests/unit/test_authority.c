@@ -24,6 +24,7 @@ static const struct nd_authority well = {.now = NOW,
                                          .whole = true,
                                          .told = true,
                                          .equal_since = NOW - 500 * S,
+                                         .settle_ns = ND_SETTLE_NS,
                                          .hold_down_ns = HOLD_DOWN};
 
 /* The same, and this node's counter has been higher for a second. */
@@ -78,8 +79,12 @@ static void a_difference_has_to_stand_for_a_moment(void **state)
 
     (void)state;
     a.higher_since = NOW - ND_SETTLE_NS + 1;
-    stays(a, "the counters differ since a moment");
+    stays(a, "the counters have differed for a moment only");
     a.higher_since = NOW - ND_SETTLE_NS;
+    moves(a, ND_MOVE_COUNTER);
+    a.settle_ns = ND_SETTLE_NS + S; /* what fails is looked at once a second, by both nodes */
+    stays(a, "the counters have differed for a moment only");
+    a.higher_since = NOW - ND_SETTLE_NS - S;
     moves(a, ND_MOVE_COUNTER);
 }
 
@@ -157,7 +162,7 @@ static void the_preferred_node_gets_the_role_back_only_as_failback_says(void **s
     a.preferred = ND_REIGN_OWN;
     stays(a, NULL);
     a.preferred = ND_REIGN_OTHER, a.equal_since = 0;
-    stays(a, "the counters are equal since a moment");
+    stays(a, "the counters have been equal for a moment only");
     a = demoted(), a.preferred = ND_REIGN_OWN; /* what fails counts more than what is preferred */
     moves(a, ND_MOVE_COUNTER);
 }
@@ -216,6 +221,7 @@ static void look_at_the_pair(void)
     a->higher_since = a->own <= a->other ? 0 : a->higher_since ? a->higher_since : pair.now;
     a->equal_since = a->own != a->other ? 0 : a->equal_since ? a->equal_since : pair.now;
     a->moved = pair.moved;
+    a->settle_ns = ND_SETTLE_NS;
     a->hold_down_ns = HOLD_DOWN;
     a->held = pair.held;
     a->pinned = seen(pair.pinned);
