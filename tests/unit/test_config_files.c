@@ -5,7 +5,6 @@
  */
 #include "tests/unit/help_refusal.h"
 #include "tests/unit/help_config.h"
-#include "nfs/firewall_rules.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -81,8 +80,7 @@ static void what_is_not_yaml_is_refused(void **state)
     assert_string_equal(
         help_config_refusal("/nonexistent/x.yaml", false),
         "/nonexistent/x.yaml: cannot be opened (No such file or directory), expected a readable file");
-    assert_non_null(
-        strstr(help_config_refusal(dir, false), "cannot be read (Is a directory), expected a file"));
+    assert_non_null(strstr(help_config_refusal(dir, false), "not a regular file, expected a configuration"));
 }
 
 /* A pipe without a writer, wherever a file is named. */
@@ -96,22 +94,16 @@ static void what_is_no_regular_file_is_refused(void **state)
         {"chain: {file: pipe}\n",
          "t.yaml:1: chain file is pipe (not a regular file), expected a readable file"},
     };
-    struct ft_fault fault = {""};
-    struct fw_rules *rules = calloc(1, sizeof(*rules));
     char path[300];
 
     (void)state;
-    assert_non_null(rules);
     snprintf(path, sizeof(path), "%s/pipe", help_config_dir());
     assert_int_equal(mkfifo(path, 0600), 0);
     alarm(10);
     assert_string_equal(help_config_refusal(path, false),
                         "pipe: not a regular file, expected a configuration");
     REFUSE_ALL(cases);
-    assert_int_equal(fw_rules_read(rules, path, &fault), FT_EIO);
-    assert_non_null(strstr(fault.text, "/pipe: not a regular file, expected rules"));
     alarm(0);
-    free(rules);
 }
 
 static void too_many_entries_are_refused(void **state)
