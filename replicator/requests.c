@@ -43,9 +43,12 @@ void rp_serve_requests(struct rp_replicator *rp)
 
     if (seal)
         rp_link_reseal(rp->link, seal);
-    for (event.request = FT_REQUEST_PROMOTE; event.request <= FT_REQUEST_RESYNC; event.request++)
-        if (asked >> event.request & 1)
+    /* A handover can wait for a resync that was asked for, not the other way. */
+    for (int what = FT_REQUEST_RESYNC; what >= FT_REQUEST_PROMOTE; what--) {
+        event.request = (enum ft_request)what;
+        if (asked >> what & 1)
             rp_step(rp, &event);
+    }
     rp_standing_turn(rp);
     if (rp->link) {
         rp_chain_rejoin(rp);
