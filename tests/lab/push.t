@@ -18,13 +18,14 @@ rule() { echo "deny out tcp from any to any port $1" | cat - "$work/rules.first"
 # The pair file without its rules' line, so that a difference of nodes' own settings shows.
 in_both() { sed -i "$1" "$mine" && sed -i "$1" "$theirs"; }
 
-frozen=
+b= frozen=
 thaw() { [ -z "$frozen" ] || fsfreeze -u "$work/b"; frozen=; }
 release() { # cleanup ends the nodes
     thaw
-    cleanup
+    [ $bad = 0 ] || diag "b.log: $(tail -n 25 "$work/b.log")"
+    [ -z "$b" ] || stop_b
     mountpoint -q "$work/b" && umount -l "$work/b"
-    rm -rf "$work"
+    cleanup
 }
 trap release EXIT
 
@@ -88,7 +89,7 @@ ok "a comment is no change of the chain, and travels" us push
 mkfifo "$work/b/pipe"
 cp "$LAB_DIR/chain.yaml" "$work/chain.yaml"
 sed -i 's/rules: firewall.rules/rules: pipe/' "$LAB_DIR/chain.yaml"
-cp "$LAB_DIR/firewall.rules" "$LAB_DIR/pipe"
+sed 's/port 99/port 97/' "$LAB_DIR/firewall.rules" >"$LAB_DIR/pipe"
 us apply >"$work/out" 2>&1
 is "rules where the standby has a pipe: refused" "$? $(grep -c 'not a regular file, so it is not replaced' "$work/out")" "1 1"
 ok "and it has answers" await 1 b state READY
