@@ -12,14 +12,27 @@
 
 static const char odd[] = "not a regular file", *const no_memory = "no memory";
 
-/* Open, and a regular file: looked at only when it is open, so that nobody exchanges it in between. */
-static const char *open_regular(const char *path, int *fd)
+/* What may be there and is no file: not even opened, since that alone does something to a device. */
+static const char *refuse_odd(const char *path)
 {
     struct stat is;
 
+    if (stat(path, &is) != 0 || access(path, R_OK) != 0)
+        return strerror(errno);
+    return S_ISREG(is.st_mode) ? NULL : odd;
+}
+
+/* Looked at once more when it is open, so that nobody exchanges it in between. */
+static const char *open_regular(const char *path, int *fd)
+{
+    const char *why = refuse_odd(path);
+    struct stat is;
+
+    if (why)
+        return why;
     *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (*fd < 0)
-        return errno == ENXIO || errno == ENODEV ? odd : strerror(errno); /* a socket */
+        return strerror(errno);
     if (fstat(*fd, &is) == 0 && S_ISREG(is.st_mode))
         return NULL;
     close(*fd);
@@ -103,13 +116,5 @@ const char *nd_content_read(struct nf_file *out, struct nd_arena *arena, const c
 
 const char *nd_content_find(const char *path, const struct nd_overlay *over)
 {
-    const char *why;
-    int fd;
-
-    if (is_over(over, path) && find_in(over, path))
-        return NULL;
-    why = open_regular(path, &fd);
-    if (!why)
-        close(fd);
-    return why;
+    return is_over(over, path) && find_in(over, path) ? NULL : refuse_odd(path);
 }

@@ -61,8 +61,8 @@ ok "the idle connection goes on" echoed rule
 ok "digests are equal" us verify
 edit 's/{ monitor: {/{ rate_limiter: { clients: inside, pps: 1000000, burst_packets: 1000000 } }, { monitor: {/'
 ok "an NF is added in the middle" us apply
-ok "it works" [ "$(us status -o json | jq -r .nfs.rate_limiter.passed)" -gt 0 ]
 ok "the idle connection goes on" echoed added
+ok "it works" [ "$(us status -o json | jq -r .nfs.rate_limiter.passed)" -gt 0 ]
 ok "digests are equal" us verify
 is "the standby has it, too" "$(field b 'nfs.rate_limiter != null')" true
 edit 's/{ rate_limiter: {[^}]*} }, //'

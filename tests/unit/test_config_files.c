@@ -83,6 +83,22 @@ static void what_is_not_yaml_is_refused(void **state)
     assert_non_null(strstr(help_config_refusal(dir, false), "not a regular file, expected a configuration"));
 }
 
+/* Nodes compare chains by their text, and what it has no room for would be no difference. */
+static void a_chain_that_is_too_long_to_compare_is_refused(void **state)
+{
+    static char text[9000];
+    int n = snprintf(text, sizeof(text), "chain: {name: x, nfs: [probe: {text: ");
+
+    (void)state;
+    memset(text + n, 'x', 7000);
+    snprintf(text + n + 7000, sizeof(text) - (size_t)n - 7000, "}]}\n");
+    assert_string_equal(help_config_refusal(help_config_file("t.yaml", text, strlen(text)), false), "");
+    memset(text + n, 'x', 8000);
+    snprintf(text + n + 8000, sizeof(text) - (size_t)n - 8000, "}]}\n");
+    assert_string_equal(help_config_refusal(help_config_file("t.yaml", text, strlen(text)), false),
+                        "t.yaml:1: chain has settings of 7680 bytes as text, expected fewer");
+}
+
 /* A pipe without a writer, wherever a file is named. */
 static void what_is_no_regular_file_is_refused(void **state)
 {
@@ -165,6 +181,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_mistake_in_a_file_referred_to_is_named_there),
         cmocka_unit_test(what_is_not_yaml_is_refused),
+        cmocka_unit_test(a_chain_that_is_too_long_to_compare_is_refused),
         cmocka_unit_test(what_is_no_regular_file_is_refused),
         cmocka_unit_test(too_many_entries_are_refused),
         cmocka_unit_test(each_mutant_is_read_or_refused_by_position),
