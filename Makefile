@@ -240,8 +240,8 @@ soak: deps
 	@$(foreach v,KILLS HANGS SEED WILD SOAK_LIMIT,$(if $($v),$v='$($v)')) UNDERSTUDY=$(BUILD)/understudy BUILD=$(BUILD) scripts/soak
 
 day: deps
-	+@$(MAKE) --no-print-directory -j2 all
-	@tests/day/day.py --seconds $(or $(DAY_S),3600) $(if $(SEED),--seed $(SEED)) --program $(BUILD)/understudy
+	+@$(MAKE) --no-print-directory -j2 all $(BUILD)/understudy-next
+	@tests/day/day.py --seconds $(or $(DAY_S),3600) $(if $(SEED),--seed $(SEED)) --program $(BUILD)/understudy --next $(BUILD)/understudy-next
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Faults of a day: what operators do on purpose, and not."""
+import json, re, signal, subprocess, time
+
+from faults import LOST, MOVED, SHORT, fault
+from pair import BACKENDS, Failure
+
+
+@fault(moves=True, events=MOVED, may=SHORT)
+def handover(day):
+    day.pair.do("drain")
+
+
+@fault(moves=None, events=MOVED | {"fenced"}, may=SHORT)
+def upgrade(day):
+    """To the program of the next format, and back: the standby first, a planned handover, then the other one."""
+    for program in (day.pair.next, day.pair.program):
+        for _ in range(2):
+            node = day.pair.standby()
+            node.program = program
+            node.end(signal.SIGTERM)
+            node.start()
+            day.pair.wait_protected()
+            day.pair.do("drain")
+            day.pair.wait_protected()
+        runs = [day.pair.status(n)["version"] for n in day.pair.nodes]
+        if runs != [version_of(program)] * 2:
+            raise Failure("both run %s, expected %s" % (runs, version_of(program)))
+
+
+def version_of(program):
+    return subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.split()[-1]
+
+
+@fault(events=LOST, may=SHORT)
+def apply(day):
+    """Another rule, and a backend that comes, or is drained and goes. The flows of the whole day go on."""
+    primary = day.pair.primary()
+    change_rules(primary)
+    comes = not any(BACKENDS[-1] in r["backend"] for r in backends(day) if r["state"] != "gone")
+    if not comes:
+        day.pair.do("set", "load_balancer", "backend.%s=drain" % BACKENDS[-1])
+        day.pair.wait("a backend without connections", 30, lambda: not any(
+            BACKENDS[-1] in r["backend"] and r["connections"] for r in backends(day)))
+    change(primary, "pair.yaml", r'backends: "[^"]*"', 'backends: "%s"' % " ".join(BACKENDS if comes else BACKENDS[:-1]))
+    day.pair.do("apply")
+    states = [r["state"] for r in backends(day) if BACKENDS[-1] in r["backend"]]
+    if comes != ("up" in states):
+        raise Failure("after `apply` the backend is %s" % states)
+    same_files(day)
+
+
+@fault(events=LOST | {"chain"}, may=SHORT)
+def push(day):
+    """The chain is changed while the standby is away: it comes back with files that do not fit, and gets the new ones."""
+    primary, standby = day.pair.primary(), day.pair.standby()
+    standby.end(signal.SIGTERM)
+    change_rules(primary)
+    day.pair.wait("SOLO", 20, lambda: day.pair.status(primary.name).get("state") == "SOLO")
+    day.pair.do("apply")
+    standby.start()
+    day.pair.wait("a standby that does not fit", 20, lambda: "differs" in day.pair.status(standby.name).get("why", ""))
+    day.pair.do("push")
+    day.pair.wait_protected()
+    same_files(day)
+
+
+def change(node, name, pattern, text):
+    with open(node.file(name)) as f:
+        was = f.read()
+    now = re.sub(pattern, text, was, count=1)
+    if now == was:
+        raise Failure("%s: nothing to change: %s" % (node.file(name), pattern))
+    with open(node.file(name), "w") as f:
+        f.write(now)
+
+
+def change_rules(node):
+    """A rule for a port that nobody uses."""
+    with open(node.file("firewall.rules")) as f:
+        denied = [int(line.split()[-1]) for line in f if line.startswith("deny out")]
+    change(node, "firewall.rules", "^(deny out .*\n)?", "deny out tcp from any to any port %d\n" % (max(denied, default=19999) + 1))
+
+
+def backends(day):
+    code, out = day.pair.command("show", "load_balancer", "-o", "json")
+    if code != 0:
+        raise Failure("show load_balancer: exit %d: %s" % (code, out))
+    return [r for r in json.loads(out)["rows"] if "backend" in r]
+
+
+def same_files(day):
+    for name in ("pair.yaml", "firewall.rules"):
+        if len({open(node.file(name)).read() for node in day.pair.nodes.values()}) != 1:
+            raise Failure("the nodes' %s differ" % name)
+
+
+@fault(moves=None, events=MOVED | {"fenced", "drill"}, may=SHORT)
+def commands_in_bad_order(day):
+    """Two at once, to the wrong node, twice. Whatever they answer, they answer, and the pair stands."""
+    words = ["drain", "drain", "promote", "failback", "resync", "resync", "verify", "show nat", "clear nat tcp/1", "set nat a=b",
+             "trace 5", "set no-such-nf x=1", "clear monitor"]
+    for _ in range(12):
+        running = []
+        for word in day.draw.sample(words, 2):
+            command = word.split()
+            where = ["-n", day.draw.choice("ab")] if day.draw.random() < 0.5 else []
+            running.append(subprocess.Popen([day.pair.program, command[0], "-c", day.pair.file, *where, *command[1:]],
+                                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        for process in running:
+            try:
+                process.wait(70)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise Failure("a command did not end: %s" % process.args) from None
+        time.sleep(day.draw.uniform(0, 0.5))
