@@ -241,7 +241,7 @@ soak: deps
 
 day: deps
 	+@$(MAKE) --no-print-directory -j2 all $(BUILD)/understudy-next
-	@tests/day/day.py --seconds $(or $(DAY_S),3600) $(if $(SEED),--seed $(SEED)) --program $(BUILD)/understudy --next $(BUILD)/understudy-next
+	@tests/day/day.py --seconds $(or $(DAY_S),3600) $(if $(SEED),--seed $(SEED)) $(if $(TIMING),--timing "$(TIMING)") --program $(BUILD)/understudy --next $(BUILD)/understudy-next
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')

@@ -6,7 +6,7 @@
 
 Every fault comes at least once when there is time; their order and moments follow from the seed. It passes when no download
 and no idle connection broke, the role moved as each fault says, each alert that had to fire did and no other, and each warning
-of the logs is explained by a fault. Figures go to build/day/day.json, and as a table to build/day/day.md."""
+of the logs is explained by a fault. Figures go to build/day/day.json, and as a table to day.md beside it; all lines of both logs are in events.json."""
 import argparse, hashlib, json, os, random, shutil, subprocess, sys, time
 
 import alerts, arbiter, faults, report
@@ -170,6 +170,8 @@ def main():
             say("%s %s %s: %s" % (alerts.stamp(line["came"]), line["event"], line["node"], line["message"]))
     finally:
         day.pair.down()
+        with open(day.out + "/events.json", "w") as out:
+            out.writelines(json.dumps(line) + "\n" for line in day.pair.lines)
     report.write(day.out, figures, options)
     for line in figures["failures"]:
         say("not as it should be: " + line)

@@ -26,5 +26,5 @@ def start(day):
     """Not a fault, and not drawn: what the start of the pair, of Prometheus and of the clients may cause."""
 
 
-fault(moves=None, events=MOVED | {"port"}, may=SHORT)(start)
+fault(moves=None, events=MOVED | {"port", "arbiter"}, may=SHORT)(start)
 ALL.remove(start)

@@ -14,7 +14,7 @@ def link_cut(day):
     day.pair.ip("a", "link", "set", "a-repl", "up")
 
 
-@fault(events={"port"}, must={"UnderstudyPort"})
+@fault(events={"port", "track"}, must={"UnderstudyPort"})
 def standby_port_down(day):
     name = day.pair.standby().name
     port = name + day.draw.choice(["-in", "-out"])
@@ -24,7 +24,7 @@ def standby_port_down(day):
     day.pair.ip("fabric", "link", "set", port, "up")
 
 
-@fault(moves=True, events=MOVED | {"authority", "port"}, must={"UnderstudyPort"}, may=SHORT)
+@fault(moves=True, events=MOVED | {"authority", "port", "track"}, must={"UnderstudyPort"}, may=SHORT)
 def primary_port_down(day):
     """The role leaves a node that cannot serve, without a takeover; not sooner than hold_down_s after the last move."""
     old, new = day.pair.primary(), day.pair.standby()

@@ -7,20 +7,31 @@ Window = collections.namedtuple("Window", "fault began mended again")
 
 
 def figures(windows, slow, totals, fired, lines, failures):
-    """`slow`: (began, seconds) of short requests. The worst one of a fault is the longest that was open during it."""
-    rows = {}
+    """`slow`: (began, seconds) of short requests. The worst one of a fault is the longest that was open during it; those
+    between faults say what the machine does to them anyway."""
+
+    def longest(among):
+        return max([round(took * 1000) for _, took in among], default=0)
+
+    def open_in(w):
+        return [(began, took) for began, took in slow if began <= w.mended and began + took >= w.began]
+
+    rows, met = {}, set()
     for w in windows:
         row = rows.setdefault(w.fault.__name__, {"times": 0, "again_s": [], "request_ms": 0})
         row["times"] += 1
         row["again_s"].append(w.again)
-        row["request_ms"] = max([row["request_ms"]] + [round(took * 1000) for began, took in slow if began <= w.mended and began + took >= w.began])
-    return dict(totals, faults=rows, alerts={a: len(t) for a, t in sorted(fired.items())}, lines=lines, failures=failures)
+        row["request_ms"] = max(row["request_ms"], longest(open_in(w)))
+        met.update(open_in(w))
+    return dict(totals, faults=rows, between_ms=longest(set(slow) - met), alerts={a: len(t) for a, t in sorted(fired.items())},
+                lines=lines, failures=failures)
 
 
 def sentence(f):
-    return ("%d faults, %d downloads, %d requests and %d echoes of %d idle connections: %d broken; %s" % (
+    verdict = "alerts as they should be; every warning explained"
+    return "%d faults, %d downloads, %d requests and %d echoes of %d idle connections: %d broken; %s" % (
         sum(r["times"] for r in f["faults"].values()), f["downloads"], f["requests"], f["echoes"], f["idle"], f["broken"],
-        "alerts as they should be; every warning explained" if not f["failures"] else "not as it should be: %d things" % len(f["failures"])))
+        verdict if not f["failures"] else "%d things not as they should be" % len(f["failures"]))
 
 
 def write(directory, f, options):
@@ -34,4 +45,5 @@ def write(directory, f, options):
         for name, row in sorted(f["faults"].items()):
             out.write("| %s | %d | %.1f | %.1f | %s |\n" % (name.replace("_", " "), row["times"], statistics.median(row["again_s"]),
                                                       max(row["again_s"]), row["request_ms"] or "< 100"))
+        out.write("| between faults | | | | %s |\n" % (f["between_ms"] or "< 100"))
         out.write("\nAlerts that fired, and for how many seconds: %s.\n" % ", ".join("%s %d" % a for a in f["alerts"].items()))
