@@ -34,20 +34,29 @@ def version_of(program):
 
 @fault(events=LOST, may=SHORT)
 def apply(day):
-    """Another rule, and a backend that comes, or is drained and goes. The flows of the whole day go on."""
-    primary = day.pair.primary()
-    change_rules(primary)
-    comes = not any(BACKENDS[-1] in r["backend"] for r in backends(day) if r["state"] != "gone")
-    if not comes:
-        day.pair.do("set", "load_balancer", "backend.%s=drain" % BACKENDS[-1])
-        day.pair.wait("a backend without connections", 30, lambda: not any(
-            BACKENDS[-1] in r["backend"] and r["connections"] for r in backends(day)))
-    change(primary, "pair.yaml", r'backends: "[^"]*"', 'backends: "%s"' % " ".join(BACKENDS if comes else BACKENDS[:-1]))
+    """Another rule and another backend; then that one is drained and goes. The flows of the whole day go on."""
+    change_rules(day.pair.primary())
+    serve_from(day, BACKENDS)
+    if new_backend(day)["state"] != "up":
+        raise Failure("the backend is %s" % new_backend(day))
+    day.pair.wait("a connection to the backend", 20, lambda: new_backend(day)["total"] > 0)
+    day.pair.do("set", "load_balancer", "backend.%s=drain" % BACKENDS[-1])
+    day.pair.wait("a backend without connections", 30, lambda: new_backend(day)["connections"] == 0)
+    serve_from(day, BACKENDS[:-1])
+
+
+def serve_from(day, backends):
+    change(day.pair.primary(), "pair.yaml", r'backends: "[^"]*"', 'backends: "%s"' % " ".join(backends))
     day.pair.do("apply")
-    states = [r["state"] for r in backends(day) if BACKENDS[-1] in r["backend"]]
-    if comes != ("up" in states):
-        raise Failure("after `apply` the backend is %s" % states)
     same_files(day)
+
+
+def new_backend(day):
+    code, out = day.pair.command("show", "load_balancer", "-o", "json")
+    rows = [r for r in json.loads(out)["rows"] if r.get("backend", "").startswith(BACKENDS[-1])] if code == 0 else []
+    if not rows:
+        raise Failure("show load_balancer: exit %d, and no row of %s" % (code, BACKENDS[-1]))
+    return rows[-1]
 
 
 @fault(events=LOST | {"chain"}, may=SHORT)
@@ -80,13 +89,6 @@ def change_rules(node):
     with open(node.file("firewall.rules")) as f:
         denied = [int(line.split()[-1]) for line in f if line.startswith("deny out")]
     change(node, "firewall.rules", "^(deny out .*\n)?", "deny out tcp from any to any port %d\n" % (max(denied, default=19999) + 1))
-
-
-def backends(day):
-    code, out = day.pair.command("show", "load_balancer", "-o", "json")
-    if code != 0:
-        raise Failure("show load_balancer: exit %d: %s" % (code, out))
-    return [r for r in json.loads(out)["rows"] if "backend" in r]
 
 
 def same_files(day):
