@@ -30,7 +30,7 @@ endif
 PLAIN   = $(if $(LTO),@objcopy -R '.gnu.lto_*' -R '.gnu.debuglto_*' $@)
 
 CC      := gcc
-VERSION := 0.1.0
+VERSION := 0.2.0
 LIBS    := liblz4 msgpack libxxhash yaml-0.1 jansson libpcap hiredis openssl libseccomp libmicrohttpd libcurl
 TESTLIB := cmocka
 

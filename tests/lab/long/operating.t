@@ -108,7 +108,7 @@ flows_begin() {
     sleep 0.5
 }
 flows_lived() { # no flow broken, no answer wrong
-    kill -TERM "$(cat "$work/prober")" || return 1
+    kill -TERM "$(cat "$work/prober")" || { cat "$work/probe.json" "$work/probe.err"; return 1; }
     while kill -0 "$(cat "$work/prober")" 2>/dev/null; do sleep 0.1; done
     rm "$work/prober"
     [ "$(jq '.flows_broken + .contradicted' "$work/probe.json")" = 0 ] && [ "$(jq .flows "$work/probe.json")" = 4 ] ||
@@ -151,7 +151,8 @@ edited() {
         on alpha sed -i "/^  $name:/,/^  [a-z]*:\$/{s|inside: \"0000:.*|inside: \"net_af_packet0,iface=$s-in,$ring\"|; s|outside: \"0000:.*|outside: \"net_af_packet1,iface=$s-out,$ring\"|}" \
             /etc/understudy/pair.yaml
     done
-    on alpha sed -i '/hugepages: true/d; /eal:/d; s/mbufs: 65536/mbufs: 32768/; s/memory_mb: 1024/memory_mb: 256/; s/detect_ms: 50 /detect_ms: 2000 /' /etc/understudy/pair.yaml
+    on alpha sed -i '/hugepages: true/d; /eal:/d; s/mbufs: 65536/mbufs: 32768/; s/memory_mb: 1024/memory_mb: 256/; s/^timing:.*/&\n  detect_ms: 2000/' /etc/understudy/pair.yaml &&
+        on alpha grep -q '^  detect_ms: 2000$' /etc/understudy/pair.yaml
 }
 after() { # the first line of a block
     case $1 in
