@@ -10,7 +10,7 @@
 #   make demo    deps, build, then 500 downloads through a pair whose primaries are killed
 #   make install, make deb   into DESTDIR and PREFIX; Debian packages in build/deb (packaging/install.mk)
 #   make soak    KILLS=100 HANGS=20 faults at random moments under downloads, SEED=n for those again (docs/testing.md)
-#   make day     DAY_S=3600 a day of a pair: faults of all kinds under clients, alerts and log held against them (docs/testing.md)
+#   make day     DAY_S=3600 a day of a pair: faults of all kinds under clients, alerts and log held against them (docs/testing.md); SEED, TIMING
 #   SAN=1        any of these with address and undefined-behaviour sanitizers, in build-san/
 
 SAN   ?= 0
