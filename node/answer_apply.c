@@ -49,8 +49,14 @@ static int send_files(struct nd_running *r, const struct nd_config *config, uint
     struct nd_files files;
     uint32_t len = 0;
     uint8_t *bytes;
-    int error = nd_files_read(&files, config, fault);
+    int error;
 
+    if (!config->link.key[0] && !config->link.certificate[0])
+        return ft_fail(
+            fault, FT_EPERM,
+            "link.insecure: true: a chain's files travel over a sealed link alone, expected a key or "
+            "certificates");
+    error = nd_files_read(&files, config, fault);
     if (error)
         return error;
     bytes = nd_files_pack(&files, &len);

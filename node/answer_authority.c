@@ -13,7 +13,7 @@
 /* Both nodes keep the same order. */
 static bool peer_knows(const struct nd_running *r, const struct rp_status *s)
 {
-    return s->peer_told && s->peer_word.maintained == r->standing.maintained;
+    return s->peer_told && s->peer_standing.maintained == r->standing.maintained;
 }
 
 static json_t *authority_status(const struct nd_running *r, const struct rp_status *s)
@@ -26,8 +26,9 @@ static json_t *authority_status(const struct nd_running *r, const struct rp_stat
 
     add_number(o, "counter", st->counter);
     add_text(o, "counter_why", st->why[0] ? st->why : NULL);
-    json_object_set_new(o, "peer_counter", s->peer_told ? json_integer(s->peer_word.counter) : json_null());
-    add_text(o, "peer_counter_why", s->peer_told && s->peer_word.why[0] ? s->peer_word.why : NULL);
+    json_object_set_new(o, "peer_counter",
+                        s->peer_told ? json_integer(s->peer_standing.counter) : json_null());
+    add_text(o, "peer_counter_why", s->peer_told && s->peer_standing.why[0] ? s->peer_standing.why : NULL);
     add_text(o, "maintenance", words[st->maintenance]);
     add_text(o, "pinned_to",
              st->maintenance == FT_MAINTENANCE_PIN_OWN     ? c->node[r->self].name

@@ -109,7 +109,10 @@ int nd_change_make(struct nd_running *r, const char *path, bool state, struct nd
         nd_change_free(c);
         return error;
     }
-    c->next->protect.pending_mb = r->config->protect.pending_mb; /* it is in the identity, and stays */
+    /* They are in the identity, and stay as they were read at the start: a node that said of a new arbiter
+     * that it has it would be a pair with one that asks it, and not ask. */
+    c->next->protect.pending_mb = r->config->protect.pending_mb;
+    c->next->arbiter = r->config->arbiter;
     nd_setup_replicator(&named, c->next, &r->config->timing, c->identity);
     c->chain = (struct ft_chain_name){c->identity, named.core.identity_len, named.core.chain};
     *out = c;
@@ -224,6 +227,8 @@ static int take_files(struct nd_running *r, const struct rp_status *s, uint64_t 
     }
     if (!error)
         error = nd_change_make(r, path, false, &c, fault);
+    if (!error && g->staged)
+        error = nd_files_check_named(&files, c->next, fault);
     if (!error && c->chain.hash != chain)
         error = ft_fail(fault, FT_EINVAL,
                         "they make another chain here: is a module, or pending_mb, another one?");
@@ -276,10 +281,15 @@ void nd_changes_turn(struct nd_running *r, const struct rp_status *s)
     struct nd_change *c = r->changing.change;
     int stage = c ? atomic_load_explicit(&c->stage, memory_order_acquire) : ND_CHANGE_GONE;
 
-    if (stage == ND_CHANGE_DONE)
+    if (stage == ND_CHANGE_DONE) {
         finish(r);
-    else if (c && nd_now() > r->changing.until)
+    } else if (stage == ND_CHANGE_FAILED && !ft_core_primary(&s->core)) {
+        /* On a primary the step of apply says why. */
+        nd_change_tell(r, FT_LEVEL_WARNING, c->fault.text);
+        nd_change_give_up(r);
+    } else if (c && nd_now() > r->changing.until) {
         nd_change_give_up(r); /* nobody has begun it, or waits for it, any more */
+    }
     hear_peer(r, s);
 }
 

@@ -68,8 +68,15 @@ bool nd_standing_failed(const struct nd_running *r, unsigned index, char why[ND_
     return r->standing.gateway[k].tracked.failed;
 }
 
+/* What two nodes track they look at in turns of their own: when it fails for both, the other one finds it so
+ * much later at most, and as much later that it is well. A script's end comes later than its beginning. */
+static uint64_t find_later(const struct nd_track *track)
+{
+    return track->every_ms * FT_MS * (track->kind == ND_TRACK_SCRIPT ? 2 : 1);
+}
+
 /* *why gets what is in the counter, the data ports first. */
-static uint32_t count_failures(const struct nd_running *r, char why[FT_REASON_MAX])
+static uint32_t count_failures(const struct nd_running *r, char why[FT_REASON_MAX], uint64_t *looks_ns)
 {
     const struct nd_node *self = &r->config->node[r->self];
     const struct nd_health *health = &r->port_watch.health;
@@ -77,6 +84,7 @@ static uint32_t count_failures(const struct nd_running *r, char why[FT_REASON_MA
     uint32_t counter = 0;
 
     why[0] = '\0';
+    *looks_ns = 0;
     for (unsigned i = 0; i < health->ports; i++)
         if (health->port[i].fault == FT_PORT_NO_CARRIER) {
             counter += ND_PORT_WEIGHT;
@@ -85,6 +93,7 @@ static uint32_t count_failures(const struct nd_running *r, char why[FT_REASON_MA
     for (unsigned i = 0; i < self->tracks; i++)
         if (nd_standing_failed(r, i, found)) {
             counter += self->track[i].weight;
+            *looks_ns = find_later(&self->track[i]) > *looks_ns ? find_later(&self->track[i]) : *looks_ns;
             nd_phrases_add(why, FT_REASON_MAX, "%s %s: %s", nd_track_kinds[self->track[i].kind],
                            self->track[i].what, found);
         }
@@ -98,7 +107,7 @@ static void update_counter(struct nd_running *r)
     uint32_t counter;
 
     judge_gateways(st);
-    counter = count_failures(r, why);
+    counter = count_failures(r, why, &st->looks_ns);
     if (counter != st->counter) {
         const struct ft_log_field fields[] = {{"counter", .number = counter}, {"reason", .text = why}, {0}};
 
@@ -109,7 +118,7 @@ static void update_counter(struct nd_running *r)
     memcpy(st->why, why, sizeof(why));
 }
 
-/* ---- orders, and the peer's word ------------------------------------------------------------------- */
+/* ---- orders, and the peer's standing ---------------------------------------------------------------- */
 
 const char *nd_standing_text(const struct nd_running *r, char out[64])
 {
@@ -146,38 +155,44 @@ int nd_standing_order(struct nd_running *r, enum ft_maintenance what)
 static void tell_peer(struct nd_running *r)
 {
     struct nd_standing *st = &r->standing;
-    struct rp_word word = {
+    struct rp_standing own = {
         .counter = st->counter, .maintenance = (uint8_t)st->maintenance, .maintained = st->maintained};
 
-    memcpy(word.why, st->why, sizeof(word.why));
-    if (st->is_told && word.counter == st->told.counter && word.maintained == st->told.maintained &&
-        strcmp(word.why, st->told.why) == 0)
+    memcpy(own.why, st->why, sizeof(own.why));
+    if (st->is_told && own.counter == st->told.counter && own.maintained == st->told.maintained &&
+        strcmp(own.why, st->told.why) == 0)
         return;
-    if (rp_tell(r->replicator, &word)) {
-        st->told = word;
+    if (rp_tell(r->replicator, &own)) {
+        st->told = own;
         st->is_told = true;
     }
 }
 
 /* ---- the decision ---------------------------------------------------------------------------------- */
 
-static enum nd_reign reign_of(const struct nd_running *r, int node)
+static enum nd_wanted wanted_of(const struct nd_running *r, int node)
 {
-    return node < 0 ? ND_REIGN_ANY : (unsigned)node == r->self ? ND_REIGN_OWN : ND_REIGN_OTHER;
+    return node < 0 ? ND_WANTED_ANY : (unsigned)node == r->self ? ND_WANTED_OWN : ND_WANTED_OTHER;
 }
 
 static void note_times(struct nd_standing *st, const struct rp_status *s, uint64_t now)
 {
     bool protected = s->core.state == FT_PROTECTED && s->peer_told;
 
-    if (!protected || st->counter <= s->peer_word.counter)
+    if (!protected || st->counter <= s->peer_standing.counter)
         st->higher_since = 0;
     else if (!st->higher_since)
         st->higher_since = now;
-    if (!protected || st->counter != s->peer_word.counter)
+    if (!protected || st->counter != s->peer_standing.counter)
         st->equal_since = 0;
     else if (!st->equal_since)
         st->equal_since = now;
+}
+
+/* Carrier is seen at once, so a data port's weight stands for itself. */
+static uint64_t settle_time(const struct nd_standing *st, uint32_t other)
+{
+    return ND_SETTLE_NS + (st->counter >= other + ND_PORT_WEIGHT ? 0 : st->looks_ns);
 }
 
 static void consider_handover(struct nd_running *r, const struct rp_status *s)
@@ -191,15 +206,16 @@ static void consider_handover(struct nd_running *r, const struct rp_status *s)
         .whole = !nd_health_standby(&r->port_watch.health, true, faults),
         .told = s->peer_told,
         .own = st->counter,
-        .other = s->peer_word.counter,
+        .other = s->peer_standing.counter,
         .moved = s->core.takeover.view ? s->core.takeover.decided : 0,
         .tried = st->tried,
+        .settle_ns = settle_time(st, s->peer_standing.counter),
         .hold_down_ns = file->hold_down_s * 1000 * FT_MS,
         .held = st->maintenance == FT_MAINTENANCE_HOLD,
-        .pinned = st->maintenance == FT_MAINTENANCE_PIN_OWN     ? ND_REIGN_OWN
-                  : st->maintenance == FT_MAINTENANCE_PIN_OTHER ? ND_REIGN_OTHER
-                                                                : ND_REIGN_ANY,
-        .preferred = reign_of(r, file->prefer),
+        .pinned = st->maintenance == FT_MAINTENANCE_PIN_OWN     ? ND_WANTED_OWN
+                  : st->maintenance == FT_MAINTENANCE_PIN_OTHER ? ND_WANTED_OTHER
+                                                                : ND_WANTED_ANY,
+        .preferred = wanted_of(r, file->prefer),
         .returns = file->failback == ND_FAILBACK_AFTER,
         .return_after_ns = file->after_s * 1000 * FT_MS,
     };
@@ -265,8 +281,8 @@ void nd_standing_turn(struct nd_running *r, const struct rp_status *s)
 
     watch_runner(r);
     update_counter(r);
-    if (s->peer_told && s->peer_word.maintained > st->maintained)
-        keep_order(r, (enum ft_maintenance)s->peer_word.maintenance, s->peer_word.maintained,
+    if (s->peer_told && s->peer_standing.maintained > st->maintained)
+        keep_order(r, (enum ft_maintenance)s->peer_standing.maintenance, s->peer_standing.maintained,
                    r->config->node[!r->self].name);
     tell_peer(r);
     consider_handover(r, s);

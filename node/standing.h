@@ -18,9 +18,10 @@ struct nd_standing {
     } gateway[ND_TRACKED_MAX];
     uint32_t counter;
     char why[FT_REASON_MAX]; /* what is in it */
+    uint64_t looks_ns; /* of what is tracked and in it: until the other node has looked at it, at most */
     enum ft_maintenance maintenance;
-    uint64_t maintained; /* wall clock of that order, ns; 0: there was none */
-    struct rp_word told; /* what the replicator was given last */
+    uint64_t maintained;     /* wall clock of that order, ns; 0: there was none */
+    struct rp_standing told; /* what the replicator was given last */
     bool is_told;
     uint64_t higher_since, equal_since, tried; /* as struct nd_authority has them */
     const char *stays;           /* why the role stays where something would move it; NULL: nothing would */

@@ -133,14 +133,14 @@ struct rp_replicator {
     _Atomic(struct rp_seal *) seal; /* to take the place of the link's; NULL: none */
     _Atomic bool stop;
     struct rp_verdicts verdicts;
-    struct {                  /* words.c */
-        struct rp_word given; /* by the main thread while `is_given` is false, else by the replicator */
+    struct {                      /* standing.c */
+        struct rp_standing given; /* by the main thread while `is_given` is false, else by the replicator */
         _Atomic bool is_given;
-        struct rp_word own;  /* as it was told last, or is to be */
-        bool known, told;    /* there is one; it was told on the connection `to` */
-        struct rp_word peer; /* said on the connection `from` */
-        uint64_t to, from;   /* connections made by then, by rp_link_stats */
-    } word;
+        struct rp_standing own;  /* as it was told last, or is to be */
+        bool known, told;        /* there is one; it was told on the connection `to` */
+        struct rp_standing peer; /* said on the connection `from` */
+        uint64_t to, from;       /* connections made by then, by rp_link_stats */
+    } standing;
     char drill_ask[32], drill_got[32];
     _Atomic bool drill_asked, drill_come;
     struct rp_pushing push, pushed; /* to the peer; from it */
@@ -192,9 +192,9 @@ void rp_reports(struct rp_replicator *rp);
 void rp_step(struct rp_replicator *rp, struct ft_event *event);
 void rp_carry_out(struct rp_replicator *rp);
 
-/* words.c: the node's demotion counter to the peer, in each turn; and the peer's. */
-void rp_words_turn(struct rp_replicator *rp);
-void rp_take_word(struct rp_replicator *rp, const struct ft_message *m);
+/* standing.c: the node's demotion counter to the peer, in each turn; and the peer's. */
+void rp_standing_turn(struct rp_replicator *rp);
+void rp_take_standing(struct rp_replicator *rp, const struct ft_message *m);
 bool rp_peer_told(const struct rp_replicator *rp); /* the peer has said its word on this connection */
 /* arbiter.c: FT_ACT_ASK; and what the arbiter answers, as an event. */
 void rp_ask_arbiter(struct rp_replicator *rp, const struct ft_action *a);

@@ -62,6 +62,7 @@ static void send_answer(struct rp_replicator *rp)
         return;
     ft_core_head(&rp->core, FT_MSG_PUSHED, rp->now, &m);
     m.number = !p->answer.taken;
+    m.number2 = p->chain;
     memcpy(m.text, p->answer.text, sizeof(m.text));
     rp_link_send(rp->link, &m, rp->lanes, NULL);
     atomic_store_explicit(&p->stage, IDLE, memory_order_release);
@@ -90,12 +91,17 @@ static void take_files(struct rp_replicator *rp, const struct ft_message *m)
     atomic_store_explicit(&p->stage, COME, memory_order_release);
 }
 
+/* An answer that came too late for whoever waited for it is none to the files of another chain. */
 static void take_answer(struct rp_replicator *rp, const struct ft_message *m)
 {
     struct rp_pushing *p = &rp->push;
 
     if (!pass_on(p, SENT, BUSY))
         return;
+    if (m->number2 != p->chain) {
+        pass_on(p, BUSY, SENT);
+        return;
+    }
     p->answer.taken = m->number == 0;
     memcpy(p->answer.text, m->text, sizeof(p->answer.text));
     atomic_store_explicit(&p->stage, ANSWERED, memory_order_release);

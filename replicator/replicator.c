@@ -95,7 +95,7 @@ static void take_message(struct rp_replicator *rp, const struct ft_message *m)
         m->lane < rp->lanes)
         rp_take_verdict(rp, m);
     if (m->type == FT_MSG_COUNTER)
-        rp_take_word(rp, m);
+        rp_take_standing(rp, m);
     if (m->type == FT_MSG_DRILL && !atomic_load(&rp->drill_come)) {
         snprintf(rp->drill_got, sizeof(rp->drill_got), "%.31s", m->text);
         atomic_store(&rp->drill_come, true);
@@ -226,7 +226,7 @@ void rp_publish_status(struct rp_replicator *rp)
     if (rp->link)
         rp->shown.link = *rp_link_stats(rp->link);
     rp->shown.peer_told = rp_peer_told(rp);
-    rp->shown.peer_word = rp->word.peer;
+    rp->shown.peer_standing = rp->standing.peer;
     rp->shown.lag_packets = rp_lag_packets(rp);
     rp->shown.compressed = rp->schedule.compressing.count;
     rp->shown.compressing = rp->schedule.compressing.yes;

@@ -94,8 +94,8 @@ struct rp_verdicts {
 bool rp_verdict_find(const struct rp_verdicts *verdicts, unsigned lanes, const uint64_t bursts[],
                      struct rp_verdict *out);
 
-/* What a node tells the other one of its right to reign (FT_MSG_COUNTER). */
-struct rp_word {
+/* How a node stands beside the other one, as it tells that (FT_MSG_COUNTER). */
+struct rp_standing {
     uint32_t counter;        /* its demotion counter */
     char why[FT_REASON_MAX]; /* what is in it, "": nothing */
     uint8_t maintenance;     /* enum ft_maintenance, seen from the node that says it */
@@ -121,8 +121,8 @@ struct rp_status {
     char last_refused[FT_REASON_MAX];
     struct rp_verdicts verdicts;
     struct ft_turns turns; /* of the replicator's thread */
-    bool peer_told;        /* the peer has said `peer_word` on this connection */
-    struct rp_word peer_word;
+    bool peer_told;        /* the peer has said `peer_standing` on this connection */
+    struct rp_standing peer_standing;
     struct rp_past { /* wall clock, ns since 1970, of what `core` tells as the last of its kind; 0: none */
         uint64_t takeover, loss, fence;
     } past;
@@ -150,8 +150,8 @@ bool rp_turn(struct rp_replicator *rp, uint64_t now);
 void rp_status(struct rp_replicator *rp, struct rp_status *out);
 void rp_request(struct rp_replicator *rp, enum ft_request what);
 /* The main thread: tells the peer, now and on each new connection, until something else is told. False: the
- * word before has not been taken yet, so this one is to be said again. */
-bool rp_tell(struct rp_replicator *rp, const struct rp_word *word);
+ * one before has not been taken yet, so this one is to be given again. */
+bool rp_tell(struct rp_replicator *rp, const struct rp_standing *own);
 /* Takes `seal`: it seals the connections that are made from the replicator's next turn on. The one that
  * stands stays as it is. Not where the link is not sealed, or protection is off. */
 void rp_reseal(struct rp_replicator *rp, struct rp_seal *seal);

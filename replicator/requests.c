@@ -45,7 +45,7 @@ void rp_serve_requests(struct rp_replicator *rp)
         rp_link_reseal(rp->link, seal);
     if (event.request)
         rp_step(rp, &event);
-    rp_words_turn(rp);
+    rp_standing_turn(rp);
     if (rp->link) {
         rp_chain_rejoin(rp);
         rp_push_turn(rp);

@@ -79,7 +79,7 @@ static int first_difference(const char *name, const char *ours, const char *peer
     *version = keyed && a.key == sizeof("version") && memcmp(a.at, "version", sizeof("version") - 1) == 0;
     int head = longer->head < 20 ? longer->head : 20, key = keyed ? a.key - 1 < 20 ? a.key - 1 : 20 : 0;
     int room = (int)cap - 1 - head - key - (int)(strlen(name) + strlen(peer) + sizeof(" :  ,  "));
-    size_t each = (size_t)room / 2; /* 8 to 58: names are FT_NAME_MAX at most, `out` FT_REASON_MAX */
+    size_t each = (size_t)room / 2; /* 8 to 58: names are FT_NAME_MAX at most, `cap` is DIFFERENCE_MAX */
 
     if (!a.len && a.at == a.line) /* the whole line is one text's alone */
         b.len = (int)strcspn(b.at, "\n");

@@ -17,19 +17,26 @@
 #define MINUTE_NS    (60000 * FT_MS)
 
 /* Silence counts from our own last answer, since the primary's lease may run on from there; and not while we
- * slept. */
-static uint64_t silent_since(const struct ft_core *core)
+ * slept for long. */
+static uint64_t unheard_since(const struct ft_core *core)
 {
     uint64_t heard = ft_later(core->peer.heard, core->peer.port_heartbeat);
 
-    return ft_later(ft_later(core->answered, heard), ft_later(core->silence.not_before, core->awake));
+    return ft_later(ft_later(core->answered, heard), core->awake);
+}
+
+/* The same without the gaps between our own steps. */
+static uint64_t silent_since(const struct ft_core *core)
+{
+    return ft_later(unheard_since(core), core->silence.not_before);
 }
 
 /*
  * We slept: SIGSTOP, a paused machine, others on our processor. What we have not heard meanwhile says nothing
  * about the peer. After a gap longer than the lease, silence counts from now, since the peer may have slept
  * with us. Where silences are measured a shorter gap is taken out of the silence that it is a part of, or the
- * standby would measure itself.
+ * standby would measure itself. Gaps delay a takeover to detect_ms at most: a standby that gets its processor
+ * in pieces has read, between any two of them, what had come.
  */
 void ft_silence_step(struct ft_core *core, uint64_t now)
 {
@@ -65,7 +72,10 @@ uint64_t ft_core_detects(const struct ft_core *core)
 
 uint64_t ft_standby_suspects_at(const struct ft_core *core)
 {
-    return silent_since(core) + ft_core_detects(core);
+    uint64_t by_measure = silent_since(core) + ft_core_detects(core);
+    uint64_t at_most = unheard_since(core) + ft_ms(core->config.detect_ms);
+
+    return by_measure < at_most ? by_measure : at_most;
 }
 
 /* Forgets the minutes that are too long ago. */

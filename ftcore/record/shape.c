@@ -88,7 +88,7 @@ const struct ft_shape ft_shapes[FT_MSG_TYPES] = {
                 },
         },
     [FT_MSG_PUSH] = {.name = "PUSH", .fields = {{ANY(number)}, {PLAIN("bulk", FT_K_BULK)}}},
-    [FT_MSG_PUSHED] = {.name = "PUSHED", .fields = {{ANY(number)}, {STRING(text, 0)}}},
+    [FT_MSG_PUSHED] = {.name = "PUSHED", .fields = {{ANY(number)}, {ANY(number2)}, {STRING(text, 0)}}},
     FT_NEXT_SHAPE,
 };
 

@@ -29,8 +29,8 @@ struct nf_chain {
     struct nf_packet made[NF_EMIT_MAX];
     struct nf_emitted list[NF_EMIT_MAX];
     uint32_t listed;
-    /* Where lie, for change.c: L3's state ends, in bytes of the lane's own arena; what an NF has of the
-     * shared arena, told by the lane that came first. */
+    /* For carry.c. l3_end: where L3's state ends, in bytes of the lane's own arena. shared: what each NF has
+     * of the shared arena; of lane 0, which makes it. */
     uint64_t l3_end;
     struct nf_chain_share {
         uint64_t from, to;

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const uint8_t elf_head[4] = {0x7f, 'E', 'L', 'F'};
+
 /* The directory that paths are seen from: that of the pair file, with its slash, or "". */
 static size_t directory_of(const char *file)
 {
@@ -26,6 +28,14 @@ static bool is_plain(const char *path)
            strstr(path, "/.") == NULL && *path != '.';
 }
 
+static bool has_path(const struct nd_files *files, const char *path)
+{
+    for (uint32_t i = 0; i < files->count; i++)
+        if (strcmp(files->list[i].path, path) == 0)
+            return true;
+    return false;
+}
+
 static int add_path(struct nd_files *files, const struct nd_config *config, const char *path,
                     struct ft_fault *fault)
 {
@@ -39,9 +49,8 @@ static int add_path(struct nd_files *files, const struct nd_config *config, cons
     if (!is_plain(path) || strlen(path) >= sizeof(file->path))
         return ft_fail(fault, FT_EINVAL, "%.120s: not below the pair file's directory, by a plain name",
                        path);
-    for (uint32_t i = 0; i < files->count; i++)
-        if (strcmp(files->list[i].path, path) == 0)
-            return 0;
+    if (has_path(files, path))
+        return 0;
     if (files->count == ND_FILES_MAX)
         return ft_fail(fault, FT_EINVAL, "the chain names more than %u files", ND_FILES_MAX);
     snprintf(file->path, sizeof(file->path), "%s", path);
@@ -143,6 +152,12 @@ uint8_t *nd_files_pack(const struct nd_files *files, uint32_t *len)
     return out;
 }
 
+/* The loader takes nothing that does not begin so. */
+static bool is_module(const struct nd_file *file)
+{
+    return file->len >= sizeof(elf_head) && memcmp(file->bytes, elf_head, sizeof(elf_head)) == 0;
+}
+
 int nd_files_unpack(struct nd_files *files, const uint8_t *bytes, uint32_t len, struct ft_fault *fault)
 {
     const uint8_t *at = bytes, *end = bytes + len;
@@ -170,10 +185,25 @@ int nd_files_unpack(struct nd_files *files, const uint8_t *bytes, uint32_t len, 
                            files->count + 1);
         file->bytes = at + lengths[0];
         file->len = lengths[1];
+        if (is_module(file))
+            return ft_fail(fault, FT_EMALFORMED, "files: %s is a module or a program, expected text",
+                           file->path);
         at += lengths[0] + lengths[1];
         files->count++;
     }
     return files->count ? 0 : ft_fail(fault, FT_EMALFORMED, "files: none");
+}
+
+int nd_files_check_named(const struct nd_files *files, const struct nd_config *staged, struct ft_fault *fault)
+{
+    struct nd_files named = {.count = 0};
+    int error = find_paths(&named, staged, fault);
+
+    for (uint32_t i = 0; i < files->count && !error; i++)
+        if (!has_path(&named, files->list[i].path))
+            error = ft_fail(fault, FT_EINVAL, "%s: the chain does not name it, so it is not taken",
+                            files->list[i].path);
+    return error;
 }
 
 int nd_files_place(struct nd_files *files, const struct nd_config *own, bool *same, struct ft_fault *fault)
@@ -189,6 +219,10 @@ int nd_files_place(struct nd_files *files, const struct nd_config *own, bool *sa
     if (error)
         return error;
     memcpy(files->list[0].path, first.list[0].path, sizeof(first.list[0].path));
+    for (uint32_t i = 1; i < files->count; i++)
+        if (strcmp(files->list[i].path, own->file + directory_of(own->file)) == 0)
+            return ft_fail(fault, FT_EINVAL, "%s: it is this node's pair file, which is its own",
+                           files->list[i].path);
     *same = true;
     for (uint32_t i = 0; i < files->count; i++) {
         uint8_t *there = malloc(files->list[i].len + 1u);

@@ -32,13 +32,15 @@ int nd_files_read(struct nd_files *files, const struct nd_config *config, struct
 void nd_files_free(struct nd_files *files);
 
 /* Into a new buffer, the caller's to free; NULL: no memory. And back: bytes are those of the buffer.
- * FT_EMALFORMED: paths that lead elsewhere, or a set that is cut short. */
+ * FT_EMALFORMED: paths that lead elsewhere, a set that is cut short, or a file that the loader would take for
+ * a module, whatever its name is. */
 uint8_t *nd_files_pack(const struct nd_files *files, uint32_t *len);
 int nd_files_unpack(struct nd_files *files, const uint8_t *bytes, uint32_t len, struct ft_fault *fault);
 
 /*
  * The peer's files, at the places where `own` has such: the chain's is renamed to what it is called here.
- * *same: there is nothing to write.
+ * *same: there is nothing to write. FT_EINVAL: the chain stands elsewhere here, or the pair file is among the
+ * others.
  */
 int nd_files_place(struct nd_files *files, const struct nd_config *own, bool *same, struct ft_fault *fault);
 /* Lays them aside, beside `own`'s file, so that *path can be read as that file would be with them.
@@ -47,6 +49,10 @@ int nd_files_place(struct nd_files *files, const struct nd_config *own, bool *sa
 int nd_files_stage(const struct nd_files *files, const struct nd_config *own, char path[ND_FILES_STAGED],
                    struct ft_fault *fault);
 int nd_files_install(const struct nd_config *own, struct ft_fault *fault);
+/* FT_EINVAL: the set has a file that `staged`, the configuration read from where the set is laid aside, is
+ * not made of: it would take the place of the pair file, a key, or whatever else lies there. */
+int nd_files_check_named(const struct nd_files *files, const struct nd_config *staged,
+                         struct ft_fault *fault);
 void nd_files_drop(const struct nd_config *own);
 
 #endif

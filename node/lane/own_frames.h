@@ -16,11 +16,10 @@
 #define ND_HEARTBEAT_LEN  (ND_HEARTBEAT_HEAD + FT_DATAGRAM_BYTES)
 #define ND_HEARTBEAT_TYPE 0x88b5
 
-/* Its time of sending is the same on every port. */
-/* Returns the frame's length. */
+/* Returns the frame's length. `sent` of a heartbeat is the same on every port. */
 uint32_t nd_heartbeat_write(uint8_t frame[ND_HEARTBEAT_LEN], const uint8_t own[6],
                             const struct ft_datagram_key *self, const struct ft_datagram *heartbeat);
-/* 0, or an error of ft_datagram_decode. */
+/* 0, or an error of ft_datagram_decode. `len`: ND_HEARTBEAT_HEAD at least. */
 int nd_heartbeat_read(const uint8_t *frame, uint32_t len, const struct ft_datagram_key *peer,
                       struct ft_datagram *heartbeat);
 

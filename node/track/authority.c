@@ -12,13 +12,13 @@ static bool is_over(uint64_t since, uint64_t time, uint64_t now)
 /* What would move the role if it could: the counters first. */
 static enum nd_move find_reason(const struct nd_authority *a)
 {
-    if (a->held || a->pinned == ND_REIGN_OWN || !a->told)
+    if (a->held || a->pinned == ND_WANTED_OWN || !a->told)
         return ND_STAY;
     if (a->own != a->other)
         return a->own > a->other ? ND_MOVE_COUNTER : ND_STAY;
-    if (a->pinned == ND_REIGN_OTHER)
+    if (a->pinned == ND_WANTED_OTHER)
         return ND_MOVE_PIN;
-    return a->preferred == ND_REIGN_OTHER && a->returns ? ND_MOVE_RETURN : ND_STAY;
+    return a->preferred == ND_WANTED_OTHER && a->returns ? ND_MOVE_RETURN : ND_STAY;
 }
 
 /* Why nothing moves; NULL: nothing wants to. */
@@ -26,11 +26,11 @@ static const char *explain_stay(const struct nd_authority *a)
 {
     if (a->told && a->own > a->other && a->held)
         return "an operator holds the role where it is";
-    if (a->told && a->own > a->other && a->pinned == ND_REIGN_OWN)
+    if (a->told && a->own > a->other && a->pinned == ND_WANTED_OWN)
         return "an operator has pinned the role to this node";
-    if (a->told && a->own < a->other && a->pinned == ND_REIGN_OTHER)
+    if (a->told && a->own < a->other && a->pinned == ND_WANTED_OTHER)
         return "the node that it is pinned to has the higher counter";
-    if (a->told && a->own == a->other && a->preferred == ND_REIGN_OTHER && a->pinned == ND_REIGN_ANY &&
+    if (a->told && a->own == a->other && a->preferred == ND_WANTED_OTHER && a->pinned == ND_WANTED_ANY &&
         !a->held && !a->returns)
         return "the other node is preferred: understudy failback";
     return NULL;
@@ -54,10 +54,10 @@ enum nd_move nd_authority_decide(const struct nd_authority *a, const char **why)
         *why = "the role has moved within hold_down_s";
     else if (!is_over(a->tried, ND_RETRY_NS, a->now))
         *why = "the last handover did not happen";
-    else if (move == ND_MOVE_COUNTER && (!a->higher_since || !is_over(a->higher_since, ND_SETTLE_NS, a->now)))
-        *why = "the counters differ since a moment";
+    else if (move == ND_MOVE_COUNTER && (!a->higher_since || !is_over(a->higher_since, a->settle_ns, a->now)))
+        *why = "the counters have differed for a moment only";
     else if (move != ND_MOVE_COUNTER && (!a->equal_since || !is_over(a->equal_since, ND_SETTLE_NS, a->now)))
-        *why = "the counters are equal since a moment";
+        *why = "the counters have been equal for a moment only";
     else if (move == ND_MOVE_RETURN && !is_over(a->equal_since, a->return_after_ns, a->now))
         *why = "the time of failback is not over";
     else

@@ -85,7 +85,7 @@ struct ft_message message_draw(unsigned type, unsigned lanes, uint32_t bulk_max)
         m.number = draw_any_magnitude();
         break;
     case FT_MSG_PUSHED:
-        m.number = draw_any_magnitude();
+        m.number = draw_any_magnitude(), m.number2 = draw_any_magnitude();
         /* fall through */
     case FT_MSG_ABANDON:
     case FT_MSG_REFUSE:

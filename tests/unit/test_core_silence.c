@@ -135,6 +135,20 @@ static void what_it_slept_is_no_silence(void **unused)
     suspects_after(5);
 }
 
+/* A standby that gets its processor every 4 ms takes over all the same. */
+static void gaps_delay_to_detect_ms_at_most(void **unused)
+{
+    (void)unused;
+    reach_listening();
+    primary_speaks(200, 5);
+    for (unsigned i = 0; i < 12; i++) {
+        sleeps(&b, 4);
+        ticks(&b);
+        is(&b, FT_READY);
+    }
+    suspects_after(2);
+}
+
 /* The lease that must have ended is the primary's: of another version it may be longer than ours. */
 static void the_lease_is_the_primarys(void **unused)
 {
@@ -253,6 +267,7 @@ int main(void)
         cmocka_unit_test(a_silence_is_forgotten_after_ten_minutes),
         cmocka_unit_test(a_word_on_a_port_ends_it),
         cmocka_unit_test(what_it_slept_is_no_silence),
+        cmocka_unit_test(gaps_delay_to_detect_ms_at_most),
         cmocka_unit_test(the_lease_is_the_primarys),
         cmocka_unit_test(a_primary_that_speaks_again_soon_had_not_failed),
         cmocka_unit_test(one_that_speaks_again_late_had_failed),

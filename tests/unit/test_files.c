@@ -178,6 +178,71 @@ static int unpack_path(const char *path)
     return nd_files_unpack(&files, bytes, (uint32_t)(1 + sizeof(lengths)) + lengths[0] + 1, &fault);
 }
 
+/* A set of the peer's, as it may be made by hand. */
+static void add_file(uint8_t *bytes, uint32_t *len, const char *path, const char *content)
+{
+    uint32_t lengths[2] = {(uint32_t)strlen(path), (uint32_t)strlen(content)};
+
+    memcpy(bytes + *len, lengths, sizeof(lengths));
+    memcpy(bytes + *len + sizeof(lengths), path, lengths[0]);
+    memcpy(bytes + *len + sizeof(lengths) + lengths[0], content, lengths[1]);
+    *len += (uint32_t)sizeof(lengths) + lengths[0] + lengths[1];
+}
+
+/* Nothing that would be loaded as a module, whatever it is called. */
+static void test_modules(void **state)
+{
+    static const char *const names[] = {"evil.so", "sub/fw.rules", "x"};
+    uint8_t bytes[512] = {0};
+    struct ft_fault fault = {""};
+    struct nd_files files;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        uint32_t len = 1;
+
+        add_file(bytes, &len, "chain.yaml", "chain: { name: x, modules: [ evil.so ], nfs: [ evil ] }\n");
+        add_file(bytes, &len, names[i], "\177ELF\2\1\1");
+        assert_int_equal(nd_files_unpack(&files, bytes, len, &fault), FT_EMALFORMED);
+        assert_non_null(strstr(fault.text, "is a module or a program"));
+    }
+}
+
+/* The pair file, with hooks of the peer's, and a key: neither is the chain's. */
+static void test_what_the_chain_does_not_name(void **state)
+{
+    struct nd_config *own = read_pair(1), *staged;
+    uint8_t bytes[1024] = {0};
+    struct ft_fault fault = {""};
+    struct nd_files files;
+    char path[ND_FILES_STAGED];
+    uint32_t len = 1;
+    bool same;
+
+    (void)state;
+    add_file(bytes, &len, "chain.yaml", CHAIN);
+    add_file(bytes, &len, "pair.yaml", PAIR "hold_down_s: 7\n");
+    assert_int_equal(nd_files_unpack(&files, bytes, len, &fault), 0);
+    assert_int_equal(nd_files_place(&files, own, &same, &fault), FT_EINVAL);
+    assert_non_null(strstr(fault.text, "pair.yaml"));
+
+    len = 1;
+    add_file(bytes, &len, "chain.yaml", CHAIN);
+    add_file(bytes, &len, "sub/fw.rules", "default deny\n");
+    add_file(bytes, &len, "pair.key", "another one");
+    assert_int_equal(nd_files_unpack(&files, bytes, len, &fault), 0);
+    assert_int_equal(nd_files_place(&files, own, &same, &fault), 0);
+    assert_int_equal(nd_files_stage(&files, own, path, &fault), 0);
+    assert_int_equal(nd_config_read(&staged, path, true, &fault), 0);
+    assert_int_equal(nd_files_check_named(&files, staged, &fault), FT_EINVAL);
+    assert_non_null(strstr(fault.text, "pair.key"));
+    files.count = 2;
+    assert_int_equal(nd_files_check_named(&files, staged, &fault), 0);
+    nd_files_drop(own);
+    nd_config_free(staged);
+    nd_config_free(own);
+}
+
 static void test_paths(void **state)
 {
     static const char *const bad[] = {"/etc/passwd", "../x",     "a/../x", "",    ".hidden", "a/.hidden",
@@ -257,6 +322,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_there_and_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_given_up, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_paths, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_modules, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_what_the_chain_does_not_name, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_damage, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_does_not_travel, set_up, tear_down),
     };

@@ -161,7 +161,7 @@ static struct ft_message golden_message(unsigned type)
         m.number = 65536;
         break;
     case FT_MSG_PUSHED:
-        m.number = 1;
+        m.number = 1, m.number2 = 0x0123456789abcdef;
         /* fall through */
     case FT_MSG_ABANDON:
     case FT_MSG_REFUSE:
