@@ -15,7 +15,8 @@
 
 #define CONNECT_MS 500L
 #define REQUEST_MS 1000L
-#define ROUNDS     5u /* in which somebody else changed the key between the look and the put */
+#define LOGIN_MS   3000L /* etcd makes a check of a password slow on purpose */
+#define ROUNDS     5u    /* in which somebody else changed the key between the look and the put */
 
 struct nd_etcd {
     const struct nd_etcd_config *config;
@@ -57,7 +58,7 @@ static int prefix(int error, const char *server, struct ft_fault *fault)
 /* ---- requests ---------------------------------------------------------------------------------- */
 
 /* One. The status of the answer, whose text is e->reply, or FT_EIO. */
-static long request(struct nd_etcd *e, const char *server, const char *path, const char *body,
+static long request(struct nd_etcd *e, const char *server, const char *path, const char *body, long ms,
                     struct ft_fault *fault)
 {
     char url[256];
@@ -67,6 +68,7 @@ static long request(struct nd_etcd *e, const char *server, const char *path, con
     e->len = 0;
     e->why[0] = '\0';
     curl_easy_setopt(e->curl, CURLOPT_URL, url);
+    curl_easy_setopt(e->curl, CURLOPT_TIMEOUT_MS, ms);
     curl_easy_setopt(e->curl, CURLOPT_POSTFIELDS, body); /* not copied: it may have a password */
     curl_easy_setopt(e->curl, CURLOPT_HTTPHEADER, e->headers);
     CURLcode rc = curl_easy_perform(e->curl);
@@ -154,7 +156,7 @@ static int log_in(struct nd_etcd *e, const char *server, struct ft_fault *fault)
         error = set_headers(e, NULL, fault);
     if (!error) {
         nd_etcd_make_login(e->config->user, password, body);
-        status = request(e, server, path, body, fault);
+        status = request(e, server, path, body, LOGIN_MS, fault);
         error = status < 0 ? (int)status : status != 200 ? refused(e, server, path, status, fault) : 0;
     }
     if (!error) {
@@ -177,7 +179,7 @@ static long post(struct nd_etcd *e, const char *server, const char *path, const 
     for (;;) {
         bool kept = e->logged_in;
         int error = e->config->user[0] && !kept ? log_in(e, server, fault) : 0;
-        long status = error ? error : request(e, server, path, body, fault);
+        long status = error ? error : request(e, server, path, body, REQUEST_MS, fault);
 
         if (status == 200)
             return (long)e->len;
@@ -285,7 +287,6 @@ static void set_up(struct nd_etcd *e)
     curl_easy_setopt(e->curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(e->curl, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(e->curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
-    curl_easy_setopt(e->curl, CURLOPT_TIMEOUT_MS, REQUEST_MS);
     curl_easy_setopt(e->curl, CURLOPT_ERRORBUFFER, e->why);
     curl_easy_setopt(e->curl, CURLOPT_WRITEFUNCTION, take_reply);
     curl_easy_setopt(e->curl, CURLOPT_WRITEDATA, e);

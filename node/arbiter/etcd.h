@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Asks etcd, through its JSON gateway, for the decision of an era, and has it decide. One thread uses it, and
- * waits in it: for a name service, for a server, REQUEST_MS at most for each request.
+ * waits in it: for a name service, for a server, REQUEST_MS at most for each request, LOGIN_MS for a login.
  */
 #ifndef NODE_ARBITER_ETCD_H
 #define NODE_ARBITER_ETCD_H

@@ -136,7 +136,7 @@ ok "it answers again" says "counter 0 (b) 0 (a)"
 passes() { ip netns exec "${LAB_PREFIX}fabric" bridge link set dev "$1-in" state "$2"; } # NODE 0|3: disabled, forwarding
 deaf() { # NODE OTHER
     passes "$1" 0
-    ok "a port of $1 that passes nothing: the gateway by it moves the role" reigns "$2"
+    ok "a port of $1 that passes nothing: the gateway by it moves the role" leads "$2"
     ok "it is named" says "counter 0 ($2) 15 ($1: gateway 10.0.0.100: does not answer ARP)"
     ok "the pair is not whole" says "port inside: does not hear node"
     passes "$1" 3
