@@ -168,11 +168,38 @@ static void tell_peer(struct nd_running *r)
     }
 }
 
+/* A gateway by that port answers this node no more, and answers the peer each that it tracks by it: the
+ * weight of one that fails would be in its counter. */
+static bool is_deaf(const struct nd_running *r, unsigned port, const struct rp_status *s)
+{
+    const struct nd_node *self = &r->config->node[r->self], *peer = &r->config->node[!r->self];
+    char why[ND_RUNNER_TEXT];
+    bool fails = false, answers = false;
+
+    for (unsigned i = 0; i < self->tracks; i++)
+        fails |= self->track[i].kind == ND_TRACK_GATEWAY && self->track[i].port == port &&
+                 nd_standing_failed(r, i, why);
+    for (unsigned i = 0; i < peer->tracks; i++) {
+        if (peer->track[i].kind != ND_TRACK_GATEWAY || peer->track[i].port != port)
+            continue;
+        answers = true;
+        if (!s->peer_told || s->peer_standing.counter >= peer->track[i].weight)
+            return false;
+    }
+    return fails && answers;
+}
+
+static void find_deaf_ports(struct nd_running *r, const struct rp_status *s)
+{
+    for (unsigned i = 0; i < r->port_watch.health.ports; i++)
+        r->port_watch.health.port[i].deaf = is_deaf(r, i, s);
+}
+
 /* ---- the decision ---------------------------------------------------------------------------------- */
 
-static enum nd_reign reign_of(const struct nd_running *r, int node)
+static enum nd_wanted wanted_of(const struct nd_running *r, int node)
 {
-    return node < 0 ? ND_REIGN_ANY : (unsigned)node == r->self ? ND_REIGN_OWN : ND_REIGN_OTHER;
+    return node < 0 ? ND_WANTED_ANY : (unsigned)node == r->self ? ND_WANTED_OWN : ND_WANTED_OTHER;
 }
 
 static void note_times(struct nd_standing *st, const struct rp_status *s, uint64_t now)
@@ -212,10 +239,10 @@ static void consider_handover(struct nd_running *r, const struct rp_status *s)
         .settle_ns = settle_time(st, s->peer_standing.counter),
         .hold_down_ns = file->hold_down_s * 1000 * FT_MS,
         .held = st->maintenance == FT_MAINTENANCE_HOLD,
-        .pinned = st->maintenance == FT_MAINTENANCE_PIN_OWN     ? ND_REIGN_OWN
-                  : st->maintenance == FT_MAINTENANCE_PIN_OTHER ? ND_REIGN_OTHER
-                                                                : ND_REIGN_ANY,
-        .preferred = reign_of(r, file->prefer),
+        .pinned = st->maintenance == FT_MAINTENANCE_PIN_OWN     ? ND_WANTED_OWN
+                  : st->maintenance == FT_MAINTENANCE_PIN_OTHER ? ND_WANTED_OTHER
+                                                                : ND_WANTED_ANY,
+        .preferred = wanted_of(r, file->prefer),
         .returns = file->failback == ND_FAILBACK_AFTER,
         .return_after_ns = file->after_s * 1000 * FT_MS,
     };
@@ -285,5 +312,6 @@ void nd_standing_turn(struct nd_running *r, const struct rp_status *s)
         keep_order(r, (enum ft_maintenance)s->peer_standing.maintenance, s->peer_standing.maintained,
                    r->config->node[!r->self].name);
     tell_peer(r);
+    find_deaf_ports(r, s);
     consider_handover(r, s);
 }
