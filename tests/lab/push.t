@@ -14,6 +14,7 @@ start_b() {
 stop_b() { kill "$b" 2>/dev/null; wait "$b" 2>/dev/null; }
 # What was decided on is done by a thread of the standby's, soon.
 gets() { for _ in $(seq 100); do "$@" 2>"$work/gets" && return; sleep 0.05; done; cat "$work/gets"; return 1; }
+taken() { [ "$(grep -c "checked, and taken" "$work/b.log")" -ge "$1" ]; }
 rule() { echo "deny out tcp from any to any port $1" | cat - "$work/rules.first" >"$LAB_DIR/firewall.rules"; }
 # The pair file without its rules' line, so that a difference of nodes' own settings shows.
 in_both() { sed -i "$1" "$mine" && sed -i "$1" "$theirs"; }
@@ -34,7 +35,7 @@ mkdir -p "$work/b"
 { truncate -s 16M "$work/b.disk" && mkfs.ext4 -q "$work/b.disk" && mount -o loop "$work/b.disk" "$work/b" &&
     fsfreeze -f "$work/b" && fsfreeze -u "$work/b"; } 2>"$work/mount.err" ||
     skip_all "no loop mounts or no fsfreeze here: $(tail -n 1 "$work/mount.err")"
-plan 35
+plan 36
 sed -i 's/^chain:$/chain: { file: chain.yaml }\nmoved:/' "$mine"
 { echo 'chain:'; sed -n '/^moved:/,/^protect:/p' "$mine" | sed '1d;$d'; } >"$LAB_DIR/chain.yaml"
 sed -i '/^moved:/,/^protect:/{/^protect:/!d}' "$mine"
@@ -97,6 +98,7 @@ cp "$work/chain.yaml" "$LAB_DIR/chain.yaml"
 
 # Its disk takes nothing for as long as an apply waits: the thread of files stands, and nobody else.
 rule 98
+n=$(grep -c "checked, and taken" "$work/b.log")
 fsfreeze -f "$work/b" && frozen=1
 us apply >"$work/out" 2>&1 &
 asked=$!
@@ -109,7 +111,8 @@ is "a disk of the standby that is frozen: refused" "$? $(grep -c "no answer abou
 is "it had answers all the while" "$(sort "$work/beside" | uniq -c | tr -s ' \n' ' ')" " 6 READY "
 ok "PROTECTED as ever" us status
 thaw
-ok "after the thaw it is applied" gets us apply
+ok "after the thaw it has taken them" gets taken $((n + 1))
+ok "and they are applied" us apply
 ok "the standby gets the file" gets cmp "$LAB_DIR/firewall.rules" "$work/b/firewall.rules"
 
 # Killed when the files were decided on and one of them was in its place: the next start does the rest.
