@@ -168,6 +168,33 @@ static void tell_peer(struct nd_running *r)
     }
 }
 
+/* A gateway by that port answers this node no more, and answers the peer each that it tracks by it: the
+ * weight of one that fails would be in its counter. */
+static bool is_deaf(const struct nd_running *r, unsigned port, const struct rp_status *s)
+{
+    const struct nd_node *self = &r->config->node[r->self], *peer = &r->config->node[!r->self];
+    char why[ND_RUNNER_TEXT];
+    bool fails = false, answers = false;
+
+    for (unsigned i = 0; i < self->tracks; i++)
+        fails |= self->track[i].kind == ND_TRACK_GATEWAY && self->track[i].port == port &&
+                 nd_standing_failed(r, i, why);
+    for (unsigned i = 0; i < peer->tracks; i++) {
+        if (peer->track[i].kind != ND_TRACK_GATEWAY || peer->track[i].port != port)
+            continue;
+        answers = true;
+        if (!s->peer_told || s->peer_word.counter >= peer->track[i].weight)
+            return false;
+    }
+    return fails && answers;
+}
+
+static void find_deaf_ports(struct nd_running *r, const struct rp_status *s)
+{
+    for (unsigned i = 0; i < r->port_watch.health.ports; i++)
+        r->port_watch.health.port[i].deaf = is_deaf(r, i, s);
+}
+
 /* ---- the decision ---------------------------------------------------------------------------------- */
 
 static enum nd_reign reign_of(const struct nd_running *r, int node)
@@ -285,5 +312,6 @@ void nd_standing_turn(struct nd_running *r, const struct rp_status *s)
         keep_order(r, (enum ft_maintenance)s->peer_standing.maintenance, s->peer_standing.maintained,
                    r->config->node[!r->self].name);
     tell_peer(r);
+    find_deaf_ports(r, s);
     consider_handover(r, s);
 }

@@ -42,6 +42,18 @@ int nd_tables_find(struct nd_running *r, struct ft_fault *fault)
     return 0;
 }
 
+/*
+ * A lane that was told to wait, and has not followed what it was told next, has no state to count in: what
+ * lies in the region is being filled by the peer, or wiped and made anew, with no place free in any pool.
+ */
+static bool is_state_there(const struct nd_running *r)
+{
+    for (unsigned l = 0; l < r->config->chain.lanes; l++)
+        if (ft_order_kind(FT_REPORT_GET(&r->words[l], done)) == FT_LANE_WAIT)
+            return false;
+    return true;
+}
+
 /* ---- the log ----------------------------------------------------------------------------------- */
 
 static void tell(const struct nd_running *r, const struct nd_table *t, enum ft_level level, uint64_t entries,
@@ -77,7 +89,7 @@ static void look_at_table(const struct nd_running *r, struct nd_table *t)
 
 void nd_tables_turn(struct nd_running *r, const struct rp_status *s)
 {
-    if (!ft_core_primary(&s->core))
+    if (!ft_core_primary(&s->core) || !is_state_there(r))
         return;
     for (unsigned i = 0; i < r->table_count; i++)
         look_at_table(r, &r->tables[i]);
@@ -100,9 +112,10 @@ static void add_to(json_t *sum, const char *name, const json_t *part)
 
 json_t *nd_tables_status(const struct nd_running *r, const char *nf)
 {
+    bool there = !nd_is_changing(r) && is_state_there(r);
     json_t *all = json_object();
 
-    for (unsigned i = 0; i < r->table_count && !nd_is_changing(r); i++) {
+    for (unsigned i = 0; i < r->table_count && there; i++) {
         const struct nd_table *t = &r->tables[i];
         const struct nf_module *module = r->counted[t->table.nf];
         json_t *sum = json_object_get(all, t->name), *part = fill_of(t);

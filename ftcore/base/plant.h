@@ -6,6 +6,8 @@
  *
  * "late-lane" is no mistake: the sender leaves the last lane's entries in their ring for 7 of 8 milliseconds.
  * With it a bug that harms only while one lane is behind another harms at nearly every kill.
+ * Nor is "slow-make": a lane that makes the state of all anew sleeps for 1 s once the old one is wiped, so
+ * that whoever looks at it then does so.
  *
  * "main-stands", "replicator-stands", "lane-stands": that thread sleeps for 3 s when the process gets
  * SIGUSR1.

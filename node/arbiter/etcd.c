@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See etcd.h. */
+#define _GNU_SOURCE /* explicit_bzero */
 #include "node/arbiter/etcd.h"
-#include "ftcore/base/plant.h"
+#include "ftcore/base/check.h"
 
 #include <curl/curl.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define CONNECT_MS 500L
 #define REQUEST_MS 1000L
@@ -16,7 +21,8 @@ struct nd_etcd {
     const struct nd_etcd_config *config;
     const _Atomic bool *ends;
     CURL *curl;
-    struct curl_slist *headers;
+    struct curl_slist *headers; /* the token among them, when there is one */
+    bool logged_in;
     unsigned server; /* that is tried first */
     char why[CURL_ERROR_SIZE];
     char reply[ND_ETCD_REPLY_MAX];
@@ -41,18 +47,28 @@ static int may_go_on(void *ends, curl_off_t a, curl_off_t b, curl_off_t c, curl_
     return atomic_load((const _Atomic bool *)ends);
 }
 
-/* The reply's length, or FT_EIO. */
-static long post(struct nd_etcd *e, const char *server, const char *path, const char *body,
-                 struct ft_fault *fault)
+static int prefix(int error, const char *server, struct ft_fault *fault)
+{
+    struct ft_fault inner = *fault;
+
+    return ft_fail(fault, error, "%s: %.200s", server, inner.text);
+}
+
+/* ---- requests ---------------------------------------------------------------------------------- */
+
+/* One. The status of the answer, whose text is e->reply, or FT_EIO. */
+static long request(struct nd_etcd *e, const char *server, const char *path, const char *body,
+                    struct ft_fault *fault)
 {
     char url[256];
-    long code = 0;
+    long status = 0;
 
     snprintf(url, sizeof(url), "%s%s", server, path);
     e->len = 0;
     e->why[0] = '\0';
     curl_easy_setopt(e->curl, CURLOPT_URL, url);
-    curl_easy_setopt(e->curl, CURLOPT_COPYPOSTFIELDS, body);
+    curl_easy_setopt(e->curl, CURLOPT_POSTFIELDS, body); /* not copied: it may have a password */
+    curl_easy_setopt(e->curl, CURLOPT_HTTPHEADER, e->headers);
     CURLcode rc = curl_easy_perform(e->curl);
 
     if (rc != CURLE_OK)
@@ -61,18 +77,121 @@ static long post(struct nd_etcd *e, const char *server, const char *path, const 
                            ? "its answer is longer than 16 KB, expected some hundred bytes"
                        : e->why[0] ? e->why
                                    : curl_easy_strerror(rc));
-    curl_easy_getinfo(e->curl, CURLINFO_RESPONSE_CODE, &code);
-    if (code != 200)
-        return ft_fail(fault, FT_EIO, "%s%s: status %ld, expected 200", server, path, code);
-    return (long)e->len;
+    curl_easy_getinfo(e->curl, CURLINFO_RESPONSE_CODE, &status);
+    return status;
 }
 
-static int prefix(int error, const char *server, struct ft_fault *fault)
+static int refused(const struct nd_etcd *e, const char *server, const char *path, long status,
+                   struct ft_fault *fault)
 {
-    struct ft_fault inner = *fault;
+    char words[ND_ETCD_WORDS_MAX];
 
-    return ft_fail(fault, error, "%s: %.200s", server, inner.text);
+    nd_etcd_read_refusal(e->reply, e->len, words);
+    return ft_fail(fault, FT_EIO, "%s%s: status %ld%s%s%s, expected 200", server, path, status,
+                   words[0] ? " (" : "", words, words[0] ? ")" : "");
 }
+
+/* ---- logging in -------------------------------------------------------------------------------- */
+
+static int read_password(const char *path, char out[ND_ETCD_PASS_MAX], struct ft_fault *fault)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat s;
+
+    if (fd < 0 || fstat(fd, &s) != 0) {
+        ft_fail(fault, FT_EIO, "%s: %s", path, strerror(errno));
+        if (fd >= 0)
+            close(fd);
+        return FT_EIO;
+    }
+    ssize_t len = S_ISREG(s.st_mode) ? read(fd, out, ND_ETCD_PASS_MAX) : 0;
+
+    close(fd);
+    if (!S_ISREG(s.st_mode) || len < 0)
+        return ft_fail(fault, FT_EIO, "%s: not a file, expected the arbiter's password in one", path);
+    if (s.st_mode & 077)
+        return ft_fail(fault, FT_EPERM, "%s: mode %04o, expected 0600: nobody else may read a password", path,
+                       s.st_mode & 07777);
+    if (len > 0 && out[len - 1] == '\n')
+        len--;
+    if (len < (ssize_t)ND_ETCD_PASS_MAX)
+        out[len] = '\0';
+    if (len == (ssize_t)ND_ETCD_PASS_MAX || !nd_etcd_is_printable(out) || strlen(out) != (size_t)len)
+        return ft_fail(fault, FT_EMALFORMED, "%s: no password, expected one line of 1 to %u bytes", path,
+                       ND_ETCD_PASS_MAX - 2);
+    return 0;
+}
+
+/* `token` NULL: none. */
+static int set_headers(struct nd_etcd *e, const char *token, struct ft_fault *fault)
+{
+    static const char name[] = "Authorization: ";
+    char line[sizeof(name) + ND_ETCD_TOKEN_MAX];
+    struct curl_slist *list = curl_slist_append(NULL, "Content-Type: application/json"), *whole = list;
+
+    if (token && list) {
+        snprintf(line, sizeof(line), "%s%s", name, token);
+        whole = curl_slist_append(list, line);
+    }
+    if (!whole) {
+        curl_slist_free_all(list);
+        return ft_fail(fault, FT_ENOMEM, "no memory to ask the arbiter with");
+    }
+    curl_slist_free_all(e->headers);
+    e->headers = whole;
+    e->logged_in = token != NULL;
+    return 0;
+}
+
+static int log_in(struct nd_etcd *e, const char *server, struct ft_fault *fault)
+{
+    static const char path[] = "/v3/auth/authenticate";
+    char password[ND_ETCD_PASS_MAX], body[ND_ETCD_BODY_MAX], token[ND_ETCD_TOKEN_MAX];
+    long status = 0;
+    int error = read_password(e->config->password_file, password, fault);
+
+    if (!error)
+        error = set_headers(e, NULL, fault);
+    if (!error) {
+        nd_etcd_make_login(e->config->user, password, body);
+        status = request(e, server, path, body, fault);
+        error = status < 0 ? (int)status : status != 200 ? refused(e, server, path, status, fault) : 0;
+    }
+    if (!error) {
+        error = nd_etcd_read_token(e->reply, e->len, token, fault);
+        error = error ? prefix(error, server, fault) : set_headers(e, token, fault);
+    }
+    explicit_bzero(password, sizeof(password));
+    explicit_bzero(body, sizeof(body));
+    return error;
+}
+
+/*
+ * The reply's length, or an error. A token is kept while it serves. One that is refused has expired, or users
+ * were changed: there is one more, once. One that gets no answer goes as well, since etcd has each wait for a
+ * moment of its log that it names, and a cluster that was restored may never come to that.
+ */
+static long post(struct nd_etcd *e, const char *server, const char *path, const char *body,
+                 struct ft_fault *fault)
+{
+    for (;;) {
+        bool kept = e->logged_in;
+        int error = e->config->user[0] && !kept ? log_in(e, server, fault) : 0;
+        long status = error ? error : request(e, server, path, body, fault);
+
+        if (status == 200)
+            return (long)e->len;
+        bool again = status == 400 || status == 401;
+
+        e->logged_in &= status >= 0 && !again;
+        if (status < 0)
+            return status;
+        if (!kept || !again)
+            return refused(e, server, path, status, fault);
+    }
+}
+
+/* ---- the rule ---------------------------------------------------------------------------------- */
 
 static int look(struct nd_etcd *e, const char *server, struct nd_etcd_kept *kept, struct ft_fault *fault)
 {
@@ -168,14 +287,15 @@ static void set_up(struct nd_etcd *e)
     curl_easy_setopt(e->curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
     curl_easy_setopt(e->curl, CURLOPT_TIMEOUT_MS, REQUEST_MS);
     curl_easy_setopt(e->curl, CURLOPT_ERRORBUFFER, e->why);
-    curl_easy_setopt(e->curl, CURLOPT_HTTPHEADER, e->headers);
     curl_easy_setopt(e->curl, CURLOPT_WRITEFUNCTION, take_reply);
     curl_easy_setopt(e->curl, CURLOPT_WRITEDATA, e);
     curl_easy_setopt(e->curl, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(e->curl, CURLOPT_XFERINFOFUNCTION, may_go_on);
     curl_easy_setopt(e->curl, CURLOPT_XFERINFODATA, (void *)(uintptr_t)e->ends);
-    if (c->ca[0])
+    if (c->ca[0]) {
         curl_easy_setopt(e->curl, CURLOPT_CAINFO, c->ca);
+        curl_easy_setopt(e->curl, CURLOPT_CAPATH, NULL); /* nobody beside it: not the system's authorities */
+    }
     if (c->cert[0]) {
         curl_easy_setopt(e->curl, CURLOPT_SSLCERT, c->cert);
         curl_easy_setopt(e->curl, CURLOPT_SSLKEY, c->cert_key);
@@ -189,7 +309,7 @@ int nd_etcd_open(struct nd_etcd **out, const struct nd_etcd_config *config, cons
 
     *out = e;
     if (!e || curl_global_init(CURL_GLOBAL_DEFAULT) != 0 || !(e->curl = curl_easy_init()) ||
-        !(e->headers = curl_slist_append(NULL, "Content-Type: application/json"))) {
+        set_headers(e, NULL, fault) != 0) {
         nd_etcd_close(e);
         *out = NULL;
         return ft_fail(fault, FT_ENOMEM, "no memory to ask the arbiter with");

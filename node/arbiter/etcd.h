@@ -18,6 +18,8 @@ struct nd_etcd_config {
     uint32_t urls;
     char key[ND_ETCD_KEY_MAX];              /* the pair's own */
     char ca[192], cert[192], cert_key[192]; /* PEM files; "": the system's authorities, no certificate */
+    char user[ND_ETCD_NAME_MAX];            /* "": none; with one every URL is https */
+    char password_file[192];                /* read whenever the user logs in */
 };
 
 struct nd_etcd;
@@ -31,7 +33,8 @@ void nd_etcd_close(struct nd_etcd *etcd);
  * The rule of ftcore/protocol/arbiter.h for { era, who }: *kept is the decision that stands then. `who` "":
  * the era is known to have begun, and is nobody's yet. `era` NULL: looks, and changes nothing. Servers are
  * tried in turn, beginning with the one that answered last. FT_EIO: none answered; FT_EMALFORMED: what one
- * said cannot be read. The fault has the server that was tried last.
+ * said cannot be read; the password's file may give FT_EPERM, FT_EMALFORMED or FT_EIO. The fault has the
+ * server that was tried last, and no secret.
  */
 int nd_etcd_decide(struct nd_etcd *etcd, const struct ft_era *era, const char *who, struct ft_decision *kept,
                    struct ft_fault *fault);

@@ -118,6 +118,40 @@ void nd_etcd_make_put(const char *key, const struct nd_etcd_kept *kept, const st
         coded, kept->revision, coded, value);
 }
 
+bool nd_etcd_is_printable(const char *text)
+{
+    for (const char *c = text; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            return false;
+    return *text != '\0';
+}
+
+static size_t append_quoted(char *out, size_t at, const char *text)
+{
+    out[at++] = '"';
+    for (const char *c = text; *c; c++) {
+        if (*c == '"' || *c == '\\')
+            out[at++] = '\\';
+        out[at++] = *c;
+    }
+    out[at++] = '"';
+    return at;
+}
+
+_Static_assert(2 * (ND_ETCD_NAME_MAX + ND_ETCD_PASS_MAX) + 32 < ND_ETCD_BODY_MAX, "a login fits a request");
+
+void nd_etcd_make_login(const char *user, const char *password, char *out)
+{
+    static const char name[] = "{\"name\":", pass[] = ",\"password\":";
+    size_t at = sizeof(name) - 1;
+
+    memcpy(out, name, at);
+    at = append_quoted(out, at, user);
+    memcpy(out + at, pass, sizeof(pass) - 1);
+    at = append_quoted(out, at + sizeof(pass) - 1, password);
+    memcpy(out + at, "}", 2);
+}
+
 /* ---- answers ----------------------------------------------------------------------------------- */
 
 static json_t *load(const char *text, size_t len, struct ft_fault *fault)
@@ -187,4 +221,36 @@ int nd_etcd_read_put(const char *text, size_t len, bool *done, struct ft_fault *
         error = ft_fail(fault, FT_EMALFORMED, "its answer has \"succeeded\" that is not true or false");
     json_decref(o);
     return error;
+}
+
+int nd_etcd_read_token(const char *text, size_t len, char out[ND_ETCD_TOKEN_MAX], struct ft_fault *fault)
+{
+    json_t *o = load(text, len, fault);
+    const char *token = json_string_value(json_object_get(o, "token"));
+    int error = o ? 0 : FT_EMALFORMED;
+
+    if (o && (!token || strlen(token) >= ND_ETCD_TOKEN_MAX || !nd_etcd_is_printable(token)))
+        error =
+            ft_fail(fault, FT_EMALFORMED, "its answer has no token, expected one of at most %u characters",
+                    ND_ETCD_TOKEN_MAX - 1);
+    if (!error)
+        memcpy(out, token, strlen(token) + 1);
+    json_decref(o);
+    return error;
+}
+
+void nd_etcd_read_refusal(const char *text, size_t len, char out[ND_ETCD_WORDS_MAX])
+{
+    json_t *o = json_loadb(text, len, 0, NULL);
+    const char *words = json_string_value(json_object_get(o, "message"));
+    size_t at = 0;
+
+    len = words ? strlen(words) : len;
+    words = words ? words : text;
+    while (at < len && at + 1 < ND_ETCD_WORDS_MAX && isprint((unsigned char)words[at])) {
+        out[at] = words[at];
+        at++;
+    }
+    out[at] = '\0';
+    json_decref(o);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* understudy check: reads a configuration, says what it found, starts nothing. */
 #include "node/control/pair.h"
+#include "node/arbiter/etcd.h"
 #include "node/base/interface.h"
 
 static int print_json(const struct nd_config *config, const char *file, const struct ft_fault *fault)
@@ -55,6 +56,25 @@ static void warn_of_interfaces(const struct nd_config *config, const char *file)
         }
 }
 
+/* Asked once, and nothing is changed there. A node asks from its own place, and as its own user. */
+static void warn_of_arbiter(const struct nd_config *config, const char *file)
+{
+    const _Atomic bool ends = false;
+    struct ft_decision kept;
+    struct ft_fault fault = {""};
+    struct nd_etcd *etcd;
+    int error;
+
+    if (!config->arbiter.urls || !config->protect.pair)
+        return;
+    error = nd_etcd_open(&etcd, &config->arbiter, &ends, &fault);
+    if (!error)
+        error = nd_etcd_decide(etcd, NULL, "", &kept, &fault);
+    if (error)
+        fprintf(stderr, "%s: warning: from here the arbiter does not answer: %s\n", file, fault.text);
+    nd_etcd_close(etcd);
+}
+
 int nd_cmd_check(int argc, char **argv)
 {
     struct nd_options options;
@@ -74,8 +94,10 @@ int nd_cmd_check(int argc, char **argv)
     if (!error && config->timing.detect_ms < 20)
         fprintf(stderr, "%s: warning: detect_ms below 20 takes ordinary scheduling delays for failures\n",
                 options.file);
-    if (!error)
+    if (!error) {
         warn_of_interfaces(config, options.file);
+        warn_of_arbiter(config, options.file);
+    }
     if (options.json)
         code = print_json(config, options.file, &fault);
     else if (!error)

@@ -95,6 +95,8 @@ bool nd_health_standby(const struct nd_health *h, bool primary, char out[ND_HEAL
             describe(h, i, primary, standby, out);
         else if (other == FT_PORT_NO_CARRIER || (!primary && !h->told))
             continue; /* nothing can be heard by it, or that may be why nothing is */
+        else if (primary && p->deaf && p->fault != FT_PORT_CROSSED && p->theirs != FT_PORT_CROSSED)
+            continue;
         else if (is_between(p->fault))
             describe(h, i, false, p->fault, out);
         else if (is_between(p->theirs))

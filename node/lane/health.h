@@ -28,6 +28,8 @@ struct nd_port_health {
     bool hears;                /* judged: `heard` is of late */
     enum ft_port_fault fault;  /* judged */
     enum ft_port_fault theirs; /* of the peer's port, as the peer said; WHOLE: it has not said anything */
+    bool deaf; /* a gateway that both track by it answers the peer alone: if nothing passes between the two
+                  ports, it is this one's fault */
 };
 
 struct nd_health {

@@ -10,6 +10,10 @@
 #include "ftcore/base/plant.h"
 #include "nflib/chain/chain.h"
 
+#include <time.h>
+
+#define SLOW_MAKE_S 1 /* ftcore/base/plant.h */
+
 int nd_lane_make_chain(struct nd_lane *lane, struct ft_fault *fault)
 {
     int error;
@@ -56,6 +60,8 @@ static void make_fresh(struct nd_group *group)
         nf_chain_free(group->lane[l].chain);
     ft_region_wipe(region);
     ft_audit_resume(region);
+    if (FT_PLANTED("slow-make"))
+        nanosleep(&(struct timespec){SLOW_MAKE_S, 0}, NULL);
     for (unsigned l = 0; l < group->lanes; l++) {
         FT_CHECK(nd_lane_make_chain(&group->lane[l], &fault) == 0, "the chain could be made before: %s",
                  fault.text);

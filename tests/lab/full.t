@@ -5,7 +5,33 @@
 . "$(dirname "$0")/lib.sh"
 need_lab
 command -v python3 >/dev/null || skip_all "python3 is not installed"
-plan 15
+[ -x "$BUILD/understudy-planted" ] || skip_all "understudy-planted is not built"
+plan 18
+
+# A node that makes its state anew has no place free in any pool until that is done, for 1 s here: it says nothing of tables,
+# rather than that they are full.
+cat >"$work/slow.yaml" <<END
+chain: { name: slow, nfs: [ nat: { inside: [10.0.0.0/8], outside: 203.0.113.1 } ] }
+protect: { mode: off }
+nodes:
+  one: { role: primary, ports: { inside: "net_null0,no-rx=1", outside: "net_null1,no-rx=1" }, replication: "127.0.0.1:4741", control: one.sock, mbufs: 2048, memory_mb: 128 }
+  two: { role: standby, ports: { inside: net_null0, outside: net_null1 }, replication: "127.0.0.1:4742", control: two.sock }
+END
+slow() { UNDERSTUDY_PLANT=slow-make "$BUILD/understudy-planted" run -c "$work/slow.yaml" -n one 2>"$work/slow.log" 9>&- & }
+of_slow() { "$UNDERSTUDY" status -c "$work/slow.yaml" -n one -o json 2>/dev/null | jq -c "$1"; }
+slow_is() { # JQ VALUE: within 20 s
+    local end=$((SECONDS + 20))
+    until [ "$(of_slow "$1")" = "$2" ]; do
+        [ $SECONDS -lt $end ] || { of_slow .; cat "$work/slow.log"; return 1; }
+    done
+}
+slow
+alone=$!
+ok "a node that makes its state says nothing of its tables" slow_is '[.state, .tables]' '["SOLO",{}]'
+ok "then it does" slow_is '.tables["nat.tcp_ports"].entries' 0
+kill -TERM $alone
+wait $alone
+is "its log has no word of a table" "$(grep ' table ' "$work/slow.log")" ""
 
 at=127.0.0.1:9470
 export LAB_NODE="mbufs: 32768, memory_mb: 512, realtime: true, metrics: $at"

@@ -5,7 +5,7 @@
 # the death of a node. Hooks that take events, and hooks that take none.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 45
+plan 53
 
 mkdir -p "$work/hooks"
 chmod 755 "$work" "$work/hooks"
@@ -35,6 +35,7 @@ part() { # NODE
       - { script: $work/check, weight: 10, every_ms: 100, rise: 2, fall: 2 }
       - { script: $work/hang, weight: 5, every_ms: 200, rise: 1, fall: 1 }
       - { gateway: 203.0.113.100, weight: 20, rise: 2, fall: 2 }
+      - { gateway: 10.0.0.100, weight: 15, every_ms: 500, rise: 2, fall: 3 }
       - { route: 198.51.100.0/24, weight: 30, every_ms: 100, rise: 1, fall: 1 }
       - { interface: $1-repl, weight: 40, every_ms: 100 }
     hooks:
@@ -129,6 +130,20 @@ ok "a gateway that neither node reaches fails for both" says "counter 20 (b: gat
 ok "and moves nothing" remains b
 ip -n "${LAB_PREFIX}server" link set eth0 up
 ok "it answers again" says "counter 0 (b) 0 (a)"
+
+# A port that has carrier, and whose frames the switch drops: within 1 s the nodes find that they do not hear each other by it,
+# and cannot know whose fault that is. Half a second later the gateway by that port, which answers one of them alone, tells.
+passes() { ip netns exec "${LAB_PREFIX}fabric" bridge link set dev "$1-in" state "$2"; } # NODE 0|3: disabled, forwarding
+deaf() { # NODE OTHER
+    passes "$1" 0
+    ok "a port of $1 that passes nothing: the gateway by it moves the role" reigns "$2"
+    ok "it is named" says "counter 0 ($2) 15 ($1: gateway 10.0.0.100: does not answer ARP)"
+    ok "the pair is not whole" says "port inside: does not hear node"
+    passes "$1" 3
+    ok "and whole again" is_protected
+}
+deaf b a
+deaf a b
 
 # A thing that flaps on both nodes in turn: the role moves at most once in hold_down_s.
 before=$(($(moves a) + $(moves b))) start=$SECONDS

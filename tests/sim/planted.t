@@ -16,11 +16,15 @@ bugs=(
     # the sealed link
     believe-resets believe-ends
 )
-echo "1..$((${#bugs[@]} + 2))"
+# With an arbiter: who goes on without asking, and a standby that takes over by its own word once its right has ended.
+arbitrated=(takeover-unasked solo-unasked right-again)
+echo "1..$((${#bugs[@]} + ${#arbitrated[@]} + 2))"
 number=0
-for bug in "${bugs[@]}"; do
+for bug in "${bugs[@]}" "${arbitrated[@]}"; do
     number=$((number + 1))
-    said=$(UNDERSTUDY_PLANT=$bug "$BUILD/simulate-planted" -q -x -f 1 -n 5000 -j "$JOBS")
+    kind=()
+    [ $number -le ${#bugs[@]} ] || kind=(-k arbiter)
+    said=$(UNDERSTUDY_PLANT=$bug "$BUILD/simulate-planted" -q -x "${kind[@]}" -f 1 -n 5000 -j "$JOBS")
     if [ $? -eq 1 ] && found=$(grep -m1 '^seed .* failed' <<<"$said"); then
         echo "ok $number - $bug: $found"
     else

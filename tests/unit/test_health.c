@@ -170,6 +170,31 @@ static void a_standby_may_take_over_from_a_primary_that_says_nothing(void **stat
     assert_string_equal(standby(true), "");
 }
 
+/* Nothing passes between two ports, and a gateway that answers the standby alone has told whose fault it is.
+ */
+static void a_deaf_port_of_the_primary_is_none_of_the_standby(void **state)
+{
+    (void)state;
+    well();
+    h.port[1].heard = 0;
+    h.port[1].theirs = FT_PORT_UNHEARD;
+    h.port[1].deaf = true;
+    assert_string_equal(standby(true), "");
+    assert_string_equal(standby(false), "node a: port out: does not hear node b");
+    assert_string_equal(faults(), "node a: port out: does not hear node b"); /* and is said */
+    h.told = false;                                                          /* all of its ports are */
+    h.port[1].theirs = FT_PORT_WHOLE;
+    assert_string_equal(standby(true), "");
+    h.port[0].theirs = FT_PORT_UNHEARD; /* of the other port no gateway tells */
+    assert_string_equal(standby(true), "node b: port in: does not hear node a");
+    well();
+    h.port[1].deaf = true;
+    h.port[1].theirs = FT_PORT_NO_CARRIER; /* what the peer knows of itself stays its own */
+    assert_string_equal(standby(true), "node b: port out: no carrier");
+    h.port[1].theirs = FT_PORT_CROSSED;
+    assert_string_equal(standby(true), "node b: port out: hears another port of node a");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -180,6 +205,7 @@ int main(void)
         cmocka_unit_test(what_the_peer_says_of_its_ports_counts),
         cmocka_unit_test(a_device_that_leads_nowhere_is_not_judged),
         cmocka_unit_test(a_fault_of_the_primary_is_none_of_the_standby),
+        cmocka_unit_test(a_deaf_port_of_the_primary_is_none_of_the_standby),
         cmocka_unit_test(a_standby_may_take_over_from_a_primary_that_says_nothing),
     };
 
