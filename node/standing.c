@@ -183,7 +183,7 @@ static bool is_deaf(const struct nd_running *r, unsigned port, const struct rp_s
         if (peer->track[i].kind != ND_TRACK_GATEWAY || peer->track[i].port != port)
             continue;
         answers = true;
-        if (!s->peer_told || s->peer_word.counter >= peer->track[i].weight)
+        if (!s->peer_told || s->peer_standing.counter >= peer->track[i].weight)
             return false;
     }
     return fails && answers;
