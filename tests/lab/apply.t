@@ -4,7 +4,7 @@
 # again with equal states; and what cannot be changed is refused before it begins.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 30
+plan 31
 
 # SED-EXPRESSION: the pair file as it is to be.
 edit() { sed -i "$1" "$pair"; }
@@ -54,7 +54,13 @@ sleep 1
 ok "an idle connection" echoed hello
 ok "nothing to change: says so" us apply
 echo 'deny out tcp from any to any port 99' | cat - "$LAB_DIR/firewall.rules" >"$work/rules" && cp "$work/rules" "$LAB_DIR/firewall.rules"
-ok "a rule is added" us apply
+us apply >"$work/applied" 2>&1 &
+applying=$!
+while kill -0 $applying 2>/dev/null; do us hold 2>&1; done >"$work/held"
+wait $applying
+is "a rule is added" "$?" 0
+us unpin >/dev/null
+ok "who acts meanwhile is refused at once" grep -q "apply is under way" "$work/held"
 diag "$(us apply 2>&1)"
 is "it is there" "$(us show firewall -o json | jq -r '[.rows[] | select(.line == 1)][0].action')" deny
 ok "the idle connection goes on" echoed rule
