@@ -10,7 +10,7 @@
 #   make demo    deps, build, then 500 downloads through a pair whose primaries are killed
 #   make install, make deb   into DESTDIR and PREFIX; Debian packages in build/deb (packaging/install.mk)
 #   make soak    KILLS=100 HANGS=20 faults at random moments under downloads, SEED=n for those again (docs/testing.md)
-#   make day     DAY_S=3600 a day of a pair: faults of all kinds under clients, alerts and log held against them (docs/testing.md)
+#   make day     DAY_S=3600 a day of a pair: faults of all kinds under clients, alerts and log held against them (docs/testing.md); SEED, TIMING
 #   SAN=1        any of these with address and undefined-behaviour sanitizers, in build-san/
 
 SAN   ?= 0
@@ -240,8 +240,8 @@ soak: deps
 	@$(foreach v,KILLS HANGS SEED WILD SOAK_LIMIT,$(if $($v),$v='$($v)')) UNDERSTUDY=$(BUILD)/understudy BUILD=$(BUILD) scripts/soak
 
 day: deps
-	+@$(MAKE) --no-print-directory -j2 all
-	@tests/day/day.py --seconds $(or $(DAY_S),3600) $(if $(SEED),--seed $(SEED)) --program $(BUILD)/understudy
+	+@$(MAKE) --no-print-directory -j2 all $(BUILD)/understudy-next
+	@tests/day/day.py --seconds $(or $(DAY_S),3600) $(if $(SEED),--seed $(SEED)) $(if $(TIMING),--timing "$(TIMING)") --program $(BUILD)/understudy --next $(BUILD)/understudy-next
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')

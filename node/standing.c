@@ -199,9 +199,9 @@ static void find_deaf_ports(struct nd_running *r, const struct rp_status *s)
 
 /* ---- the decision ---------------------------------------------------------------------------------- */
 
-static enum nd_reign reign_of(const struct nd_running *r, int node)
+static enum nd_wanted wanted_of(const struct nd_running *r, int node)
 {
-    return node < 0 ? ND_REIGN_ANY : (unsigned)node == r->self ? ND_REIGN_OWN : ND_REIGN_OTHER;
+    return node < 0 ? ND_WANTED_ANY : (unsigned)node == r->self ? ND_WANTED_OWN : ND_WANTED_OTHER;
 }
 
 static void note_times(struct nd_standing *st, const struct rp_status *s, uint64_t now)
@@ -241,10 +241,10 @@ static void consider_handover(struct nd_running *r, const struct rp_status *s)
         .settle_ns = settle_time(st, s->peer_standing.counter),
         .hold_down_ns = file->hold_down_s * 1000 * FT_MS,
         .held = st->maintenance == FT_MAINTENANCE_HOLD,
-        .pinned = st->maintenance == FT_MAINTENANCE_PIN_OWN     ? ND_REIGN_OWN
-                  : st->maintenance == FT_MAINTENANCE_PIN_OTHER ? ND_REIGN_OTHER
-                                                                : ND_REIGN_ANY,
-        .preferred = reign_of(r, file->prefer),
+        .pinned = st->maintenance == FT_MAINTENANCE_PIN_OWN     ? ND_WANTED_OWN
+                  : st->maintenance == FT_MAINTENANCE_PIN_OTHER ? ND_WANTED_OTHER
+                                                                : ND_WANTED_ANY,
+        .preferred = wanted_of(r, file->prefer),
         .returns = file->failback == ND_FAILBACK_AFTER,
         .return_after_ns = file->after_s * 1000 * FT_MS,
     };

@@ -15,7 +15,8 @@
 
 #define CONNECT_MS 500L
 #define REQUEST_MS 1000L
-#define ROUNDS     5u /* in which somebody else changed the key between the look and the put */
+#define LOGIN_MS   3000L /* etcd makes a check of a password slow on purpose */
+#define ROUNDS     5u    /* in which somebody else changed the key between the look and the put */
 
 struct nd_etcd {
     const struct nd_etcd_config *config;
@@ -83,7 +84,7 @@ static bool perform(struct nd_etcd *e, CURLcode *result)
 }
 
 /* One. The status of the answer, whose text is e->reply, FT_EIO, or FT_EBUSY: given up. */
-static long request(struct nd_etcd *e, const char *server, const char *path, const char *body,
+static long request(struct nd_etcd *e, const char *server, const char *path, const char *body, long ms,
                     struct ft_fault *fault)
 {
     char url[256];
@@ -93,6 +94,7 @@ static long request(struct nd_etcd *e, const char *server, const char *path, con
     e->len = 0;
     e->why[0] = '\0';
     curl_easy_setopt(e->curl, CURLOPT_URL, url);
+    curl_easy_setopt(e->curl, CURLOPT_TIMEOUT_MS, ms);
     curl_easy_setopt(e->curl, CURLOPT_POSTFIELDS, body); /* not copied: it may have a password */
     curl_easy_setopt(e->curl, CURLOPT_HTTPHEADER, e->headers);
     CURLcode rc;
@@ -182,7 +184,7 @@ static int log_in(struct nd_etcd *e, const char *server, struct ft_fault *fault)
         error = set_headers(e, NULL, fault);
     if (!error) {
         nd_etcd_make_login(e->config->user, password, body);
-        status = request(e, server, path, body, fault);
+        status = request(e, server, path, body, LOGIN_MS, fault);
         error = status < 0 ? (int)status : status != 200 ? refused(e, server, path, status, fault) : 0;
     }
     if (!error) {
@@ -205,13 +207,13 @@ static long post(struct nd_etcd *e, const char *server, const char *path, const 
     for (;;) {
         bool kept = e->logged_in;
         int error = e->config->user[0] && !kept ? log_in(e, server, fault) : 0;
-        long status = error ? error : request(e, server, path, body, fault);
+        long status = error ? error : request(e, server, path, body, REQUEST_MS, fault);
 
         if (status == 200)
             return (long)e->len;
         bool again = status == 400 || status == 401;
 
-        e->logged_in &= status >= 0 && !again;
+        e->logged_in &= (status >= 0 || status == FT_EBUSY) && !again;
         if (status < 0)
             return status;
         if (!kept || !again)
@@ -342,7 +344,6 @@ static void set_up(struct nd_etcd *e)
     curl_easy_setopt(e->curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(e->curl, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(e->curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
-    curl_easy_setopt(e->curl, CURLOPT_TIMEOUT_MS, REQUEST_MS);
     curl_easy_setopt(e->curl, CURLOPT_ERRORBUFFER, e->why);
     curl_easy_setopt(e->curl, CURLOPT_WRITEFUNCTION, take_reply);
     curl_easy_setopt(e->curl, CURLOPT_WRITEDATA, e);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Asks etcd, through its JSON gateway, for the decision of an era, and has it decide. One thread uses it, and
- * waits in it: for a server, REQUEST_MS at most for each request, CONNECT_MS of them for its name and a
- * connection.
+ * waits in it: for a server, REQUEST_MS at most for each request and LOGIN_MS for a login, CONNECT_MS of them
+ * for its name and a connection.
  *
  * Answers of one cluster count alone: two that decide are none. It is the one that answered first, or that
  * was told by nd_etcd_expect.

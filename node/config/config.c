@@ -29,7 +29,7 @@ static const struct nf_param sections[] = {
     {"next_hops", ND_KIND(ND_LIST), AT(next_hops), 0, NF_NEXT_HOPS_MAX, "", NULL, "kept fresh", false},
     {"nodes", ND_KIND(ND_MAP), AT(nodes), 0, 0, "", NULL, "the two nodes", false},
     {"drill", ND_KIND(ND_MAP), AT(drill), 0, 0, "", NULL, "failover drills", false},
-    {"prefer", ND_KIND(ND_NAME), AT(prefer), 0, 32, "", NULL, "the node that is to reign", false},
+    {"prefer", ND_KIND(ND_NAME), AT(prefer), 0, 32, "", NULL, "the node that is to be primary", false},
     {"failback", ND_KIND(ND_ANY), AT(failback), 0, 0, "", NULL, "when the role goes back to it", false},
     {"hold_down_s", NF_U32, AT(hold_down_s), 1, 3600, "10", NULL, "between changes of role", false},
     {"push", ND_KIND(ND_MAP), AT(push), 0, 0, "", NULL, "files from the peer", false},

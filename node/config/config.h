@@ -99,7 +99,7 @@ struct nd_hook {
     uint64_t events; /* bits by enum ft_event_name */
 };
 
-/* Which of the two nodes is to reign; the primary decides. */
+/* Which of the two nodes is to be primary; the primary decides. */
 enum nd_failback { ND_FAILBACK_NEVER, ND_FAILBACK_MANUAL, ND_FAILBACK_AFTER };
 struct nd_authority_settings {
     int32_t prefer;       /* index of a node, -1: neither */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a node tracks, whom it tells its events, and which node of the pair is to reign. */
+/* What a node tracks, whom it tells its events, and which node of the pair is to be primary. */
 #include "ftcore/base/event_log.h"
 #include "node/config/parts.h"
 
@@ -173,7 +173,7 @@ int nd_read_hooks(struct nd_reading *r, struct nd_node *node, const struct nd_ya
     return error;
 }
 
-/* ---- who is to reign ----------------------------------------------------------------------------- */
+/* ---- which node is to be primary ---------------------------------------------------------------- */
 
 static const struct nf_param failback_keys[] = {
     {"after", NF_SECONDS, 0, 1, 604800, NULL, NULL, "PROTECTED with equal counters", false},

@@ -243,7 +243,8 @@ static void print_counter(const char *node, const json_t *counter, const char *w
         fprintf(out, " - (%s)", node);
 }
 
-/* Who is to reign, by the node that is judged: both counters, the operator's order, and what they do. */
+/* Which node is to be primary, by the node that is judged: both counters, the operator's order, and what they
+ * do. */
 static void print_authority(const struct nd_pair *pair, FILE *out)
 {
     int node = pair->only >= 0 ? pair->only : nd_pair_in_role(pair, "primary");

@@ -12,13 +12,13 @@ static bool is_over(uint64_t since, uint64_t time, uint64_t now)
 /* What would move the role if it could: the counters first. */
 static enum nd_move find_reason(const struct nd_authority *a)
 {
-    if (a->held || a->pinned == ND_REIGN_OWN || !a->told)
+    if (a->held || a->pinned == ND_WANTED_OWN || !a->told)
         return ND_STAY;
     if (a->own != a->other)
         return a->own > a->other ? ND_MOVE_COUNTER : ND_STAY;
-    if (a->pinned == ND_REIGN_OTHER)
+    if (a->pinned == ND_WANTED_OTHER)
         return ND_MOVE_PIN;
-    return a->preferred == ND_REIGN_OTHER && a->returns ? ND_MOVE_RETURN : ND_STAY;
+    return a->preferred == ND_WANTED_OTHER && a->returns ? ND_MOVE_RETURN : ND_STAY;
 }
 
 /* Why nothing moves; NULL: nothing wants to. */
@@ -26,11 +26,11 @@ static const char *explain_stay(const struct nd_authority *a)
 {
     if (a->told && a->own > a->other && a->held)
         return "an operator holds the role where it is";
-    if (a->told && a->own > a->other && a->pinned == ND_REIGN_OWN)
+    if (a->told && a->own > a->other && a->pinned == ND_WANTED_OWN)
         return "an operator has pinned the role to this node";
-    if (a->told && a->own < a->other && a->pinned == ND_REIGN_OTHER)
+    if (a->told && a->own < a->other && a->pinned == ND_WANTED_OTHER)
         return "the node that it is pinned to has the higher counter";
-    if (a->told && a->own == a->other && a->preferred == ND_REIGN_OTHER && a->pinned == ND_REIGN_ANY &&
+    if (a->told && a->own == a->other && a->preferred == ND_WANTED_OTHER && a->pinned == ND_WANTED_ANY &&
         !a->held && !a->returns)
         return "the other node is preferred: understudy failback";
     return NULL;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which node is to reign, as the primary decides it: one pure function, and the rule by which a tracked thing
- * fails and is well again. In one sentence: the primary hands over, by a planned handover, when its demotion
- * counter is higher than that of a standby that is READY and whole, and not sooner than hold_down_s after the
- * last change of role. A pin and `failback: { after }` move the role between equal counters; a hold, and a
- * pin to this node, let nothing move it. Filled in and asked by the main thread (node/standing.c).
+ * Which node is to be primary, as the primary decides it: one pure function, and the rule by which a tracked
+ * thing fails and is well again. In one sentence: the primary hands over, by a planned handover, when its
+ * demotion counter is higher than that of a standby that is READY and whole, and not sooner than hold_down_s
+ * after the last change of role. A pin and `failback: { after }` move the role between equal counters; a
+ * hold, and a pin to this node, let nothing move it. Filled in and asked by the main thread
+ * (node/standing.c).
  */
 #ifndef NODE_TRACK_AUTHORITY_H
 #define NODE_TRACK_AUTHORITY_H
@@ -21,7 +22,7 @@
 /* Between two attempts, when the first came to nothing. */
 #define ND_RETRY_NS 1000000000ull
 
-enum nd_reign { ND_REIGN_ANY, ND_REIGN_OWN, ND_REIGN_OTHER };
+enum nd_wanted { ND_WANTED_ANY, ND_WANTED_OWN, ND_WANTED_OTHER };
 
 struct nd_authority {
     uint64_t now;          /* monotonic ns, as all times here */
@@ -36,8 +37,8 @@ struct nd_authority {
     uint64_t settle_ns;    /* ND_SETTLE_NS or more: until the other node would have found the same */
     uint64_t hold_down_ns;
     bool held;                /* an operator's hold */
-    enum nd_reign pinned;     /* an operator's pin */
-    enum nd_reign preferred;  /* the file's prefer */
+    enum nd_wanted pinned;    /* an operator's pin */
+    enum nd_wanted preferred; /* the file's prefer */
     bool returns;             /* failback: { after }, and then: */
     uint64_t return_after_ns; /* for so long the pair has to be PROTECTED with equal counters */
 };

@@ -58,14 +58,14 @@ scrape_configs:
 
 
 def judge(fired, labels, windows):
-    """What is missing and what is false, as lines. `windows`: (fault, began, mended) with the fault's `must` and `may`."""
+    """What is missing and what is false, as lines. `windows`: of report.py, with the fault's `must` and `may`."""
     lines = []
-    for fault, began, mended in windows:
+    for fault, began, mended, _ in windows:
         for alert in sorted(fault.must):
             if not any(began <= t <= mended + ENDS_S for t in fired.get(alert, [])):
                 lines.append("%s did not fire in %s, %s to %s" % (alert, fault.__name__, stamp(began), stamp(mended)))
     for alert, times in sorted(fired.items()):
-        explained = [(b, m + ENDS_S + LOOKS_BACK.get(alert, 0)) for f, b, m in windows if alert in f.must | f.may]
+        explained = [(b, m + ENDS_S + LOOKS_BACK.get(alert, 0)) for f, b, m, _ in windows if alert in f.must | f.may]
         false = [t for t in times if not any(b <= t <= e for b, e in explained)]
         if false:
             lines.append("%s (%s) fired at %s (%d s in all), and no fault explains it" % (

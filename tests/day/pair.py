@@ -1,7 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pair of a day: the lab's network (scripts/lab), a network of its own for who watches, two nodes whose logs are read."""
-import collections, json, os, signal, subprocess, threading, time
+import collections, json, os, shutil, signal, subprocess, threading, time
 
+# The chain of a day: clients inside are translated, and two or three backends inside serve who is outside.
+NFS = """nat: { inside: [10.0.0.100/32], outside: 203.0.113.1, ports: 1024-65535, unsupported: pass, max_flows: 20000 } },
+           { firewall: { rules: firewall.rules, max_flows: 20000 } },
+           { monitor: { max_flows: 20000 } },
+           { load_balancer: { vip: 203.0.113.10, port: 80, backends: "10.0.0.11 10.0.0.12", max_flows: 20000 }"""
+SERVICE, BACKENDS = "203.0.113.10", ("10.0.0.11", "10.0.0.12", "10.0.0.13")
 MANAGEMENT = {"a": "192.0.2.1", "b": "192.0.2.2", "fabric": "192.0.2.100"}
 
 
@@ -20,9 +26,13 @@ class Node:
 
     def start(self):
         self.process = subprocess.Popen(
-            ["ip", "netns", "exec", self.pair.prefix + self.name, self.program, "run", "-c", self.pair.file, "-n", self.name],
+            ["ip", "netns", "exec", self.pair.prefix + self.name, self.program, "run", "-c", self.file("pair.yaml"), "-n", self.name],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
         threading.Thread(target=self.read, args=(self.process,), daemon=True).start()
+
+    def file(self, name):
+        """Each node has files of its own, as on two servers: the second one's are in a directory below the first one's."""
+        return "/".join([self.pair.directory, "files-b", name] if self.name == "b" else [self.pair.directory, name])
 
     def read(self, process):
         for line in process.stderr:
@@ -48,13 +58,14 @@ class Node:
 
 
 class Pair:
-    def __init__(self, root, program, directory, sections):
-        self.root, self.program, self.prefix = root, program, "ut-day-"
+    def __init__(self, root, program, following, directory, sections):
+        """`following` is the program of the next format."""
+        self.root, self.program, self.next, self.prefix = root, program, following, "ut-day-"
         self.directory = directory
         self.file = directory + "/pair.yaml"
         self.lines = collections.deque()
         self.environment = dict(os.environ, LAB_PREFIX=self.prefix, LAB_DIR=directory, UNDERSTUDY=program, LAB_LOG="json",
-                                **sections)
+                                LAB_NFS=NFS, **sections)
         self.nodes = {"a": Node(self, "a"), "b": Node(self, "b")}
 
     def lab(self, *words):
@@ -66,6 +77,10 @@ class Pair:
 
     def ip(self, space, *words):
         subprocess.run(["ip", "-n", self.prefix + space, *words], check=True)
+
+    def isolate(self, port, isolated):
+        """Frames between two such ports of the fabric's bridges do not pass."""
+        subprocess.run(["bridge", "-n", self.prefix + "fabric", "link", "set", "dev", port, "isolated", "on" if isolated else "off"], check=True)
 
     def up(self):
         self.down()  # what a day left that was killed
@@ -80,8 +95,18 @@ class Pair:
             self.ip(name, "link", "set", "mgmt", "up")
             # The view's disk, small enough to be filled.
             subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", self.directory + "/" + name], check=True)
-        for node in self.nodes.values():
-            node.start()
+        for address in BACKENDS:
+            self.ip("client", "address", "add", address + "/24", "dev", "eth0")
+        self.write_files()
+
+    def write_files(self):
+        with open(self.file, "a") as f:
+            f.write("push: { permit: true }\n")
+        with open(self.directory + "/firewall.rules", "a") as f:
+            f.write("allow in tcp to 10.0.0.0/24 port 80\n")
+        os.mkdir(self.directory + "/files-b")
+        for name in ("pair.yaml", "pair.key", "firewall.rules"):
+            shutil.copy(self.directory + "/" + name, self.nodes["b"].file(name))
 
     def down(self):
         for node in self.nodes.values():
@@ -90,6 +115,7 @@ class Pair:
                 node.end()
         for name in self.nodes:
             subprocess.run(["umount", self.directory + "/" + name], stderr=subprocess.DEVNULL)
+        shutil.rmtree(self.directory + "/files-b", ignore_errors=True)
         self.lab("down")
 
     # ── what an operator does ────────────────────────────────────────────────────────────────────
@@ -98,6 +124,12 @@ class Pair:
         """Its exit code and what it printed."""
         done = subprocess.run([self.program, words[0], "-c", self.file, *words[1:]], capture_output=True, text=True, timeout=timeout)
         return done.returncode, done.stdout + done.stderr
+
+    def do(self, *words):
+        """A command that has to succeed."""
+        code, out = self.command(*words)
+        if code != 0:
+            raise Failure("%s: exit %d: %s" % (" ".join(words), code, out))
 
     def status(self, name):
         code, out = self.command("status", "-n", name, "-o", "json")

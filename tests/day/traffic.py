@@ -3,14 +3,16 @@
 """The clients of a day, and the server of their idle connections. Run inside the namespaces of a lab's client and server.
 
     traffic.py echo PORT                       sends back what it receives, on every connection
-    traffic.py load HOST PORT FILE=SHA256...   downloads without a pause, and idle connections to PORT, until stdin ends
+    traffic.py load HOST DOWNLOADS PORT FILE=SHA256...   so many downloads at a time, short requests, and idle connections to
+                                                         PORT (0: none), until stdin ends
 
-`load` prints a line for each thing that broke ("broken KIND WHEN WHY"), and totals at its end. A download is a connection
+`load` prints a line for each thing that broke ("broken KIND WHEN WHY"), for each short request that took longer than SLOW_S
+("slow BEGAN SECONDS"), and totals at its end. A download is a connection
 of its own, compared with its sum. An idle connection is asked for an echo every IDLE_S; it has to live until the end.
 """
 import asyncio, hashlib, json, random, sys, time
 
-DOWNLOADERS, SHORT_S, PACE = 4, 0.2, 2_000_000  # at a time; between two short requests; bytes per second
+SHORT_S, SLOW_S, PACE = 0.2, 0.1, 2_000_000  # between two short requests; bytes per second of a download
 IDLES, IDLE_S = 200, 20
 PATIENCE_S = 40  # without a byte: longer than any fault of a day keeps packets away, and TCP's back-off after it
 totals = {"downloads": 0, "requests": 0, "bytes": 0, "echoes": 0, "idle": 0, "broken": 0}
@@ -56,7 +58,10 @@ async def downloads(host, files, stop):
 async def requests(host, files, stop):
     name = min(files)
     while not stop.is_set():
+        began = time.time()
         await download(host, name, files[name], 0, "requests")
+        if (took := time.time() - began) > SLOW_S:
+            print("slow %.3f %.3f" % (began, took), flush=True)
         await asyncio.sleep(SHORT_S)
 
 
@@ -79,10 +84,10 @@ async def idle(host, port, number, stop):
         broken("idle", "connection %d: %r" % (number, fault))
 
 
-async def load(host, port, files):
+async def load(host, at_a_time, port, files):
     stop = asyncio.Event()
-    tasks = [downloads(host, files, stop) for _ in range(DOWNLOADERS)] + [requests(host, files, stop)]
-    tasks += [idle(host, port, i, stop) for i in range(IDLES)]
+    tasks = [downloads(host, files, stop) for _ in range(at_a_time)] + [requests(host, files, stop)]
+    tasks += [idle(host, port, i, stop) for i in range(IDLES if port else 0)]
     running = [asyncio.ensure_future(t) for t in tasks]
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     stop.set()
@@ -106,4 +111,4 @@ async def echo(port):
 if sys.argv[1] == "echo":
     asyncio.run(echo(int(sys.argv[2])))
 else:
-    asyncio.run(load(sys.argv[2], int(sys.argv[3]), dict(word.split("=") for word in sys.argv[4:])))
+    asyncio.run(load(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), dict(word.split("=") for word in sys.argv[5:])))

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Which node is to reign: a data port of the primary that loses its link, a script, a gateway, a route; the role moves by a
+# Which node is to be primary: a data port of the primary that loses its link, a script, a gateway, a route; the role moves by a
 # planned handover, not too often, and stays when all is well again, or goes back as failback says. Pins and holds, across
 # the death of a node. Hooks that take events, and hooks that take none.
 . "$(dirname "$0")/lib.sh"
@@ -53,7 +53,7 @@ configure() { # TOP-LEVEL LINES: in the place of what was there
     printf '%s\n' "$@" >>"$pair"
 }
 routed() { ip -n "$LAB_PREFIX$1" route "$2" 198.51.100.0/24 dev "$1-repl"; } # NODE add|del
-reigns() { # NODE: within 10 s, and the pair is whole in the end
+leads() { # NODE: within 10 s, and the pair is whole in the end
     await 10 "$1" role primary && await 10 "$1" state PROTECTED
 }
 remains() { # NODE: for 2 s
@@ -97,7 +97,7 @@ took() { # NODE FILE: ms from the time in the file to the node's takeover, by it
 }
 date +%s%N >"$work/down"
 ip -n "${LAB_PREFIX}fabric" link set a-out down
-ok "the standby reigns when a port of the primary has no carrier" await 10 b role primary
+ok "the standby becomes primary when a port of the primary has no carrier" await 10 b role primary
 diag "ms from no carrier to the new primary: $(took b "$work/down")"
 is "by a planned handover" "$(field b takeover.reason)" planned
 ok "both counters are told" says "(a: port outside: no carrier"
@@ -106,7 +106,7 @@ ip -n "${LAB_PREFIX}fabric" link set a-out up
 ok "the pair is whole again" is_protected
 ok "and the role stays" remains b
 ok "the same with the port itself down" ip -n "${LAB_PREFIX}b" link set b-in down
-ok "the other node reigns" await 10 a role primary
+ok "the other node is primary" await 10 a role primary
 ip -n "${LAB_PREFIX}b" link set b-in up
 ok "and the pair is whole" is_protected
 wait $fetch
@@ -114,16 +114,16 @@ is "the download is intact" "$? $(sha256sum <"$work/got" | cut -d' ' -f1)" "0 $(
 
 # Things that are tracked.
 touch "$work/bad-a"
-ok "a script that fails moves the role" reigns b
+ok "a script that fails moves the role" leads b
 ok "it is named" says "10 (a: script $work/check: exit 1)"
 rm "$work/bad-a"
 ok "well again" says "counter 0 (b) 0 (a)"
 ok "the role stays" remains b
 touch "$work/hang-b"
-ok "a script that hangs is killed, and moves it" reigns a
+ok "a script that hangs is killed, and moves it" leads a
 rm "$work/hang-b"
 routed a del
-ok "a route that is gone moves it" reigns b
+ok "a route that is gone moves it" leads b
 routed a add
 ip -n "${LAB_PREFIX}server" link set eth0 down
 ok "a gateway that neither node reaches fails for both" says "counter 20 (b: gateway 203.0.113.100: does not answer ARP) 20 (a: gateway 203.0.113.100: does not answer ARP)"
@@ -136,7 +136,7 @@ ok "it answers again" says "counter 0 (b) 0 (a)"
 passes() { ip netns exec "${LAB_PREFIX}fabric" bridge link set dev "$1-in" state "$2"; } # NODE 0|3: disabled, forwarding
 deaf() { # NODE OTHER
     passes "$1" 0
-    ok "a port of $1 that passes nothing: the gateway by it moves the role" reigns "$2"
+    ok "a port of $1 that passes nothing: the gateway by it moves the role" leads "$2"
     ok "it is named" says "counter 0 ($2) 15 ($1: gateway 10.0.0.100: does not answer ARP)"
     ok "the pair is not whole" says "port inside: does not hear node"
     passes "$1" 3
@@ -159,7 +159,7 @@ ok "PROTECTED" is_protected
 # Pins and holds.
 is "a pin of no node" "$(us pin c 2>&1; echo $?)" "$(printf 'understudy pin: no node "c" in this file, expected a or b (see understudy --help)\n64')"
 ok "pin" us pin b
-ok "the pinned node reigns" reigns b
+ok "the pinned node is primary" leads b
 ok "both know" says "pinned to b since "
 touch "$work/bad-b"
 ok "what fails does not move the role" says "counter 10 (b: script $work/check: exit 1) 0 (a); the role stays: an operator has pinned the role to this node"
@@ -169,7 +169,7 @@ kill -KILL "$(field b pid)"
 ok "the other node takes over from one that dies" await 10 a role primary
 is "and knows of the pin" "$(field a authority.pinned_to)" b
 "$lab" start b
-ok "the node that was dead learns it again, and gets the role" reigns b
+ok "the node that was dead learns it again, and gets the role" leads b
 is "hold" "$(us hold)" "hold: the role is held; both nodes know it"
 kill -KILL "$(field a pid)"
 "$lab" start a
@@ -177,7 +177,7 @@ ok "PROTECTED, after the standby was killed" is_protected
 touch "$work/bad-b"
 ok "held, as both know" says "the role stays: an operator holds the role where it is"
 is "unpin" "$(us unpin)" "unpin: the role is free; both nodes know it"
-ok "and what fails moves the role" reigns a
+ok "and what fails moves the role" leads a
 rm "$work/bad-b"
 
 # Hooks: one that takes all, and three that take nothing, under which nothing waited.
@@ -192,4 +192,4 @@ kill -KILL "$(field a pid)"
 configure "hold_down_s: 1" "prefer: b" "failback: { after: 2 }"
 "$lab" start a
 "$lab" start b
-ok "the preferred node gets the role when the pair has been well for so long" reigns b
+ok "the preferred node gets the role when the pair has been well for so long" leads b

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which node is to reign: the rule's cases by name, and a pair that lives at random under it. Facts from
+/* Which node is to be primary: the rule's cases by name, and a pair that lives at random under it. Facts from
  * docs/operating.md. */
 #include "node/track/authority.h"
 
@@ -123,13 +123,13 @@ static void a_hold_and_a_pin_to_this_node_keep_the_role(void **state)
     (void)state;
     a.held = true;
     stays(a, "an operator holds the role where it is");
-    a = demoted(), a.pinned = ND_REIGN_OWN;
+    a = demoted(), a.pinned = ND_WANTED_OWN;
     stays(a, "an operator has pinned the role to this node");
-    a = well, a.preferred = ND_REIGN_OTHER, a.returns = true, a.return_after_ns = S;
+    a = well, a.preferred = ND_WANTED_OTHER, a.returns = true, a.return_after_ns = S;
     moves(a, ND_MOVE_RETURN);
     a.held = true;
     stays(a, NULL);
-    a.held = false, a.pinned = ND_REIGN_OWN;
+    a.held = false, a.pinned = ND_WANTED_OWN;
     stays(a, NULL);
 }
 
@@ -138,13 +138,13 @@ static void a_pin_to_the_other_node_moves_the_role_unless_its_counter_is_higher(
     struct nd_authority a = well;
 
     (void)state;
-    a.pinned = ND_REIGN_OTHER;
+    a.pinned = ND_WANTED_OTHER;
     moves(a, ND_MOVE_PIN);
     a.moved = NOW - 1;
     stays(a, "the role has moved within hold_down_s");
-    a = well, a.pinned = ND_REIGN_OTHER, a.other = 1, a.equal_since = 0;
+    a = well, a.pinned = ND_WANTED_OTHER, a.other = 1, a.equal_since = 0;
     stays(a, "the node that it is pinned to has the higher counter");
-    a = demoted(), a.pinned = ND_REIGN_OTHER;
+    a = demoted(), a.pinned = ND_WANTED_OTHER;
     moves(a, ND_MOVE_COUNTER);
 }
 
@@ -153,17 +153,17 @@ static void the_preferred_node_gets_the_role_back_only_as_failback_says(void **s
     struct nd_authority a = well;
 
     (void)state;
-    a.preferred = ND_REIGN_OTHER;
+    a.preferred = ND_WANTED_OTHER;
     stays(a, "the other node is preferred: understudy failback");
     a.returns = true, a.return_after_ns = 60 * S, a.equal_since = NOW - 60 * S + 1;
     stays(a, "the time of failback is not over");
     a.equal_since = NOW - 60 * S;
     moves(a, ND_MOVE_RETURN);
-    a.preferred = ND_REIGN_OWN;
+    a.preferred = ND_WANTED_OWN;
     stays(a, NULL);
-    a.preferred = ND_REIGN_OTHER, a.equal_since = 0;
+    a.preferred = ND_WANTED_OTHER, a.equal_since = 0;
     stays(a, "the counters have been equal for a moment only");
-    a = demoted(), a.preferred = ND_REIGN_OWN; /* what fails counts more than what is preferred */
+    a = demoted(), a.preferred = ND_WANTED_OWN; /* what fails counts more than what is preferred */
     moves(a, ND_MOVE_COUNTER);
 }
 
@@ -205,9 +205,9 @@ static void change_something(void)
     }
 }
 
-static enum nd_reign seen(unsigned node)
+static enum nd_wanted seen(unsigned node)
 {
-    return node == 2 ? ND_REIGN_ANY : node == pair.primary ? ND_REIGN_OWN : ND_REIGN_OTHER;
+    return node == 2 ? ND_WANTED_ANY : node == pair.primary ? ND_WANTED_OWN : ND_WANTED_OTHER;
 }
 
 static void look_at_the_pair(void)
@@ -237,17 +237,17 @@ static void live_a_step(unsigned *moved)
     pair.now += 20 * MS;
     look_at_the_pair();
     if (nd_authority_decide(&pair.a, &why) == ND_STAY) {
-        bool worse = pair.a.own > pair.a.other && !pair.held && pair.a.pinned != ND_REIGN_OWN && pair.whole;
+        bool worse = pair.a.own > pair.a.other && !pair.held && pair.a.pinned != ND_WANTED_OWN && pair.whole;
 
-        /* Long after the last change the lower counter reigns. */
+        /* Long after the last change the node of the lower counter is primary. */
         assert_false(worse && pair.now - pair.changed > HOLD_DOWN + S);
         return;
     }
     assert_true(pair.a.other <= pair.a.own);
     assert_true(pair.moved == 0 || pair.now - pair.moved >= HOLD_DOWN);
-    assert_true(pair.whole && !pair.held && pair.a.pinned != ND_REIGN_OWN);
+    assert_true(pair.whole && !pair.held && pair.a.pinned != ND_WANTED_OWN);
     if (pair.a.other == pair.a.own)
-        assert_true(pair.a.pinned == ND_REIGN_OTHER || (pair.pinned == 2 && pair.primary == 1));
+        assert_true(pair.a.pinned == ND_WANTED_OTHER || (pair.pinned == 2 && pair.primary == 1));
     pair.primary = !pair.primary;
     pair.moved = pair.now;
     pair.a.higher_since = pair.a.equal_since = 0;

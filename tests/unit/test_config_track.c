@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a pair file says of tracked things, hooks and who is to reign. */
+/* What a pair file says of tracked things, hooks and which node is to be primary. */
 #include "tests/unit/help_config.h"
 #include "tests/unit/help_refusal.h"
 

@@ -152,6 +152,29 @@ static void a_new_token_that_is_refused_is_not_renewed(void **state)
     assert_int_equal(look(), 0);
 }
 
+static unsigned asked;
+
+/* The first time is before a request, the second one in it. */
+static bool stops_in_midst(void *arg)
+{
+    (void)arg;
+    return ++asked == 2;
+}
+
+static void a_token_stays_when_a_request_is_given_up(void **state)
+{
+    (void)state;
+    have_user();
+    nd_etcd_close(etcd);
+    asked = 1000;
+    assert_int_equal(nd_etcd_open(&etcd, &config, stops_in_midst, NULL, &fault), 0);
+    assert_int_equal(look(), 0);
+    asked = 0;
+    assert_int_equal(look(), FT_EBUSY);
+    assert_int_equal(look(), 0);
+    assert_int_equal(server.logins, 1);
+}
+
 /* Of a token that etcd cannot judge it does not answer at all. */
 static void a_token_that_gets_no_answer_goes(void **state)
 {
@@ -323,6 +346,7 @@ int main(void)
         WITH_SERVER(a_token_that_has_expired_is_renewed),
         WITH_SERVER(a_new_token_that_is_refused_is_not_renewed),
         WITH_SERVER(a_token_that_gets_no_answer_goes),
+        WITH_SERVER(a_token_stays_when_a_request_is_given_up),
         WITH_SERVER(what_etcd_says_of_a_login_is_said),
         WITH_SERVER(a_password_that_is_none_is_not_sent),
         WITH_SERVER(servers_are_asked_in_turn),
