@@ -160,7 +160,7 @@ sim: $(BUILD)/simulate
 # Always the same ones, beside every seed that ever failed. Fresh ones: make sim, check-long.
 check-sim: $(BUILD)/simulate $(BUILD)/simulate-planted
 	@BUILD=$(BUILD) prove --timer --failures --exec bash $(wildcard tests/sim/*.t)
-	@$(BUILD)/simulate -q -f 1 -n 10000 -l tests/sim/failed-seeds -j $(shell nproc)
+	@$(BUILD)/simulate -q -f 1 -n 4000 -l tests/sim/failed-seeds -j $(shell nproc)
 	@$(BUILD)/simulate -q -k arbiter -f 1 -n 2000 -j $(shell nproc)
 $(BUILD)/simulate: $(SIM_OBJ) $(SIM_TESTS)
 	$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $^ $(SIM_WRAPS:%=-Wl,--wrap=%) $(LDLIBS)

@@ -3,7 +3,7 @@
 # A bit flips in the standby's memory, where no packet looks: within a round the pair finds it by itself, both nodes say
 # where and save their bytes of it, and the standby is brought up to date. With the log, with deltas, with a warm standby,
 # and in what the lanes of a pair of two share.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/../lib.sh"
 need_lab
 plan 52
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # A drill by root against control sockets of another user, who answers what he likes: it signals only who listens there
 # and runs the drill's program, and starts only that program with the drill's own file.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/../lib.sh"
 plan 24
 
 [ "$(id -u)" = 0 ] || skip_all "needs root, whose drills these are"

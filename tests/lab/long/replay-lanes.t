@@ -5,7 +5,7 @@
 # As TAP; stops adding runs when its minute is over.
 set -u
 # shellcheck source=tests/lab/replay.sh
-. "$(dirname "$0")/replay.sh"
+. "$(dirname "$0")/../replay.sh"
 chains
 end=$((SECONDS + ${LANES_SECONDS:-50}))
 made=$dir/made.pcap

@@ -4,7 +4,7 @@
 # how fast the machine is. As TAP.
 set -u
 # shellcheck source=tests/lab/replay.sh
-. "$(dirname "$0")/replay.sh"
+. "$(dirname "$0")/../replay.sh"
 chains
 
 bench() { timeout 300 "$understudy" bench -o json "$@" >"$dir/json" 2>"$dir/err"; }

@@ -4,7 +4,7 @@
 # valgrind, so the same on every run and every load of the machine. One that grew on purpose: say so in
 # docs/performance.md and commit the new figure (scripts/instructions > tests/bench/instructions.txt).
 set -u
-cd "$(dirname "$0")/../.." || exit 1
+cd "$(dirname "$0")/../../.." || exit 1
 
 understudy=${UNDERSTUDY:-build/understudy}
 [ -x "$understudy" ] || { echo "1..0 # SKIP no $understudy: make"; exit 0; }
