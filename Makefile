@@ -216,7 +216,7 @@ model:
 check: deps
 	+@$(MAKE) --no-print-directory -j2 all
 	+@$(MAKE) --no-print-directory -j2 $(UNIT)
-	+@$(MAKE) --no-print-directory -j2 build-fuzz/replay
+	+@$(MAKE) --no-print-directory -j2 build-fuzz/replay build-fuzz/fuzz
 	+@$(MAKE) --no-print-directory lint
 	+@$(MAKE) --no-print-directory check-unit
 	+@$(MAKE) --no-print-directory check-fuzz

@@ -86,10 +86,10 @@ static json_t *end_text(const struct nf_traced *t, uint32_t addr, uint16_t port)
                                                            : json_string(text);
 }
 
-static json_t *step_object(const struct nd_running *r, const struct nf_traced *t, unsigned i)
+static json_t *step_object(const struct nf_traced *t, unsigned i)
 {
     bool sessions = t->step[i].nf == NF_TRACE_SESSIONS;
-    const struct nf_module *module = sessions ? NULL : r->counted[t->step[i].nf];
+    const struct nf_module *module = t->step[i].module;
     const struct nf_trace_ends *e = &t->step[i].ends;
     unsigned drop = t->step[i].drop;
 
@@ -143,7 +143,7 @@ static json_t *packet_object(const struct nd_running *r, uint32_t i, json_int_t 
     json_t *steps = json_array(), *o;
 
     for (unsigned s = 0; s < t->steps; s++)
-        json_array_append_new(steps, step_object(r, t, s));
+        json_array_append_new(steps, step_object(t, s));
     o = json_pack("{s:I, s:i, s:I, s:I, s:s, s:i, s:i, s:o, s:o, s:o, s:s, s:s}", "time_ns",
                   (json_int_t)t->time + clock, "lane", t->lane, "burst", (json_int_t)t->burst, "input",
                   (json_int_t)t->seq, "in", port_name(r, t->in_port), "bytes", (int)t->len, "protocol",

@@ -255,6 +255,8 @@ bool nd_answer(void *running, struct nd_exchange *x)
 
     if (x->command == ND_CMD_STATUS || x->command == ND_CMD_WATCH)
         return steps[x->command](r, x, NULL); /* at once, whatever else is at work */
+    if (w->of && (w->of->command == ND_CMD_APPLY || w->of->command == ND_CMD_PUSH) && w->of != x)
+        return nd_answered(x, nd_refuse("busy", "apply is under way")); /* it may take most of a minute */
     if (w->of && w->of != x)
         return x->command == ND_CMD_TRACE && nd_answered(x, nd_refuse("busy", "a trace is under way"));
     w->of = x;

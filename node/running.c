@@ -207,6 +207,7 @@ void nd_running_reload(struct nd_running *r)
     struct ft_fault fault = {""};
     int error;
 
+    nd_arbiter_expect(r->arbiter, 0);
     if (!r->config->protect.pair || !(link->key[0] || link->certificate[0])) {
         ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_SEAL,
                      "nothing seals the link, so there is nothing to read again");

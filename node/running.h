@@ -158,9 +158,9 @@ struct nd_running {
  */
 int nd_running_open(struct nd_running *r, struct ft_fault *fault);
 /*
- * Reads anew what seals the link, the key file or the certificates, for connections that are made from now
- * on. The one that stands stays. Says in one line what came of it; what cannot be read leaves everything as
- * it was. For the control thread, which may wait for a disk.
+ * Forgets which cluster the arbiter is. Reads anew what seals the link, the key file or the certificates, for
+ * connections that are made from now on. The one that stands stays. Says in one line what came of it; what
+ * cannot be read leaves everything as it was. For the control thread, which may wait for a disk.
  */
 void nd_running_reload(struct nd_running *r);
 /* What stands of it, in order; the configuration too. Its threads have ended. */

@@ -155,12 +155,14 @@ int nd_standing_order(struct nd_running *r, enum ft_maintenance what)
 static void tell_peer(struct nd_running *r)
 {
     struct nd_standing *st = &r->standing;
-    struct rp_standing own = {
-        .counter = st->counter, .maintenance = (uint8_t)st->maintenance, .maintained = st->maintained};
+    struct rp_standing own = {.counter = st->counter,
+                              .maintenance = (uint8_t)st->maintenance,
+                              .maintained = st->maintained,
+                              .cluster = nd_arbiter_cluster(r->arbiter)};
 
     memcpy(own.why, st->why, sizeof(own.why));
     if (st->is_told && own.counter == st->told.counter && own.maintained == st->told.maintained &&
-        strcmp(own.why, st->told.why) == 0)
+        own.cluster == st->told.cluster && strcmp(own.why, st->told.why) == 0)
         return;
     if (rp_tell(r->replicator, &own)) {
         st->told = own;
@@ -311,6 +313,8 @@ void nd_standing_turn(struct nd_running *r, const struct rp_status *s)
     if (s->peer_told && s->peer_standing.maintained > st->maintained)
         keep_order(r, (enum ft_maintenance)s->peer_standing.maintenance, s->peer_standing.maintained,
                    r->config->node[!r->self].name);
+    if (s->peer_told && s->peer_standing.cluster && !ft_core_primary(&s->core))
+        nd_arbiter_expect(r->arbiter, s->peer_standing.cluster);
     tell_peer(r);
     find_deaf_ports(r, s);
     consider_handover(r, s);

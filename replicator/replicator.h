@@ -100,6 +100,7 @@ struct rp_standing {
     char why[FT_REASON_MAX]; /* what is in it, "": nothing */
     uint8_t maintenance;     /* enum ft_maintenance, seen from the node that says it */
     uint64_t maintained; /* wall clock of that order, ns since 1970, later than any before it; 0: none yet */
+    uint64_t cluster;    /* of the arbiter that it asks; 0: it has none, or none has answered */
 };
 
 /* What status shows; a copy, taken whole. Times are monotonic ns. */

@@ -27,6 +27,7 @@ static bool send_standing(struct rp_replicator *rp)
     m.number = rp->standing.own.counter;
     m.number2 = rp->standing.own.maintained;
     m.maintenance = rp->standing.own.maintenance;
+    m.cluster = rp->standing.own.cluster;
     snprintf(m.text, sizeof(m.text), "%s", rp->standing.own.why);
     return rp_link_send(rp->link, &m, rp->lanes, NULL) != FT_EFULL;
 }
@@ -64,6 +65,7 @@ void rp_take_standing(struct rp_replicator *rp, const struct ft_message *m)
 
     peer->counter = (uint32_t)m->number;
     peer->maintained = m->number2;
+    peer->cluster = m->cluster;
     peer->maintenance = seen_from_here[m->maintenance];
     snprintf(peer->why, sizeof(peer->why), "%s", m->text);
     rp->standing.from = connection(rp);

@@ -54,7 +54,8 @@ enum ft_message_type {
                        `burst[0]` 0: all `number` slices of a round of that lane's were equal */
     FT_MSG_DRILL,   /* kill yourself the way `text` says, if your file permits it */
     FT_MSG_DELTA,   /* bulk: encoded chunks of deltas */
-    FT_MSG_COUNTER, /* both: demotion counter `number`, because of `text`; `maintenance`, since `number2` */
+    FT_MSG_COUNTER, /* both: demotion counter `number`, because of `text`; `maintenance`, since `number2`;
+                       `cluster` */
     FT_MSG_PUSH,    /* bulk: files of a chain, whose hash is `number` (replicator/push.c) */
     FT_MSG_PUSHED,  /* what became of those of the chain `number2`: `number` 0, or not 0 and why in `text` */
     FT_NEXT_TYPES FT_MSG_TYPES
@@ -98,6 +99,8 @@ struct ft_message {
     uint64_t access[FT_LANES_MAX]; /* numbers given so far */
 
     uint64_t number, number2;
+    uint64_t
+        cluster; /* of the arbiter, as its servers call themselves; 0: there is none, or none has answered */
     uint16_t lane;
     uint8_t maintenance; /* enum ft_maintenance */
     char text[FT_REASON_MAX];

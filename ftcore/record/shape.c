@@ -84,6 +84,7 @@ const struct ft_shape ft_shapes[FT_MSG_TYPES] = {
                     {N(number, 0, UINT32_MAX)},
                     {N(number2, 0, INT64_MAX)},
                     {N(maintenance, 0, FT_MAINTENANCES - 1)},
+                    {ANY(cluster)},
                     {STRING(text, 0)},
                 },
         },

@@ -175,12 +175,12 @@ static uint32_t run_side(struct nf_chain *chain, struct nf_packet *list[], uint3
         if (ft_unlikely(chain->guard))
             nf_payload_guard_end(chain->guard);
         if (ft_unlikely(chain->tracing.trace != NULL))
-            nf_tracing_step(&chain->tracing, (uint8_t)(nf - chain->nfs), side);
+            nf_tracing_step(&chain->tracing, chain->nfs, (uint8_t)(nf - chain->nfs), side);
         left = keep_passing(list, left);
     }
     if (looked && nf_sessions_confirm(&chain->sessions, all, n, now)) {
         if (ft_unlikely(chain->tracing.trace != NULL))
-            nf_tracing_step(&chain->tracing, NF_TRACE_SESSIONS, side);
+            nf_tracing_step(&chain->tracing, chain->nfs, NF_TRACE_SESSIONS, side);
         left = keep_passing(list, left);
     }
     return left;
@@ -242,13 +242,13 @@ static uint32_t run_packets(struct nf_chain *chain, struct nf_packet *packets, u
         all[i] = &packets[i];
     nf_l3_in(chain->l3, all, n, now);
     if (tracing)
-        nf_tracing_step(tracing, 0, NF_TRACING_SIDES);
+        nf_tracing_step(tracing, chain->nfs, 0, NF_TRACING_SIDES);
     run_sides(chain, packets, n, now);
     left = keep_passing(all, n);
     if (left) {
         nf_l3_out(chain->l3, all, left, now);
         if (tracing)
-            nf_tracing_step(tracing, 0, NF_TRACING_SIDES);
+            nf_tracing_step(tracing, chain->nfs, 0, NF_TRACING_SIDES);
         left = keep_passing(all, left);
     }
     return left;

@@ -118,7 +118,7 @@ void nf_tracing_claim(struct nf_tracing *tracing, struct nf_packet *packets, uin
     }
 }
 
-void nf_tracing_step(struct nf_tracing *tracing, uint8_t nf, uint8_t side)
+void nf_tracing_step(struct nf_tracing *tracing, const struct nf *nfs, uint8_t nf, uint8_t side)
 {
     bool behind = nf == NF_TRACE_SESSIONS;
 
@@ -129,7 +129,10 @@ void nf_tracing_step(struct nf_tracing *tracing, uint8_t nf, uint8_t side)
 
         if (tracing->of[i].over || !passes_it || (behind && !p->drop) || to->steps == NF_TRACE_STEPS)
             continue;
-        to->step[to->steps].nf = behind && p->drop_nf ? p->drop_nf : nf;
+        uint8_t place = behind && p->drop_nf ? p->drop_nf : nf;
+
+        to->step[to->steps].nf = place;
+        to->step[to->steps].module = place == NF_TRACE_SESSIONS ? NULL : nfs[place].module;
         to->step[to->steps].drop = p->drop;
         to->step[to->steps++].ends = ends_of(p);
         tracing->of[i].over = p->drop;

@@ -26,6 +26,9 @@ struct nf_trace_ends {
     uint16_t sport, dport;
 };
 
+struct nf;
+struct nf_module;
+
 struct nf_traced {
     uint64_t burst, seq; /* of the lane: the input's number among all of them */
     uint64_t time;       /* of the burst: monotonic, ns */
@@ -36,7 +39,9 @@ struct nf_traced {
     bool local; /* the chain answered it: it passed no NF */
     struct nf_trace_ends ends;
     struct {
-        uint8_t nf;   /* place in the chain, 0: L3; or NF_TRACE_SESSIONS, which counts nothing */
+        const struct nf_module
+            *module;  /* of the NF; NULL: it counts nothing. The chain may have been changed since */
+        uint8_t nf;   /* place in the chain, 0: L3; or NF_TRACE_SESSIONS */
         uint8_t drop; /* its reason counter + 1; 0: passed. Nothing follows a drop */
         struct nf_trace_ends ends;
     } step[NF_TRACE_STEPS];
@@ -101,9 +106,9 @@ void nf_tracing_claim(struct nf_tracing *tracing, struct nf_packet *packets, uin
                       uint64_t seq);
 #define NF_TRACING_SIDES  0xffu /* in place of a side: both */
 #define NF_TRACE_SESSIONS 0xffu /* in place of an NF: what is decided about sessions behind the NFs */
-/* `nf` has had the packets that passed so far, of a side or NF_TRACING_SIDES. Of NF_TRACE_SESSIONS only a
- * drop is told, as the NF's that counts it, if one does. */
-void nf_tracing_step(struct nf_tracing *tracing, uint8_t nf, uint8_t side);
+/* Of the chain's `nfs`, [0] L3, `nf` has had the packets that passed so far, of a side or NF_TRACING_SIDES.
+ * Of NF_TRACE_SESSIONS only a drop is told, as the NF's that counts it, if one does. */
+void nf_tracing_step(struct nf_tracing *tracing, const struct nf *nfs, uint8_t nf, uint8_t side);
 void nf_tracing_leave(struct nf_tracing *tracing);
 
 #endif

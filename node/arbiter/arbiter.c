@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See arbiter.h. */
-#define _GNU_SOURCE /* pthread_timedjoin_np */
+#define _GNU_SOURCE /* sem_clockwait */
 #include "node/arbiter/arbiter.h"
 #include "ftcore/base/event_log.h"
 #include "node/base/clock.h"
@@ -16,7 +16,6 @@
 
 #define LOOK_MS  5000u /* between two looks while nothing is asked */
 #define RETRY_MS 300u  /* between two rounds of servers that did not answer a question */
-#define END_S    3
 
 struct nd_arbiter {
     const char *name;
@@ -24,6 +23,8 @@ struct nd_arbiter {
     pthread_t thread;
     sem_t wake;
     _Atomic bool ends;
+    uint64_t at,
+        answered; /* the thread's: serials of the question that it is at, 0: it looks; and of the last */
 
     /* The question: written by the replicator. `serial` is odd while it writes. */
     _Atomic uint64_t serial, view, number;
@@ -47,8 +48,10 @@ void nd_arbiter_ask(void *arbiter, const struct ft_era *era)
     atomic_store(&a->view, era ? era->view : 0);
     atomic_store(&a->number, era ? era->number : 0);
     atomic_fetch_add(&a->serial, 1);
-    if (era)
+    if (era) {
         sem_post(&a->wake);
+        nd_etcd_wake(a->etcd);
+    }
 }
 
 bool nd_arbiter_answer(void *arbiter, struct ft_era *era, enum ft_answer *answer)
@@ -73,6 +76,23 @@ void nd_arbiter_serves(void *arbiter, uint64_t view)
     atomic_store_explicit(&a->serves, view, memory_order_relaxed);
 }
 
+/* ---- the main thread's side -------------------------------------------------------------------- */
+
+uint64_t nd_arbiter_cluster(const struct nd_arbiter *a)
+{
+    return a ? nd_etcd_cluster(a->etcd) : 0;
+}
+
+void nd_arbiter_expect(struct nd_arbiter *a, uint64_t cluster)
+{
+    if (!a || nd_etcd_cluster(a->etcd) == cluster)
+        return;
+    nd_etcd_expect(a->etcd, cluster);
+    if (cluster)
+        ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_ARBITER,
+                     "the primary's arbiter is the cluster %lx: no other one is believed", cluster);
+}
+
 /* ---- the thread -------------------------------------------------------------------------------- */
 
 /* The question as it stands; 0: nothing is asked. */
@@ -87,6 +107,16 @@ static uint64_t take_question(struct nd_arbiter *a, struct ft_era *era)
             return asked ? serial : 0;
         sched_yield();
     }
+}
+
+/* A question goes before a look, and before one that it has taken the place of. */
+static bool is_of_no_use(void *arbiter)
+{
+    struct nd_arbiter *a = arbiter;
+    struct ft_era era;
+    uint64_t serial = take_question(a, &era);
+
+    return atomic_load(&a->ends) || (serial && serial != a->at && serial != a->answered);
 }
 
 /* One line when it stops answering, one when it answers again; one when what it keeps cannot be this pair's.
@@ -132,6 +162,8 @@ static bool answer_question(struct nd_arbiter *a, uint64_t serial, const struct 
     int error = nd_etcd_decide(a->etcd, era, a->name, &kept, &fault);
     enum ft_answer answer = error ? FT_ANSWER_SILENT : ft_decided(&kept, era, a->name);
 
+    if (error == FT_EBUSY)
+        return true;
     note(a, &kept, began, error ? fault.text : NULL);
     if (!error) {
         pthread_mutex_lock(&a->lock);
@@ -152,7 +184,8 @@ static void look(struct nd_arbiter *a)
     struct ft_fault fault = {""};
     int error = nd_etcd_decide(a->etcd, view ? &era : NULL, "", &kept, &fault);
 
-    note(a, &kept, began, error ? fault.text : NULL);
+    if (error != FT_EBUSY)
+        note(a, &kept, began, error ? fault.text : NULL);
 }
 
 static void wait_for(struct nd_arbiter *a, unsigned ms)
@@ -172,16 +205,16 @@ static void *run(void *arbiter)
 {
     struct nd_arbiter *a = arbiter;
     struct ft_era era;
-    uint64_t answered = 0;
 
     prctl(PR_SET_NAME, "us-arbiter");
     while (!atomic_load(&a->ends)) {
         uint64_t serial = take_question(a, &era);
         bool again = false;
 
-        if (serial && serial != answered) {
+        a->at = serial && serial != a->answered ? serial : 0;
+        if (a->at) {
             again = !answer_question(a, serial, &era);
-            answered = again ? answered : serial;
+            a->answered = again ? a->answered : serial;
         } else {
             look(a);
         }
@@ -194,7 +227,7 @@ int nd_arbiter_start(struct nd_arbiter **out, const struct nd_etcd_config *confi
                      struct ft_fault *fault)
 {
     struct nd_arbiter *a = calloc(1, sizeof(*a));
-    int error = a ? nd_etcd_open(&a->etcd, config, &a->ends, fault)
+    int error = a ? nd_etcd_open(&a->etcd, config, is_of_no_use, a, fault)
                   : ft_fail(fault, FT_ENOMEM, "no memory for the arbiter's thread");
 
     *out = NULL;
@@ -216,16 +249,12 @@ int nd_arbiter_start(struct nd_arbiter **out, const struct nd_etcd_config *confi
 
 void nd_arbiter_stop(struct nd_arbiter *a)
 {
-    struct timespec until;
-
     if (!a)
         return;
     atomic_store(&a->ends, true);
     sem_post(&a->wake);
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += END_S;
-    if (pthread_timedjoin_np(a->thread, NULL, &until) != 0)
-        return; /* a name service keeps it: what it may still look at stays */
+    nd_etcd_wake(a->etcd);
+    pthread_join(a->thread, NULL);
     nd_etcd_close(a->etcd);
     pthread_mutex_destroy(&a->lock);
     sem_destroy(&a->wake);

@@ -20,8 +20,11 @@
 
 struct nd_etcd {
     const struct nd_etcd_config *config;
-    const _Atomic bool *ends;
+    nd_etcd_stops *stops;
+    void *arg;
     CURL *curl;
+    CURLM *multi;               /* has `curl` while a request is under way; keeps its connections */
+    _Atomic uint64_t cluster;   /* 0: none has answered */
     struct curl_slist *headers; /* the token among them, when there is one */
     bool logged_in;
     unsigned server; /* that is tried first */
@@ -42,10 +45,9 @@ static size_t take_reply(char *data, size_t one, size_t count, void *etcd)
     return len;
 }
 
-static int may_go_on(void *ends, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
+static bool is_given_up(const struct nd_etcd *e)
 {
-    (void)a, (void)b, (void)c, (void)d;
-    return atomic_load((const _Atomic bool *)ends);
+    return e->stops && e->stops(e->arg);
 }
 
 static int prefix(int error, const char *server, struct ft_fault *fault)
@@ -57,7 +59,31 @@ static int prefix(int error, const char *server, struct ft_fault *fault)
 
 /* ---- requests ---------------------------------------------------------------------------------- */
 
-/* One. The status of the answer, whose text is e->reply, or FT_EIO. */
+/* Until there is an answer or none will come. False: it was given up. */
+static bool perform(struct nd_etcd *e, CURLcode *result)
+{
+    bool given_up = false;
+    int running = 1, left;
+    CURLMsg *message;
+
+    *result = CURLE_FAILED_INIT;
+    if (curl_multi_add_handle(e->multi, e->curl) != CURLM_OK)
+        return true;
+    while (running && !given_up) {
+        given_up = is_given_up(e);
+        if (curl_multi_perform(e->multi, &running) != CURLM_OK)
+            break;
+        if (running && !given_up)
+            curl_multi_poll(e->multi, NULL, 0, REQUEST_MS, NULL);
+    }
+    while ((message = curl_multi_info_read(e->multi, &left)))
+        if (message->msg == CURLMSG_DONE)
+            *result = message->data.result;
+    curl_multi_remove_handle(e->multi, e->curl);
+    return !given_up || !running;
+}
+
+/* One. The status of the answer, whose text is e->reply, FT_EIO, or FT_EBUSY: given up. */
 static long request(struct nd_etcd *e, const char *server, const char *path, const char *body, long ms,
                     struct ft_fault *fault)
 {
@@ -71,8 +97,10 @@ static long request(struct nd_etcd *e, const char *server, const char *path, con
     curl_easy_setopt(e->curl, CURLOPT_TIMEOUT_MS, ms);
     curl_easy_setopt(e->curl, CURLOPT_POSTFIELDS, body); /* not copied: it may have a password */
     curl_easy_setopt(e->curl, CURLOPT_HTTPHEADER, e->headers);
-    CURLcode rc = curl_easy_perform(e->curl);
+    CURLcode rc;
 
+    if (!perform(e, &rc))
+        return ft_fail(fault, FT_EBUSY, "%s: given up", server);
     if (rc != CURLE_OK)
         return ft_fail(fault, FT_EIO, "%s: %s", server,
                        rc == CURLE_WRITE_ERROR
@@ -185,12 +213,23 @@ static long post(struct nd_etcd *e, const char *server, const char *path, const 
             return (long)e->len;
         bool again = status == 400 || status == 401;
 
-        e->logged_in &= status >= 0 && !again;
+        e->logged_in &= (status >= 0 || status == FT_EBUSY) && !again;
         if (status < 0)
             return status;
         if (!kept || !again)
             return refused(e, server, path, status, fault);
     }
+}
+
+/* Of the server's first answer, or of another one's; the peer may have told another meanwhile. */
+static int check_cluster(struct nd_etcd *e, const char *server, uint64_t cluster, struct ft_fault *fault)
+{
+    uint64_t expected = 0;
+
+    if (atomic_compare_exchange_strong(&e->cluster, &expected, cluster) || expected == cluster)
+        return 0;
+    return ft_fail(fault, FT_EIO, "%s: of cluster %lx, expected %lx: all URLs of both nodes name one cluster",
+                   server, cluster, expected);
 }
 
 /* ---- the rule ---------------------------------------------------------------------------------- */
@@ -206,7 +245,7 @@ static int look(struct nd_etcd *e, const char *server, struct nd_etcd_kept *kept
     if (len < 0)
         return (int)len;
     error = nd_etcd_read_range(e->reply, (size_t)len, e->config->key, kept, fault);
-    return error ? prefix(error, server, fault) : 0;
+    return error ? prefix(error, server, fault) : check_cluster(e, server, kept->cluster, fault);
 }
 
 static int put(struct nd_etcd *e, const char *server, const struct nd_etcd_kept *kept,
@@ -256,13 +295,16 @@ int nd_etcd_decide(struct nd_etcd *e, const struct ft_era *era, const char *who,
                    struct ft_fault *fault)
 {
     unsigned urls = e->config->urls;
-    int error = ft_fail(fault, FT_EIO, "the node ends");
+    int error = 0;
 
     FT_CHECK(urls > 0, "no URL of etcd");
-    for (unsigned i = 0; i < urls && !atomic_load(e->ends); i++) {
+    for (unsigned i = 0; i < urls; i++) {
         unsigned server = (e->server + i) % urls;
 
-        error = decide_at(e, e->config->url[server], era, who, kept, fault);
+        error = is_given_up(e) ? ft_fail(fault, FT_EBUSY, "given up")
+                               : decide_at(e, e->config->url[server], era, who, kept, fault);
+        if (error == FT_EBUSY)
+            return error;
         if (error)
             continue;
         e->server = server;
@@ -270,6 +312,21 @@ int nd_etcd_decide(struct nd_etcd *e, const struct ft_era *era, const char *who,
     }
     e->server = (e->server + 1) % urls;
     return error;
+}
+
+void nd_etcd_wake(struct nd_etcd *e)
+{
+    curl_multi_wakeup(e->multi);
+}
+
+void nd_etcd_expect(struct nd_etcd *e, uint64_t cluster)
+{
+    atomic_store(&e->cluster, cluster);
+}
+
+uint64_t nd_etcd_cluster(const struct nd_etcd *e)
+{
+    return atomic_load(&e->cluster);
 }
 
 const char *nd_etcd_server(const struct nd_etcd *e)
@@ -290,9 +347,9 @@ static void set_up(struct nd_etcd *e)
     curl_easy_setopt(e->curl, CURLOPT_ERRORBUFFER, e->why);
     curl_easy_setopt(e->curl, CURLOPT_WRITEFUNCTION, take_reply);
     curl_easy_setopt(e->curl, CURLOPT_WRITEDATA, e);
-    curl_easy_setopt(e->curl, CURLOPT_NOPROGRESS, 0L);
-    curl_easy_setopt(e->curl, CURLOPT_XFERINFOFUNCTION, may_go_on);
-    curl_easy_setopt(e->curl, CURLOPT_XFERINFODATA, (void *)(uintptr_t)e->ends);
+    /* Else who waits no more for a name waits until the thread that asks for it has ended, tens of seconds.
+     * It then ends by itself. */
+    curl_easy_setopt(e->curl, CURLOPT_QUICK_EXIT, 1L);
     if (c->ca[0]) {
         curl_easy_setopt(e->curl, CURLOPT_CAINFO, c->ca);
         curl_easy_setopt(e->curl, CURLOPT_CAPATH, NULL); /* nobody beside it: not the system's authorities */
@@ -303,20 +360,21 @@ static void set_up(struct nd_etcd *e)
     }
 }
 
-int nd_etcd_open(struct nd_etcd **out, const struct nd_etcd_config *config, const _Atomic bool *ends,
+int nd_etcd_open(struct nd_etcd **out, const struct nd_etcd_config *config, nd_etcd_stops *stops, void *arg,
                  struct ft_fault *fault)
 {
     struct nd_etcd *e = calloc(1, sizeof(*e));
 
     *out = e;
     if (!e || curl_global_init(CURL_GLOBAL_DEFAULT) != 0 || !(e->curl = curl_easy_init()) ||
-        set_headers(e, NULL, fault) != 0) {
+        !(e->multi = curl_multi_init()) || set_headers(e, NULL, fault) != 0) {
         nd_etcd_close(e);
         *out = NULL;
         return ft_fail(fault, FT_ENOMEM, "no memory to ask the arbiter with");
     }
     e->config = config;
-    e->ends = ends;
+    e->stops = stops;
+    e->arg = arg;
     set_up(e);
     return 0;
 }
@@ -328,5 +386,7 @@ void nd_etcd_close(struct nd_etcd *e)
     curl_slist_free_all(e->headers);
     if (e->curl)
         curl_easy_cleanup(e->curl);
+    if (e->multi)
+        curl_multi_cleanup(e->multi);
     free(e);
 }

@@ -3,6 +3,7 @@
 #include "node/arbiter/text.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -179,6 +180,19 @@ static bool read_revision(const json_t *o, int64_t *out)
     return true;
 }
 
+/* Any number of 64 bits but 0, in up to 20 digits. */
+static bool read_cluster(const json_t *o, uint64_t *out)
+{
+    const char *text = json_string_value(json_object_get(json_object_get(o, "header"), "cluster_id"));
+    char *behind;
+
+    if (!text || !isdigit((unsigned char)*text))
+        return false;
+    errno = 0;
+    *out = strtoull(text, &behind, 10);
+    return !*behind && !errno && *out;
+}
+
 static int read_kept(const json_t *kv, const char *key, struct nd_etcd_kept *out, struct ft_fault *fault)
 {
     const char *name = json_string_value(json_object_get(kv, "key"));
@@ -203,7 +217,9 @@ int nd_etcd_read_range(const char *text, size_t len, const char *key, struct nd_
     int error = o ? 0 : FT_EMALFORMED;
 
     *out = (struct nd_etcd_kept){.revision = 0};
-    if (o && kvs && (!json_is_array(kvs) || json_array_size(kvs) > 1))
+    if (o && !read_cluster(o, &out->cluster))
+        error = ft_fail(fault, FT_EMALFORMED, "its answer has no cluster_id that is a number");
+    else if (o && kvs && (!json_is_array(kvs) || json_array_size(kvs) > 1))
         error = ft_fail(fault, FT_EMALFORMED, "its answer has kvs that are not one key's");
     else if (o && json_array_size(kvs) == 1)
         error = read_kept(json_array_get(kvs, 0), key, out, fault);

@@ -25,6 +25,7 @@
 struct nd_etcd_kept {
     struct ft_decision decision;
     int64_t revision; /* of the key's last change; 0: there is no such key */
+    uint64_t cluster; /* that says so; not 0 */
 };
 
 /* Requests. Each fills out[0..ND_ETCD_BODY_MAX). */

@@ -113,7 +113,7 @@ static bool read_sent(const char *name, uint64_t *sent)
 
 /* None of these questions waits for the lock under which interfaces are changed (rtnl), which others may hold
  * for milliseconds; rtnetlink(7) does. */
-static bool ask_kernel(const char name[IFNAMSIZ], struct nd_interface_now *out)
+static bool ask_kernel(const char name[IFNAMSIZ], bool counts, struct nd_interface_now *out)
 {
     struct ifreq asked = {0};
     int fd;
@@ -128,19 +128,19 @@ static bool ask_kernel(const char name[IFNAMSIZ], struct nd_interface_now *out)
             out->mtu = (uint32_t)asked.ifr_mtu;
     }
     close(fd);
-    return !out->mtu || read_sent(name, &out->sent);
+    return !counts || !out->mtu || read_sent(name, &out->sent);
 }
 
-bool nd_interface_ask(const char *devargs, struct nd_interface_now *out)
+bool nd_interface_ask(const char *devargs, bool counts, struct nd_interface_now *out)
 {
     char name[IFNAMSIZ];
 
-    return interface_of(devargs, name) && ask_kernel(name, out);
+    return interface_of(devargs, name) && ask_kernel(name, counts, out);
 }
 
 bool nd_interface_named(const char *name, struct nd_interface_now *out)
 {
     char whole[IFNAMSIZ];
 
-    return snprintf(whole, sizeof(whole), "%s", name) < IFNAMSIZ && ask_kernel(whole, out) && out->mtu;
+    return snprintf(whole, sizeof(whole), "%s", name) < IFNAMSIZ && ask_kernel(whole, false, out) && out->mtu;
 }

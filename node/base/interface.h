@@ -29,13 +29,13 @@ void nd_interface_look(const char *devargs, unsigned mtu, struct nd_interface_fa
 struct nd_interface_now {
     bool carrier;  /* up, and a link */
     uint32_t mtu;  /* bytes; 0: there is no such interface any more */
-    uint64_t sent; /* frames that it has sent since it was made */
+    uint64_t sent; /* frames that it has sent since it was made; 0: not asked for */
 };
 
-/* Asks the kernel, which answers at once. False: the port's device is none of the kernel's, or the kernel
- * cannot be asked. */
-bool nd_interface_ask(const char *devargs, struct nd_interface_now *out);
-/* The same of the interface `name`. False also: there is none. */
+/* Asks the kernel, which answers at once; `counts`: also for `sent`, which costs the figures of all
+ * interfaces. False: the port's device is none of the kernel's, or the kernel cannot be asked. */
+bool nd_interface_ask(const char *devargs, bool counts, struct nd_interface_now *out);
+/* The same of the interface `name`, without counts. False also: there is none. */
 bool nd_interface_named(const char *name, struct nd_interface_now *out);
 
 /* route.c: the kernel's main table has this IPv4 route, as it stands (network order), with a next hop that is

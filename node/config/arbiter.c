@@ -109,7 +109,8 @@ int nd_read_arbiter(struct nd_reading *r)
     const char *a = r->config->node[0].name, *b = r->config->node[1].name;
     bool turned = strcmp(a, b) > 0;
 
-    snprintf(out->key, sizeof(out->key), "understudy/%s-%s", turned ? b : a, turned ? a : b);
+    snprintf(out->key, sizeof(out->key), "understudy/%s/%s-%s", r->config->chain.name, turned ? b : a,
+             turned ? a : b);
     if (raw.key[0])
         memcpy(out->key, raw.key, sizeof(out->key));
     return error ? error : read_files(r, &raw);

@@ -59,7 +59,6 @@ static void warn_of_interfaces(const struct nd_config *config, const char *file)
 /* Asked once, and nothing is changed there. A node asks from its own place, and as its own user. */
 static void warn_of_arbiter(const struct nd_config *config, const char *file)
 {
-    const _Atomic bool ends = false;
     struct ft_decision kept;
     struct ft_fault fault = {""};
     struct nd_etcd *etcd;
@@ -67,7 +66,7 @@ static void warn_of_arbiter(const struct nd_config *config, const char *file)
 
     if (!config->arbiter.urls || !config->protect.pair)
         return;
-    error = nd_etcd_open(&etcd, &config->arbiter, &ends, &fault);
+    error = nd_etcd_open(&etcd, &config->arbiter, NULL, NULL, &fault);
     if (!error)
         error = nd_etcd_decide(etcd, NULL, "", &kept, &fault);
     if (error)

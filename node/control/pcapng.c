@@ -23,6 +23,7 @@
 #define CAME_IN         1u
 #define WENT_OUT        2u
 #define FRAME_MAX       65535u
+#define NAME_MAX_BYTES  63u /* of a port; a node's have fewer */
 #define COMMENT_MAX     8192u
 #define PROGRAM         "understudy " UNDERSTUDY_VERSION
 
@@ -254,7 +255,8 @@ bool nd_pcapng_write(FILE *out, const char *node, const json_t *answer)
         return false;
     json_array_foreach(ports, i, o)
     {
-        if (!json_is_string(o) || !write_interface(out, node, json_string_value(o)))
+        if (!json_is_string(o) || json_string_length(o) > NAME_MAX_BYTES ||
+            !write_interface(out, node, json_string_value(o)))
             return false;
     }
     json_array_foreach(packets, i, o)

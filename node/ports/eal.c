@@ -49,7 +49,8 @@ static bool make_own(const char *path, char why[], size_t cap)
  */
 static struct {
     char dpdk[sizeof(((struct nd_node *)0)->control) + sizeof("/dpdk")];
-    char own[sizeof(((struct nd_node *)0)->control) + sizeof("/dpdk/")];
+    char own[2 * sizeof(((struct nd_node *)0)->control) +
+             sizeof("/dpdk/")]; /* of its directory, of its name */
 } runtime;
 
 /* `prefix` becomes NAME. False, with the reason: this place cannot be had. */

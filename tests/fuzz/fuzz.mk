@@ -2,7 +2,8 @@
 #
 #   make fuzz          all targets in turn, T=60 seconds each; ends with a table. FUZZ="record nat": these alone
 #   make fuzz-seeds    writes the synthetic inputs to the corpus again
-#   make check-fuzz    the corpus through all targets, with sanitizers: part of make check
+#   make check-fuzz    the corpus through all targets, and FUZZ_RUNS more inputs that libFuzzer makes of it through those
+#                      that take seconds for it, the same each time; with sanitizers: part of make check
 #
 # Objects of their own in build-fuzz/, by clang: libFuzzer needs its instrumentation. Both programs are made of them.
 
@@ -43,7 +44,10 @@ fuzz: deps
 fuzz-seeds: $(FUZZ_BUILD)/replay
 	@for target in $$($(FUZZ_BUILD)/replay --list | cut -d' ' -f1); do rm -f tests/fuzz/corpus/$$target/seed-*; done
 	@$(FUZZ_BUILD)/replay --seeds tests/fuzz/corpus
-check-fuzz: $(FUZZ_BUILD)/replay
+FUZZ_QUICK := core datagram delta heartbeat message packet receiver record recording rules snapshot view
+FUZZ_RUNS  := 20000
+check-fuzz: $(FUZZ_BUILD)/replay $(FUZZ_BUILD)/fuzz
 	@prove --timer --failures --exec '' $(FUZZ_BUILD)/replay
+	@FUZZ="$(FUZZ_QUICK)" RUNS=$(FUZZ_RUNS) BUILD=$(FUZZ_BUILD) scripts/fuzz
 
 -include $(patsubst %.c,$(FUZZ_BUILD)/obj/%.d,$(FUZZ_SRC) $(FUZZ_OWN) $(wildcard nfs/*.c tests/fuzz/main_*.c))

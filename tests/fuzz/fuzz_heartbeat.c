@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Heartbeats on data ports: any frame of 14 bytes and more may come where one is looked for. */
+/* Heartbeats on data ports: any frame of 14 bytes and more, of the heartbeats' Ethertype, may come. */
 #include "node/lane/own_frames.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -18,7 +18,8 @@ static void run(const uint8_t *data, size_t size)
     in = fuzz_copy(data, size);
     if (nd_heartbeat_read(in, (uint32_t)size, &peer, &heartbeat) == 0) {
         nd_heartbeat_write(back, in + 6, &peer, &heartbeat);
-        FUZZ_MUST(size >= ND_HEARTBEAT_LEN && memcmp(in + 12, back + 12, ND_HEARTBEAT_LEN - 12) == 0,
+        FUZZ_MUST(size >= ND_HEARTBEAT_LEN && memcmp(in + ND_HEARTBEAT_HEAD, back + ND_HEARTBEAT_HEAD,
+                                                     ND_HEARTBEAT_LEN - ND_HEARTBEAT_HEAD) == 0,
                   "what it says is written otherwise");
     }
     free(in);

@@ -52,6 +52,13 @@ static void both_ways(const struct ft_message *m, unsigned lanes)
     free(again);
 }
 
+/* A hello of a program with which no version is in common is read up to the node's name. */
+static bool is_whole(const struct ft_message *m)
+{
+    return m->type != FT_MSG_HELLO ||
+           ft_format_common(FT_FORMAT_NEWEST, FT_FORMAT_OLDEST, m->newest, m->oldest);
+}
+
 static void run(const uint8_t *data, size_t size)
 {
     unsigned lanes = size ? data[0] : 0;
@@ -82,7 +89,8 @@ static void run(const uint8_t *data, size_t size)
     if (n < 0)
         FUZZ_MUST(fault.text[0] && !strchr(fault.text, '\n'), "no line about error %ld: '%s'", n, fault.text);
     if (n > 0) {
-        both_ways(&m, lanes);
+        if (is_whole(&m))
+            both_ways(&m, lanes);
         struct ft_message less;
         long rest = ft_message_decode(exact, (size_t)n - 1, lanes, &less, bulk[1], &fault);
 

@@ -47,10 +47,11 @@ static bool handed_out(uint64_t offset)
     return a && offset + FT_LINE <= a->offset + a->used;
 }
 
-/* Line by line, from the bytes. False: it is none, or writes where nothing is. */
+/* Line by line, from the bytes. False: it is none, or writes where nothing is, or more than there is. */
 static bool simple(const uint8_t *in, size_t len)
 {
     size_t at = 0;
+    uint64_t taken = 0;
 
     while (at < len) {
         uint64_t line, n = 0;
@@ -65,7 +66,8 @@ static bool simple(const uint8_t *in, size_t len)
         if (flags > 1 || count == 0 || (!flags && (len - at) / FT_LINE < count))
             return false;
         for (; n < count; n++) {
-            if (line + n >= rp->snapshot.lines || !handed_out((line + n) * FT_LINE))
+            if (line + n >= rp->snapshot.lines || !handed_out((line + n) * FT_LINE) ||
+                ++taken > rp->snapshot.lines)
                 return false;
             if (flags)
                 memset(copy + (line + n) * FT_LINE, 0, FT_LINE);
@@ -139,6 +141,7 @@ static void run(const uint8_t *data, size_t size)
     struct ft_fault fault = {""};
 
     open_once();
+    rp->snapshot.taken = 0; /* another snapshot */
     r = rp->config.region;
     for (unsigned i = 0; i <= (unsigned)r->lanes * r->nfs; i++)
         memset(r->base + r->arenas[i].offset, 0x77, r->arenas[i].used);

@@ -4,7 +4,7 @@
 # again with equal states; and what cannot be changed is refused before it begins.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 29
+plan 31
 
 # SED-EXPRESSION: the pair file as it is to be.
 edit() { sed -i "$1" "$pair"; }
@@ -66,7 +66,16 @@ ok "it works" [ "$(us status -o json | jq -r .nfs.rate_limiter.passed)" -gt 0 ]
 ok "digests are equal" us verify
 is "the standby has it, too" "$(field b 'nfs.rate_limiter != null')" true
 edit 's/{ rate_limiter: {[^}]*} }, //'
+datagram() { "$lab" exec client bash -c 'echo x >/dev/udp/203.0.113.100/9997'; }
+timeout 30 "$UNDERSTUDY" trace -c "$pair" -o json --packets 2 --seconds 25 udp port 9997 >"$work/traced" &
+tracing=$!
+sleep 0.5
+datagram
 ok "it is taken out" us apply
+datagram
+wait $tracing
+is "a trace meanwhile names the NFs that each packet passed" "$(jq -r '.packets[] | [.steps[].nf] | join(" ")' "$work/traced" | paste -sd,)" \
+    "l3 nat firewall rate_limiter monitor l3,l3 nat firewall monitor l3"
 ok "the idle connection goes on" echoed out
 ok "digests are equal" us verify
 wait $download
@@ -87,7 +96,13 @@ ok "a takeover with the changed chain" drill kill
 ok "the idle connection goes on" echoed takeover
 ok "PROTECTED again" is_protected
 echo 'deny out tcp from any to any port 98' | cat - "$LAB_DIR/firewall.rules" >"$work/rules" && cp "$work/rules" "$LAB_DIR/firewall.rules"
-ok "a rule is added by the successor" us apply
+us apply >"$work/applied" 2>&1 &
+applying=$!
+while kill -0 $applying 2>/dev/null; do us hold 2>&1; done >"$work/held"
+wait $applying
+is "a rule is added by the successor" "$?" 0
+us unpin >/dev/null
+ok "who acts meanwhile is refused at once" grep -q "apply is under way" "$work/held"
 ok "the idle connection goes on" echoed again
 ok "digests are equal" us verify
 exec 8>&- 7>&-

@@ -41,7 +41,7 @@ export ETCDCTL_CACERT=$pki/ours.pem ETCDCTL_CERT=$pki/named.pem ETCDCTL_KEY=$pki
 as_root() { in_etcd --user root:rootpw "$@" >/dev/null; }
 users() {
     in_etcd user add root:rootpw && in_etcd user grant-role root root && in_etcd role add pair &&
-        in_etcd role grant-permission pair readwrite understudy/a-b && in_etcd user add --new-user-password="$secret" pair &&
+        in_etcd role grant-permission pair readwrite understudy/lab/a-b && in_etcd user add --new-user-password="$secret" pair &&
         in_etcd user grant-role pair pair && in_etcd user add stranger:stranger && in_etcd auth enable
 }
 password stranger stranger

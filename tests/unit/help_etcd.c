@@ -14,7 +14,7 @@
 #include <string.h>
 #include <time.h>
 
-#define HEADER "\"header\":{\"cluster_id\":\"1\",\"member_id\":\"2\",\"revision\":\"9\",\"raft_term\":\"2\"}"
+#define HEADER "\"header\":{\"cluster_id\":\"%u\",\"member_id\":\"2\",\"revision\":\"9\",\"raft_term\":\"2\"}"
 #define KEY    "dW5kZXJzdHVkeS9hLWI=" /* understudy/a-b */
 
 struct body {
@@ -53,7 +53,7 @@ static enum MHD_Result log_in(struct help_etcd *e, struct MHD_Connection *connec
     if (strcmp(body, expected) != 0)
         return refuse(connection, 400, 3, "authentication failed, invalid user ID or password");
     e->token++;
-    snprintf(text, sizeof(text), "{" HEADER ",\"token\":\"token.%u\"}", e->token);
+    snprintf(text, sizeof(text), "{" HEADER ",\"token\":\"token.%u\"}", e->cluster, e->token);
     return answer(connection, 200, text);
 }
 
@@ -65,14 +65,15 @@ static enum MHD_Result look(struct help_etcd *e, struct MHD_Connection *connecti
     if (e->value[0])
         snprintf(text, sizeof(text),
                  "{" HEADER ",\"kvs\":[{\"key\":\"" KEY "\",\"mod_revision\":\"%lu\",\"value\":\"%s\"}]}",
-                 e->revision, e->value);
+                 e->cluster, e->revision, e->value);
     else
-        snprintf(text, sizeof(text), "{" HEADER "}");
+        snprintf(text, sizeof(text), "{" HEADER "}", e->cluster);
     return answer(connection, 200, text);
 }
 
 static enum MHD_Result put(struct help_etcd *e, struct MHD_Connection *connection, const char *body)
 {
+    char text[256];
     const char *compared = strstr(body, "\"mod_revision\":\""), *value = strstr(body, "\"value\":\"");
 
     e->puts++;
@@ -82,11 +83,13 @@ static enum MHD_Result put(struct help_etcd *e, struct MHD_Connection *connectio
         e->others--;
         e->revision++;
     }
+    snprintf(text, sizeof(text), "{" HEADER "}", e->cluster);
     if (strtoull(compared + 16, NULL, 10) != e->revision)
-        return answer(connection, 200, "{" HEADER "}");
+        return answer(connection, 200, text);
     snprintf(e->value, sizeof(e->value), "%.*s", (int)strcspn(value + 9, "\""), value + 9);
     e->revision++;
-    return answer(connection, 200, "{" HEADER ",\"succeeded\":true,\"responses\":[{}]}");
+    snprintf(text, sizeof(text), "{" HEADER ",\"succeeded\":true,\"responses\":[{}]}", e->cluster);
+    return answer(connection, 200, text);
 }
 
 static enum MHD_Result serve(struct help_etcd *e, struct MHD_Connection *connection, const char *path,
@@ -144,6 +147,7 @@ static void end_request(void *etcd, struct MHD_Connection *connection, void **of
 void help_etcd_open(struct help_etcd *e)
 {
     memset(e, 0, sizeof(*e));
+    e->cluster = 1;
     e->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD, 0, NULL, NULL, take, e,
                                  MHD_OPTION_NOTIFY_COMPLETED, end_request, NULL, MHD_OPTION_END);
     assert_non_null(e->daemon);

@@ -16,6 +16,7 @@ struct MHD_Daemon;
 struct help_etcd {
     struct MHD_Daemon *daemon;
     char url[64];
+    unsigned cluster;            /* as it calls itself; 1 */
     const char *user, *password; /* NULL: users are switched off */
     unsigned token;              /* the one that is good is "token.N"; 0: none is */
     bool refuses;                /* every token */

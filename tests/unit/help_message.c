@@ -95,6 +95,7 @@ struct ft_message message_draw(unsigned type, unsigned lanes, uint32_t bulk_max)
     case FT_MSG_COUNTER:
         m.number = (uint32_t)draw_any_magnitude(), m.number2 = draw_any_magnitude() >> 1;
         m.maintenance = (uint8_t)(draw() % FT_MAINTENANCES);
+        m.cluster = draw_any_magnitude();
         draw_text(m.text, FT_REASON_MAX, 0);
         break;
     case FT_MSG_VERDICT:

@@ -64,7 +64,7 @@ static void what_is_not_said_has_its_default(void **state)
     struct nd_config *c = read_text(ARBITER("etcd: [ http://10.0.0.1:2379 ]"));
 
     (void)state;
-    assert_string_equal(c->arbiter.key, "understudy/a-b"); /* whatever the order in the file */
+    assert_string_equal(c->arbiter.key, "understudy/x/a-b"); /* whatever the order in the file */
     assert_string_equal(c->arbiter.ca, "");
     assert_string_equal(c->arbiter.cert, "");
     assert_string_equal(c->arbiter.user, "");

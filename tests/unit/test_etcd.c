@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the arbiter's thread and its client make of an etcd: users and tokens, servers that are not there,
- * others who write, answers that come late. The server is tests/unit/help_etcd.h; the real one is in
+ * What the arbiter's client makes of an etcd: users and tokens, servers that are not there, or of another
+ * cluster, others who write. The server is tests/unit/help_etcd.h; the real one is in
  * tests/lab/arbiter*.t.
  */
+#define _GNU_SOURCE /* RTLD_NEXT */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "node/arbiter/arbiter.h"
+#include "node/arbiter/etcd.h"
 #include "tests/unit/help_config.h"
 #include "tests/unit/help_etcd.h"
 
+#include <dlfcn.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -26,7 +29,6 @@
 static struct help_etcd server;
 static struct nd_etcd_config config;
 static struct nd_etcd *etcd;
-static const _Atomic bool ends;
 static struct ft_decision kept;
 static struct ft_fault fault;
 
@@ -45,7 +47,7 @@ static int set_up(void **state)
     config = (struct nd_etcd_config){.urls = 1, .key = "understudy/a-b"};
     snprintf(config.url[0], sizeof(config.url[0]), "%s", server.url);
     fault.text[0] = '\0';
-    return nd_etcd_open(&etcd, &config, &ends, &fault);
+    return nd_etcd_open(&etcd, &config, NULL, NULL, &fault);
 }
 
 static int tear_down(void **state)
@@ -150,6 +152,29 @@ static void a_new_token_that_is_refused_is_not_renewed(void **state)
     assert_int_equal(look(), 0);
 }
 
+static unsigned asked;
+
+/* The first time is before a request, the second one in it. */
+static bool stops_in_midst(void *arg)
+{
+    (void)arg;
+    return ++asked == 2;
+}
+
+static void a_token_stays_when_a_request_is_given_up(void **state)
+{
+    (void)state;
+    have_user();
+    nd_etcd_close(etcd);
+    asked = 1000;
+    assert_int_equal(nd_etcd_open(&etcd, &config, stops_in_midst, NULL, &fault), 0);
+    assert_int_equal(look(), 0);
+    asked = 0;
+    assert_int_equal(look(), FT_EBUSY);
+    assert_int_equal(look(), 0);
+    assert_int_equal(server.logins, 1);
+}
+
 /* Of a token that etcd cannot judge it does not answer at all. */
 static void a_token_that_gets_no_answer_goes(void **state)
 {
@@ -241,75 +266,73 @@ static void servers_are_asked_in_turn(void **state)
     help_etcd_close(&second);
 }
 
-/* ---- the thread ---------------------------------------------------------------------------------- */
-
-static bool heard(struct nd_arbiter *a, unsigned ms, struct ft_era *era, enum ft_answer *answer)
+/* Two servers that are no cluster would each let another node go on. */
+static void servers_of_another_cluster_are_not_believed(void **state)
 {
-    for (; ms; ms--) {
-        if (nd_arbiter_answer(a, era, answer))
-            return true;
-        nanosleep(&(struct timespec){0, 1000000}, NULL);
-    }
-    return false;
-}
-
-static void await_puts(unsigned puts)
-{
-    while (server.puts < puts)
-        nanosleep(&(struct timespec){0, 1000000}, NULL);
-}
-
-/* Each put takes 300 ms here: its question is another one, or none any more, when it is done. */
-static void an_answer_to_an_earlier_question_is_nobodys(void **state)
-{
-    struct ft_era first = {3, 50}, second = {3, 51}, era = {0, 0};
-    enum ft_answer answer = FT_ANSWER_NONE;
-    struct nd_arbiter *a;
+    struct help_etcd second;
+    char expected[200];
 
     (void)state;
-    assert_int_equal(nd_arbiter_start(&a, &config, "a", &fault), 0);
-    nd_arbiter_ask(a, &first);
-    assert_true(heard(a, 5000, &era, &answer));
-    assert_int_equal(answer, FT_ANSWER_WON);
-    assert_false(nd_arbiter_answer(a, &era, &answer)); /* once */
-    server.delay_ms = 300;
-    second.number = 60;
-    nd_arbiter_ask(a, &second);
-    while (server.looks < 3)
-        nanosleep(&(struct timespec){0, 1000000}, NULL);
-    nd_arbiter_ask(a, NULL);
-    await_puts(2);
-    assert_false(heard(a, 700, &era, &answer));
-
-    first.number = 70;
-    second.number = 65; /* an era that is over by then */
-    nd_arbiter_ask(a, &first);
-    await_puts(3);
-    nanosleep(&(struct timespec){0, 100000000}, NULL); /* the answer, WON, lies there */
-    nd_arbiter_ask(a, &second);
-    assert_true(heard(a, 5000, &era, &answer));
-    assert_int_equal(era.number, 65);
-    assert_int_equal(answer, FT_ANSWER_LOST);
-    nd_arbiter_stop(a);
-}
-
-static void silence_is_an_answer_and_the_thread_asks_on(void **state)
-{
-    struct ft_era era = {3, 50};
-    enum ft_answer answer = FT_ANSWER_NONE;
-    struct nd_arbiter_status status;
-    struct nd_arbiter *a;
-
-    (void)state;
+    help_etcd_open(&second);
+    second.cluster = 2;
+    config.urls = 2;
+    snprintf(config.url[1], sizeof(config.url[1]), "%s", second.url);
+    assert_int_equal(nd_etcd_cluster(etcd), 0);
+    assert_int_equal(decide(3, 50, "a"), 0);
+    assert_int_equal(nd_etcd_cluster(etcd), 1);
     snprintf(config.url[0], sizeof(config.url[0]), "http://127.0.0.1:1");
-    assert_int_equal(nd_arbiter_start(&a, &config, "a", &fault), 0);
-    nd_arbiter_ask(a, &era);
-    assert_true(heard(a, 5000, &era, &answer));
-    assert_int_equal(answer, FT_ANSWER_SILENT);
-    nd_arbiter_status(a, &status);
-    assert_false(status.answers);
-    assert_non_null(strstr(status.why, "http://127.0.0.1:1: "));
-    nd_arbiter_stop(a);
+    assert_int_equal(decide(3, 51, "a"), FT_EIO);
+    snprintf(expected, sizeof(expected),
+             "%s: of cluster 2, expected 1: all URLs of both nodes name one cluster", second.url);
+    assert_string_equal(fault.text, expected);
+    assert_int_equal(second.puts, 0);
+    nd_etcd_expect(etcd, 2); /* as the primary's */
+    assert_int_equal(decide(3, 51, "a"), 0);
+    snprintf(config.url[1], sizeof(config.url[1]), "%s", server.url);
+    assert_int_equal(look(), FT_EIO);
+    nd_etcd_expect(etcd, 0);
+    assert_int_equal(look(), 0);
+    assert_int_equal(nd_etcd_cluster(etcd), 1);
+    help_etcd_close(&second);
+}
+
+/* ---- names ----------------------------------------------------------------------------------------- */
+
+static _Atomic bool resolves, resolved;
+
+/* In place of the C library's: the name is not found before the test lets it, or a long time is over. */
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **out)
+{
+    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+
+    if (!node || strcmp(node, "slow.test") != 0) {
+        *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+        return real(node, service, hints, out);
+    }
+    for (unsigned ms = 0; ms < 20000 && !resolves; ms++)
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+    resolved = true;
+    return EAI_NONAME;
+}
+
+static void let_resolve(void)
+{
+    resolves = true;
+    while (!resolved)
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+}
+
+static void a_name_that_is_not_found_keeps_nobody(void **state)
+{
+    (void)state;
+    resolves = resolved = false;
+    config.urls = 2;
+    snprintf(config.url[0], sizeof(config.url[0]), "http://slow.test:2379");
+    snprintf(config.url[1], sizeof(config.url[1]), "%s", server.url);
+    assert_int_equal(look(), 0);
+    assert_false(resolved);
+    assert_string_equal(nd_etcd_server(etcd), server.url);
+    let_resolve();
 }
 
 #define WITH_SERVER(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -323,11 +346,12 @@ int main(void)
         WITH_SERVER(a_token_that_has_expired_is_renewed),
         WITH_SERVER(a_new_token_that_is_refused_is_not_renewed),
         WITH_SERVER(a_token_that_gets_no_answer_goes),
+        WITH_SERVER(a_token_stays_when_a_request_is_given_up),
         WITH_SERVER(what_etcd_says_of_a_login_is_said),
         WITH_SERVER(a_password_that_is_none_is_not_sent),
         WITH_SERVER(servers_are_asked_in_turn),
-        WITH_SERVER(an_answer_to_an_earlier_question_is_nobodys),
-        WITH_SERVER(silence_is_an_answer_and_the_thread_asks_on),
+        WITH_SERVER(servers_of_another_cluster_are_not_believed),
+        WITH_SERVER(a_name_that_is_not_found_keeps_nobody),
     };
 
     return cmocka_run_group_tests_name("etcd", tests, NULL, help_config_clean);

@@ -170,6 +170,7 @@ static struct ft_message golden_message(unsigned type)
         break;
     case FT_MSG_COUNTER:
         m.number = 1010, m.number2 = 1795346688000000000, m.maintenance = FT_MAINTENANCE_PIN_OTHER;
+        m.cluster = 14841639068965178418u;
         strcpy(m.text, "port outside: no carrier");
         break;
     case FT_MSG_VERDICT:

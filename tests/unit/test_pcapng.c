@@ -150,6 +150,8 @@ static void what_is_no_trace_is_refused(void **state)
         "{\"ports\": [], \"packets\": []}",
         "{\"ports\": [7], \"packets\": []}",
         "{\"ports\": [\"inside\"]}",
+        "{\"ports\": [\"0123456789012345678901234567890123456789012345678901234567890123\"], "
+        "\"packets\": []}", /* 64 bytes: no port has such a name */
         "{\"ports\": [\"inside\"], \"packets\": [" PACKET(GOOD, "") "]}", /* in by none of them */
         ANSWER("7"),
         ANSWER(PACKET("null", "")),

@@ -23,6 +23,7 @@
 #define SNAP   40u
 
 static struct nf_trace trace;
+static const struct nf_module modules[5]; /* by place */
 static _Atomic bool stop;
 
 /* Frames have a number; those that this one divides are wanted. */
@@ -48,7 +49,10 @@ static void *run_lane(void *arg)
     struct nf_packet packets[BURST];
     struct nf_tracing tracing = {.trace = NULL};
     uint32_t number = lane;
+    struct nf nfs[5]; /* the chain's, which ends with the lane */
 
+    for (unsigned i = 0; i < 5; i++)
+        nfs[i] = (struct nf){.module = &modules[i]};
     for (uint64_t burst = 1; !atomic_load(&stop); burst++) {
         memset(packets, 0, sizeof(packets));
         for (unsigned i = 0; i < BURST; i++, number += LANES) {
@@ -65,7 +69,7 @@ static void *run_lane(void *arg)
             for (unsigned i = 0; i < BURST; i++)
                 if (packets[i].saddr % 7 == nf)
                     packets[i].drop = nf;
-            nf_tracing_step(&tracing, nf, NF_INSIDE);
+            nf_tracing_step(&tracing, nfs, nf, NF_INSIDE);
         }
         for (unsigned i = 0; i < BURST; i++) /* as it leaves */
             memcpy(frames[lane][i], &(uint32_t){~packets[i].saddr}, sizeof(uint32_t));
@@ -100,6 +104,7 @@ static void check_packet(uint32_t place, uint32_t divisor)
         check_frame(&trace.out[place], ~number);
     for (unsigned i = 0; i < steps; i++) {
         assert_int_equal(t->step[i].nf, i + 1);
+        assert_ptr_equal(t->step[i].module, &modules[i + 1]);
         assert_int_equal(t->step[i].drop, dropper == i + 1 ? dropper : 0);
         assert_int_equal(t->step[i].ends.saddr, number);
     }

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is asked of a kernel interface, of the loopback's: its figures only when they are wanted. */
+#include "node/base/interface.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define LOOPBACK "net_af_packet0,iface=lo"
+
+/* The loopback sends a frame, whoever may receive it. */
+static void send_one(void)
+{
+    const struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(sendto(fd, "x", 1, 0, (const struct sockaddr *)&to, sizeof(to)), 1);
+    close(fd);
+}
+
+static void figures_are_read_when_they_are_wanted(void **state)
+{
+    struct nd_interface_now now;
+
+    (void)state;
+    send_one();
+    assert_true(nd_interface_ask(LOOPBACK, true, &now));
+    assert_true(now.sent > 0);
+    assert_true(now.carrier && now.mtu > 0);
+    assert_true(nd_interface_ask(LOOPBACK, false, &now));
+    assert_int_equal(now.sent, 0);
+    assert_true(now.carrier && now.mtu > 0);
+}
+
+static void what_is_no_interface_is_not_asked(void **state)
+{
+    struct nd_interface_now now;
+
+    (void)state;
+    assert_false(nd_interface_ask("net_null0", true, &now));
+    assert_true(nd_interface_ask("net_af_packet0,iface=nonesuch", true, &now));
+    assert_int_equal(now.mtu, 0); /* there is none any more */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(figures_are_read_when_they_are_wanted),
+        cmocka_unit_test(what_is_no_interface_is_not_asked),
+    };
+
+    return cmocka_run_group_tests_name("interface", tests, NULL, NULL);
+}
