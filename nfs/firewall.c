@@ -11,7 +11,7 @@
 #include <string.h>
 
 struct fw_config {
-    const char *rules; /* path of the file */
+    struct nf_file rules;
     struct nf_flows_config flows;
     bool loose;
     uint32_t unsupported; /* enum nf_policy */
@@ -212,7 +212,7 @@ static void fw_session_end(struct nf *nf, const struct nf_session *s, enum nf_se
 static int fw_check(void *c, struct ft_fault *fault)
 {
     struct fw_config *config = c;
-    return fw_rules_read(&config->read, config->rules, fault);
+    return fw_rules_read(&config->read, &config->rules, fault);
 }
 
 static uint64_t fw_arena(const void *c)

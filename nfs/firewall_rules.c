@@ -4,10 +4,8 @@
 #include "nfs/firewall_rules.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define LINE_MAX_BYTES 1024u
 
@@ -194,44 +192,41 @@ static int read_line(struct fw_words *w, struct fw_rules *rules, struct fw_rule 
     return rc;
 }
 
-/* Regular files only: anything else may keep a reader waiting. */
-static int open_rules(FILE **f, const char *path, struct ft_fault *fault)
+/* The next line without its end, in `text`; false: there is none. */
+static bool next_line(struct fw_words *w, const struct nf_file *file, uint32_t *at, char text[LINE_MAX_BYTES],
+                      int *rc)
 {
-    struct stat is;
-    if (stat(path, &is) == 0 && !S_ISREG(is.st_mode))
-        return ft_fail(fault, FT_EIO, "%s: not a regular file, expected rules", path);
-    *f = fopen(path, "re");
-    return *f ? FT_OK : ft_fail(fault, FT_EIO, "%s: %s", path, strerror(errno));
+    const char *line = file->bytes + *at, *end;
+    size_t len;
+
+    if (*at == file->len)
+        return false;
+    end = memchr(line, '\n', file->len - *at);
+    len = end ? (size_t)(end - line) : file->len - *at;
+    *at += (uint32_t)len + (end != NULL);
+    w->line++;
+    if (memchr(line, 0, len)) /* the rest of the line would be ignored */
+        *rc = ft_fail(w->fault, FT_EINVAL, "%s:%u: a byte 0 in the line, expected text", w->path, w->line);
+    else if (len >= LINE_MAX_BYTES - 1 || w->line > UINT16_MAX)
+        *rc =
+            ft_fail(w->fault, FT_EINVAL, "%s:%u: too long, expected lines under %u bytes, at most %u of them",
+                    w->path, w->line, LINE_MAX_BYTES, UINT16_MAX);
+    else
+        snprintf(text, LINE_MAX_BYTES, "%.*s", (int)len, line);
+    return *rc == FT_OK;
 }
 
-int fw_rules_read(struct fw_rules *rules, const char *path, struct ft_fault *fault)
+int fw_rules_read(struct fw_rules *rules, const struct nf_file *file, struct ft_fault *fault)
 {
-    struct fw_words w = {.path = path, .fault = fault};
+    struct fw_words w = {.path = file->path, .fault = fault};
     struct fw_rule defaults[2] = {{.proto = FW_ANY, .sides = 1 << NF_OUTSIDE},
                                   {.proto = FW_ANY, .sides = 1 << NF_INSIDE}};
     char text[LINE_MAX_BYTES];
+    uint32_t at = 0;
     int rc = FT_OK;
-    FILE *f = NULL;
-    long end = 0; /* of what has been read */
-    rc = open_rules(&f, path, fault);
-    if (rc != FT_OK)
-        return rc;
     rules->count = 0;
-    while (rc == FT_OK && fgets(text, sizeof(text), f)) {
-        w.line++;
-        end += (long)strlen(text);
-        if (ftell(f) != end) /* the rest of the line would be ignored */
-            rc = ft_fail(fault, FT_EINVAL, "%s:%u: a byte 0 in the line, expected text", path, w.line);
-        else if (strlen(text) == sizeof(text) - 1 || w.line > UINT16_MAX)
-            rc = ft_fail(fault, FT_EINVAL,
-                         "%s:%u: too long, expected lines under %u bytes, at most %u of them", path, w.line,
-                         LINE_MAX_BYTES, UINT16_MAX);
-        else
-            rc = read_line(&w, rules, defaults, text);
-    }
-    if (rc == FT_OK && ferror(f))
-        rc = ft_fail(fault, FT_EIO, "%s: %s", path, strerror(errno));
-    fclose(f);
+    while (rc == FT_OK && next_line(&w, file, &at, text, &rc))
+        rc = read_line(&w, rules, defaults, text);
     memcpy(&rules->list[rules->count], defaults, sizeof(defaults));
     return rc;
 }

@@ -41,8 +41,8 @@ struct fw_rules {
     struct fw_rule list[FW_RULES_MAX + 2];
 };
 
-/* Reads the file. FT_EINVAL with "FILE:LINE: what, what was expected", FT_EIO when it cannot be read. */
-int fw_rules_read(struct fw_rules *rules, const char *path, struct ft_fault *fault);
+/* Reads the file's content. FT_EINVAL with "FILE:LINE: what, what was expected". */
+int fw_rules_read(struct fw_rules *rules, const struct nf_file *file, struct ft_fault *fault);
 
 /* Other rules than before: one that was there keeps its hits. */
 void fw_rules_keep_hits(struct fw_rule to[], uint32_t count, const struct fw_rule from[], uint32_t before);

@@ -12,11 +12,12 @@
 #include <stdlib.h>
 
 #define LATE_MS   3000u  /* a standby whose answers are late answers again */
+#define FILES_MS  10000u /* the disk gives files */
 #define ANSWER_MS 10000u /* the peer reads and checks files */
 #define CUT_MS    5000u  /* until lanes have changed */
 #define READY_MS  40000u /* until the standby is READY again; then the answer does not wait for it */
 
-enum step { BEGIN, AT_PEER, AT_LANES, AT_STANDBY };
+enum step { BEGIN, AT_FILES, AT_PEER, AT_LANES, AT_STANDBY };
 
 static bool refused(struct nd_running *r, struct nd_exchange *x, const char *what, const char *why)
 {
@@ -56,11 +57,10 @@ static int send_files(struct nd_running *r, const struct nd_config *config, uint
             fault, FT_EPERM,
             "link.insecure: true: a chain's files travel over a sealed link alone, expected a key or "
             "certificates");
-    error = nd_files_read(&files, config, fault);
+    error = nd_files_of(&files, config, fault);
     if (error)
         return error;
     bytes = nd_files_pack(&files, &len);
-    nd_files_free(&files);
     if (!bytes || !rp_push(r->replicator, chain, bytes, len))
         error = ft_fail(fault, FT_EBUSY, "files are on their way to the peer already");
     free(bytes);
@@ -73,26 +73,77 @@ static bool is_late(const struct nd_work *w, const struct rp_status *s)
     return s->core.peer.known && s->core.state == FT_DEGRADED && nd_now() <= w->until;
 }
 
+static bool read_files(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
+{
+    if (!nd_change_read(r))
+        return nd_answered(x, nd_refuse("busy", "the disk has not done what it was asked for before"));
+    wait_for(r, w, AT_FILES, FILES_MS);
+    return false;
+}
+
+/* 0: they make a change; or why not. FT_EBUSY with no text: they are still being read. */
+static int take_read(struct nd_running *r, const struct nd_work *w, bool state, struct nd_change **c,
+                     struct ft_fault *fault)
+{
+    struct nd_changing *g = &r->changing;
+    struct nd_config *next = g->read.next;
+
+    if (!g->was_read && nd_now() <= w->until)
+        return FT_EBUSY;
+    if (!g->was_read)
+        return ft_fail(fault, FT_EBUSY, "%s: the disk does not give the files", r->config->file);
+    g->was_read = false;
+    g->read.next = NULL;
+    *fault = g->read.fault;
+    return g->read.error ? g->read.error : nd_change_make(r, next, state, c, fault);
+}
+
+/* Why this node cannot apply its files now; NULL: it can. */
+static json_t *refuse_state(const struct rp_status *s)
+{
+    if (!ft_core_primary(&s->core))
+        return nd_refuse("busy", "%s: the primary applies a chain", ft_state_name(s->core.state));
+    if (s->core.peer.known && s->core.state != FT_PROTECTED)
+        return nd_refuse("busy", "%s: %s: a pair's chain is changed while it is PROTECTED",
+                         ft_state_name(s->core.state), s->core.why);
+    return NULL;
+}
+
 static bool begin_apply(struct nd_running *r, struct nd_exchange *x, struct nd_work *w,
                         const struct rp_status *s)
 {
-    struct nd_changing *g = &r->changing;
-    struct ft_fault fault = {""};
-    struct nd_change *c;
+    json_t *refusal;
 
-    if (!ft_core_primary(&s->core))
-        return nd_answered(
-            x, nd_refuse("busy", "%s: the primary applies a chain", ft_state_name(s->core.state)));
-    if (g->change && !nd_change_give_up(r))
-        return nd_answered(x, nd_refuse("busy", "a change is under way"));
     if (w->until == 0)
         w->until = nd_now() + LATE_MS * FT_MS;
     if (is_late(w, s))
         return false;
-    if (s->core.peer.known && s->core.state != FT_PROTECTED)
-        return nd_answered(x, nd_refuse("busy", "%s: %s: a pair's chain is changed while it is PROTECTED",
-                                        ft_state_name(s->core.state), s->core.why));
-    if (nd_change_make(r, r->config->file, true, &c, &fault) != 0)
+    refusal = refuse_state(s);
+    if (refusal)
+        return nd_answered(x, refusal);
+    if (r->changing.change && !nd_change_give_up(r))
+        return nd_answered(x, nd_refuse("busy", "a change is under way"));
+    return read_files(r, x, w);
+}
+
+static bool at_files(struct nd_running *r, struct nd_exchange *x, struct nd_work *w,
+                     const struct rp_status *s)
+{
+    struct nd_changing *g = &r->changing;
+    struct ft_fault fault = {""};
+    struct nd_change *c;
+    json_t *refusal;
+    int error;
+
+    if (is_late(w, s))
+        return false;
+    refusal = refuse_state(s);
+    if (refusal)
+        return nd_answered(x, refusal);
+    error = take_read(r, w, true, &c, &fault);
+    if (error && !fault.text[0])
+        return false;
+    if (error)
         return refused(r, x, "", fault.text);
     if (c->chain.hash == nd_change_hash(r, s)) {
         nd_change_free(c);
@@ -179,6 +230,8 @@ bool nd_answer_apply(struct nd_running *r, struct nd_exchange *x, struct nd_work
     if (!w->begun)
         return begin_apply(r, x, w, &s);
     switch (r->changing.step) {
+    case AT_FILES:
+        return at_files(r, x, w, &s);
     case AT_PEER:
         return at_peer(r, x, w, &s);
     case AT_LANES:
@@ -191,28 +244,22 @@ bool nd_answer_apply(struct nd_running *r, struct nd_exchange *x, struct nd_work
 }
 
 /* The files as they are here; the chain that runs is theirs. */
-static bool begin_push(struct nd_running *r, struct nd_exchange *x, struct nd_work *w,
+static bool push_files(struct nd_running *r, struct nd_exchange *x, struct nd_work *w,
                        const struct rp_status *s)
 {
     struct ft_fault fault = {""};
-    struct nd_change *c;
-    uint64_t hash;
-    int error;
+    struct nd_change *c = NULL;
+    int error = take_read(r, w, false, &c, &fault);
 
-    if (!ft_core_primary(&s->core))
-        return nd_answered(
-            x, nd_refuse("busy", "%s: the primary pushes its files", ft_state_name(s->core.state)));
-    if (r->changing.change)
-        return nd_answered(x, nd_refuse("busy", "a change is under way"));
-    error = nd_change_make(r, r->config->file, false, &c, &fault);
-    if (error)
-        return nd_answered(x, nd_refuse("invalid", "%s", fault.text));
-    hash = c->chain.hash;
-    if (hash != nd_change_hash(r, s))
+    if (error && !fault.text[0])
+        return false;
+    if (!error && r->changing.change)
+        error = ft_fail(&fault, FT_EBUSY, "a change is under way");
+    if (!error && c->chain.hash != nd_change_hash(r, s))
         error = ft_fail(&fault, FT_EINVAL,
                         "the files are not those of the chain that runs: understudy apply first");
     if (!error)
-        error = send_files(r, c->next, hash, &fault);
+        error = send_files(r, c->next, c->chain.hash, &fault);
     nd_change_free(c);
     if (error)
         return nd_answered(x, nd_refuse("invalid", "%s", fault.text));
@@ -228,8 +275,15 @@ bool nd_answer_push(struct nd_running *r, struct nd_exchange *x, struct nd_work 
     char text[FT_REASON_MAX];
 
     rp_status(r->replicator, &s);
+    nd_changes_turn(r, &s);
+    if (!ft_core_primary(&s.core))
+        return nd_answered(
+            x, nd_refuse("busy", "%s: the primary pushes its files", ft_state_name(s.core.state)));
     if (!w->begun)
-        return begin_push(r, x, w, &s);
+        return r->changing.change ? nd_answered(x, nd_refuse("busy", "a change is under way"))
+                                  : read_files(r, x, w);
+    if (r->changing.step == AT_FILES)
+        return push_files(r, x, w, &s);
     if (rp_push_answered(r->replicator, &answer)) {
         if (!answer.taken)
             return nd_answered(x, nd_refuse("busy", "node %s: %s", peer, answer.text));

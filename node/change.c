@@ -2,13 +2,13 @@
 /*
  * A chain that is changed while the node runs: the main thread's part. The primary reads its files again,
  * judges them, gives them to its peer, and has its lanes change at the cut of a resync, by which the peer's
- * lanes become the same chain. The peer judges them as `understudy check` does before it says yes.
+ * lanes become the same chain. The peer judges them as `understudy check` does before it says yes. Who reads
+ * and writes files is another thread (change_files.c).
  */
 #include "ftcore/base/event_log.h"
 #include "nflib/session/table.h"
 #include "node/base/clock.h"
 #include "node/config/setup.h"
-#include "node/config/files.h"
 #include "node/lane/change.h"
 #include "node/running.h"
 
@@ -17,7 +17,8 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define KEPT_MS 60000u /* that the peer keeps what it was asked for and that does not begin */
+#define FORGOTTEN_MS 1000u
+#define KEPT_MS      60000u /* that the peer keeps what it was asked for and that does not begin */
 
 void nd_change_tell(struct nd_running *r, enum ft_level level, const char *text)
 {
@@ -77,8 +78,8 @@ static int check_fill(const struct nd_running *r, const struct nd_config *next, 
     return 0;
 }
 
-/* By the file at `path`; `state`: this node's lanes have one that is to go on. */
-int nd_change_make(struct nd_running *r, const char *path, bool state, struct nd_change **out,
+/* Takes `next`; `state`: this node's lanes have one that is to go on. */
+int nd_change_make(struct nd_running *r, struct nd_config *next, bool state, struct nd_change **out,
                    struct ft_fault *fault)
 {
     struct nd_change *c = aligned_alloc(64, (sizeof(*c) + 63) / 64 * 64);
@@ -86,16 +87,17 @@ int nd_change_make(struct nd_running *r, const char *path, bool state, struct nd
     int error;
 
     *out = NULL;
-    if (!c)
+    if (!c) {
+        nd_config_free(next);
         return ft_fail(fault, FT_ENOMEM, "no memory for a change");
+    }
     memset(c, 0, sizeof(*c));
+    c->next = next;
     c->own = r->config;
     c->how = (struct ft_region_config){.name = "understudy region",
                                        .huge = r->config->node[r->self].hugepages,
                                        .shared_size = r->config->chain.shared_size};
-    error = nd_config_read(&c->next, path, true, fault);
-    if (!error)
-        error = check_protection(r->config, c->next, fault);
+    error = check_protection(r->config, c->next, fault);
     if (!error && state)
         error = nf_chain_change_plan(&c->plan, &r->config->chain, &c->next->chain, fault);
     if (!error && state)
@@ -119,13 +121,39 @@ int nd_change_make(struct nd_running *r, const char *path, bool state, struct nd
     return 0;
 }
 
-/* A lane, or the replicator, may look at its stage or call the chain by it: it stays until the node ends. */
+/* A lane, or the replicator, may look at its stage, or call the chain by it, for a while yet. */
 static void keep(struct nd_running *r, struct nd_change *c)
 {
     nd_config_free(c->next);
     c->next = NULL;
     c->past = r->changing.past;
+    c->over = nd_now();
     r->changing.past = c;
+}
+
+/* Every thread has begun a turn since nobody was led to it any more. */
+static bool is_forgotten(const struct nd_running *r, const struct rp_status *s, const struct nd_change *c)
+{
+    uint64_t after = c->over + FORGOTTEN_MS * FT_MS;
+
+    if (atomic_load(&r->group.chain) == &c->chain || s->core.config.identity == c->identity || s->at < after)
+        return false;
+    for (unsigned l = 0; l < r->config->chain.lanes; l++)
+        if (atomic_load(&r->words[l].count.turn_ns) < after)
+            return false;
+    return true;
+}
+
+static void free_past(struct nd_running *r, const struct rp_status *s)
+{
+    for (struct nd_change **at = &r->changing.past, *c; (c = *at);) {
+        if (is_forgotten(r, s, c)) {
+            *at = c->past;
+            nd_change_free(c);
+        } else {
+            at = &c->past;
+        }
+    }
 }
 
 /* True: no lane will touch it any more. */
@@ -144,7 +172,7 @@ bool nd_change_give_up(struct nd_running *r)
     atomic_store_explicit(&r->group.change, NULL, memory_order_release);
     rp_push_forget(r->replicator);
     if (g->staged)
-        nd_files_drop(r->config);
+        nd_change_wish(r, ND_FILES_DROP);
     g->change = NULL;
     g->staged = false;
     memset(c->was, 0, sizeof(c->was)); /* of a change that failed: the lanes have them */
@@ -160,6 +188,8 @@ static void finish(struct nd_running *r)
     struct ft_fault fault = {""};
     char text[FT_REASON_MAX];
 
+    for (struct nd_change *p = g->past; p; p = p->past)
+        p->over = nd_now(); /* one of these was the last */
     for (unsigned l = 0; l < FT_LANES_MAX; l++) {
         nf_chain_free(c->was[l]);
         c->was[l] = NULL;
@@ -173,13 +203,12 @@ static void finish(struct nd_running *r)
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_CHAIN, "%s", fault.text);
     g->change = NULL;
     g->count++;
-    if (g->staged && nd_files_install(r->config, &fault) != 0)
-        snprintf(text, sizeof(text), "changed; its files are not in their places: %.80s", fault.text);
-    else
-        snprintf(text, sizeof(text), "the chain is changed, and packets waited for %.1f ms",
-                 (double)c->took / 1e6);
+    if (g->staged)
+        nd_change_wish(r, ND_FILES_INSTALL);
     g->staged = false;
-    nd_change_tell(r, fault.text[0] ? FT_LEVEL_WARNING : FT_LEVEL_NOTICE, text);
+    snprintf(text, sizeof(text), "the chain is changed, and packets waited for %.1f ms",
+             (double)c->took / 1e6);
+    nd_change_tell(r, FT_LEVEL_NOTICE, text);
 }
 
 void nd_change_offer(struct nd_running *r, struct nd_change *c)
@@ -189,91 +218,11 @@ void nd_change_offer(struct nd_running *r, struct nd_change *c)
     atomic_store_explicit(&r->group.change, c, memory_order_release);
 }
 
-/* ---- the peer's files -------------------------------------------------------------------------- */
-
 uint64_t nd_change_hash(const struct nd_running *r, const struct rp_status *s)
 {
     const struct ft_chain_name *chain = atomic_load_explicit(&r->group.chain, memory_order_acquire);
 
     return chain ? chain->hash : s->core.config.chain;
-}
-
-static int check_permit(const struct nd_running *r, bool same, struct ft_fault *fault)
-{
-    if (same || r->config->push_permit)
-        return 0;
-    return ft_fail(fault, FT_EPERM, "its files differ, and its file does not say push: {permit: true}");
-}
-
-/* 0, or why the peer's files cannot be taken. */
-static int take_files(struct nd_running *r, const struct rp_status *s, uint64_t chain, const uint8_t *bytes,
-                      uint32_t len, struct ft_fault *fault)
-{
-    struct nd_changing *g = &r->changing;
-    struct nd_change *c = NULL;
-    struct nd_files files;
-    char path[ND_FILES_STAGED];
-    bool same;
-    int error = nd_files_unpack(&files, bytes, len, fault);
-
-    if (!error)
-        error = nd_files_place(&files, r->config, &same, fault);
-    if (!error)
-        error = check_permit(r, same, fault);
-    snprintf(path, sizeof(path), "%s", r->config->file);
-    if (!error && !same) {
-        error = nd_files_stage(&files, r->config, path, fault);
-        g->staged = !error;
-    }
-    if (!error)
-        error = nd_change_make(r, path, false, &c, fault);
-    if (!error && g->staged)
-        error = nd_files_check_named(&files, c->next, fault);
-    if (!error && c->chain.hash != chain)
-        error = ft_fail(fault, FT_EINVAL,
-                        "they make another chain here: is a module, or pending_mb, another one?");
-    if (!error && chain == nd_change_hash(r, s)) {
-        if (g->staged)
-            error = nd_files_install(r->config, fault);
-        g->staged = false;
-        nd_change_free(c);
-        return error;
-    }
-    if (error) {
-        if (g->staged)
-            nd_files_drop(r->config);
-        g->staged = false;
-        nd_change_free(c);
-        return error;
-    }
-    nd_change_offer(r, c);
-    if (s->core.refused && !s->core.peer.known)
-        rp_rejoin(r->replicator, chain);
-    return 0;
-}
-
-static void hear_peer(struct nd_running *r, const struct rp_status *s)
-{
-    struct rp_push_answer answer = {.taken = false};
-    struct ft_fault fault = {""};
-    uint64_t chain;
-    uint32_t len;
-    const uint8_t *bytes = rp_pushed(r->replicator, &chain, &len);
-    int error;
-
-    if (!bytes)
-        return;
-    if (ft_core_primary(&s->core))
-        error = ft_fail(&fault, FT_EBUSY, "it is primary, and gives its own files");
-    else if (!nd_change_give_up(r)) /* what was offered before */
-        error = ft_fail(&fault, FT_EBUSY, "another change is under way there");
-    else
-        error = take_files(r, s, chain, bytes, len, &fault);
-    answer.taken = error == 0;
-    snprintf(answer.text, sizeof(answer.text), "%.127s", fault.text);
-    nd_change_tell(r, error ? FT_LEVEL_WARNING : FT_LEVEL_NOTICE,
-                   error ? fault.text : "the peer's chain files are checked, and taken");
-    rp_push_reply(r->replicator, &answer);
 }
 
 void nd_changes_turn(struct nd_running *r, const struct rp_status *s)
@@ -290,7 +239,8 @@ void nd_changes_turn(struct nd_running *r, const struct rp_status *s)
     } else if (c && nd_now() > r->changing.until) {
         nd_change_give_up(r); /* nobody has begun it, or waits for it, any more */
     }
-    hear_peer(r, s);
+    free_past(r, s);
+    nd_change_files_turn(r, s);
 }
 
 void nd_changes_close(struct nd_running *r)
@@ -298,7 +248,10 @@ void nd_changes_close(struct nd_running *r)
     struct nd_changing *g = &r->changing;
 
     if (g->change && g->staged)
-        nd_files_drop(r->config);
+        nd_change_wish(r, ND_FILES_DROP);
+    nd_files_thread_close(g->files);
+    g->files = NULL;
+    nd_files_job_end(&g->read);
     if (g->change && atomic_load(&g->change->stage) != ND_CHANGE_DONE)
         memset(g->change->was, 0, sizeof(g->change->was));
     nd_change_free(g->change);

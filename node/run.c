@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * understudy run: keeps a node going that was put together (running.c). Threads: this one (control socket),
- * the replicator, its writer of views, one per lane, the writer of the event log, with `metrics` the one that
- * serves them, DPDK's (interrupts, telemetry); and the guardian's process.
+ * the replicator, its writer of views, the one of the chain's files, one per lane, the writer of the event
+ * log, with `metrics` the one that serves them, DPDK's (interrupts, telemetry); and the guardian's process.
  */
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/plant.h"
@@ -247,6 +247,19 @@ static int limit_process(const struct nd_node *self, struct ft_fault *fault)
     return error ? error : nd_privilege_limit(&privilege, fault);
 }
 
+/* A set of files that was to be installed when the node before ended: whole, or the chain is nobody's. */
+static void finish_files(const char *file)
+{
+    struct ft_fault fault;
+    int error = nd_files_finish(file, &fault);
+
+    if (error < 0)
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "files from the peer are not in their places: %s",
+                     fault.text);
+    else if (error > 0)
+        ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_START, "files from the peer are in their places now");
+}
+
 int nd_cmd_run(int argc, char **argv)
 {
     struct nd_running *r = &the_node;
@@ -259,6 +272,7 @@ int nd_cmd_run(int argc, char **argv)
         return code;
     set_signals();
     nd_notify_open(&r->notify);
+    finish_files(options.file);
     error = nd_config_read(&r->config, options.file, true, &fault);
     if (error) {
         ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "%s", fault.text);

@@ -337,8 +337,8 @@ int nd_running_open(struct nd_running *r, struct ft_fault *fault)
     if ((error = nf_chain_region(&r->region, &r->config->chain, &how, fault)) ||
         (error = nd_ports_open(&r->ports, r->config, r->self, fault)) || (error = start_log(r, fault)) ||
         (error = open_recorder(r, fault)) || (error = open_redis(r, fault)) ||
-        (error = make_lanes(r, fault)) || (error = open_arbiter(r, fault)) ||
-        (error = open_patiently(r, open_metrics, fault)))
+        (error = make_lanes(r, fault)) || (error = nd_files_thread_open(&r->changing.files, fault)) ||
+        (error = open_arbiter(r, fault)) || (error = open_patiently(r, open_metrics, fault)))
         return error;
     return open_patiently(r, open_replicator, fault);
 }

@@ -6,6 +6,7 @@
 #include "node/arbiter/arbiter.h"
 #include "node/base/notify.h"
 #include "nflib/chain/trace.h"
+#include "node/config/files_thread.h"
 #include "node/lane/lane.h"
 #include "node/ports/ports.h"
 #include "node/control/server.h"
@@ -84,10 +85,16 @@ struct nd_changing {
     struct nd_change *past;   /* those that are over, linked */
     struct nd_change *change; /* made ready, or under way; NULL: none is */
     bool staged;              /* its files are laid aside, to be installed when it is done */
-    uint64_t until;           /* ns: when one that is not begun is given up */
-    uint64_t count;           /* changes done since the start */
-    char told[320];           /* what became of the last one, or how far it is; "": there was none */
-    unsigned step;            /* of apply and push */
+    struct nd_files_thread *files;
+    bool wished;             /* `wish` is to be given to that thread when it is free */
+    enum nd_files_work wish; /* INSTALL or DROP */
+    bool replies;            /* the peer hears when that is done */
+    bool was_read;           /* `read` is the outcome of nd_change_read */
+    struct nd_files_job read;
+    uint64_t until; /* ns: when one that is not begun is given up */
+    uint64_t count; /* changes done since the start */
+    char told[320]; /* what became of the last one, or how far it is; "": there was none */
+    unsigned step;  /* of apply and push */
     bool alone;
     uint64_t resyncs;
 };
@@ -213,12 +220,12 @@ bool nd_answer_apply(struct nd_running *r, struct nd_exchange *exchange, struct 
 bool nd_answer_push(struct nd_running *r, struct nd_exchange *exchange, struct nd_work *work);
 
 /*
- * change.c. nd_change_make: by the file at `path`, judged; `state`: this node's lanes have one that is to go
- * on. nd_change_offer: lanes and replicator may see it. nd_change_give_up: false, since a lane is at it, or
- * it is done. nd_change_tell: to the log and to status. nd_change_hash: of the chain that runs. Each turn of
- * the main thread: files that the peer sends, and a change that has been carried out.
+ * change.c. nd_change_make: by `next`, which it takes, judged; `state`: this node's lanes have one that is to
+ * go on. nd_change_offer: lanes and replicator may see it. nd_change_give_up: false, since a lane is at it,
+ * or it is done. nd_change_tell: to the log and to status. nd_change_hash: of the chain that runs. Each turn
+ * of the main thread: files that the peer sends, and a change that has been carried out.
  */
-int nd_change_make(struct nd_running *r, const char *path, bool state, struct nd_change **out,
+int nd_change_make(struct nd_running *r, struct nd_config *next, bool state, struct nd_change **out,
                    struct ft_fault *fault);
 void nd_change_free(struct nd_change *c);
 void nd_change_offer(struct nd_running *r, struct nd_change *c);
@@ -227,6 +234,14 @@ void nd_change_tell(struct nd_running *r, enum ft_level level, const char *text)
 uint64_t nd_change_hash(const struct nd_running *r, const struct rp_status *s);
 void nd_changes_turn(struct nd_running *r, const struct rp_status *s);
 void nd_changes_close(struct nd_running *r);
+/*
+ * change_files.c. nd_change_read: this node's files, into changing.read; false: the disk has not done what it
+ * was asked for before. nd_change_wish: what was laid aside is to be installed, or to go. In each turn: what
+ * the thread has done, and what the peer sends.
+ */
+bool nd_change_read(struct nd_running *r);
+void nd_change_wish(struct nd_running *r, enum nd_files_work wish);
+void nd_change_files_turn(struct nd_running *r, const struct rp_status *s);
 /* The region may be exchanged by a lane at any time: its layout and what lies in it are not to be read. */
 static inline bool nd_is_changing(const struct nd_running *r)
 {

@@ -129,7 +129,7 @@ struct rp_replicator {
     struct rp_status shown;
     _Atomic uint64_t shown_seq;
     uint64_t shown_at;
-    _Atomic int request;
+    _Atomic unsigned requests;      /* bits by enum ft_request */
     _Atomic(struct rp_seal *) seal; /* to take the place of the link's; NULL: none */
     _Atomic bool stop;
     struct rp_verdicts verdicts;

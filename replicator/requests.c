@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What other threads ask of the replicator: each kind is a word that they set, and the replicator takes in
- * its next turn. A newer request of a kind takes the place of one that was not taken yet.
+ * What other threads ask of the replicator: each kind is a bit or a word that they set, and the replicator
+ * takes in its next turn. A newer request of a kind takes the place of one that was not taken yet.
  */
 #include "replicator/parts.h"
 
@@ -10,7 +10,7 @@
 
 void rp_request(struct rp_replicator *rp, enum ft_request what)
 {
-    atomic_store(&rp->request, (int)what);
+    atomic_fetch_or(&rp->requests, 1u << what);
 }
 
 /* One that the replicator has not taken yet gives way. */
@@ -36,15 +36,19 @@ bool rp_drilled(struct rp_replicator *rp, char *kind, size_t cap)
 
 void rp_serve_requests(struct rp_replicator *rp)
 {
-    struct ft_event event = {
-        .kind = FT_EV_REQUEST, .now = rp->now, .request = (enum ft_request)atomic_exchange(&rp->request, 0)};
+    struct ft_event event = {.kind = FT_EV_REQUEST, .now = rp->now};
+    unsigned asked = atomic_load(&rp->requests) ? atomic_exchange(&rp->requests, 0) : 0;
     struct rp_seal *seal = atomic_load(&rp->seal) ? atomic_exchange(&rp->seal, NULL) : NULL;
     struct ft_message m;
 
     if (seal)
         rp_link_reseal(rp->link, seal);
-    if (event.request)
-        rp_step(rp, &event);
+    /* A handover can wait for a resync that was asked for, not the other way. */
+    for (int what = FT_REQUEST_RESYNC; what >= FT_REQUEST_PROMOTE; what--) {
+        event.request = (enum ft_request)what;
+        if (asked >> what & 1)
+            rp_step(rp, &event);
+    }
     rp_standing_turn(rp);
     if (rp->link) {
         rp_chain_rejoin(rp);

@@ -122,59 +122,87 @@ static void name_formats(char out[16], unsigned newest, unsigned oldest)
     snprintf(out, 16, oldest < newest ? "%u to %u" : "%u", oldest, newest);
 }
 
-/* A program speaks its own version and the one before. */
-static int refuse_formats(const struct ft_core *core, const struct ft_message *m, const char *peer,
-                          char *text, size_t cap)
+/* `ms`: two times of ours, two of the peer's. */
+static int refuse_times(const char *what, const char *const name[2], bool turned, const uint32_t ms[4],
+                        char *text, size_t cap)
 {
-    const struct ft_core_config *c = &core->config;
-    char ours[16], theirs[16];
-    bool older = m->newest < c->oldest;
+    const uint32_t *first = ms + 2 * turned, *second = ms + 2 * !turned;
 
-    name_formats(ours, c->newest, c->oldest);
-    name_formats(theirs, m->newest, m->oldest);
-    return snprintf(
-        text, cap,
-        "formats: %s (understudy %s) speaks %s, %s (understudy %.31s) %s; upgrade %s, one release "
-        "after the other",
-        c->name, c->program, ours, peer, m->program, theirs, older ? peer : c->name);
+    return snprintf(text, cap, "%s: %s %u and %u, %s %u and %u", what, name[0], first[0], first[1], name[1],
+                    second[0], second[1]);
 }
 
+/* A program speaks its own version and the one before. */
+static int refuse_formats(const struct ft_core *core, const struct ft_message *m, const char *const name[2],
+                          bool turned, char *text, size_t cap)
+{
+    const struct ft_core_config *c = &core->config;
+    bool older = m->newest < c->oldest;
+    char formats[2][16];
+    char program[2][32];
+
+    name_formats(formats[turned], c->newest, c->oldest);
+    name_formats(formats[!turned], m->newest, m->oldest);
+    snprintf(program[turned], sizeof(program[0]), "%.31s", c->program);
+    snprintf(program[!turned], sizeof(program[0]), "%.31s", m->program);
+    return snprintf(text, cap,
+                    "formats: %s (understudy %s) speaks %s, %s (understudy %s) %s; upgrade %s, one release "
+                    "after the other",
+                    name[0], program[0], formats[0], name[1], program[1], formats[1], name[older != turned]);
+}
+
+static int refuse_chain(const struct ft_core_config *c, const struct ft_message *m, const char *const name[2],
+                        bool turned, char *text, size_t cap)
+{
+    uint32_t len = m->bulk_len < FT_IDENTITY_MAX ? m->bulk_len : FT_IDENTITY_MAX;
+    uint32_t own = c->identity_len < FT_IDENTITY_MAX ? c->identity_len : FT_IDENTITY_MAX;
+    char identity[2][FT_IDENTITY_MAX + 1];
+
+    memcpy(identity[turned], c->identity, own);
+    identity[turned][own] = '\0';
+    memcpy(identity[!turned], m->bulk, len);
+    identity[!turned][len] = '\0';
+    return refuse_identity(name[0], identity[0], name[1], identity[1], text, cap);
+}
+
+/*
+ * Each of the two says why, and hears why of the other: the node whose name comes first is named first on
+ * both, so that it is one reason and not two that take turns in the log.
+ */
 int ft_fit_hello(const struct ft_core *core, const struct ft_message *m, char *text, size_t cap)
 {
     const struct ft_core_config *c = &core->config;
-    char theirs[FT_IDENTITY_MAX + 1], ours[FT_IDENTITY_MAX + 1], peer[FT_NAME_MAX];
+    char peer[FT_NAME_MAX];
+    const char *name[2];
+    bool turned;
 
     snprintf(peer, sizeof(peer), "%.*s", (int)sizeof(peer) - 1, m->name);
+    turned = strcmp(peer, c->name) < 0;
+    name[turned] = c->name;
+    name[!turned] = peer;
     if (!core->peer.agreed)
-        return refuse_formats(core, m, peer, text, cap);
+        return refuse_formats(core, m, name, turned, text, cap);
     if (m->lanes != c->lanes)
-        return snprintf(text, cap, "lanes: %s %u, %s %u", c->name, c->lanes, peer, m->lanes);
+        return snprintf(text, cap, "lanes: %s %u, %s %u", name[0], turned ? m->lanes : c->lanes, name[1],
+                        turned ? c->lanes : m->lanes);
     if (strncmp(m->name, c->name, FT_NAME_MAX) == 0)
         return snprintf(text, cap, "both nodes are called '%s'", c->name);
     if (m->strict != c->strict)
-        return snprintf(text, cap, "strict: %s %s, %s %s", c->name, c->strict ? "true" : "false", peer,
-                        m->strict ? "true" : "false");
+        return snprintf(text, cap, "strict: %s %s, %s %s", name[0], c->strict != turned ? "true" : "false",
+                        name[1], c->strict != turned ? "false" : "true");
     if (m->warm != c->warm)
-        return snprintf(text, cap, "standby: %s %s, %s %s", c->name, c->warm ? "warm" : "hot", peer,
-                        m->warm ? "warm" : "hot");
+        return snprintf(text, cap, "standby: %s %s, %s %s", name[0], c->warm != turned ? "warm" : "hot",
+                        name[1], c->warm != turned ? "hot" : "warm");
     if (c->lease_ms >= m->detect_ms || m->lease_ms >= c->detect_ms)
-        return snprintf(text, cap, "lease_ms must be below the other's detect_ms: %s %u and %u, %s %u and %u",
-                        c->name, c->lease_ms, c->detect_ms, peer, m->lease_ms, m->detect_ms);
+        return refuse_times("lease_ms must be below the other's detect_ms", name, turned,
+                            (const uint32_t[]){c->lease_ms, c->detect_ms, m->lease_ms, m->detect_ms}, text,
+                            cap);
     if (c->promote_within_ms >= m->solo_after_ms || m->promote_within_ms >= c->solo_after_ms)
-        return snprintf(
-            text, cap,
-            "promote_within_ms must be below the other's solo_after_ms: %s %u and %u, %s %u and %u", c->name,
-            c->promote_within_ms, c->solo_after_ms, peer, m->promote_within_ms, m->solo_after_ms);
-    if (m->bulk_len != c->identity_len ||
-        (m->bulk_len && memcmp(m->bulk, c->identity, c->identity_len) != 0)) {
-        uint32_t len = m->bulk_len < FT_IDENTITY_MAX ? m->bulk_len : FT_IDENTITY_MAX;
-        uint32_t own = c->identity_len < FT_IDENTITY_MAX ? c->identity_len : FT_IDENTITY_MAX;
-
-        memcpy(theirs, m->bulk, len);
-        theirs[len] = '\0';
-        memcpy(ours, c->identity, own);
-        ours[own] = '\0';
-        return refuse_identity(c->name, ours, peer, theirs, text, cap);
-    }
+        return refuse_times("promote_within_ms must be below the other's solo_after_ms", name, turned,
+                            (const uint32_t[]){c->promote_within_ms, c->solo_after_ms, m->promote_within_ms,
+                                               m->solo_after_ms},
+                            text, cap);
+    if (m->bulk_len != c->identity_len || (m->bulk_len && memcmp(m->bulk, c->identity, c->identity_len) != 0))
+        return refuse_chain(c, m, name, turned, text, cap);
     return 0;
 }

@@ -19,11 +19,14 @@ static void make_printable(char *text)
 
 static void refuse_peer(struct ft_core *core, const char *text, struct ft_actions *actions, bool tell)
 {
+    char why[FT_REASON_MAX];
+
     core->refused = true;
     if (tell)
         snprintf(ft_say(core, actions, FT_MSG_REFUSE)->text, FT_REASON_MAX, "%s", text);
-    if (core->state == FT_JOINING)
-        ft_become(core, actions, FT_JOINING, "the peer differs: %s", text);
+    snprintf(why, sizeof(why), "the peer differs: %s", text);
+    if (core->state == FT_JOINING && strcmp(why, core->why) != 0) /* a node that waits is told each time */
+        ft_become(core, actions, FT_JOINING, "%s", why);
 }
 
 /* What it runs, and the version that both speak from here on. */

@@ -148,6 +148,8 @@ uint32_t nf_chain_identity(const struct nf_chain_config *config, char *out, uint
 
 /* A parameter of an NF as it stands there, its value alone, cut to `cap`. */
 void nf_chain_setting(const struct nf_param *param, const void *config, char *out, uint32_t cap);
+/* Whole, however long it is; files by their content. */
+bool nf_chain_same_setting(const struct nf_param *param, const void *from, const void *to);
 
 /* ---- of nflib/chain ---------------------------------------------------------------------------- */
 

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #define L3_TEXT_MAX 16384 /* 8 ports of 9 addresses and 64 routes, as text */
+#define SETTING_MAX 512   /* NF_PREFIXES_MAX networks; a text may be cut, to be shown */
+#define SHOWN_MAX   60
 
 static unsigned place_of(const struct nf_chain_config *config, const struct nf_module *module)
 {
@@ -24,18 +26,34 @@ static bool is_live(const struct nf_module *module, const char *name)
     return false;
 }
 
+/* How many bytes of two long lists are not shown, since their first entries are the same. */
+static size_t same_entries(const char *before, const char *after)
+{
+    size_t n = 0, entry = 0;
+
+    for (; before[n] && before[n] == after[n]; n++)
+        if (before[n] == ',')
+            entry = n + 1;
+    return n < SHOWN_MAX ? 0 : entry;
+}
+
 static int check_settings(unsigned place, const struct nf_choice *from, const struct nf_choice *to,
                           struct ft_fault *fault)
 {
-    char before[256], after[256];
+    char before[SETTING_MAX], after[SETTING_MAX];
 
     for (const struct nf_param *p = to->module->params; p && p->name; p++) {
+        size_t same;
+
+        if (is_live(to->module, p->name) || nf_chain_same_setting(p, from->config, to->config))
+            continue;
         nf_chain_setting(p, from->config, before, sizeof(before));
         nf_chain_setting(p, to->config, after, sizeof(after));
-        if (strcmp(before, after) != 0 && !is_live(to->module, p->name))
-            return ft_fail(fault, FT_EINVAL,
-                           "nf %u: %s %s: %.60s, then %.60s: cannot be changed while the pair runs", place,
-                           to->module->name, p->name, before, after);
+        same = same_entries(before, after);
+        return ft_fail(fault, FT_EINVAL,
+                       "nf %u: %s %s: %s%.60s, then %s%.60s: cannot be changed while the pair runs", place,
+                       to->module->name, p->name, same ? "..." : "", before + same, same ? "..." : "",
+                       after + same);
     }
     return FT_OK;
 }

@@ -13,6 +13,8 @@
 #include <string.h>
 #include <xxhash.h>
 
+#define FILE_BLOCK 4096u /* of a file, hashed at once: part of what two nodes compare */
+
 struct text {
     char *out;
     uint32_t cap, len;
@@ -40,19 +42,18 @@ static void say_prefix(struct text *t, uint32_t addr, uint32_t mask)
     say(t, "/%d", __builtin_popcount(mask));
 }
 
-static void say_file(struct text *t, const char *path)
+static void say_file(struct text *t, const struct nf_file *file)
 {
-    FILE *f = path ? fopen(path, "rb") : NULL;
-    if (!f) {
-        say(t, "%s", path ? "unreadable" : "none");
+    XXH64_hash_t hash = 0;
+    uint32_t n;
+    if (!file->bytes) {
+        say(t, "none");
         return;
     }
-    char block[4096];
-    XXH64_hash_t hash = 0;
-    size_t n;
-    while ((n = fread(block, 1, sizeof(block), f)) > 0)
-        hash = XXH3_64bits_withSeed(block, n, hash);
-    fclose(f);
+    for (uint32_t at = 0; at < file->len; at += n) {
+        n = file->len - at < FILE_BLOCK ? file->len - at : FILE_BLOCK;
+        hash = XXH3_64bits_withSeed(file->bytes + at, n, hash);
+    }
     say(t, "%016" PRIx64, (uint64_t)hash);
 }
 
@@ -95,7 +96,7 @@ static void say_param(struct text *t, const struct nf_param *param, const void *
         say(t, "%s", *(const char *const *)at ? *(const char *const *)at : "");
         break;
     case NF_FILE:
-        say_file(t, *(const char *const *)at);
+        say_file(t, at);
         break;
     }
 }
@@ -107,6 +108,38 @@ void nf_chain_setting(const struct nf_param *param, const void *config, char *ou
 
     say_param(&t, param, config);
     memmove(out, out + name, t.len - name + 1); /* its value alone */
+}
+
+bool nf_chain_same_setting(const struct nf_param *param, const void *from, const void *to)
+{
+    const void *a = (const char *)from + param->offset, *b = (const char *)to + param->offset;
+    const struct nf_prefixes *one = a, *other = b;
+    const struct nf_file *before = a, *after = b;
+    const char *text[2];
+    switch (param->kind) {
+    case NF_U32:
+    case NF_SECONDS:
+    case NF_CHOICE:
+    case NF_IPV4:
+        return *(const uint32_t *)a == *(const uint32_t *)b;
+    case NF_U64:
+        return *(const uint64_t *)a == *(const uint64_t *)b;
+    case NF_BOOL:
+        return *(const bool *)a == *(const bool *)b;
+    case NF_RANGE:
+        return memcmp(a, b, sizeof(struct nf_range)) == 0;
+    case NF_PREFIXES:
+        return one->count == other->count &&
+               memcmp(one->list, other->list, one->count * sizeof(one->list[0])) == 0;
+    case NF_STRING:
+        memcpy(&text[0], a, sizeof(text[0]));
+        memcpy(&text[1], b, sizeof(text[1]));
+        return strcmp(text[0] ? text[0] : "", text[1] ? text[1] : "") == 0;
+    case NF_FILE:
+        return before->len == after->len && !before->bytes == !after->bytes &&
+               (!before->bytes || memcmp(before->bytes, after->bytes, before->len) == 0);
+    }
+    return false;
 }
 
 static void say_l3(struct text *t, const struct nf_l3_config *l3)

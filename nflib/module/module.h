@@ -34,8 +34,8 @@ enum nf_param_kind {
     NF_PREFIXES, /* struct nf_prefixes: a list of A.B.C.D/N */
     NF_RANGE,    /* struct nf_range: "1024-65535" or one number, min … max */
     NF_STRING,   /* const char *, owned by the configuration */
-    NF_FILE, /* const char *: the path of a readable file, relative to the configuration file's directory */
-    NF_SECONDS, /* uint32_t, min … max */
+    NF_FILE,     /* struct nf_file: a readable file, seen from the configuration file's directory */
+    NF_SECONDS,  /* uint32_t, min … max */
 };
 
 struct nf_range {
@@ -50,6 +50,15 @@ struct nf_prefixes {
     struct nf_prefix list[NF_PREFIXES_MAX];
 };
 bool nf_prefixes_has(const struct nf_prefixes *set, uint32_t addr); /* `addr`: network order */
+
+/* A file that a setting names: read once, with the configuration, which owns it. Who wants what is in it
+ * takes it from here, since the file may be another one by then. */
+#define NF_FILE_MAX (16u << 20) /* bytes at most */
+struct nf_file {
+    const char *path;  /* as it can be opened; "": none */
+    const char *bytes; /* [len], then a 0 of ours; NULL: none */
+    uint32_t len;
+};
 
 struct nf_param {
     const char *name; /* NULL ends a table */

@@ -34,7 +34,7 @@ static const struct nf_param keys[] = {
 #undef AT
 
 static const struct nf_param reference[] = {
-    {"file", NF_FILE, 0, 0, 0, NULL, NULL, "a chain file", false},
+    {"file", ND_KIND(ND_PATH), 0, 0, 0, NULL, NULL, "a chain file", false},
     {0},
 };
 
@@ -48,7 +48,7 @@ static int follow_reference(struct nd_reading *r)
     int error = nd_schema_read(r->arena, r->at.chain, "chain", reference, &path, r->fault);
 
     if (!error)
-        error = nd_yaml_read(&other, r->arena, path, r->fault);
+        error = nd_yaml_read(&other, &r->config->text, r->arena, path, r->root->file->over, r->fault);
     if (error)
         return error;
     if (snprintf(r->config->chain_file, sizeof(r->config->chain_file), "%s", path) >=
@@ -78,7 +78,7 @@ static int follow_reference(struct nd_reading *r)
 
 static int load_module(struct nd_reading *r, const struct nd_yaml *at)
 {
-    static const struct nf_param kind = {.kind = NF_FILE};
+    static const struct nf_param kind = {.kind = ND_KIND(ND_PATH)};
     const char *path, *why;
     char installed[1024];
     int error = nd_schema_value(r->arena, at, "chain modules entry", &kind, &path, r->fault);
@@ -127,7 +127,8 @@ static int check_nf(struct nd_reading *r, const struct nd_yaml *at, const struct
     for (char *c = strchr(why.text, '\n'); c; c = strchr(c, '\n'))
         *c = ' ';
     for (const struct nf_param *p = module->params; p && p->name; p++) {
-        const char *path = p->kind == NF_FILE ? *(const char **)((char *)config + p->offset) : "";
+        const char *path =
+            p->kind == NF_FILE ? ((const struct nf_file *)((char *)config + p->offset))->path : "";
         size_t len = strlen(path);
 
         if (len && strncmp(why.text, path, len) == 0 && why.text[len] == ':')

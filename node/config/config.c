@@ -15,6 +15,8 @@ static const char *const compressions[] = {"auto", "always", "never", NULL};
 static const char *const logs[] = {"text", "json", NULL};
 static const char *const redis_modes[] = {"sync", "async", NULL};
 
+#define IDENTITY_SPARE 512u /* of the text, for what is not the chain: setup.c */
+
 #define AT(member) offsetof(struct nd_sections, member)
 static const struct nf_param sections[] = {
     {"chain", ND_KIND(ND_MAP), AT(chain), 0, 0, NULL, NULL, "the NFs", false},
@@ -318,12 +320,23 @@ static int check_modes(struct nd_reading *r)
                         nd_modes[c->protect.asked], why.text);
 }
 
+/* Two chains are compared by this text: what it has no room for could differ unseen. */
+static int check_length(struct nd_reading *r)
+{
+    char text[FT_IDENTITY_MAX - IDENTITY_SPARE];
+
+    if (nf_chain_identity(&r->config->chain, text, sizeof(text)) < sizeof(text) - 1)
+        return 0;
+    return nd_yaml_fail(r->fault, r->at.chain, "chain has settings of %zu bytes as text, expected fewer",
+                        sizeof(text));
+}
+
 static int read_all(struct nd_reading *r, bool need_nodes)
 {
     static int (*const steps[])(struct nd_reading *) = {
-        nd_read_chain, read_protect,    read_push,        read_redis,    read_timing,
-        nd_read_link,  read_record,     nd_read_network,  nd_read_nodes, check_modes,
-        nd_check_link, nd_read_arbiter, nd_read_authority};
+        nd_read_chain, read_protect,    read_push,         read_redis,    read_timing,
+        nd_read_link,  read_record,     nd_read_network,   nd_read_nodes, check_modes,
+        nd_check_link, nd_read_arbiter, nd_read_authority, check_length};
     int error = nd_schema_read(r->arena, r->root, NULL, sections, &r->at, r->fault);
 
     r->config->log_json = r->at.log == 1;
@@ -336,6 +349,12 @@ static int read_all(struct nd_reading *r, bool need_nodes)
 
 int nd_config_read(struct nd_config **out, const char *file, bool need_nodes, struct ft_fault *fault)
 {
+    return nd_config_read_over(out, file, need_nodes, NULL, fault);
+}
+
+int nd_config_read_over(struct nd_config **out, const char *file, bool need_nodes,
+                        const struct nd_overlay *over, struct ft_fault *fault)
+{
     struct nd_reading r = {.config = calloc(1, sizeof(*r.config)), .fault = fault};
     int error;
 
@@ -347,7 +366,7 @@ int nd_config_read(struct nd_config **out, const char *file, bool need_nodes, st
     snprintf(r.config->file, sizeof(r.config->file), "%s", file);
     error = strlen(file) >= sizeof(r.config->file)
                 ? ft_fail(fault, FT_EINVAL, "%.60s...: path too long, expected less than 256 bytes", file)
-                : nd_yaml_read(&r.root, r.arena, file, fault);
+                : nd_yaml_read(&r.root, &r.config->text, r.arena, file, over, fault);
     if (!error)
         error = read_all(&r, need_nodes);
     if (error)

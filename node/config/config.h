@@ -143,6 +143,7 @@ struct nd_probe {
 struct nd_config {
     char file[256];
     char chain_file[256]; /* that `chain: {file: …}` names; "": the chain stands in `file` */
+    struct nf_file text;  /* of that file, as it was read */
     struct nf_chain_config chain;
     struct nf_l3_config l3;        /* chain.l3 points here when the file has interfaces */
     uint32_t state;                /* enum nd_state: where the chain's state is */
@@ -167,6 +168,10 @@ struct nd_config {
  * FT_ENOENT / FT_EPERM / FT_EINVAL / FT_EMALFORMED. `need_nodes`: a chain file alone will not do.
  */
 int nd_config_read(struct nd_config **out, const char *file, bool need_nodes, struct ft_fault *fault);
+/* The same, where `over` is there in place of the chain's files on the disk (node/config/content.h). */
+struct nd_overlay;
+int nd_config_read_over(struct nd_config **out, const char *file, bool need_nodes,
+                        const struct nd_overlay *over, struct ft_fault *fault);
 void nd_config_free(struct nd_config *config);
 
 /* Of the link's files, which are this server's alone: that each can be opened. Not what is in it. FT_EINVAL

@@ -4,7 +4,6 @@
  */
 #include "node/config/files.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,106 +27,86 @@ static bool is_plain(const char *path)
            strstr(path, "/.") == NULL && *path != '.';
 }
 
-static bool has_path(const struct nd_files *files, const char *path)
+static const struct nd_file *find(const struct nd_files *files, const char *path)
 {
     for (uint32_t i = 0; i < files->count; i++)
         if (strcmp(files->list[i].path, path) == 0)
-            return true;
-    return false;
+            return &files->list[i];
+    return NULL;
 }
 
-static int add_path(struct nd_files *files, const struct nd_config *config, const char *path,
+const char *nd_files_name(const char *pair, const char *path)
+{
+    size_t dir = directory_of(pair);
+
+    if (strncmp(path, pair, dir) == 0)
+        path += dir;
+    return strncmp(path, "./", 2) == 0 ? path + 2 : path;
+}
+
+static int add_file(struct nd_files *files, const char *pair, const struct nf_file *from,
                     struct ft_fault *fault)
 {
-    size_t dir = directory_of(config->file);
+    const char *name = nd_files_name(pair, from->path);
     struct nd_file *file = &files->list[files->count];
 
-    if (strncmp(path, config->file, dir) == 0)
-        path += dir;
-    if (strncmp(path, "./", 2) == 0)
-        path += 2;
-    if (!is_plain(path) || strlen(path) >= sizeof(file->path))
+    if (!is_plain(name) || strlen(name) >= sizeof(file->path))
         return ft_fail(fault, FT_EINVAL, "%.120s: not below the pair file's directory, by a plain name",
-                       path);
-    if (has_path(files, path))
+                       name);
+    if (find(files, name))
         return 0;
     if (files->count == ND_FILES_MAX)
         return ft_fail(fault, FT_EINVAL, "the chain names more than %u files", ND_FILES_MAX);
-    snprintf(file->path, sizeof(file->path), "%s", path);
+    snprintf(file->path, sizeof(file->path), "%s", name);
+    file->bytes = (const uint8_t *)from->bytes;
+    file->len = from->len;
     files->count++;
     return 0;
 }
 
-static int find_paths(struct nd_files *files, const struct nd_config *config, struct ft_fault *fault)
+int nd_files_of(struct nd_files *files, const struct nd_config *config, struct ft_fault *fault)
 {
+    size_t size = 0;
     int error;
 
-    files->inlined = !config->chain_file[0];
-    error = add_path(files, config, files->inlined ? config->file : config->chain_file, fault);
+    memset(files, 0, sizeof(*files));
+    if (!config->chain_file[0])
+        return 0;
+    error = add_file(files, config->file, &config->text, fault);
     for (unsigned i = 0; i < config->chain.count; i++) {
         const struct nf_choice *nf = &config->chain.nfs[i];
 
         for (const struct nf_param *p = nf->module->params; p && p->name && !error; p++) {
-            const char *path =
-                p->kind == NF_FILE ? *(const char *const *)((const char *)nf->config + p->offset) : NULL;
+            const struct nf_file *file = (const void *)((const char *)nf->config + p->offset);
 
-            if (path && *path)
-                error = add_path(files, config, path, fault);
+            if (p->kind == NF_FILE && file->bytes)
+                error = add_file(files, config->file, file, fault);
         }
     }
-    return error;
-}
-
-/* Behind what was read before. */
-static int read_one(struct nd_file *file, const char *directory, size_t dir, uint8_t *to, size_t room,
-                    struct ft_fault *fault)
-{
-    char path[512];
-    FILE *f;
-
-    snprintf(path, sizeof(path), "%.*s%s", (int)dir, directory, file->path);
-    f = fopen(path, "rb");
-    if (!f)
-        return ft_fail(fault, FT_EIO, "%.200s: %s", path, strerror(errno));
-    file->bytes = to;
-    file->len = (uint32_t)fread(to, 1, room, f);
-    fclose(f);
-    return file->len < room ? 0
-                            : ft_fail(fault, FT_EINVAL, "%.200s: the chain's files have more than %u bytes",
-                                      path, ND_FILES_SIZE);
-}
-
-int nd_files_read(struct nd_files *files, const struct nd_config *config, struct ft_fault *fault)
-{
-    size_t used = 0;
-    int error;
-
-    memset(files, 0, sizeof(*files));
-    error = find_paths(files, config, fault);
-    if (error)
-        return error;
-    files->owned = malloc(ND_FILES_SIZE);
-    if (!files->owned)
-        return ft_fail(fault, FT_ENOMEM, "no memory for the chain's files");
     for (uint32_t i = 0; i < files->count && !error; i++) {
-        error = read_one(&files->list[i], config->file, directory_of(config->file), files->owned + used,
-                         ND_FILES_SIZE - used, fault);
-        used += files->list[i].len;
+        size += files->list[i].len;
+        if (size > ND_FILES_SIZE)
+            error = ft_fail(fault, FT_EINVAL, "%.200s: the chain's files have more than %u bytes",
+                            files->list[i].path, ND_FILES_SIZE);
     }
-    if (error)
-        nd_files_free(files);
     return error;
 }
 
-void nd_files_free(struct nd_files *files)
+bool nd_files_equal(const struct nd_files *one, const struct nd_files *other)
 {
-    free(files->owned);
-    memset(files, 0, sizeof(*files));
+    for (uint32_t i = 0; i < one->count; i++) {
+        const struct nd_file *a = &one->list[i], *b = find(other, a->path);
+
+        if (!b || a->len != b->len || memcmp(a->bytes, b->bytes, a->len) != 0)
+            return false;
+    }
+    return one->count == other->count;
 }
 
 /* ---- on the way -------------------------------------------------------------------------------- */
 
-/* A byte: the chain stands in the pair file. Then of each file: the lengths of path and content, both. */
+/* A byte: 1 where the chain stands in the pair file, and no file follows. Else of each file: the lengths of
+ * path and content, both. */
 uint8_t *nd_files_pack(const struct nd_files *files, uint32_t *len)
 {
     size_t size = 1;
@@ -138,7 +117,7 @@ uint8_t *nd_files_pack(const struct nd_files *files, uint32_t *len)
     out = at = malloc(size);
     if (!out)
         return NULL;
-    *at++ = files->inlined;
+    *at++ = files->count == 0;
     for (uint32_t i = 0; i < files->count; i++) {
         const struct nd_file *file = &files->list[i];
         uint32_t lengths[2] = {(uint32_t)strlen(file->path), file->len};
@@ -165,7 +144,8 @@ int nd_files_unpack(struct nd_files *files, const uint8_t *bytes, uint32_t len, 
     memset(files, 0, sizeof(*files));
     if (len < 1 || len > ND_FILES_SIZE + ND_FILES_MAX * (ND_FILES_PATH + 8) || *at > 1)
         return ft_fail(fault, FT_EMALFORMED, "files: %u bytes, expected a set of files", len);
-    files->inlined = *at++;
+    if (*at++ == 1) /* what stands in a pair file is not looked at */
+        return 0;
     while (at < end) {
         struct nd_file *file = &files->list[files->count];
         uint32_t lengths[2];
@@ -194,47 +174,33 @@ int nd_files_unpack(struct nd_files *files, const uint8_t *bytes, uint32_t len, 
     return files->count ? 0 : ft_fail(fault, FT_EMALFORMED, "files: none");
 }
 
-int nd_files_check_named(const struct nd_files *files, const struct nd_config *staged, struct ft_fault *fault)
+int nd_files_check_named(const struct nd_files *files, const struct nd_config *config, struct ft_fault *fault)
 {
-    struct nd_files named = {.count = 0};
-    int error = find_paths(&named, staged, fault);
+    struct nd_files named;
+    int error = nd_files_of(&named, config, fault);
 
     for (uint32_t i = 0; i < files->count && !error; i++)
-        if (!has_path(&named, files->list[i].path))
+        if (!find(&named, files->list[i].path))
             error = ft_fail(fault, FT_EINVAL, "%s: the chain does not name it, so it is not taken",
                             files->list[i].path);
     return error;
 }
 
-int nd_files_place(struct nd_files *files, const struct nd_config *own, bool *same, struct ft_fault *fault)
+int nd_files_place(struct nd_files *files, const char *pair, const char *chain_file, struct ft_fault *fault)
 {
     struct nd_files first = {.count = 0};
-    char path[512];
-    int error;
+    int error = add_file(&first, pair, &(struct nf_file){.path = chain_file}, fault);
 
-    if (files->inlined != !own->chain_file[0])
-        return ft_fail(fault, FT_EINVAL,
-                       "the chain stands in the pair file on one node, in its own on the other");
-    error = add_path(&first, own, files->inlined ? own->file : own->chain_file, fault);
     if (error)
         return error;
     memcpy(files->list[0].path, first.list[0].path, sizeof(first.list[0].path));
-    for (uint32_t i = 1; i < files->count; i++)
-        if (strcmp(files->list[i].path, own->file + directory_of(own->file)) == 0)
+    for (uint32_t i = 1; i < files->count; i++) {
+        if (strcmp(files->list[i].path, pair + directory_of(pair)) == 0)
             return ft_fail(fault, FT_EINVAL, "%s: it is this node's pair file, which is its own",
                            files->list[i].path);
-    *same = true;
-    for (uint32_t i = 0; i < files->count; i++) {
-        uint8_t *there = malloc(files->list[i].len + 1u);
-        FILE *f;
-
-        snprintf(path, sizeof(path), "%.*s%s", (int)directory_of(own->file), own->file, files->list[i].path);
-        f = there ? fopen(path, "rb") : NULL;
-        *same &= f && fread(there, 1, files->list[i].len + 1u, f) == files->list[i].len &&
-                 memcmp(there, files->list[i].bytes, files->list[i].len) == 0;
-        if (f)
-            fclose(f);
-        free(there);
+        if (strcmp(files->list[i].path, files->list[0].path) == 0)
+            return ft_fail(fault, FT_EINVAL, "%s: it is this node's chain file, and another one there",
+                           files->list[i].path);
     }
     return 0;
 }

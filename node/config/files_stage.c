@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A set of files beside those that are in use, in a directory of its own below theirs, and the step by which
- * each takes its place: the two exchange their names, one file after the other. What was there is kept as
- * NAME.before.
+ * A set of files beside those that are in use, in a directory of its own below theirs, and the steps by which
+ * each takes its place. A file there, DECIDED, says that the set is to be installed whole: who finds it goes
+ * on where the one before was ended. Each step can be done again: the old file gets its second name, and the
+ * new one is renamed over the first.
  */
-#define _GNU_SOURCE /* nftw, renameat2 */
+#define _GNU_SOURCE /* nftw */
 #include "node/config/files.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -16,15 +16,22 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define STAGE ".understudy-push"
+#define STAGE   ".understudy-push"
+#define DECIDED ".decided" /* no file of a set has such a name */
 
-/* "DIR/.understudy-push/" and the directory itself, both with a slash at their ends or empty. */
-static void find_stage(const struct nd_config *own, char dir[256], char stage[288])
+struct places {
+    char dir[256]; /* with its slash; "": the working directory */
+    char stage[288];
+    char decided[304];
+};
+
+static void find_places(struct places *at, const char *pair)
 {
-    const char *slash = strrchr(own->file, '/');
+    const char *slash = strrchr(pair, '/');
 
-    snprintf(dir, 256, "%.*s", slash ? (int)(slash - own->file) + 1 : 0, own->file);
-    snprintf(stage, 288, "%s" STAGE "/", dir);
+    snprintf(at->dir, sizeof(at->dir), "%.*s", slash ? (int)(slash - pair) + 1 : 0, pair);
+    snprintf(at->stage, sizeof(at->stage), "%s" STAGE "/", at->dir);
+    snprintf(at->decided, sizeof(at->decided), "%s" DECIDED, at->stage);
 }
 
 static int cannot(struct ft_fault *fault, const char *path)
@@ -44,10 +51,23 @@ static int make_parents(char *path, size_t from, struct ft_fault *fault)
     return 0;
 }
 
+/* A disk that is full takes a part, and says so only of the next one. */
+static bool write_whole(int fd, const uint8_t *bytes, size_t len)
+{
+    for (size_t at = 0; at < len;) {
+        ssize_t n = write(fd, bytes + at, len - at);
+
+        if (n < 0 && errno != EINTR)
+            return false;
+        at += n > 0 ? (size_t)n : 0;
+    }
+    return true;
+}
+
 static int write_file(const char *path, const void *bytes, size_t len, mode_t mode, struct ft_fault *fault)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
-    bool whole = fd >= 0 && write(fd, bytes, len) == (ssize_t)len && fchmod(fd, mode) == 0 && fsync(fd) == 0;
+    bool whole = fd >= 0 && write_whole(fd, bytes, len) && fchmod(fd, mode) == 0 && fsync(fd) == 0;
     int error = whole ? 0 : cannot(fault, path);
 
     if (fd >= 0 && close(fd) != 0 && !error)
@@ -55,40 +75,62 @@ static int write_file(const char *path, const void *bytes, size_t len, mode_t mo
     return error;
 }
 
-/* As the file that it will take the place of. */
-static int stage_one(const struct nd_file *file, const char *dir, const char *stage, struct ft_fault *fault)
+/* The directory that `path` lies in, or is: its names are on the disk. */
+static int sync_directory(const char *path, struct ft_fault *fault)
 {
-    char path[512], there[512];
-    struct stat is;
-    int error;
+    char dir[768];
+    const char *slash = strrchr(path, '/');
+    int fd, error = 0;
 
-    snprintf(path, sizeof(path), "%s%s", stage, file->path);
-    snprintf(there, sizeof(there), "%s%s", dir, file->path);
-    error = make_parents(path, strlen(stage), fault);
-    return error ? error
-                 : write_file(path, file->bytes, file->len, stat(there, &is) == 0 ? is.st_mode & 0666 : 0640,
-                              fault);
+    snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - path) + 1 : 2, slash ? path : "./");
+    fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd) != 0)
+        error = cannot(fault, dir);
+    if (fd >= 0)
+        close(fd);
+    return error;
 }
 
-/* What a staged file may name that does not travel: the pair file, and modules. */
-static void link_others(const char *dir, const char *stage, const char *pair)
+/* A file can be renamed from the stage to `there`, and what is there to NAME.before. *mode: of that. */
+static int check_place(const char *there, const char *stage, mode_t *mode, struct ft_fault *fault)
 {
-    DIR *d = opendir(*dir ? dir : ".");
-    char from[512], to[768];
-    const struct dirent *e;
-    size_t len;
+    char dir[512], before[520];
+    struct stat is, of_stage;
 
-    while (d && (e = readdir(d))) {
-        len = strlen(e->d_name);
-        if (strcmp(e->d_name, pair) != 0 && (len < 4 || strcmp(e->d_name + len - 3, ".so") != 0))
-            continue;
-        snprintf(from, sizeof(from), "../%.255s", e->d_name);
-        snprintf(to, sizeof(to), "%s%.200s", stage, e->d_name);
-        if (symlink(from, to) != 0)
-            continue; /* it is in the set */
-    }
-    if (d)
-        closedir(d);
+    snprintf(before, sizeof(before), "%s.before", there);
+    snprintf(dir, sizeof(dir), "%.*s", (int)(strrchr(there, '/') ? strrchr(there, '/') - there + 1 : 0),
+             there);
+    if (faccessat(AT_FDCWD, *dir ? dir : ".", W_OK | X_OK, AT_EACCESS) != 0 ||
+        stat(*dir ? dir : ".", &is) != 0 || stat(stage, &of_stage) != 0)
+        return cannot(fault, there);
+    if (is.st_dev != of_stage.st_dev)
+        return ft_fail(fault, FT_EINVAL, "%.200s: on another file system than the pair file", there);
+    if (lstat(before, &is) == 0 && S_ISDIR(is.st_mode))
+        return ft_fail(fault, FT_EINVAL, "%.200s: a directory, expected what may be written", before);
+    if (lstat(there, &is) != 0)
+        return 0;
+    *mode = is.st_mode & 0666;
+    return S_ISREG(is.st_mode)
+               ? 0
+               : ft_fail(fault, FT_EINVAL, "%.200s: not a regular file, so it is not replaced", there);
+}
+
+static int stage_one(const struct nd_file *file, const struct places *at, struct ft_fault *fault)
+{
+    char path[512], there[500];
+    mode_t mode = 0640;
+    int error;
+
+    snprintf(path, sizeof(path), "%s%s", at->stage, file->path);
+    snprintf(there, sizeof(there), "%s%s", at->dir, file->path);
+    error = make_parents(path, strlen(at->stage), fault);
+    if (!error)
+        error = make_parents(there, strlen(at->dir), fault);
+    if (!error)
+        error = check_place(there, at->stage, &mode, fault);
+    if (!error)
+        error = write_file(path, file->bytes, file->len, mode, fault);
+    return error ? error : sync_directory(path, fault);
 }
 
 static int remove_one(const char *path, const struct stat *is, int kind, struct FTW *at)
@@ -99,72 +141,86 @@ static int remove_one(const char *path, const struct stat *is, int kind, struct 
     return remove(path);
 }
 
-void nd_files_drop(const struct nd_config *own)
+/* The mark first: what is left without it is nothing. */
+static void drop(const struct places *at)
 {
-    char dir[256], stage[288];
-
-    find_stage(own, dir, stage);
-    nftw(stage, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    unlink(at->decided);
+    nftw(at->stage, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
-int nd_files_stage(const struct nd_files *files, const struct nd_config *own, char path[ND_FILES_STAGED],
-                   struct ft_fault *fault)
+int nd_files_stage(const struct nd_files *files, const char *pair, struct ft_fault *fault)
 {
-    const char *slash = strrchr(own->file, '/'), *pair = slash ? slash + 1 : own->file;
-    char dir[256], stage[288];
+    struct places at;
     int error = 0;
 
-    find_stage(own, dir, stage);
-    nd_files_drop(own);
-    if (mkdir(stage, 0750) != 0)
-        return cannot(fault, stage);
+    find_places(&at, pair);
+    drop(&at);
+    if (mkdir(at.stage, 0750) != 0)
+        return cannot(fault, at.stage);
     for (uint32_t i = 0; i < files->count && !error; i++)
-        error = stage_one(&files->list[i], dir, stage, fault);
-    link_others(dir, stage, pair);
-    snprintf(path, ND_FILES_STAGED, "%s%s", stage, pair);
+        error = stage_one(&files->list[i], &at, fault);
     if (error)
-        nd_files_drop(own);
+        drop(&at);
     return error;
 }
 
 /* ---- to their places --------------------------------------------------------------------------- */
 
 static struct {
-    char dir[256];
-    size_t skip; /* bytes of a staged path before its name */
-    int error;   /* the first, as in errno */
-} installing;    /* nftw has no argument for its caller: one thread installs, the main one */
+    struct places at;
+    struct ft_fault fault;
+    int error;
+} installing; /* nftw has no argument for its caller: one thread installs */
 
-static int install_one(const char *path, const struct stat *is, int kind, struct FTW *at)
+static int install_one(const char *path, const struct stat *is, int kind, struct FTW *how)
 {
     char to[768], before[776];
+    struct stat there;
 
     (void)is;
-    (void)at;
-    if (kind != FTW_F)
+    (void)how;
+    if (kind != FTW_F || strcmp(path, installing.at.decided) == 0)
         return 0;
-    snprintf(to, sizeof(to), "%s%s", installing.dir, path + installing.skip);
+    snprintf(to, sizeof(to), "%s%s", installing.at.dir, path + strlen(installing.at.stage));
     snprintf(before, sizeof(before), "%s.before", to);
-    if (renameat2(AT_FDCWD, path, AT_FDCWD, to, RENAME_EXCHANGE) == 0) {
-        if (rename(path, before) != 0)
-            installing.error = errno;
-    } else if (errno != ENOENT || rename(path, to) != 0) {
-        installing.error = errno;
-    }
-    return installing.error;
+    /* A file of another user's may not get a second name: for a moment it has none of its own. */
+    if (lstat(to, &there) == 0 &&
+        ((unlink(before) != 0 && errno != ENOENT) || (link(to, before) != 0 && rename(to, before) != 0)))
+        return installing.error = cannot(&installing.fault, before);
+    if (rename(path, to) != 0)
+        return installing.error = cannot(&installing.fault, to);
+    return installing.error = sync_directory(to, &installing.fault);
 }
 
-int nd_files_install(const struct nd_config *own, struct ft_fault *fault)
+int nd_files_finish(const char *pair, struct ft_fault *fault)
 {
-    char stage[288];
+    struct stat is;
 
-    find_stage(own, installing.dir, stage);
-    installing.skip = strlen(stage);
+    find_places(&installing.at, pair);
     installing.error = 0;
-    nftw(stage, install_one, 8, FTW_PHYS);
-    errno = installing.error;
-    if (errno)
-        return cannot(fault, stage);
-    nd_files_drop(own);
-    return 0;
+    if (lstat(installing.at.decided, &is) != 0 || !S_ISREG(is.st_mode)) {
+        drop(&installing.at);
+        return 0;
+    }
+    nftw(installing.at.stage, install_one, 8, FTW_PHYS);
+    if (installing.error) {
+        *fault = installing.fault;
+        return installing.error;
+    }
+    drop(&installing.at);
+    return 1;
+}
+
+int nd_files_install(const char *pair, struct ft_fault *fault)
+{
+    struct places at;
+    int error;
+
+    find_places(&at, pair);
+    error = write_file(at.decided, "", 0, 0600, fault);
+    if (!error)
+        error = sync_directory(at.decided, fault);
+    if (!error)
+        error = nd_files_finish(pair, fault);
+    return error < 0 ? error : 0;
 }

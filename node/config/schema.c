@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table engine of schema.h. Values are read by kind; presets go the same way as the file's. */
 #include "node/config/schema.h"
+#include "node/config/content.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define ENTRIES_MAX 64u /* names considered in a suggestion */
 
@@ -84,6 +82,7 @@ static const char *describe_expected(const struct nf_param *p, char *buf, size_t
         [NF_BOOL] = "true or false",
         [NF_IPV4] = "an address A.B.C.D",
         [NF_FILE] = "a readable file",
+        [ND_PATH] = "a readable file",
         [NF_STRING] = "text",
         [ND_TEXT] = "text of 1 to %lu characters",
         [ND_NAME] = "a name of at most %lu letters, digits, - and _",
@@ -200,23 +199,32 @@ static bool read_plain(const struct nd_yaml *v, const struct nf_param *p, void *
     return false;
 }
 
-/* NF_STRING and NF_FILE: a copy in the arena, a file's path seen from where the configuration lies. */
+/* A copy in the arena. */
 static int read_string(struct nd_arena *arena, const struct nd_yaml *v, const char *what,
                        const struct nf_param *p, const char **out, struct ft_fault *fault)
 {
-    const char *why = NULL;
-    struct stat is;
-
-    if (!*v->text && (!v->quoted || p->kind == NF_FILE))
+    if (!*v->text && !v->quoted)
         return refuse_value(fault, v, what, p);
-    *out = p->kind == NF_FILE ? nd_path_join(arena, v->file->dir, v->text)
-                              : nd_arena_text(arena, v->text, strlen(v->text));
-    if (!*out)
+    *out = nd_arena_text(arena, v->text, strlen(v->text));
+    return *out ? 0 : nd_no_memory(fault);
+}
+
+/* NF_FILE with what is in it, or ND_PATH: seen from where the configuration lies. */
+static int read_path(struct nd_arena *arena, const struct nd_yaml *v, const char *what,
+                     const struct nf_param *p, void *out, struct ft_fault *fault)
+{
+    const char *path = *v->text ? nd_path_join(arena, v->file->dir, v->text) : "", *why;
+
+    if (!*v->text)
+        return refuse_value(fault, v, what, p);
+    if (!path)
         return nd_no_memory(fault);
-    if (p->kind == NF_FILE && (access(*out, R_OK) != 0 || stat(*out, &is) != 0))
-        why = strerror(errno);
-    else if (p->kind == NF_FILE && !S_ISREG(is.st_mode))
-        why = "not a regular file";
+    if (p->kind == NF_FILE) {
+        why = nd_content_read(out, arena, path, v->file->over, NF_FILE_MAX);
+    } else {
+        why = nd_content_find(path, v->file->over);
+        *(const char **)out = path;
+    }
     return why ? nd_yaml_fail(fault, v, "%s is %.80s (%s), expected a readable file", what, v->text, why) : 0;
 }
 
@@ -247,8 +255,10 @@ int nd_schema_value(struct nd_arena *arena, const struct nd_yaml *v, const char 
     }
     if (kind == NF_PREFIXES)
         return read_prefixes(v, what, p, out, fault);
-    if (v->kind == ND_YAML_TEXT && (kind == NF_STRING || kind == NF_FILE))
+    if (v->kind == ND_YAML_TEXT && kind == NF_STRING)
         return read_string(arena, v, what, p, out, fault);
+    if (v->kind == ND_YAML_TEXT && (kind == NF_FILE || kind == ND_PATH))
+        return read_path(arena, v, what, p, out, fault);
     return v->kind == ND_YAML_TEXT && read_plain(v, p, out) ? 0 : refuse_value(fault, v, what, p);
 }
 

@@ -20,6 +20,7 @@ enum nd_kind {
     ND_ENDPOINT,  /* struct nd_endpoint: A.B.C.D:PORT */
     ND_ANY,       /* const struct nd_yaml *, for the caller to read; absent: NULL */
     ND_MAP,       /* the same, but must be a map */
+    ND_PATH,      /* const char *: of a readable file, which is not read here */
     ND_LIST,      /* the same, but must be a list of at most max entries */
 };
 #define ND_KIND(kind) ((enum nf_param_kind)(kind))

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From libyaml's events to the tree of yaml.h. libyaml's state never outlives nd_yaml_read. */
-#include "node/config/yaml.h"
+#include "node/config/content.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <yaml.h>
 
 #define SHOWN_MAX 100u /* of a path in a message, so that the reason fits behind it */
@@ -114,7 +113,8 @@ int nd_no_memory(struct ft_fault *fault)
     return ft_fail(fault, FT_ENOMEM, "no memory for the configuration");
 }
 
-static const struct nd_yaml_file *file_of(struct nd_arena *arena, const char *path)
+static const struct nd_yaml_file *file_of(struct nd_arena *arena, const char *path,
+                                          const struct nd_overlay *over)
 {
     struct nd_yaml_file *file = nd_arena_alloc(arena, sizeof(*file));
     const char *slash = strrchr(path, '/');
@@ -129,6 +129,7 @@ static const struct nd_yaml_file *file_of(struct nd_arena *arena, const char *pa
         if ((unsigned char)*c < ' ' || *c == 0x7f)
             *c = '?';
     file->shown = shown;
+    file->over = over;
     file->dir = !slash ? "." : slash == path ? "/" : nd_arena_text(arena, path, (size_t)(slash - path));
     return file->dir ? file : NULL;
 }
@@ -326,50 +327,42 @@ static int build_document(struct reading *r, struct nd_yaml **root)
     return error ? error : expect_event(r, YAML_STREAM_END_EVENT, "a second document, expected one");
 }
 
-/* The whole file, at most ND_YAML_BYTES, into `bytes` (ND_YAML_BYTES + 1 large). */
-static int read_file(struct reading *r, const char *path, char *bytes)
+/* The reason is in errno where the disk gave it. */
+static int refuse_content(const struct reading *r, const char *why)
 {
-    const char *shown = r->file->shown;
-    struct stat is;
-    bool there = stat(path, &is) == 0, /* a pipe must not hold us up; a directory cannot be read */
-        odd = there && !S_ISREG(is.st_mode) && !S_ISDIR(is.st_mode);
-    FILE *file = there && !odd ? fopen(path, "re") : NULL;
-    int error = 0;
+    int error = errno == EACCES ? FT_EPERM : errno == ENOENT || errno == ENOTDIR ? FT_ENOENT : FT_EIO;
 
-    if (odd)
-        return ft_fail(r->fault, FT_EIO, "%s: not a regular file, expected a configuration", shown);
-    if (!file)
-        return ft_fail(r->fault,
-                       errno == EACCES                       ? FT_EPERM
-                       : errno == ENOENT || errno == ENOTDIR ? FT_ENOENT
-                                                             : FT_EIO,
-                       "%s: cannot be opened (%s), expected a readable file", shown, strerror(errno));
-    r->bytes = bytes;
-    r->size = fread(bytes, 1, ND_YAML_BYTES + 1, file);
-    if (ferror(file))
-        error = ft_fail(r->fault, FT_EIO, "%s: cannot be read (%s), expected a file", shown, strerror(errno));
-    else if (r->size > ND_YAML_BYTES)
-        error = ft_fail(r->fault, FT_EMALFORMED, "%s: larger than 1 MiB, expected a configuration", shown);
-    fclose(file);
-    return error;
+    if (strcmp(why, strerror(EFBIG)) == 0)
+        return ft_fail(r->fault, FT_EMALFORMED, "%s: larger than 1 MiB, expected a configuration",
+                       r->file->shown);
+    if (strcmp(why, "not a regular file") == 0)
+        return ft_fail(r->fault, FT_EIO, "%s: not a regular file, expected a configuration", r->file->shown);
+    return ft_fail(r->fault, error, "%s: cannot be opened (%s), expected a readable file", r->file->shown,
+                   why);
 }
 
-int nd_yaml_read(const struct nd_yaml **root, struct nd_arena *arena, const char *path,
-                 struct ft_fault *fault)
+int nd_yaml_read(const struct nd_yaml **root, struct nf_file *text, struct nd_arena *arena, const char *path,
+                 const struct nd_overlay *over, struct ft_fault *fault)
 {
-    struct reading r = {.arena = arena, .file = file_of(arena, path), .fault = fault};
+    struct reading r = {.arena = arena, .file = file_of(arena, path, over), .fault = fault};
     struct nd_yaml *tree = NULL;
-    char *bytes = malloc(ND_YAML_BYTES + 1);
-    int error = r.file && bytes ? read_file(&r, path, bytes) : nd_no_memory(fault);
+    const char *why;
+    int error = r.file ? 0 : nd_no_memory(fault);
 
-    if (!error && !yaml_parser_initialize(&r.parser))
-        error = nd_no_memory(fault);
-    else if (!error) {
-        yaml_parser_set_input_string(&r.parser, (const unsigned char *)bytes, r.size);
-        error = build_document(&r, &tree);
-        yaml_parser_delete(&r.parser);
-    }
-    free(bytes);
+    *root = NULL;
+    if (error)
+        return error;
+    errno = 0;
+    why = nd_content_read(text, arena, path, over, ND_YAML_BYTES);
+    if (why)
+        return refuse_content(&r, why);
+    if (!yaml_parser_initialize(&r.parser))
+        return nd_no_memory(fault);
+    r.bytes = text->bytes;
+    r.size = text->len;
+    yaml_parser_set_input_string(&r.parser, (const unsigned char *)r.bytes, r.size);
+    error = build_document(&r, &tree);
+    yaml_parser_delete(&r.parser);
     *root = error ? NULL : tree;
     return error;
 }

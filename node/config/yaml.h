@@ -13,6 +13,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct nd_overlay;
+struct nf_file;
+
 #define ND_YAML_BYTES    (1u << 20)
 #define ND_YAML_DEPTH    16u
 #define ND_YAML_CHILDREN 4096u
@@ -20,8 +23,9 @@
 enum nd_yaml_kind { ND_YAML_TEXT, ND_YAML_LIST, ND_YAML_MAP };
 
 struct nd_yaml_file {
-    const char *shown; /* the path as in messages: shortened if long, no control characters */
-    const char *dir;   /* the directory that paths in this file are relative to */
+    const char *shown;             /* the path as in messages: shortened if long, no control characters */
+    const char *dir;               /* the directory that paths in this file are relative to */
+    const struct nd_overlay *over; /* content.h: where its files are looked for; NULL: on the disk */
 };
 
 struct nd_yaml {
@@ -45,9 +49,10 @@ void *nd_arena_alloc(struct nd_arena *arena, size_t size);
 char *nd_arena_text(struct nd_arena *arena, const char *text, size_t len);
 char *nd_arena_format(struct nd_arena *arena, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Reads `path` into a tree in `arena`. FT_ENOENT, FT_EPERM, FT_EIO, FT_ENOMEM; FT_EMALFORMED with a line. */
-int nd_yaml_read(const struct nd_yaml **root, struct nd_arena *arena, const char *path,
-                 struct ft_fault *fault);
+/* Reads `path`, or what stands for it in `over` (NULL: nothing does), into a tree in `arena`, and its content
+ * into *text. FT_ENOENT, FT_EPERM, FT_EIO, FT_ENOMEM; FT_EMALFORMED with a line. */
+int nd_yaml_read(const struct nd_yaml **root, struct nf_file *text, struct nd_arena *arena, const char *path,
+                 const struct nd_overlay *over, struct ft_fault *fault);
 
 /* The entry `key` of a map; NULL: none, or `map` is NULL or no map. */
 const struct nd_yaml *nd_yaml_get(const struct nd_yaml *map, const char *key);

@@ -13,6 +13,7 @@
 static void exchange_chains(struct nd_change *c)
 {
     struct nf_chain_config chain = c->own->chain;
+    struct nf_file text = c->own->text;
     void *arena = c->own->arena;
     uint16_t lanes = chain.lanes;
 
@@ -20,6 +21,8 @@ static void exchange_chains(struct nd_change *c)
     c->next->chain = chain;
     c->own->arena = c->next->arena;
     c->next->arena = arena;
+    c->own->text = c->next->text;
+    c->next->text = text;
     c->own->chain.lanes = lanes;
     c->own->chain.l3 = chain.l3;
     c->next->chain.l3 = NULL;

@@ -39,6 +39,7 @@ struct nd_change {
     uint64_t took; /* ns, in which lanes stood */
     struct ft_fault fault;
     struct nd_change *past; /* for the main thread, when it is over: the one before */
+    uint64_t over;          /* ns: since when; the last one that was done: since it is not the last */
 };
 
 struct nd_group;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The firewall's rules, read from a file. What is read is within its bounds, and decides on any packet; what
- * is refused has one line with the file's name. Text behind a byte 0 would be passed over silently, so there
- * must be none.
+ * The firewall's rules, read from a file's content. What is read is within its bounds, and decides on any
+ * packet; what is refused has one line with the file's name. Text behind a byte 0 would be passed over
+ * silently, so there must be none.
  */
 #include "nfs/firewall_rules.h"
 #include "tests/fuzz/fuzz.h"
@@ -42,11 +42,11 @@ static void run(const uint8_t *data, size_t size)
 {
     static struct fw_rules rules;
     struct ft_fault fault = {""};
-    char path[128];
+    static const char path[] = "the.rules";
+    const struct nf_file file = {path, (const char *)data, (uint32_t)size};
 
-    snprintf(path, sizeof(path), "%s", fuzz_file("rules", data, size));
     memset(&rules, 0xa5, sizeof(rules));
-    int error = fw_rules_read(&rules, path, &fault);
+    int error = fw_rules_read(&rules, &file, &fault);
 
     if (error) {
         FUZZ_MUST(strncmp(fault.text, path, strlen(path)) == 0 && fault.text[strlen(path)] == ':',

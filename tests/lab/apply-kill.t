@@ -1,11 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# The primary is killed in the midst of a change of its chain, at one moment after the other: what is left has the
-# chain before or the one after, never both unseen, and a pair with one chain is made of it by `apply`.
+# The primary is killed in the midst of a change of its chain, when it says how far it is: what is left has the chain
+# before or the one after, never both unseen, and a pair with one chain is made of it by `apply`. Of the kills some come
+# before the cut, and leave the old chain with its state; some behind it, and leave the new one.
 . "$(dirname "$0")/lib.sh"
 need_lab
-moments="0.02 0.06 0.1 0.3"
-plan $((2 + 4 * $(wc -w <<<"$moments")))
+moments=("the peer is checking" "the chain is being changed" "the chain is changed" "the peer is checking")
+plan $((4 + 4 * ${#moments[@]}))
 
 # The one that is primary, by what it says.
 primary() { local n; for n in a b; do [ "$(field $n role)" = primary ] && echo $n && return; done; }
@@ -17,26 +18,38 @@ mend() { # NODE
     kill -0 "$(field "$1" pid)" 2>/dev/null || "$lab" start "$1"
     is_protected
 }
+# Kills PID as soon as NODE's log says TEXT.
+kill_at() { # NODE PID TEXT
+    local line
+    while read -r line; do
+        case $line in *"$3"*) kill -KILL "$2"; break ;; esac
+    done < <(exec tail -n 0 --pid="$2" -F "$LAB_DIR/$1.log" 2>/dev/null)
+}
 
 ok "the pair is PROTECTED" "$lab" up || exit 1
-n=100
-for moment in $moments; do
+n=100 before=0 behind=0
+for moment in "${moments[@]}"; do
     victim=$(primary)
+    other=$([ "$victim" = a ] && echo b || echo a)
     pid=$(field "$victim" pid)
+    was=$(field "$other" chain.hash)
+    lines=$(wc -l <"$LAB_DIR/$victim.log")
     echo "deny out tcp from any to any port $((n += 1))" | cat - "$LAB_DIR/firewall.rules" >"$work/rules" &&
         cp "$work/rules" "$LAB_DIR/firewall.rules"
-    us apply >"$work/out" 2>&1 &
-    asked=$!
-    sleep "$moment"
-    kill -KILL "$pid"
-    wait $asked
-    diag "after $moment s: $(grep ' chain ' "$LAB_DIR/$victim.log" | tail -n 1)"
-    other=$([ "$victim" = a ] && echo b || echo a)
+    kill_at "$victim" "$pid" "$moment" &
+    killer=$!
+    sleep 0.3 # until it reads
+    us apply >"$work/out" 2>&1
+    wait $killer
+    said=$(sed -n "$((lines + 1)),\$p" "$LAB_DIR/$victim.log" | grep ' chain ' | tail -n 1)
     after=$(field "$other" chain.hash)
-    # Killed before the standby had the new chain, it takes over with the old one; behind that, it has no state.
-    ok "killed after $moment s: the other node is there" [ -n "$after" ]
+    diag "at \"$moment\": $said; chain $was, then $after"
+    case $said in *"the chain is changed"*) behind=$((behind + 1)) ;; *) [ "$was" = "$after" ] && before=$((before + 1)) ;; esac
+    ok "killed at \"$moment\": the other node is there" [ -n "$after" ]
     ok "a pair again" mend "$victim" || break
     ok "of one chain" [ "$(field a chain.hash)" = "$(field b chain.hash)" ]
     ok "digests are equal" us verify
 done
+ok "some kills came before the cut" [ $before -gt 0 ]
+ok "and some behind it" [ $behind -gt 0 ]
 ok "the last rule is there" [ "$(us show firewall -o json | jq -r '[.rows[] | select(.line == 1)][0].action')" = deny ]

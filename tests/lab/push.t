@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Each node has files of its own, in two directories: a changed chain's files come to the standby by the link, where
-# its file permits it, and stand in place of what was there; a standby that missed the change gets them by `push`.
+# its file permits it, and stand in place of what was there; a standby that missed the change gets them by `push`. A
+# pipe below its directory, a disk that takes nothing and a death in the midst of it hold nobody up and mix nothing.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 24
 
 mine=$LAB_DIR/pair.yaml theirs=$work/b/pair.yaml
 start_b() {
@@ -12,11 +12,30 @@ start_b() {
     b=$!
 }
 stop_b() { kill "$b" 2>/dev/null; wait "$b" 2>/dev/null; }
+# What was decided on is done by a thread of the standby's, soon.
+gets() { for _ in $(seq 100); do "$@" 2>"$work/gets" && return; sleep 0.05; done; cat "$work/gets"; return 1; }
+taken() { [ "$(grep -c "checked, and taken" "$work/b.log")" -ge "$1" ]; }
+rule() { echo "deny out tcp from any to any port $1" | cat - "$work/rules.first" >"$LAB_DIR/firewall.rules"; }
 # The pair file without its rules' line, so that a difference of nodes' own settings shows.
 in_both() { sed -i "$1" "$mine" && sed -i "$1" "$theirs"; }
 
+b= frozen=
+thaw() { [ -z "$frozen" ] || fsfreeze -u "$work/b"; frozen=; }
+release() { # cleanup ends the nodes
+    thaw
+    [ $bad = 0 ] || diag "b.log: $(tail -n 25 "$work/b.log")"
+    [ -z "$b" ] || stop_b
+    mountpoint -q "$work/b" && umount -l "$work/b"
+    cleanup
+}
+trap release EXIT
+
 "$lab" up --no-nodes || exit 1
 mkdir -p "$work/b"
+{ truncate -s 16M "$work/b.disk" && mkfs.ext4 -q "$work/b.disk" && mount -o loop "$work/b.disk" "$work/b" &&
+    fsfreeze -f "$work/b" && fsfreeze -u "$work/b"; } 2>"$work/mount.err" ||
+    skip_all "no loop mounts or no fsfreeze here: $(tail -n 1 "$work/mount.err")"
+plan 36
 sed -i 's/^chain:$/chain: { file: chain.yaml }\nmoved:/' "$mine"
 { echo 'chain:'; sed -n '/^moved:/,/^protect:/p' "$mine" | sed '1d;$d'; } >"$LAB_DIR/chain.yaml"
 sed -i '/^moved:/,/^protect:/{/^protect:/!d}' "$mine"
@@ -40,9 +59,9 @@ start_b
 ok "PROTECTED, with a standby that permits it" is_protected
 cp "$work/rules" "$LAB_DIR/firewall.rules"
 ok "a rule is added" us apply
-ok "the standby has the file" cmp "$LAB_DIR/firewall.rules" "$work/b/firewall.rules"
+ok "the standby gets the file" gets cmp "$LAB_DIR/firewall.rules" "$work/b/firewall.rules"
 ok "and the one before beside it" cmp "$work/rules.first" "$work/b/firewall.rules.before"
-is "nothing is left over" "$(ls -A "$work/b" | grep -c '^.understudy-push')" 0
+ok "nothing is left over" gets [ ! -e "$work/b/.understudy-push" ]
 ok "digests are equal" us verify
 
 stop_b
@@ -50,9 +69,11 @@ ok "without its standby" await 20 a state SOLO
 sed -i 's/{ monitor: {/{ rate_limiter: { pps: 1000000, burst_packets: 1000000 } }, { monitor: {/' "$LAB_DIR/chain.yaml"
 ok "the chain is changed" us apply
 is "it is there" "$(field a 'nfs.rate_limiter != null')" true
+said=$(wc -l <"$work/b.log")
 start_b
 sleep 3
 is "the standby does not fit, and stays" "$(kill -0 "$b" 2>/dev/null && echo yes) $(field a state)" "yes SOLO"
+is "and says so once" "$(sed -n "$((said + 1)),\$p" "$work/b.log" | grep -c 'the peer differs')" 1
 ok "its files are pushed" us push
 ok "PROTECTED" is_protected
 ok "the standby has the file" cmp "$LAB_DIR/chain.yaml" "$work/b/chain.yaml"
@@ -65,4 +86,43 @@ start_b
 ok "it starts with what was pushed" is_protected
 sed -i 's/lanes: 1/lanes: 1 # as ever/' "$LAB_DIR/chain.yaml"
 ok "a comment is no change of the chain, and travels" us push
+
+mkfifo "$work/b/pipe"
+cp "$LAB_DIR/chain.yaml" "$work/chain.yaml"
+sed -i 's/rules: firewall.rules/rules: pipe/' "$LAB_DIR/chain.yaml"
+sed 's/port 99/port 97/' "$LAB_DIR/firewall.rules" >"$LAB_DIR/pipe"
+us apply >"$work/out" 2>&1
+is "rules where the standby has a pipe: refused" "$? $(grep -c 'not a regular file, so it is not replaced' "$work/out")" "1 1"
+ok "and it has answers" await 1 b state READY
+cp "$work/chain.yaml" "$LAB_DIR/chain.yaml"
+
+# Its disk takes nothing for as long as an apply waits: the thread of files stands, and nobody else.
+rule 98
+n=$(grep -c "checked, and taken" "$work/b.log")
+fsfreeze -f "$work/b" && frozen=1
+us apply >"$work/out" 2>&1 &
+asked=$!
+for _ in 1 2 3 4 5 6; do
+    sleep 1
+    timeout 1 "$UNDERSTUDY" status -c "$pair" -n b -o json | jq -r .state
+done >"$work/beside"
+wait $asked
+is "a disk of the standby that is frozen: refused" "$? $(grep -c "no answer about the chain's files" "$work/out")" "1 1"
+is "it had answers all the while" "$(sort "$work/beside" | uniq -c | tr -s ' \n' ' ')" " 6 READY "
+ok "PROTECTED as ever" us status
+thaw
+ok "after the thaw it has taken them" gets taken $((n + 1))
+ok "and they are applied" us apply
+ok "the standby gets the file" gets cmp "$LAB_DIR/firewall.rules" "$work/b/firewall.rules"
+
+# Killed when the files were decided on and one of them was in its place: the next start does the rest.
+stop_b
+mkdir "$work/b/.understudy-push"
+cp "$work/b/firewall.rules" "$work/b/.understudy-push"
+: >"$work/b/.understudy-push/.decided"
+cp "$work/rules.first" "$work/b/firewall.rules"
+start_b
+ok "a standby that was killed while it installed files fits" is_protected
+ok "and has them" cmp "$LAB_DIR/firewall.rules" "$work/b/firewall.rules"
+is "nothing is left over" "$(ls -A "$work/b" | grep -c '^.understudy-push')" 0
 stop_b

@@ -309,6 +309,22 @@ static void test_refused(void)
     flows_go_on(0, FLOWS);
 }
 
+/* What differs stands at the end of a list whose text is longer than any line. */
+static void test_long_list(void)
+{
+    char nfs[2][1024];
+
+    for (unsigned which = 0; which < 2; which++) {
+        int n = snprintf(nfs[which], sizeof(nfs[which]), "    - nat: { outside: 203.0.113.1, inside: [ ");
+
+        for (unsigned i = 0; i < 15; i++)
+            n += snprintf(nfs[which] + n, sizeof(nfs[which]) - (size_t)n, "192.168.%u.128/25, ", 100 + i);
+        snprintf(nfs[which] + n, sizeof(nfs[which]) - (size_t)n, "10.%u.0.0/16 ] }\n", which + 1);
+    }
+    open_chain(nfs[0]);
+    refused(nfs[1], NULL, "nf 1: nat inside: ...10.1.0.0/16, then ...10.2.0.0/16: cannot be changed");
+}
+
 /* In a full table the oldest that is being opened goes first, and the order is as it was. */
 static void test_order_of_transitory(void)
 {
@@ -357,10 +373,10 @@ static void test_many_flows(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        HELP_CASE(test_rule_added),     HELP_CASE(test_action_changed), HELP_CASE(test_nf_added),
-        HELP_CASE(test_nf_taken_out),   HELP_CASE(test_timers_go_on),   HELP_CASE(test_backend_added),
-        HELP_CASE(test_limits_changed), HELP_CASE(test_refused),        HELP_CASE(test_order_of_transitory),
-        HELP_CASE(test_many_flows),
+        HELP_CASE(test_rule_added),          HELP_CASE(test_action_changed), HELP_CASE(test_nf_added),
+        HELP_CASE(test_nf_taken_out),        HELP_CASE(test_timers_go_on),   HELP_CASE(test_backend_added),
+        HELP_CASE(test_limits_changed),      HELP_CASE(test_refused),        HELP_CASE(test_long_list),
+        HELP_CASE(test_order_of_transitory), HELP_CASE(test_many_flows),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

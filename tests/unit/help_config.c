@@ -23,7 +23,7 @@ static int probe_check(void *config, struct ft_fault *fault)
     if (probe->number == 13)
         return ft_fail(fault, FT_EINVAL, "number is 13, expected\na lucky one");
     if (probe->number == 14)
-        return ft_fail(fault, FT_EMALFORMED, "%s:7: no rule, expected one", probe->rules);
+        return ft_fail(fault, FT_EMALFORMED, "%s:7: no rule, expected one", probe->rules.path);
     probe->checked = malloc(16);
     help_probe_live++;
     return 0;

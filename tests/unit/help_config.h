@@ -12,7 +12,8 @@ struct help_probe {
     bool flag;
     struct nf_prefixes inside;
     struct nf_range ports;
-    const char *text, *rules;
+    const char *text;
+    struct nf_file rules;
     void *checked; /* made by its check, freed by its release */
 };
 

@@ -23,7 +23,7 @@ struct probe_config {
     uint32_t limit;
     bool loud;
     uint32_t mode;
-    const char *file;
+    struct nf_file file;
     struct nf_prefixes inside;
     struct nf_range ports;
 };

@@ -70,21 +70,13 @@ static void prefixes_hold_their_addresses(void **state)
     assert_false(nf_prefixes_has(&set, 0x0403020a));
 }
 
-static void write_file(const char *path, const char *text)
-{
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
-}
-
 static void identity_covers_parameters_and_contents_of_files(void **state)
 {
     (void)state;
-    char a[2000], b[2000], path[] = "/tmp/test_chain.XXXXXX";
-    close(mkstemp(path));
-    write_file(path, "rules");
-    struct probe_config mine = {.limit = 12, .loud = true, .mode = 0, .file = path, .ports = {1, 9}};
+    char a[2000], b[2000];
+    const char path[] = "some/where.rules";
+    struct probe_config mine = {
+        .limit = 12, .loud = true, .mode = 0, .file = {path, "rules", 5}, .ports = {1, 9}};
     mine.inside =
         (struct nf_prefixes){.count = 2, .list = {{0x0000000a, 0x000000ff}, {0x0100a8c0, 0xffffffff}}};
     struct nf_chain_config one = {.name = "one", .lanes = 2, .count = 1, .nfs = {{&probe_b, &mine}}};
@@ -94,12 +86,11 @@ static void identity_covers_parameters_and_contents_of_files(void **state)
     assert_non_null(strstr(a, "nf 1: b_probe version=0 limit=12 loud=true mode=slow file="));
     assert_non_null(strstr(a, " inside=10.0.0.0/8,192.168.0.1/32 ports=1-9 "));
     assert_null(strstr(a, path)); /* the same file may lie elsewhere on the other node */
-    write_file(path, "other rules");
+    mine.file = (struct nf_file){path, "other rules", 11};
     nf_chain_identity(&one, b, sizeof(b));
     assert_string_not_equal(a, b);
     assert_int_equal(nf_chain_identity(&one, b, 10), 9);
     assert_memory_equal(a, b, 9);
-    unlink(path);
 }
 
 int main(void)

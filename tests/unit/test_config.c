@@ -186,7 +186,7 @@ static void a_chain_file_has_defaults(void **state)
     assert_int_equal(probe->inside.list[1].addr, inet_addr("172.16.0.0"));
     assert_int_equal(probe->ports.first, 1024);
     assert_string_equal(probe->text, "");
-    assert_string_equal(probe->rules, "");
+    assert_string_equal(probe->rules.path, "");
     nd_config_free(c);
 }
 
@@ -337,7 +337,7 @@ static void a_chain_may_come_from_another_file(void **state)
     snprintf(rules, sizeof(rules), "%s/here.rules", help_config_dir());
     c = read_text("chain: {file: other.yaml}\n");
     assert_string_equal(c->chain.name, "other");
-    assert_string_equal(((struct help_probe *)c->chain.nfs[0].config)->rules, rules);
+    assert_string_equal(((struct help_probe *)c->chain.nfs[0].config)->rules.path, rules);
     assert_int_equal(c->protect.tail, ND_TAIL_SUPPRESS);
     nd_config_free(c);
     c = read_text("chain: {file: other.yaml}\nprotect: {strict: true}\n"); /* this file's own wins, whole */

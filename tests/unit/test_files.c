@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A chain's files on their way: what is read, what a peer may name, and where it is put. */
-#include "node/config/files.h"
+/* A chain's files on their way: what is read, what a peer may name, and what travels. */
+#include "tests/unit/help_files.h"
 
 #include <stdarg.h>
 #include <setjmp.h>
@@ -8,161 +8,53 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#define CHAIN "chain: { name: x, nfs: [ { firewall: { rules: sub/fw.rules } }, monitor ] }\n"
-#define PAIR                                                                                                 \
-    "chain: { file: chain.yaml }\nlink: { insecure: true }\nnodes:\n"                                        \
-    "  a: { role: primary, ports: { inside: net_null0, outside: net_null1 }, replication: 127.0.0.1:1, "     \
-    "control: a }\n"                                                                                         \
-    "  b: { role: standby, ports: { inside: net_null0, outside: net_null1 }, replication: 127.0.0.1:2, "     \
-    "control: b }\n"
-
-static char dirs[2][64];
-
-static void write_text(const char *dir, const char *name, const char *text)
+/* Then what it makes of its own files is the answer, and nothing is written. */
+static void test_without_a_permit(void **state)
 {
-    char path[256];
-    FILE *f;
-
-    snprintf(path, sizeof(path), "%s/%s", dir, name);
-    f = fopen(path, "w");
-    assert_non_null(f);
-    fputs(text, f);
-    assert_int_equal(fclose(f), 0);
-}
-
-static const char *text_of(const char *dir, const char *name)
-{
-    static char text[4096];
-    char path[256];
-    FILE *f;
-
-    snprintf(path, sizeof(path), "%s/%s", dir, name);
-    f = fopen(path, "r");
-    if (!f)
-        return NULL;
-    text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
-    fclose(f);
-    return text;
-}
-
-/* Two directories, as of two servers. */
-static int set_up(void **state)
-{
-    char path[160];
+    struct nd_files_job job;
 
     (void)state;
-    for (int i = 0; i < 2; i++) {
-        snprintf(dirs[i], sizeof(dirs[i]), "/tmp/test-files-XXXXXX");
-        assert_non_null(mkdtemp(dirs[i]));
-        snprintf(path, sizeof(path), "%s/sub", dirs[i]);
-        assert_int_equal(mkdir(path, 0755), 0);
-        write_text(dirs[i], "pair.yaml", PAIR);
-        write_text(dirs[i], "chain.yaml", CHAIN);
-        write_text(dirs[i], "sub/fw.rules", "default allow\n");
-    }
-    return 0;
+    help_files_write(help_files_dir[0], "sub/fw.rules", "default deny\n");
+    assert_int_equal(help_files_take(false, &job), 0);
+    assert_true(job.next && !job.staged && !job.same);
+    nd_files_job_end(&job);
+    assert_null(help_files_text(help_files_dir[1], ".understudy-push/sub/fw.rules"));
 }
 
-static int tear_down(void **state)
+/* Where the chain stands in the pair file none travels, in neither direction. */
+static void test_chain_in_the_pair_file(void **state)
 {
-    char command[160];
-
-    (void)state;
-    for (int i = 0; i < 2; i++) {
-        snprintf(command, sizeof(command), "rm -r '%s'", dirs[i]);
-        assert_int_equal(system(command), 0);
-    }
-    return 0;
-}
-
-static struct nd_config *read_pair(int which)
-{
-    struct ft_fault fault = {""};
-    struct nd_config *config;
-    char path[128];
-
-    snprintf(path, sizeof(path), "%s/pair.yaml", dirs[which]);
-    if (nd_config_read(&config, path, true, &fault))
-        fail_msg("%s", fault.text);
-    return config;
-}
-
-static uint8_t *pack_from(int which, uint32_t *len)
-{
-    struct nd_config *config = read_pair(which);
-    struct ft_fault fault = {""};
+    char text[1024];
+    struct nd_files_job job;
     struct nd_files files;
-    uint8_t *bytes;
-
-    if (nd_files_read(&files, config, &fault))
-        fail_msg("%s", fault.text);
-    assert_int_equal(files.count, 2);
-    assert_string_equal(files.list[0].path, "chain.yaml");
-    assert_string_equal(files.list[1].path, "sub/fw.rules");
-    bytes = nd_files_pack(&files, len);
-    nd_files_free(&files);
-    nd_config_free(config);
-    return bytes;
-}
-
-static void test_there_and_back(void **state)
-{
-    struct ft_fault fault = {""};
-    struct nd_config *own, *staged;
-    struct nd_files files;
-    char path[ND_FILES_STAGED];
+    struct ft_fault fault;
     uint32_t len;
-    uint8_t *bytes;
-    bool same;
+    uint8_t *bytes, set[512] = {0};
 
     (void)state;
-    own = read_pair(1);
-    bytes = pack_from(0, &len);
+    snprintf(text, sizeof(text), "%s%s", HELP_FILES_CHAIN, strchr(HELP_FILES_PAIR, '\n') + 1);
+    help_files_write(help_files_dir[0], "pair.yaml", text);
+    bytes = help_files_pack(0, &len);
+    assert_int_equal(len, 1);
     assert_int_equal(nd_files_unpack(&files, bytes, len, &fault), 0);
-    assert_int_equal(nd_files_place(&files, own, &same, &fault), 0);
-    assert_true(same);
-    free(bytes);
+    assert_int_equal(files.count, 0);
+    assert_int_equal(help_files_do(ND_FILES_TAKE, bytes, len, true, &job), 0);
+    assert_true(job.next && !job.staged && !job.same && !job.travels);
+    nd_files_job_end(&job);
 
-    write_text(dirs[0], "sub/fw.rules", "default deny\n");
-    bytes = pack_from(0, &len);
-    assert_int_equal(nd_files_unpack(&files, bytes, len, &fault), 0);
-    assert_int_equal(nd_files_place(&files, own, &same, &fault), 0);
-    assert_false(same);
-    assert_int_equal(nd_files_stage(&files, own, path, &fault), 0);
-    assert_string_equal(text_of(dirs[1], "sub/fw.rules"), "default allow\n"); /* not yet */
-    assert_int_equal(nd_config_read(&staged, path, true, &fault), 0);
-    nd_config_free(staged);
-    assert_int_equal(nd_files_install(own, &fault), 0);
-    assert_string_equal(text_of(dirs[1], "sub/fw.rules"), "default deny\n");
-    assert_string_equal(text_of(dirs[1], "sub/fw.rules.before"), "default allow\n");
-    assert_string_equal(text_of(dirs[1], "pair.yaml"), PAIR);
-    assert_null(text_of(dirs[1], ".understudy-push/pair.yaml"));
-    free(bytes);
-    nd_config_free(own);
-}
+    help_files_write(help_files_dir[0], "pair.yaml", HELP_FILES_PAIR);
+    help_files_write(help_files_dir[1], "pair.yaml", text);
+    help_files_write(help_files_dir[0], "sub/fw.rules", "default deny\n");
+    assert_int_equal(help_files_take(true, &job), 0);
+    assert_true(job.next && !job.staged && !job.travels);
+    nd_files_job_end(&job);
 
-static void test_given_up(void **state)
-{
-    struct nd_config *own = read_pair(1);
-    struct ft_fault fault = {""};
-    struct nd_files files;
-    char path[ND_FILES_STAGED];
-    uint32_t len;
-    uint8_t *bytes;
-
-    (void)state;
-    write_text(dirs[0], "sub/fw.rules", "default deny\n");
-    bytes = pack_from(0, &len);
-    assert_int_equal(nd_files_unpack(&files, bytes, len, &fault), 0);
-    assert_int_equal(nd_files_stage(&files, own, path, &fault), 0);
-    nd_files_drop(own);
-    assert_null(text_of(dirs[1], ".understudy-push/sub/fw.rules"));
-    assert_string_equal(text_of(dirs[1], "sub/fw.rules"), "default allow\n");
-    free(bytes);
-    nd_config_free(own);
+    set[0] = 1; /* of one that lies: a pair file with hooks and another user */
+    len = 1;
+    help_files_add(set, &len, "pair.yaml", "evil");
+    assert_string_equal(help_files_why_not(set, len), "");
+    assert_string_equal(help_files_text(help_files_dir[1], "pair.yaml"), text);
 }
 
 /* One file by this path. */
@@ -178,17 +70,6 @@ static int unpack_path(const char *path)
     return nd_files_unpack(&files, bytes, (uint32_t)(1 + sizeof(lengths)) + lengths[0] + 1, &fault);
 }
 
-/* A set of the peer's, as it may be made by hand. */
-static void add_file(uint8_t *bytes, uint32_t *len, const char *path, const char *content)
-{
-    uint32_t lengths[2] = {(uint32_t)strlen(path), (uint32_t)strlen(content)};
-
-    memcpy(bytes + *len, lengths, sizeof(lengths));
-    memcpy(bytes + *len + sizeof(lengths), path, lengths[0]);
-    memcpy(bytes + *len + sizeof(lengths) + lengths[0], content, lengths[1]);
-    *len += (uint32_t)sizeof(lengths) + lengths[0] + lengths[1];
-}
-
 /* Nothing that would be loaded as a module, whatever it is called. */
 static void test_modules(void **state)
 {
@@ -201,46 +82,55 @@ static void test_modules(void **state)
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         uint32_t len = 1;
 
-        add_file(bytes, &len, "chain.yaml", "chain: { name: x, modules: [ evil.so ], nfs: [ evil ] }\n");
-        add_file(bytes, &len, names[i], "\177ELF\2\1\1");
+        help_files_add(bytes, &len, "chain.yaml",
+                       "chain: { name: x, modules: [ evil.so ], nfs: [ evil ] }\n");
+        help_files_add(bytes, &len, names[i], "\177ELF\2\1\1");
         assert_int_equal(nd_files_unpack(&files, bytes, len, &fault), FT_EMALFORMED);
         assert_non_null(strstr(fault.text, "is a module or a program"));
     }
 }
 
+/* What was read is what counts: rules, their hash and what travels are of the same bytes. */
+static void test_file_changed_behind_it(void **state)
+{
+    struct nd_config *config = help_files_pair(0);
+    struct ft_fault fault;
+    struct nd_files files;
+    char before[2048], after[2048];
+
+    (void)state;
+    nf_chain_identity(&config->chain, before, sizeof(before));
+    help_files_write(help_files_dir[0], "sub/fw.rules", "default deny\n");
+    help_files_write(help_files_dir[0], "chain.yaml", "another one");
+    nf_chain_identity(&config->chain, after, sizeof(after));
+    assert_string_equal(before, after);
+    assert_int_equal(nd_files_of(&files, config, &fault), 0);
+    assert_int_equal(files.count, 2);
+    assert_string_equal(files.list[0].path, "chain.yaml");
+    assert_memory_equal(files.list[0].bytes, HELP_FILES_CHAIN, sizeof(HELP_FILES_CHAIN) - 1);
+    assert_string_equal(files.list[1].path, "sub/fw.rules");
+    assert_memory_equal(files.list[1].bytes, "default allow\n", files.list[1].len);
+    nd_config_free(config);
+}
+
 /* The pair file, with hooks of the peer's, and a key: neither is the chain's. */
 static void test_what_the_chain_does_not_name(void **state)
 {
-    struct nd_config *own = read_pair(1), *staged;
     uint8_t bytes[1024] = {0};
-    struct ft_fault fault = {""};
-    struct nd_files files;
-    char path[ND_FILES_STAGED];
     uint32_t len = 1;
-    bool same;
 
     (void)state;
-    add_file(bytes, &len, "chain.yaml", CHAIN);
-    add_file(bytes, &len, "pair.yaml", PAIR "hold_down_s: 7\n");
-    assert_int_equal(nd_files_unpack(&files, bytes, len, &fault), 0);
-    assert_int_equal(nd_files_place(&files, own, &same, &fault), FT_EINVAL);
-    assert_non_null(strstr(fault.text, "pair.yaml"));
+    help_files_add(bytes, &len, "chain.yaml", HELP_FILES_CHAIN);
+    help_files_add(bytes, &len, "pair.yaml", HELP_FILES_PAIR "hold_down_s: 7\n");
+    assert_non_null(strstr(help_files_why_not(bytes, len), "pair.yaml: it is this node's pair file"));
 
     len = 1;
-    add_file(bytes, &len, "chain.yaml", CHAIN);
-    add_file(bytes, &len, "sub/fw.rules", "default deny\n");
-    add_file(bytes, &len, "pair.key", "another one");
-    assert_int_equal(nd_files_unpack(&files, bytes, len, &fault), 0);
-    assert_int_equal(nd_files_place(&files, own, &same, &fault), 0);
-    assert_int_equal(nd_files_stage(&files, own, path, &fault), 0);
-    assert_int_equal(nd_config_read(&staged, path, true, &fault), 0);
-    assert_int_equal(nd_files_check_named(&files, staged, &fault), FT_EINVAL);
-    assert_non_null(strstr(fault.text, "pair.key"));
-    files.count = 2;
-    assert_int_equal(nd_files_check_named(&files, staged, &fault), 0);
-    nd_files_drop(own);
-    nd_config_free(staged);
-    nd_config_free(own);
+    help_files_add(bytes, &len, "chain.yaml", HELP_FILES_CHAIN);
+    help_files_add(bytes, &len, "sub/fw.rules", "default deny\n");
+    assert_string_equal(help_files_why_not(bytes, len), "");
+    help_files_add(bytes, &len, "pair.key", "another one");
+    assert_non_null(strstr(help_files_why_not(bytes, len), "pair.key: the chain does not name it"));
+    assert_null(help_files_text(help_files_dir[1], ".understudy-push/pair.key"));
 }
 
 static void test_paths(void **state)
@@ -266,7 +156,7 @@ static void test_damage(void **state)
     uint8_t *bytes, *copy;
 
     (void)state;
-    bytes = pack_from(0, &len);
+    bytes = help_files_pack(0, &len);
     for (uint32_t n = 0; n < len; n++) {
         copy = malloc(n ? n : 1); /* so that a sanitizer sees its end */
         memcpy(copy, bytes, n);
@@ -297,21 +187,21 @@ static void test_what_does_not_travel(void **state)
 
     (void)state;
     snprintf(chain, sizeof(chain), "chain: { name: x, nfs: [ { firewall: { rules: %s/sub/fw.rules } } ] }\n",
-             dirs[1]);
-    write_text(dirs[0], "chain.yaml", chain);
-    config = read_pair(0);
-    assert_int_equal(nd_files_read(&files, config, &fault), FT_EINVAL);
+             help_files_dir[1]);
+    help_files_write(help_files_dir[0], "chain.yaml", chain);
+    config = help_files_pair(0);
+    assert_int_equal(nd_files_of(&files, config, &fault), FT_EINVAL);
     assert_non_null(strstr(fault.text, "not below the pair file's directory"));
     nd_config_free(config);
-    write_text(dirs[0], "chain.yaml", CHAIN);
-    snprintf(large, sizeof(large), "%s/sub/fw.rules", dirs[0]);
+    help_files_write(help_files_dir[0], "chain.yaml", HELP_FILES_CHAIN);
+    snprintf(large, sizeof(large), "%s/sub/fw.rules", help_files_dir[0]);
     f = fopen(large, "w");
     for (int i = 0; i < 40000; i++)
         fputs("# as long a line as it takes\n", f);
     fputs("default deny\n", f);
     fclose(f);
-    config = read_pair(0);
-    assert_int_equal(nd_files_read(&files, config, &fault), FT_EINVAL);
+    config = help_files_pair(0);
+    assert_int_equal(nd_files_of(&files, config, &fault), FT_EINVAL);
     assert_non_null(strstr(fault.text, "more than 1048576 bytes"));
     nd_config_free(config);
 }
@@ -319,13 +209,14 @@ static void test_what_does_not_travel(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_there_and_back, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_given_up, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_paths, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_modules, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_what_the_chain_does_not_name, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_damage, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_what_does_not_travel, set_up, tear_down),
+        HELP_FILES_CASE(test_without_a_permit),
+        HELP_FILES_CASE(test_chain_in_the_pair_file),
+        HELP_FILES_CASE(test_modules),
+        HELP_FILES_CASE(test_file_changed_behind_it),
+        HELP_FILES_CASE(test_what_the_chain_does_not_name),
+        HELP_FILES_CASE(test_paths),
+        HELP_FILES_CASE(test_damage),
+        HELP_FILES_CASE(test_what_does_not_travel),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

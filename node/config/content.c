@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The content of a configuration's files; see content.h. No state. */
+#include "node/config/content.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char odd[] = "not a regular file", *const no_memory = "no memory";
+
+/* What may be there and is no file: not even opened, since that alone does something to a device. */
+static const char *refuse_odd(const char *path)
+{
+    struct stat is;
+
+    if (stat(path, &is) != 0 || access(path, R_OK) != 0)
+        return strerror(errno);
+    return S_ISREG(is.st_mode) ? NULL : odd;
+}
+
+/* Looked at once more when it is open, so that nobody exchanges it in between. */
+static const char *open_regular(const char *path, int *fd)
+{
+    const char *why = refuse_odd(path);
+    struct stat is;
+
+    if (why)
+        return why;
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (*fd < 0)
+        return strerror(errno);
+    if (fstat(*fd, &is) == 0 && S_ISREG(is.st_mode))
+        return NULL;
+    close(*fd);
+    return odd;
+}
+
+static const char *keep(struct nf_file *out, struct nd_arena *arena, const char *path, const void *bytes,
+                        uint32_t len)
+{
+    char *copy = nd_arena_alloc(arena, len + 1u), *name = nd_arena_text(arena, path, strlen(path));
+
+    if (!copy || !name)
+        return no_memory;
+    if (len)
+        memcpy(copy, bytes, len);
+    *out = (struct nf_file){name, copy, len};
+    return NULL;
+}
+
+/* What is read beyond the size that the file had is seen, too: a file that grows is read as far as it is. */
+static const char *read_disk(struct nf_file *out, struct nd_arena *arena, const char *path, uint32_t max)
+{
+    uint32_t len = 0, cap = 4096;
+    char *bytes = malloc(cap), *more;
+    const char *why = NULL;
+    ssize_t n = -1;
+    int fd = -1;
+
+    if (bytes)
+        why = open_regular(path, &fd);
+    while (bytes && !why && len <= max && (n = read(fd, bytes + len, cap - len)) > 0) {
+        len += (uint32_t)n;
+        if (len < cap)
+            continue;
+        more = realloc(bytes, cap *= 2);
+        if (!more)
+            free(bytes);
+        bytes = more;
+    }
+    if (!bytes)
+        why = no_memory;
+    else if (!why && len > max)
+        why = strerror(EFBIG);
+    else if (!why && n < 0)
+        why = strerror(errno);
+    if (fd >= 0)
+        close(fd);
+    if (!why)
+        why = keep(out, arena, path, bytes, len);
+    free(bytes);
+    return why;
+}
+
+static const struct nd_file *find_in(const struct nd_overlay *over, const char *path)
+{
+    const char *name = nd_files_name(over->pair, path);
+
+    for (uint32_t i = 0; i < over->files->count; i++)
+        if (strcmp(over->files->list[i].path, name) == 0)
+            return &over->files->list[i];
+    return NULL;
+}
+
+static bool is_over(const struct nd_overlay *over, const char *path)
+{
+    return over && strcmp(path, over->pair) != 0;
+}
+
+const char *nd_content_read(struct nf_file *out, struct nd_arena *arena, const char *path,
+                            const struct nd_overlay *over, uint32_t max)
+{
+    const struct nd_file *file;
+
+    if (!is_over(over, path))
+        return read_disk(out, arena, path, max);
+    file = find_in(over, path);
+    if (!file)
+        return "not among the files that came";
+    return file->len > max ? strerror(EFBIG) : keep(out, arena, path, file->bytes, file->len);
+}
+
+const char *nd_content_find(const char *path, const struct nd_overlay *over)
+{
+    return is_over(over, path) && find_in(over, path) ? NULL : refuse_odd(path);
+}
