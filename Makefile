@@ -95,6 +95,10 @@ $(BUILD)/next/tests/unit/test_format.o: tests/unit/test_format.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -include tests/next.h $(ARCH) -c -o $@ $<
 
+# What names the version is made again when that changes.
+VERSIONED := $(shell grep -ls UNDERSTUDY_VERSION $(NODE) $(filter %.c,$(OBJ:$(BUILD)/obj/%.o=%.c)))
+$(foreach kind,obj next planted,$(VERSIONED:%.c=$(BUILD)/$(kind)/%.o)): Makefile
+
 # The lab's prober.
 $(BUILD)/probe: $(BUILD)/obj/tests/lab/probe.o $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tools/drill/probe*.c) tools/pair/child.c tools/pair/columns.c ftcore/base/error.c ftcore/base/event_log.c)
 	$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -pthread -o $@ $^ $(shell pkg-config --libs jansson)
