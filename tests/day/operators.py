@@ -46,7 +46,7 @@ def apply(day):
 
 
 def serve_from(day, backends):
-    change(day.pair.primary(), "pair.yaml", r'backends: "[^"]*"', 'backends: "%s"' % " ".join(backends))
+    change(day.pair.primary(), "chain.yaml", r'backends: "[^"]*"', 'backends: "%s"' % " ".join(backends))
     day.pair.do("apply")
     same_files(day)
 
@@ -95,7 +95,7 @@ def same_files(day):
     """The standby's main thread puts files in their places behind READY, which is what `apply` answers after."""
 
     def same():
-        return all(len({open(node.file(name)).read() for node in day.pair.nodes.values()}) == 1 for name in ("pair.yaml", "firewall.rules"))
+        return all(len({open(node.file(name)).read() for node in day.pair.nodes.values()}) == 1 for name in ("chain.yaml", "firewall.rules"))
 
     day.pair.wait("the primary's files on the standby", 5, same)
 

@@ -100,12 +100,17 @@ class Pair:
         self.write_files()
 
     def write_files(self):
-        with open(self.file, "a") as f:
-            f.write("push: { permit: true }\n")
+        with open(self.file) as f:  # the chain in a file of its own: pair files do not travel
+            head, chain = f.read().split("chain:\n", 1)
+        chain, tail = chain.split("protect:", 1)
+        with open(self.directory + "/chain.yaml", "w") as f:
+            f.write("chain:\n" + chain)
+        with open(self.file, "w") as f:
+            f.write(head + "chain: { file: chain.yaml }\nprotect:" + tail + "push: { permit: true }\n")
         with open(self.directory + "/firewall.rules", "a") as f:
             f.write("allow in tcp to 10.0.0.0/24 port 80\n")
         os.mkdir(self.directory + "/files-b")
-        for name in ("pair.yaml", "pair.key", "firewall.rules"):
+        for name in ("pair.yaml", "chain.yaml", "pair.key", "firewall.rules"):
             shutil.copy(self.directory + "/" + name, self.nodes["b"].file(name))
 
     def down(self):
