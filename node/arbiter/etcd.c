@@ -3,8 +3,8 @@
 #define _GNU_SOURCE /* explicit_bzero */
 #include "node/arbiter/etcd.h"
 #include "ftcore/base/check.h"
+#include "node/arbiter/tls.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -27,6 +27,7 @@ struct nd_etcd {
     _Atomic uint64_t cluster;   /* 0: none has answered */
     struct curl_slist *headers; /* the token among them, when there is one */
     bool logged_in;
+    bool asked;      /* for a certificate that the pair does not have, by the server of this request */
     unsigned server; /* that is tried first */
     char why[CURL_ERROR_SIZE];
     char reply[ND_ETCD_REPLY_MAX];
@@ -93,6 +94,7 @@ static long request(struct nd_etcd *e, const char *server, const char *path, con
     snprintf(url, sizeof(url), "%s%s", server, path);
     e->len = 0;
     e->why[0] = '\0';
+    e->asked = false;
     curl_easy_setopt(e->curl, CURLOPT_URL, url);
     curl_easy_setopt(e->curl, CURLOPT_TIMEOUT_MS, ms);
     curl_easy_setopt(e->curl, CURLOPT_POSTFIELDS, body); /* not copied: it may have a password */
@@ -102,11 +104,12 @@ static long request(struct nd_etcd *e, const char *server, const char *path, con
     if (!perform(e, &rc))
         return ft_fail(fault, FT_EBUSY, "%s: given up", server);
     if (rc != CURLE_OK)
-        return ft_fail(fault, FT_EIO, "%s: %s", server,
+        return ft_fail(fault, FT_EIO, "%s: %.180s%s", server,
                        rc == CURLE_WRITE_ERROR
                            ? "its answer is longer than 16 KB, expected some hundred bytes"
                        : e->why[0] ? e->why
-                                   : curl_easy_strerror(rc));
+                                   : curl_easy_strerror(rc),
+                       e->asked ? " (it asked for a certificate, expected one in `cert`)" : "");
     curl_easy_getinfo(e->curl, CURLINFO_RESPONSE_CODE, &status);
     return status;
 }
@@ -350,14 +353,7 @@ static void set_up(struct nd_etcd *e)
     /* Else who waits no more for a name waits until the thread that asks for it has ended, tens of seconds.
      * It then ends by itself. */
     curl_easy_setopt(e->curl, CURLOPT_QUICK_EXIT, 1L);
-    if (c->ca[0]) {
-        curl_easy_setopt(e->curl, CURLOPT_CAINFO, c->ca);
-        curl_easy_setopt(e->curl, CURLOPT_CAPATH, NULL); /* nobody beside it: not the system's authorities */
-    }
-    if (c->cert[0]) {
-        curl_easy_setopt(e->curl, CURLOPT_SSLCERT, c->cert);
-        curl_easy_setopt(e->curl, CURLOPT_SSLKEY, c->cert_key);
-    }
+    nd_tls_set_up(e->curl, c->ca, c->cert, c->cert_key, &e->asked);
 }
 
 int nd_etcd_open(struct nd_etcd **out, const struct nd_etcd_config *config, nd_etcd_stops *stops, void *arg,
