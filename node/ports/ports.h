@@ -24,7 +24,7 @@
 
 struct nd_deal {
     unsigned lanes;
-    enum nf_scope scope; /* of the chain's state */
+    enum nf_scope scope;        /* of the chain's state */
     const struct nd_lane *lane; /* [lanes]; NULL until they are made: then frames are dealt by hash */
     const struct nf_l3_config *l3;
     struct {

@@ -69,8 +69,8 @@ int nd_load_make(struct nd_load *load, const struct nd_load_wish *wish, const st
 int nd_load_read(struct nd_load *load, const char *file, const struct nf_chain_config *chain,
                  struct ft_fault *fault);
 void nd_load_free(struct nd_load *load);
-/* To each of 1 … FT_LANES_MAX lanes of the chain its flows, once, before it is used. FT_ENOMEM; FT_EINVAL: the
- * chain cannot have so many. */
+/* To each of 1 … FT_LANES_MAX lanes of the chain its flows, once, before it is used. FT_ENOMEM; FT_EINVAL:
+ * the chain cannot have so many. */
 int nd_load_deal(struct nd_load *load, const struct nf_chain_config *chain, unsigned lanes,
                  struct ft_fault *fault);
 /* Writes the first ND_LOAD_LINE bytes of a flow's first frame, of `wire` bytes: flow `number` of `side`, from
