@@ -5,7 +5,7 @@
 # planted in it comes to something else, and says where.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 48
+plan 47
 
 export LAB_RECORD="dir: $work/rec, file_mb: 1, files: 4"
 began=$(date +%s.%N)
