@@ -4,8 +4,8 @@
  * data port ends. The file may say how long (detect_ms). Else the node measures it: a standby suspects its
  * primary after SILENCES_MAX times the longest silence that it has heard a living primary end in the last ten
  * minutes; never before the primary's lease has ended with half of it to spare, and never after detect_ms.
- * Before it has listened for listen_ms as READY, it is detect_ms; and while only one of the two still speaks, the
- * link or the data ports, since what was measured is how long both are silent at once.
+ * Before it has listened for listen_ms as READY, it is detect_ms; and while only one of the two still speaks,
+ * the link or the data ports, since what was measured is how long both are silent at once.
  *
  * Safety rests on the lower bound alone: the lease counts from a message that the primary sent before the
  * standby answered it, the silence from that answer or later.
@@ -71,8 +71,8 @@ uint64_t ft_core_detects(const struct ft_core *core)
     return limit < most ? limit : most;
 }
 
-/* The two fell silent further apart than the silence that was measured. A pair that hears no heartbeats on data
- * ports has measured the link alone. */
+/* The two fell silent further apart than the silence that was measured. A pair that hears no heartbeats on
+ * data ports has measured the link alone. */
 static bool one_fell_silent(const struct ft_core *core)
 {
     uint64_t link = core->peer.heard, ports = core->peer.port_heartbeat;
