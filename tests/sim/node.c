@@ -287,6 +287,7 @@ void sim_node_free(struct sim_node *n)
 void sim_node_kill(struct sim_node *n, bool machine)
 {
     FT_CHECK(!sim_running && n->alive, "killed by itself, or twice");
+    n->died = sim.now;
     sim.count.kills++;
     n->alive = false;
     n->powered = !machine;
