@@ -133,6 +133,7 @@ struct nd_running {
     struct nd_changing changing;
     struct nd_ports_told ports_told;
     struct nd_standing standing; /* the main thread's */
+    uint64_t strangers_said;     /* on the link, as the log has last told of them; the main thread's */
     char view_file[256];
     struct { /* differences.c; all but `saving` is the main thread's */
         char file[256];
