@@ -27,8 +27,8 @@ uint8_t nf_timeout_class(uint8_t proto, uint8_t tcp_state)
     }
 }
 
-static const char *const names[NF_TIMEOUT_COUNT] = {
-    "tcp_established", "tcp_transitory", "tcp_closed", "udp", "icmp", "other"};
+const char *const nf_timeout_names[] = {
+    "tcp_established", "tcp_transitory", "tcp_closed", "udp", "icmp", "other", NULL};
 
 /* Says what the NF has: settings of its own, and its timeouts. */
 static int refuse_setting(const struct nf *nf, const uint32_t timeouts[NF_TIMEOUT_COUNT], const char *key,
@@ -41,7 +41,7 @@ static int refuse_setting(const struct nf *nf, const uint32_t timeouts[NF_TIMEOU
     for (int class = 0; class < NF_TIMEOUT_COUNT; class ++)
         if (timeouts[class]) {
             n = strlen(known);
-            snprintf(known + n, sizeof(known) - n, "%s%s", n ? ", " : "", names[class]);
+            snprintf(known + n, sizeof(known) - n, "%s%s", n ? ", " : "", nf_timeout_names[class]);
         }
     return ft_fail(fault, FT_ENOENT, "%.60s: no such setting, expected %s", key, known);
 }
@@ -51,7 +51,7 @@ int nf_timeout_set(const struct nf *nf, const uint32_t timeouts[NF_TIMEOUT_COUNT
 {
     for (int class = 0; class < NF_TIMEOUT_COUNT; class ++) {
         uint32_t seconds;
-        if (strcmp(key, names[class]) != 0 || timeouts[class] == 0)
+        if (strcmp(key, nf_timeout_names[class]) != 0 || timeouts[class] == 0)
             continue;
         if (!nf_number_parse(value, 1, NF_TIMEOUT_MAX, &seconds))
             return ft_fail(fault, FT_EINVAL, "%s=%s: expected seconds from 1 to %u", key, value,
