@@ -18,6 +18,8 @@
 #define QUEUE_BYTES (16u << 20) /* between each lane and the flight recorder */
 #define TAKEN_MS    2000
 
+_Static_assert(FT_EVENT_VALUE >= FT_REASON_MAX, "programs get a reason whole, as people do");
+
 static void log_state(void *arg, enum ft_event_name what, bool planned, enum ft_state state, uint64_t view,
                       const char *why)
 {
