@@ -135,7 +135,7 @@ until [ -S "$dir/a.sock.look" ] && "$understudy" status -c "$dir/alone.yaml" -n 
 done
 t "status of a node that runs" 2 '^a +primary +SOLO' "" status -c "$dir/alone.yaml" -n a
 t "status of the pair is one object, of the primary, with what it knows of its peer" 2 \
-    '^\{"node":"a","role":"primary",.*"peer":\{"node":null,"connected":false,"state":"UNKNOWN","view":0,"version":null,"format":null,"silent_ms":null\}.*\}$' \
+    '^\{"node":"a","role":"primary",.*"peer":\{"node":null,"connected":false,"state":"UNKNOWN","view":0,"version":null,"format":null,"silent_ms":null,"differs":null\}.*\}$' \
     '^understudy: node b: .*no node listens' status -c "$dir/alone.yaml" -o json
 t "promote it" 1 "" 'node a is primary already' promote -c "$dir/alone.yaml" -n a
 if [ "$(id -u)" = 0 ]; then
