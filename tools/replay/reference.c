@@ -102,6 +102,24 @@ static bool record_used_up(struct run *r, uint64_t burst)
            ft_sections_used(nf_chain_sections(r->chain), record->access, record->accesses);
 }
 
+/* By the counter that is the reason, of the NF that has it. */
+static void count_drop(const struct nf_packet *p)
+{
+    all.answer->chain.dropped++;
+    all.answer->chain.nf[p->drop_nf].dropped[p->drop - 1u]++;
+}
+
+static void sum_counters(const struct nf_chain *chain)
+{
+    for (unsigned i = 1; i <= all.config->chain.count; i++) {
+        const struct nf *nf = nf_chain_any(chain, i);
+        const char *const *names = nf->module->counters;
+
+        for (unsigned c = 0; names && names[c] && c < ND_COUNTERS_MAX; c++)
+            all.answer->chain.nf[i].counter[c] += nf->counters[c];
+    }
+}
+
 static bool run_burst(struct run *r, uint64_t burst)
 {
     const struct nd_tape *tape = r->keeper->tape;
@@ -126,7 +144,9 @@ static bool run_burst(struct run *r, uint64_t burst)
     }
     nf_chain_run(r->chain, burst, b->time, packets, b->n);
     for (uint32_t i = 0; i < b->n; i++)
-        if (!packets[i].drop && packets[i].out_port < ND_SLOT_PORTS)
+        if (packets[i].drop)
+            count_drop(&packets[i]);
+        else if (packets[i].out_port < ND_SLOT_PORTS)
             compare_output(r, ++r->outputs, seq + i, b, packets[i].data, packets[i].len, packets[i].out_port);
     count = nf_chain_emitted(r->chain, &made);
     for (uint32_t i = 0; i < count; i++)
@@ -221,6 +241,8 @@ static int run_all(struct ft_fault *fault)
     for (unsigned l = 1; l < lanes; l++)
         pthread_join(all.run[l].thread, NULL);
     alarm(0);
+    for (unsigned l = 0; l < lanes; l++)
+        sum_counters(all.run[l].chain);
     all.answer->digest = ft_region_digest(all.region);
     return 0;
 }

@@ -27,6 +27,7 @@ struct nd_replay_options {
     unsigned lanes; /* 0: the file's */
     bool no_input_keeper, json;
     bool speed; /* measure replay beside live work, see replay/speed.c */
+    bool fast;  /* without the audit */
     uint64_t seed;
     const char *log; /* --log: execute what was recorded there, in place of a capture */
     bool until;      /* --until was given: stop after until_seq of until_lane */
@@ -35,6 +36,18 @@ struct nd_replay_options {
 
 /* 0, or ND_USAGE with one line on stderr. */
 int nd_replay_options_read(struct nd_replay_options *o, int argc, char **argv);
+
+#define ND_COUNTERS_MAX 256u /* of an NF: a reason to drop has 8 bits */
+
+/* What the reference's chain did, all lanes together. An NF's counters are in the order in which it names
+ * them. */
+struct nd_chain_counts {
+    _Atomic uint64_t dropped; /* packets */
+    struct nd_nf_counts {
+        _Atomic uint64_t dropped[ND_COUNTERS_MAX]; /* packets, by the counter that is the reason */
+        uint64_t counter[ND_COUNTERS_MAX];
+    } nf[FT_NFS_MAX]; /* by place in the chain, from 1 */
+};
 
 /* See replay/reference.c. */
 struct nd_reference {
@@ -46,6 +59,7 @@ struct nd_reference {
     _Atomic uint64_t diverged;     /* lanes whose log could not be executed: a dependency points out of it, or
                                       not all of it was used */
     unsigned listed;               /* lines said about losses, by the keepers and by the reference */
+    struct nd_chain_counts chain;
 };
 
 #define ND_SPEED_REPEATS 7u
@@ -76,8 +90,8 @@ struct nd_replay {
         pid_t pid; /* 0: none */
     } node[ND_NODES];
     unsigned primary;
-    unsigned next_kill;
-    bool alone; /* mode off: no standby */
+    unsigned next_kill, kills_beyond; /* kills_beyond: whose packet the capture does not have */
+    bool alone;                       /* mode off: no standby */
     struct nd_loopback place;
     uint64_t random;
 
@@ -91,6 +105,10 @@ struct nd_replay {
     bool broken;           /* nobody took over, nothing went on, or a node ended by itself: so did the run */
     uint64_t began, ended; /* ns: of the feeding */
 };
+
+/* The file that the options name, with what they say in its place. FT_EINVAL: they do not fit; else as
+ * nd_config_read. */
+int nd_replay_config(struct nd_config **out, const struct nd_replay_options *options, struct ft_fault *fault);
 
 /* Feeds the whole tape, with the kills. FT_EIO, FT_ENOMEM … with one line; nothing is left running. */
 int nd_replay_run(struct nd_replay *r, struct ft_fault *fault);
@@ -110,6 +128,11 @@ void nd_nodes_close(struct nd_replay *r);
 /* One keeper a lane. FT_ENOMEM, FT_EIO (its process died). Losses are told on stderr. */
 int nd_reference_run(struct nd_reference *out, struct nd_keeper keepers[], const struct nd_config *config,
                      uint64_t seed, struct ft_fault *fault);
+
+/* ---- replay/report.c ---- */
+
+/* The verdict and the figures, to stdout or, beside one object there, to stderr. An exit code. */
+int nd_replay_report(const struct nd_replay *r);
 
 /* ---- replay/speed.c ---- */
 

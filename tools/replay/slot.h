@@ -65,6 +65,7 @@ struct nd_slot_io {
         uint32_t frees;
     } lane[FT_LANES_MAX];
     uint32_t frame_max;
+    unsigned lanes;
 };
 
 /* keeps: an input keeper has the inputs. */
