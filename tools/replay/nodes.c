@@ -30,6 +30,7 @@ static struct running {
     const struct nd_replay *all; /* this and `number` as they were before the fork */
     unsigned number;
     struct nd_slot *slot;
+    struct nd_config *own; /* the file and its modules, read in this process */
     struct nd_member_config config;
     struct nd_member member;
     struct nd_slot_io io;
@@ -85,8 +86,12 @@ static int run_node(void *arg, struct ft_fault *fault)
     const struct nd_replay *all = r->all;
     int error;
 
+    nd_scatter();
+    error = nd_replay_config(&r->own, all->options, fault);
+    if (error)
+        return error;
     r->slot = all->node[r->number].slot;
-    r->config = (struct nd_member_config){.config = all->config,
+    r->config = (struct nd_member_config){.config = r->own,
                                           .io = &r->io.io,
                                           .words = r->slot->words,
                                           .place = &all->place,
@@ -104,7 +109,7 @@ static int run_node(void *arg, struct ft_fault *fault)
                                           .status = &r->slot->status};
     r->random = r->config.seed ^ r->config.datagram_key.incarnation;
     error = nd_slot_io_open(&r->io, r->slot, all->tapes, all->lanes, !all->options->no_input_keeper, fault);
-    r->config.replayed_bytes = replayed_bytes(all->config, &r->io.io);
+    r->config.replayed_bytes = replayed_bytes(r->own, &r->io.io);
     if (!error)
         error = nd_member_open(&r->member, &r->config, fault);
     if (!error)

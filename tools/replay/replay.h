@@ -123,6 +123,12 @@ int nd_nodes_check(struct nd_replay *r, struct ft_fault *fault);
 uint64_t nd_nodes_rest(struct nd_replay *r, unsigned n, bool *rested); /* stops it in order; its digest */
 void nd_nodes_close(struct nd_replay *r);
 
+/* ---- replay/scatter.c ---- */
+
+/* In a process that was forked: what it is to have in common with the others by accident alone, differs. The
+ * configuration is to be read anew, since its modules are unloaded. */
+void nd_scatter(void);
+
 /* ---- replay/reference.c ---- */
 
 /* One keeper a lane. FT_ENOMEM, FT_EIO (its process died). Losses are told on stderr. */
