@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <immintrin.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -21,29 +22,30 @@
 #define PAGE       (1u << PAGE_SHIFT)
 #define PAGE_LINES (PAGE / FT_LINE)
 
-#define FORBIDDEN_MAX (4 * FT_LANES_MAX) /* tests have several nodes in a process */
-
 struct ft_audit {
     atomic_flag lock;
     _Atomic unsigned suspended; /* how many brackets are open */
     uint8_t *before;            /* opened pages as they were, at the offsets they have in the region */
     struct ft_lines open;       /* pages, not lines */
-    struct ft_lines noted[2];   /* lines; notes go to noted[now] */
-    _Atomic unsigned now;
-    uint32_t passed; /* lanes that ended a burst since the notes turned */
+    struct ft_lines noted;      /* lines of lanes' own arenas */
+    struct ft_lines stay[FT_LANES_MAX]; /* lines of the shared arena, of each lane's stay */
+    void (*name)(void *arg, uint64_t offset, char *text, size_t cap);
+    void *arg;
 };
+
+#define PLACE_TEXT 120u
+
+/* What this thread is at. */
+static _Thread_local struct {
+    const struct ft_region *inside; /* where it stays in what lanes share; NULL: nowhere */
+    const char *nf;                 /* that runs; NULL: none */
+    unsigned lane;
+} here;
 
 /* Regions share one address: at most one audited region is mapped at a time, and that one faults. */
 static struct ft_region *_Atomic mapped;
 static struct sigaction previous; /* whom faults elsewhere are passed on to */
 static unsigned users;            /* audits that need the handler */
-
-static struct forbidden {
-    const uint8_t *_Atomic base; /* NULL: not in use; written last, and first when it ends */
-    uint64_t size;
-    void (*on_touch)(void *arg, const void *at);
-    void *arg;
-} forbidden[FORBIDDEN_MAX];
 
 static void lock_audit(struct ft_audit *audit)
 {
@@ -83,36 +85,6 @@ static bool open_page(struct ft_region *region, uintptr_t address)
     return true;
 }
 
-void ft_audit_forbid(const void *base, uint64_t size, void (*on_touch)(void *arg, const void *at), void *arg)
-{
-    struct forbidden *f = forbidden;
-
-    while (f < forbidden + FORBIDDEN_MAX && atomic_load(&f->base))
-        f++;
-    FT_CHECK(f < forbidden + FORBIDDEN_MAX, "more than %u forbidden places", FORBIDDEN_MAX);
-    f->size = size;
-    f->on_touch = on_touch;
-    f->arg = arg;
-    atomic_store(&f->base, base);
-}
-
-void ft_audit_permit(const void *base)
-{
-    for (unsigned i = 0; i < FORBIDDEN_MAX; i++)
-        if (atomic_load(&forbidden[i].base) == base)
-            atomic_store(&forbidden[i].base, NULL);
-}
-
-static void report_forbidden(const uint8_t *at)
-{
-    for (unsigned i = 0; i < FORBIDDEN_MAX; i++) {
-        const uint8_t *base = atomic_load(&forbidden[i].base);
-
-        if (base && at >= base && (uint64_t)(at - base) < forbidden[i].size)
-            forbidden[i].on_touch(forbidden[i].arg, at);
-    }
-}
-
 static void pass_fault_on(int number, siginfo_t *info, void *context)
 {
     if (previous.sa_flags & SA_SIGINFO) {
@@ -132,7 +104,7 @@ static void on_fault(int number, siginfo_t *info, void *context)
     int saved = errno;
 
     if (info->si_code == SEGV_ACCERR)
-        report_forbidden(info->si_addr);
+        ft_audit_report_forbidden(info->si_addr);
     if (!region || info->si_code != SEGV_ACCERR || !open_page(region, (uintptr_t)info->si_addr))
         pass_fault_on(number, info, context);
     errno = saved;
@@ -165,8 +137,9 @@ static void free_audit(struct ft_audit *audit, uint64_t size)
     if (audit->before)
         munmap(audit->before, size);
     ft_lines_free(&audit->open);
-    ft_lines_free(&audit->noted[0]);
-    ft_lines_free(&audit->noted[1]);
+    ft_lines_free(&audit->noted);
+    for (unsigned l = 0; l < FT_LANES_MAX; l++)
+        ft_lines_free(&audit->stay[l]);
     free(audit);
 }
 
@@ -174,12 +147,16 @@ int ft_audit_open(struct ft_region *region, struct ft_fault *fault)
 {
     struct ft_audit *audit = calloc(1, sizeof(*audit));
     uint64_t lines = region->size >> FT_LINE_SHIFT;
+    bool room;
 
     if (!audit)
         return ft_fail(fault, FT_ENOMEM, "audit: no memory");
     audit->before = ft_map_memory(region->size);
-    if (!audit->before || ft_lines_init(&audit->open, region->size >> PAGE_SHIFT) ||
-        ft_lines_init(&audit->noted[0], lines) || ft_lines_init(&audit->noted[1], lines)) {
+    room = audit->before && !ft_lines_init(&audit->open, region->size >> PAGE_SHIFT) &&
+           !ft_lines_init(&audit->noted, lines);
+    for (unsigned l = 0; l < region->lanes; l++)
+        room = room && !ft_lines_init(&audit->stay[l], lines);
+    if (!room) {
         free_audit(audit, region->size);
         return ft_fail(fault, FT_ENOMEM, "audit: no memory for a second copy of %lu MiB", region->size >> 20);
     }
@@ -228,8 +205,9 @@ void ft_audit_resume(struct ft_region *region)
     lock_audit(audit);
     FT_CHECK(atomic_load(&audit->suspended) > 0, "audit resumed, but not suspended");
     if (atomic_fetch_sub(&audit->suspended, 1) == 1) {
-        ft_lines_clear(&audit->noted[0]);
-        ft_lines_clear(&audit->noted[1]);
+        ft_lines_clear(&audit->noted);
+        for (unsigned l = 0; l < region->lanes; l++)
+            ft_lines_clear(&audit->stay[l]);
         watch_faults();
         protect_pages(region, 0, region->size, PROT_READ);
     }
@@ -239,6 +217,22 @@ void ft_audit_resume(struct ft_region *region)
 unsigned ft_audit_suspended(const struct ft_region *region)
 {
     return region->audit ? atomic_load(&region->audit->suspended) : 0;
+}
+
+/* Of what lanes share. `how`: after the NF that does it; `why`: after the place. */
+static _Noreturn void abort_on_place(const struct ft_region *region, uint64_t offset, const char *how,
+                                     const char *why)
+{
+    const struct ft_arena *arena = ft_region_arena_at(region, offset);
+    char place[PLACE_TEXT];
+
+    snprintf(place, sizeof(place), "offset 0x%lx of the shared arena",
+             arena ? offset - arena->offset : offset);
+    if (region->audit->name)
+        region->audit->name(region->audit->arg, offset, place, sizeof(place));
+    if (here.nf)
+        ft_log_and_abort("audit: NF '%s' (lane %u) %s %s %s", here.nf, here.lane, how, place, why);
+    ft_log_and_abort("audit: lane %u %s %s %s", here.lane, how, place, why);
 }
 
 void ft_audit_note(struct ft_region *region, uint64_t line, uint64_t count)
@@ -252,16 +246,40 @@ void ft_audit_note(struct ft_region *region, uint64_t line, uint64_t count)
     FT_CHECK(arena && end <= arena->offset + arena->used,
              "edit of region offsets 0x%lx to 0x%lx, which is not inside what one arena has handed out",
              offset, end);
-    ft_lines_add(&audit->noted[atomic_load(&audit->now)], line, count);
+    if (arena != ft_region_shared(region))
+        ft_lines_add(&audit->noted, line, count);
+    else if (here.inside == region)
+        ft_lines_add(&audit->stay[here.lane], line, count);
+    else
+        abort_on_place(region, offset, "edited", "outside of its section");
 }
 
 static _Noreturn void abort_on_unedited(const struct ft_region *region, const struct ft_arena *arena,
                                         uint64_t offset, unsigned lane)
 {
-    bool shared = arena->nf == FT_NFS_MAX;
+    const char *name;
 
-    ft_log_and_abort("audit: NF '%s' (lane %u) changed offset 0x%lx of its arena without an edit",
-                     shared ? "shared" : region->nf_name[arena->nf], lane, offset - arena->offset);
+    if (arena == ft_region_shared((struct ft_region *)(uintptr_t)region))
+        abort_on_place(region, offset, "changed", "without an edit");
+    name = region->nf_name[arena->nf];
+    if (here.nf && strcmp(here.nf, name) != 0)
+        ft_log_and_abort(
+            "audit: NF '%s' (lane %u) changed offset 0x%lx of the arena of NF '%s' without an edit", here.nf,
+            lane, offset - arena->offset, name);
+    ft_log_and_abort("audit: NF '%s' (lane %u) changed offset 0x%lx of its arena without an edit", name, lane,
+                     offset - arena->offset);
+}
+
+static bool is_noted(const struct ft_region *region, uint64_t line)
+{
+    const struct ft_audit *audit = region->audit;
+
+    if (ft_lines_has(&audit->noted, line))
+        return true;
+    for (unsigned l = 0; l < region->lanes; l++)
+        if (ft_lines_has(&audit->stay[l], line))
+            return true;
+    return false;
 }
 
 static void compare_page(const struct ft_region *region, const struct ft_arena *arena, uint64_t page,
@@ -274,8 +292,7 @@ static void compare_page(const struct ft_region *region, const struct ft_arena *
                       *was = audit->before + (line << FT_LINE_SHIFT);
         unsigned at = 0;
 
-        if (memcmp(is, was, FT_LINE) == 0 || ft_lines_has(&audit->noted[0], line) ||
-            ft_lines_has(&audit->noted[1], line))
+        if (memcmp(is, was, FT_LINE) == 0 || is_noted(region, line))
             continue;
         while (is[at] == was[at])
             at++;
@@ -304,42 +321,75 @@ static void forget_notes(struct ft_lines *noted, const struct ft_arena *arena)
         ;
 }
 
-/*
- * The shared arena's notes of several lanes: who made one is not known, so a note must live until every lane
- * has ended the burst it was in. Once all have passed, the present set becomes the former one, and the
- * former, whose notes were all made before everybody passed, is emptied and used again.
- */
-static void turn_notes(struct ft_region *region, unsigned lane)
-{
-    struct ft_audit *audit = region->audit;
-    unsigned former = 1 - atomic_load(&audit->now);
-
-    audit->passed |= 1u << lane;
-    if (audit->passed != (1u << region->lanes) - 1)
-        return;
-    audit->passed = 0;
-    forget_notes(&audit->noted[former], ft_region_shared(region));
-    if (region->lanes == 1)
-        forget_notes(&audit->noted[1 - former], ft_region_shared(region));
-    else
-        atomic_store(&audit->now, former);
-}
-
 void ft_audit_check(struct ft_region *region, unsigned lane)
 {
     struct ft_audit *audit = region->audit;
 
     if (!audit || atomic_load(&audit->suspended))
         return;
+    here.lane = lane;
     lock_audit(audit);
     for (unsigned nf = 0; nf < region->nfs; nf++) {
         const struct ft_arena *arena = ft_region_arena(region, lane, nf);
 
         check_arena(region, arena, lane);
-        forget_notes(&audit->noted[0], arena);
-        forget_notes(&audit->noted[1], arena);
+        forget_notes(&audit->noted, arena);
     }
     check_arena(region, ft_region_shared(region), lane);
-    turn_notes(region, lane);
     unlock_audit(audit);
+}
+
+/* ---- what lanes share -------------------------------------------------------------------------- */
+
+void ft_audit_enter(struct ft_region *region, unsigned lane)
+{
+    if (!region->audit)
+        return;
+    here.inside = region;
+    here.lane = lane;
+}
+
+void ft_audit_abandon(struct ft_region *region, unsigned lane)
+{
+    if (!region->audit)
+        return;
+    here.inside = NULL;
+    forget_notes(&region->audit->stay[lane], ft_region_shared(region));
+}
+
+void ft_audit_leave(struct ft_region *region, unsigned lane)
+{
+    struct ft_audit *audit = region->audit;
+
+    if (!audit)
+        return;
+    lock_audit(audit);
+    if (!atomic_load(&audit->suspended))
+        check_arena(region, ft_region_shared(region), lane);
+    unlock_audit(audit);
+    ft_audit_abandon(region, lane);
+}
+
+void ft_audit_running(const char *name, unsigned lane)
+{
+    here.nf = name;
+    here.lane = lane;
+}
+
+void ft_audit_peeked(const void *object)
+{
+    const struct ft_region *region = atomic_load(&mapped);
+
+    if (here.nf && region)
+        abort_on_place(region, (uint64_t)((const uint8_t *)object - region->base), "peeked at",
+                       "while it processes, expected a section");
+}
+
+void ft_audit_name_places(struct ft_region *region,
+                          void (*name)(void *arg, uint64_t offset, char *text, size_t cap), void *arg)
+{
+    if (!region->audit)
+        return;
+    region->audit->name = name;
+    region->audit->arg = arg;
 }

@@ -195,7 +195,7 @@ static int judge_symbols(const struct object *o, const Elf64_Shdr *s)
     return error;
 }
 
-/* Without a symbol table only sizes tell: the compiler's own variables take 16 bytes at most. */
+/* Without a symbol table only sizes tell: of the compiler's own a section has 8 bytes at most. */
 static int judge_stripped(const struct object *o)
 {
     for (unsigned i = 0; i < o->head->e_shnum; i++)
@@ -205,7 +205,7 @@ static int judge_stripped(const struct object *o)
         const Elf64_Shdr *s = &o->sections[i];
 
         if (s->sh_flags & SHF_WRITE && s->sh_flags & SHF_ALLOC && !is_loaders(name_of(o, s)) &&
-            s->sh_size > 16)
+            s->sh_size > 8)
             return judge_variable(o, name_of(o, s) + 1, name_of(o, s));
     }
     return 0;

@@ -70,7 +70,9 @@ static void edited_bytes_pass_the_audit(void **unused)
 
         set(region, nat(region, lane, burst * 17), 150, (int)burst);
         set(region, nat(region, lane, 0), USED, (int)burst); /* over many pages */
+        ft_audit_enter(region, lane);
         set(region, shared(region, burst * 31), 1, (int)burst);
+        ft_audit_leave(region, lane);
         ft_edit(region, nat(region, lane, 5), 1); /* announced, not made */
         ft_audit_check(region, lane);
         ft_audit_check(region, lane); /* an empty burst */
@@ -128,57 +130,109 @@ static void a_mark_lasts_one_burst(void **unused)
     ft_region_close(region);
 }
 
+static void set_shared(struct ft_region *region, unsigned lane, uint64_t byte, int value)
+{
+    ft_audit_enter(region, lane);
+    set(region, shared(region, byte), 64, value);
+    ft_audit_leave(region, lane);
+}
+
 static void write_shared_unmarked(void *arg)
 {
     struct ft_region *region = arg;
 
-    set(region, shared(region, 0), 64, 1);
-    ft_audit_check(region, 0);
-    *shared(region, 0) = 2;
+    set_shared(region, 0, 0, 1);
+    *shared(region, 0) = 2; /* in the same burst, behind the stay */
+    fputs("written\n", stderr);
     ft_audit_check(region, 0);
 }
 
-static void one_lane_has_no_grace_in_the_shared_arena(void **unused)
+static void edit_shared_outside(void *arg)
+{
+    struct ft_region *region = arg;
+
+    set_shared(region, 0, 4096, 1);
+    ft_audit_running("nat", 0);
+    set(region, shared(region, 4096), 64, 2);
+}
+
+static void name_place(void *arg, uint64_t offset, char *text, size_t cap)
+{
+    struct ft_region *region = arg;
+
+    snprintf(text, cap, "the thing at %lu", offset - ft_region_shared(region)->offset);
+}
+
+static void peek_while_it_runs(void *arg)
+{
+    struct ft_region *region = arg;
+
+    ft_audit_name_places(region, name_place, region);
+    ft_audit_peeked(shared(region, 128)); /* nobody runs: it is shown */
+    ft_audit_running("firewall", 0);
+    ft_audit_peeked(shared(region, 128));
+}
+
+static void write_others_arena(void *arg)
+{
+    struct ft_region *region = arg;
+
+    ft_audit_running("firewall", 0);
+    *nat(region, 0, 7) = 1;
+    ft_audit_check(region, 0);
+}
+
+static void what_lanes_share_changes_in_a_stay_alone(void **unused)
 {
     struct ft_region *region = open_region(1);
 
     (void)unused;
-    assert_dies(write_shared_unmarked, region,
-                "understudy: audit: NF 'shared' (lane 0) changed offset 0x0 of its arena without an edit");
+    assert_dies(
+        write_shared_unmarked, region,
+        "written\nunderstudy: audit: lane 0 changed offset 0x0 of the shared arena without an edit\n");
+    assert_dies(edit_shared_outside, region,
+                "understudy: audit: NF 'nat' (lane 0) edited offset 0x1000 of the shared arena outside of "
+                "its section\n");
+    assert_dies(
+        peek_while_it_runs, region,
+        "understudy: audit: NF 'firewall' (lane 0) peeked at the thing at 128 while it processes, expected a "
+        "section\n");
+    assert_dies(
+        write_others_arena, region,
+        "understudy: audit: NF 'firewall' (lane 0) changed offset 0x7 of the arena of NF 'nat' without an "
+        "edit\n");
     ft_region_close(region);
 }
 
-static void write_shared_after_all_passed(void *arg)
+static void write_shared_after_a_stay(void *arg)
 {
     struct ft_region *region = arg;
 
-    set(region, shared(region, 4096), 64, 1);
-    for (unsigned i = 0; i < 4; i++)
-        ft_audit_check(region, i % 2);
+    set_shared(region, 0, 4096, 1);
     *shared(region, 4096) = 2;
     ft_audit_check(region, 1);
 }
 
-/* Another lane ends bursts between a lane's edit and its write. */
-static void a_mark_in_the_shared_arena_outlives_others_bursts(void **unused)
+/* Another lane ends bursts and stays between a lane's edit and its write. */
+static void a_mark_in_the_shared_arena_lasts_its_stay(void **unused)
 {
     struct ft_region *region = open_region(2);
-    uint8_t *p = ft_edit(region, shared(region, 4096), 64);
+    uint8_t *p;
 
     (void)unused;
-    ft_audit_check(region, 1); /* lane 0 is now the last to pass, and others go on */
+    ft_audit_enter(region, 0);
+    p = ft_edit(region, shared(region, 4096), 64);
     for (unsigned i = 0; i < 10; i++) {
         *p = (uint8_t)(i + 1);
         ft_audit_check(region, 1);
+        set_shared(region, 1, 4096 + 64, (int)i);
+        ft_audit_enter(region, 0);
     }
+    *p = 77;
+    ft_audit_leave(region, 0);
     ft_audit_check(region, 0);
-    p = ft_edit(region, shared(region, 4096 + 64), 64);
-    ft_audit_check(region, 1);
-    *p = 1;
-    ft_audit_check(region, 1);
-    ft_audit_check(region, 0);
-    assert_dies(write_shared_after_all_passed, region,
-                "understudy: audit: NF 'shared' (lane 1) changed offset 0x1000 of its arena without an edit");
+    assert_dies(write_shared_after_a_stay, region,
+                "understudy: audit: lane 1 changed offset 0x1000 of the shared arena without an edit\n");
     ft_region_close(region);
 }
 
@@ -335,7 +389,7 @@ static void *busy_lane(void *arg)
 
     for (unsigned burst = 0; burst < 3000; burst++) {
         set(region, nat(region, 1, burst % 100 * 100), 200, (int)burst);
-        set(region, shared(region, burst % 64 * 128 + 64), 64, (int)burst);
+        set_shared(region, 1, burst % 64 * 128 + 64, (int)burst);
         ft_audit_check(region, 1);
     }
     return NULL;
@@ -351,7 +405,7 @@ static void lanes_check_at_the_same_time(void **unused)
     assert_int_equal(pthread_create(&thread, NULL, busy_lane, region), 0);
     for (unsigned burst = 0; burst < 3000; burst++) {
         set(region, nat(region, 0, burst % 100 * 100), 200, (int)burst);
-        set(region, shared(region, burst % 64 * 128), 64, (int)burst);
+        set_shared(region, 0, burst % 64 * 128, (int)burst);
         ft_audit_check(region, 0);
     }
     pthread_join(thread, NULL);
@@ -364,8 +418,8 @@ int main(void)
         cmocka_unit_test(edited_bytes_pass_the_audit),
         cmocka_unit_test(an_unmarked_write_is_named),
         cmocka_unit_test(a_mark_lasts_one_burst),
-        cmocka_unit_test(one_lane_has_no_grace_in_the_shared_arena),
-        cmocka_unit_test(a_mark_in_the_shared_arena_outlives_others_bursts),
+        cmocka_unit_test(what_lanes_share_changes_in_a_stay_alone),
+        cmocka_unit_test(a_mark_in_the_shared_arena_lasts_its_stay),
         cmocka_unit_test(writes_during_a_suspension_pass),
         cmocka_unit_test(writes_after_a_suspension_are_named),
         cmocka_unit_test(other_faults_are_passed_on),
