@@ -125,7 +125,8 @@ static int run_and_judge(struct nd_replay *r)
     if (!error)
         error = nd_capture_finish(&r->written, &fault);
     if (!error)
-        error = nd_reference_run(&r->reference, r->keeper, r->config, r->options->seed, &fault);
+        error = nd_reference_run(&r->reference, r, &fault);
+    nd_nodes_close(r);
     if (!error && r->options->speed)
         error = nd_speed_measure(&r->speed, &r->tape, r->config, r->options->seed, &fault);
     if (error) {

@@ -313,6 +313,5 @@ int nd_replay_run(struct nd_replay *r, struct ft_fault *fault)
         if (!rested || (!r->alone && !r->standby_rested))
             error = ft_fail(fault, FT_EIO, "a node did not come to rest");
     }
-    nd_nodes_close(r);
     return error;
 }

@@ -10,7 +10,6 @@
 #include "node/base/clock.h"
 #include "tools/pair/child.h"
 
-#include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -70,6 +69,10 @@ static int replicate_turn(void *arg, struct ft_fault *fault)
     uint64_t now = nd_now();
 
     (void)fault;
+    if (atomic_load(&r->slot->status.rested)) { /* its state is looked at, and changes no more */
+        nd_sleep(SLEEP_LONG);
+        return 0;
+    }
     r->idle = rp_turn(r->member.replicator, now) ? 0 : r->idle + 1;
     show_figures(r, now);
     if (atomic_load_explicit(&r->slot->fits, memory_order_relaxed) && ft_draw(&r->random) % 2 == 0)
@@ -112,6 +115,8 @@ static int run_node(void *arg, struct ft_fault *fault)
     r->config.replayed_bytes = replayed_bytes(r->own, &r->io.io);
     if (!error)
         error = nd_member_open(&r->member, &r->config, fault);
+    if (!error)
+        r->slot->region_fd = r->member.lanes.region->fd;
     if (!error)
         error = nd_member_start(&r->member, NULL, fault);
     return error ? error : nd_member_serve(&r->member, replicate_turn, r, fault);
@@ -196,11 +201,8 @@ uint64_t nd_nodes_rest(struct nd_replay *r, unsigned n, bool *rested)
     while (!(*rested = atomic_load(&slot->status.rested)) && nd_now() - began < REST_NS &&
            waitpid(r->node[n].pid, &status, WNOHANG) == 0)
         nd_sleep(100000);
-    atomic_store(&slot->status.wish, ND_MEMBER_END);
     if (!*rested)
-        kill(r->node[n].pid, SIGKILL);
-    nd_child_wait(r->node[n].pid);
-    r->node[n].pid = 0;
+        nd_child_kill(&r->node[n].pid);
     add_counts(r, n);
     return atomic_load(&slot->status.digest);
 }

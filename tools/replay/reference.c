@@ -32,6 +32,7 @@ struct run {
 
 /* Filled in before the fork as far as the keepers; all else is the reference's process's own. */
 static struct {
+    const struct nd_replay *replay;
     const struct nd_config *config;
     struct nd_reference *answer; /* in shared memory */
     struct run run[FT_LANES_MAX];
@@ -247,6 +248,23 @@ static int run_all(struct ft_fault *fault)
     return 0;
 }
 
+/* Of the nodes that have come to rest in another state. */
+static void find_differences(void)
+{
+    struct nf_chain *chains[FT_LANES_MAX] = {NULL};
+
+    for (unsigned l = 0; l < all.config->chain.lanes; l++)
+        chains[l] = all.run[l].chain;
+    for (unsigned n = 0; n < ND_NODES; n++) {
+        const struct nd_slot *slot = all.replay->node[n].slot;
+
+        if (all.replay->node[n].pid && atomic_load(&slot->status.rested) &&
+            atomic_load(&slot->status.digest) != all.answer->digest)
+            nd_differences_find(&all.answer->differences[n], all.region, chains, all.replay->node[n].pid,
+                                slot->region_fd);
+    }
+}
+
 static int execute_reference(void *seed, void *result, struct ft_fault *fault)
 {
     int error = 0;
@@ -258,16 +276,20 @@ static int execute_reference(void *seed, void *result, struct ft_fault *fault)
         error = make_runs(*(const uint64_t *)seed, fault);
         if (!error)
             error = run_all(fault);
+        if (!error)
+            find_differences();
     }
     all.answer->listed = all.run[0].keeper->counts->listed;
     return error;
 }
 
-int nd_reference_run(struct nd_reference *out, struct nd_keeper keepers[], const struct nd_config *config,
-                     uint64_t seed, struct ft_fault *fault)
+int nd_reference_run(struct nd_reference *out, struct nd_replay *r, struct ft_fault *fault)
 {
-    all.config = config;
-    for (unsigned l = 0; l < config->chain.lanes; l++)
-        all.run[l].keeper = &keepers[l];
+    uint64_t seed = r->options->seed;
+
+    all.replay = r;
+    all.config = r->config;
+    for (unsigned l = 0; l < r->lanes; l++)
+        all.run[l].keeper = &r->keeper[l];
     return nd_child_run(execute_reference, &seed, out, sizeof(*out), "the reference", fault);
 }

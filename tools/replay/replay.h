@@ -49,6 +49,22 @@ struct nd_chain_counts {
     } nf[FT_NFS_MAX]; /* by place in the chain, from 1 */
 };
 
+/* What of an NF in a lane, or of what lanes share, is not the reference's. */
+struct nd_difference {
+    uint16_t nf, lane;      /* as in struct ft_arena */
+    uint64_t lines, offset; /* how many differ; of the first word that does, in the arena */
+    uint64_t expected, got; /* as they lie in memory */
+    char place[128];        /* the object, and the byte in it */
+};
+
+#define ND_DIFFERENCES 8u
+
+struct nd_differences {
+    struct nd_difference list[ND_DIFFERENCES];
+    unsigned count; /* of arenas; those beyond the list are counted alone */
+    bool unseen;    /* the node's state could not be looked at */
+};
+
 /* See replay/reference.c. */
 struct nd_reference {
     uint64_t digest;               /* of the region after the last burst */
@@ -60,6 +76,7 @@ struct nd_reference {
                                       not all of it was used */
     unsigned listed;               /* lines said about losses, by the keepers and by the reference */
     struct nd_chain_counts chain;
+    struct nd_differences differences[ND_NODES]; /* of the node with that number */
 };
 
 #define ND_SPEED_REPEATS 7u
@@ -110,7 +127,8 @@ struct nd_replay {
  * nd_config_read. */
 int nd_replay_config(struct nd_config **out, const struct nd_replay_options *options, struct ft_fault *fault);
 
-/* Feeds the whole tape, with the kills. FT_EIO, FT_ENOMEM … with one line; nothing is left running. */
+/* Feeds the whole tape, with the kills. FT_EIO, FT_ENOMEM … with one line. Nodes at rest are left running:
+ * close them. */
 int nd_replay_run(struct nd_replay *r, struct ft_fault *fault);
 
 /* ---- replay/nodes.c: node processes ---- */
@@ -120,7 +138,8 @@ int nd_nodes_start(struct nd_replay *r, unsigned n, struct ft_fault *fault);
 void nd_nodes_kill(struct nd_replay *r, unsigned n); /* and waits for its end */
 /* FT_EDIVERGED: one has ended by itself. */
 int nd_nodes_check(struct nd_replay *r, struct ft_fault *fault);
-uint64_t nd_nodes_rest(struct nd_replay *r, unsigned n, bool *rested); /* stops it in order; its digest */
+/* Its lanes stop, in order; its digest. Its process stays, so that its state can be looked at. */
+uint64_t nd_nodes_rest(struct nd_replay *r, unsigned n, bool *rested);
 void nd_nodes_close(struct nd_replay *r);
 
 /* ---- replay/scatter.c ---- */
@@ -131,9 +150,15 @@ void nd_scatter(void);
 
 /* ---- replay/reference.c ---- */
 
-/* One keeper a lane. FT_ENOMEM, FT_EIO (its process died). Losses are told on stderr. */
-int nd_reference_run(struct nd_reference *out, struct nd_keeper keepers[], const struct nd_config *config,
-                     uint64_t seed, struct ft_fault *fault);
+/* FT_ENOMEM, FT_EIO (its process died). Losses are told on stderr. */
+int nd_reference_run(struct nd_reference *out, struct nd_replay *r, struct ft_fault *fault);
+
+/* ---- replay/differences.c ---- */
+
+/* Of the node in process `pid`, which has its region open as `region_fd`, against the region of the
+ * chains[lanes]. */
+void nd_differences_find(struct nd_differences *out, const struct ft_region *region,
+                         struct nf_chain *const chains[], pid_t pid, int region_fd);
 
 /* ---- replay/report.c ---- */
 

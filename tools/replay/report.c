@@ -82,11 +82,60 @@ static bool is_equivalent(const struct nd_replay *r)
            r->reference.diverged == 0 && (may_lose || (c->lost == 0 && c->duplicated == 0));
 }
 
-static void report_digest(const struct nd_replay *r, const char *node, uint64_t digest)
+static const char *nf_of(const struct nd_replay *r, const struct nd_difference *d)
 {
-    if (digest != r->reference.digest)
-        fprintf(stderr, "understudy replay: digest of the %s: expected %016lx, got %016lx\n", node,
-                r->reference.digest, digest);
+    return d->nf == FT_NFS_MAX ? "shared" : d->nf ? r->config->chain.nfs[d->nf - 1].module->name : "lane";
+}
+
+static void report_difference(const struct nd_replay *r, const char *node, const struct nd_difference *d)
+{
+    char where[64] = "what lanes share";
+
+    if (d->lane != FT_LANES_MAX)
+        snprintf(where, sizeof(where), d->nf ? "NF '%s' of lane %u" : "the %s's own state, of lane %u",
+                 nf_of(r, d), d->lane);
+    fprintf(stderr,
+            "understudy replay: the %s differs in %s, %lu line%s, first at %s: expected 0x%lx, got 0x%lx\n",
+            node, where, d->lines, d->lines == 1 ? "" : "s", d->place, d->expected, d->got);
+}
+
+static void report_digest(const struct nd_replay *r, unsigned n, uint64_t digest)
+{
+    const struct nd_differences *found = &r->reference.differences[n];
+    const char *node = n == r->primary ? "primary" : "standby";
+
+    if (digest == r->reference.digest)
+        return;
+    fprintf(stderr, "understudy replay: digest of the %s: expected %016lx, got %016lx\n", node,
+            r->reference.digest, digest);
+    for (unsigned i = 0; i < found->count && i < ND_DIFFERENCES; i++)
+        report_difference(r, node, &found->list[i]);
+    if (found->count > ND_DIFFERENCES)
+        fprintf(stderr, "understudy replay: the %s differs in %u places more\n", node,
+                found->count - ND_DIFFERENCES);
+    if (found->unseen)
+        fprintf(stderr, "understudy replay: the %s's state could not be looked at\n", node);
+}
+
+static json_t *differences_json(const struct nd_replay *r)
+{
+    json_t *list = json_array();
+
+    for (unsigned n = 0; n < ND_NODES; n++)
+        for (unsigned i = 0; i < r->reference.differences[n].count && i < ND_DIFFERENCES; i++) {
+            const struct nd_difference *d = &r->reference.differences[n].list[i];
+            char expected[24], got[24];
+
+            snprintf(expected, sizeof(expected), "0x%lx", d->expected);
+            snprintf(got, sizeof(got), "0x%lx", d->got);
+            json_array_append_new(
+                list, json_pack("{s:s,s:s,s:o,s:s,s:I,s:I,s:s,s:s}", "node",
+                                n == r->primary ? "primary" : "standby", "nf", nf_of(r, d), "lane",
+                                d->lane == FT_LANES_MAX ? json_null() : json_integer(d->lane), "place",
+                                d->place, "offset", (json_int_t)d->offset, "lines", (json_int_t)d->lines,
+                                "expected", expected, "got", got));
+        }
+    return list;
 }
 
 /* What the figures cannot say. */
@@ -102,9 +151,9 @@ static void print_reasons(const struct nd_replay *r)
         fprintf(stderr, "understudy replay: what one node said the other refused %lu times, last: %s\n",
                 r->refused, r->refusal);
     if (!r->broken)
-        report_digest(r, "primary", r->primary_digest);
+        report_digest(r, r->primary, r->primary_digest);
     if (r->standby_rested)
-        report_digest(r, "standby", r->standby_digest);
+        report_digest(r, !r->primary, r->standby_digest);
 }
 
 static void set_digest(json_t *o, const char *key, uint64_t digest)
@@ -121,6 +170,7 @@ static int print_json(const struct nd_replay *r, json_t *o)
     set_digest(o, "run_digest", r->primary_digest);
     json_object_set_new(o, "equivalent", json_boolean(is_equivalent(r)));
     json_object_set_new(o, "nfs", chain_json(r));
+    json_object_set_new(o, "differences", differences_json(r));
     if (r->speed.measured) {
         json_object_set_new(o, "live_ns", json_real(r->speed.live_ns));
         json_object_set_new(o, "replay_ns", json_real(r->speed.replay_ns));
