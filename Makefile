@@ -221,7 +221,7 @@ check: deps
 	+@$(MAKE) --no-print-directory -j2 all
 	+@$(MAKE) --no-print-directory -j2 $(UNIT)
 	+@$(MAKE) --no-print-directory -j2 build-fuzz/replay build-fuzz/fuzz
-	+@$(MAKE) --no-print-directory lint
+	@scripts/lint --fast
 	+@$(MAKE) --no-print-directory check-unit
 	+@$(MAKE) --no-print-directory check-fuzz
 	+@$(MAKE) --no-print-directory model
