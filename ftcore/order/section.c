@@ -258,6 +258,7 @@ void ft_section_leave_ordered(struct ft_sections *s, const struct ft_shared *con
             (struct ft_access){.object = (uint64_t)((const uint8_t *)object - s->region->base),
                                .before = object->access,
                                .own = s->next};
+    ft_audit_sum_stay(s->region, s->lane, object);
     object->last = s->lane + 1u;
     object->access = ft_section_number(s);
     s->inside = false;

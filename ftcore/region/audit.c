@@ -1,64 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Audit. Owns the region's page protection, the copies put aside, and the notes of what was edited. Written
- * by lanes: in the fault handler (a page opens), in ft_edit_track (a note), at a burst's end (pages close).
+ * Audit. Owns the region's page protection and the copies put aside. Written by lanes: in the fault handler
+ * (a page opens), and when pages are compared (they close).
  *
  * A lock keeps a page from being opened by one lane while another compares it; the handler may take it
- * because whoever holds it writes nothing in the region. Notes need no lock: each lane makes its own before
- * its write.
+ * because whoever holds it writes nothing in the region.
  */
-#include "ftcore/region/audit.h"
-#include "ftcore/base/event_log.h"
+#include "ftcore/region/audit_parts.h"
 
 #include <errno.h>
-#include <immintrin.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
-#define PAGE_SHIFT 12u
-#define PAGE       (1u << PAGE_SHIFT)
-#define PAGE_LINES (PAGE / FT_LINE)
-
-struct ft_audit {
-    atomic_flag lock;
-    _Atomic unsigned suspended; /* how many brackets are open */
-    uint8_t *before;            /* opened pages as they were, at the offsets they have in the region */
-    struct ft_lines open;       /* pages, not lines */
-    struct ft_lines noted;      /* lines of lanes' own arenas */
-    struct ft_lines stay[FT_LANES_MAX]; /* lines of the shared arena, of each lane's stay */
-    void (*name)(void *arg, uint64_t offset, char *text, size_t cap);
-    void *arg;
-};
-
-#define PLACE_TEXT 120u
-
-/* What this thread is at. */
-static _Thread_local struct {
-    const struct ft_region *inside; /* where it stays in what lanes share; NULL: nowhere */
-    const char *nf;                 /* that runs; NULL: none */
-    unsigned lane;
-} here;
+#define PAGE_SHIFT FT_AUDIT_PAGE_SHIFT
+#define PAGE       FT_AUDIT_PAGE
 
 /* Regions share one address: at most one audited region is mapped at a time, and that one faults. */
 static struct ft_region *_Atomic mapped;
 static struct sigaction previous; /* whom faults elsewhere are passed on to */
 static unsigned users;            /* audits that need the handler */
 
-static void lock_audit(struct ft_audit *audit)
-{
-    while (atomic_flag_test_and_set_explicit(&audit->lock, memory_order_acquire))
-        _mm_pause();
-}
-
-static void unlock_audit(struct ft_audit *audit)
-{
-    atomic_flag_clear_explicit(&audit->lock, memory_order_release);
-}
-
-static void protect_pages(struct ft_region *region, uint64_t offset, uint64_t size, int how)
+void ft_audit_protect(struct ft_region *region, uint64_t offset, uint64_t size, int how)
 {
     FT_CHECK(mprotect(region->base + offset, size, how) == 0, "audit: mprotect at offset 0x%lx: %s", offset,
              strerror(errno));
@@ -72,16 +36,16 @@ static bool open_page(struct ft_region *region, uintptr_t address)
 
     if (offset >= region->size || !ft_region_arena_at(region, offset))
         return false;
-    lock_audit(audit);
+    ft_audit_lock(audit);
     if (!atomic_load(&audit->suspended)) {
         /* Open already: another lane was first. */
         if (!ft_lines_has(&audit->open, offset >> PAGE_SHIFT)) {
             memcpy(audit->before + offset, region->base + offset, PAGE);
             ft_lines_add(&audit->open, offset >> PAGE_SHIFT, 1);
         }
-        protect_pages(region, offset, PAGE, PROT_READ | PROT_WRITE);
+        ft_audit_protect(region, offset, PAGE, PROT_READ | PROT_WRITE);
     }
-    unlock_audit(audit);
+    ft_audit_unlock(audit);
     return true;
 }
 
@@ -164,7 +128,7 @@ int ft_audit_open(struct ft_region *region, struct ft_fault *fault)
     users++;
     watch_faults();
     atomic_store(&mapped, region);
-    protect_pages(region, 0, region->size, PROT_READ);
+    ft_audit_protect(region, 0, region->size, PROT_READ);
     atomic_fetch_or(&region->tracking, FT_TRACK_AUDIT);
     return FT_OK;
 }
@@ -175,7 +139,7 @@ void ft_audit_close(struct ft_region *region)
         return;
     atomic_fetch_and(&region->tracking, ~(uint32_t)FT_TRACK_AUDIT);
     atomic_store(&mapped, NULL);
-    protect_pages(region, 0, region->size, PROT_READ | PROT_WRITE);
+    ft_audit_protect(region, 0, region->size, PROT_READ | PROT_WRITE);
     if (--users == 0)
         leave_faults();
     free_audit(region->audit, region->size);
@@ -188,12 +152,12 @@ void ft_audit_suspend(struct ft_region *region)
 
     if (!audit)
         return;
-    lock_audit(audit);
+    ft_audit_lock(audit);
     if (atomic_fetch_add(&audit->suspended, 1) == 0) {
-        protect_pages(region, 0, region->size, PROT_READ | PROT_WRITE);
+        ft_audit_protect(region, 0, region->size, PROT_READ | PROT_WRITE);
         ft_lines_clear(&audit->open);
     }
-    unlock_audit(audit);
+    ft_audit_unlock(audit);
 }
 
 void ft_audit_resume(struct ft_region *region)
@@ -202,16 +166,16 @@ void ft_audit_resume(struct ft_region *region)
 
     if (!audit)
         return;
-    lock_audit(audit);
+    ft_audit_lock(audit);
     FT_CHECK(atomic_load(&audit->suspended) > 0, "audit resumed, but not suspended");
     if (atomic_fetch_sub(&audit->suspended, 1) == 1) {
         ft_lines_clear(&audit->noted);
         for (unsigned l = 0; l < region->lanes; l++)
             ft_lines_clear(&audit->stay[l]);
         watch_faults();
-        protect_pages(region, 0, region->size, PROT_READ);
+        ft_audit_protect(region, 0, region->size, PROT_READ);
     }
-    unlock_audit(audit);
+    ft_audit_unlock(audit);
 }
 
 unsigned ft_audit_suspended(const struct ft_region *region)
@@ -219,177 +183,7 @@ unsigned ft_audit_suspended(const struct ft_region *region)
     return region->audit ? atomic_load(&region->audit->suspended) : 0;
 }
 
-/* Of what lanes share. `how`: after the NF that does it; `why`: after the place. */
-static _Noreturn void abort_on_place(const struct ft_region *region, uint64_t offset, const char *how,
-                                     const char *why)
+const struct ft_region *ft_audit_mapped(void)
 {
-    const struct ft_arena *arena = ft_region_arena_at(region, offset);
-    char place[PLACE_TEXT];
-
-    snprintf(place, sizeof(place), "offset 0x%lx of the shared arena",
-             arena ? offset - arena->offset : offset);
-    if (region->audit->name)
-        region->audit->name(region->audit->arg, offset, place, sizeof(place));
-    if (here.nf)
-        ft_log_and_abort("audit: NF '%s' (lane %u) %s %s %s", here.nf, here.lane, how, place, why);
-    ft_log_and_abort("audit: lane %u %s %s %s", here.lane, how, place, why);
-}
-
-void ft_audit_note(struct ft_region *region, uint64_t line, uint64_t count)
-{
-    struct ft_audit *audit = region->audit;
-    uint64_t offset = line << FT_LINE_SHIFT, end = (line + count) << FT_LINE_SHIFT;
-    const struct ft_arena *arena = ft_region_arena_at(region, offset);
-
-    if (atomic_load_explicit(&audit->suspended, memory_order_relaxed))
-        return;
-    FT_CHECK(arena && end <= arena->offset + arena->used,
-             "edit of region offsets 0x%lx to 0x%lx, which is not inside what one arena has handed out",
-             offset, end);
-    if (arena != ft_region_shared(region))
-        ft_lines_add(&audit->noted, line, count);
-    else if (here.inside == region)
-        ft_lines_add(&audit->stay[here.lane], line, count);
-    else
-        abort_on_place(region, offset, "edited", "outside of its section");
-}
-
-static _Noreturn void abort_on_unedited(const struct ft_region *region, const struct ft_arena *arena,
-                                        uint64_t offset, unsigned lane)
-{
-    const char *name;
-
-    if (arena == ft_region_shared((struct ft_region *)(uintptr_t)region))
-        abort_on_place(region, offset, "changed", "without an edit");
-    name = region->nf_name[arena->nf];
-    if (here.nf && strcmp(here.nf, name) != 0)
-        ft_log_and_abort(
-            "audit: NF '%s' (lane %u) changed offset 0x%lx of the arena of NF '%s' without an edit", here.nf,
-            lane, offset - arena->offset, name);
-    ft_log_and_abort("audit: NF '%s' (lane %u) changed offset 0x%lx of its arena without an edit", name, lane,
-                     offset - arena->offset);
-}
-
-static bool is_noted(const struct ft_region *region, uint64_t line)
-{
-    const struct ft_audit *audit = region->audit;
-
-    if (ft_lines_has(&audit->noted, line))
-        return true;
-    for (unsigned l = 0; l < region->lanes; l++)
-        if (ft_lines_has(&audit->stay[l], line))
-            return true;
-    return false;
-}
-
-static void compare_page(const struct ft_region *region, const struct ft_arena *arena, uint64_t page,
-                         unsigned lane)
-{
-    const struct ft_audit *audit = region->audit;
-
-    for (uint64_t line = page * PAGE_LINES; line < (page + 1) * PAGE_LINES; line++) {
-        const uint8_t *is = region->base + (line << FT_LINE_SHIFT),
-                      *was = audit->before + (line << FT_LINE_SHIFT);
-        unsigned at = 0;
-
-        if (memcmp(is, was, FT_LINE) == 0 || is_noted(region, line))
-            continue;
-        while (is[at] == was[at])
-            at++;
-        abort_on_unedited(region, arena, (line << FT_LINE_SHIFT) + at, lane);
-    }
-}
-
-/* Closes the arena's opened pages, so that they stop, and compares them. */
-static void check_arena(struct ft_region *region, const struct ft_arena *arena, unsigned lane)
-{
-    uint64_t from = arena->offset >> PAGE_SHIFT, to = from + (arena->size >> PAGE_SHIFT);
-    struct ft_line_range run;
-
-    while ((run = ft_lines_take(&region->audit->open, from, to, UINT64_MAX)).count) {
-        protect_pages(region, run.line << PAGE_SHIFT, run.count << PAGE_SHIFT, PROT_READ);
-        for (uint64_t i = 0; i < run.count; i++)
-            compare_page(region, arena, run.line + i, lane);
-    }
-}
-
-static void forget_notes(struct ft_lines *noted, const struct ft_arena *arena)
-{
-    uint64_t from = arena->offset >> FT_LINE_SHIFT, to = from + (arena->size >> FT_LINE_SHIFT);
-
-    while (ft_lines_take(noted, from, to, UINT64_MAX).count)
-        ;
-}
-
-void ft_audit_check(struct ft_region *region, unsigned lane)
-{
-    struct ft_audit *audit = region->audit;
-
-    if (!audit || atomic_load(&audit->suspended))
-        return;
-    here.lane = lane;
-    lock_audit(audit);
-    for (unsigned nf = 0; nf < region->nfs; nf++) {
-        const struct ft_arena *arena = ft_region_arena(region, lane, nf);
-
-        check_arena(region, arena, lane);
-        forget_notes(&audit->noted, arena);
-    }
-    check_arena(region, ft_region_shared(region), lane);
-    unlock_audit(audit);
-}
-
-/* ---- what lanes share -------------------------------------------------------------------------- */
-
-void ft_audit_enter(struct ft_region *region, unsigned lane)
-{
-    if (!region->audit)
-        return;
-    here.inside = region;
-    here.lane = lane;
-}
-
-void ft_audit_abandon(struct ft_region *region, unsigned lane)
-{
-    if (!region->audit)
-        return;
-    here.inside = NULL;
-    forget_notes(&region->audit->stay[lane], ft_region_shared(region));
-}
-
-void ft_audit_leave(struct ft_region *region, unsigned lane)
-{
-    struct ft_audit *audit = region->audit;
-
-    if (!audit)
-        return;
-    lock_audit(audit);
-    if (!atomic_load(&audit->suspended))
-        check_arena(region, ft_region_shared(region), lane);
-    unlock_audit(audit);
-    ft_audit_abandon(region, lane);
-}
-
-void ft_audit_running(const char *name, unsigned lane)
-{
-    here.nf = name;
-    here.lane = lane;
-}
-
-void ft_audit_peeked(const void *object)
-{
-    const struct ft_region *region = atomic_load(&mapped);
-
-    if (here.nf && region)
-        abort_on_place(region, (uint64_t)((const uint8_t *)object - region->base), "peeked at",
-                       "while it processes, expected a section");
-}
-
-void ft_audit_name_places(struct ft_region *region,
-                          void (*name)(void *arg, uint64_t offset, char *text, size_t cap), void *arg)
-{
-    if (!region->audit)
-        return;
-    region->audit->name = name;
-    region->audit->arg = arg;
+    return atomic_load(&mapped);
 }

@@ -39,6 +39,20 @@ unsigned ft_audit_suspended(const struct ft_region *region);
 /* At a burst's end and when an NF has run, lane of the caller. No effect when the region has no audit. Aborts
  * on an unmarked write. */
 void ft_audit_check(struct ft_region *region, unsigned lane);
+void ft_audit_check_nf(struct ft_region *region, unsigned lane);
+
+/*
+ * From now on `ended` hears of each burst's end in a lane: digests of the lines that the burst has edited, by
+ * NF (sums[nf]; sums[FT_NFS_MAX]: of what lanes share), 0 where there are none. The same for the same burst
+ * wherever it is executed. While no lane runs.
+ */
+#define FT_AUDIT_SUMS (FT_NFS_MAX + 1u)
+void ft_audit_watch(struct ft_region *region,
+                    void (*ended)(void *arg, unsigned lane, const uint64_t sums[FT_AUDIT_SUMS]), void *arg);
+
+/* What the stay has edited is in the lane's digests now, but for `head`, a line that the next stay may change
+ * as soon as this one is known to end. */
+void ft_audit_sum_stay(struct ft_region *region, unsigned lane, const void *head);
 
 /* A stay of this thread, as lane `lane`, in what lanes share: a section, or what else may change its lines.
  * Entered again before it is left: nothing new. No effect without audit. */

@@ -104,7 +104,7 @@ static void end_audited(struct nf_chain *chain, const struct nf *nf)
 {
     if (ft_likely(!chain->guard))
         return;
-    ft_audit_check(chain->region, nf->lane);
+    ft_audit_check_nf(chain->region, nf->lane);
     ft_audit_running(NULL, nf->lane);
 }
 

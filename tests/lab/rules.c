@@ -26,6 +26,7 @@
 #define OTHERS   12
 #define LIBRARY  13 /* not looked into by check */
 #define STACK    14
+#define LATE     15 /* as ADDRESS, in the packet after 700 */
 
 #ifndef BREACH
 #define BREACH NONE
@@ -112,6 +113,8 @@ static uint64_t broken(struct nf *nf, const struct nf_packet *p, uint64_t *entry
     value = (uint64_t)luck();
 #elif BREACH == STACK
     value = (uint64_t)(uintptr_t)&value;
+#elif BREACH == LATE
+    value = nf->counters[PASSED] == 700 ? (uint64_t)(uintptr_t)counters : 0;
 #elif BREACH == PAYLOAD
     value = p->data[p->len - 1];
 #elif BREACH == OTHERS

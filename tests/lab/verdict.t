@@ -106,6 +106,22 @@ run --fast -c "$dir/m/library.yaml" "$dir/short.pcap"
 grep -q 'library.so: warning: needs "libluck.so"' "$dir/err"
 ok "a library that nobody looks into is told" $? "$(cat "$dir/err")"
 
+# Packet 701 of one each 0.5 ms: three come within a millisecond, so it is the second of burst 234, which begins at 349.5 ms.
+module late LATE
+for kill in none primary@1500; do
+    kills=()
+    [ $kill = none ] || kills=(--kill $kill)
+    run "${kills[@]}" -c "$dir/m/late.yaml" "$dir/short.pcap"
+    [ $? = 1 ] && [ "$(fact '.first | "\(.by) \(.nf) \(.lane) \(.burst) \(.seq) \(.time_ns)"')" = "primary rules 0 234 700 1000349500000" ]
+    ok "a divergence is told from its first burst on, kills: $kill" $? "$(cat "$dir/json")"
+    [ "$(fact '[.differences[] | "\(.node) \(.nf) \(.lane) \(.place) \(.lines) \(.expected != .got)"] | join("; ")')" = \
+        "primary rules 0 the state of NF 'rules' at byte 24 1 true; standby rules 0 the state of NF 'rules' at byte 24 1 true" ]
+    ok "with NF, lane, object and values of both nodes" $? "$(fact .differences)"
+done
+grep -q "the primary differs from the reference first in burst 234 of lane 0 (chain time 1000349500000 ns, seq from 700), in NF 'rules'" \
+    "$dir/err"
+ok "in text, too" $? "$(cat "$dir/err")"
+
 # ---- lanes, and one clock ----------------------------------------------------------------------------------------------
 
 # One client with 64 flows sends a packet each 1.5 ms for 9 s: 400 at once, then 200 a second.

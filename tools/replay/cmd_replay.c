@@ -126,6 +126,8 @@ static int run_and_judge(struct nd_replay *r)
         error = nd_capture_finish(&r->written, &fault);
     if (!error)
         error = nd_reference_run(&r->reference, r, &fault);
+    if (!error)
+        error = nd_reference_trace(&r->reference, r, &fault);
     nd_nodes_close(r);
     if (!error && r->options->speed)
         error = nd_speed_measure(&r->speed, &r->tape, r->config, r->options->seed, &fault);

@@ -24,6 +24,7 @@ struct run {
     struct nd_keeper *keeper;
     uint64_t outputs;  /* made by this lane */
     uint64_t accesses; /* in its log */
+    struct nd_first first;
     struct nf_chain *chain;
     uint8_t *frames;
     uint32_t frame_size;
@@ -38,6 +39,7 @@ static struct {
     struct run run[FT_LANES_MAX];
     struct ft_published published[FT_LANES_MAX];
     struct ft_region *region;
+    bool traced;          /* run again, to find where a node has left its way */
     _Atomic uint64_t off; /* 1: a lane has stopped, and what others wait for may never come */
 } all;
 
@@ -47,6 +49,8 @@ static void compare_output(struct run *r, uint64_t number, uint64_t seq, const s
     struct nd_keeper *keeper = r->keeper;
     uint64_t left = number < keeper->numbers ? keeper->left[number] : 0;
 
+    if (all.traced)
+        return;
     if (left == 0) {
         all.answer->missing++;
         if (seq)
@@ -144,6 +148,7 @@ static bool run_burst(struct run *r, uint64_t burst)
                                         .side = in->side};
     }
     nf_chain_run(r->chain, burst, b->time, packets, b->n);
+    ft_audit_check(all.region, (unsigned)(r - all.run));
     for (uint32_t i = 0; i < b->n; i++)
         if (packets[i].drop)
             count_drop(&packets[i]);
@@ -210,9 +215,46 @@ static bool has_whole_logs(void)
     return true;
 }
 
+/* NFs first: what is the lane's own, or what lanes share, follows from them. */
+static bool find_other(struct nd_first *first, const uint64_t *marked, const uint64_t sums[FT_AUDIT_SUMS])
+{
+    if (!marked || !marked[0]) /* nobody has executed it under the audit */
+        return false;
+    for (unsigned i = 1; i <= FT_AUDIT_SUMS; i++) {
+        unsigned nf = i % FT_AUDIT_SUMS;
+
+        if (marked[nf] == sums[nf])
+            continue;
+        first->nf = (uint16_t)nf;
+        return true;
+    }
+    return false;
+}
+
+/* At a burst's end. */
+static void compare_marks(void *arg, unsigned lane, const uint64_t sums[FT_AUDIT_SUMS])
+{
+    const struct nd_marks *marks = &all.replay->marks;
+    struct run *r = &all.run[lane];
+    const struct nf_lane_state *state = nf_chain_state(r->chain);
+    struct nd_first first = {
+        .found = true, .lane = (uint16_t)lane, .burst = state->burst, .time = state->time};
+
+    (void)arg;
+    if (r->first.found)
+        return;
+    first.seq = r->keeper->seq[state->burst];
+    if (!find_other(&first, nd_marks_at(marks, false, lane, state->burst), sums)) {
+        first.replayed = true;
+        if (!find_other(&first, nd_marks_at(marks, true, lane, state->burst), sums))
+            return;
+    }
+    r->first = first;
+}
+
 static int make_runs(uint64_t seed, struct ft_fault *fault)
 {
-    static const struct ft_region_config how = {.name = "understudy reference"};
+    const struct ft_region_config how = {.name = "understudy reference", .audit = all.traced};
     const struct nf_chain_config *chain = &all.config->chain;
     int error = nf_chain_region(&all.region, chain, &how, fault);
 
@@ -227,6 +269,8 @@ static int make_runs(uint64_t seed, struct ft_fault *fault)
         if (!error)
             nf_chain_share(r->chain, all.published);
     }
+    if (!error && all.traced)
+        ft_audit_watch(all.region, compare_marks, NULL);
     return error;
 }
 
@@ -276,8 +320,12 @@ static int execute_reference(void *seed, void *result, struct ft_fault *fault)
         error = make_runs(*(const uint64_t *)seed, fault);
         if (!error)
             error = run_all(fault);
-        if (!error)
+        if (!error && !all.traced)
             find_differences();
+        for (unsigned l = 0; l < all.config->chain.lanes; l++)
+            if (all.run[l].first.found &&
+                (!all.answer->first.found || all.run[l].first.time < all.answer->first.time))
+                all.answer->first = all.run[l].first;
     }
     all.answer->listed = all.run[0].keeper->counts->listed;
     return error;
@@ -292,4 +340,18 @@ int nd_reference_run(struct nd_reference *out, struct nd_replay *r, struct ft_fa
     for (unsigned l = 0; l < r->lanes; l++)
         all.run[l].keeper = &r->keeper[l];
     return nd_child_run(execute_reference, &seed, out, sizeof(*out), "the reference", fault);
+}
+
+int nd_reference_trace(struct nd_reference *out, struct nd_replay *r, struct ft_fault *fault)
+{
+    struct nd_reference *again = calloc(1, sizeof(*again));
+    int error = again ? 0 : ft_fail(fault, FT_ENOMEM, "no memory for the reference");
+
+    all.traced = true;
+    if (!error && r->marks.sums && (out->differences[0].count || out->differences[1].count))
+        error = nd_reference_run(again, r, fault);
+    if (!error)
+        out->first = again->first;
+    free(again);
+    return error;
 }

@@ -6,6 +6,7 @@
 #ifndef TOOLS_REPLAY_REPLAY_H
 #define TOOLS_REPLAY_REPLAY_H
 
+#include "ftcore/region/audit.h"
 #include "tools/pair/member.h"
 #include "tools/replay/keeper.h"
 
@@ -59,6 +60,14 @@ struct nd_difference {
 
 #define ND_DIFFERENCES 8u
 
+/* Where digests of what bursts edit are first others than the reference's. */
+struct nd_first {
+    bool found;
+    bool replayed; /* by a standby that replayed the burst; else by the primary that ran it */
+    uint16_t lane, nf;
+    uint64_t burst, seq, time; /* time: the chain's, ns */
+};
+
 struct nd_differences {
     struct nd_difference list[ND_DIFFERENCES];
     unsigned count; /* of arenas; those beyond the list are counted alone */
@@ -77,6 +86,7 @@ struct nd_reference {
     unsigned listed;               /* lines said about losses, by the keepers and by the reference */
     struct nd_chain_counts chain;
     struct nd_differences differences[ND_NODES]; /* of the node with that number */
+    struct nd_first first;                       /* of nd_reference_trace */
 };
 
 #define ND_SPEED_REPEATS 7u
@@ -87,6 +97,16 @@ struct nd_speed {
     double live_ns, replay_ns; /* a packet; medians of ND_SPEED_REPEATS */
     double ratio;              /* median of what each repeat had: live / replay */
     double least, most;        /* range of the repeats' ratios */
+};
+
+/*
+ * Digests of what each burst edited, by NF, as nodes executed it: with the audit, in memory that all
+ * processes share. A later execution of a burst replaces an earlier one.
+ */
+struct nd_marks {
+    uint64_t *sums; /* NULL: there are none */
+    uint64_t bursts;
+    unsigned lanes;
 };
 
 struct nd_replay {
@@ -110,6 +130,7 @@ struct nd_replay {
     unsigned next_kill, kills_beyond; /* kills_beyond: whose packet the capture does not have */
     bool alone;                       /* mode off: no standby */
     struct nd_loopback place;
+    struct nd_marks marks;
     uint64_t random;
 
     uint64_t failovers, log_bytes, delta_bytes, divergences;
@@ -150,6 +171,17 @@ void nd_scatter(void);
 
 /* ---- replay/reference.c ---- */
 
+/* The digests of this burst of a lane, [FT_AUDIT_SUMS], by who ran it live or by who replayed it; NULL: none.
+ * All 0: nobody did. */
+static inline uint64_t *nd_marks_at(const struct nd_marks *m, bool replayed, unsigned lane, uint64_t burst)
+{
+    return m->sums && burst < m->bursts
+               ? m->sums + (((uint64_t)replayed * m->lanes + lane) * m->bursts + burst) * FT_AUDIT_SUMS
+               : NULL;
+}
+
+/* Runs the reference again, with the audit, where states differ: its `first`, if there are marks. */
+int nd_reference_trace(struct nd_reference *out, struct nd_replay *r, struct ft_fault *fault);
 /* FT_ENOMEM, FT_EIO (its process died). Losses are told on stderr. */
 int nd_reference_run(struct nd_reference *out, struct nd_replay *r, struct ft_fault *fault);
 

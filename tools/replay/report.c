@@ -82,21 +82,47 @@ static bool is_equivalent(const struct nd_replay *r)
            r->reference.diverged == 0 && (may_lose || (c->lost == 0 && c->duplicated == 0));
 }
 
-static const char *nf_of(const struct nd_replay *r, const struct nd_difference *d)
+/* Whose lines these are: `nf` as in struct ft_arena. */
+static const char *name_owner(const struct nd_replay *r, unsigned nf, char text[64])
 {
-    return d->nf == FT_NFS_MAX ? "shared" : d->nf ? r->config->chain.nfs[d->nf - 1].module->name : "lane";
+    if (nf == FT_NFS_MAX)
+        return "what lanes share";
+    if (nf == 0)
+        return "the lane's own state";
+    snprintf(text, 64, "NF '%.50s'", name_of_nf(r, nf));
+    return text;
 }
 
 static void report_difference(const struct nd_replay *r, const char *node, const struct nd_difference *d)
 {
-    char where[64] = "what lanes share";
+    char owner[64], lane[32] = "";
 
     if (d->lane != FT_LANES_MAX)
-        snprintf(where, sizeof(where), d->nf ? "NF '%s' of lane %u" : "the %s's own state, of lane %u",
-                 nf_of(r, d), d->lane);
+        snprintf(lane, sizeof(lane), " of lane %u", d->lane);
     fprintf(stderr,
-            "understudy replay: the %s differs in %s, %lu line%s, first at %s: expected 0x%lx, got 0x%lx\n",
-            node, where, d->lines, d->lines == 1 ? "" : "s", d->place, d->expected, d->got);
+            "understudy replay: the %s differs in %s%s, %lu line%s, first at %s: expected 0x%lx, got 0x%lx\n",
+            node, name_owner(r, d->nf, owner), lane, d->lines, d->lines == 1 ? "" : "s", d->place,
+            d->expected, d->got);
+}
+
+/* The same for programs. */
+static const char *key_of(const struct nd_replay *r, unsigned nf)
+{
+    return nf == FT_NFS_MAX ? "shared" : nf ? name_of_nf(r, nf) : "lane";
+}
+
+static void report_first(const struct nd_replay *r)
+{
+    const struct nd_first *f = &r->reference.first;
+    char owner[64];
+
+    if (f->found)
+        fprintf(
+            stderr,
+            "understudy replay: %s differs from the reference first in burst %lu of lane %u (chain time %lu "
+            "ns, seq from %lu), in %s\n",
+            f->replayed ? "a standby's replay" : "the primary", f->burst, f->lane, f->time, f->seq,
+            name_owner(r, f->nf, owner));
 }
 
 static void report_digest(const struct nd_replay *r, unsigned n, uint64_t digest)
@@ -117,11 +143,22 @@ static void report_digest(const struct nd_replay *r, unsigned n, uint64_t digest
         fprintf(stderr, "understudy replay: the %s's state could not be looked at\n", node);
 }
 
+static json_t *first_json(const struct nd_replay *r)
+{
+    const struct nd_first *f = &r->reference.first;
+
+    if (!f->found)
+        return json_null();
+    return json_pack("{s:s,s:s,s:i,s:I,s:I,s:I}", "by", f->replayed ? "replay" : "primary", "nf",
+                     key_of(r, f->nf), "lane", (int)f->lane, "burst", (json_int_t)f->burst, "seq",
+                     (json_int_t)f->seq, "time_ns", (json_int_t)f->time);
+}
+
 static json_t *differences_json(const struct nd_replay *r)
 {
     json_t *list = json_array();
 
-    for (unsigned n = 0; n < ND_NODES; n++)
+    for (unsigned k = 0, n = r->primary; k < ND_NODES; k++, n = !n)
         for (unsigned i = 0; i < r->reference.differences[n].count && i < ND_DIFFERENCES; i++) {
             const struct nd_difference *d = &r->reference.differences[n].list[i];
             char expected[24], got[24];
@@ -130,7 +167,7 @@ static json_t *differences_json(const struct nd_replay *r)
             snprintf(got, sizeof(got), "0x%lx", d->got);
             json_array_append_new(
                 list, json_pack("{s:s,s:s,s:o,s:s,s:I,s:I,s:s,s:s}", "node",
-                                n == r->primary ? "primary" : "standby", "nf", nf_of(r, d), "lane",
+                                n == r->primary ? "primary" : "standby", "nf", key_of(r, d->nf), "lane",
                                 d->lane == FT_LANES_MAX ? json_null() : json_integer(d->lane), "place",
                                 d->place, "offset", (json_int_t)d->offset, "lines", (json_int_t)d->lines,
                                 "expected", expected, "got", got));
@@ -150,6 +187,7 @@ static void print_reasons(const struct nd_replay *r)
     if (r->refused)
         fprintf(stderr, "understudy replay: what one node said the other refused %lu times, last: %s\n",
                 r->refused, r->refusal);
+    report_first(r);
     if (!r->broken)
         report_digest(r, r->primary, r->primary_digest);
     if (r->standby_rested)
@@ -171,6 +209,7 @@ static int print_json(const struct nd_replay *r, json_t *o)
     json_object_set_new(o, "equivalent", json_boolean(is_equivalent(r)));
     json_object_set_new(o, "nfs", chain_json(r));
     json_object_set_new(o, "differences", differences_json(r));
+    json_object_set_new(o, "first", first_json(r));
     if (r->speed.measured) {
         json_object_set_new(o, "live_ns", json_real(r->speed.live_ns));
         json_object_set_new(o, "replay_ns", json_real(r->speed.replay_ns));
