@@ -253,25 +253,26 @@ void nd_tape_frame(const struct nd_tape *tape, uint64_t index, uint8_t *out)
         memset(out + in->have, 0, in->wire - in->have);
 }
 
-unsigned nd_tape_lane(const uint8_t *frame, uint32_t wire, uint32_t have, unsigned lanes)
+unsigned nd_tape_lane(const uint8_t *frame, uint32_t wire, uint32_t have, uint8_t side,
+                      struct nd_tape_lanes lanes)
 {
-    struct nf_packet p = {.data = (uint8_t *)(uintptr_t)frame, .len = wire, .have = have};
+    struct nf_packet p = {.data = (uint8_t *)(uintptr_t)frame, .len = wire, .have = have, .side = side};
 
-    if (lanes == 1)
+    if (lanes.count == 1)
         return 0;
     nf_packet_parse(&p);
-    return nf_flow_lane(&p, lanes);
+    return nf_lane_of(&p, lanes.scope, lanes.count);
 }
 
-static bool deal_burst(const struct nd_tape *tape, const struct nd_tape_burst *b, unsigned lanes,
+static bool deal_burst(const struct nd_tape *tape, const struct nd_tape_burst *b, struct nd_tape_lanes lanes,
                        struct nd_tape out[])
 {
-    for (unsigned l = 0; l < lanes; l++)
+    for (unsigned l = 0; l < lanes.count; l++)
         if (!add_burst(&out[l], b->time))
             return false;
     for (const struct nd_tape_input *in = tape->inputs + b->first; in < tape->inputs + b->first + b->n;
          in++) {
-        struct nd_tape *lane = &out[nd_tape_lane(tape->bytes + in->at, in->wire, in->have, lanes)];
+        struct nd_tape *lane = &out[nd_tape_lane(tape->bytes + in->at, in->wire, in->have, in->side, lanes)];
 
         if (!append_input(lane, in))
             return false;
@@ -280,18 +281,19 @@ static bool deal_burst(const struct nd_tape *tape, const struct nd_tape_burst *b
     return true;
 }
 
-int nd_tape_deal(const struct nd_tape *tape, unsigned lanes, struct nd_tape out[], struct ft_fault *fault)
+int nd_tape_deal(const struct nd_tape *tape, struct nd_tape_lanes lanes, struct nd_tape out[],
+                 struct ft_fault *fault)
 {
     bool whole = true;
 
-    memset(out, 0, lanes * sizeof(out[0]));
-    for (unsigned l = 0; l < lanes; l++) {
+    memset(out, 0, lanes.count * sizeof(out[0]));
+    for (unsigned l = 0; l < lanes.count; l++) {
         out[l].bytes = tape->bytes;
         out[l].borrowed = true;
     }
     for (uint64_t b = 0; b < tape->burst_count && whole; b++)
         whole = deal_burst(tape, &tape->bursts[b], lanes, out);
-    for (unsigned l = 0; l < lanes; l++) {
+    for (unsigned l = 0; l < lanes.count; l++) {
         out[l].longest = tape->longest;
         if (!whole)
             nd_tape_free(&out[l]);
