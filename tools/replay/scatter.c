@@ -29,12 +29,18 @@ static uint64_t draw(void)
     return getrandom(&value, sizeof(value), 0) == (ssize_t)sizeof(value) ? value : 0;
 }
 
+/* Addresses that nothing is mapped at any more. Where there is no room nothing is taken. */
+static bool take_addresses(void *at, uint64_t bytes, int flags)
+{
+    return mmap(at, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags, -1, 0) !=
+           MAP_FAILED;
+}
+
 /* What is mapped from now on lies below a hole, and the heap goes on behind one. Pieces of the heap that are
  * free are taken, some of each size, and not given back. */
 static void move_memory(void)
 {
-    mmap(NULL, (draw() % HOLE_PAGES + 1) * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-         0);
+    (void)take_addresses(NULL, (draw() % HOLE_PAGES + 1) * PAGE, 0);
     for (size_t size = 16; size <= SMALL_MAX; size += 16)
         for (uint64_t n = draw() % 16; n > 0; n--) {
             void *volatile taken = malloc(size);
@@ -57,8 +63,7 @@ static void unload(const struct nf_object_file *file)
         dlclose(handle);
     }
     free(path);
-    mmap(all.base, all.size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
-         0);
+    (void)take_addresses(all.base, all.size, MAP_FIXED_NOREPLACE);
 }
 
 static void unload_modules(void)
