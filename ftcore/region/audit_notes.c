@@ -16,12 +16,7 @@
 #define PAGE_LINES (FT_AUDIT_PAGE / FT_LINE)
 #define PLACE_TEXT 120u
 
-/* What this thread is at. */
-static _Thread_local struct {
-    const struct ft_region *inside; /* where it stays in what lanes share; NULL: nowhere */
-    const char *nf;                 /* that runs; NULL: none */
-    unsigned lane;
-} here;
+_Thread_local struct ft_audit_at ft_audit_here;
 
 /* Of what lanes share. `how`: after the NF that does it; `why`: after the place. */
 static _Noreturn void abort_on_place(const struct ft_region *region, uint64_t offset, const char *how,
@@ -34,9 +29,10 @@ static _Noreturn void abort_on_place(const struct ft_region *region, uint64_t of
              arena ? offset - arena->offset : offset);
     if (region->audit->name)
         region->audit->name(region->audit->arg, offset, place, sizeof(place));
-    if (here.nf)
-        ft_log_and_abort("audit: NF '%s' (lane %u) %s %s %s", here.nf, here.lane, how, place, why);
-    ft_log_and_abort("audit: lane %u %s %s %s", here.lane, how, place, why);
+    if (ft_audit_here.nf)
+        ft_log_and_abort("audit: NF '%s' (lane %u) %s %s %s", ft_audit_here.nf, ft_audit_here.lane, how,
+                         place, why);
+    ft_log_and_abort("audit: lane %u %s %s %s", ft_audit_here.lane, how, place, why);
 }
 
 void ft_audit_note(struct ft_region *region, uint64_t line, uint64_t count)
@@ -52,8 +48,8 @@ void ft_audit_note(struct ft_region *region, uint64_t line, uint64_t count)
              offset, end);
     if (arena != ft_region_shared(region))
         ft_lines_add(&audit->noted, line, count);
-    else if (here.inside == region)
-        ft_lines_add(&audit->stay[here.lane], line, count);
+    else if (ft_audit_here.inside == region)
+        ft_lines_add(&audit->stay[ft_audit_here.lane], line, count);
     else
         abort_on_place(region, offset, "edited", "outside of its section");
 }
@@ -66,10 +62,10 @@ static _Noreturn void abort_on_unedited(const struct ft_region *region, const st
     if (arena == ft_region_shared((struct ft_region *)(uintptr_t)region))
         abort_on_place(region, offset, "changed", "without an edit");
     name = region->nf_name[arena->nf];
-    if (here.nf && strcmp(here.nf, name) != 0)
+    if (ft_audit_here.nf && strcmp(ft_audit_here.nf, name) != 0)
         ft_log_and_abort(
-            "audit: NF '%s' (lane %u) changed offset 0x%lx of the arena of NF '%s' without an edit", here.nf,
-            lane, offset - arena->offset, name);
+            "audit: NF '%s' (lane %u) changed offset 0x%lx of the arena of NF '%s' without an edit",
+            ft_audit_here.nf, lane, offset - arena->offset, name);
     ft_log_and_abort("audit: NF '%s' (lane %u) changed offset 0x%lx of its arena without an edit", name, lane,
                      offset - arena->offset);
 }
@@ -144,7 +140,7 @@ void ft_audit_check_nf(struct ft_region *region, unsigned lane)
 
     if (!audit || atomic_load(&audit->suspended))
         return;
-    here.lane = lane;
+    ft_audit_here.lane = lane;
     ft_audit_lock(audit);
     for (unsigned nf = 0; nf < region->nfs; nf++) {
         const struct ft_arena *arena = ft_region_arena(region, lane, nf);
@@ -194,16 +190,22 @@ void ft_audit_enter(struct ft_region *region, unsigned lane)
 {
     if (!region->audit)
         return;
-    here.inside = region;
-    here.lane = lane;
+    ft_audit_here.inside = region;
+    ft_audit_here.lane = lane;
+}
+
+static void end_stay(struct ft_region *region, unsigned lane)
+{
+    ft_audit_here.inside = NULL;
+    forget_notes(&region->audit->stay[lane], ft_region_shared(region));
 }
 
 void ft_audit_abandon(struct ft_region *region, unsigned lane)
 {
     if (!region->audit)
         return;
-    here.inside = NULL;
-    forget_notes(&region->audit->stay[lane], ft_region_shared(region));
+    end_stay(region, lane);
+    ft_audit_here.nf = NULL; /* it was left in the middle */
 }
 
 void ft_audit_leave(struct ft_region *region, unsigned lane)
@@ -216,20 +218,20 @@ void ft_audit_leave(struct ft_region *region, unsigned lane)
     if (!atomic_load(&audit->suspended))
         check_arena(region, ft_region_shared(region), lane);
     ft_audit_unlock(audit);
-    ft_audit_abandon(region, lane);
+    end_stay(region, lane);
 }
 
 void ft_audit_running(const char *name, unsigned lane)
 {
-    here.nf = name;
-    here.lane = lane;
+    ft_audit_here.nf = name;
+    ft_audit_here.lane = lane;
 }
 
 void ft_audit_peeked(const void *object)
 {
     const struct ft_region *region = ft_audit_mapped();
 
-    if (here.nf && region)
+    if (ft_audit_here.nf && region)
         abort_on_place(region, (uint64_t)((const uint8_t *)object - region->base), "peeked at",
                        "while it processes, expected a section");
 }

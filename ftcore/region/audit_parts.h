@@ -24,6 +24,14 @@ struct ft_audit {
     uint64_t sums[FT_LANES_MAX][FT_AUDIT_SUMS]; /* of the burst so far; with `ended` */
 };
 
+/* What this thread is at. */
+struct ft_audit_at {
+    const struct ft_region *inside; /* where it stays in what lanes share; NULL: nowhere */
+    const char *nf;                 /* that runs; NULL: none */
+    unsigned lane;
+};
+extern _Thread_local struct ft_audit_at ft_audit_here;
+
 static inline void ft_audit_lock(struct ft_audit *audit)
 {
     while (atomic_flag_test_and_set_explicit(&audit->lock, memory_order_acquire))

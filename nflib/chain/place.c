@@ -58,7 +58,7 @@ void nf_chain_name_place(void *of, uint64_t offset, char *text, size_t cap)
     const struct nf_object *object;
     unsigned number;
 
-    if (!arena)
+    if (!arena || offset - arena->offset >= arena->used)
         return;
     if (arena->nf <= chain->count && name_root(&chain->nfs[arena->nf], at, text, cap))
         return;
