@@ -19,7 +19,7 @@ rules=(
     "SHARED|audit: NF 'rules' .lane [0-9]. changed word 1 of NF 'rules' at byte 64 without an edit|passes"
     "OUTSIDE|audit: NF 'rules' .lane [0-9]. edited map 1 of NF 'rules' at byte [0-9]+ outside of its section|passes"
     "PEEK|audit: NF 'rules' .lane [0-9]. peeked at word 1 of NF 'rules'|passes"
-    'CLOCK|module .*/CLOCK.so takes "time", expected the `now`|named'
+    'CLOCK|module .*/CLOCK.so takes "time", expected the .now. that the NF is given|named'
     'RANDOM|module .*/RANDOM.so takes "rand", expected nf_random|named'
     "ADDRESS|the primary differs in NF 'rules' of lane [0-9], .*first at the state of NF 'rules' at byte 24: expected 0x|named"
     "PAYLOAD|audit: NF 'rules' .lane [0-9]. touched byte 999 of the frame of seq [0-9]+, which has 64 bytes of headers|passes"

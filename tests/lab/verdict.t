@@ -110,7 +110,7 @@ ok "a library that nobody looks into is told" $? "$(cat "$dir/err")"
 module late LATE
 for kill in none primary@1500; do
     kills=()
-    [ $kill = none ] || kills=(--kill $kill)
+    [ $kill = none ] || kills=(--kill "$kill")
     run "${kills[@]}" -c "$dir/m/late.yaml" "$dir/short.pcap"
     [ $? = 1 ] && [ "$(fact '.first | "\(.by) \(.nf) \(.lane) \(.burst) \(.seq) \(.time_ns)"')" = "primary rules 0 234 700 1000349500000" ]
     ok "a divergence is told from its first burst on, kills: $kill" $? "$(cat "$dir/json")"
