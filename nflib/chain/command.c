@@ -3,6 +3,7 @@
  */
 #include "nflib/chain/chain.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Cuts the next word (up to a blank) off *rest. */
@@ -37,6 +38,19 @@ static int clear_nf(struct nf *nf, char *rest, uint64_t now, struct ft_fault *fa
     return nf->module->clear(nf, *key ? key : NULL, now, fault);
 }
 
+static int refuse_name(struct nf_chain *chain, const char *name, struct ft_fault *fault)
+{
+    char names[128] = "";
+    const struct nf *nf;
+
+    for (unsigned i = 1; (nf = nf_chain_nf(chain, i)); i++) {
+        size_t n = strlen(names);
+
+        snprintf(names + n, sizeof(names) - n, "%s%s", i > 1 ? ", " : "", nf->module->name);
+    }
+    return ft_fail(fault, FT_ENOENT, "no NF \"%.40s\" in this chain, expected one of %s", name, names);
+}
+
 int nf_chain_command(struct nf_chain *chain, const char *text, uint32_t len, uint64_t now,
                      struct ft_fault *fault)
 {
@@ -52,6 +66,6 @@ int nf_chain_command(struct nf_chain *chain, const char *text, uint32_t len, uin
         return ft_fail(fault, FT_EINVAL, "\"%.40s\": expected set or clear", verb);
     struct nf *nf = nf_chain_find(chain, name);
     if (!nf)
-        return ft_fail(fault, FT_ENOENT, "no NF \"%.40s\" in this chain", name);
+        return refuse_name(chain, name, fault);
     return set ? set_nf(nf, rest, now, fault) : clear_nf(nf, rest, now, fault);
 }
