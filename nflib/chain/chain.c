@@ -6,6 +6,7 @@
  */
 #include "nflib/chain/parts.h"
 
+#include "ftcore/region/audit.h"
 #include "nflib/backend/backend.h"
 #include "nflib/chain/payload_guard.h"
 #include "nflib/shared/shared.h"
@@ -92,6 +93,21 @@ void nf_chain_open(struct nf_chain *chain)
     open_burst(chain);
 }
 
+/* What an NF does is audited by itself, so that a breach has its name. */
+static void begin_audited(const struct nf_chain *chain, const struct nf *nf)
+{
+    if (ft_unlikely(chain->guard != NULL))
+        ft_audit_running(nf->module->name, nf->lane);
+}
+
+static void end_audited(struct nf_chain *chain, const struct nf *nf)
+{
+    if (ft_likely(!chain->guard))
+        return;
+    ft_audit_check_nf(chain->region, nf->lane);
+    ft_audit_running(NULL, nf->lane);
+}
+
 /* The wake time is reset first, so that what the timers ask for remains. */
 static void run_timers(struct nf_chain *chain, uint64_t now)
 {
@@ -102,8 +118,11 @@ static void run_timers(struct nf_chain *chain, uint64_t now)
         *(uint64_t *)ft_edit(chain->region, wake, sizeof(*wake)) = UINT64_MAX;
         if (i == 0 && chain->env.sessions)
             nf_sessions_timers(&chain->sessions, now);
-        if (chain->nfs[i].module && chain->nfs[i].module->timers)
-            chain->nfs[i].module->timers(&chain->nfs[i], now);
+        if (!chain->nfs[i].module || !chain->nfs[i].module->timers)
+            continue;
+        begin_audited(chain, &chain->nfs[i]);
+        chain->nfs[i].module->timers(&chain->nfs[i], now);
+        end_audited(chain, &chain->nfs[i]);
     }
 }
 
@@ -171,9 +190,11 @@ static uint32_t run_side(struct nf_chain *chain, struct nf_packet *list[], uint3
         struct nf *nf = &chain->nfs[side == NF_INSIDE ? step : chain->count + 1 - step];
         if (ft_unlikely(chain->guard))
             nf_payload_guard_begin(chain->guard, nf, list, left, packets, chain->state->seq);
+        begin_audited(chain, nf);
         nf->module->process(nf, list, left, now);
         if (ft_unlikely(chain->guard))
             nf_payload_guard_end(chain->guard);
+        end_audited(chain, nf);
         if (ft_unlikely(chain->tracing.trace != NULL))
             nf_tracing_step(&chain->tracing, chain->nfs, (uint8_t)(nf - chain->nfs), side);
         left = keep_passing(list, left);

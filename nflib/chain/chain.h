@@ -58,6 +58,11 @@ int nf_chain_make(struct nf_chain **out, const struct nf_chain_config *config, s
                   unsigned lane, uint64_t seed, struct ft_fault *fault);
 void nf_chain_free(struct nf_chain *chain);
 
+/* What lies at this offset of the region, into text[cap): "map 2 of NF 'nat' at byte 96". Of the lane's own
+ * arenas, and with lane 0's chain of the shared one. Nothing is written where that is not known. `chain`: a
+ * struct nf_chain. */
+void nf_chain_name_place(void *chain, uint64_t offset, char *text, size_t cap);
+
 const struct nf_lane_state *nf_chain_state(const struct nf_chain *chain);
 /*
  * The lane's sections. Live, after nf_chain_run: the dependencies noted in the burst. Lanes of one node must

@@ -135,6 +135,8 @@ int nf_chain_make(struct nf_chain **out, const struct nf_chain_config *config, s
     }
     if (nf_backend)
         nf_backend_start(region);
+    if (lane == 0)
+        ft_audit_name_places(region, nf_chain_name_place, chain);
     *out = chain;
     return FT_OK;
 }
