@@ -126,6 +126,7 @@ int nd_lane_run(void *arg)
     struct nd_lane *lane = arg;
 
     prctl(PR_SET_TIMERSLACK, 1000ul);
+    nd_crash_thread((int)lane->index);
     /* Before ordinary work, where permitted; a lane with a core to itself does not notice. */
     if (lane->setup.urgent)
         nd_priority_raise();

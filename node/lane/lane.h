@@ -20,6 +20,7 @@
 #include "logger/recorder/recorder.h"
 #include "logger/delta.h"
 #include "node/config/config.h"
+#include "node/crash/handler.h"
 #include "node/lane/gateway.h"
 #include "node/lane/group.h"
 #include "node/lane/guardian.h"
@@ -64,7 +65,9 @@ struct nd_port_heard {
 struct nd_lane_setup {
     struct nd_guardian *guardian;     /* NULL: nobody watches the lane's thread */
     struct nd_question *question;     /* the main thread's, one for all lanes */
+    struct nf_mark *mark;             /* what its chain is at; NULL: nobody looks */
     struct nf_trace *trace;           /* the main thread's, one for all lanes; NULL: there is none */
+    struct nd_quarantine *quarantine; /* frames that are dropped; NULL: there never are any */
     struct nd_redis *redis;           /* where the chain keeps its state; NULL: in the region */
     struct lg_recorder *recorder;     /* the flight recorder; NULL: there is none */
     uint64_t seed;                    /* of a state that is made anew */

@@ -78,7 +78,7 @@ static _Noreturn void node_main(const struct plan *plan)
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* also when a test fails */
     if (plan->own_group)
         setpgid(0, 0);
-    if (nd_guardian_start(&the_guardian, LANES, NODE, PEER, ntohs(here.sin_port), &dead, &why)) {
+    if (nd_guardian_start(&the_guardian, LANES, NODE, PEER, ntohs(here.sin_port), &dead, NULL, &why)) {
         fprintf(stderr, "%s\n", why.text);
         _exit(90);
     }
