@@ -33,12 +33,14 @@ const char *const nd_crash_registers[ND_CRASH_REGISTERS] = {"r8",  "r9",  "r10",
 static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS, SIGTRAP};
 /* Those that a call preserves, as DWARF numbers them: rbx, rbp, r12 to r15. */
 static const int preserved[] = {3, 6, 12, 13, 14, 15};
+#define PRESERVED (sizeof(preserved) / sizeof(preserved[0]))
 
 static struct {
     struct nd_crash_page *page;
     const struct ft_lane *words;
     unsigned lanes;
     struct ft_datagram_key key;
+    pid_t process; /* others that it forks have the handler, too, and nothing to tell */
 } node;
 
 static _Thread_local struct {
@@ -104,6 +106,7 @@ struct walk {
     uint64_t begin; /* the instruction at which frames count */
     uint64_t lowest, stack; /* the stack pointer of the innermost frame, and of the frame before */
     uint32_t seen;
+    uint32_t on_stack; /* packets that words of the stack point to, which may be old */
     bool begun;
 };
 
@@ -111,13 +114,29 @@ static void find_on_stack(struct walk *w, uint64_t from, uint64_t until)
 {
     until = until < w->limit ? until : w->limit;
     from = from > w->lowest ? from : w->lowest;
-    if (!w->n || w->told->found || from >= until)
+    if (!w->n || w->on_stack || from >= until)
         return;
     if (until - from > SCAN_MAX)
         until = from + SCAN_MAX;
-    w->told->found = nd_crash_find_on_stack(w->packets, w->n, from, until);
-    if (__builtin_popcount(w->told->found) > LIKELY_MAX)
-        w->told->found = 0;
+    w->on_stack = nd_crash_find_on_stack(w->packets, w->n, from, until);
+    if (__builtin_popcount(w->on_stack) > LIKELY_MAX)
+        w->on_stack = 0;
+}
+
+/* The packet itself, or else its place in a list. */
+static void find_in_registers(const struct walk *w, const uint64_t values[], unsigned count)
+{
+    struct nd_crash_told *told = w->told;
+    uint32_t listed = 0;
+
+    if (!w->n || told->found)
+        return;
+    for (unsigned i = 0; i < count; i++) {
+        told->found |= nd_crash_find(w->packets, w->n, values[i]);
+        listed |= nd_crash_find_in_list(w->packets, w->n, w->limit, values[i]);
+    }
+    if (!told->found)
+        told->found = listed;
 }
 
 static _Unwind_Reason_Code see_frame(struct _Unwind_Context *context, void *arg)
@@ -135,9 +154,13 @@ static _Unwind_Reason_Code see_frame(struct _Unwind_Context *context, void *arg)
     if (!ip) /* the end of what can be told */
         return _URC_END_OF_STACK;
     find_on_stack(w, w->stack, stack);
-    if (at && w->n && !told->found && stack <= w->limit)
-        for (unsigned i = 0; i < sizeof(preserved) / sizeof(preserved[0]); i++)
-            told->found |= nd_crash_find(w->packets, w->n, _Unwind_GetGR(context, preserved[i]));
+    if (at && stack <= w->limit) {
+        uint64_t values[PRESERVED];
+
+        for (unsigned i = 0; i < PRESERVED; i++)
+            values[i] = _Unwind_GetGR(context, preserved[i]);
+        find_in_registers(w, values, PRESERVED);
+    }
     w->stack = stack;
     told->more_frames = at == ND_CRASH_FRAMES;
     if (told->more_frames)
@@ -160,10 +183,13 @@ static void walk_stack(struct nd_crash_told *told, const struct nf_mark *mark)
         w.n = runs ? atomic_load(&mark->n) : 0;
         w.limit = atomic_load(&mark->stack);
     }
-    for (unsigned i = 0; i + 2 < ND_CRASH_REGISTERS; i++)
-        told->found |= nd_crash_find(w.packets, w.n, told->reg[i]);
+    find_in_registers(&w, told->reg, ND_CRASH_REGISTERS - 2);
     _Unwind_Backtrace(see_frame, &w);
     find_on_stack(&w, w.limit - OUTERMOST, w.limit);
+    if (!told->found)
+        told->found = w.n == 1 ? 1 : w.on_stack;
+    for (uint64_t at = stack; at + 8 <= w.limit && told->words < ND_CRASH_WORDS; at += 8)
+        told->word[told->words++] = *(const uint64_t *)(uintptr_t)at;
 }
 
 /* ---- what is told ---- */
@@ -245,6 +271,7 @@ static void tell(struct nd_crash_told *told, const siginfo_t *info, const uconte
         keep_frames(told, mark);
     walk_stack(told, mark);
     make_notice(told, mark);
+    told->took = nd_now() - told->monotonic;
     atomic_store(&told->whole, true);
 }
 
@@ -303,6 +330,10 @@ static void on_fatal(int number, siginfo_t *info, void *context)
     struct nd_crash_told *told = &node.page->told;
     int me = (int)syscall(SYS_gettid), nobody = 0;
 
+    if (getpid() != node.process) {
+        die(number, info);
+        return;
+    }
     if (atomic_load(&told->asked) == me && !atomic_load(&told->answered)) {
         tell(told, info, context);
         atomic_store(&told->answered, 1);
@@ -341,6 +372,7 @@ void nd_crash_catch(struct nd_crash_page *page, const struct ft_lane *words, uns
     node.words = words;
     node.lanes = lanes;
     node.key = *key;
+    node.process = getpid();
     /* What is found and made at a first use is found now. */
     _Unwind_Backtrace(see_nothing, NULL);
     signal(SIGALRM, SIG_DFL);

@@ -18,6 +18,7 @@
 #define ND_CRASH_FRAMES    64u   /* ips of a backtrace at most */
 #define ND_CRASH_REGISTERS 17u   /* in the order of nd_crash_registers */
 #define ND_CRASH_TEXT      512u
+#define ND_CRASH_WORDS     128u
 #define ND_CRASH_THREAD    16u
 
 /* Of a thread that dies, or that is found to hang: what the handler of the fatal signal writes. */
@@ -37,6 +38,9 @@ struct nd_crash_told {
     _Atomic uint32_t frames;
     uint64_t frame[ND_CRASH_FRAMES]; /* instruction pointers, the innermost first */
     bool more_frames;
+    uint32_t words; /* of the stack, from where it was on: for who has no frames */
+    uint64_t word[ND_CRASH_WORDS];
+    uint64_t took; /* the handler, ns */
     char text[ND_CRASH_TEXT]; /* of a broken invariant; "": it was none */
     bool captured;            /* the burst's frames lie in the lane's log ring, as they came in */
     uint32_t n;               /* otherwise: how many are in `packet`, as the NFs left them */

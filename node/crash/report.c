@@ -127,22 +127,31 @@ static json_t *make_text(const char *text)
     return o ? o : json_string("?"); /* a name that is no UTF-8 */
 }
 
+/* `sure`: it is known to be one. Otherwise it is, if it is known to be in a function. A return address is behind
+ * its call, which may be the last instruction of its function. */
+static void add_frame(json_t *list, uint64_t address, bool returns, bool sure)
+{
+    char symbol[ND_CRASH_SYMBOL];
+    const char *object;
+    uint64_t offset;
+
+    nd_crash_symbol(address - returns, symbol, &object, &offset);
+    if (!sure && !symbol[0])
+        return;
+    json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o*, s:b}", "address", make_hex(address), "object",
+                                          make_text(object), "offset", make_hex(offset + returns), "symbol",
+                                          symbol[0] ? make_text(symbol) : NULL, "sure", sure));
+}
+
 static json_t *make_backtrace(const struct nd_crash_told *told)
 {
     json_t *list = json_array();
     uint32_t n = atomic_load(&told->frames);
 
-    for (uint32_t i = 0; i < n && i < ND_CRASH_FRAMES; i++) {
-        char symbol[ND_CRASH_SYMBOL];
-        const char *object;
-        uint64_t offset;
-
-        /* A return address is behind its call, which may be the last instruction of its function. */
-        nd_crash_symbol(told->frame[i] - (i > 0), symbol, &object, &offset);
-        json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o*}", "address", make_hex(told->frame[i]),
-                                              "object", make_text(object), "offset", make_hex(offset + (i > 0)),
-                                              "symbol", symbol[0] ? make_text(symbol) : NULL));
-    }
+    for (uint32_t i = 0; i < n && i < ND_CRASH_FRAMES; i++)
+        add_frame(list, told->frame[i], i > 0, true);
+    for (uint32_t i = 0; n <= 1 && i < told->words; i++)
+        add_frame(list, told->word[i], true, false);
     return list;
 }
 
@@ -206,6 +215,7 @@ static void add_crash(json_t *o, const struct nd_crash_case *c)
     add_packets(o, c);
     json_object_set_new(o, "backtrace", make_backtrace(told));
     json_object_set_new(o, "registers", make_registers(told));
+    json_object_set_new(o, "handler_us", json_integer((json_int_t)(told->took / 1000)));
 }
 
 static json_t *make_report(const struct nd_crash_case *c)
@@ -254,8 +264,9 @@ static void print_backtrace(FILE *out, const json_t *report)
     {
         const char *symbol = json_string_value(json_object_get(frame, "symbol"));
 
-        fprintf(out, "  #%-2zu %s %s (%s+%s)\n", i, json_string_value(json_object_get(frame, "address")),
-                symbol ? symbol : "?", json_string_value(json_object_get(frame, "object")),
+        fprintf(out, "  #%-2zu %s %s%s (%s+%s)\n", i, json_string_value(json_object_get(frame, "address")),
+                symbol ? symbol : "?", json_is_true(json_object_get(frame, "sure")) ? "" : ", from the stack",
+                json_string_value(json_object_get(frame, "object")),
                 json_string_value(json_object_get(frame, "offset")));
     }
 }

@@ -108,7 +108,7 @@ static void die(struct nf *nf, const struct nf_packet *p, unsigned how, uint64_t
         memcpy((void *)(uintptr_t)zero, p->data, p->have);
         break;
     case 13: /* out of memory, unnoticed */
-        memset(malloc(1ull << 46), 1, p->len);
+        *(volatile char *)malloc(SIZE_MAX / 4) = 1;
         break;
     case 14: /* a pointer made of the packet's bytes */
         sink = *(volatile uint64_t *)(uintptr_t)(0xdead000000000000ull | p->len);
@@ -157,7 +157,7 @@ static bool crasher_show(const struct nf *nf, struct nf_show *out, uint64_t *cur
 
     (void)cursor;
     if (state->in_show)
-        sink = 1 / (unsigned)zero;
+        sink = state->in_show / (unsigned)zero;
     nf_row(out);
     nf_row_u64(out, "packets", state->packets);
     return false;
