@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a node does when its peer tells what it crashed on: the log has it, and frames like those are dropped for
- * a while (node/crash/quarantine.h). Heard by the replicator's thread, which begins the quarantine before it takes
- * over; all else is the main thread's.
+ * What a node does when its peer tells what it crashed on: the log has it, and frames like those are dropped
+ * for a while (node/crash/quarantine.h). Heard by the replicator's thread, which begins the quarantine before
+ * it takes over; all else is the main thread's.
  */
 #include "node/crash/reporter.h"
 #include "ftcore/base/event_log.h"
@@ -44,10 +44,11 @@ void nd_quarantine_hear(void *running, const struct ft_crash_notice *notice)
         break;
     case ND_QUARANTINE_ENDED:
         ft_log_fields(FT_LEVEL_ERROR, FT_SAYS_CRASH, fields, "node %s %s", peer, line);
-        ft_log_event(FT_LEVEL_WARNING, FT_SAYS_QUARANTINE,
-                     "no quarantine: node %s kept frames from NF %s, and crashed in another; the cause is not a "
-                     "packet",
-                     peer, notice->before);
+        ft_log_event(
+            FT_LEVEL_WARNING, FT_SAYS_QUARANTINE,
+            "no quarantine: node %s kept frames from NF %s, and crashed in another; the cause is not a "
+            "packet",
+            peer, notice->before);
         break;
     default:
         ft_log_fields(FT_LEVEL_ERROR, FT_SAYS_CRASH, fields, "node %s %s", peer, line);

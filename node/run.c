@@ -2,8 +2,8 @@
 /*
  * understudy run: keeps a node going that was put together (running.c). Threads: this one (control socket),
  * the replicator, its writer of views, the one of the chain's files, one per lane, the writer of the event
- * log, with `metrics` the one that serves them, DPDK's (interrupts, telemetry); and the processes of guardian and
- * reporter.
+ * log, with `metrics` the one that serves them, DPDK's (interrupts, telemetry); and the processes of guardian
+ * and reporter.
  */
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/plant.h"

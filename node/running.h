@@ -266,8 +266,8 @@ void nd_past_status(json_t *o, const struct nd_running *r, const struct rp_statu
 /* answer_arbiter.c: adds arbiter to the status `o`; null when there is none. */
 void nd_arbiter_answer_status(json_t *o, const struct nd_running *r, const struct rp_status *s, uint64_t now);
 
-/* quarantine.c. By the replicator's thread: what its peer died of. In each turn of the main thread: the log tells
- * when the first frame is dropped, and when a quarantine ends. */
+/* quarantine.c. By the replicator's thread: what its peer died of. In each turn of the main thread: the log
+ * tells when the first frame is dropped, and when a quarantine ends. */
 void nd_quarantine_hear(void *running, const struct ft_crash_notice *notice);
 void nd_quarantine_turn(struct nd_running *r);
 

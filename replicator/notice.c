@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Death notices and crash notices that come in on the link's datagram socket. Called by the link, on the replicator's thread.
+/* Death notices and crash notices that come in on the link's datagram socket. Called by the link, on the
+ * replicator's thread.
  */
 #include "replicator/connection.h"
 

@@ -46,11 +46,11 @@ enum ft_level { FT_LEVEL_ERROR = 3, FT_LEVEL_WARNING, FT_LEVEL_NOTICE, FT_LEVEL_
     X(AUTHORITY, "authority") /* the role is to move, or not: counters, pins, holds */                       \
     X(HOOK, "hook")           /* events that a hook did not get; no hook is told of it */                    \
     X(DPDK, "dpdk")           /* what DPDK and its drivers say */                                            \
-    X(CRASH, "crash")         /* a node crashed or was killed: this one's reporter, or its peer, says so */   \
+    X(CRASH, "crash")         /* a node crashed or was killed: this one's reporter, or its peer, says so */  \
     X(QUARANTINE, "quarantine") /* frames like those that the peer crashed on are dropped, or no more */     \
-    X(START, "start")         /* why the node does not start, or starts as it should not */                  \
-    X(ABORT, "abort")         /* a broken invariant, or an NF that breaks its contract: the process ends */  \
-    X(LOG, "log")             /* of this log: lines that were lost */
+    X(START, "start")           /* why the node does not start, or starts as it should not */                \
+    X(ABORT, "abort") /* a broken invariant, or an NF that breaks its contract: the process ends */          \
+    X(LOG, "log")     /* of this log: lines that were lost */
 
 enum ft_event_name {
 #define FT_EVENT_ENUM(upper, name) FT_SAYS_##upper,

@@ -58,9 +58,9 @@ static bool is_name(const char name[FT_CRASH_NAME])
 
 static bool is_sound(const struct ft_crash_notice *n)
 {
-    return n->signal >= 1 && n->signal <= SIGNALS && (n->lane < FT_LANES_MAX || n->lane == FT_CRASH_NO_LANE) &&
-           n->packet <= FT_CRASH_FINGERPRINTS && n->doing < FT_CRASH_DOINGS && is_name(n->nf) &&
-           is_name(n->before);
+    return n->signal >= 1 && n->signal <= SIGNALS &&
+           (n->lane < FT_LANES_MAX || n->lane == FT_CRASH_NO_LANE) && n->packet <= FT_CRASH_FINGERPRINTS &&
+           n->doing < FT_CRASH_DOINGS && is_name(n->nf) && is_name(n->before);
 }
 
 int ft_crash_notice_decode(const uint8_t *in, size_t len, const struct ft_datagram_key *key,

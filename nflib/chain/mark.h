@@ -29,12 +29,12 @@ enum nf_doing {
 const char *nf_doing_name(unsigned doing);
 
 struct nf_mark {
-    _Atomic uint32_t doing; /* enum nf_doing */
-    _Atomic uint32_t nf;    /* index in the chain; 0: L3 and the lane's own */
-    _Atomic uint64_t stack; /* the stack pointer there: what is called has its frames below it */
-    _Atomic uint64_t burst, time, seq;              /* of the burst under way; chain time, ns */
-    const struct nf_packet *_Atomic packets;        /* the burst's, while it runs */
-    _Atomic uint32_t n;                             /* how many; 0: none, or not begun */
+    _Atomic uint32_t doing;            /* enum nf_doing */
+    _Atomic uint32_t nf;               /* index in the chain; 0: L3 and the lane's own */
+    _Atomic uint64_t stack;            /* the stack pointer there: what is called has its frames below it */
+    _Atomic uint64_t burst, time, seq; /* of the burst under way; chain time, ns */
+    const struct nf_packet *_Atomic packets; /* the burst's, while it runs */
+    _Atomic uint32_t n;                      /* how many; 0: none, or not begun */
 };
 
 #define NF_MARK(mark, word, value) atomic_store_explicit(&(mark)->word, (value), memory_order_relaxed)

@@ -19,7 +19,7 @@ struct nf_chain {
     struct nf_tracing tracing;      /* of the coming burst */
     struct nf_mark *mark;           /* never NULL: its own, until it is given another */
     struct nf_mark own_mark;
-    struct nf nfs[FT_NFS_MAX];      /* 0: L3 */
+    struct nf nfs[FT_NFS_MAX]; /* 0: L3 */
     uint32_t count;
     bool open;   /* a command began the coming burst */
     bool follow; /* the coming burst is replayed */

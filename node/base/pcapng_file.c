@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The blocks of a pcapng file; see pcapng_file.h. No state. Numbers are in this machine's order, as the format
- * allows. */
+/* The blocks of a pcapng file; see pcapng_file.h. No state. Numbers are in this machine's order, as the
+ * format allows. */
 #include "node/base/pcapng_file.h"
 
 #include <stdlib.h>

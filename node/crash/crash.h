@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a node does so that its end explains itself: memory that outlives it, in which lanes and the handler of
- * fatal signals (handler.h) leave what they were at; and the reporter, a process beside it that writes a
+ * What a node does so that its end explains itself: memory that outlives it, in which lanes and the handler
+ * of fatal signals (handler.h) leave what they were at; and the reporter, a process beside it that writes a
  * directory of it (reporter.h) once it has ended. All by the main thread but where it says so.
  */
 #ifndef NODE_CRASH_CRASH_H
@@ -13,7 +13,8 @@
 struct nd_crash;
 
 /* Makes the memory, with the words and rings of all lanes, and the reporter. Before anything is opened and
- * before there are threads, keys or regions: the reporter keeps a copy of what there is. FT_ENOMEM, FT_EIO. */
+ * before there are threads, keys or regions: the reporter keeps a copy of what there is. FT_ENOMEM, FT_EIO.
+ */
 int nd_crash_open(struct nd_crash **out, const struct nd_config *config, unsigned self,
                   struct ft_fault *fault);
 struct ft_lane *nd_crash_words(struct nd_crash *crash); /* [lanes] */

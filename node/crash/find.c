@@ -26,8 +26,9 @@ static uint32_t find_struct(const struct nf_packet *packets, uint32_t n, uint64_
     return value >= at && value < at + n * size && (value - at) % size == 0 ? 1u << (value - at) / size : 0;
 }
 
-__attribute__((no_sanitize_address)) uint32_t nd_crash_find_in_list(const struct nf_packet *packets, uint32_t n,
-                                                                    uint64_t stack, uint64_t value)
+__attribute__((no_sanitize_address)) uint32_t nd_crash_find_in_list(const struct nf_packet *packets,
+                                                                    uint32_t n, uint64_t stack,
+                                                                    uint64_t value)
 {
     const uint64_t *place = (const uint64_t *)(uintptr_t)value;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the dead node's lanes had taken in, as pcapng files: the burst that it died of, with the packet marked,
- * and the inputs of the last FT_PAST_BURSTS bursts of each lane. They lie in the lanes' log rings, which outlive
- * the process; a burst of which nothing was captured was kept by the handler of the signal.
+ * What the dead node's lanes had taken in, as pcapng files: the burst that it died of, with the packet
+ * marked, and the inputs of the last FT_PAST_BURSTS bursts of each lane. They lie in the lanes' log rings,
+ * which outlive the process; a burst of which nothing was captured was kept by the handler of the signal.
  */
 #include "node/crash/reporter.h"
 #include "node/base/pcapng_file.h"
@@ -40,7 +40,9 @@ static bool begin_file(FILE *out, const struct nd_crash_case *c)
 
     for (unsigned p = 0; p < NF_PORTS_MAX && whole && node->port[p][0]; p++)
         whole = nd_pcapng_port(out, node->name,
-                               c->config->chain.l3 ? c->config->l3.port[p].name : p ? "outside" : "inside");
+                               c->config->chain.l3 ? c->config->l3.port[p].name
+                               : p                 ? "outside"
+                                                   : "inside");
     return whole;
 }
 
@@ -62,8 +64,8 @@ static uint64_t wall_of(const struct nd_crash_case *c, uint64_t monotonic)
     return told->wall ? told->wall - (told->monotonic - monotonic) : c->now - (c->monotonic - monotonic);
 }
 
-/* When the lane's burst under way began: with its turn, but for what it waited for more packets. Others were as
- * much before as their chain times say. */
+/* When the lane's burst under way began: with its turn, but for what it waited for more packets. Others were
+ * as much before as their chain times say. */
 static uint64_t burst_wall(const struct nd_crash_case *c, unsigned lane, uint64_t time)
 {
     uint64_t turn = atomic_load(&c->words[lane].count.turn_ns);
@@ -80,7 +82,10 @@ static const char *describe(char out[COMMENT], const struct nd_crash_case *c, un
     bool alone = __builtin_popcount(told->found) == 1;
 
     snprintf(out, COMMENT, "%slane %u, burst %lu, packet %u, input %lu",
-             !marked ? "" : alone ? "THE PACKET: " : "PERHAPS THE PACKET: ", lane, burst, i + 1, seq + i);
+             !marked ? ""
+             : alone ? "THE PACKET: "
+                     : "PERHAPS THE PACKET: ",
+             lane, burst, i + 1, seq + i);
     return out;
 }
 
@@ -95,7 +100,8 @@ static bool write_record(FILE *out, const struct nd_crash_case *c, unsigned lane
     for (unsigned i = 0; i < r->inputs && whole && !(r->flags & FT_REC_BY_SEQ); i++) {
         const struct ft_input *in = ft_record_inputs(r) + i;
 
-        if (bytes + in->taken > (const uint8_t *)r + ft_record_bytes_at(r) + FT_BYTES_MAX || in->port >= ports)
+        if (bytes + in->taken > (const uint8_t *)r + ft_record_bytes_at(r) + FT_BYTES_MAX ||
+            in->port >= ports)
             break;
         whole = nd_pcapng_packet(
             out,
@@ -203,8 +209,8 @@ int nd_crash_write_quarantine(const struct nd_crash_case *c, struct ft_fault *fa
         const struct nd_crash_frame *f = &q->frame[i];
 
         whole = f->port >= ports_of(c) ||
-                nd_pcapng_packet(
-                    out, &(struct nd_pcapng_packet){f->port, false, f->time, f->bytes, f->have, f->wire, NULL});
+                nd_pcapng_packet(out, &(struct nd_pcapng_packet){f->port, false, f->time, f->bytes, f->have,
+                                                                 f->wire, NULL});
     }
     if (!end_file(out, whole) || rename(fresh, path) != 0) {
         unlink(fresh);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The handler of fatal signals; see handler.h. What it needs is set before threads begin, and never changed. */
+/* The handler of fatal signals; see handler.h. What it needs is set before threads begin, and never changed.
+ */
 #define _GNU_SOURCE
 #include "node/crash/handler.h"
 #include "ftcore/base/event_log.h"
 #include "node/base/clock.h"
-#include "node/crash/find.h"
+#include "node/crash/walk.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -15,25 +16,17 @@
 #include <sys/time.h>
 #include <ucontext.h>
 #include <unistd.h>
-#include <unwind.h>
 
 #define HANDLER_MS  100          /* after which the kernel ends the process, whatever holds the handler */
 #define ANSWER_MS   20           /* for a lane that hangs to tell */
 #define HANGS_NS    100000000ull /* a lane whose last turn is older stands */
 #define STACK_BYTES (128u << 10) /* of the handler's own */
-#define WALK_MAX    2000u        /* frames that are looked at */
-#define SCAN_MAX    (64u << 10)  /* bytes of a frame that are looked at for packets */
-#define OUTERMOST   1024u        /* and of what the chain called, when none was found on the way */
-#define LIKELY_MAX  4            /* packets that one frame points to; where more are, it has a list of them */
 #define GUARD_BYTES (64u << 10)  /* around the end of a stack */
 
 const char *const nd_crash_registers[ND_CRASH_REGISTERS] = {"r8",  "r9",  "r10", "r11", "r12", "r13",
                                                             "r14", "r15", "rdi", "rsi", "rbp", "rbx",
                                                             "rdx", "rax", "rcx", "rsp", "rip"};
 static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS, SIGTRAP};
-/* Those that a call preserves, as DWARF numbers them: rbx, rbp, r12 to r15. */
-static const int preserved[] = {3, 6, 12, 13, 14, 15};
-#define PRESERVED (sizeof(preserved) / sizeof(preserved[0]))
 
 static struct {
     struct nd_crash_page *page;
@@ -44,7 +37,7 @@ static struct {
 } node;
 
 static _Thread_local struct {
-    int lane;       /* + 1; 0: none */
+    int lane;        /* + 1; 0: none */
     uint64_t lowest; /* address of the stack */
 } self;
 
@@ -94,102 +87,6 @@ static void keep_frames(struct nd_crash_told *told, const struct nf_mark *mark)
         memcpy(f->bytes, packets[i].data, f->have);
         told->n = i + 1;
     }
-}
-
-/* ---- the backtrace, and the packet ---- */
-
-struct walk {
-    struct nd_crash_told *told;
-    const struct nf_packet *packets;
-    uint32_t n;     /* 0: no packet is looked for */
-    uint64_t limit; /* the stack pointer of the chain: what is below it is the NF's */
-    uint64_t begin; /* the instruction at which frames count */
-    uint64_t lowest, stack; /* the stack pointer of the innermost frame, and of the frame before */
-    uint32_t seen;
-    uint32_t on_stack; /* packets that words of the stack point to, which may be old */
-    bool begun;
-};
-
-static void find_on_stack(struct walk *w, uint64_t from, uint64_t until)
-{
-    until = until < w->limit ? until : w->limit;
-    from = from > w->lowest ? from : w->lowest;
-    if (!w->n || w->on_stack || from >= until)
-        return;
-    if (until - from > SCAN_MAX)
-        until = from + SCAN_MAX;
-    w->on_stack = nd_crash_find_on_stack(w->packets, w->n, from, until);
-    if (__builtin_popcount(w->on_stack) > LIKELY_MAX)
-        w->on_stack = 0;
-}
-
-/* The packet itself, or else its place in a list. */
-static void find_in_registers(const struct walk *w, const uint64_t values[], unsigned count)
-{
-    struct nd_crash_told *told = w->told;
-    uint32_t listed = 0;
-
-    if (!w->n || told->found)
-        return;
-    for (unsigned i = 0; i < count; i++) {
-        told->found |= nd_crash_find(w->packets, w->n, values[i]);
-        listed |= nd_crash_find_in_list(w->packets, w->n, w->limit, values[i]);
-    }
-    if (!told->found)
-        told->found = listed;
-}
-
-static _Unwind_Reason_Code see_frame(struct _Unwind_Context *context, void *arg)
-{
-    struct walk *w = arg;
-    struct nd_crash_told *told = w->told;
-    uint64_t ip = _Unwind_GetIP(context), stack = _Unwind_GetCFA(context);
-    uint32_t at = atomic_load(&told->frames);
-
-    w->begun |= ip == w->begin;
-    if (++w->seen == WALK_MAX)
-        return _URC_END_OF_STACK;
-    if (!w->begun)
-        return _URC_NO_REASON;
-    if (!ip) /* the end of what can be told */
-        return _URC_END_OF_STACK;
-    find_on_stack(w, w->stack, stack);
-    if (at && stack <= w->limit) {
-        uint64_t values[PRESERVED];
-
-        for (unsigned i = 0; i < PRESERVED; i++)
-            values[i] = _Unwind_GetGR(context, preserved[i]);
-        find_in_registers(w, values, PRESERVED);
-    }
-    w->stack = stack;
-    told->more_frames = at == ND_CRASH_FRAMES;
-    if (told->more_frames)
-        return w->n && !told->found ? _URC_NO_REASON : _URC_END_OF_STACK;
-    told->frame[at] = ip;
-    atomic_store(&told->frames, at + 1);
-    return _URC_NO_REASON;
-}
-
-static void walk_stack(struct nd_crash_told *told, const struct nf_mark *mark)
-{
-    uint64_t stack = told->reg[ND_CRASH_REGISTERS - 2];
-    struct walk w = {.told = told, .begin = told->reg[ND_CRASH_REGISTERS - 1], .lowest = stack, .stack = stack};
-
-    if (mark && atomic_load(&mark->n) <= FT_BURST_MAX) {
-        unsigned doing = atomic_load(&mark->doing);
-        bool runs = doing == NF_DOING_PACKETS || doing == NF_DOING_L3 || doing == NF_DOING_SESSIONS;
-
-        w.packets = atomic_load(&mark->packets);
-        w.n = runs ? atomic_load(&mark->n) : 0;
-        w.limit = atomic_load(&mark->stack);
-    }
-    find_in_registers(&w, told->reg, ND_CRASH_REGISTERS - 2);
-    _Unwind_Backtrace(see_frame, &w);
-    find_on_stack(&w, w.limit - OUTERMOST, w.limit);
-    if (!told->found)
-        told->found = w.n == 1 ? 1 : w.on_stack;
-    for (uint64_t at = stack; at + 8 <= w.limit && told->words < ND_CRASH_WORDS; at += 8)
-        told->word[told->words++] = *(const uint64_t *)(uintptr_t)at;
 }
 
 /* ---- what is told ---- */
@@ -269,7 +166,7 @@ static void tell(struct nd_crash_told *told, const siginfo_t *info, const uconte
     mark = told->lane < 0 ? NULL : &node.page->lane[told->lane].mark;
     if (mark)
         keep_frames(told, mark);
-    walk_stack(told, mark);
+    nd_crash_walk(told, mark);
     make_notice(told, mark);
     told->took = nd_now() - told->monotonic;
     atomic_store(&told->whole, true);
@@ -356,13 +253,6 @@ static void on_fatal(int number, siginfo_t *info, void *context)
     die(number, info);
 }
 
-static _Unwind_Reason_Code see_nothing(struct _Unwind_Context *context, void *arg)
-{
-    (void)context;
-    (void)arg;
-    return _URC_NO_REASON;
-}
-
 void nd_crash_catch(struct nd_crash_page *page, const struct ft_lane *words, unsigned lanes,
                     const struct ft_datagram_key *key)
 {
@@ -373,8 +263,7 @@ void nd_crash_catch(struct nd_crash_page *page, const struct ft_lane *words, uns
     node.lanes = lanes;
     node.key = *key;
     node.process = getpid();
-    /* What is found and made at a first use is found now. */
-    _Unwind_Backtrace(see_nothing, NULL);
+    nd_crash_walk_first();
     signal(SIGALRM, SIG_DFL);
     sigfillset(&action.sa_mask);
     sigdelset(&action.sa_mask, SIGALRM);

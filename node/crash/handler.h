@@ -2,7 +2,8 @@
 /*
  * The handler of fatal signals: tells in the page (page.h) what a thread dies of, and lets it die. It takes
  * some hundred microseconds, allocates nothing, takes no lock, waits for nobody, and is ended by the kernel
- * when it takes HANDLER_MS. One thread of a process comes to tell; others that fault meanwhile wait for the end.
+ * when it takes HANDLER_MS. One thread of a process comes to tell; others that fault meanwhile wait for the
+ * end.
  *
  * A signal that somebody sends (the supervisor's watchdog, abort of a person) while a lane stands: that lane
  * is made to tell instead.
@@ -22,8 +23,8 @@ void nd_crash_thread(int lane);
 /* The names of struct nd_crash_told.reg. */
 extern const char *const nd_crash_registers[ND_CRASH_REGISTERS];
 
-/* The record of a burst that is not ended yet, or of one of the last that were; NULL: it is not in the ring, or
- * not any more. Its inputs and bytes are there, whatever else is. */
+/* The record of a burst that is not ended yet, or of one of the last that were; NULL: it is not in the ring,
+ * or not any more. Its inputs and bytes are there, whatever else is. */
 const struct ft_record *nd_crash_record(const struct ft_lane *lane, uint64_t burst);
 
 #endif

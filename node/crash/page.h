@@ -15,8 +15,8 @@
 
 #include <sys/types.h>
 
-#define ND_CRASH_FRAMES    64u   /* ips of a backtrace at most */
-#define ND_CRASH_REGISTERS 17u   /* in the order of nd_crash_registers */
+#define ND_CRASH_FRAMES    64u /* ips of a backtrace at most */
+#define ND_CRASH_REGISTERS 17u /* in the order of nd_crash_registers */
 #define ND_CRASH_TEXT      512u
 #define ND_CRASH_WORDS     128u
 #define ND_CRASH_THREAD    16u
@@ -32,15 +32,15 @@ struct nd_crash_told {
     uint64_t address;            /* of a fault */
     uint64_t wall, monotonic;    /* when, ns */
     int thread;
-    char name[ND_CRASH_THREAD];  /* of that thread */
-    int32_t lane;                /* -1: it is no lane */
+    char name[ND_CRASH_THREAD]; /* of that thread */
+    int32_t lane;               /* -1: it is no lane */
     uint64_t reg[ND_CRASH_REGISTERS];
     _Atomic uint32_t frames;
     uint64_t frame[ND_CRASH_FRAMES]; /* instruction pointers, the innermost first */
     bool more_frames;
     uint32_t words; /* of the stack, from where it was on: for who has no frames */
     uint64_t word[ND_CRASH_WORDS];
-    uint64_t took; /* the handler, ns */
+    uint64_t took;            /* the handler, ns */
     char text[ND_CRASH_TEXT]; /* of a broken invariant; "": it was none */
     bool captured;            /* the burst's frames lie in the lane's log ring, as they came in */
     uint32_t n;               /* otherwise: how many are in `packet`, as the NFs left them */
@@ -55,9 +55,9 @@ struct nd_crash_page {
     _Atomic bool stopped; /* the node ends in order */
     _Atomic int state;    /* enum ft_state */
     _Atomic uint64_t view;
-    _Atomic uint64_t chain; /* hash of its identity, as a hello has it */
+    _Atomic uint64_t chain;             /* hash of its identity, as a hello has it */
     char nf[FT_NFS_MAX][FT_CRASH_NAME]; /* of the chain, by index */
-    struct nd_quarantine quarantine; /* quarantine.h says by whom */
+    struct nd_quarantine quarantine;    /* quarantine.h says by whom */
     /* By lanes. */
     struct nd_crash_lane {
         _Alignas(64) struct nf_mark mark;

@@ -41,9 +41,10 @@ struct nd_quarantine {
 
 /* What came of a notice. */
 enum nd_quarantine_verdict {
-    ND_QUARANTINE_NONE,  /* the notice names no frame, or the file has none */
+    ND_QUARANTINE_NONE, /* the notice names no frame, or the file has none */
     ND_QUARANTINE_BEGUN,
-    ND_QUARANTINE_ENDED, /* a second crash, in another NF: what the frames of the first do was not the cause */
+    ND_QUARANTINE_ENDED, /* a second crash, in another NF: what the frames of the first do was not the cause
+                          */
 };
 
 /* A quarantine for `seconds`, 0: never one. */
@@ -55,8 +56,8 @@ static inline bool nd_quarantine_on(const struct nd_quarantine *q)
     return atomic_load_explicit(&q->count, memory_order_acquire) != 0;
 }
 
-/* For a lane: whether the frame is to be dropped, of which capture takes `taken` bytes; then it is counted, and
- * kept while there is room. */
+/* For a lane: whether the frame is to be dropped, of which capture takes `taken` bytes; then it is counted,
+ * and kept while there is room. */
 bool nd_quarantine_takes(struct nd_quarantine *q, const void *frame, uint32_t taken, uint32_t wire,
                          uint8_t port);
 

@@ -127,8 +127,8 @@ static json_t *make_text(const char *text)
     return o ? o : json_string("?"); /* a name that is no UTF-8 */
 }
 
-/* `sure`: it is known to be one. Otherwise it is, if it is known to be in a function. A return address is behind
- * its call, which may be the last instruction of its function. */
+/* `sure`: it is known to be one. Otherwise it is, if it is known to be in a function. A return address is
+ * behind its call, which may be the last instruction of its function. */
 static void add_frame(json_t *list, uint64_t address, bool returns, bool sure)
 {
     char symbol[ND_CRASH_SYMBOL];
@@ -138,9 +138,9 @@ static void add_frame(json_t *list, uint64_t address, bool returns, bool sure)
     nd_crash_symbol(address - returns, symbol, &object, &offset);
     if (!sure && !symbol[0])
         return;
-    json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o*, s:b}", "address", make_hex(address), "object",
-                                          make_text(object), "offset", make_hex(offset + returns), "symbol",
-                                          symbol[0] ? make_text(symbol) : NULL, "sure", sure));
+    json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o*, s:b}", "address", make_hex(address),
+                                          "object", make_text(object), "offset", make_hex(offset + returns),
+                                          "symbol", symbol[0] ? make_text(symbol) : NULL, "sure", sure));
 }
 
 static json_t *make_backtrace(const struct nd_crash_told *told)
@@ -173,8 +173,8 @@ static json_t *make_lane(const struct nd_crash_case *c, unsigned l)
 
     return json_pack("{s:i, s:i, s:s, s:o*, s:I, s:I, s:I, s:I, s:I, s:I}", "lane", (int)l, "thread",
                      (int)c->page->lane[l].thread, "doing", nf_doing_name(doing), "nf",
-                     doing != NF_DOING_NOTHING && nf < FT_NFS_MAX ? make_text(c->page->nf[nf]) : NULL, "burst",
-                     (json_int_t)atomic_load(&mark->burst), "chain_time_ns",
+                     doing != NF_DOING_NOTHING && nf < FT_NFS_MAX ? make_text(c->page->nf[nf]) : NULL,
+                     "burst", (json_int_t)atomic_load(&mark->burst), "chain_time_ns",
                      (json_int_t)atomic_load(&mark->time), "seq", (json_int_t)atomic_load(&mark->seq),
                      "executed", (json_int_t)FT_REPORT_GET(&c->words[l], executed), "stable",
                      (json_int_t)FT_ORDER_GET(&c->words[l], stable), "turn_age_ns",
@@ -190,8 +190,7 @@ static void add_packets(json_t *o, const struct nd_crash_case *c)
         if (told->found >> i & 1)
             json_array_append_new(list, json_integer(i + 1));
     json_object_set_new(o, "packets", list);
-    json_object_set_new(o, "packet",
-                        told->notice.packet ? json_integer(told->notice.packet) : json_null());
+    json_object_set_new(o, "packet", told->notice.packet ? json_integer(told->notice.packet) : json_null());
     json_object_set_new(o, "captured", json_boolean(told->captured));
 }
 

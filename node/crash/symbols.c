@@ -116,7 +116,8 @@ static int find_build_id(struct dl_phdr_info *info, size_t size, void *out)
     (void)size;
     for (unsigned i = 0; i < info->dlpi_phnum; i++) {
         const Elf64_Phdr *p = &info->dlpi_phdr[i];
-        const uint8_t *at = (const uint8_t *)(uintptr_t)(info->dlpi_addr + p->p_vaddr), *end = at + p->p_memsz;
+        const uint8_t *at = (const uint8_t *)(uintptr_t)(info->dlpi_addr + p->p_vaddr),
+                      *end = at + p->p_memsz;
 
         while (p->p_type == PT_NOTE && (size_t)(end - at) >= sizeof(Elf64_Nhdr)) {
             const Elf64_Nhdr *note = (const Elf64_Nhdr *)(const void *)at;

@@ -236,8 +236,8 @@ static int fork_guardian(struct nd_guardian *g, int datagrams, struct ft_fault *
 }
 
 int nd_guardian_start(struct nd_guardian **out, unsigned lanes, const char *local_host, const char *peer_host,
-                      uint16_t peer_port, const struct ft_datagram_key *self, const struct nd_crash_page *page,
-                      struct ft_fault *fault)
+                      uint16_t peer_port, const struct ft_datagram_key *self,
+                      const struct nd_crash_page *page, struct ft_fault *fault)
 {
     struct nd_guardian *g = &the_guardian;
 

@@ -7,6 +7,7 @@
 #include "node/lane/lane.h"
 #include "ftcore/base/plant.h"
 #include "node/base/clock.h"
+#include "node/crash/handler.h"
 #include "nflib/chain/chain.h"
 
 #include <sched.h>

@@ -9,6 +9,7 @@
 #include "nflib/net/bytes.h"
 #include "nflib/chain/chain.h"
 #include "nflib/chain/trace.h"
+#include "node/crash/quarantine.h"
 
 #include <endian.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * crasher: an NF that dies of a packet, in the way that its UDP port says, from CRASHER_PORT on (help_crasher.h);
- * and of an operator's command. For the tests of what a crash tells of itself. Lab tests build it as a module of
- * its own, so it includes nflib/nf.h alone.
+ * crasher: an NF that dies of a packet, in the way that its UDP port says, from CRASHER_PORT on
+ * (help_crasher.h); and of an operator's command. For the tests of what a crash tells of itself. Lab tests
+ * build it as a module of its own, so it includes nflib/nf.h alone.
  */
 #define _GNU_SOURCE /* memfd_create */
 #include "nflib/nf.h"
@@ -72,8 +72,7 @@ static void die(struct nf *nf, const struct nf_packet *p, unsigned how, uint64_t
         *(volatile uint32_t *)(uintptr_t)zero = p->len;
         break;
     case 1: /* the stack */
-        overflow_stack(p, 0);
-        break;
+        return overflow_stack(p, 0);
     case 2:
         abort();
     case 3:
@@ -87,8 +86,7 @@ static void die(struct nf *nf, const struct nf_packet *p, unsigned how, uint64_t
             sink++;
         break;
     case 6:
-        corrupt_heap();
-        break;
+        return corrupt_heap();
     case 7: /* a call of nothing */
         ((void (*)(const struct nf_packet *))(uintptr_t)zero)(p);
         break;
@@ -97,8 +95,7 @@ static void die(struct nf *nf, const struct nf_packet *p, unsigned how, uint64_t
         nf_wake(nf, now + 1);
         break;
     case 9:
-        touch_nothing_behind_a_file();
-        break;
+        return touch_nothing_behind_a_file();
     case 10:
         __builtin_trap();
     case 11: /* some calls down, with the bytes alone */
@@ -135,7 +132,8 @@ static void crasher_process(struct nf *nf, struct nf_packet *const packets[], ui
         const struct nf_packet *p = packets[i];
         unsigned port = __builtin_bswap16(p->dport);
 
-        if (p->flags & NF_P_L4 && p->proto == NF_PROTO_UDP && port >= CRASHER_PORT && port < CRASHER_PORT + 32)
+        if (p->flags & NF_P_L4 && p->proto == NF_PROTO_UDP && port >= CRASHER_PORT &&
+            port < CRASHER_PORT + 32)
             die(nf, p, port - CRASHER_PORT, now);
         *NF_EDIT_WORD(nf, &state->packets) = state->packets + 1;
     }
@@ -163,7 +161,8 @@ static bool crasher_show(const struct nf *nf, struct nf_show *out, uint64_t *cur
     return false;
 }
 
-static int crasher_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault)
+static int crasher_set(struct nf *nf, const char *key, const char *value, uint64_t now,
+                       struct ft_fault *fault)
 {
     const struct crasher *state = nf->state;
 
