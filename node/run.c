@@ -11,6 +11,7 @@
 #include "node/base/event_writer.h"
 #include "node/base/privilege.h"
 #include "node/control/options.h"
+#include "node/crash/handler.h"
 #include "node/lane/lane.h"
 #include "node/running.h"
 

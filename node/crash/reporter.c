@@ -123,6 +123,7 @@ static void log_report(const struct nd_crash_case *c, const char *path, const ch
                                           {"signal", .number = (uint64_t)c->page->told.number},
                                           {"directory", .text = path},
                                           {0}};
+    bool killed = !atomic_load(&c->page->told.owner); /* by whoever wanted that */
     char line[ND_CRASH_LINE];
     struct ft_fault fault;
 
@@ -132,7 +133,8 @@ static void log_report(const struct nd_crash_case *c, const char *path, const ch
     if (why[0])
         ft_log_event(FT_LEVEL_ERROR, FT_SAYS_CRASH, "%s; no report: %s", line, why);
     else
-        ft_log_fields(FT_LEVEL_ERROR, FT_SAYS_CRASH, fields, "%s; see %s", line, path);
+        ft_log_fields(killed ? FT_LEVEL_NOTICE : FT_LEVEL_ERROR, FT_SAYS_CRASH, killed ? NULL : fields,
+                      "%s; see %s", line, path);
     nd_event_writer_stop();
 }
 
