@@ -9,18 +9,6 @@
 #include "node/base/clock.h"
 #include "node/running.h"
 
-#include <string.h>
-
-/* A notice comes several times. */
-static bool is_known(const struct ft_crash_notice *notice)
-{
-    static struct ft_crash_notice last;
-    bool known = memcmp(&last, notice, sizeof(last)) == 0;
-
-    last = *notice;
-    return known;
-}
-
 void nd_quarantine_hear(void *running, const struct ft_crash_notice *notice)
 {
     struct nd_running *r = running;
@@ -33,8 +21,6 @@ void nd_quarantine_hear(void *running, const struct ft_crash_notice *notice)
     const char *peer = r->config->node[!r->self].name;
     char line[ND_CRASH_LINE];
 
-    if (is_known(notice))
-        return;
     nd_crash_line(line, notice);
     switch (nd_quarantine_begin(q, notice, nd_now(), p->quarantine_s, p->quarantine_max)) {
     case ND_QUARANTINE_BEGUN:

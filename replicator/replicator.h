@@ -54,7 +54,8 @@ struct rp_config {
     void (*state_changed)(void *arg, enum ft_event_name what, enum ft_state state, uint64_t view,
                           const char *why);
     void (*view)(void *arg, uint64_t view); /* the view changed: the death notice must say it */
-    /* A crash notice of the peer's, perhaps one that came before; by the replicator's thread. NULL: ignored.
+    /* A crash notice of the peer's, once for each of its processes; by the replicator's thread. NULL:
+     * ignored.
      */
     void (*crashed)(void *arg, const struct ft_crash_notice *notice);
     void *arg;

@@ -6,11 +6,14 @@
 #include <string.h>
 #include <xxhash.h>
 
-#define SIGNALS 64u
+#define SIGNALS    64u
+#define HEAD_MAX   128u /* in which all that is masked lies */
+#define IPV4_BYTES 20u
+#define IPV6_BYTES 40u
 
-static const uint8_t head[16] = {'u', 'n', 'd', 'e', 'r', 's', 't', 'u', 0, 0, 0, 0, FT_CRASH_NOTICE};
+static const uint8_t magic[16] = {'u', 'n', 'd', 'e', 'r', 's', 't', 'u', 0, 0, 0, 0, FT_CRASH_NOTICE};
 
-/* Behind `head`, in this order. */
+/* Behind `magic`, in this order. */
 #define FIELD(member) offsetof(struct ft_crash_notice, member), sizeof(((struct ft_crash_notice *)0)->member)
 static const struct {
     size_t at, width;
@@ -18,20 +21,47 @@ static const struct {
               {FIELD(doing)},  {FIELD(nf)},   {FIELD(before)}, {FIELD(fingerprints)}};
 #define FIELDS (sizeof(fields) / sizeof(fields[0]))
 
+/* Sets to 0 what is another one each time that a host sends the same again, or each time by another way: the
+ * addresses of Ethernet; of IPv4 the identification, the time to live and the checksum; IPv6's hop limit. */
+static void mask_head(uint8_t *head, uint32_t n)
+{
+    uint32_t at = 12;
+
+    memset(head, 0, n < 12 ? n : 12);
+    while (at + 2 <= n &&
+           ((head[at] == 0x81 && head[at + 1] == 0) || (head[at] == 0x88 && head[at + 1] == 0xa8)))
+        at += 4;
+    if (at + 2 + IPV4_BYTES <= n && head[at] == 8 && head[at + 1] == 0) {
+        memset(head + at + 2 + 4, 0, 2);
+        head[at + 2 + 8] = 0;
+        memset(head + at + 2 + 10, 0, 2);
+    } else if (at + 2 + IPV6_BYTES <= n && head[at] == 0x86 && head[at + 1] == 0xdd) {
+        head[at + 2 + 7] = 0;
+    }
+}
+
 struct ft_fingerprint ft_fingerprint(const void *frame, uint32_t taken, uint32_t wire)
 {
-    XXH128_hash_t hash = XXH3_128bits_withSeed(frame, taken, wire);
+    uint8_t head[HEAD_MAX];
+    uint32_t n = taken < HEAD_MAX ? taken : HEAD_MAX;
+    XXH128_hash_t hash, rest;
 
-    return (struct ft_fingerprint){hash.low64, hash.high64};
+    memcpy(head, frame, n);
+    mask_head(head, n);
+    hash = XXH3_128bits_withSeed(head, n, wire);
+    if (taken == n)
+        return (struct ft_fingerprint){hash.low64, hash.high64};
+    rest = XXH3_128bits_withSeed((const uint8_t *)frame + n, taken - n, hash.low64);
+    return (struct ft_fingerprint){rest.low64, rest.high64 ^ hash.high64};
 }
 
 size_t ft_crash_notice_encode(const struct ft_crash_notice *notice, const struct ft_datagram_key *key,
                               uint8_t out[FT_CRASH_BYTES])
 {
-    size_t len = sizeof(head), bytes = notice->fingerprints * sizeof(notice->fingerprint[0]);
+    size_t len = sizeof(magic), bytes = notice->fingerprints * sizeof(notice->fingerprint[0]);
 
     memset(out, 0, FT_CRASH_HEAD_BYTES);
-    memcpy(out, head, sizeof(head));
+    memcpy(out, magic, sizeof(magic));
     for (size_t i = 0; i < FIELDS; i++) {
         memcpy(out + len, (const uint8_t *)notice + fields[i].at, fields[i].width);
         len += fields[i].width;
@@ -66,10 +96,10 @@ static bool is_sound(const struct ft_crash_notice *n)
 int ft_crash_notice_decode(const uint8_t *in, size_t len, const struct ft_datagram_key *key,
                            struct ft_crash_notice *notice)
 {
-    size_t at = sizeof(head);
+    size_t at = sizeof(magic);
     uint32_t zero;
 
-    if (len < FT_CRASH_HEAD_BYTES + FT_TAG_BYTES || len > FT_CRASH_BYTES || memcmp(in, head, at) != 0)
+    if (len < FT_CRASH_HEAD_BYTES + FT_TAG_BYTES || len > FT_CRASH_BYTES || memcmp(in, magic, at) != 0)
         return FT_EMALFORMED;
     *notice = (struct ft_crash_notice){0};
     for (size_t i = 0; i < FIELDS; i++) {

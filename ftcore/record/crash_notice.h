@@ -21,7 +21,7 @@
 #define FT_CRASH_HEAD_BYTES   112u
 #define FT_CRASH_BYTES        (FT_CRASH_HEAD_BYTES + 16u * FT_CRASH_FINGERPRINTS + FT_TAG_BYTES)
 
-/* Of a frame as capture takes it. Equal fingerprints are taken for equal frames. */
+/* Of a frame as capture takes it. Equal fingerprints are taken for the same packet. */
 struct ft_fingerprint {
     uint64_t low, high;
 };
@@ -40,7 +40,9 @@ struct ft_crash_notice {
 #define FT_CRASH_NO_LANE UINT32_MAX
 #define FT_CRASH_DOINGS  16u
 
-/* `taken` bytes of a frame of `wire`. Also in a signal handler, as the next. */
+/* `taken` bytes of a frame of `wire`, but for what changes when a host sends the same once more: Ethernet's
+ * addresses, IPv4's identification, time to live and checksum, IPv6's hop limit. Also in a signal handler, as
+ * the next. */
 struct ft_fingerprint ft_fingerprint(const void *frame, uint32_t taken, uint32_t wire);
 /* Returns its length. */
 size_t ft_crash_notice_encode(const struct ft_crash_notice *notice, const struct ft_datagram_key *key,

@@ -8,7 +8,7 @@ plan 17
 
 ok "an NF that dies of a packet" gcc -std=gnu11 -O2 -g -Wall -Wextra -Werror -fPIC -I"$BUILD/include" -shared \
     -o "$work/crasher.so" tests/unit/help_crasher.c
-export LAB_NFS="monitor: { max_flows: 20000 } }, { crasher: {}"
+export LAB_NFS="nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-65535, max_flows: 20000 } }, { crasher: {} }, { monitor: { max_flows: 20000 }"
 ok "a lab without nodes" "$lab" up --no-nodes || exit 1
 sed -i "s#^  name: lab#  name: lab\n  modules: [ $work/crasher.so ]#" "$pair"
 "$lab" start a && "$lab" start b

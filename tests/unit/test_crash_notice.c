@@ -154,6 +154,48 @@ static void a_fingerprint_is_of_bytes_and_length(void **state)
     assert_true(one.low != other.low && one.high != other.high);
 }
 
+/* UDP of 60 bytes, and the same sent again: another way, a hop later, with another identification. */
+static void a_packet_that_is_sent_again_is_known(void **state)
+{
+    static const uint8_t sent[] = {2,    0,    0,    0,  0,    1,    2,    0,    0,    0,   0,  2,
+                                   8,    0,    0x45, 0,  0,    46,   0x12, 0x34, 0x40, 0,   64, 17,
+                                   0xab, 0xcd, 10,   0,  0,    9,    192,  0,    2,    1,   4,  0,
+                                   26,   4,    0,    26, 0x77, 0x88, 'd',  'e',  'a',  't', 'h'};
+    static const unsigned same[] = {0, 11, 18, 19, 22, 24, 25};
+    struct ft_fingerprint first = ft_fingerprint(sent, sizeof(sent), 60);
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(sent); i++) {
+        uint8_t again[sizeof(sent)];
+        struct ft_fingerprint other;
+        bool known = false;
+
+        memcpy(again, sent, sizeof(sent));
+        again[i] ^= 1;
+        other = ft_fingerprint(again, sizeof(again), 60);
+        for (unsigned k = 0; k < sizeof(same) / sizeof(same[0]); k++)
+            known |= i == same[k];
+        known |= i < 12;
+        assert_int_equal(other.low == first.low && other.high == first.high, known);
+    }
+}
+
+/* A long frame that is captured whole: each byte counts. */
+static void all_bytes_of_a_long_frame_count(void **state)
+{
+    uint8_t frame[1000] = {0};
+    struct ft_fingerprint first = ft_fingerprint(frame, sizeof(frame), sizeof(frame));
+
+    (void)state;
+    for (unsigned i = 12; i < sizeof(frame); i++) {
+        frame[i] ^= 1;
+        struct ft_fingerprint other = ft_fingerprint(frame, sizeof(frame), sizeof(frame));
+
+        frame[i] ^= 1;
+        assert_true(other.low != first.low && other.high != first.high);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -162,6 +204,8 @@ int main(void)
         cmocka_unit_test(a_peer_that_lies_is_refused),
         cmocka_unit_test(who_does_not_know_it_takes_it_for_no_datagram),
         cmocka_unit_test(a_fingerprint_is_of_bytes_and_length),
+        cmocka_unit_test(a_packet_that_is_sent_again_is_known),
+        cmocka_unit_test(all_bytes_of_a_long_frame_count),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
