@@ -96,8 +96,8 @@ static json_t *make_page(struct nd_running *r, const char *nf)
     if (!last)
         return json_pack("{s:o,s:I}", "rows", rows, "next", (json_int_t)next);
     counters = nd_counters_status(r, nf);
-    page = json_pack("{s:o,s:n,s:o,s:O?}", "rows", rows, "next", "tables", nd_tables_status(r, nf),
-                     "counters", json_object_get(counters, nf));
+    page = json_pack("{s:o,s:n,s:o,s:O?,s:o}", "rows", rows, "next", "tables", nd_tables_status(r, nf),
+                     "counters", json_object_get(counters, nf), "timeouts", nd_timeouts_status(r, nf));
     json_decref(counters);
     return page;
 }

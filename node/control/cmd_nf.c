@@ -101,14 +101,17 @@ static void print_rows(json_t **table, json_t *rows)
     }
 }
 
-/* Behind the rows: the NF's tables, one row for each lane, and its counters. */
+/* Behind the rows: the NF's timeouts, its tables, one row for each lane, and its counters. */
 static void print_totals(json_t **table, const json_t *answer)
 {
     json_t *tables = json_object_get(answer, "tables"), *counters = json_object_get(answer, "counters");
+    json_t *timeouts = json_object_get(answer, "timeouts");
     json_t *of, *lane, *value, *rows = json_array();
     const char *name;
     size_t l;
 
+    json_object_foreach(timeouts, name, value)
+        json_array_append_new(rows, json_pack("{s:s,s:O}", "timeout", name, "seconds", value));
     json_object_foreach(tables, name, of)
     {
         json_array_foreach(json_object_get(of, "lanes"), l, lane) json_array_append_new(
@@ -153,6 +156,7 @@ static int show_pages(struct nd_pair *pair, const char *nf, json_t *all)
         if (!more && all) {
             json_object_set(all, "tables", json_object_get(answer, "tables"));
             json_object_set(all, "counters", json_object_get(answer, "counters"));
+            json_object_set(all, "timeouts", json_object_get(answer, "timeouts"));
         } else if (!more) {
             print_totals(&table, answer);
         }
