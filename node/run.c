@@ -10,6 +10,7 @@
 #include "node/base/clock.h"
 #include "node/base/event_writer.h"
 #include "node/base/privilege.h"
+#include "node/base/strangers.h"
 #include "node/control/options.h"
 #include "node/crash/handler.h"
 #include "node/lane/lane.h"
@@ -133,6 +134,16 @@ static bool is_turned_away(struct nd_running *r, const struct rp_status *s)
     return true;
 }
 
+static void tell_of_strangers(struct nd_running *r, const struct rp_status *s)
+{
+    const struct nd_link *link = &r->config->link;
+
+    nd_strangers_say(&r->strangers_said, s->link.refused[-FT_EPERM], r->config->node[!r->self].name,
+                     link->key[0]           ? "do both nodes have one key?"
+                     : link->certificate[0] ? "does the authority of the file know both nodes' certificates?"
+                                            : "");
+}
+
 static bool has_lost_state(struct nd_running *r)
 {
     const char *why = r->redis ? nd_redis_lost(r->redis) : NULL;
@@ -212,6 +223,7 @@ static int keep_going(struct nd_running *r)
             nd_tables_turn(r, &s);
         }
         nd_port_watch_turn(r, &s);
+        tell_of_strangers(r, &s);
         nd_standing_turn(r, &s);
         nd_quarantine_turn(r);
         if (!nd_crash_turn(r->crash, (int)s.core.state, s.core.view, nd_change_hash(r, &s)))

@@ -19,13 +19,20 @@
 #define QUEUE_BYTES (16u << 20) /* between each lane and the flight recorder */
 #define TAKEN_MS    2000
 
-static void log_state(void *arg, enum ft_event_name what, enum ft_state state, uint64_t view, const char *why)
+_Static_assert(FT_EVENT_VALUE >= FT_REASON_MAX, "programs get a reason whole, as people do");
+
+static void log_state(void *arg, enum ft_event_name what, bool planned, enum ft_state state, uint64_t view,
+                      const char *why)
 {
     const char *name = ft_state_name(state);
     const struct ft_log_field fields[] = {
-        {"state", .text = name}, {"view", .number = view}, {"reason", .text = why}, {0}};
+        {"state", .text = name},
+        {"view", .number = view},
+        {"reason", .text = why},
+        {what == FT_SAYS_TAKEOVER ? "planned" : NULL, .number = planned}, /* NULL: the list's end */
+        {0}};
     /* What takes protection or service away. */
-    bool bad = what != FT_SAYS_STATE || state == FT_DEGRADED;
+    bool bad = (what != FT_SAYS_STATE || state == FT_DEGRADED) && !planned;
 
     (void)arg;
     ft_log_fields(bad ? FT_LEVEL_WARNING : FT_LEVEL_NOTICE, what, fields, "%s, view %lu: %s", name, view,

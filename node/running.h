@@ -68,7 +68,8 @@ struct nd_port_watch {
     uint64_t changed;     /* ns: since when `faults` is what it is */
     char faults[ND_HEALTH_TEXT], logged[ND_HEALTH_TEXT]; /* in words, "": none; now, and as the log has it */
     struct {
-        uint64_t sent;      /* frames that the interface had sent when the node began */
+        int index;          /* of the interface, when the node began */
+        uint64_t sent;      /* frames that it had sent then */
         uint64_t tx_lost;   /* taken since and not sent */
         uint64_t rx_missed; /* that came and found no room */
     } frames[NF_PORTS_MAX];
@@ -138,6 +139,7 @@ struct nd_running {
         bool on;                 /* the log has that it is */
         bool dropped;            /* and that it has dropped a frame */
     } quarantine;
+    uint64_t strangers_said; /* on the link, as the log has last told of them; the main thread's */
     char view_file[256];
     struct { /* differences.c; all but `saving` is the main thread's */
         char file[256];

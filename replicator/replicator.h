@@ -50,9 +50,9 @@ struct rp_config {
     const char *view_file;
     const struct rp_arbiter *arbiter; /* with core.arbiter; NULL: none. Outlives the replicator */
     /* A line for the log when the state changes, or why it is so; called by the replicator's thread. `what`:
-     * FT_SAYS_STATE, or the takeover, loss or fence that it is. */
-    void (*state_changed)(void *arg, enum ft_event_name what, enum ft_state state, uint64_t view,
-                          const char *why);
+     * FT_SAYS_STATE, or the takeover, loss, fence or refusal that it is. `planned`: nothing failed. */
+    void (*state_changed)(void *arg, enum ft_event_name what, bool planned, enum ft_state state,
+                          uint64_t view, const char *why);
     void (*view)(void *arg, uint64_t view); /* the view changed: the death notice must say it */
     /* A crash notice of the peer's, once for each of its processes; by the replicator's thread. NULL:
      * ignored.

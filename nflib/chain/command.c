@@ -3,6 +3,7 @@
  */
 #include "nflib/chain/parts.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Cuts the next word (up to a blank) off *rest. */
@@ -39,6 +40,19 @@ static int clear_nf(struct nf_chain *chain, struct nf *nf, char *rest, uint64_t 
     return nf->module->clear(nf, *key ? key : NULL, now, fault);
 }
 
+static int refuse_name(struct nf_chain *chain, const char *name, struct ft_fault *fault)
+{
+    char names[128] = "";
+    const struct nf *nf;
+
+    for (unsigned i = 1; (nf = nf_chain_nf(chain, i)); i++) {
+        size_t n = strlen(names);
+
+        snprintf(names + n, sizeof(names) - n, "%s%s", i > 1 ? ", " : "", nf->module->name);
+    }
+    return ft_fail(fault, FT_ENOENT, "no NF \"%.40s\" in this chain, expected one of %s", name, names);
+}
+
 int nf_chain_command(struct nf_chain *chain, const char *text, uint32_t len, uint64_t now,
                      struct ft_fault *fault)
 {
@@ -54,7 +68,7 @@ int nf_chain_command(struct nf_chain *chain, const char *text, uint32_t len, uin
         return ft_fail(fault, FT_EINVAL, "\"%.40s\": expected set or clear", verb);
     struct nf *nf = nf_chain_find(chain, name);
     if (!nf)
-        return ft_fail(fault, FT_ENOENT, "no NF \"%.40s\" in this chain", name);
+        return refuse_name(chain, name, fault);
     nf_mark_burst(chain->mark, chain->state->burst + 1, now, chain->state->seq, NULL, 0);
     int error = set ? set_nf(chain, nf, rest, now, fault) : clear_nf(chain, nf, rest, now, fault);
     nf_mark_end(chain->mark);

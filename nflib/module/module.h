@@ -212,6 +212,8 @@ struct nf_module {
      * in another way is refused.
      */
     const char *const *live;
+    const char
+        *settings; /* what `set` takes besides timeouts, at most 90 bytes, as people read it; or NULL */
     bool (*carry)(struct nf *nf, const struct nf_was *was, struct ft_fault *fault);
 };
 

@@ -165,9 +165,9 @@ int nd_pair_request(struct nd_pair *pair, const char *role, json_t *request, int
     return error;
 }
 
-static int state_exit(const char *state, bool named)
+static int state_exit(const char *state)
 {
-    if (strcmp(state, "PROTECTED") == 0 || (named && strcmp(state, "READY") == 0))
+    if (strcmp(state, "PROTECTED") == 0)
         return ND_DONE;
     if (strcmp(state, "DEGRADED") == 0 || strcmp(state, "SYNCING") == 0 || strcmp(state, "JOINING") == 0)
         return ND_NOT_EQUAL;
@@ -184,17 +184,39 @@ const char *nd_pair_not_whole(const struct nd_pair *pair, unsigned node)
     return nd_text(pair->status[node], "not_whole", NULL);
 }
 
+const char *nd_pair_primary_state(const json_t *standby)
+{
+    const json_t *peer = json_object_get(standby, "peer");
+
+    return json_is_true(json_object_get(peer, "connected")) ? nd_text(peer, "state", NULL) : NULL;
+}
+
+/* Of a READY node: what it holds protects traffic that its primary lets pass. */
+static int exit_of_ready(const json_t *status)
+{
+    const char *primary = nd_pair_primary_state(status);
+
+    return primary ? state_exit(primary) : ND_UNPROTECTED;
+}
+
+static bool is_ready(const json_t *status)
+{
+    return strcmp(nd_text(status, "state", ""), "READY") == 0;
+}
+
 /* By the state of the node that counts. */
 static int exit_by_state(const struct nd_pair *pair)
 {
     int node = pair->only >= 0 ? pair->only : nd_pair_in_role(pair, "primary");
 
+    if (node >= 0 && is_ready(pair->status[node]))
+        return exit_of_ready(pair->status[node]);
     if (node >= 0 && pair->status[node])
-        return state_exit(nd_text(pair->status[node], "state", ""), pair->only >= 0);
+        return state_exit(nd_text(pair->status[node], "state", ""));
     /* The primary is on another server: its standby knows. */
     for (unsigned i = 0; i < ND_NODES; i++)
-        if (strcmp(nd_text(pair->status[i], "state", ""), "READY") == 0)
-            return state_exit(nd_text(json_object_get(pair->status[i], "peer"), "state", ""), false);
+        if (is_ready(pair->status[i]))
+            return exit_of_ready(pair->status[i]);
     if (pair->status[0] || pair->status[1])
         return ND_UNPROTECTED;
     return pair->error[0] == FT_EPERM || pair->error[1] == FT_EPERM ? ND_NO_PERMISSION : ND_NO_ANSWER;

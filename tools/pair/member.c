@@ -60,12 +60,13 @@ static void new_view(void *arg, uint64_t view)
     atomic_store(&((struct nd_member *)arg)->lanes.view, view);
 }
 
-static void note_state(void *arg, enum ft_event_name what, enum ft_state state, uint64_t view,
+static void note_state(void *arg, enum ft_event_name what, bool planned, enum ft_state state, uint64_t view,
                        const char *why)
 {
     struct nd_member_status *status = ((struct nd_member *)arg)->c->status;
 
     (void)what;
+    (void)planned;
     (void)view;
     snprintf(status->why, sizeof(status->why), "%s", why);
     atomic_store(&status->state, (int)state);
