@@ -38,6 +38,7 @@ static const struct {
     {"tx_refused", LANE(count.tx_refused)},
     {"no_buffer", LANE(count.no_buffer)},
     {"lease_held", LANE(count.lease_held)},
+    {"quarantined", LANE(count.quarantined)},
     {"claims", LANE(count.claims)},
     {"heartbeats_refused", LANE(count.heartbeats_refused)},
     {"empty_bursts", LANE(count.empty_bursts)},

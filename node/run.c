@@ -2,7 +2,8 @@
 /*
  * understudy run: keeps a node going that was put together (running.c). Threads: this one (control socket),
  * the replicator, its writer of views, the one of the chain's files, one per lane, the writer of the event
- * log, with `metrics` the one that serves them, DPDK's (interrupts, telemetry); and the guardian's process.
+ * log, with `metrics` the one that serves them, DPDK's (interrupts, telemetry); and the processes of guardian
+ * and reporter.
  */
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/plant.h"
@@ -11,6 +12,7 @@
 #include "node/base/privilege.h"
 #include "node/base/strangers.h"
 #include "node/control/options.h"
+#include "node/crash/handler.h"
 #include "node/lane/lane.h"
 #include "node/running.h"
 
@@ -78,6 +80,7 @@ static void *run_replicator(void *arg)
     const struct nd_node *self = &r->config->node[r->self];
 
     prctl(PR_SET_NAME, "us-replicator");
+    nd_crash_thread(-1);
     prctl(PR_SET_TIMERSLACK, 1000ul);
     r->realtime = self->realtime && nd_priority_realtime();
     if (!r->realtime && r->config->timing.detect_ms < 20)
@@ -222,6 +225,10 @@ static int keep_going(struct nd_running *r)
         nd_port_watch_turn(r, &s);
         tell_of_strangers(r, &s);
         nd_standing_turn(r, &s);
+        nd_quarantine_turn(r);
+        if (!nd_crash_turn(r->crash, (int)s.core.state, s.core.view, nd_change_hash(r, &s)))
+            ft_log_event(FT_LEVEL_WARNING, FT_SAYS_CRASH,
+                         "the reporter has ended: a crash of this node leaves no report");
         nd_detection_turn(r, &s);
         nd_metrics_turn(r);
         nd_telemetry_turn(r);

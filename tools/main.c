@@ -40,6 +40,7 @@ static const struct command {
     {"set", "change it", nd_cmd_set, .args = PAIR " NF KEY=VALUE"},
     {"clear", "forget an entry, or all", nd_cmd_clear, .args = PAIR " NF [KEY]"},
     {"trace", "what the chain does to the next packets, NF by NF", nd_cmd_trace, .syntax = &nd_trace_syntax},
+    {"incidents", "what nodes of this server died of", nd_cmd_incidents, .args = PAIR},
     {"top", "live view, until q", nd_cmd_top, .args = "-c FILE [-n NAME]"},
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

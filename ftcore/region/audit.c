@@ -77,7 +77,7 @@ static void on_fault(int number, siginfo_t *info, void *context)
 /* Also when somebody else has put a handler in front of ours since. */
 static void watch_faults(void)
 {
-    struct sigaction present, ours = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
+    struct sigaction present, ours = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
 
     sigemptyset(&ours.sa_mask);
     FT_CHECK(sigaction(SIGSEGV, NULL, &present) == 0, "audit: sigaction: %s", strerror(errno));

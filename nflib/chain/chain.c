@@ -71,6 +71,11 @@ void nf_chain_trace(struct nf_chain *chain, struct nf_trace *trace, unsigned lan
     nf_tracing_join(&chain->tracing, trace, lane, time);
 }
 
+void nf_chain_mark(struct nf_chain *chain, struct nf_mark *mark)
+{
+    chain->mark = mark;
+}
+
 /* ---- running ---- */
 
 static void open_burst(struct nf_chain *chain)
@@ -116,6 +121,7 @@ static void run_timers(struct nf_chain *chain, uint64_t now)
         if (*wake == UINT64_MAX || *wake > now)
             continue;
         *(uint64_t *)ft_edit(chain->region, wake, sizeof(*wake)) = UINT64_MAX;
+        nf_mark(chain->mark, NF_DOING_TIMERS, i);
         if (i == 0 && chain->env.sessions)
             nf_sessions_timers(&chain->sessions, now);
         if (!chain->nfs[i].module || !chain->nfs[i].module->timers)
@@ -184,12 +190,14 @@ static uint32_t run_side(struct nf_chain *chain, struct nf_packet *list[], uint3
     if (looked) {
         memcpy(all, list, n * sizeof(*all));
         chain->sessions.packets = packets;
+        nf_mark(chain->mark, NF_DOING_SESSIONS, 0);
         nf_sessions_look_up(&chain->sessions, all, n, now);
     }
     for (uint32_t step = 1; step <= chain->count && left; step++) {
         struct nf *nf = &chain->nfs[side == NF_INSIDE ? step : chain->count + 1 - step];
         if (ft_unlikely(chain->guard))
             nf_payload_guard_begin(chain->guard, nf, list, left, packets, chain->state->seq);
+        nf_mark(chain->mark, NF_DOING_PACKETS, nf->index);
         begin_audited(chain, nf);
         nf->module->process(nf, list, left, now);
         if (ft_unlikely(chain->guard))
@@ -199,6 +207,8 @@ static uint32_t run_side(struct nf_chain *chain, struct nf_packet *list[], uint3
             nf_tracing_step(&chain->tracing, chain->nfs, (uint8_t)(nf - chain->nfs), side);
         left = keep_passing(list, left);
     }
+    if (looked)
+        nf_mark(chain->mark, NF_DOING_SESSIONS, 0);
     if (looked && nf_sessions_confirm(&chain->sessions, all, n, now)) {
         if (ft_unlikely(chain->tracing.trace != NULL))
             nf_tracing_step(&chain->tracing, chain->nfs, NF_TRACE_SESSIONS, side);
@@ -261,12 +271,14 @@ static uint32_t run_packets(struct nf_chain *chain, struct nf_packet *packets, u
         return run_sides(chain, packets, n, now);
     for (uint32_t i = 0; i < n; i++)
         all[i] = &packets[i];
+    nf_mark(chain->mark, NF_DOING_L3, 0);
     nf_l3_in(chain->l3, all, n, now);
     if (tracing)
         nf_tracing_step(tracing, chain->nfs, 0, NF_TRACING_SIDES);
     run_sides(chain, packets, n, now);
     left = keep_passing(all, n);
     if (left) {
+        nf_mark(chain->mark, NF_DOING_L3, 0);
         nf_l3_out(chain->l3, all, left, now);
         if (tracing)
             nf_tracing_step(tracing, chain->nfs, 0, NF_TRACING_SIDES);
@@ -297,6 +309,7 @@ void nf_chain_run(struct nf_chain *chain, uint64_t burst, uint64_t now, struct n
              (unsigned long long)state->burst);
     FT_CHECK(now >= state->time, "time %llu after %llu", (unsigned long long)now,
              (unsigned long long)state->time);
+    nf_mark_burst(chain->mark, burst, now, state->seq, packets, n);
     open_burst(chain);
     run_timers(chain, now);
     uint32_t passed = n ? run_packets(chain, packets, n, now) : 0;
@@ -313,6 +326,7 @@ void nf_chain_run(struct nf_chain *chain, uint64_t burst, uint64_t now, struct n
     edit->access = chain->sections.next;
     edit->outputs += passed + chain->listed;
     chain->open = false;
+    nf_mark_end(chain->mark);
     if (ft_unlikely(nf_backend != NULL))
         nf_backend_burst(burst);
 }
@@ -341,6 +355,7 @@ void nf_chain_follow(struct nf_chain *chain, const struct ft_dependency dependen
 
 void nf_chain_abandon(struct nf_chain *chain)
 {
+    nf_mark_end(chain->mark);
     ft_sections_abandon(&chain->sections);
     chain->open = chain->follow = false;
     chain->listed = 0;

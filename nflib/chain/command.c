@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An operator's change, "set NF KEY=VALUE" or "clear NF [KEY]": read, and given to the NF. Run by the lane.
  */
-#include "nflib/chain/chain.h"
+#include "nflib/chain/parts.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -16,7 +16,7 @@ static char *cut_word(char **rest)
     return start;
 }
 
-static int set_nf(struct nf *nf, char *rest, uint64_t now, struct ft_fault *fault)
+static int set_nf(struct nf_chain *chain, struct nf *nf, char *rest, uint64_t now, struct ft_fault *fault)
 {
     rest += strspn(rest, " ");
     char *equals = strchr(rest, '=');
@@ -25,16 +25,18 @@ static int set_nf(struct nf *nf, char *rest, uint64_t now, struct ft_fault *faul
     *equals = 0;
     if (!nf->module->set)
         return ft_fail(fault, FT_ENOENT, "%s: nothing can be set", nf->module->name);
+    nf_mark(chain->mark, NF_DOING_SET, nf->index);
     return nf->module->set(nf, rest, equals + 1, now, fault);
 }
 
-static int clear_nf(struct nf *nf, char *rest, uint64_t now, struct ft_fault *fault)
+static int clear_nf(struct nf_chain *chain, struct nf *nf, char *rest, uint64_t now, struct ft_fault *fault)
 {
     char *key = cut_word(&rest);
     if (rest[strspn(rest, " ")])
         return ft_fail(fault, FT_EINVAL, "clear %s: expected at most one KEY", nf->module->name);
     if (!nf->module->clear)
         return ft_fail(fault, FT_ENOENT, "%s: nothing can be cleared", nf->module->name);
+    nf_mark(chain->mark, NF_DOING_CLEAR, nf->index);
     return nf->module->clear(nf, *key ? key : NULL, now, fault);
 }
 
@@ -67,5 +69,16 @@ int nf_chain_command(struct nf_chain *chain, const char *text, uint32_t len, uin
     struct nf *nf = nf_chain_find(chain, name);
     if (!nf)
         return refuse_name(chain, name, fault);
-    return set ? set_nf(nf, rest, now, fault) : clear_nf(nf, rest, now, fault);
+    nf_mark_burst(chain->mark, chain->state->burst + 1, now, chain->state->seq, NULL, 0);
+    int error = set ? set_nf(chain, nf, rest, now, fault) : clear_nf(chain, nf, rest, now, fault);
+    nf_mark_end(chain->mark);
+    return error;
+}
+
+bool nf_chain_show(struct nf_chain *chain, const struct nf *nf, struct nf_show *out, uint64_t *cursor)
+{
+    nf_mark(chain->mark, NF_DOING_SHOW, nf->index);
+    bool more = nf->module->show(nf, out, cursor);
+    nf_mark_end(chain->mark);
+    return more;
 }

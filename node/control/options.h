@@ -137,5 +137,6 @@ int nd_cmd_set(int argc, char **argv);
 int nd_cmd_clear(int argc, char **argv);
 int nd_cmd_top(int argc, char **argv);
 int nd_cmd_trace(int argc, char **argv);
+int nd_cmd_incidents(int argc, char **argv);
 
 #endif

@@ -135,7 +135,7 @@ int nd_member_open(struct nd_member *m, const struct nd_member_config *c, struct
                                       .setup.self = c->datagram_key}};
     if (c->guardian)
         error = nd_guardian_start(&m->lanes.setup.guardian, lanes, c->place->host, c->place->host,
-                                  c->place->port[!c->number], &c->datagram_key, fault);
+                                  c->place->port[!c->number], &c->datagram_key, NULL, fault);
     for (unsigned l = 0; l < lanes && !error; l++)
         error = nd_setup_rings(&c->words[l], (uint64_t)p->log_mb << 20, (uint64_t)p->pending_mb << 20,
                                p->stores, fault);
