@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-#define TAKES (ND_OPT_FILE | ND_OPT_NODE | ND_OPT_JSON)
-
 static const char *cell_text(const json_t *row, const char *name, char *buf, size_t cap)
 {
     const json_t *value = json_object_get(row, name);
@@ -170,7 +168,7 @@ int nd_cmd_show(int argc, char **argv)
 {
     struct nd_pair pair;
     json_t *all = NULL;
-    int code = nd_pair_open(&pair, argc, argv, TAKES, 1, 1, "NF");
+    int code = nd_pair_open(&pair, argc, argv);
 
     if (code)
         return code;
@@ -204,7 +202,7 @@ int nd_cmd_set(int argc, char **argv)
 {
     struct nd_pair pair;
     const char *what, *equals;
-    int code = nd_pair_open(&pair, argc, argv, TAKES, 2, 2, "NF KEY=VALUE");
+    int code = nd_pair_open(&pair, argc, argv);
 
     if (code)
         return code;
@@ -223,7 +221,7 @@ int nd_cmd_clear(int argc, char **argv)
 {
     struct nd_pair pair;
     const char *key;
-    int code = nd_pair_open(&pair, argc, argv, TAKES, 1, 2, "NF [KEY]");
+    int code = nd_pair_open(&pair, argc, argv);
 
     if (code)
         return code;

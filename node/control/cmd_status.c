@@ -38,7 +38,7 @@ static void print_silence(const struct nd_pair *pair)
 int nd_cmd_status(int argc, char **argv)
 {
     struct nd_pair pair;
-    int code = nd_pair_open(&pair, argc, argv, ND_OPT_FILE | ND_OPT_NODE | ND_OPT_JSON, 0, 0, "");
+    int code = nd_pair_open(&pair, argc, argv);
 
     if (code)
         return code;
@@ -112,7 +112,7 @@ static void watch_pair(struct nd_pair *pair)
 int nd_cmd_top(int argc, char **argv)
 {
     struct nd_pair pair;
-    int code = nd_pair_open(&pair, argc, argv, ND_OPT_FILE | ND_OPT_NODE, 0, 0, "");
+    int code = nd_pair_open(&pair, argc, argv);
 
     if (code)
         return code;
@@ -168,7 +168,7 @@ int nd_cmd_act(int argc, char **argv)
 {
     struct nd_pair pair;
     json_t *answer;
-    int code = nd_pair_open(&pair, argc, argv, ND_OPT_FILE | ND_OPT_NODE | ND_OPT_JSON, 0, 0, "");
+    int code = nd_pair_open(&pair, argc, argv);
 
     if (code)
         return code;

@@ -33,11 +33,11 @@ options() {
         sed -nE "s/^ *\{\"([a-z-]+)\", (0|'.'), ND_OPTION_.*/$(sed -n 's/^const struct nd_syntax .* = {"\([a-z]*\)".*/\1/p' "$file") --\1/p" "$file"
     done < <(grep -rl --include='*.c' '^const struct nd_syntax .* = {"' "$root/node" "$root/tools")
     printf '%s --config\n' drill replay bench
-    printf '%s -c\n' run check status verify promote drain resync failback drill show set clear top
-    printf '%s -n\n' run status verify promote drain resync failback show set clear top
-    printf '%s -o\n' check status verify promote drain resync failback drill show set clear
+    printf '%s -c\n' run check status watch verify promote drain resync failback pin hold unpin apply push drill show set clear trace top
+    printf '%s -n\n' run status watch verify promote drain resync failback pin hold unpin apply push show set clear trace top
+    printf '%s -o\n' check status watch verify promote drain resync failback pin hold unpin apply push drill show set clear trace version
 }
-subcommands() { sed -n '/^} commands/,/^};/s/^    {"\([a-z]*\)", .*/\1/p' "$root/tools/main.c"; }
+subcommands() { sed -n '/^} commands/,/^};/s/^    {"\([a-z-]*\)", .*/\1/p' "$root/tools/main.c"; }
 # Each line's last word is in the page.
 in_page() { # PAGE LEAST
     local line count=0 missing=0 text
