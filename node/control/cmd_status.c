@@ -13,14 +13,23 @@
 
 /* ---- status ------------------------------------------------------------------------------------- */
 
-/* One object, of the node that counts. What it knows of the other node is in it as `peer`. */
+/* One object, of the node that counts. What it knows of the other node is in it as `peer`; without -n what
+ * the other one says of itself is `other`. */
 static int print_json(const struct nd_pair *pair)
 {
     int node = pair->only >= 0 ? pair->only : nd_pair_in_role(pair, "primary");
+    json_t *other;
 
     if (node < 0)
         node = pair->status[0] ? 0 : 1;
-    return pair->status[node] ? nd_print_json(pair->status[node]) : ND_NO_ANSWER;
+    if (!pair->status[node])
+        return ND_NO_ANSWER;
+    other = pair->status[!node] ? json_incref(pair->status[!node]) : json_null();
+    if (pair->only < 0)
+        json_object_set_new(pair->status[node], "other", other);
+    else
+        json_decref(other);
+    return nd_print_json(pair->status[node]);
 }
 
 static void print_silence(const struct nd_pair *pair)

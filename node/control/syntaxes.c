@@ -41,9 +41,8 @@ const struct nd_syntax nd_common_syntaxes[] = {
     {"unpin", pair, "", 0, 0},
     {"apply", pair, "", 0, 0},
     {"push", pair, "", 0, 0},
-    {"show", pair, "NF", 1, 1},
     {"set", pair, "NF KEY=VALUE", 2, 2},
-    {"clear", pair, "NF [KEY]", 1, 2},
+    {"clear", pair, "NF|counters [KEY|NF]", 1, 2},
     {.command = NULL},
 };
 

@@ -117,6 +117,21 @@ t "set without a value" 64 "" 'packets, expected KEY=VALUE' set -c "$pair" monit
 t "set without a key" 64 "" 'expected KEY=VALUE' set -c "$pair" monitor =1
 t "a node that is not in the file" 64 "" 'no node "c" in this file, expected a or b' status -c "$pair" -n c
 
+t "the NFs that there are" 0 '^nat +source NAT of TCP' "" nfs
+t "one of them: what a parameter may be" 0 '^ +\* max_flows +number, 1 to 16777216; default 100000$' "" nfs nat
+t "and that it has to be given" 0 '^ +outside +address; required$' "" nfs nat
+t "its state and flags" 0 '^state: [0-9]+ bytes of its own; objects of each lane; objects that lanes share; [0-9]+ bytes of each flow$' "" nfs nat
+t "JSON" 0 '"name":"nat","summary":"source.*"reads":"headers","replayable":true.*"name":"unsupported","type":"choice","default":"drop","required":false,"live":true,"help":"[^"]+","choices":\["drop","pass"\]' "" nfs -o json nat
+t "no such NF" 64 "" 'no NF called "natt", did you mean nat\? ' nfs natt
+number=$((number + 1))
+if [ "$("$understudy" nfs -o json | jq '[.nfs[] | select(.summary == "" or .module)] | length')" = 0 ] && [ "$("$understudy" nfs -o json | jq '.nfs | length')" = "$(grep -l '^NF_MODULE' nfs/*.c | wc -l)" ]; then
+    echo "ok $number - all NFs of the tree are told, each with a summary, as built in"
+else
+    echo "not ok $number - all NFs of the tree are told, each with a summary, as built in"
+fi
+t "an end that is none" 64 "" 'show: -s 10.0.0.300, expected ADDRESS, NETWORK/N or ADDRESS:PORT' show -c "$pair" -s 10.0.0.300 nat
+t "events and a count" 64 "" 'show: -E and --count, expected one of them' show -c "$pair" -E --count nat
+
 t "check a pair" 0 "^$dir/pair.yaml: ok: chain edge \(monitor\), 1 lane, mode log \(auto: every NF can be replayed\), nodes a, b$" "" check -c "$pair"
 t "check a pair, JSON" 0 '"ok":true,"chain":"edge".*"mode":"log","mode_asked":"auto","mode_decided_by":null.*"nodes":\["a","b"\]' "" check -c "$pair" -o json
 t "check the edge chain" 0 "ok: chain edge \(nat, firewall, monitor\), 1 lane, mode log \(auto: every NF can be replayed\)$" "" check -c "$dir/edge.yaml"
@@ -171,7 +186,7 @@ until [ -S "$dir/a.sock.look" ] && "$understudy" status -c "$dir/alone.yaml" -n 
 done
 t "status of a node that runs" 2 '^a +primary +SOLO' "" status -c "$dir/alone.yaml" -n a
 t "status of the pair is one object, of the primary, with what it knows of its peer" 2 \
-    '^\{"node":"a","role":"primary",.*"peer":\{"node":null,"connected":false,"state":"UNKNOWN","view":0,"version":null,"format":null,"silent_ms":null\}.*\}$' \
+    '^\{"node":"a","role":"primary",.*"peer":\{"node":null,"connected":false,"state":"UNKNOWN","view":0,"version":null,"format":null,"silent_ms":null\}.*,"other":null\}$' \
     '^understudy: node b: .*no node listens' status -c "$dir/alone.yaml" -o json
 t "promote it" 1 "" 'node a is primary already' promote -c "$dir/alone.yaml" -n a
 if [ "$(id -u)" = 0 ]; then
@@ -179,6 +194,7 @@ if [ "$(id -u)" = 0 ]; then
     as=(setpriv --reuid=65534 --regid=65534 --clear-groups)
     t "a stranger asks for the status" 2 '^a +primary +SOLO' "" status -c "$dir/alone.yaml" -n a
     t "a stranger looks at an NF" 0 'packets' "" show -c "$dir/alone.yaml" -n a monitor
+    t "and at the counters of all" 0 '^monitor +flows_created +0$' "" show -c "$dir/alone.yaml" -n a counters
     for command in promote drain failback resync verify; do
         t "a stranger may not $command" 77 "" "node a: $command acts: this socket only answers questions, $dir/a.sock acts" $command -c "$dir/alone.yaml" -n a
     done

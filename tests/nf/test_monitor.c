@@ -223,6 +223,24 @@ static void counts_over_captures_are_those_of_tshark(void)
     free(text);
 }
 
+/* Two NFs that count: one is cleared, then both; what is no counter stays. */
+static void counters_are_cleared_and_nothing_else(void)
+{
+    const struct help_spec spec = {.src = 1, .dst = 2, .sport = 3, .dport = 4, .proto = 17, .payload = 100};
+    help_chain_open(&h, "    - monitor\n    - forward\n", NULL, 1);
+    assert_true(help_chain_spec(&h, NF_INSIDE, &spec, NULL));
+    assert_int_equal(help_chain_command(&h, "clear counters nobody"), FT_ENOENT);
+    assert_int_equal(help_chain_command(&h, "clear counters monitor"), FT_OK);
+    assert_int_equal(counter("packets"), 0);
+    assert_int_equal(counter("flows_created"), 0);
+    assert_int_equal(help_chain_counter(&h, "forward", "packets"), 1);
+    assert_int_equal(shown_flows(), 1);
+    assert_true(help_chain_spec(&h, NF_INSIDE, &spec, NULL));
+    assert_int_equal(help_chain_command(&h, "clear counters"), FT_OK);
+    assert_int_equal(counter("packets"), 0);
+    assert_int_equal(help_chain_counter(&h, "forward", "packets"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -230,6 +248,7 @@ int main(void)
         HELP_CASE(packets_are_counted_by_class),
         HELP_CASE(a_full_table_takes_no_new_flow_until_idle_ones_end),
         HELP_CASE(commands_change_the_timeout_and_clear_flows),
+        HELP_CASE(counters_are_cleared_and_nothing_else),
         HELP_CASE(counts_over_captures_are_those_of_tshark),
     };
 
