@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-#   make         build build/understudy, the NF library and its headers (installs nothing)
-#   make deps    install the Debian packages needed, skipping what is there
-#   make check   deps, build, lint, unit tests, NF tests, the simulation, lab tests (TAP, through prove)
-#   make fuzz    libFuzzer on everything that reads bytes from outside, T=60 seconds for each target (tests/fuzz/fuzz.mk)
-#   make model  the protocol's models, searched by spin (part of check)
-#   make sim     SEEDS=N fresh seeds of the simulated pair on all cores (docs/testing.md)
-#   make results the experiments of the field's papers into docs/results, RESULTS_MINUTES=26 at most (scripts/results)
-#   make demo    deps, build, then 500 downloads through a pair whose primaries are killed
+#   make          build build/understudy, the NF library and its headers (installs nothing)
+#   make help     these lines
+#   make deps     install the Debian packages needed, skipping what is there
+#   make check    deps, build, lint, unit tests, NF tests, the simulation, lab tests (TAP, through prove)
+#   make check-unit, check-sim, check-lab, check-long   parts of it, and what takes longer (docs/CONTRIBUTING.md)
+#   make lint, make format   what a machine can see of style; clang-format of all files
+#   make fuzz     libFuzzer on everything that reads bytes from outside, T=60 seconds for each target (tests/fuzz/fuzz.mk)
+#   make model    the protocol's models, searched by spin (part of check)
+#   make sim      SEEDS=N fresh seeds of the simulated pair on all cores (docs/testing.md)
+#   make results  the experiments of the field's papers into docs/results, RESULTS_MINUTES=26 at most (scripts/results)
+#   make demo     deps, build, then 500 downloads through a pair whose primaries are killed
 #   make install, make deb   into DESTDIR and PREFIX; Debian packages in build/deb (packaging/install.mk)
-#   make soak    KILLS=100 HANGS=20 faults at random moments under downloads, SEED=n for those again (docs/testing.md)
-#   make day     DAY_S=3600 a day of a pair: faults of all kinds under clients, alerts and log held against them (docs/testing.md); SEED, TIMING
-#   SAN=1        any of these with address and undefined-behaviour sanitizers, in build-san/
+#   make soak     KILLS=100 HANGS=20 faults at random moments under downloads, SEED=n for those again (docs/testing.md)
+#   make day      DAY_S=3600 a day of a pair: faults of all kinds under clients, alerts and log held against them (docs/testing.md); SEED, TIMING
+#   make clean    away with build, build-san, build-fuzz
+#   SAN=1         any of these with address and undefined-behaviour sanitizers, in build-san/
 
 SAN   ?= 0
 ifeq ($(SAN),1)
@@ -62,8 +66,11 @@ LABLONG := $(wildcard tests/lab/long/*.t)
 # Built a second time with bugs to be found, of which the environment chooses one.
 PLANTED := $(shell grep -lE 'FT_PLANTED|def UNDERSTUDY_PLANT' $$(find ftcore replicator node tools -name '*.c'))
 
-.PHONY: all deps lint results sim sim-coverage check check-sim check-long check-unit check-lab model demo soak day clean format
+.PHONY: all help deps lint results sim sim-coverage check check-sim check-long check-unit check-lab model demo soak day clean format
 all: $(BUILD)/understudy $(BUILD)/probe $(NFLIB) $(HEADERS:%=$(BUILD)/include/%)
+
+help:
+	@sed -n 's/^#   \(make\|SAN\)/\1/p' Makefile
 
 deps:
 	@scripts/deps
