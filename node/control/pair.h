@@ -59,6 +59,9 @@ int nd_pair_exit(const struct nd_pair *pair);
  * data ports are not whole is not, whatever its state. */
 const char *nd_pair_verdict(const struct nd_pair *pair);
 
+/* The verdict, and in further lines what is wrong. */
+void nd_pair_print_verdict(const struct nd_pair *pair, FILE *out);
+
 /* Status for people; begins with the verdict. */
 void nd_pair_print(const struct nd_pair *pair, FILE *out);
 
