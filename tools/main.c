@@ -43,6 +43,8 @@ static const struct command {
     {"top", "live view, until q", nd_cmd_top, NULL},
     {"nfs", "the NFs that there are, and what each is: parameters, state, counters", nd_cmd_nfs,
      &nd_nfs_syntax},
+    {"new-nf", "an NF to begin with: module, Makefile, test and chain file", nd_cmd_new_nf,
+     &nd_new_nf_syntax},
     {"version", "of the program, of what it speaks to a peer, and of DPDK", nd_cmd_version, NULL},
     {"help", "what --help says, of all subcommands or of one", help, NULL},
 };

@@ -123,7 +123,7 @@ bool nd_options_replaceable(const char *path, const char *const heads[], unsigne
  */
 /* What --help tells of those that have options of their own. */
 extern const struct nd_syntax nd_drill_syntax, nd_replay_syntax, nd_bench_syntax, nd_trace_syntax,
-    nd_nfs_syntax, nd_show_syntax;
+    nd_nfs_syntax, nd_show_syntax, nd_new_nf_syntax;
 
 int nd_cmd_run(int argc, char **argv);
 int nd_cmd_drill(int argc, char **argv);
@@ -141,6 +141,7 @@ int nd_cmd_set(int argc, char **argv);
 int nd_cmd_clear(int argc, char **argv);
 int nd_cmd_top(int argc, char **argv);
 int nd_cmd_trace(int argc, char **argv);
+int nd_cmd_new_nf(int argc, char **argv);
 int nd_cmd_nfs(int argc, char **argv);
 int nd_cmd_version(int argc, char **argv);
 
