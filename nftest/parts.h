@@ -9,6 +9,9 @@
 #include "nflib/chain/chain.h"
 #include "nftest/nftest.h"
 
+#include <stdio.h>
+#include <sys/types.h>
+
 #define NFT_MADE_MAX 80u
 #define NFT_TEXT     256u
 #define NFT_SHOW_MAX (256u << 10)
@@ -46,6 +49,40 @@ struct nft_answer {
     bool used; /* replay: all determinants, and none else */
     uint8_t determinants[NF_DETERMINANTS_MAX];
 };
+
+#define PRIMARY 0
+#define STANDBY 1
+
+struct node_process {
+    pid_t pid; /* 0: it is gone */
+    int fd;
+};
+
+struct nd_config;
+struct nft {
+    struct nd_config *config;
+    struct node_process node[2];
+    uint64_t burst, now, wake;
+    uint32_t made;
+    unsigned failures;
+    bool payload;  /* records have whole frames */
+    FILE *capture; /* NULL: there is none */
+    char last[512];
+    struct nft_request request;
+    struct nft_answer answer[2];
+    char show[NFT_SHOW_MAX];
+};
+
+/* A failure: one line, and the test goes on. */
+void nft_failed(struct nft *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The request to one node, and its answer; false: the node is gone, which has been told. */
+bool nft_ask(struct nft *t, unsigned which);
+/* A node's process has ended by itself: how. */
+void nft_tell_end(struct nft *t, unsigned which);
+/* Both answers to a burst, and both states. */
+void nft_compare(struct nft *t);
+/* The primary's state to the new standby, as a snapshot is. */
+void nft_copy_state(struct nft *t);
 
 /* The node's process: answers until the socket ends. Never returns. */
 void nft_node_serve(int fd, const struct nf_chain_config *config) __attribute__((noreturn));

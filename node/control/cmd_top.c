@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * understudy top: what both nodes do in a second, once a second, until q. A rate is the difference of two
- * answers of the same process over the time between them. The frame fits the terminal as it is now: lines are
- * cut at its width, and of lanes and NFs as many are shown as there are rows for. Without a terminal it is
- * one frame, of the rates in one second.
+ * answers of one process over the time between them. The frame fits the terminal as it is now: lines are cut,
+ * and of lanes and NFs as many are shown as there are rows for. Without a terminal it is one frame.
  */
 #include "node/base/clock.h"
 #include "node/control/pair.h"
@@ -92,8 +91,6 @@ static const char *rate_of(const struct seen *seen, unsigned node, const json_t 
     return short_number(gone > 0 ? gone / seconds : 0, out);
 }
 
-/* ---- nodes ------------------------------------------------------------------------------------- */
-
 static void print_nodes(const struct nd_pair *pair, const struct seen *seen, FILE *out)
 {
     char rate[16], held[16], lag[16];
@@ -119,8 +116,6 @@ static void print_nodes(const struct nd_pair *pair, const struct seen *seen, FIL
                 nd_text(s, "why", ""));
     }
 }
-
-/* ---- lanes ------------------------------------------------------------------------------------- */
 
 static const struct {
     const char *title, *key;
@@ -176,8 +171,6 @@ static void print_lanes(const struct nd_pair *pair, const struct seen *seen, uns
     if (left)
         fprintf(out, "(%u more lanes)\n", left);
 }
-
-/* ---- NFs --------------------------------------------------------------------------------------- */
 
 /* The sum of a list, by lane. */
 static json_t *sum_of(const json_t *status, const char *nf, const char *what)
@@ -252,7 +245,7 @@ static void print_nfs(const struct seen *seen, unsigned node, unsigned room, FIL
 
 /* ---- frames ------------------------------------------------------------------------------------ */
 
-/* Whose NFs are shown: the primary's, else those of a node that answers. -1: none does. */
+/* Whose NFs are shown. -1: no node answers. */
 static int node_of_nfs(const struct nd_pair *pair)
 {
     int node = pair->only >= 0 ? pair->only : nd_pair_in_role(pair, "primary");
@@ -266,8 +259,8 @@ static unsigned count_lines(const char *text)
 {
     unsigned n = 0;
 
-    for (; *text; text++)
-        n += *text == '\n';
+    while ((text = strchr(text, '\n')))
+        n++, text++;
     return n;
 }
 
@@ -344,13 +337,13 @@ static bool quit_pressed(uint64_t until)
 
 static void watch_pair(struct nd_pair *pair, struct seen *seen)
 {
+    static const int caught[] = {SIGINT, SIGTERM, SIGWINCH};
     const struct sigaction action = {.sa_handler = note_signal};
     struct termios before, raw;
     bool keys = tcgetattr(STDIN_FILENO, &before) == 0, quit = false;
 
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGWINCH, &action, NULL);
+    for (unsigned i = 0; i < sizeof(caught) / sizeof(caught[0]); i++)
+        sigaction(caught[i], &action, NULL);
     if (keys) {
         raw = before;
         raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
@@ -381,8 +374,8 @@ static int print_once(struct nd_pair *pair, struct seen *seen)
     take_status(pair, seen);
     nanosleep(&(struct timespec){EVERY_NS / 1000000000ull, 0}, NULL);
     take_status(pair, seen);
-    text = make_frame(pair, seen, ROWS_MAX);
-    fputs(text ? text : "", stdout);
+    if ((text = make_frame(pair, seen, ROWS_MAX)))
+        fputs(text, stdout);
     free(text);
     return nd_pair_exit(pair);
 }
@@ -395,10 +388,10 @@ int nd_cmd_top(int argc, char **argv)
 
     if (code)
         return code;
-    if (isatty(STDOUT_FILENO) && isatty(STDIN_FILENO))
-        watch_pair(&pair, &seen);
-    else
+    if (!isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO))
         code = print_once(&pair, &seen);
+    else
+        watch_pair(&pair, &seen);
     forget(&seen);
     nd_pair_close(&pair);
     return code;

@@ -8,9 +8,9 @@
 static const uint32_t inside[] = {NFT_IP(10, 0, 0, 2), NFT_IP(10, 0, 0, 3),       NFT_IP(10, 0, 1, 9),
                                   NFT_IP(10, 0, 0, 1), NFT_IP(192, 168, 7, 7),    NFT_IP(172, 16, 0, 11),
                                   NFT_IP(0, 0, 0, 0),  NFT_IP(255, 255, 255, 255)};
-static const uint32_t outside[] = {
-    NFT_IP(198, 51, 100, 7), NFT_IP(203, 0, 113, 1), NFT_IP(203, 0, 113, 10), NFT_IP(203, 0, 113, 254),
-    NFT_IP(198, 18, 0, 1),   NFT_IP(127, 0, 0, 1),   NFT_IP(224, 0, 0, 5),    NFT_IP(203, 0, 113, 255)};
+static const uint32_t outside[] = {NFT_IP(198, 51, 100, 7),  NFT_IP(203, 0, 113, 1),  NFT_IP(203, 0, 113, 10),
+                                   NFT_IP(203, 0, 113, 254), NFT_IP(198, 18, 0, 1),   NFT_IP(127, 0, 0, 1),
+                                   NFT_IP(224, 0, 0, 5),     NFT_IP(203, 0, 113, 255)};
 static const uint16_t ports[] = {80, 443, 53, 22, 1024, 2000, 40000, 0};
 static const uint8_t protos[] = {6, 6, 17, 17, 1, 1, 47, 0};
 static const uint8_t icmp[] = {8, 0, 3, 11, 4, 5, 13, 12};
@@ -35,11 +35,11 @@ uint32_t stream_make(struct fuzz_input *in, uint8_t side, uint8_t out[STREAM_FRA
     uint32_t own = side ? outside[a & 7] : inside[a & 7],
              far = side ? inside[a >> 3 & 7] : outside[a >> 3 & 7];
     struct nft_spec s = {.src = own,
-                          .dst = side && (a & 0x40) ? outside[a >> 3 & 7] : far,
-                          .sport = ports[b & 7],
-                          .dport = ports[b >> 3 & 7],
-                          .proto = protos[b >> 6 | (c >> 5 & 4)],
-                          .payload = (uint16_t)(c & 0x1f)};
+                         .dst = side && (a & 0x40) ? outside[a >> 3 & 7] : far,
+                         .sport = ports[b & 7],
+                         .dport = ports[b >> 3 & 7],
+                         .proto = protos[b >> 6 | (c >> 5 & 4)],
+                         .payload = (uint16_t)(c & 0x1f)};
 
     if (s.proto == 6)
         s.tcp = fuzz_u8(in);
@@ -117,9 +117,9 @@ uint32_t stream_answer(const uint8_t *frame, uint32_t len, uint8_t flags, uint8_
     else if (s.proto == 6 || s.proto == 17)
         swap(out + s.l4, out + s.l4 + 2, 2);
     if (s.proto == 6)
-        out[s.l4 + 13] = flags & 0x3f                 ? flags & 0x3f
+        out[s.l4 + 13] = flags & 0x3f                ? flags & 0x3f
                          : out[s.l4 + 13] == NFT_SYN ? NFT_SYN | NFT_ACK
-                                                      : NFT_ACK;
+                                                     : NFT_ACK;
     out[s.l3 + 8] = flags & 0x80 ? 1 : 64;
     if (flags & 0x40) /* the first packet's checksum is left to what the change makes of it */
         nft_ip_checksum(out, len);
@@ -137,12 +137,12 @@ uint32_t stream_error(const uint8_t *frame, uint32_t len, uint8_t how, uint8_t o
         return 0;
     n = len - s.l3 < 60 ? len - s.l3 : 60;
     struct nft_spec spec = {.src = how & 1 ? s.dst : outside[3],
-                             .dst = s.src,
-                             .proto = 1,
-                             .type = how & 2 ? 11 : 3,
-                             .code = how >> 2 & 7,
-                             .inner = frame + s.l3,
-                             .inner_len = (uint16_t)n};
+                            .dst = s.src,
+                            .proto = 1,
+                            .type = how & 2 ? 11 : 3,
+                            .code = how >> 2 & 7,
+                            .inner = frame + s.l3,
+                            .inner_len = (uint16_t)n};
 
     n = nft_frame(&spec, out);
     memcpy(out, frame + 6, 6);

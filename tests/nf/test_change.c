@@ -113,12 +113,12 @@ static void refused(const char *nfs, const char *rules, const char *text)
 static bool send_out(const struct flow *f, uint8_t tcp, struct nft_seen *out)
 {
     struct nft_spec s = {.src = f->host,
-                          .dst = f->remote,
-                          .sport = f->port,
-                          .dport = 443,
-                          .proto = f->proto,
-                          .tcp = tcp,
-                          .payload = 20};
+                         .dst = f->remote,
+                         .sport = f->port,
+                         .dport = 443,
+                         .proto = f->proto,
+                         .tcp = tcp,
+                         .payload = 20};
 
     return help_chain_spec(&h, NF_INSIDE, &s, out);
 }
@@ -126,12 +126,12 @@ static bool send_out(const struct flow *f, uint8_t tcp, struct nft_seen *out)
 static bool answer(const struct flow *f, uint8_t tcp, struct nft_seen *out)
 {
     struct nft_spec s = {.src = f->remote,
-                          .dst = SITE,
-                          .sport = 443,
-                          .dport = f->seen,
-                          .proto = f->proto,
-                          .tcp = tcp,
-                          .payload = 20};
+                         .dst = SITE,
+                         .sport = 443,
+                         .dport = f->seen,
+                         .proto = f->proto,
+                         .tcp = tcp,
+                         .payload = 20};
 
     return help_chain_spec(&h, NF_OUTSIDE, &s, out);
 }
@@ -247,11 +247,11 @@ static void test_backend_added(void)
 {
     static const char one[] = "10.9.0.1", two[] = "10.9.0.1 10.9.0.2", other[] = "10.9.0.2";
     struct nft_spec s = {.src = NFT_IP(10, 1, 2, 3),
-                          .dst = NFT_IP(198, 51, 100, 200),
-                          .sport = 1,
-                          .dport = 80,
-                          .proto = 6,
-                          .tcp = NFT_SYN};
+                         .dst = NFT_IP(198, 51, 100, 200),
+                         .sport = 1,
+                         .dport = 80,
+                         .proto = 6,
+                         .tcp = NFT_SYN};
     char nfs[256];
     unsigned at[2] = {0, 0};
     struct nft_seen seen;

@@ -104,11 +104,11 @@ static void close_lanes(void)
 static struct nft_spec out_of(unsigned l, unsigned i)
 {
     return (struct nft_spec){.src = NFT_IP(10, 1, 2, 3) + l,
-                              .dst = REMOTE,
-                              .sport = (uint16_t)(5000 + i),
-                              .dport = 53,
-                              .proto = 17,
-                              .payload = 20};
+                             .dst = REMOTE,
+                             .sport = (uint16_t)(5000 + i),
+                             .dport = 53,
+                             .proto = 17,
+                             .payload = 20};
 }
 
 /* The flow leaves by a port that no other flow has, of whichever lane, and by the same one ever after. */
@@ -140,11 +140,11 @@ static void answer_flows(unsigned to)
     for (unsigned i = 0; i < to; i++)
         for (unsigned l = 0; l < LANES; l++) {
             struct nft_spec s = {.src = REMOTE,
-                                  .dst = SITE,
-                                  .sport = 53,
-                                  .dport = seen_port[l][i],
-                                  .proto = 17,
-                                  .payload = 20};
+                                 .dst = SITE,
+                                 .sport = 53,
+                                 .dport = seen_port[l][i],
+                                 .proto = 17,
+                                 .payload = 20};
 
             assert_true(help_chain_spec(&lane[l], NF_OUTSIDE, &s, &seen));
             assert_int_equal(seen.dport, 5000 + i);

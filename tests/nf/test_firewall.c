@@ -43,13 +43,13 @@ static bool pass(uint8_t side, uint8_t proto, uint32_t src, uint16_t sport, uint
                  uint8_t flags)
 {
     struct nft_spec spec = {.src = src,
-                             .dst = dst,
-                             .sport = sport,
-                             .dport = dport,
-                             .proto = proto,
-                             .tcp = flags,
-                             .type = flags, /* of ICMP */
-                             .payload = 12};
+                            .dst = dst,
+                            .sport = sport,
+                            .dport = dport,
+                            .proto = proto,
+                            .tcp = flags,
+                            .type = flags, /* of ICMP */
+                            .payload = 12};
     return help_chain_spec(&h, side, &spec, NULL);
 }
 /* The connection that most tests use, and its way back. */
@@ -254,8 +254,7 @@ static void a_full_table_lets_nothing_new_in(void)
 static void errors_about_known_flows_pass(void)
 {
     uint8_t inner[NFT_FRAME_MAX];
-    struct nft_spec quoted = {
-        .src = SITE, .dst = REMOTE, .sport = 7, .dport = 53, .proto = 17, .payload = 9};
+    struct nft_spec quoted = {.src = SITE, .dst = REMOTE, .sport = 7, .dport = 53, .proto = 17, .payload = 9};
     struct nft_spec error = {.src = NFT_IP(198, 51, 9, 9), .dst = SITE, .proto = 1, .type = 11};
     nft_frame(&quoted, inner);
     error.inner = inner + 14;
@@ -280,13 +279,13 @@ static void errors_about_known_flows_pass(void)
 static void fragments_go_with_their_first(void)
 {
     struct nft_spec first = {.src = SITE,
-                              .dst = REMOTE,
-                              .sport = 7,
-                              .dport = 53,
-                              .proto = 17,
-                              .ip_id = 5,
-                              .fragment = NFT_MORE,
-                              .payload = 32};
+                             .dst = REMOTE,
+                             .sport = 7,
+                             .dport = 53,
+                             .proto = 17,
+                             .ip_id = 5,
+                             .fragment = NFT_MORE,
+                             .payload = 32};
     struct nft_spec later = first;
     later.fragment = 5;
     assert_false(help_chain_spec(&h, OUT, &later, NULL));

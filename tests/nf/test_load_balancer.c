@@ -51,11 +51,11 @@ static bool answer(uint32_t client, uint16_t port, unsigned backend, uint8_t fla
 {
     struct nft_seen s;
     struct nft_spec spec = {.src = B(backend),
-                             .dst = client,
-                             .sport = backend == 3 ? 8080 : 80,
-                             .dport = port,
-                             .proto = 6,
-                             .tcp = flags};
+                            .dst = client,
+                            .sport = backend == 3 ? 8080 : 80,
+                            .dport = port,
+                            .proto = 6,
+                            .tcp = flags};
     assert_true(help_chain_spec(&h, NF_INSIDE, &spec, &s));
     assert_int_equal(s.dst, client);
     return s.src == VIP && s.sport == 80;
@@ -63,8 +63,7 @@ static bool answer(uint32_t client, uint16_t port, unsigned backend, uint8_t fla
 
 static void a_flow_stays_with_its_backend_there_and_back(void)
 {
-    struct nft_spec other = {
-        .src = CLIENT, .dst = VIP, .sport = 5, .dport = 81, .proto = 6, .tcp = NFT_SYN};
+    struct nft_spec other = {.src = CLIENT, .dst = VIP, .sport = 5, .dport = 81, .proto = 6, .tcp = NFT_SYN};
     struct nft_seen s;
     open_balancer(BALANCE(THREE));
     unsigned first = ask(CLIENT, 1000, NFT_SYN);
@@ -223,15 +222,15 @@ static void fragments_go_with_their_first(void)
 {
     struct nft_seen s;
     struct nft_spec first = {.src = CLIENT,
-                              .dst = VIP,
-                              .sport = 9,
-                              .dport = 80,
-                              .proto = 6,
-                              .tcp = NFT_ACK,
-                              .ip_id = 77,
-                              .fragment = NFT_MORE,
-                              .payload = 100,
-                              .tags = 1};
+                             .dst = VIP,
+                             .sport = 9,
+                             .dport = 80,
+                             .proto = 6,
+                             .tcp = NFT_ACK,
+                             .ip_id = 77,
+                             .fragment = NFT_MORE,
+                             .payload = 100,
+                             .tags = 1};
     struct nft_spec later = {
         .src = CLIENT, .dst = VIP, .proto = 6, .ip_id = 77, .fragment = 15, .payload = 50};
     open_balancer(BALANCE(THREE));
@@ -243,15 +242,15 @@ static void fragments_go_with_their_first(void)
     assert_int_equal(s.dst, B(1));
     /* The answer's. */
     first = (struct nft_spec){.src = B(1),
-                               .dst = CLIENT,
-                               .sport = 80,
-                               .dport = 9,
-                               .proto = 6,
-                               .tcp = NFT_ACK,
-                               .ip_id = 78,
-                               .fragment = NFT_MORE,
-                               .payload = 100,
-                               .options = 2};
+                              .dst = CLIENT,
+                              .sport = 80,
+                              .dport = 9,
+                              .proto = 6,
+                              .tcp = NFT_ACK,
+                              .ip_id = 78,
+                              .fragment = NFT_MORE,
+                              .payload = 100,
+                              .options = 2};
     later = (struct nft_spec){
         .src = B(1), .dst = CLIENT, .proto = 6, .ip_id = 78, .fragment = 15, .payload = 50, .tags = 2};
     assert_true(help_chain_spec(&h, NF_INSIDE, &later, &s));

@@ -90,14 +90,14 @@ static void outward(struct model *m, unsigned i)
     else if (f->phase == 1)
         f->phase = 2;
     struct nft_spec spec = {.src = f->host,
-                             .dst = f->remote,
-                             .sport = f->hport,
-                             .dport = f->rport,
-                             .proto = f->proto,
-                             .tcp = f->phase ? NFT_ACK : NFT_SYN,
-                             .type = 8,
-                             .payload = (uint16_t)help_below(&m->draw, 90),
-                             .no_udp_sum = help_below(&m->draw, 8) == 0 && f->proto == 17};
+                            .dst = f->remote,
+                            .sport = f->hport,
+                            .dport = f->rport,
+                            .proto = f->proto,
+                            .tcp = f->phase ? NFT_ACK : NFT_SYN,
+                            .type = 8,
+                            .payload = (uint16_t)help_below(&m->draw, 90),
+                            .no_udp_sum = help_below(&m->draw, 8) == 0 && f->proto == 17};
     bool room = f->live || has_free_port(m, f->proto);
     bool passed = help_chain_spec(&m->h, NF_INSIDE, &spec, &out);
     assert_int_equal(passed, room);
@@ -131,15 +131,15 @@ static void inward(struct model *m, uint8_t proto, unsigned port, bool right)
     f = owner < 0 ? &none : &m->flow[owner];
     unsigned way = help_below(&m->draw, 2);
     struct nft_spec spec = {.src = right || way ? f->remote : f->remote + 100,
-                             .dst = OUTSIDE,
-                             .sport = proto == 1          ? (uint16_t)(FIRST + port)
-                                      : right || way == 0 ? f->rport
-                                                          : (uint16_t)(f->rport + 1),
-                             .dport = (uint16_t)(FIRST + port),
-                             .proto = proto,
-                             .tcp = f->phase < 2 ? NFT_SYN | NFT_ACK : NFT_ACK,
-                             .type = 0,
-                             .payload = (uint16_t)help_below(&m->draw, 90)};
+                            .dst = OUTSIDE,
+                            .sport = proto == 1          ? (uint16_t)(FIRST + port)
+                                     : right || way == 0 ? f->rport
+                                                         : (uint16_t)(f->rport + 1),
+                            .dport = (uint16_t)(FIRST + port),
+                            .proto = proto,
+                            .tcp = f->phase < 2 ? NFT_SYN | NFT_ACK : NFT_ACK,
+                            .type = 0,
+                            .payload = (uint16_t)help_below(&m->draw, 90)};
     if (proto == 1 && !right)
         spec.src = f->remote + 100;
     bool passed = help_chain_spec(&m->h, NF_OUTSIDE, &spec, &out);

@@ -67,24 +67,24 @@ static void an_error_from_outside_reaches_the_host_it_is_about(void)
     static const uint8_t protos[] = {6, 17, 1};
     for (unsigned i = 0; i < 3; i++) {
         struct nft_spec spec = {.src = HOST,
-                                 .dst = REMOTE,
-                                 .sport = 500,
-                                 .dport = 80,
-                                 .proto = protos[i],
-                                 .tcp = NFT_SYN,
-                                 .type = 8,
-                                 .payload = 30};
+                                .dst = REMOTE,
+                                .sport = 500,
+                                .dport = 80,
+                                .proto = protos[i],
+                                .tcp = NFT_SYN,
+                                .type = 8,
+                                .payload = 30};
         uint32_t len = nft_frame(&spec, sent);
         assert_false(help_chain_send(&h, NF_INSIDE, sent, len).drop);
         nft_see(sent, len, &s);
         for (unsigned whole = 0; whole < 2; whole++) {
             struct nft_spec e = {.src = OTHER,
-                                  .dst = OUTSIDE,
-                                  .proto = 1,
-                                  .type = 3,
-                                  .code = 1,
-                                  .inner = sent + s.l3,
-                                  .inner_len = (uint16_t)(whole ? s.end - s.l3 : 28)};
+                                 .dst = OUTSIDE,
+                                 .proto = 1,
+                                 .type = 3,
+                                 .code = 1,
+                                 .inner = sent + s.l3,
+                                 .inner_len = (uint16_t)(whole ? s.end - s.l3 : 28)};
             uint32_t elen = nft_frame(&e, error);
             assert_false(help_chain_send(&h, NF_OUTSIDE, error, elen).drop);
             assert_null(nft_checksums(error, elen));
@@ -142,12 +142,12 @@ static void an_error_from_inside_is_translated_in_its_quote(void)
     nft_see(reply, len, &s);
     assert_int_equal(s.dst, HOST);
     struct nft_spec e = {.src = HOST,
-                          .dst = REMOTE,
-                          .proto = 1,
-                          .type = 3,
-                          .code = 3,
-                          .inner = reply + s.l3,
-                          .inner_len = (uint16_t)(s.end - s.l3)};
+                         .dst = REMOTE,
+                         .proto = 1,
+                         .type = 3,
+                         .code = 3,
+                         .inner = reply + s.l3,
+                         .inner_len = (uint16_t)(s.end - s.l3)};
     uint32_t elen = nft_frame(&e, error);
     assert_false(help_chain_send(&h, NF_INSIDE, error, elen).drop);
     assert_null(nft_checksums(error, elen));
@@ -167,13 +167,13 @@ static void fragments_go_with_their_first(void)
 {
     struct nft_seen s;
     struct nft_spec first = {.src = HOST,
-                              .dst = REMOTE,
-                              .sport = 9,
-                              .dport = 53,
-                              .proto = 17,
-                              .ip_id = 77,
-                              .fragment = NFT_MORE,
-                              .payload = 40};
+                             .dst = REMOTE,
+                             .sport = 9,
+                             .dport = 53,
+                             .proto = 17,
+                             .ip_id = 77,
+                             .fragment = NFT_MORE,
+                             .payload = 40};
     struct nft_spec later = first;
     later.fragment = 6;
     assert_false(help_chain_spec(&h, NF_INSIDE, &later, NULL)); /* overtook its first one */
@@ -185,13 +185,13 @@ static void fragments_go_with_their_first(void)
     assert_int_equal(s.fragment, 6);
     /* The answer comes in fragments too, in the same way and with an identification of its own. */
     struct nft_spec back = {.src = REMOTE,
-                             .dst = OUTSIDE,
-                             .sport = 53,
-                             .dport = port,
-                             .proto = 17,
-                             .ip_id = 78,
-                             .fragment = NFT_MORE,
-                             .payload = 40};
+                            .dst = OUTSIDE,
+                            .sport = 53,
+                            .dport = port,
+                            .proto = 17,
+                            .ip_id = 78,
+                            .fragment = NFT_MORE,
+                            .payload = 40};
     assert_true(help_chain_spec(&h, NF_OUTSIDE, &back, &s));
     assert_int_equal(s.dport, 9);
     back.fragment = NFT_MORE | 6;
@@ -213,14 +213,14 @@ static void packets_with_tags_and_options_are_translated_too(void)
         for (uint8_t options = 0; options <= 10; options += 5) {
             struct nft_seen s;
             struct nft_spec spec = {.src = HOST,
-                                     .dst = REMOTE,
-                                     .sport = 9,
-                                     .dport = 80,
-                                     .proto = 6,
-                                     .tcp = NFT_SYN,
-                                     .tags = tags,
-                                     .options = options,
-                                     .payload = 11};
+                                    .dst = REMOTE,
+                                    .sport = 9,
+                                    .dport = 80,
+                                    .proto = 6,
+                                    .tcp = NFT_SYN,
+                                    .tags = tags,
+                                    .options = options,
+                                    .payload = 11};
             assert_true(help_chain_spec(&h, NF_INSIDE, &spec, &s));
             assert_int_equal(s.src, OUTSIDE);
             assert_int_equal(s.l3, 14 + 4 * tags);

@@ -38,11 +38,11 @@ static bool send_tcp(uint8_t side, uint8_t flags)
 {
     bool in = side == NF_OUTSIDE;
     struct nft_spec s = {.src = in ? REMOTE : HOST,
-                          .dst = in ? HOST : REMOTE,
-                          .sport = in ? 80 : 1000,
-                          .dport = in ? 1000 : 80,
-                          .proto = 6,
-                          .tcp = flags};
+                         .dst = in ? HOST : REMOTE,
+                         .sport = in ? 80 : 1000,
+                         .dport = in ? 1000 : 80,
+                         .proto = 6,
+                         .tcp = flags};
 
     return help_chain_spec(&h, side, &s, NULL);
 }
@@ -183,11 +183,11 @@ static void cross_packets(const char *nfs, uint32_t host, struct nf_packet packe
     memset(packets, 0, 2 * sizeof(*packets));
     for (unsigned i = 0; i < 2; i++) {
         struct nft_spec s = {.src = i ? REMOTE : host,
-                              .dst = i ? host : REMOTE,
-                              .sport = i ? 2 : 1,
-                              .dport = i ? 1 : 2,
-                              .proto = 17,
-                              .payload = 9};
+                             .dst = i ? host : REMOTE,
+                             .sport = i ? 2 : 1,
+                             .dport = i ? 1 : 2,
+                             .proto = 17,
+                             .payload = 9};
 
         packets[i] = (struct nf_packet){.data = frame[i], .side = NF_INSIDE};
         packets[i].len = packets[i].have = nft_frame(&s, frame[i]);

@@ -330,12 +330,12 @@ static void and_quotes_no_session(void **state)
 {
     uint8_t frame[NFT_FRAME_MAX], error[NFT_FRAME_MAX];
     struct nft_spec udp = {.src = 1, .dst = 2, .sport = 3, .dport = 4, .proto = NF_PROTO_UDP},
-                     about = {.src = 2,
-                              .dst = 1,
-                              .proto = NF_PROTO_ICMP,
-                              .type = 3,
-                              .inner = frame + 14,
-                              .inner_len = 28};
+                    about = {.src = 2,
+                             .dst = 1,
+                             .proto = NF_PROTO_ICMP,
+                             .type = 3,
+                             .inner = frame + 14,
+                             .inner_len = 28};
     uint32_t len, error_len;
 
     (void)state;

@@ -52,10 +52,10 @@ static void burst(struct help_chain *h, uint32_t first, uint32_t n)
     struct nf_packet packets[NF_BURST_MAX];
     for (uint32_t i = 0; i < n; i++) {
         struct nft_spec s = {.src = NFT_IP(10, 0, 0, 1) + first + i,
-                              .dst = NFT_IP(203, 0, 113, 1),
-                              .sport = 1000,
-                              .dport = 80,
-                              .proto = 17};
+                             .dst = NFT_IP(203, 0, 113, 1),
+                             .sport = 1000,
+                             .dport = 80,
+                             .proto = 17};
         uint32_t len = nft_frame(&s, frames[i]);
         packets[i] = (struct nf_packet){.data = frames[i], .len = len, .have = len};
     }
