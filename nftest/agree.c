@@ -52,6 +52,7 @@ static void tell_difference(struct nft *t, unsigned arena)
 
 void nft_compare(struct nft *t)
 {
+    static struct nft_answer kept[2];
     const struct nft_answer *p = &t->answer[PRIMARY], *s = &t->answer[STANDBY];
     uint32_t have = p->have < s->have ? p->have : s->have;
 
@@ -70,10 +71,14 @@ void nft_compare(struct nft *t)
          n++) { /* the lane's own state, which follows from the others, last */
         unsigned i = n % p->arenas;
 
-        if (p->digest[i] != s->digest[i]) {
-            tell_difference(t, i);
-            return;
-        }
+        if (p->digest[i] == s->digest[i])
+            continue;
+        kept[PRIMARY] = *p; /* who asked for the burst looks at them still */
+        kept[STANDBY] = *s;
+        tell_difference(t, i);
+        memcpy(t->answer, kept, sizeof(kept));
+        t->diverged = true;
+        return;
     }
 }
 

@@ -156,7 +156,7 @@ static bool run_burst(struct nft *t)
     q->have = q->packets ? recorded_bytes(t) : 0;
     q->noted = t->answer[PRIMARY].noted;
     memcpy(q->determinants, t->answer[PRIMARY].determinants, q->noted);
-    if (nft_ask(t, STANDBY))
+    if (nft_ask(t, STANDBY) && !t->diverged)
         nft_compare(t);
     t->wake = t->answer[PRIMARY].wake;
     t->made = t->answer[PRIMARY].made;
@@ -284,6 +284,7 @@ void nft_kill(struct nft *t)
     if (t->node[PRIMARY].pid <= 0)
         return; /* it was lost before, which has been told */
     start_node(t, STANDBY);
+    t->diverged = false;
     nft_copy_state(t);
 }
 

@@ -66,6 +66,7 @@ struct nft {
     uint32_t made;
     unsigned failures;
     bool payload;  /* records have whole frames */
+    bool diverged; /* the states differ, which has been told: until the next kill nothing is compared */
     FILE *capture; /* NULL: there is none */
     char last[512];
     struct nft_request request;

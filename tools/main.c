@@ -91,7 +91,7 @@ static int print_help(void)
     }
     printf("\n  -c FILE   chain or pair file (default " ND_FILE_VARIABLE ", else " ND_PAIR_FILE ")\n"
            "  -n NAME   the node to ask           -o json   one JSON object on stdout\n"
-           "  understudy help SUBCOMMAND: its options\n\n"
+           "  --help    behind a subcommand, or help before it: its options\n\n"
            "exit codes: 0 done, equal, protected; 1 not equal, failed, degraded; 2 not protected; 64 wrong "
            "usage;\n"
            "65 bad configuration or data; 69 no answer; 70 our own fault; 77 no permission\n");

@@ -197,7 +197,22 @@ static void each_breach_is_told(void **state)
     }
 }
 
-/* The same without a breach's kills: what a test expects and does not get is a failure with its line. */
+/* One line for states that differ, not one for each burst from then on; time goes on as the primary has it.
+ */
+static void states_that_differ_are_told_once(void **state)
+{
+    struct nft *t = open_chain("drawn");
+
+    (void)state;
+    for (unsigned i = 0; i < 20; i++)
+        assert_true(nft_send(t, NF_INSIDE, &frame, NULL));
+    nft_wait(t, 1);
+    assert_int_equal(nft_failures(t, NULL), 1);
+    assert_int_equal(nft_counter(t, "tried", "seen"), 20);
+    assert_int_equal(nft_close(t), 1);
+}
+
+/* What a test expects and does not get is a failure with its line. */
 static void what_is_expected_and_not_there_is_told(void **state)
 {
     struct nft *t = open_chain("sound");
@@ -220,6 +235,7 @@ int main(void)
         cmocka_unit_test(a_sound_nf_passes_with_a_kill_at_each_frame),
         cmocka_unit_test(timers_come_when_they_are_due),
         cmocka_unit_test(each_breach_is_told),
+        cmocka_unit_test(states_that_differ_are_told_once),
         cmocka_unit_test(what_is_expected_and_not_there_is_told),
     };
 
