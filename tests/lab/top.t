@@ -32,7 +32,7 @@ screen -f /dev/null new-session -d -s top -x 80 -y 24 "sh -c '\"$UNDERSTUDY\" to
 rated() { shown | grep -qE '^monitor +[1-9][0-9.]*[kM]? '; }
 ok "top shows rates" waits rated
 all=$(shown)
-is "24 rows, the verdict first and the hint last" "$(sed -n '1s/ .*//p; $p' <<<"$all" | xargs) $(wc -l <<<"$all")" "NOT q to quit 24"
+is "it fits, the verdict first and the hint last" "$(sed -n '1s/ .*//p; $p' <<<"$all" | xargs) $(($(wc -l <<<"$all") <= 24)) $(grep -c more <<<"$all")" "NOT q to quit 1 0"
 is "each lane has its line" "$(grep -cE '^one +[0-3] +live' <<<"$all")" 4
 is "what the firewall gets it drops" "$(awk '$1 == "firewall" { print $2 == $3 }' <<<"$all")" 1
 is "so nothing comes to the one behind it" "$(awk '$1 == "forward" { print $2, $3 }' <<<"$all")" "0 0"
