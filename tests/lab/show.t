@@ -3,7 +3,7 @@
 # What `show` tells of the flows of a chain: which of them, how many, how old they are, what becomes of them; counters of
 # all NFs, and clearing them. No root: a node without protection that reads a capture again and again. Its flows are known.
 . "$(dirname "$0")/lib.sh"
-plan 17
+plan 27
 
 need_work
 # Six flows from inside: UDP of three clients to port 53 of two servers.
@@ -85,3 +85,42 @@ is "those of all" "$(known)" 0
 kill -TERM $node
 wait $node
 node=
+
+# ── both nodes of a pair on this host ────────────────────────────────────────────────────────────
+
+# How long a silence may last is no subject here.
+sed -i 's/^protect:.*/link: { insecure: true }\ntiming: { heartbeat_ms: 50, lease_ms: 400, detect_ms: 1000, promote_within_ms: 3000, solo_after_ms: 5000 }/; s/net_null\([01]\)/"net_null\1,no-rx=1"/g; s/control: two.sock/&, mbufs: 2048, memory_mb: 128/' "$work/pair.yaml"
+(cd "$work" && exec "$UNDERSTUDY" run -c pair.yaml -n one 2>log) & one=$!
+(cd "$work" && exec "$UNDERSTUDY" run -c pair.yaml -n two 2>log2) & two=$!
+trap 'kill -KILL $one $two 2>/dev/null; rm -rf "$work"' EXIT
+ok "a pair is PROTECTED" is_protected
+is "status as JSON has what both say" "$(us status -o json | jq -r '"\(.node) \(.state) \(.other.node) \(.other.state)"')" "one PROTECTED two READY"
+is "and with -n one alone" "$(us status -n two -o json | jq -r '"\(.node) \(has("other"))"')" "two false"
+ok "counters are cleared" us clear counters
+is "on both: their states are equal" "$(us verify | cut -d' ' -f1)" EQUAL
+"$UNDERSTUDY" show -c "$pair" -E monitor >"$work/events" 2>"$work/errors" &
+watcher=$!
+sleep 2.5
+kill -KILL $one
+wait $one 2>/dev/null
+waits_for() { local end=$((SECONDS + 10)); until [ "$(field two state)" = SOLO ]; do [ $SECONDS -lt $end ] || { us status; cat "$work/log2"; return 1; }; sleep 0.05; done; }
+ok "the standby has taken over" waits_for
+us clear monitor >/dev/null
+all_gone() { [ "$(grep -c '\[DESTROY\]' "$work/events")" = 6 ]; }
+ok "events go on from it: it had the six flows of the one before" soon all_gone
+is "and nothing else has come or gone" "$(grep -vc '\[DESTROY\]' "$work/events")" 0
+kill -INT $watcher
+wait $watcher
+kill -TERM $two
+wait $two
+
+# Of two servers, this one has the standby: it is asked, and says why it cannot.
+sed -i 's/127.0.0.1:4701/203.0.113.250:4701/' "$work/pair.yaml"
+rm -f "$work"/*.view
+(cd "$work" && exec "$UNDERSTUDY" run -c pair.yaml 2>log) & two=$! # without -n: the node that is of this host
+joining() { local end=$((SECONDS + 20)); until [ "$(field two state)" = JOINING ]; do [ $SECONDS -lt $end ] || { cat "$work"/log*; return 1; }; sleep 0.05; done; }
+ok "without -n the node of this host runs" joining
+us drain >"$work/out" 2>&1
+is "and is asked where no primary answers" "$? $(cat "$work/out")" "1 understudy: node two: JOINING: only a PROTECTED primary can hand over"
+kill -TERM $two
+wait $two
