@@ -11,7 +11,7 @@
 #   make sim      SEEDS=N fresh seeds of the simulated pair on all cores (docs/testing.md)
 #   make results  the experiments of the field's papers into docs/results, RESULTS_MINUTES=26 at most (scripts/results)
 #   make demo     deps, build, then 500 downloads through a pair whose primaries are killed
-#   make install, make deb   into DESTDIR and PREFIX; Debian packages in build/deb (packaging/install.mk)
+#   make install, uninstall, deb   into DESTDIR and PREFIX; out of them; Debian packages in build/deb (packaging/install.mk)
 #   make soak     KILLS=100 HANGS=20 faults at random moments under downloads, SEED=n for those again (docs/testing.md)
 #   make day      DAY_S=3600 a day of a pair: faults of all kinds under clients, alerts and log held against them (docs/testing.md); SEED, TIMING
 #   make clean    away with build, build-san, build-fuzz
@@ -234,7 +234,7 @@ check: deps
 	+@$(MAKE) --no-print-directory -j2 all
 	+@$(MAKE) --no-print-directory -j2 $(UNIT)
 	+@$(MAKE) --no-print-directory -j2 build-fuzz/replay build-fuzz/fuzz
-	+@$(MAKE) --no-print-directory lint
+	@scripts/lint --fast
 	+@$(MAKE) --no-print-directory check-unit
 	+@$(MAKE) --no-print-directory check-fuzz
 	+@$(MAKE) --no-print-directory model

@@ -107,8 +107,9 @@ static json_t *make_page(struct nd_running *r, const char *nf)
         return json_pack("{s:o,s:I,s:I}", "rows", rows, "now_ns", (json_int_t)chain_time(r, q->lane), "next",
                          (json_int_t)next);
     counters = nd_counters_status(r, nf);
-    page = json_pack("{s:o,s:I,s:n,s:o,s:O?}", "rows", rows, "now_ns", (json_int_t)chain_time(r, q->lane),
-                     "next", "tables", nd_tables_status(r, nf), "counters", json_object_get(counters, nf));
+    page = json_pack("{s:o,s:I,s:n,s:o,s:O?,s:o}", "rows", rows, "now_ns", (json_int_t)chain_time(r, q->lane),
+                     "next", "tables", nd_tables_status(r, nf), "counters", json_object_get(counters, nf),
+                     "timeouts", nd_timeouts_status(r, nf));
     json_decref(counters);
     return page;
 }

@@ -102,9 +102,8 @@ int nd_change_make(struct nd_running *r, struct nd_config *next, bool state, str
         error = nf_chain_change_plan(&c->plan, &r->config->chain, &c->next->chain, fault);
     if (!error && state)
         error = check_fill(r, c->next, fault);
-    if (!error && r->config->chain.lanes != c->next->chain.lanes)
-        error = ft_fail(fault, FT_EINVAL, "lanes: %u, then %u: cannot be changed while the pair runs",
-                        r->config->chain.lanes, c->next->chain.lanes);
+    if (!error)
+        error = nf_chain_same_lanes(&r->config->chain, &c->next->chain, fault);
     if (!error && getrandom(&c->seed, sizeof(c->seed), 0) != sizeof(c->seed))
         error = ft_fail(fault, FT_EIO, "the system gives no random numbers");
     if (error) {

@@ -207,6 +207,8 @@ json_t *nd_takeovers_status(const struct nd_running *r);
 int nd_tables_find(struct nd_running *r, struct ft_fault *fault);
 void nd_tables_turn(struct nd_running *r, const struct rp_status *s);
 json_t *nd_tables_status(const struct nd_running *r, const char *nf);
+/* An NF's timeouts: seconds by key, as `set` left them. */
+json_t *nd_timeouts_status(const struct nd_running *r, const char *nf);
 /* port_watch.c; before lanes begin; in each turn of the main thread. */
 void nd_port_watch_begin(struct nd_running *r);
 void nd_port_watch_turn(struct nd_running *r, const struct rp_status *s);

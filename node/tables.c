@@ -4,6 +4,7 @@
  * counts lie in the region, where lanes change them; the list is the main thread's, which alone reads them.
  */
 #include "ftcore/base/event_log.h"
+#include "nflib/session/session.h"
 #include "node/running.h"
 
 #include <stdio.h>
@@ -136,6 +137,21 @@ json_t *nd_tables_status(const struct nd_running *r, const char *nf)
             json_array_append_new(json_object_get(sum, "lanes"), part);
         else
             json_object_set_new(sum, "lanes", json_pack("[o]", part));
+    }
+    return all;
+}
+
+json_t *nd_timeouts_status(const struct nd_running *r, const char *nf)
+{
+    bool there = !nd_is_changing(r) && is_state_there(r);
+    const struct nf *of = there ? nf_chain_find(r->lanes[0].chain, nf) : NULL;
+    json_t *all = json_object();
+
+    for (unsigned class = 0; of && class < NF_TIMEOUT_COUNT; class ++) {
+        uint32_t seconds = nf_sessions_timeout(of, class);
+
+        if (seconds)
+            json_object_set_new(all, nf_timeout_names[class], json_integer(seconds));
     }
     return all;
 }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# make install: PREFIX is where things lie when they run, DESTDIR a directory that stands for / until then.
+# make install: PREFIX is where things lie when they run, DESTDIR a directory that stands for / until then. make uninstall
+# takes the same variables.
 # make deb: Debian packages in build/deb, from a copy of the tracked files, which the tree does not notice.
 
 PREFIX  ?= /usr/local
@@ -14,7 +15,7 @@ SHARE    = $(PREFIX)/share/understudy
 MANDATE  = $(shell LC_ALL=C date -u -d @$${SOURCE_DATE_EPOCH:-$$(stat -c %Y docs/pair-file.md)} '+%B %-d, %Y')
 FILL     = sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|'
 
-.PHONY: install deb
+.PHONY: install uninstall deb
 # $(call put,MODE,DIRECTORY,FILES)
 put = install -d $(DESTDIR)$(2) && install -m $(1) $(3) $(DESTDIR)$(2)
 
@@ -36,6 +37,14 @@ install: all $(BUILD)/man/understudy.1 $(BUILD)/man/understudy.yaml.5
 	$(call put,644,$(DOCDIR)/docs,$(wildcard docs/*.md))
 	$(call put,644,$(DOCDIR)/examples,$(filter-out %/hello %/new-nf,$(wildcard examples/*)))
 	$(call put,644,$(DOCDIR)/examples/hello,$(wildcard examples/hello/*))
+
+# With the variables of the install. Modules of others stay, and so do configuration, state and user.
+uninstall:
+	rm -f $(addprefix $(DESTDIR),$(BINDIR)/understudy $(UNITDIR)/understudy@.service $(LIBDIR)/$(notdir $(NFLIB)) \
+		$(LIBDIR)/pkgconfig/understudy-nf.pc $(LIBDIR)/pkgconfig/understudy-nftest.pc $(MANDIR)/man1/understudy.1 $(MANDIR)/man5/understudy.yaml.5 \
+		$(PREFIX)/share/bash-completion/completions/understudy)
+	rm -rf $(addprefix $(DESTDIR),$(PREFIX)/include/understudy $(PREFIX)/lib/understudy-dev $(SHARE) $(DOCDIR))
+	[ ! -d $(DESTDIR)$(PREFIX)/lib/understudy ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$(PREFIX)/lib/understudy
 
 # What the pages say of options and keys is the program's and docs/pair-file.md's: packaging/manual.
 $(BUILD)/man/understudy.1: packaging/manual packaging/understudy.1.in $(BUILD)/understudy

@@ -188,10 +188,18 @@ static bool carry(struct nf *nf, const struct nf_was *was, struct ft_fault *faul
     return true;
 }
 
+/* Its counts are of sources inside: all packets of one have to come to one lane. */
+static enum nf_scope scope(const void *config)
+{
+    (void)config;
+    return NF_OF_INSIDE;
+}
+
 static const struct nf_module limiter = {
     .name = "limiter",
     .summary = "limits the packets of each source inside",
     .reads = NF_READS_HEADERS,
+    .scope = scope,
     .params = params,
     .config_size = sizeof(struct config),
     .state_size = sizeof(struct limiter),

@@ -91,11 +91,19 @@ static bool show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
     return nf_show_slots(nf, s->sources, 0, out, cursor, show_source);
 }
 
+/* Its counts are of sources inside: with several lanes all packets of one come to one lane. */
+static enum nf_scope scope(const void *config)
+{
+    (void)config;
+    return NF_OF_INSIDE;
+}
+
 static const struct nf_module @NAME@ = {
     .name = "@NAME@",
     .summary = "counts the packets of each source inside, up to a limit",
     .version = 1, /* raise it with the layout of the state, or with what is made of a packet */
     .reads = NF_READS_HEADERS,
+    .scope = scope,
     .params = params,
     .config_size = sizeof(struct config),
     .state_size = sizeof(struct state),

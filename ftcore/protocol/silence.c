@@ -4,7 +4,8 @@
  * data port ends. The file may say how long (detect_ms). Else the node measures it: a standby suspects its
  * primary after SILENCES_MAX times the longest silence that it has heard a living primary end in the last ten
  * minutes; never before the primary's lease has ended with half of it to spare, and never after detect_ms.
- * Before it has listened for listen_ms as READY, it is detect_ms.
+ * Before it has listened for listen_ms as READY, it is detect_ms; and while only one of the two still speaks,
+ * the link or the data ports, since what was measured is how long both are silent at once.
  *
  * Safety rests on the lower bound alone: the lease counts from a message that the primary sent before the
  * standby answered it, the silence from that answer or later.
@@ -70,12 +71,21 @@ uint64_t ft_core_detects(const struct ft_core *core)
     return limit < most ? limit : most;
 }
 
+/* The two fell silent further apart than the silence that was measured. A pair that hears no heartbeats on
+ * data ports has measured the link alone. */
+static bool one_fell_silent(const struct ft_core *core)
+{
+    uint64_t link = core->peer.heard, ports = core->peer.port_heartbeat;
+
+    return ports && (link > ports ? link - ports : ports - link) > ft_core_detects(core);
+}
+
 uint64_t ft_standby_suspects_at(const struct ft_core *core)
 {
     uint64_t by_measure = silent_since(core) + ft_core_detects(core);
     uint64_t at_most = unheard_since(core) + ft_ms(core->config.detect_ms);
 
-    return by_measure < at_most ? by_measure : at_most;
+    return by_measure < at_most && !one_fell_silent(core) ? by_measure : at_most;
 }
 
 /* Forgets the minutes that are too long ago. */

@@ -15,6 +15,7 @@
  *     LINES       lines of the snapshot, as runs (ftcore/record/runs.h)
  *     SNAPSHOT_END    the snapshot is whole
  *     RECORD      one log record in its wire form (ftcore/record/record.h)
+ *     CLOCK       struct lg_clock: once a second or so, between records
  *     END         the recorder closed the file
  *
  * The file's records are the bursts after the snapshot, for each lane without gaps, and in no order between
@@ -40,7 +41,13 @@
 #define LG_NODE_MAX    32u
 #define LG_SUFFIX      ".rec"
 
-enum lg_frame_type { LG_HEADER = 1, LG_LINES, LG_SNAPSHOT_END, LG_RECORD, LG_END, LG_TYPES };
+enum lg_frame_type { LG_HEADER = 1, LG_LINES, LG_SNAPSHOT_END, LG_RECORD, LG_END, LG_CLOCK, LG_TYPES };
+
+/* What the wall clock said when a record had just been written, which was after its chain time: the smallest
+ * difference of a file is the nearest to what it was. */
+struct lg_clock {
+    uint64_t time, wall; /* chain time of the record; ns since 1970 */
+};
 
 /* Where a lane is between two bursts: as in its state. */
 struct lg_position {

@@ -54,7 +54,8 @@ struct lg_recorder {
     int fd;           /* -1: nothing is written */
     uint32_t writing; /* number of the file that is being written */
     uint64_t serial, offset;
-    bool whole; /* the file's snapshot */
+    uint64_t clock_due; /* chain time of a record behind which a CLOCK frame is written */
+    bool whole;         /* the file's snapshot */
     uint8_t *out;
     uint32_t out_len;
     pthread_t thread;

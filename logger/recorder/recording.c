@@ -180,6 +180,21 @@ static int take_lines(struct lg_recording *r, uint64_t at, const struct lg_frame
     return 0;
 }
 
+static int take_clock(struct lg_recording *r, uint64_t at, const struct lg_frame *f, struct ft_fault *fault)
+{
+    struct lg_clock clock = {0};
+
+    if (f->len == sizeof(clock))
+        memcpy(&clock, f->content, sizeof(clock));
+    if (clock.wall <= clock.time)
+        return REFUSE(r, at, FT_EMALFORMED,
+                      "clocks in %u bytes, %lu and %lu, expected two, the wall clock ahead", f->len,
+                      clock.time, clock.wall);
+    if (!r->ahead || clock.wall - clock.time < r->ahead)
+        r->ahead = clock.wall - clock.time;
+    return 0;
+}
+
 static int take_frame(struct lg_recording *r, uint64_t at, const struct lg_frame *f, struct ft_record *room,
                       struct ft_fault *fault)
 {
@@ -197,6 +212,8 @@ static int take_frame(struct lg_recording *r, uint64_t at, const struct lg_frame
     case LG_SNAPSHOT_END:
         r->snapshot_whole = true;
         return 0;
+    case LG_CLOCK:
+        return take_clock(r, at, f, fault);
     default:
         r->ended = true;
         return 0;

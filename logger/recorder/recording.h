@@ -23,6 +23,7 @@ struct lg_recording {
     bool snapshot_whole;
     bool ended; /* the recorder closed it */
     uint64_t records, inputs, digests;
+    uint64_t ahead;                       /* of chain time, the wall clock, ns; 0: nothing tells */
     struct lg_position end[FT_LANES_MAX]; /* where they are after the last records; `outputs` is not known */
 };
 

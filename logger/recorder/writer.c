@@ -17,7 +17,8 @@
 #define SLEEP_FIRST  1000000
 #define SLEEP_LAST   16000000 /* an idle node sleeps; the queue holds far more than comes in this time */
 #define NAME_BYTES   320u
-#define ENTRIES_TURN 64u /* of one lane, until the next one's turn */
+#define CLOCK_NS     1000000000ull /* of chain time, from one CLOCK frame to the next */
+#define ENTRIES_TURN 64u           /* of one lane, until the next one's turn */
 
 static void name_of(const struct lg_recorder *rec, uint64_t serial, char out[NAME_BYTES])
 {
@@ -131,6 +132,14 @@ static void purge_files(const struct lg_recorder *rec, uint64_t keep)
     }
 }
 
+static uint64_t read_wall_clock(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+}
+
 static void put_header(struct lg_recorder *rec, const struct lg_begin *b)
 {
     const struct lg_position *at = (const struct lg_position *)(b + 1);
@@ -143,11 +152,10 @@ static void put_header(struct lg_recorder *rec, const struct lg_begin *b)
                                .lanes = rec->lanes,
                                .identity = rec->config.identity_len};
     uint32_t version[2] = {FT_FORMAT_NEWEST, 0};
-    struct timespec t;
     uint8_t *content;
 
-    clock_gettime(CLOCK_REALTIME, &t);
-    h.wall = (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+    h.wall = read_wall_clock();
+    rec->clock_due = 0;
     memcpy(h.node, rec->node, sizeof(h.node));
     memcpy(rec->out, LG_MAGIC, 8);
     memcpy(rec->out + 8, version, sizeof(version));
@@ -181,6 +189,16 @@ static void begin_writing(struct lg_recorder *rec, const struct lg_begin *b)
     put_header(rec, b);
 }
 
+static void put_clock(struct lg_recorder *rec, uint64_t time)
+{
+    struct lg_clock clock = {.time = time, .wall = read_wall_clock()};
+
+    memcpy(frame_begin(rec), &clock, sizeof(clock));
+    if (rec->fd >= 0)
+        frame_end(rec, LG_CLOCK, sizeof(clock));
+    rec->clock_due = time + CLOCK_NS;
+}
+
 static void put_record(struct lg_recorder *rec, const struct ft_record *r)
 {
     uint8_t *content = frame_begin(rec);
@@ -192,6 +210,8 @@ static void put_record(struct lg_recorder *rec, const struct ft_record *r)
     FT_CHECK(n > 0, "the record of burst %lu cannot be encoded", r->burst);
     frame_end(rec, LG_RECORD, (uint32_t)n);
     atomic_fetch_add_explicit(&rec->records, 1, memory_order_relaxed);
+    if (r->time >= rec->clock_due)
+        put_clock(rec, r->time);
 }
 
 static void write_entry(struct lg_recorder *rec, unsigned lane, const struct lg_entry *e);

@@ -110,11 +110,17 @@ bool nf_chain_owner(const struct nf_chain *chain, struct nf_packet *p, unsigned 
 #define NF_FLOW_SPREAD 128u    /* values of the hash that lanes are chosen by */
 
 /*
- * Lane 0 … lanes-1 by the flow's hash, the same for both directions: addresses and ports of TCP and UDP,
- * addresses alone for fragments and other protocols. Ports that can, compute the same. What is not IPv4 goes
- * to lane 0. The packet is parsed.
+ * Lane 0 … lanes-1 by a hash. NF_OF_FLOW: the same for both directions, of addresses, and of ports where TCP
+ * or UDP is no fragment; of an ICMP error the flow's that it is about. NF_OF_INSIDE, NF_OF_OUTSIDE: of that
+ * address alone, IPv6's too. Ports that can, compute the same of IPv4. What has no addresses of either, ARP
+ * among it, is lane 0's. The packet is parsed, and its `side` set.
  */
-unsigned nf_flow_lane(const struct nf_packet *p, unsigned lanes);
+unsigned nf_lane_of(const struct nf_packet *p, enum nf_scope scope, unsigned lanes);
+
+/* What packets are dealt by to so many lanes, so that each NF of the chain finds its state. FT_EINVAL:
+ * `fault` names the two that cannot agree, or the one that needs a chain of one lane. */
+int nf_chain_scope(const struct nf_chain_config *config, unsigned lanes, enum nf_scope *scope,
+                   struct ft_fault *fault);
 
 /*
  * The lane's state, when a peer has written all of it and nobody works on it: 0 when the chain may run on it,

@@ -115,16 +115,35 @@ static int check_l3(const struct nf_l3_config *from, const struct nf_l3_config *
     return FT_OK;
 }
 
+int nf_chain_same_lanes(const struct nf_chain_config *from, const struct nf_chain_config *to,
+                        struct ft_fault *fault)
+{
+    enum nf_scope before, after;
+    int error = 0;
+
+    if (from->lanes != to->lanes)
+        return ft_fail(fault, FT_EINVAL, "lanes: %u, then %u: cannot be changed while the pair runs",
+                       from->lanes, to->lanes);
+    error = nf_chain_scope(from, from->lanes, &before, fault);
+    if (!error)
+        error = nf_chain_scope(to, to->lanes, &after, fault);
+    if (!error && before != after)
+        error = ft_fail(fault, FT_EINVAL,
+                        "the scope of the NFs' state, by which packets are dealt to %u "
+                        "lanes: cannot be changed while the pair runs",
+                        to->lanes);
+    return error;
+}
+
 int nf_chain_change_plan(struct nf_chain_change *change, const struct nf_chain_config *from,
                          const struct nf_chain_config *to, struct ft_fault *fault)
 {
     memset(change, 0, sizeof(*change));
     change->from = from;
     change->to = to;
-    if (from->lanes != to->lanes)
-        return ft_fail(fault, FT_EINVAL, "lanes: %u, then %u: cannot be changed while the pair runs",
-                       from->lanes, to->lanes);
-    int error = match_nfs(change, fault);
+    int error = nf_chain_same_lanes(from, to, fault);
 
+    if (!error)
+        error = match_nfs(change, fault);
     return error ? error : check_l3(from->l3, to->l3, fault);
 }

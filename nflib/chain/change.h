@@ -16,10 +16,13 @@ struct nf_chain_change {
     uint16_t was[FT_NFS_MAX]; /* by place in the new chain, from 1: the place in the old one; 0: it is new */
 };
 
+/* FT_EINVAL: another number of lanes, or packets that would be dealt to them by something else. */
+int nf_chain_same_lanes(const struct nf_chain_config *from, const struct nf_chain_config *to,
+                        struct ft_fault *fault);
 /*
  * FT_EINVAL, with a line that names the NF and the parameter: this cannot be done while a pair runs. NFs that
  * stay keep their order and, but for the parameters that their modules call live, their settings; NFs that
- * translate addresses stay; lanes, addresses and routes stay.
+ * translate addresses stay; lanes, what packets are dealt to them by, addresses and routes stay.
  */
 int nf_chain_change_plan(struct nf_chain_change *change, const struct nf_chain_config *from,
                          const struct nf_chain_config *to, struct ft_fault *fault);

@@ -4,9 +4,11 @@
  * threads that deal packets out; owns nothing, and reads of lanes only what each module's `owner` may.
  */
 #include "nflib/chain/chain.h"
+#include "ftcore/base/check.h"
 #include "nflib/flow/flow.h"
 
 #include <arpa/inet.h>
+#include <string.h>
 
 bool nf_chain_owner(const struct nf_chain *chain, struct nf_packet *p, unsigned *lane)
 {
@@ -23,21 +25,62 @@ bool nf_chain_owner(const struct nf_chain *chain, struct nf_packet *p, unsigned 
     return false;
 }
 
+/* ---- by hash ----------------------------------------------------------------------------------- */
+
+/* What a hash is of, in network order: addresses folded to 32 bits, as ports' hashes allow (below). */
+struct hashed {
+    uint32_t source, destination;
+    uint16_t ports; /* 0: none */
+};
+
+static uint32_t fold_ipv6(const uint8_t *address)
+{
+    uint32_t word[4];
+
+    memcpy(word, address, sizeof(word));
+    return word[0] ^ word[1] ^ word[2] ^ word[3];
+}
+
+static bool has_ports(uint8_t proto)
+{
+    return proto == NF_PROTO_TCP || proto == NF_PROTO_UDP;
+}
+
+/* False: it has no addresses. */
+static bool read_hashed(const struct nf_packet *p, enum nf_scope scope, struct hashed *h)
+{
+    if (p->flags & NF_P_IPV4) {
+        *h = (struct hashed){p->saddr, p->daddr, 0};
+    } else if (p->flags & NF_P_IPV6_READ) {
+        const uint8_t *addresses = nf_packet_ipv6_addresses(p);
+
+        *h = (struct hashed){fold_ipv6(addresses), fold_ipv6(addresses + 16), 0};
+    } else {
+        return false;
+    }
+    if (scope == NF_OF_FLOW && p->flags & NF_P_ICMP_ERROR) {
+        struct nf_inner inner;
+
+        nf_packet_inner(p, &inner);
+        *h =
+            (struct hashed){inner.saddr, inner.daddr, has_ports(inner.proto) ? inner.sport ^ inner.dport : 0};
+    } else if (p->flags & NF_P_L4 && !(p->flags & NF_P_FRAGMENT) && has_ports(p->proto)) {
+        h->ports = p->sport ^ p->dport;
+    }
+    return true;
+}
+
 /*
  * Toeplitz, as ports compute it for receive-side scaling, with a key of one 16-bit word repeated: then both
  * directions hash alike (Woo, Park: Scalable TCP session monitoring with symmetric receive-side scaling,
  * KAIST 2012). Every 16-bit word of the input is multiplied by the same key bits, so the words can be folded
  * first.
  */
-static uint32_t hash_flow(const struct nf_packet *p)
+static uint32_t hash_words(uint32_t folded)
 {
-    bool ports = (p->flags & NF_P_L4) && !(p->flags & NF_P_FRAGMENT) &&
-                 (p->proto == NF_PROTO_TCP || p->proto == NF_PROTO_UDP);
-    uint32_t pair = p->saddr ^ p->daddr, word = (pair >> 16 ^ pair) & 0xffff, hash = 0;
+    uint32_t word = (folded >> 16 ^ folded) & 0xffff, hash = 0;
     uint32_t key = NF_FLOW_KEY << 16 | NF_FLOW_KEY;
 
-    if (ports)
-        word ^= p->sport ^ p->dport;
     word = ntohs((uint16_t)word); /* as on the wire until here */
     for (uint32_t bit = 0x8000; bit; bit >>= 1) {
         hash ^= word & bit ? key : 0;
@@ -46,9 +89,45 @@ static uint32_t hash_flow(const struct nf_packet *p)
     return hash;
 }
 
-unsigned nf_flow_lane(const struct nf_packet *p, unsigned lanes)
+unsigned nf_lane_of(const struct nf_packet *p, enum nf_scope scope, unsigned lanes)
 {
-    if (lanes == 1 || !(p->flags & NF_P_IPV4))
+    struct hashed h;
+
+    if (lanes == 1 || scope == NF_OF_CHAIN || !read_hashed(p, scope, &h))
         return 0;
-    return hash_flow(p) % NF_FLOW_SPREAD % lanes;
+    uint32_t folded = scope == NF_OF_FLOW                                 ? h.source ^ h.destination ^ h.ports
+                      : (scope == NF_OF_INSIDE) == (p->side == NF_INSIDE) ? h.source
+                                                                          : h.destination;
+
+    return hash_words(folded) % NF_FLOW_SPREAD % lanes;
+}
+
+/* ---- what to deal by --------------------------------------------------------------------------- */
+
+int nf_chain_scope(const struct nf_chain_config *config, unsigned lanes, enum nf_scope *scope,
+                   struct ft_fault *fault)
+{
+    static const char *const of[] = {"a flow", "an inside address", "an outside address", "every packet"};
+    const struct nf_module *decided = NULL;
+
+    *scope = NF_OF_FLOW;
+    for (unsigned i = 0; i < config->count && lanes > 1; i++) {
+        const struct nf_module *module = config->nfs[i].module;
+        enum nf_scope wanted = module->scope ? module->scope(config->nfs[i].config) : NF_OF_FLOW;
+
+        FT_CHECK(wanted <= NF_OF_CHAIN, "%s: scope %u", module->name, wanted);
+        if (wanted == NF_OF_CHAIN)
+            return ft_fail(fault, FT_EINVAL, "%s: its state is of every packet, expected 1 lane, not %u",
+                           module->name, lanes);
+        if (wanted == NF_OF_FLOW)
+            continue;
+        if (decided && wanted != *scope)
+            return ft_fail(fault, FT_EINVAL,
+                           "%s: its state is of %s, that of %s of %s: no packet can go to the lanes of both, "
+                           "expected 1 lane, not %u",
+                           module->name, of[wanted], decided->name, of[*scope], lanes);
+        decided = module;
+        *scope = wanted;
+    }
+    return 0;
 }

@@ -26,14 +26,15 @@ uint8_t nf_timeout_class(uint8_t proto, uint8_t tcp_state)
     }
 }
 
+const char *const nf_timeout_names[] = {
+    "tcp_established", "tcp_transitory", "tcp_closed", "udp", "icmp", "other", NULL};
+
 int nf_timeout_set(const struct nf *nf, const uint32_t timeouts[NF_TIMEOUT_COUNT], const char *key,
                    const char *value, struct ft_fault *fault)
 {
-    static const char *const names[NF_TIMEOUT_COUNT] = {
-        "tcp_established", "tcp_transitory", "tcp_closed", "udp", "icmp", "other"};
     for (int class = 0; class < NF_TIMEOUT_COUNT; class ++) {
         uint32_t seconds;
-        if (strcmp(key, names[class]) != 0 || timeouts[class] == 0)
+        if (strcmp(key, nf_timeout_names[class]) != 0 || timeouts[class] == 0)
             continue;
         if (!nf_number_parse(value, 1, NF_TIMEOUT_MAX, &seconds))
             return ft_fail(fault, FT_EINVAL, "%s=%s: expected seconds from 1 to %u", key, value,

@@ -21,6 +21,8 @@ enum nf_timeout {
     NF_TIMEOUT_COUNT
 };
 #define NF_TIMEOUT_MAX 604800u /* seconds: a week */
+/* By class, as an operator sets them. */
+extern const char *const nf_timeout_names[];
 
 /* Class of a flow; tcp_state is looked at for TCP alone. */
 uint8_t nf_timeout_class(uint8_t proto, uint8_t tcp_state);

@@ -98,6 +98,15 @@ enum nf_reads {
     NF_READS_PAYLOAD = 1,
 };
 
+/* What an NF's state belongs to, beside its sessions and what its lanes share: all packets of that are one
+ * lane's. (Gember-Jacobson et al.: OpenNF, SIGCOMM 2014, calls it the scope of state.) */
+enum nf_scope {
+    NF_OF_FLOW,    /* a flow, both directions */
+    NF_OF_INSIDE,  /* an address on the inside: of its packets the source, of those to it the destination */
+    NF_OF_OUTSIDE, /* an address on the outside */
+    NF_OF_CHAIN,   /* every packet: the chain has one lane */
+};
+
 /* Why a session ended. */
 enum nf_session_why {
     NF_SESSION_IDLE,      /* its timeout */
@@ -120,6 +129,8 @@ struct nf_module {
      * as when a library inside it reads a clock of its own. A chain with such an NF is protected by deltas,
      * and mode log is refused. */
     bool unreplayable;
+    /* By its configuration; a chain of several lanes whose NFs cannot agree is refused. NULL: NF_OF_FLOW. */
+    enum nf_scope (*scope)(const void *config);
     const struct nf_param *params;
     size_t config_size;          /* bytes of the config struct */
     const char *const *counters; /* NULL-terminated names; reasons for drops are among them */

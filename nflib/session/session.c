@@ -323,6 +323,13 @@ int nf_sessions_set(const struct nf *nf, const char *key, const char *value, uin
     return FT_OK;
 }
 
+uint32_t nf_sessions_timeout(const struct nf *nf, enum nf_timeout class)
+{
+    const struct nf_sessions_burst *sessions = nf->env->sessions;
+
+    return sessions ? sessions->table->timeouts[nf->index][class] : 0;
+}
+
 int nf_sessions_set_all(const struct nf *nf, const char *key, const char *value, uint64_t now,
                         struct ft_fault *fault)
 {

@@ -220,6 +220,8 @@ int nf_sessions_set(const struct nf *nf, const char *key, const char *value, uin
                     struct ft_fault *fault);
 int nf_sessions_set_all(const struct nf *nf, const char *key, const char *value, uint64_t now,
                         struct ft_fault *fault);
+/* Seconds of a class as they are now. 0: the NF has no such flows, or keeps none. */
+uint32_t nf_sessions_timeout(const struct nf *nf, enum nf_timeout class);
 /* An operator's clear: the NF leaves the sessions that it is in and that have begun by now, or ends them for
  * all; a bounded number in each burst, this one first, in the lane's timers. session_end of this NF is called
  * for each. */

@@ -180,6 +180,8 @@ int nd_read_chain(struct nd_reading *r)
 {
     struct nf_chain_config *chain = &r->config->chain;
     struct raw_chain raw = {.lanes = 0};
+    struct ft_fault why = {""};
+    enum nf_scope scope;
     int error = 0;
 
     if (nd_yaml_get(r->at.chain, "file"))
@@ -200,5 +202,7 @@ int nd_read_chain(struct nd_reading *r)
         error = load_module(r, e);
     for (const struct nd_yaml *e = raw.nfs->first; e && !error; e = e->next)
         error = read_nf(r, e);
+    if (!error && nf_chain_scope(chain, chain->lanes, &scope, &why))
+        error = nd_yaml_fail(r->fault, raw.nfs, "chain nfs: %s", why.text);
     return error;
 }

@@ -47,10 +47,11 @@ int nd_files_check_named(const struct nd_files *files, const struct nd_config *c
                          struct ft_fault *fault);
 
 /*
- * Below the directory of `pair`. stage: makes all directories, and lays the files aside, on the disk;
- * whatever can be found to be wrong with their places is found here. install: from here on they take their
- * places, whatever happens in between, and what was there is kept as NAME.before. finish: what was begun so
- * is done, for which it returns 1; what was laid aside alone goes: 0. FT_EPERM, FT_EIO, FT_EINVAL.
+ * Below the directory of `pair`. stage: makes all directories, and lays the files aside, on the disk, beside
+ * the chain file that `pair` names; whatever can be found to be wrong with their places is found here.
+ * install: from here on they take their places, whatever happens in between, and what was there is kept as
+ * NAME.before. finish: what was begun so is done, for which it returns 1; what was laid aside alone goes: 0.
+ * FT_EPERM, FT_EIO, FT_EINVAL.
  */
 int nd_files_stage(const struct nd_files *files, const char *pair, struct ft_fault *fault);
 int nd_files_install(const char *pair, struct ft_fault *fault);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A set of files beside those that are in use, in a directory of its own below theirs, and the steps by which
- * each takes its place. A file there, DECIDED, says that the set is to be installed whole: who finds it goes
- * on where the one before was ended. Each step can be done again: the old file gets its second name, and the
- * new one is renamed over the first.
+ * A set of files beside those that are in use, in a directory of its own beside the chain file, and the steps
+ * by which each takes its place. A file there, DECIDED, says that the set is to be installed whole: who finds
+ * it goes on where the one before was ended. Each step can be done again: the old file gets its second name,
+ * and the new one is renamed over the first.
  */
-#define _GNU_SOURCE /* nftw */
+#define _GNU_SOURCE /* nftw, statx */
 #include "node/config/files.h"
+#include "node/config/yaml.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,13 +26,32 @@ struct places {
     char decided[304];
 };
 
+/* With its slash; "": the working directory. */
+static int directory_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? (int)(slash - path) + 1 : 0;
+}
+
+/* The stage lies where the chain file does that `pair` names, so that no other directory need be writable. */
 static void find_places(struct places *at, const char *pair)
 {
-    const char *slash = strrchr(pair, '/');
+    struct nd_arena *arena = nd_arena_new();
+    const struct nd_yaml *root, *file;
+    struct nf_file text;
+    struct ft_fault fault;
+    const char *chain = NULL;
 
-    snprintf(at->dir, sizeof(at->dir), "%.*s", slash ? (int)(slash - pair) + 1 : 0, pair);
-    snprintf(at->stage, sizeof(at->stage), "%s" STAGE "/", at->dir);
+    if (arena && nd_yaml_read(&root, &text, arena, pair, NULL, &fault) == 0 &&
+        (file = nd_yaml_get(nd_yaml_get(root, "chain"), "file")) && file->kind == ND_YAML_TEXT)
+        chain = nd_path_join(arena, file->file->dir, file->text);
+    if (!chain || strlen(chain) >= sizeof(at->dir))
+        chain = pair;
+    snprintf(at->dir, sizeof(at->dir), "%.*s", directory_of(pair), pair);
+    snprintf(at->stage, sizeof(at->stage), "%.*s" STAGE "/", directory_of(chain), chain);
     snprintf(at->decided, sizeof(at->decided), "%s" DECIDED, at->stage);
+    nd_arena_free(arena);
 }
 
 static int cannot(struct ft_fault *fault, const char *path)
@@ -91,20 +111,30 @@ static int sync_directory(const char *path, struct ft_fault *fault)
     return error;
 }
 
+/* Between two mounts nothing is renamed, though both may be of one file system: a unit's writable paths. */
+static bool is_one_mount(const char *dir, const char *stage)
+{
+    struct statx a, b;
+
+    return statx(AT_FDCWD, dir, 0, STATX_MNT_ID, &a) == 0 &&
+           statx(AT_FDCWD, stage, 0, STATX_MNT_ID, &b) == 0 && a.stx_dev_major == b.stx_dev_major &&
+           a.stx_dev_minor == b.stx_dev_minor && a.stx_mnt_id == b.stx_mnt_id;
+}
+
 /* A file can be renamed from the stage to `there`, and what is there to NAME.before. *mode: of that. */
 static int check_place(const char *there, const char *stage, mode_t *mode, struct ft_fault *fault)
 {
     char dir[512], before[520];
-    struct stat is, of_stage;
+    struct stat is;
 
     snprintf(before, sizeof(before), "%s.before", there);
     snprintf(dir, sizeof(dir), "%.*s", (int)(strrchr(there, '/') ? strrchr(there, '/') - there + 1 : 0),
              there);
-    if (faccessat(AT_FDCWD, *dir ? dir : ".", W_OK | X_OK, AT_EACCESS) != 0 ||
-        stat(*dir ? dir : ".", &is) != 0 || stat(stage, &of_stage) != 0)
+    if (faccessat(AT_FDCWD, *dir ? dir : ".", W_OK | X_OK, AT_EACCESS) != 0)
         return cannot(fault, there);
-    if (is.st_dev != of_stage.st_dev)
-        return ft_fail(fault, FT_EINVAL, "%.200s: on another file system than the pair file", there);
+    if (!is_one_mount(*dir ? dir : ".", stage))
+        return ft_fail(fault, FT_EINVAL, "%.200s: on another file system or mount than the chain file",
+                       there);
     if (lstat(before, &is) == 0 && S_ISDIR(is.st_mode))
         return ft_fail(fault, FT_EINVAL, "%.200s: a directory, expected what may be written", before);
     if (lstat(there, &is) != 0)

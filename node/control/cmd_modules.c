@@ -189,6 +189,8 @@ static void print_flags(const struct nf_module *m)
            m->translates & NF_SOURCE ? "; translates sources" : "",
            m->translates & NF_DESTINATION ? "; translates destinations" : "",
            m->timers ? "; has timers" : "");
+    if (m->scope)
+        printf("lanes: by its own scope, as its configuration says, not by flows\n");
     printf("commands: %s%s%s%s\n", m->show ? "show" : "", m->set ? " set" : "", m->clear ? " clear" : "",
            m->show || m->set || m->clear ? "" : "none");
 }

@@ -107,14 +107,17 @@ static int each_page(struct showing *s, void (*take)(void *to, json_t *rows, con
 
 /* ---- once -------------------------------------------------------------------------------------- */
 
-/* Behind the rows: the NF's tables, one row for each lane, and its counters. */
+/* Behind the rows: the NF's timeouts, its tables, one row for each lane, and its counters. */
 static void print_totals(json_t **last, const json_t *answer)
 {
     json_t *tables = json_object_get(answer, "tables"), *counters = json_object_get(answer, "counters");
+    json_t *timeouts = json_object_get(answer, "timeouts");
     json_t *of, *lane, *value, *rows = json_array();
     const char *name;
     size_t l;
 
+    json_object_foreach(timeouts, name, value)
+        json_array_append_new(rows, json_pack("{s:s,s:O}", "timeout", name, "seconds", value));
     json_object_foreach(tables, name, of)
     {
         json_array_foreach(json_object_get(of, "lanes"), l, lane) json_array_append_new(
@@ -158,6 +161,7 @@ static void keep_page(void *to, json_t *rows, const json_t *answer)
         return;
     json_object_set(to, "tables", json_object_get(answer, "tables"));
     json_object_set(to, "counters", json_object_get(answer, "counters"));
+    json_object_set(to, "timeouts", json_object_get(answer, "timeouts"));
 }
 
 /* Of a standby: rows are what it has replayed so far. */

@@ -60,7 +60,7 @@ static unsigned lane_of(const struct nd_deal *deal, unsigned poller, unsigned po
     if (may_ask(deal, poller) && nf_chain_owner(deal->lane[poller].chain, &p, &lane) && lane < deal->lanes)
         return lane;
     nf_packet_parse(&p);
-    return nf_flow_lane(&p, deal->lanes);
+    return nf_lane_of(&p, deal->scope, deal->lanes);
 }
 
 static void deal_to(struct nd_deal *deal, unsigned port, unsigned lane, struct rte_mbuf *m)

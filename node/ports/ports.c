@@ -18,10 +18,6 @@
 #define RX_RING  1024
 #define TX_RING  1024
 #define RETA_MAX RTE_ETH_RSS_RETA_SIZE_512
-#define RSS_KINDS                                                                                            \
-    (RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_FRAG_IPV4 | RTE_ETH_RSS_NONFRAG_IPV4_TCP |                               \
-     RTE_ETH_RSS_NONFRAG_IPV4_UDP | RTE_ETH_RSS_NONFRAG_IPV4_OTHER)
-
 static uint8_t flow_key[64]; /* borrowed by DPDK while a port is configured */
 
 static bool is_pci(const char *devargs)
@@ -53,28 +49,37 @@ static int attach_device(const char *devargs, uint16_t *id)
     return error ? error : rte_eth_dev_get_port_by_name(name, id);
 }
 
+/* What a port's hash is to be of, as nf_lane_of has it of IPv4. */
+static uint64_t hash_kinds(enum nf_scope scope, enum nf_side side)
+{
+    const uint64_t addresses = RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_FRAG_IPV4 | RTE_ETH_RSS_NONFRAG_IPV4_OTHER;
+
+    if (scope == NF_OF_FLOW)
+        return addresses | RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_NONFRAG_IPV4_UDP;
+    return addresses | ((scope == NF_OF_INSIDE) == (side == NF_INSIDE) ? RTE_ETH_RSS_L3_SRC_ONLY
+                                                                       : RTE_ETH_RSS_L3_DST_ONLY);
+}
+
 /*
  * A receive queue for each lane, into which the port deals by the very hash that decides the lane
  * (nflib/chain/dispatch.c). False: this port cannot; then lanes share one queue and deal frames out
  * themselves (ports/deal.c).
  */
-static bool can_scale(const struct rte_eth_dev_info *info, unsigned lanes)
+static bool can_scale(const struct rte_eth_dev_info *info, unsigned lanes, uint64_t kinds)
 {
     return lanes > 1 && info->max_rx_queues >= lanes && info->max_tx_queues >= lanes &&
-           (info->flow_type_rss_offloads & RSS_KINDS) == RSS_KINDS && info->reta_size >= NF_FLOW_SPREAD &&
+           (info->flow_type_rss_offloads & kinds) == kinds && info->reta_size >= NF_FLOW_SPREAD &&
            info->reta_size % NF_FLOW_SPREAD == 0 && info->reta_size <= RETA_MAX &&
            info->hash_key_size <= sizeof(flow_key);
 }
 
-static void enable_rss(struct rte_eth_conf *conf, const struct rte_eth_dev_info *info)
+static void enable_rss(struct rte_eth_conf *conf, const struct rte_eth_dev_info *info, uint64_t kinds)
 {
     for (unsigned i = 0; i < sizeof(flow_key); i++)
         flow_key[i] = (uint8_t)(i % 2 ? NF_FLOW_KEY : NF_FLOW_KEY >> 8);
     conf->rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
-    conf->rx_adv_conf.rss_conf =
-        (struct rte_eth_rss_conf){.rss_key = flow_key,
-                                  .rss_key_len = info->hash_key_size ? info->hash_key_size : 40,
-                                  .rss_hf = RSS_KINDS};
+    conf->rx_adv_conf.rss_conf = (struct rte_eth_rss_conf){
+        .rss_key = flow_key, .rss_key_len = info->hash_key_size ? info->hash_key_size : 40, .rss_hf = kinds};
 }
 
 static int deal_queues(uint16_t id, uint16_t size, unsigned lanes)
@@ -96,14 +101,15 @@ static int start_port(struct nd_ports *ports, unsigned port)
     struct rte_eth_dev_info info;
     struct rte_eth_conf conf = {0}, plain = {0};
     uint16_t id = ports->deal.port[port].id, lanes = (uint16_t)ports->deal.lanes, rx = RX_RING, tx = TX_RING;
+    uint64_t kinds = hash_kinds(ports->deal.scope, ports->deal.port[port].side);
     int error = rte_eth_dev_info_get(id, &info);
 
     if (error)
         return error;
-    uint16_t txq = info.max_tx_queues >= lanes ? lanes : 1, rxq = can_scale(&info, lanes) ? lanes : 1;
+    uint16_t txq = info.max_tx_queues >= lanes ? lanes : 1, rxq = can_scale(&info, lanes, kinds) ? lanes : 1;
 
     if (rxq > 1)
-        enable_rss(&conf, &info);
+        enable_rss(&conf, &info, kinds);
     error = rte_eth_dev_configure(id, rxq, txq, &conf);
     if (error && rxq > 1)
         error = rte_eth_dev_configure(id, rxq = 1, txq, &plain);
@@ -275,6 +281,8 @@ int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, unsign
                                       .make = make_mbuf,
                                       .data = mbuf_data,
                                       .drop = drop_mbuf}};
+    if (!error)
+        error = nf_chain_scope(&config->chain, config->chain.lanes, &ports->deal.scope, fault);
     if (error)
         return error;
     rte_log_set_global_level(RTE_LOG_WARNING);

@@ -24,12 +24,13 @@
 
 struct nd_deal {
     unsigned lanes;
+    enum nf_scope scope;        /* of the chain's state */
     const struct nd_lane *lane; /* [lanes]; NULL until they are made: then frames are dealt by hash */
     const struct nf_l3_config *l3;
     struct {
         rte_spinlock_t receiving, sending;
         uint16_t id; /* DPDK's */
-        bool scaled; /* a receive queue for every lane, by the flow's hash */
+        bool scaled; /* a receive queue for every lane, by the hash */
         bool queues; /* a transmit queue for every lane */
         enum nf_side side;
         struct rte_ring *ring[FT_LANES_MAX];

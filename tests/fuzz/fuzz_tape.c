@@ -73,7 +73,8 @@ static void run(const uint8_t *data, size_t size)
         return;
     }
     check_tape(&tape);
-    FUZZ_MUST(nd_tape_deal(&tape, LANES, dealt, &fault) == 0, "%s", fault.text);
+    FUZZ_MUST(nd_tape_deal(&tape, (struct nd_tape_lanes){LANES, NF_OF_FLOW}, dealt, &fault) == 0, "%s",
+              fault.text);
     for (unsigned l = 0; l < LANES; l++) {
         sum += check_tape(&dealt[l]);
         nd_tape_free(&dealt[l]);

@@ -30,7 +30,7 @@ pair=$work/pair.yaml
 "$UNDERSTUDY" run -c "$pair" -n one 2>"$work/log" &
 node=$!
 ok "the node begins alone" await 20 one state SOLO
-is "and can be looked at" "$(us show -n one stand -o json)" '{"nf":"stand","rows":[{"seconds":0}],"tables":{},"counters":null}'
+is "and can be looked at" "$(us show -n one stand -o json)" '{"nf":"stand","rows":[{"seconds":0}],"tables":{},"counters":null,"timeouts":{}}'
 
 # One connection asks for what the lane does not do now; others are answered before it is.
 ok "the lane is told to stand soon" us set -n one stand soon=8

@@ -10,12 +10,20 @@ reference=$root/docs/reference.md
 mkdir -p "$work" || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
-plan 23
+plan 25
 
 takes() { "$UNDERSTUDY" check -c "$1" >"$work/out" 2>"$work/err"; }
 
 ok "the example pair is accepted" takes "$root/examples/pair.yaml"
 ok "without a warning" test ! -s "$work/err"
+
+# A piece of a pair file in the operator's page, in the example's file. Nobody is asked.
+check_piece() {
+    sed -n '/^```yaml$/,/^```$/{/^```/!p}' "$root/docs/operating.md" | sed 's/198\.51\.100\.9:2379/127.0.0.1:9/' >"$work/piece"
+    [ -s "$work/piece" ] && cp "$root"/examples/pair.* "$work" && cat "$work/piece" >>"$work/pair.yaml" && takes "$work/pair.yaml" ||
+        { cat "$work/piece" "$work/err"; return 1; }
+}
+ok "so is what the operator's page adds to it" check_piece
 
 # A pair file with one key set. The times of `timing` depend on each other: the others are put out of the way.
 pair_with() { # SECTION KEY VALUE
@@ -209,6 +217,13 @@ check_code_names() {
     return $bad
 }
 ok "every name of the code in a doc is in the code" check_code_names
+
+lab_variables() { grep -oE '\$\{LAB_[A-Z]+' "$root/scripts/lab" | tr -d '${' | sort -u; }
+check_lab_help() {
+    "$root/scripts/lab" --help >"$work/lab" || return 1
+    all_named '  ' '  ' "$work/lab" 14 < <(lab_variables)
+}
+ok "each variable of the lab is in its help" check_lab_help
 
 testing=$root/docs/testing.md
 targets() { sed -n 's/^FUZZ_TARGET(\([a-z0-9_]*\),.*/\1/p' "$root"/tests/fuzz/*.c; }

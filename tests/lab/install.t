@@ -5,7 +5,7 @@
 # page and the completion, each key of a file in its page. The unit is hardened. What a supervisor hears of a node.
 . "$(dirname "$0")/lib.sh"
 [ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null || skip_all "needs root, to hide the checkout and to stop a lane"
-plan 33
+plan 36
 
 need_work
 place=$(mktemp -d) || exit 1
@@ -173,3 +173,9 @@ kill -TERM $node
 wait $node
 node=
 is "SIGTERM: it says that it stops, and ends well" "$(tail -n 2 "$says" | xargs)" "STOPPING=1 ended 0"
+
+# ── removal ──────────────────────────────────────────────────────────────────────────────────────
+
+ok "make uninstall" make -C "$root" uninstall SAN="$san" DESTDIR="$dest" PREFIX=/usr
+is "leaves a module of somebody else's, and nothing" "$(find "$dest" ! -type d)" "$dest/usr/lib/understudy/limiter.so"
+ok "and may be said again" make -C "$root" uninstall SAN="$san" DESTDIR="$dest" PREFIX=/usr

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 export LAB_LANES=${LAB_LANES:-2}
 need_lab
-plan 21
+plan 22
 
 moved() { # every lane of the primary has had packets
     local name
@@ -40,6 +40,7 @@ ok "the pair is PROTECTED once more" is_protected
 ok "a change reaches every lane" us set nat udp=200
 ok "and the standby goes along" equal
 ok "show goes through every lane" us show nat -o json
+is "and has the timeout as it is now" "$(us show nat -o json | jq .timeouts.udp)" 200
 us show nat -o json | jq -r '.rows[] | select(.outside_port) | "\(.proto)/\(.outside_port)"' >"$work/mappings"
 first=$(head -n 1 "$work/mappings") last=$(tail -n 1 "$work/mappings")
 is "a mapping of the first lane is cleared" "$(us clear nat "$first" 2>&1)" "clear nat $first: done"

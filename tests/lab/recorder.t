@@ -5,9 +5,10 @@
 # planted in it comes to something else, and says where.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 34
+plan 47
 
 export LAB_RECORD="dir: $work/rec, file_mb: 1, files: 4"
+began=$(date +%s.%N)
 ok "the pair is PROTECTED" "$lab" up || exit 1
 web_files "$work" 10 4000 300000 2000000 8000000 3000000
 ok "a web server behind the chain" web_serve "$work"
@@ -39,6 +40,34 @@ is "the last input shown is that one" "$(json '.last[-1].seq') $(json '.last | l
 ok "outputs are a capture" test "$(stat -c %s "$work/out.pcap")" -gt 1000
 ok "for people too" replay "$log"
 diag "$(head -n 20 "$work/out.txt")"
+
+# Moments: by the wall clock, of which the test has one of its own; what is between two of them, told by tshark.
+now=$(date +%s.%N)
+within() { awk -v a="$began" -v b="$now" '$1 < a || $1 > b { bad++ } END { exit bad || !NR }'; }
+ok "all of it" replay "$log" --inputs "$work/all.pcap" -o json
+inputs=$(json .inputs) first=$(($(json .seq) - $(json .inputs) + 1))
+is "each input is in the capture" "$(tshark -r "$work/all.pcap" 2>/dev/null | wc -l)" "$inputs"
+ok "at the time at which it came" within < <(tshark -r "$work/all.pcap" -T fields -e frame.time_epoch 2>/dev/null)
+at=$((first + inputs / 3)) until=$((first + inputs / 2))
+instant=$(tshark -r "$work/all.pcap" -Y "frame.number == $((inputs / 2))" -T fields -e frame.time_epoch 2>/dev/null)
+ok "two moments" replay "$log" --at "0:$at" --until "0:$until" --diff --show firewall --inputs "$work/some.pcap" -o json
+between=$(tshark -r "$work/some.pcap" 2>/dev/null | wc -l)
+ok "what came in between, in whole bursts: $between" test "$between" -ge $((until - at - 32)) -a "$between" -le $((until - at + 32))
+is "the NF's own count of them" "$(json '.diff.monitor.counters.packets')" \
+    "$(tshark -r "$work/some.pcap" -Y "ip.proto == 6 || ip.proto == 17" 2>/dev/null | wc -l)"
+is "rows that came and went are what two looks see" "$(json '.diff.firewall | (.come | length) - (.gone | length)')" \
+    "$(($(json '.rows | length') - $(replay "$log" --at "0:$at" --show firewall -o json && json '.rows | length')))"
+zulu=$(date -u -d "@$instant" +%Y-%m-%dT%H:%M:%S.%NZ)
+ok "a moment by the wall clock" replay "$log" --at "$zulu" -o json
+ok "nothing later was executed, nor much less" awk -v is="$(json .seq)" -v want=$((first + inputs / 2 - 1)) \
+    'BEGIN { exit is < want - 64 || is > want + 64 }'
+is "and the last input is not behind it" "$(json '.last[-1].wall' | sed 's/Z//')" "$(json '.last[-1].wall' | sed 's/Z//' |
+    awk -v z="$zulu" '{ print ($0 "999") <= z || substr(z, 1, length($0)) == $0 ? $0 : "later than " z }')"
+ok "what two looks at one moment see is one state" test "$(replay "$log" --at "$zulu" -o json && json .digest)" = \
+    "$(replay "$log" --until "$zulu" -o json && json .digest)"
+gdb -v >/dev/null 2>&1 && stop=$(timeout 60 gdb -q -batch -ex run --args "$UNDERSTUDY" replay -c "$pair" \
+    --log "$log" --at "0:$at" --break 2>&1 | grep -c 'received signal SIGTRAP') || stop=1
+is "a debugger stops before the burst of an input" "$stop" 1
 
 ok "what the primary recorded is executed as well" replay "$work/rec/a" -o json
 is "nothing differs" "$(json .equal)" true
@@ -74,7 +103,8 @@ rm "$log/99999999.rec"
 ok "a torn file is read as far as it goes" replay "$work/torn.rec"
 refused 65 'bad.rec:offset [0-9]+: .*, expected' "$work/bad.rec"
 refused 65 'pair.yaml:offset 0: .*, expected a recording' "$pair"
-refused 64 'expected LANE:SEQ' "$log" --until 5
+refused 64 'expected LANE:SEQ, a time' "$log" --until 5
+refused 64 'the log has 20.*Z to 20.*Z' "$log" --at 2020-01-01T00:00:00Z
 refused 64 'the log has sequence numbers' "$log" --until 1:$to
 refused 64 "--seed.* with --log, expected a capture" "$log" --seed 7
 refused 65 'no recording, expected files' "$work/rec"

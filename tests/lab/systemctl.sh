@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Stands in for systemctl on a server of the lab, where there is no systemd: runs what the installed unit says, as the unit's user,
-# with its capabilities, but without its limits. `start` returns when the node has told that it is ready. A dead node is not started again.
+# with its capabilities, and with /etc as it may write there, but without its limits. `start` returns when the node has told that it is ready. A dead node is not started again.
 #   systemctl start|stop|restart|reload UNIT, systemctl enable --now UNIT. UNIT may be a pattern, of units that run.
 set -u
 unit_file=/usr/lib/systemd/system/understudy@.service
@@ -11,15 +11,24 @@ of_node() { of_unit "$1" | sed "s|\${PAIR}|$(of_unit Environment | sed 's/^PAIR=
 node_pid() { sed -n 's/^pid //p' "$here/$1" 2>/dev/null; }
 runs() { kill -0 "$(node_pid "$1")" 2>/dev/null; }
 
+# ProtectSystem=strict, as far as /etc goes: all of it can be read, and what ReadWritePaths has can be written.
+strict='mount --make-rprivate / && mount --bind /etc /etc && mount -o remount,bind,ro /etc || exit
+    for place in $0; do
+        place=${place#-}
+        [ ! -d "$place" ] || { mount --bind "$place" "$place" && mount -o remount,bind,rw "$place"; } || exit
+    done
+    exec "$@"'
 start() { # NODE
     local caps end=$((SECONDS + 30))
     ! runs "$1" || return 0
     caps=$(of_unit AmbientCapabilities | tr 'A-Z' 'a-z' | sed 's/cap_/+/g; s/ /,/g')
     install -d "$here"
     install -d -o "$(of_unit User)" -g "$(of_unit Group)" "/run/$(of_unit RuntimeDirectory)" "/var/lib/$(of_unit StateDirectory)"
+    [ "$(of_unit ProtectSystem)" = strict ] || strict='exec "$@"'
     : >"$here/$1"
     # shellcheck disable=SC2046
-    setsid /usr/lib/supervisor.py "$here/$1" "$(of_unit WatchdogSec)000" setpriv --reuid "$(of_unit User)" --regid "$(of_unit Group)" \
+    setsid /usr/lib/supervisor.py "$here/$1" "$(of_unit WatchdogSec)000" \
+        unshare -m bash -c "$strict" "$(of_unit ReadWritePaths)" setpriv --reuid "$(of_unit User)" --regid "$(of_unit Group)" \
         --init-groups --no-new-privs --bounding-set "-all,$caps" --inh-caps "$caps" --ambient-caps "$caps" $(of_node ExecStart "$1") \
         </dev/null >/dev/null 2>>"/var/log/$1.log" 9>&- &
     until grep -qx READY=1 "$here/$1"; do

@@ -291,7 +291,7 @@ static void deal(struct sim_node *n, unsigned port)
 
         nf_packet_parse(&packet);
         if (sim.plan.lanes > 1 && !nf_chain_owner(n->lane[0].chain, &packet, &lane))
-            lane = nf_flow_lane(&packet, sim.plan.lanes);
+            lane = nf_lane_of(&packet, NF_OF_FLOW, sim.plan.lanes);
         push(&n->port[lane][port], p);
     }
 }

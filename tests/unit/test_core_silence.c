@@ -117,6 +117,41 @@ static void a_word_on_a_port_ends_it(void **unused)
     suspects_after(30);
 }
 
+/* The measure is of both; the other one alone may be silent for longer, as when a link was cut. */
+static void of_one_alone_it_is_what_the_file_says(void **unused)
+{
+    (void)unused;
+    reach_listening();
+    for (unsigned i = 0; i < 240; i++) {
+        waits(&b, 5);
+        heartbeats(&b, 1);
+        primary_speaks(1, 1);
+    }
+    for (unsigned i = 0; i < 7; i++) { /* the link is cut */
+        waits(&b, 5);
+        heartbeats(&b, 1);
+        is(&b, FT_READY);
+    }
+    waits(&b, 31);
+    assert_int_not_equal(b.core.state, FT_SOLO);
+    heartbeats(&b, 1);
+    assert_int_not_equal(b.core.state, FT_SOLO);
+}
+
+static void both_that_end_at_once_are_judged_by_the_measure(void **unused)
+{
+    (void)unused;
+    reach_listening();
+    for (unsigned i = 0; i < 240; i++) {
+        waits(&b, 5);
+        heartbeats(&b, 1);
+        primary_speaks(1, 1);
+    }
+    waits(&b, 5);
+    heartbeats(&b, 1); /* a last one, on its way when the primary died */
+    suspects_after(30);
+}
+
 /* This node's own sleep is no silence, neither where one is measured nor where one is judged. */
 static void what_it_slept_is_no_silence(void **unused)
 {
@@ -266,6 +301,8 @@ int main(void)
         cmocka_unit_test(no_later_than_detect),
         cmocka_unit_test(a_silence_is_forgotten_after_ten_minutes),
         cmocka_unit_test(a_word_on_a_port_ends_it),
+        cmocka_unit_test(of_one_alone_it_is_what_the_file_says),
+        cmocka_unit_test(both_that_end_at_once_are_judged_by_the_measure),
         cmocka_unit_test(what_it_slept_is_no_silence),
         cmocka_unit_test(gaps_delay_to_detect_ms_at_most),
         cmocka_unit_test(the_lease_is_the_primarys),

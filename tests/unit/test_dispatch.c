@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which lane a flow's hash says: the same for both directions and for all its fragments, no lane left out. */
+/* Which lane a packet goes to: of a flow the same for both directions and for all its fragments, no lane left
+ * out; by an address whichever way; and which chains have no answer. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -8,34 +9,65 @@
 
 #include "nflib/chain/chain.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 
 #define LEN 60u
 
-/* A UDP frame; `more`: a first fragment, whose header has the ports all the same. */
+/* The addresses and ports of a UDP packet in host order; `more`: a first fragment, whose header has the ports
+ * all the same. */
+struct ends {
+    uint32_t from, to;
+    uint16_t from_port, to_port;
+    bool more;
+};
+
+static void put32(uint8_t *at, uint32_t value)
+{
+    value = htonl(value);
+    memcpy(at, &value, sizeof(value));
+}
+static void put16(uint8_t *at, uint16_t value)
+{
+    value = htons(value);
+    memcpy(at, &value, sizeof(value));
+}
+
+/* An IPv4 header of `len` bytes and what follows. */
+static void put_ipv4(uint8_t *at, uint8_t proto, uint16_t len, const struct ends *e)
+{
+    uint16_t sum;
+
+    memset(at, 0, 20);
+    at[0] = 0x45;
+    put16(at + 2, len);
+    at[6] = e->more ? 0x20 : 0;
+    at[8] = 64;
+    at[9] = proto;
+    put32(at + 12, e->from);
+    put32(at + 16, e->to);
+    sum = nf_checksum(at, 20);
+    memcpy(at + 10, &sum, sizeof(sum));
+}
+
+static unsigned lane_in(enum nf_scope scope, enum nf_side side, const struct ends *e, unsigned lanes)
+{
+    uint8_t frame[LEN] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0};
+    struct nf_packet p = {.data = frame, .len = LEN, .have = LEN, .side = (uint8_t)side};
+
+    put_ipv4(frame + 14, 17, LEN - 14, e);
+    put16(frame + 34, e->from_port);
+    put16(frame + 36, e->to_port);
+    frame[39] = LEN - 34;
+    nf_packet_parse(&p);
+    assert_true(p.flags & NF_P_IPV4);
+    return nf_lane_of(&p, scope, lanes);
+}
+
 static unsigned lane_of(uint32_t from, uint16_t from_port, uint32_t to, uint16_t to_port, bool more,
                         unsigned lanes)
 {
-    uint8_t frame[LEN] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0, 0x45, 0, 0, LEN - 14};
-    struct nf_packet p = {.data = frame, .len = LEN, .have = LEN};
-
-    frame[20] = more ? 0x20 : 0;
-    frame[22] = 64;
-    frame[23] = 17;
-    for (unsigned i = 0; i < 4; i++) {
-        frame[26 + i] = (uint8_t)(from >> (24 - 8 * i));
-        frame[30 + i] = (uint8_t)(to >> (24 - 8 * i));
-    }
-    frame[34] = (uint8_t)(from_port >> 8);
-    frame[35] = (uint8_t)from_port;
-    frame[36] = (uint8_t)(to_port >> 8);
-    frame[37] = (uint8_t)to_port;
-    frame[39] = LEN - 34;
-    uint16_t sum = nf_checksum(frame + 14, 20);
-    memcpy(frame + 24, &sum, sizeof(sum));
-    nf_packet_parse(&p);
-    assert_true(p.flags & NF_P_IPV4);
-    return nf_flow_lane(&p, lanes);
+    return lane_in(NF_OF_FLOW, NF_INSIDE, &(struct ends){from, to, from_port, to_port, more}, lanes);
 }
 
 static void both_directions_of_a_flow_go_to_one_lane(void **state)
@@ -99,14 +131,132 @@ static void fragments_go_by_addresses(void **state)
                          lane_of(0xc6336401, 7, 0x0a000001, 9, true, 16));
 }
 
-static void what_is_not_ipv4_is_lane_0s(void **state)
+static void an_address_has_one_lane_whichever_way_its_packets_go(void **state)
+{
+    unsigned seen[16] = {0};
+
+    (void)state;
+    for (uint32_t i = 0; i < 1600; i++) {
+        struct ends out = {0x0a000000 + i, 0xc6336401 + i * 7919, (uint16_t)i, (uint16_t)(i * 31),
+                           i % 3 == 0};
+        struct ends in = {0xc6336401 + i * 104729, 0x0a000000 + i, 53, (uint16_t)(i + 9), i % 5 == 0};
+        uint8_t source[4] = {10, 0, (uint8_t)(i >> 8), (uint8_t)i};
+        unsigned lane = toeplitz(source, 4) % 128 % 16; /* a port's hash of the source alone */
+
+        seen[lane]++;
+        assert_int_equal(lane_in(NF_OF_INSIDE, NF_INSIDE, &out, 16), lane);
+        assert_int_equal(lane_in(NF_OF_INSIDE, NF_OUTSIDE, &in, 16), lane);
+        assert_int_equal(lane_in(NF_OF_OUTSIDE, NF_OUTSIDE, &out, 16), lane);
+        assert_int_equal(lane_in(NF_OF_OUTSIDE, NF_INSIDE, &in, 16), lane);
+        assert_int_equal(lane_in(NF_OF_CHAIN, NF_INSIDE, &out, 16), 0);
+    }
+    for (unsigned l = 0; l < 16; l++) /* 100 expected */
+        assert_in_range(seen[l], 50, 150);
+}
+
+/* 2001:db8::A to 2001:db8:ffff::B, TCP. */
+static unsigned lane_of_ipv6(enum nf_scope scope, enum nf_side side, uint32_t from, uint32_t to,
+                             unsigned lanes)
+{
+    uint8_t frame[80] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x86, 0xdd, 0x60, 0, 0, 0, 0, 26, 6, 64};
+    struct nf_packet p = {.data = frame, .len = 80, .have = 80, .side = (uint8_t)side};
+
+    put32(frame + 22, 0x20010db8);
+    put32(frame + 34, from);
+    put32(frame + 38, 0x20010db8);
+    put32(frame + 50, to);
+    put16(frame + 54, (uint16_t)(from * 31));
+    put16(frame + 56, (uint16_t)(to * 31));
+    frame[66] = 0x50;
+    nf_packet_parse(&p);
+    assert_true(p.flags & NF_P_IPV6_READ && p.flags & NF_P_L4);
+    return nf_lane_of(&p, scope, lanes);
+}
+
+static void ipv6_has_lanes_of_its_own_hash(void **state)
+{
+    unsigned seen[4] = {0};
+
+    (void)state;
+    for (uint32_t i = 1; i <= 1000; i++) {
+        unsigned lane = lane_of_ipv6(NF_OF_FLOW, NF_INSIDE, i, 443, 4);
+
+        assert_int_equal(lane, lane_of_ipv6(NF_OF_FLOW, NF_OUTSIDE, 443, i, 4));
+        assert_int_equal(lane_of_ipv6(NF_OF_INSIDE, NF_INSIDE, i, i * 7919, 4),
+                         lane_of_ipv6(NF_OF_INSIDE, NF_OUTSIDE, i * 31, i, 4));
+        seen[lane]++;
+    }
+    for (unsigned l = 0; l < 4; l++) /* 250 expected */
+        assert_in_range(seen[l], 150, 350);
+}
+
+/* A router's "time exceeded" about a UDP packet. */
+static void an_icmp_error_goes_to_the_flow_that_it_is_about(void **state)
+{
+    (void)state;
+    for (uint16_t port = 1000; port < 1100; port++) {
+        uint8_t frame[70] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0};
+        struct ends flow = {0x0a000001, 0xc6336401, port, 443, false},
+                    error = {0xc0a80101, 0x0a000001, 0, 0, false};
+        struct nf_packet p = {.data = frame, .len = 70, .have = 70, .side = NF_OUTSIDE};
+        uint16_t sum;
+
+        put_ipv4(frame + 14, 1, 56, &error);
+        frame[34] = 11;
+        put_ipv4(frame + 42, 17, 40, &flow);
+        put16(frame + 62, port);
+        put16(frame + 64, 443);
+        sum = nf_checksum(frame + 34, 36);
+        memcpy(frame + 36, &sum, sizeof(sum));
+        nf_packet_parse(&p);
+        assert_true(p.flags & NF_P_ICMP_ERROR);
+        assert_int_equal(nf_lane_of(&p, NF_OF_FLOW, 16), lane_in(NF_OF_FLOW, NF_INSIDE, &flow, 16));
+        assert_int_equal(nf_lane_of(&p, NF_OF_INSIDE, 16), lane_in(NF_OF_INSIDE, NF_INSIDE, &flow, 16));
+    }
+}
+
+static void what_has_no_addresses_is_lane_0s(void **state)
 {
     uint8_t frame[LEN] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 2, 8, 6};
     struct nf_packet p = {.data = frame, .len = LEN, .have = LEN};
 
     (void)state;
     nf_packet_parse(&p);
-    assert_int_equal(nf_flow_lane(&p, 16), 0);
+    assert_int_equal(nf_lane_of(&p, NF_OF_FLOW, 16), 0);
+    assert_int_equal(nf_lane_of(&p, NF_OF_INSIDE, 16), 0);
+}
+
+static enum nf_scope as_configured(const void *config)
+{
+    return *(const enum nf_scope *)config;
+}
+
+static void nfs_that_cannot_agree_are_refused(void **state)
+{
+    static const struct nf_module first = {.name = "first", .scope = as_configured},
+                                  second = {.name = "second", .scope = as_configured},
+                                  plain = {.name = "plain"};
+    enum nf_scope one = NF_OF_INSIDE, two = NF_OF_INSIDE, scope;
+    struct nf_chain_config chain = {
+        .count = 3,
+        .nfs = {{.module = &first, .config = &one}, {.module = &plain}, {.module = &second, .config = &two}}};
+    struct ft_fault fault = {""};
+
+    (void)state;
+    assert_int_equal(nf_chain_scope(&chain, 4, &scope, &fault), 0);
+    assert_int_equal(scope, NF_OF_INSIDE);
+    one = NF_OF_FLOW;
+    two = NF_OF_OUTSIDE;
+    assert_int_equal(nf_chain_scope(&chain, 4, &scope, &fault), 0);
+    assert_int_equal(scope, NF_OF_OUTSIDE);
+    one = NF_OF_INSIDE;
+    assert_int_equal(nf_chain_scope(&chain, 1, &scope, &fault), 0);
+    assert_int_equal(nf_chain_scope(&chain, 4, &scope, &fault), FT_EINVAL);
+    assert_string_equal(fault.text, "second: its state is of an outside address, that of first of an inside "
+                                    "address: no packet can go to the lanes of both, expected 1 lane, not 4");
+    two = NF_OF_CHAIN;
+    assert_int_equal(nf_chain_scope(&chain, 2, &scope, &fault), FT_EINVAL);
+    assert_string_equal(fault.text, "second: its state is of every packet, expected 1 lane, not 2");
 }
 
 int main(void)
@@ -115,7 +265,11 @@ int main(void)
         cmocka_unit_test(both_directions_of_a_flow_go_to_one_lane),
         cmocka_unit_test(network_cards_compute_the_same_lane),
         cmocka_unit_test(fragments_go_by_addresses),
-        cmocka_unit_test(what_is_not_ipv4_is_lane_0s),
+        cmocka_unit_test(an_address_has_one_lane_whichever_way_its_packets_go),
+        cmocka_unit_test(ipv6_has_lanes_of_its_own_hash),
+        cmocka_unit_test(an_icmp_error_goes_to_the_flow_that_it_is_about),
+        cmocka_unit_test(what_has_no_addresses_is_lane_0s),
+        cmocka_unit_test(nfs_that_cannot_agree_are_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A chain's files where they go: laid aside, installed, found again when the node was killed in between. */
-#define _GNU_SOURCE /* dladdr */
+#define _GNU_SOURCE /* dladdr, unshare */
 #include "tests/unit/help_files.h"
 
 #include <stdarg.h>
 #include <setjmp.h>
 #include <cmocka.h>
 #include <dlfcn.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -79,6 +81,74 @@ static void test_modules_in_directories(void **state)
     nd_files_job_end(&job);
     assert_int_equal(help_files_do(ND_FILES_INSTALL, NULL, 0, true, &job), 0);
     assert_string_equal(help_files_text(help_files_dir[1], "site/fw.rules"), "default deny\n");
+}
+
+/* The chain's directory alone may be written to, as by the unit: the files come, and a death in between is
+ * survived. */
+static void test_nothing_else_is_written(void **state)
+{
+    char command[400], pair[160], text[1024];
+    struct nd_files_job job;
+    struct ft_fault fault;
+
+    (void)state;
+    snprintf(text, sizeof(text), "chain: { file: site/chain.yaml }\n%s", strchr(HELP_FILES_PAIR, '\n') + 1);
+    snprintf(pair, sizeof(pair), "%s/pair.yaml", help_files_dir[1]);
+    for (int i = 0; i < 2; i++) {
+        snprintf(command, sizeof(command), "mkdir -p %s/site/sub", help_files_dir[i]);
+        assert_int_equal(system(command), 0);
+        help_files_write(help_files_dir[i], "pair.yaml", text);
+        help_files_write(help_files_dir[i], "site/chain.yaml", HELP_FILES_CHAIN);
+        help_files_write(help_files_dir[i], "site/sub/fw.rules", "default allow\n");
+    }
+    help_files_write(help_files_dir[0], "site/sub/fw.rules", "default deny\n");
+    snprintf(command, sizeof(command), "chmod -R a+rwX %s %s/* && chmod 555 %s", help_files_dir[0],
+             help_files_dir[1], help_files_dir[1]);
+    assert_int_equal(system(command), 0);
+    if (getuid() == 0) /* whom no mode stops */
+        assert_int_equal(seteuid(65534), 0);
+    if (help_files_take(true, &job))
+        fail_msg("%s", job.fault.text);
+    assert_true(job.staged);
+    nd_files_job_end(&job);
+    help_files_write(help_files_dir[1], "site/.understudy-push/.decided", "");
+    assert_int_equal(nd_files_finish(pair, &fault), 1);
+    assert_string_equal(help_files_text(help_files_dir[1], "site/sub/fw.rules"), "default deny\n");
+    assert_string_equal(help_files_text(help_files_dir[1], "site/sub/fw.rules.before"), "default allow\n");
+
+    help_files_write(help_files_dir[0], "site/sub/fw.rules", "default deny in\n");
+    assert_int_equal(help_files_take(true, &job), 0);
+    nd_files_job_end(&job);
+    assert_int_equal(help_files_do(ND_FILES_INSTALL, NULL, 0, true, &job), 0);
+    assert_string_equal(help_files_text(help_files_dir[1], "site/sub/fw.rules"), "default deny in\n");
+    assert_null(help_files_text(help_files_dir[1], "site/.understudy-push/site/sub/fw.rules"));
+    assert_int_equal(seteuid(getuid()), 0);
+    assert_int_equal(chmod(help_files_dir[1], 0755), 0);
+}
+
+/* A directory that is a mount of its own, of the same file system: a rename to it would fail when it is too
+ * late. */
+static void test_another_mount(void **state)
+{
+    struct ft_fault fault = {""};
+    struct nd_config *config;
+    char sub[160], pair[160];
+    struct nd_files files;
+
+    (void)state;
+    snprintf(sub, sizeof(sub), "%s/sub", help_files_dir[1]);
+    snprintf(pair, sizeof(pair), "%s/pair.yaml", help_files_dir[1]);
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount(sub, sub, NULL, MS_BIND, NULL) != 0)
+        skip();
+    config = help_files_pair(0);
+    assert_int_equal(nd_files_of(&files, config, &fault), 0);
+    assert_int_equal(nd_files_stage(&files, pair, &fault), FT_EINVAL);
+    assert_non_null(strstr(fault.text, "sub/fw.rules: on another file system or mount than the chain file"));
+    assert_null(help_files_text(help_files_dir[1], ".understudy-push/chain.yaml"));
+    assert_int_equal(umount2(sub, MNT_DETACH), 0);
+    assert_int_equal(nd_files_stage(&files, pair, &fault), 0);
+    nd_config_free(config);
 }
 
 #define ELSEWHERE "chain: { name: x, nfs: [ { firewall: { rules: new/er/fw.rules } }, monitor ] }\n"
@@ -207,6 +277,8 @@ int main(void)
         HELP_FILES_CASE(test_there_and_back),
         HELP_FILES_CASE(test_given_up),
         HELP_FILES_CASE(test_modules_in_directories),
+        HELP_FILES_CASE(test_nothing_else_is_written),
+        HELP_FILES_CASE(test_another_mount),
         HELP_FILES_CASE(test_new_directory),
         HELP_FILES_CASE(test_pipes),
         HELP_FILES_CASE(test_no_room),

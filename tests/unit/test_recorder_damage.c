@@ -81,7 +81,7 @@ static void a_torn_file_is_read_to_its_last_whole_frame(void **state)
             ;
         assert_int_equal(r.whole, dependency[seen]);
         assert_int_equal(r.records, len >= dependency[dependencies - 2]   ? 2
-                                    : len >= dependency[dependencies - 3] ? 1
+                                    : len >= dependency[dependencies - 4] ? 1
                                                                           : 0);
         lg_recording_close(&r);
     }
@@ -142,23 +142,26 @@ static int open_in_order(const int order[], struct ft_fault *fault)
     return error;
 }
 
-/* Counted from the end: 100 END, 101 and 102 the records, 103 SNAPSHOT_END, 104 lines. */
+/* Counted from the end: 100 END, 101 a record, 102 CLOCK, 103 the record before it, 104 SNAPSHOT_END, 105
+ * lines. */
 static void frames_out_of_place_are_refused(void **state)
 {
     static const struct {
-        int order[8], error;
+        int order[9], error;
         const char *text;
     } cases[] = {
-        {{0, 1, 103, 102, 101, 100, -1}, 0, ""},
-        {{0, 102, 1, 103, 101, -1}, 0, ""}, /* a snapshot is copied while replay goes on */
+        {{0, 1, 104, 103, 101, 100, -1}, 0, ""},
+        {{0, 103, 1, 104, 101, -1}, 0, ""}, /* a snapshot is copied while replay goes on */
         {{0, -1}, 0, ""},
+        {{0, 1, 104, 102, 103, 102, 101, 100, -1}, 0, ""}, /* clocks are between any frames */
+        {{102, 0, -1}, FT_EMALFORMED, ":offset 16: frame of type 6"},
         {{1, 0, -1}, FT_EMALFORMED, ":offset 16: frame of type 2"},
         {{0, 0, -1}, FT_EMALFORMED, "expected one that has its place here"},
-        {{0, 103, 1, -1}, FT_EMALFORMED, "lines behind the snapshot's end, expected"},
-        {{0, 103, 103, -1}, FT_EMALFORMED, "expected one that has its place here"},
-        {{0, 101, 102, -1}, FT_EMALFORMED, "burst 2 from seq 5, expected burst 1 from seq 1"},
-        {{0, 102, 102, -1}, FT_EMALFORMED, "burst 1 from seq 1, expected burst 2 from seq 5"},
-        {{0, 100, 102, -1}, FT_EMALFORMED, "expected the file's end"},
+        {{0, 104, 1, -1}, FT_EMALFORMED, "lines behind the snapshot's end, expected"},
+        {{0, 104, 104, -1}, FT_EMALFORMED, "expected one that has its place here"},
+        {{0, 101, 103, -1}, FT_EMALFORMED, "burst 2 from seq 5, expected burst 1 from seq 1"},
+        {{0, 103, 103, -1}, FT_EMALFORMED, "burst 1 from seq 1, expected burst 2 from seq 5"},
+        {{0, 100, 103, -1}, FT_EMALFORMED, "expected the file's end"},
     };
     struct ft_fault fault;
 

@@ -164,7 +164,7 @@ static int open_alone(struct nd_bench *b, const struct piece *piece, struct ft_f
 {
     struct nd_bench_protection protection;
     struct alone *a = &alone;
-    int error = nd_load_deal(&b->load, piece->lanes, fault);
+    int error = nd_load_deal(&b->load, &b->config->chain, piece->lanes, fault);
 
     a->piece = piece;
     a->slot = nd_shared_memory(sizeof(*a->slot));

@@ -116,8 +116,9 @@ static int read_list(struct nd_bench *b)
             return nd_usage("bench", "%s", fault.text);
         if (b->options.count && row->protection.peer)
             return nd_usage("bench", "--count with --compare %.40s, expected no Redis", name);
-        if (!error && row->protection.peer && b->load.lanes > 1)
-            error = ft_fail(&fault, FT_EINVAL, "state in Redis is of one lane, there are %u", b->load.lanes);
+        if (!error && row->protection.peer && b->load.lanes.count > 1)
+            error = ft_fail(&fault, FT_EINVAL, "state in Redis is of one lane, there are %u",
+                            b->load.lanes.count);
         if (!error && b->options.two_servers && !nd_bench_is_off(&row->protection) &&
             (row->protection.peer || row->protection.protect.stores || row->protection.protect.deltas))
             error = ft_fail(&fault, FT_EINVAL, "--two-servers is for a standby that replays the log");
@@ -145,7 +146,8 @@ static int read_inputs(struct nd_bench *b)
         error = ft_fail(&fault, FT_EINVAL, "--two-servers with %u lanes, expected one: there are two cores",
                         o->lanes ? o->lanes : b->config->chain.lanes);
     if (!error && !o->count && !o->pieces) /* these deal it out themselves */
-        error = nd_load_deal(&b->load, o->lanes ? o->lanes : b->config->chain.lanes, &fault);
+        error =
+            nd_load_deal(&b->load, &b->config->chain, o->lanes ? o->lanes : b->config->chain.lanes, &fault);
     if (error)
         fprintf(stderr, "%s\n", fault.text);
     return error ? nd_exit_of_file(error) : 0;
@@ -233,8 +235,8 @@ static int run_pairs(const struct nd_bench *b, struct nd_bench_row *row, struct 
     int error = 0;
 
     (void)nd_bench_protection(&none, "off", b->config, NULL);
-    nd_bench_adapt(&off, b->config, &none, b->load.lanes);
-    nd_bench_adapt(&with, b->config, &row->protection, b->load.lanes);
+    nd_bench_adapt(&off, b->config, &none, b->load.lanes.count);
+    nd_bench_adapt(&with, b->config, &row->protection, b->load.lanes.count);
     plan.config = &with;
     for (unsigned i = 0; i < b->options.pairs && !error; i++) {
         plan.kill = i > 0; /* the first one compares states */

@@ -149,7 +149,7 @@ static bool fill_fresh(struct nd_bench_io *io, unsigned lane, unsigned side, str
     port->fresh_due = port->fresh_due ? port->fresh_due + gap : now + gap;
     do
         nd_load_opening(io->load, side, io->load->flows + port->fresh++, FRESH_LEN, b->frame);
-    while (nd_tape_lane(b->frame, FRESH_LEN, FRESH_LEN, io->load->lanes) != lane);
+    while (nd_tape_lane(b->frame, FRESH_LEN, FRESH_LEN, (uint8_t)side, io->load->lanes) != lane);
     note_written(b, FRESH_LEN);
     b->len = FRESH_LEN;
     return true;
@@ -328,7 +328,7 @@ static void drop_buffer(void *ctx, void *owner)
 
 bool nd_bench_has_opened(const struct nd_bench_slot *slot, const struct nd_load *load)
 {
-    for (unsigned l = 0; l < load->lanes; l++)
+    for (unsigned l = 0; l < load->lanes.count; l++)
         for (unsigned s = 0; s < ND_LOAD_SIDES; s++)
             if (atomic_load(&slot->lane[l].arrived[s]) < load->lane[l][s].opening)
                 return false;
@@ -370,14 +370,14 @@ int nd_bench_io_open(struct nd_bench_io *io, struct nd_bench_slot *slot, const s
     *io = (struct nd_bench_io){.slot = slot, .load = load};
     /* An odd number of lines, so that frames' first lines do not all fall into the same sets of a cache. */
     size += size / ND_LOAD_LINE % 2 ? 0 : ND_LOAD_LINE;
-    io->pool = mmap(NULL, (size_t)size * BUFFERS * load->lanes, PROT_READ | PROT_WRITE,
+    io->pool = mmap(NULL, (size_t)size * BUFFERS * load->lanes.count, PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (io->pool == MAP_FAILED)
         error = FT_ENOMEM;
-    for (unsigned l = 0; l < load->lanes && !error; l++)
+    for (unsigned l = 0; l < load->lanes.count && !error; l++)
         error = open_lane(io, l, size);
     if (error)
-        return ft_fail(fault, FT_ENOMEM, "no memory for %u packet buffers", BUFFERS * load->lanes);
+        return ft_fail(fault, FT_ENOMEM, "no memory for %u packet buffers", BUFFERS * load->lanes.count);
     io->io = (struct nd_io){.ctx = io,
                             .ports = ND_LOAD_SIDES,
                             .side = {NF_INSIDE, NF_OUTSIDE},

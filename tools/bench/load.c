@@ -246,8 +246,9 @@ int nd_load_make(struct nd_load *load, const struct nd_load_wish *wish, const st
 /* ---- dealing out ------------------------------------------------------------------------------- */
 
 /* A side's frames, in order; each goes to one lane. */
-static int deal_side(struct nd_load *load, unsigned side, unsigned lanes)
+static int deal_side(struct nd_load *load, unsigned side)
 {
+    unsigned lanes = load->lanes.count;
     const struct nd_load_side *all = &load->side[side];
 
     for (unsigned l = 0; l < lanes; l++) {
@@ -260,7 +261,8 @@ static int deal_side(struct nd_load *load, unsigned side, unsigned lanes)
     for (uint64_t i = 0; i < all->count; i++) {
         const struct nd_load_frame *f = &all->frames[i];
         const uint8_t *bytes = load->bytes + (uint64_t)f->line * ND_LOAD_LINE;
-        struct nd_load_side *to = &load->lane[nd_tape_lane(bytes, f->wire, f->have, lanes)][side];
+        unsigned lane = nd_tape_lane(bytes, f->wire, f->have, (uint8_t)side, load->lanes);
+        struct nd_load_side *to = &load->lane[lane][side];
 
         to->frames[to->count++] = *f;
         to->opening += i < all->opening;
@@ -272,16 +274,19 @@ static int deal_side(struct nd_load *load, unsigned side, unsigned lanes)
     return 0;
 }
 
-int nd_load_deal(struct nd_load *load, unsigned lanes, struct ft_fault *fault)
+int nd_load_deal(struct nd_load *load, const struct nf_chain_config *chain, unsigned lanes,
+                 struct ft_fault *fault)
 {
-    int error = 0;
+    int error = nf_chain_scope(chain, lanes, &load->lanes.scope, fault);
 
-    load->lanes = lanes;
+    if (error)
+        return error;
+    load->lanes.count = lanes;
     for (unsigned s = 0; s < ND_LOAD_SIDES; s++)
         if (lanes == 1)
             load->lane[0][s] = load->side[s];
         else if (!error)
-            error = deal_side(load, s, lanes);
+            error = deal_side(load, s);
     return error ? ft_fail(fault, error, "no memory for the traffic of %u lanes", lanes) : 0;
 }
 
@@ -333,7 +338,7 @@ int nd_load_read(struct nd_load *load, const char *file, const struct nf_chain_c
 void nd_load_free(struct nd_load *load)
 {
     for (unsigned s = 0; s < ND_LOAD_SIDES; s++) {
-        for (unsigned l = 0; load->lanes > 1 && l < load->lanes; l++)
+        for (unsigned l = 0; load->lanes.count > 1 && l < load->lanes.count; l++)
             free(load->lane[l][s].frames);
         free(load->side[s].frames);
     }

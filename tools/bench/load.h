@@ -14,6 +14,7 @@
 
 #include "ftcore/base/error.h"
 #include "nflib/chain/chain.h"
+#include "tools/pair/tape.h"
 
 #define ND_LOAD_SIDES 2u
 #define ND_LOAD_LINE  64u /* frames begin at multiples of it */
@@ -47,7 +48,7 @@ struct nd_load_flow {
 struct nd_load {
     struct nd_load_side side[ND_LOAD_SIDES];               /* by enum nf_side: all that arrives */
     struct nd_load_side lane[FT_LANES_MAX][ND_LOAD_SIDES]; /* what arrives in each lane */
-    unsigned lanes;
+    struct nd_tape_lanes lanes;
     uint8_t *bytes;
     uint64_t flows;
     uint32_t longest; /* bytes of the longest frame */
@@ -68,8 +69,10 @@ int nd_load_make(struct nd_load *load, const struct nd_load_wish *wish, const st
 int nd_load_read(struct nd_load *load, const char *file, const struct nf_chain_config *chain,
                  struct ft_fault *fault);
 void nd_load_free(struct nd_load *load);
-/* To each of 1 … FT_LANES_MAX lanes its flows, once, before it is used. FT_ENOMEM. */
-int nd_load_deal(struct nd_load *load, unsigned lanes, struct ft_fault *fault);
+/* To each of 1 … FT_LANES_MAX lanes of the chain its flows, once, before it is used. FT_ENOMEM; FT_EINVAL:
+ * the chain cannot have so many. */
+int nd_load_deal(struct nd_load *load, const struct nf_chain_config *chain, unsigned lanes,
+                 struct ft_fault *fault);
 /* Writes the first ND_LOAD_LINE bytes of a flow's first frame, of `wire` bytes: flow `number` of `side`, from
  * 0; those from `flows` on are new. */
 void nd_load_opening(const struct nd_load *load, unsigned side, uint64_t number, uint32_t wire, uint8_t *out);

@@ -74,7 +74,7 @@ static void print_head(const struct nd_sheet *s, const struct nd_bench *b)
         nd_sheet_fact(s, "machine", "%s", nd_machine_text(text));
     nd_sheet_fact(s, "chain", "%s (%s)", b->config->chain.name, b->config->file);
     print_traffic(s, b);
-    print_cores(s, b->load.lanes);
+    print_cores(s, b->load.lanes.count);
     nd_sheet_fact(s, "threads", "%s", describe_priorities(b));
     nd_sheet_fact(s, "measured",
                   "%u pairs with off, %g s each; times of the pair: detect %u ms, a death told by the "
@@ -231,7 +231,7 @@ void nd_bench_print(const struct nd_sheet *s, const struct nd_bench *b)
 
     print_head(s, b);
     for (unsigned i = 0; i < b->count; i++)
-        nd_bench_figures(&figures[i], &b->rows[i], &b->options, b->load.lanes);
+        nd_bench_figures(&figures[i], &b->rows[i], &b->options, b->load.lanes.count);
     if (s->page)
         nd_bench_draw(s->page, b, figures);
     print_tables(s, b, figures);
@@ -281,7 +281,7 @@ static json_t *run_object(const struct nd_bench_row *row, const struct nd_bench 
         json_decref(pairs);
         return run;
     }
-    nd_bench_figures(&figures, row, o, b->load.lanes);
+    nd_bench_figures(&figures, row, o, b->load.lanes.count);
     nd_columns_json(run, nd_bench_cost_columns, &figures);
     nd_columns_json(run, nd_bench_resource_columns, &figures);
     nd_columns_json(run, nd_bench_turn_columns, &figures);

@@ -235,31 +235,34 @@ void nd_tape_frame(const struct nd_tape *tape, uint64_t index, uint8_t *out)
         memset(out + in->have, 0, in->wire - in->have);
 }
 
-unsigned nd_tape_lane(const uint8_t *frame, uint32_t wire, uint32_t have, unsigned lanes)
+unsigned nd_tape_lane(const uint8_t *frame, uint32_t wire, uint32_t have, uint8_t side,
+                      struct nd_tape_lanes lanes)
 {
-    struct nf_packet p = {.data = (uint8_t *)(uintptr_t)frame, .len = wire, .have = have};
+    struct nf_packet p = {.data = (uint8_t *)(uintptr_t)frame, .len = wire, .have = have, .side = side};
 
-    if (lanes == 1)
+    if (lanes.count == 1)
         return 0;
     nf_packet_parse(&p);
-    return nf_flow_lane(&p, lanes);
+    return nf_lane_of(&p, lanes.scope, lanes.count);
 }
 
-int nd_tape_deal(const struct nd_tape *tape, unsigned lanes, struct nd_tape out[], struct ft_fault *fault)
+int nd_tape_deal(const struct nd_tape *tape, struct nd_tape_lanes lanes, struct nd_tape out[],
+                 struct ft_fault *fault)
 {
     int error = 0;
 
-    memset(out, 0, lanes * sizeof(out[0]));
-    for (unsigned l = 0; l < lanes; l++) {
+    memset(out, 0, lanes.count * sizeof(out[0]));
+    for (unsigned l = 0; l < lanes.count; l++) {
         out[l].bytes = tape->bytes;
         out[l].borrowed = true;
     }
     for (uint64_t i = 0; i < tape->count && !error; i++) {
         const struct nd_tape_input *in = &tape->inputs[i];
+        unsigned lane = nd_tape_lane(tape->bytes + in->at, in->wire, in->have, in->side, lanes);
 
-        error = append_input(&out[nd_tape_lane(tape->bytes + in->at, in->wire, in->have, lanes)], in);
+        error = append_input(&out[lane], in);
     }
-    for (unsigned l = 0; l < lanes; l++) {
+    for (unsigned l = 0; l < lanes.count; l++) {
         out[l].longest = tape->longest;
         if (error)
             nd_tape_free(&out[l]);

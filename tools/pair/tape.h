@@ -52,18 +52,25 @@ void nd_tape_free(struct nd_tape *tape);
 /* Copies an input's frame, all `wire` bytes of it, to `out`. */
 void nd_tape_frame(const struct nd_tape *tape, uint64_t index, uint8_t *out);
 
-/* The lane of a frame of `wire` bytes of which `have` are there, by the same hash as a node's ports. */
-unsigned nd_tape_lane(const uint8_t *frame, uint32_t wire, uint32_t have, unsigned lanes);
+/* What frames are dealt by, the same as on a node (nflib/chain/chain.h). */
+struct nd_tape_lanes {
+    unsigned count;
+    enum nf_scope scope;
+};
+/* The lane of a frame of `wire` bytes of which `have` are there. `side`: where it came in. */
+unsigned nd_tape_lane(const uint8_t *frame, uint32_t wire, uint32_t have, uint8_t side,
+                      struct nd_tape_lanes lanes);
 
 /* Number of the burst with the last input up to packet `number` of the capture, from 0. 0: there is none. */
 uint64_t nd_tape_burst_of(const struct nd_tape *tape, uint64_t number);
 
 /*
- * Deals the tape out to lanes, each with bursts of its own, into out[lanes]; they borrow the tape's bytes. A
- * lane is what the symmetric flow hash says: nothing in a capture was translated by this chain, so both
+ * Deals the tape out to lanes, each with bursts of its own, into out[lanes.count]; they borrow the tape's
+ * bytes. The hash alone says which lane: nothing in a capture was translated by this chain, so both
  * directions of a flow bear the same addresses. FT_ENOMEM: nothing is left to free.
  */
-int nd_tape_deal(const struct nd_tape *tape, unsigned lanes, struct nd_tape out[], struct ft_fault *fault);
+int nd_tape_deal(const struct nd_tape *tape, struct nd_tape_lanes lanes, struct nd_tape out[],
+                 struct ft_fault *fault);
 
 /* ---- pair/side.c ---- */
 

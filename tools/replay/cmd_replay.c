@@ -54,12 +54,13 @@ static int adapt_config(struct nd_config *config, const struct nd_replay_options
 static int open_lanes(struct nd_replay *r, struct ft_fault *fault)
 {
     const struct nd_replay_options *o = r->options;
-    int error = 0;
+    struct nd_tape_lanes lanes = {.count = r->config->chain.lanes};
+    int error = nf_chain_scope(&r->config->chain, lanes.count, &lanes.scope, fault);
 
-    r->lanes = r->config->chain.lanes;
+    r->lanes = lanes.count;
     r->tapes = r->lanes > 1 ? r->dealt : &r->tape;
-    if (r->lanes > 1)
-        error = nd_tape_deal(&r->tape, r->lanes, r->dealt, fault);
+    if (!error && r->lanes > 1)
+        error = nd_tape_deal(&r->tape, lanes, r->dealt, fault);
     if (!error && o->output)
         error = nd_capture_open(&r->written, o->output, fault);
     for (unsigned l = 0; l < r->lanes && !error; l++)

@@ -21,6 +21,7 @@ static bool add_burst(struct nd_index_lane *lane, const struct lg_frame *f, cons
                                                          .dependency = lane->dependencies_count,
                                                          .dependencies = r->dependencies,
                                                          .seq = r->seq + r->inputs,
+                                                         .time = r->time,
                                                          .access = r->access + r->accesses,
                                                          .digest = r->digest,
                                                          .has_digest = (r->flags & FT_REC_DIGEST) != 0};
@@ -127,7 +128,7 @@ static void add_past(struct nd_index *index)
 
 static struct nd_index_burst *find_digest(const struct nd_index_lane *lane, uint64_t digest)
 {
-    for (uint32_t i = 0; i < lane->upto; i++)
+    for (uint32_t i = lane->done; i < lane->upto; i++)
         if (lane->burst[i].has_digest && lane->burst[i].digest == digest)
             return &lane->burst[i];
     return NULL;
@@ -135,7 +136,7 @@ static struct nd_index_burst *find_digest(const struct nd_index_lane *lane, uint
 
 void nd_index_settle(struct nd_index *index)
 {
-    for (uint32_t i = 0; i < index->lane[0].upto; i++) {
+    for (uint32_t i = index->lane[0].done; i < index->lane[0].upto; i++) {
         const struct nd_index_burst *b = &index->lane[0].burst[i];
         bool all = b->has_digest;
 
@@ -188,7 +189,21 @@ void nd_index_until(struct nd_index *index, unsigned lane, uint64_t seq)
     while (n < index->lane[lane].upto && index->lane[lane].burst[n].seq <= seq)
         n++;
     for (unsigned l = 0; l < index->lanes; l++)
-        index->lane[l].upto = 0;
-    index->lane[lane].upto = n + 1;
+        index->lane[l].upto = index->lane[l].done;
+    if (n + 1 > index->lane[lane].upto)
+        index->lane[lane].upto = n + 1;
+    add_past(index);
+}
+
+void nd_index_until_time(struct nd_index *index, uint64_t time)
+{
+    for (unsigned l = 0; l < index->lanes; l++) {
+        struct nd_index_lane *lane = &index->lane[l];
+        uint32_t n = lane->done;
+
+        while (n < lane->upto && lane->burst[n].time <= time)
+            n++;
+        lane->upto = n;
+    }
     add_past(index);
 }

@@ -13,6 +13,7 @@ struct nd_index_burst {
     uint32_t len;
     uint32_t dependency, dependencies; /* of struct nd_index_lane.dependencies */
     uint64_t seq;                      /* of the first input after this burst */
+    uint64_t time;                     /* chain time, ns */
     uint64_t access;                   /* number of the first shared access after this burst */
     uint64_t digest;
     bool has_digest, comparable; /* comparable: all lanes execute theirs of this digest */
@@ -23,7 +24,8 @@ struct nd_index_lane {
     struct ft_dependency *dependencies;
     uint32_t count, dependencies_count;
     uint64_t room, dependencies_room;
-    uint32_t upto; /* of `count`, how many are executed */
+    uint32_t upto; /* of `count`, how many are executed next */
+    uint32_t done; /* how many have been, at an earlier moment */
 };
 
 struct nd_index {
@@ -43,9 +45,12 @@ void nd_index_free(struct nd_index *index);
 uint64_t nd_index_seq(const struct nd_index *index, unsigned lane);
 /*
  * Sets `upto` of every lane to what the burst with this input depends on, itself included: its past, and
- * nothing beside it. So the state that one comes to is the same every time. The input must be within the set.
+ * nothing beside it but what is done. So the state that one comes to is the same every time. The input must
+ * be within the set.
  */
 void nd_index_until(struct nd_index *index, unsigned lane, uint64_t seq);
+/* The same, of all bursts up to a chain time, and what they depend on. */
+void nd_index_until_time(struct nd_index *index, uint64_t time);
 /* Which digests can be compared: `upto` is final. */
 void nd_index_settle(struct nd_index *index);
 

@@ -4,6 +4,7 @@
 #include "ftcore/record/message.h"
 #include "ftcore/record/runs.h"
 #include "nflib/chain/chain.h"
+#include "node/base/event_format.h"
 #include "node/control/options.h"
 
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 
 #define RING_BYTES (4u << 20)
+#define SECOND     1000000000ul
 
 /* ---- making ------------------------------------------------------------------------------------ */
 
@@ -175,18 +177,86 @@ static int run_lanes(struct nd_log *log, struct ft_fault *fault)
     return error;
 }
 
-/* Whether what --until names is before `end`, the sequence number that the lane's next input would have. One
- * line when it is not and `last` says that nothing follows. */
-static int check_until(struct nd_log *log, uint64_t end, bool last)
+/* Where the file's lanes are when all of it that can be executed has been. */
+static void end_of(const struct nd_log *log, struct lg_position end[])
 {
-    const struct nd_replay_options *o = log->options;
+    for (unsigned l = 0; l < log->lanes; l++) {
+        const struct nd_index_lane *lane = &log->index.lane[l];
 
-    log->stopped = o->until_seq < end;
-    if (!last || (log->stopped && o->until_seq >= first_of(log)->at[o->until_lane].seq))
-        return 0;
-    return nd_usage("replay", "--until %lu:%lu: the log has sequence numbers %lu to %lu of lane %lu",
-                    o->until_lane, o->until_seq, first_of(log)->at[o->until_lane].seq, end - 1,
-                    o->until_lane);
+        end[l] = (struct lg_position){.seq = nd_index_seq(&log->index, l),
+                                      .time = lane->upto ? lane->burst[lane->upto - 1].time
+                                                         : log->index.file->at[l].time};
+    }
+}
+
+static void format_time(const struct lg_recording *r, uint64_t time, bool wall, char out[ND_WALL_TEXT])
+{
+    if (wall && r->ahead)
+        nd_wall_text(out, nd_moment_wall(r, time));
+    else
+        snprintf(out, ND_WALL_TEXT, "%lu.%09lu", time / SECOND, time % SECOND);
+}
+
+/* A usage error for a moment that is not in the log, whose last file ends at end[lanes]. */
+static int refuse_moment(const struct nd_log *log, const struct nd_moment *m, const struct lg_position end[])
+{
+    const struct lg_recording *first = first_of(log), *last = &log->files.list[log->files.count - 1];
+    char from[ND_WALL_TEXT], to[ND_WALL_TEXT];
+    uint64_t begin = 0, stop = 0;
+
+    if (m->kind == ND_MOMENT_INPUT)
+        return nd_usage("replay", "%s: the log has sequence numbers %lu to %lu of lane %lu", m->text,
+                        first->at[m->lane].seq, end[m->lane].seq - 1, m->lane);
+    for (unsigned l = 0; l < log->lanes; l++) {
+        begin = first->at[l].time > begin ? first->at[l].time : begin;
+        stop = end[l].time > stop ? end[l].time : stop;
+    }
+    if (m->kind == ND_MOMENT_WALL && !last->ahead)
+        return nd_usage("replay", "%s: the log has no wall-clock times, expected LANE:SEQ", m->text);
+    format_time(first, begin, m->kind == ND_MOMENT_WALL, from);
+    format_time(last, stop, m->kind == ND_MOMENT_WALL, to);
+    return nd_usage("replay", "%s: the log has %s to %s", m->text, from, to);
+}
+
+/* An exit code when the moment is nowhere in a log that ends at end[lanes]. */
+static int check_moment(const struct nd_log *log, const struct nd_moment *m, const struct lg_position end[])
+{
+    if (m->kind == ND_MOMENT_INPUT && m->lane >= log->lanes)
+        return nd_usage("replay", "%s: the log has sequence numbers of lanes 0 to %u", m->text,
+                        log->lanes - 1);
+    return nd_moment_is_behind(m, first_of(log)) &&
+                   nd_moment_is_before(m, &log->files.list[log->files.count - 1], end)
+               ? 0
+               : refuse_moment(log, m, end);
+}
+
+/* Executes what `upto` says, and no more of it. */
+static int run_part(struct nd_log *log, struct ft_fault *fault)
+{
+    nd_index_settle(&log->index);
+    int error = run_lanes(log, fault);
+
+    for (unsigned l = 0; l < log->lanes; l++)
+        log->index.lane[l].done = log->index.lane[l].upto;
+    return error;
+}
+
+/* The earlier moment is here: up to it, and what is kept of it. */
+static int run_to_begin(struct nd_log *log, struct ft_fault *fault)
+{
+    uint32_t whole[FT_LANES_MAX];
+    int error;
+
+    for (unsigned l = 0; l < log->lanes; l++)
+        whole[l] = log->index.lane[l].upto;
+    nd_moment_settle(log->from, &log->index);
+    error = run_part(log, fault);
+    for (unsigned l = 0; l < log->lanes; l++)
+        log->index.lane[l].upto = whole[l];
+    log->begun = true;
+    if (!error && log->options->diff && !(log->before = nd_log_state(log)))
+        error = ft_fail(fault, FT_ENOMEM, "no memory for what the NFs show");
+    return error;
 }
 
 /* An exit code in *code when nothing was executed for it. */
@@ -194,20 +264,23 @@ static int run_file(struct nd_log *log, unsigned file, int *code, struct ft_faul
 {
     const struct lg_recording *r = &log->files.list[file];
     int error = file > log->files.first && r->snapshot_whole ? take_snapshot(log, r, true, fault) : 0;
+    struct lg_position end[FT_LANES_MAX];
 
     if (error || log->diverged)
         return error;
     error = nd_index_make(&log->index, r, fault);
-    if (!error && log->options->until) {
-        unsigned lane = (unsigned)log->options->until_lane;
-
-        *code = check_until(log, nd_index_seq(&log->index, lane), file + 1 == log->files.count);
-        if (log->stopped && !*code)
-            nd_index_until(&log->index, lane, log->options->until_seq);
-    }
-    if (!error && !*code) {
-        nd_index_settle(&log->index);
-        error = run_lanes(log, fault);
+    if (error)
+        return error;
+    end_of(log, end);
+    log->stopped = log->to && nd_moment_is_before(log->to, r, end);
+    if (log->to && !log->stopped && file + 1 == log->files.count)
+        *code = refuse_moment(log, log->to, end);
+    if (!*code && !log->begun && nd_moment_is_before(log->from, r, end))
+        error = run_to_begin(log, fault);
+    if (!error && !*code && !log->diverged) {
+        if (log->stopped)
+            nd_moment_settle(log->to, &log->index);
+        error = run_part(log, fault);
     }
     nd_index_free(&log->index);
     return error;
@@ -216,25 +289,38 @@ static int run_file(struct nd_log *log, unsigned file, int *code, struct ft_faul
 static int run_files(struct nd_log *log, int *code, struct ft_fault *fault)
 {
     const struct nd_replay_options *o = log->options;
+    const struct lg_position *end = log->files.list[log->files.count - 1].end;
     int error;
 
+    log->to = o->until.kind ? &o->until : o->at.kind ? &o->at : NULL;
+    log->from = o->until.kind && o->at.kind ? &o->at : NULL;
+    log->begun = !log->from;
     /* Before anything is executed, as far as can be told without reading records. */
-    if (o->until && o->until_lane >= log->lanes)
-        *code = nd_usage("replay", "--until %lu:%lu: the log has sequence numbers of lanes 0 to %u",
-                         o->until_lane, o->until_seq, log->lanes - 1);
-    else if (o->until)
-        *code = check_until(log, log->files.list[log->files.count - 1].end[o->until_lane].seq, true);
+    if (log->to)
+        *code = check_moment(log, log->to, end);
+    if (!*code && log->from)
+        *code = check_moment(log, log->from, end);
     if (*code)
         return 0;
-    log->stopped = false;
     error = apply_snapshot(log, fault);
     for (unsigned i = log->files.first;
          !error && !*code && i < log->files.count && !log->stopped && !log->diverged; i++)
         error = run_file(log, i, code, fault);
+    if (!error && !*code && !log->begun)
+        *code = nd_usage("replay", "--at %s is behind --until %s", log->from->text, log->to->text);
     return error;
 }
 
 /* ---- the command ------------------------------------------------------------------------------- */
+
+static bool is_module(const struct nd_log *log, const char *name)
+{
+    bool is = false;
+
+    for (unsigned i = 0; i < log->config->chain.count; i++)
+        is |= strcmp(log->config->chain.nfs[i].module->name, name) == 0;
+    return is;
+}
 
 static int open_log(struct nd_log *log, struct ft_fault *fault)
 {
@@ -247,6 +333,8 @@ static int open_log(struct nd_log *log, struct ft_fault *fault)
         (void)nd_config_decide(&log->config->protect, &log->config->chain, NULL);
         error = check_chain(log, fault);
     }
+    if (!error && log->options->show && !is_module(log, log->options->show))
+        error = ft_fail(fault, FT_EINVAL, "--show %.40s: no NF of this chain", log->options->show);
     if (!error)
         error = make_lanes(log, fault);
     return error;
@@ -262,7 +350,7 @@ int nd_replay_log(const struct nd_replay_options *options)
     error = open_log(&log, &fault);
     if (!error)
         error = run_files(&log, &code, &fault);
-    if (!error && !code && options->output)
+    if (!error && !code)
         error = nd_log_dump(&log, &fault);
     if (error) {
         fprintf(stderr, "%s\n", fault.text);

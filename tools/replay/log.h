@@ -20,6 +20,7 @@
 #include "tools/replay/replay.h"
 #include "tools/replay/index.h"
 
+#include <jansson.h>
 #include <pthread.h>
 #include <stdio.h>
 
@@ -39,16 +40,16 @@ void nd_log_files_close(struct nd_log_files *files);
 /* An input, and what became of it. */
 struct nd_log_input {
     unsigned lane;
-    uint64_t seq, time;
+    uint64_t seq, time, wall; /* ns; wall 0: not known */
     struct nf_packet in, out; /* data NULL */
 };
 
-/* Outputs of a lane that are kept for -w, in order. */
+/* Frames of a lane that are kept for -w or --inputs, in order. */
 struct nd_log_frame {
-    uint64_t time, at; /* at: of its bytes */
+    uint64_t time, at; /* wall clock where it is known, else chain time; at: of its bytes */
     uint32_t have, len;
 };
-struct nd_log_outputs {
+struct nd_log_frames {
     struct nd_log_frame *list;
     uint8_t *bytes;
     uint64_t count, used, room, byte_room;
@@ -62,7 +63,7 @@ struct nd_log_lane {
     struct nd_lane *lane;
     struct ft_record *record;
     const struct nd_index_lane *index; /* of the file that is executed */
-    struct nd_log_outputs kept;
+    struct nd_log_frames came, left;
     pthread_t thread;
     struct nd_log_input last[ND_LOG_LAST];
     uint64_t inputs, dropped, outputs, bursts, digests;
@@ -78,8 +79,11 @@ struct nd_log {
     struct nd_lanes node;
     struct nd_log_lane of_lane[FT_LANES_MAX];
     struct nd_io io;
+    const struct nd_moment *from, *to; /* NULL: the recording's begin, its end */
+    bool begun;                        /* `from` has been reached: frames are kept */
+    json_t *before;                    /* --diff: what the NFs showed then (replay/log_state.c) */
     uint64_t snapshots;
-    bool stopped;  /* at --until */
+    bool stopped;  /* at `to` */
     bool diverged; /* told by then */
 };
 
@@ -89,8 +93,16 @@ int nd_replay_log(const struct nd_replay_options *options);
 /* ---- replay/log_lane.c ---- */
 /* Executes the lane's bursts of the present file, up to its `upto`. A thread's main function. */
 void *nd_log_run(void *log_lane);
-/* All outputs as a capture, by chain time, those of one time by lane. */
+/* What -w and --inputs ask for: frames as a capture, by time, those of one time by lane. */
 int nd_log_dump(struct nd_log *log, struct ft_fault *fault);
+
+/* ---- replay/log_state.c ---- */
+
+/* What the NFs show and count now, of all lanes; NULL: no memory, or an NF shows what is no JSON. */
+json_t *nd_log_state(const struct nd_log *log);
+/* The rows of --show, and what --diff found: for people on `out`, and for JSON. */
+json_t *nd_log_print_rows(const struct nd_log *log, FILE *out);
+json_t *nd_log_print_diff(const struct nd_log *log, FILE *out);
 
 /* ---- replay/log_print.c ---- */
 int nd_log_print(const struct nd_log *log); /* an exit code: 0, or what printing came to */

@@ -7,54 +7,79 @@
 #include "tools/replay/capture.h"
 
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- execution --------------------------------------------------------------------------------- */
 
-static void keep_frame(struct nd_log_lane *l, uint64_t time, const uint8_t *frame, uint32_t have,
-                       uint32_t len)
+static void keep_frame(const struct nd_log_lane *l, struct nd_log_frames *o, uint64_t time,
+                       const uint8_t *frame, uint32_t have, uint32_t len)
 {
-    struct nd_log_outputs *o = &l->kept;
+    uint64_t wall = nd_moment_wall(l->log->index.file, time);
 
-    l->outputs++;
-    if (!l->log->options->output || o->lost)
+    if (o->lost)
         return;
     o->lost = !nd_grow((void **)&o->list, &o->room, o->count + 1, sizeof(*o->list), 4096) ||
               !nd_grow((void **)&o->bytes, &o->byte_room, o->used + have, 1, 1u << 20);
     if (o->lost)
         return;
-    o->list[o->count++] = (struct nd_log_frame){.time = time, .at = o->used, .have = have, .len = len};
+    o->list[o->count++] =
+        (struct nd_log_frame){.time = wall ? wall : time, .at = o->used, .have = have, .len = len};
     memcpy(o->bytes + o->used, frame, have);
     o->used += have;
 }
 
-/* What came in, before NFs change it where it lies. */
-static void note_inputs(const struct ft_record *r, struct nd_log_input in[])
+static void keep_output(struct nd_log_lane *l, uint64_t time, const uint8_t *frame, uint32_t have,
+                        uint32_t len)
 {
+    l->outputs++;
+    if (l->log->options->output && l->log->begun)
+        keep_frame(l, &l->left, time, frame, have, len);
+}
+
+/* What came in, before NFs change it where it lies. */
+static void note_inputs(struct nd_log_lane *l, struct nd_log_input in[])
+{
+    const struct ft_record *r = l->record;
     struct lg_cursor cursor = {.record = r};
     const struct ft_input *i;
     uint8_t *bytes;
     uint32_t n = 0;
 
     while ((i = lg_cursor_input(&cursor, &bytes))) {
-        in[n] = (struct nd_log_input){.lane = r->lane, .seq = r->seq + n, .time = r->time};
+        in[n] = (struct nd_log_input){.lane = r->lane,
+                                      .seq = r->seq + n,
+                                      .time = r->time,
+                                      .wall = nd_moment_wall(l->log->index.file, r->time)};
         in[n].in = (struct nf_packet){.data = bytes,
                                       .len = i->wire,
                                       .have = i->taken,
                                       .in_port = i->port,
                                       .side = i->flags & FT_IN_OUTSIDE};
+        if (l->log->options->inputs && l->log->begun)
+            keep_frame(l, &l->came, r->time, bytes, i->taken, i->wire);
         nf_packet_parse(&in[n].in);
         in[n++].in.data = NULL;
     }
 }
 
-/* Of the lane that --until names, what comes behind its sequence number in the same burst is not shown. */
+/* Of the lane that the last moment names, what comes behind its input in the same burst is not shown. */
 static bool is_shown(const struct nd_log_lane *l, uint64_t seq)
 {
-    const struct nd_replay_options *o = l->log->options;
+    const struct nd_moment *to = l->log->to;
 
-    return !o->until || l->lane->index != o->until_lane || seq <= o->until_seq;
+    return !to || to->kind != ND_MOMENT_INPUT || l->lane->index != to->lane || seq <= to->seq;
+}
+
+/* --break: a debugger stops here; with a frame or two to go up it is at `execute_burst`, whose `r` is the
+ * burst that is next. */
+static void trap_before(const struct nd_log_lane *l, const struct ft_record *r)
+{
+    const struct nd_moment *at = &l->log->options->at;
+
+    if (l->log->options->trap && r->lane == at->lane && r->seq <= at->seq && at->seq < r->seq + r->inputs)
+        raise(SIGTRAP);
 }
 
 static void note_outputs(struct nd_log_lane *l, struct nd_log_input in[])
@@ -71,12 +96,12 @@ static void note_outputs(struct nd_log_lane *l, struct nd_log_input in[])
         if (p->drop || p->out_port >= l->log->io.ports)
             l->dropped++;
         else
-            keep_frame(l, r->time, p->data, p->have, p->len);
+            keep_output(l, r->time, p->data, p->have, p->len);
         if (is_shown(l, in[i].seq))
             l->last[l->inputs++ % ND_LOG_LAST] = in[i];
     }
     for (uint32_t i = 0; i < count; i++)
-        keep_frame(l, r->time, made[i].frame, made[i].len, made[i].len);
+        keep_output(l, r->time, made[i].frame, made[i].len, made[i].len);
 }
 
 static bool execute_burst(struct nd_log_lane *l, const struct nd_index_burst *b)
@@ -97,7 +122,8 @@ static bool execute_burst(struct nd_log_lane *l, const struct nd_index_burst *b)
     FT_CHECK(room, "an empty ring has no room for %u bytes", l->record->size);
     memcpy(room, l->record, l->record->size);
     ft_ring_publish(ring, l->record->size);
-    note_inputs(l->record, in);
+    note_inputs(l, in);
+    trap_before(l, l->record);
     while (!nd_lane_replay(l->lane,
                            l->record->burst)) { /* it may have to wait for other lanes at a stop point */
         if (nd_lane_replay_aborted(l->lane))
@@ -114,42 +140,48 @@ void *nd_log_run(void *log_lane)
 {
     struct nd_log_lane *l = log_lane;
 
-    for (uint32_t i = 0; i < l->index->upto; i++)
+    for (uint32_t i = l->index->done; i < l->index->upto; i++)
         if (!execute_burst(l, &l->index->burst[i]))
             break;
     return NULL;
 }
 
-/* ---- outputs ----------------------------------------------------------------------------------- */
+/* ---- captures ---------------------------------------------------------------------------------- */
+
+static const struct nd_log_frames *frames_of(const struct nd_log *log, unsigned lane, bool came)
+{
+    return came ? &log->of_lane[lane].came : &log->of_lane[lane].left;
+}
 
 /* The lane whose next frame is the earliest; `lanes`: none has any. */
-static unsigned find_earliest(const struct nd_log *log, const uint64_t next[])
+static unsigned find_earliest(const struct nd_log *log, bool came, const uint64_t next[])
 {
     unsigned first = log->lanes;
+    uint64_t time = 0;
 
     for (unsigned l = 0; l < log->lanes; l++) {
-        const struct nd_log_outputs *o = &log->of_lane[l].kept;
+        const struct nd_log_frames *o = frames_of(log, l, came);
 
-        if (next[l] < o->count &&
-            (first == log->lanes || o->list[next[l]].time < log->of_lane[first].kept.list[next[first]].time))
+        if (next[l] < o->count && (first == log->lanes || o->list[next[l]].time < time)) {
             first = l;
+            time = o->list[next[l]].time;
+        }
     }
     return first;
 }
 
-int nd_log_dump(struct nd_log *log, struct ft_fault *fault)
+static int dump_frames(const struct nd_log *log, bool came, const char *name, struct ft_fault *fault)
 {
-    const char *name = log->options->output;
     uint64_t next[FT_LANES_MAX] = {0};
     struct nd_capture_file out;
     int error = nd_capture_open(&out, name, fault);
     unsigned l;
 
     for (l = 0; !error && l < log->lanes; l++)
-        if (log->of_lane[l].kept.lost)
-            error = ft_fail(fault, FT_ENOMEM, "%.200s: no memory to keep outputs for it", name);
-    while (!error && (l = find_earliest(log, next)) < log->lanes) {
-        const struct nd_log_outputs *o = &log->of_lane[l].kept;
+        if (frames_of(log, l, came)->lost)
+            error = ft_fail(fault, FT_ENOMEM, "%.200s: no memory to keep its packets", name);
+    while (!error && (l = find_earliest(log, came, next)) < log->lanes) {
+        const struct nd_log_frames *o = frames_of(log, l, came);
         const struct nd_log_frame *f = &o->list[next[l]++];
 
         nd_capture_put(&out, f->time, o->bytes + f->at, f->have, f->len);
@@ -158,4 +190,12 @@ int nd_log_dump(struct nd_log *log, struct ft_fault *fault)
         error = nd_capture_finish(&out, fault);
     nd_capture_close(&out);
     return error;
+}
+
+int nd_log_dump(struct nd_log *log, struct ft_fault *fault)
+{
+    const struct nd_replay_options *o = log->options;
+    int error = o->output ? dump_frames(log, false, o->output, fault) : 0;
+
+    return error || !o->inputs ? error : dump_frames(log, true, o->inputs, fault);
 }

@@ -2,6 +2,7 @@
 /* What replay --log tells: what was executed, the last inputs and what became of them, the chain's counters.
  */
 #include "nflib/chain/chain.h"
+#include "node/base/event_format.h"
 #include "node/control/options.h"
 #include "node/control/pair.h"
 #include "tools/replay/log.h"
@@ -83,13 +84,18 @@ static struct nd_log_lane sum_of(const struct nd_log *log)
     return sum;
 }
 
-/* The lane that --until names, or the first. */
-static unsigned named_lane(const struct nd_log *log)
+/* The last moment names a lane. */
+static bool names_lane(const struct nd_log *log)
 {
-    return log->options->until ? (unsigned)log->options->until_lane : 0;
+    return log->to && log->to->kind == ND_MOMENT_INPUT;
 }
 
-/* The last inputs, the newest first: of the lane that --until names, or of all, by time. How many. */
+static unsigned named_lane(const struct nd_log *log)
+{
+    return names_lane(log) ? (unsigned)log->to->lane : 0;
+}
+
+/* The last inputs, the newest first: of the lane that is named, or of all, by time. How many. */
 static unsigned last_inputs(const struct nd_log *log, const struct nd_log_input *out[ND_LOG_LAST])
 {
     uint64_t shown[FT_LANES_MAX] = {0};
@@ -101,7 +107,7 @@ static unsigned last_inputs(const struct nd_log *log, const struct nd_log_input 
             const struct nd_log_lane *lane = &log->of_lane[l];
             const struct nd_log_input *one = &lane->last[(lane->inputs - shown[l] - 1) % ND_LOG_LAST];
 
-            if ((log->options->until && l != named_lane(log)) || shown[l] == lane->inputs ||
+            if ((names_lane(log) && l != named_lane(log)) || shown[l] == lane->inputs ||
                 shown[l] == ND_LOG_LAST || (out[n] && one->time <= out[n]->time))
                 continue;
             out[n] = one;
@@ -121,7 +127,7 @@ static json_t *print_inputs(const struct nd_log *log, FILE *out)
     const struct nd_log_input *last[ND_LOG_LAST];
     unsigned n = last_inputs(log, last);
     json_t *list = json_array();
-    char in[96], gone[96], what[96];
+    char in[96], gone[96], what[96], when[ND_WALL_TEXT];
 
     while (n-- > 0) {
         const struct nd_log_input *p = last[n];
@@ -134,12 +140,16 @@ static json_t *print_inputs(const struct nd_log *log, FILE *out)
             format_flow(&p->out, gone);
         if (log->lanes > 1)
             fprintf(out, "  %2u:", p->lane);
-        fprintf(out, "  %10lu  %lu.%09lu  %s  %s  %u bytes  ->  %s%s%s\n", p->seq, p->time / SECOND,
-                p->time % SECOND, port, in, p->in.len, what, gone[0] ? "  " : "", gone);
-        json_array_append_new(list, json_pack("{s:i, s:I, s:I, s:s, s:s, s:I, s:s, s:s}", "lane",
+        if (p->wall)
+            nd_wall_text(when, p->wall);
+        fprintf(out, "  %10lu  %lu.%09lu  %s%s%s  %s  %u bytes  ->  %s%s%s\n", p->seq, p->time / SECOND,
+                p->time % SECOND, p->wall ? when : "", p->wall ? "  " : "", port, in, p->in.len, what,
+                gone[0] ? "  " : "", gone);
+        json_array_append_new(list, json_pack("{s:i, s:I, s:I, s:s?, s:s, s:s, s:I, s:s, s:s}", "lane",
                                               (int)p->lane, "seq", (json_int_t)p->seq, "time_ns",
-                                              (json_int_t)p->time, "port", port, "input", in, "bytes",
-                                              (json_int_t)p->in.len, "verdict", what, "output", gone));
+                                              (json_int_t)p->time, "wall", p->wall ? when : NULL, "port",
+                                              port, "input", in, "bytes", (json_int_t)p->in.len, "verdict",
+                                              what, "output", gone));
     }
     return list;
 }
@@ -193,7 +203,7 @@ int nd_log_print(const struct nd_log *log)
     const struct nf_lane_state *state = nf_chain_state(log->node.lane[named_lane(log)].chain);
     struct nd_log_lane sum = sum_of(log);
     unsigned files = log->files.count - log->files.first;
-    json_t *lanes, *last, *o;
+    json_t *lanes, *last, *rows, *diff, *o;
     char digest[24];
     int code = ND_DONE;
 
@@ -210,15 +220,17 @@ int nd_log_print(const struct nd_log *log)
     fprintf(out, "  digest         %s\n", digest);
     fprintf(out, "last inputs: sequence number, time, port, flow  ->  verdict, flow\n");
     last = print_inputs(log, out);
+    rows = nd_log_print_rows(log, out);
+    diff = nd_log_print_diff(log, out);
     fprintf(out, "counters\n");
-    o = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:b, s:o, s:o, s:o}",
-                  "log", log->options->log, "files", (json_int_t)files, "bursts", (json_int_t)sum.bursts,
-                  "inputs", (json_int_t)sum.inputs, "dropped", (json_int_t)sum.dropped, "outputs",
-                  (json_int_t)sum.outputs, "digests", (json_int_t)sum.digests, "snapshots",
-                  (json_int_t)log->snapshots, "burst", (json_int_t)state->burst, "seq",
-                  (json_int_t)state->seq - 1, "time_ns", (json_int_t)state->time, "digest", digest, "stopped",
-                  log->stopped, "equal", !log->diverged, "lanes", lanes, "last", last, "state",
-                  print_counters(log, out));
+    o = json_pack(
+        "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:b, s:o, s:o, s:o, s:o, s:o}",
+        "log", log->options->log, "files", (json_int_t)files, "bursts", (json_int_t)sum.bursts, "inputs",
+        (json_int_t)sum.inputs, "dropped", (json_int_t)sum.dropped, "outputs", (json_int_t)sum.outputs,
+        "digests", (json_int_t)sum.digests, "snapshots", (json_int_t)log->snapshots, "burst",
+        (json_int_t)state->burst, "seq", (json_int_t)state->seq - 1, "time_ns", (json_int_t)state->time,
+        "digest", digest, "stopped", log->stopped, "equal", !log->diverged, "lanes", lanes, "last", last,
+        "rows", rows, "diff", diff, "state", print_counters(log, out));
     if (log->options->json)
         code = o ? nd_print_json(o) : ND_SOFTWARE;
     json_decref(o);

@@ -27,17 +27,24 @@ static int read_kill(void *options, char *value)
     return 0;
 }
 
+static int read_moment(const char *name, struct nd_moment *out, const char *value)
+{
+    return nd_moment_read(out, value)
+               ? 0
+               : nd_usage("replay",
+                          "--%s %.40s, expected LANE:SEQ, a time as 2026-11-22T07:48:25.123Z, or "
+                          "SECONDS.NANOSECONDS of chain time",
+                          name, value);
+}
+
+static int read_at(void *options, char *value)
+{
+    return read_moment("at", &((struct nd_replay_options *)options)->at, value);
+}
+
 static int read_until(void *options, char *value)
 {
-    struct nd_replay_options *o = options;
-    char *colon = strchr(value, ':');
-
-    o->until = colon != NULL;
-    if (colon)
-        *colon = '\0';
-    if (!colon || !nd_options_number(value, &o->until_lane) || !nd_options_number(colon + 1, &o->until_seq))
-        return nd_usage("replay", "--until %.40s, expected LANE:SEQ", value);
-    return 0;
+    return read_moment("until", &((struct nd_replay_options *)options)->until, value);
 }
 
 #define CAPTURE_ROWS 7u /* the first rows: what has a meaning with a capture alone */
@@ -59,8 +66,18 @@ static const struct nd_option rows[] = {
     {"write", 'w', ND_OPTION_TEXT, AT(output), .value = "OUT.pcap", .help = "write what left the chain"},
     {"log", 0, ND_OPTION_TEXT, AT(log), .value = "DIR",
      .help = "in place of a capture: execute what a recorder kept there"},
-    {"until", 0, ND_OPTION_OTHER, .read = read_until, .value = "LANE:SEQ",
-     .help = "with --log: stop after this sequence number of this lane"},
+    {"at", 0, ND_OPTION_OTHER, .read = read_at, .value = "LANE:SEQ|TIME",
+     .help = "with --log: the state at this moment; with --until the moment at which -w, --inputs and --diff "
+             "begin"},
+    {"until", 0, ND_OPTION_OTHER, .read = read_until, .value = "LANE:SEQ|TIME",
+     .help = "with --log: stop there"},
+    {"show", 0, ND_OPTION_TEXT, AT(show), .value = "NF", .help = "with --log: what `show NF` says there"},
+    {"diff", 0, ND_OPTION_FLAG, AT(diff),
+     .help = "with --at and --until: rows of the NFs and counters that differ between the two"},
+    {"inputs", 0, ND_OPTION_TEXT, AT(inputs), .value = "IN.pcap",
+     .help = "with --log: write what came in, as -w writes what left"},
+    {"break", 0, ND_OPTION_FLAG, AT(trap),
+     .help = "with --at LANE:SEQ: a trap for a debugger before the burst with this input"},
     ND_OPTION_JSON_ROW(AT(json)),
     {.name = NULL},
 };
@@ -70,8 +87,20 @@ const struct nd_syntax nd_replay_syntax = {"replay", rows, "[IN.pcap]", 0, 1};
 /* What only a capture needs has no sense with a log, and the other way round. */
 static int check_log(const struct nd_replay_options *o, const struct nd_arguments *rest)
 {
+    if (!o->log && (o->at.kind || o->until.kind || o->show || o->inputs || o->diff || o->trap))
+        return nd_usage("replay",
+                        "--at, --until, --show, --inputs, --diff or --break without --log, expected "
+                        "a log with them");
     if (!o->log)
-        return o->until ? nd_usage("replay", "--until without --log, expected both") : 0;
+        return 0;
+    if (o->diff && !(o->at.kind && o->until.kind))
+        return nd_usage("replay", "--diff, expected --at and --until with it");
+    if (o->at.kind && o->at.kind == o->until.kind && o->at.lane == o->until.lane &&
+        (o->at.seq > o->until.seq || o->at.time > o->until.time))
+        return nd_usage("replay", "--at %s is behind --until %s, expected it before", o->at.text,
+                        o->until.text);
+    if (o->trap && o->at.kind != ND_MOMENT_INPUT)
+        return nd_usage("replay", "--break, expected --at LANE:SEQ with it");
     if (rest->argc)
         return nd_usage("replay", "a capture and --log, expected one of them");
     if (rest->given & ((1u << CAPTURE_ROWS) - 1))
@@ -108,9 +137,9 @@ int nd_replay_options_read(struct nd_replay_options *o, int argc, char **argv)
     error = nd_syntax_read(&nd_replay_syntax, o, argc, argv, &rest);
     if (error)
         return error;
-    if (o->output && !is_writable(o->output))
-        return nd_usage("replay", "-w %.40s, expected a capture to replace, or a name that is free",
-                        o->output);
+    if ((o->output && !is_writable(o->output)) || (o->inputs && !is_writable(o->inputs)))
+        return nd_usage("replay", "%.40s, expected a capture to replace, or a name that is free",
+                        o->output && !is_writable(o->output) ? o->output : o->inputs);
     error = check_log(o, &rest);
     if (error || o->log)
         return error;

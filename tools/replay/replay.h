@@ -8,6 +8,7 @@
 
 #include "tools/pair/member.h"
 #include "tools/replay/keeper.h"
+#include "tools/replay/moment.h"
 
 #include <sys/types.h>
 
@@ -28,9 +29,11 @@ struct nd_replay_options {
     bool no_input_keeper, json;
     bool speed; /* measure replay beside live work, see replay/speed.c */
     uint64_t seed;
-    const char *log; /* --log: execute what was recorded there, in place of a capture */
-    bool until;      /* --until was given: stop after until_seq of until_lane */
-    uint64_t until_lane, until_seq;
+    const char *log;            /* --log: execute what was recorded there, in place of a capture */
+    struct nd_moment at, until; /* of a log; with both `at` is the earlier one: what is written and compared
+                                   begins there */
+    const char *show, *inputs;  /* an NF whose rows are wanted; a file for what came in; NULL: none */
+    bool diff, trap;            /* --diff, --break */
 };
 
 /* 0, or ND_USAGE with one line on stderr. */

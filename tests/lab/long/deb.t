@@ -10,7 +10,7 @@ for tool in debootstrap lintian dh python3 setpriv; do
 done
 mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 curl -sfo /dev/null --max-time 20 "$mirror/dists/bookworm/Release" || skip_all "no Debian mirror at $mirror"
-plan 30
+plan 31
 
 place=$(mktemp -d) || exit 1
 debian=$place/debian nodes=() says=
@@ -58,7 +58,9 @@ install_debs() { in_debian apt-get install -q -y --no-install-recommends "$@"; }
 ok "apt installs understudy and what it needs" install_debs /tmp/old.deb || exit 1
 is "the program is there" "$(in_debian understudy --version | head -n 1)" "understudy ${version%%[-+]*}"
 is "no node was started" "$(find /proc/[0-9]*/root -maxdepth 0 -lname "$debian" 2>/dev/null)" ""
-is "/etc/understudy is for root and the nodes" "$(in_debian stat -c '%U:%G %a' /etc/understudy)" "root:understudy 750"
+is "/etc/understudy is for root and the nodes" "$(in_debian stat -c '%U:%G %a' /etc/understudy)" "root:understudy 2750"
+in_debian sh -c 'umask 027; echo >/etc/understudy/copied'
+is "and what root puts there can be read by them" "$(in_debian stat -c '%U:%G %a' /etc/understudy/copied)" "root:understudy 640"
 ok "its bench runs" in_debian understudy bench --compare log --count 1000
 
 # ── a pair, as the unit starts it ────────────────────────────────────────────────────────────────

@@ -4,6 +4,7 @@
 # network and files of their own, on which `make install` has put the program. What a block's info string says:
 #   sh run alpha|beta|both [protected]   run there, as root by bash -e; with `protected` once the pair is
 #   sh elsewhere                         not run here: the page may say so of the commands in `elsewhere` below alone
+#   yaml                                 a piece of a pair file, at which docs.t looks
 #   printed                              what the block before it prints: a number stands for any, … for anything
 # What a heading's runbook is for is done to the pair before it (`before`). Clients have flows through the pair meanwhile.
 . "$(dirname "$0")/../lib.sh"
@@ -11,7 +12,7 @@ need_lab
 for tool in setpriv adduser python3; do command -v $tool >/dev/null || skip_all "$tool is not installed"; done
 
 page=$root/docs/operating.md
-elsewhere="apt scp watch journalctl diff promote"
+elsewhere="apt scp watch journalctl diff promote etcd etcdctl make"
 declare -A server=([alpha]=a [beta]=b)
 
 # ── the page ─────────────────────────────────────────────────────────────────────────────────────
@@ -21,7 +22,8 @@ read_page() {
     mkdir -p "$work/blocks" && awk -v to="$work/blocks/" '
         /^ *```/ && !inside {
             inside = 1; info = $0; match(info, /^ */); indent = RLENGTH; sub(/^ *```/, "", info)
-            file = info == "printed" ? sprintf("%s%03d.printed", to, n) : sprintf("%s%03d", to, ++n)
+            if (info == "yaml") file = "/dev/null"
+            else file = info == "printed" ? sprintf("%s%03d.printed", to, n) : sprintf("%s%03d", to, ++n)
             if (info != "printed") print NR "\n" heading "\n" info > file
             else printf "" > file
             next
@@ -102,7 +104,7 @@ fabric() { ip -n "${LAB_PREFIX}fabric" link set a-in "$1" && ip -n "${LAB_PREFIX
 
 # Since what `ok` and a hook run is a subshell, the prober's process is kept in a file.
 flows_begin() {
-    "$probe" run 203.0.113.100 7007 --seconds 400 --interval-us 10000 --flows 4 --from "${LAB_PREFIX}client" --to "${LAB_PREFIX}server" -o json \
+    "$probe" run 203.0.113.100 7007 --seconds 900 --interval-us 10000 --flows 4 --from "${LAB_PREFIX}client" --to "${LAB_PREFIX}server" -o json \
         >"$work/probe.json" 2>"$work/probe.err" 9>&- &
     echo $! >"$work/prober"
     sleep 0.5
@@ -117,6 +119,7 @@ flows_lived() { # no flow broken, no answer wrong
 
 # ── what the page's reader has done or met where a heading begins ────────────────────────────────
 
+# shellcheck disable=SC2046
 before() { # HEADING
     case $1 in
     "The daily look") flows_begin ;;
@@ -128,7 +131,8 @@ before() { # HEADING
     "One server alone, after both were down") lose beta; lose alpha; on alpha systemctl start understudy@alpha; sleep 9 ;;
     "A server or its disk is gone")
         on beta systemctl start understudy@beta && primary_is alpha && lose beta && state_is alpha SOLO &&
-            on beta sh -c 'rm -rf /var/lib/understudy /etc/understudy/*' && copied pair.yaml pair.rules pair.key
+            on beta sh -c 'rm -rf /var/lib/understudy /etc/understudy/*' &&
+            copied $(on alpha find /etc/understudy -type f -printf '%P ')
         ;;
     "The view file is unreadable") primary_is alpha && lose beta && on beta sh -c ': >/var/lib/understudy/beta.view' && ! on beta systemctl start understudy@beta ;;
     "Two primaries") protected && link down && fabric down && state_is alpha SOLO && state_is beta SOLO && fabric up && link up && protected ;;
@@ -138,10 +142,8 @@ before() { # HEADING
     esac
 }
 # What an editor or scp does between two blocks.
-copied() { # FILES: from alpha to beta
-    local file
-    for file in "$@"; do on alpha cat "/etc/understudy/$file" | on beta sh -c "umask 077; cat >/etc/understudy/$file" || return 1; done
-    on beta sh -c 'chgrp understudy /etc/understudy/pair.[yr]*; chmod 640 /etc/understudy/pair.[yr]*'
+copied() { # FILES: from alpha to beta, as scp -p copies them: they keep their modes, and are of whom their directory makes them
+    on alpha tar -C /etc/understudy -cf - "$@" | on beta tar -C /etc/understudy --no-same-owner -xpf -
 }
 # The example's pair, with ports that this lab has, and times for a machine that is busy. The ports' rings fit into the memory that a user may lock without the unit's limits.
 edited() {
@@ -158,6 +160,8 @@ after() { # the first line of a block
     case $1 in
     "install -m 640"*) edited && copied pair.yaml pair.rules pair.key ;;
     "understudy key /etc/understudy/new.key") copied new.key ;;
+    # A thread of the standby's puts them into their places, soon after the answer.
+    "echo "*"chain/pair.rules") on beta timeout 5 sh -c 'until grep -q "port 465" /etc/understudy/chain/pair.rules; do sleep 0.05; done' ;;
     "understudy key /etc/understudy/pair.key") copied pair.key ;;
     esac
 }

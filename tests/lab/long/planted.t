@@ -6,7 +6,7 @@
 # is caught after 10 s. As TAP.
 set -u
 # shellcheck source=tests/lab/matrix.sh
-. "$(dirname "$0")/matrix.sh"
+. "$(dirname "$0")/../matrix.sh"
 trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM
 [ -x "$planted" ] || { echo "1..0 # SKIP no $planted: make $planted"; exit 0; }

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See moment.h. */
+#define _GNU_SOURCE /* timegm */
+#include "tools/replay/moment.h"
+#include "node/control/options.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define SECOND 1000000000ull
+
+/* ".123" as nanoseconds, up to nine digits; NULL: something else follows than `end`. */
+static const char *read_fraction(const char *at, uint64_t *ns)
+{
+    uint64_t digit = SECOND / 10;
+
+    *ns = 0;
+    if (*at != '.')
+        return at;
+    for (at++; *at >= '0' && *at <= '9' && digit; at++, digit /= 10)
+        *ns += (uint64_t)(*at - '0') * digit;
+    return at;
+}
+
+static bool read_wall(struct nd_moment *out, const char *text)
+{
+    struct tm tm = {0};
+    const char *at = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+    uint64_t ns;
+
+    if (!at || tm.tm_year < 70)
+        return false;
+    at = read_fraction(at, &ns);
+    out->time = (uint64_t)timegm(&tm) * SECOND + ns;
+    out->kind = ND_MOMENT_WALL;
+    return strcmp(at, "Z") == 0;
+}
+
+static bool read_chain_time(struct nd_moment *out, const char *text)
+{
+    const char *point = strchr(text, '.'), *end;
+    char seconds[16];
+    uint64_t ns;
+
+    if (!point || (size_t)(point - text) >= sizeof(seconds))
+        return false;
+    snprintf(seconds, sizeof(seconds), "%.*s", (int)(point - text), text);
+    end = read_fraction(point, &ns);
+    if (!nd_options_number(seconds, &out->time) || *end || end == point + 1 || out->time > UINT32_MAX)
+        return false;
+    out->time = out->time * SECOND + ns;
+    out->kind = ND_MOMENT_CHAIN;
+    return true;
+}
+
+static bool read_input(struct nd_moment *out, const char *text)
+{
+    const char *colon = strchr(text, ':');
+    char lane[8];
+
+    if (!colon || (size_t)(colon - text) >= sizeof(lane))
+        return false;
+    snprintf(lane, sizeof(lane), "%.*s", (int)(colon - text), text);
+    out->kind = ND_MOMENT_INPUT;
+    return nd_options_number(lane, &out->lane) && nd_options_number(colon + 1, &out->seq);
+}
+
+bool nd_moment_read(struct nd_moment *out, const char *text)
+{
+    *out = (struct nd_moment){.text = text};
+    return strchr(text, 'T')   ? read_wall(out, text)
+           : strchr(text, ':') ? read_input(out, text)
+                               : read_chain_time(out, text);
+}
+
+uint64_t nd_moment_time(const struct nd_moment *m, const struct lg_recording *file)
+{
+    if (m->kind == ND_MOMENT_CHAIN)
+        return m->time;
+    return file->ahead && m->time > file->ahead ? m->time - file->ahead : 0;
+}
+
+uint64_t nd_moment_wall(const struct lg_recording *file, uint64_t time)
+{
+    return file->ahead ? time + file->ahead : 0;
+}
+
+bool nd_moment_is_before(const struct nd_moment *m, const struct lg_recording *file,
+                         const struct lg_position end[])
+{
+    uint64_t last = 0;
+
+    if (m->kind == ND_MOMENT_INPUT)
+        return m->seq < end[m->lane].seq;
+    for (unsigned l = 0; l < file->head.lanes; l++)
+        last = end[l].time > last ? end[l].time : last;
+    return nd_moment_time(m, file) < last;
+}
+
+bool nd_moment_is_behind(const struct nd_moment *m, const struct lg_recording *file)
+{
+    uint64_t last = 0;
+
+    if (m->kind == ND_MOMENT_INPUT)
+        return m->seq >= file->at[m->lane].seq;
+    for (unsigned l = 0; l < file->head.lanes; l++)
+        last = file->at[l].time > last ? file->at[l].time : last;
+    return nd_moment_time(m, file) >= last;
+}
+
+void nd_moment_settle(const struct nd_moment *m, struct nd_index *index)
+{
+    if (m->kind == ND_MOMENT_INPUT)
+        nd_index_until(index, (unsigned)m->lane, m->seq);
+    else
+        nd_index_until_time(index, nd_moment_time(m, index->file));
+}
