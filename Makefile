@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-#   make         build build/understudy, the NF library and its headers (installs nothing)
-#   make deps    install the Debian packages needed, skipping what is there
-#   make check   deps, build, lint, unit tests, NF tests, the simulation, lab tests (TAP, through prove)
-#   make fuzz    libFuzzer on everything that reads bytes from outside, T=60 seconds for each target (tests/fuzz/fuzz.mk)
-#   make model  the protocol's models, searched by spin (part of check)
-#   make sim     SEEDS=N fresh seeds of the simulated pair on all cores (docs/testing.md)
-#   make results the experiments of the field's papers into docs/results, RESULTS_MINUTES=26 at most (scripts/results)
-#   make demo    deps, build, then 500 downloads through a pair whose primaries are killed
+#   make          build build/understudy, the NF library and its headers (installs nothing)
+#   make help     these lines
+#   make deps     install the Debian packages needed, skipping what is there
+#   make check    deps, build, lint, unit tests, NF tests, the simulation, lab tests (TAP, through prove)
+#   make check-unit, check-sim, check-lab, check-long   parts of it, and what takes longer (docs/CONTRIBUTING.md)
+#   make lint, make format   what a machine can see of style; clang-format of all files
+#   make fuzz     libFuzzer on everything that reads bytes from outside, T=60 seconds for each target (tests/fuzz/fuzz.mk)
+#   make model    the protocol's models, searched by spin (part of check)
+#   make sim      SEEDS=N fresh seeds of the simulated pair on all cores (docs/testing.md)
+#   make results  the experiments of the field's papers into docs/results, RESULTS_MINUTES=26 at most (scripts/results)
+#   make demo     deps, build, then 500 downloads through a pair whose primaries are killed
 #   make install, uninstall, deb   into DESTDIR and PREFIX; out of them; Debian packages in build/deb (packaging/install.mk)
-#   make soak    KILLS=100 HANGS=20 faults at random moments under downloads, SEED=n for those again (docs/testing.md)
-#   make day     DAY_S=3600 a day of a pair: faults of all kinds under clients, alerts and log held against them (docs/testing.md); SEED, TIMING
-#   SAN=1        any of these with address and undefined-behaviour sanitizers, in build-san/
+#   make soak     KILLS=100 HANGS=20 faults at random moments under downloads, SEED=n for those again (docs/testing.md)
+#   make day      DAY_S=3600 a day of a pair: faults of all kinds under clients, alerts and log held against them (docs/testing.md); SEED, TIMING
+#   make clean    away with build, build-san, build-fuzz
+#   SAN=1         any of these with address and undefined-behaviour sanitizers, in build-san/
 
 SAN   ?= 0
 ifeq ($(SAN),1)
@@ -47,23 +51,28 @@ DPDK_LIBS   = $(shell pkg-config --libs libdpdk)
 ROOMS     := $(shell sed -n 's/^\([a-z/]*\) *|.*/\1/p' scripts/rooms)
 DPDKROOMS := $(shell sed -n 's/^\([a-z/]*\) *|[^|]*| yes *|.*/\1/p' scripts/rooms)
 NODE   := $(wildcard $(DPDKROOMS:%=%/*.c)) tools/main.c
-SRC    := $(filter-out $(NODE),$(wildcard $(ROOMS:%=%/*.c)))
+SRC    := $(filter-out $(NODE) nftest/%,$(wildcard $(ROOMS:%=%/*.c)))
 OBJ    := $(SRC:%.c=$(BUILD)/obj/%.o)
 NODEOBJ := $(NODE:%.c=$(BUILD)/obj/%.o)
 NFLIB  := $(BUILD)/lib/libunderstudy-nf.a
-HEADERS := $(wildcard nflib/*.h nflib/*/*.h) ftcore/base/check.h ftcore/base/error.h ftcore/region/lines.h ftcore/region/region.h ftcore/record/format.h ftcore/record/record.h ftcore/order/section.h
+NFTESTLIB := $(BUILD)/lib/libunderstudy-nftest.so
+HEADERS := $(wildcard nflib/*.h nflib/*/*.h) nftest/nftest.h nftest/frames.h ftcore/base/check.h ftcore/base/error.h ftcore/region/lines.h ftcore/region/region.h ftcore/record/format.h ftcore/record/record.h ftcore/order/section.h
 CORE   := $(BUILD)/lib/libcore.a
 
 UNIT   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/nf/test_*.c))
-HELP   := $(patsubst tests/%.c,$(BUILD)/obj/tests/%.o,$(wildcard tests/unit/help_*.c tests/nf/help_*.c))
+NFTEST := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard nftest/*.c))
+HELP   := $(patsubst tests/%.c,$(BUILD)/obj/tests/%.o,$(wildcard tests/unit/help_*.c tests/nf/help_*.c)) $(NFTEST)
 LAB    := $(wildcard tests/lab/*.t)
 LABLONG := $(wildcard tests/lab/long/*.t)
 
 # Built a second time with bugs to be found, of which the environment chooses one.
 PLANTED := $(shell grep -lE 'FT_PLANTED|def UNDERSTUDY_PLANT' $$(find ftcore replicator node tools -name '*.c'))
 
-.PHONY: all deps lint results sim sim-coverage check check-sim check-long check-unit check-lab model demo soak day clean format
-all: $(BUILD)/understudy $(BUILD)/probe $(NFLIB) $(HEADERS:%=$(BUILD)/include/%)
+.PHONY: all help deps lint results sim sim-coverage check check-sim check-long check-unit check-lab model demo soak day clean format
+all: $(BUILD)/understudy $(BUILD)/probe $(NFLIB) $(NFTESTLIB) $(HEADERS:%=$(BUILD)/include/%)
+
+help:
+	@sed -n 's/^#   \(make\|SAN\)/\1/p' Makefile
 
 deps:
 	@scripts/deps
@@ -114,6 +123,10 @@ $(NFLIB): $(filter $(BUILD)/obj/ftcore/% $(BUILD)/obj/nflib/%,$(OBJ))
 	@rm -f $@
 	ar qcs $@ $^
 	$(PLAIN)
+# What tests of NFs outside the tree link: the harness, all that a module may call, and the NFs of the tree.
+$(NFTESTLIB): $(NFTEST) $(filter $(BUILD)/obj/ftcore/% $(BUILD)/obj/nflib/% $(BUILD)/obj/nfs/%,$(OBJ)) $(CORE)
+	@mkdir -p $(@D)
+	$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -shared $(LDFLAGS) -pthread -o $@ $^ $(LDLIBS)
 $(BUILD)/include/%: %
 	@mkdir -p $(@D)
 	@cp $< $@
@@ -142,7 +155,7 @@ SIM_WRAPS := nd_lane_wait nd_lane_announce nd_lane_emit_tail nd_group_barrier nf
 SIM_PRODUCT := $(filter-out replicator/socket.c node/redis/% node/control/% node/metrics/% node/arbiter/% tools/%,$(SRC))
 SIM_SOCKETS := replicator/link.o replicator/endpoint.o replicator/handshakes.o replicator/attempt.o replicator/notice.o replicator/buffers.o replicator/stream.o
 SIM_OBJ   := $(SIM_PRODUCT:%.c=$(BUILD)/sim/%.o)
-SIM_TESTS := $(patsubst %.c,$(BUILD)/sim/%.o,$(wildcard tests/sim/*.c) tests/nf/help_frames.c tests/unit/help_record_check.c tests/unit/help_arbiter.c)
+SIM_TESTS := $(patsubst %.c,$(BUILD)/sim/%.o,$(wildcard tests/sim/*.c) nftest/frames.c tests/unit/help_record_check.c tests/unit/help_arbiter.c)
 SIM_SEAM   = -include tests/next.h -include tests/sim/seam.h -DRP_CLOCKS=1024u -DRP_HOLD_NS=20000000ull
 $(filter $(BUILD)/sim/ftcore/% $(BUILD)/sim/replicator/%,$(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim/%)): SIM_SEAM += -DSIM_MEMORY
 $(BUILD)/sim/ftcore/region/region.o: SIM_SEAM += -DSIM_REGION
@@ -257,5 +270,5 @@ include tests/fuzz/fuzz.mk
 include packaging/install.mk
 
 -include $(SIM_OBJ:.o=.d) $(SIM_OBJ:$(BUILD)/sim/%.o=$(BUILD)/sim-planted/%.d) $(SIM_OBJ:$(BUILD)/sim/%.o=$(BUILD)/sim-coverage/%.d) $(SIM_TESTS:.o=.d)
--include $(OBJ:.o=.d) $(NODEOBJ:.o=.d) $(NEXTOBJ:.o=.d) $(BUILD)/next/tests/unit/test_format.d $(PLANTED:%.c=$(BUILD)/planted/%.d)
+-include $(OBJ:.o=.d) $(NFTEST:.o=.d) $(NODEOBJ:.o=.d) $(NEXTOBJ:.o=.d) $(BUILD)/next/tests/unit/test_format.d $(PLANTED:%.c=$(BUILD)/planted/%.d)
 -include $(patsubst tests/%.c,$(BUILD)/obj/tests/%.d,$(wildcard tests/unit/*.c tests/nf/*.c tests/lab/*.c))

@@ -45,6 +45,29 @@ json_t *nd_counters_status(const struct nd_running *r, const char *nf)
     return o;
 }
 
+json_t *nd_passing_status(const struct nd_running *r)
+{
+    json_t *o = json_object();
+
+    for (unsigned i = 1; i <= r->config->chain.count && !nd_is_changing(r); i++) {
+        json_t *packets, *dropped;
+
+        if (!r->counted[i])
+            continue;
+        packets = json_array();
+        dropped = json_array();
+        for (unsigned l = 0; l < r->config->chain.lanes; l++) {
+            struct nf_tally tally = nf_chain_tally(r->lanes[l].chain, i);
+
+            json_array_append_new(packets, json_integer((json_int_t)tally.packets));
+            json_array_append_new(dropped, json_integer((json_int_t)tally.dropped));
+        }
+        json_object_set_new(o, r->counted[i]->name,
+                            json_pack("{s:o,s:o}", "packets", packets, "dropped", dropped));
+    }
+    return o;
+}
+
 /* ---- takeovers --------------------------------------------------------------------------------- */
 
 /* When the last lane had replayed what it held; 0: one has not since `decided`. */

@@ -82,6 +82,16 @@ static bool has_answered(struct nd_running *r, struct nd_exchange *x, struct nd_
 
 /* ---- show -------------------------------------------------------------------------------------- */
 
+/* Of the lane, by which the times in its rows are. */
+static uint64_t chain_time(const struct nd_running *r, unsigned lane)
+{
+    const struct nd_lane *l = &r->lanes[lane];
+
+    if (ft_order_kind(FT_REPORT_GET(&r->words[lane], done)) < FT_LANE_FRESH) /* that of its last burst */
+        return __atomic_load_n(&nf_chain_state(l->chain)->time, __ATOMIC_RELAXED);
+    return nd_now() + __atomic_load_n(&l->time_offset, __ATOMIC_RELAXED);
+}
+
 static json_t *make_page(struct nd_running *r, const char *nf)
 {
     const struct nd_question *q = &r->question;
@@ -94,10 +104,12 @@ static json_t *make_page(struct nd_running *r, const char *nf)
     /* One lane after the other: the cursor says whose turn it is. */
     next = q->more ? (uint64_t)q->lane << LANE_SHIFT | q->cursor : (uint64_t)(q->lane + 1) << LANE_SHIFT;
     if (!last)
-        return json_pack("{s:o,s:I}", "rows", rows, "next", (json_int_t)next);
+        return json_pack("{s:o,s:I,s:I}", "rows", rows, "now_ns", (json_int_t)chain_time(r, q->lane), "next",
+                         (json_int_t)next);
     counters = nd_counters_status(r, nf);
-    page = json_pack("{s:o,s:n,s:o,s:O?,s:o}", "rows", rows, "next", "tables", nd_tables_status(r, nf),
-                     "counters", json_object_get(counters, nf), "timeouts", nd_timeouts_status(r, nf));
+    page = json_pack("{s:o,s:I,s:n,s:o,s:O?,s:o}", "rows", rows, "now_ns", (json_int_t)chain_time(r, q->lane),
+                     "next", "tables", nd_tables_status(r, nf), "counters", json_object_get(counters, nf),
+                     "timeouts", nd_timeouts_status(r, nf));
     json_decref(counters);
     return page;
 }
@@ -138,6 +150,14 @@ static void tell_changed(struct nd_exchange *x, unsigned lanes)
                                          json_string_value(json_object_get(error, "text")), lanes));
 }
 
+/* Counters are cleared by a program that knows how, and replayed by one that does. */
+static const char *other_program(struct nd_running *r, struct rp_status *s)
+{
+    rp_status(r->replicator, s);
+    return s->core.peer.known && strcmp(s->core.peer.program, UNDERSTUDY_VERSION) != 0 ? s->core.peer.program
+                                                                                       : NULL;
+}
+
 bool nd_answer_change(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
 {
     const char *nf = text_of(x->request, "nf"), *key = text_of(x->request, "key"),
@@ -145,8 +165,14 @@ bool nd_answer_change(struct nd_running *r, struct nd_exchange *x, struct nd_wor
     bool set = x->command == ND_CMD_SET;
     struct nd_question *q = &r->question;
     char text[sizeof(q->text)];
+    struct rp_status s;
     int n;
 
+    if (nf && !set && strcmp(nf, "counters") == 0 && other_program(r, &s))
+        return nd_answered(x, nd_refuse("busy",
+                                        "node %s runs understudy %s, this one " UNDERSTUDY_VERSION
+                                        ": counters are cleared where both run one version",
+                                        s.core.peer.name, s.core.peer.program));
     if (!nf || (set && (!key || !value)))
         return nd_answered(x, nd_refuse("invalid", set ? "set needs nf, key and value" : "clear needs nf"));
     if (set)

@@ -42,6 +42,7 @@ static const struct {
     {"claims", LANE(count.claims)},
     {"heartbeats_refused", LANE(count.heartbeats_refused)},
     {"empty_bursts", LANE(count.empty_bursts)},
+    {"logged", LANE(log.head)},
 };
 
 static uint64_t load_field(const struct ft_lane *lane, size_t at)
@@ -371,6 +372,7 @@ json_t *nd_answer_status(struct nd_running *r, const json_t *request)
     json_object_set_new(o, "takeovers", nd_takeovers_status(r));
     json_object_set_new(o, "nfs", nd_counters_status(r, NULL));
     json_object_set_new(o, "tables", nd_tables_status(r, NULL));
+    json_object_set_new(o, "passing", nd_passing_status(r));
     add_other_sections(o, r, s);
     nd_arbiter_answer_status(o, r, s, now);
     json_object_set_new(o, "link", link_status(r->config, s));

@@ -9,7 +9,7 @@ int nd_cmd_key(int argc, char **argv)
 {
     struct nd_options options;
     struct ft_fault fault = {""};
-    int error = nd_options_read(&options, argc, argv, 0, 1, 1, "FILE");
+    int error = nd_options_read(&options, argc, argv);
 
     if (error)
         return error;

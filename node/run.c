@@ -11,7 +11,7 @@
 #include "node/base/event_writer.h"
 #include "node/base/privilege.h"
 #include "node/base/strangers.h"
-#include "node/control/options.h"
+#include "node/control/pair.h"
 #include "node/crash/handler.h"
 #include "node/lane/lane.h"
 #include "node/running.h"
@@ -279,13 +279,25 @@ static void finish_files(const char *file)
         ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_START, "files from the peer are in their places now");
 }
 
+static int refuse_node(const struct nd_config *c, const struct nd_options *o)
+{
+    if (o->node)
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "%s: no node '%s', expected %s or %s", o->file, o->node,
+                     c->node[0].name, c->node[1].name);
+    else
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START,
+                     "%s: which node? Not just one of %s (%s) and %s (%s) has an address of this host, "
+                     "expected -n NAME",
+                     o->file, c->node[0].name, c->node[0].host, c->node[1].name, c->node[1].host);
+    return ND_USAGE;
+}
+
 int nd_cmd_run(int argc, char **argv)
 {
     struct nd_running *r = &the_node;
     struct nd_options options;
     struct ft_fault fault = {""};
-    int code = nd_options_read(&options, argc, argv, ND_OPT_FILE | ND_OPT_NODE | ND_OPT_NEED_NODE, 0, 0, ""),
-        error;
+    int code = nd_options_read(&options, argc, argv), error, self;
 
     if (code)
         return code;
@@ -297,12 +309,9 @@ int nd_cmd_run(int argc, char **argv)
         ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "%s", fault.text);
         return nd_exit_of_file(error);
     }
-    int self = nd_config_node(r->config, options.node);
-
+    self = options.node ? nd_config_node(r->config, options.node) : nd_pair_local(r->config);
     if (self < 0) {
-        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "%s: no node '%s', expected %s or %s", options.file,
-                     options.node, r->config->node[0].name, r->config->node[1].name);
-        code = ND_USAGE;
+        code = refuse_node(r->config, &options);
     } else if (!r->config->protect.pair && r->config->node[self].role == ND_ROLE_STANDBY) {
         ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START,
                      "node %s: protect mode is off, expected node %s, the primary, to run alone",

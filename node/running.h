@@ -204,6 +204,7 @@ void nd_counters_find(struct nd_running *r);
 void nd_takeovers_count(struct nd_running *r, const struct rp_status *s);
 void nd_metrics_turn(struct nd_running *r);
 json_t *nd_counters_status(const struct nd_running *r, const char *nf); /* NULL: of all NFs */
+json_t *nd_passing_status(const struct nd_running *r); /* by NF and lane: packets, and drops of them */
 json_t *nd_takeovers_status(const struct nd_running *r);
 
 /*

@@ -171,6 +171,7 @@ static json_t *answer_status(const json_t *status, const char *parameter)
 
     (void)parameter;
     json_object_del(o, "lanes");
+    json_object_del(o, "passing");
     json_object_del(o, "nfs");
     json_object_del(o, "tables");
     return o;

@@ -23,24 +23,27 @@ install: all $(BUILD)/man/understudy.1 $(BUILD)/man/understudy.yaml.5
 	$(call put,755,$(BINDIR),$(BUILD)/understudy)
 	install -d $(DESTDIR)$(PREFIX)/lib/understudy $(DESTDIR)$(UNITDIR) $(DESTDIR)$(LIBDIR)/pkgconfig
 	$(call put,644,$(LIBDIR),$(NFLIB))
+	$(call put,644,$(PREFIX)/lib/understudy-dev,$(NFTESTLIB))
 	$(foreach h,$(HEADERS),install -D -m 644 $(h) $(DESTDIR)$(PREFIX)/include/understudy/$(h) &&) :
 	$(FILL) packaging/understudy-nf.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/understudy-nf.pc
+	$(FILL) packaging/understudy-nftest.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/understudy-nftest.pc
 	$(FILL) packaging/understudy@.service > $(DESTDIR)$(UNITDIR)/understudy@.service
 	$(call put,644,$(MANDIR)/man1,$(BUILD)/man/understudy.1)
 	$(call put,644,$(MANDIR)/man5,$(BUILD)/man/understudy.yaml.5)
 	install -D -m 644 packaging/understudy.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/understudy
 	$(call put,644,$(SHARE)/chains,$(wildcard nfs/chains/*))
+	$(call put,644,$(SHARE)/new-nf,$(wildcard examples/new-nf/*))
 	$(call put,644,$(DOCDIR),README.md LICENSE)
 	$(call put,644,$(DOCDIR)/docs,$(wildcard docs/*.md))
-	$(call put,644,$(DOCDIR)/examples,$(filter-out %/hello,$(wildcard examples/*)))
+	$(call put,644,$(DOCDIR)/examples,$(filter-out %/hello %/new-nf,$(wildcard examples/*)))
 	$(call put,644,$(DOCDIR)/examples/hello,$(wildcard examples/hello/*))
 
 # With the variables of the install. Modules of others stay, and so do configuration, state and user.
 uninstall:
 	rm -f $(addprefix $(DESTDIR),$(BINDIR)/understudy $(UNITDIR)/understudy@.service $(LIBDIR)/$(notdir $(NFLIB)) \
-		$(LIBDIR)/pkgconfig/understudy-nf.pc $(MANDIR)/man1/understudy.1 $(MANDIR)/man5/understudy.yaml.5 \
+		$(LIBDIR)/pkgconfig/understudy-nf.pc $(LIBDIR)/pkgconfig/understudy-nftest.pc $(MANDIR)/man1/understudy.1 $(MANDIR)/man5/understudy.yaml.5 \
 		$(PREFIX)/share/bash-completion/completions/understudy)
-	rm -rf $(addprefix $(DESTDIR),$(PREFIX)/include/understudy $(SHARE) $(DOCDIR))
+	rm -rf $(addprefix $(DESTDIR),$(PREFIX)/include/understudy $(PREFIX)/lib/understudy-dev $(SHARE) $(DOCDIR))
 	[ ! -d $(DESTDIR)$(PREFIX)/lib/understudy ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$(PREFIX)/lib/understudy
 
 # What the pages say of options and keys is the program's and docs/pair-file.md's: packaging/manual.

@@ -16,7 +16,7 @@ _understudy() {
     COMPREPLY=()
     if [ "$COMP_CWORD" = 1 ]; then
         mapfile -t COMPREPLY < <(compgen -W "$("$program" --help 2>/dev/null |
-            sed -n 's/^  understudy \([a-z]*\) .*/\1/p') --help --version" -- "$word")
+            sed -n 's/^  understudy \([a-z-]*\) .*/\1/p') --help --version" -- "$word")
         return
     fi
     help=$("$program" "$command" --help 2>/dev/null) || return
@@ -29,11 +29,12 @@ _understudy() {
     value=
     [[ $before == -* ]] && value=$(_understudy_value "$help" "$before" | head -n 1)
     case $before:$value in
-    -n:* | --node:*) # the nodes of the file named before
+    -n:* | --node:*) # the nodes of the file named before, or of the one that the command would take
+        file=${UNDERSTUDY_CONFIG:-/etc/understudy/pair.yaml}
         for ((i = 2; i < COMP_CWORD - 1; i++)); do
             [[ ${COMP_WORDS[i]} == -c || ${COMP_WORDS[i]} == --config ]] && file=${COMP_WORDS[i + 1]}
         done
-        [ -z "$file" ] || mapfile -t COMPREPLY < <(compgen -W "$(sed -n '/^nodes:/,/^[^ #]/s/^  \([A-Za-z0-9_-]*\):.*/\1/p' \
+        mapfile -t COMPREPLY < <(compgen -W "$(sed -n '/^nodes:/,/^[^ #]/s/^  \([A-Za-z0-9_-]*\):.*/\1/p' \
             "$file" 2>/dev/null)" -- "$word") ;;
     *:FILE | *:DIR | *:*.pcap | -*:[A-Z]*) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
     -*:*[a-z]*) mapfile -t COMPREPLY < <(compgen -W "${value//|/ }" -- "$word") ;;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* understudy SUBCOMMAND: finds the subcommand and hands over. */
+#include "node/config/schema.h"
 #include "node/control/options.h"
 
 #include <fcntl.h>
@@ -7,57 +8,91 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PAIR "-c FILE [-n NAME] [-o json]"
+static int help(int argc, char **argv);
 
 static const struct command {
     const char *name, *summary;
     int (*run)(int argc, char **argv);
-    const char *args; /* NULL: `syntax` tells them */
-    const struct nd_syntax *syntax;
+    const struct nd_syntax *syntax; /* NULL: nd_common_syntax has it */
 } commands[] = {
-    {"run", "run a node", nd_cmd_run, .args = "-c FILE -n NAME"},
-    {"check", "validate a configuration, start nothing", nd_cmd_check, .args = "-c FILE [-o json]"},
-    {"key", "make the key of a pair", nd_cmd_key, .args = "FILE"},
+    {"run", "run a node: of a file that has one of this host, that one", nd_cmd_run, NULL},
+    {"check", "validate a configuration, start nothing", nd_cmd_check, NULL},
+    {"key", "make the key of a pair", nd_cmd_key, NULL},
     {"replay", "a capture through a pair, with kills, and the verdict; or what a recorder kept",
-     nd_cmd_replay, .syntax = &nd_replay_syntax},
+     nd_cmd_replay, &nd_replay_syntax},
     {"bench", "what protection costs while nothing fails, and how soon a successor releases", nd_cmd_bench,
-     .syntax = &nd_bench_syntax},
-    {"status", "is the chain protected, and if not, why", nd_cmd_status, .args = PAIR},
-    {"watch", "events of both nodes as they happen", nd_cmd_watch, .args = PAIR},
-    {"verify", "compare the state of both nodes", nd_cmd_act, .args = PAIR},
-    {"promote", "make the standby the primary", nd_cmd_act, .args = PAIR},
-    {"drain", "hand over without loss, so that the primary can be stopped", nd_cmd_act, .args = PAIR},
-    {"resync", "copy the whole state to the standby again", nd_cmd_act, .args = PAIR},
-    {"failback", "hand back to the node that the file prefers, or calls primary", nd_cmd_act, .args = PAIR},
-    {"pin", "this node is to reign: nothing automatic moves the role away", nd_cmd_maintain,
-     .args = PAIR " NODE"},
-    {"hold", "nothing automatic moves the role at all", nd_cmd_maintain, .args = PAIR},
-    {"unpin", "end a pin or a hold", nd_cmd_maintain, .args = PAIR},
-    {"apply", "the chain file as it is now, without a restart", nd_cmd_act, .args = PAIR},
-    {"push", "the primary's chain files to the other node", nd_cmd_act, .args = PAIR},
-    {"drill", "failover drill on a running pair", nd_cmd_drill, .syntax = &nd_drill_syntax},
-    {"show", "look at the state of an NF", nd_cmd_show, .args = PAIR " NF"},
-    {"set", "change it", nd_cmd_set, .args = PAIR " NF KEY=VALUE"},
-    {"clear", "forget an entry, or all", nd_cmd_clear, .args = PAIR " NF [KEY]"},
-    {"trace", "what the chain does to the next packets, NF by NF", nd_cmd_trace, .syntax = &nd_trace_syntax},
-    {"incidents", "what nodes of this server died of", nd_cmd_incidents, .args = PAIR},
-    {"top", "live view, until q", nd_cmd_top, .args = "-c FILE [-n NAME]"},
+     &nd_bench_syntax},
+    {"status", "is the chain protected, and if not, why", nd_cmd_status, NULL},
+    {"watch", "events of both nodes as they happen", nd_cmd_watch, NULL},
+    {"verify", "compare the state of both nodes", nd_cmd_act, NULL},
+    {"promote", "make the standby the primary", nd_cmd_act, NULL},
+    {"drain", "hand over without loss, so that the primary can be stopped", nd_cmd_act, NULL},
+    {"resync", "copy the whole state to the standby again", nd_cmd_act, NULL},
+    {"failback", "hand back to the node that the file prefers, or calls primary", nd_cmd_act, NULL},
+    {"pin", "this node is to be primary: nothing automatic moves the role away", nd_cmd_maintain, NULL},
+    {"hold", "nothing automatic moves the role at all", nd_cmd_maintain, NULL},
+    {"unpin", "end a pin or a hold", nd_cmd_maintain, NULL},
+    {"apply", "the chain file as it is now, without a restart", nd_cmd_act, NULL},
+    {"push", "the primary's chain files to the other node", nd_cmd_act, NULL},
+    {"drill", "failover drill on a running pair", nd_cmd_drill, &nd_drill_syntax},
+    {"show", "the state of an NF, or the counters of all; which rows, or what becomes of them", nd_cmd_show,
+     &nd_show_syntax},
+    {"set", "change it", nd_cmd_set, NULL},
+    {"clear", "forget an entry of an NF, or all; or begin its counters anew", nd_cmd_clear, NULL},
+    {"trace", "what the chain does to the next packets, NF by NF", nd_cmd_trace, &nd_trace_syntax},
+    {"incidents", "what nodes of this server died of", nd_cmd_incidents, NULL},
+    {"top", "live view, until q", nd_cmd_top, NULL},
+    {"nfs", "the NFs that there are, and what each is: parameters, state, counters", nd_cmd_nfs,
+     &nd_nfs_syntax},
+    {"new-nf", "an NF to begin with: module, Makefile, test and chain file", nd_cmd_new_nf,
+     &nd_new_nf_syntax},
+    {"version", "of the program, of what it speaks to a peer, and of DPDK", nd_cmd_version, NULL},
+    {"help", "what --help says, of all subcommands or of one", help, NULL},
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+#define USAGE    42 /* columns of the list of subcommands for the options of each */
 
 static bool is_help(const char *arg)
 {
     return strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0;
 }
 
+static const struct command *find_command(const char *name)
+{
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (strcmp(name, commands[i].name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+static const struct nd_syntax *syntax_of(const struct command *c)
+{
+    return c->syntax ? c->syntax : nd_common_syntax(c->name);
+}
+
+static int refuse_command(const char *name)
+{
+    const char *names[COMMANDS + 1] = {NULL}, *near;
+
+    for (size_t i = 0; i < COMMANDS; i++)
+        names[i] = commands[i].name;
+    near = nd_schema_nearest(name, names);
+    return nd_usage(NULL, "unknown subcommand \"%.40s\"%s%s%s", name, near ? ", did you mean " : "",
+                    near ? near : "", near ? "?" : "");
+}
+
 static int print_help(void)
 {
+    char usage[USAGE + 1];
+
     printf("usage: understudy SUBCOMMAND [OPTION]... [ARGUMENT]...\n\n");
-    for (size_t i = 0; i < COMMANDS; i++)
-        printf("  understudy %-8s %-42s %s\n", commands[i].name,
-               commands[i].args ? commands[i].args : "[OPTION]..., see its --help", commands[i].summary);
-    printf("\n  -c FILE   chain or pair file        -n NAME   the node to ask\n"
-           "  -o json   one JSON object on stdout\n\n"
+    for (size_t i = 0; i < COMMANDS; i++) {
+        nd_syntax_usage(syntax_of(&commands[i]), usage, sizeof(usage));
+        printf("  understudy %-8s %-*s %s\n", commands[i].name, USAGE, usage, commands[i].summary);
+    }
+    printf("\n  -c FILE   chain or pair file (default " ND_FILE_VARIABLE ", else " ND_PAIR_FILE ")\n"
+           "  -n NAME   the node to ask           -o json   one JSON object on stdout\n"
+           "  --help    behind a subcommand, or help before it: its options\n\n"
            "exit codes: 0 done, equal, protected; 1 not equal, failed, degraded; 2 not protected; 64 wrong "
            "usage;\n"
            "65 bad configuration or data; 69 no answer; 70 our own fault; 77 no permission\n");
@@ -67,11 +102,20 @@ static int print_help(void)
 static int print_help_of(const struct command *c)
 {
     printf("usage: understudy %s", c->name);
-    if (c->args)
-        nd_options_print(c->args, c->summary);
-    else
-        nd_syntax_print(c->syntax, c->summary);
+    nd_syntax_print(syntax_of(c), c->summary);
     return ND_DONE;
+}
+
+static int help(int argc, char **argv)
+{
+    struct nd_options options;
+    const struct command *of;
+    int error = nd_options_read(&options, argc, argv);
+
+    if (error || options.argc == 0)
+        return error ? error : print_help();
+    of = find_command(options.argv[0]);
+    return of ? print_help_of(of) : refuse_command(options.argv[0]);
 }
 
 /* Output that could not be written is a failure too: a full disk must not look like success. */
@@ -98,19 +142,19 @@ static void keep_standard_streams(void)
 
 int main(int argc, char **argv)
 {
+    static char version[] = "version";
+    const struct command *command;
+
     keep_standard_streams();
     if (argc < 2)
         return nd_usage(NULL, "no subcommand");
-    if (is_help(argv[1]) || strcmp(argv[1], "help") == 0)
+    if (is_help(argv[1]))
         return flush_output(print_help());
-    if (strcmp(argv[1], "--version") == 0) {
-        printf("understudy %s\n", UNDERSTUDY_VERSION);
-        return flush_output(ND_DONE);
-    }
-    for (size_t i = 0; i < COMMANDS; i++) {
-        if (strcmp(argv[1], commands[i].name) == 0)
-            return flush_output(argc > 2 && is_help(argv[2]) ? print_help_of(&commands[i])
-                                                             : commands[i].run(argc - 1, argv + 1));
-    }
-    return nd_usage(NULL, "unknown subcommand \"%.40s\"", argv[1]);
+    if (strcmp(argv[1], "--version") == 0)
+        argv[1] = version;
+    command = find_command(argv[1]);
+    if (!command)
+        return refuse_command(argv[1]);
+    return flush_output(argc > 2 && is_help(argv[2]) ? print_help_of(command)
+                                                     : command->run(argc - 1, argv + 1));
 }

@@ -47,6 +47,18 @@ const struct nf *nf_chain_any(const struct nf_chain *chain, unsigned index)
     return index <= chain->count ? &chain->nfs[index] : NULL;
 }
 
+static void add_tally(uint64_t *to, uint32_t n)
+{
+    __atomic_store_n(to, *to + n, __ATOMIC_RELAXED);
+}
+
+struct nf_tally nf_chain_tally(const struct nf_chain *chain, unsigned index)
+{
+    const struct nf_tally *t = &chain->tally[index];
+    return (struct nf_tally){.packets = __atomic_load_n(&t->packets, __ATOMIC_RELAXED),
+                             .dropped = __atomic_load_n(&t->dropped, __ATOMIC_RELAXED)};
+}
+
 struct nf *nf_chain_nf(const struct nf_chain *chain, unsigned index)
 {
     return index >= 1 && index <= chain->count ? (struct nf *)(uintptr_t)&chain->nfs[index] : NULL;
@@ -195,6 +207,8 @@ static uint32_t run_side(struct nf_chain *chain, struct nf_packet *list[], uint3
     }
     for (uint32_t step = 1; step <= chain->count && left; step++) {
         struct nf *nf = &chain->nfs[side == NF_INSIDE ? step : chain->count + 1 - step];
+        struct nf_tally *tally = &chain->tally[nf - chain->nfs];
+        uint32_t got = left;
         if (ft_unlikely(chain->guard))
             nf_payload_guard_begin(chain->guard, nf, list, left, packets, chain->state->seq);
         nf_mark(chain->mark, NF_DOING_PACKETS, nf->index);
@@ -206,6 +220,8 @@ static uint32_t run_side(struct nf_chain *chain, struct nf_packet *list[], uint3
         if (ft_unlikely(chain->tracing.trace != NULL))
             nf_tracing_step(&chain->tracing, chain->nfs, (uint8_t)(nf - chain->nfs), side);
         left = keep_passing(list, left);
+        add_tally(&tally->packets, got);
+        add_tally(&tally->dropped, got - left);
     }
     if (looked)
         nf_mark(chain->mark, NF_DOING_SESSIONS, 0);

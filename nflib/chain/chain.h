@@ -149,6 +149,13 @@ int nf_chain_keeps(const struct nf_chain *chain, uint64_t offset, uint64_t size,
 /* The lane's tables that can be full. They stay where they are when a chain is made anew in its region. */
 const struct nf_tables *nf_chain_tables(const struct nf_chain *chain);
 
+/* What instance 1 … count of a lane has got and dropped since this process made it, live and in replay. No
+ * state: written by the lane, read by any thread. */
+struct nf_tally {
+    uint64_t packets, dropped;
+};
+struct nf_tally nf_chain_tally(const struct nf_chain *chain, unsigned index);
+
 /* Instances by name, for show; "l3" with addresses. NULL: no such NF in the chain. */
 struct nf *nf_chain_find(const struct nf_chain *chain, const char *name);
 struct nf *nf_chain_nf(const struct nf_chain *chain, unsigned index); /* 1 … count */

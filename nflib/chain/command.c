@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An operator's change, "set NF KEY=VALUE" or "clear NF [KEY]": read, and given to the NF. Run by the lane.
+/*
+ * An operator's change, "set NF KEY=VALUE", "clear NF [KEY]" or "clear counters [NF]": read, and given to the
+ * NF. Run by the lane.
  */
 #include "nflib/chain/parts.h"
 
@@ -53,6 +55,22 @@ static int refuse_name(struct nf_chain *chain, const char *name, struct ft_fault
     return ft_fail(fault, FT_ENOENT, "no NF \"%.40s\" in this chain, expected one of %s", name, names);
 }
 
+/* Those of `name`, or of all NFs and L3. They are state like any other: the standby's are cleared, too. */
+static int clear_counters(struct nf_chain *chain, const char *name, struct ft_fault *fault)
+{
+    bool found = false;
+    for (unsigned i = 0; nf_chain_any(chain, i); i++) {
+        const struct nf *nf = nf_chain_any(chain, i);
+        if (!nf->module || (*name && strcmp(nf->module->name, name) != 0))
+            continue;
+        found = true;
+        uint32_t n = nf_chain_counters(nf->module);
+        if (n)
+            memset(nf_edit(nf, nf->counters, n * sizeof(uint64_t)), 0, n * sizeof(uint64_t));
+    }
+    return found ? FT_OK : refuse_name(chain, name, fault);
+}
+
 int nf_chain_command(struct nf_chain *chain, const char *text, uint32_t len, uint64_t now,
                      struct ft_fault *fault)
 {
@@ -67,6 +85,8 @@ int nf_chain_command(struct nf_chain *chain, const char *text, uint32_t len, uin
     if (!set && strcmp(verb, "clear") != 0)
         return ft_fail(fault, FT_EINVAL, "\"%.40s\": expected set or clear", verb);
     struct nf *nf = nf_chain_find(chain, name);
+    if (!nf && !set && strcmp(name, "counters") == 0)
+        return clear_counters(chain, cut_word(&rest), fault);
     if (!nf)
         return refuse_name(chain, name, fault);
     nf_mark_burst(chain->mark, chain->state->burst + 1, now, chain->state->seq, NULL, 0);

@@ -116,7 +116,7 @@ int nd_cmd_check(int argc, char **argv)
     struct nd_options options;
     struct nd_config *config;
     struct ft_fault fault = {""};
-    int error = nd_options_read(&options, argc, argv, ND_OPT_FILE | ND_OPT_JSON, 0, 0, "");
+    int error = nd_options_read(&options, argc, argv);
     int code = ND_DONE;
 
     if (error)

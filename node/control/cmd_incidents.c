@@ -106,8 +106,7 @@ int nd_cmd_incidents(int argc, char **argv)
     struct incidents all = {NULL, 0};
     struct nd_config *config;
     struct ft_fault fault = {""};
-    int code = nd_options_read(&options, argc, argv, ND_OPT_FILE | ND_OPT_NODE | ND_OPT_JSON, 0, 0, ""),
-        error;
+    int code = nd_options_read(&options, argc, argv), error;
 
     if (code)
         return code;

@@ -31,8 +31,7 @@ int nd_cmd_maintain(int argc, char **argv)
     bool pins = strcmp(argv[0], "pin") == 0;
     struct nd_pair pair;
     json_t *request, *answer;
-    int code = nd_pair_open(&pair, argc, argv, ND_OPT_FILE | ND_OPT_NODE | ND_OPT_JSON, pins, pins,
-                            pins ? "NODE" : "");
+    int code = nd_pair_open(&pair, argc, argv);
 
     if (code)
         return code;

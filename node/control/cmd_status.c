@@ -1,26 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the nodes say of themselves, with an exit code for scripts (status, top), and what is one request to
- * one node (verify, promote, drain, resync, failback).
+ * What the nodes say of themselves, with an exit code for scripts (status), and what is one request to one
+ * node (verify, promote, drain, resync, failback).
  */
 #include "node/control/pair.h"
 
-#include <poll.h>
-#include <signal.h>
 #include <string.h>
-#include <termios.h>
-#include <unistd.h>
 
 /* ---- status ------------------------------------------------------------------------------------- */
 
-/* One object, of the node that counts. What it knows of the other node is in it as `peer`. */
+/* One object, of the node that counts. What it knows of the other node is in it as `peer`; without -n what
+ * the other one says of itself is `other`. */
 static int print_json(const struct nd_pair *pair)
 {
     int node = pair->only >= 0 ? pair->only : nd_pair_in_role(pair, "primary");
+    json_t *other;
 
     if (node < 0)
         node = pair->status[0] ? 0 : 1;
-    return pair->status[node] ? nd_print_json(pair->status[node]) : ND_NO_ANSWER;
+    if (!pair->status[node])
+        return ND_NO_ANSWER;
+    other = pair->status[!node] ? json_incref(pair->status[!node]) : json_null();
+    if (pair->only < 0)
+        json_object_set_new(pair->status[node], "other", other);
+    else
+        json_decref(other);
+    return nd_print_json(pair->status[node]);
 }
 
 static void print_silence(const struct nd_pair *pair)
@@ -38,7 +43,7 @@ static void print_silence(const struct nd_pair *pair)
 int nd_cmd_status(int argc, char **argv)
 {
     struct nd_pair pair;
-    int code = nd_pair_open(&pair, argc, argv, ND_OPT_FILE | ND_OPT_NODE | ND_OPT_JSON, 0, 0, "");
+    int code = nd_pair_open(&pair, argc, argv);
 
     if (code)
         return code;
@@ -52,75 +57,6 @@ int nd_cmd_status(int argc, char **argv)
             code = ND_SOFTWARE;
     } else {
         nd_pair_print(&pair, stdout);
-    }
-    nd_pair_close(&pair);
-    return code;
-}
-
-/* ---- top: the status once a second until q; without a terminal, one frame ---------------------------- */
-
-static volatile sig_atomic_t stopped;
-
-static void note_signal(int signal)
-{
-    (void)signal;
-    stopped = 1;
-}
-
-static void print_frame(struct nd_pair *pair, bool terminal)
-{
-    nd_pair_ask_status(pair);
-    if (terminal)
-        printf("\033[H\033[J");
-    nd_pair_print(pair, stdout);
-    if (terminal)
-        printf("\nq to quit\n");
-    fflush(stdout);
-}
-
-/* A second passes, or a key is pressed: true for q or the end of input. */
-static bool quit_pressed(void)
-{
-    struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
-    char key;
-
-    if (poll(&in, 1, 1000) <= 0)
-        return stopped;
-    return stopped || read(STDIN_FILENO, &key, 1) != 1 || key == 'q' || key == 'Q';
-}
-
-static void watch_pair(struct nd_pair *pair)
-{
-    struct sigaction action = {.sa_handler = note_signal};
-    struct termios before, raw;
-    bool keys = tcgetattr(STDIN_FILENO, &before) == 0;
-
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    if (keys) {
-        raw = before;
-        raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
-        tcsetattr(STDIN_FILENO, TCSANOW, &raw);
-    }
-    do
-        print_frame(pair, true);
-    while (!quit_pressed());
-    if (keys)
-        tcsetattr(STDIN_FILENO, TCSANOW, &before);
-}
-
-int nd_cmd_top(int argc, char **argv)
-{
-    struct nd_pair pair;
-    int code = nd_pair_open(&pair, argc, argv, ND_OPT_FILE | ND_OPT_NODE, 0, 0, "");
-
-    if (code)
-        return code;
-    if (isatty(STDOUT_FILENO) && isatty(STDIN_FILENO)) {
-        watch_pair(&pair);
-    } else {
-        print_frame(&pair, false);
-        code = nd_pair_exit(&pair);
     }
     nd_pair_close(&pair);
     return code;
@@ -168,7 +104,7 @@ int nd_cmd_act(int argc, char **argv)
 {
     struct nd_pair pair;
     json_t *answer;
-    int code = nd_pair_open(&pair, argc, argv, ND_OPT_FILE | ND_OPT_NODE | ND_OPT_JSON, 0, 0, "");
+    int code = nd_pair_open(&pair, argc, argv);
 
     if (code)
         return code;

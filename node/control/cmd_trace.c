@@ -28,7 +28,7 @@ struct trace_options {
 
 static const struct nd_option rows[] = {
     ND_OPTION_FILE_ROW(AT(common.file), "configuration"),
-    {"node", 'n', ND_OPTION_TEXT, AT(common.node), .value = "NAME", .help = "one of the pair's nodes"},
+    ND_OPTION_NODE_ROW(AT(common.node)),
     ND_OPTION_JSON_ROW(AT(common.json)),
     {"packets", 0, ND_OPTION_U32, AT(packets), 1, 100, "10", .value = "N", .help = "as many packets"},
     {"seconds", 0, ND_OPTION_REAL, AT(seconds), 0.001, 60, "10", .value = "S", .help = "no longer than this"},

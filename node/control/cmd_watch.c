@@ -117,7 +117,7 @@ int nd_cmd_watch(int argc, char **argv)
     const struct sigaction action = {.sa_handler = note_signal};
     struct watched watched[ND_NODES] = {{.of = 0}};
     struct nd_pair pair;
-    int code = nd_pair_open(&pair, argc, argv, ND_OPT_FILE | ND_OPT_NODE | ND_OPT_JSON, 0, 0, "");
+    int code = nd_pair_open(&pair, argc, argv);
 
     if (code)
         return code;

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Parses command lines by the tables of options.h, with getopt_long. */
 #include "node/control/options.h"
+#include "node/config/schema.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 int nd_usage(const char *command, const char *fmt, ...)
 {
@@ -130,6 +133,7 @@ static bool read_value(const struct nd_option *o, const char *text, void *out)
     case ND_OPTION_JSON:
         return *(bool *)out = strcmp(text, "json") == 0;
     case ND_OPTION_TEXT:
+    case ND_OPTION_FILE:
         *(const char **)out = text;
         return true;
     case ND_OPTION_CHOICE:
@@ -199,12 +203,32 @@ static unsigned row_of(const struct nd_option *table, int c)
     return i;
 }
 
-static int check_arguments(const struct nd_syntax *s, const struct nd_arguments *rest)
+/* In place of -c. What is there and cannot be read is not passed over. */
+static int find_file(const struct nd_syntax *s, const struct nd_option *o, const char **out)
 {
+    const char *named = getenv(ND_FILE_VARIABLE), *path = named && *named ? named : ND_PAIR_FILE;
+
+    if (access(path, R_OK) == 0) {
+        *out = path;
+        return 0;
+    }
+    if (path != named && errno == ENOENT)
+        return nd_usage(s->command, "no %s, expected -c FILE or " ND_FILE_VARIABLE "; there is no %s",
+                        o->needed, path);
+    fprintf(stderr, "understudy %s: %s (%s): %s, expected a file that can be read, or -c FILE\n", s->command,
+            path, path == named ? "by " ND_FILE_VARIABLE : "the default", strerror(errno));
+    return errno == EACCES ? ND_NO_PERMISSION : ND_DATA;
+}
+
+static int check_arguments(const struct nd_syntax *s, void *options, const struct nd_arguments *rest)
+{
+    const struct nd_option *file = NULL;
     char name[64];
 
     for (unsigned i = 0; s->options[i].name; i++)
-        if (s->options[i].needed && !(rest->given >> i & 1))
+        if (s->options[i].needed && s->options[i].kind == ND_OPTION_FILE && !(rest->given >> i & 1))
+            file = &s->options[i];
+        else if (s->options[i].needed && !(rest->given >> i & 1))
             return nd_usage(s->command, "no %s, expected %s %s", s->options[i].needed,
                             option_label(&s->options[i], name), s->options[i].value);
     if (rest->argc > s->max)
@@ -212,7 +236,21 @@ static int check_arguments(const struct nd_syntax *s, const struct nd_arguments 
                         s->max ? s->arguments : "none");
     if (rest->argc < s->min)
         return nd_usage(s->command, "too few arguments, expected %s", s->arguments);
-    return 0;
+    return file ? find_file(s, file, (const char **)((char *)options + file->offset)) : 0;
+}
+
+static int refuse_option(const struct nd_syntax *s, const char *text)
+{
+    const char *names[ND_OPTION_ROWS + 1] = {NULL}, *near = NULL;
+    char name[41];
+
+    snprintf(name, sizeof(name), "%.*s", (int)strcspn(text, "="), text);
+    for (unsigned i = 0; s->options[i].name; i++)
+        names[i] = s->options[i].name;
+    if (strncmp(name, "--", 2) == 0)
+        near = nd_schema_nearest(name + 2, names);
+    return nd_usage(s->command, "unknown option %.40s%s%s%s", text, near ? ", did you mean --" : "",
+                    near ? near : "", near ? "?" : "");
 }
 
 int nd_syntax_read(const struct nd_syntax *s, void *options, int argc, char **argv, struct nd_arguments *rest)
@@ -230,7 +268,7 @@ int nd_syntax_read(const struct nd_syntax *s, void *options, int argc, char **ar
         if (c == ':')
             return nd_usage(s->command, "option %.40s without a value", argv[optind - 1]);
         if (c == '?')
-            return nd_usage(s->command, "unknown option %.40s", argv[optind - 1]);
+            return refuse_option(s, argv[optind - 1]);
         unsigned row = row_of(s->options, c);
 
         if ((rest->given >> row & 1) && !s->options[row].again)
@@ -241,71 +279,47 @@ int nd_syntax_read(const struct nd_syntax *s, void *options, int argc, char **ar
     }
     rest->argc = argc - optind;
     rest->argv = argv + optind;
-    return error ? error : check_arguments(s, rest);
+    return error ? error : check_arguments(s, options, rest);
 }
 
 static void print_option(const struct nd_option *o)
 {
+    const char *preset =
+        o->kind == ND_OPTION_FILE && o->needed ? ND_FILE_VARIABLE ", else " ND_PAIR_FILE : o->preset;
     int n = printf("  %c%c%c --%s%s%s", o->letter ? '-' : ' ', o->letter ? o->letter : ' ',
                    o->letter ? ',' : ' ', o->name, o->value ? " " : "", o->value ? o->value : "");
 
-    printf("%*s%s%s%s%s\n", n < 34 ? 34 - n : 1, "", o->help, o->preset ? " (default " : "",
-           o->preset ? o->preset : "", o->preset ? ")" : "");
+    printf("%*s%s%s%s%s\n", n < 34 ? 34 - n : 1, "", o->help, preset ? " (default " : "",
+           preset ? preset : "", preset ? ")" : "");
+}
+
+void nd_syntax_usage(const struct nd_syntax *s, char *out, size_t cap)
+{
+    const char *gap = *s->arguments ? " " : "";
+    size_t n = 0;
+    char name[64];
+
+    for (const struct nd_option *o = s->options; o->name && n < cap; o++) {
+        bool must = o->needed && o->kind != ND_OPTION_FILE;
+
+        n += (size_t)snprintf(out + n, cap - n, "%s%s%s%s%s%s%s", n ? " " : "", must ? "" : "[",
+                              option_label(o, name), o->value ? " " : "", o->value ? o->value : "",
+                              must ? "" : "]", o->again ? "..." : "");
+    }
+    if (n < cap)
+        n += (size_t)snprintf(out + n, cap - n, "%s%s", n ? gap : "", s->arguments);
+    if (n >= cap)
+        snprintf(out, cap, "[OPTION]...%s%s", gap, s->arguments);
 }
 
 void nd_syntax_print(const struct nd_syntax *s, const char *summary)
 {
-    char name[64];
+    char usage[2048];
 
-    for (const struct nd_option *o = s->options; o->name; o++)
-        printf(" %s%s%s%s%s%s", o->needed ? "" : "[", option_label(o, name), o->value ? " " : "",
-               o->value ? o->value : "", o->needed ? "" : "]", o->again ? "..." : "");
-    printf("%s%s\n%s\n", *s->arguments ? " " : "", s->arguments, summary);
+    nd_syntax_usage(s, usage, sizeof(usage));
+    printf("%s%s\n%s\n", *usage ? " " : "", usage, summary);
     for (const struct nd_option *o = s->options; o->name; o++)
         print_option(o);
-}
-
-/* In the order of enum nd_takes. */
-static const struct nd_option common[] = {
-    ND_OPTION_FILE_ROW(offsetof(struct nd_options, file), "configuration"),
-    {"node", 'n', ND_OPTION_TEXT, offsetof(struct nd_options, node), .value = "NAME",
-     .help = "one of the pair's nodes"},
-    ND_OPTION_JSON_ROW(offsetof(struct nd_options, json)),
-};
-#define COMMON (sizeof(common) / sizeof(common[0]))
-
-void nd_options_print(const char *args, const char *summary)
-{
-    char letter[] = "-? ";
-
-    printf(" %s\n%s\n", args, summary);
-    for (unsigned i = 0; i < COMMON; i++) {
-        letter[1] = common[i].letter;
-        if (strstr(args, letter))
-            print_option(&common[i]);
-    }
-}
-
-int nd_options_read(struct nd_options *o, int argc, char **argv, unsigned takes, int min, int max,
-                    const char *names)
-{
-    struct nd_option table[4] = {{.name = NULL}};
-    struct nd_syntax syntax = {argv[0], table, names, min, max};
-    struct nd_arguments rest;
-    unsigned rows = 0;
-    int error;
-
-    for (unsigned i = 0; i < COMMON; i++) {
-        if (takes >> i & 1)
-            table[rows++] = common[i];
-        if (1u << i == ND_OPT_NODE && (takes & ND_OPT_NEED_NODE))
-            table[rows - 1].needed = "node";
-    }
-    *o = (struct nd_options){.file = NULL};
-    error = nd_syntax_read(&syntax, o, argc, argv, &rest);
-    o->argc = rest.argc;
-    o->argv = rest.argv;
-    return error;
 }
 
 bool nd_options_replaceable(const char *path, const char *const heads[], unsigned count, size_t len)

@@ -16,6 +16,8 @@ enum nd_option_kind {
     ND_OPTION_FLAG,   /* bool: whether the option is there; it takes no value */
     ND_OPTION_JSON,   /* bool: "json" is the only value */
     ND_OPTION_TEXT,   /* const char *, borrowed from argv; NULL: not given */
+    ND_OPTION_FILE,   /* the same; a needed one that is not given is what UNDERSTUDY_CONFIG names, or
+                         ND_PAIR_FILE */
     ND_OPTION_U32,    /* uint32_t, min … max; the first of `choices`, if there are any, stands for 0 */
     ND_OPTION_U64,    /* uint64_t, min … max, at most 19 digits */
     ND_OPTION_REAL,   /* double, min … max */
@@ -24,6 +26,10 @@ enum nd_option_kind {
 };
 
 #define ND_OPTION_ROWS 32u /* of a table, at most */
+
+/* Where a command looks that gets no -c: what this variable names, else the file that the service uses. */
+#define ND_FILE_VARIABLE "UNDERSTUDY_CONFIG"
+#define ND_PAIR_FILE     "/etc/understudy/pair.yaml"
 
 struct nd_option {
     const char *name; /* without "--"; NULL ends a table */
@@ -41,7 +47,7 @@ struct nd_option {
 };
 
 struct nd_syntax {
-    const char *command;
+    const char *command; /* NULL ends a list of them */
     const struct nd_option *options;
     const char *arguments; /* what is not an option, for the usage text and refusals; "": nothing */
     int min, max;          /* how many there are of them */
@@ -57,26 +63,25 @@ struct nd_arguments {
 /*
  * Reads argv (argv[0] is the subcommand's name) into `options`, which must be zeroed; presets come first. 0,
  * or ND_USAGE for an option that is unknown, lacks its value, comes twice or has a value that its row does
- * not allow, for a needed one that is absent, and for too few or too many arguments.
+ * not allow, for a needed one that is absent, and for too few or too many arguments; ND_DATA or
+ * ND_NO_PERMISSION for a file that is there in place of -c and cannot be read.
  */
 int nd_syntax_read(const struct nd_syntax *syntax, void *options, int argc, char **argv,
                    struct nd_arguments *rest);
 /* On stdout: "[-c FILE] [--pairs N] IN.pcap", the summary on a line, then a line for each option. */
 void nd_syntax_print(const struct nd_syntax *syntax, const char *summary);
-
-/* Which options a subcommand takes of those that most have. */
-enum nd_takes {
-    ND_OPT_FILE = 1,      /* -c FILE, --config, needed */
-    ND_OPT_NODE = 2,      /* -n NAME, --node */
-    ND_OPT_JSON = 4,      /* -o json, --output */
-    ND_OPT_NEED_NODE = 8, /* with ND_OPT_NODE: needed */
-};
+/* The first of these lines alone, into out[cap]; where it does not fit: "[OPTION]... IN.pcap". */
+void nd_syntax_usage(const struct nd_syntax *syntax, char *out, size_t cap);
 
 /* Rows that are the same in each table that has them. */
 #define ND_OPTION_FILE_ROW(field, missing)                                                                   \
     {                                                                                                        \
-        "config", 'c', ND_OPTION_TEXT, field, .needed = missing, .value = "FILE",                            \
+        "config", 'c', ND_OPTION_FILE, field, .needed = missing, .value = "FILE",                            \
                                               .help = "chain or pair file"                                   \
+    }
+#define ND_OPTION_NODE_ROW(field)                                                                            \
+    {                                                                                                        \
+        "node", 'n', ND_OPTION_TEXT, field, .value = "NAME", .help = "one of the pair's nodes"               \
     }
 #define ND_OPTION_JSON_ROW(field)                                                                            \
     {                                                                                                        \
@@ -90,13 +95,11 @@ struct nd_options {
     char **argv;
 };
 
-/* The same for the options that most have; `takes` says which are allowed, `names` are the arguments. */
-int nd_options_read(struct nd_options *options, int argc, char **argv, unsigned takes, int min, int max,
-                    const char *names);
-
-/* On stdout, as nd_syntax_print, of the options of these that `args`, as the usage text has them, names by
- * letter. */
-void nd_options_print(const char *args, const char *summary);
+/* The subcommands that have no other options than these, each with its rows (syntaxes.c). */
+extern const struct nd_syntax nd_common_syntaxes[];
+/* That of argv[0], which is one of them, read as by nd_syntax_read. */
+const struct nd_syntax *nd_common_syntax(const char *command);
+int nd_options_read(struct nd_options *options, int argc, char **argv);
 
 /* A whole decimal number of at most 19 digits into *out; false: the text is something else. */
 bool nd_options_number(const char *text, uint64_t *out);
@@ -119,7 +122,8 @@ bool nd_options_replaceable(const char *path, const char *const heads[], unsigne
  * when it fails, and returns the exit code (enum nd_exit).
  */
 /* What --help tells of those that have options of their own. */
-extern const struct nd_syntax nd_drill_syntax, nd_replay_syntax, nd_bench_syntax, nd_trace_syntax;
+extern const struct nd_syntax nd_drill_syntax, nd_replay_syntax, nd_bench_syntax, nd_trace_syntax,
+    nd_nfs_syntax, nd_show_syntax, nd_new_nf_syntax;
 
 int nd_cmd_run(int argc, char **argv);
 int nd_cmd_drill(int argc, char **argv);
@@ -138,5 +142,8 @@ int nd_cmd_clear(int argc, char **argv);
 int nd_cmd_top(int argc, char **argv);
 int nd_cmd_trace(int argc, char **argv);
 int nd_cmd_incidents(int argc, char **argv);
+int nd_cmd_new_nf(int argc, char **argv);
+int nd_cmd_nfs(int argc, char **argv);
+int nd_cmd_version(int argc, char **argv);
 
 #endif

@@ -2,6 +2,8 @@
 /* Whom to ask, and what an answer means for the exit code; see pair.h. */
 #include "node/control/pair.h"
 
+#include <arpa/inet.h>
+#include <ifaddrs.h>
 #include <string.h>
 
 const char *nd_text(const json_t *object, const char *key, const char *otherwise)
@@ -18,14 +20,13 @@ int nd_print_json(const json_t *object)
     return failed || putchar('\n') == EOF ? ND_SOFTWARE : ND_DONE;
 }
 
-int nd_pair_open(struct nd_pair *pair, int argc, char **argv, unsigned takes, int min, int max,
-                 const char *names)
+int nd_pair_open(struct nd_pair *pair, int argc, char **argv)
 {
     int error;
 
     memset(pair, 0, sizeof(*pair));
     pair->only = -1;
-    error = nd_options_read(&pair->options, argc, argv, takes, min, max, names);
+    error = nd_options_read(&pair->options, argc, argv);
     return error ? error : nd_pair_begin(pair, argv[0]);
 }
 
@@ -100,6 +101,35 @@ int nd_pair_in_role(const struct nd_pair *pair, const char *role)
     return best;
 }
 
+static bool has_address(const struct ifaddrs *list, const char *host)
+{
+    struct in_addr wanted, is;
+
+    if (inet_pton(AF_INET, host, &wanted) != 1)
+        return false;
+    for (const struct ifaddrs *i = list; i; i = i->ifa_next) {
+        if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET)
+            continue;
+        memcpy(&is, &((const struct sockaddr_in *)(const void *)i->ifa_addr)->sin_addr, sizeof(is));
+        if (is.s_addr == wanted.s_addr)
+            return true;
+    }
+    return false;
+}
+
+int nd_pair_local(const struct nd_config *config)
+{
+    struct ifaddrs *list;
+    bool here[ND_NODES];
+
+    if (getifaddrs(&list) != 0)
+        return -1;
+    for (unsigned i = 0; i < ND_NODES; i++)
+        here[i] = has_address(list, config->node[i].host);
+    freeifaddrs(list);
+    return here[0] == here[1] ? -1 : here[1];
+}
+
 /* Nobody is in the wanted role: because somebody did not answer, or because none is. */
 static int report_nobody(const struct nd_pair *pair, const char *role)
 {
@@ -143,6 +173,8 @@ int nd_pair_request(struct nd_pair *pair, const char *role, json_t *request, int
         nd_pair_ask_status(pair);
         node = nd_pair_in_role(pair, role);
     }
+    if (node < 0 && (node = nd_pair_local(pair->config)) >= 0 && !pair->status[node])
+        node = -1;
     if (node < 0) {
         json_decref(request);
         return report_nobody(pair, role);

@@ -24,8 +24,7 @@ struct nd_pair {
 };
 
 /* Reads options and configuration. 0, or an exit code with the line printed; then nothing is to be closed. */
-int nd_pair_open(struct nd_pair *pair, int argc, char **argv, unsigned takes, int min, int max,
-                 const char *names);
+int nd_pair_open(struct nd_pair *pair, int argc, char **argv);
 /* The same for options that are in pair->options already; `only` is -1. `command`: its name, for refusals. */
 int nd_pair_begin(struct nd_pair *pair, const char *command);
 void nd_pair_close(struct nd_pair *pair);
@@ -36,9 +35,14 @@ void nd_pair_ask_status(struct nd_pair *pair);
 /* The node in `role` ("primary"), by what they said; of two, that of the higher view. -1: none. */
 int nd_pair_in_role(const struct nd_pair *pair, const char *role);
 
+/* The node whose replication address is this host's, where the other one's is not; -1: neither is, or both.
+ */
+int nd_pair_local(const struct nd_config *config);
+
 /*
- * Sends `request` (a reference that is taken) to the node of -n, else to the one in `role`. 0 and *answer
- * (new), or an exit code with a line on stderr: nobody in that role, no answer, or the node's own refusal.
+ * Sends `request` (a reference that is taken) to the node of -n, else to the one in `role`, else to the one
+ * of this host, which may refuse. 0 and *answer (new), or an exit code with a line on stderr: nobody in that
+ * role, no answer, or the node's own refusal.
  */
 int nd_pair_request(struct nd_pair *pair, const char *role, json_t *request, int timeout_ms, json_t **answer);
 
@@ -57,6 +61,9 @@ int nd_pair_exit(const struct nd_pair *pair);
 /* PROTECTED, STALE (it would be, but a thread of a node that answers stands) or NOT PROTECTED. A pair whose
  * data ports are not whole is not, whatever its state. */
 const char *nd_pair_verdict(const struct nd_pair *pair);
+
+/* The verdict, and in further lines what is wrong. */
+void nd_pair_print_verdict(const struct nd_pair *pair, FILE *out);
 
 /* Status for people; begins with the verdict. */
 void nd_pair_print(const struct nd_pair *pair, FILE *out);

@@ -251,7 +251,7 @@ static void print_arbiter(const struct nd_pair *pair, FILE *out)
     }
 }
 
-static void print_verdict(const struct nd_pair *pair, FILE *out)
+void nd_pair_print_verdict(const struct nd_pair *pair, FILE *out)
 {
     int node = pair->only >= 0 ? pair->only : nd_pair_in_role(pair, "primary");
     const json_t *status = node >= 0 ? pair->status[node] : NULL;
@@ -357,7 +357,7 @@ static void print_verified(const struct nd_pair *pair, FILE *out)
 
 void nd_pair_print(const struct nd_pair *pair, FILE *out)
 {
-    print_verdict(pair, out);
+    nd_pair_print_verdict(pair, out);
     fprintf(out, "%-10s  %-8s  %-10s", "node", "role", "state");
     for (size_t c = 0; c < COLUMNS; c++)
         fprintf(out, "  %*s", columns[c].width, columns[c].title);

@@ -10,15 +10,15 @@
  */
 #include "nflib/net/packet.h"
 #include "tests/fuzz/fuzz.h"
-#include "tests/nf/help_frames.h"
+#include "nftest/frames.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* help_checksums trusts lengths; this looks whether it may. */
-static bool well_formed(const uint8_t *f, uint32_t len, struct help_seen *s)
+/* nft_checksums trusts lengths; this looks whether it may. */
+static bool well_formed(const uint8_t *f, uint32_t len, struct nft_seen *s)
 {
-    if (!help_see(f, len, s) || (f[s->l3] & 15) < 5 || f[s->l3] >> 4 != 4 || s->end > len ||
+    if (!nft_see(f, len, s) || (f[s->l3] & 15) < 5 || f[s->l3] >> 4 != 4 || s->end > len ||
         s->l4 + 8 > s->end || s->fragment)
         return false;
     if (s->proto == 6)
@@ -121,18 +121,18 @@ static void run(const uint8_t *data, size_t size)
     uint32_t have = how & 2 ? cut % (uint32_t)(len + 1) : (uint32_t)len;
     uint8_t *frame = fuzz_copy(from, have);
     struct nf_packet p, after;
-    struct help_seen seen;
+    struct nft_seen seen;
 
     if (how & 4 && well_formed(frame, have, &seen))
-        help_readdress(frame, have, seen.src, seen.sport, seen.dst, seen.dport);
+        nft_readdress(frame, have, seen.src, seen.sport, seen.dst, seen.dport);
     parse(&p, frame, (uint32_t)len, have, how & 1);
     within(&p);
     from_headers(&p);
-    bool right = well_formed(frame, have, &seen) && !help_checksums(frame, have);
+    bool right = well_formed(frame, have, &seen) && !nft_checksums(frame, have);
 
     rewrite(&p, what, addr, port);
     if (right && p.flags & NF_P_L4 && well_formed(frame, have, &seen))
-        FUZZ_MUST(!help_checksums(frame, have), "the %s checksum is wrong", help_checksums(frame, have));
+        FUZZ_MUST(!nft_checksums(frame, have), "the %s checksum is wrong", nft_checksums(frame, have));
     parse(&after, frame, (uint32_t)len, have, how & 1);
     after.out_port = p.out_port;
     same_fields(&p, &after, "after rewriting");
@@ -141,24 +141,24 @@ static void run(const uint8_t *data, size_t size)
 
 /* ---- seeds ------------------------------------------------------------------------------------- */
 
-static void seed(const char *name, const struct help_spec *spec, uint8_t how)
+static void seed(const char *name, const struct nft_spec *spec, uint8_t how)
 {
-    uint8_t out[9 + HELP_FRAME_MAX] = {how, 0x7f, 30, 203, 0, 113, 1, 7, 208};
+    uint8_t out[9 + NFT_FRAME_MAX] = {how, 0x7f, 30, 203, 0, 113, 1, 7, 208};
 
-    fuzz_seed(name, out, 9 + help_frame(spec, out + 9));
+    fuzz_seed(name, out, 9 + nft_frame(spec, out + 9));
 }
 
 static void seeds(void)
 {
-    struct help_spec tcp = {.src = HELP_IP(10, 0, 0, 2),
-                            .dst = HELP_IP(198, 51, 100, 7),
-                            .sport = 4000,
-                            .dport = 80,
-                            .proto = 6,
-                            .tcp = HELP_SYN,
-                            .payload = 9};
-    struct help_spec udp = tcp, icmp = tcp, error = tcp, fragment = tcp, tagged = tcp;
-    uint8_t inner[HELP_FRAME_MAX];
+    struct nft_spec tcp = {.src = NFT_IP(10, 0, 0, 2),
+                           .dst = NFT_IP(198, 51, 100, 7),
+                           .sport = 4000,
+                           .dport = 80,
+                           .proto = 6,
+                           .tcp = NFT_SYN,
+                           .payload = 9};
+    struct nft_spec udp = tcp, icmp = tcp, error = tcp, fragment = tcp, tagged = tcp;
+    uint8_t inner[NFT_FRAME_MAX];
     uint8_t arp[9 + 60] = {0, 0, 0, 0, 0, 0, 0, 0, 0, [9 + 12] = 8, 6, 0, 1, 8, 0, 6, 4, 0, 1};
 
     /* The first fragment of a UDP packet. */
@@ -168,13 +168,13 @@ static void seeds(void)
     udp.proto = 17;
     icmp.proto = 1;
     icmp.type = 8;
-    help_frame(&udp, inner);
+    nft_frame(&udp, inner);
     error.proto = 1;
     error.type = 3;
     error.payload = 0;
     error.inner = inner + 14;
     error.inner_len = 37;
-    fragment.fragment = 3 | HELP_MORE;
+    fragment.fragment = 3 | NFT_MORE;
     tagged.tags = 2;
     tagged.options = 3;
     seed("tcp", &tcp, 0);

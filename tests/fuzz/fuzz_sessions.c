@@ -274,7 +274,7 @@ static void run_burst(uint32_t n)
 
 static void run_packets(struct fuzz_input *in, uint32_t n)
 {
-    static uint8_t frame[NF_BURST_MAX][HELP_FRAME_MAX];
+    static uint8_t frame[NF_BURST_MAX][NFT_FRAME_MAX];
 
     for (uint32_t i = 0; i < n; i++) {
         uint8_t side;

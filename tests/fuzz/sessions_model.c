@@ -256,10 +256,10 @@ void sm_expire(void)
 
 uint32_t sm_make_frame(struct fuzz_input *in, uint8_t *frame, uint8_t *side, uint8_t *say)
 {
-    uint8_t what = fuzz_u8(in), quoted[HELP_FRAME_MAX];
-    struct help_spec s = {.payload = 9, .type = 8};
-    uint32_t host = HELP_IP(10, 0, 0, 1) + (what >> 1 & 3), other = HELP_IP(10, 0, 0, 1) + (what >> 3 & 3);
-    uint32_t remote = HELP_IP(198, 51, 100, 1) + (what >> 3 & 1);
+    uint8_t what = fuzz_u8(in), quoted[NFT_FRAME_MAX];
+    struct nft_spec s = {.payload = 9, .type = 8};
+    uint32_t host = NFT_IP(10, 0, 0, 1) + (what >> 1 & 3), other = NFT_IP(10, 0, 0, 1) + (what >> 3 & 3);
+    uint32_t remote = NFT_IP(198, 51, 100, 1) + (what >> 3 & 1);
     uint16_t a, b;
 
     *side = what & 1 ? NF_OUTSIDE : NF_INSIDE;
@@ -278,13 +278,13 @@ uint32_t sm_make_frame(struct fuzz_input *in, uint8_t *frame, uint8_t *side, uin
         s.sport = s.proto == 1 ? s.dport : b;
     }
     if ((what >> 5 & 3) == 3) {
-        struct help_spec inner = {.src = s.dst, .dst = s.src, .sport = b, .dport = a, .proto = 17};
+        struct nft_spec inner = {.src = s.dst, .dst = s.src, .sport = b, .dport = a, .proto = 17};
 
-        help_frame(&inner, quoted);
+        nft_frame(&inner, quoted);
         s.payload = 0;
         s.type = s.code = 3;
         s.inner = quoted + 14;
         s.inner_len = 28;
     }
-    return help_frame(&s, frame);
+    return nft_frame(&s, frame);
 }

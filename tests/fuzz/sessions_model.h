@@ -9,12 +9,12 @@
 
 #include "nflib/nf.h"
 #include "tests/fuzz/fuzz.h"
-#include "tests/nf/help_frames.h"
+#include "nftest/frames.h"
 
 #define SM_FLOWS 12u /* of NF 1, and of the table */
 #define SM_FEW   6u  /* of NF 2 */
 #define SM_NFS   2u
-#define SM_SITE  HELP_IP(203, 0, 113, 1) /* what sources are translated to, with a number of 1024 and more */
+#define SM_SITE  NFT_IP(203, 0, 113, 1) /* what sources are translated to, with a number of 1024 and more */
 
 /* What is done with a packet. */
 enum {

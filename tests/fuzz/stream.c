@@ -18,7 +18,7 @@
  */
 #include "tests/fuzz/stream_parts.h"
 #include "ftcore/region/audit.h"
-#include "tests/nf/help_frames.h"
+#include "nftest/frames.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,7 +74,7 @@ static void add_changed(struct tape_burst *b)
     memcpy(frame, from->frame, from->len);
     frame[at % from->len] = value;
     if (mend && from->len >= 34 && (frame[14] & 15) >= 5 && 14u + (frame[14] & 15) * 4u <= from->len)
-        help_ip_checksum(frame, from->len);
+        nft_ip_checksum(frame, from->len);
     add_frame(b, frame, from->len, side);
 }
 

@@ -26,7 +26,7 @@ void stream_run(const struct stream_chain *chain, const uint8_t *data, size_t si
 void stream_seeds(void);
 
 /* ---- frames, for seeds and targets: stream_frame.c ---- */
-#define STREAM_FRAME_MAX 2048u /* HELP_FRAME_MAX */
+#define STREAM_FRAME_MAX 2048u /* NFT_FRAME_MAX */
 
 /* Made from some bytes of the input: few hosts and ports, so that flows meet again. Its length. */
 uint32_t stream_make(struct fuzz_input *in, uint8_t side, uint8_t out[STREAM_FRAME_MAX]);

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Frames of a stream. Hosts and ports are few, so that what the fuzzer changes hits a flow that exists. */
 #include "tests/fuzz/stream.h"
-#include "tests/nf/help_frames.h"
+#include "nftest/frames.h"
 
 #include <string.h>
 
-static const uint32_t inside[] = {HELP_IP(10, 0, 0, 2), HELP_IP(10, 0, 0, 3),       HELP_IP(10, 0, 1, 9),
-                                  HELP_IP(10, 0, 0, 1), HELP_IP(192, 168, 7, 7),    HELP_IP(172, 16, 0, 11),
-                                  HELP_IP(0, 0, 0, 0),  HELP_IP(255, 255, 255, 255)};
-static const uint32_t outside[] = {
-    HELP_IP(198, 51, 100, 7), HELP_IP(203, 0, 113, 1), HELP_IP(203, 0, 113, 10), HELP_IP(203, 0, 113, 254),
-    HELP_IP(198, 18, 0, 1),   HELP_IP(127, 0, 0, 1),   HELP_IP(224, 0, 0, 5),    HELP_IP(203, 0, 113, 255)};
+static const uint32_t inside[] = {NFT_IP(10, 0, 0, 2), NFT_IP(10, 0, 0, 3),       NFT_IP(10, 0, 1, 9),
+                                  NFT_IP(10, 0, 0, 1), NFT_IP(192, 168, 7, 7),    NFT_IP(172, 16, 0, 11),
+                                  NFT_IP(0, 0, 0, 0),  NFT_IP(255, 255, 255, 255)};
+static const uint32_t outside[] = {NFT_IP(198, 51, 100, 7),  NFT_IP(203, 0, 113, 1),  NFT_IP(203, 0, 113, 10),
+                                   NFT_IP(203, 0, 113, 254), NFT_IP(198, 18, 0, 1),   NFT_IP(127, 0, 0, 1),
+                                   NFT_IP(224, 0, 0, 5),     NFT_IP(203, 0, 113, 255)};
 static const uint16_t ports[] = {80, 443, 53, 22, 1024, 2000, 40000, 0};
 static const uint8_t protos[] = {6, 6, 17, 17, 1, 1, 47, 0};
 static const uint8_t icmp[] = {8, 0, 3, 11, 4, 5, 13, 12};
@@ -34,12 +34,12 @@ uint32_t stream_make(struct fuzz_input *in, uint8_t side, uint8_t out[STREAM_FRA
     uint8_t a = fuzz_u8(in), b = fuzz_u8(in), c = fuzz_u8(in);
     uint32_t own = side ? outside[a & 7] : inside[a & 7],
              far = side ? inside[a >> 3 & 7] : outside[a >> 3 & 7];
-    struct help_spec s = {.src = own,
-                          .dst = side && (a & 0x40) ? outside[a >> 3 & 7] : far,
-                          .sport = ports[b & 7],
-                          .dport = ports[b >> 3 & 7],
-                          .proto = protos[b >> 6 | (c >> 5 & 4)],
-                          .payload = (uint16_t)(c & 0x1f)};
+    struct nft_spec s = {.src = own,
+                         .dst = side && (a & 0x40) ? outside[a >> 3 & 7] : far,
+                         .sport = ports[b & 7],
+                         .dport = ports[b >> 3 & 7],
+                         .proto = protos[b >> 6 | (c >> 5 & 4)],
+                         .payload = (uint16_t)(c & 0x1f)};
 
     if (s.proto == 6)
         s.tcp = fuzz_u8(in);
@@ -59,12 +59,12 @@ uint32_t stream_make(struct fuzz_input *in, uint8_t side, uint8_t out[STREAM_FRA
         if (more & 0x40) {
             uint8_t where = fuzz_u8(in);
 
-            s.fragment = (uint16_t)((where & 0x80 ? HELP_MORE : 0) | (where & 7));
+            s.fragment = (uint16_t)((where & 0x80 ? NFT_MORE : 0) | (where & 7));
         }
         if (more & 0x80)
             s.sport = fuzz_u16(in);
     }
-    uint32_t len = help_frame(&s, out);
+    uint32_t len = nft_frame(&s, out);
 
     memcpy(out, a & 0x80 ? host : chain[side], 6);
     return len;
@@ -104,9 +104,9 @@ static void swap(uint8_t *a, uint8_t *b, size_t n)
 
 uint32_t stream_answer(const uint8_t *frame, uint32_t len, uint8_t flags, uint8_t out[STREAM_FRAME_MAX])
 {
-    struct help_seen s;
+    struct nft_seen s;
 
-    if (len > STREAM_FRAME_MAX || !help_see(frame, len, &s) || s.l4 < s.l3 + 20 || s.l4 + 20 > s.end ||
+    if (len > STREAM_FRAME_MAX || !nft_see(frame, len, &s) || s.l4 < s.l3 + 20 || s.l4 + 20 > s.end ||
         s.end > len)
         return 0;
     memcpy(out, frame, len);
@@ -117,34 +117,34 @@ uint32_t stream_answer(const uint8_t *frame, uint32_t len, uint8_t flags, uint8_
     else if (s.proto == 6 || s.proto == 17)
         swap(out + s.l4, out + s.l4 + 2, 2);
     if (s.proto == 6)
-        out[s.l4 + 13] = flags & 0x3f                 ? flags & 0x3f
-                         : out[s.l4 + 13] == HELP_SYN ? HELP_SYN | HELP_ACK
-                                                      : HELP_ACK;
+        out[s.l4 + 13] = flags & 0x3f                ? flags & 0x3f
+                         : out[s.l4 + 13] == NFT_SYN ? NFT_SYN | NFT_ACK
+                                                     : NFT_ACK;
     out[s.l3 + 8] = flags & 0x80 ? 1 : 64;
     if (flags & 0x40) /* the first packet's checksum is left to what the change makes of it */
-        help_ip_checksum(out, len);
+        nft_ip_checksum(out, len);
     else
-        help_readdress(out, len, s.dst, s.dport, s.src, s.sport);
+        nft_readdress(out, len, s.dst, s.dport, s.src, s.sport);
     return len;
 }
 
 uint32_t stream_error(const uint8_t *frame, uint32_t len, uint8_t how, uint8_t out[STREAM_FRAME_MAX])
 {
-    struct help_seen s;
+    struct nft_seen s;
     uint32_t n;
 
-    if (!help_see(frame, len, &s) || s.l3 >= len)
+    if (!nft_see(frame, len, &s) || s.l3 >= len)
         return 0;
     n = len - s.l3 < 60 ? len - s.l3 : 60;
-    struct help_spec spec = {.src = how & 1 ? s.dst : outside[3],
-                             .dst = s.src,
-                             .proto = 1,
-                             .type = how & 2 ? 11 : 3,
-                             .code = how >> 2 & 7,
-                             .inner = frame + s.l3,
-                             .inner_len = (uint16_t)n};
+    struct nft_spec spec = {.src = how & 1 ? s.dst : outside[3],
+                            .dst = s.src,
+                            .proto = 1,
+                            .type = how & 2 ? 11 : 3,
+                            .code = how >> 2 & 7,
+                            .inner = frame + s.l3,
+                            .inner_len = (uint16_t)n};
 
-    n = help_frame(&spec, out);
+    n = nft_frame(&spec, out);
     memcpy(out, frame + 6, 6);
     return n;
 }

@@ -65,10 +65,47 @@ t "no subcommand" 64 "" "^understudy: no subcommand \($hint"
 t "unknown subcommand" 64 "" "unknown subcommand \"frobnicate\" \($hint" frobnicate
 t "a subcommand of another version" 64 "" 'unknown subcommand "predict"' predict -c "$pair"
 t "help" 0 '^usage: understudy SUBCOMMAND' "" --help
-t "help of a subcommand" 0 '^usage: understudy status -c FILE' "" status --help
+t "help of a subcommand" 0 '^usage: understudy status \[-c FILE\] \[-n NAME\] \[-o json\]$' "" status --help
 t "version" 0 '^understudy [0-9]+\.[0-9]+\.[0-9]+$' "" --version
+t "version as a subcommand: what two programs compare, and DPDK's" 0 '^DPDK: [0-9]+\.[0-9]+' "" version
+t "version, JSON" 0 '"formats":\{"oldest":[0-9]+,"newest":[0-9]+\},"build":\{"library":1,"burst":32,"nfs":\{.*"nat":1.*"dpdk":"[0-9.]+"' "" version -o json
+t "a subcommand with a slip" 64 "" "unknown subcommand \"drian\", did you mean drain\? \($hint" drian
+t "and after help" 64 "" "unknown subcommand \"stauts\", did you mean status\? \($hint" help stauts
+t "an option with a slip" 64 "" "^understudy check: unknown option --ouput=json, did you mean --output\? \($hint" check -c "$pair" --ouput=json
+helps() { # of each subcommand, help NAME is what NAME --help says: the usage line, a summary, and a line for each option
+    local name bad=0 count=0
+    while read -r name; do
+        count=$((count + 1))
+        "$understudy" help "$name" >"$dir/one" 2>&1 && "$understudy" "$name" --help >"$dir/two" 2>&1 && cmp -s "$dir/one" "$dir/two" ||
+            { echo "# help $name is not $name --help"; bad=1; }
+        [ "$(sed -n '1s/^usage: understudy \([a-z-]*\).*/\1/p' "$dir/one")" = "$name" ] || { echo "# $name: no usage"; bad=1; }
+        sed -n '2{/^[a-z]/p}' "$dir/one" | grep -q . || { echo "# $name: no summary"; bad=1; }
+        # Each option of the usage line has its own line, and each line its place in the usage.
+        diff <(head -n 1 "$dir/one" | grep -oE '(^|[ [])-(-[a-z-]+|[a-zE])' | tr -d ' [' | sort -u) \
+            <(sed -nE '3,$s/^  (-(.), |    )--([a-z-]+).*/\2 \3/p' "$dir/one" | awk 'NF == 2 { print "-" $1 } NF == 1 { print "--" $1 }' | sort -u) >"$dir/diff" ||
+            { echo "# $name: options of the usage, and the lines below"; sed 's/^/# /' "$dir/diff"; bad=1; }
+    done < <("$understudy" --help | sed -n 's/^  understudy \([a-z-]*\) .*/\1/p' | grep -v '^help$')
+    [ $count -ge 24 ] || bad=1
+    return $bad
+}
+number=$((number + 1))
+if helps; then echo "ok $number - help of each subcommand is its --help, and complete"; else echo "not ok $number - help of each subcommand is its --help, and complete"; fi
 
-t "check without a file" 64 "" "^understudy check: no configuration, expected -c FILE \($hint" check
+unset UNDERSTUDY_CONFIG
+if [ -e /etc/understudy/pair.yaml ]; then
+    number=$((number + 1))
+    echo "ok $number - check without a file # SKIP this host has one"
+else
+    t "check without a file" 64 "" "^understudy check: no configuration, expected -c FILE or UNDERSTUDY_CONFIG; there is no /etc/understudy/pair.yaml \($hint" check
+fi
+as=(env "UNDERSTUDY_CONFIG=$dir/none.yaml")
+t "the file that the environment names is not there" 65 "" "^understudy check: $dir/none.yaml \(by UNDERSTUDY_CONFIG\): No such file or directory, expected a file that can be read, or -c FILE$" check
+t "-c wins" 0 "^$dir/pair.yaml: ok" "" check -c "$pair"
+as=(env "UNDERSTUDY_CONFIG=$dir/bad.yaml")
+t "a mistake in it is told by file and line" 65 "" "^$dir/bad.yaml:8: node b role is standbye" status
+as=(env "UNDERSTUDY_CONFIG=$pair")
+t "the file that the environment names is taken" 0 "^$dir/pair.yaml: ok" "" check
+as=()
 t "option without its value" 64 "" 'option -c without a value' check -c
 t "unknown option" 64 "" 'unknown option --colour' check -c "$pair" --colour
 t "option of another subcommand" 64 "" 'unknown option -n' check -c "$pair" -n a
@@ -79,6 +116,21 @@ t "show without NF" 64 "" 'too few arguments, expected NF' show -c "$pair"
 t "set without a value" 64 "" 'packets, expected KEY=VALUE' set -c "$pair" monitor packets
 t "set without a key" 64 "" 'expected KEY=VALUE' set -c "$pair" monitor =1
 t "a node that is not in the file" 64 "" 'no node "c" in this file, expected a or b' status -c "$pair" -n c
+
+t "the NFs that there are" 0 '^nat +source NAT of TCP' "" nfs
+t "one of them: what a parameter may be" 0 '^ +\* max_flows +number, 1 to 16777216; default 100000$' "" nfs nat
+t "and that it has to be given" 0 '^ +outside +address; required$' "" nfs nat
+t "its state and flags" 0 '^state: [0-9]+ bytes of its own; objects of each lane; objects that lanes share; [0-9]+ bytes of each flow$' "" nfs nat
+t "JSON" 0 '"name":"nat","summary":"source.*"reads":"headers","replayable":true.*"name":"unsupported","type":"choice","default":"drop","required":false,"live":true,"help":"[^"]+","choices":\["drop","pass"\]' "" nfs -o json nat
+t "no such NF" 64 "" 'no NF called "natt", did you mean nat\? ' nfs natt
+number=$((number + 1))
+if [ "$("$understudy" nfs -o json | jq '[.nfs[] | select(.summary == "" or .module)] | length')" = 0 ] && [ "$("$understudy" nfs -o json | jq '.nfs | length')" = "$(grep -l '^NF_MODULE' nfs/*.c | wc -l)" ]; then
+    echo "ok $number - all NFs of the tree are told, each with a summary, as built in"
+else
+    echo "not ok $number - all NFs of the tree are told, each with a summary, as built in"
+fi
+t "an end that is none" 64 "" 'show: -s 10.0.0.300, expected ADDRESS, NETWORK/N or ADDRESS:PORT' show -c "$pair" -s 10.0.0.300 nat
+t "events and a count" 64 "" 'show: -E and --count, expected one of them' show -c "$pair" -E --count nat
 
 t "check a pair" 0 "^$dir/pair.yaml: ok: chain edge \(monitor\), 1 lane, mode log \(auto: every NF can be replayed\), nodes a, b$" "" check -c "$pair"
 t "check a pair, JSON" 0 '"ok":true,"chain":"edge".*"mode":"log","mode_asked":"auto","mode_decided_by":null.*"nodes":\["a","b"\]' "" check -c "$pair" -o json
@@ -92,7 +144,11 @@ sed 's/^interfaces:/protect: {mode: off}\n&/' "$dir/pair.yaml" >"$dir/off.yaml"
 t "check a pair without protection" 0 "off.yaml: ok" "warning: protect mode is off: .*node a alone can run$" check -c "$dir/off.yaml"
 t "run the standby without protection" 65 "" "^understudy: node b: protect mode is off, expected node a" run -c "$dir/off.yaml" -n b
 sed 's/127.0.0.1:7001/192.0.2.1:7001/' "$dir/pair.yaml" >"$dir/far.yaml"
+t "run without -n where both nodes are of this host" 64 "" 'which node\? Not just one of a \(127.0.0.1\) and b \(127.0.0.1\) has an address of this host, expected -n NAME' run -c "$pair"
 t "run with an address of another host" 69 "" "192.0.2.1" run -c "$dir/far.yaml" -n a
+sed -i 's/replication: "127.0.0.1:7001"/replication: "203.0.113.250:7001"/' "$dir/off.yaml"
+t "run without -n takes the node whose address is this host's" 65 "" "^understudy: node b: protect mode is off, expected node a" run -c "$dir/off.yaml"
+sed -i 's/replication: "203.0.113.250:7001"/replication: "127.0.0.1:7001"/' "$dir/off.yaml"
 sed 's/insecure: true/key: none.key/' "$dir/pair.yaml" >"$dir/key.yaml"
 sed 's/insecure: true/tls: {cert: a.pem, key: a.key, ca: ca.pem}/' "$dir/pair.yaml" >"$dir/tls.yaml"
 gone='No such file or directory, expected'
@@ -135,7 +191,7 @@ until [ -S "$dir/a.sock.look" ] && "$understudy" status -c "$dir/alone.yaml" -n 
 done
 t "status of a node that runs" 2 '^a +primary +SOLO' "" status -c "$dir/alone.yaml" -n a
 t "status of the pair is one object, of the primary, with what it knows of its peer" 2 \
-    '^\{"node":"a","role":"primary",.*"peer":\{"node":null,"connected":false,"state":"UNKNOWN","view":0,"version":null,"format":null,"silent_ms":null,"differs":null\}.*\}$' \
+    '^\{"node":"a","role":"primary",.*"peer":\{"node":null,"connected":false,"state":"UNKNOWN","view":0,"version":null,"format":null,"silent_ms":null,"differs":null\}.*,"other":null\}$' \
     '^understudy: node b: .*no node listens' status -c "$dir/alone.yaml" -o json
 t "promote it" 1 "" 'node a is primary already' promote -c "$dir/alone.yaml" -n a
 if [ "$(id -u)" = 0 ]; then
@@ -143,6 +199,7 @@ if [ "$(id -u)" = 0 ]; then
     as=(setpriv --reuid=65534 --regid=65534 --clear-groups)
     t "a stranger asks for the status" 2 '^a +primary +SOLO' "" status -c "$dir/alone.yaml" -n a
     t "a stranger looks at an NF" 0 'packets' "" show -c "$dir/alone.yaml" -n a monitor
+    t "and at the counters of all" 0 '^monitor +flows_created +0$' "" show -c "$dir/alone.yaml" -n a counters
     for command in promote drain failback resync verify; do
         t "a stranger may not $command" 77 "" "node a: $command acts: this socket only answers questions, $dir/a.sock acts" $command -c "$dir/alone.yaml" -n a
     done

@@ -191,7 +191,7 @@ check_runbooks() {
 }
 ok "each alert has its runbook, and no other thing has one" check_runbooks
 
-subcommands() { "$UNDERSTUDY" --help | sed -n 's/^  understudy \([a-z]*\) .*/\1/p'; }
+subcommands() { "$UNDERSTUDY" --help | sed -n 's/^  understudy \([a-z-]*\) .*/\1/p'; }
 check_subcommands() {
     local name bad=0
     [ "$(subcommands | wc -l)" -ge 15 ] || { echo "too few subcommands are found"; bad=1; }

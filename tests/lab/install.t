@@ -5,7 +5,7 @@
 # page and the completion, each key of a file in its page. The unit is hardened. What a supervisor hears of a node.
 . "$(dirname "$0")/lib.sh"
 [ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null || skip_all "needs root, to hide the checkout and to stop a lane"
-plan 32
+plan 36
 
 need_work
 place=$(mktemp -d) || exit 1
@@ -33,11 +33,11 @@ options() {
         sed -nE "s/^ *\{\"([a-z-]+)\", (0|'.'), ND_OPTION_.*/$(sed -n 's/^const struct nd_syntax .* = {"\([a-z]*\)".*/\1/p' "$file") --\1/p" "$file"
     done < <(grep -rl --include='*.c' '^const struct nd_syntax .* = {"' "$root/node" "$root/tools")
     printf '%s --config\n' drill replay bench
-    printf '%s -c\n' run check status verify promote drain resync failback drill show set clear top
-    printf '%s -n\n' run status verify promote drain resync failback show set clear top
-    printf '%s -o\n' check status verify promote drain resync failback drill show set clear
+    printf '%s -c\n' run check nfs status watch verify promote drain resync failback pin hold unpin apply push drill show set clear trace top
+    printf '%s -n\n' run status watch verify promote drain resync failback pin hold unpin apply push show set clear trace top
+    printf '%s -o\n' check status watch verify promote drain resync failback pin hold unpin apply push drill show set clear trace version
 }
-subcommands() { sed -n '/^} commands/,/^};/s/^    {"\([a-z]*\)", .*/\1/p' "$root/tools/main.c"; }
+subcommands() { sed -n '/^} commands/,/^};/s/^    {"\([a-z-]*\)", .*/\1/p' "$root/tools/main.c"; }
 # Each line's last word is in the page.
 in_page() { # PAGE LEAST
     local line count=0 missing=0 text
@@ -130,6 +130,19 @@ build_mine() { # shellcheck disable=SC2046
         --define-variable=libdir="$dest/usr/lib" --static --cflags --libs understudy-nf) && "$place/mine"
 }
 if [ "$san" = 0 ]; then ok "a test program links the library" build_mine; else skip "a test program links the library" "sanitizers"; fi
+if [ "$san" = 0 ]; then
+    ok "an NF is begun from the installed templates" away "$program" new-nf mine "$place/new"
+    ok "it passes its test with the installed harness, and replay" \
+        env -u BUILD LD_LIBRARY_PATH="$dest/usr/lib/understudy-dev" "${hidden[@]}" make -C "$place/new" check UNDERSTUDY="$program"
+else
+    skip "an NF is begun from the installed templates" "sanitizers"
+    skip "it passes its test with the installed harness, and replay" "sanitizers"
+fi
+is "nfs tells the module of the standard directory" "$(away "$program" nfs | sed -n 's/^limiter .* (\(.*\))$/\1/p')" "$dest/usr/lib/understudy/limiter.so"
+# A command that is told of no file takes that of the service.
+service() { "${hidden[@]}" bash -c 'cp -a /etc/ld.so.cache /etc/passwd "$0" && mkdir -p "$0/understudy" && cp "$1" "$0/understudy/pair.yaml" && mount --bind "$0" /etc && "${@:2}"' "$place/etc" "$@"; }
+mkdir -p "$place/etc"
+is "without -c the service's file is read" "$(service "$place/chain.yaml" "$program" check 2>&1 | cut -d: -f1,2)" "/etc/understudy/pair.yaml: ok"
 ok "replay with a kill" away "$program" replay -c "$dest/usr/share/understudy/chains/edge.yaml" --kill primary@1000 "$place/in.pcap"
 ok "bench finds its chain" away "$program" bench --compare log --count 1000
 

@@ -78,8 +78,7 @@ is_protected() {
 
 cleanup() {
     if [ $bad -gt 0 ] && [ -e "$LAB_DIR/a.log" ]; then
-        diag "a.log: $(tail -n 15 "$LAB_DIR/a.log")"
-        diag "b.log: $(tail -n 15 "$LAB_DIR/b.log")"
+        diag "$("$root/scripts/log-end" 15 "$LAB_DIR/a.log" "$LAB_DIR/b.log")"
     fi
     "$lab" down 2>/dev/null
     rm -rf "$work"

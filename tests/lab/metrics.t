@@ -63,7 +63,7 @@ is "the roles" "$(value a 'understudy_role{role="primary"}') $(value b 'understu
 is "the states" "$(value a 'understudy_state{state="PROTECTED"}') $(value b 'understudy_state{state="READY"}')" "1 1"
 ok "the NAT translated the pings on both" test "$(value a 'understudy_nf_events_total{nf="nat",counter="translated_outward"}')" -ge 20 \
     -a "$(value b 'understudy_nf_events_total{nf="nat",counter="translated_outward"}')" -ge 20
-is "the version is the program's" "$(value a "understudy_build_info{version=\"$("$UNDERSTUDY" --version | cut -d' ' -f2)\"}")" 1
+is "the version is the program's" "$(value a "understudy_build_info{version=\"$("$UNDERSTUDY" version -o json | jq -r .version)\"}")" 1
 
 no_capability() { ! grep -E '^Cap(Prm|Eff):.*[1-9a-f]' /proc/"$(field a pid)"/task/*/status; }
 ok "no thread of the node has a capability" no_capability

@@ -4,7 +4,7 @@
 # build/include alone, loads, refuses bad settings, limits real packets, and can be looked at and changed.
 # No root: a node without protection on capture files, with the audit on.
 . "$(dirname "$0")/lib.sh"
-plan 14
+plan 21
 
 doc=$root/docs/writing-an-nf.md hello=$root/examples/hello
 need_work
@@ -16,10 +16,29 @@ same() { # LANGUAGE FILE
 }
 ok "the doc shows limiter.c, all of it" same c "$hello/limiter.c"
 ok "and its Makefile" same make "$hello/Makefile"
+ok "and its test" same "c test" "$hello/test_limiter.c"
 ok "and its chain file" same yaml "$hello/chain.yaml"
 
 ok "it builds against build/include" make -C "$hello" BUILD="$BUILD" OUT="$work"
 cp "$hello/chain.yaml" "$work/"
+# Its test, as printed; then with a mistake in the NF, which it has to find: a count that is not state.
+cp -r "$hello" "$work/hello"
+ok "its test passes" make -C "$work/hello" check BUILD="$BUILD"
+sed -i 's|NF_EDIT(nf, source_at(l, slot))->packets++;|static uint64_t all; NF_EDIT(nf, source_at(l, slot))->packets = ++all;|' "$work/hello/limiter.c"
+is "and names an NF that counts in a static variable" \
+    "$(make -C "$work/hello" check BUILD="$BUILD" 2>&1 | grep -c -m 1 "the standby's state differs: limiter, byte")" 1
+
+# What the page tells an author to run first, as it is printed.
+mkdir -p "$work/bin" && ln -sf "$UNDERSTUDY" "$work/bin/understudy"
+awk '/^```sh run$/ { on = 1; next } /^```/ { on = 0 } on' "$doc" >"$work/first.sh"
+first() { (cd "$work" && PATH=$work/bin:$PATH bash -e first.sh) >"$work/first" 2>&1 || { cat "$work/first"; return 1; }; }
+ok "the page says how to begin" grep -qx 'understudy new-nf mine mine' "$work/first.sh"
+ok "and that builds, passes its test and is replayed with kills" first
+is "to the same outputs" "$(grep -cE 'EQUIVALENT$|failovers +2$' "$work/first")" 2
+(cd "$work" && "$UNDERSTUDY" new-nf mine mine) >/dev/null 2>"$work/again"
+is "a second time it replaces nothing" "$? $(cat "$work/again")" \
+    "65 understudy new-nf: mine/mine.c is there, expected a new directory, or one without it"
+
 ok "check accepts a chain with it" "$UNDERSTUDY" check -c "$work/chain.yaml"
 sed 's/packets: 5/packets: 0/' "$hello/chain.yaml" >"$work/bad.yaml"
 is "check refuses a bad setting of it, by line" "$("$UNDERSTUDY" check -c "$work/bad.yaml" 2>&1)" \

@@ -13,8 +13,7 @@ stop() { # NODE
     while kill -0 "$pid" 2>/dev/null; do sleep 0.02; done
 }
 
-own=$("$UNDERSTUDY" --version)
-own=${own#understudy }
+own=$("$UNDERSTUDY" version -o json | jq -r .version)
 ok "the pair is PROTECTED" "$lab" up || exit 1
 stop b
 UNDERSTUDY=$BUILD/understudy-next UNDERSTUDY_ONLY_NEXT=1 "$lab" start b

@@ -162,15 +162,15 @@ struct nf_packet help_chain_send(struct help_chain *h, uint8_t side, uint8_t *fr
     return p;
 }
 
-bool help_chain_spec(struct help_chain *h, uint8_t side, const struct help_spec *spec, struct help_seen *out)
+bool help_chain_spec(struct help_chain *h, uint8_t side, const struct nft_spec *spec, struct nft_seen *out)
 {
-    uint8_t frame[HELP_FRAME_MAX];
-    uint32_t len = help_frame(spec, frame);
+    uint8_t frame[NFT_FRAME_MAX];
+    uint32_t len = nft_frame(spec, frame);
     struct nf_packet p = help_chain_send(h, side, frame, len);
-    if (!p.drop && help_checksums(frame, len))
-        fail_msg("%s checksum is wrong", help_checksums(frame, len));
+    if (!p.drop && nft_checksums(frame, len))
+        fail_msg("%s checksum is wrong", nft_checksums(frame, len));
     if (out)
-        help_see(frame, len, out);
+        nft_see(frame, len, out);
     return !p.drop;
 }
 
@@ -236,8 +236,8 @@ static bool is_private(uint32_t a)
 
 static uint8_t side_of(const uint8_t *data, uint32_t len)
 {
-    struct help_seen s;
-    if (!help_see(data, len, &s))
+    struct nft_seen s;
+    if (!nft_see(data, len, &s))
         return NF_INSIDE;
     if (is_private(s.src) != is_private(s.dst))
         return is_private(s.src) ? NF_INSIDE : NF_OUTSIDE;
@@ -312,7 +312,7 @@ bool help_capture_read(struct help_capture *capture, const char *name)
 void help_capture_mend(struct help_capture *capture)
 {
     for (uint32_t i = 0; i < capture->count; i++)
-        help_ip_checksum(capture->list[i].data, capture->list[i].have);
+        nft_ip_checksum(capture->list[i].data, capture->list[i].have);
 }
 
 void help_capture_free(struct help_capture *capture)

@@ -8,7 +8,7 @@
 
 #include "ftcore/region/audit.h"
 #include "nflib/chain/chain.h"
-#include "tests/nf/help_frames.h"
+#include "nftest/frames.h"
 
 #define HELP_SECOND 1000000000ull
 
@@ -58,7 +58,7 @@ void help_chain_wait_tenths(struct help_chain *h, uint64_t tenths); /* of a seco
 /* A burst of one frame of its own buffer; rewritten in place. The packet as it came out. */
 struct nf_packet help_chain_send(struct help_chain *h, uint8_t side, uint8_t *frame, uint32_t len);
 /* Builds and sends; true: it passed. The frame as it came out is in *out, when that is not NULL. */
-bool help_chain_spec(struct help_chain *h, uint8_t side, const struct help_spec *spec, struct help_seen *out);
+bool help_chain_spec(struct help_chain *h, uint8_t side, const struct nft_spec *spec, struct nft_seen *out);
 
 /* "set nat udp=5": 0 or an error; takes effect in a burst of its own. */
 int help_chain_command(struct help_chain *h, const char *text);

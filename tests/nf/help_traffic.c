@@ -6,39 +6,38 @@
 #include <string.h>
 
 /* Few ends, so that flows meet again, and tables are full. */
-uint32_t help_traffic_frame(uint64_t *draws, uint8_t side, uint8_t out[HELP_FRAME_MAX])
+uint32_t help_traffic_frame(uint64_t *draws, uint8_t side, uint8_t out[NFT_FRAME_MAX])
 {
     static const uint8_t protos[] = {6, 6, 17, 1, 47};
-    static const uint8_t flags[] = {HELP_SYN, HELP_SYN, HELP_ACK, HELP_ACK | HELP_SYN, HELP_FIN | HELP_ACK,
-                                    HELP_RST};
-    struct help_spec s = {.src = HELP_IP(10, 0, 0, 2 + help_below(draws, 6)),
-                          .dst = HELP_IP(198, 51, 100, 1 + help_below(draws, 4)),
-                          .sport = (uint16_t)(1000 + help_below(draws, 8)),
-                          .dport = (uint16_t)(help_below(draws, 2) ? 80 : 53),
-                          .proto = protos[help_below(draws, 5)],
-                          .tcp = flags[help_below(draws, 6)],
-                          .type = help_below(draws, 2) ? 8 : 0,
-                          .payload = (uint16_t)help_below(draws, 60)};
+    static const uint8_t flags[] = {NFT_SYN, NFT_SYN, NFT_ACK, NFT_ACK | NFT_SYN, NFT_FIN | NFT_ACK, NFT_RST};
+    struct nft_spec s = {.src = NFT_IP(10, 0, 0, 2 + help_below(draws, 6)),
+                         .dst = NFT_IP(198, 51, 100, 1 + help_below(draws, 4)),
+                         .sport = (uint16_t)(1000 + help_below(draws, 8)),
+                         .dport = (uint16_t)(help_below(draws, 2) ? 80 : 53),
+                         .proto = protos[help_below(draws, 5)],
+                         .tcp = flags[help_below(draws, 6)],
+                         .type = help_below(draws, 2) ? 8 : 0,
+                         .payload = (uint16_t)help_below(draws, 60)};
 
     if (side == NF_OUTSIDE) {
         s.dst = help_below(draws, 2) ? HELP_NAT : HELP_SERVICE;
-        s.src = HELP_IP(198, 51, 100, 1 + help_below(draws, 4));
+        s.src = NFT_IP(198, 51, 100, 1 + help_below(draws, 4));
         s.sport = (uint16_t)(help_below(draws, 2) ? 80 : 1000 + help_below(draws, 8));
         s.dport = (uint16_t)(s.dst == HELP_NAT ? 2000 + help_below(draws, 64) : 80);
     } else if (help_below(draws, 4) == 0) { /* a backend answers */
-        s.src = HELP_IP(10, 0, 0, 11 + help_below(draws, 3));
+        s.src = NFT_IP(10, 0, 0, 11 + help_below(draws, 3));
         s.sport = help_below(draws, 2) ? 80 : 8080;
         s.dport = (uint16_t)(1000 + help_below(draws, 8));
     }
     if (help_below(draws, 8) == 0) {
         s.ip_id = (uint16_t)help_below(draws, 6);
-        s.fragment = (uint16_t)(help_below(draws, 2) ? HELP_MORE : 8);
+        s.fragment = (uint16_t)(help_below(draws, 2) ? NFT_MORE : 8);
         s.payload = 64;
     }
-    return help_frame(&s, out);
+    return nft_frame(&s, out);
 }
 
-void help_traffic_arp(uint64_t *draws, const struct nf_interface *port, uint8_t out[HELP_FRAME_MAX])
+void help_traffic_arp(uint64_t *draws, const struct nf_interface *port, uint8_t out[NFT_FRAME_MAX])
 {
     static const uint8_t head[] = {0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 2};
     const bool side = port->side == NF_OUTSIDE;

@@ -8,15 +8,15 @@
 #define TESTS_NF_HELP_TRAFFIC_H
 
 #include "nflib/chain/chain.h"
-#include "tests/nf/help_frames.h"
+#include "nftest/frames.h"
 
-#define HELP_NAT     HELP_IP(203, 0, 113, 1)
-#define HELP_SERVICE HELP_IP(203, 0, 113, 10)
+#define HELP_NAT     NFT_IP(203, 0, 113, 1)
+#define HELP_SERVICE NFT_IP(203, 0, 113, 10)
 
 /* The frame's length; its MAC addresses are nobody's. */
-uint32_t help_traffic_frame(uint64_t *draws, uint8_t side, uint8_t out[HELP_FRAME_MAX]);
+uint32_t help_traffic_frame(uint64_t *draws, uint8_t side, uint8_t out[NFT_FRAME_MAX]);
 /* A reply of 60 bytes, of some neighbour on that port. */
-void help_traffic_arp(uint64_t *draws, const struct nf_interface *port, uint8_t out[HELP_FRAME_MAX]);
+void help_traffic_arp(uint64_t *draws, const struct nf_interface *port, uint8_t out[NFT_FRAME_MAX]);
 /* Gives the chain one, which an NF may refuse. */
 void help_traffic_command(uint64_t *draws, struct nf_chain *chain, uint64_t now);
 

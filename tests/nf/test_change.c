@@ -16,8 +16,8 @@
 #include <string.h>
 #include <time.h>
 
-#define SITE    HELP_IP(203, 0, 113, 1)
-#define REMOTE  HELP_IP(198, 51, 100, 7)
+#define SITE    NFT_IP(203, 0, 113, 1)
+#define REMOTE  NFT_IP(198, 51, 100, 7)
 #define NAT     "    - nat: { outside: 203.0.113.1 }\n"
 #define MONITOR "    - monitor: {}\n"
 #define WALL    "    - firewall: { rules: firewall.rules }\n"
@@ -110,59 +110,59 @@ static void refused(const char *nfs, const char *rules, const char *text)
     assert_int_equal(help_chain_digest(&h), digest);
 }
 
-static bool send_out(const struct flow *f, uint8_t tcp, struct help_seen *out)
+static bool send_out(const struct flow *f, uint8_t tcp, struct nft_seen *out)
 {
-    struct help_spec s = {.src = f->host,
-                          .dst = f->remote,
-                          .sport = f->port,
-                          .dport = 443,
-                          .proto = f->proto,
-                          .tcp = tcp,
-                          .payload = 20};
+    struct nft_spec s = {.src = f->host,
+                         .dst = f->remote,
+                         .sport = f->port,
+                         .dport = 443,
+                         .proto = f->proto,
+                         .tcp = tcp,
+                         .payload = 20};
 
     return help_chain_spec(&h, NF_INSIDE, &s, out);
 }
 
-static bool answer(const struct flow *f, uint8_t tcp, struct help_seen *out)
+static bool answer(const struct flow *f, uint8_t tcp, struct nft_seen *out)
 {
-    struct help_spec s = {.src = f->remote,
-                          .dst = SITE,
-                          .sport = 443,
-                          .dport = f->seen,
-                          .proto = f->proto,
-                          .tcp = tcp,
-                          .payload = 20};
+    struct nft_spec s = {.src = f->remote,
+                         .dst = SITE,
+                         .sport = 443,
+                         .dport = f->seen,
+                         .proto = f->proto,
+                         .tcp = tcp,
+                         .payload = 20};
 
     return help_chain_spec(&h, NF_OUTSIDE, &s, out);
 }
 
 static void begin_flows(void)
 {
-    struct help_seen seen;
+    struct nft_seen seen;
 
     for (unsigned i = 0; i < FLOWS; i++) {
         struct flow *f = &flows[i];
 
         *f = (struct flow){
-            .host = HELP_IP(10, 1, 2, 3) + i % 50, .port = (uint16_t)(2000 + i), .proto = i % 3 ? 6 : 17};
-        assert_true(send_out(f, HELP_SYN, &seen));
+            .host = NFT_IP(10, 1, 2, 3) + i % 50, .port = (uint16_t)(2000 + i), .proto = i % 3 ? 6 : 17};
+        assert_true(send_out(f, NFT_SYN, &seen));
         assert_int_equal(seen.src, SITE);
         f->seen = seen.sport;
-        assert_true(answer(f, HELP_SYN | HELP_ACK, NULL));
-        assert_true(send_out(f, HELP_ACK, NULL));
+        assert_true(answer(f, NFT_SYN | NFT_ACK, NULL));
+        assert_true(send_out(f, NFT_ACK, NULL));
     }
 }
 
 /* Both ways, each with the translation that it had. */
 static void flows_go_on(unsigned from, unsigned to)
 {
-    struct help_seen seen;
+    struct nft_seen seen;
 
     for (unsigned i = from; i < to; i++) {
-        assert_true(send_out(&flows[i], HELP_ACK, &seen));
+        assert_true(send_out(&flows[i], NFT_ACK, &seen));
         assert_int_equal(seen.src, SITE);
         assert_int_equal(seen.sport, flows[i].seen);
-        assert_true(answer(&flows[i], HELP_ACK, &seen));
+        assert_true(answer(&flows[i], NFT_ACK, &seen));
         assert_int_equal(seen.dst, flows[i].host);
         assert_int_equal(seen.dport, flows[i].port);
     }
@@ -177,8 +177,8 @@ static void open_chain(const char *nfs)
 
 static void test_rule_added(void)
 {
-    struct help_seen seen;
-    struct flow fresh = {.host = HELP_IP(10, 1, 2, 99), .remote = REMOTE + 1, .port = 999, .proto = 17};
+    struct nft_seen seen;
+    struct flow fresh = {.host = NFT_IP(10, 1, 2, 99), .remote = REMOTE + 1, .port = 999, .proto = 17};
 
     open_chain(NAT WALL MONITOR);
     must_change(NAT WALL MONITOR, "deny out udp to 198.51.100.8\n" RULES);
@@ -196,7 +196,7 @@ static void test_rule_added(void)
 
 static void test_action_changed(void)
 {
-    struct flow fresh = {.host = HELP_IP(10, 1, 2, 99), .remote = REMOTE + 1, .port = 999, .proto = 17};
+    struct flow fresh = {.host = NFT_IP(10, 1, 2, 99), .remote = REMOTE + 1, .port = 999, .proto = 17};
 
     open_chain(NAT WALL MONITOR);
     must_change(NAT WALL MONITOR, "deny out udp\nallow out tcp\ndefault deny\n");
@@ -263,15 +263,15 @@ static void test_timers_go_on(void)
 static void test_backend_added(void)
 {
     static const char one[] = "10.9.0.1", two[] = "10.9.0.1 10.9.0.2", other[] = "10.9.0.2";
-    struct help_spec s = {.src = HELP_IP(10, 1, 2, 3),
-                          .dst = HELP_IP(198, 51, 100, 200),
-                          .sport = 1,
-                          .dport = 80,
-                          .proto = 6,
-                          .tcp = HELP_SYN};
+    struct nft_spec s = {.src = NFT_IP(10, 1, 2, 3),
+                         .dst = NFT_IP(198, 51, 100, 200),
+                         .sport = 1,
+                         .dport = 80,
+                         .proto = 6,
+                         .tcp = NFT_SYN};
     char nfs[256];
     unsigned at[2] = {0, 0};
-    struct help_seen seen;
+    struct nft_seen seen;
 
     snprintf(nfs, sizeof(nfs), BALANCE MONITOR, one);
     help_chain_open(&h, nfs, RULES, 1);
@@ -282,11 +282,11 @@ static void test_backend_added(void)
     must_change(nfs, NULL);
     for (; s.sport <= 20; s.sport++) { /* the other one has fewer */
         assert_true(help_chain_spec(&h, NF_INSIDE, &s, &seen));
-        assert_int_equal(seen.dst, HELP_IP(10, 9, 0, 2));
+        assert_int_equal(seen.dst, NFT_IP(10, 9, 0, 2));
     }
-    for (s.sport = 1, s.tcp = HELP_ACK; s.sport <= 20; s.sport++) {
+    for (s.sport = 1, s.tcp = NFT_ACK; s.sport <= 20; s.sport++) {
         assert_true(help_chain_spec(&h, NF_INSIDE, &s, &seen));
-        at[seen.dst - HELP_IP(10, 9, 0, 1)]++;
+        at[seen.dst - NFT_IP(10, 9, 0, 1)]++;
     }
     assert_int_equal(at[0], 10);
     assert_int_equal(at[1], 10);
@@ -303,8 +303,8 @@ static void test_limits_changed(void)
     open_chain(NAT LIMITER);
     must_change(NAT "    - rate_limiter: { clients: inside, pps: 1, burst_packets: 1 }\n", NULL);
     h.now += HELP_SECOND;
-    assert_true(send_out(&flows[0], HELP_ACK, NULL));
-    assert_false(send_out(&flows[0], HELP_ACK, NULL));
+    assert_true(send_out(&flows[0], NFT_ACK, NULL));
+    assert_false(send_out(&flows[0], NFT_ACK, NULL));
 }
 
 static void test_refused(void)
@@ -345,36 +345,36 @@ static void test_long_list(void)
 /* In a full table the oldest that is being opened goes first, and the order is as it was. */
 static void test_order_of_transitory(void)
 {
-    struct flow first = {.host = HELP_IP(10, 2, 0, 1), .remote = REMOTE, .port = 1, .proto = 6},
+    struct flow first = {.host = NFT_IP(10, 2, 0, 1), .remote = REMOTE, .port = 1, .proto = 6},
                 second = first, third = first;
-    struct help_seen seen;
+    struct nft_seen seen;
 
     second.port = 2;
     third.port = 3;
     help_chain_open(&h, "    - nat: { outside: 203.0.113.1, max_flows: 2 }\n", NULL, 1);
     h.now = HELP_SECOND;
-    assert_true(send_out(&first, HELP_SYN, &seen));
+    assert_true(send_out(&first, NFT_SYN, &seen));
     first.seen = seen.sport;
-    assert_true(send_out(&second, HELP_SYN, &seen));
+    assert_true(send_out(&second, NFT_SYN, &seen));
     second.seen = seen.sport;
     must_change("    - nat: { outside: 203.0.113.1, max_flows: 2 }\n" MONITOR, NULL);
     h.now += HELP_SECOND;
-    assert_true(send_out(&third, HELP_SYN, NULL));
-    assert_true(answer(&second, HELP_SYN | HELP_ACK, NULL));
-    assert_false(answer(&first, HELP_SYN | HELP_ACK, NULL));
+    assert_true(send_out(&third, NFT_SYN, NULL));
+    assert_true(answer(&second, NFT_SYN | NFT_ACK, NULL));
+    assert_false(answer(&first, NFT_SYN | NFT_ACK, NULL));
 }
 
 /* How long packets wait: told, not judged. */
 static void test_many_flows(void)
 {
     struct timespec from, to;
-    struct help_spec s = {.dst = REMOTE, .dport = 53, .proto = 17, .payload = 20};
+    struct nft_spec s = {.dst = REMOTE, .dport = 53, .proto = 17, .payload = 20};
     unsigned many = getenv("CHANGE_FLOWS") ? (unsigned)atoi(getenv("CHANGE_FLOWS")) : 2000;
 
     help_chain_open(&h, NAT "    - firewall: { rules: firewall.rules }\n" MONITOR, RULES, 1);
     h.now = HELP_SECOND;
     for (unsigned i = 0; i < many; i++) {
-        s.src = HELP_IP(10, 0, 0, 0) + i / 50000;
+        s.src = NFT_IP(10, 0, 0, 0) + i / 50000;
         s.sport = (uint16_t)(1 + i % 50000);
         s.dst = REMOTE + i % 7;
         assert_true(help_chain_spec(&h, NF_INSIDE, &s, NULL));

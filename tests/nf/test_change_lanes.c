@@ -14,8 +14,8 @@
 
 #define LANES   2u
 #define FLOWS   200u /* of each lane */
-#define SITE    HELP_IP(203, 0, 113, 1)
-#define REMOTE  HELP_IP(198, 51, 100, 7)
+#define SITE    NFT_IP(203, 0, 113, 1)
+#define REMOTE  NFT_IP(198, 51, 100, 7)
 #define NAT     "    - nat: { outside: 203.0.113.1, ports: 2000-2999 }\n"
 #define MONITOR "    - monitor: {}\n"
 #define LIMITER "    - rate_limiter: { clients: inside, pps: 1000000, burst_packets: 1000000 }\n"
@@ -101,25 +101,25 @@ static void close_lanes(void)
     nd_config_free(config);
 }
 
-static struct help_spec out_of(unsigned l, unsigned i)
+static struct nft_spec out_of(unsigned l, unsigned i)
 {
-    return (struct help_spec){.src = HELP_IP(10, 1, 2, 3) + l,
-                              .dst = REMOTE,
-                              .sport = (uint16_t)(5000 + i),
-                              .dport = 53,
-                              .proto = 17,
-                              .payload = 20};
+    return (struct nft_spec){.src = NFT_IP(10, 1, 2, 3) + l,
+                             .dst = REMOTE,
+                             .sport = (uint16_t)(5000 + i),
+                             .dport = 53,
+                             .proto = 17,
+                             .payload = 20};
 }
 
 /* The flow leaves by a port that no other flow has, of whichever lane, and by the same one ever after. */
 static void send_flows(unsigned from, unsigned to)
 {
     static bool taken[65536];
-    struct help_seen seen;
+    struct nft_seen seen;
 
     for (unsigned i = from; i < to; i++)
         for (unsigned l = 0; l < LANES; l++) {
-            struct help_spec s = out_of(l, i);
+            struct nft_spec s = out_of(l, i);
 
             assert_true(help_chain_spec(&lane[l], NF_INSIDE, &s, &seen));
             assert_int_equal(seen.src, SITE);
@@ -135,20 +135,20 @@ static void send_flows(unsigned from, unsigned to)
 
 static void answer_flows(unsigned to)
 {
-    struct help_seen seen;
+    struct nft_seen seen;
 
     for (unsigned i = 0; i < to; i++)
         for (unsigned l = 0; l < LANES; l++) {
-            struct help_spec s = {.src = REMOTE,
-                                  .dst = SITE,
-                                  .sport = 53,
-                                  .dport = seen_port[l][i],
-                                  .proto = 17,
-                                  .payload = 20};
+            struct nft_spec s = {.src = REMOTE,
+                                 .dst = SITE,
+                                 .sport = 53,
+                                 .dport = seen_port[l][i],
+                                 .proto = 17,
+                                 .payload = 20};
 
             assert_true(help_chain_spec(&lane[l], NF_OUTSIDE, &s, &seen));
             assert_int_equal(seen.dport, 5000 + i);
-            assert_int_equal(seen.dst, HELP_IP(10, 1, 2, 3) + l);
+            assert_int_equal(seen.dst, NFT_IP(10, 1, 2, 3) + l);
         }
 }
 

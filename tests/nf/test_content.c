@@ -20,10 +20,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define A   HELP_IP(10, 0, 0, 2)
-#define B   HELP_IP(198, 51, 100, 7)
-#define NAT HELP_IP(203, 0, 113, 1)
-#define VIP HELP_IP(203, 0, 113, 10)
+#define A   NFT_IP(10, 0, 0, 2)
+#define B   NFT_IP(198, 51, 100, 7)
+#define NAT NFT_IP(203, 0, 113, 1)
+#define VIP NFT_IP(203, 0, 113, 10)
 
 static struct help_chain h;
 
@@ -42,8 +42,8 @@ static void open_one(const char *nfs, const char *rules)
 
 static void send_from(uint8_t side, uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport, uint8_t proto)
 {
-    struct help_spec s = {
-        .src = src, .dst = dst, .sport = sport, .dport = dport, .proto = proto, .tcp = HELP_SYN, .type = 8};
+    struct nft_spec s = {
+        .src = src, .dst = dst, .sport = sport, .dport = dport, .proto = proto, .tcp = NFT_SYN, .type = 8};
 
     assert_true(help_chain_spec(&h, side, &s, NULL));
 }
@@ -111,8 +111,8 @@ static void fragments_point_to_sessions(void)
 {
     const struct nf_sessions *t;
     struct nf_noted *noted;
-    struct help_spec first = {
-        .src = A, .dst = B, .sport = 9, .dport = 53, .proto = 17, .fragment = HELP_MORE, .payload = 32};
+    struct nft_spec first = {
+        .src = A, .dst = B, .sport = 9, .dport = 53, .proto = 17, .fragment = NFT_MORE, .payload = 32};
 
     open_one("    - monitor: { max_flows: 40 }\n", NULL);
     assert_true(help_chain_spec(&h, NF_INSIDE, &first, NULL));

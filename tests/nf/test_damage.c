@@ -144,7 +144,7 @@ static void show_all(const struct nf_chain *chain)
 /* Bursts of each lane in turn, as a port would give them out. */
 static void run_bursts(unsigned bursts)
 {
-    static uint8_t frame[NF_BURST_MAX][HELP_FRAME_MAX];
+    static uint8_t frame[NF_BURST_MAX][NFT_FRAME_MAX];
     static const uint64_t steps[] = {0, 1000, 1000000, 100000000, SECOND, 20 * SECOND, 400 * SECOND};
 
     for (unsigned i = 0; i < bursts; i++) {

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OUTSIDE HELP_IP(198, 18, 0, 1) /* in none of the captures */
+#define OUTSIDE NFT_IP(198, 18, 0, 1) /* in none of the captures */
 #define NAT     "    - nat: { inside: [0.0.0.0/0], outside: 198.18.0.1, unsupported: pass }\n"
 #define LONG                                                                                                 \
     "    - nat: { inside: [0.0.0.0/0], outside: 198.18.0.1, unsupported: pass, tcp_established: 604800,"     \
@@ -144,11 +144,11 @@ static struct mapping *mapping_find(uint8_t proto, uint32_t inside, uint16_t ipo
 }
 
 /* True for what is whole and has ports: its checksums were made right before it went in. */
-static bool is_plain(const uint8_t *data, uint32_t have, uint32_t len, struct help_seen *s)
+static bool is_plain(const uint8_t *data, uint32_t have, uint32_t len, struct nft_seen *s)
 {
     struct nf_packet p = {.data = (uint8_t *)(uintptr_t)data, .len = len, .have = have};
     nf_packet_parse(&p);
-    if (!help_see(data, have, s) || s->end > have || s->fragment || p.flags & NF_P_BAD)
+    if (!nft_see(data, have, s) || s->end > have || s->fragment || p.flags & NF_P_BAD)
         return false;
     return s->proto == 6 || s->proto == 17 || (s->proto == 1 && (s->type == 0 || s->type == 8));
 }
@@ -156,16 +156,16 @@ static bool is_plain(const uint8_t *data, uint32_t have, uint32_t len, struct he
 /* From outside to a flow that was seen: to the outside address and port, as the remote end would send it. */
 static void aim(struct input *in)
 {
-    struct help_seen s;
+    struct nft_seen s;
     if (!is_plain(in->data, in->have, in->len, &s))
         return;
     const struct mapping *m =
         in->side == NF_OUTSIDE ? mapping_find(s.proto, s.dst, s.dport, s.src, s.sport) : NULL;
     bool ping = s.proto == 1 && s.type == 8;
     if (m && !m->direct && !ping)
-        help_readdress(in->data, in->have, s.src, s.proto == 1 ? m->port : s.sport, OUTSIDE, m->port);
+        nft_readdress(in->data, in->have, s.src, s.proto == 1 ? m->port : s.sport, OUTSIDE, m->port);
     else
-        help_readdress(in->data, in->have, s.src, s.sport, s.dst, s.dport);
+        nft_readdress(in->data, in->have, s.src, s.sport, s.dst, s.dport);
 }
 
 static void expect_equal(const uint8_t *frame, const uint8_t *expected, uint32_t n)
@@ -177,10 +177,10 @@ static void expect_equal(const uint8_t *frame, const uint8_t *expected, uint32_t
 
 static void check_outward(const struct input *in, const struct nf_packet *p)
 {
-    struct help_seen was, is;
+    struct nft_seen was, is;
     if (!is_plain(in->data, in->have, in->len, &was))
         return;
-    help_see(p->data, p->have, &is);
+    nft_see(p->data, p->have, &is);
     struct mapping *m = mapping_find(was.proto, was.src, was.sport, was.dst, was.dport);
     uint8_t pool = was.proto == 6 ? 0 : was.proto == 17 ? 1 : 2;
     if (!m) {
@@ -193,7 +193,7 @@ static void check_outward(const struct input *in, const struct nf_packet *p)
                               is.sport, was.proto, false};
     }
     uint8_t *expected = copy_of(in->data, in->have);
-    help_readdress(expected, in->have, m->direct ? was.src : OUTSIDE, m->port, was.dst, was.dport);
+    nft_readdress(expected, in->have, m->direct ? was.src : OUTSIDE, m->port, was.dst, was.dport);
     expect_equal(p->data, expected, in->have);
     free(expected);
 }
@@ -202,7 +202,7 @@ static void check_outward(const struct input *in, const struct nf_packet *p)
 static void check_inward(const struct help_captured *original, const struct input *in,
                          const struct nf_packet *p)
 {
-    struct help_seen s;
+    struct nft_seen s;
     if (!is_plain(original->data, original->have, original->len, &s))
         return;
     if (!mapping_find(s.proto, s.dst, s.dport, s.src, s.sport)) {
@@ -212,7 +212,7 @@ static void check_inward(const struct help_captured *original, const struct inpu
         direct_count++;
     }
     uint8_t *expected = copy_of(original->data, in->have);
-    help_readdress(expected, in->have, s.src, s.sport, s.dst, s.dport);
+    nft_readdress(expected, in->have, s.src, s.sport, s.dst, s.dport);
     expect_equal(p->data, expected, in->have);
     free(expected);
 }
@@ -358,11 +358,11 @@ static void captures_get_a_mapping_for_each_flow(void)
 static void firewall_and_monitor_see_the_outside_address_alone(void)
 {
     static char text[65536];
-    uint32_t site = HELP_IP(203, 0, 113, 1), host = HELP_IP(192, 168, 7, 8), web = HELP_IP(192, 0, 2, 80);
-    struct help_spec out = {.src = host, .dst = web, .sport = 999, .dport = 80, .proto = 6, .tcp = HELP_SYN};
-    struct help_spec back = {.src = web, .dst = site, .sport = 80, .proto = 6, .tcp = HELP_SYN | HELP_ACK};
-    struct help_spec ping = {.src = web, .dst = site, .sport = 5, .proto = 1, .type = 8};
-    struct help_seen seen;
+    uint32_t site = NFT_IP(203, 0, 113, 1), host = NFT_IP(192, 168, 7, 8), web = NFT_IP(192, 0, 2, 80);
+    struct nft_spec out = {.src = host, .dst = web, .sport = 999, .dport = 80, .proto = 6, .tcp = NFT_SYN};
+    struct nft_spec back = {.src = web, .dst = site, .sport = 80, .proto = 6, .tcp = NFT_SYN | NFT_ACK};
+    struct nft_spec ping = {.src = web, .dst = site, .sport = 5, .proto = 1, .type = 8};
+    struct nft_seen seen;
     help_chain_open_file(&h, "nfs/chains/edge.yaml", 1);
     h.now = HELP_SECOND;
     assert_true(help_chain_spec(&h, NF_INSIDE, &out, &seen));

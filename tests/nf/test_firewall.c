@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SITE       HELP_IP(203, 0, 113, 1)
-#define REMOTE     HELP_IP(198, 51, 100, 7)
-#define BAD        HELP_IP(192, 0, 2, 66)
+#define SITE       NFT_IP(203, 0, 113, 1)
+#define REMOTE     NFT_IP(198, 51, 100, 7)
+#define BAD        NFT_IP(192, 0, 2, 66)
 #define WALL(more) "    - firewall: { rules: firewall.rules" more " }\n"
 #define OUT        NF_INSIDE
 #define IN         NF_OUTSIDE
@@ -42,14 +42,14 @@ static uint64_t live(void)
 static bool pass(uint8_t side, uint8_t proto, uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport,
                  uint8_t flags)
 {
-    struct help_spec spec = {.src = src,
-                             .dst = dst,
-                             .sport = sport,
-                             .dport = dport,
-                             .proto = proto,
-                             .tcp = flags,
-                             .type = flags, /* of ICMP */
-                             .payload = 12};
+    struct nft_spec spec = {.src = src,
+                            .dst = dst,
+                            .sport = sport,
+                            .dport = dport,
+                            .proto = proto,
+                            .tcp = flags,
+                            .type = flags, /* of ICMP */
+                            .payload = 12};
     return help_chain_spec(&h, side, &spec, NULL);
 }
 /* The connection that most tests use, and its way back. */
@@ -76,17 +76,17 @@ static const char *state_of(const char *from)
 
 static void the_first_rule_that_fits_decides(void)
 {
-    assert_true(web(1, HELP_SYN));
-    assert_true(pass(OUT, 6, SITE, 2, REMOTE, 8010, HELP_SYN));
-    assert_false(pass(OUT, 6, SITE, 2, REMOTE, 8011, HELP_SYN));
-    assert_false(pass(OUT, 6, SITE, 2, REMOTE, 7999, HELP_SYN));
-    assert_false(pass(IN, 6, REMOTE, 2000, SITE, 80, HELP_SYN)); /* an `out` rule */
-    assert_true(pass(IN, 6, REMOTE, 1024, SITE, 22, HELP_SYN));
-    assert_false(pass(IN, 6, REMOTE, 1023, SITE, 22, HELP_SYN));
-    assert_false(pass(IN, 6, HELP_IP(198, 51, 101, 0), 1024, SITE, 22, HELP_SYN));
-    assert_false(pass(IN, 6, BAD, 1024, SITE, 22, HELP_SYN));
-    assert_false(pass(IN, 6, REMOTE, 1024, SITE + 1, 22, HELP_SYN));
-    assert_false(pass(OUT, 6, HELP_IP(192, 0, 2, 255), 1024, REMOTE, 80, HELP_SYN));
+    assert_true(web(1, NFT_SYN));
+    assert_true(pass(OUT, 6, SITE, 2, REMOTE, 8010, NFT_SYN));
+    assert_false(pass(OUT, 6, SITE, 2, REMOTE, 8011, NFT_SYN));
+    assert_false(pass(OUT, 6, SITE, 2, REMOTE, 7999, NFT_SYN));
+    assert_false(pass(IN, 6, REMOTE, 2000, SITE, 80, NFT_SYN)); /* an `out` rule */
+    assert_true(pass(IN, 6, REMOTE, 1024, SITE, 22, NFT_SYN));
+    assert_false(pass(IN, 6, REMOTE, 1023, SITE, 22, NFT_SYN));
+    assert_false(pass(IN, 6, NFT_IP(198, 51, 101, 0), 1024, SITE, 22, NFT_SYN));
+    assert_false(pass(IN, 6, BAD, 1024, SITE, 22, NFT_SYN));
+    assert_false(pass(IN, 6, REMOTE, 1024, SITE + 1, 22, NFT_SYN));
+    assert_false(pass(OUT, 6, NFT_IP(192, 0, 2, 255), 1024, REMOTE, 80, NFT_SYN));
     assert_true(pass(OUT, 17, SITE, 9, REMOTE, 9, 0)); /* default out */
     assert_false(pass(IN, 17, REMOTE, 8, SITE, 9, 0)); /* default in */
     assert_true(pass(IN, 17, REMOTE, 9, SITE, 9, 0));  /* return traffic */
@@ -154,83 +154,83 @@ static void bad_rules_are_refused_by_line(void)
 static void connections_go_through_their_states(void)
 {
     static const char from[] = "203.0.113.1:1";
-    assert_true(web(1, HELP_SYN));
+    assert_true(web(1, NFT_SYN));
     assert_string_equal(state_of(from), "syn-sent");
-    assert_true(web(1, HELP_SYN));
+    assert_true(web(1, NFT_SYN));
     assert_string_equal(state_of(from), "syn-sent");
-    assert_true(back(1, HELP_SYN | HELP_ACK));
+    assert_true(back(1, NFT_SYN | NFT_ACK));
     assert_string_equal(state_of(from), "syn-recv");
-    assert_true(web(1, HELP_ACK));
+    assert_true(web(1, NFT_ACK));
     assert_string_equal(state_of(from), "established");
-    assert_true(web(1, HELP_SYN)); /* old duplicate */
-    assert_true(back(1, HELP_ACK | HELP_PSH));
+    assert_true(web(1, NFT_SYN)); /* old duplicate */
+    assert_true(back(1, NFT_ACK | NFT_PSH));
     assert_string_equal(state_of(from), "established");
-    assert_true(back(1, HELP_FIN | HELP_ACK));
+    assert_true(back(1, NFT_FIN | NFT_ACK));
     assert_string_equal(state_of(from), "close-wait");
-    assert_true(web(1, HELP_ACK));
+    assert_true(web(1, NFT_ACK));
     assert_string_equal(state_of(from), "close-wait");
     help_chain_wait_tenths(&h, 3000); /* half closed is open: 7440 s */
-    assert_true(web(1, HELP_FIN | HELP_ACK));
+    assert_true(web(1, NFT_FIN | NFT_ACK));
     assert_string_equal(state_of(from), "last-ack");
-    assert_true(back(1, HELP_ACK));
+    assert_true(back(1, NFT_ACK));
     assert_string_equal(state_of(from), "time-wait");
     help_chain_wait_tenths(&h, 99);
     assert_int_equal(live(), 1);
     help_chain_wait_tenths(&h, 1);
     assert_int_equal(live(), 0);
-    web(2, HELP_SYN), back(2, HELP_SYN | HELP_ACK), web(2, HELP_ACK);
-    assert_true(web(2, HELP_FIN | HELP_ACK));
+    web(2, NFT_SYN), back(2, NFT_SYN | NFT_ACK), web(2, NFT_ACK);
+    assert_true(web(2, NFT_FIN | NFT_ACK));
     assert_string_equal(state_of("203.0.113.1:2"), "fin-wait");
-    assert_true(back(2, HELP_RST));
+    assert_true(back(2, NFT_RST));
     assert_string_equal(state_of("203.0.113.1:2"), "closed");
-    assert_true(web(2, HELP_SYN)); /* the same ports again */
+    assert_true(web(2, NFT_SYN)); /* the same ports again */
     assert_string_equal(state_of("203.0.113.1:2"), "syn-sent");
-    assert_true(web(3, HELP_SYN));
-    assert_true(back(3, HELP_SYN)); /* simultaneous open */
+    assert_true(web(3, NFT_SYN));
+    assert_true(back(3, NFT_SYN)); /* simultaneous open */
     assert_string_equal(state_of("203.0.113.1:3"), "syn-recv");
-    assert_true(web(3, HELP_SYN | HELP_ACK));
+    assert_true(web(3, NFT_SYN | NFT_ACK));
     assert_string_equal(state_of("203.0.113.1:3"), "established");
 }
 
 /* A finished connection's ports give no licence to the other side. */
 static void a_reused_connection_is_judged_anew(void)
 {
-    web(1, HELP_SYN), back(1, HELP_SYN | HELP_ACK), web(1, HELP_ACK);
-    assert_true(back(1, HELP_ACK));
-    assert_true(web(1, HELP_RST));
-    assert_false(back(1, HELP_SYN));
+    web(1, NFT_SYN), back(1, NFT_SYN | NFT_ACK), web(1, NFT_ACK);
+    assert_true(back(1, NFT_ACK));
+    assert_true(web(1, NFT_RST));
+    assert_false(back(1, NFT_SYN));
     assert_int_equal(counter("denied"), 1);
     assert_string_equal(state_of("203.0.113.1:1"), "absent");
 }
 
 static void impossible_flags_are_dropped(void)
 {
-    web(1, HELP_SYN);
-    assert_false(back(1, HELP_SYN | HELP_FIN));
-    assert_false(back(1, HELP_SYN | HELP_RST));
+    web(1, NFT_SYN);
+    assert_false(back(1, NFT_SYN | NFT_FIN));
+    assert_false(back(1, NFT_SYN | NFT_RST));
     assert_false(web(1, 0));
-    assert_false(web(2, HELP_FIN | HELP_RST | HELP_ACK));
+    assert_false(web(2, NFT_FIN | NFT_RST | NFT_ACK));
     assert_int_equal(counter("invalid"), 4);
     assert_string_equal(state_of("203.0.113.1:1"), "syn-sent");
 }
 
 static void loose_takes_connections_in_their_middle(void)
 {
-    assert_true(web(1, HELP_ACK));
+    assert_true(web(1, NFT_ACK));
     assert_string_equal(state_of("203.0.113.1:1"), "established");
-    assert_true(back(1, HELP_ACK));
-    assert_false(back(2, HELP_ACK)); /* by the rules, not by itself */
-    assert_true(web(3, HELP_RST));
+    assert_true(back(1, NFT_ACK));
+    assert_false(back(2, NFT_ACK)); /* by the rules, not by itself */
+    assert_true(web(3, NFT_RST));
     assert_string_equal(state_of("203.0.113.1:3"), "absent");
     help_chain_close(&h);
     help_chain_open(&h, WALL(", loose: false"), rules, 1);
-    assert_false(web(1, HELP_ACK));
-    assert_false(web(1, HELP_SYN | HELP_ACK));
-    assert_false(web(1, HELP_RST));
+    assert_false(web(1, NFT_ACK));
+    assert_false(web(1, NFT_SYN | NFT_ACK));
+    assert_false(web(1, NFT_RST));
     assert_false(pass(OUT, 1, SITE, 5, REMOTE, 0, 0));
     assert_int_equal(counter("invalid"), 4);
-    assert_true(web(1, HELP_SYN));
-    assert_true(back(1, HELP_SYN | HELP_ACK));
+    assert_true(web(1, NFT_SYN));
+    assert_true(back(1, NFT_SYN | NFT_ACK));
     assert_true(pass(OUT, 17, SITE, 5, REMOTE, 53, 0));
 }
 
@@ -255,41 +255,40 @@ static void a_full_table_lets_nothing_new_in(void)
 /* Errors pass when they quote a connection's packet, whichever way it went. */
 static void errors_about_known_flows_pass(void)
 {
-    uint8_t inner[HELP_FRAME_MAX];
-    struct help_spec quoted = {
-        .src = SITE, .dst = REMOTE, .sport = 7, .dport = 53, .proto = 17, .payload = 9};
-    struct help_spec error = {.src = HELP_IP(198, 51, 9, 9), .dst = SITE, .proto = 1, .type = 11};
-    help_frame(&quoted, inner);
+    uint8_t inner[NFT_FRAME_MAX];
+    struct nft_spec quoted = {.src = SITE, .dst = REMOTE, .sport = 7, .dport = 53, .proto = 17, .payload = 9};
+    struct nft_spec error = {.src = NFT_IP(198, 51, 9, 9), .dst = SITE, .proto = 1, .type = 11};
+    nft_frame(&quoted, inner);
     error.inner = inner + 14;
     error.inner_len = 28;
     assert_false(help_chain_spec(&h, IN, &error, NULL));
     assert_true(help_chain_spec(&h, OUT, &quoted, NULL));
     assert_true(help_chain_spec(&h, IN, &error, NULL));
     assert_int_equal(counter("related"), 1);
-    struct help_spec reply = {.src = REMOTE, .dst = SITE, .sport = 53, .dport = 7, .proto = 17, .payload = 9};
-    struct help_spec answer = {.src = SITE, .dst = REMOTE, .proto = 1, .type = 3, .code = 3};
+    struct nft_spec reply = {.src = REMOTE, .dst = SITE, .sport = 53, .dport = 7, .proto = 17, .payload = 9};
+    struct nft_spec answer = {.src = SITE, .dst = REMOTE, .proto = 1, .type = 3, .code = 3};
     assert_true(help_chain_spec(&h, IN, &reply, NULL));
-    help_frame(&reply, inner);
+    nft_frame(&reply, inner);
     answer.inner = inner + 14;
     answer.inner_len = 28;
     assert_true(help_chain_spec(&h, OUT, &answer, NULL));
     assert_int_equal(counter("related"), 2);
     quoted.sport = 8;
-    help_frame(&quoted, inner);
+    nft_frame(&quoted, inner);
     assert_false(help_chain_spec(&h, IN, &error, NULL));
 }
 
 static void fragments_go_with_their_first(void)
 {
-    struct help_spec first = {.src = SITE,
-                              .dst = REMOTE,
-                              .sport = 7,
-                              .dport = 53,
-                              .proto = 17,
-                              .ip_id = 5,
-                              .fragment = HELP_MORE,
-                              .payload = 32};
-    struct help_spec later = first;
+    struct nft_spec first = {.src = SITE,
+                             .dst = REMOTE,
+                             .sport = 7,
+                             .dport = 53,
+                             .proto = 17,
+                             .ip_id = 5,
+                             .fragment = NFT_MORE,
+                             .payload = 32};
+    struct nft_spec later = first;
     later.fragment = 5;
     assert_false(help_chain_spec(&h, OUT, &later, NULL));
     assert_int_equal(counter("fragment_unknown"), 1);
@@ -308,12 +307,12 @@ static void fragments_go_with_their_first(void)
 static void other_packets_are_judged_by_rules(void)
 {
     uint8_t ipv6[64] = {[12] = 0x86, [13] = 0xdd}, arp[42] = {[12] = 8, [13] = 6, 0, 1, 8, 0, 6, 4};
-    uint8_t frame[HELP_FRAME_MAX];
-    struct help_spec spec = {.src = SITE, .dst = REMOTE, .sport = 7, .dport = 53, .proto = 17};
+    uint8_t frame[NFT_FRAME_MAX];
+    struct nft_spec spec = {.src = SITE, .dst = REMOTE, .sport = 7, .dport = 53, .proto = 17};
     assert_false(help_chain_send(&h, OUT, arp, sizeof(arp)).drop);
     assert_int_equal(counter("arp"), 1);
     assert_true(help_chain_send(&h, OUT, ipv6, sizeof(ipv6)).drop);
-    uint32_t len = help_frame(&spec, frame);
+    uint32_t len = nft_frame(&spec, frame);
     frame[14 + 10] ^= 1;
     assert_true(help_chain_send(&h, OUT, frame, len).drop);
     assert_int_equal(counter("malformed"), 1);
@@ -331,14 +330,14 @@ static void other_packets_are_judged_by_rules(void)
 
 static void commands_change_rules_and_timeouts(void)
 {
-    assert_true(web(1, HELP_SYN));
+    assert_true(web(1, NFT_SYN));
     assert_int_equal(help_chain_command(&h, "set firewall rule.2=deny"), FT_OK);
-    assert_false(web(2, HELP_SYN));
-    assert_true(back(1, HELP_SYN | HELP_ACK)); /* what was let in stays */
+    assert_false(web(2, NFT_SYN));
+    assert_true(back(1, NFT_SYN | NFT_ACK)); /* what was let in stays */
     assert_int_equal(help_chain_command(&h, "clear firewall"), FT_OK);
-    assert_false(back(1, HELP_SYN | HELP_ACK));
+    assert_false(back(1, NFT_SYN | NFT_ACK));
     assert_int_equal(help_chain_command(&h, "set firewall default.in=allow"), FT_OK);
-    assert_true(back(1, HELP_SYN | HELP_ACK));
+    assert_true(back(1, NFT_SYN | NFT_ACK));
     assert_int_equal(help_chain_command(&h, "set firewall default.in=maybe"), FT_EINVAL);
     assert_int_equal(help_chain_command(&h, "set firewall rule.0=deny"), FT_ENOENT);
     assert_int_equal(help_chain_command(&h, "set firewall rule.9=deny"), FT_ENOENT);

@@ -12,12 +12,12 @@ static struct help_chain h;
 static void packets_and_bytes_are_counted(void)
 {
     uint8_t frame[64] = {[12] = 0x88, [13] = 0x47}, before[64];
-    struct help_spec spec = {.src = HELP_IP(10, 0, 0, 1),
-                             .dst = HELP_IP(10, 0, 0, 2),
-                             .sport = 1,
-                             .dport = 2,
-                             .proto = 17,
-                             .payload = 100};
+    struct nft_spec spec = {.src = NFT_IP(10, 0, 0, 1),
+                            .dst = NFT_IP(10, 0, 0, 2),
+                            .sport = 1,
+                            .dport = 2,
+                            .proto = 17,
+                            .payload = 100};
     help_chain_open(&h, "    - forward: { read: true }\n", NULL, 1);
     memcpy(before, frame, sizeof(frame));
     assert_false(help_chain_send(&h, NF_INSIDE, frame, sizeof(frame)).drop);
@@ -31,7 +31,7 @@ static void packets_and_bytes_are_counted(void)
 
 static void shared_and_merged_counts_can_be_switched_off(void)
 {
-    struct help_spec spec = {.src = 1, .dst = 2, .proto = 17, .payload = 100};
+    struct nft_spec spec = {.src = 1, .dst = 2, .proto = 17, .payload = 100};
     help_chain_open(&h, "    - forward: { shared: false, merged: false }\n", NULL, 1);
     assert_true(help_chain_spec(&h, NF_INSIDE, &spec, NULL));
     help_chain_has(&h, "forward", "\"packets\":1,\"bytes\":142,\"shared\":0,\"merged\":0,");
@@ -41,7 +41,7 @@ static void shared_and_merged_counts_can_be_switched_off(void)
  * marked. */
 static void a_forwarder_that_reads_sees_the_payload(void)
 {
-    struct help_spec spec = {.src = 1, .dst = 2, .proto = 17, .payload = 100};
+    struct nft_spec spec = {.src = 1, .dst = 2, .proto = 17, .payload = 100};
     help_chain_open(&h, "    - forward: { shared: false, read: true }\n", NULL, 1);
     for (unsigned i = 0; i < 3; i++)
         assert_true(help_chain_spec(&h, NF_INSIDE, &spec, NULL));

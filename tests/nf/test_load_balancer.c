@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define VIP           HELP_IP(203, 0, 113, 10)
-#define CLIENT        HELP_IP(198, 51, 100, 7)
-#define B(n)          HELP_IP(10, 1, 0, n)
+#define VIP           NFT_IP(203, 0, 113, 10)
+#define CLIENT        NFT_IP(198, 51, 100, 7)
+#define B(n)          NFT_IP(10, 1, 0, n)
 #define BALANCE(more) "    - load_balancer: { vip: 203.0.113.10, port: 80" more " }\n"
 #define THREE         ", backends: \"10.1.0.1, 10.1.0.2 10.1.0.3:8080\""
 
@@ -35,8 +35,8 @@ static int set(const char *what)
 /* From a client to the service: last byte of the backend's address, or 0: dropped. */
 static unsigned ask(uint32_t client, uint16_t port, uint8_t flags)
 {
-    struct help_seen s;
-    struct help_spec spec = {
+    struct nft_seen s;
+    struct nft_spec spec = {
         .src = client, .dst = VIP, .sport = port, .dport = 80, .proto = 6, .tcp = flags, .payload = 20};
     if (!help_chain_spec(&h, NF_OUTSIDE, &spec, &s))
         return 0;
@@ -49,13 +49,13 @@ static unsigned ask(uint32_t client, uint16_t port, uint8_t flags)
 /* The answer; true: it came from the service. */
 static bool answer(uint32_t client, uint16_t port, unsigned backend, uint8_t flags)
 {
-    struct help_seen s;
-    struct help_spec spec = {.src = B(backend),
-                             .dst = client,
-                             .sport = backend == 3 ? 8080 : 80,
-                             .dport = port,
-                             .proto = 6,
-                             .tcp = flags};
+    struct nft_seen s;
+    struct nft_spec spec = {.src = B(backend),
+                            .dst = client,
+                            .sport = backend == 3 ? 8080 : 80,
+                            .dport = port,
+                            .proto = 6,
+                            .tcp = flags};
     assert_true(help_chain_spec(&h, NF_INSIDE, &spec, &s));
     assert_int_equal(s.dst, client);
     return s.src == VIP && s.sport == 80;
@@ -63,25 +63,24 @@ static bool answer(uint32_t client, uint16_t port, unsigned backend, uint8_t fla
 
 static void a_flow_stays_with_its_backend_there_and_back(void)
 {
-    struct help_spec other = {
-        .src = CLIENT, .dst = VIP, .sport = 5, .dport = 81, .proto = 6, .tcp = HELP_SYN};
-    struct help_seen s;
+    struct nft_spec other = {.src = CLIENT, .dst = VIP, .sport = 5, .dport = 81, .proto = 6, .tcp = NFT_SYN};
+    struct nft_seen s;
     open_balancer(BALANCE(THREE));
-    unsigned first = ask(CLIENT, 1000, HELP_SYN);
+    unsigned first = ask(CLIENT, 1000, NFT_SYN);
     assert_int_equal(first, 1);
-    assert_true(answer(CLIENT, 1000, first, HELP_SYN | HELP_ACK));
-    assert_int_equal(ask(CLIENT, 1001, HELP_SYN), 2);
-    assert_int_equal(ask(CLIENT, 1002, HELP_SYN), 3);
+    assert_true(answer(CLIENT, 1000, first, NFT_SYN | NFT_ACK));
+    assert_int_equal(ask(CLIENT, 1001, NFT_SYN), 2);
+    assert_int_equal(ask(CLIENT, 1002, NFT_SYN), 3);
     for (unsigned i = 0; i < 3; i++)
-        assert_int_equal(ask(CLIENT, 1000, HELP_ACK), first);
-    assert_true(answer(CLIENT, 1002, 3, HELP_SYN | HELP_ACK));
-    assert_false(answer(CLIENT, 1000, 2, HELP_ACK)); /* not its flow */
+        assert_int_equal(ask(CLIENT, 1000, NFT_ACK), first);
+    assert_true(answer(CLIENT, 1002, 3, NFT_SYN | NFT_ACK));
+    assert_false(answer(CLIENT, 1000, 2, NFT_ACK)); /* not its flow */
     assert_true(help_chain_spec(&h, NF_OUTSIDE, &other, &s));
     assert_int_equal(s.dst, VIP);
     assert_int_equal(counter("forwarded"), 6);
     assert_int_equal(counter("returned"), 2);
     assert_int_equal(counter("other"), 2);
-    assert_int_equal(ask(CLIENT, 7, HELP_RST), 0);
+    assert_int_equal(ask(CLIENT, 7, NFT_RST), 0);
     assert_int_equal(counter("no_flow"), 1);
     help_chain_has(&h, "load_balancer",
                    "{\"backend\":\"10.1.0.3:8080\",\"state\":\"up\",\"connections\":1,\"total\":1}");
@@ -97,25 +96,25 @@ static void least_gives_flows_to_the_least_busy(void)
     unsigned got[4] = {0};
     open_balancer(BALANCE(THREE ", tcp_transitory: 5"));
     for (uint16_t i = 0; i < 30; i++)
-        got[ask(CLIENT, i, HELP_SYN)]++;
+        got[ask(CLIENT, i, NFT_SYN)]++;
     assert_int_equal(got[1], 10);
     assert_int_equal(got[2], 10);
     assert_int_equal(got[3], 10);
     /* Those of the second are reset and go first: it gets the next ten. */
     for (uint16_t i = 0; i < 30; i++)
         if (i % 3 != 1)
-            assert_int_equal(ask(CLIENT, i, HELP_ACK), i % 3 + 1);
+            assert_int_equal(ask(CLIENT, i, NFT_ACK), i % 3 + 1);
     for (uint16_t i = 0; i < 30; i++)
         if (i % 3 != 1)
-            answer(CLIENT, i, i % 3 + 1, HELP_SYN | HELP_ACK);
+            answer(CLIENT, i, i % 3 + 1, NFT_SYN | NFT_ACK);
     for (uint16_t i = 0; i < 30; i++)
         if (i % 3 != 1)
-            ask(CLIENT, i, HELP_ACK);
+            ask(CLIENT, i, NFT_ACK);
     help_chain_wait_tenths(&h, 51);
     assert_int_equal(counter("flows_expired"), 10);
     for (uint16_t i = 100; i < 110; i++)
-        assert_int_equal(ask(CLIENT, i, HELP_SYN), 2);
-    assert_int_not_equal(ask(CLIENT, 200, HELP_SYN), 2);
+        assert_int_equal(ask(CLIENT, i, NFT_SYN), 2);
+    assert_int_not_equal(ask(CLIENT, 200, NFT_SYN), 2);
 }
 
 static void consistent_keeps_clients_with_their_backend(void)
@@ -123,16 +122,16 @@ static void consistent_keeps_clients_with_their_backend(void)
     unsigned was[200], now[200], moved = 0, on_second = 0, got[4] = {0};
     open_balancer(BALANCE(THREE ", policy: consistent"));
     for (uint16_t i = 0; i < 200; i++)
-        got[was[i] = ask(CLIENT, i, HELP_SYN)]++;
+        got[was[i] = ask(CLIENT, i, NFT_SYN)]++;
     assert_true(got[1] > 40 && got[2] > 40 && got[3] > 40);
     assert_int_equal(help_chain_command(&h, "clear load_balancer"), FT_OK);
     help_chain_has(&h, "load_balancer", "\"connections\":0");
     for (uint16_t i = 0; i < 200; i++)
-        assert_int_equal(ask(CLIENT, i, HELP_SYN), was[i]);
+        assert_int_equal(ask(CLIENT, i, NFT_SYN), was[i]);
     assert_int_equal(help_chain_command(&h, "clear load_balancer"), FT_OK);
     assert_int_equal(set("backend.10.1.0.2=down"), FT_OK);
     for (uint16_t i = 0; i < 200; i++) {
-        now[i] = ask(CLIENT, i, HELP_SYN);
+        now[i] = ask(CLIENT, i, NFT_SYN);
         moved += was[i] != now[i];
         on_second += was[i] == 2;
         assert_int_not_equal(now[i], 2);
@@ -145,7 +144,7 @@ static void random_gives_flows_to_all(void)
     unsigned got[4] = {0};
     open_balancer(BALANCE(THREE ", policy: random"));
     for (uint16_t i = 0; i < 300; i++)
-        got[ask(CLIENT, i, HELP_SYN)]++;
+        got[ask(CLIENT, i, NFT_SYN)]++;
     assert_true(got[1] > 70 && got[2] > 70 && got[3] > 70);
     assert_int_equal(got[1] + got[2] + got[3], 300);
 }
@@ -161,27 +160,27 @@ static void an_operator_changes_backends(void)
     assert_int_equal(set("policy=random"), FT_ENOENT);
     assert_int_equal(set("backend.10.1.0.9=up"), FT_ENOENT);
     assert_int_equal(set("backends=-10.1.0.9"), FT_ENOENT);
-    assert_int_equal(ask(CLIENT, 1, HELP_SYN), 1);
+    assert_int_equal(ask(CLIENT, 1, NFT_SYN), 1);
     assert_int_equal(set("backend.10.1.0.1=drain"), FT_OK);
-    assert_int_equal(ask(CLIENT, 2, HELP_SYN), 0);
+    assert_int_equal(ask(CLIENT, 2, NFT_SYN), 0);
     assert_int_equal(counter("no_backend"), 1);
-    assert_int_equal(ask(CLIENT, 1, HELP_ACK), 1); /* those that are there go on */
+    assert_int_equal(ask(CLIENT, 1, NFT_ACK), 1); /* those that are there go on */
     assert_int_equal(set("backends=+10.1.0.3:8080"), FT_OK);
     assert_int_equal(set("backends=+10.1.0.3:8080"), FT_OK); /* every lane is told */
-    assert_int_equal(ask(CLIENT, 2, HELP_SYN), 3);
-    assert_int_equal(ask(CLIENT, 1, HELP_ACK), 1);
+    assert_int_equal(ask(CLIENT, 2, NFT_SYN), 3);
+    assert_int_equal(ask(CLIENT, 1, NFT_ACK), 1);
     assert_int_equal(counter("flows_cut"), 0);
     assert_int_equal(set("backend.10.1.0.1=down"), FT_OK);
     assert_int_equal(counter("flows_cut"), 1);
-    assert_int_equal(ask(CLIENT, 1, HELP_ACK), 3);
+    assert_int_equal(ask(CLIENT, 1, NFT_ACK), 3);
     assert_int_equal(set("backends=-10.1.0.3:8080"), FT_OK);
     assert_int_equal(set("backends=-10.1.0.3:8080"), FT_OK);
     assert_int_equal(counter("flows_cut"), 3);
     help_chain_has(&h, "load_balancer",
                    "{\"backend\":\"10.1.0.3:8080\",\"state\":\"gone\",\"connections\":0,\"total\":2}");
-    assert_int_equal(ask(CLIENT, 1, HELP_ACK), 0);
+    assert_int_equal(ask(CLIENT, 1, NFT_ACK), 0);
     assert_int_equal(set("backend.10.1.0.1=up"), FT_OK);
-    assert_int_equal(ask(CLIENT, 1, HELP_ACK), 1);
+    assert_int_equal(ask(CLIENT, 1, NFT_ACK), 1);
 }
 
 /* Places of backends that are gone are used again, those in use are not. */
@@ -189,7 +188,7 @@ static void places_of_backends_that_are_gone_are_used_again(void)
 {
     char text[64];
     open_balancer(BALANCE(", backends: 10.1.0.1"));
-    assert_int_equal(ask(CLIENT, 1, HELP_SYN), 1);
+    assert_int_equal(ask(CLIENT, 1, NFT_SYN), 1);
     for (unsigned i = 2; i < 250; i++) {
         snprintf(text, sizeof(text), "backends=+10.1.0.%u:80", i);
         assert_int_equal(set(text), FT_OK);
@@ -201,38 +200,38 @@ static void places_of_backends_that_are_gone_are_used_again(void)
         assert_int_equal(set(text), FT_OK);
     }
     assert_int_equal(set("backends=+10.1.0.66"), FT_EFULL);
-    assert_int_equal(ask(CLIENT, 1, HELP_ACK), 1);
+    assert_int_equal(ask(CLIENT, 1, NFT_ACK), 1);
 }
 
 static void a_full_table_takes_no_new_flow(void)
 {
     open_balancer(BALANCE(THREE ", max_flows: 2, tcp_transitory: 10"));
-    assert_int_equal(ask(CLIENT, 1, HELP_SYN), 1);
-    assert_int_equal(ask(CLIENT, 2, HELP_SYN), 2);
-    assert_int_equal(ask(CLIENT, 3, HELP_SYN), 0);
+    assert_int_equal(ask(CLIENT, 1, NFT_SYN), 1);
+    assert_int_equal(ask(CLIENT, 2, NFT_SYN), 2);
+    assert_int_equal(ask(CLIENT, 3, NFT_SYN), 0);
     assert_int_equal(counter("table_full"), 1);
-    assert_int_equal(ask(CLIENT, 1, HELP_SYN), 1);
-    assert_true(answer(CLIENT, 2, 2, HELP_SYN | HELP_ACK));
+    assert_int_equal(ask(CLIENT, 1, NFT_SYN), 1);
+    assert_true(answer(CLIENT, 2, 2, NFT_SYN | NFT_ACK));
     help_chain_wait_tenths(&h, 101);
     assert_int_equal(counter("flows_expired"), 2);
-    assert_int_equal(ask(CLIENT, 3, HELP_SYN), 3);
-    assert_false(answer(CLIENT, 2, 2, HELP_ACK));
+    assert_int_equal(ask(CLIENT, 3, NFT_SYN), 3);
+    assert_false(answer(CLIENT, 2, 2, NFT_ACK));
 }
 
 static void fragments_go_with_their_first(void)
 {
-    struct help_seen s;
-    struct help_spec first = {.src = CLIENT,
-                              .dst = VIP,
-                              .sport = 9,
-                              .dport = 80,
-                              .proto = 6,
-                              .tcp = HELP_ACK,
-                              .ip_id = 77,
-                              .fragment = HELP_MORE,
-                              .payload = 100,
-                              .tags = 1};
-    struct help_spec later = {
+    struct nft_seen s;
+    struct nft_spec first = {.src = CLIENT,
+                             .dst = VIP,
+                             .sport = 9,
+                             .dport = 80,
+                             .proto = 6,
+                             .tcp = NFT_ACK,
+                             .ip_id = 77,
+                             .fragment = NFT_MORE,
+                             .payload = 100,
+                             .tags = 1};
+    struct nft_spec later = {
         .src = CLIENT, .dst = VIP, .proto = 6, .ip_id = 77, .fragment = 15, .payload = 50};
     open_balancer(BALANCE(THREE));
     assert_false(help_chain_spec(&h, NF_OUTSIDE, &later, NULL));
@@ -242,17 +241,17 @@ static void fragments_go_with_their_first(void)
     assert_true(help_chain_spec(&h, NF_OUTSIDE, &later, &s));
     assert_int_equal(s.dst, B(1));
     /* The answer's. */
-    first = (struct help_spec){.src = B(1),
-                               .dst = CLIENT,
-                               .sport = 80,
-                               .dport = 9,
-                               .proto = 6,
-                               .tcp = HELP_ACK,
-                               .ip_id = 78,
-                               .fragment = HELP_MORE,
-                               .payload = 100,
-                               .options = 2};
-    later = (struct help_spec){
+    first = (struct nft_spec){.src = B(1),
+                              .dst = CLIENT,
+                              .sport = 80,
+                              .dport = 9,
+                              .proto = 6,
+                              .tcp = NFT_ACK,
+                              .ip_id = 78,
+                              .fragment = NFT_MORE,
+                              .payload = 100,
+                              .options = 2};
+    later = (struct nft_spec){
         .src = B(1), .dst = CLIENT, .proto = 6, .ip_id = 78, .fragment = 15, .payload = 50, .tags = 2};
     assert_true(help_chain_spec(&h, NF_INSIDE, &later, &s));
     assert_int_equal(s.src, B(1));
@@ -267,63 +266,63 @@ static void fragments_go_with_their_first(void)
     assert_int_equal(counter("flows_expired"), 1);
     assert_true(help_chain_spec(&h, NF_INSIDE, &later, &s));
     assert_int_equal(s.src, B(1));
-    ask(CLIENT + 1, 9, HELP_SYN); /* nor when another flow has its place */
+    ask(CLIENT + 1, 9, NFT_SYN); /* nor when another flow has its place */
     assert_true(help_chain_spec(&h, NF_INSIDE, &later, &s));
     assert_int_equal(s.src, B(1));
 }
 
-static uint32_t quote(const struct help_spec *spec, uint8_t out[HELP_FRAME_MAX], struct help_seen *s)
+static uint32_t quote(const struct nft_spec *spec, uint8_t out[NFT_FRAME_MAX], struct nft_seen *s)
 {
-    uint32_t len = help_frame(spec, out);
-    assert_true(help_see(out, len, s));
+    uint32_t len = nft_frame(spec, out);
+    assert_true(nft_see(out, len, s));
     return s->end - s->l3;
 }
 
 static void icmp_errors_are_translated_both_ways(void)
 {
-    uint8_t frame[HELP_FRAME_MAX], error[HELP_FRAME_MAX];
-    struct help_seen s, in;
-    struct help_spec sent = {
-        .src = VIP, .dst = CLIENT, .sport = 80, .dport = 9, .proto = 6, .tcp = HELP_ACK, .payload = 30};
-    struct help_spec about = {.src = HELP_IP(192, 0, 2, 1), .dst = VIP, .proto = 1, .type = 3, .code = 1};
+    uint8_t frame[NFT_FRAME_MAX], error[NFT_FRAME_MAX];
+    struct nft_seen s, in;
+    struct nft_spec sent = {
+        .src = VIP, .dst = CLIENT, .sport = 80, .dport = 9, .proto = 6, .tcp = NFT_ACK, .payload = 30};
+    struct nft_spec about = {.src = NFT_IP(192, 0, 2, 1), .dst = VIP, .proto = 1, .type = 3, .code = 1};
     open_balancer(BALANCE(THREE));
-    ask(CLIENT, 1, HELP_SYN);
-    ask(CLIENT, 2, HELP_SYN);
-    assert_int_equal(ask(CLIENT, 9, HELP_SYN), 3);
+    ask(CLIENT, 1, NFT_SYN);
+    ask(CLIENT, 2, NFT_SYN);
+    assert_int_equal(ask(CLIENT, 9, NFT_SYN), 3);
     /* From a router, about what the service sent: the backend hears of its own packet. */
     about.inner_len = (uint16_t)quote(&sent, frame, &s);
     about.inner = frame + s.l3;
-    uint32_t len = help_frame(&about, error);
+    uint32_t len = nft_frame(&about, error);
     assert_false(help_chain_send(&h, NF_OUTSIDE, error, len).drop);
-    assert_null(help_checksums(error, len));
-    assert_true(help_see(error, len, &s));
+    assert_null(nft_checksums(error, len));
+    assert_true(nft_see(error, len, &s));
     assert_int_equal(s.dst, B(3));
     memmove(error + 14, error + s.l4 + 8, len - s.l4 - 8);
-    assert_true(help_see(error, len - s.l4 - 8 + 14, &in));
+    assert_true(nft_see(error, len - s.l4 - 8 + 14, &in));
     assert_int_equal(in.src, B(3));
     assert_int_equal(in.sport, 8080);
     /* From the backend, about what it was sent: to the client it is the service that complains. */
-    sent = (struct help_spec){
-        .src = CLIENT, .dst = B(3), .sport = 9, .dport = 8080, .proto = 6, .tcp = HELP_ACK, .payload = 30};
-    about = (struct help_spec){.src = B(3), .dst = CLIENT, .proto = 1, .type = 3, .code = 3, .tags = 1};
+    sent = (struct nft_spec){
+        .src = CLIENT, .dst = B(3), .sport = 9, .dport = 8080, .proto = 6, .tcp = NFT_ACK, .payload = 30};
+    about = (struct nft_spec){.src = B(3), .dst = CLIENT, .proto = 1, .type = 3, .code = 3, .tags = 1};
     about.inner_len = (uint16_t)quote(&sent, frame, &s);
     about.inner = frame + s.l3;
-    len = help_frame(&about, error);
+    len = nft_frame(&about, error);
     assert_false(help_chain_send(&h, NF_INSIDE, error, len).drop);
-    assert_null(help_checksums(error, len));
-    assert_true(help_see(error, len, &s));
+    assert_null(nft_checksums(error, len));
+    assert_true(nft_see(error, len, &s));
     assert_int_equal(s.src, VIP);
     memmove(error + 14 + 4, error + s.l4 + 8, len - s.l4 - 8);
-    assert_true(help_see(error, len - s.l4 - 8 + 18, &in));
+    assert_true(nft_see(error, len - s.l4 - 8 + 18, &in));
     assert_int_equal(in.dst, VIP);
     assert_int_equal(in.dport, 80);
     assert_int_equal(counter("icmp_errors_translated"), 2);
     /* About nothing known. */
-    sent = (struct help_spec){.src = VIP, .dst = CLIENT, .sport = 80, .dport = 10, .proto = 6};
-    about = (struct help_spec){.src = CLIENT, .dst = VIP, .proto = 1, .type = 3};
+    sent = (struct nft_spec){.src = VIP, .dst = CLIENT, .sport = 80, .dport = 10, .proto = 6};
+    about = (struct nft_spec){.src = CLIENT, .dst = VIP, .proto = 1, .type = 3};
     about.inner_len = (uint16_t)quote(&sent, frame, &s);
     about.inner = frame + s.l3;
-    len = help_frame(&about, error);
+    len = nft_frame(&about, error);
     assert_true(help_chain_send(&h, NF_OUTSIDE, error, len).drop);
     assert_int_equal(counter("no_flow"), 1);
 }
@@ -331,25 +330,25 @@ static void icmp_errors_are_translated_both_ways(void)
 /* Any address is the service: answers get back the one that was asked for. */
 static void without_an_address_answers_come_from_the_one_asked_for(void)
 {
-    struct help_spec spec = {.src = B(200), .sport = 7, .dport = 53, .proto = 17, .payload = 9};
-    struct help_seen s;
+    struct nft_spec spec = {.src = B(200), .sport = 7, .dport = 53, .proto = 17, .payload = 9};
+    struct nft_seen s;
     help_chain_open(
         &h, "    - load_balancer: { vip: 0.0.0.0, proto: both, clients: inside, backends: 10.1.0.1 }\n", NULL,
         1);
-    spec.dst = HELP_IP(8, 8, 8, 8);
+    spec.dst = NFT_IP(8, 8, 8, 8);
     assert_true(help_chain_spec(&h, NF_INSIDE, &spec, &s));
     assert_int_equal(s.dst, B(1));
-    spec.dst = HELP_IP(9, 9, 9, 9); /* the way back could not tell it from the first */
+    spec.dst = NFT_IP(9, 9, 9, 9); /* the way back could not tell it from the first */
     assert_false(help_chain_spec(&h, NF_INSIDE, &spec, &s));
     assert_int_equal(counter("conflict"), 1);
     spec.sport = 8;
     assert_true(help_chain_spec(&h, NF_INSIDE, &spec, &s));
-    spec = (struct help_spec){.src = B(1), .dst = B(200), .sport = 53, .dport = 8, .proto = 17};
+    spec = (struct nft_spec){.src = B(1), .dst = B(200), .sport = 53, .dport = 8, .proto = 17};
     assert_true(help_chain_spec(&h, NF_OUTSIDE, &spec, &s));
-    assert_int_equal(s.src, HELP_IP(9, 9, 9, 9));
+    assert_int_equal(s.src, NFT_IP(9, 9, 9, 9));
     spec.dport = 7;
     assert_true(help_chain_spec(&h, NF_OUTSIDE, &spec, &s));
-    assert_int_equal(s.src, HELP_IP(8, 8, 8, 8));
+    assert_int_equal(s.src, NFT_IP(8, 8, 8, 8));
 }
 
 static void impossible_backends_are_refused(void)

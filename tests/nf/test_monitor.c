@@ -13,8 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define A             HELP_IP(10, 0, 0, 1)
-#define B             HELP_IP(198, 51, 100, 7)
+#define A             NFT_IP(10, 0, 0, 1)
+#define B             NFT_IP(198, 51, 100, 7)
 #define MONITOR(more) "    - monitor: { " more " }\n"
 
 static struct help_chain h;
@@ -39,7 +39,7 @@ static void open_monitor(const char *nfs)
 
 static void udp(uint8_t side, uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport, uint16_t payload)
 {
-    struct help_spec spec = {
+    struct nft_spec spec = {
         .src = src, .dst = dst, .sport = sport, .dport = dport, .proto = 17, .payload = payload};
     assert_true(help_chain_spec(&h, side, &spec, NULL));
 }
@@ -62,12 +62,12 @@ static void both_directions_are_one_flow(void)
 static void packets_are_counted_by_class(void)
 {
     uint8_t ipv6[64] = {[12] = 0x86, [13] = 0xdd}, arp[42] = {[12] = 8, [13] = 6, 0, 1, 8, 0, 6, 4};
-    uint8_t other[64] = {[12] = 0x88, [13] = 0x47}, frame[HELP_FRAME_MAX];
-    struct help_spec spec = {.src = A, .dst = B, .proto = 47, .payload = 100};
-    struct help_spec ping = {
+    uint8_t other[64] = {[12] = 0x88, [13] = 0x47}, frame[NFT_FRAME_MAX];
+    struct nft_spec spec = {.src = A, .dst = B, .proto = 47, .payload = 100};
+    struct nft_spec ping = {
         .src = A, .dst = B, .proto = 1, .type = 8, .sport = 300, .payload = 56, .tags = 2};
-    struct help_spec later = {.src = A, .dst = B, .proto = 17, .fragment = 9, .payload = 100, .options = 3};
-    struct help_spec tcp = {.src = A, .dst = B, .proto = 6, .sport = 1, .dport = 2, .payload = 60};
+    struct nft_spec later = {.src = A, .dst = B, .proto = 17, .fragment = 9, .payload = 100, .options = 3};
+    struct nft_spec tcp = {.src = A, .dst = B, .proto = 6, .sport = 1, .dport = 2, .payload = 60};
     open_monitor(MONITOR("max_flows: 10"));
     assert_false(help_chain_send(&h, NF_INSIDE, ipv6, sizeof(ipv6)).drop);
     assert_false(help_chain_send(&h, NF_INSIDE, arp, sizeof(arp)).drop);
@@ -76,7 +76,7 @@ static void packets_are_counted_by_class(void)
     assert_true(help_chain_spec(&h, NF_INSIDE, &ping, NULL));
     assert_true(help_chain_spec(&h, NF_INSIDE, &later, NULL));
     assert_true(help_chain_spec(&h, NF_INSIDE, &tcp, NULL));
-    uint32_t len = help_frame(&tcp, frame);
+    uint32_t len = nft_frame(&tcp, frame);
     frame[14 + 10] ^= 1;
     assert_false(help_chain_send(&h, NF_INSIDE, frame, len).drop);
     assert_int_equal(counter("ipv6"), 1);
@@ -223,6 +223,24 @@ static void counts_over_captures_are_those_of_tshark(void)
     free(text);
 }
 
+/* Two NFs that count: one is cleared, then both; what is no counter stays. */
+static void counters_are_cleared_and_nothing_else(void)
+{
+    const struct nft_spec spec = {.src = 1, .dst = 2, .sport = 3, .dport = 4, .proto = 17, .payload = 100};
+    help_chain_open(&h, "    - monitor\n    - forward\n", NULL, 1);
+    assert_true(help_chain_spec(&h, NF_INSIDE, &spec, NULL));
+    assert_int_equal(help_chain_command(&h, "clear counters nobody"), FT_ENOENT);
+    assert_int_equal(help_chain_command(&h, "clear counters monitor"), FT_OK);
+    assert_int_equal(counter("packets"), 0);
+    assert_int_equal(counter("flows_created"), 0);
+    assert_int_equal(help_chain_counter(&h, "forward", "packets"), 1);
+    assert_int_equal(shown_flows(), 1);
+    assert_true(help_chain_spec(&h, NF_INSIDE, &spec, NULL));
+    assert_int_equal(help_chain_command(&h, "clear counters"), FT_OK);
+    assert_int_equal(counter("packets"), 0);
+    assert_int_equal(help_chain_counter(&h, "forward", "packets"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -230,6 +248,7 @@ int main(void)
         HELP_CASE(packets_are_counted_by_class),
         HELP_CASE(a_full_table_takes_no_new_flow_until_idle_ones_end),
         HELP_CASE(commands_change_the_timeout_and_clear_flows),
+        HELP_CASE(counters_are_cleared_and_nothing_else),
         HELP_CASE(counts_over_captures_are_those_of_tshark),
     };
 

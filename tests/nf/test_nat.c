@@ -8,10 +8,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define OUTSIDE   HELP_IP(203, 0, 113, 1)
-#define HOST      HELP_IP(10, 1, 2, 3)
-#define REMOTE    HELP_IP(198, 51, 100, 7)
-#define OTHER     HELP_IP(198, 51, 100, 8)
+#define OUTSIDE   NFT_IP(203, 0, 113, 1)
+#define HOST      NFT_IP(10, 1, 2, 3)
+#define REMOTE    NFT_IP(198, 51, 100, 7)
+#define OTHER     NFT_IP(198, 51, 100, 8)
 #define NAT(more) "    - nat: { inside: [10.0.0.0/8], outside: 203.0.113.1" more " }\n"
 
 static struct help_chain h;
@@ -28,8 +28,8 @@ static uint64_t live(void)
 /* HOST:sport to REMOTE:80 and back; the outside port comes from the first packet. */
 static bool out_tcp(uint16_t sport, uint8_t flags, uint16_t *port)
 {
-    struct help_seen s;
-    struct help_spec spec = {
+    struct nft_seen s;
+    struct nft_spec spec = {
         .src = HOST, .dst = REMOTE, .sport = sport, .dport = 80, .proto = 6, .tcp = flags, .payload = 3};
     bool passed = help_chain_spec(&h, NF_INSIDE, &spec, &s);
     if (port)
@@ -38,14 +38,14 @@ static bool out_tcp(uint16_t sport, uint8_t flags, uint16_t *port)
 }
 static bool in_tcp(uint16_t port, uint8_t flags)
 {
-    struct help_spec spec = {
+    struct nft_spec spec = {
         .src = REMOTE, .dst = OUTSIDE, .sport = 80, .dport = port, .proto = 6, .tcp = flags, .payload = 5};
     return help_chain_spec(&h, NF_OUTSIDE, &spec, NULL);
 }
 static bool out_udp(uint16_t sport, uint16_t *port)
 {
-    struct help_seen s;
-    struct help_spec spec = {
+    struct nft_seen s;
+    struct nft_spec spec = {
         .src = HOST, .dst = REMOTE, .sport = sport, .dport = 53, .proto = 17, .payload = 9};
     bool passed = help_chain_spec(&h, NF_INSIDE, &spec, &s);
     if (port)
@@ -56,16 +56,16 @@ static bool out_udp(uint16_t sport, uint16_t *port)
 static uint16_t open_tcp(uint16_t sport)
 {
     uint16_t port;
-    assert_true(out_tcp(sport, HELP_SYN, &port));
-    assert_true(in_tcp(port, HELP_SYN | HELP_ACK));
-    assert_true(out_tcp(sport, HELP_ACK, NULL));
+    assert_true(out_tcp(sport, NFT_SYN, &port));
+    assert_true(in_tcp(port, NFT_SYN | NFT_ACK));
+    assert_true(out_tcp(sport, NFT_ACK, NULL));
     return port;
 }
 
 /* RFC 5382 REQ-5: 4 minutes while opening, 2 h 4 min once open. */
 static void a_tcp_mapping_lives_as_long_as_its_state_says(void)
 {
-    out_tcp(1, HELP_SYN, NULL);
+    out_tcp(1, NFT_SYN, NULL);
     help_chain_wait_tenths(&h, 2399);
     assert_int_equal(live(), 1);
     help_chain_wait_tenths(&h, 1);
@@ -73,12 +73,12 @@ static void a_tcp_mapping_lives_as_long_as_its_state_says(void)
     uint16_t port = open_tcp(2);
     help_chain_wait_tenths(&h, 74399);
     assert_int_equal(live(), 1);
-    assert_true(in_tcp(port, HELP_ACK)); /* keeps it */
+    assert_true(in_tcp(port, NFT_ACK)); /* keeps it */
     help_chain_wait_tenths(&h, 74399);
     assert_int_equal(live(), 1);
     help_chain_wait_tenths(&h, 1);
     assert_int_equal(live(), 0);
-    assert_false(in_tcp(port, HELP_ACK));
+    assert_false(in_tcp(port, NFT_ACK));
     assert_int_equal(counter("no_mapping"), 1);
 }
 
@@ -86,17 +86,17 @@ static void a_tcp_mapping_lives_as_long_as_its_state_says(void)
 static void a_tcp_mapping_ends_after_both_fins(void)
 {
     uint16_t port = open_tcp(1), again;
-    assert_true(out_tcp(1, HELP_FIN | HELP_ACK, NULL));
+    assert_true(out_tcp(1, NFT_FIN | NFT_ACK, NULL));
     help_chain_wait_tenths(&h, 2500);
     assert_int_equal(live(), 1);
-    assert_true(in_tcp(port, HELP_FIN | HELP_ACK));
-    assert_true(out_tcp(1, HELP_ACK, NULL));
+    assert_true(in_tcp(port, NFT_FIN | NFT_ACK));
+    assert_true(out_tcp(1, NFT_ACK, NULL));
     help_chain_wait_tenths(&h, 99);
     assert_int_equal(live(), 1);
-    assert_true(out_tcp(1, HELP_SYN, &again)); /* RFC 7857 */
+    assert_true(out_tcp(1, NFT_SYN, &again)); /* RFC 7857 */
     assert_int_equal(again, port);
-    assert_true(in_tcp(port, HELP_SYN | HELP_ACK));
-    assert_true(out_tcp(1, HELP_ACK, NULL));
+    assert_true(in_tcp(port, NFT_SYN | NFT_ACK));
+    assert_true(out_tcp(1, NFT_ACK, NULL));
     help_chain_wait_tenths(&h, 74399);
     assert_int_equal(live(), 1);
     help_chain_wait_tenths(&h, 1);
@@ -107,11 +107,11 @@ static void a_tcp_mapping_ends_after_both_fins(void)
 static void a_tcp_mapping_waits_for_the_last_ack(void)
 {
     uint16_t port = open_tcp(1);
-    assert_true(out_tcp(1, HELP_FIN | HELP_ACK, NULL));
-    assert_true(in_tcp(port, HELP_FIN | HELP_ACK));
+    assert_true(out_tcp(1, NFT_FIN | NFT_ACK, NULL));
+    assert_true(in_tcp(port, NFT_FIN | NFT_ACK));
     help_chain_wait_tenths(&h, 2399);
     assert_int_equal(live(), 1);
-    assert_true(out_tcp(1, HELP_ACK, NULL));
+    assert_true(out_tcp(1, NFT_ACK, NULL));
     help_chain_wait_tenths(&h, 99);
     assert_int_equal(live(), 1);
     help_chain_wait_tenths(&h, 1);
@@ -121,14 +121,14 @@ static void a_tcp_mapping_waits_for_the_last_ack(void)
 static void a_reset_ends_a_tcp_mapping(void)
 {
     uint16_t port = open_tcp(1);
-    assert_true(in_tcp(port, HELP_RST | HELP_ACK));
+    assert_true(in_tcp(port, NFT_RST | NFT_ACK));
     help_chain_wait_tenths(&h, 99);
     assert_int_equal(live(), 1);
     help_chain_wait_tenths(&h, 1);
     assert_int_equal(live(), 0);
-    assert_false(out_tcp(1, HELP_RST, NULL)); /* nothing to reset: no mapping for it */
+    assert_false(out_tcp(1, NFT_RST, NULL)); /* nothing to reset: no mapping for it */
     assert_int_equal(live(), 0);
-    assert_true(out_tcp(1, HELP_ACK, NULL)); /* picked up in the middle */
+    assert_true(out_tcp(1, NFT_ACK, NULL)); /* picked up in the middle */
     assert_int_equal(live(), 1);
 }
 
@@ -145,7 +145,7 @@ static void exhausted_ports_drop_and_are_counted(void)
     assert_int_equal(counter("ports_exhausted"), 1);
     help_chain_wait_tenths(&h, 2000);
     assert_true(out_udp(105, NULL));
-    assert_true(out_tcp(200, HELP_SYN, NULL)); /* pools are apart */
+    assert_true(out_tcp(200, NFT_SYN, NULL)); /* pools are apart */
     help_chain_wait_tenths(&h, 1000);
     assert_int_equal(live(), 2); /* 105 and the SYN */
     assert_int_equal(counter("mappings_expired"), 9);
@@ -159,14 +159,14 @@ static void a_full_table_takes_no_new_mapping(void)
     for (uint16_t i = 0; i < 10; i++)
         assert_true(out_udp(100 + i, NULL));
     for (uint16_t i = 0; i < 6; i++)
-        assert_true(out_tcp(100 + i, HELP_SYN, NULL));
-    assert_false(out_tcp(106, HELP_SYN, NULL));
+        assert_true(out_tcp(100 + i, NFT_SYN, NULL));
+    assert_false(out_tcp(106, NFT_SYN, NULL));
     assert_int_equal(counter("table_full"), 1);
-    assert_true(out_tcp(103, HELP_SYN, NULL));
+    assert_true(out_tcp(103, NFT_SYN, NULL));
     assert_true(out_udp(103, NULL));
     help_chain_wait_tenths(&h, 3000);
     for (uint16_t i = 0; i < 10; i++) /* no port was lost to what was refused */
-        assert_true(out_tcp(200 + i, HELP_SYN, NULL));
+        assert_true(out_tcp(200 + i, NFT_SYN, NULL));
 }
 
 static void commands_change_timeouts_and_clear_mappings(void)
@@ -175,7 +175,7 @@ static void commands_change_timeouts_and_clear_mappings(void)
     uint16_t port;
     assert_true(out_udp(1, &port));
     assert_true(out_udp(2, NULL));
-    assert_true(out_tcp(3, HELP_SYN, NULL));
+    assert_true(out_tcp(3, NFT_SYN, NULL));
     assert_int_equal(help_chain_show(&h, "nat", text, sizeof(text)), 3);
     assert_non_null(strstr(text, "\"inside\":\"10.1.2.3:1\""));
     assert_non_null(strstr(text, "\"remote\":\"198.51.100.7:80\",\"state\":\"syn-sent\""));
@@ -203,8 +203,8 @@ static void commands_change_timeouts_and_clear_mappings(void)
  * him: his answers could not be told from those to that ping. The identifier is given back. */
 static void a_ping_whose_answers_would_be_anothers_is_a_conflict(void)
 {
-    struct help_spec in = {.src = REMOTE, .dst = OUTSIDE, .sport = 1024, .proto = 1, .type = 8, .payload = 8};
-    struct help_spec out = {.src = HOST, .dst = REMOTE, .sport = 77, .proto = 1, .type = 8, .payload = 8};
+    struct nft_spec in = {.src = REMOTE, .dst = OUTSIDE, .sport = 1024, .proto = 1, .type = 8, .payload = 8};
+    struct nft_spec out = {.src = HOST, .dst = REMOTE, .sport = 77, .proto = 1, .type = 8, .payload = 8};
 
     help_chain_close(&h);
     help_chain_open(&h, NAT(", ports: 1024-1024") "    - monitor: {}\n", NULL, 1);

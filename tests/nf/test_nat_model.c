@@ -11,7 +11,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#define OUTSIDE HELP_IP(203, 0, 113, 1)
+#define OUTSIDE NFT_IP(203, 0, 113, 1)
 #define FIRST   2000u
 #define PORTS   150u
 #define FLOWS   2048u
@@ -75,8 +75,8 @@ static bool has_free_port(const struct model *m, uint8_t proto)
 static void name_flow(struct flow *f, unsigned i)
 {
     f->proto = i % 3 == 0 ? 6 : i % 3 == 1 ? 17 : 1;
-    f->host = HELP_IP(10, 0, 0, 1 + i % 40);
-    f->remote = HELP_IP(198, 51, 100, 1 + i % 7);
+    f->host = NFT_IP(10, 0, 0, 1 + i % 40);
+    f->remote = NFT_IP(198, 51, 100, 1 + i % 7);
     f->hport = (uint16_t)(1000 + i);
     f->rport = f->proto == 1 ? 0 : (uint16_t)(80 + i % 5);
 }
@@ -84,20 +84,20 @@ static void name_flow(struct flow *f, unsigned i)
 static void outward(struct model *m, unsigned i)
 {
     struct flow *f = &m->flow[i];
-    struct help_seen out;
+    struct nft_seen out;
     if (!f->live)
         f->phase = 0;
     else if (f->phase == 1)
         f->phase = 2;
-    struct help_spec spec = {.src = f->host,
-                             .dst = f->remote,
-                             .sport = f->hport,
-                             .dport = f->rport,
-                             .proto = f->proto,
-                             .tcp = f->phase ? HELP_ACK : HELP_SYN,
-                             .type = 8,
-                             .payload = (uint16_t)help_below(&m->draw, 90),
-                             .no_udp_sum = help_below(&m->draw, 8) == 0 && f->proto == 17};
+    struct nft_spec spec = {.src = f->host,
+                            .dst = f->remote,
+                            .sport = f->hport,
+                            .dport = f->rport,
+                            .proto = f->proto,
+                            .tcp = f->phase ? NFT_ACK : NFT_SYN,
+                            .type = 8,
+                            .payload = (uint16_t)help_below(&m->draw, 90),
+                            .no_udp_sum = help_below(&m->draw, 8) == 0 && f->proto == 17};
     bool room = f->live || has_free_port(m, f->proto);
     bool passed = help_chain_spec(&m->h, NF_INSIDE, &spec, &out);
     assert_int_equal(passed, room);
@@ -126,20 +126,20 @@ static void outward(struct model *m, unsigned i)
 static void inward(struct model *m, uint8_t proto, unsigned port, bool right)
 {
     int owner = m->owner[pool_of(proto)][port];
-    struct flow none = {.remote = HELP_IP(198, 51, 100, 1), .rport = 80}, *f;
-    struct help_seen out;
+    struct flow none = {.remote = NFT_IP(198, 51, 100, 1), .rport = 80}, *f;
+    struct nft_seen out;
     f = owner < 0 ? &none : &m->flow[owner];
     unsigned way = help_below(&m->draw, 2);
-    struct help_spec spec = {.src = right || way ? f->remote : f->remote + 100,
-                             .dst = OUTSIDE,
-                             .sport = proto == 1          ? (uint16_t)(FIRST + port)
-                                      : right || way == 0 ? f->rport
-                                                          : (uint16_t)(f->rport + 1),
-                             .dport = (uint16_t)(FIRST + port),
-                             .proto = proto,
-                             .tcp = f->phase < 2 ? HELP_SYN | HELP_ACK : HELP_ACK,
-                             .type = 0,
-                             .payload = (uint16_t)help_below(&m->draw, 90)};
+    struct nft_spec spec = {.src = right || way ? f->remote : f->remote + 100,
+                            .dst = OUTSIDE,
+                            .sport = proto == 1          ? (uint16_t)(FIRST + port)
+                                     : right || way == 0 ? f->rport
+                                                         : (uint16_t)(f->rport + 1),
+                            .dport = (uint16_t)(FIRST + port),
+                            .proto = proto,
+                            .tcp = f->phase < 2 ? NFT_SYN | NFT_ACK : NFT_ACK,
+                            .type = 0,
+                            .payload = (uint16_t)help_below(&m->draw, 90)};
     if (proto == 1 && !right)
         spec.src = f->remote + 100;
     bool passed = help_chain_spec(&m->h, NF_OUTSIDE, &spec, &out);

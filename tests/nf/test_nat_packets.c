@@ -8,10 +8,10 @@
 #include <cmocka.h>
 #include <string.h>
 
-#define OUTSIDE   HELP_IP(203, 0, 113, 1)
-#define HOST      HELP_IP(10, 1, 2, 3)
-#define REMOTE    HELP_IP(198, 51, 100, 7)
-#define OTHER     HELP_IP(198, 51, 100, 8)
+#define OUTSIDE   NFT_IP(203, 0, 113, 1)
+#define HOST      NFT_IP(10, 1, 2, 3)
+#define REMOTE    NFT_IP(198, 51, 100, 7)
+#define OTHER     NFT_IP(198, 51, 100, 8)
 #define NAT(more) "    - nat: { inside: [10.0.0.0/8], outside: 203.0.113.1" more " }\n"
 
 static struct help_chain h;
@@ -27,8 +27,8 @@ static uint64_t live(void)
 
 static bool out_udp(uint16_t sport, uint16_t *port)
 {
-    struct help_seen s;
-    struct help_spec spec = {
+    struct nft_seen s;
+    struct nft_spec spec = {
         .src = HOST, .dst = REMOTE, .sport = sport, .dport = 53, .proto = 17, .payload = 9};
     bool passed = help_chain_spec(&h, NF_INSIDE, &spec, &s);
     if (port)
@@ -38,9 +38,9 @@ static bool out_udp(uint16_t sport, uint16_t *port)
 
 static void a_ping_is_translated_by_its_identifier(void)
 {
-    struct help_seen s;
-    struct help_spec ping = {.src = HOST, .dst = REMOTE, .sport = 77, .proto = 1, .type = 8, .payload = 56};
-    struct help_spec pong = {.src = REMOTE, .dst = OUTSIDE, .proto = 1, .type = 0, .payload = 56};
+    struct nft_seen s;
+    struct nft_spec ping = {.src = HOST, .dst = REMOTE, .sport = 77, .proto = 1, .type = 8, .payload = 56};
+    struct nft_spec pong = {.src = REMOTE, .dst = OUTSIDE, .proto = 1, .type = 0, .payload = 56};
     assert_true(help_chain_spec(&h, NF_INSIDE, &ping, &s));
     assert_int_equal(s.src, OUTSIDE);
     pong.sport = s.sport;
@@ -62,40 +62,40 @@ static void a_ping_is_translated_by_its_identifier(void)
  */
 static void an_error_from_outside_reaches_the_host_it_is_about(void)
 {
-    uint8_t sent[HELP_FRAME_MAX], error[HELP_FRAME_MAX];
-    struct help_seen s;
+    uint8_t sent[NFT_FRAME_MAX], error[NFT_FRAME_MAX];
+    struct nft_seen s;
     static const uint8_t protos[] = {6, 17, 1};
     for (unsigned i = 0; i < 3; i++) {
-        struct help_spec spec = {.src = HOST,
-                                 .dst = REMOTE,
-                                 .sport = 500,
-                                 .dport = 80,
-                                 .proto = protos[i],
-                                 .tcp = HELP_SYN,
-                                 .type = 8,
-                                 .payload = 30};
-        uint32_t len = help_frame(&spec, sent);
+        struct nft_spec spec = {.src = HOST,
+                                .dst = REMOTE,
+                                .sport = 500,
+                                .dport = 80,
+                                .proto = protos[i],
+                                .tcp = NFT_SYN,
+                                .type = 8,
+                                .payload = 30};
+        uint32_t len = nft_frame(&spec, sent);
         assert_false(help_chain_send(&h, NF_INSIDE, sent, len).drop);
-        help_see(sent, len, &s);
+        nft_see(sent, len, &s);
         for (unsigned whole = 0; whole < 2; whole++) {
-            struct help_spec e = {.src = OTHER,
-                                  .dst = OUTSIDE,
-                                  .proto = 1,
-                                  .type = 3,
-                                  .code = 1,
-                                  .inner = sent + s.l3,
-                                  .inner_len = (uint16_t)(whole ? s.end - s.l3 : 28)};
-            uint32_t elen = help_frame(&e, error);
+            struct nft_spec e = {.src = OTHER,
+                                 .dst = OUTSIDE,
+                                 .proto = 1,
+                                 .type = 3,
+                                 .code = 1,
+                                 .inner = sent + s.l3,
+                                 .inner_len = (uint16_t)(whole ? s.end - s.l3 : 28)};
+            uint32_t elen = nft_frame(&e, error);
             assert_false(help_chain_send(&h, NF_OUTSIDE, error, elen).drop);
-            assert_null(help_checksums(error, elen));
-            struct help_seen outer, quoted;
-            help_see(error, elen, &outer);
+            assert_null(nft_checksums(error, elen));
+            struct nft_seen outer, quoted;
+            nft_see(error, elen, &outer);
             assert_int_equal(outer.dst, HOST);
             assert_int_equal(outer.src, OTHER);
             /* The quoted packet, put behind an Ethernet header, is the one the host sent. */
-            uint8_t inner[HELP_FRAME_MAX] = {[12] = 8};
+            uint8_t inner[NFT_FRAME_MAX] = {[12] = 8};
             memcpy(inner + 14, error + outer.l4 + 8, elen - outer.l4 - 8);
-            help_see(inner, 14 + elen - outer.l4 - 8, &quoted);
+            nft_see(inner, 14 + elen - outer.l4 - 8, &quoted);
             assert_int_equal(quoted.src, HOST);
             assert_int_equal(quoted.dst, REMOTE);
             assert_int_equal(quoted.sport, 500);
@@ -107,19 +107,19 @@ static void an_error_from_outside_reaches_the_host_it_is_about(void)
 /* Errors that quote what never left, or came from another remote end, do not come in. */
 static void an_error_about_nothing_known_is_dropped(void)
 {
-    uint8_t inner[HELP_FRAME_MAX];
+    uint8_t inner[NFT_FRAME_MAX];
     uint16_t port;
     assert_true(out_udp(500, &port));
-    struct help_spec quoted = {.src = OUTSIDE, .dst = OTHER, .sport = port, .dport = 53, .proto = 17};
-    struct help_spec error = {.src = OTHER, .dst = OUTSIDE, .proto = 1, .type = 3, .code = 3};
-    help_frame(&quoted, inner);
+    struct nft_spec quoted = {.src = OUTSIDE, .dst = OTHER, .sport = port, .dport = 53, .proto = 17};
+    struct nft_spec error = {.src = OTHER, .dst = OUTSIDE, .proto = 1, .type = 3, .code = 3};
+    nft_frame(&quoted, inner);
     error.inner = inner + 14;
     error.inner_len = 28;
     assert_false(help_chain_spec(&h, NF_OUTSIDE, &error, NULL));
     assert_int_equal(counter("wrong_remote"), 1);
     quoted.dst = REMOTE;
     quoted.sport = (uint16_t)(port + 1);
-    help_frame(&quoted, inner);
+    nft_frame(&quoted, inner);
     assert_false(help_chain_spec(&h, NF_OUTSIDE, &error, NULL));
     assert_int_equal(counter("no_mapping"), 1);
     error.src = HOST;
@@ -131,32 +131,32 @@ static void an_error_about_nothing_known_is_dropped(void)
 /* Port unreachable from the host about a reply that came in: outside it must quote the outside address. */
 static void an_error_from_inside_is_translated_in_its_quote(void)
 {
-    uint8_t reply[HELP_FRAME_MAX], error[HELP_FRAME_MAX];
+    uint8_t reply[NFT_FRAME_MAX], error[NFT_FRAME_MAX];
     uint16_t port;
-    struct help_seen s, outer, quoted;
+    struct nft_seen s, outer, quoted;
     assert_true(out_udp(500, &port));
-    struct help_spec spec = {
+    struct nft_spec spec = {
         .src = REMOTE, .dst = OUTSIDE, .sport = 53, .dport = port, .proto = 17, .payload = 40};
-    uint32_t len = help_frame(&spec, reply);
+    uint32_t len = nft_frame(&spec, reply);
     assert_false(help_chain_send(&h, NF_OUTSIDE, reply, len).drop);
-    help_see(reply, len, &s);
+    nft_see(reply, len, &s);
     assert_int_equal(s.dst, HOST);
-    struct help_spec e = {.src = HOST,
-                          .dst = REMOTE,
-                          .proto = 1,
-                          .type = 3,
-                          .code = 3,
-                          .inner = reply + s.l3,
-                          .inner_len = (uint16_t)(s.end - s.l3)};
-    uint32_t elen = help_frame(&e, error);
+    struct nft_spec e = {.src = HOST,
+                         .dst = REMOTE,
+                         .proto = 1,
+                         .type = 3,
+                         .code = 3,
+                         .inner = reply + s.l3,
+                         .inner_len = (uint16_t)(s.end - s.l3)};
+    uint32_t elen = nft_frame(&e, error);
     assert_false(help_chain_send(&h, NF_INSIDE, error, elen).drop);
-    assert_null(help_checksums(error, elen));
-    help_see(error, elen, &outer);
+    assert_null(nft_checksums(error, elen));
+    nft_see(error, elen, &outer);
     assert_int_equal(outer.src, OUTSIDE);
     assert_int_equal(outer.dst, REMOTE);
-    uint8_t inner[HELP_FRAME_MAX] = {[12] = 8};
+    uint8_t inner[NFT_FRAME_MAX] = {[12] = 8};
     memcpy(inner + 14, error + outer.l4 + 8, elen - outer.l4 - 8);
-    help_see(inner, 14 + elen - outer.l4 - 8, &quoted);
+    nft_see(inner, 14 + elen - outer.l4 - 8, &quoted);
     assert_int_equal(quoted.dst, OUTSIDE);
     assert_int_equal(quoted.dport, port);
     assert_int_equal(quoted.src, REMOTE);
@@ -165,16 +165,16 @@ static void an_error_from_inside_is_translated_in_its_quote(void)
 
 static void fragments_go_with_their_first(void)
 {
-    struct help_seen s;
-    struct help_spec first = {.src = HOST,
-                              .dst = REMOTE,
-                              .sport = 9,
-                              .dport = 53,
-                              .proto = 17,
-                              .ip_id = 77,
-                              .fragment = HELP_MORE,
-                              .payload = 40};
-    struct help_spec later = first;
+    struct nft_seen s;
+    struct nft_spec first = {.src = HOST,
+                             .dst = REMOTE,
+                             .sport = 9,
+                             .dport = 53,
+                             .proto = 17,
+                             .ip_id = 77,
+                             .fragment = NFT_MORE,
+                             .payload = 40};
+    struct nft_spec later = first;
     later.fragment = 6;
     assert_false(help_chain_spec(&h, NF_INSIDE, &later, NULL)); /* overtook its first one */
     assert_int_equal(counter("fragment_unknown"), 1);
@@ -184,17 +184,17 @@ static void fragments_go_with_their_first(void)
     assert_int_equal(s.src, OUTSIDE);
     assert_int_equal(s.fragment, 6);
     /* The answer comes in fragments too, in the same way and with an identification of its own. */
-    struct help_spec back = {.src = REMOTE,
-                             .dst = OUTSIDE,
-                             .sport = 53,
-                             .dport = port,
-                             .proto = 17,
-                             .ip_id = 78,
-                             .fragment = HELP_MORE,
-                             .payload = 40};
+    struct nft_spec back = {.src = REMOTE,
+                            .dst = OUTSIDE,
+                            .sport = 53,
+                            .dport = port,
+                            .proto = 17,
+                            .ip_id = 78,
+                            .fragment = NFT_MORE,
+                            .payload = 40};
     assert_true(help_chain_spec(&h, NF_OUTSIDE, &back, &s));
     assert_int_equal(s.dport, 9);
-    back.fragment = HELP_MORE | 6;
+    back.fragment = NFT_MORE | 6;
     assert_true(help_chain_spec(&h, NF_OUTSIDE, &back, &s));
     assert_int_equal(s.dst, HOST);
     back.ip_id = 79;
@@ -211,16 +211,16 @@ static void packets_with_tags_and_options_are_translated_too(void)
 {
     for (uint8_t tags = 0; tags <= 2; tags++)
         for (uint8_t options = 0; options <= 10; options += 5) {
-            struct help_seen s;
-            struct help_spec spec = {.src = HOST,
-                                     .dst = REMOTE,
-                                     .sport = 9,
-                                     .dport = 80,
-                                     .proto = 6,
-                                     .tcp = HELP_SYN,
-                                     .tags = tags,
-                                     .options = options,
-                                     .payload = 11};
+            struct nft_seen s;
+            struct nft_spec spec = {.src = HOST,
+                                    .dst = REMOTE,
+                                    .sport = 9,
+                                    .dport = 80,
+                                    .proto = 6,
+                                    .tcp = NFT_SYN,
+                                    .tags = tags,
+                                    .options = options,
+                                    .payload = 11};
             assert_true(help_chain_spec(&h, NF_INSIDE, &spec, &s));
             assert_int_equal(s.src, OUTSIDE);
             assert_int_equal(s.l3, 14 + 4 * tags);
@@ -230,12 +230,12 @@ static void packets_with_tags_and_options_are_translated_too(void)
 
 static void other_packets_pass_or_are_dropped_by_reason(void)
 {
-    struct help_seen s;
-    struct help_spec gre = {.src = HOST, .dst = REMOTE, .proto = 47, .payload = 40};
-    struct help_spec stranger = {.src = OTHER, .dst = REMOTE, .sport = 5, .dport = 6, .proto = 17};
-    struct help_spec passing = {.src = REMOTE, .dst = OTHER, .sport = 5, .dport = 6, .proto = 17};
-    struct help_spec hairpin = {.src = HOST, .dst = OUTSIDE, .sport = 5, .dport = 6, .proto = 17};
-    uint8_t frame[HELP_FRAME_MAX] = {[12] = 0x86, [13] = 0xdd},
+    struct nft_seen s;
+    struct nft_spec gre = {.src = HOST, .dst = REMOTE, .proto = 47, .payload = 40};
+    struct nft_spec stranger = {.src = OTHER, .dst = REMOTE, .sport = 5, .dport = 6, .proto = 17};
+    struct nft_spec passing = {.src = REMOTE, .dst = OTHER, .sport = 5, .dport = 6, .proto = 17};
+    struct nft_spec hairpin = {.src = HOST, .dst = OUTSIDE, .sport = 5, .dport = 6, .proto = 17};
+    uint8_t frame[NFT_FRAME_MAX] = {[12] = 0x86, [13] = 0xdd},
             arp[42] = {[12] = 8, [13] = 6, 0, 1, 8, 0, 6, 4};
     assert_false(help_chain_spec(&h, NF_INSIDE, &gre, NULL));
     assert_true(help_chain_send(&h, NF_INSIDE, frame, 64).drop);
@@ -248,7 +248,7 @@ static void other_packets_pass_or_are_dropped_by_reason(void)
     assert_int_equal(counter("not_ours"), 1);
     assert_false(help_chain_spec(&h, NF_INSIDE, &hairpin, NULL));
     assert_int_equal(counter("hairpin"), 1);
-    uint32_t len = help_frame(&hairpin, frame);
+    uint32_t len = nft_frame(&hairpin, frame);
     frame[14 + 10] ^= 1;
     assert_true(help_chain_send(&h, NF_INSIDE, frame, len).drop);
     assert_int_equal(counter("malformed"), 1);

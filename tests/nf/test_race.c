@@ -27,9 +27,9 @@ static void deal(struct dealt *d, unsigned lanes)
     for (unsigned l = 0; l < lanes; l++)
         d->of[l] = calloc(d->capture.count, sizeof(uint32_t));
     for (uint32_t i = 0; i < d->capture.count; i++) {
-        struct help_seen s = {0};
+        struct nft_seen s = {0};
         unsigned lane = 0;
-        if (help_see(d->capture.list[i].data, d->capture.list[i].have, &s))
+        if (nft_see(d->capture.list[i].data, d->capture.list[i].have, &s))
             lane = ((s.src ^ s.dst) * 31u + (uint32_t)(s.sport ^ s.dport)) % lanes;
         d->of[lane][d->count[lane]++] = i;
     }
@@ -105,28 +105,28 @@ static void the_balanced_chain_replays_from_the_record(void **state)
 /* ---- the NAT's ports --------------------------------------------------------------------------- */
 
 #define NAT     "    - nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, max_flows: 20000, udp: 5 }\n"
-#define OUTSIDE HELP_IP(203, 0, 113, 1)
-#define REMOTE  HELP_IP(198, 51, 100, 7)
+#define OUTSIDE NFT_IP(203, 0, 113, 1)
+#define REMOTE  NFT_IP(198, 51, 100, 7)
 
-static struct nf_packet frame_of(const struct help_spec *spec, uint8_t side, uint8_t out[HELP_FRAME_MAX])
+static struct nf_packet frame_of(const struct nft_spec *spec, uint8_t side, uint8_t out[NFT_FRAME_MAX])
 {
-    uint32_t len = help_frame(spec, out);
+    uint32_t len = nft_frame(spec, out);
     return (struct nf_packet){.data = out, .len = len, .have = len, .side = side, .in_port = side};
 }
 
 /* Each lane's hosts open a flow with each tenth packet; flows end five seconds later, 100 bursts. */
 static void fill_flows(unsigned lane, uint32_t burst, struct nf_packet packets[], uint32_t n, void *ctx)
 {
-    static _Thread_local uint8_t frames[NF_BURST_MAX][HELP_FRAME_MAX];
+    static _Thread_local uint8_t frames[NF_BURST_MAX][NFT_FRAME_MAX];
     uint32_t in = *(const uint32_t *)ctx;
     for (uint32_t i = 0; i < n; i++) {
         uint32_t flow = (burst * n + i) / in;
-        struct help_spec spec = {.src = HELP_IP(10, lane, 0, 1) + (flow >> 15),
-                                 .dst = REMOTE,
-                                 .sport = (uint16_t)(1 + (flow & 0x7fff)),
-                                 .dport = 53,
-                                 .proto = 17,
-                                 .payload = 20};
+        struct nft_spec spec = {.src = NFT_IP(10, lane, 0, 1) + (flow >> 15),
+                                .dst = REMOTE,
+                                .sport = (uint16_t)(1 + (flow & 0x7fff)),
+                                .dport = 53,
+                                .proto = 17,
+                                .payload = 20};
         packets[i] = frame_of(&spec, NF_INSIDE, frames[i]);
     }
 }
@@ -173,9 +173,9 @@ static bool passes(struct help_race *r, unsigned lane, struct nf_packet *p)
 static void a_mapping_belongs_to_the_lane_that_made_it(void **state)
 {
     struct help_race r = {.bursts = 1, .packets = 1, .seed = 1, .step = 1};
-    uint8_t out[HELP_FRAME_MAX], back[HELP_FRAME_MAX], error[HELP_FRAME_MAX];
+    uint8_t out[NFT_FRAME_MAX], back[NFT_FRAME_MAX], error[NFT_FRAME_MAX];
     struct help_chain h;
-    struct help_seen s;
+    struct nft_seen s;
     unsigned owner = 99;
 
     (void)state;
@@ -186,15 +186,15 @@ static void a_mapping_belongs_to_the_lane_that_made_it(void **state)
     r.config.lanes = HELP_LANES;
     help_race_open(&r);
     for (unsigned lane = 0; lane < HELP_LANES; lane++) {
-        struct help_spec ask = {
-            .src = HELP_IP(10, 0, 0, 9), .dst = REMOTE, .sport = 7, .dport = 53, .proto = 17, .payload = 9};
+        struct nft_spec ask = {
+            .src = NFT_IP(10, 0, 0, 9), .dst = REMOTE, .sport = 7, .dport = 53, .proto = 17, .payload = 9};
         struct nf_packet p = frame_of(&ask, NF_INSIDE, out);
         assert_false(nf_chain_owner(r.chains[0], &p, &owner));
         assert_true(passes(&r, lane, &p));
-        assert_true(help_see(out, p.len, &s));
-        struct help_spec reply = {
+        assert_true(nft_see(out, p.len, &s));
+        struct nft_spec reply = {
             .src = REMOTE, .dst = OUTSIDE, .sport = 53, .dport = s.sport, .proto = 17, .payload = 9};
-        struct help_spec about = {.src = HELP_IP(192, 0, 2, 1), .dst = OUTSIDE, .proto = 1, .type = 3};
+        struct nft_spec about = {.src = NFT_IP(192, 0, 2, 1), .dst = OUTSIDE, .proto = 1, .type = 3};
         about.inner = out + s.l3;
         about.inner_len = (uint16_t)(s.end - s.l3);
         p = frame_of(&about, NF_OUTSIDE, error);

@@ -8,10 +8,10 @@
 #include <cmocka.h>
 #include <string.h>
 
-#define CLIENT      HELP_IP(198, 51, 100, 7)
-#define SECOND_ONE  HELP_IP(198, 51, 100, 8)
-#define THIRD       HELP_IP(198, 51, 100, 9)
-#define HOST        HELP_IP(10, 1, 2, 3)
+#define CLIENT      NFT_IP(198, 51, 100, 7)
+#define SECOND_ONE  NFT_IP(198, 51, 100, 8)
+#define THIRD       NFT_IP(198, 51, 100, 9)
+#define HOST        NFT_IP(10, 1, 2, 3)
 #define LIMIT(more) "    - rate_limiter: { " more " }\n"
 
 static struct help_chain h;
@@ -33,14 +33,14 @@ static void open_limiter(const char *nfs)
 /* `size`: of the frame. */
 static bool udp(uint32_t src, uint16_t sport, uint32_t size)
 {
-    struct help_spec spec = {
+    struct nft_spec spec = {
         .src = src, .dst = HOST, .sport = sport, .dport = 53, .proto = 17, .payload = (uint16_t)(size - 42)};
     return help_chain_spec(&h, NF_OUTSIDE, &spec, NULL);
 }
 static bool tcp(uint8_t side, uint32_t client, uint16_t port, uint8_t flags)
 {
-    struct help_spec in = {.src = client, .dst = HOST, .sport = port, .dport = 80, .proto = 6, .tcp = flags};
-    struct help_spec out = {.src = HOST, .dst = client, .sport = 80, .dport = port, .proto = 6, .tcp = flags};
+    struct nft_spec in = {.src = client, .dst = HOST, .sport = port, .dport = 80, .proto = 6, .tcp = flags};
+    struct nft_spec out = {.src = HOST, .dst = client, .sport = 80, .dport = port, .proto = 6, .tcp = flags};
     return help_chain_spec(&h, side, side == NF_OUTSIDE ? &in : &out, NULL);
 }
 
@@ -52,7 +52,7 @@ static void packets_are_limited(void)
     assert_false(udp(CLIENT, 9, 100));
     assert_false(udp(CLIENT, 10, 100)); /* it is the address that counts */
     assert_true(udp(SECOND_ONE, 9, 100));
-    assert_true(tcp(NF_INSIDE, CLIENT, 9, HELP_SYN)); /* to the client */
+    assert_true(tcp(NF_INSIDE, CLIENT, 9, NFT_SYN)); /* to the client */
     wait_ms(99);
     assert_false(udp(CLIENT, 9, 100));
     wait_ms(1);
@@ -88,30 +88,30 @@ static void bits_are_limited(void)
 static void connections_are_limited(void)
 {
     open_limiter(LIMIT("max_connections: 2, tcp_transitory: 10, tcp_established: 100"));
-    assert_true(tcp(NF_OUTSIDE, CLIENT, 1, HELP_SYN));
-    assert_true(tcp(NF_OUTSIDE, CLIENT, 2, HELP_SYN));
-    assert_false(tcp(NF_OUTSIDE, CLIENT, 3, HELP_SYN));
+    assert_true(tcp(NF_OUTSIDE, CLIENT, 1, NFT_SYN));
+    assert_true(tcp(NF_OUTSIDE, CLIENT, 2, NFT_SYN));
+    assert_false(tcp(NF_OUTSIDE, CLIENT, 3, NFT_SYN));
     assert_false(udp(CLIENT, 3, 100));
-    assert_true(tcp(NF_OUTSIDE, SECOND_ONE, 3, HELP_SYN));
-    assert_true(tcp(NF_OUTSIDE, CLIENT, 3, HELP_RST)); /* opens nothing */
+    assert_true(tcp(NF_OUTSIDE, SECOND_ONE, 3, NFT_SYN));
+    assert_true(tcp(NF_OUTSIDE, CLIENT, 3, NFT_RST)); /* opens nothing */
     assert_int_equal(counter("over_connections"), 2);
     /* The first is opened in full and stays; the second is not, and ends. */
-    assert_true(tcp(NF_INSIDE, CLIENT, 1, HELP_SYN | HELP_ACK));
-    assert_true(tcp(NF_OUTSIDE, CLIENT, 1, HELP_ACK));
+    assert_true(tcp(NF_INSIDE, CLIENT, 1, NFT_SYN | NFT_ACK));
+    assert_true(tcp(NF_OUTSIDE, CLIENT, 1, NFT_ACK));
     wait_ms(9900);
-    assert_false(tcp(NF_OUTSIDE, CLIENT, 3, HELP_SYN));
+    assert_false(tcp(NF_OUTSIDE, CLIENT, 3, NFT_SYN));
     wait_ms(200);
     assert_int_equal(counter("connections_expired"), 2);
-    assert_true(tcp(NF_OUTSIDE, CLIENT, 3, HELP_SYN));
-    assert_false(tcp(NF_OUTSIDE, CLIENT, 4, HELP_SYN));
+    assert_true(tcp(NF_OUTSIDE, CLIENT, 3, NFT_SYN));
+    assert_false(tcp(NF_OUTSIDE, CLIENT, 4, NFT_SYN));
     help_chain_has(
         &h, "rate_limiter",
         "\"client\":\"198.51.100.7\",\"packets_left\":100,\"bits_left\":1000000,\"connections\":2,");
-    assert_true(tcp(NF_INSIDE, CLIENT, 1, HELP_RST)); /* reset: the short timeout */
+    assert_true(tcp(NF_INSIDE, CLIENT, 1, NFT_RST)); /* reset: the short timeout */
     wait_ms(10100);
     assert_int_equal(counter("connections_expired"), 4);
     help_chain_has(&h, "rate_limiter", "\"connections\":0");
-    assert_true(tcp(NF_OUTSIDE, CLIENT, 4, HELP_SYN));
+    assert_true(tcp(NF_OUTSIDE, CLIENT, 4, NFT_SYN));
 }
 
 static void a_full_table_takes_nobody_new(void)
@@ -123,7 +123,7 @@ static void a_full_table_takes_nobody_new(void)
     assert_false(udp(SECOND_ONE, 2, 100)); /* no room for another connection */
     assert_int_equal(counter("flows_full"), 1);
     assert_true(udp(CLIENT, 1, 100)); /* the old ones go on */
-    assert_false(tcp(NF_OUTSIDE, THIRD, 1, HELP_RST));
+    assert_false(tcp(NF_OUTSIDE, THIRD, 1, NFT_RST));
     assert_int_equal(counter("clients_full"), 1);
     wait_ms(29900); /* clients live as long as their connections */
     assert_int_equal(counter("clients_expired"), 0);
@@ -138,12 +138,12 @@ static void a_full_table_takes_nobody_new(void)
 
 static void packets_without_ports_take_of_their_clients_rate(void)
 {
-    uint8_t arp[42] = {[12] = 8, [13] = 6, 0, 1, 8, 0, 6, 4}, frame[HELP_FRAME_MAX];
-    struct help_spec first = {
-        .src = CLIENT, .dst = HOST, .proto = 17, .fragment = HELP_MORE, .payload = 96, .tags = 2};
-    struct help_spec later = {
+    uint8_t arp[42] = {[12] = 8, [13] = 6, 0, 1, 8, 0, 6, 4}, frame[NFT_FRAME_MAX];
+    struct nft_spec first = {
+        .src = CLIENT, .dst = HOST, .proto = 17, .fragment = NFT_MORE, .payload = 96, .tags = 2};
+    struct nft_spec later = {
         .src = CLIENT, .dst = HOST, .proto = 17, .fragment = 13, .payload = 100, .options = 3};
-    struct help_spec other = {.src = CLIENT, .dst = HOST, .proto = 47, .payload = 100, .tags = 1};
+    struct nft_spec other = {.src = CLIENT, .dst = HOST, .proto = 47, .payload = 100, .tags = 1};
     open_limiter(LIMIT("pps: 1, burst_packets: 4, max_connections: 1"));
     assert_true(help_chain_spec(&h, NF_OUTSIDE, &first, NULL));
     assert_true(help_chain_spec(&h, NF_OUTSIDE, &later, NULL));
@@ -154,7 +154,7 @@ static void packets_without_ports_take_of_their_clients_rate(void)
     assert_false(help_chain_spec(&h, NF_OUTSIDE, &other, NULL));
     for (unsigned i = 0; i < 3; i++)
         assert_false(help_chain_send(&h, NF_OUTSIDE, arp, sizeof(arp)).drop);
-    uint32_t len = help_frame(&other, frame);
+    uint32_t len = nft_frame(&other, frame);
     frame[14 + 4 + 10] ^= 1;
     assert_true(help_chain_send(&h, NF_OUTSIDE, frame, len).drop);
     assert_int_equal(counter("malformed"), 1);
@@ -195,11 +195,11 @@ static void commands_change_limits(void)
 /* Whether the chain has looked for the flow of a packet of it. */
 static bool is_looked_up(uint16_t port)
 {
-    uint8_t frame[HELP_FRAME_MAX];
-    struct help_spec spec = {.src = CLIENT, .dst = HOST, .sport = port, .dport = 53, .proto = 17};
+    uint8_t frame[NFT_FRAME_MAX];
+    struct nft_spec spec = {.src = CLIENT, .dst = HOST, .sport = port, .dport = 53, .proto = 17};
     struct nf_packet p = {.data = frame, .side = NF_OUTSIDE, .in_port = 1};
 
-    p.len = p.have = help_frame(&spec, frame);
+    p.len = p.have = nft_frame(&spec, frame);
     help_chain_run(&h, h.now, &p, 1);
     return p.flow & NF_FLOW_KEYED;
 }

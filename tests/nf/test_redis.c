@@ -47,14 +47,14 @@ static uint64_t sum_up(uint64_t sum, const void *data, uint32_t n)
 
 /* From inside: a few clients to a few servers, ports drawn from few, so that flows meet again; from outside:
  * answers to ports that may be mapped. */
-static struct help_spec draw_packet(uint64_t *seq, uint8_t side)
+static struct nft_spec draw_packet(uint64_t *seq, uint8_t side)
 {
     static const uint8_t protos[] = {6, 6, 6, 17, 17, 1};
-    static const uint8_t flags[] = {HELP_SYN, HELP_ACK, HELP_ACK | HELP_PSH, HELP_FIN | HELP_ACK, HELP_RST};
+    static const uint8_t flags[] = {NFT_SYN, NFT_ACK, NFT_ACK | NFT_PSH, NFT_FIN | NFT_ACK, NFT_RST};
     static const uint16_t ports[] = {25, 80, 81, 443};
-    uint32_t client = HELP_IP(10, 0, 0, 1) + help_below(seq, 12);
-    uint32_t server = HELP_IP(203, 0, 113, 1) + help_below(seq, 3) * 4;
-    struct help_spec s = {.src = client, .dst = server, .payload = (uint16_t)help_below(seq, 60)};
+    uint32_t client = NFT_IP(10, 0, 0, 1) + help_below(seq, 12);
+    uint32_t server = NFT_IP(203, 0, 113, 1) + help_below(seq, 3) * 4;
+    struct nft_spec s = {.src = client, .dst = server, .payload = (uint16_t)help_below(seq, 60)};
     s.proto = protos[help_below(seq, sizeof(protos))];
     s.tcp = flags[help_below(seq, sizeof(flags))];
     s.type = 8;
@@ -62,10 +62,10 @@ static struct help_spec draw_packet(uint64_t *seq, uint8_t side)
     s.dport = ports[help_below(seq, 4)];
     s.ip_id = (uint16_t)help_below(seq, 40);
     if (s.proto == 17 && help_below(seq, 8) == 0)
-        s.fragment = help_below(seq, 2) ? HELP_MORE : 8;
+        s.fragment = help_below(seq, 2) ? NFT_MORE : 8;
     if (side == NF_OUTSIDE) {
         s.src = server;
-        s.dst = help_below(seq, 2) ? HELP_IP(198, 51, 100, 1) : client;
+        s.dst = help_below(seq, 2) ? NFT_IP(198, 51, 100, 1) : client;
         s.sport = s.dport;
         s.dport = (uint16_t)(2000 + help_below(seq, 200));
         s.type = 0;
@@ -75,13 +75,13 @@ static struct help_spec draw_packet(uint64_t *seq, uint8_t side)
 
 static uint64_t one_burst(struct help_chain *h, uint64_t *seq, uint64_t now, uint64_t sum)
 {
-    static uint8_t frames[NF_BURST_MAX][HELP_FRAME_MAX];
+    static uint8_t frames[NF_BURST_MAX][NFT_FRAME_MAX];
     struct nf_packet packets[NF_BURST_MAX];
     uint32_t n = help_below(seq, NF_BURST_MAX + 1);
     for (uint32_t i = 0; i < n; i++) {
         uint8_t side = help_below(seq, 3) == 0 ? NF_OUTSIDE : NF_INSIDE;
-        struct help_spec spec = draw_packet(seq, side);
-        uint32_t len = help_frame(&spec, frames[i]);
+        struct nft_spec spec = draw_packet(seq, side);
+        uint32_t len = nft_frame(&spec, frames[i]);
         packets[i] = (struct nf_packet){.data = frames[i], .len = len, .have = len, .side = side};
     }
     help_chain_run(h, now, packets, n);

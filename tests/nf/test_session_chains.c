@@ -8,11 +8,11 @@
 #include <cmocka.h>
 #include <string.h>
 
-#define SITE     HELP_IP(203, 0, 113, 1)
-#define HOST     HELP_IP(10, 1, 2, 3)
-#define SECOND   HELP_IP(10, 1, 2, 4)
-#define REMOTE   HELP_IP(198, 51, 100, 7)
-#define OTHER    HELP_IP(198, 51, 100, 8)
+#define SITE     NFT_IP(203, 0, 113, 1)
+#define HOST     NFT_IP(10, 1, 2, 3)
+#define SECOND   NFT_IP(10, 1, 2, 4)
+#define REMOTE   NFT_IP(198, 51, 100, 7)
+#define OTHER    NFT_IP(198, 51, 100, 8)
 #define NAT      "    - nat: { outside: 203.0.113.1 }\n"
 #define NAT_PASS "    - nat: { outside: 203.0.113.1, inside: [10.0.0.0/8], unsupported: pass }\n"
 #define MONITOR  "    - monitor: {}\n"
@@ -29,7 +29,7 @@ static void open_chain(const char *nfs)
 
 static bool send_udp(uint8_t side, uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport)
 {
-    struct help_spec s = {.src = src, .dst = dst, .sport = sport, .dport = dport, .proto = 17, .payload = 9};
+    struct nft_spec s = {.src = src, .dst = dst, .sport = sport, .dport = dport, .proto = 17, .payload = 9};
 
     return help_chain_spec(&h, side, &s, NULL);
 }
@@ -37,12 +37,12 @@ static bool send_udp(uint8_t side, uint32_t src, uint16_t sport, uint32_t dst, u
 static bool send_tcp(uint8_t side, uint8_t flags)
 {
     bool in = side == NF_OUTSIDE;
-    struct help_spec s = {.src = in ? REMOTE : HOST,
-                          .dst = in ? HOST : REMOTE,
-                          .sport = in ? 80 : 1000,
-                          .dport = in ? 1000 : 80,
-                          .proto = 6,
-                          .tcp = flags};
+    struct nft_spec s = {.src = in ? REMOTE : HOST,
+                         .dst = in ? HOST : REMOTE,
+                         .sport = in ? 80 : 1000,
+                         .dport = in ? 1000 : 80,
+                         .proto = 6,
+                         .tcp = flags};
 
     return help_chain_spec(&h, side, &s, NULL);
 }
@@ -50,13 +50,13 @@ static bool send_tcp(uint8_t side, uint8_t flags)
 /* "Port unreachable", about an answer of REMOTE's name server to `host`. */
 static bool complain(uint32_t host)
 {
-    struct help_spec quoted = {
+    struct nft_spec quoted = {
         .src = REMOTE, .dst = host, .sport = 53, .dport = 5000, .proto = 17, .payload = 8};
-    uint8_t frame[HELP_FRAME_MAX];
-    struct help_spec error = {
+    uint8_t frame[NFT_FRAME_MAX];
+    struct nft_spec error = {
         .src = host, .dst = REMOTE, .proto = 1, .type = 3, .code = 3, .inner = frame + 14, .inner_len = 28};
 
-    help_frame(&quoted, frame);
+    nft_frame(&quoted, frame);
     return help_chain_spec(&h, NF_INSIDE, &error, NULL);
 }
 
@@ -77,9 +77,9 @@ static void errors_of_two_hosts_to_one_remote_pass(void)
 /* In one burst: the limiter drops the first fragment and lets the small one behind it pass. */
 static void a_later_fragment_does_not_speak_for_its_flow(void)
 {
-    struct help_spec spec = {
+    struct nft_spec spec = {
         .src = REMOTE, .dst = HOST, .sport = 9, .dport = 53, .proto = 17, .payload = 1472, .ip_id = 7};
-    uint8_t frame[2][HELP_FRAME_MAX];
+    uint8_t frame[2][NFT_FRAME_MAX];
     struct nf_packet packets[2];
 
     open_chain("    - rate_limiter: { clients: outside, bps: 1, burst_bits: 73728 }\n" MONITOR);
@@ -90,10 +90,10 @@ static void a_later_fragment_does_not_speak_for_its_flow(void)
     spec.dport = 53;
     memset(packets, 0, sizeof(packets));
     for (unsigned i = 0; i < 2; i++) {
-        spec.fragment = i ? 185 : HELP_MORE;
+        spec.fragment = i ? 185 : NFT_MORE;
         spec.payload = i ? 40 : 1472;
         packets[i] = (struct nf_packet){.data = frame[i], .side = NF_OUTSIDE, .in_port = 1};
-        packets[i].len = packets[i].have = help_frame(&spec, frame[i]);
+        packets[i].len = packets[i].have = nft_frame(&spec, frame[i]);
     }
     help_chain_run(&h, h.now, packets, 2);
     assert_int_equal(help_chain_counter(&h, "rate_limiter", "over_bits"), 1);
@@ -107,23 +107,23 @@ static void a_later_fragment_does_not_speak_for_its_flow(void)
 static void a_request_that_another_dropped_is_judged_when_it_comes_again(void)
 {
     open_chain(WALL "    - rate_limiter: { clients: outside, pps: 1, burst_packets: 1 }\n");
-    assert_true(send_tcp(NF_INSIDE, HELP_SYN));
-    assert_true(send_tcp(NF_OUTSIDE, HELP_SYN | HELP_ACK)); /* takes what the limiter has */
-    assert_true(send_tcp(NF_INSIDE, HELP_RST));
-    assert_false(send_tcp(NF_OUTSIDE, HELP_SYN));
+    assert_true(send_tcp(NF_INSIDE, NFT_SYN));
+    assert_true(send_tcp(NF_OUTSIDE, NFT_SYN | NFT_ACK)); /* takes what the limiter has */
+    assert_true(send_tcp(NF_INSIDE, NFT_RST));
+    assert_false(send_tcp(NF_OUTSIDE, NFT_SYN));
     assert_int_equal(help_chain_counter(&h, "rate_limiter", "over_packets"), 1);
     help_chain_wait_tenths(&h, 15);
-    assert_false(send_tcp(NF_OUTSIDE, HELP_SYN));
+    assert_false(send_tcp(NF_OUTSIDE, NFT_SYN));
     assert_int_equal(help_chain_counter(&h, "rate_limiter", "over_packets"), 1);
     assert_int_equal(help_chain_counter(&h, "firewall", "denied"), 1);
-    assert_true(send_tcp(NF_INSIDE, HELP_SYN)); /* the other way it is allowed, as ever */
+    assert_true(send_tcp(NF_INSIDE, NFT_SYN)); /* the other way it is allowed, as ever */
 }
 
 static bool send_fragment(uint8_t side, uint32_t src, uint32_t dst, unsigned number)
 {
-    struct help_spec s = {.src = src, .dst = dst, .sport = 53, .dport = 9, .proto = 17, .ip_id = 77};
+    struct nft_spec s = {.src = src, .dst = dst, .sport = 53, .dport = 9, .proto = 17, .ip_id = 77};
 
-    s.fragment = number ? 4 : HELP_MORE;
+    s.fragment = number ? 4 : NFT_MORE;
     s.payload = 24;
     return help_chain_spec(&h, side, &s, NULL);
 }
@@ -175,22 +175,22 @@ static uint8_t back_where_it_came_from(const void *arg, const struct nf_packet *
  */
 static void cross_packets(const char *nfs, uint32_t host, struct nf_packet packets[2])
 {
-    static uint8_t frame[2][HELP_FRAME_MAX];
+    static uint8_t frame[2][NFT_FRAME_MAX];
     uint64_t outputs;
 
     open_chain(nfs);
     nf_sessions_lane(nf_chain_nf(h.chain, 1))->out_side = back_where_it_came_from;
     memset(packets, 0, 2 * sizeof(*packets));
     for (unsigned i = 0; i < 2; i++) {
-        struct help_spec s = {.src = i ? REMOTE : host,
-                              .dst = i ? host : REMOTE,
-                              .sport = i ? 2 : 1,
-                              .dport = i ? 1 : 2,
-                              .proto = 17,
-                              .payload = 9};
+        struct nft_spec s = {.src = i ? REMOTE : host,
+                             .dst = i ? host : REMOTE,
+                             .sport = i ? 2 : 1,
+                             .dport = i ? 1 : 2,
+                             .proto = 17,
+                             .payload = 9};
 
         packets[i] = (struct nf_packet){.data = frame[i], .side = NF_INSIDE};
-        packets[i].len = packets[i].have = help_frame(&s, frame[i]);
+        packets[i].len = packets[i].have = nft_frame(&s, frame[i]);
     }
     outputs = nf_chain_state(h.chain)->outputs;
     help_chain_run(&h, h.now, packets, 2);
@@ -222,7 +222,7 @@ static void first_packets_that_cross_are_of_one_flow(void)
 /* An echo's identifier may be 0, where errors have no ports. */
 static void an_echo_with_identifier_0_is_no_error(void)
 {
-    struct help_spec echo = {.src = HOST, .dst = REMOTE, .proto = 1, .type = 8, .payload = 8};
+    struct nft_spec echo = {.src = HOST, .dst = REMOTE, .proto = 1, .type = 8, .payload = 8};
 
     open_chain(MONITOR);
     assert_true(help_chain_spec(&h, NF_INSIDE, &echo, NULL));

@@ -9,7 +9,7 @@
 #include "ftcore/base/draw.h"
 #include "nflib/chain/chain.h"
 #include "nflib/session/table.h"
-#include "tests/nf/help_frames.h"
+#include "nftest/frames.h"
 
 #include <stdarg.h>
 #include <setjmp.h>
@@ -21,7 +21,7 @@
 #define HOSTS   4u
 #define PORTS   24u
 #define PACKETS 1000000u
-#define SITE    HELP_IP(203, 0, 113, 1)
+#define SITE    NFT_IP(203, 0, 113, 1)
 #define LIFE    5u /* seconds; the other NF's: 2 */
 
 struct slot {
@@ -185,7 +185,7 @@ static struct flow *place(void)
 }
 
 /* By what comes in: from inside (host, hport) to (remote, rport); from outside to a number of the site. */
-static struct flow *find(uint8_t side, const struct help_spec *s, bool ipv6)
+static struct flow *find(uint8_t side, const struct nft_spec *s, bool ipv6)
 {
     for (unsigned i = 0; i < FLOWS; i++) {
         const struct flow *f = &model[i];
@@ -208,11 +208,11 @@ static struct flow *find(uint8_t side, const struct help_spec *s, bool ipv6)
 }
 
 /* Some of what comes from outside goes to numbers that some flow has, or had. */
-static struct help_spec draw_packet(uint8_t side)
+static struct nft_spec draw_packet(uint8_t side)
 {
-    uint32_t host = HELP_IP(10, 0, 0, 1) + below(HOSTS), remote = HELP_IP(198, 51, 100, 1) + below(2);
+    uint32_t host = NFT_IP(10, 0, 0, 1) + below(HOSTS), remote = NFT_IP(198, 51, 100, 1) + below(2);
     uint16_t hport = (uint16_t)(1 + below(PORTS)), rport = 53;
-    struct help_spec s = {.proto = 17, .payload = 9};
+    struct nft_spec s = {.proto = 17, .payload = 9};
     bool to_site = side == NF_OUTSIDE && below(4);
 
     s.src = side == NF_INSIDE ? host : remote;
@@ -223,13 +223,13 @@ static struct help_spec draw_packet(uint8_t side)
 }
 
 /* The same packet, of IPv6. UDP, or what a later fragment has of it. */
-static uint32_t frame_ipv6(const struct help_spec *s, uint8_t frame[HELP_FRAME_MAX])
+static uint32_t frame_ipv6(const struct nft_spec *s, uint8_t frame[NFT_FRAME_MAX])
 {
     uint8_t *ip = frame + 14, *l4 = ip + 40;
     uint16_t head[] = {htons(s->sport), htons(s->dport), htons(8 + s->payload), 0xbeef};
     uint16_t length = (uint16_t)(8 + s->payload + (s->fragment ? 8 : 0));
 
-    memset(frame, 0, HELP_FRAME_MAX);
+    memset(frame, 0, NFT_FRAME_MAX);
     frame[12] = 0x86;
     frame[13] = 0xdd;
     ip[0] = 0x60;
@@ -239,7 +239,7 @@ static uint32_t frame_ipv6(const struct help_spec *s, uint8_t frame[HELP_FRAME_M
     address_of(s->dst, ip + 24);
     if (s->fragment) {
         uint16_t words[] = {htons(17 << 8),
-                            htons((uint16_t)((s->fragment & 0x1fff) << 3 | !!(s->fragment & HELP_MORE))), 0,
+                            htons((uint16_t)((s->fragment & 0x1fff) << 3 | !!(s->fragment & NFT_MORE))), 0,
                             htons(s->ip_id)};
         memcpy(l4, words, sizeof(words));
         l4 += 8;
@@ -249,10 +249,10 @@ static uint32_t frame_ipv6(const struct help_spec *s, uint8_t frame[HELP_FRAME_M
     return 14u + 40u + length;
 }
 
-static void run(uint8_t side, const struct help_spec *s, bool ipv6)
+static void run(uint8_t side, const struct nft_spec *s, bool ipv6)
 {
-    uint8_t frame[HELP_FRAME_MAX];
-    uint32_t len = ipv6 ? frame_ipv6(s, frame) : help_frame(s, frame);
+    uint8_t frame[NFT_FRAME_MAX];
+    uint32_t len = ipv6 ? frame_ipv6(s, frame) : nft_frame(s, frame);
     struct nf_packet p = {.data = frame, .len = len, .have = len, .side = side, .in_port = side};
 
     w.asked = false;
@@ -262,7 +262,7 @@ static void run(uint8_t side, const struct help_spec *s, bool ipv6)
 
 /* A datagram's other fragment: its flow's packet, even where it does not say which that is. With another
  * number it is nobody's. */
-static void run_later(uint8_t side, struct help_spec *s, struct flow *f)
+static void run_later(uint8_t side, struct nft_spec *s, struct flow *f)
 {
     bool known = below(4);
 
@@ -287,13 +287,13 @@ static void run_later(uint8_t side, struct help_spec *s, struct flow *f)
 static void run_one(void)
 {
     uint8_t side = (uint8_t)below(2);
-    struct help_spec s = draw_packet(side);
+    struct nft_spec s = draw_packet(side);
     bool ipv6 = below(2);
     struct flow *f;
 
     expire();
     f = find(side, &s, ipv6);
-    s.fragment = below(8) ? 0 : HELP_MORE;
+    s.fragment = below(8) ? 0 : NFT_MORE;
     s.ip_id = (uint16_t)bursts;
     w.refuse = below(4) == 0;
     w.join = below(2);

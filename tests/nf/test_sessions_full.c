@@ -9,7 +9,7 @@
 #include "ftcore/base/draw.h"
 #include "nflib/chain/chain.h"
 #include "nflib/session/table.h"
-#include "tests/nf/help_frames.h"
+#include "nftest/frames.h"
 
 #include <stdarg.h>
 #include <setjmp.h>
@@ -208,8 +208,8 @@ static bool model_packet(uint32_t port, bool again, uint16_t *gone)
 static void run_one(struct nf_chain *chain, uint64_t burst, uint64_t *fulls)
 {
     uint32_t port = below(PORTS);
-    struct help_spec s = {.proto = 6, .payload = 9};
-    uint8_t frame[HELP_FRAME_MAX], side;
+    struct nft_spec s = {.proto = 6, .payload = 9};
+    uint8_t frame[NFT_FRAME_MAX], side;
     uint16_t gone = PORTS;
     bool again, passes;
     struct nf_packet p;
@@ -217,12 +217,12 @@ static void run_one(struct nf_chain *chain, uint64_t burst, uint64_t *fulls)
     now += below(6) ? 0 : below(40) ? NF_SECOND / 10 : 3 * NF_SECOND;
     expire();
     s.tcp = draw_packet(port, &side, &again);
-    s.src = side == NF_INSIDE ? HELP_IP(10, 0, 0, 1) : HELP_IP(198, 51, 100, 1);
-    s.dst = side == NF_INSIDE ? HELP_IP(198, 51, 100, 1) : HELP_IP(10, 0, 0, 1);
+    s.src = side == NF_INSIDE ? NFT_IP(10, 0, 0, 1) : NFT_IP(198, 51, 100, 1);
+    s.dst = side == NF_INSIDE ? NFT_IP(198, 51, 100, 1) : NFT_IP(10, 0, 0, 1);
     s.sport = side == NF_INSIDE ? (uint16_t)port : 80;
     s.dport = side == NF_INSIDE ? 80 : (uint16_t)port;
     p = (struct nf_packet){.data = frame, .side = side, .in_port = side};
-    p.len = p.have = help_frame(&s, frame);
+    p.len = p.have = nft_frame(&s, frame);
     displaced = PORTS;
     passes = model_packet(port, again, &gone);
     nf_chain_run(chain, burst, now, &p, 1);

@@ -5,7 +5,7 @@
  */
 #include "nflib/chain/chain.h"
 #include "nflib/session/index.h"
-#include "tests/nf/help_frames.h"
+#include "nftest/frames.h"
 
 #include <stdarg.h>
 #include <setjmp.h>
@@ -306,14 +306,14 @@ static void run_frame(uint8_t side, uint8_t *frame, uint32_t len, uint64_t minut
 /* Of a packet that is not looked up nothing is known, whatever was in its place in the burst before. */
 static void what_is_not_looked_up_is_of_no_datagram(void **state)
 {
-    uint8_t frame[2][HELP_FRAME_MAX];
-    struct help_spec spec = {.src = 1, .dst = 2, .proto = NF_PROTO_UDP, .fragment = HELP_MORE, .payload = 8};
+    uint8_t frame[2][NFT_FRAME_MAX];
+    struct nft_spec spec = {.src = 1, .dst = 2, .proto = NF_PROTO_UDP, .fragment = NFT_MORE, .payload = 8};
     struct nf_packet p[2] = {{.data = frame[0]}, {.data = frame[1]}};
 
     (void)state;
     open_chain(&asks);
     for (unsigned i = 0; i < 2; i++, spec.fragment = 2)
-        p[i].len = p[i].have = help_frame(&spec, frame[i]);
+        p[i].len = p[i].have = nft_frame(&spec, frame[i]);
     run_burst(p, 2);
     assert_true(is_later);
     fill(frame[1], false, 44, 0, 0, 0);
@@ -328,20 +328,20 @@ static void what_is_not_looked_up_is_of_no_datagram(void **state)
 
 static void and_quotes_no_session(void **state)
 {
-    uint8_t frame[HELP_FRAME_MAX], error[HELP_FRAME_MAX];
-    struct help_spec udp = {.src = 1, .dst = 2, .sport = 3, .dport = 4, .proto = NF_PROTO_UDP},
-                     about = {.src = 2,
-                              .dst = 1,
-                              .proto = NF_PROTO_ICMP,
-                              .type = 3,
-                              .inner = frame + 14,
-                              .inner_len = 28};
+    uint8_t frame[NFT_FRAME_MAX], error[NFT_FRAME_MAX];
+    struct nft_spec udp = {.src = 1, .dst = 2, .sport = 3, .dport = 4, .proto = NF_PROTO_UDP},
+                    about = {.src = 2,
+                             .dst = 1,
+                             .proto = NF_PROTO_ICMP,
+                             .type = 3,
+                             .inner = frame + 14,
+                             .inner_len = 28};
     uint32_t len, error_len;
 
     (void)state;
     open_chain(&asks);
-    len = help_frame(&udp, frame);
-    error_len = help_frame(&about, error);
+    len = nft_frame(&udp, frame);
+    error_len = nft_frame(&about, error);
     run_frame(NF_INSIDE, frame, len, 1);
     run_frame(NF_OUTSIDE, error, error_len, 1);
     assert_non_null(quoted);

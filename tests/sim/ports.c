@@ -10,7 +10,7 @@
 #include "ftcore/base/check.h"
 #include "node/lane/own_frames.h"
 #include "nflib/chain/chain.h"
-#include "tests/nf/help_frames.h"
+#include "nftest/frames.h"
 
 #include <string.h>
 
@@ -19,7 +19,7 @@
 #define MAGIC      0x51f0aa77u
 
 struct flow {
-    struct help_spec spec; /* of what its client sends */
+    struct nft_spec spec; /* of what its client sends */
     struct sim_random random;
     uint64_t next;
     uint32_t sent, packets;
@@ -98,8 +98,8 @@ static void address(struct flow *f, unsigned i)
     f->side = service ? NF_OUTSIDE : NF_INSIDE;
     f->tcp = service || sim_chance(r, 600);
     f->spec.proto = f->tcp ? 6 : sim_chance(r, 850) ? 17 : 1;
-    f->spec.src = service ? HELP_IP(198, 51, 100, 1 + i % 7) : HELP_IP(10, 0, 0, 1 + i % 9);
-    f->spec.dst = service ? HELP_IP(203, 0, 113, 10) : HELP_IP(192, 0, 2, 1 + sim_draw(r, 4));
+    f->spec.src = service ? NFT_IP(198, 51, 100, 1 + i % 7) : NFT_IP(10, 0, 0, 1 + i % 9);
+    f->spec.dst = service ? NFT_IP(203, 0, 113, 10) : NFT_IP(192, 0, 2, 1 + sim_draw(r, 4));
     f->spec.sport = (uint16_t)(1024 + sim_draw(r, 60000));
     f->spec.dport = service ? 80 : ports[sim_draw(r, 5)];
     if (f->spec.proto == 1)
@@ -130,29 +130,29 @@ void sim_ports_begin(void)
     }
 }
 
-static struct sim_packet *build(const struct help_spec *spec, uint32_t id, uint32_t seq, uint32_t reply)
+static struct sim_packet *build(const struct nft_spec *spec, uint32_t id, uint32_t seq, uint32_t reply)
 {
     struct tag tag = {.magic = MAGIC, .flow = id, .seq = seq, .reply = reply};
-    uint8_t frame[HELP_FRAME_MAX];
-    struct help_seen seen;
-    uint32_t len = help_frame(spec, frame), at;
+    uint8_t frame[NFT_FRAME_MAX];
+    struct nft_seen seen;
+    uint32_t len = nft_frame(spec, frame), at;
 
-    if (help_see(frame, len, &seen)) {
+    if (nft_see(frame, len, &seen)) {
         at = seen.l4 + (spec->proto == 6 ? 20 : 8);
         memcpy(frame + at, &tag, sizeof(tag));
         if (spec->proto == 1) /* not an address is in its sum: by way of another content */
-            help_readdress(frame, len, spec->src, spec->sport, spec->dst, spec->sport);
+            nft_readdress(frame, len, spec->src, spec->sport, spec->dst, spec->sport);
         else
-            help_readdress(frame, len, spec->src, spec->sport, spec->dst, spec->dport);
+            nft_readdress(frame, len, spec->src, spec->sport, spec->dst, spec->dport);
     }
     return new_packet(frame, len);
 }
 
-static bool tag_of(const uint8_t *frame, uint32_t len, struct help_seen *seen, struct tag *tag)
+static bool tag_of(const uint8_t *frame, uint32_t len, struct nft_seen *seen, struct tag *tag)
 {
     uint32_t at;
 
-    if (!help_see(frame, len, seen) || (seen->fragment & 0x1fff))
+    if (!nft_see(frame, len, seen) || (seen->fragment & 0x1fff))
         return false;
     at = seen->l4 + (seen->proto == 6 ? 20 : 8);
     if (at + sizeof(*tag) > len)
@@ -182,13 +182,13 @@ static void damage(struct flow *f, struct sim_packet *p)
 
 static void client_sends(struct flow *f, unsigned i)
 {
-    struct help_spec spec = f->spec;
+    struct nft_spec spec = f->spec;
     struct sim_packet *p;
 
     spec.payload =
         (uint16_t)(sizeof(struct tag) + (sim_chance(&f->random, 50) ? 1300 : sim_draw(&f->random, 60)));
     spec.ip_id = (uint16_t)f->sent;
-    spec.tcp = f->sent == 0 ? HELP_SYN : f->sent + 1 == f->packets ? HELP_FIN | HELP_ACK : HELP_ACK;
+    spec.tcp = f->sent == 0 ? NFT_SYN : f->sent + 1 == f->packets ? NFT_FIN | NFT_ACK : NFT_ACK;
     p = build(&spec, i, f->sent, 0);
     if (f->bad && sim_chance(&f->random, 400))
         damage(f, p);
@@ -203,8 +203,8 @@ static void client_sends(struct flow *f, unsigned i)
 /* What a server or client makes of a frame that came out of the chain. */
 static void host_hears(unsigned port, const uint8_t *frame, uint32_t len)
 {
-    struct help_seen seen;
-    struct help_spec spec = {0};
+    struct nft_seen seen;
+    struct nft_spec spec = {0};
     struct tag tag;
     struct sim_packet *p;
 
@@ -221,7 +221,7 @@ static void host_hears(unsigned port, const uint8_t *frame, uint32_t len)
     spec.sport = seen.proto == 1 ? seen.sport : seen.dport;
     spec.dport = seen.sport;
     spec.proto = seen.proto;
-    spec.tcp = (uint8_t)(tag.seq == 0 ? HELP_SYN | HELP_ACK : HELP_ACK);
+    spec.tcp = (uint8_t)(tag.seq == 0 ? NFT_SYN | NFT_ACK : NFT_ACK);
     spec.payload = (uint16_t)(sizeof(tag) + tag.seq % 40);
     p = build(&spec, tag.flow, tag.seq, 1);
     p->at = sim.now + 50 * SIM_US + sim_draw(&sim.net, 500 * SIM_US);

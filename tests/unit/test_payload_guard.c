@@ -9,7 +9,7 @@
 
 #include "ftcore/region/audit.h"
 #include "nflib/chain/chain.h"
-#include "tests/nf/help_frames.h"
+#include "nftest/frames.h"
 #include "tests/unit/help_death.h"
 
 #include <string.h>
@@ -37,7 +37,7 @@ struct world {
     struct ft_region *region;
     struct nf_chain *chain;
     struct nf_chain_config config;
-    uint8_t frames[3][HELP_FRAME_MAX];
+    uint8_t frames[3][NFT_FRAME_MAX];
     struct nf_packet packets[3];
 };
 
@@ -62,26 +62,26 @@ static void close_world(struct world *w)
 /* A burst of three: UDP without payload, UDP and TCP with 900 bytes of it. */
 static void run(struct world *w, uint64_t burst)
 {
-    static const struct help_spec specs[3] = {
-        {.src = HELP_IP(10, 0, 0, 1), .dst = HELP_IP(192, 0, 2, 1), .sport = 9, .dport = 80, .proto = 17},
-        {.src = HELP_IP(10, 0, 0, 2),
-         .dst = HELP_IP(192, 0, 2, 1),
+    static const struct nft_spec specs[3] = {
+        {.src = NFT_IP(10, 0, 0, 1), .dst = NFT_IP(192, 0, 2, 1), .sport = 9, .dport = 80, .proto = 17},
+        {.src = NFT_IP(10, 0, 0, 2),
+         .dst = NFT_IP(192, 0, 2, 1),
          .sport = 9,
          .dport = 80,
          .proto = 17,
          .payload = PAYLOAD},
-        {.src = HELP_IP(10, 0, 0, 3),
-         .dst = HELP_IP(192, 0, 2, 1),
+        {.src = NFT_IP(10, 0, 0, 3),
+         .dst = NFT_IP(192, 0, 2, 1),
          .sport = 9,
          .dport = 80,
          .proto = 6,
-         .tcp = HELP_SYN,
+         .tcp = NFT_SYN,
          .options = 6,
          .payload = PAYLOAD},
     };
 
     for (unsigned i = 0; i < 3; i++) {
-        uint32_t len = help_frame(&specs[i], w->frames[i]);
+        uint32_t len = nft_frame(&specs[i], w->frames[i]);
 
         w->packets[i] = (struct nf_packet){.data = w->frames[i], .len = len, .have = len};
     }

@@ -48,15 +48,15 @@ static redisReply *other(const char *command)
 /* A burst of n packets, each of a flow of its own from `first` on. */
 static void burst(struct help_chain *h, uint32_t first, uint32_t n)
 {
-    static uint8_t frames[NF_BURST_MAX][HELP_FRAME_MAX];
+    static uint8_t frames[NF_BURST_MAX][NFT_FRAME_MAX];
     struct nf_packet packets[NF_BURST_MAX];
     for (uint32_t i = 0; i < n; i++) {
-        struct help_spec s = {.src = HELP_IP(10, 0, 0, 1) + first + i,
-                              .dst = HELP_IP(203, 0, 113, 1),
-                              .sport = 1000,
-                              .dport = 80,
-                              .proto = 17};
-        uint32_t len = help_frame(&s, frames[i]);
+        struct nft_spec s = {.src = NFT_IP(10, 0, 0, 1) + first + i,
+                             .dst = NFT_IP(203, 0, 113, 1),
+                             .sport = 1000,
+                             .dport = 80,
+                             .proto = 17};
+        uint32_t len = nft_frame(&s, frames[i]);
         packets[i] = (struct nf_packet){.data = frames[i], .len = len, .have = len};
     }
     help_chain_run(h, h->now + 1000, packets, n);

@@ -232,8 +232,8 @@ int nd_cmd_drill(int argc, char **argv)
     struct nd_arguments rest;
     struct ft_fault fault = {""};
     int code;
-    if (nd_syntax_read(&nd_drill_syntax, &drill.options, argc, argv, &rest) != 0)
-        return ND_USAGE;
+    if ((code = nd_syntax_read(&nd_drill_syntax, &drill.options, argc, argv, &rest)) != 0)
+        return code;
     while (drill.kind < ND_DRILL_KINDS && strcmp(rest.argv[0], nd_drill_kinds[drill.kind]) != 0)
         drill.kind++;
     if (drill.kind == ND_DRILL_KINDS)

@@ -3,19 +3,19 @@
  * For tests of NFs: frames built from a description, and looked at, with plain code of their own: every
  * checksum is summed up anew, nothing is shared with what is tested. Numbers are in host order.
  */
-#ifndef TESTS_NF_HELP_FRAMES_H
-#define TESTS_NF_HELP_FRAMES_H
+#ifndef NFTEST_FRAMES_H
+#define NFTEST_FRAMES_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#define HELP_FRAME_MAX      2048u
-#define HELP_IP(a, b, c, d) ((uint32_t)(a) << 24 | (uint32_t)(b) << 16 | (uint32_t)(c) << 8 | (uint32_t)(d))
-#define HELP_MORE           0x2000u /* in `fragment` */
+#define NFT_FRAME_MAX      2048u
+#define NFT_IP(a, b, c, d) ((uint32_t)(a) << 24 | (uint32_t)(b) << 16 | (uint32_t)(c) << 8 | (uint32_t)(d))
+#define NFT_MORE           0x2000u /* in `fragment` */
 
-enum { HELP_FIN = 1, HELP_SYN = 2, HELP_RST = 4, HELP_PSH = 8, HELP_ACK = 16 };
+enum { NFT_FIN = 1, NFT_SYN = 2, NFT_RST = 4, NFT_PSH = 8, NFT_ACK = 16 };
 
-struct help_spec {
+struct nft_spec {
     uint32_t src, dst;
     uint16_t sport, dport; /* ICMP: sport is the identifier */
     uint8_t proto;
@@ -25,33 +25,33 @@ struct help_spec {
     uint8_t options;    /* words of IPv4 options (no-operations) */
     bool no_udp_sum;
     uint16_t ip_id;
-    uint16_t fragment;    /* offset in 8 bytes, HELP_MORE */
+    uint16_t fragment;    /* offset in 8 bytes, NFT_MORE */
     uint16_t payload;     /* bytes of it; in a later fragment all there is */
     const uint8_t *inner; /* ICMP error: an IPv4 packet to quote */
     uint16_t inner_len;
 };
 
 /* Writes the frame, returns its length (at least 60). */
-uint32_t help_frame(const struct help_spec *spec, uint8_t out[HELP_FRAME_MAX]);
+uint32_t nft_frame(const struct nft_spec *spec, uint8_t out[NFT_FRAME_MAX]);
 
 /* What a frame says; false when it is no IPv4. Works on truncated captures. */
-struct help_seen {
+struct nft_seen {
     uint32_t src, dst;
     uint16_t sport, dport;
     uint8_t proto, type;
     uint16_t fragment, ip_id;
     uint32_t l3, l4, end; /* offsets in the frame */
 };
-bool help_see(const uint8_t *frame, uint32_t len, struct help_seen *seen);
+bool nft_see(const uint8_t *frame, uint32_t len, struct nft_seen *seen);
 
 /* NULL, or which checksum is wrong: IPv4, TCP, UDP, ICMP, of the packet and of one that an ICMP error quotes.
  */
-const char *help_checksums(const uint8_t *frame, uint32_t len);
+const char *nft_checksums(const uint8_t *frame, uint32_t len);
 
 /* Puts other addresses and ports in, and sums up every checksum anew (not of fragments). */
-void help_readdress(uint8_t *frame, uint32_t len, uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport);
+void nft_readdress(uint8_t *frame, uint32_t len, uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport);
 
 /* Sums up the IPv4 header anew, if there is one. */
-void help_ip_checksum(uint8_t *frame, uint32_t len);
+void nft_ip_checksum(uint8_t *frame, uint32_t len);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Frames for tests of NFs; see help_frames.h. */
-#include "tests/nf/help_frames.h"
+/* Frames for tests of NFs; see frames.h. */
+#include "nftest/frames.h"
 
 #include <string.h>
 
@@ -58,7 +58,7 @@ static void fill_ip_sum(uint8_t *ip)
     put16(ip + 10, ~sum_up(ip, (ip[0] & 15u) * 4, 0) & 0xffff);
 }
 
-static uint32_t put_l4(const struct help_spec *s, uint8_t *l4)
+static uint32_t put_l4(const struct nft_spec *s, uint8_t *l4)
 {
     if (s->proto == 6) {
         put16(l4, s->sport);
@@ -85,10 +85,10 @@ static uint32_t put_l4(const struct help_spec *s, uint8_t *l4)
     return 8;
 }
 
-uint32_t help_frame(const struct help_spec *s, uint8_t out[HELP_FRAME_MAX])
+uint32_t nft_frame(const struct nft_spec *s, uint8_t out[NFT_FRAME_MAX])
 {
     uint32_t at = 14;
-    memset(out, 0, HELP_FRAME_MAX);
+    memset(out, 0, NFT_FRAME_MAX);
     memcpy(out, "\x02\0\0\0\0\x01\x02\0\0\0\0\x02", 12);
     for (unsigned i = 0; i < s->tags; i++, at += 4) {
         put16(out + at - 2, i + 1 < s->tags ? 0x88a8 : 0x8100);
@@ -121,7 +121,7 @@ uint32_t help_frame(const struct help_spec *s, uint8_t out[HELP_FRAME_MAX])
     return len < 60 ? 60 : len;
 }
 
-bool help_see(const uint8_t *frame, uint32_t len, struct help_seen *seen)
+bool nft_see(const uint8_t *frame, uint32_t len, struct nft_seen *seen)
 {
     uint32_t at = 14;
     memset(seen, 0, sizeof(*seen));
@@ -158,10 +158,10 @@ static bool l4_is_right(const uint8_t *ip, uint8_t proto, const uint8_t *l4, uin
     return sum_l4(ip, proto, l4, n) == 0xffff;
 }
 
-const char *help_checksums(const uint8_t *frame, uint32_t len)
+const char *nft_checksums(const uint8_t *frame, uint32_t len)
 {
-    struct help_seen s;
-    if (!help_see(frame, len, &s))
+    struct nft_seen s;
+    if (!nft_see(frame, len, &s))
         return NULL;
     if (sum_up(frame + s.l3, s.l4 - s.l3, 0) != 0xffff)
         return "IPv4";
@@ -180,10 +180,10 @@ const char *help_checksums(const uint8_t *frame, uint32_t len)
     return l4_is_right(ip, ip[9], ip + header, total - header) ? NULL : "quoted L4";
 }
 
-void help_readdress(uint8_t *frame, uint32_t len, uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport)
+void nft_readdress(uint8_t *frame, uint32_t len, uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport)
 {
-    struct help_seen s;
-    if (!help_see(frame, len, &s))
+    struct nft_seen s;
+    if (!nft_see(frame, len, &s))
         return;
     uint8_t *ip = frame + s.l3, *l4 = frame + s.l4;
     bool summed = s.proto != 17 || get16(l4 + 6);
@@ -200,9 +200,9 @@ void help_readdress(uint8_t *frame, uint32_t len, uint32_t src, uint16_t sport, 
         fill_l4_sum(ip, s.proto, l4, s.end - s.l4);
 }
 
-void help_ip_checksum(uint8_t *frame, uint32_t len)
+void nft_ip_checksum(uint8_t *frame, uint32_t len)
 {
-    struct help_seen s;
-    if (help_see(frame, len, &s) && s.l4 <= len)
+    struct nft_seen s;
+    if (nft_see(frame, len, &s) && s.l4 <= len)
         fill_ip_sum(frame + s.l3);
 }

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A test of a chain: the two nodes' processes, and what they have to agree on; see nftest.h. */
+#include "nftest/parts.h"
+#include "node/config/config.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define BEGIN     NF_SECOND
+#define WAKES_MAX 100000u /* bursts for timers in one wait: more is an NF that asks again and again */
+/* ---- failures ---------------------------------------------------------------------------------- */
+
+void nft_failed(struct nft *t, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(t->last, sizeof(t->last), fmt, args);
+    va_end(args);
+    t->failures++;
+    fprintf(stderr, "FAILED: %s\n", t->last);
+}
+
+unsigned nft_failures(const struct nft *t, const char **last)
+{
+    if (last)
+        *last = t->last;
+    return t->failures;
+}
+
+bool nft_true(struct nft *t, bool is, const char *file, int line, const char *what)
+{
+    if (!is)
+        nft_failed(t, "%s:%d: %s: expected it to be true", file, line, what);
+    return is;
+}
+
+bool nft_equal(struct nft *t, uint64_t got, uint64_t wanted, const char *file, int line, const char *what)
+{
+    if (got != wanted)
+        nft_failed(t, "%s:%d: %s is %" PRIu64 ", expected %" PRIu64, file, line, what, got, wanted);
+    return got == wanted;
+}
+
+bool nft_shows(struct nft *t, const char *nf, const char *text, const char *file, int line)
+{
+    bool there = strstr(nft_show(t, nf), text) != NULL;
+
+    if (!there)
+        nft_failed(t, "%s:%d: no %s in what %s shows: %.200s", file, line, text, nf, t->show);
+    return there;
+}
+
+/* ---- processes --------------------------------------------------------------------------------- */
+
+static void start_node(struct nft *t, unsigned which)
+{
+    int ends[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0 || (t->node[which].pid = fork()) < 0) {
+        perror("nftest: no process for a node");
+        exit(1);
+    }
+    if (t->node[which].pid == 0) {
+        close(ends[0]);
+        if (t->node[!which].pid > 0)
+            close(t->node[!which].fd);
+        nft_node_serve(ends[1], &t->config->chain);
+    }
+    close(ends[1]);
+    t->node[which].fd = ends[0];
+}
+
+/* How it ended; it is gone then. */
+static int end_node(struct node_process *node, int number)
+{
+    int status = 0;
+
+    if (node->pid <= 0)
+        return 0;
+    close(node->fd);
+    if (number)
+        kill(node->pid, number);
+    waitpid(node->pid, &status, 0);
+    node->pid = 0;
+    return status;
+}
+
+void nft_tell_end(struct nft *t, unsigned which)
+{
+    int status = end_node(&t->node[which], 0);
+
+    nft_failed(t, "burst %" PRIu64 ": the %s %s%s%s", t->burst, which == PRIMARY ? "primary" : "standby",
+               WIFSIGNALED(status) ? "died: " : "ended",
+               WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "",
+               t->request.packets ? ", with a packet" : "");
+}
+
+bool nft_ask(struct nft *t, unsigned which)
+{
+    struct node_process *node = &t->node[which];
+
+    if (node->pid <= 0)
+        return false;
+    if (nft_write(node->fd, &t->request, sizeof(t->request)) &&
+        nft_read(node->fd, &t->answer[which], sizeof(t->answer[which])))
+        return true;
+    nft_tell_end(t, which);
+    return false;
+}
+
+static void set_text(char out[NFT_TEXT], const char *text)
+{
+    snprintf(out, NFT_TEXT, "%s", text);
+}
+
+/* ---- bursts ------------------------------------------------------------------------------------ */
+
+/* What a record has of the frame. */
+static uint32_t recorded_bytes(const struct nft *t)
+{
+    struct nf_packet p = {.data = (uint8_t *)(uintptr_t)t->request.bytes,
+                          .len = t->request.len,
+                          .have = t->request.have,
+                          .side = t->request.side};
+    uint32_t bytes;
+
+    if (t->payload)
+        return p.have;
+    nf_packet_parse(&p);
+    bytes = nf_packet_header_bytes(&p);
+    return bytes < p.have ? bytes : p.have;
+}
+
+/* The request's packet or command, at the primary and then, as recorded, at the standby. */
+static bool run_burst(struct nft *t)
+{
+    struct nft_request *q = &t->request;
+
+    q->kind = NFT_RUN;
+    q->replay = false;
+    q->burst = ++t->burst;
+    q->now = t->now;
+    q->noted = 0;
+    if (!nft_ask(t, PRIMARY))
+        return false;
+    q->replay = true;
+    q->have = q->packets ? recorded_bytes(t) : 0;
+    q->noted = t->answer[PRIMARY].noted;
+    memcpy(q->determinants, t->answer[PRIMARY].determinants, q->noted);
+    if (nft_ask(t, STANDBY) && !t->diverged)
+        nft_compare(t);
+    t->wake = t->answer[PRIMARY].wake;
+    t->made = t->answer[PRIMARY].made;
+    return true;
+}
+
+static bool run_idle(struct nft *t)
+{
+    t->request.packets = t->request.len = t->request.have = 0;
+    t->request.text[0] = '\0';
+    return run_burst(t);
+}
+
+void nft_capture(struct nft *t, const char *file)
+{
+    static const uint32_t head[] = {0xa1b23c4d, 2 | 4 << 16, 0, 0, NFT_FRAME_MAX, 1}; /* pcap, ns, Ethernet */
+
+    t->capture = fopen(file, "we");
+    if (!t->capture || fwrite(head, sizeof(head), 1, t->capture) != 1)
+        nft_failed(t, "%s: %s", file, strerror(errno));
+}
+
+static void write_frame(struct nft *t, const uint8_t *bytes, uint32_t len)
+{
+    const uint32_t head[] = {(uint32_t)(t->now / NF_SECOND), (uint32_t)(t->now % NF_SECOND), len, len};
+
+    if (t->capture &&
+        (fwrite(head, sizeof(head), 1, t->capture) != 1 || fwrite(bytes, len, 1, t->capture) != 1))
+        nft_failed(t, "the capture: %s", strerror(errno));
+}
+
+bool nft_raw(struct nft *t, uint8_t side, uint8_t *bytes, uint32_t len)
+{
+    struct nft_request *q = &t->request;
+
+    if (len > NFT_FRAME_MAX) {
+        nft_failed(t, "a frame of %u bytes, expected %u at most", len, NFT_FRAME_MAX);
+        return false;
+    }
+    q->packets = 1;
+    q->side = side;
+    q->len = q->have = len;
+    q->text[0] = '\0';
+    memcpy(q->bytes, bytes, len);
+    write_frame(t, bytes, len);
+    if (!run_burst(t) || t->answer[PRIMARY].drop)
+        return false;
+    memcpy(bytes, t->answer[PRIMARY].bytes, len);
+    if (nft_checksums(bytes, len))
+        nft_failed(t, "burst %" PRIu64 ": the packet leaves with a wrong checksum: %s", t->burst,
+                   nft_checksums(bytes, len));
+    return true;
+}
+
+bool nft_send(struct nft *t, uint8_t side, const struct nft_spec *frame, struct nft_seen *out)
+{
+    uint8_t bytes[NFT_FRAME_MAX];
+    uint32_t len = nft_frame(frame, bytes);
+    bool passed = nft_raw(t, side, bytes, len);
+
+    if (out)
+        nft_see(bytes, len, out);
+    return passed;
+}
+
+void nft_wait(struct nft *t, double seconds)
+{
+    uint64_t until = t->now + (uint64_t)(seconds * (double)NF_SECOND);
+    unsigned bursts = 0;
+
+    while (t->wake <= until && t->burst && bursts++ < WAKES_MAX) {
+        t->now = t->wake > t->now ? t->wake : t->now;
+        if (!run_idle(t))
+            return;
+    }
+    if (bursts > WAKES_MAX)
+        nft_failed(t, "timers asked for more than %u bursts in %g s", WAKES_MAX, seconds);
+    t->now = until;
+    run_idle(t);
+}
+
+int nft_command(struct nft *t, const char *text)
+{
+    t->request.packets = t->request.len = t->request.have = 0;
+    set_text(t->request.text, text);
+    return run_burst(t) ? t->answer[PRIMARY].error : FT_EPEER;
+}
+
+/* ---- looking ----------------------------------------------------------------------------------- */
+
+uint64_t nft_counter(struct nft *t, const char *nf, const char *counter)
+{
+    t->request.kind = NFT_COUNTER;
+    set_text(t->request.text, nf);
+    set_text(t->request.other, counter);
+    if (!nft_ask(t, PRIMARY))
+        return 0;
+    if (t->answer[PRIMARY].error)
+        nft_failed(t, "no counter %s of an NF %s in this chain", counter, nf);
+    return t->answer[PRIMARY].number;
+}
+
+const char *nft_show(struct nft *t, const char *nf)
+{
+    t->request.kind = NFT_SHOW;
+    t->show[0] = '\0';
+    set_text(t->request.text, nf);
+    if (nft_ask(t, PRIMARY) && !nft_read(t->node[PRIMARY].fd, t->show, t->answer[PRIMARY].number))
+        nft_tell_end(t, PRIMARY);
+    return t->show;
+}
+
+uint32_t nft_made(const struct nft *t)
+{
+    return t->made;
+}
+
+/* ---- kills ------------------------------------------------------------------------------------- */
+
+void nft_kill(struct nft *t)
+{
+    end_node(&t->node[PRIMARY], SIGKILL);
+    t->node[PRIMARY] = t->node[STANDBY];
+    t->node[STANDBY] = (struct node_process){.pid = 0};
+    if (t->node[PRIMARY].pid <= 0)
+        return; /* it was lost before, which has been told */
+    start_node(t, STANDBY);
+    t->diverged = false;
+    nft_copy_state(t);
+}
+
+/* ---- the test ---------------------------------------------------------------------------------- */
+
+struct nft *nft_open(const char *chain_file)
+{
+    struct nft *t = calloc(1, sizeof(*t));
+    struct ft_fault fault = {"no memory"};
+
+    if (!t || nd_config_read(&t->config, chain_file, false, &fault) != 0) {
+        fprintf(stderr, "nftest: %s\n", fault.text);
+        exit(1);
+    }
+    t->config->chain.lanes = 1;
+    t->payload = nf_chain_reads_payload(&t->config->chain);
+    t->now = BEGIN;
+    t->wake = UINT64_MAX;
+    start_node(t, PRIMARY);
+    start_node(t, STANDBY);
+    return t;
+}
+
+int nft_close(struct nft *t)
+{
+    int code;
+
+    if (!t)
+        return 0;
+    if (t->capture && fclose(t->capture) != 0)
+        nft_failed(t, "the capture: %s", strerror(errno));
+    code = t->failures > 0;
+    end_node(&t->node[PRIMARY], SIGKILL);
+    end_node(&t->node[STANDBY], SIGKILL);
+    nd_config_free(t->config);
+    free(t);
+    return code;
+}

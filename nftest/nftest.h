@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * For authors of NFs: a chain and its standby, driven frame by frame. Each node is a process of its own. The
+ * standby replays each burst from what a record has of it: of an NF that reads headers, headers alone. What
+ * leaves and the state are compared behind each burst, with the audit on. nft_kill ends the primary at any
+ * moment; the standby goes on, and gets a new standby with a copy of its state. So a test of some lines finds
+ * what breaks a rule of docs/writing-an-nf.md: state outside of the arena, a change without an edit, payload
+ * that is read and not declared, random numbers and clocks that are not the chain's.
+ *
+ * A failure is one line on stderr with file and line of the test. The first one of each test function counts
+ * the whole test as failed, which goes on. A chain that cannot be opened ends the program.
+ */
+#ifndef NFTEST_NFTEST_H
+#define NFTEST_NFTEST_H
+
+#include "nflib/nf.h"
+#include "nftest/frames.h"
+
+struct nft;
+
+/* The chain of a chain file, on one lane; its modules are loaded. Chain time begins at one second. */
+struct nft *nft_open(const char *chain_file);
+/* Ends both nodes. 0, or 1 when something has failed: what main returns. NULL is fine. */
+int nft_close(struct nft *t);
+
+/*
+ * A burst of one frame that comes in on that side. True: it passed, and *out (NULL: not wanted) says what it
+ * is then. nft_raw: bytes instead, at most NFT_FRAME_MAX, rewritten in place.
+ */
+bool nft_send(struct nft *t, uint8_t side, const struct nft_spec *frame, struct nft_seen *out);
+bool nft_raw(struct nft *t, uint8_t side, uint8_t *bytes, uint32_t len);
+
+/* From now on every frame that is sent goes into that capture too, for `understudy replay`. */
+void nft_capture(struct nft *t, const char *file);
+
+/* Time passes: the bursts that timers ask for until then, and one at its end. */
+void nft_wait(struct nft *t, double seconds);
+
+/* "set limiter packets=5", "clear limiter": 0, or the NF's error. */
+int nft_command(struct nft *t, const char *text);
+
+/* Of the primary. A counter that is not there is a failure, and 0. nft_show: its rows as JSON, until the next
+ * call. nft_made: how many frames NFs made in the last burst. */
+uint64_t nft_counter(struct nft *t, const char *nf, const char *counter);
+const char *nft_show(struct nft *t, const char *nf);
+uint32_t nft_made(const struct nft *t);
+
+/* SIGKILL to the primary. The standby goes on from its state, which a new standby gets a copy of. */
+void nft_kill(struct nft *t);
+
+/* What the test expects; false when it is otherwise. */
+#define NFT_TRUE(t, condition) nft_true((t), (condition), __FILE__, __LINE__, #condition)
+#define NFT_EQUAL(t, got, wanted)                                                                            \
+    nft_equal((t), (uint64_t)(got), (uint64_t)(wanted), __FILE__, __LINE__, #got)
+/* `text` is somewhere in what the NF shows. */
+#define NFT_SHOWS(t, nf, text) nft_shows((t), (nf), (text), __FILE__, __LINE__)
+bool nft_true(struct nft *t, bool is, const char *file, int line, const char *what);
+bool nft_equal(struct nft *t, uint64_t got, uint64_t wanted, const char *file, int line, const char *what);
+bool nft_shows(struct nft *t, const char *nf, const char *text, const char *file, int line);
+
+/* How many failures so far, and the last one's line, "" for none. */
+unsigned nft_failures(const struct nft *t, const char **last);
+
+#endif

@@ -1,0 +1,59 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# `top` in a terminal (tmux): its frame fits 80x24 and whatever the window becomes, its rates are those of the counters, q
+# ends it and leaves the terminal as it was. No root: a node without protection that reads a capture again and again.
+. "$(dirname "$0")/lib.sh"
+command -v tmux >/dev/null || skip_all "tmux is not installed"
+plan 10
+
+need_work
+screen() { tmux -L "ut-$test_name" "$@"; }
+trap 'screen kill-server 2>/dev/null; [ -z "$node" ] || kill -KILL "$node" 2>/dev/null; rm -rf "$work"' EXIT
+python3 "$root/tests/lab/mkpcap.py" "$work/in.pcap" 200 20 && head -c 24 "$work/in.pcap" >"$work/none.pcap"
+echo "default deny in
+default deny out" >"$work/firewall.rules"
+# The first lets all through, the second drops all that it gets: TCP and UDP from inside.
+cat >"$work/pair.yaml" <<END
+chain: { name: busy, lanes: 4, nfs: [ monitor, { firewall: { rules: firewall.rules } }, forward ] }
+protect: { mode: off }
+nodes:
+  one: { role: primary, ports: { inside: "net_pcap0,rx_pcap=in.pcap,infinite_rx=1,tx_pcap=inside.pcap", outside: "net_pcap1,rx_pcap=none.pcap,tx_pcap=outside.pcap" }, replication: "127.0.0.1:4701", control: one.sock, mbufs: 4096, memory_mb: 128 }
+  two: { role: standby, ports: { inside: net_null0, outside: net_null1 }, replication: "127.0.0.1:4702", control: two.sock }
+END
+pair=$work/pair.yaml
+(cd "$work" && exec "$UNDERSTUDY" run -c pair.yaml -n one 2>log) & # a device is at most 127 bytes: short paths
+node=$!
+waits() { local end=$((SECONDS + 20)); until "$@"; do [ $SECONDS -lt $end ] || { echo "$*:"; shown; cat "$work/log"; return 1; }; sleep 0.1; done; }
+shown() { screen capture-pane -p -t top; }
+up() { us status -n one 2>/dev/null | grep -q SOLO; }
+waits up
+
+screen -f /dev/null new-session -d -s top -x 80 -y 24 "sh -c '\"$UNDERSTUDY\" top -c \"$pair\"; echo ended with \$?; stty -a | grep -o \" icanon\"; cat'"
+rated() { shown | grep -qE '^monitor +[1-9][0-9.]*[kM]? '; }
+ok "top shows rates" waits rated
+all=$(shown)
+is "it fits, the verdict first and the hint last" "$(sed -n '1s/ .*//p; $p' <<<"$all" | xargs) $(($(wc -l <<<"$all") <= 24)) $(grep -c more <<<"$all")" "NOT q to quit 1 0"
+is "each lane has its line" "$(grep -cE '^one +[0-3] +live' <<<"$all")" 4
+is "what the firewall gets it drops" "$(awk '$1 == "firewall" { print $2 == $3 }' <<<"$all")" 1
+is "so nothing comes to the one behind it" "$(awk '$1 == "forward" { print $2, $3 }' <<<"$all")" "0 0"
+near() { # the rate on the screen is that of the counter, by half or double
+    local a b t
+    a=$(us show counters -n one -o json | jq .monitor.packets) t=$(date +%s%N)
+    sleep 2
+    b=$(us show counters -n one -o json | jq .monitor.packets)
+    t=$((($(date +%s%N) - t) / 1000000))
+    shown | awk -v rate=$(((b - a) * 1000 / t)) '$1 == "monitor" {
+        n = $2 + 0; if ($2 ~ /k$/) n *= 1000; if ($2 ~ /M$/) n *= 1000000; print n, "is shown,", rate, "is counted"; exit !(n > rate / 2 && n < rate * 2) }'
+}
+ok "the rate is that of the counter" near
+
+screen resize-window -t top -x 50 -y 12
+small() { [ "$(shown | wc -l)" = 12 ] && shown | tail -n 1 | grep -q '^q to quit' && shown | head -n 1 | grep -q '^NOT'; }
+ok "in a window of 50x12 it has 12 rows, the verdict first and the hint last" waits small
+is "and says what it leaves out" "$(shown | grep -cE '^\([0-9]+ more (lanes|NFs)\)')" 2
+screen resize-window -t top -x 100 -y 40
+whole() { [ "$(shown | grep -c more)" = 0 ] && [ "$(shown | grep -cE '^one +[0-3] +live')" = 4 ]; }
+ok "in a larger one all is there again" waits whole
+screen send-keys -t top q
+ended() { [ "$(shown | grep -v '^$' | tail -n 2 | xargs)" = "ended with 0 icanon" ]; }
+ok "q ends it, and the terminal is as it was" waits ended

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The authors' harness: an NF that keeps the rules passes through kills at each frame, and each way to break
+ * them is told, with its NF.
+ */
+#include "nftest/nftest.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- the NF: a count in its state, and what is asked for ------------------------------------------- */
+
+enum how { SOUND, STATIC, UNEDITED, DRAWN, PAYLOAD, CRASH, REFUSED, TIMED };
+static const char *const hows[] = {"sound", "static",  "unedited", "drawn", "payload",
+                                   "crash", "refused", "timed",    NULL};
+
+struct config {
+    uint32_t how;
+};
+struct state {
+    uint64_t count, woken, set;
+    uint8_t apart[64]; /* the audit looks at lines */
+    uint64_t odd;
+};
+static const struct nf_param params[] = {NF_ONE_OF(struct config, how, hows, "sound", "what it does"), {0}};
+static const char *const counters[] = {"seen", "third", NULL};
+
+static void process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
+{
+    static uint64_t seen;
+    const struct config *config = nf->config;
+    struct state *s = nf->state;
+
+    for (uint32_t i = 0; i < n; i++) {
+        *NF_EDIT(nf, &s->count) += 1;
+        nf_count(nf, 0, 1);
+        if (config->how == STATIC && ++seen % 3 == 0)
+            nf_drop(nf, packets[i], 1);
+        if (config->how == UNEDITED)
+            s->odd = s->count;
+        if (config->how == DRAWN)
+            *NF_EDIT(nf, &s->odd) = (uint64_t)random();
+        if (config->how == PAYLOAD)
+            *NF_EDIT(nf, &s->odd) = packets[i]->data[packets[i]->payload + 100];
+        if (config->how == CRASH && s->count == 2)
+            *(volatile int *)(uintptr_t)(s->count - 2) = 1;
+        if (config->how == TIMED)
+            nf_wake(nf, now + NF_SECOND);
+    }
+}
+
+static void timers(struct nf *nf, uint64_t now)
+{
+    struct state *s = nf->state;
+
+    if (NF_EDIT(nf, s)->woken++ < 4)
+        nf_wake(nf, now + NF_SECOND);
+}
+
+static int set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault)
+{
+    (void)now;
+    if (strcmp(key, "value") != 0)
+        return ft_fail(fault, FT_ENOENT, "no such key");
+    NF_EDIT(nf, (struct state *)nf->state)->set = strtoull(value, NULL, 10);
+    return 0;
+}
+
+static bool show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
+{
+    const struct state *s = nf->state;
+
+    (void)cursor;
+    nf_row(out);
+    nf_row_u64(out, "count", s->count);
+    nf_row_u64(out, "woken", s->woken);
+    nf_row_u64(out, "set", s->set);
+    return false;
+}
+
+static int check_state(const struct nf *nf, struct nf_check *c)
+{
+    const struct state *s = nf->state;
+
+    if (((const struct config *)nf->config)->how == REFUSED && s->count > 1)
+        return nf_check_failed(c, "a count of more than 1");
+    return 0;
+}
+
+static const struct nf_module tried = {
+    .name = "tried",
+    .summary = "keeps the rules or breaks one",
+    .params = params,
+    .config_size = sizeof(struct config),
+    .state_size = sizeof(struct state),
+    .counters = counters,
+    .process = process,
+    .timers = timers,
+    .set = set,
+    .show = show,
+    .check_state = check_state,
+};
+NF_MODULE(tried)
+
+/* ---- tests ------------------------------------------------------------------------------------- */
+
+static const struct nft_spec frame = {.src = NFT_IP(10, 0, 0, 1),
+                                      .dst = NFT_IP(10, 0, 0, 2),
+                                      .sport = 1,
+                                      .dport = 2,
+                                      .proto = 17,
+                                      .payload = 200};
+
+static struct nft *open_chain(const char *how)
+{
+    char path[] = "/tmp/test-nftest-XXXXXX";
+    int fd = mkstemp(path);
+    struct nft *t;
+
+    assert_true(fd >= 0);
+    dprintf(fd, "chain: { name: test, nfs: [ { tried: { how: %s } } ] }\n", how);
+    close(fd);
+    t = nft_open(path);
+    unlink(path);
+    return t;
+}
+
+static void a_sound_nf_passes_with_a_kill_at_each_frame(void **state)
+{
+    struct nft *t = open_chain("sound");
+    struct nft_seen seen;
+
+    (void)state;
+    for (unsigned i = 0; i < 10; i++) {
+        assert_true(nft_send(t, NF_INSIDE, &frame, &seen));
+        assert_int_equal(seen.dport, 2);
+        nft_kill(t);
+        assert_int_equal(nft_counter(t, "tried", "seen"), i + 1);
+    }
+    assert_int_equal(nft_command(t, "set tried value=7"), 0);
+    assert_int_equal(nft_command(t, "set tried other=7"), FT_ENOENT);
+    nft_kill(t);
+    assert_true(NFT_SHOWS(t, "tried", "{\"count\":10,\"woken\":0,\"set\":7}"));
+    assert_int_equal(nft_failures(t, NULL), 0);
+    assert_int_equal(nft_close(t), 0);
+}
+
+/* Five seconds after the packet five timers have come, one after the other, whoever is primary then. */
+static void timers_come_when_they_are_due(void **state)
+{
+    struct nft *t = open_chain("timed");
+
+    (void)state;
+    nft_send(t, NF_INSIDE, &frame, NULL);
+    nft_wait(t, 2.5);
+    assert_true(NFT_SHOWS(t, "tried", "\"woken\":2,"));
+    nft_kill(t);
+    nft_wait(t, 10);
+    assert_true(NFT_SHOWS(t, "tried", "\"woken\":5,"));
+    assert_int_equal(nft_close(t), 0);
+}
+
+static void each_breach_is_told(void **state)
+{
+    static const struct {
+        const char *how, *told;
+        bool kill;
+    } breaches[] = {
+        {"static", "the standby", true},
+        {"unedited", "the primary died: Aborted, with a packet", false},
+        {"drawn", "the standby's state differs: tried, byte ", false},
+        {"payload", "the primary died: Aborted, with a packet", false},
+        {"crash", "burst 2: the primary died: Segmentation fault, with a packet", false},
+        {"refused", "a standby would refuse this state: ", true},
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(breaches) / sizeof(breaches[0]); i++) {
+        struct nft *t = open_chain(breaches[i].how);
+        const char *last;
+
+        for (unsigned n = 0; n < 4 && !nft_failures(t, &last); n++) {
+            nft_send(t, NF_INSIDE, &frame, NULL);
+            if (breaches[i].kill && n % 2)
+                nft_kill(t);
+        }
+        assert_true(nft_failures(t, &last) > 0);
+        if (!strstr(last, breaches[i].told))
+            fail_msg("%s: \"%s\", expected \"%s\" in it", breaches[i].how, last, breaches[i].told);
+        assert_int_equal(nft_close(t), 1);
+    }
+}
+
+/* One line for states that differ, not one for each burst from then on; time goes on as the primary has it.
+ */
+static void states_that_differ_are_told_once(void **state)
+{
+    struct nft *t = open_chain("drawn");
+
+    (void)state;
+    for (unsigned i = 0; i < 20; i++)
+        assert_true(nft_send(t, NF_INSIDE, &frame, NULL));
+    nft_wait(t, 1);
+    assert_int_equal(nft_failures(t, NULL), 1);
+    assert_int_equal(nft_counter(t, "tried", "seen"), 20);
+    assert_int_equal(nft_close(t), 1);
+}
+
+/* What a test expects and does not get is a failure with its line. */
+static void what_is_expected_and_not_there_is_told(void **state)
+{
+    struct nft *t = open_chain("sound");
+    const char *last;
+
+    (void)state;
+    assert_false(NFT_EQUAL(t, nft_counter(t, "tried", "seen"), 1));
+    nft_failures(t, &last);
+    assert_non_null(strstr(last, "test_nftest.c:"));
+    assert_non_null(strstr(last, "is 0, expected 1"));
+    assert_int_equal(nft_counter(t, "tried", "nothing"), 0);
+    assert_int_equal(nft_failures(t, &last), 2);
+    assert_string_equal(last, "no counter nothing of an NF tried in this chain");
+    assert_int_equal(nft_close(t), 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_sound_nf_passes_with_a_kill_at_each_frame),
+        cmocka_unit_test(timers_come_when_they_are_due),
+        cmocka_unit_test(each_breach_is_told),
+        cmocka_unit_test(states_that_differ_are_told_once),
+        cmocka_unit_test(what_is_expected_and_not_there_is_told),
+    };
+
+    return cmocka_run_group_tests_name("nftest", tests, NULL, NULL);
+}
