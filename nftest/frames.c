@@ -87,9 +87,10 @@ static uint32_t put_l4(const struct nft_spec *s, uint8_t *l4)
 
 uint32_t nft_frame(const struct nft_spec *s, uint8_t out[NFT_FRAME_MAX])
 {
+    static const uint8_t macs[12] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2};
     uint32_t at = 14;
     memset(out, 0, NFT_FRAME_MAX);
-    memcpy(out, "\x02\0\0\0\0\x01\x02\0\0\0\0\x02", 12);
+    memcpy(out, macs, sizeof(macs));
     for (unsigned i = 0; i < s->tags; i++, at += 4) {
         put16(out + at - 2, i + 1 < s->tags ? 0x88a8 : 0x8100);
         put16(out + at, 100 + i);
