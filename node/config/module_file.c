@@ -240,9 +240,17 @@ static bool was_told(const char *path)
     return false;
 }
 
+static bool hushed;
+
+void nd_module_file_hush(void)
+{
+    hushed = true;
+}
+
 int nd_module_file_check(const char *path, bool unreplayable, struct ft_fault *fault)
 {
-    struct object o = {.path = path, .unreplayable = unreplayable, .quiet = was_told(path), .fault = fault};
+    struct object o = {
+        .path = path, .unreplayable = unreplayable, .quiet = hushed || was_told(path), .fault = fault};
     int fd = open(path, O_RDONLY | O_CLOEXEC), error = FT_EIO;
     struct stat is;
     void *bytes = MAP_FAILED;

@@ -244,7 +244,7 @@ static int run_part(struct nd_log *log, struct ft_fault *fault)
 /* The earlier moment is here: up to it, and what is kept of it. */
 static int run_to_begin(struct nd_log *log, struct ft_fault *fault)
 {
-    uint32_t whole[FT_LANES_MAX];
+    uint32_t whole[FT_LANES_MAX] = {0};
     int error;
 
     for (unsigned l = 0; l < log->lanes; l++)
