@@ -24,6 +24,9 @@ void lg_capture_begin(struct lg_capture *capture, unsigned index, uint64_t burst
     r->inputs = (uint16_t)inputs;
     capture->record = r;
     capture->next = 0;
+    atomic_store_explicit(&capture->lane->record_at[burst % FT_PAST_BURSTS],
+                          atomic_load_explicit(&capture->lane->log.head, memory_order_relaxed),
+                          memory_order_relaxed);
 }
 
 void lg_capture_by_seq(struct lg_capture *capture)

@@ -244,20 +244,14 @@ static bool fw_make(struct nf *nf)
     return fw->rules;
 }
 
-/* Rules with other actions, of which one that an operator has set stays, unless the file says another than
- * before; or other rules: one that was there keeps its hits. */
 static bool fw_carry(struct nf *nf, const struct nf_was *was, struct ft_fault *fault)
 {
     const struct fw *before = was->state;
     const struct fw_config *from = was->config, *to = nf->config;
-    struct fw *fw = nf->state;
+    const struct fw *fw = nf->state;
 
     (void)fault;
-    for (uint32_t i = 0; was->same && i < fw->count + 2; i++)
-        if (to->read.list[i].action != from->read.list[i].action)
-            fw->rules[i].action = to->read.list[i].action;
-    if (!was->same)
-        fw_rules_keep_hits(fw->rules, fw->count, nf_was_at(was, before->rules), before->count);
+    fw_rules_carry(fw->rules, &to->read, &from->read, nf_was_at(was, before->rules));
     return true;
 }
 
@@ -342,6 +336,8 @@ static int fw_set(struct nf *nf, const char *key, const char *value, uint64_t no
         *NF_EDIT(nf, &fw->rules[rule].action) = allow ? FW_ALLOW : FW_DENY;
         return FT_OK;
     }
+    if (strncmp(key, "rule.", 5) == 0)
+        return ft_fail(fault, FT_ENOENT, "%.60s: no such rule, expected rule.1 to rule.%u", key, fw->count);
     return nf_sessions_set(nf, key, value, now, fault);
 }
 
@@ -394,6 +390,7 @@ static const struct nf_module fw_module = {
     .session_end = fw_session_end,
     .fragments_full = FW_FRAGMENTS_FULL + 1,
     .live = fw_live,
+    .settings = "rule.N, default.in, default.out",
     .carry = fw_carry,
 };
 NF_MODULE(fw_module)

@@ -155,7 +155,12 @@ static int read_rule(struct fw_words *w, struct fw_rule *rule)
         rule->typed = 1;
         next_word(w);
     }
-    return w->word ? fail_expecting(w, "from, to, port or the end of the line") : FT_OK;
+    if (!w->word)
+        return FT_OK;
+    if (strcmp(w->word, "port") == 0)
+        return fail_expecting(w, "port behind the HOST of from or to, of tcp or udp: to any port 80");
+    return fail_expecting(w, rule->proto == NF_PROTO_ICMP ? "from, to, type or the end of the line"
+                                                          : "from, to or the end of the line");
 }
 
 static int read_default(struct fw_words *w, struct fw_rule defaults[2])
@@ -265,20 +270,29 @@ static bool fw_same_rule(const struct fw_rule *a, const struct fw_rule *b)
            memcmp(&a->sides, &b->sides, sizeof(*a) - offsetof(struct fw_rule, sides)) == 0;
 }
 
-void fw_rules_keep_hits(struct fw_rule to[], uint32_t count, const struct fw_rule from[], uint32_t before)
+static void carry_rule(struct fw_rule *to, const struct fw_rule *now, const struct fw_rule *was,
+                       const struct fw_rule *live)
+{
+    to->hits = live->hits;
+    to->action = now->action == was->action ? live->action : now->action;
+}
+
+void fw_rules_carry(struct fw_rule to[], const struct fw_rules *now, const struct fw_rules *was,
+                    const struct fw_rule live[])
 {
     uint32_t next = 0; /* lists differ little, so the next rule is most often there */
 
-    for (uint32_t i = 0; i < count; i++)
-        for (uint32_t n = 0; n < before; n++) {
-            uint32_t old = next + n < before ? next + n : next + n - before;
+    for (uint32_t i = 0; i < now->count; i++)
+        for (uint32_t n = 0; n < was->count; n++) {
+            uint32_t old = next + n < was->count ? next + n : next + n - was->count;
 
-            if (fw_same_rule(&to[i], &from[old])) {
-                to[i].hits = from[old].hits;
-                next = old + 1 < before ? old + 1 : 0;
+            if (fw_same_rule(&now->list[i], &was->list[old])) {
+                carry_rule(&to[i], &now->list[i], &was->list[old], &live[old]);
+                next = old + 1 < was->count ? old + 1 : 0;
                 break;
             }
         }
     for (uint32_t i = 0; i < 2; i++) /* the defaults */
-        to[count + i].hits = from[before + i].hits;
+        carry_rule(&to[now->count + i], &now->list[now->count + i], &was->list[was->count + i],
+                   &live[was->count + i]);
 }

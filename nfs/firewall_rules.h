@@ -44,8 +44,13 @@ struct fw_rules {
 /* Reads the file's content. FT_EINVAL with "FILE:LINE: what, what was expected". */
 int fw_rules_read(struct fw_rules *rules, const struct nf_file *file, struct ft_fault *fault);
 
-/* Other rules than before: one that was there keeps its hits. */
-void fw_rules_keep_hits(struct fw_rule to[], uint32_t count, const struct fw_rule from[], uint32_t before);
+/*
+ * The file says `now` where it said `was`, which have become `live` since. A rule of both, wherever it
+ * stands, keeps its hits in `to`, and what an operator has set it to, unless the file gives it another action
+ * now.
+ */
+void fw_rules_carry(struct fw_rule to[], const struct fw_rules *now, const struct fw_rules *was,
+                    const struct fw_rule live[]);
 
 /* The rule that decides on a packet with its ports known; always one. */
 uint32_t fw_rules_match(const struct fw_rule list[], uint32_t count, const struct nf_packet *p);

@@ -269,6 +269,7 @@ static const struct nf_module lb_module = {
     .flows = lb_flows,
     .session_end = lb_session_end,
     .live = lb_live,
+    .settings = "backends, backend.ADDRESS[:PORT]",
     .carry = lb_carry,
 };
 NF_MODULE(lb_module)

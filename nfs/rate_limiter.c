@@ -161,6 +161,7 @@ static const struct nf_module rl_module = {
     .session_end = rl_session_end,
     .session_idle = rl_session_idle,
     .live = rl_live,
+    .settings = "pps, bps, burst_packets, burst_bits, max_connections",
     .carry = rl_carry,
 };
 NF_MODULE(rl_module)

@@ -256,8 +256,10 @@ static bool push_files(struct nd_running *r, struct nd_exchange *x, struct nd_wo
     if (!error && r->changing.change)
         error = ft_fail(&fault, FT_EBUSY, "a change is under way");
     if (!error && c->chain.hash != nd_change_hash(r, s))
-        error = ft_fail(&fault, FT_EINVAL,
-                        "the files are not those of the chain that runs: understudy apply first");
+        error =
+            ft_fail(&fault, FT_EINVAL,
+                    "the files here make another chain than the one that runs: apply them, or, where apply "
+                    "refuses them, put those that run back first");
     if (!error)
         error = send_files(r, c->next, c->chain.hash, &fault);
     nd_change_free(c);

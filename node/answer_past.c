@@ -32,6 +32,7 @@ static json_t *takeover_status(const struct nd_running *r, const struct rp_statu
     o = json_object();
     add_number(o, "view", s->core.takeover.view);
     add_text(o, "reason", s->core.takeover.reason);
+    json_object_set_new(o, "planned", json_boolean(s->core.takeover.planned));
     add_text(o, "why", s->core.takeover.why);
     add_wall(o, "at", s->past.takeover);
     add_number(o, "suspected_ns", s->core.takeover.suspected);

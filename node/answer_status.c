@@ -38,6 +38,7 @@ static const struct {
     {"tx_refused", LANE(count.tx_refused)},
     {"no_buffer", LANE(count.no_buffer)},
     {"lease_held", LANE(count.lease_held)},
+    {"quarantined", LANE(count.quarantined)},
     {"claims", LANE(count.claims)},
     {"heartbeats_refused", LANE(count.heartbeats_refused)},
     {"empty_bursts", LANE(count.empty_bursts)},
@@ -111,6 +112,7 @@ static json_t *peer_status(const struct rp_status *s, uint64_t now)
     add_text(o, "version", c->peer.program[0] ? c->peer.program : NULL);
     json_object_set_new(o, "format", c->peer.known ? json_integer(c->peer.version) : json_null());
     add_age(o, "silent_ms", now, c->peer.known ? c->peer.heard : 0);
+    add_text(o, "differs", c->differs[0] ? c->differs : NULL);
     return o;
 }
 
@@ -201,7 +203,7 @@ static json_t *link_status(const struct nd_config *config, const struct rp_statu
     /* Frames that broke their format; datagrams and connections that are not the peer's. */
     for (int i = 1; i < 16; i++)
         if (s->link.refused[i])
-            add_number(turned_away, ft_error_name(-i), s->link.refused[i]);
+            add_number(turned_away, i == -FT_EPERM ? "unproven" : ft_error_name(-i), s->link.refused[i]);
     add_text(o, "sealed", sealed_by(config));
     add_number(o, "bytes_out", s->link.bytes_out);
     add_number(o, "bytes_in", s->link.bytes_in);

@@ -42,9 +42,13 @@ static bool begin_work(struct nd_work *w, unsigned ms)
     return false;
 }
 
+/* What made this node primary, where it is: what it has come to since is the status's to tell. */
 static json_t *make_done(const struct rp_status *s)
 {
-    return json_pack("{s:b,s:I,s:s}", "done", 1, "view", (json_int_t)s->core.view, "why", s->core.why);
+    bool took = ft_core_primary(&s->core) && s->core.takeover.view == s->core.view;
+
+    return json_pack("{s:b,s:I,s:s}", "done", 1, "view", (json_int_t)s->core.view, "why",
+                     took ? s->core.takeover.why : s->core.why);
 }
 
 /* ---- verify ------------------------------------------------------------------------------------ */

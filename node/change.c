@@ -198,6 +198,7 @@ static void finish(struct nd_running *r)
     keep(r, c);
     atomic_store_explicit(&r->group.change, NULL, memory_order_release);
     nd_counters_find(r);
+    nd_crash_name_chain(r->crash, &r->config->chain);
     if (nd_tables_find(r, &fault) != 0)
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_CHAIN, "%s", fault.text);
     g->change = NULL;

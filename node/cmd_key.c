@@ -16,6 +16,9 @@ int nd_cmd_key(int argc, char **argv)
     error = rp_key_make(options.argv[0], &fault);
     if (!error)
         return ND_DONE;
-    fprintf(stderr, "understudy: %s\n", fault.text);
+    fprintf(stderr, "understudy: %s%s\n", fault.text,
+            error == FT_EBUSY
+                ? ", expected a name that is free: no key is overwritten (see A new key, operating.md)"
+                : "");
     return error == FT_EPERM ? ND_NO_PERMISSION : error == FT_EIO ? ND_SOFTWARE : ND_DATA;
 }

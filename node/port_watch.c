@@ -39,8 +39,10 @@ void nd_port_watch_begin(struct nd_running *r)
 
         h->port[i].name = c->chain.l3 ? c->l3.port[i].name : i ? "outside" : "inside";
         h->port[i].judged = leads_to_a_network(devargs);
-        if (nd_interface_ask(devargs, true, &kernel))
+        if (nd_interface_ask(devargs, true, &kernel)) {
+            r->port_watch.frames[i].index = kernel.index;
             r->port_watch.frames[i].sent = kernel.sent;
+        }
     }
 }
 
@@ -78,7 +80,8 @@ static void look_at_port(struct nd_running *r, unsigned port, bool counts)
         rte_eth_stats_get(id, &driver);
     asked = nd_interface_ask(r->config->node[r->self].port[port], counts, &kernel);
     if (asked) {
-        health->carrier = kernel.carrier;
+        health->replaced = kernel.index && kernel.index != r->port_watch.frames[port].index;
+        health->carrier = kernel.carrier && !health->replaced;
         health->mtu = kernel.mtu;
     } else {
         /* A driver that does not know its link is believed to have one. */

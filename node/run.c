@@ -2,14 +2,17 @@
 /*
  * understudy run: keeps a node going that was put together (running.c). Threads: this one (control socket),
  * the replicator, its writer of views, the one of the chain's files, one per lane, the writer of the event
- * log, with `metrics` the one that serves them, DPDK's (interrupts, telemetry); and the guardian's process.
+ * log, with `metrics` the one that serves them, DPDK's (interrupts, telemetry); and the processes of guardian
+ * and reporter.
  */
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/plant.h"
 #include "node/base/clock.h"
 #include "node/base/event_writer.h"
 #include "node/base/privilege.h"
+#include "node/base/strangers.h"
 #include "node/control/pair.h"
+#include "node/crash/handler.h"
 #include "node/lane/lane.h"
 #include "node/running.h"
 
@@ -77,6 +80,7 @@ static void *run_replicator(void *arg)
     const struct nd_node *self = &r->config->node[r->self];
 
     prctl(PR_SET_NAME, "us-replicator");
+    nd_crash_thread(-1);
     prctl(PR_SET_TIMERSLACK, 1000ul);
     r->realtime = self->realtime && nd_priority_realtime();
     if (!r->realtime && r->config->timing.detect_ms < 20)
@@ -128,6 +132,16 @@ static bool is_turned_away(struct nd_running *r, const struct rp_status *s)
         return false;
     ft_log_event(FT_LEVEL_ERROR, FT_SAYS_REFUSED, "%s", s->core.why);
     return true;
+}
+
+static void tell_of_strangers(struct nd_running *r, const struct rp_status *s)
+{
+    const struct nd_link *link = &r->config->link;
+
+    nd_strangers_say(&r->strangers_said, s->link.refused[-FT_EPERM], r->config->node[!r->self].name,
+                     link->key[0]           ? "do both nodes have one key?"
+                     : link->certificate[0] ? "does the authority of the file know both nodes' certificates?"
+                                            : "");
 }
 
 static bool has_lost_state(struct nd_running *r)
@@ -209,7 +223,12 @@ static int keep_going(struct nd_running *r)
             nd_tables_turn(r, &s);
         }
         nd_port_watch_turn(r, &s);
+        tell_of_strangers(r, &s);
         nd_standing_turn(r, &s);
+        nd_quarantine_turn(r);
+        if (!nd_crash_turn(r->crash, (int)s.core.state, s.core.view, nd_change_hash(r, &s)))
+            ft_log_event(FT_LEVEL_WARNING, FT_SAYS_CRASH,
+                         "the reporter has ended: a crash of this node leaves no report");
         nd_detection_turn(r, &s);
         nd_metrics_turn(r);
         nd_telemetry_turn(r);

@@ -5,6 +5,7 @@
 #include "nflib/chain/chain.h"
 #include "node/base/event_writer.h"
 #include "node/config/setup.h"
+#include "node/crash/handler.h"
 #include "node/lane/change.h"
 
 #include <errno.h>
@@ -18,13 +19,20 @@
 #define QUEUE_BYTES (16u << 20) /* between each lane and the flight recorder */
 #define TAKEN_MS    2000
 
-static void log_state(void *arg, enum ft_event_name what, enum ft_state state, uint64_t view, const char *why)
+_Static_assert(FT_EVENT_VALUE >= FT_REASON_MAX, "programs get a reason whole, as people do");
+
+static void log_state(void *arg, enum ft_event_name what, bool planned, enum ft_state state, uint64_t view,
+                      const char *why)
 {
     const char *name = ft_state_name(state);
     const struct ft_log_field fields[] = {
-        {"state", .text = name}, {"view", .number = view}, {"reason", .text = why}, {0}};
+        {"state", .text = name},
+        {"view", .number = view},
+        {"reason", .text = why},
+        {what == FT_SAYS_TAKEOVER ? "planned" : NULL, .number = planned}, /* NULL: the list's end */
+        {0}};
     /* What takes protection or service away. */
-    bool bad = what != FT_SAYS_STATE || state == FT_DEGRADED;
+    bool bad = (what != FT_SAYS_STATE || state == FT_DEGRADED) && !planned;
 
     (void)arg;
     ft_log_fields(bad ? FT_LEVEL_WARNING : FT_LEVEL_NOTICE, what, fields, "%s, view %lu: %s", name, view,
@@ -98,27 +106,20 @@ static int open_redis(struct nd_running *r, struct ft_fault *fault)
 
 static int make_lanes(struct nd_running *r, struct ft_fault *fault)
 {
-    const struct nd_protect *p = &r->config->protect;
+    struct nd_crash_page *page = nd_crash_page(r->crash);
     unsigned lanes = r->config->chain.lanes;
     int error = 0;
 
-    r->words = aligned_alloc(64, lanes * sizeof(*r->words));
     r->lanes = calloc(lanes, sizeof(*r->lanes));
     r->question.cap = 256u << 10;
     r->question.out = malloc(r->question.cap);
     nd_group_init(&r->group, r->lanes, lanes);
     nd_standing_begin(r);
-    if (r->words) /* it is taken apart whole, whatever fails below */
-        memset(r->words, 0, lanes * sizeof(*r->words));
-    if (!r->words || !r->lanes || !r->question.out)
+    if (!r->lanes || !r->question.out)
         return ft_fail(fault, FT_ENOMEM, "no memory for %u lanes", lanes);
     for (unsigned l = 0; l < lanes && !error; l++) {
         struct nd_lane *lane = &r->lanes[l];
 
-        error = nd_setup_rings(&r->words[l], (uint64_t)p->log_mb << 20, (uint64_t)p->pending_mb << 20,
-                               p->stores, fault);
-        if (error)
-            return error;
         *lane = (struct nd_lane){.index = l,
                                  .config = r->config,
                                  .io = &r->ports.io,
@@ -127,6 +128,8 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
                                  .group = &r->group,
                                  .setup.guardian = r->guardian,
                                  .setup.question = &r->question,
+                                 .setup.mark = &page->lane[l].mark,
+                                 .setup.quarantine = &page->quarantine,
                                  .setup.trace = &r->trace,
                                  .setup.redis = r->redis,
                                  .setup.recorder = r->recorder,
@@ -260,6 +263,7 @@ static int open_replicator(struct nd_running *r, struct ft_fault *fault)
         .arbiter = r->arbiter ? &r->asks : NULL,
         .state_changed = log_state,
         .view = note_view,
+        .crashed = nd_quarantine_hear,
         .arg = r,
         .check = nd_group_check,
         .keeps = nd_group_keeps,
@@ -323,15 +327,19 @@ int nd_running_open(struct nd_running *r, struct ft_fault *fault)
     const char *slash = strrchr(self->control, '/'); /* a bare name lies in the working directory */
     int error;
 
-    if (getrandom(&r->datagram_key, sizeof(r->datagram_key), 0) != sizeof(r->datagram_key))
-        return ft_fail(fault, FT_EIO, "the system gives no random numbers");
     if ((slash && (error = make_directory(self->control, (size_t)(slash - self->control), fault))) ||
         (error = make_directory(self->state, strlen(self->state), fault)) ||
-        (error = open_patiently(r, open_server, fault)) || (error = nd_standing_start(r, fault)))
+        (error = nd_crash_open(&r->crash, r->config, r->self, fault)))
+        return error;
+    r->words = nd_crash_words(r->crash);
+    if (getrandom(&r->datagram_key, sizeof(r->datagram_key), 0) != sizeof(r->datagram_key))
+        return ft_fail(fault, FT_EIO, "the system gives no random numbers");
+    nd_crash_catch(nd_crash_page(r->crash), r->words, r->config->chain.lanes, &r->datagram_key);
+    if ((error = open_patiently(r, open_server, fault)) || (error = nd_standing_start(r, fault)))
         return error;
     if (r->config->protect.pair &&
         (error = nd_guardian_start(&r->guardian, r->config->chain.lanes, self->host, peer->host,
-                                   peer->tcp_port, &r->datagram_key, fault)))
+                                   peer->tcp_port, &r->datagram_key, nd_crash_page(r->crash), fault)))
         return error;
     nd_telemetry_register();
     if ((error = nf_chain_region(&r->region, &r->config->chain, &how, fault)) ||
@@ -355,13 +363,11 @@ void nd_running_close(struct nd_running *r)
     lg_recorder_close(r->recorder);
     for (unsigned l = 0; r->lanes && l < r->config->chain.lanes; l++)
         nd_lane_free(&r->lanes[l]);
-    for (unsigned l = 0; r->words && l < r->config->chain.lanes; l++)
-        ft_lane_free(&r->words[l]);
+    nd_crash_close(r->crash);
     nd_redis_close(r->redis);
     nd_changes_close(r);
     ft_region_close(r->region);
     free(r->trace_filter);
-    free(r->words);
     free(r->lanes);
     free(r->question.out);
     free(r->tables);

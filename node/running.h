@@ -7,6 +7,7 @@
 #include "node/base/notify.h"
 #include "nflib/chain/trace.h"
 #include "node/config/files_thread.h"
+#include "node/crash/crash.h"
 #include "node/lane/lane.h"
 #include "node/ports/ports.h"
 #include "node/control/server.h"
@@ -67,7 +68,8 @@ struct nd_port_watch {
     uint64_t changed;     /* ns: since when `faults` is what it is */
     char faults[ND_HEALTH_TEXT], logged[ND_HEALTH_TEXT]; /* in words, "": none; now, and as the log has it */
     struct {
-        uint64_t sent;      /* frames that the interface had sent when the node began */
+        int index;          /* of the interface, when the node began */
+        uint64_t sent;      /* frames that it had sent then */
         uint64_t tx_lost;   /* taken since and not sent */
         uint64_t rx_missed; /* that came and found no room */
     } frames[NF_PORTS_MAX];
@@ -106,7 +108,8 @@ struct nd_running {
     struct ft_datagram_key datagram_key; /* random: this process, to its peer */
     struct ft_region *region;
     struct nd_ports ports;
-    struct ft_lane *words; /* [lanes] */
+    struct nd_crash *crash; /* what outlives this process */
+    struct ft_lane *words;  /* [lanes], in it */
     struct nd_lane *lanes;
     struct nd_group group;
     struct nd_redis *redis;       /* the chain's state; NULL: local */
@@ -132,6 +135,11 @@ struct nd_running {
     struct nd_changing changing;
     struct nd_ports_told ports_told;
     struct nd_standing standing; /* the main thread's */
+    struct {                     /* quarantine.c; the main thread's */
+        bool on;                 /* the log has that it is */
+        bool dropped;            /* and that it has dropped a frame */
+    } quarantine;
+    uint64_t strangers_said; /* on the link, as the log has last told of them; the main thread's */
     char view_file[256];
     struct { /* differences.c; all but `saving` is the main thread's */
         char file[256];
@@ -262,6 +270,11 @@ void nd_past_status(json_t *o, const struct nd_running *r, const struct rp_statu
 
 /* answer_arbiter.c: adds arbiter to the status `o`; null when there is none. */
 void nd_arbiter_answer_status(json_t *o, const struct nd_running *r, const struct rp_status *s, uint64_t now);
+
+/* quarantine.c. By the replicator's thread: what its peer died of. In each turn of the main thread: the log
+ * tells when the first frame is dropped, and when a quarantine ends. */
+void nd_quarantine_hear(void *running, const struct ft_crash_notice *notice);
+void nd_quarantine_turn(struct nd_running *r);
 
 /* telemetry.c: DPDK's telemetry gets the node's commands, before DPDK starts; in each turn of the main
  * thread. */

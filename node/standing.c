@@ -88,7 +88,8 @@ static uint32_t count_failures(const struct nd_running *r, char why[FT_REASON_MA
     for (unsigned i = 0; i < health->ports; i++)
         if (health->port[i].fault == FT_PORT_NO_CARRIER) {
             counter += ND_PORT_WEIGHT;
-            nd_phrases_add(why, FT_REASON_MAX, "port %s: no carrier", health->port[i].name);
+            nd_phrases_add(why, FT_REASON_MAX, "port %s: %s", health->port[i].name,
+                           nd_health_no_carrier(&health->port[i]));
         }
     for (unsigned i = 0; i < self->tracks; i++)
         if (nd_standing_failed(r, i, found)) {

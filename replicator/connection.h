@@ -110,10 +110,11 @@ bool rp_handshakes_any(const struct rp_handshakes *all);
 
 /* ---- notice.c ---- */
 
-/* The death notice of `peer` has come on `fd` from `host`: 1, else 0. NULL: what comes is thrown away. *more:
- * false when nothing waits any more. Counts in refused[], as rp_link_stats. */
+/* The death notice of `peer` has come on `fd` from `host`: 1, else 0. NULL: what comes is thrown away. *crash
+ * becomes a crash notice of the peer's that came before it. *more: false when nothing waits any more. Counts
+ * in refused[], as rp_link_stats. */
 int rp_notice_take(int fd, const struct sockaddr_in *host, const struct ft_datagram_key *peer, bool *more,
-                   uint64_t refused[]);
+                   struct ft_crash_notice *crash, uint64_t refused[]);
 
 /* ---- socket.c: sockets as the link needs them: IPv4, non-blocking, closed on exec, without delay ---- */
 

@@ -243,10 +243,11 @@ int rp_link_next(struct rp_link *link, unsigned lanes, struct ft_message *m, str
     return rc;
 }
 
-int rp_link_death_notice(struct rp_link *link, const struct ft_datagram_key *peer)
+int rp_link_death_notice(struct rp_link *link, const struct ft_datagram_key *peer,
+                         struct ft_crash_notice *crash)
 {
     return link->datagrams_ready ? rp_notice_take(link->datagrams, &link->peer, peer, &link->datagrams_ready,
-                                                  link->stats.refused)
+                                                  crash, link->stats.refused)
                                  : 0;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Death notices that come in on the link's datagram socket. Called by the link, on the replicator's thread.
+/* Death notices and crash notices that come in on the link's datagram socket. Called by the link, on the
+ * replicator's thread.
  */
 #include "replicator/connection.h"
 
@@ -10,11 +11,12 @@
 #endif
 
 int rp_notice_take(int fd, const struct sockaddr_in *host, const struct ft_datagram_key *peer, bool *more,
-                   uint64_t refused[])
+                   struct ft_crash_notice *crash, uint64_t refused[])
 {
     for (int i = 0; i < NOTICES_MAX; i++) {
-        uint8_t bytes[FT_DATAGRAM_BYTES + 1];
+        uint8_t bytes[FT_CRASH_BYTES + 1];
         struct ft_datagram said = {0};
+        struct ft_crash_notice died;
         struct sockaddr_in from;
         socklen_t len = sizeof(from);
 
@@ -25,9 +27,13 @@ int rp_notice_take(int fd, const struct sockaddr_in *host, const struct ft_datag
         }
         if (!peer)
             continue;
-        int rc = from.sin_addr.s_addr == host->sin_addr.s_addr
-                     ? ft_datagram_decode(bytes, (size_t)n, peer, &said)
-                     : FT_EPERM;
+        bool own = from.sin_addr.s_addr == host->sin_addr.s_addr;
+
+        if (own && ft_crash_notice_decode(bytes, (size_t)n, peer, &died) == 0) {
+            *crash = died;
+            continue;
+        }
+        int rc = own ? ft_datagram_decode(bytes, (size_t)n, peer, &said) : FT_EPERM;
         if (rc == 0 && said.kind == FT_DEATH_NOTICE)
             return 1;
         refused[rc ? -rc : -FT_EMALFORMED]++;

@@ -143,6 +143,7 @@ struct rp_replicator {
     } standing;
     char drill_ask[32], drill_got[32];
     _Atomic bool drill_asked, drill_come;
+    uint64_t crash_of;              /* incarnation of the peer whose crash notice was heard last */
     struct rp_pushing push, pushed; /* to the peer; from it */
     _Atomic uint64_t rejoin;        /* hash of the chain that a node without state is to become; 0: none */
 };

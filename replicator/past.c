@@ -28,5 +28,5 @@ void rp_report_state(struct rp_replicator *rp, const struct ft_action *a)
     note_time(&rp->shown.past, a->event);
     rp_publish_status(rp);
     if (rp->config.state_changed)
-        rp->config.state_changed(rp->config.arg, a->event, a->send.state, a->view, a->send.text);
+        rp->config.state_changed(rp->config.arg, a->event, a->flag, a->send.state, a->view, a->send.text);
 }

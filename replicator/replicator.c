@@ -146,8 +146,14 @@ static bool hear_death_notice(struct rp_replicator *rp)
 {
     struct ft_event event = {.kind = FT_EV_DEATH_NOTICE};
     const struct ft_datagram_key peer = rp_peer(rp);
+    struct ft_crash_notice crash = {.signal = 0};
+    int died = rp_link_death_notice(rp->link, peer.incarnation ? &peer : NULL, &crash);
 
-    if (!rp_link_death_notice(rp->link, peer.incarnation ? &peer : NULL))
+    if (crash.signal && rp->config.crashed && rp->crash_of != peer.incarnation) {
+        rp->crash_of = peer.incarnation;
+        rp->config.crashed(rp->config.arg, &crash);
+    }
+    if (!died)
         return false;
     read_clock(rp);
     event.now = rp->now;

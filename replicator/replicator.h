@@ -15,6 +15,7 @@
 #include "ftcore/base/turns.h"
 #include "ftcore/protocol/core.h"
 #include "ftcore/order/section.h"
+#include "ftcore/record/crash_notice.h"
 #include "ftcore/record/runs.h"
 #include "replicator/link.h"
 #include "replicator/view.h"
@@ -49,10 +50,14 @@ struct rp_config {
     const char *view_file;
     const struct rp_arbiter *arbiter; /* with core.arbiter; NULL: none. Outlives the replicator */
     /* A line for the log when the state changes, or why it is so; called by the replicator's thread. `what`:
-     * FT_SAYS_STATE, or the takeover, loss or fence that it is. */
-    void (*state_changed)(void *arg, enum ft_event_name what, enum ft_state state, uint64_t view,
-                          const char *why);
+     * FT_SAYS_STATE, or the takeover, loss, fence or refusal that it is. `planned`: nothing failed. */
+    void (*state_changed)(void *arg, enum ft_event_name what, bool planned, enum ft_state state,
+                          uint64_t view, const char *why);
     void (*view)(void *arg, uint64_t view); /* the view changed: the death notice must say it */
+    /* A crash notice of the peer's, once for each of its processes; by the replicator's thread. NULL:
+     * ignored.
+     */
+    void (*crashed)(void *arg, const struct ft_crash_notice *notice);
     void *arg;
     /*
      * What a peer may make of the state; both by the replicator's thread, NULL: anything. `check`: a snapshot

@@ -40,6 +40,7 @@ static const struct command {
     {"set", "change it", nd_cmd_set, NULL},
     {"clear", "forget an entry of an NF, or all; or begin its counters anew", nd_cmd_clear, NULL},
     {"trace", "what the chain does to the next packets, NF by NF", nd_cmd_trace, &nd_trace_syntax},
+    {"incidents", "what nodes of this server died of", nd_cmd_incidents, NULL},
     {"top", "live view, until q", nd_cmd_top, NULL},
     {"nfs", "the NFs that there are, and what each is: parameters, state, counters", nd_cmd_nfs,
      &nd_nfs_syntax},

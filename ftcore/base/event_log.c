@@ -146,6 +146,8 @@ uint64_t ft_event_log_lost(void)
     return atomic_load_explicit(&events.lost, memory_order_relaxed);
 }
 
+static char last_words[FT_EVENT_LINE];
+
 void ft_event_log_flush(void)
 {
     const struct ft_event_writer *writer = atomic_load_explicit(&events.writer, memory_order_acquire);
@@ -154,10 +156,18 @@ void ft_event_log_flush(void)
         writer->flush();
 }
 
+const char *ft_log_last_words(void)
+{
+    return last_words;
+}
+
 void ft_log_and_abort(const char *fmt, ...)
 {
     va_list ap;
 
+    va_start(ap, fmt);
+    vsnprintf(last_words, sizeof(last_words), fmt, ap);
+    va_end(ap);
     va_start(ap, fmt);
     add_line(FT_LEVEL_ERROR, FT_SAYS_ABORT, NULL, fmt, ap);
     va_end(ap);

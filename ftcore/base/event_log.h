@@ -19,7 +19,7 @@
 #define FT_EVENT_LINES  256u
 #define FT_EVENT_LINE   512u /* bytes of a message, with its final NUL */
 #define FT_EVENT_FIELDS 5u   /* of a line, at most */
-#define FT_EVENT_VALUE  128u /* bytes of a field's text, with its final NUL */
+#define FT_EVENT_VALUE  224u /* bytes of a field's text, with its final NUL: a reason is whole */
 
 /* By the numbers that syslog and the journal give them. */
 enum ft_level { FT_LEVEL_ERROR = 3, FT_LEVEL_WARNING, FT_LEVEL_NOTICE, FT_LEVEL_INFO };
@@ -46,9 +46,11 @@ enum ft_level { FT_LEVEL_ERROR = 3, FT_LEVEL_WARNING, FT_LEVEL_NOTICE, FT_LEVEL_
     X(AUTHORITY, "authority") /* the role is to move, or not: counters, pins, holds */                       \
     X(HOOK, "hook")           /* events that a hook did not get; no hook is told of it */                    \
     X(DPDK, "dpdk")           /* what DPDK and its drivers say */                                            \
-    X(START, "start")         /* why the node does not start, or starts as it should not */                  \
-    X(ABORT, "abort")         /* a broken invariant, or an NF that breaks its contract: the process ends */  \
-    X(LOG, "log")             /* of this log: lines that were lost */
+    X(CRASH, "crash")         /* a node crashed or was killed: this one's reporter, or its peer, says so */  \
+    X(QUARANTINE, "quarantine") /* frames like those that the peer crashed on are dropped, or no more */     \
+    X(START, "start")           /* why the node does not start, or starts as it should not */                \
+    X(ABORT, "abort") /* a broken invariant, or an NF that breaks its contract: the process ends */          \
+    X(LOG, "log")     /* of this log: lines that were lost */
 
 enum ft_event_name {
 #define FT_EVENT_ENUM(upper, name) FT_SAYS_##upper,
@@ -81,6 +83,9 @@ uint64_t ft_event_log_lost(void);
 void ft_event_log_flush(void);
 /* Adds the line, an error and FT_SAYS_ABORT, flushes, aborts. */
 _Noreturn void ft_log_and_abort(const char *fmt, ...) __attribute__((format(printf, 1, 2), cold));
+
+/* The line with which this process aborts; "": it does not. For the handler of the signal. */
+const char *ft_log_last_words(void);
 
 /* ---- the writer's side: one thread ---- */
 

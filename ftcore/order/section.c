@@ -13,6 +13,7 @@
  */
 #include "ftcore/order/section.h"
 #include "ftcore/base/plant.h"
+#include "ftcore/region/audit.h"
 
 #include <immintrin.h>
 #include <sched.h>
@@ -143,7 +144,7 @@ void ft_sections_begin(struct ft_sections *s, uint64_t access)
 {
     FT_CHECK(!s->inside, "a burst begins inside a section");
     s->replaying = false;
-    s->alone = s->lanes == 1 && !s->unreduced;
+    s->alone = s->lanes == 1 && !s->unreduced && !s->region->audit;
     s->next = access;
     s->count = s->at = s->accesses = 0;
 }
@@ -188,6 +189,7 @@ void ft_sections_abandon(struct ft_sections *s)
     ft_wait_over(&s->published[s->lane]);
     s->inside = false;
     s->count = s->at = 0;
+    ft_audit_abandon(s->region, s->lane);
 }
 
 /* Replay: if this access has a dependency, wait for what it names. */
@@ -231,14 +233,17 @@ void ft_section_enter_ordered(struct ft_sections *s, const struct ft_shared *con
 
     FT_CHECK(!s->inside, "lane %u: sections do not nest", s->lane);
     s->inside = true;
+    ft_audit_enter(s->region, s->lane);
     /* Before the lock: what a resync copies out must be the unlocked word of the cut. */
     object = ft_edit_in_line(s->region, constant, sizeof(*object));
     if (s->replaying) {
         follow_dependency(s);
+        ft_audit_enter(s->region, s->lane); /* while it waited, its thread may have been another lane's */
         return;
     }
     if (s->lanes > 1) /* alone there is nobody to lock out */
         lock_object(object);
+    ft_audit_enter(s->region, s->lane);
     if (object->last && object->last != s->lane + 1u)
         note_dependency(s, object->last - 1, object->access);
 }
@@ -253,11 +258,13 @@ void ft_section_leave_ordered(struct ft_sections *s, const struct ft_shared *con
             (struct ft_access){.object = (uint64_t)((const uint8_t *)object - s->region->base),
                                .before = object->access,
                                .own = s->next};
+    ft_audit_sum_stay(s->region, s->lane, object);
     object->last = s->lane + 1u;
     object->access = ft_section_number(s);
     s->inside = false;
     if (!s->replaying && s->lanes > 1)
         atomic_store_explicit(&object->lock, 0, memory_order_release);
+    ft_audit_leave(s->region, s->lane);
 }
 
 void ft_section_depend(struct ft_sections *s, unsigned lane, uint64_t access)

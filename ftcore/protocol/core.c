@@ -24,9 +24,21 @@ struct ft_action *ft_act(struct ft_actions *actions, enum ft_action_kind kind)
     return action;
 }
 
-void ft_become(struct ft_core *core, struct ft_actions *actions, enum ft_state state, const char *fmt, ...)
+void ft_report(struct ft_core *core, struct ft_actions *actions, const char *text)
 {
     struct ft_action *action = ft_act(actions, FT_ACT_STATE);
+
+    action->view = core->view;
+    action->event = core->event;
+    action->flag = core->planned;
+    core->event = FT_SAYS_STATE;
+    core->planned = false;
+    action->send.state = core->state;
+    snprintf(action->send.text, sizeof(action->send.text), "%s", text);
+}
+
+void ft_become(struct ft_core *core, struct ft_actions *actions, enum ft_state state, const char *fmt, ...)
+{
     va_list ap;
 
     if (core->state != state)
@@ -35,11 +47,7 @@ void ft_become(struct ft_core *core, struct ft_actions *actions, enum ft_state s
     va_start(ap, fmt);
     vsnprintf(core->why, sizeof(core->why), fmt, ap);
     va_end(ap);
-    action->view = core->view;
-    action->event = core->event;
-    core->event = FT_SAYS_STATE;
-    action->send.state = state;
-    memcpy(action->send.text, core->why, sizeof(action->send.text));
+    ft_report(core, actions, core->why);
 }
 
 void ft_order(struct ft_core *core, struct ft_actions *actions, enum ft_order order)

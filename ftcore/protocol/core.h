@@ -135,8 +135,9 @@ struct ft_action {
     uint64_t vector[FT_LANES_MAX];
     enum ft_order order;
     uint64_t view;
-    enum ft_event_name event; /* FT_ACT_STATE: a takeover, the loss of a standby, a fence, or STATE */
-    bool flag;
+    enum ft_event_name
+        event; /* FT_ACT_STATE: a takeover, the loss of a standby, a fence, REFUSED, or STATE */
+    bool flag; /* FT_ACT_STATE: planned */
     struct ft_era era;
 };
 
@@ -185,6 +186,7 @@ struct ft_core {
     uint64_t since; /* monotonic ns */
     char why[FT_REASON_MAX];
     enum ft_event_name event; /* what the next FT_ACT_STATE tells of */
+    bool planned;             /* of that: it was asked for, or is a step towards protection: nothing failed */
     uint64_t view;
     uint64_t stored;   /* the view on the disk */
     uint64_t reserved; /* the last view that was to be on the disk before this node begins it; 0: none */
@@ -260,8 +262,9 @@ struct ft_core {
 
     bool abandoning; /* primary: wants to close, waits for the answer */
     uint64_t abandon_began;
-    uint64_t abandon_lease; /* until then the standby cannot have promoted itself */
-    bool refused;           /* the peer's hello does not fit ours; why says in what */
+    uint64_t abandon_lease;      /* until then the standby cannot have promoted itself */
+    bool refused;                /* the peer's hello does not fit ours */
+    char differs[FT_REASON_MAX]; /* in what, and what to do; "": it fits, or none was heard */
 
     struct {
         struct ft_era era; /* the last: primary: of its last HOLDING; standby: of the last that it heard */
@@ -288,6 +291,7 @@ struct ft_core {
         uint64_t view, suspected, decided; /* ns */
         char reason[FT_REASON_MAX];
         char why[FT_REASON_MAX]; /* the sentence: from whom, and the reason */
+        bool planned;            /* a handover */
     } takeover;
     struct {
         uint64_t at, view, count;

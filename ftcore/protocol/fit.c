@@ -59,8 +59,38 @@ static void show_value(char *out, size_t cap, const struct word *w, int from)
 
 static void skip_key(struct word *w)
 {
-    w->at += w->key;
-    w->len -= w->key;
+    if (w->len) {
+        w->at += w->key;
+        w->len -= w->key;
+    }
+}
+
+static bool has_line(const char *text, const char *line)
+{
+    size_t len = strcspn(line, "\n");
+
+    for (; *text; text += strcspn(text, "\n"), text += *text == '\n')
+        if (strcspn(text, "\n") == len && memcmp(text, line, len) == 0)
+            return true;
+    return false;
+}
+
+/* Of two lines whose first words differ, one may be a text's alone, and the other one follow it. */
+static void find_extra_line(const char *ours, struct word *a, const char *theirs, struct word *b)
+{
+    struct word *extra = a, *none = b;
+
+    if (!a->len || !b->len || a->at != a->line || b->at != b->line)
+        return;
+    if (has_line(theirs, a->line)) {
+        extra = b;
+        none = a;
+    } else if (!has_line(ours, b->line)) {
+        return;
+    }
+    none->len = 0;
+    if (extra->key && !memchr(extra->line, ' ', strcspn(extra->line, "\n")))
+        none->key = extra->key; /* "arbiter=KEY": a setting that one of them does not have */
 }
 
 /* The first setting in which two texts differ, and its two values: for a refusal by name. */
@@ -74,17 +104,22 @@ static int first_difference(const char *name, const char *ours, const char *peer
         at++;
     bool after = ends_word(ours[at]) && ends_word(theirs[at]) && at && ours[at - 1] != '\n';
     struct word a = word_at(ours, at, after), b = word_at(theirs, at, after);
+
+    find_extra_line(ours, &a, theirs, &b);
     const struct word *longer = a.len ? &a : &b;
-    bool keyed = a.key && a.key == b.key && memcmp(a.at, b.at, (size_t)a.key) == 0;
+    bool one = !a.len != !b.len; /* then its key, if any, is that of both */
+    bool keyed = a.key && a.key == b.key && (one || memcmp(a.at, b.at, (size_t)a.key) == 0);
     *version = keyed && a.key == sizeof("version") && memcmp(a.at, "version", sizeof("version") - 1) == 0;
     int head = longer->head < 20 ? longer->head : 20, key = keyed ? a.key - 1 < 20 ? a.key - 1 : 20 : 0;
     int room = (int)cap - 1 - head - key - (int)(strlen(name) + strlen(peer) + sizeof(" :  ,  "));
     size_t each = (size_t)room / 2; /* 8 to 58: names are FT_NAME_MAX at most, `cap` is DIFFERENCE_MAX */
 
-    if (!a.len && a.at == a.line) /* the whole line is one text's alone */
+    if (!keyed && !a.len && a.at == a.line) /* the whole line is one text's alone */
         b.len = (int)strcspn(b.at, "\n");
-    if (!b.len && b.at == b.line)
+    if (!keyed && !b.len && b.at == b.line)
         a.len = (int)strcspn(a.at, "\n");
+    const char *name_of_key = longer->at;
+
     if (keyed) {
         skip_key(&a);
         skip_key(&b);
@@ -98,7 +133,7 @@ static int first_difference(const char *name, const char *ours, const char *peer
     bool colon = !key && (head == 0 || longer->line[head - 1] == ':');
 
     return snprintf(out, cap, "%.*s%s%.*s%s%s%s %s, %s %s", head, longer->line, key && head ? " " : "", key,
-                    keyed ? a.at - a.key : "", colon ? "" : ":", head || key ? " " : "", name, value[0], peer,
+                    keyed ? name_of_key : "", colon ? "" : ":", head || key ? " " : "", name, value[0], peer,
                     value[1]);
 }
 
@@ -113,8 +148,9 @@ static int refuse_identity(const char *name, const char *ours, const char *peer,
     int n = first_difference(name, ours, peer, theirs, &version, out, DIFFERENCE_MAX);
 
     return n + snprintf(out + n, cap - (size_t)n,
-                        version ? "; one program on both: its state does not pass to another version"
-                                : "; change the file of the node that is not primary, and restart it");
+                        version
+                            ? "; one program on both: its state does not pass to another version"
+                            : "; change the file of the node that is not primary, and restart it, or push");
 }
 
 static void name_formats(char out[16], unsigned newest, unsigned oldest)

@@ -25,8 +25,13 @@ static void refuse_peer(struct ft_core *core, const char *text, struct ft_action
     if (tell)
         snprintf(ft_say(core, actions, FT_MSG_REFUSE)->text, FT_REASON_MAX, "%s", text);
     snprintf(why, sizeof(why), "the peer differs: %s", text);
+    snprintf(core->differs, sizeof(core->differs), "%s", text);
+    core->event = FT_SAYS_REFUSED;
     if (core->state == FT_JOINING && strcmp(why, core->why) != 0) /* a node that waits is told each time */
         ft_become(core, actions, FT_JOINING, "%s", why);
+    else if (core->state != FT_JOINING && tell) /* and one that serves, which stays what it is, and why */
+        ft_report(core, actions, why);
+    core->event = FT_SAYS_STATE;
 }
 
 /* What it runs, and the version that both speak from here on. */
@@ -62,6 +67,7 @@ void ft_join_hello(struct ft_core *core, const struct ft_message *m, struct ft_a
         return;
     }
     core->refused = false;
+    core->differs[0] = '\0';
     core->peer.newest = ft_later(core->peer.newest, m->sent);
     FT_NEXT_SAY(core, actions)
     /* Our answer is what proves us there. Who is known already says nothing new. */

@@ -10,6 +10,8 @@ struct ft_action *ft_act(struct ft_actions *actions, enum ft_action_kind kind);
 struct ft_message *ft_say(struct ft_core *core, struct ft_actions *actions, enum ft_message_type type);
 void ft_become(struct ft_core *core, struct ft_actions *actions, enum ft_state state, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+/* Tells people `text` of this state and of the event that is set, and changes neither state nor reason. */
+void ft_report(struct ft_core *core, struct ft_actions *actions, const char *text);
 void ft_order(struct ft_core *core, struct ft_actions *actions, enum ft_order order);
 /* What counts towards being up to date: the bursts that are replayed; with a warm standby, which replays only
  * when it takes over, those that are stored. */

@@ -45,8 +45,8 @@ void ft_primary_settle(struct ft_core *core, struct ft_actions *actions, const c
     core->ready_echo = 0;
     core->unsettled = true;
     ft_act(actions, FT_ACT_GATE)->gate = FT_GATE_SHUT;
-    ft_become(core, actions, FT_DEGRADED, "%s: until view %lu is on the disk, or the peer has heard of it",
-              why, core->view);
+    ft_become(core, actions, FT_DEGRADED,
+              "%s; holds until view %lu is on the disk, or the peer has heard of it", why, core->view);
 }
 
 /*

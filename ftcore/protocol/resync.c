@@ -80,6 +80,7 @@ static void begin_switch(struct ft_core *core, struct ft_actions *actions)
     core->ready_echo = 0;
     core->cut_off = false;
     ft_ack_guard(core, actions);
+    core->planned = true;
     ft_become(core, actions, FT_DEGRADED, "holding until the standby is ready");
 }
 

@@ -61,6 +61,8 @@ static void promote_standby(struct ft_core *core, const char *reason, const char
     core->view = ft_later(core->peer.view, core->view) + 1;
     core->takeover.view = core->view;
     core->event = FT_SAYS_TAKEOVER;
+    core->planned = planned;
+    core->takeover.planned = planned;
     core->hand = FT_HAND_NONE;
     core->kept = false;
     core->resync_again = 0;

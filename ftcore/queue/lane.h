@@ -16,7 +16,8 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#define FT_ALL UINT64_MAX
+#define FT_ALL         UINT64_MAX
+#define FT_PAST_BURSTS 64u
 
 /* What a lane is to do. An order is a kind and a serial number in one word, so a kind that is repeated is
  * another order. */
@@ -118,6 +119,7 @@ struct ft_lane_counters {
     _Atomic uint64_t claims; /* frames from the chain's own MAC: the other node claims the addresses */
     _Atomic uint64_t heartbeats_refused; /* heartbeats that are not the peer's, or too many to be looked at */
     _Atomic uint64_t waiting_full;       /* frames dropped because no more can wait (struct nd_waiting) */
+    _Atomic uint64_t quarantined;        /* frames dropped that the peer had crashed on */
     _Atomic uint64_t lease_held;         /* times a stable output had to wait for the lease */
     _Atomic uint64_t bursts, empty_bursts;
     _Atomic uint64_t turn_ns;        /* monotonic; when the last turn began; 0: there was none */
@@ -139,6 +141,10 @@ struct ft_lane {
     struct ft_ring checkpoint; /* replicator → lane: chunks of incremental checkpoints; hot: capacity 0 */
 
     struct ft_lane_counters count;
+    /* Where the records of the last bursts begin in `log`, by burst modulo FT_PAST_BURSTS, in bytes ever
+     * published. What is read there may be overwritten. Written by the lane, for who tells what its process
+     * died of (node/crash). */
+    _Atomic uint64_t record_at[FT_PAST_BURSTS];
 };
 
 /* For the lane: an order, as it is now, and reporting. For the replicator: a report, as it is now, and

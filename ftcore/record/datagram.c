@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Datagrams with a tag: encode and decode; see datagram.h. */
+#define OPENSSL_SUPPRESS_DEPRECATED /* SHA256_Init and those after it: the others allocate */
 #include "ftcore/record/datagram.h"
 
-#include "ftcore/base/check.h"
 #include "ftcore/record/message.h"
 
-#include <openssl/core_names.h>
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/params.h>
-#include <pthread.h>
+#include <openssl/sha.h>
 #include <string.h>
 
-#define TAG_BYTES  16u
 #define HEAD_BYTES 12u /* magic and version */
 
 static const uint8_t magic[8] = {'u', 'n', 'd', 'e', 'r', 's', 't', 'u'};
@@ -26,52 +22,37 @@ static const struct {
               {FIELD(mtu), 0},  {FIELD(fault), 0}, FT_NEXT_DATAGRAM_FIELDS};
 #define FIELDS (sizeof(fields) / sizeof(fields[0]))
 
-static pthread_key_t mac_contexts;
-
-static void free_mac_context(void *context)
+/* HMAC-SHA256 (RFC 2104) of a key that is shorter than a block. */
+void ft_datagram_tag(const uint8_t *said, size_t bytes, const struct ft_datagram_key *key,
+                     uint8_t tag[FT_TAG_BYTES])
 {
-    EVP_MAC_CTX_free(context);
+    uint8_t inner[SHA256_CBLOCK], outer[SHA256_CBLOCK], digest[SHA256_DIGEST_LENGTH];
+    SHA256_CTX sha;
+
+    memset(inner, 0x36, sizeof(inner));
+    memset(outer, 0x5c, sizeof(outer));
+    for (size_t i = 0; i < sizeof(key->secret); i++) {
+        inner[i] ^= ((const uint8_t *)key->secret)[i];
+        outer[i] ^= ((const uint8_t *)key->secret)[i];
+    }
+    SHA256_Init(&sha);
+    SHA256_Update(&sha, inner, sizeof(inner));
+    SHA256_Update(&sha, &key->incarnation, sizeof(key->incarnation));
+    SHA256_Update(&sha, said, bytes);
+    SHA256_Final(digest, &sha);
+    SHA256_Init(&sha);
+    SHA256_Update(&sha, outer, sizeof(outer));
+    SHA256_Update(&sha, digest, sizeof(digest));
+    SHA256_Final(digest, &sha);
+    memcpy(tag, digest, FT_TAG_BYTES);
 }
 
-static void make_key(void)
+bool ft_datagram_tagged(const uint8_t *in, size_t len, const struct ft_datagram_key *key)
 {
-    FT_CHECK(pthread_key_create(&mac_contexts, free_mac_context) == 0, "no key for a thread's own");
-}
+    uint8_t tag[FT_TAG_BYTES];
 
-/* Of this thread, made when it is needed first and kept until the thread ends. OpenSSL allocates for each tag
- * all the same; a node makes and checks a few hundred a second, none of them for a packet. */
-static EVP_MAC_CTX *get_mac_context(void)
-{
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    static _Thread_local EVP_MAC_CTX *mine;
-    OSSL_PARAM digest[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char[]){"SHA256"}, 0),
-                           OSSL_PARAM_construct_end()};
-    EVP_MAC *hmac;
-
-    if (mine)
-        return mine;
-    hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-    mine = hmac ? EVP_MAC_CTX_new(hmac) : NULL;
-    EVP_MAC_free(hmac);
-    FT_CHECK(mine && EVP_MAC_CTX_set_params(mine, digest) == 1, "no HMAC-SHA256");
-    pthread_once(&once, make_key);
-    pthread_setspecific(mac_contexts, mine);
-    return mine;
-}
-
-static void make_tag(const uint8_t *said, size_t bytes, const struct ft_datagram_key *key,
-                     uint8_t tag[TAG_BYTES])
-{
-    EVP_MAC_CTX *mac = get_mac_context();
-    uint8_t digest[EVP_MAX_MD_SIZE];
-    size_t len;
-
-    FT_CHECK(EVP_MAC_init(mac, (const uint8_t *)key->secret, sizeof(key->secret), NULL) == 1 &&
-                 EVP_MAC_update(mac, (const uint8_t *)&key->incarnation, sizeof(key->incarnation)) == 1 &&
-                 EVP_MAC_update(mac, said, bytes) == 1 &&
-                 EVP_MAC_final(mac, digest, &len, sizeof(digest)) == 1,
-             "HMAC-SHA256 fails");
-    memcpy(tag, digest, TAG_BYTES);
+    ft_datagram_tag(in, len - FT_TAG_BYTES, key, tag);
+    return CRYPTO_memcmp(tag, in + len - FT_TAG_BYTES, FT_TAG_BYTES) == 0;
 }
 
 /* Up to the tag. */
@@ -99,8 +80,8 @@ size_t ft_datagram_encode(const struct ft_datagram *d, const struct ft_datagram_
             memcpy(out + len, (const uint8_t *)d + fields[i].at, fields[i].width);
             len += fields[i].width;
         }
-    make_tag(out, len, key, out + len);
-    return len + TAG_BYTES;
+    ft_datagram_tag(out, len, key, out + len);
+    return len + FT_TAG_BYTES;
 }
 
 size_t ft_datagram_length(const uint8_t *in, size_t len)
@@ -110,7 +91,7 @@ size_t ft_datagram_length(const uint8_t *in, size_t len)
     if (len < HEAD_BYTES || memcmp(in, magic, 8) != 0)
         return 0;
     memcpy(&version, in + 8, 4);
-    return version == FT_FORMAT_NONE || FT_FORMAT_KNOWN(version) ? length_of(version) + TAG_BYTES : 0;
+    return version == FT_FORMAT_NONE || FT_FORMAT_KNOWN(version) ? length_of(version) + FT_TAG_BYTES : 0;
 }
 
 /* Of one that is the peer's. */
@@ -128,14 +109,12 @@ int ft_datagram_decode(const uint8_t *in, size_t len, const struct ft_datagram_k
                        struct ft_datagram *d)
 {
     size_t length = ft_datagram_length(in, len), at = HEAD_BYTES;
-    uint8_t tag[TAG_BYTES];
 
     if (!length)
         return len >= HEAD_BYTES && memcmp(in, magic, 8) == 0 ? FT_EVERSION : FT_EMALFORMED;
     if (len != length)
         return FT_EMALFORMED;
-    make_tag(in, len - TAG_BYTES, key, tag);
-    if (CRYPTO_memcmp(tag, in + len - TAG_BYTES, TAG_BYTES) != 0)
+    if (!ft_datagram_tagged(in, len, key))
         return FT_EPERM;
     *d = (struct ft_datagram){0};
     memcpy(&d->version, in + 8, 4);

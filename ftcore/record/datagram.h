@@ -21,13 +21,14 @@
 #include "ftcore/base/error.h"
 #include "ftcore/record/format.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define FT_DATAGRAM_BYTES (64u + FT_NEXT_DATAGRAM_BYTES) /* of the newest version */
 #define FT_DATAGRAM_PORTS 8u
 
-enum ft_datagram_kind { FT_DEATH_NOTICE = 1, FT_HEARTBEAT };
+enum ft_datagram_kind { FT_DEATH_NOTICE = 1, FT_HEARTBEAT, FT_CRASH_NOTICE /* crash_notice.h */ };
 
 /* What keeps a data port from carrying traffic, as its own node finds it (node/lane/health.h). */
 enum ft_port_fault {
@@ -55,6 +56,13 @@ struct ft_datagram {
 struct ft_datagram_key {
     uint64_t incarnation, secret[2];
 };
+
+/* The tag of said[0..bytes), and whether in[0..len), FT_TAG_BYTES at least, ends with its own. No allocation
+ * and no lock: also in a signal handler. */
+#define FT_TAG_BYTES 16u
+void ft_datagram_tag(const uint8_t *said, size_t bytes, const struct ft_datagram_key *key,
+                     uint8_t tag[FT_TAG_BYTES]);
+bool ft_datagram_tagged(const uint8_t *in, size_t len, const struct ft_datagram_key *key);
 
 /* Returns its length, FT_DATAGRAM_BYTES at most. */
 size_t ft_datagram_encode(const struct ft_datagram *d, const struct ft_datagram_key *key,

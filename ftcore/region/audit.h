@@ -5,10 +5,10 @@
  * compared with what was put aside: a line that changed without an edit aborts with the NF's name and
  * the offset in its arena. For tests and debugging; costs a fault per page and burst.
  *
- * Exact for private arenas, and for the shared arena of a single lane. With several lanes any lane's check
- * may find the change of another in the shared arena, so it names the lane that saw it; and an edit there is
- * remembered until every lane has ended a burst after it, so a line's unmarked change right behind a marked
- * one passes.
+ * What lanes share changes in a stay alone (ft_audit_enter): an edit outside of one aborts at once. When a
+ * stay ends the shared arena is compared as well, and what was noted in it counts no longer. So a change
+ * behind the stay in which the line was edited is found, by the next lane that compares; a lane that compares
+ * may find the change of another.
  */
 #ifndef FTCORE_REGION_AUDIT_H
 #define FTCORE_REGION_AUDIT_H
@@ -31,12 +31,44 @@ void ft_audit_resume(struct ft_region *region);
  */
 void ft_audit_forbid(const void *base, uint64_t size, void (*on_touch)(void *arg, const void *at), void *arg);
 void ft_audit_permit(const void *base);
+void ft_audit_report_forbidden(const void *touched); /* called by the audit's handler of faults */
 
 /* How many brackets are open; 0 without audit. */
 unsigned ft_audit_suspended(const struct ft_region *region);
 
-/* At a burst's end, lane of the caller. No effect when the region has no audit. Aborts on an unmarked write.
- */
+/* At a burst's end and when an NF has run, lane of the caller. No effect when the region has no audit. Aborts
+ * on an unmarked write. */
 void ft_audit_check(struct ft_region *region, unsigned lane);
+void ft_audit_check_nf(struct ft_region *region, unsigned lane);
+
+/*
+ * From now on `ended` hears of each burst's end in a lane: digests of the lines that the burst has edited, by
+ * NF (sums[nf]; sums[FT_NFS_MAX]: of what lanes share), 0 where there are none. The same for the same burst
+ * wherever it is executed. While no lane runs.
+ */
+#define FT_AUDIT_SUMS (FT_NFS_MAX + 1u)
+void ft_audit_watch(struct ft_region *region,
+                    void (*ended)(void *arg, unsigned lane, const uint64_t sums[FT_AUDIT_SUMS]), void *arg);
+
+/* What the stay has edited is in the lane's digests now, but for `head`, a line that the next stay may change
+ * as soon as this one is known to end. */
+void ft_audit_sum_stay(struct ft_region *region, unsigned lane, const void *head);
+
+/* A stay of this thread, as lane `lane`, in what lanes share: a section, or what else may change its lines.
+ * Entered again before it is left: nothing new. No effect without audit. */
+void ft_audit_enter(struct ft_region *region, unsigned lane);
+void ft_audit_leave(struct ft_region *region, unsigned lane);
+void ft_audit_abandon(struct ft_region *region, unsigned lane); /* as leave; nothing is compared */
+
+/* What this thread runs from now on, for the line that is told: an NF of lane `lane`; NULL: none. `name`
+ * stays. */
+void ft_audit_running(const char *name, unsigned lane);
+/* `object`, which lanes share, was read without a section. Aborts where an NF runs. */
+void ft_audit_peeked(const void *object);
+
+/* Who knows what lies in the region: writes its name into text[cap), such as "word 1 of NF 'forward'". NULL:
+ * nobody, from now on. */
+void ft_audit_name_places(struct ft_region *region,
+                          void (*name)(void *arg, uint64_t offset, char *text, size_t cap), void *arg);
 
 #endif

@@ -6,6 +6,7 @@
  */
 #include "nflib/chain/parts.h"
 
+#include "ftcore/region/audit.h"
 #include "nflib/backend/backend.h"
 #include "nflib/chain/payload_guard.h"
 #include "nflib/shared/shared.h"
@@ -82,6 +83,11 @@ void nf_chain_trace(struct nf_chain *chain, struct nf_trace *trace, unsigned lan
     nf_tracing_join(&chain->tracing, trace, lane, time);
 }
 
+void nf_chain_mark(struct nf_chain *chain, struct nf_mark *mark)
+{
+    chain->mark = mark;
+}
+
 /* ---- running ---- */
 
 static void open_burst(struct nf_chain *chain)
@@ -104,6 +110,21 @@ void nf_chain_open(struct nf_chain *chain)
     open_burst(chain);
 }
 
+/* What an NF does is audited by itself, so that a breach has its name. */
+static void begin_audited(const struct nf_chain *chain, const struct nf *nf)
+{
+    if (ft_unlikely(chain->guard != NULL))
+        ft_audit_running(nf->module->name, nf->lane);
+}
+
+static void end_audited(struct nf_chain *chain, const struct nf *nf)
+{
+    if (ft_likely(!chain->guard))
+        return;
+    ft_audit_check_nf(chain->region, nf->lane);
+    ft_audit_running(NULL, nf->lane);
+}
+
 /* The wake time is reset first, so that what the timers ask for remains. */
 static void run_timers(struct nf_chain *chain, uint64_t now)
 {
@@ -112,10 +133,14 @@ static void run_timers(struct nf_chain *chain, uint64_t now)
         if (*wake == UINT64_MAX || *wake > now)
             continue;
         *(uint64_t *)ft_edit(chain->region, wake, sizeof(*wake)) = UINT64_MAX;
+        nf_mark(chain->mark, NF_DOING_TIMERS, i);
         if (i == 0 && chain->env.sessions)
             nf_sessions_timers(&chain->sessions, now);
-        if (chain->nfs[i].module && chain->nfs[i].module->timers)
-            chain->nfs[i].module->timers(&chain->nfs[i], now);
+        if (!chain->nfs[i].module || !chain->nfs[i].module->timers)
+            continue;
+        begin_audited(chain, &chain->nfs[i]);
+        chain->nfs[i].module->timers(&chain->nfs[i], now);
+        end_audited(chain, &chain->nfs[i]);
     }
 }
 
@@ -177,6 +202,7 @@ static uint32_t run_side(struct nf_chain *chain, struct nf_packet *list[], uint3
     if (looked) {
         memcpy(all, list, n * sizeof(*all));
         chain->sessions.packets = packets;
+        nf_mark(chain->mark, NF_DOING_SESSIONS, 0);
         nf_sessions_look_up(&chain->sessions, all, n, now);
     }
     for (uint32_t step = 1; step <= chain->count && left; step++) {
@@ -185,15 +211,20 @@ static uint32_t run_side(struct nf_chain *chain, struct nf_packet *list[], uint3
         uint32_t got = left;
         if (ft_unlikely(chain->guard))
             nf_payload_guard_begin(chain->guard, nf, list, left, packets, chain->state->seq);
+        nf_mark(chain->mark, NF_DOING_PACKETS, nf->index);
+        begin_audited(chain, nf);
         nf->module->process(nf, list, left, now);
         if (ft_unlikely(chain->guard))
             nf_payload_guard_end(chain->guard);
+        end_audited(chain, nf);
         if (ft_unlikely(chain->tracing.trace != NULL))
             nf_tracing_step(&chain->tracing, chain->nfs, (uint8_t)(nf - chain->nfs), side);
         left = keep_passing(list, left);
         add_tally(&tally->packets, got);
         add_tally(&tally->dropped, got - left);
     }
+    if (looked)
+        nf_mark(chain->mark, NF_DOING_SESSIONS, 0);
     if (looked && nf_sessions_confirm(&chain->sessions, all, n, now)) {
         if (ft_unlikely(chain->tracing.trace != NULL))
             nf_tracing_step(&chain->tracing, chain->nfs, NF_TRACE_SESSIONS, side);
@@ -256,12 +287,14 @@ static uint32_t run_packets(struct nf_chain *chain, struct nf_packet *packets, u
         return run_sides(chain, packets, n, now);
     for (uint32_t i = 0; i < n; i++)
         all[i] = &packets[i];
+    nf_mark(chain->mark, NF_DOING_L3, 0);
     nf_l3_in(chain->l3, all, n, now);
     if (tracing)
         nf_tracing_step(tracing, chain->nfs, 0, NF_TRACING_SIDES);
     run_sides(chain, packets, n, now);
     left = keep_passing(all, n);
     if (left) {
+        nf_mark(chain->mark, NF_DOING_L3, 0);
         nf_l3_out(chain->l3, all, left, now);
         if (tracing)
             nf_tracing_step(tracing, chain->nfs, 0, NF_TRACING_SIDES);
@@ -292,6 +325,7 @@ void nf_chain_run(struct nf_chain *chain, uint64_t burst, uint64_t now, struct n
              (unsigned long long)state->burst);
     FT_CHECK(now >= state->time, "time %llu after %llu", (unsigned long long)now,
              (unsigned long long)state->time);
+    nf_mark_burst(chain->mark, burst, now, state->seq, packets, n);
     open_burst(chain);
     run_timers(chain, now);
     uint32_t passed = n ? run_packets(chain, packets, n, now) : 0;
@@ -308,6 +342,7 @@ void nf_chain_run(struct nf_chain *chain, uint64_t burst, uint64_t now, struct n
     edit->access = chain->sections.next;
     edit->outputs += passed + chain->listed;
     chain->open = false;
+    nf_mark_end(chain->mark);
     if (ft_unlikely(nf_backend != NULL))
         nf_backend_burst(burst);
 }
@@ -336,6 +371,7 @@ void nf_chain_follow(struct nf_chain *chain, const struct ft_dependency dependen
 
 void nf_chain_abandon(struct nf_chain *chain)
 {
+    nf_mark_end(chain->mark);
     ft_sections_abandon(&chain->sections);
     chain->open = chain->follow = false;
     chain->listed = 0;

@@ -36,6 +36,7 @@ struct nf_emitted {
 };
 
 struct nf_chain;
+struct nf_mark;
 struct nf_trace;
 
 /* Arena bytes per lane and NF (index 0: lane state and L3) into sizes[count+1], names into names[count+1]. */
@@ -57,6 +58,11 @@ int nf_chain_region(struct ft_region **out, const struct nf_chain_config *config
 int nf_chain_make(struct nf_chain **out, const struct nf_chain_config *config, struct ft_region *region,
                   unsigned lane, uint64_t seed, struct ft_fault *fault);
 void nf_chain_free(struct nf_chain *chain);
+
+/* What lies at this offset of the region, into text[cap): "map 2 of NF 'nat' at byte 96". Of the lane's own
+ * arenas, and with lane 0's chain of the shared one. Nothing is written where that is not known. `chain`: a
+ * struct nf_chain. */
+void nf_chain_name_place(void *chain, uint64_t offset, char *text, size_t cap);
 
 const struct nf_lane_state *nf_chain_state(const struct nf_chain *chain);
 /*
@@ -99,6 +105,12 @@ void nf_chain_trace(struct nf_chain *chain, struct nf_trace *trace, unsigned lan
  */
 int nf_chain_command(struct nf_chain *chain, const char *text, uint32_t len, uint64_t now,
                      struct ft_fault *fault);
+
+/* Rows of an NF that has a `show`, as that tells (nflib/module/module.h). Between bursts. */
+bool nf_chain_show(struct nf_chain *chain, const struct nf *nf, struct nf_show *out, uint64_t *cursor);
+
+/* From now on what the chain is at is written there (nflib/chain/mark.h); it outlives the chain. */
+void nf_chain_mark(struct nf_chain *chain, struct nf_mark *mark);
 
 /*
  * The lane a packet must go to (module->owner): the first NF on its way, from its side on, that has a say.

@@ -3,8 +3,9 @@
  * An operator's change, "set NF KEY=VALUE", "clear NF [KEY]" or "clear counters [NF]": read, and given to the
  * NF. Run by the lane.
  */
-#include "nflib/chain/chain.h"
+#include "nflib/chain/parts.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Cuts the next word (up to a blank) off *rest. */
@@ -17,7 +18,7 @@ static char *cut_word(char **rest)
     return start;
 }
 
-static int set_nf(struct nf *nf, char *rest, uint64_t now, struct ft_fault *fault)
+static int set_nf(struct nf_chain *chain, struct nf *nf, char *rest, uint64_t now, struct ft_fault *fault)
 {
     rest += strspn(rest, " ");
     char *equals = strchr(rest, '=');
@@ -26,17 +27,32 @@ static int set_nf(struct nf *nf, char *rest, uint64_t now, struct ft_fault *faul
     *equals = 0;
     if (!nf->module->set)
         return ft_fail(fault, FT_ENOENT, "%s: nothing can be set", nf->module->name);
+    nf_mark(chain->mark, NF_DOING_SET, nf->index);
     return nf->module->set(nf, rest, equals + 1, now, fault);
 }
 
-static int clear_nf(struct nf *nf, char *rest, uint64_t now, struct ft_fault *fault)
+static int clear_nf(struct nf_chain *chain, struct nf *nf, char *rest, uint64_t now, struct ft_fault *fault)
 {
     char *key = cut_word(&rest);
     if (rest[strspn(rest, " ")])
         return ft_fail(fault, FT_EINVAL, "clear %s: expected at most one KEY", nf->module->name);
     if (!nf->module->clear)
         return ft_fail(fault, FT_ENOENT, "%s: nothing can be cleared", nf->module->name);
+    nf_mark(chain->mark, NF_DOING_CLEAR, nf->index);
     return nf->module->clear(nf, *key ? key : NULL, now, fault);
+}
+
+static int refuse_name(struct nf_chain *chain, const char *name, struct ft_fault *fault)
+{
+    char names[128] = "";
+    const struct nf *nf;
+
+    for (unsigned i = 1; (nf = nf_chain_nf(chain, i)); i++) {
+        size_t n = strlen(names);
+
+        snprintf(names + n, sizeof(names) - n, "%s%s", i > 1 ? ", " : "", nf->module->name);
+    }
+    return ft_fail(fault, FT_ENOENT, "no NF \"%.40s\" in this chain, expected one of %s", name, names);
 }
 
 /* Those of `name`, or of all NFs and L3. They are state like any other: the standby's are cleared, too. */
@@ -52,7 +68,7 @@ static int clear_counters(struct nf_chain *chain, const char *name, struct ft_fa
         if (n)
             memset(nf_edit(nf, nf->counters, n * sizeof(uint64_t)), 0, n * sizeof(uint64_t));
     }
-    return found ? FT_OK : ft_fail(fault, FT_ENOENT, "no NF \"%.40s\" in this chain", name);
+    return found ? FT_OK : refuse_name(chain, name, fault);
 }
 
 int nf_chain_command(struct nf_chain *chain, const char *text, uint32_t len, uint64_t now,
@@ -72,6 +88,17 @@ int nf_chain_command(struct nf_chain *chain, const char *text, uint32_t len, uin
     if (!nf && !set && strcmp(name, "counters") == 0)
         return clear_counters(chain, cut_word(&rest), fault);
     if (!nf)
-        return ft_fail(fault, FT_ENOENT, "no NF \"%.40s\" in this chain", name);
-    return set ? set_nf(nf, rest, now, fault) : clear_nf(nf, rest, now, fault);
+        return refuse_name(chain, name, fault);
+    nf_mark_burst(chain->mark, chain->state->burst + 1, now, chain->state->seq, NULL, 0);
+    int error = set ? set_nf(chain, nf, rest, now, fault) : clear_nf(chain, nf, rest, now, fault);
+    nf_mark_end(chain->mark);
+    return error;
+}
+
+bool nf_chain_show(struct nf_chain *chain, const struct nf *nf, struct nf_show *out, uint64_t *cursor)
+{
+    nf_mark(chain->mark, NF_DOING_SHOW, nf->index);
+    bool more = nf->module->show(nf, out, cursor);
+    nf_mark_end(chain->mark);
+    return more;
 }

@@ -114,6 +114,7 @@ int nf_chain_make(struct nf_chain **out, const struct nf_chain_config *config, s
         return ft_fail(fault, FT_ENOMEM, "chain %s: no memory", config->name);
     memset(chain, 0, sizeof(*chain));
     chain->config = config;
+    chain->mark = &chain->own_mark;
     chain->region = region;
     chain->count = config->count;
     chain->env.packets = chain->made;
@@ -135,6 +136,8 @@ int nf_chain_make(struct nf_chain **out, const struct nf_chain_config *config, s
     }
     if (nf_backend)
         nf_backend_start(region);
+    if (lane == 0)
+        ft_audit_name_places(region, nf_chain_name_place, chain);
     *out = chain;
     return FT_OK;
 }

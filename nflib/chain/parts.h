@@ -4,6 +4,7 @@
 #define NFLIB_CHAIN_PARTS_H
 
 #include "nflib/chain/chain.h"
+#include "nflib/chain/mark.h"
 #include "nflib/chain/trace.h"
 #include "nflib/session/table.h"
 
@@ -16,7 +17,9 @@ struct nf_chain {
     struct nf_l3 *l3;
     struct nf_payload_guard *guard; /* with audit */
     struct nf_tracing tracing;      /* of the coming burst */
-    struct nf nfs[FT_NFS_MAX];      /* 0: L3 */
+    struct nf_mark *mark;           /* never NULL: its own, until it is given another */
+    struct nf_mark own_mark;
+    struct nf nfs[FT_NFS_MAX]; /* 0: L3 */
     uint32_t count;
     bool open;   /* a command began the coming burst */
     bool follow; /* the coming burst is replayed */

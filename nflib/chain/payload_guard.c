@@ -82,7 +82,7 @@ void nf_payload_guard_begin(struct nf_payload_guard *guard, const struct nf *nf,
                             struct nf_packet *const list[], uint32_t n, const struct nf_packet packets[],
                             uint64_t first)
 {
-    if (nf->module->reads == NF_READS_PAYLOAD)
+    if (nf->module->reads == NF_READS_PAYLOAD || nf->module->unreplayable)
         return;
     guard->nf = nf;
     guard->count = n;

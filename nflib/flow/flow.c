@@ -5,6 +5,7 @@
 #include "nflib/net/tcp.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 
 #define SHOW_ROWS 256u /* in a call */
@@ -29,6 +30,22 @@ uint8_t nf_timeout_class(uint8_t proto, uint8_t tcp_state)
 const char *const nf_timeout_names[] = {
     "tcp_established", "tcp_transitory", "tcp_closed", "udp", "icmp", "other", NULL};
 
+/* Says what the NF has: settings of its own, and its timeouts. */
+static int refuse_setting(const struct nf *nf, const uint32_t timeouts[NF_TIMEOUT_COUNT], const char *key,
+                          struct ft_fault *fault)
+{
+    char known[160];
+    size_t n;
+
+    snprintf(known, sizeof(known), "%s", nf->module->settings ? nf->module->settings : "");
+    for (int class = 0; class < NF_TIMEOUT_COUNT; class ++)
+        if (timeouts[class]) {
+            n = strlen(known);
+            snprintf(known + n, sizeof(known) - n, "%s%s", n ? ", " : "", nf_timeout_names[class]);
+        }
+    return ft_fail(fault, FT_ENOENT, "%.60s: no such setting, expected %s", key, known);
+}
+
 int nf_timeout_set(const struct nf *nf, const uint32_t timeouts[NF_TIMEOUT_COUNT], const char *key,
                    const char *value, struct ft_fault *fault)
 {
@@ -42,7 +59,7 @@ int nf_timeout_set(const struct nf *nf, const uint32_t timeouts[NF_TIMEOUT_COUNT
         *(uint32_t *)nf_edit(nf, &timeouts[class], sizeof(seconds)) = seconds;
         return class;
     }
-    return ft_fail(fault, FT_ENOENT, "%s: no such setting", key);
+    return refuse_setting(nf, timeouts, key, fault);
 }
 
 bool nf_number_parse(const char *text, uint32_t min, uint32_t max, uint32_t *out)

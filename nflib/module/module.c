@@ -33,6 +33,15 @@ void nf_module_register(const struct nf_module *module)
     module_count++;
 }
 
+void nf_module_forget(const struct nf_module *module)
+{
+    unsigned kept = 0;
+    for (unsigned i = 0; i < module_count; i++)
+        if (modules[i] != module)
+            modules[kept++] = modules[i];
+    module_count = kept;
+}
+
 const struct nf_module *nf_module_find(const char *name)
 {
     for (unsigned i = 0; i < module_count; i++)

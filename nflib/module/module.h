@@ -212,6 +212,8 @@ struct nf_module {
      * in another way is refused.
      */
     const char *const *live;
+    const char
+        *settings; /* what `set` takes besides timeouts, at most 90 bytes, as people read it; or NULL */
     bool (*carry)(struct nf *nf, const struct nf_was *was, struct ft_fault *fault);
 };
 
@@ -222,6 +224,7 @@ struct nf_module {
         nf_module_register(&module);                                                                         \
     }
 void nf_module_register(const struct nf_module *module);
+void nf_module_forget(const struct nf_module *module); /* its shared object is about to be unloaded */
 const struct nf_module *nf_module_find(const char *name);
 const struct nf_module *nf_module_at(unsigned index); /* sorted by name; NULL beyond the last */
 

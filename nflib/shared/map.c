@@ -7,6 +7,7 @@
  * spread over all its buckets.
  */
 #include "ftcore/order/section.h"
+#include "ftcore/region/audit.h"
 #include "nflib/module/content.h"
 #include "nflib/module/env.h"
 #include "nflib/module/tables.h"
@@ -87,6 +88,7 @@ void nf_shared_map_leave(const struct nf *nf, struct nf_shared_map *map, uint32_
 
 struct nf_map *nf_shared_map_part(const struct nf_shared_map *map, uint32_t shard)
 {
+    ft_audit_peeked(&map->shard[shard]);
     return map->shard[shard].map;
 }
 

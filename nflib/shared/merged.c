@@ -10,6 +10,7 @@
  * written, makes count and access one.
  */
 #include "ftcore/order/section.h"
+#include "ftcore/region/audit.h"
 #include "nflib/module/content.h"
 #include "nflib/module/env.h"
 #include "nflib/shared/shared.h"
@@ -82,6 +83,7 @@ void nf_merged_add(const struct nf *nf, struct nf_merged *merged, uint64_t n)
 
 static void publish_count(struct ft_region *region, struct nf_merged *merged, unsigned lane, uint64_t access)
 {
+    ft_audit_enter(region, lane); /* the line is this lane's own: it needs no section */
     struct line *line = ft_edit(region, &merged->lines[lane], sizeof(*line));
     uint64_t sequence = atomic_load_explicit(&line->sequence, memory_order_relaxed);
 
@@ -90,6 +92,7 @@ static void publish_count(struct ft_region *region, struct nf_merged *merged, un
     atomic_store_explicit(&line->count, merged->count, memory_order_relaxed);
     atomic_store_explicit(&line->access, access, memory_order_relaxed);
     atomic_store_explicit(&line->sequence, sequence + 2, memory_order_release);
+    ft_audit_leave(region, lane);
     *(uint64_t *)ft_edit(region, &merged->published, sizeof(uint64_t)) = merged->count;
 }
 
@@ -158,6 +161,7 @@ uint64_t nf_merged_peek(const struct nf *nf, const struct nf_merged *merged)
 {
     uint64_t sum = merged->count, access;
 
+    ft_audit_peeked(merged->lines);
     for (unsigned lane = 0; lane < nf->lanes; lane++)
         if (lane != nf->lane)
             sum += read_line(&merged->lines[lane], &access);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A shared word: one number, its section before it. Written by every lane, inside the section. */
 #include "ftcore/order/section.h"
+#include "ftcore/region/audit.h"
 #include "nflib/module/content.h"
 #include "nflib/module/env.h"
 #include "nflib/shared/shared.h"
@@ -69,5 +70,6 @@ bool nf_shared_word_cas(const struct nf *nf, struct nf_shared_word *word, uint64
 
 uint64_t nf_shared_word_peek(const struct nf_shared_word *word)
 {
+    ft_audit_peeked(word);
     return __atomic_load_n(&word->value, __ATOMIC_RELAXED);
 }

@@ -126,6 +126,8 @@ static bool ask_kernel(const char name[IFNAMSIZ], bool counts, struct nd_interfa
         out->carrier = (asked.ifr_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING);
         if (ioctl(fd, SIOCGIFMTU, &asked) == 0)
             out->mtu = (uint32_t)asked.ifr_mtu;
+        if (ioctl(fd, SIOCGIFINDEX, &asked) == 0)
+            out->index = asked.ifr_ifindex;
     }
     close(fd);
     return !counts || !out->mtu || read_sent(name, &out->sent);

@@ -6,6 +6,7 @@
 #ifndef NODE_BASE_INTERFACE_H
 #define NODE_BASE_INTERFACE_H
 
+#include <net/if.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -29,6 +30,7 @@ void nd_interface_look(const char *devargs, unsigned mtu, struct nd_interface_fa
 struct nd_interface_now {
     bool carrier;  /* up, and a link */
     uint32_t mtu;  /* bytes; 0: there is no such interface any more */
+    int index;     /* the kernel's number: an interface that is made anew has another one */
     uint64_t sent; /* frames that it has sent since it was made; 0: not asked for */
 };
 
@@ -37,6 +39,11 @@ struct nd_interface_now {
 bool nd_interface_ask(const char *devargs, bool counts, struct nd_interface_now *out);
 /* The same of the interface `name`, without counts. False also: there is none. */
 bool nd_interface_named(const char *name, struct nd_interface_now *out);
+
+/* address.c: an interface of this machine has the IPv4 address (network order), and `name` gets which one. */
+bool nd_address_held(uint32_t addr, char name[IFNAMSIZ]);
+/* The same of a numeric address. */
+bool nd_address_here(const char *host);
 
 /* route.c: the kernel's main table has this IPv4 route, as it stands (network order), with a next hop that is
  * not dead. Reads the whole table; false also: it cannot be read. */

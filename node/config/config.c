@@ -68,6 +68,8 @@ static const struct nf_param protect[] = {
     {"audit", NF_BOOL, AT(protect.audit), 0, 0, "false", NULL, "check each edit of the region: slow", false},
     {"log_mb", NF_U32, AT(protect.log_mb), 1, 1024, "16", NULL, "ring of records, per lane", false},
     {"pending_mb", NF_U32, AT(protect.pending_asked), 1, 4096, "", NULL, "the standby's, per lane", false},
+    {"quarantine_s", NF_U32, AT(protect.quarantine_s), 0, 86400, "300", NULL, "0: none", false},
+    {"quarantine_max", NF_U32, AT(protect.quarantine_max), 1, 1000000, "10000", NULL, "frames", false},
     {"hold_packets", NF_U32, AT(protect.hold_packets), 128, 1048576, "16384", NULL, "per lane", false},
     {0},
 };

@@ -50,6 +50,8 @@ struct nd_protect {
     uint32_t log_mb;             /* per-lane ring between lane and replicator, 1 … 1024 */
     uint32_t pending_asked;      /* 1 … 4096; 0: by `standby` */
     uint32_t pending_mb;         /* per-lane records the standby keeps for replay */
+    uint32_t quarantine_s;       /* frames that the peer crashed on are dropped, 0 … 86400; 0: never */
+    uint32_t quarantine_max;     /* of them, 1 … 1000000 */
     uint32_t hold_packets;       /* per-lane outputs held, 128 … 1048576 */
 };
 

@@ -4,6 +4,9 @@
 #include "node/arbiter/etcd.h"
 #include "node/base/interface.h"
 
+#include <arpa/inet.h>
+#include <sys/stat.h>
+
 static int print_json(const struct nd_config *config, const char *file, const struct ft_fault *fault)
 {
     const struct nd_protect *protect = config ? &config->protect : NULL;
@@ -42,18 +45,52 @@ static void print_text(const struct nd_config *config, const char *file)
     printf("\n");
 }
 
-/* Of both nodes' ports, those whose interfaces this machine has. */
+/* Of both nodes' ports, those whose interfaces this machine has; and, of the node whose replication address
+ * it has, those that it should have. */
 static void warn_of_interfaces(const struct nd_config *config, const char *file)
 {
     struct nd_interface_faults faults;
+    struct nd_interface_now now;
 
     for (unsigned n = 0; n < config->nodes; n++)
         for (unsigned p = 0; p < NF_PORTS_MAX && config->node[n].port[p][0]; p++) {
-            nd_interface_look(config->node[n].port[p], config->chain.l3 ? config->l3.port[p].mtu : 0,
-                              &faults);
+            const struct nd_node *node = &config->node[n];
+
+            nd_interface_look(node->port[p], config->chain.l3 ? config->l3.port[p].mtu : 0, &faults);
             for (unsigned i = 0; i < faults.count; i++)
-                fprintf(stderr, "%s: warning: node %s: %s\n", file, config->node[n].name, faults.line[i]);
+                fprintf(stderr, "%s: warning: node %s: %s\n", file, node->name, faults.line[i]);
+            if (nd_address_here(node->host) && nd_interface_ask(node->port[p], false, &now) && !now.mtu)
+                fprintf(stderr, "%s: warning: node %s: this server has no such interface: %s\n", file,
+                        node->name, node->port[p]);
         }
+}
+
+/* The kernel would answer ARP for them beside the chain, with another MAC. */
+static void warn_of_addresses(const struct nd_config *config, const char *file)
+{
+    char name[IFNAMSIZ], text[INET_ADDRSTRLEN];
+
+    for (unsigned p = 0; config->chain.l3 && p < config->l3.ports; p++)
+        for (unsigned e = 0; e <= config->l3.port[p].extras; e++) {
+            const uint32_t *addr = e ? &config->l3.port[p].extra[e - 1] : &config->l3.port[p].addr;
+
+            if (*addr && nd_address_held(*addr, name) && inet_ntop(AF_INET, addr, text, sizeof(text)))
+                fprintf(
+                    stderr,
+                    "%s: warning: %s is the chain's address, and this server's kernel has it on %s, run: ip "
+                    "addr flush dev %s to %s\n",
+                    file, text, name, name, text);
+        }
+}
+
+/* A start refuses it. Who owns the file is left to that, since it is not known here as whom the node runs. */
+static void warn_of_key(const char *path, const char *file)
+{
+    struct stat s;
+
+    if (path[0] && lstat(path, &s) == 0 && S_ISREG(s.st_mode) && s.st_mode & 077)
+        fprintf(stderr, "%s: warning: %s: mode %04o: nobody else may read a key, run: chmod 600 %s\n", file,
+                path, s.st_mode & 07777, path);
 }
 
 /* Asked once, and nothing is changed there. A node asks from its own place, and as its own user. */
@@ -95,6 +132,9 @@ int nd_cmd_check(int argc, char **argv)
                 options.file);
     if (!error) {
         warn_of_interfaces(config, options.file);
+        warn_of_addresses(config, options.file);
+        warn_of_key(config->link.key, options.file);
+        warn_of_key(config->link.private_key, options.file);
         warn_of_arbiter(config, options.file);
     }
     if (options.json)

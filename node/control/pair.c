@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Whom to ask, and what an answer means for the exit code; see pair.h. */
 #include "node/control/pair.h"
+#include "node/base/interface.h"
 
-#include <arpa/inet.h>
-#include <ifaddrs.h>
 #include <string.h>
 
 const char *nd_text(const json_t *object, const char *key, const char *otherwise)
@@ -101,32 +100,10 @@ int nd_pair_in_role(const struct nd_pair *pair, const char *role)
     return best;
 }
 
-static bool has_address(const struct ifaddrs *list, const char *host)
-{
-    struct in_addr wanted, is;
-
-    if (inet_pton(AF_INET, host, &wanted) != 1)
-        return false;
-    for (const struct ifaddrs *i = list; i; i = i->ifa_next) {
-        if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET)
-            continue;
-        memcpy(&is, &((const struct sockaddr_in *)(const void *)i->ifa_addr)->sin_addr, sizeof(is));
-        if (is.s_addr == wanted.s_addr)
-            return true;
-    }
-    return false;
-}
-
 int nd_pair_local(const struct nd_config *config)
 {
-    struct ifaddrs *list;
-    bool here[ND_NODES];
+    bool here[ND_NODES] = {nd_address_here(config->node[0].host), nd_address_here(config->node[1].host)};
 
-    if (getifaddrs(&list) != 0)
-        return -1;
-    for (unsigned i = 0; i < ND_NODES; i++)
-        here[i] = has_address(list, config->node[i].host);
-    freeifaddrs(list);
     return here[0] == here[1] ? -1 : here[1];
 }
 
@@ -197,9 +174,9 @@ int nd_pair_request(struct nd_pair *pair, const char *role, json_t *request, int
     return error;
 }
 
-static int state_exit(const char *state, bool named)
+static int state_exit(const char *state)
 {
-    if (strcmp(state, "PROTECTED") == 0 || (named && strcmp(state, "READY") == 0))
+    if (strcmp(state, "PROTECTED") == 0)
         return ND_DONE;
     if (strcmp(state, "DEGRADED") == 0 || strcmp(state, "SYNCING") == 0 || strcmp(state, "JOINING") == 0)
         return ND_NOT_EQUAL;
@@ -216,17 +193,39 @@ const char *nd_pair_not_whole(const struct nd_pair *pair, unsigned node)
     return nd_text(pair->status[node], "not_whole", NULL);
 }
 
+const char *nd_pair_primary_state(const json_t *standby)
+{
+    const json_t *peer = json_object_get(standby, "peer");
+
+    return json_is_true(json_object_get(peer, "connected")) ? nd_text(peer, "state", NULL) : NULL;
+}
+
+/* Of a READY node: what it holds protects traffic that its primary lets pass. */
+static int exit_of_ready(const json_t *status)
+{
+    const char *primary = nd_pair_primary_state(status);
+
+    return primary ? state_exit(primary) : ND_UNPROTECTED;
+}
+
+static bool is_ready(const json_t *status)
+{
+    return strcmp(nd_text(status, "state", ""), "READY") == 0;
+}
+
 /* By the state of the node that counts. */
 static int exit_by_state(const struct nd_pair *pair)
 {
     int node = pair->only >= 0 ? pair->only : nd_pair_in_role(pair, "primary");
 
+    if (node >= 0 && is_ready(pair->status[node]))
+        return exit_of_ready(pair->status[node]);
     if (node >= 0 && pair->status[node])
-        return state_exit(nd_text(pair->status[node], "state", ""), pair->only >= 0);
+        return state_exit(nd_text(pair->status[node], "state", ""));
     /* The primary is on another server: its standby knows. */
     for (unsigned i = 0; i < ND_NODES; i++)
-        if (strcmp(nd_text(pair->status[i], "state", ""), "READY") == 0)
-            return state_exit(nd_text(json_object_get(pair->status[i], "peer"), "state", ""), false);
+        if (is_ready(pair->status[i]))
+            return exit_of_ready(pair->status[i]);
     if (pair->status[0] || pair->status[1])
         return ND_UNPROTECTED;
     return pair->error[0] == FT_EPERM || pair->error[1] == FT_EPERM ? ND_NO_PERMISSION : ND_NO_ANSWER;

@@ -52,6 +52,9 @@ const char *nd_pair_stale(const struct nd_pair *pair, unsigned node);
 /* What keeps the nodes' data ports from carrying traffic, in the node's words; as nd_pair_stale. */
 const char *nd_pair_not_whole(const struct nd_pair *pair, unsigned node);
 
+/* The state of a READY standby's primary, by the standby's word; NULL: it does not reach it. Borrowed. */
+const char *nd_pair_primary_state(const json_t *standby);
+
 /* The exit code that status has for what is known (docs/reference.md). */
 int nd_pair_exit(const struct nd_pair *pair);
 

@@ -28,7 +28,7 @@ static void print_no_connection(const struct nd_pair *pair, unsigned i, FILE *ou
 {
     const json_t *s = pair->status[i], *link = json_object_get(s, "link");
     json_int_t refused =
-        json_integer_value(json_object_get(json_object_get(link, "turned_away"), "no permission"));
+        json_integer_value(json_object_get(json_object_get(link, "turned_away"), "unproven"));
 
     if (!json_is_false(json_object_get(json_object_get(s, "peer"), "connected")))
         return;
@@ -38,6 +38,15 @@ static void print_no_connection(const struct nd_pair *pair, unsigned i, FILE *ou
         fprintf(out, "; %" JSON_INTEGER_FORMAT " connections did not prove that they are %s's%s", refused,
                 pair->config->node[!i].name,
                 strcmp(nd_text(link, "sealed", ""), "key") == 0 ? ": do both nodes have one key?" : "");
+}
+
+/* Who waits for a peer that fits has it in its reason; who serves has not. */
+static void print_differs(const struct nd_pair *pair, unsigned i, FILE *out)
+{
+    const char *differs = nd_text(json_object_get(pair->status[i], "peer"), "differs", NULL);
+
+    if (differs && strcmp(nd_text(pair->status[i], "state", ""), "JOINING") != 0)
+        fprintf(out, "; %s differs: %s", pair->config->node[!i].name, differs);
 }
 
 /* How soon a READY standby takes over from a primary that is silent. */
@@ -70,6 +79,7 @@ static void print_node(const struct nd_pair *pair, unsigned i, FILE *out)
         fprintf(out, "; its view has not been on the disk for %" JSON_INTEGER_FORMAT " ms",
                 json_integer_value(json_object_get(s, "view_unwritten_ms")));
     print_no_connection(pair, i, out);
+    print_differs(pair, i, out);
     print_detection(s, out);
     fputc('\n', out);
 }
@@ -207,6 +217,40 @@ static void print_not_whole(const struct nd_pair *pair, FILE *out)
         fprintf(out, "%s\n", other);
 }
 
+/* A node is what it is, and the verdict another one: then what it rests on is said in place of the state. */
+static void print_subject(const struct nd_pair *pair, int node, FILE *out)
+{
+    const json_t *status = pair->status[node];
+    const char *state = nd_text(status, "state", "in no known state"), *primary;
+    bool ready = strcmp(state, "READY") == 0, well = ready || strcmp(state, "PROTECTED") == 0;
+
+    fprintf(out, "node %s is ", pair->config->node[node].name);
+    primary = ready ? nd_pair_primary_state(status) : "PROTECTED";
+    if (!primary)
+        fprintf(out, "%s and does not reach its primary", state);
+    else if (strcmp(primary, "PROTECTED") != 0)
+        fprintf(out, "%s and its primary %s", state, primary);
+    else if (well && (nd_pair_not_whole(pair, 0) || nd_pair_not_whole(pair, 1)))
+        fprintf(out, "%s, data ports are not whole", nd_text(status, "role", "-"));
+    else
+        fprintf(out, "%s", state);
+}
+
+/* An arbiter that does not answer takes nothing from a pair that is well, and all from one that is cut. */
+static void print_arbiter(const struct nd_pair *pair, FILE *out)
+{
+    for (unsigned i = 0; i < ND_NODES; i++) {
+        const json_t *a = json_object_get(pair->status[i], "arbiter");
+        const char *node = pair->config->node[i].name;
+
+        if (json_is_false(json_object_get(a, "answers")))
+            fprintf(out, "node %s: the arbiter does not answer: %s\n", node,
+                    nd_text(a, "last_failure", "it was not asked yet"));
+        else if (json_is_true(json_object_get(a, "later")))
+            fprintf(out, "node %s: the arbiter keeps a later view than this pair's\n", node);
+    }
+}
+
 void nd_pair_print_verdict(const struct nd_pair *pair, FILE *out)
 {
     int node = pair->only >= 0 ? pair->only : nd_pair_in_role(pair, "primary");
@@ -216,13 +260,13 @@ void nd_pair_print_verdict(const struct nd_pair *pair, FILE *out)
     char mode[ND_MODE_TEXT];
 
     fprintf(out, "%s  chain %s, ", nd_pair_verdict(pair), pair->config->chain.name);
-    if (status)
-        fprintf(out, "node %s is %s, %s%s\n", pair->config->node[node].name,
-                nd_text(status, "state", "in no known state"),
+    if (status) {
+        print_subject(pair, node, out);
+        fprintf(out, ", %s%s\n",
                 nd_mode_text(mode, nd_text(status, "mode", "unknown"), nd_text(status, "mode_asked", ""),
                              nd_text(status, "mode_decided_by", "")),
                 insecure);
-    else if (elsewhere >= 0)
+    } else if (elsewhere >= 0)
         fprintf(out, "node %s (elsewhere) is primary%s\n", pair->config->node[elsewhere].name, insecure);
     else
         fprintf(out, "%s%s\n", pair->status[0] || pair->status[1] ? "no node is primary" : "no node answers",
@@ -231,6 +275,7 @@ void nd_pair_print_verdict(const struct nd_pair *pair, FILE *out)
         if (nd_pair_stale(pair, i))
             fprintf(out, "node %s: %s\n", pair->config->node[i].name, nd_pair_stale(pair, i));
     print_not_whole(pair, out);
+    print_arbiter(pair, out);
     print_versions(pair, out);
 }
 

@@ -1,123 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A trace as a pcapng file; see pcapng.h. No state. Numbers are in this machine's order, as the format
- * allows. */
+/* A trace as a pcapng file; see pcapng.h. No state. */
 #include "node/control/pcapng.h"
+#include "node/base/pcapng_file.h"
 
 #include <openssl/evp.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define BLOCK_SECTION   0x0A0D0D0Au
-#define BLOCK_INTERFACE 1u
-#define BLOCK_PACKET    6u
-#define BYTE_ORDER_MARK 0x1A2B3C4Du
-#define ETHERNET        1u
-#define OPT_END         0u
-#define OPT_COMMENT     1u
-#define OPT_IF_NAME     2u
-#define OPT_IF_ABOUT    3u
-#define OPT_FLAGS       2u /* of a packet */
-#define OPT_IF_TSRESOL  9u
-#define OPT_PROGRAM     4u /* of a section */
-#define CAME_IN         1u
-#define WENT_OUT        2u
-#define FRAME_MAX       65535u
-#define NAME_MAX_BYTES  63u /* of a port; a node's have fewer */
-#define COMMENT_MAX     8192u
-#define PROGRAM         "understudy " UNDERSTUDY_VERSION
-
-/* ---- blocks ------------------------------------------------------------------------------------ */
-
-/* A block under way: its body, whose parts end at multiples of four bytes. */
-struct block {
-    FILE *body;
-    char *bytes;
-    size_t size;
-};
-
-static bool begin_block(struct block *b)
-{
-    *b = (struct block){.body = NULL};
-    b->body = open_memstream(&b->bytes, &b->size);
-    return b->body != NULL;
-}
-
-static void put16(const struct block *b, uint32_t value)
-{
-    uint16_t v = (uint16_t)value;
-
-    fwrite(&v, sizeof(v), 1, b->body);
-}
-
-static void put32(const struct block *b, uint32_t value)
-{
-    fwrite(&value, sizeof(value), 1, b->body);
-}
-
-static void put_padded(const struct block *b, const void *bytes, size_t len)
-{
-    fwrite(bytes, 1, len, b->body);
-    fwrite("\0\0\0", 1, -len & 3, b->body);
-}
-
-static void put_option(const struct block *b, uint32_t code, const void *value, size_t len)
-{
-    put16(b, code);
-    put16(b, (uint32_t)len);
-    put_padded(b, value, len);
-}
-
-static bool end_block(struct block *b, uint32_t type, FILE *out)
-{
-    bool whole;
-    uint32_t size;
-
-    put_option(b, OPT_END, "", 0);
-    whole = fclose(b->body) == 0;
-    size = (uint32_t)b->size + 12;
-    if (whole) {
-        fwrite(&type, sizeof(type), 1, out);
-        fwrite(&size, sizeof(size), 1, out);
-        fwrite(b->bytes, 1, b->size, out);
-        fwrite(&size, sizeof(size), 1, out);
-    }
-    free(b->bytes);
-    return whole;
-}
-
-static bool write_section(FILE *out)
-{
-    struct block b;
-
-    if (!begin_block(&b))
-        return false;
-    put32(&b, BYTE_ORDER_MARK);
-    put16(&b, 1); /* version 1.0 */
-    put16(&b, 0);
-    put32(&b, UINT32_MAX); /* its length is not said */
-    put32(&b, UINT32_MAX);
-    put_option(&b, OPT_PROGRAM, PROGRAM, strlen(PROGRAM));
-    return end_block(&b, BLOCK_SECTION, out);
-}
-
-static bool write_interface(FILE *out, const char *node, const char *port)
-{
-    static const uint8_t nanoseconds = 9;
-    struct block b;
-    char about[128];
-
-    if (!begin_block(&b))
-        return false;
-    snprintf(about, sizeof(about), "port %s of node %s", port, node);
-    put16(&b, ETHERNET);
-    put16(&b, 0);
-    put32(&b, 0); /* frames are kept as far as the answer had room for them */
-    put_option(&b, OPT_IF_NAME, port, strlen(port));
-    put_option(&b, OPT_IF_ABOUT, about, strlen(about));
-    put_option(&b, OPT_IF_TSRESOL, &nanoseconds, sizeof(nanoseconds));
-    return end_block(&b, BLOCK_INTERFACE, out);
-}
+#define FRAME_MAX      65535u
+#define NAME_MAX_BYTES 63u /* of a port; a node's have fewer */
+#define COMMENT_MAX    8192u
 
 /* ---- packets ----------------------------------------------------------------------------------- */
 
@@ -163,28 +56,22 @@ static uint8_t *decode_frame(const json_t *frame, uint32_t *have)
     return bytes;
 }
 
-static bool write_frame(FILE *out, int port, const json_t *packet, const json_t *frame, uint32_t direction,
+static bool write_frame(FILE *out, int port, const json_t *packet, const json_t *frame, bool left,
                         const char *comment)
 {
-    uint64_t time = (uint64_t)number_of(packet, "time_ns");
     uint32_t have = 0;
     uint8_t *bytes = decode_frame(frame, &have);
-    struct block b;
+    const struct nd_pcapng_packet p = {.port = (unsigned)port,
+                                       .out = left,
+                                       .time = (uint64_t)number_of(packet, "time_ns"),
+                                       .bytes = bytes,
+                                       .have = have,
+                                       .wire = (uint32_t)number_of(frame, "bytes"),
+                                       .comment = comment};
+    bool whole = port >= 0 && bytes && have <= number_of(frame, "bytes") && nd_pcapng_packet(out, &p);
 
-    if (port < 0 || !bytes || have > number_of(frame, "bytes") || !begin_block(&b)) {
-        free(bytes);
-        return false;
-    }
-    put32(&b, (uint32_t)port);
-    put32(&b, (uint32_t)(time >> 32));
-    put32(&b, (uint32_t)time);
-    put32(&b, have);
-    put32(&b, (uint32_t)number_of(frame, "bytes"));
-    put_padded(&b, bytes, have);
-    put_option(&b, OPT_COMMENT, comment, strlen(comment));
-    put_option(&b, OPT_FLAGS, &direction, sizeof(direction));
     free(bytes);
-    return end_block(&b, BLOCK_PACKET, out);
+    return whole;
 }
 
 /* "l3; nat 10.0.0.5:4000 > 203.0.113.1:1024; firewall": the steps but a drop, with the ends that they
@@ -235,14 +122,14 @@ static bool write_packet(FILE *out, const json_t *answer, const json_t *packet, 
     write_steps(text, packet);
     write_verdict(text, packet);
     fclose(text);
-    if (!write_frame(out, find_port(answer, text_of(packet, "in")), packet, in, CAME_IN, comment))
+    if (!write_frame(out, find_port(answer, text_of(packet, "in")), packet, in, false, comment))
         return false;
     ++*frames;
     if (!left)
         return true;
     snprintf(comment, sizeof(comment), "frame %u as the chain let it out", *frames);
     ++*frames;
-    return write_frame(out, find_port(answer, text_of(packet, "out")), packet, left, WENT_OUT, comment);
+    return write_frame(out, find_port(answer, text_of(packet, "out")), packet, left, true, comment);
 }
 
 bool nd_pcapng_write(FILE *out, const char *node, const json_t *answer)
@@ -251,12 +138,12 @@ bool nd_pcapng_write(FILE *out, const char *node, const json_t *answer)
     unsigned frames = 0;
     size_t i;
 
-    if (!json_array_size(ports) || !json_is_array(packets) || !write_section(out))
+    if (!json_array_size(ports) || !json_is_array(packets) || !nd_pcapng_section(out))
         return false;
     json_array_foreach(ports, i, o)
     {
         if (!json_is_string(o) || json_string_length(o) > NAME_MAX_BYTES ||
-            !write_interface(out, node, json_string_value(o)))
+            !nd_pcapng_port(out, node, json_string_value(o)))
             return false;
     }
     json_array_foreach(packets, i, o)

@@ -31,6 +31,7 @@ const struct nd_syntax nd_common_syntaxes[] = {
     {"status", pair, "", 0, 0},
     {"watch", pair, "", 0, 0},
     {"top", nodes, "", 0, 0},
+    {"incidents", pair, "", 0, 0},
     {"verify", pair, "", 0, 0},
     {"promote", pair, "", 0, 0},
     {"drain", pair, "", 0, 0},

@@ -57,6 +57,7 @@ static void write_lines(struct nd_lane *lane, const struct ft_chunk *chunk)
 
     if (left_out(chunk))
         return;
+    ft_audit_enter(region, lane->index); /* no lane works on what they share meanwhile */
     while (ft_line_run_next(ft_chunk_lines(chunk), chunk->lines, &at, region->size >> FT_LINE_SHIFT, &run) >
            0) {
         size_t bytes = (size_t)run.count << FT_LINE_SHIFT;
@@ -70,6 +71,7 @@ static void write_lines(struct nd_lane *lane, const struct ft_chunk *chunk)
         else
             memcpy(to, run.bytes, bytes);
     }
+    ft_audit_leave(region, lane->index);
 }
 
 static void keep_outputs(struct nd_lane *lane, const struct ft_chunk *chunk)

@@ -59,6 +59,7 @@ struct nd_guardian {
     struct sockaddr_in peer;
     uint8_t notice[FT_DATAGRAM_BYTES];
     size_t notice_len;
+    const struct nd_crash_page *page; /* NULL: nobody tells what the node died of */
 };
 
 /* One per process, and never given back: the kernel looks at the mutexes when the lanes' threads end. */
@@ -121,6 +122,15 @@ static bool all_hold(int pair, unsigned lanes)
     return true;
 }
 
+/* Each time before the death notice: the peer that takes over at that one knows what not to take in. */
+static void send_crash(const struct nd_guardian *g, int datagrams)
+{
+    size_t len = g->page ? atomic_load_explicit(&g->page->notice_len, memory_order_acquire) : 0;
+
+    if (len)
+        sendto(datagrams, g->page->notice, len, 0, (const struct sockaddr *)&g->peer, sizeof(g->peer));
+}
+
 static void send_notice(const struct nd_guardian *g, int datagrams)
 {
     unsigned slept = 0;
@@ -131,6 +141,7 @@ static void send_notice(const struct nd_guardian *g, int datagrams)
         if (notice_at[i] > slept)
             nanosleep(&t, NULL);
         slept = notice_at[i];
+        send_crash(g, datagrams);
         sendto(datagrams, g->notice, g->notice_len, 0, (const struct sockaddr *)&g->peer, sizeof(g->peer));
     }
 }
@@ -225,7 +236,8 @@ static int fork_guardian(struct nd_guardian *g, int datagrams, struct ft_fault *
 }
 
 int nd_guardian_start(struct nd_guardian **out, unsigned lanes, const char *local_host, const char *peer_host,
-                      uint16_t peer_port, const struct ft_datagram_key *self, struct ft_fault *fault)
+                      uint16_t peer_port, const struct ft_datagram_key *self,
+                      const struct nd_crash_page *page, struct ft_fault *fault)
 {
     struct nd_guardian *g = &the_guardian;
 
@@ -235,6 +247,7 @@ int nd_guardian_start(struct nd_guardian **out, unsigned lanes, const char *loca
     if (datagrams < 0)
         return datagrams;
     g->lanes = lanes;
+    g->page = page;
     g->notice_len = ft_datagram_encode(&(struct ft_datagram){.kind = FT_DEATH_NOTICE}, self, g->notice);
     atomic_store(&g->dead, false);
     int rc = make_shared(&g->shared, fault);

@@ -10,6 +10,7 @@
 
 #include "ftcore/base/error.h"
 #include "ftcore/record/datagram.h"
+#include "node/crash/page.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,9 +19,10 @@
 struct nd_guardian;
 
 /* Before threads, sockets and DPDK. Hosts are numeric IPv4. The notice is made here: the guardian has no key.
- */
+ * What the handler of a fatal signal leaves in `page` for the peer goes with it; NULL: nobody leaves any. */
 int nd_guardian_start(struct nd_guardian **out, unsigned lanes, const char *local_host, const char *peer_host,
-                      uint16_t peer_port, const struct ft_datagram_key *self, struct ft_fault *fault);
+                      uint16_t peer_port, const struct ft_datagram_key *self,
+                      const struct nd_crash_page *page, struct ft_fault *fault);
 pid_t nd_guardian_pid(const struct nd_guardian *g);
 /* Called once by each lane's thread, which keeps its mutex until the process ends. The guardian sends nothing
  * before all lanes did. */

@@ -34,6 +34,11 @@ void nd_health_judge(struct nd_health *h, uint64_t now, uint64_t within, uint64_
     }
 }
 
+const char *nd_health_no_carrier(const struct nd_port_health *p)
+{
+    return p->replaced ? "its interface was made anew, restart this node" : "no carrier";
+}
+
 /* A fault of this node's port, or of the peer's (`theirs`), in words behind those that are there. */
 static void describe(const struct nd_health *h, unsigned port, bool theirs, enum ft_port_fault fault,
                      char *out)
@@ -43,7 +48,8 @@ static void describe(const struct nd_health *h, unsigned port, bool theirs, enum
 
     switch (fault) {
     case FT_PORT_NO_CARRIER:
-        nd_phrases_add(out, ND_HEALTH_TEXT, "node %s: port %s: no carrier", node, p->name);
+        nd_phrases_add(out, ND_HEALTH_TEXT, "node %s: port %s: %s", node, p->name,
+                       theirs ? "no carrier" : nd_health_no_carrier(p));
         break;
     case FT_PORT_SMALL_MTU:
         nd_phrases_add(out, ND_HEALTH_TEXT, "node %s: port %s: MTU %u, expected %u as node %s has", node,

@@ -20,6 +20,7 @@ struct nd_port_health {
     const char *name; /* as the file calls the interface; borrowed */
     bool judged;      /* its device leads to a network: the peer's heartbeats should come in by it */
     bool carrier;
+    bool replaced;             /* then without carrier: below the port is another interface than it opened */
     uint32_t mtu;              /* bytes; 0: not known */
     uint64_t heard;            /* ns: the peer's newest heartbeat of its port of this number; 0: none yet */
     uint64_t crossed;          /* the same of another port of the peer's, which is peer_port */
@@ -43,6 +44,9 @@ struct nd_health {
 /* The fault of each port, by what was found. A heartbeat counts for `within` ns, and, of a thread that was
  * held up until `awake`, as if it had come then. */
 void nd_health_judge(struct nd_health *h, uint64_t now, uint64_t within, uint64_t awake);
+
+/* Why a port of this node's is without carrier, in words. */
+const char *nd_health_no_carrier(const struct nd_port_health *p);
 
 /* All that keeps ports of either node from carrying traffic, in words. "", false: nothing. */
 bool nd_health_faults(const struct nd_health *h, char out[ND_HEALTH_TEXT]);

@@ -65,7 +65,7 @@ static void show_rows(struct nd_lane *lane, struct nd_question *q)
         q->error = ft_fail(&q->fault, FT_ENOMEM, "no memory to show '%s'", q->text);
         return;
     }
-    q->more = nf->module->show(nf, out, &q->cursor);
+    q->more = nf_chain_show(lane->chain, nf, out, &q->cursor);
     q->len = nf_show_end(out);
     q->error = 0;
 }

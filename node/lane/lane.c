@@ -7,6 +7,7 @@
 #include "node/lane/lane.h"
 #include "ftcore/base/plant.h"
 #include "node/base/clock.h"
+#include "node/crash/handler.h"
 #include "nflib/chain/chain.h"
 
 #include <sched.h>
@@ -126,6 +127,7 @@ int nd_lane_run(void *arg)
     struct nd_lane *lane = arg;
 
     prctl(PR_SET_TIMERSLACK, 1000ul);
+    nd_crash_thread((int)lane->index);
     /* Before ordinary work, where permitted; a lane with a core to itself does not notice. */
     if (lane->setup.urgent)
         nd_priority_raise();

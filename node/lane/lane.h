@@ -3,8 +3,8 @@
  * A lane: one DPDK lcore that runs the whole chain. It owns its chain instance, the outputs that it holds,
  * its capture and replayed outputs. It reads its orders in struct ft_lane and writes its report there. It
  * makes no system call but its ports' own and, where it has to wait, nanosleep and sched_yield; at a snapshot
- * it maps the copy and unmaps it. The files of node/lane are one unit
- * around this struct, and call each other.
+ * it maps the copy and unmaps it. The files of node/lane are one unit around this struct, and call each
+ * other.
  *
  *   orders: WAIT ─▶ REPLAY ─▶ LIVE ─▶ ASIDE ─▶ DRAIN. Back to LIVE when a handover is aborted; FENCED from
  *   any of them, then WAIT. FRESH: LIVE from nothing.
@@ -65,6 +65,8 @@ struct nd_lane_setup {
     struct nd_guardian *guardian;     /* NULL: nobody watches the lane's thread */
     struct nd_question *question;     /* the main thread's, one for all lanes */
     struct nf_trace *trace;           /* the main thread's, one for all lanes; NULL: there is none */
+    struct nf_mark *mark;             /* what its chain is at; NULL: nobody looks */
+    struct nd_quarantine *quarantine; /* frames that are dropped; NULL: there never are any */
     struct nd_redis *redis;           /* where the chain keeps its state; NULL: in the region */
     struct lg_recorder *recorder;     /* the flight recorder; NULL: there is none */
     uint64_t seed;                    /* of a state that is made anew */
@@ -203,7 +205,7 @@ static inline bool nd_lane_own_mac(const struct nd_lane *lane)
     return lane->doing == FT_LANE_ASIDE || lane->doing == FT_LANE_DRAIN;
 }
 
-/* The lane's next record, if one is to be made, carries the digest of a slice (verification.h). */
+/* The lane's next record, if there is to be one, carries the digest of a slice (verification.h). */
 static inline bool nd_lane_slice_due(const struct nd_lane *lane)
 {
     return lane->now >= lane->verification.at;
@@ -247,8 +249,7 @@ struct nd_burst_needs {
     bool marks; /* lines it changes are marked and its outputs weighed, for a delta or checkpoint */
 };
 
-/* Makes what a lane owns, the chain among it; rings in `words` are there already. Errors: FT_EINVAL,
- * FT_ENOMEM, and those of nf_chain_make. */
+/* Makes what a lane owns, the chain, too; rings in `words` are there. FT_EINVAL, FT_ENOMEM, or its errors. */
 int nd_lane_make(struct nd_lane *lane, struct ft_fault *fault);
 void nd_lane_free(struct nd_lane *lane);
 

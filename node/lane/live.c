@@ -9,6 +9,7 @@
 #include "nflib/net/bytes.h"
 #include "nflib/chain/chain.h"
 #include "nflib/chain/trace.h"
+#include "node/crash/quarantine.h"
 
 #include <endian.h>
 #include <string.h>
@@ -197,6 +198,30 @@ static void complete_record(struct nd_lane *lane, const struct nd_burst_needs *n
     }
 }
 
+/* Frames that the node before this one crashed on; apart, since there hardly ever are any. */
+static __attribute__((noinline, cold)) void drop_quarantined(struct nd_lane *lane)
+{
+    uint32_t left = 0;
+
+    for (uint32_t i = 0; i < lane->burst.n; i++) {
+        struct nf_packet *p = &lane->burst.packets[i];
+        uint32_t take = p->len;
+
+        if (!lane->whole_capture) {
+            nf_packet_parse(p);
+            take = nf_packet_header_bytes(p);
+        }
+        if (nd_quarantine_takes(lane->setup.quarantine, p->data, take, p->len, p->in_port)) {
+            lane->io->drop(lane->io->ctx, p->owner);
+            FT_COUNT(lane->words, quarantined, 1);
+        } else {
+            p->parsed = 0;
+            lane->burst.packets[left++] = *p;
+        }
+    }
+    lane->burst.n = left;
+}
+
 static void run_burst(struct nd_lane *lane, const struct nd_burst_needs *needs, uint64_t time,
                       const char *command)
 {
@@ -204,6 +229,8 @@ static void run_burst(struct nd_lane *lane, const struct nd_burst_needs *needs, 
     struct nd_question *q = lane->setup.question;
     uint64_t burst = state->burst + 1, seq = state->seq, number = state->outputs, access = state->access;
 
+    if (ft_unlikely(lane->setup.quarantine && nd_quarantine_on(lane->setup.quarantine)))
+        drop_quarantined(lane);
     if (needs->record)
         capture_burst(lane, burst, time);
     if (command) { /* a determinant: recorded, and on replay taken from the record */

@@ -14,9 +14,21 @@
 
 #include <sched.h>
 #include <stdio.h>
+#include <string.h>
 
 #define RECORDS_TURN 64u     /* records between two reads of the orders, at most */
 #define TURN_NS      200000u /* a turn that has taken so long ends with the present record */
+
+#define NOT_TAKEN 0xd7 /* what lies in the frame where capture would have taken nothing: no payload */
+
+/* As capture would have taken it (capture_inputs), so that an NF finds here what a record would give it. */
+static void cut_input(struct nf_packet *p)
+{
+    nf_packet_parse(p);
+    p->have = nf_packet_header_bytes(p);
+    p->parsed = 0;
+    memset(p->data + p->have, NOT_TAKEN, p->len - p->have);
+}
 
 /* The input keeper has the burst's inputs, as they came in. False: it does not, and nobody else. */
 static bool fetch_inputs(struct nd_lane *lane, const struct ft_record *r)
@@ -31,6 +43,8 @@ static bool fetch_inputs(struct nd_lane *lane, const struct ft_record *r)
             return false;
         lane->burst.packets[i] = (struct nf_packet){
             .data = frame, .len = len, .have = len, .in_port = port, .side = io->side[port]};
+        if (!lane->whole_capture)
+            cut_input(&lane->burst.packets[i]);
     }
     return true;
 }
@@ -73,8 +87,6 @@ static void keep_replayed(struct nd_lane *lane, const struct ft_record *r, uint6
         out.seq = r->seq + i;
         out.len = p->len;
         out.have = p->have == p->len || lane->io->complete ? p->have : 0;
-        if (lane->by_seq && !lane->whole_capture) /* the input keeper has the rest */
-            out.have = nf_packet_header_bytes(p);
         out.port = p->out_port;
         lg_replayed_put(&lane->replayed, &out, p->data);
     }

@@ -75,6 +75,7 @@ static const struct metric table[] = {
     {WAITS, LANE, .path = "lag_full", .label = "reason=\"lag_full\""},
     {WAITS, LANE, .path = "lease_held", .label = "reason=\"lease_held\""},
     {"understudy_waiting_dropped_packets_total", C, "Frames dropped while the lane had no room and no lease", LANE, .path = "waiting_full"},
+    {"understudy_quarantined_packets_total", C, "Frames dropped that the peer had crashed on", LANE, .path = "quarantined"},
     {"understudy_tx_refused_total", C, "Times that a port did not take an output", LANE, .path = "tx_refused"},
     {"understudy_no_buffer_total", C, "Times that there was no packet buffer", LANE, .path = "no_buffer"},
     {"understudy_claims_total", C, "Frames from the chain's own MAC: another node claims the addresses", LANE, .path = "claims"},

@@ -59,7 +59,7 @@ def new_backend(day):
     return rows[-1]
 
 
-@fault(events=LOST | {"chain"}, may=SHORT)
+@fault(events=LOST | {"chain", "refused"}, may=SHORT)
 def push(day):
     """The chain is changed while the standby is away: it comes back with files that do not fit, and gets the new ones."""
     primary, standby = day.pair.primary(), day.pair.standby()

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Datagrams: one as it is, or (first byte 1) what it says in its first 48 bytes with a tag that is right. */
-#include "ftcore/record/datagram.h"
+/* Datagrams: one as it is, or (first byte 1) what it says in its first 48 bytes with a tag that is right, or
+ * (2) a crash notice with one. */
+#include "ftcore/record/crash_notice.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>
@@ -8,12 +9,28 @@
 
 static const struct ft_datagram_key key = {0x1122334455667788, {3, 4}};
 
+static void run_crash(const uint8_t *data, size_t len, bool tagged)
+{
+    uint8_t *in = fuzz_copy(data, len), back[FT_CRASH_BYTES];
+    struct ft_crash_notice n;
+
+    if (tagged && len > FT_TAG_BYTES)
+        ft_datagram_tag(in, len - FT_TAG_BYTES, &key, in + len - FT_TAG_BYTES);
+    int error = ft_crash_notice_decode(in, len, &key, &n);
+
+    FUZZ_MUST(!error || error == FT_EMALFORMED || error == FT_EPERM, "error %d", error);
+    FUZZ_MUST(error || (ft_crash_notice_encode(&n, &key, back) == len && memcmp(in, back, len) == 0),
+              "its encoding has other bytes");
+    free(in);
+}
+
 static void run(const uint8_t *data, size_t size)
 {
     size_t len = size ? size - 1 : 0;
     uint8_t *in = fuzz_copy(data + (size > 0), len), back[FT_DATAGRAM_BYTES];
     struct ft_datagram d = {0};
 
+    run_crash(data + (size > 0), len, size && data[0] == 2);
     if (size && data[0] == 1 && len == FT_DATAGRAM_BYTES) {
         memcpy(&d.kind, in + 12, 4);
         memcpy(&d.view, in + 16, 8);
@@ -45,6 +62,17 @@ static void seeds(void)
     ft_datagram_encode(&(struct ft_datagram){0, FT_HEARTBEAT, 9, 10, 1, 1500, {0, FT_PORT_NO_CARRIER}}, &key,
                        bytes + 1);
     fuzz_seed("heartbeat", bytes, sizeof(bytes));
+
+    const struct ft_crash_notice crash = {.signal = 11,
+                                          .burst = 7,
+                                          .packet = 2,
+                                          .doing = 4,
+                                          .nf = "nat",
+                                          .fingerprints = 1,
+                                          .fingerprint = {{1, 2}}};
+    uint8_t long_bytes[1 + FT_CRASH_BYTES] = {2};
+
+    fuzz_seed("crash", long_bytes, 1 + ft_crash_notice_encode(&crash, &key, long_bytes + 1));
 }
 
-FUZZ_TARGET(datagram, "datagrams: death notices and heartbeats", 80)
+FUZZ_TARGET(datagram, "datagrams: death and crash notices, heartbeats", 700)

@@ -153,6 +153,11 @@ sed 's/insecure: true/key: none.key/' "$dir/pair.yaml" >"$dir/key.yaml"
 sed 's/insecure: true/tls: {cert: a.pem, key: a.key, ca: ca.pem}/' "$dir/pair.yaml" >"$dir/tls.yaml"
 gone='No such file or directory, expected'
 t "check knows no other server's files" 0 "key.yaml: ok" "" check -c "$dir/key.yaml"
+sed 's/insecure: true/key: open.key/; s/net_null1/"net_af_packet1,iface=nonesuch"/' "$dir/pair.yaml" >"$dir/warn.yaml"
+"$understudy" key "$dir/open.key" && chmod 644 "$dir/open.key"
+t "check warns of an interface that this server does not have" 0 "warn.yaml: ok" \
+    "warning: node a: this server has no such interface: net_af_packet1,iface=nonesuch$" check -c "$dir/warn.yaml"
+t "and of a key that others may read" 0 "warn.yaml: ok" "open.key: mode 0644: nobody else may read a key, run: chmod 600 " check -c "$dir/warn.yaml"
 t "run without the pair's key" 65 "" \
     "^understudy: $dir/key.yaml:5: link key: $dir/none.key: $gone the pair's key \(understudy key FILE makes one\)$" run -c "$dir/key.yaml" -n a
 ln -s pair.yaml "$dir/none.key"
@@ -186,7 +191,7 @@ until [ -S "$dir/a.sock.look" ] && "$understudy" status -c "$dir/alone.yaml" -n 
 done
 t "status of a node that runs" 2 '^a +primary +SOLO' "" status -c "$dir/alone.yaml" -n a
 t "status of the pair is one object, of the primary, with what it knows of its peer" 2 \
-    '^\{"node":"a","role":"primary",.*"peer":\{"node":null,"connected":false,"state":"UNKNOWN","view":0,"version":null,"format":null,"silent_ms":null\}.*,"other":null\}$' \
+    '^\{"node":"a","role":"primary",.*"peer":\{"node":null,"connected":false,"state":"UNKNOWN","view":0,"version":null,"format":null,"silent_ms":null,"differs":null\}.*,"other":null\}$' \
     '^understudy: node b: .*no node listens' status -c "$dir/alone.yaml" -o json
 t "promote it" 1 "" 'node a is primary already' promote -c "$dir/alone.yaml" -n a
 if [ "$(id -u)" = 0 ]; then

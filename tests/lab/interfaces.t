@@ -4,7 +4,7 @@
 # mends it; the commands are run as they are printed.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 9
+plan 11
 
 in_a() { "$lab" exec a "$@"; }
 warnings() { in_a timeout 60 "$UNDERSTUDY" check -c "$pair" 2>&1 >/dev/null; }
@@ -31,6 +31,14 @@ is "and nothing is amiss" "$(warnings)" ""
 ip -n "${LAB_PREFIX}fabric" link set a-in down
 is "an end without a link is told" "$(warnings | sed 's/.*node a: //')" "a-in: has no link: look at its cable and what is at the other end"
 ip -n "${LAB_PREFIX}fabric" link set a-in up
+in_a ip address add 10.0.0.1/32 dev lo
+is "an address of the chain that the kernel has is told" "$(warnings | sed 's/.*warning: //; s/, run: .*//')" \
+    "10.0.0.1 is the chain's address, and this server's kernel has it on lo"
+in_a ip address flush dev lo to 10.0.0.1
+sed 's/iface=a-in/iface=nonesuch/' "$pair" >"$LAB_DIR/none.yaml"
+is "and an interface that this node's server does not have" \
+    "$(in_a timeout 60 "$UNDERSTUDY" check -c "$LAB_DIR/none.yaml" 2>&1 >/dev/null | sed 's/.*warning: //; s/: net_af_packet.*//')" \
+    "node a: this server has no such interface"
 in_a ip link set a-out mtu 1300
 is "so is an MTU below that of the chain's interface" "$(warnings | sed 's/.*node a: //')" \
     "a-out: MTU 1300: packets of up to 1500 bytes are let pass and dropped here, run: ip link set a-out mtu 1500"

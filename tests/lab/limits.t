@@ -66,7 +66,7 @@ echo "chain: { name: x, modules: [ pipe ], nfs: [ monitor ] }" >"$dir/module.yam
 refused "a pipe for a module" 65 "module.yaml:1: .*pipe \(not a regular file\)" "$understudy" check -c "$dir/module.yaml"
 echo "chain: { name: x, nfs: [ firewall: { rules: pipe } ] }" >"$dir/rules.yaml"
 refused "a pipe for rules" 65 "rules.yaml:1: .*pipe \(not a regular file\)" "$understudy" check -c "$dir/rules.yaml"
-refused "a pipe for a new key" 65 "pipe: File exists" "$understudy" key "$dir/pipe"
+refused "a pipe for a new key" 65 "pipe: File exists, expected a name that is free" "$understudy" key "$dir/pipe"
 
 node_refused "a pipe for a key" 65 "pipe: not a file, expected a key file" 's/insecure: true/key: pipe/'
 node_refused "a pipe for a certificate" 65 "pipe: not a regular file" \

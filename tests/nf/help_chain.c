@@ -176,8 +176,8 @@ bool help_chain_spec(struct help_chain *h, uint8_t side, const struct nft_spec *
 
 int help_chain_command(struct help_chain *h, const char *text)
 {
-    struct ft_fault fault = {""};
-    int rc = nf_chain_command(h->chain, text, (uint32_t)strlen(text), h->now, &fault);
+    h->fault = (struct ft_fault){""};
+    int rc = nf_chain_command(h->chain, text, (uint32_t)strlen(text), h->now, &h->fault);
     help_chain_idle(h, h->now);
     return rc;
 }

@@ -19,6 +19,7 @@ struct help_chain {
     struct ft_region *region;
     struct nf_chain *chain;
     uint64_t seed, burst, now;
+    struct ft_fault fault; /* of the last help_chain_command */
     char dir[64];
 };
 

@@ -208,6 +208,23 @@ static void test_action_changed(void)
     assert_true(send_out(&fresh, 0, NULL));
 }
 
+/* What an operator has set of a rule stays through a change of other lines, but not of its own. */
+static void test_live_rule_stays(void)
+{
+    struct flow fresh = {.host = HELP_IP(10, 1, 2, 99), .remote = REMOTE, .port = 999, .proto = 17};
+
+    open_chain(NAT WALL MONITOR);
+    assert_int_equal(help_chain_command(&h, "set firewall rule.1=deny"), 0);
+    assert_int_equal(help_chain_command(&h, "set firewall default.in=allow"), 0);
+    must_change(NAT WALL MONITOR, "# another line\ndeny out udp to 198.51.100.99\n" RULES);
+    assert_false(send_out(&fresh, 0, NULL));
+    help_chain_has(&h, "firewall", "\"rule\":\"2\",\"line\":3,\"action\":\"deny\",\"hits\":101");
+    help_chain_has(&h, "firewall", "\"rule\":\"default.in\",\"line\":5,\"action\":\"allow\"");
+    must_change(NAT WALL MONITOR, "deny out udp\nallow out tcp\ndefault deny\n");
+    must_change(NAT WALL MONITOR, RULES);
+    assert_true(send_out(&fresh, 0, NULL));
+}
+
 static void test_nf_added(void)
 {
     open_chain(NAT WALL MONITOR);
@@ -376,7 +393,7 @@ int main(void)
         HELP_CASE(test_rule_added),          HELP_CASE(test_action_changed), HELP_CASE(test_nf_added),
         HELP_CASE(test_nf_taken_out),        HELP_CASE(test_timers_go_on),   HELP_CASE(test_backend_added),
         HELP_CASE(test_limits_changed),      HELP_CASE(test_refused),        HELP_CASE(test_long_list),
-        HELP_CASE(test_order_of_transitory), HELP_CASE(test_many_flows),
+        HELP_CASE(test_order_of_transitory), HELP_CASE(test_many_flows),     HELP_CASE(test_live_rule_stays),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -133,7 +133,9 @@ static void bad_rules_are_refused_by_line(void)
     refused("allow icmp to any port 80\n", "expected no ports");
     refused("allow to any port 80\n", "expected no ports");
     refused("allow icmp type 256\n", "'256', expected an ICMP type");
-    refused("allow tcp type 8\n", "'type', expected from, to, port or the end");
+    refused("allow tcp type 8\n", "'type', expected from, to or the end");
+    refused("allow in icmp port 80\n", "'port', expected port behind the HOST of from or to, of tcp or udp");
+    refused("allow icmp echo\n", "'echo', expected from, to, type or the end");
     refused("default permit\n", "'permit', expected allow or deny");
     refused("default allow both\n", "'both', expected in, out or the end of the line");
     for (unsigned i = 0; i < 4097; i++)
@@ -339,6 +341,10 @@ static void commands_change_rules_and_timeouts(void)
     assert_int_equal(help_chain_command(&h, "set firewall default.in=maybe"), FT_EINVAL);
     assert_int_equal(help_chain_command(&h, "set firewall rule.0=deny"), FT_ENOENT);
     assert_int_equal(help_chain_command(&h, "set firewall rule.9=deny"), FT_ENOENT);
+    assert_string_equal(h.fault.text, "rule.9: no such rule, expected rule.1 to rule.8");
+    assert_int_equal(help_chain_command(&h, "set firewall upd=9"), FT_ENOENT);
+    assert_string_equal(h.fault.text, "upd: no such setting, expected rule.N, default.in, default.out, "
+                                      "tcp_established, tcp_transitory, tcp_closed, udp, icmp, other");
     assert_int_equal(help_chain_command(&h, "set firewall tcp_transitory=604801"), FT_EINVAL);
     assert_int_equal(help_chain_command(&h, "clear firewall 1"), FT_ENOENT);
     assert_int_equal(help_chain_command(&h, "set firewall tcp_transitory=1"), FT_OK);

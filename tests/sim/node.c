@@ -29,10 +29,11 @@ uint64_t sim_clock(const struct sim_node *n)
 
 /* ---- putting together ---------------------------------------------------------------------------- */
 
-static void state_changed(void *arg, enum ft_event_name what, enum ft_state state, uint64_t view,
-                          const char *why)
+static void state_changed(void *arg, enum ft_event_name what, bool planned, enum ft_state state,
+                          uint64_t view, const char *why)
 {
     (void)what;
+    (void)planned;
     sim_saw_state(arg, state, view, why);
 }
 
@@ -287,6 +288,7 @@ void sim_node_free(struct sim_node *n)
 void sim_node_kill(struct sim_node *n, bool machine)
 {
     FT_CHECK(!sim_running && n->alive, "killed by itself, or twice");
+    n->died = sim.now;
     sim.count.kills++;
     n->alive = false;
     n->powered = !machine;

@@ -19,18 +19,28 @@ static bool reigns(enum ft_state state)
 
 /* ---- states -------------------------------------------------------------------------------------- */
 
+/* The node's peer took over from it, and died within a silence that nobody would have called a failure. */
+static bool died_unheard(const struct sim_node *n)
+{
+    const struct sim_node *other = &sim.node[!n->index];
+
+    return !other->alive && sim.reigns_node == other->index && other->state == FT_SOLO &&
+           other->died < other->state_since + sim.config->timing.detect_ms * SIM_MS;
+}
+
 /*
  * The price of two nodes: a primary was replaced while it was cut off or slept, hears nothing of that for
- * solo_after_ms, and goes on alone. Announced, and never with strict or an arbiter. An eighth: its clock may
- * have jumped.
+ * solo_after_ms, since the partition is long or its successor has died, and goes on alone. Announced, and
+ * never with strict or an arbiter. An eighth: its clock may have jumped.
  */
 static bool may_split(const struct sim_node *n)
 {
     uint64_t patience = sim.config->timing.solo_after_ms * SIM_MS;
 
     return !sim.plan.strict && !sim.plan.arbitrated && n->state == FT_SOLO &&
-           (sim.long_partition || (n->overslept && n->state_since + patience / 8 >= n->overslept + patience &&
-                                   n->state_since < n->overslept + 3 * patience));
+           (sim.long_partition || died_unheard(n) ||
+            (n->overslept && n->state_since + patience / 8 >= n->overslept + patience &&
+             n->state_since < n->overslept + 3 * patience));
 }
 
 static void count_split(const struct sim_node *n)

@@ -153,7 +153,7 @@ struct sim_node {
     uint64_t lived, stored; /* the last view of this life; and that the writer has said to be on the disk */
     bool by_handover;       /* it is primary by a handover that was heard, or is on its disk */
     enum ft_state state;
-    uint64_t state_since;
+    uint64_t state_since, died;      /* died: world ns */
     struct sim_history *history;     /* of the state that it makes or has taken over */
     struct sim_history *follows;     /* standby: whose records it stores */
     uint64_t held[SIM_LANES];        /* standby: last burst that it stores */

@@ -79,6 +79,7 @@ void sim_task_begin(struct sim_task *task, void (*entry)(void *arg), void *arg)
     task->entry = entry;
     task->arg = arg;
     task->ended = task->again = task->polls = false;
+    task->audit = (struct ft_audit_at){.inside = NULL};
     /* Six registers and where to return to; a function begins 8 bytes off a multiple of 16. */
     top = (void **)(void *)(task->stack + STACK_BYTES - 16);
     *--top = NULL;
@@ -104,7 +105,10 @@ void sim_task_run(struct sim_task *task)
     FT_CHECK(!sim_running && task->stack && !task->ended, "a task runs that cannot");
     sim_running = task;
     task->again = task->polls = false;
+    ft_audit_here = task->audit;
     sim_switch(&world_sp, task->sp);
+    task->audit = ft_audit_here;
+    ft_audit_here = (struct ft_audit_at){.inside = NULL};
     sim_running = NULL;
 }
 

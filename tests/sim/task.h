@@ -7,6 +7,8 @@
 #ifndef TESTS_SIM_TASK_H
 #define TESTS_SIM_TASK_H
 
+#include "ftcore/region/audit_parts.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -21,6 +23,7 @@ struct sim_task {
     bool again;      /* wants to go on within the same tick */
     bool polls;      /* also wakes when something can be read */
     bool ended;
+    struct ft_audit_at audit; /* what its thread would be at */
 };
 
 extern struct sim_task *sim_running; /* NULL: the world itself */

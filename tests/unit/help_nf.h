@@ -3,6 +3,7 @@
 #ifndef TESTS_UNIT_HELP_NF_H
 #define TESTS_UNIT_HELP_NF_H
 
+#include "ftcore/region/audit.h"
 #include "nflib/chain/chain.h"
 
 struct help_nf {
@@ -26,5 +27,14 @@ void help_nf_wake_none(const struct help_nf *h);
 /* A sequence of its own for a test's operations: the next 64 bits, or a number below n. */
 uint64_t help_nf_draw(uint64_t *sequence);
 uint32_t help_nf_below(uint64_t *sequence, uint32_t n);
+
+/* An object that is made when the chain is made already: as `make` would have. */
+#define HELP_NF_MAKE(h, object)                                                                              \
+    ({                                                                                                       \
+        ft_audit_suspend((h)->region);                                                                       \
+        __typeof__(object) help_nf_made = (object);                                                          \
+        ft_audit_resume((h)->region);                                                                        \
+        help_nf_made;                                                                                        \
+    })
 
 #endif

@@ -7,9 +7,9 @@
 #include <cmocka.h>
 
 #include "ftcore/region/audit.h"
+#include "tests/unit/help_audit.h"
 #include "tests/unit/help_death.h"
 
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,66 +17,26 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define USED 20000u
-
-static const char *const names[] = {"lane", "nat", "firewall"};
-
-/* Not a setup of cmocka's: its own handlers come after those. */
-static struct ft_region *open_region(unsigned lanes)
-{
-    const uint64_t sizes[] = {0, 100000, 0};
-    struct ft_region_config config = {.lanes = (uint16_t)lanes,
-                                      .nfs = 3,
-                                      .arena_size = sizes,
-                                      .nf_name = names,
-                                      .shared_size = 1 << 20,
-                                      .audit = true,
-                                      .huge = true};
-    struct ft_region *region;
-
-    assert_int_equal(ft_region_open(&region, &config, NULL), 0);
-    for (unsigned i = 0; i <= lanes * 3; i++)
-        assert_non_null(ft_arena_alloc(&region->arenas[i], USED));
-    return region;
-}
-
-static uint8_t *at(const struct ft_arena *arena, uint64_t byte)
-{
-    return arena->region->base + arena->offset + byte;
-}
-
-static uint8_t *nat(struct ft_region *region, unsigned lane, uint64_t byte)
-{
-    return at(ft_region_arena(region, lane, 1), byte);
-}
-
-static uint8_t *shared(struct ft_region *region, uint64_t byte)
-{
-    return at(ft_region_shared(region), byte);
-}
-
-static void set(struct ft_region *region, uint8_t *p, size_t n, int value)
-{
-    memset(ft_edit(region, p, n), value, n);
-}
-
 static void edited_bytes_pass_the_audit(void **unused)
 {
-    struct ft_region *region = open_region(2);
+    struct ft_region *region = help_audit_open(2);
 
     (void)unused;
     for (unsigned burst = 1; burst <= 300; burst++) {
         unsigned lane = burst % 2;
 
-        set(region, nat(region, lane, burst * 17), 150, (int)burst);
-        set(region, nat(region, lane, 0), USED, (int)burst); /* over many pages */
-        set(region, shared(region, burst * 31), 1, (int)burst);
-        ft_edit(region, nat(region, lane, 5), 1); /* announced, not made */
+        help_audit_set(region, help_audit_nat(region, lane, burst * 17), 150, (int)burst);
+        help_audit_set(region, help_audit_nat(region, lane, 0), HELP_AUDIT_USED,
+                       (int)burst); /* over many pages */
+        ft_audit_enter(region, lane);
+        help_audit_set(region, help_audit_shared(region, burst * 31), 1, (int)burst);
+        ft_audit_leave(region, lane);
+        ft_edit(region, help_audit_nat(region, lane, 5), 1); /* announced, not made */
         ft_audit_check(region, lane);
         ft_audit_check(region, lane); /* an empty burst */
     }
-    assert_int_equal(*nat(region, 0, 19999), 300 % 256);
-    assert_int_equal(*nat(region, 1, 0), 299 % 256);
+    assert_int_equal(*help_audit_nat(region, 0, 19999), 300 % 256);
+    assert_int_equal(*help_audit_nat(region, 1, 0), 299 % 256);
     ft_region_close(region);
 }
 
@@ -84,18 +44,18 @@ static void write_unmarked(void *arg)
 {
     struct ft_region *region = arg;
 
-    set(region, nat(region, 1, 64), 64, 1);
-    *nat(region, 1, 0x1085) = 1; /* a page that also holds edits, */
-    set(region, nat(region, 1, 0x1040), 64, 1);
-    set(region, nat(region, 1, 0x10c0), 64, 1); /* between two of them */
-    ft_audit_check(region, 0);                  /* not this lane's */
+    help_audit_set(region, help_audit_nat(region, 1, 64), 64, 1);
+    *help_audit_nat(region, 1, 0x1085) = 1; /* a page that also holds edits, */
+    help_audit_set(region, help_audit_nat(region, 1, 0x1040), 64, 1);
+    help_audit_set(region, help_audit_nat(region, 1, 0x10c0), 64, 1); /* between two of them */
+    ft_audit_check(region, 0);                                        /* not this lane's */
     fputs("lane 0 passes\n", stderr);
     ft_audit_check(region, 1);
 }
 
 static void an_unmarked_write_is_named(void **unused)
 {
-    struct ft_region *region = open_region(2);
+    struct ft_region *region = help_audit_open(2);
 
     (void)unused;
     assert_dies(write_unmarked, region,
@@ -109,16 +69,16 @@ static void write_a_burst_later(void *arg)
     struct ft_region *region = arg;
     struct ft_arena *arena = ft_region_arena(region, 0, 2);
 
-    set(region, at(arena, 128), 64, 1);
+    help_audit_set(region, help_audit_at(arena, 128), 64, 1);
     ft_audit_check(region, 0);
     fputs("marked passes\n", stderr);
-    *at(arena, 130) = 2;
+    *help_audit_at(arena, 130) = 2;
     ft_audit_check(region, 0);
 }
 
 static void a_mark_lasts_one_burst(void **unused)
 {
-    struct ft_region *region = open_region(1);
+    struct ft_region *region = help_audit_open(1);
 
     (void)unused;
     assert_dies(
@@ -128,77 +88,23 @@ static void a_mark_lasts_one_burst(void **unused)
     ft_region_close(region);
 }
 
-static void write_shared_unmarked(void *arg)
-{
-    struct ft_region *region = arg;
-
-    set(region, shared(region, 0), 64, 1);
-    ft_audit_check(region, 0);
-    *shared(region, 0) = 2;
-    ft_audit_check(region, 0);
-}
-
-static void one_lane_has_no_grace_in_the_shared_arena(void **unused)
-{
-    struct ft_region *region = open_region(1);
-
-    (void)unused;
-    assert_dies(write_shared_unmarked, region,
-                "understudy: audit: NF 'shared' (lane 0) changed offset 0x0 of its arena without an edit");
-    ft_region_close(region);
-}
-
-static void write_shared_after_all_passed(void *arg)
-{
-    struct ft_region *region = arg;
-
-    set(region, shared(region, 4096), 64, 1);
-    for (unsigned i = 0; i < 4; i++)
-        ft_audit_check(region, i % 2);
-    *shared(region, 4096) = 2;
-    ft_audit_check(region, 1);
-}
-
-/* Another lane ends bursts between a lane's edit and its write. */
-static void a_mark_in_the_shared_arena_outlives_others_bursts(void **unused)
-{
-    struct ft_region *region = open_region(2);
-    uint8_t *p = ft_edit(region, shared(region, 4096), 64);
-
-    (void)unused;
-    ft_audit_check(region, 1); /* lane 0 is now the last to pass, and others go on */
-    for (unsigned i = 0; i < 10; i++) {
-        *p = (uint8_t)(i + 1);
-        ft_audit_check(region, 1);
-    }
-    ft_audit_check(region, 0);
-    p = ft_edit(region, shared(region, 4096 + 64), 64);
-    ft_audit_check(region, 1);
-    *p = 1;
-    ft_audit_check(region, 1);
-    ft_audit_check(region, 0);
-    assert_dies(write_shared_after_all_passed, region,
-                "understudy: audit: NF 'shared' (lane 1) changed offset 0x1000 of its arena without an edit");
-    ft_region_close(region);
-}
-
 static void writes_during_a_suspension_pass(void **unused)
 {
-    struct ft_region *region = open_region(1);
+    struct ft_region *region = help_audit_open(1);
 
     (void)unused;
     ft_audit_suspend(region);
     ft_audit_suspend(region);
-    *nat(region, 0, 1) = 1;
+    *help_audit_nat(region, 0, 1) = 1;
     ft_audit_resume(region);
     ft_audit_check(region, 0);
-    *nat(region, 0, 2) = 1;
+    *help_audit_nat(region, 0, 2) = 1;
     ft_audit_resume(region);
     ft_audit_check(region, 0);
-    set(region, nat(region, 0, 64), 64, 1);
+    help_audit_set(region, help_audit_nat(region, 0, 64), 64, 1);
     ft_audit_check(region, 0);
     ft_region_wipe(region);
-    assert_int_equal(*nat(region, 0, 1), 0);
+    assert_int_equal(*help_audit_nat(region, 0, 1), 0);
     ft_audit_check(region, 0);
     ft_region_close(region);
 }
@@ -208,15 +114,15 @@ static void write_after_suspension(void *arg)
     struct ft_region *region = arg;
 
     ft_audit_suspend(region);
-    *nat(region, 0, 1) = 1;
+    *help_audit_nat(region, 0, 1) = 1;
     ft_audit_resume(region);
-    *nat(region, 0, 2) = 1;
+    *help_audit_nat(region, 0, 2) = 1;
     ft_audit_check(region, 0);
 }
 
 static void writes_after_a_suspension_are_named(void **unused)
 {
-    struct ft_region *region = open_region(1);
+    struct ft_region *region = help_audit_open(1);
 
     (void)unused;
     assert_dies(write_after_suspension, region, "audit: NF 'nat' (lane 0) changed offset 0x2 of its arena");
@@ -227,7 +133,7 @@ static void edit_across(void *arg)
 {
     struct ft_region *region = arg;
 
-    ft_edit(region, nat(region, 0, USED), 64); /* its last line, and one more */
+    ft_edit(region, help_audit_nat(region, 0, HELP_AUDIT_USED), 64); /* its last line, and one more */
 }
 
 static void write_between_arenas(void *arg)
@@ -252,7 +158,7 @@ static void write_elsewhere(void *arg)
 static void default_then_elsewhere(void *arg)
 {
     signal(SIGSEGV, SIG_DFL);
-    open_region(1);
+    help_audit_open(1);
     write_elsewhere(arg);
 }
 
@@ -260,7 +166,7 @@ static void default_then_between_arenas(void *arg)
 {
     (void)arg;
     signal(SIGSEGV, SIG_DFL);
-    write_between_arenas(open_region(1));
+    write_between_arenas(help_audit_open(1));
 }
 
 static void say(int number)
@@ -273,7 +179,7 @@ static void say(int number)
 static void handler_then_elsewhere(void *arg)
 {
     signal(SIGSEGV, say);
-    open_region(1);
+    help_audit_open(1);
     write_elsewhere(arg);
 }
 
@@ -285,7 +191,7 @@ static void other_faults_are_passed_on(void **unused)
     assert_dies_by(SIGSEGV, default_then_elsewhere, NULL, NULL);
     assert_dies_by(SIGSEGV, default_then_between_arenas, NULL, NULL);
     assert_dies(handler_then_elsewhere, NULL, "the earlier handler");
-    region = open_region(1);
+    region = help_audit_open(1);
     assert_dies(edit_across, region, "not inside what one arena has handed out");
     ft_region_close(region);
 }
@@ -303,7 +209,7 @@ static void touch_place(void *arg)
 {
     volatile char *places = mmap(NULL, PLACES * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-    open_region(1);
+    help_audit_open(1);
     for (unsigned i = 0; i < PLACES; i++)
         ft_audit_forbid((const char *)places + i * 4096, 4096, say_place, (void *)(uintptr_t)places);
     places[(uintptr_t)arg * 4096] = 1;
@@ -323,39 +229,10 @@ static void closing_gives_the_handler_back(void **unused)
 
     (void)unused;
     sigaction(SIGSEGV, &old, &saved);
-    ft_region_close(open_region(1));
+    ft_region_close(help_audit_open(1));
     sigaction(SIGSEGV, NULL, &now);
     assert_ptr_equal(now.sa_handler, earlier_handler);
     sigaction(SIGSEGV, &saved, NULL);
-}
-
-static void *busy_lane(void *arg)
-{
-    struct ft_region *region = arg;
-
-    for (unsigned burst = 0; burst < 3000; burst++) {
-        set(region, nat(region, 1, burst % 100 * 100), 200, (int)burst);
-        set(region, shared(region, burst % 64 * 128 + 64), 64, (int)burst);
-        ft_audit_check(region, 1);
-    }
-    return NULL;
-}
-
-/* Two lanes, their lines side by side in the same pages of the shared arena. */
-static void lanes_check_at_the_same_time(void **unused)
-{
-    struct ft_region *region = open_region(2);
-    pthread_t thread;
-
-    (void)unused;
-    assert_int_equal(pthread_create(&thread, NULL, busy_lane, region), 0);
-    for (unsigned burst = 0; burst < 3000; burst++) {
-        set(region, nat(region, 0, burst % 100 * 100), 200, (int)burst);
-        set(region, shared(region, burst % 64 * 128), 64, (int)burst);
-        ft_audit_check(region, 0);
-    }
-    pthread_join(thread, NULL);
-    ft_region_close(region);
 }
 
 int main(void)
@@ -364,14 +241,11 @@ int main(void)
         cmocka_unit_test(edited_bytes_pass_the_audit),
         cmocka_unit_test(an_unmarked_write_is_named),
         cmocka_unit_test(a_mark_lasts_one_burst),
-        cmocka_unit_test(one_lane_has_no_grace_in_the_shared_arena),
-        cmocka_unit_test(a_mark_in_the_shared_arena_outlives_others_bursts),
         cmocka_unit_test(writes_during_a_suspension_pass),
         cmocka_unit_test(writes_after_a_suspension_are_named),
         cmocka_unit_test(other_faults_are_passed_on),
         cmocka_unit_test(whoever_touches_a_forbidden_place_is_told),
         cmocka_unit_test(closing_gives_the_handler_back),
-        cmocka_unit_test(lanes_check_at_the_same_time),
     };
 
     return cmocka_run_group_tests_name("audit", tests, NULL, NULL);

@@ -134,7 +134,8 @@ static void commands_reach_the_nf_they_name(void **state)
     assert_int_equal(run_command("set a_probe limit", 6, &fault), FT_EINVAL);
     assert_int_equal(run_command("set a_probe =1", 7, &fault), FT_EINVAL);
     assert_int_equal(run_command("set nobody limit=1", 8, &fault), FT_ENOENT);
-    assert_string_equal(fault.text, "no NF \"nobody\" in this chain");
+    assert_string_equal(fault.text,
+                        "no NF \"nobody\" in this chain, expected one of a_probe, b_probe, c_probe");
     assert_int_equal(run_command("get a_probe", 9, &fault), FT_EINVAL);
     assert_int_equal(run_command("", 10, &fault), FT_EINVAL);
     assert_int_equal(run_command("set l3 a=1", 11, &fault), FT_ENOENT);

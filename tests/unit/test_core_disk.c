@@ -203,7 +203,7 @@ static void after_a_handover_nothing_leaves_before_the_view_is_on_the_disk(void 
 {
     (void)unused;
     reach_successor(false);
-    because(&t, "planned: until view 2 is on the disk, or the peer has heard of it");
+    because(&t, "planned; holds until view 2 is on the disk, or the peer has heard of it");
     hears_view(&t, FT_FENCED, 1); /* said before it heard */
     is(&t, FT_DEGRADED);
     is_stored(1);

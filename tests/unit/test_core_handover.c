@@ -197,6 +197,8 @@ static void a_planned_handover_fences_the_primary_and_the_standby_serves(void **
     is(&b, FT_SOLO);
     because(&b, "planned");
     assert_int_equal(b.core.view, 2);
+    assert_int_equal(did(&b, FT_ACT_STATE)->event, FT_SAYS_TAKEOVER);
+    assert_true(did(&b, FT_ACT_STATE)->flag && b.core.takeover.planned);
 }
 
 static void a_handover_that_takes_too_long_is_aborted(void **unused)

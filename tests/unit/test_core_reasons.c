@@ -109,6 +109,43 @@ static void a_fence_says_by_whom(void **unused)
     assert_int_equal(n.core.loss.count, 0);
 }
 
+/* Programs need not read reasons to know that nothing failed. */
+static void what_was_planned_is_told_apart(void **unused)
+{
+    (void)unused;
+    reach_ready(&n, false);
+    loses(&n, FT_LOST_EOF);
+    assert_int_equal(did(&n, FT_ACT_STATE)->event, FT_SAYS_TAKEOVER);
+    assert_false(did(&n, FT_ACT_STATE)->flag || n.core.takeover.planned);
+    reach_protected(&n, false);
+    loses(&n, FT_LOST_ERROR);
+    assert_false(did(&n, FT_ACT_STATE)->flag);
+}
+
+/* It serves on for the reason that it had, and says besides whom it refuses, and why. */
+static void a_primary_says_in_what_its_standby_differs(void **unused)
+{
+    (void)unused;
+    reach_protected(&n, false);
+    loses(&n, FT_LOST_EOF);
+    is(&n, FT_SOLO);
+    connects(&n);
+    n.hello.lanes = 2;
+    hello_from(&n, FT_JOINING, 1);
+    is(&n, FT_SOLO);
+    because(&n, "standby right lost: the peer closed the connection");
+    assert_string_equal(n.core.differs, "lanes: left 1, right 2");
+    assert_int_equal(did(&n, FT_ACT_STATE)->event, FT_SAYS_REFUSED);
+    assert_int_equal(did(&n, FT_ACT_STATE)->send.state, FT_SOLO);
+    assert_string_equal(did(&n, FT_ACT_STATE)->send.text, "the peer differs: lanes: left 1, right 2");
+    loses(&n, FT_LOST_EOF);
+    assert_string_equal(n.core.differs, "lanes: left 1, right 2"); /* as it was heard last */
+    connects(&n);
+    n.hello.lanes = 1;
+    hello_from(&n, FT_JOINING, 1);
+    assert_string_equal(n.core.differs, "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -118,6 +155,8 @@ int main(void)
         cmocka_unit_test(who_knows_that_it_is_dead_knows_better),
         cmocka_unit_test(a_loss_stays_known_until_the_next_and_a_silence_that_ends_is_none),
         cmocka_unit_test(a_fence_says_by_whom),
+        cmocka_unit_test(what_was_planned_is_told_apart),
+        cmocka_unit_test(a_primary_says_in_what_its_standby_differs),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

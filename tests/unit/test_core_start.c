@@ -150,7 +150,7 @@ static void a_peer_that_differs_is_refused_by_name(void **unused)
     refused("promote_within_ms");
 }
 
-#define FILE_CHANGES "; change the file of the node that is not primary, and restart it"
+#define FILE_CHANGES "; change the file of the node that is not primary, and restart it, or push"
 #define ONE_PROGRAM  "; one program on both: its state does not pass to another version"
 
 static void differ(const char *name, const char *ours, const char *peer, const char *theirs,
@@ -197,6 +197,12 @@ static void the_refusal_shows_what_differs(void **unused)
     differ("a", "nf 1: nat version=3 udp=3\n", "b", "nf 1: nat version=4 icmp=3\n",
            "nf 1: nat version: a 3, b 4");
     differ("a", "library version=1\n", "b", "library version=2\n", "library version: a 1, b 2");
+    differ("alpha", "mode=log\nlanes 1\nnf 1: nat\n", "beta",
+           "mode=log\narbiter=u/edge/k\nlanes 1\nnf 1: nat\n", "arbiter: alpha nothing, beta u/edge/k");
+    differ("a", "mode=log\narbiter=k\nlanes 1\n", "b", "mode=log\nlanes 1\n", "arbiter: a k, b nothing");
+    differ("a", "mode=log\narbiter=k\nlanes 1\n", "b", "mode=log\narbiter=l\nlanes 1\n", "arbiter: a k, b l");
+    differ("a", "port 0: x\nroute 0: y\n", "b", "port 0: x\nport 1: z\nroute 0: y\n",
+           "a nothing, b port 1: z");
     differ("a", "pending_mb=64\nlanes 1\n", "b", "pending_mb=32\nlanes 1\n", "pending_mb: a 64, b 32");
 }
 

@@ -68,6 +68,8 @@ static void each_fault_of_ones_own_is_named(void **state)
     well();
     h.port[0].carrier = false;
     assert_string_equal(faults(), "node a: port in: no carrier");
+    h.port[0].replaced = true; /* by whoever looked, who then says that it has no carrier */
+    assert_string_equal(faults(), "node a: port in: its interface was made anew, restart this node");
     well();
     h.port[1].mtu = 1400;
     assert_string_equal(faults(), "node a: port out: MTU 1400, expected 1500 as node b has");

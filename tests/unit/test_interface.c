@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <net/if.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -35,6 +36,7 @@ static void figures_are_read_when_they_are_wanted(void **state)
     assert_true(nd_interface_ask(LOOPBACK, true, &now));
     assert_true(now.sent > 0);
     assert_true(now.carrier && now.mtu > 0);
+    assert_int_equal(now.index, if_nametoindex("lo"));
     assert_true(nd_interface_ask(LOOPBACK, false, &now));
     assert_int_equal(now.sent, 0);
     assert_true(now.carrier && now.mtu > 0);
@@ -47,7 +49,20 @@ static void what_is_no_interface_is_not_asked(void **state)
     (void)state;
     assert_false(nd_interface_ask("net_null0", true, &now));
     assert_true(nd_interface_ask("net_af_packet0,iface=nonesuch", true, &now));
+    assert_int_equal(now.index, 0);
     assert_int_equal(now.mtu, 0); /* there is none any more */
+}
+
+static void addresses_of_this_machine_are_known_by_interface(void **state)
+{
+    char name[IFNAMSIZ] = "";
+
+    (void)state;
+    assert_true(nd_address_held(htonl(INADDR_LOOPBACK), name));
+    assert_string_equal(name, "lo");
+    assert_true(nd_address_here("127.0.0.1"));
+    assert_false(nd_address_here("192.0.2.77"));
+    assert_false(nd_address_here("no address"));
 }
 
 int main(void)
@@ -55,6 +70,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(figures_are_read_when_they_are_wanted),
         cmocka_unit_test(what_is_no_interface_is_not_asked),
+        cmocka_unit_test(addresses_of_this_machine_are_known_by_interface),
     };
 
     return cmocka_run_group_tests_name("interface", tests, NULL, NULL);

@@ -264,7 +264,10 @@ static void only_a_whole_death_notice_of_the_peer_is_heard(void **state)
                        stranger = link_address("127.0.0.3", 0);
     const struct ft_datagram_key dead = {0xabcdef, {1, 2}};
     const struct ft_datagram notice = {.kind = FT_DEATH_NOTICE}, heartbeat = {.kind = FT_HEARTBEAT};
-    uint8_t bytes[FT_DATAGRAM_BYTES + 1];
+    const struct ft_crash_notice told = {.signal = 11, .nf = "nat"};
+    struct ft_crash_notice crash = {.signal = 0};
+    uint8_t bytes[FT_CRASH_BYTES];
+    size_t len;
 
     (void)state;
     link_open_a();
@@ -273,7 +276,7 @@ static void only_a_whole_death_notice_of_the_peer_is_heard(void **state)
     assert_int_equal(bind(other, (struct sockaddr *)&stranger, sizeof(stranger)), 0);
     assert_int_equal(connect(peer, (struct sockaddr *)&to, sizeof(to)), 0);
     assert_int_equal(connect(other, (struct sockaddr *)&to, sizeof(to)), 0);
-    assert_int_equal(rp_link_death_notice(link_a, &dead), 0);
+    assert_int_equal(rp_link_death_notice(link_a, &dead, &crash), 0);
     ft_datagram_encode(&notice, &dead, bytes);
     send(other, bytes, FT_DATAGRAM_BYTES, 0);
     send(peer, bytes, FT_DATAGRAM_BYTES - 1, 0);
@@ -284,17 +287,25 @@ static void only_a_whole_death_notice_of_the_peer_is_heard(void **state)
     ft_datagram_encode(&heartbeat, &dead, bytes); /* overheard on a data port */
     send(peer, bytes, FT_DATAGRAM_BYTES, 0);
     rp_link_wait(link_a, LINK_LIMIT);
-    assert_int_equal(rp_link_death_notice(link_a, &dead), 0);
+    assert_int_equal(rp_link_death_notice(link_a, &dead, &crash), 0);
     assert_int_equal(rp_link_stats(link_a)->refused[-FT_EPERM], 2);
     assert_int_equal(rp_link_stats(link_a)->refused[-FT_EMALFORMED], 4);
+    len = ft_crash_notice_encode(&told, &dead, bytes);
+    send(other, bytes, len, 0); /* from elsewhere */
+    rp_link_wait(link_a, LINK_LIMIT);
+    assert_int_equal(rp_link_death_notice(link_a, &dead, &crash), 0);
+    assert_int_equal(crash.signal, 0);
+    send(peer, bytes, len, 0);
     ft_datagram_encode(&notice, &dead, bytes);
     send(peer, bytes, FT_DATAGRAM_BYTES, 0);
     rp_link_wait(link_a, LINK_LIMIT);
-    assert_int_equal(rp_link_death_notice(link_a, &dead), 1);
-    assert_int_equal(rp_link_death_notice(link_a, &dead), 0);
+    assert_int_equal(rp_link_death_notice(link_a, &dead, &crash), 1);
+    assert_memory_equal(&crash, &told,
+                        sizeof(told)); /* what it died of is known when it is known to be dead */
+    assert_int_equal(rp_link_death_notice(link_a, &dead, &crash), 0);
     send(peer, bytes, FT_DATAGRAM_BYTES, 0);
     rp_link_wait(link_a, LINK_LIMIT);
-    assert_int_equal(rp_link_death_notice(link_a, NULL), 0); /* nobody's is expected */
+    assert_int_equal(rp_link_death_notice(link_a, NULL, &crash), 0); /* nobody's is expected */
     close(peer), close(other);
 }
 

@@ -101,11 +101,78 @@ static void ports_that_carry_no_traffic_leave_a_pair_unprotected(void **state)
         text = print(&pair);
         assert_int_equal(nd_pair_exit(&pair), faults ? 1 : 0);
         assert_int_equal(strncmp(text, "NOT PROTECTED ", 14) == 0, faults != 0);
+        assert_int_equal(strstr(text, "chain c, node a is primary, data ports are not whole, ") != NULL,
+                         faults != 0);
         assert_int_equal(strstr(text, here) != NULL, faults & 1);
         assert_int_equal(strstr(text, there) != NULL, faults >> 1);
         json_decref(pair.status[0]);
         json_decref(pair.status[1]);
     }
+}
+
+/* With and without -n, as a node on its own server is asked. */
+static void a_ready_standby_answers_for_its_primary_and_not_for_itself(void **state)
+{
+    static const struct {
+        const char *peer;
+        int connected, code;
+        const char *line;
+    } of[] = {
+        {"PROTECTED", 1, 0, "PROTECTED  chain c, node b is READY, "},
+        {"DEGRADED", 1, 1, "NOT PROTECTED  chain c, node b is READY and its primary DEGRADED, "},
+        {"PROTECTED", 0, 2, "NOT PROTECTED  chain c, node b is READY and does not reach its primary, "}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(of) / sizeof(of[0]); i++) {
+        struct nd_pair pair = {.config = &config,
+                               .only = 1,
+                               .status = {NULL, node("standby", "READY", NULL, of[i].peer, "key")}};
+
+        json_object_set_new(json_object_get(pair.status[1], "peer"), "connected",
+                            json_boolean(of[i].connected));
+        if (strncmp(print(&pair), of[i].line, strlen(of[i].line)) != 0)
+            fail_msg("case %zu: %s", i, print(&pair));
+        assert_int_equal(nd_pair_exit(&pair), of[i].code);
+        pair.only = -1;
+        assert_int_equal(nd_pair_exit(&pair), of[i].code);
+        json_decref(pair.status[1]);
+    }
+}
+
+static void an_arbiter_that_does_not_answer_is_told_and_the_pair_is_what_it_is(void **state)
+{
+    struct nd_pair pair = {.config = &config,
+                           .only = -1,
+                           .status = {node("primary", "PROTECTED", NULL, "READY", "key"),
+                                      node("standby", "READY", NULL, "PROTECTED", "key")}};
+
+    (void)state;
+    json_object_set_new(pair.status[0], "arbiter",
+                        json_pack("{s:b,s:s,s:b}", "answers", 0, "last_failure", "refused", "later", 0));
+    json_object_set_new(pair.status[1], "arbiter",
+                        json_pack("{s:b,s:n,s:b}", "answers", 1, "last_failure", "later", 0));
+    assert_int_equal(nd_pair_exit(&pair), 0);
+    assert_non_null(strstr(print(&pair), "\nnode a: the arbiter does not answer: refused\n"));
+    assert_null(strstr(print(&pair), "node b: the arbiter"));
+    json_object_set_new(json_object_get(pair.status[1], "arbiter"), "later", json_true());
+    assert_non_null(strstr(print(&pair), "\nnode b: the arbiter keeps a later view than this pair's\n"));
+    json_decref(pair.status[0]);
+    json_decref(pair.status[1]);
+}
+
+static void a_peer_that_was_refused_is_told_of_beside_the_reason(void **state)
+{
+    struct nd_pair pair = {
+        .config = &config, .only = 0, .status = {node("primary", "SOLO", NULL, "UNKNOWN", "key")}};
+
+    (void)state;
+    json_object_set_new(pair.status[0], "why", json_string("standby b lost: the peer closed the connection"));
+    json_object_set_new(json_object_get(pair.status[0], "peer"), "differs",
+                        json_string("nf 1: nat udp: a 1, b 2"));
+    assert_non_null(strstr(print(&pair), "closed the connection; b differs: nf 1: nat udp: a 1, b 2\n"));
+    json_object_set_new(pair.status[0], "state", json_string("JOINING")); /* its reason says so */
+    assert_null(strstr(print(&pair), "b differs"));
+    json_decref(pair.status[0]);
 }
 
 static void a_link_that_nothing_seals_is_in_every_verdict(void **state)
@@ -131,6 +198,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_thread_that_stands_makes_protected_stale_and_is_named),
         cmocka_unit_test(ports_that_carry_no_traffic_leave_a_pair_unprotected),
+        cmocka_unit_test(a_ready_standby_answers_for_its_primary_and_not_for_itself),
+        cmocka_unit_test(an_arbiter_that_does_not_answer_is_told_and_the_pair_is_what_it_is),
+        cmocka_unit_test(a_peer_that_was_refused_is_told_of_beside_the_reason),
         cmocka_unit_test(a_link_that_nothing_seals_is_in_every_verdict),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -75,7 +75,7 @@ static uint64_t churn_pool(uint32_t count, uint32_t steps, uint64_t seed)
     uint64_t sequence = seed, digest;
 
     help_nf_open(&h, nf_shared_pool_lane_bytes(count), seed);
-    pool = nf_shared_pool_make(h.nf, count);
+    pool = HELP_NF_MAKE(&h, nf_shared_pool_make(h.nf, count));
     assert_non_null(pool);
     for (uint32_t i = 0; i < count; i++) /* at first in order */
         in(&resting, i);
@@ -115,14 +115,14 @@ static void give_twice(void *arg)
 {
     struct help_nf *h = arg;
 
-    nf_shared_pool_give(h->nf, nf_shared_pool_make(h->nf, 4), 2);
+    nf_shared_pool_give(h->nf, HELP_NF_MAKE(h, nf_shared_pool_make(h->nf, 4)), 2);
 }
 
 static void give_beyond(void *arg)
 {
     struct help_nf *h = arg;
 
-    nf_shared_pool_give(h->nf, nf_shared_pool_make(h->nf, 4), 4);
+    nf_shared_pool_give(h->nf, HELP_NF_MAKE(h, nf_shared_pool_make(h->nf, 4)), 4);
 }
 
 static void misuse_aborts(void **unused)
@@ -148,11 +148,11 @@ static void make_needs_the_bytes_it_says(void **unused)
 
         if (count == 1) /* the directory of shared objects is made with the first of them */
             both += nf_shared_directory_bytes();
-        assert_non_null(nf_shared_pool_make(h.nf, count));
+        assert_non_null(HELP_NF_MAKE(&h, nf_shared_pool_make(h.nf, count)));
         assert_true(h.nf->arena->used - used <= nf_shared_pool_lane_bytes(count));
         assert_true(shared->used <= both + nf_shared_pool_bytes(count));
     }
-    assert_null(nf_shared_pool_make(h.nf, 100000000));
+    assert_null(HELP_NF_MAKE(&h, nf_shared_pool_make(h.nf, 100000000)));
     help_nf_close(&h);
 }
 

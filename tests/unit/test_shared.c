@@ -35,7 +35,7 @@ static void word_is_a_number(void **state)
 {
     (void)state;
     open_nf();
-    struct nf_shared_word *word = nf_shared_word_make(h.nf);
+    struct nf_shared_word *word = HELP_NF_MAKE(&h, nf_shared_word_make(h.nf));
     uint64_t expected = 5;
 
     assert_int_equal(nf_shared_word_get(h.nf, word), 0);
@@ -97,8 +97,9 @@ static void map_is_a_map(void **state)
 {
     (void)state;
     open_nf();
-    struct nf_shared_map *one = nf_shared_map_make(h.nf, 100, 4, sizeof(struct value), 1);
-    struct nf_shared_map *many = nf_shared_map_make(h.nf, 1000, 4, sizeof(struct value), 16);
+    struct nf_shared_map *one = HELP_NF_MAKE(&h, nf_shared_map_make(h.nf, 100, 4, sizeof(struct value), 1));
+    struct nf_shared_map *many =
+        HELP_NF_MAKE(&h, nf_shared_map_make(h.nf, 1000, 4, sizeof(struct value), 16));
     struct model first = {.count = 0}, second = {.count = 0};
     uint64_t sequence = 3;
     uint32_t there = 0;
@@ -127,7 +128,7 @@ static void pool_gives_the_longest_free(void **state)
 {
     (void)state;
     open_nf();
-    struct nf_shared_pool *pool = nf_shared_pool_make(h.nf, 1000);
+    struct nf_shared_pool *pool = HELP_NF_MAKE(&h, nf_shared_pool_make(h.nf, 1000));
 
     for (uint32_t i = 0; i < 1000; i++) {
         assert_int_equal(nf_shared_pool_take(h.nf, pool), i);
@@ -202,7 +203,7 @@ static void merged_alone_is_a_count(void **state)
 
     (void)state;
     open_nf();
-    struct nf_merged *merged = nf_merged_make(h.nf);
+    struct nf_merged *merged = HELP_NF_MAKE(&h, nf_merged_make(h.nf));
 
     nf_merged_add(h.nf, merged, 3);
     assert_int_equal(nf_merged_read(h.nf, merged), 3);
@@ -263,7 +264,7 @@ static void give_a_stranger(void *arg)
 {
     (void)arg;
     open_nf();
-    struct nf_shared_pool *pool = nf_shared_pool_make(h.nf, 10);
+    struct nf_shared_pool *pool = HELP_NF_MAKE(&h, nf_shared_pool_make(h.nf, 10));
 
     nf_shared_pool_give(h.nf, pool, nf_shared_pool_take(h.nf, pool));
     nf_shared_pool_give(h.nf, pool, 0);
@@ -279,7 +280,7 @@ static void sections_left_are_counted(void **state)
 {
     (void)state;
     open_nf();
-    struct nf_shared_word *word = nf_shared_word_make(h.nf);
+    struct nf_shared_word *word = HELP_NF_MAKE(&h, nf_shared_word_make(h.nf));
     struct nf one_of_two = *h.nf;
 
     burst();

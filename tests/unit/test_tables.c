@@ -59,7 +59,7 @@ static void a_shared_map_tells_those_of_all_parts(void **state)
 
     (void)state;
     help_nf_open(&h, ARENA, 1);
-    map = nf_shared_map_make(h.nf, 100, sizeof(uint32_t), 8, 8);
+    map = HELP_NF_MAKE(&h, nf_shared_map_make(h.nf, 100, sizeof(uint32_t), 8, 8));
     nf_table_add_shared_map(h.nf, "clients", map);
     table = last_of(&h, "clients");
     assert_true(table->shared);
@@ -85,7 +85,7 @@ static void a_pool_tells_what_is_taken(void **state)
 
     (void)state;
     help_nf_open(&h, ARENA, 1);
-    pool = nf_shared_pool_make(h.nf, 5);
+    pool = HELP_NF_MAKE(&h, nf_shared_pool_make(h.nf, 5));
     nf_table_add_pool(h.nf, "ports", pool);
     table = last_of(&h, "ports");
     assert_int_equal(table->limit, 5);
@@ -106,9 +106,9 @@ static void what_lies_in_the_region_is_not_followed(void **state)
 
     (void)state;
     help_nf_open(&h, ARENA, 1);
-    map = nf_shared_map_make(h.nf, 100, sizeof(uint32_t), 8, 8);
+    map = HELP_NF_MAKE(&h, nf_shared_map_make(h.nf, 100, sizeof(uint32_t), 8, 8));
     nf_table_add_shared_map(h.nf, "clients", map);
-    nf_table_add_pool(h.nf, "ports", nf_shared_pool_make(h.nf, 5));
+    nf_table_add_pool(h.nf, "ports", HELP_NF_MAKE(&h, nf_shared_pool_make(h.nf, 5)));
     ft_region_wipe(h.region);
     table = last_of(&h, "ports");
     assert_int_equal(nf_table_entries(table - 1), 0);

@@ -60,12 +60,13 @@ static void new_view(void *arg, uint64_t view)
     atomic_store(&((struct nd_member *)arg)->lanes.view, view);
 }
 
-static void note_state(void *arg, enum ft_event_name what, enum ft_state state, uint64_t view,
+static void note_state(void *arg, enum ft_event_name what, bool planned, enum ft_state state, uint64_t view,
                        const char *why)
 {
     struct nd_member_status *status = ((struct nd_member *)arg)->c->status;
 
     (void)what;
+    (void)planned;
     (void)view;
     snprintf(status->why, sizeof(status->why), "%s", why);
     atomic_store(&status->state, (int)state);
@@ -134,7 +135,7 @@ int nd_member_open(struct nd_member *m, const struct nd_member_config *c, struct
                                       .setup.self = c->datagram_key}};
     if (c->guardian)
         error = nd_guardian_start(&m->lanes.setup.guardian, lanes, c->place->host, c->place->host,
-                                  c->place->port[!c->number], &c->datagram_key, fault);
+                                  c->place->port[!c->number], &c->datagram_key, NULL, fault);
     for (unsigned l = 0; l < lanes && !error; l++)
         error = nd_setup_rings(&c->words[l], (uint64_t)p->log_mb << 20, (uint64_t)p->pending_mb << 20,
                                p->stores, fault);

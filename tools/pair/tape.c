@@ -2,6 +2,8 @@
 /* Reading a capture, cutting it into bursts and dealing it out to lanes; see pair/tape.h. */
 #include "tools/pair/tape.h"
 #include "ftcore/record/record.h"
+#include "node/base/interface.h"
+#include "tools/pair/cooked.h"
 #include "tools/pair/grow.h"
 
 #include <errno.h>
@@ -67,32 +69,50 @@ uint64_t nd_tape_burst_of(const struct nd_tape *tape, uint64_t number)
 
 /* ---- packets ----------------------------------------------------------------------------------- */
 
-static int append_input(struct nd_tape *tape, const struct nd_tape_input *input)
+static bool append_input(struct nd_tape *tape, const struct nd_tape_input *input)
 {
-    if (!nd_grow((void **)&tape->inputs, &tape->input_room, tape->count + 1, sizeof(*tape->inputs), 4096) ||
-        place_in_burst(tape, input->time))
-        return FT_ENOMEM;
+    if (!nd_grow((void **)&tape->inputs, &tape->input_room, tape->count + 1, sizeof(*tape->inputs), 4096))
+        return false;
     tape->inputs[tape->count++] = *input;
     if (input->wire > tape->longest)
         tape->longest = input->wire;
-    return 0;
+    return true;
 }
 
-static int add_input(struct nd_tape *tape, const struct pcap_pkthdr *head, const uint8_t *data,
+static bool append_bytes(struct nd_tape *tape, const void *bytes, uint32_t n)
+{
+    if (!nd_grow((void **)&tape->bytes, &tape->byte_room, tape->used + n, 1, 1u << 20))
+        return false;
+    memcpy(tape->bytes + tape->used, bytes, n);
+    tape->used += n;
+    return true;
+}
+
+/* A frame that a node's port would take becomes an input; another is counted. FT_ENOMEM. */
+static int add_input(struct nd_tape *tape, int link, const struct pcap_pkthdr *head, const uint8_t *data,
                      uint64_t stamp, uint64_t time)
 {
+    uint8_t made[ND_COOKED_HEAD];
+    int replaced = nd_cooked_head(link, data, head->caplen, made);
+    uint32_t own = replaced > 0 ? (uint32_t)replaced : 0, more = own ? ND_COOKED_HEAD : 0;
     struct nd_tape_input in = {.stamp = stamp,
                                .time = time,
                                .number = tape->count,
                                .at = tape->used,
-                               .wire = head->len,
-                               .have = head->caplen};
+                               .wire = head->len - own + more,
+                               .have = head->caplen - own + more};
 
-    if (!nd_grow((void **)&tape->bytes, &tape->byte_room, tape->used + head->caplen, 1, 1u << 20))
+    if (replaced < 0) {
+        tape->foreign++;
+        return 0;
+    }
+    if (in.wire < FRAME_MIN || in.wire > ND_FRAME_ROOM || in.have == 0) {
+        tape->refused++;
+        return 0;
+    }
+    if (!append_bytes(tape, made, more) || !append_bytes(tape, data + own, head->caplen - own))
         return FT_ENOMEM;
-    memcpy(tape->bytes + tape->used, data, head->caplen);
-    tape->used += head->caplen;
-    return append_input(tape, &in);
+    return place_in_burst(tape, time) || !append_input(tape, &in) ? FT_ENOMEM : 0;
 }
 
 static int refuse_damage(struct ft_fault *fault, const char *file, long offset, const char *what,
@@ -151,9 +171,7 @@ static int read_records(struct nd_tape *tape, pcap_t *pcap, bool plain, const ch
         if (stamp > last)
             time += stamp - last < PAUSE_MAX ? stamp - last : SECOND;
         last = stamp > last ? stamp : last;
-        if (head->len < FRAME_MIN || head->caplen == 0 || head->len > FT_FRAME_MAX)
-            tape->passed_over++;
-        else if (add_input(tape, head, data, stamp, time))
+        if (add_input(tape, pcap_datalink(pcap), head, data, stamp, time))
             error = ft_fail(fault, FT_ENOMEM, "%.100s: no memory for the capture", file);
     }
     if (!error && rc != PCAP_ERROR_BREAK)
@@ -201,11 +219,11 @@ int nd_tape_read(struct nd_tape *tape, const char *file, const struct nf_chain_c
         fclose(f);
         return error;
     }
-    if (pcap_datalink(pcap) != DLT_EN10MB) {
+    if (!nd_cooked_reads(pcap_datalink(pcap))) {
         const char *name = pcap_datalink_val_to_name(pcap_datalink(pcap));
 
         snprintf(why, sizeof(why), "link type %d (%s)", pcap_datalink(pcap), name ? name : "unknown");
-        error = refuse_damage(fault, file, LINK_TYPE, why, "Ethernet");
+        error = refuse_damage(fault, file, LINK_TYPE, why, "Ethernet, LINUX_SLL or LINUX_SLL2");
     }
     if (!error)
         error = read_records(tape, pcap, plain, file, fault);
@@ -246,26 +264,39 @@ unsigned nd_tape_lane(const uint8_t *frame, uint32_t wire, uint32_t have, uint8_
     return nf_lane_of(&p, lanes.scope, lanes.count);
 }
 
+static bool deal_burst(const struct nd_tape *tape, const struct nd_tape_burst *b, struct nd_tape_lanes lanes,
+                       struct nd_tape out[])
+{
+    for (unsigned l = 0; l < lanes.count; l++)
+        if (!add_burst(&out[l], b->time))
+            return false;
+    for (const struct nd_tape_input *in = tape->inputs + b->first; in < tape->inputs + b->first + b->n;
+         in++) {
+        struct nd_tape *lane = &out[nd_tape_lane(tape->bytes + in->at, in->wire, in->have, in->side, lanes)];
+
+        if (!append_input(lane, in))
+            return false;
+        lane->bursts[lane->burst_count - 1].n++;
+    }
+    return true;
+}
+
 int nd_tape_deal(const struct nd_tape *tape, struct nd_tape_lanes lanes, struct nd_tape out[],
                  struct ft_fault *fault)
 {
-    int error = 0;
+    bool whole = true;
 
     memset(out, 0, lanes.count * sizeof(out[0]));
     for (unsigned l = 0; l < lanes.count; l++) {
         out[l].bytes = tape->bytes;
         out[l].borrowed = true;
     }
-    for (uint64_t i = 0; i < tape->count && !error; i++) {
-        const struct nd_tape_input *in = &tape->inputs[i];
-        unsigned lane = nd_tape_lane(tape->bytes + in->at, in->wire, in->have, in->side, lanes);
-
-        error = append_input(&out[lane], in);
-    }
+    for (uint64_t b = 0; b < tape->burst_count && whole; b++)
+        whole = deal_burst(tape, &tape->bursts[b], lanes, out);
     for (unsigned l = 0; l < lanes.count; l++) {
         out[l].longest = tape->longest;
-        if (error)
+        if (!whole)
             nd_tape_free(&out[l]);
     }
-    return error ? ft_fail(fault, FT_ENOMEM, "no memory for the lanes' packets") : 0;
+    return whole ? 0 : ft_fail(fault, FT_ENOMEM, "no memory for the lanes' packets");
 }

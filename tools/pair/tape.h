@@ -36,14 +36,15 @@ struct nd_tape {
     uint8_t *bytes;
     uint64_t count, burst_count, used;
     uint64_t input_room, burst_room, byte_room;
-    uint64_t passed_over; /* shorter or longer than any port takes: no inputs */
-    uint32_t longest;     /* wire bytes of the longest input */
-    bool borrowed;        /* the bytes are another tape's */
+    uint64_t refused; /* frames that a node's ports would refuse: under 14 bytes, or over ND_FRAME_ROOM */
+    uint64_t foreign; /* of a cooked capture: neither IP nor ARP */
+    uint32_t longest; /* wire bytes of the longest input */
+    bool borrowed;    /* the bytes are another tape's */
 };
 
 /*
- * Reads a capture of Ethernet frames (pcap or pcapng). "FILE:offset N: what, what was expected" in `fault`:
- * FT_EMALFORMED (foreign, corrupt, truncated), FT_ENOENT, FT_EPERM, FT_ENOMEM.
+ * Reads a capture (pcap or pcapng) of Ethernet, or of Linux's `-i any` (pair/cooked.h). "FILE:offset N: what,
+ * what was expected" in `fault`: FT_EMALFORMED (foreign, corrupt, truncated), FT_ENOENT, FT_EPERM, FT_ENOMEM.
  */
 int nd_tape_read(struct nd_tape *tape, const char *file, const struct nf_chain_config *chain,
                  struct ft_fault *fault);
@@ -65,9 +66,11 @@ unsigned nd_tape_lane(const uint8_t *frame, uint32_t wire, uint32_t have, uint8_
 uint64_t nd_tape_burst_of(const struct nd_tape *tape, uint64_t number);
 
 /*
- * Deals the tape out to lanes, each with bursts of its own, into out[lanes.count]; they borrow the tape's
- * bytes. The hash alone says which lane: nothing in a capture was translated by this chain, so both
- * directions of a flow bear the same addresses. FT_ENOMEM: nothing is left to free.
+ * Deals the tape out to lanes, into out[lanes.count]; they borrow the tape's bytes. Burst b of each is of the
+ * same chain time as burst b of the tape and has the lane's inputs of that one, perhaps none: so neither the
+ * time of a packet nor of a timer depends on the number of lanes. The hash alone says which lane: nothing in
+ * a capture was translated by this chain, so both directions of a flow bear the same addresses. FT_ENOMEM:
+ * nothing is left to free.
  */
 int nd_tape_deal(const struct nd_tape *tape, struct nd_tape_lanes lanes, struct nd_tape out[],
                  struct ft_fault *fault);

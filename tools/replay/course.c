@@ -239,12 +239,12 @@ static bool is_done(struct nd_replay *r)
     return true;
 }
 
-/* Feeds the lanes up to these bursts of their tapes, and waits. */
-static int feed_until(struct nd_replay *r, const uint64_t to[], bool (*when)(struct nd_replay *r),
+/* Feeds the lanes up to this burst of their tapes, and waits. */
+static int feed_until(struct nd_replay *r, uint64_t to, bool (*when)(struct nd_replay *r),
                       struct ft_fault *fault)
 {
     for (unsigned l = 0; l < r->lanes; l++)
-        feed_lane(r, l, to[l]);
+        feed_lane(r, l, to);
     return wait_until(r, when, "feeding", fault);
 }
 
@@ -257,20 +257,19 @@ static int start_pair(struct nd_replay *r, struct ft_fault *fault)
     return error ? error : wait_until(r, has_begun, "the first protection", fault);
 }
 
-/* Up to the packet of the next kill, the last of the way protected and with a link that hesitates. */
+/* Up to the packet of the next kill, the last of the way protected and with a link that hesitates. Bursts of
+ * all lanes are those of the capture, so lanes are fed as far as each other. */
 static int feed_to_kill(struct nd_replay *r, struct ft_fault *fault)
 {
-    uint64_t to[FT_LANES_MAX] = {0}, half[FT_LANES_MAX] = {0};
+    uint64_t to = nd_tape_burst_of(&r->tape, r->options->kills[r->next_kill].at - 1), half = to;
     int error;
 
     for (unsigned l = 0; l < r->lanes; l++) {
         uint64_t from = atomic_load(&primary_slot(r)->lanes[l].asked) - 1 + r->keeper[l].shift;
 
-        to[l] = nd_tape_burst_of(&r->tapes[l], r->options->kills[r->next_kill].at - 1);
-        half[l] = from;
-        if (to[l] > from)
-            half[l] += ft_draw(&r->random) % ((to[l] - from) / 2 + 1);
+        half = from < half ? from : half;
     }
+    half += ft_draw(&r->random) % ((to - half) / 2 + 1);
     set_fits(r, false);
     error = feed_until(r, half, protected_by_both, fault);
     if (!error)
@@ -281,11 +280,8 @@ static int feed_to_kill(struct nd_replay *r, struct ft_fault *fault)
 
 int nd_replay_run(struct nd_replay *r, struct ft_fault *fault)
 {
-    uint64_t all[FT_LANES_MAX] = {0};
     int error;
 
-    for (unsigned l = 0; l < r->lanes; l++)
-        all[l] = r->tapes[l].burst_count;
     nd_catch_ends();
     r->random = r->options->seed;
     r->alone = !r->config->protect.pair;
@@ -293,14 +289,14 @@ int nd_replay_run(struct nd_replay *r, struct ft_fault *fault)
     if (!error)
         error = start_pair(r, fault);
     r->began = nd_now();
-    while (!error && r->next_kill < r->options->kill_count) {
+    while (!error && r->next_kill < r->options->kill_count - r->kills_beyond) {
         error = feed_to_kill(r, fault);
         if (!error)
             error = kill_one(r, fault);
     }
     if (!error) {
         set_fits(r, false);
-        error = feed_until(r, all, is_done, fault);
+        error = feed_until(r, r->tape.burst_count, is_done, fault);
     }
     r->ended = nd_now();
     if (error == FT_EDIVERGED) {
@@ -317,6 +313,5 @@ int nd_replay_run(struct nd_replay *r, struct ft_fault *fault)
         if (!rested || (!r->alone && !r->standby_rested))
             error = ft_fail(fault, FT_EIO, "a node did not come to rest");
     }
-    nd_nodes_close(r);
     return error;
 }

@@ -8,12 +8,14 @@
 #include "tools/pair/child.h"
 #include "tools/replay/slot.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #define OUT_BYTES    (4u << 20)
 #define RECORD_BYTES (1u << 20)
+#define YIELDS       32u
 #define BUFFERS      65536u /* of all lanes; half of them the holds may have */
 /* What a record in its short form takes of its ring at most. */
 #define RECORD_MAX                                                                                           \
@@ -74,6 +76,34 @@ static void drop_buffer(void *ctx, void *owner)
     io->lane[lane].free[io->lane[lane].frees++] = owner;
 }
 
+/*
+ * Real lanes read one clock. So a lane begins a burst when every lane has executed all of earlier chain time:
+ * otherwise one that runs ahead would show the others, in state that they share, a time that is not theirs
+ * yet.
+ */
+static bool has_come(const struct nd_slot_io *io, uint64_t burst)
+{
+    for (unsigned l = 0; l < io->lanes; l++) {
+        const struct nd_slot_lane *other = &io->slot->lanes[l];
+        uint64_t next = atomic_load_explicit(&other->asked, memory_order_acquire);
+
+        if (next == 0 || next + other->shift < burst)
+            return false;
+    }
+    return true;
+}
+
+/* The others are about to, most often, and may want this processor. */
+static bool wait_for_time(const struct nd_slot_io *io, uint64_t burst)
+{
+    for (unsigned i = 0; i < YIELDS; i++) {
+        if (has_come(io, burst))
+            return true;
+        sched_yield();
+    }
+    return false;
+}
+
 static bool read_burst(void *ctx, unsigned lane, uint64_t last, struct nd_frame frames[], uint8_t ports[],
                        uint32_t *n, uint64_t *time)
 {
@@ -83,7 +113,8 @@ static bool read_burst(void *ctx, unsigned lane, uint64_t last, struct nd_frame 
     const struct nd_tape_burst *b;
 
     atomic_store_explicit(&from->asked, last + 1, memory_order_release);
-    if (last >= atomic_load_explicit(&from->fed, memory_order_acquire))
+    if (last >= atomic_load_explicit(&from->fed, memory_order_acquire) ||
+        !wait_for_time(io, last + 1 + from->shift))
         return false;
     b = &tape->bursts[last + from->shift];
     if (io->lane[lane].frees < b->n)
@@ -206,7 +237,7 @@ int nd_slot_io_open(struct nd_slot_io *io, struct nd_slot *slot, const struct nd
     uint32_t size, each = BUFFERS / lanes;
     uint8_t *pool;
 
-    *io = (struct nd_slot_io){.slot = slot, .tapes = tapes};
+    *io = (struct nd_slot_io){.slot = slot, .tapes = tapes, .lanes = lanes};
     io->frame_max = tapes->longest > NF_EMIT_SLOT ? tapes->longest : NF_EMIT_SLOT;
     size = ((uint32_t)sizeof(struct buffer) + io->frame_max + 63u) & ~63u;
     pool = mmap(NULL, (size_t)size * BUFFERS, PROT_READ | PROT_WRITE,

@@ -7,11 +7,12 @@
  */
 #include "tools/replay/replay.h"
 #include "ftcore/base/draw.h"
+#include "nflib/chain/chain.h"
 #include "node/base/clock.h"
 #include "tools/pair/child.h"
 
-#include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,6 +31,7 @@ static struct running {
     const struct nd_replay *all; /* this and `number` as they were before the fork */
     unsigned number;
     struct nd_slot *slot;
+    struct nd_config *own; /* the file and its modules, read in this process */
     struct nd_member_config config;
     struct nd_member member;
     struct nd_slot_io io;
@@ -69,6 +71,10 @@ static int replicate_turn(void *arg, struct ft_fault *fault)
     uint64_t now = nd_now();
 
     (void)fault;
+    if (atomic_load(&r->slot->status.rested)) { /* its state is looked at, and changes no more */
+        nd_sleep(SLEEP_LONG);
+        return 0;
+    }
     r->idle = rp_turn(r->member.replicator, now) ? 0 : r->idle + 1;
     show_figures(r, now);
     if (atomic_load_explicit(&r->slot->fits, memory_order_relaxed) && ft_draw(&r->random) % 2 == 0)
@@ -78,6 +84,18 @@ static int replicate_turn(void *arg, struct ft_fault *fault)
     return 0;
 }
 
+/* At a burst's end, by its lane. What came by a delta was no burst here. */
+static void mark_burst(void *arg, unsigned index, const uint64_t sums[FT_AUDIT_SUMS])
+{
+    const struct running *r = arg;
+    const struct nd_lane *lane = &r->member.lanes.lane[index];
+    bool live = lane->doing == FT_LANE_LIVE;
+    uint64_t *to = nd_marks_at(&r->all->marks, !live, index, nf_chain_state(lane->chain)->burst);
+
+    if (to && (live || !lane->apply.last_was_chunk))
+        memcpy(to, sums, FT_AUDIT_SUMS * sizeof(*sums));
+}
+
 /* The process of a node. */
 static int run_node(void *arg, struct ft_fault *fault)
 {
@@ -85,8 +103,12 @@ static int run_node(void *arg, struct ft_fault *fault)
     const struct nd_replay *all = r->all;
     int error;
 
+    nd_scatter();
+    error = nd_replay_config(&r->own, all->options, fault);
+    if (error)
+        return error;
     r->slot = all->node[r->number].slot;
-    r->config = (struct nd_member_config){.config = all->config,
+    r->config = (struct nd_member_config){.config = r->own,
                                           .io = &r->io.io,
                                           .words = r->slot->words,
                                           .place = &all->place,
@@ -104,9 +126,13 @@ static int run_node(void *arg, struct ft_fault *fault)
                                           .status = &r->slot->status};
     r->random = r->config.seed ^ r->config.datagram_key.incarnation;
     error = nd_slot_io_open(&r->io, r->slot, all->tapes, all->lanes, !all->options->no_input_keeper, fault);
-    r->config.replayed_bytes = replayed_bytes(all->config, &r->io.io);
+    r->config.replayed_bytes = replayed_bytes(r->own, &r->io.io);
     if (!error)
         error = nd_member_open(&r->member, &r->config, fault);
+    if (!error)
+        r->slot->region_fd = r->member.lanes.region->fd;
+    if (!error)
+        ft_audit_watch(r->member.lanes.region, mark_burst, r);
     if (!error)
         error = nd_member_start(&r->member, NULL, fault);
     return error ? error : nd_member_serve(&r->member, replicate_turn, r, fault);
@@ -121,10 +147,24 @@ static int renew_slot(struct nd_replay *r, unsigned n, struct ft_fault *fault)
     return r->node[n].slot ? 0 : ft_fail(fault, FT_ENOMEM, "no memory between the nodes");
 }
 
+/* Address space, not memory: most chains have few NFs. */
+static int open_marks(struct nd_replay *r, struct ft_fault *fault)
+{
+    r->marks = (struct nd_marks){.bursts = r->tape.burst_count + 2, .lanes = r->lanes};
+    r->marks.sums = mmap(NULL, 2 * r->lanes * r->marks.bursts * FT_AUDIT_SUMS * sizeof(uint64_t),
+                         PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (r->marks.sums != MAP_FAILED)
+        return 0;
+    r->marks.sums = NULL;
+    return ft_fail(fault, FT_ENOMEM, "no memory for the bursts' digests");
+}
+
 int nd_nodes_open(struct nd_replay *r, struct ft_fault *fault)
 {
     int error = nd_loopback_open(&r->place, false, fault);
 
+    if (!error && r->config->protect.audit)
+        error = open_marks(r, fault);
     for (unsigned n = 0; n < ND_NODES && !error; n++)
         error = renew_slot(r, n, fault);
     return error;
@@ -191,11 +231,8 @@ uint64_t nd_nodes_rest(struct nd_replay *r, unsigned n, bool *rested)
     while (!(*rested = atomic_load(&slot->status.rested)) && nd_now() - began < REST_NS &&
            waitpid(r->node[n].pid, &status, WNOHANG) == 0)
         nd_sleep(100000);
-    atomic_store(&slot->status.wish, ND_MEMBER_END);
     if (!*rested)
-        kill(r->node[n].pid, SIGKILL);
-    nd_child_wait(r->node[n].pid);
-    r->node[n].pid = 0;
+        nd_child_kill(&r->node[n].pid);
     add_counts(r, n);
     return atomic_load(&slot->status.digest);
 }

@@ -47,7 +47,7 @@ static int read_until(void *options, char *value)
     return read_moment("until", &((struct nd_replay_options *)options)->until, value);
 }
 
-#define CAPTURE_ROWS 7u /* the first rows: what has a meaning with a capture alone */
+#define CAPTURE_ROWS 8u /* the first rows: what has a meaning with a capture alone */
 
 static const struct nd_option rows[] = {
     {"kill", 0, ND_OPTION_OTHER, .read = read_kill, .again = true, .value = "primary@K|standby@K",
@@ -62,6 +62,7 @@ static const struct nd_option rows[] = {
     {"no-input-keeper", 0, ND_OPTION_FLAG, AT(no_input_keeper),
      .help = "nothing in front of the pair keeps inputs"},
     {"speed", 0, ND_OPTION_FLAG, AT(speed), .help = "measure replay beside live work"},
+    {"fast", 0, ND_OPTION_FLAG, AT(fast), .help = "without the audit of what NFs write and read"},
     ND_OPTION_FILE_ROW(AT(config), "chain"),
     {"write", 'w', ND_OPTION_TEXT, AT(output), .value = "OUT.pcap", .help = "write what left the chain"},
     {"log", 0, ND_OPTION_TEXT, AT(log), .value = "DIR",
@@ -105,8 +106,8 @@ static int check_log(const struct nd_replay_options *o, const struct nd_argument
         return nd_usage("replay", "a capture and --log, expected one of them");
     if (rest->given & ((1u << CAPTURE_ROWS) - 1))
         return nd_usage(
-            "replay", "--kill, --mode, --lanes, --standby, --seed, --no-input-keeper or --speed with --log, "
-                      "expected a capture with them");
+            "replay", "--kill, --mode, --lanes, --standby, --seed, --no-input-keeper, --speed or --fast with "
+                      "--log, expected a capture with them");
     return 0;
 }
 

@@ -24,6 +24,7 @@ struct run {
     struct nd_keeper *keeper;
     uint64_t outputs;  /* made by this lane */
     uint64_t accesses; /* in its log */
+    struct nd_first first;
     struct nf_chain *chain;
     uint8_t *frames;
     uint32_t frame_size;
@@ -32,11 +33,13 @@ struct run {
 
 /* Filled in before the fork as far as the keepers; all else is the reference's process's own. */
 static struct {
+    const struct nd_replay *replay;
     const struct nd_config *config;
     struct nd_reference *answer; /* in shared memory */
     struct run run[FT_LANES_MAX];
     struct ft_published published[FT_LANES_MAX];
     struct ft_region *region;
+    bool traced;          /* run again, to find where a node has left its way */
     _Atomic uint64_t off; /* 1: a lane has stopped, and what others wait for may never come */
 } all;
 
@@ -46,6 +49,8 @@ static void compare_output(struct run *r, uint64_t number, uint64_t seq, const s
     struct nd_keeper *keeper = r->keeper;
     uint64_t left = number < keeper->numbers ? keeper->left[number] : 0;
 
+    if (all.traced)
+        return;
     if (left == 0) {
         all.answer->missing++;
         if (seq)
@@ -102,6 +107,24 @@ static bool record_used_up(struct run *r, uint64_t burst)
            ft_sections_used(nf_chain_sections(r->chain), record->access, record->accesses);
 }
 
+/* By the counter that is the reason, of the NF that has it. */
+static void count_drop(const struct nf_packet *p)
+{
+    all.answer->chain.dropped++;
+    all.answer->chain.nf[p->drop_nf].dropped[p->drop - 1u]++;
+}
+
+static void sum_counters(const struct nf_chain *chain)
+{
+    for (unsigned i = 1; i <= all.config->chain.count; i++) {
+        const struct nf *nf = nf_chain_any(chain, i);
+        const char *const *names = nf->module->counters;
+
+        for (unsigned c = 0; names && names[c] && c < ND_COUNTERS_MAX; c++)
+            all.answer->chain.nf[i].counter[c] += nf->counters[c];
+    }
+}
+
 static bool run_burst(struct run *r, uint64_t burst)
 {
     const struct nd_tape *tape = r->keeper->tape;
@@ -125,8 +148,11 @@ static bool run_burst(struct run *r, uint64_t burst)
                                         .side = in->side};
     }
     nf_chain_run(r->chain, burst, b->time, packets, b->n);
+    ft_audit_check(all.region, (unsigned)(r - all.run));
     for (uint32_t i = 0; i < b->n; i++)
-        if (!packets[i].drop && packets[i].out_port < ND_SLOT_PORTS)
+        if (packets[i].drop)
+            count_drop(&packets[i]);
+        else if (packets[i].out_port < ND_SLOT_PORTS)
             compare_output(r, ++r->outputs, seq + i, b, packets[i].data, packets[i].len, packets[i].out_port);
     count = nf_chain_emitted(r->chain, &made);
     for (uint32_t i = 0; i < count; i++)
@@ -189,9 +215,46 @@ static bool has_whole_logs(void)
     return true;
 }
 
+/* NFs first: what is the lane's own, or what lanes share, follows from them. */
+static bool find_other(struct nd_first *first, const uint64_t *marked, const uint64_t sums[FT_AUDIT_SUMS])
+{
+    if (!marked || !marked[0]) /* nobody has executed it under the audit */
+        return false;
+    for (unsigned i = 1; i <= FT_AUDIT_SUMS; i++) {
+        unsigned nf = i % FT_AUDIT_SUMS;
+
+        if (marked[nf] == sums[nf])
+            continue;
+        first->nf = (uint16_t)nf;
+        return true;
+    }
+    return false;
+}
+
+/* At a burst's end. */
+static void compare_marks(void *arg, unsigned lane, const uint64_t sums[FT_AUDIT_SUMS])
+{
+    const struct nd_marks *marks = &all.replay->marks;
+    struct run *r = &all.run[lane];
+    const struct nf_lane_state *state = nf_chain_state(r->chain);
+    struct nd_first first = {
+        .found = true, .lane = (uint16_t)lane, .burst = state->burst, .time = state->time};
+
+    (void)arg;
+    if (r->first.found)
+        return;
+    first.seq = r->keeper->seq[state->burst];
+    if (!find_other(&first, nd_marks_at(marks, false, lane, state->burst), sums)) {
+        first.replayed = true;
+        if (!find_other(&first, nd_marks_at(marks, true, lane, state->burst), sums))
+            return;
+    }
+    r->first = first;
+}
+
 static int make_runs(uint64_t seed, struct ft_fault *fault)
 {
-    static const struct ft_region_config how = {.name = "understudy reference"};
+    const struct ft_region_config how = {.name = "understudy reference", .audit = all.traced};
     const struct nf_chain_config *chain = &all.config->chain;
     int error = nf_chain_region(&all.region, chain, &how, fault);
 
@@ -206,6 +269,8 @@ static int make_runs(uint64_t seed, struct ft_fault *fault)
         if (!error)
             nf_chain_share(r->chain, all.published);
     }
+    if (!error && all.traced)
+        ft_audit_watch(all.region, compare_marks, NULL);
     return error;
 }
 
@@ -221,8 +286,27 @@ static int run_all(struct ft_fault *fault)
     for (unsigned l = 1; l < lanes; l++)
         pthread_join(all.run[l].thread, NULL);
     alarm(0);
+    for (unsigned l = 0; l < lanes; l++)
+        sum_counters(all.run[l].chain);
     all.answer->digest = ft_region_digest(all.region);
     return 0;
+}
+
+/* Of the nodes that have come to rest in another state. */
+static void find_differences(void)
+{
+    struct nf_chain *chains[FT_LANES_MAX] = {NULL};
+
+    for (unsigned l = 0; l < all.config->chain.lanes; l++)
+        chains[l] = all.run[l].chain;
+    for (unsigned n = 0; n < ND_NODES; n++) {
+        const struct nd_slot *slot = all.replay->node[n].slot;
+
+        if (all.replay->node[n].pid && atomic_load(&slot->status.rested) &&
+            atomic_load(&slot->status.digest) != all.answer->digest)
+            nd_differences_find(&all.answer->differences[n], all.region, chains, all.replay->node[n].pid,
+                                slot->region_fd);
+    }
 }
 
 static int execute_reference(void *seed, void *result, struct ft_fault *fault)
@@ -236,16 +320,38 @@ static int execute_reference(void *seed, void *result, struct ft_fault *fault)
         error = make_runs(*(const uint64_t *)seed, fault);
         if (!error)
             error = run_all(fault);
+        if (!error && !all.traced)
+            find_differences();
+        for (unsigned l = 0; l < all.config->chain.lanes; l++)
+            if (all.run[l].first.found &&
+                (!all.answer->first.found || all.run[l].first.time < all.answer->first.time))
+                all.answer->first = all.run[l].first;
     }
     all.answer->listed = all.run[0].keeper->counts->listed;
     return error;
 }
 
-int nd_reference_run(struct nd_reference *out, struct nd_keeper keepers[], const struct nd_config *config,
-                     uint64_t seed, struct ft_fault *fault)
+int nd_reference_run(struct nd_reference *out, struct nd_replay *r, struct ft_fault *fault)
 {
-    all.config = config;
-    for (unsigned l = 0; l < config->chain.lanes; l++)
-        all.run[l].keeper = &keepers[l];
+    uint64_t seed = r->options->seed;
+
+    all.replay = r;
+    all.config = r->config;
+    for (unsigned l = 0; l < r->lanes; l++)
+        all.run[l].keeper = &r->keeper[l];
     return nd_child_run(execute_reference, &seed, out, sizeof(*out), "the reference", fault);
+}
+
+int nd_reference_trace(struct nd_reference *out, struct nd_replay *r, struct ft_fault *fault)
+{
+    struct nd_reference *again = calloc(1, sizeof(*again));
+    int error = again ? 0 : ft_fail(fault, FT_ENOMEM, "no memory for the reference");
+
+    all.traced = true;
+    if (!error && r->marks.sums && (out->differences[0].count || out->differences[1].count))
+        error = nd_reference_run(again, r, fault);
+    if (!error)
+        out->first = again->first;
+    free(again);
+    return error;
 }

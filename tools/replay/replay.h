@@ -6,6 +6,7 @@
 #ifndef TOOLS_REPLAY_REPLAY_H
 #define TOOLS_REPLAY_REPLAY_H
 
+#include "ftcore/region/audit.h"
 #include "tools/pair/member.h"
 #include "tools/replay/keeper.h"
 #include "tools/replay/moment.h"
@@ -28,6 +29,7 @@ struct nd_replay_options {
     unsigned lanes; /* 0: the file's */
     bool no_input_keeper, json;
     bool speed; /* measure replay beside live work, see replay/speed.c */
+    bool fast;  /* without the audit */
     uint64_t seed;
     const char *log;            /* --log: execute what was recorded there, in place of a capture */
     struct nd_moment at, until; /* of a log; with both `at` is the earlier one: what is written and compared
@@ -39,6 +41,42 @@ struct nd_replay_options {
 /* 0, or ND_USAGE with one line on stderr. */
 int nd_replay_options_read(struct nd_replay_options *o, int argc, char **argv);
 
+#define ND_COUNTERS_MAX 256u /* of an NF: a reason to drop has 8 bits */
+
+/* What the reference's chain did, all lanes together. An NF's counters are in the order in which it names
+ * them. */
+struct nd_chain_counts {
+    _Atomic uint64_t dropped; /* packets */
+    struct nd_nf_counts {
+        _Atomic uint64_t dropped[ND_COUNTERS_MAX]; /* packets, by the counter that is the reason */
+        uint64_t counter[ND_COUNTERS_MAX];
+    } nf[FT_NFS_MAX]; /* by place in the chain, from 1 */
+};
+
+/* What of an NF in a lane, or of what lanes share, is not the reference's. */
+struct nd_difference {
+    uint16_t nf, lane;      /* as in struct ft_arena */
+    uint64_t lines, offset; /* how many differ; of the first word that does, in the arena */
+    uint64_t expected, got; /* as they lie in memory */
+    char place[128];        /* the object, and the byte in it */
+};
+
+#define ND_DIFFERENCES 8u
+
+/* Where digests of what bursts edit are first others than the reference's. */
+struct nd_first {
+    bool found;
+    bool replayed; /* by a standby that replayed the burst; else by the primary that ran it */
+    uint16_t lane, nf;
+    uint64_t burst, seq, time; /* time: the chain's, ns */
+};
+
+struct nd_differences {
+    struct nd_difference list[ND_DIFFERENCES];
+    unsigned count; /* of arenas; those beyond the list are counted alone */
+    bool unseen;    /* the node's state could not be looked at */
+};
+
 /* See replay/reference.c. */
 struct nd_reference {
     uint64_t digest;               /* of the region after the last burst */
@@ -49,6 +87,9 @@ struct nd_reference {
     _Atomic uint64_t diverged;     /* lanes whose log could not be executed: a dependency points out of it, or
                                       not all of it was used */
     unsigned listed;               /* lines said about losses, by the keepers and by the reference */
+    struct nd_chain_counts chain;
+    struct nd_differences differences[ND_NODES]; /* of the node with that number */
+    struct nd_first first;                       /* of nd_reference_trace */
 };
 
 #define ND_SPEED_REPEATS 7u
@@ -59,6 +100,16 @@ struct nd_speed {
     double live_ns, replay_ns; /* a packet; medians of ND_SPEED_REPEATS */
     double ratio;              /* median of what each repeat had: live / replay */
     double least, most;        /* range of the repeats' ratios */
+};
+
+/*
+ * Digests of what each burst edited, by NF, as nodes executed it: with the audit, in memory that all
+ * processes share. A later execution of a burst replaces an earlier one.
+ */
+struct nd_marks {
+    uint64_t *sums; /* NULL: there are none */
+    uint64_t bursts;
+    unsigned lanes;
 };
 
 struct nd_replay {
@@ -79,9 +130,10 @@ struct nd_replay {
         pid_t pid; /* 0: none */
     } node[ND_NODES];
     unsigned primary;
-    unsigned next_kill;
-    bool alone; /* mode off: no standby */
+    unsigned next_kill, kills_beyond; /* kills_beyond: whose packet the capture does not have */
+    bool alone;                       /* mode off: no standby */
     struct nd_loopback place;
+    struct nd_marks marks;
     uint64_t random;
 
     uint64_t failovers, log_bytes, delta_bytes, divergences;
@@ -95,7 +147,12 @@ struct nd_replay {
     uint64_t began, ended; /* ns: of the feeding */
 };
 
-/* Feeds the whole tape, with the kills. FT_EIO, FT_ENOMEM … with one line; nothing is left running. */
+/* The file that the options name, with what they say in its place. FT_EINVAL: they do not fit; else as
+ * nd_config_read. */
+int nd_replay_config(struct nd_config **out, const struct nd_replay_options *options, struct ft_fault *fault);
+
+/* Feeds the whole tape, with the kills. FT_EIO, FT_ENOMEM … with one line. Nodes at rest are left running:
+ * close them. */
 int nd_replay_run(struct nd_replay *r, struct ft_fault *fault);
 
 /* ---- replay/nodes.c: node processes ---- */
@@ -105,14 +162,43 @@ int nd_nodes_start(struct nd_replay *r, unsigned n, struct ft_fault *fault);
 void nd_nodes_kill(struct nd_replay *r, unsigned n); /* and waits for its end */
 /* FT_EDIVERGED: one has ended by itself. */
 int nd_nodes_check(struct nd_replay *r, struct ft_fault *fault);
-uint64_t nd_nodes_rest(struct nd_replay *r, unsigned n, bool *rested); /* stops it in order; its digest */
+/* Its lanes stop, in order; its digest. Its process stays, so that its state can be looked at. */
+uint64_t nd_nodes_rest(struct nd_replay *r, unsigned n, bool *rested);
 void nd_nodes_close(struct nd_replay *r);
+
+/* ---- replay/scatter.c ---- */
+
+/* In a process that was forked: what it is to have in common with the others by accident alone, differs. The
+ * configuration is to be read anew, since its modules are unloaded. */
+void nd_scatter(void);
 
 /* ---- replay/reference.c ---- */
 
-/* One keeper a lane. FT_ENOMEM, FT_EIO (its process died). Losses are told on stderr. */
-int nd_reference_run(struct nd_reference *out, struct nd_keeper keepers[], const struct nd_config *config,
-                     uint64_t seed, struct ft_fault *fault);
+/* The digests of this burst of a lane, [FT_AUDIT_SUMS], by who ran it live or by who replayed it; NULL: none.
+ * All 0: nobody did. */
+static inline uint64_t *nd_marks_at(const struct nd_marks *m, bool replayed, unsigned lane, uint64_t burst)
+{
+    return m->sums && burst < m->bursts
+               ? m->sums + (((uint64_t)replayed * m->lanes + lane) * m->bursts + burst) * FT_AUDIT_SUMS
+               : NULL;
+}
+
+/* Runs the reference again, with the audit, where states differ: its `first`, if there are marks. */
+int nd_reference_trace(struct nd_reference *out, struct nd_replay *r, struct ft_fault *fault);
+/* FT_ENOMEM, FT_EIO (its process died). Losses are told on stderr. */
+int nd_reference_run(struct nd_reference *out, struct nd_replay *r, struct ft_fault *fault);
+
+/* ---- replay/differences.c ---- */
+
+/* Of the node in process `pid`, which has its region open as `region_fd`, against the region of the
+ * chains[lanes]. */
+void nd_differences_find(struct nd_differences *out, const struct ft_region *region,
+                         struct nf_chain *const chains[], pid_t pid, int region_fd);
+
+/* ---- replay/report.c ---- */
+
+/* The verdict and the figures, to stdout or, beside one object there, to stderr. An exit code. */
+int nd_replay_report(const struct nd_replay *r);
 
 /* ---- replay/speed.c ---- */
 

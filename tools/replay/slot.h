@@ -43,6 +43,7 @@ struct nd_slot {
     /* Written by the keeper. */
     _Atomic bool fits; /* the link delivers by fits and starts: a kill is near */
     /* Written by the node. */
+    int region_fd;                           /* its region, as its process has it open */
     _Atomic uint64_t log_bytes, delta_bytes; /* of records and of deltas sent, as status counts them */
     _Atomic uint64_t refused;                /* things that the other said and this one could not believe */
     char refusal[FT_REASON_MAX];             /* the last of the refused things */
@@ -65,6 +66,7 @@ struct nd_slot_io {
         uint32_t frees;
     } lane[FT_LANES_MAX];
     uint32_t frame_max;
+    unsigned lanes;
 };
 
 /* keeps: an input keeper has the inputs. */

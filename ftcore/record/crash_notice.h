@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The crash notice: the datagram in which a node that crashed tells its peer of what, and by which frames the
+ * successor knows the packet again. Made by the handler of the fatal signal, with the node's secret; sent by
+ * the guardian in front of the death notice; decoded by the peer's link.
+ *
+ *     "understu" | u32 version, 0 | u32 kind, 3 | u32 signal | u32 lane | u64 burst | u32 packet |
+ *     u32 doing | 32 bytes NF | 32 bytes NF of the quarantine before | u32 fingerprints | u32 0 |
+ *     16 bytes for each | 16 bytes of tag; little endian
+ *
+ * It has no version, as the death notice has none. A program that does not know it refuses it as malformed,
+ * and goes by the death notice alone. The tag is as in datagram.h.
+ */
+#ifndef FTCORE_RECORD_CRASH_NOTICE_H
+#define FTCORE_RECORD_CRASH_NOTICE_H
+
+#include "ftcore/record/datagram.h"
+
+#define FT_CRASH_NAME         32u /* bytes of an NF's name, with its final NUL */
+#define FT_CRASH_FINGERPRINTS 32u
+#define FT_CRASH_HEAD_BYTES   112u
+#define FT_CRASH_BYTES        (FT_CRASH_HEAD_BYTES + 16u * FT_CRASH_FINGERPRINTS + FT_TAG_BYTES)
+
+/* Of a frame as capture takes it. Equal fingerprints are taken for the same packet. */
+struct ft_fingerprint {
+    uint64_t low, high;
+};
+
+struct ft_crash_notice {
+    uint32_t signal; /* 1 … 64 */
+    uint32_t lane;   /* FT_CRASH_NO_LANE: it was none that crashed */
+    uint64_t burst;
+    uint32_t packet; /* in the burst, from 1; 0: not known, or none */
+    uint32_t doing;  /* enum nf_doing (nflib/chain/mark.h), below FT_CRASH_DOINGS */
+    char nf[FT_CRASH_NAME];
+    char before[FT_CRASH_NAME]; /* the NF for whose crash the node itself dropped frames; "": it did not */
+    uint32_t fingerprints;
+    struct ft_fingerprint fingerprint[FT_CRASH_FINGERPRINTS];
+};
+#define FT_CRASH_NO_LANE UINT32_MAX
+#define FT_CRASH_DOINGS  16u
+
+/* `taken` bytes of a frame of `wire`, but for what changes when a host sends the same once more: Ethernet's
+ * addresses, IPv4's identification, time to live and checksum, IPv6's hop limit. Also in a signal handler, as
+ * the next. */
+struct ft_fingerprint ft_fingerprint(const void *frame, uint32_t taken, uint32_t wire);
+/* Returns its length. */
+size_t ft_crash_notice_encode(const struct ft_crash_notice *notice, const struct ft_datagram_key *key,
+                              uint8_t out[FT_CRASH_BYTES]);
+/* 0; FT_EMALFORMED: no such datagram, or a value that there is not; FT_EPERM: not this sender's. */
+int ft_crash_notice_decode(const uint8_t *in, size_t len, const struct ft_datagram_key *key,
+                           struct ft_crash_notice *notice);
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a module's ELF file says of the rules that its NFs keep (docs/writing-an-nf.md): what it takes from
+ * libraries, and which variables it has. Read from the file when a configuration names it; nothing of it
+ * runs.
+ */
+#ifndef NODE_CONFIG_MODULE_FILE_H
+#define NODE_CONFIG_MODULE_FILE_H
+
+#include "ftcore/base/error.h"
+
+#include <stdbool.h>
+
+/*
+ * 0, or FT_EMALFORMED with the first breach in `fault`: "a variable "seen", expected …". What may be a breach
+ * is a warning, once for each file: a line on stderr. `unreplayable`: the module's NFs say that they cannot
+ * be replayed, so they may take what they like, and variables are a warning as well. FT_EIO: the file cannot
+ * be read.
+ */
+int nd_module_file_check(const char *path, bool unreplayable, struct ft_fault *fault);
+
+#endif

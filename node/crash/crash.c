@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The memory that outlives a node, and its reporter; see crash.h. */
+#include "node/crash/crash.h"
+#include "node/base/clock.h"
+#include "node/config/setup.h"
+#include "node/crash/reporter.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define END_MS 1000 /* for the reporter to write what a quarantine kept */
+
+struct nd_crash {
+    struct nd_crash_page *page;
+    struct ft_lane *words;
+    unsigned lanes;
+    pid_t pid;
+    int feed;   /* the node's end; closed on exec */
+    bool ended; /* it has been waited for */
+};
+
+static void *share(size_t size)
+{
+    void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    return at == MAP_FAILED ? NULL : at;
+}
+
+static int make_memory(struct nd_crash *c, const struct nd_config *config, struct ft_fault *fault)
+{
+    const struct nd_protect *p = &config->protect;
+    int error = 0;
+
+    c->lanes = config->chain.lanes;
+    c->page = share(sizeof(*c->page));
+    c->words = share(c->lanes * sizeof(*c->words));
+    if (!c->page || !c->words)
+        return ft_fail(fault, FT_ENOMEM, "no memory for the words of %u lanes", c->lanes);
+    for (unsigned l = 0; l < c->lanes && !error; l++)
+        error = nd_setup_rings(&c->words[l], (uint64_t)p->log_mb << 20, (uint64_t)p->pending_mb << 20,
+                               p->stores, fault);
+    return error;
+}
+
+static int start_reporter(struct nd_crash *c, const struct nd_config *config, unsigned self,
+                          struct ft_fault *fault)
+{
+    struct nd_crash_case node = {
+        .page = c->page, .words = c->words, .config = config, .self = self, .pid = getpid()};
+    int ends[2];
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
+        return ft_fail(fault, FT_EIO, "no socket to the reporter: %s", strerror(errno));
+    c->pid = fork();
+    if (c->pid == 0) {
+        close(ends[0]);
+        nd_reporter_run(&node, ends[1]);
+    }
+    int why = errno;
+
+    close(ends[1]);
+    c->feed = ends[0];
+    return c->pid < 0 ? ft_fail(fault, FT_EIO, "no process for the reporter: %s", strerror(why)) : 0;
+}
+
+int nd_crash_open(struct nd_crash **out, const struct nd_config *config, unsigned self,
+                  struct ft_fault *fault)
+{
+    struct nd_crash *c = calloc(1, sizeof(*c));
+    int error;
+
+    *out = c;
+    if (!c)
+        return ft_fail(fault, FT_ENOMEM, "no memory for the reporter");
+    c->feed = -1;
+    error = make_memory(c, config, fault);
+    if (error)
+        return error;
+    nd_crash_name_chain(c, &config->chain);
+    return start_reporter(c, config, self, fault);
+}
+
+struct ft_lane *nd_crash_words(struct nd_crash *crash)
+{
+    return crash->words;
+}
+
+struct nd_crash_page *nd_crash_page(struct nd_crash *crash)
+{
+    return crash->page;
+}
+
+void nd_crash_name_chain(struct nd_crash *crash, const struct nf_chain_config *chain)
+{
+    for (unsigned i = 0; i < FT_NFS_MAX; i++) {
+        char *name = crash->page->nf[i];
+        const char *is = i == 0 ? "l3" : i <= chain->count ? chain->nfs[i - 1].module->name : "";
+
+        memset(name, 0, FT_CRASH_NAME);
+        memcpy(name, is, strnlen(is, FT_CRASH_NAME - 1));
+    }
+}
+
+bool nd_crash_turn(struct nd_crash *crash, int state, uint64_t view, uint64_t chain)
+{
+    atomic_store(&crash->page->state, state);
+    atomic_store(&crash->page->view, view);
+    atomic_store(&crash->page->chain, chain);
+    if (crash->ended || waitpid(crash->pid, NULL, WNOHANG) == 0)
+        return true;
+    crash->ended = true;
+    return false;
+}
+
+void nd_crash_save_quarantine(struct nd_crash *crash)
+{
+    send(crash->feed, "q", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+void nd_crash_close(struct nd_crash *crash)
+{
+    uint64_t until = nd_now() + END_MS * 1000000ull;
+
+    if (!crash)
+        return;
+    if (crash->page)
+        atomic_store(&crash->page->stopped, true);
+    if (crash->feed >= 0)
+        close(crash->feed);
+    while (crash->pid > 0 && !crash->ended && nd_now() < until) {
+        crash->ended = waitpid(crash->pid, NULL, WNOHANG) != 0;
+        if (!crash->ended)
+            nanosleep(&(struct timespec){0, 1000000}, NULL);
+    }
+    if (crash->pid > 0 && !crash->ended)
+        kill(crash->pid, SIGKILL); /* and no longer: it may hang in a disk */
+    for (unsigned l = 0; crash->words && l < crash->lanes; l++)
+        ft_lane_free(&crash->words[l]);
+    if (crash->words)
+        munmap(crash->words, crash->lanes * sizeof(*crash->words));
+    /* The page stays mapped: a handler of a signal may look at it until the process has ended. */
+    free(crash);
+}

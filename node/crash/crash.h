@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a node does so that its end explains itself: memory that outlives it, in which lanes and the handler
+ * of fatal signals (handler.h) leave what they were at; and the reporter, a process beside it that writes a
+ * directory of it (reporter.h) once it has ended. All by the main thread but where it says so.
+ */
+#ifndef NODE_CRASH_CRASH_H
+#define NODE_CRASH_CRASH_H
+
+#include "node/config/config.h"
+#include "node/crash/page.h"
+
+struct nd_crash;
+
+/* Makes the memory, with the words and rings of all lanes, and the reporter. Before anything is opened and
+ * before there are threads, keys or regions: the reporter keeps a copy of what there is. FT_ENOMEM, FT_EIO.
+ */
+int nd_crash_open(struct nd_crash **out, const struct nd_config *config, unsigned self,
+                  struct ft_fault *fault);
+struct ft_lane *nd_crash_words(struct nd_crash *crash); /* [lanes] */
+struct nd_crash_page *nd_crash_page(struct nd_crash *crash);
+/* The chain that runs, also when it has been changed. */
+void nd_crash_name_chain(struct nd_crash *crash, const struct nf_chain_config *chain);
+
+/* Each turn: how the node stands. False: the reporter has ended, which was not known before. */
+bool nd_crash_turn(struct nd_crash *crash, int state, uint64_t view, uint64_t chain);
+/* The frames that a quarantine kept are to be written. */
+void nd_crash_save_quarantine(struct nd_crash *crash);
+
+/* The node ends in order: nothing is to be told. NULL: nothing. */
+void nd_crash_close(struct nd_crash *crash);
+
+#endif

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The handler of fatal signals; see handler.h. What it needs is set before threads begin, and never changed.
+ */
+#define _GNU_SOURCE
+#include "node/crash/handler.h"
+#include "ftcore/base/event_log.h"
+#include "node/base/clock.h"
+#include "node/crash/walk.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#define HANDLER_MS  100          /* after which the kernel ends the process, whatever holds the handler */
+#define ANSWER_MS   20           /* for a lane that hangs to tell */
+#define HANGS_NS    100000000ull /* a lane whose last turn is older stands */
+#define STACK_BYTES (128u << 10) /* of the handler's own */
+#define GUARD_BYTES (64u << 10)  /* around the end of a stack */
+
+const char *const nd_crash_registers[ND_CRASH_REGISTERS] = {"r8",  "r9",  "r10", "r11", "r12", "r13",
+                                                            "r14", "r15", "rdi", "rsi", "rbp", "rbx",
+                                                            "rdx", "rax", "rcx", "rsp", "rip"};
+static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS, SIGTRAP};
+
+static struct {
+    struct nd_crash_page *page;
+    const struct ft_lane *words;
+    unsigned lanes;
+    struct ft_datagram_key key;
+    pid_t process; /* others that it forks have the handler, too, and nothing to tell */
+} node;
+
+static _Thread_local struct {
+    int lane;        /* + 1; 0: none */
+    uint64_t lowest; /* address of the stack */
+} self;
+
+/* ---- the burst ---- */
+
+const struct ft_record *nd_crash_record(const struct ft_lane *lane, uint64_t burst)
+{
+    const struct ft_ring *ring = &lane->log;
+    uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+    uint64_t at = atomic_load_explicit(&lane->record_at[burst % FT_PAST_BURSTS], memory_order_relaxed);
+    const struct ft_record *r;
+
+    if (!ring->data || at > head || head + FT_RECORD_MAX > at + ring->capacity)
+        return NULL; /* what is written now may lie over it */
+    r = (const struct ft_record *)(const void *)(ring->data + (at & (ring->capacity - 1)));
+    return r->burst == burst && ft_entry_kind(r) == FT_ENTRY_RECORD && r->inputs <= FT_BURST_MAX &&
+                   r->bytes <= FT_BYTES_MAX
+               ? r
+               : NULL;
+}
+
+/* The present burst's, if it was captured. */
+static const struct ft_record *present_record(const struct nd_crash_told *told, const struct nf_mark *mark)
+{
+    const struct ft_record *r =
+        told->lane < 0 ? NULL : nd_crash_record(&node.words[told->lane], atomic_load(&mark->burst));
+
+    return r && r->inputs == atomic_load(&mark->n) && !(r->flags & FT_REC_BY_SEQ) ? r : NULL;
+}
+
+static void keep_frames(struct nd_crash_told *told, const struct nf_mark *mark)
+{
+    const struct nf_packet *packets = atomic_load(&mark->packets);
+    uint32_t n = atomic_load(&mark->n);
+
+    if (n > FT_BURST_MAX || present_record(told, mark)) {
+        told->captured = n <= FT_BURST_MAX;
+        return;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        struct nd_crash_frame *f = &told->packet[i];
+
+        f->time = told->wall;
+        f->wire = packets[i].len;
+        f->have = packets[i].have < ND_CRASH_BYTES ? packets[i].have : ND_CRASH_BYTES;
+        f->port = packets[i].in_port;
+        memcpy(f->bytes, packets[i].data, f->have);
+        told->n = i + 1;
+    }
+}
+
+/* ---- what is told ---- */
+
+static void tell_thread(struct nd_crash_told *told, const siginfo_t *info, const ucontext_t *context)
+{
+    const char *text = ft_log_last_words();
+
+    told->thread = (int)syscall(SYS_gettid);
+    told->lane = self.lane - 1;
+    prctl(PR_GET_NAME, told->name);
+    told->address = info->si_code > 0 ? (uint64_t)(uintptr_t)info->si_addr : 0;
+    told->overflow = self.lowest && info->si_code > 0 && told->address + GUARD_BYTES >= self.lowest &&
+                     told->address < self.lowest + GUARD_BYTES;
+    for (unsigned i = 0; i < ND_CRASH_REGISTERS; i++)
+        told->reg[i] = (uint64_t)context->uc_mcontext.gregs[i];
+    memcpy(told->text, text, strnlen(text, sizeof(told->text) - 1));
+}
+
+static void copy_name(char out[FT_CRASH_NAME], const char *name)
+{
+    memset(out, 0, FT_CRASH_NAME);
+    memcpy(out, name, strnlen(name, FT_CRASH_NAME - 1));
+}
+
+static void add_fingerprints(struct nd_crash_told *told, const struct nf_mark *mark)
+{
+    struct ft_crash_notice *notice = &told->notice;
+    struct nd_quarantine *q = &node.page->quarantine;
+    const struct ft_record *r = present_record(told, mark);
+    const uint8_t *bytes = r ? (const uint8_t *)r + ft_record_bytes_at(r) : NULL;
+    uint32_t all = r && r->inputs ? UINT32_MAX >> (32 - r->inputs) : 0;
+    uint32_t wanted = told->found ? told->found : all;
+
+    for (uint32_t i = 0; r && i < r->inputs; i++) {
+        const struct ft_input *in = ft_record_inputs(r) + i;
+
+        if (wanted >> i & 1)
+            notice->fingerprint[notice->fingerprints++] = ft_fingerprint(bytes, in->taken, in->wire);
+        bytes += in->taken;
+    }
+    /* The same NF again: what it was kept from before goes on to the successor. */
+    for (uint32_t i = 0; i < atomic_load(&q->count) && notice->fingerprints < FT_CRASH_FINGERPRINTS; i++)
+        notice->fingerprint[notice->fingerprints++] = q->fingerprint[i];
+    if (atomic_load(&q->count))
+        copy_name(notice->before, q->nf);
+}
+
+static void make_notice(struct nd_crash_told *told, const struct nf_mark *mark)
+{
+    struct ft_crash_notice *notice = &told->notice;
+    size_t len;
+
+    notice->signal = (uint32_t)told->number;
+    notice->lane = told->lane < 0 ? FT_CRASH_NO_LANE : (uint32_t)told->lane;
+    if (mark) {
+        uint32_t nf = atomic_load(&mark->nf);
+
+        notice->burst = atomic_load(&mark->burst);
+        notice->doing = atomic_load(&mark->doing);
+        if (notice->doing != NF_DOING_NOTHING && nf < FT_NFS_MAX)
+            copy_name(notice->nf, node.page->nf[nf]);
+        notice->packet = told->found ? (uint32_t)__builtin_ctz(told->found) + 1 : 0;
+        if (notice->doing == NF_DOING_PACKETS || notice->doing == NF_DOING_L3 ||
+            notice->doing == NF_DOING_SESSIONS)
+            add_fingerprints(told, mark);
+    }
+    len = ft_crash_notice_encode(notice, &node.key, node.page->notice);
+    atomic_store_explicit(&node.page->notice_len, (uint32_t)len, memory_order_release);
+}
+
+static void tell(struct nd_crash_told *told, const siginfo_t *info, const ucontext_t *context)
+{
+    const struct nf_mark *mark;
+
+    tell_thread(told, info, context);
+    mark = told->lane < 0 ? NULL : &node.page->lane[told->lane].mark;
+    if (mark)
+        keep_frames(told, mark);
+    nd_crash_walk(told, mark);
+    make_notice(told, mark);
+    told->took = nd_now() - told->monotonic;
+    atomic_store(&told->whole, true);
+}
+
+/* ---- the signal ---- */
+
+static void pause_ms(unsigned ms)
+{
+    nanosleep(&(struct timespec){0, (long)ms * 1000000}, NULL);
+}
+
+/* The lane that has stood the longest; -1: all go on. */
+static int find_hanging(uint64_t now)
+{
+    uint64_t oldest = now - HANGS_NS;
+    int found = -1;
+
+    for (unsigned l = 0; l < node.lanes; l++) {
+        uint64_t turn = atomic_load_explicit(&node.words[l].count.turn_ns, memory_order_relaxed);
+
+        if (!turn || turn > oldest || !atomic_load(&node.page->lane[l].thread))
+            continue;
+        oldest = turn;
+        found = (int)l;
+    }
+    return found;
+}
+
+/* True: the lane that hangs has told. */
+static bool ask_hanging(struct nd_crash_told *told, int number)
+{
+    int lane = find_hanging(told->monotonic);
+    int thread = lane < 0 ? 0 : atomic_load(&node.page->lane[lane].thread);
+
+    if (!thread || thread == (int)syscall(SYS_gettid))
+        return false;
+    told->hangs = true;
+    atomic_store(&told->asked, thread);
+    if (syscall(SYS_tgkill, getpid(), thread, number) != 0)
+        return false;
+    for (unsigned i = 0; i < ANSWER_MS * 10 && !atomic_load(&told->answered); i++)
+        nanosleep(&(struct timespec){0, 100000}, NULL);
+    return atomic_load(&told->answered);
+}
+
+/* The default action: at the same instruction where the fault comes again by itself. */
+static void die(int number, const siginfo_t *info)
+{
+    signal(number, SIG_DFL);
+    if (info->si_code <= 0 || number == SIGTRAP || number == SIGSYS)
+        syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), number);
+}
+
+static void on_fatal(int number, siginfo_t *info, void *context)
+{
+    const struct itimerval most = {.it_value.tv_usec = HANDLER_MS * 1000};
+    struct nd_crash_told *told = &node.page->told;
+    int me = (int)syscall(SYS_gettid), nobody = 0;
+
+    if (getpid() != node.process) {
+        die(number, info);
+        return;
+    }
+    if (atomic_load(&told->asked) == me && !atomic_load(&told->answered)) {
+        tell(told, info, context);
+        atomic_store(&told->answered, 1);
+    }
+    if (!atomic_compare_exchange_strong(&told->owner, &nobody, me)) {
+        while (nobody != me) /* it is another's to end the process */
+            pause_ms(HANDLER_MS);
+        die(number, info); /* the handler itself came to grief, or asked itself */
+        return;
+    }
+    setitimer(ITIMER_REAL, &most, NULL);
+    told->number = number;
+    told->code = info->si_code;
+    told->sender = info->si_code <= 0 && info->si_pid != getpid() ? info->si_pid : 0;
+    told->wall = nd_wall();
+    told->monotonic = nd_now();
+    told->lane = -1;
+    if (!told->sender || !ask_hanging(told, number))
+        tell(told, info, context);
+    die(number, info);
+}
+
+void nd_crash_catch(struct nd_crash_page *page, const struct ft_lane *words, unsigned lanes,
+                    const struct ft_datagram_key *key)
+{
+    struct sigaction action = {.sa_sigaction = on_fatal, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+
+    node.page = page;
+    node.words = words;
+    node.lanes = lanes;
+    node.key = *key;
+    node.process = getpid();
+    nd_crash_walk_first();
+    signal(SIGALRM, SIG_DFL);
+    sigfillset(&action.sa_mask);
+    sigdelset(&action.sa_mask, SIGALRM);
+    for (unsigned i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++)
+        sigaction(fatal[i], &action, NULL);
+    nd_crash_thread(-1);
+}
+
+void nd_crash_thread(int lane)
+{
+    stack_t stack = {.ss_size = STACK_BYTES};
+    pthread_attr_t attr;
+    void *lowest;
+    size_t size;
+
+    if (!node.page) /* nobody wants to know */
+        return;
+    self.lane = lane + 1;
+    if (pthread_getattr_np(pthread_self(), &attr) == 0) {
+        if (pthread_attr_getstack(&attr, &lowest, &size) == 0)
+            self.lowest = (uint64_t)(uintptr_t)lowest;
+        pthread_attr_destroy(&attr);
+    }
+    /* Without one, a stack that has come to its end is told of by its absence. */
+    stack.ss_sp = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (stack.ss_sp != MAP_FAILED)
+        sigaltstack(&stack, NULL);
+    if (lane >= 0)
+        atomic_store(&node.page->lane[lane].thread, (int)syscall(SYS_gettid));
+}

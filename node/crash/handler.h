@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The handler of fatal signals: tells in the page (page.h) what a thread dies of, and lets it die. It takes
+ * some hundred microseconds, allocates nothing, takes no lock, waits for nobody, and is ended by the kernel
+ * when it takes HANDLER_MS. One thread of a process comes to tell; others that fault meanwhile wait for the
+ * end.
+ *
+ * A signal that somebody sends (the supervisor's watchdog, abort of a person) while a lane stands: that lane
+ * is made to tell instead.
+ */
+#ifndef NODE_CRASH_HANDLER_H
+#define NODE_CRASH_HANDLER_H
+
+#include "node/crash/page.h"
+
+/* Before there are threads. `words`: of all lanes, with their rings; `key`: of the process, to its peer. The
+ * page, the words and the key outlive the process's threads. */
+void nd_crash_catch(struct nd_crash_page *page, const struct ft_lane *words, unsigned lanes,
+                    const struct ft_datagram_key *key);
+/* By each thread that is to be told right when its stack is at its end; `lane` -1: it is none. */
+void nd_crash_thread(int lane);
+
+/* The names of struct nd_crash_told.reg. */
+extern const char *const nd_crash_registers[ND_CRASH_REGISTERS];
+
+/* The record of a burst that is not ended yet, or of one of the last that were; NULL: it is not in the ring,
+ * or not any more. Its inputs and bytes are there, whatever else is. */
+const struct ft_record *nd_crash_record(const struct ft_lane *lane, uint64_t burst);
+
+#endif

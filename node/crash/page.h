@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What outlives a node that dies: memory that it shares with the reporter, a process forked before lanes are
+ * made (crash.h). Each part has one writer, named here; the reporter reads all of it once the node has ended.
+ * The log and replay rings of lanes (struct ft_lane) lie in such memory as well.
+ */
+#ifndef NODE_CRASH_PAGE_H
+#define NODE_CRASH_PAGE_H
+
+#include "ftcore/queue/lane.h"
+#include "ftcore/record/crash_notice.h"
+#include "ftcore/region/region.h"
+#include "nflib/chain/mark.h"
+#include "node/crash/quarantine.h"
+
+#include <sys/types.h>
+
+#define ND_CRASH_FRAMES    64u /* ips of a backtrace at most */
+#define ND_CRASH_REGISTERS 17u /* in the order of nd_crash_registers */
+#define ND_CRASH_TEXT      512u
+#define ND_CRASH_WORDS     128u
+#define ND_CRASH_THREAD    16u
+
+/* Of a thread that dies, or that is found to hang: what the handler of the fatal signal writes. */
+struct nd_crash_told {
+    _Atomic int owner;           /* the thread that has the handler; 0: nobody came to it */
+    _Atomic int asked, answered; /* a lane that hangs: the thread that is to tell for the owner; it has */
+    int number, code;            /* the signal and its si_code */
+    int sender;                  /* the process that sent it; 0: a fault, or the node itself */
+    bool hangs;                  /* it was sent while the lane below stood */
+    bool overflow;               /* the address lies at the end of the thread's stack */
+    uint64_t address;            /* of a fault */
+    uint64_t wall, monotonic;    /* when, ns */
+    int thread;
+    char name[ND_CRASH_THREAD]; /* of that thread */
+    int32_t lane;               /* -1: it is no lane */
+    uint64_t reg[ND_CRASH_REGISTERS];
+    _Atomic uint32_t frames;
+    uint64_t frame[ND_CRASH_FRAMES]; /* instruction pointers, the innermost first */
+    bool more_frames;
+    uint32_t words; /* of the stack, from where it was on: for who has no frames */
+    uint64_t word[ND_CRASH_WORDS];
+    uint64_t took;            /* the handler, ns */
+    char text[ND_CRASH_TEXT]; /* of a broken invariant; "": it was none */
+    bool captured;            /* the burst's frames lie in the lane's log ring, as they came in */
+    uint32_t n;               /* otherwise: how many are in `packet`, as the NFs left them */
+    uint32_t found;           /* bits: packets of the burst that registers or stack point to */
+    struct ft_crash_notice notice;
+    struct nd_crash_frame packet[FT_BURST_MAX];
+    _Atomic bool whole; /* all of the above is there */
+};
+
+struct nd_crash_page {
+    /* By the main thread. */
+    _Atomic bool stopped; /* the node ends in order */
+    _Atomic int state;    /* enum ft_state */
+    _Atomic uint64_t view;
+    _Atomic uint64_t chain;             /* hash of its identity, as a hello has it */
+    char nf[FT_NFS_MAX][FT_CRASH_NAME]; /* of the chain, by index */
+    struct nd_quarantine quarantine;    /* quarantine.h says by whom */
+    /* By lanes. */
+    struct nd_crash_lane {
+        _Alignas(64) struct nf_mark mark;
+        _Atomic int thread; /* 0: not begun */
+    } lane[FT_LANES_MAX];
+    /* By the handler of the fatal signal; the notice is read by the guardian. */
+    struct nd_crash_told told;
+    _Atomic uint32_t notice_len; /* 0: there is none */
+    uint8_t notice[FT_CRASH_BYTES];
+};
+
+#endif

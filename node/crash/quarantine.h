@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The quarantine: a node that took over from one that crashed drops the frames that its predecessor crashed
+ * on, before they are captured. It begins with the peer's crash notice, and ends after `quarantine_s`, with
+ * `quarantine_max` dropped frames, or with a crash of the peer in another NF.
+ *
+ * Begun by the replicator's thread, which hears the notice; ended by the main thread; lanes look at it once a
+ * burst, and drop. It lies in memory that outlives the process (page.h), and the reporter writes the frames
+ * that are kept to a file.
+ */
+#ifndef NODE_CRASH_QUARANTINE_H
+#define NODE_CRASH_QUARANTINE_H
+
+#include "ftcore/record/crash_notice.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#define ND_QUARANTINE_KEPT 64u   /* frames */
+#define ND_CRASH_BYTES     2048u /* of a frame that is kept, at most */
+
+/* A frame that was kept, by whoever drops it or dies of it. */
+struct nd_crash_frame {
+    uint64_t time; /* wall clock, ns */
+    uint32_t wire, have;
+    uint8_t port;
+    uint8_t bytes[ND_CRASH_BYTES];
+};
+
+struct nd_quarantine {
+    _Atomic uint32_t count; /* fingerprints in force; 0: there is no quarantine, or it has ended */
+    _Atomic uint64_t most;  /* frames to drop */
+    struct ft_fingerprint fingerprint[FT_CRASH_FINGERPRINTS];
+    char nf[FT_CRASH_NAME]; /* in which the peer crashed */
+    _Atomic uint64_t until; /* monotonic, ns */
+    _Atomic uint64_t dropped;
+    _Atomic uint32_t claimed; /* places of `frame`; those that are not `kept` yet are being written */
+    _Atomic uint32_t kept;
+    struct nd_crash_frame frame[ND_QUARANTINE_KEPT];
+};
+
+/* What came of a notice. */
+enum nd_quarantine_verdict {
+    ND_QUARANTINE_NONE, /* the notice names no frame, or the file has none */
+    ND_QUARANTINE_BEGUN,
+    ND_QUARANTINE_ENDED, /* a second crash, in another NF: what the frames of the first do was not the cause
+                          */
+};
+
+/* A quarantine for `seconds`, 0: never one. */
+enum nd_quarantine_verdict nd_quarantine_begin(struct nd_quarantine *q, const struct ft_crash_notice *notice,
+                                               uint64_t now, uint32_t seconds, uint32_t most);
+
+static inline bool nd_quarantine_on(const struct nd_quarantine *q)
+{
+    return atomic_load_explicit(&q->count, memory_order_acquire) != 0;
+}
+
+/* For a lane: whether the frame is to be dropped, of which capture takes `taken` bytes; then it is counted,
+ * and kept while there is room. */
+bool nd_quarantine_takes(struct nd_quarantine *q, const void *frame, uint32_t taken, uint32_t wire,
+                         uint8_t port);
+
+#endif

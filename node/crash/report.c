@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is told of a node's end: a line, report.json and report.txt; see reporter.h. No state. */
+#define _GNU_SOURCE /* sigabbrev_np */
+#include "node/crash/reporter.h"
+#include "ftcore/protocol/core.h"
+#include "node/crash/handler.h"
+
+#include <jansson.h>
+#include <stdarg.h>
+#include <string.h>
+#include <time.h>
+
+const char *nd_crash_signal(char out[16], int number)
+{
+    const char *name = sigabbrev_np(number);
+
+    if (name)
+        snprintf(out, 16, "SIG%s", name);
+    else
+        snprintf(out, 16, "signal %d", number);
+    return out;
+}
+
+#define DESCRIBED 160u /* bytes of what a lane is at */
+
+/* ---- one line ---- */
+
+/* "NF nat", "the timers of NF nat", "the chain's sessions". */
+static void name_place(char out[96], const char *nf, unsigned doing)
+{
+    static const char *const of[NF_DOINGS] = {[NF_DOING_TIMERS] = "the timers of ",
+                                              [NF_DOING_SHOW] = "show of ",
+                                              [NF_DOING_SET] = "set of ",
+                                              [NF_DOING_CLEAR] = "clear of "};
+
+    if (doing == NF_DOING_SESSIONS)
+        snprintf(out, 96, "the chain's sessions");
+    else if (doing == NF_DOING_NOTHING || doing >= NF_DOINGS)
+        snprintf(out, 96, "no NF");
+    else
+        snprintf(out, 96, "%s%s%s", of[doing] ? of[doing] : "", strcmp(nf, "l3") == 0 ? "" : "NF ", nf);
+}
+
+const char *nd_crash_line(char out[ND_CRASH_LINE], const struct ft_crash_notice *notice)
+{
+    char place[96], name[16], packet[32] = "";
+
+    name_place(place, notice->nf, notice->doing);
+    nd_crash_signal(name, (int)notice->signal);
+    if (notice->packet)
+        snprintf(packet, sizeof(packet), ", packet %u", notice->packet);
+    if (notice->lane == FT_CRASH_NO_LANE)
+        snprintf(out, ND_CRASH_LINE, "crashed outside of its lanes: %s", name);
+    else
+        snprintf(out, ND_CRASH_LINE, "crashed in %s, lane %u, burst %lu%s: %s", place, notice->lane,
+                 notice->burst, packet, name);
+    return out;
+}
+
+/* The first lane that was at work for an NF when the node was killed; -1: none. */
+static int find_busy(const struct nd_crash_case *c)
+{
+    for (unsigned l = 0; l < c->config->chain.lanes; l++)
+        if (atomic_load(&c->page->lane[l].mark.doing) != NF_DOING_NOTHING)
+            return (int)l;
+    return -1;
+}
+
+static void describe_lane(char out[DESCRIBED], const struct nd_crash_case *c, unsigned lane)
+{
+    const struct nf_mark *mark = &c->page->lane[lane].mark;
+    uint32_t nf = atomic_load(&mark->nf);
+    char place[96];
+
+    name_place(place, nf < FT_NFS_MAX ? c->page->nf[nf] : "?", atomic_load(&mark->doing));
+    snprintf(out, DESCRIBED, "lane %u in %s, burst %lu", lane, place, atomic_load(&mark->burst));
+}
+
+const char *nd_crash_case_line(char out[ND_CRASH_LINE], const struct nd_crash_case *c)
+{
+    const struct nd_crash_told *told = &c->page->told;
+    char text[DESCRIBED], name[16];
+    int busy = find_busy(c);
+
+    if (told->owner && told->hangs && told->lane >= 0) {
+        describe_lane(text, c, (unsigned)told->lane);
+        snprintf(out, ND_CRASH_LINE, "hung: %s; ended by %s", text, nd_crash_signal(name, told->number));
+    } else if (told->owner && told->whole) {
+        nd_crash_line(out, &told->notice);
+    } else if (told->owner) {
+        snprintf(out, ND_CRASH_LINE, "crashed: %s", nd_crash_signal(name, told->number));
+    } else if (busy >= 0) {
+        describe_lane(text, c, (unsigned)busy);
+        snprintf(out, ND_CRASH_LINE, "was killed with %s", text);
+    } else {
+        snprintf(out, ND_CRASH_LINE, "was killed; no lane was in an NF");
+    }
+    return out;
+}
+
+/* ---- JSON ---- */
+
+static json_t *make_time(uint64_t wall)
+{
+    time_t seconds = (time_t)(wall / 1000000000u);
+    struct tm tm;
+    char text[40], out[64];
+
+    gmtime_r(&seconds, &tm);
+    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(out, sizeof(out), "%s.%06luZ", text, wall / 1000u % 1000000u);
+    return json_string(out);
+}
+
+static json_t *make_hex(uint64_t value)
+{
+    char out[24];
+
+    snprintf(out, sizeof(out), "0x%lx", value);
+    return json_string(out);
+}
+
+static json_t *make_text(const char *text)
+{
+    json_t *o = json_string(text);
+
+    return o ? o : json_string("?"); /* a name that is no UTF-8 */
+}
+
+/* `sure`: it is known to be one. Otherwise it is, if it is known to be in a function. A return address is
+ * behind its call, which may be the last instruction of its function. */
+static void add_frame(json_t *list, uint64_t address, bool returns, bool sure)
+{
+    char symbol[ND_CRASH_SYMBOL];
+    const char *object;
+    uint64_t offset;
+
+    nd_crash_symbol(address - returns, symbol, &object, &offset);
+    if (!sure && !symbol[0])
+        return;
+    json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o*, s:b}", "address", make_hex(address),
+                                          "object", make_text(object), "offset", make_hex(offset + returns),
+                                          "symbol", symbol[0] ? make_text(symbol) : NULL, "sure", sure));
+}
+
+static json_t *make_backtrace(const struct nd_crash_told *told)
+{
+    json_t *list = json_array();
+    uint32_t n = atomic_load(&told->frames);
+
+    for (uint32_t i = 0; i < n && i < ND_CRASH_FRAMES; i++)
+        add_frame(list, told->frame[i], i > 0, true);
+    for (uint32_t i = 0; n <= 1 && i < told->words; i++)
+        add_frame(list, told->word[i], true, false);
+    return list;
+}
+
+static json_t *make_registers(const struct nd_crash_told *told)
+{
+    json_t *o = json_object();
+
+    for (unsigned i = 0; i < ND_CRASH_REGISTERS; i++)
+        json_object_set_new(o, nd_crash_registers[i], make_hex(told->reg[i]));
+    return o;
+}
+
+static json_t *make_lane(const struct nd_crash_case *c, unsigned l)
+{
+    const struct nf_mark *mark = &c->page->lane[l].mark;
+    uint64_t turn = atomic_load(&c->words[l].count.turn_ns);
+    uint64_t at = c->page->told.monotonic ? c->page->told.monotonic : c->monotonic;
+    uint32_t nf = atomic_load(&mark->nf), doing = atomic_load(&mark->doing);
+
+    return json_pack("{s:i, s:i, s:s, s:o*, s:I, s:I, s:I, s:I, s:I, s:I}", "lane", (int)l, "thread",
+                     (int)c->page->lane[l].thread, "doing", nf_doing_name(doing), "nf",
+                     doing != NF_DOING_NOTHING && nf < FT_NFS_MAX ? make_text(c->page->nf[nf]) : NULL,
+                     "burst", (json_int_t)atomic_load(&mark->burst), "chain_time_ns",
+                     (json_int_t)atomic_load(&mark->time), "seq", (json_int_t)atomic_load(&mark->seq),
+                     "executed", (json_int_t)FT_REPORT_GET(&c->words[l], executed), "stable",
+                     (json_int_t)FT_ORDER_GET(&c->words[l], stable), "turn_age_ns",
+                     (json_int_t)(turn && at > turn ? at - turn : 0));
+}
+
+static void add_packets(json_t *o, const struct nd_crash_case *c)
+{
+    const struct nd_crash_told *told = &c->page->told;
+    json_t *list = json_array();
+
+    for (unsigned i = 0; i < FT_BURST_MAX; i++)
+        if (told->found >> i & 1)
+            json_array_append_new(list, json_integer(i + 1));
+    json_object_set_new(o, "packets", list);
+    json_object_set_new(o, "packet", told->notice.packet ? json_integer(told->notice.packet) : json_null());
+    json_object_set_new(o, "captured", json_boolean(told->captured));
+}
+
+static void add_crash(json_t *o, const struct nd_crash_case *c)
+{
+    const struct nd_crash_told *told = &c->page->told;
+    const struct ft_crash_notice *notice = &told->notice;
+    char name[16];
+
+    json_object_set_new(o, "signal", json_string(nd_crash_signal(name, told->number)));
+    json_object_set_new(o, "code", json_integer(told->code));
+    json_object_set_new(o, "sender", json_integer(told->sender));
+    json_object_set_new(o, "address", make_hex(told->address));
+    json_object_set_new(o, "stack_overflow", json_boolean(told->overflow));
+    json_object_set_new(o, "invariant", told->text[0] ? make_text(told->text) : json_null());
+    json_object_set_new(o, "thread", make_text(told->name));
+    json_object_set_new(o, "lane", told->lane < 0 ? json_null() : json_integer(told->lane));
+    json_object_set_new(o, "nf", notice->nf[0] ? make_text(notice->nf) : json_null());
+    json_object_set_new(o, "doing", json_string(nf_doing_name(notice->doing)));
+    json_object_set_new(o, "burst", json_integer((json_int_t)notice->burst));
+    add_packets(o, c);
+    json_object_set_new(o, "backtrace", make_backtrace(told));
+    json_object_set_new(o, "registers", make_registers(told));
+    json_object_set_new(o, "handler_us", json_integer((json_int_t)(told->took / 1000)));
+}
+
+static json_t *make_report(const struct nd_crash_case *c)
+{
+    const struct nd_crash_page *page = c->page;
+    const struct nd_crash_told *told = &page->told;
+    const struct nd_config *config = c->config;
+    static char identity[1u << 16];
+    char line[ND_CRASH_LINE], build[64];
+    json_t *lanes = json_array(), *o = json_object();
+    uint64_t wall = told->wall ? told->wall : c->now;
+    uint32_t len = nf_chain_identity(&config->chain, identity, sizeof(identity) - 1);
+
+    identity[len < sizeof(identity) ? len : sizeof(identity) - 1] = '\0';
+    json_object_set_new(o, "line", make_text(nd_crash_case_line(line, c)));
+    json_object_set_new(o, "how", json_string(!told->owner ? "killed" : told->hangs ? "hung" : "crashed"));
+    json_object_set_new(o, "time", make_time(wall));
+    json_object_set_new(o, "time_ns", json_integer((json_int_t)wall));
+    json_object_set_new(o, "node", make_text(config->node[c->self].name));
+    json_object_set_new(o, "process", json_integer(c->pid));
+    json_object_set_new(o, "state", json_string(ft_state_name((enum ft_state)page->state)));
+    json_object_set_new(o, "view", json_integer((json_int_t)page->view));
+    if (told->owner)
+        add_crash(o, c);
+    for (unsigned l = 0; l < config->chain.lanes; l++)
+        json_array_append_new(lanes, make_lane(c, l));
+    json_object_set_new(o, "lanes", lanes);
+    json_object_set_new(o, "version", json_string(UNDERSTUDY_VERSION));
+    json_object_set_new(o, "build_id", json_string(nd_crash_build_id(build)));
+    json_object_set_new(o, "file", make_text(config->file));
+    json_object_set_new(o, "chain", make_text(config->chain.name));
+    json_object_set_new(o, "chain_hash", make_hex(page->chain));
+    json_object_set_new(o, "identity", make_text(identity)); /* as at the start of the process */
+    json_object_set_new(o, "recording", config->record.dir[0] ? make_text(config->record.dir) : json_null());
+    return o;
+}
+
+/* ---- text ---- */
+
+static void print_backtrace(FILE *out, const json_t *report)
+{
+    const json_t *list = json_object_get(report, "backtrace"), *frame;
+    size_t i;
+
+    json_array_foreach(list, i, frame)
+    {
+        const char *symbol = json_string_value(json_object_get(frame, "symbol"));
+
+        fprintf(out, "  #%-2zu %s %s%s (%s+%s)\n", i, json_string_value(json_object_get(frame, "address")),
+                symbol ? symbol : "?", json_is_true(json_object_get(frame, "sure")) ? "" : ", from the stack",
+                json_string_value(json_object_get(frame, "object")),
+                json_string_value(json_object_get(frame, "offset")));
+    }
+}
+
+static void print_packet(FILE *out, const struct nd_crash_told *told)
+{
+    if (!told->found && told->captured)
+        fprintf(out, "packet     none of the burst's is pointed to by registers or stack\n");
+    for (unsigned i = 0; i < FT_BURST_MAX; i++)
+        if (told->found >> i & 1)
+            fprintf(out, "packet     %u of the burst, %s in burst.pcapng\n", i + 1,
+                    __builtin_popcount(told->found) == 1 ? "marked" : "one of several that are marked");
+    if (told->n)
+        fprintf(out, "frames     as the NFs had left them: nothing captured this burst\n");
+}
+
+static void print_crash(FILE *out, const struct nd_crash_case *c, const json_t *report)
+{
+    const struct nd_crash_told *told = &c->page->told;
+    char name[16];
+
+    fprintf(out, "signal     %s, code %d", nd_crash_signal(name, told->number), told->code);
+    if (told->code > 0)
+        fprintf(out, ", address 0x%lx%s", told->address, told->overflow ? ": the stack is at its end" : "");
+    if (told->sender)
+        fprintf(out, ", sent by process %d", told->sender);
+    fprintf(out, "\n");
+    if (told->text[0])
+        fprintf(out, "invariant  %s\n", told->text);
+    fprintf(out, "thread     %s (%d)\n", told->name, told->thread);
+    print_packet(out, told);
+    fprintf(out, "backtrace\n");
+    print_backtrace(out, report);
+    fprintf(out, "registers\n");
+    for (unsigned i = 0; i < ND_CRASH_REGISTERS; i++)
+        fprintf(out, "  %-4s %016lx%s", nd_crash_registers[i], told->reg[i],
+                i % 4 == 3 || i + 1 == ND_CRASH_REGISTERS ? "\n" : "");
+}
+
+static void print_text(FILE *out, const struct nd_crash_case *c, const json_t *report)
+{
+    char line[ND_CRASH_LINE];
+    const json_t *lane;
+    size_t l;
+
+    fprintf(out, "node %s %s\n\n", c->config->node[c->self].name, nd_crash_case_line(line, c));
+    fprintf(out, "time       %s\n", json_string_value(json_object_get(report, "time")));
+    fprintf(out, "state      %s, view %lu\n", json_string_value(json_object_get(report, "state")),
+            (uint64_t)c->page->view);
+    if (c->page->told.owner)
+        print_crash(out, c, report);
+    fprintf(out, "lanes\n");
+    json_array_foreach(json_object_get(report, "lanes"), l, lane)
+    {
+        describe_lane(line, c, (unsigned)l);
+        fprintf(out, "  %s, chain time %lu, input %lu, turn %.3f ms before\n", line,
+                (uint64_t)json_integer_value(json_object_get(lane, "chain_time_ns")),
+                (uint64_t)json_integer_value(json_object_get(lane, "seq")),
+                (double)json_integer_value(json_object_get(lane, "turn_age_ns")) / 1e6);
+    }
+    fprintf(out, "program    understudy %s, build %s\n", UNDERSTUDY_VERSION,
+            json_string_value(json_object_get(report, "build_id")));
+    fprintf(out, "chain      %s of %s, hash %s\n", c->config->chain.name, c->config->file,
+            json_string_value(json_object_get(report, "chain_hash")));
+    if (c->config->record.dir[0])
+        fprintf(out, "recording  %s\n", c->config->record.dir);
+}
+
+bool nd_crash_report(const struct nd_crash_case *c, int dir)
+{
+    json_t *report = make_report(c);
+    FILE *text = nd_crash_file(dir, "report.txt"), *json = nd_crash_file(dir, "report.json");
+    bool whole = report && text && json;
+
+    if (whole) {
+        print_text(text, c, report);
+        whole = json_dumpf(report, json, JSON_INDENT(2)) == 0 && fputc('\n', json) != EOF;
+        whole &= !ferror(text) && !ferror(json);
+    }
+    if (text)
+        whole &= fclose(text) == 0;
+    if (json)
+        whole &= fclose(json) == 0;
+    json_decref(report);
+    return whole;
+}

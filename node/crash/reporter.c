@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The reporter's process, and the directory that it writes; see reporter.h. */
+#define _GNU_SOURCE /* close_range, renameat */
+#include "node/crash/reporter.h"
+#include "ftcore/base/event_log.h"
+#include "node/base/clock.h"
+#include "node/base/event_writer.h"
+#include "node/base/privilege.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- the directory ---- */
+
+static void remove_directory(int state, const char *name)
+{
+    static const char *const files[] = {"report.txt", "report.json", "burst.pcapng", "inputs.pcapng"};
+    int dir = openat(state, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    for (size_t i = 0; dir >= 0 && i < sizeof(files) / sizeof(files[0]); i++)
+        unlinkat(dir, files[i], 0);
+    if (dir >= 0)
+        close(dir);
+    unlinkat(state, name, AT_REMOVEDIR);
+}
+
+static void remove_oldest(int state, const struct nd_node *node)
+{
+    char **names;
+    unsigned count;
+
+    if (nd_crash_list(node->state, node->name, &names, &count) != 0)
+        return;
+    for (unsigned i = ND_CRASH_KEPT; i < count; i++)
+        remove_directory(state, names[i]);
+    nd_crash_list_free(names, count);
+}
+
+/* alpha.crash-20261122T184402.123Z */
+static void name_directory(char out[96], const char *node, uint64_t wall)
+{
+    time_t seconds = (time_t)(wall / 1000000000u);
+    struct tm tm;
+    char text[32];
+
+    gmtime_r(&seconds, &tm);
+    strftime(text, sizeof(text), "%Y%m%dT%H%M%S", &tm);
+    snprintf(out, 96, "%s.crash-%s.%03uZ", node, text, (unsigned)(wall / 1000000u % 1000u));
+}
+
+static bool fill_directory(const struct nd_crash_case *c, int state, const char *name)
+{
+    int dir = -1;
+    bool whole = mkdirat(state, name, 0777) == 0 &&
+                 (dir = openat(state, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) >= 0 &&
+                 nd_crash_pcaps(c, dir) && nd_crash_report(c, dir);
+
+    if (dir >= 0)
+        close(dir);
+    return whole;
+}
+
+int nd_crash_write(const struct nd_crash_case *c, char path[ND_CRASH_PATH], struct ft_fault *fault)
+{
+    const struct nd_node *node = &c->config->node[c->self];
+    int state = open(node->state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    uint64_t wall = c->page->told.wall ? c->page->told.wall : c->now;
+    char name[96], fresh[104];
+
+    name_directory(name, node->name, wall);
+    snprintf(path, ND_CRASH_PATH, "%s/%s", node->state, name);
+    snprintf(fresh, sizeof(fresh), ".%s.new", name);
+    if (state < 0)
+        return ft_fail(fault, FT_EIO, "%s: %s", node->state, strerror(errno));
+    if (!fill_directory(c, state, fresh) || renameat(state, fresh, state, name) != 0) {
+        int why = errno;
+
+        remove_directory(state, fresh);
+        close(state);
+        return ft_fail(fault, FT_EIO, "%s: cannot be written: %s", path, strerror(why));
+    }
+    remove_oldest(state, node);
+    close(state);
+    return 0;
+}
+
+/* ---- the process ---- */
+
+/* Of the node it keeps nothing open but its end of the feed, and stderr, to which it says one line. */
+static void detach_process(int *feed)
+{
+    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGUSR1, SIGUSR2};
+    const struct rlimit none = {0, 0};
+    int null = open("/dev/null", O_RDWR);
+
+    setsid();
+    prctl(PR_SET_NAME, "us-reporter");
+    for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+        signal(ignored[i], SIG_IGN);
+    for (int fd = 0; null >= 0 && fd < 2; fd++)
+        dup2(null, fd);
+    *feed = dup2(*feed, 3);
+    close_range(4, ~0u, 0);
+    setrlimit(RLIMIT_CORE, &none); /* it would have frames in it */
+}
+
+static void log_report(const struct nd_crash_case *c, const char *path, const char *why)
+{
+    const struct nd_node *node = &c->config->node[c->self];
+    const struct nd_event_writer_config config = {.node = node->name, .json = c->config->log_json};
+    const struct ft_crash_notice *notice = &c->page->told.notice;
+    const struct ft_log_field fields[] = {{"nf", .text = notice->nf},
+                                          {"lane", .number = notice->lane},
+                                          {"signal", .number = (uint64_t)c->page->told.number},
+                                          {"directory", .text = path},
+                                          {0}};
+    bool killed = !atomic_load(&c->page->told.owner); /* by whoever wanted that */
+    char line[ND_CRASH_LINE];
+    struct ft_fault fault;
+
+    if (nd_event_writer_start(&config, &fault) != 0)
+        return;
+    nd_crash_case_line(line, c);
+    if (why[0])
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_CRASH, "%s; no report: %s", line, why);
+    else
+        ft_log_fields(killed ? FT_LEVEL_NOTICE : FT_LEVEL_ERROR, FT_SAYS_CRASH, killed ? NULL : fields,
+                      "%s; see %s", line, path);
+    nd_event_writer_stop();
+}
+
+static void save_quarantine(const struct nd_crash_case *c)
+{
+    struct ft_fault fault;
+
+    if (atomic_load(&c->page->quarantine.kept))
+        nd_crash_write_quarantine(c, &fault); /* it is told of in the log whether or not a disk takes it */
+}
+
+static void report_end(struct nd_crash_case *c)
+{
+    char path[ND_CRASH_PATH];
+    struct ft_fault fault = {""};
+
+    c->now = nd_wall();
+    c->monotonic = nd_now();
+    nd_crash_write(c, path, &fault);
+    log_report(c, path, fault.text);
+}
+
+_Noreturn void nd_reporter_run(struct nd_crash_case *c, int feed)
+{
+    struct ft_fault fault;
+    char what;
+    ssize_t n;
+
+    detach_process(&feed);
+    if (feed < 0 || nd_privilege_drop_thread() != 0 || nd_privilege_refuse_calls(&fault) != 0)
+        _exit(1);
+    while ((n = recv(feed, &what, 1, 0)) > 0 || (n < 0 && errno == EINTR))
+        if (n > 0)
+            save_quarantine(c);
+    save_quarantine(c);
+    if (!atomic_load(&c->page->stopped))
+        report_end(c);
+    _exit(0);
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The backtrace of a thread that dies, and the packet that it had; see walk.h. No state. */
+#include "node/crash/walk.h"
+#include "node/crash/find.h"
+
+#include <unwind.h>
+
+#define WALK_MAX   2000u       /* frames that are looked at */
+#define SCAN_MAX   (64u << 10) /* bytes of a frame that are looked at for packets */
+#define OUTERMOST  1024u       /* and of what the chain called, when none was found on the way */
+#define GUARD      (64u << 10) /* of a stack that has come to its end, which cannot be read */
+#define LIKELY_MAX 4           /* packets that one frame points to; where more are, it has a list of them */
+
+/* Those that a call preserves, as DWARF numbers them: rbx, rbp, r12 to r15. */
+static const int preserved[] = {3, 6, 12, 13, 14, 15};
+#define PRESERVED (sizeof(preserved) / sizeof(preserved[0]))
+
+struct walk {
+    struct nd_crash_told *told;
+    const struct nf_packet *packets;
+    uint32_t n;             /* 0: no packet is looked for */
+    uint64_t limit;         /* the stack pointer of the chain: what is below it is the NF's */
+    uint64_t begin;         /* the instruction at which frames count */
+    uint64_t lowest, stack; /* the stack pointer of the innermost frame, and of the frame before */
+    uint32_t seen;
+    uint32_t on_stack; /* packets that words of the stack point to, which may be old */
+    bool begun;
+};
+
+static void find_on_stack(struct walk *w, uint64_t from, uint64_t until)
+{
+    until = until < w->limit ? until : w->limit;
+    from = from > w->lowest ? from : w->lowest;
+    if (!w->n || w->on_stack || from >= until)
+        return;
+    if (until - from > SCAN_MAX)
+        until = from + SCAN_MAX;
+    w->on_stack = nd_crash_find_on_stack(w->packets, w->n, from, until);
+    if (__builtin_popcount(w->on_stack) > LIKELY_MAX)
+        w->on_stack = 0;
+}
+
+/* The packet itself, or else its place in a list. */
+static void find_in_registers(const struct walk *w, const uint64_t values[], unsigned count)
+{
+    struct nd_crash_told *told = w->told;
+    uint32_t listed = 0;
+
+    if (!w->n || told->found)
+        return;
+    for (unsigned i = 0; i < count; i++) {
+        told->found |= nd_crash_find(w->packets, w->n, values[i]);
+        listed |= nd_crash_find_in_list(w->packets, w->n, w->limit, values[i]);
+    }
+    if (!told->found)
+        told->found = listed;
+}
+
+static _Unwind_Reason_Code see_frame(struct _Unwind_Context *context, void *arg)
+{
+    struct walk *w = arg;
+    struct nd_crash_told *told = w->told;
+    uint64_t ip = _Unwind_GetIP(context), stack = _Unwind_GetCFA(context);
+    uint32_t at = atomic_load(&told->frames);
+
+    w->begun |= ip == w->begin;
+    if (++w->seen == WALK_MAX)
+        return _URC_END_OF_STACK;
+    if (!w->begun)
+        return _URC_NO_REASON;
+    if (!ip) /* the end of what can be told */
+        return _URC_END_OF_STACK;
+    find_on_stack(w, w->stack, stack);
+    if (at && stack <= w->limit) {
+        uint64_t values[PRESERVED];
+
+        for (unsigned i = 0; i < PRESERVED; i++)
+            values[i] = _Unwind_GetGR(context, preserved[i]);
+        find_in_registers(w, values, PRESERVED);
+    }
+    w->stack = stack;
+    told->more_frames = at == ND_CRASH_FRAMES;
+    if (told->more_frames)
+        return w->n && !told->found ? _URC_NO_REASON : _URC_END_OF_STACK;
+    told->frame[at] = ip;
+    atomic_store(&told->frames, at + 1);
+    return _URC_NO_REASON;
+}
+
+void nd_crash_walk(struct nd_crash_told *told, const struct nf_mark *mark)
+{
+    uint64_t stack = told->reg[ND_CRASH_REGISTERS - 2];
+    struct walk w = {.told = told,
+                     .begin = told->reg[ND_CRASH_REGISTERS - 1],
+                     .lowest = told->overflow ? stack + GUARD : stack,
+                     .stack = stack};
+
+    if (mark && atomic_load(&mark->n) <= FT_BURST_MAX) {
+        unsigned doing = atomic_load(&mark->doing);
+        bool runs = doing == NF_DOING_PACKETS || doing == NF_DOING_L3 || doing == NF_DOING_SESSIONS;
+
+        w.packets = atomic_load(&mark->packets);
+        w.n = runs ? atomic_load(&mark->n) : 0;
+        w.limit = atomic_load(&mark->stack);
+    }
+    find_in_registers(&w, told->reg, ND_CRASH_REGISTERS - 2);
+    _Unwind_Backtrace(see_frame, &w);
+    find_on_stack(&w, w.limit - OUTERMOST, w.limit);
+    if (!told->found)
+        told->found = w.n == 1 ? 1 : w.on_stack;
+    for (uint64_t at = w.lowest; at + 8 <= w.limit && told->words < ND_CRASH_WORDS; at += 8)
+        told->word[told->words++] = *(const uint64_t *)(uintptr_t)at;
+}
+
+static _Unwind_Reason_Code see_nothing(struct _Unwind_Context *context, void *arg)
+{
+    (void)context;
+    (void)arg;
+    return _URC_NO_REASON;
+}
+
+void nd_crash_walk_first(void)
+{
+    _Unwind_Backtrace(see_nothing, NULL);
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a node does when its peer tells what it crashed on: the log has it, and frames like those are dropped
+ * for a while (node/crash/quarantine.h). Heard by the replicator's thread, which begins the quarantine before
+ * it takes over; all else is the main thread's.
+ */
+#include "node/crash/reporter.h"
+#include "ftcore/base/event_log.h"
+#include "node/base/clock.h"
+#include "node/running.h"
+
+void nd_quarantine_hear(void *running, const struct ft_crash_notice *notice)
+{
+    struct nd_running *r = running;
+    const struct nd_protect *p = &r->config->protect;
+    const struct ft_log_field fields[] = {{"nf", .text = notice->nf},
+                                          {"lane", .number = notice->lane},
+                                          {"signal", .number = notice->signal},
+                                          {0}};
+    struct nd_quarantine *q = &nd_crash_page(r->crash)->quarantine;
+    const char *peer = r->config->node[!r->self].name;
+    char line[ND_CRASH_LINE];
+
+    nd_crash_line(line, notice);
+    switch (nd_quarantine_begin(q, notice, nd_now(), p->quarantine_s, p->quarantine_max)) {
+    case ND_QUARANTINE_BEGUN:
+        ft_log_fields(FT_LEVEL_ERROR, FT_SAYS_CRASH, fields,
+                      "node %s %s; frames like the %u it had are dropped for %u s", peer, line,
+                      notice->fingerprints, p->quarantine_s);
+        break;
+    case ND_QUARANTINE_ENDED:
+        ft_log_fields(FT_LEVEL_ERROR, FT_SAYS_CRASH, fields, "node %s %s", peer, line);
+        ft_log_event(
+            FT_LEVEL_WARNING, FT_SAYS_QUARANTINE,
+            "no quarantine: node %s kept frames from NF %s, and crashed in another; the cause is not a "
+            "packet",
+            peer, notice->before);
+        break;
+    default:
+        ft_log_fields(FT_LEVEL_ERROR, FT_SAYS_CRASH, fields, "node %s %s", peer, line);
+    }
+}
+
+static void tell_end(struct nd_running *r, uint64_t dropped)
+{
+    const struct nd_quarantine *q = &nd_crash_page(r->crash)->quarantine;
+    bool full = dropped >= atomic_load(&q->most);
+
+    if (full)
+        ft_log_event(FT_LEVEL_WARNING, FT_SAYS_QUARANTINE,
+                     "the quarantine for NF %s has ended: %lu frames were dropped, as many as quarantine_max "
+                     "allows; the next one passes",
+                     q->nf, dropped);
+    else
+        ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_QUARANTINE,
+                     "the quarantine for NF %s has ended: %lu frames were dropped", q->nf, dropped);
+    nd_crash_save_quarantine(r->crash);
+}
+
+void nd_quarantine_turn(struct nd_running *r)
+{
+    struct nd_quarantine *q = &nd_crash_page(r->crash)->quarantine;
+    uint64_t dropped = atomic_load(&q->dropped);
+    bool on = nd_quarantine_on(q);
+
+    if (on && nd_now() >= atomic_load(&q->until)) {
+        atomic_store_explicit(&q->count, 0, memory_order_release);
+        on = false;
+    }
+    if (on && !r->quarantine.on)
+        r->quarantine.dropped = false;
+    if (dropped && !r->quarantine.dropped && (on || r->quarantine.on)) {
+        ft_log_event(FT_LEVEL_WARNING, FT_SAYS_QUARANTINE,
+                     "frames that node %s crashed on in NF %s come again, and are dropped",
+                     r->config->node[!r->self].name, q->nf);
+        r->quarantine.dropped = true;
+        nd_crash_save_quarantine(r->crash);
+    }
+    if (!on && r->quarantine.on)
+        tell_end(r, dropped);
+    r->quarantine.on = on;
+}

@@ -1,0 +1,65 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# A packet of death, sent a thousand times to a pair under downloads: one takeover, no download broken, and both nodes
+# say what it was. The NF is tests/unit/help_crasher.c, as a module of its own.
+. "$(dirname "$0")/lib.sh"
+need_lab
+plan 18
+
+ok "an NF that dies of a packet" gcc -std=gnu11 -O2 -g -Wall -Wextra -Werror -fPIC -I"$BUILD/include" -shared \
+    -o "$work/crasher.so" tests/unit/help_crasher.c
+export LAB_NFS="nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-65535, max_flows: 20000 } }, { crasher: {} }, { monitor: { max_flows: 20000 }"
+export LAB_PROTECT="mode: log, quarantine_s: 20"
+ok "a lab without nodes" "$lab" up --no-nodes || exit 1
+sed -i "s#^  name: lab#  name: lab\n  modules: [ $work/crasher.so ]#" "$pair"
+"$lab" start a && "$lab" start b
+ok "the pair is PROTECTED" is_protected || exit 1
+web_files "$work" 10 4000 300000 2000000 8000000 3000000
+ok "a web server behind the chain" web_serve "$work"
+
+# The same frame each time: a datagram of a socket that is not connected has no number of its own.
+send_deadly() { # TIMES EVERY_S
+    "$lab" exec client python3 -c '
+import socket, sys, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("10.0.0.100", 7000))
+for i in range(int(sys.argv[1])):
+    s.sendto(b"death", ("203.0.113.100", 6660))
+    time.sleep(float(sys.argv[2]))' "$1" "$2"
+}
+
+web_fetch "$work" "$work/out" 120 30 &
+sleep 0.7
+ok "a packet of death a thousand times" send_deadly 1000 0.003
+wait
+is "all downloads intact" "$(web_count "$work" intact)" 120
+is "one takeover" "$(field b takeovers.count)" 1
+is "by the word of the guardian" "$(field b takeover.reason)" "the death notice"
+
+said='crashed in NF crasher, lane 0, burst [0-9]*, packet [0-9]*: SIGSEGV'
+ok "the node that died says what it was" grep -q "a: $said; see $LAB_DIR/a/a.crash-" "$LAB_DIR/a.log"
+ok "its successor says the same" \
+    grep -q "b: node a $said; frames like the 1 it had are dropped for 20 s" "$LAB_DIR/b.log"
+ok "and that they come again" grep -q "frames that node a crashed on in NF crasher come again, and are dropped" "$LAB_DIR/b.log"
+quarantined=$(field b 'lanes[0].quarantined')
+ok "those that came after the takeover were dropped: $quarantined" test "$quarantined" -gt 0
+ok "and the first of them kept" test -s "$LAB_DIR/b/b.quarantine.pcapng"
+ended() { # within its time and a little more
+    local end=$((SECONDS + 25))
+    until grep -q "the quarantine for NF crasher has ended: $quarantined frames were dropped" "$LAB_DIR/b.log"; do
+        [ $SECONDS -lt $end ] || return 1
+        sleep 0.2
+    done
+}
+ok "and after its time the quarantine ends" ended
+is "incidents has it" "$(us incidents -o json | jq -r '.incidents[] | [.node, .report.nf, .report.signal, .report.how] | join(" ")')" \
+    "a crasher SIGSEGV crashed"
+directory=$(us incidents -o json | jq -r '.incidents[0].directory')
+ok "the packet is marked in the burst" grep -qa "THE PACKET: lane 0" "$directory/burst.pcapng"
+
+"$lab" start a
+ok "the pair is PROTECTED again" is_protected
+kill -KILL "$(field b pid)"
+sleep 1
+is "after a kill -9 there is a report, and no quarantine" \
+    "$(us incidents -n b -o json | jq -r '.incidents[].report.how') $(grep -c 'frames like the' "$LAB_DIR/a.log")" "killed 0"

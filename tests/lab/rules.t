@@ -1,0 +1,85 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Twelve NFs of which each breaks a rule of docs/writing-an-nf.md (tests/lab/rules.c): with replay as it is by default each is
+# named, by its module's file before it runs, by the audit, or by where the states differ. Without the audit those that
+# the page lists may pass, and no others. RULES_ALL=1: with 1, 2 and 4 lanes, the log and deltas, kills and none (make
+# check-long); else a few of those. As TAP.
+set -u
+# shellcheck source=tests/lab/replay.sh
+. "$(dirname "${BASH_SOURCE[0]}")/replay.sh"
+made=$dir/made.pcap
+python3 tests/lab/mkpcap.py "$made" 1500 200
+
+# NAME, what names it (a pattern on stderr), and without the audit: named (as well), differs, passes (it may).
+rules=(
+    'STATIC|module .*/STATIC.so has a variable "seen", expected state in the arena|named'
+    'HEAP|HEAP.so: warning: takes "calloc", expected memory of the arena|named'
+    'THREAD|module .*/THREAD.so has a thread.s variable "seen", expected state in the arena|named'
+    "UNEDITED|audit: NF 'rules' .lane [0-9]. changed offset 0x[0-9a-f]+ of its arena without an edit|passes"
+    "SHARED|audit: NF 'rules' .lane [0-9]. changed word 1 of NF 'rules' at byte 64 without an edit|passes"
+    "OUTSIDE|audit: NF 'rules' .lane [0-9]. edited map 1 of NF 'rules' at byte [0-9]+ outside of its section|passes"
+    "PEEK|audit: NF 'rules' .lane [0-9]. peeked at word 1 of NF 'rules'|passes"
+    'CLOCK|module .*/CLOCK.so takes "time", expected the .now. that the NF is given|named'
+    'RANDOM|module .*/RANDOM.so takes "rand", expected nf_random|named'
+    "ADDRESS|the primary differs in NF 'rules' of lane [0-9], .*first at the state of NF 'rules' at byte 24: expected 0x|named"
+    "PAYLOAD|audit: NF 'rules' .lane [0-9]. touched byte 999 of the frame of seq [0-9]+, which has 64 bytes of headers|passes"
+    'OTHERS|OTHERS.so: warning: takes "read", expected nf_determinant|named'
+)
+
+build() { # BREACH
+    gcc -std=gnu11 -O2 -g -Wall -Wextra -Werror -fPIC -I"${BUILD:-build}/include" -shared "-DBREACH=$1" -o "$dir/$1.so" \
+        tests/lab/rules.c 2>"$dir/err" &&
+        echo "chain: { name: rules, lanes: 1, modules: [ $1.so ], nfs: [ rules: {} ] }" >"$dir/$1.yaml"
+}
+
+kills=(--kill primary@400 --kill standby@700 --kill primary@1000)
+# verdict BREACH LANES MODE KILLS: its exit code; what it says in $dir/err.
+verdict() {
+    local args=(-c "$dir/$1.yaml" --lanes "$2" --mode "$3")
+    [ "$4" = none ] || args+=("${kills[@]}")
+    run "${args[@]}" "${@:5}" "$made"
+}
+
+# Every cell of 1, 2 and 4 lanes, log and delta, kills or none; or the first two.
+cells=("1 log none" "2 delta kills")
+if [ -n "${RULES_ALL:-}" ]; then
+    cells=()
+    for lanes in 1 2 4; do for mode in log delta; do for kill in none kills; do cells+=("$lanes $mode $kill"); done; done; done
+fi
+
+build NONE
+ok "an NF that keeps all rules is built" $?
+for cell in "${cells[@]}"; do
+    # shellcheck disable=SC2086 # words of a cell
+    verdict NONE $cell
+    ok "it is EQUIVALENT: $cell" $? "$(cat "$dir/json")"
+done
+! grep -q warning "$dir/err"
+ok "and there is no warning of it" $?
+
+for row in "${rules[@]}"; do
+    IFS='|' read -r name pattern fast <<<"$row"
+    build "$name"
+    ok "$name is built" $?
+    for cell in "${cells[@]}"; do
+        # shellcheck disable=SC2086
+        verdict "$name" $cell
+        code=$?
+        # What is only warned of may be harmless here, and is told all the same.
+        [[ $code != 0 || $pattern = *warning* ]] && grep -qE "$pattern" "$dir/err"
+        ok "$name is named: $cell" $? "exit $code"
+        # shellcheck disable=SC2086
+        verdict "$name" $cell --fast
+        code=$?
+        [ $fast = passes ] || { [[ $code != 0 || $pattern = *warning* ]] && grep -qE "$pattern" "$dir/err"; }
+        ok "$name, without the audit: $cell: $fast, exit $code" $?
+    done
+done
+
+# The page lists them, in this order, by what the file or the audit says.
+for row in "${rules[@]}"; do
+    name=${row%%|*}
+    grep -q "^| \`$name\` |" docs/writing-an-nf.md
+    ok "docs/writing-an-nf.md has a row of $name" $?
+done
+echo "1..$tests"

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A lane that dies in a process of its own; see help_crash.h. */
+#include "tests/unit/help_crash.h"
+#include "node/base/clock.h"
+#include "tests/unit/help_config.h"
+#include "tests/unit/help_packet.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define BUFFERS 1024u
+#define ETHER   14u
+#define IP      20u
+
+struct crash_world crash_world;
+const struct ft_datagram_key crash_key = {0xc0ffee, {5, 6}};
+
+static uint32_t io_receive(void *ctx, unsigned lane, unsigned port, struct nd_frame frames[], uint32_t max)
+{
+    struct crash_world *w = &crash_world;
+    uint32_t n = 0;
+
+    (void)ctx, (void)lane;
+    for (; port == 0 && n < max && w->first < w->last; w->first++)
+        frames[n++] = (struct nd_frame){.data = w->frame[w->first], .len = CRASH_BYTES, .owner = w};
+    return n;
+}
+
+static void io_drop(void *ctx, void *owner)
+{
+    (void)ctx, (void)owner;
+    crash_world.dropped++;
+}
+
+static uint32_t io_send(void *ctx, unsigned lane, unsigned port, const struct ft_held held[], uint32_t n)
+{
+    (void)ctx, (void)lane, (void)port, (void)held;
+    return n;
+}
+
+static void *io_make(void *ctx, unsigned lane, const void *frame, uint32_t len)
+{
+    (void)ctx, (void)lane, (void)frame, (void)len;
+    return NULL;
+}
+
+static uint8_t *io_data(void *owner)
+{
+    return owner;
+}
+
+static const struct nd_io io = {.ports = 2,
+                                .side = {NF_INSIDE, NF_OUTSIDE},
+                                .buffers = BUFFERS,
+                                .receive = io_receive,
+                                .send = io_send,
+                                .make = io_make,
+                                .data = io_data,
+                                .drop = io_drop};
+
+static void *share(size_t size)
+{
+    void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    assert_true(at != MAP_FAILED);
+    return at;
+}
+
+static void read_config(void)
+{
+    static const char form[] =
+        "chain: { name: test, nfs: [ { monitor: { max_flows: 4096 } }, { crasher: {} } ] }\n"
+        "link: { insecure: true }\n"
+        "nodes:\n"
+        "  a: { role: primary, ports: { inside: x0, outside: x1 }, replication: 127.0.0.1:4700,"
+        " control: %s/a.sock, state: %s/state }\n"
+        "  b: { role: standby, ports: { inside: x0, outside: x1 }, replication: 127.0.0.2:4700,"
+        " control: %s/b.sock, state: %s/state }\n";
+    const char *dir = help_config_dir();
+    char text[2048], state[300];
+    struct ft_fault fault = {""};
+    int len = snprintf(text, sizeof(text), form, dir, dir, dir, dir);
+
+    snprintf(state, sizeof(state), "%s/state", dir);
+    mkdir(state, 0700);
+    if (nd_config_read(&crash_world.config, help_config_file("pair.yaml", text, (size_t)len), true, &fault))
+        fail_msg("%s", fault.text);
+}
+
+int crash_begin(void **state)
+{
+    static const struct ft_region_config how = {.name = "test", .shared_size = FT_ARENA_MIN};
+    struct crash_world *w = &crash_world;
+    struct ft_fault fault = {""};
+
+    (void)state;
+    memset(w, 0, sizeof(*w));
+    read_config();
+    if (nf_chain_region(&w->region, &w->config->chain, &how, &fault))
+        fail_msg("%s", fault.text);
+    w->page = share(sizeof(*w->page));
+    w->words = share(sizeof(*w->words));
+    snprintf(w->page->nf[0], FT_CRASH_NAME, "l3");
+    snprintf(w->page->nf[1], FT_CRASH_NAME, "monitor");
+    snprintf(w->page->nf[2], FT_CRASH_NAME, "crasher");
+    nd_group_init(&w->group, &w->lane, 1);
+    assert_int_equal(ft_lane_init(w->words, 4 << 20, 1 << 20), 0);
+    w->lane = (struct nd_lane){.config = w->config,
+                               .io = &io,
+                               .region = w->region,
+                               .words = w->words,
+                               .group = &w->group,
+                               .setup.question = &w->question,
+                               .setup.mark = &w->page->lane[0].mark,
+                               .setup.quarantine = &w->page->quarantine,
+                               .setup.seed = 7,
+                               .setup.view = &w->view,
+                               .setup.stop = &w->stop,
+                               .doing = FT_LANE_LIVE};
+    if (nd_lane_make(&w->lane, &fault))
+        fail_msg("%s", fault.text);
+    atomic_store(&w->words->orders.stable, FT_ALL);
+    atomic_store(&w->words->orders.lease_until, FT_ALL);
+    w->config->protect.gather_us = 0;
+    return 0;
+}
+
+int crash_end(void **state)
+{
+    struct crash_world *w = &crash_world;
+
+    (void)state;
+    nd_lane_free(&w->lane);
+    ft_lane_free(w->words);
+    munmap(w->words, sizeof(*w->words));
+    munmap(w->page, sizeof(*w->page));
+    ft_region_close(w->region);
+    nd_config_free(w->config);
+    return 0;
+}
+
+void crash_arrives(unsigned port)
+{
+    struct crash_world *w = &crash_world;
+    unsigned number = w->last;
+    uint8_t *frame = w->frame[w->last++], *ip = frame + ETHER, *udp = ip + IP;
+
+    memset(frame, 0, CRASH_BYTES);
+    frame[5] = 1, frame[11] = 2, frame[12] = 8;
+    ip[0] = 0x45, ip[8] = 64, ip[9] = UDP, ip[12] = 10, ip[15] = 9, ip[16] = 192, ip[18] = 2, ip[19] = 1;
+    set16(ip + 4, number + 1); /* the identification */
+    set16(udp, 1024 + number);
+    set16(udp + 2, port);
+    set16(udp + 4, CRASH_BYTES - ETHER - IP);
+    packet_finish(ip, CRASH_BYTES - ETHER - IP);
+}
+
+void crash_arrives_again(unsigned frame)
+{
+    struct crash_world *w = &crash_world;
+
+    memcpy(w->frame[w->last++], w->frame[frame], CRASH_BYTES);
+}
+
+void crash_logs(void)
+{
+    crash_world.group.stream.kind = ND_STREAM_RECORDS;
+    atomic_store(&crash_world.words->orders.logging, true);
+}
+
+void crash_turns(unsigned n)
+{
+    struct crash_world *w = &crash_world;
+
+    for (unsigned i = 0; i < n; i++) {
+        w->lane.now = nd_now();
+        FT_NOTE(w->words, turn_ns, w->lane.now);
+        nd_lane_live(&w->lane);
+        nd_lane_answer(&w->lane);
+    }
+}
+
+static void *run_thread(void *work)
+{
+    nd_crash_thread(0);
+    (*(void (**)(void))work)();
+    return NULL;
+}
+
+int crash_run(void (*work)(void))
+{
+    pid_t child = fork();
+    int how;
+
+    assert_true(child >= 0);
+    if (child == 0) {
+        pthread_t thread;
+
+        setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+        freopen("/dev/null", "w", stderr);
+        nd_crash_catch(crash_world.page, crash_world.words, 1, &crash_key);
+        if (pthread_create(&thread, NULL, run_thread, &work) == 0)
+            pthread_join(thread, NULL);
+        _exit(99);
+    }
+    assert_int_equal(waitpid(child, &how, 0), child);
+    return how;
+}
+
+json_t *crash_report(char path[ND_CRASH_PATH])
+{
+    const struct nd_crash_case c = {.page = crash_world.page,
+                                    .words = crash_world.words,
+                                    .config = crash_world.config,
+                                    .now = nd_wall(),
+                                    .monotonic = nd_now(),
+                                    .pid = 1};
+    struct ft_fault fault = {""};
+    char file[ND_CRASH_PATH + 16];
+    json_t *report;
+
+    if (nd_crash_write(&c, path, &fault))
+        fail_msg("%s", fault.text);
+    snprintf(file, sizeof(file), "%s/report.json", path);
+    report = json_load_file(file, 0, NULL);
+    assert_non_null(report);
+    return report;
+}

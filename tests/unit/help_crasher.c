@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * crasher: an NF that dies of a packet, in the way that its UDP port says, from CRASHER_PORT on
+ * (help_crasher.h); and of an operator's command. For the tests of what a crash tells of itself. Lab tests
+ * build it as a module of its own, so it includes nflib/nf.h alone.
+ */
+#define _GNU_SOURCE /* memfd_create */
+#include "nflib/nf.h"
+
+#include "ftcore/base/check.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define CRASHER_PORT 6660u
+
+struct crasher {
+    uint64_t packets;
+    uint64_t in_timers, in_show;
+};
+
+enum crasher_counter { CRASHER_SEEN };
+static const char *const crasher_counters[] = {"seen", NULL};
+
+static volatile uint64_t sink;
+static volatile int zero;
+
+static __attribute__((noinline)) void overflow_stack(const struct nf_packet *p, uint64_t depth)
+{
+    volatile char room[512];
+
+    room[depth % sizeof(room)] = (char)depth;
+    if (depth < UINT64_MAX)
+        overflow_stack(p, depth + 1);
+    sink += (uint64_t)room[0] + p->len;
+}
+
+static __attribute__((noinline)) void read_deep(const uint8_t *bytes, unsigned depth)
+{
+    if (depth)
+        read_deep(bytes, depth - 1);
+    else
+        sink = *(const volatile uint64_t *)(uintptr_t)(bytes[0] & zero);
+    sink += bytes[1];
+}
+
+static __attribute__((noinline)) void corrupt_heap(void)
+{
+    char *volatile p = malloc(24);
+
+    free(p);
+    free(p);
+}
+
+static __attribute__((noinline)) void touch_nothing_behind_a_file(void)
+{
+    int fd = memfd_create("crasher", 0);
+    volatile char *p = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+
+    sink = (uint64_t)p[0];
+}
+
+static void die(struct nf *nf, const struct nf_packet *p, unsigned how, uint64_t now)
+{
+    const struct crasher *state = nf->state;
+
+    switch (how) {
+    case 0: /* null */
+        *(volatile uint32_t *)(uintptr_t)zero = p->len;
+        break;
+    case 1: /* the stack */
+        return overflow_stack(p, 0);
+    case 2:
+        abort();
+    case 3:
+        FT_CHECK(zero, "port %u of a packet of %u bytes", how, p->len);
+        break;
+    case 4: /* division */
+        sink = p->len / (unsigned)zero;
+        break;
+    case 5: /* endless */
+        while (!zero)
+            sink++;
+        break;
+    case 6:
+        return corrupt_heap();
+    case 7: /* a call of nothing */
+        ((void (*)(const struct nf_packet *))(uintptr_t)zero)(p);
+        break;
+    case 8: /* in its timers, at once */
+        NF_EDIT(nf, state)->in_timers = 1;
+        nf_wake(nf, now + 1);
+        break;
+    case 9:
+        return touch_nothing_behind_a_file();
+    case 10:
+        __builtin_trap();
+    case 11: /* some calls down, with the bytes alone */
+        read_deep(p->data, 20);
+        break;
+    case 12: /* in the C library */
+        memcpy((void *)(uintptr_t)zero, p->data, p->have);
+        break;
+    case 13: /* out of memory, unnoticed */
+        *(volatile char *)malloc(SIZE_MAX / 4) = 1;
+        break;
+    case 14: /* a pointer made of the packet's bytes */
+        sink = *(volatile uint64_t *)(uintptr_t)(0xdead000000000000ull | p->len);
+        break;
+    case 15: /* what may not be written */
+        *(volatile char *)(uintptr_t)crasher_counters[0] = 1;
+        break;
+    case 16:
+        raise(SIGSYS);
+        break;
+    case 17:
+        __asm__ volatile("int3");
+        break;
+    default:
+        break;
+    }
+}
+
+static void crasher_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
+{
+    const struct crasher *state = nf->state;
+
+    for (uint32_t i = 0; i < n; i++) {
+        const struct nf_packet *p = packets[i];
+        unsigned port = __builtin_bswap16(p->dport);
+
+        if (p->flags & NF_P_L4 && p->proto == NF_PROTO_UDP && port >= CRASHER_PORT &&
+            port < CRASHER_PORT + 32)
+            die(nf, p, port - CRASHER_PORT, now);
+        *NF_EDIT_WORD(nf, &state->packets) = state->packets + 1;
+    }
+    nf_count(nf, CRASHER_SEEN, n);
+}
+
+static void crasher_timers(struct nf *nf, uint64_t now)
+{
+    const struct crasher *state = nf->state;
+
+    (void)now;
+    if (state->in_timers)
+        *(volatile uint32_t *)(uintptr_t)zero = 1;
+}
+
+static bool crasher_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
+{
+    const struct crasher *state = nf->state;
+
+    (void)cursor;
+    if (state->in_show)
+        sink = state->in_show / (unsigned)zero;
+    nf_row(out);
+    nf_row_u64(out, "packets", state->packets);
+    return false;
+}
+
+static int crasher_set(struct nf *nf, const char *key, const char *value, uint64_t now,
+                       struct ft_fault *fault)
+{
+    const struct crasher *state = nf->state;
+
+    (void)now;
+    if (strcmp(key, "die") != 0)
+        return ft_fail(fault, FT_ENOENT, "%s: expected die", key);
+    if (strcmp(value, "show") == 0)
+        NF_EDIT(nf, state)->in_show = 1;
+    else
+        *(volatile uint32_t *)(uintptr_t)zero = 1;
+    return 0;
+}
+
+static int crasher_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
+{
+    (void)nf;
+    (void)now;
+    (void)fault;
+    *(volatile char *)(uintptr_t)zero = key ? 1 : 2;
+    return 0;
+}
+
+static const struct nf_param crasher_params[] = {{0}};
+
+static const struct nf_module crasher = {
+    .name = "crasher",
+    .summary = "for tests: dies of packets and commands",
+    .reads = NF_READS_HEADERS,
+    .params = crasher_params,
+    .counters = crasher_counters,
+    .state_size = sizeof(struct crasher),
+    .process = crasher_process,
+    .timers = crasher_timers,
+    .show = crasher_show,
+    .set = crasher_set,
+    .clear = crasher_clear,
+};
+NF_MODULE(crasher)

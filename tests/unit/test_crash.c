@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a crash tells of itself, by lanes that really die, each in a process of its own: the signal, the NF,
+ * what it was at, the burst and the packet, from the report and the datagram to the peer; and what does not:
+ * an end by kill -9.
+ */
+#include "tests/unit/help_crash.h"
+#include "tests/unit/help_config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BEFORE 5u /* packets in front of the one that kills */
+
+/* By the port that it comes to, from CRASH_PORT on. */
+static const struct death {
+    const char *name;
+    int signal;
+    bool packet; /* it is found: nothing of it is in a register where it is not */
+} deaths[] = {
+    {"null", SIGSEGV, true},
+    {"stack overflow", SIGSEGV, true},
+    {"abort", SIGABRT, true},
+    {"broken invariant", SIGABRT, true},
+    {"division", SIGFPE, true},
+    {"endless loop", SIGABRT, true},
+    {"heap corruption", SIGABRT, true},
+    {"call of nothing", SIGSEGV, true},
+    {"timers", SIGSEGV, false},
+    {"file's end", SIGBUS, true},
+    {"illegal instruction", SIGILL, true},
+    {"calls deep", SIGSEGV, true},
+    {"C library", SIGSEGV, true},
+    {"out of memory", SIGSEGV, true},
+    {"wild pointer", SIGSEGV, true},
+    {"constant", SIGSEGV, true},
+    {"system call", SIGSYS, true},
+    {"trap", SIGTRAP, true},
+};
+#define DEATHS (sizeof(deaths) / sizeof(deaths[0]))
+
+static unsigned chosen;
+
+/* Who ends a lane that hangs: another process. */
+static void end_me_later(void)
+{
+    pid_t me = getpid();
+
+    if (fork() == 0) {
+        nanosleep(&(struct timespec){0, 400000000}, NULL);
+        kill(me, SIGABRT);
+        _exit(0);
+    }
+}
+
+static void die_of_a_packet(void)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        crash_arrives(CRASH_HARM);
+        crash_turns(1);
+    }
+    for (unsigned i = 0; i < BEFORE; i++)
+        crash_arrives(CRASH_HARM);
+    crash_arrives(CRASH_PORT + chosen);
+    for (unsigned i = 0; i < BEFORE; i++)
+        crash_arrives(CRASH_HARM);
+    if (chosen == 5)
+        end_me_later();
+    crash_turns(3);
+}
+
+static int64_t number_of(const json_t *report, const char *name)
+{
+    const json_t *value = json_object_get(report, name);
+
+    return json_is_integer(value) ? json_integer_value(value) : -1;
+}
+
+static const char *text_of(const json_t *report, const char *name)
+{
+    const char *text = json_string_value(json_object_get(report, name));
+
+    return text ? text : "";
+}
+
+/* The first function of the backtrace that is crasher's own, or "". */
+static const char *function_of(const json_t *report)
+{
+    const json_t *frame;
+    size_t i;
+
+    json_array_foreach(json_object_get(report, "backtrace"), i, frame)
+    {
+        if (strstr(text_of(frame, "symbol"), "crasher"))
+            return text_of(frame, "symbol");
+    }
+    return "";
+}
+
+static bool has_file(const char *path, const char *name)
+{
+    char file[ND_CRASH_PATH + 32];
+
+    snprintf(file, sizeof(file), "%s/%s", path, name);
+    return access(file, R_OK) == 0;
+}
+
+static void check_report(const struct death *d, const json_t *report)
+{
+    bool timers = strcmp(d->name, "timers") == 0, overflow = strcmp(d->name, "stack overflow") == 0;
+    char signal[16];
+
+    assert_string_equal(text_of(report, "signal"), nd_crash_signal(signal, d->signal));
+    assert_string_equal(text_of(report, "nf"), "crasher");
+    assert_string_equal(text_of(report, "doing"), timers ? "timers" : "packets");
+    assert_string_equal(text_of(report, "how"), chosen == 5 ? "hung" : "crashed");
+    assert_int_equal(number_of(report, "lane"), 0);
+    assert_int_equal(number_of(report, "burst"), timers ? 5 : 4);
+    assert_int_equal(number_of(report, "packet"), d->packet ? (int)BEFORE + 1 : -1);
+    assert_int_equal(json_array_size(json_object_get(report, "packets")), d->packet);
+    assert_int_equal(json_is_true(json_object_get(report, "stack_overflow")), overflow);
+    if (!overflow) /* whose innermost frames are all that is kept */
+        assert_non_null(strstr(function_of(report), timers ? "crasher_timers+" : "crasher_process"));
+    assert_true(strstr(text_of(report, "invariant"), "a packet of 80 bytes") != NULL || chosen != 3);
+}
+
+static void check_death(bool logged)
+{
+    for (chosen = 0; chosen < DEATHS; chosen++) {
+        const struct death *d = &deaths[chosen];
+        struct ft_crash_notice notice;
+        char path[ND_CRASH_PATH];
+        json_t *report;
+        int how;
+
+        print_message("%s, %s\n", d->name, logged ? "logged" : "not logged");
+        crash_begin(NULL);
+        if (logged)
+            crash_logs();
+        how = crash_run(die_of_a_packet);
+        assert_true(WIFSIGNALED(how));
+        assert_int_equal(WTERMSIG(how), d->signal);
+        report = crash_report(path);
+        check_report(d, report);
+        assert_int_equal(json_is_true(json_object_get(report, "captured")), logged);
+        assert_true(has_file(path, "report.txt") && has_file(path, "inputs.pcapng"));
+        assert_true(has_file(path, "burst.pcapng") || !d->packet);
+        assert_int_equal(ft_crash_notice_decode(crash_world.page->notice, crash_world.page->notice_len,
+                                                &crash_key, &notice),
+                         0);
+        assert_string_equal(notice.nf, "crasher");
+        assert_int_equal(notice.signal, d->signal);
+        assert_int_equal(notice.fingerprints, logged && d->packet);
+        json_decref(report);
+        crash_end(NULL);
+    }
+}
+
+static void each_death_is_told_by_nf_and_packet(void **state)
+{
+    (void)state;
+    check_death(true);
+}
+
+static void without_a_log_the_frames_are_those_that_nfs_left(void **state)
+{
+    (void)state;
+    check_death(false);
+}
+
+/* ---- commands ---- */
+
+static const char *command;
+
+static void die_of_a_command(void)
+{
+    snprintf(crash_world.question.text, sizeof(crash_world.question.text), "%s", command);
+    atomic_store(&crash_world.question.asked, ND_ASK_COMMAND);
+    crash_turns(2);
+    static char out[4096];
+    crash_world.question.out = out;
+    crash_world.question.cap = sizeof(out);
+    snprintf(crash_world.question.text, sizeof(crash_world.question.text), "crasher");
+    atomic_store(&crash_world.question.asked, ND_ASK_SHOW);
+    crash_turns(2);
+}
+
+static void a_command_that_kills_is_told(void **state)
+{
+    static const struct {
+        const char *text, *doing;
+        int signal;
+    } commands[] = {{"set crasher die=set", "set", SIGSEGV},
+                    {"clear crasher", "clear", SIGSEGV},
+                    {"set crasher die=show", "show", SIGFPE}};
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        char path[ND_CRASH_PATH], line[ND_CRASH_LINE];
+        json_t *report;
+        int how;
+
+        crash_begin(NULL);
+        crash_logs();
+        command = commands[i].text;
+        how = crash_run(die_of_a_command);
+        assert_true(WIFSIGNALED(how) && WTERMSIG(how) == commands[i].signal);
+        report = crash_report(path);
+        assert_string_equal(text_of(report, "doing"), commands[i].doing);
+        snprintf(line, sizeof(line), "crashed in %s of NF crasher, lane 0, burst 1: ", commands[i].doing);
+        assert_memory_equal(text_of(report, "line"), line, strlen(line));
+        assert_int_equal(crash_world.page->told.notice.fingerprints, 0);
+        json_decref(report);
+        crash_end(NULL);
+    }
+}
+
+/* ---- ends without a handler ---- */
+
+static void be_killed(void)
+{
+    crash_arrives(CRASH_HARM);
+    crash_turns(2);
+    raise(SIGKILL);
+}
+
+static void a_kill_leaves_a_short_report_and_no_notice(void **state)
+{
+    char path[ND_CRASH_PATH];
+    json_t *report;
+
+    (void)state;
+    crash_begin(NULL);
+    crash_logs();
+    assert_true(WTERMSIG(crash_run(be_killed)) == SIGKILL);
+    report = crash_report(path);
+    assert_string_equal(text_of(report, "how"), "killed");
+    assert_string_equal(text_of(report, "line"), "was killed; no lane was in an NF");
+    assert_null(json_object_get(report, "signal"));
+    assert_int_equal(crash_world.page->notice_len, 0);
+    assert_true(has_file(path, "inputs.pcapng") && !has_file(path, "burst.pcapng"));
+    json_decref(report);
+    crash_end(NULL);
+}
+
+/* Two threads at once: one tells, and the process ends. */
+static void *die_too(void *arg)
+{
+    static int *volatile nowhere;
+
+    nd_crash_thread(-1);
+    *nowhere = 1;
+    return arg;
+}
+
+static void die_together(void)
+{
+    pthread_t other;
+
+    pthread_create(&other, NULL, die_too, NULL);
+    chosen = 0;
+    die_of_a_packet();
+}
+
+static void two_threads_that_fault_end_the_process_once(void **state)
+{
+    (void)state;
+    crash_begin(NULL);
+    assert_true(WTERMSIG(crash_run(die_together)) == SIGSEGV);
+    assert_true(atomic_load(&crash_world.page->told.whole));
+    crash_end(NULL);
+}
+
+static unsigned directories(void)
+{
+    char state[300], **names;
+    unsigned count;
+
+    snprintf(state, sizeof(state), "%s/state", help_config_dir());
+    assert_int_equal(nd_crash_list(state, "a", &names, &count), 0);
+    for (unsigned i = 1; i < count; i++)
+        assert_true(strcmp(names[i - 1], names[i]) > 0);
+    nd_crash_list_free(names, count);
+    return count;
+}
+
+static void the_newest_directories_are_kept(void **state)
+{
+    char path[ND_CRASH_PATH];
+
+    (void)state;
+    crash_begin(NULL);
+    for (unsigned i = 0; i < ND_CRASH_KEPT + 3; i++) {
+        nanosleep(&(struct timespec){0, 2000000}, NULL);
+        json_decref(crash_report(path));
+        assert_true(directories() <= ND_CRASH_KEPT);
+    }
+    assert_int_equal(directories(), ND_CRASH_KEPT);
+    assert_true(has_file(path, "report.json"));
+    crash_end(NULL);
+}
+
+static int clean(void **state)
+{
+    char command_line[400];
+
+    snprintf(command_line, sizeof(command_line), "rm -rf %s/state", help_config_dir());
+    assert_int_equal(system(command_line), 0);
+    return help_config_clean(state);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_death_is_told_by_nf_and_packet),
+        cmocka_unit_test(without_a_log_the_frames_are_those_that_nfs_left),
+        cmocka_unit_test(a_command_that_kills_is_told),
+        cmocka_unit_test(a_kill_leaves_a_short_report_and_no_notice),
+        cmocka_unit_test(two_threads_that_fault_end_the_process_once),
+        cmocka_unit_test(the_newest_directories_are_kept),
+    };
+    return cmocka_run_group_tests(tests, NULL, clean);
+}

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A lane that dies beside a guardian: the peer hears what it died of before it hears that it is dead, each
+ * time; of one that is killed it hears the death alone. And the whole of it through the reporter's process.
+ */
+#include "node/crash/crash.h"
+#include "node/lane/guardian.h"
+#include "tests/unit/help_config.h"
+#include "tests/unit/help_crash.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define NOTICES 7 /* death notices, in front of each of which a crash notice comes */
+
+static int peer = -1;
+static uint16_t port;
+static bool killed;
+
+static void die_beside_a_guardian(void)
+{
+    struct nd_guardian *g;
+    struct ft_fault fault;
+
+    if (nd_guardian_start(&g, 1, "127.0.0.1", "127.0.0.2", port, &crash_key, crash_world.page, &fault))
+        _exit(90);
+    nd_guardian_hold(g, 0);
+    crash_arrives(CRASH_HARM);
+    if (killed) {
+        crash_turns(1);
+        raise(SIGKILL);
+    }
+    crash_arrives(CRASH_PORT);
+    crash_turns(1);
+}
+
+static size_t hear(uint8_t bytes[FT_CRASH_BYTES])
+{
+    struct pollfd p = {peer, POLLIN, 0};
+
+    assert_int_equal(poll(&p, 1, 10000), 1);
+    ssize_t n = recv(peer, bytes, FT_CRASH_BYTES, 0);
+
+    assert_true(n > 0);
+    return (size_t)n;
+}
+
+static void listen_as_peer(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET};
+    socklen_t len = sizeof(at);
+
+    peer = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    inet_pton(AF_INET, "127.0.0.2", &at.sin_addr);
+    assert_int_equal(bind(peer, (struct sockaddr *)&at, sizeof(at)), 0);
+    assert_int_equal(getsockname(peer, (struct sockaddr *)&at, &len), 0);
+    port = ntohs(at.sin_port);
+}
+
+static void the_peer_hears_of_what_before_it_hears_that(void **state)
+{
+    struct ft_crash_notice crash;
+    struct ft_datagram death;
+    uint8_t bytes[FT_CRASH_BYTES];
+
+    (void)state;
+    killed = false;
+    crash_begin(NULL);
+    crash_logs();
+    listen_as_peer();
+    assert_true(WTERMSIG(crash_run(die_beside_a_guardian)) == SIGSEGV);
+    for (unsigned i = 0; i < NOTICES; i++) {
+        assert_int_equal(ft_crash_notice_decode(bytes, hear(bytes), &crash_key, &crash), 0);
+        assert_string_equal(crash.nf, "crasher");
+        assert_int_equal(crash.packet, 2);
+        assert_int_equal(crash.fingerprints, 1);
+        assert_int_equal(ft_datagram_decode(bytes, hear(bytes), &crash_key, &death), 0);
+        assert_int_equal(death.kind, FT_DEATH_NOTICE);
+    }
+    close(peer);
+    crash_end(NULL);
+}
+
+static void of_one_that_is_killed_it_hears_the_death_alone(void **state)
+{
+    struct ft_datagram death;
+    uint8_t bytes[FT_CRASH_BYTES];
+
+    (void)state;
+    killed = true;
+    crash_begin(NULL);
+    crash_logs();
+    listen_as_peer();
+    assert_true(WTERMSIG(crash_run(die_beside_a_guardian)) == SIGKILL);
+    for (unsigned i = 0; i < NOTICES; i++)
+        assert_int_equal(ft_datagram_decode(bytes, hear(bytes), &crash_key, &death), 0);
+    close(peer);
+    crash_end(NULL);
+}
+
+/* ---- the reporter's process ---- */
+
+/* A node that opens what outlives it, and ends in that way. */
+static int run_node(void (*end)(struct nd_crash *crash))
+{
+    pid_t child = fork();
+    int how;
+
+    if (child == 0) {
+        struct nd_crash *crash;
+        struct ft_fault fault;
+
+        if (nd_crash_open(&crash, crash_world.config, 0, &fault))
+            _exit(90);
+        nd_crash_catch(nd_crash_page(crash), nd_crash_words(crash), 1, &crash_key);
+        nd_crash_turn(crash, FT_SOLO, 7, 0xabc);
+        end(crash);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &how, 0), child);
+    return how;
+}
+
+static void stop(struct nd_crash *crash)
+{
+    nd_crash_close(crash);
+}
+
+static void fault(struct nd_crash *crash)
+{
+    (void)crash;
+    raise(SIGILL);
+}
+
+static void be_killed(struct nd_crash *crash)
+{
+    (void)crash;
+    raise(SIGKILL);
+}
+
+/* The newest directory within 10 s, or false. */
+static bool wait_for_report(const char *state, unsigned expected, int ms)
+{
+    for (int waited = 0; waited <= ms; waited++) {
+        char **names;
+        unsigned count;
+
+        assert_int_equal(nd_crash_list(state, "a", &names, &count), 0);
+        nd_crash_list_free(names, count);
+        if (count == expected)
+            return true;
+        usleep(1000);
+    }
+    return false;
+}
+
+static void the_reporter_tells_of_every_end_but_an_orderly_one(void **state)
+{
+    char dir[300], line[400];
+
+    (void)state;
+    crash_begin(NULL);
+    snprintf(dir, sizeof(dir), "%s/state", help_config_dir());
+    snprintf(line, sizeof(line), "rm -rf %s/*", dir);
+    assert_int_equal(system(line), 0);
+    run_node(stop);
+    assert_false(wait_for_report(dir, 1, 300));
+    assert_int_equal(WTERMSIG(run_node(fault)), SIGILL);
+    assert_true(wait_for_report(dir, 1, 10000));
+    assert_int_equal(WTERMSIG(run_node(be_killed)), SIGKILL);
+    assert_true(wait_for_report(dir, 2, 10000));
+    snprintf(line, sizeof(line), "ls -A %s | grep -v '^a.crash-'", dir);
+    assert_int_not_equal(system(line), 0); /* nothing that is half done */
+    crash_end(NULL);
+}
+
+static int clean(void **state)
+{
+    char line[400];
+
+    snprintf(line, sizeof(line), "rm -rf %s/state", help_config_dir());
+    assert_int_equal(system(line), 0);
+    return help_config_clean(state);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_peer_hears_of_what_before_it_hears_that),
+        cmocka_unit_test(of_one_that_is_killed_it_hears_the_death_alone),
+        cmocka_unit_test(the_reporter_tells_of_every_end_but_an_orderly_one),
+    };
+    return cmocka_run_group_tests(tests, NULL, clean);
+}

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The quarantine: a lane that takes over from one that crashed drops the frame that killed it, and no other,
+ * for as long and as often as the file says; by the datagram that the crash made.
+ */
+#include "tests/unit/help_crash.h"
+#include "node/base/clock.h"
+#include "tests/unit/help_config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#define SECONDS 300u
+#define MOST    5u
+
+static struct nd_quarantine *q;
+static struct ft_crash_notice notice;
+
+static uint64_t seen(void)
+{
+    return nf_chain_nf(crash_world.lane.chain, 2)->counters[0];
+}
+
+static uint64_t quarantined(void)
+{
+    return atomic_load(&crash_world.words->count.quarantined);
+}
+
+static void die(void)
+{
+    crash_arrives(CRASH_HARM);
+    crash_arrives(CRASH_PORT);
+    crash_turns(1);
+}
+
+/* The node before this one died of frame 1; this one has heard what it said. */
+static void begin(void)
+{
+    crash_begin(NULL);
+    crash_logs();
+    assert_true(WIFSIGNALED(crash_run(die)));
+    assert_int_equal(
+        ft_crash_notice_decode(crash_world.page->notice, crash_world.page->notice_len, &crash_key, &notice),
+        0);
+    q = &crash_world.page->quarantine;
+    memset(&crash_world.page->told, 0, sizeof(crash_world.page->told));
+    atomic_store(&crash_world.page->notice_len, 0);
+}
+
+static void only_the_frame_that_killed_is_dropped(void **state)
+{
+    (void)state;
+    begin();
+    assert_int_equal(nd_quarantine_begin(q, &notice, nd_now(), SECONDS, MOST), ND_QUARANTINE_BEGUN);
+    crash_arrives(CRASH_HARM);
+    crash_arrives(CRASH_PORT); /* made by the same calls, so it is the same frame */
+    crash_arrives(CRASH_HARM);
+    crash_arrives_again(1);
+    crash_turns(1);
+    assert_int_equal(seen(), 2);
+    assert_int_equal(quarantined(), 2);
+    assert_int_equal(atomic_load(&q->dropped), 2);
+    assert_int_equal(atomic_load(&q->kept), 2);
+    assert_int_equal(q->frame[0].wire, CRASH_BYTES);
+    assert_memory_equal(q->frame[0].bytes, crash_world.frame[1], CRASH_BYTES);
+    crash_end(NULL);
+}
+
+/* What the log has of a burst is what is left of it. */
+static void what_is_dropped_is_not_captured(void **state)
+{
+    const struct ft_record *r;
+
+    (void)state;
+    begin();
+    nd_quarantine_begin(q, &notice, nd_now(), SECONDS, MOST);
+    crash_arrives(CRASH_HARM);
+    crash_arrives(CRASH_PORT);
+    crash_turns(1);
+    r = nd_crash_record(crash_world.words, 1);
+    assert_non_null(r);
+    assert_int_equal(r->inputs, 1);
+    crash_end(NULL);
+}
+
+static void fight_again(void)
+{
+    crash_arrives(CRASH_HARM);
+    crash_arrives(CRASH_PORT);
+    for (unsigned i = 0; i < MOST; i++)
+        crash_arrives_again(1);
+    crash_turns(1); /* MOST are dropped, and the one after them is of the same burst */
+    crash_arrives_again(1);
+    crash_turns(1);
+}
+
+static void after_so_many_it_ends(void **state)
+{
+    int how;
+
+    (void)state;
+    begin();
+    nd_quarantine_begin(q, &notice, nd_now(), SECONDS, MOST);
+    how = crash_run(fight_again);
+    assert_true(WIFSIGNALED(how));
+    assert_int_equal(atomic_load(&q->dropped), MOST);
+    assert_false(nd_quarantine_on(q));
+    crash_end(NULL);
+}
+
+static void without_one_the_frame_kills_again(void **state)
+{
+    (void)state;
+    begin();
+    assert_int_equal(nd_quarantine_begin(q, &notice, nd_now(), 0, MOST), ND_QUARANTINE_NONE);
+    assert_true(WIFSIGNALED(crash_run(die)));
+    crash_end(NULL);
+}
+
+static void die_of_another(void)
+{
+    crash_arrives(CRASH_HARM);
+    crash_arrives(CRASH_HARM);
+    crash_arrives(CRASH_PORT + 4);
+    crash_turns(1);
+}
+
+/* The same NF: both frames are the successor's to know. */
+static void a_second_crash_in_the_same_nf_adds_to_it(void **state)
+{
+    struct ft_crash_notice second;
+
+    (void)state;
+    begin();
+    nd_quarantine_begin(q, &notice, nd_now(), SECONDS, MOST);
+    assert_true(WIFSIGNALED(crash_run(die_of_another)));
+    assert_int_equal(
+        ft_crash_notice_decode(crash_world.page->notice, crash_world.page->notice_len, &crash_key, &second),
+        0);
+    assert_int_equal(second.fingerprints, 2);
+    assert_memory_equal(&second.fingerprint[1], &notice.fingerprint[0], sizeof(notice.fingerprint[0]));
+    assert_string_equal(second.before, "crasher");
+    assert_int_equal(nd_quarantine_begin(q, &second, nd_now(), SECONDS, MOST), ND_QUARANTINE_BEGUN);
+    crash_end(NULL);
+}
+
+static void a_second_crash_in_another_nf_ends_it(void **state)
+{
+    (void)state;
+    begin();
+    nd_quarantine_begin(q, &notice, nd_now(), SECONDS, MOST);
+    strcpy(q->nf, "monitor"); /* the first one was there */
+    assert_true(WIFSIGNALED(crash_run(die_of_another)));
+    assert_int_equal(
+        ft_crash_notice_decode(crash_world.page->notice, crash_world.page->notice_len, &crash_key, &notice),
+        0);
+    assert_string_equal(notice.before, "monitor");
+    assert_int_equal(nd_quarantine_begin(q, &notice, nd_now(), SECONDS, MOST), ND_QUARANTINE_ENDED);
+    assert_false(nd_quarantine_on(q));
+    crash_end(NULL);
+}
+
+static int clean(void **state)
+{
+    char line[400];
+
+    snprintf(line, sizeof(line), "rm -rf %s/state", help_config_dir());
+    assert_int_equal(system(line), 0);
+    return help_config_clean(state);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(only_the_frame_that_killed_is_dropped),
+        cmocka_unit_test(what_is_dropped_is_not_captured),
+        cmocka_unit_test(after_so_many_it_ends),
+        cmocka_unit_test(without_one_the_frame_kills_again),
+        cmocka_unit_test(a_second_crash_in_the_same_nf_adds_to_it),
+        cmocka_unit_test(a_second_crash_in_another_nf_ends_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, clean);
+}
