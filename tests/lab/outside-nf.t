@@ -21,7 +21,8 @@ ok "and its chain file" same yaml "$hello/chain.yaml"
 
 ok "it builds against build/include" make -C "$hello" BUILD="$BUILD" OUT="$work"
 cp "$hello/chain.yaml" "$work/"
-# Its test, as printed; then with mistakes in the NF, which it has to find: a count that is no state, a change without an edit.
+# Its test, as printed; then with mistakes in the NF, which it has to find: a count that is no state, a change without an
+# edit (of a line that nothing else edits in the burst: not in the first one, in which the source is new).
 cp -r "$hello" "$work/hello"
 ok "its test passes" make -C "$work/hello" check BUILD="$BUILD"
 mistaken() { # CODE: in place of the edit
@@ -30,8 +31,8 @@ mistaken() { # CODE: in place of the edit
 }
 is "it names a count in a static variable" "$(mistaken 'static uint64_t all; NF_EDIT(nf, source_at(l, slot))->packets = ++all;' | grep -c 'limiter.so has a variable "all"')" 1
 is "and a change without an edit, and where the test was then" \
-    "$(mistaken '((struct source *)(uintptr_t)source_at(l, slot))->packets++;' | grep -oE "NF 'limiter' .* without an edit|burst 1: the primary died" | sed 's/ (lane.*its arena//' | xargs -d'\n')" \
-    "NF 'limiter' without an edit burst 1: the primary died"
+    "$(mistaken '((struct source *)(uintptr_t)source_at(l, slot))->packets++;' | grep -oE "NF 'limiter' .* without an edit|burst 2: the primary died" | sed 's/ (lane.*its arena//' | xargs -d'\n')" \
+    "NF 'limiter' without an edit burst 2: the primary died"
 
 # What the page tells an author to run first, as it is printed.
 mkdir -p "$work/bin" && ln -sf "$UNDERSTUDY" "$work/bin/understudy"
