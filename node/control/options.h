@@ -141,9 +141,9 @@ int nd_cmd_set(int argc, char **argv);
 int nd_cmd_clear(int argc, char **argv);
 int nd_cmd_top(int argc, char **argv);
 int nd_cmd_trace(int argc, char **argv);
+int nd_cmd_incidents(int argc, char **argv);
 int nd_cmd_new_nf(int argc, char **argv);
 int nd_cmd_nfs(int argc, char **argv);
 int nd_cmd_version(int argc, char **argv);
-int nd_cmd_incidents(int argc, char **argv);
 
 #endif
