@@ -2,9 +2,8 @@
 /* Whom to ask, and what an answer means for the exit code; see pair.h. */
 #include "node/config/module_file.h"
 #include "node/control/pair.h"
+#include "node/base/interface.h"
 
-#include <arpa/inet.h>
-#include <ifaddrs.h>
 #include <string.h>
 
 const char *nd_text(const json_t *object, const char *key, const char *otherwise)
@@ -103,32 +102,10 @@ int nd_pair_in_role(const struct nd_pair *pair, const char *role)
     return best;
 }
 
-static bool has_address(const struct ifaddrs *list, const char *host)
-{
-    struct in_addr wanted, is;
-
-    if (inet_pton(AF_INET, host, &wanted) != 1)
-        return false;
-    for (const struct ifaddrs *i = list; i; i = i->ifa_next) {
-        if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET)
-            continue;
-        memcpy(&is, &((const struct sockaddr_in *)(const void *)i->ifa_addr)->sin_addr, sizeof(is));
-        if (is.s_addr == wanted.s_addr)
-            return true;
-    }
-    return false;
-}
-
 int nd_pair_local(const struct nd_config *config)
 {
-    struct ifaddrs *list;
-    bool here[ND_NODES];
+    bool here[ND_NODES] = {nd_address_here(config->node[0].host), nd_address_here(config->node[1].host)};
 
-    if (getifaddrs(&list) != 0)
-        return -1;
-    for (unsigned i = 0; i < ND_NODES; i++)
-        here[i] = has_address(list, config->node[i].host);
-    freeifaddrs(list);
     return here[0] == here[1] ? -1 : here[1];
 }
 

@@ -4,7 +4,7 @@
 # build/include alone, loads, refuses bad settings, limits real packets, and can be looked at and changed.
 # No root: a node without protection on capture files, with the audit on.
 . "$(dirname "$0")/lib.sh"
-plan 21
+plan 22
 
 doc=$root/docs/writing-an-nf.md hello=$root/examples/hello
 need_work
@@ -21,12 +21,18 @@ ok "and its chain file" same yaml "$hello/chain.yaml"
 
 ok "it builds against build/include" make -C "$hello" BUILD="$BUILD" OUT="$work"
 cp "$hello/chain.yaml" "$work/"
-# Its test, as printed; then with a mistake in the NF, which it has to find: a count that is not state.
+# Its test, as printed; then with mistakes in the NF, which it has to find: a count that is no state, a change without an
+# edit (of a line that nothing else edits in the burst: not in the first one, in which the source is new).
 cp -r "$hello" "$work/hello"
 ok "its test passes" make -C "$work/hello" check BUILD="$BUILD"
-sed -i 's|NF_EDIT(nf, source_at(l, slot))->packets++;|static uint64_t all; NF_EDIT(nf, source_at(l, slot))->packets = ++all;|' "$work/hello/limiter.c"
-is "and names an NF that counts in a static variable" \
-    "$(make -C "$work/hello" check BUILD="$BUILD" 2>&1 | grep -c -m 1 "the standby's state differs: limiter, byte")" 1
+mistaken() { # CODE: in place of the edit
+    sed "s|NF_EDIT(nf, source_at(l, slot))->packets++;|$1|" "$hello/limiter.c" >"$work/hello/limiter.c"
+    make -C "$work/hello" check BUILD="$BUILD" 2>&1
+}
+is "it names a count in a static variable" "$(mistaken 'static uint64_t all; NF_EDIT(nf, source_at(l, slot))->packets = ++all;' | grep -c 'limiter.so has a variable "all"')" 1
+is "and a change without an edit, and where the test was then" \
+    "$(mistaken '((struct source *)(uintptr_t)source_at(l, slot))->packets++;' | grep -oE "NF 'limiter' .* without an edit|burst 2: the primary died" | sed 's/ (lane.*its arena//' | xargs -d'\n')" \
+    "NF 'limiter' without an edit burst 2: the primary died"
 
 # What the page tells an author to run first, as it is printed.
 mkdir -p "$work/bin" && ln -sf "$UNDERSTUDY" "$work/bin/understudy"
