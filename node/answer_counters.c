@@ -57,7 +57,7 @@ json_t *nd_passing_status(const struct nd_running *r)
         packets = json_array();
         dropped = json_array();
         for (unsigned l = 0; l < r->config->chain.lanes; l++) {
-            struct nf_tally tally = nf_chain_tally(r->lanes[l].chain, i);
+            struct nf_tally tally = nf_tally_read(&r->lanes[l].tally[i]);
 
             json_array_append_new(packets, json_integer((json_int_t)tally.packets));
             json_array_append_new(dropped, json_integer((json_int_t)tally.dropped));

@@ -149,12 +149,14 @@ int nf_chain_keeps(const struct nf_chain *chain, uint64_t offset, uint64_t size,
 /* The lane's tables that can be full. They stay where they are when a chain is made anew in its region. */
 const struct nf_tables *nf_chain_tables(const struct nf_chain *chain);
 
-/* What instance 1 … count of a lane has got and dropped since this process made it, live and in replay. No
- * state: written by the lane, read by any thread. */
+/* What an NF of a lane, 1 … count, has got and dropped since its chain was made in this process, live and in
+ * replay. No state: written by the lane, read by any thread. */
 struct nf_tally {
     uint64_t packets, dropped;
 };
-struct nf_tally nf_chain_tally(const struct nf_chain *chain, unsigned index);
+struct nf_tally nf_tally_read(const struct nf_tally *tally);
+/* Counts in `tally`, [FT_NFS_MAX], from 0, which has to outlive whoever reads it; else in the chain itself. */
+void nf_chain_tally(struct nf_chain *chain, struct nf_tally tally[]);
 
 /* Instances by name, for show; "l3" with addresses. NULL: no such NF in the chain. */
 struct nf *nf_chain_find(const struct nf_chain *chain, const char *name);

@@ -115,6 +115,7 @@ int nf_chain_make(struct nf_chain **out, const struct nf_chain_config *config, s
     memset(chain, 0, sizeof(*chain));
     chain->config = config;
     chain->mark = &chain->own_mark;
+    chain->tally = chain->own_tally;
     chain->region = region;
     chain->count = config->count;
     chain->env.packets = chain->made;

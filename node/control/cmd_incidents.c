@@ -3,6 +3,7 @@
  * understudy incidents: what the reporters of this server's nodes have left (node/crash), the newest first.
  * Asks no node; a node whose directory of state is on another server has none here.
  */
+#include "node/config/module_file.h"
 #include "node/control/pair.h"
 #include "node/crash/reporter.h"
 
@@ -110,6 +111,7 @@ int nd_cmd_incidents(int argc, char **argv)
 
     if (code)
         return code;
+    nd_module_file_hush();
     error = nd_config_read(&config, options.file, true, &fault);
     if (error) {
         fprintf(stderr, "%s\n", fault.text);

@@ -3,8 +3,7 @@
  * A lane: one DPDK lcore that runs the whole chain. It owns its chain instance, the outputs that it holds,
  * its capture and replayed outputs. It reads its orders in struct ft_lane and writes its report there. It
  * makes no system call but its ports' own and, where it has to wait, nanosleep and sched_yield; at a snapshot
- * it maps the copy and unmaps it. The files of node/lane are one unit around this struct, and call each
- * other.
+ * it maps the copy and unmaps it. The files of node/lane are one unit around it, and call each other.
  *
  *   orders: WAIT ─▶ REPLAY ─▶ LIVE ─▶ ASIDE ─▶ DRAIN. Back to LIVE when a handover is aborted; FENCED from
  *   any of them, then WAIT. FRESH: LIVE from nothing.
@@ -111,6 +110,7 @@ struct nd_lane {
 
     /* Made by nd_lane_make, and owned. */
     struct nf_chain *chain;
+    struct nf_tally tally[FT_NFS_MAX]; /* of the chain; main reads it while another chain is made */
     struct ft_hold hold;
     struct nd_waiting waiting;
     struct lg_capture capture;

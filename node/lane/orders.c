@@ -32,6 +32,7 @@ void nd_lane_take_chain(struct nd_lane *lane, struct nf_chain *chain)
     lane->chain = chain;
     if (lane->setup.mark)
         nf_chain_mark(chain, lane->setup.mark);
+    nf_chain_tally(chain, lane->tally);
     nf_chain_share(chain, lane->group->published);
     nf_chain_sections(chain)->off = &lane->group->aborted;
     lane->whole_capture =

@@ -29,7 +29,7 @@ def upgrade(day):
 
 
 def version_of(program):
-    return subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.split()[-1]
+    return subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
 
 
 @fault(events=LOST, may=SHORT)

@@ -83,10 +83,10 @@ node_refused "12 open files" 77 "at most 12 open files are permitted, expected 1
 for n in 40000 100000 400000 800000; do
     node_refused "$n KiB of addresses" 65 "" '' $(addresses $n)
 done
-# A user that nobody has: main thread, guardian, and a thread of DPDK's; it panics when it gets no other.
+# A user that nobody has: main thread, guardian, reporter, and a thread of DPDK's; it panics when it gets no other.
 if [ "$(id -u)" = 0 ] && mkdir "$dir/run" && chown 64999 "$dir/run" && chmod 711 "$dir"; then
     owner=64999 node_refused "no thread for DPDK" 65 "DPDK does not start: Cannot create thread" '' env XDG_RUNTIME_DIR="$dir/run" \
-        setpriv --reuid 64999 --regid 64999 --clear-groups prlimit --nproc=3:3
+        setpriv --reuid 64999 --regid 64999 --clear-groups prlimit --nproc=4:4
 fi
 refused "6 open files for replay" 77 "at most 6 open files are permitted, expected 172" $(files 6) "${replay[@]}" "$made"
 refused "6 open files for the bench" 77 "at most 6 open files are permitted, expected 172" $(files 6) "$understudy" bench

@@ -40,7 +40,7 @@ download() { # NUMBER
 plan 26
 UNDERSTUDY=$older ok "two of the older program are PROTECTED" "$lab" up || exit 1
 export UNDERSTUDY=$newer # the commands are the newer program's
-old=$("$older" --version) new=$("$newer" --version)
+old=$("$older" --version | head -n 1) new=$("$newer" --version | head -n 1)
 old=${old#understudy } new=${new#understudy }
 web_files "$work" 6000000
 ok "a web server behind the chain" web_serve "$work"

@@ -211,7 +211,7 @@ static void test_action_changed(void)
 /* What an operator has set of a rule stays through a change of other lines, but not of its own. */
 static void test_live_rule_stays(void)
 {
-    struct flow fresh = {.host = HELP_IP(10, 1, 2, 99), .remote = REMOTE, .port = 999, .proto = 17};
+    struct flow fresh = {.host = NFT_IP(10, 1, 2, 99), .remote = REMOTE, .port = 999, .proto = 17};
 
     open_chain(NAT WALL MONITOR);
     assert_int_equal(help_chain_command(&h, "set firewall rule.1=deny"), 0);

@@ -25,8 +25,17 @@ struct crasher {
 enum crasher_counter { CRASHER_SEEN };
 static const char *const crasher_counters[] = {"seen", NULL};
 
-static volatile uint64_t sink;
-static volatile int zero;
+#define sink (*(volatile uint64_t[1]){0}) /* a value that the compiler must make, and nobody keeps */
+
+/* 0, which the compiler does not know. */
+static inline int hidden_zero(void)
+{
+    int value;
+
+    __asm__ volatile("xorl %0, %0" : "=r"(value));
+    return value;
+}
+#define zero hidden_zero()
 
 static __attribute__((noinline)) void overflow_stack(const struct nf_packet *p, uint64_t depth)
 {
