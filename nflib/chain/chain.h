@@ -155,7 +155,8 @@ struct nf_tally {
     uint64_t packets, dropped;
 };
 struct nf_tally nf_tally_read(const struct nf_tally *tally);
-/* Counts in `tally`, [FT_NFS_MAX], from 0, which has to outlive whoever reads it; else in the chain itself. */
+/* Counts in `tally`, [FT_NFS_MAX], from 0, which has to outlive whoever reads it; else in the chain itself.
+ */
 void nf_chain_tally(struct nf_chain *chain, struct nf_tally tally[]);
 
 /* Instances by name, for show; "l3" with addresses. NULL: no such NF in the chain. */
