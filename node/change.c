@@ -98,12 +98,11 @@ int nd_change_make(struct nd_running *r, struct nd_config *next, bool state, str
                                        .huge = r->config->node[r->self].hugepages,
                                        .shared_size = r->config->chain.shared_size};
     error = check_protection(r->config, c->next, fault);
-    if (!error && state)
-        error = nf_chain_change_plan(&c->plan, &r->config->chain, &c->next->chain, fault);
+    if (!error)
+        error = state ? nf_chain_change_plan(&c->plan, &r->config->chain, &c->next->chain, fault)
+                      : nf_chain_same_lanes(&r->config->chain, &c->next->chain, fault);
     if (!error && state)
         error = check_fill(r, c->next, fault);
-    if (!error)
-        error = nf_chain_same_lanes(&r->config->chain, &c->next->chain, fault);
     if (!error && getrandom(&c->seed, sizeof(c->seed), 0) != sizeof(c->seed))
         error = ft_fail(fault, FT_EIO, "the system gives no random numbers");
     if (error) {

@@ -12,6 +12,7 @@
 
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -148,6 +149,15 @@ int crash_end(void **state)
     ft_region_close(w->region);
     nd_config_free(w->config);
     return 0;
+}
+
+int crash_clean(void **state)
+{
+    char line[400];
+
+    snprintf(line, sizeof(line), "rm -rf %s/state", help_config_dir());
+    assert_int_equal(system(line), 0);
+    return help_config_clean(state);
 }
 
 void crash_arrives(unsigned port)

@@ -38,6 +38,8 @@ extern const struct ft_datagram_key crash_key;
 /* cmocka setup and teardown. */
 int crash_begin(void **state);
 int crash_end(void **state);
+/* Of a group: the state directory goes, and what help_config wrote. */
+int crash_clean(void **state);
 
 /* A frame of a UDP packet to `port` arrives. No two of them are equal. */
 void crash_arrives(unsigned port);

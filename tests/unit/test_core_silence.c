@@ -117,16 +117,22 @@ static void a_word_on_a_port_ends_it(void **unused)
     suspects_after(30);
 }
 
-/* The measure is of both; the other one alone may be silent for longer, as when a link was cut. */
-static void of_one_alone_it_is_what_the_file_says(void **unused)
+/* The ports, and a millisecond later the link, until it has listened. */
+static void both_speak(void)
 {
-    (void)unused;
-    reach_listening();
     for (unsigned i = 0; i < 240; i++) {
         waits(&b, 5);
         heartbeats(&b, 1);
         primary_speaks(1, 1);
     }
+}
+
+/* The measure is of both; the other one alone may be silent for longer, as when a link was cut. */
+static void of_one_alone_it_is_what_the_file_says(void **unused)
+{
+    (void)unused;
+    reach_listening();
+    both_speak();
     for (unsigned i = 0; i < 7; i++) { /* the link is cut */
         waits(&b, 5);
         heartbeats(&b, 1);
@@ -142,11 +148,7 @@ static void both_that_end_at_once_are_judged_by_the_measure(void **unused)
 {
     (void)unused;
     reach_listening();
-    for (unsigned i = 0; i < 240; i++) {
-        waits(&b, 5);
-        heartbeats(&b, 1);
-        primary_speaks(1, 1);
-    }
+    both_speak();
     waits(&b, 5);
     heartbeats(&b, 1); /* a last one, on its way when the primary died */
     suspects_after(30);

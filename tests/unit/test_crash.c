@@ -312,15 +312,6 @@ static void the_newest_directories_are_kept(void **state)
     crash_end(NULL);
 }
 
-static int clean(void **state)
-{
-    char command_line[400];
-
-    snprintf(command_line, sizeof(command_line), "rm -rf %s/state", help_config_dir());
-    assert_int_equal(system(command_line), 0);
-    return help_config_clean(state);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -331,5 +322,5 @@ int main(void)
         cmocka_unit_test(two_threads_that_fault_end_the_process_once),
         cmocka_unit_test(the_newest_directories_are_kept),
     };
-    return cmocka_run_group_tests(tests, NULL, clean);
+    return cmocka_run_group_tests(tests, NULL, crash_clean);
 }

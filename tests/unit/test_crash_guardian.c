@@ -184,15 +184,6 @@ static void the_reporter_tells_of_every_end_but_an_orderly_one(void **state)
     crash_end(NULL);
 }
 
-static int clean(void **state)
-{
-    char line[400];
-
-    snprintf(line, sizeof(line), "rm -rf %s/state", help_config_dir());
-    assert_int_equal(system(line), 0);
-    return help_config_clean(state);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -200,5 +191,5 @@ int main(void)
         cmocka_unit_test(of_one_that_is_killed_it_hears_the_death_alone),
         cmocka_unit_test(the_reporter_tells_of_every_end_but_an_orderly_one),
     };
-    return cmocka_run_group_tests(tests, NULL, clean);
+    return cmocka_run_group_tests(tests, NULL, crash_clean);
 }

@@ -166,15 +166,6 @@ static void a_second_crash_in_another_nf_ends_it(void **state)
     crash_end(NULL);
 }
 
-static int clean(void **state)
-{
-    char line[400];
-
-    snprintf(line, sizeof(line), "rm -rf %s/state", help_config_dir());
-    assert_int_equal(system(line), 0);
-    return help_config_clean(state);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -185,5 +176,5 @@ int main(void)
         cmocka_unit_test(a_second_crash_in_the_same_nf_adds_to_it),
         cmocka_unit_test(a_second_crash_in_another_nf_ends_it),
     };
-    return cmocka_run_group_tests(tests, NULL, clean);
+    return cmocka_run_group_tests(tests, NULL, crash_clean);
 }

@@ -202,19 +202,14 @@ static int refuse_moment(const struct nd_log *log, const struct nd_moment *m, co
 {
     const struct lg_recording *first = first_of(log), *last = &log->files.list[log->files.count - 1];
     char from[ND_WALL_TEXT], to[ND_WALL_TEXT];
-    uint64_t begin = 0, stop = 0;
 
     if (m->kind == ND_MOMENT_INPUT)
         return nd_usage("replay", "%s: the log has sequence numbers %lu to %lu of lane %lu", m->text,
                         first->at[m->lane].seq, end[m->lane].seq - 1, m->lane);
-    for (unsigned l = 0; l < log->lanes; l++) {
-        begin = first->at[l].time > begin ? first->at[l].time : begin;
-        stop = end[l].time > stop ? end[l].time : stop;
-    }
     if (m->kind == ND_MOMENT_WALL && !last->ahead)
         return nd_usage("replay", "%s: the log has no wall-clock times, expected LANE:SEQ", m->text);
-    format_time(first, begin, m->kind == ND_MOMENT_WALL, from);
-    format_time(last, stop, m->kind == ND_MOMENT_WALL, to);
+    format_time(first, nd_moment_latest(first->at, log->lanes), m->kind == ND_MOMENT_WALL, from);
+    format_time(last, nd_moment_latest(end, log->lanes), m->kind == ND_MOMENT_WALL, to);
     return nd_usage("replay", "%s: the log has %s to %s", m->text, from, to);
 }
 

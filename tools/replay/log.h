@@ -98,6 +98,8 @@ int nd_log_dump(struct nd_log *log, struct ft_fault *fault);
 
 /* ---- replay/log_state.c ---- */
 
+/* The NF's counters by name, of all lanes together. `nf`: of any lane. */
+json_t *nd_log_counters(const struct nd_log *log, const struct nf *nf);
 /* What the NFs show and count now, of all lanes; NULL: no memory, or an NF shows what is no JSON. */
 json_t *nd_log_state(const struct nd_log *log);
 /* The rows of --show, and what --diff found: for people on `out`, and for JSON. */

@@ -72,11 +72,11 @@ static bool is_shown(const struct nd_log_lane *l, uint64_t seq)
     return !to || to->kind != ND_MOMENT_INPUT || l->lane->index != to->lane || seq <= to->seq;
 }
 
-/* --break: a debugger stops here; with a frame or two to go up it is at `execute_burst`, whose `r` is the
- * burst that is next. */
-static void trap_before(const struct nd_log_lane *l, const struct ft_record *r)
+/* --break: a debugger stops here. The burst of l->record is next. */
+static void trap_before(const struct nd_log_lane *l)
 {
     const struct nd_moment *at = &l->log->options->at;
+    const struct ft_record *r = l->record;
 
     if (l->log->options->trap && r->lane == at->lane && r->seq <= at->seq && at->seq < r->seq + r->inputs)
         raise(SIGTRAP);
@@ -123,7 +123,7 @@ static bool execute_burst(struct nd_log_lane *l, const struct nd_index_burst *b)
     memcpy(room, l->record, l->record->size);
     ft_ring_publish(ring, l->record->size);
     note_inputs(l, in);
-    trap_before(l, l->record);
+    trap_before(l);
     while (!nd_lane_replay(l->lane,
                            l->record->burst)) { /* it may have to wait for other lanes at a stop point */
         if (nd_lane_replay_aborted(l->lane))

@@ -62,15 +62,6 @@ static void format_verdict(const struct nd_log *log, const struct nf_packet *p, 
 
 /* ---- of several lanes -------------------------------------------------------------------------- */
 
-static uint64_t sum_counter(const struct nd_log *log, const char *name, unsigned index)
-{
-    uint64_t sum = 0;
-
-    for (unsigned l = 0; l < log->lanes; l++)
-        sum += nf_chain_find(log->node.lane[l].chain, name)->counters[index];
-    return sum;
-}
-
 static struct nd_log_lane sum_of(const struct nd_log *log)
 {
     struct nd_log_lane sum = {.digests = log->of_lane[0].digests}; /* each of all lanes together */
@@ -157,22 +148,20 @@ static json_t *print_inputs(const struct nd_log *log, FILE *out)
 /* Counters of 0 are not for people. */
 static json_t *print_counters(const struct nd_log *log, FILE *out)
 {
-    json_t *all = json_object();
+    json_t *all = json_object(), *one, *value;
+    const char *name;
 
     for (unsigned i = 0; i <= log->config->chain.count; i++) {
         const struct nf *nf = nf_at(log, i);
 
         if (!nf || !nf->module)
             continue;
-        json_t *one = json_object();
-
+        one = nd_log_counters(log, nf);
         fprintf(out, "  %-14s", nf->module->name);
-        for (unsigned c = 0; nf->module->counters && nf->module->counters[c]; c++) {
-            uint64_t sum = sum_counter(log, nf->module->name, c);
-
-            json_object_set_new(one, nf->module->counters[c], json_integer((json_int_t)sum));
-            if (sum)
-                fprintf(out, " %s %lu", nf->module->counters[c], sum);
+        json_object_foreach(one, name, value)
+        {
+            if (json_integer_value(value))
+                fprintf(out, " %s %lu", name, (uint64_t)json_integer_value(value));
         }
         fprintf(out, "\n");
         json_object_set_new(all, nf->module->name, one);

@@ -38,7 +38,7 @@ static bool add_rows(const struct nd_log *log, const char *name, json_t *rows)
     return right;
 }
 
-static json_t *counters_of(const struct nd_log *log, const struct nf *nf)
+json_t *nd_log_counters(const struct nd_log *log, const struct nf *nf)
 {
     json_t *all = json_object();
 
@@ -69,7 +69,7 @@ json_t *nd_log_state(const struct nd_log *log)
             return NULL;
         }
         json_object_set_new(all, nf->module->name,
-                            json_pack("{s:o,s:o}", "rows", rows, "counters", counters_of(log, nf)));
+                            json_pack("{s:o,s:o}", "rows", rows, "counters", nd_log_counters(log, nf)));
     }
     return all;
 }

@@ -86,27 +86,28 @@ uint64_t nd_moment_wall(const struct lg_recording *file, uint64_t time)
     return file->ahead ? time + file->ahead : 0;
 }
 
-bool nd_moment_is_before(const struct nd_moment *m, const struct lg_recording *file,
-                         const struct lg_position end[])
+uint64_t nd_moment_latest(const struct lg_position at[], unsigned lanes)
 {
     uint64_t last = 0;
 
+    for (unsigned l = 0; l < lanes; l++)
+        last = at[l].time > last ? at[l].time : last;
+    return last;
+}
+
+bool nd_moment_is_before(const struct nd_moment *m, const struct lg_recording *file,
+                         const struct lg_position end[])
+{
     if (m->kind == ND_MOMENT_INPUT)
         return m->seq < end[m->lane].seq;
-    for (unsigned l = 0; l < file->head.lanes; l++)
-        last = end[l].time > last ? end[l].time : last;
-    return nd_moment_time(m, file) < last;
+    return nd_moment_time(m, file) < nd_moment_latest(end, file->head.lanes);
 }
 
 bool nd_moment_is_behind(const struct nd_moment *m, const struct lg_recording *file)
 {
-    uint64_t last = 0;
-
     if (m->kind == ND_MOMENT_INPUT)
         return m->seq >= file->at[m->lane].seq;
-    for (unsigned l = 0; l < file->head.lanes; l++)
-        last = file->at[l].time > last ? file->at[l].time : last;
-    return nd_moment_time(m, file) >= last;
+    return nd_moment_time(m, file) >= nd_moment_latest(file->at, file->head.lanes);
 }
 
 void nd_moment_settle(const struct nd_moment *m, struct nd_index *index)

@@ -31,6 +31,8 @@ uint64_t nd_moment_time(const struct nd_moment *m, const struct lg_recording *fi
 /* The wall clock at a chain time, ns since 1970; 0: not known. */
 uint64_t nd_moment_wall(const struct lg_recording *file, uint64_t time);
 
+/* The latest chain time of the lanes, at[lanes]. */
+uint64_t nd_moment_latest(const struct lg_position at[], unsigned lanes);
 /* Whether the moment is in what a file's lanes came to, `end`[lanes]; else it is in a later file, or nowhere.
  */
 bool nd_moment_is_before(const struct nd_moment *m, const struct lg_recording *file,
