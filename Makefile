@@ -76,7 +76,7 @@ PLANTED := $(shell grep -lE 'FT_PLANTED|def UNDERSTUDY_PLANT' $$(find ftcore rep
 all: $(BUILD)/understudy $(BUILD)/probe $(NFLIB) $(NFTESTLIB) $(HEADERS:%=$(BUILD)/include/%)
 
 help:
-	@sed -n 's/^#   \(make\|SAN\)/\1/p' Makefile
+	@sed -n 's/^#   \(make\|SAN\|V=\)/\1/p' Makefile
 
 deps:
 	@scripts/deps
