@@ -114,6 +114,7 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
     r->question.cap = 256u << 10;
     r->question.out = malloc(r->question.cap);
     nd_group_init(&r->group, r->lanes, lanes);
+    r->group.page = page;
     nd_standing_begin(r);
     if (!r->lanes || !r->question.out)
         return ft_fail(fault, FT_ENOMEM, "no memory for %u lanes", lanes);

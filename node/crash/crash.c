@@ -2,11 +2,13 @@
 /* The memory that outlives a node, and its reporter; see crash.h. */
 #include "node/crash/crash.h"
 #include "node/base/clock.h"
+#include "nflib/module/object.h"
 #include "node/config/setup.h"
 #include "node/crash/reporter.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -83,7 +85,7 @@ int nd_crash_open(struct nd_crash **out, const struct nd_config *config, unsigne
     error = make_memory(c, config, fault);
     if (error)
         return error;
-    nd_crash_name_chain(c, &config->chain);
+    nd_crash_name_chain(c->page, &config->chain);
     return start_reporter(c, config, self, fault);
 }
 
@@ -97,10 +99,29 @@ struct nd_crash_page *nd_crash_page(struct nd_crash *crash)
     return crash->page;
 }
 
-void nd_crash_name_chain(struct nd_crash *crash, const struct nf_chain_config *chain)
+void nd_crash_add_modules(struct nd_crash_page *page, const struct nf_chain_config *chain)
 {
-    for (unsigned i = 0; i < FT_NFS_MAX; i++) {
-        char *name = crash->page->nf[i];
+    for (unsigned i = 0; i < chain->count; i++) {
+        uint32_t n = atomic_load(&page->modules);
+        struct nd_crash_module *m = &page->module[n];
+        struct nf_object_file file;
+        bool known = n == ND_CRASH_MODULES || !nf_object_file_of(&file, chain->nfs[i].module);
+
+        for (uint32_t k = 0; k < n && !known; k++)
+            known = page->module[k].base == (uint64_t)(uintptr_t)file.all.base;
+        if (known)
+            continue;
+        m->base = (uint64_t)(uintptr_t)file.all.base;
+        m->size = file.all.size;
+        snprintf(m->path, sizeof(m->path), "%s", file.path);
+        atomic_store_explicit(&page->modules, n + 1, memory_order_release);
+    }
+}
+
+void nd_crash_name_chain(struct nd_crash_page *page, const struct nf_chain_config *chain)
+{
+    for (unsigned i = 0; page && i < FT_NFS_MAX; i++) {
+        char *name = page->nf[i];
         const char *is = i == 0 ? "l3" : i <= chain->count ? chain->nfs[i - 1].module->name : "";
 
         memset(name, 0, FT_CRASH_NAME);
@@ -141,10 +162,6 @@ void nd_crash_close(struct nd_crash *crash)
     }
     if (crash->pid > 0 && !crash->ended)
         kill(crash->pid, SIGKILL); /* and no longer: it may hang in a disk */
-    for (unsigned l = 0; crash->words && l < crash->lanes; l++)
-        ft_lane_free(&crash->words[l]);
-    if (crash->words)
-        munmap(crash->words, crash->lanes * sizeof(*crash->words));
-    /* The page stays mapped: a handler of a signal may look at it until the process has ended. */
+    /* Page, words and rings stay mapped: a handler of a signal may look at them until the process has ended. */
     free(crash);
 }

@@ -117,12 +117,7 @@ static void log_report(const struct nd_crash_case *c, const char *path, const ch
 {
     const struct nd_node *node = &c->config->node[c->self];
     const struct nd_event_writer_config config = {.node = node->name, .json = c->config->log_json};
-    const struct ft_crash_notice *notice = &c->page->told.notice;
-    const struct ft_log_field fields[] = {{"nf", .text = notice->nf},
-                                          {"lane", .number = notice->lane},
-                                          {"signal", .number = (uint64_t)c->page->told.number},
-                                          {"directory", .text = path},
-                                          {0}};
+    struct ft_log_field fields[ND_CRASH_FIELDS];
     bool killed = !atomic_load(&c->page->told.owner); /* by whoever wanted that */
     char line[ND_CRASH_LINE];
     struct ft_fault fault;
@@ -130,6 +125,7 @@ static void log_report(const struct nd_crash_case *c, const char *path, const ch
     if (nd_event_writer_start(&config, &fault) != 0)
         return;
     nd_crash_case_line(line, c);
+    nd_crash_fields(fields, &c->page->told.notice, path);
     if (why[0])
         ft_log_event(FT_LEVEL_ERROR, FT_SAYS_CRASH, "%s; no report: %s", line, why);
     else
@@ -142,7 +138,7 @@ static void save_quarantine(const struct nd_crash_case *c)
 {
     struct ft_fault fault;
 
-    if (atomic_load(&c->page->quarantine.kept))
+    if (atomic_load(&c->page->quarantine.claimed))
         nd_crash_write_quarantine(c, &fault); /* it is told of in the log whether or not a disk takes it */
 }
 

@@ -7,6 +7,7 @@
 #ifndef NODE_CRASH_REPORTER_H
 #define NODE_CRASH_REPORTER_H
 
+#include "ftcore/base/event_log.h"
 #include "node/config/config.h"
 #include "node/crash/page.h"
 
@@ -38,6 +39,10 @@ int nd_crash_write(const struct nd_crash_case *c, char path[ND_CRASH_PATH], stru
 const char *nd_crash_line(char out[ND_CRASH_LINE], const struct ft_crash_notice *notice);
 /* The same of a case: "killed in lane 0 …" where no handler told anything. */
 const char *nd_crash_case_line(char out[ND_CRASH_LINE], const struct nd_crash_case *c);
+/* The event's: NF, lane, signal and directory, without those that are not known. */
+#define ND_CRASH_FIELDS 5u
+void nd_crash_fields(struct ft_log_field out[ND_CRASH_FIELDS], const struct ft_crash_notice *notice,
+                     const char *directory);
 /* "SIGSEGV". */
 const char *nd_crash_signal(char out[16], int number);
 /* report.json and report.txt; false: no memory, or an error of the files. `dir`: an open directory. */
@@ -53,9 +58,11 @@ FILE *nd_crash_file(int dir, const char *name);
 
 /* ---- symbols.c ---- */
 /* "nat_process+0x1c" of an instruction of this program or of a module, "" where no symbol is known; *object
- * gets the file, "?" if there is none, *offset where the instruction is in it. */
+ * gets the file, "?" if there is none, *offset where the instruction is in it. Of a module that the node has
+ * loaded since the reporter was forked `page` says where it lies. */
 #define ND_CRASH_SYMBOL 128u
-void nd_crash_symbol(uint64_t address, char out[ND_CRASH_SYMBOL], const char **object, uint64_t *offset);
+void nd_crash_symbol(const struct nd_crash_page *page, uint64_t address, char out[ND_CRASH_SYMBOL],
+                     const char **object, uint64_t *offset);
 /* Of this program, in hex; "": it has none. */
 const char *nd_crash_build_id(char out[64]);
 

@@ -21,21 +21,21 @@ FUZZ_LIB  := $(FUZZ_BUILD)/lib/product.a
 
 $(patsubst %.c,$(FUZZ_BUILD)/obj/%.o,$(NODE)): $(FUZZ_BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(FUZZ_CC) $(FUZZ_FLAGS) $(DPDK_CFLAGS) -DALLOW_EXPERIMENTAL_API $(ARCH) -c -o $@ $<
+	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) $(DPDK_CFLAGS) -DALLOW_EXPERIMENTAL_API $(ARCH) -c -o $@ $<
 $(FUZZ_BUILD)/obj/tests/fuzz/fuzz_control.o: tests/fuzz/fuzz_control.c
 	@mkdir -p $(@D)
-	$(FUZZ_CC) $(FUZZ_FLAGS) $(DPDK_CFLAGS) -DALLOW_EXPERIMENTAL_API $(ARCH) -c -o $@ $<
+	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) $(DPDK_CFLAGS) -DALLOW_EXPERIMENTAL_API $(ARCH) -c -o $@ $<
 $(FUZZ_BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(FUZZ_CC) $(FUZZ_FLAGS) $(ARCH) -c -o $@ $<
+	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) $(ARCH) -c -o $@ $<
 $(FUZZ_LIB): $(FUZZ_SRC:%.c=$(FUZZ_BUILD)/obj/%.o)
 	@mkdir -p $(@D)
 	@rm -f $@
-	ar qcs $@ $^
+	$(Q)ar qcs $@ $^
 $(FUZZ_BUILD)/fuzz: $(FUZZ_BUILD)/obj/tests/fuzz/main_fuzz.o $(FUZZ_OBJ) $(FUZZ_LIB)
-	$(FUZZ_CC) $(FUZZ_SAN) -fsanitize=fuzzer -pthread -o $@ $^ $(LDLIBS)
+	$(Q)$(FUZZ_CC) $(FUZZ_SAN) -fsanitize=fuzzer -pthread -o $@ $^ $(LDLIBS)
 $(FUZZ_BUILD)/replay: $(FUZZ_BUILD)/obj/tests/fuzz/main_replay.o $(FUZZ_OBJ) $(FUZZ_LIB)
-	$(FUZZ_CC) $(FUZZ_SAN) -pthread -o $@ $^ $(LDLIBS)
+	$(Q)$(FUZZ_CC) $(FUZZ_SAN) -pthread -o $@ $^ $(LDLIBS)
 
 .PHONY: fuzz fuzz-seeds check-fuzz
 fuzz: deps

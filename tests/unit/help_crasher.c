@@ -72,6 +72,14 @@ static __attribute__((noinline)) void touch_nothing_behind_a_file(void)
     sink = (uint64_t)p[0];
 }
 
+#define NOWHERE 0x414141410000ull /* no memory there, as behind a pointer that was overwritten */
+
+/* As from a function whose return address was overwritten. */
+static __attribute__((noinline)) void return_to_nowhere(const struct nf_packet *p)
+{
+    __asm__ volatile("pushq %0\n\tret" : : "r"(NOWHERE), "r"(p));
+}
+
 static void die(struct nf *nf, const struct nf_packet *p, unsigned how, uint64_t now)
 {
     const struct crasher *state = nf->state;
@@ -128,6 +136,11 @@ static void die(struct nf *nf, const struct nf_packet *p, unsigned how, uint64_t
     case 17:
         __asm__ volatile("int3");
         break;
+    case 18:
+        ((void (*)(const struct nf_packet *))(uintptr_t)(NOWHERE + (unsigned)zero))(p);
+        break;
+    case 19:
+        return return_to_nowhere(p);
     default:
         break;
     }

@@ -186,6 +186,7 @@ static void *run_lane(void *arg)
     for (uint64_t burst = 1; burst <= r->keeper->known; burst++) {
         if (burst % WATCH_EACH == 0)
             alarm(PATIENCE_S);
+        atomic_store_explicit(&all.answer->died, burst, memory_order_relaxed); /* if it is the last one */
         if (run_or_leave(r, burst))
             continue;
         if (atomic_exchange(&all.off, 1) == 0) /* the others stop because this one has */
@@ -328,6 +329,7 @@ static int execute_reference(void *seed, void *result, struct ft_fault *fault)
                 all.answer->first = all.run[l].first;
     }
     all.answer->listed = all.run[0].keeper->counts->listed;
+    atomic_store(&all.answer->died, 0);
     return error;
 }
 
@@ -339,7 +341,10 @@ int nd_reference_run(struct nd_reference *out, struct nd_replay *r, struct ft_fa
     all.config = r->config;
     for (unsigned l = 0; l < r->lanes; l++)
         all.run[l].keeper = &r->keeper[l];
-    return nd_child_run(execute_reference, &seed, out, sizeof(*out), "the reference", fault);
+    int error = nd_child_run(execute_reference, &seed, out, sizeof(*out), "the reference", fault);
+
+    /* What ended a node ends the reference, too, if it is the chain: that is a verdict, and no error. */
+    return error == FT_EIO && r->broken && out->died ? 0 : error;
 }
 
 int nd_reference_trace(struct nd_reference *out, struct nd_replay *r, struct ft_fault *fault)
@@ -348,7 +353,7 @@ int nd_reference_trace(struct nd_reference *out, struct nd_replay *r, struct ft_
     int error = again ? 0 : ft_fail(fault, FT_ENOMEM, "no memory for the reference");
 
     all.traced = true;
-    if (!error && r->marks.sums && (out->differences[0].count || out->differences[1].count))
+    if (!error && !out->died && r->marks.sums && (out->differences[0].count || out->differences[1].count))
         error = nd_reference_run(again, r, fault);
     if (!error)
         out->first = again->first;

@@ -182,6 +182,10 @@ static void print_reasons(const struct nd_replay *r)
         fprintf(stderr, "lost: … %lu in all\n", r->counts.lost);
     if (r->reference.diverged)
         fprintf(stderr, "understudy replay: the surviving log could not be executed again\n");
+    if (r->reference.died)
+        fprintf(stderr,
+                "understudy replay: the chain ends its process: without replication, too, in burst %lu of a lane\n",
+                r->reference.died);
     if (r->divergences)
         fprintf(stderr, "understudy replay: a standby's replay diverged %lu times\n", r->divergences);
     if (r->refused)
@@ -190,7 +194,7 @@ static void print_reasons(const struct nd_replay *r)
     report_first(r);
     if (!r->broken)
         report_digest(r, r->primary, r->primary_digest);
-    if (r->standby_rested)
+    if (r->standby_rested && !r->reference.died)
         report_digest(r, !r->primary, r->standby_digest);
 }
 
@@ -207,6 +211,7 @@ static int print_json(const struct nd_replay *r, json_t *o)
     set_digest(o, "reference_digest", r->reference.digest);
     set_digest(o, "run_digest", r->primary_digest);
     json_object_set_new(o, "equivalent", json_boolean(is_equivalent(r)));
+    json_object_set_new(o, "crashed", r->reference.died ? json_integer((json_int_t)r->reference.died) : json_null());
     json_object_set_new(o, "nfs", chain_json(r));
     json_object_set_new(o, "differences", differences_json(r));
     json_object_set_new(o, "first", first_json(r));
