@@ -312,7 +312,7 @@ int nd_replay_crash(const struct nd_replay_options *options)
     static char recording[352];
     struct nd_replay_options o = *options;
     struct ft_fault fault = {""};
-    int error = nd_crash_read(&a.report, o.crash, &fault), code = 0;
+    int error = nd_crash_read(&a.report, o.crash, &fault), code;
 
     snprintf(recording, sizeof(recording), "%s/%s", a.report.recording, a.report.node);
     o.log = recording;
