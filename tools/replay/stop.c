@@ -4,8 +4,9 @@
 
 #include <stddef.h>
 
-uintptr_t nd_stop_entry;
-const struct nf_packet *nd_stop_packet;
+/* `used`: no code of this program reads or calls them. */
+__attribute__((used)) uintptr_t nd_stop_entry;
+__attribute__((used)) const struct nf_packet *nd_stop_packet;
 
 __attribute__((noinline, used)) void nd_stop_here(void)
 {
