@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #define HANGS_NS    2000000000ull /* a burst that has not ended after so long hangs */
-#define DEATH_BYTES 512u
+#define DEATH_BYTES 640u
 
 struct again {
     struct nd_crash_report report;

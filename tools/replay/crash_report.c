@@ -6,11 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* It is printed: whoever may write there may not write on a terminal. */
 static void copy_text(char *out, size_t size, const json_t *o, const char *name)
 {
     const char *text = json_string_value(json_object_get(o, name));
 
     snprintf(out, size, "%s", text ? text : "");
+    for (; *out; out++)
+        if ((unsigned char)*out < ' ' || *out == 0x7f)
+            *out = '?';
 }
 
 static uint64_t number_of(const json_t *o, const char *name)
