@@ -67,9 +67,8 @@ int nd_crash_read(struct nd_crash_report *out, const char *directory, struct ft_
     *out = (struct nd_crash_report){.lane = -1};
     snprintf(out->directory, sizeof(out->directory), "%s", directory);
     snprintf(file, sizeof(file), "%s/report.json", out->directory);
-    errno = 0;
     report = json_load_file(file, 0, &why);
-    if (!report && why.position <= 0 && errno)
+    if (!report && json_error_code(&why) == json_error_cannot_open_file)
         return ft_fail(fault, errno == EACCES ? FT_EPERM : FT_ENOENT,
                        "%.160s: %s, expected a directory that `incidents` lists", file, strerror(errno));
     if (!report)
