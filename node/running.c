@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#define TAKEN_MS    2000
+#define TAKEN_MS 2000
 
 _Static_assert(FT_EVENT_VALUE >= FT_REASON_MAX, "programs get a reason whole, as people do");
 

@@ -62,14 +62,15 @@ struct lg_recorder {
     uint64_t failures_seen;
 
     /* The writer's, and once the node has ended his who finishes the file. */
-    int fd;                   /* -1: nothing is written */
-    _Atomic uint32_t open;    /* number of the file that is written; 0: none */
-    uint32_t writing;         /* number of the file that was begun last */
-    _Atomic uint64_t written; /* bytes of the open file that are known to be in it, all of them whole frames */
-    uint64_t base, offset;    /* file N has the serial base + N; offset: of the next frame */
-    uint64_t there;           /* who finishes: bytes that were in the file already */
-    uint64_t clock_due;       /* chain time of a record behind which a CLOCK frame is written */
-    bool whole;               /* the file's snapshot */
+    int fd;                /* -1: nothing is written */
+    _Atomic uint32_t open; /* number of the file that is written; 0: none */
+    uint32_t writing;      /* number of the file that was begun last */
+    _Atomic uint64_t
+        written;           /* bytes of the open file that are known to be in it, all of them whole frames */
+    uint64_t base, offset; /* file N has the serial base + N; offset: of the next frame */
+    uint64_t there;        /* who finishes: bytes that were in the file already */
+    uint64_t clock_due;    /* chain time of a record behind which a CLOCK frame is written */
+    bool whole;            /* the file's snapshot */
     uint8_t *out;
     uint32_t out_len;
     pthread_t thread;
@@ -91,8 +92,8 @@ uint64_t lg_wall_clock(void); /* ns since 1970 */
 void lg_file_name(const struct lg_recorder *recorder, uint32_t file, char out[LG_NAME_BYTES]);
 /* The highest serial in the directory; 0: there is none. */
 uint64_t lg_file_highest(const struct lg_recorder *recorder);
-/* Ends the open file, or takes it away when its snapshot is not whole, keeps to the number of files, and makes
- * this one, unless it is the open one. */
+/* Ends the open file, or takes it away when its snapshot is not whole, keeps to the number of files, and
+ * makes this one, unless it is the open one. */
 void lg_file_begin(struct lg_recorder *recorder, uint32_t file);
 /* Room for the content of a frame; the content is written there, then lg_frame_put. Behind it is room for a
  * clock, so that nothing is written to the file between a record and its clock. */

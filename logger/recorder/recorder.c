@@ -308,8 +308,7 @@ int lg_recorder_open(struct lg_recorder *rec, const struct lg_recorder_config *c
 
 void lg_recorder_close(struct lg_recorder *rec)
 {
-    const struct lg_node_end stopped = {
-        .wall = lg_wall_clock(), .how = LG_STOPPED, .lane = FT_CRASH_NO_LANE};
+    const struct lg_node_end stopped = {.wall = lg_wall_clock(), .how = LG_STOPPED, .lane = FT_CRASH_NO_LANE};
     uint64_t ended[FT_LANES_MAX];
 
     if (!rec)

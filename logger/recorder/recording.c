@@ -251,10 +251,11 @@ static int take_node_end(struct lg_recording *r, uint64_t at, const struct lg_fr
     if (e.how < LG_STOPPED || e.how >= LG_HOWS || (e.lane >= r->head.lanes && e.lane != FT_CRASH_NO_LANE) ||
         e.signal > 64 || e.packet > FT_BURST_MAX || !memchr(e.nf, 0, sizeof(e.nf)) ||
         !is_text(e.nf, strlen(e.nf)) || !is_text(r->line, f->len - fixed))
-        return REFUSE(r, at, FT_EMALFORMED,
-                      "end of the node of kind %u in lane %u by signal %u, expected a kind from %u to %u, and "
-                      "text",
-                      e.how, e.lane, e.signal, LG_STOPPED, LG_HOWS - 1);
+        return REFUSE(
+            r, at, FT_EMALFORMED,
+            "end of the node of kind %u in lane %u by signal %u, expected a kind from %u to %u, and "
+            "text",
+            e.how, e.lane, e.signal, LG_STOPPED, LG_HOWS - 1);
     r->node_end = e;
     for (unsigned l = 0; l < r->head.lanes; l++) {
         uint64_t ended;
@@ -272,7 +273,8 @@ static int take_node_end(struct lg_recording *r, uint64_t at, const struct lg_fr
 }
 
 /* What cannot come any more, or has no place anywhere. */
-static bool is_misplaced(const struct lg_recording *r, const struct lg_frame *f, const struct reading *reading)
+static bool is_misplaced(const struct lg_recording *r, const struct lg_frame *f,
+                         const struct reading *reading)
 {
     return r->ended || f->type == LG_HEADER || (r->node_end.how && f->type != LG_END) ||
            (reading->closing && f->type != LG_BEGUN && f->type != LG_NODE_END && f->type != LG_END) ||

@@ -8,7 +8,7 @@
 #include <time.h>
 
 #define SLEEP_FIRST  1000000
-#define SLEEP_LAST   16000000 /* an idle node sleeps; the queue holds far more than comes in this time */
+#define SLEEP_LAST   16000000      /* an idle node sleeps; the queue holds far more than comes in this time */
 #define CLOCK_NS     1000000000ull /* of chain time, from one CLOCK frame to the next */
 #define ENTRIES_TURN 64u           /* of one lane, until the next one's turn */
 
@@ -74,10 +74,8 @@ static void note_entry(struct lg_recorder *rec, unsigned lane, const struct lg_e
     const struct lg_position *at = (const struct lg_position *)((const struct lg_begin *)e + 1);
 
     if (e->kind == LG_QUEUE_RECORD)
-        rec->feed[lane].last = (struct lg_position){.burst = r->burst,
-                                                    .seq = r->seq + r->inputs,
-                                                    .time = r->time,
-                                                    .access = r->access + r->accesses};
+        rec->feed[lane].last = (struct lg_position){
+            .burst = r->burst, .seq = r->seq + r->inputs, .time = r->time, .access = r->access + r->accesses};
     else if (e->kind == LG_QUEUE_BEGIN)
         for (unsigned l = 0; l < rec->lanes; l++)
             rec->feed[l].last = at[l];

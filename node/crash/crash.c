@@ -57,9 +57,12 @@ static int make_memory(struct nd_crash *c, const struct nd_config *config, struc
 static int start_reporter(struct nd_crash *c, const struct nd_config *config, unsigned self,
                           struct ft_fault *fault)
 {
-    struct nd_crash_case node = {
-        .page = c->page, .words = c->words, .recorder = c->recorder, .config = config, .self = self,
-        .pid = getpid()};
+    struct nd_crash_case node = {.page = c->page,
+                                 .words = c->words,
+                                 .recorder = c->recorder,
+                                 .config = config,
+                                 .self = self,
+                                 .pid = getpid()};
     int ends[2];
 
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)

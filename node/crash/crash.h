@@ -13,8 +13,9 @@
 struct lg_recorder;
 struct nd_crash;
 
-/* Makes the memory, with the words and rings of all lanes and the recorder's, and the reporter. Before anything is opened and
- * before there are threads, keys or regions: the reporter keeps a copy of what there is. FT_ENOMEM, FT_EIO.
+/* Makes the memory, with the words and rings of all lanes and the recorder's, and the reporter. Before
+ * anything is opened and before there are threads, keys or regions: the reporter keeps a copy of what there
+ * is. FT_ENOMEM, FT_EIO.
  */
 int nd_crash_open(struct nd_crash **out, const struct nd_config *config, unsigned self,
                   struct ft_fault *fault);

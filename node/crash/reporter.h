@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The reporter: a small process, forked beside a node, that waits for the node's end and then writes what
- * there is to tell of it into STATE/NODE.crash-TIME/, and finishes the node's recording. It has no capability,
- * none of the node's sockets, and no key; nothing of a takeover waits for it. It also writes the frames that a
- * quarantine kept.
+ * there is to tell of it into STATE/NODE.crash-TIME/, and finishes the node's recording. It has no
+ * capability, none of the node's sockets, and no key; nothing of a takeover waits for it. It also writes the
+ * frames that a quarantine kept.
  */
 #ifndef NODE_CRASH_REPORTER_H
 #define NODE_CRASH_REPORTER_H
@@ -25,8 +25,8 @@ struct nd_crash_case {
     const struct nd_config *config;
     unsigned self;
     struct lg_recorder *recorder; /* NULL: none */
-    uint64_t now, monotonic; /* when the end was noticed: wall clock and monotonic, ns */
-    int pid;                 /* of the node */
+    uint64_t now, monotonic;      /* when the end was noticed: wall clock and monotonic, ns */
+    int pid;                      /* of the node */
 };
 
 /* The life of the process: `feed` ends with the node. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * replay --crash: lanes that die in 18 ways while they record, each executed again from the recording that the
- * reporter finished. It dies of the same signal, in the same NF, at the same instruction. Of a death that is
- * another one, and of one of which there is no recording, it says so.
+ * replay --crash: lanes that die in 18 ways while they record, each executed again from the recording that
+ * the reporter finished. It dies of the same signal, in the same NF, at the same instruction. Of a death that
+ * is another one, and of one of which there is no recording, it says so.
  */
 #include "node/crash/handler.h"
 #include "tests/unit/help_config.h"

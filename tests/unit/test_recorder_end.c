@@ -22,7 +22,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -77,8 +76,8 @@ static void finish(uint32_t how, const char *line)
     lg_recorder_end(rig.recorder, &end, &ended, line);
 }
 
-/* All files follow each other, and the last one ends as it should, with this burst. Snapshots may be missing of
- * the last one alone. */
+/* All files follow each other, and the last one ends as it should, with this burst. Snapshots may be missing
+ * of the last one alone. */
 static void check_files(uint64_t burst, uint64_t or_burst)
 {
     struct lg_recording before, r = {.size = 0};
@@ -165,7 +164,8 @@ static void a_full_queue_is_written(void **state)
     memset(said, 0, sizeof(*said));
     child = fork();
     if (child == 0) {
-        /* The writer sleeps for its longest when the lane goes on, so the queue is full before its next turn. */
+        /* The writer sleeps for its longest when the lane goes on, so the queue is full before its next turn.
+         */
         recorder_open(1u << 30, 2);
         recorder_turn(7, 0);
         while (lg_recorder_owes(rig.recorder))
@@ -188,14 +188,6 @@ static void a_full_queue_is_written(void **state)
 }
 
 /* ---- what is torn ---- */
-
-static long size_of(unsigned serial)
-{
-    struct stat s;
-
-    assert_int_equal(stat(rig_file(serial), &s), 0);
-    return (long)s.st_size;
-}
 
 /* A write that was cut in the middle of a frame, as a full disk or a signal may leave one. */
 static void a_torn_frame_is_made_again(void **state)

@@ -146,7 +146,8 @@ static void note_death(struct again *a, int status)
 {
     const struct nd_crash_told *told = &a->log.page->told;
     unsigned lane = a->fresh ? 0 : a->log.crash_lane;
-    const struct nf_mark *mark = &a->log.page->lane[told->owner && told->lane >= 0 ? (unsigned)told->lane : lane].mark;
+    const struct nf_mark *mark =
+        &a->log.page->lane[told->owner && told->lane >= 0 ? (unsigned)told->lane : lane].mark;
     uint32_t nf = atomic_load(&mark->nf), doing = atomic_load(&mark->doing);
     const struct nf_chain_config *chain = &a->log.config->chain;
 
@@ -207,8 +208,8 @@ static const char *describe_death(char out[DEATH_BYTES], const struct nd_death *
 
 static json_t *make_death(const struct nd_death *d)
 {
-    return json_pack("{s:s?, s:s?, s:s, s:b, s:s?, s:s?, s:I}", "signal", d->signal[0] ? d->signal : NULL, "nf",
-                     d->nf[0] ? d->nf : NULL, "doing", d->doing, "hangs", d->hangs, "symbol",
+    return json_pack("{s:s?, s:s?, s:s, s:b, s:s?, s:s?, s:I}", "signal", d->signal[0] ? d->signal : NULL,
+                     "nf", d->nf[0] ? d->nf : NULL, "doing", d->doing, "hangs", d->hangs, "symbol",
                      d->symbol[0] ? d->symbol : NULL, "object", d->object[0] ? d->object : NULL, "offset",
                      (json_int_t)d->offset);
 }
@@ -235,9 +236,9 @@ static int print_outcome(const struct again *a)
         fprintf(out, "  other builds   the node was %s, this is %s\n", a->report.build, build);
     if (!json)
         return code;
-    o = json_pack("{s:s, s:b, s:s, s:b, s:s?, s:o, s:o}", "directory", a->report.directory, "reproduced", same,
-                  "line", a->report.line, "fresh", a->fresh, "why_fresh", a->fresh ? a->why.text : NULL, "report",
-                  make_death(&a->report.death), "here", make_death(&a->here));
+    o = json_pack("{s:s, s:b, s:s, s:b, s:s?, s:o, s:o}", "directory", a->report.directory, "reproduced",
+                  same, "line", a->report.line, "fresh", a->fresh, "why_fresh", a->fresh ? a->why.text : NULL,
+                  "report", make_death(&a->report.death), "here", make_death(&a->here));
     code = o && nd_print_json(o) == 0 ? code : ND_SOFTWARE;
     json_decref(o);
     return code;
@@ -276,8 +277,8 @@ static void find_entry(struct again *a)
 
         if (strcmp(m->name, a->report.death.nf) != 0)
             continue;
-        a->log.crash_entry = strcmp(a->report.death.doing, "timers") == 0 ? (uintptr_t)m->timers
-                             : strcmp(a->report.death.doing, "set") == 0  ? (uintptr_t)m->set
+        a->log.crash_entry = strcmp(a->report.death.doing, "timers") == 0  ? (uintptr_t)m->timers
+                             : strcmp(a->report.death.doing, "set") == 0   ? (uintptr_t)m->set
                              : strcmp(a->report.death.doing, "clear") == 0 ? (uintptr_t)m->clear
                                                                            : (uintptr_t)m->process;
     }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * replay --crash: what a node died of, executed again. Reads what its reporter wrote (node/crash), executes the
- * node's recording to the burst that it crashed in, and that one, in a process of its own, and compares the two
- * deaths. Where no recording reaches the crash, the inputs that the reporter saved, from a fresh state.
+ * replay --crash: what a node died of, executed again. Reads what its reporter wrote (node/crash), executes
+ * the node's recording to the burst that it crashed in, and that one, in a process of its own, and compares
+ * the two deaths. Where no recording reaches the crash, the inputs that the reporter saved, from a fresh
+ * state.
  */
 #ifndef TOOLS_REPLAY_CRASH_H
 #define TOOLS_REPLAY_CRASH_H

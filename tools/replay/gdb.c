@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * replay --gdb: the same command line under gdb, with commands that stop before the packet. An NF gets a burst
- * as a list of pointers to packets, so the moment before it works on one of them is when it reads that one's
- * pointer: a hardware watchpoint for reading, set when its function is entered (replay/stop.h). Nothing of it
- * needs the NF to have symbols.
+ * replay --gdb: the same command line under gdb, with commands that stop before the packet. An NF gets a
+ * burst as a list of pointers to packets, so the moment before it works on one of them is when it reads that
+ * one's pointer: a hardware watchpoint for reading, set when its function is entered (replay/stop.h). Nothing
+ * of it needs the NF to have symbols.
  */
 #include "node/control/options.h"
 #include "tools/replay/crash.h"
@@ -39,8 +39,8 @@ static void stop_before_packet(struct commands *c)
     add(c, "delete");
 }
 
-/* A packet that is not known, or what is no packet: before the NF's function; outside of NFs: before the burst.
- * A fresh state comes to the burst somewhere: where it dies. */
+/* A packet that is not known, or what is no packet: before the NF's function; outside of NFs: before the
+ * burst. A fresh state comes to the burst somewhere: where it dies. */
 static void stop_in_crash(struct commands *c, const struct nd_crash_report *r, bool fresh)
 {
     bool packets = strcmp(r->death.doing, "packets") == 0;

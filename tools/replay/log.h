@@ -35,8 +35,8 @@ struct nd_log_files {
 };
 
 /* A directory (the newest recording in it that has a snapshot) or a single file. With `wall`: the recording
- * that says that its node ended then. 0, or with one line. What is passed over, and where a torn file ends, is
- * told on stderr. */
+ * that says that its node ended then. 0, or with one line. What is passed over, and where a torn file ends,
+ * is told on stderr. */
 int nd_log_files_open(struct nd_log_files *files, const char *path, uint64_t wall, struct ft_fault *fault);
 void nd_log_files_close(struct nd_log_files *files);
 
@@ -88,16 +88,17 @@ struct nd_log {
     uint64_t snapshots;
     bool stopped;  /* at `to` */
     bool diverged; /* told by then */
-    struct nd_crash_page *page; /* --crash: where lanes mark what they are at, and who dies tells; else NULL */
-    unsigned crash_lane;        /* whose burst that had not ended is executed last */
-    uintptr_t crash_entry;      /* for a debugger: the function that it died in or below; 0: not known */
-    unsigned crash_packet;      /* and the packet of that burst, from 1; 0: not known */
+    struct nd_crash_page
+        *page;             /* --crash: where lanes mark what they are at, and who dies tells; else NULL */
+    unsigned crash_lane;   /* whose burst that had not ended is executed last */
+    uintptr_t crash_entry; /* for a debugger: the function that it died in or below; 0: not known */
+    unsigned crash_packet; /* and the packet of that burst, from 1; 0: not known */
 };
 
 /* The whole command; an exit code. */
 int nd_replay_log(const struct nd_replay_options *options);
-/* Of a crash: executes log->files with log->config and log->options, then the burst that had not ended. 0: that
- * one ended. */
+/* Of a crash: executes log->files with log->config and log->options, then the burst that had not ended. 0:
+ * that one ended. */
 int nd_log_run_crash(struct nd_log *log, struct ft_fault *fault);
 
 /* ---- replay/log_lane.c ---- */

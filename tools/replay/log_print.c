@@ -256,14 +256,15 @@ int nd_log_print(const struct nd_log *log)
     rows = nd_log_print_rows(log, out);
     diff = nd_log_print_diff(log, out);
     fprintf(out, "counters\n");
-    o = json_pack(
-        "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o}",
-        "log", log->options->log, "files", (json_int_t)files, "bursts", (json_int_t)sum.bursts, "inputs",
-        (json_int_t)sum.inputs, "dropped", (json_int_t)sum.dropped, "outputs", (json_int_t)sum.outputs,
-        "digests", (json_int_t)sum.digests, "snapshots", (json_int_t)log->snapshots, "burst",
-        (json_int_t)state->burst, "seq", (json_int_t)state->seq - 1, "time_ns", (json_int_t)state->time,
-        "digest", digest, "stopped", log->stopped, "equal", !log->diverged, "end", end, "lanes", lanes, "last", last,
-        "rows", rows, "diff", diff, "state", print_counters(log, out));
+    o = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:b, s:o, s:o, s:o, "
+                  "s:o, s:o, s:o}",
+                  "log", log->options->log, "files", (json_int_t)files, "bursts", (json_int_t)sum.bursts,
+                  "inputs", (json_int_t)sum.inputs, "dropped", (json_int_t)sum.dropped, "outputs",
+                  (json_int_t)sum.outputs, "digests", (json_int_t)sum.digests, "snapshots",
+                  (json_int_t)log->snapshots, "burst", (json_int_t)state->burst, "seq",
+                  (json_int_t)state->seq - 1, "time_ns", (json_int_t)state->time, "digest", digest, "stopped",
+                  log->stopped, "equal", !log->diverged, "end", end, "lanes", lanes, "last", last, "rows",
+                  rows, "diff", diff, "state", print_counters(log, out));
     if (log->options->json)
         code = o ? nd_print_json(o) : ND_SOFTWARE;
     json_decref(o);

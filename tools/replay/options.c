@@ -109,8 +109,9 @@ static int check_log(const struct nd_replay_options *o, const struct nd_argument
         return nd_usage("replay", "a capture and --%s, expected one of them", o->crash ? "crash" : "log");
     if (rest->given & ((1u << CAPTURE_ROWS) - 1))
         return nd_usage(
-            "replay", "--kill, --mode, --lanes, --standby, --seed, --no-input-keeper, --speed or --fast with "
-                      "--%s, expected a capture with them",
+            "replay",
+            "--kill, --mode, --lanes, --standby, --seed, --no-input-keeper, --speed or --fast with "
+            "--%s, expected a capture with them",
             o->crash ? "crash" : "log");
     return 0;
 }
