@@ -20,7 +20,7 @@
 #define DEATH_BYTES 640u
 
 struct again {
-    struct nd_crash_report report;
+    struct nd_incident report;
     struct nd_log log;
     struct nd_tape tape;
     bool fresh;           /* there is no recording that has the burst */
@@ -249,9 +249,9 @@ static int choose_inputs(struct again *a, const struct nd_replay_options *o, str
 {
     struct nd_replay_options instead = *o;
     char file[300];
-    int error = nd_crash_find(&a->log.files, &a->report, &a->why);
+    int error = nd_incident_recording(&a->log.files, &a->report, &a->why);
 
-    if (!error && nd_crash_has_burst(&a->log.files, &a->report))
+    if (!error && nd_incident_has_burst(&a->log.files, &a->report))
         return nd_config_read(&a->log.config, o->config, false, fault);
     if (!error)
         ft_fail(&a->why, FT_ENOENT, "%.160s ends before the burst",
@@ -313,7 +313,7 @@ int nd_replay_crash(const struct nd_replay_options *options)
     static char recording[352];
     struct nd_replay_options o = *options;
     struct ft_fault fault = {""};
-    int error = nd_crash_read(&a.report, o.crash, &fault), code;
+    int error = nd_incident_read(&a.report, o.crash, &fault), code;
 
     snprintf(recording, sizeof(recording), "%s/%s", a.report.recording, a.report.node);
     o.log = recording;

@@ -19,7 +19,7 @@ struct nd_death {
 };
 
 /* What is taken from report.json. */
-struct nd_crash_report {
+struct nd_incident {
     char directory[256], line[LG_LINE_MAX], node[64], recording[256], build[64];
     struct nd_death death;
     int lane; /* -1: none */
@@ -28,11 +28,11 @@ struct nd_crash_report {
 };
 
 /* 0, or FT_ENOENT, FT_EPERM, FT_EMALFORMED with one line; a node that was killed crashed in nothing. */
-int nd_crash_read(struct nd_crash_report *out, const char *directory, struct ft_fault *fault);
+int nd_incident_read(struct nd_incident *out, const char *directory, struct ft_fault *fault);
 /* Opens the recording that ends with this crash. As nd_log_files_open. */
-int nd_crash_find(struct nd_log_files *files, const struct nd_crash_report *report, struct ft_fault *fault);
+int nd_incident_recording(struct nd_log_files *files, const struct nd_incident *report, struct ft_fault *fault);
 /* Whether the burst is among what the recording ends with. */
-bool nd_crash_has_burst(const struct nd_log_files *files, const struct nd_crash_report *report);
+bool nd_incident_has_burst(const struct nd_log_files *files, const struct nd_incident *report);
 /* The whole command; an exit code. */
 int nd_replay_crash(const struct nd_replay_options *options);
 

@@ -41,7 +41,7 @@ static void stop_before_packet(struct commands *c)
 
 /* A packet that is not known, or what is no packet: before the NF's function; outside of NFs: before the
  * burst. A fresh state comes to the burst somewhere: where it dies. */
-static void stop_in_crash(struct commands *c, const struct nd_crash_report *r, bool fresh)
+static void stop_in_crash(struct commands *c, const struct nd_incident *r, bool fresh)
 {
     bool packets = strcmp(r->death.doing, "packets") == 0;
 
@@ -92,7 +92,7 @@ static int run_gdb(const struct commands *c, int argc, char **argv)
 int nd_replay_gdb(const struct nd_replay_options *o, int argc, char **argv)
 {
     struct commands c = {.count = 0};
-    struct nd_crash_report report;
+    struct nd_incident report;
     struct nd_log_files files = {.count = 0};
     struct ft_fault fault;
     int error;
@@ -100,13 +100,13 @@ int nd_replay_gdb(const struct nd_replay_options *o, int argc, char **argv)
     add(&c, "set pagination off");
     add(&c, "set confirm off");
     if (o->crash) {
-        error = nd_crash_read(&report, o->crash, &fault);
+        error = nd_incident_read(&report, o->crash, &fault);
         if (error) {
             fprintf(stderr, "%s\n", fault.text);
             return nd_exit_of_file(error);
         }
-        error = nd_crash_find(&files, &report, &fault);
-        stop_in_crash(&c, &report, error || !nd_crash_has_burst(&files, &report));
+        error = nd_incident_recording(&files, &report, &fault);
+        stop_in_crash(&c, &report, error || !nd_incident_has_burst(&files, &report));
         nd_log_files_close(&files);
     } else {
         add(&c, "tbreak nd_stop_here");

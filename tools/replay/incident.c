@@ -40,7 +40,7 @@ static void read_place(struct nd_death *d, const json_t *report)
     d->offset = number_of(frame, "offset");
 }
 
-static int check_report(const struct nd_crash_report *r, const char *how, const char *file,
+static int check_report(const struct nd_incident *r, const char *how, const char *file,
                         struct ft_fault *fault)
 {
     if (strcmp(how, "killed") == 0)
@@ -57,14 +57,14 @@ static int check_report(const struct nd_crash_report *r, const char *how, const 
     return 0;
 }
 
-int nd_crash_read(struct nd_crash_report *out, const char *directory, struct ft_fault *fault)
+int nd_incident_read(struct nd_incident *out, const char *directory, struct ft_fault *fault)
 {
     char file[300], how[16];
     json_error_t why;
     const json_t *lane;
     json_t *report;
 
-    *out = (struct nd_crash_report){.lane = -1};
+    *out = (struct nd_incident){.lane = -1};
     snprintf(out->directory, sizeof(out->directory), "%s", directory);
     snprintf(file, sizeof(file), "%s/report.json", out->directory);
     report = json_load_file(file, 0, &why);
@@ -93,7 +93,7 @@ int nd_crash_read(struct nd_crash_report *out, const char *directory, struct ft_
     return check_report(out, how, file, fault);
 }
 
-int nd_crash_find(struct nd_log_files *files, const struct nd_crash_report *report, struct ft_fault *fault)
+int nd_incident_recording(struct nd_log_files *files, const struct nd_incident *report, struct ft_fault *fault)
 {
     char path[352];
 
@@ -103,7 +103,7 @@ int nd_crash_find(struct nd_log_files *files, const struct nd_crash_report *repo
     return nd_log_files_open(files, path, report->wall, fault);
 }
 
-bool nd_crash_has_burst(const struct nd_log_files *files, const struct nd_crash_report *report)
+bool nd_incident_has_burst(const struct nd_log_files *files, const struct nd_incident *report)
 {
     const struct lg_recording *last = &files->list[files->count - 1];
     unsigned lane = (unsigned)report->lane;
