@@ -24,6 +24,11 @@ static uint64_t find_end(const uint8_t *data, uint64_t size, uint64_t at)
     if (size < LG_PREFACE)
         return 0;
     at = at < LG_PREFACE ? LG_PREFACE : at;
+    if (at >= LG_PREFACE + LG_FRAME_HEAD && at <= size) {
+        lg_frame_head(head, at - LG_FRAME_HEAD, LG_END, data, 0);
+        if (memcmp(head, data + at - LG_FRAME_HEAD, sizeof(head)) == 0)
+            at -= LG_FRAME_HEAD;
+    }
     while (at <= size && size - at >= LG_FRAME_HEAD) {
         memcpy(&len, data + at, sizeof(len));
         memcpy(&type, data + at + 4, sizeof(type));

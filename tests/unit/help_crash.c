@@ -282,6 +282,7 @@ void crash_records(void)
     if (lg_recorder_open(w->recorder, &config, &fault))
         _exit(91);
     w->lane.setup.recorder = w->recorder;
+    w->lane.seen.order = 1; /* later than the last replay that was aborted */
     do {
         w->lane.now = nd_now();
         nd_lane_recorder_turn(&w->lane);

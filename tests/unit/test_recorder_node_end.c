@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a recording ends with: bursts that had begun and had not ended, and how the node ended; and ends that no
- * recorder writes.
+ * What a recording ends with: bursts that had begun and had not ended, and how the node ended; and ends that
+ * no recorder writes.
  */
 #include "tests/unit/help_record.h"
 #include "tests/unit/help_recorder.h"

@@ -30,7 +30,8 @@ struct nd_incident {
 /* 0, or FT_ENOENT, FT_EPERM, FT_EMALFORMED with one line; a node that was killed crashed in nothing. */
 int nd_incident_read(struct nd_incident *out, const char *directory, struct ft_fault *fault);
 /* Opens the recording that ends with this crash. As nd_log_files_open. */
-int nd_incident_recording(struct nd_log_files *files, const struct nd_incident *report, struct ft_fault *fault);
+int nd_incident_recording(struct nd_log_files *files, const struct nd_incident *report,
+                          struct ft_fault *fault);
 /* Whether the burst is among what the recording ends with. */
 bool nd_incident_has_burst(const struct nd_log_files *files, const struct nd_incident *report);
 /* The whole command; an exit code. */

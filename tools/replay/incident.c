@@ -93,7 +93,8 @@ int nd_incident_read(struct nd_incident *out, const char *directory, struct ft_f
     return check_report(out, how, file, fault);
 }
 
-int nd_incident_recording(struct nd_log_files *files, const struct nd_incident *report, struct ft_fault *fault)
+int nd_incident_recording(struct nd_log_files *files, const struct nd_incident *report,
+                          struct ft_fault *fault)
 {
     char path[352];
 
