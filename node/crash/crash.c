@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The memory that outlives a node, and its reporter; see crash.h. */
 #include "node/crash/crash.h"
+#include "logger/recorder/recorder.h"
 #include "node/base/clock.h"
 #include "nflib/module/object.h"
 #include "node/config/setup.h"
@@ -17,11 +18,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define END_MS 1000 /* for the reporter to write what a quarantine kept */
+#define END_MS      1000        /* for the reporter to write what a quarantine kept */
+#define QUEUE_BYTES (16u << 20) /* between each lane and the flight recorder */
 
 struct nd_crash {
     struct nd_crash_page *page;
     struct ft_lane *words;
+    struct lg_recorder *recorder; /* NULL: nothing is recorded */
     unsigned lanes;
     pid_t pid;
     int feed;   /* the node's end; closed on exec */
@@ -48,14 +51,20 @@ static int make_memory(struct nd_crash *c, const struct nd_config *config, struc
     for (unsigned l = 0; l < c->lanes && !error; l++)
         error = nd_setup_rings(&c->words[l], (uint64_t)p->log_mb << 20, (uint64_t)p->pending_mb << 20,
                                p->stores, fault);
+    if (!error && config->record.dir[0])
+        error = lg_recorder_make(&c->recorder, c->lanes, QUEUE_BYTES, fault);
     return error;
 }
 
 static int start_reporter(struct nd_crash *c, const struct nd_config *config, unsigned self,
                           struct ft_fault *fault)
 {
-    struct nd_crash_case node = {
-        .page = c->page, .words = c->words, .config = config, .self = self, .pid = getpid()};
+    struct nd_crash_case node = {.page = c->page,
+                                 .words = c->words,
+                                 .recorder = c->recorder,
+                                 .config = config,
+                                 .self = self,
+                                 .pid = getpid()};
     int ends[2];
 
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
@@ -97,6 +106,11 @@ struct ft_lane *nd_crash_words(struct nd_crash *crash)
 struct nd_crash_page *nd_crash_page(struct nd_crash *crash)
 {
     return crash->page;
+}
+
+struct lg_recorder *nd_crash_recorder(struct nd_crash *crash)
+{
+    return crash->recorder;
 }
 
 void nd_crash_add_modules(struct nd_crash_page *page, const struct nf_chain_config *chain)
@@ -162,6 +176,7 @@ void nd_crash_close(struct nd_crash *crash)
     }
     if (crash->pid > 0 && !crash->ended)
         kill(crash->pid, SIGKILL); /* and no longer: it may hang in a disk */
+    lg_recorder_free(crash->recorder);
     /* Page, words and rings stay mapped: a handler of a signal may look at them until the process has ended. */
     free(crash);
 }

@@ -21,6 +21,11 @@ const char *nd_crash_signal(char out[16], int number)
     return out;
 }
 
+uint64_t nd_crash_wall(const struct nd_crash_case *c)
+{
+    return c->page->told.wall ? c->page->told.wall : c->now;
+}
+
 #define DESCRIBED 160u /* bytes of what a lane is at */
 
 /* The lane that told, -1: none. The page is what a process left whose NFs may have written anywhere. */
@@ -250,7 +255,7 @@ static json_t *make_report(const struct nd_crash_case *c)
     static char identity[1u << 16];
     char line[ND_CRASH_LINE], build[64];
     json_t *lanes = json_array(), *o = json_object();
-    uint64_t wall = told->wall ? told->wall : c->now;
+    uint64_t wall = nd_crash_wall(c);
     uint32_t len = nf_chain_identity(&config->chain, identity, sizeof(identity) - 1);
 
     identity[len < sizeof(identity) ? len : sizeof(identity) - 1] = '\0';

@@ -73,10 +73,9 @@ int nd_crash_write(const struct nd_crash_case *c, char path[ND_CRASH_PATH], stru
 {
     const struct nd_node *node = &c->config->node[c->self];
     int state = open(node->state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    uint64_t wall = c->page->told.wall ? c->page->told.wall : c->now;
     char name[96], fresh[104];
 
-    name_directory(name, node->name, wall);
+    name_directory(name, node->name, nd_crash_wall(c));
     snprintf(path, ND_CRASH_PATH, "%s/%s", node->state, name);
     snprintf(fresh, sizeof(fresh), ".%s.new", name);
     if (state < 0)
@@ -115,15 +114,10 @@ static void detach_process(int *feed)
 
 static void log_report(const struct nd_crash_case *c, const char *path, const char *why)
 {
-    const struct nd_node *node = &c->config->node[c->self];
-    const struct nd_event_writer_config config = {.node = node->name, .json = c->config->log_json};
     struct ft_log_field fields[ND_CRASH_FIELDS];
     bool killed = !atomic_load(&c->page->told.owner); /* by whoever wanted that */
     char line[ND_CRASH_LINE];
-    struct ft_fault fault;
 
-    if (nd_event_writer_start(&config, &fault) != 0)
-        return;
     nd_crash_case_line(line, c);
     nd_crash_fields(fields, &c->page->told.notice, path);
     if (why[0])
@@ -131,7 +125,6 @@ static void log_report(const struct nd_crash_case *c, const char *path, const ch
     else
         ft_log_fields(killed ? FT_LEVEL_NOTICE : FT_LEVEL_ERROR, FT_SAYS_CRASH, killed ? NULL : fields,
                       "%s; see %s", line, path);
-    nd_event_writer_stop();
 }
 
 static void save_quarantine(const struct nd_crash_case *c)
@@ -144,13 +137,19 @@ static void save_quarantine(const struct nd_crash_case *c)
 
 static void report_end(struct nd_crash_case *c)
 {
+    const struct nd_event_writer_config config = {.node = c->config->node[c->self].name,
+                                                  .json = c->config->log_json};
     char path[ND_CRASH_PATH];
-    struct ft_fault fault = {""};
+    struct ft_fault fault = {""}, unheard;
+    bool heard = nd_event_writer_start(&config, &unheard) == 0;
 
     c->now = nd_wall();
     c->monotonic = nd_now();
     nd_crash_write(c, path, &fault);
     log_report(c, path, fault.text);
+    nd_crash_end_recording(c);
+    if (heard)
+        nd_event_writer_stop();
 }
 
 _Noreturn void nd_reporter_run(struct nd_crash_case *c, int feed)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The reporter: a small process, forked beside a node, that waits for the node's end and then writes what
- * there is to tell of it into STATE/NODE.crash-TIME/. It has no capability, none of the node's sockets, and
- * no key; nothing of a takeover waits for it. It also writes the frames that a quarantine kept.
+ * there is to tell of it into STATE/NODE.crash-TIME/, and finishes the node's recording. It has no
+ * capability, none of the node's sockets, and no key; nothing of a takeover waits for it. It also writes the
+ * frames that a quarantine kept.
  */
 #ifndef NODE_CRASH_REPORTER_H
 #define NODE_CRASH_REPORTER_H
@@ -13,6 +14,8 @@
 
 #include <stdio.h>
 
+struct lg_recorder;
+
 #define ND_CRASH_KEPT 16u  /* directories of a node; the oldest goes */
 #define ND_CRASH_PATH 320u /* bytes of such a directory's path */
 
@@ -22,8 +25,9 @@ struct nd_crash_case {
     struct ft_lane *words; /* [lanes] */
     const struct nd_config *config;
     unsigned self;
-    uint64_t now, monotonic; /* when the end was noticed: wall clock and monotonic, ns */
-    int pid;                 /* of the node */
+    struct lg_recorder *recorder; /* NULL: none */
+    uint64_t now, monotonic;      /* when the end was noticed: wall clock and monotonic, ns */
+    int pid;                      /* of the node */
 };
 
 /* The life of the process: `feed` ends with the node. */
@@ -33,7 +37,13 @@ _Noreturn void nd_reporter_run(struct nd_crash_case *c, int feed);
  * FT_EIO. */
 int nd_crash_write(const struct nd_crash_case *c, char path[ND_CRASH_PATH], struct ft_fault *fault);
 
+/* ---- ending.c ---- */
+/* Finishes the recording, if there is one. What a disk refuses is logged. */
+void nd_crash_end_recording(const struct nd_crash_case *c);
+
 /* ---- report.c ---- */
+/* When the node ended, as near as is known: wall clock, ns. */
+uint64_t nd_crash_wall(const struct nd_crash_case *c);
 /* "crashed in NF nat, lane 0, burst 7, packet 3: SIGSEGV" of what a handler or a peer told. */
 #define ND_CRASH_LINE 256u
 const char *nd_crash_line(char out[ND_CRASH_LINE], const struct ft_crash_notice *notice);

@@ -27,8 +27,9 @@ struct crash_world {
     struct nd_group group;
     struct nd_question question;
     struct nd_config *config;
-    struct nd_crash_page *page; /* shared */
-    struct ft_lane *words;      /* shared */
+    struct nd_crash_page *page;   /* shared */
+    struct ft_lane *words;        /* shared */
+    struct lg_recorder *recorder; /* shared; NULL: none */
     _Atomic uint64_t view;
     _Atomic bool stop;
 };
@@ -53,5 +54,10 @@ void crash_turns(unsigned n);
 int crash_run(void (*work)(void));
 /* The directory that its reporter would have written, and the report in it, to be given back. */
 json_t *crash_report(char path[ND_CRASH_PATH]);
+
+/* From now on the lane records into this directory, which is made: in the process that dies once it has
+ * called crash_records. The reporter finishes it. */
+void crash_will_record(const char *directory);
+void crash_records(void);
 
 #endif

@@ -118,8 +118,8 @@ static void die(struct nf *nf, const struct nf_packet *p, unsigned how, uint64_t
     case 11: /* some calls down, with the bytes alone */
         read_deep(p->data, 20);
         break;
-    case 12: /* in the C library */
-        memcpy((void *)(uintptr_t)zero, p->data, p->have);
+    case 12:                                              /* in the C library */
+        memcpy((void *)(uintptr_t)zero, p->data, p->len); /* not `have`: replay has less of it */
         break;
     case 13: /* out of memory, unnoticed */
         *(volatile char *)malloc(SIZE_MAX / 4) = 1;

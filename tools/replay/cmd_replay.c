@@ -7,7 +7,7 @@
 #include "node/base/privilege.h"
 #include "node/control/options.h"
 #include "node/control/pair.h"
-#include "tools/replay/log.h"
+#include "tools/replay/crash.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -152,8 +152,12 @@ int nd_cmd_replay(int argc, char **argv)
         fprintf(stderr, "understudy replay: %s\n", fault.text);
         code = ND_NO_PERMISSION;
     }
-    if (code || options.log)
-        return code ? code : nd_replay_log(&options);
+    if (code)
+        return code;
+    if (options.gdb)
+        return nd_replay_gdb(&options, argc, argv);
+    if (options.log || options.crash)
+        return options.log ? nd_replay_log(&options) : nd_replay_crash(&options);
     r.options = &options;
     code = read_inputs(&r);
     if (!code)

@@ -281,6 +281,17 @@ static int run_file(struct nd_log *log, unsigned file, int *code, struct ft_faul
     return error;
 }
 
+/* From the first snapshot on. */
+static int execute_files(struct nd_log *log, int *code, struct ft_fault *fault)
+{
+    int error = apply_snapshot(log, fault);
+
+    for (unsigned i = log->files.first;
+         !error && !*code && i < log->files.count && !log->stopped && !log->diverged; i++)
+        error = run_file(log, i, code, fault);
+    return error;
+}
+
 static int run_files(struct nd_log *log, int *code, struct ft_fault *fault)
 {
     const struct nd_replay_options *o = log->options;
@@ -297,10 +308,7 @@ static int run_files(struct nd_log *log, int *code, struct ft_fault *fault)
         *code = check_moment(log, log->from, end);
     if (*code)
         return 0;
-    error = apply_snapshot(log, fault);
-    for (unsigned i = log->files.first;
-         !error && !*code && i < log->files.count && !log->stopped && !log->diverged; i++)
-        error = run_file(log, i, code, fault);
+    error = execute_files(log, code, fault);
     if (!error && !*code && !log->begun)
         *code = nd_usage("replay", "--at %s is behind --until %s", log->from->text, log->to->text);
     return error;
@@ -317,17 +325,41 @@ static bool is_module(const struct nd_log *log, const char *name)
     return is;
 }
 
+/* Lanes for log->files, if they are of this chain. */
+static int prepare_chain(struct nd_log *log, struct ft_fault *fault)
+{
+    log->config->protect.standby = ND_STANDBY_HOT; /* a warm one would leave records alone */
+    (void)nd_config_decide(&log->config->protect, &log->config->chain, NULL);
+    return check_chain(log, fault);
+}
+
+int nd_log_run_crash(struct nd_log *log, struct ft_fault *fault)
+{
+    const struct lg_recording *last = &log->files.list[log->files.count - 1];
+    int error = prepare_chain(log, fault), code = 0;
+
+    log->begun = true;
+    if (!error)
+        error = make_lanes(log, fault);
+    for (unsigned l = 0; !error && l < log->lanes; l++)
+        nf_chain_mark(log->node.lane[l].chain, &log->page->lane[l].mark);
+    if (!error)
+        error = execute_files(log, &code, fault);
+    if (!error && log->diverged)
+        error = ft_fail(fault, FT_EDIVERGED, "%.120s: it is not executed to its end", log->options->log);
+    if (!error)
+        nd_log_run_begun(&log->of_lane[log->crash_lane], &last->begun[log->crash_lane]);
+    return error;
+}
+
 static int open_log(struct nd_log *log, struct ft_fault *fault)
 {
     int error = nd_config_read(&log->config, log->options->config, false, fault);
 
     if (!error)
-        error = nd_log_files_open(&log->files, log->options->log, fault);
-    if (!error) {
-        log->config->protect.standby = ND_STANDBY_HOT; /* a warm one would leave records alone */
-        (void)nd_config_decide(&log->config->protect, &log->config->chain, NULL);
-        error = check_chain(log, fault);
-    }
+        error = nd_log_files_open(&log->files, log->options->log, 0, fault);
+    if (!error)
+        error = prepare_chain(log, fault);
     if (!error && log->options->show && !is_module(log, log->options->show))
         error = ft_fail(fault, FT_EINVAL, "--show %.40s: no NF of this chain", log->options->show);
     if (!error)

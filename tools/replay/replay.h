@@ -35,7 +35,9 @@ struct nd_replay_options {
     struct nd_moment at, until; /* of a log; with both `at` is the earlier one: what is written and compared
                                    begins there */
     const char *show, *inputs;  /* an NF whose rows are wanted; a file for what came in; NULL: none */
-    bool diff, trap;            /* --diff, --break */
+    bool diff;
+    const char *crash; /* --crash: a reporter's directory, in place of a capture */
+    bool gdb;
 };
 
 /* 0, or ND_USAGE with one line on stderr. */
