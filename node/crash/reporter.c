@@ -16,6 +16,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -75,12 +76,18 @@ int nd_crash_write(const struct nd_crash_case *c, char path[ND_CRASH_PATH], stru
     int state = open(node->state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     uint64_t wall = c->page->told.wall ? c->page->told.wall : c->now;
     char name[96], fresh[104];
+    struct statvfs disk;
 
     name_directory(name, node->name, wall);
     snprintf(path, ND_CRASH_PATH, "%s/%s", node->state, name);
     snprintf(fresh, sizeof(fresh), ".%s.new", name);
     if (state < 0)
         return ft_fail(fault, FT_EIO, "%s: %s", node->state, strerror(errno));
+    if (fstatvfs(state, &disk) == 0 && disk.f_bavail * disk.f_frsize < ND_CRASH_FREE) {
+        close(state);
+        return ft_fail(fault, FT_EFULL, "%s: expected %u MiB of free space", node->state,
+                       ND_CRASH_FREE >> 20);
+    }
     if (!fill_directory(c, state, fresh) || renameat(state, fresh, state, name) != 0) {
         int why = errno;
 
@@ -131,7 +138,8 @@ static void log_report(const struct nd_crash_case *c, const char *path, const ch
         return;
     nd_crash_case_line(line, c);
     if (why[0])
-        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_CRASH, "%s; no report: %s", line, why);
+        ft_log_event(killed ? FT_LEVEL_NOTICE : FT_LEVEL_ERROR, FT_SAYS_CRASH, "%s; no report: %s", line,
+                     why);
     else
         ft_log_fields(killed ? FT_LEVEL_NOTICE : FT_LEVEL_ERROR, FT_SAYS_CRASH, killed ? NULL : fields,
                       "%s; see %s", line, path);
