@@ -131,6 +131,7 @@ static void log_report(const struct nd_crash_case *c, const char *path, const ch
                                           {"directory", .text = path},
                                           {0}};
     bool killed = !atomic_load(&c->page->told.owner); /* by whoever wanted that */
+    enum ft_level level = killed ? FT_LEVEL_NOTICE : FT_LEVEL_ERROR;
     char line[ND_CRASH_LINE];
     struct ft_fault fault;
 
@@ -138,11 +139,9 @@ static void log_report(const struct nd_crash_case *c, const char *path, const ch
         return;
     nd_crash_case_line(line, c);
     if (why[0])
-        ft_log_event(killed ? FT_LEVEL_NOTICE : FT_LEVEL_ERROR, FT_SAYS_CRASH, "%s; no report: %s", line,
-                     why);
+        ft_log_event(level, FT_SAYS_CRASH, "%s; no report: %s", line, why);
     else
-        ft_log_fields(killed ? FT_LEVEL_NOTICE : FT_LEVEL_ERROR, FT_SAYS_CRASH, killed ? NULL : fields,
-                      "%s; see %s", line, path);
+        ft_log_fields(level, FT_SAYS_CRASH, killed ? NULL : fields, "%s; see %s", line, path);
     nd_event_writer_stop();
 }
 
