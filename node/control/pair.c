@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Whom to ask, and what an answer means for the exit code; see pair.h. */
-#include "node/config/module_file.h"
 #include "node/control/pair.h"
 #include "node/base/interface.h"
+#include "node/config/module_file.h"
 
 #include <string.h>
 

@@ -16,6 +16,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -74,12 +75,18 @@ int nd_crash_write(const struct nd_crash_case *c, char path[ND_CRASH_PATH], stru
     const struct nd_node *node = &c->config->node[c->self];
     int state = open(node->state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     char name[96], fresh[104];
+    struct statvfs disk;
 
     name_directory(name, node->name, nd_crash_wall(c));
     snprintf(path, ND_CRASH_PATH, "%s/%s", node->state, name);
     snprintf(fresh, sizeof(fresh), ".%s.new", name);
     if (state < 0)
         return ft_fail(fault, FT_EIO, "%s: %s", node->state, strerror(errno));
+    if (fstatvfs(state, &disk) == 0 && disk.f_bavail * disk.f_frsize < ND_CRASH_FREE) {
+        close(state);
+        return ft_fail(fault, FT_EFULL, "%s: expected %u MiB of free space", node->state,
+                       ND_CRASH_FREE >> 20);
+    }
     if (!fill_directory(c, state, fresh) || renameat(state, fresh, state, name) != 0) {
         int why = errno;
 
@@ -116,15 +123,15 @@ static void log_report(const struct nd_crash_case *c, const char *path, const ch
 {
     struct ft_log_field fields[ND_CRASH_FIELDS];
     bool killed = !atomic_load(&c->page->told.owner); /* by whoever wanted that */
+    enum ft_level level = killed ? FT_LEVEL_NOTICE : FT_LEVEL_ERROR;
     char line[ND_CRASH_LINE];
 
     nd_crash_case_line(line, c);
     nd_crash_fields(fields, &c->page->told.notice, path);
     if (why[0])
-        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_CRASH, "%s; no report: %s", line, why);
+        ft_log_event(level, FT_SAYS_CRASH, "%s; no report: %s", line, why);
     else
-        ft_log_fields(killed ? FT_LEVEL_NOTICE : FT_LEVEL_ERROR, FT_SAYS_CRASH, killed ? NULL : fields,
-                      "%s; see %s", line, path);
+        ft_log_fields(level, FT_SAYS_CRASH, killed ? NULL : fields, "%s; see %s", line, path);
 }
 
 static void save_quarantine(const struct nd_crash_case *c)

@@ -16,8 +16,9 @@
 
 struct lg_recorder;
 
-#define ND_CRASH_KEPT 16u  /* directories of a node; the oldest goes */
-#define ND_CRASH_PATH 320u /* bytes of such a directory's path */
+#define ND_CRASH_KEPT 16u         /* directories of a node; the oldest goes */
+#define ND_CRASH_FREE (32u << 20) /* bytes that must be free: the node's view is on that disk, too */
+#define ND_CRASH_PATH 320u        /* bytes of such a directory's path */
 
 /* What a report is made of. Of a process of its own, or of a test's. */
 struct nd_crash_case {
@@ -34,7 +35,7 @@ struct nd_crash_case {
 _Noreturn void nd_reporter_run(struct nd_crash_case *c, int feed);
 
 /* Writes the whole directory, under another name first; `path` gets its name, and those that are too many go.
- * FT_EIO. */
+ * FT_EIO; FT_EFULL: the disk has less than ND_CRASH_FREE, and nothing is written. */
 int nd_crash_write(const struct nd_crash_case *c, char path[ND_CRASH_PATH], struct ft_fault *fault);
 
 /* ---- ending.c ---- */
