@@ -3,6 +3,7 @@
  * the number of files. */
 #include "ftcore/base/check.h"
 #include "ftcore/base/event_log.h"
+#include "ftcore/base/thread.h"
 #include "logger/recorder/parts.h"
 
 #include <dirent.h>
@@ -10,7 +11,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -288,7 +288,7 @@ void *lg_recorder_write(void *arg)
     struct timespec pause = {0, SLEEP_FIRST};
     uint64_t lowest;
 
-    prctl(PR_SET_NAME, "us-recorder");
+    ft_thread_begin("us-recorder");
     count_files(rec, &lowest, &rec->serial);
     for (;;) {
         bool stop = atomic_load_explicit(&rec->stop, memory_order_acquire), any = false, more;

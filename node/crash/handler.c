@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include "node/crash/handler.h"
 #include "ftcore/base/event_log.h"
+#include "ftcore/base/thread.h"
 #include "node/base/clock.h"
 #include "node/crash/walk.h"
 
@@ -33,7 +34,8 @@ static struct {
     const struct ft_lane *words;
     unsigned lanes;
     struct ft_datagram_key key;
-    pid_t process; /* others that it forks have the handler, too, and nothing to tell */
+    pid_t process;       /* others that it forks have the handler, too, and nothing to tell */
+    pthread_key_t stack; /* of each thread, for the handler: it goes with the thread */
 } node;
 
 static _Thread_local struct {
@@ -253,6 +255,17 @@ static void on_fatal(int number, siginfo_t *info, void *context)
     die(number, info);
 }
 
+static void free_stack(void *stack)
+{
+    sigaltstack(&(const stack_t){.ss_flags = SS_DISABLE}, NULL);
+    munmap(stack, STACK_BYTES);
+}
+
+static void begin_thread(void)
+{
+    nd_crash_thread(self.lane - 1);
+}
+
 void nd_crash_catch(struct nd_crash_page *page, const struct ft_lane *words, unsigned lanes,
                     const struct ft_datagram_key *key)
 {
@@ -264,12 +277,14 @@ void nd_crash_catch(struct nd_crash_page *page, const struct ft_lane *words, uns
     node.key = *key;
     node.process = getpid();
     nd_crash_walk_first();
+    pthread_key_create(&node.stack, free_stack);
     signal(SIGALRM, SIG_DFL);
     sigfillset(&action.sa_mask);
     sigdelset(&action.sa_mask, SIGALRM);
     for (unsigned i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++)
         sigaction(fatal[i], &action, NULL);
-    nd_crash_thread(-1);
+    begin_thread();
+    ft_thread_begins = begin_thread;
 }
 
 void nd_crash_thread(int lane)
@@ -282,6 +297,10 @@ void nd_crash_thread(int lane)
     if (!node.page) /* nobody wants to know */
         return;
     self.lane = lane + 1;
+    if (lane >= 0)
+        atomic_store(&node.page->lane[lane].thread, (int)syscall(SYS_gettid));
+    if (pthread_getspecific(node.stack)) /* it has begun before */
+        return;
     if (pthread_getattr_np(pthread_self(), &attr) == 0) {
         if (pthread_attr_getstack(&attr, &lowest, &size) == 0)
             self.lowest = (uint64_t)(uintptr_t)lowest;
@@ -289,8 +308,8 @@ void nd_crash_thread(int lane)
     }
     /* Without one, a stack that has come to its end is told of by its absence. */
     stack.ss_sp = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (stack.ss_sp != MAP_FAILED)
-        sigaltstack(&stack, NULL);
-    if (lane >= 0)
-        atomic_store(&node.page->lane[lane].thread, (int)syscall(SYS_gettid));
+    if (stack.ss_sp == MAP_FAILED)
+        return;
+    sigaltstack(&stack, NULL);
+    pthread_setspecific(node.stack, stack.ss_sp);
 }
