@@ -70,23 +70,38 @@ static const struct ft_record *present_record(const struct nd_crash_told *told, 
     return r && r->inputs == atomic_load(&mark->n) && !(r->flags & FT_REC_BY_SEQ) ? r : NULL;
 }
 
+/* Of some frame nothing behind its beginning was kept (node/lane/live.c). */
+static bool has_beginnings(const struct ft_record *r)
+{
+    for (uint32_t i = 0; i < r->inputs; i++)
+        if (ft_record_inputs(r)[i].taken == FT_FINGERPRINT_BYTES &&
+            ft_record_inputs(r)[i].wire > FT_FINGERPRINT_BYTES)
+            return true;
+    return false;
+}
+
 static void keep_frames(struct nd_crash_told *told, const struct nf_mark *mark)
 {
     const struct nf_packet *packets = atomic_load(&mark->packets);
+    const struct ft_record *r = present_record(told, mark);
+    const uint8_t *came = r ? (const uint8_t *)r + ft_record_bytes_at(r) : NULL;
     uint32_t n = atomic_load(&mark->n);
 
-    if (n > FT_BURST_MAX || present_record(told, mark)) {
-        told->captured = n <= FT_BURST_MAX;
-        return;
-    }
-    for (uint32_t i = 0; i < n; i++) {
+    told->begun = r && has_beginnings(r);
+    told->captured = r && !told->begun;
+    for (uint32_t i = 0; i < n && n <= FT_BURST_MAX && !told->captured; i++) {
         struct nd_crash_frame *f = &told->packet[i];
+        uint32_t taken = r ? ft_record_inputs(r)[i].taken : 0;
 
         f->time = told->wall;
         f->wire = packets[i].len;
         f->have = packets[i].have < ND_CRASH_BYTES ? packets[i].have : ND_CRASH_BYTES;
         f->port = packets[i].in_port;
         memcpy(f->bytes, packets[i].data, f->have);
+        if (r) {
+            memcpy(f->bytes, came, taken < f->have ? taken : f->have);
+            came += taken;
+        }
         told->n = i + 1;
     }
 }
@@ -166,10 +181,10 @@ static void tell(struct nd_crash_told *told, const siginfo_t *info, const uconte
 
     tell_thread(told, info, context);
     mark = told->lane < 0 ? NULL : &node.page->lane[told->lane].mark;
-    if (mark)
-        keep_frames(told, mark);
     nd_crash_walk(told, mark);
     make_notice(told, mark);
+    if (mark)
+        keep_frames(told, mark);
     told->took = nd_now() - told->monotonic;
     atomic_store(&told->whole, true);
 }
