@@ -4,7 +4,7 @@
 # say what it was. The NF is tests/unit/help_crasher.c, as a module of its own.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 21
+plan 18
 
 ok "an NF that dies of a packet" gcc -std=gnu11 -O2 -g -Wall -Wextra -Werror -fPIC -I"$BUILD/include" -shared \
     -o "$work/crasher.so" tests/unit/help_crasher.c
@@ -63,15 +63,3 @@ kill -KILL "$(field b pid)"
 sleep 1
 is "after a kill -9 there is a report, and no quarantine" \
     "$(us incidents -n b -o json | jq -r '.incidents[].report.how') $(grep -c 'frames like the' "$LAB_DIR/a.log")" "killed 0"
-
-# With deltas, where nobody records a burst, the same.
-told() { cat "$LAB_DIR"/[ab].log | grep -c 'frames like the [0-9]* it had are dropped'; }
-pid=$(field a pid)
-kill "$pid" && timeout 10 tail --pid="$pid" -f /dev/null
-sed -i 's/mode: log/mode: delta/' "$pair"
-before=$(told)
-"$lab" start a && "$lab" start b
-ok "a pair with deltas is PROTECTED" is_protected
-ok "the packet of death two hundred times" send_deadly 200 0.003
-sleep 1
-is "one takeover with deltas, too" "$(told)" $((before + 1))
