@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The writer of the flight recorder: takes entries from the queues and makes frames of them. */
 #include "ftcore/base/check.h"
+#include "ftcore/base/thread.h"
 #include "logger/recorder/parts.h"
 
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <time.h>
 
 #define SLEEP_FIRST  1000000
@@ -190,7 +190,7 @@ void *lg_recorder_write(void *arg)
     struct lg_recorder *rec = arg;
     struct timespec pause = {0, SLEEP_FIRST};
 
-    prctl(PR_SET_NAME, "us-recorder");
+    ft_thread_begin("us-recorder");
     for (;;) {
         bool stop = atomic_load_explicit(&rec->stop, memory_order_acquire), any = lg_recorder_take(rec);
 

@@ -2,6 +2,7 @@
 /* Looks into the ELF file of a module; see module_file.h. Run by whoever reads a configuration. */
 #include "node/config/module_file.h"
 #include "ftcore/base/event_log.h"
+#include "nflib/module/object.h"
 
 #include <elf.h>
 #include <fcntl.h>
@@ -15,7 +16,7 @@
 /* What a library has, and what an NF uses in its place. The rules are numbered as in docs/writing-an-nf.md.
  */
 static const struct foreign {
-    const char *names; /* a blank before each and behind the last; one that ends in * is all that begin so */
+    const char *names; /* a blank before each and behind the last; * stands for anything */
     bool refused;      /* else a warning: there are places where it does no harm */
     const char *instead;
 } foreign[] = {
@@ -38,12 +39,36 @@ static const struct foreign {
      false, "an NF that waits for nothing (rule 3)"},
     {" open open64 openat fopen fopen64 read pread fread fgets getline socket connect accept recv recvfrom "
      "recvmsg "
-     "getenv secure_getenv getpid gettid gethostname sysconf ioctl opendir ",
+     "getenv secure_getenv getpid gettid gethostname sysconf ioctl opendir localtime* mktime ",
      false, "nf_determinant of what comes from outside, but in `check` (rule 3)"},
+    {" dlopen dlmopen ", false, "no library but libc: nothing looks at what that one takes and keeps"},
 };
 
-/* Of the compiler's and the linker's own, in every object. */
-static const char own[] = " completed __dso_handle __TMC_END__ _edata _end __bss_start ";
+/* What the library does nothing for, or fails at, where no NF of the file declares it. */
+#define FIELD(member) offsetof(struct nf_module, member), sizeof(((struct nf_module *)0)->member)
+static const struct need {
+    const char *names; /* as above */
+    size_t field, size;
+    bool refused; /* it would end the node; else a warning */
+    const char *declares;
+} needs[] = {
+    {" nf_session_join nf_session_leave ", FIELD(session_size), true,
+     ".session_size, the bytes of its slot in a session"},
+    {" nf_session_join nf_session_leave ", FIELD(flows), true, ".flows, what it asks of the sessions' table"},
+    {" nf_map_make nf_wheel_make nf_shared_pool_make nf_merged_make ", FIELD(arena), false,
+     ".arena, the bytes of the instance's objects"},
+    {" nf_shared_*_make nf_merged_make ", FIELD(shared), false,
+     ".shared, the bytes of the objects that lanes share"},
+    {" nf_wake nf_wheel_set ", FIELD(timers), false, ".timers, which is called when the time has come"},
+    {" nf_packet_set_source nf_packet_set_destination nf_packet_set_*addr nf_packet_set_*port ",
+     FIELD(translates), false, ".translates, the ends of a flow that it changes"},
+    {" nf_session_view_ipv6 ", FIELD(ipv6), false, ".ipv6, without which no flow of IPv6 comes"},
+};
+#undef FIELD
+
+/* Of the compiler's and the linker's own, in every object. An NF may have a variable `completed` as well. */
+static const char own[] = " __dso_handle __TMC_END__ _edata _end __bss_start ";
+static const char compilers_file[] = "crtstuff.c", compilers_own[] = "completed.";
 
 /* Those that are looked through no further: what is in them is above. */
 static const char known[] = " libc.so.6 libm.so.6 libgcc_s.so.1 ld-linux-x86-64.so.2 ";
@@ -110,12 +135,11 @@ static bool is_in(const char *list, const char *name)
     for (const char *at = list; (at = strchr(at, ' ')) && at[1]; at++) {
         const char *word = at + 1, *end = strchr(word, ' ');
         size_t n = (size_t)(end - word);
+        const char *star = memchr(word, '*', n);
+        size_t before = star ? (size_t)(star - word) : n, behind = star ? n - before - 1 : 0;
 
-        if (n == len && strncmp(word, name, n) == 0)
-            return true;
-        if (word[n - 1] == '*' && strncmp(word, name, n - 1) == 0)
-            return true;
-        if (word[0] == '*' && len >= n - 1 && strncmp(word + 1, name + len - (n - 1), n - 1) == 0)
+        if ((star ? len >= n - 1 : len == n) && strncmp(word, name, before) == 0 &&
+            strncmp(end - behind, name + len - behind, behind) == 0)
             return true;
     }
     return false;
@@ -123,15 +147,47 @@ static bool is_in(const char *list, const char *name)
 
 /* ---- what it takes ------------------------------------------------------------------------------- */
 
+/* The next NF of the file, from *at on. */
+static const struct nf_module *next_nf(const char *path, unsigned *at)
+{
+    const struct nf_module *module;
+    struct nf_object_file file;
+
+    while ((module = nf_module_at((*at)++)))
+        if (nf_object_file_of(&file, module) && strcmp(file.path, path) == 0)
+            return module;
+    return NULL;
+}
+
+static bool is_declared(const struct object *o, const struct need *n)
+{
+    static const uint8_t nothing[sizeof(void *)];
+    const struct nf_module *module;
+
+    for (unsigned at = 0; (module = next_nf(o->path, &at));)
+        if (memcmp((const uint8_t *)module + n->field, nothing, n->size) != 0)
+            return true;
+    return false;
+}
+
+static int judge_needs(const struct object *o, const char *name)
+{
+    int error = 0;
+
+    for (unsigned i = 0; i < sizeof(needs) / sizeof(needs[0]) && !error; i++)
+        if (is_in(needs[i].names, name) && !is_declared(o, &needs[i]))
+            error = (needs[i].refused ? refuse : warn)(o, "takes ", name, needs[i].declares);
+    return error;
+}
+
 static int judge_import(const struct object *o, const char *name)
 {
     for (unsigned i = 0; i < sizeof(foreign) / sizeof(foreign[0]) && !o->unreplayable; i++) {
         if (!is_in(foreign[i].names, name))
             continue;
-        return foreign[i].refused ? refuse(o, "takes ", name, foreign[i].instead)
-                                  : warn(o, "takes ", name, foreign[i].instead);
+        return (foreign[i].refused ? refuse : warn)(o, "takes ", name, foreign[i].instead);
     }
-    return 0;
+    return judge_needs(o, name);
 }
 
 static int judge_needed(const struct object *o, const Elf64_Shdr *s)
@@ -174,28 +230,47 @@ static int judge_variable(const struct object *o, const char *name, const char *
         "state in the arena, and `const` for what never changes (rule 1)");
 }
 
+/* `file`: the source that a local symbol is of. */
+static bool is_variable(const struct object *o, const Elf64_Sym *symbol, const char *name, const char *file)
+{
+    const Elf64_Shdr *in =
+        symbol->st_shndx < o->head->e_shnum ? &o->sections[symbol->st_shndx] : &o->sections[0];
+    unsigned type = ELF64_ST_TYPE(symbol->st_info);
+
+    if (strcmp(file, compilers_file) == 0 && strncmp(name, compilers_own, strlen(compilers_own)) == 0)
+        return false;
+    return (type == STT_OBJECT || type == STT_TLS || type == STT_NOTYPE) && in->sh_flags & SHF_WRITE &&
+           !is_loaders(name_of(o, in));
+}
+
 static int judge_symbols(const struct object *o, const Elf64_Shdr *s)
 {
     const Elf64_Sym *list = part(o, s->sh_offset, s->sh_size);
+    const char *file = "";
     int error = 0;
 
     if (!list || s->sh_link >= o->head->e_shnum)
         return 0;
     for (uint64_t i = 1; i < s->sh_size / sizeof(*list) && !error; i++) {
         const char *name = text(o, &o->sections[s->sh_link], list[i].st_name);
-        unsigned type = ELF64_ST_TYPE(list[i].st_info);
-        const Elf64_Shdr *in = list[i].st_shndx < o->head->e_shnum ? &o->sections[list[i].st_shndx] : NULL;
 
-        if (list[i].st_shndx == SHN_UNDEF && s->sh_type == SHT_DYNSYM)
+        if (ELF64_ST_TYPE(list[i].st_info) == STT_FILE)
+            file = name; /* of the local symbols that follow */
+        else if (list[i].st_shndx == SHN_UNDEF && s->sh_type == SHT_DYNSYM)
             error = judge_import(o, name);
-        else if (in && (type == STT_OBJECT || type == STT_TLS) && in->sh_flags & SHF_WRITE &&
-                 !is_loaders(name_of(o, in)))
-            error = judge_variable(o, name, name_of(o, in));
+        else if (is_variable(o, &list[i], name, file))
+            error = judge_variable(o, name, name_of(o, &o->sections[list[i].st_shndx]));
     }
     return error;
 }
 
-/* Without a symbol table only sizes tell: of the compiler's own a section has 8 bytes at most. */
+/* More than the compiler's own, which is a byte of .bss, filled up to 8, and 8 bytes of .data. */
+static bool has_more(const Elf64_Shdr *s)
+{
+    return s->sh_size > (s->sh_flags & SHF_TLS ? 0 : 8) || (s->sh_type == SHT_NOBITS && s->sh_addralign > 1);
+}
+
+/* Without a symbol table only the sections tell. */
 static int judge_stripped(const struct object *o)
 {
     for (unsigned i = 0; i < o->head->e_shnum; i++)
@@ -204,8 +279,7 @@ static int judge_stripped(const struct object *o)
     for (unsigned i = 0; i < o->head->e_shnum; i++) {
         const Elf64_Shdr *s = &o->sections[i];
 
-        if (s->sh_flags & SHF_WRITE && s->sh_flags & SHF_ALLOC && !is_loaders(name_of(o, s)) &&
-            s->sh_size > 8)
+        if (s->sh_flags & SHF_WRITE && s->sh_flags & SHF_ALLOC && !is_loaders(name_of(o, s)) && has_more(s))
             return judge_variable(o, name_of(o, s) + 1, name_of(o, s));
     }
     return 0;
@@ -247,25 +321,34 @@ void nd_module_file_hush(void)
     hushed = true;
 }
 
-int nd_module_file_check(const char *path, bool unreplayable, struct ft_fault *fault)
+static int check_file(struct object *o)
 {
-    struct object o = {
-        .path = path, .unreplayable = unreplayable, .quiet = hushed || was_told(path), .fault = fault};
-    int fd = open(path, O_RDONLY | O_CLOEXEC), error = FT_EIO;
+    int fd = open(o->path, O_RDONLY | O_CLOEXEC), error = FT_EIO;
     struct stat is;
     void *bytes = MAP_FAILED;
 
     if (fd >= 0 && fstat(fd, &is) == 0 && is.st_size > 0)
         bytes = mmap(NULL, (size_t)is.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (bytes != MAP_FAILED) {
-        o.bytes = bytes;
-        o.size = (size_t)is.st_size;
-        error = open_object(&o) ? judge(&o) : FT_EIO;
-        munmap(bytes, o.size);
+        o->bytes = bytes;
+        o->size = (size_t)is.st_size;
+        error = open_object(o) ? judge(o) : FT_EIO;
+        munmap(bytes, o->size);
     }
     if (fd >= 0)
         close(fd);
     return error != FT_EIO
                ? error
-               : ft_fail(fault, FT_EIO, "module %.120s cannot be read, expected an ELF file", path);
+               : ft_fail(o->fault, FT_EIO, "module %.120s cannot be read, expected an ELF file", o->path);
+}
+
+int nd_module_file_check(const char *path, struct ft_fault *fault)
+{
+    struct object o = {.path = path, .unreplayable = true, .quiet = hushed || was_told(path), .fault = fault};
+    const struct nf_module *module;
+    bool any = false;
+
+    for (unsigned at = 0; (module = next_nf(path, &at)); any = true)
+        o.unreplayable &= module->unreplayable;
+    return any ? check_file(&o) : 0;
 }

@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include "node/crash/handler.h"
 #include "ftcore/base/event_log.h"
+#include "ftcore/base/thread.h"
 #include "node/base/clock.h"
 #include "node/crash/walk.h"
 
@@ -34,7 +35,8 @@ static struct {
     const struct ft_lane *words;
     unsigned lanes;
     struct ft_datagram_key key;
-    pid_t process; /* others that it forks have the handler, too, and nothing to tell */
+    pid_t process;       /* others that it forks have the handler, too, and nothing to tell */
+    pthread_key_t stack; /* of each thread, for the handler: it goes with the thread */
 } node;
 
 /* A step that may fault, since what crashed may have written anywhere: then it is left. */
@@ -73,22 +75,37 @@ static const struct ft_record *present_record(const struct nd_crash_told *told, 
     return r && r->inputs == atomic_load(&mark->n) && !(r->flags & FT_REC_BY_SEQ) ? r : NULL;
 }
 
+/* Of some frame nothing behind its beginning was kept (node/lane/live.c). */
+static bool has_beginnings(const struct ft_record *r)
+{
+    for (uint32_t i = 0; i < r->inputs; i++)
+        if (ft_record_inputs(r)[i].taken == FT_FINGERPRINT_BYTES &&
+            ft_record_inputs(r)[i].wire > FT_FINGERPRINT_BYTES)
+            return true;
+    return false;
+}
+
 static void keep_frames(struct nd_crash_told *told, const struct nf_mark *mark)
 {
     const struct nf_packet *packets = atomic_load(&mark->packets);
+    const struct ft_record *r = present_record(told, mark);
+    const uint8_t *came = r ? (const uint8_t *)r + ft_record_bytes_at(r) : NULL;
     uint32_t n = atomic_load(&mark->n);
 
-    if (n > FT_BURST_MAX || present_record(told, mark)) {
-        told->captured = n <= FT_BURST_MAX;
-        return;
-    }
-    for (uint32_t i = 0; i < n; i++) {
+    told->begun = r && has_beginnings(r);
+    told->captured = r && !told->begun;
+    for (uint32_t i = 0; i < n && n <= FT_BURST_MAX && !told->captured; i++) {
         struct nd_crash_frame *f = &told->packet[i];
+        uint32_t taken = r ? ft_record_inputs(r)[i].taken : 0;
 
         f->wire = packets[i].len;
         f->have = packets[i].have < ND_CRASH_BYTES ? packets[i].have : ND_CRASH_BYTES;
         f->port = packets[i].in_port;
         memcpy(f->bytes, packets[i].data, f->have);
+        if (r) {
+            memcpy(f->bytes, came, taken < f->have ? taken : f->have);
+            came += taken;
+        }
         told->n = i + 1;
     }
 }
@@ -298,6 +315,17 @@ static void on_fatal(int number, siginfo_t *info, void *context)
     die(number, info);
 }
 
+static void free_stack(void *stack)
+{
+    sigaltstack(&(const stack_t){.ss_flags = SS_DISABLE}, NULL);
+    munmap(stack, STACK_BYTES);
+}
+
+static void begin_thread(void)
+{
+    nd_crash_thread(self.lane - 1);
+}
+
 void nd_crash_catch(struct nd_crash_page *page, const struct ft_lane *words, unsigned lanes,
                     const struct ft_datagram_key *key)
 {
@@ -309,6 +337,7 @@ void nd_crash_catch(struct nd_crash_page *page, const struct ft_lane *words, uns
     node.key = *key;
     node.process = getpid();
     nd_crash_walk_first();
+    pthread_key_create(&node.stack, free_stack);
     signal(SIGALRM, SIG_DFL);
     sigfillset(&action.sa_mask);
     sigdelset(&action.sa_mask, SIGALRM);
@@ -316,7 +345,8 @@ void nd_crash_catch(struct nd_crash_page *page, const struct ft_lane *words, uns
     sigdelset(&action.sa_mask, SIGBUS);
     for (unsigned i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++)
         sigaction(fatal[i], &action, NULL);
-    nd_crash_thread(-1);
+    begin_thread();
+    ft_thread_begins = begin_thread;
 }
 
 void nd_crash_thread(int lane)
@@ -329,6 +359,10 @@ void nd_crash_thread(int lane)
     if (!node.page) /* nobody wants to know */
         return;
     self.lane = lane + 1;
+    if (lane >= 0)
+        atomic_store(&node.page->lane[lane].thread, (int)syscall(SYS_gettid));
+    if (pthread_getspecific(node.stack)) /* it has begun before */
+        return;
     if (pthread_getattr_np(pthread_self(), &attr) == 0) {
         if (pthread_attr_getstack(&attr, &lowest, &size) == 0)
             self.lowest = (uint64_t)(uintptr_t)lowest;
@@ -336,8 +370,8 @@ void nd_crash_thread(int lane)
     }
     /* Without one, a stack that has come to its end is told of by its absence. */
     stack.ss_sp = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (stack.ss_sp != MAP_FAILED)
-        sigaltstack(&stack, NULL);
-    if (lane >= 0)
-        atomic_store(&node.page->lane[lane].thread, (int)syscall(SYS_gettid));
+    if (stack.ss_sp == MAP_FAILED)
+        return;
+    sigaltstack(&stack, NULL);
+    pthread_setspecific(node.stack, stack.ss_sp);
 }

@@ -45,6 +45,7 @@ struct nd_crash_told {
     char text[ND_CRASH_TEXT]; /* of a broken invariant; "": it was none */
     bool captured;            /* the burst's frames lie in the lane's log ring, as they came in */
     uint32_t n;               /* otherwise: how many are in `packet`, as the NFs left them */
+    bool begun;               /* but for their first FT_FINGERPRINT_BYTES, which are as they came in */
     uint32_t found;           /* bits: packets of the burst that registers or stack point to */
     struct ft_crash_notice notice;
     struct nd_crash_frame packet[FT_BURST_MAX];

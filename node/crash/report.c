@@ -309,7 +309,8 @@ static void print_packet(FILE *out, const struct nd_crash_told *told)
             fprintf(out, "packet     %u of the burst, %s in burst.pcapng\n", i + 1,
                     __builtin_popcount(told->found) == 1 ? "marked" : "one of several that are marked");
     if (told->n)
-        fprintf(out, "frames     as the NFs had left them: nothing captured this burst\n");
+        fprintf(out, "frames     as the NFs had left them%s\n",
+                told->begun ? ", but for the first 128 bytes of each" : ": nothing captured this burst");
 }
 
 static void print_crash(FILE *out, const struct nd_crash_case *c, const json_t *report)

@@ -191,6 +191,13 @@ void crash_logs(void)
     atomic_store(&crash_world.words->orders.logging, true);
 }
 
+void crash_deltas(void)
+{
+    crash_world.config->protect.deltas = true;
+    nd_stream_begin(&crash_world.group);
+    atomic_store(&crash_world.words->orders.logging, true);
+}
+
 void crash_turns(unsigned n)
 {
     struct crash_world *w = &crash_world;

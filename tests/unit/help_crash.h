@@ -15,7 +15,7 @@
 #define CRASH_PORT    6660u /* of the UDP packets that crasher dies of, the first */
 #define CRASH_HARM    5000u /* of one that it does not die of */
 #define CRASH_FRAMES  64u
-#define CRASH_BYTES   80u /* of a frame; the chain reads the first 64 */
+#define CRASH_BYTES   200u /* of a frame; the chain reads the first 64 */
 #define CRASH_CAPTURE 64u
 
 struct crash_world {
@@ -46,7 +46,8 @@ int crash_clean(void **state);
 void crash_arrives(unsigned port);
 /* The same frame as the one that came as number `frame`, from 0. */
 void crash_arrives_again(unsigned frame);
-void crash_logs(void); /* the lane makes records from now on */
+void crash_logs(void);   /* the lane makes records from now on */
+void crash_deltas(void); /* deltas, and nobody wants records */
 void crash_turns(unsigned n);
 
 /* Runs `work` as the lane's thread in a process of its own, until it dies; how it ended, as waitpid has it.

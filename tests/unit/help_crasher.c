@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define CRASHER_PORT 6660u
+#define REWRITES     20u /* a division behind a change of the packet */
 
 struct crasher {
     uint64_t packets;
@@ -96,6 +97,7 @@ static void die(struct nf *nf, const struct nf_packet *p, unsigned how, uint64_t
         FT_CHECK(zero, "port %u of a packet of %u bytes", how, p->len);
         break;
     case 4: /* division */
+    case REWRITES:
         sink = p->len / (unsigned)zero;
         break;
     case 5: /* endless */
@@ -151,9 +153,11 @@ static void crasher_process(struct nf *nf, struct nf_packet *const packets[], ui
     const struct crasher *state = nf->state;
 
     for (uint32_t i = 0; i < n; i++) {
-        const struct nf_packet *p = packets[i];
+        struct nf_packet *p = packets[i];
         unsigned port = __builtin_bswap16(p->dport);
 
+        if (port == CRASHER_PORT + REWRITES)
+            nf_packet_set_saddr(p, 1);
         if (p->flags & NF_P_L4 && p->proto == NF_PROTO_UDP && port >= CRASHER_PORT &&
             port < CRASHER_PORT + 32)
             die(nf, p, port - CRASHER_PORT, now);

@@ -21,6 +21,8 @@
 
 static struct nd_quarantine *q;
 static struct ft_crash_notice notice;
+static void (*streams)(void) = crash_logs;
+static bool whole; /* the chain reads payload */
 
 static uint64_t seen(void)
 {
@@ -43,7 +45,8 @@ static void die(void)
 static void begin(void)
 {
     crash_begin(NULL);
-    crash_logs();
+    streams();
+    crash_world.lane.whole_capture = whole;
     assert_true(WIFSIGNALED(crash_run(die)));
     assert_int_equal(
         ft_crash_notice_decode(crash_world.page->notice, crash_world.page->notice_len, &crash_key, &notice),
@@ -70,6 +73,17 @@ static void only_the_frame_that_killed_is_dropped(void **state)
     assert_int_equal(q->frame[0].wire, CRASH_BYTES);
     assert_memory_equal(q->frame[0].bytes, crash_world.frame[1], CRASH_BYTES);
     crash_end(NULL);
+}
+
+/* As with a log, though nothing is recorded. */
+static void by_deltas_it_is_dropped_as_well(void **state)
+{
+    streams = crash_deltas;
+    only_the_frame_that_killed_is_dropped(state);
+    whole = true;
+    only_the_frame_that_killed_is_dropped(state);
+    streams = crash_logs;
+    whole = false;
 }
 
 /* What the log has of a burst is what is left of it. */
@@ -209,6 +223,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_the_frame_that_killed_is_dropped),
+        cmocka_unit_test(by_deltas_it_is_dropped_as_well),
         cmocka_unit_test(what_is_dropped_is_not_captured),
         cmocka_unit_test(after_so_many_it_ends),
         cmocka_unit_test(without_one_the_frame_kills_again),
