@@ -244,6 +244,8 @@ static void print_figures(const struct nd_replay *r, FILE *out, json_t *o)
         {"input", "input", r->tape.count, bursts},
         {"frames_refused", "refused", r->tape.refused, room},
         {"frames_foreign", r->tape.foreign ? "foreign" : NULL, r->tape.foreign, ", neither IP nor ARP"},
+        {"frames_sent", r->tape.sent ? "of them sent" : NULL, r->tape.sent,
+         " by who captured: what it forwards is here twice"},
         {"released", "released", c->released, made},
         {"lost", "lost", c->lost, ""},
         {"duplicated", "duplicated", c->duplicated, ""},
