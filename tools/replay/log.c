@@ -141,7 +141,8 @@ static int take_snapshot(struct nd_log *log, const struct lg_recording *r, bool 
 static int apply_snapshot(struct nd_log *log, struct ft_fault *fault)
 {
     const struct lg_recording *first = first_of(log);
-    int error = take_snapshot(log, first, false, fault);
+    struct ft_fault why = {""};
+    int error = take_snapshot(log, first, false, fault), unsound;
 
     for (unsigned l = 0; l < log->lanes && !error; l++) {
         const struct nf_lane_state *state = nf_chain_state(log->node.lane[l].chain);
@@ -153,7 +154,8 @@ static int apply_snapshot(struct nd_log *log, struct ft_fault *fault)
                         first->file, state->burst, l, at->burst);
         atomic_store(&log->node.group.published[l].access, state->access - 1);
     }
-    return error;
+    unsound = error ? 0 : nd_group_check(&log->node.group, NULL, NULL, &why);
+    return unsound ? ft_fail(fault, unsound, "%.90s: snapshot: %.150s", first->file, why.text) : error;
 }
 
 /* ---- execution --------------------------------------------------------------------------------- */
@@ -249,8 +251,8 @@ static int run_to_begin(struct nd_log *log, struct ft_fault *fault)
     for (unsigned l = 0; l < log->lanes; l++)
         log->index.lane[l].upto = whole[l];
     log->begun = true;
-    if (!error && log->options->diff && !(log->before = nd_log_state(log)))
-        error = ft_fail(fault, FT_ENOMEM, "no memory for what the NFs show");
+    if (!error && log->options->diff)
+        error = nd_log_state(log, &log->before, fault);
     return error;
 }
 
@@ -345,6 +347,8 @@ int nd_replay_log(const struct nd_replay_options *options)
     error = open_log(&log, &fault);
     if (!error)
         error = run_files(&log, &code, &fault);
+    if (!error && !code)
+        error = nd_log_look(&log, &fault);
     if (!error && !code)
         error = nd_log_dump(&log, &fault);
     if (error) {
