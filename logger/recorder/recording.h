@@ -23,7 +23,8 @@ struct lg_recording {
     bool snapshot_whole;
     bool ended; /* the recorder closed it */
     uint64_t records, inputs, digests;
-    uint64_t ahead;                       /* of chain time, the wall clock, ns; 0: nothing tells */
+    struct lg_clock *clock;               /* [clocks], by chain time */
+    uint64_t clocks;                      /* 0: nothing tells the wall clock */
     struct lg_position end[FT_LANES_MAX]; /* where they are after the last records; `outputs` is not known */
 };
 

@@ -193,7 +193,7 @@ static void end_of(const struct nd_log *log, struct lg_position end[])
 
 static void format_time(const struct lg_recording *r, uint64_t time, bool wall, char out[ND_WALL_TEXT])
 {
-    if (wall && r->ahead)
+    if (wall && r->clocks)
         nd_wall_text(out, nd_moment_wall(r, time));
     else
         snprintf(out, ND_WALL_TEXT, "%lu.%09lu", time / SECOND, time % SECOND);
@@ -208,7 +208,7 @@ static int refuse_moment(const struct nd_log *log, const struct nd_moment *m, co
     if (m->kind == ND_MOMENT_INPUT)
         return nd_usage("replay", "%s: the log has sequence numbers %lu to %lu of lane %lu", m->text,
                         first->at[m->lane].seq, end[m->lane].seq - 1, m->lane);
-    if (m->kind == ND_MOMENT_WALL && !last->ahead)
+    if (!nd_moment_is_known(m, last))
         return nd_usage("replay", "%s: the log has no wall-clock times, expected LANE:SEQ", m->text);
     format_time(first, nd_moment_latest(first->at, log->lanes), m->kind == ND_MOMENT_WALL, from);
     format_time(last, nd_moment_latest(end, log->lanes), m->kind == ND_MOMENT_WALL, to);
