@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What `incidents` says of directories that are not as a reporter leaves them. */
 #include "node/control/options.h"
+#include "tests/unit/help_command.h"
 #include "tests/unit/help_config.h"
 
 #include <stdarg.h>
@@ -13,7 +14,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define CRASH "a.crash-2026-11-22T07:48:25.123Z"
@@ -66,39 +66,16 @@ static void write_report(const char *text)
     fclose(f);
 }
 
-/* The command's exit code, or the signal that ended it as a negative number; what it says on both streams. */
-static int run(bool as_nobody, char said[2048])
+static int run(bool nobody, char said[HELP_SAID])
 {
-    char *argv[] = {"incidents", "-c", file, NULL};
-    FILE *both = tmpfile();
-    int status, code;
-    pid_t child;
-    size_t n;
+    const char *const argv[] = {"incidents", "-c", file, NULL};
 
-    assert_non_null(both);
-    fflush(NULL);
-    child = fork();
-    if (child == 0) {
-        dup2(fileno(both), STDOUT_FILENO);
-        dup2(fileno(both), STDERR_FILENO);
-        alarm(20);
-        if (as_nobody && (setgid(65534) != 0 || setuid(65534) != 0))
-            _exit(99);
-        code = nd_cmd_incidents(3, argv);
-        fflush(NULL);
-        _exit(code);
-    }
-    assert_true(child > 0 && waitpid(child, &status, 0) == child);
-    rewind(both);
-    n = fread(said, 1, 2047, both);
-    said[n] = '\0';
-    fclose(both);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+    return help_command(nd_cmd_incidents, argv, nobody, said);
 }
 
 static void a_directory_that_may_not_be_read_is_told(void **state)
 {
-    char said[2048];
+    char said[HELP_SAID];
 
     (void)state;
     make_pair();
@@ -106,7 +83,7 @@ static void a_directory_that_may_not_be_read_is_told(void **state)
     assert_string_equal(said, "");
     if (geteuid() != 0)
         chmod(state_dir, 0);
-    assert_int_equal(run(geteuid() == 0, said), ND_NO_PERMISSION);
+    assert_int_equal(run(true, said), ND_NO_PERMISSION);
     chmod(state_dir, 0700);
     assert_non_null(strstr(said, state_dir));
     assert_non_null(strstr(said, "Permission denied"));
@@ -117,7 +94,7 @@ static void a_directory_that_may_not_be_read_is_told(void **state)
 /* A title and colours, also by the eight-bit controls of a terminal. */
 static void what_a_report_has_reaches_no_terminal_as_it_is(void **state)
 {
-    char said[2048];
+    char said[HELP_SAID];
 
     (void)state;
     make_pair();
@@ -135,7 +112,7 @@ static void what_a_report_has_reaches_no_terminal_as_it_is(void **state)
 
 static void a_report_that_is_no_file_holds_nobody(void **state)
 {
-    char said[2048];
+    char said[HELP_SAID];
 
     (void)state;
     make_pair();
