@@ -122,7 +122,7 @@ static const struct {
     bool level; /* as it is now; else its rate */
 } of_lane[] = {
     {"in/s", "received", false},     {"out/s", "released", false}, {"drops/s", "dropped", false},
-    {"replay/s", "replayed", false}, {"log B/s", "logged", false}, {"held", "held", true},
+    {"replay/s", "replayed", false}, {"ring B/s", "logged", false}, {"held", "held", true},
 };
 #define LANE_COLUMNS (sizeof(of_lane) / sizeof(of_lane[0]))
 
