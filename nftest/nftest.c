@@ -306,7 +306,7 @@ struct nft *nft_open(const char *chain_file)
     struct nft *t = calloc(1, sizeof(*t));
     struct ft_fault fault = {"no memory"};
 
-    if (!t || nd_config_read(&t->config, chain_file, false, &fault) != 0) {
+    if (!t || nd_config_read(&t->config, chain_file, 0, &fault) != 0) {
         fprintf(stderr, "nftest: %s\n", fault.text);
         exit(1);
     }

@@ -94,7 +94,8 @@ static int check_module(struct nd_reading *r, const struct nd_yaml *at, const ch
     }
     if (!unreplayable && !other) /* there is no NF in it that could run */
         return 0;
-    return nd_module_file_check(path, !other, &why) ? nd_yaml_fail(r->fault, at, "%s", why.text) : 0;
+    return nd_module_file_check(path, !other, r->quiet, &why) ? nd_yaml_fail(r->fault, at, "%s", why.text)
+                                                              : 0;
 }
 
 static int load_module(struct nd_reading *r, const struct nd_yaml *at)

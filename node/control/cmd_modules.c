@@ -299,7 +299,7 @@ int nd_cmd_nfs(int argc, char **argv)
     if (!options.file)
         options.file = usual_file();
     if (options.file)
-        error = nd_config_read(&config, options.file, false, &fault);
+        error = nd_config_read(&config, options.file, ND_CONFIG_QUIET, &fault);
     if (error) {
         fprintf(stderr, "%s\n", fault.text);
         return nd_exit_of_file(error);

@@ -321,7 +321,7 @@ static bool is_module(const struct nd_log *log, const char *name)
 
 static int open_log(struct nd_log *log, struct ft_fault *fault)
 {
-    int error = nd_config_read(&log->config, log->options->config, false, fault);
+    int error = nd_config_read(&log->config, log->options->config, 0, fault);
 
     if (!error)
         error = nd_log_files_open(&log->files, log->options->log, fault);

@@ -102,7 +102,7 @@ static int run_node(void *arg, struct ft_fault *fault)
     int error;
 
     nd_scatter();
-    error = nd_replay_config(&r->own, all->options, fault);
+    error = nd_replay_config(&r->own, all->options, ND_CONFIG_QUIET, fault);
     if (error)
         return error;
     r->slot = all->node[r->number].slot;

@@ -138,8 +138,9 @@ struct nd_replay {
 };
 
 /* The file that the options name, with what they say in its place. FT_EINVAL: they do not fit; else as
- * nd_config_read. */
-int nd_replay_config(struct nd_config **out, const struct nd_replay_options *options, struct ft_fault *fault);
+ * nd_config_read, which `how` is for. */
+int nd_replay_config(struct nd_config **out, const struct nd_replay_options *options, unsigned how,
+                     struct ft_fault *fault);
 
 /* Feeds the whole tape, with the kills. FT_EIO, FT_ENOMEM … with one line. Nodes at rest are left running:
  * close them. */
