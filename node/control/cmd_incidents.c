@@ -61,11 +61,12 @@ static int collect(struct incidents *all, const struct nd_node *node)
     char **names;
     unsigned count;
     bool whole;
+    int why = access(node->state, R_OK | X_OK) == 0 ? 0 : errno;
 
-    if (access(node->state, R_OK | X_OK) != 0 && errno != ENOENT) {
+    if (why && why != ENOENT) {
         fprintf(stderr, "understudy incidents: %s: %s, expected the state directory of node %s, to be read\n",
-                node->state, strerror(errno), node->name);
-        return errno == EACCES ? ND_NO_PERMISSION : ND_DATA;
+                node->state, strerror(why), node->name);
+        return why == EACCES ? ND_NO_PERMISSION : ND_DATA;
     }
     whole = nd_crash_list(node->state, node->name, &names, &count) != FT_ENOMEM;
     for (unsigned i = 0; i < count && whole; i++)
