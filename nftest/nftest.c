@@ -227,7 +227,7 @@ bool nft_send(struct nft *t, uint8_t side, const struct nft_spec *frame, struct 
             t,
             "a frame of %u tags, %u words of options, a payload of %u bytes and %u quoted, expected 2, 10, "
             "and %u bytes in all at most",
-            frame->tags, frame->options, frame->payload, frame->inner_len, NFT_FRAME_MAX);
+            frame->tags, frame->options, frame->payload, frame->inner ? frame->inner_len : 0u, NFT_FRAME_MAX);
     if (out)
         nft_see(bytes, len, out);
     return passed;

@@ -63,8 +63,8 @@ static void add_strings(struct help_elf *e, const char *const strings[], unsigne
 uint16_t help_elf_symbols(struct help_elf *e, uint32_t type, const struct help_symbol list[], unsigned count)
 {
     Elf64_Sym symbols[LIST_MAX + 1] = {{0}};
-    const char *names[LIST_MAX];
-    uint32_t at[LIST_MAX];
+    const char *names[LIST_MAX] = {NULL};
+    uint32_t at[LIST_MAX] = {0};
     uint16_t section = help_elf_section(e, type == SHT_SYMTAB ? ".symtab" : ".dynsym", type, 0, NULL,
                                         (count + 1) * sizeof(symbols[0]), 8);
 
@@ -81,7 +81,7 @@ uint16_t help_elf_symbols(struct help_elf *e, uint32_t type, const struct help_s
 uint16_t help_elf_needs(struct help_elf *e, const char *const libraries[], unsigned count)
 {
     Elf64_Dyn needs[LIST_MAX + 1] = {{.d_tag = DT_NULL}};
-    uint32_t at[LIST_MAX];
+    uint32_t at[LIST_MAX] = {0};
     uint16_t section = help_elf_section(e, ".dynamic", SHT_DYNAMIC, SHF_WRITE | SHF_ALLOC, NULL,
                                         (count + 1) * sizeof(needs[0]), 8);
 
