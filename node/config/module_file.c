@@ -267,9 +267,10 @@ static int judge_stripped(const struct object *o)
             return 0;
     for (unsigned i = 0; i < o->head->e_shnum; i++) {
         const Elf64_Shdr *s = &o->sections[i];
+        const char *name = name_of(o, s);
 
-        if (s->sh_flags & SHF_WRITE && s->sh_flags & SHF_ALLOC && !is_loaders(name_of(o, s)) && has_more(s))
-            return judge_variable(o, name_of(o, s) + 1, name_of(o, s));
+        if (s->sh_flags & SHF_WRITE && s->sh_flags & SHF_ALLOC && !is_loaders(name) && has_more(s))
+            return judge_variable(o, name + (*name == '.'), name);
     }
     return 0;
 }

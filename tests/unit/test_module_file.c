@@ -119,6 +119,10 @@ static void of_a_stripped_module_sections_tell(void **state)
         help_elf_end(&elf);
         says(cases[i].name, cases[i].refused ? FT_EMALFORMED : 0, cases[i].refused ? cases[i].name + 1 : OK);
     }
+    help_elf_begin(&elf);
+    help_elf_section(&elf, "", SHT_NOBITS, DATA, NULL, 16, 8);
+    help_elf_end(&elf);
+    says("a section without a name", FT_EMALFORMED, "has a variable \"\"");
 }
 
 static void make_import(const char *name)
