@@ -20,7 +20,7 @@ struct help_elf {
 
 struct help_symbol {
     const char *name;
-    uint8_t type;     /* STT_… */
+    uint8_t type;     /* of <elf.h>: STT_OBJECT and the others */
     uint16_t section; /* SHN_UNDEF: an import */
 };
 
