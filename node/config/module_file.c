@@ -222,10 +222,11 @@ static int judge_variable(const struct object *o, const char *name, const char *
 /* `file`: the source that a local symbol is of. */
 static bool is_variable(const struct object *o, const Elf64_Sym *symbol, const char *name, const char *file)
 {
-    const Elf64_Shdr *in =
-        symbol->st_shndx < o->head->e_shnum ? &o->sections[symbol->st_shndx] : &o->sections[0];
+    const Elf64_Shdr *in = &o->sections[symbol->st_shndx];
     unsigned type = ELF64_ST_TYPE(symbol->st_info);
 
+    if (symbol->st_shndx >= o->head->e_shnum)
+        return false;
     if (strcmp(file, compilers_file) == 0 && strncmp(name, compilers_own, strlen(compilers_own)) == 0)
         return false;
     return (type == STT_OBJECT || type == STT_TLS || type == STT_NOTYPE) && in->sh_flags & SHF_WRITE &&

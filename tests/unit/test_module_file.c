@@ -226,6 +226,19 @@ static void a_name_that_is_none_is_empty(void **state)
     says("names", FT_EMALFORMED, "has a variable \"\"");
 }
 
+/* Not even where the first section, which is none, says that it is written to. */
+static void a_symbol_of_no_section_is_no_variable(void **state)
+{
+    Elf64_Shdr *sections;
+
+    (void)state;
+    make_variable("nf.c", "seen", STT_OBJECT, ".bss", DATA);
+    sections = (Elf64_Shdr *)(void *)(elf.bytes + ((Elf64_Ehdr *)(void *)elf.bytes)->e_shoff);
+    sections[0].sh_flags = DATA;
+    ((Elf64_Sym *)(void *)(elf.bytes + sections[2].sh_offset))[2].st_shndx = 0xff00;
+    says("section 0xff00", 0, OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -235,6 +248,7 @@ int main(void)
         cmocka_unit_test(a_library_that_it_needs_is_told),
         cmocka_unit_test(a_file_that_cannot_be_read_is_refused),
         cmocka_unit_test(a_name_that_is_none_is_empty),
+        cmocka_unit_test(a_symbol_of_no_section_is_no_variable),
     };
 
     return cmocka_run_group_tests_name("module_file", tests, NULL, NULL);
