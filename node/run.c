@@ -303,7 +303,7 @@ int nd_cmd_run(int argc, char **argv)
     set_signals();
     nd_notify_open(&r->notify);
     finish_files(options.file);
-    error = nd_config_read(&r->config, options.file, true, &fault);
+    error = nd_config_read(&r->config, options.file, ND_CONFIG_NODES, &fault);
     if (error) {
         ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "%s", fault.text);
         return nd_exit_of_file(error);

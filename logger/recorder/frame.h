@@ -58,8 +58,9 @@ enum lg_frame_type {
     LG_TYPES
 };
 
-/* What the wall clock said when a record had just been written, which was after its chain time: the smallest
- * difference of a file is the nearest to what it was. */
+/* What the wall clock said when a record had just been written, which was after its chain time: of two
+ * neighbours the smaller difference is the nearer to what it was. The wall clock may have been set between
+ * two. */
 struct lg_clock {
     uint64_t time, wall; /* chain time of the record; ns since 1970 */
 };

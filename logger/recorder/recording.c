@@ -224,8 +224,16 @@ static int take_clock(struct lg_recording *r, uint64_t at, const struct lg_frame
         return REFUSE(r, at, FT_EMALFORMED,
                       "clocks in %u bytes, %lu and %lu, expected two, the wall clock ahead", f->len,
                       clock.time, clock.wall);
-    if (!r->ahead || clock.wall - clock.time < r->ahead)
-        r->ahead = clock.wall - clock.time;
+    if (r->clocks && clock.time <= r->clock[r->clocks - 1].time) /* of another lane */
+        return 0;
+    if ((r->clocks & (r->clocks - 1)) == 0) { /* room for a power of two of them */
+        struct lg_clock *more = realloc(r->clock, (r->clocks ? 2 * r->clocks : 1) * sizeof(*more));
+
+        if (!more)
+            return ft_fail(fault, FT_ENOMEM, "no memory for the clocks of %.160s", r->file);
+        r->clock = more;
+    }
+    r->clock[r->clocks++] = clock;
     return 0;
 }
 
@@ -360,7 +368,10 @@ void lg_recording_close(struct lg_recording *r)
 {
     if (r->data)
         munmap((void *)(uintptr_t)r->data, r->size);
+    free(r->clock);
     r->data = NULL;
+    r->clock = NULL;
+    r->clocks = 0;
 }
 
 bool lg_recording_next(const struct lg_recording *r, uint64_t *at, struct lg_frame *f)

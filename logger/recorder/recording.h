@@ -28,7 +28,8 @@ struct lg_recording {
     bool snapshot_whole;
     bool ended; /* the recorder closed it */
     uint64_t records, inputs, digests;
-    uint64_t ahead;                       /* of chain time, the wall clock, ns; 0: nothing tells */
+    struct lg_clock *clock;               /* [clocks], by chain time */
+    uint64_t clocks;                      /* 0: nothing tells the wall clock */
     struct lg_position end[FT_LANES_MAX]; /* where they are after the last records; `outputs` is not known */
     /* The burst behind `end` that had begun and not ended when the node did: its record, in a BEGUN, or in a
      * RECORD by whoever replays, who hands it over before he executes it. content NULL: none. */

@@ -98,7 +98,8 @@ static int load_module(struct nd_reading *r, const struct nd_yaml *at)
     if (!path)
         return nd_no_memory(r->fault);
     if (dlopen(path, RTLD_NOW | RTLD_LOCAL)) /* stays: its NFs are registered for good */
-        return nd_module_file_check(path, &breach) ? nd_yaml_fail(r->fault, at, "%s", breach.text) : 0;
+        return nd_module_file_check(path, r->quiet, &breach) ? nd_yaml_fail(r->fault, at, "%s", breach.text)
+                                                             : 0;
     why = dlerror();
     if (!why)
         why = "unknown reason";

@@ -34,14 +34,15 @@ static const struct foreign {
      "sbrk "
      "asprintf ",
      false, "memory of the arena, but in `check` and `release` (rule 1)"},
+    {" dlopen dlmopen dlsym dlvsym ", false,
+     "no library but libc: nothing looks at what that one takes and keeps"},
     {" sleep usleep nanosleep clock_nanosleep select pselect poll ppoll epoll_wait pause sched_yield "
      "pthread_mutex_* pthread_rwlock_* pthread_cond_* pthread_spin_* sem_* mtx_* cnd_* ",
      false, "an NF that waits for nothing (rule 3)"},
     {" open open64 openat fopen fopen64 read pread fread fgets getline socket connect accept recv recvfrom "
      "recvmsg "
-     "getenv secure_getenv getpid gettid gethostname sysconf ioctl opendir localtime* mktime ",
+     "getenv secure_getenv getpid gettid gethostname sysconf ioctl opendir syscall localtime* mktime ",
      false, "nf_determinant of what comes from outside, but in `check` (rule 3)"},
-    {" dlopen dlmopen ", false, "no library but libc: nothing looks at what that one takes and keeps"},
 };
 
 /* What the library does nothing for, or fails at, where no NF of the file declares it. */
@@ -85,9 +86,20 @@ struct object {
 
 /* ---- the file ------------------------------------------------------------------------------------ */
 
+static int refuse_unreadable(const struct object *o)
+{
+    return ft_fail(o->fault, FT_EIO, "module %.120s cannot be read, expected an ELF file", o->path);
+}
+
 static const void *part(const struct object *o, uint64_t at, uint64_t size)
 {
     return at <= o->size && size <= o->size - at ? o->bytes + at : NULL;
+}
+
+/* The same of structs, which lie at multiples of 8. */
+static const void *table(const struct object *o, uint64_t at, uint64_t size)
+{
+    return at % 8 == 0 ? part(o, at, size) : NULL;
 }
 
 static const char *text(const struct object *o, const Elf64_Shdr *strings, uint64_t at)
@@ -99,11 +111,11 @@ static const char *text(const struct object *o, const Elf64_Shdr *strings, uint6
 
 static bool open_object(struct object *o)
 {
-    o->head = part(o, 0, sizeof(*o->head));
+    o->head = table(o, 0, sizeof(*o->head));
     if (!o->head || memcmp(o->head->e_ident, ELFMAG, SELFMAG) != 0 ||
         o->head->e_ident[EI_CLASS] != ELFCLASS64 || o->head->e_shentsize != sizeof(*o->sections))
         return false;
-    o->sections = part(o, o->head->e_shoff, (uint64_t)o->head->e_shnum * sizeof(*o->sections));
+    o->sections = table(o, o->head->e_shoff, (uint64_t)o->head->e_shnum * sizeof(*o->sections));
     return o->sections && o->head->e_shstrndx < o->head->e_shnum;
 }
 
@@ -114,18 +126,33 @@ static const char *name_of(const struct object *o, const Elf64_Shdr *s)
 
 /* ---- what is said -------------------------------------------------------------------------------- */
 
+/* Names are the file's: one line of printable ASCII. */
+static const char *printable(const char *name, char out[61])
+{
+    size_t n = 0;
+
+    for (; name[n] && n < 60; n++)
+        out[n] = name[n] >= ' ' && name[n] <= '~' ? name[n] : '?';
+    out[n] = '\0';
+    return out;
+}
+
 static int warn(const struct object *o, const char *what, const char *name, const char *expected)
 {
+    char shown[61];
+
     if (!o->quiet)
-        ft_log_event(FT_LEVEL_WARNING, FT_SAYS_START, "%s: warning: %s\"%.60s\", expected %s", o->path, what,
-                     name, expected);
+        ft_log_event(FT_LEVEL_WARNING, FT_SAYS_START, "%s: warning: %s\"%s\", expected %s", o->path, what,
+                     printable(name, shown), expected);
     return 0;
 }
 
 static int refuse(const struct object *o, const char *what, const char *name, const char *expected)
 {
-    return ft_fail(o->fault, FT_EMALFORMED, "module %.120s %s\"%.60s\", expected %s", o->path, what, name,
-                   expected);
+    char shown[61];
+
+    return ft_fail(o->fault, FT_EMALFORMED, "module %.120s %s\"%s\", expected %s", o->path, what,
+                   printable(name, shown), expected);
 }
 
 static bool is_in(const char *list, const char *name)
@@ -180,10 +207,24 @@ static int judge_needs(const struct object *o, const char *name)
     return error;
 }
 
+/* "read" of __read_chk, which takes its place where the compiler knows the buffer's size. */
+static bool is_import(const char *list, const char *name)
+{
+    char plain[64];
+    size_t len = strlen(name);
+
+    if (is_in(list, name))
+        return true;
+    if (len < 7 || len >= sizeof(plain) || strncmp(name, "__", 2) != 0 || strcmp(name + len - 4, "_chk") != 0)
+        return false;
+    snprintf(plain, sizeof(plain), "%.*s", (int)len - 6, name + 2);
+    return is_in(list, plain);
+}
+
 static int judge_import(const struct object *o, const char *name)
 {
     for (unsigned i = 0; i < sizeof(foreign) / sizeof(foreign[0]) && !o->unreplayable; i++) {
-        if (!is_in(foreign[i].names, name))
+        if (!is_import(foreign[i].names, name))
             continue;
         return (foreign[i].refused ? refuse : warn)(o, "takes ", name, foreign[i].instead);
     }
@@ -192,9 +233,11 @@ static int judge_import(const struct object *o, const char *name)
 
 static int judge_needed(const struct object *o, const Elf64_Shdr *s)
 {
-    const Elf64_Dyn *list = part(o, s->sh_offset, s->sh_size);
+    const Elf64_Dyn *list = table(o, s->sh_offset, s->sh_size);
 
-    for (uint64_t i = 0; list && i < s->sh_size / sizeof(*list) && list[i].d_tag != DT_NULL; i++) {
+    if (!list)
+        return refuse_unreadable(o);
+    for (uint64_t i = 0; i < s->sh_size / sizeof(*list) && list[i].d_tag != DT_NULL; i++) {
         const char *name =
             s->sh_link < o->head->e_shnum ? text(o, &o->sections[s->sh_link], list[i].d_un.d_val) : "";
 
@@ -233,10 +276,11 @@ static int judge_variable(const struct object *o, const char *name, const char *
 /* `file`: the source that a local symbol is of. */
 static bool is_variable(const struct object *o, const Elf64_Sym *symbol, const char *name, const char *file)
 {
-    const Elf64_Shdr *in =
-        symbol->st_shndx < o->head->e_shnum ? &o->sections[symbol->st_shndx] : &o->sections[0];
+    const Elf64_Shdr *in = &o->sections[symbol->st_shndx];
     unsigned type = ELF64_ST_TYPE(symbol->st_info);
 
+    if (symbol->st_shndx >= o->head->e_shnum)
+        return false;
     if (strcmp(file, compilers_file) == 0 && strncmp(name, compilers_own, strlen(compilers_own)) == 0)
         return false;
     return (type == STT_OBJECT || type == STT_TLS || type == STT_NOTYPE) && in->sh_flags & SHF_WRITE &&
@@ -245,12 +289,12 @@ static bool is_variable(const struct object *o, const Elf64_Sym *symbol, const c
 
 static int judge_symbols(const struct object *o, const Elf64_Shdr *s)
 {
-    const Elf64_Sym *list = part(o, s->sh_offset, s->sh_size);
+    const Elf64_Sym *list = table(o, s->sh_offset, s->sh_size);
     const char *file = "";
     int error = 0;
 
     if (!list || s->sh_link >= o->head->e_shnum)
-        return 0;
+        return refuse_unreadable(o);
     for (uint64_t i = 1; i < s->sh_size / sizeof(*list) && !error; i++) {
         const char *name = text(o, &o->sections[s->sh_link], list[i].st_name);
 
@@ -278,9 +322,10 @@ static int judge_stripped(const struct object *o)
             return 0;
     for (unsigned i = 0; i < o->head->e_shnum; i++) {
         const Elf64_Shdr *s = &o->sections[i];
+        const char *name = name_of(o, s);
 
-        if (s->sh_flags & SHF_WRITE && s->sh_flags & SHF_ALLOC && !is_loaders(name_of(o, s)) && has_more(s))
-            return judge_variable(o, name_of(o, s) + 1, name_of(o, s));
+        if (s->sh_flags & SHF_WRITE && s->sh_flags & SHF_ALLOC && !is_loaders(name) && has_more(s))
+            return judge_variable(o, name + (*name == '.'), name);
     }
     return 0;
 }
@@ -300,55 +345,45 @@ static int judge(const struct object *o)
     return error;
 }
 
-/* A file is looked at each time that a configuration names it; its warnings are told once. */
-static bool was_told(const char *path)
+int nd_module_bytes_check(const struct nd_module_bytes *m, struct ft_fault *fault)
 {
-    static char told[16][256];
-    static unsigned count;
+    struct object o = {.path = m->path,
+                       .bytes = m->bytes,
+                       .size = m->size,
+                       .unreplayable = m->unreplayable,
+                       .quiet = m->quiet,
+                       .fault = fault};
 
-    for (unsigned i = 0; i < count; i++)
-        if (strcmp(told[i], path) == 0)
-            return true;
-    if (count < sizeof(told) / sizeof(told[0]))
-        snprintf(told[count++], sizeof(told[0]), "%s", path);
-    return false;
+    return open_object(&o) ? judge(&o) : refuse_unreadable(&o);
 }
 
-static bool hushed;
-
-void nd_module_file_hush(void)
+static int check_file(struct nd_module_bytes m, struct ft_fault *fault)
 {
-    hushed = true;
-}
-
-static int check_file(struct object *o)
-{
-    int fd = open(o->path, O_RDONLY | O_CLOEXEC), error = FT_EIO;
+    int fd = open(m.path, O_RDONLY | O_CLOEXEC), error;
     struct stat is;
     void *bytes = MAP_FAILED;
 
     if (fd >= 0 && fstat(fd, &is) == 0 && is.st_size > 0)
         bytes = mmap(NULL, (size_t)is.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (bytes != MAP_FAILED) {
-        o->bytes = bytes;
-        o->size = (size_t)is.st_size;
-        error = open_object(o) ? judge(o) : FT_EIO;
-        munmap(bytes, o->size);
+        m.bytes = bytes;
+        m.size = (size_t)is.st_size;
     }
+    error = nd_module_bytes_check(&m, fault);
+    if (m.size)
+        munmap(bytes, m.size);
     if (fd >= 0)
         close(fd);
-    return error != FT_EIO
-               ? error
-               : ft_fail(o->fault, FT_EIO, "module %.120s cannot be read, expected an ELF file", o->path);
+    return error;
 }
 
-int nd_module_file_check(const char *path, struct ft_fault *fault)
+int nd_module_file_check(const char *path, bool quiet, struct ft_fault *fault)
 {
-    struct object o = {.path = path, .unreplayable = true, .quiet = hushed || was_told(path), .fault = fault};
+    struct nd_module_bytes m = {.path = path, .unreplayable = true, .quiet = quiet};
     const struct nf_module *module;
     bool any = false;
 
     for (unsigned at = 0; (module = next_nf(path, &at)); any = true)
-        o.unreplayable &= module->unreplayable;
-    return any ? check_file(&o) : 0;
+        m.unreplayable &= module->unreplayable;
+    return any ? check_file(m, fault) : 0;
 }

@@ -9,14 +9,25 @@
 
 #include "ftcore/base/error.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 /*
  * Of a shared object that is loaded. 0, also when no NF in it could run, or FT_EMALFORMED with the first
- * breach in `fault`: "a variable "seen", expected …". What may be a breach is a warning, once for each file:
- * a line on stderr. Where all its NFs say that they cannot be replayed they may take what they like, and
+ * breach in `fault`: "a variable "seen", expected …". What may be a breach is a warning, a line on stderr,
+ * unless `quiet`. Where all its NFs say that they cannot be replayed they may take what they like, and
  * variables are a warning as well. FT_EIO: the file cannot be read.
  */
-int nd_module_file_check(const char *path, struct ft_fault *fault);
-/* No warnings from now on: this process asks nodes, and runs no module. */
-void nd_module_file_hush(void);
+int nd_module_file_check(const char *path, bool quiet, struct ft_fault *fault);
+
+/* The same of a file that has been read. */
+struct nd_module_bytes {
+    const char *path;
+    const uint8_t *bytes; /* at a multiple of 8 */
+    size_t size;
+    bool unreplayable, quiet;
+};
+int nd_module_bytes_check(const struct nd_module_bytes *module, struct ft_fault *fault);
 
 #endif

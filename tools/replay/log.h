@@ -84,7 +84,8 @@ struct nd_log {
     struct nd_io io;
     const struct nd_moment *from, *to; /* NULL: the recording's begin, its end */
     bool begun;                        /* `from` has been reached: frames are kept */
-    json_t *before;                    /* --diff: what the NFs showed then (replay/log_state.c) */
+    json_t *before, *after;            /* --diff: what the NFs showed then and at the end; else NULL */
+    json_t *rows;                      /* of --show, at the end */
     uint64_t snapshots;
     bool stopped;  /* at `to` */
     bool diverged; /* told by then */
@@ -114,8 +115,10 @@ int nd_log_dump(struct nd_log *log, struct ft_fault *fault);
 
 /* The NF's counters by name, of all lanes together. `nf`: of any lane. */
 json_t *nd_log_counters(const struct nd_log *log, const struct nf *nf);
-/* What the NFs show and count now, of all lanes; NULL: no memory, or an NF shows what is no JSON. */
-json_t *nd_log_state(const struct nd_log *log);
+/* What the NFs show and count now, of all lanes. FT_EMALFORMED: one shows what is no JSON; FT_ENOMEM. */
+int nd_log_state(const struct nd_log *log, json_t **out, struct ft_fault *fault);
+/* At the end: takes what --show and --diff ask for into the log. Fails as nd_log_state does. */
+int nd_log_look(struct nd_log *log, struct ft_fault *fault);
 /* The rows of --show, and what --diff found: for people on `out`, and for JSON. */
 json_t *nd_log_print_rows(const struct nd_log *log, FILE *out);
 json_t *nd_log_print_diff(const struct nd_log *log, FILE *out);

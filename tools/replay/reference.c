@@ -216,26 +216,10 @@ static bool has_whole_logs(void)
     return true;
 }
 
-/* NFs first: what is the lane's own, or what lanes share, follows from them. */
-static bool find_other(struct nd_first *first, const uint64_t *marked, const uint64_t sums[FT_AUDIT_SUMS])
-{
-    if (!marked || !marked[0]) /* nobody has executed it under the audit */
-        return false;
-    for (unsigned i = 1; i <= FT_AUDIT_SUMS; i++) {
-        unsigned nf = i % FT_AUDIT_SUMS;
-
-        if (marked[nf] == sums[nf])
-            continue;
-        first->nf = (uint16_t)nf;
-        return true;
-    }
-    return false;
-}
-
 /* At a burst's end. */
-static void compare_marks(void *arg, unsigned lane, const uint64_t sums[FT_AUDIT_SUMS])
+static void compare_sums(void *arg, unsigned lane, const uint64_t sums[FT_AUDIT_SUMS])
 {
-    const struct nd_marks *marks = &all.replay->marks;
+    const struct nd_sums *noted = &all.replay->sums;
     struct run *r = &all.run[lane];
     const struct nf_lane_state *state = nf_chain_state(r->chain);
     struct nd_first first = {
@@ -245,9 +229,9 @@ static void compare_marks(void *arg, unsigned lane, const uint64_t sums[FT_AUDIT
     if (r->first.found)
         return;
     first.seq = r->keeper->seq[state->burst];
-    if (!find_other(&first, nd_marks_at(marks, false, lane, state->burst), sums)) {
+    if (!nd_sums_differ(noted, false, lane, state->burst, sums, &first.nf)) {
         first.replayed = true;
-        if (!find_other(&first, nd_marks_at(marks, true, lane, state->burst), sums))
+        if (!nd_sums_differ(noted, true, lane, state->burst, sums, &first.nf))
             return;
     }
     r->first = first;
@@ -271,7 +255,7 @@ static int make_runs(uint64_t seed, struct ft_fault *fault)
             nf_chain_share(r->chain, all.published);
     }
     if (!error && all.traced)
-        ft_audit_watch(all.region, compare_marks, NULL);
+        ft_audit_watch(all.region, compare_sums, NULL);
     return error;
 }
 
@@ -353,7 +337,7 @@ int nd_reference_trace(struct nd_reference *out, struct nd_replay *r, struct ft_
     int error = again ? 0 : ft_fail(fault, FT_ENOMEM, "no memory for the reference");
 
     all.traced = true;
-    if (!error && !out->died && r->marks.sums && (out->differences[0].count || out->differences[1].count))
+    if (!error && !out->died && r->sums.at && (out->differences[0].count || out->differences[1].count))
         error = nd_reference_run(again, r, fault);
     if (!error)
         out->first = again->first;
