@@ -95,7 +95,7 @@ static __attribute__((noinline)) void overrun_heap(void)
 {
     char *volatile p = malloc(24);
 
-    memset(p - 8, 0xff, 8);
+    *(volatile uint64_t *)(void *)(p - 8) = UINT64_MAX; /* the compiler would leave out what free() follows */
     free(p);
 }
 
