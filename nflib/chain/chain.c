@@ -92,6 +92,7 @@ void nf_chain_mark(struct nf_chain *chain, struct nf_mark *mark)
 {
     chain->mark = mark;
     chain->sessions.running = &mark->nf;
+    chain->sessions.ends = &mark->ends;
 }
 
 /* ---- running ---- */

@@ -42,6 +42,7 @@ struct nf_mark {
     _Atomic uint64_t burst, time, seq; /* of the burst under way; chain time, ns */
     const struct nf_packet *_Atomic packets; /* the burst's, while it runs */
     _Atomic uint32_t n;                      /* how many; 0: none, or not begun */
+    _Atomic uint32_t ends; /* from 1, the one whose session ends since none of it has passed; 0: none ends */
 };
 
 #define NF_MARK(mark, word, value) atomic_store_explicit(&(mark)->word, (value), memory_order_relaxed)

@@ -9,6 +9,7 @@
 
 #include "ftcore/base/check.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,13 +91,15 @@ static __attribute__((noinline)) void return_to_nowhere(const struct nf_packet *
     __asm__ volatile("pushq %0\n\tret" : : "r"(NOWHERE), "r"(p));
 }
 
-/* The chunk's own size is what lies before it. */
+/* What lies behind a chunk too large for the thread's cache is another chunk's size, which free() looks at. */
 static __attribute__((noinline)) void overrun_heap(void)
 {
-    char *volatile p = malloc(24);
+    volatile char *volatile p = malloc(2000);
+    size_t end = malloc_usable_size((void *)p);
 
-    *(volatile uint64_t *)(void *)(p - 8) = UINT64_MAX; /* the compiler would leave out what free() follows */
-    free(p);
+    for (size_t i = end - 8; i < end + 8; i++)
+        p[i] = -1;
+    free((void *)p);
 }
 
 /* So much that it is given back to the kernel at once. */
