@@ -120,8 +120,8 @@ void ft_silence_is_death(struct ft_core *core)
 
 /*
  * A process that was taken over from, and speaks sooner than detect_ms after it fell silent, had not failed,
- * by the file's word, whether it still takes itself for the primary or not: the takeover was a false alarm. A heartbeat that came before the takeover and was read
- * after it tells nothing.
+ * by the file's word, whether it still takes itself for the primary or not: the takeover was a false alarm. A
+ * heartbeat that came before the takeover and was read after it tells nothing.
  */
 static void judge_takeover(struct ft_core *core, uint64_t at)
 {
