@@ -152,7 +152,7 @@ int nd_cmd_replay(int argc, char **argv)
         fprintf(stderr, "understudy replay: %s\n", fault.text);
         code = ND_NO_PERMISSION;
     }
-    if (code || options.log)
+    if (code || options.log[0])
         return code ? code : nd_replay_log(&options);
     r.options = &options;
     code = read_inputs(&r);

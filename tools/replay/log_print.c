@@ -191,35 +191,39 @@ int nd_log_print(const struct nd_log *log)
     FILE *out = log->options->json ? stderr : stdout;
     const struct nf_lane_state *state = nf_chain_state(log->node.lane[named_lane(log)].chain);
     struct nd_log_lane sum = sum_of(log);
-    unsigned files = log->files.count - log->files.first;
-    json_t *lanes, *last, *rows, *diff, *o;
+    unsigned files = log->files.count;
+    json_t *lanes, *last, *rows, *diff, *recordings, *o;
     char digest[24];
     int code = ND_DONE;
 
     snprintf(digest, sizeof(digest), "%016lx", ft_region_digest(log->node.region));
-    fprintf(out, "%s: %s\n", log->options->log,
+    fprintf(out, "%s: %s\n", log->options->log[0],
             log->diverged  ? "DIVERGED"
             : log->stopped ? "stopped, equal so far"
                            : "EQUAL to its end");
-    fprintf(out, "  executed       %lu bursts, %lu inputs from %u files\n", sum.bursts, sum.inputs, files);
+    fprintf(out, "  executed       %lu bursts, %lu inputs from %u files, %s to %s\n", sum.bursts, sum.inputs,
+            files, log->files.list[0]->file, log->files.list[files - 1]->file);
     lanes = print_lanes(log, out);
     fprintf(out, "  outputs        %lu, dropped %lu\n", sum.outputs, sum.dropped);
     fprintf(out, "  checked        %lu records, %lu digests in them, %lu snapshots\n", sum.bursts,
             sum.digests, log->snapshots);
     fprintf(out, "  digest         %s\n", digest);
+    fprintf(out, "recordings, oldest first\n");
+    recordings = nd_log_print_recordings(&log->files, out);
     fprintf(out, "last inputs: sequence number, time, port, flow  ->  verdict, flow\n");
     last = print_inputs(log, out);
     rows = nd_log_print_rows(log, out);
     diff = nd_log_print_diff(log, out);
     fprintf(out, "counters\n");
-    o = json_pack(
-        "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:b, s:o, s:o, s:o, s:o, s:o}",
-        "log", log->options->log, "files", (json_int_t)files, "bursts", (json_int_t)sum.bursts, "inputs",
-        (json_int_t)sum.inputs, "dropped", (json_int_t)sum.dropped, "outputs", (json_int_t)sum.outputs,
-        "digests", (json_int_t)sum.digests, "snapshots", (json_int_t)log->snapshots, "burst",
-        (json_int_t)state->burst, "seq", (json_int_t)state->seq - 1, "time_ns", (json_int_t)state->time,
-        "digest", digest, "stopped", log->stopped, "equal", !log->diverged, "lanes", lanes, "last", last,
-        "rows", rows, "diff", diff, "state", print_counters(log, out));
+    o = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:b, s:o, s:o, s:o, "
+                  "s:o, s:o, s:o}",
+                  "log", log->options->log[0], "files", (json_int_t)files, "bursts", (json_int_t)sum.bursts,
+                  "inputs", (json_int_t)sum.inputs, "dropped", (json_int_t)sum.dropped, "outputs",
+                  (json_int_t)sum.outputs, "digests", (json_int_t)sum.digests, "snapshots",
+                  (json_int_t)log->snapshots, "burst", (json_int_t)state->burst, "seq",
+                  (json_int_t)state->seq - 1, "time_ns", (json_int_t)state->time, "digest", digest, "stopped",
+                  log->stopped, "equal", !log->diverged, "recordings", recordings, "lanes", lanes, "last",
+                  last, "rows", rows, "diff", diff, "state", print_counters(log, out));
     if (log->options->json)
         code = o ? nd_print_json(o) : ND_SOFTWARE;
     json_decref(o);
