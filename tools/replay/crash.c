@@ -132,11 +132,12 @@ static int wait_child(struct again *a, pid_t child, bool *traced)
 
 /* ---- how it died ---- */
 
-static void note_place(struct nd_death *d, const struct nd_crash_told *told)
+static void note_place(struct nd_death *d, const struct nd_crash_page *page)
 {
+    const struct nd_crash_told *told = &page->told;
     const char *object;
 
-    nd_crash_symbol(told->reg[ND_CRASH_REGISTERS - 1], d->symbol, &object, &d->offset);
+    nd_crash_symbol(page, told->reg[ND_CRASH_REGISTERS - 1], d->symbol, &object, &d->offset);
     snprintf(d->object, sizeof(d->object), "%s", object);
     nd_crash_signal(d->signal, told->number);
     d->overflow = told->overflow;
@@ -152,7 +153,7 @@ static void note_death(struct again *a, int status)
     const struct nf_chain_config *chain = &a->log.config->chain;
 
     if (told->owner)
-        note_place(&a->here, told);
+        note_place(&a->here, a->log.page);
     else if (WIFSIGNALED(status))
         nd_crash_signal(a->here.signal, WTERMSIG(status));
     snprintf(a->here.doing, sizeof(a->here.doing), "%s", nf_doing_name(doing));
@@ -228,8 +229,9 @@ static int print_outcome(const struct again *a)
     if (a->fresh)
         fprintf(out, "  executed       inputs.pcapng, from a fresh state: %s\n", a->why.text);
     else
-        fprintf(out, "  executed       the recording %s, and the burst that it ends in: lane %d burst %lu\n",
-                a->log.options->log, a->report.lane, a->report.burst);
+        fprintf(out, "  executed       %u files to %s, and the burst that it ends in: lane %d burst %lu\n",
+                a->log.files.count, a->log.files.list[a->log.files.count - 1]->file, a->report.lane,
+                a->report.burst);
     fprintf(out, "  the report     %s\n", describe_death(line, &a->report.death));
     fprintf(out, "  here           %s\n", describe_death(line, &a->here));
     if (!same && strcmp(a->report.build, nd_crash_build_id(build)) != 0)
@@ -252,16 +254,16 @@ static int choose_inputs(struct again *a, const struct nd_replay_options *o, str
     int error = nd_incident_recording(&a->log.files, &a->report, &a->why);
 
     if (!error && nd_incident_has_burst(&a->log.files, &a->report))
-        return nd_config_read(&a->log.config, o->config, false, fault);
+        return nd_config_read(&a->log.config, o->config, 0, fault);
     if (!error)
         ft_fail(&a->why, FT_ENOENT, "%.160s ends before the burst",
-                a->log.files.list[a->log.files.count - 1].file);
+                a->log.files.list[a->log.files.count - 1]->file);
     a->fresh = true;
     instead.fast = true;
     instead.lanes = 1;
     instead.mode = instead.standby = -1;
     snprintf(file, sizeof(file), "%s/inputs.pcapng", a->report.directory);
-    error = nd_replay_config(&a->log.config, &instead, fault);
+    error = nd_replay_config(&a->log.config, &instead, 0, fault);
     return error ? error : nd_tape_read(&a->tape, file, &a->log.config->chain, fault);
 }
 
@@ -310,19 +312,15 @@ static int die_again(struct again *a)
 int nd_replay_crash(const struct nd_replay_options *options)
 {
     static struct again a;
-    static char recording[352];
-    struct nd_replay_options o = *options;
     struct ft_fault fault = {""};
-    int error = nd_incident_read(&a.report, o.crash, &fault), code;
+    int error = nd_incident_read(&a.report, options->crash, &fault), code;
 
-    snprintf(recording, sizeof(recording), "%s/%s", a.report.recording, a.report.node);
-    o.log = recording;
-    a.log.options = &o;
+    a.log.options = options;
     a.log.page = nd_shared_memory(sizeof(*a.log.page));
     if (!error && !a.log.page)
         error = ft_fail(&fault, FT_ENOMEM, "understudy replay: no memory");
     if (!error)
-        error = choose_inputs(&a, &o, &fault);
+        error = choose_inputs(&a, options, &fault);
     if (error) {
         fprintf(stderr, "%s\n", fault.text);
         code = nd_exit_of_file(error);
