@@ -164,7 +164,7 @@ bool nd_moment_is_in(const struct nd_moment *m, const struct lg_recording *file)
     else if (m->kind == ND_MOMENT_CHAIN)
         begun = m->time >= nd_moment_latest(file->at, file->head.lanes);
     else
-        begun = file->clocks && m->time >= nd_moment_begin(file);
+        begun = m->time >= nd_moment_begin(file);
     return begun && nd_moment_is_before(m, file, file->end);
 }
 
