@@ -329,7 +329,7 @@ static void begin_thread(void)
 void nd_crash_catch(struct nd_crash_page *page, const struct ft_lane *words, unsigned lanes,
                     const struct ft_datagram_key *key)
 {
-    struct sigaction action = {.sa_sigaction = on_fatal, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    struct sigaction action = {.sa_sigaction = on_fatal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
 
     node.page = page;
     node.words = words;

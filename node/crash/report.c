@@ -38,15 +38,16 @@ static int lane_of(const struct nd_crash_case *c)
 
 /* ---- one line ---- */
 
-/* "NF nat", "the timers of NF nat", "the chain's sessions". */
+/* "NF nat", "the timers of NF nat", "the chain's sessions", "the sessions of NF nat": one ends. */
 static void name_place(char out[96], const char *nf, unsigned doing)
 {
     static const char *const of[NF_DOINGS] = {[NF_DOING_TIMERS] = "the timers of ",
+                                              [NF_DOING_SESSIONS] = "the sessions of ",
                                               [NF_DOING_SHOW] = "show of ",
                                               [NF_DOING_SET] = "set of ",
                                               [NF_DOING_CLEAR] = "clear of "};
 
-    if (doing == NF_DOING_SESSIONS)
+    if (doing == NF_DOING_SESSIONS && strcmp(nf, "l3") == 0)
         snprintf(out, 96, "the chain's sessions");
     else if (doing == NF_DOING_NOTHING || doing >= NF_DOINGS)
         snprintf(out, 96, "no NF");

@@ -8,6 +8,7 @@
 #include "node/crash/reporter.h"
 #include "nflib/chain/chain.h"
 #include "tools/pair/child.h"
+#include "tools/replay/stop.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -29,6 +30,23 @@ struct again {
 };
 
 /* ---- the process that dies ---- */
+
+/* What an operator asked for when the node died, all of it. */
+static void show_again(const struct again *a, struct nf_chain *chain)
+{
+    static char page[256u << 10];
+    const struct nf *nf = nf_chain_find(chain, a->report.death.nf);
+    struct nf_show *out = NULL;
+    uint64_t cursor = 0;
+    bool more = nf && nf->module->show;
+
+    nd_crash_thread(a->fresh ? 0 : (int)a->log.crash_lane);
+    nd_stop_before(a->log.crash_entry, NULL);
+    while (more && (out = nf_show_begin(page, sizeof(page)))) {
+        more = nf_chain_show(chain, nf, out, &cursor);
+        nf_show_end(out);
+    }
+}
 
 /* What the reporter saved of the lanes' last inputs, in order, as bursts of one lane. */
 static int run_fresh(const struct again *a, struct ft_fault *fault)
@@ -64,6 +82,8 @@ static int run_fresh(const struct again *a, struct ft_fault *fault)
         }
         nf_chain_run(chain, b + 1, burst->time, packets, burst->n);
     }
+    if (nd_incident_is_show(&a->report))
+        show_again(a, chain);
     return 0;
 }
 
@@ -77,6 +97,8 @@ static _Noreturn void run_child(struct again *a)
     setrlimit(RLIMIT_CORE, &none);
     nd_crash_catch(a->log.page, a->log.words, a->log.config->chain.lanes, &nobody);
     error = a->fresh ? run_fresh(a, &fault) : nd_log_run_crash(&a->log, &fault);
+    if (!error && !a->fresh && nd_incident_is_show(&a->report))
+        show_again(a, a->log.node.lane[a->log.crash_lane].chain);
     if (error)
         fprintf(stderr, "%s\n", fault.text);
     _exit(error ? ND_DATA : ND_DONE);
@@ -229,8 +251,9 @@ static int print_outcome(const struct again *a)
     if (a->fresh)
         fprintf(out, "  executed       inputs.pcapng, from a fresh state: %s\n", a->why.text);
     else
-        fprintf(out, "  executed       %u files to %s, and the burst that it ends in: lane %d burst %lu\n",
-                a->log.files.count, a->log.files.list[a->log.files.count - 1]->file, a->report.lane,
+        fprintf(out, "  executed       %u files to %s, and %s: lane %d burst %lu\n", a->log.files.count,
+                a->log.files.list[a->log.files.count - 1]->file,
+                nd_incident_is_show(&a->report) ? "then `show`" : "the burst that it ends in", a->report.lane,
                 a->report.burst);
     fprintf(out, "  the report     %s\n", describe_death(line, &a->report.death));
     fprintf(out, "  here           %s\n", describe_death(line, &a->here));
@@ -280,6 +303,7 @@ static void find_entry(struct again *a)
         if (strcmp(m->name, a->report.death.nf) != 0)
             continue;
         a->log.crash_entry = strcmp(a->report.death.doing, "timers") == 0  ? (uintptr_t)m->timers
+                             : strcmp(a->report.death.doing, "show") == 0  ? (uintptr_t)m->show
                              : strcmp(a->report.death.doing, "set") == 0   ? (uintptr_t)m->set
                              : strcmp(a->report.death.doing, "clear") == 0 ? (uintptr_t)m->clear
                                                                            : (uintptr_t)m->process;
