@@ -91,7 +91,8 @@ static __attribute__((noinline)) void return_to_nowhere(const struct nf_packet *
     __asm__ volatile("pushq %0\n\tret" : : "r"(NOWHERE), "r"(p));
 }
 
-/* What lies behind a chunk too large for the thread's cache is another chunk's size, which free() looks at. */
+/* What lies behind a chunk too large for the thread's cache is another chunk's size, which free() looks at.
+ */
 static __attribute__((noinline)) void overrun_heap(void)
 {
     volatile char *volatile p = malloc(2000);
