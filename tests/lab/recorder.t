@@ -5,7 +5,7 @@
 # planted in it comes to something else, and says where.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 55
+plan 57
 
 export LAB_RECORD="dir: $work/rec, file_mb: 1, files: 4"
 began=$(date +%s.%N)
@@ -121,6 +121,10 @@ refused() { # CODE PATTERN ARGUMENT…
 ok "a file with nothing in it is passed over" replay "$log"
 is "and said so" "$(grep -c '99999999.rec:offset 0: .*, passed over$' "$work/err.txt")" 1
 rm "$log/99999999.rec"
+cp -r "$log" "$work/scarred"
+cp "$work/bad.rec" "$work/scarred/$(basename "$oldest")"
+ok "a damaged old file is passed over" replay "$work/scarred"
+is "and said so" "$(grep -cE "$(basename "$oldest"):offset [0-9]+: .*, passed over$" "$work/err.txt")" 1
 ok "a torn file is read as far as it goes" replay "$work/torn.rec"
 refused 65 'bad.rec:offset [0-9]+: .*, expected' "$work/bad.rec"
 refused 65 'pair.yaml:offset 0: .*, expected a recording' "$pair"
