@@ -165,7 +165,7 @@ static void commands_too(void **state)
 static void the_log_tells_of_the_end(void **state)
 {
     char path[ND_CRASH_PATH], dir[320];
-    const struct nd_replay_options o = {.config = pair, .log = dir, .json = true};
+    const struct nd_replay_options o = {.config = pair, .log = {dir}, .json = true};
     const json_t *end, *begun;
 
     (void)state;

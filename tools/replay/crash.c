@@ -251,7 +251,8 @@ static int print_outcome(const struct again *a)
     if (a->fresh)
         fprintf(out, "  executed       inputs.pcapng, from a fresh state: %s\n", a->why.text);
     else
-        fprintf(out, "  executed       the recording %s, and %s: lane %d burst %lu\n", a->log.options->log,
+        fprintf(out, "  executed       %u files to %s, and %s: lane %d burst %lu\n", a->log.files.count,
+                a->log.files.list[a->log.files.count - 1]->file,
                 nd_incident_is_show(&a->report) ? "then `show`" : "the burst that it ends in", a->report.lane,
                 a->report.burst);
     fprintf(out, "  the report     %s\n", describe_death(line, &a->report.death));
@@ -279,7 +280,7 @@ static int choose_inputs(struct again *a, const struct nd_replay_options *o, str
         return nd_config_read(&a->log.config, o->config, 0, fault);
     if (!error)
         ft_fail(&a->why, FT_ENOENT, "%.160s ends before the burst",
-                a->log.files.list[a->log.files.count - 1].file);
+                a->log.files.list[a->log.files.count - 1]->file);
     a->fresh = true;
     instead.fast = true;
     instead.lanes = 1;
@@ -335,19 +336,15 @@ static int die_again(struct again *a)
 int nd_replay_crash(const struct nd_replay_options *options)
 {
     static struct again a;
-    static char recording[352];
-    struct nd_replay_options o = *options;
     struct ft_fault fault = {""};
-    int error = nd_incident_read(&a.report, o.crash, &fault), code;
+    int error = nd_incident_read(&a.report, options->crash, &fault), code;
 
-    snprintf(recording, sizeof(recording), "%s/%s", a.report.recording, a.report.node);
-    o.log = recording;
-    a.log.options = &o;
+    a.log.options = options;
     a.log.page = nd_shared_memory(sizeof(*a.log.page));
     if (!error && !a.log.page)
         error = ft_fail(&fault, FT_ENOMEM, "understudy replay: no memory");
     if (!error)
-        error = choose_inputs(&a, &o, &fault);
+        error = choose_inputs(&a, options, &fault);
     if (error) {
         fprintf(stderr, "%s\n", fault.text);
         code = nd_exit_of_file(error);

@@ -29,7 +29,7 @@ struct nd_incident {
 
 /* 0, or FT_ENOENT, FT_EPERM, FT_EMALFORMED with one line; a node that was killed crashed in nothing. */
 int nd_incident_read(struct nd_incident *out, const char *directory, struct ft_fault *fault);
-/* Opens the recording that ends with this crash. As nd_log_files_open. */
+/* Opens the recording that ends with this crash, and what leads to it. 0, or with one line. */
 int nd_incident_recording(struct nd_log_files *files, const struct nd_incident *report,
                           struct ft_fault *fault);
 /* It crashed between bursts, in an answer to `show`. */

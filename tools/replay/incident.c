@@ -92,12 +92,17 @@ int nd_incident_read(struct nd_incident *out, const char *directory, struct ft_f
 int nd_incident_recording(struct nd_log_files *files, const struct nd_incident *report,
                           struct ft_fault *fault)
 {
-    char path[352];
+    const char *const paths[] = {report->recording, NULL};
+    int error;
 
     if (!report->recording[0])
         return ft_fail(fault, FT_ENOENT, "the node recorded nothing");
-    snprintf(path, sizeof(path), "%s/%s", report->recording, report->node);
-    return nd_log_files_open(files, path, report->wall, fault);
+    error = nd_log_files_open(files, paths, fault);
+    if (!error)
+        error = nd_log_files_choose_end(files, report->node, report->wall, fault);
+    if (!error && files->count == 0)
+        error = ft_fail(fault, FT_ENOENT, "%.120s: no recording that reaches this end", report->recording);
+    return error;
 }
 
 bool nd_incident_is_show(const struct nd_incident *report)
@@ -107,7 +112,7 @@ bool nd_incident_is_show(const struct nd_incident *report)
 
 bool nd_incident_has_burst(const struct nd_log_files *files, const struct nd_incident *report)
 {
-    const struct lg_recording *last = &files->list[files->count - 1];
+    const struct lg_recording *last = files->list[files->count - 1];
     unsigned lane = (unsigned)report->lane;
 
     if (lane >= last->head.lanes)
