@@ -152,8 +152,7 @@ static void check_report(const struct death *d, const json_t *report)
     /* Of an address that no pointer can be, or no vector, the processor does not say which. */
     assert_int_equal(json_is_null(json_object_get(report, "address")),
                      strcmp(d->name, "wild pointer") == 0 || strcmp(d->name, "unaligned vector") == 0 ||
-                         d->signal == SIGABRT || d->signal == SIGSYS ||
-                         d->signal == SIGTRAP);
+                         d->signal == SIGABRT || d->signal == SIGSYS || d->signal == SIGTRAP);
 }
 
 /* The burst's file has the first `bytes` of the packet that killed as they came in. */

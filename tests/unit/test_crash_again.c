@@ -148,7 +148,7 @@ static void each_death_is_died_again(void **state)
 static void commands_too(void **state)
 {
     static const char *const texts[] = {"set crasher die=set", "clear crasher", "set crasher die=show"},
-                            *const doing[] = {"set", "clear", "show"};
+                             *const doing[] = {"set", "clear", "show"};
     char path[ND_CRASH_PATH];
 
     (void)state;

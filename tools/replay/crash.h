@@ -34,7 +34,8 @@ int nd_incident_recording(struct nd_log_files *files, const struct nd_incident *
                           struct ft_fault *fault);
 /* It crashed between bursts, in an answer to `show`. */
 bool nd_incident_is_show(const struct nd_incident *report);
-/* Whether the burst is among what the recording ends with; of `show`: whether the burst before it is its last. */
+/* Whether the burst is among what the recording ends with; of `show`: whether the burst before it is its
+ * last. */
 bool nd_incident_has_burst(const struct nd_log_files *files, const struct nd_incident *report);
 /* The whole command; an exit code. */
 int nd_replay_crash(const struct nd_replay_options *options);
