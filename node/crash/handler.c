@@ -341,7 +341,8 @@ void nd_crash_catch(struct nd_crash_page *page, const struct ft_lane *words, uns
     signal(SIGALRM, SIG_DFL);
     sigfillset(&action.sa_mask);
     sigdelset(&action.sa_mask, SIGALRM);
-    sigdelset(&action.sa_mask, SIGSEGV); /* a step that faults is left */
+    sigdelset(&action.sa_mask,
+              SIGSEGV); /* a step that faults is left, also in the handler of the same signal */
     sigdelset(&action.sa_mask, SIGBUS);
     for (unsigned i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++)
         sigaction(fatal[i], &action, NULL);
