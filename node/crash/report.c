@@ -159,7 +159,8 @@ static json_t *make_text(const char *text)
 
 /* `sure`: it is known to be one. Otherwise it is, if it is known to be in a function. A return address is
  * behind its call, which may be the last instruction of its function. */
-static void add_frame(json_t *list, const struct nd_crash_page *page, uint64_t address, bool returns, bool sure)
+static void add_frame(json_t *list, const struct nd_crash_page *page, uint64_t address, bool returns,
+                      bool sure)
 {
     char symbol[ND_CRASH_SYMBOL];
     const char *object;

@@ -88,8 +88,8 @@ struct nd_reference {
     _Atomic uint64_t dependencies; /* followed */
     _Atomic uint64_t diverged;     /* lanes whose log could not be executed: a dependency points out of it, or
                                       not all of it was used */
-    _Atomic uint64_t died;         /* the burst of a lane that ended its process, as it ended a node; 0: none */
-    unsigned listed;               /* lines said about losses, by the keepers and by the reference */
+    _Atomic uint64_t died; /* the burst of a lane that ended its process, as it ended a node; 0: none */
+    unsigned listed;       /* lines said about losses, by the keepers and by the reference */
     struct nd_chain_counts chain;
     struct nd_differences differences[ND_NODES]; /* of the node with that number */
     struct nd_first first;                       /* of nd_reference_trace */
