@@ -3,15 +3,11 @@
 #include "node/config/module_file.h"
 #include "ftcore/base/event_log.h"
 #include "nflib/module/object.h"
+#include "node/base/elf_file.h"
 
-#include <elf.h>
-#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 /* What a library has, and what an NF uses in its place. The rules are numbered as in docs/writing-an-nf.md.
  */
@@ -76,10 +72,7 @@ static const char known[] = " libc.so.6 libm.so.6 libgcc_s.so.1 ld-linux-x86-64.
 
 struct object {
     const char *path;
-    const uint8_t *bytes;
-    size_t size;
-    const Elf64_Ehdr *head;
-    const Elf64_Shdr *sections;
+    const struct nd_elf_file *file;
     bool unreplayable, quiet;
     struct ft_fault *fault;
 };
@@ -91,37 +84,9 @@ static int refuse_unreadable(const struct object *o)
     return ft_fail(o->fault, FT_EIO, "module %.120s cannot be read, expected an ELF file", o->path);
 }
 
-static const void *part(const struct object *o, uint64_t at, uint64_t size)
-{
-    return at <= o->size && size <= o->size - at ? o->bytes + at : NULL;
-}
-
-/* The same of structs, which lie at multiples of 8. */
-static const void *table(const struct object *o, uint64_t at, uint64_t size)
-{
-    return at % 8 == 0 ? part(o, at, size) : NULL;
-}
-
-static const char *text(const struct object *o, const Elf64_Shdr *strings, uint64_t at)
-{
-    const char *all = part(o, strings->sh_offset, strings->sh_size);
-
-    return all && at < strings->sh_size && memchr(all + at, '\0', strings->sh_size - at) ? all + at : "";
-}
-
-static bool open_object(struct object *o)
-{
-    o->head = table(o, 0, sizeof(*o->head));
-    if (!o->head || memcmp(o->head->e_ident, ELFMAG, SELFMAG) != 0 ||
-        o->head->e_ident[EI_CLASS] != ELFCLASS64 || o->head->e_shentsize != sizeof(*o->sections))
-        return false;
-    o->sections = table(o, o->head->e_shoff, (uint64_t)o->head->e_shnum * sizeof(*o->sections));
-    return o->sections && o->head->e_shstrndx < o->head->e_shnum;
-}
-
 static const char *name_of(const struct object *o, const Elf64_Shdr *s)
 {
-    return text(o, &o->sections[o->head->e_shstrndx], s->sh_name);
+    return nd_elf_file_text(o->file, o->file->head->e_shstrndx, s->sh_name);
 }
 
 /* ---- what is said -------------------------------------------------------------------------------- */
@@ -233,13 +198,13 @@ static int judge_import(const struct object *o, const char *name)
 
 static int judge_needed(const struct object *o, const Elf64_Shdr *s)
 {
-    const Elf64_Dyn *list = table(o, s->sh_offset, s->sh_size);
+    size_t count;
+    const Elf64_Dyn *list = nd_elf_file_table(o->file, s, sizeof(*list), &count);
 
     if (!list)
         return refuse_unreadable(o);
-    for (uint64_t i = 0; i < s->sh_size / sizeof(*list) && list[i].d_tag != DT_NULL; i++) {
-        const char *name =
-            s->sh_link < o->head->e_shnum ? text(o, &o->sections[s->sh_link], list[i].d_un.d_val) : "";
+    for (size_t i = 0; i < count && list[i].d_tag != DT_NULL; i++) {
+        const char *name = nd_elf_file_text(o->file, s->sh_link, list[i].d_un.d_val);
 
         if (list[i].d_tag == DT_NEEDED && !is_in(known, name) && !o->unreplayable)
             warn(o, "needs ", name, "no library but libc: nothing looks at what that one takes and keeps");
@@ -276,11 +241,12 @@ static int judge_variable(const struct object *o, const char *name, const char *
 /* `file`: the source that a local symbol is of. */
 static bool is_variable(const struct object *o, const Elf64_Sym *symbol, const char *name, const char *file)
 {
-    const Elf64_Shdr *in = &o->sections[symbol->st_shndx];
     unsigned type = ELF64_ST_TYPE(symbol->st_info);
+    const Elf64_Shdr *in;
 
-    if (symbol->st_shndx >= o->head->e_shnum)
+    if (symbol->st_shndx >= o->file->head->e_shnum)
         return false;
+    in = &o->file->sections[symbol->st_shndx];
     if (strcmp(file, compilers_file) == 0 && strncmp(name, compilers_own, strlen(compilers_own)) == 0)
         return false;
     return (type == STT_OBJECT || type == STT_TLS || type == STT_NOTYPE) && in->sh_flags & SHF_WRITE &&
@@ -289,21 +255,22 @@ static bool is_variable(const struct object *o, const Elf64_Sym *symbol, const c
 
 static int judge_symbols(const struct object *o, const Elf64_Shdr *s)
 {
-    const Elf64_Sym *list = table(o, s->sh_offset, s->sh_size);
+    size_t count;
+    const Elf64_Sym *list = nd_elf_file_table(o->file, s, sizeof(*list), &count);
     const char *file = "";
     int error = 0;
 
-    if (!list || s->sh_link >= o->head->e_shnum)
+    if (!list || s->sh_link >= o->file->head->e_shnum)
         return refuse_unreadable(o);
-    for (uint64_t i = 1; i < s->sh_size / sizeof(*list) && !error; i++) {
-        const char *name = text(o, &o->sections[s->sh_link], list[i].st_name);
+    for (size_t i = 1; i < count && !error; i++) {
+        const char *name = nd_elf_file_text(o->file, s->sh_link, list[i].st_name);
 
         if (ELF64_ST_TYPE(list[i].st_info) == STT_FILE)
             file = name; /* of the local symbols that follow */
         else if (list[i].st_shndx == SHN_UNDEF && s->sh_type == SHT_DYNSYM)
             error = judge_import(o, name);
         else if (is_variable(o, &list[i], name, file))
-            error = judge_variable(o, name, name_of(o, &o->sections[list[i].st_shndx]));
+            error = judge_variable(o, name, name_of(o, &o->file->sections[list[i].st_shndx]));
     }
     return error;
 }
@@ -317,11 +284,11 @@ static bool has_more(const Elf64_Shdr *s)
 /* Without a symbol table only the sections tell. */
 static int judge_stripped(const struct object *o)
 {
-    for (unsigned i = 0; i < o->head->e_shnum; i++)
-        if (o->sections[i].sh_type == SHT_SYMTAB)
+    for (unsigned i = 0; i < o->file->head->e_shnum; i++)
+        if (o->file->sections[i].sh_type == SHT_SYMTAB)
             return 0;
-    for (unsigned i = 0; i < o->head->e_shnum; i++) {
-        const Elf64_Shdr *s = &o->sections[i];
+    for (unsigned i = 0; i < o->file->head->e_shnum; i++) {
+        const Elf64_Shdr *s = &o->file->sections[i];
         const char *name = name_of(o, s);
 
         if (s->sh_flags & SHF_WRITE && s->sh_flags & SHF_ALLOC && !is_loaders(name) && has_more(s))
@@ -334,8 +301,8 @@ static int judge(const struct object *o)
 {
     int error = judge_stripped(o);
 
-    for (unsigned i = 0; i < o->head->e_shnum && !error; i++) {
-        const Elf64_Shdr *s = &o->sections[i];
+    for (unsigned i = 0; i < o->file->head->e_shnum && !error; i++) {
+        const Elf64_Shdr *s = &o->file->sections[i];
 
         if (s->sh_type == SHT_SYMTAB || s->sh_type == SHT_DYNSYM)
             error = judge_symbols(o, s);
@@ -345,45 +312,37 @@ static int judge(const struct object *o)
     return error;
 }
 
-int nd_module_bytes_check(const struct nd_module_bytes *m, struct ft_fault *fault)
+/* `file`: NULL when it could not be read. */
+static int check_file(const struct nd_module_bytes *m, const struct nd_elf_file *file, struct ft_fault *fault)
 {
-    struct object o = {.path = m->path,
-                       .bytes = m->bytes,
-                       .size = m->size,
-                       .unreplayable = m->unreplayable,
-                       .quiet = m->quiet,
-                       .fault = fault};
+    struct object o = {
+        .path = m->path, .file = file, .unreplayable = m->unreplayable, .quiet = m->quiet, .fault = fault};
 
-    return open_object(&o) ? judge(&o) : refuse_unreadable(&o);
+    return file ? judge(&o) : refuse_unreadable(&o);
 }
 
-static int check_file(struct nd_module_bytes m, struct ft_fault *fault)
+int nd_module_bytes_check(const struct nd_module_bytes *m, struct ft_fault *fault)
 {
-    int fd = open(m.path, O_RDONLY | O_CLOEXEC), error;
-    struct stat is;
-    void *bytes = MAP_FAILED;
+    struct nd_elf_file file;
 
-    if (fd >= 0 && fstat(fd, &is) == 0 && is.st_size > 0)
-        bytes = mmap(NULL, (size_t)is.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (bytes != MAP_FAILED) {
-        m.bytes = bytes;
-        m.size = (size_t)is.st_size;
-    }
-    error = nd_module_bytes_check(&m, fault);
-    if (m.size)
-        munmap(bytes, m.size);
-    if (fd >= 0)
-        close(fd);
-    return error;
+    return check_file(m, nd_elf_file_read(&file, m->bytes, m->size) ? &file : NULL, fault);
 }
 
 int nd_module_file_check(const char *path, bool quiet, struct ft_fault *fault)
 {
     struct nd_module_bytes m = {.path = path, .unreplayable = true, .quiet = quiet};
     const struct nf_module *module;
-    bool any = false;
+    struct nd_elf_file file;
+    bool any = false, is_open;
+    int error;
 
     for (unsigned at = 0; (module = next_nf(path, &at)); any = true)
         m.unreplayable &= module->unreplayable;
-    return any ? check_file(m, fault) : 0;
+    if (!any)
+        return 0;
+    is_open = nd_elf_file_open(&file, path);
+    error = check_file(&m, is_open ? &file : NULL, fault);
+    if (is_open)
+        nd_elf_file_close(&file);
+    return error;
 }

@@ -2,93 +2,47 @@
 /*
  * Which function an instruction is in. The reporter was forked from the node when the modules of its first
  * chain were loaded, so their addresses mean the same in both; of others the page says where they lie. dladdr
- * knows exported names alone; an NF's functions are static, so the
- * symbol table of the object's file is looked through as well, if it has not been stripped.
+ * knows exported names alone; an NF's functions are static, so the symbol table of the object's file is
+ * looked through as well, if it has not been stripped.
  */
 #define _GNU_SOURCE /* dladdr, dl_iterate_phdr */
+#include "node/base/elf_file.h"
 #include "node/crash/reporter.h"
 
 #include <dlfcn.h>
-#include <elf.h>
-#include <fcntl.h>
 #include <link.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-/* An object's file. */
-struct image {
-    const uint8_t *bytes;
-    size_t size;
-};
-
-static const void *part(const struct image *image, uint64_t at, uint64_t size)
-{
-    return at <= image->size && size <= image->size - at ? image->bytes + at : NULL;
-}
-
-static const Elf64_Ehdr *head_of(const struct image *image)
-{
-    const Elf64_Ehdr *head = part(image, 0, sizeof(*head));
-
-    return head && memcmp(head->e_ident, ELFMAG, SELFMAG) == 0 && head->e_ident[EI_CLASS] == ELFCLASS64 &&
-                   head->e_shentsize == sizeof(Elf64_Shdr)
-               ? head
-               : NULL;
-}
 
 /* The name of the function in `table` that has the instruction at `offset` from where the object begins. */
-static bool search_table(const struct image *image, const Elf64_Shdr *sections, unsigned count,
-                         const Elf64_Shdr *table, uint64_t offset, char out[ND_CRASH_SYMBOL])
+static bool search_table(const struct nd_elf_file *file, const Elf64_Shdr *table, uint64_t offset,
+                         char out[ND_CRASH_SYMBOL])
 {
-    const Elf64_Sym *symbols = part(image, table->sh_offset, table->sh_size);
-    const Elf64_Shdr *names = table->sh_link < count ? &sections[table->sh_link] : NULL;
-    const char *text = names ? part(image, names->sh_offset, names->sh_size) : NULL;
+    size_t count;
+    const Elf64_Sym *symbols = nd_elf_file_table(file, table, sizeof(*symbols), &count);
 
-    for (size_t i = 0; symbols && text && i < table->sh_size / sizeof(*symbols); i++) {
+    for (size_t i = 0; i < count; i++) {
         const Elf64_Sym *s = &symbols[i];
 
         if (ELF64_ST_TYPE(s->st_info) != STT_FUNC || offset < s->st_value ||
-            offset >= s->st_value + s->st_size || s->st_name >= names->sh_size ||
-            !memchr(text + s->st_name, 0, names->sh_size - s->st_name))
+            offset - s->st_value >= s->st_size)
             continue;
-        snprintf(out, ND_CRASH_SYMBOL, "%.100s+0x%lx", text + s->st_name, offset - s->st_value);
+        snprintf(out, ND_CRASH_SYMBOL, "%.100s+0x%lx", nd_elf_file_text(file, table->sh_link, s->st_name),
+                 offset - s->st_value);
         return true;
     }
     return false;
 }
 
-static void search_image(const struct image *image, uint64_t offset, char out[ND_CRASH_SYMBOL])
-{
-    const Elf64_Ehdr *head = head_of(image);
-    const Elf64_Shdr *sections =
-        head ? part(image, head->e_shoff, (uint64_t)head->e_shnum * sizeof(*sections)) : NULL;
-
-    for (unsigned i = 0; sections && i < head->e_shnum; i++)
-        if (sections[i].sh_type == SHT_SYMTAB &&
-            search_table(image, sections, head->e_shnum, &sections[i], offset, out))
-            return;
-}
-
 static void search_file(const char *path, uint64_t offset, char out[ND_CRASH_SYMBOL])
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    struct stat is;
-    struct image image;
-    void *bytes;
+    struct nd_elf_file file;
 
-    if (fd < 0)
+    if (!nd_elf_file_open(&file, path))
         return;
-    if (fstat(fd, &is) == 0 && is.st_size > 0) {
-        bytes = mmap(NULL, (size_t)is.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (bytes != MAP_FAILED) {
-            image = (struct image){bytes, (size_t)is.st_size};
-            search_image(&image, offset, out);
-            munmap(bytes, image.size);
-        }
-    }
-    close(fd);
+    for (unsigned i = 0; i < file.head->e_shnum; i++)
+        if (file.sections[i].sh_type == SHT_SYMTAB && search_table(&file, &file.sections[i], offset, out))
+            break;
+    nd_elf_file_close(&file);
 }
 
 /* False: it is in no module that was loaded later. */
