@@ -113,6 +113,56 @@ static __attribute__((noinline)) void use_freed_memory(void)
     sink = (uint64_t)*p;
 }
 
+static void die_further(struct nf *nf, struct nf_packet *p, unsigned how, uint64_t now)
+{
+    const struct crasher *state = nf->state;
+
+    switch (how) {
+    case 13: /* out of memory, unnoticed */
+        *(volatile char *)malloc(SIZE_MAX / 4) = 1;
+        break;
+    case 14: /* a pointer made of the packet's bytes */
+        sink = *(volatile uint64_t *)(uintptr_t)(0xdead000000000000ull | p->len);
+        break;
+    case 15: /* what may not be written */
+        *(volatile char *)(uintptr_t)crasher_counters[0] = 1;
+        break;
+    case 16:
+        raise(SIGSYS);
+        break;
+    case 17:
+        __asm__ volatile("int3");
+        break;
+    case 18:
+        ((void (*)(const struct nf_packet *))(uintptr_t)(NOWHERE + (unsigned)zero))(p);
+        break;
+    case 19:
+        return return_to_nowhere(p);
+    case REWRITES:
+        sink = p->len / (unsigned)zero;
+        break;
+    case 21:
+        return overrun_heap();
+    case 22: /* a vector that is not aligned */
+        __asm__ volatile("movaps (%0), %%xmm0" ::"r"((uintptr_t)state | 1) : "xmm0");
+        break;
+    case 23:
+        return use_freed_memory();
+    case 24: /* code */
+        *(volatile char *)hidden_code() = 1;
+        break;
+    case 25: /* behind the region */
+        ((volatile uint8_t *)nf->region->base)[nf->region->size] = 1;
+        break;
+    case 26: /* when its session ends: behind the NFs, since nothing of it passes */
+        nf_session_join(nf, p, now);
+        nf_drop(nf, p, CRASHER_DROPPED);
+        break;
+    default:
+        break;
+    }
+}
+
 static void die(struct nf *nf, struct nf_packet *p, unsigned how, uint64_t now)
 {
     const struct crasher *state = nf->state;
@@ -129,7 +179,6 @@ static void die(struct nf *nf, struct nf_packet *p, unsigned how, uint64_t now)
         FT_CHECK(zero, "port %u of a packet of %u bytes", how, p->len);
         break;
     case 4: /* division */
-    case REWRITES:
         sink = p->len / (unsigned)zero;
         break;
     case 5: /* endless */
@@ -155,45 +204,8 @@ static void die(struct nf *nf, struct nf_packet *p, unsigned how, uint64_t now)
     case 12:                                              /* in the C library */
         memcpy((void *)(uintptr_t)zero, p->data, p->len); /* not `have`: replay has less of it */
         break;
-    case 13: /* out of memory, unnoticed */
-        *(volatile char *)malloc(SIZE_MAX / 4) = 1;
-        break;
-    case 14: /* a pointer made of the packet's bytes */
-        sink = *(volatile uint64_t *)(uintptr_t)(0xdead000000000000ull | p->len);
-        break;
-    case 15: /* what may not be written */
-        *(volatile char *)(uintptr_t)crasher_counters[0] = 1;
-        break;
-    case 16:
-        raise(SIGSYS);
-        break;
-    case 17:
-        __asm__ volatile("int3");
-        break;
-    case 18:
-        ((void (*)(const struct nf_packet *))(uintptr_t)(NOWHERE + (unsigned)zero))(p);
-        break;
-    case 19:
-        return return_to_nowhere(p);
-    case 21:
-        return overrun_heap();
-    case 22: /* a vector that is not aligned */
-        __asm__ volatile("movaps (%0), %%xmm0" ::"r"((uintptr_t)state | 1) : "xmm0");
-        break;
-    case 23:
-        return use_freed_memory();
-    case 24: /* code */
-        *(volatile char *)hidden_code() = 1;
-        break;
-    case 25: /* behind the region */
-        ((volatile uint8_t *)nf->region->base)[nf->region->size] = 1;
-        break;
-    case 26: /* when its session ends: behind the NFs, since nothing of it passes */
-        nf_session_join(nf, p, now);
-        nf_drop(nf, p, CRASHER_DROPPED);
-        break;
     default:
-        break;
+        return die_further(nf, p, how, now);
     }
 }
 

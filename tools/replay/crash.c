@@ -55,14 +55,16 @@ static int run_fresh(const struct again *a, struct ft_fault *fault)
     static struct ft_published published[1];
     const struct nf_chain_config *config = &a->log.config->chain;
     struct nf_packet packets[NF_BURST_MAX];
-    uint8_t *frames = malloc((size_t)a->tape.longest * NF_BURST_MAX + 1);
+    uint8_t *frames;
     struct ft_region *region;
     struct nf_chain *chain;
-    int error = frames ? 0 : ft_fail(fault, FT_ENOMEM, "no memory for frames");
+    int error = nf_chain_region(&region, config, &how, fault);
 
-    if (error || (error = nf_chain_region(&region, config, &how, fault)) ||
-        (error = nf_chain_make(&chain, config, region, 0, 1, fault)))
+    if (error || (error = nf_chain_make(&chain, config, region, 0, 1, fault)))
         return error;
+    frames = malloc((size_t)a->tape.longest * NF_BURST_MAX + 1);
+    if (!frames)
+        return ft_fail(fault, FT_ENOMEM, "no memory for frames");
     nf_chain_share(chain, published);
     nf_chain_mark(chain, &a->log.page->lane[0].mark);
     nd_crash_thread(0);
@@ -84,6 +86,7 @@ static int run_fresh(const struct again *a, struct ft_fault *fault)
     }
     if (nd_incident_is_show(&a->report))
         show_again(a, chain);
+    free(frames);
     return 0;
 }
 

@@ -69,6 +69,7 @@ static int run_gdb(const struct commands *c, int argc, char **argv)
 
     if (!args || len < 0) {
         fprintf(stderr, "understudy replay: no memory\n");
+        free(args);
         return ND_SOFTWARE;
     }
     args[n++] = "gdb";
