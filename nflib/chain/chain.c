@@ -198,7 +198,7 @@ static bool looks_up(const struct nf_chain *chain)
     return false;
 }
 
-/* What came in on one side and is to pass the NFs. How many do. */
+/* What came in on one side and is to pass the NFs; `list` has room for one more. How many do. */
 static uint32_t run_side(struct nf_chain *chain, struct nf_packet *list[], uint32_t left, uint8_t side,
                          struct nf_packet *packets, uint64_t now)
 {
@@ -218,6 +218,7 @@ static uint32_t run_side(struct nf_chain *chain, struct nf_packet *list[], uint3
         uint32_t got = left;
         if (ft_unlikely(chain->guard))
             nf_payload_guard_begin(chain->guard, nf, list, left, packets, chain->state->seq);
+        list[left] = NULL; /* what lies behind it is told from its packets, also after a crash */
         nf_mark(chain->mark, NF_DOING_PACKETS, nf->index);
         begin_audited(chain, nf);
         nf->module->process(nf, list, left, now);
@@ -254,7 +255,7 @@ static uint32_t keep_for_nfs(struct nf_packet *list[], uint32_t n)
  * many pass all NFs. */
 static uint32_t run_sides(struct nf_chain *chain, struct nf_packet *packets, uint32_t n, uint64_t now)
 {
-    struct nf_packet *inside[NF_BURST_MAX], *outside[NF_BURST_MAX];
+    struct nf_packet *inside[NF_BURST_MAX + 1], *outside[NF_BURST_MAX + 1];
     uint32_t ins = 0, outs = 0;
     for (uint32_t i = 0; i < n; i++) {
         inside[ins] = outside[outs] = &packets[i];

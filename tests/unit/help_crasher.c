@@ -213,6 +213,8 @@ static void crasher_process(struct nf *nf, struct nf_packet *const packets[], ui
 {
     const struct crasher *state = nf->state;
 
+    FT_CHECK(!packets[n], "behind a list of %u packets lies one",
+             n); /* which would be taken for the one that killed */
     for (uint32_t i = 0; i < n; i++) {
         struct nf_packet *p = packets[i];
         unsigned port = __builtin_bswap16(p->dport);

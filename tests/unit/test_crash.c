@@ -23,7 +23,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BEFORE   5u  /* packets in front of the one that kills */
+#define BEFORE 5u /* packets in front of the one that kills */
+#define EARLIER                                                                                              \
+    22u /* in bursts before, of which the first is longer: behind a list lie packets of that one */
 #define REWRITES 20u /* of the deaths: the NF has changed the packet */
 
 /* By the port that it comes to, from CRASH_PORT on. */
@@ -79,9 +81,10 @@ static void end_me_later(void)
 
 static void die_of_a_packet(void)
 {
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < EARLIER; i++) {
         crash_arrives(CRASH_HARM);
-        crash_turns(1);
+        if (i >= EARLIER - 3)
+            crash_turns(1);
     }
     for (unsigned i = 0; i < BEFORE; i++)
         crash_arrives(CRASH_HARM);
@@ -163,7 +166,7 @@ static bool has_packet(const char *path, size_t bytes)
     FILE *in;
     size_t len;
 
-    for (unsigned i = 0; i < 3 + BEFORE; i++) /* the same again as in the process that died */
+    for (unsigned i = 0; i < EARLIER + BEFORE; i++) /* the same again as in the process that died */
         crash_arrives(CRASH_HARM);
     crash_arrives(CRASH_PORT + chosen);
     snprintf(name, sizeof(name), "%s/burst.pcapng", path);
@@ -171,7 +174,7 @@ static bool has_packet(const char *path, size_t bytes)
     assert_non_null(in);
     len = fread(file, 1, sizeof(file), in);
     fclose(in);
-    return memmem(file, len, crash_world.frame[3 + BEFORE], bytes) != NULL;
+    return memmem(file, len, crash_world.frame[EARLIER + BEFORE], bytes) != NULL;
 }
 
 /* How the lane tells its standby of bursts. */
