@@ -28,7 +28,7 @@ static void set_open(struct lg_recorder *rec, uint32_t file)
     atomic_store_explicit(&rec->open, file, memory_order_release);
 }
 
-/* Without its whole snapshot a file must not drive out one that can be read. */
+/* A file without its whole snapshot, which nothing leads to, must not drive out one that can be read. */
 static void drop_file(struct lg_recorder *rec)
 {
     char name[LG_NAME_BYTES];
@@ -91,6 +91,8 @@ void lg_frame_put(struct lg_recorder *rec, enum lg_frame_type type, uint32_t len
 
 void lg_file_end(struct lg_recorder *rec)
 {
+    if (!rec->whole && !rec->follows)
+        drop_file(rec);
     if (rec->fd < 0)
         return;
     lg_frame_room(rec);
@@ -98,10 +100,10 @@ void lg_file_end(struct lg_recorder *rec)
     lg_file_flush(rec);
     if (rec->fd < 0)
         return;
+    set_open(rec, 0); /* whole, and nobody's to finish, however long the disk takes */
     fdatasync(rec->fd);
     close(rec->fd);
     rec->fd = -1;
-    set_open(rec, 0);
 }
 
 /* The serials of the files there are: how many, the lowest and the highest. */
@@ -164,8 +166,7 @@ void lg_file_begin(struct lg_recorder *rec, uint32_t file)
         begin_again(rec);
         return;
     }
-    if (!rec->whole)
-        drop_file(rec);
+    rec->follows = rec->fd >= 0 && rec->whole;
     lg_file_end(rec);
     lg_file_flush(rec); /* of one that was taken away nothing stays in the queues */
     purge_files(rec, rec->config.files - 1);

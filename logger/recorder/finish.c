@@ -14,8 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Where the last whole frame of data[0..size) ends, if what is before `at` is known to be whole. An END is
- * cut off, too: its writer had not closed the file, and will do so once more. */
+/* Where the last whole frame of data[0..size) ends, if what is before `at` is known to be whole. An END, and
+ * how the node was to end, are cut off, too: both will be said once more. */
 static uint64_t find_end(const uint8_t *data, uint64_t size, uint64_t at)
 {
     uint8_t head[LG_FRAME_HEAD];
@@ -27,12 +27,12 @@ static uint64_t find_end(const uint8_t *data, uint64_t size, uint64_t at)
     if (at >= LG_PREFACE + LG_FRAME_HEAD && at <= size) {
         lg_frame_head(head, at - LG_FRAME_HEAD, LG_END, data, 0);
         if (memcmp(head, data + at - LG_FRAME_HEAD, sizeof(head)) == 0)
-            at -= LG_FRAME_HEAD;
+            at = LG_PREFACE;
     }
     while (at <= size && size - at >= LG_FRAME_HEAD) {
         memcpy(&len, data + at, sizeof(len));
         memcpy(&type, data + at + 4, sizeof(type));
-        if (len > LG_CONTENT_MAX || len > size - at - LG_FRAME_HEAD || type == LG_END)
+        if (len > LG_CONTENT_MAX || len > size - at - LG_FRAME_HEAD || type == LG_END || type == LG_NODE_END)
             break;
         lg_frame_head(head, at, type, data + at + LG_FRAME_HEAD, len);
         if (memcmp(head, data + at, sizeof(head)) != 0)

@@ -17,9 +17,10 @@
  *     RECORD      one log record in its wire form (ftcore/record/record.h)
  *     CLOCK       struct lg_clock: once a second or so, between records
  *     BEGUN       the record of a burst that had begun and had not ended when the node did: inputs, time and
- * an operator's command, no accesses, no dependencies. Once for a lane, behind all records NODE_END    struct
- * lg_node_end, u64 for each lane: its last burst that ended, then a line of text: once, in the file that was
- * being written when the node ended, with nothing behind it but END END         the file was closed
+ *                 an operator's command, no accesses, no dependencies: once for a lane, behind all records
+ *     NODE_END    struct lg_node_end, u64 for each lane: its last burst that ended, then a line of text:
+ *                 once, in the file that was open when the node ended, with nothing behind it but END
+ *     END         the file was closed
  *
  * The file's records are the bursts after the snapshot, for each lane without gaps, and in no order between
  * lanes: dependencies say what there was. A snapshot is copied while the lanes go on, so records stand

@@ -62,15 +62,15 @@ struct lg_recorder {
     uint64_t failures_seen;
 
     /* The writer's, and once the node has ended his who finishes the file. */
-    int fd;                /* -1: nothing is written */
-    _Atomic uint32_t open; /* number of the file that is written; 0: none */
-    uint32_t writing;      /* number of the file that was begun last */
-    _Atomic uint64_t
-        written;           /* bytes of the open file that are known to be in it, all of them whole frames */
-    uint64_t base, offset; /* file N has the serial base + N; offset: of the next frame */
-    uint64_t there;        /* who finishes: bytes that were in the file already */
-    uint64_t clock_due;    /* chain time of a record behind which a CLOCK frame is written */
-    bool whole;            /* the file's snapshot */
+    int fd;                   /* -1: nothing is written */
+    _Atomic uint32_t open;    /* number of the file that is written; 0: none */
+    uint32_t writing;         /* number of the file that was begun last */
+    _Atomic uint64_t written; /* bytes of the open file that are in it for certain: whole frames */
+    uint64_t base, offset;    /* file N has the serial base + N; offset: of the next frame */
+    uint64_t there;           /* who finishes: bytes that were in the file already */
+    uint64_t clock_due;       /* chain time of a record behind which a CLOCK frame is written */
+    bool whole;               /* the file's snapshot */
+    bool follows;             /* the file begins where the one before it ends */
     uint8_t *out;
     uint32_t out_len;
     pthread_t thread;
@@ -101,7 +101,8 @@ uint8_t *lg_frame_room(struct lg_recorder *recorder);
 void lg_frame_put(struct lg_recorder *recorder, enum lg_frame_type type, uint32_t len);
 /* Writes the frames, and frees what they were made of. */
 void lg_file_flush(struct lg_recorder *recorder);
-/* Closes the open file, if there is one, with its END. */
+/* Closes the open file, if there is one, with its END; or takes it away, when its snapshot is not whole and
+ * no file leads to it. */
 void lg_file_end(struct lg_recorder *recorder);
 
 #endif

@@ -103,6 +103,15 @@ static int frame_at(const struct lg_recording *r, uint64_t at, struct lg_frame *
     return 1;
 }
 
+/* It is printed: what a file holds is not to write on a terminal. */
+static bool is_text(const char *text, size_t len, const char *but)
+{
+    for (size_t i = 0; i < len; i++)
+        if ((text[i] < ' ' || text[i] > '~') && !strchr(but, text[i]))
+            return false;
+    return true;
+}
+
 static int take_header(struct lg_recording *r, uint64_t at, const struct lg_frame *f, struct ft_fault *fault)
 {
     struct lg_file_header *h = &r->head;
@@ -116,7 +125,8 @@ static int take_header(struct lg_recording *r, uint64_t at, const struct lg_fram
     fixed = sizeof(*h) + (h->lanes - 1) * sizeof(r->at[0]);
     r->identity = (const char *)f->content + fixed;
     if (f->len < fixed || h->identity != f->len - fixed || h->identity > FT_IDENTITY_MAX ||
-        memchr(r->identity, 0, h->identity) || !memchr(h->node, 0, sizeof(h->node)))
+        !is_text(r->identity, h->identity, "\n") || !memchr(h->node, 0, sizeof(h->node)) ||
+        !is_text(h->node, strlen(h->node), ""))
         return REFUSE(r, at, FT_EMALFORMED, "header with %u bytes of identity, expected %ld of text",
                       h->identity, (long)f->len - (long)fixed);
     r->at[0] = h->at;
@@ -187,7 +197,11 @@ static int take_begun(struct lg_recording *r, uint64_t at, const struct lg_frame
                       struct ft_fault *fault)
 {
     const struct ft_record *room = reading->room;
+    const struct lg_position *end = &r->end[room->lane];
 
+    if (room->access != end->access || room->time < end->time)
+        return REFUSE(r, at, FT_EMALFORMED, "access %lu at %lu as begun, expected %lu, no earlier than %lu",
+                      room->access, room->time, end->access, end->time);
     if (room->accesses || room->dependencies || room->flags & (FT_REC_DIGESTS | FT_REC_BY_SEQ) ||
         r->begun[room->lane].content)
         return REFUSE(r, at, FT_EMALFORMED,
@@ -237,14 +251,6 @@ static int take_clock(struct lg_recording *r, uint64_t at, const struct lg_frame
     return 0;
 }
 
-static bool is_text(const char *text, size_t len)
-{
-    for (size_t i = 0; i < len; i++)
-        if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
-            return false;
-    return true;
-}
-
 static int take_node_end(struct lg_recording *r, uint64_t at, const struct lg_frame *f,
                          const struct reading *reading, struct ft_fault *fault)
 {
@@ -258,7 +264,7 @@ static int take_node_end(struct lg_recording *r, uint64_t at, const struct lg_fr
     memcpy(r->line, f->content + fixed, f->len - fixed);
     if (e.how < LG_STOPPED || e.how >= LG_HOWS || (e.lane >= r->head.lanes && e.lane != FT_CRASH_NO_LANE) ||
         e.signal > 64 || e.packet > FT_BURST_MAX || !memchr(e.nf, 0, sizeof(e.nf)) ||
-        !is_text(e.nf, strlen(e.nf)) || !is_text(r->line, f->len - fixed))
+        !is_text(e.nf, strlen(e.nf), "") || !is_text(r->line, f->len - fixed, ""))
         return REFUSE(
             r, at, FT_EMALFORMED,
             "end of the node of kind %u in lane %u by signal %u, expected a kind from %u to %u, and "

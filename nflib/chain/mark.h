@@ -67,6 +67,7 @@ static inline void nf_mark_burst(struct nf_mark *mark, uint64_t burst, uint64_t 
     NF_MARK(mark, seq, seq);
     NF_MARK(mark, packets, packets);
     NF_MARK(mark, n, n);
+    NF_MARK(mark, ends, 0);
 }
 
 /* Nothing of the chain runs any more. */

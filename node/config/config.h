@@ -171,9 +171,7 @@ struct nd_config {
  * its NFs are to run.
  */
 #define ND_CONFIG_NODES 1u /* a chain file alone will not do */
-#define ND_CONFIG_QUIET                                                                                      \
-    2u /* no NF runs here, or who read the file before has told: no warnings of modules                      \
-        */
+#define ND_CONFIG_QUIET 2u /* no warnings of modules: they do not run here, or were told before */
 int nd_config_read(struct nd_config **out, const char *file, unsigned how, struct ft_fault *fault);
 /* The same, where `over` is there in place of the chain's files on the disk (node/config/content.h). */
 struct nd_overlay;

@@ -8,6 +8,7 @@
 #include "node/crash/handler.h"
 #include "node/crash/reporter.h"
 
+#include <signal.h>
 #include <string.h>
 
 /* The lane was executing the burst that its mark names. */
@@ -31,27 +32,35 @@ static uint64_t end_lane(const struct nd_crash_case *c, unsigned lane, uint64_t 
     return burst == last && is_in_burst(mark) ? last - 1 : last;
 }
 
+/* What an NF wrote over a name is no text, and a reader would refuse the file. */
+static void copy_name(char out[FT_CRASH_NAME], const char name[FT_CRASH_NAME])
+{
+    for (unsigned i = 0; i < FT_CRASH_NAME - 1 && name[i]; i++)
+        out[i] = name[i] >= ' ' && name[i] <= '~' ? name[i] : '?';
+}
+
 static struct lg_node_end describe_end(const struct nd_crash_case *c)
 {
     const struct nd_crash_told *told = &c->page->told;
     struct lg_node_end end = {.wall = nd_crash_wall(c), .how = LG_KILLED, .lane = FT_CRASH_NO_LANE};
+    int lane = nd_crash_lane(c);
     const struct nf_mark *mark;
     uint32_t nf;
 
     if (!told->owner)
         return end;
-    end.how = told->hangs && told->lane >= 0 ? LG_HUNG : LG_CRASHED;
-    end.signal = (uint32_t)told->number;
-    end.packet = told->notice.packet;
-    if (told->lane < 0)
+    end.how = told->hangs && lane >= 0 ? LG_HUNG : LG_CRASHED;
+    end.signal = told->number > 0 && told->number < NSIG ? (uint32_t)told->number : 0;
+    end.packet = told->notice.packet <= FT_BURST_MAX ? told->notice.packet : 0;
+    if (lane < 0)
         return end;
-    mark = &c->page->lane[told->lane].mark;
+    mark = &c->page->lane[lane].mark;
     nf = atomic_load(&mark->nf);
-    end.lane = (uint32_t)told->lane;
+    end.lane = (uint32_t)lane;
     end.burst = atomic_load(&mark->burst);
     end.time = atomic_load(&mark->time);
     if (atomic_load(&mark->doing) != NF_DOING_NOTHING && nf < FT_NFS_MAX)
-        memcpy(end.nf, c->page->nf[nf], sizeof(end.nf));
+        copy_name(end.nf, c->page->nf[nf]);
     return end;
 }
 

@@ -19,7 +19,7 @@ uint32_t nd_crash_find(const struct nf_packet *packets, uint32_t n, uint64_t val
     return 0;
 }
 
-static uint32_t find_struct(const struct nf_packet *packets, uint32_t n, uint64_t value)
+uint32_t nd_crash_find_struct(const struct nf_packet *packets, uint32_t n, uint64_t value)
 {
     uint64_t at = (uint64_t)(uintptr_t)packets, size = sizeof(*packets);
 
@@ -32,9 +32,10 @@ __attribute__((no_sanitize_address)) uint32_t nd_crash_find_in_list(const struct
 {
     const uint64_t *place = (const uint64_t *)(uintptr_t)value;
 
-    if (value % 8 || value < stack + 8 || value >= stack + LISTS || !find_struct(packets, n, place[-1]))
+    if (value % 8 || value < stack + 8 || value >= stack + LISTS ||
+        !nd_crash_find_struct(packets, n, place[-1]))
         return 0;
-    return find_struct(packets, n, *place);
+    return nd_crash_find_struct(packets, n, *place);
 }
 
 /* What the compiler of a test keeps around variables is read as well. */

@@ -9,6 +9,8 @@
 
 /* Bits: the packets that `value` points to, its struct or its frame; 0: none. */
 uint32_t nd_crash_find(const struct nf_packet *packets, uint32_t n, uint64_t value);
+/* The packet where its struct begins at `value`. */
+uint32_t nd_crash_find_struct(const struct nf_packet *packets, uint32_t n, uint64_t value);
 /* The packet to whose place in an NF's list `value` points, unless that is the list's first: those of who
  * goes through a list. `stack`: where the chain's own frames begin, in which it has its lists. */
 uint32_t nd_crash_find_in_list(const struct nf_packet *packets, uint32_t n, uint64_t stack, uint64_t value);

@@ -165,10 +165,10 @@ static bool write_past(FILE *out, const struct nd_crash_case *c, unsigned lane)
     uint64_t last = atomic_load(&c->page->lane[lane].mark.burst);
     bool whole = true;
 
-    for (uint64_t b = last > FT_PAST_BURSTS ? last - FT_PAST_BURSTS + 1 : 1; b <= last && whole; b++) {
-        const struct ft_record *r = nd_crash_record(&c->words[lane], b);
+    for (uint64_t before = last < FT_PAST_BURSTS ? last : FT_PAST_BURSTS; before-- > 0 && whole;) {
+        const struct ft_record *r = nd_crash_record(&c->words[lane], last - before);
 
-        whole = !r || write_record(out, c, lane, r, b == last);
+        whole = !r || write_record(out, c, lane, r, before == 0);
     }
     return whole;
 }

@@ -134,18 +134,20 @@ static void copy_name(char out[FT_CRASH_NAME], const char *name)
     memcpy(out, name, strnlen(name, FT_CRASH_NAME - 1));
 }
 
-/* Of the packets that are found; of all of the burst's as long as none is. */
-static void add_fingerprints(struct nd_crash_told *told, const struct nf_mark *mark)
+static void add_fingerprints(struct ft_crash_notice *notice, const struct nd_crash_told *told,
+                             const struct nf_mark *mark)
 {
-    struct ft_crash_notice *notice = &told->notice;
     const struct ft_record *r = present_record(told, mark);
     const uint8_t *bytes = r ? (const uint8_t *)r + ft_record_bytes_at(r) : NULL;
     uint32_t all = r && r->inputs ? UINT32_MAX >> (32 - r->inputs) : 0;
-    uint32_t wanted = told->found ? told->found : all;
+    uint32_t wanted = told->found ? told->found : all, left_over = r ? r->bytes : 0;
 
     for (uint32_t i = 0; r && i < r->inputs; i++) {
         const struct ft_input *in = ft_record_inputs(r) + i;
 
+        if (in->taken > left_over)
+            break;
+        left_over -= in->taken;
         if (wanted >> i & 1)
             notice->fingerprint[notice->fingerprints++] = ft_fingerprint(bytes, in->taken, in->wire);
         bytes += in->taken;
@@ -165,11 +167,19 @@ static void add_quarantine(struct ft_crash_notice *notice)
 }
 
 /* Takes the place of one that was made before. */
-static void make_notice(struct nd_crash_told *told, const struct nf_mark *mark)
+static void publish_notice(const struct ft_crash_notice *notice)
+{
+    uint8_t bytes[FT_CRASH_BYTES];
+    size_t len = ft_crash_notice_encode(notice, &node.key, bytes);
+
+    memcpy(node.page->notice, bytes, len);
+    atomic_store_explicit(&node.page->notice_len, (uint32_t)len, memory_order_release);
+}
+
+/* Of the page alone, so that nothing that a crash may have overwritten is followed. */
+static void tell_place(struct nd_crash_told *told, const struct nf_mark *mark)
 {
     struct ft_crash_notice *notice = &told->notice;
-    uint8_t bytes[FT_CRASH_BYTES];
-    size_t len;
 
     memset(notice, 0, sizeof(*notice));
     notice->signal = (uint32_t)told->number;
@@ -181,14 +191,24 @@ static void make_notice(struct nd_crash_told *told, const struct nf_mark *mark)
         notice->doing = atomic_load(&mark->doing);
         if (notice->doing != NF_DOING_NOTHING && nf < FT_NFS_MAX)
             copy_name(notice->nf, node.page->nf[nf]);
-        notice->packet = told->found ? (uint32_t)__builtin_ctz(told->found) + 1 : 0;
-        if (nf_doing_has_packets(notice->doing))
-            add_fingerprints(told, mark);
     }
     add_quarantine(notice);
-    len = ft_crash_notice_encode(notice, &node.key, bytes);
-    memcpy(node.page->notice, bytes, len);
-    atomic_store_explicit(&node.page->notice_len, (uint32_t)len, memory_order_release);
+    publish_notice(notice);
+}
+
+/* What its peer is not to take in. Of the packets that are found; of all of the burst's as long as none is.
+ */
+static void tell_packets(struct nd_crash_told *told, const struct nf_mark *mark)
+{
+    struct ft_crash_notice notice = told->notice;
+
+    notice.fingerprints = 0;
+    notice.packet = told->found ? (uint32_t)__builtin_ctz(told->found) + 1 : 0;
+    if (mark && nf_doing_has_packets(notice.doing))
+        add_fingerprints(&notice, told, mark);
+    add_quarantine(&notice);
+    told->notice = notice;
+    publish_notice(&told->notice);
 }
 
 static void attempt(void (*step)(struct nd_crash_told *told, const struct nf_mark *mark),
@@ -208,9 +228,10 @@ static void tell(struct nd_crash_told *told, const siginfo_t *info, const uconte
 
     tell_thread(told, info, context);
     mark = told->lane < 0 ? NULL : &node.page->lane[told->lane].mark;
-    make_notice(told, mark);
+    tell_place(told, mark);
+    attempt(tell_packets, told, mark);
     attempt(nd_crash_walk, told, self.lane - 1 == told->lane ? mark : NULL); /* the stack is this thread's */
-    make_notice(told, mark);
+    attempt(tell_packets, told, mark);
     if (mark)
         attempt(keep_frames, told, mark);
     told->took = nd_now() - told->monotonic;

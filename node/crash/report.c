@@ -28,8 +28,7 @@ uint64_t nd_crash_wall(const struct nd_crash_case *c)
 
 #define DESCRIBED 160u /* bytes of what a lane is at */
 
-/* The lane that told, -1: none. The page is what a process left whose NFs may have written anywhere. */
-static int lane_of(const struct nd_crash_case *c)
+int nd_crash_lane(const struct nd_crash_case *c)
 {
     int lane = c->page->told.lane;
 
@@ -112,8 +111,8 @@ const char *nd_crash_case_line(char out[ND_CRASH_LINE], const struct nd_crash_ca
     char text[DESCRIBED], name[16];
     int busy = find_busy(c);
 
-    if (told->owner && told->hangs && lane_of(c) >= 0) {
-        describe_lane(text, c, (unsigned)lane_of(c));
+    if (told->owner && told->hangs && nd_crash_lane(c) >= 0) {
+        describe_lane(text, c, (unsigned)nd_crash_lane(c));
         snprintf(out, ND_CRASH_LINE, "hung: %s; ended by %s", text, nd_crash_signal(name, told->number));
     } else if (told->owner && told->whole) {
         nd_crash_line(out, &told->notice);
@@ -239,7 +238,7 @@ static void add_crash(json_t *o, const struct nd_crash_case *c)
     json_object_set_new(o, "stack_overflow", json_boolean(told->overflow));
     json_object_set_new(o, "invariant", told->text[0] ? make_text(told->text) : json_null());
     json_object_set_new(o, "thread", make_text(told->name));
-    json_object_set_new(o, "lane", lane_of(c) < 0 ? json_null() : json_integer(told->lane));
+    json_object_set_new(o, "lane", nd_crash_lane(c) < 0 ? json_null() : json_integer(told->lane));
     json_object_set_new(o, "nf", notice->nf[0] ? make_text(notice->nf) : json_null());
     json_object_set_new(o, "doing", json_string(nf_doing_name(notice->doing)));
     json_object_set_new(o, "burst", json_integer((json_int_t)notice->burst));

@@ -104,7 +104,7 @@ int nd_crash_write(const struct nd_crash_case *c, char path[ND_CRASH_PATH], stru
 /* Of the node it keeps nothing open but its end of the feed, and stderr, to which it says one line. */
 static void detach_process(int *feed)
 {
-    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGUSR1, SIGUSR2};
+    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGABRT, SIGUSR1, SIGUSR2};
     const struct rlimit none = {0, 0};
     int null = open("/dev/null", O_RDWR);
 

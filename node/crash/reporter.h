@@ -43,6 +43,8 @@ int nd_crash_write(const struct nd_crash_case *c, char path[ND_CRASH_PATH], stru
 void nd_crash_end_recording(const struct nd_crash_case *c);
 
 /* ---- report.c ---- */
+/* The lane that told, -1: none. The page is what a process left whose NFs may have written anywhere. */
+int nd_crash_lane(const struct nd_crash_case *c);
 /* When the node ended, as near as is known: wall clock, ns. */
 uint64_t nd_crash_wall(const struct nd_crash_case *c);
 /* "crashed in NF nat, lane 0, burst 7, packet 3: SIGSEGV" of what a handler or a peer told. */

@@ -40,20 +40,21 @@ static void find_on_stack(struct walk *w, uint64_t from, uint64_t until)
         w->on_stack = 0;
 }
 
-/* The packet itself, or else its place in a list. */
+/* The packet itself, or else something in it, which may be what is left of one before; then its place in a
+ * list, which also decides between several. */
 static void find_in_registers(const struct walk *w, const uint64_t values[], unsigned count)
 {
-    struct nd_crash_told *told = w->told;
-    uint32_t listed = 0;
+    uint32_t packet = 0, within = 0, listed = 0, found;
 
-    if (!w->n || told->found)
+    if (!w->n || w->told->found)
         return;
     for (unsigned i = 0; i < count; i++) {
-        told->found |= nd_crash_find(w->packets, w->n, values[i]);
+        packet |= nd_crash_find_struct(w->packets, w->n, values[i]);
+        within |= nd_crash_find(w->packets, w->n, values[i]);
         listed |= nd_crash_find_in_list(w->packets, w->n, w->limit, values[i]);
     }
-    if (!told->found)
-        told->found = listed;
+    found = packet ? packet : within ? within : listed;
+    w->told->found = found & listed ? found & listed : found;
 }
 
 static _Unwind_Reason_Code see_frame(struct _Unwind_Context *context, void *arg)
@@ -99,8 +100,10 @@ void nd_crash_walk(struct nd_crash_told *told, const struct nf_mark *mark)
         w.n = nf_doing_has_packets(atomic_load(&mark->doing)) ? atomic_load(&mark->n) : 0;
         w.limit = atomic_load(&mark->stack);
     }
-    if (w.n && atomic_load(&mark->ends))
-        told->found = 1u << ((atomic_load(&mark->ends) - 1) % FT_BURST_MAX);
+    uint32_t ends = w.n ? atomic_load(&mark->ends) : 0;
+
+    if (ends && ends <= w.n)
+        told->found = 1u << (ends - 1);
     if (w.n == 1)
         told->found = 1;
     find_in_registers(&w, told->reg, ND_CRASH_REGISTERS - 2);

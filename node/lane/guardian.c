@@ -67,7 +67,7 @@ static struct nd_guardian the_guardian;
 
 static void detach_process(int *pair, int *datagrams)
 {
-    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGUSR1, SIGUSR2};
+    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGABRT, SIGUSR1, SIGUSR2};
     int null = open("/dev/null", O_RDWR);
     struct sched_param priority = {PRIORITY};
 

@@ -48,7 +48,7 @@ struct running {
 /* Of the node it keeps nothing open but its end of the feed. */
 static void detach_process(int *feed)
 {
-    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGUSR1, SIGUSR2};
+    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGABRT, SIGUSR1, SIGUSR2};
     int null = open("/dev/null", O_RDWR);
 
     setsid();

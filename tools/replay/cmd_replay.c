@@ -158,7 +158,7 @@ int nd_cmd_replay(int argc, char **argv)
     if (options.gdb)
         return nd_replay_gdb(&options, argc, argv);
     if (options.log[0] || options.crash)
-        return options.log[0] ? nd_replay_log(&options) : nd_replay_crash(&options);
+        return options.crash ? nd_replay_crash(&options) : nd_replay_log(&options);
     r.options = &options;
     code = read_inputs(&r);
     if (!code)

@@ -90,6 +90,11 @@ static int run_fresh(const struct again *a, struct ft_fault *fault)
     return 0;
 }
 
+static int exit_of(int error)
+{
+    return error == FT_ENOMEM ? ND_SOFTWARE : error == FT_EDIVERGED ? ND_NOT_EQUAL : nd_exit_of_file(error);
+}
+
 static _Noreturn void run_child(struct again *a)
 {
     static const struct ft_datagram_key nobody;
@@ -104,7 +109,7 @@ static _Noreturn void run_child(struct again *a)
         show_again(a, a->log.node.lane[a->log.crash_lane].chain);
     if (error)
         fprintf(stderr, "%s\n", fault.text);
-    _exit(error ? ND_DATA : ND_DONE);
+    _exit(error ? exit_of(error) : ND_DONE);
 }
 
 /* A person looks at it, and it takes as long as that takes. */
@@ -277,7 +282,7 @@ static int choose_inputs(struct again *a, const struct nd_replay_options *o, str
 {
     struct nd_replay_options instead = *o;
     char file[300];
-    int error = nd_incident_recording(&a->log.files, &a->report, &a->why);
+    int error = nd_incident_recording(&a->log.files, &a->report, o->log, &a->why);
 
     if (!error && nd_incident_has_burst(&a->log.files, &a->report))
         return nd_config_read(&a->log.config, o->config, 0, fault);
@@ -350,7 +355,7 @@ int nd_replay_crash(const struct nd_replay_options *options)
         error = choose_inputs(&a, options, &fault);
     if (error) {
         fprintf(stderr, "%s\n", fault.text);
-        code = nd_exit_of_file(error);
+        code = exit_of(error);
     } else {
         find_entry(&a);
         code = die_again(&a);

@@ -29,9 +29,10 @@ struct nd_incident {
 
 /* 0, or FT_ENOENT, FT_EPERM, FT_EMALFORMED with one line; a node that was killed crashed in nothing. */
 int nd_incident_read(struct nd_incident *out, const char *directory, struct ft_fault *fault);
-/* Opens the recording that ends with this crash, and what leads to it. 0, or with one line. */
+/* Opens the recording that ends with this crash, and what leads to it: in `paths`, which ends with NULL, or
+ * when that is empty where the node recorded. 0, or with one line. */
 int nd_incident_recording(struct nd_log_files *files, const struct nd_incident *report,
-                          struct ft_fault *fault);
+                          const char *const paths[], struct ft_fault *fault);
 /* It crashed between bursts, in an answer to `show`. */
 bool nd_incident_is_show(const struct nd_incident *report);
 /* Whether the burst is among what the recording ends with; of `show`: whether the burst before it is its

@@ -106,7 +106,7 @@ int nd_replay_gdb(const struct nd_replay_options *o, int argc, char **argv)
             fprintf(stderr, "%s\n", fault.text);
             return nd_exit_of_file(error);
         }
-        error = nd_incident_recording(&files, &report, &fault);
+        error = nd_incident_recording(&files, &report, o->log, &fault);
         stop_in_crash(&c, &report, error || !nd_incident_has_burst(&files, &report));
         nd_log_files_close(&files);
     } else {

@@ -3,8 +3,13 @@
 #include "tools/replay/crash.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define REPORT_MAX (16 << 20) /* bytes of report.json; one of all lanes has some hundred KiB */
 
 /* It is printed: whoever may write there may not write on a terminal. */
 static void copy_text(char *out, size_t size, const json_t *o, const char *name)
@@ -47,10 +52,25 @@ static int check_report(const struct nd_incident *r, const char *how, const char
         return ft_fail(fault, FT_EMALFORMED, "%.160s: the node was killed, expected one that crashed", file);
     if (strcmp(how, "crashed") != 0 && strcmp(how, "hung") != 0)
         return ft_fail(fault, FT_EMALFORMED, "%.160s: no report of a node's end, expected one", file);
-    if (r->lane < 0 || r->lane >= (int)FT_LANES_MAX || r->packet > FT_BURST_MAX)
+    if (r->lane < 0 || r->packet > FT_BURST_MAX)
         return ft_fail(fault, FT_EMALFORMED, "%.160s: it crashed outside of its lanes, expected a burst",
                        file);
     return 0;
+}
+
+/* Its node's user may have put anything there. -1 with errno. */
+static int open_report(const char *file)
+{
+    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat is;
+
+    if (fd >= 0 && fstat(fd, &is) == 0 && S_ISREG(is.st_mode) && is.st_size <= REPORT_MAX)
+        return fd;
+    if (fd >= 0) {
+        close(fd);
+        errno = EFBIG; /* or no file at all */
+    }
+    return -1;
 }
 
 int nd_incident_read(struct nd_incident *out, const char *directory, struct ft_fault *fault)
@@ -59,14 +79,18 @@ int nd_incident_read(struct nd_incident *out, const char *directory, struct ft_f
     json_error_t why;
     const json_t *lane;
     json_t *report;
+    uint64_t packet;
+    int fd;
 
     *out = (struct nd_incident){.lane = -1};
     snprintf(out->directory, sizeof(out->directory), "%s", directory);
     snprintf(file, sizeof(file), "%s/report.json", out->directory);
-    report = json_load_file(file, 0, &why);
-    if (!report && json_error_code(&why) == json_error_cannot_open_file)
+    fd = open_report(file);
+    if (fd < 0)
         return ft_fail(fault, errno == EACCES ? FT_EPERM : FT_ENOENT,
                        "%.160s: %s, expected a directory that `incidents` lists", file, strerror(errno));
+    report = json_loadfd(fd, 0, &why);
+    close(fd);
     if (!report)
         return ft_fail(fault, FT_EMALFORMED, "%.160s:%d: %.60s, expected a report", file, why.line, why.text);
     copy_text(how, sizeof(how), report, "how");
@@ -81,27 +105,30 @@ int nd_incident_read(struct nd_incident *out, const char *directory, struct ft_f
     out->death.overflow = json_is_true(json_object_get(report, "stack_overflow"));
     out->burst = number_of(report, "burst");
     out->wall = number_of(report, "time_ns");
-    out->packet = (unsigned)number_of(report, "packet");
+    packet = number_of(report, "packet");
+    out->packet = packet <= FT_BURST_MAX ? (unsigned)packet : FT_BURST_MAX + 1;
     lane = json_object_get(report, "lane");
-    out->lane = json_is_integer(lane) ? (int)json_integer_value(lane) : -1;
+    if (json_is_integer(lane) && json_integer_value(lane) >= 0 && json_integer_value(lane) < FT_LANES_MAX)
+        out->lane = (int)json_integer_value(lane);
     read_place(&out->death, report);
     json_decref(report);
     return check_report(out, how, file, fault);
 }
 
 int nd_incident_recording(struct nd_log_files *files, const struct nd_incident *report,
-                          struct ft_fault *fault)
+                          const char *const paths[], struct ft_fault *fault)
 {
-    const char *const paths[] = {report->recording, NULL};
+    const char *const own[] = {report->recording, NULL};
     int error;
 
-    if (!report->recording[0])
+    if (!paths[0] && !report->recording[0])
         return ft_fail(fault, FT_ENOENT, "the node recorded nothing");
-    error = nd_log_files_open(files, paths, fault);
+    error = nd_log_files_open(files, paths[0] ? paths : own, fault);
     if (!error)
         error = nd_log_files_choose_end(files, report->node, report->wall, fault);
     if (!error && files->count == 0)
-        error = ft_fail(fault, FT_ENOENT, "%.120s: no recording that reaches this end", report->recording);
+        error = ft_fail(fault, FT_ENOENT, "%.120s: no recording that reaches this end",
+                        paths[0] ? paths[0] : report->recording);
     return error;
 }
 

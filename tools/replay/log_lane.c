@@ -162,7 +162,7 @@ void nd_log_run_begun(struct nd_log_lane *l, const struct lg_frame *f)
     const struct ft_input *in;
     const void *value;
     uint8_t *bytes;
-    uint32_t n = 0, len;
+    uint32_t n = 0, len, commands = 0;
 
     if (!f->content)
         return;
@@ -179,7 +179,7 @@ void nd_log_run_begun(struct nd_log_lane *l, const struct lg_frame *f)
     nd_stop_before(l->log->crash_entry,
                    l->log->crash_packet ? &lane->burst.packets[l->log->crash_packet - 1] : NULL);
     while ((value = lg_cursor_determinant(&cursor, &len)))
-        if (!nf_determinants_is(value, len))
+        if (!nf_determinants_is(value, len) && commands++ == 0) /* no lane records two */
             nf_chain_command(lane->chain, value, len, r->time, &fault);
     nf_chain_run(lane->chain, r->burst, r->time, lane->burst.packets, n);
 }

@@ -108,8 +108,9 @@ static int check_log(const struct nd_replay_options *o, const struct nd_argument
                         "--at, --until, --show, --inputs or --diff without --log, expected a log with them");
     if (o->gdb && !o->crash && o->at.kind != ND_MOMENT_INPUT)
         return nd_usage("replay", "--gdb, expected --crash, or --log and --at LANE:SEQ with it");
-    if (o->crash && (o->log[0] || o->output))
-        return nd_usage("replay", "--crash with --log or -w, expected it alone");
+    if (o->crash && (o->at.kind || o->until.kind || o->show || o->inputs || o->diff || o->output))
+        return nd_usage("replay",
+                        "--at, --until, --show, --inputs, --diff or -w with --crash, expected --log at most");
     if (!o->log[0] && !o->crash)
         return 0;
     if (o->diff && !(o->at.kind && o->until.kind))
