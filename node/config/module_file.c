@@ -29,7 +29,7 @@ static const struct foreign {
     {" malloc calloc realloc reallocarray aligned_alloc posix_memalign free strdup strndup mmap munmap brk "
      "sbrk "
      "asprintf ",
-     false, "memory of the arena, but in `check` and `release` (rule 1)"},
+     false, "memory of the arena, except in `check` and `release` (rule 1)"},
     {" dlopen dlmopen dlsym dlvsym ", false,
      "no library but libc: nothing looks at what that one takes and keeps"},
     {" sleep usleep nanosleep clock_nanosleep select pselect poll ppoll epoll_wait pause sched_yield "
@@ -38,7 +38,7 @@ static const struct foreign {
     {" open open64 openat fopen fopen64 read pread fread fgets getline socket connect accept recv recvfrom "
      "recvmsg "
      "getenv secure_getenv getpid gettid gethostname sysconf ioctl opendir syscall localtime* mktime ",
-     false, "nf_determinant of what comes from outside, but in `check` (rule 3)"},
+     false, "nf_determinant of what comes from outside, except in `check` (rule 3)"},
 };
 
 /* What the library does nothing for, or fails at, where no NF of the file declares it. */
