@@ -142,6 +142,40 @@ bool nf_chain_same_setting(const struct nf_param *param, const void *from, const
     return false;
 }
 
+static void say_ipv6(struct text *t, const uint8_t addr[16])
+{
+    char text[INET6_ADDRSTRLEN];
+
+    inet_ntop(AF_INET6, addr, text, sizeof(text));
+    say(t, "%s", text);
+}
+
+/* A link-local address is made of the MAC. */
+static void say_l3_ipv6(struct text *t, const struct nf_l3_config *l3)
+{
+    for (unsigned i = 0; i < l3->ports; i++) {
+        const struct nf_interface *port = &l3->port[i];
+
+        if (!port->bits6)
+            continue;
+        say(t, "port %u: ", i);
+        say_ipv6(t, port->addr6);
+        say(t, "/%u", port->bits6);
+        for (unsigned e = 0; e < port->extras6; e++) {
+            say(t, " ");
+            say_ipv6(t, port->extra6[e]);
+        }
+        say(t, "\n");
+    }
+    for (unsigned i = 0; i < l3->routes6; i++) {
+        say(t, "route %u: ", i);
+        say_ipv6(t, l3->route6[i].addr);
+        say(t, "/%u via ", l3->route6[i].bits);
+        say_ipv6(t, l3->route6[i].via);
+        say(t, " port %u\n", l3->route6[i].port);
+    }
+}
+
 static void say_l3(struct text *t, const struct nf_l3_config *l3)
 {
     for (unsigned i = 0; i < l3->ports; i++) {
@@ -164,6 +198,7 @@ static void say_l3(struct text *t, const struct nf_l3_config *l3)
         say_ipv4(t, l3->route[i].via);
         say(t, " port %u\n", l3->route[i].port);
     }
+    say_l3_ipv6(t, l3);
 }
 
 uint32_t nf_chain_identity(const struct nf_chain_config *config, char *out, uint32_t cap)

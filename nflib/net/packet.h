@@ -18,6 +18,8 @@
 #define NF_PROTO_ICMPV6      58u
 #define NF_ICMP_ECHO_REPLY   0u
 #define NF_ICMP_ECHO_REQUEST 8u
+#define NF_ICMPV6_ECHO_REQUEST 128u
+#define NF_ICMPV6_ECHO_REPLY   129u
 
 struct nf_session;
 
@@ -40,8 +42,10 @@ enum nf_packet_flags {
     NF_P_EMITTED = 1 << 10, /* made by an NF (nf_emit), no input */
     NF_P_LOCAL = 1 << 11,   /* turned round by the chain's L3 (echo reply): passes no NF */
     /* With NF_P_IPV6: its IPv6 header is well-formed. l3, l4, l4_len, proto, ports, NF_P_FRAGMENT, NF_P_LATER
-     * and NF_P_L4 mean what they mean of IPv4. Behind an extension header other than a fragment's nothing is
-     * read: proto is that header's number. NF_P_BAD is never said of IPv6. */
+     * and NF_P_L4 mean what they mean of IPv4. l4 is behind the extension headers (hop-by-hop, routing,
+     * destination options, fragment; 128 bytes of them at most). One that breaks its format, or is behind a
+     * fragment's, is not read: proto is its number. NF_P_BAD is never said of IPv6. NF_P_L4 is said of every
+     * ICMPv6 message. */
     NF_P_IPV6_READ = 1 << 12,
 };
 
@@ -91,6 +95,10 @@ static inline bool nf_icmp_is_echo(uint8_t icmp_type)
 {
     return icmp_type == NF_ICMP_ECHO_REQUEST || icmp_type == NF_ICMP_ECHO_REPLY;
 }
+static inline bool nf_icmpv6_is_echo(uint8_t icmp_type)
+{
+    return icmp_type == NF_ICMPV6_ECHO_REPLY || icmp_type == NF_ICMPV6_ECHO_REQUEST;
+}
 /* IPv4 of a protocol that has ports, or an identifier as ICMP echo: NF_P_L4 says whether they can be read. */
 static inline bool nf_proto_has_ports(uint8_t proto)
 {
@@ -101,6 +109,12 @@ static inline bool nf_packet_has_ends(const struct nf_packet *p)
 {
     return (p->flags & (NF_P_IPV4 | NF_P_LATER | NF_P_ICMP_ERROR | NF_P_L4)) == (NF_P_IPV4 | NF_P_L4) &&
            (p->proto != NF_PROTO_ICMP || nf_icmp_is_echo(p->icmp_type));
+}
+/* The same of IPv6. */
+static inline bool nf_packet_has_ends_ipv6(const struct nf_packet *p)
+{
+    return (p->flags & (NF_P_IPV6_READ | NF_P_LATER | NF_P_L4)) == (NF_P_IPV6_READ | NF_P_L4) &&
+           (p->proto != NF_PROTO_ICMPV6 || nf_icmpv6_is_echo(p->icmp_type));
 }
 
 /* The packet inside an ICMP error. */

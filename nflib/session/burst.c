@@ -65,7 +65,7 @@ static void note_fragment(struct nf_sessions_lane *lane, const struct nf_packet 
 static bool has_no_answers(const struct nf_packet *p)
 {
     if (p->flags & NF_P_IPV6_READ)
-        return !(p->flags & NF_P_L4) || p->flags & NF_P_LATER;
+        return !nf_packet_has_ends_ipv6(p);
     return !nf_packet_has_ends(p) && nf_proto_has_ports(p->proto);
 }
 

@@ -88,7 +88,7 @@ static struct nf_datagram datagram_of(const struct nf_packet *p)
 
     if (p->flags & NF_P_IPV6_READ) {
         d.side |= 2;
-        d.id_ipv6 = nf_get32(p->data + p->l3 + 44);
+        d.id_ipv6 = nf_get32(p->data + p->l4 - 4); /* of the fragment header, which is the last one */
         memcpy(&d.addresses, nf_packet_ipv6_addresses(p), sizeof(d.addresses));
     }
     return d;
