@@ -62,8 +62,9 @@ static bool read_hashed(const struct nf_packet *p, enum nf_scope scope, struct h
         struct nf_inner inner;
 
         nf_packet_inner(p, &inner);
-        *h =
-            (struct hashed){inner.saddr, inner.daddr, has_ports(inner.proto) ? inner.sport ^ inner.dport : 0};
+        *h = (struct hashed){inner.addresses ? fold_ipv6(inner.addresses) : inner.saddr,
+                             inner.addresses ? fold_ipv6(inner.addresses + 16) : inner.daddr,
+                             has_ports(inner.proto) ? inner.sport ^ inner.dport : 0};
     } else if (p->flags & NF_P_L4 && !(p->flags & NF_P_FRAGMENT) && has_ports(p->proto)) {
         h->ports = p->sport ^ p->dport;
     }

@@ -195,7 +195,8 @@ struct nf_module {
      */
     uint16_t session_size;
     uint8_t translates;     /* enum nf_translates */
-    bool ipv6;              /* it joins flows of IPv6, too; without such an NF the chain looks up none */
+    /* Whether it joins flows of IPv6, too, NULL: never. Without such an NF the chain looks up none. */
+    bool (*ipv6)(const void *config);
     uint8_t fragments_full; /* the counter of first fragments that found no room, + 1; 0: none */
     uint8_t conflict;       /* that of packets whose answers would be another flow's, + 1; 0: none */
     void (*flows)(const void *config, struct nf_flows_config *flows);

@@ -34,16 +34,10 @@ static bool is_icmp_error(uint8_t type)
     return type == 3 || type == 4 || type == 5 || type == 11 || type == 12;
 }
 
-/* Offset behind the bytes that are both in the IPv4 packet and here. */
-static uint32_t l4_end(const struct nf_packet *p)
-{
-    return nf_at_most(p->have, (uint32_t)p->l4 + p->l4_len);
-}
-
 /* 0: the error does not carry a packet whose ports can be read. */
 static uint32_t inner_l4(const struct nf_packet *p)
 {
-    uint32_t l3 = p->l4 + 8u, end = l4_end(p);
+    uint32_t l3 = p->l4 + 8u, end = nf_l4_end(p);
     if (l3 + 20 > end)
         return 0;
     const uint8_t *ip = p->data + l3;
@@ -295,23 +289,33 @@ uint32_t nf_packet_header_bytes_any(const struct nf_packet *p)
     return nf_at_most(want > HEADERS_MIN ? want : HEADERS_MIN, p->have);
 }
 
+void nf_read_inner_ports(const uint8_t *l4, struct nf_inner *inner)
+{
+    if (inner->proto == IPPROTO_TCP || inner->proto == IPPROTO_UDP) {
+        inner->sport = nf_get16(l4);
+        inner->dport = nf_get16(l4 + 2);
+    } else if ((inner->proto == IPPROTO_ICMP && nf_icmp_is_echo(l4[0])) ||
+               (inner->proto == IPPROTO_ICMPV6 && nf_icmpv6_is_echo(l4[0]))) {
+        inner->sport = inner->dport = nf_get16(l4 + 4);
+    }
+}
+
 /* Called with NF_P_ICMP_ERROR set, so inner_l4 finds what parse found. */
 void nf_packet_inner(const struct nf_packet *p, struct nf_inner *inner)
 {
     memset(inner, 0, sizeof(*inner));
+    if (p->flags & NF_P_ICMP_ERROR && p->flags & NF_P_IPV6_READ) {
+        nf_read_inner_ipv6(p, inner);
+        return;
+    }
     uint32_t l4 = p->flags & NF_P_ICMP_ERROR ? inner_l4(p) : 0;
     if (!l4)
         return;
-    const uint8_t *ip = p->data + p->l4 + 8, *at = p->data + l4;
+    const uint8_t *ip = p->data + p->l4 + 8;
     inner->l3 = (uint16_t)(p->l4 + 8);
     inner->l4 = (uint16_t)l4;
     inner->proto = ip[9];
     inner->saddr = nf_get32(ip + 12);
     inner->daddr = nf_get32(ip + 16);
-    if (inner->proto == IPPROTO_TCP || inner->proto == IPPROTO_UDP) {
-        inner->sport = nf_get16(at);
-        inner->dport = nf_get16(at + 2);
-    } else if (inner->proto == IPPROTO_ICMP && nf_icmp_is_echo(at[0])) {
-        inner->sport = inner->dport = nf_get16(at + 4);
-    }
+    nf_read_inner_ports(p->data + l4, inner);
 }

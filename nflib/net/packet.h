@@ -37,7 +37,7 @@ enum nf_packet_flags {
     NF_P_OPTIONS = 1 << 6,  /* IPv4 options present */
     NF_P_L4 = 1 << 7,       /* TCP (20 bytes, data offset sane), UDP (8) or ICMP (8) header readable at l4 */
     NF_P_ICMP_ERROR =
-        1 << 8, /* ICMP error with a readable inner IPv4 header and 8 bytes of inner L4; see nf_inner */
+        1 << 8, /* ICMP or ICMPv6 error with a readable inner IP header and 8 bytes of inner L4; see nf_inner */
     NF_P_BAD = 1 << 9,      /* claims a format and breaks it; `bad` says how */
     NF_P_EMITTED = 1 << 10, /* made by an NF (nf_emit), no input */
     NF_P_LOCAL = 1 << 11,   /* turned round by the chain's L3 (echo reply): passes no NF */
@@ -104,6 +104,11 @@ static inline bool nf_proto_has_ports(uint8_t proto)
 {
     return proto == NF_PROTO_TCP || proto == NF_PROTO_UDP || proto == NF_PROTO_ICMP;
 }
+/* The same of IPv6. */
+static inline bool nf_proto_has_ports_ipv6(uint8_t proto)
+{
+    return proto == NF_PROTO_TCP || proto == NF_PROTO_UDP || proto == NF_PROTO_ICMPV6;
+}
 /* A packet of a flow with two ends: TCP, UDP or ICMP echo, its ports or identifier read. */
 static inline bool nf_packet_has_ends(const struct nf_packet *p)
 {
@@ -119,8 +124,9 @@ static inline bool nf_packet_has_ends_ipv6(const struct nf_packet *p)
 
 /* The packet inside an ICMP error. */
 struct nf_inner {
-    uint32_t saddr, daddr; /* network order */
-    uint16_t sport, dport; /* network order; ICMP echo: identifier in both */
+    uint32_t saddr, daddr;    /* of IPv4, network order */
+    const uint8_t *addresses; /* of IPv6, source and destination in the frame; NULL: it is IPv4 */
+    uint16_t sport, dport;    /* network order; ICMP echo: identifier in both */
     uint8_t proto;
     uint16_t l3, l4; /* offsets in the frame */
 };

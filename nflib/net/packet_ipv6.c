@@ -46,6 +46,29 @@ static uint32_t skip_extensions(struct nf_packet *p, uint32_t at, uint32_t end, 
     return at;
 }
 
+#define ERRORS_END 128u /* types below are errors */
+
+/* An error quotes a packet, of which the header and eight bytes behind it are read; with an extension header
+ * it is not known whose it is. */
+static bool quotes_packet(const struct nf_packet *p)
+{
+    const uint8_t *ip = p->data + p->l4 + 8;
+
+    return p->icmp_type < ERRORS_END && p->l4 + 8u + HEADER + 8 <= nf_l4_end(p) && ip[0] >> 4 == 6 &&
+           (ip[6] == IPPROTO_TCP || ip[6] == IPPROTO_UDP || ip[6] == IPPROTO_ICMPV6);
+}
+
+void nf_read_inner_ipv6(const struct nf_packet *p, struct nf_inner *inner)
+{
+    const uint8_t *ip = p->data + p->l4 + 8;
+
+    inner->l3 = (uint16_t)(p->l4 + 8);
+    inner->l4 = (uint16_t)(inner->l3 + HEADER);
+    inner->proto = ip[6];
+    inner->addresses = ip + 8;
+    nf_read_inner_ports(ip + HEADER, inner);
+}
+
 static void parse_icmpv6(struct nf_packet *p)
 {
     const uint8_t *icmp = p->data + p->l4;
@@ -58,6 +81,8 @@ static void parse_icmpv6(struct nf_packet *p)
     p->icmp_code = icmp[1];
     if (nf_icmpv6_is_echo(icmp[0]))
         p->sport = p->dport = nf_get16(icmp + 4);
+    else if (quotes_packet(p))
+        p->flags |= NF_P_ICMP_ERROR;
 }
 
 void nf_parse_ipv6(struct nf_packet *p)

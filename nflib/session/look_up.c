@@ -64,6 +64,7 @@ static void look_at_quoted(struct nf_sessions_lane *lane, const struct nf_packet
                            struct nf_session_look *look)
 {
     const struct nf_sessions *t = lane->burst.table;
+    struct nf_addresses addresses;
     struct nf_inner in;
     struct nf_tuple key;
     uint32_t which;
@@ -74,8 +75,14 @@ static void look_at_quoted(struct nf_sessions_lane *lane, const struct nf_packet
                             .sport = in.dport,
                             .dport = in.sport,
                             .proto = in.proto,
-                            .side = p->side & 1};
-    look->quoted = nf_session_find(t, &key, NULL, nf_session_hash(t, &key), &which);
+                            .side = p->side & 1,
+                            .ipv6 = in.addresses != NULL};
+    if (in.addresses) {
+        memcpy(addresses.source, in.addresses + 16, 16);
+        memcpy(addresses.destination, in.addresses, 16);
+        nf_session_hash_addresses(t, &addresses, &key);
+    }
+    look->quoted = nf_session_find(t, &key, in.addresses ? &addresses : NULL, nf_session_hash(t, &key), &which);
     look->quoted_reply = look->quoted && which;
 }
 

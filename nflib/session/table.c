@@ -106,7 +106,7 @@ void nf_sessions_want(struct nf_sessions_wants *wants, uint32_t index, const str
     if (!module->session_size)
         return;
     module->flows(config, flows);
-    wants->ipv6 |= module->ipv6;
+    wants->ipv6 |= module->ipv6 && module->ipv6(config);
     if (flows->max_flows > wants->capacity)
         wants->capacity = flows->max_flows;
     if (flows->max_fragments > wants->fragments)
