@@ -21,7 +21,7 @@ export LAB_INTERFACES="{ name: inside, side: inside, address: 10.0.0.1/24, addre
   { name: outside, side: outside, address: 203.0.113.1/24, address6: $there::1/64, mtu: 1400, extra: [ $there::7 ] }"
 export LAB_NFS="nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-65535, max_flows: 2000, unsupported: pass } },
            { firewall: { rules: firewall.rules, ipv6: true, max_flows: 2000 } },
-           { monitor: { max_flows: 2000 }"
+           { monitor: { max_flows: 2000, ipv6: true }"
 
 host() { # SPACE NETWORK
     "$lab" exec "$1" sysctl -qw net.ipv6.conf.eth0.disable_ipv6=0 net.ipv6.conf.eth0.accept_ra=0 &&
