@@ -110,6 +110,14 @@ void nf_chain_setting(const struct nf_param *param, const void *config, char *ou
     memmove(out, out + name, t.len - name + 1); /* its value alone */
 }
 
+static bool has_preset(const struct nf_param *param, const void *config)
+{
+    char value[256];
+
+    nf_chain_setting(param, config, value, sizeof(value));
+    return param->preset && strcmp(value, param->preset) == 0;
+}
+
 bool nf_chain_same_setting(const struct nf_param *param, const void *from, const void *to)
 {
     const void *a = (const char *)from + param->offset, *b = (const char *)to + param->offset;
@@ -212,7 +220,8 @@ uint32_t nf_chain_identity(const struct nf_chain_config *config, char *out, uint
         const struct nf_choice *choice = &config->nfs[i];
         say(&t, "nf %u: %s version=%u", i + 1, choice->module->name, choice->module->version);
         for (const struct nf_param *p = choice->module->params; p && p->name; p++)
-            say_param(&t, p, choice->config);
+            if (!p->added || !has_preset(p, choice->config))
+                say_param(&t, p, choice->config);
         say(&t, " arena=%" PRIu64, choice->module->arena ? choice->module->arena(choice->config) : 0);
         if (choice->module->session_size)
             say(&t, " session=%u", choice->module->session_size);

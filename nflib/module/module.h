@@ -69,6 +69,9 @@ struct nf_param {
     const char *const *choices; /* NULL-terminated, for NF_CHOICE */
     const char *help;           /* one line for operators */
     bool own; /* NF_IPV4: the chain answers ARP for this address on its outside interfaces */
+    /* The parameter is newer than release 0.2: what makes two nodes' chains the same does not name it where it
+     * has its preset, so a node of the release before takes part. Its preset never changes again. */
+    bool added;
 };
 
 /* Rows of a table of parameters, for the field of `type` that has the parameter's name; NF_PARAM_AT names it.
@@ -84,7 +87,7 @@ struct nf_param {
     NF_PARAM(type, field, of_kind, value, text, .min = (least), .max = (most))
 #define NF_ONE_OF(type, field, list, value, text)                                                            \
     NF_PARAM(type, field, NF_CHOICE, value, text, .choices = (list))
-#define NF_YES_NO(type, field, value, text) NF_PARAM(type, field, NF_BOOL, value, text)
+#define NF_YES_NO(type, field, value, text, ...) NF_PARAM(type, field, NF_BOOL, value, text, ##__VA_ARGS__)
 
 /* For a list of counters, LIST(X) = X(FLOWS, "flows") X(FULL, "table_full") and so on: the elements of an
  * enum, `enum counter { LIST(NF_COUNTER) };`, and of the names, `{LIST(NF_COUNTER_NAME) NULL}`. */
