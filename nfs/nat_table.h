@@ -65,7 +65,7 @@ struct nat {
     X(NAT_TABLE_FULL, "table_full")                                                                          \
     X(NAT_CONFLICT, "conflict") /* its answers would be those of another flow */                             \
     X(NAT_PORTS_EXHAUSTED, "ports_exhausted")                                                                \
-    X(NAT_FORWARDED, "forwarded") /* sessions that began from outside, at a forwarded port */
+    X(NAT_FORWARDED, "forwarded") /* not dropped: sessions that began from outside, at a forwarded port */
 enum nat_counter { NAT_COUNTERS(NF_COUNTER) };
 
 static inline const struct nat_flow *nat_flow_of(const struct nf *nf, const struct nf_session *s)
