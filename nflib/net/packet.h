@@ -164,8 +164,8 @@ void nf_packet_set_dport(struct nf_packet *p, uint16_t port); /* the same */
 void nf_packet_set_source(struct nf_packet *p, uint32_t addr, uint16_t port);
 void nf_packet_set_destination(struct nf_packet *p, uint32_t addr, uint16_t port);
 void nf_packet_dec_ttl(struct nf_packet *p);
-/* Inner packet of an ICMP error: address and port on its source (or destination) side, all checksums that
- * cover it. */
+/* Inner packet of an ICMP error, of IPv4: address and port on its source (or destination) side, all checksums
+ * that cover it. */
 void nf_packet_set_inner_src(struct nf_packet *p, uint32_t addr, uint16_t port);
 void nf_packet_set_inner_dst(struct nf_packet *p, uint32_t addr, uint16_t port);
 
