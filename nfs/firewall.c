@@ -278,7 +278,7 @@ static const struct nf_param fw_params[] = {
     NF_TIMEOUT_PARAM(struct fw_config, flows, "other", NF_TIMEOUT_OTHER, "600"),
     NF_YES_NO(struct fw_config, loose, "true", "a connection may be picked up in the middle, by the rules"),
     NF_YES_NO(struct fw_config, ipv6, "false", "the rules judge IPv6 as well; false: it is as `unsupported` says",
-              .added = true),
+              .marks = NF_PARAM_ADDED),
     NF_ONE_OF(struct fw_config, unsupported, nf_policy_names, "drop",
               "what is done with what is neither IP nor ARP"),
     {0},

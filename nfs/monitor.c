@@ -193,7 +193,7 @@ static const struct nf_param mon_params[] = {
     NF_NUMBER(struct mon_config, timeout, NF_SECONDS, 1, NF_TIMEOUT_MAX, "300",
               "idle seconds until a flow is forgotten"),
     NF_YES_NO(struct mon_config, ipv6, "false", "flows of IPv6 are counted as well; false: packets alone",
-              .added = true),
+              .marks = NF_PARAM_ADDED),
     {0},
 };
 

@@ -349,7 +349,7 @@ static int nat_check(void *config, struct ft_fault *fault)
 static const struct nf_param nat_params[] = {
     NF_PARAM(struct nat_config, inside, NF_PREFIXES, "10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16",
              "sources that are translated"),
-    NF_PARAM(struct nat_config, outside, NF_IPV4, NULL, "the address they get", .own = true),
+    NF_PARAM(struct nat_config, outside, NF_IPV4, NULL, "the address they get", .marks = NF_PARAM_OWN),
     NF_NUMBER(struct nat_config, ports, NF_RANGE, 1, 65535, "1024-65535",
               "outside ports and ICMP identifiers"),
     NF_MAX_FLOWS_PARAM(struct nat_config, flows, "mappings at most"),
@@ -358,7 +358,7 @@ static const struct nf_param nat_params[] = {
     NF_ICMP_PARAM(struct nat_config, flows),
     NF_ONE_OF(struct nat_config, unsupported, nf_policy_names, "drop",
               "what is done with what cannot be translated"),
-    NF_PARAM(struct nat_config, forward, NF_STRING, "", "ports at which hosts inside are reached", .added = true),
+    NF_PARAM(struct nat_config, forward, NF_STRING, "", "ports at which hosts inside are reached", .marks = NF_PARAM_ADDED),
     {0},
 };
 

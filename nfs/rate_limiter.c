@@ -143,7 +143,7 @@ static const struct nf_param rl_params[] = {
     NF_TCP_UDP_PARAMS(struct rl_config, flows),
     NF_ICMP_PARAM(struct rl_config, flows),
     NF_PARAM(struct rl_config, ipv6, NF_U32, "0", "bits of the prefix that is a client of IPv6; 0: not limited",
-             .max = 128, .added = true),
+             .max = 128, .marks = NF_PARAM_ADDED),
     {0},
 };
 

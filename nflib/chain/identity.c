@@ -220,7 +220,7 @@ uint32_t nf_chain_identity(const struct nf_chain_config *config, char *out, uint
         const struct nf_choice *choice = &config->nfs[i];
         say(&t, "nf %u: %s version=%u", i + 1, choice->module->name, choice->module->version);
         for (const struct nf_param *p = choice->module->params; p && p->name; p++)
-            if (!p->added || !has_preset(p, choice->config))
+            if (!(p->marks & NF_PARAM_ADDED) || !has_preset(p, choice->config))
                 say_param(&t, p, choice->config);
         say(&t, " arena=%" PRIu64, choice->module->arena ? choice->module->arena(choice->config) : 0);
         if (choice->module->session_size)

@@ -60,6 +60,13 @@ struct nf_file {
     uint32_t len;
 };
 
+enum nf_param_marks {
+    NF_PARAM_OWN = 1, /* NF_IPV4: the chain answers ARP for this address on its outside interfaces */
+    /* The parameter is newer than release 0.2: what makes two nodes' chains the same does not name it where it
+     * has its preset, so a node of the release before takes part. Its preset never changes again. */
+    NF_PARAM_ADDED = 2,
+};
+
 struct nf_param {
     const char *name; /* NULL ends a table */
     enum nf_param_kind kind;
@@ -68,10 +75,7 @@ struct nf_param {
     const char *preset;         /* as written in YAML ("a, b" for lists, "" for none); NULL: required */
     const char *const *choices; /* NULL-terminated, for NF_CHOICE */
     const char *help;           /* one line for operators */
-    bool own; /* NF_IPV4: the chain answers ARP for this address on its outside interfaces */
-    /* The parameter is newer than release 0.2: what makes two nodes' chains the same does not name it where it
-     * has its preset, so a node of the release before takes part. Its preset never changes again. */
-    bool added;
+    uint8_t marks;    /* enum nf_param_marks */
 };
 
 /* Rows of a table of parameters, for the field of `type` that has the parameter's name; NF_PARAM_AT names it.
