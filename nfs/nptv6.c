@@ -103,43 +103,43 @@ static bool map_address(uint8_t addr[16], const struct npt_prefix *to, uint16_t 
 
 /* ---- packets ---- */
 
-/* Of source and destination at `ends` the one that belongs to this way: the source of what goes out, the
- * destination of what comes in. `out`: the packet, or for one that is quoted, what it was. */
-static bool map_end(const struct npt_config *config, uint8_t *ends, bool out, bool *mapped)
+/* What goes out loses the prefix inside, what comes in the one outside. False: it cannot be mapped. */
+static bool map_end(const struct npt_config *config, uint8_t addr[16], bool out, bool *mapped)
 {
-    uint8_t *addr = out ? ends : ends + 16;
-
     *mapped = has_prefix(addr, out ? &config->inside : &config->outside);
     return !*mapped || map_address(addr, out ? &config->outside : &config->inside,
                                    out ? config->correction : (uint16_t)~config->correction);
 }
 
+/* An end of the packet, and where it is an error, the same end of the packet that it quotes, which went the
+ * other way. */
+static bool map_packet(const struct npt_config *config, const struct nf_packet *p, bool *any)
+{
+    bool out = p->side == NF_INSIDE, mapped = false, quoted = false;
+    struct nf_inner inner;
+
+    if (p->flags & NF_P_ICMP_ERROR) {
+        nf_packet_inner(p, &inner);
+        if (!map_end(config, p->data + inner.l3 + 8 + (out ? 16 : 0), out, &quoted))
+            return false;
+    }
+    if (!map_end(config, p->data + p->l3 + 8 + (out ? 0 : 16), out, &mapped))
+        return false;
+    *any = mapped || quoted;
+    return true;
+}
+
 static void npt_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
 {
-    const struct npt_config *config = nf->config;
-
     (void)now;
     for (uint32_t i = 0; i < n; i++) {
         struct nf_packet *p = packets[i];
-        bool out = p->side == NF_INSIDE, mapped = false, quoted = false;
-        struct nf_inner inner;
+        bool any = false;
 
-        if (!(p->flags & NF_P_IPV6_READ)) {
-            nf_count(nf, NPT_PASSED, 1);
-            continue;
-        }
-        /* An error about what went the other way. */
-        if (p->flags & NF_P_ICMP_ERROR) {
-            nf_packet_inner(p, &inner);
-            if (!map_end(config, p->data + inner.l3 + 8, !out, &quoted)) {
-                nf_drop(nf, p, NPT_NO_ROOM);
-                continue;
-            }
-        }
-        if (!map_end(config, p->data + p->l3 + 8, out, &mapped))
+        if (p->flags & NF_P_IPV6_READ && !map_packet(nf->config, p, &any))
             nf_drop(nf, p, NPT_NO_ROOM);
         else
-            nf_count(nf, mapped || quoted ? NPT_MAPPED : NPT_PASSED, 1);
+            nf_count(nf, any ? NPT_MAPPED : NPT_PASSED, 1);
     }
 }
 

@@ -78,7 +78,7 @@ static bool icmpv6(uint8_t side, const char *from, const char *to, uint8_t type,
     frame[14 + 7] = limit;
     memset(frame + 54, 0, 32);
     frame[54] = type;
-    put16(frame + 58, 77);
+    put16(frame + 58, type); /* its identifier */
     return send_frame(side, 86);
 }
 

@@ -128,7 +128,7 @@ static void it_ends_as_others_do(void)
     assert_false(from_inside(6, 8443, 4000, NFT_SYN | NFT_ACK, NULL) && counter("mappings_created") == 0);
     assert_true(from_outside(6, 4001, 443, NFT_SYN, NULL));
     help_chain_wait_tenths(&h, 2400);
-    char text[4096];
+    static char text[16384];
     help_chain_show(&h, "nat", text, sizeof(text));
     assert_null(strstr(text, "4001"));
 }

@@ -103,7 +103,7 @@ static void what_has_another_prefix_passes(void)
 static void there_and_back_is_the_same(void)
 {
     static const char *const nfs[] = {NPT("fd00:abcd:12::/48", "2001:db8::/48"),
-                                      NPT("fd00:abcd:1200::/40", "2001:db8:ff00::/40"),
+                                      NPT("fd00:abcd::/40", "2001:db8:ff00::/40"),
                                       NPT("fd00:abcd:12:3450::/60", "2001:db8:1:2340::/60"),
                                       NPT("fd00:abcd:12:3456::/64", "2001:db8:1:2345::/64")};
     static const uint8_t prefix[] = {0xfd, 0, 0xab, 0xcd, 0, 0x12, 0x34, 0x56};
