@@ -15,8 +15,8 @@
     X(FW_EXPIRED, "connections_expired")                                                                     \
     X(FW_DISPLACED, "connections_displaced") /* a new one has its place in a full table */                   \
     X(FW_KNOWN, "known")                     /* packets of connections that were there */                    \
-    X(FW_ALLOWED, "allowed") /* packets allowed by a rule, first ones of connections among them */           \
-    X(FW_RELATED, "related") /* ICMP errors about a connection */                                            \
+    X(FW_ALLOWED, "allowed")         /* packets allowed by a rule, first ones of connections among them */   \
+    X(FW_RELATED, "related")         /* ICMP errors about a connection */                                    \
     X(FW_ARP, "arp")                 /* and neighbour discovery of IPv6 */                                   \
     X(FW_UNSUPPORTED, "unsupported") /* what it does not judge: as `unsupported` says */                     \
     X(FW_DENIED, "denied")           /* dropped, as all that follow */                                       \
@@ -75,7 +75,7 @@ static bool fw_judge(const struct nf *nf, struct nf_packet *p)
 static void fw_new(const struct nf *nf, struct nf_packet *p, uint64_t now)
 {
     const struct fw_config *config = nf->config;
-    bool begins = p->proto == NF_PROTO_TCP    ? nf_tcp_is_request(p->tcp_flags)
+    bool begins = p->proto == NF_PROTO_TCP      ? nf_tcp_is_request(p->tcp_flags)
                   : p->proto == NF_PROTO_ICMP   ? p->icmp_type == NF_ICMP_ECHO_REQUEST
                   : p->proto == NF_PROTO_ICMPV6 ? p->icmp_type == NF_ICMPV6_ECHO_REQUEST
                                                 : true;
@@ -277,8 +277,8 @@ static const struct nf_param fw_params[] = {
     NF_ICMP_PARAM(struct fw_config, flows),
     NF_TIMEOUT_PARAM(struct fw_config, flows, "other", NF_TIMEOUT_OTHER, "600"),
     NF_YES_NO(struct fw_config, loose, "true", "a connection may be picked up in the middle, by the rules"),
-    NF_YES_NO(struct fw_config, ipv6, "false", "the rules judge IPv6 as well; false: it is as `unsupported` says",
-              .marks = NF_PARAM_ADDED),
+    NF_YES_NO(struct fw_config, ipv6, "false",
+              "the rules judge IPv6 as well; false: it is as `unsupported` says", .marks = NF_PARAM_ADDED),
     NF_ONE_OF(struct fw_config, unsupported, nf_policy_names, "drop",
               "what is done with what is neither IP nor ARP"),
     {0},

@@ -199,7 +199,7 @@ static int read_rule(struct fw_words *w, struct fw_rules *rules, struct fw_rule 
     if (strcmp(w->word, "port") == 0)
         return fail_expecting(w, "port behind the HOST of from or to, of tcp or udp: to any port 80");
     return fail_expecting(w, has_types(rule) ? "from, to, type or the end of the line"
-                                                          : "from, to or the end of the line");
+                                             : "from, to or the end of the line");
 }
 
 static int read_default(struct fw_words *w, struct fw_rule defaults[2])

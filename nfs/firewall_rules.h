@@ -3,13 +3,14 @@
  * The firewall's rules: reading them from a file, and matching. One rule a line, the first that matches
  * decides, `#` begins a comment:
  *
- *     allow|deny [in|out] [tcp|udp|icmp|icmpv6|any|NUMBER] [from HOST [port PORTS]] [to HOST [port PORTS]] [type N]
- *     default allow|deny [in|out]
+ *     allow|deny [in|out] [tcp|udp|icmp|icmpv6|any|NUMBER] [from HOST [port PORTS]] [to HOST [port PORTS]]
+ * [type N] default allow|deny [in|out]
  *
  * `in` comes from the outer side, `out` from the inner, neither means both. HOST: any, A.B.C.D or A.B.C.D/N,
- * or the same of IPv6, and not one of each in a rule. A rule without hosts, or with `any`, is of both. PORTS: 80,443,8000-8999, at most 8 entries in a rule; type: of ICMP or ICMPv6. What no rule matches follows the
- * default of its direction, which is deny where the file says nothing. Rules judge IPv6 where the NF's setting
- * says so.
+ * or the same of IPv6, and not one of each in a rule. A rule without hosts, or with `any`, is of both. PORTS:
+ * 80,443,8000-8999, at most 8 entries in a rule; type: of ICMP or ICMPv6. What no rule matches follows the
+ * default of its direction, which is deny where the file says nothing. Rules judge IPv6 where the NF's
+ * setting says so.
  */
 #ifndef NFS_FIREWALL_RULES_H
 #define NFS_FIREWALL_RULES_H

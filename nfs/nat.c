@@ -358,7 +358,8 @@ static const struct nf_param nat_params[] = {
     NF_ICMP_PARAM(struct nat_config, flows),
     NF_ONE_OF(struct nat_config, unsupported, nf_policy_names, "drop",
               "what is done with what cannot be translated"),
-    NF_PARAM(struct nat_config, forward, NF_STRING, "", "ports at which hosts inside are reached", .marks = NF_PARAM_ADDED),
+    NF_PARAM(struct nat_config, forward, NF_STRING, "", "ports at which hosts inside are reached",
+             .marks = NF_PARAM_ADDED),
     {0},
 };
 

@@ -37,8 +37,9 @@ static int add_forward(struct nat_config *config, const char *text, struct ft_fa
     if (!read_forward(text, f))
         return ft_fail(fault, FT_EINVAL, "forward: %.60s, expected tcp or udp/PORT=A.B.C.D:PORT", text);
     if (ntohs(f->port) >= config->ports.first && ntohs(f->port) <= config->ports.last)
-        return ft_fail(fault, FT_EINVAL, "forward: %.60s: port %u is one of `ports`, expected one outside %u-%u",
-                       text, ntohs(f->port), config->ports.first, config->ports.last);
+        return ft_fail(fault, FT_EINVAL,
+                       "forward: %.60s: port %u is one of `ports`, expected one outside %u-%u", text,
+                       ntohs(f->port), config->ports.first, config->ports.last);
     if (nat_forward_at(config, f->proto, f->port))
         return ft_fail(fault, FT_EINVAL, "forward: %.60s: a second entry of one port, expected one", text);
     config->forwards++;
@@ -118,7 +119,8 @@ struct nat_ends nat_ends_of(const struct nf *nf, const struct nf_session *s)
     struct nf_tuple ends;
 
     if (nat_is_forwarded(s)) {
-        FT_CHECK(flow->port < config->forwards, "nat: forward %u of %u", (unsigned)flow->port, config->forwards);
+        FT_CHECK(flow->port < config->forwards, "nat: forward %u of %u", (unsigned)flow->port,
+                 config->forwards);
         f = &config->list[flow->port];
         return (struct nat_ends){f->to, f->to_port, f->port};
     }

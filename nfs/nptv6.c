@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * nptv6: the prefix of addresses of IPv6 is another one outside (RFC 6296). One address becomes one address,
- * both ways, so there is no state and no port is changed. The mapping keeps the sum of an address, and with it
- * every checksum: also that of a packet that an ICMPv6 error quotes, whose addresses are mapped as well.
+ * both ways, so there is no state and no port is changed. The mapping keeps the sum of an address, and with
+ * it every checksum: also that of a packet that an ICMPv6 error quotes, whose addresses are mapped as well.
  *
  * Prefixes of up to 48 bits have the sum corrected in the subnet's 16 bits, longer ones in the first 16 bits
  * of the interface identifier that are not all ones.
@@ -28,7 +28,7 @@ struct npt_config {
 /* The counters, with their names. */
 #define NPT_COUNTERS(X)                                                                                      \
     X(NPT_MAPPED, "mapped")                                                                                  \
-    X(NPT_PASSED, "passed")     /* neither end is of the prefix that it came in from, or no IPv6 */          \
+    X(NPT_PASSED, "passed")      /* neither end is of the prefix that it came in from, or no IPv6 */         \
     X(NPT_NO_ROOM, "unmappable") /* dropped: nothing in it can be corrected */
 enum npt_counter { NPT_COUNTERS(NF_COUNTER) };
 static const char *const npt_counters[] = {NPT_COUNTERS(NF_COUNTER_NAME) NULL};
@@ -158,8 +158,8 @@ static int read_prefix(const char *name, const char *text, struct npt_prefix *ou
         right = !(out->addr[bit / 8] >> (7 - bit % 8) & 1);
     return right ? 0
                  : ft_fail(fault, FT_EINVAL,
-                           "%s is %.60s, expected a prefix of IPv6 of 8 to 64 bits, such as fd00:1:2::/48", name,
-                           text);
+                           "%s is %.60s, expected a prefix of IPv6 of 8 to 64 bits, such as fd00:1:2::/48",
+                           name, text);
 }
 
 static int npt_check(void *c, struct ft_fault *fault)
@@ -172,8 +172,7 @@ static int npt_check(void *c, struct ft_fault *fault)
     if (!error && config->inside.bits != config->outside.bits)
         error = ft_fail(fault, FT_EINVAL, "inside has %u bits and outside %u, expected as many",
                         config->inside.bits, config->outside.bits);
-    config->correction =
-        add_words(sum_of(config->inside.addr), (uint16_t)~sum_of(config->outside.addr));
+    config->correction = add_words(sum_of(config->inside.addr), (uint16_t)~sum_of(config->outside.addr));
     return error;
 }
 

@@ -6,8 +6,8 @@
  * where an NF that translates comes before it, the translated one.
  *
  * A connection is a TCP, UDP or ICMP echo flow; fragments behind the first, ICMP errors and other protocols
- * count in the rates alone. A client of IPv6 is a prefix, as many bits of it as `ipv6` says. What has no client
- * passes.
+ * count in the rates alone. A client of IPv6 is a prefix, as many bits of it as `ipv6` says. What has no
+ * client passes.
  */
 #include "nfs/rate_limiter_table.h"
 
@@ -84,7 +84,8 @@ static void rl_show_client(const struct rl_config *config, struct nf_show *out, 
     const uint8_t *key = nf_map_key(part, slot);
     bool ipv6 = config->ipv6 && memcmp(key, mapped, sizeof(mapped)) != 0;
     char text[INET6_ADDRSTRLEN];
-    inet_ntop(ipv6 ? AF_INET6 : AF_INET, config->ipv6 && !ipv6 ? key + sizeof(mapped) : key, text, sizeof(text));
+    inet_ntop(ipv6 ? AF_INET6 : AF_INET, config->ipv6 && !ipv6 ? key + sizeof(mapped) : key, text,
+              sizeof(text));
     nf_row(out);
     if (ipv6)
         nf_row_text(out, "client", "%s/%u", text, config->ipv6);
@@ -142,8 +143,9 @@ static const struct nf_param rl_params[] = {
               "idle seconds until a client is forgotten"),
     NF_TCP_UDP_PARAMS(struct rl_config, flows),
     NF_ICMP_PARAM(struct rl_config, flows),
-    NF_PARAM(struct rl_config, ipv6, NF_U32, "0", "bits of the prefix that is a client of IPv6; 0: not limited",
-             .max = 128, .marks = NF_PARAM_ADDED),
+    NF_PARAM(struct rl_config, ipv6, NF_U32, "0",
+             "bits of the prefix that is a client of IPv6; 0: not limited", .max = 128,
+             .marks = NF_PARAM_ADDED),
     {0},
 };
 

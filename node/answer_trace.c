@@ -104,8 +104,7 @@ static json_t *step_object(const struct nf_traced *t, unsigned i)
                      sessions ? "sessions"
                      : module ? module->name
                               : "l3",
-                     "source", end_text(t, e, true), "destination",
-                     end_text(t, e, false), "drop",
+                     "source", end_text(t, e, true), "destination", end_text(t, e, false), "drop",
                      drop == 0                    ? NULL
                      : module && module->counters ? module->counters[drop - 1]
                      : sessions                   ? "conflict"

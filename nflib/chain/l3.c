@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Owns both ends of the chain: what is taken in and what leaves, by the configured addresses and routes; what
- * is of IPv6 alone is in l3_ipv6.c. State in arena (lane, 0): counters, the neighbour table, and when the next ICMP error may be sent. The
- * route table here is the configuration's, sorted; it is no state.
+ * is of IPv6 alone is in l3_ipv6.c. State in arena (lane, 0): counters, the neighbour table, and when the
+ * next ICMP error may be sent. The route table here is the configuration's, sorted; it is no state.
  */
 #include "nflib/chain/l3_parts.h"
 

@@ -154,9 +154,9 @@ static void receive_nd(struct nf_l3 *l3, struct nf_packet *p, const struct nf_nd
     if (nf_l3_is_own6(l3, who, p->in_port) || (probe && ours))
         nf_count(l3->nf, NF_L3_ND_CONFLICT, 1);
     else if (nd->mac && !(nd->mac[0] & 1) && !nf_ipv6_martian(who) && !nf_ipv6_many(who) &&
-             (asks                      ? ours
+             (asks                   ? ours
               : nf_ipv6_many(nd->to) ? nf_neighbours_is_hop(&l3->ipv6.neighbours, who, p->in_port)
-                                        : nf_l3_is_own6(l3, nd->to, p->in_port)))
+                                     : nf_l3_is_own6(l3, nd->to, p->in_port)))
         nf_neighbours_learn(&l3->ipv6.neighbours, who, p->in_port, nd->mac, asks && on_link(port, who), now);
     if (asks && ours && !nf_l3_is_own6(l3, nd->from, NF_L3_ANY_PORT))
         answer_solicitation(l3, p, nd, probe);

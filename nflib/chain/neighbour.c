@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the neighbour tables. Written by the lane's L3: from ARP or neighbour discovery, from packets that want a next
- * hop, from timers. Read for every packet that leaves; its `used` time moves at most every five seconds, so
- * that a packet on its way changes no line.
+ * Owns the neighbour tables. Written by the lane's L3: from ARP or neighbour discovery, from packets that
+ * want a next hop, from timers. Read for every packet that leaves; its `used` time moves at most every five
+ * seconds, so that a packet on its way changes no line.
  */
 #include "nflib/chain/neighbour.h"
 #include "nflib/net/icmpv6.h"
@@ -102,7 +102,8 @@ int nf_neighbours_add_hop(struct nf_neighbours *table, const void *addr, uint8_t
     return FT_OK;
 }
 
-const struct nf_neighbour *nf_neighbours_find(const struct nf_neighbours *table, const void *addr, uint8_t port)
+const struct nf_neighbour *nf_neighbours_find(const struct nf_neighbours *table, const void *addr,
+                                              uint8_t port)
 {
     uint32_t slot = find_slot(table, addr, port);
     if (slot == NF_NONE)

@@ -40,7 +40,8 @@ int nf_neighbours_add_hop(struct nf_neighbours *table, const void *addr, uint8_t
 /* The address of an entry, as it was given. */
 void nf_neighbours_addr(const struct nf_neighbours *table, uint32_t slot, uint8_t addr[16]);
 /* Known on `port` now, or NULL. */
-const struct nf_neighbour *nf_neighbours_find(const struct nf_neighbours *table, const void *addr, uint8_t port);
+const struct nf_neighbour *nf_neighbours_find(const struct nf_neighbours *table, const void *addr,
+                                              uint8_t port);
 /* A packet is sent there: keeps the entry from growing old. */
 void nf_neighbours_use(const struct nf_neighbours *table, const struct nf_neighbour *entry, uint64_t now);
 /* Asks for an address that was not found, unless it was asked for within the last second. */

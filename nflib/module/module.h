@@ -62,8 +62,8 @@ struct nf_file {
 
 enum nf_param_marks {
     NF_PARAM_OWN = 1, /* NF_IPV4: the chain answers ARP for this address on its outside interfaces */
-    /* The parameter is newer than release 0.2: what makes two nodes' chains the same does not name it where it
-     * has its preset, so a node of the release before takes part. Its preset never changes again. */
+    /* The parameter is newer than release 0.2: what makes two nodes' chains the same does not name it where
+     * it has its preset, so a node of the release before takes part. Its preset never changes again. */
     NF_PARAM_ADDED = 2,
 };
 
@@ -75,7 +75,7 @@ struct nf_param {
     const char *preset;         /* as written in YAML ("a, b" for lists, "" for none); NULL: required */
     const char *const *choices; /* NULL-terminated, for NF_CHOICE */
     const char *help;           /* one line for operators */
-    uint8_t marks;    /* enum nf_param_marks */
+    uint8_t marks;              /* enum nf_param_marks */
 };
 
 /* Rows of a table of parameters, for the field of `type` that has the parameter's name; NF_PARAM_AT names it.
@@ -201,7 +201,7 @@ struct nf_module {
      * so while there are no sessions, packets need not be looked up for it. NULL: it may always join.
      */
     uint16_t session_size;
-    uint8_t translates;     /* enum nf_translates */
+    uint8_t translates; /* enum nf_translates */
     /* Whether it joins flows of IPv6, too, NULL: never. Without such an NF the chain looks up none. */
     bool (*ipv6)(const void *config);
     uint8_t fragments_full; /* the counter of first fragments that found no room, + 1; 0: none */

@@ -162,9 +162,8 @@ bool nf_icmpv6_turn_round(struct nf_packet *p)
     uint8_t *ip = p->data + p->l3, *icmp = p->data + p->l4, from[16];
     uint16_t before;
 
-    if (!nf_packet_has_ends_ipv6(p) || p->proto != IPPROTO_ICMPV6 ||
-        p->icmp_type != NF_ICMPV6_ECHO_REQUEST || p->icmp_code != 0 || p->l4 != p->l3 + HEADER ||
-        p->flags & NF_P_EMITTED)
+    if (!nf_packet_has_ends_ipv6(p) || p->proto != IPPROTO_ICMPV6 || p->icmp_type != NF_ICMPV6_ECHO_REQUEST ||
+        p->icmp_code != 0 || p->l4 != p->l3 + HEADER || p->flags & NF_P_EMITTED)
         return false;
     memcpy(from, ip + 8, 16);
     memcpy(ip + 8, ip + 24, 16); /* their sum is the same in either order */

@@ -26,7 +26,7 @@ struct nf_nd {
     uint8_t type;          /* NF_ND_SOLICITATION, NF_ND_ADVERTISEMENT */
     uint8_t flags;         /* enum nf_nd_flags */
     const uint8_t *target; /* the address that it is about */
-    const uint8_t *mac;    /* of a solicitation's sender, of an advertisement's target; read: NULL, not said */
+    const uint8_t *mac; /* of a solicitation's sender, of an advertisement's target; read: NULL, not said */
     const uint8_t *from, *to;
 };
 

@@ -5,8 +5,8 @@
  *
  * A replay has only the captured bytes, so what is found must depend on nothing but the frame's length and
  * its first nf_packet_header_bytes(). Every read below lies within those: at most two tags, 60 bytes of IPv4
- * header, 60 of TCP, and for ICMP 8 + 60 + 20 bytes; IPv6 is in packet_ipv6.c. Checks of lengths go by the wire's length, and reads ask
- * for `have` as well.
+ * header, 60 of TCP, and for ICMP 8 + 60 + 20 bytes; IPv6 is in packet_ipv6.c. Checks of lengths go by the
+ * wire's length, and reads ask for `have` as well.
  */
 #include "nflib/net/packet.h"
 #include "ftcore/base/check.h"

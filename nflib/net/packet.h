@@ -12,12 +12,12 @@
 #include <stdint.h>
 
 /* IPv4 protocols with ports or identifiers, and the types of ICMP echo. */
-#define NF_PROTO_ICMP        1u
-#define NF_PROTO_TCP         6u
-#define NF_PROTO_UDP         17u
-#define NF_PROTO_ICMPV6      58u
-#define NF_ICMP_ECHO_REPLY   0u
-#define NF_ICMP_ECHO_REQUEST 8u
+#define NF_PROTO_ICMP          1u
+#define NF_PROTO_TCP           6u
+#define NF_PROTO_UDP           17u
+#define NF_PROTO_ICMPV6        58u
+#define NF_ICMP_ECHO_REPLY     0u
+#define NF_ICMP_ECHO_REQUEST   8u
 #define NF_ICMPV6_ECHO_REQUEST 128u
 #define NF_ICMPV6_ECHO_REPLY   129u
 
@@ -37,7 +37,8 @@ enum nf_packet_flags {
     NF_P_OPTIONS = 1 << 6,  /* IPv4 options present */
     NF_P_L4 = 1 << 7,       /* TCP (20 bytes, data offset sane), UDP (8) or ICMP (8) header readable at l4 */
     NF_P_ICMP_ERROR =
-        1 << 8, /* ICMP or ICMPv6 error with a readable inner IP header and 8 bytes of inner L4; see nf_inner */
+        1
+        << 8, /* ICMP or ICMPv6 error with a readable inner IP header and 8 bytes of inner L4; see nf_inner */
     NF_P_BAD = 1 << 9,      /* claims a format and breaks it; `bad` says how */
     NF_P_EMITTED = 1 << 10, /* made by an NF (nf_emit), no input */
     NF_P_LOCAL = 1 << 11,   /* turned round by the chain's L3 (echo reply): passes no NF */

@@ -82,7 +82,8 @@ static void look_at_quoted(struct nf_sessions_lane *lane, const struct nf_packet
         memcpy(addresses.destination, in.addresses, 16);
         nf_session_hash_addresses(t, &addresses, &key);
     }
-    look->quoted = nf_session_find(t, &key, in.addresses ? &addresses : NULL, nf_session_hash(t, &key), &which);
+    look->quoted =
+        nf_session_find(t, &key, in.addresses ? &addresses : NULL, nf_session_hash(t, &key), &which);
     look->quoted_reply = look->quoted && which;
 }
 

@@ -9,7 +9,7 @@
 
 #define MTU_LEAST      576
 #define MTU_LEAST_IPV6 1280 /* RFC 8200 */
-#define MTU_MOST  2000 /* with Ethernet's head and tags it is in a port's buffer */
+#define MTU_MOST       2000 /* with Ethernet's head and tags it is in a port's buffer */
 
 static const char *const sides[] = {"inside", "outside", NULL};
 

@@ -69,8 +69,9 @@ int nd_read_interface6(struct nd_reading *r, const struct nd_yaml *at, struct nf
         unsigned bits = o->bits6 < port->bits6 ? o->bits6 : port->bits6;
 
         if (bits && is_in(port->addr6, o->addr6, bits))
-            return nd_yaml_fail(r->fault, at, "interface %s is in the network of %s, expected another network",
-                                port->name, o->name);
+            return nd_yaml_fail(r->fault, at,
+                                "interface %s is in the network of %s, expected another network", port->name,
+                                o->name);
     }
     return 0;
 }
@@ -99,7 +100,8 @@ int nd_read_extra6(struct nd_reading *r, const struct nd_yaml *at, struct nf_int
 }
 
 /* The interface on whose link `hop` is, for a neighbour: not the chain itself. */
-static int port_of(struct nd_reading *r, const struct nd_yaml *at, const char *what, const struct nd_hop6 *hop)
+static int port_of(struct nd_reading *r, const struct nd_yaml *at, const char *what,
+                   const struct nd_hop6 *hop)
 {
     const struct nf_l3_config *l3 = &r->config->l3;
     bool local = nf_ipv6_link_local(hop->addr);
@@ -111,8 +113,8 @@ static int port_of(struct nd_reading *r, const struct nd_yaml *at, const char *w
     for (unsigned i = 0; i < l3->ports; i++) {
         const struct nf_interface *port = &l3->port[i];
 
-        if (!port->bits6 || (local ? strcmp(port->name, hop->interface) != 0
-                                   : !is_in(hop->addr, port->addr6, port->bits6)))
+        if (!port->bits6 ||
+            (local ? strcmp(port->name, hop->interface) != 0 : !is_in(hop->addr, port->addr6, port->bits6)))
             continue;
         if (is_own(port, hop->addr))
             return nd_yaml_fail(r->fault, at, "%s is %s, expected a neighbour in the network of %s", what,

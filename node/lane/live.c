@@ -110,8 +110,9 @@ static bool has_question(const struct nd_lane *lane)
         const struct nf_packet *p = &lane->burst.packets[i];
         uint16_t type = p->len >= 14 ? nf_get16(p->data + 12) : 0;
 
-        if (type == htobe16(ARP_TYPE) || (type == htobe16(IPV6_TYPE) && p->len >= 55 &&
-                                          p->data[20] == NF_PROTO_ICMPV6 && p->data[54] >= NF_ND_SOLICITATION))
+        if (type == htobe16(ARP_TYPE) ||
+            (type == htobe16(IPV6_TYPE) && p->len >= 55 && p->data[20] == NF_PROTO_ICMPV6 &&
+             p->data[54] >= NF_ND_SOLICITATION))
             return true;
     }
     return false;

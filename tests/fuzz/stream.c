@@ -175,7 +175,8 @@ static bool step(struct tape_burst *b, uint8_t op)
         return false;
     case 6:
         add_frame(b, frame,
-                  op & 0x80 ? stream_make_ipv6(&s.in, side, frame) : stream_make_arp(&s.in, side, frame), side);
+                  op & 0x80 ? stream_make_ipv6(&s.in, side, frame) : stream_make_arp(&s.in, side, frame),
+                  side);
         return false;
     case 7:
         add_raw(b, side);
@@ -255,8 +256,9 @@ void stream_seeds(void)
     static const uint8_t arp[] = {6, 0x18, 1,  22, 0x0b, 1,  6,  1, 2, 14, 0, 0, 0,
                                   4, 2,    22, 3,  6,    10, 40, 0, 0, 0,  4, 2};
     /* A neighbour that asks, a connection, its answer from outside, an error about it. */
-    static const uint8_t ipv6[] = {0x86, 0x90, 0x42, 0x0a, 2,    14, 0x86, 0x00, 0, 1,    2,  14, 0x96, 0x00, 0,  8, 0x12,
-                                   14,   0x96, 2,    4,    0x20, 14, 0x86, 0x00, 2, 0x08, 14, 0x86, 0x00, 0x1a, 1, 14};
+    static const uint8_t ipv6[] = {0x86, 0x90, 0x42, 0x0a, 2,    14,   0x86, 0x00, 0,    1, 2,
+                                   14,   0x96, 0x00, 0,    8,    0x12, 14,   0x96, 2,    4, 0x20,
+                                   14,   0x86, 0x00, 2,    0x08, 14,   0x86, 0x00, 0x1a, 1, 14};
     static const uint8_t commands[] = {0, 0,   0,   4,   2,   14,  12,  0,   14, 12, 1,    0,   0,  0,
                                        4, 2,   14,  12,  2,   10,  20,  12,  3,  14, 12,   4,   14, 13,
                                        7, 'a', 'b', '=', '1', '0', '0', '0', 14, 13, 0x42, 'x', 'y'};

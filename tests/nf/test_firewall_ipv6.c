@@ -204,12 +204,9 @@ static void begin(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        HELP_CASE(rules_are_of_their_hosts_family_or_of_both),
-        HELP_CASE(what_belongs_to_a_connection_passes),
-        HELP_CASE(neighbours_are_no_matter_of_rules),
-        HELP_CASE(a_later_fragment_follows_its_first),
-        HELP_CASE(what_ends_inside_a_header_is_malformed),
-        HELP_CASE(bad_hosts_are_refused_by_line),
+        HELP_CASE(rules_are_of_their_hosts_family_or_of_both), HELP_CASE(what_belongs_to_a_connection_passes),
+        HELP_CASE(neighbours_are_no_matter_of_rules),          HELP_CASE(a_later_fragment_follows_its_first),
+        HELP_CASE(what_ends_inside_a_header_is_malformed),     HELP_CASE(bad_hosts_are_refused_by_line),
     };
 
     help_chain_before = begin;

@@ -35,8 +35,13 @@ static bool from_outside(uint8_t proto, uint16_t sport, uint16_t dport, uint8_t 
 
 static bool from_inside(uint8_t proto, uint16_t sport, uint16_t dport, uint8_t flags, struct nft_seen *seen)
 {
-    struct nft_spec spec = {
-        .src = HOST, .dst = REMOTE, .sport = sport, .dport = dport, .proto = proto, .tcp = flags, .payload = 7};
+    struct nft_spec spec = {.src = HOST,
+                            .dst = REMOTE,
+                            .sport = sport,
+                            .dport = dport,
+                            .proto = proto,
+                            .tcp = flags,
+                            .payload = 7};
     return help_chain_spec(&h, NF_INSIDE, &spec, seen);
 }
 
@@ -58,7 +63,8 @@ static void both_ways_are_translated(void)
     assert_int_equal(counter("mappings_created"), 0);
     assert_int_equal(counter("translated_outward"), 6);
     assert_int_equal(counter("translated_inward"), 6);
-    help_chain_has(&h, "nat", "\"inside\":\"10.1.2.3:8443\",\"outside_port\":443,\"remote\":\"198.51.100.7:4000\"");
+    help_chain_has(&h, "nat",
+                   "\"inside\":\"10.1.2.3:8443\",\"outside_port\":443,\"remote\":\"198.51.100.7:4000\"");
 }
 
 static void nothing_else_gets_in(void)
@@ -85,7 +91,8 @@ static void what_it_begins_itself_has_a_port_of_the_pool(void)
 static uint16_t quoted(uint8_t out[28], uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport)
 {
     uint8_t frame[NFT_FRAME_MAX];
-    struct nft_spec spec = {.src = src, .dst = dst, .sport = sport, .dport = dport, .proto = 17, .payload = 4};
+    struct nft_spec spec = {
+        .src = src, .dst = dst, .sport = sport, .dport = dport, .proto = 17, .payload = 4};
 
     nft_frame(&spec, frame);
     memcpy(out, frame + 14, 28);

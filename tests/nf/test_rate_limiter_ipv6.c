@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The rate limiter and IPv6: a client is a prefix; clients of IPv4 beside them; connections; what is shown. */
+/* The rate limiter and IPv6: a client is a prefix; clients of IPv4 beside them; connections; what is shown.
+ */
 #include "tests/nf/help_chain.h"
 
 #include <stdarg.h>

@@ -97,7 +97,8 @@ static void identity_covers_parameters_and_contents_of_files(void **state)
 static void a_newer_parameter_is_named_where_it_is_set(void **state)
 {
     static const struct nf_param params[] = {
-        {"fresh", NF_BOOL, 0, 0, 0, "false", NULL, "newer than the release before", .marks = NF_PARAM_ADDED}, {0}};
+        {"fresh", NF_BOOL, 0, 0, 0, "false", NULL, "newer than the release before", .marks = NF_PARAM_ADDED},
+        {0}};
     static const struct nf_module newer = {.name = "newer", .params = params};
     bool fresh = false;
     struct nf_chain_config one = {.name = "one", .lanes = 1, .count = 1, .nfs = {{&newer, &fresh}}};
