@@ -16,6 +16,7 @@
 #   make day      DAY_S=3600 a day of a pair: faults of all kinds under clients, alerts and log held against them (docs/testing.md); SEED, TIMING
 #   make clean    away with build, build-san, build-fuzz
 #   SAN=1         any of these with address and undefined-behaviour sanitizers, in build-san/
+#   V=1           any of these with the commands that build
 
 SAN   ?= 0
 ifeq ($(SAN),1)
@@ -33,6 +34,9 @@ LTOLINK := -flto=2 $(OPT)
 endif
 PLAIN   = $(if $(LTO),@objcopy -R '.gnu.lto_*' -R '.gnu.debuglto_*' $@)
 
+# A line for each file that is made; the whole command with V=1.
+V ?=
+Q  = $(if $(V),,@echo '  $@' && )
 CC      := gcc
 VERSION := 0.2.0
 LIBS    := liblz4 msgpack libxxhash yaml-0.1 jansson libpcap hiredis openssl libseccomp libmicrohttpd libcurl
@@ -72,7 +76,7 @@ PLANTED := $(shell grep -lE 'FT_PLANTED|def UNDERSTUDY_PLANT' $$(find ftcore rep
 all: $(BUILD)/understudy $(BUILD)/probe $(NFLIB) $(NFTESTLIB) $(HEADERS:%=$(BUILD)/include/%)
 
 help:
-	@sed -n 's/^#   \(make\|SAN\)/\1/p' Makefile
+	@sed -n 's/^#   \(make\|SAN\|V=\)/\1/p' Makefile
 
 deps:
 	@scripts/deps
@@ -80,29 +84,29 @@ deps:
 $(OBJ) $(NODEOBJ) $(PLANTED:%.c=$(BUILD)/planted/%.o): CFLAGS += $(LTO)
 
 $(BUILD)/understudy: $(NODEOBJ) $(OBJ)
-	$(CC) $(SANFLAGS) $(LTOLINK) $(LDFLAGS) -pthread -rdynamic -o $@ $^ $(LDLIBS) $(DPDK_LIBS)
+	$(Q)$(CC) $(SANFLAGS) $(LTOLINK) $(LDFLAGS) -pthread -rdynamic -o $@ $^ $(LDLIBS) $(DPDK_LIBS)
 
 # The same with bugs to be found, of which the environment chooses one: what the replay tool's oracle is worth.
 $(BUILD)/understudy-planted: $(PLANTED:%.c=$(BUILD)/planted/%.o) \
     $(filter-out $(PLANTED:%.c=$(BUILD)/obj/%.o),$(NODEOBJ) $(OBJ))
-	$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -pthread -rdynamic -o $@ $^ $(LDLIBS) $(DPDK_LIBS)
+	$(Q)$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -pthread -rdynamic -o $@ $^ $(LDLIBS) $(DPDK_LIBS)
 $(BUILD)/planted/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(if $(filter $(NODE),$<),$(DPDK_CFLAGS) -DALLOW_EXPERIMENTAL_API) -DUNDERSTUDY_PLANT $(ARCH) -c -o $@ $<
+	$(Q)$(CC) $(CFLAGS) $(if $(filter $(NODE),$<),$(DPDK_CFLAGS) -DALLOW_EXPERIMENTAL_API) -DUNDERSTUDY_PLANT $(ARCH) -c -o $@ $<
 
 # The program of the next format, for pairs of two versions. What knows no format is the program's own.
 NEXTOBJ := $(patsubst $(BUILD)/obj/%,$(BUILD)/next/%,$(filter-out $(BUILD)/obj/nfs/% $(BUILD)/obj/nflib/%,$(NODEOBJ) $(OBJ)))
 $(BUILD)/understudy-next: $(NEXTOBJ) $(filter $(BUILD)/obj/nfs/% $(BUILD)/obj/nflib/%,$(OBJ))
-	$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -pthread -rdynamic -o $@ $^ $(LDLIBS) $(DPDK_LIBS)
+	$(Q)$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -pthread -rdynamic -o $@ $^ $(LDLIBS) $(DPDK_LIBS)
 $(NEXTOBJ): $(BUILD)/next/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(DPDK_CFLAGS) -DALLOW_EXPERIMENTAL_API -include tests/next.h -UUNDERSTUDY_VERSION -DUNDERSTUDY_VERSION='"0.next"' $(ARCH) -c -o $@ $<
+	$(Q)$(CC) $(CFLAGS) $(DPDK_CFLAGS) -DALLOW_EXPERIMENTAL_API -include tests/next.h -UUNDERSTUDY_VERSION -DUNDERSTUDY_VERSION='"0.next"' $(ARCH) -c -o $@ $<
 $(BUILD)/tests/unit/test_format: $(BUILD)/next/tests/unit/test_format.o $(patsubst %.c,$(BUILD)/next/%.o,$(wildcard ftcore/base/*.c ftcore/region/*.c ftcore/record/*.c))
 	@mkdir -p $(@D)
-	$(CC) $(SANFLAGS) -pthread -o $@ $^ $(LDLIBS) $(shell pkg-config --libs $(TESTLIB))
+	$(Q)$(CC) $(SANFLAGS) -pthread -o $@ $^ $(LDLIBS) $(shell pkg-config --libs $(TESTLIB))
 $(BUILD)/next/tests/unit/test_format.o: tests/unit/test_format.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -include tests/next.h $(ARCH) -c -o $@ $<
+	$(Q)$(CC) $(CFLAGS) -include tests/next.h $(ARCH) -c -o $@ $<
 
 # What names the version is made again when that changes.
 VERSIONED := $(shell grep -ls UNDERSTUDY_VERSION $(NODE) $(filter %.c,$(OBJ:$(BUILD)/obj/%.o=%.c)))
@@ -110,38 +114,38 @@ $(foreach kind,obj next planted,$(VERSIONED:%.c=$(BUILD)/$(kind)/%.o)): Makefile
 
 # The lab's prober.
 $(BUILD)/probe: $(BUILD)/obj/tests/lab/probe.o $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tools/drill/probe*.c) tools/pair/child.c tools/pair/columns.c ftcore/base/error.c ftcore/base/event_log.c)
-	$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -pthread -o $@ $^ $(shell pkg-config --libs jansson)
+	$(Q)$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -pthread -o $@ $^ $(shell pkg-config --libs jansson)
 
 # Everything but the ports: what the tests link, and what an NF outside the tree is built against.
 $(CORE): $(OBJ)
 	@mkdir -p $(@D)
 	@rm -f $@
-	ar qcs $@ $^
+	$(Q)ar qcs $@ $^
 	$(PLAIN)
 $(NFLIB): $(filter $(BUILD)/obj/ftcore/% $(BUILD)/obj/nflib/%,$(OBJ))
 	@mkdir -p $(@D)
 	@rm -f $@
-	ar qcs $@ $^
+	$(Q)ar qcs $@ $^
 	$(PLAIN)
 # What tests of NFs outside the tree link: the harness, all that a module may call, and the NFs of the tree.
 $(NFTESTLIB): $(NFTEST) $(filter $(BUILD)/obj/ftcore/% $(BUILD)/obj/nflib/% $(BUILD)/obj/nfs/%,$(OBJ)) $(CORE)
 	@mkdir -p $(@D)
-	$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -shared $(LDFLAGS) -pthread -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -shared $(LDFLAGS) -pthread -o $@ $^ $(LDLIBS)
 $(BUILD)/include/%: %
 	@mkdir -p $(@D)
 	@cp $< $@
 
 $(NODE:%.c=$(BUILD)/obj/%.o): $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(DPDK_CFLAGS) -DALLOW_EXPERIMENTAL_API $(ARCH) -c -o $@ $<
+	$(Q)$(CC) $(CFLAGS) $(DPDK_CFLAGS) -DALLOW_EXPERIMENTAL_API $(ARCH) -c -o $@ $<
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(ARCH) -c -o $@ $<
+	$(Q)$(CC) $(CFLAGS) $(ARCH) -c -o $@ $<
 
 # Whole archive, so that NFs register themselves in tests as they do in the program.
 $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(HELP) $(CORE)
 	@mkdir -p $(@D)
-	$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $< $(HELP) -Wl,--whole-archive $(CORE) -Wl,--no-whole-archive \
+	$(Q)$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $< $(HELP) -Wl,--whole-archive $(CORE) -Wl,--no-whole-archive \
 	    $(LDLIBS) $(shell pkg-config --libs $(TESTLIB))
 .PRECIOUS: $(BUILD)/obj/%.o
 
@@ -164,10 +168,10 @@ $(BUILD)/sim/replicator/view.o: SIM_SEAM += -DSIM_FILES
 $(BUILD)/sim/replicator/view_writer.o: SIM_SEAM += -DSIM_THREAD
 $(SIM_OBJ): $(BUILD)/sim/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(SIM_SEAM) $(ARCH) -c -o $@ $<
+	$(Q)$(CC) $(CFLAGS) $(SIM_SEAM) $(ARCH) -c -o $@ $<
 $(SIM_TESTS): $(BUILD)/sim/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -include tests/next.h -DRP_CLOCKS=1024u $(ARCH) -c -o $@ $<
+	$(Q)$(CC) $(CFLAGS) -include tests/next.h -DRP_CLOCKS=1024u $(ARCH) -c -o $@ $<
 # make sim SEEDS=N: N fresh seeds on all cores. make sim SEED=S VERBOSE=1: that one, with its transcript.
 SEEDS   ?= 1000
 SEED    ?=
@@ -180,33 +184,33 @@ check-sim: $(BUILD)/simulate $(BUILD)/simulate-planted
 	@$(BUILD)/simulate -q -f 1 -n 4000 -l tests/sim/failed-seeds -j $(shell nproc)
 	@$(BUILD)/simulate -q -k arbiter -f 1 -n 2000 -j $(shell nproc)
 $(BUILD)/simulate: $(SIM_OBJ) $(SIM_TESTS)
-	$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $^ $(SIM_WRAPS:%=-Wl,--wrap=%) $(LDLIBS)
+	$(Q)$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $^ $(SIM_WRAPS:%=-Wl,--wrap=%) $(LDLIBS)
 
 # The same with bugs to be found, of which the environment chooses one (ftcore/base/plant.h).
 $(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-planted/%): $(BUILD)/sim-planted/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(SIM_SEAM) -DUNDERSTUDY_PLANT $(ARCH) -c -o $@ $<
+	$(Q)$(CC) $(CFLAGS) $(SIM_SEAM) -DUNDERSTUDY_PLANT $(ARCH) -c -o $@ $<
 $(filter $(BUILD)/sim-planted/ftcore/% $(BUILD)/sim-planted/replicator/%,$(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-planted/%)): SIM_SEAM += -DSIM_MEMORY
 $(BUILD)/sim-planted/ftcore/region/region.o: SIM_SEAM += -DSIM_REGION
 $(SIM_SOCKETS:%=$(BUILD)/sim-planted/%): SIM_SEAM += -DSIM_SOCKETS
 $(BUILD)/sim-planted/replicator/view.o: SIM_SEAM += -DSIM_FILES
 $(BUILD)/sim-planted/replicator/view_writer.o: SIM_SEAM += -DSIM_THREAD
 $(BUILD)/simulate-planted: $(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-planted/%) $(SIM_TESTS)
-	$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $^ $(SIM_WRAPS:%=-Wl,--wrap=%) $(LDLIBS)
+	$(Q)$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $^ $(SIM_WRAPS:%=-Wl,--wrap=%) $(LDLIBS)
 
 # What of ftcore/ and replicator/ the simulation reaches.
 COVERAGE_SEEDS ?= 3000
 COVERAGE_KIND  ?= 1000
 $(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-coverage/%): $(BUILD)/sim-coverage/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(SIM_SEAM) -O0 $(if $(filter ftcore/% replicator/%,$<),--coverage) $(ARCH) -c -o $@ $<
+	$(Q)$(CC) $(CFLAGS) $(SIM_SEAM) -O0 $(if $(filter ftcore/% replicator/%,$<),--coverage) $(ARCH) -c -o $@ $<
 $(filter $(BUILD)/sim-coverage/ftcore/% $(BUILD)/sim-coverage/replicator/%,$(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-coverage/%)): SIM_SEAM += -DSIM_MEMORY
 $(BUILD)/sim-coverage/ftcore/region/region.o: SIM_SEAM += -DSIM_REGION
 $(SIM_SOCKETS:%=$(BUILD)/sim-coverage/%): SIM_SEAM += -DSIM_SOCKETS
 $(BUILD)/sim-coverage/replicator/view.o: SIM_SEAM += -DSIM_FILES
 $(BUILD)/sim-coverage/replicator/view_writer.o: SIM_SEAM += -DSIM_THREAD
 $(BUILD)/simulate-coverage: $(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-coverage/%) $(SIM_TESTS)
-	$(CC) $(SANFLAGS) --coverage -Wl,-u,__gcov_dump -pthread -rdynamic -o $@ $^ $(SIM_WRAPS:%=-Wl,--wrap=%) $(LDLIBS)
+	$(Q)$(CC) $(SANFLAGS) --coverage -Wl,-u,__gcov_dump -pthread -rdynamic -o $@ $^ $(SIM_WRAPS:%=-Wl,--wrap=%) $(LDLIBS)
 sim-coverage: $(BUILD)/simulate-coverage
 	@find $(BUILD)/sim-coverage -name '*.gcda' -delete
 	@$(BUILD)/simulate-coverage -q tests/sim/scenarios/*.sim > /dev/null

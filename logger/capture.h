@@ -46,10 +46,10 @@ static inline struct lg_inputs lg_capture_inputs(const struct lg_capture *captur
  * was last seen by its reader, on another processor. */
 #define LG_AHEAD 4096u
 
-static inline void lg_inputs_add(struct lg_inputs *inputs, const void *frame, uint32_t wire, uint32_t take,
+/* Of a record that nobody gets. */
+static inline void lg_inputs_put(struct lg_inputs *inputs, const void *frame, uint32_t wire, uint32_t take,
                                  unsigned port, bool outside)
 {
-    FT_CHECK(take <= wire && wire <= FT_FRAME_MAX, "an input of %u bytes, %u taken", wire, take);
     *inputs->in++ = (struct ft_input){
         .wire = wire, .taken = (uint16_t)take, .port = (uint8_t)port, .flags = outside ? FT_IN_OUTSIDE : 0};
     if (ft_likely(take == LG_HEADERS)) { /* of a known length: no call */
@@ -60,8 +60,14 @@ static inline void lg_inputs_add(struct lg_inputs *inputs, const void *frame, ui
     } else {
         memcpy(inputs->to, frame, take);
     }
-    __builtin_prefetch(inputs->to + LG_AHEAD, 1);
     inputs->to += take;
+}
+static inline void lg_inputs_add(struct lg_inputs *inputs, const void *frame, uint32_t wire, uint32_t take,
+                                 unsigned port, bool outside)
+{
+    FT_CHECK(take <= wire && wire <= FT_FRAME_MAX, "an input of %u bytes, %u taken", wire, take);
+    __builtin_prefetch(inputs->to + LG_AHEAD, 1);
+    lg_inputs_put(inputs, frame, wire, take, port, outside);
 }
 static inline void lg_capture_inputs_end(struct lg_capture *capture, const struct lg_inputs *inputs)
 {

@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+#define TAGS_MAX    2u
+#define OPTIONS_MAX 10u /* words, beside the 5 of the header */
+
 static uint16_t get16(const uint8_t *p)
 {
     return (uint16_t)(p[0] << 8 | p[1]);
@@ -37,6 +40,11 @@ static uint32_t sum_l4(const uint8_t *ip, uint8_t proto, const uint8_t *l4, uint
 {
     uint32_t pseudo = proto == 1 ? 0 : sum_up(ip + 12, 8, proto + n);
     return sum_up(l4, n, pseudo);
+}
+
+static bool has_l4_sum(uint8_t proto)
+{
+    return proto == 1 || proto == 6 || proto == 17;
 }
 
 static uint8_t *l4_sum_field(uint8_t proto, uint8_t *l4)
@@ -89,6 +97,8 @@ uint32_t nft_frame(const struct nft_spec *s, uint8_t out[NFT_FRAME_MAX])
 {
     static const uint8_t macs[12] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2};
     uint32_t at = 14;
+    if (s->tags > TAGS_MAX || s->options > OPTIONS_MAX)
+        return 0;
     memset(out, 0, NFT_FRAME_MAX);
     memcpy(out, macs, sizeof(macs));
     for (unsigned i = 0; i < s->tags; i++, at += 4) {
@@ -108,6 +118,8 @@ uint32_t nft_frame(const struct nft_spec *s, uint8_t out[NFT_FRAME_MAX])
     memset(ip + 20, 1, header - 20);
     uint8_t *l4 = ip + header;
     uint32_t n = s->fragment & 0x1fff ? 0 : put_l4(s, l4);
+    if (at + header + n + s->payload + (s->inner ? s->inner_len : 0u) > NFT_FRAME_MAX)
+        return 0;
     for (unsigned i = 0; i < s->payload; i++)
         l4[n++] = (uint8_t)(i * 7 + s->sport);
     if (s->inner) {
@@ -116,7 +128,7 @@ uint32_t nft_frame(const struct nft_spec *s, uint8_t out[NFT_FRAME_MAX])
     }
     put16(ip + 2, header + n);
     fill_ip_sum(ip);
-    if (!(s->fragment & 0x1fff) && (s->proto == 6 || s->proto == 17 || s->proto == 1) && !s->no_udp_sum)
+    if (!(s->fragment & 0x1fff) && has_l4_sum(s->proto) && !s->no_udp_sum)
         fill_l4_sum(ip, s->proto, l4, n);
     uint32_t len = at + header + n;
     return len < 60 ? 60 : len;
@@ -154,29 +166,31 @@ bool nft_see(const uint8_t *frame, uint32_t len, struct nft_seen *seen)
 
 static bool l4_is_right(const uint8_t *ip, uint8_t proto, const uint8_t *l4, uint32_t n)
 {
-    if (proto == 17 && get16(l4 + 6) == 0)
-        return true;
+    if (n < (proto == 6 ? 20u : 8u) || (proto == 17 && get16(l4 + 6) == 0))
+        return true; /* there is none */
     return sum_l4(ip, proto, l4, n) == 0xffff;
 }
 
 const char *nft_checksums(const uint8_t *frame, uint32_t len)
 {
     struct nft_seen s;
-    if (!nft_see(frame, len, &s))
+    if (!nft_see(frame, len, &s) || s.l4 > len)
         return NULL;
     if (sum_up(frame + s.l3, s.l4 - s.l3, 0) != 0xffff)
         return "IPv4";
-    if (s.fragment || s.end > len || (s.proto != 1 && s.proto != 6 && s.proto != 17))
+    if (s.fragment || s.end > len || s.end < s.l4 || !has_l4_sum(s.proto))
         return NULL;
     if (!l4_is_right(frame + s.l3, s.proto, frame + s.l4, s.end - s.l4))
         return s.proto == 1 ? "ICMP" : s.proto == 6 ? "TCP" : "UDP";
     if (s.proto != 1 || (s.type != 3 && s.type != 11 && s.type != 12) || s.l4 + 28 > s.end)
         return NULL;
     const uint8_t *ip = frame + s.l4 + 8;
-    uint32_t header = (ip[0] & 15u) * 4, total = get16(ip + 2);
+    uint32_t header = (ip[0] & 15u) * 4, total = get16(ip + 2), left = s.end - s.l4 - 8;
+    if (header > left)
+        return NULL;
     if (sum_up(ip, header, 0) != 0xffff)
         return "quoted IPv4";
-    if (s.l4 + 8 + total > s.end)
+    if (total < header || total > left || get16(ip + 6) & 0x3fff || !has_l4_sum(ip[9]))
         return NULL;
     return l4_is_right(ip, ip[9], ip + header, total - header) ? NULL : "quoted L4";
 }

@@ -22,7 +22,7 @@ struct nft_spec {
     uint8_t tcp;        /* flags */
     uint8_t type, code; /* ICMP */
     uint8_t tags;       /* VLAN tags, 0 … 2 */
-    uint8_t options;    /* words of IPv4 options (no-operations) */
+    uint8_t options;    /* words of IPv4 options (no-operations), 0 … 10 */
     bool no_udp_sum;
     uint16_t ip_id;
     uint16_t fragment;    /* offset in 8 bytes, NFT_MORE */
@@ -31,7 +31,8 @@ struct nft_spec {
     uint16_t inner_len;
 };
 
-/* Writes the frame, returns its length (at least 60). */
+/* Writes the frame, returns its length (at least 60); 0: it would be more than NFT_FRAME_MAX bytes, or has
+ * more tags or options than a frame can have. */
 uint32_t nft_frame(const struct nft_spec *spec, uint8_t out[NFT_FRAME_MAX]);
 
 /* What a frame says; false when it is no IPv4. Works on truncated captures. */
@@ -45,7 +46,8 @@ struct nft_seen {
 bool nft_see(const uint8_t *frame, uint32_t len, struct nft_seen *seen);
 
 /* NULL, or which checksum is wrong: IPv4, TCP, UDP, ICMP, of the packet and of one that an ICMP error quotes.
- */
+ * Nothing is said of a header that is cut, of what follows a fragment's header, and where lengths contradict
+ * each other. */
 const char *nft_checksums(const uint8_t *frame, uint32_t len);
 
 /* Puts other addresses and ports in, and sums up every checksum anew (not of fragments). */

@@ -96,11 +96,13 @@ static int end_node(struct node_process *node, int number)
 
 void nft_tell_end(struct nft *t, unsigned which)
 {
-    int status = end_node(&t->node[which], 0);
+    int status = end_node(&t->node[which], 0), number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 
     nft_failed(t, "burst %" PRIu64 ": the %s %s%s%s", t->burst, which == PRIMARY ? "primary" : "standby",
-               WIFSIGNALED(status) ? "died: " : "ended",
-               WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "",
+               number == SIGPROF ? "does not come to an end: killed"
+               : number          ? "died: "
+                                 : "ended",
+               number && number != SIGPROF ? strsignal(number) : "",
                t->request.packets ? ", with a packet" : "");
 }
 
@@ -191,6 +193,8 @@ static void write_frame(struct nft *t, const uint8_t *bytes, uint32_t len)
 bool nft_raw(struct nft *t, uint8_t side, uint8_t *bytes, uint32_t len)
 {
     struct nft_request *q = &t->request;
+    const char *wrong;
+    bool was_right;
 
     if (len > NFT_FRAME_MAX) {
         nft_failed(t, "a frame of %u bytes, expected %u at most", len, NFT_FRAME_MAX);
@@ -202,12 +206,13 @@ bool nft_raw(struct nft *t, uint8_t side, uint8_t *bytes, uint32_t len)
     q->text[0] = '\0';
     memcpy(q->bytes, bytes, len);
     write_frame(t, bytes, len);
+    was_right = !nft_checksums(bytes, len);
     if (!run_burst(t) || t->answer[PRIMARY].drop)
         return false;
     memcpy(bytes, t->answer[PRIMARY].bytes, len);
-    if (nft_checksums(bytes, len))
-        nft_failed(t, "burst %" PRIu64 ": the packet leaves with a wrong checksum: %s", t->burst,
-                   nft_checksums(bytes, len));
+    wrong = nft_checksums(bytes, len);
+    if (wrong && was_right)
+        nft_failed(t, "burst %" PRIu64 ": the packet leaves with a wrong checksum: %s", t->burst, wrong);
     return true;
 }
 
@@ -215,8 +220,14 @@ bool nft_send(struct nft *t, uint8_t side, const struct nft_spec *frame, struct 
 {
     uint8_t bytes[NFT_FRAME_MAX];
     uint32_t len = nft_frame(frame, bytes);
-    bool passed = nft_raw(t, side, bytes, len);
+    bool passed = len && nft_raw(t, side, bytes, len);
 
+    if (!len)
+        nft_failed(
+            t,
+            "a frame of %u tags, %u words of options, a payload of %u bytes and %u quoted, expected 2, 10, "
+            "and %u bytes in all at most",
+            frame->tags, frame->options, frame->payload, frame->inner ? frame->inner_len : 0u, NFT_FRAME_MAX);
     if (out)
         nft_see(bytes, len, out);
     return passed;
@@ -227,7 +238,7 @@ void nft_wait(struct nft *t, double seconds)
     uint64_t until = t->now + (uint64_t)(seconds * (double)NF_SECOND);
     unsigned bursts = 0;
 
-    while (t->wake <= until && t->burst && bursts++ < WAKES_MAX) {
+    while (t->wake <= until && bursts++ < WAKES_MAX) {
         t->now = t->wake > t->now ? t->wake : t->now;
         if (!run_idle(t))
             return;
@@ -295,16 +306,19 @@ struct nft *nft_open(const char *chain_file)
     struct nft *t = calloc(1, sizeof(*t));
     struct ft_fault fault = {"no memory"};
 
-    if (!t || nd_config_read(&t->config, chain_file, false, &fault) != 0) {
+    if (!t || nd_config_read(&t->config, chain_file, 0, &fault) != 0) {
         fprintf(stderr, "nftest: %s\n", fault.text);
         exit(1);
     }
     t->config->chain.lanes = 1;
     t->payload = nf_chain_reads_payload(&t->config->chain);
     t->now = BEGIN;
-    t->wake = UINT64_MAX;
     start_node(t, PRIMARY);
     start_node(t, STANDBY);
+    t->request.kind = NFT_WAKE;
+    if (!nft_ask(t, PRIMARY))
+        exit(1);
+    t->wake = t->answer[PRIMARY].wake;
     return t;
 }
 

@@ -2,13 +2,14 @@
 /*
  * For authors of NFs: a chain and its standby, driven frame by frame. Each node is a process of its own. The
  * standby replays each burst from what a record has of it: of an NF that reads headers, headers alone. What
- * leaves and the state are compared behind each burst, with the audit on. nft_kill ends the primary at any
- * moment; the standby goes on, and gets a new standby with a copy of its state. So a test of some lines finds
- * what breaks a rule of docs/writing-an-nf.md: state outside of the arena, a change without an edit, payload
- * that is read and not declared, random numbers and clocks that are not the chain's.
+ * leaves and the state are compared behind each burst, with the audit on. nft_kill ends the primary between
+ * any two frames; the standby goes on, and gets a new standby with a copy of its state. So a test of some
+ * lines finds what breaks a rule of docs/writing-an-nf.md: state outside of the arena, a change without an
+ * edit, payload that is read and not declared, random numbers and clocks that are not the chain's.
  *
- * A failure is one line on stderr with file and line of the test. The first one of each test function counts
- * the whole test as failed, which goes on. A chain that cannot be opened ends the program.
+ * A failure is one line on stderr, and the test goes on: nft_close then returns 1. A node that dies of what
+ * it is given, or works on it for more than 5 s of CPU time, is a failure. A chain that cannot be opened ends
+ * the program.
  */
 #ifndef NFTEST_NFTEST_H
 #define NFTEST_NFTEST_H
@@ -25,7 +26,8 @@ int nft_close(struct nft *t);
 
 /*
  * A burst of one frame that comes in on that side. True: it passed, and *out (NULL: not wanted) says what it
- * is then. nft_raw: bytes instead, at most NFT_FRAME_MAX, rewritten in place.
+ * is then. nft_raw: bytes instead, at most NFT_FRAME_MAX, rewritten in place. A checksum that was right and
+ * is wrong when the packet leaves is a failure.
  */
 bool nft_send(struct nft *t, uint8_t side, const struct nft_spec *frame, struct nft_seen *out);
 bool nft_raw(struct nft *t, uint8_t side, uint8_t *bytes, uint32_t len);

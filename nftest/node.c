@@ -9,10 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 #include <xxhash.h>
 
-#define SEED 1u /* of a chain that is made: the same for both nodes, as in a pair that has met */
+#define SEED      1u /* of a chain that is made: the same for both nodes, as in a pair that has met */
+#define REQUEST_S 5  /* of CPU time, for one request: an NF that takes longer does not come to an end */
 
 struct node {
     int fd;
@@ -104,7 +106,6 @@ static void run(struct node *n)
         a->noted = nf_determinants_noted(nf_chain_determinants(n->chain), &noted);
         memcpy(a->determinants, noted, a->noted);
     }
-    a->wake = nf_chain_wake(n->chain);
     take_digests(n);
 }
 
@@ -179,7 +180,10 @@ static bool answer(struct node *n, char *text)
         if (!take_arena(n))
             return false;
         break;
+    case NFT_WAKE:
+        break;
     }
+    n->answer.wake = nf_chain_wake(n->chain);
     if (!nft_write(n->fd, &n->answer, sizeof(n->answer)))
         return false;
     return (n->request.kind != NFT_GIVE && n->request.kind != NFT_SHOW) ||
@@ -189,7 +193,8 @@ static bool answer(struct node *n, char *text)
 void nft_node_serve(int fd, const struct nf_chain_config *config)
 {
     static const struct ft_region_config how = {.name = "nftest", .audit = true};
-    static const int deadly[] = {SIGSEGV, SIGABRT, SIGILL, SIGBUS, SIGFPE};
+    static const int deadly[] = {SIGSEGV, SIGABRT, SIGILL, SIGBUS, SIGFPE, SIGPROF};
+    static const struct itimerval limit = {.it_value = {.tv_sec = REQUEST_S}};
     static struct node n;
     struct ft_fault fault = {""};
     char *text = malloc(NFT_SHOW_MAX);
@@ -213,7 +218,8 @@ void nft_node_serve(int fd, const struct nf_chain_config *config)
         fprintf(stderr, "nftest: the chain cannot be made: %s\n", fault.text);
         _exit(1);
     }
-    while (nft_read(fd, &n.request, sizeof(n.request)) && answer(&n, text))
+    while (nft_read(fd, &n.request, sizeof(n.request)) && setitimer(ITIMER_PROF, &limit, NULL) == 0 &&
+           answer(&n, text))
         ;
     _exit(0);
 }

@@ -17,7 +17,7 @@
 #define NFT_SHOW_MAX (256u << 10)
 #define NFT_ARENAS   (FT_NFS_MAX + 1u) /* of one lane, and the shared one */
 
-enum nft_kind { NFT_RUN, NFT_SHOW, NFT_COUNTER, NFT_GIVE, NFT_TAKE };
+enum nft_kind { NFT_RUN, NFT_SHOW, NFT_COUNTER, NFT_GIVE, NFT_TAKE, NFT_WAKE };
 
 /* A burst of one packet at most, and of one command. */
 struct nft_request {
@@ -44,7 +44,8 @@ struct nft_answer {
     uint64_t made_sum; /* over what NFs made */
     uint64_t digest[NFT_ARENAS];
     uint32_t arenas;
-    uint64_t wake, number; /* COUNTER: its value; GIVE: bytes that follow; SHOW: bytes that follow */
+    uint64_t wake;   /* when timers ask for the next burst */
+    uint64_t number; /* COUNTER: its value; GIVE: bytes that follow; SHOW: bytes that follow */
     uint32_t noted;
     bool used; /* replay: all determinants, and none else */
     uint8_t determinants[NF_DETERMINANTS_MAX];

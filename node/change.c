@@ -197,7 +197,6 @@ static void finish(struct nd_running *r)
     keep(r, c);
     atomic_store_explicit(&r->group.change, NULL, memory_order_release);
     nd_counters_find(r);
-    nd_crash_name_chain(r->crash, &r->config->chain);
     if (nd_tables_find(r, &fault) != 0)
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_CHAIN, "%s", fault.text);
     g->change = NULL;
@@ -212,6 +211,7 @@ static void finish(struct nd_running *r)
 
 void nd_change_offer(struct nd_running *r, struct nd_change *c)
 {
+    nd_crash_add_modules(nd_crash_page(r->crash), &c->next->chain);
     r->changing.change = c;
     r->changing.until = nd_now() + KEPT_MS * FT_MS;
     atomic_store_explicit(&r->group.change, c, memory_order_release);

@@ -13,15 +13,13 @@ void nd_quarantine_hear(void *running, const struct ft_crash_notice *notice)
 {
     struct nd_running *r = running;
     const struct nd_protect *p = &r->config->protect;
-    const struct ft_log_field fields[] = {{"nf", .text = notice->nf},
-                                          {"lane", .number = notice->lane},
-                                          {"signal", .number = notice->signal},
-                                          {0}};
+    struct ft_log_field fields[ND_CRASH_FIELDS];
     struct nd_quarantine *q = &nd_crash_page(r->crash)->quarantine;
     const char *peer = r->config->node[!r->self].name;
     char line[ND_CRASH_LINE];
 
     nd_crash_line(line, notice);
+    nd_crash_fields(fields, notice, NULL);
     switch (nd_quarantine_begin(q, notice, nd_now(), p->quarantine_s, p->quarantine_max)) {
     case ND_QUARANTINE_BEGUN:
         ft_log_fields(FT_LEVEL_ERROR, FT_SAYS_CRASH, fields,
@@ -67,7 +65,7 @@ void nd_quarantine_turn(struct nd_running *r)
         atomic_store_explicit(&q->count, 0, memory_order_release);
         on = false;
     }
-    if (on && !r->quarantine.on)
+    if (!dropped) /* of this one */
         r->quarantine.dropped = false;
     if (dropped && !r->quarantine.dropped && (on || r->quarantine.on)) {
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_QUARANTINE,

@@ -7,12 +7,12 @@
  */
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/plant.h"
+#include "ftcore/base/thread.h"
 #include "node/base/clock.h"
 #include "node/base/event_writer.h"
 #include "node/base/privilege.h"
 #include "node/base/strangers.h"
 #include "node/control/pair.h"
-#include "node/crash/handler.h"
 #include "node/lane/lane.h"
 #include "node/running.h"
 
@@ -79,8 +79,7 @@ static void *run_replicator(void *arg)
     struct nd_running *r = arg;
     const struct nd_node *self = &r->config->node[r->self];
 
-    prctl(PR_SET_NAME, "us-replicator");
-    nd_crash_thread(-1);
+    ft_thread_begin("us-replicator");
     prctl(PR_SET_TIMERSLACK, 1000ul);
     r->realtime = self->realtime && nd_priority_realtime();
     if (!r->realtime && r->config->timing.detect_ms < 20)
@@ -304,7 +303,7 @@ int nd_cmd_run(int argc, char **argv)
     set_signals();
     nd_notify_open(&r->notify);
     finish_files(options.file);
-    error = nd_config_read(&r->config, options.file, true, &fault);
+    error = nd_config_read(&r->config, options.file, ND_CONFIG_NODES, &fault);
     if (error) {
         ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "%s", fault.text);
         return nd_exit_of_file(error);

@@ -16,8 +16,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#define QUEUE_BYTES (16u << 20) /* between each lane and the flight recorder */
-#define TAKEN_MS    2000
+#define TAKEN_MS 2000
 
 _Static_assert(FT_EVENT_VALUE >= FT_REASON_MAX, "programs get a reason whole, as people do");
 
@@ -77,18 +76,21 @@ static int open_recorder(struct nd_running *r, struct ft_fault *fault)
                                         .identity = identity,
                                         .region = r->region,
                                         .file_bytes = (uint64_t)c->record.file_mb << 20,
-                                        .files = c->record.files,
-                                        .queue_bytes = QUEUE_BYTES};
+                                        .files = c->record.files};
+    struct lg_recorder *recorder = nd_crash_recorder(r->crash);
     int error;
 
-    if (!c->record.dir[0])
+    if (!recorder)
         return 0;
     snprintf(dir, sizeof(dir), "%s/%s", c->record.dir, node);
     error = make_directory(dir, strlen(dir), fault);
     if (error)
         return error;
     config.identity_len = nf_chain_identity(&c->chain, identity, sizeof(identity));
-    return lg_recorder_open(&r->recorder, &config, fault);
+    error = lg_recorder_open(recorder, &config, fault);
+    if (!error)
+        r->recorder = recorder;
+    return error;
 }
 
 /* Before the chain is made, which then puts its state there. */
@@ -114,6 +116,7 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
     r->question.cap = 256u << 10;
     r->question.out = malloc(r->question.cap);
     nd_group_init(&r->group, r->lanes, lanes);
+    r->group.page = page;
     nd_standing_begin(r);
     if (!r->lanes || !r->question.out)
         return ft_fail(fault, FT_ENOMEM, "no memory for %u lanes", lanes);

@@ -10,6 +10,7 @@
  */
 #define _GNU_SOURCE
 #include "node/running.h"
+#include "ftcore/base/thread.h"
 
 #include <rte_telemetry.h>
 
@@ -249,6 +250,7 @@ static int answer_by(answer_fn *answer, const char *parameter, struct rte_tel_da
     const json_t *status;
     int error;
 
+    ft_thread_begin("us-telemetry"); /* DPDK's thread, with each command anew */
     pthread_mutex_lock(&copy.lock);
     status = ask_for_status();
     error = give(out, status ? answer(status, parameter)

@@ -5,6 +5,9 @@
  * says why). Places and time are bounded, and so is how often one is accepted. When the places are full any
  * of them is given away: strangers who come in numbers take the peer's now and then, and not each time that
  * it tries.
+ *
+ * A connection that ends, waits too long, or loses its place before it has proved itself counts as truncated:
+ * a peer that stops there does the same. One that says what the peer would not say counts as unproven.
  */
 #include "replicator/connection.h"
 
@@ -57,7 +60,7 @@ void rp_handshakes_accept(struct rp_handshakes *all, struct rp_seal *seal, int l
 
     if (!h)
         return;
-    refused[-FT_EPERM] += h->stream != NULL;
+    refused[-FT_ETRUNC] += h->stream != NULL;
     close_handshake(h);
     *h = (struct rp_handshake){.stream = stream, .came = now};
 }
@@ -99,7 +102,7 @@ static long check_proof(struct rp_handshake *h, uint8_t *bulk)
         return check_plain_proof(h, bulk);
     int rc = rp_stream_handshake(h->stream);
 
-    return rc < 0 ? FT_EPERM : rc;
+    return rc == RP_STREAM_REFUSED ? FT_EPERM : rc < 0 ? FT_ETRUNC : rc;
 }
 
 static struct rp_handshake *find_newest(struct rp_handshakes *all)
@@ -135,7 +138,7 @@ struct rp_handshake *rp_handshakes_look(struct rp_handshakes *all, bool alive, u
         if (rc > 0 && (!proven || h->came > proven->came))
             proven = h;
         if (h->stream && rc <= 0 && (rc < 0 || now - h->came > PROOF_NS)) {
-            refused[rc < 0 ? -rc : rp_stream_sealed(h->stream) ? -FT_EPERM : -FT_EMALFORMED]++;
+            refused[rc < 0 ? -rc : -FT_ETRUNC]++;
             close_handshake(h);
         }
     }

@@ -239,7 +239,7 @@ int rp_stream_handshake(struct rp_stream *s)
     error = error_of(s, rc);
     if (error == EAGAIN)
         return 0;
-    if (error == EPROTO)
+    if (error == EPROTO || error == EMSGSIZE)
         return RP_STREAM_REFUSED;
     snprintf(s->why, sizeof(s->why), "%s", error ? strerror(error) : "closed before it proved itself");
     return RP_STREAM_ENDED;

@@ -57,6 +57,15 @@ static bool is_help(const char *arg)
     return strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0;
 }
 
+/* Behind a subcommand, wherever among its options and arguments. */
+static bool asks_help(int argc, char **argv)
+{
+    for (int i = 2; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (is_help(argv[i]))
+            return true;
+    return false;
+}
+
 static const struct command *find_command(const char *name)
 {
     for (size_t i = 0; i < COMMANDS; i++)
@@ -155,6 +164,5 @@ int main(int argc, char **argv)
     command = find_command(argv[1]);
     if (!command)
         return refuse_command(argv[1]);
-    return flush_output(argc > 2 && is_help(argv[2]) ? print_help_of(command)
-                                                     : command->run(argc - 1, argv + 1));
+    return flush_output(asks_help(argc, argv) ? print_help_of(command) : command->run(argc - 1, argv + 1));
 }

@@ -98,7 +98,7 @@ static enum nf_scope scope(const void *config)
     return NF_OF_INSIDE;
 }
 
-static const struct nf_module @NAME@ = {
+static const struct nf_module module = {
     .name = "@NAME@",
     .summary = "counts the packets of each source inside, up to a limit",
     .version = 1, /* raise it with the layout of the state, or with what is made of a packet */
@@ -113,4 +113,4 @@ static const struct nf_module @NAME@ = {
     .process = process,
     .show = show,
 };
-NF_MODULE(@NAME@)
+NF_MODULE(module)

@@ -8,14 +8,14 @@
 #define FTCORE_BASE_DISK_THREAD_H
 
 #include "ftcore/base/event_log.h"
+#include "ftcore/base/thread.h"
 
-#include <sys/prctl.h>
 #include <unistd.h>
 
 /* By the thread itself, before it opens `path`. */
 static inline void ft_disk_thread_begin(const char *name, const char *path)
 {
-    prctl(PR_SET_NAME, name);
+    ft_thread_begin(name);
     if (close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_UNSHARE) != 0)
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_START, "the writer of %s shares the node's sockets", path);
 }

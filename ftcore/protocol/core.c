@@ -162,7 +162,8 @@ static void handle_malformed(struct ft_core *core, const char *text, struct ft_a
 /* What every message means, whatever its type. False: it ends here. */
 static bool read_head(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
 {
-    ft_silence_ends(core, core->now, ft_is_primary(m->state), m->view);
+    if (core->peer.known) /* the process that it was, and no other */
+        ft_silence_ends(core, core->now);
     core->peer.heard = core->now;
     core->peer.state = m->state;
     core->peer.view = m->view;

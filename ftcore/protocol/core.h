@@ -176,7 +176,7 @@ struct ft_silence {
     uint64_t longest;                /* of all of these minutes */
     uint64_t taken_since;     /* of a takeover because of silence: when the primary fell silent; 0: none, or
                                  it has been judged */
-    uint64_t false_takeovers; /* those after which the old primary spoke again before detect_ms was over */
+    uint64_t false_takeovers; /* those after which its process spoke again before detect_ms was over */
     uint32_t lease_ms;        /* the primary's, as its hello said it */
 };
 

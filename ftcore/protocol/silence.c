@@ -3,7 +3,7 @@
  * How long a primary has to be silent before its standby suspects it. Silence is what neither the link nor a
  * data port ends. The file may say how long (detect_ms). Else the node measures it: a standby suspects its
  * primary after SILENCES_MAX times the longest silence that it has heard a living primary end in the last ten
- * minutes; never before the primary's lease has ended with half of it to spare, and never after detect_ms.
+ * minutes; never before twice the primary's lease, and never after detect_ms.
  * Before it has listened for listen_ms as READY, it is detect_ms; and while only one of the two still speaks,
  * the link or the data ports, since what was measured is how long both are silent at once.
  *
@@ -59,7 +59,7 @@ bool ft_core_listened(const struct ft_core *core)
 
 uint64_t ft_core_detects(const struct ft_core *core)
 {
-    uint64_t most = ft_ms(core->config.detect_ms), least = ft_ms(core->silence.lease_ms) * 3 / 2;
+    uint64_t most = ft_ms(core->config.detect_ms), least = 2 * ft_ms(core->silence.lease_ms);
     uint64_t limit = SILENCES_MAX * core->silence.longest;
 
     if (!ft_core_listened(core))
@@ -119,9 +119,9 @@ void ft_silence_is_death(struct ft_core *core)
 }
 
 /*
- * A primary that was taken over from, and speaks sooner than detect_ms after it fell silent, had not failed,
- * by the file's word: the takeover was a false alarm. A heartbeat that came before the takeover and was read
- * after it tells nothing.
+ * A process that was taken over from, and speaks sooner than detect_ms after it fell silent, had not failed,
+ * by the file's word, whether it still takes itself for the primary or not: the takeover was a false alarm. A
+ * heartbeat that came before the takeover and was read after it tells nothing.
  */
 static void judge_takeover(struct ft_core *core, uint64_t at)
 {
@@ -136,14 +136,14 @@ static void judge_takeover(struct ft_core *core, uint64_t at)
     note_silence(core, at - since);
 }
 
-void ft_silence_ends(struct ft_core *core, uint64_t at, bool of_primary, uint64_t view)
+void ft_silence_ends(struct ft_core *core, uint64_t at)
 {
     uint64_t since = silent_since(core);
 
     if (core->state == FT_READY || core->state == FT_SYNCING) {
         if (at > since)
             note_silence(core, at - since);
-    } else if (core->silence.taken_since && of_primary && view < core->view) {
+    } else if (core->silence.taken_since) {
         judge_takeover(core, at);
     }
 }
@@ -152,7 +152,7 @@ void ft_silence_port(struct ft_core *core, const struct ft_event *event)
 {
     uint64_t came = event->came < core->now ? event->came : core->now;
 
-    ft_silence_ends(core, came, true, event->view);
+    ft_silence_ends(core, came);
     core->peer.port_heartbeat = ft_later(core->peer.port_heartbeat, came);
     core->peer.heartbeat_view = event->view;
 }

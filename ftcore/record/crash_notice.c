@@ -7,7 +7,6 @@
 #include <xxhash.h>
 
 #define SIGNALS    64u
-#define HEAD_MAX   128u /* in which all that is masked lies */
 #define IPV4_BYTES 20u
 #define IPV6_BYTES 40u
 
@@ -42,17 +41,14 @@ static void mask_head(uint8_t *head, uint32_t n)
 
 struct ft_fingerprint ft_fingerprint(const void *frame, uint32_t taken, uint32_t wire)
 {
-    uint8_t head[HEAD_MAX];
-    uint32_t n = taken < HEAD_MAX ? taken : HEAD_MAX;
-    XXH128_hash_t hash, rest;
+    uint8_t head[FT_FINGERPRINT_BYTES]; /* all that is masked lies there */
+    uint32_t n = taken < sizeof(head) ? taken : sizeof(head);
+    XXH128_hash_t hash;
 
     memcpy(head, frame, n);
     mask_head(head, n);
     hash = XXH3_128bits_withSeed(head, n, wire);
-    if (taken == n)
-        return (struct ft_fingerprint){hash.low64, hash.high64};
-    rest = XXH3_128bits_withSeed((const uint8_t *)frame + n, taken - n, hash.low64);
-    return (struct ft_fingerprint){rest.low64, rest.high64 ^ hash.high64};
+    return (struct ft_fingerprint){hash.low64, hash.high64};
 }
 
 size_t ft_crash_notice_encode(const struct ft_crash_notice *notice, const struct ft_datagram_key *key,

@@ -19,6 +19,7 @@
 #define FT_CRASH_NAME         32u /* bytes of an NF's name, with its final NUL */
 #define FT_CRASH_FINGERPRINTS 32u
 #define FT_CRASH_HEAD_BYTES   112u
+#define FT_FINGERPRINT_BYTES  128u /* of a frame that tell it from others */
 #define FT_CRASH_BYTES        (FT_CRASH_HEAD_BYTES + 16u * FT_CRASH_FINGERPRINTS + FT_TAG_BYTES)
 
 /* Of a frame as capture takes it. Equal fingerprints are taken for the same packet. */
@@ -40,9 +41,9 @@ struct ft_crash_notice {
 #define FT_CRASH_NO_LANE UINT32_MAX
 #define FT_CRASH_DOINGS  16u
 
-/* `taken` bytes of a frame of `wire`, but for what changes when a host sends the same once more: Ethernet's
- * addresses, IPv4's identification, time to live and checksum, IPv6's hop limit. Also in a signal handler, as
- * the next. */
+/* `taken` bytes of a frame of `wire`, of which the first FT_FINGERPRINT_BYTES count, but for what changes
+ * when a host sends the same once more: Ethernet's addresses, IPv4's identification, time to live and
+ * checksum, IPv6's hop limit. Also in a signal handler, as the next. */
 struct ft_fingerprint ft_fingerprint(const void *frame, uint32_t taken, uint32_t wire);
 /* Returns its length. */
 size_t ft_crash_notice_encode(const struct ft_crash_notice *notice, const struct ft_datagram_key *key,

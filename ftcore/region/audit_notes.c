@@ -227,6 +227,11 @@ void ft_audit_running(const char *name, unsigned lane)
     ft_audit_here.lane = lane;
 }
 
+bool ft_audit_runs(void)
+{
+    return ft_audit_here.nf != NULL;
+}
+
 void ft_audit_peeked(const void *object)
 {
     const struct ft_region *region = ft_audit_mapped();

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A file of the flight recorder. Written by recorder.c, read by recording.c, both through what stands here.
+ * A file of the flight recorder. Written by file.c, read by recording.c, both through what stands here.
  *
  *     "UNDSTREC" | u32 version | u32 0 | frame | frame | …            little endian, no padding
  *     frame: u32 length | u32 type | u64 XXH3 of the content | u64 XXH3 of these 16 bytes | content
@@ -16,7 +16,10 @@
  *     SNAPSHOT_END    the snapshot is whole
  *     RECORD      one log record in its wire form (ftcore/record/record.h)
  *     CLOCK       struct lg_clock: once a second or so, between records
- *     END         the recorder closed the file
+ *     BEGUN       the record of a burst that had begun and had not ended when the node did: inputs, time and
+ * an operator's command, no accesses, no dependencies. Once for a lane, behind all records NODE_END    struct
+ * lg_node_end, u64 for each lane: its last burst that ended, then a line of text: once, in the file that was
+ * being written when the node ended, with nothing behind it but END END         the file was closed
  *
  * The file's records are the bursts after the snapshot, for each lane without gaps, and in no order between
  * lanes: dependencies say what there was. A snapshot is copied while the lanes go on, so records stand
@@ -29,6 +32,7 @@
 #define LOGGER_RECORDER_FRAME_H
 
 #include "ftcore/base/error.h"
+#include "ftcore/record/crash_notice.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -39,14 +43,39 @@
 #define LG_FRAME_HEAD  24u
 #define LG_CONTENT_MAX (1u << 20)
 #define LG_NODE_MAX    32u
+#define LG_LINE_MAX    256u /* bytes of the text in NODE_END */
 #define LG_SUFFIX      ".rec"
 
-enum lg_frame_type { LG_HEADER = 1, LG_LINES, LG_SNAPSHOT_END, LG_RECORD, LG_END, LG_CLOCK, LG_TYPES };
+enum lg_frame_type {
+    LG_HEADER = 1,
+    LG_LINES,
+    LG_SNAPSHOT_END,
+    LG_RECORD,
+    LG_END,
+    LG_CLOCK,
+    LG_BEGUN,
+    LG_NODE_END,
+    LG_TYPES
+};
 
-/* What the wall clock said when a record had just been written, which was after its chain time: the smallest
- * difference of a file is the nearest to what it was. */
+/* What the wall clock said when a record had just been written, which was after its chain time: of two
+ * neighbours the smaller difference is the nearer to what it was. The wall clock may have been set between
+ * two. */
 struct lg_clock {
     uint64_t time, wall; /* chain time of the record; ns since 1970 */
+};
+
+enum lg_how { LG_STOPPED = 1, LG_KILLED, LG_CRASHED, LG_HUNG, LG_HOWS };
+
+/* How the node ended. */
+struct lg_node_end {
+    uint64_t wall;          /* when, ns since 1970: as in the report of it (node/crash) */
+    uint64_t burst, time;   /* that it crashed or hung in, and its chain time; else 0 */
+    uint32_t how;           /* enum lg_how */
+    uint32_t signal;        /* 0: none, or nobody knows */
+    uint32_t lane;          /* FT_CRASH_NO_LANE: none */
+    uint32_t packet;        /* of the burst, from 1; 0: not known */
+    char nf[FT_CRASH_NAME]; /* "": none */
 };
 
 /* Where a lane is between two bursts: as in its state. */
@@ -68,6 +97,7 @@ struct lg_file_header {
 
 _Static_assert(sizeof(struct lg_file_header) == 5 * 8 + sizeof(struct lg_position) + 8 + LG_NODE_MAX,
                "no padding in the file");
+_Static_assert(sizeof(struct lg_node_end) == 3 * 8 + 4 * 4 + FT_CRASH_NAME, "no padding in the file");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are little-endian in memory too");
 
 /* The head of a frame that begins at `offset` of its file. */

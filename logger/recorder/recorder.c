@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define TURN_LINES 256u           /* of a snapshot, between two bursts: 16 KiB */
@@ -251,60 +252,74 @@ bool lg_recorder_owes(const struct lg_recorder *rec)
     return rec->owing;
 }
 
-static void free_all(struct lg_recorder *rec)
+int lg_recorder_make(struct lg_recorder **out, unsigned lanes, uint64_t queue_bytes, struct ft_fault *fault)
 {
-    for (unsigned l = 0; l < rec->lanes; l++)
-        ft_ring_free(&rec->feed[l].queue);
-    free(rec->out);
-    free(rec);
-}
-
-int lg_recorder_open(struct lg_recorder **out, const struct lg_recorder_config *config,
-                     struct ft_fault *fault)
-{
-    struct lg_recorder *rec = aligned_alloc(64, sizeof(*rec));
-    bool whole = true;
-    int error = 0;
+    struct lg_recorder *rec =
+        mmap(NULL, sizeof(*rec), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    bool whole = rec != MAP_FAILED;
 
     *out = NULL;
-    FT_CHECK(config->identity_len <= FT_IDENTITY_MAX && config->files >= 2 &&
-                 config->queue_bytes >= 4u * FT_RECORD_MAX,
-             "a recorder of %u files", config->files);
+    FT_CHECK(queue_bytes >= 4u * FT_RECORD_MAX, "a queue of %lu bytes", queue_bytes);
+    if (whole) {
+        rec->fd = -1;
+        rec->lanes = lanes;
+        for (unsigned l = 0; l < lanes; l++)
+            whole &= ft_ring_init(&rec->feed[l].queue, queue_bytes) == 0;
+        *out = rec;
+    }
+    if (whole)
+        return 0;
+    lg_recorder_free(*out);
+    *out = NULL;
+    return ft_fail(fault, FT_ENOMEM, "no memory for the recorder");
+}
+
+void lg_recorder_free(struct lg_recorder *rec)
+{
     if (!rec)
-        return ft_fail(fault, FT_ENOMEM, "no memory for the recorder");
-    memset(rec, 0, sizeof(*rec));
-    rec->config = *config;
-    rec->fd = -1;
-    rec->lanes = config->region->lanes;
-    rec->out = malloc(LG_OUT_BYTES);
+        return;
     for (unsigned l = 0; l < rec->lanes; l++)
-        whole &= ft_ring_init(&rec->feed[l].queue, config->queue_bytes) == 0;
+        ft_ring_free(&rec->feed[l].queue);
+    munmap(rec, sizeof(*rec));
+}
+
+int lg_recorder_open(struct lg_recorder *rec, const struct lg_recorder_config *config, struct ft_fault *fault)
+{
+    FT_CHECK(config->identity_len <= FT_IDENTITY_MAX && config->files >= 2 &&
+                 rec->lanes == config->region->lanes,
+             "a recorder of %u files", config->files);
+    rec->config = *config;
+    rec->region_size = config->region->size;
     snprintf(rec->directory, sizeof(rec->directory), "%s", config->directory);
     snprintf(rec->node, sizeof(rec->node), "%s", config->node);
     memcpy(rec->identity, config->identity, config->identity_len);
-    if (!whole || !rec->out)
-        error = ft_fail(fault, FT_ENOMEM, "no memory for the recorder");
-    else if (access(rec->directory, W_OK | X_OK) != 0)
-        error =
-            ft_fail(fault, errno == EACCES || errno == EPERM ? FT_EPERM : FT_EIO,
-                    "%.160s: %s, expected a directory for recordings", config->directory, strerror(errno));
-    else if (pthread_create(&rec->thread, NULL, lg_recorder_write, rec) != 0)
-        error = ft_fail(fault, FT_ENOMEM, "no thread for the recorder");
-    if (error)
-        free_all(rec);
-    else
-        *out = rec;
-    return error;
+    if (access(rec->directory, W_OK | X_OK) != 0)
+        return ft_fail(fault, errno == EACCES || errno == EPERM ? FT_EPERM : FT_EIO,
+                       "%.160s: %s, expected a directory for recordings", config->directory, strerror(errno));
+    rec->base = lg_file_highest(rec);
+    rec->out = malloc(LG_OUT_BYTES);
+    if (!rec->out)
+        return ft_fail(fault, FT_ENOMEM, "no memory for the recorder");
+    if (pthread_create(&rec->thread, NULL, lg_recorder_write, rec) == 0)
+        return 0;
+    free(rec->out);
+    return ft_fail(fault, FT_ENOMEM, "no thread for the recorder");
 }
 
 void lg_recorder_close(struct lg_recorder *rec)
 {
+    const struct lg_node_end stopped = {.wall = lg_wall_clock(), .how = LG_STOPPED, .lane = FT_CRASH_NO_LANE};
+    uint64_t ended[FT_LANES_MAX];
+
     if (!rec)
         return;
     give_up(rec, 0);
     atomic_store_explicit(&rec->stop, true, memory_order_release);
     pthread_join(rec->thread, NULL);
-    free_all(rec);
+    for (unsigned l = 0; l < rec->lanes; l++)
+        ended[l] = rec->feed[l].last.burst;
+    lg_recorder_end(rec, &stopped, ended, "stopped");
+    free(rec->out);
 }
 
 void lg_recorder_counts(struct lg_recorder *rec, struct lg_recorder_counts *out)

@@ -13,6 +13,9 @@
  * set of pending lines, and a resync's need goes first: it may take them away (lg_recorder_yield), and while
  * it has them, the file that is being written goes on, whatever its size.
  *
+ * When the process dies, another one finishes the file from memory that both map: nothing is lost that a lane
+ * had handed over.
+ *
  * Records are written in no order between lanes; dependencies say what order there was. Entries name their
  * file, so what was queued before a snapshot goes to the file before it.
  */
@@ -29,9 +32,8 @@ struct lg_recorder_config {
     const char *identity; /* of the chain */
     uint32_t identity_len;
     struct ft_region *region;
-    uint64_t file_bytes;  /* of records in memory, until a new file is begun; its snapshot comes on top */
-    uint32_t files;       /* kept, the one being written included; at least 2 */
-    uint64_t queue_bytes; /* a lane's; at least 4 × FT_RECORD_MAX */
+    uint64_t file_bytes; /* of records in memory, until a new file is begun; its snapshot comes on top */
+    uint32_t files;      /* kept, the one being written included; at least 2 */
 };
 
 struct lg_recorder_counts {
@@ -42,13 +44,31 @@ struct lg_recorder_counts {
 
 struct lg_recorder;
 
+/* Its memory, which is shared with whatever process is forked from now on. `queue_bytes`: a lane's, at least
+ * 4 × FT_RECORD_MAX. FT_ENOMEM. */
+int lg_recorder_make(struct lg_recorder **out, unsigned lanes, uint64_t queue_bytes, struct ft_fault *fault);
+void lg_recorder_free(struct lg_recorder *recorder); /* NULL is nothing */
 /* Texts are copied. FT_ENOMEM; FT_EPERM or FT_EIO when the directory cannot be written. */
-int lg_recorder_open(struct lg_recorder **out, const struct lg_recorder_config *config,
+int lg_recorder_open(struct lg_recorder *recorder, const struct lg_recorder_config *config,
                      struct ft_fault *fault);
-/* Writes what is queued, ends the file and the thread. The lanes have stopped. NULL is nothing. */
+/* Writes what is queued, says that the node stopped, ends the file and the thread. The lanes have stopped.
+ * NULL is nothing. */
 void lg_recorder_close(struct lg_recorder *recorder);
 /* Any thread. */
 void lg_recorder_counts(struct lg_recorder *recorder, struct lg_recorder_counts *out);
+
+/* ---- finish.c: of a process that outlives the one that recorded ---- */
+
+/* That one has ended, wherever its writer was. What the queues hold and what the writer had not written goes
+ * into the file; a frame that is not whole there is made again. at[lanes]: behind the last record of each
+ * lane; `outputs` is not known. False: no file is open, or it cannot be written. */
+bool lg_recorder_drain(struct lg_recorder *recorder, struct lg_position at[]);
+/* A burst behind the last record of its lane that had not ended; what cannot be one is left out. */
+void lg_recorder_begun(struct lg_recorder *recorder, const struct ft_record *record);
+/* How the node ended; ended[lanes]: the last burst of each that did; a line of text, LG_LINE_MAX bytes of
+ * which count. The file ends with it. */
+void lg_recorder_end(struct lg_recorder *recorder, const struct lg_node_end *end, const uint64_t ended[],
+                     const char *line);
 
 /* ---- the lanes' ---- */
 

@@ -12,6 +12,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* What is needed while a file is read. */
+struct reading {
+    struct ft_record *room;
+    struct lg_frame last[FT_LANES_MAX];      /* the lane's last RECORD; content NULL: none */
+    struct lg_position before[FT_LANES_MAX]; /* where the lane was in front of it */
+    bool closing;                            /* a BEGUN was read */
+};
+
 #define REFUSE(r, offset, error, fmt, ...)                                                                   \
     ft_fail(fault, error, "%.120s:offset %lu: " fmt, (r)->file, (uint64_t)(offset), __VA_ARGS__)
 
@@ -134,12 +142,13 @@ static const struct ft_dependency *strange_dependency(const struct ft_record *r,
     return NULL;
 }
 
-static int take_record(struct lg_recording *r, uint64_t at, const struct lg_frame *f, struct ft_record *room,
-                       struct ft_fault *fault)
+/* Of a RECORD or a BEGUN: decoded, of a lane of this file, and the one that comes next there. */
+static int decode_next(const struct lg_recording *r, uint64_t at, const struct lg_frame *f,
+                       struct ft_record *room, struct ft_fault *fault)
 {
     struct ft_fault why = {""};
     long n = ft_record_decode(f->content, f->len, room, FT_RECORD_MAX, &why);
-    struct lg_position *end;
+    const struct lg_position *end;
 
     if (n < 0)
         return REFUSE(r, at + LG_FRAME_HEAD, (int)n, "record: %.100s", why.text);
@@ -155,6 +164,16 @@ static int take_record(struct lg_recording *r, uint64_t at, const struct lg_fram
     if (room->burst != end->burst + 1 || room->seq != end->seq)
         return REFUSE(r, at, FT_EMALFORMED, "burst %lu from seq %lu, expected burst %lu from seq %lu",
                       room->burst, room->seq, end->burst + 1, end->seq);
+    return 0;
+}
+
+static void take_record(struct lg_recording *r, const struct lg_frame *f, struct reading *reading)
+{
+    const struct ft_record *room = reading->room;
+    struct lg_position *end = &r->end[room->lane];
+
+    reading->before[room->lane] = *end;
+    reading->last[room->lane] = *f;
     *end = (struct lg_position){.burst = room->burst,
                                 .seq = room->seq + room->inputs,
                                 .time = room->time,
@@ -162,6 +181,21 @@ static int take_record(struct lg_recording *r, uint64_t at, const struct lg_fram
     r->inputs += room->inputs;
     r->digests += (room->flags & FT_REC_DIGEST) != 0;
     r->records++;
+}
+
+static int take_begun(struct lg_recording *r, uint64_t at, const struct lg_frame *f, struct reading *reading,
+                      struct ft_fault *fault)
+{
+    const struct ft_record *room = reading->room;
+
+    if (room->accesses || room->dependencies || room->flags & (FT_REC_DIGESTS | FT_REC_BY_SEQ) ||
+        r->begun[room->lane].content)
+        return REFUSE(r, at, FT_EMALFORMED,
+                      "burst %lu of lane %u as begun, with %u accesses, expected one of a lane, with inputs "
+                      "and no accesses",
+                      room->burst, room->lane, room->accesses);
+    r->begun[room->lane] = *f;
+    reading->closing = true;
     return 0;
 }
 
@@ -190,30 +224,101 @@ static int take_clock(struct lg_recording *r, uint64_t at, const struct lg_frame
         return REFUSE(r, at, FT_EMALFORMED,
                       "clocks in %u bytes, %lu and %lu, expected two, the wall clock ahead", f->len,
                       clock.time, clock.wall);
-    if (!r->ahead || clock.wall - clock.time < r->ahead)
-        r->ahead = clock.wall - clock.time;
+    if (r->clocks && clock.time <= r->clock[r->clocks - 1].time) /* of another lane */
+        return 0;
+    if ((r->clocks & (r->clocks - 1)) == 0) { /* room for a power of two of them */
+        struct lg_clock *more = realloc(r->clock, (r->clocks ? 2 * r->clocks : 1) * sizeof(*more));
+
+        if (!more)
+            return ft_fail(fault, FT_ENOMEM, "no memory for the clocks of %.160s", r->file);
+        r->clock = more;
+    }
+    r->clock[r->clocks++] = clock;
     return 0;
 }
 
-static int take_frame(struct lg_recording *r, uint64_t at, const struct lg_frame *f, struct ft_record *room,
+static bool is_text(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
+            return false;
+    return true;
+}
+
+static int take_node_end(struct lg_recording *r, uint64_t at, const struct lg_frame *f,
+                         const struct reading *reading, struct ft_fault *fault)
+{
+    uint32_t fixed = (uint32_t)sizeof(r->node_end) + r->head.lanes * (uint32_t)sizeof(uint64_t);
+    struct lg_node_end e;
+
+    if (f->len < fixed || f->len - fixed > LG_LINE_MAX)
+        return REFUSE(r, at, FT_EMALFORMED, "end of the node in %u bytes, expected %u to %u", f->len, fixed,
+                      fixed + LG_LINE_MAX);
+    memcpy(&e, f->content, sizeof(e));
+    memcpy(r->line, f->content + fixed, f->len - fixed);
+    if (e.how < LG_STOPPED || e.how >= LG_HOWS || (e.lane >= r->head.lanes && e.lane != FT_CRASH_NO_LANE) ||
+        e.signal > 64 || e.packet > FT_BURST_MAX || !memchr(e.nf, 0, sizeof(e.nf)) ||
+        !is_text(e.nf, strlen(e.nf)) || !is_text(r->line, f->len - fixed))
+        return REFUSE(
+            r, at, FT_EMALFORMED,
+            "end of the node of kind %u in lane %u by signal %u, expected a kind from %u to %u, and "
+            "text",
+            e.how, e.lane, e.signal, LG_STOPPED, LG_HOWS - 1);
+    r->node_end = e;
+    for (unsigned l = 0; l < r->head.lanes; l++) {
+        uint64_t ended;
+
+        memcpy(&ended, f->content + sizeof(e) + l * sizeof(ended), sizeof(ended));
+        if (ended == r->end[l].burst)
+            continue;
+        if (ended + 1 != r->end[l].burst || !reading->last[l].content || r->begun[l].content)
+            return REFUSE(r, at, FT_EMALFORMED, "burst %lu of lane %u as the last that ended, expected %lu",
+                          ended, l, r->end[l].burst);
+        r->end[l] = reading->before[l]; /* the last record is of one that did not */
+        r->begun[l] = reading->last[l];
+    }
+    return 0;
+}
+
+/* What cannot come any more, or has no place anywhere. */
+static bool is_misplaced(const struct lg_recording *r, const struct lg_frame *f,
+                         const struct reading *reading)
+{
+    return r->ended || f->type == LG_HEADER || (r->node_end.how && f->type != LG_END) ||
+           (reading->closing && f->type != LG_BEGUN && f->type != LG_NODE_END && f->type != LG_END) ||
+           ((f->type == LG_SNAPSHOT_END || f->type == LG_END) && f->len) ||
+           (f->type == LG_SNAPSHOT_END && r->snapshot_whole);
+}
+
+static int take_frame(struct lg_recording *r, uint64_t at, const struct lg_frame *f, struct reading *reading,
                       struct ft_fault *fault)
 {
+    int error = 0;
+
     if (at == LG_PREFACE)
         return take_header(r, at, f, fault);
-    if (r->ended || f->type == LG_HEADER || ((f->type == LG_SNAPSHOT_END || f->type == LG_END) && f->len) ||
-        (f->type == LG_SNAPSHOT_END && r->snapshot_whole))
+    if (is_misplaced(r, f, reading))
         return REFUSE(r, at, FT_EMALFORMED, "frame of type %u, %u bytes, expected %s", f->type, f->len,
                       r->ended ? "the file's end" : "one that has its place here");
+    if (f->type == LG_RECORD || f->type == LG_BEGUN)
+        error = decode_next(r, at, f, reading->room, fault);
+    if (error)
+        return error;
     switch (f->type) {
     case LG_LINES:
         return take_lines(r, at, f, fault);
     case LG_RECORD:
-        return take_record(r, at, f, room, fault);
+        take_record(r, f, reading);
+        return 0;
     case LG_SNAPSHOT_END:
         r->snapshot_whole = true;
         return 0;
     case LG_CLOCK:
         return take_clock(r, at, f, fault);
+    case LG_BEGUN:
+        return take_begun(r, at, f, reading, fault);
+    case LG_NODE_END:
+        return take_node_end(r, at, f, reading, fault);
     default:
         r->ended = true;
         return 0;
@@ -222,19 +327,19 @@ static int take_frame(struct lg_recording *r, uint64_t at, const struct lg_frame
 
 static int check_frames(struct lg_recording *r, struct ft_fault *fault)
 {
-    struct ft_record *room = aligned_alloc(64, FT_RECORD_MAX);
+    struct reading reading = {.room = aligned_alloc(64, FT_RECORD_MAX)};
     struct lg_frame f;
     int got, error = 0;
 
-    if (!room)
+    if (!reading.room)
         return ft_fail(fault, FT_ENOMEM, "no memory for a record");
     r->whole = LG_PREFACE;
     while (!error && (got = frame_at(r, r->whole, &f, fault)) != 0) {
-        error = got < 0 ? got : take_frame(r, r->whole, &f, room, fault);
+        error = got < 0 ? got : take_frame(r, r->whole, &f, &reading, fault);
         if (!error)
             r->whole += LG_FRAME_HEAD + f.len;
     }
-    free(room);
+    free(reading.room);
     if (!error && r->whole == LG_PREFACE)
         error = REFUSE(r, LG_PREFACE, FT_ETRUNC, "%lu bytes, expected a whole header", r->size - LG_PREFACE);
     return error;
@@ -263,7 +368,10 @@ void lg_recording_close(struct lg_recording *r)
 {
     if (r->data)
         munmap((void *)(uintptr_t)r->data, r->size);
+    free(r->clock);
     r->data = NULL;
+    r->clock = NULL;
+    r->clocks = 0;
 }
 
 bool lg_recording_next(const struct lg_recording *r, uint64_t *at, struct lg_frame *f)

@@ -12,6 +12,11 @@
 
 #include <stdbool.h>
 
+struct lg_frame {
+    uint32_t type, len;
+    const uint8_t *content;
+};
+
 struct lg_recording {
     char file[256];
     const uint8_t *data; /* mapped */
@@ -23,8 +28,14 @@ struct lg_recording {
     bool snapshot_whole;
     bool ended; /* the recorder closed it */
     uint64_t records, inputs, digests;
-    uint64_t ahead;                       /* of chain time, the wall clock, ns; 0: nothing tells */
+    struct lg_clock *clock;               /* [clocks], by chain time */
+    uint64_t clocks;                      /* 0: nothing tells the wall clock */
     struct lg_position end[FT_LANES_MAX]; /* where they are after the last records; `outputs` is not known */
+    /* The burst behind `end` that had begun and not ended when the node did: its record, in a BEGUN, or in a
+     * RECORD by whoever replays, who hands it over before he executes it. content NULL: none. */
+    struct lg_frame begun[FT_LANES_MAX];
+    struct lg_node_end node_end; /* how the node ended; `how` 0: nothing tells */
+    char line[LG_LINE_MAX + 1];  /* the same as text */
 };
 
 /* 0, or "FILE:offset N: what, expected what": FT_EMALFORMED, FT_ECHECKSUM, FT_EVERSION, FT_ETRUNC (not even
@@ -33,10 +44,6 @@ int lg_recording_open(struct lg_recording *recording, const char *file, struct f
 void lg_recording_close(struct lg_recording *recording);
 
 /* Walks the frames; *at is 0 to begin with. False: no more. */
-struct lg_frame {
-    uint32_t type, len;
-    const uint8_t *content;
-};
 bool lg_recording_next(const struct lg_recording *recording, uint64_t *at, struct lg_frame *frame);
 
 /* `next` goes on exactly where `before` ends: the same node, state and numbers. The view may be a later one:

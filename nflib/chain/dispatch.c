@@ -46,9 +46,19 @@ static bool has_ports(uint8_t proto)
     return proto == NF_PROTO_TCP || proto == NF_PROTO_UDP;
 }
 
-/* False: it has no addresses. */
-static bool read_hashed(const struct nf_packet *p, enum nf_scope scope, struct hashed *h)
+/* False: it has no addresses. An ICMP error is of the flow that it is about, whose packets went the other way.
+ */
+static bool read_hashed(const struct nf_packet *p, struct hashed *h)
 {
+    if (p->flags & NF_P_ICMP_ERROR) {
+        struct nf_inner inner;
+
+        nf_packet_inner(p, &inner);
+        *h = (struct hashed){inner.addresses ? fold_ipv6(inner.addresses + 16) : inner.daddr,
+                             inner.addresses ? fold_ipv6(inner.addresses) : inner.saddr,
+                             has_ports(inner.proto) ? inner.sport ^ inner.dport : 0};
+        return true;
+    }
     if (p->flags & NF_P_IPV4) {
         *h = (struct hashed){p->saddr, p->daddr, 0};
     } else if (p->flags & NF_P_IPV6_READ) {
@@ -58,16 +68,8 @@ static bool read_hashed(const struct nf_packet *p, enum nf_scope scope, struct h
     } else {
         return false;
     }
-    if (scope == NF_OF_FLOW && p->flags & NF_P_ICMP_ERROR) {
-        struct nf_inner inner;
-
-        nf_packet_inner(p, &inner);
-        *h = (struct hashed){inner.addresses ? fold_ipv6(inner.addresses) : inner.saddr,
-                             inner.addresses ? fold_ipv6(inner.addresses + 16) : inner.daddr,
-                             has_ports(inner.proto) ? inner.sport ^ inner.dport : 0};
-    } else if (p->flags & NF_P_L4 && !(p->flags & NF_P_FRAGMENT) && has_ports(p->proto)) {
+    if (p->flags & NF_P_L4 && !(p->flags & NF_P_FRAGMENT) && has_ports(p->proto))
         h->ports = p->sport ^ p->dport;
-    }
     return true;
 }
 
@@ -94,7 +96,7 @@ unsigned nf_lane_of(const struct nf_packet *p, enum nf_scope scope, unsigned lan
 {
     struct hashed h;
 
-    if (lanes == 1 || scope == NF_OF_CHAIN || !read_hashed(p, scope, &h))
+    if (lanes == 1 || scope == NF_OF_CHAIN || !read_hashed(p, &h))
         return 0;
     uint32_t folded = scope == NF_OF_FLOW                                 ? h.source ^ h.destination ^ h.ports
                       : (scope == NF_OF_INSIDE) == (p->side == NF_INSIDE) ? h.source

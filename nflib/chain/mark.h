@@ -25,6 +25,12 @@ enum nf_doing {
     NF_DOINGS
 };
 
+/* Whether a burst's packets may be the cause of what happens there. */
+static inline bool nf_doing_has_packets(unsigned doing)
+{
+    return doing == NF_DOING_PACKETS || doing == NF_DOING_L3 || doing == NF_DOING_SESSIONS;
+}
+
 /* "timers", "packets" …; of what is none, "nothing". */
 const char *nf_doing_name(unsigned doing);
 

@@ -29,22 +29,6 @@ static struct nf_segment pages(uintptr_t from, uintptr_t to)
     return (struct nf_segment){(uint8_t *)from, ((to + PAGE - 1) & ~(PAGE - 1)) - from};
 }
 
-/* The writable segment without what the loader has made read-only in front of it. */
-static void add_writable(struct nf_object_file *out, const struct dl_phdr_info *info, const ElfW(Phdr) * h)
-{
-    uintptr_t from = info->dlpi_addr + h->p_vaddr, to = from + h->p_memsz;
-
-    for (unsigned i = 0; i < info->dlpi_phnum; i++) {
-        const ElfW(Phdr) *relro = &info->dlpi_phdr[i];
-        uintptr_t begin = info->dlpi_addr + relro->p_vaddr;
-
-        if (relro->p_type == PT_GNU_RELRO && begin >= from && begin < to)
-            from = (begin + relro->p_memsz) & ~(PAGE - 1); /* the loader protects whole pages */
-    }
-    if (from < to && out->count < NF_OBJECT_SEGMENTS)
-        out->writable[out->count++] = pages(from, to);
-}
-
 static int look(struct dl_phdr_info *info, size_t size, void *arg)
 {
     struct search *s = arg;
@@ -61,8 +45,6 @@ static int look(struct dl_phdr_info *info, size_t size, void *arg)
             continue;
         first = from < first ? from : first;
         last = from + h->p_memsz > last ? from + h->p_memsz : last;
-        if (h->p_flags & PF_W)
-            add_writable(s->out, info, h);
     }
     s->out->path = info->dlpi_name;
     s->out->all = pages(first, last);

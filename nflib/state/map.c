@@ -224,6 +224,8 @@ uint32_t nf_map_add(const struct nf *nf, struct nf_map *map, const void *key)
     memset(entry + map->key_size, 0, map->value_at + map->value_size - map->key_size);
     enter_slot(nf, map, hash, slot);
     NF_WATCH(changed, map, key);
+    if (ft_unlikely(nf->lanes > 1 && nf->region->audit))
+        nf_map_note_lane(nf, map, key);
     return slot;
 }
 

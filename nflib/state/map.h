@@ -60,4 +60,7 @@ static inline uint32_t bucket_after(const struct nf_map *map, uint32_t b)
 /* map_check.c, for nf_object. */
 int nf_map_check(struct nf_check *c, const void *map);
 
+/* map_scope.c: the key is added, the region has an audit, and there are several lanes. */
+void nf_map_note_lane(const struct nf *nf, const struct nf_map *map, const void *key);
+
 #endif

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE /* sem_clockwait */
 #include "node/arbiter/arbiter.h"
 #include "ftcore/base/event_log.h"
+#include "ftcore/base/thread.h"
 #include "node/base/clock.h"
 
 #include <errno.h>
@@ -11,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <time.h>
 
 #define LOOK_MS  5000u /* between two looks while nothing is asked */
@@ -206,7 +206,7 @@ static void *run(void *arbiter)
     struct nd_arbiter *a = arbiter;
     struct ft_era era;
 
-    prctl(PR_SET_NAME, "us-arbiter");
+    ft_thread_begin("us-arbiter");
     while (!atomic_load(&a->ends)) {
         uint64_t serial = take_question(a, &era);
         bool again = false;

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE /* pthread_clockjoin_np */
 #include "node/base/event_writer.h"
 #include "ftcore/base/event_log.h"
+#include "ftcore/base/thread.h"
 #include "node/base/clock.h"
 #include "node/base/event_format.h"
 #include "node/base/event_recent.h"
@@ -17,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -207,7 +207,7 @@ static void *write_events(void *arg)
     uint64_t reported = 0;
     bool last;
 
-    prctl(PR_SET_NAME, "us-events");
+    ft_thread_begin("us-events");
     do {
         last = atomic_load(&writer.stop);
         write_queued();

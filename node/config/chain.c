@@ -4,7 +4,6 @@
  * takes chain (and protect and redis, when this file has none) from another file, whose lines its messages
  * then name.
  */
-#include "nflib/module/object.h"
 #include "node/base/installed.h"
 #include "node/config/module_file.h"
 #include "node/config/parts.h"
@@ -78,29 +77,11 @@ static int follow_reference(struct nd_reading *r)
     return 0;
 }
 
-/* What the file of the NFs that were just loaded says of the rules that they keep. */
-static int check_module(struct nd_reading *r, const struct nd_yaml *at, const char *path)
-{
-    bool unreplayable = false, other = false;
-    const struct nf_module *module;
-    struct nf_object_file file;
-    struct ft_fault why;
-
-    for (unsigned i = 0; (module = nf_module_at(i)); i++) {
-        if (!nf_object_file_of(&file, module) || strcmp(file.path, path) != 0)
-            continue;
-        unreplayable |= module->unreplayable;
-        other |= !module->unreplayable;
-    }
-    if (!unreplayable && !other) /* there is no NF in it that could run */
-        return 0;
-    return nd_module_file_check(path, !other, &why) ? nd_yaml_fail(r->fault, at, "%s", why.text) : 0;
-}
-
 static int load_module(struct nd_reading *r, const struct nd_yaml *at)
 {
     static const struct nf_param kind = {.kind = ND_KIND(ND_PATH)};
     const char *path, *why;
+    struct ft_fault breach;
     char installed[1024];
     int error = nd_schema_value(r->arena, at, "chain modules entry", &kind, &path, r->fault);
 
@@ -117,7 +98,8 @@ static int load_module(struct nd_reading *r, const struct nd_yaml *at)
     if (!path)
         return nd_no_memory(r->fault);
     if (dlopen(path, RTLD_NOW | RTLD_LOCAL)) /* stays: its NFs are registered for good */
-        return check_module(r, at, path);
+        return nd_module_file_check(path, r->quiet, &breach) ? nd_yaml_fail(r->fault, at, "%s", breach.text)
+                                                             : 0;
     why = dlerror();
     if (!why)
         why = "unknown reason";

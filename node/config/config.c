@@ -333,7 +333,7 @@ static int check_length(struct nd_reading *r)
                         sizeof(text));
 }
 
-static int read_all(struct nd_reading *r, bool need_nodes)
+static int read_all(struct nd_reading *r, unsigned how)
 {
     static int (*const steps[])(struct nd_reading *) = {
         nd_read_chain, read_protect,    read_push,         read_redis,    read_timing,
@@ -342,22 +342,23 @@ static int read_all(struct nd_reading *r, bool need_nodes)
     int error = nd_schema_read(r->arena, r->root, NULL, sections, &r->at, r->fault);
 
     r->config->log_json = r->at.log == 1;
-    if (!error && need_nodes && !r->at.nodes)
+    if (!error && how & ND_CONFIG_NODES && !r->at.nodes)
         error = nd_yaml_fail(r->fault, r->root, "no nodes in this file, expected a pair file with nodes");
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && !error; i++)
         error = steps[i](r);
     return error;
 }
 
-int nd_config_read(struct nd_config **out, const char *file, bool need_nodes, struct ft_fault *fault)
+int nd_config_read(struct nd_config **out, const char *file, unsigned how, struct ft_fault *fault)
 {
-    return nd_config_read_over(out, file, need_nodes, NULL, fault);
+    return nd_config_read_over(out, file, how, NULL, fault);
 }
 
-int nd_config_read_over(struct nd_config **out, const char *file, bool need_nodes,
-                        const struct nd_overlay *over, struct ft_fault *fault)
+int nd_config_read_over(struct nd_config **out, const char *file, unsigned how, const struct nd_overlay *over,
+                        struct ft_fault *fault)
 {
-    struct nd_reading r = {.config = calloc(1, sizeof(*r.config)), .fault = fault};
+    struct nd_reading r = {
+        .config = calloc(1, sizeof(*r.config)), .quiet = how & ND_CONFIG_QUIET, .fault = fault};
     int error;
 
     *out = NULL;
@@ -370,7 +371,7 @@ int nd_config_read_over(struct nd_config **out, const char *file, bool need_node
                 ? ft_fail(fault, FT_EINVAL, "%.60s...: path too long, expected less than 256 bytes", file)
                 : nd_yaml_read(&r.root, &r.config->text, r.arena, file, over, fault);
     if (!error)
-        error = read_all(&r, need_nodes);
+        error = read_all(&r, how);
     if (error)
         nd_config_free(r.config);
     else

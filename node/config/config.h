@@ -167,13 +167,18 @@ struct nd_config {
 
 /*
  * Reads and checks FILE. On failure: a fault text "FILE:LINE: what, what was expected", nothing allocated.
- * FT_ENOENT / FT_EPERM / FT_EINVAL / FT_EMALFORMED. `need_nodes`: a chain file alone will not do.
+ * FT_ENOENT / FT_EPERM / FT_EINVAL / FT_EMALFORMED. `how`: of the bits below; 0: a chain file will do, and
+ * its NFs are to run.
  */
-int nd_config_read(struct nd_config **out, const char *file, bool need_nodes, struct ft_fault *fault);
+#define ND_CONFIG_NODES 1u /* a chain file alone will not do */
+#define ND_CONFIG_QUIET                                                                                      \
+    2u /* no NF runs here, or who read the file before has told: no warnings of modules                      \
+        */
+int nd_config_read(struct nd_config **out, const char *file, unsigned how, struct ft_fault *fault);
 /* The same, where `over` is there in place of the chain's files on the disk (node/config/content.h). */
 struct nd_overlay;
-int nd_config_read_over(struct nd_config **out, const char *file, bool need_nodes,
-                        const struct nd_overlay *over, struct ft_fault *fault);
+int nd_config_read_over(struct nd_config **out, const char *file, unsigned how, const struct nd_overlay *over,
+                        struct ft_fault *fault);
 void nd_config_free(struct nd_config *config);
 
 /* Of the link's files, which are this server's alone: that each can be opened. Not what is in it. FT_EINVAL

@@ -32,7 +32,7 @@ static int take_set(struct nd_files_job *job, struct nd_files *files, const char
     int error = nd_files_place(files, job->file, chain_file, &job->fault);
 
     if (!error)
-        error = nd_config_read_over(&job->next, job->file, true, &over, &job->fault);
+        error = nd_config_read_over(&job->next, job->file, ND_CONFIG_NODES, &over, &job->fault);
     if (!error)
         error = nd_files_check_named(files, job->next, &job->fault);
     if (!error)
@@ -52,7 +52,7 @@ static int take(struct nd_files_job *job)
 
     if (error)
         return error;
-    read = nd_config_read(&own, job->file, true, &fault);
+    read = nd_config_read(&own, job->file, ND_CONFIG_NODES, &fault);
     job->travels = files.count && *(own ? own->chain_file : job->chain_file);
     job->same = job->travels && own && nd_files_of(&mine, own, &fault) == 0 && nd_files_equal(&files, &mine);
     if (job->same || !job->permit || !job->travels) {
@@ -76,7 +76,7 @@ static int do_job(struct nd_files_job *job)
     if (error > 0)
         error = 0;
     if (!error && job->work == ND_FILES_READ)
-        error = nd_config_read(&job->next, job->file, true, &job->fault);
+        error = nd_config_read(&job->next, job->file, ND_CONFIG_NODES, &job->fault);
     else if (!error && job->work == ND_FILES_TAKE)
         error = take(job);
     return error;

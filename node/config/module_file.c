@@ -2,6 +2,7 @@
 /* Looks into the ELF file of a module; see module_file.h. Run by whoever reads a configuration. */
 #include "node/config/module_file.h"
 #include "ftcore/base/event_log.h"
+#include "nflib/module/object.h"
 
 #include <elf.h>
 #include <fcntl.h>
@@ -15,7 +16,7 @@
 /* What a library has, and what an NF uses in its place. The rules are numbered as in docs/writing-an-nf.md.
  */
 static const struct foreign {
-    const char *names; /* a blank before each and behind the last; one that ends in * is all that begin so */
+    const char *names; /* a blank before each and behind the last; * stands for anything */
     bool refused;      /* else a warning: there are places where it does no harm */
     const char *instead;
 } foreign[] = {
@@ -33,17 +34,42 @@ static const struct foreign {
      "sbrk "
      "asprintf ",
      false, "memory of the arena, but in `check` and `release` (rule 1)"},
+    {" dlopen dlmopen dlsym dlvsym ", false,
+     "no library but libc: nothing looks at what that one takes and keeps"},
     {" sleep usleep nanosleep clock_nanosleep select pselect poll ppoll epoll_wait pause sched_yield "
      "pthread_mutex_* pthread_rwlock_* pthread_cond_* pthread_spin_* sem_* mtx_* cnd_* ",
      false, "an NF that waits for nothing (rule 3)"},
     {" open open64 openat fopen fopen64 read pread fread fgets getline socket connect accept recv recvfrom "
      "recvmsg "
-     "getenv secure_getenv getpid gettid gethostname sysconf ioctl opendir ",
+     "getenv secure_getenv getpid gettid gethostname sysconf ioctl opendir syscall localtime* mktime ",
      false, "nf_determinant of what comes from outside, but in `check` (rule 3)"},
 };
 
-/* Of the compiler's and the linker's own, in every object. */
-static const char own[] = " completed __dso_handle __TMC_END__ _edata _end __bss_start ";
+/* What the library does nothing for, or fails at, where no NF of the file declares it. */
+#define FIELD(member) offsetof(struct nf_module, member), sizeof(((struct nf_module *)0)->member)
+static const struct need {
+    const char *names; /* as above */
+    size_t field, size;
+    bool refused; /* it would end the node; else a warning */
+    const char *declares;
+} needs[] = {
+    {" nf_session_join nf_session_leave ", FIELD(session_size), true,
+     ".session_size, the bytes of its slot in a session"},
+    {" nf_session_join nf_session_leave ", FIELD(flows), true, ".flows, what it asks of the sessions' table"},
+    {" nf_map_make nf_wheel_make nf_shared_pool_make nf_merged_make ", FIELD(arena), false,
+     ".arena, the bytes of the instance's objects"},
+    {" nf_shared_*_make nf_merged_make ", FIELD(shared), false,
+     ".shared, the bytes of the objects that lanes share"},
+    {" nf_wake nf_wheel_set ", FIELD(timers), false, ".timers, which is called when the time has come"},
+    {" nf_packet_set_source nf_packet_set_destination nf_packet_set_*addr nf_packet_set_*port ",
+     FIELD(translates), false, ".translates, the ends of a flow that it changes"},
+    {" nf_session_view_ipv6 ", FIELD(ipv6), false, ".ipv6, without which no flow of IPv6 comes"},
+};
+#undef FIELD
+
+/* Of the compiler's and the linker's own, in every object. An NF may have a variable `completed` as well. */
+static const char own[] = " __dso_handle __TMC_END__ _edata _end __bss_start ";
+static const char compilers_file[] = "crtstuff.c", compilers_own[] = "completed.";
 
 /* Those that are looked through no further: what is in them is above. */
 static const char known[] = " libc.so.6 libm.so.6 libgcc_s.so.1 ld-linux-x86-64.so.2 ";
@@ -60,9 +86,20 @@ struct object {
 
 /* ---- the file ------------------------------------------------------------------------------------ */
 
+static int refuse_unreadable(const struct object *o)
+{
+    return ft_fail(o->fault, FT_EIO, "module %.120s cannot be read, expected an ELF file", o->path);
+}
+
 static const void *part(const struct object *o, uint64_t at, uint64_t size)
 {
     return at <= o->size && size <= o->size - at ? o->bytes + at : NULL;
+}
+
+/* The same of structs, which lie at multiples of 8. */
+static const void *table(const struct object *o, uint64_t at, uint64_t size)
+{
+    return at % 8 == 0 ? part(o, at, size) : NULL;
 }
 
 static const char *text(const struct object *o, const Elf64_Shdr *strings, uint64_t at)
@@ -74,11 +111,11 @@ static const char *text(const struct object *o, const Elf64_Shdr *strings, uint6
 
 static bool open_object(struct object *o)
 {
-    o->head = part(o, 0, sizeof(*o->head));
+    o->head = table(o, 0, sizeof(*o->head));
     if (!o->head || memcmp(o->head->e_ident, ELFMAG, SELFMAG) != 0 ||
         o->head->e_ident[EI_CLASS] != ELFCLASS64 || o->head->e_shentsize != sizeof(*o->sections))
         return false;
-    o->sections = part(o, o->head->e_shoff, (uint64_t)o->head->e_shnum * sizeof(*o->sections));
+    o->sections = table(o, o->head->e_shoff, (uint64_t)o->head->e_shnum * sizeof(*o->sections));
     return o->sections && o->head->e_shstrndx < o->head->e_shnum;
 }
 
@@ -89,18 +126,33 @@ static const char *name_of(const struct object *o, const Elf64_Shdr *s)
 
 /* ---- what is said -------------------------------------------------------------------------------- */
 
+/* Names are the file's: one line of printable ASCII. */
+static const char *printable(const char *name, char out[61])
+{
+    size_t n = 0;
+
+    for (; name[n] && n < 60; n++)
+        out[n] = name[n] >= ' ' && name[n] <= '~' ? name[n] : '?';
+    out[n] = '\0';
+    return out;
+}
+
 static int warn(const struct object *o, const char *what, const char *name, const char *expected)
 {
+    char shown[61];
+
     if (!o->quiet)
-        ft_log_event(FT_LEVEL_WARNING, FT_SAYS_START, "%s: warning: %s\"%.60s\", expected %s", o->path, what,
-                     name, expected);
+        ft_log_event(FT_LEVEL_WARNING, FT_SAYS_START, "%s: warning: %s\"%s\", expected %s", o->path, what,
+                     printable(name, shown), expected);
     return 0;
 }
 
 static int refuse(const struct object *o, const char *what, const char *name, const char *expected)
 {
-    return ft_fail(o->fault, FT_EMALFORMED, "module %.120s %s\"%.60s\", expected %s", o->path, what, name,
-                   expected);
+    char shown[61];
+
+    return ft_fail(o->fault, FT_EMALFORMED, "module %.120s %s\"%s\", expected %s", o->path, what,
+                   printable(name, shown), expected);
 }
 
 static bool is_in(const char *list, const char *name)
@@ -110,12 +162,11 @@ static bool is_in(const char *list, const char *name)
     for (const char *at = list; (at = strchr(at, ' ')) && at[1]; at++) {
         const char *word = at + 1, *end = strchr(word, ' ');
         size_t n = (size_t)(end - word);
+        const char *star = memchr(word, '*', n);
+        size_t before = star ? (size_t)(star - word) : n, behind = star ? n - before - 1 : 0;
 
-        if (n == len && strncmp(word, name, n) == 0)
-            return true;
-        if (word[n - 1] == '*' && strncmp(word, name, n - 1) == 0)
-            return true;
-        if (word[0] == '*' && len >= n - 1 && strncmp(word + 1, name + len - (n - 1), n - 1) == 0)
+        if ((star ? len >= n - 1 : len == n) && strncmp(word, name, before) == 0 &&
+            strncmp(end - behind, name + len - behind, behind) == 0)
             return true;
     }
     return false;
@@ -123,22 +174,70 @@ static bool is_in(const char *list, const char *name)
 
 /* ---- what it takes ------------------------------------------------------------------------------- */
 
+/* The next NF of the file, from *at on. */
+static const struct nf_module *next_nf(const char *path, unsigned *at)
+{
+    const struct nf_module *module;
+    struct nf_object_file file;
+
+    while ((module = nf_module_at((*at)++)))
+        if (nf_object_file_of(&file, module) && strcmp(file.path, path) == 0)
+            return module;
+    return NULL;
+}
+
+static bool is_declared(const struct object *o, const struct need *n)
+{
+    static const uint8_t nothing[sizeof(void *)];
+    const struct nf_module *module;
+
+    for (unsigned at = 0; (module = next_nf(o->path, &at));)
+        if (memcmp((const uint8_t *)module + n->field, nothing, n->size) != 0)
+            return true;
+    return false;
+}
+
+static int judge_needs(const struct object *o, const char *name)
+{
+    int error = 0;
+
+    for (unsigned i = 0; i < sizeof(needs) / sizeof(needs[0]) && !error; i++)
+        if (is_in(needs[i].names, name) && !is_declared(o, &needs[i]))
+            error = (needs[i].refused ? refuse : warn)(o, "takes ", name, needs[i].declares);
+    return error;
+}
+
+/* "read" of __read_chk, which takes its place where the compiler knows the buffer's size. */
+static bool is_import(const char *list, const char *name)
+{
+    char plain[64];
+    size_t len = strlen(name);
+
+    if (is_in(list, name))
+        return true;
+    if (len < 7 || len >= sizeof(plain) || strncmp(name, "__", 2) != 0 || strcmp(name + len - 4, "_chk") != 0)
+        return false;
+    snprintf(plain, sizeof(plain), "%.*s", (int)len - 6, name + 2);
+    return is_in(list, plain);
+}
+
 static int judge_import(const struct object *o, const char *name)
 {
     for (unsigned i = 0; i < sizeof(foreign) / sizeof(foreign[0]) && !o->unreplayable; i++) {
-        if (!is_in(foreign[i].names, name))
+        if (!is_import(foreign[i].names, name))
             continue;
-        return foreign[i].refused ? refuse(o, "takes ", name, foreign[i].instead)
-                                  : warn(o, "takes ", name, foreign[i].instead);
+        return (foreign[i].refused ? refuse : warn)(o, "takes ", name, foreign[i].instead);
     }
-    return 0;
+    return judge_needs(o, name);
 }
 
 static int judge_needed(const struct object *o, const Elf64_Shdr *s)
 {
-    const Elf64_Dyn *list = part(o, s->sh_offset, s->sh_size);
+    const Elf64_Dyn *list = table(o, s->sh_offset, s->sh_size);
 
-    for (uint64_t i = 0; list && i < s->sh_size / sizeof(*list) && list[i].d_tag != DT_NULL; i++) {
+    if (!list)
+        return refuse_unreadable(o);
+    for (uint64_t i = 0; i < s->sh_size / sizeof(*list) && list[i].d_tag != DT_NULL; i++) {
         const char *name =
             s->sh_link < o->head->e_shnum ? text(o, &o->sections[s->sh_link], list[i].d_un.d_val) : "";
 
@@ -174,28 +273,48 @@ static int judge_variable(const struct object *o, const char *name, const char *
         "state in the arena, and `const` for what never changes (rule 1)");
 }
 
+/* `file`: the source that a local symbol is of. */
+static bool is_variable(const struct object *o, const Elf64_Sym *symbol, const char *name, const char *file)
+{
+    const Elf64_Shdr *in = &o->sections[symbol->st_shndx];
+    unsigned type = ELF64_ST_TYPE(symbol->st_info);
+
+    if (symbol->st_shndx >= o->head->e_shnum)
+        return false;
+    if (strcmp(file, compilers_file) == 0 && strncmp(name, compilers_own, strlen(compilers_own)) == 0)
+        return false;
+    return (type == STT_OBJECT || type == STT_TLS || type == STT_NOTYPE) && in->sh_flags & SHF_WRITE &&
+           !is_loaders(name_of(o, in));
+}
+
 static int judge_symbols(const struct object *o, const Elf64_Shdr *s)
 {
-    const Elf64_Sym *list = part(o, s->sh_offset, s->sh_size);
+    const Elf64_Sym *list = table(o, s->sh_offset, s->sh_size);
+    const char *file = "";
     int error = 0;
 
     if (!list || s->sh_link >= o->head->e_shnum)
-        return 0;
+        return refuse_unreadable(o);
     for (uint64_t i = 1; i < s->sh_size / sizeof(*list) && !error; i++) {
         const char *name = text(o, &o->sections[s->sh_link], list[i].st_name);
-        unsigned type = ELF64_ST_TYPE(list[i].st_info);
-        const Elf64_Shdr *in = list[i].st_shndx < o->head->e_shnum ? &o->sections[list[i].st_shndx] : NULL;
 
-        if (list[i].st_shndx == SHN_UNDEF && s->sh_type == SHT_DYNSYM)
+        if (ELF64_ST_TYPE(list[i].st_info) == STT_FILE)
+            file = name; /* of the local symbols that follow */
+        else if (list[i].st_shndx == SHN_UNDEF && s->sh_type == SHT_DYNSYM)
             error = judge_import(o, name);
-        else if (in && (type == STT_OBJECT || type == STT_TLS) && in->sh_flags & SHF_WRITE &&
-                 !is_loaders(name_of(o, in)))
-            error = judge_variable(o, name, name_of(o, in));
+        else if (is_variable(o, &list[i], name, file))
+            error = judge_variable(o, name, name_of(o, &o->sections[list[i].st_shndx]));
     }
     return error;
 }
 
-/* Without a symbol table only sizes tell: of the compiler's own a section has 8 bytes at most. */
+/* More than the compiler's own, which is a byte of .bss, filled up to 8, and 8 bytes of .data. */
+static bool has_more(const Elf64_Shdr *s)
+{
+    return s->sh_size > (s->sh_flags & SHF_TLS ? 0 : 8) || (s->sh_type == SHT_NOBITS && s->sh_addralign > 1);
+}
+
+/* Without a symbol table only the sections tell. */
 static int judge_stripped(const struct object *o)
 {
     for (unsigned i = 0; i < o->head->e_shnum; i++)
@@ -203,10 +322,10 @@ static int judge_stripped(const struct object *o)
             return 0;
     for (unsigned i = 0; i < o->head->e_shnum; i++) {
         const Elf64_Shdr *s = &o->sections[i];
+        const char *name = name_of(o, s);
 
-        if (s->sh_flags & SHF_WRITE && s->sh_flags & SHF_ALLOC && !is_loaders(name_of(o, s)) &&
-            s->sh_size > 8)
-            return judge_variable(o, name_of(o, s) + 1, name_of(o, s));
+        if (s->sh_flags & SHF_WRITE && s->sh_flags & SHF_ALLOC && !is_loaders(name) && has_more(s))
+            return judge_variable(o, name + (*name == '.'), name);
     }
     return 0;
 }
@@ -226,46 +345,45 @@ static int judge(const struct object *o)
     return error;
 }
 
-/* A file is looked at each time that a configuration names it; its warnings are told once. */
-static bool was_told(const char *path)
+int nd_module_bytes_check(const struct nd_module_bytes *m, struct ft_fault *fault)
 {
-    static char told[16][256];
-    static unsigned count;
+    struct object o = {.path = m->path,
+                       .bytes = m->bytes,
+                       .size = m->size,
+                       .unreplayable = m->unreplayable,
+                       .quiet = m->quiet,
+                       .fault = fault};
 
-    for (unsigned i = 0; i < count; i++)
-        if (strcmp(told[i], path) == 0)
-            return true;
-    if (count < sizeof(told) / sizeof(told[0]))
-        snprintf(told[count++], sizeof(told[0]), "%s", path);
-    return false;
+    return open_object(&o) ? judge(&o) : refuse_unreadable(&o);
 }
 
-static bool hushed;
-
-void nd_module_file_hush(void)
+static int check_file(struct nd_module_bytes m, struct ft_fault *fault)
 {
-    hushed = true;
-}
-
-int nd_module_file_check(const char *path, bool unreplayable, struct ft_fault *fault)
-{
-    struct object o = {
-        .path = path, .unreplayable = unreplayable, .quiet = hushed || was_told(path), .fault = fault};
-    int fd = open(path, O_RDONLY | O_CLOEXEC), error = FT_EIO;
+    int fd = open(m.path, O_RDONLY | O_CLOEXEC), error;
     struct stat is;
     void *bytes = MAP_FAILED;
 
     if (fd >= 0 && fstat(fd, &is) == 0 && is.st_size > 0)
         bytes = mmap(NULL, (size_t)is.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (bytes != MAP_FAILED) {
-        o.bytes = bytes;
-        o.size = (size_t)is.st_size;
-        error = open_object(&o) ? judge(&o) : FT_EIO;
-        munmap(bytes, o.size);
+        m.bytes = bytes;
+        m.size = (size_t)is.st_size;
     }
+    error = nd_module_bytes_check(&m, fault);
+    if (m.size)
+        munmap(bytes, m.size);
     if (fd >= 0)
         close(fd);
-    return error != FT_EIO
-               ? error
-               : ft_fail(fault, FT_EIO, "module %.120s cannot be read, expected an ELF file", path);
+    return error;
+}
+
+int nd_module_file_check(const char *path, bool quiet, struct ft_fault *fault)
+{
+    struct nd_module_bytes m = {.path = path, .unreplayable = true, .quiet = quiet};
+    const struct nf_module *module;
+    bool any = false;
+
+    for (unsigned at = 0; (module = next_nf(path, &at)); any = true)
+        m.unreplayable &= module->unreplayable;
+    return any ? check_file(m, fault) : 0;
 }

@@ -26,6 +26,7 @@ struct nd_reading {
     /* [chain.count] The NF's address that the chain answers for, or NULL; where each NF stands. */
     const struct nf_param *own[FT_NFS_MAX - 1];
     const struct nd_yaml *nf_at[FT_NFS_MAX - 1];
+    bool quiet; /* ND_CONFIG_QUIET */
     struct ft_fault *fault;
 };
 

@@ -131,7 +131,7 @@ int nd_cmd_check(int argc, char **argv)
 
     if (error)
         return error;
-    error = nd_config_read(&config, options.file, false, &fault);
+    error = nd_config_read(&config, options.file, 0, &fault);
     if (error)
         fprintf(stderr, "%s\n", fault.text);
     else if (config->nodes && !config->protect.pair)

@@ -3,15 +3,18 @@
  * understudy incidents: what the reporters of this server's nodes have left (node/crash), the newest first.
  * Asks no node; a node whose directory of state is on another server has none here.
  */
-#include "node/config/module_file.h"
 #include "node/control/pair.h"
 #include "node/crash/reporter.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 struct incident {
-    const char *node;
+    const struct nd_node *node;
     char name[96], path[ND_CRASH_PATH];
     json_t *report; /* NULL: it cannot be read */
 };
@@ -20,6 +23,20 @@ struct incidents {
     struct incident *list;
     unsigned count;
 };
+
+/* A regular file, that is: another may keep a reader waiting. */
+static json_t *read_report(const char *file)
+{
+    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+    json_t *report = NULL;
+    struct stat is;
+
+    if (fd >= 0 && fstat(fd, &is) == 0 && S_ISREG(is.st_mode))
+        report = json_loadfd(fd, 0, NULL);
+    if (fd >= 0)
+        close(fd);
+    return report;
+}
 
 static bool add(struct incidents *all, const struct nd_node *node, const char *name)
 {
@@ -30,26 +47,35 @@ static bool add(struct incidents *all, const struct nd_node *node, const char *n
         return false;
     all->list = more;
     i = &more[all->count++];
-    *i = (struct incident){.node = node->name};
+    *i = (struct incident){.node = node};
     snprintf(i->name, sizeof(i->name), "%s", name);
     snprintf(i->path, sizeof(i->path), "%s/%s", node->state, name);
     snprintf(file, sizeof(file), "%s/report.json", i->path);
-    i->report = json_load_file(file, 0, NULL);
+    i->report = read_report(file);
     return true;
 }
 
-/* Of one node; a directory that is not there has nothing in it. */
+/* Of one node; a directory that is not there has nothing in it. 0, or an exit code with its line. */
 static int collect(struct incidents *all, const struct nd_node *node)
 {
     char **names;
     unsigned count;
-    int error = nd_crash_list(node->state, node->name, &names, &count);
+    bool whole;
+    int why = access(node->state, R_OK | X_OK) == 0 ? 0 : errno;
 
-    for (unsigned i = 0; i < count && !error; i++)
-        error = add(all, node, names[i]) ? 0 : FT_ENOMEM;
+    if (why && why != ENOENT) {
+        fprintf(stderr, "understudy incidents: %s: %s, expected the state directory of node %s, to be read\n",
+                node->state, strerror(why), node->name);
+        return why == EACCES ? ND_NO_PERMISSION : ND_DATA;
+    }
+    whole = nd_crash_list(node->state, node->name, &names, &count) != FT_ENOMEM;
+    for (unsigned i = 0; i < count && whole; i++)
+        whole = add(all, node, names[i]);
     if (names)
         nd_crash_list_free(names, count);
-    return error == FT_ENOMEM ? error : 0;
+    if (!whole)
+        fprintf(stderr, "understudy incidents: no memory for the list\n");
+    return whole ? 0 : ND_SOFTWARE;
 }
 
 /* By what is in a name behind that of the node: the time. */
@@ -57,14 +83,23 @@ static int compare_newest(const void *a, const void *b)
 {
     const struct incident *x = a, *y = b;
 
-    return strcmp(y->name + strlen(y->node), x->name + strlen(x->node));
+    return strcmp(y->name + strlen(y->node->name), x->name + strlen(x->node->name));
 }
 
 static const char *text_of(const struct incident *i, const char *name)
 {
-    const char *text = json_string_value(json_object_get(i->report, name));
+    return nd_text(i->report, name, "-");
+}
 
-    return text ? text : "-";
+/* Made by whoever has the node's user, read on the terminal of somebody else: printable ASCII alone. */
+static const char *printable(const char *text, char out[96])
+{
+    size_t n = 0;
+
+    for (; text[n] && n < 95; n++)
+        out[n] = text[n] >= ' ' && text[n] <= '~' ? text[n] : '?';
+    out[n] = '\0';
+    return out;
 }
 
 static void print_text(const struct incidents *all)
@@ -75,12 +110,14 @@ static void print_text(const struct incidents *all)
         const struct incident *i = &all->list[k];
         const json_t *packet = json_object_get(i->report, "packet");
         bool killed = strcmp(text_of(i, "how"), "killed") == 0;
-        char number[24] = "-";
+        char number[24] = "-", time[96], nf[96], signal[96], name[96];
 
         if (json_is_integer(packet))
             snprintf(number, sizeof(number), "%d", (int)json_integer_value(packet));
-        printf("%-27s %-10s %-14s %-7s %-8s %s\n", text_of(i, "time"), i->node, text_of(i, "nf"), number,
-               killed ? "killed" : text_of(i, "signal"), i->path);
+        printf("%-27s %-10s %-14s %-7s %-8s %s/%s\n", printable(text_of(i, "time"), time), i->node->name,
+               printable(text_of(i, "nf"), nf), number,
+               printable(text_of(i, killed ? "how" : "signal"), signal), i->node->state,
+               printable(i->name, name));
     }
 }
 
@@ -92,8 +129,8 @@ static int print_json(const struct incidents *all)
     for (unsigned i = 0; i < all->count; i++) {
         json_t *report = all->list[i].report;
 
-        json_array_append_new(list, json_pack("{s:s, s:s, s:O?}", "node", all->list[i].node, "directory",
-                                              all->list[i].path, "report", report));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:O?}", "node", all->list[i].node->name,
+                                              "directory", all->list[i].path, "report", report));
     }
     object = json_pack("{s:o}", "incidents", list);
     code = nd_print_json(object);
@@ -103,37 +140,24 @@ static int print_json(const struct incidents *all)
 
 int nd_cmd_incidents(int argc, char **argv)
 {
-    struct nd_options options;
     struct incidents all = {NULL, 0};
-    struct nd_config *config;
-    struct ft_fault fault = {""};
-    int code = nd_options_read(&options, argc, argv), error;
+    struct nd_pair pair;
+    int code = nd_pair_open(&pair, argc, argv), refused = 0, one;
 
     if (code)
         return code;
-    nd_module_file_hush();
-    error = nd_config_read(&config, options.file, true, &fault);
-    if (error) {
-        fprintf(stderr, "%s\n", fault.text);
-        return nd_exit_of_file(error);
-    }
-    if (options.node && nd_config_node(config, options.node) < 0) {
-        nd_config_free(config);
-        return nd_usage("incidents", "no node '%s' in the file", options.node);
-    }
-    for (unsigned n = 0; n < config->nodes && !error; n++)
-        if (!options.node || strcmp(config->node[n].name, options.node) == 0)
-            error = collect(&all, &config->node[n]);
-    qsort(all.list, all.count, sizeof(*all.list), compare_newest);
-    if (error)
-        fprintf(stderr, "understudy: no memory for the list of incidents\n");
-    else if (options.json)
+    for (int n = 0; n < (int)ND_NODES; n++)
+        if ((pair.only < 0 || pair.only == n) && (one = collect(&all, &pair.config->node[n])) != 0)
+            refused = one;
+    if (all.count)
+        qsort(all.list, all.count, sizeof(*all.list), compare_newest);
+    if (pair.options.json)
         code = print_json(&all);
     else
         print_text(&all);
     for (unsigned i = 0; i < all.count; i++)
         json_decref(all.list[i].report);
     free(all.list);
-    nd_config_free(config);
-    return error ? ND_SOFTWARE : code;
+    nd_pair_close(&pair);
+    return refused ? refused : code;
 }

@@ -10,9 +10,9 @@
 
 #include <dirent.h>
 #include <dlfcn.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define MODULES_MAX 64u
 
@@ -90,18 +90,6 @@ static uint64_t top_of(const struct nf_param *p)
     return p->max ? p->max : p->kind == NF_U64 ? UINT64_MAX : UINT32_MAX;
 }
 
-static const char *range_of(const struct nf_param *p, char *out, size_t cap)
-{
-    size_t n = 0;
-
-    out[0] = '\0';
-    if (is_counted(p))
-        snprintf(out, cap, "%" PRIu64 " to %" PRIu64, p->min, top_of(p));
-    for (unsigned i = 0; p->kind == NF_CHOICE && p->choices[i] && n < cap; i++)
-        n += (size_t)snprintf(out + n, cap - n, "%s%s", i ? ", " : "", p->choices[i]);
-    return out;
-}
-
 static bool is_live(const struct nf_module *module, const char *name)
 {
     for (unsigned i = 0; module->live && module->live[i]; i++)
@@ -150,84 +138,106 @@ static json_t *state_object(const struct nf_module *m)
                      (json_int_t)m->session_size, "timers", m->timers != NULL);
 }
 
-static json_t *module_object(const struct nf_module *m)
+/* What its packets are dealt to lanes by; NULL: its configuration says that, and there is none. */
+static const char *scope_of(const struct nf_module *m, const struct nd_config *config)
 {
+    static const char *const scopes[] = {"flow", "inside address", "outside address", "chain"};
+
+    for (unsigned i = 0; m->scope && config && i < config->chain.count; i++)
+        if (config->chain.nfs[i].module == m)
+            return scopes[m->scope(config->chain.nfs[i].config)];
+    return m->scope ? NULL : scopes[NF_OF_FLOW];
+}
+
+static json_t *module_object(const struct nf_module *m, const struct nd_config *config)
+{
+    const char *translates[] = {m->translates & NF_SOURCE ? "sources" : NULL, NULL, NULL};
     json_t *params = json_array();
 
+    if (m->translates & NF_DESTINATION)
+        translates[translates[0] != NULL] = "destinations";
     for (const struct nf_param *p = m->params; p && p->name; p++)
         json_array_append_new(params, param_object(m, p));
-    return json_pack("{s:s,s:s,s:i,s:s?,s:s,s:b,s:b,s:b,s:b,s:b,s:b,s:o,s:o,s:o}", "name", m->name, "summary",
-                     m->summary ? m->summary : "", "version", m->version, "module", origin_of(m), "reads",
-                     m->reads == NF_READS_PAYLOAD ? "payload" : "headers", "replayable", !m->unreplayable,
-                     "ipv6", m->ipv6, "translates", m->translates != 0, "show", m->show != NULL, "set",
-                     m->set != NULL, "clear", m->clear != NULL, "state", state_object(m), "parameters",
-                     params, "counters", names_of(m->counters));
+    return json_pack("{s:s,s:s,s:i,s:s?,s:s,s:b,s:b,s:s?,s:o,s:b,s:b,s:b,s:o,s:o,s:o}", "name", m->name,
+                     "summary", m->summary ? m->summary : "", "version", m->version, "module", origin_of(m),
+                     "reads", m->reads == NF_READS_PAYLOAD ? "payload" : "headers", "replayable",
+                     !m->unreplayable, "ipv6", m->ipv6, "scope", scope_of(m, config), "translates",
+                     names_of(translates), "show", m->show != NULL, "set", m->set != NULL, "clear",
+                     m->clear != NULL, "state", state_object(m), "parameters", params, "counters",
+                     names_of(m->counters));
 }
 
-/* "state: 40 bytes of its own; objects of a lane; objects that lanes share; 24 bytes of each flow". */
-static void print_state(const struct nf_module *m)
-{
-    bool any = m->state_size || m->arena || m->shared || m->session_size;
+/* ---- the same for people: all of it is read from the object -------------------------------------- */
 
-    printf("state: ");
-    if (m->state_size)
-        printf("%zu bytes of its own", m->state_size);
-    if (m->arena)
-        printf("%sobjects of each lane", m->state_size ? "; " : "");
-    if (m->shared)
-        printf("%sobjects that lanes share", m->state_size || m->arena ? "; " : "");
-    if (m->session_size)
-        printf("%s%u bytes of each flow%s", m->state_size || m->arena || m->shared ? "; " : "",
-               m->session_size, m->ipv6 ? ", of IPv6, too" : "");
-    printf("%s\n", any ? "" : "none");
+static bool has(const json_t *object, const char *key)
+{
+    return json_is_true(json_object_get(object, key));
 }
 
-static void print_flags(const struct nf_module *m)
+/* "state: 40 bytes of its own; objects of each lane; objects that lanes share; 24 bytes of each flow". */
+static void print_state(const json_t *state)
 {
-    printf("reads: %s; %s%s%s%s\n", m->reads == NF_READS_PAYLOAD ? "whole frames" : "headers alone",
-           m->unreplayable ? "cannot be replayed: its chain is protected by deltas" : "can be replayed",
-           m->translates & NF_SOURCE ? "; translates sources" : "",
-           m->translates & NF_DESTINATION ? "; translates destinations" : "",
-           m->timers ? "; has timers" : "");
-    if (m->scope)
-        printf("lanes: by its own scope, as its configuration says, not by flows\n");
-    printf("commands: %s%s%s%s\n", m->show ? "show" : "", m->set ? " set" : "", m->clear ? " clear" : "",
-           m->show || m->set || m->clear ? "" : "none");
-}
+    static const char *const keys[] = {"root_bytes", "lane", "shared", "session_bytes"};
+    static const char *const texts[] = {"bytes of its own", "objects of each lane",
+                                        "objects that lanes share", "bytes of each flow"};
+    const char *gap = " ";
 
-static void print_params(const struct nf_module *m)
-{
-    char range[256];
+    printf("state:");
+    for (unsigned i = 0; i < 4; i++) {
+        json_int_t bytes = json_integer_value(json_object_get(state, keys[i]));
 
-    if (!m->params || !m->params->name) {
-        printf("parameters: none\n");
-        return;
+        if (!bytes && !has(state, keys[i]))
+            continue;
+        if (bytes)
+            printf("%s%lld %s", gap, bytes, texts[i]);
+        else
+            printf("%s%s", gap, texts[i]);
+        gap = "; ";
     }
-    printf("parameters (*: apply may change it while the chain runs):\n");
-    for (const struct nf_param *p = m->params; p->name; p++) {
-        range_of(p, range, sizeof(range));
-        printf("  %c %-18s %s%s%s%s%s\n", is_live(m, p->name) ? '*' : ' ', p->name, type_of(p),
-               *range ? ", " : "", range,
-               p->preset ? *p->preset ? "; default " : "; default none" : "; required",
-               p->preset ? p->preset : "");
-        if (p->help)
-            printf("    %-18s %s\n", "", p->help);
-    }
+    printf("%s\n", *gap == ' ' ? " none" : "");
 }
 
-static void print_module(const struct nf_module *m)
+static void print_param(const json_t *p)
 {
-    const char *origin = origin_of(m);
+    const char *preset = nd_text(p, "default", NULL), *help = nd_text(p, "help", "");
+    const json_t *least = json_object_get(p, "min"), *choice;
+    size_t i;
 
-    printf("%s: %s\n%s, version %u\n", m->name, m->summary ? m->summary : "", origin ? origin : "built in",
-           m->version);
-    print_flags(m);
-    print_state(m);
-    print_params(m);
-    printf("counters:");
-    for (unsigned i = 0; m->counters && m->counters[i]; i++)
-        printf(" %s", m->counters[i]);
-    printf("%s\n", m->counters && m->counters[0] ? "" : " none");
+    printf("  %c %-18s %s", has(p, "live") ? '*' : ' ', nd_text(p, "name", ""), nd_text(p, "type", ""));
+    if (least)
+        printf(", %lld to %lld", json_integer_value(least), json_integer_value(json_object_get(p, "max")));
+    json_array_foreach(json_object_get(p, "choices"), i, choice) printf(", %s", json_string_value(choice));
+    printf("; %s%s\n", !preset ? "required" : *preset ? "default " : "default none", preset ? preset : "");
+    if (*help)
+        printf("    %-18s %s\n", "", help);
+}
+
+static void print_module(const json_t *o)
+{
+    const json_t *params = json_object_get(o, "parameters"), *counters = json_object_get(o, "counters"),
+                 *entry;
+    bool payload = strcmp(nd_text(o, "reads", ""), "payload") == 0;
+    size_t i;
+
+    printf("%s: %s\n%s, version %lld\n", nd_text(o, "name", ""), nd_text(o, "summary", ""),
+           nd_text(o, "module", "built in"), json_integer_value(json_object_get(o, "version")));
+    printf("reads: %s; %s%s%s", payload ? "whole frames" : "headers alone",
+           has(o, "replayable") ? "can be replayed" : "cannot be replayed: its chain is protected by deltas",
+           has(json_object_get(o, "state"), "timers") ? "; has timers" : "",
+           has(o, "ipv6") ? "; flows of IPv6, too" : "");
+    json_array_foreach(json_object_get(o, "translates"), i, entry)
+        printf("; translates %s", json_string_value(entry));
+    printf("\nlanes: by %s\n", nd_text(o, "scope", "what its configuration says (-c)"));
+    printf("commands:%s%s%s%s\n", has(o, "show") ? " show" : "", has(o, "set") ? " set" : "",
+           has(o, "clear") ? " clear" : "",
+           has(o, "show") || has(o, "set") || has(o, "clear") ? "" : " none");
+    print_state(json_object_get(o, "state"));
+    printf("parameters%s\n",
+           json_array_size(params) ? " (*: apply may change it while the chain runs):" : ": none");
+    json_array_foreach(params, i, entry) print_param(entry);
+    printf("counters:%s", json_array_size(counters) ? "" : " none");
+    json_array_foreach(counters, i, entry) printf(" %s", json_string_value(entry));
+    printf("\n");
 }
 
 /* ---- the command ------------------------------------------------------------------------------- */
@@ -243,25 +253,35 @@ static int refuse_name(const char *name)
                     near ? near : ", expected one of understudy nfs", near ? "?" : "");
 }
 
-static int show_all(bool json)
+static json_t *all_modules(const struct nd_config *config)
 {
-    json_t *list = json_array(), *o = json_pack("{s:o}", "nfs", list);
-    int code = ND_DONE;
+    json_t *list = json_array();
 
-    for (unsigned i = 0; nf_module_at(i); i++) {
-        const struct nf_module *m = nf_module_at(i);
-        const char *origin = origin_of(m);
+    for (unsigned i = 0; nf_module_at(i); i++)
+        json_array_append_new(list, module_object(nf_module_at(i), config));
+    return json_pack("{s:o}", "nfs", list);
+}
 
-        if (json)
-            json_array_append_new(list, module_object(m));
-        else
-            printf("%-16s %s%s%s%s\n", m->name, m->summary ? m->summary : "", origin ? " (" : "",
-                   origin ? origin : "", origin ? ")" : "");
+static void print_all(const json_t *o)
+{
+    const json_t *one;
+    size_t i;
+
+    json_array_foreach(json_object_get(o, "nfs"), i, one)
+    {
+        const char *origin = nd_text(one, "module", NULL);
+
+        printf("%-16s %s%s%s%s\n", nd_text(one, "name", ""), nd_text(one, "summary", ""), origin ? " (" : "",
+               origin ? origin : "", origin ? ")" : "");
     }
-    if (json)
-        code = nd_print_json(o);
-    json_decref(o);
-    return code;
+}
+
+/* No file is needed; but one that would be taken where one is, is taken. */
+static const char *usual_file(void)
+{
+    const char *named = getenv(ND_FILE_VARIABLE);
+
+    return named && *named ? named : access(ND_PAIR_FILE, R_OK) == 0 ? ND_PAIR_FILE : NULL;
 }
 
 int nd_cmd_nfs(int argc, char **argv)
@@ -270,31 +290,29 @@ int nd_cmd_nfs(int argc, char **argv)
     struct nd_config *config = NULL;
     struct nd_arguments rest;
     struct ft_fault fault = {""};
-    const struct nf_module *module;
+    const struct nf_module *module = NULL;
     json_t *o;
     int code = nd_syntax_read(&nd_nfs_syntax, &options, argc, argv, &rest), error = 0;
 
     if (code)
         return code;
+    if (!options.file)
+        options.file = usual_file();
     if (options.file)
-        error = nd_config_read(&config, options.file, false, &fault);
-    nd_config_free(config); /* modules stay loaded */
+        error = nd_config_read(&config, options.file, ND_CONFIG_QUIET, &fault);
     if (error) {
         fprintf(stderr, "%s\n", fault.text);
         return nd_exit_of_file(error);
     }
     load_installed();
-    if (rest.argc == 0)
-        return show_all(options.json);
-    module = nf_module_find(rest.argv[0]);
-    if (!module)
+    if (rest.argc && !(module = nf_module_find(rest.argv[0])))
         return refuse_name(rest.argv[0]);
-    if (!options.json) {
-        print_module(module);
-        return ND_DONE;
-    }
-    o = module_object(module);
-    code = nd_print_json(o);
+    o = module ? module_object(module, config) : all_modules(config);
+    if (options.json)
+        code = nd_print_json(o);
+    else
+        (module ? print_module : print_all)(o);
     json_decref(o);
+    nd_config_free(config);
     return code;
 }

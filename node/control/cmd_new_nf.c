@@ -26,7 +26,7 @@ static const char *const places[] = {"share/understudy/new-nf", "examples/new-nf
 static const struct nd_option no_rows[] = {{.name = NULL}};
 const struct nd_syntax nd_new_nf_syntax = {"new-nf", no_rows, "NAME DIR", 2, 2};
 
-/* A name in C and in YAML. */
+/* A name of files and in YAML; in C it is text alone. */
 static bool is_name(const char *name)
 {
     size_t len = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_");
@@ -62,6 +62,7 @@ static int fail_at(const char *path)
     return errno == EACCES ? ND_NO_PERMISSION : ND_DATA;
 }
 
+/* The file, or nothing. */
 static int write_filled(const char *from, const char *to, const char *name, const char *build)
 {
     static char text[FILE_MAX];
@@ -90,6 +91,8 @@ static int write_filled(const char *from, const char *to, const char *name, cons
         code = fail_at(to);
     if (fclose(out) != 0 && !code)
         code = fail_at(to);
+    if (code)
+        unlink(to);
     return code;
 }
 
@@ -114,7 +117,7 @@ static void path_of(char *out, size_t cap, const char *dir, const char *file, co
         snprintf(out, cap, "%s/%s", dir, file);
 }
 
-/* Looked at before anything is written: nothing is left half done. */
+/* Looked at before anything is written. */
 static int refuse_existing(const char *dir, const char *name)
 {
     char path[1400];
@@ -130,12 +133,31 @@ static int refuse_existing(const char *dir, const char *name)
     return 0;
 }
 
+/* All of them; what cannot be is an exit code, and takes those before it along. */
+static int write_all(const char *dir, const char *name)
+{
+    char from[1400], to[1400], build[1024];
+    int code = 0;
+
+    find_build(build);
+    for (size_t i = 0; i < TEMPLATES && !code; i++) {
+        path_of(to, sizeof(to), dir, templates[i], name);
+        code = find_template(templates[i], from, sizeof(from)) ? write_filled(from, to, name, build)
+                                                               : ND_SOFTWARE;
+        for (size_t k = 0; code && k < i; k++) {
+            path_of(to, sizeof(to), dir, templates[k], name);
+            unlink(to);
+        }
+    }
+    return code;
+}
+
 int nd_cmd_new_nf(int argc, char **argv)
 {
     struct nd_options none = {.file = NULL};
     struct nd_arguments rest;
-    char from[1400], to[1400], build[1024];
     const char *name, *dir;
+    bool made;
     int code = nd_syntax_read(&nd_new_nf_syntax, &none, argc, argv, &rest);
 
     if (code)
@@ -151,14 +173,12 @@ int nd_cmd_new_nf(int argc, char **argv)
         return nd_usage("new-nf", "DIR of %zu bytes, expected 1024 at most", strlen(dir));
     if ((code = refuse_existing(dir, name)))
         return code;
-    if (mkdir(dir, 0777) != 0 && errno != EEXIST)
+    made = mkdir(dir, 0777) == 0;
+    if (!made && errno != EEXIST)
         return fail_at(dir);
-    find_build(build);
-    for (size_t i = 0; i < TEMPLATES && !code; i++) {
-        path_of(to, sizeof(to), dir, templates[i], name);
-        code = find_template(templates[i], from, sizeof(from)) ? write_filled(from, to, name, build)
-                                                               : ND_SOFTWARE;
-    }
+    code = write_all(dir, name);
+    if (code && made)
+        rmdir(dir);
     if (!code)
         printf("%s: an NF %s, its chain and its test. Next: make -C %s check\n", dir, name, dir);
     return code;

@@ -121,8 +121,8 @@ static const struct {
     const char *title, *key;
     bool level; /* as it is now; else its rate */
 } of_lane[] = {
-    {"in/s", "received", false},     {"out/s", "released", false}, {"drops/s", "dropped", false},
-    {"replay/s", "replayed", false}, {"log B/s", "logged", false}, {"held", "held", true},
+    {"in/s", "received", false},     {"out/s", "released", false},  {"drops/s", "dropped", false},
+    {"replay/s", "replayed", false}, {"ring B/s", "logged", false}, {"held", "held", true},
 };
 #define LANE_COLUMNS (sizeof(of_lane) / sizeof(of_lane[0]))
 

@@ -265,10 +265,13 @@ int nd_syntax_read(const struct nd_syntax *s, void *options, int argc, char **ar
     optind = 0;
     opterr = 0;
     while (!error && (c = getopt_long(argc, argv, known.shorts, known.longs, NULL)) != -1) {
+        const char letter[] = {'-', (char)optopt, '\0'}; /* of several, which are one argument */
+        const char *what = optopt > ' ' ? letter : argv[optind - 1];
+
         if (c == ':')
-            return nd_usage(s->command, "option %.40s without a value", argv[optind - 1]);
+            return nd_usage(s->command, "option %.40s without a value", what);
         if (c == '?')
-            return refuse_option(s, argv[optind - 1]);
+            return refuse_option(s, what);
         unsigned row = row_of(s->options, c);
 
         if ((rest->given >> row & 1) && !s->options[row].again)

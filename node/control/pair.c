@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Whom to ask, and what an answer means for the exit code; see pair.h. */
-#include "node/config/module_file.h"
 #include "node/control/pair.h"
 #include "node/base/interface.h"
+#include "node/config/module_file.h"
 
 #include <string.h>
 
@@ -35,8 +35,7 @@ int nd_pair_begin(struct nd_pair *pair, const char *command)
     struct ft_fault fault = {""};
     int error;
 
-    nd_module_file_hush();
-    error = nd_config_read(&pair->config, pair->options.file, true, &fault);
+    error = nd_config_read(&pair->config, pair->options.file, ND_CONFIG_NODES | ND_CONFIG_QUIET, &fault);
     if (error) {
         fprintf(stderr, "%s\n", fault.text);
         return nd_exit_of_file(error);

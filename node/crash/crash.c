@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The memory that outlives a node, and its reporter; see crash.h. */
 #include "node/crash/crash.h"
+#include "logger/recorder/recorder.h"
 #include "node/base/clock.h"
+#include "nflib/module/object.h"
 #include "node/config/setup.h"
 #include "node/crash/reporter.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -15,11 +18,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define END_MS 1000 /* for the reporter to write what a quarantine kept */
+#define END_MS      1000        /* for the reporter to write what a quarantine kept */
+#define QUEUE_BYTES (16u << 20) /* between each lane and the flight recorder */
 
 struct nd_crash {
     struct nd_crash_page *page;
     struct ft_lane *words;
+    struct lg_recorder *recorder; /* NULL: nothing is recorded */
     unsigned lanes;
     pid_t pid;
     int feed;   /* the node's end; closed on exec */
@@ -46,14 +51,20 @@ static int make_memory(struct nd_crash *c, const struct nd_config *config, struc
     for (unsigned l = 0; l < c->lanes && !error; l++)
         error = nd_setup_rings(&c->words[l], (uint64_t)p->log_mb << 20, (uint64_t)p->pending_mb << 20,
                                p->stores, fault);
+    if (!error && config->record.dir[0])
+        error = lg_recorder_make(&c->recorder, c->lanes, QUEUE_BYTES, fault);
     return error;
 }
 
 static int start_reporter(struct nd_crash *c, const struct nd_config *config, unsigned self,
                           struct ft_fault *fault)
 {
-    struct nd_crash_case node = {
-        .page = c->page, .words = c->words, .config = config, .self = self, .pid = getpid()};
+    struct nd_crash_case node = {.page = c->page,
+                                 .words = c->words,
+                                 .recorder = c->recorder,
+                                 .config = config,
+                                 .self = self,
+                                 .pid = getpid()};
     int ends[2];
 
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
@@ -83,7 +94,7 @@ int nd_crash_open(struct nd_crash **out, const struct nd_config *config, unsigne
     error = make_memory(c, config, fault);
     if (error)
         return error;
-    nd_crash_name_chain(c, &config->chain);
+    nd_crash_name_chain(c->page, &config->chain);
     return start_reporter(c, config, self, fault);
 }
 
@@ -97,10 +108,34 @@ struct nd_crash_page *nd_crash_page(struct nd_crash *crash)
     return crash->page;
 }
 
-void nd_crash_name_chain(struct nd_crash *crash, const struct nf_chain_config *chain)
+struct lg_recorder *nd_crash_recorder(struct nd_crash *crash)
 {
-    for (unsigned i = 0; i < FT_NFS_MAX; i++) {
-        char *name = crash->page->nf[i];
+    return crash->recorder;
+}
+
+void nd_crash_add_modules(struct nd_crash_page *page, const struct nf_chain_config *chain)
+{
+    for (unsigned i = 0; i < chain->count; i++) {
+        uint32_t n = atomic_load(&page->modules);
+        struct nd_crash_module *m = &page->module[n];
+        struct nf_object_file file;
+        bool known = n == ND_CRASH_MODULES || !nf_object_file_of(&file, chain->nfs[i].module);
+
+        for (uint32_t k = 0; k < n && !known; k++)
+            known = page->module[k].base == (uint64_t)(uintptr_t)file.all.base;
+        if (known)
+            continue;
+        m->base = (uint64_t)(uintptr_t)file.all.base;
+        m->size = file.all.size;
+        snprintf(m->path, sizeof(m->path), "%s", file.path);
+        atomic_store_explicit(&page->modules, n + 1, memory_order_release);
+    }
+}
+
+void nd_crash_name_chain(struct nd_crash_page *page, const struct nf_chain_config *chain)
+{
+    for (unsigned i = 0; page && i < FT_NFS_MAX; i++) {
+        char *name = page->nf[i];
         const char *is = i == 0 ? "l3" : i <= chain->count ? chain->nfs[i - 1].module->name : "";
 
         memset(name, 0, FT_CRASH_NAME);
@@ -141,10 +176,7 @@ void nd_crash_close(struct nd_crash *crash)
     }
     if (crash->pid > 0 && !crash->ended)
         kill(crash->pid, SIGKILL); /* and no longer: it may hang in a disk */
-    for (unsigned l = 0; crash->words && l < crash->lanes; l++)
-        ft_lane_free(&crash->words[l]);
-    if (crash->words)
-        munmap(crash->words, crash->lanes * sizeof(*crash->words));
-    /* The page stays mapped: a handler of a signal may look at it until the process has ended. */
+    lg_recorder_free(crash->recorder);
+    /* Page, words and rings stay mapped: a handler of a signal may look at them until the process has ended. */
     free(crash);
 }

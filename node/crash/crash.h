@@ -10,17 +10,23 @@
 #include "node/config/config.h"
 #include "node/crash/page.h"
 
+struct lg_recorder;
 struct nd_crash;
 
-/* Makes the memory, with the words and rings of all lanes, and the reporter. Before anything is opened and
- * before there are threads, keys or regions: the reporter keeps a copy of what there is. FT_ENOMEM, FT_EIO.
+/* Makes the memory, with the words and rings of all lanes and the recorder's, and the reporter. Before
+ * anything is opened and before there are threads, keys or regions: the reporter keeps a copy of what there
+ * is. FT_ENOMEM, FT_EIO.
  */
 int nd_crash_open(struct nd_crash **out, const struct nd_config *config, unsigned self,
                   struct ft_fault *fault);
 struct ft_lane *nd_crash_words(struct nd_crash *crash); /* [lanes] */
 struct nd_crash_page *nd_crash_page(struct nd_crash *crash);
-/* The chain that runs, also when it has been changed. */
-void nd_crash_name_chain(struct nd_crash *crash, const struct nf_chain_config *chain);
+struct lg_recorder *nd_crash_recorder(struct nd_crash *crash); /* not opened yet; NULL: nothing is recorded */
+/* Where the chain's modules lie, which the reporter cannot ask: before a chain runs whose modules have been
+ * loaded since the start. Beyond ND_CRASH_MODULES their functions have no names in a report. */
+void nd_crash_add_modules(struct nd_crash_page *page, const struct nf_chain_config *chain);
+/* The chain that runs from here on: by whoever makes it so, while no lane runs one. NULL: nobody looks. */
+void nd_crash_name_chain(struct nd_crash_page *page, const struct nf_chain_config *chain);
 
 /* Each turn: how the node stands. False: the reporter has ended, which was not known before. */
 bool nd_crash_turn(struct nd_crash *crash, int state, uint64_t view, uint64_t chain);

@@ -124,10 +124,10 @@ static bool write_kept(FILE *out, const struct nd_crash_case *c)
     char comment[COMMENT];
     bool whole = true;
 
-    for (unsigned i = 0; i < told->n && whole; i++) {
+    for (unsigned i = 0; i < told->n && i < FT_BURST_MAX && whole; i++) {
         const struct nd_crash_frame *f = &told->packet[i];
 
-        whole = f->port >= ports ||
+        whole = f->port >= ports || f->have > ND_CRASH_BYTES ||
                 nd_pcapng_packet(out, &(struct nd_pcapng_packet){
                                           .port = f->port,
                                           .time = burst_wall(c, lane, atomic_load(&mark->time)),
@@ -146,7 +146,7 @@ static bool write_burst(const struct nd_crash_case *c, int dir)
     const struct ft_record *r;
     FILE *out;
 
-    if (told->lane < 0 || !told->owner)
+    if (told->lane < 0 || (unsigned)told->lane >= c->config->chain.lanes || !told->owner)
         return true;
     r = told->captured
             ? nd_crash_record(&c->words[told->lane], atomic_load(&c->page->lane[told->lane].mark.burst))
@@ -193,7 +193,6 @@ int nd_crash_write_quarantine(const struct nd_crash_case *c, struct ft_fault *fa
 {
     const struct nd_node *node = &c->config->node[c->self];
     const struct nd_quarantine *q = &c->page->quarantine;
-    uint32_t kept = atomic_load_explicit(&q->kept, memory_order_acquire);
     char path[ND_CRASH_PATH], fresh[ND_CRASH_PATH + 8];
     bool whole;
     FILE *out;
@@ -205,10 +204,11 @@ int nd_crash_write_quarantine(const struct nd_crash_case *c, struct ft_fault *fa
     if (!out)
         return ft_fail(fault, FT_EIO, "%s: %s", fresh, strerror(errno));
     whole = begin_file(out, c);
-    for (uint32_t i = 0; i < kept && whole; i++) {
+    for (uint32_t i = 0; i < ND_QUARANTINE_KEPT && whole; i++) {
         const struct nd_crash_frame *f = &q->frame[i];
 
-        whole = f->port >= ports_of(c) ||
+        whole = !atomic_load_explicit(&q->whole[i], memory_order_acquire) || f->port >= ports_of(c) ||
+                f->have > ND_CRASH_BYTES ||
                 nd_pcapng_packet(out, &(struct nd_pcapng_packet){f->port, false, f->time, f->bytes, f->have,
                                                                  f->wire, NULL});
     }

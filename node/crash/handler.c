@@ -4,10 +4,12 @@
 #define _GNU_SOURCE
 #include "node/crash/handler.h"
 #include "ftcore/base/event_log.h"
+#include "ftcore/base/thread.h"
 #include "node/base/clock.h"
 #include "node/crash/walk.h"
 
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -33,8 +35,13 @@ static struct {
     const struct ft_lane *words;
     unsigned lanes;
     struct ft_datagram_key key;
-    pid_t process; /* others that it forks have the handler, too, and nothing to tell */
+    pid_t process;       /* others that it forks have the handler, too, and nothing to tell */
+    pthread_key_t stack; /* of each thread, for the handler: it goes with the thread */
 } node;
+
+/* A step that may fault, since what crashed may have written anywhere: then it is left. */
+static sigjmp_buf left;
+static _Atomic int trying; /* the thread that is in such a step; 0: none */
 
 static _Thread_local struct {
     int lane;        /* + 1; 0: none */
@@ -68,23 +75,37 @@ static const struct ft_record *present_record(const struct nd_crash_told *told, 
     return r && r->inputs == atomic_load(&mark->n) && !(r->flags & FT_REC_BY_SEQ) ? r : NULL;
 }
 
+/* Of some frame nothing behind its beginning was kept (node/lane/live.c). */
+static bool has_beginnings(const struct ft_record *r)
+{
+    for (uint32_t i = 0; i < r->inputs; i++)
+        if (ft_record_inputs(r)[i].taken == FT_FINGERPRINT_BYTES &&
+            ft_record_inputs(r)[i].wire > FT_FINGERPRINT_BYTES)
+            return true;
+    return false;
+}
+
 static void keep_frames(struct nd_crash_told *told, const struct nf_mark *mark)
 {
     const struct nf_packet *packets = atomic_load(&mark->packets);
+    const struct ft_record *r = present_record(told, mark);
+    const uint8_t *came = r ? (const uint8_t *)r + ft_record_bytes_at(r) : NULL;
     uint32_t n = atomic_load(&mark->n);
 
-    if (n > FT_BURST_MAX || present_record(told, mark)) {
-        told->captured = n <= FT_BURST_MAX;
-        return;
-    }
-    for (uint32_t i = 0; i < n; i++) {
+    told->begun = r && has_beginnings(r);
+    told->captured = r && !told->begun;
+    for (uint32_t i = 0; i < n && n <= FT_BURST_MAX && !told->captured; i++) {
         struct nd_crash_frame *f = &told->packet[i];
+        uint32_t taken = r ? ft_record_inputs(r)[i].taken : 0;
 
-        f->time = told->wall;
         f->wire = packets[i].len;
         f->have = packets[i].have < ND_CRASH_BYTES ? packets[i].have : ND_CRASH_BYTES;
         f->port = packets[i].in_port;
         memcpy(f->bytes, packets[i].data, f->have);
+        if (r) {
+            memcpy(f->bytes, came, taken < f->have ? taken : f->have);
+            came += taken;
+        }
         told->n = i + 1;
     }
 }
@@ -96,10 +117,11 @@ static void tell_thread(struct nd_crash_told *told, const siginfo_t *info, const
     const char *text = ft_log_last_words();
 
     told->thread = (int)syscall(SYS_gettid);
-    told->lane = self.lane - 1;
     prctl(PR_GET_NAME, told->name);
-    told->address = info->si_code > 0 ? (uint64_t)(uintptr_t)info->si_addr : 0;
-    told->overflow = self.lowest && info->si_code > 0 && told->address + GUARD_BYTES >= self.lowest &&
+    /* Of an address that is not canonical the processor tells nothing. */
+    told->located = info->si_code > 0 && info->si_code != SI_KERNEL;
+    told->address = told->located ? (uint64_t)(uintptr_t)info->si_addr : 0;
+    told->overflow = self.lowest && told->located && told->address + GUARD_BYTES >= self.lowest &&
                      told->address < self.lowest + GUARD_BYTES;
     for (unsigned i = 0; i < ND_CRASH_REGISTERS; i++)
         told->reg[i] = (uint64_t)context->uc_mcontext.gregs[i];
@@ -112,10 +134,10 @@ static void copy_name(char out[FT_CRASH_NAME], const char *name)
     memcpy(out, name, strnlen(name, FT_CRASH_NAME - 1));
 }
 
+/* Of the packets that are found; of all of the burst's as long as none is. */
 static void add_fingerprints(struct nd_crash_told *told, const struct nf_mark *mark)
 {
     struct ft_crash_notice *notice = &told->notice;
-    struct nd_quarantine *q = &node.page->quarantine;
     const struct ft_record *r = present_record(told, mark);
     const uint8_t *bytes = r ? (const uint8_t *)r + ft_record_bytes_at(r) : NULL;
     uint32_t all = r && r->inputs ? UINT32_MAX >> (32 - r->inputs) : 0;
@@ -128,18 +150,28 @@ static void add_fingerprints(struct nd_crash_told *told, const struct nf_mark *m
             notice->fingerprint[notice->fingerprints++] = ft_fingerprint(bytes, in->taken, in->wire);
         bytes += in->taken;
     }
-    /* The same NF again: what it was kept from before goes on to the successor. */
-    for (uint32_t i = 0; i < atomic_load(&q->count) && notice->fingerprints < FT_CRASH_FINGERPRINTS; i++)
+}
+
+/* What this node was kept from goes on to its successor, whatever it dies of. */
+static void add_quarantine(struct ft_crash_notice *notice)
+{
+    struct nd_quarantine *q = &node.page->quarantine;
+    uint32_t count = atomic_load(&q->count);
+
+    for (uint32_t i = 0; i < count && notice->fingerprints < FT_CRASH_FINGERPRINTS; i++)
         notice->fingerprint[notice->fingerprints++] = q->fingerprint[i];
-    if (atomic_load(&q->count))
+    if (count)
         copy_name(notice->before, q->nf);
 }
 
+/* Takes the place of one that was made before. */
 static void make_notice(struct nd_crash_told *told, const struct nf_mark *mark)
 {
     struct ft_crash_notice *notice = &told->notice;
+    uint8_t bytes[FT_CRASH_BYTES];
     size_t len;
 
+    memset(notice, 0, sizeof(*notice));
     notice->signal = (uint32_t)told->number;
     notice->lane = told->lane < 0 ? FT_CRASH_NO_LANE : (uint32_t)told->lane;
     if (mark) {
@@ -150,24 +182,37 @@ static void make_notice(struct nd_crash_told *told, const struct nf_mark *mark)
         if (notice->doing != NF_DOING_NOTHING && nf < FT_NFS_MAX)
             copy_name(notice->nf, node.page->nf[nf]);
         notice->packet = told->found ? (uint32_t)__builtin_ctz(told->found) + 1 : 0;
-        if (notice->doing == NF_DOING_PACKETS || notice->doing == NF_DOING_L3 ||
-            notice->doing == NF_DOING_SESSIONS)
+        if (nf_doing_has_packets(notice->doing))
             add_fingerprints(told, mark);
     }
-    len = ft_crash_notice_encode(notice, &node.key, node.page->notice);
+    add_quarantine(notice);
+    len = ft_crash_notice_encode(notice, &node.key, bytes);
+    memcpy(node.page->notice, bytes, len);
     atomic_store_explicit(&node.page->notice_len, (uint32_t)len, memory_order_release);
 }
 
+static void attempt(void (*step)(struct nd_crash_told *told, const struct nf_mark *mark),
+                    struct nd_crash_told *told, const struct nf_mark *mark)
+{
+    if (sigsetjmp(left, 1) == 0) {
+        atomic_store(&trying, told->thread);
+        step(told, mark);
+    }
+    atomic_store(&trying, 0);
+}
+
+/* The peer has its notice before anything is followed that a crash may have overwritten. */
 static void tell(struct nd_crash_told *told, const siginfo_t *info, const ucontext_t *context)
 {
     const struct nf_mark *mark;
 
     tell_thread(told, info, context);
     mark = told->lane < 0 ? NULL : &node.page->lane[told->lane].mark;
-    if (mark)
-        keep_frames(told, mark);
-    nd_crash_walk(told, mark);
     make_notice(told, mark);
+    attempt(nd_crash_walk, told, self.lane - 1 == told->lane ? mark : NULL); /* the stack is this thread's */
+    make_notice(told, mark);
+    if (mark)
+        attempt(keep_frames, told, mark);
     told->took = nd_now() - told->monotonic;
     atomic_store(&told->whole, true);
 }
@@ -196,7 +241,15 @@ static int find_hanging(uint64_t now)
     return found;
 }
 
-/* True: the lane that hangs has told. */
+/* True: nobody else tells. */
+static bool take_telling(struct nd_crash_told *told, int thread)
+{
+    int nobody = 0;
+
+    return atomic_compare_exchange_strong(&told->teller, &nobody, thread);
+}
+
+/* True: the lane that hangs tells, or has told. Where it does not answer it is named all the same. */
 static bool ask_hanging(struct nd_crash_told *told, int number)
 {
     int lane = find_hanging(told->monotonic);
@@ -206,11 +259,16 @@ static bool ask_hanging(struct nd_crash_told *told, int number)
         return false;
     told->hangs = true;
     atomic_store(&told->asked, thread);
-    if (syscall(SYS_tgkill, getpid(), thread, number) != 0)
-        return false;
-    for (unsigned i = 0; i < ANSWER_MS * 10 && !atomic_load(&told->answered); i++)
-        nanosleep(&(struct timespec){0, 100000}, NULL);
-    return atomic_load(&told->answered);
+    if (syscall(SYS_tgkill, getpid(), thread, number) == 0)
+        for (unsigned i = 0; i < ANSWER_MS * 10 && !atomic_load(&told->answered); i++)
+            nanosleep(&(struct timespec){0, 100000}, NULL);
+    if (!take_telling(told, (int)syscall(SYS_gettid))) {
+        while (!atomic_load(&told->answered)) /* it is at it */
+            nanosleep(&(struct timespec){0, 100000}, NULL);
+        return true;
+    }
+    told->lane = lane;
+    return false;
 }
 
 /* The default action: at the same instruction where the fault comes again by itself. */
@@ -226,12 +284,16 @@ static void on_fatal(int number, siginfo_t *info, void *context)
     const struct itimerval most = {.it_value.tv_usec = HANDLER_MS * 1000};
     struct nd_crash_told *told = &node.page->told;
     int me = (int)syscall(SYS_gettid), nobody = 0;
+    bool sent = info->si_code == SI_USER || info->si_code == SI_QUEUE || info->si_code == SI_TKILL;
 
     if (getpid() != node.process) {
         die(number, info);
         return;
     }
-    if (atomic_load(&told->asked) == me && !atomic_load(&told->answered)) {
+    if (atomic_load(&trying) == me)
+        siglongjmp(left, 1);
+    if (atomic_load(&told->asked) == me && take_telling(told, me)) {
+        told->lane = self.lane - 1;
         tell(told, info, context);
         atomic_store(&told->answered, 1);
     }
@@ -244,13 +306,24 @@ static void on_fatal(int number, siginfo_t *info, void *context)
     setitimer(ITIMER_REAL, &most, NULL);
     told->number = number;
     told->code = info->si_code;
-    told->sender = info->si_code <= 0 && info->si_pid != getpid() ? info->si_pid : 0;
+    told->sender = sent && info->si_pid != getpid() ? info->si_pid : 0;
     told->wall = nd_wall();
     told->monotonic = nd_now();
-    told->lane = -1;
-    if (!told->sender || !ask_hanging(told, number))
+    told->lane = self.lane - 1;
+    if (!sent || info->si_pid == getpid() || !ask_hanging(told, number))
         tell(told, info, context);
     die(number, info);
+}
+
+static void free_stack(void *stack)
+{
+    sigaltstack(&(const stack_t){.ss_flags = SS_DISABLE}, NULL);
+    munmap(stack, STACK_BYTES);
+}
+
+static void begin_thread(void)
+{
+    nd_crash_thread(self.lane - 1);
 }
 
 void nd_crash_catch(struct nd_crash_page *page, const struct ft_lane *words, unsigned lanes,
@@ -264,12 +337,16 @@ void nd_crash_catch(struct nd_crash_page *page, const struct ft_lane *words, uns
     node.key = *key;
     node.process = getpid();
     nd_crash_walk_first();
+    pthread_key_create(&node.stack, free_stack);
     signal(SIGALRM, SIG_DFL);
     sigfillset(&action.sa_mask);
     sigdelset(&action.sa_mask, SIGALRM);
+    sigdelset(&action.sa_mask, SIGSEGV); /* a step that faults is left */
+    sigdelset(&action.sa_mask, SIGBUS);
     for (unsigned i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++)
         sigaction(fatal[i], &action, NULL);
-    nd_crash_thread(-1);
+    begin_thread();
+    ft_thread_begins = begin_thread;
 }
 
 void nd_crash_thread(int lane)
@@ -282,6 +359,10 @@ void nd_crash_thread(int lane)
     if (!node.page) /* nobody wants to know */
         return;
     self.lane = lane + 1;
+    if (lane >= 0)
+        atomic_store(&node.page->lane[lane].thread, (int)syscall(SYS_gettid));
+    if (pthread_getspecific(node.stack)) /* it has begun before */
+        return;
     if (pthread_getattr_np(pthread_self(), &attr) == 0) {
         if (pthread_attr_getstack(&attr, &lowest, &size) == 0)
             self.lowest = (uint64_t)(uintptr_t)lowest;
@@ -289,8 +370,8 @@ void nd_crash_thread(int lane)
     }
     /* Without one, a stack that has come to its end is told of by its absence. */
     stack.ss_sp = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (stack.ss_sp != MAP_FAILED)
-        sigaltstack(&stack, NULL);
-    if (lane >= 0)
-        atomic_store(&node.page->lane[lane].thread, (int)syscall(SYS_gettid));
+    if (stack.ss_sp == MAP_FAILED)
+        return;
+    sigaltstack(&stack, NULL);
+    pthread_setspecific(node.stack, stack.ss_sp);
 }

@@ -17,7 +17,9 @@
  * page, the words and the key outlive the process's threads. */
 void nd_crash_catch(struct nd_crash_page *page, const struct ft_lane *words, unsigned lanes,
                     const struct ft_datagram_key *key);
-/* By each thread that is to be told right when its stack is at its end; `lane` -1: it is none. */
+/* By a lane's thread; `lane` -1: it is none. All others begin by ft_thread_begin (ftcore/base/thread.h),
+ * which does the same from nd_crash_catch on: each has a stack for the handler, so an overflow of its own is
+ * told. */
 void nd_crash_thread(int lane);
 
 /* The names of struct nd_crash_told.reg. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What outlives a node that dies: memory that it shares with the reporter, a process forked before lanes are
- * made (crash.h). Each part has one writer, named here; the reporter reads all of it once the node has ended.
+ * made (crash.h). Each part has one writer, named here or where it is declared; the reporter reads all of it once the node has ended.
  * The log and replay rings of lanes (struct ft_lane) lie in such memory as well.
  */
 #ifndef NODE_CRASH_PAGE_H
@@ -25,11 +25,13 @@
 struct nd_crash_told {
     _Atomic int owner;           /* the thread that has the handler; 0: nobody came to it */
     _Atomic int asked, answered; /* a lane that hangs: the thread that is to tell for the owner; it has */
+    _Atomic int teller;          /* which of the two tells: whoever is first */
     int number, code;            /* the signal and its si_code */
     int sender;                  /* the process that sent it; 0: a fault, or the node itself */
-    bool hangs;                  /* it was sent while the lane below stood */
+    bool hangs;                  /* it was sent while the lane below stood, also where that did not answer */
     bool overflow;               /* the address lies at the end of the thread's stack */
-    uint64_t address;            /* of a fault */
+    uint64_t address;            /* of a fault, if it is known */
+    bool located;                /* it is */
     uint64_t wall, monotonic;    /* when, ns */
     int thread;
     char name[ND_CRASH_THREAD]; /* of that thread */
@@ -37,17 +39,26 @@ struct nd_crash_told {
     uint64_t reg[ND_CRASH_REGISTERS];
     _Atomic uint32_t frames;
     uint64_t frame[ND_CRASH_FRAMES]; /* instruction pointers, the innermost first */
-    bool more_frames;
     uint32_t words; /* of the stack, from where it was on: for who has no frames */
     uint64_t word[ND_CRASH_WORDS];
     uint64_t took;            /* the handler, ns */
     char text[ND_CRASH_TEXT]; /* of a broken invariant; "": it was none */
     bool captured;            /* the burst's frames lie in the lane's log ring, as they came in */
     uint32_t n;               /* otherwise: how many are in `packet`, as the NFs left them */
+    bool begun;               /* but for their first FT_FINGERPRINT_BYTES, which are as they came in */
     uint32_t found;           /* bits: packets of the burst that registers or stack point to */
     struct ft_crash_notice notice;
     struct nd_crash_frame packet[FT_BURST_MAX];
     _Atomic bool whole; /* all of the above is there */
+};
+
+#define ND_CRASH_MODULES 64u
+#define ND_CRASH_MODULE  256u /* bytes of a path */
+
+/* Where the shared object of a module lies in the node. */
+struct nd_crash_module {
+    uint64_t base, size;
+    char path[ND_CRASH_MODULE];
 };
 
 struct nd_crash_page {
@@ -56,8 +67,10 @@ struct nd_crash_page {
     _Atomic int state;    /* enum ft_state */
     _Atomic uint64_t view;
     _Atomic uint64_t chain;             /* hash of its identity, as a hello has it */
-    char nf[FT_NFS_MAX][FT_CRASH_NAME]; /* of the chain, by index */
-    struct nd_quarantine quarantine;    /* quarantine.h says by whom */
+    char nf[FT_NFS_MAX][FT_CRASH_NAME]; /* of the chain, by index; by the lane that changes the chain, too */
+    struct nd_crash_module module[ND_CRASH_MODULES];
+    _Atomic uint32_t modules;
+    struct nd_quarantine quarantine; /* quarantine.h says by whom */
     /* By lanes. */
     struct nd_crash_lane {
         _Alignas(64) struct nf_mark mark;

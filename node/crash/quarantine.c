@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Frames that the peer crashed on; see quarantine.h. */
 #include "node/crash/quarantine.h"
+#include "nflib/chain/mark.h"
 #include "node/base/clock.h"
 
 #include <string.h>
@@ -8,20 +9,22 @@
 enum nd_quarantine_verdict nd_quarantine_begin(struct nd_quarantine *q, const struct ft_crash_notice *notice,
                                                uint64_t now, uint32_t seconds, uint32_t most)
 {
-    bool another = notice->before[0] && strcmp(notice->before, notice->nf) != 0;
+    bool by_packets = nf_doing_has_packets(notice->doing);
+    bool another = by_packets && notice->before[0] && strcmp(notice->before, notice->nf) != 0;
 
+    if (!another && (!notice->fingerprints || !seconds))
+        return ND_QUARANTINE_NONE;
     atomic_store_explicit(&q->count, 0, memory_order_release);
     if (another)
         return ND_QUARANTINE_ENDED;
-    if (!notice->fingerprints || !seconds)
-        return ND_QUARANTINE_NONE;
     memcpy(q->fingerprint, notice->fingerprint, sizeof(q->fingerprint));
-    memcpy(q->nf, notice->nf, sizeof(q->nf));
+    memcpy(q->nf, by_packets ? notice->nf : notice->before, sizeof(q->nf));
     atomic_store(&q->until, now + seconds * 1000000000ull);
     atomic_store(&q->most, most);
     atomic_store(&q->dropped, 0);
+    for (uint32_t i = 0; i < ND_QUARANTINE_KEPT; i++)
+        atomic_store(&q->whole[i], false);
     atomic_store(&q->claimed, 0);
-    atomic_store(&q->kept, 0);
     atomic_store_explicit(&q->count, notice->fingerprints, memory_order_release);
     return ND_QUARANTINE_BEGUN;
 }
@@ -41,7 +44,7 @@ static void keep_frame(struct nd_quarantine *q, const void *bytes, uint32_t have
     f->have = have < ND_CRASH_BYTES ? have : ND_CRASH_BYTES;
     f->port = port;
     memcpy(f->bytes, bytes, f->have);
-    atomic_fetch_add_explicit(&q->kept, 1, memory_order_release);
+    atomic_store_explicit(&q->whole[at], true, memory_order_release);
 }
 
 bool nd_quarantine_takes(struct nd_quarantine *q, const void *frame, uint32_t taken, uint32_t wire,

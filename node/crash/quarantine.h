@@ -4,8 +4,8 @@
  * on, before they are captured. It begins with the peer's crash notice, and ends after `quarantine_s`, with
  * `quarantine_max` dropped frames, or with a crash of the peer in another NF.
  *
- * Begun by the replicator's thread, which hears the notice; ended by the main thread; lanes look at it once a
- * burst, and drop. It lies in memory that outlives the process (page.h), and the reporter writes the frames
+ * Begun by the replicator's thread, which hears the notice; ended by the main thread when its time is over, by
+ * the lane that drops the last frame, and by the replicator's. Lanes look at it once a burst, and drop. It lies in memory that outlives the process (page.h), and the reporter writes the frames
  * that are kept to a file.
  */
 #ifndef NODE_CRASH_QUARANTINE_H
@@ -31,11 +31,11 @@ struct nd_quarantine {
     _Atomic uint32_t count; /* fingerprints in force; 0: there is no quarantine, or it has ended */
     _Atomic uint64_t most;  /* frames to drop */
     struct ft_fingerprint fingerprint[FT_CRASH_FINGERPRINTS];
-    char nf[FT_CRASH_NAME]; /* in which the peer crashed */
+    char nf[FT_CRASH_NAME]; /* in which the peer crashed of them */
     _Atomic uint64_t until; /* monotonic, ns */
     _Atomic uint64_t dropped;
-    _Atomic uint32_t claimed; /* places of `frame`; those that are not `kept` yet are being written */
-    _Atomic uint32_t kept;
+    _Atomic uint32_t claimed; /* places of `frame`; what is not `whole` yet is being written */
+    _Atomic bool whole[ND_QUARANTINE_KEPT];
     struct nd_crash_frame frame[ND_QUARANTINE_KEPT];
 };
 
@@ -47,7 +47,7 @@ enum nd_quarantine_verdict {
                           */
 };
 
-/* A quarantine for `seconds`, 0: never one. */
+/* A quarantine for `seconds`, 0: never one. One that is on goes on where the notice names no frame. */
 enum nd_quarantine_verdict nd_quarantine_begin(struct nd_quarantine *q, const struct ft_crash_notice *notice,
                                                uint64_t now, uint32_t seconds, uint32_t most);
 

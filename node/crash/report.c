@@ -21,7 +21,20 @@ const char *nd_crash_signal(char out[16], int number)
     return out;
 }
 
+uint64_t nd_crash_wall(const struct nd_crash_case *c)
+{
+    return c->page->told.wall ? c->page->told.wall : c->now;
+}
+
 #define DESCRIBED 160u /* bytes of what a lane is at */
+
+/* The lane that told, -1: none. The page is what a process left whose NFs may have written anywhere. */
+static int lane_of(const struct nd_crash_case *c)
+{
+    int lane = c->page->told.lane;
+
+    return lane >= 0 && (unsigned)lane < c->config->chain.lanes ? lane : -1;
+}
 
 /* ---- one line ---- */
 
@@ -57,6 +70,22 @@ const char *nd_crash_line(char out[ND_CRASH_LINE], const struct ft_crash_notice 
     return out;
 }
 
+void nd_crash_fields(struct ft_log_field out[ND_CRASH_FIELDS], const struct ft_crash_notice *notice,
+                     const char *directory)
+{
+    unsigned n = 0;
+
+    if (notice->nf[0])
+        out[n++] = (struct ft_log_field){"nf", .text = notice->nf};
+    if (notice->signal && notice->lane != FT_CRASH_NO_LANE)
+        out[n++] = (struct ft_log_field){"lane", .number = notice->lane};
+    if (notice->signal)
+        out[n++] = (struct ft_log_field){"signal", .number = notice->signal};
+    if (directory)
+        out[n++] = (struct ft_log_field){"directory", .text = directory};
+    out[n] = (struct ft_log_field){0};
+}
+
 /* The first lane that was at work for an NF when the node was killed; -1: none. */
 static int find_busy(const struct nd_crash_case *c)
 {
@@ -82,8 +111,8 @@ const char *nd_crash_case_line(char out[ND_CRASH_LINE], const struct nd_crash_ca
     char text[DESCRIBED], name[16];
     int busy = find_busy(c);
 
-    if (told->owner && told->hangs && told->lane >= 0) {
-        describe_lane(text, c, (unsigned)told->lane);
+    if (told->owner && told->hangs && lane_of(c) >= 0) {
+        describe_lane(text, c, (unsigned)lane_of(c));
         snprintf(out, ND_CRASH_LINE, "hung: %s; ended by %s", text, nd_crash_signal(name, told->number));
     } else if (told->owner && told->whole) {
         nd_crash_line(out, &told->notice);
@@ -129,13 +158,13 @@ static json_t *make_text(const char *text)
 
 /* `sure`: it is known to be one. Otherwise it is, if it is known to be in a function. A return address is
  * behind its call, which may be the last instruction of its function. */
-static void add_frame(json_t *list, uint64_t address, bool returns, bool sure)
+static void add_frame(json_t *list, const struct nd_crash_page *page, uint64_t address, bool returns, bool sure)
 {
     char symbol[ND_CRASH_SYMBOL];
     const char *object;
     uint64_t offset;
 
-    nd_crash_symbol(address - returns, symbol, &object, &offset);
+    nd_crash_symbol(page, address - returns, symbol, &object, &offset);
     if (!sure && !symbol[0])
         return;
     json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o*, s:b}", "address", make_hex(address),
@@ -143,15 +172,16 @@ static void add_frame(json_t *list, uint64_t address, bool returns, bool sure)
                                           "symbol", symbol[0] ? make_text(symbol) : NULL, "sure", sure));
 }
 
-static json_t *make_backtrace(const struct nd_crash_told *told)
+static json_t *make_backtrace(const struct nd_crash_page *page)
 {
+    const struct nd_crash_told *told = &page->told;
     json_t *list = json_array();
     uint32_t n = atomic_load(&told->frames);
 
     for (uint32_t i = 0; i < n && i < ND_CRASH_FRAMES; i++)
-        add_frame(list, told->frame[i], i > 0, true);
-    for (uint32_t i = 0; n <= 1 && i < told->words; i++)
-        add_frame(list, told->word[i], true, false);
+        add_frame(list, page, told->frame[i], i > 0, true);
+    for (uint32_t i = 0; n <= 1 && i < told->words && i < ND_CRASH_WORDS; i++)
+        add_frame(list, page, told->word[i], true, false);
     return list;
 }
 
@@ -203,16 +233,16 @@ static void add_crash(json_t *o, const struct nd_crash_case *c)
     json_object_set_new(o, "signal", json_string(nd_crash_signal(name, told->number)));
     json_object_set_new(o, "code", json_integer(told->code));
     json_object_set_new(o, "sender", json_integer(told->sender));
-    json_object_set_new(o, "address", make_hex(told->address));
+    json_object_set_new(o, "address", told->located ? make_hex(told->address) : json_null());
     json_object_set_new(o, "stack_overflow", json_boolean(told->overflow));
     json_object_set_new(o, "invariant", told->text[0] ? make_text(told->text) : json_null());
     json_object_set_new(o, "thread", make_text(told->name));
-    json_object_set_new(o, "lane", told->lane < 0 ? json_null() : json_integer(told->lane));
+    json_object_set_new(o, "lane", lane_of(c) < 0 ? json_null() : json_integer(told->lane));
     json_object_set_new(o, "nf", notice->nf[0] ? make_text(notice->nf) : json_null());
     json_object_set_new(o, "doing", json_string(nf_doing_name(notice->doing)));
     json_object_set_new(o, "burst", json_integer((json_int_t)notice->burst));
     add_packets(o, c);
-    json_object_set_new(o, "backtrace", make_backtrace(told));
+    json_object_set_new(o, "backtrace", make_backtrace(c->page));
     json_object_set_new(o, "registers", make_registers(told));
     json_object_set_new(o, "handler_us", json_integer((json_int_t)(told->took / 1000)));
 }
@@ -225,7 +255,7 @@ static json_t *make_report(const struct nd_crash_case *c)
     static char identity[1u << 16];
     char line[ND_CRASH_LINE], build[64];
     json_t *lanes = json_array(), *o = json_object();
-    uint64_t wall = told->wall ? told->wall : c->now;
+    uint64_t wall = nd_crash_wall(c);
     uint32_t len = nf_chain_identity(&config->chain, identity, sizeof(identity) - 1);
 
     identity[len < sizeof(identity) ? len : sizeof(identity) - 1] = '\0';
@@ -279,7 +309,8 @@ static void print_packet(FILE *out, const struct nd_crash_told *told)
             fprintf(out, "packet     %u of the burst, %s in burst.pcapng\n", i + 1,
                     __builtin_popcount(told->found) == 1 ? "marked" : "one of several that are marked");
     if (told->n)
-        fprintf(out, "frames     as the NFs had left them: nothing captured this burst\n");
+        fprintf(out, "frames     as the NFs had left them%s\n",
+                told->begun ? ", but for the first 128 bytes of each" : ": nothing captured this burst");
 }
 
 static void print_crash(FILE *out, const struct nd_crash_case *c, const json_t *report)
@@ -288,8 +319,10 @@ static void print_crash(FILE *out, const struct nd_crash_case *c, const json_t *
     char name[16];
 
     fprintf(out, "signal     %s, code %d", nd_crash_signal(name, told->number), told->code);
-    if (told->code > 0)
+    if (told->located)
         fprintf(out, ", address 0x%lx%s", told->address, told->overflow ? ": the stack is at its end" : "");
+    else if (told->code > 0)
+        fprintf(out, ", address not known: not a canonical one");
     if (told->sender)
         fprintf(out, ", sent by process %d", told->sender);
     fprintf(out, "\n");

@@ -16,6 +16,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -73,14 +74,19 @@ int nd_crash_write(const struct nd_crash_case *c, char path[ND_CRASH_PATH], stru
 {
     const struct nd_node *node = &c->config->node[c->self];
     int state = open(node->state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    uint64_t wall = c->page->told.wall ? c->page->told.wall : c->now;
     char name[96], fresh[104];
+    struct statvfs disk;
 
-    name_directory(name, node->name, wall);
+    name_directory(name, node->name, nd_crash_wall(c));
     snprintf(path, ND_CRASH_PATH, "%s/%s", node->state, name);
     snprintf(fresh, sizeof(fresh), ".%s.new", name);
     if (state < 0)
         return ft_fail(fault, FT_EIO, "%s: %s", node->state, strerror(errno));
+    if (fstatvfs(state, &disk) == 0 && disk.f_bavail * disk.f_frsize < ND_CRASH_FREE) {
+        close(state);
+        return ft_fail(fault, FT_EFULL, "%s: expected %u MiB of free space", node->state,
+                       ND_CRASH_FREE >> 20);
+    }
     if (!fill_directory(c, state, fresh) || renameat(state, fresh, state, name) != 0) {
         int why = errno;
 
@@ -115,46 +121,42 @@ static void detach_process(int *feed)
 
 static void log_report(const struct nd_crash_case *c, const char *path, const char *why)
 {
-    const struct nd_node *node = &c->config->node[c->self];
-    const struct nd_event_writer_config config = {.node = node->name, .json = c->config->log_json};
-    const struct ft_crash_notice *notice = &c->page->told.notice;
-    const struct ft_log_field fields[] = {{"nf", .text = notice->nf},
-                                          {"lane", .number = notice->lane},
-                                          {"signal", .number = (uint64_t)c->page->told.number},
-                                          {"directory", .text = path},
-                                          {0}};
+    struct ft_log_field fields[ND_CRASH_FIELDS];
     bool killed = !atomic_load(&c->page->told.owner); /* by whoever wanted that */
+    enum ft_level level = killed ? FT_LEVEL_NOTICE : FT_LEVEL_ERROR;
     char line[ND_CRASH_LINE];
-    struct ft_fault fault;
 
-    if (nd_event_writer_start(&config, &fault) != 0)
-        return;
     nd_crash_case_line(line, c);
+    nd_crash_fields(fields, &c->page->told.notice, path);
     if (why[0])
-        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_CRASH, "%s; no report: %s", line, why);
+        ft_log_event(level, FT_SAYS_CRASH, "%s; no report: %s", line, why);
     else
-        ft_log_fields(killed ? FT_LEVEL_NOTICE : FT_LEVEL_ERROR, FT_SAYS_CRASH, killed ? NULL : fields,
-                      "%s; see %s", line, path);
-    nd_event_writer_stop();
+        ft_log_fields(level, FT_SAYS_CRASH, killed ? NULL : fields, "%s; see %s", line, path);
 }
 
 static void save_quarantine(const struct nd_crash_case *c)
 {
     struct ft_fault fault;
 
-    if (atomic_load(&c->page->quarantine.kept))
+    if (atomic_load(&c->page->quarantine.claimed))
         nd_crash_write_quarantine(c, &fault); /* it is told of in the log whether or not a disk takes it */
 }
 
 static void report_end(struct nd_crash_case *c)
 {
+    const struct nd_event_writer_config config = {.node = c->config->node[c->self].name,
+                                                  .json = c->config->log_json};
     char path[ND_CRASH_PATH];
-    struct ft_fault fault = {""};
+    struct ft_fault fault = {""}, unheard;
+    bool heard = nd_event_writer_start(&config, &unheard) == 0;
 
     c->now = nd_wall();
     c->monotonic = nd_now();
     nd_crash_write(c, path, &fault);
     log_report(c, path, fault.text);
+    nd_crash_end_recording(c);
+    if (heard)
+        nd_event_writer_stop();
 }
 
 _Noreturn void nd_reporter_run(struct nd_crash_case *c, int feed)

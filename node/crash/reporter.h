@@ -1,19 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The reporter: a small process, forked beside a node, that waits for the node's end and then writes what
- * there is to tell of it into STATE/NODE.crash-TIME/. It has no capability, none of the node's sockets, and
- * no key; nothing of a takeover waits for it. It also writes the frames that a quarantine kept.
+ * there is to tell of it into STATE/NODE.crash-TIME/, and finishes the node's recording. It has no
+ * capability, none of the node's sockets, and no key; nothing of a takeover waits for it. It also writes the
+ * frames that a quarantine kept.
  */
 #ifndef NODE_CRASH_REPORTER_H
 #define NODE_CRASH_REPORTER_H
 
+#include "ftcore/base/event_log.h"
 #include "node/config/config.h"
 #include "node/crash/page.h"
 
 #include <stdio.h>
 
-#define ND_CRASH_KEPT 16u  /* directories of a node; the oldest goes */
-#define ND_CRASH_PATH 320u /* bytes of such a directory's path */
+struct lg_recorder;
+
+#define ND_CRASH_KEPT 16u         /* directories of a node; the oldest goes */
+#define ND_CRASH_FREE (32u << 20) /* bytes that must be free: the node's view is on that disk, too */
+#define ND_CRASH_PATH 320u        /* bytes of such a directory's path */
 
 /* What a report is made of. Of a process of its own, or of a test's. */
 struct nd_crash_case {
@@ -21,23 +26,34 @@ struct nd_crash_case {
     struct ft_lane *words; /* [lanes] */
     const struct nd_config *config;
     unsigned self;
-    uint64_t now, monotonic; /* when the end was noticed: wall clock and monotonic, ns */
-    int pid;                 /* of the node */
+    struct lg_recorder *recorder; /* NULL: none */
+    uint64_t now, monotonic;      /* when the end was noticed: wall clock and monotonic, ns */
+    int pid;                      /* of the node */
 };
 
 /* The life of the process: `feed` ends with the node. */
 _Noreturn void nd_reporter_run(struct nd_crash_case *c, int feed);
 
 /* Writes the whole directory, under another name first; `path` gets its name, and those that are too many go.
- * FT_EIO. */
+ * FT_EIO; FT_EFULL: the disk has less than ND_CRASH_FREE, and nothing is written. */
 int nd_crash_write(const struct nd_crash_case *c, char path[ND_CRASH_PATH], struct ft_fault *fault);
 
+/* ---- ending.c ---- */
+/* Finishes the recording, if there is one. What a disk refuses is logged. */
+void nd_crash_end_recording(const struct nd_crash_case *c);
+
 /* ---- report.c ---- */
+/* When the node ended, as near as is known: wall clock, ns. */
+uint64_t nd_crash_wall(const struct nd_crash_case *c);
 /* "crashed in NF nat, lane 0, burst 7, packet 3: SIGSEGV" of what a handler or a peer told. */
 #define ND_CRASH_LINE 256u
 const char *nd_crash_line(char out[ND_CRASH_LINE], const struct ft_crash_notice *notice);
 /* The same of a case: "killed in lane 0 …" where no handler told anything. */
 const char *nd_crash_case_line(char out[ND_CRASH_LINE], const struct nd_crash_case *c);
+/* The event's: NF, lane, signal and directory, without those that are not known. */
+#define ND_CRASH_FIELDS 5u
+void nd_crash_fields(struct ft_log_field out[ND_CRASH_FIELDS], const struct ft_crash_notice *notice,
+                     const char *directory);
 /* "SIGSEGV". */
 const char *nd_crash_signal(char out[16], int number);
 /* report.json and report.txt; false: no memory, or an error of the files. `dir`: an open directory. */
@@ -53,9 +69,11 @@ FILE *nd_crash_file(int dir, const char *name);
 
 /* ---- symbols.c ---- */
 /* "nat_process+0x1c" of an instruction of this program or of a module, "" where no symbol is known; *object
- * gets the file, "?" if there is none, *offset where the instruction is in it. */
+ * gets the file, "?" if there is none, *offset where the instruction is in it. Of a module that the node has
+ * loaded since the reporter was forked `page` says where it lies. */
 #define ND_CRASH_SYMBOL 128u
-void nd_crash_symbol(uint64_t address, char out[ND_CRASH_SYMBOL], const char **object, uint64_t *offset);
+void nd_crash_symbol(const struct nd_crash_page *page, uint64_t address, char out[ND_CRASH_SYMBOL],
+                     const char **object, uint64_t *offset);
 /* Of this program, in hex; "": it has none. */
 const char *nd_crash_build_id(char out[64]);
 

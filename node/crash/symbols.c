@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which function an instruction is in. The reporter was forked from the node when all modules were loaded, so
- * an address means the same in both. dladdr knows exported names alone; an NF's functions are static, so the
+ * Which function an instruction is in. The reporter was forked from the node when the modules of its first
+ * chain were loaded, so their addresses mean the same in both; of others the page says where they lie. dladdr
+ * knows exported names alone; an NF's functions are static, so the
  * symbol table of the object's file is looked through as well, if it has not been stripped.
  */
 #define _GNU_SOURCE /* dladdr, dl_iterate_phdr */
@@ -90,7 +91,27 @@ static void search_file(const char *path, uint64_t offset, char out[ND_CRASH_SYM
     close(fd);
 }
 
-void nd_crash_symbol(uint64_t address, char out[ND_CRASH_SYMBOL], const char **object, uint64_t *offset)
+/* False: it is in no module that was loaded later. */
+static bool search_modules(const struct nd_crash_page *page, uint64_t address, char out[ND_CRASH_SYMBOL],
+                           const char **object, uint64_t *offset)
+{
+    uint32_t n = atomic_load_explicit(&page->modules, memory_order_acquire);
+
+    for (uint32_t i = 0; i < n && i < ND_CRASH_MODULES; i++) {
+        const struct nd_crash_module *m = &page->module[i];
+
+        if (address - m->base >= m->size || !memchr(m->path, 0, sizeof(m->path)))
+            continue;
+        *object = m->path;
+        *offset = address - m->base;
+        search_file(m->path, *offset, out);
+        return true;
+    }
+    return false;
+}
+
+void nd_crash_symbol(const struct nd_crash_page *page, uint64_t address, char out[ND_CRASH_SYMBOL],
+                     const char **object, uint64_t *offset)
 {
     const struct link_map *map = NULL;
     Dl_info info;
@@ -98,6 +119,8 @@ void nd_crash_symbol(uint64_t address, char out[ND_CRASH_SYMBOL], const char **o
     out[0] = '\0';
     *object = "?";
     *offset = address;
+    if (search_modules(page, address, out, object, offset))
+        return;
     if (!dladdr1((const void *)(uintptr_t)address, &info, (void **)(uintptr_t)&map, RTLD_DL_LINKMAP))
         return;
     bool own = !map || !map->l_name[0];

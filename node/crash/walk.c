@@ -79,8 +79,7 @@ static _Unwind_Reason_Code see_frame(struct _Unwind_Context *context, void *arg)
         find_in_registers(w, values, PRESERVED);
     }
     w->stack = stack;
-    told->more_frames = at == ND_CRASH_FRAMES;
-    if (told->more_frames)
+    if (at == ND_CRASH_FRAMES)
         return w->n && !told->found ? _URC_NO_REASON : _URC_END_OF_STACK;
     told->frame[at] = ip;
     atomic_store(&told->frames, at + 1);
@@ -96,20 +95,19 @@ void nd_crash_walk(struct nd_crash_told *told, const struct nf_mark *mark)
                      .stack = stack};
 
     if (mark && atomic_load(&mark->n) <= FT_BURST_MAX) {
-        unsigned doing = atomic_load(&mark->doing);
-        bool runs = doing == NF_DOING_PACKETS || doing == NF_DOING_L3 || doing == NF_DOING_SESSIONS;
-
         w.packets = atomic_load(&mark->packets);
-        w.n = runs ? atomic_load(&mark->n) : 0;
+        w.n = nf_doing_has_packets(atomic_load(&mark->doing)) ? atomic_load(&mark->n) : 0;
         w.limit = atomic_load(&mark->stack);
     }
+    if (w.n == 1)
+        told->found = 1;
     find_in_registers(&w, told->reg, ND_CRASH_REGISTERS - 2);
-    _Unwind_Backtrace(see_frame, &w);
-    find_on_stack(&w, w.limit - OUTERMOST, w.limit);
-    if (!told->found)
-        told->found = w.n == 1 ? 1 : w.on_stack;
     for (uint64_t at = w.lowest; at + 8 <= w.limit && told->words < ND_CRASH_WORDS; at += 8)
         told->word[told->words++] = *(const uint64_t *)(uintptr_t)at;
+    _Unwind_Backtrace(see_frame, &w); /* what is behind it may never be reached */
+    find_on_stack(&w, w.limit - OUTERMOST, w.limit);
+    if (!told->found)
+        told->found = w.on_stack;
 }
 
 static _Unwind_Reason_Code see_nothing(struct _Unwind_Context *context, void *arg)

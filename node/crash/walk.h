@@ -3,7 +3,8 @@
  * From the registers of a thread that dies up to the chain that called it: its backtrace, and the packet of
  * the burst that it had. That is the one which the innermost frame's registers point to: the registers that
  * calls preserve, in each frame outwards; then what registers say of the place in the NF's list; then words
- * of the stack, of which some may be old. In a signal handler.
+ * of the stack, of which some may be old. In a signal handler. What it follows may lead to memory that there
+ * is not: then it is ended by the fault, and what it has told stands.
  */
 #ifndef NODE_CRASH_WALK_H
 #define NODE_CRASH_WALK_H

@@ -6,6 +6,7 @@
  */
 #include "node/lane/change.h"
 #include "node/base/clock.h"
+#include "node/crash/crash.h"
 #include "node/lane/lane.h"
 
 /* The node's configuration has the new chain's NFs, and the memory that they lie in; what is freed with
@@ -51,6 +52,7 @@ static int switch_chains(struct nd_group *group, struct nd_change *c, bool empty
         exchange_chains(c);
         return error;
     }
+    nd_crash_name_chain(group->page, &c->own->chain);
     for (unsigned l = 0; l < group->lanes; l++)
         nd_lane_take_chain(&group->lane[l], next[l]);
     c->old = s.old;

@@ -15,6 +15,7 @@
 
 struct nd_lane;
 struct nd_change;
+struct nd_crash_page;
 struct ft_chain_name;
 
 struct nd_barrier {
@@ -72,6 +73,7 @@ struct nd_group {
      * that has been changed, by the lane that did it, NULL: as at the start. */
     struct nd_change *_Atomic change;
     const struct ft_chain_name *_Atomic chain;
+    struct nd_crash_page *page; /* that has the names of its NFs; NULL: nobody looks */
     bool waits_without_limit; /* a recording is replayed: a lane stopped at a digest has no deadline */
 
     /* Of quiesce.c. */

@@ -138,24 +138,30 @@ static uint64_t burst_time(const struct nd_lane *lane)
     return (int64_t)(time - last) < 0 ? last : time;
 }
 
-static inline __attribute__((always_inline)) void capture_inputs(struct nd_lane *lane, bool whole)
+/* Of each frame its first `most` bytes; 0: its headers. `record`: somebody gets them. */
+static inline __attribute__((always_inline)) void capture_inputs(struct nd_lane *lane, uint32_t most,
+                                                                 bool record)
 {
     struct lg_inputs inputs = lg_capture_inputs(&lane->capture);
     struct nf_packet *end = lane->burst.packets + lane->burst.n;
 
     for (struct nf_packet *p = lane->burst.packets; p < end; p++) {
-        uint32_t take = p->len;
+        uint32_t take = p->len < most ? p->len : most;
 
-        if (!whole) {
+        if (!most) {
             nf_packet_parse(p);
             take = nf_packet_header_bytes(p);
         }
-        lg_inputs_add(&inputs, p->data, p->len, take, p->in_port, p->side == NF_OUTSIDE);
+        if (record)
+            lg_inputs_add(&inputs, p->data, p->len, take, p->in_port, p->side == NF_OUTSIDE);
+        else
+            lg_inputs_put(&inputs, p->data, p->len, take, p->in_port, false);
     }
     lg_capture_inputs_end(&lane->capture, &inputs);
 }
 
-static void capture_burst(struct nd_lane *lane, uint64_t burst, uint64_t time)
+static inline __attribute__((always_inline)) void capture_burst(struct nd_lane *lane, uint64_t burst,
+                                                                uint64_t time, bool record)
 {
     lg_capture_begin(&lane->capture, lane->index, burst, nf_chain_state(lane->chain)->seq, time,
                      lane->burst.n);
@@ -166,9 +172,17 @@ static void capture_burst(struct nd_lane *lane, uint64_t burst, uint64_t time)
         return;
     }
     if (lane->whole_capture)
-        capture_inputs(lane, true);
+        capture_inputs(lane, record ? UINT32_MAX : FT_FINGERPRINT_BYTES, record);
     else
-        capture_inputs(lane, false);
+        capture_inputs(lane, 0, record);
+}
+
+/* A burst that deltas tell of and nobody records: what makes its frames' fingerprints lies in the ring all
+ * the same until something else comes there, for the handler of a fatal signal (node/crash/handler.c). */
+static void capture_fingerprints(struct nd_lane *lane, uint64_t burst, uint64_t time)
+{
+    capture_burst(lane, burst, time, false);
+    lg_capture_forget(&lane->capture);
 }
 
 /*
@@ -239,7 +253,9 @@ static void run_burst(struct nd_lane *lane, const struct nd_burst_needs *needs, 
     if (ft_unlikely(lane->setup.quarantine && nd_quarantine_on(lane->setup.quarantine)))
         drop_quarantined(lane);
     if (needs->record)
-        capture_burst(lane, burst, time);
+        capture_burst(lane, burst, time, true);
+    else if (needs->stream == ND_STREAM_DELTAS && lane->setup.mark)
+        capture_fingerprints(lane, burst, time);
     if (command) { /* a determinant: recorded, and on replay taken from the record */
         if (needs->record)
             lg_capture_determinant(&lane->capture, command, (uint32_t)strlen(command));

@@ -9,6 +9,7 @@
  */
 #define _GNU_SOURCE
 #include "node/metrics/metrics.h"
+#include "ftcore/base/thread.h"
 #include "node/base/clock.h"
 
 #include <arpa/inet.h>
@@ -133,6 +134,7 @@ static enum MHD_Result answer_request(void *arg, struct MHD_Connection *c, const
     char *page;
 
     (void)version, (void)upload, (void)upload_size, (void)seen;
+    ft_thread_begin("us-metrics"); /* the library's thread, with each request anew */
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
         return refuse(c, MHD_HTTP_METHOD_NOT_ALLOWED, no_method);
     if (strcmp(url, "/metrics") != 0)

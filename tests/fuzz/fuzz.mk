@@ -15,27 +15,27 @@ FUZZ_FLAGS := -std=gnu11 -O1 -gline-tables-only -Wall -Wextra -Werror -Wno-bitwi
 
 # All that runs without ports; the answers of a node come with the structs of its ports, so with DPDK's headers.
 FUZZ_SRC  := $(filter-out nfs/% node/run.c tools/main.c node/ports/%,$(SRC) $(NODE))
-FUZZ_OWN  := $(filter-out tests/fuzz/main_%,$(wildcard tests/fuzz/*.c)) nftest/frames.c tests/unit/help_record_check.c
+FUZZ_OWN  := $(filter-out tests/fuzz/main_%,$(wildcard tests/fuzz/*.c)) nftest/frames.c tests/unit/help_record_check.c tests/unit/help_elf.c
 FUZZ_OBJ  := $(patsubst %.c,$(FUZZ_BUILD)/obj/%.o,$(FUZZ_OWN) $(wildcard nfs/*.c)) # whole: they register themselves
 FUZZ_LIB  := $(FUZZ_BUILD)/lib/product.a
 
 $(patsubst %.c,$(FUZZ_BUILD)/obj/%.o,$(NODE)): $(FUZZ_BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(FUZZ_CC) $(FUZZ_FLAGS) $(DPDK_CFLAGS) -DALLOW_EXPERIMENTAL_API $(ARCH) -c -o $@ $<
+	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) $(DPDK_CFLAGS) -DALLOW_EXPERIMENTAL_API $(ARCH) -c -o $@ $<
 $(FUZZ_BUILD)/obj/tests/fuzz/fuzz_control.o: tests/fuzz/fuzz_control.c
 	@mkdir -p $(@D)
-	$(FUZZ_CC) $(FUZZ_FLAGS) $(DPDK_CFLAGS) -DALLOW_EXPERIMENTAL_API $(ARCH) -c -o $@ $<
+	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) $(DPDK_CFLAGS) -DALLOW_EXPERIMENTAL_API $(ARCH) -c -o $@ $<
 $(FUZZ_BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(FUZZ_CC) $(FUZZ_FLAGS) $(ARCH) -c -o $@ $<
+	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) $(ARCH) -c -o $@ $<
 $(FUZZ_LIB): $(FUZZ_SRC:%.c=$(FUZZ_BUILD)/obj/%.o)
 	@mkdir -p $(@D)
 	@rm -f $@
-	ar qcs $@ $^
+	$(Q)ar qcs $@ $^
 $(FUZZ_BUILD)/fuzz: $(FUZZ_BUILD)/obj/tests/fuzz/main_fuzz.o $(FUZZ_OBJ) $(FUZZ_LIB)
-	$(FUZZ_CC) $(FUZZ_SAN) -fsanitize=fuzzer -pthread -o $@ $^ $(LDLIBS)
+	$(Q)$(FUZZ_CC) $(FUZZ_SAN) -fsanitize=fuzzer -pthread -o $@ $^ $(LDLIBS)
 $(FUZZ_BUILD)/replay: $(FUZZ_BUILD)/obj/tests/fuzz/main_replay.o $(FUZZ_OBJ) $(FUZZ_LIB)
-	$(FUZZ_CC) $(FUZZ_SAN) -pthread -o $@ $^ $(LDLIBS)
+	$(Q)$(FUZZ_CC) $(FUZZ_SAN) -pthread -o $@ $^ $(LDLIBS)
 
 .PHONY: fuzz fuzz-seeds check-fuzz
 fuzz: deps
@@ -44,7 +44,7 @@ fuzz: deps
 fuzz-seeds: $(FUZZ_BUILD)/replay
 	@for target in $$($(FUZZ_BUILD)/replay --list | cut -d' ' -f1); do rm -f tests/fuzz/corpus/$$target/seed-*; done
 	@$(FUZZ_BUILD)/replay --seeds tests/fuzz/corpus
-FUZZ_QUICK := core datagram delta heartbeat message packet receiver record recording rules snapshot view
+FUZZ_QUICK := core datagram delta heartbeat message module packet receiver record recording rules snapshot view
 FUZZ_RUNS  := 20000
 check-fuzz: $(FUZZ_BUILD)/replay $(FUZZ_BUILD)/fuzz
 	@prove --timer --failures --exec '' $(FUZZ_BUILD)/replay

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* nft_checksums trusts lengths; this looks whether it may. */
+/* nft_readdress trusts lengths; this looks whether it may, and whether a checksum has to be right. */
 static bool well_formed(const uint8_t *f, uint32_t len, struct nft_seen *s)
 {
     if (!nft_see(f, len, s) || (f[s->l3] & 15) < 5 || f[s->l3] >> 4 != 4 || s->end > len ||
@@ -128,7 +128,7 @@ static void run(const uint8_t *data, size_t size)
     parse(&p, frame, (uint32_t)len, have, how & 1);
     within(&p);
     from_headers(&p);
-    bool right = well_formed(frame, have, &seen) && !nft_checksums(frame, have);
+    bool right = !nft_checksums(frame, have) && well_formed(frame, have, &seen);
 
     rewrite(&p, what, addr, port);
     if (right && p.flags & NF_P_L4 && well_formed(frame, have, &seen))

@@ -38,7 +38,7 @@ static void put_preface(uint64_t burst, uint64_t seq)
                     .view = 2,
                     .region_size = REGION,
                     .region_used = 4096,
-                    .at = {.burst = burst, .seq = seq},
+                    .at = {.burst = burst, .seq = seq, .access = 1},
                     .lanes = 1,
                     .identity = sizeof(identity) - 1,
                     .node = "alpha"}};
@@ -52,7 +52,7 @@ static void put_preface(uint64_t burst, uint64_t seq)
 }
 
 /* A record without its checksum, which is put behind it. */
-static void put_record(const uint8_t *bytes, size_t len)
+static void put_record(uint32_t type, const uint8_t *bytes, size_t len)
 {
     uint8_t whole[1024];
     uint64_t sum = __builtin_bswap64(XXH3_64bits(bytes, len));
@@ -60,7 +60,7 @@ static void put_record(const uint8_t *bytes, size_t len)
     memcpy(whole, bytes, len);
     whole[len] = 0xcf;
     memcpy(whole + len + 1, &sum, sizeof(sum));
-    put_frame(LG_RECORD, whole, (uint32_t)len + 9);
+    put_frame(type, whole, (uint32_t)len + 9);
 }
 
 static void make(struct fuzz_input *in)
@@ -73,10 +73,10 @@ static void make(struct fuzz_input *in)
         size_t len;
         const uint8_t *bytes = fuzz_bytes(in, fuzz_u16(in) % 1000, &len);
 
-        if (type == LG_RECORD)
-            put_record(bytes, len);
+        if (type == LG_RECORD || type == LG_BEGUN)
+            put_record(type, bytes, len);
         else
-            put_frame(type & 7, bytes, (uint32_t)len);
+            put_frame(type & 15, bytes, (uint32_t)len);
     }
 }
 
@@ -108,9 +108,21 @@ static void walk(const struct lg_recording *r)
         }
     }
     FUZZ_MUST(at == r->whole && records == r->records, "%lu records, walked %lu", r->records, records);
-    for (unsigned l = 0; l < r->head.lanes; l++)
-        FUZZ_MUST(burst[l] == r->end[l].burst, "lane %u ends at burst %lu, walked %lu", l, r->end[l].burst,
-                  burst[l]);
+    for (unsigned l = 0; l < r->head.lanes; l++) {
+        bool unended = r->begun[l].content && r->begun[l].type == LG_RECORD;
+
+        FUZZ_MUST(burst[l] == r->end[l].burst + unended, "lane %u ends at burst %lu, walked %lu", l,
+                  r->end[l].burst, burst[l]);
+        if (!r->begun[l].content)
+            continue;
+        FUZZ_MUST(ft_record_decode(r->begun[l].content, r->begun[l].len, (struct ft_record *)room,
+                                   sizeof(room), &fault) == (long)r->begun[l].len &&
+                      record->lane == l && record->burst == r->end[l].burst + 1,
+                  "lane %u has begun another burst than the next", l);
+    }
+    FUZZ_MUST(!r->node_end.how || (r->node_end.how < LG_HOWS && strlen(r->line) <= LG_LINE_MAX &&
+                                   strlen(r->node_end.nf) < sizeof(r->node_end.nf)),
+              "an end of kind %u", r->node_end.how);
 }
 
 static void run(const uint8_t *data, size_t size)
@@ -138,7 +150,8 @@ static void run(const uint8_t *data, size_t size)
 
 /* ---- seeds ------------------------------------------------------------------------------------- */
 
-static void seed_record(struct fuzz_output *to, uint64_t burst, uint64_t seq, uint16_t dependencies)
+static void seed_record(struct fuzz_output *to, uint8_t type, uint64_t burst, uint64_t seq,
+                        uint16_t dependencies)
 {
     struct {
         struct ft_record r;
@@ -155,7 +168,7 @@ static void seed_record(struct fuzz_output *to, uint64_t burst, uint64_t seq, ui
 
     one.r.size = (uint32_t)ft_record_size(&one.r);
     n = ft_record_encode(&one.r, FT_FORMAT_NEWEST, true, wire, sizeof(wire));
-    fuzz_put_u8(to, LG_RECORD);
+    fuzz_put_u8(to, type);
     fuzz_put_u16(to, (uint16_t)(n - 9));
     fuzz_put(to, wire, (size_t)n - 9);
 }
@@ -164,19 +177,30 @@ static void seeds(void)
 {
     static struct fuzz_output to;
     uint8_t lines[16 + 64] = {[8] = 1};
+    const struct lg_node_end end = {.how = LG_CRASHED, .signal = 11, .burst = 9, .packet = 1, .nf = "nat"};
+    const uint64_t ended = 8;
 
     fuzz_put(&to, "\0\7\4", 3);
     fuzz_put_u8(&to, LG_LINES);
     fuzz_put_u16(&to, sizeof(lines));
     fuzz_put(&to, lines, sizeof(lines));
-    seed_record(&to, 8, 5, 0);
+    seed_record(&to, LG_RECORD, 8, 5, 0);
     fuzz_put(&to, "\3\0\0", 3);
-    seed_record(&to, 9, 5, 0);
+    seed_record(&to, LG_RECORD, 9, 5, 0);
     fuzz_put(&to, "\5\0\0", 3);
     fuzz_seed("whole", to.bytes, to.len);
     to.len = 3;
-    seed_record(&to, 8, 5, 1);
+    seed_record(&to, LG_RECORD, 8, 5, 1);
     fuzz_seed("edge", to.bytes, to.len);
+    to.len = 3;
+    seed_record(&to, LG_RECORD, 8, 5, 0);
+    seed_record(&to, LG_BEGUN, 9, 5, 0);
+    fuzz_put_u8(&to, LG_NODE_END);
+    fuzz_put_u16(&to, sizeof(end) + sizeof(ended) + 7);
+    fuzz_put(&to, (const uint8_t *)&end, sizeof(end));
+    fuzz_put(&to, (const uint8_t *)&ended, sizeof(ended));
+    fuzz_put(&to, "crashed\5\0\0", 10);
+    fuzz_seed("crashed", to.bytes, to.len);
     put_preface(0, 1);
     memmove(out.bytes + 1, out.bytes, out.len);
     out.bytes[0] = 1;

@@ -69,6 +69,7 @@ t "help of a subcommand" 0 '^usage: understudy status \[-c FILE\] \[-n NAME\] \[
 t "version" 0 '^understudy [0-9]+\.[0-9]+\.[0-9]+$' "" --version
 t "version as a subcommand: what two programs compare, and DPDK's" 0 '^DPDK: [0-9]+\.[0-9]+' "" version
 t "version, JSON" 0 '"formats":\{"oldest":[0-9]+,"newest":[0-9]+\},"build":\{"library":1,"burst":32,"nfs":\{.*"nat":1.*"dpdk":"[0-9.]+"' "" version -o json
+t "behind an argument" 0 '^usage: understudy show ' "" show nat --help
 t "a subcommand with a slip" 64 "" "unknown subcommand \"drian\", did you mean drain\? \($hint" drian
 t "and after help" 64 "" "unknown subcommand \"stauts\", did you mean status\? \($hint" help stauts
 t "an option with a slip" 64 "" "^understudy check: unknown option --ouput=json, did you mean --output\? \($hint" check -c "$pair" --ouput=json
@@ -108,6 +109,7 @@ t "the file that the environment names is taken" 0 "^$dir/pair.yaml: ok" "" chec
 as=()
 t "option without its value" 64 "" 'option -c without a value' check -c
 t "unknown option" 64 "" 'unknown option --colour' check -c "$pair" --colour
+t "one letter of several" 64 "" 'understudy top: unknown option -x ' top -c "$pair" -xq
 t "option of another subcommand" 64 "" 'unknown option -n' check -c "$pair" -n a
 t "option twice" 64 "" 'option -c twice' check -c "$pair" -c "$pair"
 t "another output" 64 "" '-o xml, expected -o json' check -c "$pair" -o xml
@@ -121,6 +123,7 @@ t "the NFs that there are" 0 '^nat +source NAT of TCP' "" nfs
 t "one of them: what a parameter may be" 0 '^ +\* max_flows +number, 1 to 16777216; default 100000$' "" nfs nat
 t "and that it has to be given" 0 '^ +outside +address; required$' "" nfs nat
 t "its state and flags" 0 '^state: [0-9]+ bytes of its own; objects of each lane; objects that lanes share; [0-9]+ bytes of each flow$' "" nfs nat
+t "what its packets are dealt to lanes by" 0 '^lanes: by flow$' "" nfs nat
 t "JSON" 0 '"name":"nat","summary":"source.*"reads":"headers","replayable":true.*"name":"unsupported","type":"choice","default":"drop","required":false,"live":true,"help":"[^"]+","choices":\["drop","pass"\]' "" nfs -o json nat
 t "no such NF" 64 "" 'no NF called "natt", did you mean nat\? ' nfs natt
 number=$((number + 1))

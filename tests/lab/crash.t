@@ -4,12 +4,13 @@
 # say what it was. The NF is tests/unit/help_crasher.c, as a module of its own.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 18
+plan 25
 
 ok "an NF that dies of a packet" gcc -std=gnu11 -O2 -g -Wall -Wextra -Werror -fPIC -I"$BUILD/include" -shared \
     -o "$work/crasher.so" tests/unit/help_crasher.c
 export LAB_NFS="nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-65535, max_flows: 20000 } }, { crasher: {} }, { monitor: { max_flows: 20000 }"
 export LAB_PROTECT="mode: log, quarantine_s: 20"
+export LAB_RECORD="dir: $work/rec, file_mb: 4, files: 8"
 ok "a lab without nodes" "$lab" up --no-nodes || exit 1
 sed -i "s#^  name: lab#  name: lab\n  modules: [ $work/crasher.so ]#" "$pair"
 "$lab" start a && "$lab" start b
@@ -57,9 +58,23 @@ is "incidents has it" "$(us incidents -o json | jq -r '.incidents[] | [.node, .r
 directory=$(us incidents -o json | jq -r '.incidents[0].directory')
 ok "the packet is marked in the burst" grep -qa "THE PACKET: lane 0" "$directory/burst.pcapng"
 
+# Again, from the recording, whose node died with it.
+again() { timeout 60 "$UNDERSTUDY" replay -c "$pair" "$@" >"$work/out.txt" 2>"$work/err.txt"; }
+ok "its recording is executed to the crash" again --log "$work/rec/a" -o json
+is "and ends with it" "$(jq -r '.end.line' "$work/out.txt" | grep -cE "^$said$") $(jq -r '.end.not_executed | length' "$work/out.txt")" "1 1"
+ok "the crash is executed again, at the same instruction" again --crash "$directory" ||
+    diag "$(cat "$work/out.txt" "$work/err.txt")"
+is "and said so" "$(grep -c ': reproduced$' "$work/out.txt")" 1
+printf 'continue\nkill\n' | timeout 60 "$UNDERSTUDY" replay -c "$pair" --crash "$directory" --gdb >"$work/gdb.txt" 2>&1
+is "a debugger stops before the packet, in the NF, and then at the crash" \
+    "$(grep -nE 'hit Hardware read watchpoint|crasher_process|received signal SIGSEGV' "$work/gdb.txt" | sed 's/.*\(hit Hard\|crasher_process\|SIGSEGV\).*/\1/' | uniq | head -n 4 | paste -sd ' ')" \
+    "crasher_process hit Hard crasher_process SIGSEGV" || diag "$(tail -n 40 "$work/gdb.txt")"
+
 "$lab" start a
 ok "the pair is PROTECTED again" is_protected
 kill -KILL "$(field b pid)"
 sleep 1
 is "after a kill -9 there is a report, and no quarantine" \
     "$(us incidents -n b -o json | jq -r '.incidents[].report.how') $(grep -c 'frames like the' "$LAB_DIR/a.log")" "killed 0"
+ok "and the recording is executed to that moment" again --log "$work/rec/b" -o json
+is "which it tells of" "$(jq -r .end.how "$work/out.txt")" killed

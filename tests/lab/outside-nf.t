@@ -4,7 +4,7 @@
 # build/include alone, loads, refuses bad settings, limits real packets, and can be looked at and changed.
 # No root: a node without protection on capture files, with the audit on.
 . "$(dirname "$0")/lib.sh"
-plan 22
+plan 24
 
 doc=$root/docs/writing-an-nf.md hello=$root/examples/hello
 need_work
@@ -44,6 +44,16 @@ is "to the same outputs" "$(grep -cE 'EQUIVALENT$|failovers +2$' "$work/first")"
 (cd "$work" && "$UNDERSTUDY" new-nf mine mine) >/dev/null 2>"$work/again"
 is "a second time it replaces nothing" "$? $(cat "$work/again")" \
     "65 understudy new-nf: mine/mine.c is there, expected a new directory, or one without it"
+# A name is text in C: it may be a word of the language, or what the template itself calls something.
+named() {
+    for name in counters switch; do
+        "$UNDERSTUDY" new-nf $name "$work/new-$name" && make -C "$work/new-$name" $name.so BUILD="$BUILD" || return 1
+    done >/dev/null
+}
+ok "any name builds" named
+# On a full disk neither files nor the directory stay, so that it can be tried again.
+(trap '' XFSZ; ulimit -f 3; "$UNDERSTUDY" new-nf part "$work/part") >/dev/null 2>"$work/full"
+is "what cannot be written is not left there" "$? $(grep -c 'part/part.c: File too large' "$work/full") $(ls -d "$work/part" 2>/dev/null)" "65 1 "
 
 ok "check accepts a chain with it" "$UNDERSTUDY" check -c "$work/chain.yaml"
 sed 's/packets: 5/packets: 0/' "$hello/chain.yaml" >"$work/bad.yaml"

@@ -5,7 +5,7 @@
 # planted in it comes to something else, and says where.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 47
+plan 48
 
 export LAB_RECORD="dir: $work/rec, file_mb: 1, files: 4"
 began=$(date +%s.%N)
@@ -65,12 +65,14 @@ is "and the last input is not behind it" "$(json '.last[-1].wall' | sed 's/Z//')
     awk -v z="$zulu" '{ print ($0 "999") <= z || substr(z, 1, length($0)) == $0 ? $0 : "later than " z }')"
 ok "what two looks at one moment see is one state" test "$(replay "$log" --at "$zulu" -o json && json .digest)" = \
     "$(replay "$log" --until "$zulu" -o json && json .digest)"
-gdb -v >/dev/null 2>&1 && stop=$(timeout 60 gdb -q -batch -ex run --args "$UNDERSTUDY" replay -c "$pair" \
-    --log "$log" --at "0:$at" --break 2>&1 | grep -c 'received signal SIGTRAP') || stop=1
-is "a debugger stops before the burst of an input" "$stop" 1
+timeout 60 "$UNDERSTUDY" replay -c "$pair" --log "$log" --at "0:$at" --gdb </dev/null >"$work/gdb.txt" 2>&1
+is "a debugger stops before an input, in the NF that is about to take it" \
+    "$(grep -c 'hit Hardware read watchpoint' "$work/gdb.txt") $(grep -cE '^(0x[0-9a-f]+ in )?(nat|monitor)_process ' "$work/gdb.txt")" "1 1" ||
+    diag "$(tail -n 30 "$work/gdb.txt")"
 
 ok "what the primary recorded is executed as well" replay "$work/rec/a" -o json
 is "nothing differs" "$(json .equal)" true
+is "to the moment at which it was killed" "$(json '.end.how + ": " + .end.line' | grep -c '^killed: was killed')" 1
 web_fetch "$work" "$work/alone" 20 5
 is "downloads through b alone" "$(web_count "$work" intact)" 20
 ok "it recorded them, too" replay "$log" -o json

@@ -27,6 +27,7 @@
 #define LIBRARY  13 /* not looked into by check */
 #define STACK    14
 #define LATE     15 /* as ADDRESS, in the packet after 700 */
+#define SCOPE    16 /* keeps a source in a map of its own, in each lane that has one of its flows */
 
 #ifndef BREACH
 #define BREACH NONE
@@ -40,6 +41,7 @@ struct rules {
     uint64_t *heap;
     uint64_t sum, at; /* what the breach leaves in the state; on a line of its own */
     uint64_t slots[SLOTS];
+    struct nf_map *own; /* of SCOPE */
 };
 
 enum counter { PASSED, SEVENTH };
@@ -56,7 +58,7 @@ static __thread uint64_t seen;
 static uint64_t arena(const void *config)
 {
     (void)config;
-    return 0;
+    return nf_map_bytes(SLOTS, sizeof(uint32_t), sizeof(uint64_t));
 }
 
 static uint64_t shared(const void *config, unsigned lanes)
@@ -72,10 +74,12 @@ static bool make(struct nf *nf)
 
     r->word = nf_shared_word_make(nf);
     r->map = nf_shared_map_make(nf, SLOTS, sizeof(uint32_t), sizeof(uint64_t), 1);
-    if (!r->word || !r->map)
+    r->own = nf_map_make(nf, SLOTS, sizeof(uint32_t), sizeof(uint64_t));
+    if (!r->word || !r->map || !r->own)
         return false;
     NF_CONSTANT(nf, &r->word);
     NF_CONSTANT(nf, &r->map);
+    NF_CONSTANT(nf, &r->own);
 #if BREACH == HEAP
     r->heap = calloc(1, sizeof(*r->heap));
 #endif
@@ -115,6 +119,11 @@ static uint64_t broken(struct nf *nf, const struct nf_packet *p, uint64_t *entry
     value = (uint64_t)(uintptr_t)&value;
 #elif BREACH == LATE
     value = nf->counters[PASSED] == 700 ? (uint64_t)(uintptr_t)counters : 0;
+#elif BREACH == SCOPE
+    uint32_t key = p->saddr % SLOTS;
+
+    if (nf_map_find(r->own, &key) == NF_NONE)
+        nf_map_add(nf, r->own, &key);
 #elif BREACH == PAYLOAD
     value = p->data[p->len - 1];
 #elif BREACH == OTHERS

@@ -76,6 +76,20 @@ for row in "${rules[@]}"; do
     done
 done
 
+# State of more than a flow in a lane's own map: a warning, with several lanes and the audit.
+build SCOPE
+ok "SCOPE is built" $?
+for cell in "1 log none 0" "4 log none 1" "2 delta kills 1" "4 log none 0 --fast"; do
+    read -r lanes mode kill times more <<<"$cell"
+    # shellcheck disable=SC2086 # none, or a word
+    verdict SCOPE "$lanes" "$mode" "$kill" $more
+    ok "SCOPE is EQUIVALENT: $cell" $?
+    [ "$(grep -cE "audit: NF 'rules' added one key to maps of its own in lanes [0-9] and [0-9], expected one lane: by its scope its state is of a flow" "$dir/err")" -ge "$times" ] &&
+        { [ "$times" = 1 ] || ! grep -q "to maps of its own" "$dir/err"; }
+    ok "and what it keeps in two lanes is told: $cell" $? "$(cat "$dir/err")"
+done
+rules+=('SCOPE')
+
 # The page lists them, in this order, by what the file or the audit says.
 for row in "${rules[@]}"; do
     name=${row%%|*}

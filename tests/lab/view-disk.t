@@ -32,7 +32,7 @@ export LAB_PROTECT="mode: log, verify_every_s: 3"
 "$lab" up --no-nodes || exit 1
 { disk a && disk b && freeze a; } 2>"$work/mount.err" || skip_all "no loop mounts or no fsfreeze here: $(tail -n 1 "$work/mount.err")"
 thaw
-plan 22
+plan 23
 
 echo precious >"$work/victim"
 ln -s "$work/victim" "$LAB_DIR/a/a.view.new"
@@ -55,6 +55,8 @@ is "its view is not on its disk" "$(field b view) $(field b view_on_disk)" "$((v
 ok "status says for how long" sh -c "'$UNDERSTUDY' status -c '$pair' | grep 'its view has not been on the disk for [1-9][0-9]* ms'"
 "$lab" start a
 ok "the pair is PROTECTED beside a frozen disk" is_protected
+is "a report of the node that was killed does not fill a small disk" \
+    "$(find "$LAB_DIR/a" -name 'a.crash-*' | wc -l) $(grep -c 'no report: .*expected 32 MiB of free space' "$LAB_DIR/a.log")" "0 1"
 thaw
 ok "after the thaw it is on the disk" await 5 b view_on_disk $((view + 1))
 is "in the file, too" "$(cat "$LAB_DIR/b/b.view")" "understudy view $((view + 1))"

@@ -16,9 +16,9 @@
 
 /* ---- the NF: a count in its state, and what is asked for ------------------------------------------- */
 
-enum how { SOUND, STATIC, UNEDITED, DRAWN, PAYLOAD, CRASH, REFUSED, TIMED };
-static const char *const hows[] = {"sound", "static",  "unedited", "drawn", "payload",
-                                   "crash", "refused", "timed",    NULL};
+enum how { SOUND, STATIC, UNEDITED, DRAWN, PAYLOAD, CRASH, REFUSED, TIMED, EARLY, ENDLESS, WRONG_SUM };
+static const char *const hows[] = {"sound",   "static", "unedited", "drawn",   "payload",   "crash",
+                                   "refused", "timed",  "early",    "endless", "wrong_sum", NULL};
 
 struct config {
     uint32_t how;
@@ -30,6 +30,13 @@ struct state {
 };
 static const struct nf_param params[] = {NF_ONE_OF(struct config, how, hows, "sound", "what it does"), {0}};
 static const char *const counters[] = {"seen", "third", NULL};
+
+static bool make(struct nf *nf)
+{
+    if (((const struct config *)nf->config)->how == EARLY)
+        nf_wake(nf, 2 * NF_SECOND);
+    return true;
+}
 
 static void process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
 {
@@ -52,6 +59,10 @@ static void process(struct nf *nf, struct nf_packet *const packets[], uint32_t n
             *(volatile int *)(uintptr_t)(s->count - 2) = 1;
         if (config->how == TIMED)
             nf_wake(nf, now + NF_SECOND);
+        while (config->how == ENDLESS)
+            __asm__ volatile("");
+        if (config->how == WRONG_SUM)
+            packets[i]->data[packets[i]->l4 + 6] ^= 1;
     }
 }
 
@@ -100,6 +111,7 @@ static const struct nf_module tried = {
     .config_size = sizeof(struct config),
     .state_size = sizeof(struct state),
     .counters = counters,
+    .make = make,
     .process = process,
     .timers = timers,
     .set = set,
@@ -178,6 +190,8 @@ static void each_breach_is_told(void **state)
         {"payload", "the primary died: Aborted, with a packet", false},
         {"crash", "burst 2: the primary died: Segmentation fault, with a packet", false},
         {"refused", "a standby would refuse this state: ", true},
+        {"endless", "burst 1: the primary does not come to an end: killed, with a packet", false},
+        {"wrong_sum", "burst 1: the packet leaves with a wrong checksum: UDP", false},
     };
 
     (void)state;
@@ -212,6 +226,93 @@ static void states_that_differ_are_told_once(void **state)
     assert_int_equal(nft_close(t), 1);
 }
 
+/* Chain time begins at one second; `make` has asked for the second one. */
+static void timers_that_make_asked_for_come_in_the_first_wait(void **state)
+{
+    struct nft *t = open_chain("early");
+
+    (void)state;
+    nft_wait(t, 3.5);
+    assert_true(NFT_SHOWS(t, "tried", "\"woken\":3,"));
+    assert_int_equal(nft_close(t), 0);
+}
+
+/* The frame that is just short enough passes; what is longer is a failure of the test that asks for it. */
+static void a_frame_that_is_too_long_is_told(void **state)
+{
+    struct nft *t = open_chain("sound");
+    struct nft_spec spec = frame;
+    struct nft_seen seen;
+    const char *last;
+
+    (void)state;
+    spec.payload = NFT_FRAME_MAX - 42; /* Ethernet, IPv4, UDP */
+    assert_true(nft_send(t, NF_INSIDE, &spec, &seen));
+    assert_int_equal(nft_failures(t, NULL), 0);
+    spec.payload++;
+    assert_false(nft_send(t, NF_INSIDE, &spec, &seen));
+    assert_int_equal(seen.src, 0);
+    spec.payload = 9000;
+    assert_false(nft_send(t, NF_INSIDE, &spec, NULL));
+    spec.payload = 0;
+    spec.inner = (const uint8_t *)&frame;
+    spec.inner_len = NFT_FRAME_MAX;
+    assert_false(nft_send(t, NF_INSIDE, &spec, NULL));
+    spec.inner = NULL;
+    spec.tags = 3;
+    assert_false(nft_send(t, NF_INSIDE, &spec, NULL));
+    spec.tags = 0;
+    spec.options = 11;
+    assert_false(nft_send(t, NF_INSIDE, &spec, NULL));
+    assert_int_equal(nft_failures(t, &last), 5);
+    assert_non_null(strstr(last, "11 words of options, a payload of 0 bytes"));
+    assert_int_equal(nft_close(t), 1);
+}
+
+/* Lengths that no packet has are no reason to read behind the frame, which here ends where it ends. */
+static void checksums_of_malformed_frames_are_not_looked_for(void **state)
+{
+    /* Of 4 bytes in all by its length, with a header of 20, which is right. */
+    static const uint8_t quoted[28] = {0x45, 0, 0, 4, [9] = 17, [10] = 0xba, 0xea};
+    static const struct nft_spec error = {
+        .src = 1, .dst = 2, .proto = 1, .type = 3, .inner = quoted, .inner_len = sizeof(quoted)};
+    uint8_t bytes[NFT_FRAME_MAX], *alone;
+    uint32_t len = nft_frame(&frame, bytes);
+
+    (void)state;
+    alone = malloc(len);
+    assert_non_null(alone);
+    memcpy(alone, bytes, len);
+    assert_null(nft_checksums(alone, len));
+    alone[14 + 3] = 10; /* a packet of 10 bytes, of which the header is right */
+    alone[14 + 2] = 0;
+    nft_ip_checksum(alone, len);
+    assert_null(nft_checksums(alone, len));
+    free(alone);
+    alone = malloc(34);
+    assert_non_null(alone);
+    memcpy(alone, bytes, 34);
+    alone[14] = 0x4f; /* a header of 60 bytes, of which 20 are there */
+    assert_null(nft_checksums(alone, 34));
+    free(alone);
+    len = nft_frame(&error, bytes);
+    assert_null(nft_checksums(bytes, len));
+}
+
+/* What comes in with a wrong checksum may leave with one: that is no fault of the NF. */
+static void a_frame_that_came_in_wrong_is_not_laid_to_the_nf(void **state)
+{
+    struct nft *t = open_chain("sound");
+    uint8_t bytes[NFT_FRAME_MAX];
+    uint32_t len = nft_frame(&frame, bytes);
+
+    (void)state;
+    bytes[14 + 20 + 6] ^= 1;
+    assert_string_equal(nft_checksums(bytes, len), "UDP");
+    assert_true(nft_raw(t, NF_INSIDE, bytes, len));
+    assert_int_equal(nft_close(t), 0);
+}
+
 /* What a test expects and does not get is a failure with its line. */
 static void what_is_expected_and_not_there_is_told(void **state)
 {
@@ -237,6 +338,10 @@ int main(void)
         cmocka_unit_test(each_breach_is_told),
         cmocka_unit_test(states_that_differ_are_told_once),
         cmocka_unit_test(what_is_expected_and_not_there_is_told),
+        cmocka_unit_test(timers_that_make_asked_for_come_in_the_first_wait),
+        cmocka_unit_test(a_frame_that_is_too_long_is_told),
+        cmocka_unit_test(checksums_of_malformed_frames_are_not_looked_for),
+        cmocka_unit_test(a_frame_that_came_in_wrong_is_not_laid_to_the_nf),
     };
 
     return cmocka_run_group_tests_name("nftest", tests, NULL, NULL);

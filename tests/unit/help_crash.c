@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A lane that dies in a process of its own; see help_crash.h. */
 #include "tests/unit/help_crash.h"
+#include "ftcore/record/message.h"
 #include "node/base/clock.h"
 #include "tests/unit/help_config.h"
 #include "tests/unit/help_packet.h"
@@ -143,6 +144,7 @@ int crash_end(void **state)
 
     (void)state;
     nd_lane_free(&w->lane);
+    lg_recorder_free(w->recorder);
     ft_lane_free(w->words);
     munmap(w->words, sizeof(*w->words));
     munmap(w->page, sizeof(*w->page));
@@ -189,6 +191,13 @@ void crash_logs(void)
     atomic_store(&crash_world.words->orders.logging, true);
 }
 
+void crash_deltas(void)
+{
+    crash_world.config->protect.deltas = true;
+    nd_stream_begin(&crash_world.group);
+    atomic_store(&crash_world.words->orders.logging, true);
+}
+
 void crash_turns(unsigned n)
 {
     struct crash_world *w = &crash_world;
@@ -232,6 +241,7 @@ json_t *crash_report(char path[ND_CRASH_PATH])
 {
     const struct nd_crash_case c = {.page = crash_world.page,
                                     .words = crash_world.words,
+                                    .recorder = crash_world.recorder,
                                     .config = crash_world.config,
                                     .now = nd_wall(),
                                     .monotonic = nd_now(),
@@ -245,5 +255,43 @@ json_t *crash_report(char path[ND_CRASH_PATH])
     snprintf(file, sizeof(file), "%s/report.json", path);
     report = json_load_file(file, 0, NULL);
     assert_non_null(report);
+    nd_crash_end_recording(&c);
     return report;
+}
+
+void crash_will_record(const char *directory)
+{
+    struct crash_world *w = &crash_world;
+    struct ft_fault fault = {""};
+    char line[400];
+
+    snprintf(w->config->record.dir, sizeof(w->config->record.dir), "%s", directory);
+    snprintf(line, sizeof(line), "rm -rf %s && mkdir -p %s/a", directory, directory);
+    assert_int_equal(system(line), 0);
+    if (lg_recorder_make(&w->recorder, 1, 4u * FT_RECORD_MAX, &fault))
+        fail_msg("%s", fault.text);
+}
+
+void crash_records(void)
+{
+    static char identity[FT_IDENTITY_MAX], directory[300];
+    struct crash_world *w = &crash_world;
+    struct lg_recorder_config config = {.directory = directory,
+                                        .node = "a",
+                                        .identity = identity,
+                                        .region = w->region,
+                                        .file_bytes = 1u << 30,
+                                        .files = 4};
+    struct ft_fault fault;
+
+    config.identity_len = nf_chain_identity(&w->config->chain, identity, sizeof(identity));
+    snprintf(directory, sizeof(directory), "%s/a", w->config->record.dir);
+    if (lg_recorder_open(w->recorder, &config, &fault))
+        _exit(91);
+    w->lane.setup.recorder = w->recorder;
+    w->lane.seen.order = 1; /* later than the last replay that was aborted */
+    do {
+        w->lane.now = nd_now();
+        nd_lane_recorder_turn(&w->lane);
+    } while (!lg_recorder_listens(w->recorder) || lg_recorder_owes(w->recorder));
 }

@@ -15,7 +15,7 @@
 #define CRASH_PORT    6660u /* of the UDP packets that crasher dies of, the first */
 #define CRASH_HARM    5000u /* of one that it does not die of */
 #define CRASH_FRAMES  64u
-#define CRASH_BYTES   80u /* of a frame; the chain reads the first 64 */
+#define CRASH_BYTES   200u /* of a frame; the chain reads the first 64 */
 #define CRASH_CAPTURE 64u
 
 struct crash_world {
@@ -27,8 +27,9 @@ struct crash_world {
     struct nd_group group;
     struct nd_question question;
     struct nd_config *config;
-    struct nd_crash_page *page; /* shared */
-    struct ft_lane *words;      /* shared */
+    struct nd_crash_page *page;   /* shared */
+    struct ft_lane *words;        /* shared */
+    struct lg_recorder *recorder; /* shared; NULL: none */
     _Atomic uint64_t view;
     _Atomic bool stop;
 };
@@ -45,7 +46,8 @@ int crash_clean(void **state);
 void crash_arrives(unsigned port);
 /* The same frame as the one that came as number `frame`, from 0. */
 void crash_arrives_again(unsigned frame);
-void crash_logs(void); /* the lane makes records from now on */
+void crash_logs(void);   /* the lane makes records from now on */
+void crash_deltas(void); /* deltas, and nobody wants records */
 void crash_turns(unsigned n);
 
 /* Runs `work` as the lane's thread in a process of its own, until it dies; how it ended, as waitpid has it.
@@ -53,5 +55,10 @@ void crash_turns(unsigned n);
 int crash_run(void (*work)(void));
 /* The directory that its reporter would have written, and the report in it, to be given back. */
 json_t *crash_report(char path[ND_CRASH_PATH]);
+
+/* From now on the lane records into this directory, which is made: in the process that dies once it has
+ * called crash_records. The reporter finishes it. */
+void crash_will_record(const char *directory);
+void crash_records(void);
 
 #endif

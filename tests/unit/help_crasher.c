@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define CRASHER_PORT 6660u
+#define REWRITES     20u /* a division behind a change of the packet */
 
 struct crasher {
     uint64_t packets;
@@ -72,6 +73,14 @@ static __attribute__((noinline)) void touch_nothing_behind_a_file(void)
     sink = (uint64_t)p[0];
 }
 
+#define NOWHERE 0x414141410000ull /* no memory there, as behind a pointer that was overwritten */
+
+/* As from a function whose return address was overwritten. */
+static __attribute__((noinline)) void return_to_nowhere(const struct nf_packet *p)
+{
+    __asm__ volatile("pushq %0\n\tret" : : "r"(NOWHERE), "r"(p));
+}
+
 static void die(struct nf *nf, const struct nf_packet *p, unsigned how, uint64_t now)
 {
     const struct crasher *state = nf->state;
@@ -88,6 +97,7 @@ static void die(struct nf *nf, const struct nf_packet *p, unsigned how, uint64_t
         FT_CHECK(zero, "port %u of a packet of %u bytes", how, p->len);
         break;
     case 4: /* division */
+    case REWRITES:
         sink = p->len / (unsigned)zero;
         break;
     case 5: /* endless */
@@ -110,8 +120,8 @@ static void die(struct nf *nf, const struct nf_packet *p, unsigned how, uint64_t
     case 11: /* some calls down, with the bytes alone */
         read_deep(p->data, 20);
         break;
-    case 12: /* in the C library */
-        memcpy((void *)(uintptr_t)zero, p->data, p->have);
+    case 12:                                              /* in the C library */
+        memcpy((void *)(uintptr_t)zero, p->data, p->len); /* not `have`: replay has less of it */
         break;
     case 13: /* out of memory, unnoticed */
         *(volatile char *)malloc(SIZE_MAX / 4) = 1;
@@ -128,6 +138,11 @@ static void die(struct nf *nf, const struct nf_packet *p, unsigned how, uint64_t
     case 17:
         __asm__ volatile("int3");
         break;
+    case 18:
+        ((void (*)(const struct nf_packet *))(uintptr_t)(NOWHERE + (unsigned)zero))(p);
+        break;
+    case 19:
+        return return_to_nowhere(p);
     default:
         break;
     }
@@ -138,9 +153,11 @@ static void crasher_process(struct nf *nf, struct nf_packet *const packets[], ui
     const struct crasher *state = nf->state;
 
     for (uint32_t i = 0; i < n; i++) {
-        const struct nf_packet *p = packets[i];
+        struct nf_packet *p = packets[i];
         unsigned port = __builtin_bswap16(p->dport);
 
+        if (port == CRASHER_PORT + REWRITES)
+            nf_packet_set_saddr(p, 1);
         if (p->flags & NF_P_L4 && p->proto == NF_PROTO_UDP && port >= CRASHER_PORT &&
             port < CRASHER_PORT + 32)
             die(nf, p, port - CRASHER_PORT, now);

@@ -51,17 +51,32 @@ void rig_open(const char *node, const char *identity, uint64_t file_bytes, uint3
                                         .identity_len = (uint32_t)strlen(identity),
                                         .region = rig.region,
                                         .file_bytes = file_bytes,
-                                        .files = files,
-                                        .queue_bytes = 4u * FT_RECORD_MAX};
+                                        .files = files};
     struct ft_fault fault = {""};
 
-    if (lg_recorder_open(&rig.recorder, &config, &fault) != 0)
+    if (!rig.recorder)
+        rig_share();
+    if (lg_recorder_open(rig.recorder, &config, &fault) != 0)
+        fail_msg("%s", fault.text);
+}
+
+void rig_share(void)
+{
+    struct ft_fault fault = {""};
+
+    if (lg_recorder_make(&rig.recorder, rig.region->lanes, 4u * FT_RECORD_MAX, &fault) != 0)
         fail_msg("%s", fault.text);
 }
 
 void rig_close(void)
 {
     lg_recorder_close(rig.recorder);
+    rig_forget();
+}
+
+void rig_forget(void)
+{
+    lg_recorder_free(rig.recorder);
     rig.recorder = NULL;
 }
 

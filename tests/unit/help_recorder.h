@@ -22,6 +22,9 @@ int rig_remove(void);
 
 void rig_open(const char *node, const char *identity, uint64_t file_bytes, uint32_t files);
 void rig_close(void);
+/* The recorder's memory alone, before a process is forked that opens it; it goes without being closed. */
+void rig_share(void);
+void rig_forget(void);
 
 /* Path of the file with that serial number, until the next call. */
 const char *rig_file(unsigned serial);

@@ -238,6 +238,46 @@ static void a_table_of_options_sets_presets_and_refuses_what_its_rows_do_not_all
     }
 }
 
+/* Of several letters in one argument the line has the one that there is none of, or that has no value. */
+static void a_letter_among_others_is_named(void **state)
+{
+    static const struct nd_option rows[] = {
+        {"flag", 'f', ND_OPTION_FLAG, offsetof(struct values, flag), .help = ""},
+        {"small", 's', ND_OPTION_U32, offsetof(struct values, small), 2, 9, "5", .value = "N", .help = ""},
+        {.name = NULL},
+    };
+    static const struct {
+        const char *given, *told;
+    } cases[] = {{"-fxq", "unknown option -x "},
+                 {"-fs", "option -s without a value "},
+                 {"--colour", "unknown option --colour "},
+                 {"--small", "option --small without a value "},
+                 {"-x", "unknown option -x "}};
+    const struct nd_syntax syntax = {"test", rows, "", 0, 0};
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char *argv[] = {"test", (char *)(uintptr_t)cases[i].given, NULL};
+        int err = dup(STDERR_FILENO), code;
+        struct nd_arguments rest;
+        struct values v;
+        FILE *said = tmpfile();
+        char line[256] = "";
+
+        assert_non_null(said);
+        dup2(fileno(said), STDERR_FILENO);
+        code = nd_syntax_read(&syntax, &v, 2, argv, &rest);
+        dup2(err, STDERR_FILENO);
+        close(err);
+        rewind(said);
+        assert_non_null(fgets(line, sizeof(line), said));
+        fclose(said);
+        assert_int_equal(code, ND_USAGE);
+        if (!strstr(line, cases[i].told))
+            fail_msg("%s: \"%s\", expected \"%s\" in it", cases[i].given, line, cases[i].told);
+    }
+}
+
 static void each_error_has_its_exit_code(void **state)
 {
     (void)state;
@@ -260,6 +300,7 @@ int main(void)
         cmocka_unit_test(where_no_node_listens_the_path_is_named),
         cmocka_unit_test(options_in_any_order),
         cmocka_unit_test(a_table_of_options_sets_presets_and_refuses_what_its_rows_do_not_allow),
+        cmocka_unit_test(a_letter_among_others_is_named),
         cmocka_unit_test(each_error_has_its_exit_code),
     };
 

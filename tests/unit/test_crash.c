@@ -4,6 +4,7 @@
  * what it was at, the burst and the packet, from the report and the datagram to the peer; and what does not:
  * an end by kill -9.
  */
+#define _GNU_SOURCE /* memmem */
 #include "tests/unit/help_crash.h"
 #include "tests/unit/help_config.h"
 
@@ -22,7 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BEFORE 5u /* packets in front of the one that kills */
+#define BEFORE   5u  /* packets in front of the one that kills */
+#define REWRITES 20u /* of the deaths: the NF has changed the packet */
 
 /* By the port that it comes to, from CRASH_PORT on. */
 static const struct death {
@@ -48,6 +50,9 @@ static const struct death {
     {"constant", SIGSEGV, true},
     {"system call", SIGSYS, true},
     {"trap", SIGTRAP, true},
+    {"call of anywhere", SIGSEGV, true},
+    {"return to anywhere", SIGSEGV, true},
+    {"rewritten", SIGFPE, true},
 };
 #define DEATHS (sizeof(deaths) / sizeof(deaths[0]))
 
@@ -133,10 +138,45 @@ static void check_report(const struct death *d, const json_t *report)
     assert_int_equal(json_is_true(json_object_get(report, "stack_overflow")), overflow);
     if (!overflow) /* whose innermost frames are all that is kept */
         assert_non_null(strstr(function_of(report), timers ? "crasher_timers+" : "crasher_process"));
-    assert_true(strstr(text_of(report, "invariant"), "a packet of 80 bytes") != NULL || chosen != 3);
+    assert_true(strstr(text_of(report, "invariant"), "a packet of 200 bytes") != NULL || chosen != 3);
+    /* Of an address that no pointer can be the processor does not say which. */
+    assert_int_equal(json_is_null(json_object_get(report, "address")),
+                     strcmp(d->name, "wild pointer") == 0 || d->signal == SIGABRT || d->signal == SIGSYS ||
+                         d->signal == SIGTRAP);
 }
 
-static void check_death(bool logged)
+/* The burst's file has the first `bytes` of the packet that killed as they came in. */
+static bool has_packet(const char *path, size_t bytes)
+{
+    static char file[1 << 18];
+    char name[ND_CRASH_PATH + 32];
+    FILE *in;
+    size_t len;
+
+    for (unsigned i = 0; i < 3 + BEFORE; i++) /* the same again as in the process that died */
+        crash_arrives(CRASH_HARM);
+    crash_arrives(CRASH_PORT + chosen);
+    snprintf(name, sizeof(name), "%s/burst.pcapng", path);
+    in = fopen(name, "r");
+    assert_non_null(in);
+    len = fread(file, 1, sizeof(file), in);
+    fclose(in);
+    return memmem(file, len, crash_world.frame[3 + BEFORE], bytes) != NULL;
+}
+
+/* How the lane tells its standby of bursts. */
+static const struct stream {
+    const char *name;
+    void (*begin)(void);
+    bool whole;     /* the chain reads payload */
+    bool known;     /* there are fingerprints, and the beginnings of frames as they came in */
+    uint32_t bytes; /* of frames that are as they came in, or as the NFs left them and that is the same */
+} logged = {"logged", crash_logs, false, true, 64},
+  unlogged = {"not logged", NULL, false, false, CRASH_BYTES},
+  by_deltas = {"by deltas", crash_deltas, false, true, 64},
+  by_deltas_whole = {"by deltas, with payload", crash_deltas, true, true, CRASH_BYTES};
+
+static void check_death(const struct stream *s)
 {
     for (chosen = 0; chosen < DEATHS; chosen++) {
         const struct death *d = &deaths[chosen];
@@ -145,24 +185,27 @@ static void check_death(bool logged)
         json_t *report;
         int how;
 
-        print_message("%s, %s\n", d->name, logged ? "logged" : "not logged");
+        print_message("%s, %s\n", d->name, s->name);
         crash_begin(NULL);
-        if (logged)
-            crash_logs();
+        if (s->begin)
+            s->begin();
+        crash_world.lane.whole_capture = s->whole;
         how = crash_run(die_of_a_packet);
         assert_true(WIFSIGNALED(how));
         assert_int_equal(WTERMSIG(how), d->signal);
         report = crash_report(path);
         check_report(d, report);
-        assert_int_equal(json_is_true(json_object_get(report, "captured")), logged);
+        assert_int_equal(json_is_true(json_object_get(report, "captured")),
+                         s->known && !(s->whole && d->packet));
         assert_true(has_file(path, "report.txt") && has_file(path, "inputs.pcapng"));
-        assert_true(has_file(path, "burst.pcapng") || !d->packet);
+        if (d->packet)
+            assert_int_equal(has_packet(path, s->bytes), s->known || chosen != REWRITES);
         assert_int_equal(ft_crash_notice_decode(crash_world.page->notice, crash_world.page->notice_len,
                                                 &crash_key, &notice),
                          0);
         assert_string_equal(notice.nf, "crasher");
         assert_int_equal(notice.signal, d->signal);
-        assert_int_equal(notice.fingerprints, logged && d->packet);
+        assert_int_equal(notice.fingerprints, s->known && d->packet);
         json_decref(report);
         crash_end(NULL);
     }
@@ -171,13 +214,20 @@ static void check_death(bool logged)
 static void each_death_is_told_by_nf_and_packet(void **state)
 {
     (void)state;
-    check_death(true);
+    check_death(&logged);
 }
 
 static void without_a_log_the_frames_are_those_that_nfs_left(void **state)
 {
     (void)state;
-    check_death(false);
+    check_death(&unlogged);
+}
+
+static void by_deltas_frames_are_as_they_came_in(void **state)
+{
+    (void)state;
+    check_death(&by_deltas);
+    check_death(&by_deltas_whole);
 }
 
 /* ---- commands ---- */
@@ -317,6 +367,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_death_is_told_by_nf_and_packet),
         cmocka_unit_test(without_a_log_the_frames_are_those_that_nfs_left),
+        cmocka_unit_test(by_deltas_frames_are_as_they_came_in),
         cmocka_unit_test(a_command_that_kills_is_told),
         cmocka_unit_test(a_kill_leaves_a_short_report_and_no_notice),
         cmocka_unit_test(two_threads_that_fault_end_the_process_once),

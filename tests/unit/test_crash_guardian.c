@@ -3,6 +3,8 @@
  * A lane that dies beside a guardian: the peer hears what it died of before it hears that it is dead, each
  * time; of one that is killed it hears the death alone. And the whole of it through the reporter's process.
  */
+#include "logger/recorder/recorder.h"
+#include "logger/recorder/recording.h"
 #include "node/crash/crash.h"
 #include "node/lane/guardian.h"
 #include "tests/unit/help_config.h"
@@ -184,12 +186,92 @@ static void the_reporter_tells_of_every_end_but_an_orderly_one(void **state)
     crash_end(NULL);
 }
 
+/* ---- the recording ---- */
+
+static void record_one(struct nd_crash *crash)
+{
+    crash_world.recorder = nd_crash_recorder(crash);
+    crash_records();
+    crash_arrives(CRASH_HARM);
+    crash_turns(1);
+}
+
+static void stop_recorded(struct nd_crash *crash)
+{
+    record_one(crash);
+    lg_recorder_close(crash_world.recorder);
+    nd_crash_close(crash);
+}
+
+static void fault_recorded(struct nd_crash *crash)
+{
+    record_one(crash);
+    raise(SIGILL);
+}
+
+static void be_killed_recorded(struct nd_crash *crash)
+{
+    record_one(crash);
+    raise(SIGKILL);
+}
+
+/* The file that says how its node ended, within 10 s. */
+static void read_end(struct lg_recording *r, unsigned serial)
+{
+    char file[400];
+    struct ft_fault why = {""};
+
+    snprintf(file, sizeof(file), "%s/a/%08u.rec", crash_world.config->record.dir, serial);
+    for (int waited = 0; waited <= 10000; waited++) {
+        if (lg_recording_open(r, file, &why) == 0) {
+            if (r->node_end.how)
+                return;
+            lg_recording_close(r);
+        }
+        usleep(1000);
+    }
+    fail_msg("%s does not say how its node ended: %s", file, why.text);
+}
+
+static void the_recording_says_how_its_node_ended(void **state)
+{
+    static const struct {
+        void (*end)(struct nd_crash *crash);
+        uint32_t how, signal;
+        const char *line;
+    } ends[] = {{stop_recorded, LG_STOPPED, 0, "stopped"},
+                {fault_recorded, LG_CRASHED, SIGILL, "crashed outside of its lanes: SIGILL"},
+                {be_killed_recorded, LG_KILLED, 0, "was killed; no lane was in an NF"}};
+    char line[400];
+    struct lg_recording r;
+
+    (void)state;
+    crash_begin(NULL);
+    snprintf(crash_world.config->record.dir, sizeof(crash_world.config->record.dir), "%s/state/rec",
+             help_config_dir());
+    snprintf(line, sizeof(line), "mkdir -p %s/a", crash_world.config->record.dir);
+    assert_int_equal(system(line), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        run_node(ends[i].end);
+        read_end(&r, i + 1);
+        assert_true(r.ended && r.whole == r.size);
+        assert_int_equal(r.node_end.how, ends[i].how);
+        assert_int_equal(r.node_end.signal, ends[i].signal);
+        assert_string_equal(r.line, ends[i].line);
+        assert_int_equal(r.end[0].burst, 1);
+        assert_null(r.begun[0].content);
+        lg_recording_close(&r);
+    }
+    crash_end(NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_peer_hears_of_what_before_it_hears_that),
         cmocka_unit_test(of_one_that_is_killed_it_hears_the_death_alone),
         cmocka_unit_test(the_reporter_tells_of_every_end_but_an_orderly_one),
+        cmocka_unit_test(the_recording_says_how_its_node_ended),
     };
     return cmocka_run_group_tests(tests, NULL, crash_clean);
 }

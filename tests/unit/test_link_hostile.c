@@ -254,7 +254,8 @@ static void who_says_no_hello_ends_no_connection(void **state)
     assert_int_equal(link_take(link_a).sent, 3);
     assert_int_equal(rp_link_stats(link_a)->connects, 1);
     assert_int_equal(
-        rp_link_stats(link_a)->refused[-FT_EMALFORMED] + rp_link_stats(link_a)->refused[-FT_ECHECKSUM], 5);
+        rp_link_stats(link_a)->refused[-FT_EMALFORMED] + rp_link_stats(link_a)->refused[-FT_ECHECKSUM], 3);
+    assert_int_equal(rp_link_stats(link_a)->refused[-FT_ETRUNC], 2);
     close(first), close(heartbeats), close(noisy), close(old), close(silent);
 }
 

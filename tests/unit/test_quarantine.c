@@ -21,6 +21,8 @@
 
 static struct nd_quarantine *q;
 static struct ft_crash_notice notice;
+static void (*streams)(void) = crash_logs;
+static bool whole; /* the chain reads payload */
 
 static uint64_t seen(void)
 {
@@ -43,7 +45,8 @@ static void die(void)
 static void begin(void)
 {
     crash_begin(NULL);
-    crash_logs();
+    streams();
+    crash_world.lane.whole_capture = whole;
     assert_true(WIFSIGNALED(crash_run(die)));
     assert_int_equal(
         ft_crash_notice_decode(crash_world.page->notice, crash_world.page->notice_len, &crash_key, &notice),
@@ -66,10 +69,21 @@ static void only_the_frame_that_killed_is_dropped(void **state)
     assert_int_equal(seen(), 2);
     assert_int_equal(quarantined(), 2);
     assert_int_equal(atomic_load(&q->dropped), 2);
-    assert_int_equal(atomic_load(&q->kept), 2);
+    assert_true(atomic_load(&q->whole[0]) && atomic_load(&q->whole[1]) && !atomic_load(&q->whole[2]));
     assert_int_equal(q->frame[0].wire, CRASH_BYTES);
     assert_memory_equal(q->frame[0].bytes, crash_world.frame[1], CRASH_BYTES);
     crash_end(NULL);
+}
+
+/* As with a log, though nothing is recorded. */
+static void by_deltas_it_is_dropped_as_well(void **state)
+{
+    streams = crash_deltas;
+    only_the_frame_that_killed_is_dropped(state);
+    whole = true;
+    only_the_frame_that_killed_is_dropped(state);
+    streams = crash_logs;
+    whole = false;
 }
 
 /* What the log has of a burst is what is left of it. */
@@ -166,15 +180,57 @@ static void a_second_crash_in_another_nf_ends_it(void **state)
     crash_end(NULL);
 }
 
+/* It died as a standby, or outside of its lanes: no packet was the cause. */
+static void a_crash_that_names_no_frame_leaves_it(void **state)
+{
+    struct ft_crash_notice second = {.signal = 11, .lane = FT_CRASH_NO_LANE};
+
+    (void)state;
+    begin();
+    nd_quarantine_begin(q, &notice, nd_now(), SECONDS, MOST);
+    assert_int_equal(nd_quarantine_begin(q, &second, nd_now(), SECONDS, MOST), ND_QUARANTINE_NONE);
+    assert_true(nd_quarantine_on(q));
+    crash_end(NULL);
+}
+
+static void die_in_timers(void)
+{
+    crash_arrives(CRASH_PORT + 8);
+    crash_turns(2);
+}
+
+/* Whoever follows a node that had a quarantine has it, too, although this death was no packet's. */
+static void it_outlives_a_crash_in_timers(void **state)
+{
+    struct ft_crash_notice second;
+
+    (void)state;
+    begin();
+    nd_quarantine_begin(q, &notice, nd_now(), SECONDS, MOST);
+    assert_true(WIFSIGNALED(crash_run(die_in_timers)));
+    assert_int_equal(
+        ft_crash_notice_decode(crash_world.page->notice, crash_world.page->notice_len, &crash_key, &second),
+        0);
+    assert_int_equal(second.doing, NF_DOING_TIMERS);
+    assert_int_equal(second.fingerprints, 1);
+    assert_memory_equal(&second.fingerprint[0], &notice.fingerprint[0], sizeof(notice.fingerprint[0]));
+    assert_int_equal(nd_quarantine_begin(q, &second, nd_now(), SECONDS, MOST), ND_QUARANTINE_BEGUN);
+    assert_string_equal(q->nf, "crasher");
+    crash_end(NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_the_frame_that_killed_is_dropped),
+        cmocka_unit_test(by_deltas_it_is_dropped_as_well),
         cmocka_unit_test(what_is_dropped_is_not_captured),
         cmocka_unit_test(after_so_many_it_ends),
         cmocka_unit_test(without_one_the_frame_kills_again),
         cmocka_unit_test(a_second_crash_in_the_same_nf_adds_to_it),
         cmocka_unit_test(a_second_crash_in_another_nf_ends_it),
+        cmocka_unit_test(a_crash_that_names_no_frame_leaves_it),
+        cmocka_unit_test(it_outlives_a_crash_in_timers),
     };
     return cmocka_run_group_tests(tests, NULL, crash_clean);
 }

@@ -137,7 +137,7 @@ static int read_inputs(struct nd_bench *b)
     const char *usual = nd_installed(ND_CHAINS, CHAIN_DEFAULT, installed, sizeof(installed))
                             ? installed
                             : "nfs/chains/" CHAIN_DEFAULT;
-    int error = nd_config_read(&b->config, o->config ? o->config : usual, false, &fault);
+    int error = nd_config_read(&b->config, o->config ? o->config : usual, 0, &fault);
 
     if (!error)
         error = o->capture ? nd_load_read(&b->load, o->capture, &b->config->chain, &fault)

@@ -240,7 +240,7 @@ int nd_cmd_drill(int argc, char **argv)
         return nd_usage("drill",
                         "unknown kind \"%.40s\": kill, server-loss, hang, standby-kill or planned expected",
                         rest.argv[0]);
-    int error = nd_config_read(&drill.config, drill.options.file, true, &fault);
+    int error = nd_config_read(&drill.config, drill.options.file, ND_CONFIG_NODES | ND_CONFIG_QUIET, &fault);
     if (error < 0) {
         fprintf(stderr, "%s\n", fault.text);
         return nd_exit_of_file(error);

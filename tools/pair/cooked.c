@@ -4,6 +4,7 @@
 #include "nflib/net/bytes.h"
 
 #include <arpa/inet.h>
+#include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <pcap/dlt.h>
 #include <stddef.h>
@@ -16,11 +17,12 @@ struct cooked {
     uint32_t type;    /* two bytes: what it carries, as in Ethernet */
     uint32_t address; /* eight bytes: the sender's */
     uint32_t length;  /* the last byte of the field: how many of those count */
+    uint32_t way;     /* the last byte of the field: PACKET_HOST and the others of the kernel */
 };
 
 static const struct cooked kinds[] = {
-    {.link = DLT_LINUX_SLL, .bytes = 16, .type = 14, .address = 6, .length = 5},
-    {.link = DLT_LINUX_SLL2, .bytes = 20, .type = 0, .address = 12, .length = 11},
+    {.link = DLT_LINUX_SLL, .bytes = 16, .type = 14, .address = 6, .length = 5, .way = 1},
+    {.link = DLT_LINUX_SLL2, .bytes = 20, .type = 0, .address = 12, .length = 11, .way = 10},
 };
 
 static const struct cooked *kind_of(int link)
@@ -34,6 +36,13 @@ static const struct cooked *kind_of(int link)
 bool nd_cooked_reads(int link)
 {
     return link == DLT_EN10MB || kind_of(link);
+}
+
+bool nd_cooked_sent(int link, const uint8_t *data, uint32_t have)
+{
+    const struct cooked *kind = kind_of(link);
+
+    return kind && have > (uint32_t)kind->bytes && data[kind->way] == PACKET_OUTGOING;
 }
 
 /* The receiver's address is in no cooked header: it is made up, and the same for all. */

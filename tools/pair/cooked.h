@@ -22,4 +22,8 @@ bool nd_cooked_reads(int link);
  */
 int nd_cooked_head(int link, const uint8_t *data, uint32_t have, uint8_t head[ND_COOKED_HEAD]);
 
+/* The machine that captured has sent the packet. One that it forwards is in a cooked capture twice: as it
+ * came in, and as it was sent. */
+bool nd_cooked_sent(int link, const uint8_t *data, uint32_t have);
+
 #endif

@@ -110,6 +110,7 @@ static int add_input(struct nd_tape *tape, int link, const struct pcap_pkthdr *h
         tape->refused++;
         return 0;
     }
+    tape->sent += nd_cooked_sent(link, data, head->caplen);
     if (!append_bytes(tape, made, more) || !append_bytes(tape, data + own, head->caplen - own))
         return FT_ENOMEM;
     return place_in_burst(tape, time) || !append_input(tape, &in) ? FT_ENOMEM : 0;

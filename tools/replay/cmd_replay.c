@@ -7,7 +7,7 @@
 #include "node/base/privilege.h"
 #include "node/control/options.h"
 #include "node/control/pair.h"
-#include "tools/replay/log.h"
+#include "tools/replay/crash.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,11 +31,12 @@ static int check_kills(struct nd_replay *r)
     return 0;
 }
 
-int nd_replay_config(struct nd_config **out, const struct nd_replay_options *o, struct ft_fault *fault)
+int nd_replay_config(struct nd_config **out, const struct nd_replay_options *o, unsigned how,
+                     struct ft_fault *fault)
 {
     struct ft_fault why;
     struct nd_config *config;
-    int error = nd_config_read(out, o->config, false, fault);
+    int error = nd_config_read(out, o->config, how, fault);
 
     if (error)
         return error;
@@ -95,7 +96,7 @@ static int read_inputs(struct nd_replay *r)
 {
     const struct nd_replay_options *o = r->options;
     struct ft_fault fault = {""};
-    int error = nd_replay_config(&r->config, o, &fault);
+    int error = nd_replay_config(&r->config, o, 0, &fault);
 
     if (error == FT_EINVAL)
         return nd_usage("replay", "%s", fault.text);
@@ -152,8 +153,12 @@ int nd_cmd_replay(int argc, char **argv)
         fprintf(stderr, "understudy replay: %s\n", fault.text);
         code = ND_NO_PERMISSION;
     }
-    if (code || options.log)
-        return code ? code : nd_replay_log(&options);
+    if (code)
+        return code;
+    if (options.gdb)
+        return nd_replay_gdb(&options, argc, argv);
+    if (options.log || options.crash)
+        return options.log ? nd_replay_log(&options) : nd_replay_crash(&options);
     r.options = &options;
     code = read_inputs(&r);
     if (!code)

@@ -100,9 +100,19 @@ static void report_passed_over(const struct nd_log_files *files, const char *pat
         fprintf(stderr, "%s: %u older files are of other recordings, passed over\n", path, files->first);
 }
 
-int nd_log_files_open(struct nd_log_files *files, const char *path, struct ft_fault *fault)
+/* How many files there are up to the one in which the node ended then; 0: there is none. */
+static unsigned count_to_end(const struct nd_log_files *files, uint64_t wall)
 {
-    unsigned all;
+    unsigned n = files->count;
+
+    while (n > 0 && !(files->list[n - 1].node_end.how && files->list[n - 1].node_end.wall == wall))
+        n--;
+    return n;
+}
+
+int nd_log_files_open(struct nd_log_files *files, const char *path, uint64_t wall, struct ft_fault *fault)
+{
+    unsigned all, wanted;
     int error;
 
     *files = (struct nd_log_files){.count = 0};
@@ -110,7 +120,14 @@ int nd_log_files_open(struct nd_log_files *files, const char *path, struct ft_fa
     if (error)
         return error;
     all = files->count;
-    if (!choose_files(files))
+    wanted = wall ? count_to_end(files, wall) : 0;
+    if (wall)
+        files->count = wanted;
+    if (wall && (!wanted || !choose_files(files) || files->count < wanted)) {
+        files->count = all;
+        return ft_fail(fault, FT_ENOENT, "%.120s: no recording that reaches this end", path);
+    }
+    if (!wall && !choose_files(files))
         return ft_fail(fault, FT_EMALFORMED, "%.120s: no whole snapshot, expected one to begin from", path);
     if (files->first > 0 && !lg_recording_follows(&files->list[files->first - 1], &files->list[files->first]))
         report_passed_over(files, path);

@@ -40,6 +40,8 @@ static int read_records(struct nd_index *index, struct ft_record *room, struct f
             continue;
         FT_CHECK(ft_record_decode(f.content, f.len, room, FT_RECORD_MAX, fault) > 0,
                  "a record that was read before: %s", fault->text);
+        if (room->burst > index->file->end[room->lane].burst) /* it had not ended when the node did */
+            continue;
         if (!add_burst(&index->lane[room->lane], &f, room))
             return ft_fail(fault, FT_ENOMEM, "no memory for the index of %.160s", index->file->file);
     }

@@ -141,7 +141,8 @@ static int take_snapshot(struct nd_log *log, const struct lg_recording *r, bool 
 static int apply_snapshot(struct nd_log *log, struct ft_fault *fault)
 {
     const struct lg_recording *first = first_of(log);
-    int error = take_snapshot(log, first, false, fault);
+    struct ft_fault why = {""};
+    int error = take_snapshot(log, first, false, fault), unsound;
 
     for (unsigned l = 0; l < log->lanes && !error; l++) {
         const struct nf_lane_state *state = nf_chain_state(log->node.lane[l].chain);
@@ -153,7 +154,8 @@ static int apply_snapshot(struct nd_log *log, struct ft_fault *fault)
                         first->file, state->burst, l, at->burst);
         atomic_store(&log->node.group.published[l].access, state->access - 1);
     }
-    return error;
+    unsound = error ? 0 : nd_group_check(&log->node.group, NULL, NULL, &why);
+    return unsound ? ft_fail(fault, unsound, "%.90s: snapshot: %.150s", first->file, why.text) : error;
 }
 
 /* ---- execution --------------------------------------------------------------------------------- */
@@ -191,7 +193,7 @@ static void end_of(const struct nd_log *log, struct lg_position end[])
 
 static void format_time(const struct lg_recording *r, uint64_t time, bool wall, char out[ND_WALL_TEXT])
 {
-    if (wall && r->ahead)
+    if (wall && r->clocks)
         nd_wall_text(out, nd_moment_wall(r, time));
     else
         snprintf(out, ND_WALL_TEXT, "%lu.%09lu", time / SECOND, time % SECOND);
@@ -206,7 +208,7 @@ static int refuse_moment(const struct nd_log *log, const struct nd_moment *m, co
     if (m->kind == ND_MOMENT_INPUT)
         return nd_usage("replay", "%s: the log has sequence numbers %lu to %lu of lane %lu", m->text,
                         first->at[m->lane].seq, end[m->lane].seq - 1, m->lane);
-    if (m->kind == ND_MOMENT_WALL && !last->ahead)
+    if (!nd_moment_is_known(m, last))
         return nd_usage("replay", "%s: the log has no wall-clock times, expected LANE:SEQ", m->text);
     format_time(first, nd_moment_latest(first->at, log->lanes), m->kind == ND_MOMENT_WALL, from);
     format_time(last, nd_moment_latest(end, log->lanes), m->kind == ND_MOMENT_WALL, to);
@@ -249,8 +251,8 @@ static int run_to_begin(struct nd_log *log, struct ft_fault *fault)
     for (unsigned l = 0; l < log->lanes; l++)
         log->index.lane[l].upto = whole[l];
     log->begun = true;
-    if (!error && log->options->diff && !(log->before = nd_log_state(log)))
-        error = ft_fail(fault, FT_ENOMEM, "no memory for what the NFs show");
+    if (!error && log->options->diff)
+        error = nd_log_state(log, &log->before, fault);
     return error;
 }
 
@@ -281,6 +283,17 @@ static int run_file(struct nd_log *log, unsigned file, int *code, struct ft_faul
     return error;
 }
 
+/* From the first snapshot on. */
+static int execute_files(struct nd_log *log, int *code, struct ft_fault *fault)
+{
+    int error = apply_snapshot(log, fault);
+
+    for (unsigned i = log->files.first;
+         !error && !*code && i < log->files.count && !log->stopped && !log->diverged; i++)
+        error = run_file(log, i, code, fault);
+    return error;
+}
+
 static int run_files(struct nd_log *log, int *code, struct ft_fault *fault)
 {
     const struct nd_replay_options *o = log->options;
@@ -297,10 +310,7 @@ static int run_files(struct nd_log *log, int *code, struct ft_fault *fault)
         *code = check_moment(log, log->from, end);
     if (*code)
         return 0;
-    error = apply_snapshot(log, fault);
-    for (unsigned i = log->files.first;
-         !error && !*code && i < log->files.count && !log->stopped && !log->diverged; i++)
-        error = run_file(log, i, code, fault);
+    error = execute_files(log, code, fault);
     if (!error && !*code && !log->begun)
         *code = nd_usage("replay", "--at %s is behind --until %s", log->from->text, log->to->text);
     return error;
@@ -317,17 +327,41 @@ static bool is_module(const struct nd_log *log, const char *name)
     return is;
 }
 
+/* Lanes for log->files, if they are of this chain. */
+static int prepare_chain(struct nd_log *log, struct ft_fault *fault)
+{
+    log->config->protect.standby = ND_STANDBY_HOT; /* a warm one would leave records alone */
+    (void)nd_config_decide(&log->config->protect, &log->config->chain, NULL);
+    return check_chain(log, fault);
+}
+
+int nd_log_run_crash(struct nd_log *log, struct ft_fault *fault)
+{
+    const struct lg_recording *last = &log->files.list[log->files.count - 1];
+    int error = prepare_chain(log, fault), code = 0;
+
+    log->begun = true;
+    if (!error)
+        error = make_lanes(log, fault);
+    for (unsigned l = 0; !error && l < log->lanes; l++)
+        nf_chain_mark(log->node.lane[l].chain, &log->page->lane[l].mark);
+    if (!error)
+        error = execute_files(log, &code, fault);
+    if (!error && log->diverged)
+        error = ft_fail(fault, FT_EDIVERGED, "%.120s: it is not executed to its end", log->options->log);
+    if (!error)
+        nd_log_run_begun(&log->of_lane[log->crash_lane], &last->begun[log->crash_lane]);
+    return error;
+}
+
 static int open_log(struct nd_log *log, struct ft_fault *fault)
 {
-    int error = nd_config_read(&log->config, log->options->config, false, fault);
+    int error = nd_config_read(&log->config, log->options->config, 0, fault);
 
     if (!error)
-        error = nd_log_files_open(&log->files, log->options->log, fault);
-    if (!error) {
-        log->config->protect.standby = ND_STANDBY_HOT; /* a warm one would leave records alone */
-        (void)nd_config_decide(&log->config->protect, &log->config->chain, NULL);
-        error = check_chain(log, fault);
-    }
+        error = nd_log_files_open(&log->files, log->options->log, 0, fault);
+    if (!error)
+        error = prepare_chain(log, fault);
     if (!error && log->options->show && !is_module(log, log->options->show))
         error = ft_fail(fault, FT_EINVAL, "--show %.40s: no NF of this chain", log->options->show);
     if (!error)
@@ -345,6 +379,8 @@ int nd_replay_log(const struct nd_replay_options *options)
     error = open_log(&log, &fault);
     if (!error)
         error = run_files(&log, &code, &fault);
+    if (!error && !code)
+        error = nd_log_look(&log, &fault);
     if (!error && !code)
         error = nd_log_dump(&log, &fault);
     if (error) {

@@ -2,7 +2,8 @@
 /*
  * replay --log: what the flight recorder kept, executed again by lanes of its own. Its files
  * (replay/files.c), what of them can be executed (replay/index.c), the whole (replay/log.c), one lane of it
- * (replay/log_lane.c), what is told of it (replay/log_print.c).
+ * (replay/log_lane.c), what is told of it (replay/log_print.c). Bursts that had not ended when the node did
+ * are told of; replay --crash (replay/crash.c) executes the one that it crashed in.
  *
  * Every lane but the first is a thread: the first runs on the caller's, so one lane alone is one thread, for
  * a debugger. Threads follow the dependencies as a standby's lanes do, with the same code; their order beyond
@@ -16,6 +17,7 @@
 #define TOOLS_REPLAY_LOG_H
 
 #include "logger/recorder/recording.h"
+#include "node/crash/page.h"
 #include "node/lane/lane.h"
 #include "tools/replay/replay.h"
 #include "tools/replay/index.h"
@@ -32,9 +34,10 @@ struct nd_log_files {
     unsigned count, first; /* the first one has the snapshot to begin from */
 };
 
-/* A directory (the newest recording in it that has a snapshot) or a single file. 0, or with one line. What is
- * passed over, and where a torn file ends, is told on stderr. */
-int nd_log_files_open(struct nd_log_files *files, const char *path, struct ft_fault *fault);
+/* A directory (the newest recording in it that has a snapshot) or a single file. With `wall`: the recording
+ * that says that its node ended then. 0, or with one line. What is passed over, and where a torn file ends,
+ * is told on stderr. */
+int nd_log_files_open(struct nd_log_files *files, const char *path, uint64_t wall, struct ft_fault *fault);
 void nd_log_files_close(struct nd_log_files *files);
 
 /* An input, and what became of it. */
@@ -81,18 +84,30 @@ struct nd_log {
     struct nd_io io;
     const struct nd_moment *from, *to; /* NULL: the recording's begin, its end */
     bool begun;                        /* `from` has been reached: frames are kept */
-    json_t *before;                    /* --diff: what the NFs showed then (replay/log_state.c) */
+    json_t *before, *after;            /* --diff: what the NFs showed then and at the end; else NULL */
+    json_t *rows;                      /* of --show, at the end */
     uint64_t snapshots;
     bool stopped;  /* at `to` */
     bool diverged; /* told by then */
+    struct nd_crash_page
+        *page;             /* --crash: where lanes mark what they are at, and who dies tells; else NULL */
+    unsigned crash_lane;   /* whose burst that had not ended is executed last */
+    uintptr_t crash_entry; /* for a debugger: the function that it died in or below; 0: not known */
+    unsigned crash_packet; /* and the packet of that burst, from 1; 0: not known */
 };
 
 /* The whole command; an exit code. */
 int nd_replay_log(const struct nd_replay_options *options);
+/* Of a crash: executes log->files with log->config and log->options, then the burst that had not ended. 0:
+ * that one ended. */
+int nd_log_run_crash(struct nd_log *log, struct ft_fault *fault);
 
 /* ---- replay/log_lane.c ---- */
 /* Executes the lane's bursts of the present file, up to its `upto`. A thread's main function. */
 void *nd_log_run(void *log_lane);
+/* The lane's burst that had begun when the node ended, if there is one: live, since how it went on nobody
+ * knows. By the thread that has joined the others. */
+void nd_log_run_begun(struct nd_log_lane *l, const struct lg_frame *record);
 /* What -w and --inputs ask for: frames as a capture, by time, those of one time by lane. */
 int nd_log_dump(struct nd_log *log, struct ft_fault *fault);
 
@@ -100,8 +115,10 @@ int nd_log_dump(struct nd_log *log, struct ft_fault *fault);
 
 /* The NF's counters by name, of all lanes together. `nf`: of any lane. */
 json_t *nd_log_counters(const struct nd_log *log, const struct nf *nf);
-/* What the NFs show and count now, of all lanes; NULL: no memory, or an NF shows what is no JSON. */
-json_t *nd_log_state(const struct nd_log *log);
+/* What the NFs show and count now, of all lanes. FT_EMALFORMED: one shows what is no JSON; FT_ENOMEM. */
+int nd_log_state(const struct nd_log *log, json_t **out, struct ft_fault *fault);
+/* At the end: takes what --show and --diff ask for into the log. Fails as nd_log_state does. */
+int nd_log_look(struct nd_log *log, struct ft_fault *fault);
 /* The rows of --show, and what --diff found: for people on `out`, and for JSON. */
 json_t *nd_log_print_rows(const struct nd_log *log, FILE *out);
 json_t *nd_log_print_diff(const struct nd_log *log, FILE *out);

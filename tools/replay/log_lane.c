@@ -3,11 +3,12 @@
  * outputs of all of them as one capture. */
 #include "tools/replay/log.h"
 #include "nflib/chain/chain.h"
+#include "node/crash/handler.h"
 #include "tools/pair/grow.h"
 #include "tools/replay/capture.h"
+#include "tools/replay/stop.h"
 
 #include <sched.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,14 +73,18 @@ static bool is_shown(const struct nd_log_lane *l, uint64_t seq)
     return !to || to->kind != ND_MOMENT_INPUT || l->lane->index != to->lane || seq <= to->seq;
 }
 
-/* --break: a debugger stops here. The burst of l->record is next. */
-static void trap_before(const struct nd_log_lane *l)
+/* A debugger stops here (replay/stop.h) when the burst of l->record has the input of --at. */
+static void stop_before(const struct nd_log_lane *l, const struct nd_log_input in[])
 {
     const struct nd_moment *at = &l->log->options->at;
+    const struct nf_chain_config *chain = &l->log->config->chain;
     const struct ft_record *r = l->record;
+    uint64_t i = at->seq - r->seq;
 
-    if (l->log->options->trap && r->lane == at->lane && r->seq <= at->seq && at->seq < r->seq + r->inputs)
-        raise(SIGTRAP);
+    if (at->kind == ND_MOMENT_INPUT && r->lane == at->lane && r->seq <= at->seq && i < r->inputs)
+        nd_stop_before(
+            (uintptr_t)chain->nfs[in[i].in.side == NF_INSIDE ? 0 : chain->count - 1].module->process,
+            &l->lane->burst.packets[i]);
 }
 
 static void note_outputs(struct nd_log_lane *l, struct nd_log_input in[])
@@ -123,7 +128,7 @@ static bool execute_burst(struct nd_log_lane *l, const struct nd_index_burst *b)
     memcpy(room, l->record, l->record->size);
     ft_ring_publish(ring, l->record->size);
     note_inputs(l, in);
-    trap_before(l);
+    stop_before(l, in);
     while (!nd_lane_replay(l->lane,
                            l->record->burst)) { /* it may have to wait for other lanes at a stop point */
         if (nd_lane_replay_aborted(l->lane))
@@ -140,10 +145,43 @@ void *nd_log_run(void *log_lane)
 {
     struct nd_log_lane *l = log_lane;
 
+    if (l->log->page)
+        nd_crash_thread((int)l->lane->index);
     for (uint32_t i = l->index->done; i < l->index->upto; i++)
         if (!execute_burst(l, &l->index->burst[i]))
             break;
     return NULL;
+}
+
+void nd_log_run_begun(struct nd_log_lane *l, const struct lg_frame *f)
+{
+    struct nd_lane *lane = l->lane;
+    const struct ft_record *r = l->record;
+    struct lg_cursor cursor = {.record = r};
+    struct ft_fault fault;
+    const struct ft_input *in;
+    const void *value;
+    uint8_t *bytes;
+    uint32_t n = 0, len;
+
+    if (!f->content)
+        return;
+    FT_CHECK(ft_record_decode(f->content, f->len, l->record, FT_RECORD_MAX, &fault) > 0,
+             "a record that was read before: %s", fault.text);
+    while ((in = lg_cursor_input(&cursor, &bytes)))
+        lane->burst.packets[n++] =
+            (struct nf_packet){.data = bytes,
+                               .len = in->wire,
+                               .have = in->taken,
+                               .in_port = in->port,
+                               .side = in->flags & FT_IN_OUTSIDE ? NF_OUTSIDE : NF_INSIDE};
+    nd_crash_thread((int)lane->index);
+    nd_stop_before(l->log->crash_entry,
+                   l->log->crash_packet ? &lane->burst.packets[l->log->crash_packet - 1] : NULL);
+    while ((value = lg_cursor_determinant(&cursor, &len)))
+        if (!nf_determinants_is(value, len))
+            nf_chain_command(lane->chain, value, len, r->time, &fault);
+    nf_chain_run(lane->chain, r->burst, r->time, lane->burst.packets, n);
 }
 
 /* ---- captures ---------------------------------------------------------------------------------- */

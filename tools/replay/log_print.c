@@ -5,6 +5,7 @@
 #include "node/base/event_format.h"
 #include "node/control/options.h"
 #include "node/control/pair.h"
+#include "node/crash/reporter.h"
 #include "tools/replay/log.h"
 
 #include <arpa/inet.h>
@@ -186,13 +187,55 @@ static json_t *print_lanes(const struct nd_log *log, FILE *out)
     return list;
 }
 
+/* What the last file says of the bursts that had not ended. */
+static json_t *print_begun(const struct nd_log *log, const struct lg_recording *r, FILE *out)
+{
+    json_t *list = json_array();
+    struct ft_record numbers;
+    struct ft_fault fault;
+
+    for (unsigned l = 0; l < log->lanes; l++) {
+        const struct lg_frame *f = &r->begun[l];
+
+        if (!f->content || ft_record_peek(f->content, f->len, &numbers, &fault) < 0)
+            continue;
+        fprintf(out, "  not executed   lane %u burst %lu, %u inputs: it had begun and had not ended\n", l,
+                numbers.burst, numbers.inputs);
+        json_array_append_new(list, json_pack("{s:i, s:I, s:i, s:I}", "lane", (int)l, "burst",
+                                              (json_int_t)numbers.burst, "inputs", (int)numbers.inputs,
+                                              "time_ns", (json_int_t)numbers.time));
+    }
+    return list;
+}
+
+static json_t *print_end(const struct nd_log *log, FILE *out)
+{
+    static const char *const hows[LG_HOWS] = {NULL, "stopped", "killed", "crashed", "hung"};
+    const struct lg_recording *r = &log->files.list[log->files.count - 1];
+    const struct lg_node_end *e = &r->node_end;
+    char when[ND_WALL_TEXT], name[16];
+
+    if (!e->how) {
+        fprintf(out, "  node ended     the recording does not say how\n");
+        return json_null();
+    }
+    nd_wall_text(when, e->wall);
+    fprintf(out, "  node ended     %s: %s\n", when, r->line);
+    return json_pack(
+        "{s:s, s:s, s:s, s:s?, s:s?, s:o, s:I, s:I, s:o, s:o}", "how", hows[e->how], "line", r->line, "wall",
+        when, "signal", e->signal ? nd_crash_signal(name, (int)e->signal) : NULL, "nf",
+        e->nf[0] ? e->nf : NULL, "lane", e->lane == FT_CRASH_NO_LANE ? json_null() : json_integer(e->lane),
+        "burst", (json_int_t)e->burst, "time_ns", (json_int_t)e->time, "packet",
+        e->packet ? json_integer(e->packet) : json_null(), "not_executed", print_begun(log, r, out));
+}
+
 int nd_log_print(const struct nd_log *log)
 {
     FILE *out = log->options->json ? stderr : stdout;
     const struct nf_lane_state *state = nf_chain_state(log->node.lane[named_lane(log)].chain);
     struct nd_log_lane sum = sum_of(log);
     unsigned files = log->files.count - log->files.first;
-    json_t *lanes, *last, *rows, *diff, *o;
+    json_t *lanes, *last, *rows, *diff, *end, *o;
     char digest[24];
     int code = ND_DONE;
 
@@ -207,19 +250,21 @@ int nd_log_print(const struct nd_log *log)
     fprintf(out, "  checked        %lu records, %lu digests in them, %lu snapshots\n", sum.bursts,
             sum.digests, log->snapshots);
     fprintf(out, "  digest         %s\n", digest);
+    end = print_end(log, out);
     fprintf(out, "last inputs: sequence number, time, port, flow  ->  verdict, flow\n");
     last = print_inputs(log, out);
     rows = nd_log_print_rows(log, out);
     diff = nd_log_print_diff(log, out);
     fprintf(out, "counters\n");
-    o = json_pack(
-        "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:b, s:o, s:o, s:o, s:o, s:o}",
-        "log", log->options->log, "files", (json_int_t)files, "bursts", (json_int_t)sum.bursts, "inputs",
-        (json_int_t)sum.inputs, "dropped", (json_int_t)sum.dropped, "outputs", (json_int_t)sum.outputs,
-        "digests", (json_int_t)sum.digests, "snapshots", (json_int_t)log->snapshots, "burst",
-        (json_int_t)state->burst, "seq", (json_int_t)state->seq - 1, "time_ns", (json_int_t)state->time,
-        "digest", digest, "stopped", log->stopped, "equal", !log->diverged, "lanes", lanes, "last", last,
-        "rows", rows, "diff", diff, "state", print_counters(log, out));
+    o = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:b, s:o, s:o, s:o, "
+                  "s:o, s:o, s:o}",
+                  "log", log->options->log, "files", (json_int_t)files, "bursts", (json_int_t)sum.bursts,
+                  "inputs", (json_int_t)sum.inputs, "dropped", (json_int_t)sum.dropped, "outputs",
+                  (json_int_t)sum.outputs, "digests", (json_int_t)sum.digests, "snapshots",
+                  (json_int_t)log->snapshots, "burst", (json_int_t)state->burst, "seq",
+                  (json_int_t)state->seq - 1, "time_ns", (json_int_t)state->time, "digest", digest, "stopped",
+                  log->stopped, "equal", !log->diverged, "end", end, "lanes", lanes, "last", last, "rows",
+                  rows, "diff", diff, "state", print_counters(log, out));
     if (log->options->json)
         code = o ? nd_print_json(o) : ND_SOFTWARE;
     json_decref(o);

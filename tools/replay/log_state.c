@@ -10,24 +10,31 @@
 #define PAGE_BYTES (256u << 10)
 
 /* All rows of the NF in all lanes, each with its lane if there are several, appended to `rows`. */
-static bool add_rows(const struct nd_log *log, const char *name, json_t *rows)
+static int add_rows(const struct nd_log *log, const char *name, json_t *rows, struct ft_fault *fault)
 {
     char *page = malloc(PAGE_BYTES);
-    bool right = page != NULL;
+    int error = page ? 0 : ft_fail(fault, FT_ENOMEM, "no memory for what '%s' shows", name);
 
-    for (unsigned l = 0; right && l < log->lanes; l++) {
+    for (unsigned l = 0; !error && l < log->lanes; l++) {
         const struct nf *nf = nf_chain_find(log->node.lane[l].chain, name);
         uint64_t cursor = 0;
         bool more = nf->module->show != NULL;
 
-        while (right && more) {
+        while (!error && more) {
             struct nf_show *out = nf_show_begin(page, PAGE_BYTES);
             json_t *some, *row;
+            json_error_t why;
             size_t i;
 
-            more = out && nf->module->show(nf, out, &cursor);
-            some = out ? json_loadb(page, nf_show_end(out), 0, NULL) : NULL;
-            right = some != NULL;
+            if (!out) {
+                error = ft_fail(fault, FT_ENOMEM, "no memory for what '%s' shows", name);
+                break;
+            }
+            more = nf->module->show(nf, out, &cursor);
+            some = json_loadb(page, nf_show_end(out), 0, &why);
+            if (!some)
+                error = ft_fail(fault, FT_EMALFORMED, "NF '%s' shows what is no JSON in lane %u: %.120s",
+                                name, l, why.text);
             json_array_foreach(some, i, row) if (log->lanes > 1)
                 json_object_set_new(row, "lane", json_integer(l));
             json_array_extend(rows, some);
@@ -35,7 +42,7 @@ static bool add_rows(const struct nd_log *log, const char *name, json_t *rows)
         }
     }
     free(page);
-    return right;
+    return error;
 }
 
 json_t *nd_log_counters(const struct nd_log *log, const struct nf *nf)
@@ -46,32 +53,38 @@ json_t *nd_log_counters(const struct nd_log *log, const struct nf *nf)
         uint64_t sum = 0;
 
         for (unsigned l = 0; l < log->lanes; l++)
-            sum += nf_chain_find(log->node.lane[l].chain, nf->module->name)->counters[c];
+            sum += nf_chain_any(log->node.lane[l].chain, nf->index)->counters[c];
         json_object_set_new(all, nf->module->counters[c], json_integer((json_int_t)sum));
     }
     return all;
 }
 
-json_t *nd_log_state(const struct nd_log *log)
+int nd_log_state(const struct nd_log *log, json_t **out, struct ft_fault *fault)
 {
-    json_t *all = json_object();
+    int error = 0;
 
-    for (unsigned i = 0; i <= log->config->chain.count; i++) {
+    *out = json_object();
+    for (unsigned i = 0; !error && i <= log->config->chain.count; i++) {
         const struct nf *nf = nf_chain_any(log->node.lane[0].chain, i);
         json_t *rows;
 
         if (!nf || !nf->module)
             continue;
         rows = json_array();
-        if (!add_rows(log, nf->module->name, rows)) {
-            json_decref(rows);
-            json_decref(all);
-            return NULL;
-        }
-        json_object_set_new(all, nf->module->name,
+        error = add_rows(log, nf->module->name, rows, fault);
+        json_object_set_new(*out, nf->module->name,
                             json_pack("{s:o,s:o}", "rows", rows, "counters", nd_log_counters(log, nf)));
     }
-    return all;
+    return error;
+}
+
+int nd_log_look(struct nd_log *log, struct ft_fault *fault)
+{
+    int error;
+
+    log->rows = json_array();
+    error = log->options->show ? add_rows(log, log->options->show, log->rows, fault) : 0;
+    return !error && log->before ? nd_log_state(log, &log->after, fault) : error;
 }
 
 /* A row as "name=value name=value". */
@@ -94,16 +107,13 @@ static void print_fields(FILE *out, const char *before, json_t *row)
 
 json_t *nd_log_print_rows(const struct nd_log *log, FILE *out)
 {
-    json_t *rows = json_array(), *row;
+    json_t *row;
     size_t i;
 
-    if (!log->options->show)
-        return rows;
-    if (!add_rows(log, log->options->show, rows))
-        fprintf(out, "%s: no memory for its rows\n", log->options->show);
-    fprintf(out, "%s\n", log->options->show);
-    json_array_foreach(rows, i, row) print_fields(out, "  ", row);
-    return rows;
+    if (log->options->show)
+        fprintf(out, "%s\n", log->options->show);
+    json_array_foreach(log->rows, i, row) print_fields(out, "  ", row);
+    return json_incref(log->rows);
 }
 
 /* ---- two moments ------------------------------------------------------------------------------- */
@@ -179,14 +189,14 @@ static json_t *compare_counters(json_t *before, json_t *after, FILE *out)
 
 json_t *nd_log_print_diff(const struct nd_log *log, FILE *out)
 {
-    json_t *all = json_object(), *after = log->before ? nd_log_state(log) : NULL, *nf;
+    json_t *all = json_object(), *nf;
     const char *name;
 
-    if (!after)
+    if (!log->after)
         return all;
     fprintf(out, "between %s and %s: rows that went (-), rows that came (+), counters\n", log->from->text,
             log->to->text);
-    json_object_foreach(after, name, nf)
+    json_object_foreach(log->after, name, nf)
     {
         json_t *old = json_object_get(log->before, name), *gone = json_array(), *come = json_array();
 
@@ -197,6 +207,5 @@ json_t *nd_log_print_diff(const struct nd_log *log, FILE *out)
                                       compare_counters(json_object_get(old, "counters"),
                                                        json_object_get(nf, "counters"), out)));
     }
-    json_decref(after);
     return all;
 }

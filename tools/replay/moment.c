@@ -8,7 +8,8 @@
 #include <string.h>
 #include <time.h>
 
-#define SECOND 1000000000ull
+#define SECOND   1000000000ull
+#define YEAR_END (2500 - 1900) /* ns since 1970 come to their end in 2554 */
 
 /* ".123" as nanoseconds, up to nine digits; NULL: something else follows than `end`. */
 static const char *read_fraction(const char *at, uint64_t *ns)
@@ -29,7 +30,7 @@ static bool read_wall(struct nd_moment *out, const char *text)
     const char *at = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
     uint64_t ns;
 
-    if (!at || tm.tm_year < 70)
+    if (!at || tm.tm_year < 70 || tm.tm_year >= YEAR_END)
         return false;
     at = read_fraction(at, &ns);
     out->time = (uint64_t)timegm(&tm) * SECOND + ns;
@@ -74,16 +75,52 @@ bool nd_moment_read(struct nd_moment *out, const char *text)
                                : read_chain_time(out, text);
 }
 
+/* By how much the wall clock was ahead of chain times between clock `i` - 1 and clock `i` of the file. */
+static uint64_t ahead_of(const struct lg_recording *file, uint64_t i)
+{
+    const struct lg_clock *before = &file->clock[i ? i - 1 : 0], *behind = &file->clock[i];
+    uint64_t least = before->wall - before->time;
+
+    return i < file->clocks && behind->wall - behind->time < least ? behind->wall - behind->time : least;
+}
+
+/* The first of the file's clocks that is at this chain time or later; their number: none is. */
+static uint64_t clock_at(const struct lg_recording *file, uint64_t time)
+{
+    uint64_t from = 0, to = file->clocks;
+
+    while (from < to) {
+        uint64_t middle = (from + to) / 2;
+
+        if (file->clock[middle].time < time)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from;
+}
+
+bool nd_moment_is_known(const struct nd_moment *m, const struct lg_recording *file)
+{
+    return m->kind != ND_MOMENT_WALL || file->clocks;
+}
+
 uint64_t nd_moment_time(const struct nd_moment *m, const struct lg_recording *file)
 {
-    if (m->kind == ND_MOMENT_CHAIN)
-        return m->time;
-    return file->ahead && m->time > file->ahead ? m->time - file->ahead : 0;
+    if (m->kind == ND_MOMENT_CHAIN || !file->clocks)
+        return m->kind == ND_MOMENT_CHAIN ? m->time : 0;
+    for (uint64_t i = 0;; i++) {
+        uint64_t ahead = ahead_of(file, i), from = i ? file->clock[i - 1].time : 0,
+                 time = m->time > ahead + from ? m->time - ahead : from;
+
+        if (i == file->clocks || time <= file->clock[i].time)
+            return time;
+    }
 }
 
 uint64_t nd_moment_wall(const struct lg_recording *file, uint64_t time)
 {
-    return file->ahead ? time + file->ahead : 0;
+    return file->clocks ? time + ahead_of(file, clock_at(file, time)) : 0;
 }
 
 uint64_t nd_moment_latest(const struct lg_position at[], unsigned lanes)
@@ -100,14 +137,15 @@ bool nd_moment_is_before(const struct nd_moment *m, const struct lg_recording *f
 {
     if (m->kind == ND_MOMENT_INPUT)
         return m->seq < end[m->lane].seq;
-    return nd_moment_time(m, file) < nd_moment_latest(end, file->head.lanes);
+    return nd_moment_is_known(m, file) && nd_moment_time(m, file) < nd_moment_latest(end, file->head.lanes);
 }
 
 bool nd_moment_is_behind(const struct nd_moment *m, const struct lg_recording *file)
 {
     if (m->kind == ND_MOMENT_INPUT)
         return m->seq >= file->at[m->lane].seq;
-    return nd_moment_time(m, file) >= nd_moment_latest(file->at, file->head.lanes);
+    return !nd_moment_is_known(m, file) ||
+           nd_moment_time(m, file) >= nd_moment_latest(file->at, file->head.lanes);
 }
 
 void nd_moment_settle(const struct nd_moment *m, struct nd_index *index)

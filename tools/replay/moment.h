@@ -25,8 +25,10 @@ struct nd_moment {
 /* False: none of the three. */
 bool nd_moment_read(struct nd_moment *out, const char *text);
 
-/* The chain time that a file tells for a moment of ND_MOMENT_CHAIN or ND_MOMENT_WALL. A file without clocks
- * knows no wall clock: 0. */
+/* False: a moment of the wall clock, which a file without clocks does not know. */
+bool nd_moment_is_known(const struct nd_moment *m, const struct lg_recording *file);
+/* The chain time that a file tells for a moment of ND_MOMENT_CHAIN or ND_MOMENT_WALL: the first at which the
+ * wall clock, which may have been set meanwhile, said that or later. 0: not known. */
 uint64_t nd_moment_time(const struct nd_moment *m, const struct lg_recording *file);
 /* The wall clock at a chain time, ns since 1970; 0: not known. */
 uint64_t nd_moment_wall(const struct lg_recording *file, uint64_t time);
@@ -37,7 +39,7 @@ uint64_t nd_moment_latest(const struct lg_position at[], unsigned lanes);
  */
 bool nd_moment_is_before(const struct nd_moment *m, const struct lg_recording *file,
                          const struct lg_position end[]);
-/* Whether it is no earlier than where the file begins. */
+/* Whether it is no earlier than where the file begins, as far as is known. */
 bool nd_moment_is_behind(const struct nd_moment *m, const struct lg_recording *file);
 
 /* Sets `upto` of every lane to what the moment comes to: a closed set, with all that was executed already. */

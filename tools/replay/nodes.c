@@ -12,7 +12,6 @@
 #include "tools/pair/child.h"
 
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -85,15 +84,14 @@ static int replicate_turn(void *arg, struct ft_fault *fault)
 }
 
 /* At a burst's end, by its lane. What came by a delta was no burst here. */
-static void mark_burst(void *arg, unsigned index, const uint64_t sums[FT_AUDIT_SUMS])
+static void note_burst(void *arg, unsigned index, const uint64_t sums[FT_AUDIT_SUMS])
 {
     const struct running *r = arg;
     const struct nd_lane *lane = &r->member.lanes.lane[index];
     bool live = lane->doing == FT_LANE_LIVE;
-    uint64_t *to = nd_marks_at(&r->all->marks, !live, index, nf_chain_state(lane->chain)->burst);
 
-    if (to && (live || !lane->apply.last_was_chunk))
-        memcpy(to, sums, FT_AUDIT_SUMS * sizeof(*sums));
+    if (live || !lane->apply.last_was_chunk)
+        nd_sums_note(&r->all->sums, !live, index, nf_chain_state(lane->chain)->burst, sums);
 }
 
 /* The process of a node. */
@@ -104,7 +102,7 @@ static int run_node(void *arg, struct ft_fault *fault)
     int error;
 
     nd_scatter();
-    error = nd_replay_config(&r->own, all->options, fault);
+    error = nd_replay_config(&r->own, all->options, ND_CONFIG_QUIET, fault);
     if (error)
         return error;
     r->slot = all->node[r->number].slot;
@@ -132,7 +130,7 @@ static int run_node(void *arg, struct ft_fault *fault)
     if (!error)
         r->slot->region_fd = r->member.lanes.region->fd;
     if (!error)
-        ft_audit_watch(r->member.lanes.region, mark_burst, r);
+        ft_audit_watch(r->member.lanes.region, note_burst, r);
     if (!error)
         error = nd_member_start(&r->member, NULL, fault);
     return error ? error : nd_member_serve(&r->member, replicate_turn, r, fault);
@@ -147,24 +145,12 @@ static int renew_slot(struct nd_replay *r, unsigned n, struct ft_fault *fault)
     return r->node[n].slot ? 0 : ft_fail(fault, FT_ENOMEM, "no memory between the nodes");
 }
 
-/* Address space, not memory: most chains have few NFs. */
-static int open_marks(struct nd_replay *r, struct ft_fault *fault)
-{
-    r->marks = (struct nd_marks){.bursts = r->tape.burst_count + 2, .lanes = r->lanes};
-    r->marks.sums = mmap(NULL, 2 * r->lanes * r->marks.bursts * FT_AUDIT_SUMS * sizeof(uint64_t),
-                         PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (r->marks.sums != MAP_FAILED)
-        return 0;
-    r->marks.sums = NULL;
-    return ft_fail(fault, FT_ENOMEM, "no memory for the bursts' digests");
-}
-
 int nd_nodes_open(struct nd_replay *r, struct ft_fault *fault)
 {
     int error = nd_loopback_open(&r->place, false, fault);
 
     if (!error && r->config->protect.audit)
-        error = open_marks(r, fault);
+        error = nd_sums_open(&r->sums, r->tape.burst_count + 2, r->lanes, r->config->chain.count, fault);
     for (unsigned n = 0; n < ND_NODES && !error; n++)
         error = renew_slot(r, n, fault);
     return error;
@@ -222,6 +208,7 @@ uint64_t nd_nodes_rest(struct nd_replay *r, unsigned n, bool *rested)
 {
     struct nd_slot *slot = r->node[n].slot;
     uint64_t began = nd_now();
+    pid_t ended = 0;
     int status;
 
     *rested = false;
@@ -229,8 +216,10 @@ uint64_t nd_nodes_rest(struct nd_replay *r, unsigned n, bool *rested)
         return 0;
     atomic_store(&slot->status.wish, ND_MEMBER_REST);
     while (!(*rested = atomic_load(&slot->status.rested)) && nd_now() - began < REST_NS &&
-           waitpid(r->node[n].pid, &status, WNOHANG) == 0)
+           (ended = waitpid(r->node[n].pid, &status, WNOHANG)) == 0)
         nd_sleep(100000);
+    if (ended) /* its number may be another's by now */
+        r->node[n].pid = 0;
     if (!*rested)
         nd_child_kill(&r->node[n].pid);
     add_counts(r, n);

@@ -77,8 +77,10 @@ static const struct nd_option rows[] = {
      .help = "with --at and --until: rows of the NFs and counters that differ between the two"},
     {"inputs", 0, ND_OPTION_TEXT, AT(inputs), .value = "IN.pcap",
      .help = "with --log: write what came in, as -w writes what left"},
-    {"break", 0, ND_OPTION_FLAG, AT(trap),
-     .help = "with --at LANE:SEQ: a trap for a debugger before the burst with this input"},
+    {"crash", 0, ND_OPTION_TEXT, AT(crash), .value = "DIR",
+     .help = "in place of a capture: execute again what `incidents` has in DIR, and compare"},
+    {"gdb", 0, ND_OPTION_FLAG, AT(gdb),
+     .help = "with --crash, or --log and --at LANE:SEQ: under gdb, stopped before the packet"},
     ND_OPTION_JSON_ROW(AT(json)),
     {.name = NULL},
 };
@@ -88,11 +90,14 @@ const struct nd_syntax nd_replay_syntax = {"replay", rows, "[IN.pcap]", 0, 1};
 /* What only a capture needs has no sense with a log, and the other way round. */
 static int check_log(const struct nd_replay_options *o, const struct nd_arguments *rest)
 {
-    if (!o->log && (o->at.kind || o->until.kind || o->show || o->inputs || o->diff || o->trap))
+    if (!o->log && (o->at.kind || o->until.kind || o->show || o->inputs || o->diff))
         return nd_usage("replay",
-                        "--at, --until, --show, --inputs, --diff or --break without --log, expected "
-                        "a log with them");
-    if (!o->log)
+                        "--at, --until, --show, --inputs or --diff without --log, expected a log with them");
+    if (o->gdb && !o->crash && o->at.kind != ND_MOMENT_INPUT)
+        return nd_usage("replay", "--gdb, expected --crash, or --log and --at LANE:SEQ with it");
+    if (o->crash && (o->log || o->output))
+        return nd_usage("replay", "--crash with --log or -w, expected it alone");
+    if (!o->log && !o->crash)
         return 0;
     if (o->diff && !(o->at.kind && o->until.kind))
         return nd_usage("replay", "--diff, expected --at and --until with it");
@@ -100,14 +105,14 @@ static int check_log(const struct nd_replay_options *o, const struct nd_argument
         (o->at.seq > o->until.seq || o->at.time > o->until.time))
         return nd_usage("replay", "--at %s is behind --until %s, expected it before", o->at.text,
                         o->until.text);
-    if (o->trap && o->at.kind != ND_MOMENT_INPUT)
-        return nd_usage("replay", "--break, expected --at LANE:SEQ with it");
     if (rest->argc)
-        return nd_usage("replay", "a capture and --log, expected one of them");
+        return nd_usage("replay", "a capture and --%s, expected one of them", o->crash ? "crash" : "log");
     if (rest->given & ((1u << CAPTURE_ROWS) - 1))
         return nd_usage(
-            "replay", "--kill, --mode, --lanes, --standby, --seed, --no-input-keeper, --speed or --fast with "
-                      "--log, expected a capture with them");
+            "replay",
+            "--kill, --mode, --lanes, --standby, --seed, --no-input-keeper, --speed or --fast with "
+            "--%s, expected a capture with them",
+            o->crash ? "crash" : "log");
     return 0;
 }
 
@@ -142,7 +147,7 @@ int nd_replay_options_read(struct nd_replay_options *o, int argc, char **argv)
         return nd_usage("replay", "%.40s, expected a capture to replace, or a name that is free",
                         o->output && !is_writable(o->output) ? o->output : o->inputs);
     error = check_log(o, &rest);
-    if (error || o->log)
+    if (error || o->log || o->crash)
         return error;
     if (rest.argc == 0)
         return nd_usage("replay", "no capture, expected IN.pcap");

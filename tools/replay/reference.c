@@ -186,6 +186,7 @@ static void *run_lane(void *arg)
     for (uint64_t burst = 1; burst <= r->keeper->known; burst++) {
         if (burst % WATCH_EACH == 0)
             alarm(PATIENCE_S);
+        atomic_store_explicit(&all.answer->died, burst, memory_order_relaxed); /* if it is the last one */
         if (run_or_leave(r, burst))
             continue;
         if (atomic_exchange(&all.off, 1) == 0) /* the others stop because this one has */
@@ -215,26 +216,10 @@ static bool has_whole_logs(void)
     return true;
 }
 
-/* NFs first: what is the lane's own, or what lanes share, follows from them. */
-static bool find_other(struct nd_first *first, const uint64_t *marked, const uint64_t sums[FT_AUDIT_SUMS])
-{
-    if (!marked || !marked[0]) /* nobody has executed it under the audit */
-        return false;
-    for (unsigned i = 1; i <= FT_AUDIT_SUMS; i++) {
-        unsigned nf = i % FT_AUDIT_SUMS;
-
-        if (marked[nf] == sums[nf])
-            continue;
-        first->nf = (uint16_t)nf;
-        return true;
-    }
-    return false;
-}
-
 /* At a burst's end. */
-static void compare_marks(void *arg, unsigned lane, const uint64_t sums[FT_AUDIT_SUMS])
+static void compare_sums(void *arg, unsigned lane, const uint64_t sums[FT_AUDIT_SUMS])
 {
-    const struct nd_marks *marks = &all.replay->marks;
+    const struct nd_sums *noted = &all.replay->sums;
     struct run *r = &all.run[lane];
     const struct nf_lane_state *state = nf_chain_state(r->chain);
     struct nd_first first = {
@@ -244,9 +229,9 @@ static void compare_marks(void *arg, unsigned lane, const uint64_t sums[FT_AUDIT
     if (r->first.found)
         return;
     first.seq = r->keeper->seq[state->burst];
-    if (!find_other(&first, nd_marks_at(marks, false, lane, state->burst), sums)) {
+    if (!nd_sums_differ(noted, false, lane, state->burst, sums, &first.nf)) {
         first.replayed = true;
-        if (!find_other(&first, nd_marks_at(marks, true, lane, state->burst), sums))
+        if (!nd_sums_differ(noted, true, lane, state->burst, sums, &first.nf))
             return;
     }
     r->first = first;
@@ -270,7 +255,7 @@ static int make_runs(uint64_t seed, struct ft_fault *fault)
             nf_chain_share(r->chain, all.published);
     }
     if (!error && all.traced)
-        ft_audit_watch(all.region, compare_marks, NULL);
+        ft_audit_watch(all.region, compare_sums, NULL);
     return error;
 }
 
@@ -328,6 +313,7 @@ static int execute_reference(void *seed, void *result, struct ft_fault *fault)
                 all.answer->first = all.run[l].first;
     }
     all.answer->listed = all.run[0].keeper->counts->listed;
+    atomic_store(&all.answer->died, 0);
     return error;
 }
 
@@ -339,7 +325,10 @@ int nd_reference_run(struct nd_reference *out, struct nd_replay *r, struct ft_fa
     all.config = r->config;
     for (unsigned l = 0; l < r->lanes; l++)
         all.run[l].keeper = &r->keeper[l];
-    return nd_child_run(execute_reference, &seed, out, sizeof(*out), "the reference", fault);
+    int error = nd_child_run(execute_reference, &seed, out, sizeof(*out), "the reference", fault);
+
+    /* What ended a node ends the reference, too, if it is the chain: that is a verdict, and no error. */
+    return error == FT_EIO && r->broken && out->died ? 0 : error;
 }
 
 int nd_reference_trace(struct nd_reference *out, struct nd_replay *r, struct ft_fault *fault)
@@ -348,7 +337,7 @@ int nd_reference_trace(struct nd_reference *out, struct nd_replay *r, struct ft_
     int error = again ? 0 : ft_fail(fault, FT_ENOMEM, "no memory for the reference");
 
     all.traced = true;
-    if (!error && r->marks.sums && (out->differences[0].count || out->differences[1].count))
+    if (!error && !out->died && r->sums.at && (out->differences[0].count || out->differences[1].count))
         error = nd_reference_run(again, r, fault);
     if (!error)
         out->first = again->first;

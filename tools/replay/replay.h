@@ -6,10 +6,10 @@
 #ifndef TOOLS_REPLAY_REPLAY_H
 #define TOOLS_REPLAY_REPLAY_H
 
-#include "ftcore/region/audit.h"
 #include "tools/pair/member.h"
 #include "tools/replay/keeper.h"
 #include "tools/replay/moment.h"
+#include "tools/replay/sums.h"
 
 #include <sys/types.h>
 
@@ -35,7 +35,9 @@ struct nd_replay_options {
     struct nd_moment at, until; /* of a log; with both `at` is the earlier one: what is written and compared
                                    begins there */
     const char *show, *inputs;  /* an NF whose rows are wanted; a file for what came in; NULL: none */
-    bool diff, trap;            /* --diff, --break */
+    bool diff;
+    const char *crash; /* --crash: a reporter's directory, in place of a capture */
+    bool gdb;
 };
 
 /* 0, or ND_USAGE with one line on stderr. */
@@ -86,6 +88,7 @@ struct nd_reference {
     _Atomic uint64_t dependencies; /* followed */
     _Atomic uint64_t diverged;     /* lanes whose log could not be executed: a dependency points out of it, or
                                       not all of it was used */
+    _Atomic uint64_t died;         /* the burst of a lane that ended its process, as it ended a node; 0: none */
     unsigned listed;               /* lines said about losses, by the keepers and by the reference */
     struct nd_chain_counts chain;
     struct nd_differences differences[ND_NODES]; /* of the node with that number */
@@ -100,16 +103,6 @@ struct nd_speed {
     double live_ns, replay_ns; /* a packet; medians of ND_SPEED_REPEATS */
     double ratio;              /* median of what each repeat had: live / replay */
     double least, most;        /* range of the repeats' ratios */
-};
-
-/*
- * Digests of what each burst edited, by NF, as nodes executed it: with the audit, in memory that all
- * processes share. A later execution of a burst replaces an earlier one.
- */
-struct nd_marks {
-    uint64_t *sums; /* NULL: there are none */
-    uint64_t bursts;
-    unsigned lanes;
 };
 
 struct nd_replay {
@@ -133,7 +126,7 @@ struct nd_replay {
     unsigned next_kill, kills_beyond; /* kills_beyond: whose packet the capture does not have */
     bool alone;                       /* mode off: no standby */
     struct nd_loopback place;
-    struct nd_marks marks;
+    struct nd_sums sums;
     uint64_t random;
 
     uint64_t failovers, log_bytes, delta_bytes, divergences;
@@ -148,8 +141,9 @@ struct nd_replay {
 };
 
 /* The file that the options name, with what they say in its place. FT_EINVAL: they do not fit; else as
- * nd_config_read. */
-int nd_replay_config(struct nd_config **out, const struct nd_replay_options *options, struct ft_fault *fault);
+ * nd_config_read, which `how` is for. */
+int nd_replay_config(struct nd_config **out, const struct nd_replay_options *options, unsigned how,
+                     struct ft_fault *fault);
 
 /* Feeds the whole tape, with the kills. FT_EIO, FT_ENOMEM … with one line. Nodes at rest are left running:
  * close them. */
@@ -174,16 +168,8 @@ void nd_scatter(void);
 
 /* ---- replay/reference.c ---- */
 
-/* The digests of this burst of a lane, [FT_AUDIT_SUMS], by who ran it live or by who replayed it; NULL: none.
- * All 0: nobody did. */
-static inline uint64_t *nd_marks_at(const struct nd_marks *m, bool replayed, unsigned lane, uint64_t burst)
-{
-    return m->sums && burst < m->bursts
-               ? m->sums + (((uint64_t)replayed * m->lanes + lane) * m->bursts + burst) * FT_AUDIT_SUMS
-               : NULL;
-}
-
-/* Runs the reference again, with the audit, where states differ: its `first`, if there are marks. */
+/* Runs the reference again, with the audit, where states differ: its `first`, if there are digests of bursts.
+ */
 int nd_reference_trace(struct nd_reference *out, struct nd_replay *r, struct ft_fault *fault);
 /* FT_ENOMEM, FT_EIO (its process died). Losses are told on stderr. */
 int nd_reference_run(struct nd_reference *out, struct nd_replay *r, struct ft_fault *fault);

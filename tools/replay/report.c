@@ -26,6 +26,14 @@ static const char *const *counters_of(const struct nd_replay *r, unsigned nf)
     return names ? names : none;
 }
 
+/* What no NF counts has no counter but the drops. */
+static uint64_t counted(const struct nd_replay *r, unsigned nf, unsigned counter)
+{
+    const struct nd_nf_counts *counts = &r->reference.chain.nf[nf];
+
+    return nf ? counts->counter[counter] : counts->dropped[counter];
+}
+
 /* Counters that are 0 are not listed; an NF of which all are says so. */
 static void print_counters(const struct nd_replay *r, unsigned nf, FILE *out)
 {
@@ -34,9 +42,9 @@ static void print_counters(const struct nd_replay *r, unsigned nf, FILE *out)
     unsigned listed = 0;
 
     for (unsigned c = 0; names[c] && c < ND_COUNTERS_MAX; c++) {
-        if (!counts->counter[c] && !counts->dropped[c])
+        if (!counted(r, nf, c) && !counts->dropped[c])
             continue;
-        fprintf(out, "  %-18s %10lu %s", listed++ ? "" : name_of_nf(r, nf), counts->counter[c], names[c]);
+        fprintf(out, "  %-18s %10lu %s", listed++ ? "" : name_of_nf(r, nf), counted(r, nf, c), names[c]);
         if (counts->dropped[c])
             fprintf(out, ", %lu dropped for it", counts->dropped[c]);
         fprintf(out, "\n");
@@ -52,7 +60,7 @@ static json_t *counters_json(const struct nd_replay *r, unsigned nf)
     json_t *values = json_object(), *drops = json_object();
 
     for (unsigned c = 0; names[c] && c < ND_COUNTERS_MAX; c++) {
-        json_object_set_new(values, names[c], json_integer((json_int_t)counts->counter[c]));
+        json_object_set_new(values, names[c], json_integer((json_int_t)counted(r, nf, c)));
         if (counts->dropped[c])
             json_object_set_new(drops, names[c], json_integer((json_int_t)counts->dropped[c]));
     }
@@ -182,6 +190,10 @@ static void print_reasons(const struct nd_replay *r)
         fprintf(stderr, "lost: … %lu in all\n", r->counts.lost);
     if (r->reference.diverged)
         fprintf(stderr, "understudy replay: the surviving log could not be executed again\n");
+    if (r->reference.died)
+        fprintf(stderr,
+                "understudy replay: the chain ends its process: without replication, too, in burst %lu of a lane\n",
+                r->reference.died);
     if (r->divergences)
         fprintf(stderr, "understudy replay: a standby's replay diverged %lu times\n", r->divergences);
     if (r->refused)
@@ -190,7 +202,7 @@ static void print_reasons(const struct nd_replay *r)
     report_first(r);
     if (!r->broken)
         report_digest(r, r->primary, r->primary_digest);
-    if (r->standby_rested)
+    if (r->standby_rested && !r->reference.died)
         report_digest(r, !r->primary, r->standby_digest);
 }
 
@@ -207,6 +219,7 @@ static int print_json(const struct nd_replay *r, json_t *o)
     set_digest(o, "reference_digest", r->reference.digest);
     set_digest(o, "run_digest", r->primary_digest);
     json_object_set_new(o, "equivalent", json_boolean(is_equivalent(r)));
+    json_object_set_new(o, "crashed", r->reference.died ? json_integer((json_int_t)r->reference.died) : json_null());
     json_object_set_new(o, "nfs", chain_json(r));
     json_object_set_new(o, "differences", differences_json(r));
     json_object_set_new(o, "first", first_json(r));
@@ -244,6 +257,8 @@ static void print_figures(const struct nd_replay *r, FILE *out, json_t *o)
         {"input", "input", r->tape.count, bursts},
         {"frames_refused", "refused", r->tape.refused, room},
         {"frames_foreign", r->tape.foreign ? "foreign" : NULL, r->tape.foreign, ", neither IP nor ARP"},
+        {"frames_sent", r->tape.sent ? "of them sent" : NULL, r->tape.sent,
+         " by who captured: what it forwards is here twice"},
         {"released", "released", c->released, made},
         {"lost", "lost", c->lost, ""},
         {"duplicated", "duplicated", c->duplicated, ""},

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * replay --crash: lanes that die in 18 ways while they record, each executed again from the recording that
+ * the reporter finished. It dies of the same signal, in the same NF, at the same instruction. Of a death that
+ * is another one, and of one of which there is no recording, it says so.
+ */
+#include "node/crash/handler.h"
+#include "tests/unit/help_config.h"
+#include "tests/unit/help_crash.h"
+#include "tools/replay/crash.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DEATHS 18u /* by the port, from CRASH_PORT on: tests/unit/help_crasher.c */
+#define HANGS  5u
+#define TIMERS 8u
+
+static unsigned chosen;
+static const char *command;
+static char records[300], pair[300], out[300];
+static json_t *said; /* by the last command */
+
+static void end_me_later(void)
+{
+    pid_t me = getpid();
+
+    if (fork() == 0) {
+        nanosleep(&(struct timespec){0, 400000000}, NULL);
+        kill(me, SIGABRT);
+        _exit(0);
+    }
+}
+
+static void die_of_a_packet(void)
+{
+    crash_records();
+    for (unsigned i = 0; i < 3; i++) {
+        crash_arrives(CRASH_HARM);
+        crash_turns(1);
+    }
+    crash_arrives(CRASH_HARM);
+    crash_arrives(CRASH_PORT + chosen);
+    crash_arrives(CRASH_HARM);
+    if (chosen == HANGS)
+        end_me_later();
+    crash_turns(3);
+}
+
+static void die_of_a_command(void)
+{
+    crash_records();
+    crash_arrives(CRASH_HARM);
+    crash_turns(1);
+    snprintf(crash_world.question.text, sizeof(crash_world.question.text), "%s", command);
+    atomic_store(&crash_world.question.asked, ND_ASK_COMMAND);
+    crash_turns(2);
+}
+
+/* Dies, is reported, and its recording is finished. The report's directory in `path`. */
+static void let_die(void (*work)(void), char path[ND_CRASH_PATH])
+{
+    int how;
+
+    snprintf(records, sizeof(records), "%s/state/rec", help_config_dir());
+    snprintf(pair, sizeof(pair), "%s/pair.yaml", help_config_dir());
+    snprintf(out, sizeof(out), "%s/state/out", help_config_dir());
+    crash_begin(NULL);
+    crash_will_record(records);
+    how = crash_run(work);
+    assert_true(WIFSIGNALED(how));
+    json_decref(crash_report(path));
+    crash_end(NULL);
+}
+
+/* In a process of its own: the region is mapped at one address. What it says on stdout is kept. */
+static int run(int (*subcommand)(const struct nd_replay_options *), const struct nd_replay_options *o)
+{
+    pid_t child = fork();
+    int how;
+
+    assert_true(child >= 0);
+    if (child == 0) {
+        freopen(out, "w", stdout);
+        freopen("/dev/null", "w", stderr);
+        how = subcommand(o);
+        fflush(NULL);
+        _exit(how);
+    }
+    assert_int_equal(waitpid(child, &how, 0), child);
+    assert_true(WIFEXITED(how));
+    json_decref(said);
+    said = json_load_file(out, 0, NULL);
+    return WEXITSTATUS(how);
+}
+
+static int crash_again(const char *path)
+{
+    const struct nd_replay_options o = {.config = pair, .crash = path, .json = true};
+
+    return run(nd_replay_crash, &o);
+}
+
+static const char *text_of(const char *part, const char *name)
+{
+    const char *text = json_string_value(json_object_get(json_object_get(said, part), name));
+
+    return text ? text : "";
+}
+
+static void each_death_is_died_again(void **state)
+{
+    char path[ND_CRASH_PATH];
+
+    (void)state;
+    for (chosen = 0; chosen < DEATHS; chosen++) {
+        let_die(die_of_a_packet, path);
+        if (crash_again(path) != 0) {
+            char *text = json_dumps(said, 0);
+
+            fail_msg("death %u: %s", chosen, text ? text : "nothing said");
+        }
+        assert_true(json_is_true(json_object_get(said, "reproduced")));
+        assert_false(json_is_true(json_object_get(said, "fresh")));
+        assert_string_equal(text_of("here", "nf"), "crasher");
+        assert_string_equal(text_of("here", "doing"), chosen == TIMERS ? "timers" : "packets");
+        assert_int_equal(json_is_true(json_object_get(json_object_get(said, "here"), "hangs")),
+                         chosen == HANGS);
+    }
+}
+
+static void commands_too(void **state)
+{
+    static const char *const texts[] = {"set crasher die=set", "clear crasher"};
+    char path[ND_CRASH_PATH];
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        command = texts[i];
+        let_die(die_of_a_command, path);
+        assert_int_equal(crash_again(path), 0);
+        assert_string_equal(text_of("here", "doing"), i ? "clear" : "set");
+    }
+}
+
+/* The recording is executed to what ended, and tells of what did not. */
+static void the_log_tells_of_the_end(void **state)
+{
+    char path[ND_CRASH_PATH], dir[320];
+    const struct nd_replay_options o = {.config = pair, .log = dir, .json = true};
+    const json_t *end, *begun;
+
+    (void)state;
+    chosen = 0;
+    let_die(die_of_a_packet, path);
+    snprintf(dir, sizeof(dir), "%s/a", records);
+    assert_int_equal(run(nd_replay_log, &o), 0);
+    end = json_object_get(said, "end");
+    begun = json_array_get(json_object_get(end, "not_executed"), 0);
+    assert_int_equal(json_integer_value(json_object_get(said, "burst")), 3);
+    assert_string_equal(text_of("end", "how"), "crashed");
+    assert_string_equal(text_of("end", "signal"), "SIGSEGV");
+    assert_string_equal(text_of("end", "line"), "crashed in NF crasher, lane 0, burst 4, packet 2: SIGSEGV");
+    assert_int_equal(json_integer_value(json_object_get(end, "packet")), 2);
+    assert_int_equal(json_integer_value(json_object_get(begun, "burst")), 4);
+    assert_int_equal(json_integer_value(json_object_get(begun, "inputs")), 3);
+}
+
+/* Writes report.json anew with other words in it. */
+static void change_report(const char *path, const char *name, json_t *value)
+{
+    char file[ND_CRASH_PATH + 16];
+    json_t *report;
+
+    snprintf(file, sizeof(file), "%s/report.json", path);
+    report = json_load_file(file, 0, NULL);
+    assert_non_null(report);
+    json_object_set_new(report, name, value);
+    assert_int_equal(json_dump_file(report, file, 0), 0);
+    json_decref(report);
+}
+
+static void another_death_is_not_this_one(void **state)
+{
+    char path[ND_CRASH_PATH];
+
+    (void)state;
+    chosen = 0;
+    let_die(die_of_a_packet, path);
+    change_report(path, "signal", json_string("SIGFPE"));
+    assert_int_equal(crash_again(path), 1);
+    assert_true(json_is_false(json_object_get(said, "reproduced")));
+    assert_string_equal(text_of("report", "signal"), "SIGFPE");
+    assert_string_equal(text_of("here", "signal"), "SIGSEGV");
+    change_report(path, "signal", json_string("SIGSEGV"));
+    change_report(path, "nf", json_string("monitor"));
+    assert_int_equal(crash_again(path), 1);
+    change_report(path, "nf", json_string("crasher"));
+    assert_int_equal(crash_again(path), 0);
+    change_report(path, "how", json_string("killed"));
+    assert_int_equal(crash_again(path), 65);
+}
+
+static void without_a_recording_the_state_is_a_fresh_one(void **state)
+{
+    char path[ND_CRASH_PATH], line[400];
+
+    (void)state;
+    chosen = 0;
+    let_die(die_of_a_packet, path);
+    snprintf(line, sizeof(line), "rm -rf %s", records);
+    assert_int_equal(system(line), 0);
+    assert_int_equal(crash_again(path), 0);
+    assert_true(json_is_true(json_object_get(said, "fresh")));
+    assert_string_equal(text_of("here", "nf"), "crasher");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_death_is_died_again),
+        cmocka_unit_test(commands_too),
+        cmocka_unit_test(the_log_tells_of_the_end),
+        cmocka_unit_test(another_death_is_not_this_one),
+        cmocka_unit_test(without_a_recording_the_state_is_a_fresh_one),
+    };
+    return cmocka_run_group_tests(tests, NULL, crash_clean);
+}

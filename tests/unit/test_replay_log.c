@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* replay --log of a recording that is not what a node writes, and of NFs that do not show what they should.
+ */
+#include "nflib/nf.h"
+#include "node/config/config.h"
+#include "node/control/options.h"
+#include "tests/unit/help_config.h"
+#include "tests/unit/help_recorder.h"
+#include "tools/replay/log.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* ---- NFs: one follows a pointer of its state, one shows rows of its own making ------------------ */
+
+struct kept {
+    struct nf_map *map;
+};
+
+static uint64_t arena(const void *config)
+{
+    (void)config;
+    return nf_map_bytes(16, 4, 8);
+}
+
+static bool make(struct nf *nf)
+{
+    struct kept *k = nf->state;
+
+    k->map = nf_map_make(nf, 16, 4, 8);
+    NF_CONSTANT(nf, &k->map);
+    return k->map != NULL;
+}
+
+static void process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
+{
+    (void)nf;
+    (void)packets;
+    (void)n;
+    (void)now;
+}
+
+static bool show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
+{
+    (void)nf;
+    (void)cursor;
+    nf_row(out);
+    nf_row_u64(out, "a\"b", 1);
+    return false;
+}
+
+static const struct nf_module kept = {.name = "kept",
+                                      .summary = "for a test",
+                                      .state_size = sizeof(struct kept),
+                                      .arena = arena,
+                                      .make = make,
+                                      .process = process};
+NF_MODULE(kept)
+static const struct nf_module garbled = {
+    .name = "garbled", .summary = "for a test", .process = process, .show = show};
+NF_MODULE(garbled)
+
+/* ---- recordings -------------------------------------------------------------------------------- */
+
+#define CHAIN_TEXT "chain: { name: t, nfs: [ kept: {}, garbled: {} ] }\n"
+
+static char chain_file[256];
+
+/* A recording of a snapshot alone; `crafted`: in it the NF's map is elsewhere than `make` put it. */
+static void record(bool crafted)
+{
+    static const struct ft_region_config how = {.name = "test"};
+    static char identity[FT_IDENTITY_MAX + 1];
+    struct ft_fault fault = {""};
+    struct nd_config *config;
+    struct nf_chain *chain = NULL;
+    struct lg_position at;
+    const struct nf_lane_state *is;
+    struct kept *k;
+
+    snprintf(chain_file, sizeof(chain_file), "%s",
+             help_config_file("chain.yaml", CHAIN_TEXT, strlen(CHAIN_TEXT)));
+    if (nd_config_read(&config, chain_file, false, &fault) ||
+        nf_chain_region(&rig.region, &config->chain, &how, &fault) ||
+        nf_chain_make(&chain, &config->chain, rig.region, 0, 1, &fault))
+        fail_msg("%s", fault.text);
+    identity[nf_chain_identity(&config->chain, identity, FT_IDENTITY_MAX)] = '\0';
+    is = nf_chain_state(chain);
+    at = (struct lg_position){.burst = is->burst, .seq = is->seq, .time = is->time, .access = is->access};
+    snprintf(rig.directory, sizeof(rig.directory), "/tmp/replay-log.XXXXXX");
+    assert_non_null(mkdtemp(rig.directory));
+    k = nf_chain_nf(chain, 1)->state;
+    if (crafted)
+        k->map = (struct nf_map *)(void *)((uint8_t *)k->map + 64);
+    rig_open("a", identity, 1u << 20, 2);
+    assert_true(lg_recorder_due(rig.recorder, 1));
+    lg_recorder_begin(rig.recorder, &at, 1, 1);
+    while (lg_recorder_owes(rig.recorder))
+        lg_recorder_turn(rig.recorder, 0);
+    lg_recorder_stop(rig.recorder, 0);
+    rig_close();
+    if (crafted)
+        k->map = (struct nf_map *)(void *)((uint8_t *)k->map - 64);
+    nf_chain_free(chain);
+    ft_region_close(rig.region); /* replay maps its own at the same address */
+    rig.region = NULL;
+    nd_config_free(config);
+}
+
+/* The command's exit code; what it says on stderr. In a process of its own: it runs once in one. */
+static int execute(const char *nf, char said[1024])
+{
+    const struct nd_replay_options options = {.log = rig_file(1), .config = chain_file, .show = nf};
+    FILE *err = tmpfile();
+    int status;
+    pid_t child;
+    size_t n;
+
+    assert_non_null(err);
+    fflush(NULL);
+    child = fork();
+    if (child == 0) {
+        signal(SIGSEGV, SIG_DFL);
+        dup2(fileno(err), STDERR_FILENO);
+        if (!freopen("/dev/null", "w", stdout))
+            _exit(99);
+        _exit(nd_replay_log(&options));
+    }
+    assert_true(child > 0 && waitpid(child, &status, 0) == child);
+    rewind(err);
+    n = fread(said, 1, 1023, err);
+    said[n] = '\0';
+    fclose(err);
+    remove(rig_file(1));
+    rmdir(rig.directory);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+static void what_a_node_recorded_is_executed(void **state)
+{
+    char said[1024];
+
+    (void)state;
+    record(false);
+    assert_int_equal(execute(NULL, said), ND_DONE);
+}
+
+/* An NF would go where the recording says. */
+static void a_snapshot_with_another_constant_is_refused_by_name(void **state)
+{
+    char said[1024];
+
+    (void)state;
+    record(true);
+    assert_int_equal(execute(NULL, said), ND_DATA);
+    assert_non_null(strstr(said, "snapshot: "));
+    assert_non_null(strstr(said, "kept"));
+}
+
+static void rows_that_are_no_json_are_told_and_fail(void **state)
+{
+    char said[1024];
+
+    (void)state;
+    record(false);
+    assert_int_equal(execute("garbled", said), ND_DATA);
+    assert_non_null(strstr(said, "NF 'garbled' shows what is no JSON in lane 0"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_a_node_recorded_is_executed),
+        cmocka_unit_test(a_snapshot_with_another_constant_is_refused_by_name),
+        cmocka_unit_test(rows_that_are_no_json_are_told_and_fail),
+    };
+
+    return cmocka_run_group_tests_name("replay_log", tests, NULL, help_config_clean);
+}

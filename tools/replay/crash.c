@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* replay --crash: the process that dies again, and what is told of it; see crash.h. */
+#include "tools/replay/crash.h"
+#include "node/base/clock.h"
+#include "node/control/options.h"
+#include "node/control/pair.h"
+#include "node/crash/handler.h"
+#include "node/crash/reporter.h"
+#include "nflib/chain/chain.h"
+#include "tools/pair/child.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define HANGS_NS    2000000000ull /* a burst that has not ended after so long hangs */
+#define DEATH_BYTES 640u
+
+struct again {
+    struct nd_incident report;
+    struct nd_log log;
+    struct nd_tape tape;
+    bool fresh;           /* there is no recording that has the burst */
+    struct ft_fault why;  /* the reason */
+    struct nd_death here; /* what came of it */
+};
+
+/* ---- the process that dies ---- */
+
+/* What the reporter saved of the lanes' last inputs, in order, as bursts of one lane. */
+static int run_fresh(const struct again *a, struct ft_fault *fault)
+{
+    static const struct ft_region_config how = {.name = "understudy replay"};
+    static struct ft_published published[1];
+    const struct nf_chain_config *config = &a->log.config->chain;
+    struct nf_packet packets[NF_BURST_MAX];
+    uint8_t *frames = malloc((size_t)a->tape.longest * NF_BURST_MAX + 1);
+    struct ft_region *region;
+    struct nf_chain *chain;
+    int error = frames ? 0 : ft_fail(fault, FT_ENOMEM, "no memory for frames");
+
+    if (error || (error = nf_chain_region(&region, config, &how, fault)) ||
+        (error = nf_chain_make(&chain, config, region, 0, 1, fault)))
+        return error;
+    nf_chain_share(chain, published);
+    nf_chain_mark(chain, &a->log.page->lane[0].mark);
+    nd_crash_thread(0);
+    for (uint64_t b = 0; b < a->tape.burst_count; b++) {
+        const struct nd_tape_burst *burst = &a->tape.bursts[b];
+
+        for (uint32_t i = 0; i < burst->n; i++) {
+            const struct nd_tape_input *in = &a->tape.inputs[burst->first + i];
+            uint8_t *frame = frames + (size_t)i * a->tape.longest;
+
+            nd_tape_frame(&a->tape, burst->first + i, frame);
+            packets[i] = (struct nf_packet){.data = frame,
+                                            .len = in->wire,
+                                            .have = in->wire,
+                                            .in_port = in->side == NF_OUTSIDE,
+                                            .side = in->side};
+        }
+        nf_chain_run(chain, b + 1, burst->time, packets, burst->n);
+    }
+    return 0;
+}
+
+static _Noreturn void run_child(struct again *a)
+{
+    static const struct ft_datagram_key nobody;
+    const struct rlimit none = {0, 0};
+    struct ft_fault fault = {""};
+    int error;
+
+    setrlimit(RLIMIT_CORE, &none);
+    nd_crash_catch(a->log.page, a->log.words, a->log.config->chain.lanes, &nobody);
+    error = a->fresh ? run_fresh(a, &fault) : nd_log_run_crash(&a->log, &fault);
+    if (error)
+        fprintf(stderr, "%s\n", fault.text);
+    _exit(error ? ND_DATA : ND_DONE);
+}
+
+/* A person looks at it, and it takes as long as that takes. */
+static bool is_traced(pid_t child)
+{
+    char name[64], line[128];
+    int tracer = 0;
+    FILE *in;
+
+    snprintf(name, sizeof(name), "/proc/%d/status", (int)child);
+    in = fopen(name, "re");
+    while (in && !tracer && fgets(line, sizeof(line), in))
+        sscanf(line, "TracerPid: %d", &tracer);
+    if (in)
+        fclose(in);
+    return tracer != 0;
+}
+
+/* The burst in question, or any of a fresh state, has stood for too long. `since`: when it last moved. */
+static bool stands(const struct again *a, uint64_t before[2], uint64_t *since)
+{
+    const struct nf_mark *mark = &a->log.page->lane[a->fresh ? 0 : a->log.crash_lane].mark;
+    uint64_t now[2] = {atomic_load(&mark->burst), atomic_load(&mark->nf)}, time = nd_now();
+    bool at = atomic_load(&mark->doing) != NF_DOING_NOTHING && (a->fresh || now[0] == a->report.burst);
+
+    if (!at || memcmp(now, before, sizeof(now)) != 0)
+        *since = time;
+    memcpy(before, now, sizeof(now));
+    return time - *since > HANGS_NS;
+}
+
+/* Its status; *traced: a debugger had it. */
+static int wait_child(struct again *a, pid_t child, bool *traced)
+{
+    uint64_t before[2] = {0}, since = nd_now();
+    int status = 0;
+
+    while (waitpid(child, &status, WNOHANG) == 0) {
+        *traced |= is_traced(child);
+        if (*traced || !stands(a, before, &since)) {
+            nd_sleep(10000000);
+            continue;
+        }
+        a->here.hangs = true;
+        nd_child_kill(&child);
+        break;
+    }
+    return status;
+}
+
+/* ---- how it died ---- */
+
+static void note_place(struct nd_death *d, const struct nd_crash_told *told)
+{
+    const char *object;
+
+    nd_crash_symbol(told->reg[ND_CRASH_REGISTERS - 1], d->symbol, &object, &d->offset);
+    snprintf(d->object, sizeof(d->object), "%s", object);
+    nd_crash_signal(d->signal, told->number);
+    d->overflow = told->overflow;
+}
+
+static void note_death(struct again *a, int status)
+{
+    const struct nd_crash_told *told = &a->log.page->told;
+    unsigned lane = a->fresh ? 0 : a->log.crash_lane;
+    const struct nf_mark *mark =
+        &a->log.page->lane[told->owner && told->lane >= 0 ? (unsigned)told->lane : lane].mark;
+    uint32_t nf = atomic_load(&mark->nf), doing = atomic_load(&mark->doing);
+    const struct nf_chain_config *chain = &a->log.config->chain;
+
+    if (told->owner)
+        note_place(&a->here, told);
+    else if (WIFSIGNALED(status))
+        nd_crash_signal(a->here.signal, WTERMSIG(status));
+    snprintf(a->here.doing, sizeof(a->here.doing), "%s", nf_doing_name(doing));
+    if (doing != NF_DOING_NOTHING && nf <= chain->count)
+        snprintf(a->here.nf, sizeof(a->here.nf), "%s", nf ? chain->nfs[nf - 1].module->name : "l3");
+}
+
+static const char *file_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
+/* Where a stack comes to its end is up to how much of it was there. */
+static bool is_same_place(const struct nd_death *a, const struct nd_death *b)
+{
+    size_t len = strcspn(a->symbol, "+");
+
+    if (a->overflow && b->overflow)
+        return len == strcspn(b->symbol, "+") && memcmp(a->symbol, b->symbol, len) == 0;
+    if (a->symbol[0] && b->symbol[0])
+        return strcmp(a->symbol, b->symbol) == 0;
+    return strcmp(file_of(a->object), file_of(b->object)) == 0 && a->offset == b->offset;
+}
+
+static bool is_same_death(const struct nd_death *a, const struct nd_death *b)
+{
+    if (a->hangs != b->hangs || strcmp(a->nf, b->nf) != 0 || strcmp(a->doing, b->doing) != 0)
+        return false;
+    return a->hangs || (strcmp(a->signal, b->signal) == 0 && is_same_place(a, b));
+}
+
+static const char *describe_death(char out[DEATH_BYTES], const struct nd_death *d)
+{
+    bool packets = strcmp(d->doing, "packets") == 0 || strcmp(d->doing, "nothing") == 0;
+    char place[96], at[400];
+
+    snprintf(place, sizeof(place), "%s%s%s%s", packets ? "" : d->doing, packets ? "" : " of ",
+             d->nf[0] ? "NF " : "", d->nf[0] ? d->nf : "no NF");
+    if (d->symbol[0])
+        snprintf(at, sizeof(at), "%s", d->symbol);
+    else
+        snprintf(at, sizeof(at), "%s+0x%lx", d->object, d->offset);
+    if (d->hangs)
+        snprintf(out, DEATH_BYTES, "hangs in %s", place);
+    else if (!d->signal[0])
+        snprintf(out, DEATH_BYTES, "went on: nothing crashed");
+    else
+        snprintf(out, DEATH_BYTES, "%s in %s at %s", d->signal, place, at);
+    return out;
+}
+
+static json_t *make_death(const struct nd_death *d)
+{
+    return json_pack("{s:s?, s:s?, s:s, s:b, s:s?, s:s?, s:I}", "signal", d->signal[0] ? d->signal : NULL,
+                     "nf", d->nf[0] ? d->nf : NULL, "doing", d->doing, "hangs", d->hangs, "symbol",
+                     d->symbol[0] ? d->symbol : NULL, "object", d->object[0] ? d->object : NULL, "offset",
+                     (json_int_t)d->offset);
+}
+
+/* ---- the command ---- */
+
+static int print_outcome(const struct again *a)
+{
+    bool json = a->log.options->json, same = is_same_death(&a->report.death, &a->here);
+    FILE *out = json ? stderr : stdout;
+    char line[DEATH_BYTES], build[64];
+    json_t *o;
+    int code = same ? ND_DONE : ND_NOT_EQUAL;
+
+    fprintf(out, "%s: %s\n", a->report.directory, same ? "reproduced" : "NOT REPRODUCED");
+    if (a->fresh)
+        fprintf(out, "  executed       inputs.pcapng, from a fresh state: %s\n", a->why.text);
+    else
+        fprintf(out, "  executed       the recording %s, and the burst that it ends in: lane %d burst %lu\n",
+                a->log.options->log, a->report.lane, a->report.burst);
+    fprintf(out, "  the report     %s\n", describe_death(line, &a->report.death));
+    fprintf(out, "  here           %s\n", describe_death(line, &a->here));
+    if (!same && strcmp(a->report.build, nd_crash_build_id(build)) != 0)
+        fprintf(out, "  other builds   the node was %s, this is %s\n", a->report.build, build);
+    if (!json)
+        return code;
+    o = json_pack("{s:s, s:b, s:s, s:b, s:s?, s:o, s:o}", "directory", a->report.directory, "reproduced",
+                  same, "line", a->report.line, "fresh", a->fresh, "why_fresh", a->fresh ? a->why.text : NULL,
+                  "report", make_death(&a->report.death), "here", make_death(&a->here));
+    code = o && nd_print_json(o) == 0 ? code : ND_SOFTWARE;
+    json_decref(o);
+    return code;
+}
+
+/* The recording, or else what stands in for it. */
+static int choose_inputs(struct again *a, const struct nd_replay_options *o, struct ft_fault *fault)
+{
+    struct nd_replay_options instead = *o;
+    char file[300];
+    int error = nd_incident_recording(&a->log.files, &a->report, &a->why);
+
+    if (!error && nd_incident_has_burst(&a->log.files, &a->report))
+        return nd_config_read(&a->log.config, o->config, false, fault);
+    if (!error)
+        ft_fail(&a->why, FT_ENOENT, "%.160s ends before the burst",
+                a->log.files.list[a->log.files.count - 1].file);
+    a->fresh = true;
+    instead.fast = true;
+    instead.lanes = 1;
+    instead.mode = instead.standby = -1;
+    snprintf(file, sizeof(file), "%s/inputs.pcapng", a->report.directory);
+    error = nd_replay_config(&a->log.config, &instead, fault);
+    return error ? error : nd_tape_read(&a->tape, file, &a->log.config->chain, fault);
+}
+
+/* What a debugger needs to know beforehand. */
+static void find_entry(struct again *a)
+{
+    const struct nf_chain_config *chain = &a->log.config->chain;
+
+    a->log.crash_lane = (unsigned)a->report.lane;
+    a->log.crash_packet = a->report.packet;
+    for (unsigned i = 0; i < chain->count; i++) {
+        const struct nf_module *m = chain->nfs[i].module;
+
+        if (strcmp(m->name, a->report.death.nf) != 0)
+            continue;
+        a->log.crash_entry = strcmp(a->report.death.doing, "timers") == 0  ? (uintptr_t)m->timers
+                             : strcmp(a->report.death.doing, "set") == 0   ? (uintptr_t)m->set
+                             : strcmp(a->report.death.doing, "clear") == 0 ? (uintptr_t)m->clear
+                                                                           : (uintptr_t)m->process;
+    }
+}
+
+static int die_again(struct again *a)
+{
+    bool traced = false;
+    int status;
+    pid_t child;
+
+    fflush(NULL);
+    child = nd_child();
+    if (child == 0)
+        run_child(a);
+    if (child < 0) {
+        fprintf(stderr, "understudy replay: no process\n");
+        return ND_SOFTWARE;
+    }
+    status = wait_child(a, child, &traced);
+    if (traced) /* whoever looked at it knows more than this program */
+        return ND_DONE;
+    if (!a->here.hangs && WIFEXITED(status) && WEXITSTATUS(status) != 0)
+        return WEXITSTATUS(status);
+    note_death(a, status);
+    return print_outcome(a);
+}
+
+int nd_replay_crash(const struct nd_replay_options *options)
+{
+    static struct again a;
+    static char recording[352];
+    struct nd_replay_options o = *options;
+    struct ft_fault fault = {""};
+    int error = nd_incident_read(&a.report, o.crash, &fault), code;
+
+    snprintf(recording, sizeof(recording), "%s/%s", a.report.recording, a.report.node);
+    o.log = recording;
+    a.log.options = &o;
+    a.log.page = nd_shared_memory(sizeof(*a.log.page));
+    if (!error && !a.log.page)
+        error = ft_fail(&fault, FT_ENOMEM, "understudy replay: no memory");
+    if (!error)
+        error = choose_inputs(&a, &o, &fault);
+    if (error) {
+        fprintf(stderr, "%s\n", fault.text);
+        code = nd_exit_of_file(error);
+    } else {
+        find_entry(&a);
+        code = die_again(&a);
+    }
+    nd_log_files_close(&a.log.files);
+    nd_tape_free(&a.tape);
+    nd_config_free(a.log.config);
+    return code;
+}

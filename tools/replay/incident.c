@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a reporter wrote of a crash, read back; and the recording that ends with it. See crash.h. */
+#include "tools/replay/crash.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* It is printed: whoever may write there may not write on a terminal. */
+static void copy_text(char *out, size_t size, const json_t *o, const char *name)
+{
+    const char *text = json_string_value(json_object_get(o, name));
+
+    snprintf(out, size, "%s", text ? text : "");
+    for (; *out; out++)
+        if ((unsigned char)*out < ' ' || *out == 0x7f)
+            *out = '?';
+}
+
+static uint64_t number_of(const json_t *o, const char *name)
+{
+    const json_t *value = json_object_get(o, name);
+    const char *hex = json_string_value(value);
+
+    return hex ? strtoull(hex, NULL, 16) : (uint64_t)json_integer_value(value);
+}
+
+/* The innermost frame is where it died, but for a call of what is no code, which is in no object. */
+static void read_place(struct nd_death *d, const json_t *report)
+{
+    uint64_t ip = number_of(json_object_get(report, "registers"), "rip");
+    const json_t *frame = json_array_get(json_object_get(report, "backtrace"), 0);
+
+    d->offset = ip;
+    snprintf(d->object, sizeof(d->object), "?");
+    if (!json_is_true(json_object_get(frame, "sure")) || number_of(frame, "address") != ip)
+        return;
+    copy_text(d->symbol, sizeof(d->symbol), frame, "symbol");
+    copy_text(d->object, sizeof(d->object), frame, "object");
+    d->offset = number_of(frame, "offset");
+}
+
+static int check_report(const struct nd_incident *r, const char *how, const char *file,
+                        struct ft_fault *fault)
+{
+    if (strcmp(how, "killed") == 0)
+        return ft_fail(fault, FT_EMALFORMED, "%.160s: the node was killed, expected one that crashed", file);
+    if (strcmp(how, "crashed") != 0 && strcmp(how, "hung") != 0)
+        return ft_fail(fault, FT_EMALFORMED, "%.160s: no report of a node's end, expected one", file);
+    if (r->lane < 0 || r->lane >= (int)FT_LANES_MAX || r->packet > FT_BURST_MAX)
+        return ft_fail(fault, FT_EMALFORMED, "%.160s: it crashed outside of its lanes, expected a burst",
+                       file);
+    if (strcmp(r->death.doing, "show") == 0)
+        return ft_fail(fault, FT_EMALFORMED,
+                       "%.160s: it crashed in an answer to `show`, which no recording has, expected a burst",
+                       file);
+    return 0;
+}
+
+int nd_incident_read(struct nd_incident *out, const char *directory, struct ft_fault *fault)
+{
+    char file[300], how[16];
+    json_error_t why;
+    const json_t *lane;
+    json_t *report;
+
+    *out = (struct nd_incident){.lane = -1};
+    snprintf(out->directory, sizeof(out->directory), "%s", directory);
+    snprintf(file, sizeof(file), "%s/report.json", out->directory);
+    report = json_load_file(file, 0, &why);
+    if (!report && json_error_code(&why) == json_error_cannot_open_file)
+        return ft_fail(fault, errno == EACCES ? FT_EPERM : FT_ENOENT,
+                       "%.160s: %s, expected a directory that `incidents` lists", file, strerror(errno));
+    if (!report)
+        return ft_fail(fault, FT_EMALFORMED, "%.160s:%d: %.60s, expected a report", file, why.line, why.text);
+    copy_text(how, sizeof(how), report, "how");
+    copy_text(out->line, sizeof(out->line), report, "line");
+    copy_text(out->node, sizeof(out->node), report, "node");
+    copy_text(out->recording, sizeof(out->recording), report, "recording");
+    copy_text(out->build, sizeof(out->build), report, "build_id");
+    copy_text(out->death.signal, sizeof(out->death.signal), report, "signal");
+    copy_text(out->death.nf, sizeof(out->death.nf), report, "nf");
+    copy_text(out->death.doing, sizeof(out->death.doing), report, "doing");
+    out->death.hangs = strcmp(how, "hung") == 0;
+    out->death.overflow = json_is_true(json_object_get(report, "stack_overflow"));
+    out->burst = number_of(report, "burst");
+    out->wall = number_of(report, "time_ns");
+    out->packet = (unsigned)number_of(report, "packet");
+    lane = json_object_get(report, "lane");
+    out->lane = json_is_integer(lane) ? (int)json_integer_value(lane) : -1;
+    read_place(&out->death, report);
+    json_decref(report);
+    return check_report(out, how, file, fault);
+}
+
+int nd_incident_recording(struct nd_log_files *files, const struct nd_incident *report,
+                          struct ft_fault *fault)
+{
+    char path[352];
+
+    if (!report->recording[0])
+        return ft_fail(fault, FT_ENOENT, "the node recorded nothing");
+    snprintf(path, sizeof(path), "%s/%s", report->recording, report->node);
+    return nd_log_files_open(files, path, report->wall, fault);
+}
+
+bool nd_incident_has_burst(const struct nd_log_files *files, const struct nd_incident *report)
+{
+    const struct lg_recording *last = &files->list[files->count - 1];
+    unsigned lane = (unsigned)report->lane;
+
+    return lane < last->head.lanes && last->begun[lane].content && last->end[lane].burst + 1 == report->burst;
+}
