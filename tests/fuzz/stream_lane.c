@@ -137,7 +137,7 @@ static void read_chain(const struct stream_chain *chain)
 
     if (chain->rules)
         fuzz_file("firewall.rules", chain->rules, strlen(chain->rules));
-    FUZZ_MUST(nd_config_read(&s.config, fuzz_file("chain.yaml", text, (size_t)n), false, &fault) == 0, "%s",
+    FUZZ_MUST(nd_config_read(&s.config, fuzz_file("chain.yaml", text, (size_t)n), 0, &fault) == 0, "%s",
               fault.text);
 }
 

@@ -58,7 +58,7 @@ int help_chain_refused(const char *nfs, const char *rules, struct ft_fault *faul
     struct nd_config *config = NULL;
     char dir[64], path[96];
     write_chain(dir, path, nfs, rules);
-    int rc = nd_config_read(&config, path, false, fault);
+    int rc = nd_config_read(&config, path, 0, fault);
     if (rc == FT_OK)
         nd_config_free(config);
     remove_chain(dir);
@@ -80,7 +80,7 @@ void help_chain_open_file(struct help_chain *h, const char *file, uint64_t seed)
 {
     static const struct ft_region_config how = {.name = "test", .shared_size = 1 << 20, .audit = true};
     struct ft_fault fault = {""};
-    must(nd_config_read(&h->config, file, false, &fault), &fault);
+    must(nd_config_read(&h->config, file, 0, &fault), &fault);
     h->seed = seed;
     must(nf_chain_region(&h->region, &h->config->chain, &how, &fault), &fault);
     make_chain(h);

@@ -56,7 +56,7 @@ static int read_next(struct nd_config **next, const char *nfs, const char *rules
     if (rules)
         write_text("firewall.rules", rules);
     snprintf(path, sizeof(path), "%s/chain.yaml", h.dir);
-    return nd_config_read(next, path, false, fault);
+    return nd_config_read(next, path, 0, fault);
 }
 
 /* 0, or how it is refused. */

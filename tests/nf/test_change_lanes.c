@@ -38,7 +38,7 @@ static struct nd_config *read_chain(const char *nfs)
     n = snprintf(text, sizeof(text), "chain:\n  name: test\n  lanes: %u\n  nfs:\n%s", LANES, nfs);
     assert_int_equal(write(fd, text, (size_t)n), n);
     close(fd);
-    if (nd_config_read(&read, path, false, &fault))
+    if (nd_config_read(&read, path, 0, &fault))
         fail_msg("%s", fault.text);
     unlink(path);
     return read;

@@ -92,7 +92,7 @@ static void open_chain(const char *nfs, unsigned lanes)
     write_file("firewall.rules", rules);
     snprintf(path, sizeof(path), "%s/chain.yaml", w.dir);
     w.lanes = lanes;
-    if (nd_config_read(&w.config, path, false, &fault) ||
+    if (nd_config_read(&w.config, path, 0, &fault) ||
         nf_chain_region(&w.region, &w.config->chain, &how, &fault))
         fail_msg("%s", fault.text);
     for (unsigned l = 0; l < lanes; l++) {

@@ -61,7 +61,7 @@ static void race(const char *file, const char *name, unsigned lanes, bool audit,
     help_captures_or_skip();
     if (!help_capture_read(&d.capture, name))
         return;
-    if (nd_config_read(&config, file, false, &fault) < 0)
+    if (nd_config_read(&config, file, 0, &fault) < 0)
         fail_msg("%s", fault.text);
     deal(&d, lanes);
     r.config = config->chain;

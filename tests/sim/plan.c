@@ -19,7 +19,7 @@ int sim_configs(const char *directory, struct ft_fault *fault)
 
     for (unsigned i = 0; i < CHAINS && !error; i++) {
         snprintf(path, sizeof(path), "%s/%s.yaml", directory, sim_chain_name[i]);
-        error = nd_config_read(&configs[i], path, false, fault);
+        error = nd_config_read(&configs[i], path, 0, fault);
     }
     return error;
 }

@@ -96,7 +96,7 @@ static void read_config(void)
 
     snprintf(state, sizeof(state), "%s/state", dir);
     mkdir(state, 0700);
-    if (nd_config_read(&crash_world.config, help_config_file("pair.yaml", text, (size_t)len), true, &fault))
+    if (nd_config_read(&crash_world.config, help_config_file("pair.yaml", text, (size_t)len), ND_CONFIG_NODES, &fault))
         fail_msg("%s", fault.text);
 }
 

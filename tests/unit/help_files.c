@@ -83,7 +83,7 @@ struct nd_config *help_files_pair(int which)
     char path[128];
 
     snprintf(path, sizeof(path), "%s/pair.yaml", help_files_dir[which]);
-    if (nd_config_read(&config, path, true, &fault))
+    if (nd_config_read(&config, path, ND_CONFIG_NODES, &fault))
         fail_msg("%s", fault.text);
     return config;
 }

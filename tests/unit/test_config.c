@@ -21,7 +21,7 @@ static struct nd_config *read_text(const char *text)
     struct nd_config *config;
     struct ft_fault fault = {""};
 
-    if (nd_config_read(&config, help_config_file("t.yaml", text, strlen(text)), false, &fault))
+    if (nd_config_read(&config, help_config_file("t.yaml", text, strlen(text)), 0, &fault))
         fail_msg("%s", fault.text);
     return config;
 }
@@ -31,7 +31,7 @@ static struct nd_config *read_sample(void)
     struct nd_config *config;
     struct ft_fault fault = {""};
 
-    if (nd_config_read(&config, SAMPLE, true, &fault))
+    if (nd_config_read(&config, SAMPLE, ND_CONFIG_NODES, &fault))
         fail_msg("%s", fault.text);
     return config;
 }

@@ -30,7 +30,7 @@ static struct nd_config *read_text(const char *text)
     struct nd_config *config;
     struct ft_fault fault;
 
-    if (nd_config_read(&config, help_config_file("t.yaml", text, strlen(text)), true, &fault) != 0)
+    if (nd_config_read(&config, help_config_file("t.yaml", text, strlen(text)), ND_CONFIG_NODES, &fault) != 0)
         fail_msg("%s", fault.text);
     return config;
 }

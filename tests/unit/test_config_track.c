@@ -37,7 +37,7 @@ static void everything_that_may_be_said_is_read(void **state)
     const struct nd_node *a;
 
     (void)state;
-    if (nd_config_read(&c, help_config_file("t.yaml", text, strlen(text)), true, &fault) != 0)
+    if (nd_config_read(&c, help_config_file("t.yaml", text, strlen(text)), ND_CONFIG_NODES, &fault) != 0)
         fail_msg("%s", fault.text);
     a = &c->node[1];
     assert_int_equal(a->tracks, 4);
@@ -74,7 +74,7 @@ static void nothing_said_is_nobody_preferred_and_no_failback(void **state)
     struct ft_fault fault = {""};
 
     (void)state;
-    assert_int_equal(nd_config_read(&c, help_config_file("t.yaml", text, strlen(text)), true, &fault), 0);
+    assert_int_equal(nd_config_read(&c, help_config_file("t.yaml", text, strlen(text)), ND_CONFIG_NODES, &fault), 0);
     assert_int_equal(c->authority.prefer, -1);
     assert_int_equal(c->authority.failback, ND_FAILBACK_NEVER);
     assert_int_equal(c->authority.hold_down_s, 10);

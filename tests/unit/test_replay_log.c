@@ -91,7 +91,7 @@ static void record(bool crafted)
 
     snprintf(chain_file, sizeof(chain_file), "%s",
              help_config_file("chain.yaml", CHAIN_TEXT, strlen(CHAIN_TEXT)));
-    if (nd_config_read(&config, chain_file, false, &fault) ||
+    if (nd_config_read(&config, chain_file, 0, &fault) ||
         nf_chain_region(&rig.region, &config->chain, &how, &fault) ||
         nf_chain_make(&chain, &config->chain, rig.region, 0, 1, &fault))
         fail_msg("%s", fault.text);

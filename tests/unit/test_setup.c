@@ -20,7 +20,7 @@ static struct nd_config *read_pair(const char *protect, const char *timing)
     int n =
         snprintf(text, sizeof(text), "chain: { name: pair, lanes: 2, nfs: [bare] }\n%s%s", protect, timing);
 
-    if (nd_config_read(&config, help_config_file("pair.yaml", text, (size_t)n), false, &fault))
+    if (nd_config_read(&config, help_config_file("pair.yaml", text, (size_t)n), 0, &fault))
         fail_msg("%s", fault.text);
     return config;
 }

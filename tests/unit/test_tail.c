@@ -63,7 +63,7 @@ static int setup(void **state)
 
     (void)state;
     memset(&w, 0, sizeof(w));
-    if (nd_config_read(&w.config, help_config_file("chain.yaml", text, sizeof(text) - 1), false, &fault) ||
+    if (nd_config_read(&w.config, help_config_file("chain.yaml", text, sizeof(text) - 1), 0, &fault) ||
         nf_chain_region(&w.region, &w.config->chain, &how, &fault))
         fail_msg("%s", fault.text);
     nd_group_init(&w.group, &w.lane, 1);

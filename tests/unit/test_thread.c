@@ -77,8 +77,7 @@ static void the_writers_begin_so(void **state)
     const struct ft_region_config how = {
         .lanes = 1, .nfs = 1, .arena_size = sizes, .nf_name = nfs, .shared_size = FT_ARENA_MIN};
     const struct nd_event_writer_config events = {.node = "a"};
-    struct lg_recorder_config recording = {
-        .directory = help_config_dir(), .node = "a", .files = 2, .queue_bytes = 4u * FT_RECORD_MAX};
+    struct lg_recorder_config recording = {.directory = help_config_dir(), .node = "a", .files = 2};
     struct nd_files_thread *files;
     struct rp_view_writer *views;
     struct lg_recorder *recorder;
@@ -100,9 +99,11 @@ static void the_writers_begin_so(void **state)
     nd_files_thread_close(files);
 
     assert_int_equal(ft_region_open(&recording.region, &how, &fault), 0);
-    assert_int_equal(lg_recorder_open(&recorder, &recording, &fault), 0);
+    assert_int_equal(lg_recorder_make(&recorder, 1, 4u * FT_RECORD_MAX, &fault), 0);
+    assert_int_equal(lg_recorder_open(recorder, &recording, &fault), 0);
     expect_begin("us-recorder");
     lg_recorder_close(recorder);
+    lg_recorder_free(recorder);
     ft_region_close(recording.region);
 }
 

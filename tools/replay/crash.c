@@ -132,11 +132,12 @@ static int wait_child(struct again *a, pid_t child, bool *traced)
 
 /* ---- how it died ---- */
 
-static void note_place(struct nd_death *d, const struct nd_crash_told *told)
+static void note_place(struct nd_death *d, const struct nd_crash_page *page)
 {
+    const struct nd_crash_told *told = &page->told;
     const char *object;
 
-    nd_crash_symbol(told->reg[ND_CRASH_REGISTERS - 1], d->symbol, &object, &d->offset);
+    nd_crash_symbol(page, told->reg[ND_CRASH_REGISTERS - 1], d->symbol, &object, &d->offset);
     snprintf(d->object, sizeof(d->object), "%s", object);
     nd_crash_signal(d->signal, told->number);
     d->overflow = told->overflow;
@@ -152,7 +153,7 @@ static void note_death(struct again *a, int status)
     const struct nf_chain_config *chain = &a->log.config->chain;
 
     if (told->owner)
-        note_place(&a->here, told);
+        note_place(&a->here, a->log.page);
     else if (WIFSIGNALED(status))
         nd_crash_signal(a->here.signal, WTERMSIG(status));
     snprintf(a->here.doing, sizeof(a->here.doing), "%s", nf_doing_name(doing));
@@ -252,7 +253,7 @@ static int choose_inputs(struct again *a, const struct nd_replay_options *o, str
     int error = nd_incident_recording(&a->log.files, &a->report, &a->why);
 
     if (!error && nd_incident_has_burst(&a->log.files, &a->report))
-        return nd_config_read(&a->log.config, o->config, false, fault);
+        return nd_config_read(&a->log.config, o->config, 0, fault);
     if (!error)
         ft_fail(&a->why, FT_ENOENT, "%.160s ends before the burst",
                 a->log.files.list[a->log.files.count - 1].file);
@@ -261,7 +262,7 @@ static int choose_inputs(struct again *a, const struct nd_replay_options *o, str
     instead.lanes = 1;
     instead.mode = instead.standby = -1;
     snprintf(file, sizeof(file), "%s/inputs.pcapng", a->report.directory);
-    error = nd_replay_config(&a->log.config, &instead, fault);
+    error = nd_replay_config(&a->log.config, &instead, 0, fault);
     return error ? error : nd_tape_read(&a->tape, file, &a->log.config->chain, fault);
 }
 
