@@ -5,6 +5,7 @@
  * State, written by this instance alone: the connections, which are its slots in the chain's sessions, and
  * the rules with their hits.
  */
+#include "nflib/net/icmpv6.h"
 #include "nfs/firewall_parts.h"
 
 #include <string.h>
@@ -140,8 +141,7 @@ static bool fw_is_keyed(const struct nf_packet *p)
 /* What hosts and routers of a link say to each other about addresses there (RFC 4861): as ARP. */
 static bool fw_is_neighbours(const struct nf_packet *p)
 {
-    return p->flags & NF_P_IPV6_READ && p->flags & NF_P_L4 && p->proto == NF_PROTO_ICMPV6 &&
-           p->icmp_type >= 133 && p->icmp_type <= 137 && p->data[p->l3 + 7] == 255;
+    return nf_is_nd(p) && p->data[p->l3 + 7] == 255;
 }
 
 /* Neither IPv4, nor IPv6 that it judges. */

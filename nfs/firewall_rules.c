@@ -2,6 +2,7 @@
 /* Reading and matching the firewall's rules; see firewall_rules.h. Reading happens while a configuration is
  * checked, never on the packet path. */
 #include "nfs/firewall_rules.h"
+#include "nflib/net/ipv6.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -69,10 +70,7 @@ static bool read_ipv6(const char *word, struct fw_host *host)
     if (!split_prefix(word, text, sizeof(text), &bits) || inet_pton(AF_INET6, text, host->addr) != 1)
         return false;
     host->bits = (uint8_t)bits;
-    for (; bits < 128; bits++)
-        if (host->addr[bits / 8] >> (7 - bits % 8) & 1)
-            return false;
-    return true;
+    return !nf_ipv6_has_host_bits(host->addr, bits);
 }
 
 static int read_host(struct fw_words *w, struct fw_rules *rules, struct fw_rule *rule, bool source)
@@ -286,10 +284,8 @@ static bool has_port(const struct fw_rule *rule, unsigned at, unsigned count, ui
 static bool host_has(const struct fw_rules *rules, uint32_t place, const uint8_t addr[16])
 {
     const struct fw_host *host = place ? &rules->host[place - 1] : NULL;
-    unsigned whole = host ? host->bits / 8u : 0, rest = host ? host->bits % 8u : 0;
 
-    return !host || (memcmp(host->addr, addr, whole) == 0 &&
-                     (!rest || (host->addr[whole] ^ addr[whole]) >> (8 - rest) == 0));
+    return !host || nf_ipv6_in_prefix(addr, host->addr, host->bits);
 }
 
 static bool hosts_match(const struct fw_rules *rules, const struct fw_rule *rule, const struct nf_packet *p)

@@ -4,7 +4,8 @@
  * decides, `#` begins a comment:
  *
  *     allow|deny [in|out] [tcp|udp|icmp|icmpv6|any|NUMBER] [from HOST [port PORTS]] [to HOST [port PORTS]]
- * [type N] default allow|deny [in|out]
+ *         [type N]
+ *     default allow|deny [in|out]
  *
  * `in` comes from the outer side, `out` from the inner, neither means both. HOST: any, A.B.C.D or A.B.C.D/N,
  * or the same of IPv6, and not one of each in a rule. A rule without hosts, or with `any`, is of both. PORTS:

@@ -40,6 +40,8 @@ static int add_forward(struct nat_config *config, const char *text, struct ft_fa
         return ft_fail(fault, FT_EINVAL,
                        "forward: %.60s: port %u is one of `ports`, expected one outside %u-%u", text,
                        ntohs(f->port), config->ports.first, config->ports.last);
+    if (!nf_prefixes_has(&config->inside, f->to))
+        return ft_fail(fault, FT_EINVAL, "forward: %.60s: its host is in no network of `inside`", text);
     if (nat_forward_at(config, f->proto, f->port))
         return ft_fail(fault, FT_EINVAL, "forward: %.60s: a second entry of one port, expected one", text);
     config->forwards++;
@@ -52,11 +54,10 @@ int nat_forwards_read(struct nat_config *config, struct ft_fault *fault)
 
     config->forwards = 0;
     for (const char *at = config->forward ? config->forward : ""; *at && !error;) {
-        size_t len = strcspn(at, ",");
+        size_t len = strcspn(at, ", ");
         char text[64];
 
         snprintf(text, sizeof(text), "%.*s", (int)(len < sizeof(text) ? len : sizeof(text) - 1), at);
-        text[strcspn(text, " ")] = 0;
         error = add_forward(config, text, fault);
         at += len;
         at += strspn(at, ", ");

@@ -8,6 +8,7 @@
  * of the interface identifier that are not all ones.
  */
 #include "nflib/nf.h"
+#include "nflib/net/ipv6.h"
 
 #include <arpa/inet.h>
 #include <string.h>
@@ -58,13 +59,6 @@ static uint16_t sum_of(const uint8_t addr[16])
 
 /* ---- addresses ---- */
 
-static bool has_prefix(const uint8_t addr[16], const struct npt_prefix *p)
-{
-    unsigned whole = p->bits / 8, rest = p->bits % 8;
-
-    return memcmp(addr, p->addr, whole) == 0 && (!rest || (addr[whole] ^ p->addr[whole]) >> (8 - rest) == 0);
-}
-
 static void put_prefix(uint8_t addr[16], const struct npt_prefix *p)
 {
     unsigned whole = p->bits / 8, rest = p->bits % 8;
@@ -106,9 +100,11 @@ static bool map_address(uint8_t addr[16], const struct npt_prefix *to, uint16_t 
 /* What goes out loses the prefix inside, what comes in the one outside. False: it cannot be mapped. */
 static bool map_end(const struct npt_config *config, uint8_t addr[16], bool out, bool *mapped)
 {
-    *mapped = has_prefix(addr, out ? &config->inside : &config->outside);
-    return !*mapped || map_address(addr, out ? &config->outside : &config->inside,
-                                   out ? config->correction : (uint16_t)~config->correction);
+    const struct npt_prefix *from = out ? &config->inside : &config->outside;
+    const struct npt_prefix *to = out ? &config->outside : &config->inside;
+
+    *mapped = nf_ipv6_in_prefix(addr, from->addr, from->bits);
+    return !*mapped || map_address(addr, to, out ? config->correction : (uint16_t)~config->correction);
 }
 
 /* An end of the packet, and where it is an error, the same end of the packet that it quotes, which went the
@@ -131,6 +127,8 @@ static bool map_packet(const struct npt_config *config, const struct nf_packet *
 
 static void npt_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
 {
+    uint32_t count[] = {[NPT_MAPPED] = 0, [NPT_PASSED] = 0};
+
     (void)now;
     for (uint32_t i = 0; i < n; i++) {
         struct nf_packet *p = packets[i];
@@ -139,8 +137,18 @@ static void npt_process(struct nf *nf, struct nf_packet *const packets[], uint32
         if (p->flags & NF_P_IPV6_READ && !map_packet(nf->config, p, &any))
             nf_drop(nf, p, NPT_NO_ROOM);
         else
-            nf_count(nf, any ? NPT_MAPPED : NPT_PASSED, 1);
+            count[any ? NPT_MAPPED : NPT_PASSED]++;
     }
+    for (unsigned c = NPT_MAPPED; c <= NPT_PASSED; c++)
+        if (count[c])
+            nf_count(nf, c, count[c]);
+}
+
+/* Both ways of a flow have one end in common, that outside, so packets are dealt by that one. */
+static enum nf_scope npt_scope(const void *config)
+{
+    (void)config;
+    return NF_OF_OUTSIDE;
 }
 
 /* ---- configuration ---- */
@@ -154,8 +162,7 @@ static int read_prefix(const char *name, const char *text, struct npt_prefix *ou
     memcpy(addr, text, right ? len : 0);
     addr[right ? len : 0] = 0;
     right = right && inet_pton(AF_INET6, addr, out->addr) == 1;
-    for (unsigned bit = out->bits; right && bit < 128; bit++)
-        right = !(out->addr[bit / 8] >> (7 - bit % 8) & 1);
+    right = right && !nf_ipv6_has_host_bits(out->addr, out->bits);
     return right ? 0
                  : ft_fail(fault, FT_EINVAL,
                            "%s is %.60s, expected a prefix of IPv6 of 8 to 64 bits, such as fd00:1:2::/48",
@@ -192,6 +199,7 @@ static const struct nf_module npt_module = {
     .counters = npt_counters,
     .check = npt_check,
     .process = npt_process,
+    .scope = npt_scope,
     .translates = NF_SOURCE | NF_DESTINATION,
 };
 NF_MODULE(npt_module)

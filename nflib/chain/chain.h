@@ -124,8 +124,8 @@ bool nf_chain_owner(const struct nf_chain *chain, struct nf_packet *p, unsigned 
 /*
  * Lane 0 … lanes-1 by a hash. NF_OF_FLOW: the same for both directions, of addresses, and of ports where TCP
  * or UDP is no fragment. NF_OF_INSIDE, NF_OF_OUTSIDE: of that address alone, IPv6's too. An ICMP error goes
- * where the flow goes that it is about. Ports that can, compute the same of IPv4. What has no addresses of either, ARP
- * among it, is lane 0's. The packet is parsed, and its `side` set.
+ * where the flow goes that it is about. Ports that can, compute the same of IPv4. What has no addresses of
+ * either, ARP among it, is lane 0's. The packet is parsed, and its `side` set.
  */
 unsigned nf_lane_of(const struct nf_packet *p, enum nf_scope scope, unsigned lanes);
 

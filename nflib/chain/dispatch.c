@@ -46,8 +46,8 @@ static bool has_ports(uint8_t proto)
     return proto == NF_PROTO_TCP || proto == NF_PROTO_UDP;
 }
 
-/* False: it has no addresses. An ICMP error is of the flow that it is about, whose packets went the other way.
- */
+/* False: it has no addresses. An ICMP error is of the flow that it is about, whose packets went the other
+ * way. */
 static bool read_hashed(const struct nf_packet *p, struct hashed *h)
 {
     if (p->flags & NF_P_ICMP_ERROR) {

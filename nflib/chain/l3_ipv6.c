@@ -22,13 +22,6 @@ bool nf_l3_has_ipv6(const struct nf_l3_config *config)
     return false;
 }
 
-static bool in_prefix(const uint8_t addr[16], const uint8_t prefix[16], unsigned bits)
-{
-    unsigned whole = bits / 8, rest = bits % 8;
-
-    return memcmp(addr, prefix, whole) == 0 && (!rest || (addr[whole] ^ prefix[whole]) >> (8 - rest) == 0);
-}
-
 static void add_route(struct nf_l3_ipv6 *ipv6, const struct nf_route6 *route)
 {
     uint32_t at = ipv6->routes++;
@@ -96,7 +89,7 @@ bool nf_l3_is_own6(const struct nf_l3 *l3, const uint8_t addr[16], uint8_t port)
 const struct nf_route6 *nf_l3_route6(const struct nf_l3 *l3, const uint8_t addr[16])
 {
     for (uint32_t i = 0; i < l3->ipv6.routes; i++)
-        if (in_prefix(addr, l3->ipv6.route[i].addr, l3->ipv6.route[i].bits))
+        if (nf_ipv6_in_prefix(addr, l3->ipv6.route[i].addr, l3->ipv6.route[i].bits))
             return &l3->ipv6.route[i];
     return NULL;
 }
@@ -116,7 +109,7 @@ static bool answer_echo(struct nf_l3 *l3, struct nf_packet *p)
 
 static bool on_link(const struct nf_interface *port, const uint8_t addr[16])
 {
-    return nf_ipv6_link_local(addr) || in_prefix(addr, port->addr6, port->bits6);
+    return nf_ipv6_link_local(addr) || nf_ipv6_in_prefix(addr, port->addr6, port->bits6);
 }
 
 /* Who asks without an address of his own wants to use this one (RFC 4862, 5.4): everybody hears that it is
@@ -139,9 +132,26 @@ static void answer_solicitation(struct nf_l3 *l3, const struct nf_packet *p, con
         nf_count(l3->nf, NF_L3_ND_ANSWERED, 1);
 }
 
+/* Without the flag an advertisement says nothing against what is known (RFC 4861, 7.2.5): so speaks who
+ * shares the address with others, or answers for its holder. */
+static bool may_say_so(const struct nf_l3 *l3, const struct nf_nd *nd, uint8_t port)
+{
+    const struct nf_neighbour *known = nf_neighbours_find(&l3->ipv6.neighbours, nd->target, port);
+
+    return nd->flags & NF_ND_OVERRIDE || !known || memcmp(known->mac, nd->mac, 6) == 0;
+}
+
+/* Of what is said to everybody only a configured next hop's advertisement of itself is believed. */
+static bool is_believed(const struct nf_l3 *l3, const struct nf_nd *nd, uint8_t port)
+{
+    return (nf_ipv6_many(nd->to) ? nf_neighbours_is_hop(&l3->ipv6.neighbours, nd->target, port)
+                                 : nf_l3_is_own6(l3, nd->to, port)) &&
+           may_say_so(l3, nd, port);
+}
+
 /*
  * As with ARP, senders are believed when they speak to us: they answer, or they ask, and their next packet
- * will want an answer. Of what is said to everybody only a configured next hop's advertisement of itself is.
+ * will want an answer.
  */
 static void receive_nd(struct nf_l3 *l3, struct nf_packet *p, const struct nf_nd *nd, uint64_t now)
 {
@@ -153,10 +163,8 @@ static void receive_nd(struct nf_l3 *l3, struct nf_packet *p, const struct nf_nd
     nf_drop(l3->nf, p, NF_L3_ND);
     if (nf_l3_is_own6(l3, who, p->in_port) || (probe && ours))
         nf_count(l3->nf, NF_L3_ND_CONFLICT, 1);
-    else if (nd->mac && !(nd->mac[0] & 1) && !nf_ipv6_martian(who) && !nf_ipv6_many(who) &&
-             (asks                   ? ours
-              : nf_ipv6_many(nd->to) ? nf_neighbours_is_hop(&l3->ipv6.neighbours, who, p->in_port)
-                                     : nf_l3_is_own6(l3, nd->to, p->in_port)))
+    else if (nd->mac && !(nd->mac[0] & 1) && !nf_ipv6_martian(who) &&
+             (asks ? ours : is_believed(l3, nd, p->in_port)))
         nf_neighbours_learn(&l3->ipv6.neighbours, who, p->in_port, nd->mac, asks && on_link(port, who), now);
     if (asks && ours && !nf_l3_is_own6(l3, nd->from, NF_L3_ANY_PORT))
         answer_solicitation(l3, p, nd, probe);
@@ -164,11 +172,16 @@ static void receive_nd(struct nf_l3 *l3, struct nf_packet *p, const struct nf_nd
 
 /* ---- in ---------------------------------------------------------------------------------------- */
 
-/* From or to an address that no router forwards. A link-local one is another host's on every link. */
+/* From or to an address that is no station's. */
 static bool is_martian(const uint8_t *from, const uint8_t *to)
 {
-    return nf_ipv6_martian(from) || nf_ipv6_martian(to) || nf_ipv6_many(from) || nf_ipv6_link_local(from) ||
-           nf_ipv6_link_local(to);
+    return nf_ipv6_martian(from) || nf_ipv6_martian(to) || nf_ipv6_many(from);
+}
+
+/* No router forwards it: a link-local address is another host's on every link. */
+static bool is_of_link(const uint8_t *from, const uint8_t *to)
+{
+    return nf_ipv6_link_local(from) || nf_ipv6_link_local(to);
 }
 
 /* A malformed packet, or one that the port cut off, which is told as any that is too big. */
@@ -178,7 +191,7 @@ static void receive_malformed(struct nf_l3 *l3, struct nf_packet *p, uint64_t no
     struct nf_packet whole;
 
     if (nf_l3_is_cut_off(p, &whole) && !nf_ipv6_many(from + 16) && !is_martian(from, from + 16) &&
-        nf_l3_drop_too_big(l3, &whole, now)) {
+        !is_of_link(from, from + 16) && nf_l3_drop_too_big(l3, &whole, now)) {
         p->drop = whole.drop;
         p->drop_nf = whole.drop_nf;
     } else {
@@ -197,9 +210,13 @@ void nf_l3_in_ipv6(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
         receive_nd(l3, p, &nd, now);
     else if (p->data[0] & 1 || nf_ipv6_many(to))
         nf_drop(l3->nf, p, NF_L3_BROADCAST);
+    else if (nf_is_nd(p)) /* of no use to hosts behind this one */
+        nf_drop(l3->nf, p, NF_L3_ND);
+    else if (is_martian(from, to))
+        nf_drop(l3->nf, p, NF_L3_MARTIAN);
     else if ((p->side == NF_INSIDE || nf_ipv6_link_local(to)) && nf_l3_is_own6(l3, to, p->in_port))
         answer_echo(l3, p);
-    else if (is_martian(from, to))
+    else if (is_of_link(from, to))
         nf_drop(l3->nf, p, NF_L3_MARTIAN);
     else if (p->data[p->l3 + HOP_LIMIT_AT] <= 1 && !nf_l3_is_own6(l3, to, NF_L3_ANY_PORT)) {
         nf_l3_send_error6(l3, p, NF_ICMPV6_TIME_EXCEEDED, 0, 0, now);

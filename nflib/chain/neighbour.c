@@ -15,7 +15,8 @@
 #define FORGET_AFTER  (180 * NF_SECOND)
 #define GIVE_UP_AFTER (3 * NF_SECOND) /* on an address that never answered */
 #define USED_EVERY    (5 * NF_SECOND)
-#define ASKS_A_ROUND  32u /* leaves room for what NFs make */
+#define ASKS_A_ROUND  32u                         /* leaves room for what NFs make */
+#define SOUGHT_MAX    (NF_NEIGHBOURS_MAX * 3 / 4) /* the rest is for stations that speak to us */
 #define ROUND_EVERY   (NF_SECOND / 10)
 
 static const uint8_t everybody[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, nobody[6];
@@ -76,14 +77,15 @@ static uint32_t find_slot(const struct nf_neighbours *table, const void *addr, u
     return nf_map_find(table->map, key_of(table, addr, port, key));
 }
 
-/* A new entry has no flags. NF_NONE: there is none and `add` is false, or the table is full. */
-static uint32_t find_or_add(struct nf_neighbours *table, const void *addr, uint8_t port, bool add)
+/* A new entry has no flags, and is added while there are less than `most`. NF_NONE: there is none. */
+static uint32_t find_or_add(struct nf_neighbours *table, const void *addr, uint8_t port, uint32_t most)
 {
     uint8_t key[16];
     uint32_t slot = find_slot(table, addr, port);
-    if (slot != NF_NONE || !add)
+    if (slot != NF_NONE || !most)
         return slot;
-    slot = nf_map_add(table->nf, table->map, key_of(table, addr, port, key));
+    if (nf_map_count(table->map) < most)
+        slot = nf_map_add(table->nf, table->map, key_of(table, addr, port, key));
     if (slot == NF_NONE)
         nf_count(table->nf, NF_L3_NEIGHBOURS_FULL, 1);
     else
@@ -93,7 +95,7 @@ static uint32_t find_or_add(struct nf_neighbours *table, const void *addr, uint8
 
 int nf_neighbours_add_hop(struct nf_neighbours *table, const void *addr, uint8_t port)
 {
-    uint32_t slot = find_or_add(table, addr, port, true);
+    uint32_t slot = find_or_add(table, addr, port, NF_NEIGHBOURS_MAX);
     if (slot == NF_NONE)
         return FT_EFULL;
     struct nf_neighbour *entry = NF_EDIT(table->nf, neighbour_at(table, slot));
@@ -183,7 +185,7 @@ static bool send_request(const struct nf_neighbours *table, uint32_t slot, uint6
 
 void nf_neighbours_want(struct nf_neighbours *table, const void *addr, uint8_t port, uint64_t now)
 {
-    uint32_t slot = find_or_add(table, addr, port, true);
+    uint32_t slot = find_or_add(table, addr, port, SOUGHT_MAX);
     if (slot == NF_NONE)
         return;
     const struct nf_neighbour *entry = neighbour_at(table, slot);
@@ -200,7 +202,7 @@ void nf_neighbours_want(struct nf_neighbours *table, const void *addr, uint8_t p
 void nf_neighbours_learn(struct nf_neighbours *table, const void *addr, uint8_t port, const uint8_t mac[6],
                          bool add, uint64_t now)
 {
-    uint32_t slot = find_or_add(table, addr, port, add);
+    uint32_t slot = find_or_add(table, addr, port, add ? NF_NEIGHBOURS_MAX : 0);
     if (slot == NF_NONE || neighbour_at(table, slot)->port != port)
         return;
     const struct nf_neighbour *entry = neighbour_at(table, slot);

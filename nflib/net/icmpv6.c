@@ -14,18 +14,7 @@
 #define ND_READ_MAX 128u /* bytes of a message that are captured */
 #define OF_SOURCE   1u   /* options: the link-layer address of a solicitation's sender */
 #define OF_TARGET   2u
-#define REDIRECT    137u
 #define ERRORS_END  128u /* types below are errors */
-
-static const uint8_t unspecified[16];
-
-bool nf_ipv6_martian(const uint8_t addr[16])
-{
-    static const uint8_t loopback[16] = {[15] = 1}, mapped[12] = {[10] = 0xff, [11] = 0xff};
-
-    return memcmp(addr, unspecified, 16) == 0 || memcmp(addr, loopback, 16) == 0 ||
-           memcmp(addr, mapped, sizeof(mapped)) == 0;
-}
 
 uint16_t nf_ipv6_checksum(const uint8_t addresses[32], uint8_t proto, const void *message, uint32_t n)
 {
@@ -74,18 +63,19 @@ static bool read_options(const uint8_t *at, const uint8_t *end, struct nf_nd *nd
 
 static bool is_whole(const struct nf_packet *p)
 {
-    return (p->flags & (NF_P_IPV6_READ | NF_P_L4 | NF_P_FRAGMENT)) == (NF_P_IPV6_READ | NF_P_L4) &&
-           p->proto == IPPROTO_ICMPV6 && p->l4_len >= ND_HEAD && p->l4_len <= ND_READ_MAX &&
+    return p->l4 == p->l3 + HEADER && p->l4_len >= ND_HEAD && p->l4_len <= ND_READ_MAX &&
            (uint32_t)p->l4 + p->l4_len <= p->have;
 }
 
 bool nf_nd_read(const struct nf_packet *p, struct nf_nd *nd)
 {
+    static const uint8_t unspecified[16];
     const uint8_t *ip = p->data + p->l3, *message = p->data + p->l4;
+    bool from_host = !nf_ipv6_martian(ip + 8) && !nf_ipv6_many(ip + 8);
     uint8_t node[16];
 
-    if (!is_whole(p) || (p->icmp_type != NF_ND_SOLICITATION && p->icmp_type != NF_ND_ADVERTISEMENT) ||
-        p->icmp_code != 0 || ip[7] != LINK_LIMIT ||
+    if (!nf_is_nd(p) || (p->icmp_type != NF_ND_SOLICITATION && p->icmp_type != NF_ND_ADVERTISEMENT) ||
+        !is_whole(p) || p->icmp_code != 0 || ip[7] != LINK_LIMIT ||
         nf_ipv6_checksum(ip + 8, IPPROTO_ICMPV6, message, p->l4_len))
         return false;
     *nd = (struct nf_nd){.type = p->icmp_type, .target = message + 8, .from = ip + 8, .to = ip + 24};
@@ -93,10 +83,10 @@ bool nf_nd_read(const struct nf_packet *p, struct nf_nd *nd)
         return false;
     if (nd->type == NF_ND_ADVERTISEMENT) {
         nd->flags = message[4];
-        return !(nf_ipv6_many(nd->to) && nd->flags & NF_ND_SOLICITED);
+        return from_host && !(nf_ipv6_many(nd->to) && nd->flags & NF_ND_SOLICITED);
     }
     nf_nd_solicited_node(nd->target, node);
-    return memcmp(nd->from, unspecified, 16) != 0 || (!nd->mac && memcmp(nd->to, node, 16) == 0);
+    return from_host || (memcmp(nd->from, unspecified, 16) == 0 && !nd->mac && memcmp(nd->to, node, 16) == 0);
 }
 
 void nf_nd_write(const struct nf_nd *nd, const uint8_t *to_mac, uint8_t out[NF_ND_LEN])
@@ -134,7 +124,7 @@ bool nf_icmpv6_may_complain(const struct nf_packet *p)
         return false;
     if (p->proto != IPPROTO_ICMPV6 || p->flags & NF_P_LATER)
         return true;
-    return p->flags & NF_P_L4 && p->icmp_type >= ERRORS_END && p->icmp_type != REDIRECT;
+    return p->flags & NF_P_L4 && p->icmp_type >= ERRORS_END && p->icmp_type != NF_ND_REDIRECT;
 }
 
 uint32_t nf_icmpv6_error(const struct nf_packet *p, uint8_t type, uint8_t code, uint32_t mtu,

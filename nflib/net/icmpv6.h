@@ -6,13 +6,16 @@
 #ifndef NFLIB_NET_ICMPV6_H
 #define NFLIB_NET_ICMPV6_H
 
+#include "nflib/net/ipv6.h"
 #include "nflib/net/packet.h"
 
-#define NF_ICMPV6_UNREACHABLE   1u
-#define NF_ICMPV6_TOO_BIG       2u
-#define NF_ICMPV6_TIME_EXCEEDED 3u
-#define NF_ND_SOLICITATION      135u
-#define NF_ND_ADVERTISEMENT     136u
+#define NF_ICMPV6_UNREACHABLE     1u
+#define NF_ICMPV6_TOO_BIG         2u
+#define NF_ICMPV6_TIME_EXCEEDED   3u
+#define NF_ND_ROUTER_SOLICITATION 133u
+#define NF_ND_SOLICITATION        135u
+#define NF_ND_ADVERTISEMENT       136u
+#define NF_ND_REDIRECT            137u
 
 #define NF_ICMPV6_QUOTED_MAX (40u + 128 + 8)
 #define NF_ICMPV6_ERROR_MAX  (14u + 40 + 8 + NF_ICMPV6_QUOTED_MAX)
@@ -30,8 +33,16 @@ struct nf_nd {
     const uint8_t *from, *to;
 };
 
+/* A message between hosts and routers of one link about addresses there, of whatever kind (RFC 4861, 4). */
+static inline bool nf_is_nd(const struct nf_packet *p)
+{
+    return (p->flags & (NF_P_IPV6_READ | NF_P_L4)) == (NF_P_IPV6_READ | NF_P_L4) &&
+           p->proto == NF_PROTO_ICMPV6 && p->icmp_type >= NF_ND_ROUTER_SOLICITATION &&
+           p->icmp_type <= NF_ND_REDIRECT;
+}
 /* True: a solicitation or an advertisement that is to be believed as far as its own bytes go (RFC 4861, 7.1):
- * its hop limit is that of this link, its checksum right, its options whole. */
+ * its hop limit is that of this link, its source a host's or, of a host that has none yet, unspecified, its
+ * checksum right, its options whole. One with extension headers is not (RFC 6980). */
 bool nf_nd_read(const struct nf_packet *p, struct nf_nd *nd);
 /* The frame from nd->mac to `to_mac`; NULL: to the multicast MAC of nd->to. */
 void nf_nd_write(const struct nf_nd *nd, const uint8_t *to_mac, uint8_t out[NF_ND_LEN]);
@@ -53,17 +64,5 @@ bool nf_icmpv6_turn_round(struct nf_packet *p);
 /* Of an upper layer's message of n bytes between `addresses`, source and destination (RFC 8200, 8.1); 0: the
  * message has the right one. */
 uint16_t nf_ipv6_checksum(const uint8_t addresses[32], uint8_t proto, const void *message, uint32_t n);
-
-/* The unspecified address, loopback, or IPv4 in IPv6's form: never source or destination on a link. */
-bool nf_ipv6_martian(const uint8_t addr[16]);
-static inline bool nf_ipv6_many(const uint8_t addr[16])
-{
-    return addr[0] == 0xff;
-}
-/* fe80::/10: known on its link alone. */
-static inline bool nf_ipv6_link_local(const uint8_t addr[16])
-{
-    return addr[0] == 0xfe && (addr[1] & 0xc0) == 0x80;
-}
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What of the chain's interfaces, routes and next hops is of IPv6, checked as network.c does that of IPv4. */
-#include "nflib/net/icmpv6.h"
+#include "nflib/net/ipv6.h"
 #include "node/config/parts.h"
 
 #include <arpa/inet.h>
@@ -20,14 +20,6 @@ bool nd_is_ipv6(const struct nd_yaml *at)
 static bool is_host(const uint8_t addr[16])
 {
     return !nf_ipv6_martian(addr) && !nf_ipv6_many(addr);
-}
-
-static bool is_in(const uint8_t addr[16], const uint8_t prefix[16], unsigned bits)
-{
-    for (unsigned bit = 0; bit < bits; bit++)
-        if ((addr[bit / 8] ^ prefix[bit / 8]) >> (7 - bit % 8) & 1)
-            return false;
-    return true;
 }
 
 static bool is_own(const struct nf_interface *port, const uint8_t addr[16])
@@ -68,7 +60,7 @@ int nd_read_interface6(struct nd_reading *r, const struct nd_yaml *at, struct nf
         const struct nf_interface *o = &l3->port[i];
         unsigned bits = o->bits6 < port->bits6 ? o->bits6 : port->bits6;
 
-        if (bits && is_in(port->addr6, o->addr6, bits))
+        if (bits && nf_ipv6_in_prefix(port->addr6, o->addr6, bits))
             return nd_yaml_fail(r->fault, at,
                                 "interface %s is in the network of %s, expected another network", port->name,
                                 o->name);
@@ -113,8 +105,8 @@ static int port_of(struct nd_reading *r, const struct nd_yaml *at, const char *w
     for (unsigned i = 0; i < l3->ports; i++) {
         const struct nf_interface *port = &l3->port[i];
 
-        if (!port->bits6 ||
-            (local ? strcmp(port->name, hop->interface) != 0 : !is_in(hop->addr, port->addr6, port->bits6)))
+        if (!port->bits6 || (local ? strcmp(port->name, hop->interface) != 0
+                                   : !nf_ipv6_in_prefix(hop->addr, port->addr6, port->bits6)))
             continue;
         if (is_own(port, hop->addr))
             return nd_yaml_fail(r->fault, at, "%s is %s, expected a neighbour in the network of %s", what,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table engine of schema.h. Values are read by kind; presets go the same way as the file's. */
 #include "node/config/schema.h"
+#include "nflib/net/ipv6.h"
 #include "node/config/content.h"
 
 #include <stdio.h>
@@ -170,10 +171,7 @@ static bool read_prefix6(const char *text, const struct nf_param *p, struct nd_p
         return false;
     if (p->kind == ND_KIND(ND_INTERFACE6))
         return out->bits;
-    for (unsigned bit = out->bits; bit < 128; bit++)
-        if (out->addr[bit / 8] >> (7 - bit % 8) & 1)
-            return false;
-    return true;
+    return !nf_ipv6_has_host_bits(out->addr, out->bits);
 }
 
 static bool read_buffer(const char *text, const struct nf_param *p, char *out)

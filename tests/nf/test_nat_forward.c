@@ -157,6 +157,8 @@ static void bad_ones_are_refused(void)
     refused(NAT("tcp/443=10.0.0.1:70000"), "expected tcp or udp/PORT");
     refused(NAT("tcp/443=10.0.0.1:1x"), "expected tcp or udp/PORT");
     refused(NAT("tcp/443=10.0.0.1:1, tcp/443=10.0.0.2:1"), "tcp/443=10.0.0.2:1: a second entry of one port");
+    refused(NAT("tcp/443=10.0.0.1:1 tcp/22"), "forward: tcp/22, expected tcp or udp/PORT");
+    refused(NAT("tcp/443=192.168.0.1:1"), "tcp/443=192.168.0.1:1: its host is in no network of `inside`");
     refused(NAT("tcp/2000=10.0.0.1:1"), "port 2000 is one of `ports`, expected one outside 1024-65535");
 }
 

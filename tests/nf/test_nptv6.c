@@ -2,6 +2,7 @@
 /* Prefix translation of IPv6: RFC 6296's own example, checksums that stay right, one address for one, errors,
  * what cannot be mapped. */
 #include "tests/nf/help_chain.h"
+#include "node/config/config.h"
 
 #include <stdarg.h>
 #include <setjmp.h>
@@ -57,13 +58,18 @@ static struct nf_packet send_frame(uint8_t side, uint32_t len)
     return help_chain_send(&h, side, frame, len);
 }
 
-static struct nf_packet udp(uint8_t side, const char *from, const char *to)
+static void put_udp(const char *from, const char *to)
 {
     put_header(frame + 14, 17, from, to, 16);
     memset(frame + 54, 0x5a, 16);
     put16(frame + 58, 16);
     put16(frame + 60, 0);
     put16(frame + 60, checksum(frame + 14, 16));
+}
+
+static struct nf_packet udp(uint8_t side, const char *from, const char *to)
+{
+    put_udp(from, to);
     return send_frame(side, 70);
 }
 
@@ -144,6 +150,41 @@ static void what_cannot_be_corrected_is_dropped(void)
     assert_int_equal(help_chain_counter(&h, "nptv6", "unmappable"), 1);
 }
 
+static unsigned lane_of_frame(uint8_t side)
+{
+    struct nf_packet p = {.data = frame, .len = 70, .have = 70, .side = side};
+    struct ft_fault fault = {""};
+    enum nf_scope scope;
+
+    assert_int_equal(nf_chain_scope(&h.config->chain, 8, &scope, &fault), 0);
+    nf_packet_parse(&p);
+    assert_true(p.flags & NF_P_IPV6_READ);
+    return nf_lane_of(&p, scope, 8);
+}
+
+/* Where NFs with sessions are in the chain, both ways of a flow have to meet in one lane. */
+static void both_ways_go_to_one_lane(void)
+{
+    unsigned lanes = 0;
+
+    help_chain_open(&h, NPT("fd01:203:405::/48", "2001:db8:1::/48"), NULL, 5);
+    for (unsigned i = 0; i < 200; i++) {
+        char from[64], to[64], out[INET6_ADDRSTRLEN];
+        unsigned lane;
+
+        snprintf(from, sizeof(from), "fd01:203:405:%x::%x", i % 7, i * 31 + 1);
+        snprintf(to, sizeof(to), "2001:db8:9::%x", i + 1);
+        assert_int_equal(udp(NF_INSIDE, from, to).drop, 0);
+        inet_ntop(AF_INET6, frame + 22, out, sizeof(out));
+        put_udp(from, to);
+        lane = lane_of_frame(NF_INSIDE);
+        put_udp(to, out);
+        assert_int_equal(lane_of_frame(NF_OUTSIDE), lane);
+        lanes |= 1u << lane;
+    }
+    assert_int_equal(lanes, 0xff);
+}
+
 /* From a router outside, about what was sent from inside: it has to know its own packet again. */
 static void the_packet_in_an_error_is_mapped_as_well(void)
 {
@@ -182,11 +223,9 @@ static void bad_prefixes_are_refused(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        HELP_CASE(the_rfcs_example),
-        HELP_CASE(what_has_another_prefix_passes),
-        HELP_CASE(there_and_back_is_the_same),
-        HELP_CASE(what_cannot_be_corrected_is_dropped),
-        HELP_CASE(the_packet_in_an_error_is_mapped_as_well),
+        HELP_CASE(the_rfcs_example),           HELP_CASE(what_has_another_prefix_passes),
+        HELP_CASE(there_and_back_is_the_same), HELP_CASE(what_cannot_be_corrected_is_dropped),
+        HELP_CASE(both_ways_go_to_one_lane),   HELP_CASE(the_packet_in_an_error_is_mapped_as_well),
         HELP_CASE(bad_prefixes_are_refused),
     };
 
