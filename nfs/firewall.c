@@ -130,11 +130,13 @@ static void fw_unkeyed(const struct nf *nf, struct nf_packet *p)
         nf_count(nf, FW_ALLOWED, 1);
 }
 
-/* What can be a connection's: what has ports or an identifier, and protocols that have none. */
+/* What can be a connection's: what has ports or an identifier, and protocols that have none. Behind too many
+ * headers of IPv6 it is not known which protocol it is, so no rule could judge it. */
 static bool fw_is_keyed(const struct nf_packet *p)
 {
     if (p->flags & NF_P_IPV6)
-        return nf_packet_has_ends_ipv6(p) || !nf_proto_has_ports_ipv6(p->proto);
+        return nf_packet_has_ends_ipv6(p) ||
+               !(nf_proto_has_ports_ipv6(p->proto) || nf_ipv6_is_extension(p->proto));
     return nf_packet_has_ends(p) || !nf_proto_has_ports(p->proto);
 }
 

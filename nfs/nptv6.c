@@ -200,6 +200,6 @@ static const struct nf_module npt_module = {
     .check = npt_check,
     .process = npt_process,
     .scope = npt_scope,
-    .translates = NF_SOURCE | NF_DESTINATION,
+    .translates = NF_INSIDE_END,
 };
 NF_MODULE(npt_module)

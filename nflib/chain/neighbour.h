@@ -5,8 +5,8 @@
  * order, 4 or 16 bytes.
  * Entries are asked for at most once a second; known ones are asked again 20 s after they were last confirmed
  * or asked, if they are next hops or in use, and forgotten 180 s after they were last confirmed. Addresses
- * that packets want fill three quarters of a table at most: whoever sends to all of a link's leaves room for
- * the hosts that are there.
+ * of IPv6 that packets want fill three quarters of the table at most: whoever sends to all of a link's leaves
+ * room for the hosts that are there.
  */
 #ifndef NFLIB_CHAIN_NEIGHBOUR_H
 #define NFLIB_CHAIN_NEIGHBOUR_H

@@ -122,8 +122,9 @@ enum nf_session_why {
     NF_SESSION_DISPLACED, /* it was transitory, and a new flow has its place in a full table */
     NF_SESSION_WHYS
 };
-/* The ends of a flow's first packet that an NF translates; bits. */
-enum nf_translates { NF_SOURCE = 1, NF_DESTINATION = 2 };
+/* The ends of a flow's first packet that an NF translates; bits. That inside is the source of a packet from
+ * there, and the destination of one from outside. */
+enum nf_translates { NF_SOURCE = 1, NF_DESTINATION = 2, NF_INSIDE_END = 4 };
 
 struct nf_module {
     const char *name;    /* as in the configuration */

@@ -26,6 +26,13 @@ static inline bool nf_ipv6_link_local(const uint8_t addr[16])
     return addr[0] == 0xfe && (addr[1] & 0xc0) == 0x80;
 }
 
+/* A header in front of the upper layer's: hop by hop, routing, fragment, options for the destination. As a
+ * packet's `proto`, the one that could not be read. */
+static inline bool nf_ipv6_is_extension(uint8_t proto)
+{
+    return proto == 0 || proto == 43 || proto == 44 || proto == 60;
+}
+
 /* `bits`: 0 to 128. */
 static inline bool nf_ipv6_in_prefix(const uint8_t addr[16], const uint8_t prefix[16], unsigned bits)
 {

@@ -5,6 +5,7 @@
  * nf_packet_header_bytes(): what cannot be read ends the headers there, with its number in `proto`.
  */
 #include "nflib/net/bytes.h"
+#include "nflib/net/ipv6.h"
 #include "nflib/net/parts.h"
 
 #include <arpa/inet.h>
@@ -12,13 +13,6 @@
 
 #define HEADER         40u
 #define EXTENSIONS_MAX 128u /* bytes of extension headers that are read */
-
-/* Those that a sender may put in front of what a flow is known by. */
-static bool is_extension(uint8_t proto)
-{
-    return proto == IPPROTO_HOPOPTS || proto == IPPROTO_ROUTING || proto == IPPROTO_DSTOPTS ||
-           proto == IPPROTO_FRAGMENT;
-}
 
 /*
  * From `at` on to the header behind the last extension header that is whole; its place, with `proto`. A
@@ -29,7 +23,7 @@ static uint32_t skip_extensions(struct nf_packet *p, uint32_t at, uint32_t end, 
 {
     uint32_t limit = at + EXTENSIONS_MAX, size;
 
-    while (is_extension(p->proto) && at + 8 <= end && nf_has_bytes(p, at, 8)) {
+    while (nf_ipv6_is_extension(p->proto) && at + 8 <= end && nf_has_bytes(p, at, 8)) {
         const uint8_t *header = p->data + at;
         bool last = p->proto == IPPROTO_FRAGMENT;
 

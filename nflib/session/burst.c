@@ -221,9 +221,8 @@ void nf_session_view_ipv6(const struct nf *nf, const struct nf_session *s, struc
     const struct nf_sessions *t = nf->env->sessions->table;
     const uint32_t *before = nf->env->sessions->before[nf->index][s->key[0].side];
     const struct nf_session_addresses *addresses = nf_session_addresses(t, nf_session_number(t, s));
+    uint32_t in = s->members | nf->env->sessions->stateless;
 
-    memcpy(out->source, s->members & before[0] ? addresses->key[1].destination : addresses->key[0].source,
-           16);
-    memcpy(out->destination,
-           s->members & before[1] ? addresses->key[1].source : addresses->key[0].destination, 16);
+    memcpy(out->source, in & before[0] ? addresses->key[1].destination : addresses->key[0].source, 16);
+    memcpy(out->destination, in & before[1] ? addresses->key[1].source : addresses->key[0].destination, 16);
 }

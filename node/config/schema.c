@@ -93,7 +93,7 @@ static const char *describe_expected(const struct nf_param *p, char *buf, size_t
         [ND_INTERFACE] = "an address with prefix A.B.C.D/N, N from 1 to 32",
         [ND_IPV6] = "an address of IPv6",
         [ND_NETWORK6] = "a network of IPv6 with its prefix, 2001:db8::/32, without host bits",
-        [ND_INTERFACE6] = "an address of IPv6 with prefix, 2001:db8::1/64, N from 1 to 128",
+        [ND_INTERFACE6] = "an address of IPv6 with prefix like 2001:db8::1/64, 1 to 128 bits",
         [ND_HOP6] = "an address of IPv6, a link-local one with its interface, fe80::1%%outside",
         [ND_MAC] = "a unicast MAC address like 02:00:00:00:00:01",
         [ND_ENDPOINT] = "A.B.C.D:PORT",

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Dealing frames out to lanes; see ports.h. */
 #include "node/ports/ports.h"
-#include "nflib/net/icmpv6.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define POLL 32u /* frames a turn */
+#define POLL          32u  /* frames a turn */
+#define ADVERTISEMENT 136u /* of a neighbour (RFC 4861, 4.4) */
 
 void nd_deal_close(struct nd_deal *deal)
 {
@@ -40,7 +40,7 @@ static bool is_neighbours_answer(const uint8_t *frame, uint32_t len)
     if (len >= 42 && frame[12] == 0x08 && frame[13] == 0x06)
         return frame[20] == 0 && frame[21] == 2;
     return len >= 78 && frame[12] == 0x86 && frame[13] == 0xdd && frame[20] == NF_PROTO_ICMPV6 &&
-           frame[54] == NF_ND_ADVERTISEMENT;
+           frame[54] == ADVERTISEMENT;
 }
 
 /* Only a live lane's chain may be asked who owns a packet: a standby's region is replayed, or written. */

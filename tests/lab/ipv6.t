@@ -32,7 +32,6 @@ in_client() { "$lab" exec client timeout 20 "$@"; }
 in_server() { "$lab" exec server timeout 20 "$@"; }
 pings() { in_client ping -6 -n -c "${2:-3}" -i 0.2 -W 2 "$1"; }
 mac_of() { ip -n "${LAB_PREFIX}client" -6 neigh show "$1" | sed -n 's/.* lladdr \([0-9a-f:]*\).*/\1/p'; }
-counted() { us show "$1" -o json 2>/dev/null | jq "[.. | .$2? // empty] | add // 0"; }
 neighbours() { us show l3 -o json | jq -r '[.. | .addr? // empty] | unique | map(select(contains(":"))) | join(" ")'; }
 
 ok "the pair is PROTECTED" "$lab" up || exit 1

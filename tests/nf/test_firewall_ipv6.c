@@ -120,6 +120,28 @@ static void rules_are_of_their_hosts_family_or_of_both(void)
     assert_true(help_chain_spec(&h, OUT, &ipv4, NULL));
 }
 
+/* TCP that a rule denies, behind so many bytes of options for the destination. */
+static bool tcp_behind(uint8_t options)
+{
+    put_header(frame + 14, 60, SITE, REMOTE, (uint16_t)(options + 20));
+    memset(frame + 54, 0, options + 20u);
+    frame[54] = 6;
+    frame[55] = (uint8_t)(options / 8 - 1);
+    put16(frame + 54 + options + 2, 80);
+    frame[54 + options + 12] = 0x50;
+    frame[54 + options + 13] = NFT_SYN;
+    return send_frame(OUT, 74u + options);
+}
+
+static void headers_in_front_hide_nothing_from_the_rules(void)
+{
+    assert_false(tcp_behind(8));
+    assert_false(tcp_behind(128));
+    assert_int_equal(counter("denied"), 2);
+    assert_false(tcp_behind(136)); /* more than are read */
+    assert_int_equal(counter("malformed"), 1);
+}
+
 static void what_belongs_to_a_connection_passes(void)
 {
     assert_true(tcp(OUT, SITE, 1000, REMOTE, 443, NFT_SYN));
@@ -204,9 +226,13 @@ static void begin(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        HELP_CASE(rules_are_of_their_hosts_family_or_of_both), HELP_CASE(what_belongs_to_a_connection_passes),
-        HELP_CASE(neighbours_are_no_matter_of_rules),          HELP_CASE(a_later_fragment_follows_its_first),
-        HELP_CASE(what_ends_inside_a_header_is_malformed),     HELP_CASE(bad_hosts_are_refused_by_line),
+        HELP_CASE(rules_are_of_their_hosts_family_or_of_both),
+        HELP_CASE(what_belongs_to_a_connection_passes),
+        HELP_CASE(headers_in_front_hide_nothing_from_the_rules),
+        HELP_CASE(neighbours_are_no_matter_of_rules),
+        HELP_CASE(a_later_fragment_follows_its_first),
+        HELP_CASE(what_ends_inside_a_header_is_malformed),
+        HELP_CASE(bad_hosts_are_refused_by_line),
     };
 
     help_chain_before = begin;

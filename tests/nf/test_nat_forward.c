@@ -140,6 +140,33 @@ static void it_ends_as_others_do(void)
     assert_null(strstr(text, "4001"));
 }
 
+/* What a session begins with from inside, only its source is the NAT's: an NF behind it sees the service. */
+static void a_load_balancer_behind_it_sees_the_service(void)
+{
+    struct nft_spec out = {
+        .src = HOST, .dst = REMOTE, .sport = 5000, .dport = 80, .proto = 6, .tcp = NFT_SYN};
+    struct nft_seen s;
+
+    help_chain_close(&h);
+    help_chain_open(&h,
+                    NAT("tcp/443=10.1.2.3:8443") "    - load_balancer: { vip: 198.51.100.7, clients: inside, "
+                                                 "backends: \"192.0.2.1\" }\n",
+                    NULL, 5);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_true(help_chain_spec(&h, NF_INSIDE, &out, &s));
+        assert_true(s.src == OUTSIDE && s.dst == ROUTER && s.dport == 80);
+        struct nft_spec back = {.src = ROUTER,
+                                .dst = OUTSIDE,
+                                .sport = 80,
+                                .dport = s.sport,
+                                .proto = 6,
+                                .tcp = i ? NFT_ACK : NFT_SYN | NFT_ACK};
+        assert_true(help_chain_spec(&h, NF_OUTSIDE, &back, &s));
+        assert_true(s.src == REMOTE && s.sport == 80 && s.dst == HOST && s.dport == 5000);
+        out.tcp = NFT_ACK;
+    }
+}
+
 static void refused(const char *nfs, const char *expected)
 {
     struct ft_fault fault = {""};
@@ -175,6 +202,7 @@ int main(void)
         HELP_CASE(what_it_begins_itself_has_a_port_of_the_pool),
         HELP_CASE(errors_about_them_are_translated),
         HELP_CASE(it_ends_as_others_do),
+        HELP_CASE(a_load_balancer_behind_it_sees_the_service),
         HELP_CASE(bad_ones_are_refused),
     };
 

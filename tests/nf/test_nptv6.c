@@ -95,6 +95,21 @@ static void the_rfcs_example(void)
     assert_int_equal(help_chain_counter(&h, "nptv6", "mapped"), 2);
 }
 
+/* By its rules it judges what nptv6 has left, and so it shows it. */
+static void a_firewall_behind_it_shows_what_it_sees(void)
+{
+    help_chain_open(&h,
+                    NPT("fd01:203:405::/48", "2001:db8:1::/48") "    - firewall: { rules: firewall.rules, "
+                                                                "ipv6: true }\n",
+                    "allow out from 2001:db8:1::/48\nallow in to 2001:db8:1::/48\n", 5);
+    assert_int_equal(udp(NF_INSIDE, "fd01:203:405:1::1234", "2001:db8:9::7").drop, 0);
+    assert_int_equal(udp(NF_OUTSIDE, "2001:db8:9::7", "2001:db8:1:d550::1234").drop, 0);
+    assert_int_equal(help_chain_counter(&h, "firewall", "connections_created"), 1);
+    help_chain_has(&h, "firewall", "\"from\":\"[2001:db8:1:d550::1234]:23130\"");
+    assert_int_equal(udp(NF_OUTSIDE, "2001:db8:9::8", "2001:db8:1:d550::1234").drop, 0);
+    help_chain_has(&h, "firewall", "\"to\":\"[2001:db8:1:d550::1234]:23130\"");
+}
+
 static void what_has_another_prefix_passes(void)
 {
     help_chain_open(&h, NPT("fd01:203:405::/48", "2001:db8:1::/48"), NULL, 5);
@@ -223,9 +238,13 @@ static void bad_prefixes_are_refused(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        HELP_CASE(the_rfcs_example),           HELP_CASE(what_has_another_prefix_passes),
-        HELP_CASE(there_and_back_is_the_same), HELP_CASE(what_cannot_be_corrected_is_dropped),
-        HELP_CASE(both_ways_go_to_one_lane),   HELP_CASE(the_packet_in_an_error_is_mapped_as_well),
+        HELP_CASE(the_rfcs_example),
+        HELP_CASE(what_has_another_prefix_passes),
+        HELP_CASE(a_firewall_behind_it_shows_what_it_sees),
+        HELP_CASE(there_and_back_is_the_same),
+        HELP_CASE(what_cannot_be_corrected_is_dropped),
+        HELP_CASE(both_ways_go_to_one_lane),
+        HELP_CASE(the_packet_in_an_error_is_mapped_as_well),
         HELP_CASE(bad_prefixes_are_refused),
     };
 
