@@ -39,8 +39,9 @@ struct rp_link_config {
 
 struct rp_link_stats {
     uint64_t bytes_out, bytes_in, frames_in, connects;
-    uint64_t refused[16]; /* malformed input by -enum ft_error; FT_EPERM: not the peer's, by its address, its
-                             handshake or its tag; FT_ETRUNC: ended, or waited too long, before it proved itself */
+    uint64_t
+        refused[16]; /* malformed input by -enum ft_error; FT_EPERM: not the peer's, by its address, its
+                        handshake or its tag; FT_ETRUNC: ended, or waited too long, before it proved itself */
 };
 
 /* Times of the connection, us: with bytes under way, and of that waiting for the peer to read. */

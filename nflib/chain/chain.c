@@ -91,6 +91,8 @@ void nf_chain_trace(struct nf_chain *chain, struct nf_trace *trace, unsigned lan
 void nf_chain_mark(struct nf_chain *chain, struct nf_mark *mark)
 {
     chain->mark = mark;
+    chain->sessions.running = &mark->nf;
+    chain->sessions.ends = &mark->ends;
 }
 
 /* ---- running ---- */

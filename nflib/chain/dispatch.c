@@ -47,7 +47,8 @@ static bool has_ports(uint8_t proto)
 }
 
 /* False: it has no addresses. An ICMP error is of the flow that it is about, whose packets went the other
- * way. */
+ * way.
+ */
 static bool read_hashed(const struct nf_packet *p, struct hashed *h)
 {
     if (p->flags & NF_P_ICMP_ERROR) {

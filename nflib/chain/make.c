@@ -65,6 +65,7 @@ static int make_sessions(struct nf_chain *chain, struct ft_fault *fault)
     if (!wants.capacity)
         return FT_OK;
     chain->sessions.nfs = chain->nfs;
+    nf_chain_mark(chain, chain->mark);
     chain->sessions.out_side = chain->l3 ? out_side : NULL;
     chain->sessions.out_arg = chain->l3;
     chain->env.sessions = &chain->sessions.burst;

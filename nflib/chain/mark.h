@@ -17,7 +17,7 @@ enum nf_doing {
     NF_DOING_NOTHING, /* of the chain: the lane is at work of its own, or waits */
     NF_DOING_TIMERS,
     NF_DOING_L3,
-    NF_DOING_SESSIONS, /* it finds or confirms sessions; NFs' session_end may run */
+    NF_DOING_SESSIONS, /* it finds or confirms sessions, or the session_end of the NF runs */
     NF_DOING_PACKETS,
     NF_DOING_SHOW,
     NF_DOING_SET,
@@ -36,11 +36,13 @@ const char *nf_doing_name(unsigned doing);
 
 struct nf_mark {
     _Atomic uint32_t doing;            /* enum nf_doing */
-    _Atomic uint32_t nf;               /* index in the chain; 0: L3 and the lane's own */
+    _Atomic uint32_t nf;               /* index in the chain, also while that NF's session_end runs; 0: L3 and
+                                          the lane's own */
     _Atomic uint64_t stack;            /* the stack pointer there: what is called has its frames below it */
     _Atomic uint64_t burst, time, seq; /* of the burst under way; chain time, ns */
     const struct nf_packet *_Atomic packets; /* the burst's, while it runs */
     _Atomic uint32_t n;                      /* how many; 0: none, or not begun */
+    _Atomic uint32_t ends; /* from 1, the one whose session ends since none of it has passed; 0: none ends */
 };
 
 #define NF_MARK(mark, word, value) atomic_store_explicit(&(mark)->word, (value), memory_order_relaxed)

@@ -135,6 +135,16 @@ static bool may_confirm(const struct nf_sessions_lane *lane, const struct nf_pac
            nf_session_same(&p->session->key[0], &lane->look[p - lane->packets].key);
 }
 
+/* No packet of it has passed. */
+static void refuse_session(struct nf_sessions_lane *lane, uint32_t fresh, uint64_t now)
+{
+    uint32_t packet = (uint32_t)(lane->beginner[fresh] - lane->packets) + 1;
+
+    atomic_store_explicit(lane->ends, packet, memory_order_relaxed);
+    nf_session_finish(&lane->nfs[0], lane->begun[fresh], NF_SESSION_REFUSED, now);
+    atomic_store_explicit(lane->ends, 0, memory_order_relaxed);
+}
+
 /* In the order of packets, so that the first that has passed confirms. */
 bool nf_sessions_confirm(struct nf_sessions_lane *lane, struct nf_packet *const packets[], uint32_t n,
                          uint64_t now)
@@ -160,7 +170,7 @@ bool nf_sessions_confirm(struct nf_sessions_lane *lane, struct nf_packet *const 
     }
     for (uint32_t i = 0; i < lane->burst.fresh; i++)
         if (nf_session_flags(nf_session_at(t, lane->begun[i])) & NF_SESSION_NEW)
-            nf_session_finish(&lane->nfs[0], lane->begun[i], NF_SESSION_REFUSED, now);
+            refuse_session(lane, i, now);
     lane->burst.fresh = 0;
     return true;
 }

@@ -68,5 +68,6 @@ void nf_session_give_way(struct nf_sessions_lane *lane, struct nf_packet *const 
     while (lane->begun[i] != record)
         i++;
     lane->begun[i] = lane->begun[--lane->burst.fresh];
+    lane->beginner[i] = lane->beginner[lane->burst.fresh];
     nf_session_finish(&lane->nfs[0], record, NF_SESSION_REFUSED, now);
 }

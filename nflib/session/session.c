@@ -116,6 +116,19 @@ void nf_session_leave(const struct nf *nf, const struct nf_session *s, uint64_t 
 
 /* ---- ending ------------------------------------------------------------------------------------ */
 
+/* The NF is told, and what it does then is known to be its doing. */
+static void tell_end(const struct nf_sessions_lane *lane, struct nf *nf, const struct nf_session *s,
+                     enum nf_session_why why, uint64_t now)
+{
+    uint32_t before = atomic_load_explicit(lane->running, memory_order_relaxed);
+
+    if (!nf->module->session_end)
+        return;
+    atomic_store_explicit(lane->running, nf->index, memory_order_relaxed);
+    nf->module->session_end(nf, s, why, now);
+    atomic_store_explicit(lane->running, before, memory_order_relaxed);
+}
+
 void nf_session_finish(const struct nf *nf, uint32_t record, enum nf_session_why why, uint64_t now)
 {
     struct nf_sessions_lane *lane = nf_sessions_lane(nf);
@@ -126,8 +139,7 @@ void nf_session_finish(const struct nf *nf, uint32_t record, enum nf_session_why
     for (uint32_t left = s->members; left; left &= left - 1) {
         struct nf *member = &lane->nfs[__builtin_ctz(left)];
 
-        if (member->module->session_end)
-            member->module->session_end(member, s, why, now);
+        tell_end(lane, member, s, why, now);
         (*NF_EDIT(own, &t->in_use[member->index]))--;
     }
     NF_WATCH(changed, t, &s->key[0]);
@@ -176,8 +188,7 @@ static void change_session(const struct nf *nf, const struct nf_session *s, uint
         return;
     }
     if (clear) {
-        if (nf->module->session_end)
-            nf->module->session_end((struct nf *)(uintptr_t)nf, s, NF_SESSION_CLEARED, now);
+        tell_end(nf_sessions_lane(nf), (struct nf *)(uintptr_t)nf, s, NF_SESSION_CLEARED, now);
         nf_session_leave(nf, s, now);
     } else {
         set_timer(nf, s, now);

@@ -112,6 +112,8 @@ _Static_assert(sizeof(struct nf_session_look) == FT_LINE, "a line");
 struct nf_sessions_lane {
     struct nf_sessions_burst burst; /* what inline functions of NFs look at */
     struct nf *nfs;                 /* [nfs + 1], 0: the lane's own */
+    /* For who tells of a crash: index of the NF that runs; the packet whose session ends, from 1, or 0. */
+    _Atomic uint32_t *running, *ends;
     /* The side by which a packet will leave, by the chain's routes; NULL: not the one it came in on. */
     uint8_t (*out_side)(const void *arg, const struct nf_packet *p);
     const void *out_arg;

@@ -177,6 +177,7 @@ void nd_crash_close(struct nd_crash *crash)
     if (crash->pid > 0 && !crash->ended)
         kill(crash->pid, SIGKILL); /* and no longer: it may hang in a disk */
     lg_recorder_free(crash->recorder);
-    /* Page, words and rings stay mapped: a handler of a signal may look at them until the process has ended. */
+    /* Page, words and rings stay mapped: a handler of a signal may look at them until the process has ended.
+     */
     free(crash);
 }

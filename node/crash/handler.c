@@ -329,7 +329,7 @@ static void begin_thread(void)
 void nd_crash_catch(struct nd_crash_page *page, const struct ft_lane *words, unsigned lanes,
                     const struct ft_datagram_key *key)
 {
-    struct sigaction action = {.sa_sigaction = on_fatal, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    struct sigaction action = {.sa_sigaction = on_fatal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
 
     node.page = page;
     node.words = words;
@@ -341,7 +341,8 @@ void nd_crash_catch(struct nd_crash_page *page, const struct ft_lane *words, uns
     signal(SIGALRM, SIG_DFL);
     sigfillset(&action.sa_mask);
     sigdelset(&action.sa_mask, SIGALRM);
-    sigdelset(&action.sa_mask, SIGSEGV); /* a step that faults is left */
+    sigdelset(&action.sa_mask,
+              SIGSEGV); /* a step that faults is left, also in the handler of the same signal */
     sigdelset(&action.sa_mask, SIGBUS);
     for (unsigned i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++)
         sigaction(fatal[i], &action, NULL);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What outlives a node that dies: memory that it shares with the reporter, a process forked before lanes are
- * made (crash.h). Each part has one writer, named here or where it is declared; the reporter reads all of it once the node has ended.
- * The log and replay rings of lanes (struct ft_lane) lie in such memory as well.
+ * made (crash.h). Each part has one writer, named here or where it is declared; the reporter reads all of it
+ * once the node has ended. The log and replay rings of lanes (struct ft_lane) lie in such memory as well.
  */
 #ifndef NODE_CRASH_PAGE_H
 #define NODE_CRASH_PAGE_H
@@ -39,7 +39,7 @@ struct nd_crash_told {
     uint64_t reg[ND_CRASH_REGISTERS];
     _Atomic uint32_t frames;
     uint64_t frame[ND_CRASH_FRAMES]; /* instruction pointers, the innermost first */
-    uint32_t words; /* of the stack, from where it was on: for who has no frames */
+    uint32_t words;                  /* of the stack, from where it was on: for who has no frames */
     uint64_t word[ND_CRASH_WORDS];
     uint64_t took;            /* the handler, ns */
     char text[ND_CRASH_TEXT]; /* of a broken invariant; "": it was none */

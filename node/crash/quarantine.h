@@ -4,9 +4,10 @@
  * on, before they are captured. It begins with the peer's crash notice, and ends after `quarantine_s`, with
  * `quarantine_max` dropped frames, or with a crash of the peer in another NF.
  *
- * Begun by the replicator's thread, which hears the notice; ended by the main thread when its time is over, by
- * the lane that drops the last frame, and by the replicator's. Lanes look at it once a burst, and drop. It lies in memory that outlives the process (page.h), and the reporter writes the frames
- * that are kept to a file.
+ * Begun by the replicator's thread, which hears the notice; ended by the main thread when its time is over,
+ * by the lane that drops the last frame, and by the replicator's. Lanes look at it once a burst, and drop. It
+ * lies in memory that outlives the process (page.h), and the reporter writes the frames that are kept to a
+ * file.
  */
 #ifndef NODE_CRASH_QUARANTINE_H
 #define NODE_CRASH_QUARANTINE_H

@@ -38,15 +38,16 @@ static int lane_of(const struct nd_crash_case *c)
 
 /* ---- one line ---- */
 
-/* "NF nat", "the timers of NF nat", "the chain's sessions". */
+/* "NF nat", "the timers of NF nat", "the chain's sessions", "the sessions of NF nat": one ends. */
 static void name_place(char out[96], const char *nf, unsigned doing)
 {
     static const char *const of[NF_DOINGS] = {[NF_DOING_TIMERS] = "the timers of ",
+                                              [NF_DOING_SESSIONS] = "the sessions of ",
                                               [NF_DOING_SHOW] = "show of ",
                                               [NF_DOING_SET] = "set of ",
                                               [NF_DOING_CLEAR] = "clear of "};
 
-    if (doing == NF_DOING_SESSIONS)
+    if (doing == NF_DOING_SESSIONS && strcmp(nf, "l3") == 0)
         snprintf(out, 96, "the chain's sessions");
     else if (doing == NF_DOING_NOTHING || doing >= NF_DOINGS)
         snprintf(out, 96, "no NF");
@@ -158,7 +159,8 @@ static json_t *make_text(const char *text)
 
 /* `sure`: it is known to be one. Otherwise it is, if it is known to be in a function. A return address is
  * behind its call, which may be the last instruction of its function. */
-static void add_frame(json_t *list, const struct nd_crash_page *page, uint64_t address, bool returns, bool sure)
+static void add_frame(json_t *list, const struct nd_crash_page *page, uint64_t address, bool returns,
+                      bool sure)
 {
     char symbol[ND_CRASH_SYMBOL];
     const char *object;

@@ -99,6 +99,8 @@ void nd_crash_walk(struct nd_crash_told *told, const struct nf_mark *mark)
         w.n = nf_doing_has_packets(atomic_load(&mark->doing)) ? atomic_load(&mark->n) : 0;
         w.limit = atomic_load(&mark->stack);
     }
+    if (w.n && atomic_load(&mark->ends))
+        told->found = 1u << ((atomic_load(&mark->ends) - 1) % FT_BURST_MAX);
     if (w.n == 1)
         told->found = 1;
     find_in_registers(&w, told->reg, ND_CRASH_REGISTERS - 2);

@@ -74,7 +74,7 @@ struct nd_group {
     struct nd_change *_Atomic change;
     const struct ft_chain_name *_Atomic chain;
     struct nd_crash_page *page; /* that has the names of its NFs; NULL: nobody looks */
-    bool waits_without_limit; /* a recording is replayed: a lane stopped at a digest has no deadline */
+    bool waits_without_limit;   /* a recording is replayed: a lane stopped at a digest has no deadline */
 
     /* Of quiesce.c. */
     _Alignas(64) _Atomic uint64_t aborted; /* the last order whose replay was aborted */

@@ -81,7 +81,8 @@ static void open_chain(void)
     struct ft_fault fault = {""};
 
     fuzz_file("firewall.rules", rules, sizeof(rules) - 1);
-    must(nd_config_read(&node.config, fuzz_file("pair.yaml", chain, sizeof(chain) - 1), ND_CONFIG_NODES, &fault),
+    must(nd_config_read(&node.config, fuzz_file("pair.yaml", chain, sizeof(chain) - 1), ND_CONFIG_NODES,
+                        &fault),
          &fault);
     must(nf_chain_region(&node.region, &node.config->chain, &how, &fault), &fault);
 }

@@ -24,8 +24,7 @@ static void open_once(void)
     struct ft_fault fault = {""};
 
     if (!config)
-        FUZZ_MUST(nd_config_read(&config, fuzz_file("chain.yaml", chain, sizeof(chain) - 1), 0, &fault) ==
-                      0,
+        FUZZ_MUST(nd_config_read(&config, fuzz_file("chain.yaml", chain, sizeof(chain) - 1), 0, &fault) == 0,
                   "%s", fault.text);
 }
 

@@ -5,7 +5,7 @@
 # planted in it comes to something else, and says where.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 48
+plan 57
 
 export LAB_RECORD="dir: $work/rec, file_mb: 1, files: 4"
 began=$(date +%s.%N)
@@ -73,6 +73,20 @@ is "a debugger stops before an input, in the NF that is about to take it" \
 ok "what the primary recorded is executed as well" replay "$work/rec/a" -o json
 is "nothing differs" "$(json .equal)" true
 is "to the moment at which it was killed" "$(json '.end.how + ": " + .end.line' | grep -c '^killed: was killed')" 1
+
+# Of two servers, of which one has lost its older files: the other's lead to those that it has.
+mkdir -p "$work/joined/b"
+cp -r "$work/rec/a" "$work/joined"
+find "$log" -name '*.rec' | sort | tail -n 2 | xargs -I{} cp {} "$work/joined/b"
+ok "recordings of both nodes are joined" replay "$work/joined" -o json
+diag "$(cat "$work/err.txt")"
+is "equal, of both, and nothing is missing" \
+    "$(json .equal) $(json '[.recordings[].node] | unique | join(" ")') $(json '[.recordings[].missing_ns] | add')" "true a b 0"
+end=$(json .seq)
+ok "to the end, $end, with more than b's two files" test "$end" -ge "$to" -a "$(json .files)" -gt 2
+ok "as two directories" replay "$work/joined/b" --log "$work/joined/a" -o json
+is "the same" "$(json .equal) $(json .seq)" "true $end"
+
 web_fetch "$work" "$work/alone" 20 5
 is "downloads through b alone" "$(web_count "$work" intact)" 20
 ok "it recorded them, too" replay "$log" -o json
@@ -88,6 +102,11 @@ done
 
 newest=$(find "$log" -name '*.rec' | sort | tail -n 2 | head -n 1) # the very newest begins with the takeover
 oldest=$(find "$log" -name '*.rec' | sort | head -n 1)
+mkdir -p "$work/apart/a" "$work/apart/b"
+find "$work/rec/a" -name '*.rec' | sort | head -n 1 | xargs -I{} cp {} "$work/apart/a"
+cp "$newest" "$work/apart/b"
+ok "one file alone" replay "$(echo "$work"/apart/a/*.rec)" -o json
+between=$(($(json .seq) + 1))
 head -c -5 "$newest" >"$work/torn.rec"
 cp "$oldest" "$work/bad.rec"
 was=$(od -An -tu1 -j 5000 -N 1 "$work/bad.rec") # whatever it is, another one
@@ -102,14 +121,20 @@ refused() { # CODE PATTERN ARGUMENT…
 ok "a file with nothing in it is passed over" replay "$log"
 is "and said so" "$(grep -c '99999999.rec:offset 0: .*, passed over$' "$work/err.txt")" 1
 rm "$log/99999999.rec"
+cp -r "$log" "$work/scarred"
+cp "$work/bad.rec" "$work/scarred/$(basename "$oldest")"
+ok "a damaged old file is passed over" replay "$work/scarred"
+is "and said so" "$(grep -cE "$(basename "$oldest"):offset [0-9]+: .*, passed over$" "$work/err.txt")" 1
 ok "a torn file is read as far as it goes" replay "$work/torn.rec"
 refused 65 'bad.rec:offset [0-9]+: .*, expected' "$work/bad.rec"
 refused 65 'pair.yaml:offset 0: .*, expected a recording' "$pair"
 refused 64 'expected LANE:SEQ, a time' "$log" --until 5
+refused 64 "0:$between: the log has sequence numbers of lane 0: [0-9]+ to $((between - 1)) \(a\), [0-9]+ to [0-9]+ \(b\)$" \
+    "$work/apart" --at "0:$between"
 refused 64 'the log has 20.*Z to 20.*Z' "$log" --at 2020-01-01T00:00:00Z
 refused 64 'the log has sequence numbers' "$log" --until 1:$to
 refused 64 "--seed.* with --log, expected a capture" "$log" --seed 7
-refused 65 'no recording, expected files' "$work/rec"
+refused 65 'no recording, expected files' "$work/out"
 sed 's/max_flows: 20000/max_flows: 20001/' "$pair" >"$work/other.yaml"
 cp "$LAB_DIR/firewall.rules" "$work/"
 timeout 60 "$UNDERSTUDY" replay -c "$work/other.yaml" --log "$log" >"$work/out.txt" 2>"$work/err.txt"

@@ -96,13 +96,14 @@ static void read_config(void)
 
     snprintf(state, sizeof(state), "%s/state", dir);
     mkdir(state, 0700);
-    if (nd_config_read(&crash_world.config, help_config_file("pair.yaml", text, (size_t)len), ND_CONFIG_NODES, &fault))
+    if (nd_config_read(&crash_world.config, help_config_file("pair.yaml", text, (size_t)len), ND_CONFIG_NODES,
+                       &fault))
         fail_msg("%s", fault.text);
 }
 
 int crash_begin(void **state)
 {
-    static const struct ft_region_config how = {.name = "test", .shared_size = FT_ARENA_MIN};
+    static const struct ft_region_config how = {.name = "test"}; /* as large as a node makes it */
     struct crash_world *w = &crash_world;
     struct ft_fault fault = {""};
 
@@ -208,6 +209,17 @@ void crash_turns(unsigned n)
         nd_lane_live(&w->lane);
         nd_lane_answer(&w->lane);
     }
+}
+
+void crash_will_show(void)
+{
+    static char out[4096];
+    struct nd_question *q = &crash_world.question;
+
+    q->out = out;
+    q->cap = sizeof(out);
+    snprintf(q->text, sizeof(q->text), "crasher");
+    atomic_store(&q->asked, ND_ASK_SHOW);
 }
 
 static void *run_thread(void *work)

@@ -49,6 +49,8 @@ void crash_arrives_again(unsigned frame);
 void crash_logs(void);   /* the lane makes records from now on */
 void crash_deltas(void); /* deltas, and nobody wants records */
 void crash_turns(unsigned n);
+/* An operator asks what crasher shows; a turn answers. */
+void crash_will_show(void);
 
 /* Runs `work` as the lane's thread in a process of its own, until it dies; how it ended, as waitpid has it.
  */

@@ -9,6 +9,7 @@
 
 #include "ftcore/base/check.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,8 +24,8 @@ struct crasher {
     uint64_t in_timers, in_show;
 };
 
-enum crasher_counter { CRASHER_SEEN };
-static const char *const crasher_counters[] = {"seen", NULL};
+enum crasher_counter { CRASHER_SEEN, CRASHER_DROPPED };
+static const char *const crasher_counters[] = {"seen", "dropped", NULL};
 
 #define sink (*(volatile uint64_t[1]){0}) /* a value that the compiler must make, and nobody keeps */
 
@@ -37,6 +38,15 @@ static inline int hidden_zero(void)
     return value;
 }
 #define zero hidden_zero()
+
+/* The address of a function, which the compiler does not know either. */
+static inline uintptr_t hidden_code(void)
+{
+    uintptr_t address = (uintptr_t)hidden_zero;
+
+    __asm__ volatile("" : "+r"(address));
+    return address;
+}
 
 static __attribute__((noinline)) void overflow_stack(const struct nf_packet *p, uint64_t depth)
 {
@@ -81,7 +91,79 @@ static __attribute__((noinline)) void return_to_nowhere(const struct nf_packet *
     __asm__ volatile("pushq %0\n\tret" : : "r"(NOWHERE), "r"(p));
 }
 
-static void die(struct nf *nf, const struct nf_packet *p, unsigned how, uint64_t now)
+/* What lies behind a chunk too large for the thread's cache is another chunk's size, which free() looks at.
+ */
+static __attribute__((noinline)) void overrun_heap(void)
+{
+    volatile char *volatile p = malloc(2000);
+    size_t end = malloc_usable_size((void *)p);
+
+    for (size_t i = end - 8; i < end + 8; i++)
+        p[i] = -1;
+    free((void *)p);
+}
+
+/* So much that it is given back to the kernel at once. */
+static __attribute__((noinline)) void use_freed_memory(void)
+{
+    char *volatile p = malloc(40u << 20);
+
+    *p = 1;
+    free(p);
+    sink = (uint64_t)*p;
+}
+
+static void die_further(struct nf *nf, struct nf_packet *p, unsigned how, uint64_t now)
+{
+    const struct crasher *state = nf->state;
+
+    switch (how) {
+    case 13: /* out of memory, unnoticed */
+        *(volatile char *)malloc(SIZE_MAX / 4) = 1;
+        break;
+    case 14: /* a pointer made of the packet's bytes */
+        sink = *(volatile uint64_t *)(uintptr_t)(0xdead000000000000ull | p->len);
+        break;
+    case 15: /* what may not be written */
+        *(volatile char *)(uintptr_t)crasher_counters[0] = 1;
+        break;
+    case 16:
+        raise(SIGSYS);
+        break;
+    case 17:
+        __asm__ volatile("int3");
+        break;
+    case 18:
+        ((void (*)(const struct nf_packet *))(uintptr_t)(NOWHERE + (unsigned)zero))(p);
+        break;
+    case 19:
+        return return_to_nowhere(p);
+    case REWRITES:
+        sink = p->len / (unsigned)zero;
+        break;
+    case 21:
+        return overrun_heap();
+    case 22: /* a vector that is not aligned */
+        __asm__ volatile("movaps (%0), %%xmm0" ::"r"((uintptr_t)state | 1) : "xmm0");
+        break;
+    case 23:
+        return use_freed_memory();
+    case 24: /* code */
+        *(volatile char *)hidden_code() = 1;
+        break;
+    case 25: /* behind the region */
+        ((volatile uint8_t *)nf->region->base)[nf->region->size] = 1;
+        break;
+    case 26: /* when its session ends: behind the NFs, since nothing of it passes */
+        nf_session_join(nf, p, now);
+        nf_drop(nf, p, CRASHER_DROPPED);
+        break;
+    default:
+        break;
+    }
+}
+
+static void die(struct nf *nf, struct nf_packet *p, unsigned how, uint64_t now)
 {
     const struct crasher *state = nf->state;
 
@@ -97,7 +179,6 @@ static void die(struct nf *nf, const struct nf_packet *p, unsigned how, uint64_t
         FT_CHECK(zero, "port %u of a packet of %u bytes", how, p->len);
         break;
     case 4: /* division */
-    case REWRITES:
         sink = p->len / (unsigned)zero;
         break;
     case 5: /* endless */
@@ -123,28 +204,8 @@ static void die(struct nf *nf, const struct nf_packet *p, unsigned how, uint64_t
     case 12:                                              /* in the C library */
         memcpy((void *)(uintptr_t)zero, p->data, p->len); /* not `have`: replay has less of it */
         break;
-    case 13: /* out of memory, unnoticed */
-        *(volatile char *)malloc(SIZE_MAX / 4) = 1;
-        break;
-    case 14: /* a pointer made of the packet's bytes */
-        sink = *(volatile uint64_t *)(uintptr_t)(0xdead000000000000ull | p->len);
-        break;
-    case 15: /* what may not be written */
-        *(volatile char *)(uintptr_t)crasher_counters[0] = 1;
-        break;
-    case 16:
-        raise(SIGSYS);
-        break;
-    case 17:
-        __asm__ volatile("int3");
-        break;
-    case 18:
-        ((void (*)(const struct nf_packet *))(uintptr_t)(NOWHERE + (unsigned)zero))(p);
-        break;
-    case 19:
-        return return_to_nowhere(p);
     default:
-        break;
+        return die_further(nf, p, how, now);
     }
 }
 
@@ -211,6 +272,20 @@ static int crasher_clear(struct nf *nf, const char *key, uint64_t now, struct ft
     return 0;
 }
 
+static void crasher_flows(const void *config, struct nf_flows_config *flows)
+{
+    (void)config;
+    flows->max_flows = 16;
+    nf_timeouts_fill(flows->timeouts, 60);
+}
+
+static void crasher_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_why why,
+                                uint64_t now)
+{
+    (void)nf, (void)why, (void)now;
+    *(volatile uint32_t *)(uintptr_t)zero = s->serial;
+}
+
 static const struct nf_param crasher_params[] = {{0}};
 
 static const struct nf_module crasher = {
@@ -225,5 +300,8 @@ static const struct nf_module crasher = {
     .show = crasher_show,
     .set = crasher_set,
     .clear = crasher_clear,
+    .session_size = 8,
+    .flows = crasher_flows,
+    .session_end = crasher_session_end,
 };
 NF_MODULE(crasher)

@@ -74,7 +74,8 @@ static void nothing_said_is_nobody_preferred_and_no_failback(void **state)
     struct ft_fault fault = {""};
 
     (void)state;
-    assert_int_equal(nd_config_read(&c, help_config_file("t.yaml", text, strlen(text)), ND_CONFIG_NODES, &fault), 0);
+    assert_int_equal(
+        nd_config_read(&c, help_config_file("t.yaml", text, strlen(text)), ND_CONFIG_NODES, &fault), 0);
     assert_int_equal(c->authority.prefer, -1);
     assert_int_equal(c->authority.failback, ND_FAILBACK_NEVER);
     assert_int_equal(c->authority.hold_down_s, 10);

@@ -31,28 +31,35 @@ static const struct death {
     const char *name;
     int signal;
     bool packet; /* it is found: nothing of it is in a register where it is not */
+    const char *doing;
 } deaths[] = {
-    {"null", SIGSEGV, true},
-    {"stack overflow", SIGSEGV, true},
-    {"abort", SIGABRT, true},
-    {"broken invariant", SIGABRT, true},
-    {"division", SIGFPE, true},
-    {"endless loop", SIGABRT, true},
-    {"heap corruption", SIGABRT, true},
-    {"call of nothing", SIGSEGV, true},
-    {"timers", SIGSEGV, false},
-    {"file's end", SIGBUS, true},
-    {"illegal instruction", SIGILL, true},
-    {"calls deep", SIGSEGV, true},
-    {"C library", SIGSEGV, true},
-    {"out of memory", SIGSEGV, true},
-    {"wild pointer", SIGSEGV, true},
-    {"constant", SIGSEGV, true},
-    {"system call", SIGSYS, true},
-    {"trap", SIGTRAP, true},
-    {"call of anywhere", SIGSEGV, true},
-    {"return to anywhere", SIGSEGV, true},
-    {"rewritten", SIGFPE, true},
+    {"null", SIGSEGV, true, "packets"},
+    {"stack overflow", SIGSEGV, true, "packets"},
+    {"abort", SIGABRT, true, "packets"},
+    {"broken invariant", SIGABRT, true, "packets"},
+    {"division", SIGFPE, true, "packets"},
+    {"endless loop", SIGABRT, true, "packets"},
+    {"heap corruption", SIGABRT, true, "packets"},
+    {"call of nothing", SIGSEGV, true, "packets"},
+    {"timers", SIGSEGV, false, "timers"},
+    {"file's end", SIGBUS, true, "packets"},
+    {"illegal instruction", SIGILL, true, "packets"},
+    {"calls deep", SIGSEGV, true, "packets"},
+    {"C library", SIGSEGV, true, "packets"},
+    {"out of memory", SIGSEGV, true, "packets"},
+    {"wild pointer", SIGSEGV, true, "packets"},
+    {"constant", SIGSEGV, true, "packets"},
+    {"system call", SIGSYS, true, "packets"},
+    {"trap", SIGTRAP, true, "packets"},
+    {"call of anywhere", SIGSEGV, true, "packets"},
+    {"return to anywhere", SIGSEGV, true, "packets"},
+    {"rewritten", SIGFPE, true, "packets"},
+    {"heap overrun", SIGABRT, true, "packets"},
+    {"unaligned vector", SIGSEGV, true, "packets"},
+    {"freed memory", SIGSEGV, true, "packets"},
+    {"code", SIGSEGV, true, "packets"},
+    {"region's end", SIGSEGV, true, "packets"},
+    {"session's end", SIGSEGV, true, "sessions"},
 };
 #define DEATHS (sizeof(deaths) / sizeof(deaths[0]))
 
@@ -125,11 +132,14 @@ static bool has_file(const char *path, const char *name)
 static void check_report(const struct death *d, const json_t *report)
 {
     bool timers = strcmp(d->name, "timers") == 0, overflow = strcmp(d->name, "stack overflow") == 0;
+    const char *function = timers                              ? "crasher_timers+"
+                           : strcmp(d->doing, "sessions") == 0 ? "crasher_session_end+"
+                                                               : "crasher_process";
     char signal[16];
 
     assert_string_equal(text_of(report, "signal"), nd_crash_signal(signal, d->signal));
     assert_string_equal(text_of(report, "nf"), "crasher");
-    assert_string_equal(text_of(report, "doing"), timers ? "timers" : "packets");
+    assert_string_equal(text_of(report, "doing"), d->doing);
     assert_string_equal(text_of(report, "how"), chosen == 5 ? "hung" : "crashed");
     assert_int_equal(number_of(report, "lane"), 0);
     assert_int_equal(number_of(report, "burst"), timers ? 5 : 4);
@@ -137,12 +147,12 @@ static void check_report(const struct death *d, const json_t *report)
     assert_int_equal(json_array_size(json_object_get(report, "packets")), d->packet);
     assert_int_equal(json_is_true(json_object_get(report, "stack_overflow")), overflow);
     if (!overflow) /* whose innermost frames are all that is kept */
-        assert_non_null(strstr(function_of(report), timers ? "crasher_timers+" : "crasher_process"));
+        assert_non_null(strstr(function_of(report), function));
     assert_true(strstr(text_of(report, "invariant"), "a packet of 200 bytes") != NULL || chosen != 3);
-    /* Of an address that no pointer can be the processor does not say which. */
+    /* Of an address that no pointer can be, or no vector, the processor does not say which. */
     assert_int_equal(json_is_null(json_object_get(report, "address")),
-                     strcmp(d->name, "wild pointer") == 0 || d->signal == SIGABRT || d->signal == SIGSYS ||
-                         d->signal == SIGTRAP);
+                     strcmp(d->name, "wild pointer") == 0 || strcmp(d->name, "unaligned vector") == 0 ||
+                         d->signal == SIGABRT || d->signal == SIGSYS || d->signal == SIGTRAP);
 }
 
 /* The burst's file has the first `bytes` of the packet that killed as they came in. */
@@ -239,11 +249,7 @@ static void die_of_a_command(void)
     snprintf(crash_world.question.text, sizeof(crash_world.question.text), "%s", command);
     atomic_store(&crash_world.question.asked, ND_ASK_COMMAND);
     crash_turns(2);
-    static char out[4096];
-    crash_world.question.out = out;
-    crash_world.question.cap = sizeof(out);
-    snprintf(crash_world.question.text, sizeof(crash_world.question.text), "crasher");
-    atomic_store(&crash_world.question.asked, ND_ASK_SHOW);
+    crash_will_show();
     crash_turns(2);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * replay --crash: lanes that die in 18 ways while they record, each executed again from the recording that
+ * replay --crash: lanes that die in 27 ways while they record, each executed again from the recording that
  * the reporter finished. It dies of the same signal, in the same NF, at the same instruction. Of a death that
  * is another one, and of one of which there is no recording, it says so.
  */
@@ -23,9 +23,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DEATHS 18u /* by the port, from CRASH_PORT on: tests/unit/help_crasher.c */
-#define HANGS  5u
-#define TIMERS 8u
+#define DEATHS  27u /* by the port, from CRASH_PORT on: tests/unit/help_crasher.c */
+#define HANGS   5u
+#define TIMERS  8u
+#define SESSION 26u /* the end of one */
 
 static unsigned chosen;
 static const char *command;
@@ -65,6 +66,8 @@ static void die_of_a_command(void)
     crash_turns(1);
     snprintf(crash_world.question.text, sizeof(crash_world.question.text), "%s", command);
     atomic_store(&crash_world.question.asked, ND_ASK_COMMAND);
+    crash_turns(2);
+    crash_will_show();
     crash_turns(2);
 }
 
@@ -134,7 +137,9 @@ static void each_death_is_died_again(void **state)
         assert_true(json_is_true(json_object_get(said, "reproduced")));
         assert_false(json_is_true(json_object_get(said, "fresh")));
         assert_string_equal(text_of("here", "nf"), "crasher");
-        assert_string_equal(text_of("here", "doing"), chosen == TIMERS ? "timers" : "packets");
+        assert_string_equal(text_of("here", "doing"), chosen == TIMERS    ? "timers"
+                                                      : chosen == SESSION ? "sessions"
+                                                                          : "packets");
         assert_int_equal(json_is_true(json_object_get(json_object_get(said, "here"), "hangs")),
                          chosen == HANGS);
     }
@@ -142,15 +147,17 @@ static void each_death_is_died_again(void **state)
 
 static void commands_too(void **state)
 {
-    static const char *const texts[] = {"set crasher die=set", "clear crasher"};
+    static const char *const texts[] = {"set crasher die=set", "clear crasher", "set crasher die=show"},
+                             *const doing[] = {"set", "clear", "show"};
     char path[ND_CRASH_PATH];
 
     (void)state;
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < 3; i++) {
         command = texts[i];
         let_die(die_of_a_command, path);
         assert_int_equal(crash_again(path), 0);
-        assert_string_equal(text_of("here", "doing"), i ? "clear" : "set");
+        assert_string_equal(text_of("here", "doing"), doing[i]);
+        assert_false(json_is_true(json_object_get(said, "fresh")));
     }
 }
 
@@ -158,7 +165,7 @@ static void commands_too(void **state)
 static void the_log_tells_of_the_end(void **state)
 {
     char path[ND_CRASH_PATH], dir[320];
-    const struct nd_replay_options o = {.config = pair, .log = dir, .json = true};
+    const struct nd_replay_options o = {.config = pair, .log = {dir}, .json = true};
     const json_t *end, *begun;
 
     (void)state;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How often the side that connects tries (help_link.h). Sockets are real, the time that the link is told is
- * not: a second of it passes at once. */
+/* How often the side that connects tries, and what an attempt that stops counts as (help_link.h). Sockets are
+ * real, the time that the link is told is not: a second of it passes at once. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -138,6 +138,25 @@ static int begin(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, link_teardown)
 
+/* A peer that stops in the middle of its handshake, or dies there, has the key all the same. */
+static void who_stops_in_his_handshake_is_not_called_a_stranger(void **state)
+{
+    (void)state;
+    open_side(&link_a, true, true);
+    open_side(&link_b, false, true);
+    pass_ms(); /* connects, and says the first word of its handshake */
+    pass_ms();
+    UNTIL(rp_link_stats(link_a)->refused[-FT_ETRUNC] >= 1 || (link_poll_one(link_a), false));
+    rp_link_close(link_b);
+    link_b = NULL;
+    int gone = plain_connect(B);
+    link_poll_one(link_a);
+    close(gone);
+    UNTIL(rp_link_stats(link_a)->refused[-FT_ETRUNC] >= 2 || (link_poll_one(link_a), false));
+    assert_int_equal(rp_link_stats(link_a)->refused[-FT_EPERM], 0);
+    assert_int_equal(rp_link_stats(link_a)->connects, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -145,6 +164,7 @@ int main(void)
         TEST(connections_that_end_at_once_get_rarer),
         TEST(a_peer_that_is_back_is_found_within_a_second),
         TEST(a_connection_that_stood_is_made_again_at_once),
+        TEST(who_stops_in_his_handshake_is_not_called_a_stranger),
     };
 
     return cmocka_run_group_tests_name("link_attempts", tests, NULL, NULL);

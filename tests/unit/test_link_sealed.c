@@ -172,24 +172,6 @@ static void strangers_do_not_keep_the_peer_out(void **state)
         close(fd[i]);
 }
 
-/* A peer that stops in the middle of its handshake, or dies there, has the key all the same. */
-static void who_stops_in_his_handshake_is_not_called_a_stranger(void **state)
-{
-    (void)state;
-    open_sealed(&one, &one);
-    rp_link_poll(link_b, link_now()); /* connects, and says the first word of its handshake */
-    rp_link_poll(link_b, link_now());
-    UNTIL(rp_link_stats(link_a)->refused[-FT_ETRUNC] >= 1 || (link_poll_one(link_a), false));
-    rp_link_close(link_b);
-    link_b = NULL;
-    int gone = plain_connect(B);
-    link_poll_one(link_a);
-    close(gone);
-    UNTIL(rp_link_stats(link_a)->refused[-FT_ETRUNC] >= 2 || (link_poll_one(link_a), false));
-    assert_int_equal(rp_link_stats(link_a)->refused[-FT_EPERM], 0);
-    assert_int_equal(rp_link_stats(link_a)->connects, 0);
-}
-
 /* ---- certificates in place of a key ---- */
 
 /* `name`'s certificate, which expects `peer`; both are signed by the authority `by`. */
@@ -402,7 +384,6 @@ int main(void)
         TEST(who_has_not_proved_himself_begins_again_under_the_new_key),
         TEST(who_speaks_without_a_seal_is_refused),
         TEST(strangers_do_not_keep_the_peer_out),
-        TEST(who_stops_in_his_handshake_is_not_called_a_stranger),
         TEST(certificates_of_both_names_seal_the_link),
         TEST(a_byte_changed_on_the_way_is_refused),
         TEST(an_end_that_the_peer_did_not_say_is_no_death),

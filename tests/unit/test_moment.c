@@ -77,10 +77,42 @@ static void an_unknown_clock_is_never_before(void **state)
     r.end[0].time = 18 * S;
     assert_int_equal(nd_moment_wall(&r, 12 * S), 0);
     assert_false(nd_moment_is_before(&m, &r, r.end));
-    assert_true(nd_moment_is_behind(&m, &r));
+    assert_false(nd_moment_is_in(&m, &r));
     fill(&r, clock, 0);
     assert_true(nd_moment_is_before(&m, &r, r.end));
-    assert_true(nd_moment_is_behind(&m, &r));
+    assert_true(nd_moment_is_in(&m, &r));
+}
+
+static bool has(const struct lg_recording *r, uint64_t wall)
+{
+    const struct nd_moment m = {.kind = ND_MOMENT_WALL, .time = wall};
+
+    return nd_moment_is_in(&m, r);
+}
+
+static void a_file_has_what_is_between_its_begin_and_its_end(void **state)
+{
+    const uint64_t late = S / 1000;
+    struct lg_clock clock[8];
+    struct lg_recording r;
+
+    (void)state;
+    fill(&r, clock, 0);
+    r.head.wall = 7;
+    assert_int_equal(nd_moment_begin(&r), W + 9 * S + late);
+    assert_int_equal(nd_moment_end(&r), W + 18 * S + late);
+    assert_false(has(&r, W + 9 * S + late - 1));
+    assert_true(has(&r, W + 9 * S + late));
+    assert_true(has(&r, W + 18 * S + late - 1));
+    assert_false(has(&r, W + 18 * S + late));
+    /* Lanes that have executed nothing yet are where the machine began, and the recorder did later. */
+    r.at[0].time = 0;
+    r.head.wall = W + 5 * S;
+    assert_int_equal(nd_moment_begin(&r), W + 5 * S);
+    assert_false(has(&r, W + 5 * S - 1));
+    assert_true(has(&r, W + 5 * S));
+    r.clocks = 0;
+    assert_int_equal(nd_moment_end(&r), W + 5 * S);
 }
 
 static void years_that_no_number_holds_are_refused(void **state)
@@ -125,6 +157,7 @@ int main(void)
         cmocka_unit_test(a_clock_that_is_set_back_shifts_nothing_before),
         cmocka_unit_test(a_clock_that_is_set_forward_has_said_nothing_between),
         cmocka_unit_test(an_unknown_clock_is_never_before),
+        cmocka_unit_test(a_file_has_what_is_between_its_begin_and_its_end),
         cmocka_unit_test(years_that_no_number_holds_are_refused),
         cmocka_unit_test_setup_teardown(all_clocks_of_a_file_are_read, recorder_setup, recorder_teardown),
     };

@@ -157,8 +157,8 @@ int nd_cmd_replay(int argc, char **argv)
         return code;
     if (options.gdb)
         return nd_replay_gdb(&options, argc, argv);
-    if (options.log || options.crash)
-        return options.log ? nd_replay_log(&options) : nd_replay_crash(&options);
+    if (options.log[0] || options.crash)
+        return options.log[0] ? nd_replay_log(&options) : nd_replay_crash(&options);
     r.options = &options;
     code = read_inputs(&r);
     if (!code)

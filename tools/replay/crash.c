@@ -8,6 +8,7 @@
 #include "node/crash/reporter.h"
 #include "nflib/chain/chain.h"
 #include "tools/pair/child.h"
+#include "tools/replay/stop.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -30,6 +31,23 @@ struct again {
 
 /* ---- the process that dies ---- */
 
+/* What an operator asked for when the node died, all of it. */
+static void show_again(const struct again *a, struct nf_chain *chain)
+{
+    static char page[256u << 10];
+    const struct nf *nf = nf_chain_find(chain, a->report.death.nf);
+    struct nf_show *out = NULL;
+    uint64_t cursor = 0;
+    bool more = nf && nf->module->show;
+
+    nd_crash_thread(a->fresh ? 0 : (int)a->log.crash_lane);
+    nd_stop_before(a->log.crash_entry, NULL);
+    while (more && (out = nf_show_begin(page, sizeof(page)))) {
+        more = nf_chain_show(chain, nf, out, &cursor);
+        nf_show_end(out);
+    }
+}
+
 /* What the reporter saved of the lanes' last inputs, in order, as bursts of one lane. */
 static int run_fresh(const struct again *a, struct ft_fault *fault)
 {
@@ -37,14 +55,16 @@ static int run_fresh(const struct again *a, struct ft_fault *fault)
     static struct ft_published published[1];
     const struct nf_chain_config *config = &a->log.config->chain;
     struct nf_packet packets[NF_BURST_MAX];
-    uint8_t *frames = malloc((size_t)a->tape.longest * NF_BURST_MAX + 1);
+    uint8_t *frames;
     struct ft_region *region;
     struct nf_chain *chain;
-    int error = frames ? 0 : ft_fail(fault, FT_ENOMEM, "no memory for frames");
+    int error = nf_chain_region(&region, config, &how, fault);
 
-    if (error || (error = nf_chain_region(&region, config, &how, fault)) ||
-        (error = nf_chain_make(&chain, config, region, 0, 1, fault)))
+    if (error || (error = nf_chain_make(&chain, config, region, 0, 1, fault)))
         return error;
+    frames = malloc((size_t)a->tape.longest * NF_BURST_MAX + 1);
+    if (!frames)
+        return ft_fail(fault, FT_ENOMEM, "no memory for frames");
     nf_chain_share(chain, published);
     nf_chain_mark(chain, &a->log.page->lane[0].mark);
     nd_crash_thread(0);
@@ -64,6 +84,9 @@ static int run_fresh(const struct again *a, struct ft_fault *fault)
         }
         nf_chain_run(chain, b + 1, burst->time, packets, burst->n);
     }
+    if (nd_incident_is_show(&a->report))
+        show_again(a, chain);
+    free(frames);
     return 0;
 }
 
@@ -77,6 +100,8 @@ static _Noreturn void run_child(struct again *a)
     setrlimit(RLIMIT_CORE, &none);
     nd_crash_catch(a->log.page, a->log.words, a->log.config->chain.lanes, &nobody);
     error = a->fresh ? run_fresh(a, &fault) : nd_log_run_crash(&a->log, &fault);
+    if (!error && !a->fresh && nd_incident_is_show(&a->report))
+        show_again(a, a->log.node.lane[a->log.crash_lane].chain);
     if (error)
         fprintf(stderr, "%s\n", fault.text);
     _exit(error ? ND_DATA : ND_DONE);
@@ -229,8 +254,10 @@ static int print_outcome(const struct again *a)
     if (a->fresh)
         fprintf(out, "  executed       inputs.pcapng, from a fresh state: %s\n", a->why.text);
     else
-        fprintf(out, "  executed       the recording %s, and the burst that it ends in: lane %d burst %lu\n",
-                a->log.options->log, a->report.lane, a->report.burst);
+        fprintf(out, "  executed       %u files to %s, and %s: lane %d burst %lu\n", a->log.files.count,
+                a->log.files.list[a->log.files.count - 1]->file,
+                nd_incident_is_show(&a->report) ? "then `show`" : "the burst that it ends in", a->report.lane,
+                a->report.burst);
     fprintf(out, "  the report     %s\n", describe_death(line, &a->report.death));
     fprintf(out, "  here           %s\n", describe_death(line, &a->here));
     if (!same && strcmp(a->report.build, nd_crash_build_id(build)) != 0)
@@ -256,7 +283,7 @@ static int choose_inputs(struct again *a, const struct nd_replay_options *o, str
         return nd_config_read(&a->log.config, o->config, 0, fault);
     if (!error)
         ft_fail(&a->why, FT_ENOENT, "%.160s ends before the burst",
-                a->log.files.list[a->log.files.count - 1].file);
+                a->log.files.list[a->log.files.count - 1]->file);
     a->fresh = true;
     instead.fast = true;
     instead.lanes = 1;
@@ -279,6 +306,7 @@ static void find_entry(struct again *a)
         if (strcmp(m->name, a->report.death.nf) != 0)
             continue;
         a->log.crash_entry = strcmp(a->report.death.doing, "timers") == 0  ? (uintptr_t)m->timers
+                             : strcmp(a->report.death.doing, "show") == 0  ? (uintptr_t)m->show
                              : strcmp(a->report.death.doing, "set") == 0   ? (uintptr_t)m->set
                              : strcmp(a->report.death.doing, "clear") == 0 ? (uintptr_t)m->clear
                                                                            : (uintptr_t)m->process;
@@ -311,19 +339,15 @@ static int die_again(struct again *a)
 int nd_replay_crash(const struct nd_replay_options *options)
 {
     static struct again a;
-    static char recording[352];
-    struct nd_replay_options o = *options;
     struct ft_fault fault = {""};
-    int error = nd_incident_read(&a.report, o.crash, &fault), code;
+    int error = nd_incident_read(&a.report, options->crash, &fault), code;
 
-    snprintf(recording, sizeof(recording), "%s/%s", a.report.recording, a.report.node);
-    o.log = recording;
-    a.log.options = &o;
+    a.log.options = options;
     a.log.page = nd_shared_memory(sizeof(*a.log.page));
     if (!error && !a.log.page)
         error = ft_fail(&fault, FT_ENOMEM, "understudy replay: no memory");
     if (!error)
-        error = choose_inputs(&a, &o, &fault);
+        error = choose_inputs(&a, options, &fault);
     if (error) {
         fprintf(stderr, "%s\n", fault.text);
         code = nd_exit_of_file(error);

@@ -29,10 +29,13 @@ struct nd_incident {
 
 /* 0, or FT_ENOENT, FT_EPERM, FT_EMALFORMED with one line; a node that was killed crashed in nothing. */
 int nd_incident_read(struct nd_incident *out, const char *directory, struct ft_fault *fault);
-/* Opens the recording that ends with this crash. As nd_log_files_open. */
+/* Opens the recording that ends with this crash, and what leads to it. 0, or with one line. */
 int nd_incident_recording(struct nd_log_files *files, const struct nd_incident *report,
                           struct ft_fault *fault);
-/* Whether the burst is among what the recording ends with. */
+/* It crashed between bursts, in an answer to `show`. */
+bool nd_incident_is_show(const struct nd_incident *report);
+/* Whether the burst is among what the recording ends with; of `show`: whether the burst before it is its
+ * last. */
 bool nd_incident_has_burst(const struct nd_log_files *files, const struct nd_incident *report);
 /* The whole command; an exit code. */
 int nd_replay_crash(const struct nd_replay_options *options);

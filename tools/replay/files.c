@@ -1,17 +1,217 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which files of a directory are executed: the newest that go on from each other and have a snapshot. */
+/*
+ * Which files are executed: the newest that has the moment, and before it, as far back as there are any, the
+ * file that goes on in it. One file goes on in another when the other begins at a moment that it has,
+ * whichever node wrote them: the same bursts of each lane, by their numbers and times. See log.h.
+ */
 #include "tools/replay/log.h"
+#include "tools/pair/grow.h"
 
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* ---- what is there ----------------------------------------------------------------------------- */
+
 static int is_recording(const struct dirent *d)
 {
     size_t len = strlen(d->d_name);
 
     return len > strlen(LG_SUFFIX) && strcmp(d->d_name + len - strlen(LG_SUFFIX), LG_SUFFIX) == 0;
+}
+
+static int is_named(const struct dirent *d)
+{
+    return d->d_name[0] != '.';
+}
+
+static int add_file(struct nd_log_files *files, const char *file, struct ft_fault *fault)
+{
+    int error;
+
+    if (!nd_grow((void **)&files->all, &files->room, files->found + 1, sizeof(files->all[0]), 16))
+        return ft_fail(fault, FT_ENOMEM, "no memory for %lu files", files->found + 1);
+    error = lg_recording_open(&files->all[files->found], file, fault);
+    if (!error)
+        files->found++;
+    return error;
+}
+
+/* One that cannot be read is only noted: others may do without it. */
+static int add_one_of_several(struct nd_log_files *files, const char *file, struct ft_fault *fault)
+{
+    struct nd_log_unread unread = {.error = add_file(files, file, &unread.why)};
+
+    if (unread.error == 0)
+        return 0;
+    snprintf(unread.file, sizeof(unread.file), "%s", file);
+    if (unread.error == FT_ENOMEM || !nd_grow((void **)&files->unread, &files->unread_room,
+                                              files->unread_count + 1, sizeof(files->unread[0]), 16))
+        return ft_fail(fault, FT_ENOMEM, "no memory for %.160s", file);
+    files->unread[files->unread_count++] = unread;
+    return 0;
+}
+
+/* *names: how many recordings the directory names; -1: it is no directory that can be read. */
+static int add_directory(struct nd_log_files *files, const char *path, int *names, struct ft_fault *fault)
+{
+    struct dirent **list = NULL;
+    int error = 0;
+    char name[512];
+
+    *names = scandir(path, &list, is_recording, alphasort);
+    for (int i = 0; i < *names; i++) {
+        snprintf(name, sizeof(name), "%s/%s", path, list[i]->d_name);
+        error = error ? error : add_one_of_several(files, name, fault);
+        free(list[i]);
+    }
+    free(list);
+    return error;
+}
+
+static int add_directories(struct nd_log_files *files, const char *path, int *names, struct ft_fault *fault)
+{
+    struct dirent **list = NULL;
+    int n = scandir(path, &list, is_named, alphasort), error = 0, of_one;
+    char name[512];
+
+    for (int i = 0; i < n; i++) {
+        snprintf(name, sizeof(name), "%s/%s", path, list[i]->d_name);
+        error = error ? error : add_directory(files, name, &of_one, fault);
+        *names += !error && of_one > 0 ? of_one : 0;
+        free(list[i]);
+    }
+    free(list);
+    return error;
+}
+
+/* A node's directory, the directory of several nodes', or what is no directory, as a file. */
+static int add_path(struct nd_log_files *files, const char *path, struct ft_fault *fault)
+{
+    uint64_t before = files->found;
+    int names, error = add_directory(files, path, &names, fault);
+
+    if (!error && names < 0)
+        return add_file(files, path, fault);
+    if (!error && names == 0)
+        error = add_directories(files, path, &names, fault);
+    if (!error && names == 0)
+        error = ft_fail(fault, FT_EMALFORMED,
+                        "%.120s: no recording, expected files *%s, or directories of them", path, LG_SUFFIX);
+    if (!error && files->found == before) {
+        *fault = files->unread[files->unread_count - 1].why;
+        error = files->unread[files->unread_count - 1].error;
+    }
+    return error;
+}
+
+static int compare_ends(const void *one, const void *other)
+{
+    const struct lg_recording *a = one, *b = other;
+    uint64_t ends[2] = {nd_moment_end(a), nd_moment_end(b)};
+
+    if (ends[0] != ends[1])
+        return ends[0] < ends[1] ? -1 : 1;
+    return a->head.serial < b->head.serial ? -1 : a->head.serial > b->head.serial;
+}
+
+int nd_log_files_open(struct nd_log_files *files, const char *const paths[], struct ft_fault *fault)
+{
+    int error = 0;
+
+    *files = (struct nd_log_files){.count = 0};
+    for (; *paths && !error; paths++)
+        error = add_path(files, *paths, fault);
+    if (error)
+        return error;
+    files->list = calloc(files->found, sizeof(files->list[0]));
+    if (!files->list)
+        return ft_fail(fault, FT_ENOMEM, "no memory for %lu files", files->found);
+    qsort(files->all, files->found, sizeof(files->all[0]), compare_ends);
+    return 0;
+}
+
+void nd_log_files_close(struct nd_log_files *files)
+{
+    for (uint64_t i = 0; i < files->found; i++)
+        lg_recording_close(&files->all[i]);
+    free(files->all);
+    free(files->unread);
+    free(files->list);
+    *files = (struct nd_log_files){.count = 0};
+}
+
+/* ---- what goes on in what ---------------------------------------------------------------------- */
+
+/* Chain time tells one life from another, once there is any. */
+bool nd_log_may_have(const struct lg_recording *file, const struct lg_recording *next)
+{
+    bool before = false, began = false;
+
+    if (file->head.lanes != next->head.lanes || file->head.identity != next->head.identity ||
+        memcmp(file->identity, next->identity, next->head.identity) != 0)
+        return false;
+    for (unsigned l = 0; l < next->head.lanes; l++) {
+        const struct lg_position *from = &file->at[l], *at = &next->at[l], *to = &file->end[l];
+
+        if (at->burst < from->burst || at->burst > to->burst || at->time < from->time || at->time > to->time)
+            return false;
+        before |= from->burst < at->burst;
+        began |= at->time != 0;
+    }
+    return before && began;
+}
+
+/* The newest file that goes on in `next`, rather one of the same node's than another; NULL: none. */
+static int find_before(struct nd_log_files *files, const struct lg_recording *next, struct lg_recording **out,
+                       struct ft_fault *fault)
+{
+    struct nd_index index;
+    int error = 0;
+
+    *out = NULL;
+    for (uint64_t i = files->found; i-- > 0 && !*out;)
+        if (lg_recording_follows(&files->all[i], next))
+            *out = &files->all[i];
+    for (uint64_t i = files->found; i-- > 0 && !*out && !error;) {
+        if (!nd_log_may_have(&files->all[i], next))
+            continue;
+        error = nd_index_make(&index, &files->all[i], fault);
+        if (!error && nd_index_until_position(&index, next->at))
+            *out = &files->all[i];
+        if (!error)
+            nd_index_free(&index);
+    }
+    return error;
+}
+
+/* Into `list`: the files that go on in one another up to `last`, from the first that has a snapshot. */
+static int list_files(struct nd_log_files *files, struct lg_recording *last, struct ft_fault *fault)
+{
+    struct lg_recording *file = last;
+    unsigned n = 0, count;
+    int error = 0;
+
+    for (; file && !error; error = find_before(files, file, &file, fault))
+        files->list[n++] = file;
+    for (count = n; count > 0 && !files->list[count - 1]->snapshot_whole;)
+        count--;
+    for (unsigned i = 0; i < count / 2; i++) {
+        file = files->list[i];
+        files->list[i] = files->list[count - 1 - i];
+        files->list[count - 1 - i] = file;
+    }
+    files->count = count;
+    return error;
+}
+
+static bool have_moment(const struct nd_log_files *files, const struct nd_moment *m)
+{
+    for (unsigned i = 0; i < files->count; i++)
+        if (!m || nd_moment_is_in(m, files->list[i]))
+            return true;
+    return false;
 }
 
 static void report_torn_end(const struct lg_recording *r)
@@ -24,124 +224,85 @@ static void report_torn_end(const struct lg_recording *r)
     fprintf(stderr, "\n");
 }
 
-/* A file without a whole header was begun when its node died: nothing is in it. */
-static int add_file(struct nd_log_files *files, const char *file, bool only, struct ft_fault *fault)
+/* In the same directory, where the recorder's names are in order. */
+static bool is_newer(const char *file, const char *other)
 {
-    struct lg_recording *r = &files->list[files->count];
-    int error = lg_recording_open(r, file, fault);
+    const char *slash = strrchr(other, '/');
 
-    if (error == FT_ETRUNC && !only) {
-        fprintf(stderr, "%s, passed over\n", fault->text);
-        return 0;
+    return slash && strncmp(file, other, (size_t)(slash - other) + 1) == 0 && strcmp(file, other) > 0;
+}
+
+/* A recording whose newest file is damaged has another end than what can be read of it. A file with nothing
+ * in it was begun when the node died. */
+static int check_newest(const struct nd_log_files *files, const struct lg_recording *last,
+                        struct ft_fault *fault)
+{
+    for (uint64_t i = 0; i < files->unread_count; i++) {
+        const struct nd_log_unread *unread = &files->unread[i];
+
+        if (unread->error == FT_ETRUNC || !is_newer(unread->file, last->file))
+            continue;
+        *fault = unread->why;
+        return unread->error;
     }
-    if (!error)
-        files->count++;
-    return error;
-}
-
-/* All of a directory, by name; or what is no directory that can be read, as a file. */
-static int add_files(struct nd_log_files *files, const char *path, struct ft_fault *fault)
-{
-    struct dirent **found = NULL;
-    int n = scandir(path, &found, is_recording, alphasort), error = 0;
-    char name[512];
-
-    files->list = calloc(n > 0 ? (size_t)n : 1, sizeof(*files->list));
-    if (!files->list)
-        error = ft_fail(fault, FT_ENOMEM, "no memory for %d files", n);
-    else if (n < 0)
-        error = add_file(files, path, true, fault);
-    else if (n == 0)
-        error = ft_fail(fault, FT_EMALFORMED, "%.120s: no recording, expected files *%s", path, LG_SUFFIX);
-    for (int i = 0; i < n; i++) {
-        snprintf(name, sizeof(name), "%s/%s", path, found[i]->d_name);
-        error = error ? error : add_file(files, name, false, fault);
-        free(found[i]);
-    }
-    free(found);
-    return error;
-}
-
-/* From the newest backwards: where the files that go on from each other begin, and which of them has a
- * snapshot.
- */
-static bool choose_files(struct nd_log_files *files)
-{
-    struct lg_recording *list = files->list;
-
-    for (unsigned end = files->count; end > 0;) {
-        unsigned begin = end - 1;
-
-        while (begin > 0 && lg_recording_follows(&list[begin - 1], &list[begin]))
-            begin--;
-        for (unsigned i = begin; i < end; i++)
-            if (list[i].snapshot_whole) {
-                files->first = i;
-                files->count = end;
-                return true;
-            }
-        fprintf(stderr, "%s: its snapshot is not whole, passed over\n", list[begin].file);
-        end = begin;
-    }
-    return false;
-}
-
-/* A recording that ended before this one is nobody's loss; one of which the end is missing may be. */
-static void report_passed_over(const struct nd_log_files *files, const char *path)
-{
-    const struct lg_recording *before = &files->list[files->first - 1];
-
-    if (before->whole < before->size)
-        fprintf(stderr,
-                "%s: torn at offset %lu of %lu, and the next does not go on from there: %u older files "
-                "passed over\n",
-                before->file, before->whole, before->size, files->first);
-    else
-        fprintf(stderr, "%s: %u older files are of other recordings, passed over\n", path, files->first);
-}
-
-/* How many files there are up to the one in which the node ended then; 0: there is none. */
-static unsigned count_to_end(const struct nd_log_files *files, uint64_t wall)
-{
-    unsigned n = files->count;
-
-    while (n > 0 && !(files->list[n - 1].node_end.how && files->list[n - 1].node_end.wall == wall))
-        n--;
-    return n;
-}
-
-int nd_log_files_open(struct nd_log_files *files, const char *path, uint64_t wall, struct ft_fault *fault)
-{
-    unsigned all, wanted;
-    int error;
-
-    *files = (struct nd_log_files){.count = 0};
-    error = add_files(files, path, fault);
-    if (error)
-        return error;
-    all = files->count;
-    wanted = wall ? count_to_end(files, wall) : 0;
-    if (wall)
-        files->count = wanted;
-    if (wall && (!wanted || !choose_files(files) || files->count < wanted)) {
-        files->count = all;
-        return ft_fail(fault, FT_ENOENT, "%.120s: no recording that reaches this end", path);
-    }
-    if (!wall && !choose_files(files))
-        return ft_fail(fault, FT_EMALFORMED, "%.120s: no whole snapshot, expected one to begin from", path);
-    if (files->first > 0 && !lg_recording_follows(&files->list[files->first - 1], &files->list[files->first]))
-        report_passed_over(files, path);
-    for (unsigned i = files->count; i < all; i++)
-        lg_recording_close(&files->list[i]);
-    report_torn_end(&files->list[files->count - 1]);
     return 0;
 }
 
-void nd_log_files_close(struct nd_log_files *files)
+static void report_choice(const struct nd_log_files *files)
 {
-    for (unsigned i = 0; i < files->count; i++)
-        lg_recording_close(&files->list[i]);
-    free(files->list);
-    files->list = NULL;
+    for (uint64_t i = 0; i < files->unread_count; i++)
+        fprintf(stderr, "%s, passed over\n", files->unread[i].why.text);
+    if (files->count)
+        report_torn_end(files->list[files->count - 1]);
+}
+
+/* `list` for the newest file that has the moment. */
+static int list_to_moment(struct nd_log_files *files, const struct nd_moment *from,
+                          const struct nd_moment *to, struct ft_fault *fault)
+{
+    for (uint64_t i = files->found; i-- > 0;) {
+        struct lg_recording *last = &files->all[i];
+        int error;
+
+        if (to && !nd_moment_is_in(to, last))
+            continue;
+        error = list_files(files, last, fault);
+        if (error)
+            return error;
+        if (files->count == 0)
+            fprintf(stderr, "%s: its snapshot is not whole, passed over\n", last->file);
+        if (have_moment(files, from))
+            return 0;
+    }
     files->count = 0;
+    return 0;
+}
+
+int nd_log_files_choose(struct nd_log_files *files, const struct nd_moment *from, const struct nd_moment *to,
+                        struct ft_fault *fault)
+{
+    int error = list_to_moment(files, from, to, fault);
+
+    if (!error && files->count && !to)
+        error = check_newest(files, files->list[files->count - 1], fault);
+    if (!error)
+        report_choice(files);
+    return error;
+}
+
+int nd_log_files_choose_end(struct nd_log_files *files, const char *node, uint64_t wall,
+                            struct ft_fault *fault)
+{
+    int error = 0;
+
+    files->count = 0;
+    for (uint64_t i = files->found; i-- > 0 && files->count == 0 && !error;) {
+        struct lg_recording *last = &files->all[i];
+
+        if (last->node_end.how && last->node_end.wall == wall && strcmp(last->head.node, node) == 0)
+            error = list_files(files, last, fault);
+    }
+    if (!error)
+        report_choice(files);
+    return error;
 }

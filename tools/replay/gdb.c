@@ -54,7 +54,7 @@ static void stop_in_crash(struct commands *c, const struct nd_incident *r, bool 
     if (packets && r->packet)
         stop_before_packet(c);
     else if (packets || strcmp(r->death.doing, "timers") == 0 || strcmp(r->death.doing, "set") == 0 ||
-             strcmp(r->death.doing, "clear") == 0) {
+             strcmp(r->death.doing, "clear") == 0 || nd_incident_is_show(r)) {
         add(c, "tbreak " ENTRY);
         add(c, "continue");
     }
@@ -69,6 +69,7 @@ static int run_gdb(const struct commands *c, int argc, char **argv)
 
     if (!args || len < 0) {
         fprintf(stderr, "understudy replay: no memory\n");
+        free(args);
         return ND_SOFTWARE;
     }
     args[n++] = "gdb";

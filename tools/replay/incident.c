@@ -50,10 +50,6 @@ static int check_report(const struct nd_incident *r, const char *how, const char
     if (r->lane < 0 || r->lane >= (int)FT_LANES_MAX || r->packet > FT_BURST_MAX)
         return ft_fail(fault, FT_EMALFORMED, "%.160s: it crashed outside of its lanes, expected a burst",
                        file);
-    if (strcmp(r->death.doing, "show") == 0)
-        return ft_fail(fault, FT_EMALFORMED,
-                       "%.160s: it crashed in an answer to `show`, which no recording has, expected a burst",
-                       file);
     return 0;
 }
 
@@ -96,18 +92,32 @@ int nd_incident_read(struct nd_incident *out, const char *directory, struct ft_f
 int nd_incident_recording(struct nd_log_files *files, const struct nd_incident *report,
                           struct ft_fault *fault)
 {
-    char path[352];
+    const char *const paths[] = {report->recording, NULL};
+    int error;
 
     if (!report->recording[0])
         return ft_fail(fault, FT_ENOENT, "the node recorded nothing");
-    snprintf(path, sizeof(path), "%s/%s", report->recording, report->node);
-    return nd_log_files_open(files, path, report->wall, fault);
+    error = nd_log_files_open(files, paths, fault);
+    if (!error)
+        error = nd_log_files_choose_end(files, report->node, report->wall, fault);
+    if (!error && files->count == 0)
+        error = ft_fail(fault, FT_ENOENT, "%.120s: no recording that reaches this end", report->recording);
+    return error;
+}
+
+bool nd_incident_is_show(const struct nd_incident *report)
+{
+    return strcmp(report->death.doing, "show") == 0;
 }
 
 bool nd_incident_has_burst(const struct nd_log_files *files, const struct nd_incident *report)
 {
-    const struct lg_recording *last = &files->list[files->count - 1];
+    const struct lg_recording *last = files->list[files->count - 1];
     unsigned lane = (unsigned)report->lane;
 
-    return lane < last->head.lanes && last->begun[lane].content && last->end[lane].burst + 1 == report->burst;
+    if (lane >= last->head.lanes)
+        return false;
+    if (nd_incident_is_show(report))
+        return !last->begun[lane].content && last->end[lane].burst == report->burst;
+    return last->begun[lane].content && last->end[lane].burst + 1 == report->burst;
 }

@@ -197,6 +197,40 @@ void nd_index_until(struct nd_index *index, unsigned lane, uint64_t seq)
     add_past(index);
 }
 
+/* The lane's position behind its first `count` bursts; what it does not know is 0. */
+static struct lg_position position_after(const struct nd_index *index, unsigned lane, uint64_t count)
+{
+    const struct lg_position *begin = &index->file->at[lane];
+    const struct nd_index_burst *last = count ? &index->lane[lane].burst[count - 1] : NULL;
+
+    return (struct lg_position){.burst = begin->burst + count,
+                                .seq = last ? last->seq : begin->seq,
+                                .time = last ? last->time : begin->time,
+                                .access = last ? last->access : begin->access};
+}
+
+bool nd_index_until_position(struct nd_index *index, const struct lg_position at[])
+{
+    uint64_t count[FT_LANES_MAX];
+    bool same = true;
+
+    for (unsigned l = 0; l < index->lanes && same; l++) {
+        struct lg_position own;
+
+        count[l] = at[l].burst - index->file->at[l].burst;
+        if (count[l] > index->lane[l].upto)
+            return false;
+        own = position_after(index, l, count[l]);
+        same = own.seq == at[l].seq && own.time == at[l].time && own.access == at[l].access;
+    }
+    for (unsigned l = 0; l < index->lanes && same; l++)
+        index->lane[l].upto = (uint32_t)count[l];
+    close_set(index); /* of nodes that tell the truth it is closed already */
+    for (unsigned l = 0; l < index->lanes && same; l++)
+        same = index->lane[l].upto == count[l];
+    return same;
+}
+
 void nd_index_until_time(struct nd_index *index, uint64_t time)
 {
     for (unsigned l = 0; l < index->lanes; l++) {

@@ -49,6 +49,9 @@ uint64_t nd_index_seq(const struct nd_index *index, unsigned lane);
  * be within the set.
  */
 void nd_index_until(struct nd_index *index, unsigned lane, uint64_t seq);
+/* The same, of what another recording begins with: at[lanes]. False: these lanes do not come to it, together
+ * and by the same numbers. */
+bool nd_index_until_position(struct nd_index *index, const struct lg_position at[]);
 /* The same, of all bursts up to a chain time, and what they depend on. */
 void nd_index_until_time(struct nd_index *index, uint64_t time);
 /* Which digests can be compared: `upto` is final. */

@@ -4,7 +4,6 @@
 #include "ftcore/record/message.h"
 #include "ftcore/record/runs.h"
 #include "nflib/chain/chain.h"
-#include "node/base/event_format.h"
 #include "node/control/options.h"
 
 #include <stdio.h>
@@ -12,13 +11,12 @@
 #include <string.h>
 
 #define RING_BYTES (4u << 20)
-#define SECOND     1000000000ul
 
 /* ---- making ------------------------------------------------------------------------------------ */
 
 static const struct lg_recording *first_of(const struct nd_log *log)
 {
-    return &log->files.list[log->files.first];
+    return log->files.list[0];
 }
 
 /* Where two identities differ, and some of the line before it. */
@@ -85,8 +83,10 @@ static int make_lanes(struct nd_log *log, struct ft_fault *fault)
     region = log->node.region;
     if (!error && (ft_region_used(region) != r->head.region_used || region->size != r->head.region_size))
         error = ft_fail(fault, FT_EMALFORMED,
-                        "%.120s:offset %u: region of %lu bytes, expected %lu as this program has", r->file,
-                        LG_PREFACE, r->head.region_used, ft_region_used(region));
+                        "%.120s:offset %u: region of %lu bytes, %lu of them used, expected %lu and %lu as "
+                        "this program has",
+                        r->file, LG_PREFACE, r->head.region_size, r->head.region_used, region->size,
+                        ft_region_used(region));
     return error;
 }
 
@@ -191,42 +191,6 @@ static void end_of(const struct nd_log *log, struct lg_position end[])
     }
 }
 
-static void format_time(const struct lg_recording *r, uint64_t time, bool wall, char out[ND_WALL_TEXT])
-{
-    if (wall && r->clocks)
-        nd_wall_text(out, nd_moment_wall(r, time));
-    else
-        snprintf(out, ND_WALL_TEXT, "%lu.%09lu", time / SECOND, time % SECOND);
-}
-
-/* A usage error for a moment that is not in the log, whose last file ends at end[lanes]. */
-static int refuse_moment(const struct nd_log *log, const struct nd_moment *m, const struct lg_position end[])
-{
-    const struct lg_recording *first = first_of(log), *last = &log->files.list[log->files.count - 1];
-    char from[ND_WALL_TEXT], to[ND_WALL_TEXT];
-
-    if (m->kind == ND_MOMENT_INPUT)
-        return nd_usage("replay", "%s: the log has sequence numbers %lu to %lu of lane %lu", m->text,
-                        first->at[m->lane].seq, end[m->lane].seq - 1, m->lane);
-    if (!nd_moment_is_known(m, last))
-        return nd_usage("replay", "%s: the log has no wall-clock times, expected LANE:SEQ", m->text);
-    format_time(first, nd_moment_latest(first->at, log->lanes), m->kind == ND_MOMENT_WALL, from);
-    format_time(last, nd_moment_latest(end, log->lanes), m->kind == ND_MOMENT_WALL, to);
-    return nd_usage("replay", "%s: the log has %s to %s", m->text, from, to);
-}
-
-/* An exit code when the moment is nowhere in a log that ends at end[lanes]. */
-static int check_moment(const struct nd_log *log, const struct nd_moment *m, const struct lg_position end[])
-{
-    if (m->kind == ND_MOMENT_INPUT && m->lane >= log->lanes)
-        return nd_usage("replay", "%s: the log has sequence numbers of lanes 0 to %u", m->text,
-                        log->lanes - 1);
-    return nd_moment_is_behind(m, first_of(log)) &&
-                   nd_moment_is_before(m, &log->files.list[log->files.count - 1], end)
-               ? 0
-               : refuse_moment(log, m, end);
-}
-
 /* Executes what `upto` says, and no more of it. */
 static int run_part(struct nd_log *log, struct ft_fault *fault)
 {
@@ -259,8 +223,9 @@ static int run_to_begin(struct nd_log *log, struct ft_fault *fault)
 /* An exit code in *code when nothing was executed for it. */
 static int run_file(struct nd_log *log, unsigned file, int *code, struct ft_fault *fault)
 {
-    const struct lg_recording *r = &log->files.list[file];
-    int error = file > log->files.first && r->snapshot_whole ? take_snapshot(log, r, true, fault) : 0;
+    const struct lg_recording *r = log->files.list[file];
+    const struct lg_recording *next = file + 1 < log->files.count ? log->files.list[file + 1] : NULL;
+    int error = file > 0 && r->snapshot_whole ? take_snapshot(log, r, true, fault) : 0;
     struct lg_position end[FT_LANES_MAX];
 
     if (error || log->diverged)
@@ -268,11 +233,15 @@ static int run_file(struct nd_log *log, unsigned file, int *code, struct ft_faul
     error = nd_index_make(&log->index, r, fault);
     if (error)
         return error;
+    if (next && !nd_index_until_position(&log->index, next->at))
+        error = ft_fail(fault, FT_EMALFORMED,
+                        "%.100s: its bursts wait for some that are not there, before %.100s", r->file,
+                        next->file);
     end_of(log, end);
     log->stopped = log->to && nd_moment_is_before(log->to, r, end);
-    if (log->to && !log->stopped && file + 1 == log->files.count)
-        *code = refuse_moment(log, log->to, end);
-    if (!*code && !log->begun && nd_moment_is_before(log->from, r, end))
+    if (log->to && !log->stopped && !next)
+        *code = nd_usage("replay", "%s: the log ends before what this waits for", log->to->text);
+    if (!error && !*code && !log->begun && nd_moment_is_before(log->from, r, end))
         error = run_to_begin(log, fault);
     if (!error && !*code && !log->diverged) {
         if (log->stopped)
@@ -288,29 +257,15 @@ static int execute_files(struct nd_log *log, int *code, struct ft_fault *fault)
 {
     int error = apply_snapshot(log, fault);
 
-    for (unsigned i = log->files.first;
-         !error && !*code && i < log->files.count && !log->stopped && !log->diverged; i++)
+    for (unsigned i = 0; !error && !*code && i < log->files.count && !log->stopped && !log->diverged; i++)
         error = run_file(log, i, code, fault);
     return error;
 }
 
 static int run_files(struct nd_log *log, int *code, struct ft_fault *fault)
 {
-    const struct nd_replay_options *o = log->options;
-    const struct lg_position *end = log->files.list[log->files.count - 1].end;
-    int error;
+    int error = execute_files(log, code, fault);
 
-    log->to = o->until.kind ? &o->until : o->at.kind ? &o->at : NULL;
-    log->from = o->until.kind && o->at.kind ? &o->at : NULL;
-    log->begun = !log->from;
-    /* Before anything is executed, as far as can be told without reading records. */
-    if (log->to)
-        *code = check_moment(log, log->to, end);
-    if (!*code && log->from)
-        *code = check_moment(log, log->from, end);
-    if (*code)
-        return 0;
-    error = execute_files(log, code, fault);
     if (!error && !*code && !log->begun)
         *code = nd_usage("replay", "--at %s is behind --until %s", log->from->text, log->to->text);
     return error;
@@ -337,7 +292,7 @@ static int prepare_chain(struct nd_log *log, struct ft_fault *fault)
 
 int nd_log_run_crash(struct nd_log *log, struct ft_fault *fault)
 {
-    const struct lg_recording *last = &log->files.list[log->files.count - 1];
+    const struct lg_recording *last = log->files.list[log->files.count - 1];
     int error = prepare_chain(log, fault), code = 0;
 
     log->begun = true;
@@ -348,20 +303,40 @@ int nd_log_run_crash(struct nd_log *log, struct ft_fault *fault)
     if (!error)
         error = execute_files(log, &code, fault);
     if (!error && log->diverged)
-        error = ft_fail(fault, FT_EDIVERGED, "%.120s: it is not executed to its end", log->options->log);
+        error = ft_fail(fault, FT_EDIVERGED, "%.120s: it is not executed to its end", last->file);
     if (!error)
         nd_log_run_begun(&log->of_lane[log->crash_lane], &last->begun[log->crash_lane]);
     return error;
 }
 
-static int open_log(struct nd_log *log, struct ft_fault *fault)
+/* The files that lead to the moments. An exit code in *code when none do. */
+static int choose_files(struct nd_log *log, int *code, struct ft_fault *fault)
+{
+    const struct nd_replay_options *o = log->options;
+    int error = nd_log_files_open(&log->files, o->log, fault);
+
+    log->to = o->until.kind ? &o->until : o->at.kind ? &o->at : NULL;
+    log->from = o->until.kind && o->at.kind ? &o->at : NULL;
+    log->begun = !log->from;
+    if (!error)
+        error = nd_log_files_choose(&log->files, log->from, log->to, fault);
+    if (!error && log->files.count == 0 && !log->to)
+        error =
+            ft_fail(fault, FT_EMALFORMED, "%.120s: no whole snapshot, expected one to begin from", o->log[0]);
+    else if (!error && log->files.count == 0)
+        *code = nd_log_refuse_moments(&log->files, log->from, log->to);
+    return error;
+}
+
+static int open_log(struct nd_log *log, int *code, struct ft_fault *fault)
 {
     int error = nd_config_read(&log->config, log->options->config, 0, fault);
 
     if (!error)
-        error = nd_log_files_open(&log->files, log->options->log, 0, fault);
-    if (!error)
-        error = prepare_chain(log, fault);
+        error = choose_files(log, code, fault);
+    if (error || *code)
+        return error;
+    error = prepare_chain(log, fault);
     if (!error && log->options->show && !is_module(log, log->options->show))
         error = ft_fail(fault, FT_EINVAL, "--show %.40s: no NF of this chain", log->options->show);
     if (!error)
@@ -376,8 +351,8 @@ int nd_replay_log(const struct nd_replay_options *options)
     int error, code = ND_DONE;
 
     log.options = options;
-    error = open_log(&log, &fault);
-    if (!error)
+    error = open_log(&log, &code, &fault);
+    if (!error && !code)
         error = run_files(&log, &code, &fault);
     if (!error && !code)
         error = nd_log_look(&log, &fault);

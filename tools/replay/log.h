@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * replay --log: what the flight recorder kept, executed again by lanes of its own. Its files
- * (replay/files.c), what of them can be executed (replay/index.c), the whole (replay/log.c), one lane of it
- * (replay/log_lane.c), what is told of it (replay/log_print.c). Bursts that had not ended when the node did
- * are told of; replay --crash (replay/crash.c) executes the one that it crashed in.
+ * (replay/files.c, replay/recordings.c), what of them can be executed (replay/index.c), the whole
+ * (replay/log.c), one lane of it (replay/log_lane.c), what is told of it (replay/log_print.c). Bursts that
+ * had not ended when the node did are told of; replay --crash (replay/crash.c) executes the one that it
+ * crashed in.
  *
  * Every lane but the first is a thread: the first runs on the caller's, so one lane alone is one thread, for
  * a debugger. Threads follow the dependencies as a standby's lanes do, with the same code; their order beyond
@@ -28,17 +29,48 @@
 
 #define ND_LOG_LAST 8u
 
-/* Files that belong together: each goes on where the one before it ends. */
-struct nd_log_files {
-    struct lg_recording *list;
-    unsigned count, first; /* the first one has the snapshot to begin from */
+struct nd_log_unread {
+    char file[512];
+    int error;
+    struct ft_fault why;
 };
 
-/* A directory (the newest recording in it that has a snapshot) or a single file. With `wall`: the recording
- * that says that its node ended then. 0, or with one line. What is passed over, and where a torn file ends,
- * is told on stderr. */
-int nd_log_files_open(struct nd_log_files *files, const char *path, uint64_t wall, struct ft_fault *fault);
+struct nd_log_files {
+    struct lg_recording *all; /* what was found, by when it ends */
+    uint64_t found, room;
+    struct nd_log_unread *unread; /* what was found and cannot be read */
+    uint64_t unread_count, unread_room;
+    /* Those that are executed: each begins at a moment that the one before it has, and the first has the
+     * snapshot to begin from. */
+    struct lg_recording **list;
+    unsigned count;
+};
+
+/* Of each path its recordings (it is a node's directory), those of the directories in it, or itself (a file).
+ * `paths` ends with NULL. 0, or with one line, as for a path of which nothing can be read. */
+int nd_log_files_open(struct nd_log_files *files, const char *const paths[], struct ft_fault *fault);
 void nd_log_files_close(struct nd_log_files *files);
+/* `list`: up to the newest file that has the moment `to` and is led to by way of `from`. NULL: anything. A
+ * count of 0: there is none. FT_ENOMEM, or the error of a newer file of the same directory that cannot be
+ * read, when no moment is given. What is passed over, and where a torn file ends, is told on stderr.
+ */
+int nd_log_files_choose(struct nd_log_files *files, const struct nd_moment *from, const struct nd_moment *to,
+                        struct ft_fault *fault);
+/* The same, up to the file that says that this node ended at this moment, ns since 1970. FT_ENOMEM. */
+int nd_log_files_choose_end(struct nd_log_files *files, const char *node, uint64_t wall,
+                            struct ft_fault *fault);
+/* Whether a file may have the moment at which `next` begins: by what is known without reading records. */
+bool nd_log_may_have(const struct lg_recording *file, const struct lg_recording *next);
+
+/* ---- replay/recordings.c ---- */
+
+/* All that was found, oldest first, and what is missing in between: for people on `out`, and for JSON. */
+json_t *nd_log_print_recordings(const struct nd_log_files *files, FILE *out);
+/* The newest file of the recording that `file` is of: of one node, without a gap. */
+const struct lg_recording *nd_log_last_of(const struct nd_log_files *files, const struct lg_recording *file);
+/* The usage error for moments that cannot be come to: one line, which says what is there. An exit code. */
+int nd_log_refuse_moments(const struct nd_log_files *files, const struct nd_moment *from,
+                          const struct nd_moment *to);
 
 /* An input, and what became of it. */
 struct nd_log_input {

@@ -187,7 +187,7 @@ static json_t *print_lanes(const struct nd_log *log, FILE *out)
     return list;
 }
 
-/* What the last file says of the bursts that had not ended. */
+/* What a recording's last file says of the bursts that had not ended. */
 static json_t *print_begun(const struct nd_log *log, const struct lg_recording *r, FILE *out)
 {
     json_t *list = json_array();
@@ -211,7 +211,7 @@ static json_t *print_begun(const struct nd_log *log, const struct lg_recording *
 static json_t *print_end(const struct nd_log *log, FILE *out)
 {
     static const char *const hows[LG_HOWS] = {NULL, "stopped", "killed", "crashed", "hung"};
-    const struct lg_recording *r = &log->files.list[log->files.count - 1];
+    const struct lg_recording *r = nd_log_last_of(&log->files, log->files.list[log->files.count - 1]);
     const struct lg_node_end *e = &r->node_end;
     char when[ND_WALL_TEXT], name[16];
 
@@ -234,37 +234,40 @@ int nd_log_print(const struct nd_log *log)
     FILE *out = log->options->json ? stderr : stdout;
     const struct nf_lane_state *state = nf_chain_state(log->node.lane[named_lane(log)].chain);
     struct nd_log_lane sum = sum_of(log);
-    unsigned files = log->files.count - log->files.first;
-    json_t *lanes, *last, *rows, *diff, *end, *o;
+    unsigned files = log->files.count;
+    json_t *lanes, *last, *rows, *diff, *end, *recordings, *o;
     char digest[24];
     int code = ND_DONE;
 
     snprintf(digest, sizeof(digest), "%016lx", ft_region_digest(log->node.region));
-    fprintf(out, "%s: %s\n", log->options->log,
+    fprintf(out, "%s: %s\n", log->options->log[0],
             log->diverged  ? "DIVERGED"
             : log->stopped ? "stopped, equal so far"
                            : "EQUAL to its end");
-    fprintf(out, "  executed       %lu bursts, %lu inputs from %u files\n", sum.bursts, sum.inputs, files);
+    fprintf(out, "  executed       %lu bursts, %lu inputs from %u files, %s to %s\n", sum.bursts, sum.inputs,
+            files, log->files.list[0]->file, log->files.list[files - 1]->file);
     lanes = print_lanes(log, out);
     fprintf(out, "  outputs        %lu, dropped %lu\n", sum.outputs, sum.dropped);
     fprintf(out, "  checked        %lu records, %lu digests in them, %lu snapshots\n", sum.bursts,
             sum.digests, log->snapshots);
     fprintf(out, "  digest         %s\n", digest);
     end = print_end(log, out);
+    fprintf(out, "recordings, oldest first\n");
+    recordings = nd_log_print_recordings(&log->files, out);
     fprintf(out, "last inputs: sequence number, time, port, flow  ->  verdict, flow\n");
     last = print_inputs(log, out);
     rows = nd_log_print_rows(log, out);
     diff = nd_log_print_diff(log, out);
     fprintf(out, "counters\n");
     o = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:b, s:o, s:o, s:o, "
-                  "s:o, s:o, s:o}",
-                  "log", log->options->log, "files", (json_int_t)files, "bursts", (json_int_t)sum.bursts,
+                  "s:o, s:o, s:o, s:o}",
+                  "log", log->options->log[0], "files", (json_int_t)files, "bursts", (json_int_t)sum.bursts,
                   "inputs", (json_int_t)sum.inputs, "dropped", (json_int_t)sum.dropped, "outputs",
                   (json_int_t)sum.outputs, "digests", (json_int_t)sum.digests, "snapshots",
                   (json_int_t)log->snapshots, "burst", (json_int_t)state->burst, "seq",
                   (json_int_t)state->seq - 1, "time_ns", (json_int_t)state->time, "digest", digest, "stopped",
-                  log->stopped, "equal", !log->diverged, "end", end, "lanes", lanes, "last", last, "rows",
-                  rows, "diff", diff, "state", print_counters(log, out));
+                  log->stopped, "equal", !log->diverged, "end", end, "recordings", recordings, "lanes", lanes,
+                  "last", last, "rows", rows, "diff", diff, "state", print_counters(log, out));
     if (log->options->json)
         code = o ? nd_print_json(o) : ND_SOFTWARE;
     json_decref(o);

@@ -123,6 +123,21 @@ uint64_t nd_moment_wall(const struct lg_recording *file, uint64_t time)
     return file->clocks ? time + ahead_of(file, clock_at(file, time)) : 0;
 }
 
+/* A lane that has executed nothing yet has the chain time 0, at which its machine began. */
+uint64_t nd_moment_begin(const struct lg_recording *file)
+{
+    uint64_t time = nd_moment_latest(file->at, file->head.lanes);
+
+    return time && file->clocks ? nd_moment_wall(file, time) : file->head.wall;
+}
+
+uint64_t nd_moment_end(const struct lg_recording *file)
+{
+    uint64_t time = nd_moment_latest(file->end, file->head.lanes);
+
+    return file->clocks ? nd_moment_wall(file, time) : file->head.wall;
+}
+
 uint64_t nd_moment_latest(const struct lg_position at[], unsigned lanes)
 {
     uint64_t last = 0;
@@ -140,12 +155,17 @@ bool nd_moment_is_before(const struct nd_moment *m, const struct lg_recording *f
     return nd_moment_is_known(m, file) && nd_moment_time(m, file) < nd_moment_latest(end, file->head.lanes);
 }
 
-bool nd_moment_is_behind(const struct nd_moment *m, const struct lg_recording *file)
+bool nd_moment_is_in(const struct nd_moment *m, const struct lg_recording *file)
 {
+    bool begun;
+
     if (m->kind == ND_MOMENT_INPUT)
-        return m->seq >= file->at[m->lane].seq;
-    return !nd_moment_is_known(m, file) ||
-           nd_moment_time(m, file) >= nd_moment_latest(file->at, file->head.lanes);
+        begun = m->lane < file->head.lanes && m->seq >= file->at[m->lane].seq;
+    else if (m->kind == ND_MOMENT_CHAIN)
+        begun = m->time >= nd_moment_latest(file->at, file->head.lanes);
+    else
+        begun = m->time >= nd_moment_begin(file);
+    return begun && nd_moment_is_before(m, file, file->end);
 }
 
 void nd_moment_settle(const struct nd_moment *m, struct nd_index *index)

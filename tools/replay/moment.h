@@ -33,14 +33,19 @@ uint64_t nd_moment_time(const struct nd_moment *m, const struct lg_recording *fi
 /* The wall clock at a chain time, ns since 1970; 0: not known. */
 uint64_t nd_moment_wall(const struct lg_recording *file, uint64_t time);
 
+/* The wall clock where a file begins and where its last burst is, ns since 1970: nearly, in a file without
+ * clocks. */
+uint64_t nd_moment_begin(const struct lg_recording *file);
+uint64_t nd_moment_end(const struct lg_recording *file);
+
 /* The latest chain time of the lanes, at[lanes]. */
 uint64_t nd_moment_latest(const struct lg_position at[], unsigned lanes);
 /* Whether the moment is in what a file's lanes came to, `end`[lanes]; else it is in a later file, or nowhere.
  */
 bool nd_moment_is_before(const struct nd_moment *m, const struct lg_recording *file,
                          const struct lg_position end[]);
-/* Whether it is no earlier than where the file begins, as far as is known. */
-bool nd_moment_is_behind(const struct nd_moment *m, const struct lg_recording *file);
+/* Whether it is neither that, nor earlier than where the file begins. */
+bool nd_moment_is_in(const struct nd_moment *m, const struct lg_recording *file);
 
 /* Sets `upto` of every lane to what the moment comes to: a closed set, with all that was executed already. */
 void nd_moment_settle(const struct nd_moment *m, struct nd_index *index);

@@ -27,6 +27,19 @@ static int read_kill(void *options, char *value)
     return 0;
 }
 
+static int read_log(void *options, char *value)
+{
+    struct nd_replay_options *o = options;
+    unsigned n = 0;
+
+    while (o->log[n])
+        n++;
+    if (n == ND_LOGS_MAX)
+        return nd_usage("replay", "--log %.40s, expected %u of them at most", value, ND_LOGS_MAX);
+    o->log[n] = value;
+    return 0;
+}
+
 static int read_moment(const char *name, struct nd_moment *out, const char *value)
 {
     return nd_moment_read(out, value)
@@ -65,8 +78,8 @@ static const struct nd_option rows[] = {
     {"fast", 0, ND_OPTION_FLAG, AT(fast), .help = "without the audit of what NFs write and read"},
     ND_OPTION_FILE_ROW(AT(config), "chain"),
     {"write", 'w', ND_OPTION_TEXT, AT(output), .value = "OUT.pcap", .help = "write what left the chain"},
-    {"log", 0, ND_OPTION_TEXT, AT(log), .value = "DIR",
-     .help = "in place of a capture: execute what a recorder kept there"},
+    {"log", 0, ND_OPTION_OTHER, .read = read_log, .again = true, .value = "DIR",
+     .help = "in place of a capture: execute what recorders kept there"},
     {"at", 0, ND_OPTION_OTHER, .read = read_at, .value = "LANE:SEQ|TIME",
      .help = "with --log: the state at this moment; with --until the moment at which -w, --inputs and --diff "
              "begin"},
@@ -90,14 +103,14 @@ const struct nd_syntax nd_replay_syntax = {"replay", rows, "[IN.pcap]", 0, 1};
 /* What only a capture needs has no sense with a log, and the other way round. */
 static int check_log(const struct nd_replay_options *o, const struct nd_arguments *rest)
 {
-    if (!o->log && (o->at.kind || o->until.kind || o->show || o->inputs || o->diff))
+    if (!o->log[0] && (o->at.kind || o->until.kind || o->show || o->inputs || o->diff))
         return nd_usage("replay",
                         "--at, --until, --show, --inputs or --diff without --log, expected a log with them");
     if (o->gdb && !o->crash && o->at.kind != ND_MOMENT_INPUT)
         return nd_usage("replay", "--gdb, expected --crash, or --log and --at LANE:SEQ with it");
-    if (o->crash && (o->log || o->output))
+    if (o->crash && (o->log[0] || o->output))
         return nd_usage("replay", "--crash with --log or -w, expected it alone");
-    if (!o->log && !o->crash)
+    if (!o->log[0] && !o->crash)
         return 0;
     if (o->diff && !(o->at.kind && o->until.kind))
         return nd_usage("replay", "--diff, expected --at and --until with it");
@@ -147,7 +160,7 @@ int nd_replay_options_read(struct nd_replay_options *o, int argc, char **argv)
         return nd_usage("replay", "%.40s, expected a capture to replace, or a name that is free",
                         o->output && !is_writable(o->output) ? o->output : o->inputs);
     error = check_log(o, &rest);
-    if (error || o->log || o->crash)
+    if (error || o->log[0] || o->crash)
         return error;
     if (rest.argc == 0)
         return nd_usage("replay", "no capture, expected IN.pcap");

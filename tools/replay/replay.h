@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #define ND_KILLS_MAX 64u
+#define ND_LOGS_MAX  8u
 
 struct nd_kill {
     bool primary; /* else the standby */
@@ -31,7 +32,8 @@ struct nd_replay_options {
     bool speed; /* measure replay beside live work, see replay/speed.c */
     bool fast;  /* without the audit */
     uint64_t seed;
-    const char *log;            /* --log: execute what was recorded there, in place of a capture */
+    const char *log[ND_LOGS_MAX + 1]; /* --log: execute what was recorded there, in place of a capture; NULL
+                                         ends it */
     struct nd_moment at, until; /* of a log; with both `at` is the earlier one: what is written and compared
                                    begins there */
     const char *show, *inputs;  /* an NF whose rows are wanted; a file for what came in; NULL: none */
@@ -88,8 +90,8 @@ struct nd_reference {
     _Atomic uint64_t dependencies; /* followed */
     _Atomic uint64_t diverged;     /* lanes whose log could not be executed: a dependency points out of it, or
                                       not all of it was used */
-    _Atomic uint64_t died;         /* the burst of a lane that ended its process, as it ended a node; 0: none */
-    unsigned listed;               /* lines said about losses, by the keepers and by the reference */
+    _Atomic uint64_t died; /* the burst of a lane that ended its process, as it ended a node; 0: none */
+    unsigned listed;       /* lines said about losses, by the keepers and by the reference */
     struct nd_chain_counts chain;
     struct nd_differences differences[ND_NODES]; /* of the node with that number */
     struct nd_first first;                       /* of nd_reference_trace */

@@ -192,7 +192,8 @@ static void print_reasons(const struct nd_replay *r)
         fprintf(stderr, "understudy replay: the surviving log could not be executed again\n");
     if (r->reference.died)
         fprintf(stderr,
-                "understudy replay: the chain ends its process: without replication, too, in burst %lu of a lane\n",
+                "understudy replay: the chain ends its process: without replication, too, in burst %lu of a "
+                "lane\n",
                 r->reference.died);
     if (r->divergences)
         fprintf(stderr, "understudy replay: a standby's replay diverged %lu times\n", r->divergences);
@@ -219,7 +220,8 @@ static int print_json(const struct nd_replay *r, json_t *o)
     set_digest(o, "reference_digest", r->reference.digest);
     set_digest(o, "run_digest", r->primary_digest);
     json_object_set_new(o, "equivalent", json_boolean(is_equivalent(r)));
-    json_object_set_new(o, "crashed", r->reference.died ? json_integer((json_int_t)r->reference.died) : json_null());
+    json_object_set_new(o, "crashed",
+                        r->reference.died ? json_integer((json_int_t)r->reference.died) : json_null());
     json_object_set_new(o, "nfs", chain_json(r));
     json_object_set_new(o, "differences", differences_json(r));
     json_object_set_new(o, "first", first_json(r));
