@@ -5,30 +5,10 @@
  * State, written by this instance alone: the connections, which are its slots in the chain's sessions, and
  * the rules with their hits.
  */
-#include "nflib/nf.h"
-#include "nfs/firewall_rules.h"
+#include "nflib/net/icmpv6.h"
+#include "nfs/firewall_parts.h"
 
 #include <string.h>
-
-struct fw_config {
-    struct nf_file rules;
-    struct nf_flows_config flows;
-    bool loose;
-    uint32_t unsupported; /* enum nf_policy */
-    struct fw_rules read; /* made by check from the file */
-};
-
-/* In a session. */
-struct fw_conn {
-    uint64_t packets;       /* from the originator */
-    uint64_t replies : 63;  /* to it */
-    uint64_t by_answer : 1; /* the originator is the end that answers in the session */
-};
-
-struct fw {
-    struct fw_rule *rules; /* [count + 2] */
-    uint32_t count;
-};
 
 /* The counters, with their names. */
 #define FW_COUNTERS(X)                                                                                       \
@@ -36,10 +16,10 @@ struct fw {
     X(FW_EXPIRED, "connections_expired")                                                                     \
     X(FW_DISPLACED, "connections_displaced") /* a new one has its place in a full table */                   \
     X(FW_KNOWN, "known")                     /* packets of connections that were there */                    \
-    X(FW_ALLOWED, "allowed") /* packets allowed by a rule, first ones of connections among them */           \
-    X(FW_RELATED, "related") /* ICMP errors about a connection */                                            \
-    X(FW_ARP, "arp")                                                                                         \
-    X(FW_UNSUPPORTED, "unsupported") /* neither IPv4 nor ARP: as `unsupported` says */                       \
+    X(FW_ALLOWED, "allowed")         /* packets allowed by a rule, first ones of connections among them */   \
+    X(FW_RELATED, "related")         /* ICMP errors about a connection */                                    \
+    X(FW_ARP, "arp")                 /* and neighbour discovery of IPv6 */                                   \
+    X(FW_UNSUPPORTED, "unsupported") /* what it does not judge: as `unsupported` says */                     \
     X(FW_DENIED, "denied")           /* dropped, as all that follow */                                       \
     X(FW_INVALID,                                                                                            \
       "invalid") /* TCP flags that cannot be, or no connection it could belong to (loose: false) */          \
@@ -50,10 +30,6 @@ struct fw {
 enum fw_counter { FW_COUNTERS(NF_COUNTER) };
 static const char *const fw_counters[] = {FW_COUNTERS(NF_COUNTER_NAME) NULL};
 
-static const struct fw_conn *fw_conn_of(const struct nf *nf, const struct nf_session *s)
-{
-    return nf_session_slot(nf, s);
-}
 static bool fw_is_answer(const struct nf_packet *p)
 {
     return p->flow & NF_FLOW_REPLY;
@@ -86,8 +62,9 @@ static void fw_count_packet(const struct nf *nf, const struct nf_packet *p, cons
 /* Decides by the rules alone, and counts the rule's hit. False: denied and dropped. */
 static bool fw_judge(const struct nf *nf, struct nf_packet *p)
 {
+    const struct fw_config *config = nf->config;
     struct fw *fw = nf->state;
-    uint32_t rule = fw_rules_match(fw->rules, fw->count, p);
+    uint32_t rule = fw_rules_match(&config->read, fw->rules, p);
     *NF_EDIT(nf, &fw->rules[rule].hits) += 1;
     if (fw->rules[rule].action == FW_ALLOW)
         return true;
@@ -99,9 +76,10 @@ static bool fw_judge(const struct nf *nf, struct nf_packet *p)
 static void fw_new(const struct nf *nf, struct nf_packet *p, uint64_t now)
 {
     const struct fw_config *config = nf->config;
-    bool begins = p->proto == NF_PROTO_TCP    ? nf_tcp_is_request(p->tcp_flags)
-                  : p->proto == NF_PROTO_ICMP ? p->icmp_type == NF_ICMP_ECHO_REQUEST
-                                              : true;
+    bool begins = p->proto == NF_PROTO_TCP      ? nf_tcp_is_request(p->tcp_flags)
+                  : p->proto == NF_PROTO_ICMP   ? p->icmp_type == NF_ICMP_ECHO_REQUEST
+                  : p->proto == NF_PROTO_ICMPV6 ? p->icmp_type == NF_ICMPV6_ECHO_REQUEST
+                                                : true;
     if (!begins && !config->loose) {
         nf_drop(nf, p, FW_INVALID);
         return;
@@ -152,10 +130,33 @@ static void fw_unkeyed(const struct nf *nf, struct nf_packet *p)
         nf_count(nf, FW_ALLOWED, 1);
 }
 
-/* What can be a connection's: what has ports or an identifier, and protocols that have none. */
+/* What can be a connection's: what has ports or an identifier, and protocols that have none. Behind too many
+ * headers of IPv6 it is not known which protocol it is, so no rule could judge it. */
 static bool fw_is_keyed(const struct nf_packet *p)
 {
+    if (p->flags & NF_P_IPV6)
+        return nf_packet_has_ends_ipv6(p) ||
+               !(nf_proto_has_ports_ipv6(p->proto) || nf_ipv6_is_extension(p->proto));
     return nf_packet_has_ends(p) || !nf_proto_has_ports(p->proto);
+}
+
+/* What hosts and routers of a link say to each other about addresses there (RFC 4861): as ARP. */
+static bool fw_is_neighbours(const struct nf_packet *p)
+{
+    return nf_is_nd(p) && p->data[p->l3 + 7] == 255;
+}
+
+/* Neither IPv4, nor IPv6 that it judges. */
+static void fw_other(const struct nf *nf, struct nf_packet *p)
+{
+    const struct fw_config *config = nf->config;
+
+    if (p->flags & NF_P_ARP || (config->ipv6 && fw_is_neighbours(p)))
+        nf_count(nf, FW_ARP, 1);
+    else if (config->ipv6 && p->flags & NF_P_IPV6)
+        nf_drop(nf, p, FW_MALFORMED);
+    else
+        nf_drop_or_pass(nf, p, config->unsupported, FW_UNSUPPORTED);
 }
 
 static bool fw_one(const struct nf *nf, struct nf_packet *p, uint64_t now)
@@ -163,11 +164,9 @@ static bool fw_one(const struct nf *nf, struct nf_packet *p, uint64_t now)
     const struct fw_config *config = nf->config;
     if (p->flags & NF_P_BAD) {
         nf_drop(nf, p, FW_MALFORMED);
-    } else if (!(p->flags & NF_P_IPV4)) {
-        if (p->flags & NF_P_ARP)
-            nf_count(nf, FW_ARP, 1);
-        else
-            nf_drop_or_pass(nf, p, config->unsupported, FW_UNSUPPORTED);
+    } else if (!(p->flags & NF_P_IPV4) &&
+               !(config->ipv6 && p->flags & NF_P_IPV6_READ && !fw_is_neighbours(p))) {
+        fw_other(nf, p);
     } else if (p->flags & NF_P_LATER) {
         if (!nf_session_later(nf, p)) /* the first one has passed: so do the others */
             nf_drop(nf, p, FW_FRAGMENT_UNKNOWN);
@@ -221,6 +220,11 @@ static uint64_t fw_arena(const void *c)
     return (config->read.count + 2) * sizeof(struct fw_rule);
 }
 
+static bool fw_joins_ipv6(const void *config)
+{
+    return ((const struct fw_config *)config)->ipv6;
+}
+
 static void fw_flows(const void *config, struct nf_flows_config *flows)
 {
     *flows = ((const struct fw_config *)config)->flows;
@@ -265,90 +269,6 @@ static int fw_check_state(const struct nf *nf, struct nf_check *c)
     return 0;
 }
 
-/* ---- for operators --------------------------------------------------------------------------------- */
-
-static void fw_show_rule(const struct fw *fw, struct nf_show *out, uint32_t i)
-{
-    const struct fw_rule *rule = &fw->rules[i];
-    nf_row(out);
-    if (i < fw->count)
-        nf_row_text(out, "rule", "%u", i + 1);
-    else
-        nf_row_text(out, "rule", "default.%s", i == fw->count ? "in" : "out");
-    nf_row_u64(out, "line", rule->line);
-    nf_row_text(out, "action", "%s", rule->action == FW_ALLOW ? "allow" : "deny");
-    nf_row_u64(out, "hits", rule->hits);
-}
-
-static void fw_show_conn(const struct nf *nf, struct nf_show *out, const struct nf_session *s)
-{
-    const struct fw_conn *conn = fw_conn_of(nf, s);
-    bool turned = conn->by_answer;
-    struct nf_tuple ends;
-    nf_session_view(nf, s, &ends);
-    nf_row(out);
-    nf_row_proto(out, ends.proto);
-    nf_row_end(out, "from", turned ? ends.daddr : ends.saddr, turned ? ends.dport : ends.sport);
-    nf_row_end(out, "to", turned ? ends.saddr : ends.daddr, turned ? ends.sport : ends.dport);
-    nf_row_text(out, "direction", "%s", s->key[turned].side == NF_OUTSIDE ? "in" : "out");
-    nf_row_text(out, "state", "%s",
-                ends.proto == NF_PROTO_TCP ? nf_tcp_state_name(nf_session_tcp(s))
-                : conn->replies            ? "replied"
-                                           : "new");
-    nf_row_u64(out, "packets", conn->packets);
-    nf_row_u64(out, "replies", conn->replies);
-    nf_row_u64(out, "last_ns", s->seen);
-}
-
-/* Rules, then connections. */
-static bool fw_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
-{
-    const struct fw *fw = nf->state;
-    for (; *cursor < fw->count + 2; *cursor += 1) {
-        if (nf_show_full(out))
-            return true;
-        fw_show_rule(fw, out, (uint32_t)*cursor);
-    }
-    return nf_sessions_show(nf, fw->count + 2, out, cursor, fw_show_conn);
-}
-
-/* "rule.3", "default.in", "default.out"; NF_NONE for anything else. */
-static uint32_t fw_named(const struct fw *fw, const char *key)
-{
-    uint32_t n;
-    if (strcmp(key, "default.in") == 0)
-        return fw->count;
-    if (strcmp(key, "default.out") == 0)
-        return fw->count + 1;
-    if (strncmp(key, "rule.", 5) == 0 && nf_number_parse(key + 5, 1, fw->count, &n))
-        return n - 1;
-    return NF_NONE;
-}
-
-static int fw_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault)
-{
-    struct fw *fw = nf->state;
-    uint32_t rule = fw_named(fw, key);
-    if (rule != NF_NONE) {
-        bool allow = strcmp(value, "allow") == 0;
-        if (!allow && strcmp(value, "deny") != 0)
-            return ft_fail(fault, FT_EINVAL, "%s=%s: expected allow or deny", key, value);
-        *NF_EDIT(nf, &fw->rules[rule].action) = allow ? FW_ALLOW : FW_DENY;
-        return FT_OK;
-    }
-    if (strncmp(key, "rule.", 5) == 0)
-        return ft_fail(fault, FT_ENOENT, "%.60s: no such rule, expected rule.1 to rule.%u", key, fw->count);
-    return nf_sessions_set(nf, key, value, now, fault);
-}
-
-static int fw_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
-{
-    if (key)
-        return ft_fail(fault, FT_ENOENT, "%s: expected no key: all connections are cleared", key);
-    nf_sessions_clear(nf, false, now);
-    return FT_OK;
-}
-
 /* ---- the module ------------------------------------------------------------------------------------ */
 
 static const struct nf_param fw_params[] = {
@@ -359,8 +279,10 @@ static const struct nf_param fw_params[] = {
     NF_ICMP_PARAM(struct fw_config, flows),
     NF_TIMEOUT_PARAM(struct fw_config, flows, "other", NF_TIMEOUT_OTHER, "600"),
     NF_YES_NO(struct fw_config, loose, "true", "a connection may be picked up in the middle, by the rules"),
+    NF_YES_NO(struct fw_config, ipv6, "false",
+              "the rules judge IPv6 as well; false: it is as `unsupported` says", .marks = NF_PARAM_ADDED),
     NF_ONE_OF(struct fw_config, unsupported, nf_policy_names, "drop",
-              "what is done with what is neither IPv4 nor ARP"),
+              "what is done with what is neither IP nor ARP"),
     {0},
 };
 
@@ -387,6 +309,7 @@ static const struct nf_module fw_module = {
     .check_state = fw_check_state,
     .session_size = sizeof(struct fw_conn),
     .flows = fw_flows,
+    .ipv6 = fw_joins_ipv6,
     .session_end = fw_session_end,
     .fragments_full = FW_FRAGMENTS_FULL + 1,
     .live = fw_live,

@@ -2,6 +2,7 @@
 /* Reading and matching the firewall's rules; see firewall_rules.h. Reading happens while a configuration is
  * checked, never on the packet path. */
 #include "nfs/firewall_rules.h"
+#include "nflib/net/ipv6.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -38,28 +39,59 @@ static int fail_expecting(const struct fw_words *w, const char *what)
                : ft_fail(w->fault, FT_EINVAL, "%s:%u: the line ends, expected %s", w->path, w->line, what);
 }
 
-static int read_host(struct fw_words *w, uint32_t *addr, uint32_t *mask)
+/* The word up to its slash, and the bits behind it; false: it has no such form. */
+static bool split_prefix(const char *word, char *text, size_t cap, uint32_t *bits)
 {
-    static const char what[] = "any, A.B.C.D or A.B.C.D/0-32 without host bits";
-    char text[16];
+    size_t n = strcspn(word, "/");
+
+    if (n >= cap)
+        return false;
+    memcpy(text, word, n);
+    text[n] = 0;
+    return !word[n] || nf_number_parse(word + n + 1, 0, *bits, bits);
+}
+
+static bool read_ipv4(const char *word, uint32_t *addr, uint32_t *mask)
+{
+    char text[INET_ADDRSTRLEN];
     uint32_t bits = 32;
+
+    if (!split_prefix(word, text, sizeof(text), &bits) || inet_pton(AF_INET, text, addr) != 1)
+        return false;
+    *mask = htonl(bits ? ~0u << (32 - bits) : 0);
+    return !(*addr & ~*mask);
+}
+
+static bool read_ipv6(const char *word, struct fw_host *host)
+{
+    char text[INET6_ADDRSTRLEN];
+    uint32_t bits = 128;
+
+    if (!split_prefix(word, text, sizeof(text), &bits) || inet_pton(AF_INET6, text, host->addr) != 1)
+        return false;
+    host->bits = (uint8_t)bits;
+    return !nf_ipv6_has_host_bits(host->addr, bits);
+}
+
+static int read_host(struct fw_words *w, struct fw_rules *rules, struct fw_rule *rule, bool source)
+{
+    static const char what[] = "any, A.B.C.D or A.B.C.D/0-32 without host bits, or the same of IPv6";
+    uint32_t *addr = source ? &rule->saddr : &rule->daddr, *mask = source ? &rule->smask : &rule->dmask;
+    bool ipv6 = w->word && strchr(w->word, ':');
+
     if (take_word(w, "any")) {
         *addr = *mask = 0;
         return FT_OK;
     }
-    if (!w->word)
-        return fail_expecting(w, what);
-    size_t n = strcspn(w->word, "/");
-    if (n >= sizeof(text))
-        return fail_expecting(w, what);
-    memcpy(text, w->word, n);
-    text[n] = 0;
-    if (inet_pton(AF_INET, text, addr) != 1 ||
-        (w->word[n] && !nf_number_parse(w->word + n + 1, 0, 32, &bits)))
-        return fail_expecting(w, what);
-    *mask = htonl(bits ? ~0u << (32 - bits) : 0);
-    if (*addr & ~*mask)
-        return fail_expecting(w, what);
+    if (!w->word || (ipv6 ? rules->hosts == FW_HOSTS_MAX || !read_ipv6(w->word, &rules->host[rules->hosts])
+                          : !read_ipv4(w->word, addr, mask)))
+        return fail_expecting(w, ipv6 && rules->hosts == FW_HOSTS_MAX ? "at most 2048 hosts of IPv6" : what);
+    if (ipv6 ? rule->ipv4 : rule->ipv6)
+        return fail_expecting(w, "both hosts of a rule of one family");
+    if (ipv6)
+        *addr = ++rules->hosts;
+    rule->ipv6 |= ipv6;
+    rule->ipv4 |= !ipv6;
     next_word(w);
     return FT_OK;
 }
@@ -113,10 +145,10 @@ static int read_action(struct fw_words *w, struct fw_rule *rule)
 }
 
 /* One end: "from HOST [port PORTS]" or the same with "to". */
-static int read_end(struct fw_words *w, struct fw_rule *rule, bool source)
+static int read_end(struct fw_words *w, struct fw_rules *rules, struct fw_rule *rule, bool source)
 {
     uint8_t ports = 0;
-    int rc = read_host(w, source ? &rule->saddr : &rule->daddr, source ? &rule->smask : &rule->dmask);
+    int rc = read_host(w, rules, rule, source);
     if (rc != FT_OK || !w->word || strcmp(w->word, "port") != 0)
         return rc;
     if (rule->proto != NF_PROTO_TCP && rule->proto != NF_PROTO_UDP)
@@ -130,7 +162,12 @@ static int read_end(struct fw_words *w, struct fw_rule *rule, bool source)
     return rc;
 }
 
-static int read_rule(struct fw_words *w, struct fw_rule *rule)
+static bool has_types(const struct fw_rule *rule)
+{
+    return rule->proto == NF_PROTO_ICMP || rule->proto == NF_PROTO_ICMPV6;
+}
+
+static int read_rule(struct fw_words *w, struct fw_rules *rules, struct fw_rule *rule)
 {
     int rc = read_action(w, rule);
     if (rc != FT_OK)
@@ -139,15 +176,15 @@ static int read_rule(struct fw_words *w, struct fw_rule *rule)
     if (!take_word(w, "any") && w->word && strcmp(w->word, "from") != 0 && strcmp(w->word, "to") != 0) {
         int proto = nf_proto_parse(w->word);
         if (proto < 0)
-            return fail_expecting(w, "in, out, tcp, udp, icmp, any, a protocol number, from or to");
+            return fail_expecting(w, "in, out, tcp, udp, icmp, icmpv6, any, a protocol number, from or to");
         rule->proto = (uint16_t)proto;
         next_word(w);
     }
-    if (take_word(w, "from") && (rc = read_end(w, rule, true)) != FT_OK)
+    if (take_word(w, "from") && (rc = read_end(w, rules, rule, true)) != FT_OK)
         return rc;
-    if (take_word(w, "to") && (rc = read_end(w, rule, false)) != FT_OK)
+    if (take_word(w, "to") && (rc = read_end(w, rules, rule, false)) != FT_OK)
         return rc;
-    if (rule->proto == NF_PROTO_ICMP && take_word(w, "type")) {
+    if (has_types(rule) && take_word(w, "type")) {
         uint32_t type;
         if (!w->word || !nf_number_parse(w->word, 0, 255, &type))
             return fail_expecting(w, "an ICMP type, 0 to 255");
@@ -159,8 +196,8 @@ static int read_rule(struct fw_words *w, struct fw_rule *rule)
         return FT_OK;
     if (strcmp(w->word, "port") == 0)
         return fail_expecting(w, "port behind the HOST of from or to, of tcp or udp: to any port 80");
-    return fail_expecting(w, rule->proto == NF_PROTO_ICMP ? "from, to, type or the end of the line"
-                                                          : "from, to or the end of the line");
+    return fail_expecting(w, has_types(rule) ? "from, to, type or the end of the line"
+                                             : "from, to or the end of the line");
 }
 
 static int read_default(struct fw_words *w, struct fw_rule defaults[2])
@@ -191,7 +228,7 @@ static int read_line(struct fw_words *w, struct fw_rules *rules, struct fw_rule 
         return ft_fail(w->fault, FT_EINVAL, "%s:%u: one rule too many, expected at most %u", w->path, w->line,
                        FW_RULES_MAX);
     struct fw_rule rule = {.line = (uint16_t)w->line};
-    int rc = read_rule(w, &rule);
+    int rc = read_rule(w, rules, &rule);
     if (rc == FT_OK)
         rules->list[rules->count++] = rule;
     return rc;
@@ -229,7 +266,7 @@ int fw_rules_read(struct fw_rules *rules, const struct nf_file *file, struct ft_
     char text[LINE_MAX_BYTES];
     uint32_t at = 0;
     int rc = FT_OK;
-    rules->count = 0;
+    rules->count = rules->hosts = 0;
     while (rc == FT_OK && next_line(&w, file, &at, text, &rc))
         rc = read_line(&w, rules, defaults, text);
     memcpy(&rules->list[rules->count], defaults, sizeof(defaults));
@@ -244,30 +281,62 @@ static bool has_port(const struct fw_rule *rule, unsigned at, unsigned count, ui
     return count == 0;
 }
 
-static bool rule_matches(const struct fw_rule *rule, const struct nf_packet *p, uint16_t sport,
-                         uint16_t dport)
+static bool host_has(const struct fw_rules *rules, uint32_t place, const uint8_t addr[16])
+{
+    const struct fw_host *host = place ? &rules->host[place - 1] : NULL;
+
+    return !host || nf_ipv6_in_prefix(addr, host->addr, host->bits);
+}
+
+static bool hosts_match(const struct fw_rules *rules, const struct fw_rule *rule, const struct nf_packet *p)
+{
+    const uint8_t *addresses;
+
+    if (p->flags & NF_P_IPV4)
+        return !rule->ipv6 && (p->saddr & rule->smask) == rule->saddr &&
+               (p->daddr & rule->dmask) == rule->daddr;
+    addresses = nf_packet_ipv6_addresses(p);
+    return !rule->ipv4 && host_has(rules, rule->saddr, addresses) &&
+           host_has(rules, rule->daddr, addresses + 16);
+}
+
+static bool rule_matches(const struct fw_rules *rules, const struct fw_rule *rule, const struct nf_packet *p,
+                         uint16_t sport, uint16_t dport)
 {
     return (rule->sides >> p->side & 1) && (rule->proto == FW_ANY || rule->proto == p->proto) &&
-           (p->saddr & rule->smask) == rule->saddr && (p->daddr & rule->dmask) == rule->daddr &&
-           has_port(rule, 0, rule->sports, sport) && has_port(rule, rule->sports, rule->dports, dport) &&
+           hosts_match(rules, rule, p) && has_port(rule, 0, rule->sports, sport) &&
+           has_port(rule, rule->sports, rule->dports, dport) &&
            (!rule->typed || rule->first[0] == p->icmp_type);
 }
 
-uint32_t fw_rules_match(const struct fw_rule list[], uint32_t count, const struct nf_packet *p)
+uint32_t fw_rules_match(const struct fw_rules *rules, const struct fw_rule list[], const struct nf_packet *p)
 {
     uint16_t sport = ntohs(p->sport), dport = ntohs(p->dport);
     uint32_t i = 0;
-    while (i < count && !rule_matches(&list[i], p, sport, dport))
+    while (i < rules->count && !rule_matches(rules, &list[i], p, sport, dport))
         i++;
-    return i < count ? i : count + (p->side == NF_INSIDE);
+    return i < rules->count ? i : rules->count + (p->side == NF_INSIDE);
+}
+
+static bool same_host(const struct fw_rules *now, uint32_t a, const struct fw_rules *was, uint32_t b)
+{
+    return !a == !b && (!a || memcmp(&now->host[a - 1], &was->host[b - 1], sizeof(struct fw_host)) == 0);
 }
 
 /* But for hits and action. */
-static bool fw_same_rule(const struct fw_rule *a, const struct fw_rule *b)
+static bool fw_same_rule(const struct fw_rules *now, const struct fw_rule *a, const struct fw_rules *was,
+                         const struct fw_rule *b)
 {
-    return memcmp(&a->saddr, &b->saddr, offsetof(struct fw_rule, line) - offsetof(struct fw_rule, saddr)) ==
-               0 &&
-           memcmp(&a->sides, &b->sides, sizeof(*a) - offsetof(struct fw_rule, sides)) == 0;
+    struct fw_rule other = *b;
+
+    if (a->ipv6 && b->ipv6 && same_host(now, a->saddr, was, b->saddr) &&
+        same_host(now, a->daddr, was, b->daddr)) {
+        other.saddr = a->saddr;
+        other.daddr = a->daddr;
+    }
+    return memcmp(&a->saddr, &other.saddr,
+                  offsetof(struct fw_rule, line) - offsetof(struct fw_rule, saddr)) == 0 &&
+           memcmp(&a->sides, &other.sides, sizeof(*a) - offsetof(struct fw_rule, sides)) == 0;
 }
 
 static void carry_rule(struct fw_rule *to, const struct fw_rule *now, const struct fw_rule *was,
@@ -286,7 +355,7 @@ void fw_rules_carry(struct fw_rule to[], const struct fw_rules *now, const struc
         for (uint32_t n = 0; n < was->count; n++) {
             uint32_t old = next + n < was->count ? next + n : next + n - was->count;
 
-            if (fw_same_rule(&now->list[i], &was->list[old])) {
+            if (fw_same_rule(now, &now->list[i], was, &was->list[old])) {
                 carry_rule(&to[i], &now->list[i], &was->list[old], &live[old]);
                 next = old + 1 < was->count ? old + 1 : 0;
                 break;

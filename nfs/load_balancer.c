@@ -227,7 +227,8 @@ static bool lb_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
 static const char *const lb_policies[] = {"least_connections", "consistent", "random", NULL};
 static const char *const lb_protos[] = {"tcp", "udp", "both", NULL};
 static const struct nf_param lb_params[] = {
-    NF_PARAM(struct lb_config, vip, NF_IPV4, NULL, "the service's address; 0.0.0.0: any", .own = true),
+    NF_PARAM(struct lb_config, vip, NF_IPV4, NULL, "the service's address; 0.0.0.0: any",
+             .marks = NF_PARAM_OWN),
     NF_NUMBER(struct lb_config, port, NF_U32, 0, 65535, "0", "its port; 0: any"),
     NF_ONE_OF(struct lb_config, proto, lb_protos, "tcp", "its protocol"),
     NF_PARAM(struct lb_config, backends, NF_STRING, "",

@@ -15,6 +15,7 @@
 struct mon_config {
     uint32_t max_flows;
     uint32_t timeout;
+    bool ipv6;
 };
 
 /* In a session. Direction 0 is that of its first packet. */
@@ -37,7 +38,7 @@ struct mon_flow {
     X(MON_OTHER_IP_BYTES, "other_ip_bytes")                                                                  \
     X(MON_FRAGMENTS, "fragments") /* among the packets above */                                              \
     X(MON_ARP, "arp")                                                                                        \
-    X(MON_IPV6, "ipv6")                                                                                      \
+    X(MON_IPV6, "ipv6") /* with `ipv6` among the packets above */                                            \
     X(MON_OTHER, "other")                                                                                    \
     X(MON_MALFORMED, "malformed")                                                                            \
     X(MON_CREATED, "flows_created")                                                                          \
@@ -49,20 +50,26 @@ static const char *const mon_counters[] = {MON_NAMES(NF_COUNTER_NAME) NULL};
 
 /* By what it is. Adds to sums[MON_COUNTERS]; written to the region once a burst. True: the packet belongs to
  * a flow. */
-static bool mon_classify(const struct nf_packet *p, uint64_t sums[])
+static bool mon_classify(const struct nf_packet *p, bool ipv6, uint64_t sums[])
 {
+    uint8_t icmp = p->flags & NF_P_IPV6 ? NF_PROTO_ICMPV6 : NF_PROTO_ICMP;
+
     if (p->flags & NF_P_BAD) {
         sums[MON_MALFORMED]++;
         return false;
     }
-    if (!(p->flags & NF_P_IPV4)) {
-        sums[p->flags & NF_P_ARP ? MON_ARP : p->flags & NF_P_IPV6 ? MON_IPV6 : MON_OTHER]++;
+    sums[MON_IPV6] += (p->flags & NF_P_IPV6) != 0;
+    if (!(p->flags & NF_P_IPV4) && !(ipv6 && p->flags & NF_P_IPV6_READ)) {
+        if (!(p->flags & NF_P_IPV6))
+            sums[p->flags & NF_P_ARP ? MON_ARP : MON_OTHER]++;
+        else if (ipv6)
+            sums[MON_MALFORMED]++;
         return false;
     }
-    unsigned class = p->proto == NF_PROTO_TCP    ? MON_TCP
-                     : p->proto == NF_PROTO_UDP  ? MON_UDP
-                     : p->proto == NF_PROTO_ICMP ? MON_ICMP
-                                                 : MON_OTHER_IP;
+    unsigned class = p->proto == NF_PROTO_TCP   ? MON_TCP
+                     : p->proto == NF_PROTO_UDP ? MON_UDP
+                     : p->proto == icmp         ? MON_ICMP
+                                                : MON_OTHER_IP;
     sums[class]++;
     sums[class + 1] += p->len;
     sums[MON_FRAGMENTS] += (p->flags & NF_P_FRAGMENT) != 0;
@@ -97,6 +104,7 @@ static void mon_flow(const struct nf *nf, struct nf_packet *p, uint64_t now, uin
 
 static void mon_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
 {
+    const struct mon_config *config = nf->config;
     uint64_t sums[MON_COUNTERS] = {0}, bytes = 0, settled = 0, settled_bytes = 0, tcp = 0, tcp_bytes = 0;
 
     for (uint32_t i = 0; i < n; i++) {
@@ -110,7 +118,7 @@ static void mon_process(struct nf *nf, struct nf_packet *const packets[], uint32
             tcp += packets[i]->proto == NF_PROTO_TCP;
             tcp_bytes += packets[i]->proto == NF_PROTO_TCP ? len : 0;
             mon_count(nf, packets[i], s);
-        } else if (mon_classify(packets[i], sums)) {
+        } else if (mon_classify(packets[i], config->ipv6, sums)) {
             mon_flow(nf, packets[i], now, sums);
         }
     }
@@ -138,6 +146,11 @@ static void mon_flows(const void *c, struct nf_flows_config *flows)
     flows->max_flows = config->max_flows;
     flows->max_fragments = MON_DATAGRAMS;
     nf_timeouts_fill(flows->timeouts, config->timeout);
+}
+
+static bool mon_joins_ipv6(const void *config)
+{
+    return ((const struct mon_config *)config)->ipv6;
 }
 
 static void mon_show_flow(const struct nf *nf, struct nf_show *out, const struct nf_session *s)
@@ -179,6 +192,8 @@ static const struct nf_param mon_params[] = {
     NF_NUMBER(struct mon_config, max_flows, NF_U32, 1, 16u << 20, "100000", "flows at most"),
     NF_NUMBER(struct mon_config, timeout, NF_SECONDS, 1, NF_TIMEOUT_MAX, "300",
               "idle seconds until a flow is forgotten"),
+    NF_YES_NO(struct mon_config, ipv6, "false", "flows of IPv6 are counted as well; false: packets alone",
+              .marks = NF_PARAM_ADDED),
     {0},
 };
 
@@ -198,6 +213,7 @@ static const struct nf_module mon_module = {
     .clear = mon_clear,
     .session_size = sizeof(struct mon_flow),
     .flows = mon_flows,
+    .ipv6 = mon_joins_ipv6,
     .session_end = mon_session_end,
     .live = mon_live,
 };

@@ -3,7 +3,8 @@
  * nat: source NAT to one outside address (RFC 4787, 5382, 5508, 7857). One mapping per flow: (protocol,
  * inside end, remote end) to an outside port, or ICMP identifier, from a pool per protocol that lanes share.
  * The way back is the flow's session, which knows the remote end, too: filtering is address- and
- * port-dependent. Whether a flow is translated is decided at its first packet.
+ * port-dependent. Whether a flow is translated is decided at its first packet. Hosts inside are reached from
+ * outside at the ports that `forward` names (nat_forward.c).
  */
 #include "nflib/net/icmp.h"
 #include "nfs/nat_table.h"
@@ -45,11 +46,11 @@ static void nat_error_outward(const struct nf *nf, struct nf_packet *p)
     bool reply;
     const struct nf_session *s = nf_session_quoted(nf, p, &reply);
 
-    if (!s || !nf_session_has(nf, s) || reply) {
+    if (!s || !nf_session_has(nf, s) || reply != nat_is_forwarded(s)) {
         nf_drop(nf, p, NAT_NO_MAPPING);
         return;
     }
-    nf_packet_set_inner_dst(p, config->outside, nat_flow_of(nf, s)->port);
+    nf_packet_set_inner_dst(p, config->outside, nat_ends_of(nf, s).outside_port);
     nf_packet_set_saddr(p, config->outside);
     nf_count(nf, NAT_ERRORS, 1);
 }
@@ -60,19 +61,40 @@ static void nat_error_inward(const struct nf *nf, struct nf_packet *p)
     bool reply;
     const struct nf_session *s = nf_session_quoted(nf, p, &reply);
     struct nf_inner in;
-    struct nf_tuple ends;
+    struct nat_ends ends;
 
-    if (!s || !nf_session_has(nf, s) || !reply) {
+    if (!s || !nf_session_has(nf, s) || reply == nat_is_forwarded(s)) {
         nf_packet_inner(p, &in);
         nf_drop(nf, p,
                 in.saddr == config->outside && nat_has_port(nf, in.proto, in.sport) ? NAT_WRONG_REMOTE
                                                                                     : NAT_NO_MAPPING);
         return;
     }
-    nf_session_view(nf, s, &ends);
-    nf_packet_set_inner_src(p, ends.saddr, ends.sport);
-    nf_packet_set_daddr(p, ends.saddr);
+    ends = nat_ends_of(nf, s);
+    nf_packet_set_inner_src(p, ends.inside, ends.inside_port);
+    nf_packet_set_daddr(p, ends.inside);
     nf_count(nf, NAT_ERRORS, 1);
+}
+
+/* A packet of a session that began from outside. True: translated, as above. */
+static bool nat_forwarded(const struct nf *nf, struct nf_packet *p, const struct nf_session *s, bool later)
+{
+    const struct nat_config *config = nf->config;
+    struct nat_ends ends = nat_ends_of(nf, s);
+
+    if (later && !nf_session_later(nf, p)) {
+        nf_drop(nf, p, NAT_FRAGMENT_UNKNOWN);
+        return false;
+    }
+    if (later && p->side == NF_OUTSIDE)
+        nf_packet_set_daddr(p, ends.inside);
+    else if (later)
+        nf_packet_set_saddr(p, config->outside);
+    else if (p->side == NF_OUTSIDE)
+        nf_packet_set_destination(p, ends.inside, ends.inside_port);
+    else
+        nf_packet_set_source(p, config->outside, ends.outside_port);
+    return true;
 }
 
 /* True: translated, to be counted by the caller, once a burst. So nat_inward and nat_one. */
@@ -97,6 +119,10 @@ static bool nat_outward(const struct nf *nf, struct nf_packet *p, enum nat_kind 
         return false;
     }
     s = nf_session_mine(nf, p);
+    if (s && nat_is_forwarded(s) && p->flow & NF_FLOW_REPLY) {
+        NF_SESSION_EDIT(nf, s, struct nat_flow)->packets++;
+        return nat_forwarded(nf, p, s, kind == NAT_K_LATER);
+    }
     if (!s && p->session && !(nf_session_flags(p->session) & NF_SESSION_NEW) &&
         (kind != NAT_K_LATER || nf_session_later(nf, p))) {
         nf_count(nf, NAT_NOT_OURS, 1); /* of a flow that began without the NAT */
@@ -119,8 +145,10 @@ static bool nat_outward(const struct nf *nf, struct nf_packet *p, enum nat_kind 
     return true;
 }
 
-static bool nat_inward(const struct nf *nf, struct nf_packet *p, enum nat_kind kind)
+static bool nat_inward(const struct nf *nf, struct nf_packet *p, enum nat_kind kind, uint64_t now)
 {
+    const struct nat_config *config = nf->config;
+    const struct nat_forward *forward;
     const struct nf_session *s;
     struct nf_tuple ends;
 
@@ -133,6 +161,15 @@ static bool nat_inward(const struct nf *nf, struct nf_packet *p, enum nat_kind k
         return false;
     }
     s = nf_session_mine(nf, p);
+    if (s && nat_is_forwarded(s)) {
+        NF_SESSION_EDIT(nf, s, struct nat_flow)->packets++;
+        return nat_forwarded(nf, p, s, kind == NAT_K_LATER);
+    }
+    forward = !s && kind == NAT_K_FLOW ? nat_forward_at(config, p->proto, p->dport) : NULL;
+    if (forward) {
+        s = nat_forward_begin(nf, p, forward, now);
+        return s && nat_forwarded(nf, p, s, false);
+    }
     if (kind == NAT_K_LATER && (!s || !nf_session_later(nf, p))) {
         nf_drop(nf, p, NAT_FRAGMENT_UNKNOWN);
         return false;
@@ -160,7 +197,7 @@ static inline __attribute__((always_inline)) bool nat_settled(const struct nf *n
     struct nat_flow *flow;
     struct nf_tuple ends;
 
-    if (ft_unlikely((p->side == NF_OUTSIDE) != (p->flow & NF_FLOW_REPLY)))
+    if (ft_unlikely((p->side == NF_OUTSIDE) != (p->flow & NF_FLOW_REPLY))) /* or a forwarded one */
         return false;
     flow = NF_SESSION_EDIT(nf, s, struct nat_flow);
     flow->packets++;
@@ -170,6 +207,30 @@ static inline __attribute__((always_inline)) bool nat_settled(const struct nf *n
         nf_session_view(nf, s, &ends);
         nf_packet_set_destination(p, ends.saddr, ends.sport);
     }
+    return true;
+}
+
+/* What goes to a forwarded end, or comes from there: by its other end, so that both ways have one lane. */
+static bool nat_forward_owner(const struct nf *nf, const struct nf_packet *p, unsigned *lane)
+{
+    const struct nat_config *config = nf->config;
+    bool error = p->flags & NF_P_ICMP_ERROR, in = p->side == NF_OUTSIDE;
+    /* An error is about what went the other way. */
+    struct nf_inner ends = {
+        .saddr = p->saddr, .daddr = p->daddr, .sport = p->sport, .dport = p->dport, .proto = p->proto};
+
+    if (error) {
+        nf_packet_inner(p, &ends);
+        ends = (struct nf_inner){.saddr = ends.daddr,
+                                 .daddr = ends.saddr,
+                                 .sport = ends.dport,
+                                 .dport = ends.sport,
+                                 .proto = ends.proto};
+    }
+    if (in ? ends.daddr != config->outside || !nat_forward_at(config, ends.proto, ends.dport)
+           : !nat_forward_to(config, ends.proto, ends.saddr, ends.sport))
+        return false;
+    *lane = in ? nat_forward_lane(nf, ends.saddr, ends.sport) : nat_forward_lane(nf, ends.daddr, ends.dport);
     return true;
 }
 
@@ -185,8 +246,11 @@ static bool nat_owner(const struct nf *nf, const struct nf_packet *p, unsigned *
     uint8_t proto = p->proto;
     uint16_t port = p->dport;
 
-    if (p->side != NF_OUTSIDE || (kind != NAT_K_FLOW && kind != NAT_K_ERROR) || p->daddr != config->outside ||
-        nat_is_echo_request(p, kind))
+    if (kind != NAT_K_FLOW && kind != NAT_K_ERROR)
+        return false;
+    if (config->forwards && nat_forward_owner(nf, p, lane))
+        return true;
+    if (p->side != NF_OUTSIDE || p->daddr != config->outside || nat_is_echo_request(p, kind))
         return false;
     if (kind == NAT_K_ERROR) {
         struct nf_inner in;
@@ -217,7 +281,7 @@ static bool nat_one(const struct nf *nf, struct nf_packet *p, uint64_t now)
     else if (p->side == NF_INSIDE)
         return nat_outward(nf, p, kind, now);
     else
-        return nat_inward(nf, p, kind);
+        return nat_inward(nf, p, kind, now);
     return false;
 }
 
@@ -248,15 +312,21 @@ static void nat_process(struct nf *nf, struct nf_packet *const packets[], uint32
 static void nat_show_flow(const struct nf *nf, struct nf_show *out, const struct nf_session *s)
 {
     const struct nat_flow *flow = nat_flow_of(nf, s);
+    struct nat_ends own = nat_ends_of(nf, s);
     struct nf_tuple ends;
     nf_session_view(nf, s, &ends);
+    bool forwarded = nat_is_forwarded(s);
+    uint32_t remote = forwarded ? ends.saddr : ends.daddr;
+    uint16_t port = forwarded ? ends.sport : ends.proto == NF_PROTO_ICMP ? 0 : ends.dport;
     nf_row(out);
     nf_row_proto(out, ends.proto);
-    nf_row_end(out, "inside", ends.saddr, ends.sport);
-    nf_row_u64(out, "outside_port", ntohs(flow->port));
-    nf_row_end(out, "remote", ends.daddr, ends.proto == NF_PROTO_ICMP ? 0 : ends.dport);
+    nf_row_end(out, "inside", own.inside, own.inside_port);
+    nf_row_u64(out, "outside_port", ntohs(own.outside_port));
+    nf_row_end(out, "remote", remote, port);
     nf_row_text(out, "state", "%s",
-                ends.proto == NF_PROTO_TCP ? nf_tcp_state_name(nf_session_tcp(s)) : "mapped");
+                ends.proto == NF_PROTO_TCP ? nf_tcp_state_name(nf_session_tcp(s))
+                : forwarded                ? "forwarded"
+                                           : "mapped");
     nf_row_u64(out, "packets", flow->packets);
     nf_row_u64(out, "last_ns", s->seen);
 }
@@ -268,18 +338,18 @@ static bool nat_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
 
 static int nat_check(void *config, struct ft_fault *fault)
 {
-    const struct nat_config *c = config;
+    struct nat_config *c = config;
     if (c->inside.count == 0)
         return ft_fail(fault, FT_EINVAL, "inside is an empty list, expected at least one network");
     if (nf_addr_martian(c->outside) || nf_addr_many(c->outside))
         return ft_fail(fault, FT_EINVAL, "outside is no host's address, expected an address of this chain");
-    return FT_OK;
+    return nat_forwards_read(c, fault);
 }
 
 static const struct nf_param nat_params[] = {
     NF_PARAM(struct nat_config, inside, NF_PREFIXES, "10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16",
              "sources that are translated"),
-    NF_PARAM(struct nat_config, outside, NF_IPV4, NULL, "the address they get", .own = true),
+    NF_PARAM(struct nat_config, outside, NF_IPV4, NULL, "the address they get", .marks = NF_PARAM_OWN),
     NF_NUMBER(struct nat_config, ports, NF_RANGE, 1, 65535, "1024-65535",
               "outside ports and ICMP identifiers"),
     NF_MAX_FLOWS_PARAM(struct nat_config, flows, "mappings at most"),
@@ -288,6 +358,8 @@ static const struct nf_param nat_params[] = {
     NF_ICMP_PARAM(struct nat_config, flows),
     NF_ONE_OF(struct nat_config, unsupported, nf_policy_names, "drop",
               "what is done with what cannot be translated"),
+    NF_PARAM(struct nat_config, forward, NF_STRING, "", "ports at which hosts inside are reached",
+             .marks = NF_PARAM_ADDED),
     {0},
 };
 
@@ -315,7 +387,7 @@ static const struct nf_module nat_module = {
     .owner = nat_owner,
     .check_state = nat_check_state,
     .session_size = sizeof(struct nat_flow),
-    .translates = NF_SOURCE,
+    .translates = NF_INSIDE_END,
     .fragments_full = NAT_FRAGMENTS_FULL + 1,
     .conflict = NAT_CONFLICT + 1,
     .flows = nat_flows,

@@ -76,8 +76,9 @@ void nat_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_
     struct nat *nat = nf->state;
 
     (void)now;
-    nf_shared_pool_give(nf, nat->pool[nat_proto(s->key[0].proto)],
-                        ntohs(nat_flow_of(nf, s)->port) - config->ports.first);
+    if (!nat_is_forwarded(s))
+        nf_shared_pool_give(nf, nat->pool[nat_proto(s->key[0].proto)],
+                            ntohs(nat_flow_of(nf, s)->port) - config->ports.first);
     if (why == NF_SESSION_IDLE || why == NF_SESSION_DISPLACED)
         nf_count(nf, why == NF_SESSION_IDLE ? NAT_EXPIRED : NAT_DISPLACED, 1);
 }
@@ -102,6 +103,12 @@ int nat_check_state(const struct nf *nf, struct nf_check *c)
         uint32_t port = ntohs(nat_flow_of(nf, s)->port), number = port - config->ports.first;
 
         nf_check_step(c);
+        if (nat_is_forwarded(s)) {
+            if (nat_flow_of(nf, s)->port >= config->forwards)
+                return nf_check_failed(c, "session %u is of forward %u, expected one below %u", at,
+                                       (unsigned)nat_flow_of(nf, s)->port, config->forwards);
+            continue;
+        }
         if (!nf_proto_has_ports(proto) || port < config->ports.first || port > config->ports.last ||
             mapped[nat_proto(proto) * nat_ports(config) + number]++)
             return nf_check_failed(c, "session %u has protocol %u and port %u, expected a port of its own",
@@ -130,7 +137,7 @@ static const struct nf_session *nat_named(const struct nf *nf, const char *key)
     proto[slash - key] = 0;
     int n = nf_proto_parse(proto);
     for (uint32_t at = 0; (s = nf_sessions_next(nf, &at)); at++)
-        if (s->key[0].proto == n && nat_flow_of(nf, s)->port == htons((uint16_t)port))
+        if (s->key[0].proto == n && nat_ends_of(nf, s).outside_port == htons((uint16_t)port))
             return s;
     return NULL;
 }

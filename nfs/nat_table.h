@@ -14,18 +14,30 @@
 
 #define NAT_PROTOS 3u /* TCP, UDP, ICMP echo */
 
+#define NAT_FORWARDS_MAX 64u
+
+/* What comes to `port` of the outside address goes to `to`. Ports in network order. */
+struct nat_forward {
+    uint32_t to;
+    uint16_t port, to_port;
+    uint8_t proto; /* TCP or UDP */
+};
+
 struct nat_config {
     struct nf_prefixes inside;
     uint32_t outside;
     struct nf_range ports;
     struct nf_flows_config flows;
     uint32_t unsupported; /* enum nf_policy */
+    const char *forward;  /* its text; what follows is read from it by check */
+    uint32_t forwards;
+    struct nat_forward list[NAT_FORWARDS_MAX];
 };
 
 /* In a session. One word. */
 struct nat_flow {
     uint64_t packets : 48; /* both ways */
-    uint64_t port : 16;    /* outside, network order */
+    uint64_t port : 16;    /* outside, network order; of a forwarded session the place in list[] */
 };
 
 struct nat {
@@ -52,7 +64,8 @@ struct nat {
     X(NAT_FRAGMENTS_FULL, "fragments_full")     /* not dropped: its later fragments will be unknown */       \
     X(NAT_TABLE_FULL, "table_full")                                                                          \
     X(NAT_CONFLICT, "conflict") /* its answers would be those of another flow */                             \
-    X(NAT_PORTS_EXHAUSTED, "ports_exhausted")
+    X(NAT_PORTS_EXHAUSTED, "ports_exhausted")                                                                \
+    X(NAT_FORWARDED, "forwarded") /* not dropped: sessions that began from outside, at a forwarded port */
 enum nat_counter { NAT_COUNTERS(NF_COUNTER) };
 
 static inline const struct nat_flow *nat_flow_of(const struct nf *nf, const struct nf_session *s)
@@ -72,6 +85,32 @@ static inline bool nat_has_port(const struct nf *nf, uint8_t proto, uint16_t por
     return nf_proto_has_ports(proto) && n >= config->ports.first && n <= config->ports.last &&
            nf_shared_pool_has(nat->pool[nat_proto(proto)], n - config->ports.first);
 }
+
+/* It began from outside, by `forward`. */
+static inline bool nat_is_forwarded(const struct nf_session *s)
+{
+    return s->key[0].side == NF_OUTSIDE;
+}
+
+/* Both ends of a session that are the NAT's to translate, network order. */
+struct nat_ends {
+    uint32_t inside;
+    uint16_t inside_port, outside_port;
+};
+struct nat_ends nat_ends_of(const struct nf *nf, const struct nf_session *s);
+
+/* ---- nat_forward.c ---- */
+/* "tcp/443=10.0.0.5:8443, udp/53=10.0.0.9:53"; FT_EINVAL. */
+int nat_forwards_read(struct nat_config *config, struct ft_fault *fault);
+/* That of an outside port, or of an end inside (`port` 0: any); NULL: there is none. */
+const struct nat_forward *nat_forward_at(const struct nat_config *config, uint8_t proto, uint16_t port);
+const struct nat_forward *nat_forward_to(const struct nat_config *config, uint8_t proto, uint32_t addr,
+                                         uint16_t port);
+/* The lane of what goes to or comes from a forwarded end: by its other end. */
+unsigned nat_forward_lane(const struct nf *nf, uint32_t remote, uint16_t port);
+/* A session for its first packet, from outside, which is counted; or the packet dropped and NULL. */
+const struct nf_session *nat_forward_begin(const struct nf *nf, struct nf_packet *p,
+                                           const struct nat_forward *forward, uint64_t now);
 
 uint64_t nat_arena(const void *config);
 uint64_t nat_shared(const void *config, unsigned lanes);

@@ -6,9 +6,12 @@
  * where an NF that translates comes before it, the translated one.
  *
  * A connection is a TCP, UDP or ICMP echo flow; fragments behind the first, ICMP errors and other protocols
- * count in the rates alone. What is no IPv4 has no client and passes.
+ * count in the rates alone. A client of IPv6 is a prefix, as many bits of it as `ipv6` says. What has no
+ * client passes.
  */
 #include "nfs/rate_limiter_table.h"
+
+#include <arpa/inet.h>
 
 #define RL_ROWS 256u /* of a show, in a call */
 
@@ -19,15 +22,18 @@ static bool rl_opens(const struct nf_packet *p)
 {
     if (p->proto == NF_PROTO_TCP && p->tcp_flags & NF_TCP_RST)
         return false;
+    if (p->flags & NF_P_IPV6)
+        return nf_packet_has_ends_ipv6(p) &&
+               (p->proto != NF_PROTO_ICMPV6 || p->icmp_type == NF_ICMPV6_ECHO_REQUEST);
     return nf_packet_has_ends(p) && (p->proto != NF_PROTO_ICMP || p->icmp_type == NF_ICMP_ECHO_REQUEST);
 }
 
-static void rl_open(const struct nf *nf, struct nf_packet *p, uint64_t now)
+static void rl_open(const struct nf *nf, struct nf_packet *p, uint32_t client, uint64_t now)
 {
     const struct nf_session *s = nf_session_join(nf, p, now);
     FT_CHECK(s, "rate_limiter: no slot for a connection with %u of %u", nf_sessions_count(nf),
              nf_sessions_max(nf));
-    NF_SESSION_EDIT(nf, s, struct rl_conn)->client = p->saddr;
+    NF_SESSION_EDIT(nf, s, struct rl_conn)->client = client;
     nf_count(nf, RL_CONNECTIONS_NEW, 1);
 }
 
@@ -40,13 +46,14 @@ static bool rl_client_packet(const struct nf *nf, struct nf_packet *p, uint64_t 
         nf_drop(nf, p, RL_FLOWS_FULL);
         return false;
     }
-    enum rl_counter against = rl_admit(nf, p, opens, now);
+    uint32_t client;
+    enum rl_counter against = rl_admit(nf, p, opens, now, &client);
     if (against != RL_PASSED) {
         nf_drop(nf, p, against);
         return false;
     }
     if (opens)
-        rl_open(nf, p, now);
+        rl_open(nf, p, client, now);
     return true;
 }
 
@@ -59,7 +66,8 @@ static void rl_process(struct nf *nf, struct nf_packet *const packets[], uint32_
         struct nf_packet *p = packets[i];
         if (p->flags & NF_P_BAD)
             nf_drop(nf, p, RL_MALFORMED);
-        else if (p->flags & NF_P_IPV4 && nf_sides_has(config->clients, p))
+        else if ((p->flags & NF_P_IPV4 || (config->ipv6 && p->flags & NF_P_IPV6_READ)) &&
+                 nf_sides_has(config->clients, p))
             passed += rl_client_packet(nf, p, now);
     }
     if (passed)
@@ -68,11 +76,21 @@ static void rl_process(struct nf *nf, struct nf_packet *const packets[], uint32_
 
 /* ---- showing ----------------------------------------------------------------------------------- */
 
-static void rl_show_client(struct nf_show *out, const struct nf_map *part, uint32_t slot)
+static void rl_show_client(const struct rl_config *config, struct nf_show *out, const struct nf_map *part,
+                           uint32_t slot)
 {
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
     const struct rl_client *client = nf_map_value(part, slot);
+    const uint8_t *key = nf_map_key(part, slot);
+    bool ipv6 = config->ipv6 && memcmp(key, mapped, sizeof(mapped)) != 0;
+    char text[INET6_ADDRSTRLEN];
+    inet_ntop(ipv6 ? AF_INET6 : AF_INET, config->ipv6 && !ipv6 ? key + sizeof(mapped) : key, text,
+              sizeof(text));
     nf_row(out);
-    nf_row_ipv4(out, "client", *(const uint32_t *)nf_map_key(part, slot));
+    if (ipv6)
+        nf_row_text(out, "client", "%s/%u", text, config->ipv6);
+    else
+        nf_row_text(out, "client", "%s", text);
     nf_row_u64(out, "packets_left", client->packets.level);
     nf_row_u64(out, "bits_left", client->bits.level);
     nf_row_u64(out, "connections", client->connections);
@@ -89,7 +107,7 @@ static bool rl_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
         while ((slot = nf_map_next(part, (uint32_t)*cursor)) != NF_NONE) {
             if (rows++ == RL_ROWS || nf_show_full(out))
                 return true;
-            rl_show_client(out, part, slot);
+            rl_show_client(nf->config, out, part, slot);
             *cursor = (*cursor & ~(uint64_t)UINT32_MAX) | (slot + 1);
         }
     }
@@ -106,6 +124,11 @@ static int rl_check(void *c, struct ft_fault *fault)
     return FT_OK;
 }
 
+static bool rl_joins_ipv6(const void *config)
+{
+    return ((const struct rl_config *)config)->ipv6;
+}
+
 static const struct nf_param rl_params[] = {
     NF_ONE_OF(struct rl_config, clients, nf_sides_names, "outside", "where the sources that are limited are"),
     NF_NUMBER(struct rl_config, pps, NF_U64, 0, 1000000000, "0", "packets a second of a client; 0: any"),
@@ -120,6 +143,9 @@ static const struct nf_param rl_params[] = {
               "idle seconds until a client is forgotten"),
     NF_TCP_UDP_PARAMS(struct rl_config, flows),
     NF_ICMP_PARAM(struct rl_config, flows),
+    NF_PARAM(struct rl_config, ipv6, NF_U32, "0",
+             "bits of the prefix that is a client of IPv6; 0: not limited", .max = 128,
+             .marks = NF_PARAM_ADDED),
     {0},
 };
 
@@ -158,6 +184,7 @@ static const struct nf_module rl_module = {
     .check_state = rl_check_state,
     .session_size = sizeof(struct rl_conn),
     .flows = rl_flows,
+    .ipv6 = rl_joins_ipv6,
     .session_end = rl_session_end,
     .session_idle = rl_session_idle,
     .live = rl_live,

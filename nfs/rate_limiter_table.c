@@ -28,7 +28,7 @@ uint64_t rl_shared(const void *c, unsigned lanes)
 {
     const struct rl_config *config = c;
     (void)lanes;
-    return nf_shared_map_bytes(config->max_clients, sizeof(uint32_t), sizeof(struct rl_client),
+    return nf_shared_map_bytes(config->max_clients, rl_key_bytes(config), sizeof(struct rl_client),
                                rl_shards(config));
 }
 
@@ -41,7 +41,7 @@ bool rl_make(struct nf *nf)
 {
     const struct rl_config *config = nf->config;
     struct rl *rl = nf->state;
-    rl->clients = nf_shared_map_make(nf, config->max_clients, sizeof(uint32_t), sizeof(struct rl_client),
+    rl->clients = nf_shared_map_make(nf, config->max_clients, rl_key_bytes(config), sizeof(struct rl_client),
                                      rl_shards(config));
     if (!rl->clients)
         return false;
@@ -79,18 +79,49 @@ bool rl_carry(struct nf *nf, const struct nf_was *was, struct ft_fault *fault)
 int rl_check_state(const struct nf *nf, struct nf_check *c)
 {
     const struct rl *rl = nf->state;
+    const struct rl_config *config = nf->config;
+    const struct nf_session *s;
+
     if (rl->timeout > NF_TIMEOUT_MAX)
         return nf_check_failed(c, "timeout is %u seconds, expected at most %u", rl->timeout, NF_TIMEOUT_MAX);
+    for (uint32_t at = 0; config->ipv6 && (s = nf_sessions_next(nf, &at)); at++) {
+        uint32_t client = ((const struct rl_conn *)nf_session_slot(nf, s))->client;
+
+        nf_check_step(c);
+        if (client >= rl_shards(config) * rl->part)
+            return nf_check_failed(c, "session %u is of client %u, expected one below %u", at, client,
+                                   rl_shards(config) * rl->part);
+    }
     return 0;
 }
 
 /* ---- clients, inside the section of a shard ---------------------------------------------------- */
 
-static uint32_t rl_client_add(const struct nf *nf, struct nf_map *part, uint32_t shard, const uint32_t *addr,
+void rl_key(const struct rl_config *config, bool ipv6, const void *source, uint8_t key[RL_KEY_BYTES])
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    uint32_t whole = config->ipv6 / 8;
+
+    if (!config->ipv6) {
+        memcpy(key, source, sizeof(uint32_t));
+        return;
+    }
+    if (!ipv6) {
+        memcpy(key, mapped, sizeof(mapped));
+        memcpy(key + sizeof(mapped), source, sizeof(uint32_t));
+        return;
+    }
+    memset(key, 0, RL_KEY_BYTES);
+    memcpy(key, source, whole);
+    if (config->ipv6 % 8)
+        key[whole] = ((const uint8_t *)source)[whole] & (uint8_t)(0xff << (8 - config->ipv6 % 8));
+}
+
+static uint32_t rl_client_add(const struct nf *nf, struct nf_map *part, uint32_t shard, const void *key,
                               uint64_t now)
 {
     const struct rl *rl = nf->state;
-    uint32_t slot = nf_map_add(nf, part, addr);
+    uint32_t slot = nf_map_add(nf, part, key);
     if (slot == NF_NONE)
         return NF_NONE;
     struct rl_client *client = nf_edit(nf, nf_map_value(part, slot), sizeof(*client));
@@ -118,35 +149,43 @@ static enum rl_counter rl_charge(const struct nf *nf, struct rl_client *client, 
     return RL_PASSED;
 }
 
-enum rl_counter rl_admit(const struct nf *nf, const struct nf_packet *p, bool opens, uint64_t now)
+enum rl_counter rl_admit(const struct nf *nf, const struct nf_packet *p, bool opens, uint64_t now,
+                         uint32_t *client)
 {
+    const struct rl_config *config = nf->config;
     const struct rl *rl = nf->state;
-    uint32_t shard = nf_shared_map_shard(rl->clients, &p->saddr);
-    struct nf_map *part = nf_shared_map_enter(nf, rl->clients, shard);
-    uint32_t slot = nf_map_find(part, &p->saddr);
+    bool ipv6 = p->flags & NF_P_IPV6;
+    uint8_t key[RL_KEY_BYTES];
     enum rl_counter against = RL_CLIENTS_FULL;
 
+    rl_key(config, ipv6, ipv6 ? (const void *)nf_packet_ipv6_addresses(p) : &p->saddr, key);
+    uint32_t shard = nf_shared_map_shard(rl->clients, key);
+    struct nf_map *part = nf_shared_map_enter(nf, rl->clients, shard);
+    uint32_t slot = nf_map_find(part, key);
+
     if (slot == NF_NONE)
-        slot = rl_client_add(nf, part, shard, &p->saddr, now);
+        slot = rl_client_add(nf, part, shard, key, now);
     if (slot != NF_NONE)
         against = rl_charge(nf, nf_edit(nf, nf_map_value(part, slot), sizeof(struct rl_client)),
                             (uint64_t)p->len * 8, opens, now);
     nf_shared_map_leave(nf, rl->clients, shard);
+    *client = config->ipv6 ? shard * rl->part + slot : p->saddr;
     return against;
 }
 
-static void rl_connection_ended(const struct nf *nf, uint32_t addr, uint64_t now)
+static void rl_connection_ended(const struct nf *nf, uint32_t client, uint64_t now)
 {
+    const struct rl_config *config = nf->config;
     const struct rl *rl = nf->state;
-    uint32_t shard = nf_shared_map_shard(rl->clients, &addr);
+    uint32_t shard = config->ipv6 ? client / rl->part : nf_shared_map_shard(rl->clients, &client);
     struct nf_map *part = nf_shared_map_enter(nf, rl->clients, shard);
-    uint32_t slot = nf_map_find(part, &addr);
+    uint32_t slot = config->ipv6 ? client % rl->part : nf_map_find(part, &client);
 
     /* Not there, or none: an operator has cleared it. */
-    if (slot != NF_NONE) {
-        struct rl_client *client = nf_edit(nf, nf_map_value(part, slot), sizeof(*client));
-        client->connections -= client->connections > 0;
-        client->seen = client->seen > now ? client->seen : now;
+    if (slot != NF_NONE && nf_map_next(part, slot) == slot) {
+        struct rl_client *of = nf_edit(nf, nf_map_value(part, slot), sizeof(*of));
+        of->connections -= of->connections > 0;
+        of->seen = of->seen > now ? of->seen : now;
     }
     nf_shared_map_leave(nf, rl->clients, shard);
 }
@@ -231,21 +270,33 @@ int rl_set(struct nf *nf, const char *key, const char *value, uint64_t now, stru
     return FT_OK;
 }
 
-/* Rates alone: connections that there are stay, and count. */
-int rl_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
+static bool rl_named(const struct rl_config *config, const char *text, uint8_t key[RL_KEY_BYTES])
 {
+    uint8_t addr[RL_KEY_BYTES];
+    bool ipv6 = config->ipv6 && strchr(text, ':');
+
+    if (inet_pton(ipv6 ? AF_INET6 : AF_INET, text, addr) != 1)
+        return false;
+    rl_key(config, ipv6, addr, key);
+    return true;
+}
+
+/* Rates alone: connections that there are stay, and count. */
+int rl_clear(struct nf *nf, const char *name, uint64_t now, struct ft_fault *fault)
+{
+    const struct rl_config *config = nf->config;
     const struct rl *rl = nf->state;
-    uint32_t addr = 0;
-    if (key && inet_pton(AF_INET, key, &addr) != 1)
-        return ft_fail(fault, FT_EINVAL, "%s: expected the address of a client", key);
+    uint8_t key[RL_KEY_BYTES];
+    if (name && !rl_named(config, name, key))
+        return ft_fail(fault, FT_EINVAL, "%s: expected the address of a client", name);
     for (uint32_t shard = 0; shard < nf_shared_map_shards(rl->clients); shard++) {
-        if (key && shard != nf_shared_map_shard(rl->clients, &addr))
+        if (name && shard != nf_shared_map_shard(rl->clients, key))
             continue;
         struct nf_map *part = nf_shared_map_enter(nf, rl->clients, shard);
         for (uint32_t slot = 0; (slot = nf_map_next(part, slot)) != NF_NONE; slot++) {
-            struct rl_client *client = nf_edit(nf, nf_map_value(part, slot), sizeof(*client));
-            if (key && memcmp(nf_map_key(part, slot), &addr, sizeof(addr)) != 0)
+            if (name && memcmp(nf_map_key(part, slot), key, rl_key_bytes(config)) != 0)
                 continue;
+            struct rl_client *client = nf_edit(nf, nf_map_value(part, slot), sizeof(*client));
             nf_bucket_full(&client->packets, &rl->packets, now);
             nf_bucket_full(&client->bits, &rl->bits, now);
         }

@@ -21,6 +21,7 @@ struct rl_config {
     uint32_t max_clients;
     uint32_t clients; /* enum nf_sides */
     uint32_t timeout; /* seconds: of an idle client */
+    uint32_t ipv6;    /* bits of a client's prefix; 0: IPv6 is not limited */
     struct nf_flows_config flows;
 };
 
@@ -32,7 +33,9 @@ struct rl_client {
 
 /* In a session, which is a connection of the client's. */
 struct rl_conn {
-    uint32_t client; /* its address, as this NF saw it in the packet that opened the connection */
+    /* Its address, as this NF saw it in the packet that opened the connection. Where IPv6 is limited, its
+     * number in the table, which it keeps as long as it has connections. */
+    uint32_t client;
 };
 
 struct rl {
@@ -66,9 +69,19 @@ uint64_t rl_shared(const void *config, unsigned lanes);
 bool rl_make(struct nf *nf);
 bool rl_carry(struct nf *nf, const struct nf_was *was, struct ft_fault *fault);
 
-/* Takes the packet off its client's rates, with one more connection when `opens`. RL_PASSED, or the
- * counter of the reason why not, and nothing is taken. */
-enum rl_counter rl_admit(const struct nf *nf, const struct nf_packet *p, bool opens, uint64_t now);
+/* A client's key in the table: an address of IPv4 where IPv6 is not limited; else a prefix of IPv6, or an
+ * address of IPv4 as ::ffff:A.B.C.D. `source`: 4 or 16 bytes. */
+#define RL_KEY_BYTES 16u
+static inline uint32_t rl_key_bytes(const struct rl_config *config)
+{
+    return config->ipv6 ? RL_KEY_BYTES : sizeof(uint32_t);
+}
+void rl_key(const struct rl_config *config, bool ipv6, const void *source, uint8_t key[RL_KEY_BYTES]);
+
+/* Takes the packet off its client's rates, with one more connection when `opens`; *client gets what a
+ * connection keeps of it. RL_PASSED, or the counter of the reason why not, and nothing is taken. */
+enum rl_counter rl_admit(const struct nf *nf, const struct nf_packet *p, bool opens, uint64_t now,
+                         uint32_t *client);
 
 /* Of the module. */
 void rl_flows(const void *config, struct nf_flows_config *flows);

@@ -15,8 +15,8 @@
 #include <string.h>
 
 #define SECONDS_MAX 60
-#define PACKET_TEXT 400u /* bytes of a packet's answer beside its steps and frames, at most */
-#define STEP_TEXT   190u
+#define PACKET_TEXT 460u /* bytes of a packet's answer beside its steps and frames, at most */
+#define STEP_TEXT   250u
 #define SNAP_MIN    64u  /* headers, however many NFs there are */
 #define LANE_MS     2000 /* for lanes to finish a burst, after the end */
 
@@ -74,16 +74,23 @@ static struct nd_trace_filter *read_filter(const json_t *from)
 
 /* ---- the answer -------------------------------------------------------------------------------- */
 
-/* "10.0.0.5:4000", "10.0.0.5" where there are no ports, NULL where there is no IPv4. */
-static json_t *end_text(const struct nf_traced *t, uint32_t addr, uint16_t port)
+/* "10.0.0.5:4000", "[2001:db8::5]:4000", without the port where there are none, NULL where it is no IP. */
+static json_t *end_text(const struct nf_traced *t, const struct nf_trace_ends *e, bool source)
 {
-    char text[INET_ADDRSTRLEN];
+    bool ipv6 = t->flags & NF_P_IPV6_READ;
+    bool ports = t->flags & NF_P_L4 && t->proto != NF_PROTO_ICMP && t->proto != NF_PROTO_ICMPV6;
+    uint16_t port = source ? e->sport : e->dport;
+    char text[INET6_ADDRSTRLEN];
 
-    if (!(t->flags & NF_P_IPV4))
+    if (!ipv6 && !(t->flags & NF_P_IPV4))
         return json_null();
-    inet_ntop(AF_INET, &addr, text, sizeof(text));
-    return t->flags & NF_P_L4 && t->proto != NF_PROTO_ICMP ? json_sprintf("%s:%u", text, ntohs(port))
-                                                           : json_string(text);
+    if (ipv6)
+        inet_ntop(AF_INET6, e->ipv6 + (source ? 0 : 16), text, sizeof(text));
+    else
+        inet_ntop(AF_INET, source ? &e->saddr : &e->daddr, text, sizeof(text));
+    if (!ports)
+        return json_string(text);
+    return json_sprintf(ipv6 ? "[%s]:%u" : "%s:%u", text, ntohs(port));
 }
 
 static json_t *step_object(const struct nf_traced *t, unsigned i)
@@ -97,8 +104,7 @@ static json_t *step_object(const struct nf_traced *t, unsigned i)
                      sessions ? "sessions"
                      : module ? module->name
                               : "l3",
-                     "source", end_text(t, e->saddr, e->sport), "destination",
-                     end_text(t, e->daddr, e->dport), "drop",
+                     "source", end_text(t, e, true), "destination", end_text(t, e, false), "drop",
                      drop == 0                    ? NULL
                      : module && module->counters ? module->counters[drop - 1]
                      : sessions                   ? "conflict"
@@ -147,8 +153,8 @@ static json_t *packet_object(const struct nd_running *r, uint32_t i, json_int_t 
     o = json_pack("{s:I, s:i, s:I, s:I, s:s, s:i, s:i, s:o, s:o, s:o, s:s, s:s}", "time_ns",
                   (json_int_t)t->time + clock, "lane", t->lane, "burst", (json_int_t)t->burst, "input",
                   (json_int_t)t->seq, "in", port_name(r, t->in_port), "bytes", (int)t->len, "protocol",
-                  (int)t->proto, "source", end_text(t, t->ends.saddr, t->ends.sport), "destination",
-                  end_text(t, t->ends.daddr, t->ends.dport), "steps", steps, "outcome", outcome_of(t), "out",
+                  (int)t->proto, "source", end_text(t, &t->ends, true), "destination",
+                  end_text(t, &t->ends, false), "steps", steps, "outcome", outcome_of(t), "out",
                   port_name(r, t->out_port));
     if (r->trace.snap) {
         json_object_set_new(o, "frame_in", frame_object(&r->trace.in[i]));

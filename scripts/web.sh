@@ -12,6 +12,7 @@
 #   web_ended DIR                  how many have ended so far
 #   web_count DIR [WORD]           how many are checked so far, or those with that word
 #
+# WEB_HOST is the server's address, 203.0.113.100 unless said; [2001:db8::1] of IPv6.
 # Needs $root, $lab (scripts/lab) and $probe. OUT holds what is not checked yet: better in memory than on a disk.
 
 web_files() {
@@ -44,7 +45,7 @@ http {
     fastcgi_temp_path $dir/nginx/fastcgi;
     uwsgi_temp_path $dir/nginx/uwsgi;
     scgi_temp_path $dir/nginx/scgi;
-    server { listen 203.0.113.100:80; root $dir/files; }
+    server { listen ${WEB_HOST:-203.0.113.100}:80; root $dir/files; }
 }
 END
     "$lab" exec server nginx -p "$dir/nginx" -c "$dir/nginx/nginx.conf" -e "$dir/nginx/error.log" \
@@ -62,7 +63,7 @@ web_list() { # DIR OUT COUNT
     local i n
     n=$(wc -l <"$1/sums")
     for ((i = 0; i < $3; i++)); do
-        echo "url = http://203.0.113.100/$((i % n))"
+        echo "url = http://${WEB_HOST:-203.0.113.100}/$((i % n))"
         echo "output = $2/$i.$((i % n))"
     done
 }

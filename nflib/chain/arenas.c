@@ -28,8 +28,8 @@ void nf_chain_arenas(const struct nf_chain_config *config, uint64_t sizes[], con
     struct nf_sessions_wants wants;
 
     nf_chain_sessions_wants(config, &wants);
-    sizes[0] = sizeof(struct nf_lane_state) + (config->l3 ? nf_l3_bytes() : 0) + nf_sessions_bytes(&wants) +
-               ARENA_SLACK;
+    sizes[0] = sizeof(struct nf_lane_state) + (config->l3 ? nf_l3_bytes(config->l3) : 0) +
+               nf_sessions_bytes(&wants) + ARENA_SLACK;
     names[0] = "lane";
     for (unsigned i = 0; i < config->count; i++) {
         const struct nf_choice *nf = &config->nfs[i];

@@ -103,7 +103,9 @@ static bool is_same_l3(const struct nf_l3_config *from, const struct nf_l3_confi
     nf_chain_identity(&(struct nf_chain_config){.l3 = (struct nf_l3_config *)from}, before, sizeof(before));
     nf_chain_identity(&(struct nf_chain_config){.l3 = (struct nf_l3_config *)to}, after, sizeof(after));
     return strcmp(before, after) == 0 && from->next_hops == to->next_hops &&
-           memcmp(from->next_hop, to->next_hop, from->next_hops * sizeof(from->next_hop[0])) == 0;
+           memcmp(from->next_hop, to->next_hop, from->next_hops * sizeof(from->next_hop[0])) == 0 &&
+           from->next_hops6 == to->next_hops6 &&
+           memcmp(from->next_hop6, to->next_hop6, from->next_hops6 * sizeof(from->next_hop6[0])) == 0;
 }
 
 static int check_l3(const struct nf_l3_config *from, const struct nf_l3_config *to, struct ft_fault *fault)

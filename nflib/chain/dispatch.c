@@ -55,8 +55,9 @@ static bool read_hashed(const struct nf_packet *p, struct hashed *h)
         struct nf_inner inner;
 
         nf_packet_inner(p, &inner);
-        *h =
-            (struct hashed){inner.daddr, inner.saddr, has_ports(inner.proto) ? inner.sport ^ inner.dport : 0};
+        *h = (struct hashed){inner.addresses ? fold_ipv6(inner.addresses + 16) : inner.daddr,
+                             inner.addresses ? fold_ipv6(inner.addresses) : inner.saddr,
+                             has_ports(inner.proto) ? inner.sport ^ inner.dport : 0};
         return true;
     }
     if (p->flags & NF_P_IPV4) {

@@ -110,6 +110,14 @@ void nf_chain_setting(const struct nf_param *param, const void *config, char *ou
     memmove(out, out + name, t.len - name + 1); /* its value alone */
 }
 
+static bool has_preset(const struct nf_param *param, const void *config)
+{
+    char value[256];
+
+    nf_chain_setting(param, config, value, sizeof(value));
+    return param->preset && strcmp(value, param->preset) == 0;
+}
+
 bool nf_chain_same_setting(const struct nf_param *param, const void *from, const void *to)
 {
     const void *a = (const char *)from + param->offset, *b = (const char *)to + param->offset;
@@ -142,6 +150,40 @@ bool nf_chain_same_setting(const struct nf_param *param, const void *from, const
     return false;
 }
 
+static void say_ipv6(struct text *t, const uint8_t addr[16])
+{
+    char text[INET6_ADDRSTRLEN];
+
+    inet_ntop(AF_INET6, addr, text, sizeof(text));
+    say(t, "%s", text);
+}
+
+/* A link-local address is made of the MAC. */
+static void say_l3_ipv6(struct text *t, const struct nf_l3_config *l3)
+{
+    for (unsigned i = 0; i < l3->ports; i++) {
+        const struct nf_interface *port = &l3->port[i];
+
+        if (!port->bits6)
+            continue;
+        say(t, "port %u: ", i);
+        say_ipv6(t, port->addr6);
+        say(t, "/%u", port->bits6);
+        for (unsigned e = 0; e < port->extras6; e++) {
+            say(t, " ");
+            say_ipv6(t, port->extra6[e]);
+        }
+        say(t, "\n");
+    }
+    for (unsigned i = 0; i < l3->routes6; i++) {
+        say(t, "route %u: ", i);
+        say_ipv6(t, l3->route6[i].addr);
+        say(t, "/%u via ", l3->route6[i].bits);
+        say_ipv6(t, l3->route6[i].via);
+        say(t, " port %u\n", l3->route6[i].port);
+    }
+}
+
 static void say_l3(struct text *t, const struct nf_l3_config *l3)
 {
     for (unsigned i = 0; i < l3->ports; i++) {
@@ -164,6 +206,7 @@ static void say_l3(struct text *t, const struct nf_l3_config *l3)
         say_ipv4(t, l3->route[i].via);
         say(t, " port %u\n", l3->route[i].port);
     }
+    say_l3_ipv6(t, l3);
 }
 
 uint32_t nf_chain_identity(const struct nf_chain_config *config, char *out, uint32_t cap)
@@ -177,7 +220,8 @@ uint32_t nf_chain_identity(const struct nf_chain_config *config, char *out, uint
         const struct nf_choice *choice = &config->nfs[i];
         say(&t, "nf %u: %s version=%u", i + 1, choice->module->name, choice->module->version);
         for (const struct nf_param *p = choice->module->params; p && p->name; p++)
-            say_param(&t, p, choice->config);
+            if (!(p->marks & NF_PARAM_ADDED) || !has_preset(p, choice->config))
+                say_param(&t, p, choice->config);
         say(&t, " arena=%" PRIu64, choice->module->arena ? choice->module->arena(choice->config) : 0);
         if (choice->module->session_size)
             say(&t, " session=%u", choice->module->session_size);

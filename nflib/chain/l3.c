@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns both ends of the chain: what is taken in and what leaves, by the configured addresses and routes.
- * State in arena (lane, 0): counters, the neighbour table, and when the next ICMP error may be sent. The
- * route table here is the configuration's, sorted; it is no state.
+ * Owns both ends of the chain: what is taken in and what leaves, by the configured addresses and routes; what
+ * is of IPv6 alone is in l3_ipv6.c. State in arena (lane, 0): counters, the neighbour table, and when the
+ * next ICMP error may be sent. The route table here is the configuration's, sorted; it is no state.
  */
 #include "nflib/chain/l3_parts.h"
 
@@ -20,34 +20,16 @@ static void run_timers(struct nf *nf, uint64_t now)
 {
     struct nf_l3 *l3 = nf->state;
     nf_neighbours_timers(&l3->neighbours, now);
-}
-
-static void show_neighbour(const struct nf *nf, struct nf_show *out, uint32_t slot)
-{
-    const struct nf_l3 *l3 = nf->state;
-    const struct nf_neighbour *entry = nf_map_value(l3->neighbours.map, slot);
-    const uint8_t *m = entry->mac;
-    bool known = entry->flags & NF_NEIGHBOUR_KNOWN;
-    nf_row(out);
-    nf_row_ipv4(out, "addr", *(const uint32_t *)nf_map_key(l3->neighbours.map, slot));
-    nf_row_text(out, "state", "%s", known ? "known" : "asked");
-    if (known)
-        nf_row_text(out, "mac", "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
-    nf_row_text(out, "port", "%s", l3->config->port[entry->port].name);
-    nf_row_u64(out, "confirmed_ns", entry->confirmed);
-}
-
-static bool show_l3(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
-{
-    const struct nf_l3 *l3 = nf->state;
-
-    return nf_show_slots(nf, l3->neighbours.map, 0, out, cursor, show_neighbour);
+    if (l3->ipv6.neighbours.map)
+        nf_neighbours_timers(&l3->ipv6.neighbours, now);
 }
 
 static int check_state(const struct nf *nf, struct nf_check *c)
 {
     const struct nf_l3 *l3 = nf->state;
-    return nf_neighbours_check(&l3->neighbours, c);
+    int error = nf_neighbours_check(&l3->neighbours, c);
+
+    return error || !l3->ipv6.neighbours.map ? error : nf_neighbours_check(&l3->ipv6.neighbours, c);
 }
 
 static const struct nf_module l3_module = {
@@ -55,15 +37,16 @@ static const struct nf_module l3_module = {
     .summary = "addresses, routes and neighbours of the chain",
     .counters = counter_names,
     .timers = run_timers,
-    .show = show_l3,
+    .show = nf_l3_show,
     .check_state = check_state,
 };
 
 /* ---- making ---- */
 
-uint64_t nf_l3_bytes(void)
+uint64_t nf_l3_bytes(const struct nf_l3_config *config)
 {
-    return sizeof(uint64_t) + NF_L3_COUNTERS * sizeof(uint64_t) + nf_neighbours_bytes() + 4096;
+    return sizeof(uint64_t) + NF_L3_COUNTERS * sizeof(uint64_t) + nf_neighbours_bytes(false) +
+           (nf_l3_has_ipv6(config) ? nf_neighbours_bytes(true) : 0) + 4096;
 }
 
 static void add_route(struct nf_l3 *l3, struct nf_route route)
@@ -110,12 +93,12 @@ static int add_hops(struct nf_l3 *l3, struct ft_fault *fault)
     int error = FT_OK;
     for (uint32_t i = 0; i < l3->routes && !error; i++)
         if (l3->route[i].via)
-            error = nf_neighbours_add_hop(&l3->neighbours, l3->route[i].via, l3->route[i].port);
+            error = nf_neighbours_add_hop(&l3->neighbours, &l3->route[i].via, l3->route[i].port);
     for (unsigned i = 0; i < l3->config->next_hops && !error; i++) {
         const struct nf_route *route = find_route(l3, l3->config->next_hop[i]);
         if (!route)
             return ft_fail(fault, FT_EINVAL, "l3: next hop %u is on no link of the chain", i + 1);
-        error = nf_neighbours_add_hop(&l3->neighbours, l3->config->next_hop[i], route->port);
+        error = nf_neighbours_add_hop(&l3->neighbours, &l3->config->next_hop[i], route->port);
     }
     return error ? ft_fail(fault, error, "l3: no room for the next hops") : FT_OK;
 }
@@ -123,10 +106,11 @@ static int add_hops(struct nf_l3 *l3, struct ft_fault *fault)
 static int check_config(const struct nf_l3_config *config, struct ft_fault *fault)
 {
     if (config->ports < 1 || config->ports > NF_PORTS_MAX || config->routes > NF_ROUTES_MAX ||
-        config->next_hops > NF_NEXT_HOPS_MAX)
+        config->routes6 > NF_ROUTES_MAX || config->next_hops > NF_NEXT_HOPS_MAX ||
+        config->next_hops6 > NF_NEXT_HOPS_MAX)
         return ft_fail(fault, FT_EINVAL, "l3: too many ports, routes or next hops, or no port");
     for (unsigned i = 0; i < config->ports; i++)
-        if (config->port[i].extras > 8)
+        if (config->port[i].extras > 8 || config->port[i].extras6 > 8)
             return ft_fail(fault, FT_EINVAL, "l3: port %u: more than 8 further addresses", i);
     for (unsigned i = 0; i < config->routes; i++)
         if (config->route[i].port >= config->ports)
@@ -151,10 +135,12 @@ int nf_l3_make(struct nf_l3 **out, struct nf *nf, const struct nf_l3_config *con
     l3->config = config;
     l3->errors_paid = ft_arena_alloc(nf->arena, sizeof(*l3->errors_paid));
     read_config(l3, config);
-    if (!nf->counters || !l3->errors_paid || nf_neighbours_make(&l3->neighbours, nf, config))
+    if (!nf->counters || !l3->errors_paid || nf_neighbours_make(&l3->neighbours, nf, config, false))
         error = ft_fail(fault, FT_EFULL, "l3: the lane's arena is too small");
     else
         error = add_hops(l3, fault);
+    if (!error)
+        error = nf_l3_make_ipv6(l3, fault);
     if (error) {
         free(l3);
         return error;
@@ -210,9 +196,9 @@ static void receive_arp(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
         return;
     }
     bool for_us = nf_l3_is_own(l3, target, p->in_port);
-    bool announced = sender == target && nf_neighbours_is_hop(&l3->neighbours, sender);
+    bool announced = sender == target && nf_neighbours_is_hop(&l3->neighbours, &sender, p->in_port);
     if ((for_us || announced) && sender && !nf_addr_martian(sender) && !nf_addr_many(sender) && !(mac[0] & 1))
-        nf_neighbours_learn(&l3->neighbours, sender, p->in_port, mac, on_link(port, sender), now);
+        nf_neighbours_learn(&l3->neighbours, &sender, p->in_port, mac, on_link(port, sender), now);
     if (!for_us || arp[6] != 0 || arp[7] != 1)
         return;
     uint8_t frame[NF_ARP_LEN];
@@ -221,7 +207,7 @@ static void receive_arp(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
         nf_count(l3->nf, NF_L3_ARP_ANSWERED, 1);
 }
 
-/* Why a frame cannot be routed, NF_L3_DROPS if it can. */
+/* Why a frame cannot be routed as IPv4, NF_L3_COUNTERS if it can. */
 static enum nf_l3_counter find_refusal(const struct nf_l3 *l3, const struct nf_packet *p)
 {
     if (p->have < 14)
@@ -235,19 +221,19 @@ static enum nf_l3_counter find_refusal(const struct nf_l3 *l3, const struct nf_p
     if (p->flags & NF_P_ARP)
         return NF_L3_ARP;
     if (!(p->flags & NF_P_IPV4))
-        return p->flags & NF_P_BAD ? NF_L3_MALFORMED : NF_L3_NOT_IPV4;
+        return p->flags & NF_P_BAD ? NF_L3_MALFORMED : NF_L3_PROTOCOL;
     if (many || nf_addr_many(p->daddr))
         return NF_L3_BROADCAST;
     if (nf_addr_martian(p->saddr) || nf_addr_martian(p->daddr) || nf_addr_many(p->saddr))
         return NF_L3_MARTIAN;
-    return NF_L3_DROPS;
+    return NF_L3_COUNTERS;
 }
 
 /* A malformed packet, or one that the port cut off, which is told as any that is too big. */
 static void receive_malformed(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
 {
     struct nf_packet whole;
-    if (nf_l3_is_cut_off(p, &whole) && find_refusal(l3, &whole) == NF_L3_DROPS &&
+    if (nf_l3_is_cut_off(p, &whole) && find_refusal(l3, &whole) == NF_L3_COUNTERS &&
         nf_l3_drop_too_big(l3, &whole, now)) {
         p->drop = whole.drop;
         p->drop_nf = whole.drop_nf;
@@ -261,9 +247,11 @@ static void receive_packet(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
     enum nf_l3_counter why = find_refusal(l3, p);
     if (why == NF_L3_ARP) {
         receive_arp(l3, p, now);
+    } else if (why == NF_L3_PROTOCOL && p->flags & NF_P_IPV6 && l3->config->port[p->in_port].bits6) {
+        nf_l3_in_ipv6(l3, p, now);
     } else if (why == NF_L3_MALFORMED) {
         receive_malformed(l3, p, now);
-    } else if (why != NF_L3_DROPS) {
+    } else if (why != NF_L3_COUNTERS) {
         nf_drop(l3->nf, p, why);
     } else if (p->side == NF_INSIDE && nf_l3_is_own(l3, p->daddr, p->in_port)) {
         answer_echo(l3, p);
@@ -292,8 +280,14 @@ struct hop {
 
 uint8_t nf_l3_side(const struct nf_l3 *l3, const struct nf_packet *p)
 {
-    const struct nf_route *route = find_route(l3, p->daddr);
+    const struct nf_route6 *route6;
+    const struct nf_route *route;
 
+    if (p->flags & NF_P_IPV6_READ) {
+        route6 = nf_l3_route6(l3, nf_packet_ipv6_addresses(p) + 16);
+        return route6 ? l3->config->port[route6->port].side : !p->side;
+    }
+    route = find_route(l3, p->daddr);
     return route ? l3->config->port[route->port].side : !p->side;
 }
 
@@ -312,12 +306,12 @@ static bool find_hop(struct nf_l3 *l3, struct hop *hop, const struct nf_route *r
     if (!hop->entry || hop->addr != addr || hop->port != route->port) {
         hop->addr = addr;
         hop->port = route->port;
-        hop->entry = nf_neighbours_find(&l3->neighbours, addr, route->port);
+        hop->entry = nf_neighbours_find(&l3->neighbours, &addr, route->port);
     }
     if (hop->entry)
         nf_neighbours_use(&l3->neighbours, hop->entry, now);
     else
-        nf_neighbours_want(&l3->neighbours, addr, route->port, now);
+        nf_neighbours_want(&l3->neighbours, &addr, route->port, now);
     return hop->entry;
 }
 
@@ -350,8 +344,10 @@ void nf_l3_out(struct nf_l3 *l3, struct nf_packet *const packets[], uint32_t n, 
         struct nf_packet *p = packets[i];
         if (p->flags & NF_P_EMITTED && p->flags & NF_P_ARP)
             continue;
-        if (!(p->flags & NF_P_IPV4))
-            nf_drop(l3->nf, p, NF_L3_NOT_IPV4);
+        if (p->flags & NF_P_IPV6_READ && l3->ipv6.neighbours.map)
+            nf_l3_out_ipv6(l3, p, now);
+        else if (!(p->flags & NF_P_IPV4))
+            nf_drop(l3->nf, p, NF_L3_PROTOCOL);
         else if (!nf_l3_is_own(l3, p->daddr, NF_L3_ANY_PORT) || answer_echo(l3, p))
             forward_packet(l3, p, &hop, now);
     }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The chain's own addresses, routes and neighbour table. It is at both ends of the chain: takes in ARP
- * and what is addressed to the virtual MAC, sends out with the next hop's address. The neighbour table is
- * state: it lives in the lane's arena, and a takeover keeps it.
+ * The chain's own addresses, routes and neighbour tables, of IPv4 and, on links that have addresses of it, of
+ * IPv6. It is at both ends of the chain: takes in ARP, neighbour discovery and what is addressed to the
+ * virtual MAC, sends out with the next hop's address. The neighbour tables are state: they live in the lane's
+ * arena, and a takeover keeps them.
  */
 #ifndef NFLIB_CHAIN_L3_H
 #define NFLIB_CHAIN_L3_H
@@ -20,14 +21,30 @@ struct nf_interface {
     uint8_t mac[6]; /* virtual, shared by both nodes */
     uint32_t addr;  /* network order, 0: none */
     uint32_t mask;
-    uint16_t mtu;      /* bytes of an IPv4 packet that may leave here */
+    uint16_t mtu;      /* bytes of an IP packet that may leave here */
     uint32_t extra[8]; /* further own addresses (a NAT's outside address): ARP is answered for them too */
     uint8_t extras;
+    /* IPv6; addresses of 16 bytes. */
+    uint8_t bits6;      /* of the network's prefix; 0: the link has no IPv6 */
+    uint8_t extras6;    /* of extra6 */
+    uint8_t addr6[16];  /* the link's */
+    uint8_t local6[16]; /* link-local, made of the MAC (RFC 4291, appendix A), so both nodes have the same */
+    uint8_t extra6[8][16];
 };
 
 struct nf_route {
     uint32_t addr, mask, via; /* via 0: on link */
     uint8_t port;
+};
+
+struct nf_route6 {
+    uint8_t addr[16], via[16]; /* via: a link-local address is of the port's link */
+    uint8_t bits, port;
+    bool on_link; /* no via */
+};
+
+struct nf_hop6 {
+    uint8_t addr[16], port;
 };
 
 struct nf_l3_config {
@@ -37,16 +54,19 @@ struct nf_l3_config {
     struct nf_route route[NF_ROUTES_MAX]; /* longest prefix wins; connected networks are implied */
     uint16_t next_hops;
     uint32_t next_hop[NF_NEXT_HOPS_MAX]; /* asked for at start and kept fresh */
+    uint16_t routes6, next_hops6;        /* as those of IPv4 */
+    struct nf_route6 route6[NF_ROUTES_MAX];
+    struct nf_hop6 next_hop6[NF_NEXT_HOPS_MAX];
 };
 
 /* The chain's "l3" counters, with their names. */
 #define NF_L3_COUNTER_LIST(X)                                                                                \
-    X(NF_L3_ARP, "l3_arp")             /* dropped, as all up to NF_L3_DROPS; ARP: taken in here */           \
+    X(NF_L3_ARP, "l3_arp")             /* dropped, as all up to NF_L3_NO_NEIGHBOUR; ARP: taken in here */    \
     X(NF_L3_VLAN, "l3_vlan")           /* tagged: there are no VLAN interfaces */                            \
     X(NF_L3_OTHER_MAC, "l3_other_mac") /* addressed to another station */                                    \
-    X(NF_L3_BROADCAST, "l3_broadcast") /* IPv4 to many, by MAC or by address */                              \
-    X(NF_L3_NOT_IPV4, "l3_not_ipv4")   /* IPv6 and everything else that is not routed */                     \
-    X(NF_L3_MALFORMED, "l3_malformed") /* the frame or its IPv4 header is broken */                          \
+    X(NF_L3_BROADCAST, "l3_broadcast") /* IP to many, by MAC or by address */                                \
+    X(NF_L3_PROTOCOL, "l3_protocol")   /* neither IP, as far as the chain has addresses of it, nor ARP */    \
+    X(NF_L3_MALFORMED, "l3_malformed") /* the frame or its IP header is broken */                            \
     X(NF_L3_MARTIAN, "l3_martian")     /* a source or destination that no router forwards */                 \
     X(NF_L3_LOCAL, "l3_local")         /* for an own address and not an echo request */                      \
     X(NF_L3_TTL, "l3_ttl")             /* ran out */                                                         \
@@ -59,12 +79,16 @@ struct nf_l3_config {
     X(NF_L3_ECHO_ANSWERED, "l3_echo_answered")                                                               \
     X(NF_L3_ICMP_SENT, "l3_icmp_sent")                                                                       \
     X(NF_L3_ICMP_LIMITED, "l3_icmp_limited") /* errors not sent: too many */                                 \
-    X(NF_L3_NEIGHBOURS_FULL, "l3_neighbours_full")
-enum nf_l3_counter { NF_L3_COUNTER_LIST(NF_COUNTER) NF_L3_COUNTERS, NF_L3_DROPS = NF_L3_ARP_CONFLICT };
+    X(NF_L3_NEIGHBOURS_FULL, "l3_neighbours_full")                                                           \
+    X(NF_L3_ND, "l3_nd")                   /* dropped: neighbour discovery of IPv6, taken in here */         \
+    X(NF_L3_ND_CONFLICT, "l3_nd_conflict") /* somebody else claims an own address */                         \
+    X(NF_L3_ND_ASKED, "l3_nd_asked")                                                                         \
+    X(NF_L3_ND_ANSWERED, "l3_nd_answered")
+enum nf_l3_counter { NF_L3_COUNTER_LIST(NF_COUNTER) NF_L3_COUNTERS };
 
 struct nf_l3;
 
-uint64_t nf_l3_bytes(void);
+uint64_t nf_l3_bytes(const struct nf_l3_config *config);
 /* Fills nf->module, counters and state as well: "l3" is looked at like an NF, and has timers like one.
  * `config` stays the caller's, `*out` is freed by free. */
 int nf_l3_make(struct nf_l3 **out, struct nf *nf, const struct nf_l3_config *config, struct ft_fault *fault);
@@ -75,7 +99,8 @@ int nf_l3_make(struct nf_l3 **out, struct nf *nf, const struct nf_l3_config *con
  * is turned round in place (NF_P_LOCAL). A packet that is not for us and whose TTL runs out ends here too:
  * the ICMP time exceeded must quote it as its sender knows it. For the same reason one that is larger than
  * the least MTU of the ports it can leave by does, with ICMP fragmentation needed (RFC 1191) when it must not
- * be fragmented; also one of which the port gave but the beginning.
+ * be fragmented; also one of which the port gave but the beginning. IPv6 the same, with packet too big (RFC
+ * 8201).
  */
 void nf_l3_in(struct nf_l3 *l3, struct nf_packet *const packets[], uint32_t n, uint64_t now);
 /*
@@ -91,8 +116,11 @@ void nf_l3_out(struct nf_l3 *l3, struct nf_packet *const packets[], uint32_t n, 
  */
 uint8_t nf_l3_side(const struct nf_l3 *l3, const struct nf_packet *p);
 
-/* Gratuitous ARP (a request for itself, broadcast) for address number `index` of all own addresses: frame
- * into out[42]. False: no such index. Not state: used at promotion. */
-bool nf_l3_announce(const struct nf_l3_config *config, unsigned index, uint8_t out[42], uint8_t *port);
+/* That the chain's MAC has address number `index` of all own ones, for all on its link: gratuitous ARP (a
+ * request for itself, broadcast), or an unsolicited neighbour advertisement. The frame's length; 0: no such
+ * index. No state: used at promotion. */
+#define NF_ANNOUNCEMENT_MAX 86u
+uint32_t nf_l3_announce(const struct nf_l3_config *config, unsigned index, uint8_t out[NF_ANNOUNCEMENT_MAX],
+                        uint8_t *port);
 
 #endif

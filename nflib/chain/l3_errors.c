@@ -7,6 +7,7 @@
 
 #include "nflib/net/bytes.h"
 #include "nflib/net/icmp.h"
+#include "nflib/net/icmpv6.h"
 
 #include <arpa/inet.h>
 
@@ -36,25 +37,52 @@ void nf_l3_send_error(struct nf_l3 *l3, const struct nf_packet *p, uint8_t type,
         nf_count(l3->nf, NF_L3_ICMP_SENT, 1);
 }
 
+void nf_l3_send_error6(struct nf_l3 *l3, const struct nf_packet *p, uint8_t type, uint8_t code, uint32_t mtu,
+                       uint64_t now)
+{
+    uint8_t frame[NF_ICMPV6_ERROR_MAX];
+    const struct nf_interface *port = &l3->config->port[p->in_port];
+
+    if (!port->bits6 || nf_l3_is_own6(l3, nf_packet_ipv6_addresses(p), NF_L3_ANY_PORT) ||
+        !nf_icmpv6_may_complain(p) || !may_send(l3, now))
+        return;
+    uint32_t len = nf_icmpv6_error(p, type, code, mtu, port->addr6, frame);
+    if (nf_emit(l3->nf, p->in_port, frame, len) == FT_OK)
+        nf_count(l3->nf, NF_L3_ICMP_SENT, 1);
+}
+
 bool nf_l3_drop_too_big(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
 {
     uint16_t mtu = l3->mtu_beyond[p->in_port];
     if ((uint32_t)(p->l4 - p->l3) + p->l4_len <= mtu)
         return false;
-    if (ntohs(nf_get16(p->data + p->l3 + 6)) & 0x4000)
+    if (p->flags & NF_P_IPV6)
+        nf_l3_send_error6(l3, p, NF_ICMPV6_TOO_BIG, 0, mtu, now);
+    else if (ntohs(nf_get16(p->data + p->l3 + 6)) & 0x4000)
         nf_l3_send_error(l3, p, NF_ICMP_UNREACHABLE, NF_ICMP_TOO_BIG, mtu, now);
     nf_drop(l3->nf, p, NF_L3_TOO_BIG);
     return true;
 }
 
+/* Bytes of the IP packet by its header; 0: it has none that can be read. */
+static uint32_t length_said(const struct nf_packet *p)
+{
+    if (p->bad == NF_BAD_LENGTH)
+        return ntohs(nf_get16(p->data + p->l3 + 2));
+    if ((p->flags & (NF_P_IPV6 | NF_P_IPV6_READ)) != NF_P_IPV6 || p->l3 + 40u > p->have)
+        return 0;
+    return 40u + ntohs(nf_get16(p->data + p->l3 + 4));
+}
+
 bool nf_l3_is_cut_off(const struct nf_packet *p, struct nf_packet *whole)
 {
-    if (p->bad != NF_BAD_LENGTH)
+    uint32_t length = length_said(p);
+    if (!length)
         return false;
     *whole = *p;
-    whole->len = p->l3 + ntohs(nf_get16(p->data + p->l3 + 2));
+    whole->len = p->l3 + length;
     if (whole->len <= p->len)
         return false;
     nf_packet_parse(whole);
-    return whole->flags & NF_P_IPV4;
+    return whole->flags & (NF_P_IPV4 | NF_P_IPV6_READ);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of the chain's L3 share: its tables (l3.c), and the ICMP errors that it sends
- * (l3_errors.c). */
+/* What the files of the chain's L3 share: its tables and IPv4 (l3.c), IPv6 (l3_ipv6.c), what it says of its
+ * own addresses (l3_announce.c) and shows (l3_show.c), and the ICMP errors that it sends (l3_errors.c). */
 #ifndef NFLIB_CHAIN_L3_PARTS_H
 #define NFLIB_CHAIN_L3_PARTS_H
 
@@ -10,10 +10,22 @@
 #define NF_L3_ANY_PORT   0xffu
 #define NF_L3_ROUTES_ALL (NF_ROUTES_MAX + NF_PORTS_MAX)
 #define NF_L3_OWN_MAX    (NF_PORTS_MAX * 9u)
+#define NF_L3_OWN6_MAX   (NF_PORTS_MAX * 10u)
 
 struct nf_l3_own {
     uint32_t addr;
     uint8_t port;
+};
+
+struct nf_l3_own6 {
+    uint8_t addr[16], port;
+};
+
+struct nf_l3_ipv6 {
+    struct nf_neighbours neighbours; /* without a map: no link has IPv6 */
+    struct nf_l3_own6 own[NF_L3_OWN6_MAX];
+    struct nf_route6 route[NF_L3_ROUTES_ALL]; /* longest prefix first */
+    uint32_t owns, routes;
 };
 
 struct nf_l3 {
@@ -25,11 +37,27 @@ struct nf_l3 {
     struct nf_route route[NF_L3_ROUTES_ALL]; /* longest prefix first */
     uint32_t owns, routes;
     uint16_t mtu_beyond[NF_PORTS_MAX]; /* by the port a packet came in on: the least MTU of the others */
+    struct nf_l3_ipv6 ipv6;
 };
 
 /* `port`: of the chain, or NF_L3_ANY_PORT. */
 bool nf_l3_is_own(const struct nf_l3 *l3, uint32_t addr, uint8_t port);
 
+/* ---- l3_ipv6.c ---- */
+bool nf_l3_has_ipv6(const struct nf_l3_config *config);
+/* Reads the configuration, and asks for next hops; as nf_l3_make. */
+int nf_l3_make_ipv6(struct nf_l3 *l3, struct ft_fault *fault);
+bool nf_l3_is_own6(const struct nf_l3 *l3, const uint8_t addr[16], uint8_t port);
+/* The route to an address; NULL: there is none. */
+const struct nf_route6 *nf_l3_route6(const struct nf_l3 *l3, const uint8_t addr[16]);
+/* What nf_l3_in and nf_l3_out do, of one frame whose ethertype is IPv6 and that is for this station. */
+void nf_l3_in_ipv6(struct nf_l3 *l3, struct nf_packet *p, uint64_t now);
+void nf_l3_out_ipv6(struct nf_l3 *l3, struct nf_packet *p, uint64_t now);
+
+/* ---- l3_show.c ---- */
+bool nf_l3_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor);
+
+/* ---- l3_errors.c ---- */
 /*
  * An ICMP error about `p` to its sender, out of the port it came in on. `mtu` is said with
  * NF_ICMP_TOO_BIG, else 0. None is sent where RFC 1122 forbids it, to an own address, from a port without
@@ -37,14 +65,17 @@ bool nf_l3_is_own(const struct nf_l3 *l3, uint32_t addr, uint8_t port);
  */
 void nf_l3_send_error(struct nf_l3 *l3, const struct nf_packet *p, uint8_t type, uint8_t code, uint16_t mtu,
                       uint64_t now);
+/* The same of IPv6, with a type and code of RFC 4443; `mtu` with NF_ICMPV6_TOO_BIG. */
+void nf_l3_send_error6(struct nf_l3 *l3, const struct nf_packet *p, uint8_t type, uint8_t code, uint32_t mtu,
+                       uint64_t now);
 /*
- * Drops an IPv4 packet that is larger than the least MTU of the ports it can leave by, as a router does (RFC
- * 1191): its sender is told the MTU, if it said that the packet must not be fragmented. The chain fragments
+ * Drops an IP packet that is larger than the least MTU of the ports it can leave by, as a router does (RFC
+ * 1191, RFC 8201): its sender is told the MTU, if the packet must not be fragmented. The chain fragments
  * nothing. False: it is not larger.
  */
 bool nf_l3_drop_too_big(struct nf_l3 *l3, struct nf_packet *p, uint64_t now);
 /*
- * A packet of which the port gave less than its IPv4 header says: larger than the port's buffers, if the
+ * A packet of which the port gave less than its IP header says: larger than the port's buffers, if the
  * header is right. `*whole` is then the packet as it was on the wire, with the bytes that are there. False:
  * malformed.
  */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the neighbour table. Written by the lane's L3: from ARP it takes in, from packets that want a next
- * hop, from timers. Read for every packet that leaves; its `used` time moves at most every five seconds, so
- * that a packet on its way changes no line.
+ * Owns the neighbour tables. Written by the lane's L3: from ARP or neighbour discovery, from packets that
+ * want a next hop, from timers. Read for every packet that leaves; its `used` time moves at most every five
+ * seconds, so that a packet on its way changes no line.
  */
 #include "nflib/chain/neighbour.h"
+#include "nflib/net/icmpv6.h"
 
 #include <arpa/inet.h>
 #include <string.h>
@@ -14,23 +15,31 @@
 #define FORGET_AFTER  (180 * NF_SECOND)
 #define GIVE_UP_AFTER (3 * NF_SECOND) /* on an address that never answered */
 #define USED_EVERY    (5 * NF_SECOND)
-#define ASKS_A_ROUND  32u /* leaves room for what NFs make */
+#define ASKS_A_ROUND  32u                         /* leaves room for what NFs make */
+#define SOUGHT_MAX    (NF_NEIGHBOURS_MAX * 3 / 4) /* of IPv6: the rest is for stations that speak to us */
 #define ROUND_EVERY   (NF_SECOND / 10)
 
 static const uint8_t everybody[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, nobody[6];
 
-uint64_t nf_neighbours_bytes(void)
+static uint32_t addr_bytes(bool ipv6)
 {
-    return nf_map_bytes(NF_NEIGHBOURS_MAX, sizeof(uint32_t), sizeof(struct nf_neighbour)) + 4096;
+    return ipv6 ? 16 : 4;
 }
 
-int nf_neighbours_make(struct nf_neighbours *table, struct nf *nf, const struct nf_l3_config *config)
+uint64_t nf_neighbours_bytes(bool ipv6)
+{
+    return nf_map_bytes(NF_NEIGHBOURS_MAX, addr_bytes(ipv6), sizeof(struct nf_neighbour)) + 4096;
+}
+
+int nf_neighbours_make(struct nf_neighbours *table, struct nf *nf, const struct nf_l3_config *config,
+                       bool ipv6)
 {
     table->nf = nf;
     table->config = config;
-    table->map = nf_map_make(nf, NF_NEIGHBOURS_MAX, sizeof(uint32_t), sizeof(struct nf_neighbour));
+    table->ipv6 = ipv6;
+    table->map = nf_map_make(nf, NF_NEIGHBOURS_MAX, addr_bytes(ipv6), sizeof(struct nf_neighbour));
     if (table->map)
-        nf_table_add_map(nf, "neighbours", table->map);
+        nf_table_add_map(nf, ipv6 ? "neighbours_ipv6" : "neighbours", table->map);
     return table->map ? FT_OK : FT_EFULL;
 }
 
@@ -39,18 +48,44 @@ static const struct nf_neighbour *neighbour_at(const struct nf_neighbours *table
     return nf_map_value(table->map, slot);
 }
 
-static uint32_t addr_of(const struct nf_neighbours *table, uint32_t slot)
+/* ---- keys --------------------------------------------------------------------------------------- */
+
+/* A link-local address is a host's on each link: in its key the link takes the place of a byte that is zero.
+ */
+#define LINK_AT 2
+
+static const void *key_of(const struct nf_neighbours *table, const void *addr, uint8_t port, uint8_t key[16])
 {
-    return *(const uint32_t *)nf_map_key(table->map, slot);
+    if (!table->ipv6 || !nf_ipv6_link_local(addr))
+        return addr;
+    memcpy(key, addr, 16);
+    key[LINK_AT] = (uint8_t)(port + 1);
+    return key;
 }
 
-/* A new entry has no flags. NF_NONE: there is none and `add` is false, or the table is full. */
-static uint32_t find_or_add(struct nf_neighbours *table, uint32_t addr, uint8_t port, bool add)
+void nf_neighbours_addr(const struct nf_neighbours *table, uint32_t slot, uint8_t addr[16])
 {
-    uint32_t slot = nf_map_find(table->map, &addr);
-    if (slot != NF_NONE || !add)
+    memcpy(addr, nf_map_key(table->map, slot), addr_bytes(table->ipv6));
+    if (table->ipv6 && nf_ipv6_link_local(addr))
+        addr[LINK_AT] = 0;
+}
+
+static uint32_t find_slot(const struct nf_neighbours *table, const void *addr, uint8_t port)
+{
+    uint8_t key[16];
+
+    return nf_map_find(table->map, key_of(table, addr, port, key));
+}
+
+/* A new entry has no flags, and is added while there are less than `most`. NF_NONE: there is none. */
+static uint32_t find_or_add(struct nf_neighbours *table, const void *addr, uint8_t port, uint32_t most)
+{
+    uint8_t key[16];
+    uint32_t slot = find_slot(table, addr, port);
+    if (slot != NF_NONE || !most)
         return slot;
-    slot = nf_map_add(table->nf, table->map, &addr);
+    if (nf_map_count(table->map) < most)
+        slot = nf_map_add(table->nf, table->map, key_of(table, addr, port, key));
     if (slot == NF_NONE)
         nf_count(table->nf, NF_L3_NEIGHBOURS_FULL, 1);
     else
@@ -58,9 +93,9 @@ static uint32_t find_or_add(struct nf_neighbours *table, uint32_t addr, uint8_t 
     return slot;
 }
 
-int nf_neighbours_add_hop(struct nf_neighbours *table, uint32_t addr, uint8_t port)
+int nf_neighbours_add_hop(struct nf_neighbours *table, const void *addr, uint8_t port)
 {
-    uint32_t slot = find_or_add(table, addr, port, true);
+    uint32_t slot = find_or_add(table, addr, port, NF_NEIGHBOURS_MAX);
     if (slot == NF_NONE)
         return FT_EFULL;
     struct nf_neighbour *entry = NF_EDIT(table->nf, neighbour_at(table, slot));
@@ -69,18 +104,19 @@ int nf_neighbours_add_hop(struct nf_neighbours *table, uint32_t addr, uint8_t po
     return FT_OK;
 }
 
-const struct nf_neighbour *nf_neighbours_find(const struct nf_neighbours *table, uint32_t addr, uint8_t port)
+const struct nf_neighbour *nf_neighbours_find(const struct nf_neighbours *table, const void *addr,
+                                              uint8_t port)
 {
-    uint32_t slot = nf_map_find(table->map, &addr);
+    uint32_t slot = find_slot(table, addr, port);
     if (slot == NF_NONE)
         return NULL;
     const struct nf_neighbour *entry = neighbour_at(table, slot);
     return entry->flags & NF_NEIGHBOUR_KNOWN && entry->port == port ? entry : NULL;
 }
 
-bool nf_neighbours_is_hop(const struct nf_neighbours *table, uint32_t addr)
+bool nf_neighbours_is_hop(const struct nf_neighbours *table, const void *addr, uint8_t port)
 {
-    uint32_t slot = nf_map_find(table->map, &addr);
+    uint32_t slot = find_slot(table, addr, port);
     return slot != NF_NONE && neighbour_at(table, slot)->flags & NF_NEIGHBOUR_HOP;
 }
 
@@ -111,41 +147,45 @@ void nf_arp_frame(uint8_t out[NF_ARP_LEN], uint16_t operation, const uint8_t to[
     memcpy(out + 38, &target, 4);
 }
 
-bool nf_l3_announce(const struct nf_l3_config *config, unsigned index, uint8_t out[42], uint8_t *port)
+/* The question goes to all who may hold the address, from this link's address of the same scope. */
+static int emit_request(const struct nf_neighbours *table, uint32_t slot, const struct nf_interface *port,
+                        uint8_t index)
 {
-    for (uint8_t i = 0; i < config->ports; i++) {
-        const struct nf_interface *face = &config->port[i];
-        unsigned first = face->addr ? 1 : 0;
-        if (index < first + face->extras) {
-            uint32_t addr = index < first ? face->addr : face->extra[index - first];
-            nf_arp_frame(out, 1, everybody, face->mac, addr, nobody, addr);
-            *port = i;
-            return true;
-        }
-        index -= first + face->extras;
+    uint8_t frame[NF_ND_LEN], addr[16], to[16];
+    uint32_t asked;
+
+    nf_neighbours_addr(table, slot, addr);
+    if (table->ipv6) {
+        nf_nd_solicited_node(addr, to);
+        nf_nd_write(&(struct nf_nd){.type = NF_ND_SOLICITATION,
+                                    .target = addr,
+                                    .mac = port->mac,
+                                    .from = nf_ipv6_link_local(addr) ? port->local6 : port->addr6,
+                                    .to = to},
+                    NULL, frame);
+        return nf_emit(table->nf, index, frame, NF_ND_LEN);
     }
-    return false;
+    memcpy(&asked, addr, sizeof(asked));
+    nf_arp_frame(frame, 1, everybody, port->mac, port->addr, nobody, asked);
+    return nf_emit(table->nf, index, frame, NF_ARP_LEN);
 }
 
 /* False: the burst has no room for the request; it is due again at once. */
 static bool send_request(const struct nf_neighbours *table, uint32_t slot, uint64_t now)
 {
     const struct nf_neighbour *entry = neighbour_at(table, slot);
-    const struct nf_interface *port = &table->config->port[entry->port];
-    uint8_t frame[NF_ARP_LEN];
-    nf_arp_frame(frame, 1, everybody, port->mac, port->addr, nobody, addr_of(table, slot));
-    if (nf_emit(table->nf, entry->port, frame, sizeof(frame)) < 0)
+    if (emit_request(table, slot, &table->config->port[entry->port], entry->port) < 0)
         return false;
     struct nf_neighbour *edit = NF_EDIT(table->nf, entry);
     edit->asked = now;
     edit->flags |= NF_NEIGHBOUR_ASKED;
-    nf_count(table->nf, NF_L3_ARP_ASKED, 1);
+    nf_count(table->nf, table->ipv6 ? NF_L3_ND_ASKED : NF_L3_ARP_ASKED, 1);
     return true;
 }
 
-void nf_neighbours_want(struct nf_neighbours *table, uint32_t addr, uint8_t port, uint64_t now)
+void nf_neighbours_want(struct nf_neighbours *table, const void *addr, uint8_t port, uint64_t now)
 {
-    uint32_t slot = find_or_add(table, addr, port, true);
+    uint32_t slot = find_or_add(table, addr, port, table->ipv6 ? SOUGHT_MAX : NF_NEIGHBOURS_MAX);
     if (slot == NF_NONE)
         return;
     const struct nf_neighbour *entry = neighbour_at(table, slot);
@@ -159,10 +199,10 @@ void nf_neighbours_want(struct nf_neighbours *table, uint32_t addr, uint8_t port
     nf_wake(table->nf, now + ASK_EVERY);
 }
 
-void nf_neighbours_learn(struct nf_neighbours *table, uint32_t addr, uint8_t port, const uint8_t mac[6],
+void nf_neighbours_learn(struct nf_neighbours *table, const void *addr, uint8_t port, const uint8_t mac[6],
                          bool add, uint64_t now)
 {
-    uint32_t slot = find_or_add(table, addr, port, add);
+    uint32_t slot = find_or_add(table, addr, port, add ? NF_NEIGHBOURS_MAX : 0);
     if (slot == NF_NONE || neighbour_at(table, slot)->port != port)
         return;
     const struct nf_neighbour *entry = neighbour_at(table, slot);

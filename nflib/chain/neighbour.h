@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Neighbours of the chain's L3: MAC addresses by IPv4 address, learned by ARP. State in the lane's arena.
+ * Neighbours of the chain's L3: MAC addresses by IP address. State in the lane's arena. There is a table for
+ * IPv4, whose neighbours are found by ARP, and one for IPv6, by neighbour discovery. An address is in network
+ * order, 4 or 16 bytes.
  * Entries are asked for at most once a second; known ones are asked again 20 s after they were last confirmed
- * or asked, if they are next hops or in use, and forgotten 180 s after they were last confirmed.
+ * or asked, if they are next hops or in use, and forgotten 180 s after they were last confirmed. Addresses
+ * of IPv6 that packets want fill three quarters of the table at most: whoever sends to all of a link's leaves
+ * room for the hosts that are there.
  */
 #ifndef NFLIB_CHAIN_NEIGHBOUR_H
 #define NFLIB_CHAIN_NEIGHBOUR_H
@@ -25,23 +29,28 @@ struct nf_neighbour {
 struct nf_neighbours {
     const struct nf *nf;
     const struct nf_l3_config *config;
-    struct nf_map *map; /* IPv4 address, network order → struct nf_neighbour */
+    struct nf_map *map; /* address → struct nf_neighbour */
+    bool ipv6;
 };
 
-uint64_t nf_neighbours_bytes(void);
-int nf_neighbours_make(struct nf_neighbours *table, struct nf *nf, const struct nf_l3_config *config);
+uint64_t nf_neighbours_bytes(bool ipv6);
+int nf_neighbours_make(struct nf_neighbours *table, struct nf *nf, const struct nf_l3_config *config,
+                       bool ipv6);
 /* A next hop to be kept fresh; FT_EFULL. While the chain is made. */
-int nf_neighbours_add_hop(struct nf_neighbours *table, uint32_t addr, uint8_t port);
+int nf_neighbours_add_hop(struct nf_neighbours *table, const void *addr, uint8_t port);
 
+/* The address of an entry, as it was given. */
+void nf_neighbours_addr(const struct nf_neighbours *table, uint32_t slot, uint8_t addr[16]);
 /* Known on `port` now, or NULL. */
-const struct nf_neighbour *nf_neighbours_find(const struct nf_neighbours *table, uint32_t addr, uint8_t port);
+const struct nf_neighbour *nf_neighbours_find(const struct nf_neighbours *table, const void *addr,
+                                              uint8_t port);
 /* A packet is sent there: keeps the entry from growing old. */
 void nf_neighbours_use(const struct nf_neighbours *table, const struct nf_neighbour *entry, uint64_t now);
 /* Asks for an address that was not found, unless it was asked for within the last second. */
-void nf_neighbours_want(struct nf_neighbours *table, uint32_t addr, uint8_t port, uint64_t now);
-bool nf_neighbours_is_hop(const struct nf_neighbours *table, uint32_t addr);
+void nf_neighbours_want(struct nf_neighbours *table, const void *addr, uint8_t port, uint64_t now);
+bool nf_neighbours_is_hop(const struct nf_neighbours *table, const void *addr, uint8_t port);
 /* A station that is to be believed said that it has `addr`. `add`: also when nobody asked for it. */
-void nf_neighbours_learn(struct nf_neighbours *table, uint32_t addr, uint8_t port, const uint8_t mac[6],
+void nf_neighbours_learn(struct nf_neighbours *table, const void *addr, uint8_t port, const uint8_t mac[6],
                          bool add, uint64_t now);
 void nf_neighbours_timers(struct nf_neighbours *table, uint64_t now);
 /* For module->check_state: each entry is of one of the chain's ports. */

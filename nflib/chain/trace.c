@@ -74,7 +74,11 @@ static struct nf_traced *claim_place(struct nf_trace *t)
 
 static struct nf_trace_ends ends_of(const struct nf_packet *p)
 {
-    return (struct nf_trace_ends){p->saddr, p->daddr, p->sport, p->dport};
+    struct nf_trace_ends ends = {.saddr = p->saddr, .daddr = p->daddr, .sport = p->sport, .dport = p->dport};
+
+    if (p->flags & NF_P_IPV6_READ)
+        memcpy(ends.ipv6, nf_packet_ipv6_addresses(p), sizeof(ends.ipv6));
+    return ends;
 }
 
 static void keep_frame(struct nf_traced_frame *to, const struct nf_packet *p, uint32_t snap)

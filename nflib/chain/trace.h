@@ -20,10 +20,11 @@
 #define NF_TRACE_FRAME 1536u            /* bytes that are kept of a frame, at most */
 #define NF_TRACE_STEPS (FT_NFS_MAX + 2) /* L3, the NFs, what is decided behind them, L3 */
 
-/* Addresses and ports as the packet struct has them, network order. */
+/* Addresses and ports, network order: `ipv6` has source and destination of IPv6, with NF_P_IPV6_READ. */
 struct nf_trace_ends {
     uint32_t saddr, daddr;
     uint16_t sport, dport;
+    uint8_t ipv6[32];
 };
 
 struct nf;

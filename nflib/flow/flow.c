@@ -92,6 +92,8 @@ const char *nf_proto_name(uint8_t proto)
         return "udp";
     case NF_PROTO_ICMP:
         return "icmp";
+    case NF_PROTO_ICMPV6:
+        return "icmpv6";
     default:
         return NULL;
     }
@@ -99,7 +101,7 @@ const char *nf_proto_name(uint8_t proto)
 
 int nf_proto_parse(const char *text)
 {
-    static const uint8_t named[] = {NF_PROTO_TCP, NF_PROTO_UDP, NF_PROTO_ICMP};
+    static const uint8_t named[] = {NF_PROTO_TCP, NF_PROTO_UDP, NF_PROTO_ICMP, NF_PROTO_ICMPV6};
     uint32_t n;
     for (unsigned i = 0; i < sizeof(named); i++)
         if (strcmp(text, nf_proto_name(named[i])) == 0)

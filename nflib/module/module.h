@@ -60,6 +60,13 @@ struct nf_file {
     uint32_t len;
 };
 
+enum nf_param_marks {
+    NF_PARAM_OWN = 1, /* NF_IPV4: the chain answers ARP for this address on its outside interfaces */
+    /* The parameter is newer than release 0.2: what makes two nodes' chains the same does not name it where
+     * it has its preset, so a node of the release before takes part. Its preset never changes again. */
+    NF_PARAM_ADDED = 2,
+};
+
 struct nf_param {
     const char *name; /* NULL ends a table */
     enum nf_param_kind kind;
@@ -68,7 +75,7 @@ struct nf_param {
     const char *preset;         /* as written in YAML ("a, b" for lists, "" for none); NULL: required */
     const char *const *choices; /* NULL-terminated, for NF_CHOICE */
     const char *help;           /* one line for operators */
-    bool own; /* NF_IPV4: the chain answers ARP for this address on its outside interfaces */
+    uint8_t marks;              /* enum nf_param_marks */
 };
 
 /* Rows of a table of parameters, for the field of `type` that has the parameter's name; NF_PARAM_AT names it.
@@ -84,7 +91,7 @@ struct nf_param {
     NF_PARAM(type, field, of_kind, value, text, .min = (least), .max = (most))
 #define NF_ONE_OF(type, field, list, value, text)                                                            \
     NF_PARAM(type, field, NF_CHOICE, value, text, .choices = (list))
-#define NF_YES_NO(type, field, value, text) NF_PARAM(type, field, NF_BOOL, value, text)
+#define NF_YES_NO(type, field, value, text, ...) NF_PARAM(type, field, NF_BOOL, value, text, ##__VA_ARGS__)
 
 /* For a list of counters, LIST(X) = X(FLOWS, "flows") X(FULL, "table_full") and so on: the elements of an
  * enum, `enum counter { LIST(NF_COUNTER) };`, and of the names, `{LIST(NF_COUNTER_NAME) NULL}`. */
@@ -115,8 +122,9 @@ enum nf_session_why {
     NF_SESSION_DISPLACED, /* it was transitory, and a new flow has its place in a full table */
     NF_SESSION_WHYS
 };
-/* The ends of a flow's first packet that an NF translates; bits. */
-enum nf_translates { NF_SOURCE = 1, NF_DESTINATION = 2 };
+/* The ends of a flow's first packet that an NF translates; bits. That inside is the source of a packet from
+ * there, and the destination of one from outside. */
+enum nf_translates { NF_SOURCE = 1, NF_DESTINATION = 2, NF_INSIDE_END = 4 };
 
 struct nf_module {
     const char *name;    /* as in the configuration */
@@ -194,8 +202,9 @@ struct nf_module {
      * so while there are no sessions, packets need not be looked up for it. NULL: it may always join.
      */
     uint16_t session_size;
-    uint8_t translates;     /* enum nf_translates */
-    bool ipv6;              /* it joins flows of IPv6, too; without such an NF the chain looks up none */
+    uint8_t translates; /* enum nf_translates */
+    /* Whether it joins flows of IPv6, too, NULL: never. Without such an NF the chain looks up none. */
+    bool (*ipv6)(const void *config);
     uint8_t fragments_full; /* the counter of first fragments that found no room, + 1; 0: none */
     uint8_t conflict;       /* that of packets whose answers would be another flow's, + 1; 0: none */
     void (*flows)(const void *config, struct nf_flows_config *flows);

@@ -5,12 +5,13 @@
  *
  * A replay has only the captured bytes, so what is found must depend on nothing but the frame's length and
  * its first nf_packet_header_bytes(). Every read below lies within those: at most two tags, 60 bytes of IPv4
- * header, 60 of TCP, and for ICMP 8 + 60 + 20 bytes. Checks of lengths go by the wire's length, and reads ask
- * for `have` as well.
+ * header, 60 of TCP, and for ICMP 8 + 60 + 20 bytes; IPv6 is in packet_ipv6.c. Checks of lengths go by the
+ * wire's length, and reads ask for `have` as well.
  */
 #include "nflib/net/packet.h"
 #include "ftcore/base/check.h"
 #include "nflib/net/bytes.h"
+#include "nflib/net/parts.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -26,22 +27,6 @@
 #define HEADERS_BAD (ETH_LEN + 4 * TAGS_MAX + 60 + 60) /* the furthest that any check looks */
 #define ICMP_TAKEN  128u
 
-static uint32_t at_most(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
-}
-
-static void mark_bad(struct nf_packet *p, enum nf_bad how)
-{
-    p->flags |= NF_P_BAD;
-    p->bad = (uint8_t)how;
-}
-
-static bool has_bytes(const struct nf_packet *p, uint32_t offset, uint32_t n)
-{
-    return offset + n <= p->have;
-}
-
 /* ---- L4 ------------------------------------------------------------------------------------------- */
 
 static bool is_icmp_error(uint8_t type)
@@ -49,16 +34,10 @@ static bool is_icmp_error(uint8_t type)
     return type == 3 || type == 4 || type == 5 || type == 11 || type == 12;
 }
 
-/* Offset behind the bytes that are both in the IPv4 packet and here. */
-static uint32_t l4_end(const struct nf_packet *p)
-{
-    return at_most(p->have, (uint32_t)p->l4 + p->l4_len);
-}
-
 /* 0: the error does not carry a packet whose ports can be read. */
 static uint32_t inner_l4(const struct nf_packet *p)
 {
-    uint32_t l3 = p->l4 + 8u, end = l4_end(p);
+    uint32_t l3 = p->l4 + 8u, end = nf_l4_end(p);
     if (l3 + 20 > end)
         return 0;
     const uint8_t *ip = p->data + l3;
@@ -71,8 +50,8 @@ static uint32_t inner_l4(const struct nf_packet *p)
 static void parse_icmp(struct nf_packet *p)
 {
     const uint8_t *icmp = p->data + p->l4;
-    if (p->l4_len < 8 || !has_bytes(p, p->l4, 8)) {
-        mark_bad(p, NF_BAD_SHORT);
+    if (p->l4_len < 8 || !nf_has_bytes(p, p->l4, 8)) {
+        nf_parse_bad(p, NF_BAD_SHORT);
         return;
     }
     p->flags |= NF_P_L4;
@@ -85,29 +64,16 @@ static void parse_icmp(struct nf_packet *p)
         p->flags |= NF_P_ICMP_ERROR;
 }
 
-static void parse_icmpv6_echo(struct nf_packet *p)
-{
-    const uint8_t *icmp = p->data + p->l4;
-
-    if (p->l4_len < 8 || !has_bytes(p, p->l4, 8) || (icmp[0] != 128 && icmp[0] != 129))
-        return;
-    p->flags |= NF_P_L4;
-    p->payload = (uint16_t)(p->l4 + 8);
-    p->icmp_type = icmp[0];
-    p->icmp_code = icmp[1];
-    p->sport = p->dport = nf_get16(icmp + 4);
-}
-
-static void parse_udp(struct nf_packet *p)
+void nf_parse_udp(struct nf_packet *p)
 {
     const uint8_t *udp = p->data + p->l4;
-    if (p->l4_len < 8 || !has_bytes(p, p->l4, 8)) {
-        mark_bad(p, NF_BAD_SHORT);
+    if (p->l4_len < 8 || !nf_has_bytes(p, p->l4, 8)) {
+        nf_parse_bad(p, NF_BAD_SHORT);
         return;
     }
     uint16_t length = ntohs(nf_get16(udp + 4));
     if (length < 8 || (length > p->l4_len && !(p->flags & NF_P_FRAGMENT))) {
-        mark_bad(p, NF_BAD_LENGTH);
+        nf_parse_bad(p, NF_BAD_LENGTH);
         return;
     }
     p->flags |= NF_P_L4;
@@ -116,20 +82,20 @@ static void parse_udp(struct nf_packet *p)
     p->dport = nf_get16(udp + 2);
 }
 
-static void parse_tcp(struct nf_packet *p)
+void nf_parse_tcp(struct nf_packet *p)
 {
     const uint8_t *tcp = p->data + p->l4;
-    if (p->l4_len < 20 || !has_bytes(p, p->l4, 20)) {
-        mark_bad(p, NF_BAD_SHORT);
+    if (p->l4_len < 20 || !nf_has_bytes(p, p->l4, 20)) {
+        nf_parse_bad(p, NF_BAD_SHORT);
         return;
     }
     uint32_t header = (tcp[12] >> 4) * 4u;
     if (header < 20 || header > p->l4_len) {
-        mark_bad(p, NF_BAD_TCP);
+        nf_parse_bad(p, NF_BAD_TCP);
         return;
     }
-    if (!has_bytes(p, p->l4, header)) {
-        mark_bad(p, NF_BAD_SHORT);
+    if (!nf_has_bytes(p, p->l4, header)) {
+        nf_parse_bad(p, NF_BAD_SHORT);
         return;
     }
     p->flags |= NF_P_L4;
@@ -145,7 +111,7 @@ static void parse_tcp(struct nf_packet *p)
 static enum nf_bad check_ipv4(const struct nf_packet *p, uint32_t *header)
 {
     const uint8_t *ip = p->data + p->l3;
-    if (!has_bytes(p, p->l3, 20))
+    if (!nf_has_bytes(p, p->l3, 20))
         return NF_BAD_SHORT;
     *header = (ip[0] & 15u) * 4;
     if (ip[0] >> 4 != 4 || *header < 20)
@@ -153,7 +119,7 @@ static enum nf_bad check_ipv4(const struct nf_packet *p, uint32_t *header)
     uint32_t total = ntohs(nf_get16(ip + 2));
     if (total < *header || total > p->len - p->l3)
         return NF_BAD_LENGTH;
-    if (!has_bytes(p, p->l3, *header))
+    if (!nf_has_bytes(p, p->l3, *header))
         return NF_BAD_SHORT;
     return nf_checksum(ip, *header) ? NF_BAD_CHECKSUM : NF_BAD_NONE;
 }
@@ -164,7 +130,7 @@ static void parse_ipv4(struct nf_packet *p)
     uint32_t header = 0;
     enum nf_bad how = check_ipv4(p, &header);
     if (how) {
-        mark_bad(p, how);
+        nf_parse_bad(p, how);
         return;
     }
     uint16_t fragment = ntohs(nf_get16(ip + 6));
@@ -182,55 +148,18 @@ static void parse_ipv4(struct nf_packet *p)
     if (fragment & 0x1fff)
         p->flags |= NF_P_LATER;
     else if (p->proto == IPPROTO_TCP)
-        parse_tcp(p);
+        nf_parse_tcp(p);
     else if (p->proto == IPPROTO_UDP)
-        parse_udp(p);
+        nf_parse_udp(p);
     else if (p->proto == IPPROTO_ICMP)
         parse_icmp(p);
-}
-
-/* What sessions need to know of it. A fragment's header may come first, no other. */
-static void parse_ipv6(struct nf_packet *p)
-{
-    const uint8_t *ip = p->data + p->l3;
-    uint32_t header = 40, length;
-    uint16_t fragment = 0;
-
-    if (!has_bytes(p, p->l3, header) || ip[0] >> 4 != 6)
-        return;
-    length = ntohs(nf_get16(ip + 4));
-    p->proto = ip[6];
-    if (length > p->len - p->l3 - header || (p->proto == IPPROTO_FRAGMENT && length < 8)) {
-        p->proto = 0;
-        return;
-    }
-    if (p->proto == IPPROTO_FRAGMENT && has_bytes(p, p->l3, header + 8)) {
-        p->proto = ip[40];
-        fragment = ntohs(nf_get16(ip + 42));
-        header += 8;
-        length -= 8;
-    }
-    p->flags |= NF_P_IPV6_READ;
-    p->flags |= (fragment & 0xfff9 ? NF_P_FRAGMENT : 0) | (fragment & 0xfff8 ? NF_P_LATER : 0);
-    p->l4 = p->payload = (uint16_t)(p->l3 + header);
-    p->l4_len = (uint16_t)length;
-    if (p->flags & NF_P_LATER)
-        return;
-    if (p->proto == IPPROTO_TCP)
-        parse_tcp(p);
-    else if (p->proto == IPPROTO_UDP)
-        parse_udp(p);
-    else if (p->proto == IPPROTO_ICMPV6)
-        parse_icmpv6_echo(p);
-    p->flags &= (uint16_t)~NF_P_BAD;
-    p->bad = NF_BAD_NONE;
 }
 
 static void parse_arp(struct nf_packet *p)
 {
     static const uint8_t ethernet_ipv4[6] = {0, 1, 8, 0, 6, 4};
-    if (!has_bytes(p, p->l3, ARP_LEN))
-        mark_bad(p, NF_BAD_SHORT);
+    if (!nf_has_bytes(p, p->l3, ARP_LEN))
+        nf_parse_bad(p, NF_BAD_SHORT);
     else if (memcmp(p->data + p->l3, ethernet_ipv4, sizeof(ethernet_ipv4)) == 0)
         p->flags |= NF_P_ARP;
 }
@@ -318,16 +247,16 @@ void nf_packet_parse_any(struct nf_packet *p)
 {
     p->proto = p->bad = p->tcp_flags = 0;
     memset(&p->flags, 0, offsetof(struct nf_packet, owner) - offsetof(struct nf_packet, flags));
-    if (!has_bytes(p, 0, ETH_LEN)) {
-        mark_bad(p, NF_BAD_SHORT);
+    if (!nf_has_bytes(p, 0, ETH_LEN)) {
+        nf_parse_bad(p, NF_BAD_SHORT);
         return;
     }
     uint32_t at = ETH_LEN;
     uint16_t type = ntohs(nf_get16(p->data + 12));
     for (unsigned tags = 0; tags < TAGS_MAX && (type == 0x8100 || type == 0x88a8); tags++) {
         p->flags |= NF_P_VLAN;
-        if (!has_bytes(p, at, 4)) {
-            mark_bad(p, NF_BAD_SHORT);
+        if (!nf_has_bytes(p, at, 4)) {
+            nf_parse_bad(p, NF_BAD_SHORT);
             return;
         }
         type = ntohs(nf_get16(p->data + at + 2));
@@ -340,7 +269,7 @@ void nf_packet_parse_any(struct nf_packet *p)
         parse_arp(p);
     else if (type == 0x86dd) {
         p->flags |= NF_P_IPV6;
-        parse_ipv6(p);
+        nf_parse_ipv6(p);
     }
 }
 
@@ -351,32 +280,42 @@ uint32_t nf_packet_header_bytes_any(const struct nf_packet *p)
         want = HEADERS_BAD;
     else if (p->flags & NF_P_ARP)
         want = p->have;
-    else if (p->flags & NF_P_L4 && p->proto == IPPROTO_ICMP)
+    else if (p->flags & NF_P_L4 && (p->proto == IPPROTO_ICMP || p->proto == IPPROTO_ICMPV6))
         want = p->l4 + ICMP_TAKEN;
     else if (p->flags &
              (NF_P_IPV4 |
               NF_P_IPV6_READ)) /* eight bytes that an ICMP error quotes, where no header is known */
         want = p->flags & NF_P_L4 ? p->payload : p->l4 + 8u;
-    return at_most(want > HEADERS_MIN ? want : HEADERS_MIN, p->have);
+    return nf_at_most(want > HEADERS_MIN ? want : HEADERS_MIN, p->have);
+}
+
+void nf_read_inner_ports(const uint8_t *l4, struct nf_inner *inner)
+{
+    if (inner->proto == IPPROTO_TCP || inner->proto == IPPROTO_UDP) {
+        inner->sport = nf_get16(l4);
+        inner->dport = nf_get16(l4 + 2);
+    } else if ((inner->proto == IPPROTO_ICMP && nf_icmp_is_echo(l4[0])) ||
+               (inner->proto == IPPROTO_ICMPV6 && nf_icmpv6_is_echo(l4[0]))) {
+        inner->sport = inner->dport = nf_get16(l4 + 4);
+    }
 }
 
 /* Called with NF_P_ICMP_ERROR set, so inner_l4 finds what parse found. */
 void nf_packet_inner(const struct nf_packet *p, struct nf_inner *inner)
 {
     memset(inner, 0, sizeof(*inner));
+    if (p->flags & NF_P_ICMP_ERROR && p->flags & NF_P_IPV6_READ) {
+        nf_read_inner_ipv6(p, inner);
+        return;
+    }
     uint32_t l4 = p->flags & NF_P_ICMP_ERROR ? inner_l4(p) : 0;
     if (!l4)
         return;
-    const uint8_t *ip = p->data + p->l4 + 8, *at = p->data + l4;
+    const uint8_t *ip = p->data + p->l4 + 8;
     inner->l3 = (uint16_t)(p->l4 + 8);
     inner->l4 = (uint16_t)l4;
     inner->proto = ip[9];
     inner->saddr = nf_get32(ip + 12);
     inner->daddr = nf_get32(ip + 16);
-    if (inner->proto == IPPROTO_TCP || inner->proto == IPPROTO_UDP) {
-        inner->sport = nf_get16(at);
-        inner->dport = nf_get16(at + 2);
-    } else if (inner->proto == IPPROTO_ICMP && nf_icmp_is_echo(at[0])) {
-        inner->sport = inner->dport = nf_get16(at + 4);
-    }
+    nf_read_inner_ports(p->data + l4, inner);
 }

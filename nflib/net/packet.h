@@ -12,12 +12,14 @@
 #include <stdint.h>
 
 /* IPv4 protocols with ports or identifiers, and the types of ICMP echo. */
-#define NF_PROTO_ICMP        1u
-#define NF_PROTO_TCP         6u
-#define NF_PROTO_UDP         17u
-#define NF_PROTO_ICMPV6      58u
-#define NF_ICMP_ECHO_REPLY   0u
-#define NF_ICMP_ECHO_REQUEST 8u
+#define NF_PROTO_ICMP          1u
+#define NF_PROTO_TCP           6u
+#define NF_PROTO_UDP           17u
+#define NF_PROTO_ICMPV6        58u
+#define NF_ICMP_ECHO_REPLY     0u
+#define NF_ICMP_ECHO_REQUEST   8u
+#define NF_ICMPV6_ECHO_REQUEST 128u
+#define NF_ICMPV6_ECHO_REPLY   129u
 
 struct nf_session;
 
@@ -35,13 +37,16 @@ enum nf_packet_flags {
     NF_P_OPTIONS = 1 << 6,  /* IPv4 options present */
     NF_P_L4 = 1 << 7,       /* TCP (20 bytes, data offset sane), UDP (8) or ICMP (8) header readable at l4 */
     NF_P_ICMP_ERROR =
-        1 << 8, /* ICMP error with a readable inner IPv4 header and 8 bytes of inner L4; see nf_inner */
+        1
+        << 8, /* ICMP or ICMPv6 error with a readable inner IP header and 8 bytes of inner L4; see nf_inner */
     NF_P_BAD = 1 << 9,      /* claims a format and breaks it; `bad` says how */
     NF_P_EMITTED = 1 << 10, /* made by an NF (nf_emit), no input */
     NF_P_LOCAL = 1 << 11,   /* turned round by the chain's L3 (echo reply): passes no NF */
     /* With NF_P_IPV6: its IPv6 header is well-formed. l3, l4, l4_len, proto, ports, NF_P_FRAGMENT, NF_P_LATER
-     * and NF_P_L4 mean what they mean of IPv4. Behind an extension header other than a fragment's nothing is
-     * read: proto is that header's number. NF_P_BAD is never said of IPv6. */
+     * and NF_P_L4 mean what they mean of IPv4. l4 is behind the extension headers (hop-by-hop, routing,
+     * destination options, fragment; 128 bytes of them at most). One that breaks its format, or is behind a
+     * fragment's, is not read: proto is its number. NF_P_BAD is never said of IPv6. NF_P_L4 is said of every
+     * ICMPv6 message. */
     NF_P_IPV6_READ = 1 << 12,
 };
 
@@ -91,10 +96,19 @@ static inline bool nf_icmp_is_echo(uint8_t icmp_type)
 {
     return icmp_type == NF_ICMP_ECHO_REQUEST || icmp_type == NF_ICMP_ECHO_REPLY;
 }
+static inline bool nf_icmpv6_is_echo(uint8_t icmp_type)
+{
+    return icmp_type == NF_ICMPV6_ECHO_REPLY || icmp_type == NF_ICMPV6_ECHO_REQUEST;
+}
 /* IPv4 of a protocol that has ports, or an identifier as ICMP echo: NF_P_L4 says whether they can be read. */
 static inline bool nf_proto_has_ports(uint8_t proto)
 {
     return proto == NF_PROTO_TCP || proto == NF_PROTO_UDP || proto == NF_PROTO_ICMP;
+}
+/* The same of IPv6. */
+static inline bool nf_proto_has_ports_ipv6(uint8_t proto)
+{
+    return proto == NF_PROTO_TCP || proto == NF_PROTO_UDP || proto == NF_PROTO_ICMPV6;
 }
 /* A packet of a flow with two ends: TCP, UDP or ICMP echo, its ports or identifier read. */
 static inline bool nf_packet_has_ends(const struct nf_packet *p)
@@ -102,11 +116,18 @@ static inline bool nf_packet_has_ends(const struct nf_packet *p)
     return (p->flags & (NF_P_IPV4 | NF_P_LATER | NF_P_ICMP_ERROR | NF_P_L4)) == (NF_P_IPV4 | NF_P_L4) &&
            (p->proto != NF_PROTO_ICMP || nf_icmp_is_echo(p->icmp_type));
 }
+/* The same of IPv6. */
+static inline bool nf_packet_has_ends_ipv6(const struct nf_packet *p)
+{
+    return (p->flags & (NF_P_IPV6_READ | NF_P_LATER | NF_P_L4)) == (NF_P_IPV6_READ | NF_P_L4) &&
+           (p->proto != NF_PROTO_ICMPV6 || nf_icmpv6_is_echo(p->icmp_type));
+}
 
 /* The packet inside an ICMP error. */
 struct nf_inner {
-    uint32_t saddr, daddr; /* network order */
-    uint16_t sport, dport; /* network order; ICMP echo: identifier in both */
+    uint32_t saddr, daddr;    /* of IPv4, network order */
+    const uint8_t *addresses; /* of IPv6, source and destination in the frame; NULL: it is IPv4 */
+    uint16_t sport, dport;    /* network order; ICMP echo: identifier in both */
     uint8_t proto;
     uint16_t l3, l4; /* offsets in the frame */
 };
@@ -144,8 +165,8 @@ void nf_packet_set_dport(struct nf_packet *p, uint16_t port); /* the same */
 void nf_packet_set_source(struct nf_packet *p, uint32_t addr, uint16_t port);
 void nf_packet_set_destination(struct nf_packet *p, uint32_t addr, uint16_t port);
 void nf_packet_dec_ttl(struct nf_packet *p);
-/* Inner packet of an ICMP error: address and port on its source (or destination) side, all checksums that
- * cover it. */
+/* Inner packet of an ICMP error, of IPv4: address and port on its source (or destination) side, all checksums
+ * that cover it. */
 void nf_packet_set_inner_src(struct nf_packet *p, uint32_t addr, uint16_t port);
 void nf_packet_set_inner_dst(struct nf_packet *p, uint32_t addr, uint16_t port);
 

@@ -226,7 +226,7 @@ static uint8_t *inner_sum(const struct nf_packet *p, const struct nf_inner *inne
 static void set_inner(struct nf_packet *p, uint32_t addr_at, uint32_t port_at, uint32_t addr, uint16_t port)
 {
     struct nf_inner inner;
-    if (!(p->flags & NF_P_ICMP_ERROR))
+    if ((p->flags & (NF_P_ICMP_ERROR | NF_P_IPV4)) != (NF_P_ICMP_ERROR | NF_P_IPV4))
         return;
     nf_packet_inner(p, &inner);
     uint8_t *ip = p->data + inner.l3, *l4 = p->data + inner.l4, *sum = inner_sum(p, &inner);

@@ -65,7 +65,7 @@ static void note_fragment(struct nf_sessions_lane *lane, const struct nf_packet 
 static bool has_no_answers(const struct nf_packet *p)
 {
     if (p->flags & NF_P_IPV6_READ)
-        return !(p->flags & NF_P_L4) || p->flags & NF_P_LATER;
+        return !nf_packet_has_ends_ipv6(p);
     return !nf_packet_has_ends(p) && nf_proto_has_ports(p->proto);
 }
 
@@ -231,9 +231,8 @@ void nf_session_view_ipv6(const struct nf *nf, const struct nf_session *s, struc
     const struct nf_sessions *t = nf->env->sessions->table;
     const uint32_t *before = nf->env->sessions->before[nf->index][s->key[0].side];
     const struct nf_session_addresses *addresses = nf_session_addresses(t, nf_session_number(t, s));
+    uint32_t in = s->members | nf->env->sessions->stateless;
 
-    memcpy(out->source, s->members & before[0] ? addresses->key[1].destination : addresses->key[0].source,
-           16);
-    memcpy(out->destination,
-           s->members & before[1] ? addresses->key[1].source : addresses->key[0].destination, 16);
+    memcpy(out->source, in & before[0] ? addresses->key[1].destination : addresses->key[0].source, 16);
+    memcpy(out->destination, in & before[1] ? addresses->key[1].source : addresses->key[0].destination, 16);
 }

@@ -44,8 +44,8 @@ static inline bool nf_session_same(const struct nf_tuple *a, const struct nf_tup
 static inline void nf_session_mark_error(const struct nf_packet *p, struct nf_tuple *key)
 {
     if (p->flags & NF_P_ICMP_ERROR ||
-        (p->proto == NF_PROTO_ICMPV6 &&
-         (p->flags & (NF_P_IPV6_READ | NF_P_L4 | NF_P_LATER)) == NF_P_IPV6_READ)) {
+        (p->proto == NF_PROTO_ICMPV6 && (p->flags & (NF_P_IPV6_READ | NF_P_LATER)) == NF_P_IPV6_READ &&
+         !nf_packet_has_ends_ipv6(p))) {
         key->sport = 0;
         key->dport = NF_SESSION_ERROR;
     }

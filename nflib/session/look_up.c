@@ -64,6 +64,7 @@ static void look_at_quoted(struct nf_sessions_lane *lane, const struct nf_packet
                            struct nf_session_look *look)
 {
     const struct nf_sessions *t = lane->burst.table;
+    struct nf_addresses addresses;
     struct nf_inner in;
     struct nf_tuple key;
     uint32_t which;
@@ -74,8 +75,15 @@ static void look_at_quoted(struct nf_sessions_lane *lane, const struct nf_packet
                             .sport = in.dport,
                             .dport = in.sport,
                             .proto = in.proto,
-                            .side = p->side & 1};
-    look->quoted = nf_session_find(t, &key, NULL, nf_session_hash(t, &key), &which);
+                            .side = p->side & 1,
+                            .ipv6 = in.addresses != NULL};
+    if (in.addresses) {
+        memcpy(addresses.source, in.addresses + 16, 16);
+        memcpy(addresses.destination, in.addresses, 16);
+        nf_session_hash_addresses(t, &addresses, &key);
+    }
+    look->quoted =
+        nf_session_find(t, &key, in.addresses ? &addresses : NULL, nf_session_hash(t, &key), &which);
     look->quoted_reply = look->quoted && which;
 }
 
@@ -88,7 +96,7 @@ static struct nf_datagram datagram_of(const struct nf_packet *p)
 
     if (p->flags & NF_P_IPV6_READ) {
         d.side |= 2;
-        d.id_ipv6 = nf_get32(p->data + p->l3 + 44);
+        d.id_ipv6 = nf_get32(p->data + p->l4 - 4); /* of the fragment header, which is the last one */
         memcpy(&d.addresses, nf_packet_ipv6_addresses(p), sizeof(d.addresses));
     }
     return d;

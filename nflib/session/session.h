@@ -106,6 +106,7 @@ struct nf_sessions_burst {
     /* before[i][side][end], a bit for each NF: those that a packet from `side` passes before NF i and that
      * translate its source (end 0) or destination (1). */
     uint32_t before[FT_NFS_MAX][2][2];
+    uint32_t stateless; /* NFs that are in no session */
 };
 
 /* For nf_session_of: sets p->session if an earlier packet of the burst has begun it since the look-up. */

@@ -106,7 +106,7 @@ void nf_sessions_want(struct nf_sessions_wants *wants, uint32_t index, const str
     if (!module->session_size)
         return;
     module->flows(config, flows);
-    wants->ipv6 |= module->ipv6;
+    wants->ipv6 |= module->ipv6 && module->ipv6(config);
     if (flows->max_flows > wants->capacity)
         wants->capacity = flows->max_flows;
     if (flows->max_fragments > wants->fragments)
@@ -131,13 +131,16 @@ static void order_nfs(struct nf_sessions_lane *lane, uint32_t nfs)
 {
     for (uint32_t i = 1; i <= nfs; i++)
         for (uint32_t other = 1; other <= nfs; other++) {
-            uint8_t translates = lane->nfs[other].module->translates;
+            const struct nf_module *module = lane->nfs[other].module;
             unsigned side = other < i ? NF_INSIDE : NF_OUTSIDE;
+            uint8_t source = NF_SOURCE | (side == NF_INSIDE ? NF_INSIDE_END : 0);
+            uint8_t destination = NF_DESTINATION | (side == NF_OUTSIDE ? NF_INSIDE_END : 0);
 
             if (other == i)
                 continue;
-            lane->burst.before[i][side][0] |= (uint32_t)((translates & NF_SOURCE) != 0) << other;
-            lane->burst.before[i][side][1] |= (uint32_t)((translates & NF_DESTINATION) != 0) << other;
+            lane->burst.before[i][side][0] |= (uint32_t)((module->translates & source) != 0) << other;
+            lane->burst.before[i][side][1] |= (uint32_t)((module->translates & destination) != 0) << other;
+            lane->burst.stateless |= (uint32_t)!module->session_size << other;
         }
 }
 

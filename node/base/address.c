@@ -1,13 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which IPv4 addresses this machine has, by getifaddrs(3); see interface.h. Owns nothing. */
+/* Which addresses this machine has, by getifaddrs(3); see interface.h. Owns nothing. */
 #include "node/base/interface.h"
 
 #include <arpa/inet.h>
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <stdio.h>
+#include <string.h>
 
-bool nd_address_held(uint32_t addr, char name[IFNAMSIZ])
+static bool is_it(const struct sockaddr *at, int family, const void *addr)
+{
+    if (!at || at->sa_family != family)
+        return false;
+    if (family == AF_INET)
+        return memcmp(&((const struct sockaddr_in *)(const void *)at)->sin_addr, addr, 4) == 0;
+    return memcmp(&((const struct sockaddr_in6 *)(const void *)at)->sin6_addr, addr, 16) == 0;
+}
+
+bool nd_address_held(int family, const void *addr, char name[IFNAMSIZ])
 {
     struct ifaddrs *all, *at;
     bool found = false;
@@ -15,9 +25,7 @@ bool nd_address_held(uint32_t addr, char name[IFNAMSIZ])
     if (getifaddrs(&all) != 0)
         return false;
     for (at = all; at && !found; at = at->ifa_next) {
-        const struct sockaddr_in *in = (const void *)at->ifa_addr;
-
-        found = in && in->sin_family == AF_INET && in->sin_addr.s_addr == addr;
+        found = is_it(at->ifa_addr, family, addr);
         if (found)
             snprintf(name, IFNAMSIZ, "%s", at->ifa_name);
     }
@@ -30,5 +38,5 @@ bool nd_address_here(const char *host)
     char name[IFNAMSIZ];
     struct in_addr addr;
 
-    return inet_pton(AF_INET, host, &addr) == 1 && nd_address_held(addr.s_addr, name);
+    return inet_pton(AF_INET, host, &addr) == 1 && nd_address_held(AF_INET, &addr, name);
 }

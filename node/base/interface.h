@@ -40,8 +40,9 @@ bool nd_interface_ask(const char *devargs, bool counts, struct nd_interface_now 
 /* The same of the interface `name`, without counts. False also: there is none. */
 bool nd_interface_named(const char *name, struct nd_interface_now *out);
 
-/* address.c: an interface of this machine has the IPv4 address (network order), and `name` gets which one. */
-bool nd_address_held(uint32_t addr, char name[IFNAMSIZ]);
+/* address.c: an interface of this machine has the address (AF_INET: 4 bytes, AF_INET6: 16),
+ * and `name` gets which one. */
+bool nd_address_held(int family, const void *addr, char name[IFNAMSIZ]);
 /* The same of a numeric address. */
 bool nd_address_here(const char *host);
 

@@ -7,8 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MTU_LEAST 576
-#define MTU_MOST  2000 /* with Ethernet's head and tags it is in a port's buffer */
+#define MTU_LEAST      576
+#define MTU_LEAST_IPV6 1280 /* RFC 8200 */
+#define MTU_MOST       2000 /* with Ethernet's head and tags it is in a port's buffer */
 
 static const char *const sides[] = {"inside", "outside", NULL};
 
@@ -16,6 +17,7 @@ struct raw_interface {
     struct nf_interface port;
     uint32_t side, mtu;
     struct nf_prefix address;
+    struct nd_prefix6 address6;
     const struct nd_yaml *extra;
 };
 
@@ -23,7 +25,8 @@ struct raw_interface {
 static const struct nf_param interface_keys[] = {
     {"name", ND_KIND(ND_NAME), AT(port.name), 0, 32, NULL, NULL, "as in the nodes' ports", false},
     {"side", NF_CHOICE, AT(side), 0, 0, NULL, sides, "of the chain", false},
-    {"address", ND_KIND(ND_INTERFACE), AT(address), 0, 0, NULL, NULL, "of both nodes, in turn", false},
+    {"address", ND_KIND(ND_INTERFACE), AT(address), 0, 0, "", NULL, "of both nodes, in turn", false},
+    {"address6", ND_KIND(ND_INTERFACE6), AT(address6), 0, 0, "", NULL, "the same of IPv6", false},
     {"extra", ND_KIND(ND_LIST), AT(extra), 0, 8, "", NULL, "further own addresses", false},
     {"mtu", NF_U32, AT(mtu), MTU_LEAST, MTU_MOST, "1500", NULL, "larger packets do not leave here", false},
     {"mac", ND_KIND(ND_MAC), AT(port.mac), 0, 0, "", NULL, "virtual, of both nodes", false},
@@ -100,7 +103,14 @@ static int check_interface(struct nd_reading *r, const struct nd_yaml *at, const
 {
     const struct nf_l3_config *l3 = &r->config->l3;
 
-    if (!host_address(port->addr) || network_or_broadcast(port->addr, port->mask))
+    if (!port->addr && !port->bits6)
+        return nd_yaml_fail(r->fault, at, "interface %s has no address, expected address, address6 or both",
+                            port->name);
+    if (port->bits6 && port->mtu < MTU_LEAST_IPV6)
+        return nd_yaml_fail(r->fault, nd_yaml_get(at, "mtu"),
+                            "interface %s mtu is %u, expected %u or more on a link with IPv6", port->name,
+                            port->mtu, MTU_LEAST_IPV6);
+    if (port->addr && (!host_address(port->addr) || network_or_broadcast(port->addr, port->mask)))
         return nd_yaml_fail(r->fault, nd_yaml_get(at, "address"),
                             "interface %s address is %s, expected an address of a host", port->name,
                             show_addr(port->addr));
@@ -110,7 +120,7 @@ static int check_interface(struct nd_reading *r, const struct nd_yaml *at, const
         if (strcmp(o->name, port->name) == 0)
             return nd_yaml_fail(r->fault, nd_yaml_get(at, "name"),
                                 "interface %s again, expected another name", port->name);
-        if (((o->addr ^ port->addr) & o->mask & port->mask) == 0)
+        if (o->addr && port->addr && ((o->addr ^ port->addr) & o->mask & port->mask) == 0)
             return nd_yaml_fail(r->fault, nd_yaml_get(at, "address"),
                                 "interface %s is in the network of %s, expected another network", port->name,
                                 o->name);
@@ -136,12 +146,19 @@ static int read_interface(struct nd_reading *r, const struct nd_yaml *at)
     port->mtu = (uint16_t)raw.mtu;
     port->addr = raw.address.addr;
     port->mask = raw.address.mask;
+    port->bits6 = raw.address6.bits;
     if (memcmp(port->mac, none, 6) == 0)
         derive_mac(r->config->chain.name, l3->ports, port->mac);
     error = check_interface(r, at, port);
+    if (!error)
+        error = nd_read_interface6(r, nd_yaml_get(at, "address6"), port, &raw.address6);
     for (const struct nd_yaml *e = raw.extra ? raw.extra->first : NULL; e && !error; e = e->next) {
         uint32_t addr;
 
+        if (nd_is_ipv6(e)) {
+            error = nd_read_extra6(r, e, port);
+            continue;
+        }
         error = nd_schema_value(r->arena, e, "interface extra entry", &address_kind, &addr, r->fault);
         if (!error)
             error = add_extra(r, e, port, addr);
@@ -189,7 +206,7 @@ static int port_of(struct nd_reading *r, const struct nd_yaml *at, const char *w
     for (unsigned i = 0; i < l3->ports; i++) {
         const struct nf_interface *port = &l3->port[i];
 
-        if (((hop ^ port->addr) & port->mask) != 0)
+        if (!port->addr || ((hop ^ port->addr) & port->mask) != 0)
             continue;
         if (own_address(port, hop) || network_or_broadcast(hop, port->mask))
             return nd_yaml_fail(r->fault, at, "%s is %s, expected a neighbour in the network of %s", what,
@@ -207,6 +224,8 @@ static int read_route(struct nd_reading *r, const struct nd_yaml *at)
         struct nf_prefix to;
         uint32_t via;
     } raw = {.via = 0};
+    if (nd_is_ipv6(nd_yaml_get(at, "to")))
+        return nd_read_route6(r, at);
     int port = nd_schema_read(r->arena, at, "route", route_keys, &raw, r->fault);
 
     if (port == 0)
@@ -225,6 +244,8 @@ static int read_next_hop(struct nd_reading *r, const struct nd_yaml *at)
 {
     struct nf_l3_config *l3 = &r->config->l3;
     uint32_t hop;
+    if (nd_is_ipv6(at))
+        return nd_read_next_hop6(r, at);
     int error = nd_schema_value(r->arena, at, "next_hops entry", &address_kind, &hop, r->fault);
 
     if (!error)

@@ -38,6 +38,13 @@ int nd_read_path(struct nd_reading *r, const struct nd_yaml *at, const char *wha
 int nd_read_chain(struct nd_reading *r);   /* chain; protect and redis of a chain file referred to */
 int nd_read_network(struct nd_reading *r); /* interfaces, routes, next_hops; needs the chain */
 int nd_read_nodes(struct nd_reading *r);   /* nodes, drill; needs the network */
+/* network_ipv6.c: parts of the network whose texts are of IPv6. */
+bool nd_is_ipv6(const struct nd_yaml *at); /* a text with a colon; NULL: no */
+int nd_read_interface6(struct nd_reading *r, const struct nd_yaml *at, struct nf_interface *port,
+                       const struct nd_prefix6 *address);
+int nd_read_extra6(struct nd_reading *r, const struct nd_yaml *at, struct nf_interface *port);
+int nd_read_route6(struct nd_reading *r, const struct nd_yaml *at);
+int nd_read_next_hop6(struct nd_reading *r, const struct nd_yaml *at);
 /* track.c: the lists of node `node` in the order of the file; NULL: absent. Then what is between the two. */
 int nd_read_tracks(struct nd_reading *r, struct nd_node *node, const struct nd_yaml *tracks);
 int nd_read_hooks(struct nd_reading *r, struct nd_node *node, const struct nd_yaml *hooks);

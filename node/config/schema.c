@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table engine of schema.h. Values are read by kind; presets go the same way as the file's. */
 #include "node/config/schema.h"
+#include "nflib/net/ipv6.h"
 #include "node/config/content.h"
 
 #include <stdio.h>
+#include <arpa/inet.h>
 #include <string.h>
 
 #define ENTRIES_MAX 64u /* names considered in a suggestion */
@@ -89,6 +91,10 @@ static const char *describe_expected(const struct nf_param *p, char *buf, size_t
         [ND_LIST] = "a list of at most %lu entries",
         [ND_NETWORK] = "a network A.B.C.D/N without host bits",
         [ND_INTERFACE] = "an address with prefix A.B.C.D/N, N from 1 to 32",
+        [ND_IPV6] = "an address of IPv6",
+        [ND_NETWORK6] = "a network of IPv6 with its prefix, 2001:db8::/32, without host bits",
+        [ND_INTERFACE6] = "an address of IPv6 with prefix like 2001:db8::1/64, 1 to 128 bits",
+        [ND_HOP6] = "an address of IPv6, a link-local one with its interface, fe80::1%%outside",
         [ND_MAC] = "a unicast MAC address like 02:00:00:00:00:01",
         [ND_ENDPOINT] = "A.B.C.D:PORT",
         [ND_MAP] = "a map of settings",
@@ -155,6 +161,19 @@ static bool read_network(const char *text, struct nf_prefix *out)
     return nd_parse_prefix(text, out) && (out->addr & ~out->mask) == 0;
 }
 
+static bool read_prefix6(const char *text, const struct nf_param *p, struct nd_prefix6 *out)
+{
+    if (p->kind == ND_KIND(ND_IPV6)) {
+        out->bits = 128;
+        return inet_pton(AF_INET6, text, out->addr) == 1;
+    }
+    if (!nd_parse_prefix6(text, out))
+        return false;
+    if (p->kind == ND_KIND(ND_INTERFACE6))
+        return out->bits;
+    return !nf_ipv6_has_host_bits(out->addr, out->bits);
+}
+
 static bool read_buffer(const char *text, const struct nf_param *p, char *out)
 {
     size_t len = strlen(text);
@@ -191,6 +210,12 @@ static bool read_plain(const struct nd_yaml *v, const struct nf_param *p, void *
         return read_network(v->text, out);
     case ND_INTERFACE:
         return nd_parse_prefix(v->text, out) && ((struct nf_prefix *)out)->mask;
+    case ND_IPV6:
+    case ND_NETWORK6:
+    case ND_INTERFACE6:
+        return read_prefix6(v->text, p, out);
+    case ND_HOP6:
+        return nd_parse_hop6(v->text, out);
     case ND_MAC:
         return nd_parse_mac(v->text, out);
     case ND_ENDPOINT:

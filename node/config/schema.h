@@ -12,18 +12,31 @@
 
 /* Kinds for the file's own sections, beside enum nf_param_kind. Preset "": the key may be absent. */
 enum nd_kind {
-    ND_TEXT = 64, /* char[max]: the text with its terminator fits */
-    ND_NAME,      /* char[max]: letters, digits, - and _ */
-    ND_NETWORK,   /* struct nf_prefix: A.B.C.D/N, host bits refused */
-    ND_INTERFACE, /* struct nf_prefix with all bits of the address: A.B.C.D/N, N 1 … 32 */
-    ND_MAC,       /* uint8_t[6], unicast; absent: zeros */
-    ND_ENDPOINT,  /* struct nd_endpoint: A.B.C.D:PORT */
-    ND_ANY,       /* const struct nd_yaml *, for the caller to read; absent: NULL */
-    ND_MAP,       /* the same, but must be a map */
-    ND_PATH,      /* const char *: of a readable file, which is not read here */
-    ND_LIST,      /* the same, but must be a list of at most max entries */
+    ND_TEXT = 64,  /* char[max]: the text with its terminator fits */
+    ND_NAME,       /* char[max]: letters, digits, - and _ */
+    ND_NETWORK,    /* struct nf_prefix: A.B.C.D/N, host bits refused */
+    ND_INTERFACE,  /* struct nf_prefix with all bits of the address: A.B.C.D/N, N 1 … 32 */
+    ND_IPV6,       /* struct nd_prefix6, 128 bits: a host's address */
+    ND_NETWORK6,   /* struct nd_prefix6: host bits refused */
+    ND_INTERFACE6, /* struct nd_prefix6 with all bits of the address, of 1 … 128 */
+    ND_HOP6,       /* struct nd_hop6: an address, a link-local one with %INTERFACE */
+    ND_MAC,        /* uint8_t[6], unicast; absent: zeros */
+    ND_ENDPOINT,   /* struct nd_endpoint: A.B.C.D:PORT */
+    ND_ANY,        /* const struct nd_yaml *, for the caller to read; absent: NULL */
+    ND_MAP,        /* the same, but must be a map */
+    ND_PATH,       /* const char *: of a readable file, which is not read here */
+    ND_LIST,       /* the same, but must be a list of at most max entries */
 };
 #define ND_KIND(kind) ((enum nf_param_kind)(kind))
+
+struct nd_prefix6 {
+    uint8_t addr[16], bits;
+};
+
+struct nd_hop6 {
+    uint8_t addr[16];
+    char interface[32]; /* "": the address says it */
+};
 
 struct nd_endpoint {
     uint32_t addr; /* network order */
@@ -46,7 +59,9 @@ const char *nd_schema_nearest(const char *text, const char *const *names);
 /* schema_value.c: parsers of single values, whole texts only. False: not of that form. */
 bool nd_parse_u64(const char *text, uint64_t *value);
 bool nd_parse_ipv4(const char *text, uint32_t *addr);
-bool nd_parse_prefix(const char *text, struct nf_prefix *prefix); /* addr keeps its host bits */
+bool nd_parse_prefix(const char *text, struct nf_prefix *prefix);   /* addr keeps its host bits */
+bool nd_parse_prefix6(const char *text, struct nd_prefix6 *prefix); /* the same */
+bool nd_parse_hop6(const char *text, struct nd_hop6 *hop);          /* ADDRESS or ADDRESS%INTERFACE */
 bool nd_parse_range(const char *text, struct nf_range *range);
 bool nd_parse_mac(const char *text, uint8_t mac[6]);
 bool nd_parse_endpoint(const char *text, struct nd_endpoint *endpoint);

@@ -45,6 +45,32 @@ bool nd_parse_prefix(const char *text, struct nf_prefix *prefix)
     return true;
 }
 
+bool nd_parse_prefix6(const char *text, struct nd_prefix6 *prefix)
+{
+    char head[INET6_ADDRSTRLEN];
+    uint64_t bits;
+
+    if (!split_at_mark(text, '/', head, sizeof(head), &bits) || bits > 128)
+        return false;
+    prefix->bits = (uint8_t)bits;
+    return inet_pton(AF_INET6, head, prefix->addr) == 1;
+}
+
+bool nd_parse_hop6(const char *text, struct nd_hop6 *hop)
+{
+    size_t len = strcspn(text, "%");
+    const char *interface = text[len] ? text + len + 1 : "";
+    char head[INET6_ADDRSTRLEN];
+
+    if (len >= sizeof(head) || strlen(interface) >= sizeof(hop->interface) ||
+        (text[len] && !nd_parse_name(interface)))
+        return false;
+    memcpy(head, text, len);
+    head[len] = 0;
+    memcpy(hop->interface, interface, strlen(interface) + 1);
+    return inet_pton(AF_INET6, head, hop->addr) == 1;
+}
+
 bool nd_parse_range(const char *text, struct nf_range *range)
 {
     char head[32];

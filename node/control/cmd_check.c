@@ -65,22 +65,32 @@ static void warn_of_interfaces(const struct nd_config *config, const char *file)
         }
 }
 
-/* The kernel would answer ARP for them beside the chain, with another MAC. */
+/* The kernel would answer ARP or neighbour discovery for it beside the chain, with another MAC. */
+static void warn_of_address(int family, const void *addr, const char *file)
+{
+    char name[IFNAMSIZ], text[INET6_ADDRSTRLEN];
+
+    if (nd_address_held(family, addr, name) && inet_ntop(family, addr, text, sizeof(text)))
+        fprintf(stderr,
+                "%s: warning: %s is the chain's address, and this server's kernel has it on %s, run: ip "
+                "addr flush dev %s to %s\n",
+                file, text, name, name, text);
+}
+
 static void warn_of_addresses(const struct nd_config *config, const char *file)
 {
-    char name[IFNAMSIZ], text[INET_ADDRSTRLEN];
+    for (unsigned p = 0; config->chain.l3 && p < config->l3.ports; p++) {
+        const struct nf_interface *port = &config->l3.port[p];
 
-    for (unsigned p = 0; config->chain.l3 && p < config->l3.ports; p++)
-        for (unsigned e = 0; e <= config->l3.port[p].extras; e++) {
-            const uint32_t *addr = e ? &config->l3.port[p].extra[e - 1] : &config->l3.port[p].addr;
-
-            if (*addr && nd_address_held(*addr, name) && inet_ntop(AF_INET, addr, text, sizeof(text)))
-                fprintf(
-                    stderr,
-                    "%s: warning: %s is the chain's address, and this server's kernel has it on %s, run: ip "
-                    "addr flush dev %s to %s\n",
-                    file, text, name, name, text);
-        }
+        if (port->addr)
+            warn_of_address(AF_INET, &port->addr, file);
+        for (unsigned e = 0; e < port->extras; e++)
+            warn_of_address(AF_INET, &port->extra[e], file);
+        if (port->bits6)
+            warn_of_address(AF_INET6, port->addr6, file);
+        for (unsigned e = 0; e < port->extras6; e++)
+            warn_of_address(AF_INET6, port->extra6[e], file);
+    }
 }
 
 /* A start refuses it. Who owns the file is left to that, since it is not known here as whom the node runs. */

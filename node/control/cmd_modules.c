@@ -151,17 +151,19 @@ static const char *scope_of(const struct nf_module *m, const struct nd_config *c
 
 static json_t *module_object(const struct nf_module *m, const struct nd_config *config)
 {
-    const char *translates[] = {m->translates & NF_SOURCE ? "sources" : NULL, NULL, NULL};
+    static const char *const ends[] = {"sources", "destinations", "ends inside"};
+    const char *translates[4] = {NULL};
     json_t *params = json_array();
 
-    if (m->translates & NF_DESTINATION)
-        translates[translates[0] != NULL] = "destinations";
+    for (unsigned i = 0, n = 0; i < 3; i++)
+        if (m->translates >> i & 1)
+            translates[n++] = ends[i];
     for (const struct nf_param *p = m->params; p && p->name; p++)
         json_array_append_new(params, param_object(m, p));
     return json_pack("{s:s,s:s,s:i,s:s?,s:s,s:b,s:b,s:s?,s:o,s:b,s:b,s:b,s:o,s:o,s:o}", "name", m->name,
                      "summary", m->summary ? m->summary : "", "version", m->version, "module", origin_of(m),
                      "reads", m->reads == NF_READS_PAYLOAD ? "payload" : "headers", "replayable",
-                     !m->unreplayable, "ipv6", m->ipv6, "scope", scope_of(m, config), "translates",
+                     !m->unreplayable, "ipv6", m->ipv6 != NULL, "scope", scope_of(m, config), "translates",
                      names_of(translates), "show", m->show != NULL, "set", m->set != NULL, "clear",
                      m->clear != NULL, "state", state_object(m), "parameters", params, "counters",
                      names_of(m->counters));

@@ -80,8 +80,8 @@ static int compile_filter(int argc, char **argv, json_t **out)
 
 static const char *protocol_name(json_int_t number, char buf[16])
 {
-    if (number == 1 || number == 6 || number == 17)
-        return number == 1 ? "icmp" : number == 6 ? "tcp" : "udp";
+    if (number == 1 || number == 6 || number == 17 || number == 58)
+        return number == 1 ? "icmp" : number == 6 ? "tcp" : number == 17 ? "udp" : "icmpv6";
     snprintf(buf, 16, "protocol %d", (int)number);
     return buf;
 }

@@ -7,6 +7,7 @@
 #include "node/lane/lane.h"
 #include "ftcore/region/audit.h"
 #include "nflib/net/bytes.h"
+#include "nflib/net/icmpv6.h"
 #include "nflib/chain/chain.h"
 #include "nflib/chain/trace.h"
 #include "node/crash/quarantine.h"
@@ -15,6 +16,7 @@
 #include <string.h>
 
 #define ARP_TYPE    0x0806
+#define IPV6_TYPE   0x86dd
 #define QUIET_NS    2000000ull
 #define DRAIN_QUIET 3000000ull /* ns without a frame until the ports count as empty */
 
@@ -102,12 +104,17 @@ static bool burst_is_due(const struct nd_lane *lane, const struct nd_burst_needs
 }
 
 /* Address resolution waits for nobody: who asks holds its packets meanwhile. */
-static bool has_arp(const struct nd_lane *lane)
+static bool has_question(const struct nd_lane *lane)
 {
-    for (uint32_t i = 0; i < lane->burst.n; i++)
-        if (lane->burst.packets[i].len >= 14 &&
-            nf_get16(lane->burst.packets[i].data + 12) == htobe16(ARP_TYPE))
+    for (uint32_t i = 0; i < lane->burst.n; i++) {
+        const struct nf_packet *p = &lane->burst.packets[i];
+        uint16_t type = p->len >= 14 ? nf_get16(p->data + 12) : 0;
+
+        if (type == htobe16(ARP_TYPE) ||
+            (type == htobe16(IPV6_TYPE) && p->len >= 55 && p->data[20] == NF_PROTO_ICMPV6 &&
+             p->data[54] >= NF_ND_SOLICITATION))
             return true;
+    }
     return false;
 }
 
@@ -119,7 +126,7 @@ static bool waits_for_more(const struct nd_lane *lane, const struct nd_burst_nee
 {
     return lane->burst.n && lane->burst.n < NF_BURST_MAX && !nd_lane_draining(lane) &&
            needs->stream == ND_STREAM_RECORDS &&
-           lane->now - lane->burst.since < lane->config->protect.gather_us * 1000ull && !has_arp(lane) &&
+           lane->now - lane->burst.since < lane->config->protect.gather_us * 1000ull && !has_question(lane) &&
            !burst_is_due(lane, needs);
 }
 

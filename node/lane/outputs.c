@@ -221,12 +221,13 @@ void nd_lane_send_own(struct nd_lane *lane, unsigned port, const void *frame, ui
 void nd_lane_announce(struct nd_lane *lane, bool again)
 {
     static const uint64_t later[3] = {10000000, 100000000, 1000000000};
-    uint8_t frame[42], port;
+    uint8_t frame[NF_ANNOUNCEMENT_MAX], port;
+    uint32_t len;
 
     if (!lane->config->chain.l3 || lane->index != 0)
         return;
-    for (unsigned i = 0; nf_l3_announce(lane->config->chain.l3, i, frame, &port); i++)
-        nd_lane_send_own(lane, port, frame, sizeof(frame));
+    for (unsigned i = 0; (len = nf_l3_announce(lane->config->chain.l3, i, frame, &port)) != 0; i++)
+        nd_lane_send_own(lane, port, frame, len);
     for (unsigned i = 0; again && i < 3; i++)
         lane->timers.announce_at[i] = lane->now + later[i];
 }

@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define POLL 32u /* frames a turn */
+#define POLL          32u  /* frames a turn */
+#define ADVERTISEMENT 136u /* of a neighbour (RFC 4861, 4.4) */
 
 void nd_deal_close(struct nd_deal *deal)
 {
@@ -33,9 +34,13 @@ int nd_deal_port(struct nd_deal *deal, unsigned port, struct ft_fault *fault)
 
 /* ---- receiving --------------------------------------------------------------------------------- */
 
-static bool is_arp_reply(const uint8_t *frame, uint32_t len)
+/* Of ARP; or of IPv6 without extension headers, a neighbour advertisement. */
+static bool is_neighbours_answer(const uint8_t *frame, uint32_t len)
 {
-    return len >= 42 && frame[12] == 0x08 && frame[13] == 0x06 && frame[20] == 0 && frame[21] == 2;
+    if (len >= 42 && frame[12] == 0x08 && frame[13] == 0x06)
+        return frame[20] == 0 && frame[21] == 2;
+    return len >= 78 && frame[12] == 0x86 && frame[13] == 0xdd && frame[20] == NF_PROTO_ICMPV6 &&
+           frame[54] == ADVERTISEMENT;
 }
 
 /* Only a live lane's chain may be asked who owns a packet: a standby's region is replayed, or written. */
@@ -92,7 +97,7 @@ static void poll_port(struct nd_deal *deal, unsigned poller, unsigned port, uint
         const uint8_t *frame = rte_pktmbuf_mtod(in[i], const uint8_t *);
         uint32_t len = rte_pktmbuf_data_len(in[i]);
 
-        if (is_arp_reply(frame, len))
+        if (is_neighbours_answer(frame, len))
             deal_to_all(deal, port, in[i]);
         else
             deal_to(deal, port, lane_of(deal, poller, port, frame, len), in[i]);

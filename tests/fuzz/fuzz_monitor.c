@@ -4,7 +4,7 @@
 
 static const char *const commands[] = {"clear", "set timeout=2", "clear 10.0.0.2", NULL};
 static const struct stream_chain chain = {
-    .nfs = "    - monitor: { max_flows: 8 }\n",
+    .nfs = "    - monitor: { max_flows: 8, ipv6: true }\n",
     .name = "monitor",
     .commands = commands,
 };

@@ -32,7 +32,7 @@ static void decide(const struct fw_rules *rules)
                               .sport = (uint16_t)(i * 2047),
                               .dport = i & 16 ? 0x5000 : 0xffff,
                               .icmp_type = (uint8_t)i};
-        uint32_t at = fw_rules_match(rules->list, rules->count, &p);
+        uint32_t at = fw_rules_match(rules, rules->list, &p);
 
         FUZZ_MUST(at < rules->count + 2 && rules->list[at].sides >> p.side & 1, "rule %u decides", at);
     }

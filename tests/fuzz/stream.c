@@ -7,7 +7,7 @@
  *   3       the answer to the last frame that left; a byte of TCP flags
  *   4       the answer to one of the last eight frames, in or out
  *   5       an ICMP error about one of the last eight frames
- *   6       ARP
+ *   6       ARP; with bit 7 IPv6
  *   7       a frame of bytes as they come: length, bytes
  *   8       the last frame again, a byte's number of times
  *   9       the last frame, cut to a length
@@ -174,7 +174,9 @@ static bool step(struct tape_burst *b, uint8_t op)
         add_about(b, op & 1, op >> 5, fuzz_u8(&s.in));
         return false;
     case 6:
-        add_frame(b, frame, stream_make_arp(&s.in, side, frame), side);
+        add_frame(b, frame,
+                  op & 0x80 ? stream_make_ipv6(&s.in, side, frame) : stream_make_arp(&s.in, side, frame),
+                  side);
         return false;
     case 7:
         add_raw(b, side);
@@ -253,6 +255,10 @@ void stream_seeds(void)
                                       8,  0x92, 9, 14, 3, 2,  4,    0, 14, 9, 20};
     static const uint8_t arp[] = {6, 0x18, 1,  22, 0x0b, 1,  6,  1, 2, 14, 0, 0, 0,
                                   4, 2,    22, 3,  6,    10, 40, 0, 0, 0,  4, 2};
+    /* A neighbour that asks, a connection, its answer from outside, an error about it. */
+    static const uint8_t ipv6[] = {0x86, 0x90, 0x42, 0x0a, 2,    14,   0x86, 0x00, 0,    1, 2,
+                                   14,   0x96, 0x00, 0,    8,    0x12, 14,   0x96, 2,    4, 0x20,
+                                   14,   0x86, 0x00, 2,    0x08, 14,   0x86, 0x00, 0x1a, 1, 14};
     static const uint8_t commands[] = {0, 0,   0,   4,   2,   14,  12,  0,   14, 12, 1,    0,   0,  0,
                                        4, 2,   14,  12,  2,   10,  20,  12,  3,  14, 12,   4,   14, 13,
                                        7, 'a', 'b', '=', '1', '0', '0', '0', 14, 13, 0x42, 'x', 'y'};
@@ -265,6 +271,7 @@ void stream_seeds(void)
     fuzz_seed("fragment", fragment, sizeof(fragment));
     fuzz_seed("outside", outside, sizeof(outside));
     fuzz_seed("arp", arp, sizeof(arp));
+    fuzz_seed("ipv6", ipv6, sizeof(ipv6));
     fuzz_seed("commands", commands, sizeof(commands));
     fuzz_seed("raw", raw, sizeof(raw));
 }

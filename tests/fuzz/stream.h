@@ -31,6 +31,7 @@ void stream_seeds(void);
 /* Made from some bytes of the input: few hosts and ports, so that flows meet again. Its length. */
 uint32_t stream_make(struct fuzz_input *in, uint8_t side, uint8_t out[STREAM_FRAME_MAX]);
 uint32_t stream_make_arp(struct fuzz_input *in, uint8_t side, uint8_t out[STREAM_FRAME_MAX]);
+uint32_t stream_make_ipv6(struct fuzz_input *in, uint8_t side, uint8_t out[STREAM_FRAME_MAX]);
 /* The answer to a frame: ends and MACs swapped, SYN becomes SYN+ACK, an echo request its reply. 0: none. */
 uint32_t stream_answer(const uint8_t *frame, uint32_t len, uint8_t flags, uint8_t out[STREAM_FRAME_MAX]);
 /* An ICMP error that quotes a frame, from its destination or a router. 0: none. */

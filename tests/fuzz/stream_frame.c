@@ -93,9 +93,122 @@ uint32_t stream_make_arp(struct fuzz_input *in, uint8_t side, uint8_t out[STREAM
     return b & 8 ? 42 : 60;
 }
 
+/* ---- IPv6 -------------------------------------------------------------------------------------- */
+
+static const uint8_t hosts6[2][8][16] = {
+    {{0x20, 1, 0xd, 0xb8, 0, 1, [15] = 2},
+     {0x20, 1, 0xd, 0xb8, 0, 1, [15] = 3},
+     {0x20, 1, 0xd, 0xb8, 0, 1, [15] = 1},
+     {0xfe, 0x80, [15] = 2},
+     {0xfd, 0, 0, 1, 0, 2, 0, 3, [15] = 9},
+     {0xfe, 0x80, [11] = 0xff, [12] = 0xfe, [15] = 1},
+     {0},
+     {0xff, 2, [11] = 1, [12] = 0xff, [15] = 1}},
+    {{0x20, 1, 0xd, 0xb8, 0, 9, [15] = 7},
+     {0x20, 1, 0xd, 0xb8, 0, 2, [15] = 0xfe},
+     {0x20, 1, 0xd, 0xb8, 0, 2, [15] = 1},
+     {0xfe, 0x80, [15] = 2},
+     {0x20, 1, 0xd, 0xb8, 0, 8, 0, 3, [15] = 9},
+     {0xfe, 0x80, [11] = 0xff, [12] = 0xfe, [15] = 0x11},
+     {[15] = 1},
+     {0xff, 2, [15] = 1}},
+};
+
+static uint32_t sum_bytes(uint32_t sum, const uint8_t *at, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        sum += i % 2 ? at[i] : (uint32_t)at[i] << 8;
+    return sum;
+}
+
+/* Of the message behind the header at ip; `at`: where in the message. */
+static void seal_ipv6(uint8_t *ip, uint8_t proto, uint8_t *message, uint32_t n, uint32_t at)
+{
+    uint32_t sum;
+
+    put16(message + at, 0);
+    sum = sum_bytes(sum_bytes(proto + n, ip + 8, 32), message, n);
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    put16(message + at, ~sum & 0xffff);
+}
+
+/* Echo, neighbour discovery about one of the side's hosts, or an error that quotes a datagram. Its length. */
+static uint32_t put_icmpv6(uint8_t *at, uint8_t kind, uint8_t side, uint8_t which)
+{
+    static const uint8_t types[] = {128, 129, 135, 136, 2, 3, 1, 130};
+    uint8_t type = types[kind & 7];
+
+    memset(at, 0, 64);
+    at[0] = type;
+    at[1] = kind >> 6 == 3;
+    if (type == 135 || type == 136) {
+        at[4] = kind & 0xe0;
+        memcpy(at + 8, hosts6[side][which & 7], 16);
+        at[24] = type == 135 ? 1 : 2;
+        at[25] = kind & 8 ? 1 : (uint8_t)(kind >> 4);
+        memcpy(at + 26, host, 6);
+        return kind & 16 ? 24 : 32;
+    }
+    if (type > 3) {
+        put16(at + 4, 7);
+        return 16;
+    }
+    at[8] = 0x60;
+    put16(at + 12, 16);
+    at[14] = kind & 16 ? 17 : 6;
+    memcpy(at + 16, hosts6[side][which & 7], 16);
+    memcpy(at + 32, hosts6[!side][which >> 3 & 7], 16);
+    put16(at + 48, ports[which >> 5]);
+    put16(at + 50, 443);
+    return 56;
+}
+
+uint32_t stream_make_ipv6(struct fuzz_input *in, uint8_t side, uint8_t out[STREAM_FRAME_MAX])
+{
+    static const uint8_t next[] = {6, 17, 58, 58, 6, 17, 50, 59};
+    uint8_t a = fuzz_u8(in), b = fuzz_u8(in), c = fuzz_u8(in), proto = next[b & 7], *ip = out + 14, *l4;
+    uint32_t n = 20, at = 40;
+
+    memset(out, 0, 200);
+    memcpy(out, a & 0x80 ? (const uint8_t[6]){0x33, 0x33, 0, 0, 0, 1} : chain[side], 6);
+    memcpy(out + 6, host, 6);
+    put16(out + 12, 0x86dd);
+    memcpy(ip + 8, hosts6[side][a & 7], 16);
+    memcpy(ip + 24, hosts6[a & 0x40 ? side : !side][a >> 3 & 7], 16);
+    ip[6] = proto;
+    if (b & 8) { /* an extension header, or a fragment's */
+        ip[40] = proto;
+        ip[41] = b & 16 ? 0 : (uint8_t)(c & 3);
+        ip[6] = b & 16 ? 44 : c & 0x80 ? 0 : 60;
+        if (b & 16) {
+            put16(ip + 42, (c & 0x18) << 3 | (c & 1));
+            put32(ip + 44, c & 3);
+        }
+        at += b & 16 ? 8 : (ip[41] + 1u) * 8;
+    }
+    l4 = ip + at;
+    if (proto == 58) {
+        n = put_icmpv6(l4, c, side, fuzz_u8(in));
+        seal_ipv6(ip, 58, l4, n, 2);
+    } else if (proto == 6 || proto == 17) {
+        put16(l4, ports[c & 7]);
+        put16(l4 + 2, ports[c >> 3 & 7]);
+        l4[12] = 0x50;
+        l4[13] = proto == 6 ? fuzz_u8(in) : 0;
+        if (proto == 17)
+            put16(l4 + 4, n);
+        seal_ipv6(ip, proto, l4, n, proto == 6 ? 16 : 6);
+    }
+    ip[0] = b & 0x80 ? 0x40 : 0x60;
+    ip[7] = b & 0x40 ? 255 : (uint8_t)(b & 0x20 ? 1 : 64);
+    put16(ip + 4, at - 40 + n + (b >> 5 == 7));
+    return 14 + at + n;
+}
+
 static void swap(uint8_t *a, uint8_t *b, size_t n)
 {
-    uint8_t t[6];
+    uint8_t t[16];
 
     memcpy(t, a, n);
     memcpy(a, b, n);

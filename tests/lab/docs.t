@@ -167,6 +167,7 @@ counters() {
             sed "s/.*\"\([a-z0-9_]*\)\"/$nf \1/"
     done <<<"l3 NF_L3_COUNTER_LIST
 nat NAT_COUNTERS
+nptv6 NPT_COUNTERS
 firewall FW_COUNTERS
 monitor MON_NAMES
 rate_limiter RL_COUNTERS

@@ -22,8 +22,8 @@ chain:
   lanes: 1
   nfs:
     - nat: { inside: [0.0.0.0/0], outside: 203.0.113.1, ports: 1024-65535, unsupported: pass, max_flows: 20000 }
-    - firewall: { rules: firewall.rules, max_flows: 20000 }
-    - monitor: { max_flows: 20000 }
+    - firewall: { rules: firewall.rules, ipv6: true, max_flows: 20000 }
+    - monitor: { ipv6: true, max_flows: 20000 }
 END
     # The load balancer behind it sees one client with many ports, and every destination is the service.
     cat >"$dir/chain/balanced.yaml" <<END
@@ -32,8 +32,8 @@ chain:
   lanes: 1
   nfs:
     - nat: { inside: [0.0.0.0/0], outside: 203.0.113.1, ports: 1024-65535, unsupported: pass, max_flows: 20000 }
-    - firewall: { rules: firewall.rules, max_flows: 20000 }
-    - monitor: { max_flows: 20000 }
+    - firewall: { rules: firewall.rules, ipv6: true, max_flows: 20000 }
+    - monitor: { ipv6: true, max_flows: 20000 }
     - load_balancer: { vip: 0.0.0.0, proto: both, clients: inside, backends: "198.18.0.1 198.18.0.2 198.18.0.3", policy: least_connections, max_flows: 20000 }
 END
     cat >"$dir/chain/forward.yaml" <<END
@@ -45,7 +45,7 @@ chain:
   name: race
   lanes: 1
   nfs:
-    - rate_limiter: { clients: both, pps: 200, burst_packets: 400, max_connections: 64, max_clients: 20000, max_flows: 20000 }
+    - rate_limiter: { clients: both, pps: 200, burst_packets: 400, max_connections: 64, max_clients: 20000, max_flows: 20000, ipv6: 64 }
     - load_balancer: { vip: 0.0.0.0, proto: both, clients: inside, backends: "198.18.0.1 198.18.0.2 198.18.0.3", policy: random, max_flows: 20000 }
     - forward: { read: true }
 END

@@ -81,6 +81,7 @@ says "what is loaded later is not looked into, and told" 'warning: takes "dlopen
 flows='static void flows(const void *c, struct nf_flows_config *f) { (void)c; f->max_flows = 9; nf_timeouts_fill(f->timeouts, 9); }'
 bytes='static uint64_t bytes(const void *c) { (void)c; return 65536; }'
 all='static uint64_t all(const void *c, unsigned lanes) { (void)c; return 65536 * lanes; }'
+yes='static bool yes(const void *c) { (void)c; return true; }'
 timers='static void timers(struct nf *nf, uint64_t now) { (void)nf, (void)now; }'
 
 # needs FIELD HOW FRONT CODE FIELDS: without the field it is named, with it nothing is.
@@ -97,6 +98,6 @@ needs arena warned "$bytes" 'nf_map_make(nf, 9, 4, 8);' '' '.arena = bytes'
 needs shared warned "$all" 'nf_shared_word_make(nf);' '' '.shared = all'
 needs timers warned "$timers $bytes" 'nf_wheel_set(nf, nf_wheel_make(nf, 9, 1), 1, now);' '.arena = bytes,' '.timers = timers'
 needs translates warned "" 'nf_packet_set_source(p[0], 1, 1);' '' '.translates = NF_SOURCE'
-needs ipv6 warned "$flows" 'struct nf_addresses a; nf_session_view_ipv6(nf, nf_session_join(nf, p[0], now), &a);' \
-    '.flows = flows, .session_size = 8,' '.ipv6 = true'
+needs ipv6 warned "$flows $yes" 'struct nf_addresses a; nf_session_view_ipv6(nf, nf_session_join(nf, p[0], now), &a);' \
+    '.flows = flows, .session_size = 8,' '.ipv6 = yes'
 echo "1..$tests"

@@ -140,10 +140,16 @@ static void judge(struct nf *nf, struct nf_packet *const packets[], uint32_t n, 
     }
 }
 
+static bool joins_ipv6(const void *config)
+{
+    (void)config;
+    return true;
+}
+
 static const struct nf_module first = {.name = "first",
                                        .session_size = sizeof(struct slot),
                                        .translates = NF_SOURCE,
-                                       .ipv6 = true,
+                                       .ipv6 = joins_ipv6,
                                        .process = translate,
                                        .flows = flows,
                                        .session_end = ended};

@@ -48,8 +48,14 @@ static bool show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
     return nf_sessions_show(nf, 0, out, cursor, row);
 }
 
+static bool joins_ipv6(const void *config)
+{
+    (void)config;
+    return true;
+}
+
 static const struct nf_module both = {
-    .name = "both", .session_size = 8, .process = join, .flows = flows, .show = show, .ipv6 = true};
+    .name = "both", .session_size = 8, .process = join, .flows = flows, .show = show, .ipv6 = joins_ipv6};
 static const struct nf_module ipv4 = {
     .name = "ipv4", .session_size = 8, .process = join, .flows = flows, .show = show};
 

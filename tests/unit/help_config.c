@@ -43,7 +43,7 @@ static const struct nf_param params[] = {
     {.name = "number", .kind = NF_U32, .offset = AT(number), .min = 2, .max = 20, .preset = "7"},
     {.name = "seconds", .kind = NF_SECONDS, .offset = AT(seconds), .min = 1, .max = 600, .preset = "30"},
     {.name = "choice", .kind = NF_CHOICE, .offset = AT(choice), .preset = "pass", .choices = choices},
-    {.name = "outside", .kind = NF_IPV4, .offset = AT(outside), .preset = "", .own = true},
+    {.name = "outside", .kind = NF_IPV4, .offset = AT(outside), .preset = "", .marks = NF_PARAM_OWN},
     {.name = "large", .kind = NF_U64, .offset = AT(large), .preset = "5000000000"},
     {.name = "flag", .kind = NF_BOOL, .offset = AT(flag), .preset = "true"},
     {.name = "inside", .kind = NF_PREFIXES, .offset = AT(inside), .preset = "10.0.0.0/8, 172.16.0.0/12"},

@@ -93,6 +93,25 @@ static void identity_covers_parameters_and_contents_of_files(void **state)
     assert_memory_equal(a, b, 9);
 }
 
+/* A release that adds a parameter pairs with the one before, as long as nobody uses it. */
+static void a_newer_parameter_is_named_where_it_is_set(void **state)
+{
+    static const struct nf_param params[] = {
+        {"fresh", NF_BOOL, 0, 0, 0, "false", NULL, "newer than the release before", .marks = NF_PARAM_ADDED},
+        {0}};
+    static const struct nf_module newer = {.name = "newer", .params = params};
+    bool fresh = false;
+    struct nf_chain_config one = {.name = "one", .lanes = 1, .count = 1, .nfs = {{&newer, &fresh}}};
+    char text[2000];
+
+    (void)state;
+    nf_chain_identity(&one, text, sizeof(text));
+    assert_non_null(strstr(text, "nf 1: newer version=0 arena=0\n"));
+    fresh = true;
+    nf_chain_identity(&one, text, sizeof(text));
+    assert_non_null(strstr(text, "nf 1: newer version=0 fresh=true arena=0\n"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -100,6 +119,7 @@ int main(void)
         cmocka_unit_test(an_nf_that_cannot_be_made_is_named),
         cmocka_unit_test(prefixes_hold_their_addresses),
         cmocka_unit_test(identity_covers_parameters_and_contents_of_files),
+        cmocka_unit_test(a_newer_parameter_is_named_where_it_is_set),
     };
 
     return cmocka_run_group_tests_name("chain_registry", tests, NULL, NULL);

@@ -154,19 +154,29 @@ static void an_address_has_one_lane_whichever_way_its_packets_go(void **state)
         assert_in_range(seen[l], 50, 150);
 }
 
-/* 2001:db8::A to 2001:db8:ffff::B, TCP. */
+/* 2001:db8::A to 2001:db8::B, TCP, as far as its data offset. */
+static void put_ipv6(uint8_t *ip, uint32_t from, uint32_t to)
+{
+    memset(ip, 0, 40);
+    ip[0] = 0x60;
+    ip[5] = 26;
+    ip[6] = 6;
+    ip[7] = 64;
+    put32(ip + 8, 0x20010db8);
+    put32(ip + 20, from);
+    put32(ip + 24, 0x20010db8);
+    put32(ip + 36, to);
+    put16(ip + 40, (uint16_t)(from * 31));
+    put16(ip + 42, (uint16_t)(to * 31));
+}
+
 static unsigned lane_of_ipv6(enum nf_scope scope, enum nf_side side, uint32_t from, uint32_t to,
                              unsigned lanes)
 {
-    uint8_t frame[80] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x86, 0xdd, 0x60, 0, 0, 0, 0, 26, 6, 64};
+    uint8_t frame[80] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x86, 0xdd};
     struct nf_packet p = {.data = frame, .len = 80, .have = 80, .side = (uint8_t)side};
 
-    put32(frame + 22, 0x20010db8);
-    put32(frame + 34, from);
-    put32(frame + 38, 0x20010db8);
-    put32(frame + 50, to);
-    put16(frame + 54, (uint16_t)(from * 31));
-    put16(frame + 56, (uint16_t)(to * 31));
+    put_ipv6(frame + 14, from, to);
     frame[66] = 0x50;
     nf_packet_parse(&p);
     assert_true(p.flags & NF_P_IPV6_READ && p.flags & NF_P_L4);
@@ -212,6 +222,27 @@ static void an_icmp_error_goes_to_the_flow_that_it_is_about(void **state)
         assert_true(p.flags & NF_P_ICMP_ERROR);
         for (enum nf_scope scope = NF_OF_FLOW; scope <= NF_OF_OUTSIDE; scope++)
             assert_int_equal(nf_lane_of(&p, scope, 16), lane_in(scope, NF_INSIDE, &flow, 16));
+    }
+}
+
+/* The same of IPv6. */
+static void an_icmpv6_error_goes_to_the_flow_that_it_is_about(void **state)
+{
+    (void)state;
+    for (uint32_t i = 1; i < 100; i++) {
+        uint8_t frame[110] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x86, 0xdd, 0x60, 0, 0, 0, 0, 56, 58, 64};
+        struct nf_packet p = {.data = frame, .len = 110, .have = 110, .side = NF_OUTSIDE};
+
+        put32(frame + 22, 0x20010db8); /* a router's, about what put_ipv6 makes */
+        put32(frame + 26, 0x77);
+        put32(frame + 38, 0x20010db8);
+        put32(frame + 50, i);
+        frame[54] = 3;
+        put_ipv6(frame + 62, i, i * 7919);
+        nf_packet_parse(&p);
+        assert_true(p.flags & NF_P_ICMP_ERROR);
+        for (enum nf_scope scope = NF_OF_FLOW; scope <= NF_OF_OUTSIDE; scope++)
+            assert_int_equal(nf_lane_of(&p, scope, 16), lane_of_ipv6(scope, NF_INSIDE, i, i * 7919, 16));
     }
 }
 
@@ -268,6 +299,7 @@ int main(void)
         cmocka_unit_test(an_address_has_one_lane_whichever_way_its_packets_go),
         cmocka_unit_test(ipv6_has_lanes_of_its_own_hash),
         cmocka_unit_test(an_icmp_error_goes_to_the_flow_that_it_is_about),
+        cmocka_unit_test(an_icmpv6_error_goes_to_the_flow_that_it_is_about),
         cmocka_unit_test(what_has_no_addresses_is_lane_0s),
         cmocka_unit_test(nfs_that_cannot_agree_are_refused),
     };

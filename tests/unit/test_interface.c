@@ -58,7 +58,7 @@ static void addresses_of_this_machine_are_known_by_interface(void **state)
     char name[IFNAMSIZ] = "";
 
     (void)state;
-    assert_true(nd_address_held(htonl(INADDR_LOOPBACK), name));
+    assert_true(nd_address_held(AF_INET, &(uint32_t){htonl(INADDR_LOOPBACK)}, name));
     assert_string_equal(name, "lo");
     assert_true(nd_address_here("127.0.0.1"));
     assert_false(nd_address_here("192.0.2.77"));

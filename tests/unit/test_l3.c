@@ -90,7 +90,7 @@ static void frames_that_are_not_for_the_chain_are_dropped_by_reason(void **state
     p = l3_udp(0, "10.0.0.5", "198.51.100.7", 64);
     l3_frame[12] = 0x86, l3_frame[13] = 0xdd;
     l3_run(1, &p);
-    l3_assert_dropped(&p, NF_L3_NOT_IPV4);
+    l3_assert_dropped(&p, NF_L3_PROTOCOL);
     p = l3_udp(0, "10.0.0.5", "198.51.100.7", 64);
     l3_frame[24] ^= 1;
     l3_run(1, &p);
@@ -203,10 +203,10 @@ static void each_own_address_is_announced(void **state)
 {
     (void)state;
     static const char *const own[] = {"10.0.0.1", "203.0.113.1", "203.0.113.9"};
-    uint8_t out[42], port;
+    uint8_t out[NF_ANNOUNCEMENT_MAX], port;
     for (unsigned i = 0; i < 3; i++) {
         uint32_t addr = ip4(own[i]);
-        assert_true(nf_l3_announce(&l3_config, i, out, &port));
+        assert_int_equal(nf_l3_announce(&l3_config, i, out, &port), 42);
         assert_int_equal(port, i > 0);
         assert_memory_equal(out, everybody, 6);
         assert_memory_equal(out + 6, port ? outer_mac : inner_mac, 6);
@@ -215,7 +215,7 @@ static void each_own_address_is_announced(void **state)
         assert_memory_equal(out + 28, &addr, 4);
         assert_memory_equal(out + 38, &addr, 4);
     }
-    assert_false(nf_l3_announce(&l3_config, 3, out, &port));
+    assert_int_equal(nf_l3_announce(&l3_config, 3, out, &port), 0);
 }
 
 /* Pages of rows: the counters once, every neighbour once. */

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The NAT's static mappings inward: ports of the outside address at which hosts inside are reached. They are
+ * configuration; a session that began by one has its place in the list. Their ports are none of the pools'.
+ */
+#include "nfs/nat_table.h"
+
+#include "nflib/net/icmp.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- reading ---- */
+
+/* "tcp/443=10.0.0.5:8443" */
+static bool read_forward(const char *text, struct nat_forward *f)
+{
+    char proto[4] = "", addr[INET_ADDRSTRLEN] = "", end = 0;
+    unsigned port, to;
+
+    if (sscanf(text, "%3[a-z]/%5u=%15[0-9.]:%5u%c", proto, &port, addr, &to, &end) != 4 || !port || !to ||
+        port > 65535 || to > 65535 || inet_pton(AF_INET, addr, &f->to) != 1 || nf_addr_martian(f->to) ||
+        nf_addr_many(f->to))
+        return false;
+    f->proto = strcmp(proto, "tcp") == 0 ? NF_PROTO_TCP : strcmp(proto, "udp") == 0 ? NF_PROTO_UDP : 0;
+    f->port = htons((uint16_t)port);
+    f->to_port = htons((uint16_t)to);
+    return f->proto;
+}
+
+static int add_forward(struct nat_config *config, const char *text, struct ft_fault *fault)
+{
+    struct nat_forward *f = &config->list[config->forwards];
+
+    if (config->forwards == NAT_FORWARDS_MAX)
+        return ft_fail(fault, FT_EINVAL, "forward has more than %u entries", NAT_FORWARDS_MAX);
+    if (!read_forward(text, f))
+        return ft_fail(fault, FT_EINVAL, "forward: %.60s, expected tcp or udp/PORT=A.B.C.D:PORT", text);
+    if (ntohs(f->port) >= config->ports.first && ntohs(f->port) <= config->ports.last)
+        return ft_fail(fault, FT_EINVAL,
+                       "forward: %.60s: port %u is one of `ports`, expected one outside %u-%u", text,
+                       ntohs(f->port), config->ports.first, config->ports.last);
+    if (!nf_prefixes_has(&config->inside, f->to))
+        return ft_fail(fault, FT_EINVAL, "forward: %.60s: its host is in no network of `inside`", text);
+    if (nat_forward_at(config, f->proto, f->port))
+        return ft_fail(fault, FT_EINVAL, "forward: %.60s: a second entry of one port, expected one", text);
+    config->forwards++;
+    return 0;
+}
+
+int nat_forwards_read(struct nat_config *config, struct ft_fault *fault)
+{
+    int error = 0;
+
+    config->forwards = 0;
+    for (const char *at = config->forward ? config->forward : ""; *at && !error;) {
+        size_t len = strcspn(at, ", ");
+        char text[64];
+
+        snprintf(text, sizeof(text), "%.*s", (int)(len < sizeof(text) ? len : sizeof(text) - 1), at);
+        error = add_forward(config, text, fault);
+        at += len;
+        at += strspn(at, ", ");
+    }
+    return error;
+}
+
+/* ---- finding ---- */
+
+const struct nat_forward *nat_forward_at(const struct nat_config *config, uint8_t proto, uint16_t port)
+{
+    for (uint32_t i = 0; i < config->forwards; i++)
+        if (config->list[i].proto == proto && config->list[i].port == port)
+            return &config->list[i];
+    return NULL;
+}
+
+const struct nat_forward *nat_forward_to(const struct nat_config *config, uint8_t proto, uint32_t addr,
+                                         uint16_t port)
+{
+    for (uint32_t i = 0; i < config->forwards; i++)
+        if (config->list[i].proto == proto && config->list[i].to == addr && config->list[i].to_port == port)
+            return &config->list[i];
+    return NULL;
+}
+
+unsigned nat_forward_lane(const struct nf *nf, uint32_t remote, uint16_t port)
+{
+    return (ntohl(remote) ^ ntohl(remote) >> 16 ^ ntohs(port)) % nf->lanes;
+}
+
+/* ---- sessions ---- */
+
+const struct nf_session *nat_forward_begin(const struct nf *nf, struct nf_packet *p,
+                                           const struct nat_forward *forward, uint64_t now)
+{
+    const struct nat_config *config = nf->config;
+    const struct nf_session *s;
+
+    if (p->proto == NF_PROTO_TCP && p->tcp_flags & NF_TCP_RST) {
+        nf_drop(nf, p, NAT_NO_MAPPING);
+        return NULL;
+    }
+    s = nf_session_room(nf, p) ? nf_session_join(nf, p, now) : NULL;
+    if (!s) {
+        nf_drop(nf, p, NAT_TABLE_FULL);
+        return NULL;
+    }
+    *NF_SESSION_EDIT(nf, s, struct nat_flow) =
+        (struct nat_flow){.packets = 1, .port = (uint64_t)(forward - config->list) & 0xffff};
+    nf_count(nf, NAT_FORWARDED, 1);
+    return s;
+}
+
+struct nat_ends nat_ends_of(const struct nf *nf, const struct nf_session *s)
+{
+    const struct nat_config *config = nf->config;
+    const struct nat_flow *flow = nat_flow_of(nf, s);
+    const struct nat_forward *f;
+    struct nf_tuple ends;
+
+    if (nat_is_forwarded(s)) {
+        FT_CHECK(flow->port < config->forwards, "nat: forward %u of %u", (unsigned)flow->port,
+                 config->forwards);
+        f = &config->list[flow->port];
+        return (struct nat_ends){f->to, f->to_port, f->port};
+    }
+    nf_session_view(nf, s, &ends);
+    return (struct nat_ends){ends.saddr, ends.sport, (uint16_t)flow->port};
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * nptv6: the prefix of addresses of IPv6 is another one outside (RFC 6296). One address becomes one address,
+ * both ways, so there is no state and no port is changed. The mapping keeps the sum of an address, and with
+ * it every checksum: also that of a packet that an ICMPv6 error quotes, whose addresses are mapped as well.
+ *
+ * Prefixes of up to 48 bits have the sum corrected in the subnet's 16 bits, longer ones in the first 16 bits
+ * of the interface identifier that are not all ones.
+ */
+#include "nflib/nf.h"
+#include "nflib/net/ipv6.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+#define WORDS 8u
+
+struct npt_prefix {
+    uint8_t addr[16];
+    uint32_t bits;
+};
+
+struct npt_config {
+    const char *inside_text, *outside_text;
+    struct npt_prefix inside, outside; /* read by check, from those */
+    uint16_t correction;               /* added to an address on its way out, one's complement */
+};
+
+/* The counters, with their names. */
+#define NPT_COUNTERS(X)                                                                                      \
+    X(NPT_MAPPED, "mapped")                                                                                  \
+    X(NPT_PASSED, "passed")      /* neither end is of the prefix that it came in from, or no IPv6 */         \
+    X(NPT_NO_ROOM, "unmappable") /* dropped: nothing in it can be corrected */
+enum npt_counter { NPT_COUNTERS(NF_COUNTER) };
+static const char *const npt_counters[] = {NPT_COUNTERS(NF_COUNTER_NAME) NULL};
+
+/* ---- one's complement, of words as they lie in a packet ---- */
+
+static uint16_t word_at(const uint8_t *addr, unsigned i)
+{
+    return (uint16_t)(addr[2 * i] << 8 | addr[2 * i + 1]);
+}
+
+static uint16_t add_words(uint16_t a, uint16_t b)
+{
+    uint32_t sum = (uint32_t)a + b;
+
+    return (uint16_t)(sum + (sum >> 16));
+}
+
+static uint16_t sum_of(const uint8_t addr[16])
+{
+    uint16_t sum = 0;
+
+    for (unsigned i = 0; i < WORDS; i++)
+        sum = add_words(sum, word_at(addr, i));
+    return sum;
+}
+
+/* ---- addresses ---- */
+
+static void put_prefix(uint8_t addr[16], const struct npt_prefix *p)
+{
+    unsigned whole = p->bits / 8, rest = p->bits % 8;
+    uint8_t mask = (uint8_t)(0xff << (8 - rest));
+
+    memcpy(addr, p->addr, whole);
+    if (rest)
+        addr[whole] = (uint8_t)((p->addr[whole] & mask) | (addr[whole] & ~mask));
+}
+
+/* The word that is corrected; WORDS: there is none. */
+static unsigned find_word(const uint8_t addr[16], unsigned bits)
+{
+    unsigned i = bits <= 48 ? 3 : 4;
+
+    while (i < (bits <= 48 ? 4 : WORDS) && word_at(addr, i) == 0xffff)
+        i++;
+    return bits <= 48 && i == 4 ? WORDS : i;
+}
+
+/* False: it cannot be mapped, and is as it was. */
+static bool map_address(uint8_t addr[16], const struct npt_prefix *to, uint16_t correction)
+{
+    unsigned at = find_word(addr, to->bits);
+    uint16_t word;
+
+    if (at == WORDS)
+        return false;
+    word = add_words(word_at(addr, at), correction);
+    word = word == 0xffff ? 0 : word;
+    put_prefix(addr, to);
+    addr[2 * at] = (uint8_t)(word >> 8);
+    addr[2 * at + 1] = (uint8_t)word;
+    return true;
+}
+
+/* ---- packets ---- */
+
+/* What goes out loses the prefix inside, what comes in the one outside. False: it cannot be mapped. */
+static bool map_end(const struct npt_config *config, uint8_t addr[16], bool out, bool *mapped)
+{
+    const struct npt_prefix *from = out ? &config->inside : &config->outside;
+    const struct npt_prefix *to = out ? &config->outside : &config->inside;
+
+    *mapped = nf_ipv6_in_prefix(addr, from->addr, from->bits);
+    return !*mapped || map_address(addr, to, out ? config->correction : (uint16_t)~config->correction);
+}
+
+/* An end of the packet, and where it is an error, the same end of the packet that it quotes, which went the
+ * other way. */
+static bool map_packet(const struct npt_config *config, const struct nf_packet *p, bool *any)
+{
+    bool out = p->side == NF_INSIDE, mapped = false, quoted = false;
+    struct nf_inner inner;
+
+    if (p->flags & NF_P_ICMP_ERROR) {
+        nf_packet_inner(p, &inner);
+        if (!map_end(config, p->data + inner.l3 + 8 + (out ? 16 : 0), out, &quoted))
+            return false;
+    }
+    if (!map_end(config, p->data + p->l3 + 8 + (out ? 0 : 16), out, &mapped))
+        return false;
+    *any = mapped || quoted;
+    return true;
+}
+
+static void npt_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
+{
+    uint32_t count[] = {[NPT_MAPPED] = 0, [NPT_PASSED] = 0};
+
+    (void)now;
+    for (uint32_t i = 0; i < n; i++) {
+        struct nf_packet *p = packets[i];
+        bool any = false;
+
+        if (p->flags & NF_P_IPV6_READ && !map_packet(nf->config, p, &any))
+            nf_drop(nf, p, NPT_NO_ROOM);
+        else
+            count[any ? NPT_MAPPED : NPT_PASSED]++;
+    }
+    for (unsigned c = NPT_MAPPED; c <= NPT_PASSED; c++)
+        if (count[c])
+            nf_count(nf, c, count[c]);
+}
+
+/* Both ways of a flow have one end in common, that outside, so packets are dealt by that one. */
+static enum nf_scope npt_scope(const void *config)
+{
+    (void)config;
+    return NF_OF_OUTSIDE;
+}
+
+/* ---- configuration ---- */
+
+static int read_prefix(const char *name, const char *text, struct npt_prefix *out, struct ft_fault *fault)
+{
+    char addr[INET6_ADDRSTRLEN];
+    size_t len = strcspn(text, "/");
+    bool right = len < sizeof(addr) && text[len] && nf_number_parse(text + len + 1, 8, 64, &out->bits);
+
+    memcpy(addr, text, right ? len : 0);
+    addr[right ? len : 0] = 0;
+    right = right && inet_pton(AF_INET6, addr, out->addr) == 1;
+    right = right && !nf_ipv6_has_host_bits(out->addr, out->bits);
+    return right ? 0
+                 : ft_fail(fault, FT_EINVAL,
+                           "%s is %.60s, expected a prefix of IPv6 of 8 to 64 bits, such as fd00:1:2::/48",
+                           name, text);
+}
+
+static int npt_check(void *c, struct ft_fault *fault)
+{
+    struct npt_config *config = c;
+    int error = read_prefix("inside", config->inside_text, &config->inside, fault);
+
+    if (!error)
+        error = read_prefix("outside", config->outside_text, &config->outside, fault);
+    if (!error && config->inside.bits != config->outside.bits)
+        error = ft_fail(fault, FT_EINVAL, "inside has %u bits and outside %u, expected as many",
+                        config->inside.bits, config->outside.bits);
+    config->correction = add_words(sum_of(config->inside.addr), (uint16_t)~sum_of(config->outside.addr));
+    return error;
+}
+
+static const struct nf_param npt_params[] = {
+    NF_PARAM_AT(struct npt_config, "inside", inside_text, NF_STRING, NULL, "prefix of hosts inside"),
+    NF_PARAM_AT(struct npt_config, "outside", outside_text, NF_STRING, NULL, "what it is outside"),
+    {0},
+};
+
+static const struct nf_module npt_module = {
+    .name = "nptv6",
+    .version = 1,
+    .summary = "another prefix of IPv6 outside, without state",
+    .reads = NF_READS_HEADERS,
+    .params = npt_params,
+    .config_size = sizeof(struct npt_config),
+    .counters = npt_counters,
+    .check = npt_check,
+    .process = npt_process,
+    .scope = npt_scope,
+    .translates = NF_INSIDE_END,
+};
+NF_MODULE(npt_module)

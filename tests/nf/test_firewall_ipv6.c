@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The firewall and IPv6: rules of either family, connections, errors about them, neighbour discovery,
+ * fragments. Frames are written here, header by header. */
+#include "tests/nf/help_chain.h"
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+#define WALL(more) "    - firewall: { rules: firewall.rules" more " }\n"
+#define OUT        NF_INSIDE
+#define IN         NF_OUTSIDE
+#define SITE       "2001:db8:5::1"
+#define REMOTE     "2001:db8:1::7"
+
+static const char rules[] = "deny from 2001:db8:bad::/48\n"
+                            "allow out tcp to any port 443\n"
+                            "allow in tcp from 2001:db8:1::/64 port 1024-65535 to 2001:db8:5::1 port 22\n"
+                            "allow in tcp from 198.51.100.0/24\n"
+                            "deny out tcp\n"
+                            "allow in icmpv6 type 128\n"
+                            "allow out to ::/0\n"
+                            "default deny\n";
+
+static struct help_chain h;
+static uint8_t frame[256];
+
+static uint64_t counter(const char *name)
+{
+    return help_chain_counter(&h, "firewall", name);
+}
+
+static void put16(uint8_t *at, uint16_t value)
+{
+    at[0] = (uint8_t)(value >> 8);
+    at[1] = (uint8_t)value;
+}
+
+/* The header at `ip` for what is behind it. */
+static void put_header(uint8_t *ip, uint8_t proto, const char *from, const char *to, uint16_t length)
+{
+    memset(ip, 0, 40);
+    ip[0] = 0x60;
+    put16(ip + 4, length);
+    ip[6] = proto;
+    ip[7] = 64;
+    assert_int_equal(inet_pton(AF_INET6, from, ip + 8), 1);
+    assert_int_equal(inet_pton(AF_INET6, to, ip + 24), 1);
+}
+
+static bool send_frame(uint8_t side, uint32_t len)
+{
+    memset(frame, 2, 12);
+    frame[12] = 0x86;
+    frame[13] = 0xdd;
+    return !help_chain_send(&h, side, frame, len).drop;
+}
+
+static bool tcp(uint8_t side, const char *from, uint16_t sport, const char *to, uint16_t dport, uint8_t flags)
+{
+    uint8_t *l4 = frame + 54;
+
+    put_header(frame + 14, 6, from, to, 20);
+    memset(l4, 0, 20);
+    put16(l4, sport);
+    put16(l4 + 2, dport);
+    l4[12] = 0x50;
+    l4[13] = flags;
+    return send_frame(side, 74);
+}
+
+static bool icmpv6(uint8_t side, const char *from, const char *to, uint8_t type, uint8_t limit)
+{
+    put_header(frame + 14, 58, from, to, 32);
+    frame[14 + 7] = limit;
+    memset(frame + 54, 0, 32);
+    frame[54] = type;
+    put16(frame + 58, type); /* its identifier */
+    return send_frame(side, 86);
+}
+
+/* "Packet too big" from a router, about what `from` sent. */
+static bool too_big(uint8_t side, const char *router, const char *from, uint16_t sport, const char *to,
+                    uint16_t dport)
+{
+    put_header(frame + 14, 58, router, from, 8 + 40 + 8);
+    memset(frame + 54, 0, 8);
+    frame[54] = 2;
+    put_header(frame + 62, 6, from, to, 20);
+    memset(frame + 102, 0, 8);
+    put16(frame + 102, sport);
+    put16(frame + 104, dport);
+    return send_frame(side, 110);
+}
+
+static void rules_are_of_their_hosts_family_or_of_both(void)
+{
+    assert_true(tcp(OUT, SITE, 1, REMOTE, 443, NFT_SYN));
+    assert_false(tcp(OUT, SITE, 2, REMOTE, 80, NFT_SYN));
+    assert_false(tcp(OUT, "2001:db8:bad:1::9", 2, REMOTE, 443, NFT_SYN));
+    assert_true(tcp(OUT, "2001:db8:bae::9", 2, REMOTE, 443, NFT_SYN));
+    assert_true(tcp(IN, REMOTE, 1024, SITE, 22, NFT_SYN));
+    assert_false(tcp(IN, REMOTE, 1023, SITE, 22, NFT_SYN));
+    assert_false(tcp(IN, "2001:db8:1:1::7", 1024, SITE, 22, NFT_SYN));
+    assert_false(tcp(IN, REMOTE, 1024, "2001:db8:5::2", 22, NFT_SYN));
+    assert_false(tcp(IN, "2001:db8:2::7", 1025, SITE, 22, NFT_SYN)); /* that rule is of IPv4 */
+    assert_true(icmpv6(IN, REMOTE, SITE, 128, 64));
+    assert_false(icmpv6(IN, REMOTE, SITE, 129, 64)); /* an answer that nobody asked for */
+    assert_false(icmpv6(IN, REMOTE, SITE, 4, 64));
+    assert_int_equal(counter("connections_created"), 4);
+    struct nft_spec ipv4 = {
+        .src = NFT_IP(10, 0, 0, 1), .dst = NFT_IP(192, 0, 2, 1), .sport = 9, .dport = 9, .proto = 17};
+    assert_false(help_chain_spec(&h, OUT, &ipv4, NULL)); /* ::/0 is of IPv6 */
+    ipv4.proto = 6;
+    ipv4.tcp = NFT_SYN;
+    ipv4.dport = 443;
+    assert_true(help_chain_spec(&h, OUT, &ipv4, NULL));
+}
+
+/* TCP that a rule denies, behind so many bytes of options for the destination. */
+static bool tcp_behind(uint8_t options)
+{
+    put_header(frame + 14, 60, SITE, REMOTE, (uint16_t)(options + 20));
+    memset(frame + 54, 0, options + 20u);
+    frame[54] = 6;
+    frame[55] = (uint8_t)(options / 8 - 1);
+    put16(frame + 54 + options + 2, 80);
+    frame[54 + options + 12] = 0x50;
+    frame[54 + options + 13] = NFT_SYN;
+    return send_frame(OUT, 74u + options);
+}
+
+static void headers_in_front_hide_nothing_from_the_rules(void)
+{
+    assert_false(tcp_behind(8));
+    assert_false(tcp_behind(128));
+    assert_int_equal(counter("denied"), 2);
+    assert_false(tcp_behind(136)); /* more than are read */
+    assert_int_equal(counter("malformed"), 1);
+}
+
+static void what_belongs_to_a_connection_passes(void)
+{
+    assert_true(tcp(OUT, SITE, 1000, REMOTE, 443, NFT_SYN));
+    assert_true(tcp(IN, REMOTE, 443, SITE, 1000, NFT_SYN | NFT_ACK));
+    assert_true(tcp(OUT, SITE, 1000, REMOTE, 443, NFT_ACK));
+    assert_int_equal(counter("known"), 2);
+    assert_false(tcp(IN, REMOTE, 443, SITE, 1001, NFT_ACK));
+    help_chain_has(&h, "firewall", "\"from\":\"[2001:db8:5::1]:1000\"");
+    help_chain_has(&h, "firewall", "\"to\":\"[2001:db8:1::7]:443\"");
+    assert_true(too_big(IN, "2001:db8:9::1", SITE, 1000, REMOTE, 443));
+    assert_int_equal(counter("related"), 1);
+    assert_false(too_big(IN, "2001:db8:9::1", SITE, 1001, REMOTE, 443));
+    assert_false(too_big(IN, "2001:db8:9::1", "2001:db8:5::2", 1000, REMOTE, 443));
+    assert_int_equal(counter("related"), 1);
+}
+
+static void neighbours_are_no_matter_of_rules(void)
+{
+    assert_true(icmpv6(IN, "fe80::1", "ff02::1:ff00:1", 135, 255));
+    assert_true(icmpv6(IN, "fe80::1", "fe80::2", 136, 255));
+    assert_int_equal(counter("arp"), 2);
+    assert_false(icmpv6(IN, REMOTE, SITE, 136, 254)); /* from elsewhere */
+    assert_false(icmpv6(IN, REMOTE, SITE, 138, 255));
+}
+
+static void a_later_fragment_follows_its_first(void)
+{
+    for (unsigned known = 0; known < 2; known++) {
+        put_header(frame + 14, 44, SITE, REMOTE, 8 + 24);
+        memset(frame + 54, 0, 32);
+        frame[54] = 17;
+        put16(frame + 56, 1 /* more */);
+        put16(frame + 60, (uint16_t)(7 + known));
+        put16(frame + 62, 5000);
+        put16(frame + 64, 53);
+        put16(frame + 66, 48);
+        if (known)
+            assert_true(send_frame(OUT, 86));
+        put_header(frame + 14, 44, SITE, REMOTE, 8 + 24);
+        memset(frame + 54, 0, 32);
+        frame[54] = 17;
+        put16(frame + 56, 24);
+        put16(frame + 60, (uint16_t)(7 + known));
+        assert_int_equal(send_frame(OUT, 86), known);
+    }
+    assert_int_equal(counter("fragment_unknown"), 1);
+}
+
+static void what_ends_inside_a_header_is_malformed(void)
+{
+    put_header(frame + 14, 6, SITE, REMOTE, 10);
+    assert_false(send_frame(OUT, 64));
+    put_header(frame + 14, 6, SITE, REMOTE, 500); /* longer than the frame */
+    assert_false(send_frame(OUT, 74));
+    assert_int_equal(counter("malformed"), 2);
+}
+
+static void refused(const char *text, const char *expected)
+{
+    struct ft_fault fault = {""};
+    assert_true(help_chain_refused(WALL(""), text, &fault) < 0);
+    if (!strstr(fault.text, expected))
+        fail_msg("\"%s\" is not in \"%s\"", expected, fault.text);
+}
+
+static void bad_hosts_are_refused_by_line(void)
+{
+    refused("allow from 2001:db8::1/64\n", "firewall.rules:1: '2001:db8::1/64', expected any, A.B.C.D");
+    refused("allow from 2001:db8::/129\n", "'2001:db8::/129', expected any");
+    refused("allow from 2001:db8::/\n", "'2001:db8::/', expected any");
+    refused("allow from 2001:dg8::/32\n", "'2001:dg8::/32', expected any");
+    refused("allow from 10.0.0.1 to 2001:db8::1\n", "'2001:db8::1', expected both hosts of a rule of one");
+    refused("allow from 2001:db8::1 to 10.0.0.1\n", "'10.0.0.1', expected both hosts of a rule of one");
+    refused("allow tcp type 128\n", "'type', expected from, to or the end");
+}
+
+static void begin(void)
+{
+    help_chain_open(&h, WALL(", ipv6: true, loose: false, max_fragments: 64"), rules, 5);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        HELP_CASE(rules_are_of_their_hosts_family_or_of_both),
+        HELP_CASE(what_belongs_to_a_connection_passes),
+        HELP_CASE(headers_in_front_hide_nothing_from_the_rules),
+        HELP_CASE(neighbours_are_no_matter_of_rules),
+        HELP_CASE(a_later_fragment_follows_its_first),
+        HELP_CASE(what_ends_inside_a_header_is_malformed),
+        HELP_CASE(bad_hosts_are_refused_by_line),
+    };
+
+    help_chain_before = begin;
+    return cmocka_run_group_tests_name("firewall_ipv6", tests, NULL, NULL);
+}

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The NAT's ports at which hosts inside are reached: both ways, errors about them, what does not open one. */
+#include "tests/nf/help_chain.h"
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#define OUTSIDE   NFT_IP(203, 0, 113, 1)
+#define HOST      NFT_IP(10, 1, 2, 3)
+#define REMOTE    NFT_IP(198, 51, 100, 7)
+#define ROUTER    NFT_IP(192, 0, 2, 1)
+#define NAT(list) "    - nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, forward: \"" list "\" }\n"
+
+static struct help_chain h;
+
+static uint64_t counter(const char *name)
+{
+    return help_chain_counter(&h, "nat", name);
+}
+
+static bool from_outside(uint8_t proto, uint16_t sport, uint16_t dport, uint8_t flags, struct nft_seen *seen)
+{
+    struct nft_spec spec = {.src = REMOTE,
+                            .dst = OUTSIDE,
+                            .sport = sport,
+                            .dport = dport,
+                            .proto = proto,
+                            .tcp = flags,
+                            .payload = 5};
+    return help_chain_spec(&h, NF_OUTSIDE, &spec, seen);
+}
+
+static bool from_inside(uint8_t proto, uint16_t sport, uint16_t dport, uint8_t flags, struct nft_seen *seen)
+{
+    struct nft_spec spec = {.src = HOST,
+                            .dst = REMOTE,
+                            .sport = sport,
+                            .dport = dport,
+                            .proto = proto,
+                            .tcp = flags,
+                            .payload = 7};
+    return help_chain_spec(&h, NF_INSIDE, &spec, seen);
+}
+
+static void both_ways_are_translated(void)
+{
+    struct nft_seen s;
+
+    for (uint8_t proto = 6; proto <= 17; proto += 11) {
+        uint16_t port = proto == 6 ? 443 : 53, to = proto == 6 ? 8443 : 5353;
+
+        for (unsigned i = 0; i < 3; i++) { /* also once it has settled */
+            assert_true(from_outside(proto, 4000, port, i ? NFT_ACK : NFT_SYN, &s));
+            assert_true(s.src == REMOTE && s.sport == 4000 && s.dst == HOST && s.dport == to);
+            assert_true(from_inside(proto, to, 4000, i ? NFT_ACK : NFT_SYN | NFT_ACK, &s));
+            assert_true(s.src == OUTSIDE && s.sport == port && s.dst == REMOTE && s.dport == 4000);
+        }
+    }
+    assert_int_equal(counter("forwarded"), 2);
+    assert_int_equal(counter("mappings_created"), 0);
+    assert_int_equal(counter("translated_outward"), 6);
+    assert_int_equal(counter("translated_inward"), 6);
+    help_chain_has(&h, "nat",
+                   "\"inside\":\"10.1.2.3:8443\",\"outside_port\":443,\"remote\":\"198.51.100.7:4000\"");
+}
+
+static void nothing_else_gets_in(void)
+{
+    assert_false(from_outside(6, 4000, 444, NFT_SYN, NULL));
+    assert_false(from_outside(17, 4000, 443, 0, NULL)); /* that one is TCP's */
+    assert_false(from_outside(6, 4000, 443, NFT_RST, NULL));
+    assert_int_equal(counter("no_mapping"), 3);
+    assert_int_equal(counter("forwarded"), 0);
+}
+
+/* A host that is reached from outside goes out as any other. */
+static void what_it_begins_itself_has_a_port_of_the_pool(void)
+{
+    struct nft_seen s;
+
+    assert_true(from_inside(6, 8443, 80, NFT_SYN, &s));
+    assert_true(s.src == OUTSIDE && s.sport >= 1024);
+    assert_true(from_inside(6, 9000, 80, NFT_SYN, &s));
+    assert_int_equal(counter("mappings_created"), 2);
+}
+
+/* A datagram inside an error, as the router that dropped it has it: header and ports. */
+static uint16_t quoted(uint8_t out[28], uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport)
+{
+    uint8_t frame[NFT_FRAME_MAX];
+    struct nft_spec spec = {
+        .src = src, .dst = dst, .sport = sport, .dport = dport, .proto = 17, .payload = 4};
+
+    nft_frame(&spec, frame);
+    memcpy(out, frame + 14, 28);
+    return 28;
+}
+
+static void errors_about_them_are_translated(void)
+{
+    uint8_t inner[28];
+    struct nft_spec error = {.proto = 1, .type = 3, .code = 4, .inner = inner};
+    struct nft_seen s;
+
+    assert_true(from_outside(17, 4000, 53, 0, NULL));
+    assert_true(from_inside(17, 5353, 4000, 0, NULL));
+    /* A router outside, about the answer. */
+    error.inner_len = quoted(inner, OUTSIDE, 53, REMOTE, 4000);
+    error.src = ROUTER;
+    error.dst = OUTSIDE;
+    assert_true(help_chain_spec(&h, NF_OUTSIDE, &error, &s));
+    assert_true(s.src == ROUTER && s.dst == HOST);
+    /* The host, about the question. */
+    error.inner_len = quoted(inner, REMOTE, 4000, HOST, 5353);
+    error.src = HOST;
+    error.dst = REMOTE;
+    assert_true(help_chain_spec(&h, NF_INSIDE, &error, &s));
+    assert_true(s.src == OUTSIDE && s.dst == REMOTE);
+    assert_int_equal(counter("icmp_errors_translated"), 2);
+    /* About a session that there is not. */
+    error.inner_len = quoted(inner, OUTSIDE, 53, REMOTE, 4001);
+    error.src = ROUTER;
+    error.dst = OUTSIDE;
+    assert_false(help_chain_spec(&h, NF_OUTSIDE, &error, NULL));
+}
+
+static void it_ends_as_others_do(void)
+{
+    assert_true(from_outside(6, 4000, 443, NFT_SYN, NULL));
+    assert_int_equal(help_chain_command(&h, "clear nat tcp/443"), 0);
+    help_chain_idle(&h, h.now);
+    assert_false(from_inside(6, 8443, 4000, NFT_SYN | NFT_ACK, NULL) && counter("mappings_created") == 0);
+    assert_true(from_outside(6, 4001, 443, NFT_SYN, NULL));
+    help_chain_wait_tenths(&h, 2400);
+    static char text[16384];
+    help_chain_show(&h, "nat", text, sizeof(text));
+    assert_null(strstr(text, "4001"));
+}
+
+/* What a session begins with from inside, only its source is the NAT's: an NF behind it sees the service. */
+static void a_load_balancer_behind_it_sees_the_service(void)
+{
+    struct nft_spec out = {
+        .src = HOST, .dst = REMOTE, .sport = 5000, .dport = 80, .proto = 6, .tcp = NFT_SYN};
+    struct nft_seen s;
+
+    help_chain_close(&h);
+    help_chain_open(&h,
+                    NAT("tcp/443=10.1.2.3:8443") "    - load_balancer: { vip: 198.51.100.7, clients: inside, "
+                                                 "backends: \"192.0.2.1\" }\n",
+                    NULL, 5);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_true(help_chain_spec(&h, NF_INSIDE, &out, &s));
+        assert_true(s.src == OUTSIDE && s.dst == ROUTER && s.dport == 80);
+        struct nft_spec back = {.src = ROUTER,
+                                .dst = OUTSIDE,
+                                .sport = 80,
+                                .dport = s.sport,
+                                .proto = 6,
+                                .tcp = i ? NFT_ACK : NFT_SYN | NFT_ACK};
+        assert_true(help_chain_spec(&h, NF_OUTSIDE, &back, &s));
+        assert_true(s.src == REMOTE && s.sport == 80 && s.dst == HOST && s.dport == 5000);
+        out.tcp = NFT_ACK;
+    }
+}
+
+static void refused(const char *nfs, const char *expected)
+{
+    struct ft_fault fault = {""};
+
+    assert_true(help_chain_refused(nfs, NULL, &fault) < 0);
+    if (!strstr(fault.text, expected))
+        fail_msg("\"%s\" is not in \"%s\"", expected, fault.text);
+}
+
+static void bad_ones_are_refused(void)
+{
+    refused(NAT("tcp/443"), "forward: tcp/443, expected tcp or udp/PORT=A.B.C.D:PORT");
+    refused(NAT("icmp/1=10.0.0.1:1"), "expected tcp or udp/PORT");
+    refused(NAT("tcp/443=10.0.0.300:1"), "expected tcp or udp/PORT");
+    refused(NAT("tcp/443=10.0.0.1:70000"), "expected tcp or udp/PORT");
+    refused(NAT("tcp/443=10.0.0.1:1x"), "expected tcp or udp/PORT");
+    refused(NAT("tcp/443=10.0.0.1:1, tcp/443=10.0.0.2:1"), "tcp/443=10.0.0.2:1: a second entry of one port");
+    refused(NAT("tcp/443=10.0.0.1:1 tcp/22"), "forward: tcp/22, expected tcp or udp/PORT");
+    refused(NAT("tcp/443=192.168.0.1:1"), "tcp/443=192.168.0.1:1: its host is in no network of `inside`");
+    refused(NAT("tcp/2000=10.0.0.1:1"), "port 2000 is one of `ports`, expected one outside 1024-65535");
+}
+
+static void begin(void)
+{
+    help_chain_open(&h, NAT("tcp/443=10.1.2.3:8443, udp/53=10.1.2.3:5353"), NULL, 5);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        HELP_CASE(both_ways_are_translated),
+        HELP_CASE(nothing_else_gets_in),
+        HELP_CASE(what_it_begins_itself_has_a_port_of_the_pool),
+        HELP_CASE(errors_about_them_are_translated),
+        HELP_CASE(it_ends_as_others_do),
+        HELP_CASE(a_load_balancer_behind_it_sees_the_service),
+        HELP_CASE(bad_ones_are_refused),
+    };
+
+    help_chain_before = begin;
+    return cmocka_run_group_tests_name("nat_forward", tests, NULL, NULL);
+}

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Prefix translation of IPv6: RFC 6296's own example, checksums that stay right, one address for one, errors,
+ * what cannot be mapped. */
+#include "tests/nf/help_chain.h"
+#include "node/config/config.h"
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+#define NPT(in, out) "    - nptv6: { inside: \"" in "\", outside: \"" out "\" }\n"
+
+static struct help_chain h;
+static uint8_t frame[256];
+
+static void put16(uint8_t *at, uint32_t value)
+{
+    at[0] = (uint8_t)(value >> 8);
+    at[1] = (uint8_t)value;
+}
+
+static uint32_t add(uint32_t sum, const uint8_t *at, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        sum += i % 2 ? at[i] : (uint32_t)at[i] << 8;
+    return sum;
+}
+
+/* Of a message behind the header at ip: 0 when its checksum is right. */
+static uint32_t checksum(const uint8_t *ip, uint32_t n)
+{
+    uint32_t sum = add(add(ip[6] + n, ip + 8, 32), ip + 40, n);
+
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    return ~sum & 0xffff;
+}
+
+static void put_header(uint8_t *ip, uint8_t proto, const char *from, const char *to, uint16_t length)
+{
+    memset(ip, 0, 40);
+    ip[0] = 0x60;
+    put16(ip + 4, length);
+    ip[6] = proto;
+    ip[7] = 64;
+    assert_int_equal(inet_pton(AF_INET6, from, ip + 8), 1);
+    assert_int_equal(inet_pton(AF_INET6, to, ip + 24), 1);
+}
+
+static struct nf_packet send_frame(uint8_t side, uint32_t len)
+{
+    memset(frame, 2, 12);
+    frame[12] = 0x86;
+    frame[13] = 0xdd;
+    return help_chain_send(&h, side, frame, len);
+}
+
+static void put_udp(const char *from, const char *to)
+{
+    put_header(frame + 14, 17, from, to, 16);
+    memset(frame + 54, 0x5a, 16);
+    put16(frame + 58, 16);
+    put16(frame + 60, 0);
+    put16(frame + 60, checksum(frame + 14, 16));
+}
+
+static struct nf_packet udp(uint8_t side, const char *from, const char *to)
+{
+    put_udp(from, to);
+    return send_frame(side, 70);
+}
+
+static void ends_are(const uint8_t *ip, const char *from, const char *to)
+{
+    char text[2][INET6_ADDRSTRLEN];
+
+    inet_ntop(AF_INET6, ip + 8, text[0], sizeof(text[0]));
+    inet_ntop(AF_INET6, ip + 24, text[1], sizeof(text[1]));
+    assert_string_equal(text[0], from);
+    assert_string_equal(text[1], to);
+}
+
+static void the_rfcs_example(void)
+{
+    help_chain_open(&h, NPT("fd01:203:405::/48", "2001:db8:1::/48"), NULL, 5);
+    assert_int_equal(udp(NF_INSIDE, "fd01:203:405:1::1234", "2001:db8:9::7").drop, 0);
+    ends_are(frame + 14, "2001:db8:1:d550::1234", "2001:db8:9::7");
+    assert_int_equal(checksum(frame + 14, 16), 0);
+    assert_int_equal(udp(NF_OUTSIDE, "2001:db8:9::7", "2001:db8:1:d550::1234").drop, 0);
+    ends_are(frame + 14, "2001:db8:9::7", "fd01:203:405:1::1234");
+    assert_int_equal(checksum(frame + 14, 16), 0);
+    assert_int_equal(help_chain_counter(&h, "nptv6", "mapped"), 2);
+}
+
+/* By its rules it judges what nptv6 has left, and so it shows it. */
+static void a_firewall_behind_it_shows_what_it_sees(void)
+{
+    help_chain_open(&h,
+                    NPT("fd01:203:405::/48", "2001:db8:1::/48") "    - firewall: { rules: firewall.rules, "
+                                                                "ipv6: true }\n",
+                    "allow out from 2001:db8:1::/48\nallow in to 2001:db8:1::/48\n", 5);
+    assert_int_equal(udp(NF_INSIDE, "fd01:203:405:1::1234", "2001:db8:9::7").drop, 0);
+    assert_int_equal(udp(NF_OUTSIDE, "2001:db8:9::7", "2001:db8:1:d550::1234").drop, 0);
+    assert_int_equal(help_chain_counter(&h, "firewall", "connections_created"), 1);
+    help_chain_has(&h, "firewall", "\"from\":\"[2001:db8:1:d550::1234]:23130\"");
+    assert_int_equal(udp(NF_OUTSIDE, "2001:db8:9::8", "2001:db8:1:d550::1234").drop, 0);
+    help_chain_has(&h, "firewall", "\"to\":\"[2001:db8:1:d550::1234]:23130\"");
+}
+
+static void what_has_another_prefix_passes(void)
+{
+    help_chain_open(&h, NPT("fd01:203:405::/48", "2001:db8:1::/48"), NULL, 5);
+    assert_int_equal(udp(NF_INSIDE, "fd01:203:406:1::1234", "2001:db8:9::7").drop, 0);
+    ends_are(frame + 14, "fd01:203:406:1::1234", "2001:db8:9::7");
+    assert_int_equal(udp(NF_OUTSIDE, "2001:db8:1::1", "2001:db8:2::1").drop, 0);
+    ends_are(frame + 14, "2001:db8:1::1", "2001:db8:2::1");
+    assert_int_equal(help_chain_counter(&h, "nptv6", "passed"), 2);
+}
+
+/* Seeded addresses of prefixes of any length: out and in again is what it was, and no two are one. */
+static void there_and_back_is_the_same(void)
+{
+    static const char *const nfs[] = {NPT("fd00:abcd:12::/48", "2001:db8::/48"),
+                                      NPT("fd00:abcd::/40", "2001:db8:ff00::/40"),
+                                      NPT("fd00:abcd:12:3450::/60", "2001:db8:1:2340::/60"),
+                                      NPT("fd00:abcd:12:3456::/64", "2001:db8:1:2345::/64")};
+    static const uint8_t prefix[] = {0xfd, 0, 0xab, 0xcd, 0, 0x12, 0x34, 0x56};
+    static const unsigned kept[] = {6, 5, 8, 8}; /* bytes of it that are not drawn */
+    uint64_t sequence = 3;
+
+    for (unsigned k = 0; k < 4; k++) {
+        help_chain_open(&h, nfs[k], NULL, 5);
+        for (unsigned i = 0; i < 2000; i++) {
+            uint8_t addr[16], was[32];
+            char from[INET6_ADDRSTRLEN], out[INET6_ADDRSTRLEN];
+
+            memcpy(addr, prefix, 8);
+            for (unsigned b = kept[k]; b < 16; b++)
+                addr[b] = (uint8_t)(help_below(&sequence, 4) ? help_below(&sequence, 256) : 0xff);
+            if (k == 2)
+                addr[7] = (uint8_t)(0x50 | help_below(&sequence, 16));
+            inet_ntop(AF_INET6, addr, from, sizeof(from));
+            if (udp(NF_INSIDE, from, "2001:db8:9::7").drop)
+                continue; /* the next test's */
+            assert_int_equal(checksum(frame + 14, 16), 0);
+            memcpy(was, frame + 22, 32);
+            assert_memory_not_equal(was, addr, 16);
+            inet_ntop(AF_INET6, was, out, sizeof(out));
+            assert_int_equal(udp(NF_OUTSIDE, "2001:db8:9::7", out).drop, 0);
+            assert_memory_equal(frame + 38, addr, 16);
+        }
+        assert_true(help_chain_counter(&h, "nptv6", "mapped") > 2000);
+        help_chain_close(&h);
+    }
+    help_chain_open(&h, nfs[0], NULL, 5);
+}
+
+static void what_cannot_be_corrected_is_dropped(void)
+{
+    help_chain_open(&h, NPT("fd01:203:405::/48", "2001:db8:1::/48"), NULL, 5);
+    assert_int_not_equal(udp(NF_INSIDE, "fd01:203:405:ffff::1", "2001:db8:9::7").drop, 0);
+    assert_int_equal(help_chain_counter(&h, "nptv6", "unmappable"), 1);
+}
+
+static unsigned lane_of_frame(uint8_t side)
+{
+    struct nf_packet p = {.data = frame, .len = 70, .have = 70, .side = side};
+    struct ft_fault fault = {""};
+    enum nf_scope scope;
+
+    assert_int_equal(nf_chain_scope(&h.config->chain, 8, &scope, &fault), 0);
+    nf_packet_parse(&p);
+    assert_true(p.flags & NF_P_IPV6_READ);
+    return nf_lane_of(&p, scope, 8);
+}
+
+/* Where NFs with sessions are in the chain, both ways of a flow have to meet in one lane. */
+static void both_ways_go_to_one_lane(void)
+{
+    unsigned lanes = 0;
+
+    help_chain_open(&h, NPT("fd01:203:405::/48", "2001:db8:1::/48"), NULL, 5);
+    for (unsigned i = 0; i < 200; i++) {
+        char from[64], to[64], out[INET6_ADDRSTRLEN];
+        unsigned lane;
+
+        snprintf(from, sizeof(from), "fd01:203:405:%x::%x", i % 7, i * 31 + 1);
+        snprintf(to, sizeof(to), "2001:db8:9::%x", i + 1);
+        assert_int_equal(udp(NF_INSIDE, from, to).drop, 0);
+        inet_ntop(AF_INET6, frame + 22, out, sizeof(out));
+        put_udp(from, to);
+        lane = lane_of_frame(NF_INSIDE);
+        put_udp(to, out);
+        assert_int_equal(lane_of_frame(NF_OUTSIDE), lane);
+        lanes |= 1u << lane;
+    }
+    assert_int_equal(lanes, 0xff);
+}
+
+/* From a router outside, about what was sent from inside: it has to know its own packet again. */
+static void the_packet_in_an_error_is_mapped_as_well(void)
+{
+    help_chain_open(&h, NPT("fd01:203:405::/48", "2001:db8:1::/48"), NULL, 5);
+    put_header(frame + 14, 58, "2001:db8:9::1", "2001:db8:1:d550::1234", 8 + 40 + 8);
+    memset(frame + 54, 0, 8);
+    frame[54] = 2;
+    put_header(frame + 62, 17, "2001:db8:1:d550::1234", "2001:db8:9::7", 16);
+    memset(frame + 102, 0x11, 8);
+    put16(frame + 56, checksum(frame + 14, 56));
+    assert_int_equal(send_frame(NF_OUTSIDE, 110).drop, 0);
+    ends_are(frame + 14, "2001:db8:9::1", "fd01:203:405:1::1234");
+    ends_are(frame + 62, "fd01:203:405:1::1234", "2001:db8:9::7");
+    assert_int_equal(checksum(frame + 14, 56), 0);
+}
+
+static void refused(const char *nfs, const char *expected)
+{
+    struct ft_fault fault = {""};
+
+    assert_true(help_chain_refused(nfs, NULL, &fault) < 0);
+    if (!strstr(fault.text, expected))
+        fail_msg("\"%s\" is not in \"%s\"", expected, fault.text);
+}
+
+static void bad_prefixes_are_refused(void)
+{
+    help_chain_open(&h, NPT("fd01:203:405::/48", "2001:db8:1::/48"), NULL, 5);
+    refused(NPT("fd01:203:405::/48", "2001:db8:1::/40"), "outside is 2001:db8:1::/40, expected a prefix");
+    refused(NPT("fd01:203:405::/48", "2001:db8::/40"), "inside has 48 bits and outside 40");
+    refused(NPT("fd01:203:405::", "2001:db8::/48"), "inside is fd01:203:405::, expected a prefix");
+    refused(NPT("fd01:203:405::/65", "2001:db8::/65"), "expected a prefix of IPv6 of 8 to 64 bits");
+    refused(NPT("10.0.0.0/8", "2001:db8::/48"), "inside is 10.0.0.0/8");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        HELP_CASE(the_rfcs_example),
+        HELP_CASE(what_has_another_prefix_passes),
+        HELP_CASE(a_firewall_behind_it_shows_what_it_sees),
+        HELP_CASE(there_and_back_is_the_same),
+        HELP_CASE(what_cannot_be_corrected_is_dropped),
+        HELP_CASE(both_ways_go_to_one_lane),
+        HELP_CASE(the_packet_in_an_error_is_mapped_as_well),
+        HELP_CASE(bad_prefixes_are_refused),
+    };
+
+    return cmocka_run_group_tests_name("nptv6", tests, NULL, NULL);
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The rate limiter and IPv6: a client is a prefix; clients of IPv4 beside them; connections; what is shown.
+ */
+#include "tests/nf/help_chain.h"
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+#define LIMIT(more) "    - rate_limiter: { pps: 10, burst_packets: 3" more " }\n"
+#define SERVER      "2001:db8:5::1"
+
+static struct help_chain h;
+static uint8_t frame[128];
+
+static uint64_t counter(const char *name)
+{
+    return help_chain_counter(&h, "rate_limiter", name);
+}
+
+static bool tcp(uint8_t side, const char *from, uint16_t sport, const char *to, uint8_t flags)
+{
+    uint8_t *ip = frame + 14, *l4 = ip + 40;
+
+    memset(frame, 0, sizeof(frame));
+    memset(frame, 2, 12);
+    frame[12] = 0x86;
+    frame[13] = 0xdd;
+    ip[0] = 0x60;
+    ip[5] = 20;
+    ip[6] = 6;
+    ip[7] = 64;
+    assert_int_equal(inet_pton(AF_INET6, from, ip + 8), 1);
+    assert_int_equal(inet_pton(AF_INET6, to, ip + 24), 1);
+    l4[0] = (uint8_t)(sport >> 8);
+    l4[1] = (uint8_t)sport;
+    l4[3] = 80;
+    l4[12] = 0x50;
+    l4[13] = flags;
+    return !help_chain_send(&h, side, frame, 74).drop;
+}
+
+static bool ipv4(uint32_t from)
+{
+    struct nft_spec spec = {
+        .src = from, .dst = NFT_IP(192, 0, 2, 1), .sport = 9, .dport = 9, .proto = 17, .payload = 4};
+
+    return help_chain_spec(&h, NF_OUTSIDE, &spec, NULL);
+}
+
+static void hosts_of_a_prefix_are_one_client(void)
+{
+    assert_true(tcp(NF_OUTSIDE, "2001:db8:1::1", 1, SERVER, NFT_SYN));
+    assert_true(tcp(NF_OUTSIDE, "2001:db8:1::ffff:2", 1, SERVER, NFT_SYN));
+    assert_true(tcp(NF_OUTSIDE, "2001:db8:1:0:8000::3", 1, SERVER, NFT_SYN));
+    assert_false(tcp(NF_OUTSIDE, "2001:db8:1::4", 1, SERVER, NFT_SYN));
+    assert_int_equal(counter("over_packets"), 1);
+    assert_true(tcp(NF_OUTSIDE, "2001:db8:1:1::1", 1, SERVER, NFT_SYN)); /* the next one */
+    assert_int_equal(counter("clients_new"), 2);
+    help_chain_has(&h, "rate_limiter", "\"client\":\"2001:db8:1::/64\"");
+    help_chain_has(&h, "rate_limiter", "\"client\":\"2001:db8:1:1::/64\"");
+}
+
+static void clients_of_ipv4_are_addresses(void)
+{
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(ipv4(NFT_IP(198, 51, 100, 7)), i < 3);
+    assert_true(ipv4(NFT_IP(198, 51, 100, 8)));
+    help_chain_has(&h, "rate_limiter", "\"client\":\"198.51.100.7\"");
+}
+
+static void a_client_is_cleared_by_any_of_its_addresses(void)
+{
+    for (unsigned i = 0; i < 4; i++)
+        tcp(NF_OUTSIDE, "2001:db8:1::1", 1, SERVER, NFT_SYN);
+    assert_int_equal(help_chain_command(&h, "clear rate_limiter 2001:db8:1::99"), 0);
+    assert_true(tcp(NF_OUTSIDE, "2001:db8:1::1", 1, SERVER, NFT_SYN));
+    assert_true(help_chain_command(&h, "clear rate_limiter 2001:db8::/32") < 0);
+}
+
+static void connections_count_for_their_prefix_until_they_end(void)
+{
+    help_chain_close(&h);
+    help_chain_open(&h, "    - rate_limiter: { max_connections: 2, ipv6: 56, tcp_closed: 1 }\n", NULL, 5);
+    assert_true(tcp(NF_OUTSIDE, "2001:db8:1:1::1", 1, SERVER, NFT_SYN));
+    assert_true(tcp(NF_OUTSIDE, "2001:db8:1:ff::1", 2, SERVER, NFT_SYN));
+    assert_false(tcp(NF_OUTSIDE, "2001:db8:1::1", 3, SERVER, NFT_SYN));
+    assert_int_equal(counter("over_connections"), 1);
+    assert_true(tcp(NF_OUTSIDE, "2001:db8:1:100::1", 3, SERVER, NFT_SYN)); /* another /56 */
+    assert_true(tcp(NF_OUTSIDE, "2001:db8:1:1::1", 1, SERVER, NFT_RST));
+    help_chain_wait_tenths(&h, 30);
+    assert_true(tcp(NF_OUTSIDE, "2001:db8:1::1", 3, SERVER, NFT_SYN));
+}
+
+static void without_it_they_pass(void)
+{
+    help_chain_close(&h);
+    help_chain_open(&h, LIMIT(""), NULL, 5);
+    for (unsigned i = 0; i < 10; i++)
+        assert_true(tcp(NF_OUTSIDE, "2001:db8:1::1", 1, SERVER, NFT_SYN));
+    assert_int_equal(counter("clients_new"), 0);
+}
+
+static void begin(void)
+{
+    help_chain_open(&h, LIMIT(", ipv6: 64"), NULL, 5);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        HELP_CASE(hosts_of_a_prefix_are_one_client),
+        HELP_CASE(clients_of_ipv4_are_addresses),
+        HELP_CASE(a_client_is_cleared_by_any_of_its_addresses),
+        HELP_CASE(connections_count_for_their_prefix_until_they_end),
+        HELP_CASE(without_it_they_pass),
+    };
+
+    help_chain_before = begin;
+    return cmocka_run_group_tests_name("rate_limiter_ipv6", tests, NULL, NULL);
+}
