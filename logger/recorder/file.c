@@ -28,7 +28,7 @@ static void set_open(struct lg_recorder *rec, uint32_t file)
     atomic_store_explicit(&rec->open, file, memory_order_release);
 }
 
-/* A file without its whole snapshot, which nothing leads to, must not drive out one that can be read. */
+/* Without its whole snapshot a file must not drive out one that can be read. */
 static void drop_file(struct lg_recorder *rec)
 {
     char name[LG_NAME_BYTES];
@@ -91,8 +91,6 @@ void lg_frame_put(struct lg_recorder *rec, enum lg_frame_type type, uint32_t len
 
 void lg_file_end(struct lg_recorder *rec)
 {
-    if (!rec->whole && !rec->follows)
-        drop_file(rec);
     if (rec->fd < 0)
         return;
     lg_frame_room(rec);
@@ -166,7 +164,8 @@ void lg_file_begin(struct lg_recorder *rec, uint32_t file)
         begin_again(rec);
         return;
     }
-    rec->follows = rec->fd >= 0 && rec->whole;
+    if (!rec->whole)
+        drop_file(rec);
     lg_file_end(rec);
     lg_file_flush(rec); /* of one that was taken away nothing stays in the queues */
     purge_files(rec, rec->config.files - 1);

@@ -70,7 +70,6 @@ struct lg_recorder {
     uint64_t there;           /* who finishes: bytes that were in the file already */
     uint64_t clock_due;       /* chain time of a record behind which a CLOCK frame is written */
     bool whole;               /* the file's snapshot */
-    bool follows;             /* the file begins where the one before it ends */
     uint8_t *out;
     uint32_t out_len;
     pthread_t thread;
