@@ -83,10 +83,11 @@ static void read_rest(int fd, unsigned last)
         have += (size_t)n;
         bytes[have] = '\0';
         for (; (newline = strchr(line, '\n')); line = newline + 1) {
-            const char *told = strstr(line, "\"lost\":");
+            const char *told;
             unsigned number;
 
             *newline = '\0';
+            told = strstr(line, "\"lost\":");
             if (told) {
                 next += (unsigned)atoi(told + 7);
                 lost += (unsigned)atoi(told + 7);
