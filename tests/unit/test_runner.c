@@ -100,7 +100,7 @@ static void what_a_script_has_started_ends_with_it(void **state)
 
 static void a_script_has_no_capability_and_none_of_the_nodes_files(void **state)
 {
-    char text[1000], log[ND_PATH_MAX], line[128];
+    char text[1400], log[ND_PATH_MAX], line[128];
     int held = open("/dev/null", O_RDONLY), low = dup2(held, 5); /* not closed on exec, as libraries do */
     FILE *f;
 
