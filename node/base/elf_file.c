@@ -30,7 +30,7 @@ bool nd_elf_file_read(struct nd_elf_file *f, const void *bytes, size_t size)
     return f->sections && f->head->e_shstrndx < f->head->e_shnum;
 }
 
-bool nd_elf_file_open(struct nd_elf_file *f, const char *path)
+static bool map_file(struct nd_elf_file *f, const char *path)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     void *bytes = MAP_FAILED;
@@ -40,12 +40,46 @@ bool nd_elf_file_open(struct nd_elf_file *f, const char *path)
         bytes = mmap(NULL, (size_t)is.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (fd >= 0)
         close(fd);
-    if (bytes == MAP_FAILED)
+    if (bytes != MAP_FAILED)
+        *f = (struct nd_elf_file){.bytes = bytes, .size = (size_t)is.st_size};
+    return bytes != MAP_FAILED;
+}
+
+bool nd_elf_file_open(struct nd_elf_file *f, const char *path)
+{
+    if (!map_file(f, path))
         return false;
-    if (nd_elf_file_read(f, bytes, (size_t)is.st_size))
+    if (nd_elf_file_read(f, f->bytes, f->size))
         return true;
     nd_elf_file_close(f);
     return false;
+}
+
+static bool is_cut(const struct nd_elf_file *f)
+{
+    const Elf64_Ehdr *head = find_structs(f, 0, sizeof(*head));
+    const Elf64_Phdr *parts;
+
+    if (!head || memcmp(head->e_ident, ELFMAG, SELFMAG) != 0 || head->e_ident[EI_CLASS] != ELFCLASS64 ||
+        head->e_phentsize != sizeof(*parts))
+        return false; /* the loader refuses it */
+    parts = find_structs(f, head->e_phoff, (uint64_t)head->e_phnum * sizeof(*parts));
+    for (unsigned i = 0; parts && i < head->e_phnum; i++)
+        if (parts[i].p_type == PT_LOAD && !find_bytes(f, parts[i].p_offset, parts[i].p_filesz))
+            return true;
+    return !parts;
+}
+
+bool nd_elf_file_is_cut(const char *path)
+{
+    struct nd_elf_file f;
+    bool cut = false;
+
+    if (map_file(&f, path)) {
+        cut = is_cut(&f);
+        nd_elf_file_close(&f);
+    }
+    return cut;
 }
 
 void nd_elf_file_close(struct nd_elf_file *f)

@@ -25,6 +25,10 @@ bool nd_elf_file_read(struct nd_elf_file *file, const void *bytes, size_t size);
 bool nd_elf_file_open(struct nd_elf_file *file, const char *path);
 void nd_elf_file_close(struct nd_elf_file *file);
 
+/* It begins as such a file, and what it says is to be loaded is not all there: whoever maps it dies of that.
+ */
+bool nd_elf_file_is_cut(const char *path);
+
 /* A section's structs, whose number goes to *count; NULL and 0 when they do not lie within the file. */
 const void *nd_elf_file_table(const struct nd_elf_file *file, const Elf64_Shdr *section, size_t size,
                               size_t *count);

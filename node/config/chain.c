@@ -4,6 +4,7 @@
  * takes chain (and protect and redis, when this file has none) from another file, whose lines its messages
  * then name.
  */
+#include "node/base/elf_file.h"
 #include "node/base/installed.h"
 #include "node/config/module_file.h"
 #include "node/config/parts.h"
@@ -97,6 +98,9 @@ static int load_module(struct nd_reading *r, const struct nd_yaml *at)
         path = nd_arena_format(r->arena, "./%s", path);
     if (!path)
         return nd_no_memory(r->fault);
+    if (nd_elf_file_is_cut(path))
+        return nd_yaml_fail(r->fault, at, "cannot load the module (%.120s is cut short), expected all of it",
+                            path);
     if (dlopen(path, RTLD_NOW | RTLD_LOCAL)) /* stays: its NFs are registered for good */
         return nd_module_file_check(path, r->quiet, &breach) ? nd_yaml_fail(r->fault, at, "%s", breach.text)
                                                              : 0;

@@ -24,24 +24,10 @@ struct incidents {
     unsigned count;
 };
 
-/* A regular file, that is: another may keep a reader waiting. */
-static json_t *read_report(const char *file)
-{
-    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
-    json_t *report = NULL;
-    struct stat is;
-
-    if (fd >= 0 && fstat(fd, &is) == 0 && S_ISREG(is.st_mode))
-        report = json_loadfd(fd, 0, NULL);
-    if (fd >= 0)
-        close(fd);
-    return report;
-}
-
 static bool add(struct incidents *all, const struct nd_node *node, const char *name)
 {
     struct incident *more = realloc(all->list, (all->count + 1) * sizeof(*more)), *i;
-    char file[ND_CRASH_PATH + 16];
+    struct ft_fault unread;
 
     if (!more)
         return false;
@@ -50,8 +36,7 @@ static bool add(struct incidents *all, const struct nd_node *node, const char *n
     *i = (struct incident){.node = node};
     snprintf(i->name, sizeof(i->name), "%s", name);
     snprintf(i->path, sizeof(i->path), "%s/%s", node->state, name);
-    snprintf(file, sizeof(file), "%s/report.json", i->path);
-    i->report = read_report(file);
+    nd_crash_read(i->path, &i->report, &unread); /* its row says no more than its name */
     return true;
 }
 

@@ -25,7 +25,7 @@
 static void remove_directory(int state, const char *name)
 {
     static const char *const files[] = {"report.txt", "report.json", "burst.pcapng", "inputs.pcapng"};
-    int dir = openat(state, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int dir = openat(state, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
     for (size_t i = 0; dir >= 0 && i < sizeof(files) / sizeof(files[0]); i++)
         unlinkat(dir, files[i], 0);
@@ -34,7 +34,8 @@ static void remove_directory(int state, const char *name)
     unlinkat(state, name, AT_REMOVEDIR);
 }
 
-static void remove_oldest(int state, const struct nd_node *node)
+/* The oldest by the clock at which they were written, which may have been set back: `own` stays. */
+static void remove_oldest(int state, const struct nd_node *node, const char *own)
 {
     char **names;
     unsigned count;
@@ -42,7 +43,8 @@ static void remove_oldest(int state, const struct nd_node *node)
     if (nd_crash_list(node->state, node->name, &names, &count) != 0)
         return;
     for (unsigned i = ND_CRASH_KEPT; i < count; i++)
-        remove_directory(state, names[i]);
+        if (strcmp(names[i], own) != 0)
+            remove_directory(state, names[i]);
     nd_crash_list_free(names, count);
 }
 
@@ -62,7 +64,7 @@ static bool fill_directory(const struct nd_crash_case *c, int state, const char 
 {
     int dir = -1;
     bool whole = mkdirat(state, name, 0777) == 0 &&
-                 (dir = openat(state, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) >= 0 &&
+                 (dir = openat(state, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) >= 0 &&
                  nd_crash_pcaps(c, dir) && nd_crash_report(c, dir);
 
     if (dir >= 0)
@@ -94,7 +96,7 @@ int nd_crash_write(const struct nd_crash_case *c, char path[ND_CRASH_PATH], stru
         close(state);
         return ft_fail(fault, FT_EIO, "%s: cannot be written: %s", path, strerror(why));
     }
-    remove_oldest(state, node);
+    remove_oldest(state, node, name);
     close(state);
     return 0;
 }

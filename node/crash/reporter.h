@@ -12,6 +12,7 @@
 #include "node/config/config.h"
 #include "node/crash/page.h"
 
+#include <jansson.h>
 #include <stdio.h>
 
 struct lg_recorder;
@@ -84,5 +85,8 @@ const char *nd_crash_build_id(char out[64]);
  * read; FT_ENOMEM. */
 int nd_crash_list(const char *state, const char *node, char ***names, unsigned *count);
 void nd_crash_list_free(char **names, unsigned count);
+/* The report.json of such a directory (a new reference), in which the node's user may have put anything. 0,
+ * or with one line FT_EPERM, FT_ENOENT, FT_EMALFORMED. */
+int nd_crash_read(const char *directory, json_t **report, struct ft_fault *fault);
 
 #endif

@@ -186,6 +186,36 @@ static void the_reporter_tells_of_every_end_but_an_orderly_one(void **state)
     crash_end(NULL);
 }
 
+/* A clock that was set back: what is there is called newer than what is written now. And one of the names is
+ * a link to somebody else's directory. */
+static void the_own_directory_and_those_elsewhere_stay(void **state)
+{
+    const char *dir = help_config_dir();
+    char line[2000];
+    int missing = 1;
+
+    (void)state;
+    crash_begin(NULL);
+    snprintf(line, sizeof(line),
+             "cd %s && rm -rf state/* && mkdir other && echo mine >other/report.json &&"
+             "ln -s ../other state/a.crash-1 && for i in $(seq 100 %u); do mkdir state/a.crash-9$i; done",
+             dir, 100 + ND_CRASH_KEPT);
+    assert_int_equal(system(line), 0);
+    assert_int_equal(WTERMSIG(run_node(fault)), SIGILL);
+    snprintf(line, sizeof(line), "ls %s/state/a.crash-2*/report.json >/dev/null 2>&1", dir);
+    for (unsigned waited = 0; waited < 1000 && missing; waited++) {
+        usleep(10000);
+        missing = system(line);
+    }
+    usleep(100000); /* it may go again */
+    assert_int_equal(system(line), 0);
+    snprintf(line, sizeof(line), "%s/other/report.json", dir);
+    assert_int_equal(access(line, R_OK), 0);
+    snprintf(line, sizeof(line), "rm -rf %s/state/* %s/other", dir, dir);
+    assert_int_equal(system(line), 0);
+    crash_end(NULL);
+}
+
 /* ---- the recording ---- */
 
 static void record_one(struct nd_crash *crash)
@@ -271,6 +301,7 @@ int main(void)
         cmocka_unit_test(the_peer_hears_of_what_before_it_hears_that),
         cmocka_unit_test(of_one_that_is_killed_it_hears_the_death_alone),
         cmocka_unit_test(the_reporter_tells_of_every_end_but_an_orderly_one),
+        cmocka_unit_test(the_own_directory_and_those_elsewhere_stay),
         cmocka_unit_test(the_recording_says_how_its_node_ended),
     };
     return cmocka_run_group_tests(tests, NULL, crash_clean);

@@ -3,6 +3,7 @@
  * What is said of a module by its ELF file, of files that are made here: what it takes, what it keeps, and
  * files that are no module. What compilers make of C is judged by tests/lab/rules.t.
  */
+#include "node/base/elf_file.h"
 #include "node/config/module_file.h"
 #include "tests/unit/help_elf.h"
 
@@ -239,6 +240,31 @@ static void a_symbol_of_no_section_is_no_variable(void **state)
     says("section 0xff00", 0, OK);
 }
 
+/* Who maps such a file dies of the pages behind its end: the loader does not look. */
+static void a_file_that_is_cut_short_is_known(void **state)
+{
+    static uint8_t whole[1 << 24];
+    char name[] = "/tmp/module-XXXXXX";
+    FILE *self = fopen("/proc/self/exe", "re");
+    int fd = mkstemp(name);
+    size_t size;
+
+    (void)state;
+    assert_non_null(self);
+    size = fread(whole, 1, sizeof(whole), self);
+    fclose(self);
+    assert_true(size > 65536 && fd >= 0);
+    assert_false(nd_elf_file_is_cut("/proc/self/exe"));
+    assert_int_equal(write(fd, whole, 8192), 8192);
+    assert_true(nd_elf_file_is_cut(name));
+    assert_int_equal(ftruncate(fd, 80), 0);
+    assert_true(nd_elf_file_is_cut(name));
+    assert_int_equal(ftruncate(fd, 20), 0); /* nothing to be mapped: the loader says so */
+    assert_false(nd_elf_file_is_cut(name));
+    close(fd);
+    unlink(name);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +275,7 @@ int main(void)
         cmocka_unit_test(a_file_that_cannot_be_read_is_refused),
         cmocka_unit_test(a_name_that_is_none_is_empty),
         cmocka_unit_test(a_symbol_of_no_section_is_no_variable),
+        cmocka_unit_test(a_file_that_is_cut_short_is_known),
     };
 
     return cmocka_run_group_tests_name("module_file", tests, NULL, NULL);

@@ -18,11 +18,15 @@ static int is_recording(const struct dirent *d)
 {
     size_t len = strlen(d->d_name);
 
-    return len > strlen(LG_SUFFIX) && strcmp(d->d_name + len - strlen(LG_SUFFIX), LG_SUFFIX) == 0;
+    return len > strlen(LG_SUFFIX) && strspn(d->d_name, "0123456789") == len - strlen(LG_SUFFIX) &&
+           strcmp(d->d_name + len - strlen(LG_SUFFIX), LG_SUFFIX) == 0;
 }
 
 static int is_named(const struct dirent *d)
 {
+    for (const char *at = d->d_name; *at; at++)
+        if (*at <= ' ' || *at > '~') /* it would be printed */
+            return 0;
     return d->d_name[0] != '.';
 }
 

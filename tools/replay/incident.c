@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a reporter wrote of a crash, read back; and the recording that ends with it. See crash.h. */
 #include "tools/replay/crash.h"
+#include "node/crash/reporter.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#define REPORT_MAX (16 << 20) /* bytes of report.json; one of all lanes has some hundred KiB */
 
 /* It is printed: whoever may write there may not write on a terminal. */
 static void copy_text(char *out, size_t size, const json_t *o, const char *name)
@@ -18,7 +13,7 @@ static void copy_text(char *out, size_t size, const json_t *o, const char *name)
 
     snprintf(out, size, "%s", text ? text : "");
     for (; *out; out++)
-        if ((unsigned char)*out < ' ' || *out == 0x7f)
+        if (*out < ' ' || *out > '~')
             *out = '?';
 }
 
@@ -58,41 +53,23 @@ static int check_report(const struct nd_incident *r, const char *how, const char
     return 0;
 }
 
-/* Its node's user may have put anything there. -1 with errno. */
-static int open_report(const char *file)
-{
-    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    struct stat is;
-
-    if (fd >= 0 && fstat(fd, &is) == 0 && S_ISREG(is.st_mode) && is.st_size <= REPORT_MAX)
-        return fd;
-    if (fd >= 0) {
-        close(fd);
-        errno = EFBIG; /* or no file at all */
-    }
-    return -1;
-}
-
 int nd_incident_read(struct nd_incident *out, const char *directory, struct ft_fault *fault)
 {
     char file[300], how[16];
-    json_error_t why;
     const json_t *lane;
     json_t *report;
     uint64_t packet;
-    int fd;
+    int error;
 
     *out = (struct nd_incident){.lane = -1};
     snprintf(out->directory, sizeof(out->directory), "%s", directory);
+    if (strlen(directory) >= sizeof(out->directory))
+        return ft_fail(fault, FT_EMALFORMED, "%.160s…: %zu characters, expected fewer than %zu", directory,
+                       strlen(directory), sizeof(out->directory));
+    error = nd_crash_read(directory, &report, fault);
+    if (error)
+        return error;
     snprintf(file, sizeof(file), "%s/report.json", out->directory);
-    fd = open_report(file);
-    if (fd < 0)
-        return ft_fail(fault, errno == EACCES ? FT_EPERM : FT_ENOENT,
-                       "%.160s: %s, expected a directory that `incidents` lists", file, strerror(errno));
-    report = json_loadfd(fd, 0, &why);
-    close(fd);
-    if (!report)
-        return ft_fail(fault, FT_EMALFORMED, "%.160s:%d: %.60s, expected a report", file, why.line, why.text);
     copy_text(how, sizeof(how), report, "how");
     copy_text(out->line, sizeof(out->line), report, "line");
     copy_text(out->node, sizeof(out->node), report, "node");
