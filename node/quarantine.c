@@ -23,7 +23,7 @@ void nd_quarantine_hear(void *running, const struct ft_crash_notice *notice)
     switch (nd_quarantine_begin(q, notice, nd_now(), p->quarantine_s, p->quarantine_max)) {
     case ND_QUARANTINE_BEGUN:
         ft_log_fields(FT_LEVEL_ERROR, FT_SAYS_CRASH, fields,
-                      "node %s %s; frames like the %u it had are dropped for %u s", peer, line,
+                      "node %s %s; frames of %u fingerprints are dropped for %u s", peer, line,
                       notice->fingerprints, p->quarantine_s);
         break;
     case ND_QUARANTINE_ENDED:

@@ -40,7 +40,7 @@ is "by the word of the guardian" "$(field b takeover.reason)" "the death notice"
 said='crashed in NF crasher, lane 0, burst [0-9]*, packet [0-9]*: SIGSEGV'
 ok "the node that died says what it was" grep -q "a: $said; see $LAB_DIR/a/a.crash-" "$LAB_DIR/a.log"
 ok "its successor says the same" \
-    grep -q "b: node a $said; frames like the [0-9]* it had are dropped for 20 s" "$LAB_DIR/b.log"
+    grep -q "b: node a $said; frames of [0-9]* fingerprints are dropped for 20 s" "$LAB_DIR/b.log"
 ok "and that they come again" grep -q "frames that node a crashed on in NF crasher come again, and are dropped" "$LAB_DIR/b.log"
 quarantined=$(field b 'lanes[0].quarantined')
 ok "those that came after the takeover were dropped: $quarantined" test "$quarantined" -gt 0
@@ -75,6 +75,6 @@ ok "the pair is PROTECTED again" is_protected
 kill -KILL "$(field b pid)"
 sleep 1
 is "after a kill -9 there is a report, and no quarantine" \
-    "$(us incidents -n b -o json | jq -r '.incidents[].report.how') $(grep -c 'frames like the' "$LAB_DIR/a.log")" "killed 0"
+    "$(us incidents -n b -o json | jq -r '.incidents[].report.how') $(grep -c 'fingerprints are dropped' "$LAB_DIR/a.log")" "killed 0"
 ok "and the recording is executed to that moment" again --log "$work/rec/b" -o json
 is "which it tells of" "$(jq -r .end.how "$work/out.txt")" killed
