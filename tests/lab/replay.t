@@ -10,7 +10,7 @@ chains
 # ---- what the tool says ---------------------------------------------------------------------------------------------
 
 python3 tests/lab/mkpcap.py "$dir/made.pcap" 12000 1500
-keys="altered delta_bytes dependencies differences dropped duplicated equivalent failovers first frames_foreign frames_refused frames_sent input"
+keys="altered crashed delta_bytes dependencies differences dropped duplicated equivalent failovers first frames_foreign frames_refused frames_sent input"
 keys="$keys kills_beyond log_bytes lost nfs reference_digest released reordered run_digest suppressed"
 run -c "$dir/chain/nat.yaml" "$dir/made.pcap"
 ok "a capture of our own through nat, firewall, monitor" $? "$(cat "$dir/json")"
