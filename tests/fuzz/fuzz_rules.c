@@ -23,9 +23,13 @@ static void check_rule(const struct fw_rule *r)
 static void decide(const struct fw_rules *rules)
 {
     static const uint8_t protos[] = {1, 6, 17, 47};
+    static uint8_t addresses[8 + 2 * 16] = {[8] = 0x20, 0x01, 0x0d, 0xb8, [24] = 0xfe, 0x80}; /* of IPv6 */
 
-    for (unsigned i = 0; i < 32; i++) {
+    for (unsigned i = 0; i < 64; i++) {
         struct nf_packet p = {.side = i & 1,
+                              .flags = i & 32 ? NF_P_IPV6_READ : NF_P_IPV4,
+                              .data = addresses,
+                              .have = sizeof(addresses),
                               .proto = protos[i >> 1 & 3],
                               .saddr = 0x0200000a,
                               .daddr = i & 8 ? 0x076433c6 : 0,

@@ -42,6 +42,7 @@ ok "and the standby goes along" equal
 ok "show goes through every lane" us show nat -o json
 is "and has the timeout as it is now" "$(us show nat -o json | jq .timeouts.udp)" 200
 # Of UDP: those of connections that have just ended go by themselves.
+"$probe" run 203.0.113.100 7007 --seconds 1 --flows 16 --from "${LAB_PREFIX}client" --to "${LAB_PREFIX}server" >"$work/probe"
 us show nat -o json | jq -r '.rows[] | select(.outside_port and .proto == "udp") | "\(.proto)/\(.outside_port)"' >"$work/mappings"
 first=$(head -n 1 "$work/mappings") last=$(tail -n 1 "$work/mappings")
 is "a mapping of the first lane is cleared" "$(us clear nat "$first" 2>&1)" "clear nat $first: done"
