@@ -4,6 +4,7 @@
 #include "ftcore/base/event_log.h"
 #include "nflib/module/object.h"
 #include "node/base/elf_file.h"
+#include "node/base/printable.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -91,24 +92,13 @@ static const char *name_of(const struct object *o, const Elf64_Shdr *s)
 
 /* ---- what is said -------------------------------------------------------------------------------- */
 
-/* Names are the file's: one line of printable ASCII. */
-static const char *printable(const char *name, char out[61])
-{
-    size_t n = 0;
-
-    for (; name[n] && n < 60; n++)
-        out[n] = name[n] >= ' ' && name[n] <= '~' ? name[n] : '?';
-    out[n] = '\0';
-    return out;
-}
-
 static int warn(const struct object *o, const char *what, const char *name, const char *expected)
 {
     char shown[61];
 
     if (!o->quiet)
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_START, "%s: warning: %s\"%s\", expected %s", o->path, what,
-                     printable(name, shown), expected);
+                     nd_printable(name, shown, sizeof(shown)), expected);
     return 0;
 }
 
@@ -117,7 +107,7 @@ static int refuse(const struct object *o, const char *what, const char *name, co
     char shown[61];
 
     return ft_fail(o->fault, FT_EMALFORMED, "module %.120s %s\"%s\", expected %s", o->path, what,
-                   printable(name, shown), expected);
+                   nd_printable(name, shown, sizeof(shown)), expected);
 }
 
 static bool is_in(const char *list, const char *name)

@@ -4,6 +4,7 @@
  * Asks no node; a node whose directory of state is on another server has none here.
  */
 #include "node/control/pair.h"
+#include "node/base/printable.h"
 #include "node/crash/reporter.h"
 
 #include <errno.h>
@@ -76,17 +77,7 @@ static const char *text_of(const struct incident *i, const char *name)
     return nd_text(i->report, name, "-");
 }
 
-/* Made by whoever has the node's user, read on the terminal of somebody else: printable ASCII alone. */
-static const char *printable(const char *text, char out[96])
-{
-    size_t n = 0;
-
-    for (; text[n] && n < 95; n++)
-        out[n] = text[n] >= ' ' && text[n] <= '~' ? text[n] : '?';
-    out[n] = '\0';
-    return out;
-}
-
+/* Reports are made by whoever has the node's user, and read on the terminal of somebody else. */
 static void print_text(const struct incidents *all)
 {
     if (all->count)
@@ -99,10 +90,10 @@ static void print_text(const struct incidents *all)
 
         if (json_is_integer(packet))
             snprintf(number, sizeof(number), "%d", (int)json_integer_value(packet));
-        printf("%-27s %-10s %-14s %-7s %-8s %s/%s\n", printable(text_of(i, "time"), time), i->node->name,
-               printable(text_of(i, "nf"), nf), number,
-               printable(text_of(i, killed ? "how" : "signal"), signal), i->node->state,
-               printable(i->name, name));
+        printf("%-27s %-10s %-14s %-7s %-8s %s/%s\n", nd_printable(text_of(i, "time"), time, sizeof(time)),
+               i->node->name, nd_printable(text_of(i, "nf"), nf, sizeof(nf)), number,
+               nd_printable(text_of(i, killed ? "how" : "signal"), signal, sizeof(signal)), i->node->state,
+               nd_printable(i->name, name, sizeof(name)));
     }
 }
 

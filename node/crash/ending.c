@@ -5,6 +5,7 @@
  * node as the page does.
  */
 #include "logger/recorder/recorder.h"
+#include "node/base/printable.h"
 #include "node/crash/handler.h"
 #include "node/crash/reporter.h"
 
@@ -32,13 +33,6 @@ static uint64_t end_lane(const struct nd_crash_case *c, unsigned lane, uint64_t 
     return burst == last && is_in_burst(mark) ? last - 1 : last;
 }
 
-/* What an NF wrote over a name is no text, and a reader would refuse the file. */
-static void copy_name(char out[FT_CRASH_NAME], const char name[FT_CRASH_NAME])
-{
-    for (unsigned i = 0; i < FT_CRASH_NAME - 1 && name[i]; i++)
-        out[i] = name[i] >= ' ' && name[i] <= '~' ? name[i] : '?';
-}
-
 static struct lg_node_end describe_end(const struct nd_crash_case *c)
 {
     const struct nd_crash_told *told = &c->page->told;
@@ -60,7 +54,7 @@ static struct lg_node_end describe_end(const struct nd_crash_case *c)
     end.burst = atomic_load(&mark->burst);
     end.time = atomic_load(&mark->time);
     if (atomic_load(&mark->doing) != NF_DOING_NOTHING && nf < FT_NFS_MAX)
-        copy_name(end.nf, c->page->nf[nf]);
+        nd_printable(c->page->nf[nf], end.nf, sizeof(end.nf)); /* an NF may have written over it */
     return end;
 }
 

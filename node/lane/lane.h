@@ -12,7 +12,6 @@
 #define NODE_LANE_LANE_H
 
 #include "ftcore/queue/hold.h"
-#include "ftcore/queue/lane.h"
 #include "ftcore/record/datagram.h"
 #include "logger/capture.h"
 #include "logger/replayed.h"
@@ -23,7 +22,6 @@
 #include "node/lane/group.h"
 #include "node/lane/guardian.h"
 #include "node/lane/io.h"
-#include "node/lane/verification.h"
 
 /* A question of the main thread to a lane, answered between bursts. One at a time: the asker fills it and
  * sets `asked`, the lane answers and sets `asked` back. */
@@ -356,6 +354,8 @@ bool nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t seq, const 
                       uint64_t got);
 /* Tells what came of a digest that was asked for; a wrong one is a divergence. True: it is as expected. */
 bool nd_lane_verdict(struct nd_lane *lane, uint64_t burst, uint64_t seq, uint64_t expected, uint64_t got);
+/* The record's inputs as the burst's packets; their number. */
+uint32_t nd_lane_load_inputs(struct nd_lane *lane, struct lg_cursor *cursor);
 bool nd_lane_replay(struct nd_lane *lane, uint64_t upto); /* some of the stream; true if there was work */
 /* Something up to burst `upto`, or of a whole delta, is still to be replayed or applied. */
 bool nd_lane_behind(const struct nd_lane *lane, uint64_t upto);

@@ -49,7 +49,7 @@ static bool fetch_inputs(struct nd_lane *lane, const struct ft_record *r)
     return true;
 }
 
-static uint32_t load_inputs(struct nd_lane *lane, struct lg_cursor *cursor)
+uint32_t nd_lane_load_inputs(struct nd_lane *lane, struct lg_cursor *cursor)
 {
     const struct ft_input *in;
     uint8_t *bytes;
@@ -183,7 +183,7 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
                     FT_PLANTED("drop-edge") ? 0 : r->dependencies);
     if (r->flags & FT_REC_BY_SEQ && !fetch_inputs(lane, r))
         return nd_lane_diverged(lane, r->burst, r->seq, "inputs that the input keeper has", r->inputs, 0);
-    n = r->flags & FT_REC_BY_SEQ ? r->inputs : load_inputs(lane, &cursor);
+    n = r->flags & FT_REC_BY_SEQ ? r->inputs : nd_lane_load_inputs(lane, &cursor);
     while ((value = lg_cursor_determinant(&cursor, &len)))
         if (nf_determinants_is(value, len))
             whole &= nf_determinants_supply(nf_chain_determinants(lane->chain), value, len) == FT_OK;

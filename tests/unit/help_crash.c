@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define BUFFERS 1024u
@@ -208,6 +210,17 @@ void crash_turns(unsigned n)
         FT_NOTE(w->words, turn_ns, w->lane.now);
         nd_lane_live(&w->lane);
         nd_lane_answer(&w->lane);
+    }
+}
+
+void crash_ends_later(void)
+{
+    pid_t me = getpid();
+
+    if (fork() == 0) {
+        nanosleep(&(struct timespec){0, 400000000}, NULL);
+        kill(me, SIGABRT);
+        _exit(0);
     }
 }
 

@@ -67,18 +67,6 @@ static const struct death {
 
 static unsigned chosen;
 
-/* Who ends a lane that hangs: another process. */
-static void end_me_later(void)
-{
-    pid_t me = getpid();
-
-    if (fork() == 0) {
-        nanosleep(&(struct timespec){0, 400000000}, NULL);
-        kill(me, SIGABRT);
-        _exit(0);
-    }
-}
-
 static void die_of_a_packet(void)
 {
     for (unsigned i = 0; i < EARLIER; i++) {
@@ -92,7 +80,7 @@ static void die_of_a_packet(void)
     for (unsigned i = 0; i < BEFORE; i++)
         crash_arrives(CRASH_HARM);
     if (chosen == 5)
-        end_me_later();
+        crash_ends_later();
     crash_turns(3);
 }
 

@@ -124,16 +124,21 @@ static void a_record_of_a_burst_that_did_not_end_counts_as_begun(void **state)
     rig_forget();
 }
 
-static void an_orderly_stop_says_so(void **state)
+static void record_and_stop(void)
 {
-    struct lg_recording r;
-
-    (void)state;
     recorder_open(1u << 30, 2);
     recorder_turn(7, 0);
     for (int i = 0; i < 3; i++)
         recorder_burst(60, 0);
     rig_close();
+}
+
+static void an_orderly_stop_says_so(void **state)
+{
+    struct lg_recording r;
+
+    (void)state;
+    record_and_stop();
     rig_read(&r, 1);
     assert_true(r.ended);
     assert_int_equal(r.node_end.how, LG_STOPPED);
@@ -183,11 +188,7 @@ static void an_end_that_nobody_writes_is_refused(void **state)
     struct ft_fault fault;
 
     (void)state;
-    recorder_open(1u << 30, 2);
-    recorder_turn(7, 0);
-    for (int i = 0; i < 3; i++)
-        recorder_burst(60, 0);
-    rig_close();
+    record_and_stop();
     assert_int_equal(open_with(&right, whole, LG_NODE_END, &fault), 0);
 #define REFUSED(change, len)                                                                                 \
     do {                                                                                                     \

@@ -90,11 +90,6 @@ static int run_fresh(const struct again *a, struct ft_fault *fault)
     return 0;
 }
 
-static int exit_of(int error)
-{
-    return error == FT_ENOMEM ? ND_SOFTWARE : error == FT_EDIVERGED ? ND_NOT_EQUAL : nd_exit_of_file(error);
-}
-
 static _Noreturn void run_child(struct again *a)
 {
     static const struct ft_datagram_key nobody;
@@ -109,7 +104,7 @@ static _Noreturn void run_child(struct again *a)
         show_again(a, a->log.node.lane[a->log.crash_lane].chain);
     if (error)
         fprintf(stderr, "%s\n", fault.text);
-    _exit(error ? exit_of(error) : ND_DONE);
+    _exit(error ? nd_log_exit_of(error) : ND_DONE);
 }
 
 /* A person looks at it, and it takes as long as that takes. */
@@ -355,7 +350,7 @@ int nd_replay_crash(const struct nd_replay_options *options)
         error = choose_inputs(&a, options, &fault);
     if (error) {
         fprintf(stderr, "%s\n", fault.text);
-        code = exit_of(error);
+        code = nd_log_exit_of(error);
     } else {
         find_entry(&a);
         code = die_again(&a);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a reporter wrote of a crash, read back; and the recording that ends with it. See crash.h. */
 #include "tools/replay/crash.h"
+#include "node/base/printable.h"
 #include "node/crash/reporter.h"
 
 #include <stdlib.h>
@@ -11,10 +12,7 @@ static void copy_text(char *out, size_t size, const json_t *o, const char *name)
 {
     const char *text = json_string_value(json_object_get(o, name));
 
-    snprintf(out, size, "%s", text ? text : "");
-    for (; *out; out++)
-        if (*out < ' ' || *out > '~')
-            *out = '?';
+    nd_printable(text ? text : "", out, size);
 }
 
 static uint64_t number_of(const json_t *o, const char *name)

@@ -344,6 +344,11 @@ static int open_log(struct nd_log *log, int *code, struct ft_fault *fault)
     return error;
 }
 
+int nd_log_exit_of(int error)
+{
+    return error == FT_ENOMEM ? ND_SOFTWARE : error == FT_EDIVERGED ? ND_NOT_EQUAL : nd_exit_of_file(error);
+}
+
 int nd_replay_log(const struct nd_replay_options *options)
 {
     static struct nd_log log;
@@ -360,7 +365,7 @@ int nd_replay_log(const struct nd_replay_options *options)
         error = nd_log_dump(&log, &fault);
     if (error) {
         fprintf(stderr, "%s\n", fault.text);
-        code = error == FT_ENOMEM ? ND_SOFTWARE : nd_exit_of_file(error);
+        code = nd_log_exit_of(error);
     } else if (!code) {
         code = nd_log_print(&log);
         code = code ? code : log.diverged ? ND_NOT_EQUAL : ND_DONE;

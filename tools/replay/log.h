@@ -119,15 +119,16 @@ struct nd_log {
     json_t *before, *after;            /* --diff: what the NFs showed then and at the end; else NULL */
     json_t *rows;                      /* of --show, at the end */
     uint64_t snapshots;
-    bool stopped;  /* at `to` */
-    bool diverged; /* told by then */
-    struct nd_crash_page
-        *page;             /* --crash: where lanes mark what they are at, and who dies tells; else NULL */
-    unsigned crash_lane;   /* whose burst that had not ended is executed last */
-    uintptr_t crash_entry; /* for a debugger: the function that it died in or below; 0: not known */
-    unsigned crash_packet; /* and the packet of that burst, from 1; 0: not known */
+    bool stopped;               /* at `to` */
+    bool diverged;              /* told by then */
+    struct nd_crash_page *page; /* --crash: marks of lanes, and who dies tells; else NULL */
+    unsigned crash_lane;        /* whose burst that had not ended is executed last */
+    uintptr_t crash_entry;      /* for a debugger: the function that it died in or below; 0: not known */
+    unsigned crash_packet;      /* and the packet of that burst, from 1; 0: not known */
 };
 
+/* The exit code for an error of a file, or of what is executed of it. */
+int nd_log_exit_of(int error);
 /* The whole command; an exit code. */
 int nd_replay_log(const struct nd_replay_options *options);
 /* Of a crash: executes log->files with log->config and log->options, then the burst that had not ended. 0:

@@ -167,22 +167,14 @@ void nd_log_run_begun(struct nd_log_lane *l, const struct lg_frame *f)
     const struct ft_record *r = l->record;
     struct lg_cursor cursor = {.record = r};
     struct ft_fault fault;
-    const struct ft_input *in;
     const void *value;
-    uint8_t *bytes;
-    uint32_t n = 0, len, commands = 0;
+    uint32_t n, len, commands = 0;
 
     if (!f->content)
         return;
     FT_CHECK(ft_record_decode(f->content, f->len, l->record, FT_RECORD_MAX, &fault) > 0,
              "a record that was read before: %s", fault.text);
-    while ((in = lg_cursor_input(&cursor, &bytes)))
-        lane->burst.packets[n++] =
-            (struct nf_packet){.data = bytes,
-                               .len = in->wire,
-                               .have = in->taken,
-                               .in_port = in->port,
-                               .side = in->flags & FT_IN_OUTSIDE ? NF_OUTSIDE : NF_INSIDE};
+    n = nd_lane_load_inputs(lane, &cursor);
     nd_crash_thread((int)lane->index);
     nd_stop_before(l->log->crash_entry,
                    l->log->crash_packet ? &lane->burst.packets[l->log->crash_packet - 1] : NULL);
