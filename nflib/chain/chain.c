@@ -221,6 +221,7 @@ static uint32_t run_side(struct nf_chain *chain, struct nf_packet *list[], uint3
         list[left] = NULL; /* what lies behind it is told from its packets, also after a crash */
         nf_mark(chain->mark, NF_DOING_PACKETS, nf->index);
         begin_audited(chain, nf);
+        nf_mark_registers();
         nf->module->process(nf, list, left, now);
         if (ft_unlikely(chain->guard))
             nf_payload_guard_end(chain->guard);

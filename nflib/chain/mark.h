@@ -58,6 +58,21 @@ static inline __attribute__((always_inline)) void nf_mark(struct nf_mark *mark, 
     NF_MARK(mark, stack, stack);
 }
 
+/* Before an NF is called: what points to a packet in a register is the NF's then, and not left from before.
+ * The frame pointer, where the compiler keeps one, points to no packet. */
+static inline __attribute__((always_inline)) void nf_mark_registers(void)
+{
+#ifdef __OPTIMIZE__
+    __asm__ volatile("xor %%ebx, %%ebx; xor %%r8d, %%r8d; xor %%r9d, %%r9d; xor %%r10d, %%r10d;"
+                     "xor %%r11d, %%r11d; xor %%r12d, %%r12d; xor %%r13d, %%r13d; xor %%r14d, %%r14d;"
+                     "xor %%r15d, %%r15d" ::
+                         : "rbx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cc");
+#endif
+#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__)
+    __asm__ volatile("xor %%ebp, %%ebp" ::: "rbp", "cc");
+#endif
+}
+
 /* A burst begins. */
 static inline void nf_mark_burst(struct nf_mark *mark, uint64_t burst, uint64_t time, uint64_t seq,
                                  const struct nf_packet *packets, uint32_t n)
