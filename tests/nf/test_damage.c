@@ -42,7 +42,7 @@ static const char rules[] = "deny out tcp to any port 25\nallow in tcp to any po
 #define MAPPED                                                                                               \
     "    - nat: { outside: 203.0.113.1, ports: 2000-2063, unsupported: by_address, max_flows: 48, "          \
     "max_fragments: 8, mapping: endpoint_independent, filtering: endpoint_independent, hairpin: true, "      \
-    "forward: \"tcp/80=10.0.0.11:8080, udp/53=10.0.0.12:53\" }\n"                                           \
+    "forward: \"tcp/80=10.0.0.11:8080, udp/53=10.0.0.12:53\" }\n"                                            \
     "    - monitor: { max_flows: 48 }\n"
 #define BALANCED                                                                                             \
     EDGE "    - load_balancer: { vip: 203.0.113.10, port: 80, max_flows: 32, max_fragments: 8, "             \
