@@ -4,10 +4,11 @@
 #   make help     these lines
 #   make deps     install the Debian packages needed, skipping what is there
 #   make check    deps, build, lint, unit tests, NF tests, the simulation, lab tests (TAP, through prove)
-#   make check-unit, check-sim, check-lab, check-long   parts of it, and what takes longer (docs/CONTRIBUTING.md)
+#   make check-unit, check-sim, check-lab   parts of it
+#   make check-more, check-long   further lab tests, fuzzing, models; and what takes hours (docs/CONTRIBUTING.md)
 #   make lint, make format   what a machine can see of style; clang-format of all files
 #   make fuzz     libFuzzer on everything that reads bytes from outside, T=60 seconds for each target (tests/fuzz/fuzz.mk)
-#   make model    the protocol's models, searched by spin (part of check)
+#   make model    the protocol's models, searched by spin (part of check-more)
 #   make sim      SEEDS=N fresh seeds of the simulated pair on all cores (docs/testing.md)
 #   make results  the experiments of the field's papers into docs/results, RESULTS_MINUTES=26 at most (scripts/results)
 #   make demo     deps, build, then 500 downloads through a pair whose primaries are killed
@@ -66,13 +67,17 @@ CORE   := $(BUILD)/lib/libcore.a
 UNIT   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/nf/test_*.c))
 NFTEST := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard nftest/*.c))
 HELP   := $(patsubst tests/%.c,$(BUILD)/obj/tests/%.o,$(wildcard tests/unit/help_*.c tests/nf/help_*.c)) $(NFTEST)
-LAB    := $(wildcard tests/lab/*.t)
+# Lab tests of check-more; check runs the others.
+MORE   := apply apply-kill arbiter arbiter-tls chains delta digests fight full hostile interfaces lanes-modes matrix metrics privilege push \
+          reasons recorder-lanes replay server-loss stale telemetry trace track upgrade
+LABMORE := $(MORE:%=tests/lab/%.t)
+LAB    := $(filter-out $(LABMORE),$(wildcard tests/lab/*.t))
 LABLONG := $(wildcard tests/lab/long/*.t)
 
 # Built a second time with bugs to be found, of which the environment chooses one.
 PLANTED := $(shell grep -lE 'FT_PLANTED|def UNDERSTUDY_PLANT' $$(find ftcore replicator node tools -name '*.c'))
 
-.PHONY: all help deps lint results sim sim-coverage check check-sim check-long check-unit check-lab model demo soak day clean format
+.PHONY: all help deps lint results sim sim-coverage check check-sim check-more check-long check-unit check-lab model demo soak day clean format
 all: $(BUILD)/understudy $(BUILD)/probe $(NFLIB) $(NFTESTLIB) $(HEADERS:%=$(BUILD)/include/%)
 
 help:
@@ -237,16 +242,19 @@ model:
 check: deps
 	+@$(MAKE) --no-print-directory -j2 all
 	+@$(MAKE) --no-print-directory -j2 $(UNIT)
-	+@$(MAKE) --no-print-directory -j2 build-fuzz/replay build-fuzz/fuzz
 	@scripts/lint --fast
 	+@$(MAKE) --no-print-directory check-unit
-	+@$(MAKE) --no-print-directory check-fuzz
-	+@$(MAKE) --no-print-directory model
 	+@$(MAKE) --no-print-directory -j2 $(BUILD)/simulate $(BUILD)/simulate-planted
 	+@$(MAKE) --no-print-directory check-sim
 	+@$(MAKE) --no-print-directory check-lab
 
-check-long: check
+check-more: deps
+	+@$(MAKE) --no-print-directory -j2 build-fuzz/replay build-fuzz/fuzz
+	+@$(MAKE) --no-print-directory check-fuzz
+	+@$(MAKE) --no-print-directory model
+	+@$(MAKE) --no-print-directory check-lab LAB='$(LABMORE)'
+
+check-long: check check-more
 	@$(BUILD)/simulate -q -r -n 20000 -j $(shell nproc)
 	@MODEL_LONG=1 prove --timer --failures --exec bash tests/model/model.t
 	@if [ -n "$(LABLONG)" ]; then UNDERSTUDY=$(BUILD)/understudy BUILD=$(BUILD) prove --timer --failures --exec bash $(LABLONG); fi

@@ -1,18 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * nat: source NAT to one outside address (RFC 4787, 5382, 5508, 7857). One mapping per flow: (protocol,
- * inside end, remote end) to an outside port, or ICMP identifier, from a pool per protocol that lanes share.
- * The way back is the flow's session, which knows the remote end, too: filtering is address- and
- * port-dependent. Whether a flow is translated is decided at its first packet. Hosts inside are reached from
- * outside at the ports that `forward` names (nat_forward.c).
+ * inside end, remote end) to an outside port, or ICMP identifier, from a pool per protocol that lanes share;
+ * or one for each end inside, as the file says (nat_mapping.c). The way back is the flow's session, which
+ * knows the remote end, too. Whether a flow is translated is decided at its first packet. Hosts inside are
+ * reached from outside at the ports that `forward` names (nat_forward.c). What has no ports goes by its
+ * address alone, where the file says so (nat_address.c).
  */
-#include "nflib/net/icmp.h"
 #include "nfs/nat_table.h"
 
+#include "nflib/net/icmp.h"
+
 static const char *const nat_counters[] = {NAT_COUNTERS(NF_COUNTER_NAME) NULL};
+static const char *const nat_unsupported[] = {"drop", "pass", "by_address", NULL};
+static const char *const nat_dependence[] = {"address_and_port_dependent", "endpoint_independent", NULL};
 
 /* What a packet is to this NF. */
-enum nat_kind { NAT_K_ARP, NAT_K_BAD, NAT_K_OTHER, NAT_K_LATER, NAT_K_ERROR, NAT_K_FLOW };
+enum nat_kind { NAT_K_ARP, NAT_K_BAD, NAT_K_OTHER, NAT_K_PORTLESS, NAT_K_LATER, NAT_K_ERROR, NAT_K_FLOW };
+
+/* Of what is not translated: `by_address` drops the rest. */
+static inline uint32_t nat_policy(const struct nat_config *config)
+{
+    return config->unsupported == NF_POLICY_PASS ? NF_POLICY_PASS : NF_POLICY_DROP;
+}
 
 static inline enum nat_kind nat_kind(const struct nf_packet *p)
 {
@@ -21,7 +31,7 @@ static inline enum nat_kind nat_kind(const struct nf_packet *p)
     if (!(p->flags & NF_P_IPV4))
         return p->flags & NF_P_ARP ? NAT_K_ARP : NAT_K_OTHER;
     if (!nf_proto_has_ports(p->proto))
-        return NAT_K_OTHER;
+        return NAT_K_PORTLESS;
     if (p->flags & NF_P_LATER)
         return NAT_K_LATER;
     if (p->flags & NF_P_ICMP_ERROR)
@@ -38,45 +48,7 @@ static bool nat_is_echo_request(const struct nf_packet *p, enum nat_kind kind)
 
 /* ---- packets ----------------------------------------------------------------------------------- */
 
-/* An error from inside about a packet that came in: the inner destination is ours to translate (RFC
- * 5508, 4.2). */
-static void nat_error_outward(const struct nf *nf, struct nf_packet *p)
-{
-    const struct nat_config *config = nf->config;
-    bool reply;
-    const struct nf_session *s = nf_session_quoted(nf, p, &reply);
-
-    if (!s || !nf_session_has(nf, s) || reply != nat_is_forwarded(s)) {
-        nf_drop(nf, p, NAT_NO_MAPPING);
-        return;
-    }
-    nf_packet_set_inner_dst(p, config->outside, nat_ends_of(nf, s).outside_port);
-    nf_packet_set_saddr(p, config->outside);
-    nf_count(nf, NAT_ERRORS, 1);
-}
-
-static void nat_error_inward(const struct nf *nf, struct nf_packet *p)
-{
-    const struct nat_config *config = nf->config;
-    bool reply;
-    const struct nf_session *s = nf_session_quoted(nf, p, &reply);
-    struct nf_inner in;
-    struct nat_ends ends;
-
-    if (!s || !nf_session_has(nf, s) || reply == nat_is_forwarded(s)) {
-        nf_packet_inner(p, &in);
-        nf_drop(nf, p,
-                in.saddr == config->outside && nat_has_port(nf, in.proto, in.sport) ? NAT_WRONG_REMOTE
-                                                                                    : NAT_NO_MAPPING);
-        return;
-    }
-    ends = nat_ends_of(nf, s);
-    nf_packet_set_inner_src(p, ends.inside, ends.inside_port);
-    nf_packet_set_daddr(p, ends.inside);
-    nf_count(nf, NAT_ERRORS, 1);
-}
-
-/* A packet of a session that began from outside. True: translated, as above. */
+/* A packet of a session that began from outside. True: translated. */
 static bool nat_forwarded(const struct nf *nf, struct nf_packet *p, const struct nf_session *s, bool later)
 {
     const struct nat_config *config = nf->config;
@@ -104,18 +76,17 @@ static bool nat_outward(const struct nf *nf, struct nf_packet *p, enum nat_kind 
     const struct nf_session *s;
 
     if (kind == NAT_K_ERROR) {
-        nat_error_outward(nf, p);
+        nat_error(nf, p);
         return false;
     }
     if (!nf_prefixes_has(&config->inside, p->saddr)) {
-        nf_drop_or_pass(nf, p, config->unsupported, NAT_NOT_INSIDE);
+        nf_drop_or_pass(nf, p, nat_policy(config), NAT_NOT_INSIDE);
         return false;
     }
     if (p->daddr == config->outside) {
-        if (nat_is_echo_request(p, kind))
-            nf_count(nf, NAT_OWN_ECHO, 1);
-        else
-            nf_drop(nf, p, NAT_HAIRPIN);
+        if (!nat_is_echo_request(p, kind))
+            return nat_hairpin(nf, p, kind == NAT_K_LATER, now);
+        nf_count(nf, NAT_OWN_ECHO, 1);
         return false;
     }
     s = nf_session_mine(nf, p);
@@ -153,7 +124,7 @@ static bool nat_inward(const struct nf *nf, struct nf_packet *p, enum nat_kind k
     struct nf_tuple ends;
 
     if (kind == NAT_K_ERROR) {
-        nat_error_inward(nf, p);
+        nat_error(nf, p);
         return false;
     }
     if (nat_is_echo_request(p, kind)) {
@@ -166,8 +137,8 @@ static bool nat_inward(const struct nf *nf, struct nf_packet *p, enum nat_kind k
         return nat_forwarded(nf, p, s, kind == NAT_K_LATER);
     }
     forward = !s && kind == NAT_K_FLOW ? nat_forward_at(config, p->proto, p->dport) : NULL;
-    if (forward) {
-        s = nat_forward_begin(nf, p, forward, now);
+    if (forward || (!s && kind == NAT_K_FLOW && nat_may_open(nf, p))) {
+        s = forward ? nat_forward_begin(nf, p, forward, now) : nat_open(nf, p, now);
         return s && nat_forwarded(nf, p, s, false);
     }
     if (kind == NAT_K_LATER && (!s || !nf_session_later(nf, p))) {
@@ -189,7 +160,7 @@ static bool nat_inward(const struct nf *nf, struct nf_packet *p, enum nat_kind k
 }
 
 /* A mapping begins with a packet from inside: with what follows it there is nothing left to decide. False: it
- * comes from elsewhere. */
+ * began in another way, or the packet comes from elsewhere. */
 static inline __attribute__((always_inline)) bool nat_settled(const struct nf *nf, struct nf_packet *p,
                                                               const struct nf_session *s)
 {
@@ -197,7 +168,7 @@ static inline __attribute__((always_inline)) bool nat_settled(const struct nf *n
     struct nat_flow *flow;
     struct nf_tuple ends;
 
-    if (ft_unlikely((p->side == NF_OUTSIDE) != (p->flow & NF_FLOW_REPLY))) /* or a forwarded one */
+    if (ft_unlikely((p->side == NF_OUTSIDE) != (p->flow & NF_FLOW_REPLY) || nat_flow_of(nf, s)->way))
         return false;
     flow = NF_SESSION_EDIT(nf, s, struct nat_flow);
     flow->packets++;
@@ -208,60 +179,6 @@ static inline __attribute__((always_inline)) bool nat_settled(const struct nf *n
         nf_packet_set_destination(p, ends.saddr, ends.sport);
     }
     return true;
-}
-
-/* What goes to a forwarded end, or comes from there: by its other end, so that both ways have one lane. */
-static bool nat_forward_owner(const struct nf *nf, const struct nf_packet *p, unsigned *lane)
-{
-    const struct nat_config *config = nf->config;
-    bool error = p->flags & NF_P_ICMP_ERROR, in = p->side == NF_OUTSIDE;
-    /* An error is about what went the other way. */
-    struct nf_inner ends = {
-        .saddr = p->saddr, .daddr = p->daddr, .sport = p->sport, .dport = p->dport, .proto = p->proto};
-
-    if (error) {
-        nf_packet_inner(p, &ends);
-        ends = (struct nf_inner){.saddr = ends.daddr,
-                                 .daddr = ends.saddr,
-                                 .sport = ends.dport,
-                                 .dport = ends.sport,
-                                 .proto = ends.proto};
-    }
-    if (in ? ends.daddr != config->outside || !nat_forward_at(config, ends.proto, ends.dport)
-           : !nat_forward_to(config, ends.proto, ends.saddr, ends.sport))
-        return false;
-    *lane = in ? nat_forward_lane(nf, ends.saddr, ends.sport) : nat_forward_lane(nf, ends.daddr, ends.dport);
-    return true;
-}
-
-/*
- * What comes back belongs to the lane that gave out the port; what goes out has no owner yet, so it goes
- * where its hash says. Later fragments have no port to know the owner by.
- */
-static bool nat_owner(const struct nf *nf, const struct nf_packet *p, unsigned *lane)
-{
-    const struct nat_config *config = nf->config;
-    const struct nat *nat = nf->state;
-    enum nat_kind kind = nat_kind(p);
-    uint8_t proto = p->proto;
-    uint16_t port = p->dport;
-
-    if (kind != NAT_K_FLOW && kind != NAT_K_ERROR)
-        return false;
-    if (config->forwards && nat_forward_owner(nf, p, lane))
-        return true;
-    if (p->side != NF_OUTSIDE || p->daddr != config->outside || nat_is_echo_request(p, kind))
-        return false;
-    if (kind == NAT_K_ERROR) {
-        struct nf_inner in;
-        nf_packet_inner(p, &in);
-        proto = in.proto;
-        port = in.sport;
-    }
-    uint32_t number = ntohs(port) - config->ports.first; /* below `first`: more than there are */
-    uint32_t owner = nf_shared_pool_owner(nat->pool[nat_proto(proto)], number);
-    *lane = owner;
-    return owner != NF_NONE;
 }
 
 static bool nat_one(const struct nf *nf, struct nf_packet *p, uint64_t now)
@@ -276,8 +193,10 @@ static bool nat_one(const struct nf *nf, struct nf_packet *p, uint64_t now)
     }
     if (p->side == NF_OUTSIDE && (p->flags & NF_P_IPV4) && p->daddr != config->outside)
         nf_count(nf, NAT_NOT_OURS, 1);
-    else if (kind == NAT_K_OTHER)
-        nf_drop_or_pass(nf, p, config->unsupported, NAT_UNSUPPORTED);
+    else if (kind == NAT_K_PORTLESS && nat_by_address(config, p->proto))
+        return nat_address_packet(nf, p, now);
+    else if (kind == NAT_K_OTHER || kind == NAT_K_PORTLESS)
+        nf_drop_or_pass(nf, p, nat_policy(config), NAT_UNSUPPORTED);
     else if (p->side == NF_INSIDE)
         return nat_outward(nf, p, kind, now);
     else
@@ -343,6 +262,8 @@ static int nat_check(void *config, struct ft_fault *fault)
         return ft_fail(fault, FT_EINVAL, "inside is an empty list, expected at least one network");
     if (nf_addr_martian(c->outside) || nf_addr_many(c->outside))
         return ft_fail(fault, FT_EINVAL, "outside is no host's address, expected an address of this chain");
+    if (c->filtering && !c->mapping)
+        return ft_fail(fault, FT_EINVAL, "filtering is endpoint_independent, expected mapping to be so, too");
     return nat_forwards_read(c, fault);
 }
 
@@ -356,9 +277,17 @@ static const struct nf_param nat_params[] = {
     NF_MAX_FRAGMENTS_PARAM(struct nat_config, flows),
     NF_TCP_UDP_PARAMS(struct nat_config, flows),
     NF_ICMP_PARAM(struct nat_config, flows),
-    NF_ONE_OF(struct nat_config, unsupported, nf_policy_names, "drop",
+    NF_ONE_OF(struct nat_config, unsupported, nat_unsupported, "drop",
               "what is done with what cannot be translated"),
     NF_PARAM(struct nat_config, forward, NF_STRING, "", "ports at which hosts inside are reached",
+             .marks = NF_PARAM_ADDED),
+    NF_YES_NO(struct nat_config, hairpin, "false", "hosts inside reach ports of `forward`, too",
+              .marks = NF_PARAM_ADDED),
+    NF_PARAM(struct nat_config, mapping, NF_CHOICE, "address_and_port_dependent",
+             "a port for each flow, or for each end inside", .choices = nat_dependence,
+             .marks = NF_PARAM_ADDED),
+    NF_PARAM(struct nat_config, filtering, NF_CHOICE, "address_and_port_dependent",
+             "who may send to a mapped port: whom its host sent to, or all", .choices = nat_dependence,
              .marks = NF_PARAM_ADDED),
     {0},
 };
@@ -384,6 +313,7 @@ static const struct nf_module nat_module = {
     .show = nat_show,
     .set = nat_set,
     .clear = nat_clear,
+    .scope = nat_scope,
     .owner = nat_owner,
     .check_state = nat_check_state,
     .session_size = sizeof(struct nat_flow),

@@ -84,11 +84,6 @@ const struct nat_forward *nat_forward_to(const struct nat_config *config, uint8_
     return NULL;
 }
 
-unsigned nat_forward_lane(const struct nf *nf, uint32_t remote, uint16_t port)
-{
-    return (ntohl(remote) ^ ntohl(remote) >> 16 ^ ntohs(port)) % nf->lanes;
-}
-
 /* ---- sessions ---- */
 
 const struct nf_session *nat_forward_begin(const struct nf *nf, struct nf_packet *p,
@@ -119,6 +114,8 @@ struct nat_ends nat_ends_of(const struct nf *nf, const struct nf_session *s)
     const struct nat_forward *f;
     struct nf_tuple ends;
 
+    if (flow->way == NAT_WAY_OPENED)
+        return nat_opened_ends(nf, s);
     if (nat_is_forwarded(s)) {
         FT_CHECK(flow->port < config->forwards, "nat: forward %u of %u", (unsigned)flow->port,
                  config->forwards);
@@ -127,4 +124,62 @@ struct nat_ends nat_ends_of(const struct nf *nf, const struct nf_session *s)
     }
     nf_session_view(nf, s, &ends);
     return (struct nat_ends){ends.saddr, ends.sport, (uint16_t)flow->port};
+}
+
+/* ---- hairpins: from inside to a forwarded port, and back by the NAT (RFC 4787, REQ-9) ---- */
+
+static void turn_round(const struct nf *nf, struct nf_packet *p, const struct nf_session *s, bool later)
+{
+    const struct nat_config *config = nf->config;
+    const struct nat_forward *f = nat_hairpin_of(nf, s);
+    struct nat_ends ends = nat_ends_of(nf, s);
+    bool reply = p->flow & NF_FLOW_REPLY;
+
+    if (later) {
+        nf_packet_set_saddr(p, config->outside);
+        nf_packet_set_daddr(p, reply ? ends.inside : f->to);
+    } else {
+        nf_packet_set_source(p, config->outside, reply ? f->port : ends.outside_port);
+        nf_packet_set_destination(p, reply ? ends.inside : f->to, reply ? ends.inside_port : f->to_port);
+    }
+}
+
+/* A session for its first packet, or the packet dropped and NULL. */
+static const struct nf_session *begin_hairpin(const struct nf *nf, struct nf_packet *p, uint64_t now)
+{
+    const struct nat_config *config = nf->config;
+    const struct nat_forward *f =
+        config->hairpin && nf_packet_has_ends(p) ? nat_forward_at(config, p->proto, p->dport) : NULL;
+    const struct nf_session *s;
+
+    if (!f || (p->session && !(nf_session_flags(p->session) & NF_SESSION_NEW))) {
+        nf_drop(nf, p, NAT_HAIRPIN);
+        return NULL;
+    }
+    s = nat_create(nf, p, now);
+    if (!s)
+        return NULL;
+    NF_SESSION_EDIT(nf, s, struct nat_flow)->way = (uint64_t)(f - config->list + 1) & 0xff;
+    nf_count(nf, NAT_FORWARDED, 1);
+    return s;
+}
+
+bool nat_hairpin(const struct nf *nf, struct nf_packet *p, bool later, uint64_t now)
+{
+    const struct nf_session *s = nf_session_mine(nf, p);
+
+    if (s && later && !nf_session_later(nf, p)) {
+        nf_drop(nf, p, NAT_FRAGMENT_UNKNOWN);
+        return false;
+    }
+    if (s && nat_hairpin_of(nf, s))
+        NF_SESSION_EDIT(nf, s, struct nat_flow)->packets++;
+    else if (s)
+        nf_drop(nf, p, NAT_HAIRPIN);
+    else
+        s = begin_hairpin(nf, p, now);
+    if (!s || p->drop)
+        return false;
+    turn_round(nf, p, s, later);
+    return true;
 }

@@ -12,7 +12,7 @@ static uint32_t nat_ports(const struct nat_config *config)
 uint64_t nat_arena(const void *c)
 {
     const struct nat_config *config = c;
-    return NAT_PROTOS * nf_shared_pool_lane_bytes(nat_ports(config));
+    return NAT_PROTOS * nf_shared_pool_lane_bytes(nat_ports(config)) + nat_mappings_bytes(config);
 }
 
 uint64_t nat_shared(const void *config, unsigned lanes)
@@ -33,19 +33,23 @@ bool nat_make(struct nf *nf)
         if (nat->pool[i])
             nf_table_add_pool(nf, names[i], nat->pool[i]);
     }
+    whole = whole && nat_mappings_make(nf, nat);
     NF_CONSTANT(nf, nat);
     return whole;
 }
 
 void nat_flows(const void *config, struct nf_flows_config *flows)
 {
-    *flows = ((const struct nat_config *)config)->flows;
+    const struct nat_config *nat = config;
+
+    *flows = nat->flows;
+    if (nat->unsupported == NAT_BY_ADDRESS)
+        flows->timeouts[NF_TIMEOUT_OTHER] = flows->timeouts[NF_TIMEOUT_UDP];
 }
 
 const struct nf_session *nat_create(const struct nf *nf, struct nf_packet *p, uint64_t now)
 {
     const struct nat_config *config = nf->config;
-    struct nat *nat = nf->state;
 
     /* Only a request opens a mapping: a reset or an echo reply answers something that was never let in. */
     if ((p->proto == NF_PROTO_TCP && (p->tcp_flags & NF_TCP_RST)) ||
@@ -57,7 +61,7 @@ const struct nf_session *nat_create(const struct nf *nf, struct nf_packet *p, ui
         nf_drop(nf, p, NAT_TABLE_FULL);
         return NULL;
     }
-    uint32_t number = nf_shared_pool_take(nf, nat->pool[nat_proto(p->proto)]);
+    uint32_t number = nat_take_port(nf, p);
     if (number == NF_NONE) {
         nf_drop(nf, p, NAT_PORTS_EXHAUSTED);
         return NULL;
@@ -73,12 +77,11 @@ const struct nf_session *nat_create(const struct nf *nf, struct nf_packet *p, ui
 void nat_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now)
 {
     const struct nat_config *config = nf->config;
-    struct nat *nat = nf->state;
+    const struct nat_flow *flow = nat_flow_of(nf, s);
 
     (void)now;
-    if (!nat_is_forwarded(s))
-        nf_shared_pool_give(nf, nat->pool[nat_proto(s->key[0].proto)],
-                            ntohs(nat_flow_of(nf, s)->port) - config->ports.first);
+    if (nf_proto_has_ports(s->key[0].proto) && (!nat_is_forwarded(s) || flow->way == NAT_WAY_OPENED))
+        nat_give_port(nf, s->key[0].proto, ntohs((uint16_t)flow->port) - config->ports.first);
     if (why == NF_SESSION_IDLE || why == NF_SESSION_DISPLACED)
         nf_count(nf, why == NF_SESSION_IDLE ? NAT_EXPIRED : NAT_DISPLACED, 1);
 }
@@ -88,40 +91,57 @@ int nat_set(struct nf *nf, const char *key, const char *value, uint64_t now, str
     return nf_sessions_set(nf, key, value, now, fault);
 }
 
+/* One session: its port, of which sessions[] counts one more, or the entry by which it began. */
+static int check_session(const struct nf *nf, struct nf_check *c, const struct nf_session *s, uint32_t at,
+                         uint32_t sessions[])
+{
+    const struct nat_config *config = nf->config;
+    const struct nat_flow *flow = nat_flow_of(nf, s);
+    uint32_t port = ntohs((uint16_t)flow->port);
+    bool opened = flow->way == NAT_WAY_OPENED;
+    uint8_t proto = s->key[0].proto;
+
+    nf_check_step(c);
+    if (opened ? !config->filtering || !nat_is_forwarded(s)
+               : flow->way > (nat_is_forwarded(s) ? 0 : config->forwards))
+        return nf_check_failed(c, "session %u began in way %u, expected one below %u", at,
+                               (unsigned)flow->way, config->forwards + 1);
+    if (nat_is_forwarded(s) && !opened)
+        return flow->port < config->forwards
+                   ? 0
+                   : nf_check_failed(c, "session %u is of forward %u, expected one below %u", at,
+                                     (unsigned)flow->port, config->forwards);
+    if (!nf_proto_has_ports(proto) && !port && !flow->way)
+        return 0;
+    if (!nf_proto_has_ports(proto) || port < config->ports.first || port > config->ports.last ||
+        (sessions[nat_proto(proto) * nat_ports(config) + port - config->ports.first]++ && !config->mapping))
+        return nf_check_failed(c, "session %u has protocol %u and port %u, expected a port of its own", at,
+                               proto, port);
+    return 0;
+}
+
 /* Each mapping has a port of its own, and this lane has taken those ports and no others. */
 int nat_check_state(const struct nf *nf, struct nf_check *c)
 {
     const struct nat_config *config = nf->config;
     const struct nat *nat = nf->state;
-    uint8_t *mapped = nf_check_memory(c, 0, (uint64_t)NAT_PROTOS * nat_ports(config));
+    uint32_t *sessions = nf_check_memory(c, 0, sizeof(*sessions) * NAT_PROTOS * nat_ports(config));
     const struct nf_session *s;
+    int error = 0;
 
-    if (!mapped)
+    if (!sessions)
         return FT_ENOMEM;
-    for (uint32_t at = 0; (s = nf_sessions_next(nf, &at)); at++) {
-        uint8_t proto = s->key[0].proto;
-        uint32_t port = ntohs(nat_flow_of(nf, s)->port), number = port - config->ports.first;
+    for (uint32_t at = 0; !error && (s = nf_sessions_next(nf, &at)); at++)
+        error = check_session(nf, c, s, at, sessions);
+    for (uint32_t i = 0; !error && i < NAT_PROTOS * nat_ports(config); i++) {
+        uint32_t pool = i / nat_ports(config), number = i % nat_ports(config);
 
         nf_check_step(c);
-        if (nat_is_forwarded(s)) {
-            if (nat_flow_of(nf, s)->port >= config->forwards)
-                return nf_check_failed(c, "session %u is of forward %u, expected one below %u", at,
-                                       (unsigned)nat_flow_of(nf, s)->port, config->forwards);
-            continue;
-        }
-        if (!nf_proto_has_ports(proto) || port < config->ports.first || port > config->ports.last ||
-            mapped[nat_proto(proto) * nat_ports(config) + number]++)
-            return nf_check_failed(c, "session %u has protocol %u and port %u, expected a port of its own",
-                                   at, proto, port);
+        if (!sessions[i] == nf_shared_pool_has(nat->pool[pool], number))
+            error = nf_check_failed(c, "port %u of pool %u is taken and no mapping's, or the other way round",
+                                    number, pool);
     }
-    for (unsigned i = 0; i < NAT_PROTOS; i++)
-        for (uint32_t number = 0; number < nat_ports(config); number++) {
-            nf_check_step(c);
-            if (mapped[i * nat_ports(config) + number] != nf_shared_pool_has(nat->pool[i], number))
-                return nf_check_failed(
-                    c, "port %u of pool %u is taken and no mapping's, or the other way round", number, i);
-        }
-    return 0;
+    return error || !nat->mappings ? error : nat_mappings_check(nf, c, sessions);
 }
 
 /* "tcp/1024": one mapping by protocol and outside port. */

@@ -28,20 +28,29 @@ struct nat_config {
     uint32_t outside;
     struct nf_range ports;
     struct nf_flows_config flows;
-    uint32_t unsupported; /* enum nf_policy */
+    uint32_t unsupported; /* enum nf_policy, or NAT_BY_ADDRESS */
     const char *forward;  /* its text; what follows is read from it by check */
     uint32_t forwards;
     struct nat_forward list[NAT_FORWARDS_MAX];
+    bool hairpin;
+    uint32_t mapping, filtering; /* 1: endpoint-independent */
 };
+#define NAT_BY_ADDRESS 2u /* of `unsupported` */
 
 /* In a session. One word. */
 struct nat_flow {
-    uint64_t packets : 48; /* both ways */
-    uint64_t port : 16;    /* outside, network order; of a forwarded session the place in list[] */
+    uint64_t packets : 40; /* both ways */
+    uint64_t way : 8;      /* 0, NAT_WAY_OPENED, or of a hairpin the place in list[] + 1 */
+    /* Outside, network order; 0: the protocol has none. Of a session by `forward` the place in list[]. */
+    uint64_t port : 16;
 };
+#define NAT_WAY_OPENED 255u /* begun from outside at the port of an end inside: `filtering` let it */
+_Static_assert(NAT_FORWARDS_MAX < NAT_WAY_OPENED, "a place + 1 is another value");
 
 struct nat {
     struct nf_shared_pool *pool[NAT_PROTOS]; /* of all lanes, with a cache of this one */
+    struct nf_map *mappings;                 /* nat_mapping.c; NULL: each flow has a port of its own */
+    uint32_t *slots;                         /* of mappings, by protocol and number */
 };
 
 /* The counters, with their names. */
@@ -59,13 +68,13 @@ struct nat {
     X(NAT_MALFORMED, "malformed")       /* dropped, as all that follow */                                    \
     X(NAT_NO_MAPPING, "no_mapping")     /* nothing known that it could belong to */                          \
     X(NAT_WRONG_REMOTE, "wrong_remote") /* to a mapped port, from somebody else */                           \
-    X(NAT_HAIRPIN, "hairpin")           /* from inside to the outside address */                             \
+    X(NAT_HAIRPIN, "hairpin")           /* from inside to the outside address, and not let */                \
     X(NAT_FRAGMENT_UNKNOWN, "fragment_unknown") /* later fragment, first one not seen */                     \
     X(NAT_FRAGMENTS_FULL, "fragments_full")     /* not dropped: its later fragments will be unknown */       \
     X(NAT_TABLE_FULL, "table_full")                                                                          \
     X(NAT_CONFLICT, "conflict") /* its answers would be those of another flow */                             \
     X(NAT_PORTS_EXHAUSTED, "ports_exhausted")                                                                \
-    X(NAT_FORWARDED, "forwarded") /* not dropped: sessions that began from outside, at a forwarded port */
+    X(NAT_FORWARDED, "forwarded") /* not dropped: sessions that began from outside, and those of hairpins */
 enum nat_counter { NAT_COUNTERS(NF_COUNTER) };
 
 static inline const struct nat_flow *nat_flow_of(const struct nf *nf, const struct nf_session *s)
@@ -86,10 +95,19 @@ static inline bool nat_has_port(const struct nf *nf, uint8_t proto, uint16_t por
            nf_shared_pool_has(nat->pool[nat_proto(proto)], n - config->ports.first);
 }
 
-/* It began from outside, by `forward`. */
+/* It began from outside. */
 static inline bool nat_is_forwarded(const struct nf_session *s)
 {
     return s->key[0].side == NF_OUTSIDE;
+}
+
+/* The entry of `forward` by which the session's host inside reaches another one inside; NULL: none. */
+static inline const struct nat_forward *nat_hairpin_of(const struct nf *nf, const struct nf_session *s)
+{
+    const struct nat_config *config = nf->config;
+    unsigned way = nat_flow_of(nf, s)->way;
+
+    return way && way != NAT_WAY_OPENED ? &config->list[way - 1] : NULL;
 }
 
 /* Both ends of a session that are the NAT's to translate, network order. */
@@ -106,12 +124,40 @@ int nat_forwards_read(struct nat_config *config, struct ft_fault *fault);
 const struct nat_forward *nat_forward_at(const struct nat_config *config, uint8_t proto, uint16_t port);
 const struct nat_forward *nat_forward_to(const struct nat_config *config, uint8_t proto, uint32_t addr,
                                          uint16_t port);
-/* The lane of what goes to or comes from a forwarded end: by its other end. */
-unsigned nat_forward_lane(const struct nf *nf, uint32_t remote, uint16_t port);
 /* A session for its first packet, from outside, which is counted; or the packet dropped and NULL. */
 const struct nf_session *nat_forward_begin(const struct nf *nf, struct nf_packet *p,
                                            const struct nat_forward *forward, uint64_t now);
 
+/* A packet from inside to the outside address, not an echo request. True: translated. */
+bool nat_hairpin(const struct nf *nf, struct nf_packet *p, bool later, uint64_t now);
+
+/* ---- nat_mapping.c ---- */
+uint64_t nat_mappings_bytes(const struct nat_config *config);
+bool nat_mappings_make(struct nf *nf, struct nat *nat);
+/* A number of the pool for a session that begins with a packet from inside, NF_NONE: exhausted; and back. */
+uint32_t nat_take_port(const struct nf *nf, const struct nf_packet *p);
+void nat_give_port(const struct nf *nf, uint8_t proto, uint32_t number);
+/* A packet from outside that belongs to no session: `filtering` lets it begin one, which nat_open does, or
+ * drops the packet and returns NULL. */
+bool nat_may_open(const struct nf *nf, const struct nf_packet *p);
+const struct nf_session *nat_open(const struct nf *nf, struct nf_packet *p, uint64_t now);
+struct nat_ends nat_opened_ends(const struct nf *nf, const struct nf_session *s);
+/* sessions[]: how many have each number of each pool. */
+int nat_mappings_check(const struct nf *nf, struct nf_check *c, const uint32_t sessions[]);
+
+/* ---- nat_address.c ---- */
+/* A protocol without ports, of which the address alone is translated. */
+bool nat_by_address(const struct nat_config *config, uint8_t proto);
+bool nat_address_packet(const struct nf *nf, struct nf_packet *p, uint64_t now); /* true: translated */
+
+/* ---- nat_errors.c ---- */
+void nat_error(const struct nf *nf, struct nf_packet *p); /* translates and counts it, or drops it */
+
+/* ---- nat_owner.c ---- */
+enum nf_scope nat_scope(const void *config);
+bool nat_owner(const struct nf *nf, const struct nf_packet *p, unsigned *lane);
+
+/* ---- nat_table.c ---- */
 uint64_t nat_arena(const void *config);
 uint64_t nat_shared(const void *config, unsigned lanes);
 bool nat_make(struct nf *nf);

@@ -39,6 +39,11 @@ static const char rules[] = "deny out tcp to any port 25\nallow in tcp to any po
     "8 }\n"                                                                                                  \
     "    - firewall: { rules: firewall.rules, max_flows: 48, max_fragments: 8 }\n"                           \
     "    - monitor: { max_flows: 48 }\n"
+#define MAPPED                                                                                               \
+    "    - nat: { outside: 203.0.113.1, ports: 2000-2063, unsupported: by_address, max_flows: 48, "          \
+    "max_fragments: 8, mapping: endpoint_independent, filtering: endpoint_independent, hairpin: true, "      \
+    "forward: \"tcp/80=10.0.0.11:8080, udp/53=10.0.0.12:53\" }\n"                                            \
+    "    - monitor: { max_flows: 48 }\n"
 #define BALANCED                                                                                             \
     EDGE "    - load_balancer: { vip: 203.0.113.10, port: 80, max_flows: 32, max_fragments: 8, "             \
          "backends: \"10.0.0.11 10.0.0.12 10.0.0.13:8080\" }\n"
@@ -331,6 +336,13 @@ static void a_site_with_a_service_refuses_damage_or_runs_on_it(void **state)
     chain_refuses_damage_or_runs_on_it(BALANCED, 1, 1200);
 }
 
+static void a_port_for_each_end_refuses_damage_or_runs_on_it(void **state)
+{
+    (void)state;
+    chain_refuses_damage_or_runs_on_it(MAPPED, 1, 800);
+    chain_refuses_damage_or_runs_on_it(MAPPED, 2, 800);
+}
+
 static void two_lanes_of_it_refuse_damage_or_run_on_it(void **state)
 {
     (void)state;
@@ -348,6 +360,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_site_refuses_damage_or_runs_on_it),
         cmocka_unit_test(a_site_with_a_service_refuses_damage_or_runs_on_it),
+        cmocka_unit_test(a_port_for_each_end_refuses_damage_or_runs_on_it),
         cmocka_unit_test(two_lanes_of_it_refuse_damage_or_run_on_it),
         cmocka_unit_test(lanes_that_share_all_refuse_damage_or_run_on_it),
     };

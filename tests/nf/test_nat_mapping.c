@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The NAT by choice: a port for each end inside, who may send to it, hairpins, and what has no ports. */
+#include "tests/nf/help_chain.h"
+
+#include <arpa/inet.h>
+#include <stdarg.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define OUTSIDE   NFT_IP(203, 0, 113, 1)
+#define HOST      NFT_IP(10, 1, 2, 3)
+#define SERVER    NFT_IP(10, 9, 9, 9)
+#define REMOTE    NFT_IP(198, 51, 100, 7)
+#define OTHER     NFT_IP(198, 51, 100, 8)
+#define NAT(more) "    - nat: { inside: [10.0.0.0/8], outside: 203.0.113.1" more " }\n"
+#define MAPPING   ", mapping: endpoint_independent"
+#define FILTERING ", filtering: endpoint_independent"
+#define FORWARD   ", forward: \"tcp/443=10.9.9.9:8443, udp/53=10.9.9.9:53\""
+
+static struct help_chain h;
+
+static uint64_t counter(const char *name)
+{
+    return help_chain_counter(&h, "nat", name);
+}
+
+static const uint8_t chain_mac[2][6] = {{2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 0x11}};
+
+static bool sends(uint8_t side, uint8_t proto, uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport,
+                  uint8_t flags, struct nft_seen *seen)
+{
+    struct nft_spec spec = {
+        .src = src, .dst = dst, .sport = sport, .dport = dport, .proto = proto, .tcp = flags, .payload = 9};
+    uint8_t frame[NFT_FRAME_MAX];
+    uint32_t len = nft_frame(&spec, frame);
+
+    memcpy(frame, chain_mac[side], 6);
+    if (help_chain_send(&h, side, frame, len).drop)
+        return false;
+    assert_null(nft_checksums(frame, len));
+    return !seen || nft_see(frame, len, seen);
+}
+
+/* ---- a port for each end inside ---- */
+
+static void an_end_has_one_port_to_all_remotes(void)
+{
+    struct nft_seen a, b, c;
+
+    help_chain_open(&h, NAT(MAPPING), NULL, 3);
+    assert_true(sends(NF_INSIDE, 17, HOST, 5000, REMOTE, 80, 0, &a));
+    assert_true(sends(NF_INSIDE, 17, HOST, 5000, OTHER, 81, 0, &b));
+    assert_true(sends(NF_INSIDE, 17, HOST, 5001, OTHER, 81, 0, &c));
+    assert_int_equal(a.sport, b.sport);
+    assert_int_not_equal(a.sport, c.sport);
+    assert_true(sends(NF_OUTSIDE, 17, OTHER, 81, OUTSIDE, b.sport, 0, &b));
+    assert_true(b.dst == HOST && b.dport == 5000);
+    /* Filtering is as strict as ever. */
+    assert_false(sends(NF_OUTSIDE, 17, OTHER, 82, OUTSIDE, a.sport, 0, NULL));
+    assert_int_equal(counter("wrong_remote"), 1);
+}
+
+static void a_port_is_given_back_with_its_last_flow(void)
+{
+    struct nft_seen s;
+
+    help_chain_open(&h, NAT(MAPPING ", ports: 2000-2000, udp: 5"), NULL, 3);
+    assert_true(sends(NF_INSIDE, 17, HOST, 5000, REMOTE, 80, 0, &s));
+    help_chain_wait_tenths(&h, 30);
+    assert_true(sends(NF_INSIDE, 17, HOST, 5000, OTHER, 80, 0, &s));
+    help_chain_wait_tenths(&h, 30); /* the first flow is over, the second is not */
+    assert_false(sends(NF_INSIDE, 17, HOST, 5001, REMOTE, 80, 0, NULL));
+    assert_int_equal(counter("ports_exhausted"), 1);
+    help_chain_wait_tenths(&h, 30);
+    assert_true(sends(NF_INSIDE, 17, HOST, 5001, REMOTE, 80, 0, &s));
+    assert_int_equal(s.sport, 2000);
+}
+
+static void all_may_send_to_it_where_the_file_says_so(void)
+{
+    struct nft_seen s;
+    uint16_t port;
+
+    help_chain_open(&h, NAT(MAPPING FILTERING), NULL, 3);
+    assert_true(sends(NF_INSIDE, 6, HOST, 5000, REMOTE, 80, NFT_SYN, &s));
+    port = s.sport;
+    assert_true(sends(NF_OUTSIDE, 6, OTHER, 4000, OUTSIDE, port, NFT_SYN, &s));
+    assert_true(s.dst == HOST && s.dport == 5000 && s.src == OTHER);
+    assert_true(sends(NF_INSIDE, 6, HOST, 5000, OTHER, 4000, NFT_SYN | NFT_ACK, &s));
+    assert_true(s.src == OUTSIDE && s.sport == port);
+    help_chain_has(&h, "nat", "\"remote\":\"198.51.100.8:4000\"");
+    /* To no port that is mapped, or in the middle of a connection: no. */
+    assert_false(sends(NF_OUTSIDE, 6, OTHER, 4001, OUTSIDE, port, NFT_ACK, NULL));
+    assert_false(sends(NF_OUTSIDE, 17, OTHER, 4000, OUTSIDE, port, 0, NULL));
+    assert_int_equal(counter("forwarded"), 1);
+    assert_int_equal(counter("no_mapping"), 1);
+    assert_int_equal(counter("wrong_remote"), 1);
+}
+
+/* The host's own flow is over; whom it let in is still there, and holds the port. */
+static void who_came_in_keeps_the_mapping(void)
+{
+    struct nft_seen s;
+    uint16_t port;
+
+    help_chain_open(&h, NAT(MAPPING FILTERING ", ports: 2000-2001, udp: 5"), NULL, 3);
+    assert_true(sends(NF_INSIDE, 17, HOST, 5000, REMOTE, 80, 0, &s));
+    port = s.sport;
+    for (unsigned i = 0; i < 4; i++) {
+        help_chain_wait_tenths(&h, 30);
+        assert_true(sends(NF_OUTSIDE, 17, OTHER, 9, OUTSIDE, port, 0, &s));
+        assert_true(s.dst == HOST && s.dport == 5000);
+    }
+    assert_int_equal(counter("mappings_expired"), 1);
+    help_chain_wait_tenths(&h, 60);
+    assert_int_equal(counter("mappings_expired"), 2);
+    assert_false(sends(NF_OUTSIDE, 17, OTHER, 9, OUTSIDE, port, 0, NULL));
+}
+
+/* ---- hairpins ---- */
+
+static void hosts_inside_reach_a_forwarded_port(void)
+{
+    struct nft_seen s;
+    uint16_t port = 0;
+
+    for (uint8_t proto = 6; proto <= 17; proto += 11) {
+        uint16_t at = proto == 6 ? 443 : 53, to = proto == 6 ? 8443 : 53;
+
+        for (unsigned i = 0; i < 3; i++) {
+            assert_true(sends(NF_INSIDE, proto, HOST, 4000, OUTSIDE, at, i ? NFT_ACK : NFT_SYN, &s));
+            assert_true(s.src == OUTSIDE && s.dst == SERVER && s.dport == to && s.sport >= 1024);
+            assert_true(!i || s.sport == port);
+            port = s.sport;
+            assert_true(
+                sends(NF_INSIDE, proto, SERVER, to, OUTSIDE, port, i ? NFT_ACK : NFT_SYN | NFT_ACK, &s));
+            assert_true(s.src == OUTSIDE && s.sport == at && s.dst == HOST && s.dport == 4000);
+        }
+    }
+    assert_int_equal(counter("forwarded"), 2);
+    assert_int_equal(counter("translated_outward"), 12);
+    assert_int_equal(counter("hairpin"), 0);
+    assert_false(sends(NF_INSIDE, 17, HOST, 4000, OUTSIDE, 54, 0, NULL));
+    assert_int_equal(counter("hairpin"), 1);
+}
+
+/* What a host has of a datagram that it complains about: header and ports. */
+static uint16_t quoted(uint8_t out[28], uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport)
+{
+    uint8_t frame[NFT_FRAME_MAX];
+    struct nft_spec spec = {
+        .src = src, .dst = dst, .sport = sport, .dport = dport, .proto = 17, .payload = 4};
+
+    nft_frame(&spec, frame);
+    memcpy(out, frame + 14, 28);
+    return 28;
+}
+
+static bool quotes(const uint8_t *inner, uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport)
+{
+    uint32_t addresses[2] = {htonl(src), htonl(dst)};
+    uint16_t ports[2] = {htons(sport), htons(dport)};
+
+    return memcmp(inner + 12, addresses, sizeof(addresses)) == 0 &&
+           memcmp(inner + 20, ports, sizeof(ports)) == 0;
+}
+
+static void errors_in_hairpins_are_translated(void)
+{
+    uint8_t inner[28];
+    struct nft_spec error = {.dst = OUTSIDE, .proto = 1, .type = 3, .code = 3, .inner = inner};
+    struct nft_seen s, q;
+    uint8_t frame[NFT_FRAME_MAX];
+    uint32_t len;
+
+    assert_true(sends(NF_INSIDE, 17, HOST, 4000, OUTSIDE, 53, 0, &s));
+    assert_true(sends(NF_INSIDE, 17, SERVER, 53, OUTSIDE, s.sport, 0, NULL));
+    /* The server, about the question. */
+    error.inner_len = quoted(inner, OUTSIDE, s.sport, SERVER, 53);
+    error.src = SERVER;
+    len = nft_frame(&error, frame);
+    memcpy(frame, chain_mac[NF_INSIDE], 6);
+    assert_false(help_chain_send(&h, NF_INSIDE, frame, len).drop);
+    assert_true(nft_see(frame, len, &q));
+    assert_true(q.src == OUTSIDE && q.dst == HOST);
+    assert_true(quotes(frame + 14 + 20 + 8, HOST, 4000, OUTSIDE, 53));
+    /* The host, about the answer. */
+    error.inner_len = quoted(inner, OUTSIDE, 53, HOST, 4000);
+    error.src = HOST;
+    len = nft_frame(&error, frame);
+    memcpy(frame, chain_mac[NF_INSIDE], 6);
+    assert_false(help_chain_send(&h, NF_INSIDE, frame, len).drop);
+    assert_true(nft_see(frame, len, &q));
+    assert_true(q.src == OUTSIDE && q.dst == SERVER);
+    assert_true(quotes(frame + 14 + 20 + 8, SERVER, 53, OUTSIDE, s.sport));
+    assert_int_equal(counter("icmp_errors_translated"), 2);
+}
+
+/* An ARP request for the chain's address, from which the chain learns who asks. */
+static void arrives(uint32_t addr)
+{
+    uint8_t arp[60] = {[0 ... 5] = 0xff, [6] = 2, 0, 0, 0, 1, (uint8_t)addr, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1};
+
+    memcpy(arp + 22, arp + 6, 6);
+    memcpy(arp + 28, &(uint32_t){htonl(addr)}, 4);
+    memcpy(arp + 38, &(uint32_t){htonl(NFT_IP(10, 0, 0, 1))}, 4);
+    help_chain_send(&h, NF_INSIDE, arp, sizeof(arp));
+}
+
+/* What is turned round leaves by the chain's routes, so it has some. */
+static void open_hairpins(void)
+{
+    static const char file[] = "/tmp/test-nat-mapping.yaml";
+    FILE *f = fopen(file, "w");
+
+    assert_non_null(f);
+    fputs("chain:\n  name: test\n  lanes: 1\n  nfs:\n" NAT(
+              FORWARD ", hairpin: true") "interfaces:\n"
+                                         "  - { name: inside, side: inside, address: 10.0.0.1/8, mac: "
+                                         "\"02:00:00:00:00:01\" }\n"
+                                         "  - { name: outside, side: outside, address: 203.0.113.2/24, mac: "
+                                         "\"02:00:00:00:00:11\" }\n",
+          f);
+    assert_int_equal(fclose(f), 0);
+    memset(&h, 0, sizeof(h));
+    help_chain_open_file(&h, file, 5);
+    unlink(file);
+    arrives(HOST);
+    arrives(SERVER);
+}
+
+/* ---- no ports ---- */
+
+static void what_has_no_ports_goes_by_its_address(void)
+{
+    static const uint8_t protos[] = {47, 50, 132, 4};
+    struct nft_seen s;
+
+    help_chain_open(&h, NAT(", unsupported: by_address, udp: 5"), NULL, 3);
+    for (unsigned i = 0; i < sizeof(protos); i++) {
+        assert_true(sends(NF_INSIDE, protos[i], HOST, 0, REMOTE, 0, 0, &s));
+        assert_true(s.src == OUTSIDE && s.dst == REMOTE);
+        assert_true(sends(NF_OUTSIDE, protos[i], REMOTE, 0, OUTSIDE, 0, 0, &s));
+        assert_true(s.src == REMOTE && s.dst == HOST);
+        /* Another remote is another flow; nobody else gets in, and no second host to the same one. */
+        assert_true(sends(NF_INSIDE, protos[i], SERVER, 0, OTHER, 0, 0, &s));
+        assert_true(sends(NF_OUTSIDE, protos[i], OTHER, 0, OUTSIDE, 0, 0, &s));
+        assert_int_equal(s.dst, SERVER);
+        assert_false(sends(NF_OUTSIDE, protos[i], NFT_IP(9, 9, 9, 9), 0, OUTSIDE, 0, 0, NULL));
+        assert_false(sends(NF_INSIDE, protos[i], SERVER, 0, REMOTE, 0, 0, NULL));
+    }
+    assert_int_equal(counter("no_mapping"), sizeof(protos));
+    assert_int_equal(counter("conflict"), sizeof(protos));
+    help_chain_wait_tenths(&h, 51);
+    assert_int_equal(counter("mappings_expired"), 2 * sizeof(protos));
+    assert_true(sends(NF_INSIDE, 47, SERVER, 0, REMOTE, 0, 0, NULL));
+}
+
+static void a_checksum_with_addresses_is_not_broken(void)
+{
+    static const uint8_t protos[] = {33, 51, 136};
+
+    help_chain_open(&h, NAT(", unsupported: by_address"), NULL, 3);
+    for (unsigned i = 0; i < sizeof(protos); i++)
+        assert_false(sends(NF_INSIDE, protos[i], HOST, 0, REMOTE, 0, 0, NULL));
+    assert_int_equal(counter("unsupported"), sizeof(protos));
+}
+
+/* ---- the file ---- */
+
+static void bad_ones_are_refused(void)
+{
+    struct ft_fault fault = {""};
+
+    assert_true(help_chain_refused(NAT(FILTERING), NULL, &fault) < 0);
+    assert_non_null(strstr(fault.text, "filtering is endpoint_independent, expected mapping to be so, too"));
+    assert_true(help_chain_refused(NAT(", mapping: cone"), NULL, &fault) < 0);
+    assert_true(help_chain_refused(NAT(", unsupported: translate"), NULL, &fault) < 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        HELP_CASE(an_end_has_one_port_to_all_remotes),
+        HELP_CASE(a_port_is_given_back_with_its_last_flow),
+        HELP_CASE(all_may_send_to_it_where_the_file_says_so),
+        HELP_CASE(who_came_in_keeps_the_mapping),
+        HELP_CASE(what_has_no_ports_goes_by_its_address),
+        HELP_CASE(a_checksum_with_addresses_is_not_broken),
+        HELP_CASE(bad_ones_are_refused),
+    };
+    const struct CMUnitTest hairpins[] = {
+        HELP_CASE(hosts_inside_reach_a_forwarded_port),
+        HELP_CASE(errors_in_hairpins_are_translated),
+    };
+    int failed = cmocka_run_group_tests_name("nat_mapping", tests, NULL, NULL);
+
+    help_chain_before = open_hairpins;
+    return failed + cmocka_run_group_tests_name("nat_hairpins", hairpins, NULL, NULL);
+}
