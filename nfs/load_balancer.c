@@ -222,6 +222,20 @@ static bool lb_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
     return nf_sessions_show(nf, 1, out, cursor, lb_show_flow);
 }
 
+/* A client's packets and the answers to it have its address in common, and no other: a backend's is not known
+ * before it is chosen. So packets are dealt by the side that clients are on. */
+static enum nf_scope lb_scope(const void *config)
+{
+    switch (((const struct lb_config *)config)->clients) {
+    case NF_SIDES_INSIDE:
+        return NF_OF_INSIDE;
+    case NF_SIDES_OUTSIDE:
+        return NF_OF_OUTSIDE;
+    default:
+        return NF_OF_CHAIN;
+    }
+}
+
 /* ---- the module -------------------------------------------------------------------------------- */
 
 static const char *const lb_policies[] = {"least_connections", "consistent", "random", NULL};
@@ -257,6 +271,7 @@ static const struct nf_module lb_module = {
     .check = lb_check,
     .shared = lb_shared,
     .make = lb_make,
+    .scope = lb_scope,
     .process = lb_process,
     .timers = lb_timers,
     .show = lb_show,
