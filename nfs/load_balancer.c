@@ -5,8 +5,8 @@
  * backend. With `vip: 0.0.0.0` every address is the service (a transparent balancer, in front of proxies or
  * caches), and answers get back the address that was asked for.
  *
- * What is not for the service passes as it is. The choice is made by flows in this lane and by backends that
- * all lanes share; see load_balancer_table.h.
+ * `vip6` is the same service over IPv6, with backends of IPv6. What is not for the service passes as it is.
+ * The choice is made by flows in this lane and by backends that all lanes share; see load_balancer_table.h.
  */
 #include "nfs/load_balancer_table.h"
 
@@ -143,8 +143,12 @@ static void lb_error(const struct nf *nf, struct nf_packet *p)
 
 static void lb_one(const struct nf *nf, struct nf_packet *p, uint64_t now, struct lb_sums *sums)
 {
+    const struct lb_config *config = nf->config;
+
     if (p->flags & NF_P_BAD)
         nf_drop(nf, p, LB_MALFORMED);
+    else if (p->flags & NF_P_IPV6_READ && config->ipv6)
+        lb_one_ipv6(nf, p, now);
     else if (!(p->flags & NF_P_IPV4))
         nf_count(nf, LB_OTHER, 1);
     else if (p->flags & NF_P_LATER)
@@ -181,15 +185,29 @@ static void lb_process(struct nf *nf, struct nf_packet *const packets[], uint32_
 
 /* ---- showing ----------------------------------------------------------------------------------- */
 
-static void lb_show_backends(const struct nf *nf, struct nf_show *out)
+/* "A.B.C.D:PORT" or "[IPV6]:PORT". */
+static void lb_row_end6(struct nf_show *out, const char *name, const uint8_t addr[16], uint16_t port)
 {
-    const struct lb *lb = nf->state;
-    const struct nf_map *part = nf_shared_map_part(lb->backends, 0);
+    char text[INET6_ADDRSTRLEN];
+
+    inet_ntop(AF_INET6, addr, text, sizeof(text));
+    nf_row_text(out, name, "[%s]:%u", text, ntohs(port));
+}
+
+static void lb_show_backends(const struct nf *nf, struct nf_show *out, bool ipv6)
+{
+    const struct nf_map *part = nf_shared_map_part(lb_backends(nf, ipv6), 0);
+
     for (uint32_t number = 0; (number = nf_map_next(part, number)) != NF_NONE; number++) {
         const struct lb_backend *backend = nf_map_value(part, number);
         const struct lb_end *end = nf_map_key(part, number);
+        const struct lb_end6 *end6 = nf_map_key(part, number);
+
         nf_row(out);
-        nf_row_end(out, "backend", end->addr, end->port);
+        if (ipv6)
+            lb_row_end6(out, "backend", end6->addr, end6->port);
+        else
+            nf_row_end(out, "backend", end->addr, end->port);
         nf_row_text(out, "state", "%s", lb_state_names[backend->state % (LB_GONE + 1)]);
         nf_row_u64(out, "connections", backend->connections);
         nf_row_u64(out, "total", backend->total);
@@ -199,15 +217,16 @@ static void lb_show_backends(const struct nf *nf, struct nf_show *out)
 static void lb_show_flow(const struct nf *nf, struct nf_show *out, const struct nf_session *s)
 {
     const struct lb_flow *flow = lb_flow_of(nf, s);
-    struct nf_tuple ends;
-    nf_session_view(nf, s, &ends);
+    uint8_t proto = s->key[0].proto;
+
     nf_row(out);
-    nf_row_proto(out, ends.proto);
-    nf_row_end(out, "client", ends.saddr, ends.sport);
-    nf_row_end(out, "service", ends.daddr, ends.dport);
-    nf_row_end(out, "to", flow->backend.addr, flow->backend.port);
-    nf_row_text(out, "state", "%s",
-                ends.proto == NF_PROTO_TCP ? nf_tcp_state_name(nf_session_tcp(s)) : "open");
+    nf_row_proto(out, proto);
+    nf_session_row_ends(nf, out, s, "client", "service");
+    if (nf_session_is_ipv6(s))
+        lb_row_end6(out, "to", lb_address_ipv6(nf, flow), flow->backend.port);
+    else
+        nf_row_end(out, "to", flow->backend.addr, flow->backend.port);
+    nf_row_text(out, "state", "%s", proto == NF_PROTO_TCP ? nf_tcp_state_name(nf_session_tcp(s)) : "open");
     nf_row_u64(out, "packets", flow->packets);
     nf_row_u64(out, "last_ns", s->seen);
 }
@@ -216,7 +235,9 @@ static void lb_show_flow(const struct nf *nf, struct nf_show *out, const struct 
 static bool lb_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
 {
     if (*cursor == 0) {
-        lb_show_backends(nf, out);
+        lb_show_backends(nf, out, false);
+        if (((const struct lb *)nf->state)->six)
+            lb_show_backends(nf, out, true);
         *cursor = 1;
     }
     return nf_sessions_show(nf, 1, out, cursor, lb_show_flow);
@@ -246,12 +267,14 @@ static const struct nf_param lb_params[] = {
     NF_NUMBER(struct lb_config, port, NF_U32, 0, 65535, "0", "its port; 0: any"),
     NF_ONE_OF(struct lb_config, proto, lb_protos, "tcp", "its protocol"),
     NF_PARAM(struct lb_config, backends, NF_STRING, "",
-             "ADDRESS or ADDRESS:PORT, with blanks or commas between them"),
+             "ADDRESS or ADDRESS:PORT, of IPv6 [ADDRESS]:PORT, with blanks or commas between them"),
     NF_ONE_OF(struct lb_config, policy, lb_policies, "least_connections", "who gets a new flow"),
     NF_ONE_OF(struct lb_config, clients, nf_sides_names, "outside", "where clients are"),
     NF_MAX_FLOWS_PARAM(struct lb_config, flows, "flows at most"),
     NF_MAX_FRAGMENTS_PARAM(struct lb_config, flows),
     NF_TCP_UDP_PARAMS(struct lb_config, flows),
+    NF_PARAM_AT(struct lb_config, "vip6", vip6_text, NF_STRING, "",
+                "the service's address of IPv6; \"::\": any", .marks = NF_PARAM_ADDED),
     {0},
 };
 
@@ -269,6 +292,7 @@ static const struct nf_module lb_module = {
     .state_size = sizeof(struct lb),
     .counters = lb_counters,
     .check = lb_check,
+    .arena = lb_arena,
     .shared = lb_shared,
     .make = lb_make,
     .scope = lb_scope,
@@ -279,6 +303,7 @@ static const struct nf_module lb_module = {
     .clear = lb_clear,
     .check_state = lb_check_state,
     .session_size = sizeof(struct lb_flow),
+    .ipv6 = lb_ipv6,
     .translates = NF_DESTINATION,
     .fragments_full = LB_FRAGMENTS_FULL + 1,
     .conflict = LB_CONFLICT + 1,

@@ -10,29 +10,65 @@
 
 /* ---- making ------------------------------------------------------------------------------------ */
 
-/* The list of backends in the configuration. */
+static bool lb_has(const struct lb_config *config, const struct lb_named *end)
+{
+    for (uint32_t i = 0; i < (end->ipv6 ? config->count6 : config->count); i++)
+        if (end->ipv6 ? memcmp(&config->list6[i], &end->v6, sizeof(end->v6)) == 0
+                      : memcmp(&config->list[i], &end->v4, sizeof(end->v4)) == 0)
+            return true;
+    return false;
+}
+
+static int lb_add(struct lb_config *config, const char *one, struct ft_fault *fault)
+{
+    struct lb_named end;
+
+    if (!lb_end_parse(one, &end))
+        return ft_fail(fault, FT_EINVAL, "backend \"%s\", expected ADDRESS or ADDRESS:PORT", one);
+    if (end.ipv6 && !config->ipv6)
+        return ft_fail(fault, FT_EINVAL, "backend %s is of IPv6, expected vip6 beside it", one);
+    if ((end.ipv6 ? config->count6 : config->count) == LB_BACKENDS)
+        return ft_fail(fault, FT_EINVAL, "more than %u backends", LB_BACKENDS);
+    if (lb_has(config, &end))
+        return ft_fail(fault, FT_EINVAL, "backend %s again, expected each once", one);
+    if (end.ipv6)
+        config->list6[config->count6++] = end.v6;
+    else
+        config->list[config->count++] = end.v4;
+    return FT_OK;
+}
+
+/* The list of backends in the configuration, and the service's address of IPv6. */
 int lb_check(void *c, struct ft_fault *fault)
 {
     struct lb_config *config = c;
     const char *at = config->backends;
-    char one[24];
+    int error = FT_OK;
+    char one[56];
 
-    config->count = 0;
-    while (*(at += strspn(at, " ,"))) {
+    config->ipv6 = *config->vip6_text;
+    if (config->ipv6 && inet_pton(AF_INET6, config->vip6_text, config->vip6) != 1)
+        return ft_fail(fault, FT_EINVAL, "vip6 is %.60s, expected an address of IPv6", config->vip6_text);
+    config->count = config->count6 = 0;
+    while (error == FT_OK && *(at += strspn(at, " ,"))) {
         size_t len = strcspn(at, " ,");
-        if (config->count == LB_BACKENDS)
-            return ft_fail(fault, FT_EINVAL, "more than %u backends", LB_BACKENDS);
+
         memcpy(one, at, len < sizeof(one) ? len : sizeof(one) - 1);
         one[len < sizeof(one) ? len : sizeof(one) - 1] = 0;
-        if (len >= sizeof(one) || !lb_end_parse(one, &config->list[config->count]))
-            return ft_fail(fault, FT_EINVAL, "backend \"%s\", expected ADDRESS or ADDRESS:PORT", one);
-        for (uint32_t i = 0; i < config->count; i++)
-            if (memcmp(&config->list[i], &config->list[config->count], sizeof(struct lb_end)) == 0)
-                return ft_fail(fault, FT_EINVAL, "backend %s again, expected each once", one);
-        config->count++;
+        error = lb_add(config, one, fault);
         at += len;
     }
-    return FT_OK;
+    return error;
+}
+
+bool lb_ipv6(const void *config)
+{
+    return ((const struct lb_config *)config)->ipv6;
+}
+
+uint64_t lb_arena(const void *config)
+{
+    return lb_ipv6(config) ? sizeof(struct lb6) : 0;
 }
 
 void lb_flows(const void *config, struct nf_flows_config *flows)
@@ -42,30 +78,52 @@ void lb_flows(const void *config, struct nf_flows_config *flows)
 
 uint64_t lb_shared(const void *config, unsigned lanes)
 {
-    (void)config;
     (void)lanes;
-    return nf_shared_map_bytes(LB_BACKENDS, sizeof(struct lb_end), sizeof(struct lb_backend), 1);
+    return nf_shared_map_bytes(LB_BACKENDS, sizeof(struct lb_end), sizeof(struct lb_backend), 1) +
+           (lb_ipv6(config)
+                ? nf_shared_map_bytes(LB_BACKENDS, sizeof(struct lb_end6), sizeof(struct lb_backend), 1)
+                : 0);
 }
 
 /* The first lane enters them, the others find them there. */
-static void lb_make_backends(const struct nf *nf, const struct lb *lb)
+static void lb_enter(const struct nf *nf, struct nf_map *part, const void *key)
+{
+    if (nf_map_find(part, key) == NF_NONE)
+        nf_map_add(nf, part, key);
+}
+
+static bool lb_make_six(struct nf *nf, struct lb *lb)
 {
     const struct lb_config *config = nf->config;
-    struct nf_map *part = nf_shared_map_part(lb->backends, 0);
-    for (uint32_t i = 0; i < config->count; i++)
-        if (nf_map_find(part, &config->list[i]) == NF_NONE)
-            nf_map_add(nf, part, &config->list[i]);
+
+    lb->six = ft_arena_alloc(nf->arena, sizeof(*lb->six));
+    if (!lb->six)
+        return false;
+    lb->six = NF_EDIT(nf, lb->six);
+    lb->six->backends =
+        nf_shared_map_make(nf, LB_BACKENDS, sizeof(struct lb_end6), sizeof(struct lb_backend), 1);
+    if (!lb->six->backends)
+        return false;
+    for (uint32_t i = 0; i < config->count6; i++)
+        lb_enter(nf, nf_shared_map_part(lb->six->backends, 0), &config->list6[i]);
+    NF_CONSTANT(nf, &lb->six->backends);
+    return true;
 }
 
 bool lb_make(struct nf *nf)
 {
+    const struct lb_config *config = nf->config;
     struct lb *lb = nf->state;
+
     lb->backends = nf_shared_map_make(nf, LB_BACKENDS, sizeof(struct lb_end), sizeof(struct lb_backend), 1);
     lb->look = UINT64_MAX;
-    if (lb->backends)
-        lb_make_backends(nf, lb);
+    if (!lb->backends || (config->ipv6 && !lb_make_six(nf, lb)))
+        return false;
+    for (uint32_t i = 0; i < config->count; i++)
+        lb_enter(nf, nf_shared_map_part(lb->backends, 0), &config->list[i]);
     NF_CONSTANT(nf, &lb->backends);
-    return lb->backends;
+    NF_CONSTANT(nf, &lb->six);
+    return true;
 }
 
 /* What an operator has added or taken away by hand stays so, unless the file says of it another thing than
@@ -129,54 +187,86 @@ void lb_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_w
     struct lb *lb = nf->state;
     uint32_t number = lb_flow_of(nf, s)->number;
     FT_CHECK(number < LB_BACKENDS, "load_balancer: a flow of backend %u", number);
-    *NF_EDIT(nf, &lb->ended[number]) += 1;
+    *NF_EDIT(nf, nf_session_is_ipv6(s) ? &lb->six->ended[number] : &lb->ended[number]) += 1;
     nf_wake(nf, now);
     if (why == NF_SESSION_IDLE || why == NF_SESSION_DISPLACED)
         nf_count(nf, why == NF_SESSION_IDLE ? LB_EXPIRED : LB_DISPLACED, 1);
 }
 
+static void lb_tell_kind(const struct nf *nf, const uint32_t ended[LB_BACKENDS], bool ipv6)
+{
+    uint32_t count[LB_BACKENDS];
+
+    memcpy(count, ended, sizeof(count));
+    for (uint32_t i = 0; i < LB_BACKENDS; i++)
+        if (count[i])
+            *NF_EDIT(nf, &ended[i]) = 0;
+    lb_ended(nf, count, ipv6);
+}
+
 static void lb_tell_ended(const struct nf *nf)
 {
-    struct lb *lb = nf->state;
-    uint32_t ended[LB_BACKENDS];
-    memcpy(ended, lb->ended, sizeof(ended));
-    for (uint32_t i = 0; i < LB_BACKENDS; i++)
-        if (ended[i])
-            *NF_EDIT(nf, &lb->ended[i]) = 0;
-    lb_ended(nf, ended);
+    const struct lb *lb = nf->state;
+
+    lb_tell_kind(nf, lb->ended, false);
+    if (lb->six)
+        lb_tell_kind(nf, lb->six->ended, true);
 }
 
 /* ---- checking one that came from a peer -------------------------------------------------------- */
 
-int lb_check_state(const struct nf *nf, struct nf_check *c)
+static int lb_check_kind(struct nf_check *c, const struct nf_map *part, const uint32_t ended[LB_BACKENDS])
 {
-    const struct lb *lb = nf->state;
-    const struct nf_map *part = nf_shared_map_part(lb->backends, 0);
-    const struct nf_session *s;
-
     for (uint32_t i = 0; (i = nf_map_next(part, i)) != NF_NONE; i++)
         if (((const struct lb_backend *)nf_map_value(part, i))->state > LB_GONE)
             return nf_check_failed(c, "backend %u is in a state that there is not, expected at most %d", i,
                                    LB_GONE);
     for (uint32_t i = 0; i < LB_BACKENDS; i++)
-        if (lb->ended[i] && !nf_map_has(part, i))
+        if (ended[i] && !nf_map_has(part, i))
             return nf_check_failed(c, "flows of backend %u have ended, expected one that is there", i);
-    for (uint32_t at = 0; (s = nf_sessions_next(nf, &at)); at++) {
-        const struct lb_flow *flow = lb_flow_of(nf, s);
-
-        nf_check_step(c);
-        if (!nf_map_has(part, flow->number) ||
-            ((const struct lb_end *)nf_map_key(part, flow->number))->addr != flow->backend.addr)
-            return nf_check_failed(c, "session %u goes to backend %u, expected one that is there", at,
-                                   (unsigned)flow->number);
-    }
     return 0;
+}
+
+/* Its backend is there, and has the address that the flow goes to. */
+static bool lb_flow_leads(const struct nf *nf, const struct nf_session *s)
+{
+    const struct lb *lb = nf->state;
+    const struct lb_flow *flow = lb_flow_of(nf, s);
+    bool ipv6 = nf_session_is_ipv6(s);
+    const struct nf_map *part;
+    const void *key;
+
+    if (flow->number >= LB_BACKENDS || (ipv6 && !lb->six))
+        return false;
+    part = nf_shared_map_part(lb_backends(nf, ipv6), 0);
+    if (!nf_map_has(part, flow->number))
+        return false;
+    key = nf_map_key(part, flow->number);
+    return ipv6 ? memcmp(((const struct lb_end6 *)key)->addr, lb_address_ipv6(nf, flow), 16) == 0
+                : ((const struct lb_end *)key)->addr == flow->backend.addr;
+}
+
+int lb_check_state(const struct nf *nf, struct nf_check *c)
+{
+    const struct lb *lb = nf->state;
+    const struct nf_session *s;
+    int error = lb_check_kind(c, nf_shared_map_part(lb->backends, 0), lb->ended);
+
+    if (!error && lb->six)
+        error = lb_check_kind(c, nf_shared_map_part(lb->six->backends, 0), lb->six->ended);
+    for (uint32_t at = 0; !error && (s = nf_sessions_next(nf, &at)); at++) {
+        nf_check_step(c);
+        if (!lb_flow_leads(nf, s))
+            error = nf_check_failed(c, "session %u goes to backend %u, expected one that is there", at,
+                                    (unsigned)lb_flow_of(nf, s)->number);
+    }
+    return error;
 }
 
 /* ---- timers ------------------------------------------------------------------------------------ */
 
 /* Flows of dead backends end, a bounded number in a burst. True: all were looked at. */
-static bool lb_sweep(const struct nf *nf, uint64_t dead, uint64_t now)
+static bool lb_sweep(const struct nf *nf, const uint64_t dead[2], uint64_t now)
 {
     struct lb *lb = nf->state;
     const struct nf_session *s;
@@ -186,7 +276,7 @@ static bool lb_sweep(const struct nf *nf, uint64_t dead, uint64_t now)
     for (; cut < LB_SWEEP && nf_shared_left(nf) > NF_SHARED_RESERVE + FT_NFS_MAX &&
            (s = nf_sessions_next_near(nf, &at, &left));
          at++)
-        if (dead >> lb_flow_of(nf, s)->number & 1) {
+        if (dead[nf_session_is_ipv6(s)] >> lb_flow_of(nf, s)->number & 1) {
             nf_session_end(nf, s, now);
             cut++;
         }
@@ -200,8 +290,8 @@ static bool lb_sweep(const struct nf *nf, uint64_t dead, uint64_t now)
 static void lb_look(const struct nf *nf, uint64_t now)
 {
     struct lb *lb = nf->state;
-    uint64_t dead = lb_dead(nf);
-    bool whole = !dead || lb_sweep(nf, dead, now);
+    uint64_t dead[2] = {lb_dead(nf, false), lb->six ? lb_dead(nf, true) : 0};
+    bool whole = !(dead[0] | dead[1]) || lb_sweep(nf, dead, now);
     *NF_EDIT(nf, &lb->look) = !whole ? now : nf_sessions_count(nf) ? now + NF_SECOND : UINT64_MAX;
 }
 

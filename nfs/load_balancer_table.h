@@ -2,8 +2,8 @@
 /*
  * The load balancer's backends and flows.
  *
- * State: the backends, shared by all lanes behind one section: its state, how many connections it has.
- * Of this instance: its slots in the chain's sessions.
+ * State: the backends, those of IPv4 and those of IPv6, shared by all lanes, each kind behind one section:
+ * its state, how many connections it has. Of this instance: its slots in the chain's sessions.
  */
 #ifndef NFS_LOAD_BALANCER_TABLE_H
 #define NFS_LOAD_BALANCER_TABLE_H
@@ -18,6 +18,19 @@ struct lb_end {
     uint16_t zero;
 };
 
+/* The same of IPv6, address as in a packet. */
+struct lb_end6 {
+    uint8_t addr[16];
+    uint16_t port, zero;
+};
+
+/* One of either. */
+struct lb_named {
+    bool ipv6;
+    struct lb_end v4;
+    struct lb_end6 v6;
+};
+
 struct lb_config {
     uint32_t vip;                    /* 0: any address */
     uint32_t port;                   /* 0: any */
@@ -26,6 +39,11 @@ struct lb_config {
     struct nf_flows_config flows;
     struct lb_end list[LB_BACKENDS]; /* read from `backends` */
     uint32_t count;
+    const char *vip6_text;
+    bool ipv6;        /* there is a service of IPv6, at: */
+    uint8_t vip6[16]; /* zeros: any address */
+    struct lb_end6 list6[LB_BACKENDS];
+    uint32_t count6;
 };
 
 enum lb_proto { LB_TCP, LB_UDP, LB_BOTH_PROTOS };
@@ -44,7 +62,7 @@ struct lb_backend {
 struct lb_flow {
     uint64_t packets : 56;
     uint64_t number : 8;   /* of the backend */
-    struct lb_end backend; /* port: as the packets to it have */
+    struct lb_end backend; /* port: as the packets to it have; of IPv6 the port alone */
 };
 _Static_assert(LB_BACKENDS <= 256 && sizeof(struct lb_flow) == 16, "a backend's number has a byte");
 
@@ -53,6 +71,12 @@ struct lb {
     uint32_t sweep;              /* next session to look at for flows of dead backends */
     uint32_t ended[LB_BACKENDS]; /* flows that are still to be taken off the backends' connections */
     uint64_t look;               /* when to look at the backends again; UINT64_MAX: no flows */
+    struct lb6 *six;             /* NULL: there is no service of IPv6 */
+};
+struct lb6 {
+    struct nf_shared_map *backends;
+    uint32_t ended[LB_BACKENDS];
+    uint8_t addr[LB_BACKENDS][16]; /* of those that have flows of this lane */
 };
 
 /* The counters, with their names. */
@@ -79,7 +103,22 @@ static inline const struct lb_flow *lb_flow_of(const struct nf *nf, const struct
     return nf_session_slot(nf, s);
 }
 
+/* The backends of one kind; those of IPv6 where there are some. */
+static inline struct nf_shared_map *lb_backends(const struct nf *nf, bool ipv6)
+{
+    const struct lb *lb = nf->state;
+    return ipv6 ? lb->six->backends : lb->backends;
+}
+/* The address of a flow's backend, of IPv6. */
+static inline const uint8_t *lb_address_ipv6(const struct nf *nf, const struct lb_flow *flow)
+{
+    const struct lb *lb = nf->state;
+    return lb->six->addr[flow->number];
+}
+
 int lb_check(void *config, struct ft_fault *fault);
+uint64_t lb_arena(const void *config);
+bool lb_ipv6(const void *config);
 uint64_t lb_shared(const void *config, unsigned lanes);
 bool lb_make(struct nf *nf);
 bool lb_carry(struct nf *nf, const struct nf_was *was, struct ft_fault *fault);
@@ -95,19 +134,23 @@ int lb_set(struct nf *nf, const char *key, const char *value, uint64_t now, stru
 int lb_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault);
 int lb_check_state(const struct nf *nf, struct nf_check *c);
 
-/* load_balancer_backends.c */
+/* ---- load_balancer_ipv6.c ---- */
+/* A packet of IPv6, translated, dropped or passed, and counted. */
+void lb_one_ipv6(const struct nf *nf, struct nf_packet *p, uint64_t now);
+
+/* ---- load_balancer_backends.c ---- */
 extern const char *const lb_state_names[];
-/* "A.B.C.D" or "A.B.C.D:PORT". */
-bool lb_end_parse(const char *text, struct lb_end *end);
-/* Gives one of them one more connection, for a client's packet and by the policy: its number and address.
- * LB_CREATED, or the counter of the reason why not. */
+/* "A.B.C.D", "A.B.C.D:PORT", an address of IPv6, or "[ADDRESS]:PORT". */
+bool lb_end_parse(const char *text, struct lb_named *end);
+/* Gives one of them one more connection, for a client's packet and by the policy: its number, and the port, 0
+ * for the packet's own. LB_CREATED, or the counter of the reason why not. */
 enum lb_counter lb_choose(const struct nf *nf, const struct nf_packet *p, struct lb_end *end,
                           uint32_t *number);
 /* So many connections of each ended. */
-void lb_ended(const struct nf *nf, const uint32_t count[LB_BACKENDS]);
+void lb_ended(const struct nf *nf, const uint32_t count[LB_BACKENDS], bool ipv6);
 /* Bit i: number i is down or gone and still has flows, in some lane. */
-uint64_t lb_dead(const struct nf *nf);
-/* "+A.B.C.D:PORT" or "-…", and "up", "drain", "down" for all of an address. Each may be done
+uint64_t lb_dead(const struct nf *nf, bool ipv6);
+/* "+ADDRESS:PORT" or "-…", and "up", "drain", "down" for all of an address. Each may be done
  * again, since every lane gets the command. */
 int lb_change(const struct nf *nf, const char *value, struct ft_fault *fault);
 /* The same between two lists, while the chain is changed and no lane runs. False: there are too many. */

@@ -59,17 +59,14 @@ static inline __attribute__((always_inline)) void nf_mark(struct nf_mark *mark, 
 }
 
 /* Before an NF is called: what points to a packet in a register is the NF's then, and not left from before.
- * The frame pointer, where the compiler keeps one, points to no packet. */
+ * Not where a register may be where the compiler keeps its frame: with sanitizers, and clang. */
 static inline __attribute__((always_inline)) void nf_mark_registers(void)
 {
-#ifdef __OPTIMIZE__
-    __asm__ volatile("xor %%ebx, %%ebx; xor %%r8d, %%r8d; xor %%r9d, %%r9d; xor %%r10d, %%r10d;"
-                     "xor %%r11d, %%r11d; xor %%r12d, %%r12d; xor %%r13d, %%r13d; xor %%r14d, %%r14d;"
-                     "xor %%r15d, %%r15d" ::
-                         : "rbx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cc");
-#endif
-#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__)
-    __asm__ volatile("xor %%ebp, %%ebp" ::: "rbp", "cc");
+#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__clang__)
+    __asm__ volatile("xor %%ebx, %%ebx; xor %%ebp, %%ebp; xor %%r8d, %%r8d; xor %%r9d, %%r9d;"
+                     "xor %%r10d, %%r10d; xor %%r11d, %%r11d; xor %%r12d, %%r12d; xor %%r13d, %%r13d;"
+                     "xor %%r14d, %%r14d; xor %%r15d, %%r15d" ::
+                         : "rbx", "rbp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cc");
 #endif
 }
 

@@ -170,6 +170,13 @@ void nf_packet_dec_ttl(struct nf_packet *p);
 void nf_packet_set_inner_src(struct nf_packet *p, uint32_t addr, uint16_t port);
 void nf_packet_set_inner_dst(struct nf_packet *p, uint32_t addr, uint16_t port);
 
+/* The same of IPv6, addresses as in a packet: an end's address, and its port where TCP's or UDP's header is
+ * there. */
+void nf_packet_set_source_ipv6(struct nf_packet *p, const uint8_t addr[16], uint16_t port);
+void nf_packet_set_destination_ipv6(struct nf_packet *p, const uint8_t addr[16], uint16_t port);
+void nf_packet_set_inner_src_ipv6(struct nf_packet *p, const uint8_t addr[16], uint16_t port);
+void nf_packet_set_inner_dst_ipv6(struct nf_packet *p, const uint8_t addr[16], uint16_t port);
+
 /* Internet checksum of n bytes, folded and complemented, network order as stored in a header. */
 uint16_t nf_checksum(const void *data, uint32_t n);
 /* checksum after 16- or 32-bit words changed (RFC 1624, eqn. 3); all in network order */

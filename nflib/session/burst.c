@@ -209,6 +209,18 @@ bool nf_session_known(const struct nf *nf, const struct nf_tuple *tuple)
     return nf_session_find(t, tuple, NULL, nf_session_hash(t, tuple), &which);
 }
 
+bool nf_session_known_ipv6(const struct nf *nf, const struct nf_tuple *tuple,
+                           const struct nf_addresses *addresses)
+{
+    const struct nf_sessions *t = nf->env->sessions->table;
+    struct nf_tuple key = *tuple;
+    uint32_t which;
+
+    key.ipv6 = 1;
+    nf_session_hash_addresses(t, addresses, &key);
+    return nf_session_find(t, &key, addresses, nf_session_hash(t, &key), &which);
+}
+
 /* The ends that NFs before this one have changed are as packets leave the chain. */
 void nf_session_view_changed(const struct nf *nf, const struct nf_session *s, struct nf_tuple *out)
 {

@@ -197,6 +197,9 @@ void nf_session_view_ipv6(const struct nf *nf, const struct nf_session *s, struc
 
 /* True: this tuple, of IPv4, is a key of some session, to which answers that come in with it would belong. */
 bool nf_session_known(const struct nf *nf, const struct nf_tuple *tuple);
+/* The same of IPv6, whose addresses stand beside the tuple. */
+bool nf_session_known_ipv6(const struct nf *nf, const struct nf_tuple *tuple,
+                           const struct nf_addresses *addresses);
 
 /* ---- for operators ----------------------------------------------------------------------------- */
 

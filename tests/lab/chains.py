@@ -11,7 +11,7 @@ import sys
 
 FILES = {"firewall.rules": "default allow\n"}
 
-BACKENDS = '"198.18.0.1 198.18.0.2 198.18.0.3"'
+BACKENDS = '"198.18.0.1 198.18.0.2 198.18.0.3 2001:2::1 [2001:2::2]:8080"'
 
 
 def flows(draw):
@@ -25,7 +25,7 @@ def one(draw, name, rules):
     if name == "forward":
         return f"read: {pick(['true', 'false'])}"
     if name == "load_balancer":
-        return (f"vip: 0.0.0.0, proto: both, clients: {pick(['inside', 'outside', 'both'])}, backends: {BACKENDS}, "
+        return (f"vip: 0.0.0.0, vip6: \"::\", proto: both, clients: {pick(['inside', 'outside', 'both'])}, backends: {BACKENDS}, "
                 f"policy: {pick(['least_connections', 'random', 'consistent'])}, {flows(draw)}")
     if name == "monitor":
         return f"ipv6: {pick(['true', 'false'])}, {flows(draw)}"

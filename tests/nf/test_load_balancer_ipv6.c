@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The load balancer and IPv6: a flow stays with its backend there and back, every checksum is right, errors
+ * and fragments go with their flow, both services beside each other, an operator's changes. */
+#include "tests/nf/help_chain.h"
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+#define VIP    "2001:db8::80"
+#define CLIENT "2001:db8:99::7"
+#define ROUTER "2001:db8:77::1"
+#define BALANCE(more)                                                                                        \
+    "    - load_balancer: { vip: 203.0.113.10, vip6: \"2001:db8::80\", port: 80, proto: both" more " }\n"
+#define BACKENDS ", backends: \"10.1.0.1 fd00::1, fd00::2 [fd00::3]:8080\""
+
+static struct help_chain h;
+static uint8_t frame[512];
+static uint32_t frame_len;
+
+static uint64_t counter(const char *name)
+{
+    return help_chain_counter(&h, "load_balancer", name);
+}
+
+/* ---- frames, built and looked at with plain code ---- */
+
+static void put16(uint8_t *at, uint32_t value)
+{
+    at[0] = (uint8_t)(value >> 8);
+    at[1] = (uint8_t)value;
+}
+static uint32_t get16(const uint8_t *at)
+{
+    return (uint32_t)at[0] << 8 | at[1];
+}
+
+/* The checksum of what is behind the header at ip, whose checksum field is part of it: 0 when it is right. */
+static uint32_t checksum(const uint8_t *ip, uint8_t proto, const uint8_t *l4, uint32_t n)
+{
+    uint32_t sum = proto + n;
+
+    for (uint32_t i = 8; i < 40; i += 2)
+        sum += get16(ip + i);
+    for (uint32_t i = 0; i < n; i++)
+        sum += i % 2 ? l4[i] : (uint32_t)l4[i] << 8;
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    return ~sum & 0xffff;
+}
+
+static void put_header(uint8_t *ip, uint8_t proto, const char *from, const char *to, uint32_t length)
+{
+    memset(ip, 0, 40);
+    ip[0] = 0x60;
+    put16(ip + 4, length);
+    ip[6] = proto;
+    ip[7] = 64;
+    assert_int_equal(inet_pton(AF_INET6, from, ip + 8), 1);
+    assert_int_equal(inet_pton(AF_INET6, to, ip + 24), 1);
+}
+
+/* A packet of TCP (with flags) or UDP of 11 bytes of payload; returns its length. */
+static uint32_t put_packet(uint8_t *ip, uint8_t proto, const char *from, uint32_t sport, const char *to,
+                           uint32_t dport, uint8_t flags)
+{
+    uint32_t size = proto == 6 ? 31 : 19;
+    uint8_t *l4 = ip + 40;
+
+    put_header(ip, proto, from, to, size);
+    memset(l4, 0x5b, size);
+    put16(l4, sport);
+    put16(l4 + 2, dport);
+    if (proto == 6) {
+        l4[12] = 0x50;
+        l4[13] = flags;
+    } else {
+        put16(l4 + 4, size);
+    }
+    put16(l4 + (proto == 6 ? 16 : 6), 0);
+    put16(l4 + (proto == 6 ? 16 : 6), checksum(ip, proto, l4, size));
+    return 40 + size;
+}
+
+static bool send_it(uint8_t side, uint32_t len)
+{
+    memset(frame, 2, 12);
+    frame[12] = 0x86;
+    frame[13] = 0xdd;
+    frame_len = 14 + len;
+    return !help_chain_send(&h, side, frame, frame_len).drop;
+}
+
+static bool sends(uint8_t side, uint8_t proto, const char *from, uint32_t sport, const char *to,
+                  uint32_t dport, uint8_t flags)
+{
+    const uint8_t *ip = frame + 14;
+    uint32_t len = put_packet(frame + 14, proto, from, sport, to, dport, flags);
+
+    if (!send_it(side, len))
+        return false;
+    assert_int_equal(checksum(ip, proto, ip + 40, len - 40), 0);
+    return true;
+}
+
+static void ends_are(const uint8_t *ip, const char *from, uint32_t sport, const char *to, uint32_t dport)
+{
+    char text[2][INET6_ADDRSTRLEN];
+
+    inet_ntop(AF_INET6, ip + 8, text[0], sizeof(text[0]));
+    inet_ntop(AF_INET6, ip + 24, text[1], sizeof(text[1]));
+    assert_string_equal(text[0], from);
+    assert_string_equal(text[1], to);
+    assert_int_equal(get16(ip + 40), sport);
+    assert_int_equal(get16(ip + 42), dport);
+}
+
+/* Where the packet that has left goes: 1 to 3. */
+static unsigned backend(void)
+{
+    const uint8_t *ip = frame + 14;
+
+    assert_true(ip[24] == 0xfd && ip[39] >= 1 && ip[39] <= 3);
+    assert_int_equal(get16(ip + 42), ip[39] == 3 ? 8080 : 80);
+    return ip[39];
+}
+
+static const char *address_of(unsigned number)
+{
+    static char text[16];
+
+    snprintf(text, sizeof(text), "fd00::%u", number);
+    return text;
+}
+
+/* ---- tests ---- */
+
+static void a_flow_stays_with_its_backend_there_and_back(void)
+{
+    unsigned used = 0;
+
+    for (uint8_t proto = 6; proto <= 17; proto += 11)
+        for (unsigned client = 0; client < 9; client++) {
+            unsigned at = 0;
+
+            for (unsigned i = 0; i < 3; i++) {
+                assert_true(sends(NF_OUTSIDE, proto, CLIENT, 4000 + client, VIP, 80, i ? NFT_ACK : NFT_SYN));
+                assert_true(!i || backend() == at);
+                at = backend();
+                used |= 1u << at;
+                assert_true(sends(NF_INSIDE, proto, address_of(at), at == 3 ? 8080 : 80, CLIENT,
+                                  4000 + client, i ? NFT_ACK : NFT_SYN | NFT_ACK));
+                ends_are(frame + 14, VIP, 80, CLIENT, 4000 + client);
+            }
+        }
+    assert_int_equal(used, 0xe);
+    assert_int_equal(counter("flows_created"), 18);
+    assert_int_equal(counter("forwarded"), 54);
+    assert_int_equal(counter("returned"), 54);
+    help_chain_has(&h, "load_balancer", "\"backend\":\"[fd00::3]:8080\",\"state\":\"up\",\"connections\":6");
+    help_chain_has(&h, "load_balancer",
+                   "\"client\":\"[2001:db8:99::7]:4000\",\"service\":\"[2001:db8::80]:80\"");
+}
+
+static void the_rest_passes_as_it_is(void)
+{
+    assert_true(sends(NF_OUTSIDE, 17, CLIENT, 4000, "2001:db8::81", 80, 0));
+    ends_are(frame + 14, CLIENT, 4000, "2001:db8::81", 80);
+    assert_true(sends(NF_OUTSIDE, 17, CLIENT, 4000, VIP, 81, 0));
+    assert_true(sends(NF_INSIDE, 17, "fd00::1", 80, CLIENT, 4000, 0));
+    ends_are(frame + 14, "fd00::1", 80, CLIENT, 4000);
+    assert_int_equal(counter("other"), 3);
+    assert_false(sends(NF_OUTSIDE, 6, CLIENT, 4000, VIP, 80, NFT_RST));
+    assert_int_equal(counter("no_flow"), 1);
+}
+
+/* An error of `type` about the packet of `proto` that is quoted. */
+static bool error(uint8_t side, const char *from, const char *to, uint8_t proto, const char *src,
+                  uint32_t sport, const char *dst, uint32_t dport, uint32_t quoted)
+{
+    uint8_t *ip = frame + 14, *icmp = ip + 40;
+    uint32_t size = put_packet(icmp + 8, proto, src, sport, dst, dport, NFT_ACK);
+
+    size = 8 + (quoted < size ? quoted : size);
+    put_header(ip, 58, from, to, size);
+    memset(icmp, 0, 8);
+    icmp[0] = 1;
+    icmp[1] = 4;
+    put16(icmp + 2, checksum(ip, 58, icmp, size));
+    if (!send_it(side, 40 + size))
+        return false;
+    assert_int_equal(checksum(ip, 58, icmp, size), 0);
+    if (size >= 8 + 40 + 19)
+        assert_int_equal(checksum(icmp + 8, proto, icmp + 48, get16(icmp + 12)), 0);
+    return true;
+}
+
+static void errors_go_with_their_flow(void)
+{
+    unsigned at;
+
+    for (uint8_t proto = 6; proto <= 17; proto += 11)
+        for (uint32_t quoted = 48; quoted <= 80; quoted += 32) {
+            const uint8_t *ip = frame + 14, *inner = ip + 48;
+
+            assert_true(sends(NF_OUTSIDE, proto, CLIENT, 4000, VIP, 80, NFT_SYN));
+            at = backend();
+            /* The backend, about the question. */
+            assert_true(error(NF_INSIDE, address_of(at), CLIENT, proto, CLIENT, 4000, address_of(at),
+                              at == 3 ? 8080 : 80, quoted));
+            ends_are(inner, CLIENT, 4000, VIP, 80);
+            assert_memory_equal(ip + 8, inner + 24, 16); /* and it comes from the service */
+            /* A router on the way to the client, about the answer. */
+            assert_true(error(NF_OUTSIDE, ROUTER, VIP, proto, VIP, 80, CLIENT, 4000, quoted));
+            ends_are(inner, address_of(at), at == 3 ? 8080 : 80, CLIENT, 4000);
+            assert_memory_equal(ip + 24, inner + 8, 16); /* and it goes to the backend */
+        }
+    assert_int_equal(counter("icmp_errors_translated"), 8);
+    assert_false(error(NF_OUTSIDE, ROUTER, VIP, 17, VIP, 80, CLIENT, 4999, 48));
+    assert_int_equal(counter("no_flow"), 1);
+}
+
+/* Of a datagram in two fragments: the first one has the ports. */
+static bool fragment(bool later, uint32_t id)
+{
+    uint8_t *ip = frame + 14, whole[128];
+
+    put_packet(whole, 17, CLIENT, 4000, VIP, 80, 0);
+    put_header(ip, 44, CLIENT, VIP, later ? 8 + 3 : 8 + 16);
+    memset(ip + 40, 0, 8);
+    ip[40] = 17;
+    put16(ip + 42, later ? 16 : 1);
+    put16(ip + 46, id);
+    memcpy(ip + 48, whole + 40 + (later ? 16 : 0), later ? 3 : 16);
+    return send_it(NF_OUTSIDE, later ? 51 : 64);
+}
+
+static void fragments_go_with_their_first(void)
+{
+    uint8_t whole[128];
+
+    assert_false(fragment(true, 7));
+    assert_int_equal(counter("fragment_unknown"), 1);
+    assert_true(fragment(false, 7));
+    memcpy(whole, frame + 14, 40);
+    memcpy(whole + 40, frame + 14 + 48, 16);
+    assert_true(fragment(true, 7));
+    assert_memory_equal(frame + 14 + 24, whole + 24, 16);
+    memcpy(whole + 56, frame + 14 + 48, 3);
+    assert_int_equal(checksum(whole, 17, whole + 40, 19),
+                     0); /* together they are a datagram to the backend */
+}
+
+static void both_services_have_their_own_backends(void)
+{
+    struct nft_spec spec = {
+        .src = NFT_IP(198, 51, 100, 7), .dst = NFT_IP(203, 0, 113, 10), .sport = 9, .dport = 80, .proto = 17};
+    struct nft_seen s;
+
+    for (unsigned i = 0; i < 4; i++) {
+        spec.sport++;
+        assert_true(help_chain_spec(&h, NF_OUTSIDE, &spec, &s));
+        assert_int_equal(s.dst, NFT_IP(10, 1, 0, 1));
+        assert_true(sends(NF_OUTSIDE, 17, CLIENT, 4000 + i, VIP, 80, 0));
+        backend();
+    }
+    assert_int_equal(help_chain_command(&h, "set load_balancer backend.10.1.0.1=down"), 0);
+    help_chain_wait_tenths(&h, 20);
+    assert_false(help_chain_spec(&h, NF_OUTSIDE, &spec, NULL));
+    assert_true(sends(NF_OUTSIDE, 17, CLIENT, 4000, VIP, 80, 0));
+    assert_int_equal(counter("flows_cut"), 4);
+}
+
+static void an_operator_changes_backends(void)
+{
+    assert_int_equal(help_chain_command(&h, "set load_balancer backends=-fd00::1"), 0);
+    assert_int_equal(help_chain_command(&h, "set load_balancer backend.fd00::2=down"), 0);
+    for (unsigned i = 0; i < 8; i++) {
+        assert_true(sends(NF_OUTSIDE, 17, CLIENT, 4000 + i, VIP, 80, 0));
+        assert_int_equal(backend(), 3);
+    }
+    assert_int_equal(help_chain_command(&h, "set load_balancer backend.fd00::3=down"), 0);
+    assert_false(sends(NF_OUTSIDE, 17, CLIENT, 5000, VIP, 80, 0));
+    assert_int_equal(counter("no_backend"), 1);
+    help_chain_wait_tenths(&h, 20);
+    assert_int_equal(counter("flows_cut"), 8);
+    help_chain_has(&h, "load_balancer", "\"[fd00::3]:8080\",\"state\":\"down\",\"connections\":0");
+    assert_int_equal(help_chain_command(&h, "set load_balancer backends=+[fd00::1]:80"), 0);
+    assert_true(sends(NF_OUTSIDE, 17, CLIENT, 5001, VIP, 80, 0));
+    assert_int_equal(backend(), 1);
+    assert_true(help_chain_command(&h, "set load_balancer backends=-fd00::9") < 0);
+    assert_true(help_chain_command(&h, "set load_balancer backends=+[fd00::9]") < 0);
+}
+
+static void refused(const char *nfs, const char *expected)
+{
+    struct ft_fault fault = {""};
+
+    assert_true(help_chain_refused(nfs, NULL, &fault) < 0);
+    if (!strstr(fault.text, expected))
+        fail_msg("\"%s\" is not in \"%s\"", expected, fault.text);
+}
+
+static void bad_ones_are_refused(void)
+{
+    refused("    - load_balancer: { vip: 203.0.113.10, backends: \"fd00::1\" }\n",
+            "backend fd00::1 is of IPv6, expected vip6 beside it");
+    refused("    - load_balancer: { vip: 203.0.113.10, vip6: \"fd00::g\" }\n",
+            "vip6 is fd00::g, expected an address of IPv6");
+    refused(BALANCE(", backends: \"[fd00::1]:0\""), "backend \"[fd00::1]:0\", expected ADDRESS");
+    refused(BALANCE(", backends: \"fd00::1 fd00:0::1\""), "backend fd00:0::1 again");
+}
+
+static void begin(void)
+{
+    help_chain_open(&h, BALANCE(BACKENDS), NULL, 5);
+    h.now = HELP_SECOND;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        HELP_CASE(a_flow_stays_with_its_backend_there_and_back),
+        HELP_CASE(the_rest_passes_as_it_is),
+        HELP_CASE(errors_go_with_their_flow),
+        HELP_CASE(fragments_go_with_their_first),
+        HELP_CASE(both_services_have_their_own_backends),
+        HELP_CASE(an_operator_changes_backends),
+        HELP_CASE(bad_ones_are_refused),
+    };
+
+    help_chain_before = begin;
+    return cmocka_run_group_tests_name("load_balancer_ipv6", tests, NULL, NULL);
+}
