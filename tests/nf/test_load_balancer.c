@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The load balancer: who gets a flow, that it stays and comes back as it went, and an operator's changes. */
-#include "node/config/config.h"
 #include "tests/nf/help_chain.h"
 
 #include <stdarg.h>
@@ -361,44 +360,6 @@ static void impossible_backends_are_refused(void)
     assert_true(help_chain_refused(BALANCE(", backends: 10.1.0.1:99999"), NULL, &fault) < 0);
 }
 
-static unsigned lane_of(enum nf_scope scope, uint8_t side, uint32_t src, uint16_t sport, uint32_t dst,
-                        uint16_t dport)
-{
-    struct nft_spec spec = {
-        .src = src, .dst = dst, .sport = sport, .dport = dport, .proto = 17, .payload = 20};
-    uint8_t frame[NFT_FRAME_MAX];
-    uint32_t len = nft_frame(&spec, frame);
-    struct nf_packet p = {.data = frame, .len = len, .have = len, .side = side};
-
-    nf_packet_parse(&p);
-    return nf_lane_of(&p, scope, 8);
-}
-
-/* Whichever backend it is that answers. */
-static void answers_come_to_the_lane_of_their_client(void)
-{
-    struct ft_fault fault;
-    enum nf_scope scope;
-    unsigned lanes = 0;
-
-    open_balancer(BALANCE(THREE));
-    assert_int_equal(nf_chain_scope(&h.config->chain, 8, &scope, &fault), 0);
-    for (uint32_t i = 1; i < 200; i++) {
-        unsigned lane = lane_of(scope, NF_OUTSIDE, CLIENT + i * 977, (uint16_t)(2000 + i), VIP, 80);
-
-        lanes |= 1u << lane;
-        for (unsigned b = 1; b <= 3; b++)
-            assert_int_equal(
-                lane_of(scope, NF_INSIDE, B(b), b == 3 ? 8080 : 80, CLIENT + i * 977, (uint16_t)(2000 + i)),
-                lane);
-    }
-    assert_int_equal(lanes, 0xff);
-    help_chain_close(&h);
-    open_balancer(BALANCE(THREE ", clients: both"));
-    assert_true(nf_chain_scope(&h.config->chain, 2, &scope, &fault) < 0);
-    assert_int_equal(nf_chain_scope(&h.config->chain, 1, &scope, &fault), 0);
-}
-
 static void captures_replay_to_the_same_state(void)
 {
     help_captures_or_skip();
@@ -431,7 +392,6 @@ int main(void)
         HELP_CASE(icmp_errors_are_translated_both_ways),
         HELP_CASE(without_an_address_answers_come_from_the_one_asked_for),
         HELP_CASE(impossible_backends_are_refused),
-        HELP_CASE(answers_come_to_the_lane_of_their_client),
         HELP_CASE(captures_replay_to_the_same_state),
     };
 
