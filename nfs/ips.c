@@ -7,8 +7,10 @@
  * chain's sessions; pieces of streams and notes; what has become of the rules; the last alerts.
  */
 #include "nfs/ips_parts.h"
+#include "nflib/net/bytes.h"
 #include "nflib/net/ipv6.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 
 static const char *const ips_counters[] = {IPS_COUNTERS(NF_COUNTER_NAME) NULL};
@@ -91,9 +93,10 @@ static void take_segment(struct ips_look *look)
     struct ips *ips = look->nf->state;
     struct nf_stream *s = &look->flow->stream[look->reply];
     bool known = s->flags & NF_STREAM_KNOWN;
-    enum nf_stream_taken taken =
-        nf_stream_take(look->nf, ips->streams, look->flow->stream, look->p, look->reply, &reader);
+    enum nf_stream_taken taken;
 
+    look->next = known ? s->next : ntohl(nf_get32(look->p->data + look->p->l4 + 4));
+    taken = nf_stream_take(look->nf, ips->streams, look->flow->stream, look->p, look->reply, &reader);
     look->sums[IPS_MIDSTREAM] += !known && s->flags & NF_STREAM_MIDDLE;
     look->sums[IPS_KEPT] += taken == NF_STREAM_KEPT;
     look->sums[IPS_OLD] += taken == NF_STREAM_OLD;
@@ -135,6 +138,8 @@ static void inspect(struct ips_look *look)
         return;
     if (p->proto == NF_PROTO_TCP)
         look->flow->flags |= IPS_FLOW_BLOCKED;
+    if (look->verdict == IPS_REJECT)
+        ips_reject(look);
     nf_drop(look->nf, p, look->verdict == IPS_REJECT ? IPS_REJECTED : IPS_DROPPED);
 }
 
@@ -223,6 +228,12 @@ static uint64_t ips_arena(const void *c)
            IPS_RULES_MAX * sizeof(struct ips_live) + config->alerts * sizeof(struct ips_alert) + 4 * FT_LINE;
 }
 
+static uint64_t ips_shared(const void *c, unsigned lanes)
+{
+    (void)lanes;
+    return ips_tracks_bytes(((const struct ips_config *)c)->max_tracked);
+}
+
 static bool ips_make(struct nf *nf)
 {
     const struct ips_config *config = nf->config;
@@ -230,12 +241,13 @@ static bool ips_make(struct nf *nf)
 
     ips->streams = nf_streams_make(nf, &config->streams);
     ips->notes = ft_arena_alloc(nf->arena, notes_bytes(config));
+    ips->tracks = ips_tracks_make(nf, config->max_tracked);
     ips->live = ft_arena_alloc(nf->arena, IPS_RULES_MAX * sizeof(*ips->live));
     ips->alert = ft_arena_alloc(nf->arena, config->alerts * sizeof(*ips->alert));
     ips->max_notes = config->max_notes;
     ips->alerts = config->alerts;
     nf_constant(nf, ips, offsetof(struct ips, alerted));
-    if (!ips->streams || !ips->notes || !ips->live || !ips->alert)
+    if (!ips->streams || !ips->notes || !ips->tracks || !ips->live || !ips->alert)
         return false;
     nf_table_add(nf,
                  (struct nf_table){
@@ -327,6 +339,8 @@ static const struct nf_param ips_params[] = {
     NF_STREAMS_PARAMS(struct ips_config, streams),
     NF_NUMBER(struct ips_config, max_notes, NF_U32, 1, 1u << 20, "4096",
               "contents of rules with several that have been found in flows, at most"),
+    NF_NUMBER(struct ips_config, max_tracked, NF_U32, 1, 1u << 20, "16384",
+              "hosts that rules with a threshold count matches of, of all lanes, a rule each, at most"),
     NF_NUMBER(struct ips_config, alerts, NF_U32, 1, 65536, "256", "last alerts that are kept to be shown"),
     NF_YES_NO(struct ips_config, checksums, "true",
               "what has a wrong checksum of TCP or UDP is dropped, as its receiver would"),
@@ -351,6 +365,7 @@ static const struct nf_module ips_module = {
     .check = ips_check,
     .release = ips_release,
     .arena = ips_arena,
+    .shared = ips_shared,
     .make = ips_make,
     .process = ips_process,
     .show = ips_show,

@@ -84,11 +84,15 @@ void ips_match(struct ips_look *look, uint32_t place, bool reply)
 {
     const struct ips_config *config = look->nf->config;
     struct ips *ips = look->nf->state;
+    const struct ips_rule *rule = &config->read->rule[place];
     struct ips_live *live = NF_EDIT(look->nf, &ips->live[place]);
+    struct ips_decision decision;
 
     live->hits++;
     look->sums[IPS_MATCHES]++;
-    tell(look, &config->read->rule[place], (uint8_t)live->action, reply);
-    if (live->action != IPS_ALERT)
+    decision = ips_threshold(look, rule, look->ends.addr[(reply != look->reply) != rule->by_dst]);
+    if (decision.tell)
+        tell(look, rule, (uint8_t)live->action, reply);
+    if (decision.act && live->action != IPS_ALERT)
         look->verdict = (uint8_t)live->action;
 }

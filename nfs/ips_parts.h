@@ -12,7 +12,7 @@ struct ips_config {
     struct nf_file rules;
     struct nf_flows_config flows;
     struct nf_streams_config streams;
-    uint32_t max_notes, alerts;
+    uint32_t max_notes, max_tracked, alerts;
     bool checksums;
     uint32_t fragments;     /* enum nf_policy */
     struct ips_rules *read; /* made by check from the file */
@@ -33,15 +33,16 @@ struct ips_config {
     X(IPS_OLD, "retransmitted")   /* segments of which nothing was new */                                    \
     X(IPS_GAPS, "gaps")           /* holes that were passed over */                                          \
     X(IPS_GAP_BYTES, "gap_bytes")                                                                            \
-    X(IPS_DIFFERS, "overlap_differs")  /* dropped: contradicts a segment that is kept */                     \
-    X(IPS_FULL, "segments_full")       /* dropped: behind a hole, and no room to keep it */                  \
-    X(IPS_OUTSIDE, "out_of_window")    /* dropped: too far ahead, or behind the end */                       \
-    X(IPS_UNKNOWN, "beginning_unseen") /* dropped: loose is false */                                         \
-    X(IPS_CHECKSUM, "checksum")        /* dropped: its receiver would drop it */                             \
-    X(IPS_FRAGMENTS, "fragments")      /* as `fragments` says */                                             \
-    X(IPS_MALFORMED, "malformed")      /* dropped */                                                         \
-    X(IPS_NOTES_FULL, "notes_full")    /* contents of rules with several that found no room */               \
-    X(IPS_TABLE_FULL, "flows_full")    /* dropped */
+    X(IPS_DIFFERS, "overlap_differs")   /* dropped: contradicts a segment that is kept */                    \
+    X(IPS_FULL, "segments_full")        /* dropped: behind a hole, and no room to keep it */                 \
+    X(IPS_OUTSIDE, "out_of_window")     /* dropped: too far ahead, or behind the end */                      \
+    X(IPS_UNKNOWN, "beginning_unseen")  /* dropped: loose is false */                                        \
+    X(IPS_CHECKSUM, "checksum")         /* dropped: its receiver would drop it */                            \
+    X(IPS_FRAGMENTS, "fragments")       /* as `fragments` says */                                            \
+    X(IPS_MALFORMED, "malformed")       /* dropped */                                                        \
+    X(IPS_NOTES_FULL, "notes_full")     /* contents of rules with several that found no room */              \
+    X(IPS_TRACKED_FULL, "tracked_full") /* matches that no threshold could count */                          \
+    X(IPS_TABLE_FULL, "flows_full")     /* dropped */
 enum ips_counter { IPS_COUNTERS(NF_COUNTER) IPS_COUNTERS_COUNT };
 
 enum ips_flow_flags { IPS_FLOW_BLOCKED = 1, IPS_FLOW_ANSWERED = 2, IPS_FLOW_FLAGS = 3 };
@@ -92,6 +93,7 @@ struct ips_live {
 struct ips {
     struct nf_streams *streams;
     struct ips_notes *notes;
+    struct nf_shared_map *tracks;       /* of ips_threshold.c */
     struct ips_live *live;              /* [IPS_RULES_MAX] */
     struct ips_alert *alert;            /* [config->alerts], a ring */
     uint32_t max_notes, alerts;         /* all up to here constant */
@@ -116,6 +118,7 @@ struct ips_look {
     bool reply;            /* the packet's direction */
     uint8_t verdict;       /* enum ips_action: 0, or IPS_DROP, IPS_REJECT */
     uint64_t now;
+    uint32_t next;  /* of TCP, what the receiver expects of the packet's sender */
     uint64_t *sums; /* [IPS_COUNTERS_COUNT], written to the region once a burst */
 };
 
@@ -127,6 +130,17 @@ int ips_notes_check(const struct nf *nf, struct nf_check *c);
 /* ips_match.c */
 bool ips_applies(const struct ips_look *look, const struct ips_rule *rule, bool reply);
 void ips_match(struct ips_look *look, uint32_t rule, bool reply);
+
+/* ips_threshold.c */
+struct ips_decision {
+    bool tell, act;
+};
+struct ips_decision ips_threshold(struct ips_look *look, const struct ips_rule *rule, const uint8_t addr[16]);
+uint64_t ips_tracks_bytes(uint32_t max_tracked);
+struct nf_shared_map *ips_tracks_make(struct nf *nf, uint32_t max_tracked);
+
+/* ips_reject.c: tells the ends of the packet, which is dropped. */
+void ips_reject(const struct ips_look *look);
 
 /* ips_commands.c, as struct nf_module has them. */
 bool ips_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor);
