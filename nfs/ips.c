@@ -309,11 +309,15 @@ static int ips_check_state(const struct nf *nf, struct nf_check *c)
 
     if (!error)
         error = ips_notes_check(nf, c);
-    for (uint32_t i = 0; i < config->read->count && !error; i++)
-        if (ips->live[i].sid != config->read->rule[i].sid || ips->live[i].action >= IPS_ACTIONS)
+    for (uint32_t i = 0; i < IPS_RULES_MAX && !error; i++) {
+        const struct ips_live *live = &ips->live[i];
+        uint32_t sid = i < config->read->count ? config->read->rule[i].sid : 0;
+
+        nf_check_step(c);
+        if (live->sid != sid || live->action >= IPS_ACTIONS || (!sid && (live->action || live->hits)))
             error = nf_check_failed(c, "rule %u is of sid %u and has action %u, expected %u and at most %u",
-                                    i, ips->live[i].sid, ips->live[i].action, config->read->rule[i].sid,
-                                    IPS_ACTIONS - 1);
+                                    i, live->sid, live->action, sid, IPS_ACTIONS - 1);
+    }
     for (uint32_t i = 0; i < ips->alerts && !error; i++)
         if (ips->alert[i].action >= IPS_ACTIONS)
             error = nf_check_failed(c, "alert %u has action %u, expected at most %u", i, ips->alert[i].action,
