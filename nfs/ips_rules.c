@@ -190,9 +190,9 @@ static int read_line(struct ips_line *l, char *text)
     return read_rule(l);
 }
 
-static int read_lines(struct ips_line *l, const struct nf_file *file)
+/* `text` has room for a line. */
+static int read_lines(struct ips_line *l, const struct nf_file *file, char *text)
 {
-    char text[LINE_MAX_BYTES];
     int error = FT_OK;
 
     for (uint32_t at = 0; at < file->len && !error;) {
@@ -218,12 +218,13 @@ int ips_rules_read(struct ips_rules **out, const struct nf_file *file, struct ft
 {
     struct ips_rules *rules = calloc(1, sizeof(*rules)); /* lint: config-time */
     struct ips_line l = {.rules = rules, .path = file->path, .fault = fault};
+    char text[LINE_MAX_BYTES];
     int error;
 
     *out = NULL;
     if (!rules)
         return ft_fail(fault, FT_ENOMEM, "%s: no memory for the rules", file->path);
-    error = read_lines(&l, file);
+    error = read_lines(&l, file, text);
     if (!error && (error = ips_automata_make(rules)) != 0)
         ft_fail(fault, error, "%s: no memory for what finds %u bytes of contents", file->path, rules->bytes);
     if (error)

@@ -328,6 +328,11 @@ static void other_rules_take_the_place_of_these_while_streams_go_on(void)
     assert_int_equal(help_change(&h, "    - ips: { rules: firewall.rules, max_flows: 9 }\n", NULL, &fault),
                      0);
     help_chain_has(&h, "ips", "\"rule\":\"7\",\"line\":2,\"action\":\"alert\",\"hits\":1");
+    assert_true(client(116, "att"));
+    assert_int_equal(help_chain_command(&h, "set ips rule.7=drop"), FT_OK);
+    assert_int_equal(help_change(&h, IPS(), "# a file that has changed\n" DROP, &fault), 0);
+    assert_true(client(119, "ack")); /* it begins anew, and so does what it looks for */
+    assert_false(client(122, "attack"));
     assert_true(help_change(&h, IPS(", alerts: 3"), NULL, &fault) < 0);
     assert_non_null(strstr(fault.text, "ips"));
 }
