@@ -22,7 +22,7 @@ static uint32_t make_classes(struct ips_automaton *a, const struct ips_rules *ru
     for (uint32_t n = 0; n < rules->contents; n++) {
         const struct ips_content *c = &rules->content[n];
 
-        for (uint32_t i = 0; c->nocase == nocase && i < c->len; i++, bytes++)
+        for (uint32_t i = 0; c->nocase == nocase && i < c->len; i++, bytes++) /* a pattern has none */
             if (!a->class[byte_of(rules, c, i)])
                 a->class[byte_of(rules, c, i)] = (uint16_t)a->classes++;
     }
@@ -89,7 +89,7 @@ static int make_automaton(struct ips_rules *rules, bool nocase)
     if (a->next && a->found && a->shorter && queue && failure) {
         a->states = 1;
         for (uint32_t n = rules->contents; n-- > 0;)
-            if (rules->content[n].nocase == nocase)
+            if (rules->content[n].nocase == nocase && !rules->content[n].pcre)
                 add_content(a, rules, n);
         complete(a, queue, failure);
         for (uint32_t i = 0; i < a->states * a->classes; i++)

@@ -107,6 +107,9 @@ static void note_end(struct nf *nf, const struct ips_note *was, uint32_t end)
 {
     struct ips_note *note = NF_EDIT(nf, was);
 
+    if (!note->found)
+        note->first = note->last = end;
+    note->found = 1;
     if (end - note->last >= IPS_WINDOW)
         memset(note->ends, 0, sizeof(note->ends));
     else
@@ -134,7 +137,7 @@ static bool is_behind(const struct ips_look *look, bool reply, uint32_t content,
     const struct ips_note *before = find_note(look, reply, content - 1);
     uint32_t latest = end - c->len - c->distance;
 
-    if (!before)
+    if (!before || !before->found)
         return false;
     if (!c->within)
         return (int32_t)(latest - before->first) >= 0;
@@ -147,9 +150,12 @@ static bool all_chains_noted(const struct ips_look *look, bool reply, const stru
 {
     const struct ips_config *config = look->nf->config;
 
-    for (uint32_t i = rule->content; i < rule->content + rule->contents; i++)
-        if (config->read->content[i].last && !find_note(look, reply, i))
+    for (uint32_t i = rule->content; i < rule->content + rule->contents; i++) {
+        const struct ips_note *note = config->read->content[i].last ? find_note(look, reply, i) : NULL;
+
+        if (config->read->content[i].last && (!note || !note->found))
             return false;
+    }
     return true;
 }
 
@@ -160,29 +166,41 @@ static bool is_placed(const struct ips_content *c, uint64_t end)
     return start >= c->offset && (!c->depth || end <= (uint64_t)c->offset + c->depth);
 }
 
+/* A content, or a pattern, of a rule with several: noted, and what may follow it is looked for. True: the
+ * rule matches. */
+static bool note_found(struct ips_look *look, bool reply, uint32_t content, uint32_t end)
+{
+    const struct ips_config *config = look->nf->config;
+    const struct ips_content *c = &config->read->content[content];
+    const struct ips_rule *rule = &config->read->rule[c->rule];
+    const struct ips_note *note = find_note(look, reply, content), *next;
+
+    if (!note && !(note = add_note(look, reply, content, end)))
+        return false;
+    note_end(look->nf, note, end);
+    if (!c->last && c[1].pcre) {
+        next = find_note(look, reply, content + 1);
+        if (next || (next = add_note(look, reply, content + 1, end)) != NULL)
+            NF_EDIT(look->nf, next)->begins = 1;
+    }
+    if (!c->last || !all_chains_noted(look, reply, rule))
+        return false;
+    drop_notes_of(look, reply, rule);
+    return true;
+}
+
 static void found_content(struct ips_look *look, bool reply, uint32_t content, uint64_t end)
 {
     const struct ips_config *config = look->nf->config;
     const struct ips *ips = look->nf->state;
     const struct ips_content *c = &config->read->content[content];
     const struct ips_rule *rule = &config->read->rule[c->rule];
-    const struct ips_note *note;
 
     if (ips->live[c->rule].action == IPS_OFF || !ips_applies(look, rule, reply) ||
         !(c->relative ? is_behind(look, reply, content, (uint32_t)end) : is_placed(c, end)))
         return;
-    if (rule->contents > 1) {
-        note = find_note(look, reply, content);
-        if (!note)
-            note = add_note(look, reply, content, (uint32_t)end);
-        if (!note)
-            return;
-        note_end(look->nf, note, (uint32_t)end);
-        if (!c->last || !all_chains_noted(look, reply, rule))
-            return;
-        drop_notes_of(look, reply, rule);
-    }
-    ips_match(look, c->rule, reply);
+    if (rule->contents == 1 || note_found(look, reply, content, (uint32_t)end))
+        ips_match(look, c->rule, reply);
 }
 
 static void found_at(struct ips_look *look, bool reply, const struct ips_automaton *a, uint32_t state,
@@ -198,6 +216,55 @@ static void found_at(struct ips_look *look, bool reply, const struct ips_automat
         }
 }
 
+/* ---- patterns ------------------------------------------------------------------------------------- */
+
+/* One more byte for a pattern; true: it ends here. */
+static bool step_pcre(const struct ips_pcre *pcre, struct ips_note *note, uint8_t byte)
+{
+    uint64_t next = pcre->anchored && !note->begins ? 0 : pcre->first;
+
+    for (uint64_t at = note->state; at; at &= at - 1)
+        next |= pcre->follow[__builtin_ctzll(at)];
+    note->state = next & pcre->has[byte];
+    note->begins = 0;
+    return note->state & pcre->last;
+}
+
+/* All patterns that are looked for in the direction take the byte that ends at `end`. A match takes notes
+ * out, so they are gone over by their contents. */
+static void step_pcres(struct ips_look *look, bool reply, uint8_t byte, uint64_t end)
+{
+    const struct ips_config *config = look->nf->config;
+    const struct ips *ips = look->nf->state;
+    uint32_t list[IPS_NOTES_FLOW], n = 0;
+
+    for (uint32_t place = look->flow->notes[reply]; place; place = note_at(ips, place)->next)
+        if (config->read->content[note_at(ips, place)->content].pcre)
+            list[n++] = note_at(ips, place)->content;
+    for (uint32_t i = 0; i < n && !look->verdict; i++) {
+        const struct ips_content *c = &config->read->content[list[i]];
+        const struct ips_note *note = find_note(look, reply, list[i]);
+
+        if (note && step_pcre(&config->read->pcre[c->pcre - 1], NF_EDIT(look->nf, note), byte) &&
+            ips->live[c->rule].action != IPS_OFF && ips_applies(look, &config->read->rule[c->rule], reply) &&
+            note_found(look, reply, list[i], (uint32_t)end))
+            ips_match(look, c->rule, reply);
+    }
+}
+
+/* Bytes are missing: no pattern goes over them. */
+static void stop_pcres(struct ips_look *look, bool reply)
+{
+    const struct ips *ips = look->nf->state;
+
+    for (uint32_t place = look->flow->notes[reply]; place; place = note_at(ips, place)->next) {
+        struct ips_note *note = NF_EDIT(look->nf, note_at(ips, place));
+
+        note->state = 0;
+        note->begins = 0;
+    }
+}
+
 /* Both automata take each byte before the next one, so that contents are found in the order of their ends. */
 void ips_look_through(struct ips_look *look, const struct nf_stream_bytes *piece)
 {
@@ -206,9 +273,13 @@ void ips_look_through(struct ips_look *look, const struct nf_stream_bytes *piece
     struct ips_flow *flow = look->flow;
     uint32_t state[2] = {flow->state[piece->reply][0], flow->state[piece->reply][1]};
 
-    if (piece->gap)
+    if (piece->gap) {
         state[0] = state[1] = 0;
-    for (uint32_t i = 0; i < piece->len && !look->verdict; i++)
+        stop_pcres(look, piece->reply);
+    }
+    for (uint32_t i = 0; i < piece->len && !look->verdict; i++) {
+        if (ft_unlikely(flow->notes[piece->reply]) && config->read->pcres)
+            step_pcres(look, piece->reply, piece->bytes[i], piece->at + i + 1);
         for (unsigned k = 0; k < 2; k++) {
             if (!a[k].states)
                 continue;
@@ -218,6 +289,7 @@ void ips_look_through(struct ips_look *look, const struct nf_stream_bytes *piece
             if (ft_unlikely(next & IPS_FOUND) && !look->verdict)
                 found_at(look, piece->reply, &a[k], state[k], piece->at + i + 1);
         }
+    }
     flow->state[piece->reply][0] = (uint16_t)state[0];
     flow->state[piece->reply][1] = (uint16_t)state[1];
 }

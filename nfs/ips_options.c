@@ -109,10 +109,26 @@ static bool read_content(struct ips_line *l, struct ips_rule *rule, char *value)
     return true;
 }
 
+/* A pattern, behind the content before it. */
+static bool read_pcre(struct ips_line *l, struct ips_rule *rule, char *value)
+{
+    struct ips_rules *rules = l->rules;
+
+    if (!rule->contents || rules->contents == IPS_CONTENTS_MAX || rules->pcres == IPS_PCRES_MAX ||
+        !unquote(&value) || !ips_pcre_read(&rules->pcre[rules->pcres], value))
+        return false;
+    rules->content[rules->contents++] =
+        (struct ips_content){.rule = rules->count, .pcre = (uint16_t)++rules->pcres, .relative = true};
+    rule->contents++;
+    return true;
+}
+
 /* The content that a modifier is about, NULL: none. */
 static struct ips_content *last_content(struct ips_line *l, const struct ips_rule *rule)
 {
-    return rule->contents ? &l->rules->content[l->rules->contents - 1] : NULL;
+    struct ips_content *last = &l->rules->content[l->rules->contents - 1];
+
+    return rule->contents && !last->pcre ? last : NULL;
 }
 
 static bool read_nocase(struct ips_line *l, struct ips_rule *rule, char *value)
@@ -251,6 +267,10 @@ static const struct option options[] = {
     {"msg", read_msg, "one msg:\"TEXT\" without control characters"},
     {"content", read_content,
      "content:\"BYTES\", |hex| in it, not negated, 16384 contents and 65535 bytes in all at most"},
+    {"pcre", read_pcre,
+     "pcre:\"/PATTERN/R\" behind a content, with i and s at most, of the subset, of 64 bytes' positions, 256 "
+     "in "
+     "all"},
     {"nocase", read_nocase, "nocase behind its content, once and without a value"},
     {"offset", read_offset, "offset:0 to 65535 behind a content that is not relative"},
     {"depth", read_depth, "depth:N from the content's length to 65535, behind one that is not relative"},
@@ -313,7 +333,7 @@ static int read_option(struct ips_line *l, struct ips_rule *rule)
     if (i == OPTIONS)
         return ft_fail(
             l->fault, FT_EINVAL,
-            "%s:%u: option '%.40s', expected msg, content, nocase, offset, depth, distance, within, "
+            "%s:%u: option '%.40s', expected msg, content, pcre, nocase, offset, depth, distance, within, "
             "flow, threshold, sid, rev, classtype, metadata, priority or reference",
             l->path, l->line, name);
     return options[i].read(l, rule, value) ? FT_OK

@@ -64,6 +64,9 @@ struct ips_note {
     uint32_t next; /* + 1; of a direction, or of the free ones */
     uint32_t content;
     uint32_t first, last;           /* where it ended first and last */
+    uint64_t state;                 /* of a pattern: the positions that the stream is at */
+    uint32_t found;                 /* 1: it has been found; else it is a pattern that is looked for */
+    uint32_t begins;                /* 1: a pattern that is anchored may begin with the next byte */
     uint64_t ends[IPS_WINDOW / 64]; /* a bit for each end in the IPS_WINDOW positions up to `last` */
 };
 

@@ -14,6 +14,7 @@
 #define IPS_BYTES_MAX    65535u /* of all contents: a state of an automaton has 16 bits */
 #define IPS_TEXT_MAX     (512u << 10)
 #define IPS_LIST_MAX     8192u /* hosts, and ranges of ports, of all rules */
+#define IPS_PCRES_MAX    256u
 #define IPS_WINDOW       1024u /* distance and within together */
 
 enum ips_action { IPS_OFF, IPS_ALERT, IPS_DROP, IPS_REJECT, IPS_ACTIONS };
@@ -55,9 +56,19 @@ struct ips_content {
     uint32_t rule, same; /* same: the next content of the same bytes + 1 */
     uint32_t at;         /* in text[] */
     uint16_t len;
+    uint16_t pcre;               /* it is a pattern: of pcre[], + 1; it has no bytes of its own */
     bool nocase, relative, last; /* last: of its chain */
     uint32_t offset, depth;      /* depth 0: any */
     uint32_t distance, within;   /* within 0: any */
+};
+
+/* A pattern, of up to 64 positions; see ips_pcre.c. A state is a bit for each position that a stream is at.
+ */
+struct ips_pcre {
+    uint64_t has[256];   /* by byte: positions that have it */
+    uint64_t follow[64]; /* by position: those that may come next */
+    uint64_t first, last;
+    bool anchored; /* begins where the content before it ends, not somewhere behind */
 };
 
 /*
@@ -77,6 +88,8 @@ struct ips_rules {
     uint32_t count, contents, bytes, used, hosts, ranges; /* used: of text[] */
     struct ips_rule rule[IPS_RULES_MAX];
     struct ips_content content[IPS_CONTENTS_MAX];
+    uint32_t pcres;
+    struct ips_pcre pcre[IPS_PCRES_MAX];
     struct ips_host host[IPS_LIST_MAX];
     struct ips_range range[IPS_LIST_MAX];
     struct ips_automaton automaton[2]; /* for contents as they are, and for those in any case */
@@ -104,6 +117,8 @@ struct ips_line {
 int ips_expected(const struct ips_line *l, const char *what);
 /* What follows the rule's header, from its parenthesis on. */
 int ips_options_read(struct ips_line *l, struct ips_rule *rule);
+/* False: it is none, or not of the subset. `text` is cut up. */
+bool ips_pcre_read(struct ips_pcre *pcre, char *text);
 int ips_automata_make(struct ips_rules *rules);
 
 #endif

@@ -16,7 +16,9 @@ static const struct stream_chain chain = {
         "reject udp 10.0.0.0/8 any -> any any (content:\"|0b|\"; offset:4; depth:20; sid:3;)\n"
         "reject tcp any any -> any 22 (content:\"|03|\"; flow:to_server; sid:4;)\n"
         "drop udp any any <> any any (content:\"|02|\"; content:\"|05|\"; threshold:type both, track by_src, "
-        "count 2, seconds 3; sid:5;)\n",
+        "count 2, seconds 3; sid:5;)\n"
+        "alert tcp any any -> any any (content:\"|01|\"; pcre:\"/^\\x02(.|\\n){2,6}[\\x07-\\x09]/Rs\"; "
+        "sid:6;)\n",
     .name = "ips",
     .commands = commands,
 };

@@ -32,8 +32,10 @@ static void check_rule(const struct ips_rules *rules, uint32_t n)
     for (uint32_t i = r->content; i < r->content + r->contents; i++) {
         const struct ips_content *c = &rules->content[i];
 
-        FUZZ_MUST(c->rule == n && c->len && c->at + c->len <= rules->used, "content %u of %u bytes", i,
-                  c->len);
+        FUZZ_MUST(c->rule == n && !c->len == !!c->pcre && c->at + c->len <= rules->used,
+                  "content %u of %u bytes", i, c->len);
+        FUZZ_MUST(c->pcre <= rules->pcres && (!c->pcre || c->relative), "content %u has pattern %u", i,
+                  c->pcre);
         FUZZ_MUST(!c->relative || (i > r->content && !c->offset && !c->depth), "content %u is relative", i);
         FUZZ_MUST(!c->within || (c->within >= c->len && c->within + c->distance <= IPS_WINDOW), "within %u",
                   c->within);
@@ -55,6 +57,8 @@ static void find_content(const struct ips_rules *rules, uint32_t n)
         if (i + 1 < c->len)
             state &= ~IPS_FOUND;
     }
+    if (c->pcre)
+        return;
     FUZZ_MUST(state & IPS_FOUND, "content %u is not found", n);
     for (state &= ~IPS_FOUND; state && !at; state = a->shorter[state])
         for (uint32_t k = a->found[state]; k; k = rules->content[k - 1].same)
@@ -86,14 +90,18 @@ static void run(const uint8_t *data, size_t size)
 
 static void seeds(void)
 {
-    static const char good[] = "# rules\nalert tcp any any -> any 80 (msg:\"one\"; content:\"a|0d 0a|b\"; "
-                               "nocase; offset:3; depth:40; sid:1; rev:2;)\n"
-                               "drop udp 10.0.0.0/8 [53,1024:] <> !2001:db8::/32 !80 (content:\"abab\"; "
-                               "content:\"b\\;\"; distance:2; within:9; "
-                               "flow:established,to_server; sid:2;)\n"
-                               "reject tcp [10.0.0.1,10.0.0.2] :99 -> any any (content:\"ab\"; "
-                               "content:\"ba\"; threshold:type both, track "
-                               "by_dst, count 3, seconds 60; classtype:x; sid:3;)\n";
+    static const char good[] =
+        "# rules\nalert tcp any any -> any 80 (msg:\"one\"; content:\"a|0d 0a|b\"; "
+        "nocase; offset:3; depth:40; sid:1; rev:2;)\n"
+        "drop udp 10.0.0.0/8 [53,1024:] <> !2001:db8::/32 !80 (content:\"abab\"; "
+        "content:\"b\\;\"; distance:2; within:9; "
+        "flow:established,to_server; sid:2;)\n"
+        "reject tcp [10.0.0.1,10.0.0.2] :99 -> any any (content:\"ab\"; "
+        "content:\"ba\"; threshold:type both, track "
+        "by_dst, count 3, seconds 60; classtype:x; sid:3;)\n"
+        "alert tcp any any -> any any (content:\"a\"; pcre:\"/^(b|[^c-e\\d]{2,4})+.\\x41*/Ris\"; "
+        "content:\"z\"; within:9; sid:4;)\n"
+        "alert tcp any any -> any any (content:\"a\"; pcre:\"/(?:x{3}|\\w+)y/R\"; sid:5;)\n";
     static const char bad[] = "alert tcp any any -> any any (content:\"a\"; dsize:4; sid:1;)\n";
 
     fuzz_seed("good", good, sizeof(good) - 1);

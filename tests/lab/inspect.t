@@ -14,6 +14,7 @@ alert tcp any any -> any 80 (msg:"requests"; content:"GET "; threshold:type both
 reject tcp any any -> any any (msg:"refused"; content:"GNUTELLA/0.6 503"; sid:2;)
 reject udp any any -> any any (msg:"lime"; content:"LIME"; sid:3;)
 drop tcp any any -> any any (msg:"made"; content:"|00 01 02|"; content:"|10|"; distance:1; within:40; sid:4;)
+alert tcp any any -> any 21 (msg:"password"; content:"PASS "; pcre:"/^[^\r\n]{1,20}\r\n/R"; sid:5;)
 END
 sed -i 's/max_flows: 100000 }/max_flows: 10000, checksums: false, max_tracked: 8 }/; s/checksums: false, max_tracked: 8, ipv6/ipv6/' "$dir/chain/inspect.yaml"
 
@@ -41,7 +42,7 @@ if compgen -G "$pcaps/*.pcap" >/dev/null; then
             [ "$(counted matches)" = "$matches" ]
             ok "$file, $how: $matches matches" $? "$(counted matches)"
         done
-    done <<<"ftp-bruteforce 30
+    done <<<"ftp-bruteforce 60
 gnutella 40"
 else
     skip_without_captures "others' captures"

@@ -10,13 +10,14 @@
 #include <setjmp.h>
 #include <cmocka.h>
 #include <ctype.h>
+#include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define RULES    12u
 #define CONTENTS 4u
-#define STREAM   1500u
+#define STREAM   700u
 
 static struct help_chain h;
 static uint64_t draws;
@@ -32,6 +33,9 @@ struct content {
     char bytes[8];
     uint32_t len, offset, depth, distance, within;
     bool nocase, relative;
+    char pattern[64]; /* it is one; "" else */
+    bool anchored;
+    regex_t regex;
     uint32_t ends[STREAM + 1], count; /* since the rule matched last */
 };
 struct rule {
@@ -51,10 +55,33 @@ static bool ends_here(const struct content *c, const char *stream, uint32_t end)
     return true;
 }
 
+/* A pattern ends here that has begun at the end of the content before it, or behind that. */
+static bool pattern_ends_here(const struct content *c, const char *stream, uint32_t end)
+{
+    char text[STREAM + 1];
+    uint32_t from = c[-1].count ? c[-1].ends[0] : end;
+
+    for (; from < end; from++) {
+        bool begins = !c->anchored;
+
+        for (uint32_t i = 0; i < c[-1].count && !begins; i++)
+            begins = c[-1].ends[i] == from;
+        if (!begins)
+            continue;
+        memcpy(text, stream + from, end - from);
+        text[end - from] = 0;
+        if (regexec(&c->regex, text, 0, NULL, 0) == 0)
+            return true;
+    }
+    return false;
+}
+
 static bool is_wanted(const struct content *c, uint32_t end)
 {
     uint32_t start = end - c->len;
 
+    if (c->pattern[0])
+        return true;
     if (!c->relative)
         return start >= c->offset && (!c->depth || end <= c->offset + c->depth);
     for (uint32_t i = 0; i < c[-1].count; i++) {
@@ -81,20 +108,28 @@ static void found(struct rule *r, struct content *c, uint32_t end)
         r->content[i].count = 0;
 }
 
-/* Of contents that end at one place, those as they are come first, and the longer ones. */
+/* Of what ends at one place, patterns come first, then contents as they are, and the longer ones. */
 static void model(const char *stream, uint32_t n)
 {
-    for (uint32_t end = 1; end <= n; end++)
+    for (uint32_t end = 1; end <= n; end++) {
+        for (uint32_t i = 0; i < RULES * CONTENTS; i++) {
+            struct rule *r = &rules[i / CONTENTS];
+            struct content *c = &r->content[i % CONTENTS];
+
+            if (i % CONTENTS < r->contents && c->pattern[0] && pattern_ends_here(c, stream, end))
+                found(r, c, end);
+        }
         for (unsigned nocase = 0; nocase < 2; nocase++)
             for (uint32_t len = 8; len > 0; len--)
                 for (uint32_t i = 0; i < RULES * CONTENTS; i++) {
                     struct rule *r = &rules[i / CONTENTS];
                     struct content *c = &r->content[i % CONTENTS];
 
-                    if (i % CONTENTS < r->contents && c->len == len && c->nocase == nocase && len <= end &&
-                        ends_here(c, stream, end))
+                    if (i % CONTENTS < r->contents && !c->pattern[0] && c->len == len &&
+                        c->nocase == nocase && len <= end && ends_here(c, stream, end))
                         found(r, c, end);
                 }
+    }
 }
 
 /* ---- random rules and streams --------------------------------------------------------------------- */
@@ -121,8 +156,33 @@ static void draw_content(struct content *c, bool first)
     }
 }
 
+/* What POSIX and Perl write alike. */
+static void draw_pattern(struct content *c)
+{
+    static const char *const atoms[] = {"a",      "b",     "[ab]",  "[^a]",    ".",
+                                        "(a|bc)", "(ab?)", "[a-c]", "(b|c|AB)"};
+    static const char *const times[] = {"", "", "*", "+", "?", "{2}", "{1,3}", "{2,}"};
+    char posix[96];
+
+    memset(c, 0, sizeof(*c));
+    c->relative = true;
+    c->nocase = below(2);
+    c->anchored = below(2);
+    for (uint32_t n = 1 + below(3); n; n--) {
+        strcat(c->pattern, atoms[below(9)]);
+        strcat(c->pattern, times[below(8)]);
+    }
+    strcat(c->pattern, &"abc"[below(3)]); /* something, so that it does not match nothing */
+    snprintf(posix, sizeof(posix), "^(%s)$", c->pattern);
+    assert_int_equal(regcomp(&c->regex, posix, REG_EXTENDED | REG_NOSUB | (c->nocase ? REG_ICASE : 0)), 0);
+}
+
 static void write_content(char *text, const struct content *c)
 {
+    if (c->pattern[0]) {
+        sprintf(text, " pcre:\"/%s%s/R%s\";", c->anchored ? "^" : "", c->pattern, c->nocase ? "i" : "");
+        return;
+    }
     char *at = text + sprintf(text, " content:\"%.*s\";", (int)c->len, c->bytes);
 
     if (c->nocase)
@@ -144,7 +204,10 @@ static void draw_rules(char *text)
         rules[i].contents = 1 + below(CONTENTS);
         text += sprintf(text, "alert tcp any any -> any 80 (sid:%u;", i + 1);
         for (uint32_t n = 0; n < rules[i].contents; n++) {
-            draw_content(&rules[i].content[n], n == 0);
+            if (n && below(4) == 0)
+                draw_pattern(&rules[i].content[n]);
+            else
+                draw_content(&rules[i].content[n], n == 0);
             write_content(text, &rules[i].content[n]);
             text += strlen(text);
         }
@@ -220,6 +283,14 @@ static uint64_t shown_hits(const char *text, uint32_t sid)
     return strtoull(strstr(at, "\"hits\":") + 7, NULL, 10);
 }
 
+static void free_patterns(void)
+{
+    for (uint32_t i = 0; i < RULES; i++)
+        for (uint32_t n = 0; n < rules[i].contents; n++)
+            if (rules[i].content[n].pattern[0])
+                regfree(&rules[i].content[n].regex);
+}
+
 static void hits_are_those_of_the_model_however_a_stream_is_cut(void)
 {
     static char text[8192], shown[1 << 16], stream[STREAM];
@@ -245,6 +316,7 @@ static void hits_are_those_of_the_model_however_a_stream_is_cut(void)
         matches += help_chain_counter(&h, "ips", "matches");
         kept += help_chain_counter(&h, "ips", "segments_kept");
         help_chain_close(&h);
+        free_patterns();
     }
     assert_true(matches > 10000);
     assert_true(kept > 1000);
