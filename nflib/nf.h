@@ -23,5 +23,6 @@
 #include "nflib/session/session.h" /* flows, found once for all NFs */
 #include "nflib/shared/shared.h"   /* state that all lanes share */
 #include "nflib/state/state.h"     /* state of one lane: maps, timers */
+#include "nflib/stream/stream.h"   /* payload of TCP in its order */
 
 #endif

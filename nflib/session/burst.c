@@ -248,3 +248,11 @@ void nf_session_view_ipv6(const struct nf *nf, const struct nf_session *s, struc
     memcpy(out->source, in & before[0] ? addresses->key[1].destination : addresses->key[0].source, 16);
     memcpy(out->destination, in & before[1] ? addresses->key[1].source : addresses->key[0].destination, 16);
 }
+
+void nf_session_key_ipv6(const struct nf *nf, const struct nf_session *s, unsigned which,
+                         struct nf_addresses *out)
+{
+    const struct nf_sessions *t = nf->env->sessions->table;
+
+    *out = nf_session_addresses(t, nf_session_number(t, s))->key[which];
+}

@@ -195,6 +195,10 @@ static inline void nf_session_view(const struct nf *nf, const struct nf_session 
 /* The addresses that go with it, of a session of IPv6. */
 void nf_session_view_ipv6(const struct nf *nf, const struct nf_session *s, struct nf_addresses *out);
 
+/* The addresses of a key of its own, 0 or 1, of a session of IPv6 that has that key. */
+void nf_session_key_ipv6(const struct nf *nf, const struct nf_session *s, unsigned which,
+                         struct nf_addresses *out);
+
 /* True: this tuple, of IPv4, is a key of some session, to which answers that come in with it would belong. */
 bool nf_session_known(const struct nf *nf, const struct nf_tuple *tuple);
 /* The same of IPv6, whose addresses stand beside the tuple. */

@@ -169,6 +169,7 @@ counters() {
 nat NAT_COUNTERS
 nptv6 NPT_COUNTERS
 firewall FW_COUNTERS
+ips IPS_COUNTERS
 monitor MON_NAMES
 rate_limiter RL_COUNTERS
 load_balancer LB_COUNTERS"

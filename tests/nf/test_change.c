@@ -6,7 +6,7 @@
 #include "nflib/chain/change.h"
 #include "nflib/session/table.h"
 #include "node/config/config.h"
-#include "tests/nf/help_chain.h"
+#include "tests/nf/help_change.h"
 
 #include <stdarg.h>
 #include <setjmp.h>
@@ -35,65 +35,11 @@ static struct flow {
     uint8_t proto;
 } flows[FLOWS];
 
-static void write_text(const char *name, const char *text)
-{
-    char path[128];
-    FILE *f;
-
-    snprintf(path, sizeof(path), "%s/%s", h.dir, name);
-    f = fopen(path, "w");
-    assert_non_null(f);
-    fputs(text, f);
-    assert_int_equal(fclose(f), 0);
-}
-
-static int read_next(struct nd_config **next, const char *nfs, const char *rules, struct ft_fault *fault)
-{
-    char text[4096], path[128];
-
-    snprintf(text, sizeof(text), "chain:\n  name: test\n  lanes: 1\n  nfs:\n%s", nfs);
-    write_text("chain.yaml", text);
-    if (rules)
-        write_text("firewall.rules", rules);
-    snprintf(path, sizeof(path), "%s/chain.yaml", h.dir);
-    return nd_config_read(next, path, 0, fault);
-}
-
-/* 0, or how it is refused. */
-static int change_chain(const char *nfs, const char *rules, struct ft_fault *fault)
-{
-    struct nf_chain *next[1] = {NULL};
-    struct nf_chain_change change;
-    struct nf_chain_switch s = {.change = &change,
-                                .region = h.region,
-                                .how = {.name = "test", .shared_size = 1 << 20},
-                                .chain = &h.chain,
-                                .seed = 77,
-                                .next = next};
-    struct nd_config *config;
-    int error = read_next(&config, nfs, rules, fault);
-
-    assert_int_equal(error, 0);
-    error = nf_chain_change_plan(&change, &h.config->chain, &config->chain, fault);
-    if (!error)
-        error = nf_chain_switch(&s, fault);
-    if (error) {
-        nd_config_free(config);
-        return error;
-    }
-    nf_chain_free(h.chain);
-    nd_config_free(h.config);
-    ft_region_close(s.old);
-    h.chain = next[0];
-    h.config = config;
-    return 0;
-}
-
 static void must_change(const char *nfs, const char *rules)
 {
     struct ft_fault fault = {""};
 
-    if (change_chain(nfs, rules, &fault))
+    if (help_change(&h, nfs, rules, &fault))
         fail_msg("%s", fault.text);
     assert_int_equal(nf_chain_check(h.chain, NULL, NULL, &fault), 0);
     assert_int_equal(nf_chain_state(h.chain)->burst, h.burst);
@@ -104,7 +50,7 @@ static void refused(const char *nfs, const char *rules, const char *text)
     struct ft_fault fault = {""};
     uint64_t digest = help_chain_digest(&h);
 
-    assert_true(change_chain(nfs, rules, &fault) < 0);
+    assert_true(help_change(&h, nfs, rules, &fault) < 0);
     if (!strstr(fault.text, text))
         fail_msg("\"%s\", expected \"%s\" in it", fault.text, text);
     assert_int_equal(help_chain_digest(&h), digest);

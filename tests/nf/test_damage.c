@@ -34,6 +34,11 @@ static const char network[] =
     "routes:\n  - { to: 0.0.0.0/0, via: 203.0.113.254 }\n";
 static const char rules[] = "deny out tcp to any port 25\nallow in tcp to any port 80,8080-8090\n"
                             "allow in icmp type 8\ndefault allow out\ndefault deny in\n";
+static const char signatures[] =
+    "alert tcp any any -> any any (content:\"|01|\"; content:\"|04|\"; distance:1; within:9; sid:1;)\n"
+    "alert udp any any -> any any (content:\"|02|\"; threshold:type both, track by_src, count 2, seconds 3; "
+    "sid:2;)\n"
+    "alert tcp any any -> any any (content:\"|05|\"; content:\"none\"; sid:3;)\n";
 #define EDGE                                                                                                 \
     "    - nat: { outside: 203.0.113.1, ports: 2000-2063, unsupported: pass, max_flows: 48, max_fragments: " \
     "8 }\n"                                                                                                  \
@@ -52,6 +57,9 @@ static const char rules[] = "deny out tcp to any port 25\nallow in tcp to any po
     "    - load_balancer: { vip: 0.0.0.0, proto: both, clients: inside, policy: random, max_flows: 48, "     \
     "backends: \"198.18.0.1 198.18.0.2\" }\n"                                                                \
     "    - forward: { read: true }\n"
+#define INSPECT                                                                                              \
+    EDGE "    - ips: { rules: ips.rules, max_flows: 48, stream_pieces: 12, flow_pieces: 4, max_notes: 12, "  \
+         "max_tracked: 12, alerts: 8 }\n"
 
 static struct {
     struct nd_config *config;
@@ -95,6 +103,7 @@ static void open_chain(const char *nfs, unsigned lanes)
     snprintf(text, sizeof(text), "chain:\n  name: test\n  lanes: %u\n  nfs:\n%s%s", lanes, nfs, network);
     write_file("chain.yaml", text);
     write_file("firewall.rules", rules);
+    write_file("ips.rules", signatures);
     snprintf(path, sizeof(path), "%s/chain.yaml", w.dir);
     w.lanes = lanes;
     if (nd_config_read(&w.config, path, 0, &fault) ||
@@ -355,6 +364,12 @@ static void lanes_that_share_all_refuse_damage_or_run_on_it(void **state)
     chain_refuses_damage_or_runs_on_it(RACE, 2, 800);
 }
 
+static void what_looks_into_payload_refuses_damage_or_runs_on_it(void **state)
+{
+    (void)state;
+    chain_refuses_damage_or_runs_on_it(INSPECT, 2, 800);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -363,6 +378,7 @@ int main(void)
         cmocka_unit_test(a_port_for_each_end_refuses_damage_or_runs_on_it),
         cmocka_unit_test(two_lanes_of_it_refuse_damage_or_run_on_it),
         cmocka_unit_test(lanes_that_share_all_refuse_damage_or_run_on_it),
+        cmocka_unit_test(what_looks_into_payload_refuses_damage_or_runs_on_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

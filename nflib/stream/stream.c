@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Takes packets of TCP into streams; see stream.h. Owns the pool's pieces and the streams' numbers. */
+#include "nflib/net/bytes.h"
+#include "nflib/net/tcp.h"
+#include "nflib/stream/parts.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+#define WINDOW_MAX (1u << 30) /* of TCP (RFC 7323, 2.2) */
+
+/* A call of nf_stream_take. */
+struct taking {
+    const struct nf *nf;
+    struct nf_streams *streams;
+    struct nf_stream *stream;
+    const struct nf_stream_reader *reader;
+    bool reply;
+};
+/* A segment of it, as far as it is new. */
+struct segment {
+    const uint8_t *bytes;
+    uint32_t seq, len;
+    bool fin;
+};
+
+/* ---- pieces --------------------------------------------------------------------------------------- */
+
+static struct nf_stream_piece *piece_at(const struct nf_streams *streams, uint32_t place)
+{
+    return (struct nf_stream_piece *)(uintptr_t)&streams->piece[place - 1];
+}
+
+/* There is one. Its place + 1. */
+static uint32_t take_piece(const struct nf *nf, struct nf_streams *streams)
+{
+    uint32_t place = streams->free;
+
+    nf_edit(nf, &streams->used, 3 * sizeof(uint32_t)); /* used, touched, free */
+    if (place)
+        streams->free = piece_at(streams, place)->next;
+    else
+        place = ++streams->touched;
+    streams->used++;
+    return place;
+}
+
+static void give_piece(const struct nf *nf, struct nf_streams *streams, uint32_t place)
+{
+    nf_edit(nf, &streams->used, 3 * sizeof(uint32_t));
+    *NF_EDIT(nf, &piece_at(streams, place)->next) = streams->free;
+    streams->free = place;
+    streams->used--;
+}
+
+void nf_stream_release(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2])
+{
+    for (unsigned i = 0; i < 2; i++)
+        for (uint32_t place = pair[i].kept, next; place; place = next) {
+            next = piece_at(streams, place)->next;
+            give_piece(nf, streams, place);
+        }
+    memset(pair, 0, 2 * sizeof(*pair));
+}
+
+/* ---- reading -------------------------------------------------------------------------------------- */
+
+/* Hands over what begins at stream->next + gap. */
+static void read_bytes(const struct taking *t, const uint8_t *bytes, uint32_t len, uint32_t gap)
+{
+    struct nf_stream *s = t->stream;
+    struct nf_stream_bytes piece = {.bytes = bytes, .len = len, .gap = gap, .reply = t->reply};
+
+    s->next += gap;
+    piece.at = s->next - s->start;
+    if (piece.at >> 31)
+        s->flags |= NF_STREAM_FAR;
+    if (s->flags & NF_STREAM_FAR)
+        piece.at += 1ull << 32;
+    s->next += len;
+    if (s->flags & NF_STREAM_ACKED && (int32_t)(s->acked - s->next) <= 0)
+        s->flags &= (uint8_t)~NF_STREAM_ACKED;
+    if (len || gap)
+        t->reader->read(t->reader->arg, &piece);
+}
+
+static void read_fin(struct nf_stream *s)
+{
+    s->flags |= NF_STREAM_FIN;
+    s->next++;
+}
+
+/* Pieces that begin at or before `next`. */
+static void read_kept(const struct taking *t)
+{
+    struct nf_stream *s = t->stream;
+
+    while (s->kept) {
+        uint32_t place = s->kept;
+        const struct nf_stream_piece *piece = piece_at(t->streams, place);
+        int32_t ahead = (int32_t)(piece->seq - s->next);
+        uint32_t seen = (uint32_t)-ahead;
+
+        if (ahead > 0)
+            return;
+        if (seen < piece->len && !(s->flags & NF_STREAM_FIN))
+            read_bytes(t, piece->bytes + seen, piece->len - seen, 0);
+        if (piece->fin && piece->seq + piece->len == s->next && !(s->flags & NF_STREAM_FIN))
+            read_fin(s);
+        s->kept = piece->next;
+        s->pieces--;
+        give_piece(t->nf, t->streams, place);
+    }
+}
+
+/* The receiver has acknowledged more than was taken; perhaps that is still to come in this burst. */
+static void note_acknowledged(struct nf_stream *s, uint32_t ack)
+{
+    if (!(s->flags & NF_STREAM_KNOWN) || ack - s->next - 1 >= WINDOW_MAX)
+        return;
+    if (s->flags & NF_STREAM_ACKED && (int32_t)(ack - s->acked) <= 0)
+        return;
+    s->flags |= NF_STREAM_ACKED;
+    s->acked = ack;
+}
+
+/* More has come, from `to` on: what the receiver has in front of that is not to come any more. */
+static void pass_hole(const struct taking *t, uint32_t to)
+{
+    struct nf_stream *s = t->stream;
+
+    if (s->acked - s->next < to - s->next)
+        to = s->acked;
+    while ((int32_t)(to - s->next) > 0 && !(s->flags & NF_STREAM_FIN)) {
+        uint32_t gap = to - s->next;
+
+        if (s->kept && piece_at(t->streams, s->kept)->seq - s->next < gap)
+            gap = piece_at(t->streams, s->kept)->seq - s->next;
+        read_bytes(t, NULL, 0, gap);
+        read_kept(t);
+    }
+}
+
+/* ---- behind a hole -------------------------------------------------------------------------------- */
+
+/* A piece with n bytes of the segment, from `at` on, behind the piece `before`; its place + 1. */
+static uint32_t add_piece(const struct taking *t, const struct segment *g, uint32_t at, uint32_t n,
+                          uint32_t before)
+{
+    uint32_t place = take_piece(t->nf, t->streams);
+    uint32_t bytes = offsetof(struct nf_stream_piece, bytes) + n;
+    struct nf_stream_piece *piece = nf_edit(t->nf, piece_at(t->streams, place), bytes);
+    struct nf_stream_piece *last = before ? piece_at(t->streams, before) : NULL;
+
+    memset(piece, 0, offsetof(struct nf_stream_piece, bytes));
+    piece->next = last ? last->next : t->stream->kept;
+    piece->seq = g->seq + at;
+    piece->len = (uint16_t)n;
+    memcpy(piece->bytes, g->bytes + at, n);
+    if (last)
+        *NF_EDIT(t->nf, &last->next) = place;
+    else
+        t->stream->kept = place;
+    t->stream->pieces++;
+    return place;
+}
+
+/* `before`: the last piece that ends at or before the segment's end. */
+static void add_fin(const struct taking *t, const struct segment *g, uint32_t before)
+{
+    const struct nf_stream_piece *last = before ? piece_at(t->streams, before) : NULL;
+
+    if (!last || last->seq + last->len != g->seq + g->len)
+        last = piece_at(t->streams, add_piece(t, g, g->len, 0, before));
+    *NF_EDIT(t->nf, &last->fin) = 1;
+}
+
+/*
+ * Walks over a segment: over what pieces have of it, and what lies between them. With `keep` the latter
+ * becomes pieces. Returns how many those are, or UINT32_MAX when a piece has other bytes.
+ */
+static uint32_t walk_parts(const struct taking *t, const struct segment *g, bool keep)
+{
+    uint32_t at = 0, count = 0, before = 0, place = t->stream->kept;
+
+    for (;;) {
+        const struct nf_stream_piece *piece = place ? piece_at(t->streams, place) : NULL;
+        uint32_t from = g->seq + at, n = g->len - at, ahead;
+
+        if (piece && (int32_t)(piece->seq + piece->len - from) <= 0) {
+            before = place;
+            place = piece->next;
+            continue;
+        }
+        if (!n)
+            break;
+        ahead = piece ? piece->seq - from : UINT32_MAX;
+        if (piece && (int32_t)ahead <= 0) {
+            uint32_t both = piece->len + ahead; /* from `from` on */
+
+            both = both < n ? both : n;
+            if (memcmp(piece->bytes + (from - piece->seq), g->bytes + at, both) != 0)
+                return UINT32_MAX;
+            at += both;
+            continue;
+        }
+        n = n < NF_STREAM_PIECE ? n : NF_STREAM_PIECE;
+        n = n < ahead ? n : ahead;
+        if (keep)
+            before = add_piece(t, g, at, n, before);
+        at += n;
+        count++;
+    }
+    if (keep && g->fin)
+        add_fin(t, g, before);
+    return count;
+}
+
+static enum nf_stream_taken keep_segment(const struct taking *t, const struct segment *g, uint32_t count)
+{
+    const struct nf_streams *streams = t->streams;
+    uint32_t pieces = t->stream->pieces;
+
+    count += g->fin; /* perhaps by itself */
+    if (!count)
+        return NF_STREAM_OLD;
+    if (count > streams->flow_pieces - pieces || count > streams->capacity - streams->used)
+        return NF_STREAM_FULL;
+    walk_parts(t, g, true);
+    return t->stream->pieces > pieces ? NF_STREAM_KEPT : NF_STREAM_OLD;
+}
+
+/* ---- a packet ------------------------------------------------------------------------------------- */
+
+static enum nf_stream_taken take_segment(const struct taking *t, struct segment *g)
+{
+    struct nf_stream *s = t->stream;
+    int32_t ahead, end;
+    uint32_t count;
+
+    if (s->flags & NF_STREAM_ACKED && (int32_t)(g->seq - s->next) > 0)
+        pass_hole(t, g->seq);
+    ahead = (int32_t)(g->seq - s->next);
+    end = (int32_t)(g->seq + g->len - s->next);
+    if (end < 0 || (end == 0 && !g->fin))
+        return NF_STREAM_OLD;
+    if (s->flags & NF_STREAM_FIN)
+        return end == 0 ? NF_STREAM_OLD : NF_STREAM_OUTSIDE;
+    if (ahead > 0 && (uint64_t)end > (uint64_t)t->streams->flow_pieces * NF_STREAM_PIECE)
+        return NF_STREAM_OUTSIDE;
+    if (ahead < 0) {
+        g->bytes += (uint32_t)-ahead;
+        g->len -= (uint32_t)-ahead;
+        g->seq = s->next;
+        ahead = 0;
+    }
+    count = walk_parts(t, g, false);
+    if (count == UINT32_MAX)
+        return NF_STREAM_DIFFERS;
+    if (ahead > 0)
+        return keep_segment(t, g, count);
+    read_bytes(t, g->bytes, g->len, 0);
+    if (g->fin)
+        read_fin(s);
+    read_kept(t);
+    return NF_STREAM_READ;
+}
+
+/* Where a stream begins; false: nowhere yet. */
+static bool begin_stream(struct nf_stream *s, const struct nf_packet *p, const struct segment *g)
+{
+    if (p->tcp_flags & NF_TCP_SYN)
+        s->flags = NF_STREAM_KNOWN;
+    else if (g->len)
+        s->flags = NF_STREAM_KNOWN | NF_STREAM_MIDDLE;
+    else
+        return false;
+    s->start = s->next = g->seq;
+    return true;
+}
+
+enum nf_stream_taken nf_stream_take(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2],
+                                    const struct nf_packet *p, bool reply,
+                                    const struct nf_stream_reader *reader)
+{
+    struct nf_stream *s = &pair[reply];
+    struct taking t = {.nf = nf, .streams = streams, .stream = s, .reader = reader, .reply = reply};
+    struct segment g = {.seq = ntohl(nf_get32(p->data + p->l4 + 4))};
+
+    g.bytes = nf_packet_payload(p, &g.len);
+    g.fin = p->tcp_flags & NF_TCP_FIN && p->have >= (uint32_t)p->l4 + p->l4_len;
+    if (p->tcp_flags & NF_TCP_RST) {
+        if (!(s->flags & NF_STREAM_KNOWN) || g.seq == s->next)
+            s->flags |= NF_STREAM_RESET;
+        return NF_STREAM_READ; /* what it carries is a reason for people (RFC 9293, 3.5.3), not data */
+    }
+    if (p->tcp_flags & NF_TCP_SYN) {
+        g.seq++;
+        if (s->flags & NF_STREAM_KNOWN && (g.seq != s->start || s->flags & NF_STREAM_MIDDLE))
+            return g.len ? NF_STREAM_OUTSIDE : NF_STREAM_READ; /* its receiver does not believe it either */
+    }
+    if (p->tcp_flags & NF_TCP_ACK)
+        note_acknowledged(&pair[!reply], ntohl(nf_get32(p->data + p->l4 + 8)));
+    if (!(s->flags & NF_STREAM_KNOWN)) {
+        if (!(p->tcp_flags & NF_TCP_SYN) && g.len && !streams->loose)
+            return NF_STREAM_UNKNOWN;
+        if (!begin_stream(s, p, &g))
+            return NF_STREAM_READ;
+    }
+    return g.len || g.fin ? take_segment(&t, &g) : NF_STREAM_READ;
+}
+
+bool nf_stream_is_over(const struct nf_stream pair[2])
+{
+    return (pair[0].flags & pair[1].flags & NF_STREAM_FIN) ||
+           (pair[0].flags | pair[1].flags) & NF_STREAM_RESET;
+}

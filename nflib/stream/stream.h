@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Streams: the payload of TCP in its order, for NFs that look into it. A service on top of sessions: an NF
+ * keeps a pair of struct nf_stream in its slot of the session and one struct nf_streams, the pool, in its
+ * arena. It gives each packet of the session to nf_stream_take, which hands back what has become readable.
+ *
+ * Packets are never held back: what comes behind a hole passes, and a copy of it is kept in the pool. The
+ * receiver cannot read it either until the hole is filled, so a packet that fills one stands for all that
+ * becomes readable by it, and who drops that packet keeps all of it from the receiver.
+ *
+ * Overlaps: the first copy wins (as on Windows; Novak and Sturges: Target-based TCP stream reassembly, 2007).
+ * A packet that contradicts what is kept is not taken, nor is one that finds no room or lies outside of what
+ * could be kept: whoever drops it has the sender send it again, as if it had been lost. Whoever lets it pass
+ * sees a gap: when more comes and the receiver has acknowledged bytes that were not taken, the stream goes on
+ * behind those. What has been handed over already is not kept, so a second copy of it is not compared.
+ *
+ * Written by the NF's lane; pool and streams lie in the region.
+ */
+#ifndef NFLIB_STREAM_STREAM_H
+#define NFLIB_STREAM_STREAM_H
+
+#include "nflib/session/session.h"
+
+/* Bytes of a piece, of which the pool has a number. A segment that is kept takes as many as it needs. */
+#define NF_STREAM_PIECE 496u
+
+enum nf_stream_flags {
+    NF_STREAM_KNOWN = 1 << 0,  /* `next` means something */
+    NF_STREAM_MIDDLE = 1 << 1, /* its beginning was not seen */
+    NF_STREAM_FAR = 1 << 2,    /* 2 GiB and more have passed */
+    NF_STREAM_FIN = 1 << 3,    /* its end has been handed over */
+    NF_STREAM_RESET = 1 << 4,  /* its sender has reset the connection, where the receiver believes it */
+    NF_STREAM_ACKED = 1 << 5,  /* `acked` means something: it is ahead of `next` */
+    NF_STREAM_FLAGS = 63
+};
+
+/* One direction of a connection. Zeros: nothing has been seen. */
+struct nf_stream {
+    uint32_t start; /* sequence number of its first byte */
+    uint32_t next;  /* of the next byte to hand over */
+    uint32_t acked; /* by the receiver */
+    uint32_t kept;  /* the first piece kept behind a hole + 1; 0: none */
+    uint16_t pieces;
+    uint8_t flags; /* enum nf_stream_flags */
+    uint8_t zero;
+};
+
+/* What has become readable: `len` bytes of direction `reply`, behind `gap` that nobody will see. */
+struct nf_stream_bytes {
+    const uint8_t *bytes;
+    uint32_t len;
+    uint32_t gap;
+    uint64_t at; /* how many bytes of the stream come before `bytes`; from 2^31 on modulo 2^32, + 2^32 */
+    bool reply;
+};
+struct nf_stream_reader {
+    void (*read)(void *arg, const struct nf_stream_bytes *piece);
+    void *arg;
+};
+
+enum nf_stream_taken {
+    NF_STREAM_READ,    /* nothing of it is left to do */
+    NF_STREAM_KEPT,    /* behind a hole */
+    NF_STREAM_OLD,     /* all of it had been handed over before, or is kept */
+    NF_STREAM_DIFFERS, /* not taken: contradicts what is kept */
+    NF_STREAM_FULL,    /* not taken: behind a hole, and no room */
+    NF_STREAM_OUTSIDE, /* not taken: farther ahead than could be kept, or behind the stream's end */
+    NF_STREAM_UNKNOWN, /* not taken: its beginning was not seen, and `loose` is false */
+};
+
+/* In the NF's config struct, filled by rows of its parameters. */
+struct nf_streams_config {
+    uint32_t pieces;      /* in all, of a lane */
+    uint32_t flow_pieces; /* of a direction of a connection; what lies farther ahead is outside */
+    bool loose;           /* streams whose beginning was not seen are taken from there on */
+};
+#define NF_STREAMS_PARAMS(type, field)                                                                       \
+    NF_PARAM_AT(type, "stream_pieces", field.pieces, NF_U32, "16384",                                        \
+                "pieces of 496 bytes that are kept behind holes at most, of a lane", .min = 1,               \
+                .max = 4u << 20),                                                                            \
+        NF_PARAM_AT(type, "flow_pieces", field.flow_pieces, NF_U32, "136",                                   \
+                    "the same, of a direction of a connection", .min = 1, .max = 32768),                     \
+        NF_PARAM_AT(type, "loose", field.loose, NF_BOOL, "true",                                             \
+                    "streams whose beginning was not seen are looked at from there on")
+
+struct nf_streams;
+uint64_t nf_streams_bytes(const struct nf_streams_config *config);
+/* In `make`; tells of its table, "stream_pieces". NULL: no room. */
+struct nf_streams *nf_streams_make(struct nf *nf, const struct nf_streams_config *config);
+/* In `check_state`: the pool, and each stream of the NF's sessions, whose pairs lie `at` bytes into slots. */
+int nf_streams_check(const struct nf *nf, struct nf_check *c, const struct nf_streams *streams, uint32_t at);
+
+/* A packet of TCP with NF_P_L4, no fragment; `reply`: its direction, an index into `pair`, which the caller
+ * may write to. Reads what it makes readable. */
+enum nf_stream_taken nf_stream_take(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2],
+                                    const struct nf_packet *p, bool reply,
+                                    const struct nf_stream_reader *reader);
+/* Both directions have ended as their receivers see it, or one has been reset: a connection may begin anew.
+ */
+bool nf_stream_is_over(const struct nf_stream pair[2]);
+/* Gives back all that is kept; both are zeros then. For session_end, and before the NF leaves a session. */
+void nf_stream_release(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2]);
+
+/* The payload of a packet with NF_P_L4 of TCP or UDP, as far as it is there. */
+static inline const uint8_t *nf_packet_payload(const struct nf_packet *p, uint32_t *len)
+{
+    uint32_t end = (uint32_t)p->l4 + p->l4_len;
+
+    end = end < p->have ? end : p->have;
+    *len = p->payload < end ? end - p->payload : 0;
+    return p->data + p->payload;
+}
+/* The checksum of TCP or UDP is right, or the packet is not all there. One that is not is dropped by its
+ * receiver. */
+bool nf_packet_checksum_right(const struct nf_packet *p);
+
+#endif

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ips: looks for the contents of rules in the payload of TCP, in its order and across the borders of
+ * segments, and in each datagram of UDP. A packet that completes the match of a rule that drops is dropped,
+ * and of a connection all that follows, so that nothing of it is sent again unseen.
+ * State, written by this instance alone: streams and states of the automata, which are its slots in the
+ * chain's sessions; pieces of streams and notes; what has become of the rules; the last alerts.
+ */
+#include "nfs/ips_parts.h"
+#include "nflib/net/bytes.h"
+#include "nflib/net/ipv6.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+static const char *const ips_counters[] = {IPS_COUNTERS(NF_COUNTER_NAME) NULL};
+
+/* ---- flows ---------------------------------------------------------------------------------------- */
+
+/* The automata are others than when the flow was looked at last: it begins anew at their beginning. */
+static void renew(struct nf *nf, struct ips_flow *flow)
+{
+    const struct ips *ips = nf->state;
+
+    ips_notes_release(nf, flow);
+    memset(flow->state, 0, sizeof(flow->state));
+    flow->generation = ips->generation;
+}
+
+/* To write to; NULL: the table is full. */
+static struct ips_flow *find_flow(struct ips_look *look)
+{
+    struct nf *nf = look->nf;
+    const struct ips *ips = nf->state;
+    struct ips_flow *flow;
+
+    look->session = nf_session_mine(nf, look->p);
+    if (!look->session) {
+        look->session = nf_session_join(nf, look->p, look->now);
+        if (!look->session)
+            return NULL;
+        look->sums[IPS_CREATED]++;
+        flow = NF_SESSION_EDIT(nf, look->session, struct ips_flow);
+        flow->generation = ips->generation;
+    } else {
+        flow = NF_SESSION_EDIT(nf, look->session, struct ips_flow);
+        if (flow->generation != ips->generation)
+            renew(nf, flow);
+        if (look->p->flow & NF_FLOW_AGAIN && nf_stream_is_over(flow->stream)) {
+            nf_stream_release(nf, ips->streams, flow->stream);
+            renew(nf, flow);
+            flow->flags = 0;
+        }
+    }
+    look->reply = look->p->flow & NF_FLOW_REPLY;
+    flow->flags |= look->reply ? IPS_FLOW_ANSWERED : 0;
+    return flow;
+}
+
+static void fill_ends(const struct nf_packet *p, struct ips_ends *ends)
+{
+    *ends = (struct ips_ends){.port = {p->sport, p->dport}};
+    if (p->flags & NF_P_IPV6) {
+        memcpy(ends->addr, nf_packet_ipv6_addresses(p), sizeof(ends->addr));
+        return;
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        memset(ends->addr[i] + 10, 0xff, 2);
+        memcpy(ends->addr[i] + 12, i ? &p->daddr : &p->saddr, 4);
+    }
+}
+
+/* ---- payload -------------------------------------------------------------------------------------- */
+
+static void read_piece(void *arg, const struct nf_stream_bytes *piece)
+{
+    struct ips_look *look = arg;
+
+    look->sums[IPS_GAPS] += piece->gap != 0;
+    look->sums[IPS_GAP_BYTES] += piece->gap;
+    if (!look->verdict)
+        ips_look_through(look, piece);
+}
+
+/* What was not taken is dropped: its sender sends it again. */
+static void take_segment(struct ips_look *look)
+{
+    static const uint8_t reasons[] = {[NF_STREAM_DIFFERS] = IPS_DIFFERS,
+                                      [NF_STREAM_FULL] = IPS_FULL,
+                                      [NF_STREAM_OUTSIDE] = IPS_OUTSIDE,
+                                      [NF_STREAM_UNKNOWN] = IPS_UNKNOWN};
+    const struct nf_stream_reader reader = {.read = read_piece, .arg = look};
+    struct ips *ips = look->nf->state;
+    struct nf_stream *s = &look->flow->stream[look->reply];
+    bool known = s->flags & NF_STREAM_KNOWN;
+    enum nf_stream_taken taken;
+
+    look->next = known ? s->next : ntohl(nf_get32(look->p->data + look->p->l4 + 4));
+    taken = nf_stream_take(look->nf, ips->streams, look->flow->stream, look->p, look->reply, &reader);
+    look->sums[IPS_MIDSTREAM] += !known && s->flags & NF_STREAM_MIDDLE;
+    look->sums[IPS_KEPT] += taken == NF_STREAM_KEPT;
+    look->sums[IPS_OLD] += taken == NF_STREAM_OLD;
+    if (taken >= NF_STREAM_DIFFERS && !look->verdict)
+        nf_drop(look->nf, look->p, reasons[taken]);
+}
+
+static void take_datagram(struct ips_look *look)
+{
+    struct nf_stream_bytes piece = {.reply = look->reply};
+    struct ips_flow *flow = look->flow;
+
+    piece.bytes = nf_packet_payload(look->p, &piece.len);
+    ips_look_through(look, &piece);
+    ips_notes_release(look->nf, flow);
+    memset(flow->state, 0, sizeof(flow->state));
+}
+
+static void inspect(struct ips_look *look)
+{
+    struct nf_packet *p = look->p;
+
+    look->sums[IPS_PACKETS]++;
+    look->flow = find_flow(look);
+    if (!look->flow) {
+        nf_drop(look->nf, p, IPS_TABLE_FULL);
+        return;
+    }
+    if (look->flow->flags & IPS_FLOW_BLOCKED) {
+        nf_drop(look->nf, p, IPS_BLOCKED);
+        return;
+    }
+    fill_ends(p, &look->ends);
+    if (p->proto == NF_PROTO_TCP)
+        take_segment(look);
+    else
+        take_datagram(look);
+    if (!look->verdict)
+        return;
+    if (p->proto == NF_PROTO_TCP)
+        look->flow->flags |= IPS_FLOW_BLOCKED;
+    if (look->verdict == IPS_REJECT)
+        ips_reject(look);
+    nf_drop(look->nf, p, look->verdict == IPS_REJECT ? IPS_REJECTED : IPS_DROPPED);
+}
+
+/* ---- packets -------------------------------------------------------------------------------------- */
+
+static bool breaks_format(const struct nf_packet *p)
+{
+    if (p->flags & NF_P_BAD)
+        return true;
+    if (p->flags & NF_P_IPV6)
+        return !(p->flags & NF_P_IPV6_READ) || nf_ipv6_is_extension(p->proto);
+    return false;
+}
+
+static void look_at(struct ips_look *look)
+{
+    const struct ips_config *config = look->nf->config;
+    struct nf *nf = look->nf;
+    struct nf_packet *p = look->p;
+
+    if (breaks_format(p)) {
+        nf_drop(nf, p, IPS_MALFORMED);
+    } else if (!(p->flags & (NF_P_IPV4 | NF_P_IPV6)) ||
+               (p->proto != NF_PROTO_TCP && p->proto != NF_PROTO_UDP)) {
+        look->sums[IPS_OTHER]++;
+    } else if (p->flags & NF_P_FRAGMENT) {
+        nf_drop_or_pass(nf, p, config->fragments, IPS_FRAGMENTS);
+    } else if (!(p->flags & NF_P_L4)) {
+        nf_drop(nf, p, IPS_MALFORMED);
+    } else if (config->checksums && !nf_packet_checksum_right(p)) {
+        nf_drop(nf, p, IPS_CHECKSUM);
+    } else {
+        inspect(look);
+    }
+}
+
+static void ips_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
+{
+    uint64_t sums[IPS_COUNTERS_COUNT] = {0};
+
+    for (uint32_t i = 0; i < n; i++) {
+        struct ips_look look = {.nf = nf, .p = packets[i], .now = now, .sums = sums};
+
+        look_at(&look);
+    }
+    nf_count_all(nf, sums, IPS_COUNTERS_COUNT);
+}
+
+static void ips_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now)
+{
+    struct ips *ips = nf->state;
+    struct ips_flow *flow = NF_SESSION_EDIT(nf, s, struct ips_flow);
+
+    (void)why;
+    (void)now;
+    nf_stream_release(nf, ips->streams, flow->stream);
+    ips_notes_release(nf, flow);
+}
+
+/* ---- making --------------------------------------------------------------------------------------- */
+
+static int ips_check(void *c, struct ft_fault *fault)
+{
+    struct ips_config *config = c;
+
+    return ips_rules_read(&config->read, &config->rules, fault);
+}
+
+static void ips_release(void *c)
+{
+    struct ips_config *config = c;
+
+    ips_rules_free(config->read);
+}
+
+static uint64_t notes_bytes(const struct ips_config *config)
+{
+    return sizeof(struct ips_notes) + (uint64_t)config->max_notes * sizeof(struct ips_note);
+}
+
+static uint64_t ips_arena(const void *c)
+{
+    const struct ips_config *config = c;
+
+    return nf_streams_bytes(&config->streams) + notes_bytes(config) +
+           IPS_RULES_MAX * sizeof(struct ips_live) + config->alerts * sizeof(struct ips_alert) + 4 * FT_LINE;
+}
+
+static uint64_t ips_shared(const void *c, unsigned lanes)
+{
+    (void)lanes;
+    return ips_tracks_bytes(((const struct ips_config *)c)->max_tracked);
+}
+
+static bool ips_make(struct nf *nf)
+{
+    const struct ips_config *config = nf->config;
+    struct ips *ips = nf->state;
+
+    ips->streams = nf_streams_make(nf, &config->streams);
+    ips->notes = ft_arena_alloc(nf->arena, notes_bytes(config));
+    ips->tracks = ips_tracks_make(nf, config->max_tracked);
+    ips->live = ft_arena_alloc(nf->arena, IPS_RULES_MAX * sizeof(*ips->live));
+    ips->alert = ft_arena_alloc(nf->arena, config->alerts * sizeof(*ips->alert));
+    ips->max_notes = config->max_notes;
+    ips->alerts = config->alerts;
+    nf_constant(nf, ips, offsetof(struct ips, alerted));
+    if (!ips->streams || !ips->notes || !ips->tracks || !ips->live || !ips->alert)
+        return false;
+    nf_table_add(nf,
+                 (struct nf_table){
+                     .name = "notes", .count = &ips->notes->used, .parts = 1, .limit = config->max_notes});
+    for (uint32_t i = 0; i < config->read->count; i++)
+        ips->live[i] =
+            (struct ips_live){.sid = config->read->rule[i].sid, .action = config->read->rule[i].action};
+    return true;
+}
+
+static void ips_flows(const void *config, struct nf_flows_config *flows)
+{
+    *flows = ((const struct ips_config *)config)->flows;
+}
+
+static bool ips_joins_ipv6(const void *config)
+{
+    (void)config;
+    return true;
+}
+
+/* A stream that is under way goes on with the rules as they are now, from their automata's beginning. A rule
+ * of both keeps its hits, and what an operator has set it to, unless the file gives it another action now. */
+static bool ips_carry(struct nf *nf, const struct nf_was *was, struct ft_fault *fault)
+{
+    const struct ips_config *from = was->config, *to = nf->config;
+    const struct ips *before = was->state;
+    struct ips *ips = nf->state;
+    const struct ips_live *live = nf_was_at(was, before->live);
+
+    if (!was->same) {
+        ft_fail(fault, FT_EINVAL, "ips: its state would lie in memory in another way");
+        return false;
+    }
+    if (from->rules.len == to->rules.len && memcmp(from->rules.bytes, to->rules.bytes, to->rules.len) == 0)
+        return true;
+    ips->generation++;
+    memset(ips->live, 0, IPS_RULES_MAX * sizeof(*ips->live));
+    for (uint32_t i = 0; i < to->read->count; i++) {
+        const struct ips_rule *rule = &to->read->rule[i];
+        uint32_t old = ips_rules_find(from->read, rule->sid);
+
+        ips->live[i] = (struct ips_live){.sid = rule->sid, .action = rule->action};
+        if (old == NF_NONE)
+            continue;
+        ips->live[i].hits = live[old].hits;
+        if (from->read->rule[old].action == rule->action)
+            ips->live[i].action = live[old].action;
+    }
+    return true;
+}
+
+static int ips_check_state(const struct nf *nf, struct nf_check *c)
+{
+    const struct ips_config *config = nf->config;
+    const struct ips *ips = nf->state;
+    const struct nf_session *s;
+    int error = nf_streams_check(nf, c, ips->streams, offsetof(struct ips_flow, stream));
+
+    if (!error)
+        error = ips_notes_check(nf, c);
+    for (uint32_t i = 0; i < IPS_RULES_MAX && !error; i++) {
+        const struct ips_live *live = &ips->live[i];
+        uint32_t sid = i < config->read->count ? config->read->rule[i].sid : 0;
+
+        nf_check_step(c);
+        if (live->sid != sid || live->action >= IPS_ACTIONS || (!sid && (live->action || live->hits)))
+            error = nf_check_failed(c, "rule %u is of sid %u and has action %u, expected %u and at most %u",
+                                    i, live->sid, live->action, sid, IPS_ACTIONS - 1);
+    }
+    for (uint32_t i = 0; i < ips->alerts && !error; i++)
+        if (ips->alert[i].action >= IPS_ACTIONS)
+            error = nf_check_failed(c, "alert %u has action %u, expected at most %u", i, ips->alert[i].action,
+                                    IPS_ACTIONS - 1);
+    for (uint32_t n = 0; !error && (s = nf_sessions_next(nf, &n)) != NULL; n++) {
+        const struct ips_flow *flow = nf_session_slot(nf, s);
+
+        for (unsigned i = 0; i < 4 && flow->generation == ips->generation; i++)
+            if (flow->state[i / 2][i % 2] &&
+                flow->state[i / 2][i % 2] >= config->read->automaton[i % 2].states)
+                return nf_check_failed(c, "an automaton is in state %u, expected one below %u",
+                                       flow->state[i / 2][i % 2], config->read->automaton[i % 2].states);
+    }
+    return error;
+}
+
+/* ---- the module ----------------------------------------------------------------------------------- */
+
+static const struct nf_param ips_params[] = {
+    NF_PARAM(struct ips_config, rules, NF_FILE, NULL, "file of rules, one a line, in a subset of Snort's"),
+    NF_MAX_FLOWS_PARAM(struct ips_config, flows, "flows at most"),
+    NF_TCP_UDP_PARAMS(struct ips_config, flows),
+    NF_STREAMS_PARAMS(struct ips_config, streams),
+    NF_NUMBER(struct ips_config, max_notes, NF_U32, 1, 1u << 20, "4096",
+              "contents of rules with several that have been found in flows, at most"),
+    NF_NUMBER(struct ips_config, max_tracked, NF_U32, 1, 1u << 20, "16384",
+              "hosts that rules with a threshold count matches of, of all lanes, a rule each, at most"),
+    NF_NUMBER(struct ips_config, alerts, NF_U32, 1, 65536, "256", "last alerts that are kept to be shown"),
+    NF_YES_NO(struct ips_config, checksums, "true",
+              "what has a wrong checksum of TCP or UDP is dropped, as its receiver would"),
+    NF_ONE_OF(struct ips_config, fragments, nf_policy_names, "drop",
+              "what is done with fragments of IP, which are not looked into"),
+    {0},
+};
+
+static const char *const ips_live_params[] = {"rules",          "max_flows",  "tcp_established",
+                                              "tcp_transitory", "tcp_closed", "udp",
+                                              "checksums",      "fragments",  NULL};
+
+static const struct nf_module ips_module = {
+    .name = "ips",
+    .version = 1,
+    .summary = "looks for signatures in reassembled streams, by rules in a subset of Snort's",
+    .reads = NF_READS_PAYLOAD,
+    .params = ips_params,
+    .config_size = sizeof(struct ips_config),
+    .state_size = sizeof(struct ips),
+    .counters = ips_counters,
+    .check = ips_check,
+    .release = ips_release,
+    .arena = ips_arena,
+    .shared = ips_shared,
+    .make = ips_make,
+    .process = ips_process,
+    .show = ips_show,
+    .set = ips_set,
+    .clear = ips_clear,
+    .check_state = ips_check_state,
+    .session_size = sizeof(struct ips_flow),
+    .flows = ips_flows,
+    .ipv6 = ips_joins_ipv6,
+    .session_end = ips_session_end,
+    .live = ips_live_params,
+    .settings = "rule.SID",
+    .carry = ips_carry,
+};
+NF_MODULE(ips_module)

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of ips share: packets (ips.c), contents that have been found (ips_found.c), what a match
+ * does (ips_match.c) and operators' commands (ips_commands.c). */
+#ifndef NFS_IPS_PARTS_H
+#define NFS_IPS_PARTS_H
+
+#include "nfs/ips_rules.h"
+
+#define IPS_NOTES_FLOW 64u /* notes of a direction at most */
+
+struct ips_config {
+    struct nf_file rules;
+    struct nf_flows_config flows;
+    struct nf_streams_config streams;
+    uint32_t max_notes, max_tracked, alerts;
+    bool checksums;
+    uint32_t fragments;     /* enum nf_policy */
+    struct ips_rules *read; /* made by check from the file */
+};
+
+/* The counters, with their names. */
+#define IPS_COUNTERS(X)                                                                                      \
+    X(IPS_PACKETS, "inspected")   /* packets of TCP and UDP */                                               \
+    X(IPS_OTHER, "not_inspected") /* what is neither */                                                      \
+    X(IPS_CREATED, "flows_created")                                                                          \
+    X(IPS_MATCHES, "matches")     /* of rules */                                                             \
+    X(IPS_ALERTS, "alerts")       /* of those, what people are told */                                       \
+    X(IPS_DROPPED, "dropped")     /* packets dropped by a rule */                                            \
+    X(IPS_REJECTED, "rejected")   /* the same, and both ends told */                                         \
+    X(IPS_BLOCKED, "blocked")     /* later packets of flows in which a rule has dropped one */               \
+    X(IPS_MIDSTREAM, "midstream") /* streams whose beginning was not seen, picked up */                      \
+    X(IPS_KEPT, "segments_kept")  /* behind a hole */                                                        \
+    X(IPS_OLD, "retransmitted")   /* segments of which nothing was new */                                    \
+    X(IPS_GAPS, "gaps")           /* holes that were passed over */                                          \
+    X(IPS_GAP_BYTES, "gap_bytes")                                                                            \
+    X(IPS_DIFFERS, "overlap_differs")   /* dropped: contradicts a segment that is kept */                    \
+    X(IPS_FULL, "segments_full")        /* dropped: behind a hole, and no room to keep it */                 \
+    X(IPS_OUTSIDE, "out_of_window")     /* dropped: too far ahead, or behind the end */                      \
+    X(IPS_UNKNOWN, "beginning_unseen")  /* dropped: loose is false */                                        \
+    X(IPS_CHECKSUM, "checksum")         /* dropped: its receiver would drop it */                            \
+    X(IPS_FRAGMENTS, "fragments")       /* as `fragments` says */                                            \
+    X(IPS_MALFORMED, "malformed")       /* dropped */                                                        \
+    X(IPS_NOTES_FULL, "notes_full")     /* contents of rules with several that found no room */              \
+    X(IPS_TRACKED_FULL, "tracked_full") /* matches that no threshold could count */                          \
+    X(IPS_TABLE_FULL, "flows_full")     /* dropped */
+enum ips_counter { IPS_COUNTERS(NF_COUNTER) IPS_COUNTERS_COUNT };
+
+enum ips_flow_flags { IPS_FLOW_BLOCKED = 1, IPS_FLOW_ANSWERED = 2, IPS_FLOW_FLAGS = 3 };
+
+/* In a session. Index 0: the direction of its first packet. */
+struct ips_flow {
+    struct nf_stream stream[2];
+    uint32_t notes[2];    /* the first note + 1 */
+    uint32_t generation;  /* of the rules that states and notes are about */
+    uint16_t state[2][2]; /* of the direction, of the automaton */
+    uint8_t noted[2];     /* how many notes there are */
+    uint8_t flags;        /* enum ips_flow_flags */
+    uint8_t zero;
+};
+_Static_assert(sizeof(struct ips_flow) == 64, "a line");
+
+/* A content of a rule with several has been found in a direction. Positions are modulo 2^32. */
+struct ips_note {
+    uint32_t next; /* + 1; of a direction, or of the free ones */
+    uint32_t content;
+    uint32_t first, last;           /* where it ended first and last */
+    uint64_t state;                 /* of a pattern: the positions that the stream is at */
+    uint32_t found;                 /* 1: it has been found; else it is a pattern that is looked for */
+    uint32_t begins;                /* 1: a pattern that is anchored may begin with the next byte */
+    uint64_t ends[IPS_WINDOW / 64]; /* a bit for each end in the IPS_WINDOW positions up to `last` */
+};
+
+struct ips_notes {
+    uint32_t used, touched, free; /* as in nf_streams */
+    uint32_t zero;
+    struct ips_note note[];
+};
+
+/* A match that people are told. */
+struct ips_alert {
+    uint64_t time; /* of the chain */
+    uint32_t sid, rev;
+    uint8_t action; /* enum ips_action */
+    uint8_t proto, ipv6, zero;
+    uint16_t port[2];    /* network order */
+    uint8_t addr[2][16]; /* IPv4 in IPv6's form */
+};
+
+/* Of each rule, by its place. */
+struct ips_live {
+    uint64_t hits;
+    uint32_t sid;
+    uint32_t action; /* enum ips_action: the file's, or an operator's */
+};
+
+struct ips {
+    struct nf_streams *streams;
+    struct ips_notes *notes;
+    struct nf_shared_map *tracks;       /* of ips_threshold.c */
+    struct ips_live *live;              /* [IPS_RULES_MAX] */
+    struct ips_alert *alert;            /* [config->alerts], a ring */
+    uint32_t max_notes, alerts;         /* all up to here constant */
+    _Alignas(FT_LINE) uint64_t alerted; /* ever */
+    uint32_t generation;                /* of rules; raised by a change of them */
+    uint32_t zero;
+};
+
+/* Both ends of what is looked at, source first. */
+struct ips_ends {
+    uint8_t addr[2][16];
+    uint16_t port[2]; /* network order */
+};
+
+/* A packet, and what comes of it. */
+struct ips_look {
+    struct nf *nf;
+    struct nf_packet *p;
+    const struct nf_session *session;
+    struct ips_flow *flow; /* to write to; of a datagram, one of its own */
+    struct ips_ends ends;  /* of the packet */
+    bool reply;            /* the packet's direction */
+    uint8_t verdict;       /* enum ips_action: 0, or IPS_DROP, IPS_REJECT */
+    uint64_t now;
+    uint32_t next;  /* of TCP, what the receiver expects of the packet's sender */
+    uint64_t *sums; /* [IPS_COUNTERS_COUNT], written to the region once a burst */
+};
+
+/* ips_found.c: looks through bytes of a direction, and for each rule that matches calls ips_match. */
+void ips_look_through(struct ips_look *look, const struct nf_stream_bytes *piece);
+void ips_notes_release(struct nf *nf, struct ips_flow *flow);
+int ips_notes_check(const struct nf *nf, struct nf_check *c);
+
+/* ips_match.c */
+bool ips_applies(const struct ips_look *look, const struct ips_rule *rule, bool reply);
+void ips_match(struct ips_look *look, uint32_t rule, bool reply);
+
+/* ips_threshold.c */
+struct ips_decision {
+    bool tell, act;
+};
+struct ips_decision ips_threshold(struct ips_look *look, const struct ips_rule *rule, const uint8_t addr[16]);
+uint64_t ips_tracks_bytes(uint32_t max_tracked);
+struct nf_shared_map *ips_tracks_make(struct nf *nf, uint32_t max_tracked);
+
+/* ips_reject.c: tells the ends of the packet, which is dropped. */
+void ips_reject(const struct ips_look *look);
+
+/* ips_commands.c, as struct nf_module has them. */
+bool ips_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor);
+int ips_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault);
+int ips_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault);
+
+#endif

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reads the patterns of ips, a subset of Perl's regular expressions, into automata without epsilons
+ * (Glushkov: The abstract theory of automata, 1961): each byte that a pattern names is a position, and a
+ * stream's state is the set of positions that it is at, a word. A part that is repeated a number of times is
+ * read as often. While rules are read; owns nothing.
+ */
+#include "nfs/ips_rules.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEPTH_MAX 16u
+
+/* A part of a pattern: where it may begin and end, in bits of positions. */
+struct part {
+    uint64_t first, last;
+    bool empty; /* it may be nothing */
+};
+
+struct pattern {
+    struct ips_pcre *pcre;
+    const char *at;
+    unsigned positions, depth;
+    bool nocase, all; /* all: `.` is a newline as well */
+};
+
+static bool read_choice(struct pattern *p, struct part *out);
+
+/* ---- sets of bytes -------------------------------------------------------------------------------- */
+
+static void put_byte(bool set[256], int byte, bool nocase)
+{
+    set[byte] = true;
+    if (nocase && byte < 128 && isalpha(byte))
+        set[byte ^ 0x20] = true;
+}
+
+static bool put_class(bool set[256], char name)
+{
+    static const char names[] = "dws";
+    bool not = isupper((unsigned char)name);
+    const char *which = strchr(names, tolower((unsigned char)name));
+
+    if (!which || !name)
+        return false;
+    for (int c = 0; c < 256; c++) {
+        bool is = *which == 'd'   ? c >= '0' && c <= '9'
+                  : *which == 'w' ? c == '_' || (c < 128 && isalnum(c))
+                                  : c == ' ' || (c >= '\t' && c <= '\r');
+
+        set[c] |= is != not ;
+    }
+    return true;
+}
+
+static int hex_digit(char c)
+{
+    return isdigit((unsigned char)c) ? c - '0' : isxdigit((unsigned char)c) ? tolower(c) - 'a' + 10 : -1;
+}
+
+/* What is behind a backslash, if it is one byte; -1: it is not. */
+static int read_escape(struct pattern *p)
+{
+    static const char names[] = "nrtfv", bytes[] = "\n\r\t\f\v";
+    const char *name = *p->at ? strchr(names, *p->at) : NULL;
+
+    if (name) {
+        p->at++;
+        return bytes[name - names];
+    }
+    if (*p->at == 'x' && hex_digit(p->at[1]) >= 0 && hex_digit(p->at[2]) >= 0) {
+        p->at += 3;
+        return hex_digit(p->at[-2]) << 4 | hex_digit(p->at[-1]);
+    }
+    return *p->at && ispunct((unsigned char)*p->at) ? (unsigned char)*p->at++ : -1;
+}
+
+/* What is between brackets; p->at is behind the first. */
+static bool read_set(struct pattern *p, bool set[256])
+{
+    bool not = *p->at == '^';
+
+    p->at += not ;
+    do {
+        int from = (unsigned char)*p->at++, to;
+
+        if (!from || from == '[')
+            return false;
+        if (from == '\\') {
+            if (put_class(set, *p->at)) {
+                p->at++;
+                continue;
+            }
+            if ((from = read_escape(p)) < 0)
+                return false;
+        }
+        to = from;
+        if (*p->at == '-' && p->at[1] != ']') {
+            p->at++;
+            to = (unsigned char)*p->at++;
+            if (to == '\\')
+                to = read_escape(p);
+            if (to < from)
+                return false;
+        }
+        for (; from <= to; from++)
+            put_byte(set, from, p->nocase);
+    } while (*p->at != ']');
+    p->at++;
+    for (unsigned c = 0; c < 256 && not ; c++)
+        set[c] = !set[c];
+    return true;
+}
+
+/* ---- parts ---------------------------------------------------------------------------------------- */
+
+static void follow(struct pattern *p, uint64_t from, uint64_t to)
+{
+    for (; from; from &= from - 1)
+        p->pcre->follow[__builtin_ctzll(from)] |= to;
+}
+
+static bool add_position(struct pattern *p, const bool set[256], struct part *out)
+{
+    uint64_t bit = 1ull << p->positions;
+
+    if (p->positions == 64)
+        return false;
+    p->positions++;
+    for (unsigned c = 0; c < 256; c++)
+        p->pcre->has[c] |= set[c] ? bit : 0;
+    *out = (struct part){bit, bit, false};
+    return true;
+}
+
+/* A byte, a set of them, or what is in parentheses. */
+static bool read_atom(struct pattern *p, struct part *out)
+{
+    bool set[256] = {false}, is;
+    int byte = (unsigned char)*p->at;
+
+    if (!byte || strchr("*+?{}|)^$", byte))
+        return false;
+    p->at++;
+    switch (byte) {
+    case '(':
+        if (p->depth == DEPTH_MAX || (*p->at == '?' && p->at[1] != ':'))
+            return false;
+        p->at += *p->at == '?' ? 2 : 0;
+        p->depth++;
+        is = read_choice(p, out) && *p->at == ')';
+        p->depth--;
+        p->at += is;
+        return is;
+    case '[':
+        return read_set(p, set) && add_position(p, set, out);
+    case '.':
+        for (unsigned c = 0; c < 256; c++)
+            set[c] = p->all || c != '\n';
+        return add_position(p, set, out);
+    case '\\':
+        if (put_class(set, *p->at)) {
+            p->at++;
+            return add_position(p, set, out);
+        }
+        if ((byte = read_escape(p)) < 0)
+            return false;
+    }
+    put_byte(set, byte, p->nocase);
+    return add_position(p, set, out);
+}
+
+static void append(struct pattern *p, struct part *to, const struct part *next)
+{
+    follow(p, to->last, next->first);
+    to->first |= to->empty ? next->first : 0;
+    to->last = next->last | (next->empty ? to->last : 0);
+    to->empty = to->empty && next->empty;
+}
+
+/* *, +, ?, {n}, {n,}, {n,m}; *most 0: any number. */
+static bool read_times(struct pattern *p, uint32_t *least, uint32_t *most)
+{
+    char *end;
+
+    *least = *most = 1;
+    if (*p->at == '{') {
+        if (!isdigit((unsigned char)p->at[1]))
+            return false;
+        *least = *most = (uint32_t)strtoul(p->at + 1, &end, 10);
+        if (*end == ',') {
+            *most = isdigit((unsigned char)end[1]) ? (uint32_t)strtoul(end + 1, &end, 10) : 0;
+            end += *end == ',';
+            if (*most && *most < *least)
+                return false;
+        } else if (!*most) {
+            return false;
+        }
+        p->at = end + 1;
+        return *end == '}' && *least <= 64 && *most <= 64;
+    }
+    if (*p->at && strchr("*+?", *p->at)) {
+        *least = *p->at == '+';
+        *most = *p->at == '?';
+        p->at++;
+    }
+    return true;
+}
+
+static bool read_piece(struct pattern *p, struct part *out)
+{
+    const char *begin = p->at, *end;
+    struct part atom;
+    uint32_t least, most;
+
+    if (!read_atom(p, &atom) || !read_times(p, &least, &most) || (*p->at && strchr("*+?{", *p->at)))
+        return false;
+    end = p->at;
+    *out = atom;
+    out->empty |= !least;
+    for (uint32_t n = 1; n < (most > least ? most : least); n++) {
+        p->at = begin;
+        if (!read_atom(p, &atom))
+            return false;
+        atom.empty |= n >= least;
+        append(p, out, &atom);
+    }
+    if (!most)
+        follow(p, atom.last, atom.first);
+    p->at = end;
+    return true;
+}
+
+static bool read_choice(struct pattern *p, struct part *out)
+{
+    struct part next, row;
+
+    *out = (struct part){0, 0, false};
+    do {
+        p->at += *p->at == '|' && out->first;
+        if (!read_piece(p, &row))
+            return false;
+        while (*p->at && *p->at != '|' && *p->at != ')') {
+            if (!read_piece(p, &next))
+                return false;
+            append(p, &row, &next);
+        }
+        out->first |= row.first;
+        out->last |= row.last;
+        out->empty |= row.empty;
+    } while (*p->at == '|');
+    return true;
+}
+
+/* "/PATTERN/FLAGS", without the quotes. */
+bool ips_pcre_read(struct ips_pcre *pcre, char *text)
+{
+    struct pattern p = {.pcre = pcre, .at = text + 1};
+    char *end = strrchr(text, '/');
+    struct part whole;
+    bool relative = false;
+
+    memset(pcre, 0, sizeof(*pcre));
+    if (*text != '/' || end == text)
+        return false;
+    for (const char *flag = end + 1; *flag; flag++) {
+        p.nocase |= *flag == 'i';
+        p.all |= *flag == 's';
+        relative |= *flag == 'R';
+        if (!strchr("isR", *flag))
+            return false;
+    }
+    *end = 0;
+    pcre->anchored = *p.at == '^';
+    p.at += pcre->anchored;
+    if (!relative || !read_choice(&p, &whole) || *p.at || whole.empty)
+        return false;
+    pcre->first = whole.first;
+    pcre->last = whole.last;
+    return true;
+}

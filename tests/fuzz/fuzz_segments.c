@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Streams: segments of one connection, cut, doubled, overlapped, out of order, with other bytes, ends, resets
+ * and acknowledgements of any kind. What is handed over is in order, without a byte that was not sent in that
+ * place, and gaps are where they are said to be; what is kept stays within its bounds and is given back. Then
+ * the input may damage the pool, as a peer could that sends one: the check refuses it, or the chain runs on
+ * it, and what it leaves passes the check.
+ */
+#include "nflib/chain/chain.h"
+#include "nflib/stream/parts.h"
+#include "tests/fuzz/fuzz.h"
+#include "tests/nf/help_segment.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+#define PIECES 8u
+#define FIRST  0xfffffe00u /* sequence numbers wrap soon */
+
+static struct ft_region *region;
+static struct nf_chain *chain;
+static uint64_t now, position[2]; /* of the next byte */
+static bool honest[2];            /* no other bytes were ever sent in that direction */
+static uint32_t kept;             /* more than the pool may have, when it is wrong */
+
+static uint8_t byte_at(uint32_t seq, unsigned way)
+{
+    return (uint8_t)(seq * 31 + (seq >> 8) + way);
+}
+
+/* ---- the NF --------------------------------------------------------------------------------------- */
+
+struct slot {
+    struct nf_stream pair[2];
+};
+struct taker {
+    struct nf_streams *streams;
+};
+struct reading {
+    const struct nf_stream *pair;
+};
+
+static void read_piece(void *arg, const struct nf_stream_bytes *piece)
+{
+    const struct reading *r = arg;
+    uint32_t first = r->pair[piece->reply].start + (uint32_t)piece->at;
+
+    FUZZ_MUST(piece->at == position[piece->reply] + piece->gap,
+              "bytes at %lu behind a gap of %u, expected %lu", piece->at, piece->gap,
+              position[piece->reply] + piece->gap);
+    position[piece->reply] = piece->at + piece->len;
+    for (uint32_t i = 0; i < piece->len && honest[piece->reply]; i++)
+        FUZZ_MUST(piece->bytes[i] == byte_at(first + i, piece->reply), "byte %lu is 0x%02x, expected 0x%02x",
+                  piece->at + i, piece->bytes[i], byte_at(first + i, piece->reply));
+}
+
+static void take(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t at)
+{
+    const struct taker *taker = nf->state;
+
+    for (uint32_t i = 0; i < n; i++) {
+        struct nf_packet *p = packets[i];
+        const struct nf_session *s = nf_session_mine(nf, p);
+        struct reading reading;
+        const struct nf_stream_reader reader = {read_piece, &reading};
+        struct nf_stream *pair;
+        enum nf_stream_taken taken;
+        bool reply = p->flow & NF_FLOW_REPLY;
+
+        if (!s && !(s = nf_session_join(nf, p, at)))
+            continue;
+        pair = NF_SESSION_EDIT(nf, s, struct slot)->pair;
+        reading.pair = pair;
+        taken = nf_stream_take(nf, taker->streams, pair, p, reply, &reader);
+        FUZZ_MUST(taken != NF_STREAM_DIFFERS || !honest[reply], "bytes differ that were sent once");
+        FUZZ_MUST(pair[reply].pieces <= PIECES / 2, "%u pieces are kept", pair[reply].pieces);
+        kept = taker->streams->used;
+        FUZZ_MUST(kept <= PIECES && kept == (uint32_t)pair[0].pieces + pair[1].pieces, "%u pieces are used",
+                  kept);
+    }
+}
+
+static const struct nf_streams_config streams = {.pieces = PIECES, .flow_pieces = PIECES / 2, .loose = true};
+
+static uint64_t arena(const void *config)
+{
+    (void)config;
+    return nf_streams_bytes(&streams);
+}
+
+static bool make(struct nf *nf)
+{
+    struct taker *taker = nf->state;
+
+    taker->streams = nf_streams_make(nf, &streams);
+    NF_CONSTANT(nf, taker);
+    return taker->streams;
+}
+
+static void ended(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t at)
+{
+    const struct taker *taker = nf->state;
+
+    (void)why;
+    (void)at;
+    nf_stream_release(nf, taker->streams, NF_SESSION_EDIT(nf, s, struct slot)->pair);
+    kept = taker->streams->used;
+}
+
+static void flows(const void *config, struct nf_flows_config *wants)
+{
+    (void)config;
+    wants->max_flows = 4;
+    nf_timeouts_fill(wants->timeouts, 60);
+}
+
+static int check_state(const struct nf *nf, struct nf_check *c)
+{
+    return nf_streams_check(nf, c, ((const struct taker *)nf->state)->streams, 0);
+}
+
+static const struct nf_module module = {.name = "taker",
+                                        .reads = NF_READS_PAYLOAD,
+                                        .state_size = sizeof(struct taker),
+                                        .arena = arena,
+                                        .make = make,
+                                        .process = take,
+                                        .check_state = check_state,
+                                        .session_size = sizeof(struct slot),
+                                        .flows = flows,
+                                        .session_end = ended};
+
+/* ---- what comes ----------------------------------------------------------------------------------- */
+
+static void open_chain(void)
+{
+    static struct nf_chain_config config = {.name = "fuzz", .lanes = 1, .count = 1, .nfs = {{&module, NULL}}};
+    static const struct ft_region_config how = {.name = "fuzz", .shared_size = 64 << 10};
+    struct ft_fault fault = {""};
+
+    if (chain)
+        nf_chain_free(chain);
+    if (region)
+        ft_region_wipe(region);
+    else
+        FUZZ_MUST(nf_chain_region(&region, &config, &how, &fault) == 0, "%s", fault.text);
+    FUZZ_MUST(nf_chain_make(&chain, &config, region, 0, 7, &fault) == 0, "%s", fault.text);
+    now = NF_SECOND;
+    position[0] = position[1] = 0;
+    honest[0] = honest[1] = true;
+    kept = 0;
+}
+
+static void run_packet(struct nf_packet *p, uint32_t n)
+{
+    nf_chain_run(chain, nf_chain_state(chain)->burst + 1, now, p, n);
+}
+
+static void send_segment(struct fuzz_input *in)
+{
+    static uint8_t frame[NFT_FRAME_MAX], payload[1400];
+    uint8_t how = fuzz_u8(in), way = how & 1;
+    uint32_t at = fuzz_u16(in) & 0xfff, len = fuzz_u8(in), ack = fuzz_u16(in) & 0xfff;
+    struct help_segment s = {
+        .from = (uint8_t)(1 + way), .to = (uint8_t)(2 - way), .sport = 5, .dport = 5, .proto = 6};
+
+    len = how & 2 ? len * 5 : len;
+    s.flags = (uint8_t)(how & 4 ? NFT_ACK : 0);
+    if ((how & 0x18) == 0x08)
+        s.flags |= NFT_SYN;
+    else if ((how & 0x18) == 0x10)
+        s.flags |= NFT_FIN;
+    else if ((how & 0x38) == 0x38)
+        s.flags |= NFT_RST;
+    s.seq = FIRST + (s.flags & NFT_SYN ? 0 : 1 + at);
+    s.ack = FIRST + ack;
+    s.payload = payload;
+    s.len = len;
+    for (uint32_t i = 0; i < len; i++)
+        payload[i] = byte_at(s.seq + (s.flags & NFT_SYN ? 1 : 0) + i, way);
+    if (how & 0x40 && len && how & 0x80) {
+        payload[at % len] ^= 1;
+        honest[way] = false;
+    }
+    uint32_t n = help_segment_frame(&s, frame);
+    struct nf_packet p = {.data = frame, .len = n, .have = n, .side = way, .in_port = way};
+
+    nf_packet_parse(&p);
+    run_packet(&p, 1);
+}
+
+static bool damage(struct fuzz_input *in)
+{
+    const struct ft_arena *a = ft_region_arena(region, 0, 1);
+    struct ft_fault fault = {""};
+
+    for (unsigned words = 1 + (fuzz_u8(in) & 3); words; words--) {
+        uint64_t at = fuzz_u16(in) % (a->used / 4) * 4;
+
+        region->base[a->offset + at] ^= fuzz_u8(in);
+    }
+    honest[0] = honest[1] = false;
+    return nf_chain_check(chain, NULL, NULL, &fault) == 0;
+}
+
+static void run(const uint8_t *data, size_t size)
+{
+    struct fuzz_input in = {data, data + size};
+    struct ft_fault fault = {""};
+    uint8_t harm = fuzz_u8(&in);
+
+    open_chain();
+    for (uint32_t n = 0; fuzz_left(&in) && n < 400; n++) {
+        send_segment(&in);
+        FUZZ_MUST(nf_chain_check(chain, NULL, NULL, &fault) == 0, "%s", fault.text);
+        if ((harm & 7) == 7 && n == harm >> 3 && !damage(&in))
+            return;
+    }
+    now += 1000 * NF_SECOND;
+    for (unsigned i = 0; i < 4; i++)
+        run_packet(NULL, 0);
+    FUZZ_MUST(kept == 0, "%u pieces are left of sessions that have ended", kept);
+}
+
+static void seeds(void)
+{
+    static struct fuzz_output out;
+    static const char *const names[] = {"in-order", "shuffled", "differs", "damaged"};
+
+    for (unsigned kind = 0; kind < 4; kind++) {
+        out.len = 0;
+        fuzz_put_u8(&out, (uint8_t)(kind == 3 ? 7 | 9 << 3 : 0));
+        for (unsigned i = 0; i < 40; i++) {
+            fuzz_put_u8(&out, (uint8_t)(i == 0 ? 0x08 : i % 5 == 4 ? 5 : kind == 2 && i % 7 == 0 ? 0xc4 : 4));
+            fuzz_put_u16(&out, (uint16_t)(kind ? (i ^ 3) * 90 : i * 100));
+            fuzz_put_u8(&out, (uint8_t)(kind ? 120 : 100));
+            fuzz_put_u16(&out, (uint16_t)(i % 10 ? 0 : i * 100));
+        }
+        fuzz_seed(names[kind], out.bytes, out.len);
+    }
+}
+
+FUZZ_TARGET(segments, "segments of a connection", 2048)
