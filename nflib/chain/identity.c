@@ -233,6 +233,8 @@ uint32_t nf_chain_identity(const struct nf_chain_config *config, char *out, uint
             say(&t, " shared=%" PRIu64, choice->module->shared(choice->config, config->lanes));
         say(&t, "\n");
     }
+    if (config->frame_max > NF_FRAME_ROOM)
+        say(&t, "frame_max %u\n", config->frame_max);
     if (config->l3)
         say_l3(&t, config->l3);
     return t.len;

@@ -9,7 +9,8 @@
 
 #define MTU_LEAST      576
 #define MTU_LEAST_IPV6 1280 /* RFC 8200 */
-#define MTU_MOST       2000 /* with Ethernet's head and tags it is in a port's buffer */
+#define ETHERNET       14u
+#define MTU_MOST       (FT_FRAME_MAX - ETHERNET)
 
 static const char *const sides[] = {"inside", "outside", NULL};
 static const char *const tpids[] = {"802.1q", "802.1ad", NULL}; /* by enum nd_tpid */
@@ -127,6 +128,11 @@ static int check_interface(struct nd_reading *r, const struct nd_yaml *at, const
         return nd_yaml_fail(r->fault, nd_yaml_get(at, "mtu"),
                             "interface %s mtu is %u, expected %u or more on a link with IPv6", port->name,
                             port->mtu, MTU_LEAST_IPV6);
+    if (port->mtu + ETHERNET + nf_vlan_bytes(&port->vlan) > r->config->chain.frame_max)
+        return nd_yaml_fail(r->fault, nd_yaml_get(at, "mtu"),
+                            "interface %s mtu is %u, expected %u or less with frame_max %u", port->name,
+                            port->mtu, r->config->chain.frame_max - ETHERNET - nf_vlan_bytes(&port->vlan),
+                            r->config->chain.frame_max);
     if (port->addr && (!host_address(port->addr) || network_or_broadcast(port->addr, port->mask)))
         return nd_yaml_fail(r->fault, nd_yaml_get(at, "address"),
                             "interface %s address is %s, expected an address of a host", port->name,

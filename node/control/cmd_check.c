@@ -59,7 +59,8 @@ static void warn_of_interfaces(const struct nd_config *config, const char *file)
 
             if (l3 && !nf_l3_is_first(l3, p))
                 continue;
-            nd_interface_look(node->port[p], l3 ? nf_l3_device_mtu(l3, l3->port[p].device) : 0, &faults);
+            nd_interface_look(node->port[p], l3 ? nf_l3_device_mtu(l3, l3->port[p].device) : 0,
+                              config->chain.frame_max, &faults);
             for (unsigned i = 0; i < faults.count; i++)
                 fprintf(stderr, "%s: warning: node %s: %s\n", file, node->name, faults.line[i]);
             if (nd_address_here(node->host) && nd_interface_ask(node->port[p], false, &now) && !now.mtu)

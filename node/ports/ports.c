@@ -17,6 +17,7 @@
 
 #define RX_RING  1024
 #define TX_RING  1024
+#define SPARE    128u /* of a buffer for large frames: af_packet asks for more than a frame's bytes */
 #define RETA_MAX RTE_ETH_RSS_RETA_SIZE_512
 static uint8_t flow_key[64]; /* borrowed by DPDK while a port is configured */
 
@@ -105,6 +106,23 @@ static int deal_queues(uint16_t id, uint16_t size, unsigned lanes)
     return rte_eth_dev_rss_reta_update(id, table, size);
 }
 
+/* What a NIC is told to take. 0: what it takes unasked; so do drivers that know of nothing larger. */
+static uint32_t mtu_of(const struct nd_ports *ports, const struct nd_device *device,
+                       const struct rte_eth_dev_info *info)
+{
+    const struct nf_l3_config *l3 = ports->deal.l3;
+    uint32_t wanted = l3                                 ? nf_l3_device_mtu(l3, l3->port[device->port].device)
+                      : ports->frame_max > NF_FRAME_ROOM ? ports->frame_max - RTE_ETHER_HDR_LEN - NF_VLAN_TAG
+                                                         : 0;
+    uint32_t head = info->max_mtu != UINT16_MAX && info->max_rx_pktlen > info->max_mtu
+                        ? info->max_rx_pktlen - info->max_mtu
+                        : RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN;
+    uint32_t most = info->max_rx_pktlen > head ? info->max_rx_pktlen - head : 0;
+
+    wanted = wanted < most ? wanted : most;
+    return wanted > RTE_ETHER_MTU ? wanted : 0;
+}
+
 /* One queue of each kind where lanes have to share. */
 static int start_device(struct nd_ports *ports, struct nd_device *device)
 {
@@ -118,6 +136,7 @@ static int start_device(struct nd_ports *ports, struct nd_device *device)
         return error;
     uint16_t txq = info.max_tx_queues >= lanes ? lanes : 1, rxq = can_scale(&info, lanes, kinds) ? lanes : 1;
 
+    conf.rxmode.mtu = plain.rxmode.mtu = mtu_of(ports, device, &info);
     if (rxq > 1)
         enable_rss(&conf, &info, kinds);
     error = rte_eth_dev_configure(id, rxq, txq, &conf);
@@ -183,7 +202,8 @@ void nd_ports_warn(const struct nd_config *config, unsigned node)
 
         if (l3 && !nf_l3_is_first(l3, i))
             continue;
-        nd_interface_look(devargs[i], l3 ? nf_l3_device_mtu(l3, l3->port[i].device) : 0, &faults);
+        nd_interface_look(devargs[i], l3 ? nf_l3_device_mtu(l3, l3->port[i].device) : 0,
+                          config->chain.frame_max, &faults);
         for (unsigned f = 0; f < faults.count; f++)
             ft_log_fields(FT_LEVEL_WARNING, FT_SAYS_PORT, fields, "port %s: %s", name_of(config, i),
                           faults.line[f]);
@@ -251,8 +271,8 @@ static uint32_t receive_frames(void *ctx, unsigned lane, unsigned device, struct
     for (uint32_t i = 0; i < n; i++) {
         uint32_t len = rte_pktmbuf_pkt_len(in[i]);
 
-        /* A buffer holds ND_FRAME_ROOM bytes: scattered frames are larger than any interface was set to. */
-        if (in[i]->nb_segs != 1 || len < 14 || len > FT_FRAME_MAX) {
+        /* A buffer holds frame_max bytes: scattered frames are larger. */
+        if (in[i]->nb_segs != 1 || len < 14 || len > ports->frame_max) {
             rte_pktmbuf_free(in[i]);
             ports->refused++;
             continue;
@@ -313,8 +333,10 @@ int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, unsign
 {
     const struct nd_node *node = &config->node[n];
     int error = nd_eal_open(config, node, fault);
+    uint32_t room;
 
-    *ports = (struct nd_ports){.deal = {.lanes = config->chain.lanes, .l3 = config->chain.l3},
+    *ports = (struct nd_ports){.frame_max = config->chain.frame_max,
+                               .deal = {.lanes = config->chain.lanes, .l3 = config->chain.l3},
                                .io = {.ctx = ports,
                                       .buffers = node->mbufs / config->chain.lanes,
                                       .receive = receive_frames,
@@ -326,9 +348,9 @@ int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, unsign
         error = nf_chain_scope(&config->chain, config->chain.lanes, &ports->deal.scope, fault);
     if (error)
         return error;
+    room = ports->frame_max + (ports->frame_max > NF_FRAME_ROOM ? SPARE : 0) + RTE_PKTMBUF_HEADROOM;
     rte_log_set_global_level(RTE_LOG_WARNING);
-    ports->pool = rte_pktmbuf_pool_create("packets", node->mbufs, 256, 0,
-                                          ND_FRAME_ROOM + RTE_PKTMBUF_HEADROOM, SOCKET_ID_ANY);
+    ports->pool = rte_pktmbuf_pool_create("packets", node->mbufs, 256, 0, (uint16_t)room, SOCKET_ID_ANY);
     if (!ports->pool)
         error = ft_fail(fault, FT_ENOMEM,
                         "node %s: no memory for %u packet buffers in %u MB; lower mbufs or raise memory_mb",

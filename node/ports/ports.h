@@ -49,6 +49,7 @@ struct nd_ports {
     struct nd_io io; /* what lanes see; the number of ports is io.ports */
     struct rte_mempool *pool;
     struct nd_deal deal; /* the devices; locks and rings with several lanes */
+    uint32_t frame_max;  /* as in the file; what a buffer holds */
     uint64_t refused;    /* frames too short, too long or scattered; roughly right with several lanes */
 };
 
