@@ -6,7 +6,7 @@
 need_lab
 plan 22
 
-export LAB_FRAME_MAX=9216
+export LAB_FRAMES=9216
 export LAB_NODE="mbufs: 32768, memory_mb: 768, realtime: true"
 export LAB_RECORD="dir: $work/record"
 export LAB_INTERFACES="{ name: inside, side: inside, address: 10.0.0.1/24, mtu: 9000 }, { name: outside, side: outside, address: 203.0.113.1/24, mtu: 9000 }"
