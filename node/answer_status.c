@@ -264,10 +264,11 @@ static void add_process(json_t *o, struct nd_running *r, const struct rp_status 
     json_object_set_new(o, "realtime", json_boolean(atomic_load(&r->realtime)));
     add_number(o, "log_lost", ft_event_log_lost());
     add_number(o, "frames_refused", r->ports.refused);
-    for (unsigned i = 0; i < r->ports.io.ports; i++)
-        scaled += r->ports.deal.port[i].scaled;
+    for (unsigned i = 0; i < r->ports.io.devices; i++)
+        scaled += r->ports.deal.device[i].scaled;
     add_number(o, "ports_scaled", scaled);
     add_number(o, "frames_not_dealt", atomic_load(&r->ports.deal.full));
+    add_number(o, "frames_unknown_vlan", atomic_load(&r->ports.deal.unknown_vlan));
     json_object_set_new(o, "chain", chain_status(r, s));
     add_number(o, "region_bytes", nd_is_changing(r) ? 0 : ft_region_used(r->region));
 }

@@ -70,7 +70,7 @@ static void count_frames(struct nd_port_watch *watch, unsigned port, const struc
 static void look_at_port(struct nd_running *r, unsigned port, bool counts)
 {
     struct nd_port_health *health = &r->port_watch.health.port[port];
-    uint16_t id = r->ports.deal.port[port].id, mtu = 0;
+    uint16_t id = nd_ports_id(&r->ports, port), mtu = 0;
     struct rte_eth_stats driver = {0};
     struct rte_eth_link link = {0};
     struct nd_interface_now kernel;

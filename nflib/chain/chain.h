@@ -18,8 +18,11 @@ struct nf_choice {
     void *config;
 };
 
+#define NF_FRAME_ROOM 2048u /* bytes of the largest frame that ports take, unless the file says more */
+
 struct nf_chain_config {
     const char *name;
+    uint32_t frame_max; /* bytes of the largest frame, with its tags, NF_FRAME_ROOM to FT_FRAME_MAX */
     uint16_t lanes;
     uint16_t count;
     struct nf_choice nfs[FT_NFS_MAX - 1];

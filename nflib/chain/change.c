@@ -126,6 +126,9 @@ int nf_chain_same_lanes(const struct nf_chain_config *from, const struct nf_chai
     if (from->lanes != to->lanes)
         return ft_fail(fault, FT_EINVAL, "lanes: %u, then %u: cannot be changed while the pair runs",
                        from->lanes, to->lanes);
+    if (from->frame_max != to->frame_max)
+        return ft_fail(fault, FT_EINVAL, "frame_max: %u, then %u: cannot be changed while the pair runs",
+                       from->frame_max, to->frame_max);
     error = nf_chain_scope(from, from->lanes, &before, fault);
     if (!error)
         error = nf_chain_scope(to, to->lanes, &after, fault);

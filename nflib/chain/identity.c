@@ -193,6 +193,10 @@ static void say_l3(struct text *t, const struct nf_l3_config *l3)
             port->side == NF_OUTSIDE ? "outside" : "inside", m[0], m[1], m[2], m[3], m[4], m[5]);
         say_prefix(t, port->addr, port->mask);
         say(t, " mtu %u", port->mtu);
+        if (strcmp(port->port, port->name) != 0 && port->port[0])
+            say(t, " on %s", port->port);
+        if (port->vlan.outer)
+            say(t, " vlan %u %u tpid %04x", port->vlan.outer, port->vlan.inner, port->vlan.tpid);
         for (unsigned e = 0; e < port->extras; e++) {
             say(t, " ");
             say_ipv4(t, port->extra[e]);
@@ -229,6 +233,8 @@ uint32_t nf_chain_identity(const struct nf_chain_config *config, char *out, uint
             say(&t, " shared=%" PRIu64, choice->module->shared(choice->config, config->lanes));
         say(&t, "\n");
     }
+    if (config->frame_max > NF_FRAME_ROOM)
+        say(&t, "frame_max %u\n", config->frame_max);
     if (config->l3)
         say_l3(&t, config->l3);
     return t.len;

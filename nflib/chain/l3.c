@@ -71,16 +71,15 @@ static void read_config(struct nf_l3 *l3, const struct nf_l3_config *config)
     }
     for (unsigned i = 0; i < config->routes; i++)
         add_route(l3, config->route[i]);
-    for (unsigned in = 0; in < config->ports; in++) {
-        uint16_t least = UINT16_MAX;
-        for (unsigned out = 0; out < config->ports; out++)
-            if (out != in && config->port[out].mtu < least)
-                least = config->port[out].mtu;
-        l3->mtu_beyond[in] = least;
+    l3->least_mtu[NF_INSIDE] = l3->least_mtu[NF_OUTSIDE] = UINT16_MAX;
+    for (unsigned i = 0; i < config->ports; i++) {
+        uint16_t *least = &l3->least_mtu[config->port[i].side];
+        if (config->port[i].mtu < *least)
+            *least = config->port[i].mtu;
     }
 }
 
-static const struct nf_route *find_route(const struct nf_l3 *l3, uint32_t addr)
+const struct nf_route *nf_l3_route(const struct nf_l3 *l3, uint32_t addr)
 {
     for (uint32_t i = 0; i < l3->routes; i++)
         if (((addr ^ l3->route[i].addr) & l3->route[i].mask) == 0)
@@ -95,7 +94,7 @@ static int add_hops(struct nf_l3 *l3, struct ft_fault *fault)
         if (l3->route[i].via)
             error = nf_neighbours_add_hop(&l3->neighbours, &l3->route[i].via, l3->route[i].port);
     for (unsigned i = 0; i < l3->config->next_hops && !error; i++) {
-        const struct nf_route *route = find_route(l3, l3->config->next_hop[i]);
+        const struct nf_route *route = nf_l3_route(l3, l3->config->next_hop[i]);
         if (!route)
             return ft_fail(fault, FT_EINVAL, "l3: next hop %u is on no link of the chain", i + 1);
         error = nf_neighbours_add_hop(&l3->neighbours, &l3->config->next_hop[i], route->port);
@@ -287,7 +286,7 @@ uint8_t nf_l3_side(const struct nf_l3 *l3, const struct nf_packet *p)
         route6 = nf_l3_route6(l3, nf_packet_ipv6_addresses(p) + 16);
         return route6 ? l3->config->port[route6->port].side : !p->side;
     }
-    route = find_route(l3, p->daddr);
+    route = nf_l3_route(l3, p->daddr);
     return route ? l3->config->port[route->port].side : !p->side;
 }
 
@@ -318,7 +317,7 @@ static bool find_hop(struct nf_l3 *l3, struct hop *hop, const struct nf_route *r
 static void forward_packet(struct nf_l3 *l3, struct nf_packet *p, struct hop *hop, uint64_t now)
 {
     bool local = p->flags & (NF_P_EMITTED | NF_P_LOCAL);
-    const struct nf_route *route = find_route(l3, p->daddr);
+    const struct nf_route *route = nf_l3_route(l3, p->daddr);
     if (!local && p->data[p->l3 + 8] <= 1) { /* translated on its way in: its sender would not know it */
         nf_drop(l3->nf, p, NF_L3_TTL);
     } else if (!route) {
@@ -326,6 +325,8 @@ static void forward_packet(struct nf_l3 *l3, struct nf_packet *p, struct hop *ho
         nf_drop(l3->nf, p, NF_L3_NO_ROUTE);
     } else if (nf_addr_many(p->daddr) || link_broadcast(l3, route, p->daddr)) {
         nf_drop(l3->nf, p, NF_L3_BROADCAST);
+    } else if (nf_l3_ip_length(p) > l3->config->port[route->port].mtu) { /* for the same reason not told */
+        nf_drop(l3->nf, p, NF_L3_TOO_BIG);
     } else if (!find_hop(l3, hop, route, p->daddr, now)) {
         nf_drop(l3->nf, p, NF_L3_NO_NEIGHBOUR);
     } else {

@@ -8,6 +8,7 @@
 #ifndef NFLIB_CHAIN_L3_H
 #define NFLIB_CHAIN_L3_H
 
+#include "nflib/net/vlan.h"
 #include "nflib/nf.h"
 
 #define NF_PORTS_MAX      8u
@@ -17,9 +18,12 @@
 
 struct nf_interface {
     char name[32];
-    uint8_t side;   /* enum nf_side */
-    uint8_t mac[6]; /* virtual, shared by both nodes */
-    uint32_t addr;  /* network order, 0: none */
+    char port[32];       /* of the nodes, by its name; several interfaces may share one */
+    uint8_t device;      /* that port's number, from 0 on */
+    struct nf_vlan vlan; /* of the frames that are this interface's on a port */
+    uint8_t side;        /* enum nf_side */
+    uint8_t mac[6];      /* virtual, shared by both nodes */
+    uint32_t addr;       /* network order, 0: none */
     uint32_t mask;
     uint16_t mtu;      /* bytes of an IP packet that may leave here */
     uint32_t extra[8]; /* further own addresses (a NAT's outside address): ARP is answered for them too */
@@ -48,7 +52,7 @@ struct nf_hop6 {
 };
 
 struct nf_l3_config {
-    uint16_t ports;
+    uint16_t ports, devices; /* interfaces; ports of a node, which are as many or fewer */
     struct nf_interface port[NF_PORTS_MAX];
     uint16_t routes;
     struct nf_route route[NF_ROUTES_MAX]; /* longest prefix wins; connected networks are implied */
@@ -62,7 +66,7 @@ struct nf_l3_config {
 /* The chain's "l3" counters, with their names. */
 #define NF_L3_COUNTER_LIST(X)                                                                                \
     X(NF_L3_ARP, "l3_arp")             /* dropped, as all up to NF_L3_NO_NEIGHBOUR; ARP: taken in here */    \
-    X(NF_L3_VLAN, "l3_vlan")           /* tagged: there are no VLAN interfaces */                            \
+    X(NF_L3_VLAN, "l3_vlan")           /* tagged, on a port without VLAN interfaces; or a third tag */       \
     X(NF_L3_OTHER_MAC, "l3_other_mac") /* addressed to another station */                                    \
     X(NF_L3_BROADCAST, "l3_broadcast") /* IP to many, by MAC or by address */                                \
     X(NF_L3_PROTOCOL, "l3_protocol")   /* neither IP, as far as the chain has addresses of it, nor ARP */    \
@@ -70,7 +74,7 @@ struct nf_l3_config {
     X(NF_L3_MARTIAN, "l3_martian")     /* a source or destination that no router forwards */                 \
     X(NF_L3_LOCAL, "l3_local")         /* for an own address and not an echo request */                      \
     X(NF_L3_TTL, "l3_ttl")             /* ran out */                                                         \
-    X(NF_L3_TOO_BIG, "l3_too_big")     /* larger than the MTU of the ports it can leave by */                \
+    X(NF_L3_TOO_BIG, "l3_too_big")     /* larger than the MTU of the port it leaves by */                    \
     X(NF_L3_NO_ROUTE, "l3_no_route")                                                                         \
     X(NF_L3_NO_NEIGHBOUR, "l3_no_neighbour") /* the next hop's MAC is not known (yet) */                     \
     X(NF_L3_ARP_CONFLICT, "l3_arp_conflict") /* somebody else claims an own address */                       \
@@ -86,6 +90,18 @@ struct nf_l3_config {
     X(NF_L3_ND_ANSWERED, "l3_nd_answered")
 enum nf_l3_counter { NF_L3_COUNTER_LIST(NF_COUNTER) NF_L3_COUNTERS };
 
+/* The port of the nodes carries VLAN tags: its frames are of the interface that has theirs. */
+bool nf_l3_is_trunk(const struct nf_l3_config *config, unsigned device);
+/* The interface is the first on its port. */
+bool nf_l3_is_first(const struct nf_l3_config *config, unsigned port);
+/* The MTU that a kernel's interface has to have, which is that port, so that it takes the largest frames of
+ * all on it: a kernel counts the first tag of 802.1Q as part of the Ethernet header, others it does not. */
+unsigned nf_l3_device_mtu(const struct nf_l3_config *config, unsigned device);
+/* The interface of a frame that came in by such a port, and the bytes of its tags. NF_PORTS_MAX: none has
+ * them. */
+unsigned nf_l3_interface_of(const struct nf_l3_config *config, unsigned device, const uint8_t *frame,
+                            uint32_t len, uint32_t *bytes);
+
 struct nf_l3;
 
 uint64_t nf_l3_bytes(const struct nf_l3_config *config);
@@ -98,7 +114,7 @@ int nf_l3_make(struct nf_l3 **out, struct nf *nf, const struct nf_l3_config *con
  * an address of the interface it came in on ends here, before a NAT could change its source: an echo request
  * is turned round in place (NF_P_LOCAL). A packet that is not for us and whose TTL runs out ends here too:
  * the ICMP time exceeded must quote it as its sender knows it. For the same reason one that is larger than
- * the least MTU of the ports it can leave by does, with ICMP fragmentation needed (RFC 1191) when it must not
+ * the MTU of the port it will leave by does, with ICMP fragmentation needed (RFC 1191) when it must not
  * be fragmented; also one of which the port gave but the beginning. IPv6 the same, with packet too big (RFC
  * 8201).
  */

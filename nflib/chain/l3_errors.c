@@ -51,10 +51,35 @@ void nf_l3_send_error6(struct nf_l3 *l3, const struct nf_packet *p, uint8_t type
         nf_count(l3->nf, NF_L3_ICMP_SENT, 1);
 }
 
+/* The port that the packet's route leads to; NF_L3_ANY_PORT: none, or an own address, or back where it came
+ * in. */
+static uint8_t port_beyond(const struct nf_l3 *l3, const struct nf_packet *p)
+{
+    uint8_t port = NF_L3_ANY_PORT;
+    if (p->flags & NF_P_IPV6) {
+        const uint8_t *to = nf_packet_ipv6_addresses(p) + 16;
+        const struct nf_route6 *route = nf_l3_route6(l3, to);
+        if (route && !nf_l3_is_own6(l3, to, NF_L3_ANY_PORT))
+            port = route->port;
+    } else {
+        const struct nf_route *route = nf_l3_route(l3, p->daddr);
+        if (route && !nf_l3_is_own(l3, p->daddr, NF_L3_ANY_PORT))
+            port = route->port;
+    }
+    return port == p->in_port ? NF_L3_ANY_PORT : port;
+}
+
 bool nf_l3_drop_too_big(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
 {
-    uint16_t mtu = l3->mtu_beyond[p->in_port];
-    if ((uint32_t)(p->l4 - p->l3) + p->l4_len <= mtu)
+    uint32_t length = nf_l3_ip_length(p);
+    uint16_t mtu = l3->least_mtu[!p->side];
+    uint8_t port;
+    if (length <= mtu && length <= l3->least_mtu[p->side])
+        return false;
+    port = port_beyond(l3, p);
+    if (port != NF_L3_ANY_PORT)
+        mtu = l3->config->port[port].mtu;
+    if (length <= mtu)
         return false;
     if (p->flags & NF_P_IPV6)
         nf_l3_send_error6(l3, p, NF_ICMPV6_TOO_BIG, 0, mtu, now);

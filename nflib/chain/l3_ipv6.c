@@ -265,6 +265,8 @@ static void forward_packet(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
         nf_drop(l3->nf, p, NF_L3_NO_ROUTE);
     } else if (nf_ipv6_many(to)) {
         nf_drop(l3->nf, p, NF_L3_BROADCAST);
+    } else if (nf_l3_ip_length(p) > l3->config->port[route->port].mtu) {
+        nf_drop(l3->nf, p, NF_L3_TOO_BIG);
     } else if (!(hop = find_hop(l3, route->on_link ? to : route->via, route->port, now))) {
         nf_drop(l3->nf, p, NF_L3_NO_NEIGHBOUR);
     } else {

@@ -36,10 +36,18 @@ struct nf_l3 {
     struct nf_l3_own own[NF_L3_OWN_MAX];
     struct nf_route route[NF_L3_ROUTES_ALL]; /* longest prefix first */
     uint32_t owns, routes;
-    uint16_t mtu_beyond[NF_PORTS_MAX]; /* by the port a packet came in on: the least MTU of the others */
+    uint16_t least_mtu[2]; /* of the ports of a side */
     struct nf_l3_ipv6 ipv6;
 };
 
+/* Bytes of an IP packet. */
+static inline uint32_t nf_l3_ip_length(const struct nf_packet *p)
+{
+    return (uint32_t)(p->l4 - p->l3) + p->l4_len;
+}
+
+/* The route to an address; NULL: there is none. */
+const struct nf_route *nf_l3_route(const struct nf_l3 *l3, uint32_t addr);
 /* `port`: of the chain, or NF_L3_ANY_PORT. */
 bool nf_l3_is_own(const struct nf_l3 *l3, uint32_t addr, uint8_t port);
 
@@ -69,9 +77,10 @@ void nf_l3_send_error(struct nf_l3 *l3, const struct nf_packet *p, uint8_t type,
 void nf_l3_send_error6(struct nf_l3 *l3, const struct nf_packet *p, uint8_t type, uint8_t code, uint32_t mtu,
                        uint64_t now);
 /*
- * Drops an IP packet that is larger than the least MTU of the ports it can leave by, as a router does (RFC
- * 1191, RFC 8201): its sender is told the MTU, if the packet must not be fragmented. The chain fragments
- * nothing. False: it is not larger.
+ * Drops an IP packet that is larger than the MTU of the port it will leave by, as a router does (RFC 1191,
+ * RFC 8201): its sender is told the MTU, if the packet must not be fragmented. The chain fragments nothing.
+ * What an NF is about to translate, as its route leads nowhere else, can leave by any port of the other side.
+ * False: it is not larger.
  */
 bool nf_l3_drop_too_big(struct nf_l3 *l3, struct nf_packet *p, uint64_t now);
 /*

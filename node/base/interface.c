@@ -16,6 +16,12 @@
 
 #define DRIVER       "net_af_packet"
 #define FRAME_HEADER 22u /* Ethernet's, with two tags */
+/* Of the driver's ring: framesz and blocksz, where the device does not say them; the bytes in front of a
+ * received frame (tpacket2_hdr, sockaddr_ll, alignment). */
+#define RING_FRAME 2048u
+#define RING_BLOCK 4096u
+#define RING_HEAD  66u
+#define RING_ROUND 64u
 
 __attribute__((format(printf, 2, 3))) static void add_line(struct nd_interface_faults *out,
                                                            const char *format, ...)
@@ -59,7 +65,32 @@ static void look_at_offloads(int fd, struct ifreq *asked, struct nd_interface_fa
         add_line(out, "%s: rxvlan takes tags out of frames, run: ethtool -K %s rxvlan off", name, name);
 }
 
-void nd_interface_look(const char *devargs, unsigned mtu, struct nd_interface_faults *out)
+static unsigned argument_of(const char *devargs, const char *name, unsigned preset)
+{
+    const char *at = strstr(devargs, name);
+
+    if (at)
+        sscanf(at + strlen(name), "%u", &preset);
+    return preset;
+}
+
+/* A frame that is longer than a place of the driver's ring comes in cut off. The driver takes places for one
+ * behind the other, which the kernel's are only where a block has no rest. */
+static void look_at_ring(const char *devargs, unsigned mtu, const char *name, struct nd_interface_faults *out)
+{
+    unsigned size = argument_of(devargs, ",framesz=", RING_FRAME);
+    unsigned block = argument_of(devargs, ",blocksz=", RING_BLOCK),
+             most = size > RING_HEAD ? size - RING_HEAD : 0;
+
+    if (mtu + FRAME_HEADER > most)
+        add_line(out, "%s: framesz=%u: frames above %u bytes are cut off, expected framesz=%u or more", name,
+                 size, most, (mtu + FRAME_HEADER + RING_HEAD + RING_ROUND - 1) / RING_ROUND * RING_ROUND);
+    if (size == 0 || block % size != 0)
+        add_line(out, "%s: blocksz=%u is no multiple of framesz=%u: frames are lost, expected blocksz=%u",
+                 name, block, size, size * RING_ROUND);
+}
+
+void nd_interface_look(const char *devargs, unsigned mtu, unsigned frame_max, struct nd_interface_faults *out)
 {
     struct ifreq asked = {0};
     char name[IFNAMSIZ];
@@ -76,9 +107,10 @@ void nd_interface_look(const char *devargs, unsigned mtu, struct nd_interface_fa
             add_line(out, "%s: is down, run: ip link set %s up", name, name);
         else if (!(flags & IFF_RUNNING))
             add_line(out, "%s: has no link: look at its cable and what is at the other end", name);
-        if (ioctl(fd, SIOCGIFMTU, &asked) == 0 && (unsigned)asked.ifr_mtu > ND_FRAME_ROOM - FRAME_HEADER)
-            add_line(out, "%s: MTU %d: frames above %u bytes are dropped, run: ip link set %s mtu 1500", name,
-                     asked.ifr_mtu, ND_FRAME_ROOM, name);
+        look_at_ring(devargs, mtu, name, out);
+        if (ioctl(fd, SIOCGIFMTU, &asked) == 0 && (unsigned)asked.ifr_mtu > frame_max - FRAME_HEADER)
+            add_line(out, "%s: MTU %d: frames above %u bytes are dropped, run: ip link set %s mtu %u", name,
+                     asked.ifr_mtu, frame_max, name, mtu ? mtu : 1500);
         else if ((unsigned)asked.ifr_mtu < mtu)
             add_line(out,
                      "%s: MTU %d: packets of up to %u bytes are let pass and dropped here, run: ip link set "

@@ -13,19 +13,19 @@
 #define ND_INTERFACE_LINES 8u
 #define ND_INTERFACE_TEXT  160u
 
-/* Bytes of a frame that a packet buffer holds. */
-#define ND_FRAME_ROOM 2048u
-
-/* Each line says what is wrong with the interface and the command that mends it. */
+/* Each line says what is wrong with the interface and the command that mends it, or what the file has to say.
+ */
 struct nd_interface_faults {
     unsigned count;
     char line[ND_INTERFACE_LINES][ND_INTERFACE_TEXT];
 };
 
-/* `devargs` is the port's device, `mtu` the chain's there, as in the file; 0: it has none. count 0: nothing
+/* `devargs` is the port's device, `mtu` the chain's there, as in the file, 0: it has none; `frame_max`: what
+ * a packet buffer holds. count 0: nothing
  * is wrong, the device is none of the kernel's, or the machine has no such interface (opening the port
  * refuses that). */
-void nd_interface_look(const char *devargs, unsigned mtu, struct nd_interface_faults *out);
+void nd_interface_look(const char *devargs, unsigned mtu, unsigned frame_max,
+                       struct nd_interface_faults *out);
 
 struct nd_interface_now {
     bool carrier;  /* up, and a link */

@@ -17,7 +17,7 @@
 
 struct raw_chain {
     char name[32];
-    uint32_t lanes, shared_mb, state;
+    uint32_t lanes, frame_max, shared_mb, state;
     const struct nd_yaml *modules, *nfs;
 };
 
@@ -27,6 +27,7 @@ static const char *const states[] = {"local", "redis", NULL};
 static const struct nf_param keys[] = {
     {"name", ND_KIND(ND_NAME), AT(name), 0, 32, NULL, NULL, "of the chain", false},
     {"lanes", NF_U32, AT(lanes), 1, FT_LANES_MAX, "1", NULL, "worker threads", false},
+    {"frame_max", NF_U32, AT(frame_max), NF_FRAME_ROOM, FT_FRAME_MAX, "2048", NULL, "of ports", false},
     {"shared_mb", NF_U32, AT(shared_mb), 1, 16384, "", NULL, "shared arena", false},
     {"state", NF_CHOICE, AT(state), 0, 0, "local", states, "where state is kept", false},
     {"modules", ND_KIND(ND_LIST), AT(modules), 0, MODULES_MAX, "", NULL, "shared objects with NFs", false},
@@ -201,6 +202,7 @@ int nd_read_chain(struct nd_reading *r)
     if (!chain->name)
         return nd_no_memory(r->fault);
     chain->lanes = (uint16_t)raw.lanes;
+    chain->frame_max = raw.frame_max;
     chain->shared_size = (uint64_t)raw.shared_mb << 20;
     r->config->state = raw.state;
     if (!raw.nfs->count)

@@ -113,7 +113,8 @@ struct nd_authority_settings {
 struct nd_node {
     char name[32];
     uint32_t role; /* enum nd_role: counts only when both nodes are at view 0 */
-    /* By the chain's interface: a vdev string ("net_af_packet0,iface=in0") or a PCI address. */
+    /* By the chain's interface, the same for those that share a port: a vdev string
+     * ("net_af_packet0,iface=in0") or a PCI address. */
     char port[NF_PORTS_MAX][512];
     char host[ND_HOST_MAX]; /* replication address, numeric IPv4 */
     uint16_t tcp_port;

@@ -9,21 +9,26 @@
 
 #define MTU_LEAST      576
 #define MTU_LEAST_IPV6 1280 /* RFC 8200 */
-#define MTU_MOST       2000 /* with Ethernet's head and tags it is in a port's buffer */
+#define ETHERNET       14u
+#define MTU_MOST       (FT_FRAME_MAX - ETHERNET)
 
 static const char *const sides[] = {"inside", "outside", NULL};
+static const char *const tpids[] = {"802.1q", "802.1ad", NULL}; /* by enum nd_tpid */
 
 struct raw_interface {
     struct nf_interface port;
-    uint32_t side, mtu;
+    uint32_t side, mtu, tpid;
     struct nf_prefix address;
     struct nd_prefix6 address6;
-    const struct nd_yaml *extra;
+    const struct nd_yaml *extra, *vlan;
 };
 
 #define AT(member) offsetof(struct raw_interface, member)
 static const struct nf_param interface_keys[] = {
-    {"name", ND_KIND(ND_NAME), AT(port.name), 0, 32, NULL, NULL, "as in the nodes' ports", false},
+    {"name", ND_KIND(ND_NAME), AT(port.name), 0, 32, NULL, NULL, "its own", false},
+    {"port", ND_KIND(ND_NAME), AT(port.port), 0, 32, "", NULL, "of the nodes, if called otherwise", false},
+    {"vlan", ND_KIND(ND_ANY), AT(vlan), 0, 0, "", NULL, "of its frames on the port", false},
+    {"tpid", NF_CHOICE, AT(tpid), 0, 0, "", tpids, "of the outer tag", false},
     {"side", NF_CHOICE, AT(side), 0, 0, NULL, sides, "of the chain", false},
     {"address", ND_KIND(ND_INTERFACE), AT(address), 0, 0, "", NULL, "of both nodes, in turn", false},
     {"address6", ND_KIND(ND_INTERFACE6), AT(address6), 0, 0, "", NULL, "the same of IPv6", false},
@@ -85,6 +90,19 @@ static void derive_mac(const char *chain, unsigned index, uint8_t mac[6])
     mac[5] = (uint8_t)(index + 1);
 }
 
+/* That of the first interface on its port, as a kernel's sub-interfaces have that of their link. */
+static void choose_mac(const struct nd_config *config, struct nf_interface *port)
+{
+    const struct nf_l3_config *l3 = &config->l3;
+
+    for (unsigned i = 0; i < l3->ports; i++)
+        if (l3->port[i].device == port->device) {
+            memcpy(port->mac, l3->port[i].mac, sizeof(port->mac));
+            return;
+        }
+    derive_mac(config->chain.name, l3->ports, port->mac);
+}
+
 static int add_extra(struct nd_reading *r, const struct nd_yaml *at, struct nf_interface *port, uint32_t addr)
 {
     if (!host_address(addr))
@@ -110,6 +128,11 @@ static int check_interface(struct nd_reading *r, const struct nd_yaml *at, const
         return nd_yaml_fail(r->fault, nd_yaml_get(at, "mtu"),
                             "interface %s mtu is %u, expected %u or more on a link with IPv6", port->name,
                             port->mtu, MTU_LEAST_IPV6);
+    if (port->mtu + ETHERNET + nf_vlan_bytes(&port->vlan) > r->config->chain.frame_max)
+        return nd_yaml_fail(r->fault, nd_yaml_get(at, "mtu"),
+                            "interface %s mtu is %u, expected %u or less with frame_max %u", port->name,
+                            port->mtu, r->config->chain.frame_max - ETHERNET - nf_vlan_bytes(&port->vlan),
+                            r->config->chain.frame_max);
     if (port->addr && (!host_address(port->addr) || network_or_broadcast(port->addr, port->mask)))
         return nd_yaml_fail(r->fault, nd_yaml_get(at, "address"),
                             "interface %s address is %s, expected an address of a host", port->name,
@@ -124,7 +147,7 @@ static int check_interface(struct nd_reading *r, const struct nd_yaml *at, const
             return nd_yaml_fail(r->fault, nd_yaml_get(at, "address"),
                                 "interface %s is in the network of %s, expected another network", port->name,
                                 o->name);
-        if (memcmp(o->mac, port->mac, 6) == 0)
+        if (memcmp(o->mac, port->mac, 6) == 0 && o->device != port->device)
             return nd_yaml_fail(r->fault, at, "interface %s has the mac of %s, expected another mac",
                                 port->name, o->name);
     }
@@ -147,8 +170,11 @@ static int read_interface(struct nd_reading *r, const struct nd_yaml *at)
     port->addr = raw.address.addr;
     port->mask = raw.address.mask;
     port->bits6 = raw.address6.bits;
+    error = nd_read_vlan(r, at, raw.vlan, raw.tpid, port);
+    if (error)
+        return error;
     if (memcmp(port->mac, none, 6) == 0)
-        derive_mac(r->config->chain.name, l3->ports, port->mac);
+        choose_mac(r->config, port);
     error = check_interface(r, at, port);
     if (!error)
         error = nd_read_interface6(r, nd_yaml_get(at, "address6"), port, &raw.address6);

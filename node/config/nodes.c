@@ -18,7 +18,7 @@ struct raw_node {
 #define AT(member) offsetof(struct raw_node, member)
 static const struct nf_param node_keys[] = {
     {"role", NF_CHOICE, AT(node.role), 0, 0, NULL, roles, "at the very first start", false},
-    {"ports", ND_KIND(ND_MAP), AT(ports), 0, 0, NULL, NULL, "DPDK device by interface", false},
+    {"ports", ND_KIND(ND_MAP), AT(ports), 0, 0, NULL, NULL, "DPDK device by port", false},
     {"replication", ND_KIND(ND_ENDPOINT), AT(replication), 0, 0, NULL, NULL, "address of the link", false},
     {"control", ND_KIND(ND_TEXT), AT(control), 0, 192, NULL, NULL, "unix socket", false},
     {"metrics", ND_KIND(ND_ENDPOINT), AT(metrics), 0, 0, "", NULL, "Prometheus reads there", false},
@@ -59,23 +59,31 @@ static const struct nf_param probe_keys[] = {
 };
 #undef AT
 
-/* One device per interface; a wire's are called inside and outside. */
+/* One device per port, which is that of each interface on it; a wire's are called inside and outside. */
 static int read_ports(struct nd_reading *r, struct nd_node *node, const struct nd_yaml *ports)
 {
     static const char *const wire[] = {"inside", "outside"};
     const struct nf_l3_config *l3 = r->config->chain.l3;
-    struct nf_param keys[NF_PORTS_MAX + 1];
+    char device[NF_PORTS_MAX][sizeof(node->port[0])], what[64];
     unsigned count = l3 ? l3->ports : 2;
-    char what[64];
+    struct nf_param keys[NF_PORTS_MAX + 1];
+    int error;
 
     memset(keys, 0, sizeof(keys));
-    for (unsigned i = 0; i < count; i++)
-        keys[i] = (struct nf_param){.name = l3 ? l3->port[i].name : wire[i],
-                                    .kind = ND_KIND(ND_TEXT),
-                                    .offset = i * sizeof(node->port[0]),
-                                    .max = sizeof(node->port[0])};
+    memset(device, 0, sizeof(device));
+    for (unsigned i = 0; i < count; i++) {
+        unsigned number = l3 ? l3->port[i].device : i;
+
+        keys[number] = (struct nf_param){.name = l3 ? l3->port[i].port : wire[i],
+                                         .kind = ND_KIND(ND_TEXT),
+                                         .offset = number * sizeof(device[0]),
+                                         .max = sizeof(device[0])};
+    }
     snprintf(what, sizeof(what), "node %s ports", node->name);
-    return nd_schema_read(r->arena, ports, what, keys, node->port, r->fault);
+    error = nd_schema_read(r->arena, ports, what, keys, device, r->fault);
+    for (unsigned i = 0; i < count && !error; i++)
+        memcpy(node->port[i], device[l3 ? l3->port[i].device : i], sizeof(device[0]));
+    return error;
 }
 
 /* The control socket; the state directory is where it lies unless said. */

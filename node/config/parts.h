@@ -38,6 +38,11 @@ int nd_read_path(struct nd_reading *r, const struct nd_yaml *at, const char *wha
 int nd_read_chain(struct nd_reading *r);   /* chain; protect and redis of a chain file referred to */
 int nd_read_network(struct nd_reading *r); /* interfaces, routes, next_hops; needs the chain */
 int nd_read_nodes(struct nd_reading *r);   /* nodes, drill; needs the network */
+/* network_vlan.c: the port and the tags of an interface whose names are read, beside the interfaces that are
+ * there; `vlan` as it stands in the file, NULL: absent; `tpid` counts where the interface has that key. */
+enum nd_tpid { ND_TPID_8021Q, ND_TPID_8021AD };
+int nd_read_vlan(struct nd_reading *r, const struct nd_yaml *at, const struct nd_yaml *vlan, uint32_t tpid,
+                 struct nf_interface *port);
 /* network_ipv6.c: parts of the network whose texts are of IPv6. */
 bool nd_is_ipv6(const struct nd_yaml *at); /* a text with a colon; NULL: no */
 int nd_read_interface6(struct nd_reading *r, const struct nd_yaml *at, struct nf_interface *port,

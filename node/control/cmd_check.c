@@ -49,6 +49,7 @@ static void print_text(const struct nd_config *config, const char *file)
  * it has, those that it should have. */
 static void warn_of_interfaces(const struct nd_config *config, const char *file)
 {
+    const struct nf_l3_config *l3 = config->chain.l3;
     struct nd_interface_faults faults;
     struct nd_interface_now now;
 
@@ -56,7 +57,10 @@ static void warn_of_interfaces(const struct nd_config *config, const char *file)
         for (unsigned p = 0; p < NF_PORTS_MAX && config->node[n].port[p][0]; p++) {
             const struct nd_node *node = &config->node[n];
 
-            nd_interface_look(node->port[p], config->chain.l3 ? config->l3.port[p].mtu : 0, &faults);
+            if (l3 && !nf_l3_is_first(l3, p))
+                continue;
+            nd_interface_look(node->port[p], l3 ? nf_l3_device_mtu(l3, l3->port[p].device) : 0,
+                              config->chain.frame_max, &faults);
             for (unsigned i = 0; i < faults.count; i++)
                 fprintf(stderr, "%s: warning: node %s: %s\n", file, node->name, faults.line[i]);
             if (nd_address_here(node->host) && nd_interface_ask(node->port[p], false, &now) && !now.mtu)

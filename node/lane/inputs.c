@@ -103,11 +103,11 @@ static void hear_heartbeat(struct nd_lane *lane, const struct nd_frame *f, unsig
 
 /* True when the frame is a heartbeat, and no input. */
 static inline __attribute__((always_inline)) bool take_heartbeat(struct nd_lane *lane,
-                                                                 const struct nd_frame *f, unsigned port)
+                                                                 const struct nd_frame *f)
 {
     if (ft_likely(f->len < ND_HEARTBEAT_HEAD || nf_get16(f->data + 12) != htobe16(ND_HEARTBEAT_TYPE)))
         return false;
-    hear_heartbeat(lane, f, port);
+    hear_heartbeat(lane, f, f->port);
     return true;
 }
 
@@ -116,9 +116,9 @@ static inline __attribute__((always_inline)) bool take_heartbeat(struct nd_lane 
  * node is primary that is a stale one, and it claims them again; during a handover it is what it asked for.
  */
 static inline __attribute__((always_inline)) bool take_claim(struct nd_lane *lane, const struct nd_frame *f,
-                                                             const uint8_t *chain_mac)
+                                                             const struct nf_l3_config *l3)
 {
-    if (!chain_mac || memcmp(f->data + 6, chain_mac, 6) != 0)
+    if (!l3 || memcmp(f->data + 6, l3->port[f->port].mac, 6) != 0)
         return false;
     FT_COUNT(lane->words, claims, 1);
     if (lane->doing == FT_LANE_LIVE && lane->now - lane->timers.claimed_at > CLAIM_NS) {
@@ -129,8 +129,9 @@ static inline __attribute__((always_inline)) bool take_claim(struct nd_lane *lan
 }
 
 /* True for the answer to a question of this node's to a gateway that it tracks, and no input. */
-static bool take_answer(struct nd_lane *lane, const struct nd_frame *f, unsigned port)
+static bool take_answer(struct nd_lane *lane, const struct nd_frame *f)
 {
+    unsigned port = f->port;
     uint32_t address;
 
     if (ft_likely(f->len < ND_ARP_LEN || nf_get16(f->data + 12) != htobe16(ND_ARP_TYPE)) ||
@@ -145,20 +146,12 @@ static bool take_answer(struct nd_lane *lane, const struct nd_frame *f, unsigned
     return true;
 }
 
-/* The chain's own MAC on a port; NULL: it has none. */
-static const uint8_t *chain_mac_of(const struct nd_lane *lane, unsigned port)
-{
-    const struct nf_l3_config *l3 = lane->config->chain.l3;
-
-    return l3 ? l3->port[port].mac : NULL;
-}
-
 /* Once for each packet, so never a call. */
 static inline __attribute__((always_inline)) bool takes_frame(struct nd_lane *lane, const struct nd_frame *f,
-                                                              unsigned port, const uint8_t *chain_mac)
+                                                              const struct nf_l3_config *l3)
 {
-    return take_heartbeat(lane, f, port) || take_claim(lane, f, chain_mac) ||
-           ft_unlikely(lane->setup.gateways != NULL && take_answer(lane, f, port));
+    return take_heartbeat(lane, f) || take_claim(lane, f, l3) ||
+           ft_unlikely(lane->setup.gateways != NULL && take_answer(lane, f));
 }
 
 int nd_waiting_make(struct nd_waiting *waiting, uint32_t buffers)
@@ -174,16 +167,15 @@ void nd_waiting_free(struct nd_waiting *waiting)
     *waiting = (struct nd_waiting){.room = 0};
 }
 
-static bool put_waiting(struct nd_waiting *waiting, const struct nd_frame *frame, unsigned port)
+static bool put_waiting(struct nd_waiting *waiting, const struct nd_frame *frame)
 {
     if (waiting->count == waiting->room)
         return false;
-    waiting->frames[(waiting->first + waiting->count++) % waiting->room] =
-        (struct nd_waiting_frame){*frame, port};
+    waiting->frames[(waiting->first + waiting->count++) % waiting->room] = *frame;
     return true;
 }
 
-bool nd_waiting_take(struct nd_waiting *waiting, struct nd_waiting_frame *out)
+bool nd_waiting_take(struct nd_waiting *waiting, struct nd_frame *out)
 {
     if (waiting->count == 0)
         return false;
@@ -197,12 +189,12 @@ void nd_lane_listen(struct nd_lane *lane)
 {
     struct nd_frame in[NF_BURST_MAX];
 
-    for (unsigned port = 0; lane->io->receive && port < lane->io->ports; port++) {
-        uint32_t n = lane->io->receive(lane->io->ctx, lane->index, port, in, NF_BURST_MAX);
+    for (unsigned device = 0; lane->io->receive && device < lane->io->devices; device++) {
+        uint32_t n = lane->io->receive(lane->io->ctx, lane->index, device, in, NF_BURST_MAX);
 
         for (uint32_t i = 0; i < n; i++) {
-            if (!take_heartbeat(lane, &in[i], port) && lane->setup.gateways)
-                take_answer(lane, &in[i], port);
+            if (!take_heartbeat(lane, &in[i]) && lane->setup.gateways)
+                take_answer(lane, &in[i]);
             lane->io->drop(lane->io->ctx, in[i].owner);
         }
     }
@@ -222,14 +214,13 @@ bool nd_lane_receive_to_wait(struct nd_lane *lane)
 
     if (!io->receive || io->burst || may_release(lane))
         return false;
-    for (unsigned port = 0; port < io->ports; port++) {
-        uint32_t n = io->receive(io->ctx, lane->index, port, in, NF_BURST_MAX);
-        const uint8_t *chain_mac = chain_mac_of(lane, port);
+    for (unsigned device = 0; device < io->devices; device++) {
+        uint32_t n = io->receive(io->ctx, lane->index, device, in, NF_BURST_MAX);
 
         for (uint32_t i = 0; i < n; i++) {
-            if (takes_frame(lane, &in[i], port, chain_mac)) {
+            if (takes_frame(lane, &in[i], lane->config->chain.l3)) {
                 io->drop(io->ctx, in[i].owner);
-            } else if (!put_waiting(&lane->waiting, &in[i], port)) {
+            } else if (!put_waiting(&lane->waiting, &in[i])) {
                 io->drop(io->ctx, in[i].owner);
                 FT_COUNT(lane->words, waiting_full, 1);
             }
@@ -241,72 +232,71 @@ bool nd_lane_receive_to_wait(struct nd_lane *lane)
 
 /* What capture and the chain do not fill. */
 static inline __attribute__((always_inline)) void fill_packet(struct nf_packet *p, const struct nd_frame *f,
-                                                              unsigned port, uint8_t side)
+                                                              const struct nd_io *io)
 {
     p->data = f->data;
     p->len = f->len;
     p->have = f->len;
-    p->in_port = (uint8_t)port;
-    p->side = side;
+    p->in_port = f->port;
+    p->side = io->side[f->port];
     p->parsed = 0;
     p->owner = f->owner;
 }
 
-static void add_packet(struct nd_lane *lane, const struct nd_frame *f, unsigned port)
+static void add_packet(struct nd_lane *lane, const struct nd_frame *f)
 {
-    fill_packet(&lane->burst.packets[lane->burst.n++], f, port, lane->io->side[port]);
+    fill_packet(&lane->burst.packets[lane->burst.n++], f, lane->io);
 }
 
-static void add_frames(struct nd_lane *lane, const struct nd_frame in[], uint32_t n, unsigned port)
+static void add_frames(struct nd_lane *lane, const struct nd_frame in[], uint32_t n)
 {
-    const uint8_t *chain_mac = chain_mac_of(lane, port);
+    const struct nf_l3_config *l3 = lane->config->chain.l3;
     struct nf_packet *p = &lane->burst.packets[lane->burst.n];
-    uint8_t side = lane->io->side[port];
+    const struct nd_io *io = lane->io;
 
     for (const struct nd_frame *f = in; f < in + n; f++) {
-        if (ft_unlikely(takes_frame(lane, f, port, chain_mac)))
-            lane->io->drop(lane->io->ctx, f->owner);
+        if (ft_unlikely(takes_frame(lane, f, l3)))
+            io->drop(io->ctx, f->owner);
         else
-            fill_packet(p++, f, port, side);
+            fill_packet(p++, f, io);
     }
     lane->burst.n = (uint32_t)(p - lane->burst.packets);
 }
 
 void nd_lane_receive(struct nd_lane *lane)
 {
-    struct nd_frame in[NF_BURST_MAX];
-    struct nd_waiting_frame first;
+    struct nd_frame in[NF_BURST_MAX], first;
+    unsigned devices = lane->io->devices;
     bool more = true;
 
     while (lane->burst.n < NF_BURST_MAX && nd_waiting_take(&lane->waiting, &first))
-        add_packet(lane, &first.frame, first.port);
+        add_packet(lane, &first);
 
-    /* The first port may not starve the second when both are busy; when the others have little, it is asked
+    /* The first device may not starve the second when both are busy; when the others have little, it is asked
      * once more. */
-    for (unsigned k = 0; k <= lane->io->ports && lane->burst.n < NF_BURST_MAX; k++) {
-        unsigned port = (lane->burst.next_port + k) % lane->io->ports;
+    for (unsigned k = 0; k <= devices && lane->burst.n < NF_BURST_MAX; k++) {
+        unsigned device = (lane->burst.next_device + k) % devices;
         uint32_t want = NF_BURST_MAX - lane->burst.n;
         uint32_t most = k == 0 && want > NF_BURST_MAX / 2 ? NF_BURST_MAX / 2 : want;
-        uint32_t n = lane->io->receive(lane->io->ctx, lane->index, port, in, most);
+        uint32_t n = lane->io->receive(lane->io->ctx, lane->index, device, in, most);
 
-        add_frames(lane, in, n, port);
+        add_frames(lane, in, n);
         if (k == 0 && n < most) /* it has no more */
             more = false;
-        if (k + 1 == lane->io->ports && !more)
+        if (k + 1 == devices && !more)
             break;
     }
-    lane->burst.next_port++;
+    lane->burst.next_device++;
 }
 
 bool nd_lane_receive_burst(struct nd_lane *lane, uint64_t *time)
 {
     struct nd_frame in[NF_BURST_MAX];
-    uint8_t ports[NF_BURST_MAX];
     uint32_t n = 0;
 
-    if (!lane->io->burst(lane->io->ctx, lane->index, nf_chain_state(lane->chain)->burst, in, ports, &n, time))
+    if (!lane->io->burst(lane->io->ctx, lane->index, nf_chain_state(lane->chain)->burst, in, &n, time))
         return false;
     for (uint32_t i = 0; i < n; i++)
-        add_packet(lane, &in[i], ports[i]);
+        add_packet(lane, &in[i]);
     return true;
 }

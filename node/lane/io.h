@@ -11,18 +11,20 @@
 struct nd_frame {
     uint8_t *data;
     uint32_t len;
-    void *owner; /* the buffer, for send and drop */
+    uint8_t port; /* where it came in */
+    void *owner;  /* the buffer, for send and drop */
 };
 
 struct nd_io {
     void *ctx;
-    uint16_t ports;
+    uint16_t ports;               /* as the chain's interfaces are numbered */
+    uint16_t devices;             /* to receive from: several ports may be behind one (VLANs) */
     uint8_t side[NF_PORTS_MAX];   /* enum nf_side */
     uint8_t own[NF_PORTS_MAX][6]; /* this node's own MAC, never the chain's: heartbeats, draining */
     uint32_t buffers;             /* packets that can be in flight */
 
-    /* At most `max` frames of a port, in one piece each; others (runts, scattered) are dropped. */
-    uint32_t (*receive)(void *ctx, unsigned lane, unsigned port, struct nd_frame frames[], uint32_t max);
+    /* At most `max` frames of a device, in one piece each; others (runts, scattered) are dropped. */
+    uint32_t (*receive)(void *ctx, unsigned lane, unsigned device, struct nd_frame frames[], uint32_t max);
     /* Offers outputs in order; how many the port took (a prefix), which are gone then. */
     uint32_t (*send)(void *ctx, unsigned lane, unsigned port, const struct ft_held held[], uint32_t n);
     void *(*make)(void *ctx, unsigned lane, const void *frame, uint32_t len); /* NULL: no buffer */
@@ -30,10 +32,10 @@ struct nd_io {
     void (*drop)(void *ctx, void *owner);
 
     /* An input keeper in front (the replay tool): whole bursts, cut and stamped there, instead of receive.
-     * The burst after number `last`: true, its frames, their ports and its chain time; false: none yet. NULL:
-     * there is none. */
-    bool (*burst)(void *ctx, unsigned lane, uint64_t last, struct nd_frame frames[], uint8_t ports[],
-                  uint32_t *n, uint64_t *time);
+     * The burst after number `last`: true, its frames and its chain time; false: none yet. NULL: there is
+     * none. */
+    bool (*burst)(void *ctx, unsigned lane, uint64_t last, struct nd_frame frames[], uint32_t *n,
+                  uint64_t *time);
 
     /* An input keeper: writes what a record did not take, bytes [have, len) of the frame that
      * came in with `seq`. False: it has no such frame. NULL: nobody keeps them. */

@@ -88,10 +88,7 @@ struct nd_lane_setup {
  * When this is full, too, what comes is dropped and counted (`waiting_full`), as a port's queue would do.
  */
 struct nd_waiting {
-    struct nd_waiting_frame {
-        struct nd_frame frame;
-        unsigned port; /* it came in by */
-    } * frames;        /* [room], used as a ring, from `first` on */
+    struct nd_frame *frames; /* [room], used as a ring, from `first` on */
     uint32_t room, first, count;
 };
 
@@ -184,10 +181,10 @@ struct nd_lane {
     uint64_t recorded_released;                  /* outputs released, as the last record or delta says */
     struct { /* the burst whose packets are being received, or that is replayed */
         struct nf_packet packets[NF_BURST_MAX];
-        uint32_t n;         /* packets received so far */
-        uint64_t since;     /* when the first of them was received */
-        uint16_t next_port; /* the port that is asked first, modulo their number */
-        uint8_t *frames;    /* replay from an input keeper: NF_BURST_MAX of io->frame_max bytes; else NULL */
+        uint32_t n;           /* packets received so far */
+        uint64_t since;       /* when the first of them was received */
+        uint16_t next_device; /* that is asked first, modulo their number */
+        uint8_t *frames; /* replay from an input keeper: NF_BURST_MAX of io->frame_max bytes; else NULL */
     } burst;
 };
 
@@ -284,7 +281,7 @@ bool nd_lane_live(struct nd_lane *lane); /* a turn; true if there was work */
 int nd_waiting_make(struct nd_waiting *waiting, uint32_t buffers);
 void nd_waiting_free(struct nd_waiting *waiting);
 /* The oldest frame that waits. False: none does. */
-bool nd_waiting_take(struct nd_waiting *waiting, struct nd_waiting_frame *out);
+bool nd_waiting_take(struct nd_waiting *waiting, struct nd_frame *out);
 void nd_lane_receive(struct nd_lane *lane); /* adds to burst.packets, up to a burst */
 /* From an input keeper: a whole burst, with its time. False: none is there. */
 bool nd_lane_receive_burst(struct nd_lane *lane, uint64_t *time);

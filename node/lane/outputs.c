@@ -194,7 +194,7 @@ bool nd_lane_release(struct nd_lane *lane)
 void nd_lane_drop_held(struct nd_lane *lane)
 {
     const struct ft_held *held;
-    struct nd_waiting_frame waiting;
+    struct nd_frame waiting;
     uint32_t n;
 
     while ((n = ft_hold_ready(&lane->hold, FT_ALL, TX_BURST, &held))) {
@@ -206,7 +206,7 @@ void nd_lane_drop_held(struct nd_lane *lane)
     drop_packets(lane); /* of a burst that is not run yet */
     lane->burst.n = 0;
     while (nd_waiting_take(&lane->waiting, &waiting))
-        lane->io->drop(lane->io->ctx, waiting.frame.owner);
+        lane->io->drop(lane->io->ctx, waiting.owner);
     FT_NOTE(lane->words, held, 0);
 }
 

@@ -147,6 +147,7 @@ static const struct metric table[] = {
     {"understudy_port_tx_lost_frames_total", C, "Frames that the port took and its interface has not sent", PORT, .path = "tx_lost"},
     {"understudy_port_rx_missed_frames_total", C, "Frames that came and that the driver could not take", PORT, .path = "rx_missed"},
     {"understudy_port_refused_frames_total", C, "Frames dropped at the port: too short, or larger than a buffer", NUMBER, .path = "frames_refused"},
+    {"understudy_port_unknown_vlan_frames_total", C, "Frames dropped at the port: no interface has their VLAN tags", NUMBER, .path = "frames_unknown_vlan"},
     {"understudy_port_not_dealt_frames_total", C, "Frames whose lane had no room in its ring", NUMBER, .path = "frames_not_dealt"},
 };
 /* clang-format on */

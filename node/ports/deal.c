@@ -10,23 +10,25 @@
 
 void nd_deal_close(struct nd_deal *deal)
 {
-    for (unsigned p = 0; p < NF_PORTS_MAX; p++)
+    for (unsigned d = 0; d < NF_PORTS_MAX; d++)
         for (unsigned l = 0; l < FT_LANES_MAX; l++)
-            rte_ring_free(deal->port[p].ring[l]);
-    memset(deal->port, 0, sizeof(deal->port));
+            rte_ring_free(deal->device[d].ring[l]);
+    memset(deal->device, 0, sizeof(deal->device));
 }
 
-int nd_deal_port(struct nd_deal *deal, unsigned port, struct ft_fault *fault)
+int nd_deal_open(struct nd_deal *deal, unsigned number, struct ft_fault *fault)
 {
-    rte_spinlock_init(&deal->port[port].receiving);
-    rte_spinlock_init(&deal->port[port].sending);
+    struct nd_device *device = &deal->device[number];
+
+    rte_spinlock_init(&device->receiving);
+    rte_spinlock_init(&device->sending);
     for (unsigned l = 0; l < deal->lanes; l++) {
         char name[32];
 
-        snprintf(name, sizeof(name), "deal_%u_%u", port, l);
-        deal->port[port].ring[l] = rte_ring_create(
-            name, ND_DEAL_RING, SOCKET_ID_ANY, (deal->port[port].scaled ? 0 : RING_F_SP_ENQ) | RING_F_SC_DEQ);
-        if (!deal->port[port].ring[l])
+        snprintf(name, sizeof(name), "deal_%u_%u", number, l);
+        device->ring[l] = rte_ring_create(name, ND_DEAL_RING, SOCKET_ID_ANY,
+                                          (device->scaled ? 0 : RING_F_SP_ENQ) | RING_F_SC_DEQ);
+        if (!device->ring[l])
             return ft_fail(fault, FT_ENOMEM, "no memory for the rings of %u lanes", deal->lanes);
     }
     return 0;
@@ -56,7 +58,7 @@ static unsigned lane_of(const struct nd_deal *deal, unsigned poller, unsigned po
                           .len = len,
                           .have = len,
                           .in_port = (uint8_t)port,
-                          .side = (uint8_t)deal->port[port].side};
+                          .side = deal->side[port]};
     unsigned lane;
 
     /* Claims of the chain's addresses are lane 0's to answer. */
@@ -68,67 +70,72 @@ static unsigned lane_of(const struct nd_deal *deal, unsigned poller, unsigned po
     return nf_lane_of(&p, deal->scope, deal->lanes);
 }
 
-static void deal_to(struct nd_deal *deal, unsigned port, unsigned lane, struct rte_mbuf *m)
+static void deal_to(struct nd_deal *deal, unsigned device, unsigned lane, struct rte_mbuf *m)
 {
-    if (rte_ring_enqueue(deal->port[port].ring[lane], m) == 0)
+    if (rte_ring_enqueue(deal->device[device].ring[lane], m) == 0)
         return;
     rte_pktmbuf_free(m);
     atomic_fetch_add_explicit(&deal->full, 1, memory_order_relaxed);
 }
 
 /* Every lane keeps neighbours of its own, so each needs what they answer. */
-static void deal_to_all(struct nd_deal *deal, unsigned port, struct rte_mbuf *m)
+static void deal_to_all(struct nd_deal *deal, unsigned device, struct rte_mbuf *m)
 {
     for (unsigned l = 1; l < deal->lanes; l++) {
         struct rte_mbuf *copy = rte_pktmbuf_copy(m, m->pool, 0, UINT32_MAX);
 
         if (copy)
-            deal_to(deal, port, l, copy);
+            deal_to(deal, device, l, copy);
     }
-    deal_to(deal, port, 0, m);
+    deal_to(deal, device, 0, m);
 }
 
-static void poll_port(struct nd_deal *deal, unsigned poller, unsigned port, uint16_t queue)
+static void poll_device(struct nd_deal *deal, unsigned poller, unsigned device, uint16_t queue)
 {
     struct rte_mbuf *in[POLL];
-    uint32_t n = rte_eth_rx_burst(deal->port[port].id, queue, in, POLL);
+    uint32_t n = rte_eth_rx_burst(deal->device[device].id, queue, in, POLL);
 
+    n = nd_trunk_receive(deal, device, in, n);
     for (uint32_t i = 0; i < n; i++) {
         const uint8_t *frame = rte_pktmbuf_mtod(in[i], const uint8_t *);
         uint32_t len = rte_pktmbuf_data_len(in[i]);
 
         if (is_neighbours_answer(frame, len))
-            deal_to_all(deal, port, in[i]);
+            deal_to_all(deal, device, in[i]);
         else
-            deal_to(deal, port, lane_of(deal, poller, port, frame, len), in[i]);
+            deal_to(deal, device, lane_of(deal, poller, in[i]->port, frame, len), in[i]);
     }
 }
 
-uint32_t nd_deal_receive(struct nd_deal *deal, unsigned lane, unsigned port, struct rte_mbuf *out[],
+uint32_t nd_deal_receive(struct nd_deal *deal, unsigned lane, unsigned number, struct rte_mbuf *out[],
                          uint32_t max)
 {
-    /* A queue of one's own: a flow's frames always come by here, and stay in order. What the port's hash
+    struct nd_device *device = &deal->device[number];
+
+    /* A queue of one's own: a flow's frames always come by here, and stay in order. What the device's hash
      * cannot know, the lane whose NAT gave out a port, is dealt on. */
-    if (deal->port[port].scaled) {
-        poll_port(deal, lane, port, (uint16_t)lane);
-    } else if (rte_spinlock_trylock(&deal->port[port].receiving)) {
+    if (device->scaled) {
+        poll_device(deal, lane, number, (uint16_t)lane);
+    } else if (rte_spinlock_trylock(&device->receiving)) {
         /* Polling and dealing under one lock: a flow's frames stay in order. */
-        poll_port(deal, lane, port, 0);
-        rte_spinlock_unlock(&deal->port[port].receiving);
+        poll_device(deal, lane, number, 0);
+        rte_spinlock_unlock(&device->receiving);
     }
-    return rte_ring_sc_dequeue_burst(deal->port[port].ring[lane], (void **)out, max, NULL);
+    return rte_ring_sc_dequeue_burst(device->ring[lane], (void **)out, max, NULL);
 }
 
 /* ---- sending ----------------------------------------------------------------------------------- */
 
-uint32_t nd_deal_send(struct nd_deal *deal, unsigned lane, unsigned port, struct rte_mbuf *out[], uint32_t n)
+uint32_t nd_deal_send(struct nd_deal *deal, unsigned lane, unsigned number, struct rte_mbuf *out[],
+                      uint32_t n)
 {
+    struct nd_device *device = &deal->device[number];
     uint32_t sent;
 
-    if (deal->port[port].queues)
-        return rte_eth_tx_burst(deal->port[port].id, (uint16_t)lane, out, (uint16_t)n);
-    rte_spinlock_lock(&deal->port[port].sending);
-    sent = rte_eth_tx_burst(deal->port[port].id, 0, out, (uint16_t)n);
-    rte_spinlock_unlock(&deal->port[port].sending);
+    if (device->queues)
+        return rte_eth_tx_burst(device->id, (uint16_t)lane, out, (uint16_t)n);
+    rte_spinlock_lock(&device->sending);
+    sent = rte_eth_tx_burst(device->id, 0, out, (uint16_t)n);
+    rte_spinlock_unlock(&device->sending);
     return sent;
 }

@@ -17,6 +17,7 @@
 
 #define RX_RING  1024
 #define TX_RING  1024
+#define SPARE    128u /* of a buffer for large frames: af_packet asks for more than a frame's bytes */
 #define RETA_MAX RTE_ETH_RSS_RETA_SIZE_512
 static uint8_t flow_key[64]; /* borrowed by DPDK while a port is configured */
 
@@ -49,11 +50,21 @@ static int attach_device(const char *devargs, uint16_t *id)
     return error ? error : rte_eth_dev_get_port_by_name(name, id);
 }
 
-/* What a port's hash is to be of, as nf_lane_of has it of IPv4. */
-static uint64_t hash_kinds(enum nf_scope scope, enum nf_side side)
+uint16_t nd_ports_id(const struct nd_ports *ports, unsigned port)
+{
+    return ports->deal.device[ports->deal.device_of[port]].id;
+}
+
+/* What a device's hash is to be of, as nf_lane_of has it of IPv4. 0: no hash tells on which side of a trunk's
+ * ports a frame came in. */
+static uint64_t hash_kinds(const struct nd_deal *deal, const struct nd_device *device)
 {
     const uint64_t addresses = RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_FRAG_IPV4 | RTE_ETH_RSS_NONFRAG_IPV4_OTHER;
+    enum nf_scope scope = deal->scope;
+    uint8_t side = deal->side[device->port];
 
+    if (device->trunk && scope != NF_OF_FLOW)
+        return 0;
     if (scope == NF_OF_FLOW)
         return addresses | RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_NONFRAG_IPV4_UDP;
     return addresses | ((scope == NF_OF_INSIDE) == (side == NF_INSIDE) ? RTE_ETH_RSS_L3_SRC_ONLY
@@ -67,7 +78,7 @@ static uint64_t hash_kinds(enum nf_scope scope, enum nf_side side)
  */
 static bool can_scale(const struct rte_eth_dev_info *info, unsigned lanes, uint64_t kinds)
 {
-    return lanes > 1 && info->max_rx_queues >= lanes && info->max_tx_queues >= lanes &&
+    return lanes > 1 && kinds && info->max_rx_queues >= lanes && info->max_tx_queues >= lanes &&
            (info->flow_type_rss_offloads & kinds) == kinds && info->reta_size >= NF_FLOW_SPREAD &&
            info->reta_size % NF_FLOW_SPREAD == 0 && info->reta_size <= RETA_MAX &&
            info->hash_key_size <= sizeof(flow_key);
@@ -95,26 +106,44 @@ static int deal_queues(uint16_t id, uint16_t size, unsigned lanes)
     return rte_eth_dev_rss_reta_update(id, table, size);
 }
 
+/* What a NIC is told to take. 0: what it takes unasked; so do drivers that know of nothing larger. */
+static uint32_t mtu_of(const struct nd_ports *ports, const struct nd_device *device,
+                       const struct rte_eth_dev_info *info)
+{
+    const struct nf_l3_config *l3 = ports->deal.l3;
+    uint32_t wanted = l3                                 ? nf_l3_device_mtu(l3, l3->port[device->port].device)
+                      : ports->frame_max > NF_FRAME_ROOM ? ports->frame_max - RTE_ETHER_HDR_LEN - NF_VLAN_TAG
+                                                         : 0;
+    uint32_t head = info->max_mtu != UINT16_MAX && info->max_rx_pktlen > info->max_mtu
+                        ? info->max_rx_pktlen - info->max_mtu
+                        : RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN;
+    uint32_t most = info->max_rx_pktlen > head ? info->max_rx_pktlen - head : 0;
+
+    wanted = wanted < most ? wanted : most;
+    return wanted > RTE_ETHER_MTU ? wanted : 0;
+}
+
 /* One queue of each kind where lanes have to share. */
-static int start_port(struct nd_ports *ports, unsigned port)
+static int start_device(struct nd_ports *ports, struct nd_device *device)
 {
     struct rte_eth_dev_info info;
     struct rte_eth_conf conf = {0}, plain = {0};
-    uint16_t id = ports->deal.port[port].id, lanes = (uint16_t)ports->deal.lanes, rx = RX_RING, tx = TX_RING;
-    uint64_t kinds = hash_kinds(ports->deal.scope, ports->deal.port[port].side);
+    uint16_t id = device->id, lanes = (uint16_t)ports->deal.lanes, rx = RX_RING, tx = TX_RING;
+    uint64_t kinds = hash_kinds(&ports->deal, device);
     int error = rte_eth_dev_info_get(id, &info);
 
     if (error)
         return error;
     uint16_t txq = info.max_tx_queues >= lanes ? lanes : 1, rxq = can_scale(&info, lanes, kinds) ? lanes : 1;
 
+    conf.rxmode.mtu = plain.rxmode.mtu = mtu_of(ports, device, &info);
     if (rxq > 1)
         enable_rss(&conf, &info, kinds);
     error = rte_eth_dev_configure(id, rxq, txq, &conf);
     if (error && rxq > 1)
         error = rte_eth_dev_configure(id, rxq = 1, txq, &plain);
-    ports->deal.port[port].scaled = rxq > 1;
-    ports->deal.port[port].queues = txq >= lanes;
+    device->scaled = rxq > 1;
+    device->queues = txq >= lanes;
     if (!error)
         error = rte_eth_dev_adjust_nb_rx_tx_desc(id, &rx, &tx);
     for (uint16_t q = 0; !error && q < rxq; q++)
@@ -145,56 +174,78 @@ static void own_mac(const char *name, unsigned port, uint8_t mac[6])
 struct opening {
     struct nd_ports *ports;
     const char *devargs;
-    unsigned port;
+    struct nd_device *device;
 };
 
-static int open_port(void *arg)
+static int open_device(void *arg)
 {
     struct opening *o = arg;
-    int error = attach_device(o->devargs, &o->ports->deal.port[o->port].id);
+    int error = attach_device(o->devargs, &o->device->id);
 
-    return error ? error : start_port(o->ports, o->port);
+    return error ? error : start_device(o->ports, o->device);
 }
 
+/* As the node's `ports` have it. */
 static const char *name_of(const struct nd_config *config, unsigned port)
 {
-    return config->chain.l3 ? config->l3.port[port].name : port ? "outside" : "inside";
+    return config->chain.l3 ? config->l3.port[port].port : port ? "outside" : "inside";
 }
 
 void nd_ports_warn(const struct nd_config *config, unsigned node)
 {
     const char(*devargs)[sizeof(config->node[0].port[0])] = config->node[node].port;
+    const struct nf_l3_config *l3 = config->chain.l3;
     struct nd_interface_faults faults;
 
     for (unsigned i = 0; i < NF_PORTS_MAX && devargs[i][0]; i++) {
         const struct ft_log_field fields[] = {{"port", .text = name_of(config, i)}, {0}};
 
-        nd_interface_look(devargs[i], config->chain.l3 ? config->l3.port[i].mtu : 0, &faults);
+        if (l3 && !nf_l3_is_first(l3, i))
+            continue;
+        nd_interface_look(devargs[i], l3 ? nf_l3_device_mtu(l3, l3->port[i].device) : 0,
+                          config->chain.frame_max, &faults);
         for (unsigned f = 0; f < faults.count; f++)
             ft_log_fields(FT_LEVEL_WARNING, FT_SAYS_PORT, fields, "port %s: %s", name_of(config, i),
                           faults.line[f]);
     }
 }
 
-static int open_ports(struct nd_ports *ports, const struct nd_config *config, const struct nd_node *node,
-                      struct ft_fault *fault)
+/* The chain's ports, and on which devices they are. */
+static void number_ports(struct nd_ports *ports, const struct nd_config *config, const struct nd_node *node)
 {
+    const struct nf_l3_config *l3 = config->chain.l3;
+    struct nd_deal *deal = &ports->deal;
+
     for (unsigned i = 0; i < NF_PORTS_MAX && node->port[i][0]; i++) {
+        uint8_t number = l3 ? l3->port[i].device : (uint8_t)i;
+
+        deal->side[i] = ports->io.side[i] = l3 ? l3->port[i].side : i == 0 ? NF_INSIDE : NF_OUTSIDE;
+        own_mac(node->name, i, ports->io.own[i]);
+        deal->device_of[i] = number;
+        if (number == deal->devices)
+            deal->device[deal->devices++] =
+                (struct nd_device){.port = (uint8_t)i, .trunk = l3 && nf_l3_is_trunk(l3, number)};
+        ports->io.ports = (uint16_t)(i + 1);
+    }
+}
+
+static int open_devices(struct nd_ports *ports, const struct nd_config *config, const struct nd_node *node,
+                        struct ft_fault *fault)
+{
+    number_ports(ports, config, node);
+    for (unsigned i = 0; i < ports->deal.devices; i++) {
+        struct nd_device *device = &ports->deal.device[i];
+        struct opening opening = {ports, node->port[device->port], device};
         char why[160];
-        const char *name = name_of(config, i);
-        struct opening opening = {ports, node->port[i], i};
-        int error = nd_eal_capture(open_port, &opening, why, sizeof(why));
+        int error = nd_eal_capture(open_device, &opening, why, sizeof(why));
 
         if (error)
             return ft_fail(fault, nd_eal_is_permission(error) ? FT_EPERM : FT_EINVAL,
-                           "node %s: port %s: '%s' cannot be opened: %s", node->name, name, node->port[i],
-                           why[0] ? why : strerror(-error));
-        ports->io.side[i] = config->chain.l3 ? config->l3.port[i].side : i == 0 ? NF_INSIDE : NF_OUTSIDE;
-        own_mac(node->name, i, ports->io.own[i]);
-        ports->deal.port[i].side = ports->io.side[i];
-        if (config->chain.lanes > 1 && (error = nd_deal_port(&ports->deal, i, fault)))
+                           "node %s: port %s: '%s' cannot be opened: %s", node->name,
+                           name_of(config, device->port), opening.devargs, why[0] ? why : strerror(-error));
+        ports->io.devices = (uint16_t)(i + 1);
+        if (config->chain.lanes > 1 && (error = nd_deal_open(&ports->deal, i, fault)))
             return error;
-        ports->io.ports = (uint16_t)(i + 1);
     }
     if (ports->io.ports < 2)
         return ft_fail(fault, FT_EINVAL, "node %s: a chain needs two ports, there %s %u", node->name,
@@ -204,26 +255,32 @@ static int open_ports(struct nd_ports *ports, const struct nd_config *config, co
 
 /* ---- what lanes call ----------------------------------------------------------------------------- */
 
-static uint32_t receive_frames(void *ctx, unsigned lane, unsigned port, struct nd_frame frames[],
+static uint32_t receive_frames(void *ctx, unsigned lane, unsigned device, struct nd_frame frames[],
                                uint32_t max)
 {
     struct nd_ports *ports = ctx;
     struct rte_mbuf *in[NF_BURST_MAX];
     uint32_t kept = 0, n;
 
-    n = ports->deal.lanes > 1 ? nd_deal_receive(&ports->deal, lane, port, in, max)
-                              : rte_eth_rx_burst(ports->deal.port[port].id, 0, in, (uint16_t)max);
+    if (ports->deal.lanes > 1) {
+        n = nd_deal_receive(&ports->deal, lane, device, in, max);
+    } else {
+        n = rte_eth_rx_burst(ports->deal.device[device].id, 0, in, (uint16_t)max);
+        n = nd_trunk_receive(&ports->deal, device, in, n);
+    }
     for (uint32_t i = 0; i < n; i++) {
         uint32_t len = rte_pktmbuf_pkt_len(in[i]);
 
-        /* A buffer holds ND_FRAME_ROOM bytes: scattered frames are larger than any interface was set to. */
-        if (in[i]->nb_segs != 1 || len < 14 || len > FT_FRAME_MAX) {
+        /* A buffer holds frame_max bytes: scattered frames are larger. */
+        if (in[i]->nb_segs != 1 || len < 14 || len > ports->frame_max) {
             rte_pktmbuf_free(in[i]);
             ports->refused++;
             continue;
         }
-        frames[kept++] =
-            (struct nd_frame){.data = rte_pktmbuf_mtod(in[i], uint8_t *), .len = len, .owner = in[i]};
+        frames[kept++] = (struct nd_frame){.data = rte_pktmbuf_mtod(in[i], uint8_t *),
+                                           .len = len,
+                                           .port = (uint8_t)in[i]->port,
+                                           .owner = in[i]};
     }
     return kept;
 }
@@ -233,13 +290,17 @@ static uint32_t transmit_frames(void *ctx, unsigned lane, unsigned port, const s
 {
     struct nd_ports *ports = ctx;
     struct rte_mbuf *out[NF_BURST_MAX];
+    unsigned device = ports->deal.device_of[port];
+    uint32_t sent;
 
     n = n < NF_BURST_MAX ? n : NF_BURST_MAX;
     for (uint32_t i = 0; i < n; i++)
         out[i] = held[i].packet;
-    if (ports->deal.lanes > 1)
-        return nd_deal_send(&ports->deal, lane, port, out, n);
-    return rte_eth_tx_burst(ports->deal.port[port].id, 0, out, (uint16_t)n);
+    nd_trunk_tag(&ports->deal, port, out, n);
+    sent = ports->deal.lanes > 1 ? nd_deal_send(&ports->deal, lane, device, out, n)
+                                 : rte_eth_tx_burst(ports->deal.device[device].id, 0, out, (uint16_t)n);
+    nd_trunk_untag(&ports->deal, port, out + sent, n - sent);
+    return sent;
 }
 
 static void *make_mbuf(void *ctx, unsigned lane, const void *frame, uint32_t len)
@@ -272,8 +333,10 @@ int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, unsign
 {
     const struct nd_node *node = &config->node[n];
     int error = nd_eal_open(config, node, fault);
+    uint32_t room;
 
-    *ports = (struct nd_ports){.deal = {.lanes = config->chain.lanes, .l3 = config->chain.l3},
+    *ports = (struct nd_ports){.frame_max = config->chain.frame_max,
+                               .deal = {.lanes = config->chain.lanes, .l3 = config->chain.l3},
                                .io = {.ctx = ports,
                                       .buffers = node->mbufs / config->chain.lanes,
                                       .receive = receive_frames,
@@ -285,15 +348,15 @@ int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, unsign
         error = nf_chain_scope(&config->chain, config->chain.lanes, &ports->deal.scope, fault);
     if (error)
         return error;
+    room = ports->frame_max + (ports->frame_max > NF_FRAME_ROOM ? SPARE : 0) + RTE_PKTMBUF_HEADROOM;
     rte_log_set_global_level(RTE_LOG_WARNING);
-    ports->pool = rte_pktmbuf_pool_create("packets", node->mbufs, 256, 0,
-                                          ND_FRAME_ROOM + RTE_PKTMBUF_HEADROOM, SOCKET_ID_ANY);
+    ports->pool = rte_pktmbuf_pool_create("packets", node->mbufs, 256, 0, (uint16_t)room, SOCKET_ID_ANY);
     if (!ports->pool)
         error = ft_fail(fault, FT_ENOMEM,
                         "node %s: no memory for %u packet buffers in %u MB; lower mbufs or raise memory_mb",
                         node->name, node->mbufs, node->memory_mb);
     else
-        error = open_ports(ports, config, node, fault);
+        error = open_devices(ports, config, node, fault);
     if (error)
         nd_ports_close(ports);
     return error;
@@ -301,11 +364,11 @@ int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, unsign
 
 void nd_ports_close(struct nd_ports *ports)
 {
-    for (unsigned i = 0; i < ports->io.ports; i++) {
-        rte_eth_dev_stop(ports->deal.port[i].id);
-        rte_eth_dev_close(ports->deal.port[i].id);
+    for (unsigned i = 0; i < ports->io.devices; i++) {
+        rte_eth_dev_stop(ports->deal.device[i].id);
+        rte_eth_dev_close(ports->deal.device[i].id);
     }
-    ports->io.ports = 0;
+    ports->io.ports = ports->io.devices = 0;
     nd_deal_close(&ports->deal);
     rte_eal_cleanup();
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The node's DPDK side: the environment layer, the packet pool, the ports. Opened once by run, before
- * threads; used by lanes. Ports are numbered as the chain's interfaces are.
+ * threads; used by lanes. Ports are numbered as the chain's interfaces are, devices as the file names them
+ * first: several interfaces may share one, by VLAN tags. Those are taken off in receiving and put on in
+ * sending, so that nothing else in the node sees them.
  */
 #ifndef NODE_PORTS_PORTS_H
 #define NODE_PORTS_PORTS_H
@@ -13,10 +15,10 @@
 #include <rte_spinlock.h>
 
 /*
- * Several lanes behind ports. Of a port that has a receive queue for each lane (RSS), each lane polls its
- * own; else whichever lane finds the port free polls it. Either way frames are dealt out to rings, one a lane
- * and port, since only an NF may know whose an answer is. Owned by the ports; the polling lane writes, under
- * the port's lock where the queue is shared; each lane reads its own ring.
+ * Several lanes behind devices. Of a device that has a receive queue for each lane (RSS), each lane polls its
+ * own; else whichever lane finds the device free polls it. Either way frames are dealt out to rings, one a
+ * lane and device, since only an NF may know whose an answer is. Owned by the ports; the polling lane writes,
+ * under the device's lock where the queue is shared; each lane reads its own ring.
  *
  * Capacity: a ring holds ND_DEAL_RING frames; what finds it full is dropped and counted.
  */
@@ -27,23 +29,32 @@ struct nd_deal {
     enum nf_scope scope;        /* of the chain's state */
     const struct nd_lane *lane; /* [lanes]; NULL until they are made: then frames are dealt by hash */
     const struct nf_l3_config *l3;
-    struct {
+    struct nd_device {
         rte_spinlock_t receiving, sending;
-        uint16_t id; /* DPDK's */
-        bool scaled; /* a receive queue for every lane, by the hash */
-        bool queues; /* a transmit queue for every lane */
-        enum nf_side side;
+        uint16_t id;  /* DPDK's */
+        uint8_t port; /* the first that it is of; the only one, if it is no trunk */
+        bool trunk;   /* several ports may be behind it: VLAN tags say whose a frame is */
+        bool scaled;  /* a receive queue for every lane, by the hash */
+        bool queues;  /* a transmit queue for every lane */
         struct rte_ring *ring[FT_LANES_MAX];
-    } port[NF_PORTS_MAX];
-    _Atomic uint64_t full; /* frames that found a ring full */
+    } device[NF_PORTS_MAX];
+    uint16_t devices;
+    uint8_t device_of[NF_PORTS_MAX]; /* by port */
+    uint8_t side[NF_PORTS_MAX];      /* enum nf_side, by port */
+    _Atomic uint64_t full;           /* frames that found a ring full */
+    _Atomic uint64_t unknown_vlan;   /* frames of a trunk with tags that no interface has */
 };
 
 struct nd_ports {
     struct nd_io io; /* what lanes see; the number of ports is io.ports */
     struct rte_mempool *pool;
-    struct nd_deal deal; /* id and side of the ports; the rest with several lanes */
+    struct nd_deal deal; /* the devices; locks and rings with several lanes */
+    uint32_t frame_max;  /* as in the file; what a buffer holds */
     uint64_t refused;    /* frames too short, too long or scattered; roughly right with several lanes */
 };
+
+/* DPDK's number of a port's device. */
+uint16_t nd_ports_id(const struct nd_ports *ports, unsigned port);
 
 /* Some port is a device of the machine, with a PCI address. */
 bool nd_ports_physical(const struct nd_node *node);
@@ -73,14 +84,23 @@ bool nd_eal_is_permission(int error);
 
 /* ---- deal.c ---- */
 
-/* Makes the port's locks and rings, once the device is started and id, scaled, queues and side are set.
- * FT_ENOMEM. */
-int nd_deal_port(struct nd_deal *deal, unsigned port, struct ft_fault *fault);
+/* Makes the device's locks and rings, once it is started and all else of it is set. FT_ENOMEM. */
+int nd_deal_open(struct nd_deal *deal, unsigned device, struct ft_fault *fault);
 void nd_deal_close(struct nd_deal *deal);
 
-/* The lane's next frames, at most `max`. */
-uint32_t nd_deal_receive(struct nd_deal *deal, unsigned lane, unsigned port, struct rte_mbuf *out[],
+/* The lane's next frames, at most `max`, whose `port` is that of the chain. */
+uint32_t nd_deal_receive(struct nd_deal *deal, unsigned lane, unsigned device, struct rte_mbuf *out[],
                          uint32_t max);
-uint32_t nd_deal_send(struct nd_deal *deal, unsigned lane, unsigned port, struct rte_mbuf *out[], uint32_t n);
+uint32_t nd_deal_send(struct nd_deal *deal, unsigned lane, unsigned device, struct rte_mbuf *out[],
+                      uint32_t n);
+
+/* ---- trunk.c ---- */
+
+/* Sets the port of so many received frames, and takes their tags off. What is of no port is freed and
+ * counted. How many are left. */
+uint32_t nd_trunk_receive(struct nd_deal *deal, unsigned device, struct rte_mbuf *in[], uint32_t n);
+/* Puts a port's tags on frames, or takes them off those that a device did not take. */
+void nd_trunk_tag(const struct nd_deal *deal, unsigned port, struct rte_mbuf *const out[], uint32_t n);
+void nd_trunk_untag(const struct nd_deal *deal, unsigned port, struct rte_mbuf *const out[], uint32_t n);
 
 #endif

@@ -93,6 +93,7 @@ static void open_lane(void)
     pthread_t thread;
 
     io = (struct nd_io){.ports = 2,
+                        .devices = 2,
                         .side = {NF_INSIDE, NF_OUTSIDE},
                         .buffers = 4096,
                         .receive = io_receive,

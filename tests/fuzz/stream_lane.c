@@ -40,8 +40,8 @@ static uint8_t *io_data(void *owner)
     return ((struct buffer *)owner)->frame;
 }
 
-static bool io_burst(void *ctx, unsigned lane, uint64_t last, struct nd_frame frames[], uint8_t ports[],
-                     uint32_t *n, uint64_t *time)
+static bool io_burst(void *ctx, unsigned lane, uint64_t last, struct nd_frame frames[], uint32_t *n,
+                     uint64_t *time)
 {
     (void)ctx;
     (void)lane;
@@ -55,8 +55,7 @@ static bool io_burst(void *ctx, unsigned lane, uint64_t last, struct nd_frame fr
         const struct tape_frame *f = &s.frames[b->first + i];
         struct buffer *to = take(f->bytes, f->len);
 
-        frames[i] = (struct nd_frame){.data = to->frame, .len = to->len, .owner = to};
-        ports[i] = f->side;
+        frames[i] = (struct nd_frame){.data = to->frame, .len = to->len, .port = f->side, .owner = to};
     }
     *n = b->n;
     *time = b->time;

@@ -304,7 +304,8 @@ static uint32_t receive(void *ctx, unsigned lane, unsigned port, struct nd_frame
 
     deal(n, port);
     while (count < max && (p = pop(&n->port[lane][port])))
-        frames[count++] = (struct nd_frame){.data = p->data, .len = p->len, .owner = p};
+        frames[count++] =
+            (struct nd_frame){.data = p->data, .len = p->len, .port = (uint8_t)port, .owner = p};
     return count;
 }
 
@@ -372,6 +373,7 @@ void sim_ports_io(struct sim_node *n)
     n->io = (struct nd_io){
         .ctx = n,
         .ports = SIM_PORTS,
+        .devices = SIM_PORTS,
         .side = {NF_INSIDE, NF_OUTSIDE},
         .own = {{2, 0, 0, 0, 0, (uint8_t)(16 + n->index)}, {2, 0, 0, 0, 1, (uint8_t)(16 + n->index)}},
         .buffers = 4096,

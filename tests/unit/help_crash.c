@@ -65,6 +65,7 @@ static uint8_t *io_data(void *owner)
 }
 
 static const struct nd_io io = {.ports = 2,
+                                .devices = 2,
                                 .side = {NF_INSIDE, NF_OUTSIDE},
                                 .buffers = BUFFERS,
                                 .receive = io_receive,

@@ -18,6 +18,7 @@ static uint32_t io_receive(void *ctx, unsigned lane, unsigned port, struct nd_fr
     for (unsigned i = 0; i < FRAMES; i++) {
         frames[i].data = frames[i].owner = calloc(1, FRAME);
         frames[i].len = FRAME;
+        frames[i].port = 0;
     }
     return FRAMES;
 }
@@ -50,6 +51,7 @@ static void io_drop(void *ctx, void *owner)
 }
 
 const struct nd_io lane_io = {.ports = 2,
+                              .devices = 2,
                               .side = {NF_INSIDE, NF_OUTSIDE},
                               .buffers = 1024,
                               .receive = io_receive,

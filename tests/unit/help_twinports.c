@@ -87,8 +87,8 @@ static uint8_t *data(void *owner)
     return owner;
 }
 
-static bool next_burst(void *ctx, unsigned lane, uint64_t last, struct nd_frame frames[], uint8_t ports[],
-                       uint32_t *n, uint64_t *time)
+static bool next_burst(void *ctx, unsigned lane, uint64_t last, struct nd_frame frames[], uint32_t *n,
+                       uint64_t *time)
 {
     static struct twin_burst b;
     uint64_t now = nd_now();
@@ -106,7 +106,6 @@ static bool next_burst(void *ctx, unsigned lane, uint64_t last, struct nd_frame 
         void *frame = make(ctx, lane, b.bytes[i], b.len[i]);
 
         frames[i] = (struct nd_frame){.data = frame, .len = b.len[i], .owner = frame};
-        ports[i] = 0;
     }
     *n = b.n;
     *time = b.time;
@@ -132,6 +131,7 @@ static uint32_t send(void *ctx, unsigned lane, unsigned port, const struct ft_he
 const struct nd_io *twin_io(struct twin_box *box, const struct nd_member *member)
 {
     static const struct nd_io ports = {.ports = 2,
+                                       .devices = 2,
                                        .side = {NF_INSIDE, NF_OUTSIDE},
                                        .buffers = FRAMES,
                                        .receive = receive,

@@ -39,7 +39,7 @@ static void io_drop(void *ctx, void *owner)
     (void)ctx, (void)owner;
 }
 
-static struct nd_io io = {.ports = 1, .receive = io_receive, .drop = io_drop};
+static struct nd_io io = {.ports = 1, .devices = 1, .receive = io_receive, .drop = io_drop};
 static struct nd_lane lane = {.config = &config, .io = &io, .words = &words};
 
 static void waits_in_the_queue(uint64_t sent)

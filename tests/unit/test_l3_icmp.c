@@ -212,6 +212,69 @@ static void what_is_larger_than_the_mtu_is_told_to_the_sender(void **state)
     l3_configure();
 }
 
+/* Port 2, inside, takes less than the others, and is no way for what goes out. A packet to an address that is
+ * translated may leave by any of the other side. */
+static void the_mtu_is_that_of_the_packets_own_way(void **state)
+{
+    (void)state;
+    l3_config.port[l3_config.ports++] = (struct nf_interface){.name = "small",
+                                                              .side = NF_INSIDE,
+                                                              .mac = {2, 0, 0, 0, 0, 3},
+                                                              .addr = ip4("10.9.0.1"),
+                                                              .mask = ip4("255.255.255.0"),
+                                                              .mtu = 1300};
+    l3_begin();
+    l3_know_both(0);
+    struct nf_packet p = big("198.51.100.7", 1500, 1500, true);
+    l3_run(1, &p);
+    assert_int_equal(p.drop, 0);
+    p = big("10.9.0.5", 1301, 1301, true);
+    l3_run(1, &p);
+    l3_assert_dropped(&p, NF_L3_TOO_BIG);
+    assert_told(1300);
+    p = big("198.51.100.7", 1301, 1301, true); /* translated on its way back */
+    p.in_port = p.side = 1;
+    memcpy(l3_frame, outer_mac, 6);
+    nf_packet_parse(&p);
+    nf_packet_set_saddr(&p, ip4("198.51.100.7"));
+    nf_packet_set_daddr(&p, ip4("203.0.113.9"));
+    l3_run(1, &p);
+    l3_assert_dropped(&p, NF_L3_TOO_BIG);
+    assert_int_equal(l3_made[0].frame[40] << 8 | l3_made[0].frame[41], 1300);
+    l3_end();
+    l3_configure();
+}
+
+/* Nothing larger than a port's MTU leaves by it, wherever an NF has sent it. */
+static void what_an_nf_sends_where_it_is_too_big_is_dropped(void **state)
+{
+    (void)state;
+    l3_config.port[0].mtu = 1300;
+    l3_config.route[l3_config.routes++] = (struct nf_route){
+        .addr = ip4("203.0.113.9"), .mask = ip4("255.255.255.255"), .via = ip4("10.0.0.5"), .port = 2};
+    l3_config.port[l3_config.ports++] = (struct nf_interface){.name = "dmz",
+                                                              .side = NF_INSIDE,
+                                                              .mac = {2, 0, 0, 0, 0, 3},
+                                                              .addr = ip4("10.9.0.1"),
+                                                              .mask = ip4("255.255.255.0"),
+                                                              .mtu = 1500};
+    l3_config.port[1].extras = 0; /* 203.0.113.9 is beyond port 2, it seems */
+    l3_begin();
+    l3_know_both(0);
+    l3_translating = true;
+    struct nf_packet p = big("203.0.113.9", 1400, 1400, true);
+    p.in_port = p.side = 1;
+    memcpy(l3_frame, outer_mac, 6);
+    nf_packet_parse(&p);
+    nf_packet_set_saddr(&p, ip4("198.51.100.7"));
+    l3_run(1, &p);
+    l3_assert_dropped(&p, NF_L3_TOO_BIG);
+    l3_assert_counted(NF_L3_ICMP_SENT, 0); /* its sender would not know it */
+    assert_int_equal(l3_processed, 1);
+    l3_end();
+    l3_configure();
+}
+
 /* A port's buffers end before the packet does. What lies about its length within the MTU is malformed. */
 static void what_the_port_cut_off_is_too_big(void **state)
 {
@@ -280,6 +343,8 @@ int main(void)
         cmocka_unit_test(no_error_answers_errors_fragments_or_translated_packets),
         cmocka_unit_test(a_packet_without_a_route_is_told_to_the_sender),
         cmocka_unit_test(what_is_larger_than_the_mtu_is_told_to_the_sender),
+        cmocka_unit_test(the_mtu_is_that_of_the_packets_own_way),
+        cmocka_unit_test(what_an_nf_sends_where_it_is_too_big_is_dropped),
         cmocka_unit_test(what_the_port_cut_off_is_too_big),
         cmocka_unit_test(errors_are_limited),
     };

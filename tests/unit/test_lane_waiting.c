@@ -20,12 +20,8 @@
 #define FRAME   80u
 #define NUMBER  20u /* where a frame has its number */
 
-struct frame {
-    uint8_t bytes[FRAME];
-};
-
 static struct {
-    struct frame pool[2 * BUFFERS];
+    uint8_t pool[2 * BUFFERS][FRAME];
     void *free[2 * BUFFERS];
     unsigned frees;
     void *queue[2 * BUFFERS]; /* of port 0 */
@@ -81,6 +77,7 @@ static uint8_t *io_data(void *owner)
 }
 
 static struct nd_io io = {.ports = 2,
+                          .devices = 2,
                           .side = {NF_INSIDE, NF_OUTSIDE},
                           .buffers = BUFFERS,
                           .receive = io_receive,
@@ -145,7 +142,7 @@ static int setup(void **state)
         nf_chain_region(&w.region, &w.config->chain, &how, &fault))
         fail_msg("%s", fault.text);
     for (w.frees = 0; w.frees < 2 * BUFFERS; w.frees++)
-        w.free[w.frees] = &w.pool[w.frees];
+        w.free[w.frees] = w.pool[w.frees];
     nd_group_init(&w.group, &w.lane, 1);
     assert_int_equal(ft_lane_init(&w.words, 1 << 20, 1 << 20), 0);
     w.lane = (struct nd_lane){.config = w.config,

@@ -102,6 +102,7 @@ static uint8_t *io_data(void *owner)
 }
 
 static struct nd_io io = {.ports = 2,
+                          .devices = 2,
                           .side = {NF_INSIDE, NF_OUTSIDE},
                           .buffers = 512,
                           .receive = io_receive,

@@ -118,6 +118,7 @@ static void receive_load(struct nd_bench_lane *lane, const struct nd_load_side *
                          struct nd_bench_port *port, const uint8_t *bytes, const uint64_t due[],
                          struct nd_frame frames[], uint32_t n)
 {
+    uint8_t number = (uint8_t)(port - lane->port);
     void **top = lane->free + lane->frees;
     const struct nd_load_frame *f = side->frames + port->next, *end = side->frames + side->count;
 
@@ -130,7 +131,7 @@ static void receive_load(struct nd_bench_lane *lane, const struct nd_load_side *
         __builtin_prefetch(from + AHEAD * ND_LOAD_LINE, 0, 0);
         __builtin_prefetch(top[-(int)SPARE], 1);
         __builtin_prefetch(((struct buffer *)top[-(int)SPARE])->frame, 1);
-        frames[i] = (struct nd_frame){.data = b->frame, .len = b->len, .owner = b};
+        frames[i] = (struct nd_frame){.data = b->frame, .len = b->len, .port = number, .owner = b};
         if (ft_unlikely(++f == end))
             f = side->frames + side->opening;
     }
@@ -188,7 +189,8 @@ static uint32_t receive_frames(void *ctx, unsigned index, unsigned number, struc
         struct buffer *b = take_buffer(lane);
 
         b->due = due[done];
-        frames[done] = (struct nd_frame){.data = b->frame, .len = b->len, .owner = b};
+        frames[done] =
+            (struct nd_frame){.data = b->frame, .len = b->len, .port = (uint8_t)number, .owner = b};
     }
     receive_load(lane, side, port, io->load->bytes, due + done, frames + done, n - done);
     add_to(&lane->count->arrived[number], n);
@@ -380,6 +382,7 @@ int nd_bench_io_open(struct nd_bench_io *io, struct nd_bench_slot *slot, const s
         return ft_fail(fault, FT_ENOMEM, "no memory for %u packet buffers", BUFFERS * load->lanes.count);
     io->io = (struct nd_io){.ctx = io,
                             .ports = ND_LOAD_SIDES,
+                            .devices = ND_LOAD_SIDES,
                             .side = {NF_INSIDE, NF_OUTSIDE},
                             .buffers = BUFFERS,
                             .receive = receive_frames,

@@ -2,7 +2,6 @@
 /* Reading a capture, cutting it into bursts and dealing it out to lanes; see pair/tape.h. */
 #include "tools/pair/tape.h"
 #include "ftcore/record/record.h"
-#include "node/base/interface.h"
 #include "tools/pair/cooked.h"
 #include "tools/pair/grow.h"
 
@@ -106,7 +105,7 @@ static int add_input(struct nd_tape *tape, int link, const struct pcap_pkthdr *h
         tape->foreign++;
         return 0;
     }
-    if (in.wire < FRAME_MIN || in.wire > ND_FRAME_ROOM || in.have == 0) {
+    if (in.wire < FRAME_MIN || in.wire > tape->frame_max || in.have == 0) {
         tape->refused++;
         return 0;
     }
@@ -210,7 +209,7 @@ int nd_tape_read(struct nd_tape *tape, const char *file, const struct nf_chain_c
     bool plain;
     int error = open_capture(&f, file, fault);
 
-    memset(tape, 0, sizeof(*tape));
+    *tape = (struct nd_tape){.frame_max = chain->frame_max};
     if (error)
         return error;
     plain = is_plain(f);

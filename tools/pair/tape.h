@@ -36,9 +36,10 @@ struct nd_tape {
     uint8_t *bytes;
     uint64_t count, burst_count, used;
     uint64_t input_room, burst_room, byte_room;
-    uint64_t refused; /* frames that a node's ports would refuse: under 14 bytes, or over ND_FRAME_ROOM */
+    uint64_t refused; /* frames that a node's ports would refuse: under 14 bytes, or over frame_max */
     uint64_t foreign; /* of a cooked capture: neither IP nor ARP */
     uint64_t sent;    /* of a cooked capture: inputs that the machine which captured had sent */
+    uint32_t frame_max;
     uint32_t longest; /* wire bytes of the longest input */
     bool borrowed;    /* the bytes are another tape's */
 };

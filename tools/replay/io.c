@@ -104,8 +104,8 @@ static bool wait_for_time(const struct nd_slot_io *io, uint64_t burst)
     return false;
 }
 
-static bool read_burst(void *ctx, unsigned lane, uint64_t last, struct nd_frame frames[], uint8_t ports[],
-                       uint32_t *n, uint64_t *time)
+static bool read_burst(void *ctx, unsigned lane, uint64_t last, struct nd_frame frames[], uint32_t *n,
+                       uint64_t *time)
 {
     struct nd_slot_io *io = ctx;
     struct nd_slot_lane *from = &io->slot->lanes[lane];
@@ -124,8 +124,8 @@ static bool read_burst(void *ctx, unsigned lane, uint64_t last, struct nd_frame 
         struct buffer *to = take_buffer(io, lane, in->wire);
 
         nd_tape_frame(tape, b->first + i, to->frame);
-        frames[i] = (struct nd_frame){.data = to->frame, .len = in->wire, .owner = to};
-        ports[i] = in->side == NF_OUTSIDE;
+        frames[i] = (struct nd_frame){
+            .data = to->frame, .len = in->wire, .port = in->side == NF_OUTSIDE, .owner = to};
     }
     *n = b->n;
     *time = b->time;

@@ -276,7 +276,7 @@ static void print_figures(const struct nd_replay *r, FILE *out, json_t *o)
     };
 
     snprintf(bursts, sizeof(bursts), " in %lu bursts", all_bursts(r));
-    snprintf(room, sizeof(room), ", under 14 or over %u bytes, as ports do", ND_FRAME_ROOM);
+    snprintf(room, sizeof(room), ", under 14 or over %u bytes, as ports do", r->tape.frame_max);
     snprintf(made, sizeof(made), " of %lu made", r->reference.outputs);
     snprintf(often, sizeof(often), ", %.1f a thousand packets",
              packets > 0 ? (double)r->reference.dependencies * 1000 / packets : 0);

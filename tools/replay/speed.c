@@ -47,8 +47,8 @@ static void io_drop(void *ctx, void *owner)
     s.free[s.frees++] = owner;
 }
 
-static bool io_burst(void *ctx, unsigned lane, uint64_t last, struct nd_frame frames[], uint8_t ports[],
-                     uint32_t *n, uint64_t *time)
+static bool io_burst(void *ctx, unsigned lane, uint64_t last, struct nd_frame frames[], uint32_t *n,
+                     uint64_t *time)
 {
     const struct nd_tape_burst *b = &s.tape->bursts[last];
 
@@ -59,8 +59,8 @@ static bool io_burst(void *ctx, unsigned lane, uint64_t last, struct nd_frame fr
         const struct nd_tape_input *in = &s.tape->inputs[b->first + i];
         void *frame = s.ready[b->first + i - s.first_input];
 
-        frames[i] = (struct nd_frame){.data = frame, .len = in->wire, .owner = frame};
-        ports[i] = in->side == NF_OUTSIDE;
+        frames[i] =
+            (struct nd_frame){.data = frame, .len = in->wire, .port = in->side == NF_OUTSIDE, .owner = frame};
     }
     *n = b->n;
     *time = b->time;

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * VLAN tags in front of a frame's ethertype (IEEE 802.1Q; 802.1ad, one in front of the other). A node's port
+ * that several interfaces share reads and takes them off, and puts them on. Owns nothing.
+ */
+#ifndef NFLIB_NET_VLAN_H
+#define NFLIB_NET_VLAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define NF_TPID_8021Q  0x8100u
+#define NF_TPID_8021AD 0x88a8u
+#define NF_VLAN_TAG    4u    /* bytes of a tag */
+#define NF_VLAN_MOST   4094u /* the largest identifier (VID) */
+
+/* The tags of an interface. */
+struct nf_vlan {
+    uint16_t outer, inner; /* VID, 1 … NF_VLAN_MOST; 0: there is no such tag */
+    uint16_t tpid;         /* of the outer tag, as it is sent: NF_TPID_8021Q or NF_TPID_8021AD */
+};
+
+/* Bytes that they take of a frame. */
+static inline uint32_t nf_vlan_bytes(const struct nf_vlan *v)
+{
+    return (v->outer ? NF_VLAN_TAG : 0) + (v->inner ? NF_VLAN_TAG : 0);
+}
+
+/*
+ * The tags that the frame begins with, at most two, and the bytes that they take. A tag of VID 0 says a
+ * priority and no VLAN: it takes its bytes and is none. Whether a tag is of 802.1Q or of 802.1ad, its VID
+ * says: drivers of kernel interfaces give both as the former. False: the frame ends inside of a tag, or in
+ * front of the ethertype.
+ */
+bool nf_vlan_read(const uint8_t *frame, uint32_t len, struct nf_vlan *out, uint32_t *bytes);
+
+/* Takes so many bytes of tags off. Where the frame begins then: so many bytes further on. */
+uint8_t *nf_vlan_pull(uint8_t *frame, uint32_t bytes);
+/* Puts tags on, of priority 0. Where the frame begins then: nf_vlan_bytes before, which must be there. */
+uint8_t *nf_vlan_push(uint8_t *frame, const struct nf_vlan *v);
+
+#endif
