@@ -60,7 +60,7 @@ OBJ    := $(SRC:%.c=$(BUILD)/obj/%.o)
 NODEOBJ := $(NODE:%.c=$(BUILD)/obj/%.o)
 NFLIB  := $(BUILD)/lib/libunderstudy-nf.a
 NFTESTLIB := $(BUILD)/lib/libunderstudy-nftest.so
-HEADERS := $(wildcard nflib/*.h nflib/*/*.h) nftest/nftest.h nftest/frames.h ftcore/base/check.h ftcore/base/error.h ftcore/region/lines.h ftcore/region/region.h ftcore/record/format.h ftcore/record/record.h ftcore/order/section.h
+HEADERS := $(wildcard nflib/*.h nflib/*/*.h) nftest/nftest.h nftest/frames.h ftcore/base/check.h ftcore/base/error.h ftcore/region/heap.h ftcore/region/lines.h ftcore/region/region.h ftcore/record/format.h ftcore/record/record.h ftcore/order/section.h
 CORE   := $(BUILD)/lib/libcore.a
 
 UNIT   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/nf/test_*.c))
