@@ -217,38 +217,55 @@ bool ft_heap_has(const struct ft_heap *heap, const void *p)
     return (uint64_t)((uintptr_t)p - (uintptr_t)page_at(heap, 0)) < (uint64_t)heap->pages * PAGE;
 }
 
-/* The block's page, and its number there. */
+/* The page of a block that is in use, and its number there; heap->pages: none begins at `p`. */
 static uint32_t find_block(const struct ft_heap *heap, const void *p, uint32_t *block)
 {
     uint64_t at = (uint64_t)((uintptr_t)p - (uintptr_t)page_at(heap, 0));
     uint32_t page = (uint32_t)(at / PAGE);
     const struct entry *e;
 
-    FT_CHECK(ft_heap_has(heap, p), "%p is given back to a heap that does not have it", p);
+    if (!ft_heap_has(heap, p))
+        return heap->pages;
     e = entry_at(heap, page);
     *block = 0;
-    if (e->class < CLASSES) {
-        *block = (uint32_t)(at % PAGE / sizes[e->class]);
-        FT_CHECK(*block < blocks_of(e->class) && at % PAGE % sizes[e->class] == 0 && has_bit(e->used, *block),
-                 "%p is given back to a heap, and is no block that is in use", p);
-        return page;
-    }
-    FT_CHECK(e->class == LARGE && at % PAGE == 0,
-             "%p is given back to a heap, and is no block that is in use", p);
+    if (e->class >= CLASSES)
+        return e->class == LARGE && at % PAGE == 0 ? page : heap->pages;
+    *block = (uint32_t)(at % PAGE / sizes[e->class]);
+    return *block < blocks_of(e->class) && at % PAGE % sizes[e->class] == 0 && has_bit(e->used, *block)
+               ? page
+               : heap->pages;
+}
+
+static uint32_t find_own(const struct ft_heap *heap, const void *p, uint32_t *block)
+{
+    uint32_t page = find_block(heap, p, block);
+
+    FT_CHECK(page < heap->pages, "%p is given back to a heap, and is no block of it that is in use", p);
     return page;
+}
+
+static uint64_t size_of(const struct entry *e)
+{
+    return e->class == LARGE ? (uint64_t)e->pages * PAGE : sizes[e->class];
+}
+
+bool ft_heap_holds(const struct ft_heap *heap, const void *p, uint64_t size)
+{
+    uint32_t block, page = find_block(heap, p, &block);
+
+    return page < heap->pages && size_of(entry_at(heap, page)) >= size;
 }
 
 uint64_t ft_heap_size_of(const struct ft_heap *heap, const void *p)
 {
     uint32_t block;
-    const struct entry *e = entry_at(heap, find_block(heap, p, &block));
 
-    return e->class == LARGE ? (uint64_t)e->pages * PAGE : sizes[e->class];
+    return size_of(entry_at(heap, find_own(heap, p, &block)));
 }
 
 void ft_heap_free(struct ft_heap *heap, void *p)
 {
-    uint32_t block, page = find_block(heap, p, &block);
+    uint32_t block, page = find_own(heap, p, &block);
     struct entry *e = entry_at(heap, page);
     unsigned class = e->class;
 

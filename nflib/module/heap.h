@@ -20,6 +20,10 @@ void *nf_heap_realloc(void *p, size_t size);
  * broken invariants. */
 void nf_heap_free(void *p);
 
+/* Seconds since 1970 by the wall clock, a determinant of the NF whose heap it is; else 0. For what a library
+ * asks of the system in place of its caller. */
+uint64_t nf_heap_wall_clock(void);
+
 /* ---- of the chain ------------------------------------------------------------------------------ */
 
 /* In `arena`, while the chain is made, if the module wants one. False: it found no room. */
