@@ -2,7 +2,8 @@
 /*
  * dpi: says of each flow what protocol it is, by nDPI as Debian has it, unchanged. A flow's first packets go
  * to the library until it knows, or until there were `packets` of them; then what it kept of the flow is
- * given back. Flows of protocols in `block` are dropped from the packet on that gives them away.
+ * given back. Fragments count and are not looked into. Flows of protocols in `block` are dropped from the
+ * packet on that gives them away.
  *
  * State: slots in sessions; packets, bytes and flows by protocol; and in the heap what nDPI keeps of flows
  * that it looks into, and the caches by which it knows one flow by another. nDPI makes caches when it first
@@ -160,7 +161,7 @@ static void one_packet(const struct nf *nf, struct nf_packet *p, uint64_t now)
     flow->packets++;
     flow->bytes += p->len;
     if (flow->stage == DPI_LOOKING) {
-        if (nf_packet_has_ends(p))
+        if ((p->flags & (NF_P_L4 | NF_P_FRAGMENT | NF_P_ICMP_ERROR)) == NF_P_L4)
             look(nf, s, p, now);
     } else {
         struct dpi_total *total = NF_EDIT(nf, &state->total[flow->protocol.app]);
