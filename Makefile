@@ -55,7 +55,7 @@ DPDK_LIBS   = $(shell pkg-config --libs libdpdk)
 ROOMS     := $(shell sed -n 's/^\([a-z/]*\) *|.*/\1/p' scripts/rooms)
 DPDKROOMS := $(shell sed -n 's/^\([a-z/]*\) *|[^|]*| yes *|.*/\1/p' scripts/rooms)
 NODE   := $(wildcard $(DPDKROOMS:%=%/*.c)) tools/main.c
-SRC    := $(filter-out $(NODE) nftest/%,$(wildcard $(ROOMS:%=%/*.c)))
+SRC    := $(filter-out $(NODE) nftest/% nfs/dpi/%,$(wildcard $(ROOMS:%=%/*.c)))
 OBJ    := $(SRC:%.c=$(BUILD)/obj/%.o)
 NODEOBJ := $(NODE:%.c=$(BUILD)/obj/%.o)
 NFLIB  := $(BUILD)/lib/libunderstudy-nf.a

@@ -349,7 +349,7 @@ static const struct nf_param dpi_params[] = {
               "idle seconds until a flow is forgotten"),
     NF_NUMBER(struct dpi_config, packets, NF_U32, 1, DPI_PACKETS_MAX, "32",
               "of a flow at most that nDPI looks into"),
-    NF_NUMBER(struct dpi_config, heap_mb, NF_U32, 1, 2048, "64",
+    NF_NUMBER(struct dpi_config, heap_mb, NF_U32, 1, 2048, "16",
               "MiB in each lane for what nDPI keeps of flows that it looks into"),
     NF_PARAM(struct dpi_config, block, NF_STRING, "",
              "names of nDPI's protocols whose flows are dropped, \"BitTorrent, Tor\""),

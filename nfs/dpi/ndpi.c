@@ -11,7 +11,6 @@
 #include "nflib/nf.h"
 
 #include <string.h>
-#include <sys/time.h>
 
 _Static_assert(NDPI_MAJOR == 4 && NDPI_MINOR == 2, "written for nDPI 4.2");
 _Static_assert(NDPI_MAX_SUPPORTED_PROTOCOLS < DPI_PROTOCOLS, "a number for each protocol");
