@@ -341,6 +341,23 @@ static void flows_of_a_protocol_are_dropped(void **state)
     assert_int_equal(nft_close(t), 0);
 }
 
+/* nDPI knows a flow by its end, of which it has seen another flow: its cache outlives two nodes, the second
+ * of which has not seen that flow. */
+static void a_cache_is_known_behind_kills(void **state)
+{
+    struct nft *t = open_chain("heap_mb: 2, packets: 2");
+
+    (void)state;
+    SAYS(t, false, 7000, handshake);
+    nft_kill(t);
+    nft_kill(t);
+    nft_wait(t, 400);
+    for (unsigned i = 0; i < 2; i++)
+        SAYS(t, false, 7000, "nothing that anybody knows");
+    NFT_SHOWS(t, "dpi", "{\"protocol\":\"BitTorrent\",\"flows\":2,");
+    assert_int_equal(nft_close(t), 0);
+}
+
 /* A heap that is full: flows are not looked into, and those that are go on. */
 static void a_full_heap_is_counted(void **state)
 {
@@ -368,6 +385,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_flow_is_known_behind_a_kill),
         cmocka_unit_test(flows_of_a_protocol_are_dropped),
+        cmocka_unit_test(a_cache_is_known_behind_kills),
         cmocka_unit_test(a_full_heap_is_counted),
         cmocka_unit_test(captures_are_classified_as_by_ndpi_alone),
     };
