@@ -56,13 +56,15 @@ DPDK_LIBS   = $(shell pkg-config --libs libdpdk)
 ROOMS     := $(shell sed -n 's/^\([a-z/]*\) *|.*/\1/p' scripts/rooms)
 DPDKROOMS := $(shell sed -n 's/^\([a-z/]*\) *|[^|]*| yes *|.*/\1/p' scripts/rooms)
 NODE   := $(wildcard $(DPDKROOMS:%=%/*.c)) tools/main.c
-SRC    := $(filter-out $(NODE) nftest/%,$(wildcard $(ROOMS:%=%/*.c)))
+SRC    := $(filter-out $(NODE) nftest/% nfs/dpi/%,$(wildcard $(ROOMS:%=%/*.c)))
 OBJ    := $(SRC:%.c=$(BUILD)/obj/%.o)
 NODEOBJ := $(NODE:%.c=$(BUILD)/obj/%.o)
 NFLIB  := $(BUILD)/lib/libunderstudy-nf.a
 NFTESTLIB := $(BUILD)/lib/libunderstudy-nftest.so
-HEADERS := $(wildcard nflib/*.h nflib/*/*.h) nftest/nftest.h nftest/frames.h ftcore/base/check.h ftcore/base/error.h ftcore/region/lines.h ftcore/region/region.h ftcore/record/format.h ftcore/record/record.h ftcore/order/section.h
+HEADERS := $(wildcard nflib/*.h nflib/*/*.h) nftest/nftest.h nftest/frames.h ftcore/base/check.h ftcore/base/error.h ftcore/region/heap.h ftcore/region/lines.h ftcore/region/region.h ftcore/record/format.h ftcore/record/record.h ftcore/order/section.h
 CORE   := $(BUILD)/lib/libcore.a
+# An NF with a library in it is a file of its own, which a chain file names: nobody else needs that library.
+DPI    := $(BUILD)/lib/understudy/dpi.so
 
 UNIT   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/nf/test_*.c))
 NFTEST := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard nftest/*.c))
@@ -78,7 +80,7 @@ LABLONG := $(wildcard tests/lab/long/*.t)
 PLANTED := $(shell grep -lE 'FT_PLANTED|def UNDERSTUDY_PLANT' $$(find ftcore replicator node tools -name '*.c'))
 
 .PHONY: all help deps lint results sim sim-coverage check check-sim check-more check-long check-unit check-lab model demo soak day clean format
-all: $(BUILD)/understudy $(BUILD)/probe $(NFLIB) $(NFTESTLIB) $(HEADERS:%=$(BUILD)/include/%)
+all: $(BUILD)/understudy $(BUILD)/probe $(NFLIB) $(NFTESTLIB) $(DPI) $(HEADERS:%=$(BUILD)/include/%)
 
 help:
 	@sed -n 's/^#   \(make\|SAN\|V=\)/\1/p' Makefile
@@ -136,6 +138,11 @@ $(NFLIB): $(filter $(BUILD)/obj/ftcore/% $(BUILD)/obj/nflib/%,$(OBJ))
 $(NFTESTLIB): $(NFTEST) $(filter $(BUILD)/obj/ftcore/% $(BUILD)/obj/nflib/% $(BUILD)/obj/nfs/%,$(OBJ)) $(CORE)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -shared $(LDFLAGS) -pthread -o $@ $^ $(LDLIBS)
+# nDPI is linked in: both nodes have the same one, and what it asks of the wall clock comes to the module.
+$(DPI): $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard nfs/dpi/*.c))
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(SANFLAGS) -shared -pthread -o $@ $^ -Wl,--gc-sections,--wrap=time,--wrap=gettimeofday,--exclude-libs,ALL -l:libndpi.a -lgcrypt -lm
+$(BUILD)/obj/nfs/dpi/%.o: CFLAGS += -isystem /usr/include/ndpi
 $(BUILD)/include/%: %
 	@mkdir -p $(@D)
 	@cp $< $@
@@ -152,6 +159,9 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(HELP) $(CORE)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $< $(HELP) -Wl,--whole-archive $(CORE) -Wl,--no-whole-archive \
 	    $(LDLIBS) $(shell pkg-config --libs $(TESTLIB))
+# Its module, and the library that it is compared with.
+$(BUILD)/tests/nf/test_dpi: LDLIBS += -lndpi
+$(BUILD)/tests/nf/test_dpi: $(DPI)
 .PRECIOUS: $(BUILD)/obj/%.o
 
 # The simulation: the product's sources behind tests/sim/seam.h, in which the world answers in place of the system;

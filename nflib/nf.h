@@ -15,6 +15,7 @@
 
 #include "nflib/flow/flow.h"      /* flows: configuration, timeouts, texts for operators */
 #include "nflib/module/content.h" /* checks of a state that came from a peer */
+#include "nflib/module/heap.h"    /* memory for a library in an NF */
 #include "nflib/module/module.h"
 #include "nflib/module/was.h"      /* modules, parameters, instances, edits, counters, show */
 #include "nflib/module/tables.h"   /* tables that can be full */

@@ -14,7 +14,7 @@
 
 #define NFT_MADE_MAX 80u
 #define NFT_TEXT     256u
-#define NFT_SHOW_MAX (256u << 10)
+#define NFT_SHOW_MAX (1u << 20)
 #define NFT_ARENAS   (FT_NFS_MAX + 1u) /* of one lane, and the shared one */
 
 enum nft_kind { NFT_RUN, NFT_SHOW, NFT_COUNTER, NFT_GIVE, NFT_TAKE, NFT_WAKE };

@@ -63,6 +63,8 @@ void ft_audit_abandon(struct ft_region *region, unsigned lane); /* as leave; not
 /* What this thread runs from now on, for the line that is told: an NF of lane `lane`; NULL: none. `name`
  * stays. */
 void ft_audit_running(const char *name, unsigned lane);
+/* NF `nf` of the lane may have changed its heap since the lane was compared last, without edits. */
+void ft_audit_entered(unsigned nf);
 bool ft_audit_runs(void); /* it runs an NF */
 /* `object`, which lanes share, was read without a section. Aborts where an NF runs. */
 void ft_audit_peeked(const void *object);

@@ -29,6 +29,7 @@ struct ft_audit_at {
     const struct ft_region *inside; /* where it stays in what lanes share; NULL: nowhere */
     const char *nf;                 /* that runs; NULL: none */
     unsigned lane;
+    uint32_t heaps; /* of NFs that may have changed since the last comparison; bits */
 };
 extern _Thread_local struct ft_audit_at ft_audit_here;
 

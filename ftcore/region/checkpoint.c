@@ -3,6 +3,7 @@
  * them, both the region's. Written by lanes. */
 #include "ftcore/region/checkpoint.h"
 #include "ftcore/base/plant.h"
+#include "ftcore/region/heap.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -90,6 +91,19 @@ static void forget_pending(struct ft_region *region)
         saved->lane[l].next = saved->lane[l].found = first_line(region, l);
 }
 
+/* Lines of heaps are written without edits, which would save them: all that are pending are saved now. */
+static void save_heap(struct ft_region *region, const struct ft_heap *heap)
+{
+    uint64_t from = (uint64_t)((const uint8_t *)heap - region->base) >> FT_LINE_SHIFT;
+    uint64_t to = ft_heap_end(heap, region) >> FT_LINE_SHIFT;
+    struct ft_line_range run;
+
+    for (; (run = ft_lines_find(&region->checkpoint_pending, from, to, to - from)).count; from += run.count) {
+        from = run.line;
+        ft_checkpoint_save(region, run.line, run.count);
+    }
+}
+
 void ft_checkpoint_begin(struct ft_region *region)
 {
     struct ft_lines marked = region->dirty;
@@ -97,6 +111,9 @@ void ft_checkpoint_begin(struct ft_region *region)
     forget_pending(region);
     region->dirty = region->checkpoint_pending;
     region->checkpoint_pending = marked;
+    for (unsigned i = 0; i < ft_region_arenas(region); i++)
+        if (region->arenas[i].heap)
+            save_heap(region, region->arenas[i].heap);
     atomic_store_explicit(&region->checkpoint_open, true, memory_order_release);
 }
 

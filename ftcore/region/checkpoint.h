@@ -11,6 +11,8 @@
  * Pending lines are their lane's: it edits them and it takes them, in one thread. Those of the shared arena
  * are taken before any lane runs a burst again; to edit one before is a broken invariant.
  *
+ * Lines of heaps (ftcore/region/heap.h) are all saved at the cut.
+ *
  * Capacity: a lane can save as many lines as its arenas have. Pages that were saved to stay until the region
  * is closed, for the next checkpoint.
  */

@@ -2,6 +2,7 @@
 /* Regions that give each other their place; see exchange.h. Owns nothing. */
 #define _GNU_SOURCE /* MAP_FIXED_NOREPLACE */
 #include "ftcore/region/exchange.h"
+#include "ftcore/region/pages.h"
 
 #include <errno.h>
 #include <string.h>
@@ -15,6 +16,7 @@ int ft_region_set_aside(struct ft_region *region, struct ft_fault *fault)
     if (there == MAP_FAILED)
         return ft_fail(fault, FT_ENOMEM, "region: the system does not map %lu MiB a second time: %s",
                        region->size >> 20, strerror(errno));
+    ft_pages_close(region);
     munmap(region->base, region->size);
     region->base = there;
     return FT_OK;

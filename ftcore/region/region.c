@@ -8,6 +8,7 @@
 #include "ftcore/region/region.h"
 #include "ftcore/region/audit.h"
 #include "ftcore/region/checkpoint.h"
+#include "ftcore/region/pages.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -175,6 +176,7 @@ void ft_region_close(struct ft_region *region)
     ft_lines_free(&region->snapshot_pending);
     ft_lines_free(&region->snapshot_copied);
     ft_checkpoint_free(region);
+    ft_pages_close(region);
     if (region->base)
         munmap(region->base, region->size);
     if (region->fd >= 0)
@@ -208,6 +210,8 @@ void ft_region_wipe(struct ft_region *region)
     ft_audit_resume(region);
     ft_checkpoint_end(region);
     ft_lines_clear(&region->dirty);
-    for (unsigned i = 0; i < ft_region_arenas(region); i++)
+    for (unsigned i = 0; i < ft_region_arenas(region); i++) {
         region->arenas[i].used = 0;
+        region->arenas[i].heap = NULL;
+    }
 }

@@ -45,6 +45,8 @@ struct ft_arena {
     uint16_t lane;   /* FT_LANES_MAX for the shared arena */
     uint16_t nf;     /* index in the chain, 0: the lane's own state; FT_NFS_MAX for the shared arena */
     struct ft_region *region;
+    struct ft_heap
+        *heap; /* in it, whose memory is written without edits (ftcore/region/heap.h); NULL: none */
 };
 
 struct ft_region_config {
@@ -59,6 +61,7 @@ struct ft_region_config {
 };
 
 struct ft_audit; /* ftcore/region/audit.h */
+struct ft_pages; /* ftcore/region/pages.h */
 struct ft_saved; /* ftcore/region/checkpoint.h */
 
 struct ft_region {
@@ -79,6 +82,7 @@ struct ft_region {
     struct ft_saved *checkpoint_saved;  /* those as they were before edits; NULL: none can be pending */
     _Atomic bool checkpoint_open;       /* lines may be pending, so edits have to look */
     struct ft_audit *audit;             /* NULL unless configured */
+    struct ft_pages *pages;             /* who writes pages of heaps; NULL: nobody has asked yet */
     /* FT_TRACK_WATCH: called by the editing lane, before the change. Set while no lane runs. */
     void (*watch)(void *arg, const void *p, size_t n);
     void *watch_arg;

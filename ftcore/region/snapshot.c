@@ -9,6 +9,7 @@
  */
 #include "ftcore/region/region.h"
 #include "ftcore/base/plant.h"
+#include "ftcore/region/heap.h"
 
 #include <immintrin.h>
 #include <string.h>
@@ -49,6 +50,31 @@ void ft_snapshot_save(struct ft_region *region, uint64_t line)
         _mm_pause();
 }
 
+static void add_bytes(struct ft_lines *set, uint64_t from, uint64_t to)
+{
+    ft_lines_add(set, from >> FT_LINE_SHIFT, (to - from) >> FT_LINE_SHIFT);
+}
+
+/* All that the arena uses is to be copied. A heap is at once: its lines are written without edits. */
+static void begin_arena(struct ft_region *region, const struct ft_arena *arena)
+{
+    uint64_t from = arena->offset, end = from + arena->used;
+
+    if (arena->heap) {
+        uint64_t heap = (uint64_t)((const uint8_t *)arena->heap - region->base);
+
+        for (unsigned which = 0; which < 2; which++) {
+            struct ft_heap_part part = ft_heap_part(arena->heap, region, which);
+
+            memcpy(region->snapshot_copy + part.from, region->base + part.from, part.to - part.from);
+        }
+        add_bytes(&region->snapshot_pending, from, heap);
+        from = ft_heap_end(arena->heap, region);
+        add_bytes(&region->snapshot_copied, heap, from);
+    }
+    add_bytes(&region->snapshot_pending, from, end);
+}
+
 int ft_snapshot_begin(struct ft_region *region)
 {
     if (region->snapshot_copy)
@@ -58,8 +84,7 @@ int ft_snapshot_begin(struct ft_region *region)
         return FT_ENOMEM;
     ft_lines_clear(&region->snapshot_copied);
     for (unsigned i = 0; i < ft_region_arenas(region); i++)
-        ft_lines_add(&region->snapshot_pending, region->arenas[i].offset >> FT_LINE_SHIFT,
-                     region->arenas[i].used >> FT_LINE_SHIFT);
+        begin_arena(region, &region->arenas[i]);
     atomic_fetch_or(&region->tracking, FT_TRACK_SNAPSHOT);
     return FT_OK;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a chain's configuration asks of its region, before there is a chain. No state. */
 #include "nflib/chain/chain.h"
+#include "nflib/module/heap.h"
 #include "nflib/session/table.h"
 #include "nflib/shared/shared.h"
 
@@ -34,7 +35,8 @@ void nf_chain_arenas(const struct nf_chain_config *config, uint64_t sizes[], con
     for (unsigned i = 0; i < config->count; i++) {
         const struct nf_choice *nf = &config->nfs[i];
         sizes[i + 1] = (nf->module->arena ? nf->module->arena(nf->config) : 0) + nf->module->state_size +
-                       nf_chain_counters(nf->module) * sizeof(uint64_t) + ARENA_SLACK;
+                       nf_chain_counters(nf->module) * sizeof(uint64_t) +
+                       nf_heap_bytes(nf->module, nf->config) + ARENA_SLACK;
         names[i + 1] = nf->module->name;
     }
 }
@@ -59,6 +61,8 @@ int nf_chain_region(struct ft_region **out, const struct nf_chain_config *config
     region.nfs = (uint16_t)(config->count + 1);
     region.arena_size = sizes;
     region.nf_name = names;
+    for (unsigned i = 0; i < config->count; i++)
+        region.huge &= !config->nfs[i].module->heap; /* written pages are told by 4 KiB */
     region.shared_size = nf_chain_shared(config, floor ? floor : FT_SHARED_DEFAULT);
     return ft_region_open(out, &region, fault);
 }

@@ -130,6 +130,9 @@ static int carry_nf(struct nf_chain *to, unsigned place, const struct nf_chain *
     struct part a = part_of_arena(nf->arena, to, to->region), b = part_of_arena(old_arena, from, old);
     struct nf_was w = {.config = change->from->nfs[was - 1].config, .moved = moved};
 
+    if (nf->heap != before->heap)
+        return ft_fail(fault, FT_EINVAL, "nf %u: %s: its heap would lie at another address", place,
+                       nf->module->name);
     w.state = nf_was_at(&w, before->state);
     w.same = carry_part(&a, &b);
     if (nf->lane == 0)

@@ -9,6 +9,7 @@
 #include "ftcore/region/audit.h"
 #include "nflib/backend/backend.h"
 #include "nflib/chain/payload_guard.h"
+#include "nflib/module/heap.h"
 #include "nflib/shared/shared.h"
 
 #include <string.h>
@@ -118,14 +119,18 @@ void nf_chain_open(struct nf_chain *chain)
 }
 
 /* What an NF does is audited by itself, so that a breach has its name. */
-static void begin_audited(const struct nf_chain *chain, const struct nf *nf)
+static void begin_nf(const struct nf_chain *chain, const struct nf *nf)
 {
+    if (ft_unlikely(nf->heap != NULL))
+        nf_heap_enter(nf);
     if (ft_unlikely(chain->guard != NULL))
         ft_audit_running(nf->module->name, nf->lane);
 }
 
-static void end_audited(struct nf_chain *chain, const struct nf *nf)
+static void end_nf(struct nf_chain *chain, const struct nf *nf)
 {
+    if (ft_unlikely(nf->heap != NULL))
+        nf_heap_leave(NULL);
     if (ft_likely(!chain->guard))
         return;
     ft_audit_check_nf(chain->region, nf->lane);
@@ -145,9 +150,9 @@ static void run_timers(struct nf_chain *chain, uint64_t now)
             nf_sessions_timers(&chain->sessions, now);
         if (!chain->nfs[i].module || !chain->nfs[i].module->timers)
             continue;
-        begin_audited(chain, &chain->nfs[i]);
+        begin_nf(chain, &chain->nfs[i]);
         chain->nfs[i].module->timers(&chain->nfs[i], now);
-        end_audited(chain, &chain->nfs[i]);
+        end_nf(chain, &chain->nfs[i]);
     }
 }
 
@@ -220,12 +225,12 @@ static uint32_t run_side(struct nf_chain *chain, struct nf_packet *list[], uint3
             nf_payload_guard_begin(chain->guard, nf, list, left, packets, chain->state->seq);
         list[left] = NULL; /* what lies behind it is told from its packets, also after a crash */
         nf_mark(chain->mark, NF_DOING_PACKETS, nf->index);
-        begin_audited(chain, nf);
+        begin_nf(chain, nf);
         nf_mark_registers();
         nf->module->process(nf, list, left, now);
         if (ft_unlikely(chain->guard))
             nf_payload_guard_end(chain->guard);
-        end_audited(chain, nf);
+        end_nf(chain, nf);
         if (ft_unlikely(chain->tracing.trace != NULL))
             nf_tracing_step(&chain->tracing, chain->nfs, (uint8_t)(nf - chain->nfs), side);
         left = keep_passing(list, left);
@@ -382,6 +387,7 @@ void nf_chain_abandon(struct nf_chain *chain)
 {
     nf_mark_end(chain->mark);
     ft_sections_abandon(&chain->sections);
+    nf_heap_leave(NULL); /* an NF was left in the middle */
     chain->open = chain->follow = false;
     chain->listed = 0;
 }

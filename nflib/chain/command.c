@@ -4,6 +4,7 @@
  * NF. Run by the lane.
  */
 #include "nflib/chain/parts.h"
+#include "nflib/module/heap.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -90,7 +91,10 @@ int nf_chain_command(struct nf_chain *chain, const char *text, uint32_t len, uin
     if (!nf)
         return refuse_name(chain, name, fault);
     nf_mark_burst(chain->mark, chain->state->burst + 1, now, chain->state->seq, NULL, 0);
+    if (nf->heap)
+        nf_heap_enter(nf);
     int error = set ? set_nf(chain, nf, rest, now, fault) : clear_nf(chain, nf, rest, now, fault);
+    nf_heap_leave(NULL);
     nf_mark_end(chain->mark);
     return error;
 }

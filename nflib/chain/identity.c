@@ -227,6 +227,8 @@ uint32_t nf_chain_identity(const struct nf_chain_config *config, char *out, uint
             if (!(p->marks & NF_PARAM_ADDED) || !has_preset(p, choice->config))
                 say_param(&t, p, choice->config);
         say(&t, " arena=%" PRIu64, choice->module->arena ? choice->module->arena(choice->config) : 0);
+        if (choice->module->heap)
+            say(&t, " heap=%" PRIu64, choice->module->heap(choice->config));
         if (choice->module->session_size)
             say(&t, " session=%u", choice->module->session_size);
         if (choice->module->shared)

@@ -7,6 +7,7 @@
 #include "ftcore/region/audit.h"
 #include "nflib/backend/backend.h"
 #include "nflib/chain/payload_guard.h"
+#include "nflib/module/heap.h"
 #include "nflib/shared/shared.h"
 
 #include <stdlib.h>
@@ -46,7 +47,7 @@ static int make_nf(struct nf *nf, const struct nf_choice *choice, struct ft_faul
     nf->state = ft_arena_alloc(nf->arena, module->state_size);
     if (nf->state)
         nf_edit(nf, nf->state, module->state_size);
-    if (nf->counters && nf->state && (!module->make || module->make(nf)))
+    if (nf->counters && nf->state && nf_heap_make(nf) && (!module->make || module->make(nf)))
         return FT_OK;
     return ft_fail(fault, FT_EFULL, "nf %u: %s: the arena is too small", nf->index, module->name);
 }
@@ -106,6 +107,11 @@ int nf_chain_make(struct nf_chain **out, const struct nf_chain_config *config, s
     *out = NULL;
     if (config->count > FT_NFS_MAX - 1 || region->nfs < config->count + 1u || lane >= region->lanes)
         return ft_fail(fault, FT_EINVAL, "chain %s: region is made for another chain", config->name);
+    for (unsigned i = 0; nf_backend && i < config->count; i++)
+        if (config->nfs[i].module->heap)
+            return ft_fail(fault, FT_EINVAL,
+                           "chain %s: %s has a heap, of which a state backend hears nothing", config->name,
+                           config->nfs[i].module->name);
     if (nf_backend && config->lanes > 1)
         return ft_fail(fault, FT_EINVAL, "chain %s: %u lanes, a state backend serves one", config->name,
                        config->lanes);
@@ -148,6 +154,9 @@ void nf_chain_free(struct nf_chain *chain)
 {
     if (!chain)
         return;
+    for (unsigned i = 1; i <= chain->count; i++)
+        if (chain->nfs[i].module && chain->nfs[i].module->unmake)
+            chain->nfs[i].module->unmake(&chain->nfs[i]);
     nf_payload_guard_free(chain->guard);
     nf_content_free(&chain->content);
     free(chain->l3);

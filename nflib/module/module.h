@@ -153,6 +153,12 @@ struct nf_module {
     uint64_t (*arena)(const void *config);
     /* Bytes of the shared arena that all lanes together need (nflib/shared/shared.h). NULL: none. */
     uint64_t (*shared)(const void *config, unsigned lanes);
+    /*
+     * Bytes of a heap, for a library in the NF that allocates and writes without edits while packets flow
+     * (nflib/module/heap.h). Which of its pages were written is found at each cut. The library keeps there
+     * all that it changes, and in it no address but of the region. NULL: none.
+     */
+    uint64_t (*heap)(const void *config);
 
     /*
      * Fills nf->state, which is zeroed and may be written to here, with objects that it makes in nf->arena.
@@ -160,6 +166,8 @@ struct nf_module {
      * standby the primary's lines then replace the content. False: something found no room. NULL: zeroes.
      */
     bool (*make)(struct nf *nf);
+    /* Gives nf->library back, which `make` has set; also when `make` failed. NULL: nothing to give back. */
+    void (*unmake)(struct nf *nf);
 
     /* n (1 … 32) packets that all came in on the same side; none is dropped yet. nf_drop those that end
      * here. `now`: chain time, in nanoseconds; it never goes back. */
@@ -248,7 +256,11 @@ struct nf {
     struct ft_region *region;
     struct ft_arena *arena;
     struct nf_env *env;
-    uint64_t *counters; /* one for each name in module->counters, in the arena */
+    uint64_t *counters;   /* one for each name in module->counters, in the arena */
+    struct ft_heap *heap; /* in the arena; NULL: the module wants none */
+    /* Of this process, not state: what `make` made of the configuration by a library. Nothing of it changes
+     * while packets flow but what is forgotten with the packet. */
+    void *library;
     uint16_t lane;
     uint16_t index; /* in the chain, from 1; 0 is the lane's own state */
     uint16_t lanes;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sessions one by one: beginning, ageing and ending them, and an operator's view of them; see session.h. */
+#include "nflib/module/heap.h"
 #include "nflib/session/table.h"
 #include "nflib/shared/shared.h"
 #include "nflib/state/watch.h"
@@ -121,11 +122,15 @@ static void tell_end(const struct nf_sessions_lane *lane, struct nf *nf, const s
                      enum nf_session_why why, uint64_t now)
 {
     uint32_t before = atomic_load_explicit(lane->running, memory_order_relaxed);
+    const struct nf *caller;
 
     if (!nf->module->session_end)
         return;
     atomic_store_explicit(lane->running, nf->index, memory_order_relaxed);
+    caller = nf->heap ? nf_heap_enter(nf) : NULL;
     nf->module->session_end(nf, s, why, now);
+    if (nf->heap)
+        nf_heap_leave(caller);
     atomic_store_explicit(lane->running, before, memory_order_relaxed);
 }
 

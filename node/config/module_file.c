@@ -74,7 +74,7 @@ static const char known[] = " libc.so.6 libm.so.6 libgcc_s.so.1 ld-linux-x86-64.
 struct object {
     const char *path;
     const struct nd_elf_file *file;
-    bool unreplayable, quiet;
+    bool unreplayable, heap, quiet;
     struct ft_fault *fault;
 };
 
@@ -179,7 +179,7 @@ static bool is_import(const char *list, const char *name)
 static int judge_import(const struct object *o, const char *name)
 {
     for (unsigned i = 0; i < sizeof(foreign) / sizeof(foreign[0]) && !o->unreplayable; i++) {
-        if (!is_import(foreign[i].names, name))
+        if (!is_import(foreign[i].names, name) || (o->heap && !foreign[i].refused))
             continue;
         return (foreign[i].refused ? refuse : warn)(o, "takes ", name, foreign[i].instead);
     }
@@ -196,7 +196,7 @@ static int judge_needed(const struct object *o, const Elf64_Shdr *s)
     for (size_t i = 0; i < count && list[i].d_tag != DT_NULL; i++) {
         const char *name = nd_elf_file_text(o->file, s->sh_link, list[i].d_un.d_val);
 
-        if (list[i].d_tag == DT_NEEDED && !is_in(known, name) && !o->unreplayable)
+        if (list[i].d_tag == DT_NEEDED && !is_in(known, name) && !o->unreplayable && !o->heap)
             warn(o, "needs ", name, "no library but libc: nothing looks at what that one takes and keeps");
     }
     return 0;
@@ -221,7 +221,7 @@ static int judge_variable(const struct object *o, const char *name, const char *
 
     /* A local static is called NAME.NUMBER. */
     snprintf(plain, sizeof(plain), "%.*s", (int)strcspn(name, "."), name);
-    if (is_in(own, plain))
+    if (is_in(own, plain) || o->heap)
         return 0;
     return (o->unreplayable ? warn : refuse)(
         o, strncmp(section, ".t", 2) == 0 ? "has a thread's variable " : "has a variable ", plain,
@@ -305,8 +305,12 @@ static int judge(const struct object *o)
 /* `file`: NULL when it could not be read. */
 static int check_file(const struct nd_module_bytes *m, const struct nd_elf_file *file, struct ft_fault *fault)
 {
-    struct object o = {
-        .path = m->path, .file = file, .unreplayable = m->unreplayable, .quiet = m->quiet, .fault = fault};
+    struct object o = {.path = m->path,
+                       .file = file,
+                       .unreplayable = m->unreplayable,
+                       .heap = m->heap,
+                       .quiet = m->quiet,
+                       .fault = fault};
 
     return file ? judge(&o) : refuse_unreadable(&o);
 }
@@ -320,14 +324,14 @@ int nd_module_bytes_check(const struct nd_module_bytes *m, struct ft_fault *faul
 
 int nd_module_file_check(const char *path, bool quiet, struct ft_fault *fault)
 {
-    struct nd_module_bytes m = {.path = path, .unreplayable = true, .quiet = quiet};
+    struct nd_module_bytes m = {.path = path, .unreplayable = true, .heap = true, .quiet = quiet};
     const struct nf_module *module;
     struct nd_elf_file file;
     bool any = false, is_open;
     int error;
 
     for (unsigned at = 0; (module = next_nf(path, &at)); any = true)
-        m.unreplayable &= module->unreplayable;
+        m.unreplayable &= module->unreplayable, m.heap &= module->heap != NULL;
     if (!any)
         return 0;
     is_open = nd_elf_file_open(&file, path);

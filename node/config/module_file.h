@@ -17,7 +17,8 @@
  * Of a shared object that is loaded. 0, also when no NF in it could run, or FT_EMALFORMED with the first
  * breach in `fault`: "a variable "seen", expected …". What may be a breach is a warning, a line on stderr,
  * unless `quiet`. Where all its NFs say that they cannot be replayed they may take what they like, and
- * variables are a warning as well. FT_EIO: the file cannot be read.
+ * variables are a warning as well. Where all declare a heap they are libraries: what they take is refused or
+ * nothing is said of it, and variables are theirs. FT_EIO: the file cannot be read.
  */
 int nd_module_file_check(const char *path, bool quiet, struct ft_fault *fault);
 
@@ -26,7 +27,7 @@ struct nd_module_bytes {
     const char *path;
     const uint8_t *bytes; /* at a multiple of 8 */
     size_t size;
-    bool unreplayable, quiet;
+    bool unreplayable, heap, quiet; /* heap: all its NFs declare one */
 };
 int nd_module_bytes_check(const struct nd_module_bytes *module, struct ft_fault *fault);
 

@@ -13,6 +13,7 @@
  */
 #include "node/lane/lane.h"
 #include "ftcore/region/checkpoint.h"
+#include "ftcore/region/pages.h"
 #include "nflib/chain/chain.h"
 
 #define PACKET_LINES 8u /* that a packet changes, five NFs' entries and their lists */
@@ -105,6 +106,7 @@ static void weigh_delta(struct nd_lane *lane)
     if (!is_warm(lane) || seq < lane->cut.weigh_at)
         return;
     lane->cut.weigh_at = seq + room / (PACKET_LINES * FT_LINE * lane->group->lanes);
+    ft_pages_mark(lane->region, lane->index);
     lane->cut.grown =
         delta_bytes_now(lane) > 7 * room || (lane->index != 0 && lg_delta_lines(lane->region, 0) > 7 * room);
 }
@@ -193,7 +195,10 @@ static void make_delta_cut(struct nd_group *group)
     bool wanted = s->kind == ND_STREAM_DELTAS || nd_group_any(group, checkpoint_due);
     enum cut_digest digest;
 
-    if (!wanted || too_large(group) || nd_group_owes_digest(group))
+    if (!wanted || nd_group_owes_digest(group))
+        return;
+    ft_pages_mark(group->lane[0].region, FT_LANES_MAX);
+    if (too_large(group))
         return;
     s->number++;
     digest = take_digest(group);
@@ -231,6 +236,7 @@ void nd_stream_begin(struct nd_group *group)
         ft_checkpoint_prepare(region); /* without that room checkpoints are copied at once */
     if (nd_lane_marks(&group->lane[0])) {
         ft_lines_clear(&region->dirty);
+        ft_pages_begin(region);
         atomic_fetch_or(&region->tracking, FT_TRACK_DIRTY);
     }
 }

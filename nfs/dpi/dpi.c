@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * dpi: says of each flow what protocol it is, by nDPI as Debian has it, unchanged. A flow's first packets go
+ * to the library until it knows, or until there were `packets` of them; then what it kept of the flow is
+ * given back. Fragments count and are not looked into. Flows of protocols in `block` are dropped from the
+ * packet on that gives them away.
+ *
+ * State: slots in sessions; packets, bytes and flows by protocol; and in the heap what nDPI keeps of flows
+ * that it looks into, and the caches by which it knows one flow by another. nDPI makes caches when it first
+ * needs them and keeps pointers to them in what else is its configuration, so those pointers are lent to it
+ * for a burst. A function's address that it keeps with a flow is a distance from another function here.
+ *
+ * nDPI reads the wall clock where a protocol has time stamps (NetFlow, uTP): as determinants (ndpi.c).
+ */
+#include "nfs/dpi/ndpi.h"
+#include "nflib/nf.h"
+
+#include <string.h>
+
+#define DPI_DATAGRAMS 4096u /* under way, whose later fragments count in their flow */
+
+struct dpi_config {
+    uint32_t max_flows, timeout, packets, heap_mb;
+    const char *block;
+    uint8_t blocked[DPI_PROTOCOLS / 8]; /* what `block` names, a bit each */
+};
+
+enum dpi_stage { DPI_LOOKING, DPI_KNOWN, DPI_GUESSED, DPI_UNKNOWN, DPI_UNSEEN /* the heap was full */ };
+static const char *const dpi_stages[] = {"looking", "known", "guessed", "unknown", "heap full"};
+
+/* In a session. */
+struct dpi_flow {
+    struct ndpi_flow_struct *inside; /* in the heap; NULL: nDPI does not look into it any more */
+    uint64_t packets, bytes;
+    struct dpi_protocol protocol;
+    uint8_t stage;  /* enum dpi_stage */
+    uint8_t looked; /* packets that nDPI has had */
+};
+
+struct dpi_total {
+    uint64_t flows, packets, bytes;
+};
+struct dpi_state {
+    struct dpi_caches caches;
+    uint64_t code; /* of nDPI in this process: a peer with another one has other distances */
+    struct dpi_total total[DPI_PROTOCOLS]; /* by application protocol, of flows that are decided */
+};
+
+#define DPI_NAMES(X)                                                                                         \
+    X(DPI_PACKETS, "packets")                                                                                \
+    X(DPI_FLOWS, "flows")                                                                                    \
+    X(DPI_FLOWS_KNOWN, "flows_known")                                                                        \
+    X(DPI_FLOWS_GUESSED, "flows_guessed")                                                                    \
+    X(DPI_FLOWS_UNKNOWN, "flows_unknown")                                                                    \
+    X(DPI_HEAP_FULL, "heap_full")   /* flows that are not looked into */                                     \
+    X(DPI_FLOWS_FULL, "flows_full") /* packets of flows that found no room; they pass */                     \
+    X(DPI_OTHER, "other")           /* packets of no flow */                                                 \
+    X(DPI_BLOCKED, "blocked")       /* packets dropped */
+enum dpi_counter { DPI_NAMES(NF_COUNTER) DPI_COUNTERS };
+static const char *const dpi_counters[] = {DPI_NAMES(NF_COUNTER_NAME) NULL};
+
+/* ---- flows --------------------------------------------------------------------------------------- */
+
+static const struct dpi_flow *slot_of(const struct nf *nf, const struct nf_session *s)
+{
+    return nf_session_slot(nf, s);
+}
+
+static bool is_blocked(const struct dpi_config *config, struct dpi_protocol p)
+{
+    return config->blocked[p.app / 8] >> p.app % 8 & 1 || config->blocked[p.master / 8] >> p.master % 8 & 1;
+}
+
+/* The flow counts by what it is from now on. */
+static void count_flow(const struct nf *nf, const struct dpi_flow *flow)
+{
+    const struct dpi_state *state = nf->state;
+    struct dpi_total *total = NF_EDIT(nf, &state->total[flow->protocol.app]);
+
+    total->flows++;
+    total->packets += flow->packets;
+    total->bytes += flow->bytes;
+}
+
+/* nDPI knows enough, or never will. */
+static void decide(const struct nf *nf, const struct nf_session *s, enum dpi_stage stage)
+{
+    struct dpi_flow *flow = NF_SESSION_EDIT(nf, s, struct dpi_flow);
+
+    dpi_flow_free(flow->inside);
+    flow->inside = NULL;
+    flow->stage = (uint8_t)stage;
+    count_flow(nf, flow);
+    if (stage != DPI_UNSEEN)
+        nf_count(nf,
+                 stage == DPI_KNOWN     ? DPI_FLOWS_KNOWN
+                 : stage == DPI_GUESSED ? DPI_FLOWS_GUESSED
+                                        : DPI_FLOWS_UNKNOWN,
+                 1);
+}
+
+/* The IP packet, as much as is there. */
+static uint32_t ip_bytes(const struct nf_packet *p)
+{
+    uint32_t end = p->l4 + p->l4_len;
+
+    return (end < p->have ? end : p->have) - p->l3;
+}
+
+static void look(const struct nf *nf, const struct nf_session *s, const struct nf_packet *p, uint64_t now)
+{
+    const struct dpi_config *config = nf->config;
+    struct dpi_flow *flow = NF_SESSION_EDIT(nf, s, struct dpi_flow);
+    bool guessed, more;
+
+    flow->looked++;
+    more = dpi_look(nf->library, flow->inside, p->data + p->l3, ip_bytes(p), now / NF_MS, &flow->protocol);
+    if (flow->protocol.app != DPI_NO_PROTOCOL && !more) {
+        decide(nf, s, DPI_KNOWN);
+    } else if (flow->looked >= config->packets) {
+        bool known = flow->protocol.app != DPI_NO_PROTOCOL;
+
+        guessed = !known && dpi_give_up(nf->library, flow->inside, &flow->protocol);
+        decide(nf, s, known ? DPI_KNOWN : guessed ? DPI_GUESSED : DPI_UNKNOWN);
+    }
+}
+
+static const struct nf_session *join(const struct nf *nf, struct nf_packet *p, uint64_t now)
+{
+    const struct nf_session *s = nf_session_join(nf, p, now);
+    struct dpi_flow *flow;
+
+    if (!s) {
+        nf_count(nf, DPI_FLOWS_FULL, 1);
+        return NULL;
+    }
+    nf_count(nf, DPI_FLOWS, 1);
+    flow = NF_SESSION_EDIT(nf, s, struct dpi_flow);
+    flow->inside = dpi_flow_make();
+    if (!flow->inside) {
+        decide(nf, s, DPI_UNSEEN);
+        nf_count(nf, DPI_HEAP_FULL, 1);
+    }
+    return s;
+}
+
+static void one_packet(const struct nf *nf, struct nf_packet *p, uint64_t now)
+{
+    const struct dpi_config *config = nf->config;
+    const struct dpi_state *state = nf->state;
+    const struct nf_session *s = nf_session_mine(nf, p);
+    struct dpi_flow *flow;
+
+    if (!s && p->flow & NF_FLOW_KEYED)
+        s = join(nf, p, now);
+    else if (!s)
+        nf_count(nf, DPI_OTHER, 1);
+    if (!s)
+        return;
+    flow = NF_SESSION_EDIT(nf, s, struct dpi_flow);
+    flow->packets++;
+    flow->bytes += p->len;
+    if (flow->stage == DPI_LOOKING) {
+        if ((p->flags & (NF_P_L4 | NF_P_FRAGMENT | NF_P_ICMP_ERROR)) == NF_P_L4)
+            look(nf, s, p, now);
+    } else {
+        struct dpi_total *total = NF_EDIT(nf, &state->total[flow->protocol.app]);
+
+        total->packets++;
+        total->bytes += p->len;
+    }
+    if (is_blocked(config, flow->protocol))
+        nf_drop(nf, p, DPI_BLOCKED);
+}
+
+/* What nDPI has of caches is the state's, in this burst. */
+static void lend(const struct nf *nf)
+{
+    const struct dpi_state *state = nf->state;
+
+    dpi_caches_set(nf->library, &state->caches);
+}
+
+static void take_back(const struct nf *nf)
+{
+    const struct dpi_state *state = nf->state;
+    struct dpi_caches caches;
+
+    dpi_caches_get(nf->library, &caches);
+    if (memcmp(&caches, &state->caches, sizeof(caches)) != 0)
+        *NF_EDIT(nf, &state->caches) = caches;
+}
+
+static void dpi_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
+{
+    lend(nf);
+    for (uint32_t i = 0; i < n; i++)
+        one_packet(nf, packets[i], now);
+    take_back(nf);
+    nf_count(nf, DPI_PACKETS, n);
+}
+
+static void dpi_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now)
+{
+    (void)why;
+    (void)now;
+    if (slot_of(nf, s)->stage == DPI_LOOKING) /* by what is known of it */
+        decide(nf, s, slot_of(nf, s)->protocol.app != DPI_NO_PROTOCOL ? DPI_KNOWN : DPI_UNKNOWN);
+}
+
+/* ---- for operators ------------------------------------------------------------------------------- */
+
+static void show_flow(const struct nf *nf, struct nf_show *out, const struct nf_session *s)
+{
+    const struct dpi_flow *flow = slot_of(nf, s);
+
+    nf_row(out);
+    nf_row_proto(out, s->key[0].proto);
+    nf_session_row_ends(nf, out, s, "from", "to");
+    nf_row_text(out, "protocol", "%s", dpi_name(nf->library, flow->protocol.app));
+    nf_row_text(out, "over", "%s", flow->protocol.master ? dpi_name(nf->library, flow->protocol.master) : "");
+    nf_row_text(out, "stage", "%s", dpi_stages[flow->stage]);
+    nf_row_u64(out, "packets", flow->packets);
+    nf_row_u64(out, "bytes", flow->bytes);
+}
+
+static void show_total(const struct nf *nf, struct nf_show *out, unsigned protocol)
+{
+    const struct dpi_total *total = &((const struct dpi_state *)nf->state)->total[protocol];
+
+    nf_row(out);
+    nf_row_text(out, "protocol", "%s", dpi_name(nf->library, (uint16_t)protocol));
+    nf_row_u64(out, "flows", total->flows);
+    nf_row_u64(out, "packets", total->packets);
+    nf_row_u64(out, "bytes", total->bytes);
+}
+
+/* The heap, then protocols of which there were flows, then flows. */
+static bool dpi_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
+{
+    const struct dpi_state *state = nf->state;
+
+    if (*cursor == 0) {
+        nf_row(out);
+        nf_row_u64(out, "heap_bytes", nf->heap->bytes);
+        nf_row_u64(out, "heap_pages", nf->heap->next);
+        nf_row_u64(out, "heap_blocks", nf->heap->blocks);
+        nf_row_u64(out, "heap_refused", nf->heap->refused);
+    }
+    for (; *cursor < DPI_PROTOCOLS; ++*cursor) {
+        if (nf_show_full(out))
+            return true;
+        if (state->total[*cursor].flows)
+            show_total(nf, out, (unsigned)*cursor);
+    }
+    return nf_sessions_show(nf, DPI_PROTOCOLS, out, cursor, show_flow);
+}
+
+static int dpi_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault)
+{
+    if (strcmp(key, "timeout") != 0)
+        return ft_fail(fault, FT_ENOENT, "%s: no such setting, expected timeout", key);
+    return nf_sessions_set_all(nf, key, value, now, fault);
+}
+
+static int dpi_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
+{
+    if (key)
+        return ft_fail(fault, FT_ENOENT, "%s: expected no key: all flows are forgotten", key);
+    nf_sessions_clear(nf, false, now);
+    return FT_OK;
+}
+
+/* ---- the module ---------------------------------------------------------------------------------- */
+
+static int dpi_check(void *c, struct ft_fault *fault)
+{
+    struct dpi_config *config = c;
+    char name[40] = "";
+
+    if (dpi_protocols(config->block, config->blocked, name, sizeof(name)))
+        return FT_OK;
+    return ft_fail(fault, FT_EINVAL,
+                   "dpi block has \"%s\", expected names of nDPI's protocols, a comma between", name);
+}
+
+static uint64_t dpi_heap(const void *config)
+{
+    return (uint64_t)((const struct dpi_config *)config)->heap_mb << 20;
+}
+
+static bool dpi_make(struct nf *nf)
+{
+    struct dpi_state *state = nf->state;
+
+    nf->library = dpi_open(&state->code);
+    NF_CONSTANT(nf, &state->code);
+    return nf->library != NULL;
+}
+
+static void dpi_unmake(struct nf *nf)
+{
+    dpi_close(nf->library);
+    nf->library = NULL;
+}
+
+/* What is in the heap is nDPI's, and believed; but that it is there. */
+static int dpi_check_state(const struct nf *nf, struct nf_check *c)
+{
+    const struct dpi_state *state = nf->state;
+    const struct nf_session *s;
+
+    if (!dpi_caches_fit(&state->caches, nf->heap))
+        return nf_check_failed(c, "a cache is no block of the heap");
+    for (uint32_t at = 0; (s = nf_sessions_next(nf, &at)); at++) {
+        const struct dpi_flow *flow = slot_of(nf, s);
+
+        nf_check_step(c);
+        if (flow->stage > DPI_UNSEEN || (flow->stage == DPI_LOOKING) != (flow->inside != NULL) ||
+            flow->protocol.app >= DPI_PROTOCOLS || flow->protocol.master >= DPI_PROTOCOLS)
+            return nf_check_failed(c,
+                                   "a flow of protocol %u at stage %u, expected protocols below %u, and one "
+                                   "that nDPI looks into at stage 0 alone",
+                                   flow->protocol.app, flow->stage, DPI_PROTOCOLS);
+        if (flow->inside && !ft_heap_holds(nf->heap, flow->inside, dpi_flow_bytes()))
+            return nf_check_failed(c, "a flow that nDPI looks into is no block of the heap");
+    }
+    return 0;
+}
+
+static void dpi_flows(const void *c, struct nf_flows_config *flows)
+{
+    const struct dpi_config *config = c;
+
+    flows->max_flows = config->max_flows;
+    flows->max_fragments = DPI_DATAGRAMS;
+    nf_timeouts_fill(flows->timeouts, config->timeout);
+}
+
+static bool dpi_joins_ipv6(const void *config)
+{
+    (void)config;
+    return true;
+}
+
+static const struct nf_param dpi_params[] = {
+    NF_NUMBER(struct dpi_config, max_flows, NF_U32, 1, 16u << 20, "100000", "flows at most"),
+    NF_NUMBER(struct dpi_config, timeout, NF_SECONDS, 1, NF_TIMEOUT_MAX, "300",
+              "idle seconds until a flow is forgotten"),
+    NF_NUMBER(struct dpi_config, packets, NF_U32, 1, DPI_PACKETS_MAX, "32",
+              "of a flow at most that nDPI looks into"),
+    NF_NUMBER(struct dpi_config, heap_mb, NF_U32, 1, 2048, "16",
+              "MiB in each lane for what nDPI keeps of flows that it looks into"),
+    NF_PARAM(struct dpi_config, block, NF_STRING, "",
+             "names of nDPI's protocols whose flows are dropped, \"BitTorrent, Tor\""),
+    {0},
+};
+
+static const char *const dpi_live[] = {"max_flows", "timeout", "packets", "block", NULL};
+
+static const struct nf_module dpi_module = {
+    .name = "dpi",
+    .version = 1,
+    .summary = "says what protocol a flow is (nDPI), and drops some",
+    .reads = NF_READS_PAYLOAD,
+    .params = dpi_params,
+    .config_size = sizeof(struct dpi_config),
+    .check = dpi_check,
+    .state_size = sizeof(struct dpi_state),
+    .counters = dpi_counters,
+    .heap = dpi_heap,
+    .make = dpi_make,
+    .unmake = dpi_unmake,
+    .process = dpi_process,
+    .show = dpi_show,
+    .set = dpi_set,
+    .clear = dpi_clear,
+    .check_state = dpi_check_state,
+    .session_size = sizeof(struct dpi_flow),
+    .flows = dpi_flows,
+    .ipv6 = dpi_joins_ipv6,
+    .session_end = dpi_session_end,
+    .live = dpi_live,
+};
+NF_MODULE(dpi_module)

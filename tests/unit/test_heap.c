@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A heap against a plain model of it: blocks keep what was written to them, the same calls give the same
+ * addresses, what it knows of itself is right and damage to that is found; what a library writes there
+ * without edits is found page by page, and is in snapshots and checkpoints as it was at their cut. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "ftcore/region/checkpoint.h"
+#include "ftcore/region/heap.h"
+#include "ftcore/region/pages.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define BYTES  (256u * FT_HEAP_PAGE)
+#define BLOCKS 3000u
+
+static uint64_t seed;
+
+static uint64_t draw(uint64_t below)
+{
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    return seed % below;
+}
+
+static struct ft_region *open_region(uint64_t bytes)
+{
+    const uint64_t sizes[] = {0, ft_heap_bytes(bytes) + 4096};
+    struct ft_region_config config = {.lanes = 2, .nfs = 2, .arena_size = sizes};
+    struct ft_region *region;
+
+    assert_int_equal(ft_region_open(&region, &config, NULL), 0);
+    for (unsigned lane = 0; lane < 2; lane++) {
+        assert_non_null(ft_arena_alloc(ft_region_arena(region, lane, 1), 100));
+        assert_non_null(ft_heap_make(ft_region_arena(region, lane, 1), bytes));
+    }
+    return region;
+}
+
+static struct ft_heap *heap_of(struct ft_region *region, unsigned lane)
+{
+    return ft_region_arena(region, lane, 1)->heap;
+}
+
+struct block {
+    uint8_t *p, *twin;
+    uint64_t size;
+    uint8_t fill;
+};
+
+static uint64_t draw_size(void)
+{
+    return draw(20) == 0 ? draw(5 * FT_HEAP_PAGE) : draw(4) == 0 ? draw(2100) : draw(200);
+}
+
+static void give_back(struct ft_heap *heap, struct ft_heap *twin, struct block *b)
+{
+    for (uint64_t i = 0; i < b->size; i++)
+        assert_int_equal(b->p[i], b->fill);
+    ft_heap_free(heap, b->p);
+    ft_heap_free(twin, b->twin);
+    b->p = NULL;
+}
+
+static bool take(struct ft_heap *heap, struct ft_heap *twin, struct block *b)
+{
+    b->size = draw_size();
+    b->p = ft_heap_alloc(heap, b->size);
+    b->twin = ft_heap_alloc(twin, b->size);
+    assert_true(!b->p == !b->twin);
+    if (!b->p)
+        return false;
+    assert_true((uintptr_t)b->p % 16 == 0 && ft_heap_has(heap, b->p) && !ft_heap_has(twin, b->p));
+    assert_true(ft_heap_size_of(heap, b->p) >= b->size);
+    assert_int_equal(b->p - (uint8_t *)heap, b->twin - (uint8_t *)twin);
+    b->fill = (uint8_t)draw(256);
+    memset(b->p, b->fill, b->size);
+    memset(b->twin, b->fill, b->size);
+    return true;
+}
+
+static void heap_and_model_agree(void **state)
+{
+    struct ft_region *region = open_region(BYTES);
+    struct ft_heap *heap = heap_of(region, 0), *twin = heap_of(region, 1);
+    static struct block blocks[BLOCKS];
+    uint64_t refused = 0, in_use = 0;
+
+    (void)state;
+    seed = 11;
+    for (unsigned i = 0; i < 300000; i++) {
+        struct block *b = &blocks[draw(BLOCKS)];
+
+        if (b->p) {
+            give_back(heap, twin, b);
+            in_use--;
+        } else if (take(heap, twin, b)) {
+            in_use++;
+        } else {
+            refused++;
+        }
+        if (i % 10000 == 0) {
+            assert_null(ft_heap_check(heap, NULL, NULL));
+            assert_memory_equal(heap, twin,
+                                ft_heap_end(heap, region) - (uint64_t)((uint8_t *)heap - region->base));
+        }
+    }
+    assert_true(refused > 1000);
+    assert_int_equal(heap->refused, refused);
+    assert_int_equal(heap->blocks, in_use);
+    for (unsigned i = 0; i < BLOCKS; i++)
+        if (blocks[i].p)
+            give_back(heap, twin, &blocks[i]);
+    assert_int_equal(heap->bytes, 0);
+    assert_null(ft_heap_check(heap, NULL, NULL));
+    assert_non_null(ft_heap_alloc(heap, BYTES)); /* all of it, in one */
+    assert_null(ft_heap_alloc(heap, 1));
+    assert_null(ft_heap_alloc(heap, UINT64_MAX));
+    ft_region_close(region);
+}
+
+/* A bit that is turned in what it knows of itself is found, or harms nothing: calls go on as before. */
+static void damage_is_found(void **state)
+{
+    struct ft_region *region = open_region(20 * FT_HEAP_PAGE);
+    struct ft_heap *heap = heap_of(region, 0);
+    struct ft_heap_part known;
+    unsigned found = 0, tried = 0;
+    uint8_t *before;
+
+    (void)state;
+    seed = 5;
+    for (unsigned i = 0; i < 60; i++) {
+        void *p = ft_heap_alloc(heap, draw_size());
+
+        if (p && draw(3) == 0)
+            ft_heap_free(heap, p);
+    }
+    known = ft_heap_part(heap, region, 0);
+    before = malloc(known.to - known.from);
+    memcpy(before, region->base + known.from, known.to - known.from);
+    for (uint64_t at = offsetof(struct ft_heap, next); at < known.to - known.from; at++) {
+        region->base[known.from + at] ^= (uint8_t)(1u << draw(8));
+        tried++;
+        if (ft_heap_check(heap, NULL, NULL)) {
+            found++;
+        } else {
+            void *p = ft_heap_alloc(heap, 100), *q = ft_heap_alloc(heap, 9000);
+
+            if (p)
+                ft_heap_free(heap, p);
+            if (q)
+                ft_heap_free(heap, q);
+        }
+        memcpy(region->base + known.from, before, known.to - known.from);
+    }
+    assert_true(tried > 500 && found > 300);
+    free(before);
+    ft_region_close(region);
+}
+
+static bool is_dirty(const struct ft_region *region, const void *p)
+{
+    return ft_lines_has(&region->dirty, (uint64_t)((const uint8_t *)p - region->base) / FT_LINE);
+}
+
+static void writes_are_found(void **state)
+{
+    struct ft_region *region = open_region(BYTES);
+    struct ft_heap *heap = heap_of(region, 0);
+    uint64_t lines = region->size / FT_LINE;
+    uint8_t *p = ft_heap_alloc(heap, 100 * FT_HEAP_PAGE);
+
+    (void)state;
+    memset(p, 1, 100 * FT_HEAP_PAGE);
+    ft_pages_begin(region);
+    if (!ft_pages_found(region)) { /* a kernel that does not tell */
+        ft_region_close(region);
+        skip();
+    }
+    ft_pages_mark(region, 0);
+    assert_int_equal(ft_lines_count(&region->dirty, 0, lines), 0);
+    for (unsigned round = 0; round < 50; round++) {
+        unsigned a = (unsigned)draw(100), b = (unsigned)draw(100);
+
+        p[a * FT_HEAP_PAGE + draw(FT_HEAP_PAGE)]++;
+        p[b * FT_HEAP_PAGE + draw(FT_HEAP_PAGE)]++;
+        ft_pages_mark(region, 1); /* another lane's: nothing */
+        assert_int_equal(ft_lines_count(&region->dirty, 0, lines), 0);
+        ft_pages_mark(region, round % 2 ? 0 : FT_LANES_MAX);
+        assert_int_equal(ft_lines_count(&region->dirty, 0, lines), a == b ? 64 : 128);
+        assert_true(is_dirty(region, p + a * FT_HEAP_PAGE) && is_dirty(region, p + b * FT_HEAP_PAGE));
+        ft_lines_clear(&region->dirty);
+    }
+    p = ft_heap_alloc(heap, 1); /* pages that were in nobody's use before are found as well */
+    *p = 1;
+    ft_pages_mark(region, 0);
+    assert_true(is_dirty(region, heap) && is_dirty(region, p));
+    ft_region_close(region);
+}
+
+/* Without the kernel's help, or before it was asked: each page in use. */
+static void else_all_counts(void **state)
+{
+    struct ft_region *region = open_region(BYTES);
+    struct ft_heap *heap = heap_of(region, 1);
+    uint8_t *p = ft_heap_alloc(heap, 10 * FT_HEAP_PAGE);
+
+    (void)state;
+    ft_pages_mark(region, 1);
+    assert_true(is_dirty(region, heap) && is_dirty(region, p) && is_dirty(region, p + 10 * FT_HEAP_PAGE - 1));
+    assert_false(is_dirty(region, p + 10 * FT_HEAP_PAGE));
+    ft_region_close(region);
+}
+
+static void scribble(uint8_t *p, uint64_t n)
+{
+    for (unsigned i = 0; i < 200; i++)
+        p[draw(n)] = (uint8_t)draw(256);
+}
+
+static void a_snapshot_is_of_its_cut(void **state)
+{
+    struct ft_region *region = open_region(BYTES);
+    struct ft_heap *heap = heap_of(region, 0);
+    uint8_t *p = ft_heap_alloc(heap, 50 * FT_HEAP_PAGE), *cut = malloc(region->size);
+
+    (void)state;
+    scribble(p, 50 * FT_HEAP_PAGE);
+    memcpy(cut, region->base, region->size);
+    assert_int_equal(ft_snapshot_begin(region), 0);
+    scribble(p, 50 * FT_HEAP_PAGE);
+    ft_heap_free(heap, p);
+    assert_non_null(ft_heap_alloc(heap, 60 * FT_HEAP_PAGE));
+    for (unsigned lane = 0; lane < 2; lane++)
+        while (ft_snapshot_copy(region, lane, UINT64_MAX))
+            ;
+    assert_int_equal(ft_snapshot_left(region), 0);
+    for (unsigned i = 0; i < ft_region_arenas(region); i++) {
+        const struct ft_arena *a = &region->arenas[i];
+
+        assert_memory_equal(region->snapshot_copy + a->offset, cut + a->offset, a->used);
+    }
+    ft_snapshot_end(region);
+    free(cut);
+    ft_region_close(region);
+}
+
+static void a_checkpoint_is_of_its_cut(void **state)
+{
+    struct ft_region *region = open_region(BYTES);
+    uint64_t n = 50 * FT_HEAP_PAGE, lines = region->size / FT_LINE;
+    uint8_t *p = ft_heap_alloc(heap_of(region, 1), n), *copy = malloc(region->size),
+            *cut = malloc(region->size);
+
+    (void)state;
+    memcpy(copy, region->base, region->size);
+    assert_int_equal(ft_checkpoint_prepare(region), 0);
+    atomic_fetch_or(&region->tracking, FT_TRACK_DIRTY);
+    ft_pages_begin(region);
+    for (unsigned round = 0; round < 20; round++) {
+        struct ft_line_range run = {0};
+
+        scribble(p, n);
+        ft_pages_mark(region, FT_LANES_MAX);
+        memcpy(cut, region->base, region->size);
+        ft_checkpoint_begin(region);
+        scribble(p, n);
+        while ((run = ft_lines_take(&region->checkpoint_pending, run.line + run.count, lines, 7)).count)
+            ft_checkpoint_copy(region, &run, copy + run.line * FT_LINE);
+        assert_memory_equal(copy, cut, region->size);
+        ft_checkpoint_end(region);
+    }
+    free(copy);
+    free(cut);
+    ft_region_close(region);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(heap_and_model_agree),     cmocka_unit_test(damage_is_found),
+        cmocka_unit_test(writes_are_found),         cmocka_unit_test(else_all_counts),
+        cmocka_unit_test(a_snapshot_is_of_its_cut), cmocka_unit_test(a_checkpoint_is_of_its_cut),
+    };
+
+    seed = 1;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
