@@ -171,7 +171,8 @@ nptv6 NPT_COUNTERS
 firewall FW_COUNTERS
 monitor MON_NAMES
 rate_limiter RL_COUNTERS
-load_balancer LB_COUNTERS"
+load_balancer LB_COUNTERS
+portscan PS_COUNTERS"
     sed -n 's/.*fwd_counters\[\] = {\(.*\), NULL};/\1/p' "$root/nfs/forward.c" | tr ',' '\n' | tr -d ' "' | sed 's/^/forward /'
 }
 counter_rows() {
