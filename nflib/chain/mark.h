@@ -59,8 +59,8 @@ static inline __attribute__((always_inline)) void nf_mark(struct nf_mark *mark, 
 }
 
 /* Before an NF is called: what points to a packet in a register is the NF's then, and not left from before.
- * The frame pointer, where the compiler keeps one, points to no packet; clang, of which fuzzers are made, keeps
- * one and does not save it. */
+ * The frame pointer, where the compiler keeps one, points to no packet; clang, of which fuzzers are made,
+ * keeps one and does not save it. */
 static inline __attribute__((always_inline)) void nf_mark_registers(void)
 {
 #ifdef __OPTIMIZE__

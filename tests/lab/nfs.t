@@ -7,7 +7,7 @@ set -u
 . "$(dirname "$0")/replay.sh"
 compgen -G "$pcaps/*.pcap" >/dev/null || { echo "1..0 # SKIP no captures in $pcaps"; exit 0; }
 mkdir -p "$dir/chain"
-cp nfs/chains/*.rules nfs/chains/campus.yaml "$dir/chain/"
+cp nfs/chains/*.rules nfs/chains/campus.* "$dir/chain/"
 
 one() { # NAME SETTINGS
     printf 'chain: { name: %s, nfs: [ %s: { %s } ] }\n' "$1" "$1" "$2" >"$dir/chain/$1.yaml"
@@ -43,6 +43,19 @@ one portscan "watch: inside, action: drop, max_hosts: 1024, max_contacts: 4096"
 shapes portscan gnutella.pcap '{"contacts":69,"successes":19,"refused":5,"unanswered":45,"scanners":1}' "${all[@]}"
 one portscan "watch: inside, destinations: ports, max_hosts: 1024, max_contacts: 4096"
 shapes portscan synscan.pcap '{"contacts":1000,"successes":3,"refused":4,"unanswered":993,"scanners":1}' "--lanes 4"
+
+echo slashdot.org >"$dir/chain/list"
+one dns_guard "list: list, clients: both"
+shapes dns_guard mixed.pcap '{"queries":14,"listed":12,"answered":12}' "${all[@]}"
+if command -v tshark >/dev/null; then
+    run -c "$dir/chain/dns_guard.yaml" -w "$dir/a.pcap" --kill primary@60 "$pcaps/mixed.pcap"
+    names() { tshark -r "$dir/a.pcap" -Y "$1 && dns.qry.name contains slashdot" -T fields -e dns.qry.name 2>/dev/null | wc -l; }
+    # Another program reads the answers: twelve say that there is no such name, and the capture's own do not.
+    [ "$(names "dns.flags.response==0")" = 0 ] && [ "$(names "dns.flags.rcode==3")" = 12 ] &&
+        [ "$(tshark -r "$dir/a.pcap" -o udp.check_checksum:TRUE -Y "dns.flags.rcode==3 && (_ws.malformed || ip.checksum.status==0 || udp.checksum.status==0)" 2>/dev/null | wc -l)" = 0 ]
+    ok "dns_guard: no query for a listed name leaves, each is answered with NXDOMAIN, by tshark" $? \
+        "$(tshark -r "$dir/a.pcap" -Y dns 2>&1)"
+fi
 
 # The campus: behind the NAT scanners outside are told by who sends what nobody asked for.
 for capture in gnutella synscan mixed; do
