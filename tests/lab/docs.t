@@ -173,7 +173,9 @@ firewall FW_COUNTERS
 ips IPS_COUNTERS
 monitor MON_NAMES
 rate_limiter RL_COUNTERS
-load_balancer LB_COUNTERS"
+load_balancer LB_COUNTERS
+portscan PS_COUNTERS
+dns_guard DG_COUNTERS"
     sed -n 's/.*fwd_counters\[\] = {\(.*\), NULL};/\1/p' "$root/nfs/forward.c" | tr ',' '\n' | tr -d ' "' | sed 's/^/forward /'
 }
 counter_rows() {

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * portscan: finds hosts that scan, by the Threshold Random Walk (Jung, Paxson, Berger, Balakrishnan: Fast
+ * Portscan Detection Using Sequential Hypothesis Testing, IEEE S&P 2004). The first connection of a host on
+ * the watched side to each destination has an outcome: it is answered by SYN-ACK, or by a reset or not at
+ * all. Each outcome multiplies the likelihood ratio of the host; at the upper threshold it is a scanner, at
+ * the lower one it is not, and its walk begins anew, so that who has behaved may still be found later.
+ *
+ * The ratio is kept as its logarithm to base 2 in units of 2^-24, an integer: no sum depends on a machine's
+ * floating point.
+ *
+ * State, of this instance alone, since all packets of a host come to one lane: hosts, and contacts (a host
+ * and a destination), each with a timer.
+ */
+#include "nfs/portscan_parts.h"
+
+#include <string.h>
+
+#define TICK (NF_SECOND / 10)
+#define DUE  32u
+
+static const char *const action_names[] = {"alert", "drop", NULL};
+static const char *const destination_names[] = {"addresses", "ports", NULL};
+static const char *const watch_names[] = {"outside", "inside", NULL}; /* as enum nf_sides */
+static const char *const ps_counters[] = {PS_COUNTERS(NF_COUNTER_NAME) NULL};
+
+/* ---- making ---- */
+
+static uint64_t ps_arena(const void *c)
+{
+    const struct ps_config *config = c;
+
+    return nf_map_bytes(config->max_hosts, sizeof(struct ps_address), sizeof(struct ps_host)) +
+           nf_map_bytes(config->max_contacts, sizeof(struct ps_pair), sizeof(struct ps_contact)) +
+           nf_wheel_bytes(config->max_hosts) + nf_wheel_bytes(config->max_contacts);
+}
+
+static bool ps_make(struct nf *nf)
+{
+    const struct ps_config *config = nf->config;
+    struct ps *ps = nf->state;
+
+    ps->hosts = nf_map_make(nf, config->max_hosts, sizeof(struct ps_address), sizeof(struct ps_host));
+    ps->contacts = nf_map_make(nf, config->max_contacts, sizeof(struct ps_pair), sizeof(struct ps_contact));
+    ps->hosts_end = nf_wheel_make(nf, config->max_hosts, TICK);
+    ps->contacts_end = nf_wheel_make(nf, config->max_contacts, TICK);
+    ps->action = config->action;
+    nf_constant(nf, ps, offsetof(struct ps, scanners));
+    if (!ps->hosts || !ps->contacts || !ps->hosts_end || !ps->contacts_end)
+        return false;
+    nf_table_add_map(nf, "hosts", ps->hosts);
+    nf_table_add_map(nf, "contacts", ps->contacts);
+    return true;
+}
+
+static enum nf_scope ps_scope(const void *config)
+{
+    return ((const struct ps_config *)config)->watch == NF_SIDES_OUTSIDE ? NF_OF_OUTSIDE : NF_OF_INSIDE;
+}
+
+/* ---- hosts ---- */
+
+static uint32_t host_of(const struct nf *nf, const struct ps_address *address)
+{
+    struct ps *ps = nf->state;
+    uint32_t slot = nf_map_find(ps->hosts, address);
+
+    if (slot == NF_NONE)
+        slot = nf_map_add(nf, ps->hosts, address);
+    if (slot == NF_NONE)
+        nf_count(nf, PS_HOSTS_FULL, 1);
+    return slot;
+}
+
+/* One step of a host's walk. What is known of a scanner is known: the rest of its outcomes is not looked at.
+ */
+static void take_step(const struct nf *nf, const struct ps_address *address, bool success, uint64_t now)
+{
+    const struct ps_config *config = nf->config;
+    struct ps *ps = nf->state;
+    uint32_t slot = host_of(nf, address);
+
+    if (slot == NF_NONE || ps_host_at(ps, slot)->scanner)
+        return;
+    struct ps_host *host = NF_EDIT_VALUE(nf, struct ps_address, ps_host_at(ps, slot));
+    host->seen = now;
+    host->successes += success;
+    host->failures += !success;
+    host->walk += success ? config->success : config->failure;
+    if (host->walk >= config->scanner) {
+        host->scanner = now;
+        *NF_EDIT_WORD(nf, &ps->scanners) += 1;
+        nf_count(nf, PS_SCANNERS, 1);
+    } else if (host->walk <= config->benign) {
+        host->walk = 0;
+        nf_count(nf, PS_BENIGN, 1);
+    }
+    nf_wheel_set(nf, ps->hosts_end, slot,
+                 now + (host->scanner ? config->hold : config->remember) * NF_SECOND);
+}
+
+void ps_forget_host(const struct nf *nf, uint32_t slot)
+{
+    struct ps *ps = nf->state;
+
+    if (ps_host_at(ps, slot)->scanner) {
+        *NF_EDIT_WORD(nf, &ps->scanners) -= 1;
+        nf_count(nf, PS_RELEASED, 1);
+    }
+    nf_wheel_cancel(nf, ps->hosts_end, slot);
+    nf_map_remove(nf, ps->hosts, slot);
+}
+
+/* ---- contacts ---- */
+
+static void end_contact(const struct nf *nf, uint32_t slot, enum ps_counter how, uint64_t now)
+{
+    const struct ps_config *config = nf->config;
+    struct ps *ps = nf->state;
+    const struct ps_pair *pair = nf_map_key(ps->contacts, slot);
+
+    NF_EDIT(nf, ps_contact_at(ps, slot))->pending = 0;
+    nf_wheel_set(nf, ps->contacts_end, slot, now + config->remember * NF_SECOND);
+    nf_count(nf, how, 1);
+    take_step(nf, &pair->source, how == PS_SUCCESSES, now);
+}
+
+static void begin_contact(const struct nf *nf, const struct ps_pair *pair, const struct nf_packet *p,
+                          uint64_t now)
+{
+    const struct ps_config *config = nf->config;
+    struct ps *ps = nf->state;
+    uint32_t slot;
+
+    if (nf_map_find(ps->contacts, pair) != NF_NONE)
+        return;
+    slot = nf_map_add(nf, ps->contacts, pair);
+    if (slot == NF_NONE) {
+        nf_count(nf, PS_CONTACTS_FULL, 1);
+        return;
+    }
+    *NF_EDIT(nf, ps_contact_at(ps, slot)) =
+        (struct ps_contact){.sport = p->sport, .dport = p->dport, .pending = 1};
+    nf_wheel_set(nf, ps->contacts_end, slot, now + config->answer * NF_SECOND);
+    nf_count(nf, PS_CONTACTS, 1);
+}
+
+/* ---- packets ---- */
+
+static struct ps_address address_of(const struct nf_packet *p, bool destination)
+{
+    struct ps_address address = {{[10] = 0xff, [11] = 0xff}};
+
+    if (p->flags & NF_P_IPV6)
+        memcpy(address.bytes, nf_packet_ipv6_addresses(p) + (destination ? 16 : 0), 16);
+    else
+        memcpy(address.bytes + 12, destination ? &p->daddr : &p->saddr, 4);
+    return address;
+}
+
+static bool is_scanner(const struct ps *ps, const struct nf_packet *p)
+{
+    struct ps_address source = address_of(p, false);
+    uint32_t slot = nf_map_find(ps->hosts, &source);
+
+    return slot != NF_NONE && ps_host_at(ps, slot)->scanner;
+}
+
+/* From the watched side. */
+static void look_at_host(const struct nf *nf, struct nf_packet *p, bool tcp, uint64_t now)
+{
+    const struct ps_config *config = nf->config;
+    const struct ps *ps = nf->state;
+
+    if (ps->scanners && is_scanner(ps, p)) {
+        if (ps->action == PS_DROP)
+            nf_drop(nf, p, PS_DROPPED);
+    } else if (tcp && nf_tcp_is_request(p->tcp_flags)) {
+        struct ps_pair pair = {.source = address_of(p, false),
+                               .destination = address_of(p, true),
+                               .port = config->destinations == PS_PORTS ? p->dport : 0};
+
+        begin_contact(nf, &pair, p, now);
+    }
+}
+
+/* From the other side: what decides a contact is a SYN-ACK or a reset to the first connection's ports. */
+static void look_at_answer(const struct nf *nf, const struct nf_packet *p, uint64_t now)
+{
+    const struct ps_config *config = nf->config;
+    const struct ps *ps = nf->state;
+    struct ps_pair pair = {.source = address_of(p, true),
+                           .destination = address_of(p, false),
+                           .port = config->destinations == PS_PORTS ? p->sport : 0};
+    uint32_t slot = nf_map_find(ps->contacts, &pair);
+    const struct ps_contact *contact = slot == NF_NONE ? NULL : ps_contact_at(ps, slot);
+
+    if (contact && contact->pending && contact->sport == p->dport && contact->dport == p->sport)
+        end_contact(nf, slot, p->tcp_flags & NF_TCP_RST ? PS_REFUSED : PS_SUCCESSES, now);
+}
+
+static void ps_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
+{
+    const struct ps_config *config = nf->config;
+    const struct ps *ps = nf->state;
+
+    for (uint32_t i = 0; i < n; i++) {
+        struct nf_packet *p = packets[i];
+        bool tcp = p->proto == NF_PROTO_TCP && (p->flags & (NF_P_L4 | NF_P_LATER)) == NF_P_L4;
+
+        if (!(p->flags & (NF_P_IPV4 | NF_P_IPV6_READ)))
+            continue;
+        if (nf_sides_has(config->watch, p)) {
+            if (ps->scanners || tcp)
+                look_at_host(nf, p, tcp, now);
+        } else if (tcp && p->tcp_flags & (NF_TCP_SYN | NF_TCP_RST) && !nf_tcp_is_request(p->tcp_flags)) {
+            look_at_answer(nf, p, now);
+        }
+    }
+}
+
+static void ps_timers(struct nf *nf, uint64_t now)
+{
+    struct ps *ps = nf->state;
+    uint32_t due[DUE], n = nf_wheel_due(nf, ps->contacts_end, now, due, DUE);
+
+    for (uint32_t i = 0; i < n; i++) {
+        if (ps_contact_at(ps, due[i])->pending)
+            end_contact(nf, due[i], PS_UNANSWERED, now);
+        else
+            nf_map_remove(nf, ps->contacts, due[i]);
+    }
+    n = nf_wheel_due(nf, ps->hosts_end, now, due, DUE);
+    for (uint32_t i = 0; i < n; i++)
+        ps_forget_host(nf, due[i]);
+}
+
+/* ---- the module ---- */
+
+static const struct nf_param ps_params[] = {
+    NF_ONE_OF(struct ps_config, watch, watch_names, "outside", "the side whose hosts are looked at"),
+    NF_ONE_OF(
+        struct ps_config, destinations, destination_names, "addresses",
+        "what a host's first connection is told by: addresses find who tries many hosts, ports also who "
+        "tries many ports of one"),
+    NF_ONE_OF(struct ps_config, action, action_names, "alert", "what becomes of a scanner's packets"),
+    NF_NUMBER(struct ps_config, theta0, NF_U32, 1, 999, "800",
+              "per mille of first connections that succeed, of a host that does not scan"),
+    NF_NUMBER(struct ps_config, theta1, NF_U32, 1, 999, "200", "the same of a host that scans"),
+    NF_NUMBER(struct ps_config, alpha, NF_U32, 1, 999, "10",
+              "per mille of hosts that do not scan which may be taken for scanners"),
+    NF_NUMBER(struct ps_config, beta, NF_U32, 1, 999, "990", "per mille of scanners that are to be found"),
+    NF_NUMBER(struct ps_config, answer, NF_SECONDS, 1, 3600, "10",
+              "seconds until a connection that is not answered has failed"),
+    NF_NUMBER(struct ps_config, remember, NF_SECONDS, 1, NF_TIMEOUT_MAX, "3600",
+              "seconds for which a destination is known to a host, and a host without outcomes"),
+    NF_NUMBER(struct ps_config, hold, NF_SECONDS, 1, NF_TIMEOUT_MAX, "3600",
+              "seconds for which a scanner is one"),
+    NF_NUMBER(struct ps_config, max_hosts, NF_U32, 1, 1u << 22, "65536", "hosts with outcomes at most"),
+    NF_NUMBER(struct ps_config, max_contacts, NF_U32, 1, 1u << 23, "262144",
+              "pairs of a host and a destination at most"),
+    {0},
+};
+
+static const char *const ps_live[] = {"action", "answer", "remember", "hold", NULL};
+
+static const struct nf_module ps_module = {
+    .name = "portscan",
+    .version = 1,
+    .summary = "finds hosts that scan by how their first connections end",
+    .reads = NF_READS_HEADERS,
+    .scope = ps_scope,
+    .params = ps_params,
+    .config_size = sizeof(struct ps_config),
+    .counters = ps_counters,
+    .check = ps_check,
+    .state_size = sizeof(struct ps),
+    .arena = ps_arena,
+    .make = ps_make,
+    .process = ps_process,
+    .timers = ps_timers,
+    .show = ps_show,
+    .set = ps_set,
+    .clear = ps_clear,
+    .check_state = ps_check_state,
+    .live = ps_live,
+    .carry = ps_carry,
+};
+NF_MODULE(ps_module)

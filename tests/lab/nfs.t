@@ -1,0 +1,68 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The smaller NFs through understudy replay: captures, 1 to 4 lanes, the log and deltas, hot and warm standbys, and
+# kills of both nodes. What each must have done is known by tshark. As TAP.
+set -u
+# shellcheck source=tests/lab/replay.sh
+. "$(dirname "$0")/replay.sh"
+compgen -G "$pcaps/*.pcap" >/dev/null || { echo "1..0 # SKIP no captures in $pcaps"; exit 0; }
+mkdir -p "$dir/chain"
+cp nfs/chains/*.rules nfs/chains/campus.* "$dir/chain/"
+
+one() { # NAME SETTINGS
+    printf 'chain: { name: %s, nfs: [ %s: { %s } ] }\n' "$1" "$1" "$2" >"$dir/chain/$1.yaml"
+}
+
+# One capture through one chain of several shapes, with three kills; COUNTERS (a jq object of what the NF counted) are the
+# same in each. With an input keeper nothing may be lost, and the file that leaves is the same.
+shapes() { # CHAIN CAPTURE COUNTERS SHAPES…
+    local chain=$1 file=$pcaps/$2 counters=$3 shape n code name=${2%.pcap}
+    shift 3
+    run -c "$dir/chain/$chain.yaml" -w "$dir/a.pcap" "$file"
+    code=$?
+    n=$(fact .input)
+    [ "$code" = 0 ] && [ "$(fact ".nfs.${chain}.counters | contains($counters)")" = true ]
+    ok "$chain, $name: $n packets without kills, and it counts $counters" $? "exit $code, $(fact ".nfs.${chain}")" || return
+    for shape in "$@"; do
+        # shellcheck disable=SC2086
+        run -c "$dir/chain/$chain.yaml" $shape -w "$dir/b.pcap" --kill "primary@$((n / 4))" --kill "standby@$((n / 2))" \
+            --kill "primary@$((n * 3 / 4))" "$file"
+        code=$?
+        [ "$code" = 0 ] && [ "$(fact '"\(.equivalent) \(.failovers) \(.lost) \(.altered)"')" = "true 2 0 0" ] &&
+            [ "$(fact ".nfs.${chain}.counters | contains($counters)")" = true ] &&
+            { [[ $shape == *"lanes 1"* ]] || sorted; } && { [[ $shape != *"lanes 1"* ]] || cmp -s "$dir/a.pcap" "$dir/b.pcap"; }
+        ok "$chain, $name, $shape, with kills: as without" $? "exit $code, $(cat "$dir/json")"
+    done
+}
+# Lanes release in an order of their own: as many bytes have left.
+sorted() { [ "$(stat -c %s "$dir/a.pcap")" = "$(stat -c %s "$dir/b.pcap")" ]; }
+
+all=("--lanes 1" "--lanes 2" "--lanes 4" "--lanes 2 --standby warm" "--lanes 1 --mode delta" "--lanes 2 --mode delta --standby warm")
+
+one portscan "watch: inside, action: drop, max_hosts: 1024, max_contacts: 4096"
+shapes portscan gnutella.pcap '{"contacts":69,"successes":19,"refused":5,"unanswered":45,"scanners":1}' "${all[@]}"
+one portscan "watch: inside, destinations: ports, max_hosts: 1024, max_contacts: 4096"
+shapes portscan synscan.pcap '{"contacts":1000,"successes":3,"refused":4,"unanswered":993,"scanners":1}' "--lanes 4"
+
+echo slashdot.org >"$dir/chain/list"
+one dns_guard "list: list, clients: both"
+shapes dns_guard mixed.pcap '{"queries":14,"listed":12,"answered":12}' "${all[@]}"
+if command -v tshark >/dev/null; then
+    run -c "$dir/chain/dns_guard.yaml" -w "$dir/a.pcap" --kill primary@60 "$pcaps/mixed.pcap"
+    names() { tshark -r "$dir/a.pcap" -Y "$1 && dns.qry.name contains slashdot" -T fields -e dns.qry.name 2>/dev/null | wc -l; }
+    # Another program reads the answers: twelve say that there is no such name, and the capture's own do not.
+    [ "$(names "dns.flags.response==0")" = 0 ] && [ "$(names "dns.flags.rcode==3")" = 12 ] &&
+        [ "$(tshark -r "$dir/a.pcap" -o udp.check_checksum:TRUE -Y "dns.flags.rcode==3 && (_ws.malformed || ip.checksum.status==0 || udp.checksum.status==0)" 2>/dev/null | wc -l)" = 0 ]
+    ok "dns_guard: no query for a listed name leaves, each is answered with NXDOMAIN, by tshark" $? \
+        "$(tshark -r "$dir/a.pcap" -Y dns 2>&1)"
+fi
+
+# The campus: behind the NAT scanners outside are told by who sends what nobody asked for.
+for capture in gnutella synscan mixed; do
+    run -c "$dir/chain/campus.yaml" --lanes 2 --kill primary@50 --kill primary@120 "$pcaps/$capture.pcap"
+    code=$?
+    [ "$code" = 0 ] && [ "$(fact '"\(.equivalent) \(.failovers)"')" = "true 2" ]
+    ok "campus, $capture: two kills" $? "exit $code, $(cat "$dir/json")"
+done
+
+echo "1..$tests"

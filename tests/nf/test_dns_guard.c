@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * dns_guard: which names are listed, the answer that there is no such name, messages that break their format,
+ * bad lists. Facts of captures are tshark's: dns.qry.name of packets with udp.dstport 53 and
+ * dns.flags.response 0, reassembly off.
+ */
+#include "tests/nf/help_chain.h"
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#define GUARD(more) "    - dns_guard: { list: firewall.rules" more " }\n"
+#define A           NFT_IP(10, 0, 0, 1)
+#define R           NFT_IP(198, 51, 100, 53)
+#define LIST        "# bad ones\nbad.example\n\n  Evil.COM. # and what is below\nbad.example\nx\n"
+
+static struct help_chain h;
+static uint8_t frame[NFT_FRAME_MAX];
+
+static uint64_t counter(const char *name)
+{
+    return help_chain_counter(&h, "dns_guard", name);
+}
+
+/* A frame of UDP to port 53 whose payload is these bytes; true: it passes. */
+static bool payload(uint8_t side, const void *bytes, uint32_t n)
+{
+    struct nft_spec s = {.src = A, .dst = R, .sport = 4000, .dport = 53, .proto = 17, .no_udp_sum = true};
+    uint32_t len;
+
+    s.payload = (uint16_t)n;
+    len = nft_frame(&s, frame);
+    assert_true(len >= 42 + n);
+    memcpy(frame + 42, bytes, n);
+    return !help_chain_send(&h, side, frame, len).drop;
+}
+
+static uint32_t put_name(uint8_t *at, const char *text)
+{
+    uint32_t used = 0;
+
+    for (; *text; text += strcspn(text, ".") + (text[strcspn(text, ".")] == '.')) {
+        size_t label = strcspn(text, ".");
+
+        at[used++] = (uint8_t)label;
+        memcpy(at + used, text, label);
+        used += (uint32_t)label;
+    }
+    at[used] = 0;
+    return used + 1;
+}
+
+/* Header, a question of type A, and an OPT record behind it (RFC 6891). */
+static uint32_t put_query(uint8_t *dns, const char *name)
+{
+    static const uint8_t head[12] = {0x12, 0x34, 0x01, 0x20, 0, 1, 0, 0, 0, 0, 0, 1};
+    static const uint8_t tail[15] = {0, 1, 0, 1, 0, 0, 41, 0x10, 0, 0, 0, 0, 0, 0, 0};
+    uint32_t n;
+
+    memcpy(dns, head, 12);
+    n = 12 + put_name(dns + 12, name);
+    memcpy(dns + n, tail, 15);
+    return n + 15;
+}
+
+static bool query(const char *name)
+{
+    uint8_t dns[512];
+
+    return payload(NF_INSIDE, dns, put_query(dns, name));
+}
+
+static void listed_domains_and_what_is_below_are_dropped(void)
+{
+    help_chain_open(&h, GUARD(", action: drop"), LIST, 3);
+    assert_false(query("bad.example"));
+    assert_false(query("BAD.Example"));
+    assert_false(query("a.b.c.bad.example"));
+    assert_false(query("www.eViL.com"));
+    assert_false(query("x"));
+    assert_true(query("example"));
+    assert_true(query("notbad.example"));
+    assert_true(query("bad.example.org"));
+    assert_true(query("evil.com.example"));
+    assert_true(query("com"));
+    assert_true(query(""));
+    assert_int_equal(counter("queries"), 11);
+    assert_int_equal(counter("listed"), 5);
+    assert_int_equal(counter("answered") + counter("malformed"), 0);
+}
+
+/* A label may have any byte in it, and is one label: "a.evil", and one that ends as if "evil" were another.
+ */
+static void what_is_inside_of_a_label_parts_nothing(void)
+{
+    static const uint8_t length[] = "\1\1\1\0\0\1\0\0\0\0\0\0\6a\4evil\3com\0\0\1\0\1";
+    static const uint8_t dns[] = "\1\1\1\0\0\1\0\0\0\0\0\0\6a.evil\3com\0\0\1\0\1";
+
+    help_chain_open(&h, GUARD(), LIST, 3);
+    assert_true(payload(NF_INSIDE, dns, sizeof(dns) - 1));
+    assert_true(payload(NF_INSIDE, length, sizeof(length) - 1));
+}
+
+static void a_listed_name_is_answered_that_there_is_none(void)
+{
+    static const uint8_t head[12] = {0x12, 0x34, 0x81, 0x83, 0, 1};
+    const struct nf_emitted *made;
+    struct nft_seen seen;
+    uint8_t dns[512];
+    uint32_t n = put_query(dns, "Www.Evil.com");
+
+    help_chain_open(&h, GUARD(), LIST, 3);
+    assert_false(payload(NF_INSIDE, dns, n));
+    assert_int_equal(counter("answered"), 1);
+    assert_int_equal(nf_chain_emitted(h.chain, &made), 1);
+    assert_int_equal(made->port, NF_INSIDE);
+    assert_int_equal(made->len, 42 + n - 11); /* without the OPT record */
+    assert_null(nft_checksums(made->frame, made->len));
+    assert_true(nft_see(made->frame, made->len, &seen));
+    assert_true(seen.src == R && seen.dst == A && seen.sport == 53 && seen.dport == 4000);
+    assert_memory_equal(made->frame + 42, head, 12);
+    assert_memory_equal(made->frame + 54, dns + 12, n - 12 - 11);
+    assert_memory_equal(made->frame, frame + 6, 6);
+}
+
+static void a_listed_name_is_answered_over_ipv6(void)
+{
+    uint8_t packet[512] = {[12] = 0x86, [13] = 0xdd, [14] = 0x60, [20] = 17, [21] = 9};
+    const struct nf_emitted *made;
+    uint32_t n = put_query(packet + 62, "evil.com"), sum = 0;
+
+    help_chain_open(&h, GUARD(), LIST, 3);
+    packet[22] = packet[38] = 0x20;
+    packet[37] = 1;
+    packet[53] = 2;
+    packet[19] = packet[59] = (uint8_t)(8 + n);
+    packet[54] = 0x80;
+    packet[57] = 53;
+    assert_int_not_equal(help_chain_send(&h, NF_INSIDE, packet, 62 + n).drop, 0);
+    assert_int_equal(nf_chain_emitted(h.chain, &made), 1);
+    assert_int_equal(made->len, 62 + n - 11);
+    assert_int_equal(made->frame[37], 2);
+    assert_int_equal(made->frame[53], 1);
+    assert_int_equal(made->frame[55], 53);
+    assert_int_equal(made->frame[56], 0x80);
+    sum = 17 + made->len - 54;
+    for (uint32_t i = 22; i < made->len; i++)
+        sum += i % 2 ? made->frame[i] : (uint32_t)made->frame[i] << 8;
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    assert_int_equal(sum, 0xffff);
+}
+
+static void what_cannot_be_read_is_dropped(void)
+{
+    static const struct {
+        const char *bytes;
+        uint32_t n;
+    } bad[] = {
+#define B(text) {text, sizeof(text) - 1}
+        B(""),
+        B("\1\1\1\0\0\1\0\0\0\0\0"),                             /* half a header */
+        B("\1\1\1\0\0\1\0\0\0\0\0\0"),                           /* no question */
+        B("\1\1\1\0\0\1\0\0\0\0\0\0\4evil"),                     /* the name does not end */
+        B("\1\1\1\0\0\1\0\0\0\0\0\0\4evil\3com"),                /* without its 0 */
+        B("\1\1\1\0\0\1\0\0\0\0\0\0\4evil\3com\0\0\1\0"),        /* half a class */
+        B("\1\1\1\0\0\1\0\0\0\0\0\0\xc0\x0c\0\1\0\1"),           /* a pointer to itself */
+        B("\1\1\1\0\0\1\0\0\0\0\0\0\1a\xc0\0\0\1\0\1"),          /* into the header */
+        B("\1\1\1\0\0\1\0\0\0\0\0\0\x40zz\0\0\1\0\1"),           /* a label of a kind that there is not */
+        B("\1\1\1\0\0\2\0\0\0\0\0\0\1a\0\0\1\0\1\1b\0\0\1\0\1"), /* two questions */
+        B("\1\1\1\0\0\1\0\0\0\0\0\0\77evil\3com\0\0\1\0\1"),     /* a label beyond the end */
+    };
+
+    help_chain_open(&h, GUARD(), LIST, 3);
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_false(payload(NF_INSIDE, bad[i].bytes, bad[i].n));
+        assert_int_equal(counter("malformed"), i + 1);
+    }
+    assert_int_equal(counter("listed"), 0);
+}
+
+/* 255 bytes are a name, and 256 are none (RFC 1035, 2.3.4). */
+static void the_longest_name_is_read(void)
+{
+    uint8_t dns[512] = {1, 1, 1, 0, 0, 1};
+
+    help_chain_open(&h, GUARD(), LIST, 3);
+    memset(dns + 12, 'a', 400);
+    for (unsigned i = 0; i < 4; i++)
+        dns[12 + i * 64] = 63;
+    dns[12 + 3 * 64] = 61;
+    dns[12 + 254] = 0;
+    assert_true(payload(NF_INSIDE, dns, 12 + 255 + 4));
+    dns[12 + 3 * 64] = 62;
+    dns[12 + 254] = 'a';
+    dns[12 + 255] = 0;
+    assert_false(payload(NF_INSIDE, dns, 12 + 256 + 4));
+    assert_int_equal(counter("malformed"), 1);
+}
+
+static void other_packets_pass(void)
+{
+    struct nft_spec s = {.src = A, .dst = R, .sport = 4000, .dport = 5353, .proto = 17, .payload = 30};
+    uint8_t dns[512];
+    uint32_t n = put_query(dns, "evil.com");
+
+    help_chain_open(&h, GUARD(), LIST, 3);
+    assert_true(help_chain_spec(&h, NF_INSIDE, &s, NULL));
+    s.dport = 53;
+    s.proto = 6;
+    s.tcp = NFT_ACK;
+    assert_true(help_chain_spec(&h, NF_INSIDE, &s, NULL));
+    assert_true(payload(NF_OUTSIDE, dns, n)); /* not of a client */
+    dns[2] |= 0x80;
+    assert_true(payload(NF_INSIDE, dns, n)); /* a response */
+    dns[2] &= 0x7f;
+    dns[5] = 0;
+    assert_true(payload(NF_INSIDE, dns, n)); /* without a question */
+    assert_int_equal(counter("queries"), 0);
+}
+
+struct fact {
+    const char *file, *list;
+    uint64_t queries, listed;
+};
+static const struct fact facts[] = {
+    {"1kxun.pcap", "1kxun.com\n", 11, 6},
+    {"1kxun.pcap", "KanKan.1kxun.com\nqq.com\nxun.com\n", 11, 6},
+    {"mixed.pcap", "slashdot.org\n", 14, 12},
+    {"mixed.pcap", "vendors.slashdot.org\nakamaiedge.net\n", 14, 4},
+};
+
+static void queries_of_captures_are_those_of_tshark(void)
+{
+    help_captures_or_skip();
+    for (unsigned i = 0; i < sizeof(facts) / sizeof(facts[0]); i++) {
+        const struct fact *f = &facts[i];
+        struct help_capture capture;
+
+        if (!help_capture_read(&capture, f->file))
+            continue;
+        help_chain_open(&h, GUARD(", clients: both"), f->list, i);
+        help_chain_capture(&h, &capture, false, &(uint64_t){0});
+        assert_int_equal(counter("queries"), f->queries);
+        assert_int_equal(counter("listed"), f->listed);
+        assert_int_equal(counter("answered"), f->listed);
+        assert_int_equal(counter("malformed"), 0);
+        help_chain_close(&h);
+        help_capture_free(&capture);
+    }
+    help_chain_open(&h, GUARD(), LIST, 3);
+}
+
+static void refused(const char *list, const char *expected)
+{
+    struct ft_fault fault = {""};
+
+    assert_true(help_chain_refused(GUARD(), list, &fault) < 0);
+    if (!strstr(fault.text, expected))
+        fail_msg("\"%s\" is not in \"%s\"", expected, fault.text);
+}
+
+static void bad_lists_are_refused_by_line(void)
+{
+    char label[80] = "", name[300] = "";
+
+    help_chain_open(&h, GUARD(), LIST, 3);
+    refused("good.example\nbad..example\n",
+            "firewall.rules:2: \"bad..example\", expected a domain such as example.com");
+    refused(".\n", ":1: \".\", expected a domain");
+    refused(".com", "expected a domain");
+    refused("two words", "expected a domain");
+    memset(label, 'a', 64);
+    refused(label, "expected a domain");
+    for (unsigned i = 0; i < 85; i++)
+        memcpy(name + 3 * i, "ab.", 3);
+    refused(name, "expected a domain");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        HELP_CASE(listed_domains_and_what_is_below_are_dropped),
+        HELP_CASE(what_is_inside_of_a_label_parts_nothing),
+        HELP_CASE(a_listed_name_is_answered_that_there_is_none),
+        HELP_CASE(a_listed_name_is_answered_over_ipv6),
+        HELP_CASE(what_cannot_be_read_is_dropped),
+        HELP_CASE(the_longest_name_is_read),
+        HELP_CASE(other_packets_pass),
+        HELP_CASE(queries_of_captures_are_those_of_tshark),
+        HELP_CASE(bad_lists_are_refused_by_line),
+    };
+
+    return cmocka_run_group_tests_name("dns_guard", tests, NULL, NULL);
+}
