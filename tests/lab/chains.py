@@ -4,12 +4,22 @@
 drawn as well, small tables among them. DIRECTORY is where the files lie that NFs read.
 
     chains.py files DIRECTORY    writes those files
-    chains.py SEED DIRECTORY     prints the chain file"""
+    chains.py SEED DIRECTORY     prints the chain file; MODULES are the modules that it needs beside what is built in
+    chains.py names              prints the NFs that are drawn from"""
 import os
 import random
 import sys
 
-FILES = {"firewall.rules": "default allow\n"}
+FILES = {
+    "firewall.rules": "default allow\n",
+    "names.list": "com\nwww.example.org\n",
+    "ips.rules": """alert tcp any any -> any any (msg:"a page"; content:"HTTP/1."; sid:1;)
+drop tcp any any -> any any (msg:"a shell"; content:"/bin/"; nocase; sid:2;)
+reject tcp any any -> any any (msg:"ftp root"; content:"USER "; content:"root"; distance:0; within:20; sid:3;)
+alert udp any any -> any any (msg:"dns"; content:"|00 01 00 01|"; threshold: type limit, track by_src, count 2, seconds 5; sid:4;)
+alert tcp any any -> any any (msg:"pair"; content:"GET "; pcre:"/[a-z]{3,9}\\.(php|cgi)/i"; sid:5;)
+""",
+}
 
 BACKENDS = '"198.18.0.1 198.18.0.2 198.18.0.3 2001:2::1 [2001:2::2]:8080"'
 
@@ -20,6 +30,17 @@ def flows(draw):
 
 def one(draw, name, rules):
     pick = draw.choice
+    if name == "dns_guard":
+        return f"list: {rules}/names.list, action: {pick(['drop', 'nxdomain'])}, clients: {pick(['inside', 'outside', 'both'])}"
+    if name == "dpi":
+        return f"heap_mb: {pick([1, 8])}, packets: {pick([4, 32])}, {flows(draw)}"
+    if name == "ips":
+        return (f"rules: {rules}/ips.rules, stream_pieces: {pick([64, 16384])}, flow_pieces: {pick([4, 136])}, "
+                f"fragments: {pick(['drop', 'pass'])}, checksums: {pick(['true', 'false'])}, {flows(draw)}")
+    if name == "portscan":
+        return (f"watch: {pick(['outside', 'inside'])}, destinations: {pick(['addresses', 'ports'])}, "
+                f"action: {pick(['alert', 'drop'])}, answer: {pick([1, 10])}, hold: {pick([2, 3600])}, "
+                f"max_hosts: {pick([16, 65536])}, max_contacts: {pick([64, 65536])}")
     if name == "firewall":
         return f"rules: {rules}/firewall.rules, ipv6: {pick(['true', 'false'])}, {flows(draw)}"
     if name == "forward":
@@ -43,10 +64,13 @@ def one(draw, name, rules):
     raise SystemExit(f"{name}: no parameters are known for it, expected a case of its own in one()")
 
 
-ALL = ["firewall", "forward", "load_balancer", "monitor", "nat", "nptv6", "rate_limiter"]
+ALL = ["dns_guard", "dpi", "firewall", "forward", "ips", "load_balancer", "monitor", "nat", "nptv6", "portscan", "rate_limiter"]
 
 
 def main():
+    if sys.argv[1:] == ["names"]:
+        print(*ALL)
+        return
     what, directory = sys.argv[1:]
     if what == "files":
         for name, text in FILES.items():
@@ -54,7 +78,7 @@ def main():
                 out.write(text)
         return
     draw = random.Random(what)
-    print("chain:\n  name: drawn\n  lanes: 1\n  nfs:")
+    print(f"chain:\n  name: drawn\n  lanes: 1\n  modules: [{os.environ.get('MODULES', '')}]\n  nfs:")
     for name in draw.sample(ALL, draw.randint(2, min(6, len(ALL)))):
         print(f"    - {name}: {{ {one(draw, name, directory)} }}")
 

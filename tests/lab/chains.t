@@ -10,6 +10,11 @@ chains
 all_captures
 first=${CHAINS_SEED:-1} count=${CHAINS:-12}
 python3 tests/lab/chains.py files "$dir/chain"
+MODULES=$(realpath "${BUILD:-build}/lib/understudy/dpi.so")
+export MODULES
+printf 'chain: { name: all, modules: [ %s ], nfs: [ forward ] }\n' "$MODULES" >"$dir/chain/all.yaml"
+[ "$("$understudy" nfs -c "$dir/chain/all.yaml" -o json | jq -r '[.nfs[].name] | sort | join(" ")')" = "$(python3 tests/lab/chains.py names)" ]
+ok "chains are drawn from all NFs that there are" $? "$("$understudy" nfs -c "$dir/chain/all.yaml" -o json | jq -c '[.nfs[].name]')"
 
 # What one seed draws: capture, lanes, policy, standby, input keeper, number of kills.
 draw() { # SEED
