@@ -17,7 +17,7 @@ FILES = {
 drop tcp any any -> any any (msg:"a shell"; content:"/bin/"; nocase; sid:2;)
 reject tcp any any -> any any (msg:"ftp root"; content:"USER "; content:"root"; distance:0; within:20; sid:3;)
 alert udp any any -> any any (msg:"dns"; content:"|00 01 00 01|"; threshold: type limit, track by_src, count 2, seconds 5; sid:4;)
-alert tcp any any -> any any (msg:"pair"; content:"GET "; pcre:"/[a-z]{3,9}\\.(php|cgi)/i"; sid:5;)
+alert tcp any any -> any any (msg:"pair"; content:"GET "; pcre:"/[a-z]+[.]php/Ri"; sid:5;)
 """,
 }
 
