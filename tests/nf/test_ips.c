@@ -123,6 +123,9 @@ static void who_contradicts_what_is_kept_is_dropped(void)
     assert_true(client(107, "done"));
     assert_int_equal(counter("segments_kept"), 1);
     assert_int_equal(counter("matches"), 0);
+    assert_true(client(120, "later"));
+    assert_false(tcp(NF_INSIDE, NFT_ACK | NFT_FIN, 122, 501, "")); /* an end inside it */
+    assert_int_equal(counter("overlap_differs"), 3);
 }
 
 static void room_behind_holes_is_bounded(void)
