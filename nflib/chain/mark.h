@@ -68,7 +68,7 @@ static inline __attribute__((always_inline)) void nf_mark_registers(void)
                      "xor %%r15d, %%r15d" ::
                          : "rbx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cc");
 #endif
-#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__clang__) /* the fuzzers' */
+#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__)
     __asm__ volatile("xor %%ebp, %%ebp" ::: "rbp", "cc");
 #endif
 }
