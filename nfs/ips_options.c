@@ -126,9 +126,9 @@ static bool read_pcre(struct ips_line *l, struct ips_rule *rule, char *value)
 /* The content that a modifier is about, NULL: none. */
 static struct ips_content *last_content(struct ips_line *l, const struct ips_rule *rule)
 {
-    struct ips_content *last = &l->rules->content[l->rules->contents - 1];
+    struct ips_content *last = rule->contents ? &l->rules->content[l->rules->contents - 1] : NULL;
 
-    return rule->contents && !last->pcre ? last : NULL;
+    return last && !last->pcre ? last : NULL;
 }
 
 static bool read_nocase(struct ips_line *l, struct ips_rule *rule, char *value)

@@ -124,11 +124,11 @@ static void follow(struct pattern *p, uint64_t from, uint64_t to)
 
 static bool add_position(struct pattern *p, const bool set[256], struct part *out)
 {
-    uint64_t bit = 1ull << p->positions;
+    uint64_t bit;
 
     if (p->positions == 64)
         return false;
-    p->positions++;
+    bit = 1ull << p->positions++;
     for (unsigned c = 0; c < 256; c++)
         p->pcre->has[c] |= set[c] ? bit : 0;
     *out = (struct part){bit, bit, false};

@@ -177,7 +177,8 @@ static void add_fin(const struct taking *t, const struct segment *g, uint32_t be
 
 /*
  * Walks over a segment: over what pieces have of it, and what lies between them. With `keep` the latter
- * becomes pieces. Returns how many those are, or UINT32_MAX when a piece has other bytes.
+ * becomes pieces. Returns how many those are, or UINT32_MAX when a piece has other bytes, or one of the two
+ * has some behind the other's end.
  */
 static uint32_t walk_parts(const struct taking *t, const struct segment *g, bool keep)
 {
@@ -188,10 +189,14 @@ static uint32_t walk_parts(const struct taking *t, const struct segment *g, bool
         uint32_t from = g->seq + at, n = g->len - at, ahead;
 
         if (piece && (int32_t)(piece->seq + piece->len - from) <= 0) {
+            if (piece->fin && (int32_t)(piece->seq + piece->len - (g->seq + g->len)) < 0)
+                return UINT32_MAX;
             before = place;
             place = piece->next;
             continue;
         }
+        if (!n && g->fin && piece)
+            return UINT32_MAX;
         if (!n)
             break;
         ahead = piece ? piece->seq - from : UINT32_MAX;

@@ -13,10 +13,10 @@ cat >>"$dir/chain/inspect.rules" <<'END'
 alert tcp any any -> any 80 (msg:"requests"; content:"GET "; threshold:type both, track by_src, count 3, seconds 60; sid:1;)
 reject tcp any any -> any any (msg:"refused"; content:"GNUTELLA/0.6 503"; sid:2;)
 reject udp any any -> any any (msg:"lime"; content:"LIME"; sid:3;)
-drop tcp any any -> any any (msg:"made"; content:"|00 01 02|"; content:"|10|"; distance:1; within:40; sid:4;)
+drop tcp any any -> any 443 (msg:"made"; content:"yyyy"; content:"y"; distance:1; within:9; sid:4;)
 alert tcp any any -> any 21 (msg:"password"; content:"PASS "; pcre:"/^[^\r\n]{1,20}\r\n/R"; sid:5;)
 END
-sed -i 's/max_flows: 100000 }/max_flows: 10000, checksums: false, max_tracked: 8 }/; s/checksums: false, max_tracked: 8, ipv6/ipv6/' "$dir/chain/inspect.yaml"
+sed -i 's/inspect.rules, max_flows: 100000/inspect.rules, checksums: false, max_tracked: 8/' "$dir/chain/inspect.yaml"
 
 verdict() { # NAME FAILOVERS
     [ "$(fact '"\(.equivalent) \(.failovers) \(.lost) \(.duplicated) \(.altered)"')" = "true $2 0 0 0" ]
@@ -30,6 +30,8 @@ for lanes in 1 2 4; do
         run -c "$dir/chain/inspect.yaml" --lanes "$lanes" --mode "${how%:*}" --standby "${how#*:}" --kill "primary@$((300 * lanes))" \
             --kill standby@1500 --kill primary@3000 "$dir/made.pcap"
         verdict "made, $lanes lanes, $how" 2
+        [ "$(counted dropped)" -gt 0 ] && [ "$(counted blocked)" -gt 0 ]
+        ok "rules have dropped" $? "$(counted dropped), $(counted blocked)"
     done
 done
 

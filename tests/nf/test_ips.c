@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * ips: signatures across segments, what is dropped and what follows it, holes and overlaps, directions,
- * thresholds, resets, other rules while streams go on. test_ips_model.c holds the matching against a model,
+ * thresholds, other rules while streams go on. test_ips_model.c holds the matching against a model,
  * test_ips_rules.c has rules that are refused, and real captures.
  */
 #include "tests/nf/help_change.h"
-#include "tests/nf/help_segment.h"
+#include "tests/nf/help_ips.h"
 
 #include <stdarg.h>
 #include <setjmp.h>
@@ -13,183 +13,124 @@
 #include <stdio.h>
 #include <string.h>
 
-#define IPS(more) "    - ips: { rules: firewall.rules, max_flows: 8" more " }\n"
-
-static struct help_chain h;
-
-static void open_ips(const char *nfs, const char *rules)
-{
-    help_chain_open(&h, nfs, rules, 1);
-    h.now = HELP_SECOND;
-}
-
-static uint64_t counter(const char *name)
-{
-    return help_chain_counter(&h, "ips", name);
-}
-
-static bool send_segment(uint8_t side, const struct help_segment *s)
-{
-    uint8_t frame[NFT_FRAME_MAX];
-
-    return !help_chain_send(&h, side, frame, help_segment_frame(s, frame)).drop;
-}
-
-/* From the client inside, or from the server. True: it passed. */
-static bool tcp(uint8_t side, uint8_t flags, uint32_t seq, uint32_t ack, const char *payload)
-{
-    const struct help_segment s = {.from = side == NF_INSIDE ? 1 : 2,
-                                   .to = side == NF_INSIDE ? 2 : 1,
-                                   .sport = side == NF_INSIDE ? 4000 : 80,
-                                   .dport = side == NF_INSIDE ? 80 : 4000,
-                                   .proto = 6,
-                                   .flags = flags,
-                                   .seq = seq,
-                                   .ack = ack,
-                                   .payload = payload,
-                                   .len = (uint32_t)strlen(payload)};
-
-    return send_segment(side, &s);
-}
-static bool udp(uint8_t side, const char *payload)
-{
-    const struct help_segment s = {.from = side == NF_INSIDE ? 1 : 2,
-                                   .to = side == NF_INSIDE ? 2 : 1,
-                                   .sport = side == NF_INSIDE ? 4000 : 53,
-                                   .dport = side == NF_INSIDE ? 53 : 4000,
-                                   .proto = 17,
-                                   .payload = payload,
-                                   .len = (uint32_t)strlen(payload)};
-
-    return send_segment(side, &s);
-}
-static bool client(uint32_t seq, const char *payload)
-{
-    return tcp(NF_INSIDE, NFT_ACK, seq, 501, payload);
-}
-
-/* Client's bytes begin at 101, server's at 501. */
-static void connect(void)
-{
-    assert_true(tcp(NF_INSIDE, NFT_SYN, 100, 0, ""));
-    assert_true(tcp(NF_OUTSIDE, NFT_SYN | NFT_ACK, 500, 101, ""));
-    assert_true(client(101, ""));
-}
-
 #define DROP  "drop tcp any any -> any 80 (msg:\"an attack\"; content:\"attack\"; sid:7; rev:3;)\n"
 #define ALERT "alert tcp any any <> any any (msg:\"seen\"; content:\"Attack\"; nocase; sid:8;)\n"
 
 static void what_completes_a_match_is_dropped_and_what_follows(void)
 {
-    open_ips(IPS(), DROP);
-    connect();
-    assert_true(client(101, "an att"));
-    assert_false(client(107, "ack"));
-    assert_false(client(107, "ack"));
-    assert_false(client(110, "more"));
-    assert_false(tcp(NF_OUTSIDE, NFT_ACK, 501, 107, "answer"));
-    assert_false(tcp(NF_INSIDE, NFT_SYN, 106, 0, "")); /* no way to begin anew in the middle */
-    assert_int_equal(counter("dropped"), 1);
-    assert_int_equal(counter("blocked"), 4);
-    help_chain_has(&h, "ips",
+    help_ips_open(IPS(), DROP);
+    help_ips_begin();
+    assert_true(help_ips_client(101, "an att"));
+    assert_false(help_ips_client(107, "ack"));
+    assert_false(help_ips_client(107, "ack"));
+    assert_false(help_ips_client(110, "more"));
+    assert_false(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 501, 107, "answer"));
+    assert_false(help_ips_tcp(NF_INSIDE, NFT_SYN, 106, 0, "")); /* no way to begin anew in the middle */
+    assert_int_equal(help_ips_counter("dropped"), 1);
+    assert_int_equal(help_ips_counter("blocked"), 4);
+    help_chain_has(&help_ips, "ips",
                    "{\"rule\":\"7\",\"line\":1,\"action\":\"drop\",\"hits\":1,\"msg\":\"an attack\"}");
-    help_chain_has(&h, "ips",
+    help_chain_has(&help_ips, "ips",
                    "{\"alert\":\"7\",\"rev\":3,\"at_ns\":1000000000,\"action\":\"drop\",\"proto\":\"tcp\","
                    "\"from\":\"10.0.0.1:4000\",\"to\":\"10.0.0.2:80\",\"msg\":\"an attack\"}");
-    assert_int_equal(help_chain_command(&h, "clear ips"), FT_OK);
-    assert_true(client(110, "picked up"));
+    assert_int_equal(help_chain_command(&help_ips, "clear ips"), FT_OK);
+    assert_true(help_ips_client(110, "picked up"));
 }
 
 static void a_packet_that_fills_a_hole_stands_for_what_is_behind_it(void)
 {
-    open_ips(IPS(), DROP);
-    connect();
-    assert_true(client(107, "tack"));
-    assert_true(client(105, "at"));
-    assert_int_equal(counter("segments_kept"), 2);
-    assert_false(client(101, "the "));
-    assert_int_equal(counter("dropped"), 1);
+    help_ips_open(IPS(), DROP);
+    help_ips_begin();
+    assert_true(help_ips_client(107, "tack"));
+    assert_true(help_ips_client(105, "at"));
+    assert_int_equal(help_ips_counter("segments_kept"), 2);
+    assert_false(help_ips_client(101, "the "));
+    assert_int_equal(help_ips_counter("dropped"), 1);
 }
 
 static void who_contradicts_what_is_kept_is_dropped(void)
 {
-    open_ips(IPS(), DROP);
-    connect();
-    assert_true(client(103, "tttt"));
-    assert_false(client(101, "at_"));   /* in front of it, and into it */
-    assert_false(client(104, "ttack")); /* behind it */
-    assert_int_equal(counter("overlap_differs"), 2);
-    assert_true(client(101, "at"));
-    assert_true(client(107, "done"));
-    assert_int_equal(counter("segments_kept"), 1);
-    assert_int_equal(counter("matches"), 0);
+    help_ips_open(IPS(), DROP);
+    help_ips_begin();
+    assert_true(help_ips_client(103, "tttt"));
+    assert_false(help_ips_client(101, "at_"));   /* in front of it, and into it */
+    assert_false(help_ips_client(104, "ttack")); /* behind it */
+    assert_int_equal(help_ips_counter("overlap_differs"), 2);
+    assert_true(help_ips_client(101, "at"));
+    assert_true(help_ips_client(107, "done"));
+    assert_int_equal(help_ips_counter("segments_kept"), 1);
+    assert_int_equal(help_ips_counter("matches"), 0);
+    assert_true(help_ips_client(120, "later"));
+    assert_false(help_ips_tcp(NF_INSIDE, NFT_ACK | NFT_FIN, 122, 501, "")); /* an end inside it */
+    assert_int_equal(help_ips_counter("overlap_differs"), 3);
 }
 
 static void room_behind_holes_is_bounded(void)
 {
-    open_ips(IPS(", stream_pieces: 3, flow_pieces: 2"), DROP);
-    connect();
-    assert_false(client(101 + 2 * 496, "far"));
-    assert_int_equal(counter("out_of_window"), 1);
-    assert_true(client(110, "one"));
-    assert_true(client(120, "two"));
-    assert_false(client(130, "three"));
-    assert_int_equal(counter("segments_full"), 1);
-    assert_true(tcp(NF_OUTSIDE, NFT_ACK, 510, 101, "one"));
-    assert_false(tcp(NF_OUTSIDE, NFT_ACK, 520, 101, "two"));
-    assert_int_equal(counter("segments_full"), 2);
-    assert_true(client(101, "123456789"));
-    assert_true(tcp(NF_OUTSIDE, NFT_ACK, 520, 101, "two"));
+    help_ips_open(IPS(", stream_pieces: 3, flow_pieces: 2"), DROP);
+    help_ips_begin();
+    assert_false(help_ips_client(101 + 2 * 496, "far"));
+    assert_int_equal(help_ips_counter("out_of_window"), 1);
+    assert_true(help_ips_client(110, "one"));
+    assert_true(help_ips_client(120, "two"));
+    assert_false(help_ips_client(130, "three"));
+    assert_int_equal(help_ips_counter("segments_full"), 1);
+    assert_true(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 510, 101, "one"));
+    assert_false(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 520, 101, "two"));
+    assert_int_equal(help_ips_counter("segments_full"), 2);
+    assert_true(help_ips_client(101, "123456789"));
+    assert_true(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 520, 101, "two"));
 }
 
 static void a_hole_that_the_receiver_does_not_have_is_passed_over(void)
 {
-    open_ips(IPS(), ALERT);
-    connect();
-    assert_true(client(110, "att"));
-    assert_true(tcp(NF_OUTSIDE, NFT_ACK, 501, 113, ""));
-    assert_int_equal(counter("gaps"), 0); /* perhaps it is still to come */
-    assert_true(client(113, "ack"));
-    assert_int_equal(counter("gaps"), 1);
-    assert_int_equal(counter("gap_bytes"), 9);
-    assert_int_equal(counter("matches"), 1);
-    assert_true(client(101, "retransmit"));
-    assert_int_equal(counter("retransmitted"), 1);
+    help_ips_open(IPS(), ALERT);
+    help_ips_begin();
+    assert_true(help_ips_client(110, "att"));
+    assert_true(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 501, 113, ""));
+    assert_int_equal(help_ips_counter("gaps"), 0); /* perhaps it is still to come */
+    assert_true(help_ips_client(113, "ack"));
+    assert_int_equal(help_ips_counter("gaps"), 1);
+    assert_int_equal(help_ips_counter("gap_bytes"), 9);
+    assert_int_equal(help_ips_counter("matches"), 1);
+    assert_true(help_ips_client(101, "retransmit"));
+    assert_int_equal(help_ips_counter("retransmitted"), 1);
 }
 
 static void a_connection_begins_anew_when_the_last_one_is_over_for_both(void)
 {
-    open_ips(IPS(), DROP);
-    connect();
-    assert_true(client(101, "att"));
-    assert_true(tcp(NF_INSIDE, NFT_RST, 90000, 0, "")); /* its receiver does not believe it */
-    assert_true(tcp(NF_INSIDE, NFT_SYN, 103, 0, ""));
-    assert_false(client(104, "ack"));
-    help_chain_close(&h);
-    open_ips(IPS(), DROP);
-    connect();
-    assert_true(client(101, "att"));
-    assert_true(tcp(NF_INSIDE, NFT_RST, 104, 0, ""));
-    assert_true(tcp(NF_INSIDE, NFT_SYN, 9000, 0, ""));
-    assert_true(client(9001, "ack"));
-    assert_false(client(9004, "attack"));
+    help_ips_open(IPS(), DROP);
+    help_ips_begin();
+    assert_true(help_ips_client(101, "att"));
+    assert_true(help_ips_tcp(NF_INSIDE, NFT_RST, 90000, 0, "")); /* its receiver does not believe it */
+    assert_true(help_ips_tcp(NF_INSIDE, NFT_SYN, 103, 0, ""));
+    assert_false(help_ips_client(104, "ack"));
+    help_chain_close(&help_ips);
+    help_ips_open(IPS(), DROP);
+    help_ips_begin();
+    assert_true(help_ips_client(101, "att"));
+    assert_true(help_ips_tcp(NF_INSIDE, NFT_RST, 104, 0, ""));
+    assert_true(help_ips_tcp(NF_INSIDE, NFT_SYN, 9000, 0, ""));
+    assert_true(help_ips_client(9001, "ack"));
+    assert_false(help_ips_client(9004, "attack"));
 }
 
 static void directions_and_states_of_flows(void)
 {
-    open_ips(IPS(), "alert tcp any any -> any any (content:\"x\"; flow:to_server; sid:1;)\n"
-                    "alert tcp any any -> any any (content:\"x\"; flow:from_server,established; sid:2;)\n"
-                    "alert tcp 10.0.0.0/24 any -> !10.0.0.1 [79:81,443] (content:\"x\"; sid:3;)\n"
-                    "alert udp any any -> any any (content:\"y\"; flow:established; sid:4;)\n");
-    connect();
-    assert_true(client(101, "x"));
-    assert_true(tcp(NF_OUTSIDE, NFT_ACK, 501, 102, "x x"));
-    assert_true(udp(NF_INSIDE, "y"));
-    assert_true(udp(NF_OUTSIDE, "yyy"));
-    help_chain_has(&h, "ips", "\"rule\":\"1\",\"line\":1,\"action\":\"alert\",\"hits\":1");
-    help_chain_has(&h, "ips", "\"rule\":\"2\",\"line\":2,\"action\":\"alert\",\"hits\":2");
-    help_chain_has(&h, "ips", "\"rule\":\"3\",\"line\":3,\"action\":\"alert\",\"hits\":1");
-    help_chain_has(&h, "ips", "\"rule\":\"4\",\"line\":4,\"action\":\"alert\",\"hits\":3");
+    help_ips_open(IPS(),
+                  "alert tcp any any -> any any (content:\"x\"; flow:to_server; sid:1;)\n"
+                  "alert tcp any any -> any any (content:\"x\"; flow:from_server,established; sid:2;)\n"
+                  "alert tcp 10.0.0.0/24 any -> !10.0.0.1 [79:81,443] (content:\"x\"; sid:3;)\n"
+                  "alert udp any any -> any any (content:\"y\"; flow:established; sid:4;)\n");
+    help_ips_begin();
+    assert_true(help_ips_client(101, "x"));
+    assert_true(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 501, 102, "x x"));
+    assert_true(help_ips_udp(NF_INSIDE, "y"));
+    assert_true(help_ips_udp(NF_OUTSIDE, "yyy"));
+    help_chain_has(&help_ips, "ips", "\"rule\":\"1\",\"line\":1,\"action\":\"alert\",\"hits\":1");
+    help_chain_has(&help_ips, "ips", "\"rule\":\"2\",\"line\":2,\"action\":\"alert\",\"hits\":2");
+    help_chain_has(&help_ips, "ips", "\"rule\":\"3\",\"line\":3,\"action\":\"alert\",\"hits\":1");
+    help_chain_has(&help_ips, "ips", "\"rule\":\"4\",\"line\":4,\"action\":\"alert\",\"hits\":3");
 }
 
 static void thresholds_decide_who_is_told_and_what_is_dropped(void)
@@ -201,61 +142,27 @@ static void thresholds_decide_who_is_told_and_what_is_dropped(void)
     for (unsigned i = 0; i < 3; i++) {
         unsigned pass = 0;
 
-        open_ips(IPS(", max_tracked: 1"),
-                 "drop udp any any -> any 53 (" OF(
-                     "limit") "sid:1;)\n"
-                              "drop udp any any -> any 53 (" OF(
-                                  "threshold") "sid:2;)\n"
-                                               "drop udp any any -> any 53 (" OF("both") "sid:3;)\n");
+        help_ips_open(IPS(", max_tracked: 1"),
+                      "drop udp any any -> any 53 (" OF(
+                          "limit") "sid:1;)\n"
+                                   "drop udp any any -> any 53 (" OF(
+                                       "threshold") "sid:2;)\n"
+                                                    "drop udp any any -> any 53 (" OF("both") "sid:3;)\n");
         for (unsigned n = 0; n < 5; n++)
-            pass += udp(NF_INSIDE, names[i]);
+            pass += help_ips_udp(NF_INSIDE, names[i]);
         assert_int_equal(pass, passed[i]);
-        assert_int_equal(counter("alerts"), alerts[i]);
-        assert_int_equal(counter("matches"), 5);
-        help_chain_wait_tenths(&h, 100);
-        assert_int_equal(udp(NF_INSIDE, names[i]), i != 0); /* counted from the beginning */
-        assert_int_equal(counter("tracked_full"), 0);
-        assert_false(udp(NF_INSIDE, names[(i + 1) % 3])); /* no room: as without a threshold */
-        assert_int_equal(counter("tracked_full"), 1);
-        help_chain_wait_tenths(&h, 100);
-        udp(NF_INSIDE, names[(i + 1) % 3]); /* the other one's time is over */
-        assert_int_equal(counter("tracked_full"), 1);
-        help_chain_close(&h);
+        assert_int_equal(help_ips_counter("alerts"), alerts[i]);
+        assert_int_equal(help_ips_counter("matches"), 5);
+        help_chain_wait_tenths(&help_ips, 100);
+        assert_int_equal(help_ips_udp(NF_INSIDE, names[i]), i != 0); /* counted from the beginning */
+        assert_int_equal(help_ips_counter("tracked_full"), 0);
+        assert_false(help_ips_udp(NF_INSIDE, names[(i + 1) % 3])); /* no room: as without a threshold */
+        assert_int_equal(help_ips_counter("tracked_full"), 1);
+        help_chain_wait_tenths(&help_ips, 100);
+        help_ips_udp(NF_INSIDE, names[(i + 1) % 3]); /* the other one's time is over */
+        assert_int_equal(help_ips_counter("tracked_full"), 1);
+        help_chain_close(&help_ips);
     }
-}
-
-static uint32_t get32(const uint8_t *at)
-{
-    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
-}
-
-static void both_ends_of_what_is_rejected_are_told(void)
-{
-    const struct nf_emitted *made;
-    struct nft_seen seen;
-
-    open_ips(IPS(), "reject tcp any any -> any any (content:\"attack\"; sid:1;)\n"
-                    "reject udp any any -> any any (content:\"attack\"; sid:2;)\n");
-    connect();
-    assert_true(client(101, "att"));
-    assert_false(tcp(NF_INSIDE, NFT_ACK, 101, 555, "attack"));
-    assert_int_equal(nf_chain_emitted(h.chain, &made), 2);
-    for (unsigned i = 0; i < 2; i++) {
-        assert_true(nft_see(made[i].frame, made[i].len, &seen));
-        assert_null(nft_checksums(made[i].frame, made[i].len));
-        assert_int_equal(made[i].port, i);
-        assert_int_equal(seen.dst, NFT_IP(10, 0, 0, i + 1));
-        assert_int_equal(seen.dport, i ? 80 : 4000);
-        assert_int_equal(get32(made[i].frame + seen.l4 + 4), i ? 104 : 555); /* what each expects next */
-        assert_int_equal(made[i].frame[seen.l4 + 13] & NFT_RST, NFT_RST);
-    }
-    assert_false(udp(NF_INSIDE, "attack"));
-    assert_int_equal(nf_chain_emitted(h.chain, &made), 1);
-    assert_true(nft_see(made[0].frame, made[0].len, &seen));
-    assert_null(nft_checksums(made[0].frame, made[0].len));
-    assert_int_equal(seen.type, 3);
-    assert_int_equal(seen.dst, NFT_IP(10, 0, 0, 1));
-    assert_int_equal(counter("rejected"), 2);
 }
 
 static void what_cannot_be_looked_into_is_dropped(void)
@@ -279,28 +186,28 @@ static void what_cannot_be_looked_into_is_dropped(void)
                                    .len = 3};
     uint32_t len = help_segment_frame(&s, frame);
 
-    open_ips(IPS(", loose: false"), DROP);
-    assert_false(send_segment(NF_INSIDE, &s));
-    assert_int_equal(counter("beginning_unseen"), 1);
+    help_ips_open(IPS(", loose: false"), DROP);
+    assert_false(help_ips_send(NF_INSIDE, &s));
+    assert_int_equal(help_ips_counter("beginning_unseen"), 1);
     frame[len > 60 ? 60 : 56] ^= 1;
-    assert_int_equal(help_chain_send(&h, NF_INSIDE, frame, len).drop != 0, 1);
-    assert_int_equal(counter("checksum"), 1);
-    assert_false(help_chain_spec(&h, NF_INSIDE, &fragment, NULL));
-    assert_int_equal(counter("fragments"), 1);
+    assert_int_equal(help_chain_send(&help_ips, NF_INSIDE, frame, len).drop != 0, 1);
+    assert_int_equal(help_ips_counter("checksum"), 1);
+    assert_false(help_chain_spec(&help_ips, NF_INSIDE, &fragment, NULL));
+    assert_int_equal(help_ips_counter("fragments"), 1);
 }
 
 static void an_operator_changes_what_a_rule_does(void)
 {
-    open_ips(IPS(), DROP);
-    connect();
-    assert_int_equal(help_chain_command(&h, "set ips rule.7=off"), FT_OK);
-    assert_true(client(101, "attack"));
-    assert_int_equal(help_chain_command(&h, "set ips rule.7=alert"), FT_OK);
-    assert_true(client(107, "attack"));
-    assert_int_equal(counter("matches"), 1);
-    assert_int_equal(help_chain_command(&h, "set ips rule.8=alert"), FT_ENOENT);
-    assert_int_equal(help_chain_command(&h, "set ips rule.7=allow"), FT_EINVAL);
-    assert_int_equal(help_chain_command(&h, "set ips udp=0"), FT_EINVAL);
+    help_ips_open(IPS(), DROP);
+    help_ips_begin();
+    assert_int_equal(help_chain_command(&help_ips, "set ips rule.7=off"), FT_OK);
+    assert_true(help_ips_client(101, "attack"));
+    assert_int_equal(help_chain_command(&help_ips, "set ips rule.7=alert"), FT_OK);
+    assert_true(help_ips_client(107, "attack"));
+    assert_int_equal(help_ips_counter("matches"), 1);
+    assert_int_equal(help_chain_command(&help_ips, "set ips rule.8=alert"), FT_ENOENT);
+    assert_int_equal(help_chain_command(&help_ips, "set ips rule.7=allow"), FT_EINVAL);
+    assert_int_equal(help_chain_command(&help_ips, "set ips udp=0"), FT_EINVAL);
 }
 
 /* A stream under way: its hole is still there, and what the new rules look for begins behind the change. */
@@ -311,29 +218,29 @@ static void other_rules_take_the_place_of_these_while_streams_go_on(void)
                                 "alert tcp any any -> any any (content:\"tt\"; content:\"a\"; sid:10;)\n";
     struct ft_fault fault = {""};
 
-    open_ips(IPS(), DROP "alert tcp any any -> any any (content:\"att\"; content:\"none\"; sid:8;)\n");
-    connect();
-    assert_true(client(101, "attack") == false);
-    assert_int_equal(help_chain_command(&h, "clear ips"), FT_OK);
-    assert_true(client(107, "att"));
-    assert_true(client(111, "ck tt"));
-    assert_int_equal(help_change(&h, IPS(), other, &fault), 0);
-    assert_int_equal(nf_chain_check(h.chain, NULL, NULL, &fault), 0);
-    assert_true(client(110, "a"));
-    help_chain_has(&h, "ips", "\"rule\":\"9\",\"line\":1,\"action\":\"alert\",\"hits\":1");
-    help_chain_has(&h, "ips", "\"rule\":\"7\",\"line\":2,\"action\":\"drop\",\"hits\":1");
-    help_chain_has(&h, "ips", "\"rule\":\"10\",\"line\":3,\"action\":\"alert\",\"hits\":1");
-    assert_int_equal(nf_chain_check(h.chain, NULL, NULL, &fault), 0);
-    assert_int_equal(help_chain_command(&h, "set ips rule.7=alert"), FT_OK);
-    assert_int_equal(help_change(&h, "    - ips: { rules: firewall.rules, max_flows: 9 }\n", NULL, &fault),
-                     0);
-    help_chain_has(&h, "ips", "\"rule\":\"7\",\"line\":2,\"action\":\"alert\",\"hits\":1");
-    assert_true(client(116, "att"));
-    assert_int_equal(help_chain_command(&h, "set ips rule.7=drop"), FT_OK);
-    assert_int_equal(help_change(&h, IPS(), "# a file that has changed\n" DROP, &fault), 0);
-    assert_true(client(119, "ack")); /* it begins anew, and so does what it looks for */
-    assert_false(client(122, "attack"));
-    assert_true(help_change(&h, IPS(", alerts: 3"), NULL, &fault) < 0);
+    help_ips_open(IPS(), DROP "alert tcp any any -> any any (content:\"att\"; content:\"none\"; sid:8;)\n");
+    help_ips_begin();
+    assert_true(help_ips_client(101, "attack") == false);
+    assert_int_equal(help_chain_command(&help_ips, "clear ips"), FT_OK);
+    assert_true(help_ips_client(107, "att"));
+    assert_true(help_ips_client(111, "ck tt"));
+    assert_int_equal(help_change(&help_ips, IPS(), other, &fault), 0);
+    assert_int_equal(nf_chain_check(help_ips.chain, NULL, NULL, &fault), 0);
+    assert_true(help_ips_client(110, "a"));
+    help_chain_has(&help_ips, "ips", "\"rule\":\"9\",\"line\":1,\"action\":\"alert\",\"hits\":1");
+    help_chain_has(&help_ips, "ips", "\"rule\":\"7\",\"line\":2,\"action\":\"drop\",\"hits\":1");
+    help_chain_has(&help_ips, "ips", "\"rule\":\"10\",\"line\":3,\"action\":\"alert\",\"hits\":1");
+    assert_int_equal(nf_chain_check(help_ips.chain, NULL, NULL, &fault), 0);
+    assert_int_equal(help_chain_command(&help_ips, "set ips rule.7=alert"), FT_OK);
+    assert_int_equal(
+        help_change(&help_ips, "    - ips: { rules: firewall.rules, max_flows: 9 }\n", NULL, &fault), 0);
+    help_chain_has(&help_ips, "ips", "\"rule\":\"7\",\"line\":2,\"action\":\"alert\",\"hits\":1");
+    assert_true(help_ips_client(116, "att"));
+    assert_int_equal(help_chain_command(&help_ips, "set ips rule.7=drop"), FT_OK);
+    assert_int_equal(help_change(&help_ips, IPS(), "# a file that has changed\n" DROP, &fault), 0);
+    assert_true(help_ips_client(119, "ack")); /* it begins anew, and so does what it looks for */
+    assert_false(help_ips_client(122, "attack"));
+    assert_true(help_change(&help_ips, IPS(", alerts: 3"), NULL, &fault) < 0);
     assert_non_null(strstr(fault.text, "ips"));
 }
 
@@ -348,7 +255,6 @@ int main(void)
         HELP_CASE(a_connection_begins_anew_when_the_last_one_is_over_for_both),
         HELP_CASE(directions_and_states_of_flows),
         HELP_CASE(thresholds_decide_who_is_told_and_what_is_dropped),
-        HELP_CASE(both_ends_of_what_is_rejected_are_told),
         HELP_CASE(what_cannot_be_looked_into_is_dropped),
         HELP_CASE(an_operator_changes_what_a_rule_does),
         HELP_CASE(other_rules_take_the_place_of_these_while_streams_go_on),
