@@ -137,7 +137,6 @@ $(NFTESTLIB): $(NFTEST) $(filter $(BUILD)/obj/ftcore/% $(BUILD)/obj/nflib/% $(BU
 $(DPI): $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard nfs/dpi/*.c))
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(SANFLAGS) -shared -pthread -o $@ $^ -Wl,--gc-sections,--wrap=time,--wrap=gettimeofday,--exclude-libs,ALL -l:libndpi.a -lgcrypt -lm
-$(BUILD)/obj/nfs/dpi/%.o: CFLAGS += -isystem /usr/include/ndpi
 $(BUILD)/include/%: %
 	@mkdir -p $(@D)
 	@cp $< $@
