@@ -153,9 +153,9 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(HELP) $(CORE)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $< $(HELP) -Wl,--whole-archive $(CORE) -Wl,--no-whole-archive \
 	    $(LDLIBS) $(shell pkg-config --libs $(TESTLIB))
-# Its module, and the library that it is compared with.
-$(BUILD)/tests/nf/test_dpi: LDLIBS += -lndpi
-$(BUILD)/tests/nf/test_dpi: $(DPI)
+# Their module, and the library that it is compared with.
+$(BUILD)/tests/nf/test_dpi_captures: LDLIBS += -lndpi
+$(BUILD)/tests/nf/test_dpi $(BUILD)/tests/nf/test_dpi_captures: $(DPI)
 .PRECIOUS: $(BUILD)/obj/%.o
 
 # The simulation: the product's sources behind tests/sim/seam.h, in which the world answers in place of the system;
