@@ -141,8 +141,7 @@ $(NFTESTLIB): $(NFTEST) $(filter $(BUILD)/obj/ftcore/% $(BUILD)/obj/nflib/% $(BU
 # nDPI is linked in: both nodes have the same one, and what it asks of the wall clock comes to the module.
 $(DPI): $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard nfs/dpi/*.c))
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(SANFLAGS) -shared -pthread -o $@ $^ -Wl,--gc-sections,--wrap=time,--wrap=gettimeofday,--exclude-libs,ALL -l:libndpi.a -lgcrypt -lm
-$(BUILD)/obj/nfs/dpi/%.o: CFLAGS += -isystem /usr/include/ndpi
+	$(Q)$(CC) $(SANFLAGS) -shared $(LDFLAGS) -pthread -o $@ $^ -Wl,--gc-sections,--wrap=time,--wrap=gettimeofday,--exclude-libs,ALL -l:libndpi.a -lgcrypt -lm
 $(BUILD)/include/%: %
 	@mkdir -p $(@D)
 	@cp $< $@
@@ -159,9 +158,9 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(HELP) $(CORE)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $< $(HELP) -Wl,--whole-archive $(CORE) -Wl,--no-whole-archive \
 	    $(LDLIBS) $(shell pkg-config --libs $(TESTLIB))
-# Its module, and the library that it is compared with.
-$(BUILD)/tests/nf/test_dpi: LDLIBS += -lndpi
-$(BUILD)/tests/nf/test_dpi: $(DPI)
+# Their module, and the library that it is compared with.
+$(BUILD)/tests/nf/test_dpi_captures: LDLIBS += -lndpi
+$(BUILD)/tests/nf/test_dpi $(BUILD)/tests/nf/test_dpi_captures: $(DPI)
 .PRECIOUS: $(BUILD)/obj/%.o
 
 # The simulation: the product's sources behind tests/sim/seam.h, in which the world answers in place of the system;

@@ -94,11 +94,6 @@ void ft_pages_close(struct ft_region *region)
     region->pages = NULL;
 }
 
-bool ft_pages_found(const struct ft_region *region)
-{
-    return region->pages != NULL;
-}
-
 /* Lines of [from, to), bytes of the region. */
 static void mark(struct ft_region *region, uint64_t from, uint64_t to)
 {
@@ -153,18 +148,25 @@ static void mark_heaps(struct ft_region *region, unsigned lane, bool marks)
     }
 }
 
-void ft_pages_begin(struct ft_region *region)
+static void open_pages(struct ft_region *region)
 {
-    if (!region->pages && has_heaps(region)) {
-        struct ft_pages *pages = malloc(sizeof(*pages));
+    struct ft_pages *pages = malloc(sizeof(*pages)); /* lint: config-time */
 
-        if (!pages)
-            return;
-        region->pages = pages;
-        if (!watch_heaps(pages, region))
-            ft_pages_close(region);
-    }
+    if (!pages)
+        return;
+    region->pages = pages;
+    if (!watch_heaps(pages, region))
+        ft_pages_close(region);
+}
+
+bool ft_pages_begin(struct ft_region *region)
+{
+    if (!has_heaps(region))
+        return true;
+    if (!region->pages)
+        open_pages(region);
     mark_heaps(region, FT_LANES_MAX, false);
+    return region->pages != NULL;
 }
 
 void ft_pages_mark(struct ft_region *region, unsigned lane)

@@ -14,14 +14,13 @@
 
 #include "ftcore/region/region.h"
 
-/* All lanes are quiesced, and nothing is marked: from now on writes are found. Without heaps: nothing. */
-void ft_pages_begin(struct ft_region *region);
+/* All lanes are quiesced, and nothing is marked: from now on writes are found. False: there are heaps, and
+ * the kernel does not tell of their pages. */
+bool ft_pages_begin(struct ft_region *region);
 /* Marks the lines of pages in the lane's heaps that were written since it was last called; by the lane, or
  * with FT_LANES_MAX those of all lanes, while they are quiesced. */
 void ft_pages_mark(struct ft_region *region, unsigned lane);
 /* The mapping is about to go. Until the next begin each page counts as written. */
 void ft_pages_close(struct ft_region *region);
-/* Writes are found page by page; false as well where nobody has begun. */
-bool ft_pages_found(const struct ft_region *region);
 
 #endif

@@ -356,7 +356,7 @@ static const struct nf_param dpi_params[] = {
     {0},
 };
 
-static const char *const dpi_live[] = {"max_flows", "timeout", "packets", "block", NULL};
+static const char *const dpi_live[] = {"timeout", "packets", "block", NULL};
 
 static const struct nf_module dpi_module = {
     .name = "dpi",

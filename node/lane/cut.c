@@ -12,6 +12,7 @@
  * stream at any speed), else the lane's. Lines are marked for deltas and checkpoints alone.
  */
 #include "node/lane/lane.h"
+#include "ftcore/base/event_log.h"
 #include "ftcore/region/checkpoint.h"
 #include "ftcore/region/pages.h"
 #include "nflib/chain/chain.h"
@@ -236,7 +237,10 @@ void nd_stream_begin(struct nd_group *group)
         ft_checkpoint_prepare(region); /* without that room checkpoints are copied at once */
     if (nd_lane_marks(&group->lane[0])) {
         ft_lines_clear(&region->dirty);
-        ft_pages_begin(region);
+        if (!ft_pages_begin(region))
+            ft_log_event(FT_LEVEL_WARNING, FT_SAYS_START,
+                         "the kernel does not tell which pages of a heap were written, expected Linux 6.7 "
+                         "at least; each page in use counts as written");
         atomic_fetch_or(&region->tracking, FT_TRACK_DIRTY);
     }
 }

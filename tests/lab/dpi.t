@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # dpi, nDPI with its memory in the region, over captures: through pairs of all kinds, with kills on both sides in the middle of flows, the states are
 # those of a run without replication, to the byte, what nDPI keeps among them. So nothing that it keeps depends on the process: each has other
-# addresses. What it says of flows is held against nDPI alone by tests/nf/test_dpi.c. As TAP.
+# addresses. What it says of flows is held against nDPI alone by tests/nf/test_dpi_captures.c. As TAP.
 set -u
 # shellcheck source=tests/lab/replay.sh
 . "$(dirname "$0")/replay.sh"

@@ -31,9 +31,10 @@ int sim_sched_yield(void);
 #define clock_gettime sim_clock_gettime
 #define nanosleep     sim_nanosleep
 #define sched_yield   sim_sched_yield
-static inline void sim_prctl(int what, ...)
+static inline int sim_prctl(int what, ...)
 {
     (void)what;
+    return 0;
 }
 #define prctl sim_prctl
 #undef _mm_pause
