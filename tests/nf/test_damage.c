@@ -48,6 +48,15 @@ static const char rules[] = "deny out tcp to any port 25\nallow in tcp to any po
     "backends: \"198.18.0.1 198.18.0.2\" }\n"                                                                \
     "    - forward: { read: true }\n"
 
+#define CAMPUS                                                                                               \
+    "    - syn_proxy: { clients: inside, servers: [198.51.100.0/24, 203.0.113.0/24], ports: 1-100, "         \
+    "max_flows: "                                                                                            \
+    "24 }\n"                                                                                                 \
+    "    - monitor: { max_flows: 48 }\n"                                                                     \
+    "    - portscan: { action: drop, answer: 1, remember: 3, hold: 2, theta0: 600, theta1: 400, alpha: "     \
+    "400, "                                                                                                  \
+    "beta: 600, destinations: ports, max_hosts: 12, max_contacts: 24 }\n"
+
 static struct {
     struct nd_config *config;
     struct ft_region *region;
@@ -337,6 +346,12 @@ static void two_lanes_of_it_refuse_damage_or_run_on_it(void **state)
     chain_refuses_damage_or_runs_on_it(BALANCED, 2, 1000);
 }
 
+static void a_campus_refuses_damage_or_runs_on_it(void **state)
+{
+    (void)state;
+    chain_refuses_damage_or_runs_on_it(CAMPUS, 1, 1200);
+}
+
 static void lanes_that_share_all_refuse_damage_or_run_on_it(void **state)
 {
     (void)state;
@@ -349,6 +364,7 @@ int main(void)
         cmocka_unit_test(a_site_refuses_damage_or_runs_on_it),
         cmocka_unit_test(a_site_with_a_service_refuses_damage_or_runs_on_it),
         cmocka_unit_test(two_lanes_of_it_refuse_damage_or_run_on_it),
+        cmocka_unit_test(a_campus_refuses_damage_or_runs_on_it),
         cmocka_unit_test(lanes_that_share_all_refuse_damage_or_run_on_it),
     };
 
