@@ -59,6 +59,16 @@ if command -v tshark >/dev/null; then
         "$(tshark -r "$dir/a.pcap" -Y dns 2>&1)"
 fi
 
+# Connections to port 80 and to port 21, by tshark: 49 of the one capture, 30 of the other. A made one has 80 trojans.
+python3 tests/lab/mktrojan.py "$dir/trojans.pcap"
+one trojan "irc: 80, max_hosts: 1024, max_flows: 4096"
+shapes trojan http-methods.pcap '{"irc":49,"ssh":0,"files":0,"trojans":0,"gaps":0}' "--lanes 1" "--lanes 2"
+shapes trojan ftp-bruteforce.pcap '{"irc":0,"ssh":0,"files":0,"trojans":0,"gaps":0}' "--lanes 1"
+one trojan "max_hosts: 1024, max_flows: 4096"
+own=$pcaps pcaps=$dir
+shapes trojan trojans.pcap '{"irc":240,"ssh":240,"files":720,"trojans":80,"gaps":0,"hosts_full":0,"flows_full":0}' "${all[@]}"
+pcaps=$own
+
 # Cookies depend on the seed and the lane alone, so a first run without them tells those that the second one's clients
 # acknowledge.
 one syn_proxy "clients: inside, servers: [203.0.113.100/32], ports: 80"
