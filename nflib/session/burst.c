@@ -175,6 +175,12 @@ bool nf_sessions_confirm(struct nf_sessions_lane *lane, struct nf_packet *const 
     return true;
 }
 
+void nf_session_asks_again(const struct nf *nf, struct nf_packet *p)
+{
+    p->flow = (uint8_t)((p->flow & ~NF_FLOW_SETTLED) | NF_FLOW_AGAIN);
+    nf_sessions_lane(nf)->noted = true;
+}
+
 /* ---- for NFs: of a packet without a key, `look` is what was there before ------------------------- */
 
 bool nf_session_later(const struct nf *nf, const struct nf_packet *p)

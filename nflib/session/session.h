@@ -162,6 +162,10 @@ static inline const void *nf_session_slot(const struct nf *nf, const struct nf_s
  * nf_session_room.
  */
 const struct nf_session *nf_session_join(const struct nf *nf, struct nf_packet *p, uint64_t now);
+/* The NF has made the packet one that asks for a connection (it set p->tcp_flags), where the session's last
+ * one is over: as with a SYN that came, NFs behind this one see NF_FLOW_AGAIN, and if the packet passes, the
+ * session begins again. */
+void nf_session_asks_again(const struct nf *nf, struct nf_packet *p);
 /* True: a join would find room. */
 bool nf_session_room(const struct nf *nf, const struct nf_packet *p);
 /* The NF has nothing more to do with the flow; the others in it go on. session_end is not called for it. */

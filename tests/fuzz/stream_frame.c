@@ -215,6 +215,14 @@ static void swap(uint8_t *a, uint8_t *b, size_t n)
     memcpy(b, t, n);
 }
 
+/* Acknowledges what the segment had, SYN and FIN alone. */
+static void answer_numbers(uint8_t *tcp)
+{
+    swap(tcp + 4, tcp + 8, 4);
+    for (unsigned i = 12; tcp[13] & (NFT_SYN | NFT_FIN) && i-- > 8 && ++tcp[i] == 0;)
+        ;
+}
+
 uint32_t stream_answer(const uint8_t *frame, uint32_t len, uint8_t flags, uint8_t out[STREAM_FRAME_MAX])
 {
     struct nft_seen s;
@@ -229,6 +237,8 @@ uint32_t stream_answer(const uint8_t *frame, uint32_t len, uint8_t flags, uint8_
         out[s.l4] = out[s.l4] == 8 ? 0 : 8;
     else if (s.proto == 6 || s.proto == 17)
         swap(out + s.l4, out + s.l4 + 2, 2);
+    if (s.proto == 6)
+        answer_numbers(out + s.l4);
     if (s.proto == 6)
         out[s.l4 + 13] = flags & 0x3f                ? flags & 0x3f
                          : out[s.l4 + 13] == NFT_SYN ? NFT_SYN | NFT_ACK

@@ -61,6 +61,15 @@ static const char signatures[] =
     EDGE "    - ips: { rules: ips.rules, max_flows: 48, stream_pieces: 12, flow_pieces: 4, max_notes: 12, "  \
          "max_tracked: 12, alerts: 8 }\n"
 
+#define CAMPUS                                                                                               \
+    "    - syn_proxy: { clients: inside, servers: [198.51.100.0/24, 203.0.113.0/24], ports: 1-100, "         \
+    "max_flows: "                                                                                            \
+    "24 }\n"                                                                                                 \
+    "    - monitor: { max_flows: 48 }\n"                                                                     \
+    "    - portscan: { action: drop, answer: 1, remember: 3, hold: 2, theta0: 600, theta1: 400, alpha: "     \
+    "400, "                                                                                                  \
+    "beta: 600, destinations: ports, max_hosts: 12, max_contacts: 24 }\n"
+
 static struct {
     struct nd_config *config;
     struct ft_region *region;
@@ -358,6 +367,12 @@ static void two_lanes_of_it_refuse_damage_or_run_on_it(void **state)
     chain_refuses_damage_or_runs_on_it(BALANCED, 2, 1000);
 }
 
+static void a_campus_refuses_damage_or_runs_on_it(void **state)
+{
+    (void)state;
+    chain_refuses_damage_or_runs_on_it(CAMPUS, 1, 1200);
+}
+
 static void lanes_that_share_all_refuse_damage_or_run_on_it(void **state)
 {
     (void)state;
@@ -377,6 +392,7 @@ int main(void)
         cmocka_unit_test(a_site_with_a_service_refuses_damage_or_runs_on_it),
         cmocka_unit_test(a_port_for_each_end_refuses_damage_or_runs_on_it),
         cmocka_unit_test(two_lanes_of_it_refuse_damage_or_run_on_it),
+        cmocka_unit_test(a_campus_refuses_damage_or_runs_on_it),
         cmocka_unit_test(lanes_that_share_all_refuse_damage_or_run_on_it),
         cmocka_unit_test(what_looks_into_payload_refuses_damage_or_runs_on_it),
     };

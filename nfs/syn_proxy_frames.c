@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The packets of syn_proxy; see the header. */
+#include "nfs/syn_proxy_frames.h"
+#include "nflib/net/bytes.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+#define HEADER    20u /* of IPv4 or TCP without options */
+#define FRAME_MIN 60u
+#define CAPTURED  64u /* bytes of each frame that there are on a standby, or the whole frame */
+
+/* Of n bytes of TCP, behind a pseudo header (RFC 9293, 3.1); n at most HEADER + 4. */
+static uint16_t tcp_sum(const uint8_t *ip, const uint8_t *tcp, uint32_t n)
+{
+    uint8_t all[12 + HEADER + 4] = {[9] = NF_PROTO_TCP, [11] = (uint8_t)n};
+
+    memcpy(all, ip + 12, 8);
+    memcpy(all + 12, tcp, n);
+    return nf_checksum(all, 12 + n);
+}
+
+/* All of a TCP header but its ports, and the lengths and checksums in front of it. Bytes of TCP. */
+static uint32_t write_segment(uint8_t *ip, uint32_t ip_header, uint8_t *tcp, const struct sp_segment *segment)
+{
+    uint32_t n = segment->mss ? HEADER + 4 : HEADER;
+
+    nf_put32(tcp + 4, htonl(segment->seq));
+    nf_put32(tcp + 8, htonl(segment->ack));
+    tcp[12] = (uint8_t)(n / 4 << 4);
+    tcp[13] = segment->flags;
+    nf_put16(tcp + 14, htons(segment->window));
+    nf_put32(tcp + 16, 0); /* checksum, urgent pointer */
+    if (segment->mss)
+        nf_put32(tcp + HEADER, htonl(0x02040000u | segment->mss));
+    nf_put16(tcp + 16, tcp_sum(ip, tcp, n));
+    nf_put16(ip + 2, htons((uint16_t)(ip_header + n)));
+    nf_put16(ip + 10, 0);
+    nf_put16(ip + 10, nf_checksum(ip, ip_header));
+    return n;
+}
+
+uint32_t sp_frame_make(const struct nf_packet *p, bool back, const struct sp_segment *segment,
+                       uint8_t out[SP_FRAME_MAX])
+{
+    uint8_t *ip = out + p->l3, *tcp = ip + HEADER;
+    uint32_t len;
+
+    memset(out, 0, SP_FRAME_MAX);
+    memcpy(out, p->data, p->l3);
+    if (back) {
+        memcpy(out, p->data + 6, 6);
+        memcpy(out + 6, p->data, 6);
+    }
+    ip[0] = 0x45;
+    ip[6] = 0x40; /* not to be fragmented */
+    ip[8] = 64;
+    ip[9] = NF_PROTO_TCP;
+    nf_put32(ip + 12, back ? p->daddr : p->saddr);
+    nf_put32(ip + 16, back ? p->saddr : p->daddr);
+    nf_put16(tcp, back ? p->dport : p->sport);
+    nf_put16(tcp + 2, back ? p->sport : p->dport);
+    len = p->l3 + HEADER + write_segment(ip, HEADER, tcp, segment);
+    return len < FRAME_MIN ? FRAME_MIN : len;
+}
+
+void sp_packet_become(struct nf_packet *p, const struct sp_segment *segment)
+{
+    struct sp_segment fits = *segment;
+
+    if (p->l4 + HEADER + 4 > CAPTURED || p->l4 + HEADER + 4 > p->have)
+        fits.mss = 0;
+    p->l4_len = (uint16_t)write_segment(p->data + p->l3, p->l4 - p->l3, p->data + p->l4, &fits);
+    p->payload = p->l4 + p->l4_len;
+    p->tcp_flags = segment->flags;
+}
+
+uint16_t sp_packet_mss(const struct nf_packet *p)
+{
+    const uint8_t *at = p->data + p->l4 + HEADER, *end = p->data + p->payload;
+
+    while (end - at >= 2 && *at != 0) {
+        if (*at == 1) {
+            at++;
+            continue;
+        }
+        if (at[1] < 2 || at[1] > end - at)
+            break;
+        if (at[0] == 2 && at[1] == 4)
+            return ntohs(nf_get16(at + 2));
+        at += at[1];
+    }
+    return 536;
+}
+
+uint32_t sp_packet_seq(const struct nf_packet *p)
+{
+    return ntohl(nf_get32(p->data + p->l4 + 4));
+}
+
+uint32_t sp_packet_ack(const struct nf_packet *p)
+{
+    return ntohl(nf_get32(p->data + p->l4 + 8));
+}
+
+/* A number in the frame, and the checksum over it. */
+static void move_number(uint8_t *at, uint8_t *sum, uint32_t by)
+{
+    uint32_t from = nf_get32(at), to = htonl(ntohl(from) + by);
+
+    nf_put32(at, to);
+    nf_put16(sum, nf_checksum_adjust32(nf_get16(sum), from, to));
+}
+
+void sp_packet_move_seq(struct nf_packet *p, uint32_t by)
+{
+    move_number(p->data + p->l4 + 4, p->data + p->l4 + 16, by);
+}
+
+void sp_packet_move_ack(struct nf_packet *p, uint32_t by)
+{
+    move_number(p->data + p->l4 + 8, p->data + p->l4 + 16, by);
+}
+
+void sp_packet_move_quoted(struct nf_packet *p, uint32_t by)
+{
+    struct nf_inner inner;
+
+    nf_packet_inner(p, &inner);
+    move_number(p->data + inner.l4 + 4, p->data + p->l4 + 2, by);
+}

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * trojan: tells of hosts inside that do what one sort of trojan does (De Carli, Sommer, Jha: Beyond Pattern
+ * Matching, CCS 2014; Khalid, Akella: Correctness and Performance for Stateful Chained Network Functions,
+ * NSDI 2019): a connection by SSH, then by FTP a page of HTML, a ZIP archive and a program (EXE), then IRC,
+ * in that order. It drops nothing.
+ *
+ * The order is that in which packets came to this chain, which numbers them, with two exceptions. A
+ * connection counts from its first SYN, not from one that is sent again. And commands of one control
+ * connection are in the order of their sequence numbers: what comes before a gap is closed waits, and what
+ * closes the gap was sent no later than all that had come before it. IPv4.
+ *
+ * State, of this instance alone, since all packets of a host come to one lane: hosts, each with a timer; and
+ * slots in the chain's sessions.
+ */
+#include "nfs/trojan_control.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+#define TICK     (NF_SECOND / 10)
+#define DUE      32u
+#define PORT_SSH 22u
+
+struct tj_config {
+    struct nf_range irc;
+    uint32_t max_hosts, remember;
+    struct nf_flows_config flows;
+};
+
+/* Steps: how many of the five have been done. */
+enum { STEP_NONE, STEP_SSH, STEP_HTML, STEP_ZIP, STEP_EXE, STEPS };
+static const char *const step_names[STEPS] = {"none", "ssh", "html", "zip", "exe"};
+
+struct tj_host {
+    uint64_t seen; /* chain time of the last event */
+    uint64_t at;   /* number of the packet that did the last step */
+    uint64_t irc;  /* of the last that began a connection of IRC; 0: none */
+    uint32_t step; /* without IRC */
+    uint32_t found;
+};
+
+struct tj {
+    struct nf_map *hosts; /* IPv4 address, network order → struct tj_host */
+    struct nf_wheel *idle;
+    uint64_t packets; /* the number of the last one */
+};
+
+#define TJ_COUNTERS(X)                                                                                       \
+    X(TJ_SSH, "ssh")               /* connections that hosts have begun */                                   \
+    X(TJ_IRC, "irc")               /* the same */                                                            \
+    X(TJ_FILES, "files")           /* commands for a file of the three kinds */                              \
+    X(TJ_GAPS, "gaps")             /* of control connections, given up: nothing has closed them */           \
+    X(TJ_TROJANS, "trojans")       /* hosts that have done it all */                                         \
+    X(TJ_HOSTS_FULL, "hosts_full") /* events of hosts that found no room */                                  \
+    X(TJ_FLOWS_FULL, "flows_full") /* connections that found no room: commands in them are not seen */
+enum tj_counter { TJ_COUNTERS(NF_COUNTER) };
+static const char *const tj_counters[] = {TJ_COUNTERS(NF_COUNTER_NAME) NULL};
+
+/* ---- hosts ---- */
+
+static const struct tj_host *host_at(const struct tj *tj, uint32_t slot)
+{
+    return nf_map_value(tj->hosts, slot);
+}
+
+/* An event of a host: a step, or IRC (0), done by packet `number`. */
+static void take_event(const struct nf *nf, uint32_t addr, uint32_t step, uint64_t number, uint64_t now)
+{
+    const struct tj_config *config = nf->config;
+    struct tj *tj = nf->state;
+    uint32_t slot = nf_map_find(tj->hosts, &addr);
+
+    if (slot == NF_NONE)
+        slot = nf_map_add(nf, tj->hosts, &addr);
+    if (slot == NF_NONE) {
+        nf_count(nf, TJ_HOSTS_FULL, 1);
+        return;
+    }
+    struct tj_host *host = NF_EDIT_VALUE(nf, uint32_t, host_at(tj, slot));
+    host->seen = now;
+    if (!step) {
+        host->irc = number;
+    } else if (host->step == step - 1 && number >= host->at) {
+        host->step = step;
+        host->at = number;
+    }
+    if (host->step == STEP_EXE && host->irc > host->at && !host->found) {
+        host->found = 1;
+        nf_count(nf, TJ_TROJANS, 1);
+    }
+    nf_wheel_set(nf, tj->idle, slot, now + config->remember * NF_SECOND);
+}
+
+static void forget_host(const struct nf *nf, uint32_t slot)
+{
+    struct tj *tj = nf->state;
+
+    nf_wheel_cancel(nf, tj->idle, slot);
+    nf_map_remove(nf, tj->hosts, slot);
+}
+
+/* ---- packets, from inside ---- */
+
+static void take_commands(const struct nf *nf, const struct nf_packet *p, const struct nf_session *s,
+                          uint64_t number, uint64_t now)
+{
+    struct tj_control *control = NF_SESSION_EDIT(nf, s, struct tj_control);
+    struct tj_segment done[TJ_HELD + 1];
+    uint32_t n;
+
+    if (tj_control_take(control, p, number, done, &n))
+        nf_count(nf, TJ_GAPS, 1);
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t files = done[i].files; files; files >>= TJ_FILE_BITS) {
+            nf_count(nf, TJ_FILES, 1);
+            take_event(nf, p->saddr, STEP_SSH + files % (1u << TJ_FILE_BITS), done[i].number, now);
+        }
+}
+
+static void take_request(const struct nf *nf, struct nf_packet *p, bool ssh, bool irc, uint64_t number,
+                         uint64_t now)
+{
+    const struct nf_session *s = nf_session_mine(nf, p);
+
+    if (s && !(p->flow & NF_FLOW_AGAIN))
+        return; /* sent again */
+    if (!s && !(s = nf_session_join(nf, p, now)))
+        nf_count(nf, TJ_FLOWS_FULL, 1);
+    if (s)
+        tj_control_begin(NF_SESSION_EDIT(nf, s, struct tj_control), p);
+    if (ssh || irc) {
+        nf_count(nf, ssh ? TJ_SSH : TJ_IRC, 1);
+        take_event(nf, p->saddr, ssh ? STEP_SSH : 0, number, now);
+    }
+}
+
+static void tj_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
+{
+    const struct tj_config *config = nf->config;
+    const struct tj *tj = nf->state;
+
+    for (uint32_t i = 0; i < n; i++) {
+        struct nf_packet *p = packets[i];
+        uint32_t port = ntohs(p->dport);
+        bool irc = port >= config->irc.first && port <= config->irc.last;
+        const struct nf_session *s;
+
+        if (p->side != NF_INSIDE || p->proto != NF_PROTO_TCP || !nf_packet_has_ends(p) ||
+            (port != PORT_SSH && port != TJ_PORT_FTP && !irc))
+            continue;
+        if (nf_tcp_is_request(p->tcp_flags))
+            take_request(nf, p, port == PORT_SSH, irc, *NF_EDIT_WORD(nf, &tj->packets) += 1, now);
+        else if (port == TJ_PORT_FTP && tj_payload(p) && (s = nf_session_mine(nf, p)) != NULL)
+            take_commands(nf, p, s, *NF_EDIT_WORD(nf, &tj->packets) += 1, now);
+    }
+}
+
+static void tj_timers(struct nf *nf, uint64_t now)
+{
+    struct tj *tj = nf->state;
+    uint32_t due[DUE], n = nf_wheel_due(nf, tj->idle, now, due, DUE);
+
+    for (uint32_t i = 0; i < n; i++)
+        forget_host(nf, due[i]);
+}
+
+/* ---- making, showing, changing ---- */
+
+static uint64_t tj_arena(const void *c)
+{
+    const struct tj_config *config = c;
+
+    return nf_map_bytes(config->max_hosts, sizeof(uint32_t), sizeof(struct tj_host)) +
+           nf_wheel_bytes(config->max_hosts);
+}
+
+static bool tj_make(struct nf *nf)
+{
+    const struct tj_config *config = nf->config;
+    struct tj *tj = nf->state;
+
+    tj->hosts = nf_map_make(nf, config->max_hosts, sizeof(uint32_t), sizeof(struct tj_host));
+    tj->idle = nf_wheel_make(nf, config->max_hosts, TICK);
+    nf_constant(nf, tj, offsetof(struct tj, packets));
+    if (!tj->hosts || !tj->idle)
+        return false;
+    nf_table_add_map(nf, "hosts", tj->hosts);
+    return true;
+}
+
+static enum nf_scope tj_scope(const void *config)
+{
+    (void)config;
+    return NF_OF_INSIDE;
+}
+
+static void tj_flows(const void *config, struct nf_flows_config *flows)
+{
+    *flows = ((const struct tj_config *)config)->flows;
+}
+
+static void show_host(const struct nf *nf, struct nf_show *out, uint32_t slot)
+{
+    const struct tj *tj = nf->state;
+    const struct tj_host *host = host_at(tj, slot);
+
+    nf_row(out);
+    nf_row_ipv4(out, "host", *(const uint32_t *)nf_map_key(tj->hosts, slot));
+    nf_row_text(out, "step", "%s", host->found ? "trojan" : step_names[host->step]);
+    nf_row_u64(out, "last_ns", host->seen);
+}
+
+static bool tj_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
+{
+    return nf_show_slots(nf, ((const struct tj *)nf->state)->hosts, 0, out, cursor, show_host);
+}
+
+static int tj_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault)
+{
+    return nf_sessions_set(nf, key, value, now, fault);
+}
+
+static int tj_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
+{
+    struct tj *tj = nf->state;
+    uint32_t addr, slot;
+
+    (void)now;
+    if (!key) {
+        for (slot = 0; (slot = nf_map_next(tj->hosts, slot)) != NF_NONE; slot++)
+            forget_host(nf, slot);
+        return FT_OK;
+    }
+    if (inet_pton(AF_INET, key, &addr) != 1)
+        return ft_fail(fault, FT_EINVAL, "%s: expected the address of a host", key);
+    slot = nf_map_find(tj->hosts, &addr);
+    if (slot == NF_NONE)
+        return ft_fail(fault, FT_ENOENT, "%s: no such host", key);
+    forget_host(nf, slot);
+    return FT_OK;
+}
+
+static int tj_check_state(const struct nf *nf, struct nf_check *c)
+{
+    const struct tj *tj = nf->state;
+    const struct nf_session *s;
+
+    for (uint32_t slot = 0; slot < nf_map_capacity(tj->hosts); slot++) {
+        bool has = nf_map_has(tj->hosts, slot);
+
+        nf_check_step(c);
+        if (has != nf_wheel_has(tj->idle, slot))
+            return nf_check_failed(c, "host %u and its timer are not both there, expected both or none",
+                                   slot);
+        if (has && host_at(tj, slot)->step >= STEPS)
+            return nf_check_failed(c, "host %u has done %u steps, expected less than %u", slot,
+                                   host_at(tj, slot)->step, STEPS);
+    }
+    for (uint32_t at = 0; (s = nf_sessions_next(nf, &at)); at++) {
+        const struct tj_control *control = nf_session_slot(nf, s);
+
+        nf_check_step(c);
+        if (!tj_control_is_sound(control))
+            return nf_check_failed(c,
+                                   "session %u holds %u segments with files that there are not, expected "
+                                   "at most %u, with files",
+                                   at, control->count, TJ_HELD);
+    }
+    return 0;
+}
+
+static const struct nf_param tj_params[] = {
+    NF_NUMBER(struct tj_config, irc, NF_RANGE, 1, 65535, "6660-6669", "ports of IRC"),
+    NF_NUMBER(struct tj_config, max_hosts, NF_U32, 1, 1u << 22, "65536", "hosts with events at most"),
+    NF_NUMBER(struct tj_config, remember, NF_SECONDS, 1, NF_TIMEOUT_MAX, "86400",
+              "seconds from a host's last event on for which it is known"),
+    NF_MAX_FLOWS_PARAM(struct tj_config, flows, "connections of SSH, FTP and IRC at most"),
+    NF_TIMEOUT_PARAM(struct tj_config, flows, "tcp_established", NF_TIMEOUT_TCP_ESTABLISHED, "7440"),
+    NF_TIMEOUT_PARAM(struct tj_config, flows, "tcp_transitory", NF_TIMEOUT_TCP_TRANSITORY, "240"),
+    NF_TIMEOUT_PARAM(struct tj_config, flows, "tcp_closed", NF_TIMEOUT_TCP_CLOSED, NF_TCP_CLOSED_SECONDS),
+    {0},
+};
+
+static const char *const tj_live[] = {
+    "irc", "remember", "max_flows", "tcp_established", "tcp_transitory", "tcp_closed", NULL};
+
+static const struct nf_module tj_module = {
+    .name = "trojan",
+    .version = 1,
+    .summary = "tells of hosts that use SSH, FTP and IRC as a trojan does",
+    .reads = NF_READS_PAYLOAD,
+    .scope = tj_scope,
+    .params = tj_params,
+    .config_size = sizeof(struct tj_config),
+    .counters = tj_counters,
+    .state_size = sizeof(struct tj),
+    .arena = tj_arena,
+    .make = tj_make,
+    .process = tj_process,
+    .timers = tj_timers,
+    .show = tj_show,
+    .set = tj_set,
+    .clear = tj_clear,
+    .check_state = tj_check_state,
+    .session_size = sizeof(struct tj_control),
+    .flows = tj_flows,
+    .live = tj_live,
+};
+NF_MODULE(tj_module)

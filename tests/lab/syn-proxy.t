@@ -1,0 +1,110 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# syn_proxy in front of NAT, firewall and monitor: downloads by curl through it while primaries are killed, a server that
+# speaks first, and a flood of SYNs from forged sources, which makes no state while downloads go on.
+. "$(dirname "$0")/lib.sh"
+need_lab
+command -v python3 >/dev/null || skip_all "python3 is not installed"
+plan 13
+
+# The firewall lets inner hosts begin connections, and expects whole handshakes: what it sees has to be one.
+echo 'default allow' >"$work/rules"
+export LAB_RULES=$work/rules
+export LAB_NFS='syn_proxy: { clients: inside, servers: [203.0.113.100/32], ports: 1-9999, max_flows: 4096 } }, { nat: { inside: [10.0.0.0/8], outside: 203.0.113.1 } }, { firewall: { rules: firewall.rules, loose: false } }, { monitor: { max_flows: 4096 }'
+ok "the pair is PROTECTED" "$lab" up || exit 1
+counters() { us show syn_proxy -o json | jq -c '[.. | .counters? | objects][0]'; }
+counter() { us show syn_proxy -o json | jq "[.. | .counters? | objects | .$1] | add"; }
+rows() { us show "$1" -o json | jq '.rows | length'; } # NF
+
+# ---- downloads, with kills -------------------------------------------------------------------------------------------
+
+web_files "$work" 6 4000 300000 2000000 3000000
+ok "a web server behind the chain" web_serve "$work"
+web_fetch "$work" "$work/out" 60 20 &
+fetch=$!
+sleep 0.7
+ok "two kills in a row" drill kill --repeat 2
+wait $fetch
+is "all downloads intact" "$(web_count "$work" intact)" 60
+is "nothing contradicted, no flow broken" "$(drilled '[.runs[] | .contradicted + .flows_broken] | add')" 0
+is "connections were opened by cookies, and servers answered all" "$(counters | jq '.opened >= 60 and .connected == .opened')" true
+
+# ---- a server that speaks first -----------------------------------------------------------------------------------------
+
+# A greeting, then what is sent comes back, for as long as this test runs.
+"$lab" exec server python3 - 2>/dev/null <<'END' &
+import socketserver
+class Greet(socketserver.BaseRequestHandler):
+    def handle(self):
+        self.request.sendall(b"220 ready\r\n")
+        while data := self.request.recv(4096):
+            self.request.sendall(data)
+socketserver.ThreadingTCPServer.allow_reuse_address = True
+socketserver.ThreadingTCPServer(("203.0.113.100", 7100), Greet).serve_forever()
+END
+listens() { for _ in {1..100}; do [ -z "$("$lab" exec server ss -Hltn 'sport = :7100')" ] || return 0; sleep 0.1; done; return 1; }
+ok "a server that speaks first" listens
+# Greeted, it echoes 200 times; its ports are used again for a second connection at once, while the session of the first is there.
+cat >"$work/talk.py" <<'END'
+import socket, sys, time
+for turn in range(2):
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.settimeout(20)
+        s.bind(("10.0.0.100", 23456))
+        s.connect(("203.0.113.100", 7100))
+        greeting = s.recv(100)
+        assert greeting == b"220 ready\r\n", greeting
+        for i in range(200):
+            word = (b"%d " % i) * 300
+            s.sendall(word)
+            got = b""
+            while len(got) < len(word):
+                got += s.recv(4096)
+            assert got == word, (turn, i)
+            time.sleep(float(sys.argv[1]))
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0") # a reset: the ports are free at once
+END
+"$lab" exec client python3 "$work/talk.py" 0.02 >"$work/talk" 2>&1 &
+talk=$!
+sleep 1
+ok "a kill while it talks" drill kill
+wait $talk
+is "it was greeted, and every word came back, twice on the same ports" "$?$(cat "$work/talk")" 0
+
+# ---- a flood --------------------------------------------------------------------------------------------------------------
+
+before=$(counter answered) opened=$(counter opened)
+cat >"$work/flood.py" <<'END'
+import random, socket, struct, sys, time
+mac = bytes.fromhex(sys.argv[1].replace(":", ""))
+def sum16(data):
+    total = sum(struct.unpack("!%dH" % (len(data) // 2), data))
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    return ~total & 0xffff
+draw = random.Random(1)
+server = bytes((203, 0, 113, 100))
+out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+out.bind(("eth0", 0))
+for i in range(20000):
+    source = struct.pack("!I", 0xc6120000 + draw.randrange(1 << 17)) # 198.18.0.0/15
+    tcp = struct.pack("!HHIIBBHHH", draw.randrange(1024, 65536), 80, draw.randrange(1 << 32), 0, 0x50, 2, 64240, 0, 0)
+    tcp = tcp[:16] + struct.pack("!H", sum16(source + server + struct.pack("!HH", 6, len(tcp)) + tcp)) + tcp[18:]
+    head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 40, 0, 0x4000, 64, 6, 0, source, server)
+    head = head[:10] + struct.pack("!H", sum16(head)) + head[12:]
+    out.send(mac + b"\2\0\0\0\0\x77" + b"\x08\0" + head + tcp)
+    if i % 50 == 49:
+        time.sleep(0.005)
+END
+"$lab" exec client ping -qc1 -W5 10.0.0.1 >/dev/null
+mac=$("$lab" exec client ip neigh show 10.0.0.1 | grep -oE '([0-9a-f]{2}:){5}[0-9a-f]{2}')
+"$lab" exec client python3 "$work/flood.py" "$mac" >"$work/flood" 2>&1 &
+flood=$!
+web_fetch "$work" "$work/flooded" 20 4
+wait $flood
+is "20,000 SYNs from forged sources, at least half of which the chain has answered" "$?$(cat "$work/flood") $(($(counter answered) - before > 10000))" "0 1"
+is "downloads in the flood are intact" "$(web_count "$work" intact)" 20
+is "only they were opened, and no flow is of a forged source" \
+    "$(($(counter opened) - opened)) $(us show monitor -o json | jq '[.rows[] | select(.from | startswith("198.1"))] | length')" "20 0"
+ok "digests equal" us verify
