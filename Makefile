@@ -71,7 +71,7 @@ NFTEST := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard nftest/*.c))
 HELP   := $(patsubst tests/%.c,$(BUILD)/obj/tests/%.o,$(wildcard tests/unit/help_*.c tests/nf/help_*.c)) $(NFTEST)
 # Lab tests of check-more; check runs the others.
 MORE   := apply apply-kill arbiter arbiter-tls chains delta digests fight full hostile interfaces lanes-modes matrix metrics privilege push \
-          reasons recorder-lanes replay server-loss stale telemetry trace track upgrade
+          fragments-lanes reasons recorder-lanes replay server-loss stale telemetry trace track upgrade
 LABMORE := $(MORE:%=tests/lab/%.t)
 LAB    := $(filter-out $(LABMORE),$(wildcard tests/lab/*.t))
 LABLONG := $(wildcard tests/lab/long/*.t)

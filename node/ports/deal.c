@@ -2,7 +2,9 @@
 /* Dealing frames out to lanes; see ports.h. */
 #include "node/ports/ports.h"
 
+#include <rte_jhash.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define POLL          32u  /* frames a turn */
@@ -10,9 +12,11 @@
 
 void nd_deal_close(struct nd_deal *deal)
 {
-    for (unsigned d = 0; d < NF_PORTS_MAX; d++)
+    for (unsigned d = 0; d < NF_PORTS_MAX; d++) {
+        free(deal->device[d].datagrams);
         for (unsigned l = 0; l < FT_LANES_MAX; l++)
             rte_ring_free(deal->device[d].ring[l]);
+    }
     memset(deal->device, 0, sizeof(deal->device));
 }
 
@@ -22,6 +26,9 @@ int nd_deal_open(struct nd_deal *deal, unsigned number, struct ft_fault *fault)
 
     rte_spinlock_init(&device->receiving);
     rte_spinlock_init(&device->sending);
+    device->datagrams = calloc(deal->lanes, sizeof(*device->datagrams));
+    if (!device->datagrams)
+        return ft_fail(fault, FT_ENOMEM, "no memory for the datagrams of %u lanes", deal->lanes);
     for (unsigned l = 0; l < deal->lanes; l++) {
         char name[32];
 
@@ -51,23 +58,54 @@ static bool may_ask(const struct nd_deal *deal, unsigned poller)
     return deal->lane && nd_lane_is_live(&deal->lane[poller]);
 }
 
+/* What fragments of a datagram have in common; nobody else's, most often. */
+static uint64_t hash_datagram(const struct nf_packet *p)
+{
+    uint32_t common[10] = {p->saddr, p->daddr, p->frag_id, p->proto, p->in_port};
+
+    if (p->flags & NF_P_IPV6_READ) {
+        memcpy(common, nf_packet_ipv6_addresses(p), 32);
+        memcpy(&common[8], p->data + p->l4 - 4, 4); /* the identification, in the fragment header */
+        common[9] = p->in_port;
+    }
+    return (uint64_t)rte_jhash_32b(common, 10, 0) << 32 | rte_jhash_32b(common, 10, 1);
+}
+
+/* Of a fragment: `lane` is its first one's, where that was seen. `owned`: an NF has said it. */
+static unsigned follow_datagram(struct nd_datagrams *datagrams, const struct nf_packet *p, unsigned lane,
+                                bool owned)
+{
+    uint64_t hash = hash_datagram(p) | 1; /* 0: nobody's place */
+    unsigned at = (unsigned)(hash >> 32) % ND_DATAGRAMS;
+
+    if (!(p->flags & NF_P_LATER) && owned) {
+        datagrams->seen[at].hash = hash;
+        datagrams->seen[at].lane = lane;
+    }
+    return datagrams->seen[at].hash == hash ? (unsigned)datagrams->seen[at].lane : lane;
+}
+
 static unsigned lane_of(const struct nd_deal *deal, unsigned poller, unsigned port, const uint8_t *frame,
-                        uint32_t len)
+                        uint32_t len, struct nd_datagrams *datagrams)
 {
     struct nf_packet p = {.data = (uint8_t *)(uintptr_t)frame,
                           .len = len,
                           .have = len,
                           .in_port = (uint8_t)port,
                           .side = deal->side[port]};
-    unsigned lane;
+    unsigned lane = 0;
+    bool owned;
 
     /* Claims of the chain's addresses are lane 0's to answer. */
     if (deal->l3 && len >= 14 && memcmp(frame + 6, deal->l3->port[port].mac, 6) == 0)
         return 0;
-    if (may_ask(deal, poller) && nf_chain_owner(deal->lane[poller].chain, &p, &lane) && lane < deal->lanes)
-        return lane;
-    nf_packet_parse(&p);
-    return nf_lane_of(&p, deal->scope, deal->lanes);
+    owned =
+        may_ask(deal, poller) && nf_chain_owner(deal->lane[poller].chain, &p, &lane) && lane < deal->lanes;
+    if (!owned) {
+        nf_packet_parse(&p);
+        lane = nf_lane_of(&p, deal->scope, deal->lanes);
+    }
+    return p.flags & NF_P_FRAGMENT ? follow_datagram(datagrams, &p, lane, owned) : lane;
 }
 
 static void deal_to(struct nd_deal *deal, unsigned device, unsigned lane, struct rte_mbuf *m)
@@ -95,6 +133,8 @@ static void poll_device(struct nd_deal *deal, unsigned poller, unsigned device, 
     struct rte_mbuf *in[POLL];
     uint32_t n = rte_eth_rx_burst(deal->device[device].id, queue, in, POLL);
 
+    struct nd_datagrams *datagrams = &deal->device[device].datagrams[queue];
+
     n = nd_trunk_receive(deal, device, in, n);
     for (uint32_t i = 0; i < n; i++) {
         const uint8_t *frame = rte_pktmbuf_mtod(in[i], const uint8_t *);
@@ -103,7 +143,7 @@ static void poll_device(struct nd_deal *deal, unsigned poller, unsigned device, 
         if (is_neighbours_answer(frame, len))
             deal_to_all(deal, device, in[i]);
         else
-            deal_to(deal, device, lane_of(deal, poller, in[i]->port, frame, len), in[i]);
+            deal_to(deal, device, lane_of(deal, poller, in[i]->port, frame, len, datagrams), in[i]);
     }
 }
 

@@ -24,6 +24,19 @@
  */
 #define ND_DEAL_RING 1024u
 
+/*
+ * Later fragments have no ports to know their NAT's lane by, so they go where their datagram's first one went.
+ * Of a device's queue; written and read by who polls it. Capacity: ND_DATAGRAMS; a new one takes the place of
+ * an older one. A fragment that comes before its first one is dealt by its hash.
+ */
+#define ND_DATAGRAMS 256u
+struct nd_datagrams {
+    struct {
+        uint64_t hash; /* of what its fragments have in common */
+        uint64_t lane;
+    } seen[ND_DATAGRAMS];
+};
+
 struct nd_deal {
     unsigned lanes;
     enum nf_scope scope;        /* of the chain's state */
@@ -37,6 +50,7 @@ struct nd_deal {
         bool scaled;  /* a receive queue for every lane, by the hash */
         bool queues;  /* a transmit queue for every lane */
         struct rte_ring *ring[FT_LANES_MAX];
+        struct nd_datagrams *datagrams; /* [lanes], by queue */
     } device[NF_PORTS_MAX];
     uint16_t devices;
     uint8_t device_of[NF_PORTS_MAX]; /* by port */
