@@ -184,6 +184,16 @@ static void say_l3_ipv6(struct text *t, const struct nf_l3_config *l3)
     }
 }
 
+/* Release 0.2 held a packet against the least MTU of all other ports, which is another one then. */
+static bool has_mtu_by_route(const struct nf_l3_config *l3)
+{
+    bool differ = false;
+
+    for (unsigned i = 1; i < l3->ports; i++)
+        differ |= l3->port[i].mtu != l3->port[0].mtu;
+    return l3->ports > 2 && differ;
+}
+
 static void say_l3(struct text *t, const struct nf_l3_config *l3)
 {
     for (unsigned i = 0; i < l3->ports; i++) {
@@ -203,6 +213,8 @@ static void say_l3(struct text *t, const struct nf_l3_config *l3)
         }
         say(t, "\n");
     }
+    if (has_mtu_by_route(l3))
+        say(t, "mtu of the route\n");
     for (unsigned i = 0; i < l3->routes; i++) {
         say(t, "route %u: ", i);
         say_prefix(t, l3->route[i].addr, l3->route[i].mask);

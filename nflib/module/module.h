@@ -240,6 +240,9 @@ struct nf_module {
     {                                                                                                        \
         nf_module_register(&module);                                                                         \
     }
+/* Its name in the program changes with the layout of these structs, so that a module that was built for
+ * another one is not loaded. */
+#define nf_module_register nf_module_register_2
 void nf_module_register(const struct nf_module *module);
 void nf_module_forget(const struct nf_module *module); /* its shared object is about to be unloaded */
 const struct nf_module *nf_module_find(const char *name);

@@ -108,6 +108,10 @@ static int load_module(struct nd_reading *r, const struct nd_yaml *at)
     why = dlerror();
     if (!why)
         why = "unknown reason";
+    if (strstr(why, "undefined symbol: nf_"))
+        return nd_yaml_fail(
+            r->fault, at,
+            "cannot load the module (%.120s is for another release), expected it built for this one", path);
     return nd_yaml_fail(r->fault, at, "cannot load the module (%.*s), expected a shared object with NFs",
                         (int)(strcspn(why, "\n") < 159 ? strcspn(why, "\n") : 159), why);
 }

@@ -25,9 +25,9 @@
 #define ND_DEAL_RING 1024u
 
 /*
- * Later fragments have no ports to know their NAT's lane by, so they go where their datagram's first one went.
- * Of a device's queue; written and read by who polls it. Capacity: ND_DATAGRAMS; a new one takes the place of
- * an older one. A fragment that comes before its first one is dealt by its hash.
+ * Later fragments have no ports to know their NAT's lane by, so they go where their datagram's first one
+ * went. Of a device's queue; written and read by who polls it. Capacity: ND_DATAGRAMS; a new one takes the
+ * place of an older one. A fragment that comes before its first one is dealt by its hash.
  */
 #define ND_DATAGRAMS 256u
 struct nd_datagrams {

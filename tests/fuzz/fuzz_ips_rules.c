@@ -3,7 +3,7 @@
  * The rules of ips, read from a file's content. What is read is within its bounds, and each state of an
  * automaton leads to states; what is refused has one line with the file's name.
  */
-#include "nfs/ips_rules.h"
+#include "nfs/ips/rules.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <string.h>

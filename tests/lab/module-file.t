@@ -100,4 +100,8 @@ needs timers warned "$timers $bytes" 'nf_wheel_set(nf, nf_wheel_make(nf, 9, 1), 
 needs translates warned "" 'nf_packet_set_source(p[0], 1, 1);' '' '.translates = NF_SOURCE'
 needs ipv6 warned "$flows $yes" 'struct nf_addresses a; nf_session_view_ipv6(nf, nf_session_join(nf, p[0], now), &a);' \
     '.flows = flows, .session_size = 8,' '.ipv6 = yes'
+echo 'void nf_module_register(const void *); __attribute__((constructor)) static void begin(void) { nf_module_register(0); }' >"$dir/m.c"
+gcc -shared -fPIC -o "$dir/m.so" "$dir/m.c" && said=$("$understudy" check -c "$dir/m.yaml" 2>&1)
+[ $? != 0 ] && [ "$(wc -l <<<"$said")" = 1 ] && grep -q 'm.so is for another release), expected it built for this one' <<<"$said"
+ok "one that was built for another release is refused in one line" $? "$said"
 echo "1..$tests"

@@ -3,7 +3,7 @@
  * How often a rule of ips with a threshold has matched for a host, which all lanes count together. In a full
  * table those go whose time is over: as many as are looked at, from a random one on.
  */
-#include "nfs/ips_parts.h"
+#include "nfs/ips/parts.h"
 
 #include <string.h>
 

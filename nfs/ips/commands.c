@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The show, set and clear of ips: what operators see of rules and alerts, and change. */
-#include "nfs/ips_parts.h"
+#include "nfs/ips/parts.h"
 
 #include <arpa/inet.h>
 #include <string.h>

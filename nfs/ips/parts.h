@@ -4,7 +4,7 @@
 #ifndef NFS_IPS_PARTS_H
 #define NFS_IPS_PARTS_H
 
-#include "nfs/ips_rules.h"
+#include "nfs/ips/rules.h"
 
 #define IPS_NOTES_FLOW 64u /* notes of a direction at most */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reads the rules of ips: lines, and the header of each. Options are in ips_options.c. While a configuration
  * is checked, never on the packet path. */
-#include "nfs/ips_rules.h"
+#include "nfs/ips/rules.h"
 #include "nflib/net/ipv6.h"
 
 #include <arpa/inet.h>

@@ -4,7 +4,7 @@
  * Ends are told under the addresses by which they know each other, also where another NF translates: those of
  * the session's keys. Owns nothing.
  */
-#include "nfs/ips_parts.h"
+#include "nfs/ips/parts.h"
 #include "nflib/net/bytes.h"
 #include "nflib/net/icmp.h"
 #include "nflib/net/icmpv6.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Makes the automata of a set of rules, while they are read. See ips_rules.h; owns nothing else. */
-#include "nfs/ips_rules.h"
+/* Makes the automata of a set of rules, while they are read. See nfs/ips/rules.h; owns nothing else. */
+#include "nfs/ips/rules.h"
 
 #include <ctype.h>
 #include <stdlib.h>

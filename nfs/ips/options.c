@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reads the options of a rule of ips, from its parenthesis on, and holds them against each other. See
- * ips_rules.h; owns nothing. */
-#include "nfs/ips_rules.h"
+ * nfs/ips/rules.h; owns nothing. */
+#include "nfs/ips/rules.h"
 
 #include <ctype.h>
 #include <stdio.h>

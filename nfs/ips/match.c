@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a rule of ips is about, and what its match does: counts, what people are told, and the verdict on the
  * packet. Owns the rules' hits and the ring of alerts. */
-#include "nfs/ips_parts.h"
+#include "nfs/ips/parts.h"
 #include "nflib/net/ipv6.h"
 
 #include <arpa/inet.h>

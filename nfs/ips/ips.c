@@ -6,7 +6,7 @@
  * State, written by this instance alone: streams and states of the automata, which are its slots in the
  * chain's sessions; pieces of streams and notes; what has become of the rules; the last alerts.
  */
-#include "nfs/ips_parts.h"
+#include "nfs/ips/parts.h"
 #include "nflib/net/bytes.h"
 #include "nflib/net/ipv6.h"
 

@@ -3,7 +3,7 @@
  * Finds the contents of rules in bytes of a direction, and decides which rules they make match. Where a rule
  * has several contents, those that have been found are noted, with where they ended. Owns the notes.
  */
-#include "nfs/ips_parts.h"
+#include "nfs/ips/parts.h"
 
 #include <string.h>
 
