@@ -3,14 +3,19 @@
  * Which lane a packet of the NAT's belongs to, asked by the threads that deal packets out: they read what is
  * constant, and who has a port, which can be read without a section. No state of its own.
  */
+#include "nflib/chain/chain.h"
 #include "nfs/nat_table.h"
 
-/* With a port for each end inside, that end's flows are one lane's. */
+/* With a port for each end inside, that end's flows are one lane's. Of what has no ports both ways have the
+ * remote address in common, and no other. */
 enum nf_scope nat_scope(const void *config)
 {
     const struct nat_config *nat = config;
+    bool portless = nat->unsupported == NAT_BY_ADDRESS;
 
-    return nat->mapping ? NF_OF_INSIDE : NF_OF_FLOW;
+    if (nat->mapping)
+        return portless ? NF_OF_CHAIN : NF_OF_INSIDE;
+    return portless ? NF_OF_OUTSIDE : NF_OF_FLOW;
 }
 
 /* The ends that the flow's packets have as they come in on this side: an error is about what went the other
@@ -30,20 +35,31 @@ static bool read_ends(const struct nf_packet *p, struct nf_inner *ends)
     return nf_packet_has_ends(p);
 }
 
-static unsigned lane_of(const struct nf *nf, uint32_t remote, uint16_t port)
-{
-    return (ntohl(remote) ^ ntohl(remote) >> 16 ^ ntohs(port)) % nf->lanes;
-}
-
-/* What goes to a forwarded end, or comes from there: by its other end, so that both ways have one lane. */
+/* What goes to a forwarded end, or comes from there: by the chain's scope, with the host's own address both
+ * ways. */
 static bool is_forwarded(const struct nf *nf, const struct nf_inner *ends, bool in, unsigned *lane)
 {
     const struct nat_config *config = nf->config;
+    const struct nat_forward *f = NULL;
+    struct nf_packet p = {.flags = NF_P_IPV4 | NF_P_L4,
+                          .side = in ? NF_OUTSIDE : NF_INSIDE,
+                          .proto = ends->proto,
+                          .saddr = ends->saddr,
+                          .daddr = ends->daddr,
+                          .sport = ends->sport,
+                          .dport = ends->dport};
 
-    if (in ? ends->daddr != config->outside || !nat_forward_at(config, ends->proto, ends->dport)
-           : ends->daddr == config->outside || !nat_forward_to(config, ends->proto, ends->saddr, ends->sport))
+    if (in && ends->daddr == config->outside)
+        f = nat_forward_at(config, ends->proto, ends->dport);
+    else if (!in && ends->daddr != config->outside)
+        f = nat_forward_to(config, ends->proto, ends->saddr, ends->sport);
+    if (!f)
         return false;
-    *lane = in ? lane_of(nf, ends->saddr, ends->sport) : lane_of(nf, ends->daddr, ends->dport);
+    if (in) {
+        p.daddr = f->to;
+        p.dport = f->to_port;
+    }
+    *lane = nf_lane_of(&p, nf->env->scope, nf->lanes);
     return true;
 }
 
@@ -61,10 +77,6 @@ bool nat_owner(const struct nf *nf, const struct nf_packet *p, unsigned *lane)
 
     if (p->flags & NF_P_BAD || !(p->flags & NF_P_IPV4))
         return false;
-    if (nat_by_address(config, p->proto)) {
-        *lane = lane_of(nf, in ? p->saddr : p->daddr, 0);
-        return true;
-    }
     if (p->flags & NF_P_LATER || !read_ends(p, &ends))
         return false;
     if (config->forwards && is_forwarded(nf, &ends, in, lane))

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#define NAT_CLEARED 1024u /* flows of a port that one command ends at most */
+
 static uint32_t nat_ports(const struct nat_config *config)
 {
     return config->ports.last - config->ports.first + 1;
@@ -144,36 +146,43 @@ int nat_check_state(const struct nf *nf, struct nf_check *c)
     return error || !nat->mappings ? error : nat_mappings_check(nf, c, sessions);
 }
 
-/* "tcp/1024": one mapping by protocol and outside port. */
-static const struct nf_session *nat_named(const struct nf *nf, const char *key)
+/* "tcp/1024": a protocol and an outside port. False: it is none. */
+static bool nat_read_key(const char *key, int *proto, uint16_t *port)
 {
-    const struct nf_session *s;
-    char proto[8];
-    uint32_t port;
+    char name[8];
+    uint32_t number;
     const char *slash = strchr(key, '/');
-    if (!slash || (size_t)(slash - key) >= sizeof(proto) || !nf_number_parse(slash + 1, 0, 65535, &port))
-        return NULL;
-    memcpy(proto, key, (size_t)(slash - key));
-    proto[slash - key] = 0;
-    int n = nf_proto_parse(proto);
-    for (uint32_t at = 0; (s = nf_sessions_next(nf, &at)); at++)
-        if (s->key[0].proto == n && nat_ends_of(nf, s).outside_port == htons((uint16_t)port))
-            return s;
-    return NULL;
+
+    if (!slash || (size_t)(slash - key) >= sizeof(name) || !nf_number_parse(slash + 1, 0, 65535, &number))
+        return false;
+    memcpy(name, key, (size_t)(slash - key));
+    name[slash - key] = 0;
+    *proto = nf_proto_parse(name);
+    *port = htons((uint16_t)number);
+    return true;
 }
 
-/* A flow without its mapping is nobody's: it ends for all NFs. */
+/* A flow without its mapping is nobody's: it ends for all NFs, with all others of its port, of which there
+ * may be NAT_CLEARED in one burst. */
 int nat_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
 {
     const struct nf_session *s;
+    uint32_t ended = 0;
+    uint16_t port = 0;
+    int proto = -1;
 
     if (!key) {
         nf_sessions_clear(nf, true, now);
         return FT_OK;
     }
-    s = nat_named(nf, key);
-    if (!s)
-        return ft_fail(fault, FT_ENOENT, "%s: no such mapping, expected tcp, udp or icmp/PORT", key);
-    nf_session_end(nf, s, now);
-    return FT_OK;
+    for (uint32_t at = 0;
+         nat_read_key(key, &proto, &port) && ended < NAT_CLEARED &&
+         nf_shared_left(nf) >= NF_SHARED_RESERVE + FT_NFS_MAX && (s = nf_sessions_next(nf, &at));
+         at++)
+        if (s->key[0].proto == proto && nat_ends_of(nf, s).outside_port == port) {
+            nf_session_end(nf, s, now);
+            ended++;
+        }
+    return ended ? FT_OK
+                 : ft_fail(fault, FT_ENOENT, "%s: no such mapping, expected tcp, udp or icmp/PORT", key);
 }

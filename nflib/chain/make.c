@@ -115,6 +115,10 @@ int nf_chain_make(struct nf_chain **out, const struct nf_chain_config *config, s
     if (nf_backend && config->lanes > 1)
         return ft_fail(fault, FT_EINVAL, "chain %s: %u lanes, a state backend serves one", config->name,
                        config->lanes);
+    enum nf_scope scope;
+    int error = nf_chain_scope(config, config->lanes, &scope, fault);
+    if (error < 0)
+        return error;
     struct nf_chain *chain =
         aligned_alloc(64, sizeof(*chain)); /* published numbers have lines of their own */
     if (!chain)
@@ -130,11 +134,12 @@ int nf_chain_make(struct nf_chain **out, const struct nf_chain_config *config, s
     chain->env.sections = &chain->sections;
     chain->env.determinants = &chain->determinants;
     chain->env.content = &chain->content;
+    chain->env.scope = scope;
     ft_sections_init(&chain->sections, region, chain->alone, lane, region->lanes);
     chain->sections.unreduced = config->unreduced;
     ft_audit_suspend(region); /* what is made here is nobody's change */
     nf_backend_forget();
-    int error = make_all(chain, lane, seed, fault);
+    error = make_all(chain, lane, seed, fault);
     ft_audit_resume(region);
     if (error == FT_OK && (chain->content.failed || nf_payload_guard_make(&chain->guard, region) < 0))
         error = ft_fail(fault, FT_ENOMEM, "chain %s: no memory for its checks", config->name);
