@@ -5,7 +5,9 @@
  * the configuration's. An example of an NF that reads payload.
  */
 #include "nflib/net/bytes.h"
+#include "nflib/net/icmp.h"
 #include "nflib/net/icmpv6.h"
+#include "nflib/net/ipv6.h"
 #include "nfs/dns_guard_list.h"
 
 #include <arpa/inet.h>
@@ -83,13 +85,26 @@ static void turn_round(uint8_t *frame, uint32_t len, const struct nf_packet *p)
     }
 }
 
+/* Neither end is many, or none, or the other one. */
+static bool may_answer(const struct nf_packet *p)
+{
+    const uint8_t *ends = nf_packet_ipv6_addresses(p);
+
+    if (p->flags & NF_P_IPV6)
+        return nf_icmpv6_may_complain(p) && !nf_ipv6_many(ends + 16) && !nf_ipv6_martian(ends + 16) &&
+               memcmp(ends, ends + 16, 16) != 0;
+    return nf_icmp_may_complain(p) && !nf_addr_many(p->daddr) && !nf_addr_martian(p->daddr) &&
+           p->saddr != p->daddr;
+}
+
 /* The query with its question alone becomes the answer that there is no such name. */
 static void answer(const struct nf *nf, const struct nf_packet *p, uint32_t question)
 {
     uint8_t frame[ANSWER_MAX], *dns = frame + p->payload;
     uint32_t len = p->payload + HEADER + question;
 
-    if (p->l4 != p->l3 + (p->flags & NF_P_IPV6 ? 40 : 20) || p->flags & NF_P_FRAGMENT || len > sizeof(frame))
+    if (p->l4 != p->l3 + (p->flags & NF_P_IPV6 ? 40 : 20) || p->flags & NF_P_FRAGMENT ||
+        len > sizeof(frame) || !may_answer(p))
         return;
     memcpy(frame, p->data, len);
     dns[2] = (uint8_t)(0x80 | (dns[2] & 0x79)); /* a response; opcode and "recursion desired" as asked */
@@ -125,16 +140,30 @@ static void look_at(const struct nf *nf, struct nf_packet *p)
     }
 }
 
+/* Of UDP, or of IPv6 behind headers that cannot be read: it may be to a resolver. */
+static bool hides_port(const struct nf_packet *p)
+{
+    if (p->flags & NF_P_LATER)
+        return false;
+    return (p->proto == NF_PROTO_UDP && !(p->flags & NF_P_L4)) ||
+           (p->flags & NF_P_IPV6_READ && nf_ipv6_is_extension(p->proto));
+}
+
 static void dg_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
 {
     const struct dg_config *config = nf->config;
 
     (void)now;
-    for (uint32_t i = 0; i < n; i++)
-        if (packets[i]->proto == NF_PROTO_UDP && packets[i]->dport == htons(53) &&
-            (packets[i]->flags & (NF_P_L4 | NF_P_LATER)) == NF_P_L4 &&
-            nf_sides_has(config->clients, packets[i]))
-            look_at(nf, packets[i]);
+    for (uint32_t i = 0; i < n; i++) {
+        struct nf_packet *p = packets[i];
+
+        if (!nf_sides_has(config->clients, p))
+            continue;
+        if (hides_port(p))
+            nf_drop(nf, p, DG_MALFORMED);
+        else if (p->proto == NF_PROTO_UDP && p->dport == htons(53) && !(p->flags & NF_P_LATER))
+            look_at(nf, p);
+    }
 }
 
 static int dg_check(void *c, struct ft_fault *fault)

@@ -25,10 +25,13 @@ static uint64_t counter(const char *name)
     return help_chain_counter(&h, "dns_guard", name);
 }
 
+static uint32_t resolver = R;
+
 /* A frame of UDP to port 53 whose payload is these bytes; true: it passes. */
 static bool payload(uint8_t side, const void *bytes, uint32_t n)
 {
-    struct nft_spec s = {.src = A, .dst = R, .sport = 4000, .dport = 53, .proto = 17, .no_udp_sum = true};
+    struct nft_spec s = {
+        .src = A, .dst = resolver, .sport = 4000, .dport = 53, .proto = 17, .no_udp_sum = true};
     uint32_t len;
 
     s.payload = (uint16_t)n;
@@ -280,9 +283,58 @@ static void bad_lists_are_refused_by_line(void)
     refused(name, "expected a domain");
 }
 
+/* Nobody says "no such name" from an address of many, or of none. */
+static void what_went_to_many_is_not_answered(void)
+{
+    static const uint32_t ends[] = {0xffffffffu, NFT_IP(224, 0, 0, 251), NFT_IP(127, 0, 0, 1), A};
+    uint8_t dns[128];
+    uint32_t n = put_query(dns, "bad.example");
+
+    help_chain_open(&h, GUARD(), LIST, 3);
+    for (unsigned i = 0; i < 4; i++) {
+        resolver = ends[i];
+        assert_false(payload(NF_INSIDE, dns, n));
+    }
+    resolver = R;
+    assert_int_equal(counter("listed"), 4);
+    assert_int_equal(counter("answered"), 0);
+    assert_false(payload(NF_INSIDE, dns, n));
+    assert_int_equal(counter("answered"), 1);
+}
+
+/* A fragment header of a whole packet, and options for the destination behind it, in front of UDP. */
+static void a_port_behind_headers_that_are_not_read_may_be_a_resolvers(void)
+{
+    static const uint8_t headers[16] = {60, 0, 0, 0, 0, 0, 0, 7, 17, 0, 1, 4};
+    uint8_t dns[128], *ip = frame + 14;
+    uint32_t n = put_query(dns, "bad.example");
+
+    help_chain_open(&h, GUARD(), LIST, 3);
+    memset(frame, 2, 14);
+    frame[12] = 0x86;
+    frame[13] = 0xdd;
+    memset(ip, 0, 40);
+    ip[0] = 0x60;
+    ip[5] = (uint8_t)(16 + 8 + n);
+    ip[6] = 44;
+    ip[7] = 64;
+    ip[8] = ip[24] = 0x20;
+    ip[39] = 53;
+    memcpy(ip + 40, headers, 16);
+    memset(ip + 56, 0, 8);
+    ip[59] = 53;
+    ip[61] = (uint8_t)(8 + n);
+    memcpy(ip + 64, dns, n);
+    assert_true(help_chain_send(&h, NF_INSIDE, frame, 14 + 64 + n).drop);
+    assert_int_equal(counter("malformed"), 1);
+    assert_false(help_chain_send(&h, NF_OUTSIDE, frame, 14 + 64 + n).drop); /* no client's */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        HELP_CASE(what_went_to_many_is_not_answered),
+        HELP_CASE(a_port_behind_headers_that_are_not_read_may_be_a_resolvers),
         HELP_CASE(listed_domains_and_what_is_below_are_dropped),
         HELP_CASE(what_is_inside_of_a_label_parts_nothing),
         HELP_CASE(a_listed_name_is_answered_that_there_is_none),
