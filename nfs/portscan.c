@@ -9,6 +9,9 @@
  * The ratio is kept as its logarithm to base 2 in units of 2^-24, an integer: no sum depends on a machine's
  * floating point.
  *
+ * A full table: a host with a single outcome makes room for another, and so does its contact. So forged
+ * sources, of which each is seen once, displace each other and nobody else.
+ *
  * State, of this instance alone, since all packets of a host come to one lane: hosts, and contacts (a host
  * and a destination), each with a timer.
  */
@@ -18,6 +21,7 @@
 
 #define TICK (NF_SECOND / 10)
 #define DUE  32u
+#define LOOK 16u /* slots of a full table that are looked at for one that makes room */
 
 static const char *const action_names[] = {"alert", "drop", NULL};
 static const char *const destination_names[] = {"addresses", "ports", NULL};
@@ -58,7 +62,63 @@ static enum nf_scope ps_scope(const void *config)
     return ((const struct ps_config *)config)->watch == NF_SIDES_OUTSIDE ? NF_OF_OUTSIDE : NF_OF_INSIDE;
 }
 
+/* ---- full tables ---- */
+
+static bool host_makes_room(const struct ps *ps, uint32_t slot)
+{
+    const struct ps_host *host = ps_host_at(ps, slot);
+
+    return !host->scanner && host->successes + host->failures <= 1;
+}
+
+/* One that may still be answered does not. */
+static bool contact_makes_room(const struct ps *ps, uint32_t slot)
+{
+    const struct ps_pair *pair = nf_map_key(ps->contacts, slot);
+    uint32_t host = nf_map_find(ps->hosts, &pair->source);
+
+    return !ps_contact_at(ps, slot)->pending && (host == NF_NONE || host_makes_room(ps, host));
+}
+
+static void forget_contact(const struct nf *nf, uint32_t slot)
+{
+    struct ps *ps = nf->state;
+
+    nf_wheel_cancel(nf, ps->contacts_end, slot);
+    nf_map_remove(nf, ps->contacts, slot);
+}
+
+/* Slots have their turn one after the other. */
+static void make_room(const struct nf *nf, const struct nf_map *map, uint32_t *hand,
+                      bool (*makes_room)(const struct ps *ps, uint32_t slot),
+                      void (*forget)(const struct nf *nf, uint32_t slot))
+{
+    uint32_t slot = *hand;
+
+    for (unsigned i = 0; i < LOOK; i++) {
+        slot = slot + 1 < nf_map_capacity(map) ? slot + 1 : 0;
+        if (nf_map_has(map, slot) && makes_room(nf->state, slot)) {
+            forget(nf, slot);
+            nf_count(nf, PS_DISPLACED, 1);
+            break;
+        }
+    }
+    *NF_EDIT_WORD(nf, hand) = slot;
+}
+
 /* ---- hosts ---- */
+
+/* The slot of a host that is not known yet. */
+static uint32_t add_host(const struct nf *nf, const struct ps_address *address)
+{
+    struct ps *ps = nf->state;
+    uint32_t slot = nf_map_add(nf, ps->hosts, address);
+
+    if (slot != NF_NONE)
+        return slot;
+    make_room(nf, ps->hosts, &ps->hosts_hand, host_makes_room, ps_forget_host);
+    return nf_map_add(nf, ps->hosts, address);
+}
 
 static uint32_t host_of(const struct nf *nf, const struct ps_address *address)
 {
@@ -66,7 +126,7 @@ static uint32_t host_of(const struct nf *nf, const struct ps_address *address)
     uint32_t slot = nf_map_find(ps->hosts, address);
 
     if (slot == NF_NONE)
-        slot = nf_map_add(nf, ps->hosts, address);
+        slot = add_host(nf, address);
     if (slot == NF_NONE)
         nf_count(nf, PS_HOSTS_FULL, 1);
     return slot;
@@ -135,6 +195,10 @@ static void begin_contact(const struct nf *nf, const struct ps_pair *pair, const
     if (nf_map_find(ps->contacts, pair) != NF_NONE)
         return;
     slot = nf_map_add(nf, ps->contacts, pair);
+    if (slot == NF_NONE) {
+        make_room(nf, ps->contacts, &ps->contacts_hand, contact_makes_room, forget_contact);
+        slot = nf_map_add(nf, ps->contacts, pair);
+    }
     if (slot == NF_NONE) {
         nf_count(nf, PS_CONTACTS_FULL, 1);
         return;

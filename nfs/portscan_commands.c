@@ -157,6 +157,10 @@ int ps_check_state(const struct nf *nf, struct nf_check *c)
             return nf_check_failed(c, "contact %u and its timer are not both there, expected both or none",
                                    slot);
     }
+    if (ps->hosts_hand >= nf_map_capacity(ps->hosts) || ps->contacts_hand >= nf_map_capacity(ps->contacts))
+        return nf_check_failed(
+            c, "the places at which room is looked for are %u and %u, expected below %u and %u",
+            ps->hosts_hand, ps->contacts_hand, nf_map_capacity(ps->hosts), nf_map_capacity(ps->contacts));
     if (ps->scanners != scanners || ps->action > PS_DROP)
         return nf_check_failed(c, "%u hosts are scanners and the action is %u, expected %u and at most %u",
                                ps->scanners, ps->action, scanners, PS_DROP);

@@ -45,6 +45,7 @@ struct ps {
     struct nf_wheel *hosts_end, *contacts_end; /* by the maps' slots */
     uint32_t scanners;                         /* hosts that are */
     uint32_t action;                           /* may be set, so it is state */
+    uint32_t hosts_hand, contacts_hand;        /* slots that were looked at last for one that makes room */
 };
 
 #define PS_COUNTERS(X)                                                                                       \
@@ -56,6 +57,7 @@ struct ps {
     X(PS_BENIGN, "benign")               /* walks that ended at the other threshold */                       \
     X(PS_RELEASED, "released")           /* scanners that are none any more: `hold`, or an operator */       \
     X(PS_DROPPED, "dropped")             /* dropped: packets of scanners */                                  \
+    X(PS_DISPLACED, "displaced")         /* hosts and contacts that have made room */                        \
     X(PS_HOSTS_FULL, "hosts_full")       /* outcomes of hosts that found no room */                          \
     X(PS_CONTACTS_FULL, "contacts_full") /* connections to destinations that found no room; they pass */
 enum ps_counter { PS_COUNTERS(NF_COUNTER) };

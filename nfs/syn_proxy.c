@@ -50,7 +50,7 @@ struct sp {
     X(SP_ANSWERED, "answered")   /* dropped: SYNs that were answered with a cookie */                        \
     X(SP_OPENED, "opened")       /* cookies that came back */                                                \
     X(SP_CONNECTED, "connected") /* of those, to servers that have answered */                               \
-    X(SP_INVALID, "invalid")     /* dropped: of no connection, and no cookie of ours */                      \
+    X(SP_INVALID, "invalid")     /* dropped: of no connection, and no cookie of ours, or in fragments */     \
     X(SP_EXPIRED, "connections_expired")                                                                     \
     X(SP_DISPLACED, "connections_displaced") /* a new one has its place in a full table */                   \
     X(SP_TABLE_FULL, "table_full")           /* dropped: no room for a new connection */
@@ -117,14 +117,14 @@ static void open_connection(const struct nf *nf, struct nf_packet *p, const stru
     struct sp_conn conn = {.isn = sp_packet_seq(p) - 1, .cookie = sp_packet_ack(p) - 1, .mss = mss};
 
     become_syn(p, &conn);
-    if (s && nf_tcp_is_over(nf_session_tcp(s)))
-        nf_session_asks_again(nf, p);
     if (!s)
         s = nf_session_join(nf, p, now);
     if (!s) {
         nf_drop(nf, p, SP_TABLE_FULL);
         return;
     }
+    if (nf_tcp_is_over(nf_session_tcp(s)))
+        nf_session_asks_again(nf, p);
     *NF_SESSION_EDIT(nf, s, struct sp_conn) = conn;
     nf_count(nf, SP_OPENED, 1);
 }
@@ -145,26 +145,52 @@ static void ask_again(const struct nf *nf, struct nf_packet *p, const struct nf_
         nf_drop(nf, p, SP_INVALID);
 }
 
+/* In the middle of a connection that another NF knows: it is older than the server's protection. */
+static bool is_older(const struct nf *nf, struct nf_packet *p)
+{
+    const struct nf_session *s = nf_session_of(nf, p);
+
+    return s && !(nf_session_flags(s) & NF_SESSION_NEW) && !nf_tcp_is_request(p->tcp_flags);
+}
+
+/* Of no connection of ours, to a server that is protected. */
+static void take_first(const struct nf *nf, struct nf_packet *p, uint64_t now)
+{
+    bool whole = !(p->flags & NF_P_FRAGMENT);
+    uint16_t mss = 0;
+
+    if (whole && nf_tcp_is_request(p->tcp_flags))
+        answer_syn(nf, p, now);
+    else if (whole && (mss = read_cookie(nf, p, now)) != 0)
+        open_connection(nf, p, NULL, mss, now);
+    else if (!is_older(nf, p))
+        nf_drop(nf, p, SP_INVALID);
+}
+
+/* The client's first segment once more, of a connection that the server has accepted. */
+static bool is_first_again(const struct sp_conn *conn, const struct nf_packet *p)
+{
+    return conn->state == SP_OPEN && sp_packet_seq(p) == conn->isn + 1 &&
+           sp_packet_ack(p) == conn->cookie + 1;
+}
+
 static void take_from_client(const struct nf *nf, struct nf_packet *p, const struct nf_session *s,
                              uint64_t now)
 {
-    const struct sp_conn *conn = s ? nf_session_slot(nf, s) : NULL;
-    bool over = s && nf_tcp_is_over(nf_session_tcp(s)), asks = nf_tcp_is_request(p->tcp_flags);
+    const struct sp_conn *conn = nf_session_slot(nf, s);
+    bool over = nf_tcp_is_over(nf_session_tcp(s)), begins = over || conn->state == SP_OPENING;
     uint16_t mss = 0;
 
-    if (!conn && !is_protected(nf->config, p->daddr, p->dport))
-        return;
-    if (asks && (!conn || over || conn->state == SP_OPENING)) {
-        answer_syn(nf, p, now);
-    } else if ((!conn || over) && (mss = read_cookie(nf, p, now)) != 0) {
-        open_connection(nf, p, s, mss, now);
-    } else if (!conn) {
+    if (begins && p->flags & NF_P_FRAGMENT)
         nf_drop(nf, p, SP_INVALID);
-    } else if (conn->state == SP_OPENING) {
+    else if (begins && nf_tcp_is_request(p->tcp_flags))
+        answer_syn(nf, p, now);
+    else if (over && !is_first_again(conn, p) && (mss = read_cookie(nf, p, now)) != 0)
+        open_connection(nf, p, s, mss, now);
+    else if (conn->state == SP_OPENING)
         ask_again(nf, p, s, now);
-    } else if (conn->state == SP_OPEN && p->tcp_flags & NF_TCP_ACK) {
+    else if (conn->state == SP_OPEN && p->tcp_flags & NF_TCP_ACK)
         sp_packet_move_ack(p, 0u - conn->moved);
-    }
 }
 
 /* ---- from servers ---- */
@@ -211,6 +237,8 @@ static void take_from_server(const struct nf *nf, struct nf_packet *p, const str
     if (asks && (!s || p->flow & NF_FLOW_AGAIN)) {
         if (is_protected(nf->config, p->saddr, p->sport) && (s || (s = nf_session_join(nf, p, now)) != NULL))
             *NF_SESSION_EDIT(nf, s, struct sp_conn) = (struct sp_conn){.state = SP_PASSED};
+    } else if (conn && p->flags & NF_P_FRAGMENT && (conn->state == SP_OPENING || p->tcp_flags & NF_TCP_SYN)) {
+        nf_drop(nf, p, SP_INVALID);
     } else if (conn && conn->state == SP_OPENING) {
         take_first_answer(nf, p, s);
     } else if (conn && conn->state == SP_OPEN) {
@@ -241,15 +269,21 @@ static void sp_process(struct nf *nf, struct nf_packet *const packets[], uint32_
     for (uint32_t i = 0; i < n; i++) {
         struct nf_packet *p = packets[i];
         bool client = nf_sides_has(config->clients, p);
+        const struct nf_session *s;
 
         if (!(p->flags & NF_P_IPV4) || p->flags & (NF_P_LATER | NF_P_BAD))
             continue;
         if (p->flags & NF_P_ICMP_ERROR && client)
             take_error(nf, p);
-        else if (p->proto == NF_PROTO_TCP && p->flags & NF_P_L4 && client)
-            take_from_client(nf, p, nf_session_mine(nf, p), now);
-        else if (p->proto == NF_PROTO_TCP && p->flags & NF_P_L4)
-            take_from_server(nf, p, nf_session_mine(nf, p), now);
+        if (p->proto != NF_PROTO_TCP || !(p->flags & NF_P_L4))
+            continue;
+        s = nf_session_mine(nf, p);
+        if (!client)
+            take_from_server(nf, p, s, now);
+        else if (s)
+            take_from_client(nf, p, s, now);
+        else if (is_protected(config, p->daddr, p->dport))
+            take_first(nf, p, now);
     }
 }
 
@@ -345,6 +379,7 @@ static const struct nf_module sp_module = {
     .clear = sp_clear,
     .check_state = sp_check_state,
     .session_size = sizeof(struct sp_conn),
+    .translates = NF_SEQUENCE,
     .flows = sp_flows,
     .session_end = sp_session_end,
     .live = sp_live,

@@ -19,7 +19,7 @@ static const uint16_t sizes[CLASSES] = {16,  32,  48,  64,  80,  96,  112, 128, 
 
 struct entry {
     uint64_t used[4]; /* its blocks, a bit each */
-    uint8_t class;
+    uint8_t class, zero;
     uint16_t count; /* blocks that are given out */
     uint32_t pages; /* LARGE: of the block */
 };
@@ -224,12 +224,12 @@ static uint32_t find_block(const struct ft_heap *heap, const void *p, uint32_t *
     uint32_t page = (uint32_t)(at / PAGE);
     const struct entry *e;
 
-    if (!ft_heap_has(heap, p))
+    if (!ft_heap_has(heap, p) || page >= heap->next)
         return heap->pages;
     e = entry_at(heap, page);
     *block = 0;
     if (e->class >= CLASSES)
-        return e->class == LARGE && at % PAGE == 0 ? page : heap->pages;
+        return e->class == LARGE && at % PAGE == 0 && e->pages <= heap->next - page ? page : heap->pages;
     *block = (uint32_t)(at % PAGE / sizes[e->class]);
     return *block < blocks_of(e->class) && at % PAGE % sizes[e->class] == 0 && has_bit(e->used, *block)
                ? page
@@ -320,9 +320,12 @@ static const char *check_entry(const struct ft_heap *heap, uint32_t page, uint32
                                struct ft_heap *sum)
 {
     const struct entry *e = entry_at(heap, page);
-    const char *wrong = NULL;
+    static const struct entry none;
+    const char *wrong;
 
     *pages = 1;
+    if (page >= heap->next)
+        return memcmp(e, &none, sizeof(none)) == 0 ? NULL : "a page is in use behind the last one";
     if (e->class > LARGE || has_bit(bitmap(heap, NOBODYS), page) != (e->class != FREE))
         return "a page is taken and nobody's";
     if (e->class == FREE)
@@ -360,7 +363,7 @@ const char *ft_heap_check(const struct ft_heap *heap, void (*step)(void *arg), v
     struct ft_heap sum = {0};
     const char *wrong = heap->next <= heap->pages ? NULL : "more pages are in use than there are";
 
-    for (uint32_t page = 0, pages; page < heap->next && !wrong; page += pages) {
+    for (uint32_t page = 0, pages; page < heap->pages && !wrong; page += pages) {
         wrong = check_entry(heap, page, &pages, &sum);
         if (step)
             step(arg);

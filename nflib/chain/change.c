@@ -58,11 +58,16 @@ static int check_settings(unsigned place, const struct nf_choice *from, const st
     return FT_OK;
 }
 
+static bool translates_ends(const struct nf_module *module)
+{
+    return module->translates & (NF_SOURCE | NF_DESTINATION | NF_INSIDE_END);
+}
+
 static int refuse_translator(const struct nf_choice *nf, const char *what, struct ft_fault *fault)
 {
-    return ft_fail(fault, FT_EINVAL,
-                   "%s: translates addresses, so it cannot be %s while the pair runs: flows would break",
-                   nf->module->name, what);
+    return ft_fail(fault, FT_EINVAL, "%s: %s, so it cannot be %s while the pair runs: flows would break",
+                   nf->module->name,
+                   translates_ends(nf->module) ? "translates addresses" : "moves sequence numbers", what);
 }
 
 /* Those that stay come in the same order. */
@@ -76,7 +81,7 @@ static int match_nfs(struct nf_chain_change *change, struct ft_fault *fault)
         const struct nf_choice *nf = &to->nfs[i];
         unsigned was = place_of(from, nf->module);
 
-        if (!was && nf->module->translates)
+        if (!was && translates_ends(nf->module))
             return refuse_translator(nf, "added", fault);
         if (was && was < last)
             return ft_fail(fault, FT_EINVAL,

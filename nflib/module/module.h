@@ -123,8 +123,9 @@ enum nf_session_why {
     NF_SESSION_WHYS
 };
 /* The ends of a flow's first packet that an NF translates; bits. That inside is the source of a packet from
- * there, and the destination of one from outside. */
-enum nf_translates { NF_SOURCE = 1, NF_DESTINATION = 2, NF_INSIDE_END = 4 };
+ * there, and the destination of one from outside. NF_SEQUENCE is no end: it moves sequence numbers of TCP, so
+ * that connections cannot go on without it. */
+enum nf_translates { NF_SOURCE = 1, NF_DESTINATION = 2, NF_INSIDE_END = 4, NF_SEQUENCE = 8 };
 
 struct nf_module {
     const char *name;    /* as in the configuration */

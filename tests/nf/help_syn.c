@@ -8,6 +8,7 @@
 #include <string.h>
 
 struct help_chain syn_chain;
+uint32_t syn_isn;
 uint8_t syn_frame[NFT_FRAME_MAX];
 
 uint64_t syn_counter(const char *name)
@@ -33,6 +34,7 @@ void syn_put32(uint8_t *at, uint32_t value)
 
 void syn_open(const char *nfs)
 {
+    syn_isn = 0xfffffffe;
     help_chain_open(&syn_chain, nfs, "default allow\n", 3);
     help_chain_idle(&syn_chain, 100 * HELP_SECOND);
 }

@@ -9,11 +9,12 @@
 #define PROXY(more) "    - syn_proxy: { servers: [10.0.0.0/24], ports: 80-90" more " }\n"
 #define C           NFT_IP(198, 51, 100, 7) /* a client outside */
 #define S           NFT_IP(10, 0, 0, 5)     /* a server inside */
-#define ISN         0xfffffffe              /* of the client: what follows goes round */
+#define ISN         syn_isn                 /* of the client */
 #define SERVER_ISN  0x80000000
 #define WINDOW      0x1234
 
 extern struct help_chain syn_chain;
+extern uint32_t syn_isn;                 /* syn_open makes it one from which what follows goes round */
 extern uint8_t syn_frame[NFT_FRAME_MAX]; /* the last one that was sent, as it came out */
 
 void syn_open(const char *nfs); /* at 100 s */

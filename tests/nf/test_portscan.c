@@ -190,12 +190,59 @@ static void full_tables_let_packets_pass_and_count_them(void)
     assert_true(syn(S + 1, D(0)));
     assert_int_equal(counter("contacts_full"), 1);
     help_chain_wait_tenths(&h, 36001);
-    assert_true(syn(S + 1, D(0)));
+    for (unsigned i = 0; i < 2; i++) {
+        assert_true(syn(S + 1, D(i)));
+        answer(S + 1, D(i), NFT_RST);
+    }
     assert_true(syn(S + 2, D(0)));
-    answer(S + 1, D(0), NFT_RST);
     answer(S + 2, D(0), NFT_RST);
     assert_int_equal(counter("hosts_full"), 1);
-    assert_int_equal(counter("refused"), 6);
+    assert_int_equal(counter("refused"), 7);
+}
+
+/* SYNs of forged sources, each of which is answered so; 0: not at all. */
+static void flood_with(uint32_t from, uint8_t flags)
+{
+    for (uint32_t i = 0; i < 300; i++) {
+        syn(from + i, D(0));
+        if (flags)
+            answer(from + i, D(0), flags);
+        if (i % 20 == 19)
+            help_chain_wait_tenths(&h, 101);
+    }
+}
+
+/* Hosts that are known by more than one outcome keep it, and their destinations; nobody is overlooked. */
+static void a_flood_of_forged_sources_hides_no_scan(void)
+{
+    static const uint8_t answers[] = {0, NFT_RST, NFT_SYN};
+
+    for (unsigned how = 0; how < 3; how++) {
+        open_one(PORTSCAN("max_hosts: 32, max_contacts: 64"));
+        for (unsigned i = 0; i < 3; i++) {
+            syn(S + 1, D(i));
+            answer(S + 1, D(i), NFT_RST);
+        }
+        flood_with(NFT_IP(192, 0, 2, 0), answers[how]);
+        assert_int_equal(counter("contacts"), 303);
+        assert_true(counter("displaced") > 400 && counter("displaced") < 600);
+        scan_of(S, 0);
+        assert_int_equal(counter("scanners"), 1);
+        syn(S + 1, D(0)); /* it has been there */
+        assert_int_equal(counter("contacts"), 307);
+        syn(S + 1, D(3));
+        answer(S + 1, D(3), NFT_RST);
+        assert_int_equal(counter("scanners"), 2);
+        assert_int_equal(counter("contacts_full") + counter("hosts_full"), 0);
+        help_chain_close(&h);
+    }
+    open_one(PORTSCAN("max_contacts: 64"));
+    for (uint32_t i = 0; i < 100; i++)
+        syn(S + 100 + i, D(0));
+    assert_int_equal(counter("contacts_full"), 36); /* they may still be answered */
+    help_chain_wait_tenths(&h, 101);
+    scan_of(S, 0);
+    assert_int_equal(counter("scanners"), 1);
 }
 
 static void operators_change_the_action_and_release_hosts(void)
@@ -272,6 +319,8 @@ static void damaged_state_is_refused(void)
     DAMAGED(&host->walk, INT32_MIN, "host 1 has walked to -2147483648");
     DAMAGED(&host->walk, INT32_MAX, "host 1 has walked to 2147483647");
     DAMAGED(&host->scanner, 1, "1 hosts are scanners");
+    DAMAGED(&ps->hosts_hand, 8, "the places at which room is looked for are 8 and 0, expected below 8 and 8");
+    DAMAGED(&ps->contacts_hand, UINT32_MAX, "the places at which room is looked for are 0 and 4294967295");
     nf_wheel_cancel(nf_chain_find(h.chain, "portscan"), ps->contacts_end, 0);
     content_is_refused("contact 0 and its timer are not both there");
 }
@@ -307,6 +356,7 @@ int main(void)
         HELP_CASE(a_scanner_is_one_for_a_stated_time),
         HELP_CASE(what_is_remembered_is_forgotten_in_time),
         HELP_CASE(full_tables_let_packets_pass_and_count_them),
+        HELP_CASE(a_flood_of_forged_sources_hides_no_scan),
         HELP_CASE(operators_change_the_action_and_release_hosts),
         HELP_CASE(hosts_of_ipv6_are_watched_as_well),
         HELP_CASE(damaged_state_is_refused),

@@ -2,6 +2,7 @@
 /* syn_proxy's connections: numbers of both ends, resets, errors, ports that are used again, full tables, a
  * peer's state. */
 #include "nflib/session/index.h"
+#include "tests/nf/help_change.h"
 #include "tests/nf/help_syn.h"
 #include "tests/unit/help_content.h"
 
@@ -10,12 +11,14 @@
 #include <cmocka.h>
 #include <string.h>
 
+#define WALL "    - firewall: { rules: firewall.rules, loose: false }\n"
+
 /* Data of both ends, acknowledged by the other, past the end of the numbers. */
 static void numbers_of_the_server_are_moved(void)
 {
     uint32_t cookie, sent = 1, back = 1;
 
-    syn_open("    - firewall: { rules: firewall.rules, loose: false }\n" PROXY());
+    syn_open(WALL PROXY());
     cookie = syn_connect(1000);
     assert_true(syn_send(true, 1000, NFT_ACK, ISN + 1, cookie + 1, 0));
     assert_int_equal(syn_get32(syn_frame + 42), SERVER_ISN + 1);
@@ -74,7 +77,7 @@ static void ports_are_used_again(void)
 {
     uint32_t cookie;
 
-    syn_open("    - firewall: { rules: firewall.rules, loose: false }\n" PROXY());
+    syn_open(WALL PROXY());
     cookie = syn_connect(1000);
     assert_true(syn_send(true, 1000, NFT_ACK, ISN + 1, cookie + 1, 0));
     assert_true(syn_send(true, 1000, NFT_FIN | NFT_ACK, ISN + 1, cookie + 1, 0));
@@ -82,6 +85,7 @@ static void ports_are_used_again(void)
     assert_true(syn_send(true, 1000, NFT_ACK, ISN + 2, cookie + 2, 0));
     assert_int_equal(syn_get32(syn_frame + 42), SERVER_ISN + 2);
     help_chain_has(&syn_chain, "syn_proxy", "\"tcp\":\"time-wait\"");
+    ISN += 64000;
     cookie = syn_cookie(1000);
     help_chain_has(&syn_chain, "syn_proxy", "\"tcp\":\"time-wait\"");
     syn_acknowledge(1000, cookie);
@@ -92,6 +96,131 @@ static void ports_are_used_again(void)
     help_chain_has(&syn_chain, "syn_proxy", "\"state\":\"open\",\"tcp\":\"established\"");
     help_chain_wait_tenths(&syn_chain, 600); /* not as one that is closed */
     assert_int_equal(syn_sessions(), 1);
+}
+
+/* The server's reset was lost on its way to the client, which sends its request once more: that is no new
+ * connection, and the server resets it again. */
+static void a_request_that_comes_again_opens_nothing(void)
+{
+    uint32_t cookie;
+
+    syn_open(WALL PROXY());
+    cookie = syn_connect(1000);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_true(syn_send(true, 1000, NFT_ACK | NFT_PSH, ISN + 1, cookie + 1, 100));
+        assert_int_equal(syn_frame[47], NFT_ACK | NFT_PSH);
+        assert_int_equal(syn_get32(syn_frame + 38), ISN + 1);
+        assert_int_equal(syn_get32(syn_frame + 42), SERVER_ISN + 1);
+        assert_true(syn_send(false, 1000, NFT_RST, SERVER_ISN + 1, 0, 0));
+        assert_int_equal(syn_get32(syn_frame + 38), cookie + 1);
+    }
+    assert_int_equal(syn_counter("opened"), 1);
+    ISN++;
+    syn_connect(1000);
+    assert_int_equal(syn_counter("opened"), 2);
+}
+
+static bool send_first_fragment(bool client, uint8_t flags, uint32_t seq, uint32_t ack)
+{
+    struct nft_spec s = {.src = client ? C : S,
+                         .dst = client ? S : C,
+                         .sport = client ? 1000 : 80,
+                         .dport = client ? 80 : 1000,
+                         .proto = 6,
+                         .tcp = flags,
+                         .payload = 36,
+                         .fragment = NFT_MORE};
+    uint32_t len = nft_frame(&s, syn_frame);
+
+    syn_put32(syn_frame + 38, seq);
+    syn_put32(syn_frame + 42, ack);
+    return !help_chain_send(&syn_chain, client ? NF_OUTSIDE : NF_INSIDE, syn_frame, len).drop;
+}
+
+/* A handshake is of whole packets. Of a connection that is open, fragments pass. */
+static void a_fragment_becomes_no_other_segment(void)
+{
+    const struct nf_emitted *list;
+    uint32_t cookie;
+
+    syn_open(PROXY());
+    assert_false(send_first_fragment(true, NFT_SYN, ISN, 0));
+    assert_int_equal(nf_chain_emitted(syn_chain.chain, &list), 0);
+    cookie = syn_cookie(1000);
+    assert_false(send_first_fragment(true, NFT_ACK, ISN + 1, cookie + 1));
+    assert_int_equal(syn_sessions(), 0);
+    syn_acknowledge(1000, cookie);
+    assert_false(send_first_fragment(true, NFT_ACK, ISN + 1, cookie + 1));
+    assert_false(send_first_fragment(false, NFT_SYN | NFT_ACK, SERVER_ISN, ISN + 1));
+    assert_int_equal(syn_counter("connected"), 0);
+    syn_accept(1000, cookie, SERVER_ISN);
+    assert_false(send_first_fragment(false, NFT_SYN | NFT_ACK, SERVER_ISN, ISN + 1));
+    assert_int_equal(syn_counter("invalid"), 5);
+    assert_true(send_first_fragment(true, NFT_ACK, ISN + 1, cookie + 1));
+    assert_int_equal(syn_get32(syn_frame + 42), SERVER_ISN + 1);
+    assert_true(send_first_fragment(false, NFT_ACK, SERVER_ISN + 1, ISN + 37));
+    assert_int_equal(syn_get32(syn_frame + 38), cookie + 1);
+}
+
+#define WIDER "    - syn_proxy: { servers: [10.0.0.0/24, 10.0.1.0/24], ports: 80-90 }\n"
+#define OTHER "    - syn_proxy: { servers: [10.0.1.0/24], ports: 80-90 }\n"
+
+static bool connect_directly(uint16_t port)
+{
+    return syn_send(true, port, NFT_SYN, ISN, 0, 0) &&
+           syn_send(false, port, NFT_SYN | NFT_ACK, SERVER_ISN, ISN + 1, 0) &&
+           syn_send(true, port, NFT_ACK, ISN + 1, SERVER_ISN + 1, 0);
+}
+
+/* Connections to servers that were protected by no one go on where another NF knows them. */
+static void servers_come_to_those_that_are_protected(void)
+{
+    struct ft_fault fault = {""};
+
+    syn_open(WALL OTHER);
+    assert_true(connect_directly(1000));
+    assert_int_equal(help_change(&syn_chain, WALL WIDER, NULL, &fault), 0);
+    assert_true(syn_send(true, 1000, NFT_ACK, ISN + 1, SERVER_ISN + 1, 30));
+    assert_int_equal(syn_get32(syn_frame + 42), SERVER_ISN + 1);
+    assert_true(syn_send(false, 1000, NFT_ACK, SERVER_ISN + 1, ISN + 31, 30));
+    assert_int_equal(syn_get32(syn_frame + 38), SERVER_ISN + 1);
+    assert_false(syn_send(true, 1001, NFT_ACK, ISN + 1, SERVER_ISN + 1, 30));
+    assert_int_equal(syn_counter("invalid"), 1);
+    syn_connect(1002);
+    assert_true(syn_send(true, 1000, NFT_RST | NFT_ACK, ISN + 1, SERVER_ISN + 1, 0));
+    ISN += 64000;
+    syn_acknowledge(1000, syn_cookie(1000)); /* what the firewall knows of the old one begins anew */
+    help_chain_has(&syn_chain, "syn_proxy",
+                   "198.51.100.7:1000\",\"to\":\"10.0.0.5:80\",\"state\":\"opening\",\"tcp\":\"syn-sent\"");
+    help_chain_close(&syn_chain);
+    syn_open(OTHER);
+    assert_true(connect_directly(1000));
+    assert_int_equal(help_change(&syn_chain, WIDER, NULL, &fault), 0);
+    assert_false(syn_send(true, 1000, NFT_ACK, ISN + 1, SERVER_ISN + 1, 30));
+}
+
+/* A session that only a packet of this very burst has begun says nothing of the packet's sender. */
+static void what_has_just_begun_is_known_to_nobody(void)
+{
+    syn_open(PROXY() "    - monitor: {}\n");
+    for (unsigned i = 0; i < 3; i++)
+        assert_false(syn_send(true, 1000, NFT_ACK, ISN + 1, SERVER_ISN + 1, 30));
+    assert_int_equal(syn_counter("invalid"), 3);
+}
+
+static void a_chain_keeps_who_moves_its_numbers(void)
+{
+    struct ft_fault fault = {""};
+
+    syn_open(WALL PROXY());
+    syn_connect(1000);
+    assert_true(help_change(&syn_chain, WALL, NULL, &fault) < 0);
+    assert_string_equal(fault.text, "syn_proxy: moves sequence numbers, so it cannot be taken out while the "
+                                    "pair runs: flows would break");
+    help_chain_close(&syn_chain);
+    syn_open(WALL);
+    assert_int_equal(help_change(&syn_chain, WALL PROXY(), NULL, &fault), 0);
+    syn_connect(1000);
 }
 
 static void what_the_server_begins_is_left_alone(void)
@@ -169,10 +298,19 @@ static void damaged_state_is_refused(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        HELP_CASE(numbers_of_the_server_are_moved),         HELP_CASE(the_server_is_asked_until_it_answers),
-        HELP_CASE(a_server_that_refuses_resets_the_client), HELP_CASE(ports_are_used_again),
-        HELP_CASE(what_the_server_begins_is_left_alone),    HELP_CASE(an_error_quotes_the_servers_number),
-        HELP_CASE(a_full_table_takes_no_new_connection),    HELP_CASE(damaged_state_is_refused),
+        HELP_CASE(numbers_of_the_server_are_moved),
+        HELP_CASE(the_server_is_asked_until_it_answers),
+        HELP_CASE(a_server_that_refuses_resets_the_client),
+        HELP_CASE(ports_are_used_again),
+        HELP_CASE(a_request_that_comes_again_opens_nothing),
+        HELP_CASE(a_fragment_becomes_no_other_segment),
+        HELP_CASE(servers_come_to_those_that_are_protected),
+        HELP_CASE(what_has_just_begun_is_known_to_nobody),
+        HELP_CASE(a_chain_keeps_who_moves_its_numbers),
+        HELP_CASE(what_the_server_begins_is_left_alone),
+        HELP_CASE(an_error_quotes_the_servers_number),
+        HELP_CASE(a_full_table_takes_no_new_connection),
+        HELP_CASE(damaged_state_is_refused),
     };
 
     return cmocka_run_group_tests_name("syn_proxy", tests, NULL, NULL);

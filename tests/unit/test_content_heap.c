@@ -48,9 +48,48 @@ static void a_heap_is_checked(void **unused)
     help_nf_close(&h);
 }
 
+/* What there would be of pages that nobody has had: all zeros. */
+static void pages_beyond_those_in_use_are_nobodys(void **unused)
+{
+    struct ft_heap *heap;
+    struct ft_heap_part known, all;
+    uint32_t next;
+    void *p[4];
+
+    (void)unused;
+    help_nf_open(&h, ft_heap_bytes(64u << 10), 5);
+    content_of(&h);
+    h.nf->module = &with_heap;
+    assert_true(nf_heap_make(h.nf));
+    heap = h.nf->heap;
+    for (unsigned i = 0; i < 4; i++)
+        p[i] = ft_heap_alloc(heap, 2 * FT_HEAP_PAGE);
+    next = heap->next;
+    assert_int_equal(next, 8); /* 16 entries of 40 bytes are ten lines, 8 are five */
+    known = ft_heap_part(heap, h.region, 0);
+    heap->next = heap->pages;
+    all = ft_heap_part(heap, h.region, 0);
+    heap->next = next;
+    assert_int_equal(all.to - known.to, 320);
+    content_passes();
+    for (uint64_t at = known.to; at < all.to; at++)
+        DAMAGED(&h.region->base[at], 22, "a page is in use behind the last one");
+    assert_true(ft_heap_holds(heap, p[3], 2 * FT_HEAP_PAGE));
+    heap->next = next - 1; /* its second page is none */
+    assert_false(ft_heap_holds(heap, p[3], 1));
+    assert_true(ft_heap_holds(heap, p[2], 1));
+    heap->next = next - 2;
+    assert_false(ft_heap_holds(heap, p[3], 1));
+    heap->next = next;
+    help_nf_close(&h);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_heap_is_checked)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_heap_is_checked),
+        cmocka_unit_test(pages_beyond_those_in_use_are_nobodys),
+    };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

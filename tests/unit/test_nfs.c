@@ -45,8 +45,10 @@ static const struct nf_module scoped = {.name = "scoped",
                                         .counters = counters,
                                         .process = process};
 NF_MODULE(scoped)
-static const struct nf_module plain = {
-    .name = "plain", .summary = "for a test", .translates = NF_SOURCE | NF_DESTINATION, .process = process};
+static const struct nf_module plain = {.name = "plain",
+                                       .summary = "for a test",
+                                       .translates = NF_SOURCE | NF_DESTINATION | NF_SEQUENCE,
+                                       .process = process};
 NF_MODULE(plain)
 
 static const char *chain_of(const char *who)
@@ -105,9 +107,10 @@ static void people_are_told_what_the_object_has(void **state)
                "counters: seen passed\n");
     says(text, "\nlanes: by what its configuration says (-c)\ncommands: none\nstate: none\n");
     says(other, "plain: for a test\nbuilt in, version 0\n"
-                "reads: headers alone; can be replayed; translates sources; translates destinations\n");
+                "reads: headers alone; can be replayed; translates sources; translates destinations; "
+                "translates sequence numbers\n");
     says(other, "\nparameters: none\ncounters: none\n");
-    says(json, "\"translates\":[\"sources\",\"destinations\"]");
+    says(json, "\"translates\":[\"sources\",\"destinations\",\"sequence numbers\"]");
 }
 
 int main(void)
