@@ -292,4 +292,4 @@ include packaging/install.mk
 
 -include $(SIM_OBJ:.o=.d) $(SIM_OBJ:$(BUILD)/sim/%.o=$(BUILD)/sim-planted/%.d) $(SIM_OBJ:$(BUILD)/sim/%.o=$(BUILD)/sim-coverage/%.d) $(SIM_TESTS:.o=.d)
 -include $(OBJ:.o=.d) $(NFTEST:.o=.d) $(NODEOBJ:.o=.d) $(NEXTOBJ:.o=.d) $(BUILD)/next/tests/unit/test_format.d $(PLANTED:%.c=$(BUILD)/planted/%.d)
--include $(patsubst tests/%.c,$(BUILD)/obj/tests/%.d,$(wildcard tests/unit/*.c tests/nf/*.c tests/lab/*.c))
+-include $(patsubst tests/%.c,$(BUILD)/obj/tests/%.d,$(wildcard tests/unit/*.c tests/nf/*.c tests/lab/*.c)) $(patsubst %.c,$(BUILD)/obj/%.d,$(wildcard nfs/dpi/*.c))

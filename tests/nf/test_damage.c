@@ -44,8 +44,8 @@ static const char signatures[] =
     "8 }\n"                                                                                                  \
     "    - firewall: { rules: firewall.rules, max_flows: 48, max_fragments: 8 }\n"                           \
     "    - monitor: { max_flows: 48 }\n"
-#define MAPPED                                                                                               \
-    "    - nat: { outside: 203.0.113.1, ports: 2000-2063, unsupported: by_address, max_flows: 48, "          \
+#define MAPPED(rest)                                                                                         \
+    "    - nat: { outside: 203.0.113.1, ports: 2000-2063, unsupported: " rest ", max_flows: 48, "            \
     "max_fragments: 8, mapping: endpoint_independent, filtering: endpoint_independent, hairpin: true, "      \
     "forward: \"tcp/80=10.0.0.11:8080, udp/53=10.0.0.12:53\" }\n"                                            \
     "    - monitor: { max_flows: 48 }\n"
@@ -337,7 +337,7 @@ static void chain_refuses_damage_or_runs_on_it(const char *nfs, unsigned lanes, 
         keep_or_restore(true);
     }
     ft_audit_resume(w.region);
-    assert_true(refused > times / 4 && ran > times / 50);
+    assert_true(refused > times / 5 && ran > times / 50);
     close_chain();
 }
 
@@ -356,8 +356,8 @@ static void a_site_with_a_service_refuses_damage_or_runs_on_it(void **state)
 static void a_port_for_each_end_refuses_damage_or_runs_on_it(void **state)
 {
     (void)state;
-    chain_refuses_damage_or_runs_on_it(MAPPED, 1, 800);
-    chain_refuses_damage_or_runs_on_it(MAPPED, 2, 800);
+    chain_refuses_damage_or_runs_on_it(MAPPED("by_address"), 1, 800);
+    chain_refuses_damage_or_runs_on_it(MAPPED("pass"), 2, 800);
 }
 
 static void two_lanes_of_it_refuse_damage_or_run_on_it(void **state)
