@@ -82,17 +82,15 @@ static void drop_notes_of(struct ips_look *look, bool reply, const struct ips_ru
     }
 }
 
-void ips_notes_release(struct nf *nf, struct ips_flow *flow)
+void ips_notes_release(struct nf *nf, struct ips_flow *flow, bool reply)
 {
     const struct ips *ips = nf->state;
 
-    for (unsigned i = 0; i < 2; i++) {
-        for (uint32_t place = flow->notes[i], next; place; place = next) {
-            next = note_at(ips, place)->next;
-            free_note(nf, place);
-        }
-        flow->notes[i] = flow->noted[i] = 0;
+    for (uint32_t place = flow->notes[reply], next; place; place = next) {
+        next = note_at(ips, place)->next;
+        free_note(nf, place);
     }
+    flow->notes[reply] = flow->noted[reply] = 0;
 }
 
 /* ---- where a content ended ------------------------------------------------------------------------ */
@@ -266,32 +264,32 @@ static void stop_pcres(struct ips_look *look, bool reply)
 }
 
 /* Both automata take each byte before the next one, so that contents are found in the order of their ends. */
-void ips_look_through(struct ips_look *look, const struct nf_stream_bytes *piece)
+void ips_look_through(struct ips_look *look, const struct nf_stream_bytes *bytes)
 {
     const struct ips_config *config = look->nf->config;
     const struct ips_automaton *a = config->read->automaton;
     struct ips_flow *flow = look->flow;
-    uint32_t state[2] = {flow->state[piece->reply][0], flow->state[piece->reply][1]};
+    uint32_t state[2] = {flow->state[bytes->reply][0], flow->state[bytes->reply][1]};
 
-    if (piece->gap) {
+    if (bytes->gap) {
         state[0] = state[1] = 0;
-        stop_pcres(look, piece->reply);
+        stop_pcres(look, bytes->reply);
     }
-    for (uint32_t i = 0; i < piece->len && !look->verdict; i++) {
-        if (ft_unlikely(flow->notes[piece->reply]) && config->read->pcres)
-            step_pcres(look, piece->reply, piece->bytes[i], piece->at + i + 1);
+    for (uint32_t i = 0; i < bytes->len && !look->verdict; i++) {
+        if (ft_unlikely(flow->notes[bytes->reply]) && config->read->pcres)
+            step_pcres(look, bytes->reply, bytes->bytes[i], bytes->at + i + 1);
         for (unsigned k = 0; k < 2; k++) {
             if (!a[k].states)
                 continue;
-            uint32_t next = a[k].next[state[k] * a[k].classes + a[k].class[piece->bytes[i]]];
+            uint32_t next = a[k].next[state[k] * a[k].classes + a[k].class[bytes->bytes[i]]];
 
             state[k] = next & ~IPS_FOUND;
             if (ft_unlikely(next & IPS_FOUND) && !look->verdict)
-                found_at(look, piece->reply, &a[k], state[k], piece->at + i + 1);
+                found_at(look, bytes->reply, &a[k], state[k], bytes->at + i + 1);
         }
     }
-    flow->state[piece->reply][0] = (uint16_t)state[0];
-    flow->state[piece->reply][1] = (uint16_t)state[1];
+    flow->state[bytes->reply][0] = (uint16_t)state[0];
+    flow->state[bytes->reply][1] = (uint16_t)state[1];
 }
 
 /* ---- notes that came from a peer ------------------------------------------------------------------ */

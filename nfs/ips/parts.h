@@ -35,8 +35,9 @@ struct ips_config {
     X(IPS_GAP_BYTES, "gap_bytes")                                                                            \
     X(IPS_DIFFERS, "overlap_differs")   /* dropped: contradicts a segment that is kept */                    \
     X(IPS_FULL, "segments_full")        /* dropped: behind a hole, and no room to keep it */                 \
-    X(IPS_OUTSIDE, "out_of_window")     /* dropped: too far ahead, or behind the end */                      \
+    X(IPS_OUTSIDE, "out_of_window")     /* dropped: too far ahead, or outside of its ends */                 \
     X(IPS_UNKNOWN, "beginning_unseen")  /* dropped: loose is false */                                        \
+    X(IPS_INVALID, "invalid")           /* dropped: flags with which its receiver does not take it */        \
     X(IPS_CHECKSUM, "checksum")         /* dropped: its receiver would drop it */                            \
     X(IPS_FRAGMENTS, "fragments")       /* as `fragments` says */                                            \
     X(IPS_MALFORMED, "malformed")       /* dropped */                                                        \
@@ -126,8 +127,8 @@ struct ips_look {
 };
 
 /* ips_found.c: looks through bytes of a direction, and for each rule that matches calls ips_match. */
-void ips_look_through(struct ips_look *look, const struct nf_stream_bytes *piece);
-void ips_notes_release(struct nf *nf, struct ips_flow *flow);
+void ips_look_through(struct ips_look *look, const struct nf_stream_bytes *bytes);
+void ips_notes_release(struct nf *nf, struct ips_flow *flow, bool reply);
 int ips_notes_check(const struct nf *nf, struct nf_check *c);
 
 /* ips_match.c */

@@ -41,18 +41,20 @@ struct reading {
     const struct nf_stream *pair;
 };
 
-static void read_piece(void *arg, const struct nf_stream_bytes *piece)
+static void read_bytes(void *arg, const struct nf_stream_bytes *bytes)
 {
     const struct reading *r = arg;
-    uint32_t first = r->pair[piece->reply].start + (uint32_t)piece->at;
+    uint32_t first = r->pair[bytes->reply].start + (uint32_t)bytes->at;
 
-    FUZZ_MUST(piece->at == position[piece->reply] + piece->gap,
-              "bytes at %lu behind a gap of %u, expected %lu", piece->at, piece->gap,
-              position[piece->reply] + piece->gap);
-    position[piece->reply] = piece->at + piece->len;
-    for (uint32_t i = 0; i < piece->len && honest; i++)
-        FUZZ_MUST(piece->bytes[i] == byte_at(first + i), "byte %lu is 0x%02x, expected 0x%02x", piece->at + i,
-                  piece->bytes[i], byte_at(first + i));
+    if (bytes->at == bytes->gap)
+        position[bytes->reply] = 0; /* the stream begins anew */
+    FUZZ_MUST(bytes->at == position[bytes->reply] + bytes->gap,
+              "bytes at %lu behind a gap of %u, expected %lu", bytes->at, bytes->gap,
+              position[bytes->reply] + bytes->gap);
+    position[bytes->reply] = bytes->at + bytes->len;
+    for (uint32_t i = 0; i < bytes->len && honest; i++)
+        FUZZ_MUST(bytes->bytes[i] == byte_at(first + i), "byte %lu is 0x%02x, expected 0x%02x", bytes->at + i,
+                  bytes->bytes[i], byte_at(first + i));
 }
 
 static void take(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t at)
@@ -63,7 +65,7 @@ static void take(struct nf *nf, struct nf_packet *const packets[], uint32_t n, u
         struct nf_packet *p = packets[i];
         const struct nf_session *s = nf_session_mine(nf, p);
         struct reading reading;
-        const struct nf_stream_reader reader = {read_piece, &reading};
+        const struct nf_stream_reader reader = {read_bytes, &reading};
         struct nf_stream *pair;
         enum nf_stream_taken taken;
         bool reply = p->flow & NF_FLOW_REPLY;
