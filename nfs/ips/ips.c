@@ -3,8 +3,8 @@
  * ips: looks for the contents of rules in the payload of TCP, in its order and across the borders of
  * segments, and in each datagram of UDP. A packet that completes the match of a rule that drops is dropped,
  * and of a connection all that follows, so that nothing of it is sent again unseen.
- * State, written by this instance alone: streams and states of the automata, which are its slots in the
- * chain's sessions; pieces of streams and notes; what has become of the rules; the last alerts.
+ * State, written by this instance alone: its slots in sessions (streams, states of automata); pieces and
+ * notes; what has become of the rules; the last alerts.
  */
 #include "nfs/ips/parts.h"
 #include "nflib/net/bytes.h"
@@ -63,19 +63,6 @@ static struct ips_flow *find_flow(struct ips_look *look)
     look->reply = look->p->flow & NF_FLOW_REPLY;
     flow->flags |= look->reply ? IPS_FLOW_ANSWERED : 0;
     return flow;
-}
-
-static void fill_ends(const struct nf_packet *p, struct ips_ends *ends)
-{
-    *ends = (struct ips_ends){.port = {p->sport, p->dport}};
-    if (p->flags & NF_P_IPV6) {
-        memcpy(ends->addr, nf_packet_ipv6_addresses(p), sizeof(ends->addr));
-        return;
-    }
-    for (unsigned i = 0; i < 2; i++) {
-        memset(ends->addr[i] + 10, 0xff, 2);
-        memcpy(ends->addr[i] + 12, i ? &p->daddr : &p->saddr, 4);
-    }
 }
 
 /* ---- payload -------------------------------------------------------------------------------------- */
@@ -139,7 +126,7 @@ static void inspect(struct ips_look *look)
         nf_drop(look->nf, p, IPS_BLOCKED);
         return;
     }
-    fill_ends(p, &look->ends);
+    ips_fill_ends(p, &look->ends);
     if (p->proto == NF_PROTO_TCP)
         take_segment(look);
     else
@@ -153,7 +140,10 @@ static void inspect(struct ips_look *look)
         look->flow->stream[0].flags |= NF_STREAM_RESET;
         look->flow->stream[1].flags |= NF_STREAM_RESET;
     }
-    nf_drop(look->nf, p, look->verdict == IPS_REJECT ? IPS_REJECTED : IPS_DROPPED);
+    if (look->full)
+        nf_drop(look->nf, p, IPS_NOTES_FULL);
+    else
+        nf_drop(look->nf, p, look->verdict == IPS_REJECT ? IPS_REJECTED : IPS_DROPPED);
 }
 
 /* ---- packets -------------------------------------------------------------------------------------- */

@@ -264,6 +264,14 @@ static bool read_choice(struct pattern *p, struct part *out)
     return true;
 }
 
+static void fill_next(struct ips_pcre *pcre)
+{
+    for (unsigned k = 0; k < 8; k++)
+        for (unsigned value = 1; value < 256; value++)
+            pcre->next[k][value] =
+                pcre->next[k][value & (value - 1)] | pcre->follow[8 * k + (unsigned)__builtin_ctz(value)];
+}
+
 /* "/PATTERN/FLAGS", without the quotes. */
 bool ips_pcre_read(struct ips_pcre *pcre, char *text)
 {
@@ -289,5 +297,6 @@ bool ips_pcre_read(struct ips_pcre *pcre, char *text)
         return false;
     pcre->first = whole.first;
     pcre->last = whole.last;
+    fill_next(pcre);
     return true;
 }
