@@ -7,6 +7,7 @@
  * it, and what it leaves passes the check.
  */
 #include "nflib/chain/chain.h"
+#include "nflib/net/tcp.h"
 #include "nflib/stream/parts.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/nf/help_segment.h"
@@ -74,6 +75,8 @@ static void take(struct nf *nf, struct nf_packet *const packets[], uint32_t n, u
             continue;
         pair = NF_SESSION_EDIT(nf, s, struct slot)->pair;
         reading.pair = pair;
+        if (nf_tcp_is_request(p->tcp_flags) && nf_stream_is_over(pair))
+            nf_stream_renew(nf, taker->streams, pair);
         taken = nf_stream_take(nf, taker->streams, pair, p, reply, &reader);
         FUZZ_MUST(taken != NF_STREAM_DIFFERS || !honest || ends, "bytes differ that were sent once");
         FUZZ_MUST(pair[reply].pieces <= PIECES / 2, "%u pieces are kept", pair[reply].pieces);
@@ -177,7 +180,7 @@ static void send_segment(struct fuzz_input *in)
     else if ((how & 0x38) == 0x38)
         s.flags |= NFT_RST;
     ends |= s.flags & NFT_FIN;
-    s.seq = FIRST + (s.flags & NFT_SYN ? 0 : 1 + at);
+    s.seq = FIRST + (s.flags & NFT_SYN ? (at >> 9) * 100 : 1 + at);
     s.ack = FIRST + ack;
     s.payload = payload;
     s.len = len;
