@@ -104,19 +104,33 @@ int nf_streams_check(const struct nf *nf, struct nf_check *c, const struct nf_st
 
 /* ---- checksums ------------------------------------------------------------------------------------ */
 
+uint32_t nf_packet_l4_len(const struct nf_packet *p)
+{
+    uint32_t len;
+
+    if (p->proto != NF_PROTO_UDP)
+        return p->l4_len;
+    len = ntohs(nf_get16(p->data + p->l4 + 4));
+    if (!len && p->flags & NF_P_IPV6)
+        return p->l4_len; /* as many receivers take it, from RFC 2675 */
+    return len >= 8 && len <= p->l4_len ? len : 0;
+}
+
 bool nf_packet_checksum_right(const struct nf_packet *p)
 {
     const uint8_t *l4 = p->data + p->l4;
-    uint32_t sum;
+    uint32_t len = nf_packet_l4_len(p), sum;
 
     if (p->have < (uint32_t)p->l4 + p->l4_len)
         return true;
+    if (!len)
+        return false;
     if (p->flags & NF_P_IPV6)
-        return nf_ipv6_checksum(nf_packet_ipv6_addresses(p), p->proto, l4, p->l4_len) == 0;
+        return nf_ipv6_checksum(nf_packet_ipv6_addresses(p), p->proto, l4, len) == 0;
     if (p->proto == NF_PROTO_UDP && nf_get16(l4 + 6) == 0)
         return true; /* none was made */
-    sum = (uint16_t)~nf_checksum(l4, p->l4_len) + (uint16_t)~nf_checksum(p->data + p->l3 + 12, 8);
-    sum += htons(p->l4_len) + htons(p->proto);
+    sum = (uint16_t)~nf_checksum(l4, len) + (uint16_t)~nf_checksum(p->data + p->l3 + 12, 8);
+    sum += htons((uint16_t)len) + htons(p->proto);
     sum = (sum & 0xffff) + (sum >> 16);
     sum = (sum & 0xffff) + (sum >> 16);
     return (uint16_t)~sum == 0;

@@ -53,14 +53,25 @@ static void give_piece(const struct nf *nf, struct nf_streams *streams, uint32_t
     streams->used--;
 }
 
+static void release_stream(const struct nf *nf, struct nf_streams *streams, struct nf_stream *s)
+{
+    for (uint32_t place = s->kept, next; place; place = next) {
+        next = piece_at(streams, place)->next;
+        give_piece(nf, streams, place);
+    }
+    memset(s, 0, sizeof(*s));
+}
+
 void nf_stream_release(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2])
 {
     for (unsigned i = 0; i < 2; i++)
-        for (uint32_t place = pair[i].kept, next; place; place = next) {
-            next = piece_at(streams, place)->next;
-            give_piece(nf, streams, place);
-        }
-    memset(pair, 0, 2 * sizeof(*pair));
+        release_stream(nf, streams, &pair[i]);
+}
+
+void nf_stream_renew(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2])
+{
+    nf_stream_release(nf, streams, pair);
+    pair[0].flags = pair[1].flags = NF_STREAM_DOUBTED;
 }
 
 /* ---- reading -------------------------------------------------------------------------------------- */
@@ -69,19 +80,19 @@ void nf_stream_release(const struct nf *nf, struct nf_streams *streams, struct n
 static void read_bytes(const struct taking *t, const uint8_t *bytes, uint32_t len, uint32_t gap)
 {
     struct nf_stream *s = t->stream;
-    struct nf_stream_bytes piece = {.bytes = bytes, .len = len, .gap = gap, .reply = t->reply};
+    struct nf_stream_bytes readable = {.bytes = bytes, .len = len, .gap = gap, .reply = t->reply};
 
     s->next += gap;
-    piece.at = s->next - s->start;
-    if (piece.at >> 31)
+    readable.at = s->next - s->start;
+    if (readable.at >> 31)
         s->flags |= NF_STREAM_FAR;
     if (s->flags & NF_STREAM_FAR)
-        piece.at += 1ull << 32;
+        readable.at += 1ull << 32;
     s->next += len;
     if (s->flags & NF_STREAM_ACKED && (int32_t)(s->acked - s->next) <= 0)
         s->flags &= (uint8_t)~NF_STREAM_ACKED;
     if (len || gap)
-        t->reader->read(t->reader->arg, &piece);
+        t->reader->read(t->reader->arg, &readable);
 }
 
 static void read_fin(struct nf_stream *s)
@@ -247,6 +258,9 @@ static enum nf_stream_taken take_segment(const struct taking *t, struct segment 
         pass_hole(t, g->seq);
     ahead = (int32_t)(g->seq - s->next);
     end = (int32_t)(g->seq + g->len - s->next);
+    if (ahead < 0 && !(s->flags & (NF_STREAM_MIDDLE | NF_STREAM_FAR)) &&
+        (uint32_t)-ahead > s->next - s->start)
+        return NF_STREAM_OUTSIDE; /* in front of its beginning: nobody has looked at that */
     if (end < 0 || (end == 0 && !g->fin))
         return NF_STREAM_OLD;
     if (s->flags & NF_STREAM_FIN)
@@ -274,14 +288,59 @@ static enum nf_stream_taken take_segment(const struct taking *t, struct segment 
 /* Where a stream begins; false: nowhere yet. */
 static bool begin_stream(struct nf_stream *s, const struct nf_packet *p, const struct segment *g)
 {
+    uint8_t doubted = s->flags & NF_STREAM_DOUBTED;
+
     if (p->tcp_flags & NF_TCP_SYN)
-        s->flags = NF_STREAM_KNOWN;
+        s->flags = NF_STREAM_KNOWN | doubted;
     else if (g->len)
-        s->flags = NF_STREAM_KNOWN | NF_STREAM_MIDDLE;
+        s->flags = NF_STREAM_KNOWN | NF_STREAM_MIDDLE | doubted;
     else
         return false;
     s->start = s->next = g->seq;
     return true;
+}
+
+/*
+ * A SYN of a stream that is known has another number. While nothing has answered the stream, its receiver may
+ * never have seen the first SYN, or what was taken for the stream's middle, so the stream begins with this
+ * one. False: it stays, as it does once bytes behind a SYN were taken.
+ */
+static bool begin_again(const struct taking *t)
+{
+    struct nf_stream *s = t->stream;
+
+    if (s->flags & NF_STREAM_ANSWERED)
+        return false;
+    if (!(s->flags & NF_STREAM_MIDDLE) && (s->next != s->start || s->kept))
+        return false;
+    release_stream(t->nf, t->streams, s);
+    s->flags = NF_STREAM_DOUBTED;
+    return true;
+}
+
+/* A packet from `by`, the receiver of `s`, acknowledges what `s` has. A doubted stream is answered by a
+ * SYN-ACK, or by an ACK of who has had one: an end that knows another connection sends neither. */
+static void note_answer(struct nf_stream *s, const struct nf_stream *by, const struct nf_packet *p,
+                        uint32_t ack)
+{
+    bool opens = p->tcp_flags & NF_TCP_SYN ||
+                 ((by->flags & (NF_STREAM_ANSWERED | NF_STREAM_MIDDLE)) == NF_STREAM_ANSWERED);
+
+    if (s->flags & NF_STREAM_KNOWN && ack - s->start <= s->next - s->start &&
+        (opens || !(s->flags & NF_STREAM_DOUBTED)))
+        s->flags |= NF_STREAM_ANSWERED;
+}
+
+static void take_reset(struct nf_stream *s, const struct segment *g)
+{
+    if (!(s->flags & NF_STREAM_KNOWN) || g->seq == s->next)
+        s->flags |= NF_STREAM_RESET;
+}
+
+/* Its receiver does not take it, whatever its numbers are (RFC 9293, 3.10.7.4). */
+static bool is_wrong(uint8_t flags, const struct segment *g)
+{
+    return nf_tcp_is_impossible(flags) || (g->fin && !(flags & NF_TCP_ACK));
 }
 
 enum nf_stream_taken nf_stream_take(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2],
@@ -291,28 +350,44 @@ enum nf_stream_taken nf_stream_take(const struct nf *nf, struct nf_streams *stre
     struct nf_stream *s = &pair[reply];
     struct taking t = {.nf = nf, .streams = streams, .stream = s, .reader = reader, .reply = reply};
     struct segment g = {.seq = ntohl(nf_get32(p->data + p->l4 + 4))};
+    uint32_t ack = ntohl(nf_get32(p->data + p->l4 + 8));
+    bool syn = p->tcp_flags & NF_TCP_SYN;
 
     g.bytes = nf_packet_payload(p, &g.len);
     g.fin = p->tcp_flags & NF_TCP_FIN && p->have >= (uint32_t)p->l4 + p->l4_len;
+    if (is_wrong(p->tcp_flags, &g))
+        return NF_STREAM_WRONG;
     if (p->tcp_flags & NF_TCP_RST) {
-        if (!(s->flags & NF_STREAM_KNOWN) || g.seq == s->next)
-            s->flags |= NF_STREAM_RESET;
+        take_reset(s, &g);
         return NF_STREAM_READ; /* what it carries is a reason for people (RFC 9293, 3.5.3), not data */
     }
-    if (p->tcp_flags & NF_TCP_SYN) {
-        g.seq++;
-        if (s->flags & NF_STREAM_KNOWN && (g.seq != s->start || s->flags & NF_STREAM_MIDDLE))
-            return g.len ? NF_STREAM_OUTSIDE : NF_STREAM_READ; /* its receiver does not believe it either */
+    g.seq += syn;
+    if (syn && s->flags & NF_STREAM_KNOWN && (g.seq != s->start || s->flags & NF_STREAM_MIDDLE) &&
+        !begin_again(&t))
+        return g.len ? NF_STREAM_OUTSIDE : NF_STREAM_READ; /* its receiver does not believe it either */
+    if (p->tcp_flags & NF_TCP_ACK) {
+        note_acknowledged(&pair[!reply], ack);
+        note_answer(&pair[!reply], s, p, ack);
     }
-    if (p->tcp_flags & NF_TCP_ACK)
-        note_acknowledged(&pair[!reply], ntohl(nf_get32(p->data + p->l4 + 8)));
     if (!(s->flags & NF_STREAM_KNOWN)) {
-        if (!(p->tcp_flags & NF_TCP_SYN) && g.len && !streams->loose)
+        if (!syn && g.len && !streams->loose)
             return NF_STREAM_UNKNOWN;
         if (!begin_stream(s, p, &g))
             return NF_STREAM_READ;
     }
-    return g.len || g.fin ? take_segment(&t, &g) : NF_STREAM_READ;
+    if (!g.len && !g.fin)
+        return NF_STREAM_READ;
+    if ((s->flags & (NF_STREAM_DOUBTED | NF_STREAM_ANSWERED)) == NF_STREAM_DOUBTED)
+        return NF_STREAM_OUTSIDE;
+    return take_segment(&t, &g);
+}
+
+void nf_stream_follow(struct nf_stream pair[2], const struct nf_packet *p, bool reply)
+{
+    if (p->tcp_flags & NF_TCP_RST)
+        pair[reply].flags |= NF_STREAM_RESET;
+    else if (p->tcp_flags & NF_TCP_FIN)
+        pair[reply].flags |= NF_STREAM_FIN;
 }
 
 bool nf_stream_is_over(const struct nf_stream pair[2])

@@ -14,6 +14,11 @@
  * sees a gap: when more comes and the receiver has acknowledged bytes that were not taken, the stream goes on
  * behind those. What has been handed over already is not kept, so a second copy of it is not compared.
  *
+ * A stream begins with its SYN. While its receiver has not acknowledged that one, another SYN begins it anew,
+ * and what follows is not taken before the receiver has answered with a SYN-ACK. What lies in front of a
+ * beginning that was seen is outside. Data without an ACK, and flags that cannot be, are not taken, as the
+ * receiver does not.
+ *
  * Written by the NF's lane; pool and streams lie in the region.
  */
 #ifndef NFLIB_STREAM_STREAM_H
@@ -25,13 +30,16 @@
 #define NF_STREAM_PIECE 496u
 
 enum nf_stream_flags {
-    NF_STREAM_KNOWN = 1 << 0,  /* `next` means something */
-    NF_STREAM_MIDDLE = 1 << 1, /* its beginning was not seen */
-    NF_STREAM_FAR = 1 << 2,    /* 2 GiB and more have passed */
-    NF_STREAM_FIN = 1 << 3,    /* its end has been handed over */
-    NF_STREAM_RESET = 1 << 4,  /* its sender has reset the connection, where the receiver believes it */
-    NF_STREAM_ACKED = 1 << 5,  /* `acked` means something: it is ahead of `next` */
-    NF_STREAM_FLAGS = 63
+    NF_STREAM_KNOWN = 1 << 0,    /* `next` means something */
+    NF_STREAM_MIDDLE = 1 << 1,   /* its beginning was not seen */
+    NF_STREAM_FAR = 1 << 2,      /* 2 GiB and more have passed */
+    NF_STREAM_FIN = 1 << 3,      /* its end has been handed over */
+    NF_STREAM_RESET = 1 << 4,    /* its sender has reset the connection, where the receiver believes it */
+    NF_STREAM_ACKED = 1 << 5,    /* `acked` means something: it is ahead of `next` */
+    NF_STREAM_ANSWERED = 1 << 6, /* its receiver has acknowledged what it begins with, or more */
+    /* Another one was here before, which its receiver may still have: nothing is taken until an answer. */
+    NF_STREAM_DOUBTED = 1 << 7,
+    NF_STREAM_FLAGS = 255
 };
 
 /* One direction of a connection. Zeros: nothing has been seen. */
@@ -45,16 +53,18 @@ struct nf_stream {
     uint8_t zero;
 };
 
-/* What has become readable: `len` bytes of direction `reply`, behind `gap` that nobody will see. */
+/* Bytes that have become readable: `len` bytes of direction `reply`, behind `gap` that nobody will see. */
 struct nf_stream_bytes {
     const uint8_t *bytes;
     uint32_t len;
     uint32_t gap;
-    uint64_t at; /* how many bytes of the stream come before `bytes`; from 2^31 on modulo 2^32, + 2^32 */
+    /* How many bytes of the stream come before `bytes`; from 2^31 on modulo 2^32, + 2^32. No more than `gap`:
+     * a stream begins, and what was read before in this direction is of another one. */
+    uint64_t at;
     bool reply;
 };
 struct nf_stream_reader {
-    void (*read)(void *arg, const struct nf_stream_bytes *piece);
+    void (*read)(void *arg, const struct nf_stream_bytes *bytes);
     void *arg;
 };
 
@@ -64,8 +74,10 @@ enum nf_stream_taken {
     NF_STREAM_OLD,     /* all of it had been handed over before, or is kept */
     NF_STREAM_DIFFERS, /* not taken: contradicts what is kept */
     NF_STREAM_FULL,    /* not taken: behind a hole, and no room */
-    NF_STREAM_OUTSIDE, /* not taken: farther ahead than could be kept, or behind the stream's end */
+    NF_STREAM_OUTSIDE, /* not taken: farther ahead than could be kept, not between the stream's ends, or of
+                        * one that is doubted and not answered */
     NF_STREAM_UNKNOWN, /* not taken: its beginning was not seen, and `loose` is false */
+    NF_STREAM_WRONG,   /* not taken: data or an end without an ACK, or flags that cannot be */
 };
 
 /* In the NF's config struct, filled by rows of its parameters. */
@@ -98,20 +110,27 @@ enum nf_stream_taken nf_stream_take(const struct nf *nf, struct nf_streams *stre
 /* Both directions have ended as their receivers see it, or one has been reset: a connection may begin anew.
  */
 bool nf_stream_is_over(const struct nf_stream pair[2]);
+/* A connection may begin anew, where the last one seems to be over: both are empty and doubted then. */
+void nf_stream_renew(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2]);
+/* Notes ends and resets alone, of a connection of which no packet reaches its receiver any more. */
+void nf_stream_follow(struct nf_stream pair[2], const struct nf_packet *p, bool reply);
 /* Gives back all that is kept; both are zeros then. For session_end, and before the NF leaves a session. */
 void nf_stream_release(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2]);
 
+/* Of a packet with NF_P_L4: bytes of TCP, header and payload; or of a datagram of UDP, by its own length,
+ * behind which IP may carry more. 0: UDP's length cannot be. */
+uint32_t nf_packet_l4_len(const struct nf_packet *p);
 /* The payload of a packet with NF_P_L4 of TCP or UDP, as far as it is there. */
 static inline const uint8_t *nf_packet_payload(const struct nf_packet *p, uint32_t *len)
 {
-    uint32_t end = (uint32_t)p->l4 + p->l4_len;
+    uint32_t end = (uint32_t)p->l4 + nf_packet_l4_len(p);
 
     end = end < p->have ? end : p->have;
     *len = p->payload < end ? end - p->payload : 0;
     return p->data + p->payload;
 }
-/* The checksum of TCP or UDP is right, or the packet is not all there. One that is not is dropped by its
- * receiver. */
+/* The checksum of TCP or UDP is right, and UDP's length can be, or the packet is not all there. One that is
+ * not is dropped by its receiver. */
 bool nf_packet_checksum_right(const struct nf_packet *p);
 
 #endif

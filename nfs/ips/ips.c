@@ -3,12 +3,13 @@
  * ips: looks for the contents of rules in the payload of TCP, in its order and across the borders of
  * segments, and in each datagram of UDP. A packet that completes the match of a rule that drops is dropped,
  * and of a connection all that follows, so that nothing of it is sent again unseen.
- * State, written by this instance alone: streams and states of the automata, which are its slots in the
- * chain's sessions; pieces of streams and notes; what has become of the rules; the last alerts.
+ * State, written by this instance alone: its slots in sessions (streams, states of automata); pieces and
+ * notes; what has become of the rules; the last alerts.
  */
 #include "nfs/ips/parts.h"
 #include "nflib/net/bytes.h"
 #include "nflib/net/ipv6.h"
+#include "nflib/net/tcp.h"
 
 #include <arpa/inet.h>
 #include <string.h>
@@ -17,13 +18,19 @@ static const char *const ips_counters[] = {IPS_COUNTERS(NF_COUNTER_NAME) NULL};
 
 /* ---- flows ---------------------------------------------------------------------------------------- */
 
+static void renew_direction(struct nf *nf, struct ips_flow *flow, bool reply)
+{
+    ips_notes_release(nf, flow, reply);
+    memset(flow->state[reply], 0, sizeof(flow->state[reply]));
+}
+
 /* The automata are others than when the flow was looked at last: it begins anew at their beginning. */
 static void renew(struct nf *nf, struct ips_flow *flow)
 {
     const struct ips *ips = nf->state;
 
-    ips_notes_release(nf, flow);
-    memset(flow->state, 0, sizeof(flow->state));
+    for (unsigned i = 0; i < 2; i++)
+        renew_direction(nf, flow, i);
     flow->generation = ips->generation;
 }
 
@@ -46,8 +53,9 @@ static struct ips_flow *find_flow(struct ips_look *look)
         flow = NF_SESSION_EDIT(nf, look->session, struct ips_flow);
         if (flow->generation != ips->generation)
             renew(nf, flow);
-        if (look->p->flow & NF_FLOW_AGAIN && nf_stream_is_over(flow->stream)) {
-            nf_stream_release(nf, ips->streams, flow->stream);
+        if (look->p->proto == NF_PROTO_TCP && nf_tcp_is_request(look->p->tcp_flags) &&
+            nf_stream_is_over(flow->stream)) {
+            nf_stream_renew(nf, ips->streams, flow->stream);
             renew(nf, flow);
             flow->flags = 0;
         }
@@ -57,29 +65,18 @@ static struct ips_flow *find_flow(struct ips_look *look)
     return flow;
 }
 
-static void fill_ends(const struct nf_packet *p, struct ips_ends *ends)
-{
-    *ends = (struct ips_ends){.port = {p->sport, p->dport}};
-    if (p->flags & NF_P_IPV6) {
-        memcpy(ends->addr, nf_packet_ipv6_addresses(p), sizeof(ends->addr));
-        return;
-    }
-    for (unsigned i = 0; i < 2; i++) {
-        memset(ends->addr[i] + 10, 0xff, 2);
-        memcpy(ends->addr[i] + 12, i ? &p->daddr : &p->saddr, 4);
-    }
-}
-
 /* ---- payload -------------------------------------------------------------------------------------- */
 
-static void read_piece(void *arg, const struct nf_stream_bytes *piece)
+static void read_bytes(void *arg, const struct nf_stream_bytes *bytes)
 {
     struct ips_look *look = arg;
 
-    look->sums[IPS_GAPS] += piece->gap != 0;
-    look->sums[IPS_GAP_BYTES] += piece->gap;
+    look->sums[IPS_GAPS] += bytes->gap != 0;
+    look->sums[IPS_GAP_BYTES] += bytes->gap;
+    if (bytes->at == bytes->gap) /* of another stream was what came before */
+        renew_direction(look->nf, look->flow, bytes->reply);
     if (!look->verdict)
-        ips_look_through(look, piece);
+        ips_look_through(look, bytes);
 }
 
 /* What was not taken is dropped: its sender sends it again. */
@@ -88,8 +85,9 @@ static void take_segment(struct ips_look *look)
     static const uint8_t reasons[] = {[NF_STREAM_DIFFERS] = IPS_DIFFERS,
                                       [NF_STREAM_FULL] = IPS_FULL,
                                       [NF_STREAM_OUTSIDE] = IPS_OUTSIDE,
-                                      [NF_STREAM_UNKNOWN] = IPS_UNKNOWN};
-    const struct nf_stream_reader reader = {.read = read_piece, .arg = look};
+                                      [NF_STREAM_UNKNOWN] = IPS_UNKNOWN,
+                                      [NF_STREAM_WRONG] = IPS_INVALID};
+    const struct nf_stream_reader reader = {.read = read_bytes, .arg = look};
     struct ips *ips = look->nf->state;
     struct nf_stream *s = &look->flow->stream[look->reply];
     bool known = s->flags & NF_STREAM_KNOWN;
@@ -106,13 +104,11 @@ static void take_segment(struct ips_look *look)
 
 static void take_datagram(struct ips_look *look)
 {
-    struct nf_stream_bytes piece = {.reply = look->reply};
-    struct ips_flow *flow = look->flow;
+    struct nf_stream_bytes bytes = {.reply = look->reply};
 
-    piece.bytes = nf_packet_payload(look->p, &piece.len);
-    ips_look_through(look, &piece);
-    ips_notes_release(look->nf, flow);
-    memset(flow->state, 0, sizeof(flow->state));
+    bytes.bytes = nf_packet_payload(look->p, &bytes.len);
+    ips_look_through(look, &bytes);
+    renew_direction(look->nf, look->flow, look->reply);
 }
 
 static void inspect(struct ips_look *look)
@@ -126,10 +122,11 @@ static void inspect(struct ips_look *look)
         return;
     }
     if (look->flow->flags & IPS_FLOW_BLOCKED) {
+        nf_stream_follow(look->flow->stream, p, look->reply);
         nf_drop(look->nf, p, IPS_BLOCKED);
         return;
     }
-    fill_ends(p, &look->ends);
+    ips_fill_ends(p, &look->ends);
     if (p->proto == NF_PROTO_TCP)
         take_segment(look);
     else
@@ -138,9 +135,15 @@ static void inspect(struct ips_look *look)
         return;
     if (p->proto == NF_PROTO_TCP)
         look->flow->flags |= IPS_FLOW_BLOCKED;
-    if (look->verdict == IPS_REJECT)
+    if (look->verdict == IPS_REJECT) {
         ips_reject(look);
-    nf_drop(look->nf, p, look->verdict == IPS_REJECT ? IPS_REJECTED : IPS_DROPPED);
+        look->flow->stream[0].flags |= NF_STREAM_RESET;
+        look->flow->stream[1].flags |= NF_STREAM_RESET;
+    }
+    if (look->full)
+        nf_drop(look->nf, p, IPS_NOTES_FULL);
+    else
+        nf_drop(look->nf, p, look->verdict == IPS_REJECT ? IPS_REJECTED : IPS_DROPPED);
 }
 
 /* ---- packets -------------------------------------------------------------------------------------- */
@@ -196,7 +199,8 @@ static void ips_session_end(struct nf *nf, const struct nf_session *s, enum nf_s
     (void)why;
     (void)now;
     nf_stream_release(nf, ips->streams, flow->stream);
-    ips_notes_release(nf, flow);
+    for (unsigned i = 0; i < 2; i++)
+        ips_notes_release(nf, flow, i);
 }
 
 /* ---- making --------------------------------------------------------------------------------------- */

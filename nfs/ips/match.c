@@ -7,6 +7,19 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+void ips_fill_ends(const struct nf_packet *p, struct ips_ends *ends)
+{
+    *ends = (struct ips_ends){.port = {p->sport, p->dport}};
+    if (p->flags & NF_P_IPV6) {
+        memcpy(ends->addr, nf_packet_ipv6_addresses(p), sizeof(ends->addr));
+        return;
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        memset(ends->addr[i] + 10, 0xff, 2);
+        memcpy(ends->addr[i] + 12, i ? &p->daddr : &p->saddr, 4);
+    }
+}
+
 static bool has_host(const struct ips_rules *rules, const struct ips_set *set, const uint8_t addr[16])
 {
     bool is = false;

@@ -6,7 +6,8 @@
 
 #include "nfs/ips/rules.h"
 
-#define IPS_NOTES_FLOW 64u /* notes of a direction at most */
+#define IPS_NOTES_FLOW    64u /* notes of a direction at most */
+#define IPS_PATTERNS_FLOW 8u  /* patterns among them that are looked for at a time */
 
 struct ips_config {
     struct nf_file rules;
@@ -35,12 +36,13 @@ struct ips_config {
     X(IPS_GAP_BYTES, "gap_bytes")                                                                            \
     X(IPS_DIFFERS, "overlap_differs")   /* dropped: contradicts a segment that is kept */                    \
     X(IPS_FULL, "segments_full")        /* dropped: behind a hole, and no room to keep it */                 \
-    X(IPS_OUTSIDE, "out_of_window")     /* dropped: too far ahead, or behind the end */                      \
+    X(IPS_OUTSIDE, "out_of_window")     /* dropped: too far ahead, or outside of its ends */                 \
     X(IPS_UNKNOWN, "beginning_unseen")  /* dropped: loose is false */                                        \
+    X(IPS_INVALID, "invalid")           /* dropped: flags with which its receiver does not take it */        \
     X(IPS_CHECKSUM, "checksum")         /* dropped: its receiver would drop it */                            \
     X(IPS_FRAGMENTS, "fragments")       /* as `fragments` says */                                            \
     X(IPS_MALFORMED, "malformed")       /* dropped */                                                        \
-    X(IPS_NOTES_FULL, "notes_full")     /* contents of rules with several that found no room */              \
+    X(IPS_NOTES_FULL, "notes_full")     /* contents of rules with several without room: see notes.c */       \
     X(IPS_TRACKED_FULL, "tracked_full") /* matches that no threshold could count */                          \
     X(IPS_TABLE_FULL, "flows_full")     /* dropped */
 enum ips_counter { IPS_COUNTERS(NF_COUNTER) IPS_COUNTERS_COUNT };
@@ -120,17 +122,30 @@ struct ips_look {
     struct ips_ends ends;  /* of the packet */
     bool reply;            /* the packet's direction */
     uint8_t verdict;       /* enum ips_action: 0, or IPS_DROP, IPS_REJECT */
+    bool full;             /* the verdict is since a note found no room */
+    uint32_t patterns;     /* that are looked for in the direction that is looked through */
+    struct ips_note *pattern[IPS_PATTERNS_FLOW]; /* to write to */
     uint64_t now;
     uint32_t next;  /* of TCP, what the receiver expects of the packet's sender */
     uint64_t *sums; /* [IPS_COUNTERS_COUNT], written to the region once a burst */
 };
 
 /* ips_found.c: looks through bytes of a direction, and for each rule that matches calls ips_match. */
-void ips_look_through(struct ips_look *look, const struct nf_stream_bytes *piece);
-void ips_notes_release(struct nf *nf, struct ips_flow *flow);
+void ips_look_through(struct ips_look *look, const struct nf_stream_bytes *bytes);
+
+/* ips_notes.c. NULL: there is none of the content yet. */
+const struct ips_note *ips_note_find(const struct ips_look *look, bool reply, uint32_t content);
+/* One with the first end. NULL: no room, which the look tells of: of a rule that drops, by its verdict. */
+const struct ips_note *ips_note_add(struct ips_look *look, bool reply, uint32_t content, uint32_t end);
+/* The same, of one that is not added: what a rule that drops would have to know does not pass. */
+void ips_note_miss(struct ips_look *look, uint32_t content);
+/* Those of `count` contents from `content` on. */
+void ips_notes_drop(struct ips_look *look, bool reply, uint32_t content, uint32_t count);
+void ips_notes_release(struct nf *nf, struct ips_flow *flow, bool reply);
 int ips_notes_check(const struct nf *nf, struct nf_check *c);
 
 /* ips_match.c */
+void ips_fill_ends(const struct nf_packet *p, struct ips_ends *ends);
 bool ips_applies(const struct ips_look *look, const struct ips_rule *rule, bool reply);
 void ips_match(struct ips_look *look, uint32_t rule, bool reply);
 

@@ -180,6 +180,18 @@ static void append(struct pattern *p, struct part *to, const struct part *next)
     to->empty = to->empty && next->empty;
 }
 
+/* Up to 64, which is more than a pattern has room for; `end`: behind it. */
+static bool read_number(const char *at, char **end, uint32_t *number)
+{
+    unsigned long n;
+
+    if (!isdigit((unsigned char)*at))
+        return false;
+    n = strtoul(at, end, 10);
+    *number = (uint32_t)n;
+    return n <= 64;
+}
+
 /* *, +, ?, {n}, {n,}, {n,m}; *most 0: any number. */
 static bool read_times(struct pattern *p, uint32_t *least, uint32_t *most)
 {
@@ -187,19 +199,17 @@ static bool read_times(struct pattern *p, uint32_t *least, uint32_t *most)
 
     *least = *most = 1;
     if (*p->at == '{') {
-        if (!isdigit((unsigned char)p->at[1]))
+        if (!read_number(p->at + 1, &end, least))
             return false;
-        *least = *most = (uint32_t)strtoul(p->at + 1, &end, 10);
-        if (*end == ',') {
-            *most = isdigit((unsigned char)end[1]) ? (uint32_t)strtoul(end + 1, &end, 10) : 0;
-            end += *end == ',';
-            if (*most && *most < *least)
-                return false;
-        } else if (!*most) {
+        *most = *least;
+        if (end[0] == ',' && end[1] == '}') {
+            *most = 0;
+            end++;
+        } else if ((*end == ',' && !read_number(end + 1, &end, most)) || !*most || *most < *least) {
             return false;
         }
         p->at = end + 1;
-        return *end == '}' && *least <= 64 && *most <= 64;
+        return *end == '}';
     }
     if (*p->at && strchr("*+?", *p->at)) {
         *least = *p->at == '+';
@@ -254,6 +264,14 @@ static bool read_choice(struct pattern *p, struct part *out)
     return true;
 }
 
+static void fill_next(struct ips_pcre *pcre)
+{
+    for (unsigned k = 0; k < 8; k++)
+        for (unsigned value = 1; value < 256; value++)
+            pcre->next[k][value] =
+                pcre->next[k][value & (value - 1)] | pcre->follow[8 * k + (unsigned)__builtin_ctz(value)];
+}
+
 /* "/PATTERN/FLAGS", without the quotes. */
 bool ips_pcre_read(struct ips_pcre *pcre, char *text)
 {
@@ -279,5 +297,6 @@ bool ips_pcre_read(struct ips_pcre *pcre, char *text)
         return false;
     pcre->first = whole.first;
     pcre->last = whole.last;
+    fill_next(pcre);
     return true;
 }

@@ -65,8 +65,9 @@ struct ips_content {
 /* A pattern, of up to 64 positions; see ips_pcre.c. A state is a bit for each position that a stream is at.
  */
 struct ips_pcre {
-    uint64_t has[256];   /* by byte: positions that have it */
-    uint64_t follow[64]; /* by position: those that may come next */
+    uint64_t has[256];     /* by byte: positions that have it */
+    uint64_t follow[64];   /* by position: those that may come next; while it is read */
+    uint64_t next[8][256]; /* the same of all in a byte of a state: of byte k, by its value */
     uint64_t first, last;
     bool anchored; /* begins where the content before it ends, not somewhere behind */
 };

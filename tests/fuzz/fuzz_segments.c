@@ -7,6 +7,7 @@
  * it, and what it leaves passes the check.
  */
 #include "nflib/chain/chain.h"
+#include "nflib/net/tcp.h"
 #include "nflib/stream/parts.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/nf/help_segment.h"
@@ -41,18 +42,20 @@ struct reading {
     const struct nf_stream *pair;
 };
 
-static void read_piece(void *arg, const struct nf_stream_bytes *piece)
+static void read_bytes(void *arg, const struct nf_stream_bytes *bytes)
 {
     const struct reading *r = arg;
-    uint32_t first = r->pair[piece->reply].start + (uint32_t)piece->at;
+    uint32_t first = r->pair[bytes->reply].start + (uint32_t)bytes->at;
 
-    FUZZ_MUST(piece->at == position[piece->reply] + piece->gap,
-              "bytes at %lu behind a gap of %u, expected %lu", piece->at, piece->gap,
-              position[piece->reply] + piece->gap);
-    position[piece->reply] = piece->at + piece->len;
-    for (uint32_t i = 0; i < piece->len && honest; i++)
-        FUZZ_MUST(piece->bytes[i] == byte_at(first + i), "byte %lu is 0x%02x, expected 0x%02x", piece->at + i,
-                  piece->bytes[i], byte_at(first + i));
+    if (bytes->at == bytes->gap)
+        position[bytes->reply] = 0; /* the stream begins anew */
+    FUZZ_MUST(bytes->at == position[bytes->reply] + bytes->gap,
+              "bytes at %lu behind a gap of %u, expected %lu", bytes->at, bytes->gap,
+              position[bytes->reply] + bytes->gap);
+    position[bytes->reply] = bytes->at + bytes->len;
+    for (uint32_t i = 0; i < bytes->len && honest; i++)
+        FUZZ_MUST(bytes->bytes[i] == byte_at(first + i), "byte %lu is 0x%02x, expected 0x%02x", bytes->at + i,
+                  bytes->bytes[i], byte_at(first + i));
 }
 
 static void take(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t at)
@@ -63,7 +66,7 @@ static void take(struct nf *nf, struct nf_packet *const packets[], uint32_t n, u
         struct nf_packet *p = packets[i];
         const struct nf_session *s = nf_session_mine(nf, p);
         struct reading reading;
-        const struct nf_stream_reader reader = {read_piece, &reading};
+        const struct nf_stream_reader reader = {read_bytes, &reading};
         struct nf_stream *pair;
         enum nf_stream_taken taken;
         bool reply = p->flow & NF_FLOW_REPLY;
@@ -72,6 +75,8 @@ static void take(struct nf *nf, struct nf_packet *const packets[], uint32_t n, u
             continue;
         pair = NF_SESSION_EDIT(nf, s, struct slot)->pair;
         reading.pair = pair;
+        if (nf_tcp_is_request(p->tcp_flags) && nf_stream_is_over(pair))
+            nf_stream_renew(nf, taker->streams, pair);
         taken = nf_stream_take(nf, taker->streams, pair, p, reply, &reader);
         FUZZ_MUST(taken != NF_STREAM_DIFFERS || !honest || ends, "bytes differ that were sent once");
         FUZZ_MUST(pair[reply].pieces <= PIECES / 2, "%u pieces are kept", pair[reply].pieces);
@@ -175,7 +180,7 @@ static void send_segment(struct fuzz_input *in)
     else if ((how & 0x38) == 0x38)
         s.flags |= NFT_RST;
     ends |= s.flags & NFT_FIN;
-    s.seq = FIRST + (s.flags & NFT_SYN ? 0 : 1 + at);
+    s.seq = FIRST + (s.flags & NFT_SYN ? (at >> 9) * 100 : 1 + at);
     s.ack = FIRST + ack;
     s.payload = payload;
     s.len = len;

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ips: what becomes of rules with several contents, and with patterns, when what is noted finds no room. */
+#include "tests/nf/help_ips.h"
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+static void open_patterns(const char *action, const char *pattern)
+{
+    static char rules[4096];
+    char *at = rules;
+
+    for (unsigned i = 0; i < 9; i++)
+        at += sprintf(at, "%s tcp any any -> any any (content:\"k%u\"; pcre:\"%s\"; sid:%u;)\n", action, i,
+                      pattern, i + 1);
+    help_ips_open(IPS(), rules);
+    help_ips_begin();
+}
+
+static void the_ninth_pattern_of_a_direction_is_not_let_pass(void)
+{
+    open_patterns("drop", "/[abc]{8}z/R");
+    assert_true(help_ips_client(101, "k0k1k2k3k4k5k6k7"));
+    assert_true(help_ips_client(117, "k0k1k2k3k4k5k6k7"));
+    assert_int_equal(help_ips_counter("notes_full"), 0);
+    assert_false(help_ips_client(133, "k8"));
+    assert_int_equal(help_ips_counter("notes_full"), 1);
+    assert_false(help_ips_client(133, "k8"));
+    assert_false(help_ips_client(135, "abcabcabz"));
+    assert_int_equal(help_ips_counter("blocked"), 2);
+    help_chain_close(&help_ips);
+    open_patterns("alert", "/[abc]{8}z/R");
+    assert_true(help_ips_client(101, "k0k1k2k3k4k5k6k7k8"));
+    assert_int_equal(help_ips_counter("notes_full"), 1);
+    assert_true(help_ips_client(119, "abcabcabz"));
+    assert_int_equal(help_ips_counter("matches"), 8);
+    assert_true(help_ips_client(128, "k8abcabcabz")); /* there is room again */
+    assert_int_equal(help_ips_counter("notes_full"), 1);
+    assert_int_equal(help_ips_counter("matches"), 9);
+}
+
+static void a_pattern_that_cannot_go_on_leaves_its_room(void)
+{
+    struct ft_fault fault = {""};
+
+    open_patterns("drop", "/^abc/R");
+    for (uint32_t i = 0; i < 20; i++)
+        assert_true(help_ips_client(101 + i * 27, "k0__k1ax_k2abk3_k4abk5__k8a"));
+    assert_int_equal(help_ips_counter("notes_full"), 0);
+    assert_int_equal(nf_chain_check(help_ips.chain, NULL, NULL, &fault), 0);
+    assert_true(help_ips_client(641, "_k8ab"));
+    assert_false(help_ips_client(646, "c"));
+    assert_int_equal(help_ips_counter("matches"), 1);
+}
+
+/* Whoever fills the table keeps nothing from being looked for: it is dropped instead. */
+static void a_full_table_lets_nothing_pass_that_a_rule_would_have_to_note(void)
+{
+    help_ips_open(IPS(", max_notes: 2"),
+                  "drop tcp any any -> any any (content:\"one\"; content:\"two\"; content:\"six\"; sid:1;)\n"
+                  "alert tcp any any -> any any (content:\"ten\"; content:\"win\"; sid:2;)\n");
+    help_ips_begin();
+    assert_true(help_ips_client(101, "one two"));
+    assert_true(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 501, 101, "ten"));
+    assert_int_equal(help_ips_counter("notes_full"), 1);
+    assert_true(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 504, 101, "nothing"));
+    assert_false(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 511, 101, "a one"));
+    assert_int_equal(help_ips_counter("notes_full"), 2);
+    assert_int_equal(help_ips_counter("dropped"), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        HELP_CASE(the_ninth_pattern_of_a_direction_is_not_let_pass),
+        HELP_CASE(a_pattern_that_cannot_go_on_leaves_its_room),
+        HELP_CASE(a_full_table_lets_nothing_pass_that_a_rule_would_have_to_note),
+    };
+
+    return cmocka_run_group_tests_name("ips_room", tests, NULL, NULL);
+}
