@@ -38,7 +38,7 @@ struct nf_env {
     struct nf_sessions_burst *sessions;   /* of the chain; NULL: no NF keeps flows in sessions */
     struct nf_tables tables;
     enum nf_scope scope; /* by which the chain's packets are dealt to lanes */
-    uint8_t *frames; /* NF_EMIT_MAX buffers of NF_EMIT_SLOT bytes */
+    uint8_t *frames;     /* NF_EMIT_MAX buffers of NF_EMIT_SLOT bytes */
 };
 
 #endif
