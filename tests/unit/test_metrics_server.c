@@ -78,7 +78,7 @@ static void test_pages(void **state)
     (void)state;
     assert_false(nd_metrics_asked(m));
     for (int i = 0; i < 3; i++) {
-        char page[16];
+        char page[32];
         int fd = client();
 
         snprintf(page, sizeof(page), "page %d\n", i);
