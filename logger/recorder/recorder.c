@@ -292,7 +292,8 @@ int lg_recorder_open(struct lg_recorder *rec, const struct lg_recorder_config *c
     rec->region_size = config->region->size;
     snprintf(rec->directory, sizeof(rec->directory), "%s", config->directory);
     snprintf(rec->node, sizeof(rec->node), "%s", config->node);
-    memcpy(rec->identity, config->identity, config->identity_len);
+    if (config->identity_len)
+        memcpy(rec->identity, config->identity, config->identity_len);
     if (access(rec->directory, W_OK | X_OK) != 0)
         return ft_fail(fault, errno == EACCES || errno == EPERM ? FT_EPERM : FT_EIO,
                        "%.160s: %s, expected a directory for recordings", config->directory, strerror(errno));
