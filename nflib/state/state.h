@@ -43,6 +43,43 @@ uint32_t nf_map_next(const struct nf_map *map,
                      uint32_t slot); /* first used slot >= slot, NF_NONE at the end */
 
 /*
+ * list: entries 0 … capacity-1, each with a value of fixed size, in lists, of which there may be any number:
+ * an entry is in one at most. A head is 4 bytes, in the arena or not: zeros are an empty list, and whoever
+ * calls may write to it. An entry is taken before it is put into a list and given back when it is in none;
+ * whoever has numbers of its own, such as a map's slots, puts those in without taking. All of it is O(1).
+ */
+struct nf_lists;
+struct nf_list {
+    uint32_t first; /* entry + 1; 0: none */
+};
+uint64_t nf_lists_bytes(uint32_t capacity, uint32_t value_size);
+struct nf_lists *nf_lists_make(struct nf *nf, uint32_t capacity, uint32_t value_size);
+uint32_t nf_lists_take(const struct nf *nf, struct nf_lists *lists); /* in no list; NF_NONE: none is free */
+void nf_lists_give(const struct nf *nf, struct nf_lists *lists, uint32_t entry);
+const void *nf_lists_value(const struct nf_lists *lists, uint32_t entry); /* as it was left */
+uint32_t nf_lists_count(const struct nf_lists *lists);                    /* entries that are taken */
+uint32_t nf_lists_left(const struct nf_lists *lists);                     /* and the others */
+/* In front of `next`, an entry of the list; NF_NONE: at the end. */
+void nf_list_insert(const struct nf *nf, struct nf_lists *lists, struct nf_list *list, uint32_t entry,
+                    uint32_t next);
+void nf_list_remove(const struct nf *nf, struct nf_lists *lists, struct nf_list *list, uint32_t entry);
+static inline uint32_t nf_list_first(const struct nf_list *list) /* NF_NONE: it is empty */
+{
+    return list->first - 1;
+}
+uint32_t nf_list_next(const struct nf_lists *lists, uint32_t entry); /* NF_NONE at the end */
+/*
+ * For module->check_state: a list has n entries. `seen`: of nf_lists_seen, the same for all lists; then each
+ * is of entries that were taken and are in no other, and all is well where the lists have nf_lists_count
+ * entries together. NULL: of a list of numbers of one's own, the only one.
+ */
+struct nf_check;
+uint64_t *nf_lists_seen(struct nf_check *c, unsigned which,
+                        const struct nf_lists *lists); /* NULL: FT_ENOMEM */
+int nf_list_check(struct nf_check *c, const struct nf_lists *lists, const struct nf_list *list, uint32_t n,
+                  uint64_t *seen);
+
+/*
  * wheel: one timer per number 0 … count-1, resolution `tick` ns, any delay. Lazy use is cheap: keep the
  * last-seen time in the value and set the timer again when it fires early. nf_wheel_due must be called from
  * `timers`, for every wheel of the NF, with room for `max` numbers; returns how many came due (in due order,

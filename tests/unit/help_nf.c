@@ -10,6 +10,8 @@
 #include "ftcore/base/draw.h"
 #include "tests/unit/help_nf.h"
 
+#include <stdlib.h>
+
 struct config {
     uint64_t arena;
 };
@@ -91,4 +93,11 @@ uint64_t help_nf_draw(uint64_t *sequence)
 uint32_t help_nf_below(uint64_t *sequence, uint32_t n)
 {
     return (uint32_t)(help_nf_draw(sequence) % n);
+}
+
+uint64_t help_model_seed(void)
+{
+    const char *text = getenv("MODEL_SEED");
+
+    return text ? strtoull(text, NULL, 10) : 1;
 }

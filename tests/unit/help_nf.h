@@ -28,6 +28,11 @@ void help_nf_wake_none(const struct help_nf *h);
 uint64_t help_nf_draw(uint64_t *sequence);
 uint32_t help_nf_below(uint64_t *sequence, uint32_t n);
 
+/* Of a model test: operations that it does, and the seed of its sequence, which the environment's MODEL_SEED
+ * replaces. */
+#define HELP_MODEL_STEPS 1000000u
+uint64_t help_model_seed(void);
+
 /* An object that is made when the chain is made already: as `make` would have. */
 #define HELP_NF_MAKE(h, object)                                                                              \
     ({                                                                                                       \
