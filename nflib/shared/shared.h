@@ -35,8 +35,6 @@ uint64_t nf_shared_word_bytes(void);
 struct nf_shared_word *nf_shared_word_make(struct nf *nf);
 uint64_t nf_shared_word_get(const struct nf *nf, struct nf_shared_word *word);
 uint64_t nf_shared_word_add(const struct nf *nf, struct nf_shared_word *word, uint64_t n); /* the sum */
-/* Compare and update: true, or what is there in *expected. */
-bool nf_shared_word_cas(const struct nf *nf, struct nf_shared_word *word, uint64_t *expected, uint64_t value);
 uint64_t nf_shared_word_peek(const struct nf_shared_word *word);
 
 /* ---- map: keys to values of fixed sizes -------------------------------------------------------- */

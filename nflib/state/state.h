@@ -25,12 +25,7 @@ struct nf_map;
 uint64_t nf_map_bytes(uint32_t capacity, uint32_t key_size, uint32_t value_size);
 struct nf_map *nf_map_make(struct nf *nf, uint32_t capacity, uint32_t key_size, uint32_t value_size);
 uint64_t nf_map_hash(const struct nf_map *map, const void *key);
-/* For a burst: hash and prefetch all, then prefetch the entries of all, then find all. Each step reads what
- * the one before has under way. */
-void nf_map_prefetch(const struct nf_map *map, uint64_t hash);
-void nf_map_prefetch_entry(const struct nf_map *map, uint64_t hash);
 uint32_t nf_map_find(const struct nf_map *map, const void *key); /* slot or NF_NONE */
-uint32_t nf_map_find_hashed(const struct nf_map *map, const void *key, uint64_t hash);
 uint32_t nf_map_add(const struct nf *nf, struct nf_map *map,
                     const void *key); /* new slot, value zeroed; NF_NONE: full. The key must not be there. */
 void nf_map_remove(const struct nf *nf, struct nf_map *map, uint32_t slot);
@@ -97,6 +92,5 @@ uint32_t nf_wheel_due(const struct nf *nf, struct nf_wheel *wheel, uint64_t now,
                       uint32_t max);
 bool nf_wheel_has(const struct nf_wheel *wheel,
                   uint32_t number);                   /* a number below the count: its timer is set */
-uint64_t nf_wheel_next(const struct nf_wheel *wheel); /* no timer is due before; UINT64_MAX: none set */
 
 #endif

@@ -32,6 +32,12 @@ uint32_t help_nf_below(uint64_t *sequence, uint32_t n);
  * replaces. */
 #define HELP_MODEL_STEPS 1000000u
 uint64_t help_model_seed(void);
+/* Behind operation i: audits the first ones each by itself, which takes long, and then many together. */
+static inline void help_model_audit(const struct help_nf *h, uint32_t i)
+{
+    if (i < 5000 || i % 256 == 0)
+        help_nf_audit(h);
+}
 
 /* An object that is made when the chain is made already: as `make` would have. */
 #define HELP_NF_MAKE(h, object)                                                                              \

@@ -158,8 +158,7 @@ static void churn(uint32_t capacity, uint32_t value_size, uint32_t steps, uint64
     open_lists(capacity, value_size, seed);
     for (uint32_t i = 0; i < steps; i++) {
         step(i / (20 * capacity) % 3 == 2 ? 30 : 60, &sequence);
-        if (i % 64 == 0)
-            help_nf_audit(&h);
+        help_model_audit(&h, i);
         if (i % 1024 == 0) {
             compare_all();
             content_passes();

@@ -26,10 +26,11 @@ static uint64_t map_model_churn(uint32_t capacity, uint32_t key_size, uint32_t v
     map_model_begin(capacity, key_size, value_size, keys, &sequence);
     for (uint32_t i = 0; i < steps; i++) {
         map_model_step(&h, map, i / (4 * keys) % 3 == 2 ? 0 : i / (4 * keys) % 3 ? 50 : 98, &sequence);
-        help_nf_audit(&h);
+        help_model_audit(&h, i);
         if (i % (keys / 4 + 1) == 0)
             map_model_compare(map);
     }
+    help_nf_audit(&h);
     map_model_compare(map);
     digest = ft_region_digest(h.region);
     help_nf_close(&h);
@@ -38,9 +39,13 @@ static uint64_t map_model_churn(uint32_t capacity, uint32_t key_size, uint32_t v
 
 static void map_agrees_with_the_model(void **unused)
 {
+    uint64_t seed = help_model_seed();
+
     (void)unused;
-    map_model_churn(1000, 13, 40, 2500, 50000, 1);
-    map_model_churn(100, 37, 100, 150, 20000, 2); /* entries of more than a line */
+    map_model_churn(1000, 13, 40, 2500, HELP_MODEL_STEPS / 2, seed);
+    map_model_churn(100, 37, 100, 150, HELP_MODEL_STEPS / 4, seed + 1); /* entries of more than a line */
+    map_model_churn(100, 4, 0, 250, HELP_MODEL_STEPS / 8, seed + 2);    /* a set */
+    map_model_churn(100, 4, 8, 250, HELP_MODEL_STEPS / 8, seed + 3);    /* a map of counters */
 }
 
 static void every_size_of_key_and_value_agrees_with_the_model(void **unused)
