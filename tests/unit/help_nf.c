@@ -46,11 +46,11 @@ static const struct nf_module module = {
     .timers = timers,
 };
 
-void help_nf_open(struct help_nf *h, uint64_t bytes, uint64_t seed)
+static void open_chain(struct help_nf *h, uint64_t bytes, uint64_t seed, bool audit)
 {
     static struct config config;
     static struct nf_chain_config chain;
-    static const struct ft_region_config how = {.name = "test", .shared_size = 4 << 20, .audit = true};
+    const struct ft_region_config how = {.name = "test", .shared_size = 4 << 20, .audit = audit};
     struct ft_fault fault = {""};
 
     config = (struct config){.arena = bytes};
@@ -60,6 +60,16 @@ void help_nf_open(struct help_nf *h, uint64_t bytes, uint64_t seed)
         fail_msg("%s", fault.text);
     h->nf = nf_chain_nf(h->chain, 1);
     help_nf_timers = NULL;
+}
+
+void help_nf_open(struct help_nf *h, uint64_t bytes, uint64_t seed)
+{
+    open_chain(h, bytes, seed, true);
+}
+
+void help_nf_open_fast(struct help_nf *h, uint64_t bytes, uint64_t seed)
+{
+    open_chain(h, bytes, seed, false);
 }
 
 void help_nf_close(struct help_nf *h)

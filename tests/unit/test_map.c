@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* map against a model of it, its entries, and what aborts. */
+#include "tests/unit/help_content.h"
 #include "tests/unit/help_map.h"
 #include "tests/unit/help_nf.h"
 #include "tests/unit/help_death.h"
@@ -20,6 +21,7 @@ static uint64_t map_model_churn(uint32_t capacity, uint32_t key_size, uint32_t v
     uint64_t sequence = seed, digest;
 
     help_nf_open(&h, nf_map_bytes(capacity, key_size, value_size), seed);
+    content_of(&h);
     map = nf_map_make(h.nf, capacity, key_size, value_size);
     assert_non_null(map);
     assert_int_equal(nf_map_capacity(map), capacity);
@@ -29,9 +31,12 @@ static uint64_t map_model_churn(uint32_t capacity, uint32_t key_size, uint32_t v
         help_model_audit(&h, i);
         if (i % (keys / 4 + 1) == 0)
             map_model_compare(map);
+        if (i % 4096 == 0)
+            content_passes();
     }
     help_nf_audit(&h);
     map_model_compare(map);
+    content_passes();
     digest = ft_region_digest(h.region);
     help_nf_close(&h);
     return digest;
