@@ -91,6 +91,6 @@ void nf_wheel_cancel(const struct nf *nf, struct nf_wheel *wheel, uint32_t numbe
 uint32_t nf_wheel_due(const struct nf *nf, struct nf_wheel *wheel, uint64_t now, uint32_t out[],
                       uint32_t max);
 bool nf_wheel_has(const struct nf_wheel *wheel,
-                  uint32_t number);                   /* a number below the count: its timer is set */
+                  uint32_t number); /* a number below the count: its timer is set */
 
 #endif
