@@ -28,11 +28,12 @@ def sum16(data):
 def frame(a, b, sport, dport, flags, seq, ack, payload=b"", options=b""):
     offset = (20 + len(options)) // 4 << 4
     tcp = struct.pack("!HHIIBBHHH", sport, dport, seq % 2**32, ack % 2**32, offset, flags, 64240, 0, 0) + options + payload
-    pseudo = a + b + struct.pack("!HH", 6, len(tcp)) # of IPv6 the same words, with zeros between
+    pseudo = a + b + struct.pack("!HH", 6, len(tcp)) # of IPv6 the same words, with zeros between them
     tcp = tcp[:16] + struct.pack("!H", sum16(pseudo + tcp)) + tcp[18:]
     if len(a) == 16:
         head = struct.pack("!IHBB16s16s", 6 << 28, len(tcp), 6, 64, a, b)
-        return b"\2\0\0\0\0\1\2\0\0\0\0\2\x86\xdd" + head + tcp
+        macs = (b"\2\0\0\0\0\1", b"\2\0\0\0\0\2") # of IPv6 who began is known by these
+        return b"".join(macs[::-1] if a == SERVER6 else macs) + b"\x86\xdd" + head + tcp
     head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(tcp), 0, 0x4000, 64, 6, 0, a, b)
     head = head[:10] + struct.pack("!H", sum16(head)) + head[12:]
     whole = b"\2\0\0\0\0\1\2\0\0\0\0\2\x08\0" + head + tcp
