@@ -66,7 +66,7 @@ python3 tests/lab/mktrojan.py "$dir/trojans.pcap"
 one trojan "irc: 80, max_hosts: 1024, max_flows: 4096"
 shapes trojan http-methods.pcap '{"irc":49,"ssh":0,"files":0,"trojans":0,"gaps":0}' "--lanes 1" "--lanes 2"
 shapes trojan ftp-bruteforce.pcap '{"irc":0,"ssh":0,"files":0,"trojans":0,"gaps":0}' "--lanes 1"
-one trojan "max_hosts: 1024, max_flows: 4096"
+one trojan "ipv6: true, max_hosts: 1024, max_flows: 4096"
 own=$pcaps pcaps=$dir
 shapes trojan trojans.pcap '{"irc":240,"ssh":240,"files":720,"trojans":80,"gaps":0,"hosts_full":0,"flows_full":0}' "${all[@]}"
 pcaps=$own
