@@ -11,16 +11,16 @@
  * closes the gap was sent no later than all that had come before it. A host is an address: of one that has
  * several, or both families, each by itself.
  *
- * State, of this instance alone, since all packets of a host come to one lane: hosts, each with a timer; and
- * slots in the chain's sessions.
+ * State, of this instance alone, since all packets of a host come to one lane: hosts, in the order of their
+ * last events; and slots in the chain's sessions. A host whose last event is long ago is forgotten, and in a
+ * full table the first of them makes room.
  */
 #include "nfs/trojan_control.h"
 
 #include <arpa/inet.h>
 #include <string.h>
 
-#define TICK     (NF_SECOND / 10)
-#define DUE      32u
+#define DUE      32u /* hosts that are forgotten in one burst at most; the rest in the next */
 #define PORT_SSH 22u
 
 struct tj_config {
@@ -48,19 +48,21 @@ struct tj_addr {
 };
 
 struct tj {
-    struct nf_map *hosts; /* struct tj_addr → struct tj_host */
-    struct nf_wheel *idle;
+    struct nf_map *hosts;    /* struct tj_addr → struct tj_host */
+    struct nf_lists *order;  /* of hosts, by their slots */
+    struct nf_list by_event; /* the one whose last event is the longest ago first */
+    uint32_t unused;
     uint64_t packets; /* the number of the last one */
 };
 
 #define TJ_COUNTERS(X)                                                                                       \
-    X(TJ_SSH, "ssh")               /* connections that hosts have begun */                                   \
-    X(TJ_IRC, "irc")               /* the same */                                                            \
-    X(TJ_FILES, "files")           /* commands for a file of the three kinds */                              \
-    X(TJ_GAPS, "gaps")             /* of control connections, given up: nothing has closed them */           \
-    X(TJ_TROJANS, "trojans")       /* hosts that have done it all */                                         \
-    X(TJ_HOSTS_FULL, "hosts_full") /* events of hosts that found no room */                                  \
-    X(TJ_FLOWS_FULL, "flows_full") /* connections that found no room: commands in them are not seen */
+    X(TJ_SSH, "ssh")                   /* connections that hosts have begun */                               \
+    X(TJ_IRC, "irc")                   /* the same */                                                        \
+    X(TJ_FILES, "files")               /* commands for a file of the three kinds */                          \
+    X(TJ_GAPS, "gaps")                 /* of control connections, given up: nothing has closed them */       \
+    X(TJ_TROJANS, "trojans")           /* hosts that have done it all */                                     \
+    X(TJ_DISPLACED, "hosts_displaced") /* in a full table another one has their place */                     \
+    X(TJ_FLOWS_FULL, "flows_full")     /* connections that found no room: commands in them are not seen */
 enum tj_counter { TJ_COUNTERS(NF_COUNTER) };
 static const char *const tj_counters[] = {TJ_COUNTERS(NF_COUNTER_NAME) NULL};
 
@@ -89,21 +91,48 @@ static struct tj_addr source_of(const struct nf_packet *p)
     return addr;
 }
 
+static void forget_host(const struct nf *nf, uint32_t slot)
+{
+    struct tj *tj = nf->state;
+
+    nf_list_remove(nf, tj->order, NF_EDIT(nf, &tj->by_event), slot);
+    nf_map_remove(nf, tj->hosts, slot);
+}
+
+/* The host, known or not, as the one with the latest event. */
+static uint32_t host_of(const struct nf *nf, const struct tj_addr *addr)
+{
+    struct tj *tj = nf->state;
+    uint32_t slot = nf_map_find(tj->hosts, addr);
+
+    if (slot != NF_NONE) {
+        nf_list_remove(nf, tj->order, NF_EDIT(nf, &tj->by_event), slot);
+    } else {
+        if (nf_map_count(tj->hosts) == nf_map_capacity(tj->hosts)) {
+            forget_host(nf, nf_list_first(&tj->by_event));
+            nf_count(nf, TJ_DISPLACED, 1);
+        }
+        slot = nf_map_add(nf, tj->hosts, addr);
+    }
+    nf_list_insert(nf, tj->order, NF_EDIT(nf, &tj->by_event), slot, NF_NONE);
+    return slot;
+}
+
+static uint64_t first_end(const struct nf *nf)
+{
+    const struct tj_config *config = nf->config;
+    const struct tj *tj = nf->state;
+
+    return host_at(tj, nf_list_first(&tj->by_event))->seen + config->remember * NF_SECOND;
+}
+
 /* An event of a packet's source: a step, or IRC (0), done by packet `number`. */
 static void take_event(const struct nf *nf, const struct nf_packet *p, uint32_t step, uint64_t number,
                        uint64_t now)
 {
-    const struct tj_config *config = nf->config;
-    struct tj *tj = nf->state;
+    const struct tj *tj = nf->state;
     struct tj_addr addr = source_of(p);
-    uint32_t slot = nf_map_find(tj->hosts, &addr);
-
-    if (slot == NF_NONE)
-        slot = nf_map_add(nf, tj->hosts, &addr);
-    if (slot == NF_NONE) {
-        nf_count(nf, TJ_HOSTS_FULL, 1);
-        return;
-    }
+    uint32_t slot = host_of(nf, &addr);
     struct tj_host *host = NF_EDIT_VALUE(nf, struct tj_addr, host_at(tj, slot));
     host->seen = now;
     if (!step) {
@@ -116,15 +145,7 @@ static void take_event(const struct nf *nf, const struct nf_packet *p, uint32_t 
         host->found = 1;
         nf_count(nf, TJ_TROJANS, 1);
     }
-    nf_wheel_set(nf, tj->idle, slot, now + config->remember * NF_SECOND);
-}
-
-static void forget_host(const struct nf *nf, uint32_t slot)
-{
-    struct tj *tj = nf->state;
-
-    nf_wheel_cancel(nf, tj->idle, slot);
-    nf_map_remove(nf, tj->hosts, slot);
+    nf_wake(nf, first_end(nf));
 }
 
 /* ---- packets, from inside ---- */
@@ -190,11 +211,15 @@ static void tj_process(struct nf *nf, struct nf_packet *const packets[], uint32_
 
 static void tj_timers(struct nf *nf, uint64_t now)
 {
-    struct tj *tj = nf->state;
-    uint32_t due[DUE], n = nf_wheel_due(nf, tj->idle, now, due, DUE);
+    const struct tj *tj = nf->state;
+    unsigned n = 0;
 
-    for (uint32_t i = 0; i < n; i++)
-        forget_host(nf, due[i]);
+    while (n < DUE && nf_list_first(&tj->by_event) != NF_NONE && first_end(nf) <= now) {
+        forget_host(nf, nf_list_first(&tj->by_event));
+        n++;
+    }
+    if (nf_list_first(&tj->by_event) != NF_NONE)
+        nf_wake(nf, first_end(nf));
 }
 
 /* ---- making, showing, changing ---- */
@@ -204,7 +229,7 @@ static uint64_t tj_arena(const void *c)
     const struct tj_config *config = c;
 
     return nf_map_bytes(config->max_hosts, sizeof(struct tj_addr), sizeof(struct tj_host)) +
-           nf_wheel_bytes(config->max_hosts);
+           nf_lists_bytes(config->max_hosts, 0);
 }
 
 static bool tj_make(struct nf *nf)
@@ -213,9 +238,9 @@ static bool tj_make(struct nf *nf)
     struct tj *tj = nf->state;
 
     tj->hosts = nf_map_make(nf, config->max_hosts, sizeof(struct tj_addr), sizeof(struct tj_host));
-    tj->idle = nf_wheel_make(nf, config->max_hosts, TICK);
-    nf_constant(nf, tj, offsetof(struct tj, packets));
-    if (!tj->hosts || !tj->idle)
+    tj->order = nf_lists_make(nf, config->max_hosts, 0);
+    nf_constant(nf, tj, offsetof(struct tj, by_event));
+    if (!tj->hosts || !tj->order)
         return false;
     nf_table_add_map(nf, "hosts", tj->hosts);
     return true;
@@ -286,22 +311,37 @@ static int tj_clear(struct nf *nf, const char *key, uint64_t now, struct ft_faul
     return FT_OK;
 }
 
-static int tj_check_state(const struct nf *nf, struct nf_check *c)
+/* All of them, once, in order. */
+static int check_hosts(const struct nf *nf, struct nf_check *c)
 {
     const struct tj *tj = nf->state;
-    const struct nf_session *s;
+    uint64_t before = 0;
+    int error = nf_list_check(c, tj->order, &tj->by_event, nf_map_count(tj->hosts), NULL);
 
-    for (uint32_t slot = 0; slot < nf_map_capacity(tj->hosts); slot++) {
-        bool has = nf_map_has(tj->hosts, slot);
+    for (uint32_t slot = nf_list_first(&tj->by_event); slot != NF_NONE && !error;
+         slot = nf_list_next(tj->order, slot)) {
+        const struct tj_host *host = host_at(tj, slot);
 
         nf_check_step(c);
-        if (has != nf_wheel_has(tj->idle, slot))
-            return nf_check_failed(c, "host %u and its timer are not both there, expected both or none",
-                                   slot);
-        if (has && host_at(tj, slot)->step >= STEPS)
-            return nf_check_failed(c, "host %u has done %u steps, expected less than %u", slot,
-                                   host_at(tj, slot)->step, STEPS);
+        if (!nf_map_has(tj->hosts, slot) || host->step >= STEPS)
+            return nf_check_failed(c,
+                                   "host %u has done %u steps, expected one that is there, and less than %u",
+                                   slot, host->step, STEPS);
+        if (host->seen < before || host->seen > c->time)
+            return nf_check_failed(c, "host %u had its last event at %lu, expected %lu to %lu", slot,
+                                   host->seen, before, c->time);
+        before = host->seen;
     }
+    return error;
+}
+
+static int tj_check_state(const struct nf *nf, struct nf_check *c)
+{
+    const struct nf_session *s;
+    int error = check_hosts(nf, c);
+
+    if (error)
+        return error;
     for (uint32_t at = 0; (s = nf_sessions_next(nf, &at)); at++) {
         const struct tj_control *control = nf_session_slot(nf, s);
 

@@ -68,7 +68,7 @@ shapes trojan http-methods.pcap '{"irc":49,"ssh":0,"files":0,"trojans":0,"gaps":
 shapes trojan ftp-bruteforce.pcap '{"irc":0,"ssh":0,"files":0,"trojans":0,"gaps":0}' "--lanes 1"
 one trojan "ipv6: true, max_hosts: 1024, max_flows: 4096"
 own=$pcaps pcaps=$dir
-shapes trojan trojans.pcap '{"irc":240,"ssh":240,"files":720,"trojans":80,"gaps":0,"hosts_full":0,"flows_full":0}' "${all[@]}"
+shapes trojan trojans.pcap '{"irc":240,"ssh":240,"files":720,"trojans":80,"gaps":0,"hosts_displaced":0,"flows_full":0}' "${all[@]}"
 pcaps=$own
 
 # Cookies depend on the seed and the lane alone, so a first run without them tells those that the second one's clients
