@@ -105,6 +105,7 @@ static void a_damaged_order_is_refused(void)
         begin(i);
         host[i] = (struct host *)(uintptr_t)nf_map_value(tj->hosts, i);
     }
+    help_chain_wait_tenths(&h, 1);
     content_passes();
     DAMAGED(&tj->order, NULL, "constant");
     DAMAGED(&tj->by_event.first, 0, "a list of 2 entries");
