@@ -2,8 +2,9 @@
 /*
  * State types. All live in an NF's arena, have a fixed capacity, use 32-bit indices inside, and mark what
  * they change. They belong to one lane and take no lock. Lookups return const pointers; a writable one comes
- * from nf_edit. Each has `_bytes` (arena bytes for a capacity, for module->arena) and `_make` (NULL when the
- * arena is full).
+ * from nf_edit. Each has `_bytes` (arena bytes for a capacity, for module->arena; docs/writing-an-nf.md has
+ * the formulas) and `_make` (NULL when the arena is full). What is full says so, by NF_NONE, and changes
+ * nothing. Each checks what a peer wrote (nf_object).
  */
 #ifndef NFLIB_STATE_STATE_H
 #define NFLIB_STATE_STATE_H
@@ -17,9 +18,11 @@ struct nf;
 #define NF_NONE UINT32_MAX
 
 /*
- * map: keys of fixed size to slots 0 … capacity-1, each with a value of fixed size. Buckets of one line hold
- * 16-bit tags and indices; entries lie in an array of their own. The hash is XXH3 with a random seed made
- * once, in the region, so both nodes hash alike.
+ * map: keys of fixed size to slots 0 … capacity-1, each with a value of fixed size, or none. Buckets of one
+ * line hold 16-bit tags and indices; entries lie in an array of their own. The hash is XXH3 with a random
+ * seed made once, in the region, so both nodes hash alike. To find, to add and to remove read one bucket and
+ * one entry; where more keys lead to a bucket than it has places, the next one too. nf_map_next reads a bit a
+ * slot.
  */
 struct nf_map;
 uint64_t nf_map_bytes(uint32_t capacity, uint32_t key_size, uint32_t value_size);
@@ -41,7 +44,8 @@ uint32_t nf_map_next(const struct nf_map *map,
  * list: entries 0 … capacity-1, each with a value of fixed size, in lists, of which there may be any number:
  * an entry is in one at most. A head is 4 bytes, in the arena or not: zeros are an empty list, and whoever
  * calls may write to it. An entry is taken before it is put into a list and given back when it is in none;
- * whoever has numbers of its own, such as a map's slots, puts those in without taking. All of it is O(1).
+ * whoever has numbers of its own, such as a map's slots, puts those in without taking. No operation depends
+ * on how long a list is.
  */
 struct nf_lists;
 struct nf_list {
@@ -80,7 +84,8 @@ int nf_list_check(struct nf_check *c, const struct nf_lists *lists, const struct
  * `timers`, for every wheel of the NF, with room for `max` numbers; returns how many came due (in due order,
  * ties by time they were set; their timers are then not set); when it returns `max` there may be more and the
  * wake time is at once. A call moves a bounded number of far timers nearer: with thousands of them it may
- * return fewer and ask to be called again at once. Keeps nf_wake up to date, which several wheels share.
+ * return fewer and ask to be called again at once. Keeps nf_wake up to date, which several wheels share. No
+ * operation depends on how many timers are set. It is never full.
  */
 struct nf_wheel;
 uint64_t nf_wheel_bytes(uint32_t count);
