@@ -5,7 +5,6 @@
  * the configuration's. An example of an NF that reads payload.
  */
 #include "nflib/net/bytes.h"
-#include "nflib/net/icmp.h"
 #include "nflib/net/icmpv6.h"
 #include "nflib/net/ipv6.h"
 #include "nfs/dns_guard_list.h"
@@ -60,13 +59,11 @@ static uint32_t read_name(const uint8_t *at, uint32_t n, uint8_t name[DG_NAME_MA
  * without one. */
 static void turn_round(uint8_t *frame, uint32_t len, const struct nf_packet *p)
 {
-    uint8_t *ip = frame + p->l3, *udp = frame + p->l4, mac[6];
+    uint8_t *ip = frame + p->l3, *udp = frame + p->l4;
     bool ipv6 = p->flags & NF_P_IPV6;
     uint32_t half = ipv6 ? 16 : 4, from = ipv6 ? 8 : 12;
 
-    memcpy(mac, frame, 6);
-    memcpy(frame, frame + 6, 6);
-    memcpy(frame + 6, mac, 6);
+    nf_packet_macs_back(p, frame);
     memcpy(ip + from, p->data + p->l3 + from + half, half);
     memcpy(ip + from + half, p->data + p->l3 + from, half);
     nf_put16(udp, p->dport);
@@ -85,18 +82,6 @@ static void turn_round(uint8_t *frame, uint32_t len, const struct nf_packet *p)
     }
 }
 
-/* Neither end is many, or none, or the other one. */
-static bool may_answer(const struct nf_packet *p)
-{
-    const uint8_t *ends = nf_packet_ipv6_addresses(p);
-
-    if (p->flags & NF_P_IPV6)
-        return nf_icmpv6_may_complain(p) && !nf_ipv6_many(ends + 16) && !nf_ipv6_martian(ends + 16) &&
-               memcmp(ends, ends + 16, 16) != 0;
-    return nf_icmp_may_complain(p) && !nf_addr_many(p->daddr) && !nf_addr_martian(p->daddr) &&
-           p->saddr != p->daddr;
-}
-
 /* The query with its question alone becomes the answer that there is no such name. */
 static void answer(const struct nf *nf, const struct nf_packet *p, uint32_t question)
 {
@@ -104,7 +89,7 @@ static void answer(const struct nf *nf, const struct nf_packet *p, uint32_t ques
     uint32_t len = p->payload + HEADER + question;
 
     if (p->l4 != p->l3 + (p->flags & NF_P_IPV6 ? 40 : 20) || p->flags & NF_P_FRAGMENT ||
-        len > sizeof(frame) || !may_answer(p))
+        len > sizeof(frame) || !nf_packet_may_answer(p))
         return;
     memcpy(frame, p->data, len);
     dns[2] = (uint8_t)(0x80 | (dns[2] & 0x79)); /* a response; opcode and "recursion desired" as asked */

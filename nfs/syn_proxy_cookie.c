@@ -69,15 +69,14 @@ void sp_secrets_renew(const struct nf *nf, const struct sp_secrets *secrets, uin
 
 static uint32_t cookie_of(const uint64_t key[2], const struct sp_syn *syn, uint32_t size)
 {
-    uint8_t bytes[17];
+    uint8_t bytes[32 + 9], *at = bytes + syn->size;
 
-    nf_put32(bytes, syn->saddr);
-    nf_put32(bytes + 4, syn->daddr);
-    nf_put16(bytes + 8, syn->sport);
-    nf_put16(bytes + 10, syn->dport);
-    nf_put32(bytes + 12, syn->isn);
-    bytes[16] = (uint8_t)size;
-    return (uint32_t)sp_siphash(key, bytes, sizeof(bytes)) << MSS_BITS | size;
+    memcpy(bytes, syn->addresses, syn->size);
+    nf_put16(at, syn->sport);
+    nf_put16(at + 2, syn->dport);
+    nf_put32(at + 4, syn->isn);
+    at[8] = (uint8_t)size;
+    return (uint32_t)sp_siphash(key, bytes, syn->size + 9) << MSS_BITS | size;
 }
 
 uint32_t sp_cookie_make(const struct sp_secrets *secrets, const struct sp_syn *syn, uint16_t mss)

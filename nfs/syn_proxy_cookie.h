@@ -22,9 +22,10 @@ struct sp_secrets {
     uint64_t drawn; /* chain time */
 };
 
-/* A connection, as the client's packets have it; all in network order, `isn` in host order. */
+/* A connection, as the client's packets have it; ports in network order, `isn` in host order. */
 struct sp_syn {
-    uint32_t saddr, daddr;
+    const uint8_t *addresses; /* source and destination, as in the header */
+    uint32_t size;            /* of both together: 8, 32 */
     uint16_t sport, dport;
     uint32_t isn; /* of the client's SYN */
 };

@@ -2,28 +2,35 @@
 /* The packets of syn_proxy; see the header. */
 #include "nfs/syn_proxy_frames.h"
 #include "nflib/net/bytes.h"
+#include "nflib/net/icmpv6.h"
 
 #include <arpa/inet.h>
 #include <string.h>
 
 #define HEADER    20u /* of IPv4 or TCP without options */
+#define HEADER6   40u
 #define FRAME_MIN 60u
-#define CAPTURED  64u /* bytes of each frame that there are on a standby, or the whole frame */
+#define CAPTURED                                                                                             \
+    64u /* bytes of each frame that there are on a standby, or all headers, or the whole frame               \
+         */
 
-/* Of n bytes of TCP, behind a pseudo header (RFC 9293, 3.1); n at most HEADER + 4. */
-static uint16_t tcp_sum(const uint8_t *ip, const uint8_t *tcp, uint32_t n)
+/* Of n bytes of TCP, 60 at most, behind a pseudo header (RFC 9293, 3.1); 0: they have the right one. */
+static uint16_t tcp_sum(const uint8_t *ip, bool ipv6, const uint8_t *tcp, uint32_t n)
 {
-    uint8_t all[12 + HEADER + 4] = {[9] = NF_PROTO_TCP, [11] = (uint8_t)n};
+    uint8_t all[12 + 60] = {[9] = NF_PROTO_TCP, [11] = (uint8_t)n};
 
+    if (ipv6)
+        return nf_ipv6_checksum(ip + 8, NF_PROTO_TCP, tcp, n);
     memcpy(all, ip + 12, 8);
     memcpy(all + 12, tcp, n);
     return nf_checksum(all, 12 + n);
 }
 
 /* All of a TCP header but its ports, and the lengths and checksums in front of it. Bytes of TCP. */
-static uint32_t write_segment(uint8_t *ip, uint32_t ip_header, uint8_t *tcp, const struct sp_segment *segment)
+static uint32_t write_segment(uint8_t *ip, bool ipv6, uint32_t ip_header, const struct sp_segment *segment)
 {
     uint32_t n = segment->mss ? HEADER + 4 : HEADER;
+    uint8_t *tcp = ip + ip_header;
 
     nf_put32(tcp + 4, htonl(segment->seq));
     nf_put32(tcp + 8, htonl(segment->ack));
@@ -33,46 +40,77 @@ static uint32_t write_segment(uint8_t *ip, uint32_t ip_header, uint8_t *tcp, con
     nf_put32(tcp + 16, 0); /* checksum, urgent pointer */
     if (segment->mss)
         nf_put32(tcp + HEADER, htonl(0x02040000u | segment->mss));
-    nf_put16(tcp + 16, tcp_sum(ip, tcp, n));
-    nf_put16(ip + 2, htons((uint16_t)(ip_header + n)));
-    nf_put16(ip + 10, 0);
-    nf_put16(ip + 10, nf_checksum(ip, ip_header));
+    if (segment->garbage)
+        tcp[n++] = 0;
+    nf_put16(tcp + 16, tcp_sum(ip, ipv6, tcp, n));
+    if (ipv6) {
+        nf_put16(ip + 4, htons((uint16_t)(ip_header - HEADER6 + n)));
+    } else {
+        nf_put16(ip + 2, htons((uint16_t)(ip_header + n)));
+        nf_put16(ip + 10, 0);
+        nf_put16(ip + 10, nf_checksum(ip, ip_header));
+    }
     return n;
+}
+
+/* The header of the frame's IP packet, without options, and TCP's ports. Its length. */
+static uint32_t write_ends(uint8_t *ip, const struct nf_packet *p, bool back)
+{
+    const uint8_t *ends = nf_packet_ipv6_addresses(p);
+    bool ipv6 = p->flags & NF_P_IPV6_READ;
+    uint8_t *tcp = ip + (ipv6 ? HEADER6 : HEADER);
+
+    if (ipv6) {
+        ip[0] = 0x60;
+        ip[6] = NF_PROTO_TCP;
+        ip[7] = 64;
+        memcpy(ip + 8, back ? ends + 16 : ends, 16);
+        memcpy(ip + 24, back ? ends : ends + 16, 16);
+    } else {
+        ip[0] = 0x45;
+        ip[6] = 0x40; /* not to be fragmented */
+        ip[8] = 64;
+        ip[9] = NF_PROTO_TCP;
+        nf_put32(ip + 12, back ? p->daddr : p->saddr);
+        nf_put32(ip + 16, back ? p->saddr : p->daddr);
+    }
+    nf_put16(tcp, back ? p->dport : p->sport);
+    nf_put16(tcp + 2, back ? p->sport : p->dport);
+    return (uint32_t)(tcp - ip);
 }
 
 uint32_t sp_frame_make(const struct nf_packet *p, bool back, const struct sp_segment *segment,
                        uint8_t out[SP_FRAME_MAX])
 {
-    uint8_t *ip = out + p->l3, *tcp = ip + HEADER;
-    uint32_t len;
+    uint8_t *ip = out + p->l3;
+    uint32_t header, len;
 
     memset(out, 0, SP_FRAME_MAX);
     memcpy(out, p->data, p->l3);
-    if (back) {
-        memcpy(out, p->data + 6, 6);
-        memcpy(out + 6, p->data, 6);
-    }
-    ip[0] = 0x45;
-    ip[6] = 0x40; /* not to be fragmented */
-    ip[8] = 64;
-    ip[9] = NF_PROTO_TCP;
-    nf_put32(ip + 12, back ? p->daddr : p->saddr);
-    nf_put32(ip + 16, back ? p->saddr : p->daddr);
-    nf_put16(tcp, back ? p->dport : p->sport);
-    nf_put16(tcp + 2, back ? p->sport : p->dport);
-    len = p->l3 + HEADER + write_segment(ip, HEADER, tcp, segment);
+    if (back)
+        nf_packet_macs_back(p, out);
+    header = write_ends(ip, p, back);
+    len = p->l3 + header + write_segment(ip, p->flags & NF_P_IPV6_READ, header, segment);
     return len < FRAME_MIN ? FRAME_MIN : len;
 }
 
 void sp_packet_become(struct nf_packet *p, const struct sp_segment *segment)
 {
     struct sp_segment fits = *segment;
+    uint32_t end = p->l4 + HEADER + 4, captured = p->payload > CAPTURED ? p->payload : CAPTURED;
 
-    if (p->l4 + HEADER + 4 > CAPTURED || p->l4 + HEADER + 4 > p->have)
+    if (end > captured || end > p->have)
         fits.mss = 0;
-    p->l4_len = (uint16_t)write_segment(p->data + p->l3, p->l4 - p->l3, p->data + p->l4, &fits);
+    p->l4_len = (uint16_t)write_segment(p->data + p->l3, p->flags & NF_P_IPV6_READ, p->l4 - p->l3, &fits);
     p->payload = p->l4 + p->l4_len;
     p->tcp_flags = segment->flags;
+}
+
+bool sp_packet_is_sound(const struct nf_packet *p)
+{
+    const uint8_t *ip = p->data + p->l3, *tcp = p->data + p->l4;
+
+    return p->l4 + p->l4_len == p->payload && tcp_sum(ip, p->flags & NF_P_IPV6_READ, tcp, p->l4_len) == 0;
 }
 
 uint16_t sp_packet_mss(const struct nf_packet *p)

@@ -8,24 +8,28 @@
 
 #include "nflib/nf.h"
 
-#define SP_FRAME_MAX (14u + 8 + 20 + 24)
+#define SP_FRAME_MAX (14u + 8 + 40 + 24)
 
 /* What a segment without data says; host order. */
 struct sp_segment {
     uint32_t seq, ack;
     uint16_t window, mss; /* mss 0: no option */
     uint8_t flags;
+    bool garbage; /* a byte of data, which is 0; without an MSS */
 };
 
-/* A frame of IPv4 beside `p`: to where it came from (`back`), or the way that it goes. Its length. */
+/* A frame of the packet's family beside `p`: to where it came from (`back`), or the way that it goes. Its
+ * length. */
 uint32_t sp_frame_make(const struct nf_packet *p, bool back, const struct sp_segment *segment,
                        uint8_t out[SP_FRAME_MAX]);
 /* The packet becomes this segment; what is left of the frame is padding. Without an MSS, where the frame has
- * no room for it behind the header: the node has 64 bytes of each, and a link may not pad. */
+ * no room for it behind TCP's header without options: the node has 64 bytes of each, or its headers. */
 void sp_packet_become(struct nf_packet *p, const struct sp_segment *segment);
 /* The MSS that a SYN says; without one 536 (RFC 9293, 3.7.1). */
 uint16_t sp_packet_mss(const struct nf_packet *p);
 
+/* Of a handshake: without data, and with the right checksum. */
+bool sp_packet_is_sound(const struct nf_packet *p);
 uint32_t sp_packet_seq(const struct nf_packet *p);
 uint32_t sp_packet_ack(const struct nf_packet *p);
 /* Adds to the sequence number, or to the acknowledgement number, with the checksum. */

@@ -8,21 +8,23 @@
  * The order is that in which packets came to this chain, which numbers them, with two exceptions. A
  * connection counts from its first SYN, not from one that is sent again. And commands of one control
  * connection are in the order of their sequence numbers: what comes before a gap is closed waits, and what
- * closes the gap was sent no later than all that had come before it. IPv4.
+ * closes the gap was sent no later than all that had come before it. A host is an address: of one that has
+ * several, or both families, each by itself.
  *
- * State, of this instance alone, since all packets of a host come to one lane: hosts, each with a timer; and
- * slots in the chain's sessions.
+ * State, of this instance alone, since all packets of a host come to one lane: hosts, in the order of their
+ * last events; and slots in the chain's sessions. A host whose last event is long ago is forgotten, and in a
+ * full table the first of them makes room.
  */
 #include "nfs/trojan_control.h"
 
 #include <arpa/inet.h>
 #include <string.h>
 
-#define TICK     (NF_SECOND / 10)
-#define DUE      32u
+#define DUE      32u /* hosts that are forgotten in one burst at most; the rest in the next */
 #define PORT_SSH 22u
 
 struct tj_config {
+    bool ipv6;
     struct nf_range irc;
     uint32_t max_hosts, remember;
     struct nf_flows_config flows;
@@ -40,20 +42,27 @@ struct tj_host {
     uint32_t found;
 };
 
+/* An address of IPv6, or of IPv4 in IPv6's form (RFC 4291, 2.5.5.2). */
+struct tj_addr {
+    uint8_t bytes[16];
+};
+
 struct tj {
-    struct nf_map *hosts; /* IPv4 address, network order → struct tj_host */
-    struct nf_wheel *idle;
+    struct nf_map *hosts;    /* struct tj_addr → struct tj_host */
+    struct nf_lists *order;  /* of hosts, by their slots */
+    struct nf_list by_event; /* the one whose last event is the longest ago first */
+    uint32_t unused;
     uint64_t packets; /* the number of the last one */
 };
 
 #define TJ_COUNTERS(X)                                                                                       \
-    X(TJ_SSH, "ssh")               /* connections that hosts have begun */                                   \
-    X(TJ_IRC, "irc")               /* the same */                                                            \
-    X(TJ_FILES, "files")           /* commands for a file of the three kinds */                              \
-    X(TJ_GAPS, "gaps")             /* of control connections, given up: nothing has closed them */           \
-    X(TJ_TROJANS, "trojans")       /* hosts that have done it all */                                         \
-    X(TJ_HOSTS_FULL, "hosts_full") /* events of hosts that found no room */                                  \
-    X(TJ_FLOWS_FULL, "flows_full") /* connections that found no room: commands in them are not seen */
+    X(TJ_SSH, "ssh")                   /* connections that hosts have begun */                               \
+    X(TJ_IRC, "irc")                   /* the same */                                                        \
+    X(TJ_FILES, "files")               /* commands for a file of the three kinds */                          \
+    X(TJ_GAPS, "gaps")                 /* of control connections, given up: nothing has closed them */       \
+    X(TJ_TROJANS, "trojans")           /* hosts that have done it all */                                     \
+    X(TJ_DISPLACED, "hosts_displaced") /* in a full table another one has their place */                     \
+    X(TJ_FLOWS_FULL, "flows_full")     /* connections that found no room: commands in them are not seen */
 enum tj_counter { TJ_COUNTERS(NF_COUNTER) };
 static const char *const tj_counters[] = {TJ_COUNTERS(NF_COUNTER_NAME) NULL};
 
@@ -64,20 +73,67 @@ static const struct tj_host *host_at(const struct tj *tj, uint32_t slot)
     return nf_map_value(tj->hosts, slot);
 }
 
-/* An event of a host: a step, or IRC (0), done by packet `number`. */
-static void take_event(const struct nf *nf, uint32_t addr, uint32_t step, uint64_t number, uint64_t now)
+static struct tj_addr mapped_address(const void *ipv4)
+{
+    struct tj_addr addr = {{[10] = 0xff, [11] = 0xff}};
+
+    memcpy(addr.bytes + 12, ipv4, 4);
+    return addr;
+}
+
+static struct tj_addr source_of(const struct nf_packet *p)
+{
+    struct tj_addr addr;
+
+    if (!(p->flags & NF_P_IPV6_READ))
+        return mapped_address(&p->saddr);
+    memcpy(&addr, nf_packet_ipv6_addresses(p), sizeof(addr));
+    return addr;
+}
+
+static void forget_host(const struct nf *nf, uint32_t slot)
+{
+    struct tj *tj = nf->state;
+
+    nf_list_remove(nf, tj->order, NF_EDIT(nf, &tj->by_event), slot);
+    nf_map_remove(nf, tj->hosts, slot);
+}
+
+/* The host, known or not, as the one with the latest event. */
+static uint32_t host_of(const struct nf *nf, const struct tj_addr *addr)
+{
+    struct tj *tj = nf->state;
+    uint32_t slot = nf_map_find(tj->hosts, addr);
+
+    if (slot != NF_NONE) {
+        nf_list_remove(nf, tj->order, NF_EDIT(nf, &tj->by_event), slot);
+    } else {
+        if (nf_map_count(tj->hosts) == nf_map_capacity(tj->hosts)) {
+            forget_host(nf, nf_list_first(&tj->by_event));
+            nf_count(nf, TJ_DISPLACED, 1);
+        }
+        slot = nf_map_add(nf, tj->hosts, addr);
+    }
+    nf_list_insert(nf, tj->order, NF_EDIT(nf, &tj->by_event), slot, NF_NONE);
+    return slot;
+}
+
+static uint64_t first_end(const struct nf *nf)
 {
     const struct tj_config *config = nf->config;
-    struct tj *tj = nf->state;
-    uint32_t slot = nf_map_find(tj->hosts, &addr);
+    const struct tj *tj = nf->state;
 
-    if (slot == NF_NONE)
-        slot = nf_map_add(nf, tj->hosts, &addr);
-    if (slot == NF_NONE) {
-        nf_count(nf, TJ_HOSTS_FULL, 1);
-        return;
-    }
-    struct tj_host *host = NF_EDIT_VALUE(nf, uint32_t, host_at(tj, slot));
+    return host_at(tj, nf_list_first(&tj->by_event))->seen + config->remember * NF_SECOND;
+}
+
+/* An event of a packet's source: a step, or IRC (0), done by packet `number`. */
+static void take_event(const struct nf *nf, const struct nf_packet *p, uint32_t step, uint64_t number,
+                       uint64_t now)
+{
+    const struct tj *tj = nf->state;
+    struct tj_addr addr = source_of(p);
+    uint32_t slot = host_of(nf, &addr);
+    struct tj_host *host = NF_EDIT_VALUE(nf, struct tj_addr, host_at(tj, slot));
     host->seen = now;
     if (!step) {
         host->irc = number;
@@ -89,15 +145,7 @@ static void take_event(const struct nf *nf, uint32_t addr, uint32_t step, uint64
         host->found = 1;
         nf_count(nf, TJ_TROJANS, 1);
     }
-    nf_wheel_set(nf, tj->idle, slot, now + config->remember * NF_SECOND);
-}
-
-static void forget_host(const struct nf *nf, uint32_t slot)
-{
-    struct tj *tj = nf->state;
-
-    nf_wheel_cancel(nf, tj->idle, slot);
-    nf_map_remove(nf, tj->hosts, slot);
+    nf_wake(nf, first_end(nf));
 }
 
 /* ---- packets, from inside ---- */
@@ -114,7 +162,7 @@ static void take_commands(const struct nf *nf, const struct nf_packet *p, const 
     for (uint32_t i = 0; i < n; i++)
         for (uint32_t files = done[i].files; files; files >>= TJ_FILE_BITS) {
             nf_count(nf, TJ_FILES, 1);
-            take_event(nf, p->saddr, STEP_SSH + files % (1u << TJ_FILE_BITS), done[i].number, now);
+            take_event(nf, p, STEP_SSH + files % (1u << TJ_FILE_BITS), done[i].number, now);
         }
 }
 
@@ -131,8 +179,14 @@ static void take_request(const struct nf *nf, struct nf_packet *p, bool ssh, boo
         tj_control_begin(NF_SESSION_EDIT(nf, s, struct tj_control), p);
     if (ssh || irc) {
         nf_count(nf, ssh ? TJ_SSH : TJ_IRC, 1);
-        take_event(nf, p->saddr, ssh ? STEP_SSH : 0, number, now);
+        take_event(nf, p, ssh ? STEP_SSH : 0, number, now);
     }
+}
+
+static bool is_looked_at(const struct tj_config *config, const struct nf_packet *p)
+{
+    return p->side == NF_INSIDE && p->proto == NF_PROTO_TCP &&
+           (nf_packet_has_ends(p) || (config->ipv6 && nf_packet_has_ends_ipv6(p)));
 }
 
 static void tj_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
@@ -146,8 +200,7 @@ static void tj_process(struct nf *nf, struct nf_packet *const packets[], uint32_
         bool irc = port >= config->irc.first && port <= config->irc.last;
         const struct nf_session *s;
 
-        if (p->side != NF_INSIDE || p->proto != NF_PROTO_TCP || !nf_packet_has_ends(p) ||
-            (port != PORT_SSH && port != TJ_PORT_FTP && !irc))
+        if (!is_looked_at(config, p) || (port != PORT_SSH && port != TJ_PORT_FTP && !irc))
             continue;
         if (nf_tcp_is_request(p->tcp_flags))
             take_request(nf, p, port == PORT_SSH, irc, *NF_EDIT_WORD(nf, &tj->packets) += 1, now);
@@ -158,11 +211,15 @@ static void tj_process(struct nf *nf, struct nf_packet *const packets[], uint32_
 
 static void tj_timers(struct nf *nf, uint64_t now)
 {
-    struct tj *tj = nf->state;
-    uint32_t due[DUE], n = nf_wheel_due(nf, tj->idle, now, due, DUE);
+    const struct tj *tj = nf->state;
+    unsigned n = 0;
 
-    for (uint32_t i = 0; i < n; i++)
-        forget_host(nf, due[i]);
+    while (n < DUE && nf_list_first(&tj->by_event) != NF_NONE && first_end(nf) <= now) {
+        forget_host(nf, nf_list_first(&tj->by_event));
+        n++;
+    }
+    if (nf_list_first(&tj->by_event) != NF_NONE)
+        nf_wake(nf, first_end(nf));
 }
 
 /* ---- making, showing, changing ---- */
@@ -171,8 +228,8 @@ static uint64_t tj_arena(const void *c)
 {
     const struct tj_config *config = c;
 
-    return nf_map_bytes(config->max_hosts, sizeof(uint32_t), sizeof(struct tj_host)) +
-           nf_wheel_bytes(config->max_hosts);
+    return nf_map_bytes(config->max_hosts, sizeof(struct tj_addr), sizeof(struct tj_host)) +
+           nf_lists_bytes(config->max_hosts, 0);
 }
 
 static bool tj_make(struct nf *nf)
@@ -180,10 +237,10 @@ static bool tj_make(struct nf *nf)
     const struct tj_config *config = nf->config;
     struct tj *tj = nf->state;
 
-    tj->hosts = nf_map_make(nf, config->max_hosts, sizeof(uint32_t), sizeof(struct tj_host));
-    tj->idle = nf_wheel_make(nf, config->max_hosts, TICK);
-    nf_constant(nf, tj, offsetof(struct tj, packets));
-    if (!tj->hosts || !tj->idle)
+    tj->hosts = nf_map_make(nf, config->max_hosts, sizeof(struct tj_addr), sizeof(struct tj_host));
+    tj->order = nf_lists_make(nf, config->max_hosts, 0);
+    nf_constant(nf, tj, offsetof(struct tj, by_event));
+    if (!tj->hosts || !tj->order)
         return false;
     nf_table_add_map(nf, "hosts", tj->hosts);
     return true;
@@ -195,6 +252,11 @@ static enum nf_scope tj_scope(const void *config)
     return NF_OF_INSIDE;
 }
 
+static bool tj_joins_ipv6(const void *config)
+{
+    return ((const struct tj_config *)config)->ipv6;
+}
+
 static void tj_flows(const void *config, struct nf_flows_config *flows)
 {
     *flows = ((const struct tj_config *)config)->flows;
@@ -204,9 +266,14 @@ static void show_host(const struct nf *nf, struct nf_show *out, uint32_t slot)
 {
     const struct tj *tj = nf->state;
     const struct tj_host *host = host_at(tj, slot);
+    const struct tj_addr *addr = nf_map_key(tj->hosts, slot);
+    struct tj_addr ipv4 = mapped_address(addr->bytes + 12);
+    bool is_ipv4 = memcmp(&ipv4, addr, sizeof(ipv4)) == 0;
+    char text[INET6_ADDRSTRLEN];
 
+    inet_ntop(is_ipv4 ? AF_INET : AF_INET6, addr->bytes + (is_ipv4 ? 12 : 0), text, sizeof(text));
     nf_row(out);
-    nf_row_ipv4(out, "host", *(const uint32_t *)nf_map_key(tj->hosts, slot));
+    nf_row_text(out, "host", "%s", text);
     nf_row_text(out, "step", "%s", host->found ? "trojan" : step_names[host->step]);
     nf_row_u64(out, "last_ns", host->seen);
 }
@@ -224,7 +291,8 @@ static int tj_set(struct nf *nf, const char *key, const char *value, uint64_t no
 static int tj_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
 {
     struct tj *tj = nf->state;
-    uint32_t addr, slot;
+    struct tj_addr addr;
+    uint32_t slot, ipv4;
 
     (void)now;
     if (!key) {
@@ -232,7 +300,9 @@ static int tj_clear(struct nf *nf, const char *key, uint64_t now, struct ft_faul
             forget_host(nf, slot);
         return FT_OK;
     }
-    if (inet_pton(AF_INET, key, &addr) != 1)
+    if (inet_pton(AF_INET, key, &ipv4) == 1)
+        addr = mapped_address(&ipv4);
+    else if (inet_pton(AF_INET6, key, &addr) != 1)
         return ft_fail(fault, FT_EINVAL, "%s: expected the address of a host", key);
     slot = nf_map_find(tj->hosts, &addr);
     if (slot == NF_NONE)
@@ -241,22 +311,37 @@ static int tj_clear(struct nf *nf, const char *key, uint64_t now, struct ft_faul
     return FT_OK;
 }
 
-static int tj_check_state(const struct nf *nf, struct nf_check *c)
+/* All of them, once, in order. */
+static int check_hosts(const struct nf *nf, struct nf_check *c)
 {
     const struct tj *tj = nf->state;
-    const struct nf_session *s;
+    uint64_t before = 0;
+    int error = nf_list_check(c, tj->order, &tj->by_event, nf_map_count(tj->hosts), NULL);
 
-    for (uint32_t slot = 0; slot < nf_map_capacity(tj->hosts); slot++) {
-        bool has = nf_map_has(tj->hosts, slot);
+    for (uint32_t slot = nf_list_first(&tj->by_event); slot != NF_NONE && !error;
+         slot = nf_list_next(tj->order, slot)) {
+        const struct tj_host *host = host_at(tj, slot);
 
         nf_check_step(c);
-        if (has != nf_wheel_has(tj->idle, slot))
-            return nf_check_failed(c, "host %u and its timer are not both there, expected both or none",
-                                   slot);
-        if (has && host_at(tj, slot)->step >= STEPS)
-            return nf_check_failed(c, "host %u has done %u steps, expected less than %u", slot,
-                                   host_at(tj, slot)->step, STEPS);
+        if (!nf_map_has(tj->hosts, slot) || host->step >= STEPS)
+            return nf_check_failed(c,
+                                   "host %u has done %u steps, expected one that is there, and less than %u",
+                                   slot, host->step, STEPS);
+        if (host->seen < before || host->seen > c->time)
+            return nf_check_failed(c, "host %u had its last event at %lu, expected %lu to %lu", slot,
+                                   host->seen, before, c->time);
+        before = host->seen;
     }
+    return error;
+}
+
+static int tj_check_state(const struct nf *nf, struct nf_check *c)
+{
+    const struct nf_session *s;
+    int error = check_hosts(nf, c);
+
+    if (error)
+        return error;
     for (uint32_t at = 0; (s = nf_sessions_next(nf, &at)); at++) {
         const struct tj_control *control = nf_session_slot(nf, s);
 
@@ -271,6 +356,7 @@ static int tj_check_state(const struct nf *nf, struct nf_check *c)
 }
 
 static const struct nf_param tj_params[] = {
+    NF_YES_NO(struct tj_config, ipv6, "false", "hosts of IPv6 are looked at as well"),
     NF_NUMBER(struct tj_config, irc, NF_RANGE, 1, 65535, "6660-6669", "ports of IRC"),
     NF_NUMBER(struct tj_config, max_hosts, NF_U32, 1, 1u << 22, "65536", "hosts with events at most"),
     NF_NUMBER(struct tj_config, remember, NF_SECONDS, 1, NF_TIMEOUT_MAX, "86400",
@@ -287,7 +373,7 @@ static const char *const tj_live[] = {
 
 static const struct nf_module tj_module = {
     .name = "trojan",
-    .version = 1,
+    .version = 2,
     .summary = "tells of hosts that use SSH, FTP and IRC as a trojan does",
     .reads = NF_READS_PAYLOAD,
     .scope = tj_scope,
@@ -304,6 +390,7 @@ static const struct nf_module tj_module = {
     .clear = tj_clear,
     .check_state = tj_check_state,
     .session_size = sizeof(struct tj_control),
+    .ipv6 = tj_joins_ipv6,
     .flows = tj_flows,
     .live = tj_live,
 };

@@ -65,6 +65,24 @@ static void say_prefixes(struct text *t, const struct nf_prefixes *set)
     }
 }
 
+static void say_ipv6(struct text *t, const uint8_t addr[16])
+{
+    char text[INET6_ADDRSTRLEN];
+
+    inet_ntop(AF_INET6, addr, text, sizeof(text));
+    say(t, "%s", text);
+}
+
+static void say_networks(struct text *t, const struct nf_networks *set)
+{
+    say_prefixes(t, &set->ipv4);
+    for (uint32_t i = 0; i < set->count; i++) {
+        say(t, "%s", i || set->ipv4.count ? "," : "");
+        say_ipv6(t, set->ipv6[i].addr);
+        say(t, "/%u", set->ipv6[i].bits);
+    }
+}
+
 static void say_param(struct text *t, const struct nf_param *param, const void *config)
 {
     const void *at = (const char *)config + param->offset;
@@ -88,6 +106,9 @@ static void say_param(struct text *t, const struct nf_param *param, const void *
         break;
     case NF_PREFIXES:
         say_prefixes(t, at);
+        break;
+    case NF_NETWORKS:
+        say_networks(t, at);
         break;
     case NF_RANGE:
         say(t, "%u-%u", ((const struct nf_range *)at)->first, ((const struct nf_range *)at)->last);
@@ -118,10 +139,15 @@ static bool has_preset(const struct nf_param *param, const void *config)
     return param->preset && strcmp(value, param->preset) == 0;
 }
 
+static bool same_prefixes(const struct nf_prefixes *a, const struct nf_prefixes *b)
+{
+    return a->count == b->count && memcmp(a->list, b->list, a->count * sizeof(a->list[0])) == 0;
+}
+
 bool nf_chain_same_setting(const struct nf_param *param, const void *from, const void *to)
 {
     const void *a = (const char *)from + param->offset, *b = (const char *)to + param->offset;
-    const struct nf_prefixes *one = a, *other = b;
+    const struct nf_networks *one = a, *other = b;
     const struct nf_file *before = a, *after = b;
     const char *text[2];
     switch (param->kind) {
@@ -137,8 +163,10 @@ bool nf_chain_same_setting(const struct nf_param *param, const void *from, const
     case NF_RANGE:
         return memcmp(a, b, sizeof(struct nf_range)) == 0;
     case NF_PREFIXES:
-        return one->count == other->count &&
-               memcmp(one->list, other->list, one->count * sizeof(one->list[0])) == 0;
+        return same_prefixes(a, b);
+    case NF_NETWORKS:
+        return same_prefixes(&one->ipv4, &other->ipv4) && one->count == other->count &&
+               memcmp(one->ipv6, other->ipv6, one->count * sizeof(one->ipv6[0])) == 0;
     case NF_STRING:
         memcpy(&text[0], a, sizeof(text[0]));
         memcpy(&text[1], b, sizeof(text[1]));
@@ -148,14 +176,6 @@ bool nf_chain_same_setting(const struct nf_param *param, const void *from, const
                (!before->bytes || memcmp(before->bytes, after->bytes, before->len) == 0);
     }
     return false;
-}
-
-static void say_ipv6(struct text *t, const uint8_t addr[16])
-{
-    char text[INET6_ADDRSTRLEN];
-
-    inet_ntop(AF_INET6, addr, text, sizeof(text));
-    say(t, "%s", text);
 }
 
 /* A link-local address is made of the MAC. */

@@ -5,6 +5,7 @@
  */
 #include "nflib/module/module.h"
 #include "ftcore/base/event_log.h"
+#include "nflib/net/ipv6.h"
 
 #include <string.h>
 
@@ -53,6 +54,14 @@ const struct nf_module *nf_module_find(const char *name)
 const struct nf_module *nf_module_at(unsigned index)
 {
     return index < module_count ? modules[index] : NULL;
+}
+
+bool nf_networks_has6(const struct nf_networks *set, const uint8_t addr[16])
+{
+    for (uint32_t i = 0; i < set->count; i++)
+        if (nf_ipv6_in_prefix(addr, set->ipv6[i].addr, set->ipv6[i].bits))
+            return true;
+    return false;
 }
 
 bool nf_prefixes_has(const struct nf_prefixes *set, uint32_t addr)

@@ -36,6 +36,7 @@ enum nf_param_kind {
     NF_STRING,   /* const char *, owned by the configuration */
     NF_FILE,     /* struct nf_file: a readable file, seen from the configuration file's directory */
     NF_SECONDS,  /* uint32_t, min … max */
+    NF_NETWORKS, /* struct nf_networks: as NF_PREFIXES, and prefixes of IPv6 */
 };
 
 struct nf_range {
@@ -50,6 +51,16 @@ struct nf_prefixes {
     struct nf_prefix list[NF_PREFIXES_MAX];
 };
 bool nf_prefixes_has(const struct nf_prefixes *set, uint32_t addr); /* `addr`: network order */
+/* Of both families, NF_PREFIXES_MAX together. */
+struct nf_networks {
+    struct nf_prefixes ipv4;
+    uint32_t count; /* of IPv6 */
+    struct nf_prefix6 {
+        uint8_t addr[16];
+        uint32_t bits;
+    } ipv6[NF_PREFIXES_MAX];
+};
+bool nf_networks_has6(const struct nf_networks *set, const uint8_t addr[16]);
 
 /* A file that a setting names: read once, with the configuration, which owns it. Who wants what is in it
  * takes it from here, since the file may be another one by then. */

@@ -34,6 +34,8 @@ static inline void nf_table_add_map(const struct nf *nf, const char *name, const
     nf_table_add(nf, nf_table_of_map(name, map));
 }
 void nf_table_add_shared_map(const struct nf *nf, const char *name, const struct nf_shared_map *map);
+struct nf_lists;
+void nf_table_add_lists(const struct nf *nf, const char *name, const struct nf_lists *lists);
 /* What lies in the caches of lanes counts as taken. */
 void nf_table_add_pool(const struct nf *nf, const char *name, const struct nf_shared_pool *pool);
 

@@ -92,6 +92,15 @@ static inline const uint8_t *nf_packet_ipv6_addresses(const struct nf_packet *p)
 {
     return p->data + p->l3 + 8;
 }
+/* The two MAC addresses in front of an answer to the packet: those of its frame, the other way round. */
+static inline void nf_packet_macs_back(const struct nf_packet *p, uint8_t out[12])
+{
+    __builtin_memcpy(out, p->data + 6, 6);
+    __builtin_memcpy(out + 6, p->data, 6);
+}
+/* May the packet be answered: neither end, nor MAC address, is a group's, no station's, or the other end's;
+ * nor is it an ICMP error, or made here. answer.c. */
+bool nf_packet_may_answer(const struct nf_packet *p);
 static inline bool nf_icmp_is_echo(uint8_t icmp_type)
 {
     return icmp_type == NF_ICMP_ECHO_REQUEST || icmp_type == NF_ICMP_ECHO_REPLY;

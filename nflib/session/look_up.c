@@ -13,9 +13,11 @@
 /* What a packet of TCP does to its session's state. Flags that no TCP sends change nothing. */
 static void follow_tcp(struct nf_sessions_lane *lane, struct nf_packet *p, struct nf_session *s, uint64_t now)
 {
+    struct nf_session_look *look = &lane->look[p - lane->packets];
     uint8_t was = s->key[0].own[0], class;
     bool reply = p->flow & NF_FLOW_REPLY;
 
+    look->tcp_changed = false;
     if (nf_tcp_is_over(was) && nf_tcp_is_request(p->tcp_flags)) {
         p->flow |= NF_FLOW_AGAIN; /* perhaps from the other side; see begin_again */
         lane->noted = true;
@@ -24,10 +26,31 @@ static void follow_tcp(struct nf_sessions_lane *lane, struct nf_packet *p, struc
     reply ^= (s->key[1].own[0] & NF_SESSION_TURNED) != 0;
     if (ft_likely(!nf_tcp_is_impossible(p->tcp_flags)))
         s->key[0].own[0] = nf_tcp_next(was, p->tcp_flags, reply);
+    look->tcp_was = was;
+    look->tcp_changed = s->key[0].own[0] != was;
     class = nf_timeout_class(NF_PROTO_TCP, s->key[0].own[0]);
     if (ft_likely(class == s->key[0].own[1]))
         return;
     nf_session_reclass(&lane->nfs[0], lane->burst.table, s, class, now);
+}
+
+void nf_session_disbelieve(const struct nf *nf, const struct nf_packet *p)
+{
+    struct nf_sessions_lane *lane = nf_sessions_lane(nf);
+    struct nf_session_look *look = &lane->look[p - lane->packets];
+    struct nf_session *s;
+    uint8_t class;
+
+    if (!p->session || p->proto != NF_PROTO_TCP || p->flow & NF_FLOW_SETTLED ||
+        (p->flags & (NF_P_L4 | NF_P_LATER)) != NF_P_L4 || nf_session_flags(p->session) & NF_SESSION_NEW ||
+        !look->tcp_changed)
+        return;
+    look->tcp_changed = false;
+    s = ft_edit_in_line(lane->nfs[0].region, p->session, sizeof(*s));
+    s->key[0].own[0] = look->tcp_was;
+    class = nf_timeout_class(NF_PROTO_TCP, look->tcp_was);
+    if (class != s->key[0].own[1])
+        nf_session_reclass(&lane->nfs[0], lane->burst.table, s, class, lane->now);
 }
 
 /* One more packet of a session: its time, and TCP's state. */
@@ -196,7 +219,7 @@ static inline void guess_record(const struct nf_sessions *t, struct nf_session_l
         return;
     ref = look->bucket->ref[__builtin_ctz(hits) / 2];
     look->guess = nf_session_at(t, ref >> 1);
-    look->which = ref & 1;
+    look->which = (uint16_t)(ref & 1);
     record = (const uint8_t *)look->guess;
     nf_prefetch_line(record);
     for (uint32_t at = FT_LINE; ft_unlikely(at < t->stride); at += FT_LINE)

@@ -166,6 +166,9 @@ const struct nf_session *nf_session_join(const struct nf *nf, struct nf_packet *
  * one is over: as with a SYN that came, NFs behind this one see NF_FLOW_AGAIN, and if the packet passes, the
  * session begins again. */
 void nf_session_asks_again(const struct nf *nf, struct nf_packet *p);
+/* The NF drops a packet of TCP that is not of its session's connection, as its numbers show: what its flags
+ * have done to the session's state is undone, for all NFs. */
+void nf_session_disbelieve(const struct nf *nf, const struct nf_packet *p);
 /* True: a join would find room. */
 bool nf_session_room(const struct nf *nf, const struct nf_packet *p);
 /* The NF has nothing more to do with the flow; the others in it go on. session_end is not called for it. */

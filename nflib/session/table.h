@@ -102,7 +102,9 @@ struct nf_session_look {
     uint64_t hash;
     const struct nf_session_bucket *bucket;
     const struct nf_session *guess;  /* where the first tag that is the key's leads to; NULL: there is none */
-    uint32_t which;                  /* of the guess's keys */
+    uint16_t which;                  /* of the guess's keys */
+    uint8_t tcp_was;                 /* the session's state of TCP before the packet */
+    bool tcp_changed;                /* which the packet has changed */
     uint32_t quoted_reply;           /* as *reply of nf_session_quoted */
     const struct nf_session *quoted; /* of an ICMP error: the session of what it quotes; NULL: none */
     const struct nf_packet *first;   /* of a later fragment: the first one, when it is in this burst */

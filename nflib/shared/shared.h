@@ -7,7 +7,8 @@
  *
  * Every lane's `make` makes the same objects in the same order; the first one creates, the others find it.
  * Each type has `_bytes`, what it needs of the shared arena, for module->shared; a `_lane_bytes`, where there
- * is one, for module->arena. `_make` returns NULL when an arena is full.
+ * is one, for module->arena; docs/writing-an-nf.md has the formulas. `_make` returns NULL when an arena is
+ * full. Each checks what a peer wrote (nf_object).
  *
  * Operations are called from process, timers, set and clear alone. `_peek` reads without a section, for show:
  * what it says is of no moment in particular and must not reach the chain.
@@ -30,13 +31,12 @@ uint32_t nf_shared_left(const struct nf *nf);
 
 /* ---- word: one number -------------------------------------------------------------------------- */
 
+/* Each operation is one stay in its section. It wraps at 2^64. */
 struct nf_shared_word;
 uint64_t nf_shared_word_bytes(void);
 struct nf_shared_word *nf_shared_word_make(struct nf *nf);
 uint64_t nf_shared_word_get(const struct nf *nf, struct nf_shared_word *word);
 uint64_t nf_shared_word_add(const struct nf *nf, struct nf_shared_word *word, uint64_t n); /* the sum */
-/* Compare and update: true, or what is there in *expected. */
-bool nf_shared_word_cas(const struct nf *nf, struct nf_shared_word *word, uint64_t *expected, uint64_t value);
 uint64_t nf_shared_word_peek(const struct nf_shared_word *word);
 
 /* ---- map: keys to values of fixed sizes -------------------------------------------------------- */

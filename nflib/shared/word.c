@@ -52,22 +52,6 @@ uint64_t nf_shared_word_add(const struct nf *nf, struct nf_shared_word *word, ui
     return sum;
 }
 
-bool nf_shared_word_cas(const struct nf *nf, struct nf_shared_word *word, uint64_t *expected, uint64_t value)
-{
-    bool same;
-
-    ft_section_enter(nf->env->sections, &word->head);
-    same = word->value == *expected;
-    if (same) {
-        *NF_EDIT(nf, &word->value) = value;
-    } else {
-        *expected = word->value;
-        NF_WATCH(read, &word->value);
-    }
-    ft_section_leave(nf->env->sections, &word->head);
-    return same;
-}
-
 uint64_t nf_shared_word_peek(const struct nf_shared_word *word)
 {
     ft_audit_peeked(word);

@@ -101,20 +101,6 @@ uint64_t nf_map_hash(const struct nf_map *map, const void *key)
     return nf_key_hash(key, map->key_size, map->seed);
 }
 
-void nf_map_prefetch(const struct nf_map *map, uint64_t hash)
-{
-    nf_prefetch_line(bucket_at(map, nf_key_bucket(hash, map->buckets)));
-}
-
-/* A miss or an overflow fetches a line in vain; a check here would cost more. */
-void nf_map_prefetch_entry(const struct nf_map *map, uint64_t hash)
-{
-    const struct bucket *bucket = bucket_at(map, nf_key_bucket(hash, map->buckets));
-    uint32_t hits = match_tags(bucket, nf_key_tag(hash)) | 1u << 2 * (SLOTS - 1);
-
-    nf_prefetch_line(entry_at(map, bucket->slot[__builtin_ctz(hits) / 2]));
-}
-
 /* All of the way: other entries of the same tag, buckets that were passed, keys of any size. */
 static __attribute__((noinline)) uint32_t find_on(const struct nf_map *map, const void *key, uint64_t hash)
 {
@@ -149,8 +135,10 @@ static __attribute__((noinline)) uint32_t find_and_report(const struct nf_map *m
 }
 
 /* Nearly always a flow's key is where its tag is found first, or nothing was passed on. */
-uint32_t nf_map_find_hashed(const struct nf_map *map, const void *key, uint64_t hash)
+uint32_t nf_map_find(const struct nf_map *map, const void *key)
 {
+    uint64_t hash = nf_map_hash(map, key);
+
     if (ft_unlikely(nf_watch != NULL))
         return find_and_report(map, key, hash);
 
@@ -167,11 +155,6 @@ uint32_t nf_map_find_hashed(const struct nf_map *map, const void *key, uint64_t 
             return slot;
     }
     return find_on(map, key, hash);
-}
-
-uint32_t nf_map_find(const struct nf_map *map, const void *key)
-{
-    return nf_map_find_hashed(map, key, nf_map_hash(map, key));
 }
 
 static uint32_t take_slot(const struct nf *nf, struct nf_map *map)

@@ -298,6 +298,14 @@ static bool spread_slot(const struct nf *nf, struct nf_wheel *wheel, uint32_t le
     return true;
 }
 
+/* No timer is due before; UINT64_MAX: none is set. */
+static uint64_t next_due(const struct nf_wheel *wheel)
+{
+    uint32_t level, slot;
+
+    return find_earliest(wheel, &level, &slot) ? time_of(wheel, slot_start(wheel, level, slot)) : UINT64_MAX;
+}
+
 uint32_t nf_wheel_due(const struct nf *nf, struct nf_wheel *wheel, uint64_t now, uint32_t out[], uint32_t max)
 {
     uint64_t target = now / wheel->tick;
@@ -322,13 +330,6 @@ uint32_t nf_wheel_due(const struct nf *nf, struct nf_wheel *wheel, uint64_t now,
         out[n] = wheel->nodes[slot_link(0, slot)].next - FIRST;
         nf_wheel_cancel(nf, wheel, out[n++]);
     }
-    nf_wake(nf, n == max ? now : nf_wheel_next(wheel));
+    nf_wake(nf, n == max ? now : next_due(wheel));
     return n;
-}
-
-uint64_t nf_wheel_next(const struct nf_wheel *wheel)
-{
-    uint32_t level, slot;
-
-    return find_earliest(wheel, &level, &slot) ? time_of(wheel, slot_start(wheel, level, slot)) : UINT64_MAX;
 }

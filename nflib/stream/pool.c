@@ -8,87 +8,58 @@
 
 uint64_t nf_streams_bytes(const struct nf_streams_config *config)
 {
-    return sizeof(struct nf_streams) + (uint64_t)config->pieces * sizeof(struct nf_stream_piece);
+    return FT_LINE + nf_lists_bytes(config->pieces, sizeof(struct nf_stream_piece));
 }
 
 struct nf_streams *nf_streams_make(struct nf *nf, const struct nf_streams_config *config)
 {
-    struct nf_streams *streams = ft_arena_alloc(nf->arena, nf_streams_bytes(config));
+    struct nf_streams *streams = ft_arena_alloc(nf->arena, sizeof(*streams));
 
     if (!streams)
         return NULL;
-    streams->capacity = config->pieces;
+    streams->pieces = nf_lists_make(nf, config->pieces, sizeof(struct nf_stream_piece));
     streams->flow_pieces = config->flow_pieces;
     streams->loose = config->loose;
-    nf_constant(nf, streams, offsetof(struct nf_streams, used));
-    nf_table_add(nf,
-                 (struct nf_table){
-                     .name = "stream_pieces", .count = &streams->used, .parts = 1, .limit = config->pieces});
+    NF_CONSTANT(nf, streams);
+    if (!streams->pieces)
+        return NULL;
+    nf_table_add_lists(nf, "stream_pieces", streams->pieces);
     return streams;
 }
 
 /* ---- a pool that came from a peer ----------------------------------------------------------------- */
 
-/* Each piece is in one list. */
-static int mark_piece(struct nf_check *c, const struct nf_streams *streams, uint64_t *seen, uint32_t place)
-{
-    nf_check_step(c);
-    if (place > streams->touched || seen[place / 64] >> place % 64 & 1)
-        return nf_check_failed(c, "piece %u is in two lists, or behind the %u ever used, expected one list",
-                               place, streams->touched);
-    seen[place / 64] |= 1ull << place % 64;
-    return 0;
-}
-
 static int check_stream(struct nf_check *c, const struct nf_streams *streams, uint64_t *seen,
                         const struct nf_stream *s)
 {
-    uint32_t count = 0, end = s->next;
+    uint32_t end = s->next;
+    int error;
 
-    if (s->flags & ~NF_STREAM_FLAGS || s->zero || (s->kept && !(s->flags & NF_STREAM_KNOWN)))
+    if (s->flags & ~NF_STREAM_FLAGS || s->zero || (s->pieces && !(s->flags & NF_STREAM_KNOWN)))
         return nf_check_failed(c, "a stream has flags %u, expected those that one has", s->flags);
-    for (uint32_t place = s->kept; place; place = streams->piece[place - 1].next, count++) {
-        const struct nf_stream_piece *piece = &streams->piece[place - 1];
-        int error = mark_piece(c, streams, seen, place);
+    if (s->pieces > streams->flow_pieces)
+        return nf_check_failed(c, "a stream has %u pieces, expected %u at most", s->pieces,
+                               streams->flow_pieces);
+    error = nf_list_check(c, streams->pieces, &s->kept, s->pieces, seen);
+    for (uint32_t at = nf_list_first(&s->kept); at != NF_NONE && !error;
+         at = nf_list_next(streams->pieces, at)) {
+        const struct nf_stream_piece *piece = nf_lists_value(streams->pieces, at);
 
-        if (error)
-            return error;
         if (piece->len > NF_STREAM_PIECE || piece->fin > 1 || (int32_t)(piece->seq - end) < 0)
-            return nf_check_failed(c, "piece %u has %u bytes at %u, expected up to %u behind %u", place,
+            return nf_check_failed(c, "piece %u has %u bytes at %u, expected up to %u behind %u", at,
                                    piece->len, piece->seq, NF_STREAM_PIECE, end);
         end = piece->seq + piece->len;
     }
-    if (count != s->pieces || count > streams->flow_pieces)
-        return nf_check_failed(c, "a stream has %u pieces, expected %u, and %u at most", count, s->pieces,
-                               streams->flow_pieces);
-    return 0;
-}
-
-static int check_free(struct nf_check *c, const struct nf_streams *streams, uint64_t *seen)
-{
-    uint32_t count = 0;
-    int error = 0;
-
-    if (streams->touched > streams->capacity || streams->used > streams->touched)
-        return nf_check_failed(c, "%u pieces are used and %u were, expected at most %u", streams->used,
-                               streams->touched, streams->capacity);
-    for (uint32_t place = streams->free; place && !error; place = streams->piece[place - 1].next, count++)
-        error = mark_piece(c, streams, seen, place);
-    if (!error && count != streams->touched - streams->used)
-        return nf_check_failed(c, "%u pieces are free, expected %u", count, streams->touched - streams->used);
     return error;
 }
 
 int nf_streams_check(const struct nf *nf, struct nf_check *c, const struct nf_streams *streams, uint32_t at)
 {
-    uint64_t *seen = nf_check_memory(c, 0, (streams->capacity / 64 + 1ull) * sizeof(*seen));
+    uint64_t *seen = nf_lists_seen(c, 0, streams->pieces);
     const struct nf_session *s;
     uint32_t used = 0;
-    int error;
+    int error = seen ? 0 : FT_ENOMEM;
 
-    if (!seen)
-        return FT_ENOMEM;
-    error = check_free(c, streams, seen);
     for (uint32_t n = 0; !error && (s = nf_sessions_next(nf, &n)) != NULL; n++) {
         const struct nf_stream *pair = (const void *)((const uint8_t *)nf_session_slot(nf, s) + at);
 
@@ -97,8 +68,9 @@ int nf_streams_check(const struct nf *nf, struct nf_check *c, const struct nf_st
             used += pair[i].pieces;
         }
     }
-    if (!error && used != streams->used)
-        return nf_check_failed(c, "streams have %u pieces, expected %u, the count", used, streams->used);
+    if (!error && used != nf_lists_count(streams->pieces))
+        return nf_check_failed(c, "streams have %u pieces, expected %u, the count", used,
+                               nf_lists_count(streams->pieces));
     return error;
 }
 

@@ -26,39 +26,25 @@ struct segment {
 
 /* ---- pieces --------------------------------------------------------------------------------------- */
 
-static struct nf_stream_piece *piece_at(const struct nf_streams *streams, uint32_t place)
+static const struct nf_stream_piece *piece_at(const struct nf_streams *streams, uint32_t place)
 {
-    return (struct nf_stream_piece *)(uintptr_t)&streams->piece[place - 1];
+    return nf_lists_value(streams->pieces, place);
 }
 
-/* There is one. Its place + 1. */
-static uint32_t take_piece(const struct nf *nf, struct nf_streams *streams)
+/* The stream's first one. */
+static void drop_piece(const struct nf *nf, struct nf_streams *streams, struct nf_stream *s)
 {
-    uint32_t place = streams->free;
+    uint32_t place = nf_list_first(&s->kept);
 
-    nf_edit(nf, &streams->used, 3 * sizeof(uint32_t)); /* used, touched, free */
-    if (place)
-        streams->free = piece_at(streams, place)->next;
-    else
-        place = ++streams->touched;
-    streams->used++;
-    return place;
-}
-
-static void give_piece(const struct nf *nf, struct nf_streams *streams, uint32_t place)
-{
-    nf_edit(nf, &streams->used, 3 * sizeof(uint32_t));
-    *NF_EDIT(nf, &piece_at(streams, place)->next) = streams->free;
-    streams->free = place;
-    streams->used--;
+    nf_list_remove(nf, streams->pieces, &s->kept, place);
+    nf_lists_give(nf, streams->pieces, place);
+    s->pieces--;
 }
 
 static void release_stream(const struct nf *nf, struct nf_streams *streams, struct nf_stream *s)
 {
-    for (uint32_t place = s->kept, next; place; place = next) {
-        next = piece_at(streams, place)->next;
-        give_piece(nf, streams, place);
-    }
+    while (s->pieces)
+        drop_piece(nf, streams, s);
     memset(s, 0, sizeof(*s));
 }
 
@@ -106,9 +92,8 @@ static void read_kept(const struct taking *t)
 {
     struct nf_stream *s = t->stream;
 
-    while (s->kept) {
-        uint32_t place = s->kept;
-        const struct nf_stream_piece *piece = piece_at(t->streams, place);
+    while (s->pieces) {
+        const struct nf_stream_piece *piece = piece_at(t->streams, nf_list_first(&s->kept));
         int32_t ahead = (int32_t)(piece->seq - s->next);
         uint32_t seen = (uint32_t)-ahead;
 
@@ -118,9 +103,7 @@ static void read_kept(const struct taking *t)
             read_bytes(t, piece->bytes + seen, piece->len - seen, 0);
         if (piece->fin && piece->seq + piece->len == s->next && !(s->flags & NF_STREAM_FIN))
             read_fin(s);
-        s->kept = piece->next;
-        s->pieces--;
-        give_piece(t->nf, t->streams, place);
+        drop_piece(t->nf, t->streams, s);
     }
 }
 
@@ -143,10 +126,10 @@ static void pass_hole(const struct taking *t, uint32_t to)
     if (s->acked - s->next < to - s->next)
         to = s->acked;
     while ((int32_t)(to - s->next) > 0 && !(s->flags & NF_STREAM_FIN)) {
-        uint32_t gap = to - s->next;
+        uint32_t gap = to - s->next, first = nf_list_first(&s->kept);
 
-        if (s->kept && piece_at(t->streams, s->kept)->seq - s->next < gap)
-            gap = piece_at(t->streams, s->kept)->seq - s->next;
+        if (first != NF_NONE && piece_at(t->streams, first)->seq - s->next < gap)
+            gap = piece_at(t->streams, first)->seq - s->next;
         read_bytes(t, NULL, 0, gap);
         read_kept(t);
     }
@@ -154,35 +137,31 @@ static void pass_hole(const struct taking *t, uint32_t to)
 
 /* ---- behind a hole -------------------------------------------------------------------------------- */
 
-/* A piece with n bytes of the segment, from `at` on, behind the piece `before`; its place + 1. */
+/* A piece with n bytes of the segment, from `at` on, in front of the piece `next`; its place. There is room.
+ */
 static uint32_t add_piece(const struct taking *t, const struct segment *g, uint32_t at, uint32_t n,
-                          uint32_t before)
+                          uint32_t next)
 {
-    uint32_t place = take_piece(t->nf, t->streams);
-    uint32_t bytes = offsetof(struct nf_stream_piece, bytes) + n;
-    struct nf_stream_piece *piece = nf_edit(t->nf, piece_at(t->streams, place), bytes);
-    struct nf_stream_piece *last = before ? piece_at(t->streams, before) : NULL;
+    uint32_t place = nf_lists_take(t->nf, t->streams->pieces);
+    struct nf_stream_piece *piece =
+        nf_edit(t->nf, piece_at(t->streams, place), offsetof(struct nf_stream_piece, bytes) + n);
 
     memset(piece, 0, offsetof(struct nf_stream_piece, bytes));
-    piece->next = last ? last->next : t->stream->kept;
     piece->seq = g->seq + at;
     piece->len = (uint16_t)n;
     memcpy(piece->bytes, g->bytes + at, n);
-    if (last)
-        *NF_EDIT(t->nf, &last->next) = place;
-    else
-        t->stream->kept = place;
+    nf_list_insert(t->nf, t->streams->pieces, &t->stream->kept, place, next);
     t->stream->pieces++;
     return place;
 }
 
-/* `before`: the last piece that ends at or before the segment's end. */
+/* `before`: the last piece that ends at or before the segment's end, behind which is none; NF_NONE: none. */
 static void add_fin(const struct taking *t, const struct segment *g, uint32_t before)
 {
-    const struct nf_stream_piece *last = before ? piece_at(t->streams, before) : NULL;
+    const struct nf_stream_piece *last = before != NF_NONE ? piece_at(t->streams, before) : NULL;
 
     if (!last || last->seq + last->len != g->seq + g->len)
-        last = piece_at(t->streams, add_piece(t, g, g->len, 0, before));
+        last = piece_at(t->streams, add_piece(t, g, g->len, 0, NF_NONE));
     *NF_EDIT(t->nf, &last->fin) = 1;
 }
 
@@ -193,17 +172,17 @@ static void add_fin(const struct taking *t, const struct segment *g, uint32_t be
  */
 static uint32_t walk_parts(const struct taking *t, const struct segment *g, bool keep)
 {
-    uint32_t at = 0, count = 0, before = 0, place = t->stream->kept;
+    uint32_t at = 0, count = 0, before = NF_NONE, place = nf_list_first(&t->stream->kept);
 
     for (;;) {
-        const struct nf_stream_piece *piece = place ? piece_at(t->streams, place) : NULL;
+        const struct nf_stream_piece *piece = place != NF_NONE ? piece_at(t->streams, place) : NULL;
         uint32_t from = g->seq + at, n = g->len - at, ahead;
 
         if (piece && (int32_t)(piece->seq + piece->len - from) <= 0) {
             if (piece->fin && (int32_t)(piece->seq + piece->len - (g->seq + g->len)) < 0)
                 return UINT32_MAX;
             before = place;
-            place = piece->next;
+            place = nf_list_next(t->streams->pieces, place);
             continue;
         }
         if (!n && g->fin && piece)
@@ -223,7 +202,7 @@ static uint32_t walk_parts(const struct taking *t, const struct segment *g, bool
         n = n < NF_STREAM_PIECE ? n : NF_STREAM_PIECE;
         n = n < ahead ? n : ahead;
         if (keep)
-            before = add_piece(t, g, at, n, before);
+            before = add_piece(t, g, at, n, place);
         at += n;
         count++;
     }
@@ -240,7 +219,7 @@ static enum nf_stream_taken keep_segment(const struct taking *t, const struct se
     count += g->fin; /* perhaps by itself */
     if (!count)
         return NF_STREAM_OLD;
-    if (count > streams->flow_pieces - pieces || count > streams->capacity - streams->used)
+    if (count > streams->flow_pieces - pieces || count > nf_lists_left(streams->pieces))
         return NF_STREAM_FULL;
     walk_parts(t, g, true);
     return t->stream->pieces > pieces ? NF_STREAM_KEPT : NF_STREAM_OLD;
@@ -311,7 +290,7 @@ static bool begin_again(const struct taking *t)
 
     if (s->flags & NF_STREAM_ANSWERED)
         return false;
-    if (!(s->flags & NF_STREAM_MIDDLE) && (s->next != s->start || s->kept))
+    if (!(s->flags & NF_STREAM_MIDDLE) && (s->next != s->start || s->pieces))
         return false;
     release_stream(t->nf, t->streams, s);
     s->flags = NF_STREAM_DOUBTED;

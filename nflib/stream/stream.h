@@ -44,10 +44,10 @@ enum nf_stream_flags {
 
 /* One direction of a connection. Zeros: nothing has been seen. */
 struct nf_stream {
-    uint32_t start; /* sequence number of its first byte */
-    uint32_t next;  /* of the next byte to hand over */
-    uint32_t acked; /* by the receiver */
-    uint32_t kept;  /* the first piece kept behind a hole + 1; 0: none */
+    uint32_t start;      /* sequence number of its first byte */
+    uint32_t next;       /* of the next byte to hand over */
+    uint32_t acked;      /* by the receiver */
+    struct nf_list kept; /* pieces kept behind a hole */
     uint16_t pieces;
     uint8_t flags; /* enum nf_stream_flags */
     uint8_t zero;

@@ -98,8 +98,9 @@ static void list_patterns(struct ips_look *look, bool reply)
     const struct ips_note *note;
 
     look->patterns = 0;
-    for (uint32_t place = look->flow->notes[reply]; place; place = note->next) {
-        note = &ips->notes->note[place - 1];
+    for (uint32_t place = nf_list_first(&look->flow->notes[reply]); place != NF_NONE;
+         place = nf_list_next(ips->notes, place)) {
+        note = nf_lists_value(ips->notes, place);
         if (is_looked_for(config->read, note) && look->patterns < IPS_PATTERNS_FLOW)
             look->pattern[look->patterns++] = NF_EDIT(look->nf, note);
     }

@@ -219,16 +219,11 @@ static void ips_release(void *c)
     ips_rules_free(config->read);
 }
 
-static uint64_t notes_bytes(const struct ips_config *config)
-{
-    return sizeof(struct ips_notes) + (uint64_t)config->max_notes * sizeof(struct ips_note);
-}
-
 static uint64_t ips_arena(const void *c)
 {
     const struct ips_config *config = c;
 
-    return nf_streams_bytes(&config->streams) + notes_bytes(config) +
+    return nf_streams_bytes(&config->streams) + nf_lists_bytes(config->max_notes, sizeof(struct ips_note)) +
            IPS_RULES_MAX * sizeof(struct ips_live) + config->alerts * sizeof(struct ips_alert) + 4 * FT_LINE;
 }
 
@@ -244,18 +239,15 @@ static bool ips_make(struct nf *nf)
     struct ips *ips = nf->state;
 
     ips->streams = nf_streams_make(nf, &config->streams);
-    ips->notes = ft_arena_alloc(nf->arena, notes_bytes(config));
+    ips->notes = nf_lists_make(nf, config->max_notes, sizeof(struct ips_note));
     ips->tracks = ips_tracks_make(nf, config->max_tracked);
     ips->live = ft_arena_alloc(nf->arena, IPS_RULES_MAX * sizeof(*ips->live));
     ips->alert = ft_arena_alloc(nf->arena, config->alerts * sizeof(*ips->alert));
-    ips->max_notes = config->max_notes;
     ips->alerts = config->alerts;
     nf_constant(nf, ips, offsetof(struct ips, alerted));
     if (!ips->streams || !ips->notes || !ips->tracks || !ips->live || !ips->alert)
         return false;
-    nf_table_add(nf,
-                 (struct nf_table){
-                     .name = "notes", .count = &ips->notes->used, .parts = 1, .limit = config->max_notes});
+    nf_table_add_lists(nf, "notes", ips->notes);
     for (uint32_t i = 0; i < config->read->count; i++)
         ips->live[i] =
             (struct ips_live){.sid = config->read->rule[i].sid, .action = config->read->rule[i].action};

@@ -9,17 +9,17 @@
 
 static const struct ips_note *note_at(const struct ips *ips, uint32_t place)
 {
-    return &ips->notes->note[place - 1];
+    return nf_lists_value(ips->notes, place);
 }
 
 const struct ips_note *ips_note_find(const struct ips_look *look, bool reply, uint32_t content)
 {
     const struct ips *ips = look->nf->state;
-    uint32_t place = look->flow->notes[reply];
+    uint32_t place = nf_list_first(&look->flow->notes[reply]);
 
-    while (place && note_at(ips, place)->content != content)
-        place = note_at(ips, place)->next;
-    return place ? note_at(ips, place) : NULL;
+    while (place != NF_NONE && note_at(ips, place)->content != content)
+        place = nf_list_next(ips->notes, place);
+    return place != NF_NONE ? note_at(ips, place) : NULL;
 }
 
 void ips_note_miss(struct ips_look *look, uint32_t content)
@@ -39,122 +39,80 @@ const struct ips_note *ips_note_add(struct ips_look *look, bool reply, uint32_t 
 {
     const struct ips_config *config = look->nf->config;
     const struct ips *ips = look->nf->state;
-    struct ips_notes *notes = ips->notes;
     struct ips_flow *flow = look->flow;
     struct ips_note *note;
-    uint32_t place = notes->free;
+    uint32_t place = NF_NONE;
 
-    if (flow->noted[reply] == IPS_NOTES_FLOW || notes->used == ips->max_notes ||
-        (config->read->content[content].pcre && look->patterns == IPS_PATTERNS_FLOW)) {
+    if (flow->noted[reply] < IPS_NOTES_FLOW &&
+        !(config->read->content[content].pcre && look->patterns == IPS_PATTERNS_FLOW))
+        place = nf_lists_take(look->nf, ips->notes);
+    if (place == NF_NONE) {
         ips_note_miss(look, content);
         return NULL;
     }
-    nf_edit(look->nf, notes, offsetof(struct ips_notes, zero));
-    if (place)
-        notes->free = note_at(ips, place)->next;
-    else
-        place = ++notes->touched;
-    notes->used++;
     note = NF_EDIT(look->nf, note_at(ips, place));
-    *note = (struct ips_note){.next = flow->notes[reply], .content = content, .first = end, .last = end};
-    flow->notes[reply] = place;
+    *note = (struct ips_note){.content = content, .first = end, .last = end};
+    nf_list_insert(look->nf, ips->notes, &flow->notes[reply], place, nf_list_first(&flow->notes[reply]));
     flow->noted[reply]++;
     return note;
 }
 
-static void free_note(struct nf *nf, uint32_t place)
+static void drop_note(struct nf *nf, struct ips_flow *flow, bool reply, uint32_t place)
 {
-    struct ips *ips = nf->state;
-    struct ips_notes *notes = nf_edit(nf, ips->notes, offsetof(struct ips_notes, zero));
+    const struct ips *ips = nf->state;
 
-    *NF_EDIT(nf, &notes->note[place - 1].next) = notes->free;
-    notes->free = place;
-    notes->used--;
+    nf_list_remove(nf, ips->notes, &flow->notes[reply], place);
+    nf_lists_give(nf, ips->notes, place);
+    flow->noted[reply]--;
 }
 
 void ips_notes_drop(struct ips_look *look, bool reply, uint32_t content, uint32_t count)
 {
     const struct ips *ips = look->nf->state;
-    uint32_t place = look->flow->notes[reply], before = 0, next;
 
-    for (; place; place = next) {
-        const struct ips_note *note = note_at(ips, place);
-
-        next = note->next;
-        if (note->content - content >= count) {
-            before = place;
-            continue;
-        }
-        if (before)
-            *NF_EDIT(look->nf, &note_at(ips, before)->next) = next;
-        else
-            look->flow->notes[reply] = next;
-        look->flow->noted[reply]--;
-        free_note(look->nf, place);
+    for (uint32_t place = nf_list_first(&look->flow->notes[reply]), next; place != NF_NONE; place = next) {
+        next = nf_list_next(ips->notes, place);
+        if (note_at(ips, place)->content - content < count)
+            drop_note(look->nf, look->flow, reply, place);
     }
 }
 
 void ips_notes_release(struct nf *nf, struct ips_flow *flow, bool reply)
 {
-    const struct ips *ips = nf->state;
-
-    for (uint32_t place = flow->notes[reply], next; place; place = next) {
-        next = note_at(ips, place)->next;
-        free_note(nf, place);
-    }
-    flow->notes[reply] = flow->noted[reply] = 0;
+    while (flow->noted[reply])
+        drop_note(nf, flow, reply, nf_list_first(&flow->notes[reply]));
 }
 
 /* ---- notes that came from a peer ------------------------------------------------------------------ */
-
-static int mark_note(struct nf_check *c, const struct ips_notes *notes, uint64_t *seen, uint32_t place)
-{
-    nf_check_step(c);
-    if (place > notes->touched || seen[place / 64] >> place % 64 & 1)
-        return nf_check_failed(c, "note %u is in two lists, or behind the %u ever used, expected one list",
-                               place, notes->touched);
-    seen[place / 64] |= 1ull << place % 64;
-    return 0;
-}
 
 static int check_flow_notes(const struct nf *nf, struct nf_check *c, const struct ips_flow *flow,
                             unsigned way, uint64_t *seen)
 {
     const struct ips_config *config = nf->config;
     const struct ips *ips = nf->state;
-    uint32_t count = 0;
+    int error;
 
-    for (uint32_t place = flow->notes[way]; place; place = note_at(ips, place)->next, count++) {
-        int error = mark_note(c, ips->notes, seen, place);
-
-        if (error)
-            return error;
-        if (flow->generation == ips->generation && note_at(ips, place)->content >= config->read->contents)
+    if (flow->noted[way] > IPS_NOTES_FLOW)
+        return nf_check_failed(c, "a direction has %u notes, expected %u at most", flow->noted[way],
+                               IPS_NOTES_FLOW);
+    error = nf_list_check(c, ips->notes, &flow->notes[way], flow->noted[way], seen);
+    for (uint32_t place = nf_list_first(&flow->notes[way]);
+         place != NF_NONE && !error && flow->generation == ips->generation;
+         place = nf_list_next(ips->notes, place))
+        if (note_at(ips, place)->content >= config->read->contents)
             return nf_check_failed(c, "note %u is of content %u, expected one of %u", place,
                                    note_at(ips, place)->content, config->read->contents);
-    }
-    return count == flow->noted[way] && count <= IPS_NOTES_FLOW
-               ? 0
-               : nf_check_failed(c, "a direction has %u notes, expected %u, and %u at most", count,
-                                 flow->noted[way], IPS_NOTES_FLOW);
+    return error;
 }
 
 int ips_notes_check(const struct nf *nf, struct nf_check *c)
 {
     const struct ips *ips = nf->state;
-    const struct ips_notes *notes = ips->notes;
-    uint64_t *seen = nf_check_memory(c, 1, (ips->max_notes / 64 + 1ull) * sizeof(*seen));
+    uint64_t *seen = nf_lists_seen(c, 1, ips->notes);
     const struct nf_session *s;
     uint32_t count = 0;
-    int error = 0;
+    int error = seen ? 0 : FT_ENOMEM;
 
-    if (!seen)
-        return FT_ENOMEM;
-    if (notes->touched > ips->max_notes || notes->used > notes->touched)
-        return nf_check_failed(c, "%u notes are used and %u were, expected at most %u", notes->used,
-                               notes->touched, ips->max_notes);
-    for (uint32_t place = notes->free; place && !error; place = note_at(ips, place)->next, count++)
-        error = mark_note(c, notes, seen, place);
     for (uint32_t n = 0; !error && (s = nf_sessions_next(nf, &n)) != NULL; n++) {
         const struct ips_flow *flow = nf_session_slot(nf, s);
 
@@ -163,7 +121,8 @@ int ips_notes_check(const struct nf *nf, struct nf_check *c)
             error = check_flow_notes(nf, c, flow, 1, seen);
         count += flow->noted[0] + flow->noted[1];
     }
-    if (!error && count != notes->touched)
-        return nf_check_failed(c, "%u notes are in lists, expected %u", count, notes->touched);
+    if (!error && count != nf_lists_count(ips->notes))
+        return nf_check_failed(c, "flows have %u notes, expected %u, the count", count,
+                               nf_lists_count(ips->notes));
     return error;
 }

@@ -52,7 +52,7 @@ enum ips_flow_flags { IPS_FLOW_BLOCKED = 1, IPS_FLOW_ANSWERED = 2, IPS_FLOW_FLAG
 /* In a session. Index 0: the direction of its first packet. */
 struct ips_flow {
     struct nf_stream stream[2];
-    uint32_t notes[2];    /* the first note + 1 */
+    struct nf_list notes[2];
     uint32_t generation;  /* of the rules that states and notes are about */
     uint16_t state[2][2]; /* of the direction, of the automaton */
     uint8_t noted[2];     /* how many notes there are */
@@ -63,19 +63,12 @@ _Static_assert(sizeof(struct ips_flow) == 64, "a line");
 
 /* A content of a rule with several has been found in a direction. Positions are modulo 2^32. */
 struct ips_note {
-    uint32_t next; /* + 1; of a direction, or of the free ones */
     uint32_t content;
     uint32_t first, last;           /* where it ended first and last */
+    uint16_t found;                 /* 1: it has been found; else it is a pattern that is looked for */
+    uint16_t begins;                /* 1: a pattern that is anchored may begin with the next byte */
     uint64_t state;                 /* of a pattern: the positions that the stream is at */
-    uint32_t found;                 /* 1: it has been found; else it is a pattern that is looked for */
-    uint32_t begins;                /* 1: a pattern that is anchored may begin with the next byte */
     uint64_t ends[IPS_WINDOW / 64]; /* a bit for each end in the IPS_WINDOW positions up to `last` */
-};
-
-struct ips_notes {
-    uint32_t used, touched, free; /* as in nf_streams */
-    uint32_t zero;
-    struct ips_note note[];
 };
 
 /* A match that people are told. */
@@ -97,11 +90,11 @@ struct ips_live {
 
 struct ips {
     struct nf_streams *streams;
-    struct ips_notes *notes;
+    struct nf_lists *notes;             /* struct ips_note */
     struct nf_shared_map *tracks;       /* of ips_threshold.c */
     struct ips_live *live;              /* [IPS_RULES_MAX] */
     struct ips_alert *alert;            /* [config->alerts], a ring */
-    uint32_t max_notes, alerts;         /* all up to here constant */
+    uint32_t alerts, unused;            /* all up to here constant */
     _Alignas(FT_LINE) uint64_t alerted; /* ever */
     uint32_t generation;                /* of rules; raised by a change of them */
     uint32_t zero;

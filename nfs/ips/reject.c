@@ -70,10 +70,8 @@ static void emit(const struct ips_look *look, uint8_t *frame, uint32_t len, bool
     const struct nf_packet *p = look->p;
 
     memcpy(frame, p->data, p->l3);
-    if (back) {
-        memcpy(frame, p->data + 6, 6);
-        memcpy(frame + 6, p->data, 6);
-    }
+    if (back)
+        nf_packet_macs_back(p, frame);
     nf_emit(look->nf, back ? p->in_port : p->in_port ^ 1, frame, p->l3 + len);
 }
 

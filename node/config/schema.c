@@ -81,6 +81,7 @@ static const char *describe_expected(const struct nf_param *p, char *buf, size_t
         [NF_SECONDS] = "seconds, from %lu to %lu",
         [NF_RANGE] = "a range like %lu-%lu within these",
         [NF_PREFIXES] = "a list of at most %lu networks A.B.C.D/N",
+        [NF_NETWORKS] = "a list of at most %lu networks A.B.C.D/N or of IPv6",
         [NF_BOOL] = "true or false",
         [NF_IPV4] = "an address A.B.C.D",
         [NF_FILE] = "a readable file",
@@ -92,6 +93,7 @@ static const char *describe_expected(const struct nf_param *p, char *buf, size_t
         [ND_NETWORK] = "a network A.B.C.D/N without host bits",
         [ND_INTERFACE] = "an address with prefix A.B.C.D/N, N from 1 to 32",
         [ND_IPV6] = "an address of IPv6",
+        [ND_NETWORK46] = "a network A.B.C.D/N or of IPv6, 2001:db8::/32, without host bits",
         [ND_NETWORK6] = "a network of IPv6 with its prefix, 2001:db8::/32, without host bits",
         [ND_INTERFACE6] = "an address of IPv6 with prefix like 2001:db8::1/64, 1 to 128 bits",
         [ND_HOP6] = "an address of IPv6, a link-local one with its interface, fe80::1%%outside",
@@ -100,10 +102,10 @@ static const char *describe_expected(const struct nf_param *p, char *buf, size_t
         [ND_MAP] = "a map of settings",
     };
     int kind = (int)p->kind;
-    uint64_t least = kind == NF_PREFIXES                  ? NF_PREFIXES_MAX
-                     : kind == ND_LIST                    ? p->max
-                     : kind == ND_TEXT || kind == ND_NAME ? p->max - 1
-                                                          : p->min;
+    uint64_t least = kind == NF_PREFIXES || kind == NF_NETWORKS ? NF_PREFIXES_MAX
+                     : kind == ND_LIST                          ? p->max
+                     : kind == ND_TEXT || kind == ND_NAME       ? p->max - 1
+                                                                : p->min;
 
     const char *form = kind <= ND_LIST ? forms[kind] : NULL;
 
@@ -211,6 +213,7 @@ static bool read_plain(const struct nd_yaml *v, const struct nf_param *p, void *
     case ND_INTERFACE:
         return nd_parse_prefix(v->text, out) && ((struct nf_prefix *)out)->mask;
     case ND_IPV6:
+    case ND_NETWORK46:
     case ND_NETWORK6:
     case ND_INTERFACE6:
         return read_prefix6(v->text, p, out);
@@ -253,17 +256,24 @@ static int read_path(struct nd_arena *arena, const struct nd_yaml *v, const char
     return why ? nd_yaml_fail(fault, v, "%s is %.80s (%s), expected a readable file", what, v->text, why) : 0;
 }
 
-static int read_prefixes(const struct nd_yaml *v, const char *what, const struct nf_param *p,
-                         struct nf_prefixes *out, struct ft_fault *fault)
+/* NF_PREFIXES, or NF_NETWORKS with `any`, which `ipv4` is part of. */
+static int read_networks(const struct nd_yaml *v, const char *what, const struct nf_param *p,
+                         struct nf_prefixes *ipv4, struct nf_networks *any, struct ft_fault *fault)
 {
-    static const struct nf_param entry = {.kind = ND_KIND(ND_NETWORK)};
+    const struct nf_param entry = {.kind = any ? ND_KIND(ND_NETWORK46) : ND_KIND(ND_NETWORK)};
+    struct nd_prefix6 prefix;
 
     if (v->kind != ND_YAML_LIST || v->count > NF_PREFIXES_MAX)
         return refuse_value(fault, v, what, p);
     for (const struct nd_yaml *e = v->first; e; e = e->next) {
-        if (e->kind != ND_YAML_TEXT || !read_network(e->text, &out->list[out->count]))
+        if (e->kind == ND_YAML_TEXT && read_network(e->text, &ipv4->list[ipv4->count])) {
+            ipv4->count++;
+        } else if (any && e->kind == ND_YAML_TEXT && read_prefix6(e->text, &entry, &prefix)) {
+            memcpy(any->ipv6[any->count].addr, prefix.addr, 16);
+            any->ipv6[any->count++].bits = prefix.bits;
+        } else {
             return refuse_value(fault, e, what, &entry);
-        out->count++;
+        }
     }
     return 0;
 }
@@ -278,8 +288,8 @@ int nd_schema_value(struct nd_arena *arena, const struct nd_yaml *v, const char 
         *(const struct nd_yaml **)out = v;
         return 0;
     }
-    if (kind == NF_PREFIXES)
-        return read_prefixes(v, what, p, out, fault);
+    if (kind == NF_PREFIXES || kind == NF_NETWORKS)
+        return read_networks(v, what, p, out, kind == NF_NETWORKS ? out : NULL, fault);
     if (v->kind == ND_YAML_TEXT && kind == NF_STRING)
         return read_string(arena, v, what, p, out, fault);
     if (v->kind == ND_YAML_TEXT && (kind == NF_FILE || kind == ND_PATH))

@@ -17,6 +17,7 @@ enum nd_kind {
     ND_NETWORK,    /* struct nf_prefix: A.B.C.D/N, host bits refused */
     ND_INTERFACE,  /* struct nf_prefix with all bits of the address: A.B.C.D/N, N 1 … 32 */
     ND_IPV6,       /* struct nd_prefix6, 128 bits: a host's address */
+    ND_NETWORK46,  /* an entry of NF_NETWORKS */
     ND_NETWORK6,   /* struct nd_prefix6: host bits refused */
     ND_INTERFACE6, /* struct nd_prefix6 with all bits of the address, of 1 … 128 */
     ND_HOP6,       /* struct nd_hop6: an address, a link-local one with %INTERFACE */

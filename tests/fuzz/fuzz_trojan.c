@@ -4,9 +4,10 @@
 
 #include <string.h>
 
-static const char *const commands[] = {"clear", "clear 10.0.0.2", "set tcp_established=10", NULL};
+static const char *const commands[] = {"clear", "clear 10.0.0.2", "clear 2001:db8::2",
+                                       "set tcp_established=10", NULL};
 static const struct stream_chain chain = {
-    .nfs = "    - trojan: { irc: 80-2000, max_hosts: 3, remember: 5, max_flows: 6 }\n",
+    .nfs = "    - trojan: { ipv6: true, irc: 80-2000, max_hosts: 3, remember: 5, max_flows: 6 }\n",
     .name = "trojan",
     .commands = commands,
 };

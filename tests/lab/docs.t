@@ -10,7 +10,7 @@ reference=$root/docs/reference.md
 mkdir -p "$work" || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
-plan 25
+plan 26
 
 takes() { "$UNDERSTUDY" check -c "$1" >"$work/out" 2>"$work/err"; }
 
@@ -224,6 +224,36 @@ check_code_names() {
     return $bad
 }
 ok "every name of the code in a doc is in the code" check_code_names
+
+# Each function of the state types is called by an NF, or by the library; and the page's table says which NFs use a type.
+modules() { grep -rhoE --include='*.c' '^    \.name = "[a-z0-9_]+"' "$root/nfs" | cut -d'"' -f2 | sort; }
+users() { # FUNCTION
+    local nf
+    for nf in $(modules); do
+        cat "$root/nfs/$nf".c "$root/nfs/${nf}"_*.c "$root/nfs/$nf"/*.c 2>/dev/null | grep -qw "$1" && echo "$nf"
+    done
+}
+check_state_types() {
+    local name made says bad=0
+    [ "$(modules | wc -l)" -ge 10 ] || { echo "too few NFs are found"; bad=1; }
+    while read -r name; do
+        grep -rqw --include='*.[ch]' "$name" "$root"/{nfs,examples,node} "$root"/nflib/{session,stream,chain,backend,module} ||
+            [ "$(grep -rlw "$name" "$root"/nflib/{state,shared}/*.c | wc -l)" -ge 2 ] || { echo "nobody calls $name"; bad=1; }
+    done < <(cat "$root/nflib/state/state.h" "$root/nflib/shared/shared.h" | grep -oE '\<nf_[a-z_]+\(' | tr -d '(' | sort -u)
+    while read -r name made; do
+        says=$(sed -n "/^## State types/,/^## State that/s/^| .$name. |.* | \([^|]*\) |\$/\1/p" "$root/docs/writing-an-nf.md" | sed 's/;.*//' | tr -d ' `' | tr ',' ' ')
+        [ "$says" = "$(users "$made" | paste -sd' ')" ] || { echo "$name is used by $(users "$made" | paste -sd' '), the page says $says"; bad=1; }
+    done <<<"nf_map nf_map_make
+nf_list nf_lists_make
+nf_wheel nf_wheel_make
+nf_bucket nf_bucket_fill
+nf_shared_word nf_shared_word_make
+nf_shared_map nf_shared_map_make
+nf_shared_pool nf_shared_pool_make
+nf_merged nf_merged_make"
+    return $bad
+}
+ok "state types are used, and by the NFs that the page names" check_state_types
 
 lab_variables() { grep -oE '\$\{LAB_[A-Z]+' "$root/scripts/lab" | tr -d '${' | sort -u; }
 check_lab_help() {

@@ -11,7 +11,7 @@
 #include <string.h>
 
 struct fight {
-    struct nf_shared_word *number;
+    struct nf_shared_map *number; /* with one entry */
     struct nf_merged *packets;
 };
 
@@ -25,22 +25,38 @@ static uint64_t shared(const void *config, unsigned lanes)
 {
     (void)config;
     (void)lanes;
-    return nf_shared_word_bytes() + nf_merged_bytes();
+    return nf_shared_map_bytes(1, sizeof(uint32_t), sizeof(uint64_t), 1) + nf_merged_bytes();
 }
 
 static bool make(struct nf *nf)
 {
+    static const uint32_t key = 0;
     struct fight *f = nf->state;
 
-    f->number = nf_shared_word_make(nf);
+    f->number = nf_shared_map_make(nf, 1, sizeof(key), sizeof(uint64_t), 1);
     f->packets = nf_merged_make(nf);
-    return f->number && f->packets;
+    if (!f->number || !f->packets)
+        return false;
+    if (nf_map_find(nf_shared_map_part(f->number, 0), &key) == NF_NONE)
+        nf_map_add(nf, nf_shared_map_part(f->number, 0), &key);
+    return true;
 }
 
 /* A step of a generator that no other order of the same packets gives. */
 static uint64_t next(uint64_t number, const struct nf_packet *p)
 {
     return (number ^ p->saddr ^ (uint64_t)p->sport << 32) * 6364136223846793005u + 1442695040888963407u;
+}
+
+static uint64_t step(const struct nf *nf, const struct nf_packet *p)
+{
+    const struct fight *f = nf->state;
+    const struct nf_map *part = nf_shared_map_enter(nf, f->number, 0);
+    uint64_t *number = NF_EDIT(nf, (const uint64_t *)nf_map_value(part, 0)), is;
+
+    is = *number = next(*number, p);
+    nf_shared_map_leave(nf, f->number, 0);
+    return is;
 }
 
 static void write16(uint8_t *at, uint8_t *sum, uint16_t value)
@@ -61,11 +77,8 @@ static void process(struct nf *nf, struct nf_packet *const packets[], uint32_t n
     (void)now;
     for (uint32_t i = 0; i < n; i++) {
         struct nf_packet *p = packets[i];
-        uint64_t was = nf_shared_word_get(nf, f->number), is, count;
+        uint64_t is = step(nf, p), count;
 
-        do /* another lane may have been there since */
-            is = next(was, p);
-        while (!nf_shared_word_cas(nf, f->number, &was, is));
         nf_merged_add(nf, f->packets, 1);
         count = nf_merged_read(nf, f->packets);
         if (!(p->flags & NF_P_IPV4))

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Makes a capture for syn_proxy: connections of clients inside to a server outside, and a flood of SYNs between.
+"""Makes a capture for syn_proxy: connections of clients inside to a server outside, and a flood of SYNs between. Every other
+connection is of IPv6. Resets that know no number are forged into each, one from either side.
 
 mksyn.py OUT.pcap [LEFT.pcap]. Without LEFT cookies are not known, and are 0. LEFT is what left a chain when that capture
 went in: its SYN-ACKs have the cookies, which are the same when the chain runs again with the same seed. Then every
@@ -11,8 +12,8 @@ import struct
 import sys
 
 CONNECTIONS, FLOOD, WORDS = 120, 12, 6
-SYN, ACK, FIN, PSH = 2, 16, 1, 8
-SERVER = bytes((203, 0, 113, 100))
+SYN, ACK, FIN, PSH, RST = 2, 16, 1, 8, 4
+SERVER, SERVER6 = bytes((203, 0, 113, 100)), bytes.fromhex("20010db8000900000000000000000100")
 
 
 def sum16(data):
@@ -27,8 +28,12 @@ def sum16(data):
 def frame(a, b, sport, dport, flags, seq, ack, payload=b"", options=b""):
     offset = (20 + len(options)) // 4 << 4
     tcp = struct.pack("!HHIIBBHHH", sport, dport, seq % 2**32, ack % 2**32, offset, flags, 64240, 0, 0) + options + payload
-    pseudo = a + b + struct.pack("!HH", 6, len(tcp))
+    pseudo = a + b + struct.pack("!HH", 6, len(tcp)) # of IPv6 the same words, with zeros between them
     tcp = tcp[:16] + struct.pack("!H", sum16(pseudo + tcp)) + tcp[18:]
+    if len(a) == 16:
+        head = struct.pack("!IHBB16s16s", 6 << 28, len(tcp), 6, 64, a, b)
+        macs = (b"\2\0\0\0\0\1", b"\2\0\0\0\0\2") # of IPv6 who began is known by these
+        return b"".join(macs[::-1] if a == SERVER6 else macs) + b"\x86\xdd" + head + tcp
     head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(tcp), 0, 0x4000, 64, 6, 0, a, b)
     head = head[:10] + struct.pack("!H", sum16(head)) + head[12:]
     whole = b"\2\0\0\0\0\1\2\0\0\0\0\2\x08\0" + head + tcp
@@ -44,8 +49,9 @@ def cookies_in(path):
         n = struct.unpack_from("<I", data, at + 8)[0]
         f = data[at + 16 : at + 16 + n]
         at += 16 + n
-        if f[12:14] == b"\x08\0" and f[47] & (SYN | ACK) == SYN | ACK and f[48:50] == b"\0\0":
-            found.setdefault((f[30:34], struct.unpack("!H", f[36:38])[0]), struct.unpack("!I", f[38:42])[0])
+        tcp, to = (f[54:], f[38:54]) if f[12:14] == b"\x86\xdd" else (f[34:], f[30:34])
+        if tcp[13] & (SYN | ACK) == SYN | ACK and tcp[14:16] == b"\0\0":
+            found.setdefault((to, struct.unpack("!H", tcp[2:4])[0]), struct.unpack("!I", tcp[4:8])[0])
     return found
 
 
@@ -53,27 +59,31 @@ cookies = cookies_in(sys.argv[2]) if len(sys.argv) > 2 else {}
 draw = random.Random(7)
 frames = []
 for c in range(CONNECTIONS):
-    client, port, isn = bytes((10, 0, c % 3, 5)), 2000 + c, draw.randrange(2**32)
+    ipv6, port, isn = c % 2, 2000 + c, draw.randrange(2**32)
+    to = SERVER6 if ipv6 else SERVER
+    client = bytes.fromhex("20010db80001000000000000000000%02x" % (c % 3)) if ipv6 else bytes((10, 0, c % 3, 5))
     for _ in range(FLOOD):
-        forged = bytes((10, 9, draw.randrange(256), draw.randrange(256)))
-        frames.append([frame(forged, SERVER, draw.randrange(1024, 65536), 80, SYN, draw.randrange(2**32), 0)])
-    mine = [frame(client, SERVER, port, 80, SYN, isn, 0, options=b"\2\4\5\xb4")]
+        forged = (client[:8] + draw.randbytes(8)) if ipv6 else bytes((10, 9, draw.randrange(256), draw.randrange(256)))
+        frames.append([frame(forged, to, draw.randrange(1024, 65536), 80, SYN, draw.randrange(2**32), 0)])
+    mine = [frame(client, to, port, 80, SYN, isn, 0, options=b"\2\4\5\xb4")]
     cookie = cookies.get((client, port), 0)
     server = draw.randrange(2**32)
-    mine.append(frame(client, SERVER, port, 80, ACK, isn + 1, cookie + 1))
-    mine.append(frame(SERVER, client, 80, port, SYN | ACK, server, isn + 1, options=b"\2\4\5\xb4"))
-    mine.append(frame(client, SERVER, port, 80, ACK, isn + 1, cookie + 1))
+    mine.append(frame(client, to, port, 80, ACK, isn + 1, cookie + 1))
+    mine.append(frame(to, client, 80, port, SYN | ACK, server, isn + 1, options=b"\2\4\5\xb4"))
+    mine.append(frame(client, to, port, 80, ACK, isn + 1, cookie + 1))
+    mine.append(frame(client, to, port, 80, RST, isn + 0x50000000, 0))
+    mine.append(frame(to, client, 80, port, RST, server + 0x50000000, 0))
     sent = got = 1
     for w in range(WORDS):
         words = b"%d asks %d " % (c, w) * 5
-        mine.append(frame(client, SERVER, port, 80, ACK | PSH, isn + sent, cookie + got, words))
+        mine.append(frame(client, to, port, 80, ACK | PSH, isn + sent, cookie + got, words))
         sent += len(words)
         answer = b"%d says %d " % (c, w) * 30
-        mine.append(frame(SERVER, client, 80, port, ACK | PSH, server + got, isn + sent, answer))
+        mine.append(frame(to, client, 80, port, ACK | PSH, server + got, isn + sent, answer))
         got += len(answer)
-    mine.append(frame(client, SERVER, port, 80, FIN | ACK, isn + sent, cookie + got))
-    mine.append(frame(SERVER, client, 80, port, FIN | ACK, server + got, isn + sent + 1))
-    mine.append(frame(client, SERVER, port, 80, ACK, isn + sent + 1, cookie + got + 1))
+    mine.append(frame(client, to, port, 80, FIN | ACK, isn + sent, cookie + got))
+    mine.append(frame(to, client, 80, port, FIN | ACK, server + got, isn + sent + 1))
+    mine.append(frame(client, to, port, 80, ACK, isn + sent + 1, cookie + got + 1))
     frames.append(mine)
 
 # SYNs of a flood between the packets of some connections at a time; the order does not depend on cookies.

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes a capture for trojan: hosts inside that use SSH, FTP and IRC. mktrojan.py OUT.pcap
 
-Of 240 hosts every third does it all in the right order (80), a third begins IRC before it asks for the program, and a third
+Of 240 hosts, of which every other one has IPv6, every third does it all in the right order (80), a third begins IRC before it asks for the program, and a third
 asks for the files in another order. Segments of each control connection come reordered by up to two, and some twice.
 """
 import random
@@ -10,6 +10,7 @@ import struct
 import sys
 
 SYN, PSH, ACK = 2, 8, 16
+FAR6 = bytes.fromhex("20010db8000900000000000000000001")
 RIGHT = [b"USER anonymous\r\n", b"RETR news.html\r\n", b"NOOP\r\n", b"RETR kit.zip\r\n", b"LIST\r\n", b"RETR run.exe\r\n"]
 WRONG = [b"USER anonymous\r\n", b"RETR run.exe\r\n", b"NOOP\r\n", b"RETR kit.zip\r\n", b"LIST\r\n", b"RETR news.html\r\n"]
 
@@ -24,9 +25,11 @@ def sum16(data):
 
 
 def frame(host, sport, dport, flags, seq, text=b""):
-    far = bytes((198, 51, 100, host[3] % 20 + 1))
+    far = bytes((198, 51, 100, host[-1] % 20 + 1)) if len(host) == 4 else FAR6[:-1] + bytes((host[-1] % 20 + 1,))
     tcp = struct.pack("!HHIIBBHHH", sport, dport, seq % 2**32, 0, 0x50, flags, 65000, 0, 0) + text
     tcp = tcp[:16] + struct.pack("!H", sum16(host + far + struct.pack("!HH", 6, len(tcp)) + tcp)) + tcp[18:]
+    if len(host) == 16:
+        return b"\2\0\0\0\0\1\2\0\0\0\0\2\x86\xdd" + struct.pack("!IHBB", 6 << 28, len(tcp), 6, 64) + host + far + tcp
     head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(tcp), 0, 0x4000, 64, 6, 0, host, far)
     head = head[:10] + struct.pack("!H", sum16(head)) + head[12:]
     whole = b"\2\0\0\0\0\1\2\0\0\0\0\2\x08\0" + head + tcp
@@ -36,7 +39,8 @@ def frame(host, sport, dport, flags, seq, text=b""):
 draw = random.Random(3)
 waiting = []
 for h in range(240):
-    host, isn, sent = bytes((10, 0, h // 200, h % 200 + 1)), draw.randrange(2**32), 1
+    ipv6 = bytes.fromhex("20010db80001000000000000000000%02x" % (h + 1))
+    host, isn, sent = ipv6 if h % 2 else bytes((10, 0, h // 200, h % 200 + 1)), draw.randrange(2**32), 1
     commands = []
     for text in WRONG if h % 3 == 2 else RIGHT:
         commands.append(frame(host, 2001, 21, ACK | PSH, isn + sent, text))

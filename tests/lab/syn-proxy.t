@@ -1,17 +1,29 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# syn_proxy in front of NAT, firewall and monitor: downloads by curl through it while primaries are killed, a server that
-# speaks first, and a flood of SYNs from forged sources, which makes no state while downloads go on.
+# syn_proxy in front of NAT, firewall and monitor, over both families: downloads by curl through it while primaries are
+# killed, a server that speaks first, ends that lose a connection, and a flood of SYNs from forged sources, which makes no
+# state while downloads go on.
 . "$(dirname "$0")/lib.sh"
 need_lab
 command -v python3 >/dev/null || skip_all "python3 is not installed"
-plan 13
+plan 20
 
 # The firewall lets inner hosts begin connections, and expects whole handshakes: what it sees has to be one.
 echo 'default allow' >"$work/rules"
 export LAB_RULES=$work/rules
-export LAB_NFS='syn_proxy: { clients: inside, servers: [203.0.113.100/32], ports: 1-9999, max_flows: 4096 } }, { nat: { inside: [10.0.0.0/8], outside: 203.0.113.1 } }, { firewall: { rules: firewall.rules, loose: false } }, { monitor: { max_flows: 4096 }'
+here=2001:db8:1 there=2001:db8:2
+export LAB_INTERFACES="{ name: inside, side: inside, address: 10.0.0.1/24, address6: $here::1/64 },
+  { name: outside, side: outside, address: 203.0.113.1/24, address6: $there::1/64 }"
+export LAB_NFS="syn_proxy: { clients: inside, servers: [203.0.113.100/32, \"$there::100/128\"], ports: 1-9999, max_flows: 4096 } },
+  { nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, unsupported: pass } },
+  { firewall: { rules: firewall.rules, loose: false, ipv6: true } }, { monitor: { max_flows: 4096, ipv6: true }"
 ok "the pair is PROTECTED" "$lab" up || exit 1
+host() { # SPACE NETWORK
+    "$lab" exec "$1" sysctl -qw net.ipv6.conf.eth0.disable_ipv6=0 net.ipv6.conf.eth0.accept_ra=0 &&
+        ip -n "$LAB_PREFIX$1" address add "$2::100/64" dev eth0 nodad &&
+        ip -n "$LAB_PREFIX$1" -6 route add default via "$2::1"
+}
+ok "both ends have IPv6" eval 'host client $here && host server $there'
 counters() { us show syn_proxy -o json | jq -c '[.. | .counters? | objects][0]'; }
 counter() { us show syn_proxy -o json | jq "[.. | .counters? | objects | .$1] | add"; }
 rows() { us show "$1" -o json | jq '.rows | length'; } # NF
@@ -19,7 +31,7 @@ rows() { us show "$1" -o json | jq '.rows | length'; } # NF
 # ---- downloads, with kills -------------------------------------------------------------------------------------------
 
 web_files "$work" 6 4000 300000 2000000 3000000
-ok "a web server behind the chain" web_serve "$work"
+WEB_HOST="203.0.113.100:80; listen [$there::100]" ok "a web server behind the chain, of both families" web_serve "$work"
 web_fetch "$work" "$work/out" 60 20 &
 fetch=$!
 sleep 0.7
@@ -29,48 +41,72 @@ is "all downloads intact" "$(web_count "$work" intact)" 60
 is "nothing contradicted, no flow broken" "$(drilled '[.runs[] | .contradicted + .flows_broken] | add')" 0
 is "connections were opened by cookies, and servers answered all" "$(counters | jq '.opened >= 60 and .connected == .opened')" true
 
+before=$(counter opened)
+WEB_HOST="[$there::100]" web_fetch "$work" "$work/out6" 60 20 &
+fetch=$!
+sleep 0.7
+ok "over IPv6 a kill" drill kill
+wait $fetch
+is "all downloads are intact" "$(web_count "$work" intact)" 60
+is "they were opened by cookies, too" "$(($(counter opened) - before >= 60)) $(counters | jq '.connected == .opened')" "1 true"
+
 # ---- a server that speaks first -----------------------------------------------------------------------------------------
 
 # A greeting, then what is sent comes back, for as long as this test runs.
 "$lab" exec server python3 - 2>/dev/null <<'END' &
-import socketserver
+import socket, socketserver
 class Greet(socketserver.BaseRequestHandler):
     def handle(self):
         self.request.sendall(b"220 ready\r\n")
         while data := self.request.recv(4096):
             self.request.sendall(data)
-socketserver.ThreadingTCPServer.allow_reuse_address = True
-socketserver.ThreadingTCPServer(("203.0.113.100", 7100), Greet).serve_forever()
+class Both(socketserver.ThreadingTCPServer):
+    address_family = socket.AF_INET6
+    allow_reuse_address = True
+Both(("::", 7100), Greet).serve_forever()
 END
 listens() { for _ in {1..100}; do [ -z "$("$lab" exec server ss -Hltn 'sport = :7100')" ] || return 0; sleep 0.1; done; return 1; }
 ok "a server that speaks first" listens
 # Greeted, it echoes 200 times; its ports are used again for a second connection at once, while the session of the first is there.
 cat >"$work/talk.py" <<'END'
 import socket, sys, time
+here, there, times, pause, end = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4]), sys.argv[5]
 for turn in range(2):
-    with socket.socket() as s:
+    with socket.socket(socket.AF_INET6 if ":" in here else socket.AF_INET) as s:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         s.settimeout(20)
-        s.bind(("10.0.0.100", 23456))
-        s.connect(("203.0.113.100", 7100))
+        s.bind((here, 23456 + (end == "lost")))
+        s.connect((there, 7100))
         greeting = s.recv(100)
         assert greeting == b"220 ready\r\n", greeting
-        for i in range(200):
+        for i in range(times):
             word = (b"%d " % i) * 300
             s.sendall(word)
             got = b""
             while len(got) < len(word):
                 got += s.recv(4096)
             assert got == word, (turn, i)
-            time.sleep(float(sys.argv[1]))
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0") # a reset: the ports are free at once
+            time.sleep(pause)
+        if end == "reset":
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0") # the ports are free at once
+        else:
+            s.setsockopt(socket.IPPROTO_TCP, 19, 1) # TCP_REPAIR: it is gone, and nobody hears of it
 END
-"$lab" exec client python3 "$work/talk.py" 0.02 >"$work/talk" 2>&1 &
+talk() { "$lab" exec client python3 "$work/talk.py" "$@" 2>&1; } # FROM TO WORDS PAUSE reset|lost
+talk 10.0.0.100 203.0.113.100 200 0.02 reset >"$work/talk" &
 talk=$!
+talk $here::100 $there::100 200 0.02 reset >"$work/talk6" &
+talk6=$!
 sleep 1
 ok "a kill while it talks" drill kill
 wait $talk
 is "it was greeted, and every word came back, twice on the same ports" "$?$(cat "$work/talk")" 0
+wait $talk6
+is "over IPv6 as well" "$?$(cat "$work/talk6")" 0
+
+# A host that crashed takes its ports again: the server has the old connection, and is made to give it up.
+is "a client that lost a connection begins it anew" "$(talk 10.0.0.100 203.0.113.100 3 0 lost)$(talk $here::100 $there::100 3 0 lost)" ""
+is "which the server was told, once in each family" "$(counter challenged)" 2
 
 # ---- a flood --------------------------------------------------------------------------------------------------------------
 

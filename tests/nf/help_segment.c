@@ -61,14 +61,16 @@ uint32_t help_segment_frame(const struct help_segment *s, uint8_t out[NFT_FRAME_
     memset(l4, 0, header);
     put(l4, s->sport, 2);
     put(l4 + 2, s->dport, 2);
-    if (s->len)
+    if (!s->payload)
+        memset(l4 + header, 0, s->len);
+    else
         memcpy(l4 + header, s->payload, s->len);
     if (s->proto == 6) {
         put(l4 + 4, s->seq, 4);
         put(l4 + 8, s->ack, 4);
         l4[12] = 0x50;
         l4[13] = s->flags;
-        put(l4 + 14, 65535, 2);
+        put(l4 + 14, s->window ? s->window : 65535, 2);
     } else {
         put(l4 + 4, length, 2);
     }
@@ -76,4 +78,41 @@ uint32_t help_segment_frame(const struct help_segment *s, uint8_t out[NFT_FRAME_
 
     put(l4 + (s->proto == 6 ? 16 : 6), fold(sum_up(sum, l4, length)), 2);
     return 14 + ip_bytes + length < 60 ? 60 : 14 + ip_bytes + length;
+}
+
+/* Of the L4 there, with the checksum that is in it. */
+static uint16_t sum_l4(const uint8_t *frame, uint32_t *end)
+{
+    bool ipv6 = frame[12] == 0x86;
+    const uint8_t *ip = frame + 14, *l4 = ip + (ipv6 ? 40 : 20);
+    uint32_t length = ipv6 ? (uint32_t)ip[4] << 8 | ip[5] : ((uint32_t)ip[2] << 8 | ip[3]) - 20;
+    uint8_t proto = ipv6 ? ip[6] : ip[9];
+
+    *end = (uint32_t)(l4 - frame) + length;
+    return fold(sum_up(sum_up(proto + length, ip + (ipv6 ? 8 : 12), ipv6 ? 32 : 8), l4, length));
+}
+
+void help_segment_seal(uint8_t *frame)
+{
+    uint8_t *tcp = frame + (frame[12] == 0x86 ? 54 : 34);
+    uint32_t end;
+
+    put(tcp + 16, 0, 2);
+    put(tcp + 16, sum_l4(frame, &end), 2);
+}
+
+void help_segment_seal_icmpv6(uint8_t *frame)
+{
+    uint32_t end;
+
+    put(frame + 56, 0, 2);
+    put(frame + 56, sum_l4(frame, &end), 2);
+}
+
+bool help_segment_is_right(const uint8_t *frame, uint32_t len)
+{
+    uint32_t end;
+    uint16_t sum = sum_l4(frame, &end);
+
+    return end <= len && sum == 0 && (frame[12] == 0x86 || fold(sum_up(0, frame + 14, 20)) == 0);
 }

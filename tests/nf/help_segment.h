@@ -15,10 +15,17 @@ struct help_segment {
     uint8_t proto; /* 6, or else 17 */
     uint8_t flags;
     uint32_t seq, ack;
-    const void *payload;
+    const void *payload; /* NULL: zeros */
     uint32_t len;
+    uint16_t window; /* 0: 65535 */
 };
 /* The frame's length. */
 uint32_t help_segment_frame(const struct help_segment *segment, uint8_t out[NFT_FRAME_MAX]);
+
+/* TCP's checksum made right after a change, or ICMPv6's: no extension headers. */
+void help_segment_seal(uint8_t *frame);
+void help_segment_seal_icmpv6(uint8_t *frame);
+/* The checksums of a frame of TCP or UDP, whole, without extension headers, sum up to what they should. */
+bool help_segment_is_right(const uint8_t *frame, uint32_t len);
 
 #endif

@@ -3,15 +3,27 @@
  * peer's state. */
 #include "nflib/session/index.h"
 #include "tests/nf/help_change.h"
+#include "tests/nf/help_segment.h"
 #include "tests/nf/help_syn.h"
 #include "tests/unit/help_content.h"
 
 #include <stdarg.h>
 #include <setjmp.h>
 #include <cmocka.h>
+#include <stdio.h>
 #include <string.h>
 
-#define WALL "    - firewall: { rules: firewall.rules, loose: false }\n"
+#define WALL "    - firewall: { rules: firewall.rules, loose: false, ipv6: true }\n"
+
+static void assert_shows(unsigned port, const char *state)
+{
+    char text[160];
+
+    snprintf(text, sizeof(text), "\"from\":\"%s:%u\",\"to\":\"%s:80\",%s",
+             syn_ipv6 ? "[2001:db8::7]" : "198.51.100.7", port, syn_ipv6 ? "[2001:db8::5]" : "10.0.0.5",
+             state);
+    help_chain_has(&syn_chain, "syn_proxy", text);
+}
 
 /* Data of both ends, acknowledged by the other, past the end of the numbers. */
 static void numbers_of_the_server_are_moved(void)
@@ -21,20 +33,18 @@ static void numbers_of_the_server_are_moved(void)
     syn_open(WALL PROXY());
     cookie = syn_connect(1000);
     assert_true(syn_send(true, 1000, NFT_ACK, ISN + 1, cookie + 1, 0));
-    assert_int_equal(syn_get32(syn_frame + 42), SERVER_ISN + 1);
+    assert_int_equal(syn_acked(), SERVER_ISN + 1);
     for (unsigned i = 0; i < 50; i++) {
         assert_true(syn_send(true, 1000, NFT_ACK | NFT_PSH, ISN + sent, cookie + back, 100));
-        assert_int_equal(syn_get32(syn_frame + 38), ISN + sent);
-        assert_int_equal(syn_get32(syn_frame + 42), SERVER_ISN + back);
+        assert_int_equal(syn_seq(), ISN + sent);
+        assert_int_equal(syn_acked(), SERVER_ISN + back);
         sent += 100;
         assert_true(syn_send(false, 1000, NFT_ACK, SERVER_ISN + back, ISN + sent, 1400));
-        assert_int_equal(syn_get32(syn_frame + 38), cookie + back);
-        assert_int_equal(syn_get32(syn_frame + 42), ISN + sent);
-        back += 1400u << (i % 20);
+        assert_int_equal(syn_seq(), cookie + back);
+        assert_int_equal(syn_acked(), ISN + sent);
+        back += 1400u << (i % 6);
     }
-    help_chain_has(&syn_chain, "syn_proxy",
-                   "\"from\":\"198.51.100.7:1000\",\"to\":\"10.0.0.5:80\",\"state\":\"open\","
-                   "\"tcp\":\"established\"");
+    assert_shows(1000, "\"state\":\"open\",\"tcp\":\"established\"");
     assert_int_equal(help_chain_counter(&syn_chain, "firewall", "invalid"), 0);
 }
 
@@ -51,7 +61,7 @@ static void the_server_is_asked_until_it_answers(void)
     assert_int_equal(syn_said(syn_frame).flags, NFT_SYN);
     assert_int_equal(syn_said(syn_frame).seq, ISN);
     assert_false(syn_send(true, 1000, NFT_ACK, ISN, cookie + 2, 0));
-    assert_false(syn_send(false, 1000, NFT_ACK, 77, 88, 0));
+    assert_false(syn_send(false, 1000, NFT_SYN | NFT_ACK, 77, 88, 0));
     assert_int_equal(syn_counter("invalid"), 2);
     assert_int_equal(syn_counter("opened"), 1);
     syn_accept(1000, cookie, SERVER_ISN);
@@ -67,7 +77,7 @@ static void a_server_that_refuses_resets_the_client(void)
     cookie = syn_cookie(1000);
     syn_acknowledge(1000, cookie);
     assert_true(syn_send(false, 1000, NFT_RST | NFT_ACK, 0, ISN + 1, 0));
-    assert_int_equal(syn_get32(syn_frame + 38), cookie + 1);
+    assert_int_equal(syn_seq(), cookie + 1);
     cookie = syn_cookie(1000);
     syn_acknowledge(1000, cookie); /* over: the same ports again */
     syn_accept(1000, cookie, 5);
@@ -83,7 +93,7 @@ static void ports_are_used_again(void)
     assert_true(syn_send(true, 1000, NFT_FIN | NFT_ACK, ISN + 1, cookie + 1, 0));
     assert_true(syn_send(false, 1000, NFT_FIN | NFT_ACK, SERVER_ISN + 1, ISN + 2, 0));
     assert_true(syn_send(true, 1000, NFT_ACK, ISN + 2, cookie + 2, 0));
-    assert_int_equal(syn_get32(syn_frame + 42), SERVER_ISN + 2);
+    assert_int_equal(syn_acked(), SERVER_ISN + 2);
     help_chain_has(&syn_chain, "syn_proxy", "\"tcp\":\"time-wait\"");
     ISN += 64000;
     cookie = syn_cookie(1000);
@@ -92,7 +102,7 @@ static void ports_are_used_again(void)
     help_chain_has(&syn_chain, "syn_proxy", "\"state\":\"opening\",\"tcp\":\"syn-sent\"");
     syn_accept(1000, cookie, 99);
     assert_true(syn_send(true, 1000, NFT_ACK, ISN + 1, cookie + 1, 0));
-    assert_int_equal(syn_get32(syn_frame + 42), 100);
+    assert_int_equal(syn_acked(), 100);
     help_chain_has(&syn_chain, "syn_proxy", "\"state\":\"open\",\"tcp\":\"established\"");
     help_chain_wait_tenths(&syn_chain, 600); /* not as one that is closed */
     assert_int_equal(syn_sessions(), 1);
@@ -108,11 +118,11 @@ static void a_request_that_comes_again_opens_nothing(void)
     cookie = syn_connect(1000);
     for (unsigned i = 0; i < 3; i++) {
         assert_true(syn_send(true, 1000, NFT_ACK | NFT_PSH, ISN + 1, cookie + 1, 100));
-        assert_int_equal(syn_frame[47], NFT_ACK | NFT_PSH);
-        assert_int_equal(syn_get32(syn_frame + 38), ISN + 1);
-        assert_int_equal(syn_get32(syn_frame + 42), SERVER_ISN + 1);
+        assert_int_equal(syn_said(syn_frame).flags, NFT_ACK | NFT_PSH);
+        assert_int_equal(syn_seq(), ISN + 1);
+        assert_int_equal(syn_acked(), SERVER_ISN + 1);
         assert_true(syn_send(false, 1000, NFT_RST, SERVER_ISN + 1, 0, 0));
-        assert_int_equal(syn_get32(syn_frame + 38), cookie + 1);
+        assert_int_equal(syn_seq(), cookie + 1);
     }
     assert_int_equal(syn_counter("opened"), 1);
     ISN++;
@@ -120,21 +130,26 @@ static void a_request_that_comes_again_opens_nothing(void)
     assert_int_equal(syn_counter("opened"), 2);
 }
 
+/* The first of a datagram's fragments: of IPv6 with the header of one. */
 static bool send_first_fragment(bool client, uint8_t flags, uint32_t seq, uint32_t ack)
 {
-    struct nft_spec s = {.src = client ? C : S,
-                         .dst = client ? S : C,
-                         .sport = client ? 1000 : 80,
-                         .dport = client ? 80 : 1000,
-                         .proto = 6,
-                         .tcp = flags,
-                         .payload = 36,
-                         .fragment = NFT_MORE};
-    uint32_t len = nft_frame(&s, syn_frame);
+    uint32_t len = syn_make(client, 1000, flags, seq, ack, 36);
 
-    syn_put32(syn_frame + 38, seq);
-    syn_put32(syn_frame + 42, ack);
-    return !help_chain_send(&syn_chain, client ? NF_OUTSIDE : NF_INSIDE, syn_frame, len).drop;
+    if (!syn_ipv6) {
+        syn_frame[20] = 0x20;
+        nft_ip_checksum(syn_frame, len);
+        return syn_send_frame(client, len);
+    }
+    memmove(syn_frame + 62, syn_frame + 54, len - 54);
+    memcpy(syn_frame + 54, "\6\0\0\1\0\0\0\7", 8);
+    syn_frame[20] = 44;
+    syn_frame[19] += 8;
+    return syn_send_frame(client, len + 8);
+}
+
+static uint32_t said_there(unsigned at)
+{
+    return syn_get32(syn_tcp(syn_frame) + (syn_ipv6 ? 8 : 0) + at);
 }
 
 /* A handshake is of whole packets. Of a connection that is open, fragments pass. */
@@ -157,13 +172,13 @@ static void a_fragment_becomes_no_other_segment(void)
     assert_false(send_first_fragment(false, NFT_SYN | NFT_ACK, SERVER_ISN, ISN + 1));
     assert_int_equal(syn_counter("invalid"), 5);
     assert_true(send_first_fragment(true, NFT_ACK, ISN + 1, cookie + 1));
-    assert_int_equal(syn_get32(syn_frame + 42), SERVER_ISN + 1);
+    assert_int_equal(said_there(8), SERVER_ISN + 1);
     assert_true(send_first_fragment(false, NFT_ACK, SERVER_ISN + 1, ISN + 37));
-    assert_int_equal(syn_get32(syn_frame + 38), cookie + 1);
+    assert_int_equal(said_there(4), cookie + 1);
 }
 
-#define WIDER "    - syn_proxy: { servers: [10.0.0.0/24, 10.0.1.0/24], ports: 80-90 }\n"
-#define OTHER "    - syn_proxy: { servers: [10.0.1.0/24], ports: 80-90 }\n"
+#define WIDER "    - syn_proxy: { servers: [10.0.0.0/24, \"2001:db8::/32\"], ports: 80-90 }\n"
+#define OTHER "    - syn_proxy: { servers: [10.0.1.0/24, \"2001:db9::/32\"], ports: 80-90 }\n"
 
 static bool connect_directly(uint16_t port)
 {
@@ -181,17 +196,16 @@ static void servers_come_to_those_that_are_protected(void)
     assert_true(connect_directly(1000));
     assert_int_equal(help_change(&syn_chain, WALL WIDER, NULL, &fault), 0);
     assert_true(syn_send(true, 1000, NFT_ACK, ISN + 1, SERVER_ISN + 1, 30));
-    assert_int_equal(syn_get32(syn_frame + 42), SERVER_ISN + 1);
+    assert_int_equal(syn_acked(), SERVER_ISN + 1);
     assert_true(syn_send(false, 1000, NFT_ACK, SERVER_ISN + 1, ISN + 31, 30));
-    assert_int_equal(syn_get32(syn_frame + 38), SERVER_ISN + 1);
+    assert_int_equal(syn_seq(), SERVER_ISN + 1);
     assert_false(syn_send(true, 1001, NFT_ACK, ISN + 1, SERVER_ISN + 1, 30));
     assert_int_equal(syn_counter("invalid"), 1);
     syn_connect(1002);
     assert_true(syn_send(true, 1000, NFT_RST | NFT_ACK, ISN + 1, SERVER_ISN + 1, 0));
     ISN += 64000;
     syn_acknowledge(1000, syn_cookie(1000)); /* what the firewall knows of the old one begins anew */
-    help_chain_has(&syn_chain, "syn_proxy",
-                   "198.51.100.7:1000\",\"to\":\"10.0.0.5:80\",\"state\":\"opening\",\"tcp\":\"syn-sent\"");
+    assert_shows(1000, "\"state\":\"opening\",\"tcp\":\"syn-sent\"");
     help_chain_close(&syn_chain);
     syn_open(OTHER);
     assert_true(connect_directly(1000));
@@ -228,9 +242,9 @@ static void what_the_server_begins_is_left_alone(void)
     syn_open(PROXY());
     assert_true(syn_send(false, 443, NFT_SYN, 7, 0, 0));
     assert_true(syn_send(true, 443, NFT_SYN | NFT_ACK, 9, 8, 0));
-    assert_int_equal(syn_get32(syn_frame + 38), 9);
+    assert_int_equal(syn_seq(), 9);
     assert_true(syn_send(false, 443, NFT_ACK, 8, 10, 0));
-    assert_int_equal(syn_get32(syn_frame + 38), 8);
+    assert_int_equal(syn_seq(), 8);
     assert_true(syn_send(true, 443, NFT_ACK, 10, 8, 30));
     assert_int_equal(syn_counter("answered") + syn_counter("invalid"), 0);
 }
@@ -238,25 +252,36 @@ static void what_the_server_begins_is_left_alone(void)
 /* From a client's side, about a segment of the server: it has to know its own number again. */
 static void an_error_quotes_the_servers_number(void)
 {
-    uint8_t quoted[28];
+    uint8_t quoted[48];
     struct nft_spec error = {.src = NFT_IP(192, 0, 2, 1),
                              .dst = S,
                              .proto = 1,
                              .type = 3,
                              .code = 4,
                              .inner = quoted,
-                             .inner_len = sizeof(quoted)};
-    uint32_t cookie, len;
+                             .inner_len = 28};
+    uint32_t cookie, len, at = syn_ipv6 ? 54 + 8 + 40 : 34 + 8 + 20;
 
     syn_open(PROXY());
     cookie = syn_connect(1000);
     assert_true(syn_send(false, 1000, NFT_ACK, SERVER_ISN + 1, ISN + 1, 1000));
     memcpy(quoted, syn_frame + 14, sizeof(quoted));
-    assert_int_equal(syn_get32(quoted + 24), cookie + 1);
-    len = nft_frame(&error, syn_frame);
-    assert_int_equal(help_chain_send(&syn_chain, NF_OUTSIDE, syn_frame, len).drop, 0);
-    assert_null(nft_checksums(syn_frame, len));
-    assert_int_equal(syn_get32(syn_frame + 42 + 24), SERVER_ISN + 1);
+    assert_int_equal(syn_seq(), cookie + 1);
+    if (syn_ipv6) { /* a packet that is too big, in place of 36 bytes of data */
+        len = syn_make(true, 1000, 0, 0, 0, 36);
+        memcpy(syn_frame + 54, "\2\0\0\0\0\0\5", 8);
+        memcpy(syn_frame + 62, quoted, 48);
+        syn_frame[20] = 58;
+        help_segment_seal_icmpv6(syn_frame);
+    } else {
+        len = nft_frame(&error, syn_frame);
+    }
+    assert_true(syn_send_frame(true, len));
+    if (syn_ipv6)
+        assert_true(help_segment_is_right(syn_frame, len));
+    else
+        assert_null(nft_checksums(syn_frame, len));
+    assert_int_equal(syn_get32(syn_frame + at + 4), SERVER_ISN + 1);
 }
 
 static void a_full_table_takes_no_new_connection(void)
@@ -282,7 +307,7 @@ static void damaged_state_is_refused(void)
 {
     const struct nf *nf;
     struct sp_slot {
-        uint32_t isn, cookie, moved;
+        uint32_t isn, cookie, moved, acked[2];
         uint16_t mss, state;
     } * slot;
 
@@ -292,7 +317,7 @@ static void damaged_state_is_refused(void)
     help_content = (struct help_content){.region = syn_chain.region, .lanes = 1, .chain = {syn_chain.chain}};
     content_passes();
     slot = (struct sp_slot *)(uintptr_t)nf_session_slot(nf, nf_session_at(nf->env->sessions->table, 0));
-    DAMAGED(&slot->state, 3, "session 0 is in state 3, expected one below 3");
+    DAMAGED(&slot->state, 4, "session 0 is in state 4, expected one below 4");
 }
 
 int main(void)
@@ -313,5 +338,6 @@ int main(void)
         HELP_CASE(damaged_state_is_refused),
     };
 
-    return cmocka_run_group_tests_name("syn_proxy", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("syn_proxy", tests, NULL, NULL) +
+           cmocka_run_group_tests_name("syn_proxy over IPv6", tests, syn_over_ipv6, NULL);
 }

@@ -6,6 +6,7 @@
 #include "nfs/trojan_control.h"
 #include "nflib/session/index.h"
 #include "tests/nf/help_chain.h"
+#include "tests/nf/help_segment.h"
 #include "tests/unit/help_content.h"
 
 #include <stdarg.h>
@@ -14,12 +15,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TROJAN(more) "    - trojan: { " more " }\n"
+#define TROJAN(more) "    - trojan: { ipv6: true, " more " }\n"
 #define HOST         NFT_IP(10, 0, 0, 1)
-#define FAR_END      NFT_IP(198, 51, 100, 7)
 #define ISN          0xfffffff0u
 
 static struct help_chain h;
+static bool over_ipv6; /* hosts are 2001:db8::1, ::2 then */
 
 static uint64_t counter(const char *name)
 {
@@ -35,18 +36,19 @@ static void open_one(const char *nfs)
 static void send_from(uint32_t host, uint16_t sport, uint16_t dport, uint8_t flags, uint32_t seq,
                       const char *text)
 {
-    struct nft_spec s = {
-        .src = host, .dst = FAR_END, .sport = sport, .dport = dport, .proto = 6, .tcp = flags};
+    struct help_segment segment = {.ipv6 = over_ipv6,
+                                   .from = (uint8_t)host,
+                                   .to = 200,
+                                   .sport = sport,
+                                   .dport = dport,
+                                   .proto = 6,
+                                   .flags = flags,
+                                   .seq = seq,
+                                   .payload = text,
+                                   .len = (uint32_t)strlen(text)};
     uint8_t frame[NFT_FRAME_MAX];
-    uint32_t len;
+    uint32_t len = help_segment_frame(&segment, frame);
 
-    s.payload = (uint16_t)strlen(text);
-    len = nft_frame(&s, frame);
-    for (unsigned i = 0; i < 4; i++)
-        frame[38 + i] = (uint8_t)(seq >> (24 - 8 * i));
-    for (unsigned i = 0; i < s.payload; i++)
-        frame[54 + i] = (uint8_t)text[i];
-    nft_readdress(frame, len, s.src, s.sport, s.dst, s.dport);
     assert_int_equal(help_chain_send(&h, NF_INSIDE, frame, len).drop, 0);
 }
 
@@ -78,7 +80,9 @@ static void five_steps_in_order_are_a_trojan(void)
     begin(1000, 22);
     ask(1001, HTML, ZIP, EXE);
     assert_int_equal(counter("trojans"), 0);
-    help_chain_has(&h, "trojan", "\"host\":\"10.0.0.1\",\"step\":\"exe\"");
+    help_chain_has(&h, "trojan",
+                   over_ipv6 ? "\"host\":\"2001:db8::1\",\"step\":\"exe\""
+                             : "\"host\":\"10.0.0.1\",\"step\":\"exe\"");
     begin(1002, 6667);
     assert_int_equal(counter("trojans"), 1);
     help_chain_has(&h, "trojan", "\"step\":\"trojan\"");
@@ -235,15 +239,17 @@ static void hosts_are_forgotten_and_cleared(void)
 
     open_one(TROJAN("remember: 10, max_hosts: 1, irc: 7000"));
     begin(1000, 22);
-    send_from(HOST + 1, 1000, 22, NFT_SYN, 1, "");
-    assert_int_equal(counter("hosts_full"), 1);
-    help_chain_wait_tenths(&h, 101);
+    help_chain_wait_tenths(&h, 99);
+    help_chain_has(&h, "trojan", "\"step\":\"ssh\"");
+    help_chain_wait_tenths(&h, 1);
     assert_int_equal(help_chain_show(&h, "trojan", text, sizeof(text)), 0);
     begin(1001, 7000);
     assert_int_equal(counter("irc"), 1);
-    assert_int_equal(help_chain_command(&h, "clear trojan 10.0.0.2"), FT_ENOENT);
+    assert_int_equal(help_chain_command(&h, over_ipv6 ? "clear trojan 2001:db8::2" : "clear trojan 10.0.0.2"),
+                     FT_ENOENT);
     assert_int_equal(help_chain_command(&h, "clear trojan x"), FT_EINVAL);
-    assert_int_equal(help_chain_command(&h, "clear trojan 10.0.0.1"), FT_OK);
+    assert_int_equal(help_chain_command(&h, over_ipv6 ? "clear trojan 2001:db8::1" : "clear trojan 10.0.0.1"),
+                     FT_OK);
     assert_int_equal(help_chain_show(&h, "trojan", text, sizeof(text)), 0);
     begin(1002, 22);
     assert_int_equal(help_chain_command(&h, "clear trojan"), FT_OK);
@@ -278,6 +284,34 @@ static void damaged_state_is_refused(void)
     DAMAGED(&control->held[0].files, 4, "session 0 holds 1 segments");
 }
 
+/* Of two addresses each is a host, and IPv6 is not looked at unless asked for. */
+static void families_are_hosts_of_their_own(void)
+{
+    bool was = over_ipv6;
+
+    open_one(TROJAN());
+    begin(1000, 22);
+    over_ipv6 = !was;
+    ask(1001, HTML, ZIP, EXE);
+    begin(1002, 6667);
+    assert_int_equal(counter("trojans"), 0);
+    over_ipv6 = was;
+    ask(1001, HTML, ZIP, EXE);
+    begin(1002, 6667);
+    assert_int_equal(counter("trojans"), 1);
+    help_chain_close(&h);
+    open_one("    - trojan: {}\n");
+    begin(1000, 22);
+    assert_int_equal(counter("ssh"), !over_ipv6);
+}
+
+static int go_over_ipv6(void **state)
+{
+    (void)state;
+    over_ipv6 = true;
+    return 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -290,8 +324,10 @@ int main(void)
         HELP_CASE(commands_share_a_segment),
         HELP_CASE(hosts_are_forgotten_and_cleared),
         HELP_CASE(a_full_table_of_flows_is_counted),
+        HELP_CASE(families_are_hosts_of_their_own),
         HELP_CASE(damaged_state_is_refused),
     };
 
-    return cmocka_run_group_tests_name("trojan", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("trojan", tests, NULL, NULL) +
+           cmocka_run_group_tests_name("trojan over IPv6", tests, go_over_ipv6, NULL);
 }

@@ -85,11 +85,8 @@ static void change(const struct help_nf *h, struct nf_map *map, uint32_t slot, u
 void map_model_step(const struct help_nf *h, struct nf_map *map, uint32_t filling, uint64_t *sequence)
 {
     uint32_t k = help_nf_below(sequence, map_model.keys), slot = map_model.slot_of[k];
-    uint64_t hash = nf_map_hash(map, map_model.key[k]);
 
-    nf_map_prefetch(map, hash);
-    nf_map_prefetch_entry(map, hash);
-    assert_int_equal(nf_map_find_hashed(map, map_model.key[k], hash), slot);
+    assert_int_equal(nf_map_find(map, map_model.key[k]), slot);
     if (slot == NF_NONE)
         map_model_add(h, map, k);
     else if (help_nf_below(sequence, 100) < filling)

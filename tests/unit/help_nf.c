@@ -10,6 +10,8 @@
 #include "ftcore/base/draw.h"
 #include "tests/unit/help_nf.h"
 
+#include <stdlib.h>
+
 struct config {
     uint64_t arena;
 };
@@ -44,11 +46,11 @@ static const struct nf_module module = {
     .timers = timers,
 };
 
-void help_nf_open(struct help_nf *h, uint64_t bytes, uint64_t seed)
+static void open_chain(struct help_nf *h, uint64_t bytes, uint64_t seed, bool audit)
 {
     static struct config config;
     static struct nf_chain_config chain;
-    static const struct ft_region_config how = {.name = "test", .shared_size = 4 << 20, .audit = true};
+    const struct ft_region_config how = {.name = "test", .shared_size = 4 << 20, .audit = audit};
     struct ft_fault fault = {""};
 
     config = (struct config){.arena = bytes};
@@ -58,6 +60,16 @@ void help_nf_open(struct help_nf *h, uint64_t bytes, uint64_t seed)
         fail_msg("%s", fault.text);
     h->nf = nf_chain_nf(h->chain, 1);
     help_nf_timers = NULL;
+}
+
+void help_nf_open(struct help_nf *h, uint64_t bytes, uint64_t seed)
+{
+    open_chain(h, bytes, seed, true);
+}
+
+void help_nf_open_fast(struct help_nf *h, uint64_t bytes, uint64_t seed)
+{
+    open_chain(h, bytes, seed, false);
 }
 
 void help_nf_close(struct help_nf *h)
@@ -91,4 +103,11 @@ uint64_t help_nf_draw(uint64_t *sequence)
 uint32_t help_nf_below(uint64_t *sequence, uint32_t n)
 {
     return (uint32_t)(help_nf_draw(sequence) % n);
+}
+
+uint64_t help_model_seed(void)
+{
+    const char *text = getenv("MODEL_SEED");
+
+    return text ? strtoull(text, NULL, 10) : 1;
 }

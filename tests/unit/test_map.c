@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* map against a model of it, its entries, and what aborts. */
+#include "tests/unit/help_content.h"
 #include "tests/unit/help_map.h"
 #include "tests/unit/help_nf.h"
 #include "tests/unit/help_death.h"
@@ -20,17 +21,22 @@ static uint64_t map_model_churn(uint32_t capacity, uint32_t key_size, uint32_t v
     uint64_t sequence = seed, digest;
 
     help_nf_open(&h, nf_map_bytes(capacity, key_size, value_size), seed);
+    content_of(&h);
     map = nf_map_make(h.nf, capacity, key_size, value_size);
     assert_non_null(map);
     assert_int_equal(nf_map_capacity(map), capacity);
     map_model_begin(capacity, key_size, value_size, keys, &sequence);
     for (uint32_t i = 0; i < steps; i++) {
         map_model_step(&h, map, i / (4 * keys) % 3 == 2 ? 0 : i / (4 * keys) % 3 ? 50 : 98, &sequence);
-        help_nf_audit(&h);
+        help_model_audit(&h, i);
         if (i % (keys / 4 + 1) == 0)
             map_model_compare(map);
+        if (i % 4096 == 0)
+            content_passes();
     }
+    help_nf_audit(&h);
     map_model_compare(map);
+    content_passes();
     digest = ft_region_digest(h.region);
     help_nf_close(&h);
     return digest;
@@ -38,9 +44,13 @@ static uint64_t map_model_churn(uint32_t capacity, uint32_t key_size, uint32_t v
 
 static void map_agrees_with_the_model(void **unused)
 {
+    uint64_t seed = help_model_seed();
+
     (void)unused;
-    map_model_churn(1000, 13, 40, 2500, 50000, 1);
-    map_model_churn(100, 37, 100, 150, 20000, 2); /* entries of more than a line */
+    map_model_churn(1000, 13, 40, 2500, HELP_MODEL_STEPS / 2, seed);
+    map_model_churn(100, 37, 100, 150, HELP_MODEL_STEPS / 4, seed + 1); /* entries of more than a line */
+    map_model_churn(100, 4, 0, 250, HELP_MODEL_STEPS / 8, seed + 2);    /* a set */
+    map_model_churn(100, 4, 8, 250, HELP_MODEL_STEPS / 8, seed + 3);    /* a map of counters */
 }
 
 static void every_size_of_key_and_value_agrees_with_the_model(void **unused)

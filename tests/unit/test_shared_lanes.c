@@ -120,15 +120,12 @@ static void merged_step(const struct nf *nf, struct toy *toy, uint64_t draw)
 static void step(const struct nf *nf, uint64_t draw)
 {
     struct toy *toy = nf->state;
-    uint64_t item;
     switch (draw % 5) {
     case 0:
         mix(nf, nf_shared_word_add(nf, toy->word, draw >> 50));
         break;
     case 1:
-        item = nf_shared_word_get(nf, toy->word);
-        mix(nf, nf_shared_word_cas(nf, toy->word, &item, item ^ draw));
-        mix(nf, item);
+        mix(nf, nf_shared_word_get(nf, toy->word));
         break;
     case 2:
         map_step(nf, toy, draw);

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* syn_proxy and those who know a connection's ends but not its numbers, forge addresses, or hide a header;
+ * and ends that have lost a connection. Over both families. */
+#include "tests/nf/help_segment.h"
+#include "tests/nf/help_syn.h"
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <string.h>
+
+#define WALL "    - firewall: { rules: firewall.rules, loose: false, ipv6: true }\n"
+
+static void what_is_damaged_is_not_answered(void)
+{
+    uint32_t cookie, len;
+
+    syn_open(PROXY());
+    len = syn_make(true, 1000, NFT_SYN, ISN, 0, 0);
+    syn_tcp(syn_frame)[15] ^= 1;
+    assert_false(syn_send_frame(true, len));
+    assert_true(syn_nothing_made());
+    assert_false(syn_send(true, 1000, NFT_SYN, ISN, 0, 1)); /* data, which records do not have */
+    assert_true(syn_nothing_made());
+    cookie = syn_cookie(1000);
+    syn_acknowledge(1000, cookie);
+    len = syn_make(false, 1000, NFT_SYN | NFT_ACK, SERVER_ISN, ISN + 1, 0);
+    syn_tcp(syn_frame)[7] ^= 1;
+    assert_false(syn_send_frame(false, len));
+    assert_int_equal(syn_counter("malformed"), 3);
+    syn_accept(1000, cookie, SERVER_ISN);
+}
+
+static void nobody_answers_to_what_is_no_host(void)
+{
+    static const uint8_t ipv4[][4] = {{127, 0, 0, 1},       {0, 0, 0, 0},   {224, 0, 0, 1},
+                                      {255, 255, 255, 255}, {240, 0, 0, 1}, {10, 0, 0, 5}};
+    static const uint8_t ipv6[][16] = {{[15] = 1},
+                                       {0},
+                                       {0xff, 2, [15] = 1},
+                                       {[10] = 0xff, 0xff, 1, 2, 3, 4},
+                                       {0x20, 1, 0xd, 0xb8, [15] = 5}};
+    uint32_t n = syn_ipv6 ? 5 : 6;
+
+    syn_open(PROXY());
+    for (uint32_t i = 0; i < n + 2; i++) {
+        uint32_t len = syn_make(true, 1000, NFT_SYN, ISN, 0, 0);
+
+        if (i >= n)
+            syn_frame[i == n ? 0 : 6] |= 1; /* a group of stations */
+        else if (syn_ipv6)
+            memcpy(syn_frame + 22, ipv6[i], 16);
+        else
+            memcpy(syn_frame + 26, ipv4[i], 4);
+        nft_ip_checksum(syn_frame, len);
+        help_segment_seal(syn_frame);
+        assert_false(syn_send_frame(true, len));
+        assert_true(syn_nothing_made());
+        assert_int_equal(syn_counter("martian"), i + 1);
+    }
+    syn_cookie(1000);
+}
+
+/* Turns syn_frame's packet into a fragment, at `offset` bytes, of n bytes of it. The frame's length. */
+static uint32_t fragment(uint32_t offset, uint32_t n, bool more)
+{
+    uint8_t *ip = syn_frame + 14;
+
+    if (!syn_ipv6) {
+        memmove(ip + 20, ip + 20 + offset, n);
+        ip[2] = 0;
+        ip[3] = (uint8_t)(20 + n);
+        ip[6] = (uint8_t)(more ? 0x20 : 0);
+        ip[7] = (uint8_t)(offset / 8);
+        nft_ip_checksum(syn_frame, 60);
+        return n < 26 ? 60 : 34 + n;
+    }
+    memmove(ip + 48, ip + 40 + offset, n);
+    memcpy(ip + 40, "\6\0\0\0\0\0\0\7", 8);
+    ip[43] = (uint8_t)(offset | more);
+    ip[5] = (uint8_t)(8 + n);
+    ip[6] = 44;
+    return 14 + 48 + n;
+}
+
+static bool send_part(uint8_t flags, uint32_t offset, uint32_t n, bool more)
+{
+    syn_make(true, 1000, flags, ISN, 0, 36);
+    return syn_send_frame(true, fragment(offset, n, more));
+}
+
+/* Fragments that would be a SYN at the server. */
+static void a_header_in_pieces_reaches_no_server(void)
+{
+    uint32_t cookie;
+
+    syn_open(PROXY());
+    assert_false(send_part(NFT_SYN, 0, 8, true));
+    assert_false(send_part(NFT_SYN, 0, 16, true));
+    assert_int_equal(syn_counter("malformed"), 2);
+    assert_false(send_part(NFT_SYN, 8, 16, false));
+    assert_false(send_part(NFT_SYN, 24, 8, false));
+    assert_int_equal(syn_counter("fragment_unknown"), 2);
+    syn_make(true, 1000, NFT_SYN, ISN, 0, 0);
+    syn_tcp(syn_frame)[12] = 0x40; /* a header of 16 bytes */
+    assert_false(syn_send_frame(true, syn_ipv6 ? 74 : 60));
+    assert_int_equal(syn_counter("malformed"), 3);
+    cookie = syn_connect(1000); /* those of a connection pass, once the first has */
+    syn_make(true, 1000, NFT_ACK, ISN + 1, cookie + 1, 36);
+    assert_true(syn_send_frame(true, fragment(0, 32, true)));
+    syn_make(true, 1000, NFT_ACK, ISN + 1, cookie + 1, 36);
+    assert_true(syn_send_frame(true, fragment(32, 24, false)));
+    assert_int_equal(syn_counter("fragment_unknown"), 2);
+}
+
+/* Options for the destination in front of TCP: read as far as the node reads them, else it hides a port. */
+static void behind_extension_headers_is_a_port(void)
+{
+    uint32_t len, cookie;
+
+    syn_open(PROXY());
+    if (!syn_ipv6)
+        return;
+    len = syn_make(true, 1000, NFT_SYN, ISN, 0, 0);
+    memmove(syn_frame + 62, syn_frame + 54, 20);
+    memcpy(syn_frame + 54, "\6\0\1\4\0\0\0\0", 8);
+    syn_frame[20] = 60;
+    syn_frame[19] = 28;
+    assert_false(syn_send_frame(true, len + 8));
+    cookie = syn_said(syn_made(NF_OUTSIDE)).seq;
+    len = syn_make(true, 1000, NFT_ACK, ISN + 1, cookie + 1, 0);
+    memmove(syn_frame + 62, syn_frame + 54, 20);
+    memcpy(syn_frame + 54, "\6\0\1\4\0\0\0\0", 8);
+    syn_frame[20] = 60;
+    syn_frame[19] = 28;
+    assert_true(syn_send_frame(true, len + 8));
+    assert_int_equal(syn_frame[62 + 13], NFT_SYN);
+    assert_int_equal(syn_frame[19], 28);
+    memmove(syn_frame + 54, syn_frame + 62, 20); /* the header's sum is as without them */
+    syn_frame[20] = 6;
+    syn_frame[19] = 20;
+    assert_true(help_segment_is_right(syn_frame, 74));
+    len = syn_make(true, 1000, NFT_SYN, ISN, 0, 0);
+    memmove(syn_frame + 62, syn_frame + 54, 20);
+    memcpy(syn_frame + 54, "\6\100\1\4\0\0\0\0", 8); /* it says that it is 520 bytes */
+    syn_frame[20] = 60;
+    syn_frame[19] = 28;
+    assert_false(syn_send_frame(true, len + 8));
+    assert_int_equal(syn_counter("malformed"), 1);
+}
+
+/* A reset out of the window ends nothing: not at once, nor ten seconds later as what is closed. */
+static void a_reset_that_knows_no_number_is_not_believed(void)
+{
+    uint32_t cookie;
+
+    syn_open(WALL PROXY());
+    cookie = syn_connect(1000);
+    assert_true(syn_send(true, 1000, NFT_ACK, ISN + 1, cookie + 1, 100));
+    assert_false(syn_send(true, 1000, NFT_RST, ISN + 0x40000, 0, 0));
+    assert_false(syn_send(true, 1000, NFT_RST | NFT_ACK, ISN + 1, cookie + 0x40000, 0));
+    assert_false(syn_send(true, 1000, NFT_FIN | NFT_ACK, ISN - 0x40000, cookie + 1, 0));
+    assert_false(syn_send(true, 1000, NFT_FIN, ISN + 1, 0, 0));
+    assert_false(syn_send(false, 1000, NFT_RST, SERVER_ISN + 0x40000, 0, 0));
+    assert_false(syn_send(false, 1000, NFT_RST, 0x70000000, 0, 0));
+    assert_false(syn_send(false, 1000, NFT_FIN | NFT_ACK, SERVER_ISN + 1, ISN + 0x40000, 0));
+    assert_false(syn_send(false, 1000, NFT_SYN | NFT_ACK, SERVER_ISN + 2, ISN + 1, 0));
+    assert_false(syn_send(false, 1000, NFT_ACK | NFT_PSH, SERVER_ISN - 0x40000, ISN + 1, 30));
+    assert_int_equal(syn_counter("invalid"), 9);
+    help_chain_has(&syn_chain, "syn_proxy", "\"state\":\"open\",\"tcp\":\"established\"");
+    help_chain_wait_tenths(&syn_chain, 600);
+    assert_int_equal(syn_sessions(), 1);
+    assert_true(syn_send(false, 1000, NFT_RST, SERVER_ISN + 1, 0, 0));
+    assert_int_equal(syn_seq(), cookie + 1);
+    help_chain_has(&syn_chain, "syn_proxy", "\"tcp\":\"closed\"");
+    help_chain_wait_tenths(&syn_chain, 120);
+    assert_int_equal(syn_sessions(), 0);
+}
+
+/* The same in one burst with what is of the connection. */
+static void a_burst_with_a_forged_reset(void)
+{
+    static uint8_t frames[3][NFT_FRAME_MAX];
+    struct nf_packet packets[3];
+    uint32_t cookie;
+
+    syn_open(WALL PROXY());
+    cookie = syn_connect(1000);
+    assert_true(syn_send(true, 1000, NFT_ACK, ISN + 1, cookie + 1, 100));
+    memset(packets, 0, sizeof(packets));
+    for (unsigned i = 0; i < 3; i++) {
+        bool forged = i < 2;
+        uint32_t len = syn_make(true, 1000, forged ? NFT_RST : NFT_ACK, forged ? ISN + 0x40000 : ISN + 101,
+                                forged ? 0 : cookie + 1, 0);
+
+        memcpy(frames[i], syn_frame, len);
+        packets[i].data = frames[i];
+        packets[i].len = packets[i].have = len;
+        packets[i].side = packets[i].in_port = NF_OUTSIDE;
+    }
+    help_chain_run(&syn_chain, syn_chain.now, packets, 3);
+    assert_true(packets[0].drop && packets[1].drop && !packets[2].drop);
+    help_chain_has(&syn_chain, "syn_proxy", "\"state\":\"open\",\"tcp\":\"established\"");
+}
+
+/* While the server has not answered, a reset of either end is believed by its number alone. */
+static void an_opening_is_ended_by_its_ends(void)
+{
+    uint32_t cookie;
+
+    syn_open(WALL PROXY());
+    cookie = syn_cookie(1000);
+    syn_acknowledge(1000, cookie);
+    assert_false(syn_send(true, 1000, NFT_RST, ISN + 9, 0, 0));
+    assert_false(syn_send(true, 1000, NFT_ACK, ISN + 9, cookie + 1, 0));
+    assert_false(syn_send(false, 1000, NFT_RST, 0, ISN + 1, 0));
+    assert_false(syn_send(false, 1000, NFT_RST | NFT_ACK, 0, ISN + 2, 0));
+    assert_int_equal(syn_counter("invalid"), 4);
+    help_chain_has(&syn_chain, "syn_proxy", "\"state\":\"opening\",\"tcp\":\"syn-sent\"");
+    assert_true(syn_send(true, 1000, NFT_RST, ISN + 1, 0, 0));
+    help_chain_has(&syn_chain, "syn_proxy", "\"state\":\"opening\",\"tcp\":\"closed\"");
+}
+
+/* Both ends begin at once (RFC 9293, 3.5): the server's SYN waits, its SYN-ACK is the answer. */
+static void both_ends_begin(void)
+{
+    uint32_t cookie;
+
+    syn_open(WALL PROXY());
+    cookie = syn_cookie(1000);
+    syn_acknowledge(1000, cookie);
+    assert_false(syn_send(false, 1000, NFT_SYN, SERVER_ISN, 0, 0));
+    syn_accept(1000, cookie, SERVER_ISN);
+    assert_true(syn_send(true, 1000, NFT_ACK, ISN + 1, cookie + 1, 10));
+    help_chain_has(&syn_chain, "syn_proxy", "\"state\":\"open\",\"tcp\":\"established\"");
+}
+
+/* The server has an older connection of these ends, which its client has lost: it says so, is reset with the
+ * number that it expects, and asked again; each time the client is made to speak. */
+static void a_server_gives_up_an_older_connection(void)
+{
+    uint32_t cookie;
+
+    syn_open(WALL PROXY());
+    cookie = syn_cookie(1000);
+    syn_acknowledge(1000, cookie);
+    for (uint32_t turn = 1; turn < 3; turn++) {
+        assert_false(syn_send(false, 1000, NFT_ACK, 7000, 9000 + turn, 0));
+        syn_probed(cookie, 0);
+        assert_int_equal(syn_counter("challenged"), turn);
+        help_chain_has(&syn_chain, "syn_proxy", "\"state\":\"stale\",\"tcp\":\"syn-sent\"");
+        assert_true(syn_send(true, 1000, NFT_ACK, ISN + 1, cookie + 1, 0));
+        assert_int_equal(syn_said(syn_frame).flags, NFT_RST);
+        assert_int_equal(syn_seq(), 9000 + turn);
+        syn_probed(cookie, 0);
+        syn_acknowledge(1000, cookie);
+    }
+    syn_accept(1000, cookie, SERVER_ISN);
+    assert_true(syn_send(true, 1000, NFT_ACK, ISN + 1, cookie + 1, 10));
+    help_chain_has(&syn_chain, "syn_proxy", "\"state\":\"open\",\"tcp\":\"established\"");
+    assert_int_equal(syn_counter("opened"), 1);
+}
+
+/* The client has lost the connection, and begins one on the same ports: it proves itself again. A SYN that is
+ * not its own leaves the connection as it is. */
+static void a_client_begins_anew(void)
+{
+    uint32_t cookie, other;
+
+    syn_open(WALL PROXY());
+    cookie = syn_connect(1000);
+    assert_true(syn_send(true, 1000, NFT_ACK, ISN + 1, cookie + 1, 100));
+    ISN += 0x1000000;
+    other = syn_cookie(1000);
+    ISN -= 0x1000000;
+    assert_true(syn_send(true, 1000, NFT_ACK, ISN + 101, cookie + 1, 100));
+    help_chain_has(&syn_chain, "syn_proxy", "\"state\":\"open\",\"tcp\":\"established\"");
+    ISN += 0x1000000;
+    syn_acknowledge(1000, other);
+    help_chain_has(&syn_chain, "syn_proxy", "\"state\":\"opening\",\"tcp\":\"syn-sent\"");
+    syn_accept(1000, other, 77);
+    assert_true(syn_send(true, 1000, NFT_ACK, ISN + 1, other + 1, 10));
+    assert_int_equal(syn_acked(), 78);
+    help_chain_has(&syn_chain, "syn_proxy", "\"state\":\"open\",\"tcp\":\"established\"");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        HELP_CASE(what_is_damaged_is_not_answered),
+        HELP_CASE(nobody_answers_to_what_is_no_host),
+        HELP_CASE(a_header_in_pieces_reaches_no_server),
+        HELP_CASE(behind_extension_headers_is_a_port),
+        HELP_CASE(a_reset_that_knows_no_number_is_not_believed),
+        HELP_CASE(a_burst_with_a_forged_reset),
+        HELP_CASE(an_opening_is_ended_by_its_ends),
+        HELP_CASE(both_ends_begin),
+        HELP_CASE(a_server_gives_up_an_older_connection),
+        HELP_CASE(a_client_begins_anew),
+    };
+
+    return cmocka_run_group_tests_name("syn_proxy and who forges", tests, NULL, NULL) +
+           cmocka_run_group_tests_name("syn_proxy and who forges, over IPv6", tests, syn_over_ipv6, NULL);
+}

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * list against a model of arrays: in each list its entries in order, and those that are free in the order in
+ * which they came back. What a peer may send, and misuse. Where things lie is known here as the head of
+ * list.c states it.
+ */
+#include "nflib/state/state.h"
+#include "tests/unit/help_content.h"
+#include "tests/unit/help_death.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <string.h>
+
+#define LISTS       7u
+#define ENTRIES_MAX 300u
+#define VALUE_MAX   64u
+
+/* Of the last list: entries that are taken and in none. */
+static struct {
+    uint32_t capacity, value_size, taken, freed, fresh;
+    uint32_t in[LISTS + 1][ENTRIES_MAX], count[LISTS + 1];
+    uint32_t free[ENTRIES_MAX];
+    uint8_t value[ENTRIES_MAX][VALUE_MAX];
+} model;
+
+static struct help_nf h;
+static struct nf_lists *lists;
+static struct nf_list head[LISTS];
+
+static void open_lists(uint32_t capacity, uint32_t value_size, uint64_t seed)
+{
+    help_nf_open(&h, nf_lists_bytes(capacity, value_size), seed);
+    content_of(&h);
+    lists = nf_lists_make(h.nf, capacity, value_size);
+    assert_non_null(lists);
+    memset(head, 0, sizeof(head));
+    memset(&model, 0, sizeof(model));
+    model.capacity = capacity;
+    model.value_size = value_size;
+}
+
+static void model_insert(uint32_t list, uint32_t at, uint32_t entry)
+{
+    memmove(&model.in[list][at + 1], &model.in[list][at],
+            (model.count[list] - at) * sizeof(model.in[list][0]));
+    model.in[list][at] = entry;
+    model.count[list]++;
+}
+
+static uint32_t model_remove(uint32_t list, uint32_t at)
+{
+    uint32_t entry = model.in[list][at];
+
+    memmove(&model.in[list][at], &model.in[list][at + 1],
+            (--model.count[list] - at) * sizeof(model.in[list][0]));
+    return entry;
+}
+
+static void take(uint64_t *sequence)
+{
+    uint32_t entry = nf_lists_take(h.nf, lists);
+
+    if (model.taken == model.capacity) {
+        assert_int_equal(entry, NF_NONE);
+        return;
+    }
+    assert_int_equal(entry, model.freed ? model.free[--model.freed] : model.fresh++);
+    assert_memory_equal(nf_lists_value(lists, entry), model.value[entry], model.value_size);
+    for (uint32_t i = 0; i < model.value_size; i++)
+        model.value[entry][i] = (uint8_t)help_nf_draw(sequence);
+    memcpy(nf_edit(h.nf, nf_lists_value(lists, entry), model.value_size), model.value[entry],
+           model.value_size);
+    model.taken++;
+    model_insert(LISTS, model.count[LISTS], entry);
+}
+
+static void give(uint64_t *sequence)
+{
+    uint32_t entry = model_remove(LISTS, help_nf_below(sequence, model.count[LISTS]));
+
+    nf_lists_give(h.nf, lists, entry);
+    model.free[model.freed++] = entry;
+    model.taken--;
+}
+
+/* At an end as often as in the middle. */
+static uint32_t draw_place(uint32_t places, uint64_t *sequence)
+{
+    uint32_t kind = help_nf_below(sequence, 4);
+
+    return kind == 0 ? 0 : kind == 1 ? places - 1 : help_nf_below(sequence, places);
+}
+
+static void insert(uint32_t list, uint64_t *sequence)
+{
+    uint32_t entry = model_remove(LISTS, help_nf_below(sequence, model.count[LISTS]));
+    uint32_t at = draw_place(model.count[list] + 1, sequence);
+
+    nf_list_insert(h.nf, lists, &head[list], entry, at < model.count[list] ? model.in[list][at] : NF_NONE);
+    model_insert(list, at, entry);
+}
+
+static void drop(uint32_t list, uint64_t *sequence)
+{
+    uint32_t entry = model_remove(list, draw_place(model.count[list], sequence));
+
+    nf_list_remove(h.nf, lists, &head[list], entry);
+    model_insert(LISTS, model.count[LISTS], entry);
+}
+
+static void compare_list(uint32_t list)
+{
+    uint32_t entry = nf_list_first(&head[list]);
+
+    for (uint32_t i = 0; i < model.count[list]; i++) {
+        assert_int_equal(entry, model.in[list][i]);
+        assert_memory_equal(nf_lists_value(lists, entry), model.value[entry], model.value_size);
+        entry = nf_list_next(lists, entry);
+    }
+    assert_int_equal(entry, NF_NONE);
+}
+
+static void compare_all(void)
+{
+    assert_int_equal(nf_lists_count(lists), model.taken);
+    assert_int_equal(nf_lists_left(lists), model.capacity - model.taken);
+    for (uint32_t i = 0; i < LISTS; i++)
+        compare_list(i);
+}
+
+static void step(uint32_t filling, uint64_t *sequence)
+{
+    uint32_t list = help_nf_below(sequence, LISTS), kind = help_nf_below(sequence, 100);
+
+    if (help_nf_below(sequence, 2)) {
+        if (kind < filling)
+            take(sequence);
+        else if (model.count[LISTS])
+            give(sequence);
+    } else if (kind < filling && model.count[LISTS]) {
+        insert(list, sequence);
+    } else if (model.count[list]) {
+        drop(list, sequence);
+    }
+    compare_list(list);
+}
+
+static void churn(uint32_t capacity, uint32_t value_size, uint32_t steps, uint64_t seed)
+{
+    uint64_t sequence = seed;
+
+    open_lists(capacity, value_size, seed);
+    for (uint32_t i = 0; i < steps; i++) {
+        step(i / (20 * capacity) % 3 == 2 ? 30 : 60, &sequence);
+        help_model_audit(&h, i);
+        if (i % 1024 == 0) {
+            compare_all();
+            content_passes();
+        }
+    }
+    compare_all();
+    help_nf_audit(&h);
+    help_nf_close(&h);
+}
+
+static void lists_agree_with_the_model(void **unused)
+{
+    uint64_t seed = help_model_seed();
+
+    (void)unused;
+    churn(ENTRIES_MAX, 12, HELP_MODEL_STEPS / 2, seed);
+    churn(20, 0, HELP_MODEL_STEPS / 4, seed + 1);
+    churn(1, 3, HELP_MODEL_STEPS / 8, seed + 2);
+    churn(64, 64, HELP_MODEL_STEPS / 8, seed + 3);
+}
+
+/* A list of numbers of one's own: an entry that has been used becomes the last one, the first makes room. */
+static void a_list_orders_numbers_by_use(void **unused)
+{
+    uint32_t entry = 0;
+
+    (void)unused;
+    open_lists(10, 0, 1);
+    for (uint32_t i = 0; i < 10; i++)
+        nf_list_insert(h.nf, lists, &head[0], i, NF_NONE);
+    for (uint32_t i = 0; i < 10; i += 3) {
+        nf_list_remove(h.nf, lists, &head[0], i);
+        nf_list_insert(h.nf, lists, &head[0], i, NF_NONE);
+    }
+    static const uint32_t order[] = {1, 2, 4, 5, 7, 8, 0, 3, 6, 9};
+    for (uint32_t i = 0; i < 10; i++) {
+        entry = nf_list_first(&head[0]);
+        assert_int_equal(entry, order[i]);
+        nf_list_remove(h.nf, lists, &head[0], entry);
+    }
+    assert_int_equal(nf_list_first(&head[0]), NF_NONE);
+    assert_int_equal(nf_lists_count(lists), 0);
+    help_nf_close(&h);
+}
+
+/* ---- what came from a peer ---- */
+
+struct entry {
+    uint32_t next, before, value[2];
+};
+struct whole {
+    uint32_t capacity, stride, unused[14];
+    uint32_t count, touched, free, unused_too[13];
+    struct entry entry[];
+};
+static struct whole *whole;
+
+/* Ten were taken, 7, 8 and 9 came back; 0 to 3 are in a list, 4 to 6 in another. */
+static void open_damaged(void)
+{
+    open_lists(20, 8, 1);
+    whole = (struct whole *)(void *)lists;
+    for (uint32_t i = 0; i < 10; i++)
+        assert_int_equal(nf_lists_take(h.nf, lists), i);
+    for (uint32_t i = 7; i < 10; i++)
+        nf_lists_give(h.nf, lists, i);
+    for (uint32_t i = 0; i < 7; i++)
+        nf_list_insert(h.nf, lists, &head[i / 4], i, NF_NONE);
+    assert_int_equal(whole->stride, sizeof(struct entry));
+    assert_int_equal(whole->entry[3].before, 2 + 1);
+    content_passes();
+}
+
+static void entries_that_came_from_a_peer_are_looked_at(void **unused)
+{
+    (void)unused;
+    open_damaged();
+    DAMAGED(&whole->capacity, 1000, "constant at line ");
+    DAMAGED(&whole->stride, 1u << 30, "constant at line ");
+    DAMAGED(&whole->touched, 21, "lists at line ");
+    DAMAGED(&whole->touched, 21, "7 entries are taken and 21 were, expected at most 20");
+    DAMAGED(&whole->count, 11, "11 entries are taken and 10 were");
+    DAMAGED(&whole->count, 8, "does not end after 2");
+    DAMAGED(&whole->count, 6, "leads to 0, expected a free one of 10");
+    DAMAGED(&whole->touched, 9, "leads to 10, expected a free one of 9");
+    DAMAGED(&whole->free, UINT32_MAX, "leads to 4294967295");
+    DAMAGED(&whole->free, 1, "leads to 1, expected a free one");
+    DAMAGED(&whole->entry[8].next, 10, "does not end after 3"); /* in a circle */
+    DAMAGED(&whole->entry[7].before, 0, "leads to 8, expected a free one");
+    help_nf_close(&h);
+}
+
+/* As a module's check_state does; n[]: of each list. */
+static int check_heads(struct ft_fault *fault, const uint32_t n[2])
+{
+    struct nf_check c = {.nf = h.nf, .fault = fault, .kind = "lists"};
+    uint64_t *seen = nf_lists_seen(&c, 0, lists);
+    int error = nf_list_check(&c, lists, &head[0], n[0], seen);
+
+    if (!error)
+        error = nf_list_check(&c, lists, &head[1], n[1], seen);
+    nf_check_end(&c);
+    return error;
+}
+
+static void heads_are_refused(const uint32_t n[2], const char *text)
+{
+    struct ft_fault fault = {""};
+
+    if (check_heads(&fault, n) != FT_EMALFORMED || !strstr(fault.text, text))
+        fail_msg("expected \"%s\", got \"%s\"", text, fault.text);
+}
+
+#define PLANTED(p, value, text)                                                                              \
+    do {                                                                                                     \
+        uint32_t was_ = *(p);                                                                                \
+        *(p) = (value);                                                                                      \
+        heads_are_refused(sizes, (text));                                                                    \
+        *(p) = was_;                                                                                         \
+    } while (0)
+
+static void lists_that_came_from_a_peer_are_looked_at(void **unused)
+{
+    static const uint32_t sizes[2] = {4, 3}, more[2] = {5, 3}, less[2] = {4, 2};
+    struct ft_fault fault = {""};
+
+    (void)unused;
+    open_damaged();
+    ft_audit_suspend(h.region);
+    assert_int_equal(check_heads(&fault, sizes), 0);
+    heads_are_refused(more, "a list of 5 entries has 0 behind 4");
+    heads_are_refused(less, "a list of 2 entries does not end with 6");
+    PLANTED(&head[0].first, 0, "has 0 behind 0");
+    PLANTED(&head[0].first, 2, "has 0 behind 4");
+    PLANTED(&head[1].first, 1, "entry 0 is in two lists");
+    PLANTED(&head[1].first, 8, "entry 7 is in two lists"); /* a free one */
+    PLANTED(&head[1].first, 11, "has 11 behind 0");        /* one that was never taken */
+    PLANTED(&head[1].first, UINT32_MAX, "has 4294967295 behind 0");
+    PLANTED(&whole->entry[4].next, 7, "has 7 behind 5");
+    PLANTED(&whole->entry[4].next, 2, "has 2 behind 5"); /* into the other list */
+    PLANTED(&whole->entry[5].before, 2, "has 6 behind 5");
+    PLANTED(&whole->entry[6].next, 5, "does not end with 7"); /* in a circle */
+    PLANTED(&whole->entry[4].before, 6, "does not end with 7");
+    assert_int_equal(check_heads(&fault, sizes), 0);
+    ft_audit_resume(h.region);
+    help_nf_close(&h);
+}
+
+/* A list of numbers that were not taken is looked at without marks. */
+static void a_list_of_own_numbers_is_looked_at(void **unused)
+{
+    struct ft_fault fault = {""};
+    struct nf_check c;
+
+    (void)unused;
+    open_lists(20, 8, 1);
+    whole = (struct whole *)(void *)lists;
+    c = (struct nf_check){.nf = h.nf, .fault = &fault, .kind = "lists"};
+    nf_list_insert(h.nf, lists, &head[0], 19, NF_NONE);
+    nf_list_insert(h.nf, lists, &head[0], 3, 19);
+    assert_int_equal(nf_list_check(&c, lists, &head[0], 2, NULL), 0);
+    assert_int_equal(nf_list_check(&c, lists, &head[0], 1, NULL), FT_EMALFORMED);
+    head[0].first = 21;
+    assert_int_equal(nf_list_check(&c, lists, &head[0], 2, NULL), FT_EMALFORMED);
+    help_nf_close(&h);
+}
+
+/* ---- misuse ---- */
+
+static void insert_twice(void *arg)
+{
+    (void)arg;
+    nf_list_insert(h.nf, lists, &head[1], 2, NF_NONE);
+}
+static void insert_free(void *arg)
+{
+    (void)arg;
+    nf_list_insert(h.nf, lists, &head[1], 8, NF_NONE);
+}
+static void insert_beyond(void *arg)
+{
+    (void)arg;
+    nf_list_insert(h.nf, lists, &head[1], 20, NF_NONE);
+}
+static void remove_free(void *arg)
+{
+    (void)arg;
+    nf_list_remove(h.nf, lists, &head[0], 8);
+}
+static void give_linked(void *arg)
+{
+    (void)arg;
+    nf_lists_give(h.nf, lists, 2);
+}
+static void give_twice(void *arg)
+{
+    (void)arg;
+    nf_lists_give(h.nf, lists, 8);
+}
+
+static void misuse_aborts(void **unused)
+{
+    uint64_t used;
+
+    (void)unused;
+    open_damaged();
+    assert_dies(insert_twice, NULL, "entry 2 of 20 is in a list, or free");
+    assert_dies(insert_free, NULL, "entry 8 of 20 is in a list, or free");
+    assert_dies(insert_beyond, NULL, "entry 20 of 20 is in a list, or free");
+    assert_dies(remove_free, NULL, "entry 8 of 20 is in no list");
+    assert_dies(give_linked, NULL, "entry 2 of 10 is given back");
+    assert_dies(give_twice, NULL, "entry 8 of 10 is given back");
+    help_nf_close(&h);
+    help_nf_open(&h, 1 << 16, 1);
+    assert_null(nf_lists_make(h.nf, 100000, 8));
+    used = h.nf->arena->used;
+    assert_non_null(nf_lists_make(h.nf, 1000, 13));
+    assert_int_equal(h.nf->arena->used - used, nf_lists_bytes(1000, 13));
+    assert_int_equal(nf_lists_bytes(1000, 13), 128 + 1000 * 24);
+    help_nf_close(&h);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lists_agree_with_the_model),
+        cmocka_unit_test(a_list_orders_numbers_by_use),
+        cmocka_unit_test(entries_that_came_from_a_peer_are_looked_at),
+        cmocka_unit_test(lists_that_came_from_a_peer_are_looked_at),
+        cmocka_unit_test(a_list_of_own_numbers_is_looked_at),
+        cmocka_unit_test(misuse_aborts),
+    };
+
+    return cmocka_run_group_tests_name("list", tests, NULL, NULL);
+}
