@@ -166,6 +166,9 @@ const struct nf_session *nf_session_join(const struct nf *nf, struct nf_packet *
  * one is over: as with a SYN that came, NFs behind this one see NF_FLOW_AGAIN, and if the packet passes, the
  * session begins again. */
 void nf_session_asks_again(const struct nf *nf, struct nf_packet *p);
+/* Of TCP, in `process`: the NF follows sequence numbers and knows that the reset which came is none, so the
+ * session is of an open connection as before. */
+void nf_session_stays_open(const struct nf *nf, const struct nf_session *s, uint64_t now);
 /* True: a join would find room. */
 bool nf_session_room(const struct nf *nf, const struct nf_packet *p);
 /* The NF has nothing more to do with the flow; the others in it go on. session_end is not called for it. */

@@ -40,24 +40,62 @@ static int mark_piece(struct nf_check *c, const struct nf_streams *streams, uint
     return 0;
 }
 
+/* One more piece of a stream, behind what ends at *end, which it moves. */
+static int check_piece(struct nf_check *c, const struct nf_streams *streams, uint64_t *seen, uint32_t place,
+                       uint32_t *end)
+{
+    const struct nf_stream_piece *piece = &streams->piece[place - 1];
+    int error = mark_piece(c, streams, seen, place);
+
+    if (error)
+        return error;
+    if (piece->len > NF_STREAM_PIECE || piece->fin > 1 || piece->acked > piece->len ||
+        (int32_t)(piece->seq - *end) < 0)
+        return nf_check_failed(c, "piece %u has %u bytes at %u, expected up to %u behind %u", place,
+                               piece->len, piece->seq, NF_STREAM_PIECE, *end);
+    *end = piece->seq + piece->len;
+    return 0;
+}
+
+/* A ring, of which the stream has the last one; a piece that is in it twice was marked before. */
+static int check_copies(struct nf_check *c, const struct nf_streams *streams, uint64_t *seen,
+                        const struct nf_stream *s, uint32_t *count)
+{
+    uint32_t place = s->sent, end = 0;
+    int error = 0;
+
+    if (!place)
+        return 0;
+    if (place > streams->touched)
+        return mark_piece(c, streams, seen, place);
+    do {
+        place = streams->piece[place - 1].next;
+        if (!place || place > streams->touched)
+            return nf_check_failed(c, "copy %u is followed by piece %u, expected one up to %u", s->sent,
+                                   place, streams->touched);
+        end = *count ? end : streams->piece[place - 1].seq;
+        error = check_piece(c, streams, seen, place, &end);
+        *count += 1;
+    } while (!error && place != s->sent);
+    if (!error && (int32_t)(end - s->next) > 0)
+        return nf_check_failed(c, "copies end at %u, expected at most %u", end, s->next);
+    return error;
+}
+
 static int check_stream(struct nf_check *c, const struct nf_streams *streams, uint64_t *seen,
                         const struct nf_stream *s)
 {
     uint32_t count = 0, end = s->next;
+    int error = check_copies(c, streams, seen, s, &count);
 
-    if (s->flags & ~NF_STREAM_FLAGS || s->zero || (s->kept && !(s->flags & NF_STREAM_KNOWN)))
+    if (error)
+        return error;
+    if (s->flags & ~NF_STREAM_FLAGS || s->asked > 1 ||
+        ((s->kept || s->sent) && !(s->flags & NF_STREAM_KNOWN)))
         return nf_check_failed(c, "a stream has flags %u, expected those that one has", s->flags);
-    for (uint32_t place = s->kept; place; place = streams->piece[place - 1].next, count++) {
-        const struct nf_stream_piece *piece = &streams->piece[place - 1];
-        int error = mark_piece(c, streams, seen, place);
-
-        if (error)
+    for (uint32_t place = s->kept; place; place = streams->piece[place - 1].next, count++)
+        if ((error = check_piece(c, streams, seen, place, &end)) != 0)
             return error;
-        if (piece->len > NF_STREAM_PIECE || piece->fin > 1 || (int32_t)(piece->seq - end) < 0)
-            return nf_check_failed(c, "piece %u has %u bytes at %u, expected up to %u behind %u", place,
-                                   piece->len, piece->seq, NF_STREAM_PIECE, end);
-        end = piece->seq + piece->len;
-    }
     if (count != s->pieces || count > streams->flow_pieces)
         return nf_check_failed(c, "a stream has %u pieces, expected %u, and %u at most", count, s->pieces,
                                streams->flow_pieces);
@@ -72,8 +110,9 @@ static int check_free(struct nf_check *c, const struct nf_streams *streams, uint
     if (streams->touched > streams->capacity || streams->used > streams->touched)
         return nf_check_failed(c, "%u pieces are used and %u were, expected at most %u", streams->used,
                                streams->touched, streams->capacity);
-    for (uint32_t place = streams->free; place && !error; place = streams->piece[place - 1].next, count++)
-        error = mark_piece(c, streams, seen, place);
+    for (uint32_t place = streams->free; place && !error; count++)
+        if ((error = mark_piece(c, streams, seen, place)) == 0)
+            place = streams->piece[place - 1].next;
     if (!error && count != streams->touched - streams->used)
         return nf_check_failed(c, "%u pieces are free, expected %u", count, streams->touched - streams->used);
     return error;

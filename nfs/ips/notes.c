@@ -153,8 +153,9 @@ int ips_notes_check(const struct nf *nf, struct nf_check *c)
     if (notes->touched > ips->max_notes || notes->used > notes->touched)
         return nf_check_failed(c, "%u notes are used and %u were, expected at most %u", notes->used,
                                notes->touched, ips->max_notes);
-    for (uint32_t place = notes->free; place && !error; place = note_at(ips, place)->next, count++)
-        error = mark_note(c, notes, seen, place);
+    for (uint32_t place = notes->free; place && !error; count++)
+        if ((error = mark_note(c, notes, seen, place)) == 0)
+            place = note_at(ips, place)->next;
     for (uint32_t n = 0; !error && (s = nf_sessions_next(nf, &n)) != NULL; n++) {
         const struct ips_flow *flow = nf_session_slot(nf, s);
 
