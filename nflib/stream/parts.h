@@ -60,8 +60,6 @@ enum nf_stream_taken nf_stream_keep(const struct nf_stream_taking *t, const stru
 enum nf_stream_taken nf_stream_compare(const struct nf_stream_taking *t, const struct nf_stream_segment *g);
 /* The receiver has acknowledged all in front of `ack`, which is none behind `next`. */
 void nf_stream_drop_copies(const struct nf_stream_taking *t, uint32_t ack);
-/* The first byte that the receiver may not have; `next` where that is not known. */
-uint32_t nf_stream_unacknowledged(const struct nf_streams *streams, const struct nf_stream *s);
 /* Of what is kept; there is some. */
 static inline uint32_t nf_stream_first_kept(const struct nf_streams *streams, const struct nf_stream *s)
 {

@@ -141,14 +141,6 @@ void nf_stream_drop_copies(const struct nf_stream_taking *t, uint32_t ack)
         s->flags &= (uint8_t)~NF_STREAM_UNSURE;
 }
 
-uint32_t nf_stream_unacknowledged(const struct nf_streams *streams, const struct nf_stream *s)
-{
-    const struct nf_stream_piece *first =
-        s->sent ? piece_at(streams, piece_at(streams, s->sent)->next) : NULL;
-
-    return first && !(s->flags & NF_STREAM_UNSURE) ? first->seq + first->acked : s->next;
-}
-
 enum nf_stream_taken nf_stream_compare(const struct nf_stream_taking *t, const struct nf_stream_segment *g)
 {
     const struct nf_stream *s = t->stream;

@@ -6,7 +6,11 @@
 
 #include <arpa/inet.h>
 
-#define WINDOW_MAX (1u << 30) /* of TCP (RFC 7323, 2.2) */
+#define WINDOW_MAX         (1u << 30) /* of TCP (RFC 7323, 2.2) */
+#define TCP_END            0u         /* options */
+#define TCP_NOP            1u
+#define TCP_TIMESTAMPS     8u
+#define TCP_TIMESTAMPS_LEN 10u
 
 /* ---- segments ------------------------------------------------------------------------------------- */
 
@@ -210,20 +214,34 @@ static bool take_ack(const struct nf_stream_taking *t, const struct nf_stream *b
 
 /* ---- a packet ------------------------------------------------------------------------------------- */
 
-/* Believed where its receiver may await the next byte: from what it has acknowledged to the last one. Ahead
- * of that the receiver asks for another one (RFC 5961, 3). */
-static enum nf_stream_taken take_reset(const struct nf_stream_taking *t, uint32_t seq)
+/* It has nothing that could keep it from its receiver, or its receiver from believing it: options of IP,
+ * extension headers, options of TCP but timestamps, such as a signature. */
+static bool is_plain(const struct nf_packet *p)
+{
+    uint32_t at = p->l4 + 20u, size;
+
+    for (; at < p->payload; at += size) {
+        size = p->data[at] == TCP_NOP ? 1 : TCP_TIMESTAMPS_LEN;
+        if (p->data[at] == TCP_END)
+            break;
+        if (p->data[at] != TCP_NOP && p->data[at] != TCP_TIMESTAMPS)
+            return false;
+    }
+    return p->l4 == p->l3 + (p->flags & NF_P_IPV6 ? 40 : 20);
+}
+
+/* Believed where its receiver surely does: it has all that was sent and awaits this number (RFC 5961, 3).
+ * What it carries is a reason for people (RFC 9293, 3.5.3), not data. */
+static enum nf_stream_taken take_reset(const struct nf_stream_taking *t, const struct nf_packet *p,
+                                       uint32_t seq)
 {
     struct nf_stream *s = t->stream;
-    uint32_t from = nf_stream_unacknowledged(t->streams, s);
-    bool anywhere = !(s->flags & NF_STREAM_KNOWN) ||
-                    (s->flags & (NF_STREAM_MIDDLE | NF_STREAM_ANSWERED)) == NF_STREAM_MIDDLE;
+    bool middle = (s->flags & (NF_STREAM_MIDDLE | NF_STREAM_ANSWERED)) == NF_STREAM_MIDDLE;
 
-    if (anywhere || seq - from <= s->next - from)
+    if (is_plain(p) && (!(s->flags & NF_STREAM_KNOWN) || (seq == s->next && !s->sent && !s->kept && !middle &&
+                                                          !(s->flags & NF_STREAM_UNSURE))))
         s->flags |= NF_STREAM_RESET;
-    else if (seq - s->next >= WINDOW_MAX)
-        return NF_STREAM_OUTSIDE;
-    return NF_STREAM_READ; /* what it carries is a reason for people (RFC 9293, 3.5.3), not data */
+    return NF_STREAM_READ;
 }
 
 /* Its receiver does not take it, whatever its numbers are (RFC 9293, 3.10.7.4). */
@@ -247,7 +265,7 @@ enum nf_stream_taken nf_stream_take(const struct nf *nf, struct nf_streams *stre
     if (is_wrong(p->tcp_flags, &g))
         return NF_STREAM_WRONG;
     if (p->tcp_flags & NF_TCP_RST)
-        return take_reset(&t, g.seq);
+        return take_reset(&t, p, g.seq);
     g.seq += syn;
     back.stream = &pair[!reply];
     back.reply = !reply;

@@ -89,10 +89,6 @@ static void take_segment(struct ips_look *look)
     bool known = s->flags & NF_STREAM_KNOWN, was = s->flags & NF_STREAM_RESET;
     enum nf_stream_taken taken;
 
-    if (ips_reset_may_be_lost(look->p)) {
-        nf_drop(look->nf, look->p, IPS_INVALID);
-        return;
-    }
     ips_clear_urgent(look);
     look->next = known ? s->next : ntohl(nf_get32(look->p->data + look->p->l4 + 4));
     taken = nf_stream_take(look->nf, ips->streams, look->flow->stream, look->p, look->reply, &reader);

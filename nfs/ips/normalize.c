@@ -28,12 +28,6 @@ void ips_clear_urgent(struct ips_look *look)
     look->sums[IPS_URGENT]++;
 }
 
-/* Where it carries something for routers on its way, it may never reach its receiver. */
-bool ips_reset_may_be_lost(const struct nf_packet *p)
-{
-    return p->tcp_flags & NF_TCP_RST && p->l4 != p->l3 + (p->flags & NF_P_IPV6 ? 40 : 20);
-}
-
 /* The reset has ended what ips reads, so it is to end the connection as well, however far its receiver is.
  * Once for a connection: a packet that goes round in circles comes to its end. */
 void ips_carry_far(struct nf_packet *p)
@@ -52,11 +46,12 @@ void ips_keep_open(const struct ips_look *look)
 {
     const struct nf_session *s = nf_session_mine(look->nf, look->p);
     const struct ips_flow *flow = s ? nf_session_slot(look->nf, s) : NULL;
+    bool open;
 
     if (!flow || nf_session_tcp(s) != NF_TCP_CLOSED)
         return;
-    if (flow->flags & IPS_FLOW_BLOCKED ||
-        (!nf_stream_is_over(flow->stream) &&
-         flow->stream[0].flags & flow->stream[1].flags & NF_STREAM_ANSWERED))
+    open = flow->stream[0].flags & flow->stream[1].flags & NF_STREAM_ANSWERED ||
+           (flow->stream[0].flags | flow->stream[1].flags) & NF_STREAM_MIDDLE;
+    if (flow->flags & IPS_FLOW_BLOCKED || (open && !nf_stream_is_over(flow->stream)))
         nf_session_stays_open(look->nf, s, look->now);
 }

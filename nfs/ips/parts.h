@@ -159,7 +159,6 @@ struct nf_shared_map *ips_tracks_make(struct nf *nf, uint32_t max_tracked);
 
 /* normalize.c: what is changed of packets of TCP, and what becomes of resets. */
 void ips_clear_urgent(struct ips_look *look);
-bool ips_reset_may_be_lost(const struct nf_packet *p);
 void ips_carry_far(struct nf_packet *p);
 void ips_keep_open(const struct ips_look *look);
 

@@ -119,6 +119,7 @@ static void a_connection_begins_anew_when_the_last_one_is_over_for_both(void)
     help_ips_open(IPS(), DROP);
     help_ips_begin();
     assert_true(help_ips_client(101, "att"));
+    assert_true(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 501, 104, ""));
     assert_true(help_ips_tcp(NF_INSIDE, NFT_RST, 104, 0, ""));
     assert_true(help_ips_tcp(NF_INSIDE, NFT_SYN, 9000, 0, ""));
     assert_true(help_ips_tcp(NF_OUTSIDE, NFT_SYN | NFT_ACK, 700, 9001, ""));
