@@ -85,7 +85,7 @@ int nf_list_check(struct nf_check *c, const struct nf_lists *lists, const struct
 {
     uint32_t end = seen ? lists->touched : lists->capacity, at = list->first, before = 0;
 
-    for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t i = 0; n == NF_NONE ? at != 0 : i < n; i++) {
         nf_check_step(c);
         if (!at || at > end || (i && link_at(lists, at - 1)->before != before))
             return nf_check_failed(c, "a list of %u entries has %u behind %u, expected one that comes there",
@@ -97,7 +97,7 @@ int nf_list_check(struct nf_check *c, const struct nf_lists *lists, const struct
         before = at;
         at = link_at(lists, at - 1)->next;
     }
-    if (at || (n && link_at(lists, list->first - 1)->before != before))
+    if (at || (before && link_at(lists, list->first - 1)->before != before))
         return nf_check_failed(c, "a list of %u entries does not end with %u", n, before);
     return 0;
 }
@@ -182,6 +182,11 @@ void nf_list_insert(const struct nf *nf, struct nf_lists *lists, struct nf_list 
         NF_EDIT(nf, link_at(lists, at ? next : list->first - 1))->before = entry + 1;
     if (at == list->first)
         list->first = entry + 1;
+}
+
+uint32_t nf_list_last(const struct nf_lists *lists, const struct nf_list *list)
+{
+    return list->first ? link_at(lists, list->first - 1)->before - 1 : NF_NONE;
 }
 
 void nf_list_remove(const struct nf *nf, struct nf_lists *lists, struct nf_list *list, uint32_t entry)

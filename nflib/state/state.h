@@ -67,8 +67,9 @@ static inline uint32_t nf_list_first(const struct nf_list *list) /* NF_NONE: it 
     return list->first - 1;
 }
 uint32_t nf_list_next(const struct nf_lists *lists, uint32_t entry); /* NF_NONE at the end */
+uint32_t nf_list_last(const struct nf_lists *lists, const struct nf_list *list); /* NF_NONE: it is empty */
 /*
- * For module->check_state: a list has n entries. `seen`: of nf_lists_seen, the same for all lists; then each
+ * For module->check_state: a list has n entries, NF_NONE: any number. `seen`: of nf_lists_seen, the same for all lists; then each
  * is of entries that were taken and are in no other, and all is well where the lists have nf_lists_count
  * entries together. NULL: of a list of numbers of one's own, the only one.
  */

@@ -29,28 +29,57 @@ struct nf_streams *nf_streams_make(struct nf *nf, const struct nf_streams_config
 
 /* ---- a pool that came from a peer ----------------------------------------------------------------- */
 
+/* Pieces of a list that has been checked: in order, from `*end` on, which is moved behind the last; adds up
+ * how many they are. */
+static int check_pieces(struct nf_check *c, const struct nf_streams *streams, const struct nf_list *list,
+                        uint32_t *end, uint32_t *count)
+{
+    for (uint32_t place = nf_list_first(list); place != NF_NONE;
+         place = nf_list_next(streams->pieces, place)) {
+        const struct nf_stream_piece *piece = nf_stream_piece_at(streams, place);
+
+        if (piece->len > NF_STREAM_PIECE || piece->acked > piece->len || (int32_t)(piece->seq - *end) < 0)
+            return nf_check_failed(c, "piece %u has %u bytes at %u, expected up to %u behind %u", place,
+                                   piece->len, piece->seq, NF_STREAM_PIECE, *end);
+        *end = piece->seq + piece->len;
+        *count += 1;
+    }
+    return 0;
+}
+
+static int check_lists(struct nf_check *c, const struct nf_streams *streams, uint64_t *seen,
+                       const struct nf_stream *s, uint32_t *count)
+{
+    uint32_t copied = nf_list_first(&s->sent), end = s->next;
+    int error = nf_list_check(c, streams->pieces, &s->sent, NF_NONE, seen);
+
+    if (!error)
+        error = nf_list_check(c, streams->pieces, &s->kept, NF_NONE, seen);
+    if (!error)
+        error = check_pieces(c, streams, &s->kept, &end, count);
+    if (error || copied == NF_NONE)
+        return error;
+    end = nf_stream_piece_at(streams, copied)->seq;
+    error = check_pieces(c, streams, &s->sent, &end, count);
+    if (!error && (int32_t)(end - s->next) > 0)
+        return nf_check_failed(c, "copies end at %u, expected at most %u", end, s->next);
+    return error;
+}
+
 static int check_stream(struct nf_check *c, const struct nf_streams *streams, uint64_t *seen,
                         const struct nf_stream *s)
 {
-    uint32_t end = s->next;
-    int error;
+    uint32_t count = 0;
+    int error = check_lists(c, streams, seen, s, &count);
 
-    if (s->flags & ~NF_STREAM_FLAGS || s->zero || (s->pieces && !(s->flags & NF_STREAM_KNOWN)))
+    if (error)
+        return error;
+    if (s->flags & ~NF_STREAM_FLAGS || s->asked > 1 || (count && !(s->flags & NF_STREAM_KNOWN)))
         return nf_check_failed(c, "a stream has flags %u, expected those that one has", s->flags);
-    if (s->pieces > streams->flow_pieces)
-        return nf_check_failed(c, "a stream has %u pieces, expected %u at most", s->pieces,
+    if (count != s->pieces || count > streams->flow_pieces)
+        return nf_check_failed(c, "a stream has %u pieces, expected %u, and %u at most", count, s->pieces,
                                streams->flow_pieces);
-    error = nf_list_check(c, streams->pieces, &s->kept, s->pieces, seen);
-    for (uint32_t at = nf_list_first(&s->kept); at != NF_NONE && !error;
-         at = nf_list_next(streams->pieces, at)) {
-        const struct nf_stream_piece *piece = nf_lists_value(streams->pieces, at);
-
-        if (piece->len > NF_STREAM_PIECE || piece->fin > 1 || (int32_t)(piece->seq - end) < 0)
-            return nf_check_failed(c, "piece %u has %u bytes at %u, expected up to %u behind %u", at,
-                                   piece->len, piece->seq, NF_STREAM_PIECE, end);
-        end = piece->seq + piece->len;
-    }
-    return error;
+    return 0;
 }
 
 int nf_streams_check(const struct nf *nf, struct nf_check *c, const struct nf_streams *streams, uint32_t at)
@@ -91,7 +120,7 @@ uint32_t nf_packet_l4_len(const struct nf_packet *p)
 bool nf_packet_checksum_right(const struct nf_packet *p)
 {
     const uint8_t *l4 = p->data + p->l4;
-    uint32_t len = nf_packet_l4_len(p), sum;
+    uint32_t len = nf_packet_l4_len(p);
 
     if (p->have < (uint32_t)p->l4 + p->l4_len)
         return true;
@@ -101,9 +130,5 @@ bool nf_packet_checksum_right(const struct nf_packet *p)
         return nf_ipv6_checksum(nf_packet_ipv6_addresses(p), p->proto, l4, len) == 0;
     if (p->proto == NF_PROTO_UDP && nf_get16(l4 + 6) == 0)
         return true; /* none was made */
-    sum = (uint16_t)~nf_checksum(l4, len) + (uint16_t)~nf_checksum(p->data + p->l3 + 12, 8);
-    sum += htons((uint16_t)len) + htons(p->proto);
-    sum = (sum & 0xffff) + (sum >> 16);
-    sum = (sum & 0xffff) + (sum >> 16);
-    return (uint16_t)~sum == 0;
+    return nf_ipv4_checksum(p->data + p->l3 + 12, p->proto, l4, len) == 0;
 }

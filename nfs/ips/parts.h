@@ -6,8 +6,9 @@
 
 #include "nfs/ips/rules.h"
 
-#define IPS_NOTES_FLOW    64u /* notes of a direction at most */
-#define IPS_PATTERNS_FLOW 8u  /* patterns among them that are looked for at a time */
+#define IPS_STEPS_MAX     65536u /* of a packet: a note, a host or a range that is looked at is one */
+#define IPS_NOTES_FLOW    64u    /* notes of a direction at most */
+#define IPS_PATTERNS_FLOW 8u     /* patterns among them that are looked for at a time */
 
 struct ips_config {
     struct nf_file rules;
@@ -24,25 +25,26 @@ struct ips_config {
     X(IPS_PACKETS, "inspected")   /* packets of TCP and UDP */                                               \
     X(IPS_OTHER, "not_inspected") /* what is neither */                                                      \
     X(IPS_CREATED, "flows_created")                                                                          \
-    X(IPS_MATCHES, "matches")     /* of rules */                                                             \
-    X(IPS_ALERTS, "alerts")       /* of those, what people are told */                                       \
-    X(IPS_DROPPED, "dropped")     /* packets dropped by a rule */                                            \
-    X(IPS_REJECTED, "rejected")   /* the same, and both ends told */                                         \
-    X(IPS_BLOCKED, "blocked")     /* later packets of flows in which a rule has dropped one */               \
-    X(IPS_MIDSTREAM, "midstream") /* streams whose beginning was not seen, picked up */                      \
-    X(IPS_KEPT, "segments_kept")  /* behind a hole */                                                        \
-    X(IPS_OLD, "retransmitted")   /* segments of which nothing was new */                                    \
-    X(IPS_GAPS, "gaps")           /* holes that were passed over */                                          \
-    X(IPS_GAP_BYTES, "gap_bytes")                                                                            \
-    X(IPS_DIFFERS, "overlap_differs")   /* dropped: contradicts a segment that is kept */                    \
-    X(IPS_FULL, "segments_full")        /* dropped: behind a hole, and no room to keep it */                 \
-    X(IPS_OUTSIDE, "out_of_window")     /* dropped: too far ahead, or outside of its ends */                 \
-    X(IPS_UNKNOWN, "beginning_unseen")  /* dropped: loose is false */                                        \
-    X(IPS_INVALID, "invalid")           /* dropped: flags with which its receiver does not take it */        \
-    X(IPS_CHECKSUM, "checksum")         /* dropped: its receiver would drop it */                            \
-    X(IPS_FRAGMENTS, "fragments")       /* as `fragments` says */                                            \
-    X(IPS_MALFORMED, "malformed")       /* dropped */                                                        \
-    X(IPS_NOTES_FULL, "notes_full")     /* contents of rules with several without room: see notes.c */       \
+    X(IPS_MATCHES, "matches")          /* of rules */                                                        \
+    X(IPS_ALERTS, "alerts")            /* of those, what people are told */                                  \
+    X(IPS_DROPPED, "dropped")          /* packets dropped by a rule */                                       \
+    X(IPS_REJECTED, "rejected")        /* the same, and both ends told */                                    \
+    X(IPS_BLOCKED, "blocked")          /* later packets of flows in which a rule has dropped one */          \
+    X(IPS_MIDSTREAM, "midstream")      /* streams whose beginning was not seen, picked up */                 \
+    X(IPS_KEPT, "segments_kept")       /* behind a hole */                                                   \
+    X(IPS_OLD, "retransmitted")        /* segments of which nothing was new */                               \
+    X(IPS_DIFFERS, "overlap_differs")  /* dropped: contradicts what has passed and is not acknowledged */    \
+    X(IPS_UNSEEN, "overlap_unknown")   /* dropped: the same perhaps, of what was not copied */               \
+    X(IPS_FULL, "segments_full")       /* dropped: no room to keep it until it is acknowledged */            \
+    X(IPS_OUTSIDE, "out_of_window")    /* dropped: too far ahead, or outside of its ends */                  \
+    X(IPS_UNKNOWN, "beginning_unseen") /* dropped: loose is false */                                         \
+    X(IPS_INVALID, "invalid")       /* dropped: flags or an ACK with which its receiver does not take it */  \
+    X(IPS_URGENT, "urgent")         /* made ordinary data */                                                 \
+    X(IPS_CHECKSUM, "checksum")     /* dropped: its receiver would drop it */                                \
+    X(IPS_FRAGMENTS, "fragments")   /* as `fragments` says */                                                \
+    X(IPS_MALFORMED, "malformed")   /* dropped */                                                            \
+    X(IPS_NOTES_FULL, "notes_full") /* contents of rules with several without room: see notes.c */           \
+    X(IPS_STEPS_FULL, "steps_full") /* packets in which contents were found too often */                     \
     X(IPS_TRACKED_FULL, "tracked_full") /* matches that no threshold could count */                          \
     X(IPS_TABLE_FULL, "flows_full")     /* dropped */
 enum ips_counter { IPS_COUNTERS(NF_COUNTER) IPS_COUNTERS_COUNT };
@@ -115,7 +117,9 @@ struct ips_look {
     struct ips_ends ends;  /* of the packet */
     bool reply;            /* the packet's direction */
     uint8_t verdict;       /* enum ips_action: 0, or IPS_DROP, IPS_REJECT */
-    bool full;             /* the verdict is since a note found no room */
+    uint8_t full;          /* enum ips_counter: the verdict is for want of room, or of time; 0: it is not */
+    uint32_t steps;        /* of looking for rules; at IPS_STEPS_MAX it ends */
+    bool gave_up;          /* at that */
     uint32_t patterns;     /* that are looked for in the direction that is looked through */
     struct ips_note *pattern[IPS_PATTERNS_FLOW]; /* to write to */
     uint64_t now;
@@ -127,7 +131,7 @@ struct ips_look {
 void ips_look_through(struct ips_look *look, const struct nf_stream_bytes *bytes);
 
 /* ips_notes.c. NULL: there is none of the content yet. */
-const struct ips_note *ips_note_find(const struct ips_look *look, bool reply, uint32_t content);
+const struct ips_note *ips_note_find(struct ips_look *look, bool reply, uint32_t content);
 /* One with the first end. NULL: no room, which the look tells of: of a rule that drops, by its verdict. */
 const struct ips_note *ips_note_add(struct ips_look *look, bool reply, uint32_t content, uint32_t end);
 /* The same, of one that is not added: what a rule that drops would have to know does not pass. */
@@ -149,6 +153,11 @@ struct ips_decision {
 struct ips_decision ips_threshold(struct ips_look *look, const struct ips_rule *rule, const uint8_t addr[16]);
 uint64_t ips_tracks_bytes(uint32_t max_tracked);
 struct nf_shared_map *ips_tracks_make(struct nf *nf, uint32_t max_tracked);
+
+/* normalize.c: what is changed of packets of TCP, and what becomes of resets. */
+void ips_clear_urgent(struct ips_look *look);
+void ips_carry_far(struct nf_packet *p);
+void ips_keep_open(const struct ips_look *look);
 
 /* ips_reject.c: tells the ends of the packet, which is dropped. */
 void ips_reject(const struct ips_look *look);
