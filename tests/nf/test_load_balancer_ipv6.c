@@ -223,6 +223,78 @@ static void errors_go_with_their_flow(void)
     assert_int_equal(counter("no_flow"), 1);
 }
 
+/* Extension headers in front of what a packet carries. */
+static const struct wedged {
+    uint8_t headers[16];
+    uint32_t n;
+    uint8_t proto; /* of the first one */
+    bool read;     /* the ports behind it belong to the packet's addresses */
+} wedged[] = {{{0, 0, 1, 4}, 8, 60, true},
+              {{0, 0, 0, 0, 1, 2, 3, 4}, 8, 44, true}, /* a fragment that is all of it */
+              {{0, 0, 4, 0}, 8, 43, true},             /* a routing header, at its end */
+              {{60, 0, 1, 4, 0, 0, 0, 0, 0, 0, 1, 4}, 16, 0, true},
+              {{0, 0, 4, 1}, 8, 43, false},   /* one hop to go: its sum is of another destination */
+              {{0, 0, 0, 64}, 8, 44, false}}; /* not the first fragment */
+
+static uint32_t wedge_one(const struct wedged *w, uint8_t *ip, uint32_t len)
+{
+    uint8_t proto = ip[6];
+
+    memmove(ip + 40 + w->n, ip + 40, len - 40);
+    memcpy(ip + 40, w->headers, w->n);
+    ip[6] = w->proto;
+    ip[40 + w->n - 8] = proto;
+    put16(ip + 4, get16(ip + 4) + w->n);
+    return len + w->n;
+}
+
+static void behind_extension_headers_is_the_same_flow(void)
+{
+    const uint8_t *ip = frame + 14;
+    unsigned at;
+
+    assert_true(sends(NF_OUTSIDE, 6, CLIENT, 4000, VIP, 80, NFT_SYN));
+    at = backend();
+    for (unsigned i = 0; i < 5; i++) {
+        uint32_t len = put_packet(frame + 14, 6, CLIENT, 4000, VIP, 80, NFT_ACK);
+
+        assert_true(send_it(NF_OUTSIDE, wedge_one(&wedged[i], frame + 14, len)));
+        assert_int_equal(ip[24], wedged[i].read ? 0xfd : 0x20);
+        assert_int_equal(ip[39], wedged[i].read ? at : 0x80);
+        if (wedged[i].read)
+            assert_int_equal(checksum(ip, 6, ip + 40 + wedged[i].n, len - 40), 0);
+    }
+    assert_int_equal(counter("forwarded"), 5);
+}
+
+static void errors_quote_extension_headers(void)
+{
+    uint8_t *ip = frame + 14, *icmp = ip + 40, *inner = icmp + 8;
+    unsigned at;
+
+    assert_true(sends(NF_OUTSIDE, 6, CLIENT, 4000, VIP, 80, NFT_SYN));
+    at = backend();
+    for (unsigned i = 0; i < sizeof(wedged) / sizeof(wedged[0]); i++) {
+        uint32_t n = wedged[i].n, size = 8 + wedge_one(&wedged[i], inner,
+                                                       put_packet(inner, 6, VIP, 80, CLIENT, 4000, NFT_ACK));
+
+        put_header(ip, 58, ROUTER, VIP, size);
+        memset(icmp, 0, 8);
+        icmp[0] = 2;
+        put16(icmp + 2, checksum(ip, 58, icmp, size));
+        assert_int_equal(send_it(NF_OUTSIDE, 40 + size), true);
+        assert_int_equal(checksum(ip, 58, icmp, size), 0);
+        assert_int_equal(inner[8], wedged[i].read ? 0xfd : 0x20);
+        assert_int_equal(ip[24], wedged[i].read ? 0xfd : 0x20);
+        if (!wedged[i].read)
+            continue;
+        assert_int_equal(inner[23], at);
+        assert_int_equal(get16(inner + 40 + n), at == 3 ? 8080 : 80);
+        assert_int_equal(checksum(inner, 6, inner + 40 + n, size - 8 - 40 - n), 0);
+    }
+    assert_int_equal(counter("icmp_errors_translated"), 4);
+}
+
 /* Of a datagram in two fragments: the first one has the ports. */
 static bool fragment(bool later, uint32_t id)
 {
@@ -326,6 +398,8 @@ int main(void)
         HELP_CASE(a_flow_stays_with_its_backend_there_and_back),
         HELP_CASE(the_rest_passes_as_it_is),
         HELP_CASE(errors_go_with_their_flow),
+        HELP_CASE(behind_extension_headers_is_the_same_flow),
+        HELP_CASE(errors_quote_extension_headers),
         HELP_CASE(fragments_go_with_their_first),
         HELP_CASE(both_services_have_their_own_backends),
         HELP_CASE(an_operator_changes_backends),

@@ -216,6 +216,60 @@ static void the_packet_in_an_error_is_mapped_as_well(void)
     assert_int_equal(checksum(frame + 14, 56), 0);
 }
 
+/* Of a protocol without ports, and behind an extension header: the addresses are all that is needed. */
+static void whatever_an_error_quotes_is_mapped(void)
+{
+    static const uint8_t protocols[] = {50, 60, 44, 132};
+
+    help_chain_open(&h, NPT("fd01:203:405::/48", "2001:db8:1::/48"), NULL, 5);
+    for (unsigned i = 0; i < sizeof(protocols); i++) {
+        put_header(frame + 14, 58, "fd01:203:405:1::1234", "2001:db8:9::7", 8 + 40 + 8);
+        memset(frame + 54, 0, 8);
+        frame[54] = 1;
+        put_header(frame + 62, protocols[i], "2001:db8:9::7", "fd01:203:405:1::1234", 16);
+        memset(frame + 102, 0, 8);
+        put16(frame + 56, checksum(frame + 14, 56));
+        assert_int_equal(send_frame(NF_INSIDE, 110).drop, 0);
+        ends_are(frame + 14, "2001:db8:1:d550::1234", "2001:db8:9::7");
+        ends_are(frame + 62, "2001:db8:9::7", "2001:db8:1:d550::1234");
+        assert_int_equal(checksum(frame + 14, 56), 0);
+    }
+    put_header(frame + 14, 58, "2001:db8:9::1", "2001:db8:1:d550::1234", 8 + 39); /* a header that is cut */
+    memset(frame + 54, 0, 8 + 40);
+    frame[54] = 1;
+    put_header(frame + 62, 17, "2001:db8:1:d550::1234", "2001:db8:9::7", 16);
+    assert_int_equal(send_frame(NF_OUTSIDE, 14 + 40 + 47).drop, 0);
+    ends_are(frame + 62, "2001:db8:1:d550::1234", "2001:db8:9::7");
+}
+
+/* Two hosts inside that know each other by their addresses outside. Without it the packet leaves as any. */
+static void hosts_inside_reach_each_other(void)
+{
+    help_chain_open(&h,
+                    "    - nptv6: { inside: \"fd01:203:405::/48\", outside: \"2001:db8:1::/48\", "
+                    "hairpin: true }\n",
+                    NULL, 5);
+    assert_int_equal(udp(NF_INSIDE, "fd01:203:405:1::1234", "2001:db8:1:d550::99").drop, 0);
+    ends_are(frame + 14, "2001:db8:1:d550::1234", "fd01:203:405:1::99");
+    assert_int_equal(checksum(frame + 14, 16), 0);
+    put_header(frame + 14, 58, "fd01:203:405:1::99", "2001:db8:1:d550::1234", 8 + 40 + 8); /* it complains */
+    memset(frame + 54, 0, 8);
+    frame[54] = 1;
+    put_header(frame + 62, 17, "2001:db8:1:d550::1234", "fd01:203:405:1::99", 16);
+    memset(frame + 102, 0x11, 8);
+    put16(frame + 56, checksum(frame + 14, 56));
+    assert_int_equal(send_frame(NF_INSIDE, 110).drop, 0);
+    ends_are(frame + 14, "2001:db8:1:d550::99", "fd01:203:405:1::1234");
+    ends_are(frame + 62, "fd01:203:405:1::1234", "2001:db8:1:d550::99");
+    assert_int_equal(checksum(frame + 14, 56), 0);
+    assert_int_equal(udp(NF_INSIDE, "fd01:203:405:1::1234", "2001:db8:9::7").drop, 0);
+    ends_are(frame + 14, "2001:db8:1:d550::1234", "2001:db8:9::7");
+    help_chain_close(&h);
+    help_chain_open(&h, NPT("fd01:203:405::/48", "2001:db8:1::/48"), NULL, 5);
+    assert_int_equal(udp(NF_INSIDE, "fd01:203:405:1::1234", "2001:db8:1:d550::99").drop, 0);
+    ends_are(frame + 14, "2001:db8:1:d550::1234", "2001:db8:1:d550::99");
+}
+
 static void refused(const char *nfs, const char *expected)
 {
     struct ft_fault fault = {""};
@@ -245,6 +299,8 @@ int main(void)
         HELP_CASE(what_cannot_be_corrected_is_dropped),
         HELP_CASE(both_ways_go_to_one_lane),
         HELP_CASE(the_packet_in_an_error_is_mapped_as_well),
+        HELP_CASE(whatever_an_error_quotes_is_mapped),
+        HELP_CASE(hosts_inside_reach_each_other),
         HELP_CASE(bad_prefixes_are_refused),
     };
 
