@@ -109,7 +109,8 @@ bool nat_may_open(const struct nf *nf, const struct nf_packet *p)
     return config->filtering && begins && nat_has_port(nf, p->proto, p->dport);
 }
 
-/* What outside begins takes the first half of max_flows at most: a flood leaves hosts inside the other one. */
+/* What outside begins takes the first half of max_flows at most: a flood leaves hosts inside the other one.
+ */
 static bool leaves_room(const struct nf *nf)
 {
     return nf_sessions_count(nf) < (nf_sessions_max(nf) + 1) / 2;
