@@ -57,7 +57,7 @@ def one(draw, name, rules):
                 f"ports: {pick(['1024-65535', '2000-2255'])}, unsupported: {pick(['drop', 'pass', 'by_address'])}, "
                 f"udp: {pick([1, 300])}, {flows(draw)}{mapping}")
     if name == "nptv6":
-        return "inside: \"2001::/16\", outside: \"2a00::/16\""
+        return f"inside: \"2001::/16\", outside: \"2a00::/16\", hairpin: {pick(['true', 'false'])}"
     if name == "rate_limiter":
         return (f"clients: {pick(['inside', 'outside', 'both'])}, pps: {pick([50, 200, 5000])}, burst_packets: 400, "
                 f"max_connections: {pick([4, 64])}, max_clients: {pick([50, 20000])}, {flows(draw)}")
