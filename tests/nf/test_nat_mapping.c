@@ -123,7 +123,7 @@ static void who_came_in_keeps_the_mapping(void)
 /* Whoever sends from many ports fills half of the table. */
 static void a_flood_leaves_room_for_hosts_inside(void)
 {
-    struct nft_seen s;
+    struct nft_seen s = {.sport = 0};
     uint16_t port;
 
     help_chain_open(&h, NAT(MAPPING FILTERING ", max_flows: 16"), NULL, 3);

@@ -133,6 +133,7 @@ static void a_request_that_comes_again_opens_nothing(void)
 /* The first of a datagram's fragments: of IPv6 with the header of one. */
 static bool send_first_fragment(bool client, uint8_t flags, uint32_t seq, uint32_t ack)
 {
+    static const uint8_t header[8] = {6, 0, 0, 1, 0, 0, 0, 7};
     uint32_t len = syn_make(client, 1000, flags, seq, ack, 36);
 
     if (!syn_ipv6) {
@@ -141,7 +142,7 @@ static bool send_first_fragment(bool client, uint8_t flags, uint32_t seq, uint32
         return syn_send_frame(client, len);
     }
     memmove(syn_frame + 62, syn_frame + 54, len - 54);
-    memcpy(syn_frame + 54, "\6\0\0\1\0\0\0\7", 8);
+    memcpy(syn_frame + 54, header, sizeof(header));
     syn_frame[20] = 44;
     syn_frame[19] += 8;
     return syn_send_frame(client, len + 8);
