@@ -214,6 +214,25 @@ static void servers_come_to_those_that_are_protected(void)
     assert_false(syn_send(true, 1000, NFT_ACK, ISN + 1, SERVER_ISN + 1, 30));
 }
 
+/* Servers of IPv6 where there were none: connections that are there go on. */
+static void servers_of_ipv6_come_later(void)
+{
+    struct ft_fault fault = {""};
+    uint32_t cookie;
+
+    if (syn_ipv6)
+        return;
+    syn_open(WALL "    - syn_proxy: { servers: [10.0.0.0/24], ports: 80-90 }\n");
+    cookie = syn_connect(1000);
+    syn_ipv6 = true;
+    assert_true(syn_send(true, 1000, NFT_SYN, ISN, 0, 0)); /* protected by nobody */
+    assert_int_equal(help_change(&syn_chain, WALL PROXY(), NULL, &fault), 0);
+    syn_connect(1001);
+    syn_ipv6 = false;
+    assert_true(syn_send(true, 1000, NFT_ACK, ISN + 1, cookie + 1, 100));
+    assert_int_equal(syn_acked(), SERVER_ISN + 1);
+}
+
 /* A session that only a packet of this very burst has begun says nothing of the packet's sender. */
 static void what_has_just_begun_is_known_to_nobody(void)
 {
@@ -324,19 +343,13 @@ static void damaged_state_is_refused(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        HELP_CASE(numbers_of_the_server_are_moved),
-        HELP_CASE(the_server_is_asked_until_it_answers),
-        HELP_CASE(a_server_that_refuses_resets_the_client),
-        HELP_CASE(ports_are_used_again),
-        HELP_CASE(a_request_that_comes_again_opens_nothing),
-        HELP_CASE(a_fragment_becomes_no_other_segment),
-        HELP_CASE(servers_come_to_those_that_are_protected),
-        HELP_CASE(what_has_just_begun_is_known_to_nobody),
-        HELP_CASE(a_chain_keeps_who_moves_its_numbers),
-        HELP_CASE(what_the_server_begins_is_left_alone),
-        HELP_CASE(an_error_quotes_the_servers_number),
-        HELP_CASE(a_full_table_takes_no_new_connection),
-        HELP_CASE(damaged_state_is_refused),
+        HELP_CASE(numbers_of_the_server_are_moved),          HELP_CASE(the_server_is_asked_until_it_answers),
+        HELP_CASE(a_server_that_refuses_resets_the_client),  HELP_CASE(ports_are_used_again),
+        HELP_CASE(a_request_that_comes_again_opens_nothing), HELP_CASE(a_fragment_becomes_no_other_segment),
+        HELP_CASE(servers_come_to_those_that_are_protected), HELP_CASE(servers_of_ipv6_come_later),
+        HELP_CASE(what_has_just_begun_is_known_to_nobody),   HELP_CASE(a_chain_keeps_who_moves_its_numbers),
+        HELP_CASE(what_the_server_begins_is_left_alone),     HELP_CASE(an_error_quotes_the_servers_number),
+        HELP_CASE(a_full_table_takes_no_new_connection),     HELP_CASE(damaged_state_is_refused),
     };
 
     return cmocka_run_group_tests_name("syn_proxy", tests, NULL, NULL) +
