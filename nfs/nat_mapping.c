@@ -109,6 +109,13 @@ bool nat_may_open(const struct nf *nf, const struct nf_packet *p)
     return config->filtering && begins && nat_has_port(nf, p->proto, p->dport);
 }
 
+/* What outside begins takes the first half of max_flows at most: a flood leaves hosts inside the other one.
+ */
+static bool leaves_room(const struct nf *nf)
+{
+    return nf_sessions_count(nf) < (nf_sessions_max(nf) + 1) / 2;
+}
+
 const struct nf_session *nat_open(const struct nf *nf, struct nf_packet *p, uint64_t now)
 {
     const struct nat_config *config = nf->config;
@@ -117,7 +124,7 @@ const struct nf_session *nat_open(const struct nf *nf, struct nf_packet *p, uint
 
     /* First, since the session that a new one displaces may have been the mapping's last. */
     edit_mapping(nf, *slot_at(nf, p->proto, number))->sessions++;
-    s = nf_session_room(nf, p) ? nf_session_join(nf, p, now) : NULL;
+    s = leaves_room(nf) && nf_session_room(nf, p) ? nf_session_join(nf, p, now) : NULL;
     if (!s) {
         nat_give_port(nf, p->proto, number);
         nf_drop(nf, p, NAT_TABLE_FULL);

@@ -2,7 +2,8 @@
 /*
  * nptv6: the prefix of addresses of IPv6 is another one outside (RFC 6296). One address becomes one address,
  * both ways, so there is no state and no port is changed. The mapping keeps the sum of an address, and with
- * it every checksum: also that of a packet that an ICMPv6 error quotes, whose addresses are mapped as well.
+ * it every checksum: also that of an ICMPv6 error about the packet that it quotes, whose addresses are mapped
+ * as well.
  *
  * Prefixes of up to 48 bits have the sum corrected in the subnet's 16 bits, longer ones in the first 16 bits
  * of the interface identifier that are not all ones.
@@ -21,6 +22,7 @@ struct npt_prefix {
 };
 
 struct npt_config {
+    bool hairpin;
     const char *inside_text, *outside_text;
     struct npt_prefix inside, outside; /* read by check, from those */
     uint16_t correction;               /* added to an address on its way out, one's complement */
@@ -107,22 +109,42 @@ static bool map_end(const struct npt_config *config, uint8_t addr[16], bool out,
     return !*mapped || map_address(addr, to, out ? config->correction : (uint16_t)~config->correction);
 }
 
-/* An end of the packet, and where it is an error, the same end of the packet that it quotes, which went the
- * other way. */
+/* The packet that an ICMPv6 error quotes, whatever its protocol and its extension headers: its IPv6 header is
+ * all that is looked at. NULL: it is no error, or does not quote as much. */
+static uint8_t *find_quoted(const struct nf_packet *p)
+{
+    uint32_t at = p->l4 + 8u, end = at + 40;
+
+    if (!(p->flags & NF_P_L4) || p->proto != NF_PROTO_ICMPV6 || p->icmp_type >= 128 || end > p->have ||
+        end > (uint32_t)p->l4 + p->l4_len || p->data[at] >> 4 != 6)
+        return NULL;
+    return p->data + at;
+}
+
+/* The end of a packet that the other side knows by another address, and where it is an error, the same end of
+ * the packet that it quotes, which went the other way. `near`: the end on the side that it came in from. */
+static bool map_ends(const struct npt_config *config, const struct nf_packet *p, bool near, bool out,
+                     bool *any)
+{
+    uint32_t source = near ? 8 : 24;
+    bool mapped = false, quoted = false;
+    uint8_t *inner = find_quoted(p);
+
+    if (inner && !map_end(config, inner + (near ? 24 : 8), out, &quoted))
+        return false;
+    if (!map_end(config, p->data + p->l3 + source, out, &mapped))
+        return false;
+    *any |= mapped || quoted;
+    return true;
+}
+
+/* What hosts inside send to each other's addresses outside is mapped both ways (RFC 6296, 4.3: a hairpin). */
 static bool map_packet(const struct npt_config *config, const struct nf_packet *p, bool *any)
 {
-    bool out = p->side == NF_INSIDE, mapped = false, quoted = false;
-    struct nf_inner inner;
+    bool out = p->side == NF_INSIDE;
 
-    if (p->flags & NF_P_ICMP_ERROR) {
-        nf_packet_inner(p, &inner);
-        if (!map_end(config, p->data + inner.l3 + 8 + (out ? 16 : 0), out, &quoted))
-            return false;
-    }
-    if (!map_end(config, p->data + p->l3 + 8 + (out ? 0 : 16), out, &mapped))
-        return false;
-    *any = mapped || quoted;
-    return true;
+    return map_ends(config, p, out, out, any) &&
+           (!out || !config->hairpin || map_ends(config, p, false, false, any));
 }
 
 static void npt_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
@@ -186,6 +208,8 @@ static int npt_check(void *c, struct ft_fault *fault)
 static const struct nf_param npt_params[] = {
     NF_PARAM_AT(struct npt_config, "inside", inside_text, NF_STRING, NULL, "prefix of hosts inside"),
     NF_PARAM_AT(struct npt_config, "outside", outside_text, NF_STRING, NULL, "what it is outside"),
+    NF_YES_NO(struct npt_config, hairpin, "false", "hosts inside reach each other by the prefix outside, too",
+              .marks = NF_PARAM_ADDED),
     {0},
 };
 

@@ -178,7 +178,7 @@ static const char *const sp_live[] = {
 
 static const struct nf_module sp_module = {
     .name = "syn_proxy",
-    .version = 2,
+    .version = 1,
     .summary = "answers SYNs with cookies, connects clients that acknowledge one",
     .reads = NF_READS_HEADERS,
     .params = sp_params,

@@ -373,7 +373,7 @@ static const char *const tj_live[] = {
 
 static const struct nf_module tj_module = {
     .name = "trojan",
-    .version = 2,
+    .version = 1,
     .summary = "tells of hosts that use SSH, FTP and IRC as a trojan does",
     .reads = NF_READS_PAYLOAD,
     .scope = tj_scope,

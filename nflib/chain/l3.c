@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Owns both ends of the chain: what is taken in and what leaves, by the configured addresses and routes; what
- * is of IPv6 alone is in l3_ipv6.c. State in arena (lane, 0): counters, the neighbour table, and when the
- * next ICMP error may be sent. The route table here is the configuration's, sorted; it is no state.
+ * is of IPv6 alone is in l3_ipv6.c. State in arena (lane, 0): counters, the neighbour table, when the next
+ * ICMP error may be sent, and whether neighbours fail. The route table here is the configuration's, sorted;
+ * it is no state.
  */
 #include "nflib/chain/l3_parts.h"
 
@@ -132,9 +133,10 @@ int nf_l3_make(struct nf_l3 **out, struct nf *nf, const struct nf_l3_config *con
     nf->counters = ft_arena_alloc(nf->arena, NF_L3_COUNTERS * sizeof(uint64_t));
     l3->nf = nf;
     l3->config = config;
-    l3->errors_paid = ft_arena_alloc(nf->arena, sizeof(*l3->errors_paid));
+    l3->times = ft_arena_alloc(nf->arena, sizeof(*l3->times));
+    l3->neighbours.failing = l3->ipv6.neighbours.failing = &l3->times->failing;
     read_config(l3, config);
-    if (!nf->counters || !l3->errors_paid || nf_neighbours_make(&l3->neighbours, nf, config, false))
+    if (!nf->counters || !l3->times || nf_neighbours_make(&l3->neighbours, nf, config, false))
         error = ft_fail(fault, FT_EFULL, "l3: the lane's arena is too small");
     else
         error = add_hops(l3, fault);
@@ -264,6 +266,7 @@ static void receive_packet(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
 
 void nf_l3_in(struct nf_l3 *l3, struct nf_packet *const packets[], uint32_t n, uint64_t now)
 {
+    nf_l3_keep(l3, packets, n, now);
     for (uint32_t i = 0; i < n; i++)
         receive_packet(l3, packets[i], now);
 }
@@ -328,6 +331,8 @@ static void forward_packet(struct nf_l3 *l3, struct nf_packet *p, struct hop *ho
     } else if (nf_l3_ip_length(p) > l3->config->port[route->port].mtu) { /* for the same reason not told */
         nf_drop(l3->nf, p, NF_L3_TOO_BIG);
     } else if (!find_hop(l3, hop, route, p->daddr, now)) {
+        if (nf_neighbours_is_unreachable(&l3->neighbours, &hop->addr, hop->port, now))
+            nf_l3_tell_unreachable(l3, p, now);
         nf_drop(l3->nf, p, NF_L3_NO_NEIGHBOUR);
     } else {
         memcpy(p->data, hop->entry->mac, 6);

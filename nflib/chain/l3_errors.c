@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Owns the allowance for ICMP errors, in the lane's arena, and says when the chain's L3 sends one: packets
- * that are too big are told here, the others where they are dropped (l3.c).
+ * that are too big are told here, the others where they are dropped (l3.c). Keeps a burst's packets as they
+ * came in for that.
  */
 #include "nflib/chain/l3_parts.h"
 
@@ -10,18 +11,22 @@
 #include "nflib/net/icmpv6.h"
 
 #include <arpa/inet.h>
+#include <string.h>
+
+#define HOST_UNREACHABLE    1u /* code of ICMP */
+#define ADDRESS_UNREACHABLE 3u /* of ICMPv6 */
 
 #define ERROR_EVERY  (10 * NF_MS)  /* 100 ICMP errors a second */
 #define ERRORS_AHEAD (500 * NF_MS) /* at most 50 ICMP errors at once */
 
 static bool may_send(struct nf_l3 *l3, uint64_t now)
 {
-    uint64_t paid = (*l3->errors_paid > now ? *l3->errors_paid : now) + ERROR_EVERY;
+    uint64_t paid = (l3->times->errors_paid > now ? l3->times->errors_paid : now) + ERROR_EVERY;
     if (paid > now + ERRORS_AHEAD) {
         nf_count(l3->nf, NF_L3_ICMP_LIMITED, 1);
         return false;
     }
-    *NF_EDIT(l3->nf, l3->errors_paid) = paid;
+    *NF_EDIT(l3->nf, &l3->times->errors_paid) = paid;
     return true;
 }
 
@@ -49,6 +54,30 @@ void nf_l3_send_error6(struct nf_l3 *l3, const struct nf_packet *p, uint8_t type
     uint32_t len = nf_icmpv6_error(p, type, code, mtu, port->addr6, frame);
     if (nf_emit(l3->nf, p->in_port, frame, len) == FT_OK)
         nf_count(l3->nf, NF_L3_ICMP_SENT, 1);
+}
+
+void nf_l3_keep(struct nf_l3 *l3, struct nf_packet *const packets[], uint32_t n, uint64_t now)
+{
+    l3->packets = packets[0];
+    l3->kepts = now < l3->times->failing ? n : 0;
+    for (uint32_t i = 0; i < l3->kepts; i++) {
+        struct nf_l3_kept *kept = &l3->kept[i];
+        uint32_t have = packets[i]->have < NF_L3_KEPT ? packets[i]->have : NF_L3_KEPT;
+        kept->packet = *packets[i];
+        kept->packet.data = kept->bytes;
+        kept->packet.have = have;
+        memcpy(kept->bytes, packets[i]->data, have);
+    }
+}
+
+void nf_l3_tell_unreachable(struct nf_l3 *l3, const struct nf_packet *p, uint64_t now)
+{
+    bool ours = l3->kepts && p >= l3->packets && p < l3->packets + l3->kepts;
+    const struct nf_packet *was = ours ? &l3->kept[p - l3->packets].packet : p;
+    if (was->flags & NF_P_IPV6)
+        nf_l3_send_error6(l3, was, NF_ICMPV6_UNREACHABLE, ADDRESS_UNREACHABLE, 0, now);
+    else
+        nf_l3_send_error(l3, was, NF_ICMP_UNREACHABLE, HOST_UNREACHABLE, 0, now);
 }
 
 /* The port that the packet's route leads to; NF_L3_ANY_PORT: none, or an own address, or back where it came

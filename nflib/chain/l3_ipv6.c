@@ -268,6 +268,9 @@ static void forward_packet(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
     } else if (nf_l3_ip_length(p) > l3->config->port[route->port].mtu) {
         nf_drop(l3->nf, p, NF_L3_TOO_BIG);
     } else if (!(hop = find_hop(l3, route->on_link ? to : route->via, route->port, now))) {
+        if (nf_neighbours_is_unreachable(&l3->ipv6.neighbours, route->on_link ? to : route->via, route->port,
+                                         now))
+            nf_l3_tell_unreachable(l3, p, now);
         nf_drop(l3->nf, p, NF_L3_NO_NEIGHBOUR);
     } else {
         memcpy(p->data, hop->mac, 6);

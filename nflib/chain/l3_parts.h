@@ -6,6 +6,7 @@
 
 #include "nflib/chain/l3.h"
 #include "nflib/chain/neighbour.h"
+#include "nflib/net/icmpv6.h"
 
 #define NF_L3_ANY_PORT   0xffu
 #define NF_L3_ROUTES_ALL (NF_ROUTES_MAX + NF_PORTS_MAX)
@@ -28,16 +29,33 @@ struct nf_l3_ipv6 {
     uint32_t owns, routes;
 };
 
+/* In the lane's arena, a line. Chain times. */
+struct nf_l3_times {
+    uint64_t errors_paid; /* up to which the sent errors are paid for */
+    uint64_t failing;     /* until which some neighbour is unreachable, perhaps */
+};
+
+/* A packet of the burst as it came in, as far as an error about it quotes it. */
+#define NF_L3_KEPT (14u + NF_ICMPV6_QUOTED_MAX)
+struct nf_l3_kept {
+    struct nf_packet packet;
+    uint8_t bytes[NF_L3_KEPT];
+};
+
 struct nf_l3 {
     struct nf *nf;
     const struct nf_l3_config *config;
-    const uint64_t *errors_paid; /* chain time up to which the sent errors are paid for */
+    const struct nf_l3_times *times;
     struct nf_neighbours neighbours;
     struct nf_l3_own own[NF_L3_OWN_MAX];
     struct nf_route route[NF_L3_ROUTES_ALL]; /* longest prefix first */
     uint32_t owns, routes;
     uint16_t least_mtu[2]; /* of the ports of a side */
     struct nf_l3_ipv6 ipv6;
+    /* Of this burst, while neighbours are failing; no state. */
+    const struct nf_packet *packets; /* as they are now, [kepts] in their order */
+    uint32_t kepts;
+    struct nf_l3_kept kept[NF_BURST_MAX];
 };
 
 /* Bytes of an IP packet. */
@@ -76,6 +94,12 @@ void nf_l3_send_error(struct nf_l3 *l3, const struct nf_packet *p, uint8_t type,
 /* The same of IPv6, with a type and code of RFC 4443; `mtu` with NF_ICMPV6_TOO_BIG. */
 void nf_l3_send_error6(struct nf_l3 *l3, const struct nf_packet *p, uint8_t type, uint8_t code, uint32_t mtu,
                        uint64_t now);
+/* The burst's packets as they come in are kept for nf_l3_tell_unreachable, where one may be needed: what an
+ * NF translates its sender would not know. */
+void nf_l3_keep(struct nf_l3 *l3, struct nf_packet *const packets[], uint32_t n, uint64_t now);
+/* An error about a packet of the burst, or one that was made, whose next hop is unreachable, as it came in.
+ */
+void nf_l3_tell_unreachable(struct nf_l3 *l3, const struct nf_packet *p, uint64_t now);
 /*
  * Drops an IP packet that is larger than the MTU of the port it will leave by, as a router does (RFC 1191,
  * RFC 8201): its sender is told the MTU, if the packet must not be fragmented. The chain fragments nothing.

@@ -14,6 +14,7 @@
 #define REFRESH_AFTER (20 * NF_SECOND)
 #define FORGET_AFTER  (180 * NF_SECOND)
 #define GIVE_UP_AFTER (3 * NF_SECOND) /* on an address that never answered */
+#define FAILED_AFTER  (3 * NF_SECOND) /* from the first of three requests on */
 #define USED_EVERY    (5 * NF_SECOND)
 #define ASKS_A_ROUND  32u                         /* leaves room for what NFs make */
 #define SOUGHT_MAX    (NF_NEIGHBOURS_MAX * 3 / 4) /* of IPv6: the rest is for stations that speak to us */
@@ -114,6 +115,25 @@ const struct nf_neighbour *nf_neighbours_find(const struct nf_neighbours *table,
     return entry->flags & NF_NEIGHBOUR_KNOWN && entry->port == port ? entry : NULL;
 }
 
+static bool has_failed(const struct nf_neighbour *entry, uint64_t now)
+{
+    return !(entry->flags & NF_NEIGHBOUR_KNOWN) && entry->used && now - entry->used >= FAILED_AFTER;
+}
+
+bool nf_neighbours_is_unreachable(const struct nf_neighbours *table, const void *addr, uint8_t port,
+                                  uint64_t now)
+{
+    uint32_t slot = find_slot(table, addr, port);
+    return slot != NF_NONE && neighbour_at(table, slot)->port == port &&
+           has_failed(neighbour_at(table, slot), now);
+}
+
+static void note_failing(const struct nf_neighbours *table, uint64_t now)
+{
+    if (*table->failing < now + GIVE_UP_AFTER - ASK_EVERY)
+        *NF_EDIT(table->nf, table->failing) = now + GIVE_UP_AFTER;
+}
+
 bool nf_neighbours_is_hop(const struct nf_neighbours *table, const void *addr, uint8_t port)
 {
     uint32_t slot = find_slot(table, addr, port);
@@ -178,6 +198,8 @@ static bool send_request(const struct nf_neighbours *table, uint32_t slot, uint6
         return false;
     struct nf_neighbour *edit = NF_EDIT(table->nf, entry);
     edit->asked = now;
+    if (!(edit->flags & NF_NEIGHBOUR_KNOWN) && !edit->used)
+        edit->used = now;
     edit->flags |= NF_NEIGHBOUR_ASKED;
     nf_count(table->nf, table->ipv6 ? NF_L3_ND_ASKED : NF_L3_ARP_ASKED, 1);
     return true;
@@ -193,7 +215,10 @@ void nf_neighbours_want(struct nf_neighbours *table, const void *addr, uint8_t p
         struct nf_neighbour *edit = NF_EDIT(table->nf, entry);
         edit->port = port;
         edit->flags &= (uint8_t)~NF_NEIGHBOUR_KNOWN;
+        edit->used = 0;
     }
+    if (has_failed(entry, now))
+        note_failing(table, now);
     if (!(entry->flags & NF_NEIGHBOUR_ASKED) || now - entry->asked >= ASK_EVERY)
         send_request(table, slot, now);
     nf_wake(table->nf, now + ASK_EVERY);
@@ -208,6 +233,8 @@ void nf_neighbours_learn(struct nf_neighbours *table, const void *addr, uint8_t 
     const struct nf_neighbour *entry = neighbour_at(table, slot);
     struct nf_neighbour *edit = NF_EDIT(table->nf, entry);
     memcpy(edit->mac, mac, 6);
+    if (!(edit->flags & NF_NEIGHBOUR_KNOWN))
+        edit->used = 0;
     edit->confirmed = now;
     edit->flags |= NF_NEIGHBOUR_KNOWN;
     nf_wake(table->nf, entry->flags & NF_NEIGHBOUR_HOP ? refresh_at(entry) : now + FORGET_AFTER);
@@ -219,9 +246,16 @@ static uint64_t ask_at(const struct nf_neighbour *entry)
     bool hop = entry->flags & NF_NEIGHBOUR_HOP;
     if (entry->flags & NF_NEIGHBOUR_KNOWN)
         return hop || entry->used + REFRESH_AFTER > refresh_at(entry) ? refresh_at(entry) : UINT64_MAX;
-    if (!hop)
+    if (!hop && entry->asked + ASK_EVERY >= entry->used + FAILED_AFTER)
         return UINT64_MAX;
     return entry->flags & NF_NEIGHBOUR_ASKED ? entry->asked + ASK_EVERY : 0;
+}
+
+/* When it is unreachable from; UINT64_MAX: it is known, or that is over. */
+static uint64_t fails_at(const struct nf_neighbour *entry, uint64_t now)
+{
+    bool waits = !(entry->flags & NF_NEIGHBOUR_KNOWN) && entry->used && !has_failed(entry, now);
+    return waits ? entry->used + FAILED_AFTER : UINT64_MAX;
 }
 
 static uint64_t forget_at(const struct nf_neighbour *entry)
@@ -238,7 +272,9 @@ static bool forget_old(struct nf_neighbours *table, uint32_t slot, uint64_t now)
     if (forget_at(entry) > now)
         return false;
     if (entry->flags & NF_NEIGHBOUR_HOP) {
-        NF_EDIT(table->nf, entry)->flags &= (uint8_t)~NF_NEIGHBOUR_KNOWN;
+        struct nf_neighbour *edit = NF_EDIT(table->nf, entry);
+        edit->flags &= (uint8_t)~NF_NEIGHBOUR_KNOWN;
+        edit->used = 0;
         return false;
     }
     nf_map_remove(table->nf, table->map, slot);
@@ -253,9 +289,12 @@ void nf_neighbours_timers(struct nf_neighbours *table, uint64_t now)
         if (forget_old(table, s, now))
             continue;
         const struct nf_neighbour *entry = neighbour_at(table, s);
+        if (has_failed(entry, now))
+            note_failing(table, now);
         if (ask_at(entry) <= now && asks < ASKS_A_ROUND && send_request(table, s, now))
             asks++;
         uint64_t due = ask_at(entry) < forget_at(entry) ? ask_at(entry) : forget_at(entry);
+        due = fails_at(entry, now) < due ? fails_at(entry, now) : due;
         next = due < next ? due : next;
     }
     if (next != UINT64_MAX)

@@ -4,9 +4,11 @@
  * IPv4, whose neighbours are found by ARP, and one for IPv6, by neighbour discovery. An address is in network
  * order, 4 or 16 bytes.
  * Entries are asked for at most once a second; known ones are asked again 20 s after they were last confirmed
- * or asked, if they are next hops or in use, and forgotten 180 s after they were last confirmed. Addresses
- * of IPv6 that packets want fill three quarters of the table at most: whoever sends to all of a link's leaves
- * room for the hosts that are there.
+ * or asked, if they are next hops or in use, and forgotten 180 s after they were last confirmed. One that has
+ * not answered three requests, a second apart, is unreachable for as long as it stays in the table: an
+ * address that packets want 3 s after the last request (RFC 4861, 7.3.3). Addresses of IPv6 that packets want
+ * fill three quarters of the table at most: whoever sends to all of a link's leaves room for the hosts that
+ * are there.
  */
 #ifndef NFLIB_CHAIN_NEIGHBOUR_H
 #define NFLIB_CHAIN_NEIGHBOUR_H
@@ -20,7 +22,8 @@ enum nf_neighbour_flags {
 };
 
 struct nf_neighbour {
-    uint64_t confirmed, asked, used; /* chain time. `used` is coarse. */
+    uint64_t confirmed, asked, used; /* chain time. `used` is coarse; of one that is not known it says since
+                                        when it has been asked for, 0: not yet */
     uint8_t mac[6];
     uint8_t port;
     uint8_t flags;
@@ -31,6 +34,8 @@ struct nf_neighbours {
     const struct nf_l3_config *config;
     struct nf_map *map; /* address → struct nf_neighbour */
     bool ipv6;
+    const uint64_t
+        *failing; /* in the region: some neighbour is unreachable, perhaps, until that chain time */
 };
 
 uint64_t nf_neighbours_bytes(bool ipv6);
@@ -48,6 +53,9 @@ const struct nf_neighbour *nf_neighbours_find(const struct nf_neighbours *table,
 void nf_neighbours_use(const struct nf_neighbours *table, const struct nf_neighbour *entry, uint64_t now);
 /* Asks for an address that was not found, unless it was asked for within the last second. */
 void nf_neighbours_want(struct nf_neighbours *table, const void *addr, uint8_t port, uint64_t now);
+/* It has been asked for, and has not answered: what is for it cannot be delivered. */
+bool nf_neighbours_is_unreachable(const struct nf_neighbours *table, const void *addr, uint8_t port,
+                                  uint64_t now);
 bool nf_neighbours_is_hop(const struct nf_neighbours *table, const void *addr, uint8_t port);
 /* A station that is to be believed said that it has `addr`. `add`: also when nobody asked for it. */
 void nf_neighbours_learn(struct nf_neighbours *table, const void *addr, uint8_t port, const uint8_t mac[6],

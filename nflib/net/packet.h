@@ -44,9 +44,9 @@ enum nf_packet_flags {
     NF_P_LOCAL = 1 << 11,   /* turned round by the chain's L3 (echo reply): passes no NF */
     /* With NF_P_IPV6: its IPv6 header is well-formed. l3, l4, l4_len, proto, ports, NF_P_FRAGMENT, NF_P_LATER
      * and NF_P_L4 mean what they mean of IPv4. l4 is behind the extension headers (hop-by-hop, routing,
-     * destination options, fragment; 128 bytes of them at most). One that breaks its format, or is behind a
-     * fragment's, is not read: proto is its number. NF_P_BAD is never said of IPv6. NF_P_L4 is said of every
-     * ICMPv6 message. */
+     * destination options, fragment; 128 bytes of them at most). One that breaks its format, is behind a
+     * fragment's, or is a routing header with hops to go, is not read: proto is its number. NF_P_BAD is never
+     * said of IPv6. NF_P_L4 is said of every ICMPv6 message. */
     NF_P_IPV6_READ = 1 << 12,
 };
 

@@ -13,59 +13,77 @@
 
 #define HEADER         40u
 #define EXTENSIONS_MAX 128u /* bytes of extension headers that are read */
+#define QUOTED_MAX                                                                                           \
+    56u /* of those in a packet that an error quotes: what is captured of ICMPv6 ends behind                 \
+           the checksum of what follows them */
+
+/* Extension headers from `at` on, of which those below `limit` can be read. */
+struct extensions {
+    uint32_t at, end, limit;
+    uint16_t fragment; /* offset and flags, 0: of none */
+    uint8_t proto;     /* of what lies at `at` */
+};
+
+/* One whose packet has hops to go, for which its destination is the next one of: what a checksum is of stands
+ * in the header (RFC 8200, 8.1). */
+static bool has_hops_left(const uint8_t *header, uint8_t proto)
+{
+    return proto == IPPROTO_ROUTING && header[3] != 0;
+}
 
 /*
- * From `at` on to the header behind the last extension header that is whole; its place, with `proto`. A
- * fragment header is the last one that is read, so it lies right in front of that place (RFC 7112 has all of
- * them in the first fragment).
+ * Passes all headers that are whole. A fragment header is the last one that is read, so it lies right in
+ * front of the place behind (RFC 7112 has all of them in the first fragment).
  */
-static uint32_t skip_extensions(struct nf_packet *p, uint32_t at, uint32_t end, uint16_t *fragment)
+static void skip_extensions(const struct nf_packet *p, struct extensions *e)
 {
-    uint32_t limit = at + EXTENSIONS_MAX, size;
+    bool last = false;
 
-    while (nf_ipv6_is_extension(p->proto) && at + 8 <= end && nf_has_bytes(p, at, 8)) {
-        const uint8_t *header = p->data + at;
-        bool last = p->proto == IPPROTO_FRAGMENT;
+    while (!last && nf_ipv6_is_extension(e->proto) && e->at + 8 <= e->end && nf_has_bytes(p, e->at, 8)) {
+        const uint8_t *header = p->data + e->at;
+        uint32_t size;
 
+        last = e->proto == IPPROTO_FRAGMENT;
         size = last ? 8u : (header[1] + 1u) * 8;
-        if (at + size > end || at + size > limit)
+        if (e->at + size > e->end || e->at + size > e->limit || has_hops_left(header, e->proto))
             break;
         if (last)
-            *fragment = ntohs(nf_get16(header + 2));
-        p->proto = header[0];
-        at += size;
-        if (last)
-            break;
+            e->fragment = ntohs(nf_get16(header + 2));
+        e->proto = header[0];
+        e->at += size;
     }
-    return at;
 }
 
 #define ERRORS_END 128u /* types below are errors */
 
-/* An error quotes a packet, of which the header and eight bytes behind it are read; with an extension header
- * it is not known whose it is. */
-static bool quotes_packet(const struct nf_packet *p)
+/* The place of the header behind the quoted packet's, of which eight bytes are there; with its protocol. 0:
+ * it is not known whose packet it is. */
+static uint32_t quoted_l4(const struct nf_packet *p, uint8_t *proto)
 {
     const uint8_t *ip = p->data + p->l4 + 8;
+    struct extensions e = {.at = p->l4 + 8u + HEADER, .end = nf_l4_end(p)};
 
-    return p->icmp_type < ERRORS_END && p->l4 + 8u + HEADER + 8 <= nf_l4_end(p) && ip[0] >> 4 == 6 &&
-           (ip[6] == IPPROTO_TCP || ip[6] == IPPROTO_UDP || ip[6] == IPPROTO_ICMPV6);
+    if (e.at + 8 > e.end || ip[0] >> 4 != 6)
+        return 0;
+    e.limit = e.at + QUOTED_MAX;
+    e.proto = ip[6];
+    skip_extensions(p, &e);
+    *proto = e.proto;
+    return e.at + 8 <= e.end && !(e.fragment & 0xfff8) && nf_proto_has_ports_ipv6(e.proto) ? e.at : 0;
 }
 
 void nf_read_inner_ipv6(const struct nf_packet *p, struct nf_inner *inner)
 {
-    const uint8_t *ip = p->data + p->l4 + 8;
-
     inner->l3 = (uint16_t)(p->l4 + 8);
-    inner->l4 = (uint16_t)(inner->l3 + HEADER);
-    inner->proto = ip[6];
-    inner->addresses = ip + 8;
-    nf_read_inner_ports(ip + HEADER, inner);
+    inner->l4 = (uint16_t)quoted_l4(p, &inner->proto);
+    inner->addresses = p->data + inner->l3 + 8;
+    nf_read_inner_ports(p->data + inner->l4, inner);
 }
 
 static void parse_icmpv6(struct nf_packet *p)
 {
     const uint8_t *icmp = p->data + p->l4;
+    uint8_t quoted;
 
     if (p->l4_len < 8 || !nf_has_bytes(p, p->l4, 8))
         return;
@@ -75,27 +93,30 @@ static void parse_icmpv6(struct nf_packet *p)
     p->icmp_code = icmp[1];
     if (nf_icmpv6_is_echo(icmp[0]))
         p->sport = p->dport = nf_get16(icmp + 4);
-    else if (quotes_packet(p))
+    else if (icmp[0] < ERRORS_END && quoted_l4(p, &quoted))
         p->flags |= NF_P_ICMP_ERROR;
 }
 
 void nf_parse_ipv6(struct nf_packet *p)
 {
     const uint8_t *ip = p->data + p->l3;
-    uint32_t length, end;
-    uint16_t fragment = 0;
+    struct extensions e = {.at = p->l3 + HEADER};
+    uint32_t length;
 
     if (!nf_has_bytes(p, p->l3, HEADER) || ip[0] >> 4 != 6)
         return;
     length = ntohs(nf_get16(ip + 4));
     if (length > p->len - p->l3 - HEADER)
         return;
-    end = p->l3 + HEADER + length;
-    p->proto = ip[6];
-    p->l4 = p->payload = (uint16_t)skip_extensions(p, p->l3 + HEADER, end, &fragment);
-    p->l4_len = (uint16_t)(end - p->l4);
+    e.end = e.at + length;
+    e.limit = e.at + EXTENSIONS_MAX;
+    e.proto = ip[6];
+    skip_extensions(p, &e);
+    p->proto = e.proto;
+    p->l4 = p->payload = (uint16_t)e.at;
+    p->l4_len = (uint16_t)(e.end - e.at);
     p->flags |= NF_P_IPV6_READ;
-    p->flags |= (fragment & 0xfff9 ? NF_P_FRAGMENT : 0) | (fragment & 0xfff8 ? NF_P_LATER : 0);
+    p->flags |= (e.fragment & 0xfff9 ? NF_P_FRAGMENT : 0) | (e.fragment & 0xfff8 ? NF_P_LATER : 0);
     if (p->flags & NF_P_LATER)
         return;
     if (p->proto == IPPROTO_TCP)

@@ -3,7 +3,7 @@
  * dpi: says of each flow what protocol it is, by nDPI as Debian has it, unchanged. A flow's first packets go
  * to the library until it knows, or until there were `packets` of them; then what it kept of the flow is
  * given back. Fragments count and are not looked into. Flows of protocols in `block` are dropped from the
- * packet on that gives them away.
+ * packet on that gives them away; and where something is blocked, flows that find no room.
  *
  * State: slots in sessions; packets, bytes and flows by protocol; and in the heap what nDPI keeps of flows
  * that it looks into, and the caches by which it knows one flow by another. nDPI makes caches when it first
@@ -52,8 +52,8 @@ struct dpi_state {
     X(DPI_FLOWS_KNOWN, "flows_known")                                                                        \
     X(DPI_FLOWS_GUESSED, "flows_guessed")                                                                    \
     X(DPI_FLOWS_UNKNOWN, "flows_unknown")                                                                    \
-    X(DPI_HEAP_FULL, "heap_full")   /* flows that are not looked into */                                     \
-    X(DPI_FLOWS_FULL, "flows_full") /* packets of flows that found no room; they pass */                     \
+    X(DPI_HEAP_FULL, "heap_full") /* flows that are not looked into; with `block`, their packets, dropped */ \
+    X(DPI_FLOWS_FULL, "flows_full") /* packets of flows that found no room, dropped with `block` */          \
     X(DPI_OTHER, "other")           /* packets of no flow */                                                 \
     X(DPI_BLOCKED, "blocked")       /* packets dropped */
 enum dpi_counter { DPI_NAMES(NF_COUNTER) DPI_COUNTERS };
@@ -125,13 +125,19 @@ static void look(const struct nf *nf, const struct nf_session *s, const struct n
     }
 }
 
+/* Then what cannot be looked at does not pass: who fills a table would else have let it. */
+static bool blocks(const struct nf *nf)
+{
+    return *((const struct dpi_config *)nf->config)->block != 0;
+}
+
 static const struct nf_session *join(const struct nf *nf, struct nf_packet *p, uint64_t now)
 {
     const struct nf_session *s = nf_session_join(nf, p, now);
     struct dpi_flow *flow;
 
     if (!s) {
-        nf_count(nf, DPI_FLOWS_FULL, 1);
+        nf_drop_or_pass(nf, p, blocks(nf) ? NF_POLICY_DROP : NF_POLICY_PASS, DPI_FLOWS_FULL);
         return NULL;
     }
     nf_count(nf, DPI_FLOWS, 1);
@@ -139,7 +145,7 @@ static const struct nf_session *join(const struct nf *nf, struct nf_packet *p, u
     flow->inside = dpi_flow_make();
     if (!flow->inside) {
         decide(nf, s, DPI_UNSEEN);
-        nf_count(nf, DPI_HEAP_FULL, 1);
+        nf_count(nf, DPI_HEAP_FULL, !blocks(nf));
     }
     return s;
 }
@@ -171,6 +177,8 @@ static void one_packet(const struct nf *nf, struct nf_packet *p, uint64_t now)
     }
     if (is_blocked(config, flow->protocol))
         nf_drop(nf, p, DPI_BLOCKED);
+    else if (flow->stage == DPI_UNSEEN && blocks(nf))
+        nf_drop(nf, p, DPI_HEAP_FULL);
 }
 
 /* What nDPI has of caches is the state's, in this burst. */

@@ -57,12 +57,13 @@ def one(draw, name, rules):
                 f"ports: {pick(['1024-65535', '2000-2255'])}, unsupported: {pick(['drop', 'pass', 'by_address'])}, "
                 f"udp: {pick([1, 300])}, {flows(draw)}{mapping}")
     if name == "nptv6":
-        return "inside: \"2001::/16\", outside: \"2a00::/16\""
+        return f"inside: \"2001::/16\", outside: \"2a00::/16\", hairpin: {pick(['true', 'false'])}"
     if name == "rate_limiter":
         return (f"clients: {pick(['inside', 'outside', 'both'])}, pps: {pick([50, 200, 5000])}, burst_packets: 400, "
                 f"max_connections: {pick([4, 64])}, max_clients: {pick([50, 20000])}, {flows(draw)}")
     if name == "syn_proxy":
-        return (f"servers: [{pick(['0.0.0.0/0', '128.0.0.0/1', '10.0.0.0/8'])}{pick(['', ', "::/0"'])}], ports: {pick(['80', '1-65535'])}, "
+        any6 = pick(["", ', "::/0"'])
+        return (f"servers: [{pick(['0.0.0.0/0', '128.0.0.0/1', '10.0.0.0/8'])}{any6}], ports: {pick(['80', '1-65535'])}, "
                 f"clients: {pick(['inside', 'outside'])}, {flows(draw)}")
     if name == "trojan":
         return f"ipv6: {pick(['true', 'false'])}, irc: {pick(['6660-6669', '1-65535'])}, max_hosts: {pick([8, 65536])}, {flows(draw)}"

@@ -4,7 +4,7 @@
 # through kills. IPv4 goes on beside it, translated.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 22
+plan 24
 
 here=2001:db8:1 there=2001:db8:2
 mkdir -p "$work"
@@ -61,6 +61,14 @@ is "one that is too big, too" \
 is "and one to nowhere" \
     "$(in_client ping -6 -n -c 1 -W 2 2001:db8:77::1 | grep -o "From $here::1 icmp_seq=1 Destination unreachable: No route")" \
     "From $here::1 icmp_seq=1 Destination unreachable: No route"
+# Three requests to an address that nobody has, a second apart; who sends on is told.
+unreachable() { # ADDRESS PATTERN
+    in_client ping -n -c 6 -i 1 -W 1 "$1" | grep -qE "$2"
+}
+ok "who does not answer on a link is unreachable, over IPv6" \
+    unreachable $there::55 "From $here::1 icmp_seq=[4-6] Destination unreachable: Address unreachable"
+ok "and over IPv4, where the sender is translated" \
+    unreachable 203.0.113.55 "From 10.0.0.1 icmp_seq=[4-6] Destination Host Unreachable"
 ok "the firewall lets pings in" in_server ping -6 -n -c 2 -i 0.2 -W 2 $here::100
 # Where nobody listens a host refuses a connection that reaches it: 7. This one hears nothing: 28.
 is "and nobody's connection" \

@@ -23,7 +23,7 @@ host() { # SPACE NETWORK
         ip -n "$LAB_PREFIX$1" address add "$2::100/64" dev eth0 nodad &&
         ip -n "$LAB_PREFIX$1" -6 route add default via "$2::1"
 }
-ok "both ends have IPv6" eval 'host client $here && host server $there'
+ok "both ends have IPv6" eval 'host client $here && host server $there && "$lab" exec client ping -6 -qc2 -i 0.5 -W 5 $there::100 >/dev/null'
 counters() { us show syn_proxy -o json | jq -c '[.. | .counters? | objects][0]'; }
 counter() { us show syn_proxy -o json | jq "[.. | .counters? | objects | .$1] | add"; }
 rows() { us show "$1" -o json | jq '.rows | length'; } # NF

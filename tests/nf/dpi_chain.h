@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 /* `settings` of dpi, beside max_flows. */
-static inline struct nft *open_chain(const char *settings)
+static inline struct nft *open_chain_of(unsigned max_flows, const char *settings)
 {
     char path[] = "/tmp/test-dpi-XXXXXX", self[512], *slash;
     int fd = mkstemp(path);
@@ -32,13 +32,18 @@ static inline struct nft *open_chain(const char *settings)
         *slash = 0;
     }
     dprintf(fd,
-            "chain: { name: test, modules: [ %s/lib/understudy/dpi.so ], nfs: [ dpi: { max_flows: 4096, %s } "
+            "chain: { name: test, modules: [ %s/lib/understudy/dpi.so ], nfs: [ dpi: { max_flows: %u, %s } "
             "] }\n",
-            self, settings);
+            self, max_flows, settings);
     close(fd);
     t = nft_open(path);
     unlink(path);
     return t;
+}
+
+static inline struct nft *open_chain(const char *settings)
+{
+    return open_chain_of(4096, settings);
 }
 
 #endif

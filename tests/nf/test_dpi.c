@@ -101,6 +101,33 @@ static void a_full_heap_is_counted(void **state)
     assert_int_equal(nft_close(t), 0);
 }
 
+/* Where something is blocked, what finds no room does not pass: neither in the heap, nor in the table. */
+static void who_fills_a_table_gets_nothing_past(void **state)
+{
+    static const char *const settings[] = {"heap_mb: 1, block: Tor", "heap_mb: 1, block: Tor", "heap_mb: 1"};
+    struct nft_spec udp = {
+        .src = NFT_IP(10, 0, 0, 1), .dst = NFT_IP(192, 0, 2, 1), .dport = 9, .proto = 17, .payload = 30};
+
+    (void)state;
+    for (unsigned k = 0; k < 3; k++) {
+        struct nft *t = open_chain_of(k ? 100 : 4096, settings[k]);
+        unsigned flows = k ? 220 : 1500, passed = 0, full;
+
+        for (unsigned i = 0; i < flows; i++) {
+            udp.sport = (uint16_t)(1000 + i);
+            passed += nft_send(t, NF_INSIDE, &udp, NULL);
+            if (i == 150)
+                nft_kill(t);
+        }
+        full = (unsigned)nft_counter(t, "dpi", k ? "flows_full" : "heap_full");
+        NFT_TRUE(t, full > 100);
+        NFT_EQUAL(t, passed, k == 2 ? flows : flows - full);
+        udp.sport = 1000; /* what was there goes on */
+        NFT_TRUE(t, nft_send(t, NF_INSIDE, &udp, NULL));
+        assert_int_equal(nft_close(t), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -108,6 +135,7 @@ int main(void)
         cmocka_unit_test(flows_of_a_protocol_are_dropped),
         cmocka_unit_test(a_cache_is_known_behind_kills),
         cmocka_unit_test(a_full_heap_is_counted),
+        cmocka_unit_test(who_fills_a_table_gets_nothing_past),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,7 @@
 /* The load balancer and IPv6: a flow stays with its backend there and back, every checksum is right, errors
  * and fragments go with their flow, both services beside each other, an operator's changes. */
 #include "tests/nf/help_chain.h"
+#include "tests/nf/help_ipv6.h"
 
 #include <stdarg.h>
 #include <setjmp.h>
@@ -27,41 +28,6 @@ static uint64_t counter(const char *name)
 }
 
 /* ---- frames, built and looked at with plain code ---- */
-
-static void put16(uint8_t *at, uint32_t value)
-{
-    at[0] = (uint8_t)(value >> 8);
-    at[1] = (uint8_t)value;
-}
-static uint32_t get16(const uint8_t *at)
-{
-    return (uint32_t)at[0] << 8 | at[1];
-}
-
-/* The checksum of what is behind the header at ip, whose checksum field is part of it: 0 when it is right. */
-static uint32_t checksum(const uint8_t *ip, uint8_t proto, const uint8_t *l4, uint32_t n)
-{
-    uint32_t sum = proto + n;
-
-    for (uint32_t i = 8; i < 40; i += 2)
-        sum += get16(ip + i);
-    for (uint32_t i = 0; i < n; i++)
-        sum += i % 2 ? l4[i] : (uint32_t)l4[i] << 8;
-    while (sum >> 16)
-        sum = (sum & 0xffff) + (sum >> 16);
-    return ~sum & 0xffff;
-}
-
-static void put_header(uint8_t *ip, uint8_t proto, const char *from, const char *to, uint32_t length)
-{
-    memset(ip, 0, 40);
-    ip[0] = 0x60;
-    put16(ip + 4, length);
-    ip[6] = proto;
-    ip[7] = 64;
-    assert_int_equal(inet_pton(AF_INET6, from, ip + 8), 1);
-    assert_int_equal(inet_pton(AF_INET6, to, ip + 24), 1);
-}
 
 /* A packet of TCP (with flags) or UDP of 11 bytes of payload; returns its length. */
 static uint32_t put_packet(uint8_t *ip, uint8_t proto, const char *from, uint32_t sport, const char *to,
@@ -223,6 +189,78 @@ static void errors_go_with_their_flow(void)
     assert_int_equal(counter("no_flow"), 1);
 }
 
+/* Extension headers in front of what a packet carries. */
+static const struct wedged {
+    uint8_t headers[16];
+    uint32_t n;
+    uint8_t proto; /* of the first one */
+    bool read;     /* the ports behind it belong to the packet's addresses */
+} wedged[] = {{{0, 0, 1, 4}, 8, 60, true},
+              {{0, 0, 0, 0, 1, 2, 3, 4}, 8, 44, true}, /* a fragment that is all of it */
+              {{0, 0, 4, 0}, 8, 43, true},             /* a routing header, at its end */
+              {{60, 0, 1, 4, 0, 0, 0, 0, 0, 0, 1, 4}, 16, 0, true},
+              {{0, 0, 4, 1}, 8, 43, false},   /* one hop to go: its sum is of another destination */
+              {{0, 0, 0, 64}, 8, 44, false}}; /* not the first fragment */
+
+static uint32_t wedge_one(const struct wedged *w, uint8_t *ip, uint32_t len)
+{
+    uint8_t proto = ip[6];
+
+    memmove(ip + 40 + w->n, ip + 40, len - 40);
+    memcpy(ip + 40, w->headers, w->n);
+    ip[6] = w->proto;
+    ip[40 + w->n - 8] = proto;
+    put16(ip + 4, get16(ip + 4) + w->n);
+    return len + w->n;
+}
+
+static void behind_extension_headers_is_the_same_flow(void)
+{
+    const uint8_t *ip = frame + 14;
+    unsigned at;
+
+    assert_true(sends(NF_OUTSIDE, 6, CLIENT, 4000, VIP, 80, NFT_SYN));
+    at = backend();
+    for (unsigned i = 0; i < 5; i++) {
+        uint32_t len = put_packet(frame + 14, 6, CLIENT, 4000, VIP, 80, NFT_ACK);
+
+        assert_true(send_it(NF_OUTSIDE, wedge_one(&wedged[i], frame + 14, len)));
+        assert_int_equal(ip[24], wedged[i].read ? 0xfd : 0x20);
+        assert_int_equal(ip[39], wedged[i].read ? at : 0x80);
+        if (wedged[i].read)
+            assert_int_equal(checksum(ip, 6, ip + 40 + wedged[i].n, len - 40), 0);
+    }
+    assert_int_equal(counter("forwarded"), 5);
+}
+
+static void errors_quote_extension_headers(void)
+{
+    uint8_t *ip = frame + 14, *icmp = ip + 40, *inner = icmp + 8;
+    unsigned at;
+
+    assert_true(sends(NF_OUTSIDE, 6, CLIENT, 4000, VIP, 80, NFT_SYN));
+    at = backend();
+    for (unsigned i = 0; i < sizeof(wedged) / sizeof(wedged[0]); i++) {
+        uint32_t n = wedged[i].n, size = 8 + wedge_one(&wedged[i], inner,
+                                                       put_packet(inner, 6, VIP, 80, CLIENT, 4000, NFT_ACK));
+
+        put_header(ip, 58, ROUTER, VIP, size);
+        memset(icmp, 0, 8);
+        icmp[0] = 2;
+        put16(icmp + 2, checksum(ip, 58, icmp, size));
+        assert_int_equal(send_it(NF_OUTSIDE, 40 + size), true);
+        assert_int_equal(checksum(ip, 58, icmp, size), 0);
+        assert_int_equal(inner[8], wedged[i].read ? 0xfd : 0x20);
+        assert_int_equal(ip[24], wedged[i].read ? 0xfd : 0x20);
+        if (!wedged[i].read)
+            continue;
+        assert_int_equal(inner[23], at);
+        assert_int_equal(get16(inner + 40 + n), at == 3 ? 8080 : 80);
+        assert_int_equal(checksum(inner, 6, inner + 40 + n, size - 8 - 40 - n), 0);
+    }
+    assert_int_equal(counter("icmp_errors_translated"), 4);
+}
+
 /* Of a datagram in two fragments: the first one has the ports. */
 static bool fragment(bool later, uint32_t id)
 {
@@ -326,6 +364,8 @@ int main(void)
         HELP_CASE(a_flow_stays_with_its_backend_there_and_back),
         HELP_CASE(the_rest_passes_as_it_is),
         HELP_CASE(errors_go_with_their_flow),
+        HELP_CASE(behind_extension_headers_is_the_same_flow),
+        HELP_CASE(errors_quote_extension_headers),
         HELP_CASE(fragments_go_with_their_first),
         HELP_CASE(both_services_have_their_own_backends),
         HELP_CASE(an_operator_changes_backends),

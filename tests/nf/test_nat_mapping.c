@@ -120,6 +120,22 @@ static void who_came_in_keeps_the_mapping(void)
     assert_false(sends(NF_OUTSIDE, 17, OTHER, 9, OUTSIDE, port, 0, NULL));
 }
 
+/* Whoever sends from many ports fills half of the table. */
+static void a_flood_leaves_room_for_hosts_inside(void)
+{
+    struct nft_seen s = {.sport = 0};
+    uint16_t port;
+
+    help_chain_open(&h, NAT(MAPPING FILTERING ", max_flows: 16"), NULL, 3);
+    assert_true(sends(NF_INSIDE, 17, HOST, 5000, REMOTE, 80, 0, &s));
+    port = s.sport;
+    for (uint16_t i = 0; i < 100; i++)
+        assert_int_equal(sends(NF_OUTSIDE, 17, OTHER, 4000 + i, OUTSIDE, port, 0, NULL), i < 7);
+    assert_int_equal(counter("table_full"), 93);
+    for (uint16_t i = 0; i < 8; i++)
+        assert_true(sends(NF_INSIDE, 17, HOST, 5001 + i, REMOTE, 80, 0, &s));
+}
+
 /* ---- hairpins ---- */
 
 /* An ARP request for the chain's address, from which the chain learns who asks. */
@@ -290,6 +306,7 @@ int main(void)
         HELP_CASE(a_port_is_given_back_with_its_last_flow),
         HELP_CASE(all_may_send_to_it_where_the_file_says_so),
         HELP_CASE(who_came_in_keeps_the_mapping),
+        HELP_CASE(a_flood_leaves_room_for_hosts_inside),
         HELP_CASE(hosts_inside_reach_a_forwarded_port),
         HELP_CASE(errors_in_hairpins_are_translated),
         HELP_CASE(what_has_no_ports_goes_by_its_address),

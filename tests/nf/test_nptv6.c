@@ -2,6 +2,7 @@
 /* Prefix translation of IPv6: RFC 6296's own example, checksums that stay right, one address for one, errors,
  * what cannot be mapped. */
 #include "tests/nf/help_chain.h"
+#include "tests/nf/help_ipv6.h"
 #include "node/config/config.h"
 
 #include <stdarg.h>
@@ -16,38 +17,9 @@
 static struct help_chain h;
 static uint8_t frame[256];
 
-static void put16(uint8_t *at, uint32_t value)
+static uint32_t sum_of(const uint8_t *ip, uint32_t n)
 {
-    at[0] = (uint8_t)(value >> 8);
-    at[1] = (uint8_t)value;
-}
-
-static uint32_t add(uint32_t sum, const uint8_t *at, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++)
-        sum += i % 2 ? at[i] : (uint32_t)at[i] << 8;
-    return sum;
-}
-
-/* Of a message behind the header at ip: 0 when its checksum is right. */
-static uint32_t checksum(const uint8_t *ip, uint32_t n)
-{
-    uint32_t sum = add(add(ip[6] + n, ip + 8, 32), ip + 40, n);
-
-    while (sum >> 16)
-        sum = (sum & 0xffff) + (sum >> 16);
-    return ~sum & 0xffff;
-}
-
-static void put_header(uint8_t *ip, uint8_t proto, const char *from, const char *to, uint16_t length)
-{
-    memset(ip, 0, 40);
-    ip[0] = 0x60;
-    put16(ip + 4, length);
-    ip[6] = proto;
-    ip[7] = 64;
-    assert_int_equal(inet_pton(AF_INET6, from, ip + 8), 1);
-    assert_int_equal(inet_pton(AF_INET6, to, ip + 24), 1);
+    return checksum(ip, ip[6], ip + 40, n);
 }
 
 static struct nf_packet send_frame(uint8_t side, uint32_t len)
@@ -64,7 +36,7 @@ static void put_udp(const char *from, const char *to)
     memset(frame + 54, 0x5a, 16);
     put16(frame + 58, 16);
     put16(frame + 60, 0);
-    put16(frame + 60, checksum(frame + 14, 16));
+    put16(frame + 60, sum_of(frame + 14, 16));
 }
 
 static struct nf_packet udp(uint8_t side, const char *from, const char *to)
@@ -88,10 +60,10 @@ static void the_rfcs_example(void)
     help_chain_open(&h, NPT("fd01:203:405::/48", "2001:db8:1::/48"), NULL, 5);
     assert_int_equal(udp(NF_INSIDE, "fd01:203:405:1::1234", "2001:db8:9::7").drop, 0);
     ends_are(frame + 14, "2001:db8:1:d550::1234", "2001:db8:9::7");
-    assert_int_equal(checksum(frame + 14, 16), 0);
+    assert_int_equal(sum_of(frame + 14, 16), 0);
     assert_int_equal(udp(NF_OUTSIDE, "2001:db8:9::7", "2001:db8:1:d550::1234").drop, 0);
     ends_are(frame + 14, "2001:db8:9::7", "fd01:203:405:1::1234");
-    assert_int_equal(checksum(frame + 14, 16), 0);
+    assert_int_equal(sum_of(frame + 14, 16), 0);
     assert_int_equal(help_chain_counter(&h, "nptv6", "mapped"), 2);
 }
 
@@ -145,7 +117,7 @@ static void there_and_back_is_the_same(void)
             inet_ntop(AF_INET6, addr, from, sizeof(from));
             if (udp(NF_INSIDE, from, "2001:db8:9::7").drop)
                 continue; /* the next test's */
-            assert_int_equal(checksum(frame + 14, 16), 0);
+            assert_int_equal(sum_of(frame + 14, 16), 0);
             memcpy(was, frame + 22, 32);
             assert_memory_not_equal(was, addr, 16);
             inet_ntop(AF_INET6, was, out, sizeof(out));
@@ -209,11 +181,65 @@ static void the_packet_in_an_error_is_mapped_as_well(void)
     frame[54] = 2;
     put_header(frame + 62, 17, "2001:db8:1:d550::1234", "2001:db8:9::7", 16);
     memset(frame + 102, 0x11, 8);
-    put16(frame + 56, checksum(frame + 14, 56));
+    put16(frame + 56, sum_of(frame + 14, 56));
     assert_int_equal(send_frame(NF_OUTSIDE, 110).drop, 0);
     ends_are(frame + 14, "2001:db8:9::1", "fd01:203:405:1::1234");
     ends_are(frame + 62, "fd01:203:405:1::1234", "2001:db8:9::7");
-    assert_int_equal(checksum(frame + 14, 56), 0);
+    assert_int_equal(sum_of(frame + 14, 56), 0);
+}
+
+/* Of a protocol without ports, and behind an extension header: the addresses are all that is needed. */
+static void whatever_an_error_quotes_is_mapped(void)
+{
+    static const uint8_t protocols[] = {50, 60, 44, 132};
+
+    help_chain_open(&h, NPT("fd01:203:405::/48", "2001:db8:1::/48"), NULL, 5);
+    for (unsigned i = 0; i < sizeof(protocols); i++) {
+        put_header(frame + 14, 58, "fd01:203:405:1::1234", "2001:db8:9::7", 8 + 40 + 8);
+        memset(frame + 54, 0, 8);
+        frame[54] = 1;
+        put_header(frame + 62, protocols[i], "2001:db8:9::7", "fd01:203:405:1::1234", 16);
+        memset(frame + 102, 0, 8);
+        put16(frame + 56, sum_of(frame + 14, 56));
+        assert_int_equal(send_frame(NF_INSIDE, 110).drop, 0);
+        ends_are(frame + 14, "2001:db8:1:d550::1234", "2001:db8:9::7");
+        ends_are(frame + 62, "2001:db8:9::7", "2001:db8:1:d550::1234");
+        assert_int_equal(sum_of(frame + 14, 56), 0);
+    }
+    put_header(frame + 14, 58, "2001:db8:9::1", "2001:db8:1:d550::1234", 8 + 39); /* a header that is cut */
+    memset(frame + 54, 0, 8 + 40);
+    frame[54] = 1;
+    put_header(frame + 62, 17, "2001:db8:1:d550::1234", "2001:db8:9::7", 16);
+    assert_int_equal(send_frame(NF_OUTSIDE, 14 + 40 + 47).drop, 0);
+    ends_are(frame + 62, "2001:db8:1:d550::1234", "2001:db8:9::7");
+}
+
+/* Two hosts inside that know each other by their addresses outside. Without it the packet leaves as any. */
+static void hosts_inside_reach_each_other(void)
+{
+    help_chain_open(&h,
+                    "    - nptv6: { inside: \"fd01:203:405::/48\", outside: \"2001:db8:1::/48\", "
+                    "hairpin: true }\n",
+                    NULL, 5);
+    assert_int_equal(udp(NF_INSIDE, "fd01:203:405:1::1234", "2001:db8:1:d550::99").drop, 0);
+    ends_are(frame + 14, "2001:db8:1:d550::1234", "fd01:203:405:1::99");
+    assert_int_equal(sum_of(frame + 14, 16), 0);
+    put_header(frame + 14, 58, "fd01:203:405:1::99", "2001:db8:1:d550::1234", 8 + 40 + 8); /* it complains */
+    memset(frame + 54, 0, 8);
+    frame[54] = 1;
+    put_header(frame + 62, 17, "2001:db8:1:d550::1234", "fd01:203:405:1::99", 16);
+    memset(frame + 102, 0x11, 8);
+    put16(frame + 56, sum_of(frame + 14, 56));
+    assert_int_equal(send_frame(NF_INSIDE, 110).drop, 0);
+    ends_are(frame + 14, "2001:db8:1:d550::99", "fd01:203:405:1::1234");
+    ends_are(frame + 62, "fd01:203:405:1::1234", "2001:db8:1:d550::99");
+    assert_int_equal(sum_of(frame + 14, 56), 0);
+    assert_int_equal(udp(NF_INSIDE, "fd01:203:405:1::1234", "2001:db8:9::7").drop, 0);
+    ends_are(frame + 14, "2001:db8:1:d550::1234", "2001:db8:9::7");
+    help_chain_close(&h);
+    help_chain_open(&h, NPT("fd01:203:405::/48", "2001:db8:1::/48"), NULL, 5);
+    assert_int_equal(udp(NF_INSIDE, "fd01:203:405:1::1234", "2001:db8:1:d550::99").drop, 0);
+    ends_are(frame + 14, "2001:db8:1:d550::1234", "2001:db8:1:d550::99");
 }
 
 static void refused(const char *nfs, const char *expected)
@@ -245,6 +271,8 @@ int main(void)
         HELP_CASE(what_cannot_be_corrected_is_dropped),
         HELP_CASE(both_ways_go_to_one_lane),
         HELP_CASE(the_packet_in_an_error_is_mapped_as_well),
+        HELP_CASE(whatever_an_error_quotes_is_mapped),
+        HELP_CASE(hosts_inside_reach_each_other),
         HELP_CASE(bad_prefixes_are_refused),
     };
 

@@ -64,6 +64,7 @@ static void nobody_answers_to_what_is_no_host(void)
 /* Turns syn_frame's packet into a fragment, at `offset` bytes, of n bytes of it. The frame's length. */
 static uint32_t fragment(uint32_t offset, uint32_t n, bool more)
 {
+    static const uint8_t header[8] = {6, [7] = 7};
     uint8_t *ip = syn_frame + 14;
 
     if (!syn_ipv6) {
@@ -76,7 +77,7 @@ static uint32_t fragment(uint32_t offset, uint32_t n, bool more)
         return n < 26 ? 60 : 34 + n;
     }
     memmove(ip + 48, ip + 40 + offset, n);
-    memcpy(ip + 40, "\6\0\0\0\0\0\0\7", 8);
+    memcpy(ip + 40, header, sizeof(header));
     ip[43] = (uint8_t)(offset | more);
     ip[5] = (uint8_t)(8 + n);
     ip[6] = 44;
@@ -116,6 +117,7 @@ static void a_header_in_pieces_reaches_no_server(void)
 /* Options for the destination in front of TCP: read as far as the node reads them, else it hides a port. */
 static void behind_extension_headers_is_a_port(void)
 {
+    static const uint8_t options[8] = {6, 0, 1, 4};
     uint32_t len, cookie;
 
     syn_open(PROXY());
@@ -123,14 +125,14 @@ static void behind_extension_headers_is_a_port(void)
         return;
     len = syn_make(true, 1000, NFT_SYN, ISN, 0, 0);
     memmove(syn_frame + 62, syn_frame + 54, 20);
-    memcpy(syn_frame + 54, "\6\0\1\4\0\0\0\0", 8);
+    memcpy(syn_frame + 54, options, sizeof(options));
     syn_frame[20] = 60;
     syn_frame[19] = 28;
     assert_false(syn_send_frame(true, len + 8));
     cookie = syn_said(syn_made(NF_OUTSIDE)).seq;
     len = syn_make(true, 1000, NFT_ACK, ISN + 1, cookie + 1, 0);
     memmove(syn_frame + 62, syn_frame + 54, 20);
-    memcpy(syn_frame + 54, "\6\0\1\4\0\0\0\0", 8);
+    memcpy(syn_frame + 54, options, sizeof(options));
     syn_frame[20] = 60;
     syn_frame[19] = 28;
     assert_true(syn_send_frame(true, len + 8));
@@ -142,7 +144,8 @@ static void behind_extension_headers_is_a_port(void)
     assert_true(help_segment_is_right(syn_frame, 74));
     len = syn_make(true, 1000, NFT_SYN, ISN, 0, 0);
     memmove(syn_frame + 62, syn_frame + 54, 20);
-    memcpy(syn_frame + 54, "\6\100\1\4\0\0\0\0", 8); /* it says that it is 520 bytes */
+    memcpy(syn_frame + 54, options, sizeof(options));
+    syn_frame[55] = 64; /* it says that it is 520 bytes */
     syn_frame[20] = 60;
     syn_frame[19] = 28;
     assert_false(syn_send_frame(true, len + 8));

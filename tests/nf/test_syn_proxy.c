@@ -133,6 +133,7 @@ static void a_request_that_comes_again_opens_nothing(void)
 /* The first of a datagram's fragments: of IPv6 with the header of one. */
 static bool send_first_fragment(bool client, uint8_t flags, uint32_t seq, uint32_t ack)
 {
+    static const uint8_t header[8] = {6, 0, 0, 1, 0, 0, 0, 7};
     uint32_t len = syn_make(client, 1000, flags, seq, ack, 36);
 
     if (!syn_ipv6) {
@@ -141,7 +142,7 @@ static bool send_first_fragment(bool client, uint8_t flags, uint32_t seq, uint32
         return syn_send_frame(client, len);
     }
     memmove(syn_frame + 62, syn_frame + 54, len - 54);
-    memcpy(syn_frame + 54, "\6\0\0\1\0\0\0\7", 8);
+    memcpy(syn_frame + 54, header, sizeof(header));
     syn_frame[20] = 44;
     syn_frame[19] += 8;
     return syn_send_frame(client, len + 8);
@@ -211,6 +212,25 @@ static void servers_come_to_those_that_are_protected(void)
     assert_true(connect_directly(1000));
     assert_int_equal(help_change(&syn_chain, WIDER, NULL, &fault), 0);
     assert_false(syn_send(true, 1000, NFT_ACK, ISN + 1, SERVER_ISN + 1, 30));
+}
+
+/* Servers of IPv6 where there were none: connections that are there go on. */
+static void servers_of_ipv6_come_later(void)
+{
+    struct ft_fault fault = {""};
+    uint32_t cookie;
+
+    if (syn_ipv6)
+        return;
+    syn_open(WALL "    - syn_proxy: { servers: [10.0.0.0/24], ports: 80-90 }\n");
+    cookie = syn_connect(1000);
+    syn_ipv6 = true;
+    assert_true(syn_send(true, 1000, NFT_SYN, ISN, 0, 0)); /* protected by nobody */
+    assert_int_equal(help_change(&syn_chain, WALL PROXY(), NULL, &fault), 0);
+    syn_connect(1001);
+    syn_ipv6 = false;
+    assert_true(syn_send(true, 1000, NFT_ACK, ISN + 1, cookie + 1, 100));
+    assert_int_equal(syn_acked(), SERVER_ISN + 1);
 }
 
 /* A session that only a packet of this very burst has begun says nothing of the packet's sender. */
@@ -323,19 +343,13 @@ static void damaged_state_is_refused(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        HELP_CASE(numbers_of_the_server_are_moved),
-        HELP_CASE(the_server_is_asked_until_it_answers),
-        HELP_CASE(a_server_that_refuses_resets_the_client),
-        HELP_CASE(ports_are_used_again),
-        HELP_CASE(a_request_that_comes_again_opens_nothing),
-        HELP_CASE(a_fragment_becomes_no_other_segment),
-        HELP_CASE(servers_come_to_those_that_are_protected),
-        HELP_CASE(what_has_just_begun_is_known_to_nobody),
-        HELP_CASE(a_chain_keeps_who_moves_its_numbers),
-        HELP_CASE(what_the_server_begins_is_left_alone),
-        HELP_CASE(an_error_quotes_the_servers_number),
-        HELP_CASE(a_full_table_takes_no_new_connection),
-        HELP_CASE(damaged_state_is_refused),
+        HELP_CASE(numbers_of_the_server_are_moved),          HELP_CASE(the_server_is_asked_until_it_answers),
+        HELP_CASE(a_server_that_refuses_resets_the_client),  HELP_CASE(ports_are_used_again),
+        HELP_CASE(a_request_that_comes_again_opens_nothing), HELP_CASE(a_fragment_becomes_no_other_segment),
+        HELP_CASE(servers_come_to_those_that_are_protected), HELP_CASE(servers_of_ipv6_come_later),
+        HELP_CASE(what_has_just_begun_is_known_to_nobody),   HELP_CASE(a_chain_keeps_who_moves_its_numbers),
+        HELP_CASE(what_the_server_begins_is_left_alone),     HELP_CASE(an_error_quotes_the_servers_number),
+        HELP_CASE(a_full_table_takes_no_new_connection),     HELP_CASE(damaged_state_is_refused),
     };
 
     return cmocka_run_group_tests_name("syn_proxy", tests, NULL, NULL) +
