@@ -26,7 +26,9 @@ static const char rules[] = "class voice dscp ef pcp 5\n"
                             "match video vlan 20 pcp 3\n"
                             "match video udp to 2001:db8:5::/48 port 554\n"
                             "match bulk out tcp to any port 873\n"
-                            "match tagged vlan 100\n";
+                            "match tagged vlan 100\n"
+                            "match bulk in icmp type 0\n"
+                            "match tagged pcp 7\n";
 
 static struct help_chain h;
 static uint8_t frame[NFT_FRAME_MAX];
@@ -144,7 +146,12 @@ static void tags_are_looked_at_and_marked(void)
     assert_int_equal(help_get16(frame + 14), 0x4064);
     help_put16(frame + 14, 0x4064); /* has it already */
     assert_int_equal(sent(NF_INSIDE, len), 0x04);
-    assert_int_equal(counter("marked_pcp"), 2);
+    spec.sport = 10;
+    len = make(&spec, 0x04);
+    help_put16(frame + 14, 0xe005);
+    assert_int_equal(sent(NF_INSIDE, len), 0x04);
+    assert_int_equal(help_get16(frame + 14), 0x4005);
+    assert_int_equal(counter("marked_pcp"), 3);
     assert_int_equal(counter("marked_dscp"), 1);
 }
 
@@ -217,6 +224,8 @@ static void errors_and_fragments_are_of_the_flow(void)
     assert_int_equal(sent(NF_OUTSIDE, make(&first, 0)), 0xb8);
     assert_int_equal(sent(NF_OUTSIDE, make(&later, 0)), 0xb8);
     later.ip_id = 78;
+    assert_int_equal(sent(NF_OUTSIDE, make(&later, 0)), 0);
+    later.proto = 1; /* its type is not there */
     assert_int_equal(sent(NF_OUTSIDE, make(&later, 0)), 0);
     first.fragment = 0;
     make(&first, 0);
