@@ -73,11 +73,10 @@ static int read_match(struct fw_words *w, struct vq_rules *rules)
     if (rule.action == VQ_NONE)
         return fw_words_fail(w, "the name of a class in a line before");
     fw_words_next(w);
-    rc = read_tag(w, &rules->tag[rules->flows.count]);
-    if (rc != FT_OK)
-        return rc;
     fw_read_direction(w, &rule);
-    rc = fw_read_match(w, &rules->flows, &rule);
+    rc = read_tag(w, &rules->tag[rules->flows.count]);
+    if (rc == FT_OK)
+        rc = fw_read_match(w, &rules->flows, &rule);
     rules->flows.list[rules->flows.count++] = rule;
     return rc;
 }

@@ -4,7 +4,8 @@
  * are of which; the first line that matches decides:
  *
  *     class NAME [dscp DSCP] [pcp PCP]
- *     match NAME [vlan VID] [pcp PCP] [dscp DSCPS] and then as the firewall's rules (nfs/firewall_match.h)
+ *     match NAME [in|out] [vlan VID] [pcp PCP] [dscp DSCPS] and the rest of what the firewall's rules say
+ *         (nfs/firewall_match.h)
  *
  * What a class does not name stays as it is in its packets. `vlan` and `pcp` of a match are of a frame's
  * first tag. A match that names a protocol, a host or a DSCP is of IP alone; one with ports or a type, of
