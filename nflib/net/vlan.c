@@ -50,6 +50,13 @@ void nf_vlan_set_pcp(uint8_t *frame, uint8_t pcp)
     frame[TCI] = (uint8_t)((frame[TCI] & ((1u << PCP_SHIFT) - 1)) | pcp << PCP_SHIFT);
 }
 
+uint8_t nf_vlan_pcp_of_dscp(const uint8_t *frame, uint32_t len)
+{
+    uint16_t type = len > TCI + 1 ? ntohs(nf_get16(frame + ADDRESSES)) : 0;
+
+    return type == 0x0800 ? frame[15] >> 5 : type == 0x86dd ? frame[14] >> 1 & 7 : 0;
+}
+
 uint8_t *nf_vlan_pull(uint8_t *frame, uint32_t bytes)
 {
     memmove(frame + bytes, frame, ADDRESSES);
