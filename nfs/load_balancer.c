@@ -185,15 +185,6 @@ static void lb_process(struct nf *nf, struct nf_packet *const packets[], uint32_
 
 /* ---- showing ----------------------------------------------------------------------------------- */
 
-/* "A.B.C.D:PORT" or "[IPV6]:PORT". */
-static void lb_row_end6(struct nf_show *out, const char *name, const uint8_t addr[16], uint16_t port)
-{
-    char text[INET6_ADDRSTRLEN];
-
-    inet_ntop(AF_INET6, addr, text, sizeof(text));
-    nf_row_text(out, name, "[%s]:%u", text, ntohs(port));
-}
-
 static void lb_show_backends(const struct nf *nf, struct nf_show *out, bool ipv6)
 {
     const struct nf_map *part = nf_shared_map_part(lb_backends(nf, ipv6), 0);
@@ -205,7 +196,7 @@ static void lb_show_backends(const struct nf *nf, struct nf_show *out, bool ipv6
 
         nf_row(out);
         if (ipv6)
-            lb_row_end6(out, "backend", end6->addr, end6->port);
+            nf_row_end_ipv6(out, "backend", end6->addr, end6->port);
         else
             nf_row_end(out, "backend", end->addr, end->port);
         nf_row_text(out, "state", "%s", lb_state_names[backend->state % (LB_GONE + 1)]);
@@ -223,7 +214,7 @@ static void lb_show_flow(const struct nf *nf, struct nf_show *out, const struct 
     nf_row_proto(out, proto);
     nf_session_row_ends(nf, out, s, "client", "service");
     if (nf_session_is_ipv6(s))
-        lb_row_end6(out, "to", lb_address_ipv6(nf, flow), flow->backend.port);
+        nf_row_end_ipv6(out, "to", lb_address_ipv6(nf, flow), flow->backend.port);
     else
         nf_row_end(out, "to", flow->backend.addr, flow->backend.port);
     nf_row_text(out, "state", "%s", proto == NF_PROTO_TCP ? nf_tcp_state_name(nf_session_tcp(s)) : "open");
