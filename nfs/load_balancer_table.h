@@ -116,6 +116,15 @@ static inline const uint8_t *lb_address_ipv6(const struct nf *nf, const struct l
     return lb->six->addr[flow->number];
 }
 
+/* A configuration's list of one kind of backends. */
+struct lb_list {
+    const uint8_t *keys; /* struct lb_end, or struct lb_end6 */
+    size_t size;         /* of each */
+    uint32_t count;
+};
+struct lb_list lb_list_of(const struct lb_config *config, bool ipv6);
+bool lb_lists(const struct lb_list *list, const void *key);
+
 int lb_check(void *config, struct ft_fault *fault);
 uint64_t lb_arena(const void *config);
 bool lb_ipv6(const void *config);
