@@ -10,7 +10,6 @@
  */
 #include "nfs/load_balancer_table.h"
 
-#include <arpa/inet.h>
 #include <string.h>
 
 static const char *const lb_counters[] = {LB_COUNTERS(NF_COUNTER_NAME) NULL};
@@ -23,9 +22,7 @@ static bool lb_is_vip(const struct lb_config *config, uint32_t addr)
 
 static bool lb_is_service(const struct lb_config *config, const struct nf_packet *p)
 {
-    bool proto = (p->proto == NF_PROTO_TCP && config->proto != LB_UDP) ||
-                 (p->proto == NF_PROTO_UDP && config->proto != LB_TCP);
-    return proto && lb_is_vip(config, p->daddr) && (!config->port || ntohs(p->dport) == config->port);
+    return lb_serves(config, p) && lb_is_vip(config, p->daddr);
 }
 
 /* ---- packets ----------------------------------------------------------------------------------- */

@@ -10,6 +10,8 @@
 
 #include "nflib/nf.h"
 
+#include <arpa/inet.h>
+
 #define LB_BACKENDS 64u
 
 struct lb_end {
@@ -108,6 +110,14 @@ static inline struct nf_shared_map *lb_backends(const struct nf *nf, bool ipv6)
 {
     const struct lb *lb = nf->state;
     return ipv6 ? lb->six->backends : lb->backends;
+}
+/* The service is of the packet's protocol and port, whatever the address. */
+static inline bool lb_serves(const struct lb_config *config, const struct nf_packet *p)
+{
+    bool proto = (p->proto == NF_PROTO_TCP && config->proto != LB_UDP) ||
+                 (p->proto == NF_PROTO_UDP && config->proto != LB_TCP);
+
+    return proto && (!config->port || ntohs(p->dport) == config->port);
 }
 /* The address of a flow's backend, of IPv6. */
 static inline const uint8_t *lb_address_ipv6(const struct nf *nf, const struct lb_flow *flow)
