@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Prefix translation of IPv6: RFC 6296's own example, checksums that stay right, one address for one, errors,
  * what cannot be mapped. */
-#include "tests/nf/help_chain.h"
+#include "tests/nf/help_ipv6.h"
 #include "node/config/config.h"
 
 #include <stdarg.h>
@@ -16,55 +16,24 @@
 static struct help_chain h;
 static uint8_t frame[256];
 
-static void put16(uint8_t *at, uint32_t value)
-{
-    at[0] = (uint8_t)(value >> 8);
-    at[1] = (uint8_t)value;
-}
-
-static uint32_t add(uint32_t sum, const uint8_t *at, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++)
-        sum += i % 2 ? at[i] : (uint32_t)at[i] << 8;
-    return sum;
-}
-
-/* Of a message behind the header at ip: 0 when its checksum is right. */
-static uint32_t checksum(const uint8_t *ip, uint32_t n)
-{
-    uint32_t sum = add(add(ip[6] + n, ip + 8, 32), ip + 40, n);
-
-    while (sum >> 16)
-        sum = (sum & 0xffff) + (sum >> 16);
-    return ~sum & 0xffff;
-}
-
-static void put_header(uint8_t *ip, uint8_t proto, const char *from, const char *to, uint16_t length)
-{
-    memset(ip, 0, 40);
-    ip[0] = 0x60;
-    put16(ip + 4, length);
-    ip[6] = proto;
-    ip[7] = 64;
-    assert_int_equal(inet_pton(AF_INET6, from, ip + 8), 1);
-    assert_int_equal(inet_pton(AF_INET6, to, ip + 24), 1);
-}
-
 static struct nf_packet send_frame(uint8_t side, uint32_t len)
 {
-    memset(frame, 2, 12);
-    frame[12] = 0x86;
-    frame[13] = 0xdd;
-    return help_chain_send(&h, side, frame, len);
+    return help_ipv6_send(&h, side, frame, len);
+}
+
+/* Of what is behind the header at ip: 0 when it is right. */
+static uint32_t checksum(const uint8_t *ip, uint32_t n)
+{
+    return help_ipv6_checksum(ip, ip[6], ip + 40, n);
 }
 
 static void put_udp(const char *from, const char *to)
 {
-    put_header(frame + 14, 17, from, to, 16);
+    help_ipv6_header(frame + 14, 17, from, to, 16);
     memset(frame + 54, 0x5a, 16);
-    put16(frame + 58, 16);
-    put16(frame + 60, 0);
-    put16(frame + 60, checksum(frame + 14, 16));
+    help_put16(frame + 58, 16);
+    help_put16(frame + 60, 0);
+    help_put16(frame + 60, checksum(frame + 14, 16));
 }
 
 static struct nf_packet udp(uint8_t side, const char *from, const char *to)
@@ -204,12 +173,12 @@ static void both_ways_go_to_one_lane(void)
 static void the_packet_in_an_error_is_mapped_as_well(void)
 {
     help_chain_open(&h, NPT("fd01:203:405::/48", "2001:db8:1::/48"), NULL, 5);
-    put_header(frame + 14, 58, "2001:db8:9::1", "2001:db8:1:d550::1234", 8 + 40 + 8);
+    help_ipv6_header(frame + 14, 58, "2001:db8:9::1", "2001:db8:1:d550::1234", 8 + 40 + 8);
     memset(frame + 54, 0, 8);
     frame[54] = 2;
-    put_header(frame + 62, 17, "2001:db8:1:d550::1234", "2001:db8:9::7", 16);
+    help_ipv6_header(frame + 62, 17, "2001:db8:1:d550::1234", "2001:db8:9::7", 16);
     memset(frame + 102, 0x11, 8);
-    put16(frame + 56, checksum(frame + 14, 56));
+    help_put16(frame + 56, checksum(frame + 14, 56));
     assert_int_equal(send_frame(NF_OUTSIDE, 110).drop, 0);
     ends_are(frame + 14, "2001:db8:9::1", "fd01:203:405:1::1234");
     ends_are(frame + 62, "fd01:203:405:1::1234", "2001:db8:9::7");
