@@ -10,7 +10,6 @@
  */
 #include "nfs/load_balancer_table.h"
 
-#include <arpa/inet.h>
 #include <string.h>
 
 static const char *const lb_counters[] = {LB_COUNTERS(NF_COUNTER_NAME) NULL};
@@ -23,9 +22,7 @@ static bool lb_is_vip(const struct lb_config *config, uint32_t addr)
 
 static bool lb_is_service(const struct lb_config *config, const struct nf_packet *p)
 {
-    bool proto = (p->proto == NF_PROTO_TCP && config->proto != LB_UDP) ||
-                 (p->proto == NF_PROTO_UDP && config->proto != LB_TCP);
-    return proto && lb_is_vip(config, p->daddr) && (!config->port || ntohs(p->dport) == config->port);
+    return lb_serves(config, p) && lb_is_vip(config, p->daddr);
 }
 
 /* ---- packets ----------------------------------------------------------------------------------- */
@@ -185,15 +182,6 @@ static void lb_process(struct nf *nf, struct nf_packet *const packets[], uint32_
 
 /* ---- showing ----------------------------------------------------------------------------------- */
 
-/* "A.B.C.D:PORT" or "[IPV6]:PORT". */
-static void lb_row_end6(struct nf_show *out, const char *name, const uint8_t addr[16], uint16_t port)
-{
-    char text[INET6_ADDRSTRLEN];
-
-    inet_ntop(AF_INET6, addr, text, sizeof(text));
-    nf_row_text(out, name, "[%s]:%u", text, ntohs(port));
-}
-
 static void lb_show_backends(const struct nf *nf, struct nf_show *out, bool ipv6)
 {
     const struct nf_map *part = nf_shared_map_part(lb_backends(nf, ipv6), 0);
@@ -205,7 +193,7 @@ static void lb_show_backends(const struct nf *nf, struct nf_show *out, bool ipv6
 
         nf_row(out);
         if (ipv6)
-            lb_row_end6(out, "backend", end6->addr, end6->port);
+            nf_row_end_ipv6(out, "backend", end6->addr, end6->port);
         else
             nf_row_end(out, "backend", end->addr, end->port);
         nf_row_text(out, "state", "%s", lb_state_names[backend->state % (LB_GONE + 1)]);
@@ -223,7 +211,7 @@ static void lb_show_flow(const struct nf *nf, struct nf_show *out, const struct 
     nf_row_proto(out, proto);
     nf_session_row_ends(nf, out, s, "client", "service");
     if (nf_session_is_ipv6(s))
-        lb_row_end6(out, "to", lb_address_ipv6(nf, flow), flow->backend.port);
+        nf_row_end_ipv6(out, "to", lb_address_ipv6(nf, flow), flow->backend.port);
     else
         nf_row_end(out, "to", flow->backend.addr, flow->backend.port);
     nf_row_text(out, "state", "%s", proto == NF_PROTO_TCP ? nf_tcp_state_name(nf_session_tcp(s)) : "open");

@@ -241,20 +241,13 @@ static int lb_change_here(const struct nf *nf, struct nf_map *part, const void *
     return FT_OK;
 }
 
-/* A configuration's list of one kind. */
-struct lb_list {
-    const uint8_t *keys;
-    size_t size; /* of each */
-    uint32_t count;
-};
-
-static struct lb_list lb_list_of(const struct lb_config *config, bool ipv6)
+struct lb_list lb_list_of(const struct lb_config *config, bool ipv6)
 {
     return ipv6 ? (struct lb_list){(const uint8_t *)config->list6, sizeof(struct lb_end6), config->count6}
                 : (struct lb_list){(const uint8_t *)config->list, sizeof(struct lb_end), config->count};
 }
 
-static bool lb_lists(const struct lb_list *list, const void *key)
+bool lb_lists(const struct lb_list *list, const void *key)
 {
     for (uint32_t i = 0; i < list->count; i++)
         if (memcmp(list->keys + i * list->size, key, list->size) == 0)

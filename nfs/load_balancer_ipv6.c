@@ -5,7 +5,6 @@
  */
 #include "nfs/load_balancer_table.h"
 
-#include <arpa/inet.h>
 #include <string.h>
 
 static bool is_any(const struct lb_config *config)
@@ -22,11 +21,7 @@ static bool is_to_vip(const struct lb_config *config, const struct nf_packet *p)
 
 static bool is_service(const struct lb_config *config, const struct nf_packet *p)
 {
-    bool proto = (p->proto == NF_PROTO_TCP && config->proto != LB_UDP) ||
-                 (p->proto == NF_PROTO_UDP && config->proto != LB_TCP);
-
-    return proto && (is_any(config) || is_to_vip(config, p)) &&
-           (!config->port || ntohs(p->dport) == config->port);
+    return lb_serves(config, p) && (is_any(config) || is_to_vip(config, p));
 }
 
 static void to_backend(const struct nf *nf, struct nf_packet *p, const struct nf_session *s)

@@ -10,26 +10,19 @@
 
 /* ---- making ------------------------------------------------------------------------------------ */
 
-static bool lb_has(const struct lb_config *config, const struct lb_named *end)
-{
-    for (uint32_t i = 0; i < (end->ipv6 ? config->count6 : config->count); i++)
-        if (end->ipv6 ? memcmp(&config->list6[i], &end->v6, sizeof(end->v6)) == 0
-                      : memcmp(&config->list[i], &end->v4, sizeof(end->v4)) == 0)
-            return true;
-    return false;
-}
-
 static int lb_add(struct lb_config *config, const char *one, struct ft_fault *fault)
 {
     struct lb_named end;
+    struct lb_list list;
 
     if (!lb_end_parse(one, &end))
         return ft_fail(fault, FT_EINVAL, "backend \"%s\", expected ADDRESS or ADDRESS:PORT", one);
     if (end.ipv6 && !config->ipv6)
         return ft_fail(fault, FT_EINVAL, "backend %s is of IPv6, expected vip6 beside it", one);
-    if ((end.ipv6 ? config->count6 : config->count) == LB_BACKENDS)
+    list = lb_list_of(config, end.ipv6);
+    if (list.count == LB_BACKENDS)
         return ft_fail(fault, FT_EINVAL, "more than %u backends", LB_BACKENDS);
-    if (lb_has(config, &end))
+    if (lb_lists(&list, end.ipv6 ? (const void *)&end.v6 : &end.v4))
         return ft_fail(fault, FT_EINVAL, "backend %s again, expected each once", one);
     if (end.ipv6)
         config->list6[config->count6++] = end.v6;

@@ -10,6 +10,8 @@
 
 #include "nflib/nf.h"
 
+#include <arpa/inet.h>
+
 #define LB_BACKENDS 64u
 
 struct lb_end {
@@ -109,12 +111,29 @@ static inline struct nf_shared_map *lb_backends(const struct nf *nf, bool ipv6)
     const struct lb *lb = nf->state;
     return ipv6 ? lb->six->backends : lb->backends;
 }
+/* The service is of the packet's protocol and port, whatever the address. */
+static inline bool lb_serves(const struct lb_config *config, const struct nf_packet *p)
+{
+    bool proto = (p->proto == NF_PROTO_TCP && config->proto != LB_UDP) ||
+                 (p->proto == NF_PROTO_UDP && config->proto != LB_TCP);
+
+    return proto && (!config->port || ntohs(p->dport) == config->port);
+}
 /* The address of a flow's backend, of IPv6. */
 static inline const uint8_t *lb_address_ipv6(const struct nf *nf, const struct lb_flow *flow)
 {
     const struct lb *lb = nf->state;
     return lb->six->addr[flow->number];
 }
+
+/* A configuration's list of one kind of backends. */
+struct lb_list {
+    const uint8_t *keys; /* struct lb_end, or struct lb_end6 */
+    size_t size;         /* of each */
+    uint32_t count;
+};
+struct lb_list lb_list_of(const struct lb_config *config, bool ipv6);
+bool lb_lists(const struct lb_list *list, const void *key);
 
 int lb_check(void *config, struct ft_fault *fault);
 uint64_t lb_arena(const void *config);

@@ -41,11 +41,6 @@ static uint32_t fold_ipv6(const uint8_t *address)
     return word[0] ^ word[1] ^ word[2] ^ word[3];
 }
 
-static bool has_ports(uint8_t proto)
-{
-    return proto == NF_PROTO_TCP || proto == NF_PROTO_UDP;
-}
-
 /* False: it has no addresses. An ICMP error is of the flow that it is about, whose packets went the other
  * way.
  */
@@ -57,7 +52,7 @@ static bool read_hashed(const struct nf_packet *p, struct hashed *h)
         nf_packet_inner(p, &inner);
         *h = (struct hashed){inner.addresses ? fold_ipv6(inner.addresses + 16) : inner.daddr,
                              inner.addresses ? fold_ipv6(inner.addresses) : inner.saddr,
-                             has_ports(inner.proto) ? inner.sport ^ inner.dport : 0};
+                             nf_proto_is_ported(inner.proto) ? inner.sport ^ inner.dport : 0};
         return true;
     }
     if (p->flags & NF_P_IPV4) {
@@ -69,7 +64,7 @@ static bool read_hashed(const struct nf_packet *p, struct hashed *h)
     } else {
         return false;
     }
-    if (p->flags & NF_P_L4 && !(p->flags & NF_P_FRAGMENT) && has_ports(p->proto))
+    if (p->flags & NF_P_L4 && !(p->flags & NF_P_FRAGMENT) && nf_proto_is_ported(p->proto))
         h->ports = p->sport ^ p->dport;
     return true;
 }

@@ -227,6 +227,8 @@ static void say_l3(struct text *t, const struct nf_l3_config *l3)
             say(t, " on %s", port->port);
         if (port->vlan.outer)
             say(t, " vlan %u %u tpid %04x", port->vlan.outer, port->vlan.inner, port->vlan.tpid);
+        if (port->pcp_of_dscp)
+            say(t, " pcp dscp");
         for (unsigned e = 0; e < port->extras; e++) {
             say(t, " ");
             say_ipv4(t, port->extra[e]);

@@ -21,6 +21,7 @@ struct nf_interface {
     char port[32];       /* of the nodes, by its name; several interfaces may share one */
     uint8_t device;      /* that port's number, from 0 on */
     struct nf_vlan vlan; /* of the frames that are this interface's on a port */
+    bool pcp_of_dscp;    /* the priority of the outer tag is made of the packet's DSCP; else it is 0 */
     uint8_t side;        /* enum nf_side */
     uint8_t mac[6];      /* virtual, shared by both nodes */
     uint32_t addr;       /* network order, 0: none */

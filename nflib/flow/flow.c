@@ -124,6 +124,14 @@ void nf_row_end(struct nf_show *out, const char *name, uint32_t addr, uint16_t p
     nf_row_text(out, name, "%u.%u.%u.%u:%u", a >> 24, a >> 16 & 255, a >> 8 & 255, a & 255, ntohs(port));
 }
 
+void nf_row_end_ipv6(struct nf_show *out, const char *name, const uint8_t addr[16], uint16_t port)
+{
+    char text[INET6_ADDRSTRLEN];
+
+    inet_ntop(AF_INET6, addr, text, sizeof(text));
+    nf_row_text(out, name, "[%s]:%u", text, ntohs(port));
+}
+
 bool nf_show_slots(const struct nf *nf, const struct nf_map *map, uint64_t first, struct nf_show *out,
                    uint64_t *cursor, void (*row)(const struct nf *nf, struct nf_show *out, uint32_t slot))
 {

@@ -109,6 +109,11 @@ static inline bool nf_icmpv6_is_echo(uint8_t icmp_type)
 {
     return icmp_type == NF_ICMPV6_ECHO_REPLY || icmp_type == NF_ICMPV6_ECHO_REQUEST;
 }
+/* Ports proper, not an identifier. */
+static inline bool nf_proto_is_ported(uint8_t proto)
+{
+    return proto == NF_PROTO_TCP || proto == NF_PROTO_UDP;
+}
 /* IPv4 of a protocol that has ports, or an identifier as ICMP echo: NF_P_L4 says whether they can be read. */
 static inline bool nf_proto_has_ports(uint8_t proto)
 {

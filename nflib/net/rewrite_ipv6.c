@@ -54,11 +54,6 @@ static uint32_t sum_at(uint8_t proto)
     return proto == IPPROTO_TCP ? 16 : proto == IPPROTO_UDP ? 6 : proto == IPPROTO_ICMPV6 ? 2 : 0;
 }
 
-static bool has_ports(uint8_t proto)
-{
-    return proto == IPPROTO_TCP || proto == IPPROTO_UDP;
-}
-
 static void set_end(struct nf_packet *p, uint32_t addr_at, const uint8_t addr[16], uint16_t port)
 {
     uint8_t *l4 = p->data + p->l4;
@@ -70,7 +65,7 @@ static void set_end(struct nf_packet *p, uint32_t addr_at, const uint8_t addr[16
     change = put_bytes(p->data + p->l3 + addr_at, addr, 16);
     if (!(p->flags & NF_P_L4))
         return;
-    if (has_ports(p->proto)) {
+    if (nf_proto_is_ported(p->proto)) {
         change += put_bytes(l4 + (source ? 0 : 2), &port, sizeof(port));
         *(source ? &p->sport : &p->dport) = port;
     }
@@ -100,7 +95,7 @@ static void set_inner_end(struct nf_packet *p, uint32_t addr_at, const uint8_t a
     nf_packet_inner(p, &inner);
     l4 = p->data + inner.l4;
     change = outer = put_bytes(p->data + inner.l3 + addr_at, addr, 16);
-    if (has_ports(inner.proto)) {
+    if (nf_proto_is_ported(inner.proto)) {
         uint32_t ports = put_bytes(l4 + (addr_at == SOURCE ? 0 : 2), &port, sizeof(port));
 
         change += ports;

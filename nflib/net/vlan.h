@@ -34,6 +34,16 @@ static inline uint32_t nf_vlan_bytes(const struct nf_vlan *v)
  */
 bool nf_vlan_read(const uint8_t *frame, uint32_t len, struct nf_vlan *out, uint32_t *bytes);
 
+/* Of a frame whose first tag is whole: its VID, and its priority (PCP, 0 to 7), which the next switch reads.
+ * What is behind the first tag stays as it is. */
+uint16_t nf_vlan_vid(const uint8_t *frame);
+uint8_t nf_vlan_pcp(const uint8_t *frame);
+void nf_vlan_set_pcp(uint8_t *frame, uint8_t pcp);
+
+/* The priority that the DSCP of an untagged frame's packet says, its first three bits (RFC 2474, 4.2.2); 0:
+ * it is no packet of IP. */
+uint8_t nf_vlan_pcp_of_dscp(const uint8_t *frame, uint32_t len);
+
 /* Takes so many bytes of tags off. Where the frame begins then: so many bytes further on. */
 uint8_t *nf_vlan_pull(uint8_t *frame, uint32_t bytes);
 /* Puts tags on, of priority 0. Where the frame begins then: nf_vlan_bytes before, which must be there. */

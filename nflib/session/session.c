@@ -5,7 +5,6 @@
 #include "nflib/shared/shared.h"
 #include "nflib/state/watch.h"
 
-#include <arpa/inet.h>
 #include <string.h>
 
 #define SHOW_LOOKS 1024u /* sessions looked at in a call, the NF's or not */
@@ -287,14 +286,6 @@ bool nf_sessions_show(const struct nf *nf, uint64_t first, struct nf_show *out, 
     return at != NF_NONE;
 }
 
-static void row_end(struct nf_show *out, const char *name, const uint8_t address[16], uint16_t port)
-{
-    char text[INET6_ADDRSTRLEN];
-
-    inet_ntop(AF_INET6, address, text, sizeof(text));
-    nf_row_text(out, name, "[%s]:%u", text, ntohs(port));
-}
-
 void nf_session_row_ends(const struct nf *nf, struct nf_show *out, const struct nf_session *s,
                          const char *source, const char *destination)
 {
@@ -310,8 +301,8 @@ void nf_session_row_ends(const struct nf *nf, struct nf_show *out, const struct 
         return;
     }
     nf_session_view_ipv6(nf, s, &addresses);
-    row_end(out, source, addresses.source, ends.sport);
-    row_end(out, destination, addresses.destination, ends.dport);
+    nf_row_end_ipv6(out, source, addresses.source, ends.sport);
+    nf_row_end_ipv6(out, destination, addresses.destination, ends.dport);
 }
 
 /* An operator's change, for all sessions that the NF is in; another one that is under way begins again. */

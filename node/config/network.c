@@ -13,11 +13,12 @@
 #define MTU_MOST       (FT_FRAME_MAX - ETHERNET)
 
 static const char *const sides[] = {"inside", "outside", NULL};
+static const char *const pcps[] = {"zero", "dscp", NULL};
 static const char *const tpids[] = {"802.1q", "802.1ad", NULL}; /* by enum nd_tpid */
 
 struct raw_interface {
     struct nf_interface port;
-    uint32_t side, mtu, tpid;
+    uint32_t side, mtu, tpid, pcp;
     struct nf_prefix address;
     struct nd_prefix6 address6;
     const struct nd_yaml *extra, *vlan;
@@ -29,6 +30,7 @@ static const struct nf_param interface_keys[] = {
     {"port", ND_KIND(ND_NAME), AT(port.port), 0, 32, "", NULL, "of the nodes, if called otherwise", false},
     {"vlan", ND_KIND(ND_ANY), AT(vlan), 0, 0, "", NULL, "of its frames on the port", false},
     {"tpid", NF_CHOICE, AT(tpid), 0, 0, "", tpids, "of the outer tag", false},
+    {"pcp", NF_CHOICE, AT(pcp), 0, 0, "zero", pcps, "priority of the outer tag", false},
     {"side", NF_CHOICE, AT(side), 0, 0, NULL, sides, "of the chain", false},
     {"address", ND_KIND(ND_INTERFACE), AT(address), 0, 0, "", NULL, "of both nodes, in turn", false},
     {"address6", ND_KIND(ND_INTERFACE6), AT(address6), 0, 0, "", NULL, "the same of IPv6", false},
@@ -170,6 +172,7 @@ static int read_interface(struct nd_reading *r, const struct nd_yaml *at)
     port->addr = raw.address.addr;
     port->mask = raw.address.mask;
     port->bits6 = raw.address6.bits;
+    port->pcp_of_dscp = raw.pcp;
     error = nd_read_vlan(r, at, raw.vlan, raw.tpid, port);
     if (error)
         return error;

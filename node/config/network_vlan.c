@@ -52,6 +52,8 @@ int nd_read_vlan(struct nd_reading *r, const struct nd_yaml *at, const struct nd
         return error;
     if (type && !vlan)
         return nd_yaml_fail(r->fault, type, "interface %s has a tpid and no vlan, expected both", port->name);
+    if (port->pcp_of_dscp && !vlan)
+        return nd_yaml_fail(r->fault, at, "interface %s has a pcp and no vlan, expected both", port->name);
     port->vlan.tpid =
         (type ? tpid == ND_TPID_8021AD : port->vlan.inner != 0) ? NF_TPID_8021AD : NF_TPID_8021Q;
     if (!port->port[0])

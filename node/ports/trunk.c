@@ -45,6 +45,11 @@ static const struct nf_vlan *tags_of(const struct nd_deal *deal, unsigned port)
     return deal->l3 && deal->l3->port[port].vlan.outer ? &deal->l3->port[port].vlan : NULL;
 }
 
+static uint8_t pcp_of(const struct nd_deal *deal, unsigned port, const uint8_t *frame, uint32_t len)
+{
+    return deal->l3->port[port].pcp_of_dscp ? nf_vlan_pcp_of_dscp(frame, len) : 0;
+}
+
 /* Buffers have RTE_PKTMBUF_HEADROOM bytes in front of what came in, or of what was made. */
 void nd_trunk_tag(const struct nd_deal *deal, unsigned port, struct rte_mbuf *const out[], uint32_t n)
 {
@@ -52,9 +57,10 @@ void nd_trunk_tag(const struct nd_deal *deal, unsigned port, struct rte_mbuf *co
 
     for (uint32_t i = 0; tags && i < n; i++) {
         uint8_t *frame = rte_pktmbuf_mtod(out[i], uint8_t *);
+        uint8_t pcp = pcp_of(deal, port, frame, rte_pktmbuf_data_len(out[i]));
 
         FT_CHECK(rte_pktmbuf_prepend(out[i], (uint16_t)nf_vlan_bytes(tags)), "no room for tags");
-        nf_vlan_push(frame, tags);
+        nf_vlan_set_pcp(nf_vlan_push(frame, tags), pcp);
     }
 }
 

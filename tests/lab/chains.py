@@ -13,6 +13,19 @@ import sys
 FILES = {
     "firewall.rules": "default allow\n",
     "names.list": "com\nwww.example.org\n",
+    "police": """class voice dscp ef,cs6,8 rate 50 pps burst 20
+class data dscp 0,4 rate 2000000 bps burst 100000 peak 8000000 burst 400000 exceed dscp af12 violate drop
+class rest out dscp any rate 200 pps burst 100 exceed dscp 1
+""",
+    "qos.rules": """class voice dscp ef pcp 5
+class bulk dscp 8
+class tagged pcp 2
+match voice udp to any port 53,1000-30000
+match voice out dscp 4
+match bulk tcp from any port 80
+match tagged vlan 77
+match bulk in icmp type 8
+""",
     "ips.rules": """alert tcp any any -> any any (msg:"a page"; content:"HTTP/1."; sid:1;)
 drop tcp any any -> any any (msg:"a shell"; content:"/bin/"; nocase; sid:2;)
 reject tcp any any -> any any (msg:"ftp root"; content:"USER "; content:"root"; distance:0; within:20; sid:3;)
@@ -58,6 +71,8 @@ def one(draw, name, rules):
                 f"udp: {pick([1, 300])}, {flows(draw)}{mapping}")
     if name == "nptv6":
         return f"inside: \"2001::/16\", outside: \"2a00::/16\", hairpin: {pick(['true', 'false'])}"
+    if name == "policer":
+        return f"classes: {rules}/police"
     if name == "rate_limiter":
         return (f"clients: {pick(['inside', 'outside', 'both'])}, pps: {pick([50, 200, 5000])}, burst_packets: 400, "
                 f"max_connections: {pick([4, 64])}, max_clients: {pick([50, 20000])}, {flows(draw)}")
@@ -67,11 +82,13 @@ def one(draw, name, rules):
                 f"clients: {pick(['inside', 'outside'])}, {flows(draw)}")
     if name == "trojan":
         return f"ipv6: {pick(['true', 'false'])}, irc: {pick(['6660-6669', '1-65535'])}, max_hosts: {pick([8, 65536])}, {flows(draw)}"
+    if name == "vlan_qos":
+        return f"rules: {rules}/qos.rules, timeout: {pick([2, 300])}, {flows(draw)}"
     raise SystemExit(f"{name}: no parameters are known for it, expected a case of its own in one()")
 
 
-ALL = ["dns_guard", "dpi", "firewall", "forward", "ips", "load_balancer", "monitor", "nat", "nptv6", "portscan", "rate_limiter",
-       "syn_proxy", "trojan"]
+ALL = ["dns_guard", "dpi", "firewall", "forward", "ips", "load_balancer", "monitor", "nat", "nptv6", "policer", "portscan",
+       "rate_limiter", "syn_proxy", "trojan", "vlan_qos"]
 
 
 def main():

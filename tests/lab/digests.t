@@ -6,6 +6,7 @@ set -u
 # shellcheck source=tests/lab/replay.sh
 . "$(dirname "$0")/replay.sh"
 chains
+python3 tests/lab/chains.py files "$dir/chain"
 python3 tests/lab/mkpcap.py "$dir/made.pcap" 4000 600 8
 gcc -std=gnu11 -O2 -g -fPIC -I"${BUILD:-build}/include" -shared -o "$dir/chain/limiter.so" examples/hello/limiter.c 2>"$dir/err"
 ok "examples/hello builds" $?
@@ -36,6 +37,8 @@ firewall firewall: { rules: firewall.rules, max_flows: 4096 }
 monitor monitor: { max_flows: 4096 }
 forward forward: { read: true }
 rate_limiter rate_limiter: { clients: both, pps: 2, burst_packets: 4, max_connections: 64, max_clients: 4096, max_flows: 4096 }
+policer policer: { classes: police }
+vlan_qos vlan_qos: { rules: qos.rules, max_flows: 4096 }
 least_connections load_balancer: { $balance, policy: least_connections }
 consistent load_balancer: { $balance, policy: consistent }
 random load_balancer: { $balance, policy: random }

@@ -177,7 +177,9 @@ load_balancer LB_COUNTERS
 portscan PS_COUNTERS
 dns_guard DG_COUNTERS
 syn_proxy SP_COUNTERS
-trojan TJ_COUNTERS"
+trojan TJ_COUNTERS
+vlan_qos VQ_COUNTERS
+policer POL_COUNTERS"
     sed -n 's/.*fwd_counters\[\] = {\(.*\), NULL};/\1/p' "$root/nfs/forward.c" | tr ',' '\n' | tr -d ' "' | sed 's/^/forward /'
 }
 counter_rows() {

@@ -31,6 +31,11 @@ for how in "dpi 1 log hot" "dpi 2 delta warm" "dpi 4 log hot" "blocks 2 log warm
     ok "made.pcap: EQUIVALENT: $how" $? "$(cat "$dir/json")"
 done
 
+# The chain of the tree finds the module beside its file.
+cp nfs/chains/protocols.yaml "$module" "$dir/"
+run -c "$dir/protocols.yaml" --lanes 2 "${kills[@]}" "$dir/made.pcap" && [ "$(fact '.nfs.dpi.counters.packets > 0')" = true ]
+ok "made.pcap: EQUIVALENT: the chain protocols" $? "$(cat "$dir/json")"
+
 # Each capture in one cell of the table, each cell with some capture.
 cells=("1 log hot" "1 delta hot" "2 log warm" "2 log hot" "2 delta warm" "4 log hot" "1 log warm" "4 delta hot")
 n=0

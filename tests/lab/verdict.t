@@ -134,6 +134,11 @@ for lanes in 1 2 4; do
     run --fast --lanes $lanes -c "$dir/chain/rate.yaml" "$dir/client.pcap" && [ "$(fact .released)" = $most ]
     ok "the rate limiter lets $most packets pass, $lanes lanes" $? "$(cat "$dir/json")"
 done
+echo "class all dscp any rate 200 pps burst 400" >"$dir/chain/police"
+echo "chain: { name: rate, lanes: 1, nfs: [ policer: { classes: police } ] }" >"$dir/chain/police.yaml"
+run --fast --lanes 4 -c "$dir/chain/police.yaml" --kill primary@2000 --kill primary@4000 "$dir/client.pcap" &&
+    [ "$(fact '"\(.released) \(.lost) \(.failovers) \(.nfs.policer.counters.conformed)"')" = "$most 0 2 $most" ]
+ok "the policer lets $most packets pass, 4 lanes, through kills" $? "$(cat "$dir/json")"
 run --fast --lanes 4 -c "$dir/chain/rate.yaml" --kill primary@2000 --kill primary@4000 "$dir/client.pcap" &&
     [ "$(fact '"\(.released) \(.lost) \(.failovers)"')" = "$most 0 2" ]
 ok "and through kills" $? "$(cat "$dir/json")"

@@ -6,12 +6,12 @@
 need_lab
 for tool in python3 tshark; do command -v $tool >/dev/null || skip_all "$tool is not installed"; done
 [ -c /dev/net/tun ] || skip_all "no /dev/net/tun"
-plan 26
+plan 30
 
 export LAB_NFS="nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-65535, max_flows: 2000, unsupported: pass } },
            { firewall: { rules: firewall.rules, ipv6: true, max_flows: 2000 } }, { monitor: { max_flows: 2000, ipv6: true }"
 export LAB_INTERFACES="{ name: inside, side: inside, address: 10.0.0.1/24 }, { name: outside, side: outside, address: 203.0.113.1/24 },
-  { name: v100, port: inside, vlan: 100, side: inside, address: 10.1.0.1/24, address6: 2001:db8:1::1/64 },
+  { name: v100, port: inside, vlan: 100, pcp: dscp, side: inside, address: 10.1.0.1/24, address6: 2001:db8:1::1/64 },
   { name: v200-7, port: inside, vlan: [200, 7], side: inside, address: 10.2.0.1/24 },
   { name: v300, port: inside, vlan: 300, side: outside, address: 198.51.100.1/24, mtu: 1400 }"
 
@@ -59,6 +59,9 @@ done
 ok "from VLAN 7 in 200 outside, to the server" pings h200 203.0.113.100
 ok "and from the untagged network into VLAN 300" pings h0 198.51.100.100
 ok "from VLAN 100 outside, to the server" pings h100 203.0.113.100
+ok "the same with a DSCP, which answers have too" at h100 ping -n -c 3 -i 0.2 -W 2 -Q 0xb8 203.0.113.100
+ip -n "${LAB_PREFIX}h100" address add 2001:db8:1::100/64 dev h100 nodad
+ok "of IPv6 the chain itself answers so" at h100 ping -n -c 3 -i 0.2 -W 2 -Q 0xb8 2001:db8:1::1
 ok "and into VLAN 300, which is outside on the same port" pings h100 198.51.100.100
 is "in its MTU, which its sender is told" "$(pings h100 198.51.100.100 1 >/dev/null; at h100 ping -n -M do -c 1 -s 1400 -W 2 198.51.100.100 |
     grep -o 'From 10.1.0.1 .*mtu = [0-9]*')" "From 10.1.0.1 icmp_seq=1 Frag needed and DF set (mtu = 1400"
@@ -98,5 +101,8 @@ is "the successors say whose the addresses are, in each VLAN" \
     "--10.0.0.1 -100-10.1.0.1 -300-198.51.100.1 -300-203.0.113.1 200-7-10.2.0.1"
 is "of IPv6, too" "$(frames "$since && icmpv6.type == 136" -T fields -e vlan.id -e icmpv6.nd.na.target_address -E separator=- | sed 's/fe80::.*/fe80::/' | sort -u | xargs)" \
     "100-2001:db8:1::1 100-fe80::"
-is "tags have no priority" "$(frames vlan -T fields -e vlan.priority | sort -u | xargs)" 0
+is "tags have no priority" "$(frames "vlan && vlan.id != 100" -T fields -e vlan.priority | sort -u | xargs)" 0
+is "but that of the packet's DSCP, where the file says so" "$(frames 'icmp.type == 0 && ip.dsfield.dscp == 46' -T fields -e vlan.id -e vlan.priority -E separator=- | sort -u | xargs)" \
+    "100-5"
+is "and of IPv6" "$(frames 'icmpv6.type == 129 && ipv6.tclass.dscp == 46' -T fields -e vlan.id -e vlan.priority -E separator=- | sort -u | xargs)" "100-5"
 ok "the pair is PROTECTED again" is_protected

@@ -5,7 +5,7 @@ VLAN interfaces for hosts of the lab, on kernels that have none. Until it is end
     vlans.py LINK CAPTURE NAME=TAGS...
 
 makes a TAP device for each NAME in this network namespace. What is sent by it leaves by LINK with its tags; frames with
-exactly these tags that come in by LINK are received by it. TAGS: "" none, "100", "200.7" (the outer one of 802.1ad, the
+exactly these tags, whatever their priority, that come in by LINK are received by it. TAGS: "" none, "100", "200.7" (the outer one of 802.1ad, the
 inner one of 802.1Q), "0" (a tag without a VLAN in what is sent; none in what is received). What comes in by LINK goes to
 the file CAPTURE (pcap), tags included; of long frames the beginning. Devices may be moved to other namespaces once "ready" is printed.
 """
@@ -57,10 +57,11 @@ def take():
     now = time.time()
     kept = frame[:128]
     capture.write(struct.pack("<IIII", int(now), int(now % 1 * 1e6), len(kept), len(frame)) + kept)
-    at = 12
+    at, known = 12, b""
     while frame[at : at + 2] in (b"\x81\x00", b"\x88\xa8"):
+        known += frame[at : at + 2] + bytes((frame[at + 2] & 0x0F, frame[at + 3]))
         at += 4
-    tap = by_tags.get(frame[12:at])
+    tap = by_tags.get(known)
     if tap is not None:
         try:
             os.write(tap, frame[:12] + frame[at:])

@@ -263,6 +263,37 @@ static void the_numbers_of_forward_are_where_it_made_them(void)
     help_chain_close(&h);
 }
 
+/* ---- vlan_qos, policer ---- */
+
+static void classes_are_those_of_the_file(void)
+{
+    const uint32_t none = 9;
+    struct nf_shared_map **policer;
+    const struct nf_session *s;
+    const struct nf *nf;
+    uint32_t at = 0;
+
+    open_one("    - vlan_qos: { rules: firewall.rules, max_flows: 40 }\n", "class a\nmatch a tcp\n");
+    send_from(NF_INSIDE, A, 1000, B, 80, 6);
+    content_passes();
+    sessions_are_what_packets_make_of_them("vlan_qos");
+    nf = nf_chain_find(h.chain, "vlan_qos");
+    s = nf_sessions_next(nf, &at);
+    assert_non_null(s);
+    DAMAGED((uint32_t *)(uintptr_t)nf_session_slot(nf, s), 2, "session 0 is of class 2, expected at most 1");
+    help_chain_close(&h);
+    open_one("    - policer: { classes: firewall.rules }\n", "class a dscp any rate 9 pps burst 3\n");
+    send_from(NF_INSIDE, A, 1000, B, 80, 17);
+    content_passes();
+    policer = root("policer");
+    DAMAGED(policer, NULL, "constant");
+    ft_audit_suspend(h.region);
+    nf_map_add(nf_chain_find(h.chain, "policer"), nf_shared_map_part(*policer, 0), &none);
+    content_is_refused("a bucket is of class 9, expected one below 1");
+    ft_audit_resume(h.region);
+    help_chain_close(&h);
+}
+
 /* ---- the chain's neighbours ---- */
 
 static void neighbours_are_on_ports_that_there_are(void)
@@ -306,6 +337,7 @@ int main(void)
         HELP_CASE(flows_of_the_balancer_and_its_backends_lead_to_each_other),
         HELP_CASE(the_limiters_clients_are_where_it_made_them),
         HELP_CASE(the_numbers_of_forward_are_where_it_made_them),
+        HELP_CASE(classes_are_those_of_the_file),
         HELP_CASE(neighbours_are_on_ports_that_there_are),
     };
 

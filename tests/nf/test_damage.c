@@ -53,21 +53,19 @@ static const char signatures[] =
     EDGE "    - load_balancer: { vip: 203.0.113.10, port: 80, max_flows: 32, max_fragments: 8, "             \
          "backends: \"10.0.0.11 10.0.0.12 10.0.0.13:8080\" }\n"
 #define RACE                                                                                                 \
+    "    - vlan_qos: { rules: qos, max_flows: 48, timeout: 9 }\n"                                            \
     "    - rate_limiter: { clients: both, pps: 1000, max_connections: 8, max_clients: 24, max_flows: 48 }\n" \
     "    - load_balancer: { vip: 0.0.0.0, proto: both, clients: inside, policy: random, max_flows: 48, "     \
     "backends: \"198.18.0.1 198.18.0.2\" }\n"                                                                \
-    "    - forward: { read: true }\n"
+    "    - forward: { read: true }\n    - policer: { classes: police }\n"
 #define INSPECT                                                                                              \
     EDGE "    - ips: { rules: ips.rules, max_flows: 48, stream_pieces: 12, flow_pieces: 4, max_notes: 12, "  \
          "max_tracked: 12, alerts: 8 }\n"
 #define CAMPUS                                                                                               \
     "    - syn_proxy: { clients: inside, servers: [198.51.100.0/24, 203.0.113.0/24], ports: 1-100, "         \
-    "max_flows: "                                                                                            \
-    "24 }\n"                                                                                                 \
-    "    - monitor: { max_flows: 48 }\n"                                                                     \
-    "    - portscan: { action: drop, answer: 1, remember: 3, hold: 2, theta0: 600, theta1: 400, alpha: "     \
-    "400, "                                                                                                  \
-    "beta: 600, destinations: ports, max_hosts: 12, max_contacts: 24 }\n"
+    "max_flows: 24 }\n    - monitor: { max_flows: 48 }\n"                                                    \
+    "    - portscan: { action: drop, answer: 1, remember: 3, hold: 2, theta0: 600, theta1: 400, "            \
+    "alpha: 400, beta: 600, destinations: ports, max_hosts: 12, max_contacts: 24 }\n"
 
 static struct {
     struct nd_config *config;
@@ -112,6 +110,8 @@ static void open_chain(const char *nfs, unsigned lanes)
     write_file("chain.yaml", text);
     write_file("firewall.rules", rules);
     write_file("ips.rules", signatures);
+    write_file("qos", "class a dscp ef\nclass b dscp 8\nmatch a tcp\nmatch b in udp\n");
+    write_file("police", "class a dscp 46 rate 900 pps burst 9\nclass b dscp 8 rate 90 pps burst 9");
     snprintf(path, sizeof(path), "%s/chain.yaml", w.dir);
     w.lanes = lanes;
     if (nd_config_read(&w.config, path, 0, &fault) ||
@@ -147,7 +147,7 @@ static void show_all(const struct nf_chain *chain)
 {
     static const char *const names[] = {"l3",           "nat",     "firewall", "monitor",  "load_balancer",
                                         "rate_limiter", "forward", "ips",      "portscan", "syn_proxy",
-                                        "trojan"};
+                                        "trojan",       "policer", "vlan_qos"};
     static char out[4096];
 
     for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The firewall and IPv6: rules of either family, connections, errors about them, neighbour discovery,
  * fragments. Frames are written here, header by header. */
-#include "tests/nf/help_chain.h"
+#include "tests/nf/help_ipv6.h"
 
 #include <stdarg.h>
 #include <setjmp.h>
 #include <cmocka.h>
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -33,40 +32,19 @@ static uint64_t counter(const char *name)
     return help_chain_counter(&h, "firewall", name);
 }
 
-static void put16(uint8_t *at, uint16_t value)
-{
-    at[0] = (uint8_t)(value >> 8);
-    at[1] = (uint8_t)value;
-}
-
-/* The header at `ip` for what is behind it. */
-static void put_header(uint8_t *ip, uint8_t proto, const char *from, const char *to, uint16_t length)
-{
-    memset(ip, 0, 40);
-    ip[0] = 0x60;
-    put16(ip + 4, length);
-    ip[6] = proto;
-    ip[7] = 64;
-    assert_int_equal(inet_pton(AF_INET6, from, ip + 8), 1);
-    assert_int_equal(inet_pton(AF_INET6, to, ip + 24), 1);
-}
-
 static bool send_frame(uint8_t side, uint32_t len)
 {
-    memset(frame, 2, 12);
-    frame[12] = 0x86;
-    frame[13] = 0xdd;
-    return !help_chain_send(&h, side, frame, len).drop;
+    return !help_ipv6_send(&h, side, frame, len).drop;
 }
 
 static bool tcp(uint8_t side, const char *from, uint16_t sport, const char *to, uint16_t dport, uint8_t flags)
 {
     uint8_t *l4 = frame + 54;
 
-    put_header(frame + 14, 6, from, to, 20);
+    help_ipv6_header(frame + 14, 6, from, to, 20);
     memset(l4, 0, 20);
-    put16(l4, sport);
-    put16(l4 + 2, dport);
+    help_put16(l4, sport);
+    help_put16(l4 + 2, dport);
     l4[12] = 0x50;
     l4[13] = flags;
     return send_frame(side, 74);
@@ -74,11 +52,11 @@ static bool tcp(uint8_t side, const char *from, uint16_t sport, const char *to, 
 
 static bool icmpv6(uint8_t side, const char *from, const char *to, uint8_t type, uint8_t limit)
 {
-    put_header(frame + 14, 58, from, to, 32);
+    help_ipv6_header(frame + 14, 58, from, to, 32);
     frame[14 + 7] = limit;
     memset(frame + 54, 0, 32);
     frame[54] = type;
-    put16(frame + 58, type); /* its identifier */
+    help_put16(frame + 58, type); /* its identifier */
     return send_frame(side, 86);
 }
 
@@ -86,13 +64,13 @@ static bool icmpv6(uint8_t side, const char *from, const char *to, uint8_t type,
 static bool too_big(uint8_t side, const char *router, const char *from, uint16_t sport, const char *to,
                     uint16_t dport)
 {
-    put_header(frame + 14, 58, router, from, 8 + 40 + 8);
+    help_ipv6_header(frame + 14, 58, router, from, 8 + 40 + 8);
     memset(frame + 54, 0, 8);
     frame[54] = 2;
-    put_header(frame + 62, 6, from, to, 20);
+    help_ipv6_header(frame + 62, 6, from, to, 20);
     memset(frame + 102, 0, 8);
-    put16(frame + 102, sport);
-    put16(frame + 104, dport);
+    help_put16(frame + 102, sport);
+    help_put16(frame + 104, dport);
     return send_frame(side, 110);
 }
 
@@ -123,11 +101,11 @@ static void rules_are_of_their_hosts_family_or_of_both(void)
 /* TCP that a rule denies, behind so many bytes of options for the destination. */
 static bool tcp_behind(uint8_t options)
 {
-    put_header(frame + 14, 60, SITE, REMOTE, (uint16_t)(options + 20));
+    help_ipv6_header(frame + 14, 60, SITE, REMOTE, (uint16_t)(options + 20));
     memset(frame + 54, 0, options + 20u);
     frame[54] = 6;
     frame[55] = (uint8_t)(options / 8 - 1);
-    put16(frame + 54 + options + 2, 80);
+    help_put16(frame + 54 + options + 2, 80);
     frame[54 + options + 12] = 0x50;
     frame[54 + options + 13] = NFT_SYN;
     return send_frame(OUT, 74u + options);
@@ -170,21 +148,21 @@ static void neighbours_are_no_matter_of_rules(void)
 static void a_later_fragment_follows_its_first(void)
 {
     for (unsigned known = 0; known < 2; known++) {
-        put_header(frame + 14, 44, SITE, REMOTE, 8 + 24);
+        help_ipv6_header(frame + 14, 44, SITE, REMOTE, 8 + 24);
         memset(frame + 54, 0, 32);
         frame[54] = 17;
-        put16(frame + 56, 1 /* more */);
-        put16(frame + 60, (uint16_t)(7 + known));
-        put16(frame + 62, 5000);
-        put16(frame + 64, 53);
-        put16(frame + 66, 48);
+        help_put16(frame + 56, 1 /* more */);
+        help_put16(frame + 60, (uint16_t)(7 + known));
+        help_put16(frame + 62, 5000);
+        help_put16(frame + 64, 53);
+        help_put16(frame + 66, 48);
         if (known)
             assert_true(send_frame(OUT, 86));
-        put_header(frame + 14, 44, SITE, REMOTE, 8 + 24);
+        help_ipv6_header(frame + 14, 44, SITE, REMOTE, 8 + 24);
         memset(frame + 54, 0, 32);
         frame[54] = 17;
-        put16(frame + 56, 24);
-        put16(frame + 60, (uint16_t)(7 + known));
+        help_put16(frame + 56, 24);
+        help_put16(frame + 60, (uint16_t)(7 + known));
         assert_int_equal(send_frame(OUT, 86), known);
     }
     assert_int_equal(counter("fragment_unknown"), 1);
@@ -192,9 +170,9 @@ static void a_later_fragment_follows_its_first(void)
 
 static void what_ends_inside_a_header_is_malformed(void)
 {
-    put_header(frame + 14, 6, SITE, REMOTE, 10);
+    help_ipv6_header(frame + 14, 6, SITE, REMOTE, 10);
     assert_false(send_frame(OUT, 64));
-    put_header(frame + 14, 6, SITE, REMOTE, 500); /* longer than the frame */
+    help_ipv6_header(frame + 14, 6, SITE, REMOTE, 500); /* longer than the frame */
     assert_false(send_frame(OUT, 74));
     assert_int_equal(counter("malformed"), 2);
 }

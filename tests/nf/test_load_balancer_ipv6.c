@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The load balancer and IPv6: a flow stays with its backend there and back, every checksum is right, errors
  * and fragments go with their flow, both services beside each other, an operator's changes. */
-#include "tests/nf/help_chain.h"
 #include "tests/nf/help_ipv6.h"
 
 #include <stdarg.h>
@@ -36,28 +35,25 @@ static uint32_t put_packet(uint8_t *ip, uint8_t proto, const char *from, uint32_
     uint32_t size = proto == 6 ? 31 : 19;
     uint8_t *l4 = ip + 40;
 
-    put_header(ip, proto, from, to, size);
+    help_ipv6_header(ip, proto, from, to, size);
     memset(l4, 0x5b, size);
-    put16(l4, sport);
-    put16(l4 + 2, dport);
+    help_put16(l4, sport);
+    help_put16(l4 + 2, dport);
     if (proto == 6) {
         l4[12] = 0x50;
         l4[13] = flags;
     } else {
-        put16(l4 + 4, size);
+        help_put16(l4 + 4, size);
     }
-    put16(l4 + (proto == 6 ? 16 : 6), 0);
-    put16(l4 + (proto == 6 ? 16 : 6), checksum(ip, proto, l4, size));
+    help_put16(l4 + (proto == 6 ? 16 : 6), 0);
+    help_put16(l4 + (proto == 6 ? 16 : 6), help_ipv6_checksum(ip, proto, l4, size));
     return 40 + size;
 }
 
 static bool send_it(uint8_t side, uint32_t len)
 {
-    memset(frame, 2, 12);
-    frame[12] = 0x86;
-    frame[13] = 0xdd;
     frame_len = 14 + len;
-    return !help_chain_send(&h, side, frame, frame_len).drop;
+    return !help_ipv6_send(&h, side, frame, frame_len).drop;
 }
 
 static bool sends(uint8_t side, uint8_t proto, const char *from, uint32_t sport, const char *to,
@@ -68,7 +64,7 @@ static bool sends(uint8_t side, uint8_t proto, const char *from, uint32_t sport,
 
     if (!send_it(side, len))
         return false;
-    assert_int_equal(checksum(ip, proto, ip + 40, len - 40), 0);
+    assert_int_equal(help_ipv6_checksum(ip, proto, ip + 40, len - 40), 0);
     return true;
 }
 
@@ -80,8 +76,8 @@ static void ends_are(const uint8_t *ip, const char *from, uint32_t sport, const 
     inet_ntop(AF_INET6, ip + 24, text[1], sizeof(text[1]));
     assert_string_equal(text[0], from);
     assert_string_equal(text[1], to);
-    assert_int_equal(get16(ip + 40), sport);
-    assert_int_equal(get16(ip + 42), dport);
+    assert_int_equal(help_get16(ip + 40), sport);
+    assert_int_equal(help_get16(ip + 42), dport);
 }
 
 /* Where the packet that has left goes: 1 to 3. */
@@ -90,7 +86,7 @@ static unsigned backend(void)
     const uint8_t *ip = frame + 14;
 
     assert_true(ip[24] == 0xfd && ip[39] >= 1 && ip[39] <= 3);
-    assert_int_equal(get16(ip + 42), ip[39] == 3 ? 8080 : 80);
+    assert_int_equal(help_get16(ip + 42), ip[39] == 3 ? 8080 : 80);
     return ip[39];
 }
 
@@ -151,16 +147,16 @@ static bool error(uint8_t side, const char *from, const char *to, uint8_t proto,
     uint32_t size = put_packet(icmp + 8, proto, src, sport, dst, dport, NFT_ACK);
 
     size = 8 + (quoted < size ? quoted : size);
-    put_header(ip, 58, from, to, size);
+    help_ipv6_header(ip, 58, from, to, size);
     memset(icmp, 0, 8);
     icmp[0] = 1;
     icmp[1] = 4;
-    put16(icmp + 2, checksum(ip, 58, icmp, size));
+    help_put16(icmp + 2, help_ipv6_checksum(ip, 58, icmp, size));
     if (!send_it(side, 40 + size))
         return false;
-    assert_int_equal(checksum(ip, 58, icmp, size), 0);
+    assert_int_equal(help_ipv6_checksum(ip, 58, icmp, size), 0);
     if (size >= 8 + 40 + 19)
-        assert_int_equal(checksum(icmp + 8, proto, icmp + 48, get16(icmp + 12)), 0);
+        assert_int_equal(help_ipv6_checksum(icmp + 8, proto, icmp + 48, help_get16(icmp + 12)), 0);
     return true;
 }
 
@@ -210,7 +206,7 @@ static uint32_t wedge_one(const struct wedged *w, uint8_t *ip, uint32_t len)
     memcpy(ip + 40, w->headers, w->n);
     ip[6] = w->proto;
     ip[40 + w->n - 8] = proto;
-    put16(ip + 4, get16(ip + 4) + w->n);
+    help_put16(ip + 4, help_get16(ip + 4) + w->n);
     return len + w->n;
 }
 
@@ -228,7 +224,7 @@ static void behind_extension_headers_is_the_same_flow(void)
         assert_int_equal(ip[24], wedged[i].read ? 0xfd : 0x20);
         assert_int_equal(ip[39], wedged[i].read ? at : 0x80);
         if (wedged[i].read)
-            assert_int_equal(checksum(ip, 6, ip + 40 + wedged[i].n, len - 40), 0);
+            assert_int_equal(help_ipv6_checksum(ip, 6, ip + 40 + wedged[i].n, len - 40), 0);
     }
     assert_int_equal(counter("forwarded"), 5);
 }
@@ -244,19 +240,19 @@ static void errors_quote_extension_headers(void)
         uint32_t n = wedged[i].n, size = 8 + wedge_one(&wedged[i], inner,
                                                        put_packet(inner, 6, VIP, 80, CLIENT, 4000, NFT_ACK));
 
-        put_header(ip, 58, ROUTER, VIP, size);
+        help_ipv6_header(ip, 58, ROUTER, VIP, size);
         memset(icmp, 0, 8);
         icmp[0] = 2;
-        put16(icmp + 2, checksum(ip, 58, icmp, size));
+        help_put16(icmp + 2, help_ipv6_checksum(ip, 58, icmp, size));
         assert_int_equal(send_it(NF_OUTSIDE, 40 + size), true);
-        assert_int_equal(checksum(ip, 58, icmp, size), 0);
+        assert_int_equal(help_ipv6_checksum(ip, 58, icmp, size), 0);
         assert_int_equal(inner[8], wedged[i].read ? 0xfd : 0x20);
         assert_int_equal(ip[24], wedged[i].read ? 0xfd : 0x20);
         if (!wedged[i].read)
             continue;
         assert_int_equal(inner[23], at);
-        assert_int_equal(get16(inner + 40 + n), at == 3 ? 8080 : 80);
-        assert_int_equal(checksum(inner, 6, inner + 40 + n, size - 8 - 40 - n), 0);
+        assert_int_equal(help_get16(inner + 40 + n), at == 3 ? 8080 : 80);
+        assert_int_equal(help_ipv6_checksum(inner, 6, inner + 40 + n, size - 8 - 40 - n), 0);
     }
     assert_int_equal(counter("icmp_errors_translated"), 4);
 }
@@ -267,11 +263,11 @@ static bool fragment(bool later, uint32_t id)
     uint8_t *ip = frame + 14, whole[128];
 
     put_packet(whole, 17, CLIENT, 4000, VIP, 80, 0);
-    put_header(ip, 44, CLIENT, VIP, later ? 8 + 3 : 8 + 16);
+    help_ipv6_header(ip, 44, CLIENT, VIP, later ? 8 + 3 : 8 + 16);
     memset(ip + 40, 0, 8);
     ip[40] = 17;
-    put16(ip + 42, later ? 16 : 1);
-    put16(ip + 46, id);
+    help_put16(ip + 42, later ? 16 : 1);
+    help_put16(ip + 46, id);
     memcpy(ip + 48, whole + 40 + (later ? 16 : 0), later ? 3 : 16);
     return send_it(NF_OUTSIDE, later ? 51 : 64);
 }
@@ -288,7 +284,7 @@ static void fragments_go_with_their_first(void)
     assert_true(fragment(true, 7));
     assert_memory_equal(frame + 14 + 24, whole + 24, 16);
     memcpy(whole + 56, frame + 14 + 48, 3);
-    assert_int_equal(checksum(whole, 17, whole + 40, 19),
+    assert_int_equal(help_ipv6_checksum(whole, 17, whole + 40, 19),
                      0); /* together they are a datagram to the backend */
 }
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Prefix translation of IPv6: RFC 6296's own example, checksums that stay right, one address for one, errors,
  * what cannot be mapped. */
-#include "tests/nf/help_chain.h"
 #include "tests/nf/help_ipv6.h"
 #include "node/config/config.h"
 
@@ -17,26 +16,24 @@
 static struct help_chain h;
 static uint8_t frame[256];
 
-static uint32_t sum_of(const uint8_t *ip, uint32_t n)
-{
-    return checksum(ip, ip[6], ip + 40, n);
-}
-
 static struct nf_packet send_frame(uint8_t side, uint32_t len)
 {
-    memset(frame, 2, 12);
-    frame[12] = 0x86;
-    frame[13] = 0xdd;
-    return help_chain_send(&h, side, frame, len);
+    return help_ipv6_send(&h, side, frame, len);
+}
+
+/* Of what is behind the header at ip: 0 when it is right. */
+static uint32_t checksum(const uint8_t *ip, uint32_t n)
+{
+    return help_ipv6_checksum(ip, ip[6], ip + 40, n);
 }
 
 static void put_udp(const char *from, const char *to)
 {
-    put_header(frame + 14, 17, from, to, 16);
+    help_ipv6_header(frame + 14, 17, from, to, 16);
     memset(frame + 54, 0x5a, 16);
-    put16(frame + 58, 16);
-    put16(frame + 60, 0);
-    put16(frame + 60, sum_of(frame + 14, 16));
+    help_put16(frame + 58, 16);
+    help_put16(frame + 60, 0);
+    help_put16(frame + 60, checksum(frame + 14, 16));
 }
 
 static struct nf_packet udp(uint8_t side, const char *from, const char *to)
@@ -60,10 +57,10 @@ static void the_rfcs_example(void)
     help_chain_open(&h, NPT("fd01:203:405::/48", "2001:db8:1::/48"), NULL, 5);
     assert_int_equal(udp(NF_INSIDE, "fd01:203:405:1::1234", "2001:db8:9::7").drop, 0);
     ends_are(frame + 14, "2001:db8:1:d550::1234", "2001:db8:9::7");
-    assert_int_equal(sum_of(frame + 14, 16), 0);
+    assert_int_equal(checksum(frame + 14, 16), 0);
     assert_int_equal(udp(NF_OUTSIDE, "2001:db8:9::7", "2001:db8:1:d550::1234").drop, 0);
     ends_are(frame + 14, "2001:db8:9::7", "fd01:203:405:1::1234");
-    assert_int_equal(sum_of(frame + 14, 16), 0);
+    assert_int_equal(checksum(frame + 14, 16), 0);
     assert_int_equal(help_chain_counter(&h, "nptv6", "mapped"), 2);
 }
 
@@ -117,7 +114,7 @@ static void there_and_back_is_the_same(void)
             inet_ntop(AF_INET6, addr, from, sizeof(from));
             if (udp(NF_INSIDE, from, "2001:db8:9::7").drop)
                 continue; /* the next test's */
-            assert_int_equal(sum_of(frame + 14, 16), 0);
+            assert_int_equal(checksum(frame + 14, 16), 0);
             memcpy(was, frame + 22, 32);
             assert_memory_not_equal(was, addr, 16);
             inet_ntop(AF_INET6, was, out, sizeof(out));
@@ -176,16 +173,16 @@ static void both_ways_go_to_one_lane(void)
 static void the_packet_in_an_error_is_mapped_as_well(void)
 {
     help_chain_open(&h, NPT("fd01:203:405::/48", "2001:db8:1::/48"), NULL, 5);
-    put_header(frame + 14, 58, "2001:db8:9::1", "2001:db8:1:d550::1234", 8 + 40 + 8);
+    help_ipv6_header(frame + 14, 58, "2001:db8:9::1", "2001:db8:1:d550::1234", 8 + 40 + 8);
     memset(frame + 54, 0, 8);
     frame[54] = 2;
-    put_header(frame + 62, 17, "2001:db8:1:d550::1234", "2001:db8:9::7", 16);
+    help_ipv6_header(frame + 62, 17, "2001:db8:1:d550::1234", "2001:db8:9::7", 16);
     memset(frame + 102, 0x11, 8);
-    put16(frame + 56, sum_of(frame + 14, 56));
+    help_put16(frame + 56, checksum(frame + 14, 56));
     assert_int_equal(send_frame(NF_OUTSIDE, 110).drop, 0);
     ends_are(frame + 14, "2001:db8:9::1", "fd01:203:405:1::1234");
     ends_are(frame + 62, "fd01:203:405:1::1234", "2001:db8:9::7");
-    assert_int_equal(sum_of(frame + 14, 56), 0);
+    assert_int_equal(checksum(frame + 14, 56), 0);
 }
 
 /* Of a protocol without ports, and behind an extension header: the addresses are all that is needed. */
@@ -195,21 +192,21 @@ static void whatever_an_error_quotes_is_mapped(void)
 
     help_chain_open(&h, NPT("fd01:203:405::/48", "2001:db8:1::/48"), NULL, 5);
     for (unsigned i = 0; i < sizeof(protocols); i++) {
-        put_header(frame + 14, 58, "fd01:203:405:1::1234", "2001:db8:9::7", 8 + 40 + 8);
+        help_ipv6_header(frame + 14, 58, "fd01:203:405:1::1234", "2001:db8:9::7", 8 + 40 + 8);
         memset(frame + 54, 0, 8);
         frame[54] = 1;
-        put_header(frame + 62, protocols[i], "2001:db8:9::7", "fd01:203:405:1::1234", 16);
+        help_ipv6_header(frame + 62, protocols[i], "2001:db8:9::7", "fd01:203:405:1::1234", 16);
         memset(frame + 102, 0, 8);
-        put16(frame + 56, sum_of(frame + 14, 56));
+        help_put16(frame + 56, checksum(frame + 14, 56));
         assert_int_equal(send_frame(NF_INSIDE, 110).drop, 0);
         ends_are(frame + 14, "2001:db8:1:d550::1234", "2001:db8:9::7");
         ends_are(frame + 62, "2001:db8:9::7", "2001:db8:1:d550::1234");
-        assert_int_equal(sum_of(frame + 14, 56), 0);
+        assert_int_equal(checksum(frame + 14, 56), 0);
     }
-    put_header(frame + 14, 58, "2001:db8:9::1", "2001:db8:1:d550::1234", 8 + 39); /* a header that is cut */
+    help_ipv6_header(frame + 14, 58, "2001:db8:9::1", "2001:db8:1:d550::1234", 8 + 39); /* a header that is cut */
     memset(frame + 54, 0, 8 + 40);
     frame[54] = 1;
-    put_header(frame + 62, 17, "2001:db8:1:d550::1234", "2001:db8:9::7", 16);
+    help_ipv6_header(frame + 62, 17, "2001:db8:1:d550::1234", "2001:db8:9::7", 16);
     assert_int_equal(send_frame(NF_OUTSIDE, 14 + 40 + 47).drop, 0);
     ends_are(frame + 62, "2001:db8:1:d550::1234", "2001:db8:9::7");
 }
@@ -223,17 +220,17 @@ static void hosts_inside_reach_each_other(void)
                     NULL, 5);
     assert_int_equal(udp(NF_INSIDE, "fd01:203:405:1::1234", "2001:db8:1:d550::99").drop, 0);
     ends_are(frame + 14, "2001:db8:1:d550::1234", "fd01:203:405:1::99");
-    assert_int_equal(sum_of(frame + 14, 16), 0);
-    put_header(frame + 14, 58, "fd01:203:405:1::99", "2001:db8:1:d550::1234", 8 + 40 + 8); /* it complains */
+    assert_int_equal(checksum(frame + 14, 16), 0);
+    help_ipv6_header(frame + 14, 58, "fd01:203:405:1::99", "2001:db8:1:d550::1234", 8 + 40 + 8); /* it complains */
     memset(frame + 54, 0, 8);
     frame[54] = 1;
-    put_header(frame + 62, 17, "2001:db8:1:d550::1234", "fd01:203:405:1::99", 16);
+    help_ipv6_header(frame + 62, 17, "2001:db8:1:d550::1234", "fd01:203:405:1::99", 16);
     memset(frame + 102, 0x11, 8);
-    put16(frame + 56, sum_of(frame + 14, 56));
+    help_put16(frame + 56, checksum(frame + 14, 56));
     assert_int_equal(send_frame(NF_INSIDE, 110).drop, 0);
     ends_are(frame + 14, "2001:db8:1:d550::99", "fd01:203:405:1::1234");
     ends_are(frame + 62, "fd01:203:405:1::1234", "2001:db8:1:d550::99");
-    assert_int_equal(sum_of(frame + 14, 56), 0);
+    assert_int_equal(checksum(frame + 14, 56), 0);
     assert_int_equal(udp(NF_INSIDE, "fd01:203:405:1::1234", "2001:db8:9::7").drop, 0);
     ends_are(frame + 14, "2001:db8:1:d550::1234", "2001:db8:9::7");
     help_chain_close(&h);

@@ -84,19 +84,26 @@ static void tags_are_part_of_what_two_nodes_compare(void **state)
     static const char plain[] = "chain: {name: x, nfs: [bare]}\n"
                                 "interfaces: [{name: in, side: inside, address: 10.0.0.1/24, mac: "
                                 "\"02:00:00:00:00:01\"}, {name: out, side: outside, address: 10.0.1.1/24}]\n";
-    char *changed = help_config_replace(text, "vlan: 100", "vlan: 101"), one[8192], two[8192];
-    struct nd_config *c = read_config(), *d = NULL;
+    static const char *const others[] = {"vlan: 101", "vlan: 100, pcp: dscp"};
+    static char one[8192], two[8192];
+    struct nd_config *c = NULL, *d = NULL;
     struct ft_fault fault = {""};
 
     (void)state;
-    if (nd_config_read(&d, help_config_file("t.yaml", changed, strlen(changed)), 0, &fault))
-        fail_msg("%s", fault.text);
-    nf_chain_identity(&c->chain, one, sizeof(one));
-    nf_chain_identity(&d->chain, two, sizeof(two));
-    assert_string_not_equal(one, two);
-    nd_config_free(c);
-    nd_config_free(d);
-    free(changed);
+    for (unsigned i = 0; i < 2; i++) {
+        char *changed = help_config_replace(text, "vlan: 100", others[i]);
+
+        c = read_config();
+        if (nd_config_read(&d, help_config_file("t.yaml", changed, strlen(changed)), 0, &fault))
+            fail_msg("%s", fault.text);
+        assert_int_equal(d->l3.port[0].pcp_of_dscp, i);
+        nf_chain_identity(&c->chain, one, sizeof(one));
+        nf_chain_identity(&d->chain, two, sizeof(two));
+        assert_string_not_equal(one, two);
+        nd_config_free(c);
+        nd_config_free(d);
+        free(changed);
+    }
     if (nd_config_read(&c, help_config_file("t.yaml", plain, strlen(plain)), 0, &fault))
         fail_msg("%s", fault.text);
     nf_chain_identity(&c->chain, one, sizeof(one));
@@ -122,6 +129,9 @@ static const struct {
     {"vlan: 4094, tpid: 802.1ad, ", "",
      "t.yaml:8: interface d has port trunk and no vlan, as that of bare, expected another port, or a vlan"},
     {"vlan: 4094, ", "", "t.yaml:8: interface d has a tpid and no vlan, expected both"},
+    {"mac: \"02:00:00:00:00:07\"", "pcp: ef", "t.yaml:8: interface pcp is ef, expected zero or dscp"},
+    {"port: trunk, side: outside", "port: trunk, pcp: dscp, side: outside",
+     "t.yaml:6: interface bare has a pcp and no vlan, expected both"},
     {"802.1ad", "802.1x", "t.yaml:8: interface tpid is 802.1x, expected 802.1q or 802.1ad"},
     {"port: trunk, vlan: 100", "port: \"a b\", vlan: 100",
      "t.yaml:3: interface port is \"a b\", expected a name of at most 31 letters, digits, - and _"},

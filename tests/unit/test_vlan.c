@@ -124,6 +124,30 @@ static void what_is_put_on_is_taken_off_again(void **state)
     }
 }
 
+static void a_priority_is_the_first_bits_of_the_dscp(void **state)
+{
+    const uint16_t words[] = {0x88a8, 0xf0c8, 0x8100, 0xe007};
+    struct tagged f = with_tags(words, 2);
+    uint8_t plain[14 + PAYLOAD];
+
+    (void)state;
+    write_plain(plain);
+    plain[15] = 0xbb; /* ef */
+    assert_int_equal(nf_vlan_pcp_of_dscp(plain, sizeof(plain)), 5);
+    plain[12] = 0x86;
+    plain[13] = 0xdd;
+    plain[14] = 0x6c; /* cs6 */
+    assert_int_equal(nf_vlan_pcp_of_dscp(plain, sizeof(plain)), 6);
+    assert_int_equal(nf_vlan_pcp_of_dscp(plain, 15), 0);
+    plain[13] = 0xde;
+    assert_int_equal(nf_vlan_pcp_of_dscp(plain, sizeof(plain)), 0);
+    nf_vlan_set_pcp(f.bytes, 2);
+    assert_int_equal(f.bytes[14], 0x50); /* the rest of the tag stays, and so does the inner one */
+    assert_int_equal(f.bytes[18], 0xe0);
+    assert_int_equal(nf_vlan_pcp(f.bytes), 2);
+    assert_int_equal(nf_vlan_vid(f.bytes), 200);
+}
+
 /* Ports 0: a trunk with an untagged interface; 1: plain; 2: a trunk without. */
 static const struct nf_l3_config shared = {
     .ports = 6,
@@ -194,6 +218,7 @@ int main(void)
         cmocka_unit_test(tags_are_read_whatever_their_priority),
         cmocka_unit_test(a_frame_that_ends_in_its_tags_has_none),
         cmocka_unit_test(what_is_put_on_is_taken_off_again),
+        cmocka_unit_test(a_priority_is_the_first_bits_of_the_dscp),
         cmocka_unit_test(a_frame_is_of_the_interface_with_its_port_and_tags),
         cmocka_unit_test(other_tags_are_of_no_interface),
         cmocka_unit_test(a_port_has_to_take_the_largest_frames_of_all_on_it),

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * policer: rates of classes of packets, over all lanes. A packet's class is by its DSCP. A class has one
+ * token bucket, or two as RFC 2698 has them (two rates, three colors, color-blind): a packet conforms,
+ * exceeds the rate, or violates the peak. What does not conform passes, is dropped or gets another DSCP, as
+ * the class says.
+ *
+ * State: the buckets of all classes and what was counted of each, shared by all lanes in one section, which a
+ * burst enters once. Of this instance: the rates, which operators may change.
+ */
+#include "nflib/net/dscp.h"
+#include "nfs/qos/classes.h"
+
+#include <string.h>
+
+struct pol_config {
+    struct nf_file classes;
+    struct pol_classes read; /* made by check from the file */
+};
+
+/* By the class's number, from 0. */
+struct pol_bucket {
+    struct nf_bucket committed, peak;
+    uint64_t packets[POL_COLORS];
+    uint64_t dropped;
+};
+
+struct pol {
+    struct nf_shared_map *buckets;
+    struct pol_limits limits[QOS_CLASSES_MAX];
+};
+
+/* The counters, with their names. */
+#define POL_COUNTERS(X)                                                                                      \
+    X(POL_CONFORMED, "conformed")                                                                            \
+    X(POL_EXCEEDED, "exceeded") /* over the rate, dropped ones among them; so the next */                    \
+    X(POL_VIOLATED, "violated") /* over the peak */                                                          \
+    X(POL_REMARKED, "remarked") /* of these, given another DSCP than they had */                             \
+    X(POL_OTHER, "other")       /* of no class, or no IP: passed */                                          \
+    X(POL_DROPPED, "dropped")   /* over a rate or a peak */                                                  \
+    X(POL_MALFORMED, "malformed")
+enum pol_counter { POL_COUNTERS(NF_COUNTER) };
+static const char *const pol_counters[] = {POL_COUNTERS(NF_COUNTER_NAME) NULL};
+
+/* ---- packets --------------------------------------------------------------------------------------- */
+
+/* In the section. */
+static struct pol_bucket *pol_bucket(const struct nf *nf, struct nf_map *map, uint32_t class, uint64_t now)
+{
+    const struct pol *pol = nf->state;
+    uint32_t slot = nf_map_find(map, &class);
+    bool fresh = slot == NF_NONE;
+    struct pol_bucket *bucket;
+
+    if (fresh)
+        slot = nf_map_add(nf, map, &class);
+    FT_CHECK(slot != NF_NONE, "policer: no room for class %u", class);
+    bucket = nf_edit(nf, nf_map_value(map, slot), sizeof(*bucket));
+    if (fresh) {
+        nf_bucket_full(&bucket->committed, &pol->limits[class].committed, now);
+        nf_bucket_full(&bucket->peak, &pol->limits[class].peak, now);
+    }
+    return bucket;
+}
+
+/* RFC 2698, 3, color-blind; without a peak nothing is red. */
+static enum pol_color pol_color(struct pol_bucket *bucket, const struct pol_limits *limits, uint64_t tokens,
+                                uint64_t now)
+{
+    bool peak = limits->peak.burst;
+
+    if (peak && nf_bucket_fill(&bucket->peak, &limits->peak, now) < tokens)
+        return POL_RED;
+    bucket->peak.level -= peak ? tokens : 0;
+    if (nf_bucket_fill(&bucket->committed, &limits->committed, now) < tokens)
+        return POL_YELLOW;
+    bucket->committed.level -= tokens;
+    return POL_GREEN;
+}
+
+static void pol_act(const struct nf *nf, struct nf_packet *p, const struct pol_action *action,
+                    uint64_t sums[])
+{
+    if (action->drops) {
+        nf_drop(nf, p, POL_DROPPED);
+    } else if (action->marks && nf_packet_dscp(p) != action->dscp) {
+        nf_packet_set_dscp(p, action->dscp);
+        sums[POL_REMARKED]++;
+    }
+}
+
+/* A packet's class, from 1; 0: it has none. */
+static uint32_t pol_class_of(const struct nf *nf, struct nf_packet *p, uint64_t sums[])
+{
+    const struct pol_config *config = nf->config;
+    uint32_t class = 0;
+
+    if (p->flags & NF_P_BAD || (p->flags & (NF_P_IPV6 | NF_P_IPV6_READ)) == NF_P_IPV6) {
+        nf_drop(nf, p, POL_MALFORMED);
+        return 0;
+    }
+    if (p->flags & (NF_P_IPV4 | NF_P_IPV6_READ))
+        class = config->read.of[p->side][nf_packet_dscp(p)];
+    sums[POL_OTHER] += !class;
+    return class;
+}
+
+static void pol_police(const struct nf *nf, struct nf_packet *p, uint32_t i, struct pol_bucket *bucket,
+                       uint64_t now, uint64_t sums[])
+{
+    const struct pol_config *config = nf->config;
+    const struct pol *pol = nf->state;
+    const struct pol_class *class = &config->read.list[i];
+    enum pol_color color = pol_color(bucket, &pol->limits[i], class->bits ? (uint64_t)p->len * 8 : 1, now);
+
+    bucket->packets[color]++;
+    bucket->dropped += class->action[color].drops;
+    sums[POL_CONFORMED + color]++;
+    pol_act(nf, p, &class->action[color], sums);
+}
+
+static void pol_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
+{
+    const struct pol *pol = nf->state;
+    uint64_t sums[POL_DROPPED] = {0};
+    uint8_t class[NF_BURST_MAX];
+    uint32_t classes = 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        class[i] = (uint8_t)pol_class_of(nf, packets[i], sums);
+        classes += class[i] != 0;
+    }
+    if (classes) {
+        struct nf_map *map = nf_shared_map_enter(nf, pol->buckets, 0);
+
+        for (uint32_t i = 0; i < n; i++)
+            if (class[i])
+                pol_police(nf, packets[i], class[i] - 1u, pol_bucket(nf, map, class[i] - 1u, now), now, sums);
+        nf_shared_map_leave(nf, pol->buckets, 0);
+    }
+    nf_count_all(nf, sums, POL_DROPPED);
+}
+
+/* ---- operators ------------------------------------------------------------------------------------- */
+
+static void pol_show_class(const struct nf *nf, struct nf_show *out, const struct pol_class *class,
+                           uint32_t i)
+{
+    static const struct pol_bucket none;
+    const struct pol *pol = nf->state;
+    const struct nf_map *map = nf_shared_map_part(pol->buckets, 0);
+    uint32_t slot = nf_map_find(map, &i);
+    const struct pol_bucket *bucket = slot == NF_NONE ? &none : nf_map_value(map, slot);
+    const struct pol_limits *limits = &pol->limits[i];
+
+    nf_row(out);
+    nf_row_text(out, "class", "%s", class->name);
+    nf_row_text(out, "unit", "%s", class->bits ? "bps" : "pps");
+    nf_row_u64(out, "rate", limits->committed.rate);
+    nf_row_u64(out, "burst", limits->committed.burst);
+    nf_row_u64(out, "peak", limits->peak.rate);
+    nf_row_u64(out, "peak_burst", limits->peak.burst);
+    nf_row_u64(out, "conformed", bucket->packets[POL_GREEN]);
+    nf_row_u64(out, "exceeded", bucket->packets[POL_YELLOW]);
+    nf_row_u64(out, "violated", bucket->packets[POL_RED]);
+    nf_row_u64(out, "dropped", bucket->dropped);
+}
+
+/* All of it is shared, so the first lane tells it. */
+static bool pol_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
+{
+    const struct pol_config *config = nf->config;
+
+    for (; nf->lane == 0 && *cursor < config->read.count; *cursor += 1) {
+        if (nf_show_full(out))
+            return true;
+        pol_show_class(nf, out, &config->read.list[*cursor], (uint32_t)*cursor);
+    }
+    return false;
+}
+
+/* The number that `setting` names of the class's limits. */
+static uint64_t *pol_setting(struct pol_limits *limits, const char *setting)
+{
+    bool peak = limits->peak.burst;
+
+    return strcmp(setting, "rate") == 0                 ? &limits->committed.rate
+           : strcmp(setting, "burst") == 0              ? &limits->committed.burst
+           : peak && strcmp(setting, "peak") == 0       ? &limits->peak.rate
+           : peak && strcmp(setting, "peak_burst") == 0 ? &limits->peak.burst
+                                                        : NULL;
+}
+
+/* CLASS.rate, .burst, .peak, .peak_burst. */
+static int pol_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault)
+{
+    const struct pol_config *config = nf->config;
+    const struct pol *pol = nf->state;
+    size_t n = strcspn(key, ".");
+    const struct pol_class *class = pol_classes_named(&config->read, key, n);
+    struct pol_limits limits;
+    const char *wrong;
+    uint64_t *number;
+    uint32_t i;
+
+    (void)now;
+    if (!class || !key[n])
+        return ft_fail(fault, FT_ENOENT, "%.60s: no such setting, expected CLASS.rate, a class of the file",
+                       key);
+    i = (uint32_t)(class - config->read.list);
+    limits = pol->limits[i];
+    number = pol_setting(&limits, key + n + 1);
+    if (!number)
+        return ft_fail(fault, FT_ENOENT, "%.60s: no such setting, expected %.15s.rate or .burst%s", key,
+                       class->name, limits.peak.burst ? ", .peak or .peak_burst" : "; it has no peak");
+    if (!qos_parse_number(value, 1, POL_RATE_MAX, number))
+        return ft_fail(fault, FT_EINVAL, "%.60s=%.20s: expected a number, 1 to %llu", key, value,
+                       POL_RATE_MAX);
+    wrong = pol_limits_wrong(&limits, class->bits);
+    if (wrong)
+        return ft_fail(fault, FT_EINVAL, "%.60s=%.20s: expected %s", key, value, wrong);
+    *NF_EDIT(nf, &pol->limits[i]) = limits;
+    return FT_OK;
+}
+
+/* Fills the buckets of a class, or of all. */
+static int pol_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
+{
+    const struct pol_config *config = nf->config;
+    const struct pol *pol = nf->state;
+    const struct pol_class *class = key ? pol_classes_named(&config->read, key, strlen(key)) : NULL;
+    struct nf_map *map;
+
+    if (key && !class)
+        return ft_fail(fault, FT_ENOENT, "%.60s: no such class", key);
+    map = nf_shared_map_enter(nf, pol->buckets, 0);
+    for (uint32_t i = 0; i < config->read.count; i++)
+        if (!class || class == &config->read.list[i]) {
+            struct pol_bucket *bucket = pol_bucket(nf, map, i, now);
+
+            nf_bucket_full(&bucket->committed, &pol->limits[i].committed, now);
+            nf_bucket_full(&bucket->peak, &pol->limits[i].peak, now);
+        }
+    nf_shared_map_leave(nf, pol->buckets, 0);
+    return FT_OK;
+}
+
+/* ---- making ---------------------------------------------------------------------------------------- */
+
+static int pol_check(void *c, struct ft_fault *fault)
+{
+    struct pol_config *config = c;
+
+    return pol_classes_read(&config->read, &config->classes, fault);
+}
+
+static uint64_t pol_shared(const void *config, unsigned lanes)
+{
+    (void)config;
+    (void)lanes;
+    return nf_shared_map_bytes(QOS_CLASSES_MAX, sizeof(uint32_t), sizeof(struct pol_bucket), 1);
+}
+
+static bool pol_make(struct nf *nf)
+{
+    const struct pol_config *config = nf->config;
+    struct pol *pol = nf->state;
+
+    pol->buckets = nf_shared_map_make(nf, QOS_CLASSES_MAX, sizeof(uint32_t), sizeof(struct pol_bucket), 1);
+    for (uint32_t i = 0; i < config->read.count; i++)
+        pol->limits[i] = config->read.list[i].limits;
+    NF_CONSTANT(nf, &pol->buckets);
+    return pol->buckets;
+}
+
+/* What a class has in both files keeps what it was set to. */
+static void carry_rate(struct nf_rate *rate, const struct nf_rate *now, const struct nf_rate *was,
+                       const struct nf_rate *live)
+{
+    rate->rate = now->rate == was->rate ? live->rate : now->rate;
+    rate->burst = now->burst == was->burst ? live->burst : now->burst;
+}
+
+/* By the first lane, which has the buckets as they were before. Those of classes that are there no more go.
+ */
+static void carry_buckets(const struct nf *nf, const uint32_t was[QOS_CLASSES_MAX])
+{
+    const struct pol_config *config = nf->config;
+    const struct pol *pol = nf->state;
+    struct nf_map *map = nf_shared_map_part(pol->buckets, 0);
+    struct pol_bucket old[QOS_CLASSES_MAX];
+    bool there[QOS_CLASSES_MAX] = {false};
+    uint32_t slot;
+
+    for (uint32_t i = 0; i < config->read.count; i++) {
+        slot = was[i] == NF_NONE ? NF_NONE : nf_map_find(map, &was[i]);
+        there[i] = slot != NF_NONE;
+        if (there[i])
+            memcpy(&old[i], nf_map_value(map, slot), sizeof(old[i]));
+    }
+    while ((slot = nf_map_next(map, 0)) != NF_NONE)
+        nf_map_remove(nf, map, slot);
+    for (uint32_t i = 0; i < config->read.count; i++)
+        if (there[i]) {
+            slot = nf_map_add(nf, map, &i);
+            memcpy(nf_edit(nf, nf_map_value(map, slot), sizeof(old[i])), &old[i], sizeof(old[i]));
+        }
+}
+
+/* A class is the same one by its name and its unit. */
+static bool pol_carry(struct nf *nf, const struct nf_was *was, struct ft_fault *fault)
+{
+    const struct pol_config *from = was->config, *to = nf->config;
+    const struct pol *before = was->state;
+    struct pol *pol = nf->state;
+    uint32_t number[QOS_CLASSES_MAX];
+
+    (void)fault;
+    for (uint32_t i = 0; i < to->read.count; i++) {
+        const struct pol_class *class = &to->read.list[i];
+        const struct pol_class *old = pol_classes_named(&from->read, class->name, strlen(class->name));
+        bool same = old && old->bits == class->bits && !old->limits.peak.burst == !class->limits.peak.burst;
+
+        number[i] = same ? (uint32_t)(old - from->read.list) : NF_NONE;
+        pol->limits[i] = class->limits;
+        if (same) {
+            const struct pol_limits *live = &before->limits[number[i]];
+
+            carry_rate(&pol->limits[i].committed, &class->limits.committed, &old->limits.committed,
+                       &live->committed);
+            carry_rate(&pol->limits[i].peak, &class->limits.peak, &old->limits.peak, &live->peak);
+        }
+    }
+    if (nf->lane == 0)
+        carry_buckets(nf, number);
+    return true;
+}
+
+static int pol_check_state(const struct nf *nf, struct nf_check *c)
+{
+    const struct pol_config *config = nf->config;
+    const struct pol *pol = nf->state;
+    const struct nf_map *map = nf_shared_map_part(pol->buckets, 0);
+
+    for (uint32_t slot = 0; (slot = nf_map_next(map, slot)) != NF_NONE; slot++) {
+        uint32_t class;
+
+        memcpy(&class, nf_map_key(map, slot), sizeof(class));
+        if (class >= config->read.count)
+            return nf_check_failed(c, "a bucket is of class %u, expected one below %u", class,
+                                   config->read.count);
+    }
+    return 0;
+}
+
+static const struct nf_param pol_params[] = {
+    NF_PARAM(struct pol_config, classes, NF_FILE, NULL, "file of classes, one a line"),
+    {0},
+};
+
+static const char *const pol_live[] = {"classes", NULL};
+
+static const struct nf_module pol_module = {
+    .name = "policer",
+    .version = 1,
+    .summary = "rates of classes of packets by their DSCP, over all lanes",
+    .reads = NF_READS_HEADERS,
+    .params = pol_params,
+    .config_size = sizeof(struct pol_config),
+    .state_size = sizeof(struct pol),
+    .counters = pol_counters,
+    .check = pol_check,
+    .shared = pol_shared,
+    .make = pol_make,
+    .process = pol_process,
+    .show = pol_show,
+    .set = pol_set,
+    .clear = pol_clear,
+    .check_state = pol_check_state,
+    .live = pol_live,
+    .settings = "CLASS.rate, CLASS.burst, CLASS.peak, CLASS.peak_burst",
+    .carry = pol_carry,
+};
+NF_MODULE(pol_module)

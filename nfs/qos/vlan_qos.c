@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vlan_qos: puts packets into classes and marks them with the class's DSCP and, in a frame that has a VLAN
+ * tag, its PCP. The first packet of a flow is judged by the rules, and all packets of the flow, both ways and
+ * ICMP errors about it, are of its class until it ends. What is of no flow, or of one that found no room, is
+ * judged packet by packet. Drops nothing.
+ *
+ * An NF behind this one that acts on classes, such as policer, knows them by their DSCP.
+ *
+ * State, written by this instance alone: the class of each flow, in its slot in the chain's sessions, and
+ * what was counted of each class.
+ */
+#include "nflib/net/dscp.h"
+#include "nflib/net/vlan.h"
+#include "nfs/qos/rules.h"
+
+#include <string.h>
+
+#define VQ_DATAGRAMS 4096u /* datagrams under way, whose later fragments are of their flow */
+
+struct vq_config {
+    struct nf_file rules;
+    uint32_t max_flows;
+    uint32_t timeout;
+    struct vq_rules read; /* made by check from the file */
+};
+
+/* In a session. */
+struct vq_flow {
+    uint32_t class;
+    uint32_t rules; /* by which it was judged, struct vq */
+};
+
+struct vq_count {
+    uint64_t packets, bytes;
+};
+struct vq {
+    uint64_t rules; /* so many times they have been changed in the running chain */
+    struct vq_count class[QOS_CLASSES_MAX];
+};
+
+/* The counters, with their names. */
+#define VQ_COUNTERS(X)                                                                                       \
+    X(VQ_CLASSIFIED, "classified")                                                                           \
+    X(VQ_UNCLASSIFIED, "unclassified") /* no rule matches: as they were */                                   \
+    X(VQ_MARKED_DSCP, "marked_dscp")   /* given another DSCP than they had */                                \
+    X(VQ_MARKED_PCP, "marked_pcp")                                                                           \
+    X(VQ_MALFORMED, "malformed") /* passed as they were */                                                   \
+    X(VQ_CREATED, "flows_created")                                                                           \
+    X(VQ_EXPIRED, "flows_expired")                                                                           \
+    X(VQ_DISPLACED, "flows_displaced") /* a new one has its place in a full table */                         \
+    X(VQ_FLOWS_FULL, "flows_full")     /* packets of flows that found no room */
+enum vq_counter { VQ_COUNTERS(NF_COUNTER) VQ_ALL };
+static const char *const vq_counters[] = {VQ_COUNTERS(NF_COUNTER_NAME) NULL};
+
+/* ---- packets --------------------------------------------------------------------------------------- */
+
+/* The flow's class by the rules as they are now. */
+static bool vq_knows(const struct nf *nf, const struct nf_session *s, uint32_t *class)
+{
+    const struct vq *vq = nf->state;
+    const struct vq_flow *flow = nf_session_slot(nf, s);
+
+    *class = flow->class;
+    return flow->rules == (uint32_t)vq->rules;
+}
+
+static void vq_keep(const struct nf *nf, struct nf_packet *p, const struct nf_session *s, uint32_t class,
+                    uint64_t now, uint64_t sums[])
+{
+    const struct vq *vq = nf->state;
+
+    if (!s) {
+        s = nf_session_join(nf, p, now);
+        if (!s) {
+            sums[VQ_FLOWS_FULL]++;
+            return;
+        }
+        sums[VQ_CREATED]++;
+    }
+    *NF_SESSION_EDIT(nf, s, struct vq_flow) = (struct vq_flow){class, (uint32_t)vq->rules};
+}
+
+static uint32_t vq_class_of(const struct nf *nf, struct nf_packet *p, uint64_t now, uint64_t sums[])
+{
+    const struct vq_config *config = nf->config;
+    bool error = p->flags & NF_P_ICMP_ERROR, reply;
+    const struct nf_session *s = error ? nf_session_quoted(nf, p, &reply) : nf_session_mine(nf, p);
+    uint32_t class;
+
+    if (s && nf_session_has(nf, s) && (error || !(p->flow & NF_FLOW_AGAIN)) && vq_knows(nf, s, &class))
+        return class;
+    class = vq_rules_class(&config->read, p);
+    if (!error && p->flow & NF_FLOW_KEYED)
+        vq_keep(nf, p, s, class, now, sums);
+    return class;
+}
+
+static void vq_mark(const struct vq_class *class, struct nf_packet *p, uint64_t sums[])
+{
+    if (class->marks_dscp && p->flags & (NF_P_IPV4 | NF_P_IPV6_READ) && nf_packet_dscp(p) != class->dscp) {
+        nf_packet_set_dscp(p, class->dscp);
+        sums[VQ_MARKED_DSCP]++;
+    }
+    if (class->marks_pcp && p->flags & NF_P_VLAN && nf_vlan_pcp(p->data) != class->pcp) {
+        nf_vlan_set_pcp(p->data, class->pcp);
+        sums[VQ_MARKED_PCP]++;
+    }
+}
+
+static void vq_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
+{
+    const struct vq_config *config = nf->config;
+    const struct vq *vq = nf->state;
+    struct vq_count count[QOS_CLASSES_MAX] = {{0, 0}};
+    uint64_t sums[VQ_ALL] = {0};
+
+    for (uint32_t i = 0; i < n; i++) {
+        struct nf_packet *p = packets[i];
+        uint32_t class;
+
+        if (p->flags & NF_P_BAD) {
+            sums[VQ_MALFORMED]++;
+            continue;
+        }
+        class = vq_class_of(nf, p, now, sums);
+        sums[class == VQ_NONE ? VQ_UNCLASSIFIED : VQ_CLASSIFIED]++;
+        if (class == VQ_NONE)
+            continue;
+        vq_mark(&config->read.class[class - 1], p, sums);
+        count[class - 1].packets++;
+        count[class - 1].bytes += p->len;
+    }
+    for (uint32_t i = 0; i < config->read.classes; i++)
+        if (count[i].packets) {
+            struct vq_count *to = NF_EDIT(nf, &vq->class[i]);
+
+            to->packets += count[i].packets;
+            to->bytes += count[i].bytes;
+        }
+    nf_count_all(nf, sums, VQ_ALL);
+}
+
+static void vq_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now)
+{
+    (void)s;
+    (void)now;
+    if (why == NF_SESSION_IDLE || why == NF_SESSION_DISPLACED)
+        nf_count(nf, why == NF_SESSION_IDLE ? VQ_EXPIRED : VQ_DISPLACED, 1);
+}
+
+/* ---- operators ------------------------------------------------------------------------------------- */
+
+static const char *vq_name(const struct vq_config *config, uint32_t class)
+{
+    return class == VQ_NONE ? "none" : config->read.class[class - 1].name;
+}
+
+static void vq_show_class(const struct nf *nf, struct nf_show *out, uint32_t i)
+{
+    const struct vq_config *config = nf->config;
+    const struct vq_class *class = &config->read.class[i];
+    const struct vq *vq = nf->state;
+
+    nf_row(out);
+    nf_row_text(out, "class", "%s", class->name);
+    if (class->marks_dscp)
+        nf_row_u64(out, "dscp", class->dscp);
+    else
+        nf_row_text(out, "dscp", "as it is");
+    if (class->marks_pcp)
+        nf_row_u64(out, "pcp", class->pcp);
+    else
+        nf_row_text(out, "pcp", "as it is");
+    nf_row_u64(out, "packets", vq->class[i].packets);
+    nf_row_u64(out, "bytes", vq->class[i].bytes);
+}
+
+static void vq_show_flow(const struct nf *nf, struct nf_show *out, const struct nf_session *s)
+{
+    uint32_t class;
+    bool known = vq_knows(nf, s, &class);
+
+    nf_row(out);
+    nf_row_proto(out, s->key[0].proto);
+    nf_session_row_ends(nf, out, s, "from", "to");
+    nf_row_text(out, "of_class", "%s", known ? vq_name(nf->config, class) : "not judged anew yet");
+    nf_row_u64(out, "last_ns", s->seen);
+}
+
+/* Classes, then flows. */
+static bool vq_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
+{
+    const struct vq_config *config = nf->config;
+
+    for (; *cursor < config->read.classes; *cursor += 1) {
+        if (nf_show_full(out))
+            return true;
+        vq_show_class(nf, out, (uint32_t)*cursor);
+    }
+    return nf_sessions_show(nf, config->read.classes, out, cursor, vq_show_flow);
+}
+
+static int vq_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault)
+{
+    if (strcmp(key, "timeout") != 0)
+        return ft_fail(fault, FT_ENOENT, "%s: no such setting, expected timeout", key);
+    return nf_sessions_set_all(nf, key, value, now, fault);
+}
+
+/* Their next packets are judged anew. */
+static int vq_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
+{
+    if (key)
+        return ft_fail(fault, FT_ENOENT, "%s: expected no key: all flows are cleared", key);
+    nf_sessions_clear(nf, false, now);
+    return FT_OK;
+}
+
+/* ---- the module ------------------------------------------------------------------------------------ */
+
+static int vq_check(void *c, struct ft_fault *fault)
+{
+    struct vq_config *config = c;
+
+    return vq_rules_read(&config->read, &config->rules, fault);
+}
+
+static void vq_flows(const void *c, struct nf_flows_config *flows)
+{
+    const struct vq_config *config = c;
+
+    flows->max_flows = config->max_flows;
+    flows->max_fragments = VQ_DATAGRAMS;
+    nf_timeouts_fill(flows->timeouts, config->timeout);
+}
+
+static bool vq_joins_ipv6(const void *config)
+{
+    (void)config;
+    return true;
+}
+
+/* Counts go with a class's name. A flow is judged anew with its next packet, where the file is another one.
+ */
+static bool vq_carry(struct nf *nf, const struct nf_was *was, struct ft_fault *fault)
+{
+    const struct vq_config *from = was->config, *to = nf->config;
+    const struct vq *before = was->state;
+    struct vq *vq = nf->state;
+    bool same =
+        from->rules.len == to->rules.len && memcmp(from->rules.bytes, to->rules.bytes, to->rules.len) == 0;
+
+    (void)fault;
+    memset(vq->class, 0, sizeof(vq->class));
+    for (uint32_t i = 0; i < to->read.classes; i++) {
+        uint32_t old = vq_rules_named(&from->read, to->read.class[i].name);
+
+        if (old != VQ_NONE)
+            vq->class[i] = before->class[old - 1];
+    }
+    vq->rules = before->rules + !same;
+    return true;
+}
+
+static int vq_check_state(const struct nf *nf, struct nf_check *c)
+{
+    const struct vq_config *config = nf->config;
+    const struct nf_session *s;
+
+    for (uint32_t at = 0; (s = nf_sessions_next(nf, &at)); at++) {
+        uint32_t class;
+
+        nf_check_step(c);
+        if (vq_knows(nf, s, &class) && class > config->read.classes)
+            return nf_check_failed(c, "session %u is of class %u, expected at most %u", at, class,
+                                   config->read.classes);
+    }
+    return 0;
+}
+
+static const struct nf_param vq_params[] = {
+    NF_PARAM(struct vq_config, rules, NF_FILE, NULL, "file of classes and of what is of them"),
+    NF_NUMBER(struct vq_config, max_flows, NF_U32, 1, 16u << 20, "100000", "flows at most"),
+    NF_NUMBER(struct vq_config, timeout, NF_SECONDS, 1, NF_TIMEOUT_MAX, "300",
+              "idle seconds until a flow is forgotten"),
+    {0},
+};
+
+static const char *const vq_live[] = {"rules", "max_flows", "timeout", NULL};
+
+static const struct nf_module vq_module = {
+    .name = "vlan_qos",
+    .version = 1,
+    .summary = "classes of flows, and their marks: DSCP and priority of VLAN tags",
+    .reads = NF_READS_HEADERS,
+    .params = vq_params,
+    .config_size = sizeof(struct vq_config),
+    .state_size = sizeof(struct vq),
+    .counters = vq_counters,
+    .check = vq_check,
+    .process = vq_process,
+    .show = vq_show,
+    .set = vq_set,
+    .clear = vq_clear,
+    .check_state = vq_check_state,
+    .session_size = sizeof(struct vq_flow),
+    .flows = vq_flows,
+    .ipv6 = vq_joins_ipv6,
+    .session_end = vq_session_end,
+    .live = vq_live,
+    .carry = vq_carry,
+};
+NF_MODULE(vq_module)

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reads numbers, names of classes and DSCPs; see words.h. */
+#include "nfs/qos/words.h"
+#include "nflib/net/dscp.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define DIGITS_MAX 13u
+
+bool qos_parse_number(const char *text, uint64_t least, uint64_t most, uint64_t *out)
+{
+    size_t n = strlen(text);
+
+    if (!n || n > DIGITS_MAX || strspn(text, "0123456789") != n)
+        return false;
+    *out = strtoull(text, NULL, 10);
+    return *out >= least && *out <= most;
+}
+
+int qos_read_number(struct fw_words *w, uint64_t least, uint64_t most, const char *what, uint64_t *out)
+{
+    if (!w->word || !qos_parse_number(w->word, least, most, out))
+        return fw_words_fail(w, what);
+    fw_words_next(w);
+    return FT_OK;
+}
+
+int qos_read_name(struct fw_words *w, char out[QOS_NAME_BYTES])
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+    size_t n = w->word ? strlen(w->word) : 0;
+
+    if (!n || n >= QOS_NAME_BYTES || strspn(w->word, letters) != n)
+        return fw_words_fail(w, "a class's name, at most 15 letters, digits, _ and -");
+    memcpy(out, w->word, n + 1);
+    fw_words_next(w);
+    return FT_OK;
+}
+
+int qos_read_dscp(struct fw_words *w, uint8_t *out)
+{
+    int dscp = w->word ? nf_dscp_parse(w->word) : -1;
+
+    if (dscp < 0)
+        return fw_words_fail(w, "a DSCP: 0 to 63, cs0 to cs7, af11 to af43, ef");
+    *out = (uint8_t)dscp;
+    fw_words_next(w);
+    return FT_OK;
+}
+
+int qos_read_dscps(struct fw_words *w, uint64_t *set)
+{
+    char *rest, *one;
+
+    *set = 0;
+    if (fw_words_take(w, "any")) {
+        *set = QOS_ANY_DSCP;
+        return FT_OK;
+    }
+    for (rest = w->word; (one = rest ? strsep(&rest, ",") : NULL);) {
+        int dscp = nf_dscp_parse(one);
+
+        if (dscp < 0) {
+            w->word = one;
+            return fw_words_fail(w, "DSCPs such as ef,af41,0, or any");
+        }
+        *set |= 1ull << dscp;
+    }
+    if (!*set)
+        return fw_words_fail(w, "DSCPs such as ef,af41,0, or any");
+    fw_words_next(w);
+    return FT_OK;
+}
