@@ -22,7 +22,7 @@ bool nf_chain_make_room(struct nf_chain *chain)
         changes |= (chain->config->nfs[i].module->translates & NF_FAMILY) != 0;
     if (!changes)
         return true;
-    chain->room = aligned_alloc(64, (size_t)NF_BURST_MAX * STRIDE);
+    chain->room = aligned_alloc(64, (size_t)NF_BURST_MAX * STRIDE); /* lint: config-time */
     return chain->room;
 }
 

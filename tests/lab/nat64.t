@@ -13,7 +13,7 @@ cat >"$work/rules" <<END
 allow out tcp from any to any
 allow out udp from any to any
 allow out icmp from any to any
-allow out icmpv6
+allow in icmp to 203.0.113.64 type 8
 default deny
 END
 export LAB_RULES=$work/rules
@@ -107,18 +107,26 @@ END
 }
 is "a datagram without a checksum arrives" "$(no_sum)" True
 
+# The primary dies and comes back as a standby, whose state is held against the other's.
+killed() {
+    local node=a
+    [ "$(field a role)" = primary ] || node=b
+    kill -KILL "$(field $node pid)" && "$lab" start $node && is_protected && us verify
+}
+
 web_files "$work" 10 4000 300000 2000000 8000000 3000000
-web_serve "$work"
+ok "a web server of IPv4" web_serve "$work"
 export WEB_HOST="[$there]"
 web_fetch "$work" "$work/out" 100 20 &
+fetch=$!
 sleep 0.7
-ok "two kills in a row" drill kill --repeat 2
-wait
+ok "the primary is killed, and the nodes' states are equal" killed
+ok "and once more" killed
+wait $fetch
 is "all downloads intact" "$(web_count "$work" intact)" 100
-is "digests equal after each" "$(drilled '[.runs[].digests_equal] | all')" true
 is "the server knows the MTU of the way, which is that of the client's less 20" "$(told_mtu server 203.0.113.64)" 1380
 ok "connections have both their ends" bash -c "'$UNDERSTUDY' show nat64 -c '$pair' -o json |
-    jq -e '[.. | .inside? // empty | select(startswith(\"[$here::100]:\"))] | length > 10'"
+    jq -e '[.. | .inside? // empty | select(startswith(\"[$here::100]:\"))] | length >= 1'"
 ok "the firewall sees them as of IPv4, and the monitor as of IPv6" bash -c "
     '$UNDERSTUDY' show firewall -c '$pair' -o json | grep -q '203.0.113.64:' &&
     '$UNDERSTUDY' show monitor -c '$pair' -o json | grep -q '$there'"

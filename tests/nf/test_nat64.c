@@ -1,295 +1,150 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * nat64, packet by packet: what RFC 7915 and RFC 6146 say a packet is in the other family, with all sums made
- * anew (help_nat64.c). At its end each test is replayed from headers alone and what was recorded beside them,
- * and must come to the same.
+ * anew (help_nat64.c), and each test replayed from headers alone (help_nat64_tape.c).
  */
-#include "tests/nf/help_chain.h"
-#include "tests/nf/help_nat64.h"
+#include "tests/nf/help_nat64_tape.h"
 #include "node/config/config.h"
 
 #include <stdarg.h>
 #include <setjmp.h>
 #include <cmocka.h>
-#include <stdlib.h>
 #include <string.h>
-
-#define C     "2001:db8::c"
-#define S     "64:ff9b::c633:6401"
-#define S4    "198.51.100.1"
-#define OUT   "203.0.113.1"
-#define NAT64 "    - nat64: { outside: 203.0.113.1, ports: 2000-2003, max_flows: 20 }\n"
-
-static struct help_chain h;
-static uint8_t frame[SIX_MAX + 64], *came;
-static struct six_seen seen;
-
-/* What was sent in a test, with what was recorded of it beside its headers and what came of it. */
-static struct sent {
-    uint8_t side, drop;
-    uint32_t len, noted, out_len, headers;
-    uint8_t bytes[SIX_MAX], values[64], out[256];
-    uint64_t digest;
-} * tape;
-static uint32_t sent;
-#define TAPE 1024u
-
-static void before(void)
-{
-    help_chain_open(&h, NAT64, NULL, 1);
-    sent = 0;
-}
-
-static void put_on_tape(uint8_t side, uint32_t len)
-{
-    struct sent *to = &tape[sent++];
-
-    assert_true(sent <= TAPE);
-    to->side = side;
-    to->len = len;
-    memcpy(to->bytes, frame, len);
-}
-
-static void note_what_came(const struct nf_packet *p)
-{
-    struct sent *to = &tape[sent - 1];
-    const void *noted;
-
-    to->noted = nf_determinants_noted(nf_chain_determinants(h.chain), &noted);
-    assert_true(to->noted <= sizeof(to->values));
-    memcpy(to->values, noted, to->noted);
-    to->drop = p->drop;
-    to->out_len = p->len;
-    to->headers = p->len < 118 ? p->len : 118;
-    memcpy(to->out, p->data, to->headers);
-    to->digest = help_chain_digest(&h);
-}
-
-/* All of it once more, from what a record has. */
-static void replay(void)
-{
-    static const struct ft_dependency none[1];
-    static uint8_t copy[SIX_MAX];
-
-    help_chain_again(&h);
-    for (const struct sent *s = tape; s < tape + sent; s++) {
-        struct nf_packet p = {.data = copy, .len = s->len, .have = s->len, .side = s->side};
-        uint32_t have;
-
-        memcpy(copy, s->bytes, s->len);
-        nf_packet_parse(&p);
-        have = p.have = nf_packet_header_bytes(&p);
-        p.parsed = 0;
-        memset(copy + p.have, 0xd7, s->len - p.have);
-        nf_chain_follow(h.chain, none, 0);
-        if (s->noted)
-            assert_int_equal(nf_determinants_supply(nf_chain_determinants(h.chain), s->values, s->noted),
-                             FT_OK);
-        help_chain_run(&h, h.now, &p, 1);
-        assert_true(nf_determinants_used(nf_chain_determinants(h.chain)));
-        assert_int_equal(p.drop, s->drop);
-        assert_int_equal(p.len, s->out_len);
-        assert_int_equal(p.have, have + p.len - s->len);
-        if (!p.drop)
-            assert_memory_equal(p.data, s->out, p.have < s->headers ? p.have : s->headers);
-        assert_int_equal(help_chain_digest(&h), s->digest);
-    }
-    sent = 0;
-}
-
-/* True: it passed, and `seen` says what it is. */
-static bool send_bytes(uint8_t side, uint32_t len)
-{
-    struct nf_packet p = {.data = frame, .len = len, .have = len, .side = side};
-
-    put_on_tape(side, len);
-    help_chain_run(&h, h.now, &p, 1);
-    note_what_came(&p);
-    if (p.drop)
-        return false;
-    came = p.data;
-    assert_true(six_see(came, p.len, &seen));
-    if (seen.wrong)
-        fail_msg("%s checksum is wrong", seen.wrong);
-    return true;
-}
-
-static bool send(uint8_t side, const struct six *s)
-{
-    return send_bytes(side, six_frame(s, frame));
-}
-
-static uint64_t counter(const char *name)
-{
-    return help_chain_counter(&h, "nat64", name);
-}
-
-static struct six from_client(uint8_t proto)
-{
-    return (struct six){.ipv6 = true,
-                        .from = C,
-                        .to = S,
-                        .proto = proto,
-                        .sport = 5000,
-                        .dport = 443,
-                        .tcp = NFT_SYN,
-                        .type = 128,
-                        .payload = 11};
-}
-
-static struct six from_server(uint8_t proto, uint16_t port)
-{
-    return (struct six){.from = S4,
-                        .to = OUT,
-                        .proto = proto,
-                        .sport = proto == 1 ? port : 443,
-                        .dport = port,
-                        .tcp = NFT_SYN | NFT_ACK,
-                        .payload = 11};
-}
-
-static void ends_are(const char *from, uint16_t sport, const char *to, uint16_t dport)
-{
-    assert_string_equal(seen.from, from);
-    assert_string_equal(seen.to, to);
-    assert_int_equal(seen.sport, sport);
-    assert_int_equal(seen.dport, dport);
-}
 
 /* ---- flows --------------------------------------------------------------------------------------- */
 
 static void tcp_goes_out_and_comes_back(void)
 {
-    struct six s = from_client(6);
+    struct six s = nat64_from_client(6);
 
     s.class = 0xb9;
     s.limit = 17;
-    assert_true(send(NF_INSIDE, &s));
-    ends_are(OUT, 2000, S4, 443);
-    assert_int_equal(seen.class, 0xb9);
-    assert_int_equal(seen.limit, 17);
-    assert_int_equal(seen.payload, 11);
-    assert_false(seen.dont); /* 1260 bytes and less may be fragmented on their way */
-    s = from_server(6, 2000);
+    assert_true(nat64_sends(NF_INSIDE, &s));
+    nat64_ends_are(NAT64_OUT, 2000, NAT64_S4, 443);
+    assert_int_equal(nat64_seen.class, 0xb9);
+    assert_int_equal(nat64_seen.limit, 17);
+    assert_int_equal(nat64_seen.payload, 11);
+    assert_false(nat64_seen.dont); /* 1260 bytes and less may be fragmented on their way */
+    s = nat64_from_server(6, 2000);
     s.class = 0x2e;
     s.limit = 9;
     s.dont = true;
-    assert_true(send(NF_OUTSIDE, &s));
-    ends_are(S, 443, C, 5000);
-    assert_int_equal(seen.class, 0x2e);
-    assert_int_equal(seen.limit, 9);
-    assert_int_equal(seen.payload, 11);
-    assert_false(seen.fragmented);
-    help_chain_has(&h, "nat64",
+    assert_true(nat64_sends(NF_OUTSIDE, &s));
+    nat64_ends_are(NAT64_S, 443, NAT64_C, 5000);
+    assert_int_equal(nat64_seen.class, 0x2e);
+    assert_int_equal(nat64_seen.limit, 9);
+    assert_int_equal(nat64_seen.payload, 11);
+    assert_false(nat64_seen.fragmented);
+    help_chain_has(&nat64_h, "nat64",
                    "\"inside\":\"[2001:db8::c]:5000\",\"outside_port\":2000,\"remote\":"
                    "\"198.51.100.1:443\",\"state\":\"syn-recv\",\"packets\":2");
-    assert_int_equal(counter("translated_outward"), 1);
-    assert_int_equal(counter("translated_inward"), 1);
-    replay();
+    assert_int_equal(nat64_counter("translated_outward"), 1);
+    assert_int_equal(nat64_counter("translated_inward"), 1);
+    nat64_replays();
 }
 
 static void udp_of_any_size(void)
 {
-    struct six s = from_client(17);
+    struct six s = nat64_from_client(17);
 
     for (s.payload = 0; s.payload < 2400; s.payload += 97) {
-        assert_true(send(NF_INSIDE, &s));
-        ends_are(OUT, 2000, S4, 443);
-        assert_int_equal(seen.payload, s.payload);
-        assert_int_equal(seen.dont, 28 + s.payload > 1260);
-        struct six back = from_server(17, 2000);
+        assert_true(nat64_sends(NF_INSIDE, &s));
+        nat64_ends_are(NAT64_OUT, 2000, NAT64_S4, 443);
+        assert_int_equal(nat64_seen.payload, s.payload);
+        assert_int_equal(nat64_seen.dont, 28 + s.payload > 1260);
+        struct six back = nat64_from_server(17, 2000);
 
         back.payload = s.payload;
-        assert_true(send(NF_OUTSIDE, &back));
-        ends_are(S, 443, C, 5000);
-        assert_int_equal(seen.payload, s.payload);
+        assert_true(nat64_sends(NF_OUTSIDE, &back));
+        nat64_ends_are(NAT64_S, 443, NAT64_C, 5000);
+        assert_int_equal(nat64_seen.payload, s.payload);
     }
-    assert_int_equal(counter("mappings_created"), 1);
-    replay();
+    assert_int_equal(nat64_counter("mappings_created"), 1);
+    nat64_replays();
 }
 
 static void an_echo_has_another_identifier(void)
 {
-    struct six s = from_client(58), back = from_server(1, 2000);
+    struct six s = nat64_from_client(58), back = nat64_from_server(1, 2000);
 
     s.sport = 77;
-    assert_true(send(NF_INSIDE, &s));
-    ends_are(OUT, 2000, S4, 2000);
-    assert_int_equal(seen.proto, 1);
-    assert_int_equal(seen.type, 8);
-    assert_true(send(NF_OUTSIDE, &back));
-    ends_are(S, 77, C, 77);
-    assert_int_equal(seen.proto, 58);
-    assert_int_equal(seen.type, 129);
+    assert_true(nat64_sends(NF_INSIDE, &s));
+    nat64_ends_are(NAT64_OUT, 2000, NAT64_S4, 2000);
+    assert_int_equal(nat64_seen.proto, 1);
+    assert_int_equal(nat64_seen.type, 8);
+    assert_true(nat64_sends(NF_OUTSIDE, &back));
+    nat64_ends_are(NAT64_S, 77, NAT64_C, 77);
+    assert_int_equal(nat64_seen.proto, 58);
+    assert_int_equal(nat64_seen.type, 129);
     back.type = 8;
-    assert_true(send(NF_OUTSIDE, &back)); /* for the chain itself */
-    assert_int_equal(seen.proto, 1);
-    assert_int_equal(counter("own_echo"), 1);
+    assert_true(nat64_sends(NF_OUTSIDE, &back)); /* for the chain itself */
+    assert_int_equal(nat64_seen.proto, 1);
+    assert_int_equal(nat64_counter("own_echo"), 1);
     s.type = 129;
     s.sport = 78;
-    assert_false(send(NF_INSIDE, &s));
-    assert_int_equal(counter("no_mapping"), 1);
-    replay();
+    assert_false(nat64_sends(NF_INSIDE, &s));
+    assert_int_equal(nat64_counter("no_mapping"), 1);
+    nat64_replays();
 }
 
 /* The one packet of IPv4 whose sum nobody has made. */
 static void a_sum_is_made_where_there_is_none(void)
 {
-    struct six s = from_client(17), back = from_server(17, 2000);
+    struct six s = nat64_from_client(17), back = nat64_from_server(17, 2000);
 
-    assert_true(send(NF_INSIDE, &s));
+    assert_true(nat64_sends(NF_INSIDE, &s));
     back.no_udp_sum = true;
     for (back.payload = 0; back.payload < 1500; back.payload += 211) {
-        assert_true(send(NF_OUTSIDE, &back)); /* which looks at it */
-        ends_are(S, 443, C, 5000);
+        assert_true(nat64_sends(NF_OUTSIDE, &back)); /* which looks at it */
+        nat64_ends_are(NAT64_S, 443, NAT64_C, 5000);
     }
     back.fragment = 0x2000;
     back.payload = 64;
-    assert_false(send(NF_OUTSIDE, &back));
-    assert_int_equal(counter("udp_without_checksum"), 1);
-    replay();
+    assert_false(nat64_sends(NF_OUTSIDE, &back));
+    assert_int_equal(nat64_counter("udp_without_checksum"), 1);
+    nat64_replays();
 }
 
 static void tags_and_options_are_no_hindrance(void)
 {
     for (uint8_t tags = 0; tags < 3; tags++)
         for (uint8_t options = 0; options < 11; options++) {
-            struct six s = from_client(6), back = from_server(6, 2000);
+            struct six s = nat64_from_client(6), back = nat64_from_server(6, 2000);
 
             s.tags = back.tags = tags;
             s.options = back.options = options;
-            assert_true(send(NF_INSIDE, &s));
-            assert_int_equal(seen.l3, 14 + 4 * tags);
-            assert_int_equal(seen.l4, seen.l3 + 20);
-            assert_true(send(NF_OUTSIDE, &back));
-            assert_int_equal(seen.l4, seen.l3 + 40);
-            assert_int_equal(seen.payload, 11);
+            assert_true(nat64_sends(NF_INSIDE, &s));
+            assert_int_equal(nat64_seen.l3, 14 + 4 * tags);
+            assert_int_equal(nat64_seen.l4, nat64_seen.l3 + 20);
+            assert_true(nat64_sends(NF_OUTSIDE, &back));
+            assert_int_equal(nat64_seen.l4, nat64_seen.l3 + 40);
+            assert_int_equal(nat64_seen.payload, 11);
         }
-    replay();
+    nat64_replays();
 }
 
 /* ---- what is not translated ---------------------------------------------------------------------- */
 
 static void what_is_not_ours_passes(void)
 {
-    struct six s = from_client(6), back = from_server(6, 2000);
+    struct six s = nat64_from_client(6), back = nat64_from_server(6, 2000);
 
     s.to = "2001:db8:5::1";
-    assert_true(send(NF_INSIDE, &s));
-    assert_true(seen.ipv6);
+    assert_true(nat64_sends(NF_INSIDE, &s));
+    assert_true(nat64_seen.ipv6);
     back.to = "203.0.113.2";
-    assert_true(send(NF_OUTSIDE, &back));
-    assert_false(seen.ipv6);
-    assert_int_equal(counter("not_ours"), 2);
-    replay();
+    assert_true(nat64_sends(NF_OUTSIDE, &back));
+    assert_false(nat64_seen.ipv6);
+    assert_int_equal(nat64_counter("not_ours"), 2);
+    nat64_replays();
 }
 
 static void refused(uint8_t side, const struct six *s, const char *why)
 {
-    uint64_t was = counter(why);
+    uint64_t was = nat64_counter(why);
 
-    assert_false(send(side, s));
-    assert_int_equal(counter(why), was + 1);
+    assert_false(nat64_sends(side, s));
+    assert_int_equal(nat64_counter(why), was + 1);
 }
 
 #define REFUSED(side, s, why, ...)                                                                           \
@@ -301,7 +156,7 @@ static void refused(uint8_t side, const struct six *s, const char *why)
 
 static void what_cannot_be_is_counted_by_name(void)
 {
-    struct six s = from_client(6), back = from_server(6, 2000);
+    struct six s = nat64_from_client(6), back = nat64_from_server(6, 2000);
 
     REFUSED(NF_INSIDE, s, "martian", made.from = "64:ff9b::1");
     REFUSED(NF_INSIDE, s, "martian", made.to = "64:ff9b::7f00:1");
@@ -318,305 +173,125 @@ static void what_cannot_be_is_counted_by_name(void)
     REFUSED(NF_OUTSIDE, back, "fragment_unknown", made.fragment = 5);
     REFUSED(NF_OUTSIDE, back, "fragmented_icmp", made.proto = 1; made.fragment = 0x2000);
     REFUSED(NF_OUTSIDE, back, "unsupported", made.proto = 1; made.type = 13);
-    assert_true(send(NF_INSIDE, &s));
+    assert_true(nat64_sends(NF_INSIDE, &s));
     REFUSED(NF_OUTSIDE, back, "wrong_remote", made.sport = 444);
     REFUSED(NF_OUTSIDE, back, "wrong_remote", made.from = "198.51.100.2");
     back.options = 2;
-    uint32_t len = six_frame(&back, frame);
+    uint32_t len = six_frame(&back, nat64_frame);
 
-    memcpy(frame + 34, "\203\007\004\012\000\000\001\000", 8); /* loose route, one station is left */
-    nft_ip_checksum(frame, len);
-    assert_false(send_bytes(NF_OUTSIDE, len));
-    assert_int_equal(counter("source_route"), 1);
-    memcpy(frame + 34, "\203\007\010\012\000\000\001\000", 8); /* none is left */
-    nft_ip_checksum(frame, len);
-    assert_true(send_bytes(NF_OUTSIDE, len));
+    memcpy(nat64_frame + 34, "\203\007\004\012\000\000\001\000", 8); /* loose route, one station is left */
+    nft_ip_checksum(nat64_frame, len);
+    assert_false(nat64_sends_bytes(NF_OUTSIDE, len));
+    assert_int_equal(nat64_counter("source_route"), 1);
+    memcpy(nat64_frame + 34, "\203\007\010\012\000\000\001\000", 8); /* none is left */
+    nft_ip_checksum(nat64_frame, len);
+    assert_true(nat64_sends_bytes(NF_OUTSIDE, len));
     s.options = 1;
-    len = six_frame(&s, frame);
-    frame[20] = 43; /* routing header of a kind that nobody knows, with a station left */
-    memcpy(frame + 54, "\006\000\375\001", 4);
-    assert_false(send_bytes(NF_INSIDE, len));
-    assert_int_equal(counter("source_route"), 2);
-    frame[57] = 0;
-    assert_true(send_bytes(NF_INSIDE, len));
-    replay();
+    len = six_frame(&s, nat64_frame);
+    nat64_frame[20] = 43; /* routing header of a kind that nobody knows, with a station left */
+    memcpy(nat64_frame + 54, "\006\000\375\001", 4);
+    assert_false(nat64_sends_bytes(NF_INSIDE, len));
+    assert_int_equal(nat64_counter("source_route"), 2);
+    nat64_frame[57] = 0;
+    assert_true(nat64_sends_bytes(NF_INSIDE, len));
+    nat64_replays();
 }
 
 static void full_tables_are_counted(void)
 {
-    struct six s = from_client(17);
+    struct six s = nat64_from_client(17);
 
     for (unsigned i = 0; i < 6; i++) {
         s.sport = (uint16_t)(100 + i);
-        assert_int_equal(send(NF_INSIDE, &s), i < 4);
+        assert_int_equal(nat64_sends(NF_INSIDE, &s), i < 4);
     }
-    assert_int_equal(counter("ports_exhausted"), 2);
+    assert_int_equal(nat64_counter("ports_exhausted"), 2);
     s.proto = 6;
     for (unsigned i = 0; i < 4; i++) {
         s.sport = (uint16_t)(100 + i);
-        assert_true(send(NF_INSIDE, &s));
+        assert_true(nat64_sends(NF_INSIDE, &s));
     }
-    assert_int_equal(help_chain_command(&h, "clear nat64 udp/2001"), 0);
-    assert_int_equal(help_chain_command(&h, "clear nat64 udp/2001"), FT_ENOENT);
-    sent = 0;
+    assert_int_equal(help_chain_command(&nat64_h, "clear nat64 udp/2001"), 0);
+    assert_int_equal(help_chain_command(&nat64_h, "clear nat64 udp/2001"), FT_ENOENT);
+    nat64_forgets();
     s.proto = 17;
     s.sport = 105;
-    assert_true(send(NF_INSIDE, &s));
-    ends_are(OUT, 2001, S4, 443);
-    help_chain_wait_tenths(&h, 3001);
-    assert_int_equal(counter("mappings_expired"), 8);
-    assert_true(send(NF_INSIDE, &s));
+    assert_true(nat64_sends(NF_INSIDE, &s));
+    nat64_ends_are(NAT64_OUT, 2001, NAT64_S4, 443);
+    help_chain_wait_tenths(&nat64_h, 3001);
+    assert_int_equal(nat64_counter("mappings_expired"), 8);
+    assert_true(nat64_sends(NF_INSIDE, &s));
 }
 
 /* ---- fragments ----------------------------------------------------------------------------------- */
 
 static void fragments_follow_their_first(void)
 {
-    struct six s = from_client(17), back = from_server(17, 2000);
+    struct six s = nat64_from_client(17), back = nat64_from_server(17, 2000);
 
     s.id = 0x12345678;
     s.fragment = 0x2000;
     s.payload = 56;
     s.no_udp_sum = true; /* that of a part would be wrong */
-    assert_true(send(NF_INSIDE, &s));
-    ends_are(OUT, 2000, S4, 443);
-    assert_int_equal(seen.id, 0x5678);
-    assert_int_equal(seen.fragment, 0x2000);
-    assert_false(seen.dont);
+    assert_true(nat64_sends(NF_INSIDE, &s));
+    nat64_ends_are(NAT64_OUT, 2000, NAT64_S4, 443);
+    assert_int_equal(nat64_seen.id, 0x5678);
+    assert_int_equal(nat64_seen.fragment, 0x2000);
+    assert_false(nat64_seen.dont);
     s.fragment = 8;
-    assert_true(send(NF_INSIDE, &s));
-    assert_string_equal(seen.from, OUT);
-    assert_string_equal(seen.to, S4);
-    assert_int_equal(seen.fragment, 8);
-    assert_int_equal(seen.id, 0x5678);
-    assert_int_equal(seen.payload, 56);
+    assert_true(nat64_sends(NF_INSIDE, &s));
+    assert_string_equal(nat64_seen.from, NAT64_OUT);
+    assert_string_equal(nat64_seen.to, NAT64_S4);
+    assert_int_equal(nat64_seen.fragment, 8);
+    assert_int_equal(nat64_seen.id, 0x5678);
+    assert_int_equal(nat64_seen.payload, 56);
     back.fragment = 0x2000;
     back.id = 0xfedc;
     back.payload = 56;
-    assert_true(send(NF_OUTSIDE, &back)); /* its sum is not right, but there is one */
-    assert_true(seen.fragmented);
-    assert_int_equal(seen.fragment, 0x2000);
-    assert_int_equal(seen.id, 0xfedc);
-    ends_are(S, 443, C, 5000);
+    assert_true(nat64_sends(NF_OUTSIDE, &back)); /* its sum is not right, but there is one */
+    assert_true(nat64_seen.fragmented);
+    assert_int_equal(nat64_seen.fragment, 0x2000);
+    assert_int_equal(nat64_seen.id, 0xfedc);
+    nat64_ends_are(NAT64_S, 443, NAT64_C, 5000);
     back.fragment = 8;
-    assert_true(send(NF_OUTSIDE, &back));
-    assert_true(seen.fragmented);
-    assert_int_equal(seen.fragment, 8);
-    assert_string_equal(seen.from, S);
-    assert_string_equal(seen.to, C);
-    assert_int_equal(seen.payload, 56);
+    assert_true(nat64_sends(NF_OUTSIDE, &back));
+    assert_true(nat64_seen.fragmented);
+    assert_int_equal(nat64_seen.fragment, 8);
+    assert_string_equal(nat64_seen.from, NAT64_S);
+    assert_string_equal(nat64_seen.to, NAT64_C);
+    assert_int_equal(nat64_seen.payload, 56);
     back.id++;
-    assert_false(send(NF_OUTSIDE, &back));
-    assert_int_equal(counter("fragment_unknown"), 1);
-    replay();
+    assert_false(nat64_sends(NF_OUTSIDE, &back));
+    assert_int_equal(nat64_counter("fragment_unknown"), 1);
+    nat64_replays();
 }
 
 /* RFC 7915, 5.1.1: the header goes, its identification stays, and it may be fragmented. */
 static void a_fragment_that_is_all_is_none(void)
 {
-    struct six s = from_client(17);
+    struct six s = nat64_from_client(17);
 
     s.atomic = true;
     s.id = 0xabcd1234;
     s.payload = 1300;
-    assert_true(send(NF_INSIDE, &s));
-    assert_int_equal(seen.fragment, 0);
-    assert_int_equal(seen.id, 0x1234);
-    assert_false(seen.dont);
-    assert_int_equal(seen.payload, 1300);
-    replay();
-}
-
-/* ---- ICMP errors --------------------------------------------------------------------------------- */
-
-/* An error about a packet that left, of IPv4 with so many bytes of it; or from inside about one that came. */
-static bool send_error(uint8_t side, const struct six *about, uint32_t quoted, uint8_t type, uint8_t code,
-                       uint32_t rest)
-{
-    static uint8_t inner[SIX_MAX];
-    uint32_t l3 = 14, len = six_frame(about, inner) - l3;
-    struct six error = {.ipv6 = side == NF_INSIDE,
-                        .from = side == NF_INSIDE ? "2001:db8::5" : "192.0.2.9",
-                        .to = side == NF_INSIDE ? S : OUT,
-                        .proto = side == NF_INSIDE ? 58 : 1,
-                        .type = type,
-                        .code = code,
-                        .rest = rest,
-                        .inner = inner + l3,
-                        .inner_len = quoted < len ? quoted : len};
-
-    return send(side, &error);
-}
-
-static void an_error_from_outside_is(uint8_t type, uint8_t code, uint32_t rest, int to_type, int to_code,
-                                     uint32_t to_rest)
-{
-    static const uint8_t protos[] = {6, 17, 1};
-
-    for (unsigned i = 0; i < 3; i++)
-        for (uint32_t quoted = 28; quoted < 72; quoted += 4) {
-            struct six left = from_server(protos[i], 2000);
-            struct six_seen inner;
-
-            left.from = OUT;
-            left.to = S4;
-            left.sport = 2000;
-            left.dport = 443;
-            left.type = 8;
-            left.payload = 30;
-            assert_int_equal(send_error(NF_OUTSIDE, &left, quoted, type, code, rest), to_type >= 0);
-            if (to_type < 0)
-                continue;
-            assert_string_equal(seen.from, "64:ff9b::c000:209");
-            assert_string_equal(seen.to, C);
-            assert_int_equal(seen.type, to_type);
-            assert_int_equal(seen.code, to_code);
-            assert_int_equal(seen.rest, to_rest);
-            assert_true(six_see_quoted(came, &seen, &inner));
-            assert_string_equal(inner.from, C);
-            assert_string_equal(inner.to, S);
-            assert_int_equal(inner.sport, 5000);
-            assert_int_equal(inner.dport, i == 2 ? 5000 : 443);
-            assert_int_equal(inner.proto, i == 2 ? 58 : protos[i]);
-            assert_int_equal(inner.type, i == 2 ? 128 : 0);
-            assert_int_equal(inner.end - inner.l4, 30 + (i ? 8 : 20));
-        }
-}
-
-static void open_all(void)
-{
-    static const uint8_t protos[] = {6, 17, 58};
-
-    for (unsigned i = 0; i < 3; i++) {
-        struct six s = from_client(protos[i]);
-
-        assert_true(send(NF_INSIDE, &s));
-    }
-}
-
-static void errors_come_in(void)
-{
-    open_all();
-    an_error_from_outside_is(3, 0, 0, 1, 0, 0);
-    an_error_from_outside_is(3, 1, 0, 1, 0, 0);
-    an_error_from_outside_is(3, 2, 0, 4, 1, 6);
-    an_error_from_outside_is(3, 3, 0, 1, 4, 0);
-    an_error_from_outside_is(3, 4, 1400, 2, 0, 1420);
-    an_error_from_outside_is(3, 4, 576, 2, 0, 1280);
-    an_error_from_outside_is(3, 4, 0, 2, 0, 1280);
-    an_error_from_outside_is(3, 10, 0, 1, 1, 0);
-    an_error_from_outside_is(3, 13, 0, 1, 1, 0);
-    an_error_from_outside_is(3, 14, 0, -1, 0, 0);
-    an_error_from_outside_is(3, 16, 0, -1, 0, 0);
-    an_error_from_outside_is(4, 0, 0, -1, 0, 0);
-    an_error_from_outside_is(5, 0, 0, -1, 0, 0);
-    an_error_from_outside_is(11, 0, 0, 3, 0, 0);
-    an_error_from_outside_is(11, 1, 0, 3, 1, 0);
-    an_error_from_outside_is(12, 0, 8u << 24, 4, 0, 7);
-    an_error_from_outside_is(12, 0, 17u << 24, 4, 0, 24);
-    an_error_from_outside_is(12, 0, 5u << 24, -1, 0, 0);
-    an_error_from_outside_is(12, 1, 0, -1, 0, 0);
-    assert_true(counter("icmp_errors_translated") > 300);
-    replay();
-}
-
-static void an_error_from_inside_is(uint8_t type, uint8_t code, uint32_t rest, int to_type, int to_code,
-                                    uint32_t to_rest)
-{
-    static const uint8_t protos[] = {6, 17, 58};
-
-    for (unsigned i = 0; i < 3; i++)
-        for (uint32_t quoted = 48; quoted < 100; quoted += 4) {
-            struct six arrived = from_client(protos[i]);
-            struct six_seen inner;
-
-            arrived.from = S;
-            arrived.to = C;
-            arrived.sport = i == 2 ? 5000 : 443;
-            arrived.dport = 5000;
-            arrived.type = 129;
-            arrived.payload = 30;
-            assert_int_equal(send_error(NF_INSIDE, &arrived, quoted, type, code, rest), to_type >= 0);
-            if (to_type < 0)
-                continue;
-            assert_string_equal(seen.from, OUT);
-            assert_string_equal(seen.to, S4);
-            assert_int_equal(seen.type, to_type);
-            assert_int_equal(seen.code, to_code);
-            assert_int_equal(seen.rest, to_rest);
-            assert_true(six_see_quoted(came, &seen, &inner));
-            assert_null(inner.wrong);
-            assert_string_equal(inner.from, S4);
-            assert_string_equal(inner.to, OUT);
-            assert_int_equal(inner.dport, 2000);
-            assert_int_equal(inner.sport, i == 2 ? 2000 : 443);
-            assert_int_equal(inner.proto, i == 2 ? 1 : protos[i]);
-            assert_int_equal(inner.end - inner.l4, 30 + (i ? 8 : 20));
-        }
-}
-
-static void errors_go_out(void)
-{
-    open_all();
-    an_error_from_inside_is(1, 0, 0, 3, 1, 0);
-    an_error_from_inside_is(1, 1, 0, 3, 10, 0);
-    an_error_from_inside_is(1, 2, 0, 3, 1, 0);
-    an_error_from_inside_is(1, 3, 0, 3, 1, 0);
-    an_error_from_inside_is(1, 4, 0, 3, 3, 0);
-    an_error_from_inside_is(1, 5, 0, -1, 0, 0);
-    an_error_from_inside_is(2, 0, 1400, 3, 4, 1380);
-    an_error_from_inside_is(2, 0, 100000, 3, 4, 65515);
-    an_error_from_inside_is(3, 0, 0, 11, 0, 0);
-    an_error_from_inside_is(4, 0, 7, 12, 0, 8u << 24);
-    an_error_from_inside_is(4, 0, 30, 12, 0, 16u << 24);
-    an_error_from_inside_is(4, 0, 2, -1, 0, 0);
-    an_error_from_inside_is(4, 0, 40, -1, 0, 0);
-    an_error_from_inside_is(4, 1, 6, 3, 2, 0);
-    an_error_from_inside_is(4, 2, 0, -1, 0, 0);
-    replay();
-}
-
-/* About nothing that is known, or from the wrong side. */
-static void errors_of_nobody_are_dropped(void)
-{
-    struct six left = from_server(6, 2000);
-
-    left.from = OUT;
-    left.to = S4;
-    left.sport = 2000;
-    left.dport = 443;
-    assert_false(send_error(NF_OUTSIDE, &left, 28, 3, 1, 0));
-    assert_int_equal(counter("no_mapping"), 1);
-    open_all();
-    left.dport = 444;
-    assert_false(send_error(NF_OUTSIDE, &left, 28, 3, 1, 0));
-    assert_int_equal(counter("wrong_remote"), 1);
-    left.dport = 443;
-    left.payload = 1300;
-    assert_false(send_error(NF_OUTSIDE, &left, 1300, 3, 1, 0));
-    assert_int_equal(counter("too_long"), 1);
-    replay();
+    assert_true(nat64_sends(NF_INSIDE, &s));
+    assert_int_equal(nat64_seen.fragment, 0);
+    assert_int_equal(nat64_seen.id, 0x1234);
+    assert_false(nat64_seen.dont);
+    assert_int_equal(nat64_seen.payload, 1300);
+    nat64_replays();
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        HELP_CASE(tcp_goes_out_and_comes_back),
-        HELP_CASE(udp_of_any_size),
-        HELP_CASE(an_echo_has_another_identifier),
-        HELP_CASE(a_sum_is_made_where_there_is_none),
-        HELP_CASE(tags_and_options_are_no_hindrance),
-        HELP_CASE(what_is_not_ours_passes),
-        HELP_CASE(what_cannot_be_is_counted_by_name),
-        HELP_CASE(full_tables_are_counted),
-        HELP_CASE(fragments_follow_their_first),
-        HELP_CASE(a_fragment_that_is_all_is_none),
-        HELP_CASE(errors_come_in),
-        HELP_CASE(errors_go_out),
-        HELP_CASE(errors_of_nobody_are_dropped),
+        HELP_CASE(tcp_goes_out_and_comes_back),       HELP_CASE(udp_of_any_size),
+        HELP_CASE(an_echo_has_another_identifier),    HELP_CASE(a_sum_is_made_where_there_is_none),
+        HELP_CASE(tags_and_options_are_no_hindrance), HELP_CASE(what_is_not_ours_passes),
+        HELP_CASE(what_cannot_be_is_counted_by_name), HELP_CASE(full_tables_are_counted),
+        HELP_CASE(fragments_follow_their_first),      HELP_CASE(a_fragment_that_is_all_is_none),
     };
 
-    help_chain_before = before;
-    tape = calloc(TAPE, sizeof(*tape));
+    help_chain_before = nat64_begins;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -59,7 +59,8 @@ static void write_packet(struct nd_keeper *keeper, const struct nd_slot_output *
             const struct nd_tape_input *in = &keeper->tape->inputs[index];
 
             stamp = in->stamp;
-            have -= in->wire - in->have < have ? in->wire - in->have : have; /* what is not there is the end */
+            have -=
+                in->wire - in->have < have ? in->wire - in->have : have; /* what is not there is the end */
         }
     }
     nd_capture_put(keeper->written, stamp, out + 1, have, out->len);
