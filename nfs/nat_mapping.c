@@ -42,7 +42,7 @@ struct nat_ends nat_opened_ends(const struct nf *nf, const struct nf_session *s)
     const struct nat *nat = nf->state;
     uint16_t port = (uint16_t)nat_flow_of(nf, s)->port;
     const struct nat_inside_end *end =
-        nat_ports_end(&ports, &nat->ports, s->key[0].proto, ntohs(port) - ports.first);
+        nat_ports_end(&ports, &nat->ports, nf_session_proto(nf, s), ntohs(port) - ports.first);
 
     return (struct nat_ends){end->addr, end->rest.port, port};
 }

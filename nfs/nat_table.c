@@ -72,8 +72,9 @@ void nat_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_
     const struct nat *nat = nf->state;
 
     (void)now;
-    if (nf_proto_has_ports(s->key[0].proto) && (!nat_is_forwarded(s) || flow->way == NAT_WAY_OPENED))
-        nat_ports_give(nf, &ports, &nat->ports, s->key[0].proto, ntohs((uint16_t)flow->port) - ports.first);
+    if (nf_proto_has_ports(nf_session_proto(nf, s)) && (!nat_is_forwarded(s) || flow->way == NAT_WAY_OPENED))
+        nat_ports_give(nf, &ports, &nat->ports, nf_session_proto(nf, s),
+                       ntohs((uint16_t)flow->port) - ports.first);
     if (why == NF_SESSION_IDLE || why == NF_SESSION_DISPLACED)
         nf_count(nf, why == NF_SESSION_IDLE ? NAT_EXPIRED : NAT_DISPLACED, 1);
 }
@@ -91,7 +92,7 @@ static int check_session(const struct nf *nf, struct nf_check *c, const struct n
     const struct nat_flow *flow = nat_flow_of(nf, s);
     uint32_t port = ntohs((uint16_t)flow->port), ports = config->ports.last - config->ports.first + 1;
     bool opened = flow->way == NAT_WAY_OPENED;
-    uint8_t proto = s->key[0].proto;
+    uint8_t proto = nf_session_proto(nf, s);
 
     nf_check_step(c);
     if (opened ? !config->filtering || !nat_is_forwarded(s)
@@ -145,7 +146,7 @@ int nat_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fau
          nat_ports_read_key(key, &proto, &port) && ended < NAT_CLEARED &&
          nf_shared_left(nf) >= NF_SHARED_RESERVE + FT_NFS_MAX && (s = nf_sessions_next(nf, &at));
          at++)
-        if (s->key[0].proto == proto && nat_ends_of(nf, s).outside_port == port) {
+        if (nf_session_proto(nf, s) == proto && nat_ends_of(nf, s).outside_port == port) {
             nf_session_end(nf, s, now);
             ended++;
         }

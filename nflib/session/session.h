@@ -209,6 +209,18 @@ static inline bool nf_session_sees_ipv6(const struct nf *nf, const struct nf_ses
     return s->key[before != 0].ipv6;
 }
 
+/* And of which protocol: ICMP is another one in IPv6. */
+static inline uint8_t nf_session_proto(const struct nf *nf, const struct nf_session *s)
+{
+    uint8_t proto = s->key[0].proto;
+    bool changed = nf_session_sees_ipv6(nf, s) != s->key[0].ipv6;
+
+    return !changed                   ? proto
+           : proto == NF_PROTO_ICMP   ? NF_PROTO_ICMPV6
+           : proto == NF_PROTO_ICMPV6 ? NF_PROTO_ICMP
+                                      : proto;
+}
+
 /* The addresses that go with it, of a session that the NF sees as one of IPv6. */
 void nf_session_view_ipv6(const struct nf *nf, const struct nf_session *s, struct nf_addresses *out);
 

@@ -70,6 +70,8 @@ static void emit(const struct ips_look *look, uint8_t *frame, uint32_t len, bool
     const struct nf_packet *p = look->p;
 
     memcpy(frame, p->data, p->l3);
+    nf_put16(frame + p->l3 - 2,
+             htons(frame[p->l3] >> 4 == 6 ? 0x86dd : 0x0800)); /* it may not be the packet's */
     if (back) {
         memcpy(frame, p->data + 6, 6);
         memcpy(frame + 6, p->data, 6);
