@@ -70,8 +70,9 @@ UNIT   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c t
 NFTEST := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard nftest/*.c))
 HELP   := $(patsubst tests/%.c,$(BUILD)/obj/tests/%.o,$(wildcard tests/unit/help_*.c tests/nf/help_*.c)) $(NFTEST)
 # Lab tests of check-more; check runs the others.
-MORE   := apply apply-kill arbiter arbiter-tls chains delta digests fight full hostile interfaces lanes-modes matrix metrics privilege push \
-          fragments-lanes reasons recorder-lanes replay server-loss stale telemetry trace track upgrade
+MORE   := apply apply-kill arbiter arbiter-tls chains delta digests dpi dpi-pair fight fragments-lanes full hairpin heap hostile \
+          inspect interfaces jumbo lanes-diverge lanes-modes large-frames matrix metrics nfs privilege push reasons recorder \
+          recorder-lanes replay rules server-loss stale syn-proxy telemetry trace track upgrade vlan
 LABMORE := $(MORE:%=tests/lab/%.t)
 LAB    := $(filter-out $(LABMORE),$(wildcard tests/lab/*.t))
 LABLONG := $(wildcard tests/lab/long/*.t)

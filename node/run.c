@@ -219,6 +219,7 @@ static int keep_going(struct nd_running *r)
         nd_takeovers_count(r, &s);
         if (!nd_is_changing(r)) {
             ft_snapshot_give_back(r->region);
+            ft_snapshot_prepare(r->region);
             nd_tables_turn(r, &s);
         }
         nd_port_watch_turn(r, &s);

@@ -16,6 +16,14 @@ struct ft_arena *ft_region_shared(struct ft_region *region)
     return &region->arenas[ft_region_arenas(region) - 1];
 }
 
+bool ft_region_has_heap(const struct ft_region *region)
+{
+    for (unsigned i = 0; i < ft_region_arenas(region); i++)
+        if (region->arenas[i].heap)
+            return true;
+    return false;
+}
+
 struct ft_arena *ft_region_arena_at(const struct ft_region *region, uint64_t offset)
 {
     unsigned low = 0, high = ft_region_arenas(region);

@@ -74,14 +74,6 @@ static bool watch_heaps(struct ft_pages *pages, const struct ft_region *region)
     return watched;
 }
 
-static bool has_heaps(const struct ft_region *region)
-{
-    for (unsigned i = 0; i < ft_region_arenas(region); i++)
-        if (region->arenas[i].heap)
-            return true;
-    return false;
-}
-
 void ft_pages_close(struct ft_region *region)
 {
     if (!region->pages)
@@ -161,7 +153,7 @@ static void open_pages(struct ft_region *region)
 
 bool ft_pages_begin(struct ft_region *region)
 {
-    if (!has_heaps(region))
+    if (!ft_region_has_heap(region))
         return true;
     if (!region->pages)
         open_pages(region);

@@ -172,6 +172,8 @@ void ft_region_close(struct ft_region *region)
     ft_snapshot_give_back(region);
     if (region->snapshot_copy)
         munmap(region->snapshot_copy, region->size);
+    if (region->snapshot_spare)
+        munmap(region->snapshot_spare, region->size);
     ft_lines_free(&region->dirty);
     ft_lines_free(&region->snapshot_pending);
     ft_lines_free(&region->snapshot_copied);

@@ -47,6 +47,7 @@ struct ft_arena {
     struct ft_region *region;
     struct ft_heap
         *heap; /* in it, whose memory is written without edits (ftcore/region/heap.h); NULL: none */
+    uint64_t spare_to[2]; /* of each part of the heap: bytes of the region; the spare copy has memory below */
 };
 
 struct ft_region_config {
@@ -73,10 +74,11 @@ struct ft_region {
     _Atomic uint32_t tracking;
     struct ft_lines dirty; /* edited since the last delta was taken */
     /* A snapshot. Lines are copied to `snapshot_copy` at the offsets they have in the region. */
-    struct ft_lines snapshot_pending; /* lines that are to be copied; who copies one claims it first */
-    struct ft_lines snapshot_copied;  /* lines whose copy is whole */
-    uint8_t *snapshot_copy;           /* `size` bytes reserved; NULL: no snapshot is being copied */
-    _Atomic(uint8_t *) snapshot_past; /* that of a snapshot that has ended: not given back yet, or NULL */
+    struct ft_lines snapshot_pending;  /* lines that are to be copied; who copies one claims it first */
+    struct ft_lines snapshot_copied;   /* lines whose copy is whole */
+    uint8_t *snapshot_copy;            /* `size` bytes reserved; NULL: no snapshot is being copied */
+    _Atomic(uint8_t *) snapshot_past;  /* that of a snapshot that has ended: not given back yet, or NULL */
+    _Atomic(uint8_t *) snapshot_spare; /* that of the next one, with memory for heaps; NULL: none is ready */
     /* An incremental checkpoint (ftcore/region/checkpoint.h). */
     struct ft_lines checkpoint_pending; /* lines that were dirty at its cut and are to be copied */
     struct ft_saved *checkpoint_saved;  /* those as they were before edits; NULL: none can be pending */
@@ -104,6 +106,7 @@ static inline unsigned ft_region_arenas(const struct ft_region *region)
 /* lane < lanes, nf < nfs. */
 struct ft_arena *ft_region_arena(struct ft_region *region, unsigned lane, unsigned nf);
 struct ft_arena *ft_region_shared(struct ft_region *region);
+bool ft_region_has_heap(const struct ft_region *region);
 /* The arena whose bytes hold this offset from the base; NULL between arenas and behind the last. */
 struct ft_arena *ft_region_arena_at(const struct ft_region *region, uint64_t offset);
 
@@ -172,13 +175,17 @@ static inline void *ft_edit_in_line(struct ft_region *region, const void *p, siz
  * of its lines is pending any more. `left` is the number of used lines that are not copied yet. `end` gives
  * the copy up, also right after an abandoned resync; lanes may run, but nobody may read the copy any more.
  * Its memory goes back to the system by `give_back`, of a thread that may take some 0.1 s a GiB for it, or by
- * the next `end`.
+ * the next `end`. A heap is copied by `begin` itself; `prepare`, which the same thread calls from time to
+ * time, asks the system for that copy's memory beforehand, FT_SPARE_BYTES in a call, so that the cut does
+ * not.
  */
+#define FT_SPARE_BYTES (1u << 20)
 int ft_snapshot_begin(struct ft_region *region);
 void ft_snapshot_save(struct ft_region *region, uint64_t line);
 uint64_t ft_snapshot_copy(struct ft_region *region, unsigned lane, uint64_t max);
 uint64_t ft_snapshot_left(struct ft_region *region);
 void ft_snapshot_end(struct ft_region *region);
 void ft_snapshot_give_back(struct ft_region *region);
+void ft_snapshot_prepare(struct ft_region *region);
 
 #endif

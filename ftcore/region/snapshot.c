@@ -79,7 +79,9 @@ int ft_snapshot_begin(struct ft_region *region)
 {
     if (region->snapshot_copy)
         return FT_EBUSY;
-    region->snapshot_copy = ft_map_memory(region->size);
+    region->snapshot_copy = atomic_exchange(&region->snapshot_spare, NULL);
+    if (!region->snapshot_copy)
+        region->snapshot_copy = ft_map_memory(region->size);
     if (!region->snapshot_copy)
         return FT_ENOMEM;
     ft_lines_clear(&region->snapshot_copied);
@@ -175,4 +177,51 @@ void ft_snapshot_end(struct ft_region *region)
 void ft_snapshot_give_back(struct ft_region *region)
 {
     give_back(region, atomic_exchange(&region->snapshot_past, NULL));
+}
+
+/* ---- memory for the copies of heaps -------------------------------------------------------------- */
+
+/* An empty one, if there is none. */
+static uint8_t *spare_of(struct ft_region *region)
+{
+    uint8_t *spare = atomic_load(&region->snapshot_spare);
+
+    if (spare)
+        return spare;
+    spare = ft_map_memory(region->size);
+    for (unsigned i = 0; i < ft_region_arenas(region); i++)
+        memset(region->arenas[i].spare_to, 0, sizeof(region->arenas[i].spare_to));
+    atomic_store(&region->snapshot_spare, spare);
+    return spare;
+}
+
+/* Memory for at most `max` bytes of what this arena's heap has in use; returns how many. A lane may begin a
+ * snapshot with the spare copy meanwhile: memory that is written already stays as it is. */
+static uint64_t populate(struct ft_arena *arena, uint8_t *spare, uint64_t max)
+{
+    const struct ft_heap *heap = arena->heap;
+    uint64_t done = 0;
+
+    for (unsigned which = 0; which < 2 && heap; which++) {
+        struct ft_heap_part part = ft_heap_part(heap, arena->region, which);
+        uint64_t from = arena->spare_to[which] > part.from ? arena->spare_to[which] : part.from, n;
+
+        if (from >= part.to || done == max)
+            continue;
+        n = part.to - from < max - done ? part.to - from : max - done;
+        n = (n + FT_HEAP_PAGE - 1) / FT_HEAP_PAGE * FT_HEAP_PAGE;
+        madvise(spare + from, n, MADV_POPULATE_WRITE); /* what it does not get the cut will ask for */
+        arena->spare_to[which] = from + n;
+        done += n < max - done ? n : max - done;
+    }
+    return done;
+}
+
+void ft_snapshot_prepare(struct ft_region *region)
+{
+    uint8_t *spare = ft_region_has_heap(region) ? spare_of(region) : NULL;
+    uint64_t done = 0;
+
+    for (unsigned i = 0; i < ft_region_arenas(region) && spare; i++)
+        done += populate(&region->arenas[i], spare, FT_SPARE_BYTES - done);
 }

@@ -14,6 +14,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define BYTES  (256u * FT_HEAP_PAGE)
 #define BLOCKS 3000u
@@ -250,6 +251,52 @@ static void a_snapshot_is_of_its_cut(void **state)
     ft_region_close(region);
 }
 
+/* Pages that this process was given. */
+static long faults(void)
+{
+    struct rusage usage;
+
+    assert_int_equal(getrusage(RUSAGE_SELF, &usage), 0);
+    return usage.ru_minflt;
+}
+
+static long faults_of_begin(struct ft_region *region)
+{
+    long before = faults();
+
+    assert_int_equal(ft_snapshot_begin(region), 0);
+    return faults() - before;
+}
+
+/* Where it has been prepared, the cut touches no memory for the first time but that of the sets of lines. */
+static void the_memory_of_a_snapshot_is_there_before_its_cut(void **state)
+{
+    struct ft_region *region = open_region(8 * BYTES);
+    struct ft_heap *heap = heap_of(region, 1);
+
+    (void)state;
+    memset(ft_heap_alloc(heap, 4 * BYTES), 7, 4 * BYTES);
+    assert_true(faults_of_begin(region) >= 4 * BYTES / FT_HEAP_PAGE);
+    ft_snapshot_end(region);
+    for (unsigned turn = 0; turn < 2; turn++) {
+        uint64_t size = (turn + 1) * BYTES;
+
+        memset(ft_heap_alloc(heap, size), 8, size);
+        for (uint64_t done = 0; done <= 8 * BYTES; done += FT_SPARE_BYTES)
+            ft_snapshot_prepare(region);
+        if (turn == 0) { /* what is used later is asked for as well */
+            memset(ft_heap_alloc(heap, BYTES), 9, BYTES);
+            ft_snapshot_prepare(region);
+            ft_snapshot_prepare(region);
+        }
+        assert_true(faults_of_begin(region) < 40);
+        assert_memory_equal(region->snapshot_copy + (region->arenas[3].offset),
+                            region->base + region->arenas[3].offset, FT_HEAP_PAGE);
+        ft_snapshot_end(region);
+    }
+    ft_region_close(region);
+}
+
 static void a_checkpoint_is_of_its_cut(void **state)
 {
     struct ft_region *region = open_region(BYTES);
@@ -283,9 +330,13 @@ static void a_checkpoint_is_of_its_cut(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(heap_and_model_agree),     cmocka_unit_test(damage_is_found),
-        cmocka_unit_test(writes_are_found),         cmocka_unit_test(else_all_counts),
-        cmocka_unit_test(a_snapshot_is_of_its_cut), cmocka_unit_test(a_checkpoint_is_of_its_cut),
+        cmocka_unit_test(heap_and_model_agree),
+        cmocka_unit_test(damage_is_found),
+        cmocka_unit_test(writes_are_found),
+        cmocka_unit_test(else_all_counts),
+        cmocka_unit_test(a_snapshot_is_of_its_cut),
+        cmocka_unit_test(the_memory_of_a_snapshot_is_there_before_its_cut),
+        cmocka_unit_test(a_checkpoint_is_of_its_cut),
     };
 
     seed = 1;
