@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 need_lab
 command -v python3 >/dev/null || skip_all "python3 is not installed"
-plan 20
+plan 21
 
 here=2001:db8:1 server=203.0.113.100
 mkdir -p "$work"
