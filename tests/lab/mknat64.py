@@ -3,11 +3,11 @@
 #
 # Writes a capture of clients with IPv6 and servers with IPv4, as it comes to nat64, for the replay tool:
 #
-#   mknat64.py OUT.pcap PACKETS FLOWS [SEED]
+#   mknat64.py OUT.pcap PACKETS FLOWS [SEED [inside]]
 #
 # Clients 2001:db8:1::/64 to 64:ff9b::198.51.100.0/120, answers to 203.0.113.1 at the port that a flow has where
 # ports from 1024 on are given out one after the other (one lane); echoes, fragments, errors about both, UDP
-# without a checksum, 60 to 1500 bytes. Facts a test may rely on: every checksum is right; times never go back.
+# without a checksum, 60 to 1500 bytes; `inside`: from there alone. Facts a test may rely on: every checksum is right; times never go back.
 import ipaddress
 import random
 import struct
@@ -127,6 +127,8 @@ def main():
                 f.port = 1024 + given.setdefault(f.proto, 0)
                 given[f.proto] += 1
             for packet in send(draw, f):
+                if packet[0] >> 4 == 4 and sys.argv[5:] == ["inside"]:
+                    continue
                 time += draw.randrange(1, 40000)
                 frame = MACS + (b"\x86\xdd" if packet[0] >> 4 == 6 else b"\x08\x00") + packet
                 out.write(struct.pack("<IIII", time // 10**9, time % 10**9, len(frame), len(frame)) + frame)
