@@ -132,7 +132,7 @@ static void step_out(struct flow *f)
                     .payload = (uint16_t)below(600)};
     uint16_t known = f->live ? f->port : port_of_end(f);
     bool passes = f->live || known || has_free_port(f->proto);
-    struct six_seen seen;
+    struct six_seen seen = {.proto = 0};
 
     assert_int_equal(pass(NF_INSIDE, &s, &seen), passes);
     if (!passes) {
@@ -171,7 +171,7 @@ static void step_in(struct flow *f, bool stranger)
                     .dport = f->port,
                     .tcp = f->phase < 2 ? NFT_SYN | NFT_ACK : NFT_ACK,
                     .payload = (uint16_t)below(600)};
-    struct six_seen seen;
+    struct six_seen seen = {.proto = 0};
 
     if (!f->live || stranger) {
         bool taken = has_port(f->proto, f->port);
