@@ -205,12 +205,12 @@ static void lb_show_backends(const struct nf *nf, struct nf_show *out, bool ipv6
 static void lb_show_flow(const struct nf *nf, struct nf_show *out, const struct nf_session *s)
 {
     const struct lb_flow *flow = lb_flow_of(nf, s);
-    uint8_t proto = s->key[0].proto;
+    uint8_t proto = nf_session_proto(nf, s);
 
     nf_row(out);
     nf_row_proto(out, proto);
     nf_session_row_ends(nf, out, s, "client", "service");
-    if (nf_session_is_ipv6(s))
+    if (nf_session_sees_ipv6(nf, s))
         nf_row_end_ipv6(out, "to", lb_address_ipv6(nf, flow), flow->backend.port);
     else
         nf_row_end(out, "to", flow->backend.addr, flow->backend.port);

@@ -180,7 +180,7 @@ void lb_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_w
     struct lb *lb = nf->state;
     uint32_t number = lb_flow_of(nf, s)->number;
     FT_CHECK(number < LB_BACKENDS, "load_balancer: a flow of backend %u", number);
-    *NF_EDIT(nf, nf_session_is_ipv6(s) ? &lb->six->ended[number] : &lb->ended[number]) += 1;
+    *NF_EDIT(nf, nf_session_sees_ipv6(nf, s) ? &lb->six->ended[number] : &lb->ended[number]) += 1;
     nf_wake(nf, now);
     if (why == NF_SESSION_IDLE || why == NF_SESSION_DISPLACED)
         nf_count(nf, why == NF_SESSION_IDLE ? LB_EXPIRED : LB_DISPLACED, 1);
@@ -225,7 +225,7 @@ static bool lb_flow_leads(const struct nf *nf, const struct nf_session *s)
 {
     const struct lb *lb = nf->state;
     const struct lb_flow *flow = lb_flow_of(nf, s);
-    bool ipv6 = nf_session_is_ipv6(s);
+    bool ipv6 = nf_session_sees_ipv6(nf, s);
     const struct nf_map *part;
     const void *key;
 
@@ -269,7 +269,7 @@ static bool lb_sweep(const struct nf *nf, const uint64_t dead[2], uint64_t now)
     for (; cut < LB_SWEEP && nf_shared_left(nf) > NF_SHARED_RESERVE + FT_NFS_MAX &&
            (s = nf_sessions_next_near(nf, &at, &left));
          at++)
-        if (dead[nf_session_is_ipv6(s)] >> lb_flow_of(nf, s)->number & 1) {
+        if (dead[nf_session_sees_ipv6(nf, s)] >> lb_flow_of(nf, s)->number & 1) {
             nf_session_end(nf, s, now);
             cut++;
         }

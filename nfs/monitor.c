@@ -157,7 +157,7 @@ static void mon_show_flow(const struct nf *nf, struct nf_show *out, const struct
 {
     const struct mon_flow *flow = nf_session_slot(nf, s);
     nf_row(out);
-    nf_row_proto(out, s->key[0].proto);
+    nf_row_proto(out, nf_session_proto(nf, s));
     nf_session_row_ends(nf, out, s, "from", "to");
     nf_row_u64(out, "packets", flow->packets[0]);
     nf_row_u64(out, "bytes", flow->bytes[0]);

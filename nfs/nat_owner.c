@@ -65,25 +65,22 @@ static bool is_forwarded(const struct nf *nf, const struct nf_inner *ends, bool 
 
 /*
  * What comes back belongs to the lane that gave out the port, also from inside (a hairpin's answers); what
- * goes out has no owner yet, so it goes where its hash says. What has no ports goes by its other end. Later
- * fragments have no port to know the owner by.
+ * goes out has no owner yet, so it goes by the chain's scope, as does what has no ports. Later fragments have
+ * no port to know the owner by.
  */
 bool nat_owner(const struct nf *nf, const struct nf_packet *p, unsigned *lane)
 {
     const struct nat_config *config = nf->config;
+    const struct nat_ports_config ports = nat_ports_of(config);
     const struct nat *nat = nf->state;
-    bool in = p->side == NF_OUTSIDE;
     struct nf_inner ends;
 
-    if (p->flags & NF_P_BAD || !(p->flags & NF_P_IPV4))
+    if ((p->flags & (NF_P_BAD | NF_P_IPV4 | NF_P_LATER)) != NF_P_IPV4 || !read_ends(p, &ends))
         return false;
-    if (p->flags & NF_P_LATER || !read_ends(p, &ends))
-        return false;
-    if (config->forwards && is_forwarded(nf, &ends, in, lane))
+    if (config->forwards && is_forwarded(nf, &ends, p->side == NF_OUTSIDE, lane))
         return true;
     if (ends.daddr != config->outside || !nf_proto_has_ports(ends.proto) ||
         (p->proto == NF_PROTO_ICMP && p->icmp_type == NF_ICMP_ECHO_REQUEST))
         return false;
-    *lane = nf_shared_pool_owner(nat->pool[nat_proto(ends.proto)], ntohs(ends.dport) - config->ports.first);
-    return *lane != NF_NONE;
+    return nat_ports_owner(&ports, &nat->ports, ends.proto, ends.dport, lane);
 }

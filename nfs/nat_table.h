@@ -8,11 +8,7 @@
 #ifndef NFS_NAT_TABLE_H
 #define NFS_NAT_TABLE_H
 
-#include "nflib/nf.h"
-
-#include <arpa/inet.h>
-
-#define NAT_PROTOS 3u /* TCP, UDP, ICMP echo */
+#include "nfs/nat_ports.h"
 
 #define NAT_FORWARDS_MAX 64u
 
@@ -48,10 +44,21 @@ struct nat_flow {
 _Static_assert(NAT_FORWARDS_MAX < NAT_WAY_OPENED, "a place + 1 is another value");
 
 struct nat {
-    struct nf_shared_pool *pool[NAT_PROTOS]; /* of all lanes, with a cache of this one */
-    struct nf_map *mappings;                 /* nat_mapping.c; NULL: each flow has a port of its own */
-    uint32_t *slots;                         /* of mappings, by protocol and number */
+    struct nat_ports ports;
 };
+
+/* An end inside that has a port. */
+struct nat_inside_end {
+    uint32_t addr;
+    struct nat_end rest;
+};
+static inline struct nat_ports_config nat_ports_of(const struct nat_config *config)
+{
+    return (struct nat_ports_config){.first = config->ports.first,
+                                     .last = config->ports.last,
+                                     .end_bytes = sizeof(struct nat_inside_end),
+                                     .by_end = config->mapping != 0};
+}
 
 /* The counters, with their names. */
 #define NAT_COUNTERS(X)                                                                                      \
@@ -81,18 +88,13 @@ static inline const struct nat_flow *nat_flow_of(const struct nf *nf, const stru
 {
     return nf_session_slot(nf, s);
 }
-static inline unsigned nat_proto(uint8_t proto)
-{
-    return proto == NF_PROTO_TCP ? 0 : proto == NF_PROTO_UDP ? 1 : 2;
-}
 /* An outside port (network order) that a mapping of this lane has. */
 static inline bool nat_has_port(const struct nf *nf, uint8_t proto, uint16_t port)
 {
-    const struct nat_config *config = nf->config;
+    const struct nat_ports_config config = nat_ports_of(nf->config);
     const struct nat *nat = nf->state;
-    uint32_t n = ntohs(port);
-    return nf_proto_has_ports(proto) && n >= config->ports.first && n <= config->ports.last &&
-           nf_shared_pool_has(nat->pool[nat_proto(proto)], n - config->ports.first);
+
+    return nf_proto_has_ports(proto) && nat_ports_has(&config, &nat->ports, proto, port);
 }
 
 /* It began from outside. */
@@ -132,18 +134,11 @@ const struct nf_session *nat_forward_begin(const struct nf *nf, struct nf_packet
 bool nat_hairpin(const struct nf *nf, struct nf_packet *p, bool later, uint64_t now);
 
 /* ---- nat_mapping.c ---- */
-uint64_t nat_mappings_bytes(const struct nat_config *config);
-bool nat_mappings_make(struct nf *nf, struct nat *nat);
-/* A number of the pool for a session that begins with a packet from inside, NF_NONE: exhausted; and back. */
-uint32_t nat_take_port(const struct nf *nf, const struct nf_packet *p);
-void nat_give_port(const struct nf *nf, uint8_t proto, uint32_t number);
 /* A packet from outside that belongs to no session: `filtering` lets it begin one, which nat_open does, or
  * drops the packet and returns NULL. */
 bool nat_may_open(const struct nf *nf, const struct nf_packet *p);
 const struct nf_session *nat_open(const struct nf *nf, struct nf_packet *p, uint64_t now);
 struct nat_ends nat_opened_ends(const struct nf *nf, const struct nf_session *s);
-/* sessions[]: how many have each number of each pool. */
-int nat_mappings_check(const struct nf *nf, struct nf_check *c, const uint32_t sessions[]);
 
 /* ---- nat_address.c ---- */
 /* A protocol without ports, of which the address alone is translated. */

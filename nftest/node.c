@@ -94,6 +94,8 @@ static void run(struct node *n)
         a->error = nf_chain_command(n->chain, q->text, (uint32_t)strlen(q->text), q->now, &a->fault);
     nf_chain_run(n->chain, q->burst, q->now, &p, q->packets);
     ft_audit_check(n->region, 0);
+    if (q->packets && p.data != a->bytes) /* the chain has moved it */
+        memmove(a->bytes, p.data, p.have < sizeof(a->bytes) ? p.have : sizeof(a->bytes));
     a->drop = p.drop;
     a->drop_nf = p.drop_nf;
     a->out_port = p.out_port;

@@ -97,6 +97,8 @@ uint64_t nf_chain_wake(const struct nf_chain *chain); /* earliest of them */
  */
 void nf_chain_run(struct nf_chain *chain, uint64_t burst, uint64_t now, struct nf_packet *packets,
                   uint32_t n);
+/* A packet's data may lie elsewhere when nf_chain_run has returned than it did before. */
+bool nf_chain_moves_frames(const struct nf_chain *chain);
 uint32_t nf_chain_emitted(const struct nf_chain *chain, const struct nf_emitted **list);
 /* The coming burst's packets, if they match, are traced (trace.h) at `time` (monotonic, ns). Live only. */
 void nf_chain_trace(struct nf_chain *chain, struct nf_trace *trace, unsigned lane, uint64_t time);

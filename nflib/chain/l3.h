@@ -110,6 +110,10 @@ uint64_t nf_l3_bytes(const struct nf_l3_config *config);
  * `config` stays the caller's, `*out` is freed by free. */
 int nf_l3_make(struct nf_l3 **out, struct nf *nf, const struct nf_l3_config *config, struct ft_fault *fault);
 
+/* An NF makes packets of IPv6 of those of IPv4 that come in from outside to an own address: senders are told
+ * of an MTU that leaves room for the longer header. */
+void nf_l3_expect_growth(struct nf_l3 *l3);
+
 /*
  * ARP is answered, learned from and dropped; what is not for us is dropped (counted). A packet from inside to
  * an address of the interface it came in on ends here, before a NAT could change its source: an echo request

@@ -98,16 +98,23 @@ static uint8_t port_beyond(const struct nf_l3 *l3, const struct nf_packet *p)
     return port == p->in_port ? NF_L3_ANY_PORT : port;
 }
 
+void nf_l3_expect_growth(struct nf_l3 *l3)
+{
+    l3->growth = 40 - 20; /* the headers of IPv6 and of IPv4 */
+}
+
 bool nf_l3_drop_too_big(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
 {
     uint32_t length = nf_l3_ip_length(p);
     uint16_t mtu = l3->least_mtu[!p->side];
     uint8_t port;
-    if (length <= mtu && length <= l3->least_mtu[p->side])
+    if (length + l3->growth <= mtu && length <= l3->least_mtu[p->side])
         return false;
     port = port_beyond(l3, p);
     if (port != NF_L3_ANY_PORT)
         mtu = l3->config->port[port].mtu;
+    else if (p->side == NF_OUTSIDE && p->flags & NF_P_IPV4)
+        mtu -= l3->growth;
     if (length <= mtu)
         return false;
     if (p->flags & NF_P_IPV6)

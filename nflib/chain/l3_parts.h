@@ -51,6 +51,7 @@ struct nf_l3 {
     struct nf_route route[NF_L3_ROUTES_ALL]; /* longest prefix first */
     uint32_t owns, routes;
     uint16_t least_mtu[2]; /* of the ports of a side */
+    uint16_t growth;       /* bytes; see nf_l3_expect_growth */
     struct nf_l3_ipv6 ipv6;
     /* Of this burst, while neighbours are failing; no state. */
     const struct nf_packet *packets; /* as they are now, [kepts] in their order */

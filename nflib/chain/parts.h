@@ -29,6 +29,8 @@ struct nf_chain {
     struct nf_env env;
     struct nf_content content;
     struct nf_sessions_lane sessions;
+    /* NF_BURST_MAX frames with NF_HEADROOM in front, for those that may grow; NULL: none may. */
+    uint8_t *room;
     struct nf_packet made[NF_EMIT_MAX];
     struct nf_emitted list[NF_EMIT_MAX];
     uint32_t listed;
@@ -41,5 +43,9 @@ struct nf_chain {
     } shared[FT_NFS_MAX];
     uint8_t frames[NF_EMIT_MAX * NF_EMIT_SLOT];
 };
+
+/* family.c: what packets of IPv4 from outside need before the NFs get them, in a chain that has room. */
+bool nf_chain_make_room(struct nf_chain *chain);
+void nf_chain_give_room(struct nf_chain *chain, struct nf_packet *packets, uint32_t n);
 
 #endif

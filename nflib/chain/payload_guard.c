@@ -108,9 +108,13 @@ void nf_payload_guard_end(struct nf_payload_guard *guard)
     for (uint32_t i = 0; i < guard->count; i++) {
         struct sheltered *s = &guard->list[i];
 
-        if (s->headers)
-            memcpy(s->data, s->packet->data, s->headers);
-        s->packet->data = s->data;
+        ptrdiff_t moved = s->packet->data - (guard->base + (size_t)i * STRIDE + PAGE - s->headers);
+
+        if (!s->headers)
+            continue;
+        /* One whose family was changed begins elsewhere. */
+        memcpy(s->data + moved, s->packet->data, s->headers - moved);
+        s->packet->data = s->data + moved;
     }
     guard->nf = NULL;
 }

@@ -135,8 +135,10 @@ enum nf_session_why {
 };
 /* The ends of a flow's first packet that an NF translates; bits. That inside is the source of a packet from
  * there, and the destination of one from outside. NF_SEQUENCE is no end: it moves sequence numbers of TCP, so
- * that connections cannot go on without it. */
-enum nf_translates { NF_SOURCE = 1, NF_DESTINATION = 2, NF_INSIDE_END = 4, NF_SEQUENCE = 8 };
+ * that connections cannot go on without it. NF_FAMILY, beside both ends: what leaves it is of the other
+ * family. Such a module gets packets of IPv4 from outside with NF_HEADROOM bytes in front, and with UDP's
+ * checksum, also where the sender made none, but for fragments. */
+enum nf_translates { NF_SOURCE = 1, NF_DESTINATION = 2, NF_INSIDE_END = 4, NF_SEQUENCE = 8, NF_FAMILY = 16 };
 
 struct nf_module {
     const char *name;    /* as in the configuration */

@@ -23,6 +23,11 @@
 
 struct nf_session;
 
+/* Bytes in front of a frame that an NF which changes its family may use (NF_FAMILY, nflib/module/module.h),
+ * and bytes that a frame has at most (FT_FRAME_MAX), also then. */
+#define NF_HEADROOM  64u
+#define NF_FRAME_MAX 9216u
+
 enum nf_side { NF_INSIDE = 0, NF_OUTSIDE = 1 };
 
 /* What the frame is; set by parse. */
@@ -61,7 +66,7 @@ enum nf_bad {
 };
 
 struct nf_packet {
-    uint8_t *data;    /* the frame, from the Ethernet header */
+    uint8_t *data;    /* the frame, from the Ethernet header; moved where an NF changes its family */
     uint32_t len;     /* bytes of the frame on the wire */
     uint32_t have;    /* bytes there from data, <= len */
     uint8_t in_port;  /* index of the chain's interface */

@@ -237,11 +237,23 @@ bool nf_session_known_ipv6(const struct nf *nf, const struct nf_tuple *tuple,
     return nf_session_find(t, &key, addresses, nf_session_hash(t, &key), &which);
 }
 
-/* The ends that NFs before this one have changed are as packets leave the chain. */
+/* The ends that NFs before this one have changed are as packets leave the chain. Of a session of both
+ * families all is of one of them. */
 void nf_session_view_changed(const struct nf *nf, const struct nf_session *s, struct nf_tuple *out)
 {
     const uint32_t *before = nf->env->sessions->before[nf->index][s->key[0].side];
 
+    if (ft_unlikely(s->key[0].ipv6 != s->key[1].ipv6)) {
+        if (before[0] & nf->env->sessions->family)
+            *out = (struct nf_tuple){.saddr = s->key[1].daddr,
+                                     .daddr = s->key[1].saddr,
+                                     .sport = s->key[1].dport,
+                                     .dport = s->key[1].sport,
+                                     .proto = s->key[1].proto,
+                                     .side = s->key[0].side,
+                                     .ipv6 = s->key[1].ipv6};
+        return;
+    }
     if (s->members & before[0]) {
         out->saddr = s->key[1].daddr;
         out->sport = s->key[1].dport;
@@ -261,6 +273,8 @@ void nf_session_view_ipv6(const struct nf *nf, const struct nf_session *s, struc
     const struct nf_session_addresses *addresses = nf_session_addresses(t, nf_session_number(t, s));
     uint32_t in = s->members | nf->env->sessions->stateless;
 
+    if (s->key[0].ipv6 != s->key[1].ipv6) /* those that see it as of IPv4 do not ask */
+        in &= s->key[1].ipv6 ? nf->env->sessions->family : 0;
     memcpy(out->source, in & before[0] ? addresses->key[1].destination : addresses->key[0].source, 16);
     memcpy(out->destination, in & before[1] ? addresses->key[1].source : addresses->key[0].destination, 16);
 }

@@ -63,7 +63,7 @@ static bool carry_session(struct carrying *c, uint32_t number, uint64_t now)
     *s = *old;
     s->members = members;
     carry_slots(c, old, s);
-    if (nf_session_is_ipv6(s)) /* then some NF that stays joins them */
+    if (s->key[0].ipv6 || s->key[1].ipv6) /* then some NF that stays joins them */
         *(struct nf_session_addresses *)(uintptr_t)nf_session_addresses(c->t, record) =
             *nf_session_addresses(c->how->old, number);
     enter_keys(c, record, s);

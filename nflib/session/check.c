@@ -74,6 +74,10 @@ static bool has_addresses(const struct nf_sessions *t, uint32_t record, unsigned
     const struct nf_tuple *key = &nf_session_at(t, record)->key[which];
     struct nf_tuple given = *key;
 
+    if (!key->ipv6)
+        return true;
+    if (!t->addresses_at)
+        return false;
     nf_session_hash_addresses(t, &nf_session_addresses(t, record)->key[which], &given);
     return nf_session_same(key, &given);
 }
@@ -88,6 +92,16 @@ static bool same_key(const struct nf_sessions *t, uint32_t a, uint32_t b)
                    sizeof(struct nf_addresses)) == 0);
 }
 
+/* Of one protocol, or of one family each where an NF of the chain changes that. */
+static bool are_a_pair(const struct nf_sessions *t, const struct nf_session *s)
+{
+    const struct nf_tuple *four = &s->key[s->key[0].ipv6], *six = &s->key[!s->key[0].ipv6];
+
+    if (s->key[0].ipv6 == s->key[1].ipv6 || !t->family)
+        return s->key[0].proto == s->key[1].proto;
+    return four->proto == NF_PROTO_ICMP ? six->proto == NF_PROTO_ICMPV6 : six->proto == four->proto;
+}
+
 static int check_record(struct nf_check *c, const struct nf_sessions *t, uint32_t record, struct found *found)
 {
     const struct nf_session *s = nf_session_at(t, record);
@@ -98,13 +112,12 @@ static int check_record(struct nf_check *c, const struct nf_sessions *t, uint32_
                                record, s->seen, c->time);
     if (nf_session_tcp(s) >= NF_TCP_STATES ||
         nf_session_class(s) != nf_timeout_class(s->key[0].proto, nf_session_tcp(s)) ||
-        flags & ~NF_SESSION_FLAGS || flags & NF_SESSION_NEW || s->key[0].proto != s->key[1].proto)
+        flags & ~NF_SESSION_FLAGS || flags & NF_SESSION_NEW || !are_a_pair(t, s))
         return nf_check_failed(
             c, "session %u has protocols %u and %u, TCP state %u, timeout %u, flags %u, which none has",
             record, s->key[0].proto, s->key[1].proto, nf_session_tcp(s), nf_session_class(s), flags);
-    if (s->key[0].zero || s->key[1].zero || s->key[0].ipv6 != s->key[1].ipv6 ||
-        (s->key[0].ipv6 &&
-         (!t->addresses_at || !has_addresses(t, record, 0) || !has_addresses(t, record, 1))))
+    if (s->key[0].zero || s->key[1].zero || (s->key[0].ipv6 != s->key[1].ipv6 && !t->family) ||
+        !has_addresses(t, record, 0) || !has_addresses(t, record, 1))
         return nf_check_failed(c, "session %u has a key that is not of its family or its addresses", record);
     if ((flags & NF_SESSION_ONE_KEY) && !same_key(t, record << 1, record << 1 | 1))
         return nf_check_failed(c, "session %u has two keys, expected one", record);

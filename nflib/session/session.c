@@ -295,7 +295,7 @@ void nf_session_row_ends(const struct nf *nf, struct nf_show *out, const struct 
     nf_session_view(nf, s, &ends);
     if (nf_session_of_errors(s))
         ends.sport = ends.dport = 0;
-    if (!nf_session_is_ipv6(s)) {
+    if (!nf_session_sees_ipv6(nf, s)) {
         nf_row_end(out, source, ends.saddr, ends.sport);
         nf_row_end(out, destination, ends.daddr, ends.dport);
         return;

@@ -69,6 +69,7 @@ static inline uint8_t nf_session_class(const struct nf_session *s)
 {
     return s->key[0].own[1];
 }
+/* As its first packet came in. */
 static inline bool nf_session_is_ipv6(const struct nf_session *s)
 {
     return s->key[0].ipv6;
@@ -107,6 +108,7 @@ struct nf_sessions_burst {
      * translate its source (end 0) or destination (1). */
     uint32_t before[FT_NFS_MAX][2][2];
     uint32_t stateless; /* NFs that are in no session */
+    uint32_t family;    /* a bit: the NF that makes a packet one of the other family; 0: none does */
 };
 
 /* For nf_session_of: sets p->session if an earlier packet of the burst has begun it since the look-up. */
@@ -198,11 +200,34 @@ static inline void nf_session_view(const struct nf *nf, const struct nf_session 
 
     *out = s->key[0];
     out->own[0] = out->own[1] = 0;
-    if (ft_unlikely(s->members & (before[0] | before[1])))
+    if (ft_unlikely((s->members | nf->env->sessions->family) & (before[0] | before[1])))
         nf_session_view_changed(nf, s, out);
 }
 
-/* The addresses that go with it, of a session of IPv6. */
+/* Of which family it is as this NF sees it: one that translates may come before it, and change that. */
+static inline bool nf_session_sees_ipv6(const struct nf *nf, const struct nf_session *s)
+{
+    const struct nf_sessions_burst *burst = nf->env->sessions;
+    uint32_t before = burst->family & burst->before[nf->index][s->key[0].side][0];
+
+    if (nf_session_flags(s) & NF_SESSION_NEW)
+        return s->key[0].ipv6 ^ ((s->members & before) != 0);
+    return s->key[before != 0].ipv6;
+}
+
+/* And of which protocol: ICMP is another one in IPv6. */
+static inline uint8_t nf_session_proto(const struct nf *nf, const struct nf_session *s)
+{
+    uint8_t proto = s->key[0].proto;
+    bool changed = nf_session_sees_ipv6(nf, s) != s->key[0].ipv6;
+
+    return !changed                   ? proto
+           : proto == NF_PROTO_ICMP   ? NF_PROTO_ICMPV6
+           : proto == NF_PROTO_ICMPV6 ? NF_PROTO_ICMP
+                                      : proto;
+}
+
+/* The addresses that go with it, of a session that the NF sees as one of IPv6. */
 void nf_session_view_ipv6(const struct nf *nf, const struct nf_session *s, struct nf_addresses *out);
 
 /* The addresses of a key of its own, 0 or 1, of a session of IPv6 that has that key. */

@@ -80,7 +80,7 @@ static uint64_t shape_table(struct nf_sessions *t, const struct nf_sessions_want
 
     memset(t, 0, sizeof(*t));
     t->capacity = wants->capacity;
-    t->nfs = wants->nfs;
+    t->nfs = (uint16_t)wants->nfs;
     t->stride = place_slots(t, wants);
     t->buckets = (uint32_t)((2ull * t->capacity + PLACES_FILLED - 1) / PLACES_FILLED);
     t->used_at = sizeof(*t) + (uint64_t)t->buckets * sizeof(struct nf_session_bucket);
@@ -90,6 +90,8 @@ static uint64_t shape_table(struct nf_sessions *t, const struct nf_sessions_want
     t->addresses_at = wants->ipv6 ? end : 0;
     for (uint32_t i = 1; i <= wants->nfs; i++) {
         t->max_flows[i] = wants->flows[i].max_flows;
+        if (wants->module[i]->translates & NF_FAMILY)
+            t->family = (uint16_t)i;
         memcpy(t->timeouts[i], wants->flows[i].timeouts, sizeof(t->timeouts[i]));
     }
     return wants->ipv6 ? end + (uint64_t)t->capacity * sizeof(struct nf_session_addresses) : end;
@@ -227,6 +229,7 @@ bool nf_sessions_make(struct nf_sessions_lane *lane, const struct nf_sessions_wa
     nf_object(nf, t, "sessions", nf_sessions_check);
     NF_WATCH(table, t, bytes, &session_table);
     lane->burst.table = t;
+    lane->burst.family = t->family ? 1u << t->family : 0;
     for (uint32_t i = 1; i <= wants->nfs; i++)
         lane->nfs[i].session_at = t->slot_at[i];
     order_nfs(lane, wants->nfs);

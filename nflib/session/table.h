@@ -48,7 +48,8 @@ struct nf_sessions {
     uint64_t addresses_at;        /* the same; 0: the chain looks up no IPv6 */
     uint64_t transitory_at;       /* the same */
     uint32_t capacity, buckets, stride;
-    uint32_t nfs;                   /* in the chain */
+    uint16_t nfs;                   /* in the chain */
+    uint16_t family;                /* the NF that makes a packet one of the other family; 0: none does */
     uint32_t max_flows[FT_NFS_MAX]; /* by NF; 0: keeps no flows */
     uint16_t slot_at[FT_NFS_MAX];   /* in a record */
     uint16_t slot_size[FT_NFS_MAX];

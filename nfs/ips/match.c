@@ -85,7 +85,7 @@ static void tell(struct ips_look *look, const struct ips_rule *rule, uint8_t act
                                 .rev = rule->rev,
                                 .action = action,
                                 .proto = rule->proto,
-                                .ipv6 = nf_session_is_ipv6(look->session)};
+                                .ipv6 = nf_session_sees_ipv6(look->nf, look->session)};
     for (unsigned i = 0; i < 2; i++) {
         alert->port[i] = look->ends.port[i ^ from];
         memcpy(alert->addr[i], look->ends.addr[i ^ from], sizeof(alert->addr[i]));

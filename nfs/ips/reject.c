@@ -67,6 +67,8 @@ static void emit(const struct ips_look *look, uint8_t *frame, uint32_t len, bool
     const struct nf_packet *p = look->p;
 
     memcpy(frame, p->data, p->l3);
+    nf_put16(frame + p->l3 - 2,
+             htons(frame[p->l3] >> 4 == 6 ? 0x86dd : 0x0800)); /* it may not be the packet's */
     if (back)
         nf_packet_macs_back(p, frame);
     nf_emit(look->nf, back ? p->in_port : p->in_port ^ 1, frame, p->l3 + len);

@@ -151,11 +151,12 @@ static const char *scope_of(const struct nf_module *m, const struct nd_config *c
 
 static json_t *module_object(const struct nf_module *m, const struct nd_config *config)
 {
-    static const char *const ends[] = {"sources", "destinations", "ends inside", "sequence numbers"};
-    const char *translates[5] = {NULL};
+    static const char *const ends[] = {"sources", "destinations", "ends inside", "sequence numbers",
+                                       "families"};
+    const char *translates[6] = {NULL};
     json_t *params = json_array();
 
-    for (unsigned i = 0, n = 0; i < 4; i++)
+    for (unsigned i = 0, n = 0; i < 5; i++)
         if (m->translates >> i & 1)
             translates[n++] = ends[i];
     for (const struct nf_param *p = m->params; p && p->name; p++)

@@ -23,6 +23,19 @@ static void *make_packet(struct nd_lane *lane, const void *frame, uint32_t len)
     return packet;
 }
 
+/* The packet in the buffer that it came in, or where the chain has moved it, in another one. NULL: there is
+ * none. */
+static void *take_output(struct nd_lane *lane, const struct nf_packet *p)
+{
+    void *moved;
+
+    if (p->data == lane->io->data(p->owner))
+        return p->owner;
+    moved = make_packet(lane, p->data, p->len);
+    lane->io->drop(lane->io->ctx, p->owner);
+    return moved;
+}
+
 /* Inputs that pass. Returns how many, and their bytes. */
 static uint32_t hold_passed(struct nd_lane *lane, uint64_t burst, uint64_t seq, uint64_t number,
                             uint64_t *bytes)
@@ -32,22 +45,31 @@ static uint32_t hold_passed(struct nd_lane *lane, uint64_t burst, uint64_t seq, 
     struct ft_held *at = ft_hold_slot(&hold, hold.in);
     uint32_t ports = lane->io->ports, n = lane->burst.n;
     uint64_t sum = 0, first = number;
+    bool moves = nf_chain_moves_frames(lane->chain);
+    uint32_t lost = 0;
 
     for (const struct nf_packet *p = packets; p < packets + n; p++, seq++) {
+        void *packet = p->owner;
+
         if (ft_unlikely(p->drop || p->out_port >= ports)) {
             lane->io->drop(lane->io->ctx, p->owner);
             continue;
         }
+        number++;
+        if (ft_unlikely(moves) && !(packet = take_output(lane, p))) {
+            lost++;
+            continue;
+        }
         *at = (struct ft_held){.burst = burst,
-                               .number = ++number,
+                               .number = number,
                                .seq = seq,
-                               .packet = p->owner,
+                               .packet = packet,
                                .len = p->len,
                                .port = p->out_port};
         at = ft_hold_next(&hold, at);
         sum += p->len;
     }
-    ft_hold_added(&lane->hold, (uint32_t)(number - first));
+    ft_hold_added(&lane->hold, (uint32_t)(number - first) - lost);
     *bytes = sum;
     return (uint32_t)(number - first);
 }

@@ -69,6 +69,9 @@ def one(draw, name, rules):
         return (f"inside: [{pick(['0.0.0.0/0', '10.0.0.0/8', '192.168.0.0/16'])}], outside: 203.0.113.1, "
                 f"ports: {pick(['1024-65535', '2000-2255'])}, unsupported: {pick(['drop', 'pass', 'by_address'])}, "
                 f"udp: {pick([1, 300])}, {flows(draw)}{mapping}")
+    if name == "nat64": # of the captures' addresses those of a prefix
+        return (f"prefix: \"2606:4700::/96\", outside: {pick(['203.0.113.2', '10.0.2.15'])}, ports: {pick(['1024-65535', '2000-2255'])}, "
+                f"udp: {pick([1, 300])}, {flows(draw)}{pick(['', ', mapping: endpoint_independent'])}")
     if name == "nptv6":
         return f"inside: \"2001::/16\", outside: \"2a00::/16\", hairpin: {pick(['true', 'false'])}"
     if name == "policer":
@@ -87,7 +90,7 @@ def one(draw, name, rules):
     raise SystemExit(f"{name}: no parameters are known for it, expected a case of its own in one()")
 
 
-ALL = ["dns_guard", "dpi", "firewall", "forward", "ips", "load_balancer", "monitor", "nat", "nptv6", "policer", "portscan",
+ALL = ["dns_guard", "dpi", "firewall", "forward", "ips", "load_balancer", "monitor", "nat", "nat64", "nptv6", "policer", "portscan",
        "rate_limiter", "syn_proxy", "trojan", "vlan_qos"]
 
 

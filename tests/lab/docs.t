@@ -167,6 +167,7 @@ counters() {
             sed "s/.*\"\([a-z0-9_]*\)\"/$nf \1/"
     done <<<"l3 NF_L3_COUNTER_LIST
 nat NAT_COUNTERS
+nat64 NAT64_COUNTERS
 nptv6 NPT_COUNTERS
 dpi DPI_NAMES
 firewall FW_COUNTERS

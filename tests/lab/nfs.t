@@ -48,6 +48,38 @@ shapes portscan gnutella.pcap '{"contacts":69,"successes":19,"refused":5,"unansw
 one portscan "watch: inside, destinations: ports, max_hosts: 1024, max_contacts: 4096"
 shapes portscan synscan.pcap '{"contacts":1000,"successes":3,"refused":4,"unanswered":993,"scanners":1}' "--lanes 4"
 
+# What nat64 makes of the addresses of a prefix: of a capture as it is, whose answers are of IPv6 and are not translated.
+one nat64 'prefix: "2606:4700::/96", outside: 203.0.113.1, max_flows: 4096'
+shapes nat64 mixed.pcap '{"mappings_created":1,"translated_outward":6}' "--lanes 1" "--lanes 2 --mode delta"
+if command -v tshark >/dev/null; then
+    run -c "$dir/chain/nat64.yaml" -w "$dir/a.pcap" --kill primary@60 "$pcaps/mixed.pcap"
+    # The same segments, by another program: sequence numbers of the capture in IPv6, and of what left in IPv4.
+    segments() { tshark -r "$1" -o tcp.relative_sequence_numbers:FALSE -Y "$2" -T fields -e tcp.seq -e tcp.len -e tcp.flags 2>/dev/null; }
+    [ "$(segments "$dir/a.pcap" "ip.src==203.0.113.1")" = "$(segments "$pcaps/mixed.pcap" "ipv6.dst==2606:4700::6812:69c")" ] &&
+        [ "$(segments "$dir/a.pcap" "ip.dst==104.18.6.156" | wc -l)" = 6 ]
+    ok "nat64, mixed: the segments to a server are there, of IPv4, by tshark" $? "$(segments "$dir/a.pcap" "ip.src==203.0.113.1")"
+fi
+# And of one that is made, both ways: with one lane it knows every answer.
+python3 tests/lab/mknat64.py "$dir/made.pcap" 12000 900
+one nat64 'outside: 203.0.113.1, max_flows: 4096'
+pcaps=$dir shapes nat64 made.pcap '{"mappings_created":900,"translated_outward":6167,"translated_inward":4331,"icmp_errors_translated":1358}' \
+    "--lanes 1" "--lanes 1 --mode delta" "--lanes 1 --standby warm"
+# With several it is a race which port is given out next, so what comes from inside is looked at alone.
+python3 tests/lab/mknat64.py "$dir/out.pcap" 8000 900 1 inside
+pcaps=$dir shapes nat64 out.pcap '{"translated_outward":7123,"icmp_errors_translated":876}' "--lanes 2" "--lanes 4" "--lanes 4 --mode delta" "--lanes 2 --mode delta --standby warm"
+one nat64 'outside: 203.0.113.1, max_flows: 4096, mapping: endpoint_independent'
+pcaps=$dir shapes nat64 out.pcap '{"mappings_created":900,"icmp_errors_translated":876}' "--lanes 1" "--lanes 4"
+one nat64 'outside: 203.0.113.1, max_flows: 4096'
+if command -v tshark >/dev/null; then
+    run -c "$dir/chain/nat64.yaml" -w "$dir/a.pcap" --kill primary@6000 "$dir/made.pcap"
+    # tshark takes an end of a quoted segment for the segment's: those of which all was quoted are looked at.
+    wrong() { tshark -r "$dir/a.pcap" -o ip.check_checksum:TRUE -o tcp.check_checksum:TRUE -o udp.check_checksum:TRUE -Y "$1" 2>/dev/null | wc -l; }
+    [ "$(wrong 'ip.checksum.status==0 || udp.checksum.status==0 || icmp.checksum.status==0 || icmpv6.checksum.status==0')" = 0 ] &&
+        [ "$(wrong 'tcp.checksum.status==0 && !icmp && !icmpv6')" = 0 ] && [ "$(wrong 'tcp.checksum.status==0 && (frame.len==122 || frame.len==162)')" = 0 ] &&
+        [ "$(wrong 'tcp.checksum.status==1 && ip && icmp')" -gt 50 ] && [ "$(wrong 'icmpv6.checksum.status==1')" -gt 100 ]
+    ok "nat64: every checksum of what leaves is right, by tshark" $?
+fi
+
 echo slashdot.org >"$dir/chain/list"
 one dns_guard "list: list, clients: both"
 shapes dns_guard mixed.pcap '{"queries":14,"listed":12,"answered":12}' "${all[@]}"

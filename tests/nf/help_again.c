@@ -31,20 +31,23 @@ static uint64_t one_burst(struct help_chain *h, const struct help_captured *list
 {
     struct nf_packet burst[NF_BURST_MAX];
     uint32_t bytes[NF_BURST_MAX];
+    uint8_t *copies[NF_BURST_MAX];
     for (uint32_t i = 0; i < n; i++) {
         bytes[i] = header_bytes(&list[i]);
         uint32_t have = headers ? bytes[i] : list[i].have;
         uint8_t *copy = malloc(have ? have : 1);
         assert_non_null(copy);
         memcpy(copy, list[i].data, have);
+        copies[i] = copy; /* the chain may move the packet */
         burst[i] = (struct nf_packet){.data = copy, .len = list[i].len, .have = have, .side = list[i].side};
     }
     help_chain_run(h, list[n - 1].time > h->now ? list[n - 1].time : h->now, burst, n);
     for (uint32_t i = 0; i < n; i++) {
         uint8_t fate[3] = {burst[i].drop, burst[i].drop_nf, burst[i].out_port};
         sum = sum_up(sum, fate, sizeof(fate));
+        bytes[i] += burst[i].len - list[i].len; /* headers of another family */
         sum = sum_up(sum, burst[i].data, burst[i].drop ? 0 : bytes[i]);
-        free(burst[i].data);
+        free(copies[i]);
     }
     return sum;
 }

@@ -148,7 +148,7 @@ static void mappings_of_the_nat_and_its_ports_lead_to_each_other(void)
         nf_chain_nf(h.chain, 1), nf_session_at(nf_chain_nf(h.chain, 1)->env->sessions->table, 0));
     assert_int_equal(flow->port, htons(2000));
     sessions_are_what_packets_make_of_them("nat");
-    DAMAGED(&nat->pool[1], nat->pool[0], "constant");
+    DAMAGED(&nat->ports.pool[1], nat->ports.pool[0], "constant");
     DAMAGED(flow, ((struct nat_flow){.port = htons(1999)}), "session 0 has protocol 6 and port 1999");
     DAMAGED(flow, ((struct nat_flow){.port = htons(2100)}), "port 2100, expected a port of its own");
     DAMAGED(flow, ((struct nat_flow){.port = htons(2001)}), "port 2001, expected a port of its own");

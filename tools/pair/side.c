@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From which side a captured packet came; see pair/tape.h. */
 #define _GNU_SOURCE /* tdestroy */
+#include "nfs/nat64_table.h"
 #include "nfs/nat_table.h"
 #include "tools/pair/tape.h"
 
@@ -89,6 +90,13 @@ static uint8_t side_by_nat(const struct nat_config *nat, const struct nf_packet 
     return nf_prefixes_has(&nat->inside, p->daddr) || p->daddr == nat->outside ? NF_OUTSIDE : UNKNOWN;
 }
 
+static uint8_t side_by_nat64(const struct nat64_config *nat, const struct nf_packet *p)
+{
+    if (nat && p->flags & NF_P_IPV6_READ && nat64_is_ours(nat, nf_packet_ipv6_addresses(p) + 16))
+        return NF_INSIDE;
+    return nat && p->flags & NF_P_IPV4 && p->daddr == nat->outside ? NF_OUTSIDE : UNKNOWN;
+}
+
 const void *nd_nf_config(const struct nf_chain_config *chain, const char *name)
 {
     for (unsigned i = 0; i < chain->count; i++)
@@ -100,6 +108,7 @@ const void *nd_nf_config(const struct nf_chain_config *chain, const char *name)
 int nd_tape_sides(struct nd_tape *tape, const struct nf_chain_config *chain, struct ft_fault *fault)
 {
     const struct nat_config *nat = nd_nf_config(chain, "nat");
+    const struct nat64_config *nat64 = nd_nf_config(chain, "nat64");
     void *flows = NULL;
     int error = 0;
 
@@ -109,6 +118,8 @@ int nd_tape_sides(struct nd_tape *tape, const struct nf_chain_config *chain, str
 
         nf_packet_parse(&p);
         in->side = side_by_nat(nat, &p);
+        if (in->side == UNKNOWN)
+            in->side = side_by_nat64(nat64, &p);
         if (in->side == UNKNOWN)
             error = side_by_flow(&flows, &p, &in->side);
     }

@@ -198,9 +198,10 @@ static bool complete_input(void *ctx, unsigned lane, uint64_t seq, uint8_t *fram
     uint8_t whole[FT_FRAME_MAX], port;
     uint32_t wire;
 
-    if (!read_input(ctx, lane, seq, whole, &wire, &port) || wire != len || have > len)
+    /* Headers may have another length than they had: what was not taken is the end of both. */
+    if (!read_input(ctx, lane, seq, whole, &wire, &port) || have > len || len - have > wire)
         return false;
-    memcpy(frame + have, whole + have, len - have);
+    memcpy(frame + have, whole + wire - (len - have), len - have);
     return true;
 }
 
@@ -238,7 +239,7 @@ int nd_slot_io_open(struct nd_slot_io *io, struct nd_slot *slot, const struct nd
     uint8_t *pool;
 
     *io = (struct nd_slot_io){.slot = slot, .tapes = tapes, .lanes = lanes};
-    io->frame_max = tapes->longest > NF_EMIT_SLOT ? tapes->longest : NF_EMIT_SLOT;
+    io->frame_max = (tapes->longest > NF_EMIT_SLOT ? tapes->longest : NF_EMIT_SLOT) + NF_HEADROOM;
     size = ((uint32_t)sizeof(struct buffer) + io->frame_max + 63u) & ~63u;
     pool = mmap(NULL, (size_t)size * BUFFERS, PROT_READ | PROT_WRITE,
                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -56,9 +56,11 @@ static void write_packet(struct nd_keeper *keeper, const struct nd_slot_output *
     if (b && out->seq) {
         index = b->first + (out->seq - keeper->seq[out->burst]);
         if (index < keeper->tape->count) {
-            stamp = keeper->tape->inputs[index].stamp;
-            if (keeper->tape->inputs[index].have < have)
-                have = keeper->tape->inputs[index].have;
+            const struct nd_tape_input *in = &keeper->tape->inputs[index];
+
+            stamp = in->stamp;
+            have -=
+                in->wire - in->have < have ? in->wire - in->have : have; /* what is not there is the end */
         }
     }
     nd_capture_put(keeper->written, stamp, out + 1, have, out->len);

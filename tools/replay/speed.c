@@ -125,7 +125,8 @@ static int open_all(struct ft_fault *fault)
     s.config.protect.standby = ND_STANDBY_HOT;
     (void)nd_config_decide(&s.config.protect, &s.config.chain, NULL);
     s.config.protect.audit = false;
-    s.frame_max = ((s.tape->longest > NF_EMIT_LEN ? s.tape->longest : NF_EMIT_LEN) + 63u) & ~63u;
+    s.frame_max =
+        ((s.tape->longest > NF_EMIT_LEN ? s.tape->longest : NF_EMIT_LEN) + NF_HEADROOM + 63u) & ~63u;
     s.pool = malloc((size_t)BUFFERS * s.frame_max);
     if (!s.pool || ft_lane_init(&s.words, RING, RING) != 0)
         return ft_fail(fault, FT_ENOMEM, "no memory for %u frames", BUFFERS);

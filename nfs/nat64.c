@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * nat64: clients inside that have IPv6 alone reach servers outside that have IPv4 (RFC 6146, 7915). A
+ * server's address is the last four bytes of one of the prefix (RFC 6052); who names servers by such
+ * addresses is somebody else (DNS64). One mapping per flow, or per end inside, to a port of the outside
+ * address, as the NAT has them (nat_ports.c). The way back is the flow's session, whose second key is of
+ * IPv4.
+ */
+#include "nfs/nat64_table.h"
+
+#include "nflib/net/bytes.h"
+#include "nflib/net/icmp.h"
+#include "nflib/net/ipv6.h"
+
+static const char *const nat64_counters[] = {NAT64_COUNTERS(NF_COUNTER_NAME) NULL};
+static const char *const nat64_dependence[] = {"address_and_port_dependent", "endpoint_independent", NULL};
+
+#define PASS 0x100u /* no reason to drop */
+
+static bool is_fragment_of(const struct nf_packet *p, uint8_t proto)
+{
+    return p->flags & NF_P_FRAGMENT && p->proto == proto;
+}
+
+/* ---- from inside --------------------------------------------------------------------------------- */
+
+/* Why a packet to an address of the prefix is dropped, whatever its flow; PASS: it is not. */
+static unsigned refusal_outward(const struct nf *nf, const struct nf_packet *p)
+{
+    const struct nat64_config *config = nf->config;
+    const uint8_t *from = nf_packet_ipv6_addresses(p);
+    uint32_t to = nat64_embedded(from + 16);
+
+    if (nat64_is_ours(config, from) || nf_ipv6_martian(from) || nf_ipv6_many(from) || nf_addr_martian(to) ||
+        nf_addr_many(to))
+        return NAT64_MARTIAN;
+    if (to == config->outside)
+        return NAT64_HAIRPIN;
+    if (!nf_proto_has_ports_ipv6(p->proto))
+        return NAT64_UNSUPPORTED;
+    if (nat64_is_source_routed(p))
+        return NAT64_SOURCE_ROUTE;
+    if (is_fragment_of(p, NF_PROTO_ICMPV6))
+        return NAT64_FRAGMENTED_ICMP;
+    if (!(p->flags & (NF_P_LATER | NF_P_L4)))
+        return NAT64_MALFORMED;
+    return p->flags & (NF_P_LATER | NF_P_ICMP_ERROR) || nf_packet_has_ends_ipv6(p) ? PASS : NAT64_UNSUPPORTED;
+}
+
+/* True: translated, to be counted by the caller, once a burst. So nat64_inward. */
+static bool nat64_outward(const struct nf *nf, struct nf_packet *p, uint64_t now)
+{
+    const struct nat64_config *config = nf->config;
+    bool ours = p->flags & NF_P_IPV6_READ && nat64_is_ours(config, nf_packet_ipv6_addresses(p) + 16);
+    unsigned why = ours ? refusal_outward(nf, p) : PASS;
+    const struct nf_session *s;
+    struct nat64_ends4 ends;
+
+    if (why != PASS) {
+        nf_drop(nf, p, why);
+        return false;
+    }
+    if (!ours || p->flags & NF_P_ICMP_ERROR) {
+        if (ours)
+            nat64_error(nf, p);
+        else
+            nf_count(nf, NAT64_NOT_OURS, 1);
+        return false;
+    }
+    s = nf_session_mine(nf, p);
+    if (p->flags & NF_P_LATER && (!s || !nf_session_later(nf, p))) {
+        nf_drop(nf, p, NAT64_FRAGMENT_UNKNOWN);
+        return false;
+    }
+    if (s)
+        NF_SESSION_EDIT(nf, s, struct nat64_flow)->packets++;
+    else if (!(s = nat64_create(nf, p, now)))
+        return false;
+    ends = (struct nat64_ends4){.saddr = config->outside,
+                                .daddr = nat64_embedded(nf_packet_ipv6_addresses(p) + 16),
+                                .port = (uint16_t)nat64_flow_of(nf, s)->port};
+    nat64_to_ipv4(p, &ends, nat64_may_fragment(20u + p->l4_len) ? nat64_next_id(nf) : 0);
+    return true;
+}
+
+/* ---- from outside -------------------------------------------------------------------------------- */
+
+static unsigned refusal_inward(const struct nf_packet *p)
+{
+    if (p->flags & NF_P_BAD)
+        return NAT64_MALFORMED;
+    if (!nf_proto_has_ports(p->proto))
+        return NAT64_UNSUPPORTED;
+    if (nat64_is_source_routed(p))
+        return NAT64_SOURCE_ROUTE;
+    if (is_fragment_of(p, NF_PROTO_ICMP))
+        return NAT64_FRAGMENTED_ICMP;
+    if ((p->flags & (NF_P_FRAGMENT | NF_P_LATER | NF_P_L4)) == (NF_P_FRAGMENT | NF_P_L4) &&
+        p->proto == NF_PROTO_UDP && !nf_get16(p->data + p->l4 + 6))
+        return NAT64_NO_CHECKSUM;
+    return p->flags & (NF_P_LATER | NF_P_ICMP_ERROR) || nf_packet_has_ends(p) ? PASS : NAT64_UNSUPPORTED;
+}
+
+static bool nat64_answer(const struct nf *nf, struct nf_packet *p)
+{
+    const struct nat64_config *config = nf->config;
+    const struct nf_session *s = nf_session_mine(nf, p);
+    struct nat64_ends6 ends;
+    struct nf_addresses client;
+
+    if (p->flags & NF_P_LATER && (!s || !nf_session_later(nf, p))) {
+        nf_drop(nf, p, NAT64_FRAGMENT_UNKNOWN);
+        return false;
+    }
+    if (!s || !(p->flow & NF_FLOW_REPLY)) {
+        nf_drop(nf, p, nat64_reason(nf, p->proto, p->dport));
+        return false;
+    }
+    NF_SESSION_EDIT(nf, s, struct nat64_flow)->packets++;
+    nf_session_key_ipv6(nf, s, 0, &client);
+    ends.port = s->key[0].sport;
+    nat64_embed(config, p->saddr, ends.addresses.source);
+    memcpy(ends.addresses.destination, client.source, sizeof(client.source));
+    if (nat64_to_ipv6(p, &ends))
+        return true;
+    nf_drop(nf, p, NAT64_TOO_LONG);
+    return false;
+}
+
+static bool nat64_inward(const struct nf *nf, struct nf_packet *p)
+{
+    const struct nat64_config *config = nf->config;
+    bool ours = p->flags & NF_P_BAD || (p->flags & NF_P_IPV4 && p->daddr == config->outside);
+    unsigned why = ours ? refusal_inward(p) : PASS;
+
+    if (why != PASS) {
+        nf_drop(nf, p, why);
+        return false;
+    }
+    if (!ours) {
+        nf_count(nf, NAT64_NOT_OURS, 1);
+    } else if (p->flags & NF_P_ICMP_ERROR) {
+        nat64_error(nf, p);
+    } else if (p->proto == NF_PROTO_ICMP && p->icmp_type == NF_ICMP_ECHO_REQUEST) {
+        nf_count(nf, NAT64_OWN_ECHO, 1);
+    } else {
+        return nat64_answer(nf, p);
+    }
+    return false;
+}
+
+static void nat64_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
+{
+    bool inside = packets[0]->side == NF_INSIDE; /* all are of one side */
+    uint32_t translated = 0;
+
+    for (uint32_t i = 0; i < n; i++)
+        translated += inside ? nat64_outward(nf, packets[i], now) : nat64_inward(nf, packets[i]);
+    if (translated)
+        nf_count(nf, inside ? NAT64_OUTWARD : NAT64_INWARD, translated);
+}
+
+/* ---- showing, configuration ---------------------------------------------------------------------- */
+
+static void nat64_show_flow(const struct nf *nf, struct nf_show *out, const struct nf_session *s)
+{
+    const struct nf_tuple *remote = &s->key[1];
+    const struct nat64_flow *flow = nat64_flow_of(nf, s);
+    char inside[INET6_ADDRSTRLEN];
+    struct nf_addresses client;
+
+    nf_session_key_ipv6(nf, s, 0, &client);
+    inet_ntop(AF_INET6, client.source, inside, sizeof(inside));
+    nf_row(out);
+    nf_row_proto(out, remote->proto);
+    nf_row_text(out, "inside", "[%s]:%u", inside, ntohs(s->key[0].sport));
+    nf_row_u64(out, "outside_port", ntohs((uint16_t)flow->port));
+    nf_row_end(out, "remote", remote->saddr, remote->proto == NF_PROTO_ICMP ? 0 : remote->sport);
+    nf_row_text(out, "state", "%s",
+                remote->proto == NF_PROTO_TCP ? nf_tcp_state_name(nf_session_tcp(s)) : "mapped");
+    nf_row_u64(out, "packets", flow->packets);
+    nf_row_u64(out, "last_ns", s->seen);
+}
+
+static bool nat64_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
+{
+    return nf_sessions_show(nf, 0, out, cursor, nat64_show_flow);
+}
+
+static int nat64_check(void *c, struct ft_fault *fault)
+{
+    struct nat64_config *config = c;
+    const char *text = config->prefix_text;
+    size_t len = strcspn(text, "/");
+    char addr[INET6_ADDRSTRLEN] = "";
+    uint8_t prefix[16];
+
+    memcpy(addr, text, len < sizeof(addr) ? len : 0);
+    if (strcmp(text + len, "/96") != 0 || inet_pton(AF_INET6, addr, prefix) != 1 ||
+        nf_ipv6_has_host_bits(prefix, 96) || nf_ipv6_many(prefix) || nf_ipv6_link_local(prefix) || prefix[8])
+        return ft_fail(fault, FT_EINVAL,
+                       "prefix is %.60s, expected one of IPv6 of 96 bits whose bits 64 to 71 are 0, such as "
+                       "64:ff9b::/96",
+                       text);
+    memcpy(config->prefix, prefix, sizeof(config->prefix));
+    if (nf_addr_martian(config->outside) || nf_addr_many(config->outside))
+        return ft_fail(fault, FT_EINVAL, "outside is no host's address, expected an address of this chain");
+    return 0;
+}
+
+static bool nat64_joins_ipv6(const void *config)
+{
+    (void)config;
+    return true;
+}
+
+static const struct nf_param nat64_params[] = {
+    NF_PARAM_AT(struct nat64_config, "prefix", prefix_text, NF_STRING, "64:ff9b::/96",
+                "of addresses of IPv6 that stand for those of IPv4"),
+    NF_PARAM(struct nat64_config, outside, NF_IPV4, NULL, "the address that hosts inside get",
+             .marks = NF_PARAM_OWN),
+    NF_NUMBER(struct nat64_config, ports, NF_RANGE, 1, 65535, "1024-65535",
+              "outside ports and ICMP identifiers"),
+    NF_MAX_FLOWS_PARAM(struct nat64_config, flows, "mappings at most"),
+    NF_MAX_FRAGMENTS_PARAM(struct nat64_config, flows),
+    NF_TCP_UDP_PARAMS(struct nat64_config, flows),
+    NF_ICMP_PARAM(struct nat64_config, flows),
+    NF_ONE_OF(struct nat64_config, mapping, nat64_dependence, "address_and_port_dependent",
+              "a port for each flow, or for each end inside"),
+    {0},
+};
+
+static const char *const nat64_live[] = {
+    "max_flows", "max_fragments", "tcp_established", "tcp_transitory", "tcp_closed", "udp", "icmp", NULL};
+
+static const struct nf_module nat64_module = {
+    .name = "nat64",
+    .version = 1,
+    .summary = "clients of IPv6 reach servers of IPv4: TCP, UDP and ICMP",
+    .reads = NF_READS_HEADERS,
+    .params = nat64_params,
+    .config_size = sizeof(struct nat64_config),
+    .state_size = sizeof(struct nat64),
+    .check = nat64_check,
+    .counters = nat64_counters,
+    .arena = nat64_arena,
+    .shared = nat64_shared,
+    .make = nat64_make,
+    .process = nat64_process,
+    .show = nat64_show,
+    .set = nat64_set,
+    .clear = nat64_clear,
+    .scope = nat64_scope,
+    .owner = nat64_owner,
+    .check_state = nat64_check_state,
+    .session_size = sizeof(struct nat64_flow),
+    .translates = NF_SOURCE | NF_DESTINATION | NF_FAMILY,
+    .ipv6 = nat64_joins_ipv6,
+    .fragments_full = NAT64_FRAGMENTS_FULL + 1,
+    .conflict = NAT64_CONFLICT + 1,
+    .flows = nat64_flows,
+    .session_end = nat64_session_end,
+    .live = nat64_live,
+};
+NF_MODULE(nat64_module)

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ICMP errors in the other family (RFC 7915, 4.2 to 4.5 and 5.2 to 5.5), with the packet that they quote,
+ * which is a flow's as it left. No state.
+ */
+#include "nfs/nat64_table.h"
+
+#include "nflib/net/bytes.h"
+
+#define IPV4      20u
+#define IPV6      40u
+#define ICMP      8u
+#define NONE      0xffu /* has no other form */
+#define LONGEST   1280u /* an error of ICMPv6 (RFC 4443, 2.4) */
+#define MTU_LEAST 1280u
+
+/* What an error is in the other family. */
+struct form {
+    uint8_t type, code;
+    uint32_t rest; /* the second word of the message, host order */
+};
+
+/* ---- types --------------------------------------------------------------------------------------- */
+
+/* Of ICMP: of "unreachable", by code; with what is told by ICMPv6's "parameter problem" in the caller. */
+static const uint8_t unreachable6[16] = {0, 0, NONE, 4, NONE, 0, 0, 0, 0, 1, 1, 0, 0, 1, NONE, 1};
+static const uint8_t unreachable4[5] = {1, 10, 1, 1, 3};
+/* Places in a header of IPv4, and in one of IPv6. */
+static const uint8_t pointer6[20] = {0,    1,    4, 4, NONE, NONE, NONE, NONE, 7,  6,
+                                     NONE, NONE, 8, 8, 8,    8,    24,   24,   24, 24};
+
+static uint8_t pointer4(uint32_t at)
+{
+    static const uint8_t first[8] = {0, 1, NONE, NONE, 2, 2, 9, 8};
+
+    return at < 8 ? first[at] : at < 24 ? 12 : at < 40 ? 16 : NONE;
+}
+
+/* False: it has none. */
+static bool form_ipv6(const uint8_t *icmp, struct form *f)
+{
+    uint32_t mtu = ntohs(nf_get16(icmp + 6)) + (IPV6 - IPV4);
+
+    *f = (struct form){.type = 1};
+    switch (icmp[0]) {
+    case 3:
+        if (icmp[1] == 2) /* protocol: the header's field that names it */
+            *f = (struct form){.type = 4, .code = 1, .rest = 6};
+        else if (icmp[1] == 4)
+            *f = (struct form){.type = 2, .rest = mtu > MTU_LEAST ? mtu : MTU_LEAST};
+        else
+            f->code = icmp[1] < 16 ? unreachable6[icmp[1]] : NONE;
+        return f->code != NONE;
+    case 11:
+        *f = (struct form){.type = 3, .code = icmp[1]};
+        return icmp[1] < 2;
+    case 12:
+        *f = (struct form){.type = 4, .rest = icmp[4] < 20 ? pointer6[icmp[4]] : NONE};
+        return (icmp[1] == 0 || icmp[1] == 2) && f->rest != NONE;
+    default:
+        return false;
+    }
+}
+
+static bool form_ipv4(const uint8_t *icmp, struct form *f)
+{
+    uint32_t word = ntohl(nf_get32(icmp + 4));
+
+    *f = (struct form){.type = 3};
+    switch (icmp[0]) {
+    case 1:
+        f->code = icmp[1] < 5 ? unreachable4[icmp[1]] : NONE;
+        return f->code != NONE;
+    case 2:
+        *f = (struct form){.type = 3, .code = 4, .rest = word > 0xffff ? 0xffff : word};
+        f->rest -= f->rest < IPV6 - IPV4 ? f->rest : IPV6 - IPV4;
+        return true;
+    case 3:
+        *f = (struct form){.type = 11, .code = icmp[1]};
+        return icmp[1] < 2;
+    case 4:
+        if (icmp[1] == 1)
+            f->code = 2;
+        else
+            *f = (struct form){.type = 12, .rest = (uint32_t)pointer4(word) << 24};
+        return icmp[1] == 1 || (icmp[1] == 0 && pointer4(word) != NONE);
+    default:
+        return false;
+    }
+}
+
+/* ---- the message --------------------------------------------------------------------------------- */
+
+/* Bytes of the quoted L4 header that may change. */
+static uint32_t changed_bytes(const struct nf_packet *p, const struct nf_inner *in)
+{
+    uint32_t end = (uint32_t)p->l4 + p->l4_len;
+
+    return in->proto == NF_PROTO_TCP && in->l4 + 18u <= end && in->l4 + 18u <= p->have ? 18 : 8;
+}
+
+/* What lies in front of the quoted header of L4 and in it, but for the checksum of the error. */
+static uint32_t sum_of(const uint8_t *icmp, const uint8_t *l4, uint32_t n)
+{
+    return nf_get16(icmp) + nat64_sum(icmp + 4, (uint32_t)(l4 - icmp) - 4) + nat64_sum(l4, n);
+}
+
+static void put_form(uint8_t *icmp, const struct form *f)
+{
+    icmp[0] = f->type;
+    icmp[1] = f->code;
+    nf_put32(icmp + 4, htonl(f->rest));
+}
+
+/* The message in front of the quoted header of L4: `quoted` bytes of a header, eight of ICMP. */
+static void to_ipv6(const struct nf *nf, struct nf_packet *p, const struct nf_inner *in,
+                    const struct form *form, const struct nf_addresses *client, uint16_t port)
+{
+    const struct nat64_config *config = nf->config;
+    const uint8_t *ip = p->data + p->l3, *quoted = p->data + in->l3;
+    uint32_t rest = (uint32_t)p->l4 + p->l4_len - in->l4, n = changed_bytes(p, in);
+    uint8_t *icmp = p->data + p->l4, *l4 = p->data + in->l4;
+    uint32_t was = sum_of(icmp, l4, n);
+    uint16_t sum = nf_get16(icmp + 2), total = ntohs(nf_get16(quoted + 2));
+    struct nat64_header outer = {
+        .class = ip[1], .limit = ip[8], .proto = NF_PROTO_ICMPV6, .n = ICMP + IPV6 + rest};
+    struct nat64_header inner = {.class = quoted[1], .limit = quoted[8], .proto = in->proto};
+    struct nf_addresses ends, quoted_ends = *client;
+    struct nat64_change change = {.is = 0};
+
+    inner.n = total > in->l4 - in->l3 ? total - ((uint32_t)in->l4 - in->l3) : 0u;
+    memcpy(ends.destination, client->source, 16);
+    nat64_embed(config, p->saddr, ends.source);
+    nat64_embed(config, in->daddr, quoted_ends.destination);
+    if (in->proto == NF_PROTO_ICMP) {
+        inner.proto = NF_PROTO_ICMPV6;
+        change.is = nat64_pseudo(&quoted_ends, inner.n);
+    } else {
+        change.was = nat64_sum(quoted + 12, 8);
+        change.is = nat64_sum(&quoted_ends, sizeof(quoted_ends));
+    }
+    nat64_put_l4(l4, n, in->proto, 0, port, &change);
+    icmp = nat64_move_head(p, in->l4 - IPV6 - ICMP, true) + IPV6;
+    nat64_write_ipv6(icmp - IPV6, &outer, &ends);
+    put_form(icmp, form);
+    nat64_write_ipv6(icmp + ICMP, &inner, &quoted_ends);
+    nf_put16(icmp + 2, nat64_adjust(sum, was, sum_of(icmp, l4, n) + nat64_pseudo(&ends, outer.n)));
+    nat64_parse(p);
+}
+
+static void to_ipv4(const struct nf *nf, struct nf_packet *p, const struct nf_inner *in,
+                    const struct form *form, uint16_t port)
+{
+    const struct nat64_config *config = nf->config;
+    const uint8_t *ip = p->data + p->l3, *quoted = p->data + in->l3;
+    uint32_t rest = (uint32_t)p->l4 + p->l4_len - in->l4, n = changed_bytes(p, in);
+    uint8_t *icmp = p->data + p->l4, *l4 = p->data + in->l4;
+    uint32_t was = sum_of(icmp, l4, n) + nat64_pseudo((const struct nf_addresses *)(ip + 8), p->l4_len);
+    uint32_t to = nat64_embedded(ip + 24), from[2] = {nat64_embedded(quoted + 8), config->outside};
+    uint16_t sum = nf_get16(icmp + 2);
+    struct nat64_header outer = {.class = (uint8_t)(ip[0] << 4 | ip[1] >> 4),
+                                 .limit = ip[7],
+                                 .proto = NF_PROTO_ICMP,
+                                 .n = ICMP + IPV4 + rest};
+    struct nat64_header inner = {.class = (uint8_t)(quoted[0] << 4 | quoted[1] >> 4),
+                                 .limit = quoted[7],
+                                 .proto = in->proto,
+                                 .n = ntohs(nf_get16(quoted + 4))};
+    struct nat64_change change = {.is = 0};
+
+    outer.frag = nat64_may_fragment(IPV4 + outer.n) ? 0 : 0x4000;
+    outer.id = outer.frag ? 0 : nat64_next_id(nf);
+    inner.frag = nat64_may_fragment(IPV4 + inner.n) ? 0 : 0x4000;
+    if (in->proto == NF_PROTO_ICMPV6) {
+        inner.proto = NF_PROTO_ICMP;
+        change.was = nat64_pseudo((const struct nf_addresses *)(quoted + 8), inner.n);
+    } else {
+        change.was = nat64_sum(quoted + 8, 32);
+        change.is = nat64_sum(from, sizeof(from));
+    }
+    nat64_put_l4(l4, n, in->proto, 2, port, &change);
+    icmp = nat64_move_head(p, in->l4 - IPV4 - ICMP, false) + IPV4;
+    nat64_write_ipv4(icmp - IPV4, &outer, config->outside, to);
+    put_form(icmp, form);
+    nat64_write_ipv4(icmp + ICMP, &inner, from[0], from[1]);
+    nf_put16(icmp + 2, nat64_adjust(sum, was, sum_of(icmp, l4, n)));
+    nat64_parse(p);
+}
+
+/* ---- whose it is --------------------------------------------------------------------------------- */
+
+static enum nat64_counter find_refusal(const struct nf *nf, const struct nf_packet *p,
+                                       const struct nf_inner *in, const struct nf_session *s,
+                                       struct form *form)
+{
+    bool inside = p->side == NF_INSIDE;
+    const uint8_t *icmp = p->data + p->l4;
+
+    if (!s)
+        return inside || !nf_proto_has_ports(in->proto) ? NAT64_NO_MAPPING
+                                                        : nat64_reason(nf, in->proto, in->sport);
+    if (!(inside ? form_ipv4(icmp, form) : form_ipv6(icmp, form)))
+        return NAT64_UNSUPPORTED;
+    if (!inside && IPV6 + ICMP + IPV6 + (p->l4 + p->l4_len - in->l4) > LONGEST)
+        return NAT64_TOO_LONG;
+    return NAT64_ERRORS;
+}
+
+void nat64_error(const struct nf *nf, struct nf_packet *p)
+{
+    bool reply, inside = p->side == NF_INSIDE;
+    const struct nf_session *s = nf_session_quoted(nf, p, &reply);
+    enum nat64_counter why;
+    struct nf_addresses client;
+    struct nf_inner in;
+    struct form form = {0};
+
+    nf_packet_inner(p, &in);
+    /* One from inside is about an answer, one from outside about a packet of the end that began. */
+    if (s && (!nf_session_has(nf, s) || reply == inside))
+        s = NULL;
+    why = find_refusal(nf, p, &in, s, &form);
+    if (why != NAT64_ERRORS) {
+        nf_drop(nf, p, why);
+        return;
+    }
+    nf_session_key_ipv6(nf, s, 0, &client);
+    if (inside)
+        to_ipv4(nf, p, &in, &form, (uint16_t)nat64_flow_of(nf, s)->port);
+    else
+        to_ipv6(nf, p, &in, &form, &client, s->key[0].sport);
+    nf_count(nf, NAT64_ERRORS, 1);
+}

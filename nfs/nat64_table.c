@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The mappings of nat64: making and removing them, and whose lane a packet is; see nat64_table.h. */
+#include "nfs/nat64_table.h"
+
+#include "nflib/net/ipv6.h"
+
+uint64_t nat64_arena(const void *config)
+{
+    struct nat_ports_config ports = nat64_ports_of(config);
+
+    return nat_ports_bytes(&ports);
+}
+
+uint64_t nat64_shared(const void *config, unsigned lanes)
+{
+    struct nat_ports_config ports = nat64_ports_of(config);
+
+    (void)lanes;
+    return nat_ports_shared(&ports);
+}
+
+bool nat64_make(struct nf *nf)
+{
+    struct nat_ports_config ports = nat64_ports_of(nf->config);
+    struct nat64 *nat = nf->state;
+    bool whole = nat_ports_make(nf, &ports, &nat->ports);
+
+    nat->identification = nf_random(nf);
+    NF_CONSTANT(nf, &nat->ports);
+    return whole;
+}
+
+void nat64_flows(const void *config, struct nf_flows_config *flows)
+{
+    *flows = ((const struct nat64_config *)config)->flows;
+}
+
+uint16_t nat64_next_id(const struct nf *nf)
+{
+    const struct nat64 *nat = nf->state;
+
+    return (uint16_t)++ * NF_EDIT_WORD(nf, &nat->identification);
+}
+
+/* ---- mappings ---------------------------------------------------------------------------------- */
+
+const struct nf_session *nat64_create(const struct nf *nf, struct nf_packet *p, uint64_t now)
+{
+    const struct nat_ports_config ports = nat64_ports_of(nf->config);
+    struct nat64_inside_end end = {.rest = {.port = p->sport, .proto = p->proto}};
+    const struct nat64 *nat = nf->state;
+    const struct nf_session *s;
+    uint32_t number;
+
+    /* Only a request opens a mapping. */
+    if ((p->proto == NF_PROTO_TCP && p->tcp_flags & NF_TCP_RST) ||
+        (p->proto == NF_PROTO_ICMPV6 && p->icmp_type == NF_ICMPV6_ECHO_REPLY)) {
+        nf_drop(nf, p, NAT64_NO_MAPPING);
+        return NULL;
+    }
+    if (!nf_session_room(nf, p)) {
+        nf_drop(nf, p, NAT64_TABLE_FULL);
+        return NULL;
+    }
+    memcpy(end.addr, nf_packet_ipv6_addresses(p), sizeof(end.addr));
+    number = nat_ports_take(nf, &ports, &nat->ports, &end);
+    if (number == NF_NONE) {
+        nf_drop(nf, p, NAT64_PORTS_EXHAUSTED);
+        return NULL;
+    }
+    s = nf_session_join(nf, p, now);
+    FT_CHECK(s, "nat64: no slot with %u of %u mappings", nf_sessions_count(nf), nf_sessions_max(nf));
+    *NF_SESSION_EDIT(nf, s, struct nat64_flow) =
+        (struct nat64_flow){.packets = 1, .port = htons((uint16_t)(ports.first + number))};
+    nf_count(nf, NAT64_CREATED, 1);
+    return s;
+}
+
+enum nat64_counter nat64_reason(const struct nf *nf, uint8_t proto, uint16_t port)
+{
+    const struct nat_ports_config ports = nat64_ports_of(nf->config);
+    const struct nat64 *nat = nf->state;
+
+    return nat_ports_has(&ports, &nat->ports, proto, port) ? NAT64_WRONG_REMOTE : NAT64_NO_MAPPING;
+}
+
+void nat64_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now)
+{
+    const struct nat_ports_config ports = nat64_ports_of(nf->config);
+    const struct nat64 *nat = nf->state;
+
+    (void)now;
+    nat_ports_give(nf, &ports, &nat->ports, s->key[0].proto,
+                   ntohs((uint16_t)nat64_flow_of(nf, s)->port) - ports.first);
+    if (why == NF_SESSION_IDLE || why == NF_SESSION_DISPLACED)
+        nf_count(nf, why == NF_SESSION_IDLE ? NAT64_EXPIRED : NAT64_DISPLACED, 1);
+}
+
+/* ---- lanes ------------------------------------------------------------------------------------- */
+
+/* With a port for each end inside, that end's flows are one lane's. */
+enum nf_scope nat64_scope(const void *config)
+{
+    return ((const struct nat64_config *)config)->mapping ? NF_OF_INSIDE : NF_OF_FLOW;
+}
+
+/* What comes back belongs to the lane that gave out the port. Later fragments have no port to know it by. */
+bool nat64_owner(const struct nf *nf, const struct nf_packet *p, unsigned *lane)
+{
+    const struct nat64_config *config = nf->config;
+    const struct nat_ports_config ports = nat64_ports_of(config);
+    const struct nat64 *nat = nf->state;
+    struct nf_inner in = {.saddr = p->daddr, .sport = p->dport, .proto = p->proto};
+
+    if (p->side != NF_OUTSIDE || (p->flags & (NF_P_BAD | NF_P_IPV4)) != NF_P_IPV4)
+        return false;
+    if (p->flags & NF_P_ICMP_ERROR)
+        nf_packet_inner(p, &in);
+    else if (!nf_packet_has_ends(p) || (p->proto == NF_PROTO_ICMP && p->icmp_type == NF_ICMP_ECHO_REQUEST))
+        return false;
+    return in.saddr == config->outside && nf_proto_has_ports(in.proto) &&
+           nat_ports_owner(&ports, &nat->ports, in.proto, in.sport, lane);
+}
+
+/* ---- for operators, and of what came from a peer ------------------------------------------------ */
+
+int nat64_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault)
+{
+    return nf_sessions_set(nf, key, value, now, fault);
+}
+
+/* "icmp" is what ICMPv6 is outside. A flow without its mapping is nobody's: it ends for all NFs. */
+int nat64_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
+{
+    const struct nf_session *s;
+    uint32_t ended = 0;
+    uint16_t port = 0;
+    int proto = -1;
+
+    if (!key) {
+        nf_sessions_clear(nf, true, now);
+        return FT_OK;
+    }
+    for (uint32_t at = 0;
+         nat_ports_read_key(key, &proto, &port) && proto >= 0 && ended < NAT_CLEARED &&
+         nf_shared_left(nf) >= NF_SHARED_RESERVE + FT_NFS_MAX && (s = nf_sessions_next(nf, &at));
+         at++)
+        if (s->key[1].proto == proto && nat64_flow_of(nf, s)->port == port) {
+            nf_session_end(nf, s, now);
+            ended++;
+        }
+    return ended ? FT_OK
+                 : ft_fail(fault, FT_ENOENT, "%s: no such mapping, expected tcp, udp or icmp/PORT", key);
+}
+
+static int check_session(const struct nf *nf, struct nf_check *c, const struct nf_session *s, uint32_t at,
+                         uint32_t sessions[])
+{
+    const struct nat64_config *config = nf->config;
+    uint32_t port = ntohs((uint16_t)nat64_flow_of(nf, s)->port);
+    uint32_t ports = config->ports.last - config->ports.first + 1;
+    uint8_t proto = s->key[0].proto;
+
+    nf_check_step(c);
+    if (!s->key[0].ipv6 || s->key[1].ipv6 || s->key[0].side != NF_INSIDE || !nf_proto_has_ports_ipv6(proto))
+        return nf_check_failed(c, "session %u is of protocol %u, expected one from IPv6 inside to IPv4", at,
+                               proto);
+    if (port < config->ports.first || port > config->ports.last ||
+        (sessions[nat_proto(proto) * ports + port - config->ports.first]++ && !config->mapping))
+        return nf_check_failed(c, "session %u has protocol %u and port %u, expected a port of its own", at,
+                               proto, port);
+    return 0;
+}
+
+/* Each mapping has a port of its own, and this lane has taken those ports and no others. */
+int nat64_check_state(const struct nf *nf, struct nf_check *c)
+{
+    const struct nat_ports_config ports = nat64_ports_of(nf->config);
+    const struct nat64 *nat = nf->state;
+    uint32_t *sessions = nat_ports_tally(c, &ports);
+    const struct nf_session *s;
+    int error = 0;
+
+    if (!sessions)
+        return FT_ENOMEM;
+    for (uint32_t at = 0; !error && (s = nf_sessions_next(nf, &at)); at++)
+        error = check_session(nf, c, s, at, sessions);
+    return error ? error : nat_ports_check(c, &ports, &nat->ports, sessions);
+}

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * nat64 among others: NFs in front of it see flows of IPv6, those behind it of IPv4, in one session. And what
+ * it is told: settings that are refused, a port for each end, states that no chain has made.
+ */
+#include "tests/nf/help_chain.h"
+#include "tests/nf/help_nat64.h"
+#include "nfs/nat64_table.h"
+#include "nflib/session/table.h"
+#include "node/config/config.h"
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#define C        "2001:db8::c"
+#define S        "64:ff9b::c633:6401"
+#define S4       "198.51.100.1"
+#define OUT      "203.0.113.1"
+#define NAT64    "    - nat64: { outside: 203.0.113.1, ports: 2000-2099, max_flows: 50 }\n"
+#define WALL     "    - firewall: { rules: firewall.rules, max_flows: 50, ipv6: true }\n"
+#define MONITOR  "    - monitor: { max_flows: 50, ipv6: true }\n"
+#define OUTWARDS "allow out\nallow out icmpv6\ndefault deny\n"
+
+static struct help_chain h;
+static uint8_t frame[SIX_MAX + 64], *came;
+static struct six_seen seen;
+
+static bool pass(uint8_t side, const struct six *s)
+{
+    uint32_t len = six_frame(s, frame);
+    struct nf_packet p = help_chain_send(&h, side, frame, len);
+
+    if (p.drop)
+        return false;
+    came = p.data;
+    assert_true(six_see(came, p.len, &seen));
+    if (seen.wrong)
+        fail_msg("%s checksum is wrong", seen.wrong);
+    return true;
+}
+
+static struct six from_client(uint8_t proto, uint16_t port)
+{
+    return (struct six){.ipv6 = true,
+                        .from = C,
+                        .to = S,
+                        .proto = proto,
+                        .sport = port,
+                        .dport = 443,
+                        .tcp = NFT_SYN,
+                        .type = 128,
+                        .payload = 10};
+}
+
+static struct six from_server(uint8_t proto, uint16_t port)
+{
+    return (struct six){.from = S4,
+                        .to = OUT,
+                        .proto = proto,
+                        .sport = proto == 1 ? port : 443,
+                        .dport = port,
+                        .tcp = NFT_SYN | NFT_ACK,
+                        .payload = 10};
+}
+
+/* The state of a node that takes over from it: what a peer would look at. */
+static void is_sound(void)
+{
+    struct ft_fault fault = {""};
+
+    if (nf_chain_check(h.chain, NULL, NULL, &fault) != 0)
+        fail_msg("%s", fault.text);
+}
+
+/* A connection, an echo, a datagram in two fragments, both ways. */
+static void flows_pass(void)
+{
+    struct six s = from_client(6, 5000), back = from_server(6, 2000);
+
+    assert_true(pass(NF_INSIDE, &s));
+    is_sound();
+    assert_string_equal(seen.to, S4);
+    assert_true(pass(NF_OUTSIDE, &back));
+    assert_string_equal(seen.to, C);
+    s.tcp = NFT_ACK;
+    assert_true(pass(NF_INSIDE, &s));
+    s = from_client(58, 7);
+    back = from_server(1, 2000);
+    assert_true(pass(NF_INSIDE, &s));
+    assert_true(pass(NF_OUTSIDE, &back));
+    assert_string_equal(seen.to, C);
+    assert_int_equal(seen.dport, 7);
+    s = from_client(17, 9);
+    s.payload = 24;
+    back = from_server(17, 2000);
+    back.payload = 24;
+    for (unsigned later = 0; later < 2; later++) {
+        s.fragment = back.fragment = later ? 4 : 0x2000;
+        assert_true(pass(NF_INSIDE, &s));
+    }
+    for (unsigned later = 0; later < 2; later++) {
+        back.fragment = later ? 4 : 0x2000;
+        assert_true(pass(NF_OUTSIDE, &back));
+        assert_string_equal(seen.to, C);
+    }
+}
+
+/* About the connection, from a router outside and from the client. */
+static void errors_pass(void)
+{
+    static uint8_t inner[SIX_MAX];
+    struct six about = from_server(6, 443), error;
+    uint32_t n;
+
+    about.from = OUT;
+    about.to = S4;
+    about.sport = 2000;
+    n = six_frame(&about, inner) - 14;
+    error = (struct six){
+        .from = "192.0.2.9", .to = OUT, .proto = 1, .type = 11, .inner = inner + 14, .inner_len = n};
+    assert_true(pass(NF_OUTSIDE, &error));
+    assert_string_equal(seen.from, "64:ff9b::c000:209");
+    assert_int_equal(seen.type, 3);
+    about = from_client(6, 443);
+    about.from = S;
+    about.to = C;
+    about.dport = 5000;
+    n = six_frame(&about, inner) - 14;
+    error = (struct six){.ipv6 = true,
+                         .from = C,
+                         .to = S,
+                         .proto = 58,
+                         .type = 1,
+                         .code = 4,
+                         .inner = inner + 14,
+                         .inner_len = n};
+    assert_true(pass(NF_INSIDE, &error));
+    assert_int_equal(seen.type, 3);
+    assert_int_equal(seen.code, 3);
+}
+
+static void all_of_it_passes(void)
+{
+    struct six nobodys = from_server(6, 2001);
+
+    flows_pass();
+    errors_pass();
+    is_sound();
+    assert_false(pass(NF_OUTSIDE, &nobodys));
+    assert_int_equal(help_chain_counter(&h, "nat64", "mappings_created"), 3);
+}
+
+static void others_in_front_of_it(void)
+{
+    help_chain_open(&h, WALL MONITOR NAT64, OUTWARDS, 1);
+    all_of_it_passes();
+    help_chain_has(&h, "firewall", "[2001:db8::c]:5000");
+    help_chain_has(&h, "monitor", "[2001:db8::c]:5000");
+    assert_int_equal(help_chain_counter(&h, "firewall", "connections_created"), 3);
+    assert_int_equal(help_chain_counter(&h, "firewall", "related"), 2);
+}
+
+static void others_behind_it(void)
+{
+    help_chain_open(&h, NAT64 WALL MONITOR, OUTWARDS, 1);
+    all_of_it_passes();
+    help_chain_has(&h, "firewall", "203.0.113.1:2000");
+    help_chain_has(&h, "firewall", "198.51.100.1:443");
+    help_chain_has(&h, "monitor", "203.0.113.1:2000");
+    assert_int_equal(help_chain_counter(&h, "firewall", "connections_created"), 3);
+    assert_int_equal(help_chain_counter(&h, "firewall", "related"), 2);
+}
+
+static void others_on_both_sides_of_it(void)
+{
+    help_chain_open(&h, MONITOR NAT64 WALL, OUTWARDS, 1);
+    all_of_it_passes();
+    help_chain_has(&h, "monitor", "[2001:db8::c]:5000");
+    help_chain_has(&h, "firewall", "203.0.113.1:2000");
+    help_chain_close(&h);
+    help_chain_open(&h, WALL NAT64 MONITOR, OUTWARDS, 1);
+    all_of_it_passes();
+    help_chain_has(&h, "firewall", "[2001:db8::c]:5000");
+    help_chain_has(&h, "monitor", "203.0.113.1:2000");
+}
+
+/* What the firewall denies has no mapping, wherever it is. */
+static void what_is_denied_leaves_nothing(void)
+{
+    static const char *const chains[] = {WALL NAT64, NAT64 WALL};
+    struct six s = from_client(6, 5000);
+
+    for (unsigned i = 0; i < 2; i++) {
+        help_chain_open(&h, chains[i], "default deny\n", 1);
+        assert_false(pass(NF_INSIDE, &s));
+        is_sound();
+        help_chain_has(&h, "nat64", "[]");
+        help_chain_close(&h);
+    }
+}
+
+static void a_port_for_each_end(void)
+{
+    struct six s = from_client(17, 5000);
+
+    help_chain_open(&h,
+                    "    - nat64: { outside: 203.0.113.1, ports: 2000-2001, max_flows: 20, mapping: "
+                    "endpoint_independent }\n",
+                    NULL, 1);
+    for (unsigned i = 0; i < 6; i++) {
+        s.dport = (uint16_t)(100 + i);
+        s.sport = (uint16_t)(5000 + i / 3);
+        assert_true(pass(NF_INSIDE, &s));
+        assert_int_equal(seen.sport, 2000 + i / 3);
+    }
+    s.sport = 5002;
+    assert_false(pass(NF_INSIDE, &s));
+    assert_int_equal(help_chain_counter(&h, "nat64", "ports_exhausted"), 1);
+    s.sport = 5001;
+    s.from = "2001:db8::d"; /* another end */
+    assert_false(pass(NF_INSIDE, &s));
+    is_sound();
+    help_chain_wait_tenths(&h, 3002);
+    assert_true(pass(NF_INSIDE, &s));
+    is_sound();
+}
+
+static void refused(const char *settings, const char *why)
+{
+    struct ft_fault fault = {""};
+    char nf[128];
+
+    snprintf(nf, sizeof(nf), "    - nat64: { %s }\n", settings);
+    assert_true(help_chain_refused(nf, NULL, &fault) != 0);
+    if (!strstr(fault.text, why))
+        fail_msg("%s, expected %s", fault.text, why);
+}
+
+static void settings_that_cannot_be(void)
+{
+    refused("ports: 1-2", "outside");
+    refused("outside: 224.0.0.1", "outside is no host's address");
+    refused("outside: 203.0.113.1, prefix: \"64:ff9b::/64\"", "expected one of IPv6 of 96 bits");
+    refused("outside: 203.0.113.1, prefix: \"64:ff9b::1/96\"", "expected one of IPv6 of 96 bits");
+    refused("outside: 203.0.113.1, prefix: \"2001:db8:0:0:100::/96\"", "bits 64 to 71 are 0");
+    refused("outside: 203.0.113.1, prefix: \"10.0.0.0/96\"", "expected one of IPv6");
+    refused("outside: 203.0.113.1, prefix: \"fe80::/96\"", "expected one of IPv6");
+}
+
+static void unsound(const char *why)
+{
+    struct ft_fault fault = {""};
+
+    assert_true(nf_chain_check(h.chain, NULL, NULL, &fault) != 0);
+    if (!strstr(fault.text, why))
+        fail_msg("%s, expected %s", fault.text, why);
+}
+
+#define DAMAGED(place, value, why)                                                                           \
+    do {                                                                                                     \
+        __typeof__(place) was = (place);                                                                     \
+        (place) = (value);                                                                                   \
+        unsound(why);                                                                                        \
+        (place) = was;                                                                                       \
+        is_sound();                                                                                          \
+    } while (0)
+
+static void states_that_nobody_made(void)
+{
+    struct six s = from_client(6, 5000);
+    struct nf_session *session;
+    struct nat64_flow *flow;
+    const struct nf *nf;
+
+    help_chain_open(&h, NAT64, NULL, 1);
+    assert_true(pass(NF_INSIDE, &s));
+    s.sport++;
+    assert_true(pass(NF_INSIDE, &s));
+    nf = nf_chain_nf(h.chain, 1);
+    session = (struct nf_session *)(uintptr_t)nf_session_at(nf->env->sessions->table, 0);
+    flow = (struct nat64_flow *)(uintptr_t)nat64_flow_of(nf, session);
+    ft_audit_suspend(h.region);
+    DAMAGED(*flow, ((struct nat64_flow){.port = htons(1999)}), "port 1999, expected a port of its own");
+    DAMAGED(*flow, ((struct nat64_flow){.port = htons(2001)}), "port 2001, expected a port of its own");
+    DAMAGED(*flow, ((struct nat64_flow){.port = htons(2050)}), "port 0 of pool 0 is taken");
+    DAMAGED(session->key[1].proto, 17, "has protocols 6 and 17");
+    DAMAGED(session->key[1].saddr, 1, "tag");
+    ft_audit_resume(h.region);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        HELP_CASE(others_in_front_of_it),      HELP_CASE(others_behind_it),
+        HELP_CASE(others_on_both_sides_of_it), HELP_CASE(what_is_denied_leaves_nothing),
+        HELP_CASE(a_port_for_each_end),        HELP_CASE(settings_that_cannot_be),
+        HELP_CASE(states_that_nobody_made),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * nat64 against a model: a plain array of flows with the timeouts of the configuration, driven by thousands
+ * of random packets. After each one the model knows what must have come out, and every checksum is summed up
+ * anew.
+ */
+#include "tests/nf/help_chain.h"
+#include "tests/nf/help_nat64.h"
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#define FIRST   2000u
+#define PORTS   25u
+#define FLOWS   1024u
+#define UNIT    (HELP_SECOND / 10) /* times are multiples of what timers resolve */
+#define PACKETS 30000u
+
+#define SETTINGS                                                                                             \
+    "outside: 203.0.113.1, ports: 2000-2024, max_flows: 1000, tcp_established: 20, tcp_transitory: 6, udp: " \
+    "5, icmp: 3"
+
+struct flow {
+    bool live;
+    uint8_t proto; /* of IPv6 */
+    char client[46], server6[46], server4[20];
+    uint16_t cport, sport, port;
+    unsigned phase; /* TCP: 0 SYN sent, 1 SYN+ACK came, 2 established */
+    uint64_t seen;
+};
+
+static struct {
+    struct help_chain h;
+    bool by_end;
+    struct flow flow[FLOWS];
+    uint64_t created, expired, exhausted, no_mapping, wrong_remote, out, in, draw;
+} m;
+
+static uint32_t below(uint32_t n)
+{
+    return help_below(&m.draw, n);
+}
+
+static uint64_t life(const struct flow *f)
+{
+    unsigned seconds = f->proto == 17 ? 5 : f->proto == 58 ? 3 : f->phase == 2 ? 20 : 6;
+
+    return seconds * HELP_SECOND;
+}
+
+static void expire(uint64_t now)
+{
+    for (unsigned i = 0; i < FLOWS; i++) {
+        struct flow *f = &m.flow[i];
+
+        if (f->live && f->seen + life(f) <= now) {
+            f->live = false;
+            m.expired++;
+        }
+    }
+}
+
+static bool has_port(uint8_t proto, uint16_t port)
+{
+    for (unsigned i = 0; i < FLOWS; i++)
+        if (m.flow[i].live && m.flow[i].proto == proto && m.flow[i].port == port)
+            return true;
+    return false;
+}
+
+static bool has_free_port(uint8_t proto)
+{
+    for (unsigned n = 0; n < PORTS; n++)
+        if (!has_port(proto, (uint16_t)(FIRST + n)))
+            return true;
+    return false;
+}
+
+/* The port that the end has already; 0: none, or each flow has its own. */
+static uint16_t port_of_end(const struct flow *f)
+{
+    for (unsigned i = 0; m.by_end && i < FLOWS; i++)
+        if (m.flow[i].live && m.flow[i].proto == f->proto && m.flow[i].cport == f->cport &&
+            strcmp(m.flow[i].client, f->client) == 0)
+            return m.flow[i].port;
+    return 0;
+}
+
+/* Who the flow of number i is between, the same every time it comes back. */
+static void name_flow(struct flow *f, unsigned i)
+{
+    unsigned server = 1 + i % 7;
+
+    memset(f, 0, sizeof(*f));
+    f->proto = i % 3 == 0 ? 6 : i % 3 == 1 ? 17 : 58;
+    snprintf(f->client, sizeof(f->client), "2001:db8::%x", 1 + i % 40);
+    snprintf(f->server6, sizeof(f->server6), "64:ff9b::c633:64%02x", server);
+    snprintf(f->server4, sizeof(f->server4), "198.51.100.%u", server);
+    f->cport = (uint16_t)(1000 + i / (m.by_end ? 4 : 1));
+    f->sport = (uint16_t)(f->proto == 58 ? 0 : 80 + i % 5);
+}
+
+static bool pass(uint8_t side, const struct six *s, struct six_seen *seen)
+{
+    static uint8_t frame[SIX_MAX];
+    uint32_t len = six_frame(s, frame);
+    struct nf_packet p = help_chain_send(&m.h, side, frame, len);
+
+    if (p.drop)
+        return false;
+    assert_true(six_see(p.data, p.len, seen));
+    if (seen->wrong)
+        fail_msg("%s checksum is wrong", seen->wrong);
+    assert_int_equal(seen->payload, s->payload);
+    return true;
+}
+
+/* What the client's next packet does, and whether the chain does it. */
+static void step_out(struct flow *f)
+{
+    struct six s = {.ipv6 = true,
+                    .from = f->client,
+                    .to = f->server6,
+                    .proto = f->proto,
+                    .sport = f->cport,
+                    .dport = f->sport,
+                    .tcp = !f->live || f->phase == 0 ? NFT_SYN : NFT_ACK,
+                    .type = 128,
+                    .payload = (uint16_t)below(600)};
+    uint16_t known = f->live ? f->port : port_of_end(f);
+    bool passes = f->live || known || has_free_port(f->proto);
+    struct six_seen seen = {.proto = 0};
+
+    assert_int_equal(pass(NF_INSIDE, &s, &seen), passes);
+    if (!passes) {
+        m.exhausted++;
+        return;
+    }
+    m.out++;
+    assert_false(seen.ipv6);
+    assert_string_equal(seen.from, "203.0.113.1");
+    assert_string_equal(seen.to, f->server4);
+    assert_true(seen.sport >= FIRST && seen.sport < FIRST + PORTS);
+    if (known)
+        assert_int_equal(seen.sport, known);
+    else
+        assert_false(has_port(f->proto, seen.sport));
+    if (f->proto != 58)
+        assert_int_equal(seen.dport, f->sport);
+    if (!f->live) {
+        f->live = true;
+        f->phase = 0;
+        f->port = seen.sport;
+        m.created++;
+    } else if (f->proto == 6 && f->phase == 1) {
+        f->phase = 2;
+    }
+    f->seen = m.h.now;
+}
+
+/* An answer, to the port that the flow has or had; `from` another server now and then. */
+static void step_in(struct flow *f, bool stranger)
+{
+    struct six s = {.from = stranger ? "192.0.2.77" : f->server4,
+                    .to = "203.0.113.1",
+                    .proto = f->proto == 58 ? 1 : f->proto,
+                    .sport = f->proto == 58 ? f->port : f->sport,
+                    .dport = f->port,
+                    .tcp = f->phase < 2 ? NFT_SYN | NFT_ACK : NFT_ACK,
+                    .payload = (uint16_t)below(600)};
+    struct six_seen seen = {.proto = 0};
+
+    if (!f->live || stranger) {
+        bool taken = has_port(f->proto, f->port);
+
+        assert_false(pass(NF_OUTSIDE, &s, &seen));
+        *(taken ? &m.wrong_remote : &m.no_mapping) += 1;
+        return;
+    }
+    assert_true(pass(NF_OUTSIDE, &s, &seen));
+    m.in++;
+    assert_true(seen.ipv6);
+    assert_string_equal(seen.from, f->server6);
+    assert_string_equal(seen.to, f->client);
+    assert_int_equal(seen.dport, f->cport);
+    if (f->proto == 6 && f->phase == 0)
+        f->phase = 1;
+    f->seen = m.h.now;
+}
+
+/* A flow that has gone may have had a port that another one to the same server has now: left alone. */
+static bool is_somebody_elses(const struct flow *f)
+{
+    for (unsigned i = 0; i < FLOWS; i++) {
+        const struct flow *other = &m.flow[i];
+
+        if (other != f && other->live && other->proto == f->proto && other->port == f->port &&
+            other->sport == f->sport && strcmp(other->server4, f->server4) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void counter_is(const char *name, uint64_t value)
+{
+    assert_int_equal(help_chain_counter(&m.h, "nat64", name), value);
+}
+
+static void is_as_the_model(bool by_end)
+{
+    char nf[256];
+    struct ft_fault fault = {""};
+
+    memset(&m, 0, sizeof(m));
+    m.by_end = by_end;
+    m.draw = 7;
+    for (unsigned i = 0; i < FLOWS; i++)
+        name_flow(&m.flow[i], i);
+    snprintf(nf, sizeof(nf), "    - nat64: { %s%s }\n", SETTINGS,
+             by_end ? ", mapping: endpoint_independent" : "");
+    help_chain_open(&m.h, nf, NULL, 3);
+    m.h.now = 5 * HELP_SECOND;
+    for (unsigned n = 0; n < PACKETS; n++) {
+        struct flow *f = &m.flow[below(below(4) ? 90 : FLOWS)];
+        unsigned what = below(8);
+
+        if (below(10) == 0) {
+            help_chain_wait_tenths(&m.h, below(12));
+            expire(m.h.now);
+        }
+        if (what < 4)
+            step_out(f);
+        else if (f->port && (f->live || !is_somebody_elses(f)))
+            step_in(f, what == 7);
+        if (n % 1000 == 0 && nf_chain_check(m.h.chain, NULL, NULL, &fault) != 0)
+            fail_msg("%s", fault.text);
+    }
+    counter_is("mappings_created", m.created);
+    counter_is("mappings_expired", m.expired);
+    counter_is("ports_exhausted", m.exhausted);
+    counter_is("translated_outward", m.out);
+    counter_is("translated_inward", m.in);
+    counter_is("no_mapping", m.no_mapping);
+    counter_is("wrong_remote", m.wrong_remote);
+    assert_true(m.created > 1000 && m.expired > 1000 && m.exhausted > 100 && m.in > 1000 &&
+                m.wrong_remote > 100);
+    help_chain_close(&m.h);
+}
+
+static void a_port_for_each_flow(void)
+{
+    is_as_the_model(false);
+}
+
+static void a_port_for_each_end(void)
+{
+    is_as_the_model(true);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {HELP_CASE(a_port_for_each_flow), HELP_CASE(a_port_for_each_end)};
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
