@@ -16,7 +16,9 @@
  * and a destination), each with a timer.
  */
 #include "nfs/portscan_parts.h"
+#include "nflib/net/bytes.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 
 #define TICK (NF_SECOND / 10)
@@ -185,15 +187,29 @@ static void end_contact(const struct nf *nf, uint32_t slot, enum ps_counter how,
     take_step(nf, &pair->source, how == PS_SUCCESSES, now);
 }
 
+static uint32_t seq_of(const struct nf_packet *p)
+{
+    return ntohl(nf_get32(p->data + p->l4 + 4));
+}
+
+/* A SYN of a contact that is known. One with another number asks anew in the first connection. */
+static void ask_again(const struct nf *nf, const struct ps_contact *contact, const struct nf_packet *p)
+{
+    if (contact->pending && contact->sport == p->sport && contact->dport == p->dport)
+        NF_EDIT(nf, contact)->seq = seq_of(p) + 1;
+}
+
 static void begin_contact(const struct nf *nf, const struct ps_pair *pair, const struct nf_packet *p,
                           uint64_t now)
 {
     const struct ps_config *config = nf->config;
     struct ps *ps = nf->state;
-    uint32_t slot;
+    uint32_t slot = nf_map_find(ps->contacts, pair);
 
-    if (nf_map_find(ps->contacts, pair) != NF_NONE)
+    if (slot != NF_NONE) {
+        ask_again(nf, ps_contact_at(ps, slot), p);
         return;
+    }
     slot = nf_map_add(nf, ps->contacts, pair);
     if (slot == NF_NONE) {
         make_room(nf, ps->contacts, &ps->contacts_hand, contact_makes_room, forget_contact);
@@ -204,7 +220,7 @@ static void begin_contact(const struct nf *nf, const struct ps_pair *pair, const
         return;
     }
     *NF_EDIT(nf, ps_contact_at(ps, slot)) =
-        (struct ps_contact){.sport = p->sport, .dport = p->dport, .pending = 1};
+        (struct ps_contact){.sport = p->sport, .dport = p->dport, .seq = seq_of(p) + 1, .pending = 1};
     nf_wheel_set(nf, ps->contacts_end, slot, now + config->answer * NF_SECOND);
     nf_count(nf, PS_CONTACTS, 1);
 }
@@ -239,7 +255,9 @@ static void look_at_host(const struct nf *nf, struct nf_packet *p, bool tcp, uin
     if (ps->scanners && is_scanner(ps, p)) {
         if (ps->action == PS_DROP)
             nf_drop(nf, p, PS_DROPPED);
-    } else if (tcp && nf_tcp_is_request(p->tcp_flags)) {
+    } else if (ps_hides_flags(p)) {
+        nf_drop(nf, p, PS_HIDDEN);
+    } else if (tcp && nf_tcp_is_request(p->tcp_flags) && ps_is_right(nf, p)) {
         struct ps_pair pair = {.source = address_of(p, false),
                                .destination = address_of(p, true),
                                .port = config->destinations == PS_PORTS ? p->dport : 0};
@@ -248,7 +266,15 @@ static void look_at_host(const struct nf *nf, struct nf_packet *p, bool tcp, uin
     }
 }
 
-/* From the other side: what decides a contact is a SYN-ACK or a reset to the first connection's ports. */
+/* It acknowledges the contact's SYN, as the host itself wants it (RFC 9293, 3.10.7.3). */
+static bool is_answer(const struct ps_contact *contact, const struct nf_packet *p)
+{
+    return contact->pending && contact->sport == p->dport && contact->dport == p->sport &&
+           p->tcp_flags & NF_TCP_ACK && ntohl(nf_get32(p->data + p->l4 + 8)) == contact->seq;
+}
+
+/* From the other side: what decides a contact is a SYN-ACK or a reset that answers the first connection's
+ * SYN, whole and without data, so that its checksum says whether the host takes it. */
 static void look_at_answer(const struct nf *nf, const struct nf_packet *p, uint64_t now)
 {
     const struct ps_config *config = nf->config;
@@ -257,16 +283,15 @@ static void look_at_answer(const struct nf *nf, const struct nf_packet *p, uint6
                            .destination = address_of(p, false),
                            .port = config->destinations == PS_PORTS ? p->sport : 0};
     uint32_t slot = nf_map_find(ps->contacts, &pair);
-    const struct ps_contact *contact = slot == NF_NONE ? NULL : ps_contact_at(ps, slot);
 
-    if (contact && contact->pending && contact->sport == p->dport && contact->dport == p->sport)
+    if (slot != NF_NONE && is_answer(ps_contact_at(ps, slot), p) && !(p->flags & NF_P_FRAGMENT) &&
+        p->payload == p->l4 + p->l4_len && ps_is_right(nf, p))
         end_contact(nf, slot, p->tcp_flags & NF_TCP_RST ? PS_REFUSED : PS_SUCCESSES, now);
 }
 
 static void ps_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
 {
     const struct ps_config *config = nf->config;
-    const struct ps *ps = nf->state;
 
     for (uint32_t i = 0; i < n; i++) {
         struct nf_packet *p = packets[i];
@@ -275,9 +300,9 @@ static void ps_process(struct nf *nf, struct nf_packet *const packets[], uint32_
         if (!(p->flags & (NF_P_IPV4 | NF_P_IPV6_READ)))
             continue;
         if (nf_sides_has(config->watch, p)) {
-            if (ps->scanners || tcp)
-                look_at_host(nf, p, tcp, now);
-        } else if (tcp && p->tcp_flags & (NF_TCP_SYN | NF_TCP_RST) && !nf_tcp_is_request(p->tcp_flags)) {
+            look_at_host(nf, p, tcp, now);
+        } else if (tcp && p->tcp_flags & (NF_TCP_SYN | NF_TCP_RST) && !nf_tcp_is_request(p->tcp_flags) &&
+                   !nf_tcp_is_impossible(p->tcp_flags)) {
             look_at_answer(nf, p, now);
         }
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What portscan's files share: packets and walks (portscan.c), and what is read of the configuration, shown
- * to operators and checked of a peer (portscan_commands.c). */
+/* What portscan's files share: packets and walks (portscan.c), what is believed of packets
+ * (portscan_packet.c), and what is read of the configuration, shown to operators and checked of a peer
+ * (portscan_commands.c). */
 #ifndef NFS_PORTSCAN_PARTS_H
 #define NFS_PORTSCAN_PARTS_H
 
@@ -37,6 +38,7 @@ struct ps_pair {
 };
 struct ps_contact {
     uint16_t sport, dport; /* of the first connection, network order */
+    uint32_t seq;          /* of what is behind its SYN */
     uint32_t pending;      /* 1: it has no outcome yet */
 };
 
@@ -57,6 +59,8 @@ struct ps {
     X(PS_BENIGN, "benign")               /* walks that ended at the other threshold */                       \
     X(PS_RELEASED, "released")           /* scanners that are none any more: `hold`, or an operator */       \
     X(PS_DROPPED, "dropped")             /* dropped: packets of scanners */                                  \
+    X(PS_HIDDEN, "hidden")               /* dropped: what does not show whether it is a SYN */               \
+    X(PS_CHECKSUM, "checksum")           /* SYNs and answers with a wrong checksum, which are none */        \
     X(PS_DISPLACED, "displaced")         /* hosts and contacts that have made room */                        \
     X(PS_HOSTS_FULL, "hosts_full")       /* outcomes of hosts that found no room */                          \
     X(PS_CONTACTS_FULL, "contacts_full") /* connections to destinations that found no room; they pass */
@@ -71,6 +75,11 @@ static inline const struct ps_contact *ps_contact_at(const struct ps *ps, uint32
 {
     return nf_map_value(ps->contacts, slot);
 }
+
+/* portscan_packet.c. Whether it begins a connection is not to be seen. */
+bool ps_hides_flags(const struct nf_packet *p);
+/* Its checksum is, as far as headers say: a checksum covers all of a datagram. */
+bool ps_is_right(const struct nf *nf, const struct nf_packet *p);
 
 /* The host of this slot is not known any more. */
 void ps_forget_host(const struct nf *nf, uint32_t slot);

@@ -71,8 +71,8 @@ static uint32_t put_l4(const struct nft_spec *s, uint8_t *l4)
     if (s->proto == 6) {
         put16(l4, s->sport);
         put16(l4 + 2, s->dport);
-        put32(l4 + 4, 0x01020304);
-        put32(l4 + 8, 0x05060708);
+        put32(l4 + 4, s->seq ? s->seq : 0x01020304);
+        put32(l4 + 8, s->ack ? s->ack : 0x05060708);
         l4[12] = 5 << 4;
         l4[13] = s->tcp;
         put16(l4 + 14, 65535);

@@ -20,6 +20,7 @@ struct nft_spec {
     uint16_t sport, dport; /* ICMP: sport is the identifier */
     uint8_t proto;
     uint8_t tcp;        /* flags */
+    uint32_t seq, ack;  /* of TCP; 0: some number */
     uint8_t type, code; /* ICMP */
     uint8_t tags;       /* VLAN tags, 0 … 2 */
     uint8_t options;    /* words of IPv4 options (no-operations), 0 … 10 */

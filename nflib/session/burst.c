@@ -181,6 +181,16 @@ void nf_session_asks_again(const struct nf *nf, struct nf_packet *p)
     nf_sessions_lane(nf)->noted = true;
 }
 
+void nf_session_stays_open(const struct nf *nf, const struct nf_session *s, uint64_t now)
+{
+    const struct nf *first = &nf_sessions_lane(nf)->nfs[0];
+    struct nf_session *edit = ft_edit_in_line(nf->region, s, sizeof(*s));
+
+    edit->key[0].own[0] = NF_TCP_ESTABLISHED;
+    nf_session_reclass(first, nf->env->sessions->table, edit,
+                       nf_timeout_class(NF_PROTO_TCP, NF_TCP_ESTABLISHED), now);
+}
+
 /* ---- for NFs: of a packet without a key, `look` is what was there before ------------------------- */
 
 bool nf_session_later(const struct nf *nf, const struct nf_packet *p)

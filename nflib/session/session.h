@@ -169,6 +169,9 @@ void nf_session_asks_again(const struct nf *nf, struct nf_packet *p);
 /* The NF drops a packet of TCP that is not of its session's connection, as its numbers show: what its flags
  * have done to the session's state is undone, for all NFs. */
 void nf_session_disbelieve(const struct nf *nf, const struct nf_packet *p);
+/* Of TCP, in `process`: the NF follows sequence numbers and knows that the reset which came is none, so the
+ * session is of an open connection as before. */
+void nf_session_stays_open(const struct nf *nf, const struct nf_session *s, uint64_t now);
 /* True: a join would find room. */
 bool nf_session_room(const struct nf *nf, const struct nf_packet *p);
 /* The NF has nothing more to do with the flow; the others in it go on. session_end is not called for it. */

@@ -8,16 +8,22 @@
  * receiver cannot read it either until the hole is filled, so a packet that fills one stands for all that
  * becomes readable by it, and who drops that packet keeps all of it from the receiver.
  *
- * Overlaps: the first copy wins (as on Windows; Novak and Sturges: Target-based TCP stream reassembly, 2007).
- * A packet that contradicts what is kept is not taken, nor is one that finds no room or lies outside of what
- * could be kept: whoever drops it has the sender send it again, as if it had been lost. Whoever lets it pass
- * sees a gap: when more comes and the receiver has acknowledged bytes that were not taken, the stream goes on
- * behind those. What has been handed over already is not kept, so a second copy of it is not compared.
+ * One rule holds for what its sender may do: until the receiver has acknowledged a byte, no other one passes
+ * in its place. Why the first one might not have been taken need not be known: its packet died on the way,
+ * was too old (RFC 7323), acknowledged what was never sent (RFC 5961), found the window closed. So a copy of
+ * what has been handed over is kept until it is acknowledged, and a packet that contradicts a copy is not
+ * taken: the first one wins (Novak and Sturges: Target-based TCP stream reassembly, 2007). Nor is one that
+ * finds no room or lies outside of what could be kept. Who does not take a packet drops it, and it is sent
+ * again, as if it had been lost. Where the pool is full, the next bytes of a stream pass without a copy;
+ * until they are acknowledged they are not taken once more, whatever they are.
  *
  * A stream begins with its SYN. While its receiver has not acknowledged that one, another SYN begins it anew,
  * and what follows is not taken before the receiver has answered with a SYN-ACK. What lies in front of a
- * beginning that was seen is outside. Data without an ACK, and flags that cannot be, are not taken, as the
- * receiver does not.
+ * beginning that was seen is outside. Data without an ACK or with one of what was never sent, and flags that
+ * cannot be, are not taken, as the receiver does not. A stream that was picked up in the middle begins at the
+ * first segment or, if one in front of it comes before an ACK, at that one; who acknowledges what lies behind
+ * a hole has it begin there. A reset ends what its receiver surely ends; where it may not believe it, the
+ * stream goes on, and a SYN-ACK to a SYN that came since begins both directions anew.
  *
  * Written by the NF's lane; pool and streams lie in the region.
  */
@@ -26,7 +32,7 @@
 
 #include "nflib/session/session.h"
 
-/* Bytes of a piece, of which the pool has a number. A segment that is kept takes as many as it needs. */
+/* Bytes of a piece, of which the pool has a number. Segments take as many as they need. */
 #define NF_STREAM_PIECE 496u
 
 enum nf_stream_flags {
@@ -35,7 +41,7 @@ enum nf_stream_flags {
     NF_STREAM_FAR = 1 << 2,      /* 2 GiB and more have passed */
     NF_STREAM_FIN = 1 << 3,      /* its end has been handed over */
     NF_STREAM_RESET = 1 << 4,    /* its sender has reset the connection, where the receiver believes it */
-    NF_STREAM_ACKED = 1 << 5,    /* `acked` means something: it is ahead of `next` */
+    NF_STREAM_UNSURE = 1 << 5,   /* not all that is not acknowledged has a copy */
     NF_STREAM_ANSWERED = 1 << 6, /* its receiver has acknowledged what it begins with, or more */
     /* Another one was here before, which its receiver may still have: nothing is taken until an answer. */
     NF_STREAM_DOUBTED = 1 << 7,
@@ -46,20 +52,19 @@ enum nf_stream_flags {
 struct nf_stream {
     uint32_t start;      /* sequence number of its first byte */
     uint32_t next;       /* of the next byte to hand over */
-    uint32_t acked;      /* by the receiver */
-    struct nf_list kept; /* pieces kept behind a hole */
-    uint16_t pieces;
-    uint8_t flags; /* enum nf_stream_flags */
-    uint8_t zero;
+    struct nf_list sent; /* copies of what is not acknowledged */
+    struct nf_list kept; /* pieces behind a hole */
+    uint16_t pieces;     /* of both */
+    uint8_t flags;       /* enum nf_stream_flags */
+    uint8_t asked;       /* 1: a SYN of another connection has passed */
 };
 
-/* Bytes that have become readable: `len` bytes of direction `reply`, behind `gap` that nobody will see. */
+/* Bytes that have become readable: `len` bytes of direction `reply`. */
 struct nf_stream_bytes {
     const uint8_t *bytes;
     uint32_t len;
-    uint32_t gap;
-    /* How many bytes of the stream come before `bytes`; from 2^31 on modulo 2^32, + 2^32. No more than `gap`:
-     * a stream begins, and what was read before in this direction is of another one. */
+    /* How many bytes of the stream come before `bytes`; from 2^31 on modulo 2^32, + 2^32. 0: a stream begins,
+     * perhaps anew, and what was read before in this direction does not count. */
     uint64_t at;
     bool reply;
 };
@@ -72,25 +77,27 @@ enum nf_stream_taken {
     NF_STREAM_READ,    /* nothing of it is left to do */
     NF_STREAM_KEPT,    /* behind a hole */
     NF_STREAM_OLD,     /* all of it had been handed over before, or is kept */
-    NF_STREAM_DIFFERS, /* not taken: contradicts what is kept */
-    NF_STREAM_FULL,    /* not taken: behind a hole, and no room */
+    NF_STREAM_DIFFERS, /* not taken: contradicts what has passed and is not acknowledged */
+    NF_STREAM_UNSEEN,  /* not taken: the same perhaps, but there is no copy to compare it with */
+    NF_STREAM_FULL,    /* not taken: no room to keep it, or a copy of it */
     NF_STREAM_OUTSIDE, /* not taken: farther ahead than could be kept, not between the stream's ends, or of
                         * one that is doubted and not answered */
     NF_STREAM_UNKNOWN, /* not taken: its beginning was not seen, and `loose` is false */
-    NF_STREAM_WRONG,   /* not taken: data or an end without an ACK, or flags that cannot be */
+    NF_STREAM_WRONG, /* not taken: data or an end without an ACK, or with one of what was never sent, or flags
+                      * that cannot be */
 };
 
 /* In the NF's config struct, filled by rows of its parameters. */
 struct nf_streams_config {
     uint32_t pieces;      /* in all, of a lane */
-    uint32_t flow_pieces; /* of a direction of a connection; what lies farther ahead is outside */
+    uint32_t flow_pieces; /* of a direction of a connection: not acknowledged, or behind a hole */
     bool loose;           /* streams whose beginning was not seen are taken from there on */
 };
 #define NF_STREAMS_PARAMS(type, field)                                                                       \
-    NF_PARAM_AT(type, "stream_pieces", field.pieces, NF_U32, "16384",                                        \
-                "pieces of 496 bytes that are kept behind holes at most, of a lane", .min = 1,               \
-                .max = 4u << 20),                                                                            \
-        NF_PARAM_AT(type, "flow_pieces", field.flow_pieces, NF_U32, "136",                                   \
+    NF_PARAM_AT(type, "stream_pieces", field.pieces, NF_U32, "32768",                                        \
+                "pieces of 496 bytes that are kept until they are acknowledged at most, of a lane",          \
+                .min = 1, .max = 4u << 20),                                                                  \
+        NF_PARAM_AT(type, "flow_pieces", field.flow_pieces, NF_U32, "2048",                                  \
                     "the same, of a direction of a connection", .min = 1, .max = 32768),                     \
         NF_PARAM_AT(type, "loose", field.loose, NF_BOOL, "true",                                             \
                     "streams whose beginning was not seen are looked at from there on")

@@ -128,13 +128,6 @@ static void begin_pattern(struct ips_look *look, bool reply, uint32_t content, u
     list_patterns(look, reply);
 }
 
-/* Bytes are missing: no pattern goes over them. */
-static void stop_patterns(struct ips_look *look)
-{
-    for (uint32_t i = 0; i < look->patterns; i++)
-        look->pattern[i]->state = look->pattern[i]->begins = 0;
-}
-
 /* One more byte for a pattern; true: it ends here. */
 static bool step_pattern(const struct ips_pcre *pcre, struct ips_note *note, uint8_t byte)
 {
@@ -264,11 +257,6 @@ void ips_look_through(struct ips_look *look, const struct nf_stream_bytes *bytes
     uint32_t state[2] = {flow->state[bytes->reply][0], flow->state[bytes->reply][1]};
 
     list_patterns(look, bytes->reply);
-    if (bytes->gap) {
-        state[0] = state[1] = 0;
-        stop_patterns(look);
-        end_patterns(look, bytes->reply);
-    }
     for (uint32_t i = 0; i < bytes->len && !look->verdict; i++) {
         if (ft_unlikely(look->patterns))
             step_patterns(look, bytes->reply, bytes->bytes[i], (uint32_t)(bytes->at + i + 1));

@@ -71,9 +71,7 @@ static void read_bytes(void *arg, const struct nf_stream_bytes *bytes)
 {
     struct ips_look *look = arg;
 
-    look->sums[IPS_GAPS] += bytes->gap != 0;
-    look->sums[IPS_GAP_BYTES] += bytes->gap;
-    if (bytes->at == bytes->gap) /* of another stream was what came before */
+    if (bytes->at == 0) /* of another stream was what came before */
         renew_direction(look->nf, look->flow, bytes->reply);
     if (!look->verdict)
         ips_look_through(look, bytes);
@@ -82,22 +80,23 @@ static void read_bytes(void *arg, const struct nf_stream_bytes *bytes)
 /* What was not taken is dropped: its sender sends it again. */
 static void take_segment(struct ips_look *look)
 {
-    static const uint8_t reasons[] = {[NF_STREAM_DIFFERS] = IPS_DIFFERS,
-                                      [NF_STREAM_FULL] = IPS_FULL,
-                                      [NF_STREAM_OUTSIDE] = IPS_OUTSIDE,
-                                      [NF_STREAM_UNKNOWN] = IPS_UNKNOWN,
-                                      [NF_STREAM_WRONG] = IPS_INVALID};
+    static const uint8_t reasons[] = {[NF_STREAM_DIFFERS] = IPS_DIFFERS, [NF_STREAM_UNSEEN] = IPS_UNSEEN,
+                                      [NF_STREAM_FULL] = IPS_FULL,       [NF_STREAM_OUTSIDE] = IPS_OUTSIDE,
+                                      [NF_STREAM_UNKNOWN] = IPS_UNKNOWN, [NF_STREAM_WRONG] = IPS_INVALID};
     const struct nf_stream_reader reader = {.read = read_bytes, .arg = look};
     struct ips *ips = look->nf->state;
     struct nf_stream *s = &look->flow->stream[look->reply];
-    bool known = s->flags & NF_STREAM_KNOWN;
+    bool known = s->flags & NF_STREAM_KNOWN, was = s->flags & NF_STREAM_RESET;
     enum nf_stream_taken taken;
 
+    ips_clear_urgent(look);
     look->next = known ? s->next : ntohl(nf_get32(look->p->data + look->p->l4 + 4));
     taken = nf_stream_take(look->nf, ips->streams, look->flow->stream, look->p, look->reply, &reader);
     look->sums[IPS_MIDSTREAM] += !known && s->flags & NF_STREAM_MIDDLE;
     look->sums[IPS_KEPT] += taken == NF_STREAM_KEPT;
     look->sums[IPS_OLD] += taken == NF_STREAM_OLD;
+    if (known && !was && s->flags & NF_STREAM_RESET)
+        ips_carry_far(look->p);
     if (taken >= NF_STREAM_DIFFERS && !look->verdict)
         nf_drop(look->nf, look->p, reasons[taken]);
 }
@@ -113,6 +112,7 @@ static void take_datagram(struct ips_look *look)
 
 static void inspect(struct ips_look *look)
 {
+    const struct ips *ips = look->nf->state;
     struct nf_packet *p = look->p;
 
     look->sums[IPS_PACKETS]++;
@@ -133,8 +133,10 @@ static void inspect(struct ips_look *look)
         take_datagram(look);
     if (!look->verdict)
         return;
-    if (p->proto == NF_PROTO_TCP)
+    if (p->proto == NF_PROTO_TCP) {
         look->flow->flags |= IPS_FLOW_BLOCKED;
+        nf_stream_release(look->nf, ips->streams, look->flow->stream);
+    }
     if (look->verdict == IPS_REJECT) {
         ips_reject(look);
         look->flow->stream[0].flags |= NF_STREAM_RESET;
@@ -187,6 +189,8 @@ static void ips_process(struct nf *nf, struct nf_packet *const packets[], uint32
         struct ips_look look = {.nf = nf, .p = packets[i], .now = now, .sums = sums};
 
         look_at(&look);
+        if (ft_unlikely(packets[i]->tcp_flags & NF_TCP_RST))
+            ips_keep_open(&look);
     }
     nf_count_all(nf, sums, IPS_COUNTERS_COUNT);
 }

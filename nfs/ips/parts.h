@@ -24,25 +24,25 @@ struct ips_config {
     X(IPS_PACKETS, "inspected")   /* packets of TCP and UDP */                                               \
     X(IPS_OTHER, "not_inspected") /* what is neither */                                                      \
     X(IPS_CREATED, "flows_created")                                                                          \
-    X(IPS_MATCHES, "matches")     /* of rules */                                                             \
-    X(IPS_ALERTS, "alerts")       /* of those, what people are told */                                       \
-    X(IPS_DROPPED, "dropped")     /* packets dropped by a rule */                                            \
-    X(IPS_REJECTED, "rejected")   /* the same, and both ends told */                                         \
-    X(IPS_BLOCKED, "blocked")     /* later packets of flows in which a rule has dropped one */               \
-    X(IPS_MIDSTREAM, "midstream") /* streams whose beginning was not seen, picked up */                      \
-    X(IPS_KEPT, "segments_kept")  /* behind a hole */                                                        \
-    X(IPS_OLD, "retransmitted")   /* segments of which nothing was new */                                    \
-    X(IPS_GAPS, "gaps")           /* holes that were passed over */                                          \
-    X(IPS_GAP_BYTES, "gap_bytes")                                                                            \
-    X(IPS_DIFFERS, "overlap_differs")   /* dropped: contradicts a segment that is kept */                    \
-    X(IPS_FULL, "segments_full")        /* dropped: behind a hole, and no room to keep it */                 \
-    X(IPS_OUTSIDE, "out_of_window")     /* dropped: too far ahead, or outside of its ends */                 \
-    X(IPS_UNKNOWN, "beginning_unseen")  /* dropped: loose is false */                                        \
-    X(IPS_INVALID, "invalid")           /* dropped: flags with which its receiver does not take it */        \
-    X(IPS_CHECKSUM, "checksum")         /* dropped: its receiver would drop it */                            \
-    X(IPS_FRAGMENTS, "fragments")       /* as `fragments` says */                                            \
-    X(IPS_MALFORMED, "malformed")       /* dropped */                                                        \
-    X(IPS_NOTES_FULL, "notes_full")     /* contents of rules with several without room: see notes.c */       \
+    X(IPS_MATCHES, "matches")          /* of rules */                                                        \
+    X(IPS_ALERTS, "alerts")            /* of those, what people are told */                                  \
+    X(IPS_DROPPED, "dropped")          /* packets dropped by a rule */                                       \
+    X(IPS_REJECTED, "rejected")        /* the same, and both ends told */                                    \
+    X(IPS_BLOCKED, "blocked")          /* later packets of flows in which a rule has dropped one */          \
+    X(IPS_MIDSTREAM, "midstream")      /* streams whose beginning was not seen, picked up */                 \
+    X(IPS_KEPT, "segments_kept")       /* behind a hole */                                                   \
+    X(IPS_OLD, "retransmitted")        /* segments of which nothing was new */                               \
+    X(IPS_DIFFERS, "overlap_differs")  /* dropped: contradicts what has passed and is not acknowledged */    \
+    X(IPS_UNSEEN, "overlap_unknown")   /* dropped: the same perhaps, of what was not copied */               \
+    X(IPS_FULL, "segments_full")       /* dropped: no room to keep it until it is acknowledged */            \
+    X(IPS_OUTSIDE, "out_of_window")    /* dropped: too far ahead, or outside of its ends */                  \
+    X(IPS_UNKNOWN, "beginning_unseen") /* dropped: loose is false */                                         \
+    X(IPS_INVALID, "invalid")       /* dropped: flags or an ACK with which its receiver does not take it */  \
+    X(IPS_URGENT, "urgent")         /* made ordinary data */                                                 \
+    X(IPS_CHECKSUM, "checksum")     /* dropped: its receiver would drop it */                                \
+    X(IPS_FRAGMENTS, "fragments")   /* as `fragments` says */                                                \
+    X(IPS_MALFORMED, "malformed")   /* dropped */                                                            \
+    X(IPS_NOTES_FULL, "notes_full") /* contents of rules with several without room: see notes.c */           \
     X(IPS_TRACKED_FULL, "tracked_full") /* matches that no threshold could count */                          \
     X(IPS_TABLE_FULL, "flows_full")     /* dropped */
 enum ips_counter { IPS_COUNTERS(NF_COUNTER) IPS_COUNTERS_COUNT };
@@ -149,6 +149,11 @@ struct ips_decision {
 struct ips_decision ips_threshold(struct ips_look *look, const struct ips_rule *rule, const uint8_t addr[16]);
 uint64_t ips_tracks_bytes(uint32_t max_tracked);
 struct nf_shared_map *ips_tracks_make(struct nf *nf, uint32_t max_tracked);
+
+/* normalize.c: what is changed of packets of TCP, and what becomes of resets. */
+void ips_clear_urgent(struct ips_look *look);
+void ips_carry_far(struct nf_packet *p);
+void ips_keep_open(const struct ips_look *look);
 
 /* ips_reject.c: tells the ends of the packet, which is dropped. */
 void ips_reject(const struct ips_look *look);

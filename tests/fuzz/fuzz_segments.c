@@ -2,11 +2,12 @@
 /*
  * Streams: segments of one connection, cut, doubled, overlapped, out of order, with other bytes, ends, resets
  * and acknowledgements of any kind. What is handed over is in order, without a byte that was not sent in that
- * place, and gaps are where they are said to be; what is kept stays within its bounds and is given back. Then
- * the input may damage the pool, as a peer could that sends one: the check refuses it, or the chain runs on
- * it, and what it leaves passes the check.
+ * place; until a byte is acknowledged no other one is taken in its place; what is kept stays within its
+ * bounds and is given back. Then the input may damage the pool, as a peer could that sends one: the check
+ * refuses it, or the chain runs on it, and what it leaves passes the check.
  */
 #include "nflib/chain/chain.h"
+#include "nflib/net/bytes.h"
 #include "nflib/net/tcp.h"
 #include "nflib/stream/parts.h"
 #include "tests/fuzz/fuzz.h"
@@ -47,15 +48,42 @@ static void read_bytes(void *arg, const struct nf_stream_bytes *bytes)
     const struct reading *r = arg;
     uint32_t first = r->pair[bytes->reply].start + (uint32_t)bytes->at;
 
-    if (bytes->at == bytes->gap)
+    if (bytes->at == 0)
         position[bytes->reply] = 0; /* the stream begins anew */
-    FUZZ_MUST(bytes->at == position[bytes->reply] + bytes->gap,
-              "bytes at %lu behind a gap of %u, expected %lu", bytes->at, bytes->gap,
-              position[bytes->reply] + bytes->gap);
+    FUZZ_MUST(bytes->at == position[bytes->reply], "bytes at %lu, expected %lu", bytes->at,
+              position[bytes->reply]);
     position[bytes->reply] = bytes->at + bytes->len;
     for (uint32_t i = 0; i < bytes->len && honest; i++)
         FUZZ_MUST(bytes->bytes[i] == byte_at(first + i), "byte %lu is 0x%02x, expected 0x%02x", bytes->at + i,
                   bytes->bytes[i], byte_at(first + i));
+}
+
+/* ---- what has passed ------------------------------------------------------------------------------ */
+
+#define PASSED 8192u
+
+static bool damaged;               /* then streams are other ones than what has passed */
+static uint16_t passed[2][PASSED]; /* by sequence number: the byte + 1, until it is acknowledged */
+
+static void note_passed(const struct nf_packet *p, bool reply, enum nf_stream_taken taken)
+{
+    uint32_t n, seq = ntohl(nf_get32(p->data + p->l4 + 4)), ack = ntohl(nf_get32(p->data + p->l4 + 8));
+    const uint8_t *bytes = nf_packet_payload(p, &n);
+
+    if (p->tcp_flags & NF_TCP_SYN) /* it may be of another connection */
+        memset(passed, 0, sizeof(passed));
+    if (taken >= NF_STREAM_DIFFERS || p->tcp_flags & NF_TCP_RST || damaged)
+        return;
+    if (p->tcp_flags & NF_TCP_ACK)
+        for (uint32_t at = FIRST - 1; at != ack && at - FIRST + 1 < PASSED; at++)
+            passed[!reply][at % PASSED] = 0;
+    for (uint32_t i = 0; i < n && !(p->tcp_flags & NF_TCP_SYN); i++) {
+        uint16_t *was = &passed[reply][(seq + i) % PASSED];
+
+        FUZZ_MUST(!*was || *was == bytes[i] + 1, "byte %u of %u passes as 0x%02x, and has as 0x%02x", i, seq,
+                  bytes[i], *was - 1);
+        *was = (uint16_t)(bytes[i] + 1);
+    }
 }
 
 static void take(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t at)
@@ -78,6 +106,7 @@ static void take(struct nf *nf, struct nf_packet *const packets[], uint32_t n, u
         if (nf_tcp_is_request(p->tcp_flags) && nf_stream_is_over(pair))
             nf_stream_renew(nf, taker->streams, pair);
         taken = nf_stream_take(nf, taker->streams, pair, p, reply, &reader);
+        note_passed(p, reply, taken);
         FUZZ_MUST(taken != NF_STREAM_DIFFERS || !honest || ends, "bytes differ that were sent once");
         FUZZ_MUST(pair[reply].pieces <= PIECES / 2, "%u pieces are kept", pair[reply].pieces);
         kept = nf_lists_count(taker->streams->pieces);
@@ -152,7 +181,9 @@ static void open_chain(void)
         FUZZ_MUST(nf_chain_region(&region, &config, &how, &fault) == 0, "%s", fault.text);
     FUZZ_MUST(nf_chain_make(&chain, &config, region, 0, 7, &fault) == 0, "%s", fault.text);
     now = NF_SECOND;
+    damaged = false;
     position[0] = position[1] = 0;
+    memset(passed, 0, sizeof(passed));
     honest = true;
     ends = false;
     kept = 0;
@@ -208,6 +239,7 @@ static bool damage(struct fuzz_input *in)
         region->base[a->offset + at] ^= fuzz_u8(in);
     }
     honest = false;
+    damaged = true;
     return nf_chain_check(chain, NULL, NULL, &fault) == 0;
 }
 

@@ -65,7 +65,7 @@ static void who_contradicts_what_is_kept_is_dropped(void)
     assert_int_equal(help_ips_counter("overlap_differs"), 3);
 }
 
-static void room_behind_holes_is_bounded(void)
+static void room_is_bounded(void)
 {
     help_ips_open(IPS(", stream_pieces: 3, flow_pieces: 2"), DROP);
     help_ips_begin();
@@ -79,22 +79,32 @@ static void room_behind_holes_is_bounded(void)
     assert_false(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 520, 101, "two"));
     assert_int_equal(help_ips_counter("segments_full"), 2);
     assert_true(help_ips_client(101, "123456789"));
-    assert_true(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 520, 101, "two"));
+    assert_false(help_ips_client(101, "123456789")); /* no copy is there to compare it with */
+    assert_int_equal(help_ips_counter("overlap_unknown"), 1);
+    assert_true(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 520, 113, "two"));
+    assert_true(help_ips_client(101, "123456789"));
+    assert_int_equal(help_ips_counter("retransmitted"), 1);
 }
 
-static void a_hole_that_the_receiver_does_not_have_is_passed_over(void)
+/* It was on its way when the chain began: both ends know more than the chain. */
+static void a_stream_that_is_picked_up_begins_where_its_receiver_says(void)
 {
     help_ips_open(IPS(), ALERT);
-    help_ips_begin();
     assert_true(help_ips_client(110, "att"));
-    assert_true(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 501, 113, ""));
-    assert_int_equal(help_ips_counter("gaps"), 0); /* perhaps it is still to come */
-    assert_true(help_ips_client(113, "ack"));
-    assert_int_equal(help_ips_counter("gaps"), 1);
-    assert_int_equal(help_ips_counter("gap_bytes"), 9);
-    assert_int_equal(help_ips_counter("matches"), 1);
+    assert_true(help_ips_client(200, "att"));
+    assert_true(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 501, 203, ""));
+    assert_true(help_ips_client(203, "ack"));
+    assert_int_equal(help_ips_counter("matches"), 1); /* it begins at 200, not at 110 */
     assert_true(help_ips_client(101, "retransmit"));
     assert_int_equal(help_ips_counter("retransmitted"), 1);
+    help_chain_close(&help_ips);
+    help_ips_open(IPS(), ALERT);
+    assert_true(help_ips_client(104, "ack"));
+    assert_true(help_ips_client(107, "and"));
+    assert_true(help_ips_client(101, "att")); /* in front of it, and nothing was acknowledged */
+    assert_int_equal(help_ips_counter("matches"), 1);
+    assert_false(help_ips_client(107, "or_"));
+    assert_int_equal(help_ips_counter("overlap_differs"), 1);
 }
 
 static void a_connection_begins_anew_when_the_last_one_is_over_for_both(void)
@@ -109,11 +119,12 @@ static void a_connection_begins_anew_when_the_last_one_is_over_for_both(void)
     help_ips_open(IPS(), DROP);
     help_ips_begin();
     assert_true(help_ips_client(101, "att"));
+    assert_true(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 501, 104, ""));
     assert_true(help_ips_tcp(NF_INSIDE, NFT_RST, 104, 0, ""));
     assert_true(help_ips_tcp(NF_INSIDE, NFT_SYN, 9000, 0, ""));
     assert_true(help_ips_tcp(NF_OUTSIDE, NFT_SYN | NFT_ACK, 700, 9001, ""));
-    assert_true(help_ips_client(9001, "ack"));
-    assert_false(help_ips_client(9004, "attack"));
+    assert_true(help_ips_tcp(NF_INSIDE, NFT_ACK, 9001, 701, "ack"));
+    assert_false(help_ips_tcp(NF_INSIDE, NFT_ACK, 9004, 701, "attack"));
 }
 
 static void directions_and_states_of_flows(void)
@@ -251,8 +262,8 @@ int main(void)
         HELP_CASE(what_completes_a_match_is_dropped_and_what_follows),
         HELP_CASE(a_packet_that_fills_a_hole_stands_for_what_is_behind_it),
         HELP_CASE(who_contradicts_what_is_kept_is_dropped),
-        HELP_CASE(room_behind_holes_is_bounded),
-        HELP_CASE(a_hole_that_the_receiver_does_not_have_is_passed_over),
+        HELP_CASE(room_is_bounded),
+        HELP_CASE(a_stream_that_is_picked_up_begins_where_its_receiver_says),
         HELP_CASE(a_connection_begins_anew_when_the_last_one_is_over_for_both),
         HELP_CASE(directions_and_states_of_flows),
         HELP_CASE(thresholds_decide_who_is_told_and_what_is_dropped),

@@ -20,7 +20,7 @@ static void both_ends_of_what_is_rejected_are_told(void)
                          "reject udp any any -> any any (content:\"attack\"; sid:2;)\n");
     help_ips_begin();
     assert_true(help_ips_client(101, "att"));
-    assert_false(help_ips_tcp(NF_INSIDE, NFT_ACK, 101, 555, "attack"));
+    assert_false(help_ips_tcp(NF_INSIDE, NFT_ACK, 101, 501, "attack"));
     assert_int_equal(nf_chain_emitted(help_ips.chain, &made), 2);
     for (unsigned i = 0; i < 2; i++) {
         assert_true(nft_see(made[i].frame, made[i].len, &seen));
@@ -28,7 +28,7 @@ static void both_ends_of_what_is_rejected_are_told(void)
         assert_int_equal(made[i].port, i);
         assert_int_equal(seen.dst, NFT_IP(10, 0, 0, i + 1));
         assert_int_equal(seen.dport, i ? 80 : 4000);
-        assert_int_equal(get32(made[i].frame + seen.l4 + 4), i ? 104 : 555); /* what each expects next */
+        assert_int_equal(get32(made[i].frame + seen.l4 + 4), i ? 104 : 501); /* what each expects next */
         assert_int_equal(made[i].frame[seen.l4 + 13] & NFT_RST, NFT_RST);
     }
     assert_false(help_ips_udp(NF_INSIDE, "attack"));

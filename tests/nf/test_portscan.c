@@ -2,7 +2,8 @@
 /* portscan: outcomes of first connections, what becomes of scanners, full tables, operators, a peer's state.
  */
 #include "nfs/portscan_parts.h"
-#include "tests/nf/help_chain.h"
+#include "tests/nf/help_portscan.h"
+#include "tests/nf/help_segment.h"
 #include "tests/unit/help_content.h"
 
 #include <stdarg.h>
@@ -11,204 +12,162 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PORTSCAN(more) "    - portscan: { " more " }\n"
-#define S              NFT_IP(198, 51, 100, 7) /* a host outside */
-#define D(i)           NFT_IP(10, 0, (i) / 250, 1 + (i) % 250)
-
-static struct help_chain h;
-
-static uint64_t counter(const char *name)
-{
-    return help_chain_counter(&h, "portscan", name);
-}
-
-static void open_one(const char *nfs)
-{
-    help_chain_open(&h, nfs, NULL, 3);
-    help_chain_idle(&h, 100 * HELP_SECOND);
-}
-
-static bool tcp(uint8_t side, uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport, uint8_t flags)
-{
-    struct nft_spec s = {.src = src, .dst = dst, .sport = sport, .dport = dport, .proto = 6, .tcp = flags};
-
-    return help_chain_spec(&h, side, &s, NULL);
-}
-
-static bool syn(uint32_t src, uint32_t dst)
-{
-    return tcp(NF_OUTSIDE, src, 4000, dst, 80, NFT_SYN);
-}
-
-static bool answer(uint32_t src, uint32_t dst, uint8_t flags)
-{
-    return tcp(NF_INSIDE, dst, 80, src, 4000, flags | NFT_ACK);
-}
-
-static void outcomes_are(uint64_t contacts, uint64_t successes, uint64_t refused, uint64_t unanswered)
-{
-    assert_int_equal(counter("contacts"), contacts);
-    assert_int_equal(counter("successes"), successes);
-    assert_int_equal(counter("refused"), refused);
-    assert_int_equal(counter("unanswered"), unanswered);
-}
-
 /* With the paper's parameters four failures more than successes are a scanner's. */
 static void four_failures_are_a_scanner(void)
 {
-    open_one(PORTSCAN("action: drop"));
+    help_portscan_open(PORTSCAN("action: drop"));
     for (unsigned i = 0; i < 4; i++) {
-        assert_int_equal(counter("scanners"), 0);
-        assert_true(syn(S, D(i)));
-        assert_true(answer(S, D(i), NFT_RST));
+        assert_int_equal(help_portscan_counter("scanners"), 0);
+        assert_true(help_portscan_syn(S, D(i)));
+        assert_true(help_portscan_answer(S, D(i), NFT_RST));
     }
-    outcomes_are(4, 0, 4, 0);
-    assert_int_equal(counter("scanners"), 1);
-    help_chain_has(&h, "portscan",
+    help_portscan_outcomes(4, 0, 4, 0);
+    assert_int_equal(help_portscan_counter("scanners"), 1);
+    help_chain_has(&help_portscan, "portscan",
                    "\"host\":\"198.51.100.7\",\"state\":\"scanner\",\"successes\":0,\"failures\":4");
-    assert_false(syn(S, D(4)));
-    assert_false(tcp(NF_OUTSIDE, S, 5, D(0), 80, NFT_ACK));
-    assert_true(answer(S, D(0), 0)); /* what goes to it passes */
-    assert_true(syn(S + 1, D(4)));
-    assert_int_equal(counter("dropped"), 2);
-    outcomes_are(5, 0, 4, 0);
+    assert_false(help_portscan_syn(S, D(4)));
+    assert_false(help_portscan_tcp(NF_OUTSIDE, S, 5, D(0), 80, NFT_ACK));
+    assert_true(help_portscan_answer(S, D(0), 0)); /* what goes to it passes */
+    assert_true(help_portscan_syn(S + 1, D(4)));
+    assert_int_equal(help_portscan_counter("dropped"), 2);
+    help_portscan_outcomes(5, 0, 4, 0);
 }
 
 static void a_connection_that_nobody_answers_fails_in_time(void)
 {
-    open_one(PORTSCAN("answer: 5"));
+    help_portscan_open(PORTSCAN("answer: 5"));
     for (unsigned i = 0; i < 4; i++)
-        syn(S, D(i));
-    help_chain_wait_tenths(&h, 49);
-    outcomes_are(4, 0, 0, 0);
-    help_chain_wait_tenths(&h, 2);
-    outcomes_are(4, 0, 0, 4);
-    assert_int_equal(counter("scanners"), 1);
-    assert_true(syn(S, D(9))); /* an alert alone */
-    assert_true(answer(S, D(0), NFT_SYN));
-    outcomes_are(4, 0, 0, 4);
+        help_portscan_syn(S, D(i));
+    help_chain_wait_tenths(&help_portscan, 49);
+    help_portscan_outcomes(4, 0, 0, 0);
+    help_chain_wait_tenths(&help_portscan, 2);
+    help_portscan_outcomes(4, 0, 0, 4);
+    assert_int_equal(help_portscan_counter("scanners"), 1);
+    assert_true(help_portscan_syn(S, D(9))); /* an alert alone */
+    assert_true(help_portscan_answer(S, D(0), NFT_SYN));
+    help_portscan_outcomes(4, 0, 0, 4);
 }
 
 static void only_the_first_connection_to_a_destination_counts(void)
 {
-    open_one(PORTSCAN(""));
-    syn(S, D(0));
-    syn(S, D(0));
-    tcp(NF_OUTSIDE, S, 4001, D(0), 81, NFT_SYN);
-    answer(S, D(0), NFT_SYN);
-    answer(S, D(0), NFT_RST);
-    tcp(NF_INSIDE, D(0), 81, S, 4001, NFT_RST | NFT_ACK);
-    outcomes_are(1, 1, 0, 0);
-    syn(S + 1, D(0));
-    outcomes_are(2, 1, 0, 0);
-    help_chain_wait_tenths(&h, 101);
-    outcomes_are(2, 1, 0, 1);
+    help_portscan_open(PORTSCAN(""));
+    help_portscan_syn(S, D(0));
+    help_portscan_syn(S, D(0));
+    help_portscan_tcp(NF_OUTSIDE, S, 4001, D(0), 81, NFT_SYN);
+    help_portscan_answer(S, D(0), NFT_SYN);
+    help_portscan_answer(S, D(0), NFT_RST);
+    help_portscan_tcp(NF_INSIDE, D(0), 81, S, 4001, NFT_RST | NFT_ACK);
+    help_portscan_outcomes(1, 1, 0, 0);
+    help_portscan_syn(S + 1, D(0));
+    help_portscan_outcomes(2, 1, 0, 0);
+    help_chain_wait_tenths(&help_portscan, 101);
+    help_portscan_outcomes(2, 1, 0, 1);
 }
 
 /* Neither to other ports, nor without SYN or RST, nor what the host says itself. */
 static void only_an_answer_to_the_connection_is_one(void)
 {
-    open_one(PORTSCAN(""));
-    syn(S, D(0));
-    tcp(NF_INSIDE, D(0), 81, S, 4000, NFT_RST);
-    tcp(NF_INSIDE, D(0), 80, S, 4001, NFT_SYN | NFT_ACK);
-    tcp(NF_INSIDE, D(1), 80, S, 4000, NFT_SYN | NFT_ACK);
-    tcp(NF_INSIDE, D(0), 80, S, 4000, NFT_ACK);
-    tcp(NF_INSIDE, D(0), 80, S, 4000, NFT_SYN);
-    tcp(NF_OUTSIDE, S, 4000, D(0), 80, NFT_RST);
-    outcomes_are(1, 0, 0, 0);
-    answer(S, D(0), NFT_SYN);
-    outcomes_are(1, 1, 0, 0);
+    help_portscan_open(PORTSCAN(""));
+    help_portscan_syn(S, D(0));
+    help_portscan_tcp(NF_INSIDE, D(0), 81, S, 4000, NFT_RST);
+    help_portscan_tcp(NF_INSIDE, D(0), 80, S, 4001, NFT_SYN | NFT_ACK);
+    help_portscan_tcp(NF_INSIDE, D(1), 80, S, 4000, NFT_SYN | NFT_ACK);
+    help_portscan_tcp(NF_INSIDE, D(0), 80, S, 4000, NFT_ACK);
+    help_portscan_tcp(NF_INSIDE, D(0), 80, S, 4000, NFT_SYN);
+    help_portscan_tcp(NF_OUTSIDE, S, 4000, D(0), 80, NFT_RST);
+    help_portscan_outcomes(1, 0, 0, 0);
+    help_portscan_answer(S, D(0), NFT_SYN);
+    help_portscan_outcomes(1, 1, 0, 0);
 }
 
 static void with_ports_each_of_them_is_a_destination(void)
 {
-    open_one(PORTSCAN("destinations: ports"));
+    help_portscan_open(PORTSCAN("destinations: ports"));
     for (uint16_t port = 1; port <= 4; port++) {
-        tcp(NF_OUTSIDE, S, 4000, D(0), port, NFT_SYN);
-        tcp(NF_INSIDE, D(0), port, S, 4000, NFT_RST | NFT_ACK);
+        help_portscan_tcp(NF_OUTSIDE, S, 4000, D(0), port, NFT_SYN);
+        help_portscan_tcp(NF_INSIDE, D(0), port, S, 4000, NFT_RST | NFT_ACK);
     }
-    outcomes_are(4, 0, 4, 0);
-    assert_int_equal(counter("scanners"), 1);
+    help_portscan_outcomes(4, 0, 4, 0);
+    assert_int_equal(help_portscan_counter("scanners"), 1);
 }
 
 static void hosts_inside_are_watched_where_that_is_said(void)
 {
-    open_one(PORTSCAN("watch: inside"));
-    syn(S, D(0));
-    outcomes_are(0, 0, 0, 0);
-    tcp(NF_INSIDE, D(0), 4000, S, 80, NFT_SYN);
-    tcp(NF_OUTSIDE, S, 80, D(0), 4000, NFT_RST | NFT_ACK);
-    outcomes_are(1, 0, 1, 0);
-    help_chain_has(&h, "portscan", "\"host\":\"10.0.0.1\"");
+    help_portscan_open(PORTSCAN("watch: inside"));
+    help_portscan_syn(S, D(0));
+    help_portscan_outcomes(0, 0, 0, 0);
+    help_portscan_tcp(NF_INSIDE, D(0), 4000, S, 80, NFT_SYN);
+    help_portscan_tcp(NF_OUTSIDE, S, 80, D(0), 4000, NFT_RST | NFT_ACK);
+    help_portscan_outcomes(1, 0, 1, 0);
+    help_chain_has(&help_portscan, "portscan", "\"host\":\"10.0.0.1\"");
 }
 
 static void scan_of(uint32_t src, unsigned first)
 {
     for (unsigned i = first; i < first + 4; i++) {
-        syn(src, D(i));
-        answer(src, D(i), NFT_RST);
+        help_portscan_syn(src, D(i));
+        help_portscan_answer(src, D(i), NFT_RST);
     }
 }
 
 static void a_scanner_is_one_for_a_stated_time(void)
 {
-    open_one(PORTSCAN("action: drop, hold: 60"));
+    help_portscan_open(PORTSCAN("action: drop, hold: 60"));
     scan_of(S, 0);
-    help_chain_wait_tenths(&h, 599);
-    assert_false(syn(S, D(5)));
-    help_chain_wait_tenths(&h, 2);
-    assert_int_equal(counter("released"), 1);
-    assert_true(syn(S, D(5)));
-    assert_true(syn(S, D(0))); /* still known, so no first connection */
-    assert_int_equal(counter("contacts"), 5);
+    help_chain_wait_tenths(&help_portscan, 599);
+    assert_false(help_portscan_syn(S, D(5)));
+    help_chain_wait_tenths(&help_portscan, 2);
+    assert_int_equal(help_portscan_counter("released"), 1);
+    assert_true(help_portscan_syn(S, D(5)));
+    assert_true(help_portscan_syn(S, D(0))); /* still known, so no first connection */
+    assert_int_equal(help_portscan_counter("contacts"), 5);
     scan_of(S, 10);
-    assert_int_equal(counter("scanners"), 2);
+    assert_int_equal(help_portscan_counter("scanners"), 2);
 }
 
 static void what_is_remembered_is_forgotten_in_time(void)
 {
-    open_one(PORTSCAN("answer: 5, remember: 30"));
-    syn(S, D(0));
-    answer(S, D(0), NFT_SYN);
-    help_chain_wait_tenths(&h, 299);
-    syn(S, D(0));
-    outcomes_are(1, 1, 0, 0);
-    help_chain_has(&h, "portscan", "\"successes\":1");
-    help_chain_wait_tenths(&h, 2);
-    syn(S, D(0));
-    outcomes_are(2, 1, 0, 0);
+    help_portscan_open(PORTSCAN("answer: 5, remember: 30"));
+    help_portscan_syn(S, D(0));
+    help_portscan_answer(S, D(0), NFT_SYN);
+    help_chain_wait_tenths(&help_portscan, 299);
+    help_portscan_syn(S, D(0));
+    help_portscan_outcomes(1, 1, 0, 0);
+    help_chain_has(&help_portscan, "portscan", "\"successes\":1");
+    help_chain_wait_tenths(&help_portscan, 2);
+    help_portscan_syn(S, D(0));
+    help_portscan_outcomes(2, 1, 0, 0);
     static char text[65536];
-    assert_int_equal(help_chain_show(&h, "portscan", text, sizeof(text)), 0);
+    assert_int_equal(help_chain_show(&help_portscan, "portscan", text, sizeof(text)), 0);
 }
 
 static void full_tables_let_packets_pass_and_count_them(void)
 {
-    open_one(PORTSCAN("action: drop, max_hosts: 1, max_contacts: 4"));
+    help_portscan_open(PORTSCAN("action: drop, max_hosts: 1, max_contacts: 4"));
     scan_of(S, 0);
-    assert_int_equal(counter("scanners"), 1);
-    assert_true(syn(S + 1, D(0)));
-    assert_int_equal(counter("contacts_full"), 1);
-    help_chain_wait_tenths(&h, 36001);
+    assert_int_equal(help_portscan_counter("scanners"), 1);
+    assert_true(help_portscan_syn(S + 1, D(0)));
+    assert_int_equal(help_portscan_counter("contacts_full"), 1);
+    help_chain_wait_tenths(&help_portscan, 36001);
     for (unsigned i = 0; i < 2; i++) {
-        assert_true(syn(S + 1, D(i)));
-        answer(S + 1, D(i), NFT_RST);
+        assert_true(help_portscan_syn(S + 1, D(i)));
+        help_portscan_answer(S + 1, D(i), NFT_RST);
     }
-    assert_true(syn(S + 2, D(0)));
-    answer(S + 2, D(0), NFT_RST);
-    assert_int_equal(counter("hosts_full"), 1);
-    assert_int_equal(counter("refused"), 7);
+    assert_true(help_portscan_syn(S + 2, D(0)));
+    help_portscan_answer(S + 2, D(0), NFT_RST);
+    assert_int_equal(help_portscan_counter("hosts_full"), 1);
+    assert_int_equal(help_portscan_counter("refused"), 7);
 }
 
 /* SYNs of forged sources, each of which is answered so; 0: not at all. */
 static void flood_with(uint32_t from, uint8_t flags)
 {
     for (uint32_t i = 0; i < 300; i++) {
-        syn(from + i, D(0));
+        help_portscan_syn(from + i, D(0));
         if (flags)
-            answer(from + i, D(0), flags);
+            help_portscan_answer(from + i, D(0), flags);
         if (i % 20 == 19)
-            help_chain_wait_tenths(&h, 101);
+            help_chain_wait_tenths(&help_portscan, 101);
     }
 }
 
@@ -218,82 +177,88 @@ static void a_flood_of_forged_sources_hides_no_scan(void)
     static const uint8_t answers[] = {0, NFT_RST, NFT_SYN};
 
     for (unsigned how = 0; how < 3; how++) {
-        open_one(PORTSCAN("max_hosts: 32, max_contacts: 64"));
+        help_portscan_open(PORTSCAN("max_hosts: 32, max_contacts: 64"));
         for (unsigned i = 0; i < 3; i++) {
-            syn(S + 1, D(i));
-            answer(S + 1, D(i), NFT_RST);
+            help_portscan_syn(S + 1, D(i));
+            help_portscan_answer(S + 1, D(i), NFT_RST);
         }
         flood_with(NFT_IP(192, 0, 2, 0), answers[how]);
-        assert_int_equal(counter("contacts"), 303);
-        assert_true(counter("displaced") > 400 && counter("displaced") < 600);
+        assert_int_equal(help_portscan_counter("contacts"), 303);
+        assert_true(help_portscan_counter("displaced") > 400 && help_portscan_counter("displaced") < 600);
         scan_of(S, 0);
-        assert_int_equal(counter("scanners"), 1);
-        syn(S + 1, D(0)); /* it has been there */
-        assert_int_equal(counter("contacts"), 307);
-        syn(S + 1, D(3));
-        answer(S + 1, D(3), NFT_RST);
-        assert_int_equal(counter("scanners"), 2);
-        assert_int_equal(counter("contacts_full") + counter("hosts_full"), 0);
-        help_chain_close(&h);
+        assert_int_equal(help_portscan_counter("scanners"), 1);
+        help_portscan_syn(S + 1, D(0)); /* it has been there */
+        assert_int_equal(help_portscan_counter("contacts"), 307);
+        help_portscan_syn(S + 1, D(3));
+        help_portscan_answer(S + 1, D(3), NFT_RST);
+        assert_int_equal(help_portscan_counter("scanners"), 2);
+        assert_int_equal(help_portscan_counter("contacts_full") + help_portscan_counter("hosts_full"), 0);
+        help_chain_close(&help_portscan);
     }
-    open_one(PORTSCAN("max_contacts: 64"));
+    help_portscan_open(PORTSCAN("max_contacts: 64"));
     for (uint32_t i = 0; i < 100; i++)
-        syn(S + 100 + i, D(0));
-    assert_int_equal(counter("contacts_full"), 36); /* they may still be answered */
-    help_chain_wait_tenths(&h, 101);
+        help_portscan_syn(S + 100 + i, D(0));
+    assert_int_equal(help_portscan_counter("contacts_full"), 36); /* they may still be answered */
+    help_chain_wait_tenths(&help_portscan, 101);
     scan_of(S, 0);
-    assert_int_equal(counter("scanners"), 1);
+    assert_int_equal(help_portscan_counter("scanners"), 1);
 }
 
 static void operators_change_the_action_and_release_hosts(void)
 {
-    open_one(PORTSCAN(""));
+    help_portscan_open(PORTSCAN(""));
     scan_of(S, 0);
     scan_of(S + 1, 0);
-    assert_true(syn(S, D(9)));
-    assert_int_equal(help_chain_command(&h, "set portscan action=drop"), FT_OK);
-    assert_false(syn(S, D(9)));
-    assert_int_equal(help_chain_command(&h, "set portscan action=reject"), FT_EINVAL);
-    assert_string_equal(h.fault.text, "action=reject: expected alert or drop");
-    assert_int_equal(help_chain_command(&h, "set portscan hold=1"), FT_ENOENT);
-    assert_int_equal(help_chain_command(&h, "clear portscan everything"), FT_EINVAL);
-    assert_int_equal(help_chain_command(&h, "clear portscan 192.0.2.1"), FT_ENOENT);
-    assert_int_equal(help_chain_command(&h, "clear portscan 198.51.100.7"), FT_OK);
-    assert_int_equal(counter("released"), 1);
-    assert_true(syn(S, D(9)));
-    assert_false(syn(S + 1, D(9)));
-    assert_int_equal(help_chain_command(&h, "clear portscan"), FT_OK);
-    assert_true(syn(S + 1, D(9)));
-    assert_int_equal(counter("released"), 2);
+    assert_true(help_portscan_syn(S, D(9)));
+    assert_int_equal(help_chain_command(&help_portscan, "set portscan action=drop"), FT_OK);
+    assert_false(help_portscan_syn(S, D(9)));
+    assert_int_equal(help_chain_command(&help_portscan, "set portscan action=reject"), FT_EINVAL);
+    assert_string_equal(help_portscan.fault.text, "action=reject: expected alert or drop");
+    assert_int_equal(help_chain_command(&help_portscan, "set portscan hold=1"), FT_ENOENT);
+    assert_int_equal(help_chain_command(&help_portscan, "clear portscan everything"), FT_EINVAL);
+    assert_int_equal(help_chain_command(&help_portscan, "clear portscan 192.0.2.1"), FT_ENOENT);
+    assert_int_equal(help_chain_command(&help_portscan, "clear portscan 198.51.100.7"), FT_OK);
+    assert_int_equal(help_portscan_counter("released"), 1);
+    assert_true(help_portscan_syn(S, D(9)));
+    assert_false(help_portscan_syn(S + 1, D(9)));
+    assert_int_equal(help_chain_command(&help_portscan, "clear portscan"), FT_OK);
+    assert_true(help_portscan_syn(S + 1, D(9)));
+    assert_int_equal(help_portscan_counter("released"), 2);
 }
 
 /* ---- IPv6 ---- */
 
+static struct help_segment segment6(bool back, uint8_t host, uint8_t flags)
+{
+    return (struct help_segment){.ipv6 = true,
+                                 .from = back ? host : 99,
+                                 .to = back ? 99 : host,
+                                 .sport = back ? 80 : 4000,
+                                 .dport = back ? 4000 : 80,
+                                 .proto = 6,
+                                 .flags = flags,
+                                 .seq = 1000,
+                                 .ack = 1001};
+}
+
 static bool tcp6(uint8_t side, bool back, uint8_t host, uint8_t flags)
 {
-    uint8_t frame[74] = {[12] = 0x86, [13] = 0xdd, [14] = 0x60, [19] = 20, [20] = 6, [21] = 64, [66] = 0x50};
-    uint8_t *from = frame + (back ? 38 : 22), *to = frame + (back ? 22 : 38);
+    uint8_t frame[NFT_FRAME_MAX];
+    const struct help_segment s = segment6(back, host, flags);
 
-    from[0] = to[0] = 0x20;
-    from[15] = 1;
-    to[15] = host;
-    to[1] = 1;
-    frame[back ? 55 : 57] = 80;
-    frame[back ? 57 : 55] = 99;
-    frame[67] = flags;
-    return !help_chain_send(&h, side, frame, sizeof(frame)).drop;
+    return !help_chain_send(&help_portscan, side, frame, help_segment_frame(&s, frame)).drop;
 }
 
 static void hosts_of_ipv6_are_watched_as_well(void)
 {
-    open_one(PORTSCAN("action: drop"));
+    help_portscan_open(PORTSCAN("action: drop"));
     for (uint8_t i = 1; i <= 4; i++) {
         assert_true(tcp6(NF_OUTSIDE, false, i, NFT_SYN));
         assert_true(tcp6(NF_INSIDE, true, i, NFT_RST | NFT_ACK));
     }
-    help_chain_has(&h, "portscan", "\"host\":\"2000::1\",\"state\":\"scanner\"");
+    help_chain_has(&help_portscan, "portscan", "\"host\":\"2001:db8::63\",\"state\":\"scanner\"");
     assert_false(tcp6(NF_OUTSIDE, false, 9, NFT_SYN));
-    assert_int_equal(help_chain_command(&h, "clear portscan 2000::1"), FT_OK);
+    assert_int_equal(help_chain_command(&help_portscan, "clear portscan 2001:db8::63"), FT_OK);
     assert_true(tcp6(NF_OUTSIDE, false, 9, NFT_SYN));
 }
 
@@ -304,13 +269,14 @@ static void damaged_state_is_refused(void)
     struct ps *ps;
     struct ps_host *host;
 
-    open_one(PORTSCAN("max_hosts: 8, max_contacts: 8"));
-    help_content = (struct help_content){.region = h.region, .lanes = 1, .chain = {h.chain}};
+    help_portscan_open(PORTSCAN("max_hosts: 8, max_contacts: 8"));
+    help_content =
+        (struct help_content){.region = help_portscan.region, .lanes = 1, .chain = {help_portscan.chain}};
     scan_of(S, 0);
-    syn(S + 1, D(0));
-    answer(S + 1, D(0), NFT_SYN);
+    help_portscan_syn(S + 1, D(0));
+    help_portscan_answer(S + 1, D(0), NFT_SYN);
     content_passes();
-    ps = nf_chain_find(h.chain, "portscan")->state;
+    ps = nf_chain_find(help_portscan.chain, "portscan")->state;
     host = (struct ps_host *)(uintptr_t)ps_host_at(ps, 1);
     DAMAGED(&ps->hosts, NULL, "constant");
     DAMAGED(&ps->contacts_end, NULL, "constant");
@@ -321,7 +287,7 @@ static void damaged_state_is_refused(void)
     DAMAGED(&host->scanner, 1, "1 hosts are scanners");
     DAMAGED(&ps->hosts_hand, 8, "the places at which room is looked for are 8 and 0, expected below 8 and 8");
     DAMAGED(&ps->contacts_hand, UINT32_MAX, "the places at which room is looked for are 0 and 4294967295");
-    nf_wheel_cancel(nf_chain_find(h.chain, "portscan"), ps->contacts_end, 0);
+    nf_wheel_cancel(nf_chain_find(help_portscan.chain, "portscan"), ps->contacts_end, 0);
     content_is_refused("contact 0 and its timer are not both there");
 }
 
@@ -336,7 +302,7 @@ static void refused(const char *nfs, const char *expected)
 
 static void settings_that_contradict_each_other_are_refused(void)
 {
-    open_one(PORTSCAN(""));
+    help_portscan_open(PORTSCAN(""));
     refused(PORTSCAN("theta0: 200"), "theta1 is 200, expected less than theta0, which is 200");
     refused(PORTSCAN("alpha: 995"), "alpha is 995, expected less than beta, which is 990");
     refused(PORTSCAN("remember: 5"), "answer is 10, expected at most remember, which is 5");

@@ -5,55 +5,13 @@
  * addresses and ports, from which a program of its own told first connections and outcomes, and in doubles
  * the decisions.
  */
-#include "tests/nf/help_chain.h"
+#include "tests/nf/help_portscan.h"
 
 #include <stdarg.h>
 #include <setjmp.h>
 #include <cmocka.h>
 #include <stdio.h>
 #include <string.h>
-
-#define PORTSCAN(more) "    - portscan: { " more " }\n"
-#define S              NFT_IP(198, 51, 100, 7) /* a host outside */
-#define D(i)           NFT_IP(10, 0, (i) / 250, 1 + (i) % 250)
-
-static struct help_chain h;
-
-static uint64_t counter(const char *name)
-{
-    return help_chain_counter(&h, "portscan", name);
-}
-
-static void open_one(const char *nfs)
-{
-    help_chain_open(&h, nfs, NULL, 3);
-    help_chain_idle(&h, 100 * HELP_SECOND);
-}
-
-static bool tcp(uint8_t side, uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport, uint8_t flags)
-{
-    struct nft_spec s = {.src = src, .dst = dst, .sport = sport, .dport = dport, .proto = 6, .tcp = flags};
-
-    return help_chain_spec(&h, side, &s, NULL);
-}
-
-static bool syn(uint32_t src, uint32_t dst)
-{
-    return tcp(NF_OUTSIDE, src, 4000, dst, 80, NFT_SYN);
-}
-
-static bool answer(uint32_t src, uint32_t dst, uint8_t flags)
-{
-    return tcp(NF_INSIDE, dst, 80, src, 4000, flags | NFT_ACK);
-}
-
-static void outcomes_are(uint64_t contacts, uint64_t successes, uint64_t refused, uint64_t unanswered)
-{
-    assert_int_equal(counter("contacts"), contacts);
-    assert_int_equal(counter("successes"), successes);
-    assert_int_equal(counter("refused"), refused);
-    assert_int_equal(counter("unanswered"), unanswered);
-}
 
 #define HOSTS 6u
 
@@ -96,27 +54,27 @@ static void decisions_are_those_of_the_papers_formulas(void)
                  PORTSCAN("theta0: %u, theta1: %u, alpha: %u, beta: %u, answer: 1, hold: 600000, "
                           "remember: 600000"),
                  sets[k][0], sets[k][1], sets[k][2], sets[k][3]);
-        open_one(nfs);
+        help_portscan_open(nfs);
         for (unsigned n = 0; n < 3000; n++) {
             unsigned host = help_below(&draws, HOSTS), how = help_below(&draws, 2 + 2 * host);
             uint32_t to = D(m.next[host]);
 
             m.next[host]++;
-            syn(S + host, to);
+            help_portscan_syn(S + host, to);
             if (how == 0)
-                answer(S + host, to, NFT_RST);
+                help_portscan_answer(S + host, to, NFT_RST);
             else if (how == 1)
-                help_chain_wait_tenths(&h, 11);
+                help_chain_wait_tenths(&help_portscan, 11);
             else
-                answer(S + host, to, NFT_SYN);
+                help_portscan_answer(S + host, to, NFT_SYN);
             model_step(&m, host, how >= 2);
-            assert_int_equal(counter("scanners"), m.scanners);
-            assert_int_equal(counter("benign"), m.benign);
+            assert_int_equal(help_portscan_counter("scanners"), m.scanners);
+            assert_int_equal(help_portscan_counter("benign"), m.benign);
         }
         assert_true(m.scanners && m.benign);
-        help_chain_close(&h);
+        help_chain_close(&help_portscan);
     }
-    open_one(PORTSCAN(""));
+    help_portscan_open(PORTSCAN(""));
 }
 
 /* ---- captures ---- */
@@ -148,27 +106,30 @@ static void outcomes_over_captures_are_those_of_tshark(void)
 
         if (!help_capture_read(&capture, f->file))
             continue;
-        open_one(f->nfs);
+        help_portscan_open(f->nfs);
         for (uint32_t at = 0; at < capture.count; at++) {
             const struct help_captured *c = &capture.list[at];
             struct nf_packet p = {.data = c->data, .len = c->len, .have = c->have, .side = c->side};
 
-            while (nf_chain_wake(h.chain) < 100 * HELP_SECOND + c->time)
-                help_chain_idle(&h, nf_chain_wake(h.chain) > h.now ? nf_chain_wake(h.chain) : h.now);
-            help_chain_run(&h, 100 * HELP_SECOND + c->time, &p, 1);
+            while (nf_chain_wake(help_portscan.chain) < 100 * HELP_SECOND + c->time)
+                help_chain_idle(&help_portscan, nf_chain_wake(help_portscan.chain) > help_portscan.now
+                                                    ? nf_chain_wake(help_portscan.chain)
+                                                    : help_portscan.now);
+            help_chain_run(&help_portscan, 100 * HELP_SECOND + c->time, &p, 1);
         }
         for (unsigned s = 0; s < 20; s++)
-            help_chain_wait_tenths(&h, 10);
+            help_chain_wait_tenths(&help_portscan, 10);
         print_message("# %s\n", f->file);
-        outcomes_are(f->contacts, f->successes, f->refused, f->unanswered);
-        assert_int_equal(counter("scanners"), f->scanners);
-        assert_int_equal(counter("benign"), f->benign);
-        help_chain_close(&h);
-        assert_true(help_chain_same((help_chain_open(&h, f->nfs, NULL, i), &h), f->file, false));
-        help_chain_close(&h);
+        help_portscan_outcomes(f->contacts, f->successes, f->refused, f->unanswered);
+        assert_int_equal(help_portscan_counter("scanners"), f->scanners);
+        assert_int_equal(help_portscan_counter("benign"), f->benign);
+        help_chain_close(&help_portscan);
+        assert_true(help_chain_same((help_chain_open(&help_portscan, f->nfs, NULL, i), &help_portscan),
+                                    f->file, false));
+        help_chain_close(&help_portscan);
         help_capture_free(&capture);
     }
-    open_one(PORTSCAN(""));
+    help_portscan_open(PORTSCAN(""));
 }
 
 int main(void)
