@@ -316,9 +316,11 @@ static int check_hosts(const struct nf *nf, struct nf_check *c)
 {
     const struct tj *tj = nf->state;
     uint64_t before = 0;
-    int error = nf_list_check(c, tj->order, &tj->by_event, nf_map_count(tj->hosts), NULL);
+    int n = nf_list_check(c, tj->order, &tj->by_event, nf_map_count(tj->hosts), NULL);
 
-    for (uint32_t slot = nf_list_first(&tj->by_event); slot != NF_NONE && !error;
+    if (n >= 0 && (uint32_t)n != nf_map_count(tj->hosts))
+        return nf_check_failed(c, "%d hosts are in their list, expected %u", n, nf_map_count(tj->hosts));
+    for (uint32_t slot = nf_list_first(&tj->by_event); slot != NF_NONE && n >= 0;
          slot = nf_list_next(tj->order, slot)) {
         const struct tj_host *host = host_at(tj, slot);
 
@@ -332,7 +334,7 @@ static int check_hosts(const struct nf *nf, struct nf_check *c)
                                    host->seen, before, c->time);
         before = host->seen;
     }
-    return error;
+    return n < 0 ? n : 0;
 }
 
 static int tj_check_state(const struct nf *nf, struct nf_check *c)

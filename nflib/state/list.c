@@ -80,34 +80,35 @@ uint64_t *nf_lists_seen(struct nf_check *c, unsigned which, const struct nf_list
     return seen;
 }
 
-int nf_list_check(struct nf_check *c, const struct nf_lists *lists, const struct nf_list *list, uint32_t n,
+int nf_list_check(struct nf_check *c, const struct nf_lists *lists, const struct nf_list *list, uint32_t most,
                   uint64_t *seen)
 {
-    uint32_t end = seen ? lists->touched : lists->capacity, at = list->first, before = 0;
+    uint32_t end = seen ? lists->touched : lists->capacity, at = list->first, before = 0, n = 0;
 
-    for (uint32_t i = 0; n == NF_NONE ? at != 0 : i < n; i++) {
+    for (; at; at = link_at(lists, at - 1)->next) {
         nf_check_step(c);
-        if (!at || at > end || (i && link_at(lists, at - 1)->before != before))
-            return nf_check_failed(c, "a list of %u entries has %u behind %u, expected one that comes there",
-                                   n, at, before);
+        if (n++ == most)
+            return nf_check_failed(c, "a list has more entries than %u", most);
+        if (at > end || (before && link_at(lists, at - 1)->before != before))
+            return nf_check_failed(c, "a list has %u behind %u, expected an entry that comes there", at,
+                                   before);
         if (seen && seen[(at - 1) / 64] >> (at - 1) % 64 & 1)
             return nf_check_failed(c, "entry %u is in two lists, expected one", at - 1);
         if (seen)
             seen[(at - 1) / 64] |= 1ull << (at - 1) % 64;
         before = at;
-        at = link_at(lists, at - 1)->next;
     }
-    if (at || (before && link_at(lists, list->first - 1)->before != before))
+    if (n && link_at(lists, list->first - 1)->before != before)
         return nf_check_failed(c, "a list of %u entries does not end with %u", n, before);
-    return 0;
+    return (int)n;
 }
 
 struct nf_lists *nf_lists_make(struct nf *nf, uint32_t capacity, uint32_t value_size)
 {
     struct nf_lists *lists;
 
-    FT_CHECK(capacity > 0 && capacity < NF_NONE && value_size <= 1u << 20, "lists of %u entries of %u bytes",
-             capacity, value_size);
+    FT_CHECK(capacity > 0 && capacity <= INT32_MAX && value_size <= 1u << 20,
+             "lists of %u entries of %u bytes", capacity, value_size);
     lists = ft_arena_alloc(nf->arena, nf_lists_bytes(capacity, value_size));
     if (!lists)
         return NULL;
@@ -184,11 +185,6 @@ void nf_list_insert(const struct nf *nf, struct nf_lists *lists, struct nf_list 
         list->first = entry + 1;
 }
 
-uint32_t nf_list_last(const struct nf_lists *lists, const struct nf_list *list)
-{
-    return list->first ? link_at(lists, list->first - 1)->before - 1 : NF_NONE;
-}
-
 void nf_list_remove(const struct nf *nf, struct nf_lists *lists, struct nf_list *list, uint32_t entry)
 {
     struct link *link = NF_EDIT(nf, link_at(lists, entry)), was = *link;
@@ -201,6 +197,11 @@ void nf_list_remove(const struct nf *nf, struct nf_lists *lists, struct nf_list 
         NF_EDIT(nf, link_at(lists, was.before - 1))->next = was.next;
     if (list->first)
         NF_EDIT(nf, link_at(lists, (was.next ? was.next : list->first) - 1))->before = was.before;
+}
+
+uint32_t nf_list_last(const struct nf_lists *lists, const struct nf_list *list)
+{
+    return link_at(lists, list->first - 1)->before - 1;
 }
 
 uint32_t nf_list_next(const struct nf_lists *lists, uint32_t entry)

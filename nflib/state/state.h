@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 struct nf;
+struct nf_check;
 
 #define NF_NONE UINT32_MAX
 
@@ -66,17 +67,22 @@ static inline uint32_t nf_list_first(const struct nf_list *list) /* NF_NONE: it 
 {
     return list->first - 1;
 }
+static inline bool nf_list_is_empty(const struct nf_list *list)
+{
+    return !list->first;
+}
+uint32_t nf_list_last(const struct nf_lists *lists,
+                      const struct nf_list *list);                   /* of one that is not empty */
 uint32_t nf_list_next(const struct nf_lists *lists, uint32_t entry); /* NF_NONE at the end */
-uint32_t nf_list_last(const struct nf_lists *lists, const struct nf_list *list); /* NF_NONE: it is empty */
 /*
- * For module->check_state: a list has n entries, NF_NONE: any number. `seen`: of nf_lists_seen, the same for all lists; then each
- * is of entries that were taken and are in no other, and all is well where the lists have nf_lists_count
- * entries together. NULL: of a list of numbers of one's own, the only one.
+ * For module->check_state: how many entries a list has, at most `most`; or an error. `seen`: of
+ * nf_lists_seen, the same for all lists; then each is of entries that were taken and are in no other, and all
+ * is well where the lists have nf_lists_count entries together. NULL: of a list of numbers of one's own, the
+ * only one.
  */
-struct nf_check;
 uint64_t *nf_lists_seen(struct nf_check *c, unsigned which,
                         const struct nf_lists *lists); /* NULL: FT_ENOMEM */
-int nf_list_check(struct nf_check *c, const struct nf_lists *lists, const struct nf_list *list, uint32_t n,
+int nf_list_check(struct nf_check *c, const struct nf_lists *lists, const struct nf_list *list, uint32_t most,
                   uint64_t *seen);
 
 /*

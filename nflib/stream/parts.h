@@ -5,7 +5,8 @@
 
 #include "nflib/stream/stream.h"
 
-/* Of a stream: in the order of sequence numbers, none over another. */
+/* Of a stream: in the order of sequence numbers, none over another. Those that have been read and are not
+ * acknowledged yet, copies, are in one list, those behind a hole in another. */
 struct nf_stream_piece {
     uint32_t seq;
     uint16_t len : 15; /* 0: the stream's end alone */
@@ -20,12 +21,6 @@ struct nf_streams {
     struct nf_lists *pieces;
     uint32_t flow_pieces, loose;
 };
-
-static inline const struct nf_stream_piece *nf_stream_piece_at(const struct nf_streams *streams,
-                                                               uint32_t place)
-{
-    return nf_lists_value(streams->pieces, place);
-}
 
 /* A call of nf_stream_take, of one direction. */
 struct nf_stream_taking {
@@ -63,10 +58,10 @@ void nf_stream_drop_copies(const struct nf_stream_taking *t, uint32_t ack);
 /* Of what is kept; there is some. */
 static inline uint32_t nf_stream_first_kept(const struct nf_streams *streams, const struct nf_stream *s)
 {
-    return nf_stream_piece_at(streams, nf_list_first(&s->kept))->seq;
+    return ((const struct nf_stream_piece *)nf_lists_value(streams->pieces, nf_list_first(&s->kept)))->seq;
 }
 /* Copies become what is kept again, as if they had not been read. */
-void nf_stream_open_copies(const struct nf_stream_taking *t);
+void nf_stream_open_copies(const struct nf *nf, struct nf_streams *streams, struct nf_stream *s);
 void nf_stream_release_one(const struct nf *nf, struct nf_streams *streams, struct nf_stream *s);
 
 #endif

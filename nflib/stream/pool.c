@@ -29,57 +29,44 @@ struct nf_streams *nf_streams_make(struct nf *nf, const struct nf_streams_config
 
 /* ---- a pool that came from a peer ----------------------------------------------------------------- */
 
-/* Pieces of a list that has been checked: in order, from `*end` on, which is moved behind the last; adds up
- * how many they are. */
-static int check_pieces(struct nf_check *c, const struct nf_streams *streams, const struct nf_list *list,
-                        uint32_t *end, uint32_t *count)
+/* Pieces of a list, each behind the one before; the first one behind *end, which becomes the last one's end.
+ * Returns how many, or an error. */
+static int check_pieces(struct nf_check *c, const struct nf_streams *streams, uint64_t *seen,
+                        const struct nf_list *list, const uint32_t *behind, uint32_t *end)
 {
-    for (uint32_t place = nf_list_first(list); place != NF_NONE;
-         place = nf_list_next(streams->pieces, place)) {
-        const struct nf_stream_piece *piece = nf_stream_piece_at(streams, place);
+    int n = nf_list_check(c, streams->pieces, list, streams->flow_pieces, seen);
+    bool first = true;
 
-        if (piece->len > NF_STREAM_PIECE || piece->acked > piece->len || (int32_t)(piece->seq - *end) < 0)
-            return nf_check_failed(c, "piece %u has %u bytes at %u, expected up to %u behind %u", place,
-                                   piece->len, piece->seq, NF_STREAM_PIECE, *end);
+    for (uint32_t at = nf_list_first(list); at != NF_NONE && n >= 0; at = nf_list_next(streams->pieces, at)) {
+        const struct nf_stream_piece *piece = nf_lists_value(streams->pieces, at);
+        uint32_t from = !first ? *end : behind ? *behind : piece->seq;
+
+        if (piece->len > NF_STREAM_PIECE || piece->acked > piece->len || (int32_t)(piece->seq - from) < 0)
+            return nf_check_failed(c, "piece %u has %u bytes at %u, expected up to %u behind %u", at,
+                                   piece->len, piece->seq, NF_STREAM_PIECE, from);
         *end = piece->seq + piece->len;
-        *count += 1;
+        first = false;
     }
-    return 0;
-}
-
-static int check_lists(struct nf_check *c, const struct nf_streams *streams, uint64_t *seen,
-                       const struct nf_stream *s, uint32_t *count)
-{
-    uint32_t copied = nf_list_first(&s->sent), end = s->next;
-    int error = nf_list_check(c, streams->pieces, &s->sent, NF_NONE, seen);
-
-    if (!error)
-        error = nf_list_check(c, streams->pieces, &s->kept, NF_NONE, seen);
-    if (!error)
-        error = check_pieces(c, streams, &s->kept, &end, count);
-    if (error || copied == NF_NONE)
-        return error;
-    end = nf_stream_piece_at(streams, copied)->seq;
-    error = check_pieces(c, streams, &s->sent, &end, count);
-    if (!error && (int32_t)(end - s->next) > 0)
-        return nf_check_failed(c, "copies end at %u, expected at most %u", end, s->next);
-    return error;
+    return n;
 }
 
 static int check_stream(struct nf_check *c, const struct nf_streams *streams, uint64_t *seen,
                         const struct nf_stream *s)
 {
-    uint32_t count = 0;
-    int error = check_lists(c, streams, seen, s, &count);
+    uint32_t end = s->next;
+    int copies = check_pieces(c, streams, seen, &s->sent, NULL, &end), kept;
 
-    if (error)
-        return error;
-    if (s->flags & ~NF_STREAM_FLAGS || s->asked > 1 || (count && !(s->flags & NF_STREAM_KNOWN)))
+    if (copies < 0)
+        return copies;
+    if ((int32_t)(end - s->next) > 0)
+        return nf_check_failed(c, "copies end at %u, expected at most %u", end, s->next);
+    if (s->flags & ~NF_STREAM_FLAGS || s->asked > 1 || (s->pieces && !(s->flags & NF_STREAM_KNOWN)))
         return nf_check_failed(c, "a stream has flags %u, expected those that one has", s->flags);
-    if (count != s->pieces || count > streams->flow_pieces)
-        return nf_check_failed(c, "a stream has %u pieces, expected %u, and %u at most", count, s->pieces,
-                               streams->flow_pieces);
-    return 0;
+    kept = check_pieces(c, streams, seen, &s->kept, &s->next, &end);
+    if (kept >= 0 && (copies + kept != s->pieces || s->pieces > streams->flow_pieces))
+        return nf_check_failed(c, "a stream has %d pieces, expected %u, and %u at most", copies + kept,
+                               s->pieces, streams->flow_pieces);
+    return kept < 0 ? kept : 0;
 }
 
 int nf_streams_check(const struct nf *nf, struct nf_check *c, const struct nf_streams *streams, uint32_t at)

@@ -10,18 +10,21 @@
 
 /* ---- pieces --------------------------------------------------------------------------------------- */
 
-/* What is in front of the piece's bytes. */
-static struct nf_stream_piece *edit_head(const struct nf_stream_taking *t,
-                                         const struct nf_stream_piece *piece)
+static const struct nf_stream_piece *piece_at(const struct nf_streams *streams, uint32_t place)
 {
-    return nf_edit(t->nf, piece, offsetof(struct nf_stream_piece, bytes));
+    return nf_lists_value(streams->pieces, place);
 }
 
-/* A new one without bytes. There is room in the pool. */
+static struct nf_stream_piece *edit_head(const struct nf *nf, const struct nf_stream_piece *piece)
+{
+    return nf_edit(nf, piece, offsetof(struct nf_stream_piece, bytes));
+}
+
+/* Of no bytes yet; there is room. Its place, which is put into a list. */
 static uint32_t take_piece(const struct nf_stream_taking *t, uint32_t seq)
 {
     uint32_t place = nf_lists_take(t->nf, t->streams->pieces);
-    struct nf_stream_piece *piece = edit_head(t, nf_stream_piece_at(t->streams, place));
+    struct nf_stream_piece *piece = edit_head(t->nf, piece_at(t->streams, place));
 
     memset(piece, 0, offsetof(struct nf_stream_piece, bytes));
     piece->seq = seq;
@@ -29,8 +32,15 @@ static uint32_t take_piece(const struct nf_stream_taking *t, uint32_t seq)
     return place;
 }
 
-/* The first one of a list. */
-static void drop_first(const struct nf *nf, struct nf_streams *streams, struct nf_stream *s,
+static void append_bytes(const struct nf *nf, const struct nf_stream_piece *piece, const uint8_t *bytes,
+                         uint32_t n)
+{
+    memcpy(nf_edit(nf, piece->bytes + piece->len, n), bytes, n);
+    edit_head(nf, piece)->len += (uint16_t)n;
+}
+
+/* The first one of one of its lists. */
+static void drop_piece(const struct nf *nf, struct nf_streams *streams, struct nf_stream *s,
                        struct nf_list *list)
 {
     uint32_t place = nf_list_first(list);
@@ -42,10 +52,8 @@ static void drop_first(const struct nf *nf, struct nf_streams *streams, struct n
 
 void nf_stream_release_one(const struct nf *nf, struct nf_streams *streams, struct nf_stream *s)
 {
-    while (nf_list_first(&s->sent) != NF_NONE)
-        drop_first(nf, streams, s, &s->sent);
-    while (nf_list_first(&s->kept) != NF_NONE)
-        drop_first(nf, streams, s, &s->kept);
+    while (s->pieces)
+        drop_piece(nf, streams, s, nf_list_is_empty(&s->sent) ? &s->kept : &s->sent);
     memset(s, 0, sizeof(*s));
 }
 
@@ -57,40 +65,34 @@ void nf_stream_release(const struct nf *nf, struct nf_streams *streams, struct n
 
 /* ---- copies --------------------------------------------------------------------------------------- */
 
-void nf_stream_open_copies(const struct nf_stream_taking *t)
+/* Puts the copies in front of what is kept. */
+void nf_stream_open_copies(const struct nf *nf, struct nf_streams *streams, struct nf_stream *s)
 {
-    struct nf_lists *pieces = t->streams->pieces;
-    struct nf_stream *s = t->stream;
-    uint32_t place;
+    uint32_t place, next = nf_list_first(&s->kept);
 
-    while ((place = nf_list_last(pieces, &s->sent)) != NF_NONE) {
-        nf_list_remove(t->nf, pieces, &s->sent, place);
-        nf_list_insert(t->nf, pieces, &s->kept, place, nf_list_first(&s->kept));
+    while ((place = nf_list_first(&s->sent)) != NF_NONE) {
+        nf_list_remove(nf, streams->pieces, &s->sent, place);
+        nf_list_insert(nf, streams->pieces, &s->kept, place, next);
     }
-}
-
-/* The piece comes last among the copies. */
-static void add_copy(const struct nf_stream_taking *t, uint32_t place)
-{
-    nf_list_insert(t->nf, t->streams->pieces, &t->stream->sent, place, NF_NONE);
 }
 
 /* Of bytes that have been handed over, behind all that were before. There is room in the pool. */
 static void copy_bytes(const struct nf_stream_taking *t, const uint8_t *bytes, uint32_t seq, uint32_t n)
 {
-    while (n) {
-        uint32_t place = nf_list_last(t->streams->pieces, &t->stream->sent), part = 0;
-        const struct nf_stream_piece *piece = place == NF_NONE ? NULL : nf_stream_piece_at(t->streams, place);
+    struct nf_stream *s = t->stream;
 
-        if (piece && piece->seq + piece->len == seq)
-            part = NF_STREAM_PIECE - piece->len;
+    while (n) {
+        uint32_t place = nf_list_is_empty(&s->sent) ? NF_NONE : nf_list_last(t->streams->pieces, &s->sent);
+        const struct nf_stream_piece *piece = place == NF_NONE ? NULL : piece_at(t->streams, place);
+        uint32_t part = piece && piece->seq + piece->len == seq ? NF_STREAM_PIECE - piece->len : 0;
+
         if (!part) {
-            add_copy(t, take_piece(t, seq));
+            place = take_piece(t, seq);
+            nf_list_insert(t->nf, t->streams->pieces, &s->sent, place, NF_NONE);
             continue;
         }
         part = part < n ? part : n;
-        memcpy(nf_edit(t->nf, piece->bytes + piece->len, part), bytes, part);
-        edit_head(t, piece)->len += (uint16_t)part;
+        append_bytes(t->nf, piece, bytes, part);
         bytes += part;
         seq += part;
         n -= part;
@@ -100,18 +102,17 @@ static void copy_bytes(const struct nf_stream_taking *t, const uint8_t *bytes, u
 void nf_stream_drop_copies(const struct nf_stream_taking *t, uint32_t ack)
 {
     struct nf_stream *s = t->stream;
-    uint32_t place;
 
-    while ((place = nf_list_first(&s->sent)) != NF_NONE) {
-        const struct nf_stream_piece *first = nf_stream_piece_at(t->streams, place);
+    while (!nf_list_is_empty(&s->sent)) {
+        const struct nf_stream_piece *first = piece_at(t->streams, nf_list_first(&s->sent));
         uint32_t acked = ack - first->seq;
 
         if ((int32_t)acked < first->len) {
             if ((int32_t)acked > first->acked)
-                edit_head(t, first)->acked = (uint16_t)acked;
+                *NF_EDIT(t->nf, &first->acked) = (uint16_t)acked;
             break;
         }
-        drop_first(t->nf, t->streams, s, &s->sent);
+        drop_piece(t->nf, t->streams, s, &s->sent);
     }
     if (ack == s->next)
         s->flags &= (uint8_t)~NF_STREAM_UNSURE;
@@ -125,7 +126,7 @@ enum nf_stream_taken nf_stream_compare(const struct nf_stream_taking *t, const s
     old = old < g->len ? old : g->len;
     for (uint32_t place = nf_list_first(&s->sent); place != NF_NONE;
          place = nf_list_next(t->streams->pieces, place)) {
-        const struct nf_stream_piece *piece = nf_stream_piece_at(t->streams, place);
+        const struct nf_stream_piece *piece = piece_at(t->streams, place);
         int32_t ahead = (int32_t)(piece->seq - g->seq);
         uint32_t from = ahead > 0 ? (uint32_t)ahead : 0, to = (uint32_t)ahead + piece->len;
         int32_t open = ahead + piece->acked; /* the receiver has what is in front */
@@ -172,7 +173,7 @@ static void read_piece(const struct nf_stream_taking *t)
 {
     struct nf_stream *s = t->stream;
     uint32_t place = nf_list_first(&s->kept);
-    const struct nf_stream_piece *piece = nf_stream_piece_at(t->streams, place);
+    const struct nf_stream_piece *piece = piece_at(t->streams, place);
     uint32_t seen = s->next - piece->seq;
 
     if (seen < piece->len && !(s->flags & NF_STREAM_FIN))
@@ -180,18 +181,18 @@ static void read_piece(const struct nf_stream_taking *t)
     if (piece->fin && piece->seq + piece->len == s->next && !(s->flags & NF_STREAM_FIN))
         read_fin(s);
     if (!piece->len) {
-        drop_first(t->nf, t->streams, s, &s->kept);
+        drop_piece(t->nf, t->streams, s, &s->kept);
         return;
     }
     nf_list_remove(t->nf, t->streams->pieces, &s->kept, place);
-    add_copy(t, place);
+    nf_list_insert(t->nf, t->streams->pieces, &s->sent, place, NF_NONE);
 }
 
 static bool may_read(const struct nf_stream_taking *t, uint32_t next)
 {
     const struct nf_stream *s = t->stream;
 
-    return nf_list_first(&s->kept) != NF_NONE && (int32_t)(nf_stream_first_kept(t->streams, s) - next) <= 0;
+    return !nf_list_is_empty(&s->kept) && (int32_t)(nf_stream_first_kept(t->streams, s) - next) <= 0;
 }
 
 void nf_stream_read(const struct nf_stream_taking *t, const struct nf_stream_segment *g, bool copy)
@@ -205,7 +206,7 @@ void nf_stream_read(const struct nf_stream_taking *t, const struct nf_stream_seg
     if (g->fin)
         read_fin(s);
     while (may_read(t, g->seq + g->len)) {
-        const struct nf_stream_piece *piece = nf_stream_piece_at(t->streams, nf_list_first(&s->kept));
+        const struct nf_stream_piece *piece = piece_at(t->streams, nf_list_first(&s->kept));
         uint32_t begins = piece->seq - g->seq, end = begins + piece->len;
 
         if (copy && begins > at)
@@ -222,15 +223,14 @@ void nf_stream_read(const struct nf_stream_taking *t, const struct nf_stream_seg
 void nf_stream_begin_at(const struct nf_stream_taking *t, uint32_t seq)
 {
     struct nf_stream *s = t->stream;
-    uint32_t place;
 
-    nf_stream_open_copies(t);
-    while ((place = nf_list_first(&s->kept)) != NF_NONE) {
-        const struct nf_stream_piece *piece = nf_stream_piece_at(t->streams, place);
+    nf_stream_open_copies(t->nf, t->streams, s);
+    while (!nf_list_is_empty(&s->kept)) {
+        const struct nf_stream_piece *piece = piece_at(t->streams, nf_list_first(&s->kept));
 
         if ((int32_t)(seq - piece->seq - piece->len) < 0)
             break;
-        drop_first(t->nf, t->streams, s, &s->kept);
+        drop_piece(t->nf, t->streams, s, &s->kept);
     }
     s->flags &= (uint8_t) ~(NF_STREAM_FAR | NF_STREAM_UNSURE);
     s->start = s->next = seq;
@@ -245,10 +245,8 @@ static uint32_t add_piece(const struct nf_stream_taking *t, const struct nf_stre
                           uint32_t n, uint32_t next)
 {
     uint32_t place = take_piece(t, g->seq + at);
-    const struct nf_stream_piece *piece = nf_stream_piece_at(t->streams, place);
 
-    memcpy(nf_edit(t->nf, piece->bytes, n), g->bytes + at, n);
-    edit_head(t, piece)->len = (uint16_t)n;
+    append_bytes(t->nf, piece_at(t->streams, place), g->bytes + at, n);
     nf_list_insert(t->nf, t->streams->pieces, &t->stream->kept, place, next);
     return place;
 }
@@ -256,11 +254,11 @@ static uint32_t add_piece(const struct nf_stream_taking *t, const struct nf_stre
 /* `before`: the last piece that ends at or before the segment's end, behind which is none; NF_NONE: none. */
 static void add_fin(const struct nf_stream_taking *t, const struct nf_stream_segment *g, uint32_t before)
 {
-    const struct nf_stream_piece *last = before != NF_NONE ? nf_stream_piece_at(t->streams, before) : NULL;
+    const struct nf_stream_piece *last = before != NF_NONE ? piece_at(t->streams, before) : NULL;
 
     if (!last || last->seq + last->len != g->seq + g->len)
-        last = nf_stream_piece_at(t->streams, add_piece(t, g, g->len, 0, NF_NONE));
-    edit_head(t, last)->fin = 1;
+        last = piece_at(t->streams, add_piece(t, g, g->len, 0, NF_NONE));
+    edit_head(t->nf, last)->fin = 1;
 }
 
 uint32_t nf_stream_walk(const struct nf_stream_taking *t, const struct nf_stream_segment *g, bool keep)
@@ -268,7 +266,7 @@ uint32_t nf_stream_walk(const struct nf_stream_taking *t, const struct nf_stream
     uint32_t at = 0, count = 0, before = NF_NONE, place = nf_list_first(&t->stream->kept);
 
     for (;;) {
-        const struct nf_stream_piece *piece = place != NF_NONE ? nf_stream_piece_at(t->streams, place) : NULL;
+        const struct nf_stream_piece *piece = place != NF_NONE ? piece_at(t->streams, place) : NULL;
         uint32_t from = g->seq + at, n = g->len - at, ahead;
 
         if (piece && (int32_t)(piece->seq + piece->len - from) <= 0) {

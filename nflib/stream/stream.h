@@ -55,8 +55,8 @@ enum nf_stream_flags {
 struct nf_stream {
     uint32_t start;      /* sequence number of its first byte */
     uint32_t next;       /* of the next byte to hand over */
-    struct nf_list sent; /* copies of what has been read and is not acknowledged yet */
-    struct nf_list kept; /* pieces kept behind a hole */
+    struct nf_list sent; /* copies of what is not acknowledged */
+    struct nf_list kept; /* pieces behind a hole */
     uint16_t pieces;     /* of both */
     uint8_t flags;       /* enum nf_stream_flags */
     uint8_t asked;       /* 1: a SYN of another connection has passed */

@@ -26,7 +26,7 @@ static bool begin_in_front(const struct nf_stream_taking *t, const struct nf_str
             NF_STREAM_MIDDLE ||
         (uint64_t)s->start - g->seq > (uint64_t)t->streams->flow_pieces * NF_STREAM_PIECE)
         return false;
-    nf_stream_open_copies(t);
+    nf_stream_open_copies(t->nf, t->streams, s);
     s->start = s->next = g->seq;
     return true;
 }
@@ -56,7 +56,7 @@ static enum nf_stream_taken take_next(const struct nf_stream_taking *t, const st
     const struct nf_stream *s = t->stream;
     bool few = count <= streams->flow_pieces - s->pieces, room = count <= nf_lists_left(streams->pieces);
 
-    if (!few && nf_list_first(&s->sent) != NF_NONE)
+    if (!few && !nf_list_is_empty(&s->sent))
         return NF_STREAM_FULL; /* until some of that is acknowledged */
     if (!(few && room) && (s->flags & (NF_STREAM_MIDDLE | NF_STREAM_ANSWERED)) == NF_STREAM_MIDDLE)
         return NF_STREAM_FULL; /* it could not be read again */
@@ -115,7 +115,7 @@ static bool begin_stream(struct nf_stream *s, const struct nf_packet *p, const s
 
 static bool has_taken(const struct nf_stream *s)
 {
-    return s->next != s->start || nf_list_first(&s->kept) != NF_NONE;
+    return s->next != s->start || !nf_list_is_empty(&s->kept);
 }
 
 /*
@@ -177,7 +177,7 @@ static void pass_holes(const struct nf_stream_taking *t, uint32_t ack)
 {
     struct nf_stream *s = t->stream;
 
-    while (nf_list_first(&s->kept) != NF_NONE && !(s->flags & NF_STREAM_FIN)) {
+    while (!nf_list_is_empty(&s->kept) && !(s->flags & NF_STREAM_FIN)) {
         uint32_t seq = nf_stream_first_kept(t->streams, s);
 
         if ((int32_t)(ack - seq) <= 0)

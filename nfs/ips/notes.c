@@ -94,17 +94,16 @@ static int check_flow_notes(const struct nf *nf, struct nf_check *c, const struc
     const struct ips *ips = nf->state;
     int error;
 
-    if (flow->noted[way] > IPS_NOTES_FLOW)
-        return nf_check_failed(c, "a direction has %u notes, expected %u at most", flow->noted[way],
-                               IPS_NOTES_FLOW);
-    error = nf_list_check(c, ips->notes, &flow->notes[way], flow->noted[way], seen);
+    error = nf_list_check(c, ips->notes, &flow->notes[way], IPS_NOTES_FLOW, seen);
+    if (error >= 0 && error != flow->noted[way])
+        error = nf_check_failed(c, "a direction has %d notes, expected %u", error, flow->noted[way]);
     for (uint32_t place = nf_list_first(&flow->notes[way]);
-         place != NF_NONE && !error && flow->generation == ips->generation;
+         place != NF_NONE && error >= 0 && flow->generation == ips->generation;
          place = nf_list_next(ips->notes, place))
         if (note_at(ips, place)->content >= config->read->contents)
             return nf_check_failed(c, "note %u is of content %u, expected one of %u", place,
                                    note_at(ips, place)->content, config->read->contents);
-    return error;
+    return error < 0 ? error : 0;
 }
 
 int ips_notes_check(const struct nf *nf, struct nf_check *c)

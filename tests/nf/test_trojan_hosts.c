@@ -108,10 +108,10 @@ static void a_damaged_order_is_refused(void)
     help_chain_wait_tenths(&h, 1);
     content_passes();
     DAMAGED(&tj->order, NULL, "constant");
-    DAMAGED(&tj->by_event.first, 0, "a list of 2 entries");
-    DAMAGED(&tj->by_event.first, 2, "a list of 2 entries");
-    DAMAGED(&tj->by_event.first, 3, "a list of 2 entries");
-    DAMAGED(&tj->by_event.first, UINT32_MAX, "a list of 2 entries");
+    DAMAGED(&tj->by_event.first, 0, "0 hosts are in their list, expected 2");
+    DAMAGED(&tj->by_event.first, 2, "does not end with 2");
+    DAMAGED(&tj->by_event.first, 3, "does not end with 3");
+    DAMAGED(&tj->by_event.first, UINT32_MAX, "has 4294967295 behind 0");
     DAMAGED(&host[0]->step, 5, "host 0 has done 5 steps");
     DAMAGED(&host[0]->seen, host[1]->seen + 1, "host 1 had its last event at");
     DAMAGED(&host[1]->seen, h.now + 1, "host 1 had its last event at");
