@@ -175,11 +175,9 @@ static void a_reset_that_may_be_none_is_not_believed(void)
         help_ips_begin();
         assert_true(help_ips_client(101, "att"));
         assert_true(ack(104));
-        if (i == 1) { /* who knows whether the receiver has these */
+        if (i == 1) /* who knows whether the receiver has these */
             assert_true(help_ips_client(104, "--"));
-            s.seq = 104;
-        }
-        s.seq = i == 2 ? 106 : 104;
+        s.seq = i == 1 || i == 2 ? 106 : 104;
         s.payload = signature;
         s.len = i == 3 ? 4 : 0;
         uint32_t n = help_segment_frame(&s, frame);
