@@ -71,7 +71,7 @@ NFTEST := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard nftest/*.c))
 HELP   := $(patsubst tests/%.c,$(BUILD)/obj/tests/%.o,$(wildcard tests/unit/help_*.c tests/nf/help_*.c)) $(NFTEST)
 # Lab tests of check-more; check runs the others.
 MORE   := apply apply-kill arbiter arbiter-tls chains delta digests dpi dpi-pair fight fragments-lanes full hairpin heap hostile \
-          inspect interfaces jumbo lanes-diverge lanes-modes large-frames matrix metrics nfs privilege push reasons recorder \
+          inspect interfaces ips-evasion jumbo lanes-diverge lanes-modes large-frames matrix metrics nfs privilege push reasons recorder \
           recorder-lanes replay rules server-loss stale syn-proxy telemetry trace track upgrade vlan
 LABMORE := $(MORE:%=tests/lab/%.t)
 LAB    := $(filter-out $(LABMORE),$(wildcard tests/lab/*.t))

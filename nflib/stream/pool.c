@@ -107,7 +107,7 @@ uint32_t nf_packet_l4_len(const struct nf_packet *p)
 bool nf_packet_checksum_right(const struct nf_packet *p)
 {
     const uint8_t *l4 = p->data + p->l4;
-    uint32_t len = nf_packet_l4_len(p), sum;
+    uint32_t len = nf_packet_l4_len(p);
 
     if (p->have < (uint32_t)p->l4 + p->l4_len)
         return true;
@@ -117,9 +117,5 @@ bool nf_packet_checksum_right(const struct nf_packet *p)
         return nf_ipv6_checksum(nf_packet_ipv6_addresses(p), p->proto, l4, len) == 0;
     if (p->proto == NF_PROTO_UDP && nf_get16(l4 + 6) == 0)
         return true; /* none was made */
-    sum = (uint16_t)~nf_checksum(l4, len) + (uint16_t)~nf_checksum(p->data + p->l3 + 12, 8);
-    sum += htons((uint16_t)len) + htons(p->proto);
-    sum = (sum & 0xffff) + (sum >> 16);
-    sum = (sum & 0xffff) + (sum >> 16);
-    return (uint16_t)~sum == 0;
+    return nf_ipv4_checksum(p->data + p->l3 + 12, p->proto, l4, len) == 0;
 }

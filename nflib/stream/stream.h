@@ -35,6 +35,9 @@
 /* Bytes of a piece, of which the pool has a number. Segments take as many as they need. */
 #define NF_STREAM_PIECE 496u
 
+/* Bytes behind a hole that may be kept: who fills it has all of them read at once. */
+#define NF_STREAM_AHEAD (136u * NF_STREAM_PIECE)
+
 enum nf_stream_flags {
     NF_STREAM_KNOWN = 1 << 0,    /* `next` means something */
     NF_STREAM_MIDDLE = 1 << 1,   /* its beginning was not seen */

@@ -79,7 +79,8 @@ static enum nf_stream_taken take_segment(const struct nf_stream_taking *t, struc
         return NF_STREAM_OUTSIDE; /* in the end's own place, or behind it */
     if (end < 0 || (end == 0 && !g->fin))
         return take_old(t, g);
-    if (ahead > 0 && (uint64_t)end > (uint64_t)t->streams->flow_pieces * NF_STREAM_PIECE)
+    if (ahead > 0 && ((uint32_t)end > NF_STREAM_AHEAD ||
+                      (uint64_t)end > (uint64_t)t->streams->flow_pieces * NF_STREAM_PIECE))
         return NF_STREAM_OUTSIDE;
     if (ahead < 0) {
         old = nf_stream_compare(t, g);

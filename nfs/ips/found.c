@@ -34,15 +34,28 @@ static void note_end(struct nf *nf, const struct ips_note *was, uint32_t end)
 /* It ended somewhere from `from` to `to`, which are at most IPS_WINDOW before where the stream is now. */
 static bool ended_between(const struct ips_note *note, uint32_t from, uint32_t to)
 {
-    for (uint32_t at = to; (int32_t)(at - from) >= 0; at--)
-        if ((int32_t)(note->last - at) >= 0 && note->last - at < IPS_WINDOW &&
-            note->ends[at / 64 % (IPS_WINDOW / 64)] & end_bit(at))
+    uint32_t oldest = note->last - (IPS_WINDOW - 1);
+
+    if ((int32_t)(note->last - to) < 0)
+        to = note->last;
+    if ((int32_t)(from - oldest) < 0)
+        from = oldest;
+    while ((int32_t)(to - from) >= 0) {
+        uint32_t n = 64 - from % 64, left = to - from + 1;
+        uint64_t word = note->ends[from / 64 % (IPS_WINDOW / 64)] >> from % 64;
+
+        n = n < left ? n : left;
+        if (n < 64)
+            word &= (1ull << n) - 1;
+        if (word)
             return true;
+        from += n;
+    }
     return false;
 }
 
 /* The content that ends at `end` is where the rule wants it, behind the one before. */
-static bool is_behind(const struct ips_look *look, bool reply, uint32_t content, uint32_t end)
+static bool is_behind(struct ips_look *look, bool reply, uint32_t content, uint32_t end)
 {
     const struct ips_config *config = look->nf->config;
     const struct ips_content *c = &config->read->content[content];
@@ -58,7 +71,7 @@ static bool is_behind(const struct ips_look *look, bool reply, uint32_t content,
 
 /* ---- a content that has been found ---------------------------------------------------------------- */
 
-static bool all_chains_noted(const struct ips_look *look, bool reply, const struct ips_rule *rule)
+static bool all_chains_noted(struct ips_look *look, bool reply, const struct ips_rule *rule)
 {
     const struct ips_config *config = look->nf->config;
 
@@ -98,6 +111,7 @@ static void list_patterns(struct ips_look *look, bool reply)
     const struct ips_note *note;
 
     look->patterns = 0;
+    look->steps += look->flow->noted[reply];
     for (uint32_t place = nf_list_first(&look->flow->notes[reply]); place != NF_NONE;
          place = nf_list_next(ips->notes, place)) {
         note = nf_lists_value(ips->notes, place);
@@ -161,6 +175,30 @@ static bool note_found(struct ips_look *look, bool reply, uint32_t content, cons
     return true;
 }
 
+/*
+ * A sender chooses how often contents are found, and the rules how much each time is to be looked at. What a
+ * rule may have dropped does not pass unseen, so with one that drops the verdict falls.
+ */
+static bool goes_on(struct ips_look *look, const struct ips_rule *rule)
+{
+    const struct ips_config *config = look->nf->config;
+    const struct ips *ips = look->nf->state;
+
+    if (ft_likely(look->steps < IPS_STEPS_MAX)) {
+        look->steps +=
+            16 + rule->host[0].count + rule->host[1].count + rule->port[0].count + rule->port[1].count;
+        return true;
+    }
+    for (uint32_t i = 0; i < config->read->count && !look->gave_up && !look->verdict; i++)
+        if (ips->live[i].action > IPS_ALERT && config->read->rule[i].proto == look->p->proto) {
+            look->verdict = IPS_DROP;
+            look->full = IPS_STEPS_FULL;
+        }
+    look->sums[IPS_STEPS_FULL] += !look->gave_up && !look->verdict;
+    look->gave_up = true;
+    return false;
+}
+
 static void found_content(struct ips_look *look, bool reply, uint32_t content, uint64_t end)
 {
     const struct ips_config *config = look->nf->config;
@@ -183,6 +221,8 @@ static void found_at(struct ips_look *look, bool reply, const struct ips_automat
 
     for (; state; state = a->shorter[state])
         for (uint32_t n = a->found[state]; n; n = config->read->content[n - 1].same) {
+            if (!goes_on(look, &config->read->rule[config->read->content[n - 1].rule]))
+                return;
             found_content(look, reply, n - 1, end);
             if (look->verdict)
                 return; /* nobody gets what follows */
@@ -200,7 +240,8 @@ static void found_pattern(struct ips_look *look, bool reply, uint32_t content, u
 
     for (uint32_t i = 0; i < look->patterns; i++)
         if (look->pattern[i]->content == content) {
-            if (ips->live[rule].action != IPS_OFF && ips_applies(look, &config->read->rule[rule], reply) &&
+            if (goes_on(look, &config->read->rule[rule]) && ips->live[rule].action != IPS_OFF &&
+                ips_applies(look, &config->read->rule[rule], reply) &&
                 note_found(look, reply, content, look->pattern[i], end))
                 ips_match(look, rule, reply);
             return;

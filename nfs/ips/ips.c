@@ -143,7 +143,7 @@ static void inspect(struct ips_look *look)
         look->flow->stream[1].flags |= NF_STREAM_RESET;
     }
     if (look->full)
-        nf_drop(look->nf, p, IPS_NOTES_FULL);
+        nf_drop(look->nf, p, look->full);
     else
         nf_drop(look->nf, p, look->verdict == IPS_REJECT ? IPS_REJECTED : IPS_DROPPED);
 }

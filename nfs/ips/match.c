@@ -101,6 +101,7 @@ void ips_match(struct ips_look *look, uint32_t place, bool reply)
     struct ips_live *live = NF_EDIT(look->nf, &ips->live[place]);
     struct ips_decision decision;
 
+    look->steps += 16;
     live->hits++;
     look->sums[IPS_MATCHES]++;
     decision = ips_threshold(look, rule, look->ends.addr[(reply != look->reply) != rule->by_dst]);

@@ -12,13 +12,15 @@ static const struct ips_note *note_at(const struct ips *ips, uint32_t place)
     return nf_lists_value(ips->notes, place);
 }
 
-const struct ips_note *ips_note_find(const struct ips_look *look, bool reply, uint32_t content)
+const struct ips_note *ips_note_find(struct ips_look *look, bool reply, uint32_t content)
 {
     const struct ips *ips = look->nf->state;
     uint32_t place = nf_list_first(&look->flow->notes[reply]);
 
-    while (place != NF_NONE && note_at(ips, place)->content != content)
+    while (place != NF_NONE && note_at(ips, place)->content != content) {
         place = nf_list_next(ips->notes, place);
+        look->steps++;
+    }
     return place != NF_NONE ? note_at(ips, place) : NULL;
 }
 
@@ -31,7 +33,7 @@ void ips_note_miss(struct ips_look *look, uint32_t content)
         look->sums[IPS_NOTES_FULL]++;
         return;
     }
-    look->full = true;
+    look->full = IPS_NOTES_FULL;
     look->verdict = IPS_DROP;
 }
 

@@ -15,11 +15,6 @@ struct option {
     const char *expected;
 };
 
-static int hex_digit(char c)
-{
-    return isdigit((unsigned char)c) ? c - '0' : isxdigit((unsigned char)c) ? tolower(c) - 'a' + 10 : -1;
-}
-
 /* ---- text ----------------------------------------------------------------------------------------- */
 
 /* What is between quotes; false: there are none. */
@@ -76,8 +71,8 @@ static bool read_hex(struct ips_rules *rules, const char **at)
         *at += strspn(*at, " ");
         if (**at == '|')
             break;
-        if (hex_digit((*at)[0]) < 0 || hex_digit((*at)[1]) < 0 ||
-            !put_byte(rules, hex_digit((*at)[0]) << 4 | hex_digit((*at)[1])))
+        if (ips_hex_digit((*at)[0]) < 0 || ips_hex_digit((*at)[1]) < 0 ||
+            !put_byte(rules, ips_hex_digit((*at)[0]) << 4 | ips_hex_digit((*at)[1])))
             return false;
     }
     *at += 1;

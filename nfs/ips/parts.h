@@ -6,8 +6,9 @@
 
 #include "nfs/ips/rules.h"
 
-#define IPS_NOTES_FLOW    64u /* notes of a direction at most */
-#define IPS_PATTERNS_FLOW 8u  /* patterns among them that are looked for at a time */
+#define IPS_STEPS_MAX     65536u /* of a packet: a note, a host or a range that is looked at is one */
+#define IPS_NOTES_FLOW    64u    /* notes of a direction at most */
+#define IPS_PATTERNS_FLOW 8u     /* patterns among them that are looked for at a time */
 
 struct ips_config {
     struct nf_file rules;
@@ -43,6 +44,7 @@ struct ips_config {
     X(IPS_FRAGMENTS, "fragments")   /* as `fragments` says */                                                \
     X(IPS_MALFORMED, "malformed")   /* dropped */                                                            \
     X(IPS_NOTES_FULL, "notes_full") /* contents of rules with several without room: see notes.c */           \
+    X(IPS_STEPS_FULL, "steps_full") /* packets in which contents were found too often */                     \
     X(IPS_TRACKED_FULL, "tracked_full") /* matches that no threshold could count */                          \
     X(IPS_TABLE_FULL, "flows_full")     /* dropped */
 enum ips_counter { IPS_COUNTERS(NF_COUNTER) IPS_COUNTERS_COUNT };
@@ -115,7 +117,9 @@ struct ips_look {
     struct ips_ends ends;  /* of the packet */
     bool reply;            /* the packet's direction */
     uint8_t verdict;       /* enum ips_action: 0, or IPS_DROP, IPS_REJECT */
-    bool full;             /* the verdict is since a note found no room */
+    uint8_t full;          /* enum ips_counter: the verdict is for want of room, or of time; 0: it is not */
+    uint32_t steps;        /* of looking for rules; at IPS_STEPS_MAX it ends */
+    bool gave_up;          /* at that */
     uint32_t patterns;     /* that are looked for in the direction that is looked through */
     struct ips_note *pattern[IPS_PATTERNS_FLOW]; /* to write to */
     uint64_t now;
@@ -127,7 +131,7 @@ struct ips_look {
 void ips_look_through(struct ips_look *look, const struct nf_stream_bytes *bytes);
 
 /* ips_notes.c. NULL: there is none of the content yet. */
-const struct ips_note *ips_note_find(const struct ips_look *look, bool reply, uint32_t content);
+const struct ips_note *ips_note_find(struct ips_look *look, bool reply, uint32_t content);
 /* One with the first end. NULL: no room, which the look tells of: of a rule that drops, by its verdict. */
 const struct ips_note *ips_note_add(struct ips_look *look, bool reply, uint32_t content, uint32_t end);
 /* The same, of one that is not added: what a rule that drops would have to know does not pass. */

@@ -55,11 +55,6 @@ static bool put_class(bool set[256], char name)
     return true;
 }
 
-static int hex_digit(char c)
-{
-    return isdigit((unsigned char)c) ? c - '0' : isxdigit((unsigned char)c) ? tolower(c) - 'a' + 10 : -1;
-}
-
 /* What is behind a backslash, if it is one byte; -1: it is not. */
 static int read_escape(struct pattern *p)
 {
@@ -70,9 +65,9 @@ static int read_escape(struct pattern *p)
         p->at++;
         return bytes[name - names];
     }
-    if (*p->at == 'x' && hex_digit(p->at[1]) >= 0 && hex_digit(p->at[2]) >= 0) {
+    if (*p->at == 'x' && ips_hex_digit(p->at[1]) >= 0 && ips_hex_digit(p->at[2]) >= 0) {
         p->at += 3;
-        return hex_digit(p->at[-2]) << 4 | hex_digit(p->at[-1]);
+        return ips_hex_digit(p->at[-2]) << 4 | ips_hex_digit(p->at[-1]);
     }
     return *p->at && ispunct((unsigned char)*p->at) ? (unsigned char)*p->at++ : -1;
 }

@@ -29,7 +29,7 @@ struct reset {
 static uint32_t write_reset(const struct reset *r, uint8_t *ip)
 {
     uint32_t n = r->key->ipv6 ? 40 : 20;
-    uint8_t *tcp = ip + n, pseudo[12];
+    uint8_t *tcp = ip + n;
 
     memset(ip, 0, n + 20);
     nf_put16(tcp, r->key->dport);
@@ -56,10 +56,7 @@ static uint32_t write_reset(const struct reset *r, uint8_t *ip)
     nf_put32(ip + 12, r->key->daddr);
     nf_put32(ip + 16, r->key->saddr);
     nf_put16(ip + 10, nf_checksum(ip, 20));
-    memcpy(pseudo, ip + 12, 8);
-    nf_put32(pseudo + 8, htonl(NF_PROTO_TCP << 16 | 20));
-    nf_put16(tcp + 16, nf_checksum_adjust32(nf_checksum(tcp, 20), 0,
-                                            (uint32_t)(uint16_t)~nf_checksum(pseudo, sizeof(pseudo))));
+    nf_put16(tcp + 16, nf_ipv4_checksum(ip + 12, NF_PROTO_TCP, tcp, 20));
     return n + 20;
 }
 

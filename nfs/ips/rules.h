@@ -116,6 +116,14 @@ struct ips_line {
 };
 /* "FILE:LINE: 'what is there', expected …". */
 int ips_expected(const struct ips_line *l, const char *what);
+/* -1: it is none. */
+static inline int ips_hex_digit(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
 /* What follows the rule's header, from its parenthesis on. */
 int ips_options_read(struct ips_line *l, struct ips_rule *rule);
 /* False: it is none, or not of the subset. `text` is cut up. */

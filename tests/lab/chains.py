@@ -35,7 +35,7 @@ def one(draw, name, rules):
     if name == "dpi":
         return f"heap_mb: {pick([1, 8])}, packets: {pick([4, 32])}, {flows(draw)}"
     if name == "ips":
-        return (f"rules: {rules}/ips.rules, stream_pieces: {pick([64, 16384])}, flow_pieces: {pick([4, 136])}, "
+        return (f"rules: {rules}/ips.rules, stream_pieces: {pick([64, 16384])}, flow_pieces: {pick([64, 2048])}, "
                 f"fragments: {pick(['drop', 'pass'])}, checksums: {pick(['true', 'false'])}, {flows(draw)}")
     if name == "portscan":
         return (f"watch: {pick(['outside', 'inside'])}, destinations: {pick(['addresses', 'ports'])}, "

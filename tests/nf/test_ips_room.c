@@ -72,12 +72,44 @@ static void a_full_table_lets_nothing_pass_that_a_rule_would_have_to_note(void)
     assert_int_equal(help_ips_counter("dropped"), 0);
 }
 
+/* Contents of one byte, each byte of a packet, many rules: as much as a packet may cost, and no more. */
+static void what_a_packet_may_cost_is_bounded(void)
+{
+    static char rules[16384], text[1401];
+    char *at = rules;
+
+    memset(text, 'a', 1400);
+    for (unsigned i = 1; i <= 64; i++)
+        at += sprintf(
+            at, "alert tcp any any -> any any (content:\"a\"; content:\"b\"; within:1000; sid:%u;)\n", i);
+    sprintf(at, "alert udp any any -> any any (content:\"a\"; sid:99;)\n");
+    for (unsigned drops = 0; drops < 3; drops++) {
+        help_ips_open(IPS(""), rules);
+        help_ips_begin();
+        if (drops)
+            assert_int_equal(
+                help_chain_command(&help_ips, drops == 1 ? "set ips rule.99=drop" : "set ips rule.64=drop"),
+                0);
+        assert_int_equal(help_ips_client(101, text), drops < 2);
+        assert_int_equal(help_ips_client(1501, "bb"), drops < 2);
+        assert_int_equal(help_ips_counter("steps_full"), 1);
+        assert_int_equal(help_ips_counter("blocked"), drops == 2);
+        help_chain_close(&help_ips);
+    }
+    help_ips_open(IPS(""), rules);
+    help_ips_begin();
+    text[20] = 0;
+    assert_true(help_ips_client(101, text));
+    assert_int_equal(help_ips_counter("steps_full"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         HELP_CASE(the_ninth_pattern_of_a_direction_is_not_let_pass),
         HELP_CASE(a_pattern_that_cannot_go_on_leaves_its_room),
         HELP_CASE(a_full_table_lets_nothing_pass_that_a_rule_would_have_to_note),
+        HELP_CASE(what_a_packet_may_cost_is_bounded),
     };
 
     return cmocka_run_group_tests_name("ips_room", tests, NULL, NULL);

@@ -101,7 +101,7 @@ static void what_hides_its_flags_is_dropped(void)
     frame[55] = 200;
     assert_true(help_chain_send(&help_portscan, NF_OUTSIDE, frame, n).drop);
     assert_int_equal(help_portscan_counter("hidden"), 3);
-    n = help_segment_frame(&v6, frame);
+    help_segment_frame(&v6, frame);
     memmove(frame + 62, frame + 54, 20);
     memcpy(frame + 54, (uint8_t[8]){6, 0, 1, 4}, 8); /* one that can be read */
     frame[20] = 60;
