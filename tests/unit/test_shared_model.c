@@ -111,7 +111,7 @@ static void map_step(const struct nf *nf, uint64_t draw)
     } else if (was) {
         nf_map_remove(nf, part, slot);
         note_entry(key, false, 0);
-    } else if ((slot = nf_map_add(nf, part, &key)) != NF_NONE) {
+    } else if (nf_map_add(nf, part, &key) != NF_NONE) {
         note_entry(key, true, 0);
     } else {
         FT_CHECK(nf_map_count(part) == nf_map_capacity(part), "a shard with room takes no entry");
