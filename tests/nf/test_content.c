@@ -8,7 +8,7 @@
 #include "nflib/session/index.h"
 #include "nfs/firewall_rules.h"
 #include "nfs/load_balancer_table.h"
-#include "nfs/nat_table.h"
+#include "nfs/nat/nat_table.h"
 #include "nfs/rate_limiter_table.h"
 #include "tests/nf/help_chain.h"
 #include "tests/unit/help_content.h"

@@ -5,7 +5,7 @@
  */
 #include "tests/nf/help_chain.h"
 #include "tests/nf/help_nat64.h"
-#include "nfs/nat64_table.h"
+#include "nfs/nat/nat64_table.h"
 #include "nflib/session/table.h"
 #include "node/config/config.h"
 

@@ -203,7 +203,8 @@ static void whatever_an_error_quotes_is_mapped(void)
         ends_are(frame + 62, "2001:db8:9::7", "2001:db8:1:d550::1234");
         assert_int_equal(checksum(frame + 14, 56), 0);
     }
-    help_ipv6_header(frame + 14, 58, "2001:db8:9::1", "2001:db8:1:d550::1234", 8 + 39); /* a header that is cut */
+    help_ipv6_header(frame + 14, 58, "2001:db8:9::1", "2001:db8:1:d550::1234",
+                     8 + 39); /* a header that is cut */
     memset(frame + 54, 0, 8 + 40);
     frame[54] = 1;
     help_ipv6_header(frame + 62, 17, "2001:db8:1:d550::1234", "2001:db8:9::7", 16);
@@ -221,7 +222,8 @@ static void hosts_inside_reach_each_other(void)
     assert_int_equal(udp(NF_INSIDE, "fd01:203:405:1::1234", "2001:db8:1:d550::99").drop, 0);
     ends_are(frame + 14, "2001:db8:1:d550::1234", "fd01:203:405:1::99");
     assert_int_equal(checksum(frame + 14, 16), 0);
-    help_ipv6_header(frame + 14, 58, "fd01:203:405:1::99", "2001:db8:1:d550::1234", 8 + 40 + 8); /* it complains */
+    help_ipv6_header(frame + 14, 58, "fd01:203:405:1::99", "2001:db8:1:d550::1234",
+                     8 + 40 + 8); /* it complains */
     memset(frame + 54, 0, 8);
     frame[54] = 1;
     help_ipv6_header(frame + 62, 17, "2001:db8:1:d550::1234", "fd01:203:405:1::99", 16);

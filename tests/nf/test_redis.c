@@ -11,7 +11,7 @@
 
 #include "nflib/session/table.h"
 #include "nfs/load_balancer_table.h"
-#include "nfs/nat_table.h"
+#include "nfs/nat/nat_table.h"
 #include "nfs/rate_limiter_table.h"
 #include "node/redis/redis.h"
 #include "tests/nf/help_chain.h"
@@ -198,7 +198,8 @@ static void check_nat(const struct help_chain *h)
         assert_int_equal(r->type, REDIS_REPLY_ARRAY);
         assert_int_equal(r->elements, 128 - mapped);
         for (size_t k = 0; k < r->elements; k++)
-            assert_false(nf_shared_pool_has(nat->ports.pool[i], (uint32_t)strtoul(r->element[k]->str, NULL, 10)));
+            assert_false(
+                nf_shared_pool_has(nat->ports.pool[i], (uint32_t)strtoul(r->element[k]->str, NULL, 10)));
         freeReplyObject(r);
     }
     check_counters(nf);

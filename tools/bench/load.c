@@ -5,7 +5,7 @@
 #include "nflib/flow/flow.h"
 #include "nflib/net/bytes.h"
 #include "nfs/load_balancer_table.h"
-#include "nfs/nat_table.h"
+#include "nfs/nat/nat_table.h"
 #include "tools/pair/tape.h"
 
 #include <arpa/inet.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From which side a captured packet came; see pair/tape.h. */
 #define _GNU_SOURCE /* tdestroy */
-#include "nfs/nat64_table.h"
-#include "nfs/nat_table.h"
+#include "nfs/nat/nat64_table.h"
+#include "nfs/nat/nat_table.h"
 #include "tools/pair/tape.h"
 
 #include <search.h>

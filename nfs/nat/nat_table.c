@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The NAT's mappings: making and removing them; see nat_table.h. */
-#include "nfs/nat_table.h"
+#include "nfs/nat/nat_table.h"
 
 uint64_t nat_arena(const void *config)
 {

@@ -3,7 +3,7 @@
  * Sessions of the NAT that begin from outside, at a port that an end inside has (`mapping` and `filtering:
  * endpoint_independent`; RFC 4787, REQ-8). No state of its own: the ports are in nat_ports.c.
  */
-#include "nfs/nat_table.h"
+#include "nfs/nat/nat_table.h"
 
 bool nat_may_open(const struct nf *nf, const struct nf_packet *p)
 {

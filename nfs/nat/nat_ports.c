@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the pools of ports outside, and which end inside has which; see nat_ports.h. */
-#include "nfs/nat_ports.h"
+#include "nfs/nat/nat_ports.h"
 
 #include <string.h>
 

@@ -3,7 +3,7 @@
  * What has no ports, GRE, ESP, SCTP, IP in IP and the like, translated by its address alone: one host inside
  * for each remote address and protocol, the first one (`unsupported: by_address`). Its state is the session.
  */
-#include "nfs/nat_table.h"
+#include "nfs/nat/nat_table.h"
 
 #define PROTO_DCCP     33u
 #define PROTO_AH       51u

@@ -7,7 +7,7 @@
  * reached from outside at the ports that `forward` names (nat_forward.c). What has no ports goes by its
  * address alone, where the file says so (nat_address.c).
  */
-#include "nfs/nat_table.h"
+#include "nfs/nat/nat_table.h"
 
 #include "nflib/net/icmp.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The mappings of nat64: making and removing them, and whose lane a packet is; see nat64_table.h. */
-#include "nfs/nat64_table.h"
+#include "nfs/nat/nat64_table.h"
 
 #include "nflib/net/ipv6.h"
 

@@ -3,7 +3,7 @@
  * The NAT's part in ICMP errors (RFC 5508, 4.2): an error comes with the addresses of the packet that it is
  * about, as that one left, and is translated back together with what it quotes. No state of its own.
  */
-#include "nfs/nat_table.h"
+#include "nfs/nat/nat_table.h"
 
 /* From inside, about a packet that came in: the inner destination is the NAT's to translate. */
 static void translate_outward(const struct nf *nf, struct nf_packet *p, const struct nf_session *s)

@@ -3,7 +3,7 @@
  * ICMP errors in the other family (RFC 7915, 4.2 to 4.5 and 5.2 to 5.5), with the packet that they quote,
  * which is a flow's as it left. No state.
  */
-#include "nfs/nat64_table.h"
+#include "nfs/nat/nat64_table.h"
 
 #include "nflib/net/bytes.h"
 

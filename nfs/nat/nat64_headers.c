@@ -4,7 +4,7 @@
  * so that the payload need not be there. What comes behind the header of L4 stays where it is; what is in
  * front of it is written anew, and the frame's beginning moves. No state.
  */
-#include "nfs/nat64_table.h"
+#include "nfs/nat/nat64_table.h"
 
 #include "nflib/net/bytes.h"
 #include "nflib/net/ipv6.h"

@@ -3,7 +3,7 @@
  * The NAT's static mappings inward: ports of the outside address at which hosts inside are reached. They are
  * configuration; a session that began by one has its place in the list. Their ports are none of the pools'.
  */
-#include "nfs/nat_table.h"
+#include "nfs/nat/nat_table.h"
 
 #include "nflib/net/icmp.h"
 

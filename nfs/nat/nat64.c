@@ -6,7 +6,7 @@
  * address, as the NAT has them (nat_ports.c). The way back is the flow's session, whose second key is of
  * IPv4.
  */
-#include "nfs/nat64_table.h"
+#include "nfs/nat/nat64_table.h"
 
 #include "nflib/net/bytes.h"
 #include "nflib/net/icmp.h"

@@ -8,7 +8,7 @@
 #ifndef NFS_NAT_TABLE_H
 #define NFS_NAT_TABLE_H
 
-#include "nfs/nat_ports.h"
+#include "nfs/nat/nat_ports.h"
 
 #define NAT_FORWARDS_MAX 64u
 

@@ -4,7 +4,7 @@
  * constant, and who has a port, which can be read without a section. No state of its own.
  */
 #include "nflib/chain/chain.h"
-#include "nfs/nat_table.h"
+#include "nfs/nat/nat_table.h"
 
 /* With a port for each end inside, that end's flows are one lane's. Of what has no ports both ways have the
  * remote address in common, and no other. */

@@ -8,7 +8,7 @@
 #ifndef NFS_NAT64_TABLE_H
 #define NFS_NAT64_TABLE_H
 
-#include "nfs/nat_ports.h"
+#include "nfs/nat/nat_ports.h"
 
 #include <string.h>
 
