@@ -127,7 +127,7 @@ t "what its packets are dealt to lanes by" 0 '^lanes: by flow$' "" nfs monitor
 t "JSON" 0 '"name":"nat","summary":"source.*"reads":"headers","replayable":true.*"name":"unsupported","type":"choice","default":"drop","required":false,"live":true,"help":"[^"]+","choices":\["drop","pass","by_address"\]' "" nfs -o json nat
 t "no such NF" 64 "" 'no NF called "natt", did you mean nat\? ' nfs natt
 number=$((number + 1))
-if [ "$("$understudy" nfs -o json | jq '[.nfs[] | select(.summary == "" or .module)] | length')" = 0 ] && [ "$("$understudy" nfs -o json | jq '.nfs | length')" = "$(grep -l '^NF_MODULE' nfs/*.c nfs/ips/*.c nfs/qos/*.c | wc -l)" ]; then
+if [ "$("$understudy" nfs -o json | jq '[.nfs[] | select(.summary == "" or .module)] | length')" = 0 ] && [ "$("$understudy" nfs -o json | jq '.nfs | length')" = "$(grep -l '^NF_MODULE' nfs/*.c nfs/ips/*.c nfs/nat/*.c nfs/qos/*.c | wc -l)" ]; then
     echo "ok $number - all NFs of the tree are told, each with a summary, as built in"
 else
     echo "not ok $number - all NFs of the tree are told, each with a summary, as built in"
