@@ -170,7 +170,9 @@ static void a_token_stays_when_a_request_is_given_up(void **state)
     assert_int_equal(nd_etcd_open(&etcd, &config, stops_in_midst, NULL, &fault), 0);
     assert_int_equal(look(), 0);
     asked = 0;
+    server.delay_ms = 200; /* so that there is a middle */
     assert_int_equal(look(), FT_EBUSY);
+    server.delay_ms = 0;
     assert_int_equal(look(), 0);
     assert_int_equal(server.logins, 1);
 }
