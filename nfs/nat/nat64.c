@@ -36,10 +36,10 @@ static unsigned refusal_outward(const struct nf *nf, const struct nf_packet *p)
         return NAT64_MARTIAN;
     if (to == config->outside)
         return NAT64_HAIRPIN;
-    if (!nf_proto_has_ports_ipv6(p->proto))
-        return NAT64_UNSUPPORTED;
     if (nat64_is_source_routed(p))
         return NAT64_SOURCE_ROUTE;
+    if (!nf_proto_has_ports_ipv6(p->proto))
+        return NAT64_UNSUPPORTED;
     if (is_fragment_of(p, NF_PROTO_ICMPV6))
         return NAT64_FRAGMENTED_ICMP;
     if (!(p->flags & (NF_P_LATER | NF_P_L4)))

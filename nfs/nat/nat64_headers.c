@@ -141,13 +141,6 @@ static const uint8_t *find_extension(const struct nf_packet *p, uint8_t kind)
     return NULL;
 }
 
-static bool ipv6_is_routed(const struct nf_packet *p)
-{
-    const uint8_t *routing = find_extension(p, ROUTING);
-
-    return routing && routing[3];
-}
-
 static bool ipv4_is_routed(const struct nf_packet *p)
 {
     const uint8_t *end = p->data + p->l4;
@@ -168,7 +161,8 @@ static bool ipv4_is_routed(const struct nf_packet *p)
 
 bool nat64_is_source_routed(const struct nf_packet *p)
 {
-    return p->flags & NF_P_IPV4 ? ipv4_is_routed(p) : ipv6_is_routed(p);
+    return p->flags & NF_P_IPV4 ? ipv4_is_routed(p)
+                                : p->proto == ROUTING; /* with hops to go it is not read */
 }
 
 static void read_ipv6(const struct nf_packet *p, struct nat64_header *h)

@@ -43,6 +43,10 @@ void help_chain_close(struct help_chain *h);
 #f, help_chain_case, NULL, help_chain_case_end, (void *)(f)                                          \
     }
 extern void (*help_chain_before)(void); /* NULL: nothing */
+struct CMUnitTest;
+/* Runs `n` of them over IPv4, then all again behind `over_ipv6`, as one group. For main. */
+int help_chain_run_both(const char *group, const struct CMUnitTest *tests, size_t n,
+                        void (*over_ipv6)(void **state));
 void help_chain_case(void **test);
 int help_chain_case_end(void **test);
 

@@ -41,11 +41,10 @@ void syn_open(const char *nfs)
     help_chain_idle(&syn_chain, 100 * HELP_SECOND);
 }
 
-int syn_over_ipv6(void **state)
+void syn_over_ipv6(void **state)
 {
     (void)state;
     syn_ipv6 = true;
-    return 0;
 }
 
 uint8_t *syn_tcp(uint8_t *frame)

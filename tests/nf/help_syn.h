@@ -27,7 +27,7 @@ uint32_t syn_get32(const uint8_t *at);
 void syn_put32(uint8_t *at, uint32_t value);
 
 /* cmocka's group set-up: the same tests over IPv6. */
-int syn_over_ipv6(void **state);
+void syn_over_ipv6(void **state);
 
 /* What a segment of TCP says in a frame without VLAN tags and options of IPv4. */
 struct syn_said {

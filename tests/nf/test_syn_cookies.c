@@ -157,6 +157,5 @@ int main(void)
         HELP_CASE(other_packets_pass),
     };
 
-    return cmocka_run_group_tests_name("syn_proxy's cookies", tests, NULL, NULL) +
-           cmocka_run_group_tests_name("syn_proxy's cookies over IPv6", tests, syn_over_ipv6, NULL);
+    return help_chain_run_both("syn_proxy's cookies", tests, sizeof(tests) / sizeof(tests[0]), syn_over_ipv6);
 }

@@ -302,6 +302,6 @@ int main(void)
         HELP_CASE(a_client_begins_anew),
     };
 
-    return cmocka_run_group_tests_name("syn_proxy and who forges", tests, NULL, NULL) +
-           cmocka_run_group_tests_name("syn_proxy and who forges, over IPv6", tests, syn_over_ipv6, NULL);
+    return help_chain_run_both("syn_proxy and who forges", tests, sizeof(tests) / sizeof(tests[0]),
+                               syn_over_ipv6);
 }

@@ -352,6 +352,5 @@ int main(void)
         HELP_CASE(a_full_table_takes_no_new_connection),     HELP_CASE(damaged_state_is_refused),
     };
 
-    return cmocka_run_group_tests_name("syn_proxy", tests, NULL, NULL) +
-           cmocka_run_group_tests_name("syn_proxy over IPv6", tests, syn_over_ipv6, NULL);
+    return help_chain_run_both("syn_proxy", tests, sizeof(tests) / sizeof(tests[0]), syn_over_ipv6);
 }
