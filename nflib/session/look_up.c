@@ -215,6 +215,7 @@ static inline void guess_record(const struct nf_sessions *t, struct nf_session_l
     const uint8_t *record;
 
     look->guess = NULL;
+    look->tcp_changed = false; /* of an earlier burst's packet */
     if (ft_unlikely(!hits))
         return;
     ref = look->bucket->ref[__builtin_ctz(hits) / 2];

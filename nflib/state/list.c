@@ -80,6 +80,19 @@ uint64_t *nf_lists_seen(struct nf_check *c, unsigned which, const struct nf_list
     return seen;
 }
 
+/* Of numbers of one's own: those that are not among the n of the list are in none. */
+static int check_others(struct nf_check *c, const struct nf_lists *lists, uint32_t n)
+{
+    uint32_t linked = 0;
+
+    for (uint32_t entry = 0; entry < lists->capacity; entry++) {
+        nf_check_step(c);
+        linked += link_at(lists, entry)->before != 0;
+    }
+    return linked == n ? (int)n
+                       : nf_check_failed(c, "%u entries are linked, expected the %u of the list", linked, n);
+}
+
 int nf_list_check(struct nf_check *c, const struct nf_lists *lists, const struct nf_list *list, uint32_t most,
                   uint64_t *seen)
 {
@@ -100,7 +113,7 @@ int nf_list_check(struct nf_check *c, const struct nf_lists *lists, const struct
     }
     if (n && link_at(lists, list->first - 1)->before != before)
         return nf_check_failed(c, "a list of %u entries does not end with %u", n, before);
-    return (int)n;
+    return seen ? (int)n : check_others(c, lists, n);
 }
 
 struct nf_lists *nf_lists_make(struct nf *nf, uint32_t capacity, uint32_t value_size)
@@ -131,10 +144,10 @@ uint32_t nf_lists_take(const struct nf *nf, struct nf_lists *lists)
     nf_edit(nf, &lists->count, sizeof(*lists) - offsetof(struct nf_lists, count));
     if (lists->free) {
         lists->free = link_at(lists, entry)->next;
-        *NF_EDIT(nf, link_at(lists, entry)) = (struct link){0, 0};
     } else {
         entry = lists->touched++;
     }
+    *NF_EDIT(nf, link_at(lists, entry)) = (struct link){0, 0};
     lists->count++;
     return entry;
 }

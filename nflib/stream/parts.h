@@ -5,6 +5,8 @@
 
 #include "nflib/stream/stream.h"
 
+#define NF_STREAM_WINDOW (1u << 30) /* of TCP (RFC 7323, 2.2) */
+
 /* Of a stream: in the order of sequence numbers, none over another. Those that have been read and are not
  * acknowledged yet, copies, are in one list, those behind a hole in another. */
 struct nf_stream_piece {
@@ -59,6 +61,11 @@ void nf_stream_drop_copies(const struct nf_stream_taking *t, uint32_t ack);
 static inline uint32_t nf_stream_first_kept(const struct nf_streams *streams, const struct nf_stream *s)
 {
     return ((const struct nf_stream_piece *)nf_lists_value(streams->pieces, nf_list_first(&s->kept)))->seq;
+}
+/* Of what is copied; there is some. */
+static inline uint32_t nf_stream_first_sent(const struct nf_streams *streams, const struct nf_stream *s)
+{
+    return ((const struct nf_stream_piece *)nf_lists_value(streams->pieces, nf_list_first(&s->sent)))->seq;
 }
 /* Copies become what is kept again, as if they had not been read. */
 void nf_stream_open_copies(const struct nf *nf, struct nf_streams *streams, struct nf_stream *s);

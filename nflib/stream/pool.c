@@ -45,6 +45,9 @@ static int check_pieces(struct nf_check *c, const struct nf_streams *streams, ui
             return nf_check_failed(c, "piece %u has %u bytes at %u, expected up to %u behind %u", at,
                                    piece->len, piece->seq, NF_STREAM_PIECE, from);
         *end = piece->seq + piece->len;
+        if (behind && *end - *behind > NF_STREAM_WINDOW)
+            return nf_check_failed(c, "piece %u ends at %u, expected at most %u behind %u", at, *end,
+                                   NF_STREAM_WINDOW, *behind);
         first = false;
     }
     return n;
@@ -60,7 +63,7 @@ static int check_stream(struct nf_check *c, const struct nf_streams *streams, ui
         return copies;
     if ((int32_t)(end - s->next) > 0)
         return nf_check_failed(c, "copies end at %u, expected at most %u", end, s->next);
-    if (s->flags & ~NF_STREAM_FLAGS || s->asked > 1 || (s->pieces && !(s->flags & NF_STREAM_KNOWN)))
+    if (s->asked > 1 || (s->pieces && !(s->flags & NF_STREAM_KNOWN)))
         return nf_check_failed(c, "a stream has flags %u, expected those that one has", s->flags);
     kept = check_pieces(c, streams, seen, &s->kept, &s->next, &end);
     if (kept >= 0 && (copies + kept != s->pieces || s->pieces > streams->flow_pieces))

@@ -6,8 +6,7 @@
 
 #include <arpa/inet.h>
 
-#define WINDOW_MAX         (1u << 30) /* of TCP (RFC 7323, 2.2) */
-#define TCP_END            0u         /* options */
+#define TCP_END            0u /* options */
 #define TCP_NOP            1u
 #define TCP_TIMESTAMPS     8u
 #define TCP_TIMESTAMPS_LEN 10u
@@ -58,6 +57,9 @@ static enum nf_stream_taken take_next(const struct nf_stream_taking *t, const st
 
     if (!few && !nf_list_is_empty(&s->sent))
         return NF_STREAM_FULL; /* until some of that is acknowledged */
+    if (!(few && room) && !nf_list_is_empty(&s->sent) &&
+        s->next - nf_stream_first_sent(streams, s) >= NF_STREAM_WINDOW)
+        return NF_STREAM_FULL; /* no sender has that much under way */
     if (!(few && room) && (s->flags & (NF_STREAM_MIDDLE | NF_STREAM_ANSWERED)) == NF_STREAM_MIDDLE)
         return NF_STREAM_FULL; /* it could not be read again */
     nf_stream_read(t, g, few && room);
@@ -199,7 +201,7 @@ static bool take_ack(const struct nf_stream_taking *t, const struct nf_stream *b
 
     if (!(s->flags & NF_STREAM_KNOWN))
         return true;
-    if (s->flags & NF_STREAM_MIDDLE && ack - s->next < WINDOW_MAX) {
+    if (s->flags & NF_STREAM_MIDDLE && ack - s->next < NF_STREAM_WINDOW) {
         pass_holes(t, ack);
     } else if (!is_sent(s, ack) && p->tcp_flags & NF_TCP_SYN && !(s->flags & NF_STREAM_ANSWERED) &&
                !has_taken(s)) {

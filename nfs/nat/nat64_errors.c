@@ -156,21 +156,21 @@ static void to_ipv4(const struct nf *nf, struct nf_packet *p, const struct nf_in
     uint32_t rest = (uint32_t)p->l4 + p->l4_len - in->l4, n = changed_bytes(p, in);
     uint8_t *icmp = p->data + p->l4, *l4 = p->data + in->l4;
     uint32_t was = sum_of(icmp, l4, n) + nat64_pseudo((const struct nf_addresses *)(ip + 8), p->l4_len);
+    uint32_t length = ntohs(nf_get16(quoted + 4)), extensions = (uint32_t)in->l4 - in->l3 - IPV6;
     uint32_t to = nat64_embedded(ip + 24), from[2] = {nat64_embedded(quoted + 8), config->outside};
     uint16_t sum = nf_get16(icmp + 2);
     struct nat64_header outer = {.class = (uint8_t)(ip[0] << 4 | ip[1] >> 4),
                                  .limit = ip[7],
                                  .proto = NF_PROTO_ICMP,
                                  .n = ICMP + IPV4 + rest};
-    struct nat64_header inner = {.class = (uint8_t)(quoted[0] << 4 | quoted[1] >> 4),
-                                 .limit = quoted[7],
-                                 .proto = in->proto,
-                                 .n = ntohs(nf_get16(quoted + 4))};
+    struct nat64_header inner = {
+        .class = (uint8_t)(quoted[0] << 4 | quoted[1] >> 4), .limit = quoted[7], .proto = in->proto};
     struct nat64_change change = {.is = 0};
 
     outer.frag = nat64_may_fragment(IPV4 + outer.n) ? 0 : 0x4000;
     outer.id = outer.frag ? 0 : nat64_next_id(nf);
-    inner.frag = nat64_may_fragment(IPV4 + inner.n) ? 0 : 0x4000;
+    inner.n = length > extensions ? length - extensions : 0;
+    nat64_read_fragment(quoted, (uint32_t)in->l4 - in->l3, &inner);
     if (in->proto == NF_PROTO_ICMPV6) {
         inner.proto = NF_PROTO_ICMP;
         change.was = nat64_pseudo((const struct nf_addresses *)(quoted + 8), inner.n);

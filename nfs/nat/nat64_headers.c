@@ -130,15 +130,19 @@ void nat64_parse(struct nf_packet *p)
 
 /* ---- to IPv4 ------------------------------------------------------------------------------------- */
 
-/* The extension header of a kind, NULL: it has none that was read. */
-static const uint8_t *find_extension(const struct nf_packet *p, uint8_t kind)
+void nat64_read_fragment(const uint8_t *ip, uint32_t l4, struct nat64_header *h)
 {
-    uint32_t at = p->l3 + IPV6;
+    const uint8_t *at = ip + IPV6;
+    uint16_t field;
 
-    for (uint8_t next = p->data[p->l3 + 6]; at < p->l4; next = p->data[at], at += (p->data[at + 1] + 1u) * 8)
-        if (next == kind)
-            return p->data + at;
-    return NULL;
+    for (uint8_t next = ip[6]; at < ip + l4; next = at[0], at += (at[1] + 1u) * 8)
+        if (next == FRAGMENT_NEXT) {
+            field = ntohs(nf_get16(at + 2));
+            h->frag = (uint16_t)(field >> 3 | (field & 1 ? MORE : 0));
+            h->id = ntohs(nf_get16(at + 6));
+            return;
+        }
+    h->frag = nat64_may_fragment(IPV4 + h->n) ? 0 : DO_NOT;
 }
 
 static bool ipv4_is_routed(const struct nf_packet *p)
@@ -167,19 +171,13 @@ bool nat64_is_source_routed(const struct nf_packet *p)
 
 static void read_ipv6(const struct nf_packet *p, struct nat64_header *h)
 {
-    const uint8_t *ip = p->data + p->l3, *fragment = find_extension(p, FRAGMENT_NEXT);
-    uint16_t field = fragment ? ntohs(nf_get16(fragment + 2)) : 0;
+    const uint8_t *ip = p->data + p->l3;
 
     h->class = (uint8_t)(ip[0] << 4 | ip[1] >> 4);
     h->limit = ip[7];
     h->proto = p->proto == NF_PROTO_ICMPV6 ? NF_PROTO_ICMP : p->proto;
     h->n = p->l4_len;
-    if (fragment) {
-        h->frag = (uint16_t)(field >> 3 | (field & 1 ? MORE : 0));
-        h->id = ntohs(nf_get16(fragment + 6));
-    } else {
-        h->frag = nat64_may_fragment(IPV4 + h->n) ? 0 : DO_NOT;
-    }
+    nat64_read_fragment(ip, p->l4 - p->l3, h);
 }
 
 void nat64_to_ipv4(struct nf_packet *p, const struct nat64_ends4 *ends, uint16_t id)

@@ -129,6 +129,9 @@ struct nat64_header {
     uint16_t id, frag;
     uint32_t n;
 };
+/* Its `frag` and `id`, from the fragment header of a packet of IPv6, whose upper layer's header is `l4` bytes
+ * behind `ip`; of one without, by its `n`. */
+void nat64_read_fragment(const uint8_t *ip, uint32_t l4, struct nat64_header *h);
 void nat64_write_ipv4(uint8_t *ip, const struct nat64_header *h, uint32_t saddr, uint32_t daddr);
 void nat64_write_ipv6(uint8_t *ip, const struct nat64_header *h, const struct nf_addresses *addresses);
 /* Moves the head of the frame, which is as long as l3 says, so that a header of IPv6, or of IPv4, has room

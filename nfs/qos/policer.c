@@ -329,6 +329,8 @@ static bool pol_carry(struct nf *nf, const struct nf_was *was, struct ft_fault *
             carry_rate(&pol->limits[i].committed, &class->limits.committed, &old->limits.committed,
                        &live->committed);
             carry_rate(&pol->limits[i].peak, &class->limits.peak, &old->limits.peak, &live->peak);
+            if (pol_limits_wrong(&pol->limits[i], class->bits))
+                pol->limits[i] = class->limits; /* what was set does not go with the new file */
         }
     }
     if (nf->lane == 0)

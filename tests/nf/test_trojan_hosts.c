@@ -108,7 +108,7 @@ static void a_damaged_order_is_refused(void)
     help_chain_wait_tenths(&h, 1);
     content_passes();
     DAMAGED(&tj->order, NULL, "constant");
-    DAMAGED(&tj->by_event.first, 0, "0 hosts are in their list, expected 2");
+    DAMAGED(&tj->by_event.first, 0, "2 entries are linked, expected the 0 of the list");
     DAMAGED(&tj->by_event.first, 2, "does not end with 2");
     DAMAGED(&tj->by_event.first, 3, "does not end with 3");
     DAMAGED(&tj->by_event.first, UINT32_MAX, "has 4294967295 behind 0");

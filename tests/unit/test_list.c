@@ -314,12 +314,30 @@ static void a_list_of_own_numbers_is_looked_at(void **unused)
     c = (struct nf_check){.nf = h.nf, .fault = &fault, .kind = "lists"};
     nf_list_insert(h.nf, lists, &head[0], 19, NF_NONE);
     nf_list_insert(h.nf, lists, &head[0], 3, 19);
-    assert_int_equal(nf_list_check(&c, lists, &head[1], 0, NULL), 0);
+    assert_int_equal(nf_list_check(&c, lists, &head[1], 0, NULL), FT_EMALFORMED);
+    assert_non_null(strstr(fault.text, "2 entries are linked, expected the 0 of the list"));
     assert_int_equal(nf_list_check(&c, lists, &head[0], 2, NULL), 2);
+    ((uint32_t *)(uintptr_t)nf_lists_value(lists, 7))[-1] = 5; /* whoever inserts it next would abort */
+    assert_int_equal(nf_list_check(&c, lists, &head[0], 2, NULL), FT_EMALFORMED);
+    assert_non_null(strstr(fault.text, "3 entries are linked, expected the 2 of the list"));
+    ((uint32_t *)(uintptr_t)nf_lists_value(lists, 7))[-1] = 0;
     assert_int_equal(nf_list_check(&c, lists, &head[0], 1, NULL), FT_EMALFORMED);
     assert_non_null(strstr(fault.text, "a list has more entries than 1"));
     head[0].first = 21;
     assert_int_equal(nf_list_check(&c, lists, &head[0], 2, NULL), FT_EMALFORMED);
+    help_nf_close(&h);
+}
+
+static void a_link_that_nobody_used_does_no_harm(void **unused)
+{
+    uint32_t entry;
+
+    (void)unused;
+    open_lists(20, 8, 1);
+    ((uint32_t *)(uintptr_t)nf_lists_value(lists, 0))[-1] = 5;
+    entry = nf_lists_take(h.nf, lists);
+    assert_int_equal(entry, 0);
+    nf_list_insert(h.nf, lists, &head[0], entry, NF_NONE);
     help_nf_close(&h);
 }
 
@@ -386,6 +404,7 @@ int main(void)
         cmocka_unit_test(entries_that_came_from_a_peer_are_looked_at),
         cmocka_unit_test(lists_that_came_from_a_peer_are_looked_at),
         cmocka_unit_test(a_list_of_own_numbers_is_looked_at),
+        cmocka_unit_test(a_link_that_nobody_used_does_no_harm),
         cmocka_unit_test(misuse_aborts),
     };
 
