@@ -81,6 +81,16 @@ static void look_at_key(struct nf_sessions_lane *lane, struct nf_packet *p, uint
     touch_session(lane, p, s, now);
 }
 
+/* Not so of ICMP but echo: what is in the place of an identifier is none. */
+static bool quoted_has_ends(const struct nf_packet *p, const struct nf_inner *in)
+{
+    uint8_t type = p->data[in->l4];
+
+    return in->proto == NF_PROTO_ICMP     ? nf_icmp_is_echo(type)
+           : in->proto == NF_PROTO_ICMPV6 ? nf_icmpv6_is_echo(type)
+                                          : true;
+}
+
 /* The one that an ICMP error quotes has left on the side that the error comes from: looked up is an answer to
  * it. */
 static void look_at_quoted(struct nf_sessions_lane *lane, const struct nf_packet *p,
@@ -93,6 +103,8 @@ static void look_at_quoted(struct nf_sessions_lane *lane, const struct nf_packet
     uint32_t which;
 
     nf_packet_inner(p, &in);
+    if (!quoted_has_ends(p, &in))
+        return;
     key = (struct nf_tuple){.saddr = in.daddr,
                             .daddr = in.saddr,
                             .sport = in.dport,

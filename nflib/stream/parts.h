@@ -67,6 +67,9 @@ static inline uint32_t nf_stream_first_sent(const struct nf_streams *streams, co
 {
     return ((const struct nf_stream_piece *)nf_lists_value(streams->pieces, nf_list_first(&s->sent)))->seq;
 }
+/* So many pieces more may be taken. Half of all are for directions that have been answered: who sends in
+ * other people's names takes no more than the other half. */
+bool nf_stream_has_room(const struct nf_stream_taking *t, uint32_t count);
 /* Copies become what is kept again, as if they had not been read. */
 void nf_stream_open_copies(const struct nf *nf, struct nf_streams *streams, struct nf_stream *s);
 void nf_stream_release_one(const struct nf *nf, struct nf_streams *streams, struct nf_stream *s);

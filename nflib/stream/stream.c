@@ -302,6 +302,16 @@ uint32_t nf_stream_walk(const struct nf_stream_taking *t, const struct nf_stream
     return count;
 }
 
+bool nf_stream_has_room(const struct nf_stream_taking *t, uint32_t count)
+{
+    const struct nf_lists *pieces = t->streams->pieces;
+    uint32_t left = nf_lists_left(pieces), half = (nf_lists_count(pieces) + left) / 2;
+
+    if (t->stream->flags & NF_STREAM_ANSWERED)
+        return count <= left;
+    return count + half <= left;
+}
+
 enum nf_stream_taken nf_stream_keep(const struct nf_stream_taking *t, const struct nf_stream_segment *g,
                                     uint32_t count)
 {
@@ -311,7 +321,7 @@ enum nf_stream_taken nf_stream_keep(const struct nf_stream_taking *t, const stru
     count += g->fin; /* perhaps by itself */
     if (!count)
         return NF_STREAM_OLD;
-    if (count > streams->flow_pieces - pieces || count > nf_lists_left(streams->pieces))
+    if (count > streams->flow_pieces - pieces || !nf_stream_has_room(t, count))
         return NF_STREAM_FULL;
     nf_stream_walk(t, g, true);
     return t->stream->pieces > pieces ? NF_STREAM_KEPT : NF_STREAM_OLD;

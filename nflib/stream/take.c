@@ -53,7 +53,7 @@ static enum nf_stream_taken take_next(const struct nf_stream_taking *t, const st
 {
     const struct nf_streams *streams = t->streams;
     const struct nf_stream *s = t->stream;
-    bool few = count <= streams->flow_pieces - s->pieces, room = count <= nf_lists_left(streams->pieces);
+    bool few = count <= streams->flow_pieces - s->pieces, room = nf_stream_has_room(t, count);
 
     if (!few && !nf_list_is_empty(&s->sent))
         return NF_STREAM_FULL; /* until some of that is acknowledged */

@@ -31,8 +31,8 @@ static unsigned refusal_outward(const struct nf *nf, const struct nf_packet *p)
     const uint8_t *from = nf_packet_ipv6_addresses(p);
     uint32_t to = nat64_embedded(from + 16);
 
-    if (nat64_is_ours(config, from) || nf_ipv6_martian(from) || nf_ipv6_many(from) || nf_addr_martian(to) ||
-        nf_addr_many(to))
+    if (nat64_is_ours(config, from) || nf_ipv6_martian(from) || nf_ipv6_many(from) ||
+        nf_ipv6_link_local(from) || nf_addr_martian(to) || nf_addr_many(to))
         return NAT64_MARTIAN;
     if (to == config->outside)
         return NAT64_HAIRPIN;
@@ -89,6 +89,8 @@ static unsigned refusal_inward(const struct nf_packet *p)
 {
     if (p->flags & NF_P_BAD)
         return NAT64_MALFORMED;
+    if (nf_addr_martian(p->saddr) || nf_addr_many(p->saddr))
+        return NAT64_MARTIAN;
     if (!nf_proto_has_ports(p->proto))
         return NAT64_UNSUPPORTED;
     if (nat64_is_source_routed(p))
