@@ -72,6 +72,26 @@ static void a_full_table_lets_nothing_pass_that_a_rule_would_have_to_note(void)
     assert_int_equal(help_ips_counter("dropped"), 0);
 }
 
+/* Segments behind holes that are let pass, of at most 20. */
+static unsigned kept_from(uint32_t seq)
+{
+    for (unsigned i = 0; i < 20; i++)
+        if (!help_ips_client(seq + 10 * i, "x"))
+            return i;
+    return 20;
+}
+
+/* Who sends in other people's names gets no answer, and no more than half of the pieces. */
+static void half_of_the_pieces_are_for_those_that_are_answered(void)
+{
+    help_ips_open(IPS(", stream_pieces: 8"), "drop tcp any any -> any any (content:\"evil\"; sid:1;)\n");
+    assert_true(help_ips_client(101, "x"));
+    assert_int_equal(kept_from(110), 3);
+    assert_int_equal(help_ips_counter("segments_full"), 1);
+    assert_true(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 501, 102, ""));
+    assert_int_equal(kept_from(150), 5); /* the first byte has been acknowledged */
+}
+
 /* Contents of one byte, each byte of a packet, many rules: as much as a packet may cost, and no more. */
 static void what_a_packet_may_cost_is_bounded(void)
 {
@@ -109,6 +129,7 @@ int main(void)
         HELP_CASE(the_ninth_pattern_of_a_direction_is_not_let_pass),
         HELP_CASE(a_pattern_that_cannot_go_on_leaves_its_room),
         HELP_CASE(a_full_table_lets_nothing_pass_that_a_rule_would_have_to_note),
+        HELP_CASE(half_of_the_pieces_are_for_those_that_are_answered),
         HELP_CASE(what_a_packet_may_cost_is_bounded),
     };
 
