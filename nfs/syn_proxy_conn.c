@@ -49,7 +49,7 @@ static void probe_client(const struct nf *nf, const struct nf_packet *p, const s
                          bool back, uint16_t window)
 {
     struct sp_segment probe = {
-        .seq = conn->cookie, .ack = conn->isn + 1, .window = window, .flags = NF_TCP_ACK, .garbage = true};
+        .seq = conn->cookie, .ack = conn->isn + 1, .window = window, .flags = NF_TCP_ACK, .probe = true};
     uint8_t frame[SP_FRAME_MAX];
 
     (void)nf_emit(nf, back ? p->in_port : p->out_port, frame, sp_frame_make(p, back, &probe, frame));

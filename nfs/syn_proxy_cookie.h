@@ -12,9 +12,9 @@
 
 #include "nflib/nf.h"
 
-#define SP_COOKIE_LIFE                                                                                       \
-    (64 * NF_SECOND) /* a cookie is good for that long at least, for twice that at most                      \
-                      */
+/* A cookie is good for that long at least, and for less than three times that: its secret is the newer one
+ * for less than twice that, however long no handshake comes, and then the older one for as long as this. */
+#define SP_COOKIE_LIFE (64 * NF_SECOND)
 
 /* Two secrets: that of new cookies, and the one before. */
 struct sp_secrets {

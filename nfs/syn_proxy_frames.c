@@ -40,7 +40,7 @@ static uint32_t write_segment(uint8_t *ip, bool ipv6, uint32_t ip_header, const 
     nf_put32(tcp + 16, 0); /* checksum, urgent pointer */
     if (segment->mss)
         nf_put32(tcp + HEADER, htonl(0x02040000u | segment->mss));
-    if (segment->garbage)
+    if (segment->probe)
         tcp[n++] = 0;
     nf_put16(tcp + 16, tcp_sum(ip, ipv6, tcp, n));
     if (ipv6) {

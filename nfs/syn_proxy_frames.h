@@ -15,7 +15,7 @@ struct sp_segment {
     uint32_t seq, ack;
     uint16_t window, mss; /* mss 0: no option */
     uint8_t flags;
-    bool garbage; /* a byte of data, which is 0; without an MSS */
+    bool probe; /* a byte of data, which is 0; without an MSS */
 };
 
 /* A frame of the packet's family beside `p`: to where it came from (`back`), or the way that it goes. Its

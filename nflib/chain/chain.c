@@ -295,8 +295,8 @@ static uint32_t run_packets(struct nf_chain *chain, struct nf_packet *packets, u
     struct nf_tracing *tracing = ft_unlikely(chain->tracing.trace != NULL) ? &chain->tracing : NULL;
     uint32_t left = 0;
     parse_all(packets, n);
-    if (ft_unlikely(chain->room != NULL))
-        nf_chain_give_room(chain, packets, n);
+    if (ft_unlikely(chain->headroom != NULL))
+        nf_chain_give_headroom(chain, packets, n);
     if (tracing)
         nf_tracing_claim(tracing, packets, n, chain->state->burst + 1, chain->state->seq);
     if (!chain->l3)

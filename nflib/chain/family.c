@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a chain does for an NF that changes the family of packets (NF_FAMILY): those of IPv4 from outside,
- * which may grow, get room in front, and UDP's checksum, which IPv6 does not do without. Owns the frames that
- * have room, in memory of the process, of one burst.
+ * which may grow, get headroom, and UDP's checksum, which IPv6 does not do without. Owns the frames that have
+ * headroom, in memory of the process, of one burst.
  */
 #include "nflib/chain/parts.h"
 
@@ -14,7 +14,7 @@
 
 #define STRIDE (NF_HEADROOM + NF_FRAME_MAX)
 
-bool nf_chain_make_room(struct nf_chain *chain)
+bool nf_chain_make_headroom(struct nf_chain *chain)
 {
     bool changes = false;
 
@@ -22,13 +22,13 @@ bool nf_chain_make_room(struct nf_chain *chain)
         changes |= (chain->config->nfs[i].module->translates & NF_FAMILY) != 0;
     if (!changes)
         return true;
-    chain->room = aligned_alloc(64, (size_t)NF_BURST_MAX * STRIDE); /* lint: config-time */
-    return chain->room;
+    chain->headroom = aligned_alloc(64, (size_t)NF_BURST_MAX * STRIDE); /* lint: config-time */
+    return chain->headroom;
 }
 
 bool nf_chain_moves_frames(const struct nf_chain *chain)
 {
-    return chain->room;
+    return chain->headroom;
 }
 
 /* Of UDP in IPv4 with all of its bytes there. */
@@ -58,11 +58,11 @@ static void complete_sum(const struct nf_chain *chain, const struct nf_packet *p
     nf_put16(at, sum);
 }
 
-void nf_chain_give_room(struct nf_chain *chain, struct nf_packet *packets, uint32_t n)
+void nf_chain_give_headroom(struct nf_chain *chain, struct nf_packet *packets, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
         struct nf_packet *p = &packets[i];
-        uint8_t *to = chain->room + (size_t)i * STRIDE + NF_HEADROOM;
+        uint8_t *to = chain->headroom + (size_t)i * STRIDE + NF_HEADROOM;
 
         if (p->side != NF_OUTSIDE || !(p->flags & NF_P_IPV4))
             continue;

@@ -127,7 +127,7 @@ void nf_l3_in(struct nf_l3 *l3, struct nf_packet *const packets[], uint32_t n, u
 /*
  * Route, TTL, MAC addresses, out_port; ICMP net unreachable when there is no route. A packet whose next hop
  * is unknown is dropped and counted, and the hop asked for, at most once a second each; once it has not
- * answered three requests, the packet's sender is told (host, or address unreachable). What still is
+ * answered for 3 s, the packet's sender is told (host, or address unreachable). What still is
  * addressed to an own address after the chain is local: echo requests are turned round, all else dropped.
  * Packets made by NFs keep their TTL; ARP frames among them leave as they are.
  */

@@ -88,9 +88,9 @@ static int make_all(struct nf_chain *chain, unsigned lane, uint64_t seed, struct
     int error = make_lane_state(chain, lane, seed, fault);
     if (error == FT_OK && config->l3)
         error = nf_l3_make(&chain->l3, &chain->nfs[0], config->l3, fault);
-    if (error == FT_OK && !nf_chain_make_room(chain))
+    if (error == FT_OK && !nf_chain_make_headroom(chain))
         error = ft_fail(fault, FT_ENOMEM, "chain %s: no memory for a burst's frames", config->name);
-    if (chain->l3 && chain->room)
+    if (chain->l3 && chain->headroom)
         nf_l3_expect_growth(chain->l3);
     chain->l3_end = chain->nfs[0].arena->used;
     for (unsigned i = 0; i < config->count; i++)
@@ -169,6 +169,6 @@ void nf_chain_free(struct nf_chain *chain)
     nf_payload_guard_free(chain->guard);
     nf_content_free(&chain->content);
     free(chain->l3);
-    free(chain->room);
+    free(chain->headroom);
     free(chain);
 }

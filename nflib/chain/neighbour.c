@@ -14,7 +14,7 @@
 #define REFRESH_AFTER (20 * NF_SECOND)
 #define FORGET_AFTER  (180 * NF_SECOND)
 #define GIVE_UP_AFTER (3 * NF_SECOND) /* on an address that never answered */
-#define FAILED_AFTER  (3 * NF_SECOND) /* from the first of three requests on */
+#define FAILED_AFTER  (3 * NF_SECOND) /* from the first request on; three go out in that time */
 #define USED_EVERY    (5 * NF_SECOND)
 #define ASKS_A_ROUND  32u                         /* leaves room for what NFs make */
 #define SOUGHT_MAX    (NF_NEIGHBOURS_MAX * 3 / 4) /* of IPv6: the rest is for stations that speak to us */

@@ -5,10 +5,10 @@
  * order, 4 or 16 bytes.
  * Entries are asked for at most once a second; known ones are asked again 20 s after they were last confirmed
  * or asked, if they are next hops or in use, and forgotten 180 s after they were last confirmed. One that has
- * not answered three requests, a second apart, is unreachable for as long as it stays in the table: an
- * address that packets want 3 s after the last request (RFC 4861, 7.3.3). Addresses of IPv6 that packets want
- * fill three quarters of the table at most: whoever sends to all of a link's leaves room for the hosts that
- * are there.
+ * not answered 3 s after the first request is unreachable for as long as it stays in the table (RFC 4861,
+ * 7.3.3). Such an entry is removed 3 s after the last request, and packets that want its address ask again;
+ * one of a next hop stays. Addresses of IPv6 that packets want fill three quarters of the table at most:
+ * whoever sends to all of a link's leaves room for the hosts that are there.
  */
 #ifndef NFLIB_CHAIN_NEIGHBOUR_H
 #define NFLIB_CHAIN_NEIGHBOUR_H
@@ -22,8 +22,10 @@ enum nf_neighbour_flags {
 };
 
 struct nf_neighbour {
-    uint64_t confirmed, asked, used; /* chain time. `used` is coarse; of one that is not known it says since
-                                        when it has been asked for, 0: not yet */
+    uint64_t confirmed, asked; /* chain time: of the last answer, of the last request */
+    /* Two things, as chain time. Of an entry that is known: when a packet last went there, to some 5 s. Of
+     * one that is not known: when it was first asked for, from which on it has 3 s to answer; 0: not yet. */
+    uint64_t used;
     uint8_t mac[6];
     uint8_t port;
     uint8_t flags;

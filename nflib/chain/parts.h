@@ -30,7 +30,7 @@ struct nf_chain {
     struct nf_content content;
     struct nf_sessions_lane sessions;
     /* NF_BURST_MAX frames with NF_HEADROOM in front, for those that may grow; NULL: none may. */
-    uint8_t *room;
+    uint8_t *headroom;
     struct nf_packet made[NF_EMIT_MAX];
     struct nf_emitted list[NF_EMIT_MAX];
     uint32_t listed;
@@ -44,8 +44,9 @@ struct nf_chain {
     uint8_t frames[NF_EMIT_MAX * NF_EMIT_SLOT];
 };
 
-/* family.c: what packets of IPv4 from outside need before the NFs get them, in a chain that has room. */
-bool nf_chain_make_room(struct nf_chain *chain);
-void nf_chain_give_room(struct nf_chain *chain, struct nf_packet *packets, uint32_t n);
+/* family.c: what packets of IPv4 from outside need before the NFs get them, in a chain that changes families.
+ */
+bool nf_chain_make_headroom(struct nf_chain *chain);
+void nf_chain_give_headroom(struct nf_chain *chain, struct nf_packet *packets, uint32_t n);
 
 #endif

@@ -96,7 +96,7 @@ static void take_segment(struct ips_look *look)
     look->sums[IPS_KEPT] += taken == NF_STREAM_KEPT;
     look->sums[IPS_OLD] += taken == NF_STREAM_OLD;
     if (known && !was && s->flags & NF_STREAM_RESET)
-        ips_carry_far(look->p);
+        ips_raise_ttl(look->p);
     if (taken >= NF_STREAM_DIFFERS && !look->verdict)
         nf_drop(look->nf, look->p, reasons[taken]);
 }

@@ -29,8 +29,8 @@ void ips_clear_urgent(struct ips_look *look)
 }
 
 /* The reset has ended what ips reads, so it is to end the connection as well, however far its receiver is.
- * Once for a connection: a packet that goes round in circles comes to its end. */
-void ips_carry_far(struct nf_packet *p)
+ * Once for a connection: a packet in a routing loop comes to its end. */
+void ips_raise_ttl(struct nf_packet *p)
 {
     uint8_t *ip = p->data + p->l3, head[2] = {TTL_MIN, ip[9]};
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reads the rules of ips: lines, and the header of each. Options are in ips_options.c. While a configuration
+/* Reads the rules of ips: lines, and the header of each. Options are in options.c. While a configuration
  * is checked, never on the packet path. */
 #include "nfs/ips/rules.h"
 #include "nflib/net/ipv6.h"

@@ -62,7 +62,7 @@ struct ips_content {
     uint32_t distance, within;   /* within 0: any */
 };
 
-/* A pattern, of up to 64 positions; see ips_pcre.c. A state is a bit for each position that a stream is at.
+/* A pattern, of up to 64 positions; see pcre.c. A state is a bit for each position that a stream is at.
  */
 struct ips_pcre {
     uint64_t has[256];     /* by byte: positions that have it */

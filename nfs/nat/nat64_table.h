@@ -61,7 +61,7 @@ struct nat64_inside_end {
     X(NAT64_FRAGMENTS_FULL, "fragments_full")     /* not dropped: its later fragments will be unknown */     \
     X(NAT64_FRAGMENTED_ICMP, "fragmented_icmp")   /* its checksum is of all fragments together */            \
     X(NAT64_NO_CHECKSUM, "udp_without_checksum")  /* the first fragment of such a datagram */                \
-    X(NAT64_SOURCE_ROUTE, "source_route")         /* with a way that is not at its end */                    \
+    X(NAT64_SOURCE_ROUTE, "source_route")         /* a source route, or routing header, with hops left */    \
     X(NAT64_TOO_LONG, "too_long") /* longer in IPv6 than a frame may be; or an error of over 1280 bytes */   \
     X(NAT64_TABLE_FULL, "table_full")                                                                        \
     X(NAT64_CONFLICT, "conflict") /* its answers would be those of another flow */                           \
@@ -120,7 +120,7 @@ static inline bool nat64_may_fragment(uint32_t bytes)
 {
     return bytes <= 1260;
 }
-/* It has a header that names stations on its way that it has not seen yet. */
+/* It has a source route (IPv4) or a routing header (IPv6) with hops left. */
 bool nat64_is_source_routed(const struct nf_packet *p);
 
 /* What the errors need of that. Headers of a packet of n bytes behind it; `frag`: flags and offset. */

@@ -307,7 +307,7 @@ static void carry_buckets(const struct nf *nf, const uint32_t was[QOS_CLASSES_MA
         }
 }
 
-/* A class is the same one by its name and its unit. */
+/* A class is the same one by its name and its unit, and if it has a peak in both files or in neither. */
 static bool pol_carry(struct nf *nf, const struct nf_was *was, struct ft_fault *fault)
 {
     const struct pol_config *from = was->config, *to = nf->config;

@@ -10,7 +10,7 @@ reference=$root/docs/reference.md
 mkdir -p "$work" || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
-plan 26
+plan 27
 
 takes() { "$UNDERSTUDY" check -c "$1" >"$work/out" 2>"$work/err"; }
 
@@ -230,10 +230,26 @@ ok "every name of the code in a doc is in the code" check_code_names
 
 # Each function of the state types is called by an NF, or by the library; and the page's table says which NFs use a type.
 modules() { grep -rhoE --include='*.c' '^    \.name = "[a-z0-9_]+"' "$root/nfs" | cut -d'"' -f2 | sort; }
-users() { # FUNCTION
-    local nf
+# All of the directory, if no other NF is there; else what has the NF's name in front, and what is behind a header of those.
+sources() { # NF
+    local main dir file header
+    main=$(grep -rlE --include='*.c' "^    \.name = \"$1\"" "$root/nfs")
+    [ -f "$main" ] || { echo "the source of $1 is not found" >&2; return 1; }
+    dir=${main%/*}
+    [ "$(grep -lE '^    \.name = "[a-z0-9_]+"' "$dir"/*.c | wc -l)" -gt 1 ] || { echo "$dir"/*.c; return; }
+    for file in "$dir/$1".[ch] "$dir/$1"_*.[ch]; do
+        [ ! -f "$file" ] || echo "$file"
+        for header in $(sed -n 's/^#include "\(nfs\/.*\)\.h"$/\1/p' "$file" 2>/dev/null); do
+            [ ! -f "$root/$header.c" ] || echo "$root/$header.c"
+        done
+    done
+}
+users() { # PATTERN
+    local nf files
     for nf in $(modules); do
-        cat "$root/nfs/$nf".c "$root/nfs/${nf}"_*.c "$root/nfs/$nf"/*.c 2>/dev/null | grep -qw "$1" && echo "$nf"
+        files=$(sources "$nf") || echo "?"
+        # shellcheck disable=SC2086
+        cat $files </dev/null | grep -qwE "$1" && echo "$nf"
     done
 }
 check_state_types() {
@@ -254,9 +270,28 @@ nf_shared_word nf_shared_word_make
 nf_shared_map nf_shared_map_make
 nf_shared_pool nf_shared_pool_make
 nf_merged nf_merged_make"
+    says=$(sed -n '/^## Sections: state that lanes share/,/use them\.$/p' "$root/docs/ARCHITECTURE.md" | tail -n 1 | grep -oE '`[a-z0-9_]+`' | tr -d '`')
+    made=$(users 'nf_shared_(word|map|pool)_make|nf_merged_make')
+    [ "$says" = "$made" ] || { echo "state that lanes share is used by $made, ARCHITECTURE.md says $says"; bad=1; }
     return $bad
 }
-ok "state types are used, and by the NFs that the page names" check_state_types
+ok "state types are used, and by the NFs that the pages name" check_state_types
+
+# The README lists the chains that there are; each is accepted, and each NF is in one.
+check_chains() {
+    local file nf bad=0
+    sed -n 's/^Chains made of them are in [^:]*: //p' "$root/README.md" >"$work/chains"
+    [ "$(tr -d '` .' <"$work/chains" | tr ',' '\n' | sort)" = "$(basename -as .yaml "$root"/nfs/chains/*.yaml | sort)" ] ||
+        { echo "the README lists $(cat "$work/chains")"; bad=1; }
+    for file in "$root"/nfs/chains/*.yaml; do
+        grep -q '^  modules:' "$file" || takes "$file" || { cat "$work/err"; bad=1; }
+    done
+    for nf in $(modules); do
+        grep -qE "^    - $nf:" "$root"/nfs/chains/*.yaml || { echo "$nf is in no chain"; bad=1; }
+    done
+    return $bad
+}
+ok "the chains of the tree are listed and accepted, and have every NF" check_chains
 
 lab_variables() { grep -oE '\$\{LAB_[A-Z]+' "$root/scripts/lab" | tr -d '${' | sort -u; }
 check_lab_help() {

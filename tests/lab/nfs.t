@@ -159,4 +159,14 @@ for capture in gnutella synscan mixed; do
     ok "campus, $capture: two kills" $? "exit $code, $(cat "$dir/json")"
 done
 
+# Chains for sites with IPv6 and with servers, as they are but for small tables.
+for name in nat64 ipv6-edge guarded; do
+    sed "s/max_flows: 100000/max_flows: 4096/" "nfs/chains/$name.yaml" >"$dir/chain/$name.yaml"
+    cp nfs/chains/*.rules "$dir/chain/"
+    run -c "$dir/chain/$name.yaml" --lanes 2 --kill primary@50 --kill primary@120 "$pcaps/mixed.pcap"
+    code=$?
+    [ "$code" = 0 ] && [ "$(fact '"\(.equivalent) \(.failovers)"')" = "true 2" ]
+    ok "$name, mixed: two kills" $? "exit $code, $(cat "$dir/json")"
+done
+
 echo "1..$tests"
