@@ -325,7 +325,7 @@ static void a_list_of_own_numbers_is_looked_at(void **unused)
     assert_non_null(strstr(fault.text, "a list has more entries than 1"));
     head[0].first = 21;
     assert_int_equal(nf_list_check(&c, lists, &head[0], 2, NULL), FT_EMALFORMED);
-    ((uint32_t *)(uintptr_t)nf_lists_value(lists, 0))[-1] = 5; /* of an entry that nobody has taken: no harm */
+    ((uint32_t *)(uintptr_t)nf_lists_value(lists, 0))[-1] = 5; /* nobody has taken it: no harm */
     nf_list_insert(h.nf, lists, &head[1], nf_lists_take(h.nf, lists), NF_NONE);
     help_nf_close(&h);
 }
