@@ -95,7 +95,8 @@ ok "the idle connection goes on" echoed refused
 ok "a takeover with the changed chain" drill kill
 ok "the idle connection goes on" echoed takeover
 ok "PROTECTED again" is_protected
-echo 'deny out tcp from any to any port 98' | cat - "$LAB_DIR/firewall.rules" >"$work/rules" && cp "$work/rules" "$LAB_DIR/firewall.rules"
+# Of 15 MB, nearly all of it comments, so that it takes long enough for others to meet it.
+{ echo 'deny out tcp from any to any port 98'; cat "$LAB_DIR/firewall.rules"; yes "# $(printf '%0240d' 0)" | head -n 60000; } >"$work/rules" && cp "$work/rules" "$LAB_DIR/firewall.rules"
 us apply >"$work/applied" 2>&1 &
 applying=$!
 while kill -0 $applying 2>/dev/null; do us hold 2>&1; done >"$work/held"
