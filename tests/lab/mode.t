@@ -58,10 +58,11 @@ for standby in hot warm; do
         [ "$(fact '"\(.equivalent) \(.failovers) \(.log_bytes) \(.delta_bytes > 0)"')" = "true 2 0 true" ]
     ok "replay, $standby: deltas, and the same state through three kills" $? "$(cat "$dir/json")"
 done
-# Without the audit, which would name it at once.
-run --fast -c "$dir/sound.yaml" "${kills[@]}" "$dir/made.pcap"
-[ $? = 1 ] && [ "$(fact '"\(.equivalent) \(.delta_bytes) \(.log_bytes > 0)"')" = "false 0 true" ]
-ok "without its flag: the log, and another state" $? "$(cat "$dir/json")"
+# Without the audit, which would name it at once. Without kills: a pair that is fed at full speed may lose its primary
+# before the first record has left.
+run --fast -c "$dir/sound.yaml" "$dir/made.pcap"
+[ $? = 1 ] && [ "$(fact '"\(.lost) \(.delta_bytes) \(.log_bytes > 0) \([.differences[].node] | join(","))"')" = "0 0 true standby" ]
+ok "without its flag: the log, and the standby has another state" $? "$(cat "$dir/json")"
 run --fast -c "$dir/sound.yaml" --mode delta "${kills[@]}" "$dir/made.pcap"
 ok "and the right one by deltas" $? "$(cat "$dir/json")"
 said "replay --mode log of it is refused" 64 \
