@@ -5,7 +5,6 @@
  * the configuration's. An example of an NF that reads payload.
  */
 #include "nflib/net/bytes.h"
-#include "nflib/net/icmpv6.h"
 #include "nflib/net/ipv6.h"
 #include "nfs/dns_guard_list.h"
 

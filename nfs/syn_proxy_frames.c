@@ -2,7 +2,6 @@
 /* The packets of syn_proxy; see the header. */
 #include "nfs/syn_proxy_frames.h"
 #include "nflib/net/bytes.h"
-#include "nflib/net/icmpv6.h"
 
 #include <arpa/inet.h>
 #include <string.h>
@@ -17,13 +16,8 @@
 /* Of n bytes of TCP, 60 at most, behind a pseudo header (RFC 9293, 3.1); 0: they have the right one. */
 static uint16_t tcp_sum(const uint8_t *ip, bool ipv6, const uint8_t *tcp, uint32_t n)
 {
-    uint8_t all[12 + 60] = {[9] = NF_PROTO_TCP, [11] = (uint8_t)n};
-
-    if (ipv6)
-        return nf_ipv6_checksum(ip + 8, NF_PROTO_TCP, tcp, n);
-    memcpy(all, ip + 12, 8);
-    memcpy(all + 12, tcp, n);
-    return nf_checksum(all, 12 + n);
+    return ipv6 ? nf_ipv6_checksum(ip + 8, NF_PROTO_TCP, tcp, n)
+                : nf_ipv4_checksum(ip + 12, NF_PROTO_TCP, tcp, n);
 }
 
 /* All of a TCP header but its ports, and the lengths and checksums in front of it. Bytes of TCP. */

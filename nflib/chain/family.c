@@ -35,14 +35,9 @@ bool nf_chain_moves_frames(const struct nf_chain *chain)
 static uint16_t sum_udp(const struct nf_packet *p)
 {
     const uint8_t *udp = p->data + p->l4;
-    uint32_t length = ntohs(nf_get16(udp + 4)), sum;
-    uint16_t field;
+    uint16_t sum = nf_ipv4_checksum(p->data + p->l3 + 12, NF_PROTO_UDP, udp, ntohs(nf_get16(udp + 4)));
 
-    sum = (uint16_t)~nf_checksum(udp, length) + (p->saddr & 0xffff) + (p->saddr >> 16) + (p->daddr & 0xffff) +
-          (p->daddr >> 16) + htons(NF_PROTO_UDP) + htons((uint16_t)length);
-    sum = (sum & 0xffff) + (sum >> 16);
-    field = (uint16_t) ~((sum & 0xffff) + (sum >> 16));
-    return field ? field : 0xffff;
+    return sum ? sum : 0xffff;
 }
 
 /* The payload is no part of a record of headers: what is made of it is one. */

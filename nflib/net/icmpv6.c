@@ -16,24 +16,6 @@
 #define OF_TARGET   2u
 #define ERRORS_END  128u /* types below are errors */
 
-uint16_t nf_ipv4_checksum(const uint8_t addresses[8], uint8_t proto, const void *message, uint32_t n)
-{
-    uint32_t sum = (uint16_t)~nf_checksum(addresses, 8) + (uint16_t)~nf_checksum(message, n);
-
-    sum += htons((uint16_t)n) + htons(proto);
-    sum = (sum & 0xffff) + (sum >> 16);
-    return (uint16_t) ~((sum & 0xffff) + (sum >> 16));
-}
-
-uint16_t nf_ipv6_checksum(const uint8_t addresses[32], uint8_t proto, const void *message, uint32_t n)
-{
-    uint32_t sum = (uint16_t)~nf_checksum(addresses, 32) + (uint16_t)~nf_checksum(message, n);
-
-    sum += htons((uint16_t)(n >> 16)) + htons((uint16_t)n) + htons(proto);
-    sum = (sum & 0xffff) + (sum >> 16);
-    return (uint16_t) ~((sum & 0xffff) + (sum >> 16));
-}
-
 static void write_header(uint8_t *ip, uint32_t length, uint8_t limit, const uint8_t from[16],
                          const uint8_t to[16])
 {

@@ -61,10 +61,4 @@ uint32_t nf_icmpv6_error(const struct nf_packet *p, uint8_t type, uint8_t code, 
  * headers. */
 bool nf_icmpv6_turn_round(struct nf_packet *p);
 
-/* Of an upper layer's message of n bytes between `addresses`, source and destination (RFC 8200, 8.1); 0: the
- * message has the right one. */
-uint16_t nf_ipv6_checksum(const uint8_t addresses[32], uint8_t proto, const void *message, uint32_t n);
-/* The same over the pseudo header of IPv4, for TCP and UDP: addresses as in its header, up to 65535 bytes. */
-uint16_t nf_ipv4_checksum(const uint8_t addresses[8], uint8_t proto, const void *message, uint32_t n);
-
 #endif

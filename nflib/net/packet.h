@@ -8,6 +8,8 @@
 #ifndef NFLIB_NET_PACKET_H
 #define NFLIB_NET_PACKET_H
 
+#include "nflib/net/checksum.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -195,23 +197,5 @@ void nf_packet_set_source_ipv6(struct nf_packet *p, const uint8_t addr[16], uint
 void nf_packet_set_destination_ipv6(struct nf_packet *p, const uint8_t addr[16], uint16_t port);
 void nf_packet_set_inner_src_ipv6(struct nf_packet *p, const uint8_t addr[16], uint16_t port);
 void nf_packet_set_inner_dst_ipv6(struct nf_packet *p, const uint8_t addr[16], uint16_t port);
-
-/* Internet checksum of n bytes, folded and complemented, network order as stored in a header. */
-uint16_t nf_checksum(const void *data, uint32_t n);
-/* checksum after 16- or 32-bit words changed (RFC 1624, eqn. 3); all in network order */
-static inline uint16_t nf_checksum_adjust32(uint16_t sum, uint32_t from, uint32_t to)
-{
-    uint64_t n = (uint64_t)(uint16_t)~sum + (uint32_t)~from + to;
-    n = (n >> 32) + (uint32_t)n;
-    n = (n >> 16) + (n & 0xffff);
-    n = (n >> 16) + (n & 0xffff);
-    return (uint16_t) ~((n >> 16) + n);
-}
-static inline uint16_t nf_checksum_adjust16(uint16_t sum, uint16_t from, uint16_t to)
-{
-    uint32_t n = (uint32_t)(uint16_t)~sum + (uint16_t)~from + to;
-    n = (n >> 16) + (n & 0xffff);
-    return (uint16_t) ~((n >> 16) + n);
-}
 
 #endif

@@ -12,22 +12,6 @@
 #include <stddef.h>
 #include <string.h>
 
-/* One's complement sums do not depend on byte order, so words are taken as they lie in memory. */
-uint16_t nf_checksum(const void *data, uint32_t n)
-{
-    const uint8_t *at = data;
-    uint64_t sum = 0;
-    for (; n >= 4; at += 4, n -= 4)
-        sum += nf_get32(at);
-    if (n & 2)
-        sum += nf_get16(at);
-    if (n & 1)
-        sum += at[n - 1];
-    while (sum >> 16)
-        sum = (sum & 0xffff) + (sum >> 16);
-    return (uint16_t)~sum;
-}
-
 /*
  * A sum of zero in its other form. In UDP's field zero means that none was made. An ICMP message may be all
  * zeros (an echo reply), and then this form alone is right; of every other message receivers take either.

@@ -69,11 +69,6 @@ static inline uint8_t nf_session_class(const struct nf_session *s)
 {
     return s->key[0].own[1];
 }
-/* As its first packet came in. */
-static inline bool nf_session_is_ipv6(const struct nf_session *s)
-{
-    return s->key[0].ipv6;
-}
 static inline uint8_t nf_session_flags(const struct nf_session *s)
 {
     return s->key[1].own[0];

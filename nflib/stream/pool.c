@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The pool of pieces, made and checked; and the checksum of a packet. Owns nothing else. */
 #include "nflib/net/bytes.h"
-#include "nflib/net/icmpv6.h"
 #include "nflib/stream/parts.h"
 
 #include <arpa/inet.h>

@@ -47,8 +47,7 @@ enum nf_stream_flags {
     NF_STREAM_UNSURE = 1 << 5,   /* not all that is not acknowledged has a copy */
     NF_STREAM_ANSWERED = 1 << 6, /* its receiver has acknowledged what it begins with, or more */
     /* Another one was here before, which its receiver may still have: nothing is taken until an answer. */
-    NF_STREAM_DOUBTED = 1 << 7,
-    NF_STREAM_FLAGS = 255
+    NF_STREAM_DOUBTED = 1 << 7
 };
 
 /* One direction of a connection. Zeros: nothing has been seen. */

@@ -157,7 +157,7 @@ static void a_connection_is_followed_both_ways(void **state)
     run(NF_INSIDE, NF_PROTO_TCP, 1000, 443, NF_TCP_SYN);
     s = found;
     assert_non_null(s);
-    assert_true(nf_session_is_ipv6(s));
+    assert_true(s->key[0].ipv6);
     run(NF_OUTSIDE, NF_PROTO_TCP, 443, 1000, NF_TCP_SYN | NF_TCP_ACK);
     assert_ptr_equal(found, s);
     assert_true(seen_flow & NF_FLOW_REPLY);
