@@ -370,6 +370,7 @@ json_t *nd_answer_status(struct nd_running *r, const json_t *request)
     json_object_set_new(o, "resync", resync_status(s));
     json_object_set_new(o, "verified", verified_status(r, s, now));
     json_object_set_new(o, "diverged", diverged_status(r, s));
+    json_object_set_new(o, "quarantine", nd_quarantine_status(r));
     json_object_set_new(o, "takeovers", nd_takeovers_status(r));
     json_object_set_new(o, "nfs", nd_counters_status(r, NULL));
     json_object_set_new(o, "tables", nd_tables_status(r, NULL));

@@ -78,3 +78,15 @@ void nd_quarantine_turn(struct nd_running *r)
         tell_end(r, dropped);
     r->quarantine.on = on;
 }
+
+json_t *nd_quarantine_status(const struct nd_running *r)
+{
+    const struct nd_quarantine *q = &nd_crash_page(r->crash)->quarantine;
+    uint64_t now = nd_now(), until = atomic_load(&q->until);
+
+    if (!nd_quarantine_on(q))
+        return json_null();
+    return json_pack("{s:s, s:f, s:I}", "nf", q->nf, "left_s",
+                     now < until ? (double)(until - now) / 1e9 : 0.0, "dropped",
+                     (json_int_t)atomic_load(&q->dropped));
+}

@@ -275,6 +275,7 @@ void nd_arbiter_answer_status(json_t *o, const struct nd_running *r, const struc
  * tells when the first frame is dropped, and when a quarantine ends. */
 void nd_quarantine_hear(void *running, const struct ft_crash_notice *notice);
 void nd_quarantine_turn(struct nd_running *r);
+json_t *nd_quarantine_status(const struct nd_running *r); /* null: there is none */
 
 /* telemetry.c: DPDK's telemetry gets the node's commands, before DPDK starts; in each turn of the main
  * thread. */

@@ -62,6 +62,18 @@ static void print_detection(const json_t *status, FILE *out)
                 json_number_value(json_object_get(d, "longest_silence_ms")));
 }
 
+static void print_quarantine(const struct nd_pair *pair, unsigned i, FILE *out)
+{
+    const json_t *q = json_object_get(pair->status[i], "quarantine");
+
+    if (json_is_object(q))
+        fprintf(out,
+                "; drops frames that %s crashed on in NF %s for %.0f s more, %" JSON_INTEGER_FORMAT " so far",
+                pair->config->node[!i].name, nd_text(q, "nf", "?"),
+                json_number_value(json_object_get(q, "left_s")),
+                json_integer_value(json_object_get(q, "dropped")));
+}
+
 static void print_node(const struct nd_pair *pair, unsigned i, FILE *out)
 {
     const json_t *s = pair->status[i];
@@ -81,6 +93,7 @@ static void print_node(const struct nd_pair *pair, unsigned i, FILE *out)
     print_no_connection(pair, i, out);
     print_differs(pair, i, out);
     print_detection(s, out);
+    print_quarantine(pair, i, out);
     fputc('\n', out);
 }
 

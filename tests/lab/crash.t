@@ -4,7 +4,7 @@
 # say what it was. The NF is tests/unit/help_crasher.c, as a module of its own.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 25
+plan 28
 
 ok "an NF that dies of a packet" gcc -std=gnu11 -O2 -g -Wall -Wextra -Werror -fPIC -I"$BUILD/include" -shared \
     -o "$work/crasher.so" tests/unit/help_crasher.c
@@ -32,6 +32,8 @@ for i in range(int(sys.argv[1])):
 web_fetch "$work" "$work/out" 120 30 &
 sleep 0.7
 ok "a packet of death a thousand times" send_deadly 1000 0.003
+is "status, JSON: the successor drops such frames" "$(field b quarantine.nf)" crasher
+ok "status" grep -q "; drops frames that a crashed on in NF crasher for [0-9]* s more, [0-9]* so far" <<<"$(us status 2>&1)"
 wait
 is "all downloads intact" "$(web_count "$work" intact)" 120
 is "one takeover" "$(field b takeovers.count)" 1
@@ -53,6 +55,7 @@ ended() { # within its time and a little more
     done
 }
 ok "and after its time the quarantine ends" ended
+is "and status has none" "$(field b quarantine)" null
 is "incidents has it" "$(us incidents -o json | jq -r '.incidents[] | [.node, .report.nf, .report.signal, .report.how] | join(" ")')" \
     "a crasher SIGSEGV crashed"
 directory=$(us incidents -o json | jq -r '.incidents[0].directory')
