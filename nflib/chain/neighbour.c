@@ -17,7 +17,7 @@
 #define FAILED_AFTER  (3 * NF_SECOND) /* from the first request on; three go out in that time */
 #define USED_EVERY    (5 * NF_SECOND)
 #define ASKS_A_ROUND  32u                         /* leaves room for what NFs make */
-#define SOUGHT_MAX    (NF_NEIGHBOURS_MAX * 3 / 4) /* of IPv6: the rest is for stations that speak to us */
+#define SOUGHT_MAX    (NF_NEIGHBOURS_MAX * 3 / 4) /* the rest is for stations that speak to us */
 #define ROUND_EVERY   (NF_SECOND / 10)
 
 static const uint8_t everybody[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, nobody[6];
@@ -207,7 +207,7 @@ static bool send_request(const struct nf_neighbours *table, uint32_t slot, uint6
 
 void nf_neighbours_want(struct nf_neighbours *table, const void *addr, uint8_t port, uint64_t now)
 {
-    uint32_t slot = find_or_add(table, addr, port, table->ipv6 ? SOUGHT_MAX : NF_NEIGHBOURS_MAX);
+    uint32_t slot = find_or_add(table, addr, port, SOUGHT_MAX);
     if (slot == NF_NONE)
         return;
     const struct nf_neighbour *entry = neighbour_at(table, slot);

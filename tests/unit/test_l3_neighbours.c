@@ -246,6 +246,32 @@ static void neighbours_in_use_are_kept(void **state)
     l3_end();
 }
 
+/* Somebody sends to every address of a network of 65,536. A host that asks for the chain is known all the
+ * same. */
+static void a_scan_leaves_room_for_hosts(void **state)
+{
+    struct nf_packet p;
+    char to[16];
+
+    (void)state;
+    l3_config.port[0].mask = ip4("255.255.0.0");
+    l3_begin();
+    l3_know_both(0);
+    for (unsigned i = 0; i < 5000; i++) {
+        snprintf(to, sizeof(to), "10.0.%u.%u", 16 + (i >> 8), i & 255);
+        p = l3_udp(1, "198.51.100.7", to, 64);
+        l3_run(0.1, &p);
+        l3_assert_dropped(&p, NF_L3_NO_NEIGHBOUR);
+    }
+    assert_in_range(l3_nf->counters[NF_L3_NEIGHBOURS_FULL], 1900,
+                    2000); /* three quarters of 4096 are sought */
+    p = l3_arp(0, 1, everybody, host_mac, "10.0.7.7", "10.0.0.1");
+    l3_run(0.2, &p);
+    assert_true(known("10.0.7.7"));
+    l3_end();
+    l3_configure();
+}
+
 int main(void)
 {
     l3_configure();
@@ -257,6 +283,7 @@ int main(void)
         cmocka_unit_test(a_known_neighbour_changes_only_by_what_is_said_to_the_chain_or_by_a_next_hop),
         cmocka_unit_test(neighbours_are_asked_again_and_forgotten_at_their_age),
         cmocka_unit_test(neighbours_in_use_are_kept),
+        cmocka_unit_test(a_scan_leaves_room_for_hosts),
     };
 
     return cmocka_run_group_tests_name("l3_neighbours", tests, NULL, NULL);
