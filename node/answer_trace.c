@@ -77,12 +77,12 @@ static struct nd_trace_filter *read_filter(const json_t *from)
 /* "10.0.0.5:4000", "[2001:db8::5]:4000", without the port where there are none, NULL where it is no IP. */
 static json_t *end_text(const struct nf_traced *t, const struct nf_trace_ends *e, bool source)
 {
-    bool ipv6 = t->flags & NF_P_IPV6_READ;
-    bool ports = t->flags & NF_P_L4 && t->proto != NF_PROTO_ICMP && t->proto != NF_PROTO_ICMPV6;
+    bool ipv6 = e->flags & NF_P_IPV6_READ;
+    bool ports = e->flags & NF_P_L4 && t->proto != NF_PROTO_ICMP && t->proto != NF_PROTO_ICMPV6;
     uint16_t port = source ? e->sport : e->dport;
     char text[INET6_ADDRSTRLEN];
 
-    if (!ipv6 && !(t->flags & NF_P_IPV4))
+    if (!ipv6 && !(e->flags & NF_P_IPV4))
         return json_null();
     if (ipv6)
         inet_ntop(AF_INET6, e->ipv6 + (source ? 0 : 16), text, sizeof(text));

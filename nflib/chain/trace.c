@@ -74,7 +74,8 @@ static struct nf_traced *claim_place(struct nf_trace *t)
 
 static struct nf_trace_ends ends_of(const struct nf_packet *p)
 {
-    struct nf_trace_ends ends = {.saddr = p->saddr, .daddr = p->daddr, .sport = p->sport, .dport = p->dport};
+    struct nf_trace_ends ends = {
+        .saddr = p->saddr, .daddr = p->daddr, .sport = p->sport, .dport = p->dport, .flags = p->flags};
 
     if (p->flags & NF_P_IPV6_READ)
         memcpy(ends.ipv6, nf_packet_ipv6_addresses(p), sizeof(ends.ipv6));
@@ -108,7 +109,6 @@ void nf_tracing_claim(struct nf_tracing *tracing, struct nf_packet *packets, uin
                                  .seq = seq + i,
                                  .time = tracing->time,
                                  .len = p->len,
-                                 .flags = p->flags,
                                  .lane = (uint8_t)tracing->lane,
                                  .in_port = p->in_port,
                                  .side = p->side,

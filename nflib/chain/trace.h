@@ -20,10 +20,12 @@
 #define NF_TRACE_FRAME 1536u            /* bytes that are kept of a frame, at most */
 #define NF_TRACE_STEPS (FT_NFS_MAX + 2) /* L3, the NFs, what is decided behind them, L3 */
 
-/* Addresses and ports, network order: `ipv6` has source and destination of IPv6, with NF_P_IPV6_READ. */
+/* Addresses and ports at a place of the chain, network order: `ipv6` has source and destination of IPv6, with
+ * NF_P_IPV6_READ. */
 struct nf_trace_ends {
     uint32_t saddr, daddr;
     uint16_t sport, dport;
+    uint16_t flags; /* enum nf_packet_flags, as parsed: an NF may change the packet's family */
     uint8_t ipv6[32];
 };
 
@@ -34,7 +36,6 @@ struct nf_traced {
     uint64_t burst, seq; /* of the lane: the input's number among all of them */
     uint64_t time;       /* of the burst: monotonic, ns */
     uint32_t len;        /* bytes of the frame as it came in */
-    uint16_t flags;      /* enum nf_packet_flags, as parsed */
     uint8_t lane, in_port, out_port, side, proto;
     uint8_t steps;
     bool local; /* the chain answered it: it passed no NF */

@@ -6,9 +6,11 @@
 #include "tests/nf/help_chain.h"
 #include "tests/nf/help_nat64.h"
 #include "nfs/nat/nat64_table.h"
+#include "nflib/chain/trace.h"
 #include "nflib/session/table.h"
 #include "node/config/config.h"
 
+#include <arpa/inet.h>
 #include <stdarg.h>
 #include <setjmp.h>
 #include <cmocka.h>
@@ -188,6 +190,36 @@ static void others_on_both_sides_of_it(void)
 }
 
 /* What the firewall denies has no mapping, wherever it is. */
+/* A trace has the addresses of the family that the packet has at each place. */
+static void a_trace_follows_the_family(void)
+{
+    static struct nf_trace trace;
+    struct six s = from_client(17, 7), back = from_server(17, 2000);
+    const struct nf_traced *out = &trace.packet[0], *in = &trace.packet[1];
+    uint8_t client[16], server[16];
+
+    inet_pton(AF_INET6, C, client);
+    inet_pton(AF_INET6, S, server);
+    help_chain_open(&h, MONITOR NAT64, NULL, 1);
+    assert_true(nf_trace_begin(&trace, 2, 0, NULL, NULL));
+    nf_chain_trace(h.chain, &trace, 0, 1);
+    assert_true(pass(NF_INSIDE, &s));
+    nf_chain_trace(h.chain, &trace, 0, 2);
+    assert_true(pass(NF_OUTSIDE, &back));
+    assert_true(nf_trace_whole(&trace));
+
+    assert_true(out->ends.flags & NF_P_IPV6_READ && out->step[0].ends.flags & NF_P_IPV6_READ);
+    assert_memory_equal(out->step[0].ends.ipv6, client, 16);
+    assert_memory_equal(out->step[0].ends.ipv6 + 16, server, 16);
+    assert_int_equal(out->step[1].ends.flags & (NF_P_IPV4 | NF_P_IPV6_READ), NF_P_IPV4);
+    assert_int_equal(out->step[1].ends.saddr, inet_addr(OUT));
+    assert_int_equal(out->step[1].ends.daddr, inet_addr(S4));
+    assert_int_equal(in->ends.flags & (NF_P_IPV4 | NF_P_IPV6_READ), NF_P_IPV4);
+    assert_int_equal(in->ends.saddr, inet_addr(S4));
+    assert_memory_equal(in->step[0].ends.ipv6, server, 16);
+    assert_memory_equal(in->step[0].ends.ipv6 + 16, client, 16);
+}
+
 static void what_is_denied_leaves_nothing(void)
 {
     static const char *const chains[] = {WALL NAT64, NAT64 WALL};
@@ -294,10 +326,10 @@ static void states_that_nobody_made(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        HELP_CASE(others_in_front_of_it),      HELP_CASE(others_behind_it),
-        HELP_CASE(others_on_both_sides_of_it), HELP_CASE(what_is_denied_leaves_nothing),
-        HELP_CASE(a_port_for_each_end),        HELP_CASE(settings_that_cannot_be),
-        HELP_CASE(states_that_nobody_made),
+        HELP_CASE(others_in_front_of_it),         HELP_CASE(others_behind_it),
+        HELP_CASE(others_on_both_sides_of_it),    HELP_CASE(a_trace_follows_the_family),
+        HELP_CASE(what_is_denied_leaves_nothing), HELP_CASE(a_port_for_each_end),
+        HELP_CASE(settings_that_cannot_be),       HELP_CASE(states_that_nobody_made),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
