@@ -8,20 +8,17 @@
 
 bool nd_installed(const char *directory, const char *name, char *out, size_t cap)
 {
-    char program[1024];
+    char program[1024], *slash;
     ssize_t len = readlink("/proc/self/exe", program, sizeof(program) - 1);
-    char *slash;
 
-    for (unsigned up = 0; up < 2; up++) { /* its name, and bin */
-        if (len <= 0)
-            return false;
-        program[len] = '\0';
-        slash = strrchr(program, '/');
-        len = slash ? slash - program : -1;
+    program[len > 0 ? len : 0] = '\0';
+    for (unsigned up = 0; up < 2 && (slash = strrchr(program, '/')); up++) {
+        int n;
+
+        *slash = '\0';
+        n = snprintf(out, cap, "%s/%s/%s", program, directory, name);
+        if (n > 0 && (size_t)n < cap && access(out, R_OK) == 0)
+            return true;
     }
-    if (len < 0)
-        return false;
-    program[len] = '\0';
-    len = snprintf(out, cap, "%s/%s/%s", program, directory, name);
-    return len > 0 && (size_t)len < cap && access(out, R_OK) == 0;
+    return false;
 }

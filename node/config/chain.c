@@ -119,7 +119,12 @@ static int load_module(struct nd_reading *r, const struct nd_yaml *at)
 static int refuse_nf(struct nd_reading *r, const struct nd_yaml *at, const char *name)
 {
     const char *names[65] = {NULL}, *near;
+    char file[48], path[1024];
 
+    snprintf(file, sizeof(file), "%.40s.so", name);
+    if (!strchr(name, '/') && nd_installed(ND_MODULES, file, path, sizeof(path)))
+        return nd_yaml_fail(r->fault, at, "NF \"%.40s\" is in a module, expected chain modules: [ %s ]", name,
+                            file);
     for (unsigned n = 0; n < 64 && nf_module_at(n); n++)
         names[n] = nf_module_at(n)->name;
     near = nd_schema_nearest(name, names);

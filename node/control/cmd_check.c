@@ -107,6 +107,19 @@ static void warn_of_key(const char *path, const char *file)
                 path, s.st_mode & 07777, path);
 }
 
+/* Where a node is to run on this server, which refuses to start without them. Who checks the file may be
+ * somebody who may not read a key. */
+static void warn_of_link_files(const struct nd_config *config, const char *file)
+{
+    struct ft_fault fault = {""};
+    bool here = false;
+
+    for (unsigned n = 0; n < config->nodes; n++)
+        here |= nd_address_here(config->node[n].host);
+    if (here && nd_config_find_link_files(config, &fault) == FT_EINVAL)
+        fprintf(stderr, "%s: warning: no node starts here: %s\n", file, fault.text);
+}
+
 /* Asked once, and nothing is changed there. A node asks from its own place, and as its own user. */
 static void warn_of_arbiter(const struct nd_config *config, const char *file)
 {
@@ -147,6 +160,7 @@ int nd_cmd_check(int argc, char **argv)
     if (!error) {
         warn_of_interfaces(config, options.file);
         warn_of_addresses(config, options.file);
+        warn_of_link_files(config, options.file);
         warn_of_key(config->link.key, options.file);
         warn_of_key(config->link.private_key, options.file);
         warn_of_arbiter(config, options.file);

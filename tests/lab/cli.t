@@ -127,11 +127,16 @@ t "what its packets are dealt to lanes by" 0 '^lanes: by flow$' "" nfs monitor
 t "JSON" 0 '"name":"nat","summary":"source.*"reads":"headers","replayable":true.*"name":"unsupported","type":"choice","default":"drop","required":false,"live":true,"help":"[^"]+","choices":\["drop","pass","by_address"\]' "" nfs -o json nat
 t "no such NF" 64 "" 'no NF called "natt", did you mean nat\? ' nfs natt
 number=$((number + 1))
-if [ "$("$understudy" nfs -o json | jq '[.nfs[] | select(.summary == "" or .module)] | length')" = 0 ] && [ "$("$understudy" nfs -o json | jq '.nfs | length')" = "$(grep -l '^NF_MODULE' nfs/*.c nfs/ips/*.c nfs/nat/*.c nfs/qos/*.c | wc -l)" ]; then
-    echo "ok $number - all NFs of the tree are told, each with a summary, as built in"
+told=$("$understudy" nfs -o json | jq -c '.nfs | [(map(.summary == "") | any), length, (map(select(.module).name) | join(","))]')
+if [ "$told" = "[false,$(grep -l '^NF_MODULE' nfs/*.c nfs/*/*.c | wc -l),\"dpi\"]" ]; then
+    echo "ok $number - all NFs of the tree are told, each with a summary, as built in but dpi"
 else
-    echo "not ok $number - all NFs of the tree are told, each with a summary, as built in"
+    echo "not ok $number - all NFs of the tree are told, each with a summary, as built in but dpi"
 fi
+printf 'chain: { name: x, nfs: [ dpi: {} ] }\n' >"$dir/dpi.yaml"
+t "an NF in a module that no one named" 65 "" 'dpi.yaml:1: NF "dpi" is in a module, expected chain modules: \[ dpi.so \]' check -c "$dir/dpi.yaml"
+printf 'chain: { name: x, modules: [ dpi.so ], nfs: [ dpi: {} ] }\n' >"$dir/dpi.yaml"
+t "and named, from beside the program" 0 'ok: chain x \(dpi\)' "" check -c "$dir/dpi.yaml"
 t "an end that is none" 64 "" 'show: -s 10.0.0.300, expected ADDRESS, NETWORK/N or ADDRESS:PORT' show -c "$pair" -s 10.0.0.300 nat
 t "events and a count" 64 "" 'show: -E and --count, expected one of them' show -c "$pair" -E --count nat
 
@@ -155,7 +160,10 @@ sed -i 's/replication: "203.0.113.250:7001"/replication: "127.0.0.1:7001"/' "$di
 sed 's/insecure: true/key: none.key/' "$dir/pair.yaml" >"$dir/key.yaml"
 sed 's/insecure: true/tls: {cert: a.pem, key: a.key, ca: ca.pem}/' "$dir/pair.yaml" >"$dir/tls.yaml"
 gone='No such file or directory, expected'
-t "check knows no other server's files" 0 "key.yaml: ok" "" check -c "$dir/key.yaml"
+t "check warns of a key that this server does not have" 0 "key.yaml: ok" \
+    "key.yaml: warning: no node starts here: $dir/key.yaml:5: link key: $dir/none.key: $gone" check -c "$dir/key.yaml"
+sed 's/127.0.0.1:/192.0.2.1:/' "$dir/key.yaml" >"$dir/elsewhere.yaml"
+t "and knows no other server's files" 0 "elsewhere.yaml: ok" "" check -c "$dir/elsewhere.yaml"
 sed 's/insecure: true/key: open.key/; s/net_null1/"net_af_packet1,iface=nonesuch"/' "$dir/pair.yaml" >"$dir/warn.yaml"
 "$understudy" key "$dir/open.key" && chmod 644 "$dir/open.key"
 t "check warns of an interface that this server does not have" 0 "warn.yaml: ok" \
