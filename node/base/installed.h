@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What was installed with the program, found from where the program itself lies: of PREFIX/bin/understudy it
- * is what lies under PREFIX, of one that was built and not installed what was built beside it. So the place is
- * not built in, and a tree may be moved. Nothing is kept.
+ * is what lies under PREFIX, of one that was built and not installed what was built beside it. So the place
+ * is not built in, and a tree may be moved. Nothing is kept.
  */
 #ifndef NODE_BASE_INSTALLED_H
 #define NODE_BASE_INSTALLED_H
