@@ -109,7 +109,7 @@ static void take(struct nf *nf, struct nf_packet *const packets[], uint32_t n, u
         note_passed(p, reply, taken);
         FUZZ_MUST(taken != NF_STREAM_DIFFERS || !honest || ends, "bytes differ that were sent once");
         FUZZ_MUST(pair[reply].pieces <= PIECES / 2, "%u pieces are kept", pair[reply].pieces);
-        kept = nf_lists_count(taker->streams->pieces);
+        kept = nf_map_count(taker->streams->pieces);
         FUZZ_MUST(kept <= PIECES && kept == (uint32_t)pair[0].pieces + pair[1].pieces, "%u pieces are used",
                   kept);
     }
@@ -139,7 +139,7 @@ static void ended(struct nf *nf, const struct nf_session *s, enum nf_session_why
     (void)why;
     (void)at;
     nf_stream_release(nf, taker->streams, NF_SESSION_EDIT(nf, s, struct slot)->pair);
-    kept = nf_lists_count(taker->streams->pieces);
+    kept = nf_map_count(taker->streams->pieces);
 }
 
 static void flows(const void *config, struct nf_flows_config *wants)
