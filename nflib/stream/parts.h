@@ -7,10 +7,11 @@
 
 #define NF_STREAM_WINDOW (1u << 30) /* of TCP (RFC 7323, 2.2) */
 
-#define NF_STREAM_FRONT  (4 * NF_STREAM_AHEAD) /* bytes in front of a middle that was picked up, where it may begin */
+#define NF_STREAM_FRONT                                                                                      \
+    (4 * NF_STREAM_AHEAD) /* bytes in front of a middle that was picked up, where it may begin */
 /* Behind `next` nothing is kept farther than this: it is walked over piece by piece. */
 #define NF_STREAM_FARTHEST (NF_STREAM_FRONT + NF_STREAM_AHEAD)
-#define NF_STREAM_WORDS ((NF_STREAM_PIECE + 63) / 64)
+#define NF_STREAM_WORDS    ((NF_STREAM_PIECE + 63) / 64)
 
 /*
  * A piece is a place in the sequence numbers, of NF_STREAM_PIECE bytes from a multiple of that on, with those

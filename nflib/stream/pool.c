@@ -18,8 +18,8 @@ struct nf_streams *nf_streams_make(struct nf *nf, const struct nf_streams_config
 
     if (!streams)
         return NULL;
-    streams->pieces = nf_map_make(nf, config->pieces, sizeof(struct nf_stream_place),
-                                  sizeof(struct nf_stream_piece));
+    streams->pieces =
+        nf_map_make(nf, config->pieces, sizeof(struct nf_stream_place), sizeof(struct nf_stream_piece));
     streams->names = nf_lists_make(nf, config->pieces, 0);
     streams->flow_pieces = config->flow_pieces;
     streams->loose = config->loose;
@@ -53,7 +53,8 @@ static int check_stream(struct nf_check *c, const struct nf_streams *streams, ui
     if (names < 0)
         return names;
     if (s->asked > 1 || (s->pieces && !(s->flags & NF_STREAM_KNOWN)) || names != (s->pieces != 0))
-        return nf_check_failed(c, "a stream has %u pieces, %d names and flags %u, expected those that one has",
+        return nf_check_failed(c,
+                               "a stream has %u pieces, %d names and flags %u, expected those that one has",
                                s->pieces, names, s->flags);
     if (s->pieces > streams->flow_pieces || s->next - s->acked > most_under_way(streams))
         return nf_check_failed(c, "a stream has %u pieces, %u to %u under way, expected %u and %lu at most",

@@ -56,8 +56,8 @@ static enum nf_stream_taken take_next(const struct nf_stream_taking *t, const st
     uint32_t under_way = s->next - s->acked;
     bool room = nf_stream_has_room(t, count);
 
-    if (under_way && (!room || under_way + (uint64_t)g->len >
-                                   (uint64_t)t->streams->flow_pieces * NF_STREAM_PIECE))
+    if (under_way &&
+        (!room || under_way + (uint64_t)g->len > (uint64_t)t->streams->flow_pieces * NF_STREAM_PIECE))
         return NF_STREAM_FULL;
     if (!room && (s->flags & (NF_STREAM_MIDDLE | NF_STREAM_ANSWERED)) == NF_STREAM_MIDDLE)
         return NF_STREAM_FULL; /* it could not be read again */
@@ -67,7 +67,7 @@ static enum nf_stream_taken take_next(const struct nf_stream_taking *t, const st
 
 /* It is behind a hole. */
 static enum nf_stream_taken keep_segment(const struct nf_stream_taking *t, const struct nf_stream_segment *g,
-                                 uint32_t count)
+                                         uint32_t count)
 {
     if (!nf_stream_has_room(t, count))
         return NF_STREAM_FULL;
@@ -246,8 +246,8 @@ static enum nf_stream_taken take_reset(const struct nf_stream_taking *t, const s
     struct nf_stream *s = t->stream;
     bool middle = (s->flags & (NF_STREAM_MIDDLE | NF_STREAM_ANSWERED)) == NF_STREAM_MIDDLE;
 
-    if (is_plain(p) && (!(s->flags & NF_STREAM_KNOWN) ||
-                        (seq == s->next && seq == s->acked && !s->pieces && !middle)))
+    if (is_plain(p) &&
+        (!(s->flags & NF_STREAM_KNOWN) || (seq == s->next && seq == s->acked && !s->pieces && !middle)))
         s->flags |= NF_STREAM_RESET;
     return NF_STREAM_READ;
 }

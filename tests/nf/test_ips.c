@@ -67,23 +67,24 @@ static void who_contradicts_what_is_kept_is_dropped(void)
 
 static void room_is_bounded(void)
 {
-    help_ips_open(IPS(", stream_pieces: 3, flow_pieces: 2"), DROP);
-    help_ips_begin();
-    assert_false(help_ips_client(101 + 2 * 496, "far"));
+    help_ips_open(IPS(", stream_pieces: 4, flow_pieces: 2"), DROP);
+    help_ips_begin(); /* pieces begin at 0, 440, 880, 1320 */
+    assert_false(help_ips_client(101 + 2 * 440, "far"));
     assert_int_equal(help_ips_counter("out_of_window"), 1);
-    assert_true(help_ips_client(110, "one"));
-    assert_true(help_ips_client(120, "two"));
-    assert_false(help_ips_client(130, "three"));
+    assert_true(help_ips_client(450, "one"));
+    assert_true(help_ips_client(460, "two")); /* in the same piece */
+    assert_true(help_ips_client(900, "three"));
+    assert_true(help_ips_client(101, "123456789")); /* it is the third, and passes without a copy */
+    assert_false(help_ips_client(110, "more"));
     assert_int_equal(help_ips_counter("segments_full"), 1);
-    assert_true(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 510, 101, "one"));
-    assert_false(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 520, 101, "two"));
-    assert_int_equal(help_ips_counter("segments_full"), 2);
-    assert_true(help_ips_client(101, "123456789"));
     assert_false(help_ips_client(101, "123456789")); /* no copy is there to compare it with */
     assert_int_equal(help_ips_counter("overlap_unknown"), 1);
-    assert_true(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 520, 113, "two"));
+    assert_true(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 501, 105, ""));
+    assert_false(help_ips_client(101, "123456789"));
+    assert_true(help_ips_client(101, "1234")); /* which its receiver has */
+    assert_true(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 501, 110, ""));
     assert_true(help_ips_client(101, "123456789"));
-    assert_int_equal(help_ips_counter("retransmitted"), 1);
+    assert_int_equal(help_ips_counter("retransmitted"), 2);
 }
 
 /* It was on its way when the chain began: both ends know more than the chain. */
