@@ -117,6 +117,12 @@ int nf_streams_check(const struct nf *nf, struct nf_check *c, const struct nf_st
 enum nf_stream_taken nf_stream_take(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2],
                                     const struct nf_packet *p, bool reply,
                                     const struct nf_stream_reader *reader);
+/* For an NF that drops nothing. The hole in front of what is kept is given up, and that is read as a stream
+ * that begins there. False: nothing is kept. */
+bool nf_stream_skip(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2], bool reply,
+                    const struct nf_stream_reader *reader);
+/* The same: copies of what has been read are given back. */
+void nf_stream_forget(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2], bool reply);
 /* Both directions have ended as their receivers see it, or one has been reset: a connection may begin anew.
  */
 bool nf_stream_is_over(const struct nf_stream pair[2]);

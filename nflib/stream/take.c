@@ -297,6 +297,25 @@ enum nf_stream_taken nf_stream_take(const struct nf *nf, struct nf_streams *stre
     return take_segment(&t, &g);
 }
 
+bool nf_stream_skip(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2], bool reply,
+                    const struct nf_stream_reader *reader)
+{
+    const struct nf_stream_taking t = {nf, streams, &pair[reply], reader, reply};
+    uint32_t seq;
+
+    if (!nf_stream_first_kept(&t, pair[reply].next + NF_STREAM_FARTHEST, &seq))
+        return false;
+    nf_stream_begin_at(&t, seq);
+    return true;
+}
+
+void nf_stream_forget(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2], bool reply)
+{
+    const struct nf_stream_taking t = {nf, streams, &pair[reply], NULL, reply};
+
+    nf_stream_drop_copies(&t, pair[reply].next);
+}
+
 void nf_stream_renew(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2])
 {
     nf_stream_release(nf, streams, pair);
