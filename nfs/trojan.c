@@ -152,7 +152,7 @@ static void tj_process(struct nf *nf, struct nf_packet *const packets[], uint32_
             continue;
         if (nf_tcp_is_request(p->tcp_flags))
             take_request(nf, p, port == PORT_SSH, irc, *NF_EDIT_WORD(nf, &tj->packets) += 1, now);
-        else if (port == TJ_PORT_FTP && (s = nf_session_mine(nf, p)) != NULL)
+        else if (port == TJ_PORT_FTP && !(p->flags & NF_P_FRAGMENT) && (s = nf_session_mine(nf, p)) != NULL)
             take_commands(nf, p, s, *NF_EDIT_WORD(nf, &tj->packets) += 1, now);
     }
 }
