@@ -6,7 +6,8 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-#define TJ_OTHER 6u
+#define TJ_OTHER       6u
+#define TJ_GAPS_PACKET 64u /* that a packet has given up at most */
 
 /* What the last word of a line is the name of; 0: nothing of interest. */
 static uint32_t file_of(uint64_t tail)
@@ -103,7 +104,7 @@ uint32_t tj_control_take(struct tj_commands *commands, struct nf_streams *stream
     if (control->waited)
         commands->number = control->waited;
     while ((taken = nf_stream_take(nf, streams, control->stream, p, false, &reader)) == NF_STREAM_FULL &&
-           nf_stream_skip(nf, streams, control->stream, false, &reader)) {
+           gaps < TJ_GAPS_PACKET && nf_stream_skip(nf, streams, control->stream, false, &reader)) {
         nf_stream_forget(nf, streams, control->stream, false);
         gaps++;
     }

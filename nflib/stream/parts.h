@@ -11,6 +11,7 @@
     (4 * NF_STREAM_AHEAD) /* bytes in front of a middle that was picked up, where it may begin */
 /* Behind `next` nothing is kept farther than this: it is walked over piece by piece. */
 #define NF_STREAM_FARTHEST (NF_STREAM_FRONT + NF_STREAM_AHEAD)
+#define NF_STREAM_HOLES    64u /* that an acknowledgement passes over at most; more wait for the next one */
 #define NF_STREAM_WORDS    ((NF_STREAM_PIECE + 63) / 64)
 
 /*

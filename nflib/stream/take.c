@@ -187,8 +187,9 @@ static void pass_holes(const struct nf_stream_taking *t, uint32_t ack)
 {
     uint32_t seq;
 
-    while (!(t->stream->flags & NF_STREAM_FIN) && (int32_t)(ack - t->stream->next) > 0 &&
-           nf_stream_first_kept(t, ack, &seq))
+    for (uint32_t i = 0; i < NF_STREAM_HOLES && !(t->stream->flags & NF_STREAM_FIN) &&
+                         (int32_t)(ack - t->stream->next) > 0 && nf_stream_first_kept(t, ack, &seq);
+         i++)
         nf_stream_begin_at(t, seq);
 }
 
