@@ -172,11 +172,6 @@ uint32_t nf_lists_count(const struct nf_lists *lists)
     return lists->count;
 }
 
-uint32_t nf_lists_left(const struct nf_lists *lists)
-{
-    return lists->capacity - lists->count;
-}
-
 /* ---- lists --------------------------------------------------------------------------------------- */
 
 void nf_list_insert(const struct nf *nf, struct nf_lists *lists, struct nf_list *list, uint32_t entry,
@@ -210,11 +205,6 @@ void nf_list_remove(const struct nf *nf, struct nf_lists *lists, struct nf_list 
         NF_EDIT(nf, link_at(lists, was.before - 1))->next = was.next;
     if (list->first)
         NF_EDIT(nf, link_at(lists, (was.next ? was.next : list->first) - 1))->before = was.before;
-}
-
-uint32_t nf_list_last(const struct nf_lists *lists, const struct nf_list *list)
-{
-    return link_at(lists, list->first - 1)->before - 1;
 }
 
 uint32_t nf_list_next(const struct nf_lists *lists, uint32_t entry)

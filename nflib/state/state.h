@@ -58,7 +58,6 @@ uint32_t nf_lists_take(const struct nf *nf, struct nf_lists *lists); /* in no li
 void nf_lists_give(const struct nf *nf, struct nf_lists *lists, uint32_t entry);
 const void *nf_lists_value(const struct nf_lists *lists, uint32_t entry); /* as it was left */
 uint32_t nf_lists_count(const struct nf_lists *lists);                    /* entries that are taken */
-uint32_t nf_lists_left(const struct nf_lists *lists);                     /* and the others */
 /* In front of `next`, an entry of the list; NF_NONE: at the end. */
 void nf_list_insert(const struct nf *nf, struct nf_lists *lists, struct nf_list *list, uint32_t entry,
                     uint32_t next);
@@ -67,12 +66,6 @@ static inline uint32_t nf_list_first(const struct nf_list *list) /* NF_NONE: it 
 {
     return list->first - 1;
 }
-static inline bool nf_list_is_empty(const struct nf_list *list)
-{
-    return !list->first;
-}
-uint32_t nf_list_last(const struct nf_lists *lists,
-                      const struct nf_list *list);                   /* of one that is not empty */
 uint32_t nf_list_next(const struct nf_lists *lists, uint32_t entry); /* NF_NONE at the end */
 /*
  * For module->check_state: how many entries a list has, at most `most`; or an error. `seen`: of

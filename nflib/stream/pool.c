@@ -7,7 +7,8 @@
 
 uint64_t nf_streams_bytes(const struct nf_streams_config *config)
 {
-    return FT_LINE + nf_lists_bytes(config->pieces, sizeof(struct nf_stream_piece));
+    return FT_LINE + nf_lists_bytes(config->pieces, 0) +
+           nf_map_bytes(config->pieces, sizeof(struct nf_stream_place), sizeof(struct nf_stream_piece));
 }
 
 struct nf_streams *nf_streams_make(struct nf *nf, const struct nf_streams_config *config)
@@ -16,80 +17,108 @@ struct nf_streams *nf_streams_make(struct nf *nf, const struct nf_streams_config
 
     if (!streams)
         return NULL;
-    streams->pieces = nf_lists_make(nf, config->pieces, sizeof(struct nf_stream_piece));
+    streams->pieces =
+        nf_map_make(nf, config->pieces, sizeof(struct nf_stream_place), sizeof(struct nf_stream_piece));
+    streams->names = nf_lists_make(nf, config->pieces, 0);
     streams->flow_pieces = config->flow_pieces;
     streams->loose = config->loose;
     NF_CONSTANT(nf, streams);
-    if (!streams->pieces)
+    if (!streams->pieces || !streams->names)
         return NULL;
-    nf_table_add_lists(nf, "stream_pieces", streams->pieces);
+    nf_table_add_map(nf, "stream_pieces", streams->pieces);
     return streams;
 }
 
 /* ---- a pool that came from a peer ----------------------------------------------------------------- */
 
-/* Pieces of a list, each behind the one before; the first one behind *end, which becomes the last one's end.
- * Returns how many, or an error. */
-static int check_pieces(struct nf_check *c, const struct nf_streams *streams, uint64_t *seen,
-                        const struct nf_list *list, const uint32_t *behind, uint32_t *end)
+/* What the check finds out of a stream that has pieces, by its name. */
+struct found {
+    const struct nf_stream *s;
+    uint32_t pieces;
+};
+
+/* Bytes that a direction has under way at most: what has copies, a segment that has none, and what it has
+ * made readable. */
+static uint64_t most_under_way(const struct nf_streams *streams)
 {
-    int n = nf_list_check(c, streams->pieces, list, streams->flow_pieces, seen);
-    bool first = true;
-
-    for (uint32_t at = nf_list_first(list); at != NF_NONE && n >= 0; at = nf_list_next(streams->pieces, at)) {
-        const struct nf_stream_piece *piece = nf_lists_value(streams->pieces, at);
-        uint32_t from = !first ? *end : behind ? *behind : piece->seq;
-
-        if (piece->len > NF_STREAM_PIECE || piece->acked > piece->len || (int32_t)(piece->seq - from) < 0)
-            return nf_check_failed(c, "piece %u has %u bytes at %u, expected up to %u behind %u", at,
-                                   piece->len, piece->seq, NF_STREAM_PIECE, from);
-        *end = piece->seq + piece->len;
-        if (behind && *end - *behind > NF_STREAM_WINDOW)
-            return nf_check_failed(c, "piece %u ends at %u, expected at most %u behind %u", at, *end,
-                                   NF_STREAM_WINDOW, *behind);
-        first = false;
-    }
-    return n;
+    return (uint64_t)streams->flow_pieces * NF_STREAM_PIECE + 2 * NF_STREAM_AHEAD;
 }
 
 static int check_stream(struct nf_check *c, const struct nf_streams *streams, uint64_t *seen,
-                        const struct nf_stream *s)
+                        struct found *found, const struct nf_stream *s)
 {
-    uint32_t end = s->next;
-    int copies = check_pieces(c, streams, seen, &s->sent, NULL, &end), kept;
+    int names = nf_list_check(c, streams->names, &s->name, 1, seen);
 
-    if (copies < 0)
-        return copies;
-    if ((int32_t)(end - s->next) > 0)
-        return nf_check_failed(c, "copies end at %u, expected at most %u", end, s->next);
-    if (s->asked > 1 || (s->pieces && !(s->flags & NF_STREAM_KNOWN)))
-        return nf_check_failed(c, "a stream has flags %u, expected those that one has", s->flags);
-    kept = check_pieces(c, streams, seen, &s->kept, &s->next, &end);
-    if (kept >= 0 && (copies + kept != s->pieces || s->pieces > streams->flow_pieces))
-        return nf_check_failed(c, "a stream has %d pieces, expected %u, and %u at most", copies + kept,
-                               s->pieces, streams->flow_pieces);
-    return kept < 0 ? kept : 0;
+    if (names < 0)
+        return names;
+    if (s->asked > 1 || (s->pieces && !(s->flags & NF_STREAM_KNOWN)) || names != (s->pieces != 0))
+        return nf_check_failed(c,
+                               "a stream has %u pieces, %d names and flags %u, expected those that one has",
+                               s->pieces, names, s->flags);
+    if (s->pieces > streams->flow_pieces || s->next - s->acked > most_under_way(streams))
+        return nf_check_failed(c, "a stream has %u pieces, %u to %u under way, expected %u and %lu at most",
+                               s->pieces, s->acked, s->next, streams->flow_pieces, most_under_way(streams));
+    if (names)
+        found[nf_list_first(&s->name)].s = s;
+    return names;
+}
+
+/* It belongs to a stream, and lies where that one can have some. */
+static int check_piece(const struct nf *nf, struct nf_check *c, const struct nf_streams *streams,
+                       struct found *found, uint32_t slot)
+{
+    const struct nf_stream_place *place = nf_map_key(streams->pieces, slot);
+    const struct nf_stream_piece *piece = nf_map_value(streams->pieces, slot);
+    uint32_t name = (place->name >> 4) - 1, seq = place->piece * NF_STREAM_PIECE, first;
+    const struct nf_stream *s = name < nf_map_capacity(streams->pieces) ? found[name].s : NULL;
+
+    if (!s || (place->name & 15) != nf->lane || place->piece > UINT32_MAX / NF_STREAM_PIECE)
+        return nf_check_failed(c, "piece %u is of stream %u, lane %u, expected one that has pieces", slot,
+                               name, place->name & 15);
+    first = s->acked - s->acked % NF_STREAM_PIECE;
+    if (seq - first > s->next - first + (uint64_t)NF_STREAM_FARTHEST || piece->fin > NF_STREAM_PIECE ||
+        piece->has[NF_STREAM_WORDS - 1] >> NF_STREAM_PIECE % 64)
+        return nf_check_failed(c, "piece %u lies at %u, expected %u to %u behind %u", slot, seq, first,
+                               NF_STREAM_FARTHEST, s->next);
+    found[name].pieces++;
+    return 0;
 }
 
 int nf_streams_check(const struct nf *nf, struct nf_check *c, const struct nf_streams *streams, uint32_t at)
 {
-    uint64_t *seen = nf_lists_seen(c, 0, streams->pieces);
+    uint64_t *seen = nf_lists_seen(c, 0, streams->names);
+    struct found *found = nf_check_memory(c, 1, nf_map_capacity(streams->pieces) * sizeof(*found));
     const struct nf_session *s;
-    uint32_t used = 0;
-    int error = seen ? 0 : FT_ENOMEM;
+    uint32_t names = 0;
 
-    for (uint32_t n = 0; !error && (s = nf_sessions_next(nf, &n)) != NULL; n++) {
+    if (!seen || !found)
+        return FT_ENOMEM;
+    for (uint32_t n = 0; (s = nf_sessions_next(nf, &n)) != NULL; n++) {
         const struct nf_stream *pair = (const void *)((const uint8_t *)nf_session_slot(nf, s) + at);
 
-        for (unsigned i = 0; i < 2 && !error; i++) {
-            error = check_stream(c, streams, seen, &pair[i]);
-            used += pair[i].pieces;
+        for (unsigned i = 0; i < 2; i++) {
+            int more = check_stream(c, streams, seen, found, &pair[i]);
+
+            if (more < 0)
+                return more;
+            names += (uint32_t)more;
         }
     }
-    if (!error && used != nf_lists_count(streams->pieces))
-        return nf_check_failed(c, "streams have %u pieces, expected %u, the count", used,
-                               nf_lists_count(streams->pieces));
-    return error;
+    if (names != nf_lists_count(streams->names))
+        return nf_check_failed(c, "%u streams have pieces, expected %u, the count", names,
+                               nf_lists_count(streams->names));
+    for (uint32_t slot = 0; (slot = nf_map_next(streams->pieces, slot)) != NF_NONE; slot++) {
+        int error = check_piece(nf, c, streams, found, slot);
+
+        nf_check_step(c);
+        if (error)
+            return error;
+    }
+    for (uint32_t i = 0; i < nf_map_capacity(streams->pieces); i++)
+        if (found[i].s && found[i].pieces != found[i].s->pieces)
+            return nf_check_failed(c, "stream %u has %u pieces, expected %u", i, found[i].pieces,
+                                   found[i].s->pieces);
+    return 0;
 }
 
 /* ---- checksums ------------------------------------------------------------------------------------ */

@@ -1,59 +1,131 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The bytes of streams: handed over, copied until they are acknowledged, kept behind holes. Owns the pool's
- * pieces and their lists; which segments come here is decided in take.c.
+ * pieces; which segments come here is decided in take.c. A piece is looked up by its place, so what a segment
+ * costs depends on its length alone, not on what is kept.
  */
 #include "nflib/net/bytes.h"
 #include "nflib/stream/parts.h"
 
 #include <string.h>
 
+/* ---- bytes of a piece ----------------------------------------------------------------------------- */
+
+static bool has_byte(const struct nf_stream_piece *piece, uint32_t at)
+{
+    return piece->has[at / 64] >> at % 64 & 1;
+}
+
+/* Bytes from `at` on that are there without a hole, n at most. */
+static uint32_t count_bytes(const struct nf_stream_piece *piece, uint32_t at, uint32_t n)
+{
+    uint32_t count = 0;
+
+    while (count < n) {
+        uint32_t bit = (at + count) % 64;
+        uint64_t missing = ~piece->has[(at + count) / 64] >> bit;
+
+        if (missing) {
+            count += (uint32_t)__builtin_ctzll(missing);
+            break;
+        }
+        count += 64 - bit;
+    }
+    return count < n ? count : n;
+}
+
+/* Something, be it the stream's end, is there at `at` or behind it. */
+static bool has_from(const struct nf_stream_piece *piece, uint32_t at)
+{
+    uint64_t mask = ~0ull << at % 64;
+
+    for (uint32_t i = at / 64; i < NF_STREAM_WORDS; i++) {
+        if (piece->has[i] & mask)
+            return true;
+        mask = ~0ull;
+    }
+    return piece->fin > at;
+}
+
+/* Of the n bytes from `at` on another one is there, or the stream ends in place of one. */
+static bool differs(const struct nf_stream_piece *piece, uint32_t at, const uint8_t *bytes, uint32_t n)
+{
+    if (piece->fin > at && piece->fin <= at + n)
+        return true;
+    if (memcmp(piece->bytes + at, bytes, n) == 0)
+        return false;
+    for (uint32_t i = 0; i < n; i++)
+        if (piece->bytes[at + i] != bytes[i] && has_byte(piece, at + i))
+            return true;
+    return false;
+}
+
+static void mark_bytes(uint64_t has[], uint32_t at, uint32_t n)
+{
+    for (uint32_t end = at + n, here; at < end; at += here) {
+        uint32_t left = 64 - at % 64;
+
+        here = left < end - at ? left : end - at;
+        has[at / 64] |= ~0ull >> (64 - here) << at % 64;
+    }
+}
+
 /* ---- pieces --------------------------------------------------------------------------------------- */
 
-static const struct nf_stream_piece *piece_at(const struct nf_streams *streams, uint32_t place)
+static uint32_t find_slot(const struct nf *nf, const struct nf_streams *streams, const struct nf_stream *s,
+                          uint32_t seq)
 {
-    return nf_lists_value(streams->pieces, place);
+    struct nf_stream_place place = nf_stream_place(nf, s, seq);
+
+    return s->pieces ? nf_map_find(streams->pieces, &place) : NF_NONE;
 }
 
-static struct nf_stream_piece *edit_head(const struct nf *nf, const struct nf_stream_piece *piece)
+static const struct nf_stream_piece *find_piece(const struct nf_stream_taking *t, uint32_t seq)
 {
-    return nf_edit(nf, piece, offsetof(struct nf_stream_piece, bytes));
+    uint32_t slot = find_slot(t->nf, t->streams, t->stream, seq);
+
+    return slot == NF_NONE ? NULL : nf_map_value(t->streams->pieces, slot);
 }
 
-/* Of no bytes yet; there is room. Its place, which is put into a list. */
-static uint32_t take_piece(const struct nf_stream_taking *t, uint32_t seq)
+/* That one, or a new one, for which there is room. A stream with pieces has a name. */
+static const struct nf_stream_piece *make_piece(const struct nf_stream_taking *t, uint32_t seq)
 {
-    uint32_t place = nf_lists_take(t->nf, t->streams->pieces);
-    struct nf_stream_piece *piece = edit_head(t->nf, piece_at(t->streams, place));
+    const struct nf_stream_piece *piece = find_piece(t, seq);
+    struct nf_stream *s = t->stream;
+    struct nf_stream_place place;
+    uint32_t slot;
 
-    memset(piece, 0, offsetof(struct nf_stream_piece, bytes));
-    piece->seq = seq;
-    t->stream->pieces++;
-    return place;
+    if (piece)
+        return piece;
+    if (!s->pieces++) {
+        slot = nf_lists_take(t->nf, t->streams->names);
+        nf_list_insert(t->nf, t->streams->names, &s->name, slot, NF_NONE);
+    }
+    place = nf_stream_place(t->nf, s, seq);
+    slot = nf_map_add(t->nf, t->streams->pieces, &place);
+    FT_CHECK(slot != NF_NONE, "no piece is left of %u", nf_map_capacity(t->streams->pieces));
+    return nf_map_value(t->streams->pieces, slot);
 }
 
-static void append_bytes(const struct nf *nf, const struct nf_stream_piece *piece, const uint8_t *bytes,
-                         uint32_t n)
+static void drop_piece(const struct nf *nf, struct nf_streams *streams, struct nf_stream *s, uint32_t slot)
 {
-    memcpy(nf_edit(nf, piece->bytes + piece->len, n), bytes, n);
-    edit_head(nf, piece)->len += (uint16_t)n;
-}
+    uint32_t name = nf_list_first(&s->name);
 
-/* The first one of one of its lists. */
-static void drop_piece(const struct nf *nf, struct nf_streams *streams, struct nf_stream *s,
-                       struct nf_list *list)
-{
-    uint32_t place = nf_list_first(list);
-
-    nf_list_remove(nf, streams->pieces, list, place);
-    nf_lists_give(nf, streams->pieces, place);
-    s->pieces--;
+    nf_map_remove(nf, streams->pieces, slot);
+    if (--s->pieces)
+        return;
+    nf_list_remove(nf, streams->names, &s->name, name);
+    nf_lists_give(nf, streams->names, name);
 }
 
 void nf_stream_release_one(const struct nf *nf, struct nf_streams *streams, struct nf_stream *s)
 {
-    while (s->pieces)
-        drop_piece(nf, streams, s, nf_list_is_empty(&s->sent) ? &s->kept : &s->sent);
+    for (uint32_t at = s->acked; s->pieces; at += nf_stream_left_in_piece(at)) {
+        uint32_t slot = find_slot(nf, streams, s, at);
+
+        if (slot != NF_NONE)
+            drop_piece(nf, streams, s, slot);
+    }
     memset(s, 0, sizeof(*s));
 }
 
@@ -63,85 +135,97 @@ void nf_stream_release(const struct nf *nf, struct nf_streams *streams, struct n
         nf_stream_release_one(nf, streams, &pair[i]);
 }
 
-/* ---- copies --------------------------------------------------------------------------------------- */
-
-/* Puts the copies in front of what is kept. */
-void nf_stream_open_copies(const struct nf *nf, struct nf_streams *streams, struct nf_stream *s)
+bool nf_stream_has_room(const struct nf_stream_taking *t, uint32_t count)
 {
-    uint32_t place, next = nf_list_first(&s->kept);
+    uint32_t all = nf_map_capacity(t->streams->pieces), left = all - nf_map_count(t->streams->pieces);
 
-    while ((place = nf_list_first(&s->sent)) != NF_NONE) {
-        nf_list_remove(nf, streams->pieces, &s->sent, place);
-        nf_list_insert(nf, streams->pieces, &s->kept, place, next);
-    }
+    if (!(t->stream->flags & NF_STREAM_ANSWERED))
+        left = left > all / 2 ? left - all / 2 : 0;
+    return !count || (count <= left && t->stream->pieces + count <= t->streams->flow_pieces &&
+                      t->stream->pieces + count <= left);
 }
 
-/* Of bytes that have been handed over, behind all that were before. There is room in the pool. */
-static void copy_bytes(const struct nf_stream_taking *t, const uint8_t *bytes, uint32_t seq, uint32_t n)
+uint32_t nf_stream_missing(const struct nf_stream_taking *t, const struct nf_stream_segment *g)
 {
-    struct nf_stream *s = t->stream;
+    uint32_t count = 0, end = g->seq + g->len, n;
+    const struct nf_stream_piece *piece;
 
-    while (n) {
-        uint32_t place = nf_list_is_empty(&s->sent) ? NF_NONE : nf_list_last(t->streams->pieces, &s->sent);
-        const struct nf_stream_piece *piece = place == NF_NONE ? NULL : piece_at(t->streams, place);
-        uint32_t part = piece && piece->seq + piece->len == seq ? NF_STREAM_PIECE - piece->len : 0;
+    for (uint32_t at = 0; at < g->len; at += n) {
+        uint32_t left = nf_stream_left_in_piece(g->seq + at);
 
-        if (!part) {
-            place = take_piece(t, seq);
-            nf_list_insert(t->nf, t->streams->pieces, &s->sent, place, NF_NONE);
+        n = left < g->len - at ? left : g->len - at;
+        piece = find_piece(t, g->seq + at);
+        count += !piece;
+        if (piece && differs(piece, (g->seq + at) % NF_STREAM_PIECE, g->bytes + at, n))
+            return UINT32_MAX;
+    }
+    if (!g->fin)
+        return count;
+    piece = find_piece(t, end);
+    n = end % NF_STREAM_PIECE;
+    if (piece && (has_byte(piece, n) || (piece->fin && piece->fin != n + 1)))
+        return UINT32_MAX;
+    return count + (!piece && (!n || !g->len));
+}
+
+/* Into pieces, for which there is room; what is there already is the same. True: something is new. */
+static bool put_bytes(const struct nf_stream_taking *t, const struct nf_stream_segment *g)
+{
+    bool new = false;
+    uint32_t n;
+
+    for (uint32_t done = 0; done < g->len; done += n) {
+        uint32_t seq = g->seq + done, at = seq % NF_STREAM_PIECE, left = nf_stream_left_in_piece(seq);
+        const struct nf_stream_piece *piece = make_piece(t, seq);
+        struct nf_stream_piece *head;
+
+        n = left < g->len - done ? left : g->len - done;
+        if (count_bytes(piece, at, n) == n)
             continue;
-        }
-        part = part < n ? part : n;
-        append_bytes(t->nf, piece, bytes, part);
-        bytes += part;
-        seq += part;
-        n -= part;
+        head = nf_edit(t->nf, piece, offsetof(struct nf_stream_piece, bytes));
+        mark_bytes(head->has, at, n);
+        memcpy(nf_edit(t->nf, piece->bytes + at, n), g->bytes + done, n);
+        new = true;
     }
+    return new;
 }
+
+/* ---- copies --------------------------------------------------------------------------------------- */
 
 void nf_stream_drop_copies(const struct nf_stream_taking *t, uint32_t ack)
 {
     struct nf_stream *s = t->stream;
+    uint32_t at = s->acked - s->acked % NF_STREAM_PIECE, left;
 
-    while (!nf_list_is_empty(&s->sent)) {
-        const struct nf_stream_piece *first = piece_at(t->streams, nf_list_first(&s->sent));
-        uint32_t acked = ack - first->seq;
+    for (; s->pieces && (int32_t)(at - ack) <= 0; at += left) {
+        uint32_t slot = find_slot(t->nf, t->streams, s, at);
 
-        if ((int32_t)acked < first->len) {
-            if ((int32_t)acked > first->acked)
-                *NF_EDIT(t->nf, &first->acked) = (uint16_t)acked;
-            break;
-        }
-        drop_piece(t->nf, t->streams, s, &s->sent);
+        left = nf_stream_left_in_piece(at);
+        if (slot != NF_NONE &&
+            (ack - at >= left || !has_from(nf_map_value(t->streams->pieces, slot), ack - at)))
+            drop_piece(t->nf, t->streams, s, slot);
     }
-    if (ack == s->next)
-        s->flags &= (uint8_t)~NF_STREAM_UNSURE;
+    s->acked = ack;
 }
 
 enum nf_stream_taken nf_stream_compare(const struct nf_stream_taking *t, const struct nf_stream_segment *g)
 {
     const struct nf_stream *s = t->stream;
-    uint32_t old = s->next - g->seq, copied = 0;
+    uint32_t old = s->next - g->seq, at = s->acked - g->seq, n; /* the receiver has what is in front */
+    bool unseen = false;
 
     old = old < g->len ? old : g->len;
-    for (uint32_t place = nf_list_first(&s->sent); place != NF_NONE;
-         place = nf_list_next(t->streams->pieces, place)) {
-        const struct nf_stream_piece *piece = piece_at(t->streams, place);
-        int32_t ahead = (int32_t)(piece->seq - g->seq);
-        uint32_t from = ahead > 0 ? (uint32_t)ahead : 0, to = (uint32_t)ahead + piece->len;
-        int32_t open = ahead + piece->acked; /* the receiver has what is in front */
+    at = (int32_t)at > 0 ? at : 0;
+    for (; at < old; at += n) {
+        uint32_t left = nf_stream_left_in_piece(g->seq + at), from = (g->seq + at) % NF_STREAM_PIECE;
+        const struct nf_stream_piece *piece = find_piece(t, g->seq + at);
 
-        if (ahead >= (int32_t)old)
-            break;
-        if ((int32_t)to <= 0)
-            continue;
-        to = to < old ? to : old;
-        copied += to - from;
-        from = open > (int32_t)from ? (uint32_t)open : from;
-        if (from < to && memcmp(piece->bytes + (from - (uint32_t)ahead), g->bytes + from, to - from) != 0)
+        n = left < old - at ? left : old - at;
+        if (piece && differs(piece, from, g->bytes + at, n))
             return NF_STREAM_DIFFERS;
+        unseen |= !piece || count_bytes(piece, from, n) < n;
     }
-    return s->flags & NF_STREAM_UNSURE && copied < old ? NF_STREAM_UNSEEN : NF_STREAM_OLD;
+    return unseen ? NF_STREAM_UNSEEN : NF_STREAM_OLD;
 }
 
 /* ---- reading -------------------------------------------------------------------------------------- */
@@ -168,161 +252,79 @@ static void read_fin(struct nf_stream *s)
     s->next++;
 }
 
-/* The first piece that is kept, which begins at or before `next`: from now on it is a copy. */
-static void read_piece(const struct nf_stream_taking *t)
+/* What is kept, as far as it goes on without a hole. */
+static void read_kept(const struct nf_stream_taking *t)
 {
     struct nf_stream *s = t->stream;
-    uint32_t place = nf_list_first(&s->kept);
-    const struct nf_stream_piece *piece = piece_at(t->streams, place);
-    uint32_t seen = s->next - piece->seq;
+    const struct nf_stream_piece *piece;
 
-    if (seen < piece->len && !(s->flags & NF_STREAM_FIN))
-        read_bytes(t, piece->bytes + seen, piece->len - seen);
-    if (piece->fin && piece->seq + piece->len == s->next && !(s->flags & NF_STREAM_FIN))
-        read_fin(s);
-    if (!piece->len) {
-        drop_piece(t->nf, t->streams, s, &s->kept);
-        return;
+    while (!(s->flags & NF_STREAM_FIN) && (piece = find_piece(t, s->next))) {
+        uint32_t at = s->next % NF_STREAM_PIECE, left = nf_stream_left_in_piece(s->next);
+        uint32_t n = count_bytes(piece, at, left);
+
+        if (n)
+            read_bytes(t, piece->bytes + at, n);
+        else if (piece->fin == at + 1)
+            read_fin(s);
+        else
+            return;
     }
-    nf_list_remove(t->nf, t->streams->pieces, &s->kept, place);
-    nf_list_insert(t->nf, t->streams->pieces, &s->sent, place, NF_NONE);
-}
-
-static bool may_read(const struct nf_stream_taking *t, uint32_t next)
-{
-    const struct nf_stream *s = t->stream;
-
-    return !nf_list_is_empty(&s->kept) && (int32_t)(nf_stream_first_kept(t->streams, s) - next) <= 0;
 }
 
 void nf_stream_read(const struct nf_stream_taking *t, const struct nf_stream_segment *g, bool copy)
 {
-    struct nf_stream *s = t->stream;
-    uint32_t at = 0;
-
-    if (!copy)
-        s->flags |= NF_STREAM_UNSURE;
+    if (copy)
+        put_bytes(t, g);
     read_bytes(t, g->bytes, g->len);
     if (g->fin)
-        read_fin(s);
-    while (may_read(t, g->seq + g->len)) {
-        const struct nf_stream_piece *piece = piece_at(t->streams, nf_list_first(&s->kept));
-        uint32_t begins = piece->seq - g->seq, end = begins + piece->len;
-
-        if (copy && begins > at)
-            copy_bytes(t, g->bytes + at, g->seq + at, begins - at);
-        at = end;
-        read_piece(t);
-    }
-    if (copy && at < g->len)
-        copy_bytes(t, g->bytes + at, g->seq + at, g->len - at);
-    while (may_read(t, s->next))
-        read_piece(t);
+        read_fin(t->stream);
+    read_kept(t);
 }
 
 void nf_stream_begin_at(const struct nf_stream_taking *t, uint32_t seq)
 {
     struct nf_stream *s = t->stream;
 
-    nf_stream_open_copies(t->nf, t->streams, s);
-    while (!nf_list_is_empty(&s->kept)) {
-        const struct nf_stream_piece *piece = piece_at(t->streams, nf_list_first(&s->kept));
-
-        if ((int32_t)(seq - piece->seq - piece->len) < 0)
-            break;
-        drop_piece(t->nf, t->streams, s, &s->kept);
-    }
-    s->flags &= (uint8_t) ~(NF_STREAM_FAR | NF_STREAM_UNSURE);
+    nf_stream_drop_copies(t, seq);
+    s->flags &= (uint8_t)~NF_STREAM_FAR;
     s->start = s->next = seq;
-    while (may_read(t, s->next))
-        read_piece(t);
+    read_kept(t);
 }
 
 /* ---- behind a hole -------------------------------------------------------------------------------- */
 
-/* A piece with n bytes of the segment, from `at` on, in front of the piece `next`; its place. */
-static uint32_t add_piece(const struct nf_stream_taking *t, const struct nf_stream_segment *g, uint32_t at,
-                          uint32_t n, uint32_t next)
+bool nf_stream_keep(const struct nf_stream_taking *t, const struct nf_stream_segment *g)
 {
-    uint32_t place = take_piece(t, g->seq + at);
+    uint32_t end = g->seq + g->len;
+    bool new = put_bytes(t, g);
+    const struct nf_stream_piece *piece;
 
-    append_bytes(t->nf, piece_at(t->streams, place), g->bytes + at, n);
-    nf_list_insert(t->nf, t->streams->pieces, &t->stream->kept, place, next);
-    return place;
+    if (!g->fin)
+        return new;
+    piece = make_piece(t, end);
+    if (piece->fin)
+        return new;
+    *NF_EDIT(t->nf, &piece->fin) = (uint16_t)(end % NF_STREAM_PIECE + 1);
+    return true;
 }
 
-/* `before`: the last piece that ends at or before the segment's end, behind which is none; NF_NONE: none. */
-static void add_fin(const struct nf_stream_taking *t, const struct nf_stream_segment *g, uint32_t before)
+bool nf_stream_first_kept(const struct nf_stream_taking *t, uint32_t end, uint32_t *seq)
 {
-    const struct nf_stream_piece *last = before != NF_NONE ? piece_at(t->streams, before) : NULL;
+    uint32_t n = end - t->stream->next, left;
 
-    if (!last || last->seq + last->len != g->seq + g->len)
-        last = piece_at(t->streams, add_piece(t, g, g->len, 0, NF_NONE));
-    edit_head(t->nf, last)->fin = 1;
-}
+    n = n < NF_STREAM_FARTHEST ? n : NF_STREAM_FARTHEST;
+    for (uint32_t at = 0; at < n && t->stream->pieces; at += left) {
+        uint32_t from = (t->stream->next + at) % NF_STREAM_PIECE;
+        const struct nf_stream_piece *piece = find_piece(t, t->stream->next + at);
 
-uint32_t nf_stream_walk(const struct nf_stream_taking *t, const struct nf_stream_segment *g, bool keep)
-{
-    uint32_t at = 0, count = 0, before = NF_NONE, place = nf_list_first(&t->stream->kept);
-
-    for (;;) {
-        const struct nf_stream_piece *piece = place != NF_NONE ? piece_at(t->streams, place) : NULL;
-        uint32_t from = g->seq + at, n = g->len - at, ahead;
-
-        if (piece && (int32_t)(piece->seq + piece->len - from) <= 0) {
-            if (piece->fin && (int32_t)(piece->seq + piece->len - (g->seq + g->len)) < 0)
-                return UINT32_MAX;
-            before = place;
-            place = nf_list_next(t->streams->pieces, place);
+        left = nf_stream_left_in_piece(t->stream->next + at);
+        if (!piece || !has_from(piece, from))
             continue;
-        }
-        if (!n && g->fin && piece)
-            return UINT32_MAX;
-        if (!n)
-            break;
-        ahead = piece ? piece->seq - from : UINT32_MAX;
-        if (piece && (int32_t)ahead <= 0) {
-            uint32_t both = piece->len + ahead; /* from `from` on */
-
-            both = both < n ? both : n;
-            if (memcmp(piece->bytes + (from - piece->seq), g->bytes + at, both) != 0)
-                return UINT32_MAX;
-            at += both;
-            continue;
-        }
-        n = n < NF_STREAM_PIECE ? n : NF_STREAM_PIECE;
-        n = n < ahead ? n : ahead;
-        if (keep)
-            before = add_piece(t, g, at, n, place);
-        at += n;
-        count++;
+        for (uint32_t i = 0; i < left && at + i < n; i++)
+            if (has_byte(piece, from + i) || piece->fin == from + i + 1) {
+                *seq = t->stream->next + at + i;
+                return true;
+            }
     }
-    if (keep && g->fin)
-        add_fin(t, g, before);
-    return count;
-}
-
-bool nf_stream_has_room(const struct nf_stream_taking *t, uint32_t count)
-{
-    const struct nf_lists *pieces = t->streams->pieces;
-    uint32_t left = nf_lists_left(pieces), half = (nf_lists_count(pieces) + left) / 2;
-
-    if (t->stream->flags & NF_STREAM_ANSWERED)
-        return count <= left;
-    return count + half <= left;
-}
-
-enum nf_stream_taken nf_stream_keep(const struct nf_stream_taking *t, const struct nf_stream_segment *g,
-                                    uint32_t count)
-{
-    const struct nf_streams *streams = t->streams;
-    uint32_t pieces = t->stream->pieces;
-
-    count += g->fin; /* perhaps by itself */
-    if (!count)
-        return NF_STREAM_OLD;
-    if (count > streams->flow_pieces - pieces || !nf_stream_has_room(t, count))
-        return NF_STREAM_FULL;
-    nf_stream_walk(t, g, true);
-    return t->stream->pieces > pieces ? NF_STREAM_KEPT : NF_STREAM_OLD;
+    return false;
 }

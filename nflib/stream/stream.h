@@ -32,11 +32,12 @@
 
 #include "nflib/session/session.h"
 
-/* Bytes of a piece, of which the pool has a number. Segments take as many as they need. */
-#define NF_STREAM_PIECE 496u
+/* Bytes of a piece, of which the pool has a number: those from a multiple of it on in the sequence numbers,
+ * whatever segments they come in. */
+#define NF_STREAM_PIECE 440u
 
 /* Bytes behind a hole that may be kept: who fills it has all of them read at once. */
-#define NF_STREAM_AHEAD (136u * NF_STREAM_PIECE)
+#define NF_STREAM_AHEAD (154u * NF_STREAM_PIECE)
 
 enum nf_stream_flags {
     NF_STREAM_KNOWN = 1 << 0,    /* `next` means something */
@@ -44,19 +45,19 @@ enum nf_stream_flags {
     NF_STREAM_FAR = 1 << 2,      /* 2 GiB and more have passed */
     NF_STREAM_FIN = 1 << 3,      /* its end has been handed over */
     NF_STREAM_RESET = 1 << 4,    /* its sender has reset the connection, where the receiver believes it */
-    NF_STREAM_UNSURE = 1 << 5,   /* not all that is not acknowledged has a copy */
-    NF_STREAM_ANSWERED = 1 << 6, /* its receiver has acknowledged what it begins with, or more */
+    NF_STREAM_ANSWERED = 1 << 5, /* its receiver has acknowledged what it begins with, or more */
     /* Another one was here before, which its receiver may still have: nothing is taken until an answer. */
-    NF_STREAM_DOUBTED = 1 << 7
+    NF_STREAM_DOUBTED = 1 << 6,
+    NF_STREAM_FLAGS = 127
 };
 
 /* One direction of a connection. Zeros: nothing has been seen. */
 struct nf_stream {
     uint32_t start;      /* sequence number of its first byte */
     uint32_t next;       /* of the next byte to hand over */
-    struct nf_list sent; /* copies of what is not acknowledged */
-    struct nf_list kept; /* pieces behind a hole */
-    uint16_t pieces;     /* of both */
+    uint32_t acked;      /* its receiver has all in front of this one */
+    struct nf_list name; /* by which its pieces are found: an entry of its own, while it has some */
+    uint16_t pieces;     /* copies of what is not acknowledged, and what is behind a hole */
     uint8_t flags;       /* enum nf_stream_flags */
     uint8_t asked;       /* 1: a SYN of another connection has passed */
 };
@@ -97,7 +98,7 @@ struct nf_streams_config {
 };
 #define NF_STREAMS_PARAMS(type, field)                                                                       \
     NF_PARAM_AT(type, "stream_pieces", field.pieces, NF_U32, "32768",                                        \
-                "pieces of 496 bytes that are kept until they are acknowledged at most, of a lane",          \
+                "pieces of 440 bytes that are kept until they are acknowledged at most, of a lane",          \
                 .min = 1, .max = 4u << 20),                                                                  \
         NF_PARAM_AT(type, "flow_pieces", field.flow_pieces, NF_U32, "2048",                                  \
                     "the same, of a direction of a connection", .min = 1, .max = 32768),                     \
@@ -116,6 +117,12 @@ int nf_streams_check(const struct nf *nf, struct nf_check *c, const struct nf_st
 enum nf_stream_taken nf_stream_take(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2],
                                     const struct nf_packet *p, bool reply,
                                     const struct nf_stream_reader *reader);
+/* For an NF that drops nothing. The hole in front of what is kept is given up, and that is read as a stream
+ * that begins there. False: nothing is kept. */
+bool nf_stream_skip(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2], bool reply,
+                    const struct nf_stream_reader *reader);
+/* The same: copies of what has been read are given back. */
+void nf_stream_forget(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2], bool reply);
 /* Both directions have ended as their receivers see it, or one has been reset: a connection may begin anew.
  */
 bool nf_stream_is_over(const struct nf_stream pair[2]);

@@ -23,10 +23,10 @@ static bool begin_in_front(const struct nf_stream_taking *t, const struct nf_str
 
     if ((s->flags & (NF_STREAM_MIDDLE | NF_STREAM_ANSWERED | NF_STREAM_FIN | NF_STREAM_FAR)) !=
             NF_STREAM_MIDDLE ||
-        (uint64_t)s->start - g->seq > (uint64_t)t->streams->flow_pieces * NF_STREAM_PIECE)
+        s->next - g->seq > (uint64_t)t->streams->flow_pieces * NF_STREAM_PIECE ||
+        s->next - g->seq > NF_STREAM_FRONT)
         return false;
-    nf_stream_open_copies(t->nf, t->streams, s);
-    s->start = s->next = g->seq;
+    s->start = s->next = s->acked = g->seq; /* what are copies now is kept then */
     return true;
 }
 
@@ -47,23 +47,31 @@ static enum nf_stream_taken take_old(const struct nf_stream_taking *t, const str
     return nf_stream_compare(t, g);
 }
 
-/* It begins with the next byte. */
+/* It begins with the next byte. Where there is no room for a copy, and bytes are on their way whose
+ * acknowledgement makes some, it waits for that; else it passes without one. */
 static enum nf_stream_taken take_next(const struct nf_stream_taking *t, const struct nf_stream_segment *g,
                                       uint32_t count)
 {
-    const struct nf_streams *streams = t->streams;
     const struct nf_stream *s = t->stream;
-    bool few = count <= streams->flow_pieces - s->pieces, room = nf_stream_has_room(t, count);
+    uint32_t under_way = s->next - s->acked;
+    bool room = nf_stream_has_room(t, count);
 
-    if (!few && !nf_list_is_empty(&s->sent))
-        return NF_STREAM_FULL; /* until some of that is acknowledged */
-    if (!(few && room) && !nf_list_is_empty(&s->sent) &&
-        s->next - nf_stream_first_sent(streams, s) >= NF_STREAM_WINDOW)
-        return NF_STREAM_FULL; /* no sender has that much under way */
-    if (!(few && room) && (s->flags & (NF_STREAM_MIDDLE | NF_STREAM_ANSWERED)) == NF_STREAM_MIDDLE)
+    if (under_way &&
+        (!room || under_way + (uint64_t)g->len > (uint64_t)t->streams->flow_pieces * NF_STREAM_PIECE))
+        return NF_STREAM_FULL;
+    if (!room && (s->flags & (NF_STREAM_MIDDLE | NF_STREAM_ANSWERED)) == NF_STREAM_MIDDLE)
         return NF_STREAM_FULL; /* it could not be read again */
-    nf_stream_read(t, g, few && room);
+    nf_stream_read(t, g, room);
     return NF_STREAM_READ;
+}
+
+/* It is behind a hole. */
+static enum nf_stream_taken keep_segment(const struct nf_stream_taking *t, const struct nf_stream_segment *g,
+                                         uint32_t count)
+{
+    if (!nf_stream_has_room(t, count))
+        return NF_STREAM_FULL;
+    return nf_stream_keep(t, g) ? NF_STREAM_KEPT : NF_STREAM_OLD;
 }
 
 static enum nf_stream_taken take_segment(const struct nf_stream_taking *t, struct nf_stream_segment *g)
@@ -92,10 +100,10 @@ static enum nf_stream_taken take_segment(const struct nf_stream_taking *t, struc
         g->len -= (uint32_t)-ahead;
         g->seq = s->next;
     }
-    count = nf_stream_walk(t, g, false);
+    count = nf_stream_missing(t, g);
     if (count == UINT32_MAX)
         return NF_STREAM_DIFFERS;
-    return ahead > 0 ? nf_stream_keep(t, g, count) : take_next(t, g, count);
+    return ahead > 0 ? keep_segment(t, g, count) : take_next(t, g, count);
 }
 
 /* ---- beginnings ----------------------------------------------------------------------------------- */
@@ -111,13 +119,13 @@ static bool begin_stream(struct nf_stream *s, const struct nf_packet *p, const s
         s->flags = NF_STREAM_KNOWN | NF_STREAM_MIDDLE | doubted;
     else
         return false;
-    s->start = s->next = g->seq;
+    s->start = s->next = s->acked = g->seq;
     return true;
 }
 
 static bool has_taken(const struct nf_stream *s)
 {
-    return s->next != s->start || !nf_list_is_empty(&s->kept);
+    return s->next != s->start || s->pieces;
 }
 
 /*
@@ -177,15 +185,12 @@ static void note_answer(struct nf_stream *s, const struct nf_stream *by, const s
 /* Who acknowledges what lies behind a hole had the hole's bytes before the stream was picked up. */
 static void pass_holes(const struct nf_stream_taking *t, uint32_t ack)
 {
-    struct nf_stream *s = t->stream;
+    uint32_t seq;
 
-    while (!nf_list_is_empty(&s->kept) && !(s->flags & NF_STREAM_FIN)) {
-        uint32_t seq = nf_stream_first_kept(t->streams, s);
-
-        if ((int32_t)(ack - seq) <= 0)
-            return;
+    for (uint32_t i = 0; i < NF_STREAM_HOLES && !(t->stream->flags & NF_STREAM_FIN) &&
+                         (int32_t)(ack - t->stream->next) > 0 && nf_stream_first_kept(t, ack, &seq);
+         i++)
         nf_stream_begin_at(t, seq);
-    }
 }
 
 /*
@@ -211,7 +216,8 @@ static bool take_ack(const struct nf_stream_taking *t, const struct nf_stream *b
         return s->flags & NF_STREAM_MIDDLE ||
                ack - s->next <= (uint64_t)t->streams->flow_pieces * NF_STREAM_PIECE;
     note_answer(s, by, p);
-    nf_stream_drop_copies(t, ack);
+    if ((int32_t)(ack - s->acked) > 0)
+        nf_stream_drop_copies(t, ack);
     return true;
 }
 
@@ -241,8 +247,8 @@ static enum nf_stream_taken take_reset(const struct nf_stream_taking *t, const s
     struct nf_stream *s = t->stream;
     bool middle = (s->flags & (NF_STREAM_MIDDLE | NF_STREAM_ANSWERED)) == NF_STREAM_MIDDLE;
 
-    if (is_plain(p) && (!(s->flags & NF_STREAM_KNOWN) ||
-                        (seq == s->next && !s->pieces && !middle && !(s->flags & NF_STREAM_UNSURE))))
+    if (is_plain(p) &&
+        (!(s->flags & NF_STREAM_KNOWN) || (seq == s->next && seq == s->acked && !s->pieces && !middle)))
         s->flags |= NF_STREAM_RESET;
     return NF_STREAM_READ;
 }
@@ -290,6 +296,25 @@ enum nf_stream_taken nf_stream_take(const struct nf *nf, struct nf_streams *stre
         s->flags & NF_STREAM_RESET)
         return NF_STREAM_OUTSIDE;
     return take_segment(&t, &g);
+}
+
+bool nf_stream_skip(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2], bool reply,
+                    const struct nf_stream_reader *reader)
+{
+    const struct nf_stream_taking t = {nf, streams, &pair[reply], reader, reply};
+    uint32_t seq;
+
+    if (!nf_stream_first_kept(&t, pair[reply].next + NF_STREAM_FARTHEST, &seq))
+        return false;
+    nf_stream_begin_at(&t, seq);
+    return true;
+}
+
+void nf_stream_forget(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2], bool reply)
+{
+    const struct nf_stream_taking t = {nf, streams, &pair[reply], NULL, reply};
+
+    nf_stream_drop_copies(&t, pair[reply].next);
 }
 
 void nf_stream_renew(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2])

@@ -167,8 +167,9 @@ static void look_at(struct ips_look *look)
 
     if (breaks_format(p)) {
         nf_drop(nf, p, IPS_MALFORMED);
-    } else if (!(p->flags & (NF_P_IPV4 | NF_P_IPV6)) ||
-               (p->proto != NF_PROTO_TCP && p->proto != NF_PROTO_UDP)) {
+    } else if (!(p->flags & (NF_P_IPV4 | NF_P_IPV6 | NF_P_ARP))) {
+        nf_drop_or_pass(nf, p, config->unsupported, IPS_UNSUPPORTED);
+    } else if (p->proto != NF_PROTO_TCP && p->proto != NF_PROTO_UDP) {
         look->sums[IPS_OTHER]++;
     } else if (p->flags & NF_P_FRAGMENT) {
         nf_drop_or_pass(nf, p, config->fragments, IPS_FRAGMENTS);
@@ -350,12 +351,16 @@ static const struct nf_param ips_params[] = {
               "what has a wrong checksum of TCP or UDP is dropped, as its receiver would"),
     NF_ONE_OF(struct ips_config, fragments, nf_policy_names, "drop",
               "what is done with fragments of IP, which are not looked into"),
+    NF_ONE_OF(
+        struct ips_config, unsupported, nf_policy_names, "pass",
+        "what is done with frames that are neither IP nor ARP as far as can be read: three tags of VLAN, "
+        "PPPoE, MPLS"),
     {0},
 };
 
-static const char *const ips_live_params[] = {"rules",          "max_flows",  "tcp_established",
-                                              "tcp_transitory", "tcp_closed", "udp",
-                                              "checksums",      "fragments",  NULL};
+static const char *const ips_live_params[] = {"rules",       "max_flows", "tcp_established", "tcp_transitory",
+                                              "tcp_closed",  "udp",       "checksums",       "fragments",
+                                              "unsupported", NULL};
 
 static const struct nf_module ips_module = {
     .name = "ips",

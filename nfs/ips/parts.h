@@ -18,14 +18,14 @@ struct ips_config {
     struct nf_streams_config streams;
     uint32_t max_notes, max_tracked, alerts;
     bool checksums;
-    uint32_t fragments;     /* enum nf_policy */
-    struct ips_rules *read; /* made by check from the file */
+    uint32_t fragments, unsupported; /* enum nf_policy */
+    struct ips_rules *read;          /* made by check from the file */
 };
 
 /* The counters, with their names. */
 #define IPS_COUNTERS(X)                                                                                      \
     X(IPS_PACKETS, "inspected")   /* packets of TCP and UDP */                                               \
-    X(IPS_OTHER, "not_inspected") /* what is neither */                                                      \
+    X(IPS_OTHER, "not_inspected") /* other IP, and ARP: what is neither */                                   \
     X(IPS_CREATED, "flows_created")                                                                          \
     X(IPS_MATCHES, "matches")          /* of rules */                                                        \
     X(IPS_ALERTS, "alerts")            /* of those, what people are told */                                  \
@@ -40,13 +40,14 @@ struct ips_config {
     X(IPS_FULL, "segments_full")       /* dropped: no room to keep it until it is acknowledged */            \
     X(IPS_OUTSIDE, "out_of_window")    /* dropped: too far ahead, or outside of its ends */                  \
     X(IPS_UNKNOWN, "beginning_unseen") /* dropped: loose is false */                                         \
-    X(IPS_INVALID, "invalid")       /* dropped: flags or an ACK with which its receiver does not take it */  \
-    X(IPS_URGENT, "urgent")         /* made ordinary data */                                                 \
-    X(IPS_CHECKSUM, "checksum")     /* dropped: its receiver would drop it */                                \
-    X(IPS_FRAGMENTS, "fragments")   /* as `fragments` says */                                                \
-    X(IPS_MALFORMED, "malformed")   /* dropped */                                                            \
-    X(IPS_NOTES_FULL, "notes_full") /* contents of rules with several without room: see notes.c */           \
-    X(IPS_STEPS_FULL, "steps_full") /* packets in which contents were found too often */                     \
+    X(IPS_INVALID, "invalid")     /* dropped: flags or an ACK with which its receiver does not take it */    \
+    X(IPS_URGENT, "urgent")       /* made ordinary data */                                                   \
+    X(IPS_CHECKSUM, "checksum")   /* dropped: its receiver would drop it */                                  \
+    X(IPS_FRAGMENTS, "fragments") /* as `fragments` says */                                                  \
+    X(IPS_UNSUPPORTED, "unsupported")   /* neither IP nor ARP: as `unsupported` says */                      \
+    X(IPS_MALFORMED, "malformed")       /* dropped */                                                        \
+    X(IPS_NOTES_FULL, "notes_full")     /* contents of rules with several without room: see notes.c */       \
+    X(IPS_STEPS_FULL, "steps_full")     /* packets in which contents were found too often */                 \
     X(IPS_TRACKED_FULL, "tracked_full") /* matches that no threshold could count */                          \
     X(IPS_TABLE_FULL, "flows_full")     /* dropped */
 enum ips_counter { IPS_COUNTERS(NF_COUNTER) IPS_COUNTERS_COUNT };

@@ -72,17 +72,20 @@ static void note_passed(const struct nf_packet *p, bool reply, enum nf_stream_ta
 
     if (p->tcp_flags & NF_TCP_SYN) /* it may be of another connection */
         memset(passed, 0, sizeof(passed));
-    if (taken >= NF_STREAM_DIFFERS || p->tcp_flags & NF_TCP_RST || damaged)
+    if (p->tcp_flags & NF_TCP_RST || damaged)
         return;
-    if (p->tcp_flags & NF_TCP_ACK)
+    if (p->tcp_flags & NF_TCP_ACK && taken != NF_STREAM_WRONG) /* also where its bytes are not taken */
         for (uint32_t at = FIRST - 1; at != ack && at - FIRST + 1 < PASSED; at++)
             passed[!reply][at % PASSED] = 0;
+    if (taken >= NF_STREAM_DIFFERS)
+        return;
     for (uint32_t i = 0; i < n && !(p->tcp_flags & NF_TCP_SYN); i++) {
         uint16_t *was = &passed[reply][(seq + i) % PASSED];
 
         FUZZ_MUST(!*was || *was == bytes[i] + 1, "byte %u of %u passes as 0x%02x, and has as 0x%02x", i, seq,
                   bytes[i], *was - 1);
-        *was = (uint16_t)(bytes[i] + 1);
+        if (taken != NF_STREAM_OLD) /* all of that has passed, or was acknowledged before a SYN */
+            *was = (uint16_t)(bytes[i] + 1);
     }
 }
 
@@ -109,7 +112,7 @@ static void take(struct nf *nf, struct nf_packet *const packets[], uint32_t n, u
         note_passed(p, reply, taken);
         FUZZ_MUST(taken != NF_STREAM_DIFFERS || !honest || ends, "bytes differ that were sent once");
         FUZZ_MUST(pair[reply].pieces <= PIECES / 2, "%u pieces are kept", pair[reply].pieces);
-        kept = nf_lists_count(taker->streams->pieces);
+        kept = nf_map_count(taker->streams->pieces);
         FUZZ_MUST(kept <= PIECES && kept == (uint32_t)pair[0].pieces + pair[1].pieces, "%u pieces are used",
                   kept);
     }
@@ -139,7 +142,7 @@ static void ended(struct nf *nf, const struct nf_session *s, enum nf_session_why
     (void)why;
     (void)at;
     nf_stream_release(nf, taker->streams, NF_SESSION_EDIT(nf, s, struct slot)->pair);
-    kept = nf_lists_count(taker->streams->pieces);
+    kept = nf_map_count(taker->streams->pieces);
 }
 
 static void flows(const void *config, struct nf_flows_config *wants)

@@ -67,23 +67,24 @@ static void who_contradicts_what_is_kept_is_dropped(void)
 
 static void room_is_bounded(void)
 {
-    help_ips_open(IPS(", stream_pieces: 3, flow_pieces: 2"), DROP);
-    help_ips_begin();
-    assert_false(help_ips_client(101 + 2 * 496, "far"));
+    help_ips_open(IPS(", stream_pieces: 4, flow_pieces: 2"), DROP);
+    help_ips_begin(); /* pieces begin at 0, 440, 880, 1320 */
+    assert_false(help_ips_client(101 + 2 * 440, "far"));
     assert_int_equal(help_ips_counter("out_of_window"), 1);
-    assert_true(help_ips_client(110, "one"));
-    assert_true(help_ips_client(120, "two"));
-    assert_false(help_ips_client(130, "three"));
+    assert_true(help_ips_client(450, "one"));
+    assert_true(help_ips_client(460, "two")); /* in the same piece */
+    assert_true(help_ips_client(900, "three"));
+    assert_true(help_ips_client(101, "123456789")); /* it is the third, and passes without a copy */
+    assert_false(help_ips_client(110, "more"));
     assert_int_equal(help_ips_counter("segments_full"), 1);
-    assert_true(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 510, 101, "one"));
-    assert_false(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 520, 101, "two"));
-    assert_int_equal(help_ips_counter("segments_full"), 2);
-    assert_true(help_ips_client(101, "123456789"));
     assert_false(help_ips_client(101, "123456789")); /* no copy is there to compare it with */
     assert_int_equal(help_ips_counter("overlap_unknown"), 1);
-    assert_true(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 520, 113, "two"));
+    assert_true(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 501, 105, ""));
+    assert_false(help_ips_client(101, "123456789"));
+    assert_true(help_ips_client(101, "1234")); /* which its receiver has */
+    assert_true(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 501, 110, ""));
     assert_true(help_ips_client(101, "123456789"));
-    assert_int_equal(help_ips_counter("retransmitted"), 1);
+    assert_int_equal(help_ips_counter("retransmitted"), 2);
 }
 
 /* It was on its way when the chain began: both ends know more than the chain. */
@@ -256,6 +257,52 @@ static void other_rules_take_the_place_of_these_while_streams_go_on(void)
     assert_non_null(strstr(fault.text, "ips"));
 }
 
+/* What a rule drops, `n` bytes in front of its IP header. True: it passed. */
+static bool send_wrapped(const uint8_t *between, uint32_t n)
+{
+    const struct help_segment segment = {.from = 1,
+                                         .to = 2,
+                                         .sport = 4000,
+                                         .dport = 80,
+                                         .proto = 6,
+                                         .flags = NFT_SYN,
+                                         .payload = "attack",
+                                         .len = 6};
+    uint8_t frame[NFT_FRAME_MAX], out[NFT_FRAME_MAX];
+    uint32_t len = help_segment_frame(&segment, frame);
+
+    memcpy(out, frame, 12);
+    memcpy(out + 12, between, n);
+    memcpy(out + 12 + n, frame + 14, len - 14);
+    return !help_chain_send(&help_ips, NF_INSIDE, out, len - 2 + n).drop;
+}
+
+static void what_cannot_be_read_is_counted_and_passes_or_not(void)
+{
+    static const uint8_t two_tags[] = {0x88, 0xa8, 0, 1, 0x81, 0, 0, 2, 8, 0};
+    static const uint8_t three_tags[] = {0x88, 0xa8, 0, 1, 0x81, 0, 0, 2, 0x81, 0, 0, 3, 8, 0};
+    static const uint8_t pppoe[] = {0x88, 0x64, 0x11, 0, 0, 1, 0, 48, 0, 0x21};
+    static const uint8_t mpls[] = {0x88, 0x47, 0, 1, 1, 64};
+    static const uint8_t arp[14 + 28] = {[12] = 8, 6, 0, 1, 8, 0, 6, 4, 0, 1};
+    uint8_t frame[NFT_FRAME_MAX];
+
+    for (unsigned drop = 0; drop < 2; drop++) {
+        help_ips_open(drop ? IPS(", unsupported: drop") : IPS(),
+                      "drop tcp any any -> any any (content:\"attack\"; sid:1;)\n");
+        assert_false(send_wrapped(two_tags, sizeof(two_tags)));
+        assert_int_equal(help_ips_counter("dropped"), 1);
+        assert_int_equal(send_wrapped(three_tags, sizeof(three_tags)), !drop);
+        assert_int_equal(send_wrapped(pppoe, sizeof(pppoe)), !drop);
+        assert_int_equal(send_wrapped(mpls, sizeof(mpls)), !drop);
+        assert_int_equal(help_ips_counter("unsupported"), 3);
+        memcpy(frame, arp, sizeof(arp));
+        assert_int_equal(help_chain_send(&help_ips, NF_INSIDE, frame, sizeof(arp)).drop, 0);
+        assert_int_equal(help_ips_counter("not_inspected"), 1);
+        help_chain_close(&help_ips);
+    }
+    help_ips_open(IPS(), DROP);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -270,6 +317,7 @@ int main(void)
         HELP_CASE(what_cannot_be_looked_into_is_dropped),
         HELP_CASE(an_operator_changes_what_a_rule_does),
         HELP_CASE(other_rules_take_the_place_of_these_while_streams_go_on),
+        HELP_CASE(what_cannot_be_read_is_counted_and_passes_or_not),
     };
 
     return cmocka_run_group_tests_name("ips", tests, NULL, NULL);

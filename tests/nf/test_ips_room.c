@@ -72,24 +72,78 @@ static void a_full_table_lets_nothing_pass_that_a_rule_would_have_to_note(void)
     assert_int_equal(help_ips_counter("dropped"), 0);
 }
 
-/* Segments behind holes that are let pass, of at most 20. */
+/* Segments behind holes, each in a piece of its own, that are let pass, of at most 20. */
 static unsigned kept_from(uint32_t seq)
 {
     for (unsigned i = 0; i < 20; i++)
-        if (!help_ips_client(seq + 10 * i, "x"))
+        if (!help_ips_client(seq + 440 * i, "x"))
             return i;
     return 20;
 }
 
-/* Who sends in other people's names gets no answer, and no more than half of the pieces. */
+/* Who sends in other people's names gets no answer, and shares half of the pieces alone. */
 static void half_of_the_pieces_are_for_those_that_are_answered(void)
 {
-    help_ips_open(IPS(", stream_pieces: 8"), "drop tcp any any -> any any (content:\"evil\"; sid:1;)\n");
+    help_ips_open(IPS(", stream_pieces: 16"), "drop tcp any any -> any any (content:\"evil\"; sid:1;)\n");
     assert_true(help_ips_client(101, "x"));
-    assert_int_equal(kept_from(110), 3);
+    assert_int_equal(kept_from(441), 3); /* with the copy it has 4 of 8 then, and 4 are free */
     assert_int_equal(help_ips_counter("segments_full"), 1);
     assert_true(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 501, 102, ""));
-    assert_int_equal(kept_from(150), 5); /* the first byte has been acknowledged */
+    assert_int_equal(kept_from(2201), 5); /* the first byte has been acknowledged: 8 of 16 */
+}
+
+/* However it is cut, what lies behind a hole takes the pieces of its bytes. */
+static void bytes_that_are_sent_one_by_one_take_no_more_room(void)
+{
+    help_ips_open(IPS(", stream_pieces: 16"), "drop tcp any any -> any any (content:\"evil\"; sid:1;)\n");
+    help_ips_begin();
+    for (uint32_t at = 2; at < 1200; at += 2)
+        assert_true(help_ips_client(101 + at, "x"));
+    for (uint32_t at = 1199; at > 4; at -= 2)
+        assert_true(help_ips_client(101 + at, at == 601 ? "l" : at == 599 ? "i" : "e"));
+    assert_int_equal(help_ips_counter("segments_full"), 0);
+    assert_int_equal(help_ips_counter("segments_kept"), 599 + 598);
+}
+
+#define GREEDY 1000u
+
+static bool send_greedy(uint32_t host, uint8_t side, uint8_t flags, uint32_t seq, uint32_t ack,
+                        const char *text)
+{
+    const struct help_segment s = {.from = side == NF_INSIDE ? 1 : 2,
+                                   .to = side == NF_INSIDE ? 2 : 1,
+                                   .sport = (uint16_t)(side == NF_INSIDE ? 5000 + host : 80),
+                                   .dport = (uint16_t)(side == NF_INSIDE ? 80 : 5000 + host),
+                                   .proto = 6,
+                                   .flags = flags,
+                                   .seq = seq,
+                                   .ack = ack,
+                                   .payload = text,
+                                   .len = (uint32_t)strlen(text)};
+
+    return help_ips_send(side, &s);
+}
+
+/* They have their connections answered, and each takes all pieces that it gets, in turn with the others. */
+static void greedy_connections_leave_others_their_pieces(void)
+{
+    uint32_t taken = 0;
+
+    help_ips_open("    - ips: { rules: firewall.rules, max_flows: 2000, stream_pieces: 16384 }\n",
+                  "drop tcp any any -> any any (content:\"evil\"; sid:1;)\n");
+    for (uint32_t i = 0; i < GREEDY; i++) {
+        assert_true(send_greedy(i, NF_INSIDE, NFT_SYN, 100, 0, ""));
+        assert_true(send_greedy(i, NF_OUTSIDE, NFT_SYN | NFT_ACK, 500, 101, ""));
+    }
+    for (uint32_t n = 0; n < 20; n++)
+        for (uint32_t i = 0; i < GREEDY; i++)
+            taken += send_greedy(i, NF_INSIDE, NFT_ACK, 441 + 440 * n, 501, "x");
+    assert_true(taken > 16000 && taken < 16384);
+    help_ips_begin();
+    assert_true(help_ips_client(101, "honest"));
+    assert_true(help_ips_client(101, "honest")); /* there is a copy */
+    assert_true(kept_from(441) >= 6);
+    assert_int_equal(help_ips_counter("overlap_unknown"), 0);
 }
 
 /* Contents of one byte, each byte of a packet, many rules: as much as a packet may cost, and no more. */
@@ -130,6 +184,8 @@ int main(void)
         HELP_CASE(a_pattern_that_cannot_go_on_leaves_its_room),
         HELP_CASE(a_full_table_lets_nothing_pass_that_a_rule_would_have_to_note),
         HELP_CASE(half_of_the_pieces_are_for_those_that_are_answered),
+        HELP_CASE(bytes_that_are_sent_one_by_one_take_no_more_room),
+        HELP_CASE(greedy_connections_leave_others_their_pieces),
         HELP_CASE(what_a_packet_may_cost_is_bounded),
     };
 
