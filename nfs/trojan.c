@@ -283,11 +283,6 @@ static bool tj_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
     return nf_show_slots(nf, ((const struct tj *)nf->state)->hosts, 0, out, cursor, show_host);
 }
 
-static int tj_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault)
-{
-    return nf_sessions_set(nf, key, value, now, fault);
-}
-
 static int tj_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
 {
     struct tj *tj = nf->state;
@@ -388,7 +383,7 @@ static const struct nf_module tj_module = {
     .process = tj_process,
     .timers = tj_timers,
     .show = tj_show,
-    .set = tj_set,
+    .set = nf_sessions_set,
     .clear = tj_clear,
     .check_state = tj_check_state,
     .session_size = sizeof(struct tj_control),

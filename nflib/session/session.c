@@ -318,8 +318,7 @@ static void begin_walk(const struct nf *nf, uint32_t what, uint64_t now)
     nf_wake(own, now);
 }
 
-int nf_sessions_set(const struct nf *nf, const char *key, const char *value, uint64_t now,
-                    struct ft_fault *fault)
+int nf_sessions_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault)
 {
     const struct nf_sessions *t = nf->env->sessions->table;
     int class = nf_timeout_set(nf, t->timeouts[nf->index], key, value, fault);

@@ -258,9 +258,8 @@ void nf_session_row_ends(const struct nf *nf, struct nf_show *out, const struct 
                          const char *source, const char *destination);
 /* An operator's new timeout of a class, "udp" = "120", or of all classes. Flows with a packet from now on
  * have it at once, those without as the change reaches them: a bounded number in each burst, this one first.
- * As nf_timeout_set, but 0 for success. */
-int nf_sessions_set(const struct nf *nf, const char *key, const char *value, uint64_t now,
-                    struct ft_fault *fault);
+ * As nf_timeout_set, but 0 for success; a module whose `set` takes nothing else names the first as that. */
+int nf_sessions_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault);
 int nf_sessions_set_all(const struct nf *nf, const char *key, const char *value, uint64_t now,
                         struct ft_fault *fault);
 /* Seconds of a class as they are now. 0: the NF has no such flows, or keeps none. */

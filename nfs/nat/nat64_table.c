@@ -124,52 +124,27 @@ bool nat64_owner(const struct nf *nf, const struct nf_packet *p, unsigned *lane)
 
 /* ---- for operators, and of what came from a peer ------------------------------------------------ */
 
-int nat64_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault)
+/* "icmp" is what ICMPv6 is outside. */
+static bool has_port(const struct nf *nf, const struct nf_session *s, uint8_t proto, uint16_t port)
 {
-    return nf_sessions_set(nf, key, value, now, fault);
+    return s->key[1].proto == proto && nat64_flow_of(nf, s)->port == port;
 }
 
-/* "icmp" is what ICMPv6 is outside. A flow without its mapping is nobody's: it ends for all NFs. */
 int nat64_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
 {
-    const struct nf_session *s;
-    uint32_t ended = 0;
-    uint16_t port = 0;
-    int proto = -1;
-
-    if (!key) {
-        nf_sessions_clear(nf, true, now);
-        return FT_OK;
-    }
-    for (uint32_t at = 0;
-         nat_ports_read_key(key, &proto, &port) && proto >= 0 && ended < NAT_CLEARED &&
-         nf_shared_left(nf) >= NF_SHARED_RESERVE + FT_NFS_MAX && (s = nf_sessions_next(nf, &at));
-         at++)
-        if (s->key[1].proto == proto && nat64_flow_of(nf, s)->port == port) {
-            nf_session_end(nf, s, now);
-            ended++;
-        }
-    return ended ? FT_OK
-                 : ft_fail(fault, FT_ENOENT, "%s: no such mapping, expected tcp, udp or icmp/PORT", key);
+    return nat_ports_clear(nf, key, now, fault, has_port);
 }
 
 static int check_session(const struct nf *nf, struct nf_check *c, const struct nf_session *s, uint32_t at,
                          uint32_t sessions[])
 {
-    const struct nat64_config *config = nf->config;
-    uint32_t port = ntohs((uint16_t)nat64_flow_of(nf, s)->port);
-    uint32_t ports = config->ports.last - config->ports.first + 1;
+    const struct nat_ports_config ports = nat64_ports_of(nf->config);
     uint8_t proto = s->key[0].proto;
 
-    nf_check_step(c);
     if (!s->key[0].ipv6 || s->key[1].ipv6 || s->key[0].side != NF_INSIDE || !nf_proto_has_ports_ipv6(proto))
         return nf_check_failed(c, "session %u is of protocol %u, expected one from IPv6 inside to IPv4", at,
                                proto);
-    if (port < config->ports.first || port > config->ports.last ||
-        (sessions[nat_proto(proto) * ports + port - config->ports.first]++ && !config->mapping))
-        return nf_check_failed(c, "session %u has protocol %u and port %u, expected a port of its own", at,
-                               proto, port);
-    return 0;
+    return nat_ports_check_port(c, &ports, at, proto, (uint16_t)nat64_flow_of(nf, s)->port, sessions);
 }
 
 /* Each mapping has a port of its own, and this lane has taken those ports and no others. */
@@ -177,13 +152,6 @@ int nat64_check_state(const struct nf *nf, struct nf_check *c)
 {
     const struct nat_ports_config ports = nat64_ports_of(nf->config);
     const struct nat64 *nat = nf->state;
-    uint32_t *sessions = nat_ports_tally(c, &ports);
-    const struct nf_session *s;
-    int error = 0;
 
-    if (!sessions)
-        return FT_ENOMEM;
-    for (uint32_t at = 0; !error && (s = nf_sessions_next(nf, &at)); at++)
-        error = check_session(nf, c, s, at, sessions);
-    return error ? error : nat_ports_check(c, &ports, &nat->ports, sessions);
+    return nat_ports_check(nf, c, &ports, &nat->ports, check_session);
 }

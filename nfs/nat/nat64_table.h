@@ -167,7 +167,6 @@ void nat64_flows(const void *config, struct nf_flows_config *flows);
 enum nf_scope nat64_scope(const void *config);
 bool nat64_owner(const struct nf *nf, const struct nf_packet *p, unsigned *lane);
 void nat64_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now);
-int nat64_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault);
 int nat64_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault);
 int nat64_check_state(const struct nf *nf, struct nf_check *c);
 

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#define CLEARED 1024u /* flows of a port that one command ends at most, in one burst */
+
 /* Sessions that use an end's number. */
 struct mapping {
     uint32_t number, sessions;
@@ -115,7 +117,8 @@ const void *nat_ports_end(const struct nat_ports_config *config, const struct na
 
 /* ---- for operators ---- */
 
-bool nat_ports_read_key(const char *key, int *proto, uint16_t *port)
+/* False: it is no protocol with a port. */
+static bool read_key(const char *key, uint8_t *proto, uint16_t *port)
 {
     char name[8];
     uint32_t number;
@@ -125,16 +128,48 @@ bool nat_ports_read_key(const char *key, int *proto, uint16_t *port)
         return false;
     memcpy(name, key, (size_t)(slash - key));
     name[slash - key] = 0;
-    *proto = nf_proto_parse(name);
+    *proto = (uint8_t)nf_proto_parse(name);
     *port = htons((uint16_t)number);
-    return true;
+    return nf_proto_parse(name) >= 0;
+}
+
+int nat_ports_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault,
+                    bool (*has)(const struct nf *nf, const struct nf_session *s, uint8_t proto,
+                                uint16_t port))
+{
+    const struct nf_session *s;
+    uint32_t ended = 0;
+    uint16_t port;
+    uint8_t proto;
+
+    if (!key) {
+        nf_sessions_clear(nf, true, now);
+        return FT_OK;
+    }
+    for (uint32_t at = 0;
+         read_key(key, &proto, &port) && ended < CLEARED &&
+         nf_shared_left(nf) >= NF_SHARED_RESERVE + FT_NFS_MAX && (s = nf_sessions_next(nf, &at));
+         at++)
+        if (has(nf, s, proto, port)) {
+            nf_session_end(nf, s, now);
+            ended++;
+        }
+    return ended ? FT_OK
+                 : ft_fail(fault, FT_ENOENT, "%s: no such mapping, expected tcp, udp or icmp/PORT", key);
 }
 
 /* ---- checking what came from a peer ---- */
 
-uint32_t *nat_ports_tally(struct nf_check *c, const struct nat_ports_config *config)
+int nat_ports_check_port(struct nf_check *c, const struct nat_ports_config *config, uint32_t at,
+                         uint8_t proto, uint16_t port, uint32_t sessions[])
 {
-    return nf_check_memory(c, 0, sizeof(uint32_t) * NAT_PROTOS * nat_ports_count(config));
+    uint32_t n = ntohs(port);
+
+    if (n >= config->first && n <= config->last &&
+        (!sessions[nat_proto(proto) * nat_ports_count(config) + n - config->first]++ || config->by_end))
+        return 0;
+    return nf_check_failed(c, "session %u has protocol %u and port %u, expected a port of its own", at, proto,
+                           n);
 }
 
 /* One mapping: its port leads to it, and it is as many sessions' as there are. */
@@ -186,12 +221,22 @@ static int check_mappings(struct nf_check *c, const struct nat_ports_config *con
     return error;
 }
 
-int nat_ports_check(struct nf_check *c, const struct nat_ports_config *config, const struct nat_ports *ports,
-                    const uint32_t sessions[])
+int nat_ports_check(const struct nf *nf, struct nf_check *c, const struct nat_ports_config *config,
+                    const struct nat_ports *ports,
+                    int (*check)(const struct nf *nf, struct nf_check *c, const struct nf_session *s,
+                                 uint32_t at, uint32_t sessions[]))
 {
     uint32_t count = nat_ports_count(config);
+    uint32_t *sessions = nf_check_memory(c, 0, sizeof(*sessions) * NAT_PROTOS * count);
+    const struct nf_session *s;
     int error = 0;
 
+    if (!sessions)
+        return FT_ENOMEM;
+    for (uint32_t at = 0; !error && (s = nf_sessions_next(nf, &at)); at++) {
+        nf_check_step(c);
+        error = check(nf, c, s, at, sessions);
+    }
     for (uint32_t i = 0; !error && i < NAT_PROTOS * count; i++) {
         nf_check_step(c);
         if (!sessions[i] == nf_shared_pool_has(ports->pool[i / count], i % count))

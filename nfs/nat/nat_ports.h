@@ -11,8 +11,7 @@
 
 #include <arpa/inet.h>
 
-#define NAT_CLEARED 1024u /* flows of a port that one command ends at most */
-#define NAT_PROTOS  3u    /* TCP, UDP, ICMP echo */
+#define NAT_PROTOS 3u /* TCP, UDP, ICMP echo */
 
 /* Of the configuration. */
 struct nat_ports_config {
@@ -74,13 +73,19 @@ void nat_ports_give(const struct nf *nf, const struct nat_ports_config *config, 
 const void *nat_ports_end(const struct nat_ports_config *config, const struct nat_ports *ports, uint8_t proto,
                           uint32_t number);
 
-/* "tcp/1024": a protocol and a port outside. False: it is none. */
-bool nat_ports_read_key(const char *key, int *proto, uint16_t *port);
+/* `clear`: all mappings end, or those of "tcp/1024", a protocol and a port outside, which `has` says of a
+ * session. A flow without its mapping is nobody's: it ends for all NFs. */
+int nat_ports_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault,
+                    bool (*has)(const struct nf *nf, const struct nf_session *s, uint8_t proto,
+                                uint16_t port));
 
-/* Of a state that came from a peer. sessions[]: how many have each number of each pool; those, and no others,
- * are taken. */
-uint32_t *nat_ports_tally(struct nf_check *c, const struct nat_ports_config *config);
-int nat_ports_check(struct nf_check *c, const struct nat_ports_config *config, const struct nat_ports *ports,
-                    const uint32_t sessions[]);
+/* Of a state that came from a peer: each session is what `check` expects, which counts the port of one that
+ * has one in sessions[] by nat_ports_check_port; and those ports are this lane's, and no others. */
+int nat_ports_check(const struct nf *nf, struct nf_check *c, const struct nat_ports_config *config,
+                    const struct nat_ports *ports,
+                    int (*check)(const struct nf *nf, struct nf_check *c, const struct nf_session *s,
+                                 uint32_t at, uint32_t sessions[]));
+int nat_ports_check_port(struct nf_check *c, const struct nat_ports_config *config, uint32_t at,
+                         uint8_t proto, uint16_t port, uint32_t sessions[]);
 
 #endif

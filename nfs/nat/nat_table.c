@@ -79,22 +79,16 @@ void nat_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_
         nf_count(nf, why == NF_SESSION_IDLE ? NAT_EXPIRED : NAT_DISPLACED, 1);
 }
 
-int nat_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault)
-{
-    return nf_sessions_set(nf, key, value, now, fault);
-}
-
 /* One session: its port, of which sessions[] counts one more, or the entry by which it began. */
 static int check_session(const struct nf *nf, struct nf_check *c, const struct nf_session *s, uint32_t at,
                          uint32_t sessions[])
 {
     const struct nat_config *config = nf->config;
     const struct nat_flow *flow = nat_flow_of(nf, s);
-    uint32_t port = ntohs((uint16_t)flow->port), ports = config->ports.last - config->ports.first + 1;
+    const struct nat_ports_config ports = nat_ports_of(config);
     bool opened = flow->way == NAT_WAY_OPENED;
     uint8_t proto = nf_session_proto(nf, s);
 
-    nf_check_step(c);
     if (opened ? !config->filtering || !nat_is_forwarded(s)
                : flow->way > (nat_is_forwarded(s) ? 0 : config->forwards))
         return nf_check_failed(c, "session %u began in way %u, expected one below %u", at,
@@ -104,12 +98,11 @@ static int check_session(const struct nf *nf, struct nf_check *c, const struct n
                    ? 0
                    : nf_check_failed(c, "session %u is of forward %u, expected one below %u", at,
                                      (unsigned)flow->port, config->forwards);
-    if (!nf_proto_has_ports(proto) && !port && !flow->way)
-        return 0;
-    if (!nf_proto_has_ports(proto) || port < config->ports.first || port > config->ports.last ||
-        (sessions[nat_proto(proto) * ports + port - config->ports.first]++ && !config->mapping))
-        return nf_check_failed(c, "session %u has protocol %u and port %u, expected a port of its own", at,
-                               proto, port);
+    if (nf_proto_has_ports(proto))
+        return nat_ports_check_port(c, &ports, at, proto, (uint16_t)flow->port, sessions);
+    if (flow->port || flow->way)
+        return nf_check_failed(c, "session %u has protocol %u and port %u, expected no port", at, proto,
+                               ntohs((uint16_t)flow->port));
     return 0;
 }
 
@@ -118,38 +111,16 @@ int nat_check_state(const struct nf *nf, struct nf_check *c)
 {
     const struct nat_ports_config ports = nat_ports_of(nf->config);
     const struct nat *nat = nf->state;
-    uint32_t *sessions = nat_ports_tally(c, &ports);
-    const struct nf_session *s;
-    int error = 0;
 
-    if (!sessions)
-        return FT_ENOMEM;
-    for (uint32_t at = 0; !error && (s = nf_sessions_next(nf, &at)); at++)
-        error = check_session(nf, c, s, at, sessions);
-    return error ? error : nat_ports_check(c, &ports, &nat->ports, sessions);
+    return nat_ports_check(nf, c, &ports, &nat->ports, check_session);
 }
 
-/* A flow without its mapping is nobody's: it ends for all NFs, with all others of its port, of which there
- * may be NAT_CLEARED in one burst. */
+static bool has_port(const struct nf *nf, const struct nf_session *s, uint8_t proto, uint16_t port)
+{
+    return nf_session_proto(nf, s) == proto && nat_ends_of(nf, s).outside_port == port;
+}
+
 int nat_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
 {
-    const struct nf_session *s;
-    uint32_t ended = 0;
-    uint16_t port = 0;
-    int proto = -1;
-
-    if (!key) {
-        nf_sessions_clear(nf, true, now);
-        return FT_OK;
-    }
-    for (uint32_t at = 0;
-         nat_ports_read_key(key, &proto, &port) && ended < NAT_CLEARED &&
-         nf_shared_left(nf) >= NF_SHARED_RESERVE + FT_NFS_MAX && (s = nf_sessions_next(nf, &at));
-         at++)
-        if (nf_session_proto(nf, s) == proto && nat_ends_of(nf, s).outside_port == port) {
-            nf_session_end(nf, s, now);
-            ended++;
-        }
-    return ended ? FT_OK
-                 : ft_fail(fault, FT_ENOENT, "%s: no such mapping, expected tcp, udp or icmp/PORT", key);
+    return nat_ports_clear(nf, key, now, fault, has_port);
 }

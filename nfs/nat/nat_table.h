@@ -163,7 +163,6 @@ const struct nf_session *nat_create(const struct nf *nf, struct nf_packet *p, ui
 /* Of the module. */
 void nat_flows(const void *config, struct nf_flows_config *flows);
 void nat_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now);
-int nat_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault);
 int nat_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault);
 int nat_check_state(const struct nf *nf, struct nf_check *c);
 
