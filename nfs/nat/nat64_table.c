@@ -50,6 +50,7 @@ const struct nf_session *nat64_create(const struct nf *nf, struct nf_packet *p, 
     struct nat64_inside_end end = {.rest = {.port = p->sport, .proto = p->proto}};
     const struct nat64 *nat = nf->state;
     const struct nf_session *s;
+    struct nat_port port;
     uint32_t number;
 
     /* Only a request opens a mapping. */
@@ -70,18 +71,19 @@ const struct nf_session *nat64_create(const struct nf *nf, struct nf_packet *p, 
     }
     s = nf_session_join(nf, p, now);
     FT_CHECK(s, "nat64: no slot with %u of %u mappings", nf_sessions_count(nf), nf_sessions_max(nf));
+    port = nat_ports_port(&ports, number);
     *NF_SESSION_EDIT(nf, s, struct nat64_flow) =
-        (struct nat64_flow){.packets = 1, .port = htons((uint16_t)(ports.first + number))};
+        (struct nat64_flow){.packets = 1, .place = port.place & 7, .port = port.port};
     nf_count(nf, NAT64_CREATED, 1);
     return s;
 }
 
-enum nat64_counter nat64_reason(const struct nf *nf, uint8_t proto, uint16_t port)
+enum nat64_counter nat64_reason(const struct nf *nf, uint8_t proto, uint32_t addr, uint16_t port)
 {
     const struct nat_ports_config ports = nat64_ports_of(nf->config);
     const struct nat64 *nat = nf->state;
 
-    return nat_ports_has(&ports, &nat->ports, proto, port) ? NAT64_WRONG_REMOTE : NAT64_NO_MAPPING;
+    return nat_ports_has(&ports, &nat->ports, proto, addr, port) ? NAT64_WRONG_REMOTE : NAT64_NO_MAPPING;
 }
 
 void nat64_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now)
@@ -91,7 +93,7 @@ void nat64_session_end(struct nf *nf, const struct nf_session *s, enum nf_sessio
 
     (void)now;
     nat_ports_give(nf, &ports, &nat->ports, s->key[0].proto,
-                   ntohs((uint16_t)nat64_flow_of(nf, s)->port) - ports.first);
+                   nat_ports_number(&ports, nat64_port_of(nat64_flow_of(nf, s))));
     if (why == NF_SESSION_IDLE || why == NF_SESSION_DISPLACED)
         nf_count(nf, why == NF_SESSION_IDLE ? NAT64_EXPIRED : NAT64_DISPLACED, 1);
 }
@@ -107,8 +109,7 @@ enum nf_scope nat64_scope(const void *config)
 /* What comes back belongs to the lane that gave out the port. Later fragments have no port to know it by. */
 bool nat64_owner(const struct nf *nf, const struct nf_packet *p, unsigned *lane)
 {
-    const struct nat64_config *config = nf->config;
-    const struct nat_ports_config ports = nat64_ports_of(config);
+    const struct nat_ports_config ports = nat64_ports_of(nf->config);
     const struct nat64 *nat = nf->state;
     struct nf_inner in = {.saddr = p->daddr, .sport = p->dport, .proto = p->proto};
 
@@ -118,16 +119,19 @@ bool nat64_owner(const struct nf *nf, const struct nf_packet *p, unsigned *lane)
         nf_packet_inner(p, &in);
     else if (!nf_packet_has_ends(p) || (p->proto == NF_PROTO_ICMP && p->icmp_type == NF_ICMP_ECHO_REQUEST))
         return false;
-    return in.saddr == config->outside && nf_proto_has_ports(in.proto) &&
-           nat_ports_owner(&ports, &nat->ports, in.proto, in.sport, lane);
+    return nf_proto_has_ports(in.proto) &&
+           nat_ports_owner(&ports, &nat->ports, in.proto, in.saddr, in.sport, lane);
 }
 
 /* ---- for operators, and of what came from a peer ------------------------------------------------ */
 
 /* "icmp" is what ICMPv6 is outside. */
-static bool has_port(const struct nf *nf, const struct nf_session *s, uint8_t proto, uint16_t port)
+static bool has_port(const struct nf *nf, const struct nf_session *s, const struct nat_key *key)
 {
-    return s->key[1].proto == proto && nat64_flow_of(nf, s)->port == port;
+    const struct nat64_flow *flow = nat64_flow_of(nf, s);
+
+    return s->key[1].proto == key->proto && flow->port == key->port &&
+           (!key->addr || nat64_outside(nf, flow) == key->addr);
 }
 
 int nat64_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
@@ -144,7 +148,7 @@ static int check_session(const struct nf *nf, struct nf_check *c, const struct n
     if (!s->key[0].ipv6 || s->key[1].ipv6 || s->key[0].side != NF_INSIDE || !nf_proto_has_ports_ipv6(proto))
         return nf_check_failed(c, "session %u is of protocol %u, expected one from IPv6 inside to IPv4", at,
                                proto);
-    return nat_ports_check_port(c, &ports, at, proto, (uint16_t)nat64_flow_of(nf, s)->port, sessions);
+    return nat_ports_check_port(c, &ports, at, proto, nat64_port_of(nat64_flow_of(nf, s)), sessions);
 }
 
 /* Each mapping has a port of its own, and this lane has taken those ports and no others. */

@@ -59,8 +59,9 @@ const struct nf_session *nat_create(const struct nf *nf, struct nf_packet *p, ui
     }
     const struct nf_session *s = nf_session_join(nf, p, now);
     FT_CHECK(s, "nat: no slot with %u of %u mappings", nf_sessions_count(nf), nf_sessions_max(nf));
+    struct nat_port port = nat_ports_port(&ports, number);
     *NF_SESSION_EDIT(nf, s, struct nat_flow) =
-        (struct nat_flow){.packets = 1, .port = htons((uint16_t)(ports.first + number))};
+        (struct nat_flow){.packets = 1, .place = port.place & 7, .port = port.port};
     nf_count(nf, NAT_CREATED, 1);
     return s;
 }
@@ -74,7 +75,7 @@ void nat_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_
     (void)now;
     if (nf_proto_has_ports(nf_session_proto(nf, s)) && (!nat_is_forwarded(s) || flow->way == NAT_WAY_OPENED))
         nat_ports_give(nf, &ports, &nat->ports, nf_session_proto(nf, s),
-                       ntohs((uint16_t)flow->port) - ports.first);
+                       nat_ports_number(&ports, nat_port_of(flow)));
     if (why == NF_SESSION_IDLE || why == NF_SESSION_DISPLACED)
         nf_count(nf, why == NF_SESSION_IDLE ? NAT_EXPIRED : NAT_DISPLACED, 1);
 }
@@ -99,8 +100,8 @@ static int check_session(const struct nf *nf, struct nf_check *c, const struct n
                    : nf_check_failed(c, "session %u is of forward %u, expected one below %u", at,
                                      (unsigned)flow->port, config->forwards);
     if (nf_proto_has_ports(proto))
-        return nat_ports_check_port(c, &ports, at, proto, (uint16_t)flow->port, sessions);
-    if (flow->port || flow->way)
+        return nat_ports_check_port(c, &ports, at, proto, nat_port_of(flow), sessions);
+    if (flow->port || flow->way || flow->place >= config->outside.count)
         return nf_check_failed(c, "session %u has protocol %u and port %u, expected no port", at, proto,
                                ntohs((uint16_t)flow->port));
     return 0;
@@ -115,9 +116,12 @@ int nat_check_state(const struct nf *nf, struct nf_check *c)
     return nat_ports_check(nf, c, &ports, &nat->ports, check_session);
 }
 
-static bool has_port(const struct nf *nf, const struct nf_session *s, uint8_t proto, uint16_t port)
+static bool has_port(const struct nf *nf, const struct nf_session *s, const struct nat_key *key)
 {
-    return nf_session_proto(nf, s) == proto && nat_ends_of(nf, s).outside_port == port;
+    struct nat_ends ends = nat_ends_of(nf, s);
+
+    return nf_session_proto(nf, s) == key->proto && ends.outside_port == key->port &&
+           (!key->addr || ends.outside == key->addr);
 }
 
 int nat_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
