@@ -172,13 +172,6 @@ static bool mon_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
     return nf_sessions_show(nf, 0, out, cursor, mon_show_flow);
 }
 
-static int mon_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault)
-{
-    if (strcmp(key, "timeout") != 0)
-        return ft_fail(fault, FT_ENOENT, "%s: no such setting, expected timeout", key);
-    return nf_sessions_set_all(nf, key, value, now, fault);
-}
-
 /* Flows alone: totals only ever grow. The flow goes on for other NFs. */
 static int mon_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
 {
@@ -209,7 +202,7 @@ static const struct nf_module mon_module = {
     .counters = mon_counters,
     .process = mon_process,
     .show = mon_show,
-    .set = mon_set,
+    .set = nf_sessions_set_all,
     .clear = mon_clear,
     .session_size = sizeof(struct mon_flow),
     .flows = mon_flows,

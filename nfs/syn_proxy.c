@@ -138,11 +138,6 @@ static int sp_clear(struct nf *nf, const char *key, uint64_t now, struct ft_faul
     return FT_OK;
 }
 
-static int sp_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault)
-{
-    return nf_sessions_set(nf, key, value, now, fault);
-}
-
 static int sp_check_state(const struct nf *nf, struct nf_check *c)
 {
     const struct nf_session *s;
@@ -187,7 +182,7 @@ static const struct nf_module sp_module = {
     .counters = sp_counters,
     .process = sp_process,
     .show = sp_show,
-    .set = sp_set,
+    .set = nf_sessions_set,
     .clear = sp_clear,
     .check_state = sp_check_state,
     .session_size = sizeof(struct sp_conn),

@@ -27,11 +27,6 @@ bool tj_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
     return nf_show_slots(nf, ((const struct tj *)nf->state)->hosts, 0, out, cursor, show_host);
 }
 
-int tj_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault)
-{
-    return nf_sessions_set(nf, key, value, now, fault);
-}
-
 int tj_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
 {
     struct tj *tj = nf->state;

@@ -66,7 +66,6 @@ void tj_forget_host(const struct nf *nf, uint32_t slot);
 
 /* As struct nf_module has them. */
 bool tj_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor);
-int tj_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault);
 int tj_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault);
 int tj_check_state(const struct nf *nf, struct nf_check *c);
 

@@ -7,6 +7,7 @@
 #include "nflib/session/session.h"
 #include "node/running.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,11 +20,19 @@ static void note_table(struct nd_running *r, const struct nf_table *table, unsig
     struct nd_table *t = &r->tables[r->table_count++];
     const struct nf_module *module = nf_chain_any(r->lanes[lane].chain, table->nf)->module;
 
+    char host[INET_ADDRSTRLEN];
+
     *t = (struct nd_table){.table = *table, .lane = (uint16_t)lane};
     if (table->nf)
         snprintf(t->name, sizeof(t->name), "%s.%s", module->name, table->name);
     else
         snprintf(t->name, sizeof(t->name), "%s", table->name);
+    if (table->host) {
+        size_t len = strlen(t->name);
+
+        snprintf(t->name + len, sizeof(t->name) - len, "/%s",
+                 inet_ntop(AF_INET, &table->host, host, sizeof(host)));
+    }
 }
 
 /* Every lane tells of the same tables, in the same order. */

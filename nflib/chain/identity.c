@@ -65,6 +65,14 @@ static void say_prefixes(struct text *t, const struct nf_prefixes *set)
     }
 }
 
+static void say_hosts(struct text *t, const struct nf_hosts *hosts)
+{
+    for (uint32_t i = 0; i < hosts->count; i++) {
+        say(t, "%s", i ? "," : "");
+        say_ipv4(t, hosts->list[i]);
+    }
+}
+
 static void say_ipv6(struct text *t, const uint8_t addr[16])
 {
     char text[INET6_ADDRSTRLEN];
@@ -109,6 +117,9 @@ static void say_param(struct text *t, const struct nf_param *param, const void *
         break;
     case NF_NETWORKS:
         say_networks(t, at);
+        break;
+    case NF_HOSTS:
+        say_hosts(t, at);
         break;
     case NF_RANGE:
         say(t, "%u-%u", ((const struct nf_range *)at)->first, ((const struct nf_range *)at)->last);
@@ -167,6 +178,8 @@ bool nf_chain_same_setting(const struct nf_param *param, const void *from, const
     case NF_NETWORKS:
         return same_prefixes(&one->ipv4, &other->ipv4) && one->count == other->count &&
                memcmp(one->ipv6, other->ipv6, one->count * sizeof(one->ipv6[0])) == 0;
+    case NF_HOSTS:
+        return memcmp(a, b, sizeof(struct nf_hosts)) == 0;
     case NF_STRING:
         memcpy(&text[0], a, sizeof(text[0]));
         memcpy(&text[1], b, sizeof(text[1]));

@@ -37,6 +37,7 @@ enum nf_param_kind {
     NF_FILE,     /* struct nf_file: a readable file, seen from the configuration file's directory */
     NF_SECONDS,  /* uint32_t, min … max */
     NF_NETWORKS, /* struct nf_networks: as NF_PREFIXES, and prefixes of IPv6 */
+    NF_HOSTS,    /* struct nf_hosts: A.B.C.D, or a list of them */
 };
 
 struct nf_range {
@@ -62,6 +63,13 @@ struct nf_networks {
 };
 bool nf_networks_has6(const struct nf_networks *set, const uint8_t addr[16]);
 
+/* At least one, in the order of the file. */
+#define NF_HOSTS_MAX 8u
+struct nf_hosts {
+    uint32_t count;
+    uint32_t list[NF_HOSTS_MAX]; /* network order */
+};
+
 /* A file that a setting names: read once, with the configuration, which owns it. Who wants what is in it
  * takes it from here, since the file may be another one by then. */
 #define NF_FILE_MAX (16u << 20) /* bytes at most */
@@ -72,7 +80,7 @@ struct nf_file {
 };
 
 enum nf_param_marks {
-    NF_PARAM_OWN = 1, /* NF_IPV4: the chain answers ARP for this address on its outside interfaces */
+    NF_PARAM_OWN = 1, /* NF_IPV4, NF_HOSTS: the chain answers ARP for it on its outside interfaces */
     /* The parameter is newer than release 0.2: what makes two nodes' chains the same does not name it where
      * it has its preset, so a node of the release before takes part. Its preset never changes again. */
     NF_PARAM_ADDED = 2,

@@ -9,7 +9,7 @@
 
 #include "nflib/module/module.h"
 
-#define NF_TABLES_MAX 64u /* of a lane */
+#define NF_TABLES_MAX 128u /* of a lane */
 
 struct nf_table {
     const char *name;      /* of the NF's tables, "clients"; outlives the chain */
@@ -20,6 +20,8 @@ struct nf_table {
     bool free;   /* what is counted are places that are free */
     bool shared; /* by all lanes, each of which tells of it */
     uint16_t nf; /* filled in */
+    uint32_t
+        host; /* network order: one of several tables of the name, that of this address; 0: the only one */
 };
 
 /* In `make`. More than NF_TABLES_MAX are a broken invariant. */
@@ -37,7 +39,7 @@ void nf_table_add_shared_map(const struct nf *nf, const char *name, const struct
 struct nf_lists;
 void nf_table_add_lists(const struct nf *nf, const char *name, const struct nf_lists *lists);
 /* What lies in the caches of lanes counts as taken. */
-void nf_table_add_pool(const struct nf *nf, const char *name, const struct nf_shared_pool *pool);
+struct nf_table nf_table_of_pool(const char *name, const struct nf_shared_pool *pool);
 
 /* Entries now; a lane may be adding some. */
 uint64_t nf_table_entries(const struct nf_table *table);

@@ -318,8 +318,7 @@ static void begin_walk(const struct nf *nf, uint32_t what, uint64_t now)
     nf_wake(own, now);
 }
 
-int nf_sessions_set(const struct nf *nf, const char *key, const char *value, uint64_t now,
-                    struct ft_fault *fault)
+int nf_sessions_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault)
 {
     const struct nf_sessions *t = nf->env->sessions->table;
     int class = nf_timeout_set(nf, t->timeouts[nf->index], key, value, fault);
@@ -337,12 +336,14 @@ uint32_t nf_sessions_timeout(const struct nf *nf, enum nf_timeout class)
     return sessions ? sessions->table->timeouts[nf->index][class] : 0;
 }
 
-int nf_sessions_set_all(const struct nf *nf, const char *key, const char *value, uint64_t now,
+int nf_sessions_set_all(struct nf *nf, const char *key, const char *value, uint64_t now,
                         struct ft_fault *fault)
 {
     const struct nf_sessions *t = nf->env->sessions->table;
     uint32_t seconds;
 
+    if (strcmp(key, "timeout") != 0)
+        return ft_fail(fault, FT_ENOENT, "%s: no such setting, expected timeout", key);
     if (!nf_number_parse(value, 1, NF_TIMEOUT_MAX, &seconds))
         return ft_fail(fault, FT_EINVAL, "%s=%s: expected seconds from 1 to %u", key, value, NF_TIMEOUT_MAX);
     nf_timeouts_fill(nf_edit(nf, t->timeouts[nf->index], sizeof(t->timeouts[0])), seconds);

@@ -251,12 +251,12 @@ bool nf_sessions_show(const struct nf *nf, uint64_t first, struct nf_show *out, 
 /* Both ends of the session's first packet as this NF sees them, "A.B.C.D:PORT" or "[IPV6]:PORT". */
 void nf_session_row_ends(const struct nf *nf, struct nf_show *out, const struct nf_session *s,
                          const char *source, const char *destination);
-/* An operator's new timeout of a class, "udp" = "120", or of all classes. Flows with a packet from now on
- * have it at once, those without as the change reaches them: a bounded number in each burst, this one first.
- * As nf_timeout_set, but 0 for success. */
-int nf_sessions_set(const struct nf *nf, const char *key, const char *value, uint64_t now,
-                    struct ft_fault *fault);
-int nf_sessions_set_all(const struct nf *nf, const char *key, const char *value, uint64_t now,
+/* An operator's new timeout of a class, "udp" = "120", or, "timeout" = "120", of all. Flows with a packet
+ * from now on have it at once, those without as the change reaches them: a bounded number in each burst, this
+ * one first. As nf_timeout_set, but 0 for success; a module whose `set` takes nothing else names one as that.
+ */
+int nf_sessions_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault);
+int nf_sessions_set_all(struct nf *nf, const char *key, const char *value, uint64_t now,
                         struct ft_fault *fault);
 /* Seconds of a class as they are now. 0: the NF has no such flows, or keeps none. */
 uint32_t nf_sessions_timeout(const struct nf *nf, enum nf_timeout class);

@@ -316,12 +316,12 @@ uint32_t nf_shared_pool_owner(const struct nf_shared_pool *pool, uint32_t number
     return __atomic_load_n(&pool->core->owner[number], __ATOMIC_RELAXED) - 1u;
 }
 
-void nf_table_add_pool(const struct nf *nf, const char *name, const struct nf_shared_pool *pool)
+struct nf_table nf_table_of_pool(const char *name, const struct nf_shared_pool *pool)
 {
-    nf_table_add(nf, (struct nf_table){.name = name,
-                                       .count = &pool->core->free,
-                                       .parts = 1,
-                                       .limit = pool->core->count,
-                                       .free = true,
-                                       .shared = true});
+    return (struct nf_table){.name = name,
+                             .count = &pool->core->free,
+                             .parts = 1,
+                             .limit = pool->core->count,
+                             .free = true,
+                             .shared = true};
 }

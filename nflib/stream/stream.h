@@ -47,8 +47,7 @@ enum nf_stream_flags {
     NF_STREAM_RESET = 1 << 4,    /* its sender has reset the connection, where the receiver believes it */
     NF_STREAM_ANSWERED = 1 << 5, /* its receiver has acknowledged what it begins with, or more */
     /* Another one was here before, which its receiver may still have: nothing is taken until an answer. */
-    NF_STREAM_DOUBTED = 1 << 6,
-    NF_STREAM_FLAGS = 127
+    NF_STREAM_DOUBTED = 1 << 6
 };
 
 /* One direction of a connection. Zeros: nothing has been seen. */

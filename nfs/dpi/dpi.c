@@ -264,13 +264,6 @@ static bool dpi_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
     return nf_sessions_show(nf, DPI_PROTOCOLS, out, cursor, show_flow);
 }
 
-static int dpi_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault)
-{
-    if (strcmp(key, "timeout") != 0)
-        return ft_fail(fault, FT_ENOENT, "%s: no such setting, expected timeout", key);
-    return nf_sessions_set_all(nf, key, value, now, fault);
-}
-
 static int dpi_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
 {
     if (key)
@@ -381,7 +374,7 @@ static const struct nf_module dpi_module = {
     .unmake = dpi_unmake,
     .process = dpi_process,
     .show = dpi_show,
-    .set = dpi_set,
+    .set = nf_sessions_set_all,
     .clear = dpi_clear,
     .check_state = dpi_check_state,
     .session_size = sizeof(struct dpi_flow),

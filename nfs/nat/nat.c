@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * nat: source NAT to one outside address (RFC 4787, 5382, 5508, 7857). One mapping per flow: (protocol,
- * inside end, remote end) to an outside port, or ICMP identifier, from a pool per protocol that lanes share;
- * or one for each end inside, as the file says (nat_mapping.c). The way back is the flow's session, which
- * knows the remote end, too. Whether a flow is translated is decided at its first packet. Hosts inside are
- * reached from outside at the ports that `forward` names (nat_forward.c). What has no ports goes by its
- * address alone, where the file says so (nat_address.c).
+ * nat: source NAT to an outside address, or a few of them (RFC 4787, 5382, 5508, 7857). One mapping per flow:
+ * (protocol, inside end, remote end) to an outside port, or ICMP identifier, from a pool per protocol that
+ * lanes share; or one for each end inside, as the file says (nat_mapping.c). The way back is the flow's
+ * session, which knows the remote end, too. Whether a flow is translated is decided at its first packet.
+ * Hosts inside are reached from outside at the ports that `forward` names (nat_forward.c). What has no ports
+ * goes by its address alone, where the file says so (nat_address.c).
  */
 #include "nfs/nat/nat_table.h"
 
@@ -51,7 +51,6 @@ static bool nat_is_echo_request(const struct nf_packet *p, enum nat_kind kind)
 /* A packet of a session that began from outside. True: translated. */
 static bool nat_forwarded(const struct nf *nf, struct nf_packet *p, const struct nf_session *s, bool later)
 {
-    const struct nat_config *config = nf->config;
     struct nat_ends ends = nat_ends_of(nf, s);
 
     if (later && !nf_session_later(nf, p)) {
@@ -61,11 +60,11 @@ static bool nat_forwarded(const struct nf *nf, struct nf_packet *p, const struct
     if (later && p->side == NF_OUTSIDE)
         nf_packet_set_daddr(p, ends.inside);
     else if (later)
-        nf_packet_set_saddr(p, config->outside);
+        nf_packet_set_saddr(p, ends.outside);
     else if (p->side == NF_OUTSIDE)
         nf_packet_set_destination(p, ends.inside, ends.inside_port);
     else
-        nf_packet_set_source(p, config->outside, ends.outside_port);
+        nf_packet_set_source(p, ends.outside, ends.outside_port);
     return true;
 }
 
@@ -83,7 +82,7 @@ static bool nat_outward(const struct nf *nf, struct nf_packet *p, enum nat_kind 
         nf_drop_or_pass(nf, p, nat_policy(config), NAT_NOT_INSIDE);
         return false;
     }
-    if (p->daddr == config->outside) {
+    if (nat_is_outside(nf, p->daddr)) {
         if (!nat_is_echo_request(p, kind))
             return nat_hairpin(nf, p, kind == NAT_K_LATER, now);
         nf_count(nf, NAT_OWN_ECHO, 1);
@@ -109,10 +108,10 @@ static bool nat_outward(const struct nf *nf, struct nf_packet *p, enum nat_kind 
             NF_SESSION_EDIT(nf, s, struct nat_flow)->packets++;
         else if (!(s = nat_create(nf, p, now)))
             return false;
-        nf_packet_set_source(p, config->outside, nat_flow_of(nf, s)->port);
+        nf_packet_set_source(p, nat_outside(nf, nat_flow_of(nf, s)), nat_flow_of(nf, s)->port);
         return true;
     }
-    nf_packet_set_saddr(p, config->outside);
+    nf_packet_set_saddr(p, nat_outside(nf, nat_flow_of(nf, s)));
     return true;
 }
 
@@ -136,7 +135,7 @@ static bool nat_inward(const struct nf *nf, struct nf_packet *p, enum nat_kind k
         NF_SESSION_EDIT(nf, s, struct nat_flow)->packets++;
         return nat_forwarded(nf, p, s, kind == NAT_K_LATER);
     }
-    forward = !s && kind == NAT_K_FLOW ? nat_forward_at(config, p->proto, p->dport) : NULL;
+    forward = !s && kind == NAT_K_FLOW ? nat_forward_at(config, p->proto, p->daddr, p->dport) : NULL;
     if (forward || (!s && kind == NAT_K_FLOW && nat_may_open(nf, p))) {
         s = forward ? nat_forward_begin(nf, p, forward, now) : nat_open(nf, p, now);
         return s && nat_forwarded(nf, p, s, false);
@@ -146,7 +145,7 @@ static bool nat_inward(const struct nf *nf, struct nf_packet *p, enum nat_kind k
         return false;
     }
     if (!s || !(p->flow & NF_FLOW_REPLY)) {
-        nf_drop(nf, p, nat_has_port(nf, p->proto, p->dport) ? NAT_WRONG_REMOTE : NAT_NO_MAPPING);
+        nf_drop(nf, p, nat_has_port(nf, p->proto, p->daddr, p->dport) ? NAT_WRONG_REMOTE : NAT_NO_MAPPING);
         return false;
     }
     nf_session_view(nf, s, &ends);
@@ -164,7 +163,6 @@ static bool nat_inward(const struct nf *nf, struct nf_packet *p, enum nat_kind k
 static inline __attribute__((always_inline)) bool nat_settled(const struct nf *nf, struct nf_packet *p,
                                                               const struct nf_session *s)
 {
-    const struct nat_config *config = nf->config;
     struct nat_flow *flow;
     struct nf_tuple ends;
 
@@ -173,7 +171,7 @@ static inline __attribute__((always_inline)) bool nat_settled(const struct nf *n
     flow = NF_SESSION_EDIT(nf, s, struct nat_flow);
     flow->packets++;
     if (p->side == NF_INSIDE) {
-        nf_packet_set_source(p, config->outside, (uint16_t)flow->port);
+        nf_packet_set_source(p, nat_outside(nf, flow), (uint16_t)flow->port);
     } else {
         nf_session_view(nf, s, &ends);
         nf_packet_set_destination(p, ends.saddr, ends.sport);
@@ -191,7 +189,7 @@ static bool nat_one(const struct nf *nf, struct nf_packet *p, uint64_t now)
         nf_drop(nf, p, NAT_MALFORMED);
         return false;
     }
-    if (p->side == NF_OUTSIDE && (p->flags & NF_P_IPV4) && p->daddr != config->outside)
+    if (p->side == NF_OUTSIDE && (p->flags & NF_P_IPV4) && !nat_is_outside(nf, p->daddr))
         nf_count(nf, NAT_NOT_OURS, 1);
     else if (kind == NAT_K_PORTLESS && nat_by_address(config, p->proto))
         return nat_address_packet(nf, p, now);
@@ -206,7 +204,6 @@ static bool nat_one(const struct nf *nf, struct nf_packet *p, uint64_t now)
 
 static void nat_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
 {
-    const struct nat_config *config = nf->config;
     uint32_t translated = 0, others = 0;
 
     for (uint32_t i = 0; i < n; i++) {
@@ -215,7 +212,7 @@ static void nat_process(struct nf *nf, struct nf_packet *const packets[], uint32
 
         if (ft_likely(s) && nat_settled(nf, p, s))
             translated++;
-        else if (p->flow & NF_FLOW_SETTLED && p->side == NF_OUTSIDE && p->daddr != config->outside)
+        else if (p->flow & NF_FLOW_SETTLED && p->side == NF_OUTSIDE && !nat_is_outside(nf, p->daddr))
             others++;
         else
             translated += nat_one(nf, p, now);
@@ -240,6 +237,7 @@ static void nat_show_flow(const struct nf *nf, struct nf_show *out, const struct
     nf_row(out);
     nf_row_proto(out, ends.proto);
     nf_row_end(out, "inside", own.inside, own.inside_port);
+    nf_row_ipv4(out, "outside", own.outside);
     nf_row_u64(out, "outside_port", ntohs(own.outside_port));
     nf_row_end(out, "remote", remote, port);
     nf_row_text(out, "state", "%s",
@@ -258,10 +256,12 @@ static bool nat_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
 static int nat_check(void *config, struct ft_fault *fault)
 {
     struct nat_config *c = config;
+    int error = nat_outside_check(&c->outside, fault);
+
+    if (error)
+        return error;
     if (c->inside.count == 0)
         return ft_fail(fault, FT_EINVAL, "inside is an empty list, expected at least one network");
-    if (nf_addr_martian(c->outside) || nf_addr_many(c->outside))
-        return ft_fail(fault, FT_EINVAL, "outside is no host's address, expected an address of this chain");
     if (c->filtering && !c->mapping)
         return ft_fail(fault, FT_EINVAL, "filtering is endpoint_independent, expected mapping to be so, too");
     return nat_forwards_read(c, fault);
@@ -270,7 +270,8 @@ static int nat_check(void *config, struct ft_fault *fault)
 static const struct nf_param nat_params[] = {
     NF_PARAM(struct nat_config, inside, NF_PREFIXES, "10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16",
              "sources that are translated"),
-    NF_PARAM(struct nat_config, outside, NF_IPV4, NULL, "the address they get", .marks = NF_PARAM_OWN),
+    NF_PARAM(struct nat_config, outside, NF_HOSTS, NULL, "the addresses they get, each host one of them",
+             .marks = NF_PARAM_OWN),
     NF_NUMBER(struct nat_config, ports, NF_RANGE, 1, 65535, "1024-65535",
               "outside ports and ICMP identifiers"),
     NF_MAX_FLOWS_PARAM(struct nat_config, flows, "mappings at most"),
@@ -299,7 +300,7 @@ static const char *const nat_live[] = {"max_flows",      "max_fragments", "tcp_e
 static const struct nf_module nat_module = {
     .name = "nat",
     .version = 1,
-    .summary = "source NAT of TCP, UDP and ICMP to one address",
+    .summary = "source NAT of TCP, UDP and ICMP to an address, or a few",
     .reads = NF_READS_HEADERS,
     .params = nat_params,
     .config_size = sizeof(struct nat_config),
@@ -311,7 +312,7 @@ static const struct nf_module nat_module = {
     .make = nat_make,
     .process = nat_process,
     .show = nat_show,
-    .set = nat_set,
+    .set = nf_sessions_set,
     .clear = nat_clear,
     .scope = nat_scope,
     .owner = nat_owner,

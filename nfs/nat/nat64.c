@@ -2,7 +2,7 @@
 /*
  * nat64: clients inside that have IPv6 alone reach servers outside that have IPv4 (RFC 6146, 7915). A
  * server's address is the last four bytes of one of the prefix (RFC 6052); who names servers by such
- * addresses is somebody else (DNS64). One mapping per flow, or per end inside, to a port of the outside
+ * addresses is somebody else (DNS64). One mapping per flow, or per end inside, to a port of an outside
  * address, as the NAT has them (nat_ports.c). The way back is the flow's session, whose second key is of
  * IPv4.
  */
@@ -34,7 +34,7 @@ static unsigned refusal_outward(const struct nf *nf, const struct nf_packet *p)
     if (nat64_is_ours(config, from) || nf_ipv6_martian(from) || nf_ipv6_many(from) ||
         nf_ipv6_link_local(from) || nf_addr_martian(to) || nf_addr_many(to))
         return NAT64_MARTIAN;
-    if (to == config->outside)
+    if (nat_outside_has(&config->outside, to))
         return NAT64_HAIRPIN;
     if (nat64_is_source_routed(p))
         return NAT64_SOURCE_ROUTE;
@@ -50,8 +50,7 @@ static unsigned refusal_outward(const struct nf *nf, const struct nf_packet *p)
 /* True: translated, to be counted by the caller, once a burst. So nat64_inward. */
 static bool nat64_outward(const struct nf *nf, struct nf_packet *p, uint64_t now)
 {
-    const struct nat64_config *config = nf->config;
-    bool ours = p->flags & NF_P_IPV6_READ && nat64_is_ours(config, nf_packet_ipv6_addresses(p) + 16);
+    bool ours = p->flags & NF_P_IPV6_READ && nat64_is_ours(nf->config, nf_packet_ipv6_addresses(p) + 16);
     unsigned why = ours ? refusal_outward(nf, p) : PASS;
     const struct nf_session *s;
     struct nat64_ends4 ends;
@@ -76,7 +75,7 @@ static bool nat64_outward(const struct nf *nf, struct nf_packet *p, uint64_t now
         NF_SESSION_EDIT(nf, s, struct nat64_flow)->packets++;
     else if (!(s = nat64_create(nf, p, now)))
         return false;
-    ends = (struct nat64_ends4){.saddr = config->outside,
+    ends = (struct nat64_ends4){.saddr = nat64_outside(nf, nat64_flow_of(nf, s)),
                                 .daddr = nat64_embedded(nf_packet_ipv6_addresses(p) + 16),
                                 .port = (uint16_t)nat64_flow_of(nf, s)->port};
     nat64_to_ipv4(p, &ends, nat64_may_fragment(20u + p->l4_len) ? nat64_next_id(nf) : 0);
@@ -115,7 +114,7 @@ static bool nat64_answer(const struct nf *nf, struct nf_packet *p)
         return false;
     }
     if (!s || !(p->flow & NF_FLOW_REPLY)) {
-        nf_drop(nf, p, nat64_reason(nf, p->proto, p->dport));
+        nf_drop(nf, p, nat64_reason(nf, p->proto, p->daddr, p->dport));
         return false;
     }
     NF_SESSION_EDIT(nf, s, struct nat64_flow)->packets++;
@@ -132,7 +131,7 @@ static bool nat64_answer(const struct nf *nf, struct nf_packet *p)
 static bool nat64_inward(const struct nf *nf, struct nf_packet *p)
 {
     const struct nat64_config *config = nf->config;
-    bool ours = p->flags & NF_P_BAD || (p->flags & NF_P_IPV4 && p->daddr == config->outside);
+    bool ours = p->flags & NF_P_BAD || (p->flags & NF_P_IPV4 && nat_outside_has(&config->outside, p->daddr));
     unsigned why = ours ? refusal_inward(p) : PASS;
 
     if (why != PASS) {
@@ -176,6 +175,7 @@ static void nat64_show_flow(const struct nf *nf, struct nf_show *out, const stru
     nf_row(out);
     nf_row_proto(out, remote->proto);
     nf_row_text(out, "inside", "[%s]:%u", inside, ntohs(s->key[0].sport));
+    nf_row_ipv4(out, "outside", nat64_outside(nf, flow));
     nf_row_u64(out, "outside_port", ntohs((uint16_t)flow->port));
     nf_row_end(out, "remote", remote->saddr, remote->proto == NF_PROTO_ICMP ? 0 : remote->sport);
     nf_row_text(out, "state", "%s",
@@ -205,9 +205,7 @@ static int nat64_check(void *c, struct ft_fault *fault)
                        "64:ff9b::/96",
                        text);
     memcpy(config->prefix, prefix, sizeof(config->prefix));
-    if (nf_addr_martian(config->outside) || nf_addr_many(config->outside))
-        return ft_fail(fault, FT_EINVAL, "outside is no host's address, expected an address of this chain");
-    return 0;
+    return nat_outside_check(&config->outside, fault);
 }
 
 static bool nat64_joins_ipv6(const void *config)
@@ -219,8 +217,8 @@ static bool nat64_joins_ipv6(const void *config)
 static const struct nf_param nat64_params[] = {
     NF_PARAM_AT(struct nat64_config, "prefix", prefix_text, NF_STRING, "64:ff9b::/96",
                 "of addresses of IPv6 that stand for those of IPv4"),
-    NF_PARAM(struct nat64_config, outside, NF_IPV4, NULL, "the address that hosts inside get",
-             .marks = NF_PARAM_OWN),
+    NF_PARAM(struct nat64_config, outside, NF_HOSTS, NULL,
+             "the addresses that hosts inside get, each one of them", .marks = NF_PARAM_OWN),
     NF_NUMBER(struct nat64_config, ports, NF_RANGE, 1, 65535, "1024-65535",
               "outside ports and ICMP identifiers"),
     NF_MAX_FLOWS_PARAM(struct nat64_config, flows, "mappings at most"),
@@ -250,7 +248,7 @@ static const struct nf_module nat64_module = {
     .make = nat64_make,
     .process = nat64_process,
     .show = nat64_show,
-    .set = nat64_set,
+    .set = nf_sessions_set,
     .clear = nat64_clear,
     .scope = nat64_scope,
     .owner = nat64_owner,

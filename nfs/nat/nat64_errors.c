@@ -149,15 +149,14 @@ static void to_ipv6(const struct nf *nf, struct nf_packet *p, const struct nf_in
 }
 
 static void to_ipv4(const struct nf *nf, struct nf_packet *p, const struct nf_inner *in,
-                    const struct form *form, uint16_t port)
+                    const struct form *form, const struct nat64_flow *flow)
 {
-    const struct nat64_config *config = nf->config;
     const uint8_t *ip = p->data + p->l3, *quoted = p->data + in->l3;
     uint32_t rest = (uint32_t)p->l4 + p->l4_len - in->l4, n = changed_bytes(p, in);
     uint8_t *icmp = p->data + p->l4, *l4 = p->data + in->l4;
     uint32_t was = sum_of(icmp, l4, n) + nat64_pseudo((const struct nf_addresses *)(ip + 8), p->l4_len);
     uint32_t length = ntohs(nf_get16(quoted + 4)), extensions = (uint32_t)in->l4 - in->l3 - IPV6;
-    uint32_t to = nat64_embedded(ip + 24), from[2] = {nat64_embedded(quoted + 8), config->outside};
+    uint32_t to = nat64_embedded(ip + 24), from[2] = {nat64_embedded(quoted + 8), nat64_outside(nf, flow)};
     uint16_t sum = nf_get16(icmp + 2);
     struct nat64_header outer = {.class = (uint8_t)(ip[0] << 4 | ip[1] >> 4),
                                  .limit = ip[7],
@@ -178,9 +177,9 @@ static void to_ipv4(const struct nf *nf, struct nf_packet *p, const struct nf_in
         change.was = nat64_sum(quoted + 8, 32);
         change.is = nat64_sum(from, sizeof(from));
     }
-    nat64_put_l4(l4, n, in->proto, 2, port, &change);
+    nat64_put_l4(l4, n, in->proto, 2, (uint16_t)flow->port, &change);
     icmp = nat64_move_head(p, in->l4 - IPV4 - ICMP, false) + IPV4;
-    nat64_write_ipv4(icmp - IPV4, &outer, config->outside, to);
+    nat64_write_ipv4(icmp - IPV4, &outer, from[1], to);
     put_form(icmp, form);
     nat64_write_ipv4(icmp + ICMP, &inner, from[0], from[1]);
     nf_put16(icmp + 2, nat64_adjust(sum, was, sum_of(icmp, l4, n)));
@@ -198,7 +197,7 @@ static enum nat64_counter find_refusal(const struct nf *nf, const struct nf_pack
 
     if (!s)
         return inside || !nf_proto_has_ports(in->proto) ? NAT64_NO_MAPPING
-                                                        : nat64_reason(nf, in->proto, in->sport);
+                                                        : nat64_reason(nf, in->proto, in->saddr, in->sport);
     if (!(inside ? form_ipv4(icmp, form) : form_ipv6(icmp, form)))
         return NAT64_UNSUPPORTED;
     if (!inside && IPV6 + ICMP + IPV6 + (p->l4 + p->l4_len - in->l4) > LONGEST)
@@ -226,7 +225,7 @@ void nat64_error(const struct nf *nf, struct nf_packet *p)
     }
     nf_session_key_ipv6(nf, s, 0, &client);
     if (inside)
-        to_ipv4(nf, p, &in, &form, (uint16_t)nat64_flow_of(nf, s)->port);
+        to_ipv4(nf, p, &in, &form, nat64_flow_of(nf, s));
     else
         to_ipv6(nf, p, &in, &form, &client, s->key[0].sport);
     nf_count(nf, NAT64_ERRORS, 1);

@@ -50,6 +50,7 @@ const struct nf_session *nat64_create(const struct nf *nf, struct nf_packet *p, 
     struct nat64_inside_end end = {.rest = {.port = p->sport, .proto = p->proto}};
     const struct nat64 *nat = nf->state;
     const struct nf_session *s;
+    struct nat_port port;
     uint32_t number;
 
     /* Only a request opens a mapping. */
@@ -70,18 +71,19 @@ const struct nf_session *nat64_create(const struct nf *nf, struct nf_packet *p, 
     }
     s = nf_session_join(nf, p, now);
     FT_CHECK(s, "nat64: no slot with %u of %u mappings", nf_sessions_count(nf), nf_sessions_max(nf));
+    port = nat_ports_port(&ports, number);
     *NF_SESSION_EDIT(nf, s, struct nat64_flow) =
-        (struct nat64_flow){.packets = 1, .port = htons((uint16_t)(ports.first + number))};
+        (struct nat64_flow){.packets = 1, .place = port.place & 7, .port = port.port};
     nf_count(nf, NAT64_CREATED, 1);
     return s;
 }
 
-enum nat64_counter nat64_reason(const struct nf *nf, uint8_t proto, uint16_t port)
+enum nat64_counter nat64_reason(const struct nf *nf, uint8_t proto, uint32_t addr, uint16_t port)
 {
     const struct nat_ports_config ports = nat64_ports_of(nf->config);
     const struct nat64 *nat = nf->state;
 
-    return nat_ports_has(&ports, &nat->ports, proto, port) ? NAT64_WRONG_REMOTE : NAT64_NO_MAPPING;
+    return nat_ports_has(&ports, &nat->ports, proto, addr, port) ? NAT64_WRONG_REMOTE : NAT64_NO_MAPPING;
 }
 
 void nat64_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now)
@@ -91,7 +93,7 @@ void nat64_session_end(struct nf *nf, const struct nf_session *s, enum nf_sessio
 
     (void)now;
     nat_ports_give(nf, &ports, &nat->ports, s->key[0].proto,
-                   ntohs((uint16_t)nat64_flow_of(nf, s)->port) - ports.first);
+                   nat_ports_number(&ports, nat64_port_of(nat64_flow_of(nf, s))));
     if (why == NF_SESSION_IDLE || why == NF_SESSION_DISPLACED)
         nf_count(nf, why == NF_SESSION_IDLE ? NAT64_EXPIRED : NAT64_DISPLACED, 1);
 }
@@ -107,8 +109,7 @@ enum nf_scope nat64_scope(const void *config)
 /* What comes back belongs to the lane that gave out the port. Later fragments have no port to know it by. */
 bool nat64_owner(const struct nf *nf, const struct nf_packet *p, unsigned *lane)
 {
-    const struct nat64_config *config = nf->config;
-    const struct nat_ports_config ports = nat64_ports_of(config);
+    const struct nat_ports_config ports = nat64_ports_of(nf->config);
     const struct nat64 *nat = nf->state;
     struct nf_inner in = {.saddr = p->daddr, .sport = p->dport, .proto = p->proto};
 
@@ -118,58 +119,36 @@ bool nat64_owner(const struct nf *nf, const struct nf_packet *p, unsigned *lane)
         nf_packet_inner(p, &in);
     else if (!nf_packet_has_ends(p) || (p->proto == NF_PROTO_ICMP && p->icmp_type == NF_ICMP_ECHO_REQUEST))
         return false;
-    return in.saddr == config->outside && nf_proto_has_ports(in.proto) &&
-           nat_ports_owner(&ports, &nat->ports, in.proto, in.sport, lane);
+    return nf_proto_has_ports(in.proto) &&
+           nat_ports_owner(&ports, &nat->ports, in.proto, in.saddr, in.sport, lane);
 }
 
 /* ---- for operators, and of what came from a peer ------------------------------------------------ */
 
-int nat64_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault)
+/* "icmp" is what ICMPv6 is outside. */
+static bool has_port(const struct nf *nf, const struct nf_session *s, const struct nat_key *key)
 {
-    return nf_sessions_set(nf, key, value, now, fault);
+    const struct nat64_flow *flow = nat64_flow_of(nf, s);
+
+    return s->key[1].proto == key->proto && flow->port == key->port &&
+           (!key->addr || nat64_outside(nf, flow) == key->addr);
 }
 
-/* "icmp" is what ICMPv6 is outside. A flow without its mapping is nobody's: it ends for all NFs. */
 int nat64_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
 {
-    const struct nf_session *s;
-    uint32_t ended = 0;
-    uint16_t port = 0;
-    int proto = -1;
-
-    if (!key) {
-        nf_sessions_clear(nf, true, now);
-        return FT_OK;
-    }
-    for (uint32_t at = 0;
-         nat_ports_read_key(key, &proto, &port) && proto >= 0 && ended < NAT_CLEARED &&
-         nf_shared_left(nf) >= NF_SHARED_RESERVE + FT_NFS_MAX && (s = nf_sessions_next(nf, &at));
-         at++)
-        if (s->key[1].proto == proto && nat64_flow_of(nf, s)->port == port) {
-            nf_session_end(nf, s, now);
-            ended++;
-        }
-    return ended ? FT_OK
-                 : ft_fail(fault, FT_ENOENT, "%s: no such mapping, expected tcp, udp or icmp/PORT", key);
+    return nat_ports_clear(nf, key, now, fault, has_port);
 }
 
 static int check_session(const struct nf *nf, struct nf_check *c, const struct nf_session *s, uint32_t at,
                          uint32_t sessions[])
 {
-    const struct nat64_config *config = nf->config;
-    uint32_t port = ntohs((uint16_t)nat64_flow_of(nf, s)->port);
-    uint32_t ports = config->ports.last - config->ports.first + 1;
+    const struct nat_ports_config ports = nat64_ports_of(nf->config);
     uint8_t proto = s->key[0].proto;
 
-    nf_check_step(c);
     if (!s->key[0].ipv6 || s->key[1].ipv6 || s->key[0].side != NF_INSIDE || !nf_proto_has_ports_ipv6(proto))
         return nf_check_failed(c, "session %u is of protocol %u, expected one from IPv6 inside to IPv4", at,
                                proto);
-    if (port < config->ports.first || port > config->ports.last ||
-        (sessions[nat_proto(proto) * ports + port - config->ports.first]++ && !config->mapping))
-        return nf_check_failed(c, "session %u has protocol %u and port %u, expected a port of its own", at,
-                               proto, port);
-    return 0;
+    return nat_ports_check_port(c, &ports, at, proto, nat64_port_of(nat64_flow_of(nf, s)), sessions);
 }
 
 /* Each mapping has a port of its own, and this lane has taken those ports and no others. */
@@ -177,13 +156,6 @@ int nat64_check_state(const struct nf *nf, struct nf_check *c)
 {
     const struct nat_ports_config ports = nat64_ports_of(nf->config);
     const struct nat64 *nat = nf->state;
-    uint32_t *sessions = nat_ports_tally(c, &ports);
-    const struct nf_session *s;
-    int error = 0;
 
-    if (!sessions)
-        return FT_ENOMEM;
-    for (uint32_t at = 0; !error && (s = nf_sessions_next(nf, &at)); at++)
-        error = check_session(nf, c, s, at, sessions);
-    return error ? error : nat_ports_check(c, &ports, &nat->ports, sessions);
+    return nat_ports_check(nf, c, &ports, &nat->ports, check_session);
 }

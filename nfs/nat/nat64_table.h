@@ -17,7 +17,7 @@
 struct nat64_config {
     const char *prefix_text;
     uint8_t prefix[NAT64_PREFIX]; /* read by check, from that */
-    uint32_t outside;
+    struct nf_hosts outside;
     struct nf_range ports;
     struct nf_flows_config flows;
     uint32_t mapping; /* 1: endpoint-independent */
@@ -25,7 +25,8 @@ struct nat64_config {
 
 /* In a session. One word. */
 struct nat64_flow {
-    uint64_t packets : 48; /* both ways */
+    uint64_t packets : 45; /* both ways */
+    uint64_t place : 3;    /* of its outside address in the list */
     uint64_t port : 16;    /* outside, network order */
 };
 
@@ -48,15 +49,15 @@ struct nat64_inside_end {
     X(NAT64_OUTWARD, "translated_outward")                                                                   \
     X(NAT64_INWARD, "translated_inward")                                                                     \
     X(NAT64_ERRORS, "icmp_errors_translated")                                                                \
-    X(NAT64_NOT_OURS, "not_ours") /* to no address of the prefix, nor to the outside one: passed */          \
-    X(NAT64_OWN_ECHO, "own_echo") /* echo request to the outside address: passed, the chain answers it */    \
+    X(NAT64_NOT_OURS, "not_ours") /* to no address of the prefix, nor to an outside one: passed */           \
+    X(NAT64_OWN_ECHO, "own_echo") /* echo request to an outside address: passed, the chain answers it */     \
     X(NAT64_UNSUPPORTED, "unsupported") /* dropped, as all that follow; another protocol, or ICMP that has   \
                                            no other form */                                                  \
     X(NAT64_MALFORMED, "malformed")                                                                          \
     X(NAT64_MARTIAN, "martian")                   /* from the prefix, or to an address of no host in it */   \
     X(NAT64_NO_MAPPING, "no_mapping")             /* nothing known that it could belong to */                \
     X(NAT64_WRONG_REMOTE, "wrong_remote")         /* to a mapped port, from somebody else */                 \
-    X(NAT64_HAIRPIN, "hairpin")                   /* from inside to the outside address */                   \
+    X(NAT64_HAIRPIN, "hairpin")                   /* from inside to an outside address */                    \
     X(NAT64_FRAGMENT_UNKNOWN, "fragment_unknown") /* later fragment, first one not seen */                   \
     X(NAT64_FRAGMENTS_FULL, "fragments_full")     /* not dropped: its later fragments will be unknown */     \
     X(NAT64_FRAGMENTED_ICMP, "fragmented_icmp")   /* its checksum is of all fragments together */            \
@@ -70,7 +71,8 @@ enum nat64_counter { NAT64_COUNTERS(NF_COUNTER) };
 
 static inline struct nat_ports_config nat64_ports_of(const struct nat64_config *config)
 {
-    return (struct nat_ports_config){.first = config->ports.first,
+    return (struct nat_ports_config){.outside = &config->outside,
+                                     .first = config->ports.first,
                                      .last = config->ports.last,
                                      .end_bytes = sizeof(struct nat64_inside_end),
                                      .by_end = config->mapping != 0};
@@ -78,6 +80,14 @@ static inline struct nat_ports_config nat64_ports_of(const struct nat64_config *
 static inline const struct nat64_flow *nat64_flow_of(const struct nf *nf, const struct nf_session *s)
 {
     return nf_session_slot(nf, s);
+}
+static inline uint32_t nat64_outside(const struct nf *nf, const struct nat64_flow *flow)
+{
+    return ((const struct nat64_config *)nf->config)->outside.list[flow->place];
+}
+static inline struct nat_port nat64_port_of(const struct nat64_flow *flow)
+{
+    return (struct nat_port){flow->place, (uint16_t)flow->port};
 }
 /* An address of IPv6 is one of the prefix. */
 static inline bool nat64_is_ours(const struct nat64_config *config, const uint8_t addr[16])
@@ -161,13 +171,12 @@ bool nat64_make(struct nf *nf);
 /* A mapping for a packet from inside, its first packet counted, or the packet dropped and NULL. */
 const struct nf_session *nat64_create(const struct nf *nf, struct nf_packet *p, uint64_t now);
 /* Of a packet from outside that belongs to nothing: whether its port is mapped. */
-enum nat64_counter nat64_reason(const struct nf *nf, uint8_t proto, uint16_t port);
+enum nat64_counter nat64_reason(const struct nf *nf, uint8_t proto, uint32_t addr, uint16_t port);
 uint16_t nat64_next_id(const struct nf *nf);
 void nat64_flows(const void *config, struct nf_flows_config *flows);
 enum nf_scope nat64_scope(const void *config);
 bool nat64_owner(const struct nf *nf, const struct nf_packet *p, unsigned *lane);
 void nat64_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now);
-int nat64_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault);
 int nat64_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault);
 int nat64_check_state(const struct nf *nf, struct nf_check *c);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What has no ports, GRE, ESP, SCTP, IP in IP and the like, translated by its address alone: one host inside
- * for each remote address and protocol, the first one (`unsupported: by_address`). Its state is the session.
+ * for each outside address, remote address and protocol, the first one (`unsupported: by_address`). Its state
+ * is the session.
  */
 #include "nfs/nat/nat_table.h"
 
@@ -37,8 +38,8 @@ bool nat_address_packet(const struct nf *nf, struct nf_packet *p, uint64_t now)
 
     if (p->side == NF_OUTSIDE)
         return translate_inward(nf, p, s);
-    if (!nf_prefixes_has(&config->inside, p->saddr) || p->daddr == config->outside) {
-        nf_drop(nf, p, p->daddr == config->outside ? NAT_HAIRPIN : NAT_NOT_INSIDE);
+    if (!nf_prefixes_has(&config->inside, p->saddr) || nat_is_outside(nf, p->daddr)) {
+        nf_drop(nf, p, nat_is_outside(nf, p->daddr) ? NAT_HAIRPIN : NAT_NOT_INSIDE);
         return false;
     }
     if (!s && p->session && !(nf_session_flags(p->session) & NF_SESSION_NEW)) {
@@ -51,9 +52,11 @@ bool nat_address_packet(const struct nf *nf, struct nf_packet *p, uint64_t now)
             nf_drop(nf, p, NAT_TABLE_FULL);
             return false;
         }
+        NF_SESSION_EDIT(nf, s, struct nat_flow)->place =
+            nat_outside_of(&config->outside, &p->saddr, sizeof(p->saddr)) & 7;
         nf_count(nf, NAT_CREATED, 1);
     }
     NF_SESSION_EDIT(nf, s, struct nat_flow)->packets++;
-    nf_packet_set_saddr(p, config->outside);
+    nf_packet_set_saddr(p, nat_outside(nf, nat_flow_of(nf, s)));
     return true;
 }

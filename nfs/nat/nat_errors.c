@@ -8,10 +8,10 @@
 /* From inside, about a packet that came in: the inner destination is the NAT's to translate. */
 static void translate_outward(const struct nf *nf, struct nf_packet *p, const struct nf_session *s)
 {
-    const struct nat_config *config = nf->config;
+    struct nat_ends ends = nat_ends_of(nf, s);
 
-    nf_packet_set_inner_dst(p, config->outside, nat_ends_of(nf, s).outside_port);
-    nf_packet_set_saddr(p, config->outside);
+    nf_packet_set_inner_dst(p, ends.outside, ends.outside_port);
+    nf_packet_set_saddr(p, ends.outside);
 }
 
 static void translate_inward(const struct nf *nf, struct nf_packet *p, const struct nf_session *s)
@@ -26,33 +26,30 @@ static void translate_inward(const struct nf *nf, struct nf_packet *p, const str
 static void translate_hairpin(const struct nf *nf, struct nf_packet *p, const struct nf_session *s,
                               bool reply)
 {
-    const struct nat_config *config = nf->config;
     const struct nat_forward *f = nat_hairpin_of(nf, s);
     struct nat_ends ends = nat_ends_of(nf, s);
 
     if (reply) {
         nf_packet_set_inner_src(p, ends.inside, ends.inside_port);
-        nf_packet_set_inner_dst(p, config->outside, f->port);
+        nf_packet_set_inner_dst(p, f->outside, f->port);
         nf_packet_set_daddr(p, ends.inside);
     } else {
         nf_packet_set_inner_src(p, f->to, f->to_port);
-        nf_packet_set_inner_dst(p, config->outside, ends.outside_port);
+        nf_packet_set_inner_dst(p, ends.outside, ends.outside_port);
         nf_packet_set_daddr(p, f->to);
     }
-    nf_packet_set_saddr(p, config->outside);
+    nf_packet_set_saddr(p, reply ? f->outside : ends.outside);
 }
 
 /* The reason to drop an error that is about nothing known. */
 static enum nat_counter reason_of(const struct nf *nf, const struct nf_packet *p)
 {
-    const struct nat_config *config = nf->config;
     struct nf_inner in;
 
     if (p->side == NF_INSIDE)
         return NAT_NO_MAPPING;
     nf_packet_inner(p, &in);
-    return in.saddr == config->outside && nat_has_port(nf, in.proto, in.sport) ? NAT_WRONG_REMOTE
-                                                                               : NAT_NO_MAPPING;
+    return nat_has_port(nf, in.proto, in.saddr, in.sport) ? NAT_WRONG_REMOTE : NAT_NO_MAPPING;
 }
 
 void nat_error(const struct nf *nf, struct nf_packet *p)

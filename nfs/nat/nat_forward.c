@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The NAT's static mappings inward: ports of the outside address at which hosts inside are reached. They are
- * configuration; a session that began by one has its place in the list. Their ports are none of the pools'.
+ * The NAT's static mappings inward: ports of the outside addresses at which hosts inside are reached. They
+ * are configuration; a session that began by one has its place in the list. Their ports are none of the
+ * pools'.
  */
 #include "nfs/nat/nat_table.h"
 
@@ -12,15 +13,18 @@
 
 /* ---- reading ---- */
 
-/* "tcp/443=10.0.0.5:8443" */
+/* "tcp/443=10.0.0.5:8443" for the first outside address, or "tcp/203.0.113.2:443=10.0.0.5:8443". */
 static bool read_forward(const char *text, struct nat_forward *f)
 {
-    char proto[4] = "", addr[INET_ADDRSTRLEN] = "", end = 0;
+    char proto[4] = "", outside[INET_ADDRSTRLEN] = "", addr[INET_ADDRSTRLEN] = "", end = 0;
     unsigned port, to;
 
-    if (sscanf(text, "%3[a-z]/%5u=%15[0-9.]:%5u%c", proto, &port, addr, &to, &end) != 4 || !port || !to ||
-        port > 65535 || to > 65535 || inet_pton(AF_INET, addr, &f->to) != 1 || nf_addr_martian(f->to) ||
-        nf_addr_many(f->to))
+    if (sscanf(text, "%3[a-z]/%5u=%15[0-9.]:%5u%c", proto, &port, addr, &to, &end) != 4 &&
+        (sscanf(text, "%3[a-z]/%15[0-9.]:%5u=%15[0-9.]:%5u%c", proto, outside, &port, addr, &to, &end) != 5 ||
+         inet_pton(AF_INET, outside, &f->outside) != 1))
+        return false;
+    if (!port || !to || port > 65535 || to > 65535 || inet_pton(AF_INET, addr, &f->to) != 1 ||
+        nf_addr_martian(f->to) || nf_addr_many(f->to))
         return false;
     f->proto = strcmp(proto, "tcp") == 0 ? NF_PROTO_TCP : strcmp(proto, "udp") == 0 ? NF_PROTO_UDP : 0;
     f->port = htons((uint16_t)port);
@@ -34,15 +38,18 @@ static int add_forward(struct nat_config *config, const char *text, struct ft_fa
 
     if (config->forwards == NAT_FORWARDS_MAX)
         return ft_fail(fault, FT_EINVAL, "forward has more than %u entries", NAT_FORWARDS_MAX);
+    f->outside = config->outside.list[0];
     if (!read_forward(text, f))
         return ft_fail(fault, FT_EINVAL, "forward: %.60s, expected tcp or udp/PORT=A.B.C.D:PORT", text);
+    if (!nat_outside_has(&config->outside, f->outside))
+        return ft_fail(fault, FT_EINVAL, "forward: %.60s: its address is none of `outside`", text);
     if (ntohs(f->port) >= config->ports.first && ntohs(f->port) <= config->ports.last)
         return ft_fail(fault, FT_EINVAL,
                        "forward: %.60s: port %u is one of `ports`, expected one outside %u-%u", text,
                        ntohs(f->port), config->ports.first, config->ports.last);
     if (!nf_prefixes_has(&config->inside, f->to))
         return ft_fail(fault, FT_EINVAL, "forward: %.60s: its host is in no network of `inside`", text);
-    if (nat_forward_at(config, f->proto, f->port))
+    if (nat_forward_at(config, f->proto, f->outside, f->port))
         return ft_fail(fault, FT_EINVAL, "forward: %.60s: a second entry of one port, expected one", text);
     config->forwards++;
     return 0;
@@ -55,7 +62,7 @@ int nat_forwards_read(struct nat_config *config, struct ft_fault *fault)
     config->forwards = 0;
     for (const char *at = config->forward ? config->forward : ""; *at && !error;) {
         size_t len = strcspn(at, ", ");
-        char text[64];
+        char text[80];
 
         snprintf(text, sizeof(text), "%.*s", (int)(len < sizeof(text) ? len : sizeof(text) - 1), at);
         error = add_forward(config, text, fault);
@@ -67,10 +74,11 @@ int nat_forwards_read(struct nat_config *config, struct ft_fault *fault)
 
 /* ---- finding ---- */
 
-const struct nat_forward *nat_forward_at(const struct nat_config *config, uint8_t proto, uint16_t port)
+const struct nat_forward *nat_forward_at(const struct nat_config *config, uint8_t proto, uint32_t addr,
+                                         uint16_t port)
 {
     for (uint32_t i = 0; i < config->forwards; i++)
-        if (config->list[i].proto == proto && config->list[i].port == port)
+        if (config->list[i].proto == proto && config->list[i].outside == addr && config->list[i].port == port)
             return &config->list[i];
     return NULL;
 }
@@ -120,26 +128,26 @@ struct nat_ends nat_ends_of(const struct nf *nf, const struct nf_session *s)
         FT_CHECK(flow->port < config->forwards, "nat: forward %u of %u", (unsigned)flow->port,
                  config->forwards);
         f = &config->list[flow->port];
-        return (struct nat_ends){f->to, f->to_port, f->port};
+        return (struct nat_ends){f->to, f->outside, f->to_port, f->port};
     }
     nf_session_view(nf, s, &ends);
-    return (struct nat_ends){ends.saddr, ends.sport, (uint16_t)flow->port};
+    return (struct nat_ends){ends.saddr, nat_outside(nf, flow), ends.sport, (uint16_t)flow->port};
 }
 
 /* ---- hairpins: from inside to a forwarded port, and back by the NAT (RFC 4787, REQ-9) ---- */
 
 static void turn_round(const struct nf *nf, struct nf_packet *p, const struct nf_session *s, bool later)
 {
-    const struct nat_config *config = nf->config;
     const struct nat_forward *f = nat_hairpin_of(nf, s);
     struct nat_ends ends = nat_ends_of(nf, s);
     bool reply = p->flow & NF_FLOW_REPLY;
+    uint32_t from = reply ? f->outside : ends.outside;
 
     if (later) {
-        nf_packet_set_saddr(p, config->outside);
+        nf_packet_set_saddr(p, from);
         nf_packet_set_daddr(p, reply ? ends.inside : f->to);
     } else {
-        nf_packet_set_source(p, config->outside, reply ? f->port : ends.outside_port);
+        nf_packet_set_source(p, from, reply ? f->port : ends.outside_port);
         nf_packet_set_destination(p, reply ? ends.inside : f->to, reply ? ends.inside_port : f->to_port);
     }
 }
@@ -148,8 +156,9 @@ static void turn_round(const struct nf *nf, struct nf_packet *p, const struct nf
 static const struct nf_session *begin_hairpin(const struct nf *nf, struct nf_packet *p, uint64_t now)
 {
     const struct nat_config *config = nf->config;
-    const struct nat_forward *f =
-        config->hairpin && nf_packet_has_ends(p) ? nat_forward_at(config, p->proto, p->dport) : NULL;
+    const struct nat_forward *f = config->hairpin && nf_packet_has_ends(p)
+                                      ? nat_forward_at(config, p->proto, p->daddr, p->dport)
+                                      : NULL;
     const struct nf_session *s;
 
     if (!f || (p->session && !(nf_session_flags(p->session) & NF_SESSION_NEW))) {

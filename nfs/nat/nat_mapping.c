@@ -12,7 +12,7 @@ bool nat_may_open(const struct nf *nf, const struct nf_packet *p)
         p->proto == NF_PROTO_UDP ||
         (p->proto == NF_PROTO_TCP && (p->tcp_flags & (NF_TCP_SYN | NF_TCP_ACK | NF_TCP_RST)) == NF_TCP_SYN);
 
-    return config->filtering && begins && nat_has_port(nf, p->proto, p->dport);
+    return config->filtering && begins && nat_has_port(nf, p->proto, p->daddr, p->dport);
 }
 
 /* What outside begins takes the first half of max_flows at most: a flood leaves hosts inside the other one.
@@ -26,7 +26,8 @@ const struct nf_session *nat_open(const struct nf *nf, struct nf_packet *p, uint
 {
     const struct nat_ports_config ports = nat_ports_of(nf->config);
     const struct nat *nat = nf->state;
-    uint32_t number = ntohs(p->dport) - ports.first;
+    struct nat_port port = {nat_outside_place(ports.outside, p->daddr), p->dport};
+    uint32_t number = nat_ports_number(&ports, port);
     const struct nf_session *s;
 
     /* First, since the session that a new one displaces may have been the mapping's last. */
@@ -38,7 +39,7 @@ const struct nf_session *nat_open(const struct nf *nf, struct nf_packet *p, uint
         return NULL;
     }
     *NF_SESSION_EDIT(nf, s, struct nat_flow) =
-        (struct nat_flow){.packets = 1, .way = NAT_WAY_OPENED, .port = p->dport};
+        (struct nat_flow){.packets = 1, .place = port.place & 7, .way = NAT_WAY_OPENED, .port = port.port};
     nf_count(nf, NAT_FORWARDED, 1);
     return s;
 }
@@ -47,9 +48,9 @@ struct nat_ends nat_opened_ends(const struct nf *nf, const struct nf_session *s)
 {
     const struct nat_ports_config ports = nat_ports_of(nf->config);
     const struct nat *nat = nf->state;
-    uint16_t port = (uint16_t)nat_flow_of(nf, s)->port;
-    const struct nat_inside_end *end =
-        nat_ports_end(&ports, &nat->ports, nf_session_proto(nf, s), ntohs(port) - ports.first);
+    const struct nat_flow *flow = nat_flow_of(nf, s);
+    const struct nat_inside_end *end = nat_ports_end(&ports, &nat->ports, nf_session_proto(nf, s),
+                                                     nat_ports_number(&ports, nat_port_of(flow)));
 
-    return (struct nat_ends){end->addr, end->rest.port, port};
+    return (struct nat_ends){end->addr, nat_outside(nf, flow), end->rest.port, (uint16_t)flow->port};
 }

@@ -49,9 +49,9 @@ static bool is_forwarded(const struct nf *nf, const struct nf_inner *ends, bool 
                           .sport = ends->sport,
                           .dport = ends->dport};
 
-    if (in && ends->daddr == config->outside)
-        f = nat_forward_at(config, ends->proto, ends->dport);
-    else if (!in && ends->daddr != config->outside)
+    if (in)
+        f = nat_forward_at(config, ends->proto, ends->daddr, ends->dport);
+    else if (!nat_is_outside(nf, ends->daddr))
         f = nat_forward_to(config, ends->proto, ends->saddr, ends->sport);
     if (!f)
         return false;
@@ -79,8 +79,8 @@ bool nat_owner(const struct nf *nf, const struct nf_packet *p, unsigned *lane)
         return false;
     if (config->forwards && is_forwarded(nf, &ends, p->side == NF_OUTSIDE, lane))
         return true;
-    if (ends.daddr != config->outside || !nf_proto_has_ports(ends.proto) ||
+    if (!nf_proto_has_ports(ends.proto) ||
         (p->proto == NF_PROTO_ICMP && p->icmp_type == NF_ICMP_ECHO_REQUEST))
         return false;
-    return nat_ports_owner(&ports, &nat->ports, ends.proto, ends.dport, lane);
+    return nat_ports_owner(&ports, &nat->ports, ends.proto, ends.daddr, ends.dport, lane);
 }

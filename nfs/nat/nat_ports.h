@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The ports outside of a NAT and of a NAT64: a pool for each protocol, of numbers that all lanes share; one
- * number for each flow, or one for each end inside (RFC 4787, REQ-1), which all flows of that end share.
- * Written by the NF that has them, and read by who deals packets out.
+ * The addresses and ports outside of a NAT and of a NAT64. A host inside has one of the addresses, by a hash
+ * of its own (RFC 4787, REQ-2: paired). Of each address a pool of numbers for each protocol, that all lanes
+ * share; one number for each flow, or one for each end inside (REQ-1), which all flows of that end share.
+ * Numbers begin at 0 with the first address's first port; those of the second address come behind its last
+ * one. Written by the NF that has them, and read by who deals packets out.
  */
 #ifndef NFS_NAT_PORTS_H
 #define NFS_NAT_PORTS_H
@@ -11,11 +13,11 @@
 
 #include <arpa/inet.h>
 
-#define NAT_CLEARED 1024u /* flows of a port that one command ends at most */
-#define NAT_PROTOS  3u    /* TCP, UDP, ICMP echo */
+#define NAT_PROTOS 3u /* TCP, UDP, ICMP echo */
 
 /* Of the configuration. */
 struct nat_ports_config {
+    const struct nf_hosts *outside;
     uint32_t first, last; /* ports, ICMP identifiers */
     uint32_t end_bytes;   /* of an end inside: its address, then port, protocol and a zero, as below */
     bool by_end;
@@ -28,33 +30,83 @@ struct nat_end {
 
 /* In the region; constant. */
 struct nat_ports {
-    struct nf_shared_pool *pool[NAT_PROTOS]; /* of all lanes, with a cache of this one */
+    struct nf_shared_pool *pool[NAT_PROTOS]; /* of all lanes, with a cache of this one; the first address's */
     struct nf_map *mappings;                 /* an end to its number; NULL: each flow has one of its own */
     uint32_t *slots;                         /* of mappings, by protocol and number */
+    struct nf_shared_pool *(*further)[NAT_PROTOS]; /* of the second address and those behind it; NULL: none */
+};
+
+/* A port, of which address: its place in the list. And what `clear` names. */
+struct nat_port {
+    uint32_t place;
+    uint16_t port; /* network order */
+};
+struct nat_key {
+    uint32_t addr; /* 0: any */
+    uint16_t port;
+    uint8_t proto;
 };
 
 static inline unsigned nat_proto(uint8_t proto)
 {
     return proto == NF_PROTO_TCP ? 0 : proto == NF_PROTO_UDP ? 1 : 2;
 }
+/* Of one address; and of all. */
 static inline uint32_t nat_ports_count(const struct nat_ports_config *config)
 {
     return config->last - config->first + 1;
 }
-/* A port outside (network order) that a flow of this lane has. `proto` has ports. */
-static inline bool nat_ports_has(const struct nat_ports_config *config, const struct nat_ports *ports,
-                                 uint8_t proto, uint16_t port)
+static inline uint32_t nat_ports_all(const struct nat_ports_config *config)
 {
-    uint32_t n = ntohs(port);
+    return config->outside->count * nat_ports_count(config);
+}
+static inline struct nf_shared_pool *nat_ports_pool(const struct nat_ports *ports, uint8_t proto,
+                                                    uint32_t place)
+{
+    return place ? ports->further[place - 1][nat_proto(proto)] : ports->pool[nat_proto(proto)];
+}
+/* Where in the list an address is; NF_NONE: it is none outside. */
+static inline uint32_t nat_outside_place(const struct nf_hosts *outside, uint32_t addr)
+{
+    for (uint32_t i = 0; i < outside->count; i++)
+        if (outside->list[i] == addr)
+            return i;
+    return NF_NONE;
+}
+static inline bool nat_outside_has(const struct nf_hosts *outside, uint32_t addr)
+{
+    return nat_outside_place(outside, addr) != NF_NONE;
+}
+int nat_outside_check(const struct nf_hosts *outside, struct ft_fault *fault); /* FT_EINVAL */
 
-    return n >= config->first && n <= config->last &&
-           nf_shared_pool_has(ports->pool[nat_proto(proto)], n - config->first);
+static inline uint32_t nat_ports_number(const struct nat_ports_config *config, struct nat_port port)
+{
+    return port.place * nat_ports_count(config) + ntohs(port.port) - config->first;
+}
+static inline struct nat_port nat_ports_port(const struct nat_ports_config *config, uint32_t number)
+{
+    uint32_t count = nat_ports_count(config);
+
+    return (struct nat_port){number / count, htons((uint16_t)(config->first + number % count))};
+}
+/* A port (network order) of an address that a flow of this lane has. `proto` has ports. */
+static inline bool nat_ports_has(const struct nat_ports_config *config, const struct nat_ports *ports,
+                                 uint8_t proto, uint32_t addr, uint16_t port)
+{
+    uint32_t n = ntohs(port), place = nat_outside_place(config->outside, addr);
+
+    return place != NF_NONE && n >= config->first && n <= config->last &&
+           nf_shared_pool_has(nat_ports_pool(ports, proto, place), n - config->first);
 }
 /* The lane that has given it out. False: none has. By any thread. */
 static inline bool nat_ports_owner(const struct nat_ports_config *config, const struct nat_ports *ports,
-                                   uint8_t proto, uint16_t port, unsigned *lane)
+                                   uint8_t proto, uint32_t addr, uint16_t port, unsigned *lane)
 {
-    *lane = nf_shared_pool_owner(ports->pool[nat_proto(proto)], ntohs(port) - config->first);
+    uint32_t place = nat_outside_place(config->outside, addr);
+
+    if (place == NF_NONE)
+        return false;
+    *lane = nf_shared_pool_owner(nat_ports_pool(ports, proto, place), ntohs(port) - config->first);
     return *lane != NF_NONE;
 }
 
@@ -62,8 +114,8 @@ uint64_t nat_ports_bytes(const struct nat_ports_config *config);  /* of arena */
 uint64_t nat_ports_shared(const struct nat_ports_config *config); /* of the shared one */
 bool nat_ports_make(struct nf *nf, const struct nat_ports_config *config, struct nat_ports *ports);
 
-/* A number of the pool for a session of an end inside, NF_NONE: exhausted; one more session for a number that
- * its end has; and back. */
+/* A number of the end's address for a session of an end inside, NF_NONE: that address has none left; one more
+ * session for a number that its end has; and back. */
 uint32_t nat_ports_take(const struct nf *nf, const struct nat_ports_config *config,
                         const struct nat_ports *ports, const void *end);
 void nat_ports_share(const struct nf *nf, const struct nat_ports_config *config,
@@ -74,13 +126,21 @@ void nat_ports_give(const struct nf *nf, const struct nat_ports_config *config, 
 const void *nat_ports_end(const struct nat_ports_config *config, const struct nat_ports *ports, uint8_t proto,
                           uint32_t number);
 
-/* "tcp/1024": a protocol and a port outside. False: it is none. */
-bool nat_ports_read_key(const char *key, int *proto, uint16_t *port);
+/* By whose place in the list an address inside, of 4 or 16 bytes, goes. */
+uint32_t nat_outside_of(const struct nf_hosts *outside, const void *addr, uint32_t bytes);
 
-/* Of a state that came from a peer. sessions[]: how many have each number of each pool; those, and no others,
- * are taken. */
-uint32_t *nat_ports_tally(struct nf_check *c, const struct nat_ports_config *config);
-int nat_ports_check(struct nf_check *c, const struct nat_ports_config *config, const struct nat_ports *ports,
-                    const uint32_t sessions[]);
+/* `clear`: all mappings end, or those of "tcp/1024" or "tcp/203.0.113.1:1024", which `has` says of a session.
+ * A flow without its mapping is nobody's: it ends for all NFs. */
+int nat_ports_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault,
+                    bool (*has)(const struct nf *nf, const struct nf_session *s, const struct nat_key *key));
+
+/* Of a state that came from a peer: each session is what `check` expects, which counts the port of one that
+ * has one in sessions[] by nat_ports_check_port; and those ports are this lane's, and no others. */
+int nat_ports_check(const struct nf *nf, struct nf_check *c, const struct nat_ports_config *config,
+                    const struct nat_ports *ports,
+                    int (*check)(const struct nf *nf, struct nf_check *c, const struct nf_session *s,
+                                 uint32_t at, uint32_t sessions[]));
+int nat_ports_check_port(struct nf_check *c, const struct nat_ports_config *config, uint32_t at,
+                         uint8_t proto, struct nat_port port, uint32_t sessions[]);
 
 #endif

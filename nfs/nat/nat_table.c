@@ -59,8 +59,9 @@ const struct nf_session *nat_create(const struct nf *nf, struct nf_packet *p, ui
     }
     const struct nf_session *s = nf_session_join(nf, p, now);
     FT_CHECK(s, "nat: no slot with %u of %u mappings", nf_sessions_count(nf), nf_sessions_max(nf));
+    struct nat_port port = nat_ports_port(&ports, number);
     *NF_SESSION_EDIT(nf, s, struct nat_flow) =
-        (struct nat_flow){.packets = 1, .port = htons((uint16_t)(ports.first + number))};
+        (struct nat_flow){.packets = 1, .place = port.place & 7, .port = port.port};
     nf_count(nf, NAT_CREATED, 1);
     return s;
 }
@@ -74,14 +75,9 @@ void nat_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_
     (void)now;
     if (nf_proto_has_ports(nf_session_proto(nf, s)) && (!nat_is_forwarded(s) || flow->way == NAT_WAY_OPENED))
         nat_ports_give(nf, &ports, &nat->ports, nf_session_proto(nf, s),
-                       ntohs((uint16_t)flow->port) - ports.first);
+                       nat_ports_number(&ports, nat_port_of(flow)));
     if (why == NF_SESSION_IDLE || why == NF_SESSION_DISPLACED)
         nf_count(nf, why == NF_SESSION_IDLE ? NAT_EXPIRED : NAT_DISPLACED, 1);
-}
-
-int nat_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault)
-{
-    return nf_sessions_set(nf, key, value, now, fault);
 }
 
 /* One session: its port, of which sessions[] counts one more, or the entry by which it began. */
@@ -90,11 +86,10 @@ static int check_session(const struct nf *nf, struct nf_check *c, const struct n
 {
     const struct nat_config *config = nf->config;
     const struct nat_flow *flow = nat_flow_of(nf, s);
-    uint32_t port = ntohs((uint16_t)flow->port), ports = config->ports.last - config->ports.first + 1;
+    const struct nat_ports_config ports = nat_ports_of(config);
     bool opened = flow->way == NAT_WAY_OPENED;
     uint8_t proto = nf_session_proto(nf, s);
 
-    nf_check_step(c);
     if (opened ? !config->filtering || !nat_is_forwarded(s)
                : flow->way > (nat_is_forwarded(s) ? 0 : config->forwards))
         return nf_check_failed(c, "session %u began in way %u, expected one below %u", at,
@@ -104,12 +99,11 @@ static int check_session(const struct nf *nf, struct nf_check *c, const struct n
                    ? 0
                    : nf_check_failed(c, "session %u is of forward %u, expected one below %u", at,
                                      (unsigned)flow->port, config->forwards);
-    if (!nf_proto_has_ports(proto) && !port && !flow->way)
-        return 0;
-    if (!nf_proto_has_ports(proto) || port < config->ports.first || port > config->ports.last ||
-        (sessions[nat_proto(proto) * ports + port - config->ports.first]++ && !config->mapping))
-        return nf_check_failed(c, "session %u has protocol %u and port %u, expected a port of its own", at,
-                               proto, port);
+    if (nf_proto_has_ports(proto))
+        return nat_ports_check_port(c, &ports, at, proto, nat_port_of(flow), sessions);
+    if (flow->port || flow->way || flow->place >= config->outside.count)
+        return nf_check_failed(c, "session %u has protocol %u and port %u, expected no port", at, proto,
+                               ntohs((uint16_t)flow->port));
     return 0;
 }
 
@@ -118,38 +112,19 @@ int nat_check_state(const struct nf *nf, struct nf_check *c)
 {
     const struct nat_ports_config ports = nat_ports_of(nf->config);
     const struct nat *nat = nf->state;
-    uint32_t *sessions = nat_ports_tally(c, &ports);
-    const struct nf_session *s;
-    int error = 0;
 
-    if (!sessions)
-        return FT_ENOMEM;
-    for (uint32_t at = 0; !error && (s = nf_sessions_next(nf, &at)); at++)
-        error = check_session(nf, c, s, at, sessions);
-    return error ? error : nat_ports_check(c, &ports, &nat->ports, sessions);
+    return nat_ports_check(nf, c, &ports, &nat->ports, check_session);
 }
 
-/* A flow without its mapping is nobody's: it ends for all NFs, with all others of its port, of which there
- * may be NAT_CLEARED in one burst. */
+static bool has_port(const struct nf *nf, const struct nf_session *s, const struct nat_key *key)
+{
+    struct nat_ends ends = nat_ends_of(nf, s);
+
+    return nf_session_proto(nf, s) == key->proto && ends.outside_port == key->port &&
+           (!key->addr || ends.outside == key->addr);
+}
+
 int nat_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
 {
-    const struct nf_session *s;
-    uint32_t ended = 0;
-    uint16_t port = 0;
-    int proto = -1;
-
-    if (!key) {
-        nf_sessions_clear(nf, true, now);
-        return FT_OK;
-    }
-    for (uint32_t at = 0;
-         nat_ports_read_key(key, &proto, &port) && ended < NAT_CLEARED &&
-         nf_shared_left(nf) >= NF_SHARED_RESERVE + FT_NFS_MAX && (s = nf_sessions_next(nf, &at));
-         at++)
-        if (nf_session_proto(nf, s) == proto && nat_ends_of(nf, s).outside_port == port) {
-            nf_session_end(nf, s, now);
-            ended++;
-        }
-    return ended ? FT_OK
-                 : ft_fail(fault, FT_ENOENT, "%s: no such mapping, expected tcp, udp or icmp/PORT", key);
+    return nat_ports_clear(nf, key, now, fault, has_port);
 }

@@ -12,16 +12,16 @@
 
 #define NAT_FORWARDS_MAX 64u
 
-/* What comes to `port` of the outside address goes to `to`. Ports in network order. */
+/* What comes to `port` of an outside address goes to `to`. Ports in network order. */
 struct nat_forward {
-    uint32_t to;
+    uint32_t outside, to;
     uint16_t port, to_port;
     uint8_t proto; /* TCP or UDP */
 };
 
 struct nat_config {
     struct nf_prefixes inside;
-    uint32_t outside;
+    struct nf_hosts outside;
     struct nf_range ports;
     struct nf_flows_config flows;
     uint32_t unsupported; /* enum nf_policy, or NAT_BY_ADDRESS */
@@ -35,12 +35,14 @@ struct nat_config {
 
 /* In a session. One word. */
 struct nat_flow {
-    uint64_t packets : 40; /* both ways */
+    uint64_t packets : 37; /* both ways */
+    uint64_t place : 3;    /* of its outside address in the list; of a session by `forward` 0 */
     uint64_t way : 8;      /* 0, NAT_WAY_OPENED, or of a hairpin the place in list[] + 1 */
     /* Outside, network order; 0: the protocol has none. Of a session by `forward` the place in list[]. */
     uint64_t port : 16;
 };
 #define NAT_WAY_OPENED 255u /* begun from outside at the port of an end inside: `filtering` let it */
+_Static_assert(NF_HOSTS_MAX <= 8, "a place has three bits");
 _Static_assert(NAT_FORWARDS_MAX < NAT_WAY_OPENED, "a place + 1 is another value");
 
 struct nat {
@@ -54,7 +56,8 @@ struct nat_inside_end {
 };
 static inline struct nat_ports_config nat_ports_of(const struct nat_config *config)
 {
-    return (struct nat_ports_config){.first = config->ports.first,
+    return (struct nat_ports_config){.outside = &config->outside,
+                                     .first = config->ports.first,
                                      .last = config->ports.last,
                                      .end_bytes = sizeof(struct nat_inside_end),
                                      .by_end = config->mapping != 0};
@@ -69,13 +72,13 @@ static inline struct nat_ports_config nat_ports_of(const struct nat_config *conf
     X(NAT_INWARD, "translated_inward")                                                                       \
     X(NAT_ERRORS, "icmp_errors_translated")                                                                  \
     X(NAT_NOT_INSIDE, "not_inside") /* from inside, source not in `inside`: as `unsupported` says */         \
-    X(NAT_NOT_OURS, "not_ours") /* from outside, not to the outside address, and answers: passed as it is */ \
-    X(NAT_OWN_ECHO, "own_echo") /* echo request to the outside address: passed, the chain answers it */      \
+    X(NAT_NOT_OURS, "not_ours") /* from outside, not to an outside address, and answers: passed as it is */  \
+    X(NAT_OWN_ECHO, "own_echo") /* echo request to an outside address: passed, the chain answers it */       \
     X(NAT_UNSUPPORTED, "unsupported")   /* no IPv4, or a protocol without ports: as `unsupported` says */    \
     X(NAT_MALFORMED, "malformed")       /* dropped, as all that follow */                                    \
     X(NAT_NO_MAPPING, "no_mapping")     /* nothing known that it could belong to */                          \
     X(NAT_WRONG_REMOTE, "wrong_remote") /* to a mapped port, from somebody else */                           \
-    X(NAT_HAIRPIN, "hairpin")           /* from inside to the outside address, and not let */                \
+    X(NAT_HAIRPIN, "hairpin")           /* from inside to an outside address, and not let */                 \
     X(NAT_FRAGMENT_UNKNOWN, "fragment_unknown") /* later fragment, first one not seen */                     \
     X(NAT_FRAGMENTS_FULL, "fragments_full")     /* not dropped: its later fragments will be unknown */       \
     X(NAT_TABLE_FULL, "table_full")                                                                          \
@@ -88,13 +91,26 @@ static inline const struct nat_flow *nat_flow_of(const struct nf *nf, const stru
 {
     return nf_session_slot(nf, s);
 }
-/* An outside port (network order) that a mapping of this lane has. */
-static inline bool nat_has_port(const struct nf *nf, uint8_t proto, uint16_t port)
+static inline bool nat_is_outside(const struct nf *nf, uint32_t addr)
+{
+    return nat_outside_has(&((const struct nat_config *)nf->config)->outside, addr);
+}
+/* The outside address of a flow that began inside. */
+static inline uint32_t nat_outside(const struct nf *nf, const struct nat_flow *flow)
+{
+    return ((const struct nat_config *)nf->config)->outside.list[flow->place];
+}
+static inline struct nat_port nat_port_of(const struct nat_flow *flow)
+{
+    return (struct nat_port){flow->place, (uint16_t)flow->port};
+}
+/* A port outside (network order) that a mapping of this lane has. */
+static inline bool nat_has_port(const struct nf *nf, uint8_t proto, uint32_t addr, uint16_t port)
 {
     const struct nat_ports_config config = nat_ports_of(nf->config);
     const struct nat *nat = nf->state;
 
-    return nf_proto_has_ports(proto) && nat_ports_has(&config, &nat->ports, proto, port);
+    return nf_proto_has_ports(proto) && nat_ports_has(&config, &nat->ports, proto, addr, port);
 }
 
 /* It began from outside. */
@@ -114,23 +130,24 @@ static inline const struct nat_forward *nat_hairpin_of(const struct nf *nf, cons
 
 /* Both ends of a session that are the NAT's to translate, network order. */
 struct nat_ends {
-    uint32_t inside;
+    uint32_t inside, outside;
     uint16_t inside_port, outside_port;
 };
 struct nat_ends nat_ends_of(const struct nf *nf, const struct nf_session *s);
 
 /* ---- nat_forward.c ---- */
-/* "tcp/443=10.0.0.5:8443, udp/53=10.0.0.9:53"; FT_EINVAL. */
+/* "tcp/443=10.0.0.5:8443, udp/203.0.113.2:53=10.0.0.9:53"; FT_EINVAL. */
 int nat_forwards_read(struct nat_config *config, struct ft_fault *fault);
-/* That of an outside port, or of an end inside (`port` 0: any); NULL: there is none. */
-const struct nat_forward *nat_forward_at(const struct nat_config *config, uint8_t proto, uint16_t port);
+/* That of a port outside, or of an end inside (`port` 0: any); NULL: there is none. */
+const struct nat_forward *nat_forward_at(const struct nat_config *config, uint8_t proto, uint32_t addr,
+                                         uint16_t port);
 const struct nat_forward *nat_forward_to(const struct nat_config *config, uint8_t proto, uint32_t addr,
                                          uint16_t port);
 /* A session for its first packet, from outside, which is counted; or the packet dropped and NULL. */
 const struct nf_session *nat_forward_begin(const struct nf *nf, struct nf_packet *p,
                                            const struct nat_forward *forward, uint64_t now);
 
-/* A packet from inside to the outside address, not an echo request. True: translated. */
+/* A packet from inside to an outside address, not an echo request. True: translated. */
 bool nat_hairpin(const struct nf *nf, struct nf_packet *p, bool later, uint64_t now);
 
 /* ---- nat_mapping.c ---- */
@@ -163,7 +180,6 @@ const struct nf_session *nat_create(const struct nf *nf, struct nf_packet *p, ui
 /* Of the module. */
 void nat_flows(const void *config, struct nf_flows_config *flows);
 void nat_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now);
-int nat_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault);
 int nat_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault);
 int nat_check_state(const struct nf *nf, struct nf_check *c);
 

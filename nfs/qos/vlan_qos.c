@@ -201,13 +201,6 @@ static bool vq_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
     return nf_sessions_show(nf, config->read.classes, out, cursor, vq_show_flow);
 }
 
-static int vq_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault)
-{
-    if (strcmp(key, "timeout") != 0)
-        return ft_fail(fault, FT_ENOENT, "%s: no such setting, expected timeout", key);
-    return nf_sessions_set_all(nf, key, value, now, fault);
-}
-
 /* Their next packets are judged anew. */
 static int vq_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
 {
@@ -301,7 +294,7 @@ static const struct nf_module vq_module = {
     .check = vq_check,
     .process = vq_process,
     .show = vq_show,
-    .set = vq_set,
+    .set = nf_sessions_set_all,
     .clear = vq_clear,
     .check_state = vq_check_state,
     .session_size = sizeof(struct vq_flow),

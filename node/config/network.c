@@ -210,6 +210,19 @@ static int check_sides(struct nd_reading *r)
                         count[NF_INSIDE] ? "outside" : "inside");
 }
 
+static struct nf_hosts own_of(const struct nd_reading *r, unsigned nf)
+{
+    const struct nf_param *p = r->own[nf];
+    const char *at = p ? (const char *)r->config->chain.nfs[nf].config + p->offset : NULL;
+    struct nf_hosts hosts = {.count = 0};
+
+    if (at && p->kind == NF_HOSTS)
+        memcpy(&hosts, at, sizeof(hosts));
+    else if (at && *(const uint32_t *)at)
+        hosts = (struct nf_hosts){.count = 1, .list = {*(const uint32_t *)at}};
+    return hosts;
+}
+
 /* Addresses that NFs speak for (a NAT's outside address) are answered for where they are asked: outside. */
 static int add_nf_addresses(struct nd_reading *r)
 {
@@ -217,12 +230,11 @@ static int add_nf_addresses(struct nd_reading *r)
     int error = 0;
 
     for (unsigned i = 0; i < r->config->chain.count && !error; i++) {
-        const char *config = r->config->chain.nfs[i].config;
-        uint32_t addr = r->own[i] ? *(const uint32_t *)(config + r->own[i]->offset) : 0;
+        const struct nf_hosts hosts = own_of(r, i);
 
-        for (unsigned k = 0; addr && !error && k < l3->ports; k++)
-            if (l3->port[k].side == NF_OUTSIDE)
-                error = add_extra(r, r->nf_at[i], &l3->port[k], addr);
+        for (unsigned k = 0; k < l3->ports * hosts.count && !error; k++)
+            if (l3->port[k / hosts.count].side == NF_OUTSIDE)
+                error = add_extra(r, r->nf_at[i], &l3->port[k / hosts.count], hosts.list[k % hosts.count]);
     }
     return error;
 }

@@ -82,6 +82,7 @@ static const char *describe_expected(const struct nf_param *p, char *buf, size_t
         [NF_RANGE] = "a range like %lu-%lu within these",
         [NF_PREFIXES] = "a list of at most %lu networks A.B.C.D/N",
         [NF_NETWORKS] = "a list of at most %lu networks A.B.C.D/N or of IPv6",
+        [NF_HOSTS] = "an address A.B.C.D, or a list of at most %lu",
         [NF_BOOL] = "true or false",
         [NF_IPV4] = "an address A.B.C.D",
         [NF_FILE] = "a readable file",
@@ -103,6 +104,7 @@ static const char *describe_expected(const struct nf_param *p, char *buf, size_t
     };
     int kind = (int)p->kind;
     uint64_t least = kind == NF_PREFIXES || kind == NF_NETWORKS ? NF_PREFIXES_MAX
+                     : kind == NF_HOSTS                         ? NF_HOSTS_MAX
                      : kind == ND_LIST                          ? p->max
                      : kind == ND_TEXT || kind == ND_NAME       ? p->max - 1
                                                                 : p->min;
@@ -282,7 +284,10 @@ int nd_schema_value(struct nd_arena *arena, const struct nd_yaml *v, const char 
                     const struct nf_param *p, void *out, struct ft_fault *fault)
 {
     int kind = (int)p->kind;
+    const struct nd_yaml *wrong = kind == NF_HOSTS ? nd_parse_hosts(v, out) : NULL;
 
+    if (kind == NF_HOSTS)
+        return wrong ? refuse_value(fault, wrong, what, p) : 0;
     if (kind == ND_ANY || (kind == ND_MAP && v->kind == ND_YAML_MAP) ||
         (kind == ND_LIST && v->kind == ND_YAML_LIST && v->count <= p->max)) {
         *(const struct nd_yaml **)out = v;

@@ -60,6 +60,8 @@ const char *nd_schema_nearest(const char *text, const char *const *names);
 /* schema_value.c: parsers of single values, whole texts only. False: not of that form. */
 bool nd_parse_u64(const char *text, uint64_t *value);
 bool nd_parse_ipv4(const char *text, uint32_t *addr);
+/* NF_HOSTS, one or a list; what of it is wrong, or NULL. */
+const struct nd_yaml *nd_parse_hosts(const struct nd_yaml *value, struct nf_hosts *hosts);
 bool nd_parse_prefix(const char *text, struct nf_prefix *prefix);   /* addr keeps its host bits */
 bool nd_parse_prefix6(const char *text, struct nd_prefix6 *prefix); /* the same */
 bool nd_parse_hop6(const char *text, struct nd_hop6 *hop);          /* ADDRESS or ADDRESS%INTERFACE */

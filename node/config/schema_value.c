@@ -21,6 +21,18 @@ bool nd_parse_ipv4(const char *text, uint32_t *addr)
     return inet_pton(AF_INET, text, addr) == 1;
 }
 
+const struct nd_yaml *nd_parse_hosts(const struct nd_yaml *v, struct nf_hosts *hosts)
+{
+    bool list = v->kind == ND_YAML_LIST;
+
+    if (list ? !v->count || v->count > NF_HOSTS_MAX : v->kind != ND_YAML_TEXT)
+        return v;
+    for (const struct nd_yaml *e = list ? v->first : v; e; e = list ? e->next : NULL)
+        if (e->kind != ND_YAML_TEXT || !nd_parse_ipv4(e->text, &hosts->list[hosts->count++]))
+            return e;
+    return NULL;
+}
+
 /* The text in front of the last `mark` into head[cap], the number behind it into *tail. */
 static bool split_at_mark(const char *text, char mark, char *head, size_t cap, uint64_t *tail)
 {

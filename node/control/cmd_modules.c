@@ -74,7 +74,7 @@ static const char *type_of(const struct nf_param *p)
         [NF_U32] = "number",      [NF_U64] = "number",        [NF_BOOL] = "true or false",
         [NF_CHOICE] = "choice",   [NF_IPV4] = "address",      [NF_PREFIXES] = "networks",
         [NF_RANGE] = "range",     [NF_STRING] = "text",       [NF_FILE] = "file",
-        [NF_SECONDS] = "seconds", [NF_NETWORKS] = "networks",
+        [NF_SECONDS] = "seconds", [NF_NETWORKS] = "networks", [NF_HOSTS] = "addresses",
     };
 
     return types[p->kind];

@@ -66,11 +66,12 @@ def one(draw, name, rules):
     if name == "nat":
         mapping = pick(["", ", mapping: endpoint_independent",
                         ", mapping: endpoint_independent, filtering: endpoint_independent"])
-        return (f"inside: [{pick(['0.0.0.0/0', '10.0.0.0/8', '192.168.0.0/16'])}], outside: 203.0.113.1, "
+        return (f"inside: [{pick(['0.0.0.0/0', '10.0.0.0/8', '192.168.0.0/16'])}], "
+                f"outside: {pick(['203.0.113.1', '[203.0.113.1, 203.0.113.5, 203.0.113.6]'])}, "
                 f"ports: {pick(['1024-65535', '2000-2255'])}, unsupported: {pick(['drop', 'pass', 'by_address'])}, "
                 f"udp: {pick([1, 300])}, {flows(draw)}{mapping}")
     if name == "nat64": # of the captures' addresses those of a prefix
-        return (f"prefix: \"2606:4700::/96\", outside: {pick(['203.0.113.2', '10.0.2.15'])}, ports: {pick(['1024-65535', '2000-2255'])}, "
+        return (f"prefix: \"2606:4700::/96\", outside: {pick(['203.0.113.2', '10.0.2.15', '[203.0.113.2, 10.0.2.15]'])}, ports: {pick(['1024-65535', '2000-2255'])}, "
                 f"udp: {pick([1, 300])}, {flows(draw)}{pick(['', ', mapping: endpoint_independent'])}")
     if name == "nptv6":
         return f"inside: \"2001::/16\", outside: \"2a00::/16\", hairpin: {pick(['true', 'false'])}"

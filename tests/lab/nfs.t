@@ -80,6 +80,20 @@ if command -v tshark >/dev/null; then
     ok "nat64: every checksum of what leaves is right, by tshark" $?
 fi
 
+# A pool of outside addresses does not change what is translated; another program sees what address each source got.
+one nat 'inside: [0.0.0.0/0], outside: [203.0.113.1, 203.0.113.2, 203.0.113.7], ports: 1024-9215, max_flows: 4096'
+shapes nat gnutella.pcap '{"mappings_created":925,"translated_outward":3773,"no_mapping":29,"ports_exhausted":0}' "${all[@]}"
+if command -v tshark >/dev/null; then
+    run -c "$dir/chain/nat.yaml" -w "$dir/a.pcap" --lanes 2 --kill primary@1000 "$pcaps/gnutella.pcap"
+    # A packet is found again by identification and destination, if it is the only one of both.
+    ends() { tshark -r "$1" -Y 'ip && !icmp' -T fields -E separator=, -e ip.id -e ip.dst -e ip.proto -e ip.src | sort -t, -k1,3 | awk -F, '{ k = $1 $2 $3; n[k]++; s[k] = $4 } END { for (k in n) if (n[k] == 1) print k, s[k] }' | sort; }
+    join <(ends "$pcaps/gnutella.pcap") <(ends "$dir/a.pcap") 2>/dev/null | awk '$3 ~ /^203\.0\.113\./ { print $2, $3 }' | sort -u >"$dir/pairs"
+    [ "$(wc -l <"$dir/pairs")" -gt 100 ] && [ "$(cut -d' ' -f1 "$dir/pairs" | sort | uniq -d | wc -l)" = 0 ] && [ "$(cut -d' ' -f2 "$dir/pairs" | sort -u | wc -l)" = 3 ]
+    ok "nat, gnutella: each source has one of three addresses, through a kill, by tshark" $? "$(head "$dir/pairs")"
+fi
+one nat64 'outside: [203.0.113.1, 203.0.113.2, 203.0.113.7], max_flows: 4096'
+pcaps=$dir shapes nat64 out.pcap '{"translated_outward":7123,"icmp_errors_translated":876}' "--lanes 1" "--lanes 2" "--lanes 4 --mode delta" "--lanes 2 --standby warm"
+
 echo slashdot.org >"$dir/chain/list"
 one dns_guard "list: list, clients: both"
 shapes dns_guard mixed.pcap '{"queries":14,"listed":12,"answered":12}' "${all[@]}"

@@ -150,8 +150,10 @@ static void mappings_of_the_nat_and_its_ports_lead_to_each_other(void)
     sessions_are_what_packets_make_of_them("nat");
     DAMAGED(&nat->ports.pool[1], nat->ports.pool[0], "constant");
     DAMAGED(flow, ((struct nat_flow){.port = htons(1999)}), "session 0 has protocol 6 and port 1999");
-    DAMAGED(flow, ((struct nat_flow){.port = htons(2100)}), "port 2100, expected a port of its own");
-    DAMAGED(flow, ((struct nat_flow){.port = htons(2001)}), "port 2001, expected a port of its own");
+    DAMAGED(flow, ((struct nat_flow){.port = htons(2100)}),
+            "port 2100 of address 0, expected a port of its own");
+    DAMAGED(flow, ((struct nat_flow){.port = htons(2001)}),
+            "port 2001 of address 0, expected a port of its own");
     DAMAGED(flow, ((struct nat_flow){.port = htons(2099)}), "port 0 of pool 0 is taken and no mapping's");
     help_chain_close(&h);
 }

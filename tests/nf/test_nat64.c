@@ -35,9 +35,10 @@ static void tcp_goes_out_and_comes_back(void)
     assert_int_equal(nat64_seen.limit, 9);
     assert_int_equal(nat64_seen.payload, 11);
     assert_false(nat64_seen.fragmented);
-    help_chain_has(&nat64_h, "nat64",
-                   "\"inside\":\"[2001:db8::c]:5000\",\"outside_port\":2000,\"remote\":"
-                   "\"198.51.100.1:443\",\"state\":\"syn-recv\",\"packets\":2");
+    help_chain_has(
+        &nat64_h, "nat64",
+        "\"inside\":\"[2001:db8::c]:5000\",\"outside\":\"203.0.113.1\",\"outside_port\":2000,\"remote\":"
+        "\"198.51.100.1:443\",\"state\":\"syn-recv\",\"packets\":2");
     assert_int_equal(nat64_counter("translated_outward"), 1);
     assert_int_equal(nat64_counter("translated_inward"), 1);
     nat64_replays();

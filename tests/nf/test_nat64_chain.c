@@ -274,7 +274,7 @@ static void refused(const char *settings, const char *why)
 static void settings_that_cannot_be(void)
 {
     refused("ports: 1-2", "outside");
-    refused("outside: 224.0.0.1", "outside is no host's address");
+    refused("outside: 224.0.0.1", "outside: 224.0.0.1 is no host's address");
     refused("outside: 203.0.113.1, prefix: \"64:ff9b::/64\"", "expected one of IPv6 of 96 bits");
     refused("outside: 203.0.113.1, prefix: \"64:ff9b::1/96\"", "expected one of IPv6 of 96 bits");
     refused("outside: 203.0.113.1, prefix: \"2001:db8:0:0:100::/96\"", "bits 64 to 71 are 0");
@@ -315,8 +315,10 @@ static void states_that_nobody_made(void)
     session = (struct nf_session *)(uintptr_t)nf_session_at(nf->env->sessions->table, 0);
     flow = (struct nat64_flow *)(uintptr_t)nat64_flow_of(nf, session);
     ft_audit_suspend(h.region);
-    DAMAGED(*flow, ((struct nat64_flow){.port = htons(1999)}), "port 1999, expected a port of its own");
-    DAMAGED(*flow, ((struct nat64_flow){.port = htons(2001)}), "port 2001, expected a port of its own");
+    DAMAGED(*flow, ((struct nat64_flow){.port = htons(1999)}),
+            "port 1999 of address 0, expected a port of its own");
+    DAMAGED(*flow, ((struct nat64_flow){.port = htons(2001)}),
+            "port 2001 of address 0, expected a port of its own");
     DAMAGED(*flow, ((struct nat64_flow){.port = htons(2050)}), "port 0 of pool 0 is taken");
     DAMAGED(session->key[1].proto, 17, "has protocols 6 and 17");
     DAMAGED(session->key[1].saddr, 1, "tag");

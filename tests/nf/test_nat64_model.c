@@ -2,7 +2,8 @@
 /*
  * nat64 against a model: a plain array of flows with the timeouts of the configuration, driven by thousands
  * of random packets. After each one the model knows what must have come out, and every checksum is summed up
- * anew.
+ * anew. Which of several outside addresses a client has the model learns from its first packet, and then
+ * expects it of all others.
  */
 #include "tests/nf/help_chain.h"
 #include "tests/nf/help_nat64.h"
@@ -14,13 +15,13 @@
 #include <string.h>
 
 #define FIRST   2000u
-#define PORTS   25u
+#define CLIENTS 40u
 #define FLOWS   1024u
 #define UNIT    (HELP_SECOND / 10) /* times are multiples of what timers resolve */
 #define PACKETS 30000u
 
 #define SETTINGS                                                                                             \
-    "outside: 203.0.113.1, ports: 2000-2024, max_flows: 1000, tcp_established: 20, tcp_transitory: 6, udp: " \
+    "ports: 2000-%u, max_flows: 1000, tcp_established: 20, tcp_transitory: 6, udp: "                         \
     "5, icmp: 3"
 
 struct flow {
@@ -28,16 +29,30 @@ struct flow {
     uint8_t proto; /* of IPv6 */
     char client[46], server6[46], server4[20];
     uint16_t cport, sport, port;
-    unsigned phase; /* TCP: 0 SYN sent, 1 SYN+ACK came, 2 established */
+    const char *outside; /* its address, of outsides[] */
+    unsigned phase;      /* TCP: 0 SYN sent, 1 SYN+ACK came, 2 established */
     uint64_t seen;
 };
 
 static struct {
     struct help_chain h;
     bool by_end;
+    unsigned places, ports;
+    const char *outside[CLIENTS]; /* NULL: not known yet */
     struct flow flow[FLOWS];
     uint64_t created, expired, exhausted, no_mapping, wrong_remote, out, in, draw;
 } m;
+
+static const char *const outsides[] = {"203.0.113.1", "203.0.113.2"};
+
+static const char *outside_of(const char *text)
+{
+    for (unsigned i = 0; i < m.places; i++)
+        if (strcmp(outsides[i], text) == 0)
+            return outsides[i];
+    fail_msg("%s is no outside address", text);
+    return NULL;
+}
 
 static uint32_t below(uint32_t n)
 {
@@ -63,18 +78,19 @@ static void expire(uint64_t now)
     }
 }
 
-static bool has_port(uint8_t proto, uint16_t port)
+static bool has_port(uint8_t proto, const char *outside, uint16_t port)
 {
     for (unsigned i = 0; i < FLOWS; i++)
-        if (m.flow[i].live && m.flow[i].proto == proto && m.flow[i].port == port)
+        if (m.flow[i].live && m.flow[i].proto == proto && m.flow[i].outside == outside &&
+            m.flow[i].port == port)
             return true;
     return false;
 }
 
-static bool has_free_port(uint8_t proto)
+static bool has_free_port(uint8_t proto, const char *outside)
 {
-    for (unsigned n = 0; n < PORTS; n++)
-        if (!has_port(proto, (uint16_t)(FIRST + n)))
+    for (unsigned n = 0; n < m.ports; n++)
+        if (!has_port(proto, outside, (uint16_t)(FIRST + n)))
             return true;
     return false;
 }
@@ -96,7 +112,7 @@ static void name_flow(struct flow *f, unsigned i)
 
     memset(f, 0, sizeof(*f));
     f->proto = i % 3 == 0 ? 6 : i % 3 == 1 ? 17 : 58;
-    snprintf(f->client, sizeof(f->client), "2001:db8::%x", 1 + i % 40);
+    snprintf(f->client, sizeof(f->client), "2001:db8::%x", 1 + i % CLIENTS);
     snprintf(f->server6, sizeof(f->server6), "64:ff9b::c633:64%02x", server);
     snprintf(f->server4, sizeof(f->server4), "198.51.100.%u", server);
     f->cport = (uint16_t)(1000 + i / (m.by_end ? 4 : 1));
@@ -131,7 +147,8 @@ static void step_out(struct flow *f)
                     .type = 128,
                     .payload = (uint16_t)below(600)};
     uint16_t known = f->live ? f->port : port_of_end(f);
-    bool passes = f->live || known || has_free_port(f->proto);
+    const char **outside = &m.outside[(f - m.flow) % CLIENTS];
+    bool passes = f->live || known || !*outside || has_free_port(f->proto, *outside);
     struct six_seen seen = {.proto = 0};
 
     assert_int_equal(pass(NF_INSIDE, &s, &seen), passes);
@@ -141,19 +158,22 @@ static void step_out(struct flow *f)
     }
     m.out++;
     assert_false(seen.ipv6);
-    assert_string_equal(seen.from, "203.0.113.1");
+    if (!*outside)
+        *outside = outside_of(seen.from);
+    assert_string_equal(seen.from, *outside);
     assert_string_equal(seen.to, f->server4);
-    assert_true(seen.sport >= FIRST && seen.sport < FIRST + PORTS);
+    assert_true(seen.sport >= FIRST && seen.sport < FIRST + m.ports);
     if (known)
         assert_int_equal(seen.sport, known);
     else
-        assert_false(has_port(f->proto, seen.sport));
+        assert_false(has_port(f->proto, *outside, seen.sport));
     if (f->proto != 58)
         assert_int_equal(seen.dport, f->sport);
     if (!f->live) {
         f->live = true;
         f->phase = 0;
         f->port = seen.sport;
+        f->outside = *outside;
         m.created++;
     } else if (f->proto == 6 && f->phase == 1) {
         f->phase = 2;
@@ -165,7 +185,7 @@ static void step_out(struct flow *f)
 static void step_in(struct flow *f, bool stranger)
 {
     struct six s = {.from = stranger ? "192.0.2.77" : f->server4,
-                    .to = "203.0.113.1",
+                    .to = f->outside,
                     .proto = f->proto == 58 ? 1 : f->proto,
                     .sport = f->proto == 58 ? f->port : f->sport,
                     .dport = f->port,
@@ -174,7 +194,7 @@ static void step_in(struct flow *f, bool stranger)
     struct six_seen seen = {.proto = 0};
 
     if (!f->live || stranger) {
-        bool taken = has_port(f->proto, f->port);
+        bool taken = has_port(f->proto, f->outside, f->port);
 
         assert_false(pass(NF_OUTSIDE, &s, &seen));
         *(taken ? &m.wrong_remote : &m.no_mapping) += 1;
@@ -197,8 +217,8 @@ static bool is_somebody_elses(const struct flow *f)
     for (unsigned i = 0; i < FLOWS; i++) {
         const struct flow *other = &m.flow[i];
 
-        if (other != f && other->live && other->proto == f->proto && other->port == f->port &&
-            other->sport == f->sport && strcmp(other->server4, f->server4) == 0)
+        if (other != f && other->live && other->proto == f->proto && other->outside == f->outside &&
+            other->port == f->port && other->sport == f->sport && strcmp(other->server4, f->server4) == 0)
             return true;
     }
     return false;
@@ -209,20 +229,29 @@ static void counter_is(const char *name, uint64_t value)
     assert_int_equal(help_chain_counter(&m.h, "nat64", name), value);
 }
 
-static void is_as_the_model(bool by_end)
+static void is_as_the_model(unsigned places, bool by_end)
 {
     char nf[256];
+    unsigned hosts = 0;
     struct ft_fault fault = {""};
 
     memset(&m, 0, sizeof(m));
     m.by_end = by_end;
+    m.places = places;
+    m.ports = places == 1 ? 25 : 15;
     m.draw = 7;
     for (unsigned i = 0; i < FLOWS; i++)
         name_flow(&m.flow[i], i);
-    snprintf(nf, sizeof(nf), "    - nat64: { %s%s }\n", SETTINGS,
+    snprintf(nf, sizeof(nf), "    - nat64: { outside: %s, " SETTINGS "%s }\n",
+             places == 1 ? "203.0.113.1" : "[203.0.113.1, 203.0.113.2]", FIRST + m.ports - 1,
              by_end ? ", mapping: endpoint_independent" : "");
     help_chain_open(&m.h, nf, NULL, 3);
     m.h.now = 5 * HELP_SECOND;
+    for (unsigned i = 0; i < CLIENTS; i++) { /* while there are ports of every address */
+        step_out(&m.flow[i]);
+        hosts += m.outside[i] == outsides[0];
+    }
+    assert_in_range(hosts, places == 1 ? CLIENTS : CLIENTS / 2 - 4, places == 1 ? CLIENTS : CLIENTS / 2 + 4);
     for (unsigned n = 0; n < PACKETS; n++) {
         struct flow *f = &m.flow[below(below(4) ? 90 : FLOWS)];
         unsigned what = below(8);
@@ -247,17 +276,20 @@ static void is_as_the_model(bool by_end)
     counter_is("wrong_remote", m.wrong_remote);
     assert_true(m.created > 1000 && m.expired > 1000 && m.exhausted > 100 && m.in > 1000 &&
                 m.wrong_remote > 100);
-    help_chain_close(&m.h);
 }
 
 static void a_port_for_each_flow(void)
 {
-    is_as_the_model(false);
+    is_as_the_model(1, false);
+    help_chain_close(&m.h);
+    is_as_the_model(2, false);
 }
 
 static void a_port_for_each_end(void)
 {
-    is_as_the_model(true);
+    is_as_the_model(1, true);
+    help_chain_close(&m.h);
+    is_as_the_model(2, true);
 }
 
 int main(void)

@@ -64,7 +64,8 @@ static void both_ways_are_translated(void)
     assert_int_equal(counter("translated_outward"), 6);
     assert_int_equal(counter("translated_inward"), 6);
     help_chain_has(&h, "nat",
-                   "\"inside\":\"10.1.2.3:8443\",\"outside_port\":443,\"remote\":\"198.51.100.7:4000\"");
+                   "\"inside\":\"10.1.2.3:8443\",\"outside\":\"203.0.113.1\",\"outside_port\":443,\"remote\":"
+                   "\"198.51.100.7:4000\"");
 }
 
 static void nothing_else_gets_in(void)

@@ -2,16 +2,20 @@
 /*
  * The NAT against a model: a plain array of flows with the timeouts of the configuration, driven by thousands
  * of random packets. After each one the model knows what must have come out; all checksums are summed up
- * anew.
+ * anew. Which of several outside addresses a host has the model learns from the host's first packet, and then
+ * expects it of all others.
  */
 #include "tests/nf/help_chain.h"
 
 #include <stdarg.h>
 #include <setjmp.h>
 #include <cmocka.h>
+#include <stdio.h>
 #include <string.h>
 
-#define OUTSIDE NFT_IP(203, 0, 113, 1)
+#define OUTSIDE NFT_IP(203, 0, 113, 1) /* and those behind it */
+#define PLACES  3u
+#define HOSTS   40u
 #define FIRST   2000u
 #define PORTS   150u
 #define FLOWS   2048u
@@ -19,7 +23,7 @@
 #define PACKETS 30000u
 
 #define NAT                                                                                                  \
-    "    - nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 2000-2149, max_flows: 1000,"            \
+    "    - nat: { inside: [10.0.0.0/8], outside: %s, ports: 2000-%u, max_flows: 1000,"                       \
     " tcp_established: 20, tcp_transitory: 6, udp: 5, icmp: 3 }\n"
 
 /* A flow as a host inside sees it, from the first packet to its expiry. */
@@ -28,6 +32,7 @@ struct flow {
     uint8_t proto;
     uint32_t host, remote;
     uint16_t hport, rport, port;
+    unsigned place; /* of its outside address */
     unsigned phase; /* TCP: 0 SYN sent, 1 SYN+ACK came, 2 established */
     uint64_t seen;
 };
@@ -35,7 +40,9 @@ struct flow {
 struct model {
     struct help_chain h;
     struct flow flow[FLOWS];
-    int owner[3][PORTS]; /* flow of a port, -1: free */
+    unsigned places, ports;
+    int owner[3][PLACES][PORTS]; /* flow of a port, -1: free */
+    int place[HOSTS];            /* -1: not known yet */
     uint64_t created, expired, exhausted, unknown, foreign;
     uint64_t draw;
 };
@@ -51,6 +58,11 @@ static uint64_t life(const struct flow *f)
     return seconds * HELP_SECOND;
 }
 
+static uint32_t address(unsigned place)
+{
+    return OUTSIDE + place;
+}
+
 static void expire(struct model *m, uint64_t now)
 {
     for (unsigned i = 0; i < FLOWS; i++) {
@@ -58,15 +70,15 @@ static void expire(struct model *m, uint64_t now)
         if (!f->live || f->seen + life(f) > now)
             continue;
         f->live = false;
-        m->owner[pool_of(f->proto)][f->port - FIRST] = -1;
+        m->owner[pool_of(f->proto)][f->place][f->port - FIRST] = -1;
         m->expired++;
     }
 }
 
-static bool has_free_port(const struct model *m, uint8_t proto)
+static bool has_free_port(const struct model *m, uint8_t proto, unsigned place)
 {
-    for (unsigned i = 0; i < PORTS; i++)
-        if (m->owner[pool_of(proto)][i] < 0)
+    for (unsigned i = 0; i < m->ports; i++)
+        if (m->owner[pool_of(proto)][place][i] < 0)
             return true;
     return false;
 }
@@ -75,7 +87,7 @@ static bool has_free_port(const struct model *m, uint8_t proto)
 static void name_flow(struct flow *f, unsigned i)
 {
     f->proto = i % 3 == 0 ? 6 : i % 3 == 1 ? 17 : 1;
-    f->host = NFT_IP(10, 0, 0, 1 + i % 40);
+    f->host = NFT_IP(10, 0, 0, 1 + i % HOSTS);
     f->remote = NFT_IP(198, 51, 100, 1 + i % 7);
     f->hport = (uint16_t)(1000 + i);
     f->rport = f->proto == 1 ? 0 : (uint16_t)(80 + i % 5);
@@ -98,16 +110,21 @@ static void outward(struct model *m, unsigned i)
                             .type = 8,
                             .payload = (uint16_t)help_below(&m->draw, 90),
                             .no_udp_sum = help_below(&m->draw, 8) == 0 && f->proto == 17};
-    bool room = f->live || has_free_port(m, f->proto);
+    int *place = &m->place[i % HOSTS];
+    bool room = f->live || *place < 0 || has_free_port(m, f->proto, (unsigned)*place);
     bool passed = help_chain_spec(&m->h, NF_INSIDE, &spec, &out);
     assert_int_equal(passed, room);
     if (!room) {
         m->exhausted++;
         return;
     }
+    assert_in_range(out.src, OUTSIDE, OUTSIDE + m->places - 1);
+    if (*place < 0)
+        *place = (int)(out.src - OUTSIDE);
     if (!f->live) {
-        int *owner = &m->owner[pool_of(f->proto)][out.sport - FIRST];
-        assert_in_range(out.sport, FIRST, FIRST + PORTS - 1);
+        assert_in_range(out.sport, FIRST, FIRST + m->ports - 1);
+        f->place = (unsigned)*place;
+        int *owner = &m->owner[pool_of(f->proto)][f->place][out.sport - FIRST];
         assert_int_equal(*owner, -1);
         *owner = (int)i;
         f->port = out.sport;
@@ -115,7 +132,7 @@ static void outward(struct model *m, unsigned i)
         m->created++;
     }
     f->seen = m->h.now;
-    assert_int_equal(out.src, OUTSIDE);
+    assert_int_equal(out.src, address(f->place));
     assert_int_equal(out.sport, f->port);
     assert_int_equal(out.dst, f->remote);
     if (f->proto != 1)
@@ -123,15 +140,15 @@ static void outward(struct model *m, unsigned i)
 }
 
 /* Something from outside to a port, by the right remote end or by another one. */
-static void inward(struct model *m, uint8_t proto, unsigned port, bool right)
+static void inward(struct model *m, uint8_t proto, unsigned place, unsigned port, bool right)
 {
-    int owner = m->owner[pool_of(proto)][port];
+    int owner = m->owner[pool_of(proto)][place][port];
     struct flow none = {.remote = NFT_IP(198, 51, 100, 1), .rport = 80}, *f;
     struct nft_seen out;
     f = owner < 0 ? &none : &m->flow[owner];
     unsigned way = help_below(&m->draw, 2);
     struct nft_spec spec = {.src = right || way ? f->remote : f->remote + 100,
-                            .dst = OUTSIDE,
+                            .dst = address(place),
                             .sport = proto == 1          ? (uint16_t)(FIRST + port)
                                      : right || way == 0 ? f->rport
                                                          : (uint16_t)(f->rport + 1),
@@ -170,18 +187,30 @@ static void check_counts(const struct model *m)
 }
 
 /* Quiet and busy times take turns, so that the pools run dry and drain again. */
-static void mappings_agree_with_the_model(void **state)
+static void is_as_the_model(const char *outside, unsigned places)
 {
     static struct model m;
     static char text[1 << 20];
-    (void)state;
+    char nat[256];
+    unsigned hosts[PLACES] = {0};
+    struct ft_fault fault = {""};
     memset(&m, 0, sizeof(m));
     memset(m.owner, -1, sizeof(m.owner));
+    memset(m.place, -1, sizeof(m.place));
+    m.places = places;
+    m.ports = PORTS / places;
     m.draw = 42;
     for (unsigned i = 0; i < FLOWS; i++)
         name_flow(&m.flow[i], i);
-    help_chain_open(&m.h, NAT, NULL, 7);
+    snprintf(nat, sizeof(nat), NAT, outside, FIRST + m.ports - 1);
+    help_chain_open(&m.h, nat, NULL, 7);
     m.h.now = 5 * HELP_SECOND;
+    for (unsigned i = 0; i < HOSTS; i++) { /* while there are ports of every address */
+        outward(&m, i);
+        hosts[m.place[i]]++;
+    }
+    for (unsigned i = 0; i < places; i++)
+        assert_in_range(hosts[i], HOSTS / places - 4, HOSTS / places + 4);
     for (unsigned n = 0; n < PACKETS; n++) {
         unsigned busy = n / 3000 % 2 ? 60 : 3;
         m.h.now += help_below(&m.draw, busy) == 0 ? help_below(&m.draw, 12) * UNIT : 0;
@@ -190,8 +219,10 @@ static void mappings_agree_with_the_model(void **state)
         if (what < 6)
             outward(&m, i);
         else
-            inward(&m, m.flow[i].proto, help_below(&m.draw, PORTS), what < 9);
+            inward(&m, m.flow[i].proto, help_below(&m.draw, places), help_below(&m.draw, m.ports), what < 9);
         check_counts(&m);
+        if (n % 1000 == 0 && nf_chain_check(m.h.chain, NULL, NULL, &fault) != 0)
+            fail_msg("%s", fault.text);
     }
     assert_int_equal(help_chain_show(&m.h, "nat", text, sizeof(text)), m.created - m.expired);
     assert_in_range(m.exhausted, 100, PACKETS); /* the run did reach the corners */
@@ -205,8 +236,21 @@ static void mappings_agree_with_the_model(void **state)
     help_chain_close(&m.h);
 }
 
+static void with_one_address(void **state)
+{
+    (void)state;
+    is_as_the_model("203.0.113.1", 1);
+}
+
+static void with_three_addresses(void **state)
+{
+    (void)state;
+    is_as_the_model("[203.0.113.1, 203.0.113.2, 203.0.113.3]", 3);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(mappings_agree_with_the_model)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(with_one_address),
+                                       cmocka_unit_test(with_three_addresses)};
     return cmocka_run_group_tests_name("nat model", tests, NULL, NULL);
 }

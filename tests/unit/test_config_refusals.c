@@ -271,15 +271,29 @@ static void mistakes_in_a_pair_s_nodes_are_refused(void **state)
 static void addresses_a_nat_cannot_have_are_refused(void **state)
 {
 #define NAT(settings) "chain:\n  name: x\n  nfs:\n  - nat: {" settings "}\n"
-#define NO_HOST       "t.yaml:4: nat: outside is no host's address, expected an address of this chain"
+#define NO_HOST(addr)                                                                                        \
+    "t.yaml:4: nat: outside: " addr " is no host's address, expected an address of this chain"
     static const struct refusal cases[] = {
-        {NAT("outside: 0.0.0.0"), NO_HOST},
-        {NAT("outside: 127.0.0.1"), NO_HOST},
-        {NAT("outside: 224.0.0.1"), NO_HOST},
-        {NAT("outside: 255.255.255.255"), NO_HOST},
+        {NAT("outside: 0.0.0.0"), NO_HOST("0.0.0.0")},
+        {NAT("outside: 127.0.0.1"), NO_HOST("127.0.0.1")},
+        {NAT("outside: 224.0.0.1"), NO_HOST("224.0.0.1")},
+        {NAT("outside: 255.255.255.255"), NO_HOST("255.255.255.255")},
         {NAT("outside: 203.0.113.1, inside: []"),
          "t.yaml:4: nat: inside is an empty list, expected at least one network"},
         {NAT("outside: 203.0.113.1"), ""},
+        {NAT("outside: [203.0.113.1]"), ""},
+        {NAT("outside: [203.0.113.1, 203.0.113.9]"), ""},
+        {NAT("outside: [203.0.113.1, 127.0.0.1]"), NO_HOST("127.0.0.1")},
+        {NAT("outside: [203.0.113.1, 203.0.113.2, 203.0.113.1]"),
+         "t.yaml:4: nat: outside: 203.0.113.1 is there twice, expected each address once"},
+        {NAT("outside: [203.0.113.1, 203.0.113.x]"),
+         "t.yaml:4: nat outside is 203.0.113.x, expected an address A.B.C.D, or a list of at most 8"},
+        {NAT("outside: []"),
+         "t.yaml:4: nat outside is a list, expected an address A.B.C.D, or a list of at most 8"},
+        {NAT("outside: [1.0.0.1, 1.0.0.2, 1.0.0.3, 1.0.0.4, 1.0.0.5, 1.0.0.6, 1.0.0.7, 1.0.0.8, 1.0.0.9]"),
+         "t.yaml:4: nat outside is a list, expected an address A.B.C.D, or a list of at most 8"},
+        {NAT("outside: 203.0.113"),
+         "t.yaml:4: nat outside is 203.0.113, expected an address A.B.C.D, or a list of at most 8"},
         {NAT("outside: 203.0.113.1, inside: [0.0.0.0/0]"), ""},
     };
 

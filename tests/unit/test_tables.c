@@ -86,7 +86,7 @@ static void a_pool_tells_what_is_taken(void **state)
     (void)state;
     help_nf_open(&h, ARENA, 1);
     pool = HELP_NF_MAKE(&h, nf_shared_pool_make(h.nf, 5));
-    nf_table_add_pool(h.nf, "ports", pool);
+    nf_table_add(h.nf, nf_table_of_pool("ports", pool));
     table = last_of(&h, "ports");
     assert_int_equal(table->limit, 5);
     for (unsigned n = 1; nf_shared_pool_take(h.nf, pool) != NF_NONE; n++)
@@ -108,7 +108,7 @@ static void what_lies_in_the_region_is_not_followed(void **state)
     help_nf_open(&h, ARENA, 1);
     map = HELP_NF_MAKE(&h, nf_shared_map_make(h.nf, 100, sizeof(uint32_t), 8, 8));
     nf_table_add_shared_map(h.nf, "clients", map);
-    nf_table_add_pool(h.nf, "ports", HELP_NF_MAKE(&h, nf_shared_pool_make(h.nf, 5)));
+    nf_table_add(h.nf, nf_table_of_pool("ports", HELP_NF_MAKE(&h, nf_shared_pool_make(h.nf, 5))));
     ft_region_wipe(h.region);
     table = last_of(&h, "ports");
     assert_int_equal(nf_table_entries(table - 1), 0);
@@ -131,7 +131,7 @@ static void too_many(void *arg)
 static void more_than_there_is_room_for_are_refused(void **state)
 {
     (void)state;
-    assert_dies(too_many, NULL, "more than 64 tables");
+    assert_dies(too_many, NULL, "more than 128 tables");
 }
 
 int main(void)

@@ -87,14 +87,15 @@ static uint8_t side_by_nat(const struct nat_config *nat, const struct nf_packet 
         return UNKNOWN;
     if (nf_prefixes_has(&nat->inside, p->saddr))
         return NF_INSIDE;
-    return nf_prefixes_has(&nat->inside, p->daddr) || p->daddr == nat->outside ? NF_OUTSIDE : UNKNOWN;
+    return nf_prefixes_has(&nat->inside, p->daddr) || nat_outside_has(&nat->outside, p->daddr) ? NF_OUTSIDE
+                                                                                               : UNKNOWN;
 }
 
 static uint8_t side_by_nat64(const struct nat64_config *nat, const struct nf_packet *p)
 {
     if (nat && p->flags & NF_P_IPV6_READ && nat64_is_ours(nat, nf_packet_ipv6_addresses(p) + 16))
         return NF_INSIDE;
-    return nat && p->flags & NF_P_IPV4 && p->daddr == nat->outside ? NF_OUTSIDE : UNKNOWN;
+    return nat && p->flags & NF_P_IPV4 && nat_outside_has(&nat->outside, p->daddr) ? NF_OUTSIDE : UNKNOWN;
 }
 
 const void *nd_nf_config(const struct nf_chain_config *chain, const char *name)
