@@ -267,7 +267,10 @@ static void a_scan_leaves_room_for_hosts(void **state)
                     2000); /* three quarters of 4096 are sought */
     p = l3_arp(0, 1, everybody, host_mac, "10.0.7.7", "10.0.0.1");
     l3_run(0.2, &p);
-    assert_true(known("10.0.7.7"));
+    p = l3_udp(1, "198.51.100.7", "10.0.7.7", 64);
+    l3_run(0.3, &p);
+    assert_int_equal(p.drop, 0);
+    assert_memory_equal(l3_frame, host_mac, 6);
     l3_end();
     l3_configure();
 }
