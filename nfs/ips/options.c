@@ -109,8 +109,15 @@ static bool read_pcre(struct ips_line *l, struct ips_rule *rule, char *value)
 {
     struct ips_rules *rules = l->rules;
 
-    if (!rule->contents || rules->contents == IPS_CONTENTS_MAX || rules->pcres == IPS_PCRES_MAX ||
-        !unquote(&value) || !ips_pcre_read(&rules->pcre[rules->pcres], value))
+    if (!rule->contents)
+        l->expected = "a content before the pattern";
+    else if (rules->contents == IPS_CONTENTS_MAX || rules->pcres == IPS_PCRES_MAX)
+        l->expected = "256 patterns in all at most, 16384 with the contents";
+    else if (!unquote(&value))
+        return false;
+    else
+        l->expected = ips_pcre_read(&rules->pcre[rules->pcres], value);
+    if (l->expected)
         return false;
     rules->content[rules->contents++] =
         (struct ips_content){.rule = rules->count, .pcre = (uint16_t)++rules->pcres, .relative = true};
@@ -262,10 +269,7 @@ static const struct option options[] = {
     {"msg", read_msg, "one msg:\"TEXT\" without control characters"},
     {"content", read_content,
      "content:\"BYTES\", |hex| in it, not negated, 16384 contents and 65535 bytes in all at most"},
-    {"pcre", read_pcre,
-     "pcre:\"/PATTERN/R\" behind a content, with i and s at most, of the subset, of 64 bytes' positions, 256 "
-     "in "
-     "all"},
+    {"pcre", read_pcre, "pcre:\"/PATTERN/R\""},
     {"nocase", read_nocase, "nocase behind its content, once and without a value"},
     {"offset", read_offset, "offset:0 to 65535 behind a content that is not relative"},
     {"depth", read_depth, "depth:N from the content's length to 65535, behind one that is not relative"},
@@ -331,9 +335,11 @@ static int read_option(struct ips_line *l, struct ips_rule *rule)
             "%s:%u: option '%.40s', expected msg, content, pcre, nocase, offset, depth, distance, within, "
             "flow, threshold, sid, rev, classtype, metadata, priority or reference",
             l->path, l->line, name);
-    return options[i].read(l, rule, value) ? FT_OK
-                                           : ft_fail(l->fault, FT_EINVAL, "%s:%u: '%s', expected %s", l->path,
-                                                     l->line, shown, options[i].expected);
+    l->expected = NULL;
+    return options[i].read(l, rule, value)
+               ? FT_OK
+               : ft_fail(l->fault, FT_EINVAL, "%s:%u: '%s', expected %s", l->path, l->line, shown,
+                         l->expected ? l->expected : options[i].expected);
 }
 
 /* Chains end before a content that stands by itself. */

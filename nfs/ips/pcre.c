@@ -23,10 +23,17 @@ struct pattern {
     struct ips_pcre *pcre;
     const char *at;
     unsigned positions, depth;
-    bool nocase, all; /* all: `.` is a newline as well */
+    bool nocase, all;     /* all: `.` is a newline as well */
+    const char *expected; /* where it is refused and more is known than that it is not of the subset */
 };
 
 static bool read_choice(struct pattern *p, struct part *out);
+
+static bool refuse(struct pattern *p, const char *expected)
+{
+    p->expected = expected;
+    return false;
+}
 
 /* ---- sets of bytes -------------------------------------------------------------------------------- */
 
@@ -122,7 +129,7 @@ static bool add_position(struct pattern *p, const bool set[256], struct part *ou
     uint64_t bit;
 
     if (p->positions == 64)
-        return false;
+        return refuse(p, "a pattern of at most 64 bytes and sets of bytes");
     bit = 1ull << p->positions++;
     for (unsigned c = 0; c < 256; c++)
         p->pcre->has[c] |= set[c] ? bit : 0;
@@ -136,12 +143,16 @@ static bool read_atom(struct pattern *p, struct part *out)
     bool set[256] = {false}, is;
     int byte = (unsigned char)*p->at;
 
-    if (!byte || strchr("*+?{}|)^$", byte))
+    if (byte == '$')
+        return refuse(p, "a pattern without $: a stream has no end to stand at");
+    if (!byte || strchr("*+?{}|)^", byte))
         return false;
     p->at++;
     switch (byte) {
     case '(':
-        if (p->depth == DEPTH_MAX || (*p->at == '?' && p->at[1] != ':'))
+        if (*p->at == '?' && p->at[1] != ':')
+            return refuse(p, "a pattern that looks neither ahead nor behind: of (?…) only (?:…)");
+        if (p->depth == DEPTH_MAX)
             return false;
         p->at += *p->at == '?' ? 2 : 0;
         p->depth++;
@@ -160,6 +171,8 @@ static bool read_atom(struct pattern *p, struct part *out)
             p->at++;
             return add_position(p, set, out);
         }
+        if (*p->at >= '1' && *p->at <= '9')
+            return refuse(p, "a pattern without back references");
         if ((byte = read_escape(p)) < 0)
             return false;
     }
@@ -267,31 +280,44 @@ static void fill_next(struct ips_pcre *pcre)
                 pcre->next[k][value & (value - 1)] | pcre->follow[8 * k + (unsigned)__builtin_ctz(value)];
 }
 
-/* "/PATTERN/FLAGS", without the quotes. */
-bool ips_pcre_read(struct ips_pcre *pcre, char *text)
+/* Behind the pattern, "/FLAGS". */
+static bool read_flags(struct pattern *p, const char *flag)
 {
-    struct pattern p = {.pcre = pcre, .at = text + 1};
+    bool relative = false;
+
+    for (; *flag; flag++) {
+        p->nocase |= *flag == 'i';
+        p->all |= *flag == 's';
+        relative |= *flag == 'R';
+        if (!strchr("isR", *flag))
+            return refuse(p, "no flags but R, i and s");
+    }
+    return relative || refuse(p, "the flag R: a pattern is looked for behind the content before it");
+}
+
+/* "/PATTERN/FLAGS", without the quotes. */
+const char *ips_pcre_read(struct ips_pcre *pcre, char *text)
+{
+    struct pattern p = {.pcre = pcre,
+                        .at = text + 1,
+                        .expected = "a pattern of the subset that the documentation of ips tells of"};
     char *end = strrchr(text, '/');
     struct part whole;
-    bool relative = false;
 
     memset(pcre, 0, sizeof(*pcre));
     if (*text != '/' || end == text)
-        return false;
-    for (const char *flag = end + 1; *flag; flag++) {
-        p.nocase |= *flag == 'i';
-        p.all |= *flag == 's';
-        relative |= *flag == 'R';
-        if (!strchr("isR", *flag))
-            return false;
-    }
+        return "pcre:\"/PATTERN/R\"";
+    if (!read_flags(&p, end + 1))
+        return p.expected;
     *end = 0;
     pcre->anchored = *p.at == '^';
     p.at += pcre->anchored;
-    if (!relative || !read_choice(&p, &whole) || *p.at || whole.empty)
-        return false;
+    if (!read_choice(&p, &whole) || *p.at)
+        return p.expected;
+    if (whole.empty)
+        return "a pattern that matches a byte at least";
     pcre->first = whole.first;
     pcre->last = whole.last;
     fill_next(pcre);
-    return true;
+    return NULL;
 }

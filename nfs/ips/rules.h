@@ -112,6 +112,7 @@ struct ips_line {
     const char *path;
     unsigned line;
     char *at;
+    const char *expected; /* of the option that is read, where it knows better than the table of options */
     struct ft_fault *fault;
 };
 /* "FILE:LINE: 'what is there', expected …". */
@@ -126,8 +127,8 @@ static inline int ips_hex_digit(char c)
 }
 /* What follows the rule's header, from its parenthesis on. */
 int ips_options_read(struct ips_line *l, struct ips_rule *rule);
-/* False: it is none, or not of the subset. `text` is cut up. */
-bool ips_pcre_read(struct ips_pcre *pcre, char *text);
+/* NULL, or what was expected: it is no pattern, or not of the subset. `text` is cut up. */
+const char *ips_pcre_read(struct ips_pcre *pcre, char *text);
 int ips_automata_make(struct ips_rules *rules);
 
 #endif

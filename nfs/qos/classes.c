@@ -74,6 +74,7 @@ static int read_actions(struct fw_words *w, struct pol_class *class)
 
 static int read_limits(struct fw_words *w, struct pol_class *class)
 {
+    const struct pol_limits *limits = &class->limits;
     const char *wrong;
     int rc;
 
@@ -82,8 +83,11 @@ static int read_limits(struct fw_words *w, struct pol_class *class)
     rc = read_limit(w, class, false);
     if (rc == FT_OK && fw_words_take(w, "peak"))
         rc = read_limit(w, class, true);
-    wrong = rc == FT_OK ? pol_limits_wrong(&class->limits, class->bits) : NULL;
-    return wrong ? fw_words_fail(w, wrong) : rc;
+    wrong = rc == FT_OK ? pol_limits_wrong(limits, class->bits) : NULL;
+    if (wrong) /* of the peak: bursts were judged as they were read */
+        return ft_fail(w->fault, FT_EINVAL, "%s:%u: 'peak %lu', expected %s", w->file->path, w->line,
+                       limits->peak.rate, wrong);
+    return rc;
 }
 
 static int read_class(struct fw_words *w, struct pol_classes *classes)

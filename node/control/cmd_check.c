@@ -97,6 +97,17 @@ static void warn_of_addresses(const struct nd_config *config, const char *file)
     }
 }
 
+/* A switch has a station's MAC at the port by which it was heard last, and a wire has none of its own to
+ * tell. */
+static void warn_of_wire(const struct nd_config *config, const char *file)
+{
+    if (config->nodes && config->protect.pair && !config->chain.l3)
+        fprintf(stderr,
+                "%s: warning: without interfaces nothing is announced when the role moves: switches send on "
+                "to the node that had it until they hear each station again\n",
+                file);
+}
+
 /* A start refuses it. Who owns the file is left to that, since it is not known here as whom the node runs. */
 static void warn_of_key(const char *path, const char *file)
 {
@@ -158,6 +169,7 @@ int nd_cmd_check(int argc, char **argv)
         fprintf(stderr, "%s: warning: detect_ms below 20 takes ordinary scheduling delays for failures\n",
                 options.file);
     if (!error) {
+        warn_of_wire(config, options.file);
         warn_of_interfaces(config, options.file);
         warn_of_addresses(config, options.file);
         warn_of_link_files(config, options.file);

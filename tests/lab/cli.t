@@ -150,6 +150,8 @@ mkfifo "$dir/pipe"
 t "check a pipe" 65 "" "^$dir/pipe: not a regular file" check -c "$dir/pipe"
 sed 's/^interfaces:/protect: {mode: off}\n&/' "$dir/pair.yaml" >"$dir/off.yaml"
 t "check a pair without protection" 0 "off.yaml: ok" "warning: protect mode is off: .*node a alone can run$" check -c "$dir/off.yaml"
+sed '/^interfaces:/,/name: out/d' "$dir/pair.yaml" | sed 's/in: net/inside: net/; s/out: net/outside: net/' >"$dir/wire.yaml"
+t "check a pair that is a wire" 0 "wire.yaml: ok" "wire.yaml: warning: without interfaces nothing is announced " check -c "$dir/wire.yaml"
 t "run the standby without protection" 65 "" "^understudy: node b: protect mode is off, expected node a" run -c "$dir/off.yaml" -n b
 sed 's/127.0.0.1:7001/192.0.2.1:7001/' "$dir/pair.yaml" >"$dir/far.yaml"
 t "run without -n where both nodes are of this host" 64 "" 'which node\? Not just one of a \(127.0.0.1\) and b \(127.0.0.1\) has an address of this host, expected -n NAME' run -c "$pair"

@@ -3,7 +3,7 @@
 # The lab makes what it says and removes exactly that, also after a crash half-way.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 13
+plan 16
 
 before=$(ip netns list | sort)
 was_there() { [ -d "$LAB_DIR" ] && echo yes || echo no; }
@@ -44,3 +44,11 @@ wait $up 2>/dev/null
 ok "down after a crash" "$lab" down
 is "nothing is left after that either" "$(ip netns list | sort) $(was_there)" "$before $dir_before"
 ok "down again is no error" "$lab" down
+
+# Nodes that end at once are not waited for.
+LAB_LANES=99 LAB_WAIT=100 "$lab" up >"$work/bad" 2>&1
+is "up with a bad setting fails" $? 1
+is "and says what the nodes said, and how to remove it" \
+    "$(sed 's/;.*//' "$work/bad" | head -n 1) $(grep -c 'lanes is 99, expected a number from 1 to 16' "$work/bad") $(grep -c "down' removes" "$work/bad")" \
+    "lab: both nodes have ended 2 1"
+ok "which it does" "$lab" down

@@ -352,7 +352,7 @@ static void bad_files_are_refused(void)
     refused("class a dscp 1 rate 0 pps burst 1\n", "'0', expected a rate, 1 to 1000000000000");
     refused("class a dscp 1 rate 1 kbps burst 1\n", "'kbps', expected bps or pps");
     refused("class a dscp 1 rate 1 bps burst 1\n", "'1', expected bits, 73728 (one frame) to");
-    refused("class a dscp 1 rate 9 pps burst 1 peak 8 burst 1\n", "expected a peak of at least the rate");
+    refused("class a dscp 1 rate 9 pps burst 1 peak 8 burst 1\n", "'peak 8', expected a peak of at least");
     refused("class a dscp 1 rate 9 pps burst 1 violate drop\n",
             "'violate', expected peak, exceed or the end");
     refused("class a dscp 1 rate 9 pps burst 1 exceed pass\n", "'pass', expected drop or dscp");

@@ -104,8 +104,10 @@ static void the_fields_of_a_takeover_are_read(void **state)
                          "\"replay_done_ns\":5000500000,\"first_release_ns\":5001000000,\"tail_emitted\":1,"
                          "\"tail_suppressed\":2"));
     drill_run.at_ns = nd_now();
+    drill_run.outage_ms = -1;
     assert_int_equal(nd_drill_await_takeover(&drill_under_test, 0, &drill_run), 5001000000);
     assert_string_equal(drill_run.failure, "");
+    assert_float_equal(drill_run.outage_ms, -1, 0); /* which the probe alone knows */
     assert_string_equal(drill_run.reason, "silence");
     assert_float_equal(drill_run.first_packet_ms, 2, 0.001);
     drill_begin(TAKEOVER("\"reason\":\"silence\",\"suspected_ns\":4999000000,\"decided_ns\":5000000000,"

@@ -253,7 +253,6 @@ static bool note_takeover(struct nd_drill_run *r, const json_t *t)
     r->detect_ms = nd_drill_ms(r->at_ns, suspected);
     r->replay_ms = nd_drill_ms(r->decided_ns, replayed);
     r->first_packet_ms = nd_drill_ms(suspected, released);
-    r->outage_ms = nd_drill_ms(r->at_ns, released);
     return r->reason[0] != 0;
 }
 
