@@ -201,7 +201,7 @@ static int open_capture(FILE **out, const char *file, struct ft_fault *fault)
 }
 
 int nd_tape_read(struct nd_tape *tape, const char *file, const struct nf_chain_config *chain,
-                 struct ft_fault *fault)
+                 const struct nf_networks *inside, struct ft_fault *fault)
 {
     char why[PCAP_ERRBUF_SIZE] = "";
     FILE *f;
@@ -229,7 +229,7 @@ int nd_tape_read(struct nd_tape *tape, const char *file, const struct nf_chain_c
         error = read_records(tape, pcap, plain, file, fault);
     pcap_close(pcap); /* and the file */
     if (!error)
-        error = nd_tape_sides(tape, chain, fault);
+        error = nd_tape_sides(tape, chain, inside, fault);
     if (error)
         nd_tape_free(tape);
     return error;

@@ -101,7 +101,8 @@ static int read_inputs(struct nd_replay *r)
     if (error == FT_EINVAL)
         return nd_usage("replay", "%s", fault.text);
     if (!error)
-        error = nd_tape_read(&r->tape, o->input, &r->config->chain, &fault);
+        error = nd_tape_read(&r->tape, o->input, &r->config->chain,
+                             o->inside.ipv4.count + o->inside.count ? &o->inside : NULL, &fault);
     if (error) {
         fprintf(stderr, "%s\n", fault.text);
         return nd_exit_of_file(error);

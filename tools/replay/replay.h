@@ -29,8 +29,9 @@ struct nd_replay_options {
     unsigned kill_count;
     unsigned lanes; /* 0: the file's */
     bool no_input_keeper, json;
-    bool speed; /* measure replay beside live work, see replay/speed.c */
-    bool fast;  /* without the audit */
+    struct nf_networks inside; /* where clients are; empty: the chain's NAT says it */
+    bool speed;                /* measure replay beside live work, see replay/speed.c */
+    bool fast;                 /* without the audit */
     uint64_t seed;
     const char *log[ND_LOGS_MAX + 1]; /* --log: execute what was recorded there, in place of a capture; NULL
                                          ends it */
