@@ -11,7 +11,7 @@ chains
 
 python3 tests/lab/mkpcap.py "$dir/made.pcap" 12000 1500
 keys="altered crashed delta_bytes dependencies differences dropped duplicated equivalent failovers first frames_foreign frames_refused frames_sent input"
-keys="$keys kills_beyond log_bytes lost nfs reference_digest released reordered run_digest suppressed"
+keys="$keys kills_beyond log_bytes lost nfs reference_digest released reordered rows run_digest suppressed"
 run -c "$dir/chain/nat.yaml" "$dir/made.pcap"
 ok "a capture of our own through nat, firewall, monitor" $? "$(cat "$dir/json")"
 [ "$(fact 'keys | join(" ")')" = "$keys" ]
@@ -177,6 +177,7 @@ refused "a directory without recordings" 65 "no recording, expected files" -c "$
 refused "a directory" 65 "expected a capture" -c "$chain" "$dir"
 refused "a capture that is not there" 65 "nowhere.pcap: No such file" -c "$chain" "$dir/nowhere.pcap"
 refused "a chain that is not there" 65 "nowhere.yaml" -c "$dir/nowhere.yaml" "$made"
+refused "rows of an NF that is not there" 64 "--show dpi: no NF of this chain" -c "$chain" --show dpi "$made"
 refused "no chain" 64 "expected -c FILE" "$made"
 refused "no capture" 64 "expected IN.pcap" -c "$chain"
 refused "two captures" 64 "unexpected argument" -c "$chain" "$made" "$made"

@@ -110,7 +110,8 @@ static const struct nd_option rows[] = {
              "begin"},
     {"until", 0, ND_OPTION_OTHER, .read = read_until, .value = "LANE:SEQ|TIME",
      .help = "with --log: stop there"},
-    {"show", 0, ND_OPTION_TEXT, AT(show), .value = "NF", .help = "with --log: what `show NF` says there"},
+    {"show", 0, ND_OPTION_TEXT, AT(show), .value = "NF",
+     .help = "what `show NF` says at the end; with --log: at the moment"},
     {"diff", 0, ND_OPTION_FLAG, AT(diff),
      .help = "with --at and --until: rows of the NFs and counters that differ between the two"},
     {"inputs", 0, ND_OPTION_TEXT, AT(inputs), .value = "IN.pcap",
@@ -128,9 +129,9 @@ const struct nd_syntax nd_replay_syntax = {"replay", rows, "[IN.pcap]", 0, 1};
 /* What only a capture needs has no sense with a log, and the other way round. */
 static int check_log(const struct nd_replay_options *o, const struct nd_arguments *rest)
 {
-    if (!o->log[0] && (o->at.kind || o->until.kind || o->show || o->inputs || o->diff))
+    if (!o->log[0] && (o->at.kind || o->until.kind || o->inputs || o->diff))
         return nd_usage("replay",
-                        "--at, --until, --show, --inputs or --diff without --log, expected a log with them");
+                        "--at, --until, --inputs or --diff without --log, expected a log with them");
     if (o->gdb && !o->crash && o->at.kind != ND_MOMENT_INPUT)
         return nd_usage("replay", "--gdb, expected --crash, or --log and --at LANE:SEQ with it");
     if (o->crash && (o->at.kind || o->until.kind || o->show || o->inputs || o->diff || o->output))

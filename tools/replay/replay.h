@@ -11,6 +11,8 @@
 #include "tools/replay/moment.h"
 #include "tools/replay/sums.h"
 
+#include <jansson.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 #define ND_KILLS_MAX 64u
@@ -119,6 +121,8 @@ struct nd_replay {
     struct nd_keeper_counts counts;
     struct nd_capture_file written; /* -w */
     struct nd_reference reference;
+    FILE *shown;  /* --show: the rows as JSON, written by the reference's process; NULL: none */
+    json_t *rows; /* of --show, at the end of the reference; else empty */
     struct nd_speed speed;
 
     struct {
