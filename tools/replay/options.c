@@ -100,7 +100,7 @@ static const struct nd_option rows[] = {
     {"speed", 0, ND_OPTION_FLAG, AT(speed), .help = "measure replay beside live work"},
     {"fast", 0, ND_OPTION_FLAG, AT(fast), .help = "without the audit of what NFs write and read"},
     {"inside", 0, ND_OPTION_OTHER, .read = read_inside, .value = "NETWORK[,NETWORK]...",
-     .help = "where the clients are, in place of nat's `inside`"},
+     .help = "in place of nat's `inside`: which side packets come from"},
     ND_OPTION_FILE_ROW(AT(config), "chain"),
     {"write", 'w', ND_OPTION_TEXT, AT(output), .value = "OUT.pcap", .help = "write what left the chain"},
     {"log", 0, ND_OPTION_OTHER, .read = read_log, .again = true, .value = "DIR",

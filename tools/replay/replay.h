@@ -31,7 +31,7 @@ struct nd_replay_options {
     unsigned kill_count;
     unsigned lanes; /* 0: the file's */
     bool no_input_keeper, json;
-    struct nf_networks inside; /* where clients are; empty: the chain's NAT says it */
+    struct nf_networks inside; /* networks inside; empty: the chain's NAT says them */
     bool speed;                /* measure replay beside live work, see replay/speed.c */
     bool fast;                 /* without the audit */
     uint64_t seed;
