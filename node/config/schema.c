@@ -215,7 +215,6 @@ static bool read_plain(const struct nd_yaml *v, const struct nf_param *p, void *
     case ND_INTERFACE:
         return nd_parse_prefix(v->text, out) && ((struct nf_prefix *)out)->mask;
     case ND_IPV6:
-    case ND_NETWORK46:
     case ND_NETWORK6:
     case ND_INTERFACE6:
         return read_prefix6(v->text, p, out);
@@ -263,19 +262,14 @@ static int read_networks(const struct nd_yaml *v, const char *what, const struct
                          struct nf_prefixes *ipv4, struct nf_networks *any, struct ft_fault *fault)
 {
     const struct nf_param entry = {.kind = any ? ND_KIND(ND_NETWORK46) : ND_KIND(ND_NETWORK)};
-    struct nd_prefix6 prefix;
 
     if (v->kind != ND_YAML_LIST || v->count > NF_PREFIXES_MAX)
         return refuse_value(fault, v, what, p);
     for (const struct nd_yaml *e = v->first; e; e = e->next) {
-        if (e->kind == ND_YAML_TEXT && read_network(e->text, &ipv4->list[ipv4->count])) {
-            ipv4->count++;
-        } else if (any && e->kind == ND_YAML_TEXT && read_prefix6(e->text, &entry, &prefix)) {
-            memcpy(any->ipv6[any->count].addr, prefix.addr, 16);
-            any->ipv6[any->count++].bits = prefix.bits;
-        } else {
+        if (e->kind != ND_YAML_TEXT ||
+            !(any ? nd_parse_network(e->text, any) : read_network(e->text, &ipv4->list[ipv4->count])))
             return refuse_value(fault, e, what, &entry);
-        }
+        ipv4->count += !any;
     }
     return 0;
 }

@@ -64,7 +64,9 @@ bool nd_parse_ipv4(const char *text, uint32_t *addr);
 const struct nd_yaml *nd_parse_hosts(const struct nd_yaml *value, struct nf_hosts *hosts);
 bool nd_parse_prefix(const char *text, struct nf_prefix *prefix);   /* addr keeps its host bits */
 bool nd_parse_prefix6(const char *text, struct nd_prefix6 *prefix); /* the same */
-bool nd_parse_hop6(const char *text, struct nd_hop6 *hop);          /* ADDRESS or ADDRESS%INTERFACE */
+/* Adds A.B.C.D/N or a network of IPv6, without host bits, to a set that has room. */
+bool nd_parse_network(const char *text, struct nf_networks *set);
+bool nd_parse_hop6(const char *text, struct nd_hop6 *hop); /* ADDRESS or ADDRESS%INTERFACE */
 bool nd_parse_range(const char *text, struct nf_range *range);
 bool nd_parse_mac(const char *text, uint8_t mac[6]);
 bool nd_parse_endpoint(const char *text, struct nd_endpoint *endpoint);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Parsers of single values: numbers, addresses, names. They take a whole text or refuse it. */
 #include "node/config/schema.h"
+#include "nflib/net/ipv6.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -66,6 +67,24 @@ bool nd_parse_prefix6(const char *text, struct nd_prefix6 *prefix)
         return false;
     prefix->bits = (uint8_t)bits;
     return inet_pton(AF_INET6, head, prefix->addr) == 1;
+}
+
+bool nd_parse_network(const char *text, struct nf_networks *set)
+{
+    struct nf_prefix *ipv4 = &set->ipv4.list[set->ipv4.count];
+    struct nf_prefix6 *ipv6 = &set->ipv6[set->count];
+    struct nd_prefix6 prefix;
+
+    if (nd_parse_prefix(text, ipv4)) {
+        set->ipv4.count += !(ipv4->addr & ~ipv4->mask);
+        return !(ipv4->addr & ~ipv4->mask);
+    }
+    if (!nd_parse_prefix6(text, &prefix) || nf_ipv6_has_host_bits(prefix.addr, prefix.bits))
+        return false;
+    memcpy(ipv6->addr, prefix.addr, sizeof(ipv6->addr));
+    ipv6->bits = prefix.bits;
+    set->count++;
+    return true;
 }
 
 bool nd_parse_hop6(const char *text, struct nd_hop6 *hop)

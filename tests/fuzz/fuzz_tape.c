@@ -66,7 +66,7 @@ static void run(const uint8_t *data, size_t size)
 
     open_once();
     snprintf(path, sizeof(path), "%s", fuzz_file("capture", data, size));
-    if (nd_tape_read(&tape, path, &config->chain, &fault)) {
+    if (nd_tape_read(&tape, path, &config->chain, NULL, &fault)) {
         FUZZ_MUST(strncmp(fault.text, path, strlen(path)) == 0 && !strchr(fault.text, '\n'),
                   "refused by '%s'", fault.text);
         return;

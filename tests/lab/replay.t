@@ -11,7 +11,7 @@ chains
 
 python3 tests/lab/mkpcap.py "$dir/made.pcap" 12000 1500
 keys="altered crashed delta_bytes dependencies differences dropped duplicated equivalent failovers first frames_foreign frames_refused frames_sent input"
-keys="$keys kills_beyond log_bytes lost nfs reference_digest released reordered run_digest suppressed"
+keys="$keys kills_beyond log_bytes lost nfs reference_digest released reordered rows run_digest suppressed"
 run -c "$dir/chain/nat.yaml" "$dir/made.pcap"
 ok "a capture of our own through nat, firewall, monitor" $? "$(cat "$dir/json")"
 [ "$(fact 'keys | join(" ")')" = "$keys" ]
@@ -150,6 +150,28 @@ head -c 24 "$made" >"$dir/none.pcap"
 refused "an option twice" 64 "option --mode twice, expected once" -c "$chain" --mode log --mode log "$dir/short.pcap"
 refused "a capture cut off" 65 "short.pcap:offset [1-9][0-9]*: truncated.*, expected a whole record" -c "$chain" "$dir/short.pcap"
 refused "a corrupt record" 65 "bad.pcap:offset 24: .*, expected" -c "$chain" "$dir/bad.pcap"
+# A time stamp in a record of pcap: seconds, and microseconds or nanoseconds, as the file's first word says.
+stamped() { # NAME MAGIC SECONDS FRACTION [ENDIAN]
+    python3 -c '
+import struct, sys
+out, magic, seconds, fraction, end = sys.argv[1], *(int(word, 16) for word in sys.argv[2:5]), sys.argv[5]
+with open(out, "wb") as f:
+    f.write(struct.pack(end + "IHHiIII", magic, 2, 4, 0, 0, 65535, 1))
+    for sub in (0, fraction):
+        f.write(struct.pack(end + "IIII", seconds if sub else 0, sub, 60, 60) + bytes(60))' "$dir/$1.pcap" "$2" "$3" "$4" "${5:-<}"
+}
+stamped micro A1B2C3D4 3E8 F4240
+stamped other A1B2C3D4 3E8 F4240 '>'
+stamped nano A1B23C4D 3E8 3B9ACA00
+stamped late A1B2C3D4 F0000000 5
+refused "a million microseconds" 65 "micro.pcap:offset 100: a time stamp with 1000000 microseconds, expected 0 to 999999$" -c "$chain" "$dir/micro.pcap"
+refused "the same in the other order" 65 "other.pcap:offset 100: a time stamp with 1000000 microseconds, expected 0 to 999999$" -c "$chain" "$dir/other.pcap"
+refused "1e9 nanoseconds" 65 "nano.pcap:offset 100: a time stamp with 1000000000 nanoseconds, expected 0 to 999999999$" -c "$chain" "$dir/nano.pcap"
+refused "a time before 1970" 65 "late.pcap:offset 100: a time stamp with -268435456 seconds, expected 0 .1970. to 10000000000 .2286.$" -c "$chain" "$dir/late.pcap"
+stamped micro A1B2C3D4 3E8 F423F
+stamped nano A1B23C4D 3E8 3B9AC9FF
+run -c "$dir/chain/monitor.yaml" "$dir/micro.pcap" && run -c "$dir/chain/monitor.yaml" "$dir/nano.pcap" && [ "$(fact .input)" = 2 ]
+ok "the last of each second are times" $? "$(cat "$dir/json")"
 refused "half a header" 65 "stub.pcap:offset 0: .*, expected a capture" -c "$chain" "$dir/stub.pcap"
 refused "an empty file" 65 "empty.pcap:offset 0: .*, expected a capture" -c "$chain" "$dir/empty.pcap"
 refused "another format" 65 "nat.yaml:offset 0: .*, expected a capture" -c "$chain" "$chain"
@@ -177,6 +199,7 @@ refused "a directory without recordings" 65 "no recording, expected files" -c "$
 refused "a directory" 65 "expected a capture" -c "$chain" "$dir"
 refused "a capture that is not there" 65 "nowhere.pcap: No such file" -c "$chain" "$dir/nowhere.pcap"
 refused "a chain that is not there" 65 "nowhere.yaml" -c "$dir/nowhere.yaml" "$made"
+refused "rows of an NF that is not there" 64 "--show dpi: no NF of this chain" -c "$chain" --show dpi "$made"
 refused "no chain" 64 "expected -c FILE" "$made"
 refused "no capture" 64 "expected IN.pcap" -c "$chain"
 refused "two captures" 64 "unexpected argument" -c "$chain" "$made" "$made"

@@ -155,6 +155,41 @@ sed 's/10.0.0.0\/8, //' "$dir/chain/nat.yaml" >"$dir/chain/other.yaml"
 grep -qE '^  monitor  +all counters 0$' "$dir/out"
 ok "an NF that never ran is seen" $? "$(cat "$dir/out")"
 
+# ---- what --show says ----------------------------------------------------------------------------------------------------
+
+# Packet i of the short frames has 18 bytes from i & 255 on, so 0 1 2 3 is in those that begin with 0 or with 242 and more.
+hits=0
+for ((i = 0; i < 2000; i++)); do ((i % 256 == 0 || i % 256 >= 242)) && hits=$((hits + 1)); done
+cat >"$dir/chain/ips.rules" <<'END'
+alert udp any any -> any 7 (msg:"four bytes"; content:"|00 01 02 03|"; sid:11;)
+alert udp any any -> any 8 (msg:"no such port"; content:"|00 01 02 03|"; sid:12;)
+END
+cat >"$dir/chain/ips.yaml" <<END
+chain: { name: ips, lanes: 1, nfs: [ ips: { rules: ips.rules }, monitor: { max_flows: 4096 } ] }
+END
+for mode in off log delta; do
+    for lanes in 1 2; do
+        kills=()
+        [ $mode = off ] || kills=(--kill primary@700 --kill primary@1400)
+        run --mode $mode --lanes $lanes "${kills[@]}" --show ips -c "$dir/chain/ips.yaml" "$dir/short.pcap" && [ "$(fact '[.rows[] |
+            select(.rule) | {rule, hits}] | group_by(.rule) | map("\(.[0].rule) \(map(.hits) | add)") | join(", ")')" = "11 $hits, 12 0" ] &&
+            [ "$(fact '.nfs.ips.counters.matches')" = $hits ]
+        ok "--show says which rule matched $hits times and which never, mode $mode, $lanes lanes" $? "$(cat "$dir/json")"
+        [ "$(fact '[.rows[] | .lane] | unique | length')" = $lanes ] &&
+            [ "$(fact '[.rows[] | .lane] | unique | .[0]')" = "$([ $lanes = 1 ] && echo null || echo 0)" ]
+        ok "and of which lane, if there are several" $? "$(cat "$dir/json")"
+    done
+done
+run --show monitor -c "$dir/chain/ips.yaml" "$dir/short.pcap"
+"$understudy" replay --show monitor -c "$dir/chain/ips.yaml" "$dir/short.pcap" >"$dir/out" 2>"$dir/err" &&
+    cmp -s <(sed -n '/^monitor$/,$p' "$dir/out") \
+        <(echo monitor && fact '.rows[] | "  " + (to_entries | map("\(.key)=\(.value)") | join(" "))')
+ok "for people the same rows behind the table" $? "$(cat "$dir/out")"
+[ "$(fact '.rows | length')" = 360 ] && [ "$(fact '[.rows[].packets] | add')" = 2000 ]
+ok "of the monitor all 360 flows with their 2000 packets" $? "$(cat "$dir/json")"
+run -c "$dir/chain/ips.yaml" "$dir/short.pcap" && [ "$(fact '.rows | length')" = 0 ]
+ok "without it no rows" $? "$(cat "$dir/json")"
+
 # ---- captures of -i any ------------------------------------------------------------------------------------------------
 
 for link in 113:LINUX_SLL 276:LINUX_SLL2; do

@@ -321,7 +321,7 @@ int nd_load_read(struct nd_load *load, const char *file, const struct nf_chain_c
                  struct ft_fault *fault)
 {
     struct nd_tape tape;
-    int error = nd_tape_read(&tape, file, chain, fault);
+    int error = nd_tape_read(&tape, file, chain, NULL, fault);
 
     *load = (struct nd_load){.flows = 0};
     if (error)

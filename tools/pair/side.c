@@ -81,14 +81,23 @@ static int side_by_flow(void **flows, const struct nf_packet *p, uint8_t *side)
     return 0;
 }
 
+/* The packet's source, or its destination, is in one of the networks. */
+static bool is_inside(const struct nf_networks *inside, const struct nf_packet *p, bool destination)
+{
+    if (p->flags & NF_P_IPV4)
+        return nf_prefixes_has(&inside->ipv4, destination ? p->daddr : p->saddr);
+    return p->flags & NF_P_IPV6_READ &&
+           nf_networks_has6(inside, nf_packet_ipv6_addresses(p) + (destination ? 16 : 0));
+}
+
+static uint8_t side_by_networks(const struct nf_networks *inside, const struct nf_packet *p)
+{
+    return is_inside(inside, p, false) ? NF_INSIDE : is_inside(inside, p, true) ? NF_OUTSIDE : UNKNOWN;
+}
+
 static uint8_t side_by_nat(const struct nat_config *nat, const struct nf_packet *p)
 {
-    if (!nat || !(p->flags & NF_P_IPV4))
-        return UNKNOWN;
-    if (nf_prefixes_has(&nat->inside, p->saddr))
-        return NF_INSIDE;
-    return nf_prefixes_has(&nat->inside, p->daddr) || nat_outside_has(&nat->outside, p->daddr) ? NF_OUTSIDE
-                                                                                               : UNKNOWN;
+    return nat && p->flags & NF_P_IPV4 && nat_outside_has(&nat->outside, p->daddr) ? NF_OUTSIDE : UNKNOWN;
 }
 
 static uint8_t side_by_nat64(const struct nat64_config *nat, const struct nf_packet *p)
@@ -106,10 +115,12 @@ const void *nd_nf_config(const struct nf_chain_config *chain, const char *name)
     return NULL;
 }
 
-int nd_tape_sides(struct nd_tape *tape, const struct nf_chain_config *chain, struct ft_fault *fault)
+int nd_tape_sides(struct nd_tape *tape, const struct nf_chain_config *chain, const struct nf_networks *inside,
+                  struct ft_fault *fault)
 {
     const struct nat_config *nat = nd_nf_config(chain, "nat");
     const struct nat64_config *nat64 = nd_nf_config(chain, "nat64");
+    const struct nf_networks of_nat = {.ipv4 = nat ? nat->inside : (struct nf_prefixes){0}};
     void *flows = NULL;
     int error = 0;
 
@@ -118,7 +129,9 @@ int nd_tape_sides(struct nd_tape *tape, const struct nf_chain_config *chain, str
         struct nf_packet p = {.data = tape->bytes + in->at, .len = in->wire, .have = in->have};
 
         nf_packet_parse(&p);
-        in->side = side_by_nat(nat, &p);
+        in->side = side_by_networks(inside ? inside : &of_nat, &p);
+        if (in->side == UNKNOWN)
+            in->side = side_by_nat(nat, &p);
         if (in->side == UNKNOWN)
             in->side = side_by_nat64(nat64, &p);
         if (in->side == UNKNOWN)

@@ -20,6 +20,7 @@
 #define TIMER_STEP  100000000ull       /* ns between empty bursts */
 #define TIMER_MAX   256u               /* empty bursts in a pause, at most */
 #define FRAME_MIN   14u
+#define MICROSECOND 1000u         /* ns */
 #define SECONDS_MAX 10000000000ll /* year 2286: what is beyond is damage */
 #define LINK_TYPE   20u           /* where a pcap file names it */
 #define PCAP_HEAD   24u           /* bytes before the first packet of a pcap file */
@@ -122,33 +123,44 @@ static int refuse_damage(struct ft_fault *fault, const char *file, long offset, 
                    offset < 0 ? 0 : offset, what, expected);
 }
 
-/* One record's claims. */
-static int check_record(const struct pcap_pkthdr *head, const char *file, long offset, struct ft_fault *fault)
+/* One record's claims. `unit`: of the fraction of its time stamp. */
+static int check_record(const struct pcap_pkthdr *head, uint32_t unit, const char *file, long offset,
+                        struct ft_fault *fault)
 {
-    char what[100];
+    const char *name = unit == MICROSECOND ? "microseconds" : "nanoseconds";
+    char what[100], most[40];
 
     if (head->caplen > head->len) {
         snprintf(what, sizeof(what), "%u bytes captured of a frame of %u", head->caplen, head->len);
         return refuse_damage(fault, file, offset, what, "no more than the frame has");
     }
-    if (head->ts.tv_sec < 0 || head->ts.tv_sec > SECONDS_MAX || head->ts.tv_usec < 0 ||
-        head->ts.tv_usec >= (long)SECOND)
-        return refuse_damage(fault, file, offset, "a time stamp beyond the year 2286", "a time since 1970");
+    if (head->ts.tv_sec < 0 || head->ts.tv_sec > SECONDS_MAX) {
+        snprintf(what, sizeof(what), "a time stamp with %ld seconds", head->ts.tv_sec);
+        return refuse_damage(fault, file, offset, what, "0 (1970) to 10000000000 (2286)");
+    }
+    if (head->ts.tv_usec < 0 || head->ts.tv_usec >= (long)SECOND) {
+        snprintf(what, sizeof(what), "a time stamp with %ld %s", head->ts.tv_usec / unit, name);
+        snprintf(most, sizeof(most), "0 to %llu", SECOND / unit - 1);
+        return refuse_damage(fault, file, offset, what, most);
+    }
     return 0;
 }
 
-/* pcapng, and what else libpcap knows: only the file itself tells where we are. */
-static bool is_plain(FILE *f)
+/* What a fraction of a second counts in a file of pcap, in ns, as its head says. 0: pcapng, and what else
+ * libpcap knows: only the file itself tells where we are. */
+static uint32_t unit_of(FILE *f)
 {
     uint32_t magic = 0;
-    bool plain = fread(&magic, sizeof(magic), 1, f) == 1 &&
-                 (magic == 0xa1b2c3d4 || magic == 0xd4c3b2a1 || magic == 0xa1b23c4d || magic == 0x4d3cb2a1);
 
+    if (fread(&magic, sizeof(magic), 1, f) != 1)
+        magic = 0;
     rewind(f);
-    return plain;
+    return magic == 0xa1b2c3d4 || magic == 0xd4c3b2a1   ? MICROSECOND
+           : magic == 0xa1b23c4d || magic == 0x4d3cb2a1 ? 1
+                                                        : 0;
 }
 
-static int read_records(struct nd_tape *tape, pcap_t *pcap, bool plain, const char *file,
+static int read_records(struct nd_tape *tape, pcap_t *pcap, uint32_t unit, const char *file,
                         struct ft_fault *fault)
 {
     uint64_t last = 0, time = 0;
@@ -161,7 +173,7 @@ static int read_records(struct nd_tape *tape, pcap_t *pcap, bool plain, const ch
     for (; !error && (rc = pcap_next_ex(pcap, &head, &data)) == 1; offset += PCAP_RECORD + head->caplen) {
         uint64_t stamp = (uint64_t)head->ts.tv_sec * SECOND + (uint64_t)head->ts.tv_usec;
 
-        error = check_record(head, file, plain ? offset : -1, fault);
+        error = check_record(head, unit ? unit : 1, file, unit ? offset : -1, fault);
         if (error)
             break;
         if (!began)
@@ -175,7 +187,7 @@ static int read_records(struct nd_tape *tape, pcap_t *pcap, bool plain, const ch
             error = ft_fail(fault, FT_ENOMEM, "%.100s: no memory for the capture", file);
     }
     if (!error && rc != PCAP_ERROR_BREAK)
-        error = refuse_damage(fault, file, plain ? offset : ftell(pcap_file(pcap)), pcap_geterr(pcap),
+        error = refuse_damage(fault, file, unit ? offset : ftell(pcap_file(pcap)), pcap_geterr(pcap),
                               "a whole record");
     return error;
 }
@@ -201,18 +213,18 @@ static int open_capture(FILE **out, const char *file, struct ft_fault *fault)
 }
 
 int nd_tape_read(struct nd_tape *tape, const char *file, const struct nf_chain_config *chain,
-                 struct ft_fault *fault)
+                 const struct nf_networks *inside, struct ft_fault *fault)
 {
     char why[PCAP_ERRBUF_SIZE] = "";
     FILE *f;
     pcap_t *pcap;
-    bool plain;
+    uint32_t unit;
     int error = open_capture(&f, file, fault);
 
     *tape = (struct nd_tape){.frame_max = chain->frame_max};
     if (error)
         return error;
-    plain = is_plain(f);
+    unit = unit_of(f);
     pcap = pcap_fopen_offline_with_tstamp_precision(f, PCAP_TSTAMP_PRECISION_NANO, why);
     if (!pcap) {
         error = refuse_damage(fault, file, 0, why, "a capture in pcap or pcapng format");
@@ -226,10 +238,10 @@ int nd_tape_read(struct nd_tape *tape, const char *file, const struct nf_chain_c
         error = refuse_damage(fault, file, LINK_TYPE, why, "Ethernet, LINUX_SLL or LINUX_SLL2");
     }
     if (!error)
-        error = read_records(tape, pcap, plain, file, fault);
+        error = read_records(tape, pcap, unit, file, fault);
     pcap_close(pcap); /* and the file */
     if (!error)
-        error = nd_tape_sides(tape, chain, fault);
+        error = nd_tape_sides(tape, chain, inside, fault);
     if (error)
         nd_tape_free(tape);
     return error;

@@ -47,9 +47,10 @@ struct nd_tape {
 /*
  * Reads a capture (pcap or pcapng) of Ethernet, or of Linux's `-i any` (pair/cooked.h). "FILE:offset N: what,
  * what was expected" in `fault`: FT_EMALFORMED (foreign, corrupt, truncated), FT_ENOENT, FT_EPERM, FT_ENOMEM.
+ * `inside`: see nd_tape_sides.
  */
 int nd_tape_read(struct nd_tape *tape, const char *file, const struct nf_chain_config *chain,
-                 struct ft_fault *fault);
+                 const struct nf_networks *inside, struct ft_fault *fault);
 void nd_tape_free(struct nd_tape *tape);
 
 /* Copies an input's frame, all `wire` bytes of it, to `out`. */
@@ -80,12 +81,14 @@ int nd_tape_deal(const struct nd_tape *tape, struct nd_tape_lanes lanes, struct 
 /* ---- pair/side.c ---- */
 
 /*
- * On which side each input arrives, into inputs[].side. With a NAT in the chain: a source among its inside
- * prefixes is inside; a destination among them, or the outside address, is outside. Where that does not tell:
- * who sent the first packet of a flow is inside, its other end outside. (A flow here is the addresses and
- * ports of TCP and UDP; the addresses alone for fragments and other protocols; the MACs for all else.)
+ * On which side each input arrives, into inputs[].side. What has a source in the networks `inside` (NULL:
+ * those of the chain's NAT) comes from inside; else what has its destination there, or at the NAT's outside
+ * address, from outside. Where that does not tell: who sent the first packet of a flow is inside, its other
+ * end outside. (A flow here is the addresses and ports of TCP and UDP on IPv4; the addresses alone for its
+ * fragments and other protocols; the MACs for all else.)
  */
-int nd_tape_sides(struct nd_tape *tape, const struct nf_chain_config *chain, struct ft_fault *fault);
+int nd_tape_sides(struct nd_tape *tape, const struct nf_chain_config *chain, const struct nf_networks *inside,
+                  struct ft_fault *fault);
 
 /* What the chain's file says of the first NF of this name; NULL: there is none. */
 const void *nd_nf_config(const struct nf_chain_config *chain, const char *name);

@@ -8,6 +8,7 @@
 #include "node/control/options.h"
 #include "node/control/pair.h"
 #include "tools/replay/crash.h"
+#include "tools/replay/shown.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,11 +102,14 @@ static int read_inputs(struct nd_replay *r)
     if (error == FT_EINVAL)
         return nd_usage("replay", "%s", fault.text);
     if (!error)
-        error = nd_tape_read(&r->tape, o->input, &r->config->chain, &fault);
+        error = nd_tape_read(&r->tape, o->input, &r->config->chain,
+                             o->inside.ipv4.count + o->inside.count ? &o->inside : NULL, &fault);
     if (error) {
         fprintf(stderr, "%s\n", fault.text);
         return nd_exit_of_file(error);
     }
+    if (o->show && !nd_shown_known(&r->config->chain, o->show))
+        return nd_usage("replay", "--show %.40s: no NF of this chain, expected one", o->show);
     error = check_kills(r);
     if (!error && o->speed && r->config->chain.lanes > 1)
         error = nd_usage("replay", "--speed with %u lanes, expected one", r->config->chain.lanes);
@@ -115,6 +119,25 @@ static int read_inputs(struct nd_replay *r)
     if (error)
         fprintf(stderr, "understudy replay: %s\n", fault.text);
     return !error ? 0 : error == FT_EIO ? ND_DATA : ND_SOFTWARE;
+}
+
+/* The reference, and what it shows: nothing if the chain ended its process. */
+static int run_reference(struct nd_replay *r, struct ft_fault *fault)
+{
+    int error = 0;
+
+    if (r->options->show && !(r->shown = tmpfile()))
+        return ft_fail(fault, FT_EIO, "no file for what '%.40s' shows", r->options->show);
+    error = nd_reference_run(&r->reference, r, fault);
+    if (r->shown) {
+        rewind(r->shown);
+        r->rows = json_loadf(r->shown, 0, NULL);
+        fclose(r->shown);
+        r->shown = NULL;
+    }
+    if (!r->rows)
+        r->rows = json_array();
+    return error ? error : nd_reference_trace(&r->reference, r, fault);
 }
 
 static int run_and_judge(struct nd_replay *r)
@@ -127,9 +150,7 @@ static int run_and_judge(struct nd_replay *r)
     if (!error)
         error = nd_capture_finish(&r->written, &fault);
     if (!error)
-        error = nd_reference_run(&r->reference, r, &fault);
-    if (!error)
-        error = nd_reference_trace(&r->reference, r, &fault);
+        error = run_reference(r, &fault);
     nd_nodes_close(r);
     if (!error && r->options->speed)
         error = nd_speed_measure(&r->speed, &r->tape, r->config, r->options->seed, &fault);
@@ -164,6 +185,7 @@ int nd_cmd_replay(int argc, char **argv)
     if (!code)
         code = run_and_judge(&r);
     close_lanes(&r);
+    json_decref(r.rows);
     nd_config_free(r.config);
     return code;
 }

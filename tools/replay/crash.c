@@ -290,7 +290,7 @@ static int choose_inputs(struct again *a, const struct nd_replay_options *o, str
     instead.mode = instead.standby = -1;
     snprintf(file, sizeof(file), "%s/inputs.pcapng", a->report.directory);
     error = nd_replay_config(&a->log.config, &instead, 0, fault);
-    return error ? error : nd_tape_read(&a->tape, file, &a->log.config->chain, fault);
+    return error ? error : nd_tape_read(&a->tape, file, &a->log.config->chain, NULL, fault);
 }
 
 /* What a debugger needs to know beforehand. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Executes recorded bursts again: a region, a snapshot, and lanes that replay, file by file. */
 #include "tools/replay/log.h"
+#include "tools/replay/shown.h"
 #include "ftcore/record/message.h"
 #include "ftcore/record/runs.h"
 #include "nflib/chain/chain.h"
@@ -273,15 +274,6 @@ static int run_files(struct nd_log *log, int *code, struct ft_fault *fault)
 
 /* ---- the command ------------------------------------------------------------------------------- */
 
-static bool is_module(const struct nd_log *log, const char *name)
-{
-    bool is = false;
-
-    for (unsigned i = 0; i < log->config->chain.count; i++)
-        is |= strcmp(log->config->chain.nfs[i].module->name, name) == 0;
-    return is;
-}
-
 /* Lanes for log->files, if they are of this chain. */
 static int prepare_chain(struct nd_log *log, struct ft_fault *fault)
 {
@@ -337,7 +329,7 @@ static int open_log(struct nd_log *log, int *code, struct ft_fault *fault)
     if (error || *code)
         return error;
     error = prepare_chain(log, fault);
-    if (!error && log->options->show && !is_module(log, log->options->show))
+    if (!error && log->options->show && !nd_shown_known(&log->config->chain, log->options->show))
         error = ft_fail(fault, FT_EINVAL, "--show %.40s: no NF of this chain", log->options->show);
     if (!error)
         error = make_lanes(log, fault);

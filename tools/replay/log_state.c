@@ -3,45 +3,18 @@
  * two moments. */
 #include "nflib/chain/chain.h"
 #include "tools/replay/log.h"
+#include "tools/replay/shown.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define PAGE_BYTES (256u << 10)
-
-/* All rows of the NF in all lanes, each with its lane if there are several, appended to `rows`. */
+/* Of all lanes. */
 static int add_rows(const struct nd_log *log, const char *name, json_t *rows, struct ft_fault *fault)
 {
-    char *page = malloc(PAGE_BYTES);
-    int error = page ? 0 : ft_fail(fault, FT_ENOMEM, "no memory for what '%s' shows", name);
+    int error = 0;
 
-    for (unsigned l = 0; !error && l < log->lanes; l++) {
-        const struct nf *nf = nf_chain_find(log->node.lane[l].chain, name);
-        uint64_t cursor = 0;
-        bool more = nf->module->show != NULL;
-
-        while (!error && more) {
-            struct nf_show *out = nf_show_begin(page, PAGE_BYTES);
-            json_t *some, *row;
-            json_error_t why;
-            size_t i;
-
-            if (!out) {
-                error = ft_fail(fault, FT_ENOMEM, "no memory for what '%s' shows", name);
-                break;
-            }
-            more = nf->module->show(nf, out, &cursor);
-            some = json_loadb(page, nf_show_end(out), 0, &why);
-            if (!some)
-                error = ft_fail(fault, FT_EMALFORMED, "NF '%s' shows what is no JSON in lane %u: %.120s",
-                                name, l, why.text);
-            json_array_foreach(some, i, row) if (log->lanes > 1)
-                json_object_set_new(row, "lane", json_integer(l));
-            json_array_extend(rows, some);
-            json_decref(some);
-        }
-    }
-    free(page);
+    for (unsigned l = 0; !error && l < log->lanes; l++)
+        error = nd_shown_add(rows, log->node.lane[l].chain, name, l, log->lanes, fault);
     return error;
 }
 
@@ -87,32 +60,10 @@ int nd_log_look(struct nd_log *log, struct ft_fault *fault)
     return !error && log->before ? nd_log_state(log, &log->after, fault) : error;
 }
 
-/* A row as "name=value name=value". */
-static void print_fields(FILE *out, const char *before, json_t *row)
-{
-    const char *name, *space = "";
-    json_t *value;
-
-    fputs(before, out);
-    json_object_foreach(row, name, value)
-    {
-        char *text = json_is_string(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY);
-
-        fprintf(out, "%s%s=%s", space, name, text ? text : json_string_value(value));
-        free(text);
-        space = " ";
-    }
-    fputc('\n', out);
-}
-
 json_t *nd_log_print_rows(const struct nd_log *log, FILE *out)
 {
-    json_t *row;
-    size_t i;
-
     if (log->options->show)
-        fprintf(out, "%s\n", log->options->show);
-    json_array_foreach(log->rows, i, row) print_fields(out, "  ", row);
+        nd_shown_print(log->rows, log->options->show, out);
     return json_incref(log->rows);
 }
 
@@ -142,7 +93,7 @@ static void take_row(json_t *into, FILE *out, const char *mark, const char *text
 {
     json_t *row = json_loads(text, 0, NULL);
 
-    print_fields(out, mark, row);
+    nd_shown_print_one(row, mark, out);
     json_array_append_new(into, row);
 }
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The options of replay: its table for node/control/options.h, and which options exclude or need each other.
  */
+#include "node/config/schema.h"
 #include "node/control/options.h"
 #include "tools/replay/replay.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -25,6 +27,27 @@ static int read_kill(void *options, char *value)
         o->kills[i] = o->kills[i - 1];
     o->kills[i] = kill;
     return 0;
+}
+
+static int read_inside(void *options, char *value)
+{
+    struct nf_networks *inside = &((struct nd_replay_options *)options)->inside;
+    char entry[64];
+
+    for (const char *at = value;; at++) {
+        size_t len = strcspn(at, ",");
+
+        snprintf(entry, sizeof(entry), "%.*s", (int)len, at);
+        if (len >= sizeof(entry) || inside->ipv4.count + inside->count == NF_PREFIXES_MAX ||
+            !nd_parse_network(entry, inside))
+            return nd_usage("replay",
+                            "--inside %.80s: '%s', expected at most %u networks A.B.C.D/N or of IPv6, "
+                            "without host bits, with commas between them",
+                            value, entry, NF_PREFIXES_MAX);
+        at += len;
+        if (!*at)
+            return 0;
+    }
 }
 
 static int read_log(void *options, char *value)
@@ -60,7 +83,7 @@ static int read_until(void *options, char *value)
     return read_moment("until", &((struct nd_replay_options *)options)->until, value);
 }
 
-#define CAPTURE_ROWS 8u /* the first rows: what has a meaning with a capture alone */
+#define CAPTURE_ROWS 9u /* the first rows: what has a meaning with a capture alone */
 
 static const struct nd_option rows[] = {
     {"kill", 0, ND_OPTION_OTHER, .read = read_kill, .again = true, .value = "primary@K|standby@K",
@@ -76,6 +99,8 @@ static const struct nd_option rows[] = {
      .help = "nothing in front of the pair keeps inputs"},
     {"speed", 0, ND_OPTION_FLAG, AT(speed), .help = "measure replay beside live work"},
     {"fast", 0, ND_OPTION_FLAG, AT(fast), .help = "without the audit of what NFs write and read"},
+    {"inside", 0, ND_OPTION_OTHER, .read = read_inside, .value = "NETWORK[,NETWORK]...",
+     .help = "in place of nat's `inside`: which side packets come from"},
     ND_OPTION_FILE_ROW(AT(config), "chain"),
     {"write", 'w', ND_OPTION_TEXT, AT(output), .value = "OUT.pcap", .help = "write what left the chain"},
     {"log", 0, ND_OPTION_OTHER, .read = read_log, .again = true, .value = "DIR",
@@ -85,7 +110,8 @@ static const struct nd_option rows[] = {
              "begin"},
     {"until", 0, ND_OPTION_OTHER, .read = read_until, .value = "LANE:SEQ|TIME",
      .help = "with --log: stop there"},
-    {"show", 0, ND_OPTION_TEXT, AT(show), .value = "NF", .help = "with --log: what `show NF` says there"},
+    {"show", 0, ND_OPTION_TEXT, AT(show), .value = "NF",
+     .help = "what `show NF` says at the end; with --log: at the moment"},
     {"diff", 0, ND_OPTION_FLAG, AT(diff),
      .help = "with --at and --until: rows of the NFs and counters that differ between the two"},
     {"inputs", 0, ND_OPTION_TEXT, AT(inputs), .value = "IN.pcap",
@@ -103,9 +129,9 @@ const struct nd_syntax nd_replay_syntax = {"replay", rows, "[IN.pcap]", 0, 1};
 /* What only a capture needs has no sense with a log, and the other way round. */
 static int check_log(const struct nd_replay_options *o, const struct nd_arguments *rest)
 {
-    if (!o->log[0] && (o->at.kind || o->until.kind || o->show || o->inputs || o->diff))
+    if (!o->log[0] && (o->at.kind || o->until.kind || o->inputs || o->diff))
         return nd_usage("replay",
-                        "--at, --until, --show, --inputs or --diff without --log, expected a log with them");
+                        "--at, --until, --inputs or --diff without --log, expected a log with them");
     if (o->gdb && !o->crash && o->at.kind != ND_MOMENT_INPUT)
         return nd_usage("replay", "--gdb, expected --crash, or --log and --at LANE:SEQ with it");
     if (o->crash && (o->at.kind || o->until.kind || o->show || o->inputs || o->diff || o->output))
@@ -124,8 +150,8 @@ static int check_log(const struct nd_replay_options *o, const struct nd_argument
     if (rest->given & ((1u << CAPTURE_ROWS) - 1))
         return nd_usage(
             "replay",
-            "--kill, --mode, --lanes, --standby, --seed, --no-input-keeper, --speed or --fast with "
-            "--%s, expected a capture with them",
+            "--kill, --mode, --lanes, --standby, --seed, --no-input-keeper, --speed, --fast or --inside "
+            "with --%s, expected a capture with them",
             o->crash ? "crash" : "log");
     return 0;
 }

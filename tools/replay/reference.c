@@ -6,6 +6,7 @@
  */
 #include "tools/replay/replay.h"
 #include "tools/pair/child.h"
+#include "tools/replay/shown.h"
 
 #include "ftcore/order/section.h"
 #include "logger/capture.h"
@@ -294,6 +295,21 @@ static void find_differences(void)
     }
 }
 
+/* What --show asks for, to the tool's process. */
+static int write_rows(struct ft_fault *fault)
+{
+    unsigned lanes = all.config->chain.lanes;
+    json_t *rows = json_array();
+    int error = 0;
+
+    for (unsigned l = 0; l < lanes && !error; l++)
+        error = nd_shown_add(rows, all.run[l].chain, all.replay->options->show, l, lanes, fault);
+    if (!error && (json_dumpf(rows, all.replay->shown, 0) != 0 || fflush(all.replay->shown) != 0))
+        error = ft_fail(fault, FT_EIO, "no room for what '%s' shows", all.replay->options->show);
+    json_decref(rows);
+    return error;
+}
+
 static int execute_reference(void *seed, void *result, struct ft_fault *fault)
 {
     int error = 0;
@@ -307,6 +323,8 @@ static int execute_reference(void *seed, void *result, struct ft_fault *fault)
             error = run_all(fault);
         if (!error && !all.traced)
             find_differences();
+        if (!error && all.replay->shown)
+            error = write_rows(fault);
         for (unsigned l = 0; l < all.config->chain.lanes; l++)
             if (all.run[l].first.found &&
                 (!all.answer->first.found || all.run[l].first.time < all.answer->first.time))

@@ -11,6 +11,8 @@
 #include "tools/replay/moment.h"
 #include "tools/replay/sums.h"
 
+#include <jansson.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 #define ND_KILLS_MAX 64u
@@ -29,8 +31,9 @@ struct nd_replay_options {
     unsigned kill_count;
     unsigned lanes; /* 0: the file's */
     bool no_input_keeper, json;
-    bool speed; /* measure replay beside live work, see replay/speed.c */
-    bool fast;  /* without the audit */
+    struct nf_networks inside; /* networks inside; empty: the chain's NAT says them */
+    bool speed;                /* measure replay beside live work, see replay/speed.c */
+    bool fast;                 /* without the audit */
     uint64_t seed;
     const char *log[ND_LOGS_MAX + 1]; /* --log: execute what was recorded there, in place of a capture; NULL
                                          ends it */
@@ -118,6 +121,8 @@ struct nd_replay {
     struct nd_keeper_counts counts;
     struct nd_capture_file written; /* -w */
     struct nd_reference reference;
+    FILE *shown;  /* --show: the rows as JSON, written by the reference's process; NULL: none */
+    json_t *rows; /* of --show, at the end of the reference; else empty */
     struct nd_speed speed;
 
     struct {

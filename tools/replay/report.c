@@ -7,6 +7,7 @@
 #include "node/control/options.h"
 #include "node/control/pair.h"
 #include "tools/replay/replay.h"
+#include "tools/replay/shown.h"
 
 #include <stdio.h>
 
@@ -223,6 +224,7 @@ static int print_json(const struct nd_replay *r, json_t *o)
     json_object_set_new(o, "crashed",
                         r->reference.died ? json_integer((json_int_t)r->reference.died) : json_null());
     json_object_set_new(o, "nfs", chain_json(r));
+    json_object_set(o, "rows", r->rows);
     json_object_set_new(o, "differences", differences_json(r));
     json_object_set_new(o, "first", first_json(r));
     if (r->speed.measured) {
@@ -295,6 +297,8 @@ static void print_figures(const struct nd_replay *r, FILE *out, json_t *o)
         fprintf(out, "  %-18s %10.2f times live (%.2f to %.2f): %.0f ns a packet live, %.0f in replay\n",
                 "replay speed", r->speed.ratio, r->speed.least, r->speed.most, r->speed.live_ns,
                 r->speed.replay_ns);
+    if (r->options->show)
+        nd_shown_print(r->rows, r->options->show, out);
 }
 
 int nd_replay_report(const struct nd_replay *r)
