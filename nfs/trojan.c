@@ -8,35 +8,90 @@
  * The order is that in which packets came to this chain, which numbers them, with two exceptions. A
  * connection counts from its first SYN, not from one that is sent again. And commands of one control
  * connection are in the order of their sequence numbers: what comes before a gap is closed waits, and what
- * closes the gap was sent no later than the first that waits. A host is an address: of one that has several,
- * or both families, each by itself.
+ * closes the gap was sent no later than all that had come before it. A host is an address: of one that has
+ * several, or both families, each by itself.
  *
  * State, of this instance alone, since all packets of a host come to one lane: hosts, in the order of their
  * last events; and slots in the chain's sessions. A host whose last event is long ago is forgotten, and in a
  * full table the first of them makes room.
  */
-#include "nfs/trojan_parts.h"
+#include "nfs/trojan_control.h"
 
 #include <arpa/inet.h>
+#include <string.h>
 
 #define DUE      32u /* hosts that are forgotten in one burst at most; the rest in the next */
 #define PORT_SSH 22u
 
+struct tj_config {
+    bool ipv6;
+    struct nf_range irc;
+    uint32_t max_hosts, remember;
+    struct nf_flows_config flows;
+};
+
+/* Steps: how many of the five have been done. */
+enum { STEP_NONE, STEP_SSH, STEP_HTML, STEP_ZIP, STEP_EXE, STEPS };
+static const char *const step_names[STEPS] = {"none", "ssh", "html", "zip", "exe"};
+
+struct tj_host {
+    uint64_t seen; /* chain time of the last event */
+    uint64_t at;   /* number of the packet that did the last step */
+    uint64_t irc;  /* of the last that began a connection of IRC; 0: none */
+    uint32_t step; /* without IRC */
+    uint32_t found;
+};
+
+/* An address of IPv6, or of IPv4 in IPv6's form (RFC 4291, 2.5.5.2). */
+struct tj_addr {
+    uint8_t bytes[16];
+};
+
+struct tj {
+    struct nf_map *hosts;    /* struct tj_addr → struct tj_host */
+    struct nf_lists *order;  /* of hosts, by their slots */
+    struct nf_list by_event; /* the one whose last event is the longest ago first */
+    uint32_t unused;
+    uint64_t packets; /* the number of the last one */
+};
+
+#define TJ_COUNTERS(X)                                                                                       \
+    X(TJ_SSH, "ssh")                   /* connections that hosts have begun */                               \
+    X(TJ_IRC, "irc")                   /* the same */                                                        \
+    X(TJ_FILES, "files")               /* commands for a file of the three kinds */                          \
+    X(TJ_GAPS, "gaps")                 /* of control connections, given up: nothing has closed them */       \
+    X(TJ_TROJANS, "trojans")           /* hosts that have done it all */                                     \
+    X(TJ_DISPLACED, "hosts_displaced") /* in a full table another one has their place */                     \
+    X(TJ_FLOWS_FULL, "flows_full")     /* connections that found no room: commands in them are not seen */
+enum tj_counter { TJ_COUNTERS(NF_COUNTER) };
 static const char *const tj_counters[] = {TJ_COUNTERS(NF_COUNTER_NAME) NULL};
 
 /* ---- hosts ---- */
+
+static const struct tj_host *host_at(const struct tj *tj, uint32_t slot)
+{
+    return nf_map_value(tj->hosts, slot);
+}
+
+static struct tj_addr mapped_address(const void *ipv4)
+{
+    struct tj_addr addr = {{[10] = 0xff, [11] = 0xff}};
+
+    memcpy(addr.bytes + 12, ipv4, 4);
+    return addr;
+}
 
 static struct tj_addr source_of(const struct nf_packet *p)
 {
     struct tj_addr addr;
 
     if (!(p->flags & NF_P_IPV6_READ))
-        return tj_mapped_address(&p->saddr);
+        return mapped_address(&p->saddr);
     memcpy(&addr, nf_packet_ipv6_addresses(p), sizeof(addr));
     return addr;
 }
 
-void tj_forget_host(const struct nf *nf, uint32_t slot)
+static void forget_host(const struct nf *nf, uint32_t slot)
 {
     struct tj *tj = nf->state;
 
@@ -54,7 +109,7 @@ static uint32_t host_of(const struct nf *nf, const struct tj_addr *addr)
         nf_list_remove(nf, tj->order, NF_EDIT(nf, &tj->by_event), slot);
     } else {
         if (nf_map_count(tj->hosts) == nf_map_capacity(tj->hosts)) {
-            tj_forget_host(nf, nf_list_first(&tj->by_event));
+            forget_host(nf, nf_list_first(&tj->by_event));
             nf_count(nf, TJ_DISPLACED, 1);
         }
         slot = nf_map_add(nf, tj->hosts, addr);
@@ -68,7 +123,7 @@ static uint64_t first_end(const struct nf *nf)
     const struct tj_config *config = nf->config;
     const struct tj *tj = nf->state;
 
-    return tj_host_at(tj, nf_list_first(&tj->by_event))->seen + config->remember * NF_SECOND;
+    return host_at(tj, nf_list_first(&tj->by_event))->seen + config->remember * NF_SECOND;
 }
 
 /* An event of a packet's source: a step, or IRC (0), done by packet `number`. */
@@ -78,7 +133,7 @@ static void take_event(const struct nf *nf, const struct nf_packet *p, uint32_t 
     const struct tj *tj = nf->state;
     struct tj_addr addr = source_of(p);
     uint32_t slot = host_of(nf, &addr);
-    struct tj_host *host = NF_EDIT_VALUE(nf, struct tj_addr, tj_host_at(tj, slot));
+    struct tj_host *host = NF_EDIT_VALUE(nf, struct tj_addr, host_at(tj, slot));
     host->seen = now;
     if (!step) {
         host->irc = number;
@@ -95,37 +150,34 @@ static void take_event(const struct nf *nf, const struct nf_packet *p, uint32_t 
 
 /* ---- packets, from inside ---- */
 
-static void take_file(const struct tj_commands *commands, enum tj_file file)
-{
-    nf_count(commands->nf, TJ_FILES, 1);
-    take_event(commands->nf, commands->p, STEP_SSH + file, commands->number, commands->now);
-}
-
-/* Of FTP. */
 static void take_commands(const struct nf *nf, const struct nf_packet *p, const struct nf_session *s,
                           uint64_t number, uint64_t now)
 {
-    const struct tj *tj = nf->state;
-    struct tj_commands commands = {.nf = nf, .p = p, .number = number, .now = now, .file = take_file};
+    struct tj_control *control = NF_SESSION_EDIT(nf, s, struct tj_control);
+    struct tj_segment done[TJ_HELD + 1];
+    uint32_t n;
 
-    commands.control = NF_SESSION_EDIT(nf, s, struct tj_control);
-    nf_count(nf, TJ_GAPS, tj_control_take(&commands, tj->streams));
+    if (tj_control_take(control, p, number, done, &n))
+        nf_count(nf, TJ_GAPS, 1);
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t files = done[i].files; files; files >>= TJ_FILE_BITS) {
+            nf_count(nf, TJ_FILES, 1);
+            take_event(nf, p, STEP_SSH + files % (1u << TJ_FILE_BITS), done[i].number, now);
+        }
 }
 
 static void take_request(const struct nf *nf, struct nf_packet *p, bool ssh, bool irc, uint64_t number,
                          uint64_t now)
 {
-    const struct tj *tj = nf->state;
     const struct nf_session *s = nf_session_mine(nf, p);
-    bool again = s && !(p->flow & NF_FLOW_AGAIN);
 
+    if (s && !(p->flow & NF_FLOW_AGAIN))
+        return; /* sent again */
     if (!s && !(s = nf_session_join(nf, p, now)))
         nf_count(nf, TJ_FLOWS_FULL, 1);
-    if (s && !again)
-        tj_control_begin(nf, tj->streams, NF_SESSION_EDIT(nf, s, struct tj_control));
-    if (s && !ssh && !irc)
-        take_commands(nf, p, s, number, now);
-    if (!again && (ssh || irc)) {
+    if (s)
+        tj_control_begin(NF_SESSION_EDIT(nf, s, struct tj_control), p);
+    if (ssh || irc) {
         nf_count(nf, ssh ? TJ_SSH : TJ_IRC, 1);
         take_event(nf, p, ssh ? STEP_SSH : 0, number, now);
     }
@@ -152,7 +204,7 @@ static void tj_process(struct nf *nf, struct nf_packet *const packets[], uint32_
             continue;
         if (nf_tcp_is_request(p->tcp_flags))
             take_request(nf, p, port == PORT_SSH, irc, *NF_EDIT_WORD(nf, &tj->packets) += 1, now);
-        else if (port == TJ_PORT_FTP && !(p->flags & NF_P_FRAGMENT) && (s = nf_session_mine(nf, p)) != NULL)
+        else if (port == TJ_PORT_FTP && tj_payload(p) && (s = nf_session_mine(nf, p)) != NULL)
             take_commands(nf, p, s, *NF_EDIT_WORD(nf, &tj->packets) += 1, now);
     }
 }
@@ -163,32 +215,21 @@ static void tj_timers(struct nf *nf, uint64_t now)
     unsigned n = 0;
 
     while (n < DUE && nf_list_first(&tj->by_event) != NF_NONE && first_end(nf) <= now) {
-        tj_forget_host(nf, nf_list_first(&tj->by_event));
+        forget_host(nf, nf_list_first(&tj->by_event));
         n++;
     }
     if (nf_list_first(&tj->by_event) != NF_NONE)
         nf_wake(nf, first_end(nf));
 }
 
-/* ---- making ---- */
+/* ---- making, showing, changing ---- */
 
 static uint64_t tj_arena(const void *c)
 {
     const struct tj_config *config = c;
 
     return nf_map_bytes(config->max_hosts, sizeof(struct tj_addr), sizeof(struct tj_host)) +
-           nf_lists_bytes(config->max_hosts, 0) + nf_streams_bytes(&config->streams);
-}
-
-/* What is fixed of the streams: their beginnings are seen, or nothing of them is. */
-static int tj_check(void *c, struct ft_fault *fault)
-{
-    struct tj_config *config = c;
-
-    (void)fault;
-    config->streams.flow_pieces = TJ_FLOW_PIECES;
-    config->streams.loose = false;
-    return FT_OK;
+           nf_lists_bytes(config->max_hosts, 0);
 }
 
 static bool tj_make(struct nf *nf)
@@ -198,9 +239,8 @@ static bool tj_make(struct nf *nf)
 
     tj->hosts = nf_map_make(nf, config->max_hosts, sizeof(struct tj_addr), sizeof(struct tj_host));
     tj->order = nf_lists_make(nf, config->max_hosts, 0);
-    tj->streams = nf_streams_make(nf, &config->streams);
     nf_constant(nf, tj, offsetof(struct tj, by_event));
-    if (!tj->hosts || !tj->order || !tj->streams)
+    if (!tj->hosts || !tj->order)
         return false;
     nf_table_add_map(nf, "hosts", tj->hosts);
     return true;
@@ -222,11 +262,94 @@ static void tj_flows(const void *config, struct nf_flows_config *flows)
     *flows = ((const struct tj_config *)config)->flows;
 }
 
-static void tj_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now)
+static void show_host(const struct nf *nf, struct nf_show *out, uint32_t slot)
 {
-    (void)why;
+    const struct tj *tj = nf->state;
+    const struct tj_host *host = host_at(tj, slot);
+    const struct tj_addr *addr = nf_map_key(tj->hosts, slot);
+    struct tj_addr ipv4 = mapped_address(addr->bytes + 12);
+    bool is_ipv4 = memcmp(&ipv4, addr, sizeof(ipv4)) == 0;
+    char text[INET6_ADDRSTRLEN];
+
+    inet_ntop(is_ipv4 ? AF_INET : AF_INET6, addr->bytes + (is_ipv4 ? 12 : 0), text, sizeof(text));
+    nf_row(out);
+    nf_row_text(out, "host", "%s", text);
+    nf_row_text(out, "step", "%s", host->found ? "trojan" : step_names[host->step]);
+    nf_row_u64(out, "last_ns", host->seen);
+}
+
+static bool tj_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
+{
+    return nf_show_slots(nf, ((const struct tj *)nf->state)->hosts, 0, out, cursor, show_host);
+}
+
+static int tj_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
+{
+    struct tj *tj = nf->state;
+    struct tj_addr addr;
+    uint32_t slot, ipv4;
+
     (void)now;
-    tj_control_begin(nf, ((const struct tj *)nf->state)->streams, NF_SESSION_EDIT(nf, s, struct tj_control));
+    if (!key) {
+        for (slot = 0; (slot = nf_map_next(tj->hosts, slot)) != NF_NONE; slot++)
+            forget_host(nf, slot);
+        return FT_OK;
+    }
+    if (inet_pton(AF_INET, key, &ipv4) == 1)
+        addr = mapped_address(&ipv4);
+    else if (inet_pton(AF_INET6, key, &addr) != 1)
+        return ft_fail(fault, FT_EINVAL, "%s: expected the address of a host", key);
+    slot = nf_map_find(tj->hosts, &addr);
+    if (slot == NF_NONE)
+        return ft_fail(fault, FT_ENOENT, "%s: no such host", key);
+    forget_host(nf, slot);
+    return FT_OK;
+}
+
+/* All of them, once, in order. */
+static int check_hosts(const struct nf *nf, struct nf_check *c)
+{
+    const struct tj *tj = nf->state;
+    uint64_t before = 0;
+    int n = nf_list_check(c, tj->order, &tj->by_event, nf_map_count(tj->hosts), NULL);
+
+    if (n >= 0 && (uint32_t)n != nf_map_count(tj->hosts))
+        return nf_check_failed(c, "%d hosts are in their list, expected %u", n, nf_map_count(tj->hosts));
+    for (uint32_t slot = nf_list_first(&tj->by_event); slot != NF_NONE && n >= 0;
+         slot = nf_list_next(tj->order, slot)) {
+        const struct tj_host *host = host_at(tj, slot);
+
+        nf_check_step(c);
+        if (!nf_map_has(tj->hosts, slot) || host->step >= STEPS)
+            return nf_check_failed(c,
+                                   "host %u has done %u steps, expected one that is there, and less than %u",
+                                   slot, host->step, STEPS);
+        if (host->seen < before || host->seen > c->time)
+            return nf_check_failed(c, "host %u had its last event at %lu, expected %lu to %lu", slot,
+                                   host->seen, before, c->time);
+        before = host->seen;
+    }
+    return n < 0 ? n : 0;
+}
+
+static int tj_check_state(const struct nf *nf, struct nf_check *c)
+{
+    const struct nf_session *s;
+    int error = check_hosts(nf, c);
+
+    if (error)
+        return error;
+    for (uint32_t at = 0; (s = nf_sessions_next(nf, &at)); at++) {
+        const struct tj_control *control = nf_session_slot(nf, s);
+
+        nf_check_step(c);
+        if (!tj_control_is_sound(control))
+            return nf_check_failed(c,
+                                   "session %u holds %u segments with files that there are not, expected "
+                                   "at most %u, with files",
+                                   at, control->count, TJ_HELD);
+    }
+    return 0;
 }
 
 static const struct nf_param tj_params[] = {
@@ -235,10 +358,6 @@ static const struct nf_param tj_params[] = {
     NF_NUMBER(struct tj_config, max_hosts, NF_U32, 1, 1u << 22, "65536", "hosts with events at most"),
     NF_NUMBER(struct tj_config, remember, NF_SECONDS, 1, NF_TIMEOUT_MAX, "86400",
               "seconds from a host's last event on for which it is known"),
-    NF_PARAM_AT(struct tj_config, "stream_pieces", streams.pieces, NF_U32, "1024",
-                "pieces of 440 bytes for commands of FTP that wait for others in front of them, of which "
-                "half are used",
-                .min = 2, .max = 1u << 20),
     NF_MAX_FLOWS_PARAM(struct tj_config, flows, "connections of SSH, FTP and IRC at most"),
     NF_TIMEOUT_PARAM(struct tj_config, flows, "tcp_established", NF_TIMEOUT_TCP_ESTABLISHED, "7440"),
     NF_TIMEOUT_PARAM(struct tj_config, flows, "tcp_transitory", NF_TIMEOUT_TCP_TRANSITORY, "240"),
@@ -259,7 +378,6 @@ static const struct nf_module tj_module = {
     .config_size = sizeof(struct tj_config),
     .counters = tj_counters,
     .state_size = sizeof(struct tj),
-    .check = tj_check,
     .arena = tj_arena,
     .make = tj_make,
     .process = tj_process,
@@ -271,7 +389,6 @@ static const struct nf_module tj_module = {
     .session_size = sizeof(struct tj_control),
     .ipv6 = tj_joins_ipv6,
     .flows = tj_flows,
-    .session_end = tj_session_end,
     .live = tj_live,
 };
 NF_MODULE(tj_module)

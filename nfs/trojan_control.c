@@ -5,125 +5,140 @@
 
 #include <arpa/inet.h>
 #include <string.h>
+#include <strings.h>
 
-#define TJ_OTHER       6u
-#define TJ_GAPS_PACKET 64u /* that a packet has given up at most */
+#define FAR (1u << 20) /* what is so far behind a gap belongs to nothing that we follow */
 
-/* What the last word of a line is the name of; 0: nothing of interest. */
-static uint32_t file_of(uint64_t tail)
+/* What a line asks for; 0: nothing of interest. */
+static uint32_t file_of(const char *line, size_t n)
 {
     static const struct {
         const char *end;
         uint32_t file;
     } ends[] = {{".html", TJ_HTML}, {".htm", TJ_HTML}, {".zip", TJ_ZIP}, {".exe", TJ_EXE}};
 
+    while (n && (line[n - 1] == '\r' || line[n - 1] == ' '))
+        n--;
+    if (n < 5 || strncasecmp(line, "RETR ", 5) != 0)
+        return 0;
     for (unsigned i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
-        uint64_t end = 0, mask = ~0ull >> (64 - 8 * strlen(ends[i].end));
+        size_t end = strlen(ends[i].end);
 
-        for (const char *c = ends[i].end; *c; c++)
-            end = end << 8 | (uint8_t)*c;
-        if ((tail & mask) == end)
+        if (n >= 5 + end && strncasecmp(line + n - end, ends[i].end, end) == 0)
             return ends[i].file;
     }
     return 0;
 }
 
-static uint8_t lower(uint8_t c)
+/* Of what is there behind the first `skip` bytes of data. */
+static uint16_t files_of(const struct nf_packet *p, uint32_t skip)
 {
-    return c >= 'A' && c <= 'Z' ? (uint8_t)(c + 'a' - 'A') : c;
-}
+    uint32_t end = p->payload + tj_payload(p), at = p->payload + skip, files = 0, found = 0;
 
-static void begin_line(struct tj_control *control)
-{
-    control->tail = 0;
-    control->matched = control->blank = 0;
-}
+    end = end < p->have ? end : p->have;
+    while (at < end && found < TJ_FILES_MAX) {
+        const char *line = (const char *)p->data + at;
+        const char *newline = memchr(line, '\n', end - at);
+        uint32_t n = newline ? (uint32_t)(newline - line) : end - at;
+        uint32_t file = newline ? file_of(line, n) : 0;
 
-/* Of a line that begins with RETR, in front of its end. Blanks end a word. */
-static void read_name(struct tj_control *control, uint8_t c)
-{
-    if (c == ' ' || c == '\r') {
-        control->blank = 1;
-        return;
+        files |= file << TJ_FILE_BITS * found;
+        found += file != 0;
+        at += n + 1;
     }
-    if (control->blank)
-        control->tail = 0;
-    control->blank = 0;
-    control->tail = (control->tail << 8 | lower(c)) & 0xffffffffffull;
+    return (uint16_t)files;
 }
 
-static void read_bytes(void *arg, const struct nf_stream_bytes *bytes)
+void tj_control_begin(struct tj_control *control, const struct nf_packet *p)
 {
-    static const char retr[] = "retr ";
-    const struct tj_commands *commands = arg;
-    struct tj_control *control = commands->control;
+    *control = (struct tj_control){.next = ntohl(nf_get32(p->data + p->l4 + 4)) + 1};
+}
 
-    if (bytes->at == 0) /* behind a gap that was given up, or of another connection */
-        begin_line(control);
-    for (uint32_t i = 0; i < bytes->len; i++) {
-        uint8_t c = bytes->bytes[i];
+/* The held segment that begins first, TJ_HELD: there is none. */
+static uint32_t first_held(const struct tj_control *control)
+{
+    uint32_t first = TJ_HELD;
 
-        if (c == '\n') {
-            uint32_t file = control->matched == 5 ? file_of(control->tail) : 0;
+    for (uint32_t i = 0; i < control->count; i++)
+        if (first == TJ_HELD || (int32_t)(control->held[i].seq - control->held[first].seq) < 0)
+            first = i;
+    return first;
+}
 
-            begin_line(control);
-            if (file)
-                commands->file(commands, file);
-        } else if (control->matched == 5) {
-            read_name(control, c);
-        } else {
-            control->matched = control->matched < 5 && lower(c) == (uint8_t)retr[control->matched]
-                                   ? (uint8_t)(control->matched + 1)
-                                   : TJ_OTHER;
+/* It is in order. It was sent no later than what is behind it, and has come already. */
+static void take_in_order(struct tj_control *control, struct tj_segment segment, struct tj_segment done[],
+                          uint32_t *n)
+{
+    for (uint32_t i = 0; i < control->count; i++)
+        if (control->held[i].number < segment.number)
+            segment.number = control->held[i].number;
+    control->next = segment.seq + segment.len;
+    done[(*n)++] = segment;
+}
+
+/* What is held, as far as it goes on without a gap. */
+static void drain(struct tj_control *control, struct tj_segment done[], uint32_t *n)
+{
+    uint32_t first;
+
+    while ((first = first_held(control)) < TJ_HELD) {
+        struct tj_segment segment = control->held[first];
+        int32_t ahead = (int32_t)(segment.seq - control->next);
+
+        if (ahead > 0)
+            return;
+        control->held[first] = control->held[--control->count];
+        if (ahead == 0)
+            take_in_order(control, segment, done, n);
+    }
+}
+
+bool tj_control_take(struct tj_control *control, const struct nf_packet *p, uint64_t number,
+                     struct tj_segment done[], uint32_t *n)
+{
+    struct tj_segment segment = {
+        .number = number, .seq = ntohl(nf_get32(p->data + p->l4 + 4)), .len = (uint16_t)tj_payload(p)};
+    int32_t ahead = (int32_t)(segment.seq - control->next);
+    bool full = control->count == TJ_HELD;
+
+    *n = 0;
+    if (ahead < 0) { /* sent again, perhaps with more behind it */
+        if (ahead + (int32_t)segment.len <= 0)
+            return false;
+        segment.files = files_of(p, (uint32_t)-ahead);
+        segment.len = (uint16_t)(segment.len + ahead);
+        segment.seq = control->next;
+    } else {
+        segment.files = files_of(p, 0);
+    }
+    for (uint32_t i = 0; i < control->count; i++)
+        if (control->held[i].seq == segment.seq)
+            return false;
+    if (ahead > (int32_t)FAR)
+        return false;
+    if (ahead <= 0) {
+        take_in_order(control, segment, done, n);
+    } else {
+        if (full) {
+            control->next = control->held[first_held(control)].seq;
+            if ((int32_t)(segment.seq - control->next) < 0)
+                control->next = segment.seq;
+            drain(control, done, n);
         }
+        if (segment.seq == control->next)
+            take_in_order(control, segment, done, n);
+        else if (control->count < TJ_HELD)
+            control->held[control->count++] = segment;
     }
-}
-
-/* What waits behind a gap, the packet with it now: what closes the gap was sent no later than the first. */
-static void note_waiting(struct tj_commands *commands, uint32_t end)
-{
-    struct tj_control *control = commands->control;
-
-    if (!control->waited || (int32_t)(end - control->end) > 0)
-        control->end = end;
-    if (!control->waited)
-        control->waited = commands->number;
-}
-
-uint32_t tj_control_take(struct tj_commands *commands, struct nf_streams *streams)
-{
-    const struct nf_stream_reader reader = {read_bytes, commands};
-    const struct nf *nf = commands->nf;
-    const struct nf_packet *p = commands->p;
-    struct tj_control *control = commands->control;
-    uint32_t len, gaps = 0, end = ntohl(nf_get32(p->data + p->l4 + 4));
-    uint64_t number = commands->number;
-    enum nf_stream_taken taken;
-
-    nf_packet_payload(p, &len);
-    if (control->waited)
-        commands->number = control->waited;
-    while ((taken = nf_stream_take(nf, streams, control->stream, p, false, &reader)) == NF_STREAM_FULL &&
-           gaps < TJ_GAPS_PACKET && nf_stream_skip(nf, streams, control->stream, false, &reader)) {
-        nf_stream_forget(nf, streams, control->stream, false);
-        gaps++;
-    }
-    nf_stream_forget(nf, streams, control->stream, false);
-    if (control->waited && (int32_t)(control->stream[0].next - control->end) >= 0)
-        control->waited = 0;
-    commands->number = number;
-    if (taken == NF_STREAM_KEPT)
-        note_waiting(commands, end + len);
-    return gaps;
-}
-
-void tj_control_begin(const struct nf *nf, struct nf_streams *streams, struct tj_control *control)
-{
-    nf_stream_release(nf, streams, control->stream);
-    memset(control, 0, sizeof(*control));
+    drain(control, done, n);
+    return full && ahead > 0;
 }
 
 bool tj_control_is_sound(const struct tj_control *control)
 {
-    return control->matched <= TJ_OTHER && control->blank <= 1 && control->tail >> 40 == 0;
+    for (uint32_t i = 0; i < control->count && i < TJ_HELD; i++)
+        for (uint32_t files = control->held[i].files; files; files >>= TJ_FILE_BITS)
+            if (!(files % (1u << TJ_FILE_BITS)))
+                return false;
+    return control->count <= TJ_HELD;
 }

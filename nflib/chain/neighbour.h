@@ -7,8 +7,8 @@
  * or asked, if they are next hops or in use, and forgotten 180 s after they were last confirmed. One that has
  * not answered 3 s after the first request is unreachable for as long as it stays in the table (RFC 4861,
  * 7.3.3). Such an entry is removed 3 s after the last request, and packets that want its address ask again;
- * one of a next hop stays. Addresses that packets want fill three quarters of the table at most: whoever
- * sends to all of a link's leaves room for the hosts that are there.
+ * one of a next hop stays. An address that packets want is added while less than three quarters of the
+ * table are taken: whoever sends to all of a link's leaves room for the hosts that speak to the chain.
  */
 #ifndef NFLIB_CHAIN_NEIGHBOUR_H
 #define NFLIB_CHAIN_NEIGHBOUR_H

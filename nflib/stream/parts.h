@@ -7,8 +7,9 @@
 
 #define NF_STREAM_WINDOW (1u << 30) /* of TCP (RFC 7323, 2.2) */
 
-#define NF_STREAM_FRONT                                                                                      \
-    (4 * NF_STREAM_AHEAD) /* bytes in front of a middle that was picked up, where it may begin */
+/* A stream that was picked up in its middle may begin in front of that, so far in all. */
+#define NF_STREAM_FRONT (4 * NF_STREAM_AHEAD)
+#define NF_STREAM_PACES ((NF_STREAM_FRONT + UINT8_MAX - 1) / UINT8_MAX)
 /* Behind `next` nothing is kept farther than this: it is walked over piece by piece. */
 #define NF_STREAM_FARTHEST (NF_STREAM_FRONT + NF_STREAM_AHEAD)
 #define NF_STREAM_HOLES    64u /* that an acknowledgement passes over at most; more wait for the next one */

@@ -51,7 +51,7 @@ static int check_stream(struct nf_check *c, const struct nf_streams *streams, ui
 
     if (names < 0)
         return names;
-    if (s->asked > 1 || (s->pieces && !(s->flags & NF_STREAM_KNOWN)) || names != (s->pieces != 0))
+    if ((s->pieces && !(s->flags & NF_STREAM_KNOWN)) || names != (s->pieces != 0))
         return nf_check_failed(c,
                                "a stream has %u pieces, %d names and flags %u, expected those that one has",
                                s->pieces, names, s->flags);

@@ -2,7 +2,8 @@
 /*
  * The bytes of streams: handed over, copied until they are acknowledged, kept behind holes. Owns the pool's
  * pieces; which segments come here is decided in take.c. A piece is looked up by its place, so what a segment
- * costs depends on its length alone, not on what is kept.
+ * costs depends on its length alone, not on what is kept. An acknowledgement of a stream that was picked up
+ * in its middle may look NF_STREAM_FARTHEST over for what is kept.
  */
 #include "nflib/net/bytes.h"
 #include "nflib/stream/parts.h"
@@ -141,8 +142,8 @@ bool nf_stream_has_room(const struct nf_stream_taking *t, uint32_t count)
 
     if (!(t->stream->flags & NF_STREAM_ANSWERED))
         left = left > all / 2 ? left - all / 2 : 0;
-    return !count || (count <= left && t->stream->pieces + count <= t->streams->flow_pieces &&
-                      t->stream->pieces + count <= left);
+    return !count ||
+           (t->stream->pieces + count <= t->streams->flow_pieces && t->stream->pieces + count <= left);
 }
 
 uint32_t nf_stream_missing(const struct nf_stream_taking *t, const struct nf_stream_segment *g)

@@ -47,7 +47,8 @@ enum nf_stream_flags {
     NF_STREAM_RESET = 1 << 4,    /* its sender has reset the connection, where the receiver believes it */
     NF_STREAM_ANSWERED = 1 << 5, /* its receiver has acknowledged what it begins with, or more */
     /* Another one was here before, which its receiver may still have: nothing is taken until an answer. */
-    NF_STREAM_DOUBTED = 1 << 6
+    NF_STREAM_DOUBTED = 1 << 6,
+    NF_STREAM_ASKED = 1 << 7 /* a SYN of another connection has passed */
 };
 
 /* One direction of a connection. Zeros: nothing has been seen. */
@@ -58,7 +59,9 @@ struct nf_stream {
     struct nf_list name; /* by which its pieces are found: an entry of its own, while it has some */
     uint16_t pieces;     /* copies of what is not acknowledged, and what is behind a hole */
     uint8_t flags;       /* enum nf_stream_flags */
-    uint8_t asked;       /* 1: a SYN of another connection has passed */
+    /* How far in front of where it was picked up it has begun, all times together: in NF_STREAM_PACES, each
+     * time rounded up. */
+    uint8_t front;
 };
 
 /* Bytes that have become readable: `len` bytes of direction `reply`. */
@@ -116,12 +119,6 @@ int nf_streams_check(const struct nf *nf, struct nf_check *c, const struct nf_st
 enum nf_stream_taken nf_stream_take(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2],
                                     const struct nf_packet *p, bool reply,
                                     const struct nf_stream_reader *reader);
-/* For an NF that drops nothing. The hole in front of what is kept is given up, and that is read as a stream
- * that begins there. False: nothing is kept. */
-bool nf_stream_skip(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2], bool reply,
-                    const struct nf_stream_reader *reader);
-/* The same: copies of what has been read are given back. */
-void nf_stream_forget(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2], bool reply);
 /* Both directions have ended as their receivers see it, or one has been reset: a connection may begin anew.
  */
 bool nf_stream_is_over(const struct nf_stream pair[2]);

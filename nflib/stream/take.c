@@ -20,12 +20,14 @@
 static bool begin_in_front(const struct nf_stream_taking *t, const struct nf_stream_segment *g)
 {
     struct nf_stream *s = t->stream;
+    uint64_t paces = ((uint64_t)(s->next - g->seq) + NF_STREAM_PACES - 1) / NF_STREAM_PACES;
 
     if ((s->flags & (NF_STREAM_MIDDLE | NF_STREAM_ANSWERED | NF_STREAM_FIN | NF_STREAM_FAR)) !=
             NF_STREAM_MIDDLE ||
         s->next - g->seq > (uint64_t)t->streams->flow_pieces * NF_STREAM_PIECE ||
-        s->next - g->seq > NF_STREAM_FRONT)
+        s->front + paces > UINT8_MAX)
         return false;
+    s->front = (uint8_t)(s->front + paces);
     s->start = s->next = s->acked = g->seq; /* what are copies now is kept then */
     return true;
 }
@@ -154,8 +156,8 @@ static bool begin_again(const struct nf_stream_taking *t)
 static bool begin_other(const struct nf_stream_taking *t, struct nf_stream *back, bool ack)
 {
     if (!ack)
-        t->stream->asked = 1;
-    if (!ack || !back->asked)
+        t->stream->flags |= NF_STREAM_ASKED;
+    if (!ack || !(back->flags & NF_STREAM_ASKED))
         return false;
     nf_stream_release_one(t->nf, t->streams, t->stream);
     nf_stream_release_one(t->nf, t->streams, back);
@@ -224,11 +226,14 @@ static bool take_ack(const struct nf_stream_taking *t, const struct nf_stream *b
 /* ---- a packet ------------------------------------------------------------------------------------- */
 
 /* It has nothing that could keep it from its receiver, or its receiver from believing it: options of IP,
- * extension headers, options of TCP but timestamps, such as a signature. */
+ * extension headers, options of TCP but timestamps, such as a signature, a payload that some link behind has
+ * no room for. */
 static bool is_plain(const struct nf_packet *p)
 {
     uint32_t at = p->l4 + 20u, size;
 
+    if (p->l4_len > p->payload - p->l4)
+        return false;
     for (; at < p->payload; at += size) {
         size = p->data[at] == TCP_NOP ? 1 : TCP_TIMESTAMPS_LEN;
         if (p->data[at] == TCP_END)
@@ -239,8 +244,7 @@ static bool is_plain(const struct nf_packet *p)
     return p->l4 == p->l3 + (p->flags & NF_P_IPV6 ? 40 : 20);
 }
 
-/* Believed where its receiver surely does: it has all that was sent and awaits this number (RFC 5961, 3).
- * What it carries is a reason for people (RFC 9293, 3.5.3), not data. */
+/* Believed where its receiver surely does: it has all that was sent and awaits this number (RFC 5961, 3). */
 static enum nf_stream_taken take_reset(const struct nf_stream_taking *t, const struct nf_packet *p,
                                        uint32_t seq)
 {
@@ -296,25 +300,6 @@ enum nf_stream_taken nf_stream_take(const struct nf *nf, struct nf_streams *stre
         s->flags & NF_STREAM_RESET)
         return NF_STREAM_OUTSIDE;
     return take_segment(&t, &g);
-}
-
-bool nf_stream_skip(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2], bool reply,
-                    const struct nf_stream_reader *reader)
-{
-    const struct nf_stream_taking t = {nf, streams, &pair[reply], reader, reply};
-    uint32_t seq;
-
-    if (!nf_stream_first_kept(&t, pair[reply].next + NF_STREAM_FARTHEST, &seq))
-        return false;
-    nf_stream_begin_at(&t, seq);
-    return true;
-}
-
-void nf_stream_forget(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2], bool reply)
-{
-    const struct nf_stream_taking t = {nf, streams, &pair[reply], NULL, reply};
-
-    nf_stream_drop_copies(&t, pair[reply].next);
 }
 
 void nf_stream_renew(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2])

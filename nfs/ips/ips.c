@@ -190,7 +190,8 @@ static void ips_process(struct nf *nf, struct nf_packet *const packets[], uint32
         struct ips_look look = {.nf = nf, .p = packets[i], .now = now, .sums = sums};
 
         look_at(&look);
-        if (ft_unlikely(packets[i]->tcp_flags & NF_TCP_RST))
+        if (ft_unlikely(packets[i]->tcp_flags & NF_TCP_RST ||
+                        (packets[i]->tcp_flags & NF_TCP_FIN && packets[i]->drop)))
             ips_keep_open(&look);
     }
     nf_count_all(nf, sums, IPS_COUNTERS_COUNT);

@@ -40,15 +40,15 @@ void ips_raise_ttl(struct nf_packet *p)
         put_word(ip + 8, nf_get16(head), ip + 10);
 }
 
-/* A reset that was dropped, or that its receiver does not believe: the connection is not over, and what is
- * known of it is not forgotten soon. Of one that was never open it is. */
+/* A reset or an end that was dropped, or a reset that its receiver does not believe: the connection is not
+ * over, and what is known of it is not forgotten soon. Of one that was never open it is. */
 void ips_keep_open(const struct ips_look *look)
 {
     const struct nf_session *s = nf_session_mine(look->nf, look->p);
     const struct ips_flow *flow = s ? nf_session_slot(look->nf, s) : NULL;
     bool open;
 
-    if (!flow || nf_session_tcp(s) != NF_TCP_CLOSED)
+    if (!flow || !nf_tcp_is_over(nf_session_tcp(s)))
         return;
     open = flow->stream[0].flags & flow->stream[1].flags & NF_STREAM_ANSWERED ||
            (flow->stream[0].flags | flow->stream[1].flags) & NF_STREAM_MIDDLE;

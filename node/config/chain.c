@@ -187,7 +187,7 @@ static int read_nf(struct nd_reading *r, const struct nd_yaml *entry)
         return error; /* a failed check keeps nothing: release is not for it */
     r->nf_at[chain->count] = entry;
     for (const struct nf_param *p = module->params; p && p->name; p++)
-        if (p->marks & NF_PARAM_OWN)
+        if (p->marks & NF_PARAM_OWN && (p->kind == NF_IPV4 || p->kind == NF_HOSTS))
             r->own[chain->count] = p;
     chain->nfs[chain->count++] = (struct nf_choice){.module = module, .config = config};
     return 0;

@@ -57,6 +57,38 @@ static void bytes_in_front_of_a_beginning_are_dropped(void)
     assert_int_equal(help_ips_counter("retransmitted"), 1);
 }
 
+/* However often it begins in front of that: what it keeps lies where a peer expects it, and is found. */
+static void a_stream_that_was_picked_up_begins_so_far_in_front_in_all(void)
+{
+    uint32_t seq = 1u << 31, least;
+    struct ft_fault fault = {""};
+
+    help_ips_open(IPS(), DROP);
+    assert_true(help_ips_client(seq, "x"));
+    for (unsigned i = 0; i < 20; i++)
+        (void)help_ips_client(seq - (i + 1) * 50000, "x");
+    assert_int_equal(help_ips_counter("out_of_window"), 15); /* 50,000 five times are less than 271,040 */
+    least = seq - 5 * 50000;
+    assert_true(help_ips_client(least - 4, "att"));
+    assert_false(help_ips_client(least - 1, "ack"));
+    if (nf_chain_check(help_ips.chain, NULL, NULL, &fault) != 0)
+        fail_msg("%s", fault.text);
+}
+
+/* What is silent for as long as an end takes is not forgotten, where its receiver does not know of an end. */
+static void an_end_that_is_none_ends_nothing(void)
+{
+    help_ips_open(IPS(), DROP);
+    help_ips_begin();
+    assert_true(help_ips_client(101, "att"));
+    assert_true(help_ips_tcp(NF_OUTSIDE, NFT_FIN | NFT_ACK, 501, 104, ""));
+    assert_false(help_ips_tcp(NF_INSIDE, NFT_FIN | NFT_ACK, 5000000, 502, ""));
+    assert_true(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 502, 104, ""));
+    help_chain_wait_tenths(&help_ips, 3000);
+    assert_false(help_ips_client(104, "ack"));
+    assert_int_equal(help_ips_counter("midstream"), 0);
+}
+
 static void what_was_picked_up_in_the_middle_gives_way_to_a_syn(void)
 {
     help_ips_open(IPS(), DROP);
@@ -157,6 +189,8 @@ int main(void)
         HELP_CASE(a_syn_that_nobody_answers_does_not_say_where_a_stream_begins),
         HELP_CASE(bytes_in_front_of_a_beginning_are_dropped),
         HELP_CASE(what_was_picked_up_in_the_middle_gives_way_to_a_syn),
+        HELP_CASE(a_stream_that_was_picked_up_begins_so_far_in_front_in_all),
+        HELP_CASE(an_end_that_is_none_ends_nothing),
         HELP_CASE(a_segment_that_its_receiver_does_not_take_is_dropped),
         HELP_CASE(a_blocked_connection_ends_and_another_one_begins),
         HELP_CASE(a_datagram_that_is_shorter_than_its_packet_is_looked_into),

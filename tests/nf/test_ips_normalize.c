@@ -98,7 +98,7 @@ static void a_reset_that_is_none_ends_nothing(void)
 {
     static const uint32_t numbers[] = {90000, 101, 105};
 
-    for (unsigned i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < 5; i++) {
         help_ips_open(IPS(), DROP);
         help_ips_begin();
         assert_true(help_ips_client(101, "att"));
@@ -111,6 +111,8 @@ static void a_reset_that_is_none_ends_nothing(void)
 
             frame[14 + 20 + 16] ^= 1;
             assert_int_equal(!help_chain_send(&help_ips, NF_INSIDE, frame, n).drop, false);
+        } else if (i == 4) { /* a link behind may have no room for it */
+            help_ips_tcp(NF_INSIDE, NFT_RST, 104, 0, "a reason for people");
         } else {
             help_ips_tcp(NF_INSIDE, NFT_RST, numbers[i], 0, "");
         }

@@ -85,7 +85,6 @@ static void the_host_with_the_oldest_event_makes_room(void)
 struct hosts {
     struct nf_map *hosts;
     struct nf_lists *order;
-    void *streams;
     struct nf_list by_event;
 };
 struct host {
