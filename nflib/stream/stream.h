@@ -14,8 +14,8 @@
  * what has been handed over is kept until it is acknowledged, and a packet that contradicts a copy is not
  * taken: the first one wins (Novak and Sturges: Target-based TCP stream reassembly, 2007). Nor is one that
  * finds no room or lies outside of what could be kept. Who does not take a packet drops it, and it is sent
- * again, as if it had been lost. Where the pool is full, the next bytes of a stream pass without a copy;
- * until they are acknowledged they are not taken once more, whatever they are.
+ * again, as if it had been lost. Where the pool is full and nothing is on its way, the next bytes of a
+ * stream pass without a copy; until they are acknowledged they are not taken once more, whatever they are.
  *
  * A stream begins with its SYN. While its receiver has not acknowledged that one, another SYN begins it anew,
  * and what follows is not taken before the receiver has answered with a SYN-ACK. What lies in front of a

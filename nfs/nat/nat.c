@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * nat: source NAT to an outside address, or a few of them (RFC 4787, 5382, 5508, 7857). One mapping per flow:
- * (protocol, inside end, remote end) to an outside port, or ICMP identifier, from a pool per protocol that
- * lanes share; or one for each end inside, as the file says (nat_mapping.c). The way back is the flow's
- * session, which knows the remote end, too. Whether a flow is translated is decided at its first packet.
- * Hosts inside are reached from outside at the ports that `forward` names (nat_forward.c). What has no ports
- * goes by its address alone, where the file says so (nat_address.c).
+ * (protocol, inside end, remote end) to an outside port, or ICMP identifier, from a pool of its address and
+ * protocol that lanes share; or one for each end inside, as the file says (nat_mapping.c). The way back is
+ * the flow's session, which knows the remote end, too. Whether a flow is translated is decided at its first
+ * packet. Hosts inside are reached from outside at the ports that `forward` names (nat_forward.c). What has
+ * no ports goes by its address alone, where the file says so (nat_address.c).
  */
 #include "nfs/nat/nat_table.h"
 

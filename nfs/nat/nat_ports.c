@@ -200,14 +200,15 @@ int nat_ports_clear(struct nf *nf, const char *key, uint64_t now, struct ft_faul
     const struct nf_session *s;
     struct nat_key port;
     uint32_t ended = 0;
+    bool read;
 
     if (!key) {
         nf_sessions_clear(nf, true, now);
         return FT_OK;
     }
-    for (uint32_t at = 0;
-         read_key(key, &port) && ended < CLEARED && nf_shared_left(nf) >= NF_SHARED_RESERVE + FT_NFS_MAX &&
-         (s = nf_sessions_next(nf, &at));
+    read = read_key(key, &port);
+    for (uint32_t at = 0; read && ended < CLEARED && nf_shared_left(nf) >= NF_SHARED_RESERVE + FT_NFS_MAX &&
+                          (s = nf_sessions_next(nf, &at));
          at++)
         if (has(nf, s, &port)) {
             nf_session_end(nf, s, now);

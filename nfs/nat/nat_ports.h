@@ -126,7 +126,7 @@ void nat_ports_give(const struct nf *nf, const struct nat_ports_config *config, 
 const void *nat_ports_end(const struct nat_ports_config *config, const struct nat_ports *ports, uint8_t proto,
                           uint32_t number);
 
-/* By whose place in the list an address inside, of 4 or 16 bytes, goes. */
+/* The place in the list of the outside address that a host inside has. `addr`: its own, of 4 or 16 bytes. */
 uint32_t nat_outside_of(const struct nf_hosts *outside, const void *addr, uint32_t bytes);
 
 /* `clear`: all mappings end, or those of "tcp/1024" or "tcp/203.0.113.1:1024", which `has` says of a session.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The NAT's mappings: one per flow, (protocol, inside end, remote end) to an outside port, or ICMP
- * identifier, from a pool per protocol.
+ * identifier, from a pool for each outside address and protocol.
  *
  * State, written by this instance alone: its slots in the chain's sessions, the pools.
  */
