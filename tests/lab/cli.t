@@ -121,7 +121,7 @@ t "a node that is not in the file" 64 "" 'no node "c" in this file, expected a o
 
 t "the NFs that there are" 0 '^nat +source NAT of TCP' "" nfs
 t "one of them: what a parameter may be" 0 '^ +\* max_flows +number, 1 to 16777216; default 100000$' "" nfs nat
-t "and that it has to be given" 0 '^ +outside +address; required$' "" nfs nat
+t "and that it has to be given" 0 '^ +outside +addresses; required$' "" nfs nat
 t "its state and flags" 0 '^state: [0-9]+ bytes of its own; objects of each lane; objects that lanes share; [0-9]+ bytes of each flow$' "" nfs nat
 t "what its packets are dealt to lanes by" 0 '^lanes: by flow$' "" nfs monitor
 t "JSON" 0 '"name":"nat","summary":"source.*"reads":"headers","replayable":true.*"name":"unsupported","type":"choice","default":"drop","required":false,"live":true,"help":"[^"]+","choices":\["drop","pass","by_address"\]' "" nfs -o json nat

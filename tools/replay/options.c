@@ -99,7 +99,7 @@ static const struct nd_option rows[] = {
      .help = "nothing in front of the pair keeps inputs"},
     {"speed", 0, ND_OPTION_FLAG, AT(speed), .help = "measure replay beside live work"},
     {"fast", 0, ND_OPTION_FLAG, AT(fast), .help = "without the audit of what NFs write and read"},
-    {"inside", 0, ND_OPTION_OTHER, .read = read_inside, .value = "NETWORK[,NETWORK]...",
+    {"inside", 0, ND_OPTION_OTHER, .read = read_inside, .value = "NETWORK,...",
      .help = "in place of nat's `inside`: which side packets come from"},
     ND_OPTION_FILE_ROW(AT(config), "chain"),
     {"write", 'w', ND_OPTION_TEXT, AT(output), .value = "OUT.pcap", .help = "write what left the chain"},
