@@ -81,11 +81,12 @@ void nd_quarantine_turn(struct nd_running *r)
 
 json_t *nd_quarantine_status(const struct nd_running *r)
 {
-    const struct nd_quarantine *q = &nd_crash_page(r->crash)->quarantine;
-    uint64_t now = nd_now(), until = atomic_load(&q->until);
+    const struct nd_quarantine *q = r->crash ? &nd_crash_page(r->crash)->quarantine : NULL;
+    uint64_t now = nd_now(), until;
 
-    if (!nd_quarantine_on(q))
+    if (!q || !nd_quarantine_on(q))
         return json_null();
+    until = atomic_load(&q->until);
     return json_pack("{s:s, s:f, s:I}", "nf", q->nf, "left_s",
                      now < until ? (double)(until - now) / 1e9 : 0.0, "dropped",
                      (json_int_t)atomic_load(&q->dropped));
