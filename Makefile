@@ -40,7 +40,7 @@ V ?=
 Q  = $(if $(V),,@echo '  $@' && )
 CC      := gcc
 VERSION := 0.2.0
-LIBS    := liblz4 msgpack libxxhash yaml-0.1 jansson libpcap hiredis openssl libseccomp libmicrohttpd libcurl
+LIBS    := liblz4 msgpack libxxhash yaml-0.1 jansson libpcap hiredis openssl libseccomp libmicrohttpd libcurl libdw
 TESTLIB := cmocka
 
 WARN   := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
@@ -70,8 +70,8 @@ UNIT   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c t
 NFTEST := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard nftest/*.c))
 HELP   := $(patsubst tests/%.c,$(BUILD)/obj/tests/%.o,$(wildcard tests/unit/help_*.c tests/nf/help_*.c)) $(NFTEST)
 # Lab tests of check-more; check runs the others.
-MORE   := apply apply-kill arbiter arbiter-tls chains delta digests dpi dpi-pair fight fragments-lanes full hairpin heap hostile \
-          inspect interfaces ips-evasion jumbo lanes-diverge lanes-modes large-frames load-balancer-ipv6 matrix metrics nat64 nfs \
+MORE   := apply apply-kill arbiter arbiter-tls chains delta digests dpi dpi-pair fight fragments-lanes full greedy hairpin heap hostile hung \
+          inspect interfaces ips-evasion jumbo lanes-diverge lanes-modes large-frames load-balancer-ipv6 matrix metrics nat64 nfs on-crash \
           privilege push reasons recorder recorder-lanes replay rules server-loss stale syn-proxy telemetry trace track upgrade vlan
 LABMORE := $(MORE:%=tests/lab/%.t)
 LAB    := $(filter-out $(LABMORE),$(wildcard tests/lab/*.t))

@@ -286,6 +286,13 @@ static const struct nf_param fw_params[] = {
     {0},
 };
 
+static bool fw_drops_ipv6(const void *config)
+{
+    const struct fw_config *fw = config;
+
+    return !fw->ipv6 && fw->unsupported == NF_POLICY_DROP;
+}
+
 static const char *const fw_live[] = {"rules",          "max_flows",  "max_fragments", "tcp_established",
                                       "tcp_transitory", "tcp_closed", "udp",           "icmp",
                                       "other",          "loose",      "unsupported",   NULL};
@@ -315,5 +322,6 @@ static const struct nf_module fw_module = {
     .live = fw_live,
     .settings = "rule.N, default.in, default.out",
     .carry = fw_carry,
+    .drops_ipv6 = fw_drops_ipv6,
 };
 NF_MODULE(fw_module)

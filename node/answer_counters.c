@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What of "status" are sums: the counters of NFs, and the takeovers since the start. And the page of metrics,
- * which is made of "status". All of it is the main thread's.
+ * which is made of "status". What the log says of neighbours is such a sum, too. All of it is the main
+ * thread's.
  */
 #include "node/running.h"
+#include "ftcore/base/event_log.h"
+#include "node/base/clock.h"
 
 #include <string.h>
+
+#define CONTEST_NS 2000000000ull  /* what is said of a neighbour has been decided on by then */
+#define QUIET_NS   30000000000ull /* between two lines of neighbours */
 
 /* Where the counters are, before a lane has begun: a chain that is made anew has them at the same place. */
 void nd_counters_find(struct nd_running *r)
@@ -43,6 +49,34 @@ json_t *nd_counters_status(const struct nd_running *r, const char *nf)
         json_object_set_new(o, module->name, of_nf);
     }
     return o;
+}
+
+/* When a contest is over, and then not again for a while. A standby's counters are its peer's. */
+void nd_neighbours_turn(struct nd_running *r, const struct rp_status *s)
+{
+    struct nd_neighbours_said *said = &r->neighbours_said;
+    uint64_t now = nd_now(), contested, moved;
+
+    if (!r->config->chain.l3 || nd_is_changing(r))
+        return;
+    contested = load_counter(r, 0, NF_L3_CONTESTED);
+    moved = load_counter(r, 0, NF_L3_MOVED);
+    if (!ft_core_primary(&s->core) || contested < said->contested || moved < said->moved) {
+        *said = (struct nd_neighbours_said){.contested = contested, .moved = moved};
+        return;
+    }
+    if (contested == said->contested && moved == said->moved)
+        return;
+    if (!said->due)
+        said->due = now - said->last < QUIET_NS ? said->last + QUIET_NS : now + CONTEST_NS;
+    if (now < said->due)
+        return;
+    ft_log_event(FT_LEVEL_WARNING, FT_SAYS_NEIGHBOUR,
+                 "%lu frames named another MAC for a known neighbour; %lu neighbours did not answer at their "
+                 "own, and moved "
+                 "(show l3)",
+                 contested - said->contested, moved - said->moved);
+    *said = (struct nd_neighbours_said){.contested = contested, .moved = moved, .last = now};
 }
 
 json_t *nd_passing_status(const struct nd_running *r)

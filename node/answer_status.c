@@ -35,6 +35,7 @@ static const struct {
     {"hold_full", LANE(count.hold_full)},
     {"lag_full", LANE(count.lag_full)},
     {"waiting_full", LANE(count.waiting_full)},
+    {"fragments_without_first", LANE(count.fragments_without_first)},
     {"tx_refused", LANE(count.tx_refused)},
     {"no_buffer", LANE(count.no_buffer)},
     {"lease_held", LANE(count.lease_held)},
@@ -123,6 +124,7 @@ static void add_alarms(json_t *o, const struct ft_core *c)
     add_number(o, "false_alarms", c->false_alarms);
     add_number(o, "false_takeovers", c->silence.false_takeovers);
     json_object_set_new(o, "detection", nd_detection_status(c));
+    json_object_set_new(o, "damping", nd_damping_status(c));
 }
 
 static json_t *resync_status(const struct rp_status *s)
@@ -338,9 +340,10 @@ json_t *nd_answer_status(struct nd_running *r, const json_t *request)
                                                                         : "none");
     add_text(o, "state", ft_state_name(s->core.state));
     add_text(o, "protection",
-             s->core.state != FT_PROTECTED || r->port_watch.faults[0] ? "UNPROTECTED"
-             : stale[0]                                               ? "STALE"
-                                                                      : "PROTECTED");
+             s->core.state != FT_PROTECTED ? "UNPROTECTED"
+             : stale[0]                    ? "STALE"
+             : r->port_watch.faults[0]     ? "UNPROTECTED"
+                                           : "PROTECTED");
     add_text(o, "stale", stale[0] ? stale : NULL);
     add_age(o, "replicator_turn_ms", now, s->at);
     json_object_set_new(o, "replicator_turns", turns_status(&s->turns));
@@ -371,6 +374,8 @@ json_t *nd_answer_status(struct nd_running *r, const json_t *request)
     json_object_set_new(o, "verified", verified_status(r, s, now));
     json_object_set_new(o, "diverged", diverged_status(r, s));
     json_object_set_new(o, "quarantine", nd_quarantine_status(r));
+    json_object_set_new(o, "bypassed", nd_bypassed_status(r));
+    add_number(o, "bypassed_nfs", json_array_size(json_object_get(o, "bypassed")));
     json_object_set_new(o, "takeovers", nd_takeovers_status(r));
     json_object_set_new(o, "nfs", nd_counters_status(r, NULL));
     json_object_set_new(o, "tables", nd_tables_status(r, NULL));

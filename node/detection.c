@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How long a silence of the primary has to be until this standby takes over: for status, and for the log when
- * it has changed by much. The core decides it (ftcore/protocol/silence.c). All of it is the main thread's.
+ * it has changed by much; and that it is doubled, since a primary that was alive was taken over from. The
+ * core decides it (ftcore/protocol/silence.c). All of it is the main thread's.
  */
 #include "node/running.h"
 #include "ftcore/base/event_log.h"
@@ -26,14 +27,35 @@ json_t *nd_detection_status(const struct ft_core *c)
     return o;
 }
 
+json_t *nd_damping_status(const struct ft_core *c)
+{
+    unsigned doubled = ft_core_doubled(c);
+    uint64_t until = doubled ? c->silence.doubled_at + FT_DOUBLED_NS : 0;
+    json_t *o = json_object();
+
+    json_object_set_new(o, "doubled", json_integer((json_int_t)doubled));
+    json_object_set_new(o, "left_s", json_real(until > c->now ? (double)(until - c->now) / 1e9 : 0));
+    json_object_set_new(o, "longest_stall_ms", json_real(to_ms(c->silence.longest_stall)));
+    return o;
+}
+
+/* On the node that took over, and on the one that was taken over from. */
 static void log_false_takeover(struct nd_detection *d, const struct ft_core *c)
 {
-    if (c->silence.false_takeovers == d->false_takeovers)
+    bool own = c->silence.false_takeovers != d->false_takeovers;
+    const char *who = own ? "the takeover was a false alarm: the old primary was alive"
+                          : "taken over from while it was alive: a false alarm of the other node";
+
+    if (!own && (c->silence.doubled_at == d->doubled_at || !ft_core_doubled(c)))
         return;
     d->false_takeovers = c->silence.false_takeovers;
-    ft_log_event(FT_LEVEL_WARNING, FT_SAYS_DETECTION,
-                 "the takeover was a false alarm: the old primary spoke again sooner than after %u ms",
-                 c->config.detect_ms);
+    d->doubled_at = c->silence.doubled_at;
+    if (ft_core_doubled(c))
+        ft_log_event(FT_LEVEL_WARNING, FT_SAYS_DETECTION,
+                     "%s; for an hour the shortest silence that counts here is %u times as long", who,
+                     1u << ft_core_doubled(c));
+    else
+        ft_log_event(FT_LEVEL_WARNING, FT_SAYS_DETECTION, "%s", who);
 }
 
 void nd_detection_turn(struct nd_running *r, const struct rp_status *s)

@@ -8,8 +8,47 @@
 #include "ftcore/base/event_log.h"
 #include "node/base/clock.h"
 #include "node/running.h"
+#include "nflib/chain/chain.h"
 
-void nd_quarantine_hear(void *running, const struct ft_crash_notice *notice)
+/*
+ * Whether the NF's state is what it died of, which this node has, too: it died in its timers, without a
+ * packet; or for a second time within the quarantine for it. Where it was a packet that is known, somebody
+ * may have sent two on purpose: that has no NF passed by, which may be there against him.
+ */
+static bool is_of_state(const struct ft_crash_notice *notice, bool reset)
+{
+    bool second =
+        nf_doing_has_packets(notice->doing) && notice->before[0] && strcmp(notice->before, notice->nf) == 0;
+
+    return notice->doing == NF_DOING_TIMERS || (second && (reset || !notice->packet));
+}
+
+/* What the file says of such an NF, before the first burst of this node's: it takes over when it has heard.
+ */
+static void apply_on_crash(struct nd_running *r, const struct ft_crash_notice *notice)
+{
+    const struct nf_chain_config *chain = &r->config->chain;
+
+    for (unsigned i = 0; i < chain->count; i++) {
+        bool reset = chain->nfs[i].on_crash == NF_CRASH_RESET;
+
+        if (strcmp(chain->nfs[i].module->name, notice->nf) != 0 || chain->nfs[i].on_crash == NF_CRASH_STOP ||
+            !is_of_state(notice, reset))
+            continue;
+        snprintf(r->remedy.text, sizeof(r->remedy.text), reset ? "reset %s" : "set %s bypass=on", notice->nf);
+        atomic_fetch_add(&r->remedy.serial, 1);
+        ft_log_event(
+            FT_LEVEL_ERROR, FT_SAYS_CRASH,
+            reset
+                ? "if this node takes over, the state of NF %s begins anew, since on_crash says so: node %s "
+                  "died of it"
+                : "if this node takes over, packets pass by NF %s, since on_crash says so: node %s died of "
+                  "its state",
+            notice->nf, r->config->node[!r->self].name);
+    }
+}
+
+void nd_quarantine_hear(void *running, const struct ft_crash_notice *notice, bool primary)
 {
     struct nd_running *r = running;
     const struct nd_protect *p = &r->config->protect;
@@ -20,11 +59,19 @@ void nd_quarantine_hear(void *running, const struct ft_crash_notice *notice)
 
     nd_crash_line(line, notice);
     nd_crash_fields(fields, notice, NULL);
+    if (primary) { /* what a standby died of has not harmed who has the same state and lives */
+        ft_log_fields(FT_LEVEL_ERROR, FT_SAYS_CRASH, fields, "node %s %s", peer, line);
+        return;
+    }
+    apply_on_crash(r, notice);
     switch (nd_quarantine_begin(q, notice, nd_now(), p->quarantine_s, p->quarantine_max)) {
     case ND_QUARANTINE_BEGUN:
         ft_log_fields(FT_LEVEL_ERROR, FT_SAYS_CRASH, fields,
-                      "node %s %s; frames of %u fingerprints are dropped for %u s", peer, line,
-                      notice->fingerprints, p->quarantine_s);
+                      atomic_load(&q->suspects)
+                          ? "node %s %s; frames of %u fingerprints are dropped for %u s, those that are only "
+                            "suspected until the node is PROTECTED"
+                          : "node %s %s; frames of %u fingerprints are dropped for %u s",
+                      peer, line, notice->fingerprints, p->quarantine_s);
         break;
     case ND_QUARANTINE_ENDED:
         ft_log_fields(FT_LEVEL_ERROR, FT_SAYS_CRASH, fields, "node %s %s", peer, line);
@@ -43,6 +90,7 @@ static void tell_end(struct nd_running *r, uint64_t dropped)
 {
     const struct nd_quarantine *q = &nd_crash_page(r->crash)->quarantine;
     bool full = dropped >= atomic_load(&q->most);
+    bool cleared = atomic_load(&q->suspects) && atomic_load(&q->cleared) == atomic_load(&q->suspects);
 
     if (full)
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_QUARANTINE,
@@ -51,16 +99,18 @@ static void tell_end(struct nd_running *r, uint64_t dropped)
                      q->nf, dropped);
     else
         ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_QUARANTINE,
-                     "the quarantine for NF %s has ended: %lu frames were dropped", q->nf, dropped);
+                     "the quarantine for NF %s has ended: %lu frames were dropped%s", q->nf, dropped,
+                     cleared ? "; what was suspected has passed and did no harm" : "");
     nd_crash_save_quarantine(r->crash);
 }
 
-void nd_quarantine_turn(struct nd_running *r)
+void nd_quarantine_turn(struct nd_running *r, const struct rp_status *s)
 {
     struct nd_quarantine *q = &nd_crash_page(r->crash)->quarantine;
     uint64_t dropped = atomic_load(&q->dropped);
     bool on = nd_quarantine_on(q);
 
+    atomic_store(&q->judging, s->core.state == FT_PROTECTED);
     if (on && nd_now() >= atomic_load(&q->until)) {
         atomic_store_explicit(&q->count, 0, memory_order_release);
         on = false;
@@ -77,6 +127,29 @@ void nd_quarantine_turn(struct nd_running *r)
     if (!on && r->quarantine.on)
         tell_end(r, dropped);
     r->quarantine.on = on;
+}
+
+/* The lane's state lies first in its arena. Its chain may be made anew meanwhile, by the lane. */
+static bool is_bypassed(const struct nd_running *r, unsigned nf)
+{
+    bool bypassed = false;
+
+    for (unsigned l = 0; l < r->config->chain.lanes; l++) {
+        const void *state = r->region->base + ft_region_arena(r->region, l, 0)->offset;
+
+        bypassed |= nf_is_bypassed(state, nf);
+    }
+    return bypassed;
+}
+
+json_t *nd_bypassed_status(const struct nd_running *r)
+{
+    json_t *names = json_array();
+
+    for (unsigned i = 0; i < r->config->chain.count && !nd_is_changing(r); i++)
+        if (is_bypassed(r, i + 1))
+            json_array_append_new(names, json_string(r->config->chain.nfs[i].module->name));
+    return names;
 }
 
 json_t *nd_quarantine_status(const struct nd_running *r)

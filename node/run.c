@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * understudy run: keeps a node going that was put together (running.c). Threads: this one (control socket),
- * the replicator, its writer of views, the one of the chain's files, one per lane, the writer of the event
- * log, with `metrics` the one that serves them, DPDK's (interrupts, telemetry); and the processes of guardian
- * and reporter.
+ * the replicator, its writer of views, the one of the chain's files, one per lane, the one that looks whether
+ * lanes hang, the writer of the event log, with `metrics` the one that serves them, DPDK's (interrupts,
+ * telemetry); and the processes of guardian and reporter.
  */
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/plant.h"
 #include "ftcore/base/thread.h"
+#include "ftcore/base/trust.h"
 #include "node/base/clock.h"
 #include "node/base/event_writer.h"
 #include "node/base/privilege.h"
+#include "node/base/processor.h"
 #include "node/base/strangers.h"
+#include "node/config/yaml.h"
 #include "node/control/pair.h"
+#include "node/lane/hang.h"
 #include "node/lane/lane.h"
 #include "node/running.h"
 
@@ -27,6 +31,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #define SERVE_MS 20
 #define STANDS_S 3 /* planted */
@@ -66,9 +71,17 @@ static void wait_for_go(struct nd_running *r)
         nanosleep(&(struct timespec){0, 100000}, NULL);
 }
 
+/* Of the calling thread. */
+static bool is_urgent(const struct nd_running *r)
+{
+    uint32_t asked = r->config->node[r->self].realtime;
+
+    return asked == ND_REALTIME_TRUE || (asked == ND_REALTIME_AUTO && !nd_processors_own());
+}
+
 static int run_lane(void *lane)
 {
-    if (the_node.config->node[the_node.self].realtime)
+    if (is_urgent(&the_node))
         nd_priority_raise();
     wait_for_go(&the_node);
     return nd_lane_run(lane);
@@ -77,17 +90,32 @@ static int run_lane(void *lane)
 static void *run_replicator(void *arg)
 {
     struct nd_running *r = arg;
-    const struct nd_node *self = &r->config->node[r->self];
+    bool urgent;
 
     ft_thread_begin("us-replicator");
     prctl(PR_SET_TIMERSLACK, 1000ul);
-    r->realtime = self->realtime && nd_priority_realtime();
+    urgent = is_urgent(r);
+    r->realtime = urgent && nd_priority_realtime();
+    if (urgent && !r->realtime)
+        ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_START,
+                     "no real-time priority is permitted here: other work can delay heartbeats");
     if (!r->realtime && r->config->timing.detect_ms < 20)
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_START,
                      "detect_ms %u without real-time priority: expect false takeovers",
                      r->config->timing.detect_ms);
     wait_for_go(r);
     rp_run(r->replicator);
+    return NULL;
+}
+
+/* A lane that hangs may have the priority of all lanes. */
+static void *run_hang_watch(void *arg)
+{
+    ft_thread_begin("us-hangs");
+    if (is_urgent(&the_node))
+        nd_priority_raise();
+    wait_for_go(&the_node);
+    nd_hang_run(arg);
     return NULL;
 }
 
@@ -167,26 +195,37 @@ static void tell_supervisor(struct nd_running *r, const struct rp_status *s)
     nd_notify_watchdog(&r->notify, nd_now(), turn, lanes + 1);
 }
 
+/* Those beside the lanes; `begun` of them, in this order. */
+struct threads {
+    pthread_t replicator, hangs;
+    struct nd_hang_watch watch;
+    unsigned begun;
+};
+
 /* All threads, each waiting for `go`; then without a capability. */
-static int start_threads(struct nd_running *r, pthread_t *replicator, bool *replicates)
+static int start_threads(struct nd_running *r, struct threads *t)
 {
-    const struct nd_node *self = &r->config->node[r->self];
     struct ft_fault fault;
 
-    *replicates = false;
+    *t = (struct threads){.watch = {.page = nd_crash_page(r->crash),
+                                    .words = r->words,
+                                    .published = r->group.published,
+                                    .lanes = (unsigned)r->config->chain.lanes,
+                                    .answers = r->redis != NULL}};
     if (!launch_lanes(r)) {
         ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "fewer lcores than lanes");
         return ND_DATA;
     }
-    if (pthread_create(replicator, NULL, run_replicator, r) != 0) {
+    t->begun += pthread_create(&t->replicator, NULL, run_replicator, r) == 0;
+    t->begun += t->begun == 1 && pthread_create(&t->hangs, NULL, run_hang_watch, &t->watch) == 0;
+    if (t->begun < 2) {
         ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "no thread for the replicator");
         return ND_SOFTWARE;
     }
-    *replicates = true;
-    while (atomic_load(&r->begun) < (unsigned)r->config->chain.lanes + 1 && !atomic_load(&r->stop))
+    while (atomic_load(&r->begun) < (unsigned)r->config->chain.lanes + t->begun && !atomic_load(&r->stop))
         nanosleep(&(struct timespec){0, 100000}, NULL);
     /* A status would take seconds otherwise. This thread sleeps unless asked. */
-    if (self->realtime)
+    if (is_urgent(r))
         nd_priority_raise();
     if (nd_privilege_drop(&fault) == 0 && nd_privilege_refuse_calls(&fault) == 0)
         return ND_DONE;
@@ -196,10 +235,9 @@ static int start_threads(struct nd_running *r, pthread_t *replicator, bool *repl
 
 static int keep_going(struct nd_running *r)
 {
-    pthread_t replicator;
+    struct threads t;
     struct rp_status s;
-    bool replicates;
-    int code = start_threads(r, &replicator, &replicates);
+    int code = start_threads(r, &t);
 
     if (code) {
         atomic_store(&r->lanes_stop, true);
@@ -224,8 +262,9 @@ static int keep_going(struct nd_running *r)
         }
         nd_port_watch_turn(r, &s);
         tell_of_strangers(r, &s);
+        nd_neighbours_turn(r, &s);
         nd_standing_turn(r, &s);
-        nd_quarantine_turn(r);
+        nd_quarantine_turn(r, &s);
         if (!nd_crash_turn(r->crash, (int)s.core.state, s.core.view, nd_change_hash(r, &s)))
             ft_log_event(FT_LEVEL_WARNING, FT_SAYS_CRASH,
                          "the reporter has ended: a crash of this node leaves no report");
@@ -240,8 +279,11 @@ static int keep_going(struct nd_running *r)
     atomic_store(&r->lanes_stop, true);
     rp_stop(r->replicator);
     rte_eal_mp_wait_lcore();
-    if (replicates)
-        pthread_join(replicator, NULL);
+    atomic_store(&t.watch.stop, true);
+    if (t.begun > 1)
+        pthread_join(t.hangs, NULL);
+    if (t.begun > 0)
+        pthread_join(t.replicator, NULL);
     return code;
 }
 
@@ -258,8 +300,10 @@ static int exit_of(int error)
 /* Before anything is opened or made: what the process may do, and how much of it. */
 static int limit_process(const struct nd_node *self, struct ft_fault *fault)
 {
-    const struct nd_privilege privilege = {
-        .user = self->user, .physical = nd_ports_physical(self), .core = self->core};
+    const struct nd_privilege privilege = {.user = self->user,
+                                           .physical = nd_ports_physical(self),
+                                           .xdp = nd_ports_xdp(self),
+                                           .core = self->core};
     int error = nd_privilege_check_files(fault);
 
     umask(027);
@@ -270,8 +314,12 @@ static int limit_process(const struct nd_node *self, struct ft_fault *fault)
 static void finish_files(const char *file)
 {
     struct ft_fault fault;
-    int error = nd_files_finish(file, &fault);
+    int fd = ft_trust_open(file, &nd_trust_pair, &fault), error;
 
+    if (fd < 0) /* who reads it says so */
+        return;
+    close(fd);
+    error = nd_files_finish(file, &fault);
     if (error < 0)
         ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "files from the peer are not in their places: %s",
                      fault.text);
@@ -297,9 +345,13 @@ int nd_cmd_run(int argc, char **argv)
     struct nd_running *r = &the_node;
     struct nd_options options;
     struct ft_fault fault = {""};
-    int code = nd_options_read(&options, argc, argv), error, self;
+    int code, error, self;
 
-    if (code)
+    if (nd_privilege_drop_inherited(&fault)) {
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "%s", fault.text);
+        return ND_SOFTWARE;
+    }
+    if ((code = nd_options_read(&options, argc, argv)) != 0)
         return code;
     set_signals();
     nd_notify_open(&r->notify);

@@ -133,6 +133,7 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
                                  .setup.question = &r->question,
                                  .setup.mark = &page->lane[l].mark,
                                  .setup.quarantine = &page->quarantine,
+                                 .setup.remedy = &r->remedy,
                                  .setup.trace = &r->trace,
                                  .setup.redis = r->redis,
                                  .setup.recorder = r->recorder,
@@ -203,6 +204,24 @@ static int read_seal(struct nd_running *r, struct rp_seal_config *seal, struct f
         return 0;
     seal->keys = &r->keys;
     return rp_keys_read(&r->keys, link->key, fault);
+}
+
+int nd_running_try_seal(const struct nd_config *config, unsigned self, struct ft_fault *fault)
+{
+    static struct nd_running r; /* of it the seal's fields alone */
+    struct rp_seal_config how;
+    struct rp_seal *seal = NULL;
+    int error;
+
+    r.config = (struct nd_config *)(uintptr_t)config;
+    r.self = self;
+    error = read_seal(&r, &how, fault);
+    if (!error)
+        error = rp_seal_open(&seal, &how, fault);
+    if (!error)
+        rp_seal_close(seal);
+    explicit_bzero(&r.keys, sizeof(r.keys));
+    return error;
 }
 
 void nd_running_reload(struct nd_running *r)

@@ -78,7 +78,7 @@ struct nd_port_watch {
 /* What the log has said of how soon a silent primary is suspected; see detection.c. */
 struct nd_detection {
     uint64_t said, said_at; /* ns: how soon, and when it was said; 0: not yet */
-    uint64_t false_takeovers;
+    uint64_t false_takeovers, doubled_at;
 };
 
 /* change.c: what becomes of the chain while the node runs. The main thread's; see node/lane/change.h. */
@@ -101,6 +101,12 @@ struct nd_changing {
     uint64_t resyncs;
 };
 
+/* What the log has last told of neighbours for which another MAC was said. Times in ns. */
+struct nd_neighbours_said {
+    uint64_t contested, moved, last; /* counts of frames and neighbours; 0: nothing yet */
+    uint64_t due;                    /* 0: there is nothing to tell */
+};
+
 struct nd_running {
     struct nd_config *config;
     unsigned self;                       /* index of this node in the file */
@@ -115,6 +121,7 @@ struct nd_running {
     struct nd_redis *redis;       /* the chain's state; NULL: local */
     struct lg_recorder *recorder; /* NULL: nothing is recorded */
     struct nd_question question;
+    struct nd_remedy remedy; /* quarantine.c's; by the replicator's thread */
     struct nf_trace trace;
     struct nd_trace_filter *trace_filter; /* of the trace begun last; answer_trace.c's; NULL: none */
     struct nd_work work[ND_WORKING];
@@ -140,6 +147,7 @@ struct nd_running {
         bool dropped;            /* and that it has dropped a frame */
     } quarantine;
     uint64_t strangers_said; /* on the link, as the log has last told of them; the main thread's */
+    struct nd_neighbours_said neighbours_said; /* the main thread's */
     char view_file[256];
     struct { /* differences.c; all but `saving` is the main thread's */
         char file[256];
@@ -165,6 +173,9 @@ struct nd_running {
  * all the same.
  */
 int nd_running_open(struct nd_running *r, struct ft_fault *fault);
+/* What seals the link of this node, read and judged as for a start. FT_EINVAL, FT_EPERM, FT_EIO, FT_ENOMEM.
+ */
+int nd_running_try_seal(const struct nd_config *config, unsigned self, struct ft_fault *fault);
 /*
  * Forgets which cluster the arbiter is. Reads anew what seals the link, the key file or the certificates, for
  * connections that are made from now on. The one that stands stays. Says in one line what came of it; what
@@ -201,6 +212,7 @@ void nd_differences_save(struct nd_running *r);
 
 /* answer_counters.c; before lanes begin; in each turn of the main thread; for nd_answer_status. */
 void nd_counters_find(struct nd_running *r);
+void nd_neighbours_turn(struct nd_running *r, const struct rp_status *s);
 void nd_takeovers_count(struct nd_running *r, const struct rp_status *s);
 void nd_metrics_turn(struct nd_running *r);
 json_t *nd_counters_status(const struct nd_running *r, const char *nf); /* NULL: of all NFs */
@@ -226,6 +238,8 @@ void nd_ports_status(const struct nd_running *r, json_t *status);
 /* detection.c: in each turn of the main thread; for status, null where this node is no READY standby. */
 void nd_detection_turn(struct nd_running *r, const struct rp_status *s);
 json_t *nd_detection_status(const struct ft_core *c);
+/* How often the least silence is doubled and for how long yet, and the longest wait for a processor. */
+json_t *nd_damping_status(const struct ft_core *core);
 /* answer_apply.c: steps of apply and push. */
 bool nd_answer_apply(struct nd_running *r, struct nd_exchange *exchange, struct nd_work *work);
 bool nd_answer_push(struct nd_running *r, struct nd_exchange *exchange, struct nd_work *work);
@@ -273,8 +287,9 @@ void nd_arbiter_answer_status(json_t *o, const struct nd_running *r, const struc
 
 /* quarantine.c. By the replicator's thread: what its peer died of. In each turn of the main thread: the log
  * tells when the first frame is dropped, and when a quarantine ends. */
-void nd_quarantine_hear(void *running, const struct ft_crash_notice *notice);
-void nd_quarantine_turn(struct nd_running *r);
+void nd_quarantine_hear(void *running, const struct ft_crash_notice *notice, bool primary);
+void nd_quarantine_turn(struct nd_running *r, const struct rp_status *s);
+json_t *nd_bypassed_status(const struct nd_running *r);   /* names of NFs that packets pass by */
 json_t *nd_quarantine_status(const struct nd_running *r); /* null: there is none */
 
 /* telemetry.c: DPDK's telemetry gets the node's commands, before DPDK starts; in each turn of the main

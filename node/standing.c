@@ -85,12 +85,18 @@ static uint32_t count_failures(const struct nd_running *r, char why[FT_REASON_MA
 
     why[0] = '\0';
     *looks_ns = 0;
-    for (unsigned i = 0; i < health->ports; i++)
-        if (health->port[i].fault == FT_PORT_NO_CARRIER) {
-            counter += ND_PORT_WEIGHT;
-            nd_phrases_add(why, FT_REASON_MAX, "port %s: %s", health->port[i].name,
-                           nd_health_no_carrier(&health->port[i]));
-        }
+    for (unsigned i = 0; i < health->ports; i++) {
+        const struct nd_port_health *p = &health->port[i];
+
+        if (p->fault == FT_PORT_NO_CARRIER)
+            nd_phrases_add(why, FT_REASON_MAX, "port %s: %s", p->name, nd_health_no_carrier(p));
+        else if (p->fault == FT_PORT_SMALL_MTU)
+            nd_phrases_add(why, FT_REASON_MAX, "port %s: MTU %u, expected %u as node %s has", p->name, p->mtu,
+                           p->peer_mtu, health->peer);
+        else
+            continue;
+        counter += ND_PORT_WEIGHT;
+    }
     for (unsigned i = 0; i < self->tracks; i++)
         if (nd_standing_failed(r, i, found)) {
             counter += self->track[i].weight;

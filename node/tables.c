@@ -19,7 +19,6 @@ static void note_table(struct nd_running *r, const struct nf_table *table, unsig
 {
     struct nd_table *t = &r->tables[r->table_count++];
     const struct nf_module *module = nf_chain_any(r->lanes[lane].chain, table->nf)->module;
-
     char host[INET_ADDRSTRLEN];
 
     *t = (struct nd_table){.table = *table, .lane = (uint16_t)lane};
@@ -107,9 +106,10 @@ void nd_tables_turn(struct nd_running *r, const struct rp_status *s)
 
 /* ---- status ------------------------------------------------------------------------------------ */
 
-static json_t *fill_of(const struct nd_table *t)
+/* Where there is no state yet, nothing is in any table. */
+static json_t *fill_of(const struct nd_table *t, bool there)
 {
-    return json_pack("{s:I,s:I}", "entries", (json_int_t)nf_table_entries(&t->table), "limit",
+    return json_pack("{s:I,s:I}", "entries", there ? (json_int_t)nf_table_entries(&t->table) : 0, "limit",
                      (json_int_t)t->table.limit);
 }
 
@@ -122,13 +122,13 @@ static void add_to(json_t *sum, const char *name, const json_t *part)
 
 json_t *nd_tables_status(const struct nd_running *r, const char *nf)
 {
-    bool there = !nd_is_changing(r) && is_state_there(r);
+    bool there = is_state_there(r);
     json_t *all = json_object();
 
-    for (unsigned i = 0; i < r->table_count && there; i++) {
+    for (unsigned i = 0; i < r->table_count && !nd_is_changing(r); i++) {
         const struct nd_table *t = &r->tables[i];
         const struct nf_module *module = r->counted[t->table.nf];
-        json_t *sum = json_object_get(all, t->name), *part = fill_of(t);
+        json_t *sum = json_object_get(all, t->name), *part = fill_of(t, there);
 
         if (nf && !(module && strcmp(module->name, nf) == 0)) {
             json_decref(part);

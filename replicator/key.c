@@ -2,6 +2,7 @@
 /* Key files: read and made. See key.h. */
 #define _GNU_SOURCE /* strchrnul */
 #include "replicator/key.h"
+#include "ftcore/base/trust.h"
 
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
@@ -29,22 +30,8 @@ static int fail_by_errno(struct ft_fault *fault, const char *path)
                    errno == ELOOP ? "is a link, expected a file" : strerror(errno));
 }
 
-static int check_file(const char *path, int fd, struct ft_fault *fault)
-{
-    struct stat s;
-
-    if (fstat(fd, &s) != 0)
-        return fail_by_errno(fault, path);
-    if (!S_ISREG(s.st_mode))
-        return ft_fail(fault, FT_EMALFORMED, "%s: not a file, expected a key file", path);
-    if (s.st_uid != geteuid() && s.st_uid != 0)
-        return ft_fail(fault, FT_EPERM, "%s: belongs to user %u, expected %u or root", path, s.st_uid,
-                       geteuid());
-    if (s.st_mode & 077)
-        return ft_fail(fault, FT_EPERM, "%s: mode %04o, expected 0600: nobody else may read a key", path,
-                       s.st_mode & 07777);
-    return 0;
-}
+static const struct ft_trust key_file = {.expected = "a key file", .secret = "a key", .no_link = true},
+                             secret_file = {.expected = "a key file", .secret = "a key"};
 
 static int hex_digit(char c)
 {
@@ -89,13 +76,12 @@ static int read_text(struct rp_keys *out, const char *path, const char *text, st
 int rp_keys_read(struct rp_keys *out, const char *path, struct ft_fault *fault)
 {
     char text[FILE_MAX + 1];
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW), error;
+    int fd = ft_trust_open(path, &key_file, fault), error = fd < 0 ? fd : 0;
 
     *out = (struct rp_keys){.count = 0};
-    if (fd < 0)
-        return fail_by_errno(fault, path);
-    error = check_file(path, fd, fault);
-    ssize_t n = error ? 0 : read(fd, text, sizeof(text));
+    if (error)
+        return error;
+    ssize_t n = read(fd, text, sizeof(text));
 
     if (n < 0)
         error = fail_by_errno(fault, path);
@@ -112,13 +98,12 @@ int rp_keys_read(struct rp_keys *out, const char *path, struct ft_fault *fault)
 
 int rp_key_check(const char *path, struct ft_fault *fault)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), error;
+    int fd = ft_trust_open(path, &secret_file, fault);
 
     if (fd < 0)
-        return fail_by_errno(fault, path);
-    error = check_file(path, fd, fault);
+        return fd;
     close(fd);
-    return error;
+    return 0;
 }
 
 int rp_key_make(const char *path, struct ft_fault *fault)

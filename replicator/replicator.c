@@ -151,7 +151,7 @@ static bool hear_death_notice(struct rp_replicator *rp)
 
     if (crash.signal && rp->config.crashed && rp->crash_of != peer.incarnation) {
         rp->crash_of = peer.incarnation;
-        rp->config.crashed(rp->config.arg, &crash);
+        rp->config.crashed(rp->config.arg, &crash, ft_core_primary(&rp->core));
     }
     if (!died)
         return false;

@@ -51,6 +51,11 @@ void ft_wait_over(struct ft_published *own)
     publish_wait(own, NOBODY);
 }
 
+bool ft_wait_is_on(const struct ft_published *of)
+{
+    return (atomic_load_explicit(&of->wait, memory_order_acquire) & ((1u << WHOM) - 1)) != NOBODY;
+}
+
 struct path {
     uint64_t seen[FT_LANES_MAX + 1]; /* words, in order */
     unsigned lane[FT_LANES_MAX + 1];
@@ -216,7 +221,7 @@ static void follow_dependency(struct ft_sections *s)
     s->at++;
 }
 
-static void lock_object(struct ft_shared *object)
+static void lock_object(struct ft_shared *object, struct ft_published *own)
 {
     uint32_t spins = 0, free = 0;
 
@@ -224,7 +229,11 @@ static void lock_object(struct ft_shared *object)
                                                   memory_order_relaxed)) {
         free = 0;
         spin_or_yield(&spins);
+        if (spins == SPINS)
+            atomic_store_explicit(&own->locked_out, true, memory_order_relaxed);
     }
+    if (ft_unlikely(spins >= SPINS))
+        atomic_store_explicit(&own->locked_out, false, memory_order_relaxed);
 }
 
 void ft_section_enter_ordered(struct ft_sections *s, const struct ft_shared *constant)
@@ -242,7 +251,7 @@ void ft_section_enter_ordered(struct ft_sections *s, const struct ft_shared *con
         return;
     }
     if (s->lanes > 1) /* alone there is nobody to lock out */
-        lock_object(object);
+        lock_object(object, &s->published[s->lane]);
     ft_audit_enter(s->region, s->lane);
     if (object->last && object->last != s->lane + 1u)
         note_dependency(s, object->last - 1, object->access);

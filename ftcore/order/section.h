@@ -37,6 +37,7 @@ enum { FT_ABORTED = 1, FT_DEADLOCK }; /* what a wait that ends otherwise jumps w
 struct ft_published {
     _Alignas(64) _Atomic uint64_t access;
     _Atomic uint64_t wait, needs;
+    _Atomic bool locked_out; /* live: another lane is inside an object that this one wants */
 };
 
 struct ft_sections {
@@ -156,5 +157,7 @@ uint64_t ft_section_mark(struct ft_sections *s);
 /* The lane waits until all lanes have come to where it is, the lanes that wait for an access among them. */
 void ft_wait_for_all(struct ft_published *own);
 void ft_wait_over(struct ft_published *own);
+/* In replay: the lane waits. */
+bool ft_wait_is_on(const struct ft_published *of);
 
 #endif

@@ -267,6 +267,7 @@ static void drop_silent_connection(struct ft_core *core, struct ft_actions *acti
 
 static void handle_time(struct ft_core *core, struct ft_actions *actions)
 {
+    ft_silence_pass(core);
     if (ft_core_primary(core))
         ft_primary_time(core, actions);
     else if (core->hand != FT_HAND_GIVEN)

@@ -42,8 +42,9 @@ struct ft_core_config {
     uint32_t
         degrade_ms; /* a PROTECTED primary is DEGRADED when no answer has come for so long; 0: lease_ms */
     /* A standby that has been READY for so long suspects its primary by what it has measured, and after
-     * detect_ms at most (protocol/silence.c); 0: always after detect_ms. */
+     * detect_most_ms at most (protocol/silence.c); 0: always after detect_ms. */
     uint32_t listen_ms;
+    uint32_t detect_most_ms; /* below promote_within_ms; less than detect_ms counts as detect_ms */
     uint32_t resync_deadline_ms;
     uint32_t start_alone_ms;      /* 0: never */
     uint32_t drain_ms;            /* a planned handover that takes longer is aborted */
@@ -166,9 +167,10 @@ enum ft_handover {
     FT_HAND_TAKING, /* standby: HANDOVER heard, replaying to its vector */
 };
 
-#define FT_SILENCE_MINUTES 11u /* this one, and the ten before it */
+#define FT_DOUBLED_NS      (3600000 * FT_MS) /* for so long a takeover from a living primary counts */
+#define FT_SILENCE_MINUTES 11u               /* this one, and the ten before it */
 
-/* What a standby knows of its primary's silences, ns. */
+/* What a node knows of its primary's silences, and of its own, ns. */
 struct ft_silence {
     uint64_t of[FT_SILENCE_MINUTES]; /* the longest in that minute, by the minute's number */
     uint64_t not_before;             /* silence counts from here at the earliest, since this node has slept */
@@ -176,8 +178,12 @@ struct ft_silence {
     uint64_t longest;                /* of all of these minutes */
     uint64_t taken_since;     /* of a takeover because of silence: when the primary fell silent; 0: none, or
                                  it has been judged */
-    uint64_t false_takeovers; /* those after which its process spoke again before detect_ms was over */
-    uint32_t lease_ms;        /* the primary's, as its hello said it */
+    uint64_t false_takeovers; /* those after which its process spoke again before the most was over */
+    uint64_t stall_of[FT_SILENCE_MINUTES], longest_stall; /* the same of the gaps between this node's steps */
+    uint64_t slept;                                       /* how long the gap was that ended at `awake` */
+    uint64_t doubled_at; /* when a takeover from a living primary, by either node, was last known as one */
+    unsigned doubled;    /* so often by then */
+    uint32_t lease_ms;   /* the primary's, as its hello said it */
 };
 
 struct ft_core {
@@ -335,10 +341,12 @@ bool ft_core_accepts(const struct ft_core *core, const struct ft_message *m);
  * checked before. */
 bool ft_core_ends_snapshot(const struct ft_core *core, const struct ft_message *m);
 
-/* How long a silence has to be that makes this standby suspect its primary, ns; false: that is detect_ms,
- * since it is not measured, or not for long enough yet. */
+/* How long a silence has to be that makes this standby suspect its primary, ns; false: that is detect_ms at
+ * least, since it is not measured, or not for long enough yet. */
 uint64_t ft_core_detects(const struct ft_core *core);
 bool ft_core_listened(const struct ft_core *core);
+/* So often its lower bound is doubled, because of takeovers from a primary that was alive. */
+unsigned ft_core_doubled(const struct ft_core *core);
 
 /* When FT_EV_TIME is wanted next at the latest, local monotonic ns. */
 uint64_t ft_core_due(const struct ft_core *core);

@@ -276,6 +276,7 @@ void ft_join_fence(struct ft_core *core, uint64_t view, struct ft_actions *actio
         memcpy(core->fenced.by, core->partner, sizeof(core->fenced.by));
         core->fenced.count++;
         core->event = FT_SAYS_FENCED;
+        ft_silence_fenced(core);
     }
     core->guarded = core->solo = core->cut_off = false;
     core->hand = FT_HAND_NONE;

@@ -155,8 +155,9 @@ void ft_standby_hears(struct ft_core *core, const struct ft_message *m, struct f
 /* protocol/silence.c */
 void ft_silence_step(struct ft_core *core, uint64_t now);    /* before core->now becomes `now` */
 uint64_t ft_standby_suspects_at(const struct ft_core *core); /* when silence becomes suspicion */
-void ft_silence_pass(struct ft_core *core);                  /* time passes for a READY standby */
+void ft_silence_pass(struct ft_core *core);                  /* time passes */
 void ft_silence_is_death(struct ft_core *core); /* this standby takes over because of the silence */
+void ft_silence_fenced(struct ft_core *core);   /* this primary was taken over from */
 /* The peer's process is heard at `at`, by a message or by a port; before that is noted anywhere else. */
 void ft_silence_ends(struct ft_core *core, uint64_t at);
 void ft_silence_port(struct ft_core *core, const struct ft_event *event); /* FT_EV_PORT_HEARTBEAT */

@@ -319,7 +319,6 @@ void ft_standby_time(struct ft_core *core, struct ft_actions *actions)
     consider_taking(core, actions); /* when HANDOVER came we may have had no right, for a moment */
     if (core->state != FT_READY)
         return;
-    ft_silence_pass(core);
     if (core->now >= ft_standby_suspects_at(core)) {
         ft_silence_is_death(core);
         if (core->config.arbiter && !FT_PLANTED("takeover-unasked"))

@@ -119,8 +119,9 @@ struct ft_lane_counters {
     _Atomic uint64_t claims; /* frames from the chain's own MAC: the other node claims the addresses */
     _Atomic uint64_t heartbeats_refused; /* heartbeats that are not the peer's, or too many to be looked at */
     _Atomic uint64_t waiting_full;       /* frames dropped because no more can wait (struct nd_waiting) */
-    _Atomic uint64_t quarantined;        /* frames dropped that the peer had crashed on */
-    _Atomic uint64_t lease_held;         /* times a stable output had to wait for the lease */
+    _Atomic uint64_t fragments_without_first; /* fragments that waited in vain (struct nd_fragments) */
+    _Atomic uint64_t quarantined;             /* frames dropped that the peer had crashed on */
+    _Atomic uint64_t lease_held;              /* times a stable output had to wait for the lease */
     _Atomic uint64_t bursts, empty_bursts;
     _Atomic uint64_t turn_ns;        /* monotonic; when the last turn began; 0: there was none */
     _Atomic uint64_t cuts;           /* live: deltas begun */

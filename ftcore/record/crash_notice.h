@@ -4,12 +4,13 @@
  * successor knows the packet again. Made by the handler of the fatal signal, with the node's secret; sent by
  * the guardian in front of the death notice; decoded by the peer's link.
  *
- *     "understu" | u32 version, 0 | u32 kind, 3 | u32 signal | u32 lane | u64 burst | u32 packet |
- *     u32 doing | 32 bytes NF | 32 bytes NF of the quarantine before | u32 fingerprints | u32 0 |
- *     16 bytes for each | 16 bytes of tag; little endian
+ *     "understu" | u32 version, 0 | u32 kind, 4 | u32 signal | u32 lane | u64 burst | u32 packet |
+ *     u32 doing | 32 bytes NF | 32 bytes NF of the quarantine before | u32 fingerprints | u32 hung |
+ *     for each u64 flow | u64 content | u32 seq | u32 bytes | u32 suspect | u32 0 |
+ *     16 bytes of tag; little endian
  *
- * It has no version, as the death notice has none. A program that does not know it refuses it as malformed,
- * and goes by the death notice alone. The tag is as in datagram.h.
+ * It has no version, as the death notice has none. A program that does not know its kind refuses it as
+ * malformed, and goes by the death notice alone; kind 3 was another form of it. The tag is as in datagram.h.
  */
 #ifndef FTCORE_RECORD_CRASH_NOTICE_H
 #define FTCORE_RECORD_CRASH_NOTICE_H
@@ -19,12 +20,18 @@
 #define FT_CRASH_NAME         32u /* bytes of an NF's name, with its final NUL */
 #define FT_CRASH_FINGERPRINTS 32u
 #define FT_CRASH_HEAD_BYTES   112u
-#define FT_FINGERPRINT_BYTES  128u /* of a frame that tell it from others */
-#define FT_CRASH_BYTES        (FT_CRASH_HEAD_BYTES + 16u * FT_CRASH_FINGERPRINTS + FT_TAG_BYTES)
+#define FT_FINGERPRINT_BYTES  272u /* of a frame that tell it from others: headers, and 128 of payload */
+#define FT_CRASH_BYTES        (FT_CRASH_HEAD_BYTES + 32u * FT_CRASH_FINGERPRINTS + FT_TAG_BYTES)
 
-/* Of a frame as capture takes it. Equal fingerprints are taken for the same packet. */
+/* Of a frame as capture takes it: what its host does not change when it sends the packet again
+ * (node/crash/fingerprint.h). */
 struct ft_fingerprint {
-    uint64_t low, high;
+    uint64_t flow;    /* TCP: the connection and its direction; 0: another protocol */
+    uint64_t content; /* who sends it where, and the beginning of the payload; 0: it is not known */
+    uint32_t seq;     /* TCP: the first sequence number, and how many it takes */
+    uint32_t bytes;
+    uint32_t suspect; /* 1: it is one of several of which one killed; 0: it killed */
+    uint32_t zero;
 };
 
 struct ft_crash_notice {
@@ -36,16 +43,13 @@ struct ft_crash_notice {
     char nf[FT_CRASH_NAME];
     char before[FT_CRASH_NAME]; /* the NF for whose crash the node itself dropped frames; "": it did not */
     uint32_t fingerprints;
+    uint32_t hung; /* 1: it did not come to an end, and was ended */
     struct ft_fingerprint fingerprint[FT_CRASH_FINGERPRINTS];
 };
 #define FT_CRASH_NO_LANE UINT32_MAX
 #define FT_CRASH_DOINGS  16u
 
-/* `taken` bytes of a frame of `wire`, of which the first FT_FINGERPRINT_BYTES count, but for what changes
- * when a host sends the same once more: Ethernet's addresses, IPv4's identification, time to live and
- * checksum, IPv6's hop limit. Also in a signal handler, as the next. */
-struct ft_fingerprint ft_fingerprint(const void *frame, uint32_t taken, uint32_t wire);
-/* Returns its length. */
+/* Returns its length. Also in a signal handler. */
 size_t ft_crash_notice_encode(const struct ft_crash_notice *notice, const struct ft_datagram_key *key,
                               uint8_t out[FT_CRASH_BYTES]);
 /* 0; FT_EMALFORMED: no such datagram, or a value that there is not; FT_EPERM: not this sender's. */

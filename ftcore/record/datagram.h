@@ -28,7 +28,7 @@
 #define FT_DATAGRAM_BYTES (64u + FT_NEXT_DATAGRAM_BYTES) /* of the newest version */
 #define FT_DATAGRAM_PORTS 8u
 
-enum ft_datagram_kind { FT_DEATH_NOTICE = 1, FT_HEARTBEAT, FT_CRASH_NOTICE /* crash_notice.h */ };
+enum ft_datagram_kind { FT_DEATH_NOTICE = 1, FT_HEARTBEAT, FT_CRASH_NOTICE = 4 /* crash_notice.h */ };
 
 /* What keeps a data port from carrying traffic, as its own node finds it (node/lane/health.h). */
 enum ft_port_fault {

@@ -103,7 +103,7 @@ static void report_change(const void *table, const void *key)
             NF_TOUCHED_WRITTEN;
 }
 
-/* One operation on the list of a pool's free numbers. */
+/* One operation on the set of a pool's free numbers. */
 static void report_pool(const uint32_t *pool, uint32_t number,
                         void (*operation)(void *ctx, const void *key, uint32_t key_len, uint32_t number))
 {

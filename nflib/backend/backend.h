@@ -9,7 +9,7 @@
  *   a lookup in a map         GET of the entry, found or not, before the NF goes on
  *   an edit of an entry       SET of the whole value at the burst's end; a GET before it, unless the burst
  *                             has read or written the entry already; a DEL where it was removed
- *   a pool                    the list of free numbers: taking one pops it, giving one back pushes it
+ *   a pool                    the set of free numbers: taking one removes it, giving one back adds it
  *   a shared word             each addition is one operation, or a read and a write (`offload`)
  *   anything else edited      its line, SET at the burst's end
  *

@@ -37,6 +37,9 @@ void nf_chain_arenas(const struct nf_chain_config *config, uint64_t sizes[], con
         sizes[i + 1] = (nf->module->arena ? nf->module->arena(nf->config) : 0) + nf->module->state_size +
                        nf_chain_counters(nf->module) * sizeof(uint64_t) +
                        nf_heap_bytes(nf->module, nf->config) + ARENA_SLACK;
+        if (nf->on_crash == NF_CRASH_RESET)
+            sizes[i + 1] =
+                2 * sizes[i + 1] + nf_shared_bytes(nf->module, nf->config, config->lanes) + ARENA_SLACK;
         names[i + 1] = nf->module->name;
     }
 }

@@ -128,6 +128,11 @@ static int carry_nf(struct nf_chain *to, unsigned place, const struct nf_chain *
     int64_t moved = (int64_t)((uint64_t)(uintptr_t)old->base - FT_REGION_BASE);
     const struct ft_arena *old_arena = &old->arenas[nf->lane * old->nfs + was];
     struct part a = part_of_arena(nf->arena, to, to->region), b = part_of_arena(old_arena, from, old);
+    /* What it was made with, by the new configuration, stays (reset.c). */
+    if (to->as_made[place].copy)
+        a.to = a.from + to->as_made[place].used;
+    if (from->as_made[was].copy)
+        b.to = b.from + from->as_made[was].used;
     struct nf_was w = {.config = change->from->nfs[was - 1].config, .moved = moved};
 
     if (nf->heap != before->heap)
@@ -164,8 +169,10 @@ static int carry_lane(struct nf_chain *to, const struct nf_chain *from, const st
     memcpy(state->random, before->random, sizeof(state->random));
     state->unmade = before->unmade;
     for (unsigned i = 0; i <= to->count; i++)
-        if (i == 0 || change->was[i])
+        if (i == 0 || change->was[i]) {
             state->wake[i] = before->wake[change->was[i]];
+            state->bypassed |= (before->bypassed >> change->was[i] & 1) << i;
+        }
     a.to = a.from + to->l3_end;
     b.to = b.from + from->l3_end;
     a.from += own;

@@ -148,7 +148,7 @@ static void run_timers(struct nf_chain *chain, uint64_t now)
         nf_mark(chain->mark, NF_DOING_TIMERS, i);
         if (i == 0 && chain->env.sessions)
             nf_sessions_timers(&chain->sessions, now);
-        if (!chain->nfs[i].module || !chain->nfs[i].module->timers)
+        if (!chain->nfs[i].module || !chain->nfs[i].module->timers || nf_is_bypassed(chain->state, i))
             continue;
         begin_nf(chain, &chain->nfs[i]);
         chain->nfs[i].module->timers(&chain->nfs[i], now);
@@ -172,6 +172,15 @@ static void parse_all(struct nf_packet *packets, uint32_t n)
         }
         p->parsed = 0; /* NFs rewrite */
     }
+}
+
+static void read_unsummed(struct nf_packet *packets, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (packets[i].flags & NF_P_BAD && packets[i].bad == NF_BAD_CHECKSUM) {
+            nf_packet_parse_unsummed(&packets[i]);
+            packets[i].parsed = 0;
+        }
 }
 
 static uint32_t keep_passing(struct nf_packet *list[], uint32_t n)
@@ -221,6 +230,8 @@ static uint32_t run_side(struct nf_chain *chain, struct nf_packet *list[], uint3
         struct nf *nf = &chain->nfs[side == NF_INSIDE ? step : chain->count + 1 - step];
         struct nf_tally *tally = &chain->tally[nf - chain->nfs];
         uint32_t got = left;
+        if (nf_is_bypassed(chain->state, nf->index))
+            continue;
         if (ft_unlikely(chain->guard))
             nf_payload_guard_begin(chain->guard, nf, list, left, packets, chain->state->seq);
         list[left] = NULL; /* what lies behind it is told from its packets, also after a crash */
@@ -295,6 +306,8 @@ static uint32_t run_packets(struct nf_chain *chain, struct nf_packet *packets, u
     struct nf_tracing *tracing = ft_unlikely(chain->tracing.trace != NULL) ? &chain->tracing : NULL;
     uint32_t left = 0;
     parse_all(packets, n);
+    if (ft_unlikely(chain->unsummed))
+        read_unsummed(packets, n);
     if (ft_unlikely(chain->headroom != NULL))
         nf_chain_give_headroom(chain, packets, n);
     if (tracing)
@@ -361,6 +374,11 @@ void nf_chain_run(struct nf_chain *chain, uint64_t burst, uint64_t now, struct n
     nf_mark_end(chain->mark);
     if (ft_unlikely(nf_backend != NULL))
         nf_backend_burst(burst);
+}
+
+bool nf_chain_unsummed(const struct nf_chain *chain)
+{
+    return chain->unsummed;
 }
 
 struct ft_sections *nf_chain_sections(struct nf_chain *chain)

@@ -16,6 +16,14 @@
 struct nf_choice {
     const struct nf_module *module;
     void *config;
+    uint32_t on_crash; /* enum nf_on_crash */
+};
+
+/* What a node does that takes over from one which died in the NF by its state. */
+enum nf_on_crash {
+    NF_CRASH_STOP, /* nothing: it may die of it as well */
+    NF_CRASH_BYPASS,
+    NF_CRASH_RESET, /* the NF's arena has room for its state twice, and keeps what it was made with */
 };
 
 #define NF_FRAME_ROOM 2048u /* bytes of the largest frame that ports take, unless the file says more */
@@ -104,9 +112,11 @@ uint32_t nf_chain_emitted(const struct nf_chain *chain, const struct nf_emitted 
 void nf_chain_trace(struct nf_chain *chain, struct nf_trace *trace, unsigned lane, uint64_t time);
 
 /*
- * An operator's change as it is recorded: "set NF KEY=VALUE" or "clear NF [KEY]", applied inside a burst
- * (before its timers and packets). At most one call before nf_chain_run of the same burst. 0 or an error of
- * the NF.
+ * A change as it is recorded: "set NF KEY=VALUE" or "clear NF [KEY]", applied inside a burst (before its
+ * timers and packets). "set NF bypass=on" and "=off" are the chain's, of every NF that translates nothing: on
+ * a node that dies of an NF's state, its successor says so, else an operator. "reset NF", of one with
+ * on_crash: reset: its state begins anew, and the sessions that it is in go on without it, or end if it
+ * translates them. At most one call before nf_chain_run of the same burst. 0 or an error of the NF.
  */
 int nf_chain_command(struct nf_chain *chain, const char *text, uint32_t len, uint64_t now,
                      struct ft_fault *fault);
@@ -134,6 +144,27 @@ bool nf_chain_owner(const struct nf_chain *chain, struct nf_packet *p, unsigned 
  */
 unsigned nf_lane_of(const struct nf_packet *p, enum nf_scope scope, unsigned lanes);
 
+/*
+ * Later fragments have no ports to know their NAT's lane by, so they go where their datagram's first one
+ * went. Of who deals packets out from one queue. Capacity: NF_DATAGRAMS; a new one takes the place of an
+ * older one. A fragment that comes before its first one is dealt by its hash; a node's ports let it wait a
+ * while before that (node/lane/fragments.h).
+ */
+#define NF_DATAGRAMS 256u
+struct nf_datagrams {
+    struct {
+        uint64_t hash; /* of what its fragments have in common */
+        uint64_t lane;
+    } seen[NF_DATAGRAMS];
+};
+/* Of a fragment, parsed: a hash, never 0, of what the fragments of its datagram have in common, the interface
+ * that they come in by among it. */
+uint64_t nf_datagram_hash(const struct nf_packet *p);
+/* How packets are dealt, live and of a capture alike: to the lane that owns it, else by its hash; a later
+ * fragment after its first. `chain`: of any lane; NULL: none may be asked. The packet is parsed here. */
+unsigned nf_chain_lane(const struct nf_chain *chain, struct nf_packet *p, enum nf_scope scope, unsigned lanes,
+                       struct nf_datagrams *datagrams);
+
 /* What packets are dealt by to so many lanes, so that each NF of the chain finds its state. FT_EINVAL:
  * `fault` names the two that cannot agree, or the one that needs a chain of one lane. */
 int nf_chain_scope(const struct nf_chain_config *config, unsigned lanes, enum nf_scope *scope,
@@ -146,6 +177,8 @@ int nf_chain_scope(const struct nf_chain_config *config, unsigned lanes, enum nf
  * called every millisecond or so; NULL: nobody is waiting.
  */
 int nf_chain_check(const struct nf_chain *chain, void (*pulse)(void *arg), void *arg, struct ft_fault *fault);
+/* The same of the objects of one NF, and of what it keeps in them. */
+int nf_chain_check_nf(const struct nf_chain *chain, unsigned index, struct ft_fault *fault);
 /* Bytes that a peer wants to write at an offset of the region, `bytes` NULL for zeros: 0, or FT_EMALFORMED
  * when they would change a constant of this lane. */
 int nf_chain_keeps(const struct nf_chain *chain, uint64_t offset, uint64_t size, const uint8_t *bytes,
@@ -167,11 +200,13 @@ void nf_chain_tally(struct nf_chain *chain, struct nf_tally tally[]);
 /* Instances by name, for show; "l3" with addresses. NULL: no such NF in the chain. */
 struct nf *nf_chain_find(const struct nf_chain *chain, const char *name);
 struct nf *nf_chain_nf(const struct nf_chain *chain, unsigned index); /* 1 … count */
+/* Its NFs get packets of IPv4 with a wrong header checksum as if it were right. */
+bool nf_chain_unsummed(const struct nf_chain *chain);
 bool nf_chain_reads_payload(const struct nf_chain_config *config);
 
 /* Raised as the version of an NF is (nflib/module/module.h), by a change of what belongs to no NF: sessions,
  * L3, neighbours, timers, state types. */
-#define NF_LIBRARY_VERSION 1u
+#define NF_LIBRARY_VERSION 2u
 
 /*
  * What makes two nodes' chains the same, one line per item ("nf 2: firewall max_flows=100000"), for the

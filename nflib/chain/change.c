@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#define L3_TEXT_MAX 16384 /* 8 ports of 9 addresses and 64 routes, as text */
+#define L3_TEXT_MAX 24576 /* 8 ports of 9 addresses, 64 routes and 64 neighbours, as text */
 #define SETTING_MAX 512   /* NF_PREFIXES_MAX networks; a text may be cut, to be shown */
 #define SHOWN_MAX   60
 

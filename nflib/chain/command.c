@@ -19,6 +19,40 @@ static char *cut_word(char **rest)
     return start;
 }
 
+/*
+ * The chain goes on without the NF, or with it again: then its timers run at once. Its state stays as it is,
+ * so an NF that holds something for its sessions, of which some have ended meanwhile, takes part again with
+ * its state anew, or not.
+ */
+static int bypass_nf(struct nf_chain *chain, struct nf *nf, const char *value, uint64_t now,
+                     struct ft_fault *fault)
+{
+    bool on = strcmp(value, "on") == 0;
+    struct nf_lane_state *state;
+
+    if (!on && strcmp(value, "off") != 0)
+        return ft_fail(fault, FT_EINVAL, "set %s: bypass=%.20s: expected on or off", nf->module->name, value);
+    if (nf->module->translates)
+        return ft_fail(fault, FT_EINVAL, "%s: translates flows, which would leave untranslated without it",
+                       nf->module->name);
+    if (!on && nf_is_bypassed(chain->state, nf->index) && nf->module->session_end) {
+        if (chain->as_made[nf->index].copy)
+            return nf_chain_reset(chain, nf, now, fault);
+        return ft_fail(
+            fault, FT_EINVAL,
+            "%s: it holds what sessions had that have ended: apply the chain without it, then with it",
+            nf->module->name);
+    }
+    state = ft_edit(chain->region, chain->state, sizeof(*state));
+    if (on) {
+        state->bypassed |= 1ull << nf->index;
+    } else if (nf_is_bypassed(state, nf->index)) {
+        state->bypassed &= ~(1ull << nf->index);
+        state->wake[nf->index] = 0;
+    }
+    return FT_OK;
+}
+
 static int set_nf(struct nf_chain *chain, struct nf *nf, char *rest, uint64_t now, struct ft_fault *fault)
 {
     rest += strspn(rest, " ");
@@ -26,6 +60,11 @@ static int set_nf(struct nf_chain *chain, struct nf *nf, char *rest, uint64_t no
     if (!equals || equals == rest)
         return ft_fail(fault, FT_EINVAL, "set %s: expected KEY=VALUE", nf->module->name);
     *equals = 0;
+    if (strcmp(rest, "bypass") == 0)
+        return bypass_nf(chain, nf, equals + 1, now, fault);
+    if (nf_is_bypassed(chain->state, nf->index))
+        return ft_fail(fault, FT_EBUSY, "%s: packets pass by it, expected set %s bypass=off first",
+                       nf->module->name, nf->module->name);
     if (!nf->module->set)
         return ft_fail(fault, FT_ENOENT, "%s: nothing can be set", nf->module->name);
     nf_mark(chain->mark, NF_DOING_SET, nf->index);
@@ -37,6 +76,9 @@ static int clear_nf(struct nf_chain *chain, struct nf *nf, char *rest, uint64_t 
     char *key = cut_word(&rest);
     if (rest[strspn(rest, " ")])
         return ft_fail(fault, FT_EINVAL, "clear %s: expected at most one KEY", nf->module->name);
+    if (nf_is_bypassed(chain->state, nf->index))
+        return ft_fail(fault, FT_EBUSY, "%s: packets pass by it, expected set %s bypass=off first",
+                       nf->module->name, nf->module->name);
     if (!nf->module->clear)
         return ft_fail(fault, FT_ENOENT, "%s: nothing can be cleared", nf->module->name);
     nf_mark(chain->mark, NF_DOING_CLEAR, nf->index);
@@ -82,15 +124,23 @@ int nf_chain_command(struct nf_chain *chain, const char *text, uint32_t len, uin
     copy[len] = 0;
     nf_chain_open(chain);
     char *rest = copy, *verb = cut_word(&rest), *name = cut_word(&rest);
-    bool set = strcmp(verb, "set") == 0;
-    if (!set && strcmp(verb, "clear") != 0)
+    bool set = strcmp(verb, "set") == 0, reset = strcmp(verb, "reset") == 0;
+    if (!set && !reset && strcmp(verb, "clear") != 0)
         return ft_fail(fault, FT_EINVAL, "\"%.40s\": expected set or clear", verb);
     struct nf *nf = nf_chain_find(chain, name);
-    if (!nf && !set && strcmp(name, "counters") == 0)
+    if (!nf && !set && !reset && strcmp(name, "counters") == 0)
         return clear_counters(chain, cut_word(&rest), fault);
     if (!nf)
         return refuse_name(chain, name, fault);
     nf_mark_burst(chain->mark, chain->state->burst + 1, now, chain->state->seq, NULL, 0);
+    if (reset) {
+        int failed;
+
+        nf_mark(chain->mark, NF_DOING_CLEAR, nf->index);
+        failed = nf_chain_reset(chain, nf, now, fault);
+        nf_mark_end(chain->mark);
+        return failed;
+    }
     if (nf->heap)
         nf_heap_enter(nf);
     int error = set ? set_nf(chain, nf, rest, now, fault) : clear_nf(chain, nf, rest, now, fault);
@@ -101,6 +151,8 @@ int nf_chain_command(struct nf_chain *chain, const char *text, uint32_t len, uin
 
 bool nf_chain_show(struct nf_chain *chain, const struct nf *nf, struct nf_show *out, uint64_t *cursor)
 {
+    if (nf_is_bypassed(chain->state, nf->index)) /* its state may be what it died of */
+        return false;
     nf_mark(chain->mark, NF_DOING_SHOW, nf->index);
     bool more = nf->module->show(nf, out, cursor);
     nf_mark_end(chain->mark);

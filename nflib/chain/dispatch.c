@@ -6,6 +6,7 @@
 #include "nflib/chain/chain.h"
 #include "ftcore/base/check.h"
 #include "nflib/flow/flow.h"
+#include "nflib/state/key.h"
 
 #include <arpa/inet.h>
 #include <string.h>
@@ -14,7 +15,7 @@ bool nf_chain_owner(const struct nf_chain *chain, struct nf_packet *p, unsigned 
 {
     const struct nf *nf;
     unsigned count = 0;
-    nf_packet_parse(p);
+    (nf_chain_unsummed(chain) ? nf_packet_parse_unsummed : nf_packet_parse)(p);
     while (nf_chain_nf(chain, count + 1))
         count++;
     for (unsigned step = 1; step <= count; step++) {
@@ -99,6 +100,47 @@ unsigned nf_lane_of(const struct nf_packet *p, enum nf_scope scope, unsigned lan
                                                                           : h.destination;
 
     return hash_words(folded) % NF_FLOW_SPREAD % lanes;
+}
+
+/* ---- a packet's lane --------------------------------------------------------------------------- */
+
+uint64_t nf_datagram_hash(const struct nf_packet *p)
+{
+    uint32_t common[10] = {p->saddr, p->daddr, p->frag_id, p->proto, p->in_port};
+
+    if (p->flags & NF_P_IPV6_READ) {
+        memcpy(common, nf_packet_ipv6_addresses(p), 32);
+        memcpy(&common[8], p->data + p->l4 - 4, 4); /* the identification, in the fragment header */
+        common[9] = p->in_port;
+    }
+    return nf_key_hash(common, sizeof(common), 0) | 1; /* 0: nobody's place */
+}
+
+/* Of a fragment: `lane` is its first one's, where that was seen. `owned`: an NF has said it. */
+static unsigned follow_datagram(struct nf_datagrams *datagrams, const struct nf_packet *p, unsigned lane,
+                                bool owned)
+{
+    uint64_t hash = nf_datagram_hash(p);
+    unsigned at = (unsigned)(hash >> 32) % NF_DATAGRAMS;
+
+    if (!(p->flags & NF_P_LATER) && owned) {
+        datagrams->seen[at].hash = hash;
+        datagrams->seen[at].lane = lane;
+    }
+    return datagrams->seen[at].hash == hash ? (unsigned)datagrams->seen[at].lane : lane;
+}
+
+unsigned nf_chain_lane(const struct nf_chain *chain, struct nf_packet *p, enum nf_scope scope, unsigned lanes,
+                       struct nf_datagrams *datagrams)
+{
+    unsigned lane = 0;
+    bool owned = chain && nf_chain_owner(chain, p, &lane) && lane < lanes;
+
+    if (!owned) {
+        nf_packet_parse_unsummed(p);
+        lane = nf_lane_of(p, scope, lanes);
+    }
+    return p->flags & NF_P_FRAGMENT ? follow_datagram(datagrams, p, lane, owned) : lane;
 }
 
 /* ---- what to deal by --------------------------------------------------------------------------- */

@@ -258,6 +258,19 @@ static void say_l3(struct text *t, const struct nf_l3_config *l3)
         say(t, " port %u\n", l3->route[i].port);
     }
     say_l3_ipv6(t, l3);
+    for (unsigned i = 0; i < l3->fixed_count; i++) {
+        const struct nf_fixed *fixed = &l3->fixed[i];
+        const uint8_t *m = fixed->mac;
+        uint32_t addr;
+
+        memcpy(&addr, fixed->addr, sizeof(addr));
+        say(t, "neighbour %u: ", i);
+        if (fixed->ipv6)
+            say_ipv6(t, fixed->addr);
+        else
+            say_ipv4(t, addr);
+        say(t, " %02x:%02x:%02x:%02x:%02x:%02x port %u\n", m[0], m[1], m[2], m[3], m[4], m[5], fixed->port);
+    }
 }
 
 uint32_t nf_chain_identity(const struct nf_chain_config *config, char *out, uint32_t cap)
@@ -274,6 +287,8 @@ uint32_t nf_chain_identity(const struct nf_chain_config *config, char *out, uint
             if (!(p->marks & NF_PARAM_ADDED) || !has_preset(p, choice->config))
                 say_param(&t, p, choice->config);
         say(&t, " arena=%" PRIu64, choice->module->arena ? choice->module->arena(choice->config) : 0);
+        if (choice->on_crash == NF_CRASH_RESET) /* what it was made with is state */
+            say(&t, " on_crash=reset");
         if (choice->module->heap)
             say(&t, " heap=%" PRIu64, choice->module->heap(choice->config));
         if (choice->module->session_size)

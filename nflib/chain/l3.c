@@ -100,6 +100,10 @@ static int add_hops(struct nf_l3 *l3, struct ft_fault *fault)
             return ft_fail(fault, FT_EINVAL, "l3: next hop %u is on no link of the chain", i + 1);
         error = nf_neighbours_add_hop(&l3->neighbours, &l3->config->next_hop[i], route->port);
     }
+    for (unsigned i = 0; i < l3->config->fixed_count && !error; i++)
+        if (!l3->config->fixed[i].ipv6)
+            error = nf_neighbours_add_fixed(&l3->neighbours, l3->config->fixed[i].addr,
+                                            l3->config->fixed[i].port, l3->config->fixed[i].mac);
     return error ? ft_fail(fault, error, "l3: no room for the next hops") : FT_OK;
 }
 
@@ -107,7 +111,7 @@ static int check_config(const struct nf_l3_config *config, struct ft_fault *faul
 {
     if (config->ports < 1 || config->ports > NF_PORTS_MAX || config->routes > NF_ROUTES_MAX ||
         config->routes6 > NF_ROUTES_MAX || config->next_hops > NF_NEXT_HOPS_MAX ||
-        config->next_hops6 > NF_NEXT_HOPS_MAX)
+        config->next_hops6 > NF_NEXT_HOPS_MAX || config->fixed_count > NF_FIXED_MAX)
         return ft_fail(fault, FT_EINVAL, "l3: too many ports, routes or next hops, or no port");
     for (unsigned i = 0; i < config->ports; i++)
         if (config->port[i].extras > 8 || config->port[i].extras6 > 8)
@@ -115,6 +119,9 @@ static int check_config(const struct nf_l3_config *config, struct ft_fault *faul
     for (unsigned i = 0; i < config->routes; i++)
         if (config->route[i].port >= config->ports)
             return ft_fail(fault, FT_EINVAL, "l3: route %u: no port %u", i + 1, config->route[i].port);
+    for (unsigned i = 0; i < config->fixed_count; i++)
+        if (config->fixed[i].port >= config->ports)
+            return ft_fail(fault, FT_EINVAL, "l3: neighbour %u: no port %u", i + 1, config->fixed[i].port);
     return FT_OK;
 }
 
@@ -146,6 +153,8 @@ int nf_l3_make(struct nf_l3 **out, struct nf *nf, const struct nf_l3_config *con
         free(l3);
         return error;
     }
+    nf->env->complain = nf_l3_send_error;
+    nf->env->l3 = l3;
     nf_wake(nf, 0); /* ask for the next hops in the first burst */
     *out = l3;
     return FT_OK;
@@ -180,9 +189,9 @@ static bool on_link(const struct nf_interface *port, uint32_t addr)
 }
 
 /*
- * Senders are believed when they speak to us: they answer, or they ask, and their next packet will want an
+ * Senders are heard when they speak to us: they answer, or they ask, and their next packet will want an
  * answer. Of what is said to everybody only a configured next hop's announcement of itself is: a gateway
- * that failed over.
+ * that failed over. Against what is known nobody is believed at once (neighbour.h).
  */
 static void receive_arp(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
 {

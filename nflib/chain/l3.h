@@ -14,6 +14,7 @@
 #define NF_PORTS_MAX      8u
 #define NF_ROUTES_MAX     64u
 #define NF_NEXT_HOPS_MAX  64u
+#define NF_FIXED_MAX      64u
 #define NF_NEIGHBOURS_MAX 4096u
 
 struct nf_interface {
@@ -52,6 +53,13 @@ struct nf_hop6 {
     uint8_t addr[16], port;
 };
 
+/* A neighbour whose MAC the file says. */
+struct nf_fixed {
+    uint8_t addr[16]; /* of IPv4: the first 4 bytes */
+    uint8_t mac[6], port;
+    bool ipv6;
+};
+
 struct nf_l3_config {
     uint16_t ports, devices; /* interfaces; ports of a node, which are as many or fewer */
     struct nf_interface port[NF_PORTS_MAX];
@@ -62,6 +70,8 @@ struct nf_l3_config {
     uint16_t routes6, next_hops6;        /* as those of IPv4 */
     struct nf_route6 route6[NF_ROUTES_MAX];
     struct nf_hop6 next_hop6[NF_NEXT_HOPS_MAX];
+    uint16_t fixed_count;
+    struct nf_fixed fixed[NF_FIXED_MAX];
 };
 
 /* The chain's "l3" counters, with their names. */
@@ -88,7 +98,9 @@ struct nf_l3_config {
     X(NF_L3_ND, "l3_nd")                   /* dropped: neighbour discovery of IPv6, taken in here */         \
     X(NF_L3_ND_CONFLICT, "l3_nd_conflict") /* somebody else claims an own address */                         \
     X(NF_L3_ND_ASKED, "l3_nd_asked")                                                                         \
-    X(NF_L3_ND_ANSWERED, "l3_nd_answered")
+    X(NF_L3_ND_ANSWERED, "l3_nd_answered")                                                                   \
+    X(NF_L3_CONTESTED, "l3_neighbour_contested") /* another MAC was said for a known one, which is asked */  \
+    X(NF_L3_MOVED, "l3_neighbour_moved")         /* it did not answer: the other MAC is its now */
 enum nf_l3_counter { NF_L3_COUNTER_LIST(NF_COUNTER) NF_L3_COUNTERS };
 
 /* The port of the nodes carries VLAN tags: its frames are of the interface that has theirs. */

@@ -13,7 +13,6 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-#define HOST_UNREACHABLE    1u /* code of ICMP */
 #define ADDRESS_UNREACHABLE 3u /* of ICMPv6 */
 
 #define ERROR_EVERY  (10 * NF_MS)  /* 100 ICMP errors a second */
@@ -77,7 +76,7 @@ void nf_l3_tell_unreachable(struct nf_l3 *l3, const struct nf_packet *p, uint64_
     if (was->flags & NF_P_IPV6)
         nf_l3_send_error6(l3, was, NF_ICMPV6_UNREACHABLE, ADDRESS_UNREACHABLE, 0, now);
     else
-        nf_l3_send_error(l3, was, NF_ICMP_UNREACHABLE, HOST_UNREACHABLE, 0, now);
+        nf_l3_send_error(l3, was, NF_ICMP_UNREACHABLE, NF_ICMP_HOST_UNREACHABLE, 0, now);
 }
 
 /* The port that the packet's route leads to; NF_L3_ANY_PORT: none, or an own address, or back where it came

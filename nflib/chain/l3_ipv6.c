@@ -72,6 +72,10 @@ int nf_l3_make_ipv6(struct nf_l3 *l3, struct ft_fault *fault)
         error = nf_neighbours_add_hop(table, config->route6[i].via, config->route6[i].port);
     for (unsigned i = 0; i < config->next_hops6 && !error; i++)
         error = nf_neighbours_add_hop(table, config->next_hop6[i].addr, config->next_hop6[i].port);
+    for (unsigned i = 0; i < config->fixed_count && !error; i++)
+        if (config->fixed[i].ipv6)
+            error = nf_neighbours_add_fixed(table, config->fixed[i].addr, config->fixed[i].port,
+                                            config->fixed[i].mac);
     return error ? ft_fail(fault, error, "l3: no room for the neighbours of IPv6") : FT_OK;
 }
 
@@ -149,17 +153,30 @@ static bool is_believed(const struct nf_l3 *l3, const struct nf_nd *nd, uint8_t 
            may_say_so(l3, nd, port);
 }
 
+/* Who was asked at his MAC need not say it in his answer (RFC 4861, 7.2.4): it is the frame's sender, and
+ * confirms what is known. NULL: not said, or another's. */
+static const uint8_t *find_mac(const struct nf_l3 *l3, const struct nf_packet *p, const struct nf_nd *nd)
+{
+    const struct nf_neighbour *known;
+
+    if (nd->mac || nd->type != NF_ND_ADVERTISEMENT)
+        return nd->mac;
+    known = nf_neighbours_find(&l3->ipv6.neighbours, nd->target, p->in_port);
+    return known && memcmp(known->mac, p->data + 6, 6) == 0 ? known->mac : NULL;
+}
+
 /*
- * As with ARP, senders are believed when they speak to us: they answer, or they ask, and their next packet
+ * As with ARP, senders are heard when they speak to us: they answer, or they ask, and their next packet
  * will want an answer.
  */
-static void receive_nd(struct nf_l3 *l3, struct nf_packet *p, const struct nf_nd *nd, uint64_t now)
+static void receive_nd(struct nf_l3 *l3, struct nf_packet *p, struct nf_nd *nd, uint64_t now)
 {
     const struct nf_interface *port = &l3->config->port[p->in_port];
     bool asks = nd->type == NF_ND_SOLICITATION, ours = nf_l3_is_own6(l3, nd->target, p->in_port);
     const uint8_t *who = asks ? nd->from : nd->target;
     bool probe = asks && nf_ipv6_martian(nd->from);
 
+    nd->mac = find_mac(l3, p, nd);
     nf_drop(l3->nf, p, NF_L3_ND);
     if (nf_l3_is_own6(l3, who, p->in_port) || (probe && ours))
         nf_count(l3->nf, NF_L3_ND_CONFLICT, 1);

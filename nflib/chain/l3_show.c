@@ -4,12 +4,16 @@
 
 #include <arpa/inet.h>
 
+static void show_mac(struct nf_show *out, const char *name, const uint8_t m[6])
+{
+    nf_row_text(out, name, "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
+}
+
 static void show_entry(const struct nf *nf, struct nf_show *out, const struct nf_neighbours *table,
                        uint32_t slot)
 {
     const struct nf_l3 *l3 = nf->state;
     const struct nf_neighbour *entry = nf_map_value(table->map, slot);
-    const uint8_t *m = entry->mac;
     bool known = entry->flags & NF_NEIGHBOUR_KNOWN;
     uint8_t addr[16];
     char text[INET6_ADDRSTRLEN];
@@ -18,9 +22,15 @@ static void show_entry(const struct nf *nf, struct nf_show *out, const struct nf
     inet_ntop(table->ipv6 ? AF_INET6 : AF_INET, addr, text, sizeof(text));
     nf_row(out);
     nf_row_text(out, "addr", "%s", text);
-    nf_row_text(out, "state", "%s", known ? "known" : "asked");
+    nf_row_text(out, "state", "%s",
+                entry->flags & NF_NEIGHBOUR_FIXED       ? "fixed"
+                : entry->flags & NF_NEIGHBOUR_CONTESTED ? "contested"
+                : known                                 ? "known"
+                                                        : "asked");
     if (known)
-        nf_row_text(out, "mac", "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
+        show_mac(out, "mac", entry->mac);
+    if (entry->flags & NF_NEIGHBOUR_CONTESTED)
+        show_mac(out, "rival", entry->rival);
     nf_row_text(out, "port", "%s", l3->config->port[entry->port].name);
     nf_row_u64(out, "confirmed_ns", entry->confirmed);
 }

@@ -22,7 +22,7 @@ static int make_lane_state(struct nf_chain *chain, unsigned lane, uint64_t seed,
     state->seq = 1;
     state->access = 1;
     seed ^= (lane + 1) * 0xd1342543de82ef95ull; /* lanes given one seed still differ */
-    for (unsigned i = 0; i < 4; i++)
+    for (unsigned i = 0; i < 2; i++)
         state->random[i] = ft_draw(&seed);
     for (unsigned i = 0; i < FT_NFS_MAX; i++)
         state->wake[i] = UINT64_MAX;
@@ -88,6 +88,11 @@ static int make_all(struct nf_chain *chain, unsigned lane, uint64_t seed, struct
     int error = make_lane_state(chain, lane, seed, fault);
     if (error == FT_OK && config->l3)
         error = nf_l3_make(&chain->l3, &chain->nfs[0], config->l3, fault);
+    for (uint32_t i = 0; i < chain->config->count && !chain->l3; i++) {
+        const struct nf_choice *nf = &chain->config->nfs[i];
+
+        chain->unsummed |= nf->module->unsummed && nf->module->unsummed(nf->config);
+    }
     if (error == FT_OK && !nf_chain_make_headroom(chain))
         error = ft_fail(fault, FT_ENOMEM, "chain %s: no memory for a burst's frames", config->name);
     if (chain->l3 && chain->headroom)
@@ -101,6 +106,9 @@ static int make_all(struct nf_chain *chain, unsigned lane, uint64_t seed, struct
         chain->shared[i + 1].from = shared_used(&chain->nfs[i + 1]);
         error = make_nf(&chain->nfs[i + 1], &config->nfs[i], fault);
         chain->shared[i + 1].to = shared_used(&chain->nfs[i + 1]);
+        if (error == FT_OK && config->nfs[i].on_crash == NF_CRASH_RESET && !nf_chain_keep_made(chain, i + 1))
+            error = ft_fail(fault, FT_EFULL, "nf %u: %s: the arena is too small for what it is made with",
+                            i + 1, config->nfs[i].module->name);
     }
     return error;
 }

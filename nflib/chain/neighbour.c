@@ -16,6 +16,8 @@
 #define GIVE_UP_AFTER (3 * NF_SECOND) /* on an address that never answered */
 #define FAILED_AFTER  (3 * NF_SECOND) /* from the first request on; three go out in that time */
 #define USED_EVERY    (5 * NF_SECOND)
+#define PROBES        3u /* requests to a known MAC, when another one is said */
+#define PROBE_EVERY   (NF_SECOND / 5)
 #define ASKS_A_ROUND  32u                         /* leaves room for what NFs make */
 #define SOUGHT_MAX    (NF_NEIGHBOURS_MAX * 3 / 4) /* the rest is for stations that speak to us */
 #define ROUND_EVERY   (NF_SECOND / 10)
@@ -105,6 +107,18 @@ int nf_neighbours_add_hop(struct nf_neighbours *table, const void *addr, uint8_t
     return FT_OK;
 }
 
+int nf_neighbours_add_fixed(struct nf_neighbours *table, const void *addr, uint8_t port, const uint8_t mac[6])
+{
+    uint32_t slot = find_or_add(table, addr, port, NF_NEIGHBOURS_MAX);
+    if (slot == NF_NONE)
+        return FT_EFULL;
+    struct nf_neighbour *entry = NF_EDIT(table->nf, neighbour_at(table, slot));
+    entry->port = port;
+    entry->flags |= NF_NEIGHBOUR_FIXED | NF_NEIGHBOUR_KNOWN;
+    memcpy(entry->mac, mac, 6);
+    return FT_OK;
+}
+
 const struct nf_neighbour *nf_neighbours_find(const struct nf_neighbours *table, const void *addr,
                                               uint8_t port)
 {
@@ -147,7 +161,7 @@ static uint64_t refresh_at(const struct nf_neighbour *entry)
 
 void nf_neighbours_use(const struct nf_neighbours *table, const struct nf_neighbour *entry, uint64_t now)
 {
-    if (now - entry->used < USED_EVERY || entry->flags & NF_NEIGHBOUR_HOP)
+    if (now - entry->used < USED_EVERY || entry->flags & (NF_NEIGHBOUR_HOP | NF_NEIGHBOUR_FIXED))
         return;
     NF_EDIT(table->nf, entry)->used = now;
     nf_wake(table->nf, refresh_at(entry));
@@ -167,10 +181,12 @@ void nf_arp_frame(uint8_t out[NF_ARP_LEN], uint16_t operation, const uint8_t to[
     memcpy(out + 38, &target, 4);
 }
 
-/* The question goes to all who may hold the address, from this link's address of the same scope. */
-static int emit_request(const struct nf_neighbours *table, uint32_t slot, const struct nf_interface *port,
-                        uint8_t index)
+/* The question goes to the station with this MAC, or, NULL, to all who may hold the address, from this link's
+ * address of the same scope. */
+static int emit_request(const struct nf_neighbours *table, uint32_t slot, const uint8_t *mac)
 {
+    uint8_t index = neighbour_at(table, slot)->port;
+    const struct nf_interface *port = &table->config->port[index];
     uint8_t frame[NF_ND_LEN], addr[16], to[16];
     uint32_t asked;
 
@@ -181,12 +197,12 @@ static int emit_request(const struct nf_neighbours *table, uint32_t slot, const 
                                     .target = addr,
                                     .mac = port->mac,
                                     .from = nf_ipv6_link_local(addr) ? port->local6 : port->addr6,
-                                    .to = to},
-                    NULL, frame);
+                                    .to = mac ? addr : to},
+                    mac, frame);
         return nf_emit(table->nf, index, frame, NF_ND_LEN);
     }
     memcpy(&asked, addr, sizeof(asked));
-    nf_arp_frame(frame, 1, everybody, port->mac, port->addr, nobody, asked);
+    nf_arp_frame(frame, 1, mac ? mac : everybody, port->mac, port->addr, nobody, asked);
     return nf_emit(table->nf, index, frame, NF_ARP_LEN);
 }
 
@@ -194,7 +210,7 @@ static int emit_request(const struct nf_neighbours *table, uint32_t slot, const 
 static bool send_request(const struct nf_neighbours *table, uint32_t slot, uint64_t now)
 {
     const struct nf_neighbour *entry = neighbour_at(table, slot);
-    if (emit_request(table, slot, &table->config->port[entry->port], entry->port) < 0)
+    if (emit_request(table, slot, NULL) < 0)
         return false;
     struct nf_neighbour *edit = NF_EDIT(table->nf, entry);
     edit->asked = now;
@@ -214,7 +230,7 @@ void nf_neighbours_want(struct nf_neighbours *table, const void *addr, uint8_t p
     if (entry->port != port) { /* it moved to another link */
         struct nf_neighbour *edit = NF_EDIT(table->nf, entry);
         edit->port = port;
-        edit->flags &= (uint8_t)~NF_NEIGHBOUR_KNOWN;
+        edit->flags &= (uint8_t) ~(NF_NEIGHBOUR_KNOWN | NF_NEIGHBOUR_CONTESTED);
         edit->used = 0;
     }
     if (has_failed(entry, now))
@@ -224,6 +240,57 @@ void nf_neighbours_want(struct nf_neighbours *table, const void *addr, uint8_t p
     nf_wake(table->nf, now + ASK_EVERY);
 }
 
+/* ---- another MAC -------------------------------------------------------------------------------- */
+
+/* When a contest goes on: the next request, or what comes of them. UINT64_MAX: there is none. */
+static uint64_t probe_at(const struct nf_neighbour *entry)
+{
+    if (!(entry->flags & NF_NEIGHBOUR_CONTESTED))
+        return UINT64_MAX;
+    return !entry->probed ? 0 : entry->probed + (entry->probes ? PROBE_EVERY : ASK_EVERY);
+}
+
+/* False: the burst has no room for the request; it is due again at once. */
+static bool contest(const struct nf_neighbours *table, uint32_t slot, uint64_t now)
+{
+    const struct nf_neighbour *entry = neighbour_at(table, slot);
+    struct nf_neighbour *edit;
+
+    if (entry->probes < PROBES && emit_request(table, slot, entry->mac) < 0)
+        return false;
+    edit = NF_EDIT(table->nf, entry);
+    if (entry->probes < PROBES) {
+        edit->probed = now;
+        edit->probes++;
+        nf_count(table->nf, table->ipv6 ? NF_L3_ND_ASKED : NF_L3_ARP_ASKED, 1);
+        return true;
+    }
+    memcpy(edit->mac, entry->rival, 6);
+    edit->confirmed = now;
+    edit->flags &= (uint8_t)~NF_NEIGHBOUR_CONTESTED;
+    nf_count(table->nf, NF_L3_MOVED, 1);
+    return true;
+}
+
+static void hear_rival(const struct nf_neighbours *table, uint32_t slot, const uint8_t mac[6], uint64_t now)
+{
+    const struct nf_neighbour *entry = neighbour_at(table, slot);
+    struct nf_neighbour *edit;
+
+    nf_count(table->nf, NF_L3_CONTESTED, 1);
+    if (entry->flags & NF_NEIGHBOUR_FIXED)
+        return;
+    edit = NF_EDIT(table->nf, entry);
+    memcpy(edit->rival, mac, 6);
+    if (!(entry->flags & NF_NEIGHBOUR_CONTESTED)) {
+        edit->probes = 0;
+        edit->flags |= NF_NEIGHBOUR_CONTESTED;
+        if (probe_at(entry) <= now)
+            contest(table, slot, now);
+    }
+    nf_wake(table->nf, probe_at(entry));
+}
+
 void nf_neighbours_learn(struct nf_neighbours *table, const void *addr, uint8_t port, const uint8_t mac[6],
                          bool add, uint64_t now)
 {
@@ -231,12 +298,17 @@ void nf_neighbours_learn(struct nf_neighbours *table, const void *addr, uint8_t 
     if (slot == NF_NONE || neighbour_at(table, slot)->port != port)
         return;
     const struct nf_neighbour *entry = neighbour_at(table, slot);
+    if (entry->flags & NF_NEIGHBOUR_KNOWN && memcmp(entry->mac, mac, 6) != 0) {
+        hear_rival(table, slot, mac, now);
+        return;
+    }
     struct nf_neighbour *edit = NF_EDIT(table->nf, entry);
     memcpy(edit->mac, mac, 6);
     if (!(edit->flags & NF_NEIGHBOUR_KNOWN))
         edit->used = 0;
     edit->confirmed = now;
     edit->flags |= NF_NEIGHBOUR_KNOWN;
+    edit->flags &= (uint8_t)~NF_NEIGHBOUR_CONTESTED;
     nf_wake(table->nf, entry->flags & NF_NEIGHBOUR_HOP ? refresh_at(entry) : now + FORGET_AFTER);
 }
 
@@ -244,6 +316,8 @@ void nf_neighbours_learn(struct nf_neighbours *table, const void *addr, uint8_t 
 static uint64_t ask_at(const struct nf_neighbour *entry)
 {
     bool hop = entry->flags & NF_NEIGHBOUR_HOP;
+    if (entry->flags & NF_NEIGHBOUR_FIXED)
+        return UINT64_MAX;
     if (entry->flags & NF_NEIGHBOUR_KNOWN)
         return hop || entry->used + REFRESH_AFTER > refresh_at(entry) ? refresh_at(entry) : UINT64_MAX;
     if (!hop && entry->asked + ASK_EVERY >= entry->used + FAILED_AFTER)
@@ -260,6 +334,8 @@ static uint64_t fails_at(const struct nf_neighbour *entry, uint64_t now)
 
 static uint64_t forget_at(const struct nf_neighbour *entry)
 {
+    if (entry->flags & NF_NEIGHBOUR_FIXED)
+        return UINT64_MAX;
     if (entry->flags & NF_NEIGHBOUR_KNOWN)
         return entry->confirmed + FORGET_AFTER;
     return entry->flags & NF_NEIGHBOUR_HOP ? UINT64_MAX : entry->asked + GIVE_UP_AFTER;
@@ -273,7 +349,7 @@ static bool forget_old(struct nf_neighbours *table, uint32_t slot, uint64_t now)
         return false;
     if (entry->flags & NF_NEIGHBOUR_HOP) {
         struct nf_neighbour *edit = NF_EDIT(table->nf, entry);
-        edit->flags &= (uint8_t)~NF_NEIGHBOUR_KNOWN;
+        edit->flags &= (uint8_t) ~(NF_NEIGHBOUR_KNOWN | NF_NEIGHBOUR_CONTESTED);
         edit->used = 0;
         return false;
     }
@@ -293,19 +369,45 @@ void nf_neighbours_timers(struct nf_neighbours *table, uint64_t now)
             note_failing(table, now);
         if (ask_at(entry) <= now && asks < ASKS_A_ROUND && send_request(table, s, now))
             asks++;
+        if (probe_at(entry) <= now && asks < ASKS_A_ROUND && contest(table, s, now))
+            asks++;
         uint64_t due = ask_at(entry) < forget_at(entry) ? ask_at(entry) : forget_at(entry);
         due = fails_at(entry, now) < due ? fails_at(entry, now) : due;
+        due = probe_at(entry) < due ? probe_at(entry) : due;
         next = due < next ? due : next;
     }
     if (next != UINT64_MAX)
         nf_wake(table->nf, next > now + ROUND_EVERY ? next : now + ROUND_EVERY);
 }
 
+static int check_fixed(const struct nf_neighbours *table, const struct nf_fixed *fixed, unsigned number,
+                       struct nf_check *c)
+{
+    uint32_t slot = fixed->ipv6 == table->ipv6 ? find_slot(table, fixed->addr, fixed->port) : NF_NONE;
+    const struct nf_neighbour *entry = slot != NF_NONE ? neighbour_at(table, slot) : NULL;
+
+    if (fixed->ipv6 != table->ipv6 ||
+        (entry && entry->flags & NF_NEIGHBOUR_FIXED && entry->flags & NF_NEIGHBOUR_KNOWN &&
+         entry->port == fixed->port && memcmp(entry->mac, fixed->mac, 6) == 0))
+        return 0;
+    return nf_check_failed(c, "neighbour %u of the file is not there as the file has it", number);
+}
+
 int nf_neighbours_check(const struct nf_neighbours *table, struct nf_check *c)
 {
-    for (uint32_t s = nf_map_next(table->map, 0); s != NF_NONE; s = nf_map_next(table->map, s + 1))
-        if (neighbour_at(table, s)->port >= table->config->ports)
-            return nf_check_failed(c, "neighbour %u is on port %u, expected one below %u", s,
-                                   neighbour_at(table, s)->port, table->config->ports);
-    return 0;
+    int error = 0;
+
+    for (uint32_t s = nf_map_next(table->map, 0); s != NF_NONE; s = nf_map_next(table->map, s + 1)) {
+        const struct nf_neighbour *entry = neighbour_at(table, s);
+
+        if (entry->port >= table->config->ports)
+            return nf_check_failed(c, "neighbour %u is on port %u, expected one below %u", s, entry->port,
+                                   table->config->ports);
+        if (entry->probes > PROBES)
+            return nf_check_failed(c, "neighbour %u was probed %u times, expected at most %u", s,
+                                   entry->probes, PROBES);
+    }
+    for (unsigned i = 0; i < table->config->fixed_count && !error; i++)
+        error = check_fixed(table, &table->config->fixed[i], i + 1, c);
+    return error;
 }

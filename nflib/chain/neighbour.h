@@ -9,6 +9,10 @@
  * 7.3.3). Such an entry is removed 3 s after the last request, and packets that want its address ask again;
  * one of a next hop stays. An address that packets want is added while less than three quarters of the
  * table are taken: whoever sends to all of a link's leaves room for the hosts that speak to the chain.
+ * A known neighbour is asked first, at the MAC that it is known by, when another MAC is said to be its: the
+ * other takes its place once none of three requests, 0.2 s apart, was answered. So 0.6 s after it was said,
+ * or up to a second later where the neighbour was asked so within the last second. One that the file names is
+ * never asked, changed or forgotten.
  */
 #ifndef NFLIB_CHAIN_NEIGHBOUR_H
 #define NFLIB_CHAIN_NEIGHBOUR_H
@@ -19,6 +23,8 @@ enum nf_neighbour_flags {
     NF_NEIGHBOUR_KNOWN = 1,
     NF_NEIGHBOUR_HOP = 2, /* a configured next hop: never removed, kept fresh */
     NF_NEIGHBOUR_ASKED = 4,
+    NF_NEIGHBOUR_CONTESTED = 8, /* known, and another MAC was said: `rival`, newest first */
+    NF_NEIGHBOUR_FIXED = 16,    /* known, by the file */
 };
 
 struct nf_neighbour {
@@ -29,6 +35,10 @@ struct nf_neighbour {
     uint8_t mac[6];
     uint8_t port;
     uint8_t flags;
+    uint64_t probed; /* chain time of the last request to the MAC that it is known by; 0: none yet */
+    uint8_t rival[6];
+    uint8_t probes; /* of the contest, sent */
+    uint8_t unused;
 };
 
 struct nf_neighbours {
@@ -46,6 +56,10 @@ int nf_neighbours_make(struct nf_neighbours *table, struct nf *nf, const struct 
 /* A next hop to be kept fresh; FT_EFULL. While the chain is made. */
 int nf_neighbours_add_hop(struct nf_neighbours *table, const void *addr, uint8_t port);
 
+/* One that the file names; FT_EFULL. While the chain is made. */
+int nf_neighbours_add_fixed(struct nf_neighbours *table, const void *addr, uint8_t port,
+                            const uint8_t mac[6]);
+
 /* The address of an entry, as it was given. */
 void nf_neighbours_addr(const struct nf_neighbours *table, uint32_t slot, uint8_t addr[16]);
 /* Known on `port` now, or NULL. */
@@ -59,11 +73,12 @@ void nf_neighbours_want(struct nf_neighbours *table, const void *addr, uint8_t p
 bool nf_neighbours_is_unreachable(const struct nf_neighbours *table, const void *addr, uint8_t port,
                                   uint64_t now);
 bool nf_neighbours_is_hop(const struct nf_neighbours *table, const void *addr, uint8_t port);
-/* A station that is to be believed said that it has `addr`. `add`: also when nobody asked for it. */
+/* A station said, to the chain or as a next hop, that it has `addr`. `add`: also when nobody asked for it. */
 void nf_neighbours_learn(struct nf_neighbours *table, const void *addr, uint8_t port, const uint8_t mac[6],
                          bool add, uint64_t now);
 void nf_neighbours_timers(struct nf_neighbours *table, uint64_t now);
-/* For module->check_state: each entry is of one of the chain's ports. */
+/* For module->check_state: each entry is of one of the chain's ports, and those that the file names are as it
+ * says. */
 int nf_neighbours_check(const struct nf_neighbours *table, struct nf_check *c);
 
 #define NF_ARP_LEN 42u

@@ -21,8 +21,9 @@ struct nf_chain {
     struct nf_mark own_mark;
     struct nf nfs[FT_NFS_MAX]; /* 0: L3 */
     uint32_t count;
-    bool open;   /* a command began the coming burst */
-    bool follow; /* the coming burst is replayed */
+    bool open;     /* a command began the coming burst */
+    bool follow;   /* the coming burst is replayed */
+    bool unsummed; /* an NF takes IPv4 with wrong header checksums, and there is no L3, which would not */
     struct ft_sections sections;
     struct ft_published alone[FT_LANES_MAX];
     struct nf_determinants determinants;
@@ -41,8 +42,19 @@ struct nf_chain {
     struct nf_chain_share {
         uint64_t from, to;
     } shared[FT_NFS_MAX];
+    /* For reset.c: bytes of each NF's own arena once it was made, and a copy of them and of what it has of
+     * the shared arena, behind them; copy NULL: none is kept. */
+    struct nf_chain_made {
+        uint64_t used;
+        const uint8_t *copy, *shared_copy;
+    } as_made[FT_NFS_MAX];
     uint8_t frames[NF_EMIT_MAX * NF_EMIT_SLOT];
 };
+
+/* reset.c: keeps the state of an NF that has just been made, false: there is no room; and begins it anew from
+ * that. */
+bool nf_chain_keep_made(struct nf_chain *chain, unsigned index);
+int nf_chain_reset(struct nf_chain *chain, struct nf *nf, uint64_t now, struct ft_fault *fault);
 
 /* family.c: what packets of IPv4 from outside need before the NFs get them, in a chain that changes families.
  */

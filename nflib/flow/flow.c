@@ -10,15 +10,15 @@
 
 #define SHOW_ROWS 256u /* in a call */
 
-uint8_t nf_timeout_class(uint8_t proto, uint8_t tcp_state)
+uint8_t nf_timeout_class(uint8_t proto, uint8_t state)
 {
     switch (proto) {
     case NF_PROTO_TCP:
-        return nf_tcp_is_open(tcp_state)     ? NF_TIMEOUT_TCP_ESTABLISHED
-               : nf_tcp_is_closed(tcp_state) ? NF_TIMEOUT_TCP_CLOSED
-                                             : NF_TIMEOUT_TCP_TRANSITORY;
+        return nf_tcp_is_open(state)     ? NF_TIMEOUT_TCP_ESTABLISHED
+               : nf_tcp_is_closed(state) ? NF_TIMEOUT_TCP_CLOSED
+                                         : NF_TIMEOUT_TCP_TRANSITORY;
     case NF_PROTO_UDP:
-        return NF_TIMEOUT_UDP;
+        return state ? NF_TIMEOUT_UDP : NF_TIMEOUT_UDP_UNANSWERED;
     case NF_PROTO_ICMP:
     case NF_PROTO_ICMPV6:
         return NF_TIMEOUT_ICMP;

@@ -18,18 +18,23 @@ enum nf_timeout {
     NF_TIMEOUT_UDP,
     NF_TIMEOUT_ICMP,
     NF_TIMEOUT_OTHER,
-    NF_TIMEOUT_COUNT
+    NF_TIMEOUT_COUNT,
+    /* Of UDP, no answer was seen: by UDP's timeout, NF_UDP_UNANSWERED at most. No setting of its own. */
+    NF_TIMEOUT_UDP_UNANSWERED = NF_TIMEOUT_COUNT,
+    NF_TIMEOUT_CLASSES
 };
-#define NF_TIMEOUT_MAX 604800u /* seconds: a week */
+#define NF_UDP_UNANSWERED 30u     /* seconds */
+#define NF_TIMEOUT_MAX    604800u /* seconds: a week */
 /* By class, as an operator sets them. */
 extern const char *const nf_timeout_names[];
 
-/* Class of a flow; tcp_state is looked at for TCP alone. */
-uint8_t nf_timeout_class(uint8_t proto, uint8_t tcp_state);
+/* Class of a flow; `state` is TCP's, or of UDP 1 once an answer was seen, and looked at for those alone. */
+uint8_t nf_timeout_class(uint8_t proto, uint8_t state);
 /* Of flows that carry no data, or not yet: a new flow may take their place in a full table. */
 static inline bool nf_timeout_is_transitory(uint8_t class)
 {
-    return class == NF_TIMEOUT_TCP_TRANSITORY || class == NF_TIMEOUT_TCP_CLOSED;
+    return class == NF_TIMEOUT_TCP_TRANSITORY || class == NF_TIMEOUT_TCP_CLOSED ||
+           class == NF_TIMEOUT_UDP_UNANSWERED;
 }
 
 /*
@@ -45,6 +50,7 @@ int nf_timeout_set(const struct nf *nf, const uint32_t timeouts[NF_TIMEOUT_COUNT
 /* What an NF asks of the chain's sessions; in the NF's config struct. */
 struct nf_flows_config {
     uint32_t max_flows;                  /* at least 1 */
+    uint32_t max_flows_per_host;         /* 0: as many as there is room for */
     uint32_t max_fragments;              /* datagrams under way; 0: the NF looks at none */
     uint32_t timeouts[NF_TIMEOUT_COUNT]; /* seconds, by class; 0: the NF has no such flows */
 };
@@ -60,6 +66,10 @@ static inline void nf_timeouts_fill(uint32_t timeouts[NF_TIMEOUT_COUNT], uint32_
 /* Rows of the NF's table of parameters; `field`: the struct nf_flows_config in the config struct `type`. */
 #define NF_MAX_FLOWS_PARAM(type, field, text)                                                                \
     NF_PARAM_AT(type, "max_flows", field.max_flows, NF_U32, "100000", text, .min = 1, .max = 16u << 20)
+#define NF_MAX_FLOWS_PER_HOST_PARAM(type, field)                                                             \
+    NF_PARAM_AT(type, "max_flows_per_host", field.max_flows_per_host, NF_U32, "0",                           \
+                "flows that one host may begin; 0: an eighth of max_flows or ports", .max = 16u << 20,       \
+                .marks = NF_PARAM_ADDED)
 #define NF_MAX_FRAGMENTS_PARAM(type, field)                                                                  \
     NF_PARAM_AT(type, "max_fragments", field.max_fragments, NF_U32, "4096",                                  \
                 "fragmented datagrams under way at most", .min = 1, .max = 1u << 20)

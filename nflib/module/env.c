@@ -13,18 +13,42 @@ static uint64_t rotate_left(uint64_t x, int k)
     return (x << k) | (x >> (64 - k));
 }
 
-/* xoshiro256** by Blackman and Vigna */
+/* v: the four words of SipHash. */
+static inline __attribute__((always_inline)) void sip_round(uint64_t v[4])
+{
+    v[0] += v[1];
+    v[2] += v[3];
+    v[1] = rotate_left(v[1], 13) ^ v[0];
+    v[3] = rotate_left(v[3], 16) ^ v[2];
+    v[0] = rotate_left(v[0], 32) + v[3];
+    v[2] += v[1];
+    v[3] = rotate_left(v[3], 21) ^ v[0];
+    v[1] = rotate_left(v[1], 17) ^ v[2];
+    v[2] = rotate_left(v[2], 32);
+}
+
+static inline __attribute__((always_inline)) void sip_word(uint64_t v[4], uint64_t word)
+{
+    v[3] ^= word;
+    sip_round(v);
+    sip_round(v);
+    v[0] ^= word;
+}
+
+/* SipHash-2-4 (Aumasson, Bernstein) of how many numbers were drawn, a message of eight bytes: who has seen
+ * some of the numbers, as ports on the wire, cannot say the next one. */
 uint64_t nf_random(const struct nf *nf)
 {
-    uint64_t *s = ft_edit(nf->region, nf->env->state->random, sizeof(nf->env->state->random));
-    uint64_t result = rotate_left(s[1] * 5, 7) * 9, t = s[1] << 17;
-    s[2] ^= s[0];
-    s[3] ^= s[1];
-    s[1] ^= s[2];
-    s[0] ^= s[3];
-    s[2] ^= t;
-    s[3] = rotate_left(s[3], 45);
-    return result;
+    const uint64_t *key = nf->env->state->random;
+    uint64_t v[4] = {key[0] ^ 0x736f6d6570736575u, key[1] ^ 0x646f72616e646f6du, key[0] ^ 0x6c7967656e657261u,
+                     key[1] ^ 0x7465646279746573u};
+
+    sip_word(v, (*NF_EDIT(nf, &key[2]))++);
+    sip_word(v, (uint64_t)sizeof(uint64_t) << 56);
+    v[2] ^= 0xff;
+    for (unsigned i = 0; i < 4; i++)
+        sip_round(v);
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
 /* The earliest of what was asked for since the timers last ran: an NF with several wheels needs no care. */
@@ -33,6 +57,12 @@ void nf_wake(const struct nf *nf, uint64_t at)
     const uint64_t *wake = &nf->env->state->wake[nf->index];
     if (at < *wake)
         *(uint64_t *)ft_edit(nf->region, wake, sizeof(*wake)) = at;
+}
+
+void nf_complain(const struct nf *nf, const struct nf_packet *p, uint8_t type, uint8_t code, uint64_t now)
+{
+    if (nf->env->complain)
+        nf->env->complain(nf->env->l3, p, type, code, 0, now);
 }
 
 int nf_emit(const struct nf *nf, uint8_t port, const void *frame, uint32_t len)

@@ -17,16 +17,24 @@
 
 /* The lane's own state. Read by anybody at a cut. */
 struct nf_lane_state {
-    uint64_t burst;   /* last burst executed */
-    uint64_t seq;     /* next sequence number, from 1 */
-    uint64_t time;    /* chain time of the last burst, ns */
-    uint64_t access;  /* next access number */
-    uint64_t outputs; /* outputs ever made */
-    uint64_t random[4];
+    uint64_t burst;            /* last burst executed */
+    uint64_t seq;              /* next sequence number, from 1 */
+    uint64_t time;             /* chain time of the last burst, ns */
+    uint64_t access;           /* next access number */
+    uint64_t outputs;          /* outputs ever made */
+    uint64_t random[3];        /* of nf_random: a key of two words, and how many numbers were drawn */
     uint64_t wake[FT_NFS_MAX]; /* chain time at which an NF's timers run; UINT64_MAX: not at all */
     uint64_t unmade;           /* packets NFs wanted to make when the burst had no room for more */
+    uint64_t bypassed; /* bits: NFs that packets and timers pass by, and that no end of a session is told */
 };
 
+/* Whether packets pass by the NF (index in the chain). */
+static inline bool nf_is_bypassed(const struct nf_lane_state *state, unsigned index)
+{
+    return ft_unlikely(state->bypassed >> index & 1);
+}
+
+struct nf_l3;
 struct nf_env {
     const struct nf_lane_state *state;
     uint32_t emitted;             /* packets made in this burst so far */
@@ -37,6 +45,10 @@ struct nf_env {
     struct nf_merged *merged;             /* the lane's merged counts, a chain through all NFs */
     struct nf_sessions_burst *sessions;   /* of the chain; NULL: no NF keeps flows in sessions */
     struct nf_tables tables;
+    /* Of the chain's L3, for nf_complain; NULL: it has none. */
+    void (*complain)(struct nf_l3 *l3, const struct nf_packet *p, uint8_t type, uint8_t code, uint16_t mtu,
+                     uint64_t now);
+    struct nf_l3 *l3;
     enum nf_scope scope; /* by which the chain's packets are dealt to lanes */
     uint8_t *frames;     /* NF_EMIT_MAX buffers of NF_EMIT_SLOT bytes */
 };

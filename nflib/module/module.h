@@ -240,6 +240,10 @@ struct nf_module {
     void (*flows)(const void *config, struct nf_flows_config *flows);
     void (*session_end)(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now);
     bool (*session_idle)(const struct nf *nf);
+    /* Whether it takes packets of IPv4 whose header's checksum is wrong as if it were right (`checksums:
+     * false`). Then all NFs of a chain without addresses get them so; L3 drops them, as any router does.
+     * NULL: never. */
+    bool (*unsummed)(const void *config);
 
     /*
      * For a chain that is changed while it runs (nflib/chain/change.h). live: names of parameters, NULL at
@@ -254,6 +258,9 @@ struct nf_module {
     const char
         *settings; /* what `set` takes besides timeouts, at most 90 bytes, as people read it; or NULL */
     bool (*carry)(struct nf *nf, const struct nf_was *was, struct ft_fault *fault);
+
+    /* For `check`: as it is configured it drops all packets of IPv6 but neighbours' messages. NULL: never. */
+    bool (*drops_ipv6)(const void *config);
 };
 
 /* Registers `module` before main, or when the shared object is loaded. */
@@ -264,7 +271,7 @@ struct nf_module {
     }
 /* Its name in the program changes with the layout of these structs, so that a module that was built for
  * another one is not loaded. */
-#define nf_module_register nf_module_register_2
+#define nf_module_register nf_module_register_3
 void nf_module_register(const struct nf_module *module);
 void nf_module_forget(const struct nf_module *module); /* its shared object is about to be unloaded */
 const struct nf_module *nf_module_find(const char *name);
@@ -319,6 +326,11 @@ static inline void *nf_edit(const struct nf *nf, const void *p, size_t n)
  */
 void nf_constant(const struct nf *nf, const void *p, size_t n);
 #define NF_CONSTANT(nf, p) nf_constant((nf), (p), sizeof(*(p)))
+
+/* In `process`, of a packet that the NF drops and has not changed: its sender is told by an ICMP error, from
+ * the address of the interface that it came in on, out of the chain's allowance for those (l3_icmp_sent,
+ * l3_icmp_limited). Of IPv4. Nothing is sent where the chain has no addresses. */
+void nf_complain(const struct nf *nf, const struct nf_packet *p, uint8_t type, uint8_t code, uint64_t now);
 
 /* Adds to a counter, an index into module->counters. */
 static inline void nf_count(const struct nf *nf, unsigned counter, uint64_t add)

@@ -6,9 +6,11 @@
 
 #include "nflib/net/packet.h"
 
-#define NF_ICMP_UNREACHABLE   3u
-#define NF_ICMP_TOO_BIG       4u /* code of unreachable: fragmentation needed, and not permitted */
-#define NF_ICMP_TIME_EXCEEDED 11u
+#define NF_ICMP_UNREACHABLE      3u
+#define NF_ICMP_HOST_UNREACHABLE 1u  /* codes of it */
+#define NF_ICMP_PROHIBITED       13u /* for administrative reasons */
+#define NF_ICMP_TOO_BIG          4u  /* code of unreachable: fragmentation needed, and not permitted */
+#define NF_ICMP_TIME_EXCEEDED    11u
 
 #define NF_ICMP_ERROR_MAX (14u + 20 + 8 + 60 + 8)
 

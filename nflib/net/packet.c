@@ -108,7 +108,7 @@ void nf_parse_tcp(struct nf_packet *p)
 /* ---- L3 ------------------------------------------------------------------------------------------- */
 
 /* How the header at l3 breaks its format, NF_BAD_NONE if it does not; its length in *header. */
-static enum nf_bad check_ipv4(const struct nf_packet *p, uint32_t *header)
+static enum nf_bad check_ipv4(const struct nf_packet *p, bool summed, uint32_t *header)
 {
     const uint8_t *ip = p->data + p->l3;
     if (!nf_has_bytes(p, p->l3, 20))
@@ -121,14 +121,14 @@ static enum nf_bad check_ipv4(const struct nf_packet *p, uint32_t *header)
         return NF_BAD_LENGTH;
     if (!nf_has_bytes(p, p->l3, *header))
         return NF_BAD_SHORT;
-    return nf_checksum(ip, *header) ? NF_BAD_CHECKSUM : NF_BAD_NONE;
+    return summed && nf_checksum(ip, *header) ? NF_BAD_CHECKSUM : NF_BAD_NONE;
 }
 
-static void parse_ipv4(struct nf_packet *p)
+static void parse_ipv4(struct nf_packet *p, bool summed)
 {
     const uint8_t *ip = p->data + p->l3;
     uint32_t header = 0;
-    enum nf_bad how = check_ipv4(p, &header);
+    enum nf_bad how = check_ipv4(p, summed, &header);
     if (how) {
         nf_parse_bad(p, how);
         return;
@@ -243,7 +243,7 @@ void nf_packet_parse(struct nf_packet *p)
         parse_unusual(p);
 }
 
-void nf_packet_parse_any(struct nf_packet *p)
+static void parse_any(struct nf_packet *p, bool summed)
 {
     p->proto = p->bad = p->tcp_flags = 0;
     memset(&p->flags, 0, offsetof(struct nf_packet, owner) - offsetof(struct nf_packet, flags));
@@ -264,7 +264,7 @@ void nf_packet_parse_any(struct nf_packet *p)
     }
     p->l3 = (uint16_t)at;
     if (type == 0x0800)
-        parse_ipv4(p);
+        parse_ipv4(p, summed);
     else if (type == 0x0806)
         parse_arp(p);
     else if (type == 0x86dd) {
@@ -273,11 +273,23 @@ void nf_packet_parse_any(struct nf_packet *p)
     }
 }
 
+void nf_packet_parse_any(struct nf_packet *p)
+{
+    parse_any(p, true);
+}
+
+void nf_packet_parse_unsummed(struct nf_packet *p)
+{
+    nf_packet_parse(p);
+    if (p->flags & NF_P_BAD && p->bad == NF_BAD_CHECKSUM)
+        parse_any(p, false);
+}
+
 uint32_t nf_packet_header_bytes_any(const struct nf_packet *p)
 {
     uint32_t want = HEADERS_MIN;
-    if (p->flags & NF_P_BAD)
-        want = HEADERS_BAD;
+    if (p->flags & NF_P_BAD) /* one with a wrong sum is read on, perhaps */
+        want = p->bad == NF_BAD_CHECKSUM ? p->l3 + 60u + ICMP_TAKEN : HEADERS_BAD;
     else if (p->flags & NF_P_ARP)
         want = p->have;
     else if (p->flags & NF_P_L4 && (p->proto == IPPROTO_ICMP || p->proto == IPPROTO_ICMPV6))

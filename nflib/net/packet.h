@@ -34,11 +34,11 @@ enum nf_side { NF_INSIDE = 0, NF_OUTSIDE = 1 };
 
 /* What the frame is; set by parse. */
 enum nf_packet_flags {
-    NF_P_IPV4 =
-        1 << 0, /* a well-formed IPv4 header: version, IHL >= 5, total length fits, header checksum right */
-    NF_P_IPV6 = 1 << 1,     /* ethertype says IPv6; see NF_P_IPV6_READ */
-    NF_P_ARP = 1 << 2,      /* Ethernet/IPv4 ARP, whole */
-    NF_P_VLAN = 1 << 3,     /* one or two VLAN tags (802.1Q, 802.1ad, QinQ) before the ethertype */
+    NF_P_IPV4 = 1 << 0, /* a well-formed IPv4 header: version, IHL >= 5, total length fits, header checksum
+                         * right (or nf_packet_parse_unsummed) */
+    NF_P_IPV6 = 1 << 1, /* ethertype says IPv6; see NF_P_IPV6_READ */
+    NF_P_ARP = 1 << 2,  /* Ethernet/IPv4 ARP, whole */
+    NF_P_VLAN = 1 << 3, /* one or two VLAN tags (802.1Q, 802.1ad, QinQ) before the ethertype */
     NF_P_FRAGMENT = 1 << 4, /* more-fragments or an offset */
     NF_P_LATER = 1 << 5,    /* a fragment that does not carry the L4 header (offset > 0) */
     NF_P_OPTIONS = 1 << 6,  /* IPv4 options present */
@@ -158,6 +158,10 @@ void nf_packet_parse(struct nf_packet *p);
 /* The same without the short way for what packets usually are: for tests, which hold one against the other.
  */
 void nf_packet_parse_any(struct nf_packet *p);
+
+/* The same, and an IPv4 header whose checksum is wrong, and nothing else, is read as if it were right: as in
+ * a capture of a host that leaves it to its NIC. */
+void nf_packet_parse_unsummed(struct nf_packet *p);
 
 /* Valid with NF_P_ICMP_ERROR. */
 void nf_packet_inner(const struct nf_packet *p, struct nf_inner *inner);

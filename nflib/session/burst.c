@@ -107,6 +107,8 @@ static bool confirm_session(struct nf_sessions_lane *lane, struct nf_packet *con
     nf_wheel_set(nf, t->wheel, record, now + (s->members ? nf_session_timeout(t, s) : 0));
     if (nf_session_is_transitory(s))
         nf_session_add_transitory(nf, t, record);
+    if (nf_session_is_listed(s))
+        nf_session_host_list(nf, t, record);
     return true;
 }
 
@@ -122,6 +124,10 @@ static void begin_again(struct nf_sessions_lane *lane, const struct nf_packet *p
     if (nf_session_is_transitory(s)) { /* no more one of the oldest */
         nf_session_remove_transitory(nf, t, nf_session_number(t, s));
         nf_session_add_transitory(nf, t, nf_session_number(t, s));
+    }
+    if (nf_session_is_listed(s)) {
+        nf_session_host_unlist(nf, t, nf_session_number(t, s));
+        nf_session_host_list(nf, t, nf_session_number(t, s));
     }
     s->key[0].own[0] = NF_TCP_SYN_SENT;
     s->key[1].own[0] = (uint8_t)((s->key[1].own[0] & ~NF_SESSION_TURNED) | turned);

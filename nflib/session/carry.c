@@ -67,6 +67,9 @@ static bool carry_session(struct carrying *c, uint32_t number, uint64_t now)
         *(struct nf_session_addresses *)(uintptr_t)nf_session_addresses(c->t, record) =
             *nf_session_addresses(c->how->old, number);
     enter_keys(c, record, s);
+    nf_session_host_begin(c->nf, c->t, record);
+    if (nf_session_is_listed(s)) /* in the order of records: how old each is was not kept */
+        nf_session_host_list(c->nf, c->t, record);
     end = s->seen + nf_session_timeout(c->t, s);
     nf_wheel_set(c->nf, c->t->wheel, record, end > now ? end : now);
     for (; members; members &= members - 1)

@@ -273,5 +273,6 @@ int nf_sessions_check(struct nf_check *c, const void *object)
     if ((error = check_counts(c, t)) || (error = check_free(c, t)) || (error = check_records(c, t, &found)) ||
         (error = check_transitory(c, t, &found)) || (error = check_index(c, t, &found)))
         return error;
-    return check_fragments(c, t);
+    error = check_fragments(c, t);
+    return error ? error : nf_session_hosts_check(c, t);
 }

@@ -120,15 +120,16 @@ uint32_t nf_session_next(const struct nf_sessions *t, uint32_t record)
     return NF_NONE;
 }
 
-/* The longest that an NF in it wants. */
+/* The longest that an NF in it wants. Of UDP without an answer no longer than NF_UDP_UNANSWERED. */
 uint64_t nf_session_timeout(const struct nf_sessions *t, const struct nf_session *s)
 {
     uint32_t longest = 0, class = nf_session_class(s);
+    bool unanswered = class == NF_TIMEOUT_UDP_UNANSWERED;
 
     for (uint32_t left = s->members; left; left &= left - 1) {
-        uint32_t seconds = t->timeouts[__builtin_ctz(left)][class];
+        uint32_t seconds = t->timeouts[__builtin_ctz(left)][unanswered ? NF_TIMEOUT_UDP : class];
 
         longest = seconds > longest ? seconds : longest;
     }
-    return longest * NF_SECOND;
+    return (unanswered && longest > NF_UDP_UNANSWERED ? NF_UDP_UNANSWERED : longest) * NF_SECOND;
 }

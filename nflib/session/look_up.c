@@ -53,7 +53,15 @@ void nf_session_disbelieve(const struct nf *nf, const struct nf_packet *p)
         nf_session_reclass(&lane->nfs[0], lane->burst.table, s, class, lane->now);
 }
 
-/* One more packet of a session: its time, and TCP's state. */
+/* The first answer to a session of UDP: it is transitory no more. */
+static __attribute__((noinline)) void note_answer(struct nf_sessions_lane *lane, struct nf_session *s,
+                                                  uint64_t now)
+{
+    s->key[0].own[0] = 1;
+    nf_session_reclass(&lane->nfs[0], lane->burst.table, s, NF_TIMEOUT_UDP, now);
+}
+
+/* One more packet of a session: its time, and TCP's state or that of UDP. */
 static void touch_session(struct nf_sessions_lane *lane, struct nf_packet *p, const struct nf_session *found,
                           uint64_t now)
 {
@@ -62,6 +70,8 @@ static void touch_session(struct nf_sessions_lane *lane, struct nf_packet *p, co
     s->seen = now;
     if (p->proto == NF_PROTO_TCP && (p->flags & (NF_P_L4 | NF_P_LATER)) == NF_P_L4)
         follow_tcp(lane, p, s, now);
+    else if (p->proto == NF_PROTO_UDP && p->flow & NF_FLOW_REPLY && !s->key[0].own[0])
+        note_answer(lane, s, now);
 }
 
 static void look_at_key(struct nf_sessions_lane *lane, struct nf_packet *p, uint64_t now)
@@ -251,8 +261,13 @@ static inline void look_at_guess(struct nf_sessions_lane *lane, struct nf_packet
     NF_WATCH(found, lane->burst.table, &s->key[0], nf_session_number(lane->burst.table, s));
     p->session = s;
     s->seen = now;
-    if (p->proto == NF_PROTO_UDP ||
-        (p->proto == NF_PROTO_TCP && nf_tcp_stays(s->key[0].own[0], p->tcp_flags))) {
+    if (p->proto == NF_PROTO_UDP) {
+        p->flow = flow | NF_FLOW_SETTLED;
+        if (ft_unlikely(look->which > s->key[0].own[0]))
+            note_answer(lane, s, now);
+        return;
+    }
+    if (p->proto == NF_PROTO_TCP && nf_tcp_stays(s->key[0].own[0], p->tcp_flags)) {
         p->flow = flow | NF_FLOW_SETTLED;
         return;
     }

@@ -49,6 +49,7 @@ static const struct nf_session *begin_session(struct nf_sessions_lane *lane, con
     if (key->ipv6)
         *NF_EDIT(nf, &nf_session_addresses(t, record)->key[0]) = lane->addresses[p - lane->packets];
     nf_session_use(nf, t, record);
+    nf_session_host_begin(nf, t, record);
     nf_session_enter(nf, t, record << 1, &s->key[0]);
     NF_WATCH(changed, t, &s->key[0]);
     lane->beginner[lane->burst.fresh] = p;
@@ -63,21 +64,35 @@ static bool is_full(const struct nf *nf, bool begins)
     return t->in_use[nf->index] >= t->max_flows[nf->index] || (begins && t->count == t->capacity);
 }
 
+/* Which session ends for the packet's; NF_NONE: the table, or the host's part of it, is full of sessions that
+ * stay. */
+static uint32_t find_room(const struct nf *nf, const struct nf_packet *p, uint32_t sections)
+{
+    const struct nf_sessions *t = nf->env->sessions->table;
+    bool own = t->in_use[nf->index] >= t->max_flows[nf->index];
+
+    return nf_session_host_full(nf, p) ? nf_session_of_host(nf, p, own, sections)
+                                       : nf_session_displaceable(nf, sections);
+}
+
+static bool has_room(const struct nf *nf, const struct nf_packet *p)
+{
+    return !is_full(nf, !p->session) && !nf_session_host_full(nf, p);
+}
+
 /* What an NF does between this and its join may enter up to NF_BURST_MAX sections. */
 bool nf_session_room(const struct nf *nf, const struct nf_packet *p)
 {
-    return ft_likely(!is_full(nf, !p->session)) ||
-           nf_session_displaceable(nf, DISPLACE_LEFT + NF_BURST_MAX) != NF_NONE;
+    return ft_likely(has_room(nf, p)) || find_room(nf, p, DISPLACE_LEFT + NF_BURST_MAX) != NF_NONE;
 }
 
-/* False: the table is full of sessions that stay. */
-static bool make_room(const struct nf *nf, bool begins, uint64_t now)
+static bool make_room(const struct nf *nf, const struct nf_packet *p, uint64_t now)
 {
     uint32_t record;
 
-    if (ft_likely(!is_full(nf, begins)))
+    if (ft_likely(has_room(nf, p)))
         return true;
-    record = nf_session_displaceable(nf, DISPLACE_LEFT);
+    record = find_room(nf, p, DISPLACE_LEFT);
     if (record != NF_NONE)
         nf_session_finish(nf, record, NF_SESSION_DISPLACED, now);
     return record != NF_NONE;
@@ -89,7 +104,7 @@ const struct nf_session *nf_session_join(const struct nf *nf, struct nf_packet *
     const struct nf_sessions *t = lane->burst.table;
     const struct nf_session *s = nf_session_of(nf, p);
 
-    if (!(p->flow & NF_FLOW_KEYED) || !make_room(nf, !s, now))
+    if (!(p->flow & NF_FLOW_KEYED) || !make_room(nf, p, now))
         return NULL;
     if (!s)
         s = p->session = begin_session(lane, &lane->look[p - lane->packets].key, p, now);
@@ -123,7 +138,7 @@ static void tell_end(const struct nf_sessions_lane *lane, struct nf *nf, const s
     uint32_t before = atomic_load_explicit(lane->running, memory_order_relaxed);
     const struct nf *caller;
 
-    if (!nf->module->session_end)
+    if (!nf->module->session_end || nf_is_bypassed(nf->env->state, nf->index))
         return;
     atomic_store_explicit(lane->running, nf->index, memory_order_relaxed);
     caller = nf->heap ? nf_heap_enter(nf) : NULL;
@@ -149,6 +164,9 @@ void nf_session_finish(const struct nf *nf, uint32_t record, enum nf_session_why
     NF_WATCH(changed, t, &s->key[0]);
     if (nf_session_is_transitory(s))
         nf_session_remove_transitory(own, t, record);
+    if (nf_session_is_listed(s))
+        nf_session_host_unlist(own, t, record);
+    nf_session_host_end(own, t, record);
     nf_session_forget(own, t, record << 1, &s->key[0]);
     if (!(nf_session_flags(s) & (NF_SESSION_NEW | NF_SESSION_ONE_KEY)))
         nf_session_forget(own, t, record << 1 | 1, &s->key[1]);
@@ -159,6 +177,24 @@ void nf_session_finish(const struct nf *nf, uint32_t record, enum nf_session_why
 void nf_session_end(const struct nf *nf, const struct nf_session *s, uint64_t now)
 {
     nf_session_finish(nf, nf_session_number(nf->env->sessions->table, s), NF_SESSION_CLEARED, now);
+}
+
+void nf_sessions_drop(struct nf_sessions_lane *lane, const struct nf *nf, uint64_t now)
+{
+    const struct nf_sessions *t = lane->burst.table;
+    const struct nf *own = &lane->nfs[0];
+
+    memset(NF_EDIT(own, &t->walks[nf->index]), 0, sizeof(t->walks[nf->index]));
+    for (uint32_t n = nf_session_next(t, 0); n != NF_NONE; n = nf_session_next(t, n + 1)) {
+        const struct nf_session *s = nf_session_at(t, n);
+
+        if (!nf_session_has(nf, s))
+            continue;
+        edit_head(own, s)->members &= ~(1u << nf->index);
+        (*NF_EDIT(own, &t->in_use[nf->index]))--;
+        if (!s->members || nf->module->translates)
+            nf_session_finish(own, n, NF_SESSION_CLEARED, now);
+    }
 }
 
 /* ---- timers ------------------------------------------------------------------------------------ */

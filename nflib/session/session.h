@@ -52,8 +52,8 @@ _Static_assert(sizeof(struct nf_session) == 48, "a line has room for slots");
 
 /*
  * In the bytes own[] of a record's keys lies what the chain knows of the session. key[0].own[0]: the state of
- * TCP (enum nf_tcp_state). key[0].own[1]: the class of its timeout (enum nf_timeout). key[1].own[0]: these
- * flags. key[1].own[1]: 0.
+ * TCP (enum nf_tcp_state), or of UDP 1 once an answer was seen. key[0].own[1]: the class of its timeout (enum
+ * nf_timeout). key[1].own[0]: these flags. key[1].own[1]: 0.
  */
 enum nf_session_flags {
     NF_SESSION_NEW = 1 << 0, /* no packet of it has passed the chain yet: it has no second key, no timer */
@@ -153,10 +153,12 @@ static inline const void *nf_session_slot(const struct nf *nf, const struct nf_s
  * (NF_FLOW_KEYED). A session that begins here ends behind the NFs, if all of its packets in this burst are
  * dropped.
  *
- * Where the NF has max_flows, or the table is full, the session that has been transitory longest ends: of
- * TCP, being opened or over, without a packet in this burst. Its NFs hear of it in here
- * (NF_SESSION_DISPLACED), and may enter sections: join outside of any, and enter 32 at most since
- * nf_session_room.
+ * Where the NF has max_flows, or the table is full, another session ends, without a packet in this burst: the
+ * one that has been transitory longest (of TCP, being opened or over; of UDP, not answered). Where an NF of
+ * the chain limits flows of a host, and one has more than a sixteenth of the table that are no open
+ * connections of TCP, it is the oldest of those; and the same of the packet's own host where that has as many
+ * as this NF lets it have. Its NFs hear of it in here (NF_SESSION_DISPLACED), and may enter sections: join
+ * outside of any, and enter 32 at most since nf_session_room.
  */
 const struct nf_session *nf_session_join(const struct nf *nf, struct nf_packet *p, uint64_t now);
 /* The NF has made the packet one that asks for a connection (it set p->tcp_flags), where the session's last
@@ -171,6 +173,8 @@ void nf_session_disbelieve(const struct nf *nf, const struct nf_packet *p);
 void nf_session_stays_open(const struct nf *nf, const struct nf_session *s, uint64_t now);
 /* True: a join would find room. */
 bool nf_session_room(const struct nf *nf, const struct nf_packet *p);
+/* True: the host that sent the packet has as many flows as the NF lets it have; says why there is no room. */
+bool nf_session_host_full(const struct nf *nf, const struct nf_packet *p);
 /* The NF has nothing more to do with the flow; the others in it go on. session_end is not called for it. */
 void nf_session_leave(const struct nf *nf, const struct nf_session *s, uint64_t now);
 /* The flow ends for all NFs. May be called in `timers`, `set` and `clear` alone. */

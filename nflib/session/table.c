@@ -10,6 +10,7 @@
  *                                 number of the next free one + 1
  *     struct nf_session_link[]    8 bytes each: transitory ones in order
  *     struct nf_session_addresses[]    one line each, where an NF wants IPv6: the addresses of each key
+ *     uint32_t[]                  the host that began each, where an NF limits flows of a host (hosts.c)
  *
  * A look-up reads one bucket and one record, whichever side the packet came in on. Buckets work as those of a
  * map (nflib/state/map.c): no tombstones, and nothing ever moves.
@@ -90,11 +91,14 @@ static uint64_t shape_table(struct nf_sessions *t, const struct nf_sessions_want
     t->addresses_at = wants->ipv6 ? end : 0;
     for (uint32_t i = 1; i <= wants->nfs; i++) {
         t->max_flows[i] = wants->flows[i].max_flows;
+        t->max_flows_per_host[i] = wants->flows[i].max_flows_per_host;
         if (wants->module[i]->translates & NF_FAMILY)
             t->family = (uint16_t)i;
         memcpy(t->timeouts[i], wants->flows[i].timeouts, sizeof(t->timeouts[i]));
     }
-    return wants->ipv6 ? end + (uint64_t)t->capacity * sizeof(struct nf_session_addresses) : end;
+    end += wants->ipv6 ? (uint64_t)t->capacity * sizeof(struct nf_session_addresses) : 0;
+    t->host_of_at = wants->hosts ? end : 0;
+    return wants->hosts ? end + round_up_to_line((uint64_t)t->capacity * sizeof(uint32_t)) : end;
 }
 
 void nf_sessions_want(struct nf_sessions_wants *wants, uint32_t index, const struct nf_module *module,
@@ -109,6 +113,7 @@ void nf_sessions_want(struct nf_sessions_wants *wants, uint32_t index, const str
         return;
     module->flows(config, flows);
     wants->ipv6 |= module->ipv6 && module->ipv6(config);
+    wants->hosts |= flows->max_flows_per_host != 0;
     if (flows->max_flows > wants->capacity)
         wants->capacity = flows->max_flows;
     if (flows->max_fragments > wants->fragments)
@@ -125,6 +130,8 @@ uint64_t nf_sessions_bytes(const struct nf_sessions_wants *wants)
     bytes = shape_table(&t, wants) + nf_wheel_bytes(wants->capacity + wants->fragments);
     if (wants->fragments)
         bytes += nf_map_bytes(wants->fragments, nf_datagram_bytes(wants->ipv6), sizeof(struct nf_noted));
+    if (wants->hosts)
+        bytes += nf_session_hosts_bytes(wants->capacity, wants->ipv6);
     return bytes;
 }
 
@@ -215,6 +222,7 @@ bool nf_sessions_make(struct nf_sessions_lane *lane, const struct nf_sessions_wa
     struct nf *nf = &lane->nfs[0];
     struct nf_sessions shape, *t;
     uint64_t bytes = shape_table(&shape, wants);
+    bool whole;
 
     t = ft_arena_alloc(nf->arena, bytes);
     if (!t)
@@ -224,6 +232,10 @@ bool nf_sessions_make(struct nf_sessions_lane *lane, const struct nf_sessions_wa
     if (wants->fragments)
         shape.fragments =
             nf_map_make(nf, wants->fragments, nf_datagram_bytes(wants->ipv6), sizeof(struct nf_noted));
+    whole = shape.wheel && (shape.fragments || !wants->fragments) &&
+            (!wants->hosts || nf_session_hosts_make(nf, &shape, wants->ipv6));
+    if (!whole)
+        return false;
     *NF_EDIT(nf, t) = shape;
     nf_constant(nf, t, offsetof(struct nf_sessions, slot_size) + sizeof(t->slot_size));
     nf_object(nf, t, "sessions", nf_sessions_check);
@@ -234,5 +246,5 @@ bool nf_sessions_make(struct nf_sessions_lane *lane, const struct nf_sessions_wa
         lane->nfs[i].session_at = t->slot_at[i];
     order_nfs(lane, wants->nfs);
     tell_tables(lane, wants);
-    return t->wheel && (t->fragments || !wants->fragments);
+    return true;
 }

@@ -40,6 +40,19 @@ struct nf_session_walk {
     uint32_t serial; /* of the session begun last when the operator cleared */
 };
 
+/* A host that began sessions. */
+struct nf_session_host {
+    uint32_t flows;
+    uint32_t listed;     /* of those, in its list: that may be displaced */
+    struct nf_list list; /* oldest first */
+};
+/* Ranks of hosts, by powers of two: of none listed, 1, 2 and 3, 4 to 7 and so on. */
+#define NF_SESSION_RANKS 33u
+static inline uint32_t nf_session_rank(uint32_t listed)
+{
+    return listed ? 32u - (uint32_t)__builtin_clz(listed) : 0;
+}
+
 /* Begins the table, in the lane's arena. Constant but for what is live. */
 struct nf_sessions {
     struct nf_wheel *wheel;       /* records by number, then fragments */
@@ -47,11 +60,16 @@ struct nf_sessions {
     uint64_t used_at, records_at; /* bytes from here */
     uint64_t addresses_at;        /* the same; 0: the chain looks up no IPv6 */
     uint64_t transitory_at;       /* the same */
+    uint64_t host_of_at;          /* the same; 0: no NF limits flows of a host */
+    struct nf_map *hosts;         /* addresses to struct nf_session_host; NULL: the same */
+    struct nf_lists *of_hosts;    /* records, in a list for each host */
+    struct nf_lists *ranks;       /* hosts by their slots, in by_rank[] */
     uint32_t capacity, buckets, stride;
     uint16_t nfs;                   /* in the chain */
     uint16_t family;                /* the NF that makes a packet one of the other family; 0: none does */
     uint32_t max_flows[FT_NFS_MAX]; /* by NF; 0: keeps no flows */
-    uint16_t slot_at[FT_NFS_MAX];   /* in a record */
+    uint32_t max_flows_per_host[FT_NFS_MAX]; /* 0: as many as there is room for */
+    uint16_t slot_at[FT_NFS_MAX];            /* in a record */
     uint16_t slot_size[FT_NFS_MAX];
     /* Live. */
     _Alignas(FT_LINE) uint64_t seed;
@@ -64,6 +82,7 @@ struct nf_sessions {
     uint64_t conflicts;          /* packets dropped since the second key of their session was another's */
     uint32_t in_use[FT_NFS_MAX]; /* sessions that each NF is in */
     struct nf_session_walk walks[FT_NFS_MAX];
+    struct nf_list by_rank[NF_SESSION_RANKS]; /* of hosts */
 };
 
 /* A session's addresses by its keys, of IPv6. One line for each record, beside them: sessions of IPv4 do not
@@ -122,6 +141,7 @@ struct nf_sessions_lane {
     const void *out_arg;
     const struct nf_packet *packets; /* of the burst */
     uint64_t now;                    /* chain time */
+    uint32_t host;                   /* the slot of one that was found last, perhaps no more its own */
     bool noted;                      /* some packet is a fragment, or begins a connection again */
     uint32_t begun[NF_BURST_MAX];    /* records of those that are fresh */
     const struct nf_packet
@@ -152,6 +172,11 @@ static inline const struct nf_session_addresses *nf_session_addresses(const stru
 static inline const struct nf_session_link *nf_session_link(const struct nf_sessions *t, uint32_t record)
 {
     return (const struct nf_session_link *)(const void *)((const uint8_t *)t + t->transitory_at) + record;
+}
+/* Its slot in t->hosts. */
+static inline const uint32_t *nf_session_host_of(const struct nf_sessions *t, uint32_t record)
+{
+    return (const uint32_t *)(const void *)((const uint8_t *)t + t->host_of_at) + record;
 }
 static inline const uint64_t *nf_sessions_used(const struct nf_sessions *t)
 {
@@ -206,12 +231,36 @@ void nf_session_reclass(const struct nf *nf, const struct nf_sessions *t, struct
                         uint64_t now);
 void nf_session_remove_transitory(const struct nf *nf, const struct nf_sessions *t, uint32_t record);
 /* The session that a new one of the NF may displace: of those of which no packet is in this burst, and of the
- * NF's own when it has max_flows, the oldest. NF_NONE: there is none among the first NF_BURST_MAX and one, or
- * the burst may not enter `sections` more. */
+ * NF's own when it has max_flows, the oldest; of a greedy host's, or else of all that are transitory.
+ * NF_NONE: there is none among the first NF_BURST_MAX and one, or the burst may not enter `sections` more. */
 uint32_t nf_session_displaceable(const struct nf *nf, uint32_t sections);
+
+/* hosts.c; nothing is done where no NF limits flows of a host. */
+/* May be displaced for its host's sake, and lies in its list. */
+static inline bool nf_session_is_listed(const struct nf_session *s)
+{
+    return nf_session_class(s) != NF_TIMEOUT_TCP_ESTABLISHED && !(nf_session_flags(s) & NF_SESSION_NEW);
+}
+uint64_t nf_session_hosts_bytes(uint32_t capacity, bool ipv6);
+/* Fills the pointers of `shape`, which has its capacity. */
+bool nf_session_hosts_make(struct nf *nf, struct nf_sessions *shape, bool ipv6);
+/* The session of a record that has its first key begins, and ends, when it is in no list. */
+void nf_session_host_begin(const struct nf *nf, const struct nf_sessions *t, uint32_t record);
+void nf_session_host_end(const struct nf *nf, const struct nf_sessions *t, uint32_t record);
+void nf_session_host_list(const struct nf *nf, const struct nf_sessions *t, uint32_t record);
+void nf_session_host_unlist(const struct nf *nf, const struct nf_sessions *t, uint32_t record);
+/* As nf_session_displaceable, of the host that sent `p` and has flows; and of a host with more than a
+ * sixteenth of the table. `own`: of those that the NF is in. */
+uint32_t nf_session_of_host(const struct nf *nf, const struct nf_packet *p, bool own, uint32_t sections);
+uint32_t nf_session_of_greedy(const struct nf *nf, bool own);
+int nf_session_hosts_check(struct nf_check *c, const struct nf_sessions *t);
 
 /* session.c: ends a session for all NFs, which hear of it by session_end. `nf`: the lane's own instance. */
 void nf_session_finish(const struct nf *nf, uint32_t record, enum nf_session_why why, uint64_t now);
+
+/* The NF is in no session any more, and is not told: its own state begins anew. Sessions that it translates
+ * end for the others. Between bursts. */
+void nf_sessions_drop(struct nf_sessions_lane *lane, const struct nf *nf, uint64_t now);
 
 /* burst.c: the key with which answers to a packet would come in, if it left as it is now. *addresses: of
  * IPv6, theirs. */
@@ -241,6 +290,7 @@ struct nf_sessions_wants {
     uint32_t capacity;                          /* sessions: the largest max_flows */
     uint32_t fragments;                         /* datagrams: the largest max_fragments */
     bool ipv6;                                  /* some NF joins flows of IPv6 */
+    bool hosts;                                 /* some NF limits flows of a host */
     const struct nf_module *module[FT_NFS_MAX]; /* from 1 */
     struct nf_flows_config flows[FT_NFS_MAX];
 };

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Transitory sessions: connections of TCP that are being opened, or are over. They lie in a list in the order
- * in which they became so, and in a full table a new flow takes the place of the oldest. Owns the links of
- * the list (table.c says where they lie) and its two ends; the lane writes and reads them.
+ * Transitory sessions: connections of TCP that are being opened, or are over, and UDP without an answer. They
+ * lie in a list in the order in which they became so, and in a full table a new flow takes the place of the
+ * oldest. Owns the links of the list (table.c says where they lie) and its two ends; the lane writes and
+ * reads them.
  */
 #include "nflib/session/table.h"
 #include "nflib/shared/shared.h"
@@ -38,7 +39,7 @@ void nf_session_reclass(const struct nf *nf, const struct nf_sessions *t, struct
                         uint64_t now)
 {
     uint32_t record = nf_session_number(t, s);
-    bool was = nf_session_is_transitory(s);
+    bool was = nf_session_is_transitory(s), was_listed = nf_session_is_listed(s);
 
     s->key[0].own[1] = class;
     if (nf_session_flags(s) & NF_SESSION_NEW)
@@ -48,6 +49,10 @@ void nf_session_reclass(const struct nf *nf, const struct nf_sessions *t, struct
         nf_session_remove_transitory(nf, t, record);
     else if (!was && nf_session_is_transitory(s))
         nf_session_add_transitory(nf, t, record);
+    if (was_listed && !nf_session_is_listed(s))
+        nf_session_host_unlist(nf, t, record);
+    else if (!was_listed && nf_session_is_listed(s))
+        nf_session_host_list(nf, t, record);
 }
 
 /* Packets of this burst may point to a session that was seen now. */
@@ -55,10 +60,13 @@ uint32_t nf_session_displaceable(const struct nf *nf, uint32_t sections)
 {
     const struct nf_sessions *t = nf->env->sessions->table;
     bool own = t->in_use[nf->index] >= t->max_flows[nf->index];
-    uint32_t at = t->oldest;
+    uint32_t at = t->oldest, greedys;
 
     if (nf_shared_left(nf) < sections)
         return NF_NONE;
+    greedys = nf_session_of_greedy(nf, own);
+    if (greedys != NF_NONE)
+        return greedys;
     for (unsigned looks = 0; at && looks < LOOKS; looks++) {
         const struct nf_session *s = nf_session_at(t, at - 1);
 

@@ -64,16 +64,22 @@ struct nf_map *nf_shared_map_part(const struct nf_shared_map *map, uint32_t shar
 /* ---- pool: numbers that are given out ---------------------------------------------------------- */
 
 /*
- * Numbers 0 … count-1. A lane takes from and gives to a cache of its own, which is refilled from and returns
- * to the shared part in batches, so lanes contend once a batch. One lane alone has no cache: numbers then
- * rest as long as they can. With several, up to an eighth of all numbers can lie in the caches of lanes that
- * do not need them.
+ * Numbers 0 … count-1, each drawn at random (nf_random) from those that are free, but for the quarter of them
+ * that was given back last, which rests. As long as one is free, one is found. A lane takes from and gives to
+ * a cache of its own, which is refilled from and returns to the shared part in batches, so lanes contend once
+ * a batch. One lane alone has no cache. With several, up to an eighth of all numbers can lie in the caches of
+ * lanes that do not need them.
  */
 struct nf_shared_pool;
 uint64_t nf_shared_pool_bytes(uint32_t count);
 uint64_t nf_shared_pool_lane_bytes(uint32_t count);
 struct nf_shared_pool *nf_shared_pool_make(struct nf *nf, uint32_t count);
 uint32_t nf_shared_pool_take(const struct nf *nf, struct nf_shared_pool *pool); /* NF_NONE: exhausted */
+/* A pool of which single numbers can be asked for, too: nf_shared_pool_places_bytes more of the shared arena.
+ * Each question is a stay in its section. False: the number is not free, rests, or is in a lane's cache. */
+uint64_t nf_shared_pool_places_bytes(uint32_t count);
+struct nf_shared_pool *nf_shared_pool_make_places(struct nf *nf, uint32_t count);
+bool nf_shared_pool_take_this(const struct nf *nf, struct nf_shared_pool *pool, uint32_t number);
 /* Only the lane that took it gives it back; another's, or a free one, is a broken invariant. */
 void nf_shared_pool_give(const struct nf *nf, struct nf_shared_pool *pool, uint32_t number);
 /*

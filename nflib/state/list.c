@@ -152,6 +152,12 @@ uint32_t nf_lists_take(const struct nf *nf, struct nf_lists *lists)
     return entry;
 }
 
+void nf_lists_take_all(const struct nf *nf, struct nf_lists *lists)
+{
+    nf_edit(nf, &lists->count, sizeof(*lists) - offsetof(struct nf_lists, count));
+    lists->count = lists->touched = lists->capacity;
+}
+
 void nf_lists_give(const struct nf *nf, struct nf_lists *lists, uint32_t entry)
 {
     FT_CHECK(entry < lists->touched && !link_at(lists, entry)->before,
@@ -205,6 +211,11 @@ void nf_list_remove(const struct nf *nf, struct nf_lists *lists, struct nf_list 
         NF_EDIT(nf, link_at(lists, was.before - 1))->next = was.next;
     if (list->first)
         NF_EDIT(nf, link_at(lists, (was.next ? was.next : list->first) - 1))->before = was.before;
+}
+
+bool nf_list_has(const struct nf_lists *lists, uint32_t entry)
+{
+    return link_at(lists, entry)->before && link_at(lists, entry)->before != FREE;
 }
 
 uint32_t nf_list_next(const struct nf_lists *lists, uint32_t entry)

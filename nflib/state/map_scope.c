@@ -31,7 +31,8 @@ void nf_map_note_lane(const struct nf *nf, const struct nf_map *map, const void 
     uint64_t at = (uintptr_t)map - (uintptr_t)nf->region->base - nf->arena->offset;
     uint64_t seed = (at << 8 | nf->index) ^ (uintptr_t)nf->config, hash, before;
 
-    if (!ft_audit_runs()) /* what make adds, or an operator, is in all lanes */
+    /* What make adds, or an operator, is in all lanes; and a lane's own maps are by nobody's scope. */
+    if (!ft_audit_runs() || !nf->index)
         return;
     hash = XXH3_64bits_withSeed(key, map->key_size, seed) & ~(uint64_t)LANES;
     before = atomic_exchange(&keys[hash >> 48], hash | nf->lane);

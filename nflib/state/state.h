@@ -55,6 +55,8 @@ struct nf_list {
 uint64_t nf_lists_bytes(uint32_t capacity, uint32_t value_size);
 struct nf_lists *nf_lists_make(struct nf *nf, uint32_t capacity, uint32_t value_size);
 uint32_t nf_lists_take(const struct nf *nf, struct nf_lists *lists); /* in no list; NF_NONE: none is free */
+/* Once, before anything is taken: for whoever has numbers of its own and several lists of them. */
+void nf_lists_take_all(const struct nf *nf, struct nf_lists *lists);
 void nf_lists_give(const struct nf *nf, struct nf_lists *lists, uint32_t entry);
 const void *nf_lists_value(const struct nf_lists *lists, uint32_t entry); /* as it was left */
 uint32_t nf_lists_count(const struct nf_lists *lists);                    /* entries that are taken */
@@ -67,6 +69,7 @@ static inline uint32_t nf_list_first(const struct nf_list *list) /* NF_NONE: it 
     return list->first - 1;
 }
 uint32_t nf_list_next(const struct nf_lists *lists, uint32_t entry); /* NF_NONE at the end */
+bool nf_list_has(const struct nf_lists *lists, uint32_t entry);      /* it is in a list */
 /*
  * For module->check_state: how many entries a list has, at most `most`; or an error. `seen`: of
  * nf_lists_seen, the same for all lists; then each is of entries that were taken and are in no other, and all

@@ -34,7 +34,7 @@ struct nf_watch {
     void (*found)(const void *table, const void *key, uint32_t slot); /* a lookup and its result */
     void (*changed)(const void *table, const void *key);              /* added, or about to be removed */
     void (*read)(const uint64_t *word);
-    void (*taken)(const uint32_t *pool, uint32_t number); /* the first; NF_NONE: the pool is empty */
+    void (*taken)(const uint32_t *pool, uint32_t number); /* NF_NONE: the pool is empty */
     void (*given)(const uint32_t *pool, uint32_t number);
 };
 

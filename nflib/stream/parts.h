@@ -55,6 +55,8 @@ struct nf_stream_segment {
     bool fin;
 };
 
+_Static_assert(FT_LANES_MAX <= 16, "a lane has four bits of a place's name");
+
 /* Bytes from `seq` on that lie in the same piece. The last piece of all numbers is a shorter one. */
 static inline uint32_t nf_stream_left_in_piece(uint32_t seq)
 {

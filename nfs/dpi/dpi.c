@@ -21,6 +21,7 @@
 
 struct dpi_config {
     uint32_t max_flows, timeout, packets, heap_mb;
+    bool checksums;
     const char *block;
     uint8_t blocked[DPI_PROTOCOLS / 8]; /* what `block` names, a bit each */
 };
@@ -53,9 +54,10 @@ struct dpi_state {
     X(DPI_FLOWS_GUESSED, "flows_guessed")                                                                    \
     X(DPI_FLOWS_UNKNOWN, "flows_unknown")                                                                    \
     X(DPI_HEAP_FULL, "heap_full") /* flows that are not looked into; with `block`, their packets, dropped */ \
-    X(DPI_FLOWS_FULL, "flows_full") /* packets of flows that found no room, dropped with `block` */          \
-    X(DPI_OTHER, "other")           /* packets of no flow */                                                 \
-    X(DPI_BLOCKED, "blocked")       /* packets dropped */
+    X(DPI_FLOWS_FULL, "flows_full")   /* packets of flows that found no room, dropped with `block` */        \
+    X(DPI_OTHER, "other")             /* packets of no flow */                                               \
+    X(DPI_BLOCKED, "blocked")         /* packets dropped */                                                  \
+    X(DPI_IP_CHECKSUM, "ip_checksum") /* of the others, those whose IPv4 header has a wrong checksum */
 enum dpi_counter { DPI_NAMES(NF_COUNTER) DPI_COUNTERS };
 static const char *const dpi_counters[] = {DPI_NAMES(NF_COUNTER_NAME) NULL};
 
@@ -159,8 +161,10 @@ static void one_packet(const struct nf *nf, struct nf_packet *p, uint64_t now)
 
     if (!s && p->flow & NF_FLOW_KEYED)
         s = join(nf, p, now);
-    else if (!s)
+    else if (!s) {
         nf_count(nf, DPI_OTHER, 1);
+        nf_count(nf, DPI_IP_CHECKSUM, p->flags & NF_P_BAD && p->bad == NF_BAD_CHECKSUM);
+    }
     if (!s)
         return;
     flow = NF_SESSION_EDIT(nf, s, struct dpi_flow);
@@ -344,6 +348,11 @@ static bool dpi_joins_ipv6(const void *config)
     return true;
 }
 
+static bool dpi_unsummed(const void *config)
+{
+    return !((const struct dpi_config *)config)->checksums;
+}
+
 static const struct nf_param dpi_params[] = {
     NF_NUMBER(struct dpi_config, max_flows, NF_U32, 1, 16u << 20, "100000", "flows at most"),
     NF_NUMBER(struct dpi_config, timeout, NF_SECONDS, 1, NF_TIMEOUT_MAX, "300",
@@ -354,10 +363,12 @@ static const struct nf_param dpi_params[] = {
               "MiB in each lane for what nDPI keeps of flows that it looks into"),
     NF_PARAM(struct dpi_config, block, NF_STRING, "",
              "names of nDPI's protocols whose flows are dropped, \"BitTorrent, Tor\""),
+    NF_YES_NO(struct dpi_config, checksums, "true",
+              "what has a wrong checksum in its IPv4 header is of no flow", .marks = NF_PARAM_ADDED),
     {0},
 };
 
-static const char *const dpi_live[] = {"timeout", "packets", "block", NULL};
+static const char *const dpi_live[] = {"timeout", "packets", "block", "checksums", NULL};
 
 static const struct nf_module dpi_module = {
     .name = "dpi",
@@ -380,6 +391,7 @@ static const struct nf_module dpi_module = {
     .session_size = sizeof(struct dpi_flow),
     .flows = dpi_flows,
     .ipv6 = dpi_joins_ipv6,
+    .unsummed = dpi_unsummed,
     .session_end = dpi_session_end,
     .live = dpi_live,
 };

@@ -165,7 +165,9 @@ static void look_at(struct ips_look *look)
     struct nf *nf = look->nf;
     struct nf_packet *p = look->p;
 
-    if (breaks_format(p)) {
+    if (p->flags & NF_P_BAD && p->bad == NF_BAD_CHECKSUM) {
+        nf_drop(nf, p, IPS_IP_CHECKSUM);
+    } else if (breaks_format(p)) {
         nf_drop(nf, p, IPS_MALFORMED);
     } else if (!(p->flags & (NF_P_IPV4 | NF_P_IPV6 | NF_P_ARP))) {
         nf_drop_or_pass(nf, p, config->unsupported, IPS_UNSUPPORTED);
@@ -338,6 +340,11 @@ static int ips_check_state(const struct nf *nf, struct nf_check *c)
 
 /* ---- the module ----------------------------------------------------------------------------------- */
 
+static bool ips_unsummed(const void *config)
+{
+    return !((const struct ips_config *)config)->checksums;
+}
+
 static const struct nf_param ips_params[] = {
     NF_PARAM(struct ips_config, rules, NF_FILE, NULL, "file of rules, one a line, in a subset of Snort's"),
     NF_MAX_FLOWS_PARAM(struct ips_config, flows, "flows at most"),
@@ -349,7 +356,7 @@ static const struct nf_param ips_params[] = {
               "hosts that rules with a threshold count matches of, of all lanes, a rule each, at most"),
     NF_NUMBER(struct ips_config, alerts, NF_U32, 1, 65536, "256", "last alerts that are kept to be shown"),
     NF_YES_NO(struct ips_config, checksums, "true",
-              "what has a wrong checksum of TCP or UDP is dropped, as its receiver would"),
+              "what has a wrong checksum of IPv4, TCP or UDP is dropped, as its receiver would"),
     NF_ONE_OF(struct ips_config, fragments, nf_policy_names, "drop",
               "what is done with fragments of IP, which are not looked into"),
     NF_ONE_OF(
@@ -385,6 +392,7 @@ static const struct nf_module ips_module = {
     .session_size = sizeof(struct ips_flow),
     .flows = ips_flows,
     .ipv6 = ips_joins_ipv6,
+    .unsummed = ips_unsummed,
     .session_end = ips_session_end,
     .live = ips_live_params,
     .settings = "rule.SID",

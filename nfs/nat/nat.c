@@ -3,7 +3,8 @@
  * nat: source NAT to an outside address, or a few of them (RFC 4787, 5382, 5508, 7857). One mapping per flow:
  * (protocol, inside end, remote end) to an outside port, or ICMP identifier, from a pool of its address and
  * protocol that lanes share; or one for each end inside, as the file says (nat_mapping.c). The way back is
- * the flow's session, which knows the remote end, too. Whether a flow is translated is decided at its first
+ * the flow's session, which knows the remote end, too. IPv6 passes as it is: it is no business of a NAT of
+ * IPv4. Whether a flow is translated is decided at its first
  * packet. Hosts inside are reached from outside at the ports that `forward` names (nat_forward.c). What has
  * no ports goes by its address alone, where the file says so (nat_address.c).
  */
@@ -16,7 +17,16 @@ static const char *const nat_unsupported[] = {"drop", "pass", "by_address", NULL
 static const char *const nat_dependence[] = {"address_and_port_dependent", "endpoint_independent", NULL};
 
 /* What a packet is to this NF. */
-enum nat_kind { NAT_K_ARP, NAT_K_BAD, NAT_K_OTHER, NAT_K_PORTLESS, NAT_K_LATER, NAT_K_ERROR, NAT_K_FLOW };
+enum nat_kind {
+    NAT_K_ARP,
+    NAT_K_IPV6,
+    NAT_K_BAD,
+    NAT_K_OTHER,
+    NAT_K_PORTLESS,
+    NAT_K_LATER,
+    NAT_K_ERROR,
+    NAT_K_FLOW
+};
 
 /* Of what is not translated: `by_address` drops the rest. */
 static inline uint32_t nat_policy(const struct nat_config *config)
@@ -29,7 +39,7 @@ static inline enum nat_kind nat_kind(const struct nf_packet *p)
     if (p->flags & NF_P_BAD)
         return NAT_K_BAD;
     if (!(p->flags & NF_P_IPV4))
-        return p->flags & NF_P_ARP ? NAT_K_ARP : NAT_K_OTHER;
+        return p->flags & NF_P_ARP ? NAT_K_ARP : p->flags & NF_P_IPV6 ? NAT_K_IPV6 : NAT_K_OTHER;
     if (!nf_proto_has_ports(p->proto))
         return NAT_K_PORTLESS;
     if (p->flags & NF_P_LATER)
@@ -39,6 +49,13 @@ static inline enum nat_kind nat_kind(const struct nf_packet *p)
     if (!(p->flags & NF_P_L4))
         return NAT_K_BAD;
     return nf_packet_has_ends(p) ? NAT_K_FLOW : NAT_K_OTHER;
+}
+
+/* A host's of `inside` that is on its way out: it would leave with the address that nobody outside may see.
+ */
+static bool nat_would_leak(const struct nat_config *config, const struct nf_packet *p)
+{
+    return p->flags & NF_P_IPV4 && p->side == NF_INSIDE && nf_prefixes_has(&config->inside, p->saddr);
 }
 
 static bool nat_is_echo_request(const struct nf_packet *p, enum nat_kind kind)
@@ -179,22 +196,47 @@ static inline __attribute__((always_inline)) bool nat_settled(const struct nf *n
     return true;
 }
 
+/* From outside to a host inside by its own address, and an answer to a flow that goes out translated: whoever
+ * sends it has seen what is not for him, or has another way back. It belongs to no flow that could pass. */
+static bool nat_is_aside(const struct nf *nf, const struct nf_packet *p, enum nat_kind kind)
+{
+    const struct nat_config *config = nf->config;
+    const struct nf_tuple asked = {.saddr = p->daddr,
+                                   .daddr = p->saddr,
+                                   .sport = p->dport,
+                                   .dport = p->sport,
+                                   .proto = p->proto,
+                                   .side = NF_INSIDE};
+
+    if (kind != NAT_K_FLOW || !nf_prefixes_has(&config->inside, p->daddr))
+        return false;
+    return (!p->session || nf_session_flags(p->session) & NF_SESSION_NEW) && nf_session_known(nf, &asked);
+}
+
 static bool nat_one(const struct nf *nf, struct nf_packet *p, uint64_t now)
 {
     const struct nat_config *config = nf->config;
     enum nat_kind kind = nat_kind(p);
     if (kind == NAT_K_ARP)
         return false;
+    if (kind == NAT_K_IPV6) {
+        nf_count(nf, NAT_IPV6, 1);
+        return false;
+    }
     if (kind == NAT_K_BAD) {
         nf_drop(nf, p, NAT_MALFORMED);
         return false;
     }
-    if (p->side == NF_OUTSIDE && (p->flags & NF_P_IPV4) && !nat_is_outside(nf, p->daddr))
-        nf_count(nf, NAT_NOT_OURS, 1);
-    else if (kind == NAT_K_PORTLESS && nat_by_address(config, p->proto))
+    if (p->side == NF_OUTSIDE && (p->flags & NF_P_IPV4) && !nat_is_outside(nf, p->daddr)) {
+        if (nat_is_aside(nf, p, kind))
+            nf_drop(nf, p, NAT_TO_INSIDE);
+        else
+            nf_count(nf, NAT_NOT_OURS, 1);
+    } else if (kind == NAT_K_PORTLESS && nat_by_address(config, p->proto))
         return nat_address_packet(nf, p, now);
     else if (kind == NAT_K_OTHER || kind == NAT_K_PORTLESS)
-        nf_drop_or_pass(nf, p, nat_policy(config), NAT_UNSUPPORTED);
+        nf_drop_or_pass(nf, p, nat_would_leak(config, p) ? NF_POLICY_DROP : nat_policy(config),
+                        NAT_UNSUPPORTED);
     else if (p->side == NF_INSIDE)
         return nat_outward(nf, p, kind, now);
     else
@@ -274,7 +316,10 @@ static const struct nf_param nat_params[] = {
              .marks = NF_PARAM_OWN),
     NF_NUMBER(struct nat_config, ports, NF_RANGE, 1, 65535, "1024-65535",
               "outside ports and ICMP identifiers"),
+    NF_YES_NO(struct nat_config, preserve_ports, "false", "a host keeps its own port, where that is free",
+              .marks = NF_PARAM_ADDED),
     NF_MAX_FLOWS_PARAM(struct nat_config, flows, "mappings at most"),
+    NF_MAX_FLOWS_PER_HOST_PARAM(struct nat_config, flows),
     NF_MAX_FRAGMENTS_PARAM(struct nat_config, flows),
     NF_TCP_UDP_PARAMS(struct nat_config, flows),
     NF_ICMP_PARAM(struct nat_config, flows),
@@ -282,8 +327,8 @@ static const struct nf_param nat_params[] = {
               "what is done with what cannot be translated"),
     NF_PARAM(struct nat_config, forward, NF_STRING, "", "ports at which hosts inside are reached",
              .marks = NF_PARAM_ADDED),
-    NF_YES_NO(struct nat_config, hairpin, "false", "hosts inside reach ports of `forward`, too",
-              .marks = NF_PARAM_ADDED),
+    NF_YES_NO(struct nat_config, hairpin, "false",
+              "hosts inside reach ports of `forward`, and mapped ones, too", .marks = NF_PARAM_ADDED),
     NF_PARAM(struct nat_config, mapping, NF_CHOICE, "address_and_port_dependent",
              "a port for each flow, or for each end inside", .choices = nat_dependence,
              .marks = NF_PARAM_ADDED),
@@ -293,13 +338,20 @@ static const struct nf_param nat_params[] = {
     {0},
 };
 
-static const char *const nat_live[] = {"max_flows",      "max_fragments", "tcp_established",
-                                       "tcp_transitory", "tcp_closed",    "udp",
-                                       "icmp",           "unsupported",   NULL};
+static const char *const nat_live[] = {"max_flows",
+                                       "max_flows_per_host",
+                                       "max_fragments",
+                                       "tcp_established",
+                                       "tcp_transitory",
+                                       "tcp_closed",
+                                       "udp",
+                                       "icmp",
+                                       "unsupported",
+                                       NULL};
 
 static const struct nf_module nat_module = {
     .name = "nat",
-    .version = 1,
+    .version = 2,
     .summary = "source NAT of TCP, UDP and ICMP to an address, or a few",
     .reads = NF_READS_HEADERS,
     .params = nat_params,

@@ -102,7 +102,19 @@ static unsigned refusal_inward(const struct nf_packet *p)
     return p->flags & (NF_P_LATER | NF_P_ICMP_ERROR) || nf_packet_has_ends(p) ? PASS : NAT64_UNSUPPORTED;
 }
 
-static bool nat64_answer(const struct nf *nf, struct nf_packet *p)
+/* RFC 6146, 3.5: who sends to a port without a mapping is told that there is no such host, and whom a mapping
+ * does not let in, that it is forbidden. A reset is nobody's question. */
+static void refuse_inward(const struct nf *nf, struct nf_packet *p, uint64_t now)
+{
+    enum nat64_counter why = nat64_reason(nf, p->proto, p->daddr, p->dport);
+
+    if (p->proto != NF_PROTO_TCP || !(p->tcp_flags & NF_TCP_RST))
+        nf_complain(nf, p, NF_ICMP_UNREACHABLE,
+                    why == NAT64_NO_MAPPING ? NF_ICMP_HOST_UNREACHABLE : NF_ICMP_PROHIBITED, now);
+    nf_drop(nf, p, why);
+}
+
+static bool nat64_answer(const struct nf *nf, struct nf_packet *p, uint64_t now)
 {
     const struct nat64_config *config = nf->config;
     const struct nf_session *s = nf_session_mine(nf, p);
@@ -114,7 +126,7 @@ static bool nat64_answer(const struct nf *nf, struct nf_packet *p)
         return false;
     }
     if (!s || !(p->flow & NF_FLOW_REPLY)) {
-        nf_drop(nf, p, nat64_reason(nf, p->proto, p->daddr, p->dport));
+        refuse_inward(nf, p, now);
         return false;
     }
     NF_SESSION_EDIT(nf, s, struct nat64_flow)->packets++;
@@ -128,7 +140,7 @@ static bool nat64_answer(const struct nf *nf, struct nf_packet *p)
     return false;
 }
 
-static bool nat64_inward(const struct nf *nf, struct nf_packet *p)
+static bool nat64_inward(const struct nf *nf, struct nf_packet *p, uint64_t now)
 {
     const struct nat64_config *config = nf->config;
     bool ours = p->flags & NF_P_BAD || (p->flags & NF_P_IPV4 && nat_outside_has(&config->outside, p->daddr));
@@ -145,7 +157,7 @@ static bool nat64_inward(const struct nf *nf, struct nf_packet *p)
     } else if (p->proto == NF_PROTO_ICMP && p->icmp_type == NF_ICMP_ECHO_REQUEST) {
         nf_count(nf, NAT64_OWN_ECHO, 1);
     } else {
-        return nat64_answer(nf, p);
+        return nat64_answer(nf, p, now);
     }
     return false;
 }
@@ -156,7 +168,7 @@ static void nat64_process(struct nf *nf, struct nf_packet *const packets[], uint
     uint32_t translated = 0;
 
     for (uint32_t i = 0; i < n; i++)
-        translated += inside ? nat64_outward(nf, packets[i], now) : nat64_inward(nf, packets[i]);
+        translated += inside ? nat64_outward(nf, packets[i], now) : nat64_inward(nf, packets[i], now);
     if (translated)
         nf_count(nf, inside ? NAT64_OUTWARD : NAT64_INWARD, translated);
 }
@@ -221,7 +233,10 @@ static const struct nf_param nat64_params[] = {
              "the addresses that hosts inside get, each one of them", .marks = NF_PARAM_OWN),
     NF_NUMBER(struct nat64_config, ports, NF_RANGE, 1, 65535, "1024-65535",
               "outside ports and ICMP identifiers"),
+    NF_YES_NO(struct nat64_config, preserve_ports, "false", "a host keeps its own port, where that is free",
+              .marks = NF_PARAM_ADDED),
     NF_MAX_FLOWS_PARAM(struct nat64_config, flows, "mappings at most"),
+    NF_MAX_FLOWS_PER_HOST_PARAM(struct nat64_config, flows),
     NF_MAX_FRAGMENTS_PARAM(struct nat64_config, flows),
     NF_TCP_UDP_PARAMS(struct nat64_config, flows),
     NF_ICMP_PARAM(struct nat64_config, flows),
@@ -230,12 +245,19 @@ static const struct nf_param nat64_params[] = {
     {0},
 };
 
-static const char *const nat64_live[] = {
-    "max_flows", "max_fragments", "tcp_established", "tcp_transitory", "tcp_closed", "udp", "icmp", NULL};
+static const char *const nat64_live[] = {"max_flows",
+                                         "max_flows_per_host",
+                                         "max_fragments",
+                                         "tcp_established",
+                                         "tcp_transitory",
+                                         "tcp_closed",
+                                         "udp",
+                                         "icmp",
+                                         NULL};
 
 static const struct nf_module nat64_module = {
     .name = "nat64",
-    .version = 1,
+    .version = 2,
     .summary = "clients of IPv6 reach servers of IPv4: TCP, UDP and ICMP",
     .reads = NF_READS_HEADERS,
     .params = nat64_params,

@@ -11,7 +11,8 @@
 #define IPV6      40u
 #define ICMP      8u
 #define NONE      0xffu /* has no other form */
-#define LONGEST   1280u /* an error of ICMPv6 (RFC 4443, 2.4) */
+#define LONGEST6  1280u /* an error of ICMPv6 (RFC 4443, 2.4) */
+#define LONGEST4  576u  /* one of ICMP (RFC 1812, 4.3.2.3) */
 #define MTU_LEAST 1280u
 
 /* What an error is in the other family. */
@@ -105,6 +106,29 @@ static uint32_t sum_of(const uint8_t *icmp, const uint8_t *l4, uint32_t n)
     return nf_get16(icmp) + nat64_sum(icmp + 4, (uint32_t)(l4 - icmp) - 4) + nat64_sum(l4, n);
 }
 
+/* An error that would be longer than `longest` in the other family, with `headers` in front of the quoted
+ * header of L4, is cut behind the `n` bytes of that one which are changed: what is behind them is not known
+ * in replay, and the sum of what is left has to be. Returns how many bytes are quoted from that header on. */
+static uint32_t cut_quoted(struct nf_packet *p, const struct nf_inner *in, uint32_t headers, uint32_t longest,
+                           uint32_t n)
+{
+    uint32_t rest = (uint32_t)p->l4 + p->l4_len - in->l4;
+
+    if (headers + rest <= longest)
+        return rest;
+    p->len = in->l4 + n;
+    p->have = p->have < p->len ? p->have : p->len;
+    return n;
+}
+
+/* The checksum: of all bytes, which are there where some were cut off, or as it was for the others. */
+static void put_sum(uint8_t *icmp, const uint8_t *l4, uint32_t n, bool cut, uint32_t was, uint32_t pseudo)
+{
+    uint32_t is = sum_of(icmp, l4, n) + pseudo;
+
+    nf_put16(icmp + 2, cut ? nat64_adjust(0xffff, 0, is) : nat64_adjust(nf_get16(icmp + 2), was, is));
+}
+
 static void put_form(uint8_t *icmp, const struct form *f)
 {
     icmp[0] = f->type;
@@ -118,7 +142,8 @@ static void to_ipv6(const struct nf *nf, struct nf_packet *p, const struct nf_in
 {
     const struct nat64_config *config = nf->config;
     const uint8_t *ip = p->data + p->l3, *quoted = p->data + in->l3;
-    uint32_t rest = (uint32_t)p->l4 + p->l4_len - in->l4, n = changed_bytes(p, in);
+    uint32_t n = changed_bytes(p, in), whole = (uint32_t)p->l4 + p->l4_len - in->l4;
+    uint32_t rest = cut_quoted(p, in, IPV6 + ICMP + IPV6, LONGEST6, n);
     uint8_t *icmp = p->data + p->l4, *l4 = p->data + in->l4;
     uint32_t was = sum_of(icmp, l4, n);
     uint16_t sum = nf_get16(icmp + 2), total = ntohs(nf_get16(quoted + 2));
@@ -144,7 +169,8 @@ static void to_ipv6(const struct nf *nf, struct nf_packet *p, const struct nf_in
     nat64_write_ipv6(icmp - IPV6, &outer, &ends);
     put_form(icmp, form);
     nat64_write_ipv6(icmp + ICMP, &inner, &quoted_ends);
-    nf_put16(icmp + 2, nat64_adjust(sum, was, sum_of(icmp, l4, n) + nat64_pseudo(&ends, outer.n)));
+    nf_put16(icmp + 2, sum);
+    put_sum(icmp, l4, n, rest != whole, was, nat64_pseudo(&ends, outer.n));
     nat64_parse(p);
 }
 
@@ -152,7 +178,8 @@ static void to_ipv4(const struct nf *nf, struct nf_packet *p, const struct nf_in
                     const struct form *form, const struct nat64_flow *flow)
 {
     const uint8_t *ip = p->data + p->l3, *quoted = p->data + in->l3;
-    uint32_t rest = (uint32_t)p->l4 + p->l4_len - in->l4, n = changed_bytes(p, in);
+    uint32_t n = changed_bytes(p, in), whole = (uint32_t)p->l4 + p->l4_len - in->l4;
+    uint32_t rest = cut_quoted(p, in, IPV4 + ICMP + IPV4, LONGEST4, n);
     uint8_t *icmp = p->data + p->l4, *l4 = p->data + in->l4;
     uint32_t was = sum_of(icmp, l4, n) + nat64_pseudo((const struct nf_addresses *)(ip + 8), p->l4_len);
     uint32_t length = ntohs(nf_get16(quoted + 4)), extensions = (uint32_t)in->l4 - in->l3 - IPV6;
@@ -182,7 +209,8 @@ static void to_ipv4(const struct nf *nf, struct nf_packet *p, const struct nf_in
     nat64_write_ipv4(icmp - IPV4, &outer, from[1], to);
     put_form(icmp, form);
     nat64_write_ipv4(icmp + ICMP, &inner, from[0], from[1]);
-    nf_put16(icmp + 2, nat64_adjust(sum, was, sum_of(icmp, l4, n)));
+    nf_put16(icmp + 2, sum);
+    put_sum(icmp, l4, n, rest != whole, was, 0);
     nat64_parse(p);
 }
 
@@ -200,8 +228,6 @@ static enum nat64_counter find_refusal(const struct nf *nf, const struct nf_pack
                                                         : nat64_reason(nf, in->proto, in->saddr, in->sport);
     if (!(inside ? form_ipv4(icmp, form) : form_ipv6(icmp, form)))
         return NAT64_UNSUPPORTED;
-    if (!inside && IPV6 + ICMP + IPV6 + (p->l4 + p->l4_len - in->l4) > LONGEST)
-        return NAT64_TOO_LONG;
     return NAT64_ERRORS;
 }
 

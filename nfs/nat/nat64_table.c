@@ -32,7 +32,10 @@ bool nat64_make(struct nf *nf)
 
 void nat64_flows(const void *config, struct nf_flows_config *flows)
 {
+    const struct nat_ports_config ports = nat64_ports_of(config);
+
     *flows = ((const struct nat64_config *)config)->flows;
+    nat_ports_limit(&ports, flows);
 }
 
 uint16_t nat64_next_id(const struct nf *nf)
@@ -60,7 +63,7 @@ const struct nf_session *nat64_create(const struct nf *nf, struct nf_packet *p, 
         return NULL;
     }
     if (!nf_session_room(nf, p)) {
-        nf_drop(nf, p, NAT64_TABLE_FULL);
+        nf_drop(nf, p, nf_session_host_full(nf, p) ? NAT64_HOST_FULL : NAT64_TABLE_FULL);
         return NULL;
     }
     memcpy(end.addr, nf_packet_ipv6_addresses(p), sizeof(end.addr));

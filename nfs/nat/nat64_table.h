@@ -21,6 +21,7 @@ struct nat64_config {
     struct nf_range ports;
     struct nf_flows_config flows;
     uint32_t mapping; /* 1: endpoint-independent */
+    bool preserve_ports;
 };
 
 /* In a session. One word. */
@@ -63,9 +64,10 @@ struct nat64_inside_end {
     X(NAT64_FRAGMENTED_ICMP, "fragmented_icmp")   /* its checksum is of all fragments together */            \
     X(NAT64_NO_CHECKSUM, "udp_without_checksum")  /* the first fragment of such a datagram */                \
     X(NAT64_SOURCE_ROUTE, "source_route")         /* a source route, or routing header, with hops left */    \
-    X(NAT64_TOO_LONG, "too_long") /* longer in IPv6 than a frame may be; or an error of over 1280 bytes */   \
+    X(NAT64_TOO_LONG, "too_long")                 /* longer in IPv6 than a frame may be */                   \
     X(NAT64_TABLE_FULL, "table_full")                                                                        \
-    X(NAT64_CONFLICT, "conflict") /* its answers would be those of another flow */                           \
+    X(NAT64_HOST_FULL, "host_full") /* its host has max_flows_per_host, open connections of TCP alone */     \
+    X(NAT64_CONFLICT, "conflict")   /* its answers would be those of another flow */                         \
     X(NAT64_PORTS_EXHAUSTED, "ports_exhausted")
 enum nat64_counter { NAT64_COUNTERS(NF_COUNTER) };
 
@@ -75,7 +77,8 @@ static inline struct nat_ports_config nat64_ports_of(const struct nat64_config *
                                      .first = config->ports.first,
                                      .last = config->ports.last,
                                      .end_bytes = sizeof(struct nat64_inside_end),
-                                     .by_end = config->mapping != 0};
+                                     .by_end = config->mapping != 0,
+                                     .preserve = config->preserve_ports};
 }
 static inline const struct nat64_flow *nat64_flow_of(const struct nf *nf, const struct nf_session *s)
 {

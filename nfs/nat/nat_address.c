@@ -47,11 +47,10 @@ bool nat_address_packet(const struct nf *nf, struct nf_packet *p, uint64_t now)
         return false;
     }
     if (!s) {
-        s = nf_session_room(nf, p) ? nf_session_join(nf, p, now) : NULL;
-        if (!s) {
-            nf_drop(nf, p, NAT_TABLE_FULL);
+        if (!nat_has_room(nf, p))
             return false;
-        }
+        s = nf_session_join(nf, p, now);
+        FT_CHECK(s, "nat: no slot with %u of %u mappings", nf_sessions_count(nf), nf_sessions_max(nf));
         NF_SESSION_EDIT(nf, s, struct nat_flow)->place =
             nat_outside_of(&config->outside, &p->saddr, sizeof(p->saddr)) & 7;
         nf_count(nf, NAT_CREATED, 1);

@@ -24,9 +24,8 @@ static void translate_inward(const struct nf *nf, struct nf_packet *p, const str
 
 /* Both ends are inside. `reply`: it is about a packet of the host that began. */
 static void translate_hairpin(const struct nf *nf, struct nf_packet *p, const struct nf_session *s,
-                              bool reply)
+                              const struct nat_forward *f, bool reply)
 {
-    const struct nat_forward *f = nat_hairpin_of(nf, s);
     struct nat_ends ends = nat_ends_of(nf, s);
 
     if (reply) {
@@ -56,11 +55,12 @@ void nat_error(const struct nf *nf, struct nf_packet *p)
 {
     bool reply, inside = p->side == NF_INSIDE;
     const struct nf_session *s = nf_session_quoted(nf, p, &reply);
+    struct nat_forward f;
 
     if (s && !nf_session_has(nf, s))
         s = NULL;
-    if (s && nat_hairpin_of(nf, s)) {
-        translate_hairpin(nf, p, s, reply);
+    if (s && nat_hairpin_of(nf, s, &f)) {
+        translate_hairpin(nf, p, s, &f, reply);
     } else if (s && inside && reply == nat_is_forwarded(s)) {
         translate_outward(nf, p, s);
     } else if (s && !inside && reply != nat_is_forwarded(s)) {

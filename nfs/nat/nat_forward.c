@@ -104,11 +104,10 @@ const struct nf_session *nat_forward_begin(const struct nf *nf, struct nf_packet
         nf_drop(nf, p, NAT_NO_MAPPING);
         return NULL;
     }
-    s = nf_session_room(nf, p) ? nf_session_join(nf, p, now) : NULL;
-    if (!s) {
-        nf_drop(nf, p, NAT_TABLE_FULL);
+    if (!nat_has_room(nf, p))
         return NULL;
-    }
+    s = nf_session_join(nf, p, now);
+    FT_CHECK(s, "nat: no slot with %u of %u mappings", nf_sessions_count(nf), nf_sessions_max(nf));
     *NF_SESSION_EDIT(nf, s, struct nat_flow) =
         (struct nat_flow){.packets = 1, .port = (uint64_t)(forward - config->list) & 0xffff};
     nf_count(nf, NAT_FORWARDED, 1);
@@ -134,11 +133,11 @@ struct nat_ends nat_ends_of(const struct nf *nf, const struct nf_session *s)
     return (struct nat_ends){ends.saddr, nat_outside(nf, flow), ends.sport, (uint16_t)flow->port};
 }
 
-/* ---- hairpins: from inside to a forwarded port, and back by the NAT (RFC 4787, REQ-9) ---- */
+/* ---- hairpins: from inside to a forwarded or a mapped port, and back by the NAT (RFC 4787, REQ-9) ---- */
 
-static void turn_round(const struct nf *nf, struct nf_packet *p, const struct nf_session *s, bool later)
+static void turn_round(const struct nf *nf, struct nf_packet *p, const struct nf_session *s,
+                       const struct nat_forward *f, bool later)
 {
-    const struct nat_forward *f = nat_hairpin_of(nf, s);
     struct nat_ends ends = nat_ends_of(nf, s);
     bool reply = p->flow & NF_FLOW_REPLY;
     uint32_t from = reply ? f->outside : ends.outside;
@@ -161,7 +160,11 @@ static const struct nf_session *begin_hairpin(const struct nf *nf, struct nf_pac
                                       : NULL;
     const struct nf_session *s;
 
-    if (!f || (p->session && !(nf_session_flags(p->session) & NF_SESSION_NEW))) {
+    bool begins = !p->session || nf_session_flags(p->session) & NF_SESSION_NEW;
+
+    if (!f && begins && nf_packet_has_ends(p) && nat_may_turn(nf, p))
+        return nat_turn(nf, p, now);
+    if (!f || !begins) {
         nf_drop(nf, p, NAT_HAIRPIN);
         return NULL;
     }
@@ -176,19 +179,20 @@ static const struct nf_session *begin_hairpin(const struct nf *nf, struct nf_pac
 bool nat_hairpin(const struct nf *nf, struct nf_packet *p, bool later, uint64_t now)
 {
     const struct nf_session *s = nf_session_mine(nf, p);
+    struct nat_forward f;
 
     if (s && later && !nf_session_later(nf, p)) {
         nf_drop(nf, p, NAT_FRAGMENT_UNKNOWN);
         return false;
     }
-    if (s && nat_hairpin_of(nf, s))
+    if (s && nat_hairpin_of(nf, s, &f))
         NF_SESSION_EDIT(nf, s, struct nat_flow)->packets++;
     else if (s)
         nf_drop(nf, p, NAT_HAIRPIN);
     else
         s = begin_hairpin(nf, p, now);
-    if (!s || p->drop)
+    if (!s || p->drop || !nat_hairpin_of(nf, s, &f))
         return false;
-    turn_round(nf, p, s, later);
+    turn_round(nf, p, s, &f, later);
     return true;
 }

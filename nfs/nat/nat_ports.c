@@ -70,7 +70,10 @@ uint64_t nat_ports_bytes(const struct nat_ports_config *config)
 
 uint64_t nat_ports_shared(const struct nat_ports_config *config)
 {
-    return (uint64_t)config->outside->count * NAT_PROTOS * nf_shared_pool_bytes(nat_ports_count(config));
+    uint32_t count = nat_ports_count(config);
+    uint64_t places = config->preserve ? nf_shared_pool_places_bytes(count) : 0;
+
+    return (uint64_t)config->outside->count * NAT_PROTOS * (nf_shared_pool_bytes(count) + places);
 }
 
 static bool make_pools(struct nf *nf, const struct nat_ports_config *config, uint32_t place,
@@ -81,7 +84,8 @@ static bool make_pools(struct nf *nf, const struct nat_ports_config *config, uin
     for (unsigned i = 0; i < NAT_PROTOS; i++) {
         struct nf_table table;
 
-        pool[i] = nf_shared_pool_make(nf, nat_ports_count(config));
+        pool[i] = (config->preserve ? nf_shared_pool_make_places
+                                    : nf_shared_pool_make)(nf, nat_ports_count(config));
         if (!pool[i])
             return false;
         table = nf_table_of_pool(names[i], pool[i]);
@@ -123,10 +127,21 @@ static struct mapping *edit_mapping(const struct nf *nf, const struct nat_ports 
 
 /* ---- taking and giving ---- */
 
+/* The port of the end itself, where it may be and is free; any other one. */
+static uint32_t take_port(const struct nf *nf, const struct nat_ports_config *config,
+                          struct nf_shared_pool *pool, uint32_t port)
+{
+    if (config->preserve && port >= config->first && port <= config->last &&
+        nf_shared_pool_take_this(nf, pool, port - config->first))
+        return port - config->first;
+    return nf_shared_pool_take(nf, pool);
+}
+
 uint32_t nat_ports_take(const struct nf *nf, const struct nat_ports_config *config,
                         const struct nat_ports *ports, const void *end)
 {
-    uint8_t proto = rest_of(config, end).proto;
+    struct nat_end rest = rest_of(config, end);
+    uint8_t proto = rest.proto;
     uint32_t slot = ports->mappings ? nf_map_find(ports->mappings, end) : NF_NONE;
     uint32_t place, number;
 
@@ -137,7 +152,7 @@ uint32_t nat_ports_take(const struct nf *nf, const struct nat_ports_config *conf
         return mapping->number;
     }
     place = nat_outside_of(config->outside, end, config->end_bytes - sizeof(struct nat_end));
-    number = nf_shared_pool_take(nf, nat_ports_pool(ports, proto, place));
+    number = take_port(nf, config, nat_ports_pool(ports, nat_proto(proto), place), ntohs(rest.port));
     if (number == NF_NONE)
         return number;
     number += place * nat_ports_count(config);
@@ -166,7 +181,7 @@ void nat_ports_give(const struct nf *nf, const struct nat_ports_config *config, 
             return;
         nf_map_remove(nf, ports->mappings, slot);
     }
-    nf_shared_pool_give(nf, nat_ports_pool(ports, proto, number / nat_ports_count(config)),
+    nf_shared_pool_give(nf, nat_ports_pool(ports, nat_proto(proto), number / nat_ports_count(config)),
                         number % nat_ports_count(config));
 }
 
@@ -289,7 +304,7 @@ static bool is_taken(const struct nat_ports_config *config, const struct nat_por
 {
     uint32_t count = nat_ports_count(config), place = number / count;
 
-    return nf_shared_pool_has(place ? ports->further[place - 1][pool] : ports->pool[pool], number % count);
+    return nf_shared_pool_has(nat_ports_pool(ports, pool, place), number % count);
 }
 
 int nat_ports_check(const struct nf *nf, struct nf_check *c, const struct nat_ports_config *config,

@@ -21,6 +21,7 @@ struct nat_ports_config {
     uint32_t first, last; /* ports, ICMP identifiers */
     uint32_t end_bytes;   /* of an end inside: its address, then port, protocol and a zero, as below */
     bool by_end;
+    bool preserve; /* an end has its own port, where that is free */
 };
 /* What an end inside is behind its address; a word. */
 struct nat_end {
@@ -41,6 +42,7 @@ struct nat_port {
     uint32_t place;
     uint16_t port; /* network order */
 };
+_Static_assert(NF_HOSTS_MAX <= 8, "a place has three bits in a session's word");
 struct nat_key {
     uint32_t addr; /* 0: any */
     uint16_t port;
@@ -60,10 +62,11 @@ static inline uint32_t nat_ports_all(const struct nat_ports_config *config)
 {
     return config->outside->count * nat_ports_count(config);
 }
-static inline struct nf_shared_pool *nat_ports_pool(const struct nat_ports *ports, uint8_t proto,
+/* `proto` is a number of nat_proto's, `place` an address's in the list. */
+static inline struct nf_shared_pool *nat_ports_pool(const struct nat_ports *ports, unsigned proto,
                                                     uint32_t place)
 {
-    return place ? ports->further[place - 1][nat_proto(proto)] : ports->pool[nat_proto(proto)];
+    return place ? ports->further[place - 1][proto] : ports->pool[proto];
 }
 /* Where in the list an address is; NF_NONE: it is none outside. */
 static inline uint32_t nat_outside_place(const struct nf_hosts *outside, uint32_t addr)
@@ -96,7 +99,7 @@ static inline bool nat_ports_has(const struct nat_ports_config *config, const st
     uint32_t n = ntohs(port), place = nat_outside_place(config->outside, addr);
 
     return place != NF_NONE && n >= config->first && n <= config->last &&
-           nf_shared_pool_has(nat_ports_pool(ports, proto, place), n - config->first);
+           nf_shared_pool_has(nat_ports_pool(ports, nat_proto(proto), place), n - config->first);
 }
 /* The lane that has given it out. False: none has. By any thread. */
 static inline bool nat_ports_owner(const struct nat_ports_config *config, const struct nat_ports *ports,
@@ -106,8 +109,18 @@ static inline bool nat_ports_owner(const struct nat_ports_config *config, const 
 
     if (place == NF_NONE)
         return false;
-    *lane = nf_shared_pool_owner(nat_ports_pool(ports, proto, place), ntohs(port) - config->first);
+    *lane = nf_shared_pool_owner(nat_ports_pool(ports, nat_proto(proto), place), ntohs(port) - config->first);
     return *lane != NF_NONE;
+}
+
+/* The NF's flows of a host where its file says nothing: an eighth of all, or of an address's ports if that is
+ * less; 256 where that is less than those. */
+static inline void nat_ports_limit(const struct nat_ports_config *config, struct nf_flows_config *flows)
+{
+    uint32_t least = flows->max_flows < nat_ports_count(config) ? flows->max_flows : nat_ports_count(config);
+
+    if (!flows->max_flows_per_host)
+        flows->max_flows_per_host = least / 8 < 256 ? 256 : least / 8;
 }
 
 uint64_t nat_ports_bytes(const struct nat_ports_config *config);  /* of arena */

@@ -31,9 +31,20 @@ void nat_flows(const void *config, struct nf_flows_config *flows)
 {
     const struct nat_config *nat = config;
 
+    const struct nat_ports_config ports = nat_ports_of(config);
+
     *flows = nat->flows;
+    nat_ports_limit(&ports, flows);
     if (nat->unsupported == NAT_BY_ADDRESS)
         flows->timeouts[NF_TIMEOUT_OTHER] = flows->timeouts[NF_TIMEOUT_UDP];
+}
+
+bool nat_has_room(const struct nf *nf, struct nf_packet *p)
+{
+    if (nf_session_room(nf, p))
+        return true;
+    nf_drop(nf, p, nf_session_host_full(nf, p) ? NAT_HOST_FULL : NAT_TABLE_FULL);
+    return false;
 }
 
 const struct nf_session *nat_create(const struct nf *nf, struct nf_packet *p, uint64_t now)
@@ -48,10 +59,8 @@ const struct nf_session *nat_create(const struct nf *nf, struct nf_packet *p, ui
         nf_drop(nf, p, NAT_NO_MAPPING);
         return NULL;
     }
-    if (!nf_session_room(nf, p)) {
-        nf_drop(nf, p, NAT_TABLE_FULL);
+    if (!nat_has_room(nf, p))
         return NULL;
-    }
     uint32_t number = nat_ports_take(nf, &ports, &nat->ports, &end);
     if (number == NF_NONE) {
         nf_drop(nf, p, NAT_PORTS_EXHAUSTED);
@@ -73,6 +82,9 @@ void nat_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_
     const struct nat *nat = nf->state;
 
     (void)now;
+    if (flow->way == NAT_WAY_TURNED) /* the other end's, too */
+        nat_ports_give(nf, &ports, &nat->ports, s->key[0].proto,
+                       nat_ports_number(&ports, nat_turned_port(nf, s)));
     if (nf_proto_has_ports(nf_session_proto(nf, s)) && (!nat_is_forwarded(s) || flow->way == NAT_WAY_OPENED))
         nat_ports_give(nf, &ports, &nat->ports, nf_session_proto(nf, s),
                        nat_ports_number(&ports, nat_port_of(flow)));
@@ -90,8 +102,14 @@ static int check_session(const struct nf *nf, struct nf_check *c, const struct n
     bool opened = flow->way == NAT_WAY_OPENED;
     uint8_t proto = nf_session_proto(nf, s);
 
-    if (opened ? !config->filtering || !nat_is_forwarded(s)
-               : flow->way > (nat_is_forwarded(s) ? 0 : config->forwards))
+    if (flow->way == NAT_WAY_TURNED) {
+        if (!config->hairpin || !config->mapping || nat_is_forwarded(s) ||
+            (proto != NF_PROTO_TCP && proto != NF_PROTO_UDP))
+            return nf_check_failed(c, "session %u is a hairpin, expected one that `hairpin` lets", at);
+        if (nat_ports_check_port(c, &ports, at, proto, nat_turned_port(nf, s), sessions))
+            return FT_EMALFORMED;
+    } else if (opened ? !config->filtering || !nat_is_forwarded(s)
+                      : flow->way > (nat_is_forwarded(s) ? 0 : config->forwards))
         return nf_check_failed(c, "session %u began in way %u, expected one below %u", at,
                                (unsigned)flow->way, config->forwards + 1);
     if (nat_is_forwarded(s) && !opened)

@@ -28,7 +28,7 @@ struct nat_config {
     const char *forward;  /* its text; what follows is read from it by check */
     uint32_t forwards;
     struct nat_forward list[NAT_FORWARDS_MAX];
-    bool hairpin;
+    bool hairpin, preserve_ports;
     uint32_t mapping, filtering; /* 1: endpoint-independent */
 };
 #define NAT_BY_ADDRESS 2u /* of `unsupported` */
@@ -42,8 +42,8 @@ struct nat_flow {
     uint64_t port : 16;
 };
 #define NAT_WAY_OPENED 255u /* begun from outside at the port of an end inside: `filtering` let it */
-_Static_assert(NF_HOSTS_MAX <= 8, "a place has three bits");
-_Static_assert(NAT_FORWARDS_MAX < NAT_WAY_OPENED, "a place + 1 is another value");
+#define NAT_WAY_TURNED 254u /* a hairpin to the port of another end inside, which its first key has */
+_Static_assert(NAT_FORWARDS_MAX < NAT_WAY_TURNED, "a place + 1 is another value");
 
 struct nat {
     struct nat_ports ports;
@@ -60,7 +60,8 @@ static inline struct nat_ports_config nat_ports_of(const struct nat_config *conf
                                      .first = config->ports.first,
                                      .last = config->ports.last,
                                      .end_bytes = sizeof(struct nat_inside_end),
-                                     .by_end = config->mapping != 0};
+                                     .by_end = config->mapping != 0,
+                                     .preserve = config->preserve_ports};
 }
 
 /* The counters, with their names. */
@@ -74,15 +75,19 @@ static inline struct nat_ports_config nat_ports_of(const struct nat_config *conf
     X(NAT_NOT_INSIDE, "not_inside") /* from inside, source not in `inside`: as `unsupported` says */         \
     X(NAT_NOT_OURS, "not_ours") /* from outside, not to an outside address, and answers: passed as it is */  \
     X(NAT_OWN_ECHO, "own_echo") /* echo request to an outside address: passed, the chain answers it */       \
-    X(NAT_UNSUPPORTED, "unsupported")   /* no IPv4, or a protocol without ports: as `unsupported` says */    \
-    X(NAT_MALFORMED, "malformed")       /* dropped, as all that follow */                                    \
-    X(NAT_NO_MAPPING, "no_mapping")     /* nothing known that it could belong to */                          \
-    X(NAT_WRONG_REMOTE, "wrong_remote") /* to a mapped port, from somebody else */                           \
-    X(NAT_HAIRPIN, "hairpin")           /* from inside to an outside address, and not let */                 \
+    X(NAT_IPV6, "ipv6")         /* of the other family: passed as it is */                                   \
+    X(NAT_UNSUPPORTED, "unsupported") /* a protocol without ports, or no IP; dropped, but not what would     \
+                                         leave as what it is, where `unsupported` says pass */               \
+    X(NAT_TO_INSIDE, "to_inside")     /* dropped, as all that follow; an answer to a host's own address */   \
+    X(NAT_MALFORMED, "malformed")                                                                            \
+    X(NAT_NO_MAPPING, "no_mapping")             /* nothing known that it could belong to */                  \
+    X(NAT_WRONG_REMOTE, "wrong_remote")         /* to a mapped port, from somebody else */                   \
+    X(NAT_HAIRPIN, "hairpin")                   /* from inside to an outside address, and not let */         \
     X(NAT_FRAGMENT_UNKNOWN, "fragment_unknown") /* later fragment, first one not seen */                     \
     X(NAT_FRAGMENTS_FULL, "fragments_full")     /* not dropped: its later fragments will be unknown */       \
     X(NAT_TABLE_FULL, "table_full")                                                                          \
-    X(NAT_CONFLICT, "conflict") /* its answers would be those of another flow */                             \
+    X(NAT_HOST_FULL, "host_full") /* its host has max_flows_per_host, open connections of TCP alone */       \
+    X(NAT_CONFLICT, "conflict")   /* its answers would be those of another flow */                           \
     X(NAT_PORTS_EXHAUSTED, "ports_exhausted")                                                                \
     X(NAT_FORWARDED, "forwarded") /* not dropped: sessions that began from outside, and those of hairpins */
 enum nat_counter { NAT_COUNTERS(NF_COUNTER) };
@@ -119,14 +124,9 @@ static inline bool nat_is_forwarded(const struct nf_session *s)
     return s->key[0].side == NF_OUTSIDE;
 }
 
-/* The entry of `forward` by which the session's host inside reaches another one inside; NULL: none. */
-static inline const struct nat_forward *nat_hairpin_of(const struct nf *nf, const struct nf_session *s)
-{
-    const struct nat_config *config = nf->config;
-    unsigned way = nat_flow_of(nf, s)->way;
-
-    return way && way != NAT_WAY_OPENED ? &config->list[way - 1] : NULL;
-}
+/* By what the session's host inside reaches another one inside, an entry of `forward` or like one. False: it
+ * does not. */
+bool nat_hairpin_of(const struct nf *nf, const struct nf_session *s, struct nat_forward *f);
 
 /* Both ends of a session that are the NAT's to translate, network order. */
 struct nat_ends {
@@ -156,6 +156,11 @@ bool nat_hairpin(const struct nf *nf, struct nf_packet *p, bool later, uint64_t 
 bool nat_may_open(const struct nf *nf, const struct nf_packet *p);
 const struct nf_session *nat_open(const struct nf *nf, struct nf_packet *p, uint64_t now);
 struct nat_ends nat_opened_ends(const struct nf *nf, const struct nf_session *s);
+/* From inside to the port that another end inside has: a session, or the packet dropped and NULL. */
+bool nat_may_turn(const struct nf *nf, const struct nf_packet *p);
+const struct nf_session *nat_turn(const struct nf *nf, struct nf_packet *p, uint64_t now);
+/* Of such a session, the other end's port outside. */
+struct nat_port nat_turned_port(const struct nf *nf, const struct nf_session *s);
 
 /* ---- nat_address.c ---- */
 /* A protocol without ports, of which the address alone is translated. */
@@ -174,6 +179,8 @@ uint64_t nat_arena(const void *config);
 uint64_t nat_shared(const void *config, unsigned lanes);
 bool nat_make(struct nf *nf);
 
+/* There is room for the packet's flow; or it is dropped. */
+bool nat_has_room(const struct nf *nf, struct nf_packet *p);
 /* A mapping for a packet from inside, its first packet counted, or the packet dropped and NULL. */
 const struct nf_session *nat_create(const struct nf *nf, struct nf_packet *p, uint64_t now);
 

@@ -3,14 +3,13 @@
 #define _GNU_SOURCE /* explicit_bzero */
 #include "node/arbiter/etcd.h"
 #include "ftcore/base/check.h"
+#include "ftcore/base/trust.h"
 #include "node/arbiter/tls.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define CONNECT_MS 500L
@@ -128,23 +127,17 @@ static int refused(const struct nd_etcd *e, const char *server, const char *path
 
 static int read_password(const char *path, char out[ND_ETCD_PASS_MAX], struct ft_fault *fault)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    struct stat s;
+    static const struct ft_trust trust = {.expected = "the arbiter's password in one",
+                                          .secret = "a password"};
+    int fd = ft_trust_open(path, &trust, fault);
 
-    if (fd < 0 || fstat(fd, &s) != 0) {
-        ft_fail(fault, FT_EIO, "%s: %s", path, strerror(errno));
-        if (fd >= 0)
-            close(fd);
-        return FT_EIO;
-    }
-    ssize_t len = S_ISREG(s.st_mode) ? read(fd, out, ND_ETCD_PASS_MAX) : 0;
+    if (fd < 0)
+        return errno ? FT_EIO : fd;
+    ssize_t len = read(fd, out, ND_ETCD_PASS_MAX);
 
     close(fd);
-    if (!S_ISREG(s.st_mode) || len < 0)
-        return ft_fail(fault, FT_EIO, "%s: not a file, expected the arbiter's password in one", path);
-    if (s.st_mode & 077)
-        return ft_fail(fault, FT_EPERM, "%s: mode %04o, expected 0600: nobody else may read a password", path,
-                       s.st_mode & 07777);
+    if (len < 0)
+        return ft_fail(fault, FT_EIO, "%s: %s", path, strerror(errno));
     if (len > 0 && out[len - 1] == '\n')
         len--;
     if (len < (ssize_t)ND_ETCD_PASS_MAX)

@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <jansson.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,48 +13,27 @@
 #define VALUE_MAX 128u
 #define CODED_MAX 256u /* of a key or a value, base64 */
 
-static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
 /* ---- base64 ------------------------------------------------------------------------------------ */
 
 static void encode(const char *text, char out[CODED_MAX])
 {
-    size_t len = strlen(text), at = 0;
-
-    for (size_t i = 0; i < len; i += 3) {
-        uint32_t three = 0;
-
-        for (size_t k = 0; k < 3; k++)
-            three = three << 8 | (i + k < len ? (uint8_t)text[i + k] : 0);
-        for (size_t k = 0; k < 4; k++)
-            out[at++] = i + k <= len ? digits[(three >> (18 - 6 * k)) & 63] : '=';
-    }
-    out[at] = '\0';
+    EVP_EncodeBlock((unsigned char *)out, (const unsigned char *)text, (int)strlen(text));
 }
 
 /* False: it is not base64, has a NUL, or has no room. */
 static bool decode(const char *coded, char *out, size_t cap)
 {
-    size_t len = strlen(coded), at = 0;
-    uint32_t bits = 0;
-    unsigned have = 0;
+    unsigned char bytes[CODED_MAX];
+    size_t len = strlen(coded);
+    int n = len <= sizeof(bytes) ? EVP_DecodeBlock(bytes, (const unsigned char *)coded, (int)len) : -1;
 
-    while (len && coded[len - 1] == '=')
-        len--;
-    for (size_t i = 0; i < len; i++) {
-        const char *digit = strchr(digits, coded[i]);
-
-        if (!digit)
-            return false;
-        bits = bits << 6 | (uint32_t)(digit - digits);
-        have += 6;
-        if (have < 8)
-            continue;
-        have -= 8;
-        if (at + 1 >= cap || !(out[at++] = (char)(bits >> have & 255)))
-            return false;
-    }
-    out[at] = '\0';
+    if (n < 0) /* the bytes that stand for `=` are zero */
+        return false;
+    n -= len && coded[len - 1] == '=' ? 1 + (coded[len - 2] == '=') : 0;
+    if ((size_t)n >= cap || memchr(bytes, '\0', (size_t)n))
+        return false;
+    memcpy(out, bytes, (size_t)n);
+    out[n] = '\0';
     return true;
 }
 

@@ -14,7 +14,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define DRIVER       "net_af_packet"
+#define PACKET       "net_af_packet"
+#define XDP          "net_af_xdp"
 #define FRAME_HEADER 22u /* Ethernet's, with two tags */
 /* Of the driver's ring: framesz and blocksz, where the device does not say them; the bytes in front of a
  * received frame (tpacket2_hdr, sockaddr_ll, alignment). */
@@ -35,10 +36,15 @@ __attribute__((format(printf, 2, 3))) static void add_line(struct nd_interface_f
     va_end(args);
 }
 
+static bool is_of(const char *devargs, const char *driver)
+{
+    return strncmp(devargs, driver, strlen(driver)) == 0;
+}
+
 /* "net_af_packet0,iface=eth1,…" → eth1. */
 static bool interface_of(const char *devargs, char name[IFNAMSIZ])
 {
-    const char *at = strncmp(devargs, DRIVER, strlen(DRIVER)) == 0 ? strstr(devargs, ",iface=") : NULL;
+    const char *at = is_of(devargs, PACKET) || is_of(devargs, XDP) ? strstr(devargs, ",iface=") : NULL;
     size_t n = at ? strcspn(at += strlen(",iface="), ",") : 0;
 
     if (n == 0 || n >= IFNAMSIZ)
@@ -107,7 +113,8 @@ void nd_interface_look(const char *devargs, unsigned mtu, unsigned frame_max, st
             add_line(out, "%s: is down, run: ip link set %s up", name, name);
         else if (!(flags & IFF_RUNNING))
             add_line(out, "%s: has no link: look at its cable and what is at the other end", name);
-        look_at_ring(devargs, mtu, name, out);
+        if (is_of(devargs, PACKET))
+            look_at_ring(devargs, mtu, name, out);
         if (ioctl(fd, SIOCGIFMTU, &asked) == 0 && (unsigned)asked.ifr_mtu > frame_max - FRAME_HEADER)
             add_line(out, "%s: MTU %d: frames above %u bytes are dropped, run: ip link set %s mtu %u", name,
                      asked.ifr_mtu, frame_max, name, mtu ? mtu : 1500);

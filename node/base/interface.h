@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kernel interface below an af_packet port: whether frames reach the port as they were on the wire, which
- * `check` and a node's start warn of; and how it is now, for a running node. Nothing is changed.
+ * The kernel interface below an af_packet or af_xdp port: whether frames reach the port as they were on the
+ * wire, which `check` and a node's start warn of; and how it is now, for a running node. Nothing is changed.
  */
 #ifndef NODE_BASE_INTERFACE_H
 #define NODE_BASE_INTERFACE_H

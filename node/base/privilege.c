@@ -28,6 +28,39 @@ static const uint64_t opening =
     BIT(CAP_NET_RAW) | BIT(CAP_NET_ADMIN) | BIT(CAP_NET_BIND_SERVICE) | BIT(CAP_IPC_LOCK) | BIT(CAP_SYS_NICE);
 /* Ports of a device, addresses of memory. */
 static const uint64_t opening_physical = BIT(CAP_SYS_RAWIO) | BIT(CAP_SYS_ADMIN);
+/* The program that the kernel runs for an interface's frames; libxdp asks for its map by number. */
+static const uint64_t opening_xdp = BIT(CAP_SYS_ADMIN);
+
+/* Read by any program, systemd's words, where DPDK's files lie. A blank before each and behind the last. */
+static const char kept[] = " PATH HOME LANG TZ NOTIFY_SOCKET WATCHDOG_PID WATCHDOG_USEC JOURNAL_STREAM "
+                           "RUNTIME_DIRECTORY XDG_RUNTIME_DIR ";
+static const char own[] = "UNDERSTUDY_";
+
+static bool is_kept(const char *variable)
+{
+    size_t len = strcspn(variable, "=");
+
+    if (strncmp(variable, own, sizeof(own) - 1) == 0)
+        return true;
+    for (const char *at = kept; at[1]; at = strchr(at + 1, ' '))
+        if (strncmp(at + 1, variable, len) == 0 && at[1 + len] == ' ')
+            return true;
+    return false;
+}
+
+int nd_privilege_drop_inherited(struct ft_fault *fault)
+{
+    char **to = environ;
+
+    for (char **from = environ; from && *from; from++)
+        if (is_kept(*from))
+            *to++ = *from;
+    if (to)
+        *to = NULL;
+    return close_range(STDERR_FILENO + 1, ~0u, 0) == 0
+               ? 0
+               : ft_fail(fault, FT_EIO, "descriptors that were inherited: %s", strerror(errno));
+}
 
 int nd_privilege_check_files(struct ft_fault *fault)
 {
@@ -95,7 +128,8 @@ int nd_privilege_limit(const struct nd_privilege *privilege, struct ft_fault *fa
     if (error)
         return error;
     if (get_permitted(0, &has) != 0 ||
-        set_capabilities(has & (opening | (privilege->physical ? opening_physical : 0))) != 0)
+        set_capabilities(has & (opening | (privilege->physical ? opening_physical : 0) |
+                                (privilege->xdp ? opening_xdp : 0))) != 0)
         return ft_fail(fault, FT_EIO, "capabilities: %s", strerror(errno));
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     if (!privilege->core)

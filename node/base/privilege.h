@@ -14,8 +14,15 @@
 struct nd_privilege {
     const char *user; /* of the system; "": stays who it is */
     bool physical;    /* a port is a device of the machine, whose driver needs more to be opened */
+    bool xdp;         /* a port is of the af_xdp driver, which loads a program into the kernel */
     bool core;        /* the process may leave a core file and be traced */
 };
+
+/*
+ * The first thing that a node does: descriptors above 2 that it was started with are closed, none of which it
+ * has a use for, and of its environment only what it or DPDK reads is kept, with PATH, HOME and LANG. FT_EIO.
+ */
+int nd_privilege_drop_inherited(struct ft_fault *fault);
 
 /* Open files that a process with a node, or with what plays one, may need: 16 lanes, and all places for
  * connections, DPDK's telemetry among them. */

@@ -4,12 +4,10 @@
  * takes chain (and protect and redis, when this file has none) from another file, whose lines its messages
  * then name.
  */
-#include "node/base/elf_file.h"
 #include "node/base/installed.h"
 #include "node/config/module_file.h"
 #include "node/config/parts.h"
 
-#include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -43,6 +41,9 @@ static const struct nf_param reference[] = {
 
 static const struct nf_param no_settings[] = {{0}};
 
+/* A setting of every NF, in the words of enum nf_on_crash. */
+static const char *const on_crash[] = {"stop", "bypass", "reset", NULL};
+
 /* Follows `file:` to the other file's sections. */
 static int follow_reference(struct nd_reading *r)
 {
@@ -51,7 +52,8 @@ static int follow_reference(struct nd_reading *r)
     int error = nd_schema_read(r->arena, r->at.chain, "chain", reference, &path, r->fault);
 
     if (!error)
-        error = nd_yaml_read(&other, &r->config->text, r->arena, path, r->root->file->over, r->fault);
+        error =
+            nd_yaml_read(&other, &r->config->text, r->arena, path, &r->trust, r->root->file->over, r->fault);
     if (error)
         return error;
     if (snprintf(r->config->chain_file, sizeof(r->config->chain_file), "%s", path) >=
@@ -82,7 +84,7 @@ static int follow_reference(struct nd_reading *r)
 static int load_module(struct nd_reading *r, const struct nd_yaml *at)
 {
     static const struct nf_param kind = {.kind = ND_KIND(ND_PATH)};
-    const char *path, *why;
+    const char *path;
     struct ft_fault breach;
     char installed[1024];
     int error = nd_schema_value(r->arena, at, "chain modules entry", &kind, &path, r->fault);
@@ -99,21 +101,9 @@ static int load_module(struct nd_reading *r, const struct nd_yaml *at)
         path = nd_arena_format(r->arena, "./%s", path);
     if (!path)
         return nd_no_memory(r->fault);
-    if (nd_elf_file_is_cut(path))
-        return nd_yaml_fail(r->fault, at, "cannot load the module (%.120s is cut short), expected all of it",
-                            path);
-    if (dlopen(path, RTLD_NOW | RTLD_LOCAL)) /* stays: its NFs are registered for good */
-        return nd_module_file_check(path, r->quiet, &breach) ? nd_yaml_fail(r->fault, at, "%s", breach.text)
-                                                             : 0;
-    why = dlerror();
-    if (!why)
-        why = "unknown reason";
-    if (strstr(why, "undefined symbol: nf_"))
-        return nd_yaml_fail(
-            r->fault, at,
-            "cannot load the module (%.120s is for another release), expected it built for this one", path);
-    return nd_yaml_fail(r->fault, at, "cannot load the module (%.*s), expected a shared object with NFs",
-                        (int)(strcspn(why, "\n") < 159 ? strcspn(why, "\n") : 159), why);
+    if (nd_module_load(path, &breach) || nd_module_file_check(path, r->quiet, &breach))
+        return nd_yaml_fail(r->fault, at, "%s", breach.text);
+    return 0;
 }
 
 static int refuse_nf(struct nd_reading *r, const struct nd_yaml *at, const char *name)
@@ -154,6 +144,31 @@ static int check_nf(struct nd_reading *r, const struct nd_yaml *at, const struct
     return nd_yaml_fail(r->fault, at, "%s: %s", module->name, *why.text ? why.text : ft_error_name(error));
 }
 
+/* The NF's own settings and then those of every NF, which lie behind its config at `behind`; NULL: no memory.
+ */
+static const struct nf_param *all_settings(struct nd_arena *arena, const struct nf_module *module,
+                                           size_t behind)
+{
+    const struct nf_param *own = module->params ? module->params : no_settings;
+    struct nf_param *all;
+    unsigned n = 0;
+
+    while (own[n].name)
+        n++;
+    all = nd_arena_alloc(arena, (n + 2) * sizeof(*all));
+    if (!all)
+        return NULL;
+    memcpy(all, own, n * sizeof(*all));
+    all[n] = (struct nf_param){.name = "on_crash",
+                               .kind = NF_CHOICE,
+                               .offset = behind,
+                               .preset = "stop",
+                               .choices = on_crash,
+                               .help = "what the successor does when the NF died of its state"};
+    all[n + 1] = (struct nf_param){0};
+    return all;
+}
+
 /* `- NAME: {settings}`, `- NAME:` or `- NAME`. */
 static int read_nf(struct nd_reading *r, const struct nd_yaml *entry)
 {
@@ -162,6 +177,9 @@ static int read_nf(struct nd_reading *r, const struct nd_yaml *entry)
     const struct nd_yaml *settings = entry->kind == ND_YAML_MAP && entry->count == 1 ? entry->first : NULL;
     const struct nf_module *module;
     const char *name = settings ? settings->key : entry->text;
+    const struct nf_param *params;
+    const uint32_t *crash;
+    size_t behind;
     void *config;
     int error;
 
@@ -176,11 +194,23 @@ static int read_nf(struct nd_reading *r, const struct nd_yaml *entry)
         if (chain->nfs[i].module == module)
             return nd_yaml_fail(r->fault, entry, "NF %s again, expected each once (first on line %u)", name,
                                 r->nf_at[i]->line);
-    config = nd_arena_alloc(r->arena, module->config_size + 1);
-    if (!config)
+    behind = (module->config_size + sizeof(*crash) - 1) / sizeof(*crash) * sizeof(*crash);
+    config = nd_arena_alloc(r->arena, behind + sizeof(*crash));
+    params = all_settings(r->arena, module, behind);
+    if (!config || !params)
         return nd_no_memory(r->fault);
-    error = nd_schema_read(r->arena, settings, name, module->params ? module->params : no_settings, config,
-                           r->fault);
+    crash = (const void *)((const uint8_t *)config + behind);
+    error = nd_schema_read(r->arena, settings, name, params, config, r->fault);
+    if (!error && *crash == NF_CRASH_BYPASS && module->translates)
+        error = nd_yaml_fail(
+            r->fault, entry,
+            "%s: on_crash: bypass of an NF that translates flows, which would leave untranslated; "
+            "expected stop or reset",
+            name);
+    if (!error && *crash == NF_CRASH_RESET && (module->heap || (module->shared && chain->lanes > 1)))
+        error = nd_yaml_fail(
+            r->fault, entry, "%s: on_crash: reset of an NF %s; expected stop or bypass", name,
+            module->heap ? "with a heap" : "whose lanes share state, in a chain of several lanes");
     if (!error)
         error = check_nf(r, entry, module, config);
     if (error)
@@ -189,7 +219,7 @@ static int read_nf(struct nd_reading *r, const struct nd_yaml *entry)
     for (const struct nf_param *p = module->params; p && p->name; p++)
         if (p->marks & NF_PARAM_OWN && (p->kind == NF_IPV4 || p->kind == NF_HOSTS))
             r->own[chain->count] = p;
-    chain->nfs[chain->count++] = (struct nf_choice){.module = module, .config = config};
+    chain->nfs[chain->count++] = (struct nf_choice){.module = module, .config = config, .on_crash = *crash};
     return 0;
 }
 

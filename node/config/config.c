@@ -3,6 +3,7 @@
 #include "node/config/parts.h"
 
 #include <arpa/inet.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,7 @@ static const struct nf_param sections[] = {
     {"record", ND_KIND(ND_ANY), AT(record), 0, 0, "", NULL, "what is kept on disk", false},
     {"interfaces", ND_KIND(ND_LIST), AT(interfaces), 0, NF_PORTS_MAX, "", NULL, "with addresses", false},
     {"routes", ND_KIND(ND_LIST), AT(routes), 0, NF_ROUTES_MAX, "", NULL, "static routes", false},
+    {"neighbours", ND_KIND(ND_LIST), AT(neighbours), 0, NF_FIXED_MAX, "", NULL, "whose MAC is fixed", false},
     {"next_hops", ND_KIND(ND_LIST), AT(next_hops), 0, NF_NEXT_HOPS_MAX, "", NULL, "kept fresh", false},
     {"nodes", ND_KIND(ND_MAP), AT(nodes), 0, 0, "", NULL, "the two nodes", false},
     {"drill", ND_KIND(ND_MAP), AT(drill), 0, 0, "", NULL, "failover drills", false},
@@ -185,6 +187,21 @@ static uint32_t lease_of(const struct nd_timing *t, uint32_t part)
     return t->listen_ms && lease < part ? lease : part;
 }
 
+/* Where silences are measured the right lasts longer: it has room for what the machine's stalls ask for, and
+ * as much again as detect_ms for the standby's own. */
+static void set_rights(struct nd_timing *t)
+{
+    bool roomy = t->listen_ms && (!t->solo_after_ms || t->solo_after_ms > 3 * t->detect_ms);
+
+    if (!t->promote_within_ms)
+        t->promote_within_ms = (roomy ? 3 : 2) * t->detect_ms;
+    if (!t->solo_after_ms)
+        t->solo_after_ms = (t->listen_ms ? 5 : 4) * t->detect_ms;
+    t->detect_most_ms = t->detect_ms;
+    if (t->listen_ms && t->promote_within_ms > 2 * t->detect_ms)
+        t->detect_most_ms = t->promote_within_ms - t->detect_ms;
+}
+
 static int read_timing(struct nd_reading *r)
 {
     struct nd_timing *t = &r->config->timing;
@@ -209,10 +226,7 @@ static int read_timing(struct nd_reading *r)
         if (t->heartbeat_ms > t->lease_ms / 2)
             t->heartbeat_ms = t->lease_ms / 2;
     }
-    if (!t->promote_within_ms)
-        t->promote_within_ms = 2 * t->detect_ms;
-    if (!t->solo_after_ms)
-        t->solo_after_ms = 4 * t->detect_ms;
+    set_rights(t);
     return check_order(r);
 }
 
@@ -333,6 +347,23 @@ static int check_length(struct nd_reading *r)
                         sizeof(text));
 }
 
+/* The chain file may be the nodes' user's, which writes it where the pair carries its files. */
+static void believe_users(struct nd_reading *r)
+{
+    const struct nd_yaml *nodes = nd_yaml_get(r->root, "nodes");
+
+    for (const struct nd_yaml *e = nodes ? nodes->first : NULL; e && r->trust.also_count < FT_TRUST_USERS;
+         e = e->next) {
+        const struct nd_yaml *name = nd_yaml_get(e, "user");
+        struct passwd user, *found = NULL;
+        char room[4096];
+
+        if (name && name->kind == ND_YAML_TEXT &&
+            getpwnam_r(name->text, &user, room, sizeof(room), &found) == 0 && found)
+            r->trust.also[r->trust.also_count++] = found->pw_uid;
+    }
+}
+
 static int read_all(struct nd_reading *r, unsigned how)
 {
     static int (*const steps[])(struct nd_reading *) = {
@@ -369,7 +400,10 @@ int nd_config_read_over(struct nd_config **out, const char *file, unsigned how, 
     snprintf(r.config->file, sizeof(r.config->file), "%s", file);
     error = strlen(file) >= sizeof(r.config->file)
                 ? ft_fail(fault, FT_EINVAL, "%.60s...: path too long, expected less than 256 bytes", file)
-                : nd_yaml_read(&r.root, &r.config->text, r.arena, file, over, fault);
+                : nd_yaml_read(&r.root, &r.config->text, r.arena, file, &nd_trust_pair, over, fault);
+    r.trust = nd_trust_pair;
+    if (!error)
+        believe_users(&r);
     if (!error)
         error = read_all(&r, how);
     if (error)

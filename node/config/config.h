@@ -25,6 +25,9 @@ enum nd_capture { ND_CAPTURE_AUTO, ND_CAPTURE_FULL };
 enum nd_tail { ND_TAIL_EMIT, ND_TAIL_SUPPRESS };
 enum nd_compress { ND_COMPRESS_AUTO, ND_COMPRESS_ALWAYS, ND_COMPRESS_NEVER };
 enum nd_role { ND_ROLE_PRIMARY, ND_ROLE_STANDBY };
+/* Real-time priority for the replicator, nice -10 for lanes and the main thread, where the kernel permits it.
+ * AUTO: of a thread that has processors of its own (node/base/processor.h), none. */
+enum nd_realtime { ND_REALTIME_FALSE, ND_REALTIME_TRUE, ND_REALTIME_AUTO };
 enum nd_state { ND_STATE_LOCAL, ND_STATE_REDIS };
 
 /* How the chain is protected. Only node/config looks at what the file or a tool's option asks for (`asked`,
@@ -77,9 +80,10 @@ struct nd_timing {
     uint32_t resync_mbps;        /* rate limit of snapshot lines, megabyte per second */
     uint32_t start_alone_ms; /* a configured primary at view 0 without a peer waits so long; 0: for ever */
     /* Without detect_ms in the file a standby measures how long a silence has to be
-     * (ftcore/protocol/silence.c), and detect_ms is the most. */
+     * (ftcore/protocol/silence.c): detect_ms until it knows, detect_most_ms at most. */
     uint32_t listen_ms;  /* until what it has measured counts; 0: the file says detect_ms */
     uint32_t degrade_ms; /* without an answer for so long a primary says DEGRADED: at least lease_ms */
+    uint32_t detect_most_ms;
 };
 
 /* A thing that a node looks after: while it fails, its weight is in the node's demotion counter. */
@@ -127,9 +131,9 @@ struct nd_node {
     uint32_t mbufs;     /* of the packet pool */
     uint32_t memory_mb; /* -m, without huge pages */
     bool hugepages;
-    bool realtime; /* real-time priority for the replicator, nice -10 for the others, where permitted */
-    char user[33]; /* of the system, that the node becomes; "": it stays who started it */
-    bool core;     /* the node may leave a core file */
+    uint32_t realtime; /* enum nd_realtime */
+    char user[33];     /* of the system, that the node becomes; "": it stays who started it */
+    bool core;         /* the node may leave a core file */
     struct nd_track track[ND_TRACKED_MAX];
     uint32_t tracks;
     struct nd_hook hook[ND_HOOKS_MAX];

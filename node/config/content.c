@@ -53,17 +53,15 @@ static const char *keep(struct nf_file *out, struct nd_arena *arena, const char 
 }
 
 /* What is read beyond the size that the file had is seen, too: a file that grows is read as far as it is. */
-static const char *read_disk(struct nf_file *out, struct nd_arena *arena, const char *path, uint32_t max)
+const char *nd_content_read_open(struct nf_file *out, struct nd_arena *arena, const char *path, int fd,
+                                 uint32_t max)
 {
     uint32_t len = 0, cap = 4096;
     char *bytes = malloc(cap), *more;
     const char *why = NULL;
     ssize_t n = -1;
-    int fd = -1;
 
-    if (bytes)
-        why = open_regular(path, &fd);
-    while (bytes && !why && len <= max && (n = read(fd, bytes + len, cap - len)) > 0) {
+    while (bytes && len <= max && (n = read(fd, bytes + len, cap - len)) > 0) {
         len += (uint32_t)n;
         if (len < cap)
             continue;
@@ -74,16 +72,23 @@ static const char *read_disk(struct nf_file *out, struct nd_arena *arena, const 
     }
     if (!bytes)
         why = no_memory;
-    else if (!why && len > max)
+    else if (len > max)
         why = strerror(EFBIG);
-    else if (!why && n < 0)
+    else if (n < 0)
         why = strerror(errno);
-    if (fd >= 0)
-        close(fd);
+    close(fd);
     if (!why)
         why = keep(out, arena, path, bytes, len);
     free(bytes);
     return why;
+}
+
+static const char *read_disk(struct nf_file *out, struct nd_arena *arena, const char *path, uint32_t max)
+{
+    int fd = -1;
+    const char *why = open_regular(path, &fd);
+
+    return why ? why : nd_content_read_open(out, arena, path, fd, max);
 }
 
 static const struct nd_file *find_in(const struct nd_overlay *over, const char *path)
@@ -96,7 +101,7 @@ static const struct nd_file *find_in(const struct nd_overlay *over, const char *
     return NULL;
 }
 
-static bool is_over(const struct nd_overlay *over, const char *path)
+bool nd_content_is_over(const struct nd_overlay *over, const char *path)
 {
     return over && strcmp(path, over->pair) != 0;
 }
@@ -106,7 +111,7 @@ const char *nd_content_read(struct nf_file *out, struct nd_arena *arena, const c
 {
     const struct nd_file *file;
 
-    if (!is_over(over, path))
+    if (!nd_content_is_over(over, path))
         return read_disk(out, arena, path, max);
     file = find_in(over, path);
     if (!file)
@@ -116,5 +121,5 @@ const char *nd_content_read(struct nf_file *out, struct nd_arena *arena, const c
 
 const char *nd_content_find(const char *path, const struct nd_overlay *over)
 {
-    return is_over(over, path) && find_in(over, path) ? NULL : refuse_odd(path);
+    return nd_content_is_over(over, path) && find_in(over, path) ? NULL : refuse_odd(path);
 }

@@ -19,6 +19,11 @@ struct nd_overlay {
  * device or a directory is not read, and holds nobody up. */
 const char *nd_content_read(struct nf_file *out, struct nd_arena *arena, const char *path,
                             const struct nd_overlay *over, uint32_t max);
+/* The same of what is open already; closes it. */
+const char *nd_content_read_open(struct nf_file *out, struct nd_arena *arena, const char *path, int fd,
+                                 uint32_t max);
+/* `path` stands in the set `over`, if anywhere. */
+bool nd_content_is_over(const struct nd_overlay *over, const char *path);
 /* NULL: a file is there, or in the set, and can be read; it is not. Or why not. */
 const char *nd_content_find(const char *path, const struct nd_overlay *over);
 

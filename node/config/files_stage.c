@@ -6,6 +6,7 @@
  * and the new one is renamed over the first.
  */
 #define _GNU_SOURCE /* nftw, statx */
+#include "ftcore/base/trust.h"
 #include "node/config/files.h"
 #include "node/config/yaml.h"
 
@@ -43,7 +44,7 @@ static void find_places(struct places *at, const char *pair)
     struct ft_fault fault;
     const char *chain = NULL;
 
-    if (arena && nd_yaml_read(&root, &text, arena, pair, NULL, &fault) == 0 &&
+    if (arena && nd_yaml_read(&root, &text, arena, pair, &nd_trust_pair, NULL, &fault) == 0 &&
         (file = nd_yaml_get(nd_yaml_get(root, "chain"), "file")) && file->kind == ND_YAML_TEXT)
         chain = nd_path_join(arena, file->file->dir, file->text);
     if (!chain || strlen(chain) >= sizeof(at->dir))

@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Looks into the ELF file of a module; see module_file.h. Run by whoever reads a configuration. */
+/* Looks into the ELF file of a module; see module_file.h. Run by whoever reads a configuration, and by `nfs`.
+ */
 #include "node/config/module_file.h"
 #include "ftcore/base/event_log.h"
+#include "ftcore/base/trust.h"
 #include "nflib/module/object.h"
 #include "node/base/elf_file.h"
 #include "node/base/printable.h"
 
+#include <dlfcn.h>
+#include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* What a library has, and what an NF uses in its place. The rules are numbered as in docs/writing-an-nf.md.
  */
@@ -320,6 +325,38 @@ int nd_module_bytes_check(const struct nd_module_bytes *m, struct ft_fault *faul
     struct nd_elf_file file;
 
     return check_file(m, nd_elf_file_read(&file, m->bytes, m->size) ? &file : NULL, fault);
+}
+
+/* By its name: dlopen would know another file by the number of a descriptor that is used again. The name
+ * leads to the file that was judged, since nobody who is not believed can exchange what it goes through. */
+int nd_module_load(const char *path, struct ft_fault *fault)
+{
+    static const struct ft_trust trust = {.expected = "a shared object with NFs"};
+    int fd = ft_trust_open(path, &trust, fault);
+    const char *why;
+
+    if (fd < 0)
+        return errno
+                   ? ft_fail(fault, fd,
+                             "cannot load the module (%.120s: cannot open shared object file: %s), expected "
+                             "a shared object with NFs",
+                             path, strerror(errno))
+                   : fd;
+    close(fd);
+    if (nd_elf_file_is_cut(path))
+        return ft_fail(fault, FT_EMALFORMED,
+                       "cannot load the module (%.120s is cut short), expected all of it", path);
+    if (dlopen(path, RTLD_NOW | RTLD_LOCAL)) /* stays: its NFs are registered for good */
+        return 0;
+    why = dlerror();
+    if (!why)
+        why = "unknown reason";
+    if (strstr(why, "undefined symbol: nf_"))
+        return ft_fail(
+            fault, FT_EMALFORMED,
+            "cannot load the module (%.120s is for another release), expected it built for this one", path);
+    return ft_fail(fault, FT_EMALFORMED, "cannot load the module (%.*s), expected a shared object with NFs",
+                   (int)(strcspn(why, "\n") < 159 ? strcspn(why, "\n") : 159), why);
 }
 
 int nd_module_file_check(const char *path, bool quiet, struct ft_fault *fault)

@@ -22,6 +22,11 @@
  */
 int nd_module_file_check(const char *path, bool quiet, struct ft_fault *fault);
 
+/* Loads it for good, constructors and all, if the file is believed (ftcore/base/trust.h: root's or the
+ * process's own) and whole. 0, or a negative ft_error with why not: "cannot load the module (…), expected …".
+ */
+int nd_module_load(const char *path, struct ft_fault *fault);
+
 /* The same of a file that has been read. */
 struct nd_module_bytes {
     const char *path;

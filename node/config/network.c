@@ -297,9 +297,52 @@ static int read_next_hop(struct nd_reading *r, const struct nd_yaml *at)
     return 0;
 }
 
+static const struct nf_param fixed_keys[] = {
+    {"address", NF_IPV4, offsetof(struct nf_fixed, addr), 0, 0, NULL, NULL, "of the neighbour", false},
+    {"mac", ND_KIND(ND_MAC), offsetof(struct nf_fixed, mac), 0, 0, NULL, NULL, "always", false},
+    {0},
+};
+
+/* `fixed` without a port, as it was read: it is checked against the others, and added with that. */
+int nd_add_fixed(struct nd_reading *r, const struct nd_yaml *at, struct nf_fixed *fixed, int port)
+{
+    struct nf_l3_config *l3 = &r->config->l3;
+
+    fixed->port = (uint8_t)port;
+    for (unsigned i = 0; i < l3->ports; i++)
+        if (memcmp(l3->port[i].mac, fixed->mac, 6) == 0)
+            return nd_yaml_fail(r->fault, nd_yaml_get(at, "mac"),
+                                "neighbour mac is that of interface %s, expected the neighbour's own",
+                                l3->port[i].name);
+    for (unsigned i = 0; i < l3->fixed_count; i++)
+        if (l3->fixed[i].ipv6 == fixed->ipv6 && l3->fixed[i].port == fixed->port &&
+            memcmp(l3->fixed[i].addr, fixed->addr, 16) == 0)
+            return nd_yaml_fail(r->fault, at, "neighbour %s again, expected each once",
+                                nd_yaml_get(at, "address")->text);
+    l3->fixed[l3->fixed_count++] = *fixed;
+    return 0;
+}
+
+static int read_fixed(struct nd_reading *r, const struct nd_yaml *at)
+{
+    struct nf_fixed fixed = {.ipv6 = false};
+    uint32_t addr;
+
+    if (nd_is_ipv6(nd_yaml_get(at, "address")))
+        return nd_read_fixed6(r, at);
+    int port = nd_schema_read(r->arena, at, "neighbour", fixed_keys, &fixed, r->fault);
+
+    memcpy(&addr, fixed.addr, sizeof(addr));
+    if (port == 0)
+        port = port_of(r, nd_yaml_get(at, "address"), "neighbour address", addr);
+    return port < 0 ? port : nd_add_fixed(r, at, &fixed, port);
+}
+
 int nd_read_network(struct nd_reading *r)
 {
-    const struct nd_yaml *orphan = r->at.routes ? r->at.routes : r->at.next_hops;
+    const struct nd_yaml *orphan = r->at.routes      ? r->at.routes
+                                   : r->at.next_hops ? r->at.next_hops
+                                                     : r->at.neighbours;
     int error = 0;
 
     if (!r->at.interfaces)
@@ -314,6 +357,9 @@ int nd_read_network(struct nd_reading *r)
         error = read_route(r, e);
     for (const struct nd_yaml *e = r->at.next_hops ? r->at.next_hops->first : NULL; e && !error; e = e->next)
         error = read_next_hop(r, e);
+    for (const struct nd_yaml *e = r->at.neighbours ? r->at.neighbours->first : NULL; e && !error;
+         e = e->next)
+        error = read_fixed(r, e);
     if (!error)
         r->config->chain.l3 = &r->config->l3;
     return error;

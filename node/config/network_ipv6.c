@@ -142,6 +142,27 @@ int nd_read_route6(struct nd_reading *r, const struct nd_yaml *at)
     return 0;
 }
 
+int nd_read_fixed6(struct nd_reading *r, const struct nd_yaml *at)
+{
+    static const struct nf_param keys[] = {
+        {"address", ND_KIND(ND_HOP6), 0, 0, 0, NULL, NULL, "of the neighbour", false},
+        {"mac", ND_KIND(ND_MAC), sizeof(struct nd_hop6), 0, 0, NULL, NULL, "always", false},
+        {0},
+    };
+    struct {
+        struct nd_hop6 address;
+        uint8_t mac[6];
+    } raw = {.address = {.interface = ""}};
+    struct nf_fixed fixed = {.ipv6 = true};
+    int port = nd_schema_read(r->arena, at, "neighbour", keys, &raw, r->fault);
+
+    if (port == 0)
+        port = port_of(r, nd_yaml_get(at, "address"), "neighbour address", &raw.address);
+    memcpy(fixed.addr, raw.address.addr, sizeof(fixed.addr));
+    memcpy(fixed.mac, raw.mac, sizeof(fixed.mac));
+    return port < 0 ? port : nd_add_fixed(r, at, &fixed, port);
+}
+
 int nd_read_next_hop6(struct nd_reading *r, const struct nd_yaml *at)
 {
     static const struct nf_param kind = {.kind = ND_KIND(ND_HOP6)};

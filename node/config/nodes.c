@@ -7,6 +7,7 @@
 #include <string.h>
 
 static const char *const roles[] = {"primary", "standby", NULL};
+static const char *const realtimes[] = {"false", "true", "auto", NULL};
 
 struct raw_node {
     struct nd_node node;
@@ -27,7 +28,7 @@ static const struct nf_param node_keys[] = {
     {"mbufs", NF_U32, AT(node.mbufs), 1024, 1048576, "16384", NULL, "packet buffers", false},
     {"memory_mb", NF_U32, AT(node.memory_mb), 64, 1048576, "512", NULL, "of DPDK", false},
     {"hugepages", NF_BOOL, AT(node.hugepages), 0, 0, "false", NULL, "use them", false},
-    {"realtime", NF_BOOL, AT(node.realtime), 0, 0, "false", NULL, "try a real-time priority", false},
+    {"realtime", NF_CHOICE, AT(node.realtime), 0, 0, "auto", realtimes, "before other work", false},
     {"user", ND_KIND(ND_TEXT), AT(node.user), 0, 33, "", NULL, "that the node becomes", false},
     {"core", NF_BOOL, AT(node.core), 0, 0, "false", NULL, "a core file when it crashes", false},
     {"track", ND_KIND(ND_LIST), AT(track), 0, ND_TRACKED_MAX, "", NULL, "what it needs to serve", false},

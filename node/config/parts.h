@@ -6,13 +6,14 @@
 #ifndef NODE_CONFIG_PARTS_H
 #define NODE_CONFIG_PARTS_H
 
+#include "ftcore/base/trust.h"
 #include "node/config/config.h"
 #include "node/config/schema.h"
 
 /* The top-level keys as they stand in the file; NULL: absent. */
 struct nd_sections {
     const struct nd_yaml *chain, *protect, *redis, *timing, *link, *record, *interfaces, *routes, *next_hops,
-        *nodes, *drill, *failback, *arbiter, *push;
+        *neighbours, *nodes, *drill, *failback, *arbiter, *push;
     char prefer[32];
     uint32_t hold_down_s;
     uint32_t log; /* into text, json */
@@ -26,7 +27,8 @@ struct nd_reading {
     /* [chain.count] The NF's address that the chain answers for, or NULL; where each NF stands. */
     const struct nf_param *own[FT_NFS_MAX - 1];
     const struct nd_yaml *nf_at[FT_NFS_MAX - 1];
-    bool quiet; /* ND_CONFIG_QUIET */
+    bool quiet;            /* ND_CONFIG_QUIET */
+    struct ft_trust trust; /* of a chain file that is referred to */
     struct ft_fault *fault;
 };
 
@@ -50,6 +52,9 @@ int nd_read_interface6(struct nd_reading *r, const struct nd_yaml *at, struct nf
 int nd_read_extra6(struct nd_reading *r, const struct nd_yaml *at, struct nf_interface *port);
 int nd_read_route6(struct nd_reading *r, const struct nd_yaml *at);
 int nd_read_next_hop6(struct nd_reading *r, const struct nd_yaml *at);
+int nd_read_fixed6(struct nd_reading *r, const struct nd_yaml *at);
+/* network.c: an entry of neighbours, as it was read, on this interface. */
+int nd_add_fixed(struct nd_reading *r, const struct nd_yaml *at, struct nf_fixed *fixed, int port);
 /* track.c: the lists of node `node` in the order of the file; NULL: absent. Then what is between the two. */
 int nd_read_tracks(struct nd_reading *r, struct nd_node *node, const struct nd_yaml *tracks);
 int nd_read_hooks(struct nd_reading *r, struct nd_node *node, const struct nd_yaml *hooks);

@@ -160,11 +160,6 @@ static bool read_choice(const char *text, const struct nf_param *p, uint32_t *ou
     return false;
 }
 
-static bool read_network(const char *text, struct nf_prefix *out)
-{
-    return nd_parse_prefix(text, out) && (out->addr & ~out->mask) == 0;
-}
-
 static bool read_prefix6(const char *text, const struct nf_param *p, struct nd_prefix6 *out)
 {
     if (p->kind == ND_KIND(ND_IPV6)) {
@@ -211,7 +206,7 @@ static bool read_plain(const struct nd_yaml *v, const struct nf_param *p, void *
     case ND_NAME:
         return read_buffer(v->text, p, out);
     case ND_NETWORK:
-        return read_network(v->text, out);
+        return nd_parse_network4(v->text, out);
     case ND_INTERFACE:
         return nd_parse_prefix(v->text, out) && ((struct nf_prefix *)out)->mask;
     case ND_IPV6:
@@ -267,7 +262,7 @@ static int read_networks(const struct nd_yaml *v, const char *what, const struct
         return refuse_value(fault, v, what, p);
     for (const struct nd_yaml *e = v->first; e; e = e->next) {
         if (e->kind != ND_YAML_TEXT ||
-            !(any ? nd_parse_network(e->text, any) : read_network(e->text, &ipv4->list[ipv4->count])))
+            !(any ? nd_parse_network(e->text, any) : nd_parse_network4(e->text, &ipv4->list[ipv4->count])))
             return refuse_value(fault, e, what, &entry);
         ipv4->count += !any;
     }
@@ -278,10 +273,12 @@ int nd_schema_value(struct nd_arena *arena, const struct nd_yaml *v, const char 
                     const struct nf_param *p, void *out, struct ft_fault *fault)
 {
     int kind = (int)p->kind;
-    const struct nd_yaml *wrong = kind == NF_HOSTS ? nd_parse_hosts(v, out) : NULL;
+    const struct nd_yaml *wrong;
 
-    if (kind == NF_HOSTS)
+    if (kind == NF_HOSTS) {
+        wrong = nd_parse_hosts(v, out);
         return wrong ? refuse_value(fault, wrong, what, p) : 0;
+    }
     if (kind == ND_ANY || (kind == ND_MAP && v->kind == ND_YAML_MAP) ||
         (kind == ND_LIST && v->kind == ND_YAML_LIST && v->count <= p->max)) {
         *(const struct nd_yaml **)out = v;
@@ -303,7 +300,7 @@ static bool read_preset_list(const char *text, struct nf_prefixes *out)
 
     for (; *text; text += strcspn(text, ","), text += strspn(text, ", ")) {
         snprintf(entry, sizeof(entry), "%.*s", (int)strcspn(text, ","), text);
-        if (out->count == NF_PREFIXES_MAX || !read_network(entry, &out->list[out->count++]))
+        if (out->count == NF_PREFIXES_MAX || !nd_parse_network4(entry, &out->list[out->count++]))
             return false;
     }
     return true;

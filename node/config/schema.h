@@ -62,9 +62,10 @@ bool nd_parse_u64(const char *text, uint64_t *value);
 bool nd_parse_ipv4(const char *text, uint32_t *addr);
 /* NF_HOSTS, one or a list; what of it is wrong, or NULL. */
 const struct nd_yaml *nd_parse_hosts(const struct nd_yaml *value, struct nf_hosts *hosts);
-bool nd_parse_prefix(const char *text, struct nf_prefix *prefix);   /* addr keeps its host bits */
-bool nd_parse_prefix6(const char *text, struct nd_prefix6 *prefix); /* the same */
-/* Adds A.B.C.D/N or a network of IPv6, without host bits, to a set that has room. */
+bool nd_parse_prefix(const char *text, struct nf_prefix *prefix);    /* addr keeps its host bits */
+bool nd_parse_prefix6(const char *text, struct nd_prefix6 *prefix);  /* the same */
+bool nd_parse_network4(const char *text, struct nf_prefix *network); /* A.B.C.D/N without host bits */
+/* Adds one of those or a network of IPv6, without host bits, to a set that has room. */
 bool nd_parse_network(const char *text, struct nf_networks *set);
 bool nd_parse_hop6(const char *text, struct nd_hop6 *hop); /* ADDRESS or ADDRESS%INTERFACE */
 bool nd_parse_range(const char *text, struct nf_range *range);

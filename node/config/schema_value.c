@@ -69,15 +69,19 @@ bool nd_parse_prefix6(const char *text, struct nd_prefix6 *prefix)
     return inet_pton(AF_INET6, head, prefix->addr) == 1;
 }
 
+bool nd_parse_network4(const char *text, struct nf_prefix *network)
+{
+    return nd_parse_prefix(text, network) && (network->addr & ~network->mask) == 0;
+}
+
 bool nd_parse_network(const char *text, struct nf_networks *set)
 {
-    struct nf_prefix *ipv4 = &set->ipv4.list[set->ipv4.count];
     struct nf_prefix6 *ipv6 = &set->ipv6[set->count];
     struct nd_prefix6 prefix;
 
-    if (nd_parse_prefix(text, ipv4)) {
-        set->ipv4.count += !(ipv4->addr & ~ipv4->mask);
-        return !(ipv4->addr & ~ipv4->mask);
+    if (nd_parse_network4(text, &set->ipv4.list[set->ipv4.count])) {
+        set->ipv4.count++;
+        return true;
     }
     if (!nd_parse_prefix6(text, &prefix) || nf_ipv6_has_host_bits(prefix.addr, prefix.bits))
         return false;

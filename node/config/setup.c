@@ -44,6 +44,7 @@ void nd_setup_replicator(struct rp_config *out, const struct nd_config *config,
     core->lease_ms = timing->lease_ms;
     core->detect_ms = timing->detect_ms;
     core->listen_ms = timing->listen_ms;
+    core->detect_most_ms = timing->detect_most_ms;
     core->degrade_ms = timing->degrade_ms;
     core->promote_within_ms = timing->promote_within_ms;
     core->solo_after_ms = timing->solo_after_ms;

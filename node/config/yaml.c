@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From libyaml's events to the tree of yaml.h. libyaml's state never outlives nd_yaml_read. */
+#include "ftcore/base/trust.h"
 #include "node/config/content.h"
 
 #include <errno.h>
@@ -10,6 +11,8 @@
 #include <yaml.h>
 
 #define SHOWN_MAX 100u /* of a path in a message, so that the reason fits behind it */
+
+const struct ft_trust nd_trust_pair = {.expected = "a configuration"};
 
 struct block {
     struct block *next;
@@ -335,25 +338,26 @@ static int refuse_content(const struct reading *r, const char *why)
     if (strcmp(why, strerror(EFBIG)) == 0)
         return ft_fail(r->fault, FT_EMALFORMED, "%s: larger than 1 MiB, expected a configuration",
                        r->file->shown);
-    if (strcmp(why, "not a regular file") == 0)
-        return ft_fail(r->fault, FT_EIO, "%s: not a regular file, expected a configuration", r->file->shown);
     return ft_fail(r->fault, error, "%s: cannot be opened (%s), expected a readable file", r->file->shown,
                    why);
 }
 
 int nd_yaml_read(const struct nd_yaml **root, struct nf_file *text, struct nd_arena *arena, const char *path,
-                 const struct nd_overlay *over, struct ft_fault *fault)
+                 const struct ft_trust *trust, const struct nd_overlay *over, struct ft_fault *fault)
 {
     struct reading r = {.arena = arena, .file = file_of(arena, path, over), .fault = fault};
     struct nd_yaml *tree = NULL;
     const char *why;
-    int error = r.file ? 0 : nd_no_memory(fault);
+    int error = r.file ? 0 : nd_no_memory(fault), fd = -1;
 
     *root = NULL;
     if (error)
         return error;
+    if (!nd_content_is_over(over, path) && (fd = ft_trust_open(path, trust, fault)) < 0)
+        return errno ? refuse_content(&r, strerror(errno)) : fd;
     errno = 0;
-    why = nd_content_read(text, arena, path, over, ND_YAML_BYTES);
+    why = fd >= 0 ? nd_content_read_open(text, arena, path, fd, ND_YAML_BYTES)
+                  : nd_content_read(text, arena, path, over, ND_YAML_BYTES);
     if (why)
         return refuse_content(&r, why);
     if (!yaml_parser_initialize(&r.parser))

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct ft_trust;
 struct nd_overlay;
 struct nf_file;
 
@@ -49,10 +50,14 @@ void *nd_arena_alloc(struct nd_arena *arena, size_t size);
 char *nd_arena_text(struct nd_arena *arena, const char *text, size_t len);
 char *nd_arena_format(struct nd_arena *arena, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Reads `path`, or what stands for it in `over` (NULL: nothing does), into a tree in `arena`, and its content
- * into *text. FT_ENOENT, FT_EPERM, FT_EIO, FT_ENOMEM; FT_EMALFORMED with a line. */
+/* Of a pair file, or of a chain file that no other names. */
+extern const struct ft_trust nd_trust_pair;
+
+/* Reads `path`, as far as it is believed, or what stands for it in `over` (NULL: nothing does), into a tree
+ * in `arena`, and its content into *text. FT_ENOENT, FT_EPERM, FT_EIO, FT_ENOMEM; FT_EMALFORMED with a line.
+ */
 int nd_yaml_read(const struct nd_yaml **root, struct nf_file *text, struct nd_arena *arena, const char *path,
-                 const struct nd_overlay *over, struct ft_fault *fault);
+                 const struct ft_trust *trust, const struct nd_overlay *over, struct ft_fault *fault);
 
 /* The entry `key` of a map; NULL: none, or `map` is NULL or no map. */
 const struct nd_yaml *nd_yaml_get(const struct nd_yaml *map, const char *key);

@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "node/base/installed.h"
+#include "node/config/module_file.h"
 #include "node/config/schema.h"
 #include "node/control/pair.h"
 
@@ -47,9 +48,10 @@ static void load_installed(void)
         nd_installed(ND_MODULES, "", path, sizeof(path)) ? scandir(path, &entries, is_module, alphasort) : -1;
 
     for (int i = 0; i < n; i++) {
-        if (nd_installed(ND_MODULES, entries[i]->d_name, path, sizeof(path)) &&
-            !dlopen(path, RTLD_NOW | RTLD_LOCAL))
-            fprintf(stderr, "understudy nfs: %s: cannot be loaded (%s)\n", path, dlerror());
+        struct ft_fault fault;
+
+        if (nd_installed(ND_MODULES, entries[i]->d_name, path, sizeof(path)) && nd_module_load(path, &fault))
+            fprintf(stderr, "understudy nfs: %s\n", fault.text);
         free(entries[i]);
     }
     if (n >= 0)

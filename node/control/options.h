@@ -90,7 +90,7 @@ void nd_syntax_usage(const struct nd_syntax *syntax, char *out, size_t cap);
 
 struct nd_options {
     const char *file, *node; /* NULL: not given; borrowed from argv */
-    bool json;
+    bool json, tries;
     int argc; /* what is not an option, in order */
     char **argv;
 };

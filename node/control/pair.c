@@ -252,7 +252,11 @@ int nd_pair_exit(const struct nd_pair *pair)
 
 const char *nd_pair_verdict(const struct nd_pair *pair)
 {
-    if (exit_by_state(pair) != ND_DONE || !is_whole(pair))
+    if (exit_by_state(pair) != ND_DONE)
         return "NOT PROTECTED";
-    return is_stale(pair) ? "STALE" : "PROTECTED";
+    /* Where a thread stands nothing passes, and what its node says of ports is of before, or follows from it.
+     */
+    if (is_stale(pair))
+        return "STALE";
+    return is_whole(pair) ? "PROTECTED" : "NOT PROTECTED";
 }

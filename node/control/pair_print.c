@@ -62,6 +62,19 @@ static void print_detection(const json_t *status, FILE *out)
                 json_number_value(json_object_get(d, "longest_silence_ms")));
 }
 
+static void print_damping(const json_t *status, FILE *out)
+{
+    const json_t *d = json_object_get(status, "damping");
+    json_int_t doubled = json_integer_value(json_object_get(d, "doubled"));
+
+    if (doubled)
+        fprintf(
+            out,
+            "; a primary that was alive was taken over from: the shortest silence that counts is %u times "
+            "as long for %.0f min more",
+            1u << doubled, json_number_value(json_object_get(d, "left_s")) / 60);
+}
+
 static void print_quarantine(const struct nd_pair *pair, unsigned i, FILE *out)
 {
     const json_t *q = json_object_get(pair->status[i], "quarantine");
@@ -74,6 +87,15 @@ static void print_quarantine(const struct nd_pair *pair, unsigned i, FILE *out)
                 json_integer_value(json_object_get(q, "dropped")));
 }
 
+static void print_bypassed(const json_t *status, FILE *out)
+{
+    const json_t *name;
+    size_t n;
+
+    json_array_foreach(json_object_get(status, "bypassed"), n, name)
+        fprintf(out, "; packets pass by NF %s", json_string_value(name));
+}
+
 static void print_node(const struct nd_pair *pair, unsigned i, FILE *out)
 {
     const json_t *s = pair->status[i];
@@ -83,7 +105,8 @@ static void print_node(const struct nd_pair *pair, unsigned i, FILE *out)
         fprintf(out, "  no answer: %s\n", pair->why[i].text);
         return;
     }
-    fprintf(out, "  %-8s  %-10s", nd_text(s, "role", "-"), nd_text(s, "state", "-"));
+    fprintf(out, "  %-8s  %-10s", nd_text(s, "role", "-"),
+            nd_pair_stale(pair, i) ? "STALE" : nd_text(s, "state", "-"));
     for (size_t c = 0; c < COLUMNS; c++)
         print_number(out, json_object_get(s, columns[c].key), columns[c].width);
     fprintf(out, "  %s", nd_text(s, "why", ""));
@@ -93,7 +116,9 @@ static void print_node(const struct nd_pair *pair, unsigned i, FILE *out)
     print_no_connection(pair, i, out);
     print_differs(pair, i, out);
     print_detection(s, out);
+    print_damping(s, out);
     print_quarantine(pair, i, out);
+    print_bypassed(s, out);
     fputc('\n', out);
 }
 
@@ -243,6 +268,9 @@ static void print_subject(const struct nd_pair *pair, int node, FILE *out)
         fprintf(out, "%s and does not reach its primary", state);
     else if (strcmp(primary, "PROTECTED") != 0)
         fprintf(out, "%s and its primary %s", state, primary);
+    else if (well && (nd_pair_stale(pair, 0) || nd_pair_stale(pair, 1)))
+        fprintf(out, "%s, a thread of node %s stands", nd_text(status, "role", "-"),
+                pair->config->node[!nd_pair_stale(pair, 0)].name);
     else if (well && (nd_pair_not_whole(pair, 0) || nd_pair_not_whole(pair, 1)))
         fprintf(out, "%s, data ports are not whole", nd_text(status, "role", "-"));
     else
@@ -264,21 +292,40 @@ static void print_arbiter(const struct nd_pair *pair, FILE *out)
     }
 }
 
+#define ARBITER_WORDS 96u
+
+/* What the arbiter says, by the node that is judged. "": there is none, or it has not said anything. */
+static const char *arbiter_words(char out[ARBITER_WORDS], const json_t *status)
+{
+    const json_t *a = json_object_get(status, "arbiter"), *kept = json_object_get(a, "kept");
+
+    out[0] = '\0';
+    if (json_is_false(json_object_get(a, "answers")))
+        snprintf(out, ARBITER_WORDS, ", arbiter does not answer");
+    else if (json_is_true(json_object_get(a, "later")))
+        snprintf(out, ARBITER_WORDS, ", arbiter keeps a later view");
+    else if (kept && json_is_object(kept))
+        snprintf(out, ARBITER_WORDS, ", arbiter keeps view %" JSON_INTEGER_FORMAT "%s%.40s",
+                 json_integer_value(json_object_get(kept, "view")),
+                 nd_text(kept, "winner", NULL) ? ", won by " : "", nd_text(kept, "winner", ""));
+    return out;
+}
+
 void nd_pair_print_verdict(const struct nd_pair *pair, FILE *out)
 {
     int node = pair->only >= 0 ? pair->only : nd_pair_in_role(pair, "primary");
     const json_t *status = node >= 0 ? pair->status[node] : NULL;
     int elsewhere = status ? -1 : primary_elsewhere(pair);
     const char *insecure = is_insecure(pair) ? ", link INSECURE" : "";
-    char mode[ND_MODE_TEXT];
+    char mode[ND_MODE_TEXT], arbiter[ARBITER_WORDS];
 
     fprintf(out, "%s  chain %s, ", nd_pair_verdict(pair), pair->config->chain.name);
     if (status) {
         print_subject(pair, node, out);
-        fprintf(out, ", %s%s\n",
+        fprintf(out, ", %s%s%s\n",
                 nd_mode_text(mode, nd_text(status, "mode", "unknown"), nd_text(status, "mode_asked", ""),
                              nd_text(status, "mode_decided_by", "")),
-                insecure);
+                arbiter_words(arbiter, status), insecure);
     } else if (elsewhere >= 0)
         fprintf(out, "node %s (elsewhere) is primary%s\n", pair->config->node[elsewhere].name, insecure);
     else

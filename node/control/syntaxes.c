@@ -18,13 +18,18 @@
 
 static const struct nd_option pair[] = {FILE_ROW, NODE_ROW, JSON_ROW, END};
 static const struct nd_option nodes[] = {FILE_ROW, NODE_ROW, END};
-static const struct nd_option file[] = {FILE_ROW, JSON_ROW, END};
+static const struct nd_option check[] = {FILE_ROW,
+                                         NODE_ROW,
+                                         JSON_ROW,
+                                         {"try", 0, ND_OPTION_FLAG, offsetof(struct nd_options, tries),
+                                          .help = "open what the node would open, and close it again"},
+                                         END};
 static const struct nd_option json[] = {JSON_ROW, END};
 static const struct nd_option none[] = {END};
 
 const struct nd_syntax nd_common_syntaxes[] = {
     {"run", nodes, "", 0, 0},
-    {"check", file, "", 0, 0},
+    {"check", check, "", 0, 0},
     {"key", none, "FILE", 1, 1},
     {"version", json, "", 0, 0},
     {"help", none, "[SUBCOMMAND]", 0, 1},

@@ -6,6 +6,7 @@
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/thread.h"
 #include "node/base/clock.h"
+#include "node/crash/fingerprint.h"
 #include "node/crash/walk.h"
 
 #include <pthread.h>
@@ -42,6 +43,7 @@ static struct {
 /* A step that may fault, since what crashed may have written anywhere: then it is left. */
 static sigjmp_buf left;
 static _Atomic int trying; /* the thread that is in such a step; 0: none */
+static _Atomic int hangs;  /* the lane that was found to hang, from 1; 0: none was */
 
 static _Thread_local struct {
     int lane;        /* + 1; 0: none */
@@ -134,34 +136,42 @@ static void copy_name(char out[FT_CRASH_NAME], const char *name)
     memcpy(out, name, strnlen(name, FT_CRASH_NAME - 1));
 }
 
+/* Those that were found; all of the burst's as long as none is. Several of them are suspects. */
 static void add_fingerprints(struct ft_crash_notice *notice, const struct nd_crash_told *told,
-                             const struct nf_mark *mark)
+                             const struct nf_mark *mark, bool suspects)
 {
     const struct ft_record *r = present_record(told, mark);
     const uint8_t *bytes = r ? (const uint8_t *)r + ft_record_bytes_at(r) : NULL;
     uint32_t all = r && r->inputs ? UINT32_MAX >> (32 - r->inputs) : 0;
     uint32_t wanted = told->found ? told->found : all, left_over = r ? r->bytes : 0;
 
-    for (uint32_t i = 0; r && i < r->inputs; i++) {
+    if (((wanted & (wanted - 1)) != 0) != suspects)
+        return;
+    for (uint32_t i = 0; r && i < r->inputs && notice->fingerprints < FT_CRASH_FINGERPRINTS; i++) {
         const struct ft_input *in = ft_record_inputs(r) + i;
 
         if (in->taken > left_over)
             break;
         left_over -= in->taken;
-        if (wanted >> i & 1)
-            notice->fingerprint[notice->fingerprints++] = ft_fingerprint(bytes, in->taken, in->wire);
+        if (wanted >> i & 1) {
+            struct ft_fingerprint *f = &notice->fingerprint[notice->fingerprints++];
+
+            *f = nd_fingerprint(bytes, in->taken, in->wire);
+            f->suspect = suspects;
+        }
         bytes += in->taken;
     }
 }
 
 /* What this node was kept from goes on to its successor, whatever it dies of. */
-static void add_quarantine(struct ft_crash_notice *notice)
+static void add_quarantine(struct ft_crash_notice *notice, bool suspects)
 {
     struct nd_quarantine *q = &node.page->quarantine;
-    uint32_t count = atomic_load(&q->count);
+    uint32_t count = atomic_load(&q->count), cleared = atomic_load(&q->cleared);
 
     for (uint32_t i = 0; i < count && notice->fingerprints < FT_CRASH_FINGERPRINTS; i++)
-        notice->fingerprint[notice->fingerprints++] = q->fingerprint[i];
+        if (!(cleared >> i & 1) && (q->fingerprint[i].suspect != 0) == suspects)
+            notice->fingerprint[notice->fingerprints++] = q->fingerprint[i];
     if (count)
         copy_name(notice->before, q->nf);
 }
@@ -183,6 +193,7 @@ static void tell_place(struct nd_crash_told *told, const struct nf_mark *mark)
 
     memset(notice, 0, sizeof(*notice));
     notice->signal = (uint32_t)told->number;
+    notice->hung = told->hangs;
     notice->lane = told->lane < 0 ? FT_CRASH_NO_LANE : (uint32_t)told->lane;
     if (mark) {
         uint32_t nf = atomic_load(&mark->nf);
@@ -192,21 +203,41 @@ static void tell_place(struct nd_crash_told *told, const struct nf_mark *mark)
         if (notice->doing != NF_DOING_NOTHING && nf < FT_NFS_MAX)
             copy_name(notice->nf, node.page->nf[nf]);
     }
-    add_quarantine(notice);
+    add_quarantine(notice, false);
+    add_quarantine(notice, true);
     publish_notice(notice);
 }
 
-/* What its peer is not to take in. Of the packets that are found; of all of the burst's as long as none is.
- */
+/* The packet that killed was one of those that this node suspected, so the others did not kill before. */
+static bool ends_suspicion(const struct ft_crash_notice *notice)
+{
+    const struct nd_quarantine *q = &node.page->quarantine;
+    uint32_t count = atomic_load(&q->count);
+
+    for (uint32_t i = 0; notice->fingerprints && i < count; i++)
+        if (q->fingerprint[i].suspect && nd_fingerprint_is_again(&q->fingerprint[i], &notice->fingerprint[0]))
+            return true;
+    return false;
+}
+
+/* What its peer is not to take in: what is known to kill, then what is suspected, as far as there is room. */
 static void tell_packets(struct nd_crash_told *told, const struct nf_mark *mark)
 {
     struct ft_crash_notice notice = told->notice;
+    bool ended;
 
     notice.fingerprints = 0;
     notice.packet = told->found ? (uint32_t)__builtin_ctz(told->found) + 1 : 0;
     if (mark && nf_doing_has_packets(notice.doing))
-        add_fingerprints(&notice, told, mark);
-    add_quarantine(&notice);
+        add_fingerprints(&notice, told, mark, false);
+    ended = ends_suspicion(&notice);
+    add_quarantine(&notice, false);
+    if (mark && nf_doing_has_packets(notice.doing))
+        add_fingerprints(&notice, told, mark, true);
+    if (!ended)
+        add_quarantine(&notice, true);
+    else /* it is the cause that was looked for, and no second one */
+        copy_name(notice.before, "");
     told->notice = notice;
     publish_notice(&told->notice);
 }
@@ -273,7 +304,7 @@ static bool take_telling(struct nd_crash_told *told, int thread)
 /* True: the lane that hangs tells, or has told. Where it does not answer it is named all the same. */
 static bool ask_hanging(struct nd_crash_told *told, int number)
 {
-    int lane = find_hanging(told->monotonic);
+    int lane = atomic_load(&hangs) ? atomic_load(&hangs) - 1 : find_hanging(told->monotonic);
     int thread = lane < 0 ? 0 : atomic_load(&node.page->lane[lane].thread);
 
     if (!thread || thread == (int)syscall(SYS_gettid))
@@ -331,9 +362,19 @@ static void on_fatal(int number, siginfo_t *info, void *context)
     told->wall = nd_wall();
     told->monotonic = nd_now();
     told->lane = self.lane - 1;
-    if (!sent || info->si_pid == getpid() || !ask_hanging(told, number))
+    if (!sent || (info->si_pid == getpid() && !atomic_load(&hangs)) || !ask_hanging(told, number))
         tell(told, info, context);
     die(number, info);
+}
+
+void nd_crash_hangs(int lane)
+{
+    atomic_store(&hangs, lane + 1);
+    for (;;) { /* the first one ends the process; the handler takes HANDLER_MS at most */
+        syscall(SYS_tgkill, getpid(), (int)syscall(SYS_gettid), SIGABRT);
+        pause_ms(HANDLER_MS);
+        kill(getpid(), SIGKILL);
+    }
 }
 
 static void free_stack(void *stack)
@@ -375,14 +416,17 @@ void nd_crash_thread(int lane)
 {
     stack_t stack = {.ss_size = STACK_BYTES};
     pthread_attr_t attr;
+    clockid_t clock;
     void *lowest;
     size_t size;
 
     if (!node.page) /* nobody wants to know */
         return;
     self.lane = lane + 1;
-    if (lane >= 0)
+    if (lane >= 0 && pthread_getcpuclockid(pthread_self(), &clock) == 0) {
+        atomic_store(&node.page->lane[lane].clock, clock);
         atomic_store(&node.page->lane[lane].thread, (int)syscall(SYS_gettid));
+    }
     if (pthread_getspecific(node.stack)) /* it has begun before */
         return;
     if (pthread_getattr_np(pthread_self(), &attr) == 0) {

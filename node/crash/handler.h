@@ -5,8 +5,8 @@
  * when it takes HANDLER_MS. One thread of a process comes to tell; others that fault meanwhile wait for the
  * end.
  *
- * A signal that somebody sends (the supervisor's watchdog, abort of a person) while a lane stands: that lane
- * is made to tell instead.
+ * A signal that somebody sends (the supervisor's watchdog, abort of a person) while a lane stands, or who
+ * finds that one hangs (node/lane/hang.c): that lane is made to tell instead.
  */
 #ifndef NODE_CRASH_HANDLER_H
 #define NODE_CRASH_HANDLER_H
@@ -21,6 +21,9 @@ void nd_crash_catch(struct nd_crash_page *page, const struct ft_lane *words, uns
  * which does the same from nd_crash_catch on: each has a stack for the handler, so an overflow of its own is
  * told. */
 void nd_crash_thread(int lane);
+
+/* Ends the process, since the lane hangs: that one tells where, if it comes to it. By another thread. */
+_Noreturn void nd_crash_hangs(int lane);
 
 /* The names of struct nd_crash_told.reg. */
 extern const char *const nd_crash_registers[ND_CRASH_REGISTERS];

@@ -14,6 +14,7 @@
 #include "node/crash/quarantine.h"
 
 #include <sys/types.h>
+#include <time.h>
 
 #define ND_CRASH_FRAMES    64u /* ips of a backtrace at most */
 #define ND_CRASH_REGISTERS 17u /* in the order of nd_crash_registers */
@@ -28,7 +29,7 @@ struct nd_crash_told {
     _Atomic int teller;          /* which of the two tells: whoever is first */
     int number, code;            /* the signal and its si_code */
     int sender;                  /* the process that sent it; 0: a fault, or the node itself */
-    bool hangs;                  /* it was sent while the lane below stood, also where that did not answer */
+    bool hangs;                  /* the lane below stood, also where that did not answer */
     bool overflow;               /* the address lies at the end of the thread's stack */
     uint64_t address;            /* of a fault, if it is known */
     bool located;                /* it is */
@@ -74,7 +75,8 @@ struct nd_crash_page {
     /* By lanes. */
     struct nd_crash_lane {
         _Alignas(64) struct nf_mark mark;
-        _Atomic int thread; /* 0: not begun */
+        _Atomic int thread;      /* 0: not begun */
+        _Atomic clockid_t clock; /* the thread's processor time; set before `thread` */
     } lane[FT_LANES_MAX];
     /* By the handler of the fatal signal; the notice is read by the guardian. */
     struct nd_crash_told told;

@@ -6,6 +6,15 @@
 
 #include <string.h>
 
+static uint32_t suspects_of(const struct ft_crash_notice *notice)
+{
+    uint32_t bits = 0;
+
+    for (uint32_t i = 0; i < notice->fingerprints; i++)
+        bits |= notice->fingerprint[i].suspect << i;
+    return bits;
+}
+
 enum nd_quarantine_verdict nd_quarantine_begin(struct nd_quarantine *q, const struct ft_crash_notice *notice,
                                                uint64_t now, uint32_t seconds, uint32_t most)
 {
@@ -19,8 +28,11 @@ enum nd_quarantine_verdict nd_quarantine_begin(struct nd_quarantine *q, const st
         return ND_QUARANTINE_ENDED;
     memcpy(q->fingerprint, notice->fingerprint, sizeof(q->fingerprint));
     memcpy(q->nf, by_packets ? notice->nf : notice->before, sizeof(q->nf));
-    atomic_store(&q->until, now + seconds * 1000000000ull);
+    q->lasts = seconds * 1000000000ull;
+    atomic_store(&q->until, now + q->lasts);
     atomic_store(&q->most, most);
+    atomic_store(&q->suspects, suspects_of(notice));
+    atomic_store(&q->cleared, 0);
     atomic_store(&q->dropped, 0);
     for (uint32_t i = 0; i < ND_QUARANTINE_KEPT; i++)
         atomic_store(&q->whole[i], false);
@@ -47,19 +59,37 @@ static void keep_frame(struct nd_quarantine *q, const void *bytes, uint32_t have
     atomic_store_explicit(&q->whole[at], true, memory_order_release);
 }
 
-bool nd_quarantine_takes(struct nd_quarantine *q, const void *frame, uint32_t taken, uint32_t wire,
-                         uint8_t port)
+/* Bits of the fingerprints that the frame has; several where suspects were sent again in one segment. */
+static uint32_t find(const struct nd_quarantine *q, const struct ft_fingerprint *own)
 {
-    struct ft_fingerprint own = ft_fingerprint(frame, taken, wire);
-    uint32_t count = atomic_load_explicit(&q->count, memory_order_acquire);
-    bool found = false;
+    uint32_t count = atomic_load_explicit(&q->count, memory_order_acquire), bits = 0;
 
-    for (uint32_t i = 0; i < count && !found; i++)
-        found = q->fingerprint[i].low == own.low && q->fingerprint[i].high == own.high;
-    if (!found)
-        return false;
+    for (uint32_t i = 0; i < count; i++)
+        bits |= (uint32_t)nd_fingerprint_is_again(&q->fingerprint[i], own) << i;
+    return bits & ~atomic_load_explicit(&q->cleared, memory_order_relaxed);
+}
+
+enum nd_quarantine_frame nd_quarantine_look(struct nd_quarantine *q, const void *frame, uint32_t taken,
+                                            uint32_t wire, uint8_t port, uint32_t *bits)
+{
+    struct ft_fingerprint own = nd_fingerprint(frame, taken, wire);
+
+    *bits = find(q, &own);
+    if (!*bits)
+        return ND_QUARANTINE_PASSES;
+    if (!(*bits & ~atomic_load(&q->suspects)) && atomic_load(&q->judging))
+        return ND_QUARANTINE_JUDGES;
     keep_frame(q, frame, wire, wire, port);
+    atomic_store(&q->until, nd_now() + q->lasts); /* TCP sends again after ever longer times */
     if (atomic_fetch_add(&q->dropped, 1) + 1 >= atomic_load(&q->most))
         atomic_store_explicit(&q->count, 0, memory_order_release);
-    return true;
+    return ND_QUARANTINE_DROPS;
+}
+
+void nd_quarantine_clear(struct nd_quarantine *q, uint32_t bits)
+{
+    uint32_t cleared = atomic_fetch_or(&q->cleared, bits) | bits, count = atomic_load(&q->count);
+
+    if (count && cleared == UINT32_MAX >> (FT_CRASH_FINGERPRINTS - count))
+        atomic_store_explicit(&q->count, 0, memory_order_release);
 }

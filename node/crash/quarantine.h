@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The quarantine: a node that took over from one that crashed drops the frames that its predecessor crashed
- * on, before they are captured. It begins with the peer's crash notice, and ends after `quarantine_s`, with
- * `quarantine_max` dropped frames, or with a crash of the peer in another NF.
+ * on, and those that are the same sent again (fingerprint.h), before they are captured. It begins with the
+ * peer's crash notice, and ends `quarantine_s` after the last such frame, with `quarantine_max` dropped
+ * frames, or with a crash of the peer in another NF.
+ *
+ * Where the notice names several frames, of which one killed, they are suspects: they are dropped until the
+ * node is PROTECTED; then each of them passes once, in a burst of its own. What the node survives is no
+ * suspect any more; of what it dies the next notice names that frame alone, and the others are free.
  *
  * Begun by the replicator's thread, which hears the notice; ended by the main thread when its time is over,
  * by the lane that drops the last frame, and by the replicator's. Lanes look at it once a burst, and drop. It
@@ -12,7 +17,7 @@
 #ifndef NODE_CRASH_QUARANTINE_H
 #define NODE_CRASH_QUARANTINE_H
 
-#include "ftcore/record/crash_notice.h"
+#include "node/crash/fingerprint.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -32,8 +37,12 @@ struct nd_quarantine {
     _Atomic uint32_t count; /* fingerprints in force; 0: there is no quarantine, or it has ended */
     _Atomic uint64_t most;  /* frames to drop */
     struct ft_fingerprint fingerprint[FT_CRASH_FINGERPRINTS];
-    char nf[FT_CRASH_NAME]; /* in which the peer crashed of them */
-    _Atomic uint64_t until; /* monotonic, ns */
+    _Atomic uint32_t suspects; /* bits of `fingerprint`: of these nobody knows which one it was */
+    _Atomic uint32_t cleared;  /* bits: suspects that the node has survived; by lanes */
+    _Atomic bool judging;      /* the node is PROTECTED: suspects pass, one by one; by the main thread */
+    char nf[FT_CRASH_NAME];    /* in which the peer crashed of them */
+    uint64_t lasts;            /* ns without such a frame, after which it ends */
+    _Atomic uint64_t until;    /* monotonic, ns */
     _Atomic uint64_t dropped;
     _Atomic uint32_t claimed; /* places of `frame`; what is not `whole` yet is being written */
     _Atomic bool whole[ND_QUARANTINE_KEPT];
@@ -57,9 +66,14 @@ static inline bool nd_quarantine_on(const struct nd_quarantine *q)
     return atomic_load_explicit(&q->count, memory_order_acquire) != 0;
 }
 
-/* For a lane: whether the frame is to be dropped, of which capture takes `taken` bytes; then it is counted,
- * and kept while there is room. */
-bool nd_quarantine_takes(struct nd_quarantine *q, const void *frame, uint32_t taken, uint32_t wire,
-                         uint8_t port);
+/* What a lane does with a frame. */
+enum nd_quarantine_frame { ND_QUARANTINE_PASSES, ND_QUARANTINE_DROPS, ND_QUARANTINE_JUDGES };
+
+/* For a lane: of a frame of which capture takes `taken` bytes. DROPS: it is counted, and kept while there is
+ * room. JUDGES: it is to pass alone; once it has, nd_quarantine_clear with `*bits`. */
+enum nd_quarantine_frame nd_quarantine_look(struct nd_quarantine *q, const void *frame, uint32_t taken,
+                                            uint32_t wire, uint8_t port, uint32_t *bits);
+/* These are no suspects any more, and pass. */
+void nd_quarantine_clear(struct nd_quarantine *q, uint32_t bits);
 
 #endif

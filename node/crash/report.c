@@ -64,6 +64,9 @@ const char *nd_crash_line(char out[ND_CRASH_LINE], const struct ft_crash_notice 
         snprintf(packet, sizeof(packet), ", packet %u", notice->packet);
     if (notice->lane == FT_CRASH_NO_LANE)
         snprintf(out, ND_CRASH_LINE, "crashed outside of its lanes: %s", name);
+    else if (notice->hung)
+        snprintf(out, ND_CRASH_LINE, "hung in %s, lane %u, burst %lu%s", place, notice->lane, notice->burst,
+                 packet);
     else
         snprintf(out, ND_CRASH_LINE, "crashed in %s, lane %u, burst %lu%s: %s", place, notice->lane,
                  notice->burst, packet, name);
@@ -111,11 +114,11 @@ const char *nd_crash_case_line(char out[ND_CRASH_LINE], const struct nd_crash_ca
     char text[DESCRIBED], name[16];
     int busy = find_busy(c);
 
-    if (told->owner && told->hangs && nd_crash_lane(c) >= 0) {
-        describe_lane(text, c, (unsigned)nd_crash_lane(c));
-        snprintf(out, ND_CRASH_LINE, "hung: %s; ended by %s", text, nd_crash_signal(name, told->number));
-    } else if (told->owner && told->whole) {
+    if (told->owner && told->whole) {
         nd_crash_line(out, &told->notice);
+    } else if (told->owner && told->hangs && nd_crash_lane(c) >= 0) {
+        describe_lane(text, c, (unsigned)nd_crash_lane(c));
+        snprintf(out, ND_CRASH_LINE, "hung: %s", text);
     } else if (told->owner) {
         snprintf(out, ND_CRASH_LINE, "crashed: %s", nd_crash_signal(name, told->number));
     } else if (busy >= 0) {
@@ -158,31 +161,34 @@ static json_t *make_text(const char *text)
 
 /* `sure`: it is known to be one. Otherwise it is, if it is known to be in a function. A return address is
  * behind its call, which may be the last instruction of its function. */
-static void add_frame(json_t *list, const struct nd_crash_page *page, uint64_t address, bool returns,
-                      bool sure)
+static void add_frame(json_t *list, struct nd_crash_symbols *symbols, const struct nd_crash_page *page,
+                      uint64_t address, bool returns, bool sure)
 {
-    char symbol[ND_CRASH_SYMBOL];
-    const char *object;
-    uint64_t offset;
+    struct nd_crash_place place;
 
-    nd_crash_symbol(page, address - returns, symbol, &object, &offset);
-    if (!sure && !symbol[0])
+    nd_crash_symbol(symbols, page, address - returns, &place);
+    if (!sure && !place.symbol[0])
         return;
-    json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o*, s:b}", "address", make_hex(address),
-                                          "object", make_text(object), "offset", make_hex(offset + returns),
-                                          "symbol", symbol[0] ? make_text(symbol) : NULL, "sure", sure));
+    json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o*, s:o*, s:b}", "address", make_hex(address),
+                                          "object", make_text(place.object), "offset",
+                                          make_hex(place.offset + returns), "symbol",
+                                          place.symbol[0] ? make_text(place.symbol) : NULL, "source",
+                                          place.source[0] ? make_text(place.source) : NULL, "sure", sure));
 }
 
 static json_t *make_backtrace(const struct nd_crash_page *page)
 {
     const struct nd_crash_told *told = &page->told;
+    struct nd_crash_symbols symbols;
     json_t *list = json_array();
     uint32_t n = atomic_load(&told->frames);
 
+    nd_crash_symbols_begin(&symbols);
     for (uint32_t i = 0; i < n && i < ND_CRASH_FRAMES; i++)
-        add_frame(list, page, told->frame[i], i > 0, true);
+        add_frame(list, &symbols, page, told->frame[i], i > 0, true);
     for (uint32_t i = 0; n <= 1 && i < told->words && i < ND_CRASH_WORDS; i++)
-        add_frame(list, page, told->word[i], true, false);
+        add_frame(list, &symbols, page, told->word[i], true, false);
+    nd_crash_symbols_end(&symbols);
     return list;
 }
 
@@ -293,9 +299,12 @@ static void print_backtrace(FILE *out, const json_t *report)
     json_array_foreach(list, i, frame)
     {
         const char *symbol = json_string_value(json_object_get(frame, "symbol"));
+        const char *source = json_string_value(json_object_get(frame, "source"));
 
-        fprintf(out, "  #%-2zu %s %s%s (%s+%s)\n", i, json_string_value(json_object_get(frame, "address")),
-                symbol ? symbol : "?", json_is_true(json_object_get(frame, "sure")) ? "" : ", from the stack",
+        fprintf(out, "  #%-2zu %s %s%s%s%s (%s+%s)\n", i,
+                json_string_value(json_object_get(frame, "address")), symbol ? symbol : "?",
+                source ? " at " : "", source ? source : "",
+                json_is_true(json_object_get(frame, "sure")) ? "" : ", from the stack",
                 json_string_value(json_object_get(frame, "object")),
                 json_string_value(json_object_get(frame, "offset")));
     }

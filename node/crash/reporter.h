@@ -71,12 +71,28 @@ int nd_crash_write_quarantine(const struct nd_crash_case *c, struct ft_fault *fa
 FILE *nd_crash_file(int dir, const char *name);
 
 /* ---- symbols.c ---- */
-/* "nat_process+0x1c" of an instruction of this program or of a module, "" where no symbol is known; *object
- * gets the file, "?" if there is none, *offset where the instruction is in it. Of a module that the node has
- * loaded since the reporter was forked `page` says where it lies. */
-#define ND_CRASH_SYMBOL 128u
-void nd_crash_symbol(const struct nd_crash_page *page, uint64_t address, char out[ND_CRASH_SYMBOL],
-                     const char **object, uint64_t *offset);
+/* Where an instruction is. */
+struct nd_crash_place {
+    char symbol[128];   /* "nat_process+0x1c"; "": no symbol is known */
+    char source[192];   /* "nfs/nat/nat.c:123"; "": there is no debug information */
+    const char *object; /* the file; "?": none */
+    uint64_t offset;    /* in that file; without a file the address */
+};
+/* Files that are open for look-ups: owned by who began it, and ended by that one. What is in more than
+ * ND_CRASH_OBJECTS of them has no names. */
+#define ND_CRASH_OBJECTS 24u
+struct nd_crash_symbols {
+    struct Dwfl *dwfl; /* NULL: no memory; then nothing has a name */
+    struct Dwfl_Module *object[ND_CRASH_OBJECTS];
+    char path[ND_CRASH_OBJECTS][ND_CRASH_PATH];
+    unsigned count;
+};
+void nd_crash_symbols_begin(struct nd_crash_symbols *symbols);
+void nd_crash_symbols_end(struct nd_crash_symbols *symbols);
+/* An instruction of this program or of a module. Of a module that the node has loaded since the reporter was
+ * forked `page` says where it lies; `out->object` may point there. */
+void nd_crash_symbol(struct nd_crash_symbols *symbols, const struct nd_crash_page *page, uint64_t address,
+                     struct nd_crash_place *out);
 /* Of this program, in hex; "": it has none. */
 const char *nd_crash_build_id(char out[64]);
 

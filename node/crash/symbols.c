@@ -1,53 +1,79 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which function an instruction is in. The reporter was forked from the node when the modules of its first
- * chain were loaded, so their addresses mean the same in both; of others the page says where they lie. dladdr
- * knows exported names alone; an NF's functions are static, so the symbol table of the object's file is
- * looked through as well, if it has not been stripped.
+ * Which function and line of the source an instruction is of, by libdwfl (elfutils). The reporter was forked
+ * from the node when the modules of its first chain were loaded, so their addresses mean the same in both; of
+ * others the page says where they lie. An NF's functions are static, so the symbol table of the object's file
+ * is needed, and for lines its debug information, or that below /usr/lib/debug which has its build ID.
+ * Nothing is asked of a network.
  */
 #define _GNU_SOURCE /* dladdr, dl_iterate_phdr */
-#include "node/base/elf_file.h"
 #include "node/crash/reporter.h"
 
 #include <dlfcn.h>
+#include <elfutils/libdwfl.h>
 #include <link.h>
 #include <string.h>
 
-/* The name of the function in `table` that has the instruction at `offset` from where the object begins. */
-static bool search_table(const struct nd_elf_file *file, const Elf64_Shdr *table, uint64_t offset,
-                         char out[ND_CRASH_SYMBOL])
+static const Dwfl_Callbacks callbacks = {
+    .find_elf = dwfl_build_id_find_elf,
+    .find_debuginfo = dwfl_build_id_find_debuginfo,
+    .section_address = dwfl_offline_section_address,
+};
+
+void nd_crash_symbols_begin(struct nd_crash_symbols *symbols)
 {
-    size_t count;
-    const Elf64_Sym *symbols = nd_elf_file_table(file, table, sizeof(*symbols), &count);
-
-    for (size_t i = 0; i < count; i++) {
-        const Elf64_Sym *s = &symbols[i];
-
-        if (ELF64_ST_TYPE(s->st_info) != STT_FUNC || offset < s->st_value ||
-            offset - s->st_value >= s->st_size)
-            continue;
-        snprintf(out, ND_CRASH_SYMBOL, "%.100s+0x%lx", nd_elf_file_text(file, table->sh_link, s->st_name),
-                 offset - s->st_value);
-        return true;
-    }
-    return false;
+    *symbols = (struct nd_crash_symbols){.dwfl = dwfl_begin(&callbacks)};
 }
 
-static void search_file(const char *path, uint64_t offset, char out[ND_CRASH_SYMBOL])
+void nd_crash_symbols_end(struct nd_crash_symbols *symbols)
 {
-    struct nd_elf_file file;
+    dwfl_end(symbols->dwfl);
+}
 
-    if (!nd_elf_file_open(&file, path))
+/* The object's file as libdwfl knows it; a file is opened once. NULL: it is no such file, or is gone. */
+static Dwfl_Module *open_object(struct nd_crash_symbols *symbols, const char *path)
+{
+    if (!symbols->dwfl)
+        return NULL;
+    for (unsigned i = 0; i < symbols->count; i++)
+        if (strcmp(symbols->path[i], path) == 0)
+            return symbols->object[i];
+    if (symbols->count == ND_CRASH_OBJECTS || strlen(path) >= sizeof(symbols->path[0]))
+        return NULL;
+    strcpy(symbols->path[symbols->count], path);
+    dwfl_report_begin_add(symbols->dwfl);
+    symbols->object[symbols->count] = dwfl_report_offline(symbols->dwfl, path, path, -1);
+    dwfl_report_end(symbols->dwfl, NULL, NULL);
+    return symbols->object[symbols->count++];
+}
+
+static void search_file(struct nd_crash_symbols *symbols, const char *path, uint64_t offset,
+                        struct nd_crash_place *out)
+{
+    Dwfl_Module *object = open_object(symbols, path);
+    GElf_Addr begins = 0, into = 0, at;
+    const char *name, *source;
+    Dwfl_Line *line;
+    GElf_Sym symbol;
+    int number = 0;
+
+    if (!object)
         return;
-    for (unsigned i = 0; i < file.head->e_shnum; i++)
-        if (file.sections[i].sh_type == SHT_SYMTAB && search_table(&file, &file.sections[i], offset, out))
-            break;
-    nd_elf_file_close(&file);
+    dwfl_module_info(object, NULL, &begins, NULL, NULL, NULL, NULL, NULL);
+    at = begins + offset;
+    name = dwfl_module_addrinfo(object, at, &into, &symbol, NULL, NULL, NULL);
+    if (!name || GELF_ST_TYPE(symbol.st_info) != STT_FUNC || into >= symbol.st_size)
+        return;
+    snprintf(out->symbol, sizeof(out->symbol), "%.100s+0x%lx", name, into);
+    line = dwfl_module_getsrc(object, at);
+    source = line ? dwfl_lineinfo(line, NULL, &number, NULL, NULL, NULL) : NULL;
+    if (source)
+        snprintf(out->source, sizeof(out->source), "%.180s:%d", source, number);
 }
 
 /* False: it is in no module that was loaded later. */
-static bool search_modules(const struct nd_crash_page *page, uint64_t address, char out[ND_CRASH_SYMBOL],
-                           const char **object, uint64_t *offset)
+static bool search_modules(struct nd_crash_symbols *symbols, const struct nd_crash_page *page,
+                           uint64_t address, struct nd_crash_place *out)
 {
     uint32_t n = atomic_load_explicit(&page->modules, memory_order_acquire);
 
@@ -56,35 +82,33 @@ static bool search_modules(const struct nd_crash_page *page, uint64_t address, c
 
         if (address - m->base >= m->size || !memchr(m->path, 0, sizeof(m->path)))
             continue;
-        *object = m->path;
-        *offset = address - m->base;
-        search_file(m->path, *offset, out);
+        out->object = m->path;
+        out->offset = address - m->base;
+        search_file(symbols, m->path, out->offset, out);
         return true;
     }
     return false;
 }
 
-void nd_crash_symbol(const struct nd_crash_page *page, uint64_t address, char out[ND_CRASH_SYMBOL],
-                     const char **object, uint64_t *offset)
+void nd_crash_symbol(struct nd_crash_symbols *symbols, const struct nd_crash_page *page, uint64_t address,
+                     struct nd_crash_place *out)
 {
     const struct link_map *map = NULL;
     Dl_info info;
 
-    out[0] = '\0';
-    *object = "?";
-    *offset = address;
-    if (search_modules(page, address, out, object, offset))
+    *out = (struct nd_crash_place){.object = "?", .offset = address};
+    if (search_modules(symbols, page, address, out))
         return;
     if (!dladdr1((const void *)(uintptr_t)address, &info, (void **)(uintptr_t)&map, RTLD_DL_LINKMAP))
         return;
     bool own = !map || !map->l_name[0];
 
-    *object = info.dli_fname;
-    *offset = address - (map ? map->l_addr : (uint64_t)(uintptr_t)info.dli_fbase);
+    out->object = info.dli_fname;
+    out->offset = address - (map ? map->l_addr : (uint64_t)(uintptr_t)info.dli_fbase);
     /* The program may have been replaced where it lies; the process still has its own. */
-    search_file(own ? "/proc/self/exe" : info.dli_fname, *offset, out);
-    if (!out[0] && info.dli_sname)
-        snprintf(out, ND_CRASH_SYMBOL, "%.100s+0x%lx", info.dli_sname,
+    search_file(symbols, own ? "/proc/self/exe" : info.dli_fname, out->offset, out);
+    if (!out->symbol[0] && info.dli_sname)
+        snprintf(out->symbol, sizeof(out->symbol), "%.100s+0x%lx", info.dli_sname,
                  address - (uint64_t)(uintptr_t)info.dli_saddr);
 }
 

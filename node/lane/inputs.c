@@ -167,12 +167,16 @@ void nd_waiting_free(struct nd_waiting *waiting)
     *waiting = (struct nd_waiting){.room = 0};
 }
 
-static bool put_waiting(struct nd_waiting *waiting, const struct nd_frame *frame)
+static void put_waiting(struct nd_lane *lane, const struct nd_frame *frame)
 {
-    if (waiting->count == waiting->room)
-        return false;
+    struct nd_waiting *waiting = &lane->waiting;
+
+    if (waiting->count == waiting->room) {
+        lane->io->drop(lane->io->ctx, frame->owner);
+        FT_COUNT(lane->words, waiting_full, 1);
+        return;
+    }
     waiting->frames[(waiting->first + waiting->count++) % waiting->room] = *frame;
-    return true;
 }
 
 bool nd_waiting_take(struct nd_waiting *waiting, struct nd_frame *out)
@@ -183,6 +187,25 @@ bool nd_waiting_take(struct nd_waiting *waiting, struct nd_frame *out)
     waiting->first = (waiting->first + 1) % waiting->room;
     waiting->count--;
     return true;
+}
+
+void nd_lane_put_back(struct nd_lane *lane, uint32_t from)
+{
+    struct nd_waiting *waiting = &lane->waiting;
+
+    while (lane->burst.n > from) {
+        const struct nf_packet *p = &lane->burst.packets[--lane->burst.n];
+
+        if (waiting->count == waiting->room) {
+            lane->io->drop(lane->io->ctx, p->owner);
+            FT_COUNT(lane->words, waiting_full, 1);
+            continue;
+        }
+        waiting->first = (waiting->first + waiting->room - 1) % waiting->room;
+        waiting->frames[waiting->first] =
+            (struct nd_frame){.data = p->data, .len = p->len, .port = p->in_port, .owner = p->owner};
+        waiting->count++;
+    }
 }
 
 void nd_lane_listen(struct nd_lane *lane)
@@ -199,6 +222,62 @@ void nd_lane_listen(struct nd_lane *lane)
         }
     }
 }
+
+/* ---- fragments ----------------------------------------------------------------------------------- */
+
+/*
+ * The frame `f`, which may be a fragment, and those that it sets free: what goes on now, in order. Not with
+ * several lanes, whose frames have been dealt out by now; and a lane that drains lets nothing wait.
+ */
+static void look_at_fragment(struct nd_lane *lane, const struct nd_frame *f, struct nd_fragments_out *out)
+{
+    struct nf_packet p = {.data = f->data, .len = f->len, .have = f->len, .in_port = f->port};
+
+    out->frames[0] = *f;
+    out->n = 1;
+    if (lane->group->lanes > 1 || nd_lane_draining(lane))
+        return;
+    nf_packet_parse(&p);
+    if (!(p.flags & NF_P_FRAGMENT))
+        return;
+    nd_fragments_take(&lane->fragments, f, &p, lane->now, out);
+    FT_COUNT(lane->words, fragments_without_first, out->without_first);
+}
+
+/* True: *f goes on now, or what has taken its place; what goes on behind it waits for room. */
+static __attribute__((noinline)) bool take_fragment(struct nd_lane *lane, struct nd_frame *f)
+{
+    struct nd_fragments_out out;
+
+    look_at_fragment(lane, f, &out);
+    for (uint32_t i = 1; i < out.n; i++)
+        put_waiting(lane, &out.frames[i]);
+    *f = out.frames[0];
+    return out.n;
+}
+
+static void fragment_waits(struct nd_lane *lane, const struct nd_frame *f)
+{
+    struct nd_fragments_out out;
+
+    look_at_fragment(lane, f, &out);
+    for (uint32_t i = 0; i < out.n; i++)
+        put_waiting(lane, &out.frames[i]);
+}
+
+/* Those go on whose time is over. */
+static void end_fragments(struct nd_lane *lane)
+{
+    uint64_t now = nd_lane_draining(lane) ? FT_ALL : lane->now;
+    struct nd_frame f;
+
+    while (ft_unlikely(nd_fragments_over(&lane->fragments, now, &f))) {
+        FT_COUNT(lane->words, fragments_without_first, 1);
+        put_waiting(lane, &f);
+    }
+}
+
+/* ---- receiving ----------------------------------------------------------------------------------- */
 
 /* In SOLO the lease has no end; a gate that is shut has none that runs. */
 static bool may_release(const struct nd_lane *lane)
@@ -218,12 +297,12 @@ bool nd_lane_receive_to_wait(struct nd_lane *lane)
         uint32_t n = io->receive(io->ctx, lane->index, device, in, NF_BURST_MAX);
 
         for (uint32_t i = 0; i < n; i++) {
-            if (takes_frame(lane, &in[i], lane->config->chain.l3)) {
+            if (takes_frame(lane, &in[i], lane->config->chain.l3))
                 io->drop(io->ctx, in[i].owner);
-            } else if (!put_waiting(&lane->waiting, &in[i])) {
-                io->drop(io->ctx, in[i].owner);
-                FT_COUNT(lane->words, waiting_full, 1);
-            }
+            else if (!nd_frame_is_usual(&in[i]) && nd_fragment_is_possible(&in[i]))
+                fragment_waits(lane, &in[i]);
+            else
+                put_waiting(lane, &in[i]);
         }
         any |= n > 0;
     }
@@ -248,14 +327,26 @@ static void add_packet(struct nd_lane *lane, const struct nd_frame *f)
     fill_packet(&lane->burst.packets[lane->burst.n++], f, lane->io);
 }
 
-static void add_frames(struct nd_lane *lane, const struct nd_frame in[], uint32_t n)
+/* False: it is no input, or a fragment that waits. */
+static __attribute__((noinline)) bool take_unusual(struct nd_lane *lane, struct nd_frame *f)
+{
+    if (takes_frame(lane, f, lane->config->chain.l3)) {
+        lane->io->drop(lane->io->ctx, f->owner);
+        return false;
+    }
+    return !nd_fragment_is_possible(f) || take_fragment(lane, f);
+}
+
+static void add_frames(struct nd_lane *lane, struct nd_frame in[], uint32_t n)
 {
     const struct nf_l3_config *l3 = lane->config->chain.l3;
     struct nf_packet *p = &lane->burst.packets[lane->burst.n];
     const struct nd_io *io = lane->io;
 
-    for (const struct nd_frame *f = in; f < in + n; f++) {
-        if (ft_unlikely(takes_frame(lane, f, l3)))
+    for (struct nd_frame *f = in; f < in + n; f++) {
+        if (ft_unlikely(!nd_frame_is_usual(f)) && !take_unusual(lane, f))
+            continue;
+        if (ft_unlikely(take_claim(lane, f, l3)))
             io->drop(io->ctx, f->owner);
         else
             fill_packet(p++, f, io);
@@ -263,15 +354,22 @@ static void add_frames(struct nd_lane *lane, const struct nd_frame in[], uint32_
     lane->burst.n = (uint32_t)(p - lane->burst.packets);
 }
 
-void nd_lane_receive(struct nd_lane *lane)
+static void add_waiting(struct nd_lane *lane)
 {
-    struct nd_frame in[NF_BURST_MAX], first;
-    unsigned devices = lane->io->devices;
-    bool more = true;
+    struct nd_frame first;
 
     while (lane->burst.n < NF_BURST_MAX && nd_waiting_take(&lane->waiting, &first))
         add_packet(lane, &first);
+}
 
+void nd_lane_receive(struct nd_lane *lane)
+{
+    struct nd_frame in[NF_BURST_MAX];
+    unsigned devices = lane->io->devices;
+    bool more = true;
+
+    end_fragments(lane);
+    add_waiting(lane);
     /* The first device may not starve the second when both are busy; when the others have little, it is asked
      * once more. */
     for (unsigned k = 0; k <= devices && lane->burst.n < NF_BURST_MAX; k++) {
@@ -286,6 +384,7 @@ void nd_lane_receive(struct nd_lane *lane)
         if (k + 1 == devices && !more)
             break;
     }
+    add_waiting(lane);
     lane->burst.next_device++;
 }
 

@@ -18,6 +18,7 @@
 #include "logger/recorder/recorder.h"
 #include "logger/delta.h"
 #include "node/config/config.h"
+#include "node/lane/fragments.h"
 #include "node/lane/gateway.h"
 #include "node/lane/group.h"
 #include "node/lane/guardian.h"
@@ -57,6 +58,13 @@ struct nd_port_heard {
     _Atomic uint64_t faults;    /* of the peer's ports, a byte each, as in struct ft_datagram */
 };
 
+/* A change of the chain that the next burst begins with that this node makes as primary: what its predecessor
+ * died of asks for it. Written by the replicator's thread before it takes over. */
+struct nd_remedy {
+    _Atomic uint32_t serial; /* 0: none yet */
+    char text[64];           /* as nf_chain_command takes it */
+};
+
 /* What a lane is given beside its config and its region, before nd_lane_make; nothing of it changes later. */
 struct nd_lane_setup {
     struct nd_guardian *guardian;     /* NULL: nobody watches the lane's thread */
@@ -64,6 +72,7 @@ struct nd_lane_setup {
     struct nf_trace *trace;           /* the main thread's, one for all lanes; NULL: there is none */
     struct nf_mark *mark;             /* what its chain is at; NULL: nobody looks */
     struct nd_quarantine *quarantine; /* frames that are dropped; NULL: there never are any */
+    const struct nd_remedy *remedy;   /* NULL: there never is one */
     struct nd_redis *redis;           /* where the chain keeps its state; NULL: in the region */
     struct lg_recorder *recorder;     /* the flight recorder; NULL: there is none */
     uint64_t seed;                    /* of a state that is made anew */
@@ -86,6 +95,8 @@ struct nd_lane_setup {
  * before it would go SOLO. So while it has no room and may not release, it goes on receiving: heartbeats and
  * claims are taken, the rest waits here, in order, and is worked on before anything else once there is room.
  * When this is full, too, what comes is dropped and counted (`waiting_full`), as a port's queue would do.
+ *
+ * Fragments that have waited for their first one (struct nd_fragments) come by here as well.
  */
 struct nd_waiting {
     struct nd_frame *frames; /* [room], used as a ring, from `first` on */
@@ -113,6 +124,9 @@ struct nd_lane {
     struct lg_replayed replayed;
     bool by_seq;        /* records hold sequence numbers instead of inputs: the input keeper has those */
     bool whole_capture; /* records hold whole packets: some NF reads payload, or capture: full */
+
+    uint32_t
+        remedied; /* serial number of the last remedy that it has applied, or that came before its state */
 
     uint64_t now;         /* read once a turn */
     uint64_t before;      /* what `now` was in the turn before, in which the ports were looked at as well */
@@ -186,6 +200,7 @@ struct nd_lane {
         uint16_t next_device; /* that is asked first, modulo their number */
         uint8_t *frames; /* replay from an input keeper: NF_BURST_MAX of io->frame_max bytes; else NULL */
     } burst;
+    struct nd_fragments fragments; /* with one lane: that came before their first one (inputs.c) */
 };
 
 /* The lane is live until its ports have been empty for a while. */
@@ -282,6 +297,9 @@ int nd_waiting_make(struct nd_waiting *waiting, uint32_t buffers);
 void nd_waiting_free(struct nd_waiting *waiting);
 /* The oldest frame that waits. False: none does. */
 bool nd_waiting_take(struct nd_waiting *waiting, struct nd_frame *out);
+/* Takes the packets of the burst from `from` on out of it: they wait in front of all others, for the next
+ * one. What finds no room is dropped, and counted. */
+void nd_lane_put_back(struct nd_lane *lane, uint32_t from);
 void nd_lane_receive(struct nd_lane *lane); /* adds to burst.packets, up to a burst */
 /* From an input keeper: a whole burst, with its time. False: none is there. */
 bool nd_lane_receive_burst(struct nd_lane *lane, uint64_t *time);

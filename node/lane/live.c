@@ -5,6 +5,7 @@
  * released (outputs.c). The burst's time is the turn's reading of the clock, or an input keeper's.
  */
 #include "node/lane/lane.h"
+#include "ftcore/base/event_log.h"
 #include "ftcore/region/audit.h"
 #include "nflib/net/bytes.h"
 #include "nflib/net/icmpv6.h"
@@ -67,10 +68,17 @@ static bool has_room(struct nd_lane *lane, const struct nd_burst_needs *needs)
     return true;
 }
 
-static const char *take_command(struct nd_lane *lane)
+/* First what the node before this one died of asks for, then what an operator does: *asked. */
+static const char *take_command(struct nd_lane *lane, bool *asked)
 {
     struct nd_question *q = lane->setup.question;
+    uint32_t serial = lane->setup.remedy ? atomic_load(&lane->setup.remedy->serial) : lane->remedied;
 
+    if (ft_unlikely(serial != lane->remedied)) {
+        lane->remedied = serial;
+        return lane->setup.remedy->text;
+    }
+    *asked = true;
     if (atomic_load_explicit(&q->asked, memory_order_acquire) != ND_ASK_COMMAND || q->lane != lane->index)
         return NULL;
     return nd_lane_claim_question(lane, ND_ASK_COMMAND) ? q->text : NULL;
@@ -219,39 +227,57 @@ static void complete_record(struct nd_lane *lane, const struct nd_burst_needs *n
     }
 }
 
-/* Frames that the node before this one crashed on; apart, since there hardly ever are any. */
-static __attribute__((noinline, cold)) void drop_quarantined(struct nd_lane *lane)
+/*
+ * Frames that the node before this one crashed on; apart, since there hardly ever are any. A suspect is left
+ * alone in the burst, and what came behind it waits for the next one: `*judged` has its bits, else 0. So no
+ * frame passes another of its port.
+ */
+static __attribute__((noinline, cold)) void keep_quarantine(struct nd_lane *lane, uint32_t *judged)
 {
-    uint32_t left = 0;
+    uint32_t left = 0, bits;
 
     for (uint32_t i = 0; i < lane->burst.n; i++) {
         struct nf_packet *p = &lane->burst.packets[i];
         uint32_t take = p->len;
+        enum nd_quarantine_frame how;
 
         if (!lane->whole_capture) {
             nf_packet_parse(p);
             take = nf_packet_header_bytes(p);
         }
-        if (nd_quarantine_takes(lane->setup.quarantine, p->data, take, p->len, p->in_port)) {
+        how = nd_quarantine_look(lane->setup.quarantine, p->data, take, p->len, p->in_port, &bits);
+        p->parsed = 0;
+        if (how == ND_QUARANTINE_DROPS || (how == ND_QUARANTINE_JUDGES && lane->io->burst)) {
+            /* an input keeper has cut the burst, and nothing of it can wait */
             lane->io->drop(lane->io->ctx, p->owner);
             FT_COUNT(lane->words, quarantined, 1);
-        } else {
-            p->parsed = 0;
-            lane->burst.packets[left++] = *p;
+            continue;
         }
+        if (how == ND_QUARANTINE_JUDGES) {
+            nd_lane_put_back(lane, left ? i : i + 1);
+            if (!left) {
+                lane->burst.packets[left++] = *p;
+                *judged = bits;
+            }
+            break;
+        }
+        lane->burst.packets[left++] = *p;
     }
     lane->burst.n = left;
 }
 
+/* `command`: NULL, none; an operator's if it was `asked`, who gets the answer. */
 static void run_burst(struct nd_lane *lane, const struct nd_burst_needs *needs, uint64_t time,
-                      const char *command)
+                      const char *command, bool asked)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
     struct nd_question *q = lane->setup.question;
     uint64_t burst = state->burst + 1, seq = state->seq, number = state->outputs, access = state->access;
+    struct ft_fault fault = {""};
+    uint32_t judged = 0;
 
     if (ft_unlikely(lane->setup.quarantine && nd_quarantine_on(lane->setup.quarantine)))
-        drop_quarantined(lane);
+        keep_quarantine(lane, &judged);
     if (needs->record)
         capture_burst(lane, burst, time, true);
     else if (needs->stream == ND_STREAM_DELTAS && lane->setup.mark)
@@ -259,12 +285,24 @@ static void run_burst(struct nd_lane *lane, const struct nd_burst_needs *needs, 
     if (command) { /* a determinant: recorded, and on replay taken from the record */
         if (needs->record)
             lg_capture_determinant(&lane->capture, command, (uint32_t)strlen(command));
-        q->error = nf_chain_command(lane->chain, command, (uint32_t)strlen(command), time, &q->fault);
+        int error = nf_chain_command(lane->chain, command, (uint32_t)strlen(command), time, &fault);
+
+        if (asked) {
+            q->error = error;
+            q->fault = fault;
+        } else if (error) {
+            ft_log_event(FT_LEVEL_ERROR, FT_SAYS_CRASH, "lane %u: %s: %s", lane->index, command, fault.text);
+        } else {
+            ft_log_event(FT_LEVEL_WARNING, FT_SAYS_CRASH, "lane %u: %s: done, since on_crash says so",
+                         lane->index, command);
+        }
     }
     if (ft_unlikely(lane->setup.trace && nf_trace_wanted(lane->setup.trace)))
         nf_chain_trace(lane->chain, lane->setup.trace, lane->index, lane->now);
     nf_chain_run(lane->chain, burst, time, lane->burst.packets, lane->burst.n);
     ft_audit_check(lane->region, lane->index);
+    if (ft_unlikely(judged != 0))
+        nd_quarantine_clear(lane->setup.quarantine, judged);
     if (needs->record)
         complete_record(lane, needs, burst, access);
     if (needs->stream != ND_STREAM_NONE)
@@ -291,16 +329,17 @@ static bool receive_and_run(struct nd_lane *lane, const struct nd_burst_needs *n
     const char *command;
     uint64_t time;
     uint32_t before = lane->burst.n;
+    bool asked = false;
 
     if (lane->io->burst) {
         if (!nd_lane_receive_burst(lane, &time))
             return false;
-        command = take_command(lane);
+        command = take_command(lane, &asked);
     } else {
         if (lane->burst.n == 0)
             lane->burst.since = lane->now;
         nd_lane_receive(lane);
-        command = take_command(lane);
+        command = take_command(lane, &asked);
         if (!command && waits_for_more(lane, needs)) {
             lane->turn.gathers = lane->burst.n == before;
             return true;
@@ -311,8 +350,8 @@ static bool receive_and_run(struct nd_lane *lane, const struct nd_burst_needs *n
     }
     if (lane->burst.n)
         lane->timers.quiet_since = lane->now;
-    run_burst(lane, needs, time, command);
-    if (command)
+    run_burst(lane, needs, time, command, asked);
+    if (command && asked)
         atomic_store_explicit(&lane->setup.question->asked, ND_ASK_NONE, memory_order_release);
     return true;
 }
@@ -339,7 +378,7 @@ static void consider_drained(struct nd_lane *lane, bool may_receive)
     if (!may_receive)
         lane->timers.quiet_since = lane->now;
     if (lane->now - lane->timers.quiet_since >= DRAIN_QUIET && ft_hold_count(&lane->hold) == 0 &&
-        lane->waiting.count == 0 && !nd_lane_unrecorded(lane) && !unfinished)
+        lane->waiting.count == 0 && lane->fragments.count == 0 && !nd_lane_unrecorded(lane) && !unfinished)
         FT_REPORT_SET(lane->words, done, lane->seen.order);
 }
 

@@ -233,6 +233,8 @@ void nd_lane_follow(struct nd_lane *lane, uint64_t order)
             nd_group_barrier(lane, become_other, is_other_wanted);
         break;
     case FT_LANE_REPLAY:
+        if (lane->setup.remedy)
+            lane->remedied = atomic_load(&lane->setup.remedy->serial);
         begin_replay(lane);
         break;
     case FT_LANE_LIVE:

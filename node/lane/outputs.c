@@ -227,7 +227,7 @@ void nd_lane_drop_held(struct nd_lane *lane)
     }
     drop_packets(lane); /* of a burst that is not run yet */
     lane->burst.n = 0;
-    while (nd_waiting_take(&lane->waiting, &waiting))
+    while (nd_waiting_take(&lane->waiting, &waiting) || nd_fragments_over(&lane->fragments, FT_ALL, &waiting))
         lane->io->drop(lane->io->ctx, waiting.owner);
     FT_NOTE(lane->words, held, 0);
 }

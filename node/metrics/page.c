@@ -28,6 +28,7 @@ struct metric {
     double unit;              /* that the number counts in; 0: 1 */
     const char *label;        /* NUMBER, LANE: as it is written; CHOICE, EACH: its name; NESTED: both names */
     const char *const *names; /* NULL at the end */
+    const char *absent;       /* NUMBER: what a gauge is without a number; NULL: it is left out */
 };
 
 const double nd_takeover_bounds[ND_TAKEOVER_BUCKETS] = {0.0005, 0.001, 0.0025, 0.005, 0.01,
@@ -54,9 +55,11 @@ static const struct metric table[] = {
     {"understudy_degradations_total", C, "Times that the node became DEGRADED", NUMBER, .path = "degradations"},
     {"understudy_solos_total", C, "Times that the node became SOLO", NUMBER, .path = "solos"},
     {"understudy_false_alarms_total", C, "Leases that ran out and came back", NUMBER, .path = "false_alarms"},
-    {"understudy_false_takeovers_total", C, "Takeovers from a primary that spoke again before detect_ms was over", NUMBER, .path = "false_takeovers"},
+    {"understudy_false_takeovers_total", C, "Takeovers because of silence from a primary that was alive", NUMBER, .path = "false_takeovers"},
     {"understudy_detection_seconds", G, "READY standby: a silence of the primary after which it takes over", NUMBER, .path = "detection.ms", .unit = MS},
     {"understudy_longest_silence_seconds", G, "READY standby: the longest silence of its primary in ten minutes", NUMBER, .path = "detection.longest_silence_ms", .unit = MS},
+    {"understudy_longest_stall_seconds", G, "The longest time in ten minutes that the replicator waited for its processor", NUMBER, .path = "damping.longest_stall_ms", .unit = MS},
+    {"understudy_detection_doubled", G, "How often the shortest silence that counts is doubled, for an hour after a takeover from a living primary", NUMBER, .path = "damping.doubled"},
     {"understudy_takeover_seconds", "histogram", "Takeovers and planned handovers to this node, from the decision to the end of the replay", BUCKETS, .path = "takeovers"},
     {"understudy_fenced_total", C, "Times that the node learned that another one had replaced it", NUMBER, .path = "fenced.count"},
     {"understudy_fenced_dropped_packets_total", C, "Outputs held when the node was replaced, dropped", NUMBER, .path = "fenced.dropped"},
@@ -75,7 +78,9 @@ static const struct metric table[] = {
     {WAITS, LANE, .path = "lag_full", .label = "reason=\"lag_full\""},
     {WAITS, LANE, .path = "lease_held", .label = "reason=\"lease_held\""},
     {"understudy_waiting_dropped_packets_total", C, "Frames dropped while the lane had no room and no lease", LANE, .path = "waiting_full"},
+    {"understudy_fragments_without_first_packets_total", C, "Later fragments that went on alone: their first one did not come in time, or too many waited", LANE, .path = "fragments_without_first"},
     {"understudy_quarantined_packets_total", C, "Frames dropped that the peer had crashed on", LANE, .path = "quarantined"},
+    {"understudy_bypassed_nfs", G, "NFs that packets pass by, since a node died of their state, or by an operator", NUMBER, .path = "bypassed_nfs"},
     {"understudy_tx_refused_total", C, "Times that a port did not take an output", LANE, .path = "tx_refused"},
     {"understudy_no_buffer_total", C, "Times that there was no packet buffer", LANE, .path = "no_buffer"},
     {"understudy_claims_total", C, "Frames from the chain's own MAC: another node claims the addresses", LANE, .path = "claims"},
@@ -115,7 +120,7 @@ static const struct metric table[] = {
     {"understudy_resyncs_total", C, "Resyncs that ended, by how", NUMBER, .path = "resync.failed", .label = "outcome=\"failed\""},
     {"understudy_resync_left_lines", G, "Lines of 64 bytes that the resync has still to send", NUMBER, .path = "resync.lines_left"},
     {"understudy_resync_snapshot_bytes_total", C, "Snapshots sent, before compression", NUMBER, .path = "resync.snapshot_bytes"},
-    {"understudy_verified_age_seconds", G, "How long ago all of the state was found equal; absent: not since the standby got it", NUMBER, .path = "verified.age_s"},
+    {"understudy_verified_age_seconds", G, "How long ago all of the state was found equal; +Inf: not since the standby got it", NUMBER, .path = "verified.age_s", .absent = "+Inf"},
     {"understudy_verified_slices_total", C, "Slices of the state compared, by outcome", NUMBER, .path = "verified.equal", .label = "outcome=\"equal\""},
     {"understudy_verified_slices_total", C, "Slices of the state compared, by outcome", NUMBER, .path = "verified.different", .label = "outcome=\"different\""},
     {"understudy_divergences_total", C, "Times that replay or a digest differed from the peer's", NUMBER, .path = "diverged.count"},
@@ -194,8 +199,11 @@ static bool is_left_out(const struct metric *m, const json_t *value)
 
 static void write_number(FILE *out, const struct metric *m, const json_t *value)
 {
-    if (is_left_out(m, value))
+    if (is_left_out(m, value)) {
+        if (m->absent)
+            fprintf(out, "%s %s\n", m->name, m->absent);
         return;
+    }
     fprintf(out, m->label ? "%s{%s}" : "%s", m->name, m->label);
     write_value(out, m, value);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Dealing frames out to lanes; see ports.h. */
 #include "node/ports/ports.h"
+#include "ftcore/base/check.h"
+#include "node/base/clock.h"
 
-#include <rte_jhash.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@ void nd_deal_close(struct nd_deal *deal)
 {
     for (unsigned d = 0; d < NF_PORTS_MAX; d++) {
         free(deal->device[d].datagrams);
+        free(deal->device[d].fragments); /* buffers go with their pool */
         for (unsigned l = 0; l < FT_LANES_MAX; l++)
             rte_ring_free(deal->device[d].ring[l]);
     }
@@ -27,7 +29,8 @@ int nd_deal_open(struct nd_deal *deal, unsigned number, struct ft_fault *fault)
     rte_spinlock_init(&device->receiving);
     rte_spinlock_init(&device->sending);
     device->datagrams = calloc(deal->lanes, sizeof(*device->datagrams));
-    if (!device->datagrams)
+    device->fragments = calloc(deal->lanes, sizeof(*device->fragments));
+    if (!device->datagrams || !device->fragments)
         return ft_fail(fault, FT_ENOMEM, "no memory for the datagrams of %u lanes", deal->lanes);
     for (unsigned l = 0; l < deal->lanes; l++) {
         char name[32];
@@ -58,54 +61,15 @@ static bool may_ask(const struct nd_deal *deal, unsigned poller)
     return deal->lane && nd_lane_is_live(&deal->lane[poller]);
 }
 
-/* What fragments of a datagram have in common; nobody else's, most often. */
-static uint64_t hash_datagram(const struct nf_packet *p)
+/* Of the frame `p`, which is parsed unless lane 0 gets it as a claim. */
+static unsigned lane_of(const struct nd_deal *deal, unsigned poller, struct nf_packet *p,
+                        struct nf_datagrams *datagrams)
 {
-    uint32_t common[10] = {p->saddr, p->daddr, p->frag_id, p->proto, p->in_port};
-
-    if (p->flags & NF_P_IPV6_READ) {
-        memcpy(common, nf_packet_ipv6_addresses(p), 32);
-        memcpy(&common[8], p->data + p->l4 - 4, 4); /* the identification, in the fragment header */
-        common[9] = p->in_port;
-    }
-    return (uint64_t)rte_jhash_32b(common, 10, 0) << 32 | rte_jhash_32b(common, 10, 1);
-}
-
-/* Of a fragment: `lane` is its first one's, where that was seen. `owned`: an NF has said it. */
-static unsigned follow_datagram(struct nd_datagrams *datagrams, const struct nf_packet *p, unsigned lane,
-                                bool owned)
-{
-    uint64_t hash = hash_datagram(p) | 1; /* 0: nobody's place */
-    unsigned at = (unsigned)(hash >> 32) % ND_DATAGRAMS;
-
-    if (!(p->flags & NF_P_LATER) && owned) {
-        datagrams->seen[at].hash = hash;
-        datagrams->seen[at].lane = lane;
-    }
-    return datagrams->seen[at].hash == hash ? (unsigned)datagrams->seen[at].lane : lane;
-}
-
-static unsigned lane_of(const struct nd_deal *deal, unsigned poller, unsigned port, const uint8_t *frame,
-                        uint32_t len, struct nd_datagrams *datagrams)
-{
-    struct nf_packet p = {.data = (uint8_t *)(uintptr_t)frame,
-                          .len = len,
-                          .have = len,
-                          .in_port = (uint8_t)port,
-                          .side = deal->side[port]};
-    unsigned lane = 0;
-    bool owned;
-
     /* Claims of the chain's addresses are lane 0's to answer. */
-    if (deal->l3 && len >= 14 && memcmp(frame + 6, deal->l3->port[port].mac, 6) == 0)
+    if (deal->l3 && p->len >= 14 && memcmp(p->data + 6, deal->l3->port[p->in_port].mac, 6) == 0)
         return 0;
-    owned =
-        may_ask(deal, poller) && nf_chain_owner(deal->lane[poller].chain, &p, &lane) && lane < deal->lanes;
-    if (!owned) {
-        nf_packet_parse(&p);
-        lane = nf_lane_of(&p, deal->scope, deal->lanes);
-    }
-    return p.flags & NF_P_FRAGMENT ? follow_datagram(datagrams, &p, lane, owned) : lane;
+    return nf_chain_lane(may_ask(deal, poller) ? deal->lane[poller].chain : NULL, p, deal->scope, deal->lanes,
+                         datagrams);
 }
 
 static void deal_to(struct nd_deal *deal, unsigned device, unsigned lane, struct rte_mbuf *m)
@@ -128,22 +92,100 @@ static void deal_to_all(struct nd_deal *deal, unsigned device, struct rte_mbuf *
     deal_to(deal, device, 0, m);
 }
 
+static struct nf_packet packet_of(const struct nd_deal *deal, const struct rte_mbuf *m)
+{
+    uint32_t len = rte_pktmbuf_data_len(m);
+
+    return (struct nf_packet){.data = rte_pktmbuf_mtod(m, uint8_t *),
+                              .len = len,
+                              .have = len,
+                              .in_port = (uint8_t)m->port,
+                              .side = deal->side[m->port]};
+}
+
+/* A receive queue, and whose turn it is to poll it. */
+struct polling {
+    struct nd_deal *deal;
+    unsigned poller, device;
+    uint16_t queue;
+    struct nd_fragments *fragments;
+};
+
+static struct nf_datagrams *datagrams_of(const struct polling *q)
+{
+    return &q->deal->device[q->device].datagrams[q->queue];
+}
+
+/* Of a fragment that waited: its first one has been dealt out before it, if it came. */
+static void deal_fragment(const struct polling *q, struct rte_mbuf *m)
+{
+    struct nf_packet p = packet_of(q->deal, m);
+
+    deal_to(q->deal, q->device, lane_of(q->deal, q->poller, &p, datagrams_of(q)), m);
+}
+
+static void count_without_first(const struct polling *q, uint64_t n)
+{
+    if (n && q->deal->lane)
+        FT_COUNT(q->deal->lane[q->poller].words, fragments_without_first, n);
+}
+
+/* Only while live fragments wait: who drains or listens has all frames at once. */
+static bool may_wait(const struct polling *q)
+{
+    return may_ask(q->deal, q->poller) && !nd_lane_draining(&q->deal->lane[q->poller]);
+}
+
+/* `p`: of the frame, which would go to this lane if it were no fragment. */
+static void take_fragment(const struct polling *q, struct rte_mbuf *m, const struct nf_packet *p,
+                          unsigned lane)
+{
+    const struct nd_frame frame = {.data = p->data, .len = p->len, .port = p->in_port, .owner = m};
+    struct nd_fragments_out out;
+
+    nd_fragments_take(q->fragments, &frame, p, nd_now(), &out);
+    count_without_first(q, out.without_first);
+    for (uint32_t i = 0; i < out.n; i++) {
+        if (out.frames[i].owner == m)
+            deal_to(q->deal, q->device, lane, m);
+        else
+            deal_fragment(q, out.frames[i].owner);
+    }
+}
+
+static void end_fragments(const struct polling *q)
+{
+    uint64_t now = may_wait(q) ? nd_now() : UINT64_MAX;
+    struct nd_frame frame;
+
+    while (nd_fragments_over(q->fragments, now, &frame)) {
+        count_without_first(q, 1);
+        deal_fragment(q, frame.owner);
+    }
+}
+
 static void poll_device(struct nd_deal *deal, unsigned poller, unsigned device, uint16_t queue)
 {
+    const struct polling q = {deal, poller, device, queue, &deal->device[device].fragments[queue]};
     struct rte_mbuf *in[POLL];
     uint32_t n = rte_eth_rx_burst(deal->device[device].id, queue, in, POLL);
 
-    struct nd_datagrams *datagrams = &deal->device[device].datagrams[queue];
-
     n = nd_trunk_receive(deal, device, in, n);
+    if (ft_unlikely(q.fragments->count))
+        end_fragments(&q);
     for (uint32_t i = 0; i < n; i++) {
-        const uint8_t *frame = rte_pktmbuf_mtod(in[i], const uint8_t *);
-        uint32_t len = rte_pktmbuf_data_len(in[i]);
+        struct nf_packet p = packet_of(deal, in[i]);
+        unsigned lane;
 
-        if (is_neighbours_answer(frame, len))
+        if (is_neighbours_answer(p.data, p.len)) {
             deal_to_all(deal, device, in[i]);
+            continue;
+        }
+        lane = lane_of(deal, poller, &p, datagrams_of(&q));
+        if (ft_unlikely(p.flags & NF_P_FRAGMENT) && may_wait(&q))
+            take_fragment(&q, in[i], &p, lane);
         else
-            deal_to(deal, device, lane_of(deal, poller, in[i]->port, frame, len, datagrams), in[i]);
+            deal_to(deal, device, lane, in[i]);
     }
 }
 

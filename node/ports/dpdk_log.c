@@ -70,6 +70,9 @@ static bool tells_reason(const char *line)
     static const char *const signs[] = {"annot",   "ould not",       "ailed",  "nvalid",      "rror",
                                         "No such", "not compatible", "o free", "nrecognized", "nknown"};
 
+    /* libbpf's notice on sections that it does not need, of every program that is loaded. */
+    if (strstr(line, "elf: skipping"))
+        return false;
     for (unsigned i = 0; i < sizeof(signs) / sizeof(signs[0]); i++)
         if (strstr(line, signs[i]))
             return true;

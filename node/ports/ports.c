@@ -15,10 +15,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#define RX_RING  1024
-#define TX_RING  1024
-#define SPARE    128u /* of a buffer for large frames: af_packet asks for more than a frame's bytes */
-#define RETA_MAX RTE_ETH_RSS_RETA_SIZE_512
+#define RX_RING    1024
+#define TX_RING    1024
+#define POOL_CACHE 256  /* of a lane */
+#define XDP_RING   2048 /* of both: as many buffers as the driver gives the kernel to fill */
+#define SPARE      128u /* of a buffer for large frames: af_packet asks for more than a frame's bytes */
+#define XDP        "net_af_xdp" /* and a number */
+#define RETA_MAX   RTE_ETH_RSS_RETA_SIZE_512
 static uint8_t flow_key[64]; /* borrowed by DPDK while a port is configured */
 
 static bool is_pci(const char *devargs)
@@ -35,6 +38,15 @@ bool nd_ports_physical(const struct nd_node *node)
 
     for (unsigned i = 0; i < NF_PORTS_MAX; i++)
         any |= is_pci(node->port[i]);
+    return any;
+}
+
+bool nd_ports_xdp(const struct nd_node *node)
+{
+    bool any = false;
+
+    for (unsigned i = 0; i < NF_PORTS_MAX; i++)
+        any |= strncmp(node->port[i], XDP, sizeof(XDP) - 1) == 0;
     return any;
 }
 
@@ -136,6 +148,8 @@ static int start_device(struct nd_ports *ports, struct nd_device *device)
         return error;
     uint16_t txq = info.max_tx_queues >= lanes ? lanes : 1, rxq = can_scale(&info, lanes, kinds) ? lanes : 1;
 
+    if (strcmp(info.driver_name, XDP) == 0)
+        rx = tx = XDP_RING;
     conf.rxmode.mtu = plain.rxmode.mtu = mtu_of(ports, device, &info);
     if (rxq > 1)
         enable_rss(&conf, &info, kinds);
@@ -329,6 +343,30 @@ static void drop_mbuf(void *ctx, void *owner)
     rte_pktmbuf_free(owner);
 }
 
+/*
+ * The af_xdp driver gives the kernel all buffers as one piece of memory, and takes them to lie in it one
+ * behind the other. DPDK lays none across a page's end unless it is told that no device reads it by physical
+ * addresses; with small pages a third of that piece would be holes, and buffers beyond its end lost one after
+ * the other.
+ */
+static struct rte_mempool *make_dense_pool(unsigned n, uint16_t room)
+{
+    struct rte_pktmbuf_pool_private own = {.mbuf_data_room_size = room};
+    struct rte_mempool *pool =
+        rte_mempool_create_empty("packets", n, (unsigned)sizeof(struct rte_mbuf) + room, POOL_CACHE,
+                                 sizeof(own), SOCKET_ID_ANY, RTE_MEMPOOL_F_NO_IOVA_CONTIG);
+
+    if (!pool)
+        return NULL;
+    rte_pktmbuf_pool_init(pool, &own);
+    if (rte_mempool_populate_default(pool) < 0 || pool->nb_mem_chunks != 1) {
+        rte_mempool_free(pool);
+        return NULL;
+    }
+    rte_mempool_obj_iter(pool, rte_pktmbuf_init, NULL);
+    return pool;
+}
+
 int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, unsigned n, struct ft_fault *fault)
 {
     const struct nd_node *node = &config->node[n];
@@ -336,6 +374,7 @@ int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, unsign
     uint32_t room;
 
     *ports = (struct nd_ports){.frame_max = config->chain.frame_max,
+                               .xdp = nd_ports_xdp(node),
                                .deal = {.lanes = config->chain.lanes, .l3 = config->chain.l3},
                                .io = {.ctx = ports,
                                       .buffers = node->mbufs / config->chain.lanes,
@@ -350,7 +389,9 @@ int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, unsign
         return error;
     room = ports->frame_max + (ports->frame_max > NF_FRAME_ROOM ? SPARE : 0) + RTE_PKTMBUF_HEADROOM;
     rte_log_set_global_level(RTE_LOG_WARNING);
-    ports->pool = rte_pktmbuf_pool_create("packets", node->mbufs, 256, 0, (uint16_t)room, SOCKET_ID_ANY);
+    ports->pool = ports->xdp ? make_dense_pool(node->mbufs, (uint16_t)room)
+                             : rte_pktmbuf_pool_create("packets", node->mbufs, POOL_CACHE, 0, (uint16_t)room,
+                                                       SOCKET_ID_ANY);
     if (!ports->pool)
         error = ft_fail(fault, FT_ENOMEM,
                         "node %s: no memory for %u packet buffers in %u MB; lower mbufs or raise memory_mb",
@@ -362,12 +403,27 @@ int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, unsign
     return error;
 }
 
-void nd_ports_close(struct nd_ports *ports)
+static int close_devices(void *arg)
 {
+    const struct nd_ports *ports = arg;
+
     for (unsigned i = 0; i < ports->io.devices; i++) {
         rte_eth_dev_stop(ports->deal.device[i].id);
         rte_eth_dev_close(ports->deal.device[i].id);
     }
+    return 0;
+}
+
+/* The af_xdp driver cannot take its program off an interface without capabilities, and says so. It stays,
+ * lets all frames pass to the kernel, and is the next node's. */
+void nd_ports_close(struct nd_ports *ports)
+{
+    char why[160];
+
+    if (ports->xdp)
+        (void)nd_eal_capture(close_devices, ports, why, sizeof(why));
+    else
+        (void)close_devices(ports);
     ports->io.ports = ports->io.devices = 0;
     nd_deal_close(&ports->deal);
     rte_eal_cleanup();

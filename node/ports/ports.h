@@ -24,19 +24,6 @@
  */
 #define ND_DEAL_RING 1024u
 
-/*
- * Later fragments have no ports to know their NAT's lane by, so they go where their datagram's first one
- * went. Of a device's queue; written and read by who polls it. Capacity: ND_DATAGRAMS; a new one takes the
- * place of an older one. A fragment that comes before its first one is dealt by its hash.
- */
-#define ND_DATAGRAMS 256u
-struct nd_datagrams {
-    struct {
-        uint64_t hash; /* of what its fragments have in common */
-        uint64_t lane;
-    } seen[ND_DATAGRAMS];
-};
-
 struct nd_deal {
     unsigned lanes;
     enum nf_scope scope;        /* of the chain's state */
@@ -50,7 +37,8 @@ struct nd_deal {
         bool scaled;  /* a receive queue for every lane, by the hash */
         bool queues;  /* a transmit queue for every lane */
         struct rte_ring *ring[FT_LANES_MAX];
-        struct nd_datagrams *datagrams; /* [lanes], by queue */
+        struct nf_datagrams *datagrams; /* [lanes], by queue */
+        struct nd_fragments *fragments; /* [lanes], by queue: that came before their first one */
     } device[NF_PORTS_MAX];
     uint16_t devices;
     uint8_t device_of[NF_PORTS_MAX]; /* by port */
@@ -64,6 +52,7 @@ struct nd_ports {
     struct rte_mempool *pool;
     struct nd_deal deal; /* the devices; locks and rings with several lanes */
     uint32_t frame_max;  /* as in the file; what a buffer holds */
+    bool xdp;            /* a device is of the af_xdp driver */
     uint64_t refused;    /* frames too short, too long or scattered; roughly right with several lanes */
 };
 
@@ -72,6 +61,8 @@ uint16_t nd_ports_id(const struct nd_ports *ports, unsigned port);
 
 /* Some port is a device of the machine, with a PCI address. */
 bool nd_ports_physical(const struct nd_node *node);
+/* Some port is of the af_xdp driver. */
+bool nd_ports_xdp(const struct nd_node *node);
 
 /* One clear line in `fault` for what DPDK says in many: FT_EINVAL (devargs), FT_EPERM, FT_ENOMEM. Closed by
  * nd_ports_close, also after a failure of somebody else's. */

@@ -180,7 +180,7 @@ static void fill_maps(const struct bench *b, const struct nf *nf)
 static int measure_local(struct nd_redis_access *out, struct bench *b, struct ft_fault *fault)
 {
     struct nf_chain_config chain = {
-        .name = "access", .lanes = LANES, .count = 1, .nfs = {{&bare, &b->entries}}};
+        .name = "access", .lanes = LANES, .count = 1, .nfs = {{.module = &bare, .config = &b->entries}}};
     static const struct ft_region_config how = {.name = "access"};
     struct ft_region *region = NULL;
     struct nf_chain *made = NULL;

@@ -113,22 +113,25 @@ static void add_number(void *ctx, const void *key, uint32_t key_len, int64_t n, 
     send_command(ctx, args, 3, ND_WANT_THIS_NUMBER, sum, false);
 }
 
-/* With a cache the number is known here: then it is a write like any other. */
+/* The chain draws the number: the set of free ones loses it, or is asked whether it is empty. With a cache
+ * that is known here: then it is a write like any other. */
 static void take_number(void *ctx, const void *key, uint32_t key_len, uint32_t number)
 {
     const struct nd_redis *r = ctx;
     char text[24];
-    const struct nd_wire_arg args[] = {ND_WIRE_TEXT("LPOP"), {key, key_len}},
-                             taken = format_number(text, number);
+    const struct nd_wire_arg take[] = {ND_WIRE_TEXT("SREM"), {key, key_len}, format_number(text, number)},
+                             look[] = {ND_WIRE_TEXT("SCARD"), {key, key_len}};
 
-    send_command(ctx, args, 2, number == NF_NONE ? ND_WANT_NIL : ND_WANT_BYTES,
-                 nd_wire_hash(taken.data, taken.len), !r->options.cache);
+    if (number == NF_NONE)
+        send_command(ctx, look, 2, ND_WANT_THIS_NUMBER, 0, !r->options.cache);
+    else
+        send_command(ctx, take, 3, ND_WANT_THIS_NUMBER, 1, !r->options.cache);
 }
 
 static void give_number(void *ctx, const void *key, uint32_t key_len, uint32_t number)
 {
     char text[24];
-    const struct nd_wire_arg args[] = {ND_WIRE_TEXT("RPUSH"), {key, key_len}, format_number(text, number)};
+    const struct nd_wire_arg args[] = {ND_WIRE_TEXT("SADD"), {key, key_len}, format_number(text, number)};
 
     send_command(ctx, args, 3, ND_WANT_NUMBER, 0, false);
 }

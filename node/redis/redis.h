@@ -4,7 +4,7 @@
  * compared with. One connection, owned by the lane once the chain is made.
  *
  * Commands are written in batches: when `batch` of them are waiting, and when answers are needed. Commands
- * whose answers a packet has to wait for: in mode sync all of them, in mode async the reads (GET, and LPOP of
+ * whose answers a packet has to wait for: in mode sync all of them, in mode async the reads (GET, and SREM of
  * a number). They are waited for whenever a batch has been written, and at the burst's end; with `across` a
  * burst's end writes nothing, so a batch can span many bursts, and the caller keeps outputs until
  * nd_redis_confirmed says that they may leave.
@@ -65,7 +65,7 @@ uint16_t nd_redis_port(const struct nd_redis *redis);
 const char *nd_redis_settings(const struct nd_redis *redis);
 
 struct nd_redis_counts {
-    uint64_t reads, writes;       /* commands: GET and LPOP; all others */
+    uint64_t reads, writes;       /* commands: GET, and SREM of a number; all others */
     uint64_t batches;             /* written */
     uint64_t waits;               /* times answers had to be waited for */
     uint64_t bytes_out, bytes_in; /* as sent and received on the connection */

@@ -13,7 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* In the demotion counter: a data port without carrier, which is more than all else together. */
+/* In the demotion counter: a data port without carrier, or with a smaller MTU than the peer's, which is more
+ * than all else together. */
 #define ND_PORT_WEIGHT 1000u
 
 /* So long a difference of counters has to stand, at least: a word of the peer is on its way, and both nodes

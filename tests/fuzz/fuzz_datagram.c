@@ -69,7 +69,7 @@ static void seeds(void)
                                           .doing = 4,
                                           .nf = "nat",
                                           .fingerprints = 1,
-                                          .fingerprint = {{1, 2}}};
+                                          .fingerprint = {{1, 2, 3, 4, 1, 0}}};
     uint8_t long_bytes[1 + FT_CRASH_BYTES] = {2};
 
     fuzz_seed("crash", long_bytes, 1 + ft_crash_notice_encode(&crash, &key, long_bytes + 1));

@@ -172,7 +172,8 @@ static const struct nf_module module = {.name = "taker",
 
 static void open_chain(void)
 {
-    static struct nf_chain_config config = {.name = "fuzz", .lanes = 1, .count = 1, .nfs = {{&module, NULL}}};
+    static struct nf_chain_config config = {
+        .name = "fuzz", .lanes = 1, .count = 1, .nfs = {{.module = &module}}};
     static const struct ft_region_config how = {.name = "fuzz", .shared_size = 64 << 10};
     struct ft_fault fault = {""};
 

@@ -222,7 +222,7 @@ static const struct nf_module second = {.name = "second",
 static void open_chain(void)
 {
     static struct nf_chain_config config = {
-        .name = "fuzz", .lanes = 1, .count = SM_NFS, .nfs = {{&first, NULL}, {&second, NULL}}};
+        .name = "fuzz", .lanes = 1, .count = SM_NFS, .nfs = {{.module = &first}, {.module = &second}}};
     static const struct ft_region_config how = {.name = "fuzz", .shared_size = 64 << 10};
     struct ft_fault fault = {""};
 

@@ -72,7 +72,7 @@ static void run(const uint8_t *data, size_t size)
         return;
     }
     check_tape(&tape);
-    FUZZ_MUST(nd_tape_deal(&tape, (struct nd_tape_lanes){LANES, NF_OF_FLOW}, dealt, &fault) == 0, "%s",
+    FUZZ_MUST(nd_tape_deal(&tape, (struct nd_tape_lanes){LANES, NF_OF_FLOW}, NULL, dealt, &fault) == 0, "%s",
               fault.text);
     for (unsigned l = 0; l < LANES; l++) {
         sum += check_tape(&dealt[l]);

@@ -68,9 +68,11 @@ static void take_in(struct sm_packet *p, struct sm_session *s, bool reply)
     p->session = s;
     p->reply = reply;
     s->seen = sm.now;
-    if (p->real->proto != NF_PROTO_TCP)
+    if (p->real->proto == NF_PROTO_UDP && reply)
+        s->tcp = 1; /* an answer was seen */
+    else if (p->real->proto != NF_PROTO_TCP)
         return;
-    if (nf_tcp_is_over(s->tcp) && nf_tcp_is_request(p->real->tcp_flags))
+    else if (nf_tcp_is_over(s->tcp) && nf_tcp_is_request(p->real->tcp_flags))
         p->again = true;
     else if (!nf_tcp_is_impossible(p->real->tcp_flags))
         s->tcp = nf_tcp_next(s->tcp, p->real->tcp_flags, reply != s->turned);
@@ -241,6 +243,8 @@ void sm_expire(void)
         struct sm_session *s = &sm.list[i];
         uint8_t class = nf_timeout_class(s->key[0].proto, s->tcp);
         uint64_t longest = 0;
+
+        class = class == NF_TIMEOUT_UDP_UNANSWERED ? NF_TIMEOUT_UDP : class; /* below 30 s here */
 
         if (!s->live)
             continue;

@@ -162,6 +162,16 @@ struct nf_packet help_chain_send(struct help_chain *h, uint8_t side, uint8_t *fr
     return p;
 }
 
+void help_chain_arp(struct help_chain *h, uint32_t addr)
+{
+    uint8_t arp[60] = {[0 ... 5] = 0xff, [6] = 2, 0, 0, 0, 1, (uint8_t)addr, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1};
+
+    memcpy(arp + 22, arp + 6, 6);
+    memcpy(arp + 28, &(uint32_t){htonl(addr)}, 4);
+    memcpy(arp + 38, &(uint32_t){htonl(NFT_IP(10, 0, 0, 1))}, 4);
+    help_chain_send(h, NF_INSIDE, arp, sizeof(arp));
+}
+
 bool help_chain_spec(struct help_chain *h, uint8_t side, const struct nft_spec *spec, struct nft_seen *out)
 {
     uint8_t frame[NFT_FRAME_MAX];

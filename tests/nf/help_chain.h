@@ -61,6 +61,8 @@ void help_chain_idle(struct help_chain *h, uint64_t now);
 void help_chain_wait_tenths(struct help_chain *h, uint64_t tenths); /* of a second */
 /* A burst of one frame of its own buffer; rewritten in place. The packet as it came out. */
 struct nf_packet help_chain_send(struct help_chain *h, uint8_t side, uint8_t *frame, uint32_t len);
+/* An ARP request of `addr` for the chain's address inside, 10.0.0.1, from which the chain learns who asks. */
+void help_chain_arp(struct help_chain *h, uint32_t addr);
 /* Builds and sends; true: it passed. The frame as it came out is in *out, when that is not NULL. */
 bool help_chain_spec(struct help_chain *h, uint8_t side, const struct nft_spec *spec, struct nft_seen *out);
 

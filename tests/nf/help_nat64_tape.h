@@ -14,7 +14,7 @@
 #define NAT64_S   "64:ff9b::c633:6401"
 #define NAT64_S4  "198.51.100.1"
 #define NAT64_OUT "203.0.113.1"
-#define NAT64_NF  "    - nat64: { outside: 203.0.113.1, ports: 2000-2003, max_flows: 20 }\n"
+#define NAT64_NF  "    - nat64: { outside: 203.0.113.1, ports: 2000-2000, max_flows: 20 }\n"
 
 extern struct help_chain nat64_h;
 extern uint8_t nat64_frame[SIX_MAX + 64];

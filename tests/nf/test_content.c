@@ -129,10 +129,52 @@ static void fragments_point_to_sessions(void)
     help_chain_close(&h);
 }
 
+/* ---- hosts ---- */
+
+static void hosts_are_those_of_their_sessions(void)
+{
+    struct nf_session_host *one, *two;
+    struct nf_sessions *t;
+    uint32_t *of;
+
+    open_one("    - nat: { outside: 203.0.113.1, max_flows: 40, max_fragments: 8 }\n", NULL);
+    send_from(NF_INSIDE, A, 1000, B, 53, 17);
+    send_from(NF_INSIDE, A, 1001, B, 53, 17);
+    send_from(NF_INSIDE, A, 1002, B, 80, 6);
+    send_from(NF_INSIDE, A + 1, 1000, B, 53, 17);
+    content_passes();
+    t = (struct nf_sessions *)(uintptr_t)nf_chain_find(h.chain, "nat")->env->sessions->table;
+    one = (struct nf_session_host *)(uintptr_t)nf_map_value(t->hosts, 0);
+    two = (struct nf_session_host *)(uintptr_t)nf_map_value(t->hosts, 1);
+    of = (uint32_t *)(uintptr_t)nf_session_host_of(t, 0);
+    assert_int_equal(one->flows, 3);
+    assert_int_equal(one->listed, 3);
+    assert_int_equal(two->flows, 1);
+    DAMAGED(&t->of_hosts, t->ranks, "constant");
+    DAMAGED(&one->flows, 4, "host 0 has 4 flows, expected 3");
+    DAMAGED(&one->flows, 0, "host 0 has 0 flows, expected 3");
+    DAMAGED(&one->listed, 4, "host 0 has 3 flows in its list, expected 4");
+    DAMAGED(&one->listed, 2, "a list has more entries than 2");
+    DAMAGED(&one->list.first, 41, "a list has 41 behind 0");
+    DAMAGED(&one->list.first, 4, "host 0 has 1 flows in its list, expected 3");
+    DAMAGED(&one->list.first, 0, "host 0 has 0 flows in its list, expected 3");
+    DAMAGED(of, 1, "session 0 is of host 1, expected the one that began it");
+    DAMAGED(of, 7, "session 0 is of host 7");
+    DAMAGED(of, UINT32_MAX, "session 0 is of host 4294967295");
+    DAMAGED(&t->by_rank[1].first, 0, "1 hosts are in lists by rank, expected 2");
+    DAMAGED(&t->by_rank[1].first, 1, "host 0 is among those of rank 1");
+    DAMAGED(&t->by_rank[3].first, 2, "");
+    DAMAGED(&t->by_rank[0].first, 5, "");
+    help_chain_close(&h);
+}
+
 /* ---- nat ---- */
 
 static void mappings_of_the_nat_and_its_ports_lead_to_each_other(void)
 {
+    char taken[64], nobodys[64];
+    uint32_t first, free;
+    uint16_t second;
     struct nat *nat;
     struct nat_flow *flow;
 
@@ -146,15 +188,22 @@ static void mappings_of_the_nat_and_its_ports_lead_to_each_other(void)
     nat = root("nat");
     flow = (struct nat_flow *)(uintptr_t)nat_flow_of(
         nf_chain_nf(h.chain, 1), nf_session_at(nf_chain_nf(h.chain, 1)->env->sessions->table, 0));
-    assert_int_equal(flow->port, htons(2000));
+    for (first = ntohs((uint16_t)flow->port), free = 2000;
+         nf_shared_pool_has(nat->ports.pool[0], free - 2000);)
+        free++;
+    second = (uint16_t)nat_flow_of(nf_chain_nf(h.chain, 1),
+                                   nf_session_at(nf_chain_nf(h.chain, 1)->env->sessions->table, 1))
+                 ->port;
+    snprintf(taken, sizeof(taken), "port %u of address 0, expected a port of its own", ntohs(second));
+    snprintf(nobodys, sizeof(nobodys), "port %u of pool 0 is taken and no mapping's",
+             (first < free ? first : free) - 2000);
     sessions_are_what_packets_make_of_them("nat");
     DAMAGED(&nat->ports.pool[1], nat->ports.pool[0], "constant");
     DAMAGED(flow, ((struct nat_flow){.port = htons(1999)}), "session 0 has protocol 6 and port 1999");
     DAMAGED(flow, ((struct nat_flow){.port = htons(2100)}),
             "port 2100 of address 0, expected a port of its own");
-    DAMAGED(flow, ((struct nat_flow){.port = htons(2001)}),
-            "port 2001 of address 0, expected a port of its own");
-    DAMAGED(flow, ((struct nat_flow){.port = htons(2099)}), "port 0 of pool 0 is taken and no mapping's");
+    DAMAGED(flow, ((struct nat_flow){.port = second}), taken);
+    DAMAGED(flow, ((struct nat_flow){.port = htons((uint16_t)free)}), nobodys);
     help_chain_close(&h);
 }
 
@@ -332,6 +381,7 @@ static void neighbours_are_on_ports_that_there_are(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        HELP_CASE(hosts_are_those_of_their_sessions),
         HELP_CASE(mappings_of_the_nat_and_its_ports_lead_to_each_other),
         HELP_CASE(rules_of_the_firewall_are_those_of_its_file),
         HELP_CASE(flows_of_the_monitor_have_timers),

@@ -238,8 +238,8 @@ static void a_full_table_lets_nothing_new_in(void)
 {
     help_chain_close(&h);
     help_chain_open(&h, WALL(", max_flows: 8"), rules, 1);
-    for (uint16_t i = 0; i < 8; i++)
-        assert_true(pass(OUT, 17, SITE, i, REMOTE, 53, 0));
+    for (uint16_t i = 0; i < 8; i++) /* with answers: they stay */
+        assert_true(pass(OUT, 17, SITE, i, REMOTE, 53, 0) && pass(IN, 17, REMOTE, 53, SITE, i, 0));
     assert_false(pass(OUT, 17, SITE, 9, REMOTE, 53, 0));
     assert_int_equal(counter("table_full"), 1);
     assert_true(pass(OUT, 17, SITE, 3, REMOTE, 53, 0));

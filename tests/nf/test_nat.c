@@ -52,6 +52,12 @@ static bool out_udp(uint16_t sport, uint16_t *port)
         *port = s.sport;
     return passed;
 }
+static bool in_udp(uint16_t port)
+{
+    struct nft_spec spec = {
+        .src = REMOTE, .dst = OUTSIDE, .sport = 53, .dport = port, .proto = 17, .payload = 9};
+    return help_chain_spec(&h, NF_OUTSIDE, &spec, NULL);
+}
 
 static uint16_t open_tcp(uint16_t sport)
 {
@@ -137,7 +143,7 @@ static void exhausted_ports_drop_and_are_counted(void)
 {
     uint16_t port[10];
     for (uint16_t i = 0; i < 10; i++) {
-        assert_true(out_udp(100 + i, &port[i]));
+        assert_true(out_udp(100 + i, &port[i]) && in_udp(port[i]));
         for (unsigned j = 0; j < i; j++)
             assert_int_not_equal(port[i], port[j]);
     }

@@ -202,6 +202,9 @@ static void full_tables_are_counted(void)
 {
     struct six s = nat64_from_client(17);
 
+    help_chain_close(&nat64_h);
+    help_chain_open(&nat64_h, "    - nat64: { outside: 203.0.113.1, ports: 2000-2003, max_flows: 20 }\n",
+                    NULL, 1);
     for (unsigned i = 0; i < 6; i++) {
         s.sport = (uint16_t)(100 + i);
         assert_int_equal(nat64_sends(NF_INSIDE, &s), i < 4);

@@ -6,6 +6,9 @@
 #include <stdarg.h>
 #include <setjmp.h>
 #include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 /* An error about a packet that left, of IPv4 with so many bytes of it; or from inside about one that
  * nat64_came. */
@@ -170,11 +173,156 @@ static void errors_of_nobody_are_dropped(void)
     left.dport = 444;
     assert_false(send_error(NF_OUTSIDE, &left, 28, 3, 1, 0));
     assert_int_equal(nat64_counter("wrong_remote"), 1);
-    left.dport = 443;
-    left.payload = 1300;
-    assert_false(send_error(NF_OUTSIDE, &left, 1300, 3, 1, 0));
-    assert_int_equal(nat64_counter("too_long"), 1);
     nat64_replays();
+}
+
+/* Of any length: what is too long is cut to the headers that it quotes, with the sum that it then has. */
+static void long_errors_are_cut(void)
+{
+    static const uint8_t protos[] = {6, 17, 1};
+    struct six_seen inner;
+
+    open_all();
+    for (unsigned i = 0; i < 3; i++)
+        for (uint32_t quoted = 28; quoted < 1480; quoted += 11) {
+            struct six left = nat64_from_server(protos[i], 2000),
+                       arrived = nat64_from_client(i == 2 ? 58 : protos[i]);
+            uint32_t header = i == 0 ? 18 : 8, rest = quoted - 20;
+
+            left.from = NAT64_OUT;
+            left.to = NAT64_S4;
+            left.sport = 2000;
+            left.dport = 443;
+            left.type = 8;
+            left.payload = arrived.payload = 1440;
+            assert_true(send_error(NF_OUTSIDE, &left, quoted, 3, 1, 0));
+            assert_null(nat64_seen.wrong);
+            assert_true(six_see_quoted(nat64_came, &nat64_seen, &inner));
+            assert_int_equal(nat64_seen.end - nat64_seen.l3, 88 + (rest > 1280 - 88 ? header : rest));
+            assert_int_equal(inner.sport, 5000);
+            arrived.from = NAT64_S;
+            arrived.to = NAT64_C;
+            arrived.sport = i == 2 ? 5000 : 443;
+            arrived.dport = 5000;
+            arrived.type = 129;
+            if (quoted < 60)
+                continue;
+            rest = quoted - 40;
+            assert_true(send_error(NF_INSIDE, &arrived, quoted, 1, 4, 0));
+            assert_null(nat64_seen.wrong);
+            assert_true(six_see_quoted(nat64_came, &nat64_seen, &inner));
+            assert_int_equal(nat64_seen.end - nat64_seen.l3, 48 + (rest > 576 - 48 ? header : rest));
+            assert_int_equal(inner.dport, 2000);
+        }
+    assert_int_equal(nat64_counter("too_long"), 0);
+    nat64_replays();
+}
+
+static uint32_t told(const struct six *s, uint8_t *code)
+{
+    static const uint8_t mac[6] = {2, 0, 0, 0, 0, 0x11};
+    const struct nf_emitted *made;
+    uint32_t n;
+
+    struct nf_packet p = {.data = nat64_frame, .side = NF_OUTSIDE, .in_port = 1};
+
+    p.len = p.have = six_frame(s, nat64_frame);
+    memcpy(nat64_frame, mac, 6);
+    help_chain_run(&nat64_h, nat64_h.now, &p, 1);
+    assert_true(p.drop);
+    n = nf_chain_emitted(nat64_h.chain, &made);
+    if (!n)
+        return 0;
+    assert_int_equal(made->port, 1);
+    assert_true(six_see(made->frame, made->len, &nat64_seen));
+    assert_null(nat64_seen.wrong);
+    assert_string_equal(nat64_seen.from, "203.0.113.20");
+    assert_string_equal(nat64_seen.to, s->from);
+    assert_int_equal(nat64_seen.type, 3);
+    *code = nat64_seen.code;
+    return n;
+}
+
+/* RFC 6146, 3.5.1; as Jool answers: no such host where there is no mapping, prohibited where there is one of
+ * somebody else's. Not of a reset, nor of an error; and 50 at once at most. */
+static void who_finds_no_mapping_is_told(void)
+{
+    static const char file[] = "/tmp/test-nat64-told.yaml";
+    struct six back = nat64_from_server(17, 2000), s = nat64_from_client(17);
+    struct nf_packet p = {.data = nat64_frame, .side = NF_INSIDE};
+    FILE *f = fopen(file, "w");
+    uint8_t router[60] = {[0 ... 5] = 0xff,
+                          [6] = 2,
+                          0,
+                          0,
+                          0,
+                          0,
+                          0x63,
+                          8,
+                          6,
+                          0,
+                          1,
+                          8,
+                          0,
+                          6,
+                          4,
+                          0,
+                          1,
+                          2,
+                          0,
+                          0,
+                          0,
+                          0,
+                          0x63,
+                          203,
+                          0,
+                          113,
+                          99,
+                          0,
+                          0,
+                          0,
+                          0,
+                          0,
+                          0,
+                          203,
+                          0,
+                          113,
+                          20}; /* its ARP request */
+    uint8_t code = 0;
+
+    assert_non_null(f);
+    fputs("chain:\n  name: test\n  lanes: 1\n  nfs:\n" NAT64_NF "interfaces:\n"
+          "  - { name: inside, side: inside, address6: \"2001:db8::1/64\", mac: \"02:00:00:00:00:01\" }\n"
+          "  - { name: outside, side: outside, address: 203.0.113.20/24, mac: \"02:00:00:00:00:11\" }\n"
+          "routes:\n  - { to: 0.0.0.0/0, via: 203.0.113.99 }\n",
+          f);
+    assert_int_equal(fclose(f), 0);
+    help_chain_close(&nat64_h);
+    memset(&nat64_h, 0, sizeof(nat64_h));
+    help_chain_open_file(&nat64_h, file, 5);
+    unlink(file);
+    memcpy(nat64_frame, router, sizeof(router));
+    p = (struct nf_packet){
+        .data = nat64_frame, .side = NF_OUTSIDE, .in_port = 1, .len = sizeof(router), .have = sizeof(router)};
+    help_chain_run(&nat64_h, 10 * HELP_SECOND, &p, 1);
+    p = (struct nf_packet){.data = nat64_frame, .side = NF_INSIDE};
+    assert_true(told(&back, &code) && code == 1);
+    back.proto = 6;
+    back.tcp = 2;
+    assert_true(told(&back, &code) && code == 1);
+    back.tcp = 4;
+    assert_false(told(&back, &code));
+    p.len = p.have = six_frame(&s, nat64_frame);
+    memcpy(nat64_frame, "\2\0\0\0\0\1", 6);
+    help_chain_run(&nat64_h, nat64_h.now, &p, 1);
+    back = nat64_from_server(17, 2000);
+    back.from = "198.51.100.77";
+    assert_true(told(&back, &code) && code == 13);
+    assert_int_equal(nat64_counter("wrong_remote"), 1);
+    for (unsigned i = 0; i < 100; i++)
+        told(&back, &code);
+    assert_int_equal(help_chain_counter(&nat64_h, "l3", "l3_icmp_sent"), 50);
+    assert_int_equal(help_chain_counter(&nat64_h, "l3", "l3_icmp_limited"), 53);
 }
 
 int main(void)
@@ -183,6 +331,8 @@ int main(void)
         HELP_CASE(errors_come_in),
         HELP_CASE(errors_go_out),
         HELP_CASE(errors_of_nobody_are_dropped),
+        HELP_CASE(long_errors_are_cut),
+        HELP_CASE(who_finds_no_mapping_is_told),
     };
 
     help_chain_before = nat64_begins;

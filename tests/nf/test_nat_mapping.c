@@ -138,37 +138,29 @@ static void a_flood_leaves_room_for_hosts_inside(void)
 
 /* ---- hairpins ---- */
 
-/* An ARP request for the chain's address, from which the chain learns who asks. */
-static void arrives(uint32_t addr)
-{
-    uint8_t arp[60] = {[0 ... 5] = 0xff, [6] = 2, 0, 0, 0, 1, (uint8_t)addr, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1};
-
-    memcpy(arp + 22, arp + 6, 6);
-    memcpy(arp + 28, &(uint32_t){htonl(addr)}, 4);
-    memcpy(arp + 38, &(uint32_t){htonl(NFT_IP(10, 0, 0, 1))}, 4);
-    help_chain_send(&h, NF_INSIDE, arp, sizeof(arp));
-}
-
 /* What is turned round leaves by the chain's routes, so it has some. */
-static void open_hairpins(void)
+static void open_routed(const char *nfs)
 {
     static const char file[] = "/tmp/test-nat-mapping.yaml";
     FILE *f = fopen(file, "w");
 
     assert_non_null(f);
-    fputs("chain:\n  name: test\n  lanes: 1\n  nfs:\n" NAT(
-              FORWARD ", hairpin: true") "interfaces:\n"
-                                         "  - { name: inside, side: inside, address: 10.0.0.1/8, mac: "
-                                         "\"02:00:00:00:00:01\" }\n"
-                                         "  - { name: outside, side: outside, address: 203.0.113.2/24, mac: "
-                                         "\"02:00:00:00:00:11\" }\n",
-          f);
+    fprintf(f,
+            "chain:\n  name: test\n  lanes: 1\n  nfs:\n%sinterfaces:\n"
+            "  - { name: inside, side: inside, address: 10.0.0.1/8, mac: \"02:00:00:00:00:01\" }\n"
+            "  - { name: outside, side: outside, address: 203.0.113.2/24, mac: \"02:00:00:00:00:11\" }\n",
+            nfs);
     assert_int_equal(fclose(f), 0);
     memset(&h, 0, sizeof(h));
     help_chain_open_file(&h, file, 5);
     unlink(file);
-    arrives(HOST);
-    arrives(SERVER);
+    help_chain_arp(&h, HOST);
+    help_chain_arp(&h, SERVER);
+}
+
+static void open_hairpins(void)
+{
+    open_routed(NAT(FORWARD ", hairpin: true"));
 }
 
 static void hosts_inside_reach_a_forwarded_port(void)
@@ -250,6 +242,126 @@ static void errors_in_hairpins_are_translated(void)
     assert_int_equal(counter("icmp_errors_translated"), 2);
 }
 
+#define NEAR NFT_IP(203, 0, 113, 99) /* a neighbour outside, of whom both hosts learn their ports */
+
+static void open_mapped(const char *nfs)
+{
+    uint8_t arp[60] = {[0 ... 5] = 0xff,
+                       [6] = 2,
+                       0,
+                       0,
+                       0,
+                       0,
+                       0x63,
+                       8,
+                       6,
+                       0,
+                       1,
+                       8,
+                       0,
+                       6,
+                       4,
+                       0,
+                       1,
+                       2,
+                       0,
+                       0,
+                       0,
+                       0,
+                       0x63,
+                       203,
+                       0,
+                       113,
+                       99,
+                       0,
+                       0,
+                       0,
+                       0,
+                       0,
+                       0,
+                       203,
+                       0,
+                       113,
+                       2};
+
+    open_routed(nfs);
+    assert_true(help_chain_send(&h, NF_OUTSIDE, arp, sizeof(arp)).drop); /* taken in */
+}
+
+static void is_sound(void)
+{
+    struct ft_fault fault = {""};
+
+    if (nf_chain_check(h.chain, NULL, NULL, &fault))
+        fail_msg("%s", fault.text);
+}
+
+/* RFC 4787, REQ-9: each is to the other what it is to hosts outside. The mapping lives as long as either
+ * flow. */
+static void hosts_inside_reach_mapped_ports(void)
+{
+    struct nft_seen s;
+
+    open_mapped(NAT(MAPPING ", hairpin: true, ports: 2000-2001, udp: 20"));
+    for (uint8_t proto = 6; proto <= 17; proto += 11) {
+        uint16_t host, server;
+
+        assert_true(sends(NF_INSIDE, proto, HOST, 4000, NEAR, 80, NFT_SYN, &s));
+        host = s.sport;
+        assert_true(sends(NF_INSIDE, proto, SERVER, 5000, NEAR, 80, NFT_SYN, &s));
+        server = s.sport;
+        assert_int_not_equal(host, server);
+        assert_true(sends(NF_INSIDE, proto, HOST, 4000, OUTSIDE, server, NFT_SYN, &s));
+        assert_true(s.src == OUTSIDE && s.sport == host && s.dst == SERVER && s.dport == 5000);
+        is_sound();
+        assert_true(sends(NF_INSIDE, proto, SERVER, 5000, OUTSIDE, host, NFT_SYN | NFT_ACK, &s));
+        assert_true(s.src == OUTSIDE && s.sport == server && s.dst == HOST && s.dport == 4000);
+        if (proto == 6)
+            continue;
+        for (unsigned i = 0; i < 5; i++) { /* their flows to others end meanwhile */
+            help_chain_wait_tenths(&h, 100);
+            assert_true(sends(NF_INSIDE, proto, HOST, 4000, OUTSIDE, server, 0, &s));
+            assert_true(s.dst == SERVER && s.dport == 5000);
+            assert_true(sends(NF_INSIDE, proto, SERVER, 5000, OUTSIDE, host, 0, NULL));
+        }
+        assert_false(sends(NF_OUTSIDE, proto, NEAR, 80, OUTSIDE, host, 0, NULL));
+        assert_false(sends(NF_INSIDE, proto, HOST, 4001, NEAR, 80, 0, NULL)); /* both ports are in use */
+        is_sound();
+        help_chain_wait_tenths(&h, 301);
+        assert_false(sends(NF_INSIDE, proto, HOST, 4000, OUTSIDE, server, 0, NULL));
+        for (uint16_t i = 0; i < 2; i++)
+            assert_true(sends(NF_INSIDE, proto, HOST, (uint16_t)(4001 + i), NEAR, 80, 0, NULL));
+    }
+    assert_int_equal(counter("forwarded"), 2);
+    is_sound();
+}
+
+static void a_hairpin_takes_the_word_and_a_mapping(void)
+{
+    struct nft_seen s;
+
+    open_mapped(NAT(MAPPING));
+    assert_true(sends(NF_INSIDE, 17, SERVER, 5000, NEAR, 80, 0, &s));
+    assert_false(sends(NF_INSIDE, 17, HOST, 4000, OUTSIDE, s.sport, 0, NULL));
+    help_chain_close(&h);
+    open_mapped(NAT(", hairpin: true"));
+    assert_true(sends(NF_INSIDE, 17, SERVER, 5000, NEAR, 80, 0, &s));
+    assert_false(sends(NF_INSIDE, 17, HOST, 4000, OUTSIDE, s.sport, 0, NULL));
+    help_chain_close(&h);
+    open_mapped(NAT(MAPPING ", hairpin: true"));
+    assert_false(sends(NF_INSIDE, 17, HOST, 4000, OUTSIDE, 2000, 0, NULL));
+    assert_true(sends(NF_INSIDE, 6, SERVER, 5000, NEAR, 80, NFT_SYN, &s));
+    assert_false(sends(NF_INSIDE, 17, HOST, 4000, OUTSIDE, s.sport, 0, NULL)); /* of another protocol */
+    assert_false(sends(NF_INSIDE, 6, HOST, 4000, OUTSIDE, s.sport, NFT_ACK, NULL));
+    assert_int_equal(counter("hairpin"), 3);
+    assert_true(sends(NF_INSIDE, 6, SERVER, 5000, OUTSIDE, s.sport, NFT_SYN, &s)); /* to itself */
+    assert_true(s.dst == SERVER && s.dport == 5000 && s.src == OUTSIDE);
+    is_sound();
+    assert_int_equal(help_chain_command(&h, "clear nat"), 0);
+    help_chain_idle(&h, h.now + 1);
+    is_sound();
+}
+
 /* ---- no ports ---- */
 
 static void what_has_no_ports_goes_by_its_address(void)
@@ -309,6 +421,8 @@ int main(void)
         HELP_CASE(a_flood_leaves_room_for_hosts_inside),
         HELP_CASE(hosts_inside_reach_a_forwarded_port),
         HELP_CASE(errors_in_hairpins_are_translated),
+        HELP_CASE(hosts_inside_reach_mapped_ports),
+        HELP_CASE(a_hairpin_takes_the_word_and_a_mapping),
         HELP_CASE(what_has_no_ports_goes_by_its_address),
         HELP_CASE(a_checksum_with_addresses_is_not_broken),
         HELP_CASE(bad_ones_are_refused),

@@ -23,9 +23,11 @@ static bool reigns(enum ft_state state)
 static bool died_unheard(const struct sim_node *n)
 {
     const struct sim_node *other = &sim.node[!n->index];
+    const struct nd_timing *t = &sim.config->timing;
+    uint64_t most = t->listen_ms && t->detect_most_ms > t->detect_ms ? t->detect_most_ms : t->detect_ms;
 
     return !other->alive && sim.reigns_node == other->index && other->state == FT_SOLO &&
-           other->died < other->state_since + sim.config->timing.detect_ms * SIM_MS;
+           other->died < other->state_since + most * SIM_MS;
 }
 
 /*

@@ -116,9 +116,10 @@ void sim_configure(void)
     this_config.protect.verify_every_s = 0;
     this_config.protect.pending_mb = 1;
     this_config.protect.compress = (uint32_t)(sim.seed / 3 % 3);
-    *t = p->fast ? (struct nd_timing){1, 4, 8, 16, 32, 150, 0, 40, 0, 0}
-                 : (struct nd_timing){2, 10, 20, 40, 80, 300, 0, 100, 0, 0};
+    *t = p->fast ? (struct nd_timing){1, 4, 8, 16, 32, 150, 0, 40, 0, 0, 0}
+                 : (struct nd_timing){2, 10, 20, 40, 80, 300, 0, 100, 0, 0, 0};
     t->listen_ms = p->listen_ms;
+    t->detect_most_ms = sim.seed / 5 % 2 ? (t->detect_ms + t->promote_within_ms) / 2 : 0;
     t->degrade_ms = p->listen_ms ? t->detect_ms * 6 / 10 : t->lease_ms;
     sim.config = &this_config;
 }

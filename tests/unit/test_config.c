@@ -123,8 +123,8 @@ static void the_samples_nodes_are_read(void **state)
     assert_int_equal(c->node[0].mbufs, 16384);
     assert_int_equal(c->node[0].memory_mb, 512);
     assert_int_equal(c->node[1].memory_mb, 256);
-    assert_true(c->node[0].realtime);
-    assert_false(c->node[1].realtime);
+    assert_int_equal(c->node[0].realtime, ND_REALTIME_TRUE);
+    assert_int_equal(c->node[1].realtime, ND_REALTIME_AUTO);
     assert_false(c->node[1].hugepages);
     nd_config_free(c);
 }
@@ -255,16 +255,20 @@ static void times_follow_from_detect(void **state)
 {
     const struct {
         const char *timing;
-        uint32_t heartbeat, lease, detect, promote, solo, listen, degrade;
+        uint32_t heartbeat, lease, detect, promote, solo, listen, degrade, most;
     } cases[] = {
-        {"", 2, 10, 50, 100, 200, 10000, 30}, /* silences are measured */
-        {"timing: {lease_ms: 3}\n", 1, 3, 50, 100, 200, 10000, 30},
-        {"timing: {lease_ms: 40}\n", 2, 40, 50, 100, 200, 10000, 40},
-        {"timing: {promote_within_ms: 60, heartbeat_ms: 7}\n", 7, 14, 50, 60, 200, 10000, 30},
-        {"timing: {detect_ms: 3}\n", 1, 2, 3, 6, 12, 0, 2},
-        {"timing: {detect_ms: 20}\n", 2, 12, 20, 40, 80, 0, 12},
-        {"timing: {detect_ms: 50}\n", 5, 30, 50, 100, 200, 0, 30},
-        {"timing: {detect_ms: 100, lease_ms: 99}\n", 5, 99, 100, 200, 400, 0, 99},
+        {"", 2, 10, 50, 150, 250, 10000, 30, 100}, /* silences are measured */
+        {"timing: {lease_ms: 3}\n", 1, 3, 50, 150, 250, 10000, 30, 100},
+        {"timing: {lease_ms: 40}\n", 2, 40, 50, 150, 250, 10000, 40, 100},
+        {"timing: {promote_within_ms: 60, heartbeat_ms: 7}\n", 7, 14, 50, 60, 250, 10000, 30, 50},
+        {"timing: {promote_within_ms: 100}\n", 2, 10, 50, 100, 250, 10000, 30, 50},
+        {"timing: {promote_within_ms: 200}\n", 2, 10, 50, 200, 250, 10000, 30, 150},
+        {"timing: {solo_after_ms: 150}\n", 2, 10, 50, 100, 150, 10000, 30, 50},
+        {"timing: {solo_after_ms: 151}\n", 2, 10, 50, 150, 151, 10000, 30, 100},
+        {"timing: {detect_ms: 3}\n", 1, 2, 3, 6, 12, 0, 2, 3},
+        {"timing: {detect_ms: 20}\n", 2, 12, 20, 40, 80, 0, 12, 20},
+        {"timing: {detect_ms: 50}\n", 5, 30, 50, 100, 200, 0, 30, 50},
+        {"timing: {detect_ms: 100, lease_ms: 99}\n", 5, 99, 100, 200, 400, 0, 99, 100},
     };
 
     (void)state;
@@ -281,6 +285,7 @@ static void times_follow_from_detect(void **state)
         assert_int_equal(c->timing.solo_after_ms, cases[i].solo);
         assert_int_equal(c->timing.listen_ms, cases[i].listen);
         assert_int_equal(c->timing.degrade_ms, cases[i].degrade);
+        assert_int_equal(c->timing.detect_most_ms, cases[i].most);
         assert_int_equal(c->timing.resync_deadline_ms, 30000);
         assert_int_equal(c->timing.resync_mbps, 400);
         assert_int_equal(c->timing.start_alone_ms, 3000);

@@ -22,7 +22,9 @@ static const char text[] =
     "routes:\n"
     "- {to: \"::/0\", via: 2001:db8:2::fe}\n"
     "- {to: 2001:db8:77::/48, via: fe80::5%in}\n"
-    "next_hops: [2001:db8:1::9, fe80::9%out]\n";
+    "next_hops: [2001:db8:1::9, fe80::9%out]\n"
+    "neighbours: [{address: fe80::a%out, mac: 02:00:00:00:00:0a}, {address: 2001:db8:1::b, mac: "
+    "02:00:00:00:00:0b}]\n";
 
 static void is_addr(const uint8_t addr[16], const char *expected)
 {
@@ -61,6 +63,11 @@ static void addresses_routes_and_next_hops_are_read(void **state)
     assert_int_equal(l3->next_hops6, 2);
     assert_int_equal(l3->next_hop6[0].port, 0);
     assert_int_equal(l3->next_hop6[1].port, 1);
+    assert_int_equal(l3->fixed_count, 2);
+    is_addr(l3->fixed[0].addr, "fe80::a");
+    assert_true(l3->fixed[0].ipv6 && l3->fixed[0].port == 1 && l3->fixed[0].mac[5] == 0x0a);
+    is_addr(l3->fixed[1].addr, "2001:db8:1::b");
+    assert_true(l3->fixed[1].ipv6 && l3->fixed[1].port == 0 && l3->fixed[1].mac[5] == 0x0b);
     nd_config_free(c);
 }
 

@@ -47,7 +47,7 @@ static void keys_are_refused_by_position(void **state)
         {CHAIN "drill:\n  zzzzzz: 1\n",
          "t.yaml:3: unknown key \"zzzzzz\" in drill, expected one of permit, probe"},
         {"chain:\n  name: x\n  nfs: [bare: {speed: 1}]\n",
-         "t.yaml:3: unknown key \"speed\" in bare, expected no settings"},
+         "t.yaml:3: unknown key \"speed\" in bare, expected one of on_crash"},
         {"chain:\n  name: x\n  nfs: [bare]\n  name: y\n",
          "t.yaml:4: duplicate key \"name\", expected once (first on line 2)"},
         {"chain:\n  nfs: [bare]\n",
@@ -115,6 +115,40 @@ static void values_are_refused_by_position(void **state)
         {NF("rules: none.rules"),
          "t.yaml:5: probe rules is none.rules (No such file or directory), expected a readable file"},
         {NF("number: 13"), "t.yaml:4: probe: number is 13, expected a lucky one"},
+    };
+
+    (void)state;
+    REFUSE_ALL(cases);
+}
+
+static void fixed_neighbours_are_refused_by_line(void **state)
+{
+#define LINKS                                                                                                \
+    "interfaces:\n- {name: in, side: inside, address: 10.0.0.1/24}\n"                                        \
+    "- {name: out, side: outside, address: 203.0.113.1/24, address6: 2001:db8::1/64, mac: "                  \
+    "02:00:00:00:00:07}\n"
+    static const struct refusal cases[] = {
+        {CHAIN "neighbours: [{address: 10.0.0.5, mac: 02:00:00:00:00:05}]\n",
+         "t.yaml:2: neighbours without interfaces, expected interfaces"},
+        {CHAIN LINKS "neighbours:\n- {address: 10.0.1.5, mac: 02:00:00:00:00:05}\n",
+         "t.yaml:6: neighbour address is 10.0.1.5, expected an address in the network of an interface"},
+        {CHAIN LINKS "neighbours:\n- {address: 10.0.0.1, mac: 02:00:00:00:00:05}\n",
+         "t.yaml:6: neighbour address is 10.0.0.1, expected a neighbour in the network of in"},
+        {CHAIN LINKS "neighbours:\n- {address: 10.0.0.5, mac: 03:00:00:00:00:05}\n",
+         "t.yaml:6: neighbour mac is 03:00:00:00:00:05, expected a unicast MAC address like "
+         "02:00:00:00:00:01"},
+        {CHAIN LINKS "neighbours:\n- {address: 10.0.0.5}\n",
+         "t.yaml:6: neighbour mac is missing, expected a unicast MAC address like 02:00:00:00:00:01"},
+        {CHAIN LINKS "neighbours:\n- {address: 10.0.0.5, mac: 02:00:00:00:00:07}\n",
+         "t.yaml:6: neighbour mac is that of interface out, expected the neighbour's own"},
+        {CHAIN LINKS "neighbours:\n- {address: 10.0.0.5, mac: 02:00:00:00:00:05}\n"
+                     "- {address: 10.0.0.5, mac: 02:00:00:00:00:06}\n",
+         "t.yaml:7: neighbour 10.0.0.5 again, expected each once"},
+        {CHAIN LINKS "neighbours:\n- {address: fe80::5, mac: 02:00:00:00:00:05}\n",
+         "t.yaml:6: neighbour address is fe80::5, expected %INTERFACE behind a link-local address"},
+        {CHAIN LINKS "neighbours:\n- {address: 2001:db8::5, mac: 02:00:00:00:00:05}\n"
+                     "- {address: 2001:db8::5, mac: 02:00:00:00:00:06}\n",
+         "t.yaml:7: neighbour 2001:db8::5 again, expected each once"},
     };
 
     (void)state;
@@ -306,6 +340,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_are_refused_by_position),
         cmocka_unit_test(values_are_refused_by_position),
+        cmocka_unit_test(fixed_neighbours_are_refused_by_line),
         cmocka_unit_test(times_out_of_order_are_refused),
         cmocka_unit_test(a_log_of_what_cannot_be_replayed_is_refused),
         cmocka_unit_test(what_is_not_supported_is_refused),

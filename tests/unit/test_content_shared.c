@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 
 #define LANES   2u
 #define NUMBERS 200u /* of the pool: batches of 6 */
@@ -180,19 +181,37 @@ struct core {
     uint64_t unused[6];
     uint32_t *ring;
     uint8_t *owner;
-    uint32_t count, batch, unused_too[10];
-    uint32_t first, free;
+    uint32_t *place;
+    uint32_t count, batch, unused_too[8];
+    uint32_t first, free, given;
 };
 struct part {
     struct core *core;
     uint64_t *out, unused[6];
-    uint32_t first, cached, skip, unused_too[13];
+    uint32_t first, cached, drawn, skip, unused_too[12];
     uint32_t ring[512];
 };
+
+/* The first number from `from` on that a lane has, or nobody. */
+static uint32_t number_of(const struct core *core, unsigned owner, uint32_t from)
+{
+    while (core->owner[from] != owner)
+        from++;
+    return from;
+}
+
+__attribute__((format(printf, 1, 0))) static const char *text(const char *format, uint32_t number)
+{
+    static char text[128];
+
+    snprintf(text, sizeof(text), format, number);
+    return text;
+}
 
 static void the_shared_part_of_a_pool_has_each_number_once(void **state)
 {
     struct core *core;
+    uint32_t of_one, free, seventh;
 
     (void)state;
     open_used();
@@ -200,51 +219,64 @@ static void the_shared_part_of_a_pool_has_each_number_once(void **state)
     assert_int_equal(core->count, NUMBERS);
     assert_int_equal(core->batch, 6);
     assert_int_equal(core->free, NUMBERS - 12);
-    assert_int_equal(core->owner[0], 1);
-    assert_int_equal(core->owner[6], 2);
+    assert_int_equal(core->first, 12);
+    for (of_one = number_of(core, 1, 0); !nf_shared_pool_has(lane[0].pool, of_one);)
+        of_one = number_of(core, 1, of_one + 1); /* taken */
+    free = core->ring[20];
+    seventh = core->ring[21];
     DAMAGED(&core->ring, core->ring + 1, "constant");
     DAMAGED(&core->owner, core->owner - 8, "constant");
     DAMAGED(&core->count, UINT32_MAX, "constant");
     DAMAGED(&core->batch, 600, "constant");
-    DAMAGED(&core->first, NUMBERS, "188 numbers from place 200 on are free, expected at most 200");
+    DAMAGED(&core->first, NUMBERS,
+            "188 numbers from place 200 on are free, 0 given back, expected at most 200");
     DAMAGED(&core->free, NUMBERS + 1, "expected at most 200");
+    DAMAGED(&core->given, NUMBERS + 1, "201 given back, expected at most 200");
     DAMAGED(&core->free, 5, "188 numbers are nobody's, expected 5");
-    DAMAGED(&core->first, 5, "place 5 has number 5, expected one that is free, once");
-    DAMAGED(&core->owner[0], 3, "number 0 is lane 2's, expected one below 2");
-    DAMAGED(&core->owner[0], 0, "189 numbers are nobody's, expected 188");
-    DAMAGED(&core->owner[0], 2, "number 0 is taken, expected it to be the lane's");
+    DAMAGED(&core->first, 5, "place ");
+    DAMAGED(&core->owner[of_one], 3, text("number %u is lane 2's, expected one below 2", of_one));
+    DAMAGED(&core->owner[of_one], 0, "189 numbers are nobody's, expected 188");
+    DAMAGED(&core->owner[of_one], 2, text("number %u is taken, expected it to be the lane's", of_one));
     DAMAGED(&core->ring[20], NUMBERS, "place 20 has number 200");
     DAMAGED(&core->ring[20], UINT32_MAX, "place 20 has number 4294967295");
-    DAMAGED(&core->ring[20], 21, "place 21 has number 21, expected one that is free, once");
-    DAMAGED(&core->ring[20], 0, "place 20 has number 0");
+    DAMAGED(&core->ring[21], free, text("place 21 has number %u, expected one that is free, once", free));
+    DAMAGED(&core->ring[20], seventh, text("place 21 has number %u", seventh));
+    DAMAGED(&core->ring[20], of_one, text("place 20 has number %u", of_one));
     close_lanes();
 }
 
 static void a_lanes_part_of_a_pool_has_its_own_numbers(void **state)
 {
+    uint32_t taken = 0, cached, others;
     struct part *part;
 
     (void)state;
     open_used();
     part = (struct part *)(void *)lane[1].pool;
     assert_int_equal(part->cached, 5);
+    assert_int_equal(part->drawn, 5);
     assert_int_equal(part->first, 1);
-    assert_int_equal(part->out[0], 1u << 6);
+    while (!nf_shared_pool_has(lane[1].pool, taken))
+        taken++;
+    cached = part->ring[3];
+    others = number_of(part->core, 1, 0);
     DAMAGED(&part->core, part->core + 1, "constant");
     DAMAGED(&part->out, part->out + 1, "constant");
     DAMAGED(&part->first, 512, "from place 512 on");
     DAMAGED(&part->cached, 13,
-            "13 numbers are cached from place 1 on, 0 takes to skip, expected at most 12, 511, 6");
+            "13 numbers are cached from place 1 on, 5 drawn, 0 takes to skip, expected at most 12, 511, 6");
     DAMAGED(&part->cached, UINT32_MAX, "4294967295 numbers are cached");
+    DAMAGED(&part->drawn, 6, "6 drawn");
     DAMAGED(&part->skip, UINT32_MAX, "takes to skip");
-    DAMAGED(&part->cached, 4, "5 numbers are taken or cached, expected 6, the lane's");
     DAMAGED(&part->ring[2], UINT32_MAX, "the cache has number 4294967295");
-    DAMAGED(&part->ring[2], 6, "the cache has number 6, expected one of the lane's, once");
-    DAMAGED(&part->ring[2], 7, "the cache has number 7");
-    DAMAGED(&part->ring[2], 0, "the cache has number 0");
-    DAMAGED(&part->out[0], 0, "5 numbers are taken or cached, expected 6");
-    DAMAGED(&part->out[0], 1u << 6 | 1u << 7, "the cache has number 7");
-    DAMAGED(&part->out[0], 1u << 6 | 1u, "number 0 is taken, expected it to be the lane's");
+    DAMAGED(&part->ring[2], taken, text("the cache has number %u, expected one of the lane's, once", taken));
+    DAMAGED(&part->ring[2], cached, text("the cache has number %u", cached));
+    DAMAGED(&part->ring[2], others, text("the cache has number %u", others));
+    DAMAGED(&part->out[taken / 64], 0, "5 numbers are taken or cached, expected 6");
+    DAMAGED(&part->out[cached / 64], part->out[cached / 64] | 1ull << cached % 64,
+            text("the cache has number %u", cached));
+    DAMAGED(&part->out[others / 64], part->out[others / 64] | 1ull << others % 64,
+            text("number %u is taken, expected it to be the lane's", others));
     DAMAGED(&part->out[3], 1ull << 8, "a number is taken that is none of the 200");
     close_lanes();
 }

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
+#include <string.h>
 #include <cmocka.h>
 
 #include "tests/unit/help_core.h"
@@ -281,6 +282,136 @@ static void a_process_that_is_new_makes_no_takeover_false(void **unused)
     assert_int_equal(b.core.silence.false_takeovers, 0);
 }
 
+/* ---- more than detect_ms ----------------------------------------------------------------------- */
+
+/* The same, where what is measured may ask for up to 80 ms. The right lasts for 100. */
+static void reach_patient(void)
+{
+    reach_listening();
+    b.core.config.detect_most_ms = 80;
+}
+
+static void it_grows_as_far_as_silences_ask(void **unused)
+{
+    (void)unused;
+    reach_patient();
+    primary_speaks(1, 19);
+    primary_speaks(200, 5);
+    assert_int_equal(ft_core_detects(&b.core), 57 * FT_MS);
+    suspects_after(57);
+}
+
+static void and_no_further_than_the_most(void **unused)
+{
+    (void)unused;
+    reach_patient();
+    primary_speaks(1, 40);
+    primary_speaks(200, 5);
+    suspects_after(80);
+}
+
+static void a_standby_that_has_just_joined_knows_what_it_knew(void **unused)
+{
+    (void)unused;
+    reach_patient();
+    primary_speaks(1, 19);
+    primary_speaks(2, 5);
+    suspects_after(57);
+}
+
+/* Its own stall is no silence of the primary, but what a machine of this kind does. */
+static void never_sooner_than_its_own_stalls(void **unused)
+{
+    (void)unused;
+    reach_patient();
+    primary_speaks(200, 5);
+    sleeps(&b, 62);
+    hears(&b, FT_MSG_HEARTBEAT, FT_PROTECTED);
+    assert_int_equal(ft_core_detects(&b.core), 62 * FT_MS);
+    sleeps(&b, 85); /* longer than any silence may be: nothing follows */
+    hears(&b, FT_MSG_HEARTBEAT, FT_PROTECTED);
+    assert_int_equal(ft_core_detects(&b.core), 62 * FT_MS);
+    primary_speaks(3, 5);
+    suspects_after(62);
+}
+
+static void its_stalls_are_forgotten_after_ten_minutes(void **unused)
+{
+    (void)unused;
+    reach_patient();
+    primary_speaks(200, 5);
+    sleeps(&b, 62);
+    for (unsigned minute = 0; minute < 11; minute++)
+        primary_speaks(60 * 200, 5);
+    assert_int_equal(ft_core_detects(&b.core), 40 * FT_MS);
+}
+
+static void a_false_takeover_doubles_what_silence_has_to_be(void **unused)
+{
+    (void)unused;
+    reach_patient();
+    primary_speaks(200, 5);
+    suspects_after(40);
+    assert_int_equal(ft_core_doubled(&b.core), 0);
+    waits(&b, 39); /* sooner than the most */
+    hears_of_old();
+    assert_int_equal(b.core.silence.false_takeovers, 1);
+    assert_int_equal(ft_core_doubled(&b.core), 1);
+    b.core.config.detect_most_ms = 5000; /* see more of it */
+    memset(b.core.silence.of, 0, sizeof(b.core.silence.of));
+    b.core.silence.longest = 0;
+    assert_int_equal(ft_core_detects(&b.core), 100 * FT_MS);
+    waits(&b, 3599 * 1000);
+    assert_int_equal(ft_core_doubled(&b.core), 1);
+    waits(&b, 1000);
+    assert_int_equal(ft_core_doubled(&b.core), 0);
+    assert_int_equal(ft_core_detects(&b.core), 50 * FT_MS);
+}
+
+static void each_doubles_again_and_the_hour_begins_anew(void **unused)
+{
+    (void)unused;
+    reach_protected(&b, false);
+    b.core.config.listen_ms = 1000;
+    b.core.config.detect_most_ms = 80;
+    hears_view(&b, FT_SOLO, b.core.view + 1);
+    is(&b, FT_JOINING);
+    assert_int_equal(ft_core_doubled(&b.core), 1);
+    reach_protected(&b, false);
+    b.core.config.listen_ms = 1000;
+    b.core.config.detect_most_ms = 80;
+    b.core.silence.doubled = 1; /* half an hour ago */
+    b.core.silence.doubled_at = b.core.now;
+    waits(&b, 5);
+    hears_view(&b, FT_SOLO, b.core.view + 1);
+    assert_int_equal(ft_core_doubled(&b.core), 2);
+}
+
+/* It had failed, whatever it says now. */
+static void a_primary_that_slept_for_long_was_taken_over_from_rightly(void **unused)
+{
+    (void)unused;
+    reach_protected(&b, false);
+    b.core.config.listen_ms = 1000;
+    b.core.config.detect_most_ms = 80;
+    sleeps(&b, 90);
+    hears_view(&b, FT_READY, b.core.view);
+    hears_view(&b, FT_SOLO, b.core.view + 1);
+    is(&b, FT_JOINING);
+    assert_int_equal(b.core.fenced.count, 1);
+    assert_int_equal(ft_core_doubled(&b.core), 0);
+}
+
+static void a_number_in_the_file_is_never_doubled(void **unused)
+{
+    (void)unused;
+    reach_protected(&b, false);
+    hears_view(&b, FT_SOLO, b.core.view + 1);
+    is(&b, FT_JOINING);
+    assert_int_equal(ft_core_doubled(&b.core), 0);
+    assert_int_equal(ft_core_detects(&b.core), 50 * FT_MS);
+}
+
 /* ---- the primary ------------------------------------------------------------------------------- */
 
 static void a_lapse_of_the_lease_is_no_event_yet(void **unused)
@@ -323,6 +454,15 @@ int main(void)
         cmocka_unit_test(one_that_speaks_again_late_had_failed),
         cmocka_unit_test(a_word_that_was_read_late_makes_no_takeover_false),
         cmocka_unit_test(a_process_that_is_new_makes_no_takeover_false),
+        cmocka_unit_test(it_grows_as_far_as_silences_ask),
+        cmocka_unit_test(and_no_further_than_the_most),
+        cmocka_unit_test(a_standby_that_has_just_joined_knows_what_it_knew),
+        cmocka_unit_test(never_sooner_than_its_own_stalls),
+        cmocka_unit_test(its_stalls_are_forgotten_after_ten_minutes),
+        cmocka_unit_test(a_false_takeover_doubles_what_silence_has_to_be),
+        cmocka_unit_test(each_doubles_again_and_the_hour_begins_anew),
+        cmocka_unit_test(a_primary_that_slept_for_long_was_taken_over_from_rightly),
+        cmocka_unit_test(a_number_in_the_file_is_never_doubled),
         cmocka_unit_test(a_lapse_of_the_lease_is_no_event_yet),
     };
 

@@ -98,8 +98,8 @@ static const char *text_of(const json_t *report, const char *name)
     return text ? text : "";
 }
 
-/* The first function of the backtrace that is crasher's own, or "". */
-static const char *function_of(const json_t *report)
+/* Of the first function of the backtrace that is crasher's own; or "". */
+static const char *own_frame(const json_t *report, const char *what)
 {
     const json_t *frame;
     size_t i;
@@ -107,7 +107,7 @@ static const char *function_of(const json_t *report)
     json_array_foreach(json_object_get(report, "backtrace"), i, frame)
     {
         if (strstr(text_of(frame, "symbol"), "crasher"))
-            return text_of(frame, "symbol");
+            return text_of(frame, what);
     }
     return "";
 }
@@ -137,9 +137,11 @@ static void check_report(const struct death *d, const json_t *report)
     assert_int_equal(number_of(report, "packet"), d->packet ? (int)BEFORE + 1 : -1);
     assert_int_equal(json_array_size(json_object_get(report, "packets")), d->packet);
     assert_int_equal(json_is_true(json_object_get(report, "stack_overflow")), overflow);
-    if (!overflow) /* whose innermost frames are all that is kept */
-        assert_non_null(strstr(function_of(report), function));
-    assert_true(strstr(text_of(report, "invariant"), "a packet of 200 bytes") != NULL || chosen != 3);
+    if (!overflow) { /* whose innermost frames are all that is kept */
+        assert_non_null(strstr(own_frame(report, "symbol"), function));
+        assert_non_null(strstr(own_frame(report, "source"), "tests/unit/help_crasher.c:"));
+    }
+    assert_true(strstr(text_of(report, "invariant"), "a packet of 400 bytes") != NULL || chosen != 3);
     /* Of an address that no pointer can be, or no vector, the processor does not say which. */
     assert_int_equal(json_is_null(json_object_get(report, "address")),
                      strcmp(d->name, "wild pointer") == 0 || strcmp(d->name, "unaligned vector") == 0 ||

@@ -66,6 +66,8 @@ static void test_what_is_not_there(void **state)
     has("{\"diverged\": null}", "understudy_divergences_total 0");
     has("{\"diverged\": {\"count\": 2}}", "understudy_divergences_total 2");
     has_not("{\"verified\": {\"age_s\": null}}", "understudy_verified_age_seconds 0");
+    has("{\"verified\": {\"age_s\": null}}",
+        "understudy_verified_age_seconds +Inf"); /* never: an alert asks for it */
     has("{\"verified\": {\"age_s\": 0}}", "understudy_verified_age_seconds 0");
 }
 

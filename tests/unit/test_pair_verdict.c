@@ -139,6 +139,24 @@ static void a_ready_standby_answers_for_its_primary_and_not_for_itself(void **st
     }
 }
 
+/* Then nothing passes, and ports that do not hear each other are what comes of it. */
+static void what_is_worst_is_said_first(void **state)
+{
+    struct nd_pair pair = {.config = &config,
+                           .only = -1,
+                           .status = {node("primary", "PROTECTED", STUCK, "READY", "key"),
+                                      node("standby", "READY", NULL, "PROTECTED", "key")}};
+
+    (void)state;
+    json_object_set_new(pair.status[0], "not_whole", json_string("port inside: does not hear node b"));
+    assert_int_equal(
+        strncmp(print(&pair), "STALE  chain c, node a is primary, a thread of node a stands, ", 61), 0);
+    assert_non_null(strstr(print(&pair), "\na           primary   STALE "));
+    assert_non_null(strstr(print(&pair), "\nport inside: does not hear node b\n"));
+    json_decref(pair.status[0]);
+    json_decref(pair.status[1]);
+}
+
 static void an_arbiter_that_does_not_answer_is_told_and_the_pair_is_what_it_is(void **state)
 {
     struct nd_pair pair = {.config = &config,
@@ -154,8 +172,15 @@ static void an_arbiter_that_does_not_answer_is_told_and_the_pair_is_what_it_is(v
     assert_int_equal(nd_pair_exit(&pair), 0);
     assert_non_null(strstr(print(&pair), "\nnode a: the arbiter does not answer: refused\n"));
     assert_null(strstr(print(&pair), "node b: the arbiter"));
+    assert_non_null(strstr(print(&pair), "node a is PROTECTED, mode unknown, arbiter does not answer\n"));
     json_object_set_new(json_object_get(pair.status[1], "arbiter"), "later", json_true());
     assert_non_null(strstr(print(&pair), "\nnode b: the arbiter keeps a later view than this pair's\n"));
+    pair.only = 1;
+    assert_non_null(strstr(print(&pair), "node b is READY, mode unknown, arbiter keeps a later view\n"));
+    json_object_set_new(
+        pair.status[1], "arbiter",
+        json_pack("{s:b,s:b,s:{s:i,s:s}}", "answers", 1, "later", 0, "kept", "view", 7, "winner", "b"));
+    assert_non_null(strstr(print(&pair), "node b is READY, mode unknown, arbiter keeps view 7, won by b\n"));
     json_decref(pair.status[0]);
     json_decref(pair.status[1]);
 }
@@ -199,6 +224,7 @@ int main(void)
         cmocka_unit_test(a_thread_that_stands_makes_protected_stale_and_is_named),
         cmocka_unit_test(ports_that_carry_no_traffic_leave_a_pair_unprotected),
         cmocka_unit_test(a_ready_standby_answers_for_its_primary_and_not_for_itself),
+        cmocka_unit_test(what_is_worst_is_said_first),
         cmocka_unit_test(an_arbiter_that_does_not_answer_is_told_and_the_pair_is_what_it_is),
         cmocka_unit_test(a_peer_that_was_refused_is_told_of_beside_the_reason),
         cmocka_unit_test(a_link_that_nothing_seals_is_in_every_verdict),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A shared pool in one lane, against a plain array that holds the order in which numbers rest. */
+/* A shared pool in one lane, against a plain array that knows which numbers are free and when each was given
+ * back; and how evenly it draws. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -13,85 +14,79 @@
 
 #define COUNT_MAX 400u
 
-/* Numbers in order, oldest first. */
-struct order {
-    uint32_t n;
-    uint32_t list[COUNT_MAX];
+struct model {
+    uint32_t count, free, gives;
+    uint32_t given[COUNT_MAX]; /* which give it was, from 1; 0: it was never taken */
+    bool taken[COUNT_MAX];
 };
 
-static uint32_t place_of(const struct order *order, uint32_t number)
+/* Free ones that were given back after `number` was. */
+static uint32_t given_after(const struct model *m, uint32_t number)
 {
-    uint32_t i = 0;
+    uint32_t n = 0;
 
-    while (i < order->n && order->list[i] != number)
-        i++;
-    return i;
+    for (uint32_t i = 0; i < m->count; i++)
+        n += !m->taken[i] && m->given[i] > m->given[number];
+    return n;
 }
 
-static bool has(const struct order *order, uint32_t number)
+static void take_one(const struct help_nf *h, struct nf_shared_pool *pool, struct model *m)
 {
-    return place_of(order, number) < order->n;
+    uint32_t number = nf_shared_pool_take(h->nf, pool);
+
+    if (!m->free) {
+        assert_int_equal(number, NF_NONE);
+        return;
+    }
+    assert_true(number < m->count && !m->taken[number]);
+    assert_true(!m->given[number] || given_after(m, number) >= m->free / 4);
+    m->taken[number] = true;
+    m->free--;
 }
 
-static void out(struct order *order, uint32_t number)
+static void pool_step(const struct help_nf *h, struct nf_shared_pool *pool, struct model *m, uint32_t number,
+                      uint32_t kind)
 {
-    uint32_t i = place_of(order, number);
-
-    if (i < order->n)
-        memmove(order->list + i, order->list + i + 1, (--order->n - i) * sizeof(uint32_t));
-}
-
-static void in(struct order *order, uint32_t number)
-{
-    out(order, number);
-    order->list[order->n++] = number;
-}
-
-static void pool_step(const struct help_nf *h, struct nf_shared_pool *pool, struct order *resting,
-                      uint32_t number, uint32_t kind)
-{
-    if (kind == 0 && !has(resting, number)) {
+    if (kind == 0 && m->taken[number]) {
         nf_shared_pool_give(h->nf, pool, number);
-        in(resting, number);
+        m->taken[number] = false;
+        m->given[number] = ++m->gives;
+        m->free++;
     } else if (kind > 0) {
-        assert_int_equal(nf_shared_pool_take(h->nf, pool), resting->n ? resting->list[0] : NF_NONE);
-        if (resting->n)
-            out(resting, resting->list[0]);
+        take_one(h, pool, m);
     }
 }
 
-static void compare_pool(const struct nf_shared_pool *pool, const struct order *resting, uint32_t count)
+static void compare_pool(const struct nf_shared_pool *pool, const struct model *m)
 {
-    for (uint32_t i = 0; i < count; i++)
-        assert_int_equal(nf_shared_pool_owner(pool, i), has(resting, i) ? NF_NONE : 0);
-    assert_int_equal(nf_shared_pool_owner(pool, count), NF_NONE);
+    for (uint32_t i = 0; i < m->count; i++)
+        assert_int_equal(nf_shared_pool_owner(pool, i), m->taken[i] ? 0 : NF_NONE);
+    assert_int_equal(nf_shared_pool_owner(pool, m->count), NF_NONE);
 }
 
 static uint64_t churn_pool(uint32_t count, uint32_t steps, bool audit, uint64_t seed)
 {
     struct help_nf h;
     struct nf_shared_pool *pool;
-    struct order resting = {0};
+    struct model m = {.count = count, .free = count};
     uint64_t sequence = seed, digest;
 
     (audit ? help_nf_open : help_nf_open_fast)(&h, nf_shared_pool_lane_bytes(count), seed);
     pool = HELP_NF_MAKE(&h, nf_shared_pool_make(h.nf, count));
     assert_non_null(pool);
-    for (uint32_t i = 0; i < count; i++) /* at first in order */
-        in(&resting, i);
     for (uint32_t i = 0; i < steps; i++) {
         uint32_t kinds = i / (2 * count + 100) % 2 ? 3 : 2;
 
-        pool_step(&h, pool, &resting, help_nf_below(&sequence, count), help_nf_below(&sequence, kinds));
+        pool_step(&h, pool, &m, help_nf_below(&sequence, count), help_nf_below(&sequence, kinds));
         if (audit)
             help_nf_audit(&h);
         if (i % (audit ? 16 : 4096) == 0 || count < 10)
-            compare_pool(pool, &resting, count);
+            compare_pool(pool, &m);
     }
-    while (resting.n) /* the order of all that is left */
-        pool_step(&h, pool, &resting, 0, 2);
-    pool_step(&h, pool, &resting, 0, 2);
-    compare_pool(pool, &resting, count);
+    while (m.free) /* the last one is found as well */
+        take_one(&h, pool, &m);
+    take_one(&h, pool, &m);
+    compare_pool(pool, &m);
     digest = ft_region_digest(h.region);
     help_nf_close(&h);
     return digest;
@@ -114,6 +109,36 @@ static void the_same_seed_gives_the_same_content(void **unused)
 {
     (void)unused;
     assert_true(churn_pool(50, 3000, false, 7) == churn_pool(50, 3000, false, 7));
+}
+
+/* Numbers 0 to 64,511 in 64 parts of 1,008. Taken by twos and given back, so that the pool stays nearly all
+ * free; chi-square with 63 degrees of freedom is above 114 once in 10,000 sequences. */
+static void any_number_is_as_likely_as_another(void **unused)
+{
+    enum { COUNT = 64512, PARTS = 64, DRAWS = 64000 };
+    uint32_t in_part[PARTS] = {0}, last = 0, next = 0, before = NF_NONE;
+    struct nf_shared_pool *pool;
+    double chi = 0, want = (double)DRAWS / PARTS;
+    struct help_nf h;
+
+    (void)unused;
+    help_nf_open_fast(&h, nf_shared_pool_lane_bytes(COUNT), 11);
+    pool = HELP_NF_MAKE(&h, nf_shared_pool_make(h.nf, COUNT));
+    assert_non_null(pool);
+    for (uint32_t i = 0; i < DRAWS; i++) {
+        uint32_t number = nf_shared_pool_take(h.nf, pool);
+
+        in_part[number / (COUNT / PARTS)]++;
+        next += i && number == last + 1;
+        if (before != NF_NONE)
+            nf_shared_pool_give(h.nf, pool, before);
+        before = last = number;
+    }
+    for (uint32_t i = 0; i < PARTS; i++)
+        chi += (in_part[i] - want) * (in_part[i] - want) / want;
+    assert_true(chi < 114);
+    assert_true(next < 10); /* one is expected */
+    help_nf_close(&h);
 }
 
 static void give_twice(void *arg)
@@ -166,6 +191,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pool_agrees_with_the_model),
         cmocka_unit_test(the_same_seed_gives_the_same_content),
+        cmocka_unit_test(any_number_is_as_likely_as_another),
         cmocka_unit_test(misuse_aborts),
         cmocka_unit_test(make_needs_the_bytes_it_says),
     };

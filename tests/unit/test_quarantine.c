@@ -75,6 +75,24 @@ static void only_the_frame_that_killed_is_dropped(void **state)
     crash_end(NULL);
 }
 
+/* TCP sends again after ever longer times, so each such frame has the time begin anew. */
+static void it_lasts_as_long_as_the_frame_comes(void **state)
+{
+    uint64_t first;
+
+    (void)state;
+    begin();
+    nd_quarantine_begin(q, &notice, nd_now() - (SECONDS - 1) * 1000000000ull, SECONDS, MOST);
+    first = atomic_load(&q->until);
+    crash_arrives(CRASH_HARM);
+    crash_turns(1);
+    assert_true(atomic_load(&q->until) == first);
+    crash_arrives(CRASH_PORT);
+    crash_turns(1);
+    assert_true(atomic_load(&q->until) >= first + (SECONDS - 2) * 1000000000ull);
+    crash_end(NULL);
+}
+
 /* As with a log, though nothing is recorded. */
 static void by_deltas_it_is_dropped_as_well(void **state)
 {
@@ -193,6 +211,117 @@ static void a_crash_that_names_no_frame_leaves_it(void **state)
     crash_end(NULL);
 }
 
+/* The packets of a burst of which nobody knows which one killed. */
+static void suspect_all(unsigned frames)
+{
+    notice.fingerprints = frames;
+    for (unsigned i = 0; i < frames; i++) {
+        notice.fingerprint[i] = nd_fingerprint(crash_world.frame[i], CRASH_CAPTURE, CRASH_BYTES);
+        notice.fingerprint[i].suspect = 1;
+    }
+    assert_int_equal(nd_quarantine_begin(q, &notice, nd_now(), SECONDS, 100), ND_QUARANTINE_BEGUN);
+    assert_int_equal(atomic_load(&q->suspects), (1u << frames) - 1);
+}
+
+/* While nobody would take over they are all dropped; then each passes alone, in the order in which they came,
+ * and what came behind it follows. */
+static void suspects_pass_one_by_one(void **state)
+{
+    (void)state;
+    begin();
+    crash_arrives(CRASH_HARM);
+    crash_arrives(CRASH_HARM);
+    crash_turns(1);
+    suspect_all(2);
+    crash_arrives_again(0);
+    crash_arrives(CRASH_HARM + 1);
+    crash_arrives_again(1);
+    crash_turns(1);
+    assert_int_equal(quarantined(), 2);
+    assert_int_equal(seen(), 3);
+
+    atomic_store(&q->judging, true);
+    crash_arrives(CRASH_HARM + 1);
+    crash_arrives_again(0);
+    crash_arrives_again(1);
+    crash_arrives(CRASH_HARM + 2);
+    crash_turns(1); /* what came in front of the first suspect */
+    assert_int_equal(nd_crash_record(crash_world.words, 3)->inputs, 1);
+    assert_int_equal(seen(), 4);
+    crash_turns(1);
+    assert_int_equal(nd_crash_record(crash_world.words, 4)->inputs, 1);
+    assert_int_equal(atomic_load(&q->cleared), 1);
+    crash_turns(1);
+    assert_int_equal(nd_crash_record(crash_world.words, 5)->inputs, 1);
+    assert_false(nd_quarantine_on(q)); /* both were innocent */
+    crash_turns(1);
+    assert_int_equal(seen(), 7);
+    assert_int_equal(quarantined(), 2);
+    crash_arrives_again(1);
+    crash_turns(1);
+    assert_int_equal(seen(), 8);
+    crash_end(NULL);
+}
+
+static void die_of_a_suspect(void)
+{
+    crash_arrives_again(0);
+    crash_arrives_again(1);
+    crash_turns(2);
+}
+
+/* It is the only one of its burst, so the next notice names it, and it is no suspect there. The others did
+ * not kill, and are free. */
+static void a_suspect_that_kills_is_named(void **state)
+{
+    struct ft_crash_notice second;
+
+    (void)state;
+    begin();
+    crash_arrives(CRASH_HARM);
+    crash_turns(1);
+    crash_arrives(CRASH_PORT);
+    crash_arrives(CRASH_HARM);
+    crash_world.first = crash_world.last; /* they never came to this node */
+    suspect_all(3);
+    atomic_store(&q->judging, true);
+    assert_true(WIFSIGNALED(crash_run(die_of_a_suspect)));
+    assert_int_equal(
+        ft_crash_notice_decode(crash_world.page->notice, crash_world.page->notice_len, &crash_key, &second),
+        0);
+    assert_int_equal(second.fingerprints, 1);
+    assert_memory_equal(&second.fingerprint[0].content, &notice.fingerprint[1].content, 8);
+    assert_int_equal(second.fingerprint[0].suspect, 0);
+    crash_end(NULL);
+}
+
+static void die_of_nobody_knows_which(void)
+{
+    for (unsigned i = 0; i < NF_BURST_MAX; i++)
+        crash_arrives(i == 20 ? CRASH_PORT + 27 : CRASH_HARM);
+    crash_turns(1);
+}
+
+/* A burst has as many packets as a notice has fingerprints; what is known to kill comes before them. */
+static void what_is_known_to_kill_comes_before_suspects(void **state)
+{
+    struct ft_crash_notice second;
+
+    (void)state;
+    begin();
+    nd_quarantine_begin(q, &notice, nd_now(), SECONDS, MOST);
+    assert_true(WIFSIGNALED(crash_run(die_of_nobody_knows_which)));
+    assert_int_equal(
+        ft_crash_notice_decode(crash_world.page->notice, crash_world.page->notice_len, &crash_key, &second),
+        0);
+    assert_int_equal(second.packet, 0);
+    assert_int_equal(second.fingerprints, FT_CRASH_FINGERPRINTS);
+    assert_memory_equal(&second.fingerprint[0], &notice.fingerprint[0], sizeof(notice.fingerprint[0]));
+    for (unsigned i = 1; i < FT_CRASH_FINGERPRINTS; i++)
+        assert_int_equal(second.fingerprint[i].suspect, 1);
+    crash_end(NULL);
+}
+
 static void die_in_timers(void)
 {
     crash_arrives(CRASH_PORT + 8);
@@ -223,6 +352,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_the_frame_that_killed_is_dropped),
+        cmocka_unit_test(it_lasts_as_long_as_the_frame_comes),
         cmocka_unit_test(by_deltas_it_is_dropped_as_well),
         cmocka_unit_test(what_is_dropped_is_not_captured),
         cmocka_unit_test(after_so_many_it_ends),
@@ -230,7 +360,10 @@ int main(void)
         cmocka_unit_test(a_second_crash_in_the_same_nf_adds_to_it),
         cmocka_unit_test(a_second_crash_in_another_nf_ends_it),
         cmocka_unit_test(a_crash_that_names_no_frame_leaves_it),
+        cmocka_unit_test(suspects_pass_one_by_one),
+        cmocka_unit_test(a_suspect_that_kills_is_named),
         cmocka_unit_test(it_outlives_a_crash_in_timers),
+        cmocka_unit_test(what_is_known_to_kill_comes_before_suspects),
     };
     return cmocka_run_group_tests(tests, NULL, crash_clean);
 }

@@ -36,7 +36,7 @@ static void print_traffic(const struct nd_sheet *s, const struct nd_bench *b)
 static const char *describe_priorities(const struct nd_bench *b)
 {
     if (!b->options.realtime)
-        return "no priorities, as `run` by default; --realtime asks for them";
+        return "no priorities, as `run` on isolated CPUs; --realtime asks for them";
     for (unsigned i = 0; i < b->count; i++)
         if (b->rows[i].pairs && !b->rows[i].off[0].realtime)
             return "priorities were asked for, which the system refused";

@@ -40,6 +40,7 @@ static int ask_to_hurt(struct nd_drill *d, unsigned through, struct nd_drill_run
                        d->config->node[1 - through].name);
     json_t *answer = NULL, *request = json_pack("{s:s,s:s}", "cmd", "drill", "kind", "kill");
     r->at_ns = nd_now();
+    r->asked = true;
     int error = nd_ask(d->config->node[through].control, request, ND_ASK_MS, &answer, fault);
     json_decref(request);
     if (error == FT_OK && refusal_of(answer) != NULL)

@@ -45,7 +45,8 @@ struct nd_drill_options {
 struct nd_drill_run {
     char victim[32], survivor[32], reason[64];
     char failure[480]; /* "": all was as it should be */
-    uint64_t at_ns;    /* when the victim was hurt */
+    uint64_t at_ns;    /* when the victim was hurt; on another server: when it was asked to end itself */
+    bool asked;        /* the latter */
     double detect_ms, replay_ms, first_packet_ms, outage_ms, protected_ms;
     double back_ms;               /* when the victim was woken, or was there again after it was killed */
     uint64_t over_ns, ended_ns;   /* when the survivor went on; when all was done */

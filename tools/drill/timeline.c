@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A run drawn to scale, three times: the takeover, the TCP flows around it, and the whole run, each from what
- * the drill knows and from what its prober noted. Times are ms since the victim was hurt. See
+ * the drill knows and from what its prober noted. Times are ms since the victim was hurt, or, on another
+ * server, since it was asked to end itself, which its main thread does in its next turn. See
  * tools/drill/drill.h.
  */
 #include "tools/drill/drill.h"
@@ -44,8 +45,9 @@ static struct drawing begin_drawing(struct nd_page *page, const struct nd_drill 
     nd_page_element(page, "h3", "%s", what);
     nd_page_draw(page, bottom + BELOW, what);
     nd_page_axis(page, &g.scale, TOP, bottom, "ms");
-    nd_page_label(page, nd_scale_at(&g.scale, 0), TOP - 6, "middle", "%s",
-                  d->kind == ND_DRILL_PLANNED ? "handover asked for" : nd_drill_kinds[d->kind]);
+    nd_page_label(page, nd_scale_at(&g.scale, 0), TOP - 6, "middle", "%s%s",
+                  d->kind == ND_DRILL_PLANNED ? "handover" : nd_drill_kinds[d->kind],
+                  d->kind == ND_DRILL_PLANNED || r->asked ? " asked for" : "");
     return g;
 }
 

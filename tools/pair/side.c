@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From which side a captured packet came; see pair/tape.h. */
 #define _GNU_SOURCE /* tdestroy */
+#include "nflib/stream/stream.h"
 #include "nfs/nat/nat64_table.h"
 #include "nfs/nat/nat_table.h"
 #include "tools/pair/tape.h"
@@ -24,7 +25,8 @@ struct flow {
         } macs;
     };
     bool by_macs;
-    bool swapped; /* the first packet went from the greater end to the lesser */
+    bool swapped;    /* the first packet went from the greater end to the lesser */
+    uint8_t seen[2]; /* by `swapped` of a packet: bits of the sides that it came from */
 };
 
 static int compare_flows(const void *a, const void *b)
@@ -61,24 +63,32 @@ static struct flow flow_of(const struct nf_packet *p)
     return flow;
 }
 
-/* FT_ENOMEM. */
-static int side_by_flow(void **flows, const struct nf_packet *p, uint8_t *side)
+/* The flow as it was when it began; NULL: no memory. */
+static struct flow *find_flow(void **flows, const struct flow *flow)
 {
-    struct flow flow = flow_of(p), *kept, **first = tsearch(&flow, flows, compare_flows);
+    struct flow *kept, **first = tsearch(flow, flows, compare_flows);
 
-    if (!first)
-        return FT_ENOMEM;
-    if (*first == &flow) {
-        kept = malloc(sizeof(*kept));
-        if (!kept) {
-            tdelete(&flow, flows, compare_flows);
-            return FT_ENOMEM;
-        }
-        *kept = flow;
-        *first = kept;
+    if (!first || *first != flow)
+        return first ? *first : NULL;
+    kept = malloc(sizeof(*kept));
+    if (!kept) {
+        tdelete(flow, flows, compare_flows);
+        return NULL;
     }
-    *side = (*first)->swapped == flow.swapped ? NF_INSIDE : NF_OUTSIDE;
-    return 0;
+    *kept = *flow;
+    return *first = kept;
+}
+
+/* Of IPv4, whose ends a flow knows: both of its directions have been seen, and from one side. */
+static void count_doubled(struct nd_tape *tape, struct flow *began, bool swapped, uint8_t side)
+{
+    bool was = began->seen[0] & began->seen[1], both = began->seen[0] && began->seen[1];
+
+    began->seen[swapped] |= (uint8_t)(1u << side);
+    if (began->by_macs)
+        return;
+    tape->flows += !both && began->seen[0] && began->seen[1];
+    tape->doubled += !was && began->seen[0] & began->seen[1];
 }
 
 /* The packet's source, or its destination, is in one of the networks. */
@@ -115,6 +125,19 @@ const void *nd_nf_config(const struct nf_chain_config *chain, const char *name)
     return NULL;
 }
 
+/* Reads the packet, too. */
+static void count_wrong(struct nd_tape *tape, struct nf_packet *p)
+{
+    nf_packet_parse(p);
+    if (p->flags & NF_P_BAD && p->bad == NF_BAD_CHECKSUM) {
+        tape->wrong_ip++;
+        nf_packet_parse_unsummed(p);
+    }
+    if ((p->flags & (NF_P_L4 | NF_P_FRAGMENT)) == NF_P_L4 && nf_proto_is_ported(p->proto) &&
+        !nf_packet_checksum_right(p))
+        tape->wrong_l4++;
+}
+
 int nd_tape_sides(struct nd_tape *tape, const struct nf_chain_config *chain, const struct nf_networks *inside,
                   struct ft_fault *fault)
 {
@@ -128,14 +151,20 @@ int nd_tape_sides(struct nd_tape *tape, const struct nf_chain_config *chain, con
         struct nd_tape_input *in = &tape->inputs[i];
         struct nf_packet p = {.data = tape->bytes + in->at, .len = in->wire, .have = in->have};
 
-        nf_packet_parse(&p);
+        count_wrong(tape, &p);
         in->side = side_by_networks(inside ? inside : &of_nat, &p);
         if (in->side == UNKNOWN)
             in->side = side_by_nat(nat, &p);
         if (in->side == UNKNOWN)
             in->side = side_by_nat64(nat64, &p);
-        if (in->side == UNKNOWN)
-            error = side_by_flow(&flows, &p, &in->side);
+        struct flow flow = flow_of(&p), *began = find_flow(&flows, &flow);
+
+        if (!began)
+            error = FT_ENOMEM;
+        else if (in->side == UNKNOWN)
+            in->side = began->swapped == flow.swapped ? NF_INSIDE : NF_OUTSIDE;
+        if (!error)
+            count_doubled(tape, began, flow.swapped, in->side);
     }
     tdestroy(flows, free);
     return error ? ft_fail(fault, error, "no memory for the capture's flows") : 0;

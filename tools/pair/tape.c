@@ -272,19 +272,22 @@ unsigned nd_tape_lane(const uint8_t *frame, uint32_t wire, uint32_t have, uint8_
 
     if (lanes.count == 1)
         return 0;
-    nf_packet_parse(&p);
+    nf_packet_parse_unsummed(&p);
     return nf_lane_of(&p, lanes.scope, lanes.count);
 }
 
 static bool deal_burst(const struct nd_tape *tape, const struct nd_tape_burst *b, struct nd_tape_lanes lanes,
-                       struct nd_tape out[])
+                       const uint8_t *lane_of, struct nd_tape out[])
 {
     for (unsigned l = 0; l < lanes.count; l++)
         if (!add_burst(&out[l], b->time))
             return false;
     for (const struct nd_tape_input *in = tape->inputs + b->first; in < tape->inputs + b->first + b->n;
          in++) {
-        struct nd_tape *lane = &out[nd_tape_lane(tape->bytes + in->at, in->wire, in->have, in->side, lanes)];
+        uint8_t known = lane_of ? lane_of[in - tape->inputs] : ND_TAPE_HASH;
+        struct nd_tape *lane = &out[known < lanes.count ? known
+                                                        : nd_tape_lane(tape->bytes + in->at, in->wire,
+                                                                       in->have, in->side, lanes)];
 
         if (!append_input(lane, in))
             return false;
@@ -293,8 +296,8 @@ static bool deal_burst(const struct nd_tape *tape, const struct nd_tape_burst *b
     return true;
 }
 
-int nd_tape_deal(const struct nd_tape *tape, struct nd_tape_lanes lanes, struct nd_tape out[],
-                 struct ft_fault *fault)
+int nd_tape_deal(const struct nd_tape *tape, struct nd_tape_lanes lanes, const uint8_t *lane,
+                 struct nd_tape out[], struct ft_fault *fault)
 {
     bool whole = true;
 
@@ -304,7 +307,7 @@ int nd_tape_deal(const struct nd_tape *tape, struct nd_tape_lanes lanes, struct 
         out[l].borrowed = true;
     }
     for (uint64_t b = 0; b < tape->burst_count && whole; b++)
-        whole = deal_burst(tape, &tape->bursts[b], lanes, out);
+        whole = deal_burst(tape, &tape->bursts[b], lanes, lane, out);
     for (unsigned l = 0; l < lanes.count; l++) {
         out[l].longest = tape->longest;
         if (!whole)

@@ -36,9 +36,12 @@ struct nd_tape {
     uint8_t *bytes;
     uint64_t count, burst_count, used;
     uint64_t input_room, burst_room, byte_room;
-    uint64_t refused; /* frames that a node's ports would refuse: under 14 bytes, or over frame_max */
-    uint64_t foreign; /* of a cooked capture: neither IP nor ARP */
-    uint64_t sent;    /* of a cooked capture: inputs that the machine which captured had sent */
+    uint64_t refused;        /* frames that a node's ports would refuse: under 14 bytes, or over frame_max */
+    uint64_t foreign;        /* of a cooked capture: neither IP nor ARP */
+    uint64_t sent;           /* of a cooked capture: inputs that the machine which captured had sent */
+    uint64_t flows, doubled; /* of IPv4, seen both ways; of those, whose directions came from one side */
+    uint64_t wrong_ip,
+        wrong_l4; /* inputs with a wrong checksum in the IPv4 header; of TCP or UDP, if whole */
     uint32_t frame_max;
     uint32_t longest; /* wire bytes of the longest input */
     bool borrowed;    /* the bytes are another tape's */
@@ -71,21 +74,21 @@ uint64_t nd_tape_burst_of(const struct nd_tape *tape, uint64_t number);
 /*
  * Deals the tape out to lanes, into out[lanes.count]; they borrow the tape's bytes. Burst b of each is of the
  * same chain time as burst b of the tape and has the lane's inputs of that one, perhaps none: so neither the
- * time of a packet nor of a timer depends on the number of lanes. The hash alone says which lane: nothing in
- * a capture was translated by this chain, so both directions of a flow bear the same addresses. FT_ENOMEM:
- * nothing is left to free.
+ * time of a packet nor of a timer depends on the number of lanes. `lane`: [tape->count] the lane of each
+ * input, or ND_TAPE_HASH: by its hash; NULL: all are. FT_ENOMEM: nothing is left to free.
  */
-int nd_tape_deal(const struct nd_tape *tape, struct nd_tape_lanes lanes, struct nd_tape out[],
-                 struct ft_fault *fault);
+#define ND_TAPE_HASH 0xffu
+int nd_tape_deal(const struct nd_tape *tape, struct nd_tape_lanes lanes, const uint8_t *lane,
+                 struct nd_tape out[], struct ft_fault *fault);
 
 /* ---- pair/side.c ---- */
 
 /*
- * On which side each input arrives, into inputs[].side. What has a source in the networks `inside` (NULL:
- * those of the chain's NAT) comes from inside; else what has its destination there, or at the NAT's outside
- * address, from outside. Where that does not tell: who sent the first packet of a flow is inside, its other
- * end outside. (A flow here is the addresses and ports of TCP and UDP on IPv4; the addresses alone for its
- * fragments and other protocols; the MACs for all else.)
+ * On which side each input arrives, into inputs[].side; and how many have wrong checksums. What has a source
+ * in the networks `inside` (NULL: those of the chain's NAT) comes from inside; else what has its destination
+ * there, or at the NAT's outside address, from outside. Where that does not tell: who sent the first packet
+ * of a flow is inside, its other end outside. (A flow here is the addresses and ports of TCP and UDP on IPv4;
+ * the addresses alone for its fragments and other protocols; the MACs for all else.)
  */
 int nd_tape_sides(struct nd_tape *tape, const struct nf_chain_config *chain, const struct nf_networks *inside,
                   struct ft_fault *fault);

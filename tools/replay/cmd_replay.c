@@ -73,7 +73,7 @@ static int open_lanes(struct nd_replay *r, struct ft_fault *fault)
     r->lanes = lanes.count;
     r->tapes = r->lanes > 1 ? r->dealt : &r->tape;
     if (!error && r->lanes > 1)
-        error = nd_tape_deal(&r->tape, lanes, r->dealt, fault);
+        error = nd_replay_deal(r, lanes, fault);
     if (!error && o->output)
         error = nd_capture_open(&r->written, o->output, fault);
     for (unsigned l = 0; l < r->lanes && !error; l++)
@@ -108,7 +108,14 @@ static int read_inputs(struct nd_replay *r)
         fprintf(stderr, "%s\n", fault.text);
         return nd_exit_of_file(error);
     }
-    if (o->show && !nd_shown_known(&r->config->chain, o->show))
+    if (r->tape.doubled && !(o->inside.ipv4.count + o->inside.count))
+        fprintf(
+            stderr,
+            "understudy replay: warning: of %lu flows that were captured both ways %lu have both directions "
+            "from one side, since nat's `inside` has both ends, expected --inside with the networks that "
+            "are\n",
+            r->tape.flows, r->tape.doubled);
+    if (o->show && !nd_nf_config(&r->config->chain, o->show))
         return nd_usage("replay", "--show %.40s: no NF of this chain, expected one", o->show);
     error = check_kills(r);
     if (!error && o->speed && r->config->chain.lanes > 1)

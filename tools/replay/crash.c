@@ -160,10 +160,15 @@ static int wait_child(struct again *a, pid_t child, bool *traced)
 static void note_place(struct nd_death *d, const struct nd_crash_page *page)
 {
     const struct nd_crash_told *told = &page->told;
-    const char *object;
+    struct nd_crash_symbols symbols;
+    struct nd_crash_place place;
 
-    nd_crash_symbol(page, told->reg[ND_CRASH_REGISTERS - 1], d->symbol, &object, &d->offset);
-    snprintf(d->object, sizeof(d->object), "%s", object);
+    nd_crash_symbols_begin(&symbols);
+    nd_crash_symbol(&symbols, page, told->reg[ND_CRASH_REGISTERS - 1], &place);
+    nd_crash_symbols_end(&symbols);
+    snprintf(d->symbol, sizeof(d->symbol), "%s", place.symbol);
+    snprintf(d->object, sizeof(d->object), "%s", place.object);
+    d->offset = place.offset;
     nd_crash_signal(d->signal, told->number);
     d->overflow = told->overflow;
 }

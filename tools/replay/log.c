@@ -329,7 +329,7 @@ static int open_log(struct nd_log *log, int *code, struct ft_fault *fault)
     if (error || *code)
         return error;
     error = prepare_chain(log, fault);
-    if (!error && log->options->show && !nd_shown_known(&log->config->chain, log->options->show))
+    if (!error && log->options->show && !nd_nf_config(&log->config->chain, log->options->show))
         error = ft_fail(fault, FT_EINVAL, "--show %.40s: no NF of this chain", log->options->show);
     if (!error)
         error = make_lanes(log, fault);

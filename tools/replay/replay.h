@@ -156,6 +156,9 @@ int nd_replay_config(struct nd_config **out, const struct nd_replay_options *opt
  * close them. */
 int nd_replay_run(struct nd_replay *r, struct ft_fault *fault);
 
+/* deal.c: the tape into r->dealt, as a node's ports deal frames. FT_ENOMEM. */
+int nd_replay_deal(struct nd_replay *r, struct nd_tape_lanes lanes, struct ft_fault *fault);
+
 /* ---- replay/nodes.c: node processes ---- */
 
 int nd_nodes_open(struct nd_replay *r, struct ft_fault *fault);

@@ -3,18 +3,8 @@
 #include "tools/replay/shown.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #define PAGE_BYTES (256u << 10)
-
-bool nd_shown_known(const struct nf_chain_config *chain, const char *name)
-{
-    bool known = false;
-
-    for (unsigned i = 0; i < chain->count; i++)
-        known |= strcmp(chain->nfs[i].module->name, name) == 0;
-    return known;
-}
 
 int nd_shown_add(json_t *rows, const struct nf_chain *chain, const char *name, unsigned lane, unsigned lanes,
                  struct ft_fault *fault)

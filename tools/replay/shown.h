@@ -11,8 +11,6 @@
 #include <jansson.h>
 #include <stdio.h>
 
-/* An NF of the chain has this name. */
-bool nd_shown_known(const struct nf_chain_config *chain, const char *name);
 /* All rows of the NF in one lane's chain, appended to `rows`, with the lane if there are several. FT_ENOMEM;
  * FT_EMALFORMED: what it shows is no JSON. */
 int nd_shown_add(json_t *rows, const struct nf_chain *chain, const char *name, unsigned lane, unsigned lanes,

@@ -1,13 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* understudy check: reads a configuration, says what it found, starts nothing. */
+/*
+ * understudy check: reads a configuration, says what it found, starts nothing; with --try it opens what a
+ * node would open, and closes it again (try.h).
+ */
 #include "node/control/pair.h"
 #include "node/arbiter/etcd.h"
 #include "node/base/interface.h"
+#include "node/try.h"
 
 #include <arpa/inet.h>
+#include <string.h>
 #include <sys/stat.h>
 
-static int print_json(const struct nd_config *config, const char *file, const struct ft_fault *fault)
+/* NULL: nothing was to be tried. */
+static json_t *tried_json(const struct nd_config *config, int node, const struct nd_tries *tries)
+{
+    json_t *all;
+
+    if (node < 0)
+        return json_null();
+    all = json_array();
+    for (unsigned i = 0; i < tries->count; i++)
+        json_array_append_new(all, json_pack("{s:s, s:s, s:b, s:s?}", "what", tries->of[i].what, "which",
+                                             tries->of[i].which, "ok", tries->of[i].error == 0, "error",
+                                             tries->of[i].error ? tries->of[i].fault.text : NULL));
+    return json_pack("{s:s, s:o}", "node", config->node[node].name, "opened", all);
+}
+
+static int print_json(const struct nd_config *config, const char *file, const struct ft_fault *fault,
+                      json_t *tried)
 {
     const struct nd_protect *protect = config ? &config->protect : NULL;
     json_t *nfs = json_array(), *nodes = json_array(), *object;
@@ -25,6 +46,7 @@ static int print_json(const struct nd_config *config, const char *file, const st
     else
         object = json_pack("{s:s, s:b, s:s, s:n, s:o, s:o}", "file", file, "ok", 0, "error", fault->text,
                            "chain", "nfs", nfs, "nodes", nodes);
+    json_object_set_new(object, "tried", tried);
     code = nd_print_json(object);
     json_decref(object);
     return code;
@@ -97,6 +119,28 @@ static void warn_of_addresses(const struct nd_config *config, const char *file)
     }
 }
 
+/* Hosts that are told of a router of IPv6 send to it: what no packet can pass is a silence to them. */
+static void warn_of_families(const struct nd_config *config, const char *file)
+{
+    const struct nf_interface *port = config->l3.port;
+    unsigned p = 0;
+
+    while (p < config->l3.ports && !port[p].bits6)
+        p++;
+    if (!config->chain.l3 || p == config->l3.ports)
+        return;
+    for (uint32_t i = 0; i < config->chain.count; i++) {
+        const struct nf_choice *choice = &config->chain.nfs[i];
+
+        if (choice->module->drops_ipv6 && choice->module->drops_ipv6(choice->config))
+            fprintf(
+                stderr,
+                "%s: warning: interface %s has an address of IPv6, and nf %u, %s, drops all of IPv6 as it "
+                "is configured\n",
+                file, port[p].name, i + 1, choice->module->name);
+    }
+}
+
 /* A switch has a station's MAC at the port by which it was heard last, and a wire has none of its own to
  * tell. */
 static void warn_of_wire(const struct nd_config *config, const char *file)
@@ -149,13 +193,80 @@ static void warn_of_arbiter(const struct nd_config *config, const char *file)
     nd_etcd_close(etcd);
 }
 
+/* Which node is to be tried, with its index; or an exit code in *code. */
+static int choose_node(const struct nd_config *config, const struct nd_options *o, int *code)
+{
+    int node = !config->nodes ? -1 : o->node ? nd_config_node(config, o->node) : nd_pair_local(config);
+
+    if (node >= 0)
+        return node;
+    *code = ND_USAGE;
+    if (!config->nodes)
+        fprintf(stderr, "%s: try: the file has no nodes\n", o->file);
+    else if (o->node)
+        fprintf(stderr, "%s: try: no node '%s', expected %s or %s\n", o->file, o->node, config->node[0].name,
+                config->node[1].name);
+    else
+        fprintf(stderr,
+                "%s: try: which node? Not just one of %s (%s) and %s (%s) has an address of this host, "
+                "expected -n NAME\n",
+                o->file, config->node[0].name, config->node[0].host, config->node[1].name,
+                config->node[1].host);
+    return -1;
+}
+
+/* What `run` would end with: the first that failed. */
+static int say_tries(const struct nd_config *config, int node, const struct nd_tries *tries,
+                     const struct nd_options *o)
+{
+    int code = ND_DONE;
+
+    for (unsigned i = 0; i < tries->count; i++) {
+        const struct nd_try *t = &tries->of[i];
+        int error = t->error;
+
+        if (!error)
+            continue;
+        /* DPDK's part names the node itself. */
+        if (strncmp(t->fault.text, "node ", 5) == 0)
+            fprintf(stderr, "%s: try: %s\n", o->file, t->fault.text);
+        else
+            fprintf(stderr, "%s: try: node %s: %s: %s\n", o->file, config->node[node].name, t->what,
+                    t->fault.text);
+        if (!code)
+            code = error == FT_EPERM                                            ? ND_NO_PERMISSION
+                   : error == FT_EBUSY || error == FT_ENOENT || error == FT_EIO ? ND_NO_ANSWER
+                                                                                : ND_DATA;
+    }
+    if (!code && !o->json) {
+        printf("%s: try: node %s: opened", o->file, config->node[node].name);
+        for (unsigned i = 0; i < tries->count; i++)
+            printf("%s %s %s", i ? "," : "", tries->of[i].what, tries->of[i].which);
+        printf("\n");
+    }
+    return code;
+}
+
+static void warn_of_all(const struct nd_config *config, const char *file)
+{
+    warn_of_wire(config, file);
+    warn_of_interfaces(config, file);
+    warn_of_addresses(config, file);
+    warn_of_families(config, file);
+    warn_of_link_files(config, file);
+    warn_of_key(config->link.key, file);
+    warn_of_key(config->link.private_key, file);
+    warn_of_arbiter(config, file);
+}
+
 int nd_cmd_check(int argc, char **argv)
 {
     struct nd_options options;
     struct nd_config *config;
     struct ft_fault fault = {""};
+    static struct nd_tries tries;
     int error = nd_options_read(&options, argc, argv);
-    int code = ND_DONE;
+    int code = ND_DONE, tried = ND_DONE, node = -1;
 
     if (error)
         return error;
@@ -168,19 +279,22 @@ int nd_cmd_check(int argc, char **argv)
     if (!error && config->timing.detect_ms < 20)
         fprintf(stderr, "%s: warning: detect_ms below 20 takes ordinary scheduling delays for failures\n",
                 options.file);
-    if (!error) {
-        warn_of_wire(config, options.file);
-        warn_of_interfaces(config, options.file);
-        warn_of_addresses(config, options.file);
-        warn_of_link_files(config, options.file);
-        warn_of_key(config->link.key, options.file);
-        warn_of_key(config->link.private_key, options.file);
-        warn_of_arbiter(config, options.file);
+    if (!error)
+        warn_of_all(config, options.file);
+    if (!error && !options.json)
+        print_text(config, options.file);
+    if (!error && options.tries) {
+        node = choose_node(config, &options, &tried);
+        fflush(NULL);
+        if (node >= 0) {
+            nd_try_node(config, (unsigned)node, &tries);
+            tried = say_tries(config, node, &tries, &options);
+        }
     }
     if (options.json)
-        code = print_json(config, options.file, &fault);
-    else if (!error)
-        print_text(config, options.file);
+        code = print_json(config, options.file, &fault, tried_json(config, node, &tries));
+    if (tried)
+        code = tried;
     nd_config_free(config);
     return error ? nd_exit_of_file(error) : code;
 }

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Hosts: who began how many of the table's sessions, by the source of a session's first packet. Owns a map of
+ * hosts, the host of each record, for each host a list of its sessions that may be displaced, oldest first,
+ * and lists of hosts by how many those are, by powers of two. That is what tells who has most, at once. There
+ * only where an NF of the chain limits flows of a host. The lane writes and reads all of it.
+ *
+ * Displaced may be what is confirmed and no open connection of TCP.
+ */
+#include "nflib/session/table.h"
+#include "nflib/shared/shared.h"
+
+#include <string.h>
+
+#define LOOKS       (NF_BURST_MAX + 1) /* a burst's packets keep that many less one from being displaced */
+#define GREEDY_PART 16u                /* who has more than this part of the table makes room first */
+_Static_assert(2 * GREEDY_PART < LOOKS, "more hosts of a rank cannot have half as much each");
+
+uint64_t nf_session_hosts_bytes(uint32_t capacity, bool ipv6)
+{
+    return nf_map_bytes(capacity, ipv6 ? 16 : 4, sizeof(struct nf_session_host)) +
+           2 * nf_lists_bytes(capacity, 0);
+}
+
+bool nf_session_hosts_make(struct nf *nf, struct nf_sessions *shape, bool ipv6)
+{
+    shape->hosts = nf_map_make(nf, shape->capacity, ipv6 ? 16 : 4, sizeof(struct nf_session_host));
+    shape->of_hosts = nf_lists_make(nf, shape->capacity, 0);
+    shape->ranks = nf_lists_make(nf, shape->capacity, 0);
+    if (!shape->hosts || !shape->of_hosts || !shape->ranks)
+        return false;
+    nf_lists_take_all(nf, shape->of_hosts);
+    nf_lists_take_all(nf, shape->ranks);
+    return true;
+}
+
+/* ---- one host ---------------------------------------------------------------------------------- */
+
+/* Of IPv4 the rest is zeros, which no host of IPv6 has. */
+struct address {
+    uint8_t bytes[16];
+};
+
+static struct address address_of(const struct nf_tuple *key, const struct nf_addresses *addresses)
+{
+    struct address address = {{0}};
+
+    if (key->ipv6)
+        memcpy(address.bytes, addresses->source, 16);
+    else
+        memcpy(address.bytes, &key->saddr, sizeof(key->saddr));
+    return address;
+}
+
+/* The slot, NF_NONE: it has no flow. One packet asks several times in a row. */
+static uint32_t find_host(struct nf_sessions_lane *lane, const struct nf_sessions *t,
+                          const struct address *address)
+{
+    uint32_t bytes = t->addresses_at ? 16 : 4, slot = lane->host;
+
+    if (nf_map_has(t->hosts, slot) && memcmp(nf_map_key(t->hosts, slot), address, bytes) == 0)
+        return slot;
+    slot = nf_map_find(t->hosts, address);
+    lane->host = slot == NF_NONE ? lane->host : slot;
+    return slot;
+}
+
+static const struct nf_session_host *host_at(const struct nf_sessions *t, uint32_t slot)
+{
+    return nf_map_value(t->hosts, slot);
+}
+
+static struct nf_session_host *edit_host(const struct nf *nf, const struct nf_sessions *t, uint32_t slot)
+{
+    return NF_EDIT(nf, host_at(t, slot));
+}
+
+void nf_session_host_begin(const struct nf *nf, const struct nf_sessions *t, uint32_t record)
+{
+    const struct nf_session *s = nf_session_at(t, record);
+    struct address address;
+    uint32_t slot;
+
+    if (!t->hosts)
+        return;
+    address = address_of(&s->key[0], s->key[0].ipv6 ? &nf_session_addresses(t, record)->key[0] : NULL);
+    slot = find_host(nf_sessions_lane(nf), t, &address);
+    if (slot == NF_NONE)
+        slot = nf_map_add(nf, t->hosts, &address);
+    FT_CHECK(slot != NF_NONE, "more hosts than sessions: %u", t->capacity);
+    edit_host(nf, t, slot)->flows++;
+    *NF_EDIT(nf, nf_session_host_of(t, record)) = slot;
+}
+
+void nf_session_host_end(const struct nf *nf, const struct nf_sessions *t, uint32_t record)
+{
+    uint32_t slot;
+
+    if (!t->hosts)
+        return;
+    slot = *nf_session_host_of(t, record);
+    if (!--edit_host(nf, t, slot)->flows)
+        nf_map_remove(nf, t->hosts, slot);
+}
+
+/* ---- what may be displaced ----------------------------------------------------------------------- */
+
+static void put_in_rank(const struct nf *nf, const struct nf_sessions *t, uint32_t slot, uint32_t was)
+{
+    uint32_t from = nf_session_rank(was), to = nf_session_rank(host_at(t, slot)->listed);
+
+    if (from == to)
+        return;
+    if (from)
+        nf_list_remove(nf, t->ranks, NF_EDIT(nf, &t->by_rank[from]), slot);
+    if (to)
+        nf_list_insert(nf, t->ranks, NF_EDIT(nf, &t->by_rank[to]), slot, NF_NONE);
+}
+
+void nf_session_host_list(const struct nf *nf, const struct nf_sessions *t, uint32_t record)
+{
+    struct nf_session_host *host;
+    uint32_t slot;
+
+    if (!t->hosts)
+        return;
+    slot = *nf_session_host_of(t, record);
+    host = edit_host(nf, t, slot);
+    nf_list_insert(nf, t->of_hosts, &host->list, record, NF_NONE);
+    host->listed++;
+    put_in_rank(nf, t, slot, host->listed - 1);
+}
+
+void nf_session_host_unlist(const struct nf *nf, const struct nf_sessions *t, uint32_t record)
+{
+    struct nf_session_host *host;
+    uint32_t slot;
+
+    if (!t->hosts)
+        return;
+    slot = *nf_session_host_of(t, record);
+    host = edit_host(nf, t, slot);
+    nf_list_remove(nf, t->of_hosts, &host->list, record);
+    host->listed--;
+    put_in_rank(nf, t, slot, host->listed + 1);
+}
+
+/* ---- limits ------------------------------------------------------------------------------------ */
+
+/* NF_NONE: it has no flow. */
+static uint32_t host_of_packet(const struct nf *nf, const struct nf_packet *p)
+{
+    struct nf_sessions_lane *lane = nf_sessions_lane(nf);
+    const struct nf_sessions *t = lane->burst.table;
+    struct address address;
+
+    if (p->session)
+        return *nf_session_host_of(t, nf_session_number(t, p->session));
+    address = address_of(&lane->look[p - lane->packets].key, &lane->addresses[p - lane->packets]);
+    return find_host(lane, t, &address);
+}
+
+bool nf_session_host_full(const struct nf *nf, const struct nf_packet *p)
+{
+    const struct nf_sessions *t = nf->env->sessions->table;
+    uint32_t slot;
+
+    if (!t->hosts || !t->max_flows_per_host[nf->index] || !(p->flow & NF_FLOW_KEYED))
+        return false;
+    slot = host_of_packet(nf, p);
+    /* A session that has begun counts already. */
+    return slot != NF_NONE &&
+           host_at(t, slot)->flows - (p->session ? 1 : 0) >= t->max_flows_per_host[nf->index];
+}
+
+/* Packets of this burst may point to a session that was seen now. */
+static uint32_t oldest_of(const struct nf *nf, uint32_t slot, bool own)
+{
+    const struct nf_sessions_lane *lane = nf_sessions_lane(nf);
+    const struct nf_sessions *t = lane->burst.table;
+    uint32_t at = nf_list_first(&host_at(t, slot)->list);
+
+    for (unsigned looks = 0; at != NF_NONE && looks < LOOKS; looks++) {
+        const struct nf_session *s = nf_session_at(t, at);
+
+        if (s->seen != lane->now && (!own || nf_session_has(nf, s)))
+            return at;
+        at = nf_list_next(t->of_hosts, at);
+    }
+    return NF_NONE;
+}
+
+uint32_t nf_session_of_host(const struct nf *nf, const struct nf_packet *p, bool own, uint32_t sections)
+{
+    return nf_shared_left(nf) < sections ? NF_NONE : oldest_of(nf, host_of_packet(nf, p), own);
+}
+
+/* Whoever has more than a sixteenth of the table is of a rank with 32 hosts at most: all of it is looked at.
+ */
+uint32_t nf_session_of_greedy(const struct nf *nf, bool own)
+{
+    const struct nf_sessions *t = nf->env->sessions->table;
+    uint32_t rank = NF_SESSION_RANKS - 1, most = t->capacity / GREEDY_PART, greedy = NF_NONE, at;
+
+    if (!t->hosts)
+        return NF_NONE;
+    while (rank && !t->by_rank[rank].first)
+        rank--;
+    at = nf_list_first(&t->by_rank[rank]);
+    for (unsigned looks = 0; at != NF_NONE && looks < LOOKS; looks++, at = nf_list_next(t->ranks, at))
+        if (host_at(t, at)->listed > most) {
+            most = host_at(t, at)->listed;
+            greedy = at;
+        }
+    return greedy == NF_NONE ? NF_NONE : oldest_of(nf, greedy, own);
+}
+
+/* ---- checking what came from a peer -------------------------------------------------------------- */
+
+/* The address that a host is known by is that of its sessions. */
+static bool is_host_of(const struct nf_sessions *t, uint32_t slot, uint32_t record)
+{
+    const struct nf_session *s = nf_session_at(t, record);
+    struct address address =
+        address_of(&s->key[0], s->key[0].ipv6 ? &nf_session_addresses(t, record)->key[0] : NULL);
+
+    return nf_map_has(t->hosts, slot) &&
+           memcmp(nf_map_key(t->hosts, slot), &address, t->addresses_at ? 16 : 4) == 0;
+}
+
+static int check_hosts_of_records(struct nf_check *c, const struct nf_sessions *t, uint32_t flows[])
+{
+    for (uint32_t record = 0; record < t->capacity; record++) {
+        bool used = nf_session_is_used(t, record);
+        uint32_t slot = *nf_session_host_of(t, record);
+
+        nf_check_step(c);
+        if (used && !is_host_of(t, slot, record))
+            return nf_check_failed(c, "session %u is of host %u, expected the one that began it", record,
+                                   slot);
+        if (nf_list_has(t->of_hosts, record) != (used && nf_session_is_listed(nf_session_at(t, record))))
+            return nf_check_failed(
+                c, "session %u is in a host's list and may not be displaced, or the reverse", record);
+        if (used)
+            flows[slot]++;
+    }
+    return 0;
+}
+
+/* All of a host's list are its own. Returns how many, or an error. */
+static int check_list(struct nf_check *c, const struct nf_sessions *t, uint32_t slot, uint64_t *seen)
+{
+    const struct nf_session_host *host = host_at(t, slot);
+    int n = nf_list_check(c, t->of_hosts, &host->list, host->listed, seen);
+
+    if (n < 0)
+        return n;
+    if ((uint32_t)n != host->listed)
+        return nf_check_failed(c, "host %u has %d flows in its list, expected %u", slot, n, host->listed);
+    for (uint32_t at = nf_list_first(&host->list); at != NF_NONE; at = nf_list_next(t->of_hosts, at))
+        if (*nf_session_host_of(t, at) != slot)
+            return nf_check_failed(c, "host %u has session %u in its list, which is another's", slot, at);
+    return n;
+}
+
+static int check_ranks(struct nf_check *c, const struct nf_sessions *t)
+{
+    uint64_t *seen = nf_lists_seen(c, 1, t->ranks);
+    uint32_t ranked = 0, wanted = 0;
+
+    if (!seen)
+        return FT_ENOMEM;
+    for (uint32_t rank = 0; rank < NF_SESSION_RANKS; rank++) {
+        int n = nf_list_check(c, t->ranks, &t->by_rank[rank], t->capacity, seen);
+
+        if (n < 0)
+            return n;
+        for (uint32_t at = nf_list_first(&t->by_rank[rank]); at != NF_NONE; at = nf_list_next(t->ranks, at))
+            if (!rank || !nf_map_has(t->hosts, at) || nf_session_rank(host_at(t, at)->listed) != rank)
+                return nf_check_failed(c, "host %u is among those of rank %u, expected one that is", at,
+                                       rank);
+        ranked += (uint32_t)n;
+    }
+    for (uint32_t slot = 0; slot < t->capacity; slot++) {
+        bool is = nf_map_has(t->hosts, slot) && host_at(t, slot)->listed;
+
+        nf_check_step(c);
+        if (nf_list_has(t->ranks, slot) != is)
+            return nf_check_failed(c, "host %u has a rank and no flow to displace, or the reverse", slot);
+        wanted += is;
+    }
+    return ranked == wanted
+               ? 0
+               : nf_check_failed(c, "%u hosts are in lists by rank, expected %u", ranked, wanted);
+}
+
+int nf_session_hosts_check(struct nf_check *c, const struct nf_sessions *t)
+{
+    uint32_t *flows;
+    uint64_t *seen;
+    int error;
+
+    if (!t->hosts)
+        return 0;
+    flows = nf_check_memory(c, 0, (uint64_t)t->capacity * sizeof(*flows));
+    seen = flows ? nf_lists_seen(c, 1, t->of_hosts) : NULL;
+    if (!seen)
+        return FT_ENOMEM;
+    if ((error = check_hosts_of_records(c, t, flows)))
+        return error;
+    for (uint32_t slot = 0; (slot = nf_map_next(t->hosts, slot)) != NF_NONE; slot++) {
+        nf_check_step(c);
+        if (!host_at(t, slot)->flows || host_at(t, slot)->flows != flows[slot])
+            return nf_check_failed(c, "host %u has %u flows, expected %u", slot, host_at(t, slot)->flows,
+                                   flows[slot]);
+        if ((error = check_list(c, t, slot, seen)) < 0)
+            return error;
+    }
+    return check_ranks(c, t);
+}

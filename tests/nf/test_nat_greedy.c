@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One host inside that begins as many flows as it can, beside others: nat and nat64 let it have its part, and
+ * in a full table it is the one that makes room. Limits are counted here by what passes; state is checked as
+ * one from a peer is after each flood.
+ */
+#include "tests/nf/help_chain.h"
+#include "tests/nf/help_nat64.h"
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <stdio.h>
+
+#define GREEDY 200u
+#define FLOOD  5000u
+
+static struct help_chain h;
+static const char *name; /* the NF that is tested */
+
+static void open_with(const char *nf, const char *settings)
+{
+    char text[160];
+
+    name = nf;
+    snprintf(text, sizeof(text), "    - %s: { outside: 203.0.113.1%s }\n", nf, settings);
+    help_chain_open(&h, text, NULL, 5);
+}
+
+/* A packet between a host inside and the server, from inside or back; the outside port: 0, it was dropped. */
+static uint16_t send_packet(uint8_t side, uint8_t proto, uint32_t host, uint16_t sport, uint8_t tcp)
+{
+    uint8_t frame[SIX_MAX];
+    char from[32];
+    bool six = name[3] == '6' && side == NF_INSIDE;
+    const char *server = six ? "64:ff9b::198.51.100.1" : "198.51.100.1";
+    struct six s = {.ipv6 = six,
+                    .from = side == NF_INSIDE ? from : server,
+                    .to = side == NF_INSIDE ? server : "203.0.113.1",
+                    .proto = proto,
+                    .sport = side == NF_INSIDE ? sport : 53,
+                    .dport = side == NF_INSIDE ? 53 : sport,
+                    .tcp = tcp,
+                    .payload = 9};
+    struct nf_packet p = {.data = frame, .side = side, .in_port = side};
+    struct six_seen seen;
+
+    snprintf(from, sizeof(from), six ? "2001:db8::%u" : "10.0.0.%u", host);
+    p.len = p.have = six_frame(&s, frame);
+    help_chain_run(&h, h.now + 1000, &p, 1);
+    if (p.drop)
+        return 0;
+    assert_true(six_see(p.data, p.len, &seen));
+    return side == NF_INSIDE ? seen.sport : seen.dport;
+}
+
+static uint16_t begin(uint8_t proto, uint32_t host, uint16_t sport)
+{
+    return send_packet(NF_INSIDE, proto, host, sport, NFT_SYN);
+}
+
+/* Request, answer, and of TCP the third packet. */
+static bool open_flow(uint8_t proto, uint32_t host, uint16_t sport)
+{
+    uint16_t port = begin(proto, host, sport);
+
+    return port && send_packet(NF_OUTSIDE, proto, 0, port, NFT_SYN | NFT_ACK) &&
+           (proto == 17 || send_packet(NF_INSIDE, proto, host, sport, NFT_ACK));
+}
+
+static void is_sound(void)
+{
+    struct ft_fault fault = {""};
+
+    if (nf_chain_check(h.chain, NULL, NULL, &fault))
+        fail_msg("%s", fault.text);
+}
+
+static uint64_t counter(const char *what)
+{
+    return help_chain_counter(&h, name, what);
+}
+
+static uint64_t live(void)
+{
+    return counter("mappings_created") - counter("mappings_expired") - counter("mappings_displaced");
+}
+
+/* 5,000 flows of one host; ten each of a hundred others, begun meanwhile and afterwards, all get through,
+ * answers too. By default it has an eighth of 2,500. */
+static void others_get_through(const char *nf, bool answered)
+{
+    open_with(nf, ", max_flows: 2500");
+    for (uint32_t i = 0; i < FLOOD; i++) {
+        uint16_t port = begin(17, GREEDY, (uint16_t)(1 + i));
+
+        assert_true(port);
+        if (answered)
+            assert_true(send_packet(NF_OUTSIDE, 17, 0, port, 0));
+        if (i % 5 == 0)
+            assert_true(open_flow(i % 10 ? 6 : 17, 1 + i / 5 % 100, (uint16_t)(1000 + i / 500)));
+    }
+    assert_int_equal(live(), 312 + 1000);
+    assert_int_equal(counter("table_full") + counter("ports_exhausted") + counter("host_full"), 0);
+    is_sound();
+    for (uint32_t i = 0; i < 1000; i++) /* as before: none of theirs has gone */
+        assert_true(begin(i % 2 ? 6 : 17, 1 + i % 100, (uint16_t)(1000 + i / 100)));
+    is_sound();
+}
+
+/* Ports run out before the table does: the greedy host's part is one of ports. */
+static void ports_are_left(const char *nf)
+{
+    open_with(nf, ", ports: 10000-17999");
+    for (uint32_t i = 0; i < FLOOD; i++)
+        assert_true(begin(17, GREEDY, (uint16_t)(1 + i)));
+    assert_int_equal(live(), 1000);
+    for (uint32_t i = 0; i < 1000; i++)
+        assert_true(open_flow(17, 1 + i % 100, (uint16_t)(1000 + i)));
+    assert_int_equal(counter("ports_exhausted"), 0);
+}
+
+/* Eight such hosts fill a table: the one that has most makes room, with its oldest. */
+static void who_has_most_makes_room(const char *nf)
+{
+    open_with(nf, ", max_flows: 2048");
+    for (uint32_t i = 0; i < 8 * 300; i++)
+        assert_true(open_flow(17, GREEDY + i % 8, (uint16_t)(1000 + i / 8)));
+    assert_int_equal(live(), 2048);
+    for (uint32_t i = 0; i < 500; i++)
+        assert_true(open_flow(6, 1 + i % 100, (uint16_t)(1000 + i)));
+    assert_int_equal(live(), 2048);
+    assert_int_equal(counter("table_full"), 0);
+    is_sound();
+    for (uint32_t i = 0; i < 500; i++)
+        assert_true(send_packet(NF_INSIDE, 6, 1 + i % 100, (uint16_t)(1000 + i), NFT_ACK));
+    assert_int_equal(counter("mappings_created"), 8 * 256 + 8 * 44 + 500);
+}
+
+/* Open connections of TCP are not displaced: a host that has nothing else begins no more. */
+static void open_connections_stay(const char *nf)
+{
+    open_with(nf, ", max_flows: 1000, max_flows_per_host: 40");
+    for (uint32_t i = 0; i < 40; i++)
+        assert_true(open_flow(6, GREEDY, (uint16_t)(1000 + i)));
+    for (uint32_t i = 0; i < 5; i++)
+        assert_false(begin(6, GREEDY, (uint16_t)(2000 + i)));
+    assert_int_equal(counter("host_full"), 5);
+    assert_true(begin(6, 1, 1000));
+    for (uint32_t i = 0; i < 40; i++)
+        assert_true(send_packet(NF_INSIDE, 6, GREEDY, (uint16_t)(1000 + i), NFT_ACK));
+    is_sound();
+}
+
+/* UDP that nobody answers goes after 30 s, and first; answered it has the file's time. */
+static void udp_without_an_answer_is_transitory(const char *nf)
+{
+    uint16_t port;
+
+    open_with(nf, ", max_flows: 20");
+    port = begin(17, 1, 1000);
+    assert_true(open_flow(17, 1, 1001));
+    help_chain_wait_tenths(&h, 299);
+    assert_int_equal(live(), 2);
+    help_chain_wait_tenths(&h, 2);
+    assert_int_equal(live(), 1);
+    assert_false(send_packet(NF_OUTSIDE, 17, 0, port, 0));
+    help_chain_wait_tenths(&h, 2690);
+    assert_int_equal(live(), 1);
+    help_chain_wait_tenths(&h, 20);
+    assert_int_equal(live(), 0);
+    for (uint16_t i = 0; i < 19; i++)
+        assert_true(open_flow(17, i, 1000));
+    assert_true(begin(17, 30, 1000));
+    assert_true(begin(17, 31, 1000)); /* in its place */
+    for (uint16_t i = 0; i < 19; i++)
+        assert_true(begin(17, i, 1000));
+    assert_int_equal(counter("mappings_displaced"), 1);
+    is_sound();
+}
+
+#define BOTH(test, ...)                                                                                      \
+    static void nat_##test(void)                                                                             \
+    {                                                                                                        \
+        __VA_ARGS__("nat");                                                                                  \
+    }                                                                                                        \
+    static void nat64_##test(void)                                                                           \
+    {                                                                                                        \
+        __VA_ARGS__("nat64");                                                                                \
+    }
+static void unanswered(const char *nf)
+{
+    others_get_through(nf, false);
+}
+static void of_answered(const char *nf)
+{
+    others_get_through(nf, true);
+}
+BOTH(flood_of_single_packets, unanswered)
+BOTH(flood_with_answers, of_answered)
+BOTH(flood_of_ports, ports_are_left)
+BOTH(full_table, who_has_most_makes_room)
+BOTH(open_connections, open_connections_stay)
+BOTH(single_packets, udp_without_an_answer_is_transitory)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        HELP_CASE(nat_flood_of_single_packets),
+        HELP_CASE(nat64_flood_of_single_packets),
+        HELP_CASE(nat_flood_with_answers),
+        HELP_CASE(nat64_flood_with_answers),
+        HELP_CASE(nat_flood_of_ports),
+        HELP_CASE(nat64_flood_of_ports),
+        HELP_CASE(nat_full_table),
+        HELP_CASE(nat64_full_table),
+        HELP_CASE(nat_open_connections),
+        HELP_CASE(nat64_open_connections),
+        HELP_CASE(nat_single_packets),
+        HELP_CASE(nat64_single_packets),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An NF's state begins anew while the chain runs (reset NF): it is as it was when it was made, the other NFs'
+ * is as it was before, what a peer may check holds, and two nodes that begin anew have the same state. And an
+ * NF that packets pass by (set NF bypass=on).
+ */
+#include "nflib/chain/change.h"
+#include "tests/nf/help_chain.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <string.h>
+
+#define RESETS                                                                                               \
+    "    - nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-65535, max_flows: 1000,"           \
+    " max_flows_per_host: 1000, on_crash: reset }\n    - monitor: { max_flows: 1000 }\n"
+#define BYPASS                                                                                               \
+    "    - firewall: { rules: firewall.rules, max_flows: 1000, on_crash: bypass }\n"                         \
+    "    - monitor: { max_flows: 1000 }\n"
+#define ANEW                                                                                                 \
+    "    - firewall: { rules: firewall.rules, max_flows: 1000, on_crash: reset }\n"                          \
+    "    - monitor: { max_flows: 1000 }\n"
+
+static struct help_chain h;
+
+static bool flow(uint16_t port, struct nft_seen *out)
+{
+    const struct nft_spec spec = {
+        .src = 0x0a000009, .dst = 0xc0000201, .proto = 17, .sport = port, .dport = 53};
+
+    return help_chain_spec(&h, NF_INSIDE, &spec, out);
+}
+
+static uint32_t rows(const char *nf)
+{
+    static char text[1 << 20];
+
+    return help_chain_show(&h, nf, text, sizeof(text));
+}
+
+static void check_state(void)
+{
+    struct ft_fault fault = {""};
+
+    if (nf_chain_check(h.chain, NULL, NULL, &fault))
+        fail_msg("%s", fault.text);
+}
+
+static void a_nat_begins_anew(void)
+{
+    struct nft_seen seen;
+
+    help_chain_open(&h, RESETS, NULL, 7);
+    for (unsigned i = 0; i < 100; i++)
+        assert_true(flow((uint16_t)(5000 + i), &seen));
+    assert_int_equal(rows("nat"), 100);
+    assert_int_equal(rows("monitor"), 100);
+    assert_int_equal(help_chain_command(&h, "reset nat"), 0);
+    assert_int_equal(rows("nat"), 0);
+    check_state();
+    /* All of its ports are free again, and sessions that it translated have ended. */
+    for (unsigned i = 0; i < 1000; i++)
+        assert_true(flow((uint16_t)(5000 + i), &seen));
+    assert_int_equal(rows("nat"), 1000);
+    check_state();
+    help_chain_close(&h);
+}
+
+/* The second node has other seeds; it gets the state of the first one, and then both begin anew. */
+static void two_nodes_begin_anew_with_the_same_state(void)
+{
+    uint64_t digest[2];
+
+    for (unsigned i = 0; i < 2; i++) {
+        struct nft_seen seen;
+
+        help_chain_open(&h, RESETS, NULL, 7);
+        for (unsigned k = 0; k < 50; k++)
+            assert_true(flow((uint16_t)(5000 + k), &seen));
+        assert_int_equal(help_chain_command(&h, "reset nat"), 0);
+        assert_int_equal(help_chain_command(&h, "reset nat"), 0);
+        assert_true(flow(6000, &seen));
+        digest[i] = help_chain_digest(&h);
+        help_chain_close(&h);
+    }
+    assert_int_equal(digest[0], digest[1]);
+}
+
+static void without_it_nothing_is_kept(void)
+{
+    help_chain_open(&h, "    - monitor: { max_flows: 1000 }\n", NULL, 7);
+    assert_true(help_chain_command(&h, "reset monitor") < 0);
+    assert_non_null(strstr(h.fault.text, "expected on_crash: reset"));
+    help_chain_close(&h);
+}
+
+static void packets_pass_by_an_nf(void)
+{
+    struct nft_seen seen;
+
+    help_chain_open(&h, BYPASS, "deny out udp\n", 7);
+    assert_false(flow(5000, &seen));
+    assert_int_equal(help_chain_command(&h, "set firewall bypass=on"), 0);
+    assert_true(flow(5000, &seen));
+    assert_true(help_chain_command(&h, "set firewall udp=5") < 0);
+    assert_true(help_chain_command(&h, "clear firewall") < 0);
+    check_state();
+    /* What it held of sessions that have ended meanwhile, nobody has given back. */
+    assert_true(help_chain_command(&h, "set firewall bypass=off") < 0);
+    assert_non_null(strstr(h.fault.text, "apply the chain without it, then with it"));
+    help_chain_close(&h);
+
+    help_chain_open(&h, ANEW, "deny out udp\n", 7);
+    assert_int_equal(help_chain_command(&h, "set firewall bypass=on"), 0);
+    assert_true(flow(5000, &seen));
+    assert_int_equal(help_chain_command(&h, "set firewall bypass=off"), 0);
+    check_state();
+    assert_false(flow(5001, &seen));
+    assert_true(help_chain_command(&h, "set firewall bypass=yes") < 0);
+    help_chain_close(&h);
+}
+
+/* With its bit set, what belongs to nobody's NF (0), or a NAT, would neither run nor be checked. */
+static void a_peer_may_say_that_packets_pass_by_those_alone_that_can_be(void)
+{
+    struct nf_lane_state *state;
+    struct ft_fault fault = {""};
+
+    help_chain_open(&h, RESETS, NULL, 7);
+    state = (struct nf_lane_state *)(uintptr_t)nf_chain_state(h.chain);
+    for (unsigned i = 0; i < 64; i++) {
+        ft_audit_suspend(h.region);
+        state->bypassed = 1ull << i;
+        ft_audit_resume(h.region);
+        /* 0: the chain's own, 1: nat, 2: monitor */
+        assert_int_equal(nf_chain_check(h.chain, NULL, NULL, &fault), i == 2 ? 0 : FT_EMALFORMED);
+    }
+    ft_audit_suspend(h.region);
+    state->bypassed = 0;
+    ft_audit_resume(h.region);
+    help_chain_close(&h);
+}
+
+static void who_translates_is_not_passed_by(void)
+{
+    struct ft_fault fault = {""};
+
+    help_chain_open(&h, RESETS, NULL, 7);
+    assert_true(help_chain_command(&h, "set nat bypass=on") < 0);
+    help_chain_close(&h);
+    assert_int_not_equal(
+        help_chain_refused("    - nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-65535,"
+                           " max_flows: 1000, on_crash: bypass }\n",
+                           NULL, &fault),
+        0);
+    assert_non_null(strstr(fault.text, "expected stop or reset"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        HELP_CASE(a_nat_begins_anew),
+        HELP_CASE(two_nodes_begin_anew_with_the_same_state),
+        HELP_CASE(without_it_nothing_is_kept),
+        HELP_CASE(packets_pass_by_an_nf),
+        HELP_CASE(a_peer_may_say_that_packets_pass_by_those_alone_that_can_be),
+        HELP_CASE(who_translates_is_not_passed_by),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * By what a packet that killed is known when its host sends it again: segments as a Linux host's TCP makes
+ * them, cut in other places, with other timestamps; a program that connects once more; datagrams. And what of
+ * the same host, or of another, is not taken for it.
+ */
+#include "node/crash/fingerprint.h"
+#include "tests/unit/help_packet.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#define ETHER 14u
+#define HEAD  (ETHER + 20u + 32u) /* with timestamps */
+
+enum { FIN = 1, SYN = 2, ACK = 16 };
+
+/* The stream of bytes that a client sends; what lies at 1000 is what it sends again. */
+static uint8_t stream[8192];
+
+struct segment {
+    uint8_t bytes[2048];
+    uint32_t len;
+};
+
+struct how {
+    uint8_t from, to; /* last bytes of the addresses */
+    uint16_t sport, dport;
+    uint32_t first; /* the sequence number of the stream's first byte */
+    uint8_t flags;
+    unsigned noise; /* what a host changes each time it sends */
+};
+static const struct how usual = {9, 1, 40000, 80, 0xfffffe00, ACK, 0};
+
+static void put32(uint8_t *at, uint32_t v)
+{
+    set16(at, v >> 16);
+    set16(at + 2, v & 0xffff);
+}
+
+static struct segment segment(struct how h, uint32_t at, uint32_t n)
+{
+    struct segment s = {.len = HEAD + n};
+    uint8_t *ip = s.bytes + ETHER, *tcp = ip + 20;
+
+    memset(s.bytes, (int)h.noise, 12);
+    s.bytes[12] = 8;
+    ip[0] = 0x45, ip[8] = (uint8_t)(64 - h.noise), ip[9] = TCP, ip[12] = 10, ip[15] = h.from, ip[16] = 192,
+    ip[18] = 2, ip[19] = h.to;
+    set16(ip + 4, 77 + h.noise * 13);
+    set16(tcp, h.sport);
+    set16(tcp + 2, h.dport);
+    put32(tcp + 4, h.first + at);
+    put32(tcp + 8, 5000 + h.noise * 1448);
+    tcp[12] = 8 << 4, tcp[13] = h.flags;
+    set16(tcp + 14, 500 + h.noise);
+    tcp[20] = 1, tcp[21] = 1, tcp[22] = 8, tcp[23] = 10;
+    put32(tcp + 24, 123456 + h.noise * 200);
+    put32(tcp + 28, 654321 + h.noise * 199);
+    memcpy(s.bytes + HEAD, stream + at, n);
+    packet_finish(ip, 32 + n);
+    return s;
+}
+
+static struct ft_fingerprint of(const struct segment *s)
+{
+    return nd_fingerprint(s->bytes, s->len, s->len);
+}
+
+static bool again(struct segment a, struct segment b)
+{
+    struct ft_fingerprint known = of(&a), other = of(&b);
+
+    assert_int_equal(nd_fingerprint_is_again(&known, &other), nd_fingerprint_is_again(&other, &known));
+    return nd_fingerprint_is_again(&known, &other);
+}
+
+static struct how with_noise(struct how h)
+{
+    h.noise++;
+    return h;
+}
+
+static int fill(void **state)
+{
+    (void)state;
+    srand(7);
+    for (size_t i = 0; i < sizeof(stream); i++)
+        stream[i] = (uint8_t)rand();
+    return 0;
+}
+
+/* The sequence numbers wrap in the middle of it. */
+static void a_segment_is_known_however_it_is_cut(void **state)
+{
+    struct segment killed = segment(usual, 1000, 500);
+    struct how later = with_noise(usual);
+
+    (void)state;
+    assert_true(again(killed, segment(later, 1000, 500)));
+    assert_true(again(killed, segment(later, 1000, 1400)));
+    assert_true(again(killed, segment(later, 1000, 1)));
+    assert_true(again(killed, segment(later, 200, 801)));
+    assert_true(again(killed, segment(later, 1499, 300)));
+    assert_false(again(killed, segment(later, 200, 800)));
+    assert_false(again(killed, segment(later, 1500, 300)));
+    later.flags = ACK | FIN;
+    assert_true(again(killed, segment(later, 1000, 500)));
+}
+
+static void another_connection_is_not(void **state)
+{
+    struct segment killed = segment(usual, 1000, 500);
+    struct how other = with_noise(usual);
+
+    (void)state;
+    other.from = 10;
+    assert_false(again(killed, segment(other, 1000, 500)));
+    other = with_noise(usual);
+    other.to = 2;
+    assert_false(again(killed, segment(other, 1000, 500)));
+    other = with_noise(usual);
+    other.dport = 81;
+    assert_false(again(killed, segment(other, 1000, 500)));
+}
+
+/* A program connects once more, and says the same. */
+static void the_same_words_on_a_new_connection_are(void **state)
+{
+    struct segment killed = segment(usual, 1000, 500);
+    struct how anew = with_noise(usual);
+
+    (void)state;
+    anew.sport = 40002;
+    anew.first = 7654321;
+    assert_true(again(killed, segment(anew, 1000, 500)));
+    assert_true(again(killed, segment(anew, 1000, 1400)));
+    assert_false(again(killed, segment(anew, 1000, 127))); /* fewer than what counts */
+    assert_false(again(killed, segment(anew, 1001, 500)));
+    assert_false(again(killed, segment(anew, 2000, 500)));
+}
+
+static void a_connection_is_begun_again(void **state)
+{
+    struct how opens = usual, anew = with_noise(usual), other;
+
+    (void)state;
+    opens.flags = anew.flags = SYN;
+    anew.sport = 40002;
+    anew.first = 7654321;
+    assert_true(again(segment(opens, 0, 0), segment(anew, 0, 0)));
+    other = anew;
+    other.from = 10;
+    assert_false(again(segment(opens, 0, 0), segment(other, 0, 0)));
+    other = anew;
+    other.flags = ACK;
+    assert_false(again(segment(opens, 0, 0), segment(other, 0, 0)));
+}
+
+/* An acknowledgement takes no sequence number; others of its connection have another one. */
+static void an_acknowledgement(void **state)
+{
+    struct segment killed = segment(usual, 1000, 0);
+    struct how later = with_noise(usual);
+
+    (void)state;
+    assert_true(again(killed, segment(later, 1000, 0)));
+    assert_false(again(killed, segment(later, 1001, 0)));
+    assert_false(again(killed, segment(later, 1000, 10)));
+    later.sport++;
+    assert_false(again(killed, segment(later, 1000, 0)));
+}
+
+/* A chain that reads headers alone has nothing else of them: of a new connection it knows its SYN. */
+static void headers_alone(void **state)
+{
+    struct segment killed = segment(usual, 1000, 500), same = segment(with_noise(usual), 1200, 500),
+                   other = segment(with_noise(usual), 1500, 500);
+    struct how anew = with_noise(usual);
+    struct segment said = segment((anew.sport = 40002, anew), 1000, 500);
+    struct ft_fingerprint known = nd_fingerprint(killed.bytes, HEAD, killed.len), f;
+
+    (void)state;
+    f = nd_fingerprint(same.bytes, HEAD, same.len);
+    assert_true(nd_fingerprint_is_again(&known, &f));
+    f = nd_fingerprint(other.bytes, HEAD, other.len);
+    assert_false(nd_fingerprint_is_again(&known, &f));
+    f = nd_fingerprint(said.bytes, HEAD, said.len);
+    assert_false(nd_fingerprint_is_again(&known, &f));
+}
+
+/* What the handler of a fatal signal has of a frame is its beginning, and what a lane has is all of it. */
+static void a_beginning_is_enough(void **state)
+{
+    struct segment s = segment(usual, 1000, 1400);
+    struct ft_fingerprint whole = of(&s), begun = nd_fingerprint(s.bytes, FT_FINGERPRINT_BYTES, s.len);
+
+    (void)state;
+    assert_memory_equal(&whole, &begun, sizeof(whole));
+}
+
+static struct segment datagram(uint8_t proto, uint16_t sport, uint16_t dport, uint32_t at, uint32_t n)
+{
+    struct segment s = {.len = ETHER + 28 + n};
+    uint8_t *ip = s.bytes + ETHER;
+
+    s.bytes[12] = 8;
+    ip[0] = 0x45, ip[8] = (uint8_t)rand() | 1, ip[9] = proto, ip[12] = 10, ip[15] = 9, ip[16] = 192,
+    ip[19] = 1;
+    set16(ip + 4, (uint32_t)rand() & 0xffff);
+    set16(ip + 20, sport);
+    set16(ip + 22, dport);
+    set16(ip + 24, proto == UDP ? 8 + n : (uint32_t)rand() & 0xffff);
+    memcpy(ip + 28, stream + at, n);
+    packet_finish(ip, 8 + n);
+    return s;
+}
+
+static void a_datagram(void **state)
+{
+    struct segment killed = datagram(UDP, 1000, 53, 0, 300);
+
+    (void)state;
+    assert_true(again(killed, datagram(UDP, 1000, 53, 0, 300)));
+    assert_true(again(killed, datagram(UDP, 2000, 53, 0, 300))); /* asked again from another port */
+    assert_false(again(killed, datagram(UDP, 1000, 54, 0, 300)));
+    assert_false(again(killed, datagram(UDP, 1000, 53, 1, 300)));
+    assert_false(again(killed, segment(usual, 0, 300)));
+}
+
+/* Each echo has another number and another time in it. */
+static void an_echo(void **state)
+{
+    struct segment killed = datagram(ICMP, 8 << 8, 0, 0, 56);
+
+    (void)state;
+    assert_true(again(killed, datagram(ICMP, 8 << 8, 0, 90, 56)));
+    assert_false(again(killed, datagram(ICMP, 8 << 8, 0, 0, 57)));
+    assert_false(again(killed, datagram(ICMP, 13 << 8, 0, 0, 56)));
+}
+
+/* A router, or a host with a closed port, answers a datagram that is sent again: what it quotes has another
+ * identification, time to live and checksum, and of TCP other timestamps. */
+static void an_error(void **state)
+{
+    struct segment quoted[] = {segment(usual, 1000, 60), segment(with_noise(usual), 1000, 60),
+                               segment((struct how){9, 2, 40000, 80, 0, ACK, 0}, 1000, 60)},
+                   error[3];
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        memcpy(stream + 4000 + i * 200, quoted[i].bytes + ETHER, 120); /* behind 8 bytes of ICMP */
+        error[i] = datagram(ICMP, 3 << 8 | 3, 0, 4000 + i * 200, 120);
+        memset(error[i].bytes + ETHER + 24, 0, 4);
+        packet_finish(error[i].bytes + ETHER, 128);
+    }
+    assert_true(again(error[0], error[1]));
+    assert_false(again(error[0], error[2]));
+}
+
+/* With Fast Open the request lies in the SYN; when that is not answered, Linux sends it behind another one.
+ */
+static void a_request_in_a_syn(void **state)
+{
+    struct how opens = usual, anew = with_noise(usual);
+
+    (void)state;
+    opens.flags = SYN;
+    anew.sport = 40002;
+    assert_true(again(segment(opens, 1000, 500), segment(anew, 1000, 500)));
+    assert_true(again(segment(opens, 1000, 500),
+                      segment((struct how){9, 1, 40000, 80, 0xfffffe00, SYN, 1}, 1000, 0)));
+    anew.flags = SYN;
+    assert_false(again(segment(opens, 1000, 500), segment(anew, 1000, 0)));
+}
+
+/* A later fragment has no ports; each time that it is sent its datagram has another identification. */
+static void a_fragment_over_ipv6(void **state)
+{
+    struct segment s[3] = {{.len = ETHER + 48 + 200}, {.len = ETHER + 48 + 200}, {.len = ETHER + 48 + 200}};
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        uint8_t *ip = s[i].bytes + ETHER;
+
+        s[i].bytes[12] = 0x86, s[i].bytes[13] = 0xdd;
+        put32(ip, 0x60000000 + i * 12345); /* flow label */
+        set16(ip + 4, 208);
+        ip[6] = 44, ip[7] = (uint8_t)(64 - i), ip[8] = 0x20, ip[23] = 9, ip[24] = 0x20, ip[39] = 1;
+        ip[40] = UDP;
+        set16(ip + 42, 1448);
+        put32(ip + 44, 0x11223344 + i * 777);
+        memcpy(ip + 48, stream + 300 + i / 2, 200);
+    }
+    assert_true(again(s[0], s[1]));
+    assert_false(again(s[0], s[2]));
+}
+
+/* A segment over IPv6: addresses, and sequence numbers. */
+static struct segment segment_ipv6(uint8_t from, uint32_t seq, uint32_t n, unsigned noise)
+{
+    struct segment s = {.len = ETHER + 60 + n};
+    uint8_t *ip = s.bytes + ETHER, *tcp = ip + 40;
+
+    memset(s.bytes, (int)noise, 12);
+    s.bytes[12] = 0x86, s.bytes[13] = 0xdd;
+    ip[0] = 0x60, ip[6] = TCP, ip[7] = (uint8_t)(64 - noise), ip[8] = 0x20, ip[23] = from, ip[24] = 0x20;
+    ip[39] = 1;
+    set16(ip + 4, 20 + n);
+    set16(tcp, 40000);
+    set16(tcp + 2, 80);
+    put32(tcp + 4, seq);
+    put32(tcp + 8, noise);
+    tcp[12] = 5 << 4, tcp[13] = ACK;
+    memcpy(tcp + 20, stream + seq % 1000, n);
+    return s;
+}
+
+static void a_segment_over_ipv6(void **state)
+{
+    (void)state;
+    assert_true(again(segment_ipv6(9, 100, 50, 0), segment_ipv6(9, 149, 50, 1)));
+    assert_false(again(segment_ipv6(9, 100, 50, 0), segment_ipv6(9, 150, 50, 1)));
+    assert_false(again(segment_ipv6(9, 100, 50, 0), segment_ipv6(8, 100, 50, 1)));
+}
+
+/* A frame of a type that is not read: its first 128 bytes, without Ethernet's addresses. */
+static void another_frame(void **state)
+{
+    uint8_t frame[1000] = {0};
+    struct ft_fingerprint first, other;
+
+    (void)state;
+    frame[12] = 0x88, frame[13] = 0xb5;
+    first = nd_fingerprint(frame, sizeof(frame), sizeof(frame));
+    for (unsigned i = 0; i < sizeof(frame); i++) {
+        if (i == 12 || i == 13)
+            continue;
+        frame[i] ^= 1;
+        other = nd_fingerprint(frame, sizeof(frame), sizeof(frame));
+        frame[i] ^= 1;
+        assert_int_equal(nd_fingerprint_is_again(&first, &other), i < 12 || i >= 128);
+    }
+    other = nd_fingerprint(frame, sizeof(frame) - 1, sizeof(frame) - 1);
+    assert_false(nd_fingerprint_is_again(&first, &other));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_segment_is_known_however_it_is_cut),
+        cmocka_unit_test(another_connection_is_not),
+        cmocka_unit_test(the_same_words_on_a_new_connection_are),
+        cmocka_unit_test(a_connection_is_begun_again),
+        cmocka_unit_test(an_acknowledgement),
+        cmocka_unit_test(headers_alone),
+        cmocka_unit_test(a_beginning_is_enough),
+        cmocka_unit_test(a_datagram),
+        cmocka_unit_test(an_echo),
+        cmocka_unit_test(an_error),
+        cmocka_unit_test(a_request_in_a_syn),
+        cmocka_unit_test(a_fragment_over_ipv6),
+        cmocka_unit_test(a_segment_over_ipv6),
+        cmocka_unit_test(another_frame),
+    };
+    return cmocka_run_group_tests(tests, fill, NULL);
+}

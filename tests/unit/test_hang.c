@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * When a lane hangs: after half a second on a processor, or three of sleep, in one call of an NF; and not
+ * where it is a machine that stands, or another lane that it waits for.
+ */
+#include "node/lane/hang.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#define MS 1000000ull
+
+static const struct nd_hang_look call = {
+    .doing = NF_DOING_PACKETS, .nf = 2, .burst = 700, .turn = 9000000, .used = 5000 * MS};
+
+/* Looks that see the same, but for so much more processor time each; which one finds it, 0: none of 1,000. */
+static unsigned found_at(struct nd_hang *hang, struct nd_hang_look look, uint64_t each)
+{
+    for (unsigned i = 1; i <= 1000; i++) {
+        if (nd_hang_judge(hang, &look))
+            return i;
+        look.used += each;
+    }
+    return 0;
+}
+
+static void half_a_second_on_a_processor(void **state)
+{
+    struct nd_hang hang = {0};
+
+    (void)state;
+    assert_int_equal(found_at(&hang, call, 100 * MS), 6);
+}
+
+/* Others have the processors: what counts is what it got. */
+static void a_machine_that_is_busy_only_delays_it(void **state)
+{
+    struct nd_hang hang = {0};
+
+    (void)state;
+    assert_int_equal(found_at(&hang, call, 2 * MS), 251);
+    hang = (struct nd_hang){0};
+    assert_int_equal(found_at(&hang, call, 0), 0); /* it could run, and never does */
+}
+
+static void three_seconds_of_sleep(void **state)
+{
+    struct nd_hang_look asleep = call;
+    struct nd_hang hang = {0};
+
+    (void)state;
+    asleep.sleeps = true;
+    assert_int_equal(found_at(&hang, asleep, 0), 31);
+    hang = (struct nd_hang){0};
+    assert_int_equal(found_at(&hang, asleep, MS / 10), 0); /* it does something in between */
+}
+
+static void a_command_may_take_ten(void **state)
+{
+    struct nd_hang_look look = call;
+
+    (void)state;
+    for (unsigned doing = 0; doing < NF_DOINGS; doing++) {
+        bool command = doing == NF_DOING_SHOW || doing == NF_DOING_SET || doing == NF_DOING_CLEAR;
+        struct nd_hang hang = {0};
+
+        look.doing = doing;
+        assert_int_equal(found_at(&hang, look, 100 * MS), doing == NF_DOING_NOTHING ? 0 : command ? 101 : 6);
+    }
+}
+
+static void another_call_begins_anew(void **state)
+{
+    (void)state;
+    for (unsigned what = 0; what < 4; what++) {
+        struct nd_hang hang = {0};
+        struct nd_hang_look look = call;
+
+        for (unsigned i = 0; i < 1000; i++) {
+            assert_false(nd_hang_judge(&hang, &look));
+            look.used += 49 * MS;
+            if (i % 10 == 9)
+                what == 0   ? (void)look.burst++
+                : what == 1 ? (void)look.turn++
+                : what == 2 ? (void)(look.nf ^= 1)
+                            : (void)(look.doing ^= NF_DOING_PACKETS ^ NF_DOING_SESSIONS);
+        }
+    }
+}
+
+static void who_waits_for_another_lane_does_not_hang(void **state)
+{
+    struct nd_hang_look look = call;
+    struct nd_hang hang = {0};
+
+    (void)state;
+    look.waits = true;
+    assert_int_equal(found_at(&hang, look, 100 * MS), 0);
+    look.sleeps = true;
+    assert_int_equal(found_at(&hang, look, 0), 0);
+    look.waits = look.sleeps = false; /* it has what it waited for: from now on its time counts */
+    assert_int_equal(found_at(&hang, look, 100 * MS), 6);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(half_a_second_on_a_processor),
+        cmocka_unit_test(a_machine_that_is_busy_only_delays_it),
+        cmocka_unit_test(three_seconds_of_sleep),
+        cmocka_unit_test(a_command_may_take_ten),
+        cmocka_unit_test(another_call_begins_anew),
+        cmocka_unit_test(who_waits_for_another_lane_does_not_hang),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Another MAC is said for a neighbour that is known, by any frame: it is asked first, where it is known, and
+ * the other takes its place only when nobody answers there. Of IPv4 and IPv6, hosts and next hops. Frames and
+ * times are written from the rule: three requests 0.2 s apart, decided 0.2 s after the last.
+ */
+#include "tests/unit/help_l3_ipv6.h"
+#include "nflib/chain/chain.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <string.h>
+
+static const uint8_t thief[6] = {2, 2, 2, 2, 2, 2}, third[6] = {2, 2, 2, 2, 2, 3};
+
+/* Where packets to a far or near address go: the last byte of the MAC. */
+static int mac_of(double at, uint8_t from, const char *to)
+{
+    struct nf_packet p = l3_udp(from, from ? "198.51.100.7" : "10.0.0.5", to, 64);
+
+    l3_run(at, &p);
+    assert_int_equal(p.drop, 0);
+    return l3_frame[5];
+}
+
+static int host_mac_now(double at)
+{
+    return mac_of(at, 1, "10.0.0.5");
+}
+
+static int gate_mac_now(double at)
+{
+    return mac_of(at, 0, "198.51.100.7");
+}
+
+/* Runs every wake time up to `until`; how many requests went to this MAC alone. */
+static unsigned probes_until(double until, const uint8_t mac[6])
+{
+    unsigned probes = 0;
+
+    while (nf_chain_wake(l3_chain) <= (uint64_t)(until * 1000) * NF_MS) {
+        uint64_t wake = nf_chain_wake(l3_chain), time = nf_chain_state(l3_chain)->time;
+
+        l3_run((double)(wake > time ? wake : time) / 1e9, NULL);
+        for (uint32_t k = 0; k < l3_made_count; k++)
+            probes += memcmp(l3_made[k].frame, mac, 6) == 0;
+    }
+    return probes;
+}
+
+/* Asks that neighbour alone, and answers nobody. NULL: not made. */
+static const struct nf_emitted *probe_made(const uint8_t mac[6])
+{
+    for (uint32_t k = 0; k < l3_made_count; k++)
+        if (memcmp(l3_made[k].frame, mac, 6) == 0 &&
+            (l3_made[k].frame[13] == 0xdd ? l3_made[k].frame[54] == 135 : l3_made[k].frame[21] == 1))
+            return &l3_made[k];
+    return NULL;
+}
+
+static void says(double at, uint8_t port, uint8_t operation, const uint8_t mac[6], const char *who,
+                 const char *to)
+{
+    struct nf_packet p = l3_arp(port, operation, port ? outer_mac : inner_mac, mac, who, to);
+
+    l3_run(at, &p);
+    l3_assert_dropped(&p, NF_L3_ARP);
+}
+
+/* A reply that nobody asked for, a request, and of a next hop an announcement, as request and as reply. */
+static const struct saying {
+    uint8_t port, operation;
+    const char *who, *to;
+} sayings[] = {
+    {0, 2, "10.0.0.5", "10.0.0.1"},           {0, 1, "10.0.0.5", "10.0.0.1"},
+    {1, 2, "203.0.113.254", "203.0.113.1"},   {1, 1, "203.0.113.254", "203.0.113.254"},
+    {1, 2, "203.0.113.254", "203.0.113.254"},
+};
+#define SAYINGS (sizeof(sayings) / sizeof(sayings[0]))
+
+static void a_known_neighbour_that_answers_stays(void **state)
+{
+    static const uint8_t probe[42] = {0x52, 0x54, 0, 0, 0, 5, 2, 0,  0, 0, 0, 1, 8, 6, 0, 1, 8, 0,  6, 4, 0,
+                                      1,    2,    0, 0, 0, 0, 1, 10, 0, 0, 1, 0, 0, 0, 0, 0, 0, 10, 0, 0, 5};
+
+    (void)state;
+    for (unsigned i = 0; i < SAYINGS; i++) {
+        const struct saying *s = &sayings[i];
+        const uint8_t *known = s->port ? gate_mac : host_mac;
+
+        l3_begin();
+        l3_know_both(0);
+        says(1, s->port, s->operation, thief, s->who, s->to);
+        l3_assert_counted(NF_L3_CONTESTED, 1);
+        /* asked at once, at the MAC that it is known by, beside what else was answered */
+        const struct nf_emitted *asked = probe_made(known);
+        assert_non_null(asked);
+        if (i == 0) {
+            assert_int_equal(asked->len, 42);
+            assert_memory_equal(asked->frame, probe, 42);
+        }
+        assert_int_equal(s->port ? gate_mac_now(1.1) : host_mac_now(1.1), known[5]);
+        assert_int_equal(probes_until(1.3, known), 1);
+        says(1.35, s->port, 2, known, s->who, s->port ? "203.0.113.1" : "10.0.0.1");
+        assert_int_equal(probes_until(4, known), 0);
+        assert_int_equal(s->port ? gate_mac_now(4) : host_mac_now(4), known[5]);
+        l3_assert_counted(NF_L3_MOVED, 0);
+        l3_end();
+    }
+}
+
+static void one_that_is_silent_has_moved_after_three_requests(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < SAYINGS; i++) {
+        const struct saying *s = &sayings[i];
+        const uint8_t *known = s->port ? gate_mac : host_mac;
+
+        l3_begin();
+        l3_know_both(0);
+        says(1, s->port, s->operation, thief, s->who, s->to);
+        assert_int_equal(probes_until(1.59, known), 2); /* and one at once */
+        assert_int_equal(s->port ? gate_mac_now(1.595) : host_mac_now(1.595), known[5]);
+        assert_int_equal(probes_until(1.65, known), 0);
+        assert_int_equal(s->port ? gate_mac_now(1.65) : host_mac_now(1.65), 2);
+        l3_assert_counted(NF_L3_MOVED, 1);
+        /* It is known now as the one before was: the next is asked, too. */
+        says(5, s->port, s->operation, third, s->who, s->to);
+        assert_int_equal(s->port ? gate_mac_now(5.1) : host_mac_now(5.1), 2);
+        l3_end();
+    }
+}
+
+/* Whoever says it a thousand times makes it be asked once a second, and the newest of others is the next. */
+static void a_neighbour_is_asked_so_once_a_second_at_most(void **state)
+{
+    unsigned probes = 0;
+
+    (void)state;
+    l3_begin();
+    l3_know_both(0);
+    for (unsigned i = 0; i < 1000; i++) {
+        double at = 1 + 0.005 * i; /* five seconds */
+
+        says(at, 0, 2, thief, "10.0.0.5", "10.0.0.1");
+        for (uint32_t k = 0; k < l3_made_count; k++)
+            if (memcmp(l3_made[k].frame, host_mac, 6) == 0) {
+                probes++;
+                says(at + 0.001, 0, 2, host_mac, "10.0.0.5", "10.0.0.1"); /* it is there */
+                break;
+            }
+    }
+    assert_in_range(probes, 5, 6);
+    l3_assert_counted(NF_L3_CONTESTED, 1000);
+    l3_assert_counted(NF_L3_MOVED, 0);
+    assert_int_equal(host_mac_now(6.01), host_mac[5]);
+    says(6.02, 0, 2, third, "10.0.0.5", "10.0.0.1"); /* it has gone, and another has its address */
+    probes_until(7.7, host_mac);
+    assert_int_equal(host_mac_now(7.7), 3);
+    l3_end();
+}
+
+static void one_of_the_file_is_never_asked_or_changed(void **state)
+{
+    static const uint8_t fixed[6] = {2, 7, 7, 7, 7, 7};
+    const uint32_t host = ip4("10.0.0.5"), gate = ip4("203.0.113.254");
+
+    (void)state;
+    l3_configure();
+    l3_config.fixed_count = 2;
+    l3_config.fixed[1].port = 1;
+    for (unsigned i = 0; i < 2; i++)
+        memcpy(l3_config.fixed[i].mac, fixed, 6);
+    memcpy(l3_config.fixed[0].addr, &host, 4);
+    memcpy(l3_config.fixed[1].addr, &gate, 4);
+    l3_begin();
+    l3_run(0, NULL);
+    for (uint32_t k = 0; k < l3_made_count; k++)
+        assert_int_not_equal(l3_made[k].port, 1);
+    assert_int_equal(host_mac_now(0.1), 7);
+    assert_int_equal(gate_mac_now(0.1), 7);
+    for (unsigned i = 0; i < SAYINGS; i++)
+        says(1, sayings[i].port, sayings[i].operation, thief, sayings[i].who, sayings[i].to);
+    l3_assert_counted(NF_L3_CONTESTED, SAYINGS);
+    assert_int_equal(probes_until(400, fixed), 0);
+    assert_int_equal(host_mac_now(400), 7);
+    assert_int_equal(gate_mac_now(400), 7);
+    l3_assert_counted(NF_L3_MOVED, 0);
+    l3_end();
+    l3_configure();
+}
+
+/* ---- IPv6 ---- */
+
+static int gate6_now(double at)
+{
+    struct nf_packet p = l3_hex(0, UDP);
+
+    l3_run(at, &p);
+    assert_int_equal(p.drop, 0);
+    return l3_frame[5];
+}
+
+/* As answer to a request at its own MAC: without the option that says it (RFC 4861, 7.2.4). */
+static struct nf_packet short_answer(const uint8_t from[6])
+{
+    struct nf_packet p = l3_advertised(0x40, gate_mac[5]);
+
+    p.len = p.have = 14 + 40 + 24;
+    l3_frame[14 + 5] = 24;
+    memcpy(l3_frame + 6, from, 6);
+    l3_seal6(&p);
+    return p;
+}
+
+static void an_advertisement_moves_no_neighbour_that_answers(void **state)
+{
+    uint8_t gate[16];
+
+    (void)state;
+    for (unsigned answers = 0; answers < 2; answers++) {
+        l3_begin_ipv6();
+        l3_know_gate6();
+        struct nf_packet p = l3_advertised(0x60, 0x99);
+
+        l3_run(1, &p);
+        l3_assert_counted(NF_L3_CONTESTED, 1);
+        const struct nf_emitted *asked = probe_made(gate_mac);
+        assert_non_null(asked);
+        l3_addr6(gate, "2001:db8:2::fe"); /* to the neighbour itself, about it */
+        assert_memory_equal(asked->frame + 38, gate, 16);
+        assert_memory_equal(asked->frame + 62, gate, 16);
+        assert_int_equal(gate6_now(1.1), gate_mac[5]);
+        if (answers) {
+            p = short_answer(gate_mac);
+            l3_run(1.3, &p);
+        } else {
+            p = short_answer(thief); /* somebody else's says nothing */
+            l3_run(1.3, &p);
+        }
+        probes_until(1.7, gate_mac);
+        assert_int_equal(gate6_now(1.7), answers ? gate_mac[5] : 0x99);
+        l3_assert_counted(NF_L3_MOVED, !answers);
+        l3_end();
+    }
+    l3_configure();
+}
+
+static void a_solicitation_moves_no_host_that_answers(void **state)
+{
+    (void)state;
+    l3_begin_ipv6();
+    l3_know_host6();
+    struct nf_packet p = l3_hex(0, HOST_ASKS);
+
+    l3_frame[p.len - 1] = 0x99;
+    l3_seal6(&p);
+    l3_run(1, &p);
+    l3_assert_counted(NF_L3_CONTESTED, 1);
+    l3_assert_counted(NF_L3_MOVED, 0);
+    p = l3_hex(0, HOST_ASKS);
+    l3_run(1.5, &p);
+    assert_int_equal(probes_until(4, host_mac), 0);
+    l3_assert_counted(NF_L3_MOVED, 0);
+    l3_end();
+    l3_configure();
+}
+
+int main(void)
+{
+    l3_configure();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_known_neighbour_that_answers_stays),
+        cmocka_unit_test(one_that_is_silent_has_moved_after_three_requests),
+        cmocka_unit_test(a_neighbour_is_asked_so_once_a_second_at_most),
+        cmocka_unit_test(one_of_the_file_is_never_asked_or_changed),
+        cmocka_unit_test(an_advertisement_moves_no_neighbour_that_answers),
+        cmocka_unit_test(a_solicitation_moves_no_host_that_answers),
+    };
+
+    return cmocka_run_group_tests_name("l3_contest", tests, NULL, NULL);
+}

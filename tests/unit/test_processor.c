@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Lists of processors, as the kernel writes them. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "node/base/processor.h"
+
+static bool set[ND_PROCESSORS_MAX];
+
+static bool parse(const char *list)
+{
+    memset(set, 0, sizeof(set));
+    return nd_processors_parse(list, set);
+}
+
+static unsigned count(void)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < ND_PROCESSORS_MAX; i++)
+        n += set[i];
+    return n;
+}
+
+static void lists_of_the_kernel(void **unused)
+{
+    (void)unused;
+    assert_true(parse("\n"));
+    assert_int_equal(count(), 0);
+    assert_true(parse(""));
+    assert_int_equal(count(), 0);
+    assert_true(parse("3\n"));
+    assert_true(count() == 1 && set[3]);
+    assert_true(parse("2-5,7,1000-1023\n"));
+    assert_int_equal(count(), 29);
+    assert_true(set[2] && set[5] && set[7] && set[1000] && set[1023] && !set[6] && !set[1]);
+}
+
+static void processors_beyond_the_set_are_left_out(void **unused)
+{
+    (void)unused;
+    assert_true(parse("1020-5000\n"));
+    assert_int_equal(count(), 4);
+    assert_true(parse("99999999999999999999\n"));
+    assert_int_equal(count(), 0);
+}
+
+static void what_is_no_list(void **unused)
+{
+    static const char *const wrong[] = {"x", "1-", "-1", "5-2", "1 2", ",", "1,,2", "1-2-3", " 1"};
+
+    (void)unused;
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+        assert_false(parse(wrong[i]));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lists_of_the_kernel),
+        cmocka_unit_test(processors_beyond_the_set_are_left_out),
+        cmocka_unit_test(what_is_no_list),
+    };
+
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("processor", tests, NULL, NULL);
+}
