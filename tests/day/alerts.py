@@ -5,7 +5,7 @@ import json, subprocess, time, urllib.parse
 from pair import MANAGEMENT, Failure
 
 # Seconds for which a rule fires after what it tells of, since it looks back so long; others end with it.
-LOOKS_BACK = {"UnderstudyTookOver": 300, "UnderstudyFalseAlarm": 3600, "UnderstudyResyncFails": 600, "UnderstudyRefused": 600,
+LOOKS_BACK = {"UnderstudyTookOver": 300, "UnderstudyFalseAlarm": 3600, "UnderstudyFlaps": 3600, "UnderstudyResyncFails": 600, "UnderstudyRefused": 600,
               "UnderstudyRecorder": 600, "UnderstudyArbiter": 60, "UnderstudyLogLost": 600, "UnderstudyTableFull": 300, "UnderstudyDiverged": 900}
 ENDS_S = 45  # after the end of a fault: scrapes, evaluations, the pair's way back
 PORT = 9490

@@ -4,7 +4,7 @@ PROTECTED by itself. What it may cause is beside it: whether the role moves, the
 and the events of the log (of level warning or error) that it explains."""
 ALL = []
 MOVED, LOST = {"takeover", "state", "standby_lost"}, {"standby_lost", "state"}
-SHORT = {"UnderstudyFalseAlarm"}  # of any fault in which a node stands or falls silent
+SHORT = {"UnderstudyFalseAlarm", "UnderstudyFlaps"}  # of any fault in which a node stands or falls silent
 
 
 def fault(moves=False, must=(), may=(), events=()):

@@ -68,10 +68,16 @@ is "and ends with it" "$(jq -r '.end.line' "$work/out.txt" | grep -cE "^$said$")
 ok "the crash is executed again, at the same instruction" again --crash "$directory" ||
     diag "$(cat "$work/out.txt" "$work/err.txt")"
 is "and said so" "$(grep -c ': reproduced$' "$work/out.txt")" 1
-printf 'continue\nkill\n' | timeout 60 "$UNDERSTUDY" replay -c "$pair" --crash "$directory" --gdb >"$work/gdb.txt" 2>&1
-is "a debugger stops before the packet, in the NF, and then at the crash" \
-    "$(grep -nE 'hit Hardware read watchpoint|crasher_process|received signal SIGSEGV' "$work/gdb.txt" | sed 's/.*\(hit Hard\|crasher_process\|SIGSEGV\).*/\1/' | uniq | head -n 4 | paste -sd ' ')" \
-    "crasher_process hit Hard crasher_process SIGSEGV" || diag "$(tail -n 40 "$work/gdb.txt")"
+stops="crasher_process SIGSEGV crasher_process"
+! gdb_can 'hit Hardware' || stops="crasher_process hit Hard crasher_process SIGSEGV"
+if ! gdb_can '= 4$'; then
+    skip "a debugger stops before the packet, in the NF, and then at the crash" "gdb cannot call functions here"
+else
+    printf 'continue\nkill\n' | timeout -k 5 60 "$UNDERSTUDY" replay -c "$pair" --crash "$directory" --gdb >"$work/gdb.txt" 2>&1
+    is "a debugger stops before the packet, in the NF, and then at the crash" \
+        "$(grep -nE 'hit Hardware read watchpoint|crasher_process|received signal SIGSEGV' "$work/gdb.txt" | sed 's/.*\(hit Hard\|crasher_process\|SIGSEGV\).*/\1/' | uniq | head -n 4 | paste -sd ' ')" \
+        "$stops" || diag "$(tail -n 40 "$work/gdb.txt")"
+fi
 
 "$lab" start a
 ok "the pair is PROTECTED again" is_protected

@@ -76,6 +76,22 @@ is_protected() {
     done
 }
 
+# Whether gdb, tried once with a program of ours, says PATTERN: a virtual machine may have no hardware watchpoints ("hit
+# Hardware"), and some kernels do not let a debugger call a function of the program ("= 4$").
+gdb_can() { # PATTERN
+    if [ ! -e "$work/gdb-can.txt" ]; then
+        cat >"$work/gdb-can.c" <<'END'
+volatile int watched;
+__attribute__((noinline)) int called(int n) { return n + watched; }
+int main(void) { return called(watched); }
+END
+        gcc -g -O0 -o "$work/gdb-can" "$work/gdb-can.c" || return 1
+        timeout -k 5 30 gdb -q -batch -ex 'break called if called(3) == 3' -ex run -ex 'print called(4)' -ex 'rwatch watched' \
+            -ex continue "$work/gdb-can" >"$work/gdb-can.txt" 2>&1 </dev/null
+    fi
+    grep -q "$1" "$work/gdb-can.txt"
+}
+
 cleanup() {
     if [ $bad -gt 0 ] && [ -e "$LAB_DIR/a.log" ]; then
         diag "$("$root/scripts/log-end" 15 "$LAB_DIR/a.log" "$LAB_DIR/b.log")"

@@ -68,7 +68,7 @@ echo "chain: { name: x, nfs: [ firewall: { rules: pipe } ] }" >"$dir/rules.yaml"
 refused "a pipe for rules" 65 "rules.yaml:1: .*pipe \(not a regular file\)" "$understudy" check -c "$dir/rules.yaml"
 refused "a pipe for a new key" 65 "pipe: File exists, expected a name that is free" "$understudy" key "$dir/pipe"
 
-node_refused "a pipe for a key" 65 "pipe: not a file, expected a key file" 's/insecure: true/key: pipe/'
+node_refused "a pipe for a key" 65 "pipe: not a regular file, expected a key file" 's/insecure: true/key: pipe/'
 node_refused "a pipe for a certificate" 65 "pipe: not a regular file" \
     "s|insecure: true|tls: { cert: pipe, key: $made, ca: $made }|"
 node_refused "a pipe for the directory of recordings" 65 "pipe: a file, expected a directory" '1i record: pipe'

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 need_lab
 command -v promtool >/dev/null || skip_all "promtool is not installed"
-plan 32
+plan 34
 
 at=127.0.0.1:9470
 export LAB_TIMING="detect_ms: 500" # a busy machine is to raise no false alarm of its own
@@ -32,6 +32,28 @@ alone() {
     "$lab" down
 }
 ok "a node without protection says so" alone
+
+# A node that has just begun, without its peer, of a file with all that alerts ask for: each metric of theirs is there, with a
+# value, before anything has happened. (So is each counter at 0: an increase is seen from the first one on.)
+fresh() {
+    local metric bad=0 end=$((SECONDS + 20)) node
+    LAB_ARBITER="etcd: [ http://127.0.0.1:1 ]" LAB_RECORD="dir: $work/fresh-rec, file_mb: 4, files: 4" "$lab" up --no-nodes || return
+    ip netns exec "${LAB_PREFIX}a" "$UNDERSTUDY" run -c "$pair" -n a </dev/null >"$work/fresh.log" 2>&1 &
+    node=$!
+    until scrape a >"$work/fresh"; do
+        [ $SECONDS -lt $end ] || { tail -n 3 "$work/fresh.log"; return 1; }
+        sleep 0.02
+    done
+    kill $node
+    wait $node
+    for metric in $(sed -n 's/^ *expr: //p' "$root/examples/alerts.yml" | grep -oE 'understudy_[a-z_]+' | sort -u); do
+        grep -qE "^$metric(\{[^}]*\})? [0-9+]" "$work/fresh" || { echo "no value of $metric"; bad=1; }
+    done
+    "$lab" down
+    return $bad
+}
+ok "metrics that alerts name are there from the start" fresh
+is "and it had not met its peer" "$(grep -c '^understudy_state{state="JOINING"} 1' "$work/fresh")" 1
 ok "the pair is PROTECTED" "$lab" up || exit 1
 ok "packets pass" "$lab" exec client ping -q -c 20 -i 0.01 203.0.113.100
 
@@ -107,13 +129,14 @@ only_what_is_there() {
     return $bad
 }
 ok "alerts and dashboard ask for metrics and labels that there are" only_what_is_there
-# fragments_full refuses no flow: the datagram that found no room passes as far as its first fragment.
+# fragments_full refuses no flow: the datagram that found no room passes as far as its first fragment. host_full is of one
+# host, whose part is full.
 every_full_table_is_told() {
     local pattern found missed
     pattern=$(sed -n '/alert: UnderstudyTableFull/,/expr:/ s/.*counter=~"\([^"]*\)".*/\1/p' "$root/examples/alerts.yml")
     found=$(grep -oE 'counter="[a-z0-9_]+_(full|exhausted)"' "$work/a" | cut -d'"' -f2 | sort -u)
-    [ "$(wc -l <<<"$found")" = 6 ] || { echo "expected six counters of what is full, found: $found"; return 1; }
-    missed=$(grep -vxE "$pattern|fragments_full" <<<"$found")
+    [ "$(wc -l <<<"$found")" = 7 ] || { echo "expected seven counters of what is full, found: $found"; return 1; }
+    missed=$(grep -vxE "$pattern|fragments_full|host_full" <<<"$found")
     [ -z "$missed" ] || { echo "UnderstudyTableFull does not look at $missed"; return 1; }
 }
 ok "an alert is raised for each table that is full" every_full_table_is_told

@@ -70,7 +70,10 @@ rm -rf "$work/rec"
 
 export LAB_NODE="mbufs: 32768, memory_mb: 512, realtime: true, user: nobody"
 "$lab" up --no-nodes
-chown -R nobody "$LAB_DIR" "$work"
+chown -R nobody "$LAB_DIR"/* "$work"
+# The pair file stays root's, and so does its directory, in which the node's user may make sockets.
+chown root "$LAB_DIR"/*.yaml
+chmod 1777 "$LAB_DIR"
 ok "a web server behind the chain" web_serve "$work"
 "$lab" start a
 "$lab" start b

@@ -66,7 +66,7 @@ point() { # SEED TEXT N
 capture() { # CHAIN FILE SEED
     local chain=$dir/chain/$1.yaml name n code what
     name=$(basename "$2" .pcap)
-    run -c "$chain" -w "$dir/a.pcap" "$2"
+    run -c "$chain" -w "$dir/a.pcap" --seed "$3" "$2" # by which ports are drawn, too
     code=$?
     n=$(fact .input)
     what=$(fact '"\(.equivalent) \(.failovers) \(.lost) \(.duplicated) \(.reordered) \(.altered)"')

@@ -5,7 +5,7 @@
 # the death of a node. Hooks that take events, and hooks that take none.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 53
+plan 59
 
 mkdir -p "$work/hooks"
 chmod 755 "$work" "$work/hooks"
@@ -111,6 +111,21 @@ ip -n "${LAB_PREFIX}b" link set b-in up
 ok "and the pair is whole" is_protected
 wait $fetch
 is "the download is intact" "$? $(sha256sum <"$work/got" | cut -d' ' -f1)" "0 $(awk '{ print $2 }' "$work/sums")"
+
+# A port of the primary whose MTU is smaller than the peer's drops what is longer: as one without carrier.
+sleep 1.2 # hold_down_s
+date +%s%N >"$work/down"
+ip -n "${LAB_PREFIX}a" link set a-out mtu 1400
+ok "the standby becomes primary when a port of the primary has a smaller MTU" await 10 b role primary
+diag "ms from the smaller MTU to the new primary: $(took b "$work/down")"
+is "by a planned handover" "$(field b takeover.reason)" planned
+ok "it is told why" says "(a: port outside: MTU 1400, expected 1500 as node b has)"
+ip -n "${LAB_PREFIX}a" link set a-out mtu 1500
+ok "the pair is whole again" is_protected
+ok "and the role stays" remains b
+sleep 1.2
+ok "back to a, from where the rest begins" us drain
+is_protected
 
 # Things that are tracked.
 touch "$work/bad-a"

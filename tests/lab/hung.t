@@ -1,0 +1,66 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# A packet of which an NF does not come to an end, once on a processor and once asleep: the node is ended, says of what,
+# and its standby takes over and drops the packet, which comes again. No download breaks. A node that is stopped for
+# longer than an NF may take is not taken for one that hangs. The NF is tests/lab/poison.c.
+. "$(dirname "$0")/lib.sh"
+need_lab
+plan 18
+
+ok "an NF that hangs of a word" gcc -std=gnu11 -O2 -g -Wall -Wextra -Werror -fPIC -I"$BUILD/include" -shared \
+    -o "$work/poison.so" tests/lab/poison.c
+export LAB_NFS="nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-65535, max_flows: 20000 } }, { poison: {} }, { monitor: { max_flows: 20000 }"
+export LAB_PROTECT="mode: log, quarantine_s: 20"
+ok "a lab without nodes" "$lab" up --no-nodes || exit 1
+sed -i "s#^  name: lab#  name: lab\n  modules: [ $work/poison.so ]#" "$pair"
+"$lab" start a && "$lab" start b
+web_files "$work" 10 4000 300000 3000000
+ok "a web server behind the chain" web_serve "$work"
+
+send_word() { # WORD, twice a second for as long as the file "$work/on" is there
+    "$lab" exec client python3 -c '
+import os, socket, sys, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("10.0.0.100", 7000))
+while os.path.exists(sys.argv[2]):
+    s.sendto(sys.argv[1].encode(), ("203.0.113.100", 6660))
+    time.sleep(0.5)' "$1" "$work/on"
+}
+downloads() {
+    while [ -e "$work/on" ]; do
+        web_fetch "$work" "$work/out" 40 20
+        web_count "$work" intact
+    done >"$work/rounds"
+}
+incidents() { us incidents -o json | jq -r ".incidents[] | $1"; }
+
+dies=a lives=b
+for word in SPINNER SLEEPER; do
+    ok "$word: the pair is PROTECTED" is_protected || exit 1
+    touch "$work/on"
+    downloads &
+    fetch=$!
+    sleep 0.7
+    send_word $word &
+    sent=$!
+    ok "$word: the standby takes over" await 60 $lives role primary
+    sleep 3
+    is "$word: one node was ended, and says of what" \
+        "$(incidents "select(.node == \"$dies\") | [.report.how, .report.nf, .report.doing] | join(\" \")")" "hung poison packets"
+    ok "$word: both logs have its NF and packet" \
+        grep -q "$lives: node $dies hung in NF poison, lane 0, burst [0-9]*, packet [0-9]*; frames" "$LAB_DIR/$lives.log"
+    ok "$word: it came again and was dropped" grep -q "come again, and are dropped" "$LAB_DIR/$lives.log"
+    rm "$work/on"
+    wait $fetch $sent
+    is "$word: all downloads intact" "$(sort -u "$work/rounds")" 40
+    "$lab" start $dies
+    dies=b lives=a
+done
+
+ok "the pair is PROTECTED again" is_protected || exit 1
+stopped=$(field a pid)
+kill -STOP "$stopped"
+sleep 5
+kill -CONT "$stopped"
+ok "a node that was stopped for five seconds goes on" is_protected
+is "and nobody took it for one that hangs" "$(us incidents -o json | jq '.incidents | length')" 2

@@ -1,0 +1,88 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# An NF that dies of its state, in its timers, ten times: its successor has that state, too, and would die of it. With
+# `on_crash: bypass` packets pass by the NF from the takeover on, and downloads go on; an operator has it take part again,
+# and it dies once more. With `on_crash: reset` the NF's state begins anew instead. The NF is tests/lab/poison.c.
+. "$(dirname "$0")/lib.sh"
+need_lab
+plan 28
+
+ok "an NF that dies in its timers" gcc -std=gnu11 -O2 -g -Wall -Wextra -Werror -fPIC -I"$BUILD/include" -shared \
+    -o "$work/poison.so" tests/lab/poison.c
+export LAB_NFS="nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-65535, max_flows: 20000 } }, { poison: { on_crash: bypass } }, { monitor: { max_flows: 20000 }"
+export LAB_PROTECT="mode: log, quarantine_s: 60"
+ok "a lab without nodes" "$lab" up --no-nodes || exit 1
+sed -i "s#^  name: lab#  name: lab\n  modules: [ $work/poison.so ]#" "$pair"
+"$lab" start a && "$lab" start b
+ok "the pair is PROTECTED" is_protected || exit 1
+web_files "$work" 10 4000 300000 3000000
+ok "a web server behind the chain" web_serve "$work"
+
+downloads() {
+    while [ -e "$work/on" ]; do
+        web_fetch "$work" "$work/out" 40 20
+        web_count "$work" intact
+    done >"$work/rounds"
+}
+touch "$work/on"
+downloads &
+fetch=$!
+sleep 0.7
+
+send_bomb() {
+    "$lab" exec client python3 -c '
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.sendto(b"TIMER-BOMB", ("203.0.113.100", 6660))'
+}
+
+dies=a lives=b
+for i in 1 2 3 4 5 6 7 8 9 10; do
+    if [ $i = 1 ]; then send_bomb; else us set poison bypass=off >"$work/set.txt" 2>&1; fi
+    # It serves, and its status says what passes by.
+    ok "death $i: the other node goes on without the NF" await 20 $lives 'bypassed | join(" ")' poison || break
+    "$lab" start $dies
+    is_protected || break
+    other=$dies dies=$lives lives=$other
+done
+is "ten deaths, all in timers" "$(us incidents -o json | jq -r '[.incidents[] | .report.doing + " " + .report.nf] | unique | join(", ")')" "timers poison"
+is "no more of them" "$(us incidents -o json | jq '.incidents | length')" 10
+rm "$work/on"
+wait $fetch
+is "all downloads intact" "$(sort -u "$work/rounds")" 40
+ok "status says what passes by" grep -q "; packets pass by NF poison" <<<"$(us status)"
+ok "as the log does" grep -q "packets pass by NF poison, since on_crash says so" "$LAB_DIR/$lives.log"
+
+ok "its own commands are refused meanwhile" grep -q "packets pass by it, expected set poison bypass=off first" <<<"$(us clear poison 2>&1)"
+ok "the states are equal" us verify
+
+ends() { # both nodes, in order: the standby first
+    local pid standby=a
+    [ "$(field b role)" = primary ] || standby=b
+    for pid in $(field $standby pid) $(field $([ $standby = a ] && echo b || echo a) pid); do
+        kill -TERM "$pid"
+        while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
+    done
+}
+ends
+sed -i "s/on_crash: bypass/on_crash: reset/" "$pair"
+"$lab" start a && "$lab" start b
+ok "with on_crash: reset the pair is PROTECTED" is_protected || exit 1
+touch "$work/on"
+downloads &
+fetch=$!
+sleep 0.7
+dies=a lives=b
+[ "$(field a role)" = primary ] || { dies=b lives=a; }
+for i in 1 2; do
+    send_bomb
+    ok "bomb $i: the other node goes on" await 20 $lives role primary
+    ok "bomb $i: with the NF's state anew" grep -q "the state of NF poison begins anew, since on_crash says so" "$LAB_DIR/$lives.log"
+    "$lab" start $dies
+    is_protected || break
+    other=$dies dies=$lives lives=$other
+done
+is "packets pass through it" "$(field "$dies" 'bypassed | length')" 0
+rm "$work/on"
+wait $fetch
+is "all downloads intact" "$(sort -u "$work/rounds")" 40

@@ -1,0 +1,69 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# A packet of death as an ordinary client sends it: a request over TCP, which Linux sends again with other timestamps,
+# and in other segments, until it is answered. One node dies of it, its successor drops it, and other downloads go on.
+# Then a death of which nobody knows the packet: what is suspected is dropped until the pair is PROTECTED again, passes
+# alone, and the one that kills is known. The NF is tests/lab/poison.c, as a module of its own.
+. "$(dirname "$0")/lib.sh"
+need_lab
+plan 17
+
+ok "an NF that dies of a word" gcc -std=gnu11 -O2 -g -Wall -Wextra -Werror -fPIC -I"$BUILD/include" -shared \
+    -o "$work/poison.so" tests/lab/poison.c
+export LAB_NFS="nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-65535, max_flows: 20000 } }, { poison: {} }, { monitor: { max_flows: 20000 }"
+export LAB_PROTECT="mode: log, quarantine_s: 60"
+ok "a lab without nodes" "$lab" up --no-nodes || exit 1
+sed -i "s#^  name: lab#  name: lab\n  modules: [ $work/poison.so ]#" "$pair"
+"$lab" start a && "$lab" start b
+ok "the pair is PROTECTED" is_protected || exit 1
+web_files "$work" 10 4000 300000 3000000
+ok "a web server behind the chain" web_serve "$work"
+
+# One connection, on which the kernel sends the request again as often as it likes in 8 seconds.
+deadly_request() { # WORD
+    "$lab" exec client curl -q --silent --max-time 8 -H "X-Word: $1" http://203.0.113.100/0 >/dev/null
+}
+# Rounds of downloads for as long as the file "$work/on" is there; a line for each round.
+downloads() {
+    while [ -e "$work/on" ]; do
+        web_fetch "$work" "$work/out" 40 20
+        web_count "$work" intact
+    done >"$work/rounds"
+}
+downloads_begin() { touch "$work/on"; downloads & fetch=$!; sleep 0.7; }
+downloads_end() { rm "$work/on"; wait $fetch; }
+deaths() { us incidents -o json | jq -r '.incidents | length'; }
+
+# ---- a packet that is known ----
+downloads_begin
+ok "the request is not answered" bash -c '! "$@"' - "$lab" exec client curl -q --silent --max-time 8 -H "X-Word: KILL-KNOWN" http://203.0.113.100/0
+is "the successor serves" "$(field b role)" primary
+is "one death" "$(deaths)" 1
+dropped=$(field b quarantine.dropped)
+ok "the request was sent again and dropped: $dropped times" test "$dropped" -ge 3
+deadly_request KILL-KNOWN
+is "another connection with the same request: one death" "$(deaths)" 1
+downloads_end
+is "all downloads intact" "$(sort -u "$work/rounds")" 40
+is "nothing else was dropped: answers come" "$("$lab" exec client curl -q --silent --max-time 8 -o /dev/null -w '%{http_code}' http://203.0.113.100/0)" 200
+
+# ---- a packet that is not known ----
+"$lab" start a
+ok "the pair is PROTECTED again" is_protected || exit 1
+downloads_begin
+# A program that asks again and again, until it is told to leave it.
+touch "$work/asks"
+while [ -e "$work/asks" ]; do deadly_request KILL-UNKNOWN; done &
+request=$!
+ok "the other one takes over" await 30 a role primary
+"$lab" start b
+# Once the pair is PROTECTED the suspects pass, one by one; the one that kills is in its burst alone.
+ok "which meets the packet once more, and tells which it was" await 60 b role primary ||
+    diag "$(grep -h uspect "$LAB_DIR/a.log" "$LAB_DIR/b.log")"
+rm "$work/asks"
+wait $request
+downloads_end
+is "three deaths in all" "$(deaths)" 3
+is "and the last one is told by its one fingerprint" \
+    "$(us incidents -o json | jq -r '.incidents | max_by(.time) | .report.packets | length')" 1
+is "all downloads intact" "$(sort -u "$work/rounds")" 40

@@ -1,0 +1,99 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# check --try: what a node's file names is opened, as its start would, and closed again: ports of both kernel drivers, key, addresses, a
+# real etcd. Each wrong one is one line with its reason, all of them in one go, and the exit code is the start's.
+. "$(dirname "$0")/lib.sh"
+need_lab
+. "$root/tests/lab/arbiter.sh"
+plan 31
+
+LAB_ARBITER="etcd: [ http://10.98.0.1:2379 ]" LAB_NODE="mbufs: 8192, memory_mb: 256, metrics: \"0.0.0.0:9470\"" "$lab" up --no-nodes && ways || exit 1
+etcd_up
+ok "etcd answers" etcd_answers || exit 1
+
+# On a's server: the exit code in $code, what was said in $work/out and $work/err.
+try() { # FILE [OPTION…]
+    "$lab" exec a timeout 60 "$UNDERSTUDY" check --try -c "$1" "${@:2}" >"$work/out" 2>"$work/err" </dev/null
+    code=$?
+}
+lines() { grep -c ': try: ' "$work/err"; }
+told() { grep -E ": try: $1\$" "$work/err" || { cat "$work/err"; return 1; }; }
+wrong() { sed "$1" "$pair" >"$LAB_DIR/wrong.yaml"; try "$LAB_DIR/wrong.yaml" "${@:2}"; }
+left() { (cd "$LAB_DIR" && find . ! -name wrong.yaml | sort); ip -n "${LAB_PREFIX}a" -o link | grep -c prog/xdp; }
+
+left >"$work/before"
+try "$pair"
+is "what is right can be opened" "$code $(wc -l <"$work/err")" "0 0"
+ok "the node of this server is meant, and it says what it opened" grep -q \
+    'pair.yaml: try: node a: opened control socket .*a.sock, link .*pair.key, state .*/a, replication 10.99.0.1:4700, metrics 0.0.0.0:9470, arbiter http://10.98.0.1:2379, ports 2$' "$work/out"
+is "nothing of it is left" "$(left | diff "$work/before" -)" ""
+try "$pair" -o json
+is "as JSON" "$(jq -r '"\(.ok) \(.tried.node) \([.tried.opened[].ok] | all) \(.tried.opened | length)"' "$work/out")" "true a true 7"
+"$lab" exec a timeout 20 "$UNDERSTUDY" check -c "$pair" -o json >"$work/out"
+is "without the option nothing is tried" "$(jq -r .tried "$work/out")" null
+
+if python3 -c 'import socket; socket.socket(44, socket.SOCK_RAW)' 2>/dev/null; then
+    wrong 's/net_af_packet0,iface=a-in[^"]*/net_af_xdp0,iface=a-in/'
+    is "an af_xdp port" "$code $(lines)" "0 0"
+    is "its program is taken off again" "$(left | diff "$work/before" -)" ""
+    wrong 's/net_af_packet0,iface=a-in[^"]*/net_af_xdp0,iface=nonesuch/'
+    is "an af_xdp port without an interface" "$code $(lines)" "65 1"
+    ok "by the driver's reason" told "node a: port inside: 'net_af_xdp0,iface=nonesuch' cannot be opened: .*nonesuch"
+else
+    for i in 1 2 3 4; do skip "an af_xdp port" "this kernel has no AF_XDP"; done
+fi
+
+wrong 's/iface=a-out/iface=nonesuch/'
+is "a port without its interface: the code of a file that is wrong" "$code $(lines)" "65 1"
+ok "with DPDK's reason in one line" told "node a: port outside: 'net_af_packet1,iface=nonesuch.*' cannot be opened: .*No such device"
+wrong 's/net_af_packet1,iface=a-out[^"]*/net_nonesuch0/'
+is "a driver that is not there" "$code $(lines)" "65 1"
+wrong 's/mbufs: 8192/mbufs: 1000000/'
+is "more buffers than memory" "$code $(lines)" "65 1"
+ok "says what to lower" told "node a: no memory for 1000000 packet buffers in 256 MB; lower mbufs or raise memory_mb"
+try "$pair" -n b
+is "the other node's address is not of this server" "$code $(lines)" "69 2"
+ok "is said of it" told "node b: replication: 10.99.0.2:4700: expected an address of this host"
+ok "and its port is told as well" told "node b: port inside: .*"
+try "$pair" -n c
+is "a node that is not in the file" "$code" 64
+ok "is said" told "no node 'c', expected a or b"
+
+"$lab" exec a timeout 60 python3 -c '
+import socket, time
+one, two = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), socket.socket()
+one.bind(("10.99.0.1", 4700)); two.bind(("0.0.0.0", 9470)); two.listen()
+print("held", flush=True); time.sleep(50)' >"$work/held" &
+holder=$!
+for ((i = 0; i < 100; i++)); do grep -q held "$work/held" && break; sleep 0.1; done
+try "$pair"
+is "addresses that somebody has" "$code $(lines)" "69 2"
+ok "the link's" told "node a: replication: 10.99.0.1:4700: UDP: Address already in use"
+ok "and that of the metrics" told "node a: metrics: 0.0.0.0:9470: TCP: Address already in use"
+kill $holder
+wait $holder 2>/dev/null
+
+chmod 644 "$LAB_DIR/pair.key"
+try "$pair"
+chmod 600 "$LAB_DIR/pair.key"
+is "a key that others may read" "$code $(lines)" "77 1"
+ok "is told as a start tells it" told "node a: link: .*pair.key.*"
+end_etcd
+try "$pair"
+is "an arbiter that does not answer" "$code $(lines)" "69 1"
+ok "is told with its address" told "node a: arbiter: .*10.98.0.1:2379.*"
+etcd_up
+etcd_answers >/dev/null
+touch "$LAB_DIR/plain"
+wrong "s|state: .*/a\$|state: $LAB_DIR/plain/a|; s/iface=a-out/iface=nonesuch/"
+is "two things that are wrong are told in one go" "$code $(lines)" "65 2"
+rm -f "$LAB_DIR/plain"
+
+"$lab" start a
+"$lab" start b
+is_protected 30
+try "$pair"
+is "of a node that runs nothing is tried" "$code $(lines)" "69 1"
+ok "and why is said" told "node a: control socket: .*a.sock: a node already listens there"
+is "it is well" "$(field a state) $(field b state)" "PROTECTED READY"
+rm -f "$LAB_DIR/wrong.yaml"
