@@ -7,7 +7,7 @@
 #include "node/crash/handler.h"
 #include "tests/unit/help_config.h"
 #include "tests/unit/help_crash.h"
-#include "tools/replay/crash.h"
+#include "tools/recording/crash.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -77,7 +77,7 @@ static void let_die(void (*work)(void), char path[ND_CRASH_PATH])
 }
 
 /* In a process of its own: the region is mapped at one address. What it says on stdout is kept. */
-static int run(int (*subcommand)(const struct nd_replay_options *), const struct nd_replay_options *o)
+static int run(int (*subcommand)(const struct nd_log_options *), const struct nd_log_options *o)
 {
     pid_t child = fork();
     int how;
@@ -99,7 +99,7 @@ static int run(int (*subcommand)(const struct nd_replay_options *), const struct
 
 static int crash_again(const char *path)
 {
-    const struct nd_replay_options o = {.config = pair, .crash = path, .json = true};
+    const struct nd_log_options o = {.config = pair, .crash = path, .json = true};
 
     return run(nd_replay_crash, &o);
 }
@@ -154,7 +154,7 @@ static void commands_too(void **state)
 static void the_log_tells_of_the_end(void **state)
 {
     char path[ND_CRASH_PATH], dir[320];
-    const struct nd_replay_options o = {.config = pair, .log = {dir}, .json = true};
+    const struct nd_log_options o = {.config = pair, .paths = {dir}, .json = true};
     const json_t *end, *begun;
 
     (void)state;

@@ -4,7 +4,7 @@
  */
 #include "tests/unit/help_recorder_lanes.h"
 #include "tests/unit/help_record.h"
-#include "tools/replay/log.h"
+#include "tools/recording/recording.h"
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -3,7 +3,7 @@
 #include "tests/unit/help_recorder_lanes.h"
 #include "tests/unit/help_record.h"
 #include "tests/unit/help_recorder.h"
-#include "tools/replay/index.h"
+#include "tools/recording/index.h"
 
 #include <stdarg.h>
 #include <stddef.h>

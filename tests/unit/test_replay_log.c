@@ -6,7 +6,7 @@
 #include "node/control/options.h"
 #include "tests/unit/help_config.h"
 #include "tests/unit/help_recorder.h"
-#include "tools/replay/log.h"
+#include "tools/recording/recording.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -121,7 +121,7 @@ static void record(bool crafted)
 /* The command's exit code; what it says on stderr. In a process of its own: it runs once in one. */
 static int execute(const char *nf, char said[1024])
 {
-    const struct nd_replay_options options = {.log = {rig_file(1)}, .config = chain_file, .show = nf};
+    const struct nd_log_options options = {.paths = {rig_file(1)}, .config = chain_file, .show = nf};
     FILE *err = tmpfile();
     int status;
     pid_t child;

@@ -43,7 +43,7 @@ static json_t *report(void)
 /* What sessions dropped for no NF was counted by nobody else. */
 static void conflicts_of_sessions_are_counted_by_their_drops(void **state)
 {
-    static const struct nd_replay_options options = {.input = "x.pcap", .json = true};
+    static const struct nd_replay_options options = {.input = "x.pcap", .common.json = true};
     static struct nd_config config;
     json_t *object, *nfs;
     int counted, dropped;

@@ -4,15 +4,218 @@
  * it cuts and stamps bursts at the same places in every run. Interfaces of the file are not used: the chain
  * is a wire between two ports.
  */
-#include "node/base/privilege.h"
+#include "node/config/schema.h"
 #include "node/control/options.h"
+#include "tools/replay/replay.h"
+#include "node/base/privilege.h"
 #include "node/control/pair.h"
-#include "tools/replay/crash.h"
-#include "tools/replay/shown.h"
+#include "tools/recording/crash.h"
+#include "tools/pair/shown.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+
+/* ---- options --------------------------------------------------------------------------------- */
+
+#define AT(field) offsetof(struct nd_replay_options, field)
+
+static int read_kill(void *options, char *value)
+{
+    struct nd_replay_options *o = options;
+    struct nd_kill kill = {.primary = strncmp(value, "primary@", 8) == 0};
+    unsigned i;
+
+    if ((!kill.primary && strncmp(value, "standby@", 8) != 0) || !nd_options_number(value + 8, &kill.at) ||
+        kill.at == 0)
+        return nd_usage("replay", "--kill %.40s, expected primary@PACKET or standby@PACKET, counted from 1",
+                        value);
+    if (o->kill_count == ND_KILLS_MAX)
+        return nd_usage("replay", "more than %u kills, expected no more", ND_KILLS_MAX);
+    for (i = o->kill_count++; i > 0 && o->kills[i - 1].at > kill.at; i--)
+        o->kills[i] = o->kills[i - 1];
+    o->kills[i] = kill;
+    return 0;
+}
+
+static int read_inside(void *options, char *value)
+{
+    struct nf_networks *inside = &((struct nd_replay_options *)options)->inside;
+    char entry[64];
+
+    for (const char *at = value;; at++) {
+        size_t len = strcspn(at, ",");
+
+        snprintf(entry, sizeof(entry), "%.*s", (int)len, at);
+        if (len >= sizeof(entry) || inside->ipv4.count + inside->count == NF_PREFIXES_MAX ||
+            !nd_parse_network(entry, inside))
+            return nd_usage("replay",
+                            "--inside %.80s: '%s', expected at most %u networks A.B.C.D/N or of IPv6, "
+                            "without host bits, with commas between them",
+                            value, entry, NF_PREFIXES_MAX);
+        at += len;
+        if (!*at)
+            return 0;
+    }
+}
+
+static int read_log(void *options, char *value)
+{
+    struct nd_replay_options *o = options;
+    unsigned n = 0;
+
+    while (o->common.paths[n])
+        n++;
+    if (n == ND_LOGS_MAX)
+        return nd_usage("replay", "--log %.40s, expected %u of them at most", value, ND_LOGS_MAX);
+    o->common.paths[n] = value;
+    return 0;
+}
+
+static int read_moment(const char *name, struct nd_moment *out, const char *value)
+{
+    return nd_moment_read(out, value)
+               ? 0
+               : nd_usage("replay",
+                          "--%s %.40s, expected LANE:SEQ, a time as 2026-11-22T07:48:25.123Z, or "
+                          "SECONDS.NANOSECONDS of chain time",
+                          name, value);
+}
+
+static int read_at(void *options, char *value)
+{
+    return read_moment("at", &((struct nd_replay_options *)options)->common.at, value);
+}
+
+static int read_until(void *options, char *value)
+{
+    return read_moment("until", &((struct nd_replay_options *)options)->common.until, value);
+}
+
+#define CAPTURE_ROWS 9u /* the first rows: what has a meaning with a capture alone */
+
+static const struct nd_option rows[] = {
+    {"kill", 0, ND_OPTION_OTHER, .read = read_kill, .again = true, .value = "primary@K|standby@K",
+     .help = "kill this node when the primary has taken packet K"},
+    {"mode", 0, ND_OPTION_CHOICE, AT(mode), .choices = nd_modes, .value = "log|delta|auto|off",
+     .help = "in place of the file's"},
+    {"lanes", 0, ND_OPTION_U32, AT(lanes), 1, FT_LANES_MAX, .value = "N", .help = "in place of the file's"},
+    {"standby", 0, ND_OPTION_CHOICE, AT(standby), .choices = nd_standbys, .value = "hot|warm",
+     .help = "in place of the file's"},
+    {"seed", 0, ND_OPTION_U64, AT(seed), .preset = "1", .value = "N",
+     .help = "of the NFs' random numbers and of the kills' moments"},
+    {"no-input-keeper", 0, ND_OPTION_FLAG, AT(no_input_keeper),
+     .help = "nothing in front of the pair keeps inputs"},
+    {"speed", 0, ND_OPTION_FLAG, AT(speed), .help = "measure replay beside live work"},
+    {"fast", 0, ND_OPTION_FLAG, AT(fast), .help = "without the audit of what NFs write and read"},
+    {"inside", 0, ND_OPTION_OTHER, .read = read_inside, .value = "NETWORK,...",
+     .help = "in place of nat's `inside`: which side packets come from"},
+    ND_OPTION_FILE_ROW(AT(common.config), "chain"),
+    {"write", 'w', ND_OPTION_TEXT, AT(common.output), .value = "OUT.pcap",
+     .help = "write what left the chain"},
+    {"log", 0, ND_OPTION_OTHER, .read = read_log, .again = true, .value = "DIR",
+     .help = "in place of a capture: execute what recorders kept there"},
+    {"at", 0, ND_OPTION_OTHER, .read = read_at, .value = "LANE:SEQ|TIME",
+     .help = "with --log: the state at this moment; with --until the moment at which -w, --inputs and --diff "
+             "begin"},
+    {"until", 0, ND_OPTION_OTHER, .read = read_until, .value = "LANE:SEQ|TIME",
+     .help = "with --log: stop there"},
+    {"show", 0, ND_OPTION_TEXT, AT(common.show), .value = "NF",
+     .help = "what `show NF` says at the end; with --log: at the moment"},
+    {"diff", 0, ND_OPTION_FLAG, AT(common.diff),
+     .help = "with --at and --until: rows of the NFs and counters that differ between the two"},
+    {"inputs", 0, ND_OPTION_TEXT, AT(common.inputs), .value = "IN.pcap",
+     .help = "with --log: write what came in, as -w writes what left"},
+    {"crash", 0, ND_OPTION_TEXT, AT(common.crash), .value = "DIR",
+     .help = "in place of a capture: execute again what `incidents` has in DIR, and compare"},
+    {"gdb", 0, ND_OPTION_FLAG, AT(common.gdb),
+     .help = "with --crash, or --log and --at LANE:SEQ: under gdb, stopped before the packet"},
+    ND_OPTION_JSON_ROW(AT(common.json)),
+    {.name = NULL},
+};
+
+const struct nd_syntax nd_replay_syntax = {"replay", rows, "[IN.pcap]", 0, 1};
+
+/* What only a capture needs has no sense with a log, and the other way round. */
+static int check_log(const struct nd_replay_options *o, const struct nd_arguments *rest)
+{
+    if (!o->common.paths[0] &&
+        (o->common.at.kind || o->common.until.kind || o->common.inputs || o->common.diff))
+        return nd_usage("replay",
+                        "--at, --until, --inputs or --diff without --log, expected a log with them");
+    if (o->common.gdb && !o->common.crash && o->common.at.kind != ND_MOMENT_INPUT)
+        return nd_usage("replay", "--gdb, expected --crash, or --log and --at LANE:SEQ with it");
+    if (o->common.crash && (o->common.at.kind || o->common.until.kind || o->common.show || o->common.inputs ||
+                            o->common.diff || o->common.output))
+        return nd_usage("replay",
+                        "--at, --until, --show, --inputs, --diff or -w with --crash, expected --log at most");
+    if (!o->common.paths[0] && !o->common.crash)
+        return 0;
+    if (o->common.diff && !(o->common.at.kind && o->common.until.kind))
+        return nd_usage("replay", "--diff, expected --at and --until with it");
+    if (o->common.at.kind && o->common.at.kind == o->common.until.kind &&
+        o->common.at.lane == o->common.until.lane &&
+        (o->common.at.seq > o->common.until.seq || o->common.at.time > o->common.until.time))
+        return nd_usage("replay", "--at %s is behind --until %s, expected it before", o->common.at.text,
+                        o->common.until.text);
+    if (rest->argc)
+        return nd_usage("replay", "a capture and --%s, expected one of them",
+                        o->common.crash ? "crash" : "log");
+    if (rest->given & ((1u << CAPTURE_ROWS) - 1))
+        return nd_usage(
+            "replay",
+            "--kill, --mode, --lanes, --standby, --seed, --no-input-keeper, --speed, --fast or --inside "
+            "with --%s, expected a capture with them",
+            o->common.crash ? "crash" : "log");
+    return 0;
+}
+
+/* What is written over while it is read is lost. */
+static bool same_file(const char *one, const char *other)
+{
+    struct stat a, b;
+
+    return stat(one, &a) == 0 && stat(other, &b) == 0 && S_ISREG(a.st_mode) && a.st_dev == b.st_dev &&
+           a.st_ino == b.st_ino;
+}
+
+/* A recording, a chain or its rules are not captures, and a capture that is read is not written. */
+static bool is_writable(const char *path)
+{
+    static const char *const heads[] = {"\xd4\xc3\xb2\xa1", "\xa1\xb2\xc3\xd4", "\x4d\x3c\xb2\xa1",
+                                        "\xa1\xb2\x3c\x4d", "\x0a\x0d\x0d\x0a"};
+
+    return nd_options_replaceable(path, heads, sizeof(heads) / sizeof(heads[0]), 4);
+}
+
+/* 0, or ND_USAGE with one line on stderr. */
+static int read_options(struct nd_replay_options *o, int argc, char **argv)
+{
+    struct nd_arguments rest;
+    int error;
+
+    *o = (struct nd_replay_options){.input = NULL};
+    error = nd_syntax_read(&nd_replay_syntax, o, argc, argv, &rest);
+    if (error)
+        return error;
+    if ((o->common.output && !is_writable(o->common.output)) ||
+        (o->common.inputs && !is_writable(o->common.inputs)))
+        return nd_usage("replay", "%.40s, expected a capture to replace, or a name that is free",
+                        o->common.output && !is_writable(o->common.output) ? o->common.output
+                                                                           : o->common.inputs);
+    error = check_log(o, &rest);
+    if (error || o->common.paths[0] || o->common.crash)
+        return error;
+    if (rest.argc == 0)
+        return nd_usage("replay", "no capture, expected IN.pcap");
+    o->input = rest.argv[0];
+    if (o->common.output && same_file(o->input, o->common.output))
+        return nd_usage("replay", "-w %.40s, expected another file than the capture", o->common.output);
+    return 0;
+}
+
+/* ---- the run --------------------------------------------------------------------------------- */
 
 /* What the options ask for, against the file and the capture. A kill beyond it is told, and is no error: who
  * runs many captures gives all of them the same kills. */
@@ -37,14 +240,14 @@ int nd_replay_config(struct nd_config **out, const struct nd_replay_options *o, 
 {
     struct ft_fault why;
     struct nd_config *config;
-    int error = nd_config_read(out, o->config, how, fault);
+    int error = nd_config_read(out, o->common.config, how, fault);
 
     if (error)
         return error;
     config = *out;
     if (config->state != ND_STATE_LOCAL)
         return ft_fail(fault, FT_EMALFORMED, "%.150s: chain state is redis, replay takes local only",
-                       o->config);
+                       o->common.config);
     config->chain.l3 = NULL;
     if (o->lanes)
         config->chain.lanes = (uint16_t)o->lanes;
@@ -74,11 +277,11 @@ static int open_lanes(struct nd_replay *r, struct ft_fault *fault)
     r->tapes = r->lanes > 1 ? r->dealt : &r->tape;
     if (!error && r->lanes > 1)
         error = nd_replay_deal(r, lanes, fault);
-    if (!error && o->output)
-        error = nd_capture_open(&r->written, o->output, fault);
+    if (!error && o->common.output)
+        error = nd_capture_open(&r->written, o->common.output, fault);
     for (unsigned l = 0; l < r->lanes && !error; l++)
         error = nd_keeper_open(&r->keeper[l], &r->tapes[l], !o->no_input_keeper, &r->counts,
-                               o->output ? &r->written : NULL, fault);
+                               o->common.output ? &r->written : NULL, fault);
     return error;
 }
 
@@ -115,8 +318,8 @@ static int read_inputs(struct nd_replay *r)
             "from one side, since nat's `inside` has both ends, expected --inside with the networks that "
             "are\n",
             r->tape.flows, r->tape.doubled);
-    if (o->show && !nd_nf_config(&r->config->chain, o->show))
-        return nd_usage("replay", "--show %.40s: no NF of this chain, expected one", o->show);
+    if (o->common.show && !nd_nf_config(&r->config->chain, o->common.show))
+        return nd_usage("replay", "--show %.40s: no NF of this chain, expected one", o->common.show);
     error = check_kills(r);
     if (!error && o->speed && r->config->chain.lanes > 1)
         error = nd_usage("replay", "--speed with %u lanes, expected one", r->config->chain.lanes);
@@ -133,8 +336,8 @@ static int run_reference(struct nd_replay *r, struct ft_fault *fault)
 {
     int error = 0;
 
-    if (r->options->show && !(r->shown = tmpfile()))
-        return ft_fail(fault, FT_EIO, "no file for what '%.40s' shows", r->options->show);
+    if (r->options->common.show && !(r->shown = tmpfile()))
+        return ft_fail(fault, FT_EIO, "no file for what '%.40s' shows", r->options->common.show);
     error = nd_reference_run(&r->reference, r, fault);
     if (r->shown) {
         rewind(r->shown);
@@ -175,7 +378,7 @@ int nd_cmd_replay(int argc, char **argv)
     struct nd_replay_options options;
     static struct nd_replay r;
     struct ft_fault fault;
-    int code = nd_replay_options_read(&options, argc, argv);
+    int code = read_options(&options, argc, argv);
 
     if (!code && nd_privilege_check_files(&fault) != 0) {
         fprintf(stderr, "understudy replay: %s\n", fault.text);
@@ -183,10 +386,10 @@ int nd_cmd_replay(int argc, char **argv)
     }
     if (code)
         return code;
-    if (options.gdb)
-        return nd_replay_gdb(&options, argc, argv);
-    if (options.log[0] || options.crash)
-        return options.crash ? nd_replay_crash(&options) : nd_replay_log(&options);
+    if (options.common.gdb)
+        return nd_replay_gdb(&options.common, argc, argv);
+    if (options.common.paths[0] || options.common.crash)
+        return options.common.crash ? nd_replay_crash(&options.common) : nd_replay_log(&options.common);
     r.options = &options;
     code = read_inputs(&r);
     if (!code)

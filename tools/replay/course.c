@@ -8,15 +8,332 @@
  * but not further than a seeded fraction of the way to the next kill: so a kill finds some of its bursts in
  * the snapshot and some in the log.
  */
+#define _GNU_SOURCE /* MAP_FIXED_NOREPLACE */
+#include "nflib/module/object.h"
 #include "tools/replay/replay.h"
 #include "ftcore/base/draw.h"
+#include "nflib/chain/chain.h"
 #include "node/base/clock.h"
 #include "tools/pair/child.h"
 
+#include <dlfcn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+/* ---- a node as a program of its own ---------------------------------------------------------- */
+
+#define PAGE       4096ull
+#define HOLE_PAGES (1ull << 24) /* 64 GiB of addresses, at most */
+#define HEAP_PAGES (1ull << 12)
+#define SMALL_MAX  1024u /* bytes: sizes of which the heap has pieces that were given back */
+#define CLOSES     16u   /* a chain names an object so often, at most */
+
+static uint64_t draw(void)
+{
+    uint64_t value = 0;
+
+    return getrandom(&value, sizeof(value), 0) == (ssize_t)sizeof(value) ? value : 0;
+}
+
+/* Addresses that nothing is mapped at any more. Where there is no room nothing is taken. */
+static bool take_addresses(void *at, uint64_t bytes, int flags)
+{
+    return mmap(at, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags, -1, 0) !=
+           MAP_FAILED;
+}
+
+/* What is mapped from now on lies below a hole, and the heap goes on behind one. Pieces of the heap that are
+ * free are taken, some of each size, and not given back. */
+static void move_memory(void)
+{
+    (void)take_addresses(NULL, (draw() % HOLE_PAGES + 1) * PAGE, 0);
+    for (size_t size = 16; size <= SMALL_MAX; size += 16)
+        for (uint64_t n = draw() % 16; n > 0; n--) {
+            void *volatile taken = malloc(size);
+
+            (void)taken;
+        }
+    sbrk((intptr_t)((draw() % HEAP_PAGES + 1) * PAGE));
+}
+
+/* The object is loaded again with the configuration, elsewhere: its place is taken. One that does not go
+ * stays. */
+static void unload(const struct nf_object_file *file)
+{
+    struct nf_segment all = file->all;
+    char *path = strdup(file->path);
+    void *handle;
+
+    for (unsigned i = 0; path && i < CLOSES && (handle = dlopen(path, RTLD_NOW | RTLD_NOLOAD)); i++) {
+        dlclose(handle); /* what this look has opened, and what a chain has */
+        dlclose(handle);
+    }
+    free(path);
+    (void)take_addresses(all.base, all.size, MAP_FIXED_NOREPLACE);
+}
+
+static void unload_modules(void)
+{
+    struct nf_object_file file;
+    const struct nf_module *module;
+
+    for (unsigned i = 0; (module = nf_module_at(i));) {
+        if (!nf_object_file_of(&file, module)) {
+            i++;
+            continue;
+        }
+        for (unsigned k = i; (module = nf_module_at(k));) /* of all that the object has */
+            if ((const uint8_t *)module - file.all.base < (ptrdiff_t)file.all.size &&
+                (const uint8_t *)module >= file.all.base)
+                nf_module_forget(module);
+            else
+                k++;
+        unload(&file);
+    }
+}
+
+/* In a process that was forked: what it is to have in common with the others by accident alone, differs. The
+ * configuration is to be read anew, since its modules are unloaded. */
+static void scatter(void)
+{
+    srandom((unsigned)draw()); /* of rand(), too */
+    srand48((long)draw());
+    unload_modules();
+    move_memory();
+}
+
+/* ---- nodes ----------------------------------------------------------------------------------- */
+
+#define REST_NS      30000000000ull
+#define RESYNC_MBPS  4000u
+#define IDLE_SHORT   500u /* turns without work */
+#define SLEEP_SHORT  50000u
+#define SLEEP_LONG   200000u
+#define FIT_MAX      3000000u /* ns: a pause of a link that delivers by fits and starts */
+#define STATUS_EVERY 1000000ull
+
+/* ---- in a node's process ----------------------------------------------------------------------- */
+
+static struct running {
+    const struct nd_replay *all; /* this and `number` as they were before the fork */
+    unsigned number;
+    struct nd_slot *slot;
+    struct nd_config *own; /* the file and its modules, read in this process */
+    struct nd_member_config config;
+    struct nd_member member;
+    struct nd_slot_io io;
+    uint64_t random, status_at;
+    unsigned idle; /* turns without work */
+} running;
+
+/* What a lane holds bounds what its standby keeps: with room for that, replay forgets no output. */
+static uint64_t replayed_bytes(const struct nd_config *config, const struct nd_io *io)
+{
+    uint64_t each = 160; /* headers, or a small packet */
+
+    if (nf_chain_reads_payload(&config->chain) || config->protect.capture == ND_CAPTURE_FULL)
+        each = io->frame_max + 8;
+    return (sizeof(struct lg_output) + each) * io->buffers / 2;
+}
+
+static void show_figures(struct running *r, uint64_t now)
+{
+    struct rp_status s;
+
+    if (now - r->status_at < STATUS_EVERY)
+        return;
+    r->status_at = now;
+    rp_status(r->member.replicator, &s);
+    atomic_store(&r->slot->log_bytes, s.log_bytes_wire);
+    atomic_store(&r->slot->delta_bytes, s.delta_bytes_wire);
+    atomic_store(&r->slot->refused, s.refused);
+    if (s.refused)
+        memcpy(r->slot->refusal, s.last_refused, sizeof(s.last_refused));
+}
+
+/* One turn of the replicator and a wait. Near a kill, pauses gather records and answers into batches. */
+static int replicate_turn(void *arg, struct ft_fault *fault)
+{
+    struct running *r = arg;
+    uint64_t now = nd_now();
+
+    (void)fault;
+    if (atomic_load(&r->slot->status.rested)) { /* its state is looked at, and changes no more */
+        nd_sleep(SLEEP_LONG);
+        return 0;
+    }
+    r->idle = rp_turn(r->member.replicator, now) ? 0 : r->idle + 1;
+    show_figures(r, now);
+    if (atomic_load_explicit(&r->slot->fits, memory_order_relaxed) && ft_draw(&r->random) % 2 == 0)
+        nd_sleep(ft_draw(&r->random) % FIT_MAX);
+    else if (r->idle)
+        nd_sleep(r->idle < IDLE_SHORT ? SLEEP_SHORT : SLEEP_LONG);
+    return 0;
+}
+
+/* At a burst's end, by its lane. What came by a delta was no burst here. */
+static void note_burst(void *arg, unsigned index, const uint64_t sums[FT_AUDIT_SUMS])
+{
+    const struct running *r = arg;
+    const struct nd_lane *lane = &r->member.lanes.lane[index];
+    bool live = lane->doing == FT_LANE_LIVE;
+
+    if (live || !lane->apply.last_was_chunk)
+        nd_sums_note(&r->all->sums, !live, index, nf_chain_state(lane->chain)->burst, sums);
+}
+
+/* The process of a node. */
+static int run_node(void *arg, struct ft_fault *fault)
+{
+    struct running *r = arg;
+    const struct nd_replay *all = r->all;
+    int error;
+
+    scatter();
+    error = nd_replay_config(&r->own, all->options, ND_CONFIG_QUIET, fault);
+    if (error)
+        return error;
+    r->slot = all->node[r->number].slot;
+    r->config = (struct nd_member_config){.config = r->own,
+                                          .io = &r->io.io,
+                                          .words = r->slot->words,
+                                          .place = &all->place,
+                                          .number = r->number,
+                                          .region_name = "understudy replay",
+                                          .timing = {.heartbeat_ms = 20,
+                                                     .lease_ms = 3000,
+                                                     .detect_ms = 5000,
+                                                     .promote_within_ms = 20000,
+                                                     .solo_after_ms = 40000,
+                                                     .resync_deadline_ms = 60000,
+                                                     .resync_mbps = RESYNC_MBPS},
+                                          .seed = all->options->seed,
+                                          .datagram_key.incarnation = nd_now() ^ (uint64_t)r->number << 63,
+                                          .status = &r->slot->status};
+    r->random = r->config.seed ^ r->config.datagram_key.incarnation;
+    error = nd_slot_io_open(&r->io, r->slot, all->tapes, all->lanes, !all->options->no_input_keeper, fault);
+    r->config.replayed_bytes = replayed_bytes(r->own, &r->io.io);
+    if (!error)
+        error = nd_member_open(&r->member, &r->config, fault);
+    if (!error)
+        r->slot->region_fd = r->member.lanes.region->fd;
+    if (!error)
+        ft_audit_watch(r->member.lanes.region, note_burst, r);
+    if (!error)
+        error = nd_member_start(&r->member, NULL, fault);
+    return error ? error : nd_member_serve(&r->member, replicate_turn, r, fault);
+}
+
+/* ---- in the tool's process --------------------------------------------------------------------- */
+
+static int renew_slot(struct nd_replay *r, unsigned n, struct ft_fault *fault)
+{
+    nd_slot_free(r->node[n].slot, r->lanes);
+    r->node[n].slot = nd_slot_new(r->lanes);
+    return r->node[n].slot ? 0 : ft_fail(fault, FT_ENOMEM, "no memory between the nodes");
+}
+
+static int open_nodes(struct nd_replay *r, struct ft_fault *fault)
+{
+    int error = nd_loopback_open(&r->place, false, fault);
+
+    if (!error && r->config->protect.audit)
+        error = nd_sums_open(&r->sums, r->tape.burst_count + 2, r->lanes, r->config->chain.count, fault);
+    for (unsigned n = 0; n < ND_NODES && !error; n++)
+        error = renew_slot(r, n, fault);
+    return error;
+}
+
+static int start_node(struct nd_replay *r, unsigned n, struct ft_fault *fault)
+{
+    int error = renew_slot(r, n, fault);
+
+    if (error)
+        return error;
+    running = (struct running){.all = r, .number = n};
+    return nd_member_fork(&r->node[n].pid, &r->node[n].slot->status, run_node, &running, fault);
+}
+
+/* What a node has counted, before its slot is used again. */
+static void add_counts(struct nd_replay *r, unsigned n)
+{
+    struct nd_slot *slot = r->node[n].slot;
+
+    for (unsigned l = 0; l < r->lanes; l++) {
+        r->divergences += atomic_load(&slot->words[l].count.divergences);
+        r->counts.suppressed += atomic_load(&slot->words[l].count.tail_suppressed);
+    }
+    r->log_bytes += atomic_load(&slot->log_bytes);
+    r->delta_bytes += atomic_load(&slot->delta_bytes);
+    if (atomic_load(&slot->refused)) {
+        r->refused += atomic_load(&slot->refused);
+        memcpy(r->refusal, slot->refusal, sizeof(r->refusal));
+    }
+    r->deltas += atomic_load(&slot->words[0].count.cuts);
+}
+
+/* and waits for its end */
+static void kill_node(struct nd_replay *r, unsigned n)
+{
+    nd_child_kill(&r->node[n].pid);
+    add_counts(r, n);
+}
+
+/* FT_EDIVERGED: one has ended by itself. */
+static int check_nodes(struct nd_replay *r, struct ft_fault *fault)
+{
+    int error = 0;
+
+    for (unsigned n = 0; n < ND_NODES && !error; n++) {
+        const struct nd_slot *slot = r->node[n].slot;
+
+        error = nd_member_check(&r->node[n].pid, n, &slot->status, slot->words, fault);
+        if (error)
+            add_counts(r, n);
+    }
+    return error;
+}
+
+/* Its lanes stop, in order; its digest. Its process stays, so that its state can be looked at. */
+static uint64_t rest_node(struct nd_replay *r, unsigned n, bool *rested)
+{
+    struct nd_slot *slot = r->node[n].slot;
+    uint64_t began = nd_now();
+    pid_t ended = 0;
+    int status;
+
+    *rested = false;
+    if (!r->node[n].pid)
+        return 0;
+    atomic_store(&slot->status.wish, ND_MEMBER_REST);
+    while (!(*rested = atomic_load(&slot->status.rested)) && nd_now() - began < REST_NS &&
+           (ended = waitpid(r->node[n].pid, &status, WNOHANG)) == 0)
+        nd_sleep(100000);
+    if (ended) /* its number may be another's by now */
+        r->node[n].pid = 0;
+    if (!*rested)
+        nd_child_kill(&r->node[n].pid);
+    add_counts(r, n);
+    return atomic_load(&slot->status.digest);
+}
+
+void nd_nodes_close(struct nd_replay *r)
+{
+    for (unsigned n = 0; n < ND_NODES; n++) {
+        nd_child_kill(&r->node[n].pid);
+        nd_slot_free(r->node[n].slot, r->lanes);
+        r->node[n].slot = NULL;
+    }
+    nd_loopback_close(&r->place);
+}
+
+/* ---- the course ------------------------------------------------------------------------------ */
 
 #ifdef UNDERSTUDY_PLANT
 #define PATIENCE 10000000000ull /* a planted bug may stop all progress */
@@ -75,7 +392,7 @@ static int wait_until(struct nd_replay *r, bool (*when)(struct nd_replay *r), co
         if (drain_outputs(r) == 0)
             nd_sleep(PAUSE_NS);
         if (round++ % CHECK_EACH == 0)
-            error = nd_nodes_check(r, fault);
+            error = check_nodes(r, fault);
         if (taken > most) {
             most = taken;
             moved = now;
@@ -156,7 +473,7 @@ static int kill_primary(struct nd_replay *r, struct ft_fault *fault)
     unsigned dead = r->primary;
     int error;
 
-    nd_nodes_kill(r, dead);
+    kill_node(r, dead);
     while (drain_outputs(r)) /* what it had released has left */
         ;
     for (unsigned l = 0; l < r->lanes; l++) {
@@ -177,7 +494,7 @@ static int kill_primary(struct nd_replay *r, struct ft_fault *fault)
     for (unsigned l = 0; l < r->lanes; l++)
         nd_keeper_takeover(&r->keeper[l], atomic_load(&primary_slot(r)->lanes[l].asked) - 1, taken[l]);
     r->failovers++;
-    return nd_nodes_start(r, dead, fault);
+    return start_node(r, dead, fault);
 }
 
 static int kill_one(struct nd_replay *r, struct ft_fault *fault)
@@ -192,8 +509,8 @@ static int kill_one(struct nd_replay *r, struct ft_fault *fault)
         return error;
     if (kill->primary)
         return kill_primary(r, fault);
-    nd_nodes_kill(r, standby);
-    return nd_nodes_start(r, standby, fault);
+    kill_node(r, standby);
+    return start_node(r, standby, fault);
 }
 
 /* ---- the whole --------------------------------------------------------------------------------- */
@@ -250,10 +567,10 @@ static int feed_until(struct nd_replay *r, uint64_t to, bool (*when)(struct nd_r
 
 static int start_pair(struct nd_replay *r, struct ft_fault *fault)
 {
-    int error = nd_nodes_start(r, 0, fault);
+    int error = start_node(r, 0, fault);
 
     if (!error && !r->alone)
-        error = nd_nodes_start(r, 1, fault);
+        error = start_node(r, 1, fault);
     return error ? error : wait_until(r, has_begun, "the first protection", fault);
 }
 
@@ -285,7 +602,7 @@ int nd_replay_run(struct nd_replay *r, struct ft_fault *fault)
     nd_catch_ends();
     r->random = r->options->seed;
     r->alone = !r->config->protect.pair;
-    error = nd_nodes_open(r, fault);
+    error = open_nodes(r, fault);
     if (!error)
         error = start_pair(r, fault);
     r->began = nd_now();
@@ -308,8 +625,8 @@ int nd_replay_run(struct nd_replay *r, struct ft_fault *fault)
 
         /* The standby first: it would take over from a primary that ends. */
         if (!r->alone)
-            r->standby_digest = nd_nodes_rest(r, !r->primary, &r->standby_rested);
-        r->primary_digest = nd_nodes_rest(r, r->primary, &rested);
+            r->standby_digest = rest_node(r, !r->primary, &r->standby_rested);
+        r->primary_digest = rest_node(r, r->primary, &rested);
         if (!rested || (!r->alone && !r->standby_rested))
             error = ft_fail(fault, FT_EIO, "a node did not come to rest");
     }

@@ -4,18 +4,163 @@
  * its own; no replication. Several lanes are threads that follow the surviving log's dependencies and
  * determinants; inputs come from the tape all the same. What a run released is held against it.
  */
+#include "tools/replay/sums.h"
+#include "ftcore/base/check.h"
+#include "nflib/chain/chain.h"
 #include "tools/replay/replay.h"
 #include "tools/pair/child.h"
-#include "tools/replay/shown.h"
-
+#include "tools/pair/shown.h"
 #include "ftcore/order/section.h"
 #include "logger/capture.h"
-#include "nflib/chain/chain.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
+
+/* ---- digests of bursts ----------------------------------------------------------------------- */
+
+int nd_sums_open(struct nd_sums *s, uint64_t bursts, unsigned lanes, unsigned nfs, struct ft_fault *fault)
+{
+    uint64_t half = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 2, bytes;
+
+    *s = (struct nd_sums){.bursts = bursts, .lanes = lanes, .words = nfs + 2};
+    bytes = 2 * lanes * bursts * s->words * sizeof(*s->at);
+    if (bytes <= half) {
+        s->at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (s->at != MAP_FAILED)
+            return 0;
+        s->at = NULL;
+    }
+    return ft_fail(
+        fault, FT_ENOMEM,
+        "the audit's digests of %lu bursts take %lu MB, expected %lu at most: --fast goes without, or "
+        "replay a part of the capture",
+        bursts, bytes >> 20, half >> 20);
+}
+
+/* All 0: nobody has executed the burst. NULL: it is none of this capture. */
+static uint64_t *find_burst(const struct nd_sums *s, bool replayed, unsigned lane, uint64_t burst)
+{
+    return s->at && burst < s->bursts
+               ? s->at + (((uint64_t)replayed * s->lanes + lane) * s->bursts + burst) * s->words
+               : NULL;
+}
+
+/* Where the audit has what is kept as word `word`. */
+static unsigned nf_of(const struct nd_sums *s, unsigned word)
+{
+    return word + 1 < s->words ? word : FT_NFS_MAX;
+}
+
+void nd_sums_note(const struct nd_sums *s, bool replayed, unsigned lane, uint64_t burst,
+                  const uint64_t of[FT_AUDIT_SUMS])
+{
+    uint64_t *to = find_burst(s, replayed, lane, burst);
+
+    for (unsigned w = 0; to && w < s->words; w++)
+        to[w] = of[nf_of(s, w)];
+}
+
+bool nd_sums_differ(const struct nd_sums *s, bool replayed, unsigned lane, uint64_t burst,
+                    const uint64_t of[FT_AUDIT_SUMS], uint16_t *nf)
+{
+    const uint64_t *noted = find_burst(s, replayed, lane, burst);
+
+    if (!noted || !noted[0]) /* each burst edits what is the lane's own */
+        return false;
+    for (unsigned i = 1; i <= s->words; i++) {
+        unsigned word = i % s->words;
+
+        *nf = (uint16_t)nf_of(s, word);
+        if (noted[word] != of[*nf])
+            return true;
+    }
+    return false;
+}
+
+/* ---- where states differ --------------------------------------------------------------------- */
+
+/* The 8 bytes around the first that differs, at a multiple of 8 of the arena. */
+static void note_first(struct nd_difference *d, const struct ft_arena *arena, const uint8_t *is,
+                       const uint8_t *expected, uint64_t line)
+{
+    uint64_t at = line;
+
+    while (is[at] == expected[at])
+        at++;
+    at &= ~7ull;
+    d->offset = at;
+    memcpy(&d->got, is + at, sizeof(d->got));
+    memcpy(&d->expected, expected + at, sizeof(d->expected));
+    d->lane = arena->lane;
+    d->nf = arena->nf;
+}
+
+/* How many lines differ; of the first, what it is. */
+static uint64_t compare_arena(struct nd_difference *d, const struct ft_arena *arena, const uint8_t *is,
+                              const uint8_t *expected)
+{
+    for (uint64_t line = 0; line < arena->used; line += FT_LINE)
+        if (memcmp(is + line, expected + line, FT_LINE) != 0 && d->lines++ == 0)
+            note_first(d, arena, is, expected, line);
+    return d->lines;
+}
+
+static const uint8_t *map_region(pid_t pid, int region_fd, uint64_t size)
+{
+    char path[64];
+    void *base = MAP_FAILED;
+    int fd;
+
+    snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, region_fd);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        base = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+        close(fd);
+    }
+    return base == MAP_FAILED ? NULL : base;
+}
+
+/* NFs first, in the order of the chain, then what lanes share, then what is the lanes' own and follows from
+ * those. */
+static unsigned rank(const struct ft_arena *arena)
+{
+    return arena->nf ? arena->nf : FT_NFS_MAX + 1u;
+}
+
+/* Of the node in process `pid`, which has its region open as `region_fd`, against the region of the
+ * chains[lanes]. */
+static void compare_regions(struct nd_differences *out, const struct ft_region *region,
+                            struct nf_chain *const chains[], pid_t pid, int region_fd)
+{
+    const uint8_t *is = map_region(pid, region_fd, region->size);
+
+    out->unseen = is == NULL;
+    for (unsigned at = 1; is && at <= FT_NFS_MAX + 1u; at++)
+        for (unsigned i = 0; i < ft_region_arenas(region); i++) {
+            const struct ft_arena *arena = &region->arenas[i];
+            struct nd_difference *d =
+                &out->list[out->count < ND_DIFFERENCES ? out->count : ND_DIFFERENCES - 1];
+            struct nd_difference other = {.lines = 0};
+
+            if (rank(arena) != at ||
+                !compare_arena(&other, arena, is + arena->offset, region->base + arena->offset))
+                continue;
+            snprintf(other.place, sizeof(other.place), "offset 0x%lx of its arena", other.offset);
+            nf_chain_name_place(chains[arena->lane == FT_LANES_MAX ? 0 : arena->lane],
+                                arena->offset + other.offset, other.place, sizeof(other.place));
+            if (out->count++ < ND_DIFFERENCES)
+                *d = other;
+        }
+    if (is)
+        munmap((void *)(uintptr_t)is, region->size);
+}
+
+/* ---- the reference --------------------------------------------------------------------------- */
 
 #define WATCH_EACH 1024u /* bursts */
 #define PATIENCE_S 60u   /* until a reference in which nothing moves is ended */
@@ -290,8 +435,8 @@ static void find_differences(void)
 
         if (all.replay->node[n].pid && atomic_load(&slot->status.rested) &&
             atomic_load(&slot->status.digest) != all.answer->digest)
-            nd_differences_find(&all.answer->differences[n], all.region, chains, all.replay->node[n].pid,
-                                slot->region_fd);
+            compare_regions(&all.answer->differences[n], all.region, chains, all.replay->node[n].pid,
+                            slot->region_fd);
     }
 }
 
@@ -303,9 +448,9 @@ static int write_rows(struct ft_fault *fault)
     int error = 0;
 
     for (unsigned l = 0; l < lanes && !error; l++)
-        error = nd_shown_add(rows, all.run[l].chain, all.replay->options->show, l, lanes, fault);
+        error = nd_shown_add(rows, all.run[l].chain, all.replay->options->common.show, l, lanes, fault);
     if (!error && (json_dumpf(rows, all.replay->shown, 0) != 0 || fflush(all.replay->shown) != 0))
-        error = ft_fail(fault, FT_EIO, "no room for what '%s' shows", all.replay->options->show);
+        error = ft_fail(fault, FT_EIO, "no room for what '%s' shows", all.replay->options->common.show);
     json_decref(rows);
     return error;
 }

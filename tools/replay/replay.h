@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The replay tool: a capture through a pair of nodes, with kills, and the verdict. Its options (one reader,
- * replay/options.c), the course of a run (replay/course.c), what came of it (cmd_replay.c prints it).
+ * The replay tool: a capture through a pair of nodes, with kills, and the verdict. The command and its
+ * options (cmd_replay.c), the course of a run and its nodes (course.c), what stands in front of the pair
+ * (keeper.c), the same inputs through a chain alone (reference.c), what came of it (report.c).
  */
 #ifndef TOOLS_REPLAY_REPLAY_H
 #define TOOLS_REPLAY_REPLAY_H
 
 #include "tools/pair/member.h"
 #include "tools/replay/keeper.h"
-#include "tools/replay/moment.h"
+#include "tools/recording/recording.h"
 #include "tools/replay/sums.h"
 
 #include <jansson.h>
@@ -16,7 +17,6 @@
 #include <sys/types.h>
 
 #define ND_KILLS_MAX 64u
-#define ND_LOGS_MAX  8u
 
 struct nd_kill {
     bool primary; /* else the standby */
@@ -24,29 +24,19 @@ struct nd_kill {
 };
 
 struct nd_replay_options {
-    const char *config, *input, *output; /* output NULL: none */
-    int mode;                            /* enum nd_mode; -1: the file's */
-    int standby;                         /* enum nd_standby; -1: the file's */
-    struct nd_kill kills[ND_KILLS_MAX];  /* in order of `at` */
+    struct nd_log_options common; /* what a recording in place of a capture is asked as well, or alone */
+    const char *input;
+    int mode;                           /* enum nd_mode; -1: the file's */
+    int standby;                        /* enum nd_standby; -1: the file's */
+    struct nd_kill kills[ND_KILLS_MAX]; /* in order of `at` */
     unsigned kill_count;
     unsigned lanes; /* 0: the file's */
-    bool no_input_keeper, json;
+    bool no_input_keeper;
     struct nf_networks inside; /* networks inside; empty: the chain's NAT says them */
     bool speed;                /* measure replay beside live work, see replay/speed.c */
     bool fast;                 /* without the audit */
     uint64_t seed;
-    const char *log[ND_LOGS_MAX + 1]; /* --log: execute what was recorded there, in place of a capture; NULL
-                                         ends it */
-    struct nd_moment at, until; /* of a log; with both `at` is the earlier one: what is written and compared
-                                   begins there */
-    const char *show, *inputs;  /* an NF whose rows are wanted; a file for what came in; NULL: none */
-    bool diff;
-    const char *crash; /* --crash: a reporter's directory, in place of a capture */
-    bool gdb;
 };
-
-/* 0, or ND_USAGE with one line on stderr. */
-int nd_replay_options_read(struct nd_replay_options *o, int argc, char **argv);
 
 #define ND_COUNTERS_MAX 256u /* of an NF: a reason to drop has 8 bits */
 
@@ -156,25 +146,10 @@ int nd_replay_config(struct nd_config **out, const struct nd_replay_options *opt
  * close them. */
 int nd_replay_run(struct nd_replay *r, struct ft_fault *fault);
 
-/* deal.c: the tape into r->dealt, as a node's ports deal frames. FT_ENOMEM. */
-int nd_replay_deal(struct nd_replay *r, struct nd_tape_lanes lanes, struct ft_fault *fault);
-
-/* ---- replay/nodes.c: node processes ---- */
-
-int nd_nodes_open(struct nd_replay *r, struct ft_fault *fault);
-int nd_nodes_start(struct nd_replay *r, unsigned n, struct ft_fault *fault);
-void nd_nodes_kill(struct nd_replay *r, unsigned n); /* and waits for its end */
-/* FT_EDIVERGED: one has ended by itself. */
-int nd_nodes_check(struct nd_replay *r, struct ft_fault *fault);
-/* Its lanes stop, in order; its digest. Its process stays, so that its state can be looked at. */
-uint64_t nd_nodes_rest(struct nd_replay *r, unsigned n, bool *rested);
 void nd_nodes_close(struct nd_replay *r);
 
-/* ---- replay/scatter.c ---- */
-
-/* In a process that was forked: what it is to have in common with the others by accident alone, differs. The
- * configuration is to be read anew, since its modules are unloaded. */
-void nd_scatter(void);
+/* deal.c: the tape into r->dealt, as a node's ports deal frames. FT_ENOMEM. */
+int nd_replay_deal(struct nd_replay *r, struct nd_tape_lanes lanes, struct ft_fault *fault);
 
 /* ---- replay/reference.c ---- */
 
@@ -183,13 +158,6 @@ void nd_scatter(void);
 int nd_reference_trace(struct nd_reference *out, struct nd_replay *r, struct ft_fault *fault);
 /* FT_ENOMEM, FT_EIO (its process died). Losses are told on stderr. */
 int nd_reference_run(struct nd_reference *out, struct nd_replay *r, struct ft_fault *fault);
-
-/* ---- replay/differences.c ---- */
-
-/* Of the node in process `pid`, which has its region open as `region_fd`, against the region of the
- * chains[lanes]. */
-void nd_differences_find(struct nd_differences *out, const struct ft_region *region,
-                         struct nf_chain *const chains[], pid_t pid, int region_fd);
 
 /* ---- replay/report.c ---- */
 

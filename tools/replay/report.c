@@ -7,7 +7,7 @@
 #include "node/control/options.h"
 #include "node/control/pair.h"
 #include "tools/replay/replay.h"
-#include "tools/replay/shown.h"
+#include "tools/pair/shown.h"
 
 #include <stdio.h>
 
@@ -301,8 +301,8 @@ static void print_figures(const struct nd_replay *r, FILE *out, json_t *o)
         fprintf(out, "  %-18s %10.2f times live (%.2f to %.2f): %.0f ns a packet live, %.0f in replay\n",
                 "replay speed", r->speed.ratio, r->speed.least, r->speed.most, r->speed.live_ns,
                 r->speed.replay_ns);
-    if (r->options->show)
-        nd_shown_print(r->rows, r->options->show, out);
+    if (r->options->common.show)
+        nd_shown_print(r->rows, r->options->common.show, out);
 }
 
 int nd_replay_report(const struct nd_replay *r)
@@ -311,8 +311,8 @@ int nd_replay_report(const struct nd_replay *r)
     int code = ND_DONE;
 
     print_reasons(r);
-    print_figures(r, r->options->json ? stderr : stdout, o);
-    if (r->options->json)
+    print_figures(r, r->options->common.json ? stderr : stdout, o);
+    if (r->options->common.json)
         code = print_json(r, o);
     json_decref(o);
     return code ? code : is_equivalent(r) ? ND_DONE : ND_NOT_EQUAL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A capture file that the replay tool writes (-w): what left the chain. Used by the tool's main thread. */
-#ifndef TOOLS_REPLAY_CAPTURE_H
-#define TOOLS_REPLAY_CAPTURE_H
+#ifndef TOOLS_PAIR_CAPTURE_H
+#define TOOLS_PAIR_CAPTURE_H
 
 #include "ftcore/base/error.h"
 

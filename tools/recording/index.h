@@ -3,8 +3,8 @@
  * What can be executed of a recording, and what has to be for a certain input. Made anew for each file; the
  * lanes of replay --log read it.
  */
-#ifndef TOOLS_REPLAY_INDEX_H
-#define TOOLS_REPLAY_INDEX_H
+#ifndef TOOLS_RECORDING_INDEX_H
+#define TOOLS_RECORDING_INDEX_H
 
 #include "logger/recorder/recording.h"
 

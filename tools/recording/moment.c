@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See moment.h. */
 #define _GNU_SOURCE /* timegm */
-#include "tools/replay/moment.h"
+#include "tools/recording/moment.h"
 #include "node/control/options.h"
 
 #include <stdio.h>

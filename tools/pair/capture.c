@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See capture.h. */
 #define _GNU_SOURCE /* asprintf */
-#include "tools/replay/capture.h"
+#include "tools/pair/capture.h"
 
 #include <errno.h>
 #include <fcntl.h>

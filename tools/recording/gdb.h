@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where a debugger stops before a packet. Who replays comes to nd_stop_here before the burst, and leaves here
- * what the debugger's commands (replay/gdb.c) need to go on from there: to the NF's function, and in it to
+ * what the debugger's commands (gdb.c) need to go on from there: to the NF's function, and in it to
  * the moment at which it takes the packet. Without a debugger nobody reads it.
  */
-#ifndef TOOLS_REPLAY_STOP_H
-#define TOOLS_REPLAY_STOP_H
+#ifndef TOOLS_RECORDING_GDB_H
+#define TOOLS_RECORDING_GDB_H
 
 #include "nflib/net/packet.h"
 

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* replay --crash: the process that dies again, and what is told of it; see crash.h. */
-#include "tools/replay/crash.h"
+#include "tools/recording/crash.h"
+#include "node/base/printable.h"
+#include "node/crash/reporter.h"
 #include "node/base/clock.h"
 #include "node/control/options.h"
 #include "node/control/pair.h"
 #include "node/crash/handler.h"
-#include "node/crash/reporter.h"
 #include "nflib/chain/chain.h"
 #include "tools/pair/child.h"
-#include "tools/replay/stop.h"
+#include "tools/pair/tape.h"
+#include "tools/recording/gdb.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -16,6 +18,125 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* ---- what a reporter wrote ------------------------------------------------------------------- */
+
+/* It is printed: whoever may write there may not write on a terminal. */
+static void copy_text(char *out, size_t size, const json_t *o, const char *name)
+{
+    const char *text = json_string_value(json_object_get(o, name));
+
+    nd_printable(text ? text : "", out, size);
+}
+
+static uint64_t number_of(const json_t *o, const char *name)
+{
+    const json_t *value = json_object_get(o, name);
+    const char *hex = json_string_value(value);
+
+    return hex ? strtoull(hex, NULL, 16) : (uint64_t)json_integer_value(value);
+}
+
+/* The innermost frame is where it died, but for a call of what is no code, which is in no object. */
+static void read_place(struct nd_death *d, const json_t *report)
+{
+    uint64_t ip = number_of(json_object_get(report, "registers"), "rip");
+    const json_t *frame = json_array_get(json_object_get(report, "backtrace"), 0);
+
+    d->offset = ip;
+    snprintf(d->object, sizeof(d->object), "?");
+    if (!json_is_true(json_object_get(frame, "sure")) || number_of(frame, "address") != ip)
+        return;
+    copy_text(d->symbol, sizeof(d->symbol), frame, "symbol");
+    copy_text(d->object, sizeof(d->object), frame, "object");
+    d->offset = number_of(frame, "offset");
+}
+
+static int check_report(const struct nd_incident *r, const char *how, const char *file,
+                        struct ft_fault *fault)
+{
+    if (strcmp(how, "killed") == 0)
+        return ft_fail(fault, FT_EMALFORMED, "%.160s: the node was killed, expected one that crashed", file);
+    if (strcmp(how, "crashed") != 0 && strcmp(how, "hung") != 0)
+        return ft_fail(fault, FT_EMALFORMED, "%.160s: no report of a node's end, expected one", file);
+    if (r->lane < 0 || r->packet > FT_BURST_MAX)
+        return ft_fail(fault, FT_EMALFORMED, "%.160s: it crashed outside of its lanes, expected a burst",
+                       file);
+    return 0;
+}
+
+int nd_incident_read(struct nd_incident *out, const char *directory, struct ft_fault *fault)
+{
+    char file[300], how[16];
+    const json_t *lane;
+    json_t *report;
+    uint64_t packet;
+    int error;
+
+    *out = (struct nd_incident){.lane = -1};
+    snprintf(out->directory, sizeof(out->directory), "%s", directory);
+    if (strlen(directory) >= sizeof(out->directory))
+        return ft_fail(fault, FT_EMALFORMED, "%.160s…: %zu characters, expected fewer than %zu", directory,
+                       strlen(directory), sizeof(out->directory));
+    error = nd_crash_read(directory, &report, fault);
+    if (error)
+        return error;
+    snprintf(file, sizeof(file), "%s/report.json", out->directory);
+    copy_text(how, sizeof(how), report, "how");
+    copy_text(out->line, sizeof(out->line), report, "line");
+    copy_text(out->node, sizeof(out->node), report, "node");
+    copy_text(out->recording, sizeof(out->recording), report, "recording");
+    copy_text(out->build, sizeof(out->build), report, "build_id");
+    copy_text(out->death.signal, sizeof(out->death.signal), report, "signal");
+    copy_text(out->death.nf, sizeof(out->death.nf), report, "nf");
+    copy_text(out->death.doing, sizeof(out->death.doing), report, "doing");
+    out->death.hangs = strcmp(how, "hung") == 0;
+    out->death.overflow = json_is_true(json_object_get(report, "stack_overflow"));
+    out->burst = number_of(report, "burst");
+    out->wall = number_of(report, "time_ns");
+    packet = number_of(report, "packet");
+    out->packet = packet <= FT_BURST_MAX ? (unsigned)packet : FT_BURST_MAX + 1;
+    lane = json_object_get(report, "lane");
+    if (json_is_integer(lane) && json_integer_value(lane) >= 0 && json_integer_value(lane) < FT_LANES_MAX)
+        out->lane = (int)json_integer_value(lane);
+    read_place(&out->death, report);
+    json_decref(report);
+    return check_report(out, how, file, fault);
+}
+
+int nd_incident_recording(struct nd_log_files *files, const struct nd_incident *report,
+                          const char *const paths[], struct ft_fault *fault)
+{
+    const char *const own[] = {report->recording, NULL};
+    int error;
+
+    if (!paths[0] && !report->recording[0])
+        return ft_fail(fault, FT_ENOENT, "the node recorded nothing");
+    error = nd_log_files_open(files, paths[0] ? paths : own, fault);
+    if (!error)
+        error = nd_log_files_choose_end(files, report->node, report->wall, fault);
+    if (!error && files->count == 0)
+        error = ft_fail(fault, FT_ENOENT, "%.120s: no recording that reaches this end",
+                        paths[0] ? paths[0] : report->recording);
+    return error;
+}
+
+bool nd_incident_is_show(const struct nd_incident *report)
+{
+    return strcmp(report->death.doing, "show") == 0;
+}
+
+bool nd_incident_has_burst(const struct nd_log_files *files, const struct nd_incident *report)
+{
+    const struct lg_recording *last = files->list[files->count - 1];
+    unsigned lane = (unsigned)report->lane;
+
+    if (lane >= last->head.lanes)
+        return false;
+    if (nd_incident_is_show(report))
+        return !last->begun[lane].content && last->end[lane].burst == report->burst;
+    return last->begun[lane].content && last->end[lane].burst + 1 == report->burst;
+}
 
 #define HANGS_NS    2000000000ull /* a burst that has not ended after so long hangs */
 #define DEATH_BYTES 640u
@@ -278,11 +399,10 @@ static int print_outcome(const struct again *a)
 }
 
 /* The recording, or else what stands in for it. */
-static int choose_inputs(struct again *a, const struct nd_replay_options *o, struct ft_fault *fault)
+static int choose_inputs(struct again *a, const struct nd_log_options *o, struct ft_fault *fault)
 {
-    struct nd_replay_options instead = *o;
     char file[300];
-    int error = nd_incident_recording(&a->log.files, &a->report, o->log, &a->why);
+    int error = nd_incident_recording(&a->log.files, &a->report, o->paths, &a->why);
 
     if (!error && nd_incident_has_burst(&a->log.files, &a->report))
         return nd_config_read(&a->log.config, o->config, 0, fault);
@@ -290,12 +410,13 @@ static int choose_inputs(struct again *a, const struct nd_replay_options *o, str
         ft_fail(&a->why, FT_ENOENT, "%.160s ends before the burst",
                 a->log.files.list[a->log.files.count - 1]->file);
     a->fresh = true;
-    instead.fast = true;
-    instead.lanes = 1;
-    instead.mode = instead.standby = -1;
     snprintf(file, sizeof(file), "%s/inputs.pcapng", a->report.directory);
-    error = nd_replay_config(&a->log.config, &instead, 0, fault);
-    return error ? error : nd_tape_read(&a->tape, file, &a->log.config->chain, NULL, fault);
+    error = nd_config_read(&a->log.config, o->config, 0, fault);
+    if (error)
+        return error;
+    a->log.config->chain.l3 = NULL;
+    a->log.config->chain.lanes = 1;
+    return nd_tape_read(&a->tape, file, &a->log.config->chain, NULL, fault);
 }
 
 /* What a debugger needs to know beforehand. */
@@ -341,7 +462,7 @@ static int die_again(struct again *a)
     return print_outcome(a);
 }
 
-int nd_replay_crash(const struct nd_replay_options *options)
+int nd_replay_crash(const struct nd_log_options *options)
 {
     static struct again a;
     struct ft_fault fault = {""};

@@ -3,8 +3,8 @@
  * What `show NF` would say of a chain that the replay tool has run: the rows of its lanes, as JSON and for
  * people. Reads chains in which nothing runs any more; used by the tool's main thread and the reference's.
  */
-#ifndef TOOLS_REPLAY_SHOWN_H
-#define TOOLS_REPLAY_SHOWN_H
+#ifndef TOOLS_PAIR_SHOWN_H
+#define TOOLS_PAIR_SHOWN_H
 
 #include "nflib/chain/chain.h"
 

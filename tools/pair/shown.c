@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See shown.h. */
-#include "tools/replay/shown.h"
+#include "tools/pair/shown.h"
 
 #include <stdlib.h>
 

@@ -2,13 +2,15 @@
 /*
  * replay --gdb: the same command line under gdb, with commands that stop before the packet. An NF gets a
  * burst as a list of pointers to packets, so the moment before it works on one of them is when it reads that
- * one's pointer: a hardware watchpoint for reading, set when its function is entered (replay/stop.h). Nothing
- * of it needs the NF to have symbols.
+ * one's pointer: a hardware watchpoint for reading, set when its function is entered (nd_stop_before).
+ * Nothing of it needs the NF to have symbols.
  */
 #include "node/control/options.h"
-#include "tools/replay/crash.h"
+#include "tools/recording/crash.h"
+#include "tools/recording/gdb.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -90,7 +92,7 @@ static int run_gdb(const struct commands *c, int argc, char **argv)
     return ND_NO_ANSWER;
 }
 
-int nd_replay_gdb(const struct nd_replay_options *o, int argc, char **argv)
+int nd_replay_gdb(const struct nd_log_options *o, int argc, char **argv)
 {
     struct commands c = {.count = 0};
     struct nd_incident report;
@@ -106,7 +108,7 @@ int nd_replay_gdb(const struct nd_replay_options *o, int argc, char **argv)
             fprintf(stderr, "%s\n", fault.text);
             return nd_exit_of_file(error);
         }
-        error = nd_incident_recording(&files, &report, o->log, &fault);
+        error = nd_incident_recording(&files, &report, o->paths, &fault);
         stop_in_crash(&c, &report, error || !nd_incident_has_burst(&files, &report));
         nd_log_files_close(&files);
     } else {
@@ -115,4 +117,30 @@ int nd_replay_gdb(const struct nd_replay_options *o, int argc, char **argv)
         stop_before_packet(&c);
     }
     return run_gdb(&c, argc, argv);
+}
+
+/* ---- where it stops -------------------------------------------------------------------------- */
+
+/* `used`: no code of this program reads or calls them. */
+__attribute__((used)) uintptr_t nd_stop_entry;
+__attribute__((used)) const struct nf_packet *nd_stop_packet;
+
+__attribute__((noinline, used)) void nd_stop_here(void)
+{
+    __asm__ volatile("" ::: "memory");
+}
+
+void nd_stop_before(uintptr_t entry, const struct nf_packet *packet)
+{
+    nd_stop_entry = entry;
+    nd_stop_packet = packet;
+    nd_stop_here();
+}
+
+__attribute__((noinline, used)) const void *nd_stop_slot(struct nf_packet *const list[], uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (list[i] == nd_stop_packet)
+            return &list[i];
+    return NULL;
 }

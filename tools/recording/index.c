@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Finds what can be executed of a recording: records by lane, and closed sets of them. */
-#include "tools/replay/index.h"
+#include "tools/recording/index.h"
 #include "tools/pair/grow.h"
 
 #include <stdlib.h>

@@ -3,10 +3,10 @@
  * A moment of a recording, as an operator names it: an input of a lane by its number, or a time. Where it is
  * in the files, and which bursts had been executed by then. Owns nothing.
  */
-#ifndef TOOLS_REPLAY_MOMENT_H
-#define TOOLS_REPLAY_MOMENT_H
+#ifndef TOOLS_RECORDING_MOMENT_H
+#define TOOLS_RECORDING_MOMENT_H
 
-#include "tools/replay/index.h"
+#include "tools/recording/index.h"
 
 enum nd_moment_kind {
     ND_MOMENT_NONE,

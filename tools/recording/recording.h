@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * replay --log: what the flight recorder kept, executed again by lanes of its own. Its files
- * (replay/files.c, replay/recordings.c), what of them can be executed (replay/index.c), the whole
- * (replay/log.c), one lane of it (replay/log_lane.c), what is told of it (replay/log_print.c). Bursts that
- * had not ended when the node did are told of; replay --crash (replay/crash.c) executes the one that it
- * crashed in.
+ * What the flight recorder kept, executed again by lanes of its own (replay --log): which files, and what is
+ * in them (files.c); the execution, and the captures of what came in and left (execute.c); what is told of it
+ * (print.c). Bursts that had not ended when the node did are told of; replay --crash (crash.c) executes the
+ * one that it crashed in.
  *
  * Every lane but the first is a thread: the first runs on the caller's, so one lane alone is one thread, for
  * a debugger. Threads follow the dependencies as a standby's lanes do, with the same code; their order beyond
@@ -14,20 +13,33 @@
  * Where one file ends and the next begins all lanes are quiesced: they are joined there, and the snapshot is
  * compared.
  */
-#ifndef TOOLS_REPLAY_LOG_H
-#define TOOLS_REPLAY_LOG_H
+#ifndef TOOLS_RECORDING_RECORDING_H
+#define TOOLS_RECORDING_RECORDING_H
 
 #include "logger/recorder/recording.h"
 #include "node/crash/page.h"
 #include "node/lane/lane.h"
-#include "tools/replay/replay.h"
-#include "tools/replay/index.h"
+#include "tools/pair/member.h"
+#include "tools/recording/moment.h"
 
 #include <jansson.h>
 #include <pthread.h>
 #include <stdio.h>
 
 #define ND_LOG_LAST 8u
+#define ND_LOGS_MAX 8u
+
+/* What an operator asks of a recording. `config`, `output`, `show` and `json` have a meaning with a capture,
+ * too. */
+struct nd_log_options {
+    const char *config, *output;        /* output NULL: none */
+    const char *show, *inputs;          /* an NF whose rows are wanted; a file for what came in; NULL: none */
+    const char *paths[ND_LOGS_MAX + 1]; /* --log; NULL ends it */
+    const char *crash;                  /* --crash: a reporter's directory; NULL: none */
+    struct nd_moment at,
+        until; /* with both `at` is the earlier one: what is written and compared begins there */
+    bool diff, gdb, json;
+};
 
 struct nd_log_unread {
     char file[512];
@@ -59,10 +71,6 @@ int nd_log_files_choose(struct nd_log_files *files, const struct nd_moment *from
 /* The same, up to the file that says that this node ended at this moment, ns since 1970. FT_ENOMEM. */
 int nd_log_files_choose_end(struct nd_log_files *files, const char *node, uint64_t wall,
                             struct ft_fault *fault);
-/* Whether a file may have the moment at which `next` begins: by what is known without reading records. */
-bool nd_log_may_have(const struct lg_recording *file, const struct lg_recording *next);
-
-/* ---- replay/recordings.c ---- */
 
 /* All that was found, oldest first, and what is missing in between: for people on `out`, and for JSON. */
 json_t *nd_log_print_recordings(const struct nd_log_files *files, FILE *out);
@@ -105,7 +113,7 @@ struct nd_log_lane {
 };
 
 struct nd_log {
-    const struct nd_replay_options *options;
+    const struct nd_log_options *options;
     struct nd_config *config;
     struct nd_log_files files;
     struct nd_index index; /* of the file that is executed */
@@ -130,33 +138,18 @@ struct nd_log {
 /* The exit code for an error of a file, or of what is executed of it. */
 int nd_log_exit_of(int error);
 /* The whole command; an exit code. */
-int nd_replay_log(const struct nd_replay_options *options);
+int nd_replay_log(const struct nd_log_options *options);
 /* Of a crash: executes log->files with log->config and log->options, then the burst that had not ended. 0:
  * that one ended. */
 int nd_log_run_crash(struct nd_log *log, struct ft_fault *fault);
 
-/* ---- replay/log_lane.c ---- */
-/* Executes the lane's bursts of the present file, up to its `upto`. A thread's main function. */
-void *nd_log_run(void *log_lane);
-/* The lane's burst that had begun when the node ended, if there is one: live, since how it went on nobody
- * knows. By the thread that has joined the others. */
-void nd_log_run_begun(struct nd_log_lane *l, const struct lg_frame *record);
-/* What -w and --inputs ask for: frames as a capture, by time, those of one time by lane. */
-int nd_log_dump(struct nd_log *log, struct ft_fault *fault);
+/* ---- print.c ---- */
 
-/* ---- replay/log_state.c ---- */
-
-/* The NF's counters by name, of all lanes together. `nf`: of any lane. */
-json_t *nd_log_counters(const struct nd_log *log, const struct nf *nf);
 /* What the NFs show and count now, of all lanes. FT_EMALFORMED: one shows what is no JSON; FT_ENOMEM. */
 int nd_log_state(const struct nd_log *log, json_t **out, struct ft_fault *fault);
 /* At the end: takes what --show and --diff ask for into the log. Fails as nd_log_state does. */
 int nd_log_look(struct nd_log *log, struct ft_fault *fault);
-/* The rows of --show, and what --diff found: for people on `out`, and for JSON. */
-json_t *nd_log_print_rows(const struct nd_log *log, FILE *out);
-json_t *nd_log_print_diff(const struct nd_log *log, FILE *out);
 
-/* ---- replay/log_print.c ---- */
 int nd_log_print(const struct nd_log *log); /* an exit code: 0, or what printing came to */
 
 #endif

@@ -5,10 +5,10 @@
  * the two deaths. Where no recording reaches the crash, the inputs that the reporter saved, from a fresh
  * state.
  */
-#ifndef TOOLS_REPLAY_CRASH_H
-#define TOOLS_REPLAY_CRASH_H
+#ifndef TOOLS_RECORDING_CRASH_H
+#define TOOLS_RECORDING_CRASH_H
 
-#include "tools/replay/log.h"
+#include "tools/recording/recording.h"
 
 /* How a process died: as a report tells it, or as its handler of fatal signals told here. */
 struct nd_death {
@@ -39,11 +39,12 @@ bool nd_incident_is_show(const struct nd_incident *report);
  * last. */
 bool nd_incident_has_burst(const struct nd_log_files *files, const struct nd_incident *report);
 /* The whole command; an exit code. */
-int nd_replay_crash(const struct nd_replay_options *options);
+int nd_replay_crash(const struct nd_log_options *options);
 
-/* ---- replay/gdb.c ---- */
+/* ---- gdb.c ---- */
+
 /* The same command line under gdb, stopped before the packet. Comes back only when there is no gdb: an exit
  * code. */
-int nd_replay_gdb(const struct nd_replay_options *options, int argc, char **argv);
+int nd_replay_gdb(const struct nd_log_options *options, int argc, char **argv);
 
 #endif
