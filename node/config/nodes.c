@@ -1,10 +1,454 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The two nodes of a pair and its drills. Everything here may differ between nodes; the chain may not. */
+/*
+ * What of a pair file may differ between the nodes, and the chain may not: the nodes and their addresses,
+ * what seals the link between them, who decides which of them goes on, what they track, whom they tell their
+ * events, and drills.
+ */
 #include "node/config/parts.h"
+#include "ftcore/base/event_log.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* ---- link ------------------------------------------------------------------------------------ */
+
+#define PATH_MAX_BYTES 192
+
+struct raw_link {
+    bool insecure;
+    char key[PATH_MAX_BYTES];
+    const struct nd_yaml *tls;
+};
+
+#define AT(member) offsetof(struct raw_link, member)
+static const struct nf_param link_keys[] = {
+    {"key", ND_KIND(ND_TEXT), AT(key), 0, PATH_MAX_BYTES, "", NULL, "file of the pair's key", false},
+    {"tls", ND_KIND(ND_MAP), AT(tls), 0, 0, "", NULL, "certificates in place of a key", false},
+    {"insecure", NF_BOOL, AT(insecure), 0, 0, "false", NULL, "no key: anybody may be the peer", false},
+    {0},
+};
+#undef AT
+
+struct raw_tls {
+    char cert[PATH_MAX_BYTES], key[PATH_MAX_BYTES], ca[PATH_MAX_BYTES];
+};
+
+#define AT(member) offsetof(struct raw_tls, member)
+static const struct nf_param tls_keys[] = {
+    {"cert", ND_KIND(ND_TEXT), AT(cert), 0, PATH_MAX_BYTES, NULL, NULL, "of this node, which it names",
+     false},
+    {"key", ND_KIND(ND_TEXT), AT(key), 0, PATH_MAX_BYTES, NULL, NULL, "of the certificate", false},
+    {"ca", ND_KIND(ND_TEXT), AT(ca), 0, PATH_MAX_BYTES, NULL, NULL, "that signed both nodes' certificates",
+     false},
+    {0},
+};
+#undef AT
+
+/* The value of `name` in `map`: a path, beside the file. */
+static int read_file(struct nd_reading *r, const struct nd_yaml *map, const char *name, const char *what,
+                     const char *path, char out[PATH_MAX_BYTES], uint32_t *line)
+{
+    const struct nd_yaml *at = nd_yaml_get(map, name);
+
+    *line = at->key_line;
+    return nd_read_path(r, at, what, path, out, PATH_MAX_BYTES);
+}
+
+static int read_tls(struct nd_reading *r, const struct nd_yaml *at)
+{
+    struct nd_link *out = &r->config->link;
+    struct raw_tls raw;
+    int error = nd_schema_read(r->arena, at, "link tls", tls_keys, &raw, r->fault);
+
+    if (!error)
+        error = read_file(r, at, "cert", "link tls cert", raw.cert, out->certificate, &out->certificate_line);
+    if (!error)
+        error = read_file(r, at, "key", "link tls key", raw.key, out->private_key, &out->private_key_line);
+    if (!error)
+        error = read_file(r, at, "ca", "link tls ca", raw.ca, out->authority, &out->authority_line);
+    return error;
+}
+
+int nd_read_link(struct nd_reading *r)
+{
+    struct nd_link *out = &r->config->link;
+    struct raw_link raw = {.insecure = false};
+    int error = r->at.link ? nd_schema_read(r->arena, r->at.link, "link", link_keys, &raw, r->fault) : 0;
+    unsigned ways = (raw.key[0] != '\0') + (raw.tls != NULL) + raw.insecure;
+
+    if (error)
+        return error;
+    if (r->at.link && ways != 1)
+        return nd_yaml_fail(r->fault, r->at.link, "link has %u of key, tls and insecure: true, expected one",
+                            ways);
+    if (raw.key[0])
+        return read_file(r, r->at.link, "key", "link key", raw.key, out->key, &out->key_line);
+    return raw.tls ? read_tls(r, raw.tls) : 0;
+}
+
+int nd_check_link(struct nd_reading *r)
+{
+    if (!r->at.nodes || r->at.link || !r->config->protect.pair)
+        return 0;
+    return nd_yaml_fail(r->fault, r->root,
+                        "no link, expected link: { key: FILE } (understudy key FILE makes one) or link: { "
+                        "insecure: true }");
+}
+
+int nd_config_find_link_files(const struct nd_config *config, struct ft_fault *fault)
+{
+    const struct nd_link *link = &config->link;
+    const struct {
+        const char *path, *what, *expected;
+        uint32_t line;
+        int flags; /* of open: who reads the pair's key follows no link */
+    } files[] = {
+        {link->key, "key", "the pair's key (understudy key FILE makes one)", link->key_line, O_NOFOLLOW},
+        {link->certificate, "tls cert", "the node's certificate", link->certificate_line, 0},
+        {link->private_key, "tls key", "the certificate's key", link->private_key_line, 0},
+        {link->authority, "tls ca", "the authority's certificate", link->authority_line, 0},
+    };
+
+    for (unsigned i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        int fd;
+
+        if (!files[i].path[0])
+            continue;
+        fd = open(files[i].path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | files[i].flags);
+        if (fd < 0)
+            return ft_fail(fault, errno == EACCES || errno == EPERM ? FT_EPERM : FT_EINVAL,
+                           "%s:%u: link %s: %s: %s, expected %s", config->file, files[i].line, files[i].what,
+                           files[i].path, errno == ELOOP && files[i].flags ? "is a link" : strerror(errno),
+                           files[i].expected);
+        close(fd);
+    }
+    return 0;
+}
+
+/* ---- arbiter --------------------------------------------------------------------------------- */
+
+struct raw_arbiter {
+    const struct nd_yaml *etcd;
+    char key[ND_ETCD_KEY_MAX];
+    char ca[192], cert[192], cert_key[192];
+    char user[ND_ETCD_NAME_MAX], password_file[192];
+};
+
+#define AT(member) offsetof(struct raw_arbiter, member)
+static const struct nf_param arbiter_keys[] = {
+    {"etcd", ND_KIND(ND_LIST), AT(etcd), 0, ND_ETCD_URLS, NULL, NULL, "URLs of its servers", false},
+    {"key", ND_KIND(ND_TEXT), AT(key), 0, ND_ETCD_KEY_MAX, "", NULL, "the pair's own, in etcd", false},
+    {"ca", ND_KIND(ND_TEXT), AT(ca), 0, 192, "", NULL, "that signed the servers' certificates", false},
+    {"cert", ND_KIND(ND_TEXT), AT(cert), 0, 192, "", NULL, "of this node, to show them", false},
+    {"cert_key", ND_KIND(ND_TEXT), AT(cert_key), 0, 192, "", NULL, "of the certificate", false},
+    {"user", ND_KIND(ND_TEXT), AT(user), 0, ND_ETCD_NAME_MAX, "", NULL, "of etcd", false},
+    {"password_file", ND_KIND(ND_TEXT), AT(password_file), 0, 192, "", NULL, "has the user's password",
+     false},
+    {0},
+};
+#undef AT
+
+static int read_url(struct nd_reading *r, const struct nd_yaml *at)
+{
+    static const struct nf_param text = {.kind = ND_KIND(ND_TEXT), .max = sizeof(r->config->arbiter.url[0])};
+    char *url = r->config->arbiter.url[r->config->arbiter.urls];
+    int error = nd_schema_value(r->arena, at, "arbiter etcd entry", &text, url, r->fault);
+    const char *host = strncmp(url, "http://", 7) == 0    ? url + 7
+                       : strncmp(url, "https://", 8) == 0 ? url + 8
+                                                          : NULL;
+    size_t len = strlen(url);
+
+    if (error)
+        return error;
+    if (len && url[len - 1] == '/')
+        url[--len] = '\0';
+    if (strchr(url, '@')) /* with a password, perhaps: not repeated */
+        return nd_yaml_fail(
+            r->fault, at,
+            "arbiter etcd has a user, expected https://HOST:PORT: names go into user, passwords "
+            "into a file (password_file)");
+    if (!host || !*host || strpbrk(host, "/ ?#@"))
+        return nd_yaml_fail(r->fault, at,
+                            "arbiter etcd \"%.60s\", expected http://HOST:PORT or https://HOST:PORT", url);
+    if (r->config->arbiter.user[0] && strncmp(url, "https://", 8) != 0)
+        return nd_yaml_fail(r->fault, at,
+                            "arbiter etcd \"%.60s\" with a user, expected https://HOST:PORT: else whoever is "
+                            "on the way reads the password",
+                            url);
+    r->config->arbiter.urls++;
+    return 0;
+}
+
+static int read_files(struct nd_reading *r, const struct raw_arbiter *raw)
+{
+    struct nd_etcd_config *out = &r->config->arbiter;
+    const struct {
+        const char *name, *what, *path;
+        char *out;
+    } files[] = {{"ca", "arbiter ca", raw->ca, out->ca},
+                 {"cert", "arbiter cert", raw->cert, out->cert},
+                 {"cert_key", "arbiter cert_key", raw->cert_key, out->cert_key},
+                 {"password_file", "arbiter password_file", raw->password_file, out->password_file}};
+    int error = 0;
+
+    for (unsigned i = 0; i < sizeof(files) / sizeof(files[0]) && !error; i++)
+        if (files[i].path[0])
+            error = nd_read_path(r, nd_yaml_get(r->at.arbiter, files[i].name), files[i].what, files[i].path,
+                                 files[i].out, sizeof(out->ca));
+    return error;
+}
+
+int nd_read_arbiter(struct nd_reading *r)
+{
+    struct nd_etcd_config *out = &r->config->arbiter;
+    struct raw_arbiter raw = {.etcd = NULL};
+    int error;
+
+    if (!r->at.arbiter)
+        return 0;
+    error = nd_schema_read(r->arena, r->at.arbiter, "arbiter", arbiter_keys, &raw, r->fault);
+    if (error)
+        return error;
+    if (!r->at.nodes)
+        return nd_yaml_fail(r->fault, r->at.arbiter, "arbiter in a file without nodes, expected a pair file");
+    if (r->config->protect.strict)
+        return nd_yaml_fail(
+            r->fault, r->at.arbiter,
+            "arbiter beside strict: true, expected one of them: a strict pair never releases alone, "
+            "so there is nothing to decide");
+    if (!raw.etcd->count)
+        return nd_yaml_fail(r->fault, raw.etcd, "arbiter etcd is empty, expected 1 to %u URLs", ND_ETCD_URLS);
+    memcpy(out->user, raw.user, sizeof(out->user));
+    for (const struct nd_yaml *e = raw.etcd->first; e && !error; e = e->next)
+        error = read_url(r, e);
+    if (!error && !raw.cert[0] != !raw.cert_key[0])
+        error = nd_yaml_fail(r->fault, r->at.arbiter,
+                             "arbiter has one of cert and cert_key, expected both or none");
+    if (!error && !raw.user[0] != !raw.password_file[0])
+        error = nd_yaml_fail(r->fault, r->at.arbiter,
+                             "arbiter has one of user and password_file, expected both or none");
+    /* The same on both nodes, whatever the order in the file: it is the pair's. */
+    const char *a = r->config->node[0].name, *b = r->config->node[1].name;
+    bool turned = strcmp(a, b) > 0;
+
+    snprintf(out->key, sizeof(out->key), "understudy/%s/%s-%s", r->config->chain.name, turned ? b : a,
+             turned ? a : b);
+    if (raw.key[0])
+        memcpy(out->key, raw.key, sizeof(out->key));
+    return error ? error : read_files(r, &raw);
+}
+
+/* ---- track, hooks, authority ----------------------------------------------------------------- */
+
+const char *const nd_track_kinds[] = {"interface", "gateway", "route", "script", NULL};
+const char *const nd_hook_kinds[] = {"command", "fifo", "socket", NULL};
+const char *const nd_failbacks[] = {"never", "manual", "after", NULL};
+
+_Static_assert(FT_EVENT_NAMES_END < 64, "an event is a bit");
+
+struct raw_track {
+    struct nd_track track;
+    char interface[IFNAMSIZ], script[ND_PATH_MAX];
+};
+
+#define AT(member) offsetof(struct raw_track, member)
+static const struct nf_param track_keys[] = {
+    {"interface", ND_KIND(ND_TEXT), AT(interface), 0, IFNAMSIZ, "", NULL, "has carrier", false},
+    {"gateway", NF_IPV4, AT(track.gateway), 0, 0, "", NULL, "answers ARP on a data port", false},
+    {"route", ND_KIND(ND_NETWORK), AT(track.route), 0, 0, "", NULL, "is in the kernel's table", false},
+    {"script", ND_KIND(ND_TEXT), AT(script), 0, ND_PATH_MAX, "", NULL, "ends with 0 in time", false},
+    {"weight", NF_U32, AT(track.weight), 1, 100, "10", NULL, "in the demotion counter", false},
+    {"rise", NF_U32, AT(track.rise), 1, 100, "3", NULL, "good results until it is well", false},
+    {"fall", NF_U32, AT(track.fall), 1, 100, "3", NULL, "bad results until it fails", false},
+    {"every_ms", NF_U32, AT(track.every_ms), 100, 60000, "1000", NULL, "between two looks", false},
+    {0},
+};
+#undef AT
+
+struct raw_hook {
+    struct nd_hook hook;
+    char path[3][ND_PATH_MAX]; /* by enum nd_hook_kind */
+    const struct nd_yaml *events;
+};
+
+#define AT(member) offsetof(struct raw_hook, member)
+static const struct nf_param hook_keys[] = {
+    {"command", ND_KIND(ND_TEXT), AT(path[ND_HOOK_COMMAND]), 0, ND_PATH_MAX, "", NULL, "run", false},
+    {"fifo", ND_KIND(ND_TEXT), AT(path[ND_HOOK_FIFO]), 0, ND_PATH_MAX, "", NULL, "written to", false},
+    {"socket", ND_KIND(ND_TEXT), AT(path[ND_HOOK_SOCKET]), 0, ND_PATH_MAX, "", NULL, "sent to", false},
+    {"events", ND_KIND(ND_LIST), AT(events), 0, FT_EVENT_NAMES_END, "", NULL, "all unless named", false},
+    {0},
+};
+#undef AT
+
+/* The one key of `kinds` that the entry has, which is its kind; NULL with the line: none, or two. */
+static const struct nd_yaml *find_kind(struct nd_reading *r, const struct nd_yaml *at, const char *what,
+                                       const char *const *kinds, const char *expected, uint32_t *kind)
+{
+    const struct nd_yaml *found = NULL;
+    unsigned count = 0;
+
+    for (uint32_t k = 0; kinds[k]; k++) {
+        const struct nd_yaml *key = nd_yaml_get(at, kinds[k]);
+
+        if (!key)
+            continue;
+        found = key;
+        *kind = k;
+        count++;
+    }
+    if (count == 1)
+        return found;
+    nd_yaml_fail(r->fault, at, "%s has %u of %s, expected one", what, count, expected);
+    return NULL;
+}
+
+/* ---- tracked things ------------------------------------------------------------------------------ */
+
+/* A gateway is asked from a data port. */
+static int find_port(struct nd_reading *r, const struct nd_yaml *at, const char *what, struct nd_track *track)
+{
+    const struct nf_l3_config *l3 = r->config->chain.l3;
+
+    for (unsigned i = 0; l3 && i < l3->ports; i++) {
+        const struct nf_interface *port = &l3->port[i];
+
+        if (port->addr && port->addr != track->gateway &&
+            (port->addr & port->mask) == (track->gateway & port->mask)) {
+            track->port = i;
+            return 0;
+        }
+    }
+    return nd_yaml_fail(r->fault, at,
+                        "%s gateway is %s, expected an address in the network of one of the interfaces", what,
+                        at->text);
+}
+
+static int read_track(struct nd_reading *r, const struct nd_yaml *at, const char *what, struct nd_track *out)
+{
+    struct raw_track raw = {.interface = ""};
+    int error = nd_schema_read(r->arena, at, what, track_keys, &raw, r->fault);
+    const struct nd_yaml *key;
+
+    if (error)
+        return error;
+    key = find_kind(r, at, what, nd_track_kinds, "interface, gateway, route and script", &raw.track.kind);
+    if (!key)
+        return FT_EMALFORMED;
+    *out = raw.track;
+    if (out->kind == ND_TRACK_SCRIPT)
+        return nd_read_path(r, key, what, raw.script, out->what, sizeof(out->what));
+    snprintf(out->what, sizeof(out->what), "%s", key->text);
+    return out->kind == ND_TRACK_GATEWAY ? find_port(r, key, what, out) : 0;
+}
+
+/* The lists of node `node` in the order of the file; NULL: absent. */
+static int read_tracks(struct nd_reading *r, struct nd_node *node, const struct nd_yaml *tracks)
+{
+    char what[64];
+    int error = 0;
+
+    snprintf(what, sizeof(what), "node %s track", node->name);
+    for (const struct nd_yaml *e = tracks->first; e && !error; e = e->next)
+        error = read_track(r, e, what, &node->track[node->tracks++]);
+    return error;
+}
+
+/* ---- hooks --------------------------------------------------------------------------------------- */
+
+static int read_event(struct nd_reading *r, const struct nd_yaml *at, const char *what, uint64_t *events)
+{
+    const char *names[FT_EVENT_NAMES_END + 1] = {NULL}, *near;
+
+    for (unsigned i = 0; i < FT_EVENT_NAMES_END; i++) {
+        names[i] = ft_event_name((enum ft_event_name)i);
+        if (at->kind == ND_YAML_TEXT && strcmp(at->text, names[i]) == 0) {
+            *events |= 1ull << i;
+            return 0;
+        }
+    }
+    near = at->kind == ND_YAML_TEXT ? nd_schema_nearest(at->text, names) : NULL;
+    return nd_yaml_fail(r->fault, at, "%s events has \"%.40s\", expected %s%s", what,
+                        at->kind == ND_YAML_TEXT ? at->text : "", near ? near : "names of events of the log",
+                        near ? "?" : "");
+}
+
+static int read_hook(struct nd_reading *r, const struct nd_yaml *at, const char *what, struct nd_hook *out)
+{
+    struct raw_hook raw = {.events = NULL};
+    int error = nd_schema_read(r->arena, at, what, hook_keys, &raw, r->fault);
+    const struct nd_yaml *key;
+
+    if (error)
+        return error;
+    key = find_kind(r, at, what, nd_hook_kinds, "command, fifo and socket", &raw.hook.kind);
+    if (!key)
+        return FT_EMALFORMED;
+    *out = raw.hook;
+    error = nd_read_path(r, key, what, raw.path[out->kind], out->path,
+                         out->kind == ND_HOOK_SOCKET ? sizeof(((struct sockaddr_un *)NULL)->sun_path)
+                                                     : sizeof(out->path));
+    out->events = raw.events ? 0 : UINT64_MAX;
+    for (const struct nd_yaml *e = raw.events ? raw.events->first : NULL; e && !error; e = e->next)
+        error = read_event(r, e, what, &out->events);
+    return error;
+}
+
+static int read_hooks(struct nd_reading *r, struct nd_node *node, const struct nd_yaml *hooks)
+{
+    char what[64];
+    int error = 0;
+
+    snprintf(what, sizeof(what), "node %s hooks", node->name);
+    for (const struct nd_yaml *e = hooks->first; e && !error; e = e->next)
+        error = read_hook(r, e, what, &node->hook[node->hooks++]);
+    return error;
+}
+
+/* ---- which node is to be primary ---------------------------------------------------------------- */
+
+static const struct nf_param failback_keys[] = {
+    {"after", NF_SECONDS, 0, 1, 604800, NULL, NULL, "PROTECTED with equal counters", false},
+    {0},
+};
+
+static int read_failback(struct nd_reading *r, const struct nd_yaml *at, struct nd_authority_settings *out)
+{
+    if (at->kind == ND_YAML_MAP) {
+        out->failback = ND_FAILBACK_AFTER;
+        return nd_schema_read(r->arena, at, "failback", failback_keys, &out->after_s, r->fault);
+    }
+    for (out->failback = 0; at->kind == ND_YAML_TEXT && out->failback < ND_FAILBACK_AFTER; out->failback++)
+        if (strcmp(at->text, nd_failbacks[out->failback]) == 0)
+            return 0;
+    return nd_yaml_fail(r->fault, at, "failback is %.40s, expected never, manual or { after: SECONDS }",
+                        at->kind == ND_YAML_TEXT ? at->text : "a list");
+}
+
+int nd_read_authority(struct nd_reading *r)
+{
+    struct nd_authority_settings *out = &r->config->authority;
+    const struct nd_yaml *prefer = nd_yaml_get(r->root, "prefer");
+
+    out->hold_down_s = r->at.hold_down_s;
+    out->prefer = prefer ? nd_config_node(r->config, r->at.prefer) : -1;
+    if (prefer && out->prefer < 0)
+        return nd_yaml_fail(r->fault, prefer, "prefer is %s, expected the name of a node of this file",
+                            r->at.prefer);
+    if (!r->at.failback)
+        return 0;
+    if (!prefer)
+        return nd_yaml_fail(r->fault, r->at.failback, "failback without prefer, expected prefer: NAME");
+    return read_failback(r, r->at.failback, out);
+}
+
+/* ---- nodes ----------------------------------------------------------------------------------- */
 
 static const char *const roles[] = {"primary", "standby", NULL};
 static const char *const realtimes[] = {"false", "true", "auto", NULL};
@@ -137,9 +581,9 @@ static int read_node(struct nd_reading *r, const struct nd_yaml *at)
     if (!error)
         error = read_paths(r, node, at, &raw);
     if (!error && raw.track)
-        error = nd_read_tracks(r, node, raw.track);
+        error = read_tracks(r, node, raw.track);
     if (!error && raw.hooks)
-        error = nd_read_hooks(r, node, raw.hooks);
+        error = read_hooks(r, node, raw.hooks);
     r->config->nodes += !error;
     return error;
 }

@@ -4,9 +4,160 @@
 #include "nflib/net/ipv6.h"
 #include "node/config/content.h"
 
-#include <stdio.h>
 #include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <netinet/ether.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+/* ---- single values --------------------------------------------------------------------------- */
+
+static bool parse_u64(const char *text, uint64_t *value)
+{
+    errno = 0;
+    *value = strtoull(text, NULL, 10);
+    return *text && !text[strspn(text, "0123456789")] && !errno;
+}
+
+static bool parse_ipv4(const char *text, uint32_t *addr)
+{
+    return inet_pton(AF_INET, text, addr) == 1;
+}
+
+/* NF_HOSTS, one or a list; what of it is wrong, or NULL. */
+static const struct nd_yaml *parse_hosts(const struct nd_yaml *v, struct nf_hosts *hosts)
+{
+    bool list = v->kind == ND_YAML_LIST;
+
+    if (list ? !v->count || v->count > NF_HOSTS_MAX : v->kind != ND_YAML_TEXT)
+        return v;
+    for (const struct nd_yaml *e = list ? v->first : v; e; e = list ? e->next : NULL)
+        if (e->kind != ND_YAML_TEXT || !parse_ipv4(e->text, &hosts->list[hosts->count++]))
+            return e;
+    return NULL;
+}
+
+/* The text in front of the last `mark` into head[cap], the number behind it into *tail. */
+static bool split_at_mark(const char *text, char mark, char *head, size_t cap, uint64_t *tail)
+{
+    const char *at = strrchr(text, mark);
+
+    if (!at || (size_t)(at - text) >= cap || !parse_u64(at + 1, tail))
+        return false;
+    memcpy(head, text, (size_t)(at - text));
+    head[at - text] = 0;
+    return true;
+}
+
+/* addr keeps its host bits */
+static bool parse_prefix(const char *text, struct nf_prefix *prefix)
+{
+    char head[32];
+    uint64_t bits;
+
+    if (!split_at_mark(text, '/', head, sizeof(head), &bits) || bits > 32 || !parse_ipv4(head, &prefix->addr))
+        return false;
+    prefix->mask = bits ? htonl(~0u << (32 - bits)) : 0;
+    return true;
+}
+
+/* the same */
+static bool parse_prefix6(const char *text, struct nd_prefix6 *prefix)
+{
+    char head[INET6_ADDRSTRLEN];
+    uint64_t bits;
+
+    if (!split_at_mark(text, '/', head, sizeof(head), &bits) || bits > 128)
+        return false;
+    prefix->bits = (uint8_t)bits;
+    return inet_pton(AF_INET6, head, prefix->addr) == 1;
+}
+
+/* A.B.C.D/N without host bits */
+static bool parse_network4(const char *text, struct nf_prefix *network)
+{
+    return parse_prefix(text, network) && (network->addr & ~network->mask) == 0;
+}
+
+bool nd_parse_network(const char *text, struct nf_networks *set)
+{
+    struct nf_prefix6 *ipv6 = &set->ipv6[set->count];
+    struct nd_prefix6 prefix;
+
+    if (parse_network4(text, &set->ipv4.list[set->ipv4.count])) {
+        set->ipv4.count++;
+        return true;
+    }
+    if (!parse_prefix6(text, &prefix) || nf_ipv6_has_host_bits(prefix.addr, prefix.bits))
+        return false;
+    memcpy(ipv6->addr, prefix.addr, sizeof(ipv6->addr));
+    ipv6->bits = prefix.bits;
+    set->count++;
+    return true;
+}
+
+/* ADDRESS or ADDRESS%INTERFACE */
+static bool parse_hop6(const char *text, struct nd_hop6 *hop)
+{
+    size_t len = strcspn(text, "%");
+    const char *interface = text[len] ? text + len + 1 : "";
+    char head[INET6_ADDRSTRLEN];
+
+    if (len >= sizeof(head) || strlen(interface) >= sizeof(hop->interface) ||
+        (text[len] && !nd_parse_name(interface)))
+        return false;
+    memcpy(head, text, len);
+    head[len] = 0;
+    memcpy(hop->interface, interface, strlen(interface) + 1);
+    return inet_pton(AF_INET6, head, hop->addr) == 1;
+}
+
+static bool parse_range(const char *text, struct nf_range *range)
+{
+    char head[32];
+    uint64_t first, last;
+
+    if (!strchr(text, '-')) {
+        if (!parse_u64(text, &first))
+            return false;
+        last = first;
+    } else if (!split_at_mark(text, '-', head, sizeof(head), &last) || !parse_u64(head, &first)) {
+        return false;
+    }
+    *range = (struct nf_range){.first = (uint32_t)first, .last = (uint32_t)last};
+    return first <= last && last <= UINT32_MAX;
+}
+
+static bool parse_mac(const char *text, uint8_t mac[6])
+{
+    static const uint8_t none[6];
+    bool whole = strlen(text) == 17 && text[14] == ':' && isxdigit((unsigned char)text[16]) &&
+                 ether_aton_r(text, (struct ether_addr *)mac); /* so each number has two digits */
+
+    return whole && memcmp(mac, none, 6) != 0 && !(mac[0] & 1);
+}
+
+static bool parse_endpoint(const char *text, struct nd_endpoint *endpoint)
+{
+    char head[32];
+    uint64_t port;
+
+    if (!split_at_mark(text, ':', head, sizeof(head), &port) || !port || port > 65535)
+        return false;
+    endpoint->port = (uint16_t)port;
+    return parse_ipv4(head, &endpoint->addr);
+}
+
+bool nd_parse_name(const char *text)
+{
+    size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_");
+
+    return len && !text[len] && text[0] != '-';
+}
+
+/* ---- tables ---------------------------------------------------------------------------------- */
 
 #define ENTRIES_MAX 64u /* names considered in a suggestion */
 
@@ -141,7 +292,7 @@ static bool read_number(const char *text, const struct nf_param *p, void *out)
 {
     uint64_t value;
 
-    if (!nd_parse_u64(text, &value) || value < p->min || value > top_of(p))
+    if (!parse_u64(text, &value) || value < p->min || value > top_of(p))
         return false;
     if (p->kind == NF_U64)
         *(uint64_t *)out = value;
@@ -166,7 +317,7 @@ static bool read_prefix6(const char *text, const struct nf_param *p, struct nd_p
         out->bits = 128;
         return inet_pton(AF_INET6, text, out->addr) == 1;
     }
-    if (!nd_parse_prefix6(text, out))
+    if (!parse_prefix6(text, out))
         return false;
     if (p->kind == ND_KIND(ND_INTERFACE6))
         return out->bits;
@@ -199,26 +350,26 @@ static bool read_plain(const struct nd_yaml *v, const struct nf_param *p, void *
     case NF_CHOICE:
         return read_choice(v->text, p, out);
     case NF_IPV4:
-        return nd_parse_ipv4(v->text, out);
+        return parse_ipv4(v->text, out);
     case NF_RANGE:
-        return nd_parse_range(v->text, out) && range->first >= p->min && range->last <= top_of(p);
+        return parse_range(v->text, out) && range->first >= p->min && range->last <= top_of(p);
     case ND_TEXT:
     case ND_NAME:
         return read_buffer(v->text, p, out);
     case ND_NETWORK:
-        return nd_parse_network4(v->text, out);
+        return parse_network4(v->text, out);
     case ND_INTERFACE:
-        return nd_parse_prefix(v->text, out) && ((struct nf_prefix *)out)->mask;
+        return parse_prefix(v->text, out) && ((struct nf_prefix *)out)->mask;
     case ND_IPV6:
     case ND_NETWORK6:
     case ND_INTERFACE6:
         return read_prefix6(v->text, p, out);
     case ND_HOP6:
-        return nd_parse_hop6(v->text, out);
+        return parse_hop6(v->text, out);
     case ND_MAC:
-        return nd_parse_mac(v->text, out);
+        return parse_mac(v->text, out);
     case ND_ENDPOINT:
-        return nd_parse_endpoint(v->text, out);
+        return parse_endpoint(v->text, out);
     }
     return false;
 }
@@ -262,7 +413,7 @@ static int read_networks(const struct nd_yaml *v, const char *what, const struct
         return refuse_value(fault, v, what, p);
     for (const struct nd_yaml *e = v->first; e; e = e->next) {
         if (e->kind != ND_YAML_TEXT ||
-            !(any ? nd_parse_network(e->text, any) : nd_parse_network4(e->text, &ipv4->list[ipv4->count])))
+            !(any ? nd_parse_network(e->text, any) : parse_network4(e->text, &ipv4->list[ipv4->count])))
             return refuse_value(fault, e, what, &entry);
         ipv4->count += !any;
     }
@@ -276,7 +427,7 @@ int nd_schema_value(struct nd_arena *arena, const struct nd_yaml *v, const char 
     const struct nd_yaml *wrong;
 
     if (kind == NF_HOSTS) {
-        wrong = nd_parse_hosts(v, out);
+        wrong = parse_hosts(v, out);
         return wrong ? refuse_value(fault, wrong, what, p) : 0;
     }
     if (kind == ND_ANY || (kind == ND_MAP && v->kind == ND_YAML_MAP) ||
@@ -300,7 +451,7 @@ static bool read_preset_list(const char *text, struct nf_prefixes *out)
 
     for (; *text; text += strcspn(text, ","), text += strspn(text, ", ")) {
         snprintf(entry, sizeof(entry), "%.*s", (int)strcspn(text, ","), text);
-        if (out->count == NF_PREFIXES_MAX || !nd_parse_network4(entry, &out->list[out->count++]))
+        if (out->count == NF_PREFIXES_MAX || !parse_network4(entry, &out->list[out->count++]))
             return false;
     }
     return true;

@@ -57,20 +57,8 @@ int nd_schema_value(struct nd_arena *arena, const struct nd_yaml *value, const c
 /* The name in `names` (NULL-terminated) that `text` was likely meant to be; NULL: none is near. */
 const char *nd_schema_nearest(const char *text, const char *const *names);
 
-/* schema_value.c: parsers of single values, whole texts only. False: not of that form. */
-bool nd_parse_u64(const char *text, uint64_t *value);
-bool nd_parse_ipv4(const char *text, uint32_t *addr);
-/* NF_HOSTS, one or a list; what of it is wrong, or NULL. */
-const struct nd_yaml *nd_parse_hosts(const struct nd_yaml *value, struct nf_hosts *hosts);
-bool nd_parse_prefix(const char *text, struct nf_prefix *prefix);    /* addr keeps its host bits */
-bool nd_parse_prefix6(const char *text, struct nd_prefix6 *prefix);  /* the same */
-bool nd_parse_network4(const char *text, struct nf_prefix *network); /* A.B.C.D/N without host bits */
 /* Adds one of those or a network of IPv6, without host bits, to a set that has room. */
 bool nd_parse_network(const char *text, struct nf_networks *set);
-bool nd_parse_hop6(const char *text, struct nd_hop6 *hop); /* ADDRESS or ADDRESS%INTERFACE */
-bool nd_parse_range(const char *text, struct nf_range *range);
-bool nd_parse_mac(const char *text, uint8_t mac[6]);
-bool nd_parse_endpoint(const char *text, struct nd_endpoint *endpoint);
 bool nd_parse_name(const char *text);
 
 #endif

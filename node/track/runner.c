@@ -1,14 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The runner's process and what the node sees of it; see runner.h. */
+/*
+ * The runner's process and what the node sees of it; see runner.h. It looks at tracked interfaces, routes and
+ * scripts; runs programs, each in a session of its own, with no file but its input and without a capability;
+ * and delivers events to hooks, in order, one line of JSON each: to a command's standard input, one run an
+ * event and never two at once; to a FIFO; to a unix socket, of datagrams or a stream. A hook has a queue of
+ * ND_HOOK_QUEUE lines; what finds it full is lost, counted, and told by a line in its place as soon as there
+ * is room.
+ */
 #define _GNU_SOURCE /* close_range */
-#include "node/track/parts.h"
+#include "node/track/runner.h"
+#include "node/track/authority.h"
+#include "node/base/interface.h"
+#include "ftcore/base/event_log.h"
 #include "node/base/clock.h"
+#include "node/base/event_format.h"
 #include "node/base/privilege.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,9 +28,369 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#define ND_HOOK_QUEUE 256u  /* events of a hook that wait */
+#define ND_HOOK_LINE  4096u /* bytes of one, with its line end: a FIFO takes them whole (PIPE_BUF) */
+
+/* What a look at a tracked thing found. */
+enum nd_finding {
+    ND_FOUND_NOTHING, /* there was no look yet */
+    ND_FOUND_GOOD,
+    ND_FOUND_NO_INTERFACE,
+    ND_FOUND_NO_CARRIER,
+    ND_FOUND_NO_ROUTE,
+    ND_FOUND_EXIT,   /* `number`: with what */
+    ND_FOUND_SIGNAL, /* `number`: which */
+    ND_FOUND_LATE,   /* `number`: ms that it was given */
+    ND_FOUND_ERROR,  /* `number`: errno */
+};
+
+/* What the feed carries: an event for hooks. */
+struct nd_feed {
+    uint64_t missed[ND_HOOKS_MAX]; /* events that found no room in the feed before this one, ever */
+    uint32_t event;                /* enum ft_event_name */
+    char line[ND_HOOK_LINE];       /* as much of it as there is */
+};
+
+/* Shared with the node. The runner writes and the node reads, but for `missed`, which the node writes. */
+struct nd_runner_page {
+    _Atomic uint64_t turn;
+    struct {
+        _Atomic bool failed;
+        _Atomic uint32_t finding; /* enum nd_finding */
+        _Atomic int32_t number;
+    } check[ND_TRACKED_MAX];
+    struct {
+        _Atomic uint64_t delivered, missed, dropped;
+        _Atomic uint32_t waiting;
+    } hook[ND_HOOKS_MAX];
+};
+
+/* A program that runs, or ran. */
+struct nd_program {
+    pid_t pid;      /* 0: none */
+    uint64_t began; /* ns */
+    bool killed;
+};
+
+struct nd_check {
+    struct nd_tracked tracked;
+    struct nd_program child;
+    uint64_t due; /* ns: the next look */
+};
+
+struct nd_hook_at {
+    struct nd_program child;
+    int fd;        /* of a FIFO or socket; -1: not open */
+    bool stream;   /* it is a stream socket */
+    uint64_t next; /* ns: not to be opened again before */
+    char *line[ND_HOOK_QUEUE];
+    unsigned first, count;
+    size_t sent;   /* bytes of the first line that a stream has taken */
+    uint64_t told; /* losses that its lines tell of */
+};
+
+/* ---- programs -------------------------------------------------------------------------------- */
+
+static _Noreturn void become_program(const char *path, const char *node, int input)
+{
+    char name[64];
+    char *const args[] = {(char *)(uintptr_t)path, NULL};
+    char *const environment[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", name,
+                                 NULL};
+    sigset_t none;
+
+    snprintf(name, sizeof(name), "UNDERSTUDY_NODE=%s", node);
+    setsid();
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (int number = 1; number < NSIG; number++)
+        signal(number, SIG_DFL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    if (input >= 0)
+        dup2(input, 0);
+    if (chdir("/") == 0)
+        execve(path, args, environment);
+    _exit(127);
+}
+
+/* One of `what` at a time. `input`: its standard input, -1: /dev/null. 0, or errno. */
+static int start_program(struct nd_program *program, const char *path, const char *node, int input,
+                         uint64_t now)
+{
+    if (access(path, X_OK) != 0)
+        return errno;
+    program->pid = fork();
+    if (program->pid == 0)
+        become_program(path, node, input);
+    if (program->pid < 0) {
+        program->pid = 0;
+        return errno;
+    }
+    program->began = now;
+    program->killed = false;
+    return 0;
+}
+
+/* True once, when it has ended; *status as waitpid's. */
+static bool has_ended(struct nd_program *program, int *status)
+{
+    if (!program->pid || waitpid(program->pid, status, WNOHANG) != program->pid)
+        return false;
+    kill(-program->pid, SIGKILL); /* what it left behind in its group */
+    program->pid = 0;
+    return true;
+}
+
+/* With its process group. */
+static void kill_program(struct nd_program *program)
+{
+    if (program->pid && !program->killed) {
+        kill(-program->pid, SIGKILL);
+        kill(program->pid, SIGKILL); /* it may not have its group yet */
+        program->killed = true;
+    }
+}
+
+/* ---- looks ----------------------------------------------------------------------------------- */
+
+static void note_finding(struct nd_check *check, struct nd_runner_page *page, unsigned index,
+                         enum nd_finding finding, int number)
+{
+    atomic_store(&page->check[index].finding, finding);
+    atomic_store(&page->check[index].number, number);
+    nd_tracked_note(&check->tracked, finding == ND_FOUND_GOOD);
+    atomic_store(&page->check[index].failed, check->tracked.failed);
+}
+
+static enum nd_finding look_at_interface(const struct nd_track *track)
+{
+    struct nd_interface_now now;
+
+    if (!nd_interface_named(track->what, &now))
+        return ND_FOUND_NO_INTERFACE;
+    return now.carrier ? ND_FOUND_GOOD : ND_FOUND_NO_CARRIER;
+}
+
+/* A script that has not ended when its next run is due is killed, and was no good. */
+static void turn_script(struct nd_check *check, const struct nd_track *track, const char *node,
+                        struct nd_runner_page *page, unsigned index, uint64_t now)
+{
+    bool killed = check->child.killed;
+    int status, error;
+
+    if (has_ended(&check->child, &status) && !killed) {
+        if (WIFSIGNALED(status))
+            note_finding(check, page, index, ND_FOUND_SIGNAL, WTERMSIG(status));
+        else
+            note_finding(check, page, index, WEXITSTATUS(status) ? ND_FOUND_EXIT : ND_FOUND_GOOD,
+                         WEXITSTATUS(status));
+    }
+    if (now < check->due)
+        return;
+    if (check->child.pid) {
+        kill_program(&check->child);
+        check->due = now + track->every_ms * 1000000ull;
+        note_finding(check, page, index, ND_FOUND_LATE, (int)track->every_ms);
+        return;
+    }
+    check->due = now + track->every_ms * 1000000ull;
+    error = start_program(&check->child, track->what, node, -1, now);
+    if (error)
+        note_finding(check, page, index, ND_FOUND_ERROR, error);
+}
+
+static void turn_check(struct nd_check *check, const struct nd_track *track, const char *node,
+                       struct nd_runner_page *page, unsigned index, uint64_t now)
+{
+    if (track->kind == ND_TRACK_SCRIPT) {
+        turn_script(check, track, node, page, index, now);
+        return;
+    }
+    if (track->kind == ND_TRACK_GATEWAY || now < check->due)
+        return;
+    check->due = now + track->every_ms * 1000000ull;
+    note_finding(check, page, index,
+                 track->kind == ND_TRACK_INTERFACE                      ? look_at_interface(track)
+                 : nd_route_there(track->route.addr, track->route.mask) ? ND_FOUND_GOOD
+                                                                        : ND_FOUND_NO_ROUTE,
+                 0);
+}
+
+/* ---- hooks ----------------------------------------------------------------------------------- */
+
+#define AGAIN_NS   200000000ull  /* between two attempts to open what cannot be opened */
+#define COMMAND_NS 5000000000ull /* after which a command is killed; its event is lost */
+
+/* ---- the queue ----------------------------------------------------------------------------------- */
+
+static void push_line(struct nd_hook_at *at, const char *line, size_t len)
+{
+    char *copy = strndup(line, len);
+
+    if (copy)
+        at->line[(at->first + at->count++) % ND_HOOK_QUEUE] = copy;
+}
+
+/* In the place of what was lost. */
+static void push_loss(struct nd_hook_at *at, const char *node, uint64_t lost)
+{
+    char time[ND_WALL_TEXT], line[512];
+    int len =
+        snprintf(line, sizeof(line),
+                 "{\"time\":\"%s\",\"level\":\"warning\",\"event\":\"hook\",\"node\":\"%s\",\"message\":"
+                 "\"%lu events were lost before the next one\",\"fields\":{\"lost\":%lu}}\n",
+                 nd_wall_text(time, nd_wall()), node, lost, lost);
+
+    push_line(at, line, (size_t)len);
+}
+
+/* `len`: of the line. */
+static void add_event(struct nd_hook_at *at, const struct nd_feed *event, size_t len, const char *node,
+                      struct nd_runner_page *page, unsigned index)
+{
+    uint64_t lost = event->missed[index] + atomic_load(&page->hook[index].dropped);
+
+    if (at->count + 2 > ND_HOOK_QUEUE) {
+        atomic_fetch_add(&page->hook[index].dropped, 1);
+        return;
+    }
+    if (lost != at->told)
+        push_loss(at, node, lost - at->told);
+    at->told = lost;
+    push_line(at, event->line, len);
+    atomic_store(&page->hook[index].waiting, at->count);
+}
+
+static void pop_line(struct nd_hook_at *at, struct nd_runner_page *page, unsigned index, bool delivered)
+{
+    free(at->line[at->first]);
+    at->first = (at->first + 1) % ND_HOOK_QUEUE;
+    at->count--;
+    at->sent = 0;
+    atomic_store(&page->hook[index].waiting, at->count);
+    atomic_fetch_add(delivered ? &page->hook[index].delivered : &page->hook[index].dropped, 1);
+}
+
+/* ---- a command ----------------------------------------------------------------------------------- */
+
+/* The line fits into the pipe, so whether it is read is the command's affair. */
+static int start_command(struct nd_hook_at *at, const char *path, const char *node, uint64_t now)
+{
+    const char *line = at->line[at->first];
+    int ends[2], error;
+
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return errno;
+    error = write(ends[1], line, strlen(line)) < 0 ? errno : 0;
+    close(ends[1]);
+    if (!error)
+        error = start_program(&at->child, path, node, ends[0], now);
+    close(ends[0]);
+    return error;
+}
+
+static void turn_command(struct nd_hook_at *at, const struct nd_hook *hook, const char *node,
+                         struct nd_runner_page *page, unsigned index, uint64_t now)
+{
+    bool killed = at->child.killed;
+    int status;
+
+    if (has_ended(&at->child, &status))
+        pop_line(at, page, index, !killed);
+    if (at->child.pid && now - at->child.began > COMMAND_NS)
+        kill_program(&at->child);
+    if (!at->child.pid && at->count && now >= at->next && start_command(at, hook->path, node, now) != 0)
+        at->next = now + AGAIN_NS;
+}
+
+/* ---- a FIFO or a socket -------------------------------------------------------------------------- */
+
+static int open_fifo(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC); /* ENXIO: nobody reads */
+    struct stat is;
+
+    if (fd >= 0 && (fstat(fd, &is) != 0 || !S_ISFIFO(is.st_mode))) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static int open_socket(const char *path, bool *stream)
+{
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    int error = EPROTOTYPE, fd = -1;
+
+    snprintf(to.sun_path, sizeof(to.sun_path), "%.*s", (int)sizeof(to.sun_path) - 1, path);
+    for (*stream = false; error == EPROTOTYPE; *stream = true) {
+        fd = socket(AF_UNIX, (*stream ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        error = fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0 ? 0 : errno;
+        if (error)
+            close(fd);
+        if (!error || *stream)
+            break;
+    }
+    return error ? -1 : fd;
+}
+
+static void close_hook(struct nd_hook_at *at, uint64_t now)
+{
+    close(at->fd);
+    at->fd = -1;
+    at->sent = 0; /* a line that was cut off is said again, whole */
+    at->next = now + AGAIN_NS;
+}
+
+/* A socket: one datagram a line, or so much of it as a stream takes. A FIFO takes a line whole or not at
+ * all. */
+static void write_lines(struct nd_hook_at *at, bool is_socket, struct nd_runner_page *page, unsigned index,
+                        uint64_t now)
+{
+    while (at->count) {
+        const char *line = at->line[at->first] + at->sent;
+        size_t len = strlen(line);
+        ssize_t n =
+            is_socket ? send(at->fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL) : write(at->fd, line, len);
+
+        if (n < 0 && (errno == EAGAIN || errno == EINTR || errno == ENOBUFS))
+            return;
+        if (n < 0) {
+            close_hook(at, now);
+            return;
+        }
+        at->sent += (size_t)n;
+        if ((size_t)n < len)
+            return;
+        pop_line(at, page, index, true);
+    }
+}
+
+/* True: something is on its way, or waits for room. */
+static bool turn_hook(struct nd_hook_at *at, const struct nd_hook *hook, const char *node,
+                      struct nd_runner_page *page, unsigned index, uint64_t now)
+{
+    if (hook->kind == ND_HOOK_COMMAND) {
+        turn_command(at, hook, node, page, index, now);
+        return at->count > 0;
+    }
+    if (at->fd < 0 && at->count && now >= at->next) {
+        at->fd = hook->kind == ND_HOOK_FIFO ? open_fifo(hook->path) : open_socket(hook->path, &at->stream);
+        if (at->fd < 0)
+            at->next = now + AGAIN_NS;
+    }
+    if (at->fd >= 0)
+        write_lines(at, hook->kind == ND_HOOK_SOCKET, page, index, now);
+    return at->count > 0;
+}
+
+/* ---- the runner ------------------------------------------------------------------------------ */
 
 #define RUNNER_END_MS 400  /* for what it was given, when its node has ended */
 #define TURN_MS       1000 /* between two turns at the most */
@@ -76,7 +448,7 @@ static void take_events(struct running *r)
         r->ends = len == 0;
         for (unsigned i = 0; (size_t)len > head && i < node->hooks; i++)
             if (node->hook[i].events >> event.event & 1)
-                nd_hook_add(&r->hook[i], &event, (size_t)len - head, node->name, r->page, i);
+                add_event(&r->hook[i], &event, (size_t)len - head, node->name, r->page, i);
     }
 }
 
@@ -88,7 +460,7 @@ static int turn_all(struct running *r, uint64_t now)
     for (unsigned i = 0; i < r->node->tracks && !r->ends; i++) {
         struct nd_check *check = &r->check[i];
 
-        nd_check_turn(check, &r->node->track[i], r->node->name, r->page, i, now);
+        turn_check(check, &r->node->track[i], r->node->name, r->page, i, now);
         if (r->node->track[i].kind == ND_TRACK_GATEWAY)
             continue;
         if (check->child.pid)
@@ -97,7 +469,7 @@ static int turn_all(struct running *r, uint64_t now)
             wait = check->due > now ? (int)((check->due - now) / 1000000u) + 1 : 1;
     }
     for (unsigned i = 0; i < r->node->hooks; i++)
-        if (nd_hook_turn(&r->hook[i], &r->node->hook[i], r->node->name, r->page, i, now))
+        if (turn_hook(&r->hook[i], &r->node->hook[i], r->node->name, r->page, i, now))
             wait = wait < CHILD_MS ? wait : CHILD_MS;
     return wait;
 }
@@ -130,9 +502,9 @@ static _Noreturn void run(struct running *r)
         poll(&feed, r->ends ? 0 : 1, wait);
     }
     for (unsigned i = 0; i < r->node->tracks; i++)
-        nd_program_kill(&r->check[i].child);
+        kill_program(&r->check[i].child);
     for (unsigned i = 0; i < r->node->hooks; i++)
-        nd_program_kill(&r->hook[i].child);
+        kill_program(&r->hook[i].child);
     _exit(0);
 }
 
