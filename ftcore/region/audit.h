@@ -31,7 +31,6 @@ void ft_audit_resume(struct ft_region *region);
  */
 void ft_audit_forbid(const void *base, uint64_t size, void (*on_touch)(void *arg, const void *at), void *arg);
 void ft_audit_permit(const void *base);
-void ft_audit_report_forbidden(const void *touched); /* called by the audit's handler of faults */
 
 /* How many brackets are open; 0 without audit. */
 unsigned ft_audit_suspended(const struct ft_region *region);
@@ -73,5 +72,14 @@ void ft_audit_peeked(const void *object);
  * nobody, from now on. */
 void ft_audit_name_places(struct ft_region *region,
                           void (*name)(void *arg, uint64_t offset, char *text, size_t cap), void *arg);
+
+/* What this thread is at. */
+struct ft_audit_at {
+    const struct ft_region *inside; /* where it stays in what lanes share; NULL: nowhere */
+    const char *nf;                 /* that runs; NULL: none */
+    unsigned lane;
+    uint32_t heaps; /* of NFs that may have changed since the last comparison; bits */
+};
+extern _Thread_local struct ft_audit_at ft_audit_here;
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A file of the flight recorder. Written by file.c, read by recording.c, both through what stands here.
+ * A file of the flight recorder. Written by recorder.c, read by recording.c, both through what stands here.
  *
  *     "UNDSTREC" | u32 version | u32 0 | frame | frame | …            little endian, no padding
  *     frame: u32 length | u32 type | u64 XXH3 of the content | u64 XXH3 of these 16 bytes | content

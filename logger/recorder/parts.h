@@ -79,27 +79,15 @@ struct lg_recorder {
     _Atomic bool stop;
 };
 
-/* ---- recorder/writer.c ---- */
-/* The thread's main function, until `stop` and the queues are empty. */
-void *lg_recorder_write(void *recorder);
 /* Takes all that is in the queues, and writes it. True: there was something. */
 bool lg_recorder_take(struct lg_recorder *recorder);
-uint64_t lg_wall_clock(void); /* ns since 1970 */
 
-/* ---- recorder/file.c ---- */
 #define LG_NAME_BYTES 320u
 void lg_file_name(const struct lg_recorder *recorder, uint32_t file, char out[LG_NAME_BYTES]);
-/* The highest serial in the directory; 0: there is none. */
-uint64_t lg_file_highest(const struct lg_recorder *recorder);
-/* Ends the open file, or takes it away when its snapshot is not whole, keeps to the number of files, and
- * makes this one, unless it is the open one. */
-void lg_file_begin(struct lg_recorder *recorder, uint32_t file);
 /* Room for the content of a frame; the content is written there, then lg_frame_put. Behind it is room for a
  * clock, so that nothing is written to the file between a record and its clock. */
 uint8_t *lg_frame_room(struct lg_recorder *recorder);
 void lg_frame_put(struct lg_recorder *recorder, enum lg_frame_type type, uint32_t len);
-/* Writes the frames, and frees what they were made of. */
-void lg_file_flush(struct lg_recorder *recorder);
 /* Closes the open file, if there is one, with its END; or takes it away, when its snapshot is not whole and
  * no file leads to it. */
 void lg_file_end(struct lg_recorder *recorder);

@@ -1,17 +1,397 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Making of the flight recorder, and the lanes' side of it: entries of a size, a kind and content into the
- * queues. It costs a lane a copy of each record and, while a snapshot is copied, TURN_LINES twice.
+ * The flight recorder: its files (names, how many are kept, frames into the one that is open), its writer,
+ * which takes entries from the queues and makes frames of them, and the lanes' side: entries of a size, a
+ * kind and content into the queues. It costs a lane a copy of each record and, while a snapshot is copied,
+ * TURN_LINES twice.
  */
-#include "ftcore/base/check.h"
-#include "ftcore/record/runs.h"
+#include "ftcore/base/event_log.h"
 #include "logger/recorder/parts.h"
+#include "ftcore/base/check.h"
+#include "ftcore/base/thread.h"
+#include "ftcore/record/runs.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+void lg_file_name(const struct lg_recorder *rec, uint32_t file, char out[LG_NAME_BYTES])
+{
+    snprintf(out, LG_NAME_BYTES, "%s/%08lu" LG_SUFFIX, rec->directory, rec->base + file);
+}
+
+static uint32_t open_file(const struct lg_recorder *rec)
+{
+    return atomic_load_explicit(&rec->open, memory_order_relaxed);
+}
+
+static void set_open(struct lg_recorder *rec, uint32_t file)
+{
+    atomic_store_explicit(&rec->open, file, memory_order_release);
+}
+
+/* Without its whole snapshot a file must not drive out one that can be read. */
+static void drop_file(struct lg_recorder *rec)
+{
+    char name[LG_NAME_BYTES];
+
+    if (rec->fd >= 0) {
+        close(rec->fd);
+        rec->fd = -1;
+        lg_file_name(rec, open_file(rec), name);
+        if (!rec->whole)
+            unlink(name);
+    }
+    set_open(rec, 0);
+}
+
+/* The lane hears of it and begins another later. */
+static void give_up_file(struct lg_recorder *rec, const char *what)
+{
+    char name[LG_NAME_BYTES];
+
+    lg_file_name(rec, open_file(rec), name);
+    ft_log_event(FT_LEVEL_ERROR, FT_SAYS_RECORDER, "recorder: %s: %s: %s", name, what, strerror(errno));
+    atomic_fetch_add_explicit(&rec->failures, 1, memory_order_release);
+    drop_file(rec);
+}
+
+/* Writes the frames, and frees what they were made of. */
+static void flush_file(struct lg_recorder *rec)
+{
+    uint32_t done = 0;
+    ssize_t n;
+
+    while (rec->fd >= 0 && done < rec->out_len) {
+        n = write(rec->fd, rec->out + done, rec->out_len - done);
+        if (n < 0 && errno != EINTR) {
+            give_up_file(rec, "cannot be written");
+            break;
+        }
+        done += n > 0 ? (uint32_t)n : 0;
+    }
+    atomic_fetch_add_explicit(&rec->bytes, done, memory_order_relaxed);
+    rec->out_len = 0;
+    if (rec->fd >= 0)
+        atomic_store_explicit(&rec->written, rec->offset, memory_order_release);
+    for (unsigned l = 0; l < rec->lanes; l++)
+        ft_ring_consume(&rec->feed[l].queue);
+}
+
+uint8_t *lg_frame_room(struct lg_recorder *rec)
+{
+    if (rec->out_len + 2 * LG_FRAME_HEAD + LG_CONTENT_MAX + sizeof(struct lg_clock) > LG_OUT_BYTES)
+        flush_file(rec);
+    return rec->out + rec->out_len + LG_FRAME_HEAD;
+}
+
+void lg_frame_put(struct lg_recorder *rec, enum lg_frame_type type, uint32_t len)
+{
+    lg_frame_head(rec->out + rec->out_len, rec->offset, type, rec->out + rec->out_len + LG_FRAME_HEAD, len);
+    rec->out_len += LG_FRAME_HEAD + len;
+    rec->offset += LG_FRAME_HEAD + len;
+}
+
+void lg_file_end(struct lg_recorder *rec)
+{
+    if (rec->fd < 0)
+        return;
+    lg_frame_room(rec);
+    lg_frame_put(rec, LG_END, 0);
+    flush_file(rec);
+    if (rec->fd < 0)
+        return;
+    set_open(rec, 0); /* whole, and nobody's to finish, however long the disk takes */
+    fdatasync(rec->fd);
+    close(rec->fd);
+    rec->fd = -1;
+}
+
+/* The serials of the files there are: how many, the lowest and the highest. */
+static uint64_t count_files(const struct lg_recorder *rec, uint64_t *lowest, uint64_t *highest)
+{
+    DIR *dir = opendir(rec->directory);
+    const struct dirent *d;
+    uint64_t count = 0;
+
+    *lowest = UINT64_MAX;
+    *highest = 0;
+    while (dir && (d = readdir(dir))) {
+        char *end;
+        uint64_t n = strtoull(d->d_name, &end, 10);
+
+        if (strlen(d->d_name) != 8 + strlen(LG_SUFFIX) || end != d->d_name + 8 || strcmp(end, LG_SUFFIX) != 0)
+            continue;
+        count++;
+        *lowest = n < *lowest ? n : *lowest;
+        *highest = n > *highest ? n : *highest;
+    }
+    if (dir)
+        closedir(dir);
+    return count;
+}
+
+/* The highest serial in the directory; 0: there is none. */
+static uint64_t find_highest(const struct lg_recorder *rec)
+{
+    uint64_t lowest, highest;
+
+    count_files(rec, &lowest, &highest);
+    return highest;
+}
+
+static void purge_files(const struct lg_recorder *rec, uint64_t keep)
+{
+    uint64_t lowest, highest;
+    char name[LG_NAME_BYTES];
+
+    while (count_files(rec, &lowest, &highest) > keep) {
+        snprintf(name, sizeof(name), "%s/%08lu" LG_SUFFIX, rec->directory, lowest);
+        if (unlink(name) != 0)
+            return;
+    }
+}
+
+/* Who finishes what a dead writer had begun: from its first byte. */
+static void begin_again(struct lg_recorder *rec)
+{
+    rec->there = 0;
+    if (ftruncate(rec->fd, 0) != 0 || lseek(rec->fd, 0, SEEK_SET) != 0)
+        give_up_file(rec, "cannot be written");
+}
+
+/* Ends the open file, or takes it away when its snapshot is not whole, keeps to the number of files, and
+ * makes this one, unless it is the open one. */
+static void begin_file(struct lg_recorder *rec, uint32_t file)
+{
+    char name[LG_NAME_BYTES];
+
+    if (open_file(rec) == file) {
+        begin_again(rec);
+        return;
+    }
+    if (!rec->whole)
+        drop_file(rec);
+    lg_file_end(rec);
+    flush_file(rec); /* of one that was taken away nothing stays in the queues */
+    purge_files(rec, rec->config.files - 1);
+    rec->whole = false;
+    atomic_store_explicit(&rec->written, 0, memory_order_relaxed);
+    set_open(rec, file); /* before there is one, so that nobody finds one that is nobody's */
+    lg_file_name(rec, file, name);
+    rec->fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+    if (rec->fd < 0)
+        give_up_file(rec, "cannot be made");
+    else
+        atomic_fetch_add_explicit(&rec->files, 1, memory_order_relaxed);
+}
+
+/* ---- the writer ------------------------------------------------------------------------------ */
+
+#define SLEEP_FIRST  1000000
+#define SLEEP_LAST   16000000      /* an idle node sleeps; the queue holds far more than comes in this time */
+#define CLOCK_NS     1000000000ull /* of chain time, from one CLOCK frame to the next */
+#define ENTRIES_TURN 64u           /* of one lane, until the next one's turn */
+
+/* ns since 1970 */
+static uint64_t wall_clock(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+}
+
+static void put_header(struct lg_recorder *rec, const struct lg_begin *b)
+{
+    const struct lg_position *at = (const struct lg_position *)(b + 1);
+    uint32_t more = (rec->lanes - 1) * (uint32_t)sizeof(*at);
+    struct lg_file_header h = {.serial = rec->base + b->entry.file,
+                               .view = b->view,
+                               .region_size = rec->region_size,
+                               .region_used = b->used,
+                               .at = at[0],
+                               .lanes = rec->lanes,
+                               .identity = rec->config.identity_len};
+    uint32_t version[2] = {FT_FORMAT_NEWEST, 0};
+    uint8_t *content;
+
+    h.wall = wall_clock();
+    rec->clock_due = 0;
+    memcpy(h.node, rec->node, sizeof(h.node));
+    memcpy(rec->out, LG_MAGIC, 8);
+    memcpy(rec->out + 8, version, sizeof(version));
+    rec->out_len = LG_PREFACE;
+    rec->offset = LG_PREFACE;
+    content = lg_frame_room(rec);
+    memcpy(content, &h, sizeof(h));
+    memcpy(content + sizeof(h), at + 1, more);
+    memcpy(content + sizeof(h) + more, rec->identity, h.identity);
+    lg_frame_put(rec, LG_HEADER, (uint32_t)sizeof(h) + more + h.identity);
+}
+
+/* Behind a record, in the room that was had for both. */
+static void put_clock(struct lg_recorder *rec, uint64_t time)
+{
+    struct lg_clock clock = {.time = time, .wall = wall_clock()};
+
+    memcpy(rec->out + rec->out_len + LG_FRAME_HEAD, &clock, sizeof(clock));
+    lg_frame_put(rec, LG_CLOCK, sizeof(clock));
+    rec->clock_due = time + CLOCK_NS;
+}
+
+static void put_record(struct lg_recorder *rec, const struct ft_record *r)
+{
+    long n = ft_record_encode(r, FT_FORMAT_NEWEST, true, lg_frame_room(rec), LG_CONTENT_MAX);
+
+    FT_CHECK(n > 0, "the record of burst %lu cannot be encoded", r->burst);
+    lg_frame_put(rec, LG_RECORD, (uint32_t)n);
+    atomic_fetch_add_explicit(&rec->records, 1, memory_order_relaxed);
+}
+
+/* Where the lanes are behind an entry whose frame is in the file, or will be. */
+static void note_entry(struct lg_recorder *rec, unsigned lane, const struct lg_entry *e)
+{
+    const struct ft_record *r = (const struct ft_record *)(e + 1);
+    const struct lg_position *at = (const struct lg_position *)((const struct lg_begin *)e + 1);
+
+    if (e->kind == LG_QUEUE_RECORD)
+        rec->feed[lane].last = (struct lg_position){
+            .burst = r->burst, .seq = r->seq + r->inputs, .time = r->time, .access = r->access + r->accesses};
+    else if (e->kind == LG_QUEUE_BEGIN)
+        for (unsigned l = 0; l < rec->lanes; l++)
+            rec->feed[l].last = at[l];
+    else if (e->kind == LG_QUEUE_SNAPSHOT_END)
+        rec->whole = true;
+}
+
+static void write_entry(struct lg_recorder *rec, unsigned lane, struct lg_entry *e);
+
+/* Takes the queue's first entry, whose place is free when its frame is in the file. */
+static void take_entry(struct lg_recorder *rec, unsigned lane, struct lg_entry *e)
+{
+    uint32_t size = e->size;
+
+    if (e->end && e->end <= rec->there && e->file == atomic_load_explicit(&rec->open, memory_order_relaxed))
+        note_entry(rec, lane, e);
+    else
+        write_entry(rec, lane, e);
+    ft_ring_advance(&rec->feed[lane].queue, size);
+}
+
+/* The reader's own mark is made in what it reads. */
+static struct lg_entry *peek_entry(struct lg_recorder *rec, unsigned lane)
+{
+    uint64_t there;
+
+    return (struct lg_entry *)(uintptr_t)ft_ring_peek(&rec->feed[lane].queue, &there);
+}
+
+/* What other lanes queued for files up to the one that ends. Lane 0 may have begun the next file. */
+static void write_others(struct lg_recorder *rec, unsigned but, uint32_t file)
+{
+    struct lg_entry *e;
+
+    for (unsigned l = 0; l < rec->lanes; l++)
+        while (l != but && (e = peek_entry(rec, l)) && e->kind != LG_QUEUE_BEGIN && e->file <= file)
+            take_entry(rec, l, e);
+}
+
+static void write_begin(struct lg_recorder *rec, unsigned lane, struct lg_entry *e)
+{
+    write_others(rec, lane, e->file - 1);
+    begin_file(rec, e->file);
+    rec->writing = e->file;
+    if (rec->fd < 0)
+        return;
+    put_header(rec, (const struct lg_begin *)e);
+    note_entry(rec, lane, e);
+    e->end = rec->offset;
+}
+
+static void write_entry(struct lg_recorder *rec, unsigned lane, struct lg_entry *e)
+{
+    const struct ft_record *r = (const struct ft_record *)(e + 1);
+
+    if (e->kind == LG_QUEUE_BEGIN) {
+        write_begin(rec, lane, e);
+        return;
+    }
+    if (rec->fd < 0 || e->file != atomic_load_explicit(&rec->open, memory_order_relaxed))
+        return;
+    if (e->kind == LG_QUEUE_STOP) {
+        write_others(rec, lane, e->file);
+        lg_file_end(rec);
+        return;
+    }
+    if (e->kind == LG_QUEUE_RECORD) {
+        put_record(rec, r);
+    } else if (e->kind == LG_QUEUE_LINES) {
+        memcpy(lg_frame_room(rec), e + 1, e->len);
+        lg_frame_put(rec, LG_LINES, e->len);
+    } else {
+        lg_frame_room(rec);
+        lg_frame_put(rec, LG_SNAPSHOT_END, 0);
+    }
+    note_entry(rec, lane, e);
+    e->end = rec->offset;
+    if (e->kind == LG_QUEUE_RECORD && r->time >= rec->clock_due)
+        put_clock(rec, r->time);
+}
+
+/* Some of a lane's entries; those of a file that has yet to begin wait for that file's first entry. */
+static bool write_lane(struct lg_recorder *rec, unsigned lane)
+{
+    struct lg_entry *e;
+    unsigned n = 0;
+
+    for (; n < ENTRIES_TURN && (e = peek_entry(rec, lane)); n++) {
+        if (e->kind != LG_QUEUE_BEGIN && e->file > rec->writing)
+            break;
+        take_entry(rec, lane, e);
+    }
+    return n > 0;
+}
+
+bool lg_recorder_take(struct lg_recorder *rec)
+{
+    bool any = false, more;
+
+    do {
+        more = false;
+        for (unsigned l = 0; l < rec->lanes; l++)
+            more |= write_lane(rec, l);
+        any |= more;
+    } while (more);
+    flush_file(rec);
+    return any;
+}
+
+/* The thread's main function, until `stop` and the queues are empty. */
+static void *write_files(void *arg)
+{
+    struct lg_recorder *rec = arg;
+    struct timespec pause = {0, SLEEP_FIRST};
+
+    ft_thread_begin("us-recorder");
+    for (;;) {
+        bool stop = atomic_load_explicit(&rec->stop, memory_order_acquire), any = lg_recorder_take(rec);
+
+        if (stop)
+            return NULL;
+        nanosleep(&pause, NULL);
+        pause.tv_nsec = any ? SLEEP_FIRST : pause.tv_nsec < SLEEP_LAST ? pause.tv_nsec * 2 : SLEEP_LAST;
+    }
+}
+
+/* ---- lanes ----------------------------------------------------------------------------------- */
 
 #define TURN_LINES 256u           /* of a snapshot, between two bursts: 16 KiB */
 #define RETRY_NS   10000000000ull /* after the disk refused */
@@ -297,11 +677,11 @@ int lg_recorder_open(struct lg_recorder *rec, const struct lg_recorder_config *c
     if (access(rec->directory, W_OK | X_OK) != 0)
         return ft_fail(fault, errno == EACCES || errno == EPERM ? FT_EPERM : FT_EIO,
                        "%.160s: %s, expected a directory for recordings", config->directory, strerror(errno));
-    rec->base = lg_file_highest(rec);
+    rec->base = find_highest(rec);
     rec->out = malloc(LG_OUT_BYTES);
     if (!rec->out)
         return ft_fail(fault, FT_ENOMEM, "no memory for the recorder");
-    if (pthread_create(&rec->thread, NULL, lg_recorder_write, rec) == 0)
+    if (pthread_create(&rec->thread, NULL, write_files, rec) == 0)
         return 0;
     free(rec->out);
     return ft_fail(fault, FT_ENOMEM, "no thread for the recorder");
@@ -309,7 +689,7 @@ int lg_recorder_open(struct lg_recorder *rec, const struct lg_recorder_config *c
 
 void lg_recorder_close(struct lg_recorder *rec)
 {
-    const struct lg_node_end stopped = {.wall = lg_wall_clock(), .how = LG_STOPPED, .lane = FT_CRASH_NO_LANE};
+    const struct lg_node_end stopped = {.wall = wall_clock(), .how = LG_STOPPED, .lane = FT_CRASH_NO_LANE};
     uint64_t ended[FT_LANES_MAX];
 
     if (!rec)

@@ -5,18 +5,40 @@
  *
  * A replay has only the captured bytes, so what is found must depend on nothing but the frame's length and
  * its first nf_packet_header_bytes(). Every read below lies within those: at most two tags, 60 bytes of IPv4
- * header, 60 of TCP, and for ICMP 8 + 60 + 20 bytes; IPv6 is in packet_ipv6.c. Checks of lengths go by the
+ * header, 60 of TCP, and for ICMP 8 + 60 + 20 bytes. Checks of lengths go by the
  * wire's length, and reads ask for `have` as well.
  */
 #include "nflib/net/packet.h"
 #include "ftcore/base/check.h"
 #include "nflib/net/bytes.h"
-#include "nflib/net/parts.h"
+#include "nflib/net/ipv6.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stddef.h>
 #include <string.h>
+
+static inline uint32_t at_most(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline void parse_bad(struct nf_packet *p, enum nf_bad how)
+{
+    p->flags |= NF_P_BAD;
+    p->bad = (uint8_t)how;
+}
+
+static inline bool has_bytes(const struct nf_packet *p, uint32_t offset, uint32_t n)
+{
+    return offset + n <= p->have;
+}
+
+/* Offset behind the bytes that are both in the IP packet and here. */
+static inline uint32_t l4_end(const struct nf_packet *p)
+{
+    return at_most(p->have, (uint32_t)p->l4 + p->l4_len);
+}
 
 #define ETH_LEN     14u
 #define TAGS_MAX    2u
@@ -37,7 +59,7 @@ static bool is_icmp_error(uint8_t type)
 /* 0: the error does not carry a packet whose ports can be read. */
 static uint32_t inner_l4(const struct nf_packet *p)
 {
-    uint32_t l3 = p->l4 + 8u, end = nf_l4_end(p);
+    uint32_t l3 = p->l4 + 8u, end = l4_end(p);
     if (l3 + 20 > end)
         return 0;
     const uint8_t *ip = p->data + l3;
@@ -50,8 +72,8 @@ static uint32_t inner_l4(const struct nf_packet *p)
 static void parse_icmp(struct nf_packet *p)
 {
     const uint8_t *icmp = p->data + p->l4;
-    if (p->l4_len < 8 || !nf_has_bytes(p, p->l4, 8)) {
-        nf_parse_bad(p, NF_BAD_SHORT);
+    if (p->l4_len < 8 || !has_bytes(p, p->l4, 8)) {
+        parse_bad(p, NF_BAD_SHORT);
         return;
     }
     p->flags |= NF_P_L4;
@@ -64,16 +86,16 @@ static void parse_icmp(struct nf_packet *p)
         p->flags |= NF_P_ICMP_ERROR;
 }
 
-void nf_parse_udp(struct nf_packet *p)
+static void parse_udp(struct nf_packet *p)
 {
     const uint8_t *udp = p->data + p->l4;
-    if (p->l4_len < 8 || !nf_has_bytes(p, p->l4, 8)) {
-        nf_parse_bad(p, NF_BAD_SHORT);
+    if (p->l4_len < 8 || !has_bytes(p, p->l4, 8)) {
+        parse_bad(p, NF_BAD_SHORT);
         return;
     }
     uint16_t length = ntohs(nf_get16(udp + 4));
     if (length < 8 || (length > p->l4_len && !(p->flags & NF_P_FRAGMENT))) {
-        nf_parse_bad(p, NF_BAD_LENGTH);
+        parse_bad(p, NF_BAD_LENGTH);
         return;
     }
     p->flags |= NF_P_L4;
@@ -82,20 +104,21 @@ void nf_parse_udp(struct nf_packet *p)
     p->dport = nf_get16(udp + 2);
 }
 
-void nf_parse_tcp(struct nf_packet *p)
+/* Behind l4 and l4_len: NF_P_L4 and its fields, or NF_P_BAD. */
+static void parse_tcp(struct nf_packet *p)
 {
     const uint8_t *tcp = p->data + p->l4;
-    if (p->l4_len < 20 || !nf_has_bytes(p, p->l4, 20)) {
-        nf_parse_bad(p, NF_BAD_SHORT);
+    if (p->l4_len < 20 || !has_bytes(p, p->l4, 20)) {
+        parse_bad(p, NF_BAD_SHORT);
         return;
     }
     uint32_t header = (tcp[12] >> 4) * 4u;
     if (header < 20 || header > p->l4_len) {
-        nf_parse_bad(p, NF_BAD_TCP);
+        parse_bad(p, NF_BAD_TCP);
         return;
     }
-    if (!nf_has_bytes(p, p->l4, header)) {
-        nf_parse_bad(p, NF_BAD_SHORT);
+    if (!has_bytes(p, p->l4, header)) {
+        parse_bad(p, NF_BAD_SHORT);
         return;
     }
     p->flags |= NF_P_L4;
@@ -111,7 +134,7 @@ void nf_parse_tcp(struct nf_packet *p)
 static enum nf_bad check_ipv4(const struct nf_packet *p, bool summed, uint32_t *header)
 {
     const uint8_t *ip = p->data + p->l3;
-    if (!nf_has_bytes(p, p->l3, 20))
+    if (!has_bytes(p, p->l3, 20))
         return NF_BAD_SHORT;
     *header = (ip[0] & 15u) * 4;
     if (ip[0] >> 4 != 4 || *header < 20)
@@ -119,7 +142,7 @@ static enum nf_bad check_ipv4(const struct nf_packet *p, bool summed, uint32_t *
     uint32_t total = ntohs(nf_get16(ip + 2));
     if (total < *header || total > p->len - p->l3)
         return NF_BAD_LENGTH;
-    if (!nf_has_bytes(p, p->l3, *header))
+    if (!has_bytes(p, p->l3, *header))
         return NF_BAD_SHORT;
     return summed && nf_checksum(ip, *header) ? NF_BAD_CHECKSUM : NF_BAD_NONE;
 }
@@ -130,7 +153,7 @@ static void parse_ipv4(struct nf_packet *p, bool summed)
     uint32_t header = 0;
     enum nf_bad how = check_ipv4(p, summed, &header);
     if (how) {
-        nf_parse_bad(p, how);
+        parse_bad(p, how);
         return;
     }
     uint16_t fragment = ntohs(nf_get16(ip + 6));
@@ -148,9 +171,9 @@ static void parse_ipv4(struct nf_packet *p, bool summed)
     if (fragment & 0x1fff)
         p->flags |= NF_P_LATER;
     else if (p->proto == IPPROTO_TCP)
-        nf_parse_tcp(p);
+        parse_tcp(p);
     else if (p->proto == IPPROTO_UDP)
-        nf_parse_udp(p);
+        parse_udp(p);
     else if (p->proto == IPPROTO_ICMP)
         parse_icmp(p);
 }
@@ -158,8 +181,8 @@ static void parse_ipv4(struct nf_packet *p, bool summed)
 static void parse_arp(struct nf_packet *p)
 {
     static const uint8_t ethernet_ipv4[6] = {0, 1, 8, 0, 6, 4};
-    if (!nf_has_bytes(p, p->l3, ARP_LEN))
-        nf_parse_bad(p, NF_BAD_SHORT);
+    if (!has_bytes(p, p->l3, ARP_LEN))
+        parse_bad(p, NF_BAD_SHORT);
     else if (memcmp(p->data + p->l3, ethernet_ipv4, sizeof(ethernet_ipv4)) == 0)
         p->flags |= NF_P_ARP;
 }
@@ -243,20 +266,156 @@ void nf_packet_parse(struct nf_packet *p)
         parse_unusual(p);
 }
 
+/* Of a packet that is quoted in an error: the header of its L4, by its protocol. */
+static void read_inner_ports(const uint8_t *l4, struct nf_inner *inner)
+{
+    if (inner->proto == IPPROTO_TCP || inner->proto == IPPROTO_UDP) {
+        inner->sport = nf_get16(l4);
+        inner->dport = nf_get16(l4 + 2);
+    } else if ((inner->proto == IPPROTO_ICMP && nf_icmp_is_echo(l4[0])) ||
+               (inner->proto == IPPROTO_ICMPV6 && nf_icmpv6_is_echo(l4[0]))) {
+        inner->sport = inner->dport = nf_get16(l4 + 4);
+    }
+}
+
+/* ---- IPv6 ------------------------------------------------------------------------------------ */
+
+#define HEADER         40u
+#define EXTENSIONS_MAX 128u /* bytes of extension headers that are read */
+#define QUOTED_MAX                                                                                           \
+    56u /* of those in a packet that an error quotes: what is captured of ICMPv6 ends behind                 \
+           the checksum of what follows them */
+
+/* Extension headers from `at` on, of which those below `limit` can be read. */
+struct extensions {
+    uint32_t at, end, limit;
+    uint16_t fragment; /* offset and flags, 0: of none */
+    uint8_t proto;     /* of what lies at `at` */
+};
+
+/* One whose packet has hops to go, for which its destination is the next one of: what a checksum is of stands
+ * in the header (RFC 8200, 8.1). */
+static bool has_hops_left(const uint8_t *header, uint8_t proto)
+{
+    return proto == IPPROTO_ROUTING && header[3] != 0;
+}
+
+/*
+ * Passes all headers that are whole. A fragment header is the last one that is read, so it lies right in
+ * front of the place behind (RFC 7112 has all of them in the first fragment).
+ */
+static void skip_extensions(const struct nf_packet *p, struct extensions *e)
+{
+    bool last = false;
+
+    while (!last && nf_ipv6_is_extension(e->proto) && e->at + 8 <= e->end && has_bytes(p, e->at, 8)) {
+        const uint8_t *header = p->data + e->at;
+        uint32_t size;
+
+        last = e->proto == IPPROTO_FRAGMENT;
+        size = last ? 8u : (header[1] + 1u) * 8;
+        if (e->at + size > e->end || e->at + size > e->limit || has_hops_left(header, e->proto))
+            break;
+        if (last)
+            e->fragment = ntohs(nf_get16(header + 2));
+        e->proto = header[0];
+        e->at += size;
+    }
+}
+
+#define ERRORS_END 128u /* types below are errors */
+
+/* The place of the header behind the quoted packet's, of which eight bytes are there; with its protocol. 0:
+ * it is not known whose packet it is. */
+static uint32_t quoted_l4(const struct nf_packet *p, uint8_t *proto)
+{
+    const uint8_t *ip = p->data + p->l4 + 8;
+    struct extensions e = {.at = p->l4 + 8u + HEADER, .end = l4_end(p)};
+
+    if (e.at + 8 > e.end || ip[0] >> 4 != 6)
+        return 0;
+    e.limit = e.at + QUOTED_MAX;
+    e.proto = ip[6];
+    skip_extensions(p, &e);
+    *proto = e.proto;
+    return e.at + 8 <= e.end && !(e.fragment & 0xfff8) && nf_proto_has_ports_ipv6(e.proto) ? e.at : 0;
+}
+
+/* With NF_P_ICMP_ERROR of ICMPv6. */
+static void read_inner_ipv6(const struct nf_packet *p, struct nf_inner *inner)
+{
+    inner->l3 = (uint16_t)(p->l4 + 8);
+    inner->l4 = (uint16_t)quoted_l4(p, &inner->proto);
+    inner->addresses = p->data + inner->l3 + 8;
+    read_inner_ports(p->data + inner->l4, inner);
+}
+
+static void parse_icmpv6(struct nf_packet *p)
+{
+    const uint8_t *icmp = p->data + p->l4;
+    uint8_t quoted;
+
+    if (p->l4_len < 8 || !has_bytes(p, p->l4, 8))
+        return;
+    p->flags |= NF_P_L4;
+    p->payload = (uint16_t)(p->l4 + 8);
+    p->icmp_type = icmp[0];
+    p->icmp_code = icmp[1];
+    if (nf_icmpv6_is_echo(icmp[0]))
+        p->sport = p->dport = nf_get16(icmp + 4);
+    else if (icmp[0] < ERRORS_END && quoted_l4(p, &quoted))
+        p->flags |= NF_P_ICMP_ERROR;
+}
+
+/* Behind l3, of a frame whose ethertype says IPv6. */
+static void parse_ipv6(struct nf_packet *p)
+{
+    const uint8_t *ip = p->data + p->l3;
+    struct extensions e = {.at = p->l3 + HEADER};
+    uint32_t length;
+
+    if (!has_bytes(p, p->l3, HEADER) || ip[0] >> 4 != 6)
+        return;
+    length = ntohs(nf_get16(ip + 4));
+    if (length > p->len - p->l3 - HEADER)
+        return;
+    e.end = e.at + length;
+    e.limit = e.at + EXTENSIONS_MAX;
+    e.proto = ip[6];
+    skip_extensions(p, &e);
+    p->proto = e.proto;
+    p->l4 = p->payload = (uint16_t)e.at;
+    p->l4_len = (uint16_t)(e.end - e.at);
+    p->flags |= NF_P_IPV6_READ;
+    p->flags |= (e.fragment & 0xfff9 ? NF_P_FRAGMENT : 0) | (e.fragment & 0xfff8 ? NF_P_LATER : 0);
+    if (p->flags & NF_P_LATER)
+        return;
+    if (p->proto == IPPROTO_TCP)
+        parse_tcp(p);
+    else if (p->proto == IPPROTO_UDP)
+        parse_udp(p);
+    else if (p->proto == IPPROTO_ICMPV6)
+        parse_icmpv6(p);
+    p->flags &= (uint16_t)~NF_P_BAD; /* it has no header of L4 that can be read, and is routed all the same */
+    p->bad = NF_BAD_NONE;
+}
+
+/* ---- frames ----------------------------------------------------------------------------------- */
+
 static void parse_any(struct nf_packet *p, bool summed)
 {
     p->proto = p->bad = p->tcp_flags = 0;
     memset(&p->flags, 0, offsetof(struct nf_packet, owner) - offsetof(struct nf_packet, flags));
-    if (!nf_has_bytes(p, 0, ETH_LEN)) {
-        nf_parse_bad(p, NF_BAD_SHORT);
+    if (!has_bytes(p, 0, ETH_LEN)) {
+        parse_bad(p, NF_BAD_SHORT);
         return;
     }
     uint32_t at = ETH_LEN;
     uint16_t type = ntohs(nf_get16(p->data + 12));
     for (unsigned tags = 0; tags < TAGS_MAX && (type == 0x8100 || type == 0x88a8); tags++) {
         p->flags |= NF_P_VLAN;
-        if (!nf_has_bytes(p, at, 4)) {
-            nf_parse_bad(p, NF_BAD_SHORT);
+        if (!has_bytes(p, at, 4)) {
+            parse_bad(p, NF_BAD_SHORT);
             return;
         }
         type = ntohs(nf_get16(p->data + at + 2));
@@ -269,7 +428,7 @@ static void parse_any(struct nf_packet *p, bool summed)
         parse_arp(p);
     else if (type == 0x86dd) {
         p->flags |= NF_P_IPV6;
-        nf_parse_ipv6(p);
+        parse_ipv6(p);
     }
 }
 
@@ -298,18 +457,7 @@ uint32_t nf_packet_header_bytes_any(const struct nf_packet *p)
              (NF_P_IPV4 |
               NF_P_IPV6_READ)) /* eight bytes that an ICMP error quotes, where no header is known */
         want = p->flags & NF_P_L4 ? p->payload : p->l4 + 8u;
-    return nf_at_most(want > HEADERS_MIN ? want : HEADERS_MIN, p->have);
-}
-
-void nf_read_inner_ports(const uint8_t *l4, struct nf_inner *inner)
-{
-    if (inner->proto == IPPROTO_TCP || inner->proto == IPPROTO_UDP) {
-        inner->sport = nf_get16(l4);
-        inner->dport = nf_get16(l4 + 2);
-    } else if ((inner->proto == IPPROTO_ICMP && nf_icmp_is_echo(l4[0])) ||
-               (inner->proto == IPPROTO_ICMPV6 && nf_icmpv6_is_echo(l4[0]))) {
-        inner->sport = inner->dport = nf_get16(l4 + 4);
-    }
+    return at_most(want > HEADERS_MIN ? want : HEADERS_MIN, p->have);
 }
 
 /* Called with NF_P_ICMP_ERROR set, so inner_l4 finds what parse found. */
@@ -317,7 +465,7 @@ void nf_packet_inner(const struct nf_packet *p, struct nf_inner *inner)
 {
     memset(inner, 0, sizeof(*inner));
     if (p->flags & NF_P_ICMP_ERROR && p->flags & NF_P_IPV6_READ) {
-        nf_read_inner_ipv6(p, inner);
+        read_inner_ipv6(p, inner);
         return;
     }
     uint32_t l4 = p->flags & NF_P_ICMP_ERROR ? inner_l4(p) : 0;
@@ -329,5 +477,5 @@ void nf_packet_inner(const struct nf_packet *p, struct nf_inner *inner)
     inner->proto = ip[9];
     inner->saddr = nf_get32(ip + 12);
     inner->daddr = nf_get32(ip + 16);
-    nf_read_inner_ports(p->data + l4, inner);
+    read_inner_ports(p->data + l4, inner);
 }

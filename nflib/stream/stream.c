@@ -1,14 +1,81 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The bytes of streams: handed over, copied until they are acknowledged, kept behind holes. Owns the pool's
- * pieces; which segments come here is decided in take.c. A piece is looked up by its place, so what a segment
- * costs depends on its length alone, not on what is kept. An acknowledgement of a stream that was picked up
- * in its middle may look NF_STREAM_FARTHEST over for what is kept.
+ * Takes packets of TCP into streams, or refuses them; see stream.h. Owns the streams' numbers and flags, and
+ * the pool's pieces: bytes are handed over, copied until they are acknowledged, kept behind holes. A piece is
+ * looked up by its place, so what a segment costs depends on its length alone, not on what is kept. An
+ * acknowledgement of a stream that was picked up in its middle may look NF_STREAM_FARTHEST over for what is
+ * kept.
  */
 #include "nflib/net/bytes.h"
-#include "nflib/stream/parts.h"
+#include "nflib/stream/stream.h"
+#include "nflib/net/tcp.h"
 
+#include <arpa/inet.h>
 #include <string.h>
+
+#define NF_STREAM_WINDOW (1u << 30) /* of TCP (RFC 7323, 2.2) */
+
+/* A stream that was picked up in its middle may begin in front of that, so far in all. */
+#define NF_STREAM_FRONT (4 * NF_STREAM_AHEAD)
+#define NF_STREAM_PACES ((NF_STREAM_FRONT + UINT8_MAX - 1) / UINT8_MAX)
+/* Behind `next` nothing is kept farther than this: it is walked over piece by piece. */
+#define NF_STREAM_FARTHEST (NF_STREAM_FRONT + NF_STREAM_AHEAD)
+#define NF_STREAM_HOLES    64u /* that an acknowledgement passes over at most; more wait for the next one */
+#define NF_STREAM_WORDS    ((NF_STREAM_PIECE + 63) / 64)
+
+/*
+ * A piece is a place in the sequence numbers, of NF_STREAM_PIECE bytes from a multiple of that on, with those
+ * that have come, however they were cut. In front of the stream's `next` they are copies of what has been
+ * read, from there on they lie behind a hole.
+ */
+struct nf_stream_piece {
+    uint64_t has[NF_STREAM_WORDS]; /* a bit for each byte */
+    uint16_t fin;                  /* the stream ends in place of byte fin - 1; 0: not here */
+    uint16_t zero[3];
+    uint8_t bytes[NF_STREAM_PIECE];
+};
+struct nf_stream_place {
+    uint32_t name;  /* of the stream, and its lane */
+    uint32_t piece; /* sequence number / NF_STREAM_PIECE */
+};
+_Static_assert(sizeof(struct nf_stream_place) + sizeof(struct nf_stream_piece) == 512,
+               "a piece is whole lines, with its key");
+
+/* Constant. */
+struct nf_streams {
+    struct nf_map *pieces;  /* struct nf_stream_place -> struct nf_stream_piece */
+    struct nf_lists *names; /* of the streams that have pieces */
+    uint32_t flow_pieces, loose;
+};
+
+/* A call of nf_stream_take, of one direction. */
+struct nf_stream_taking {
+    const struct nf *nf;
+    struct nf_streams *streams;
+    struct nf_stream *stream;
+    const struct nf_stream_reader *reader;
+    bool reply;
+};
+/* A segment of it, as far as it is new. */
+struct nf_stream_segment {
+    const uint8_t *bytes;
+    uint32_t seq, len;
+    bool fin;
+};
+
+_Static_assert(FT_LANES_MAX <= 16, "a lane has four bits of a place's name");
+
+/* Bytes from `seq` on that lie in the same piece. The last piece of all numbers is a shorter one. */
+static inline uint32_t left_in_piece(uint32_t seq)
+{
+    uint32_t left = NF_STREAM_PIECE - seq % NF_STREAM_PIECE;
+
+    return seq + left < seq ? -seq : left;
+}
+static inline struct nf_stream_place place_of(const struct nf *nf, const struct nf_stream *s, uint32_t seq)
+{
+    return (struct nf_stream_place){s->name.first << 4 | nf->lane, seq / NF_STREAM_PIECE};
+}
 
 /* ---- bytes of a piece ----------------------------------------------------------------------------- */
 
@@ -76,7 +143,7 @@ static void mark_bytes(uint64_t has[], uint32_t at, uint32_t n)
 static uint32_t find_slot(const struct nf *nf, const struct nf_streams *streams, const struct nf_stream *s,
                           uint32_t seq)
 {
-    struct nf_stream_place place = nf_stream_place(nf, s, seq);
+    struct nf_stream_place place = place_of(nf, s, seq);
 
     return s->pieces ? nf_map_find(streams->pieces, &place) : NF_NONE;
 }
@@ -102,7 +169,7 @@ static const struct nf_stream_piece *make_piece(const struct nf_stream_taking *t
         slot = nf_lists_take(t->nf, t->streams->names);
         nf_list_insert(t->nf, t->streams->names, &s->name, slot, NF_NONE);
     }
-    place = nf_stream_place(t->nf, s, seq);
+    place = place_of(t->nf, s, seq);
     slot = nf_map_add(t->nf, t->streams->pieces, &place);
     FT_CHECK(slot != NF_NONE, "no piece is left of %u", nf_map_capacity(t->streams->pieces));
     return nf_map_value(t->streams->pieces, slot);
@@ -119,9 +186,9 @@ static void drop_piece(const struct nf *nf, struct nf_streams *streams, struct n
     nf_lists_give(nf, streams->names, name);
 }
 
-void nf_stream_release_one(const struct nf *nf, struct nf_streams *streams, struct nf_stream *s)
+static void release_one(const struct nf *nf, struct nf_streams *streams, struct nf_stream *s)
 {
-    for (uint32_t at = s->acked; s->pieces; at += nf_stream_left_in_piece(at)) {
+    for (uint32_t at = s->acked; s->pieces; at += left_in_piece(at)) {
         uint32_t slot = find_slot(nf, streams, s, at);
 
         if (slot != NF_NONE)
@@ -133,10 +200,12 @@ void nf_stream_release_one(const struct nf *nf, struct nf_streams *streams, stru
 void nf_stream_release(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2])
 {
     for (unsigned i = 0; i < 2; i++)
-        nf_stream_release_one(nf, streams, &pair[i]);
+        release_one(nf, streams, &pair[i]);
 }
 
-bool nf_stream_has_room(const struct nf_stream_taking *t, uint32_t count)
+/* So many pieces more may be taken: no direction has more than are free. Half of all are for directions that
+ * have been answered: who sends in other people's names takes no more than the other half. */
+static bool has_room(const struct nf_stream_taking *t, uint32_t count)
 {
     uint32_t all = nf_map_capacity(t->streams->pieces), left = all - nf_map_count(t->streams->pieces);
 
@@ -146,13 +215,15 @@ bool nf_stream_has_room(const struct nf_stream_taking *t, uint32_t count)
            (t->stream->pieces + count <= t->streams->flow_pieces && t->stream->pieces + count <= left);
 }
 
-uint32_t nf_stream_missing(const struct nf_stream_taking *t, const struct nf_stream_segment *g)
+/* How many pieces a segment needs beside those that are there; UINT32_MAX: one has other bytes, or has some
+ * where the other one ends. */
+static uint32_t count_missing(const struct nf_stream_taking *t, const struct nf_stream_segment *g)
 {
     uint32_t count = 0, end = g->seq + g->len, n;
     const struct nf_stream_piece *piece;
 
     for (uint32_t at = 0; at < g->len; at += n) {
-        uint32_t left = nf_stream_left_in_piece(g->seq + at);
+        uint32_t left = left_in_piece(g->seq + at);
 
         n = left < g->len - at ? left : g->len - at;
         piece = find_piece(t, g->seq + at);
@@ -176,7 +247,7 @@ static bool put_bytes(const struct nf_stream_taking *t, const struct nf_stream_s
     uint32_t n;
 
     for (uint32_t done = 0; done < g->len; done += n) {
-        uint32_t seq = g->seq + done, at = seq % NF_STREAM_PIECE, left = nf_stream_left_in_piece(seq);
+        uint32_t seq = g->seq + done, at = seq % NF_STREAM_PIECE, left = left_in_piece(seq);
         const struct nf_stream_piece *piece = make_piece(t, seq);
         struct nf_stream_piece *head;
 
@@ -193,7 +264,9 @@ static bool put_bytes(const struct nf_stream_taking *t, const struct nf_stream_s
 
 /* ---- copies --------------------------------------------------------------------------------------- */
 
-void nf_stream_drop_copies(const struct nf_stream_taking *t, uint32_t ack)
+/* The receiver has acknowledged all in front of `ack`, which is none in front of what it had before: pieces
+ * with nothing behind that are given back. */
+static void drop_copies(const struct nf_stream_taking *t, uint32_t ack)
 {
     struct nf_stream *s = t->stream;
     uint32_t at = s->acked - s->acked % NF_STREAM_PIECE, left;
@@ -201,7 +274,7 @@ void nf_stream_drop_copies(const struct nf_stream_taking *t, uint32_t ack)
     for (; s->pieces && (int32_t)(at - ack) <= 0; at += left) {
         uint32_t slot = find_slot(t->nf, t->streams, s, at);
 
-        left = nf_stream_left_in_piece(at);
+        left = left_in_piece(at);
         if (slot != NF_NONE &&
             (ack - at >= left || !has_from(nf_map_value(t->streams->pieces, slot), ack - at)))
             drop_piece(t->nf, t->streams, s, slot);
@@ -209,7 +282,9 @@ void nf_stream_drop_copies(const struct nf_stream_taking *t, uint32_t ack)
     s->acked = ack;
 }
 
-enum nf_stream_taken nf_stream_compare(const struct nf_stream_taking *t, const struct nf_stream_segment *g)
+/* Compares what begins in front of `next` with the copies: NF_STREAM_OLD, _DIFFERS or _UNSEEN. */
+static enum nf_stream_taken compare_copies(const struct nf_stream_taking *t,
+                                           const struct nf_stream_segment *g)
 {
     const struct nf_stream *s = t->stream;
     uint32_t old = s->next - g->seq, at = s->acked - g->seq, n; /* the receiver has what is in front */
@@ -218,7 +293,7 @@ enum nf_stream_taken nf_stream_compare(const struct nf_stream_taking *t, const s
     old = old < g->len ? old : g->len;
     at = (int32_t)at > 0 ? at : 0;
     for (; at < old; at += n) {
-        uint32_t left = nf_stream_left_in_piece(g->seq + at), from = (g->seq + at) % NF_STREAM_PIECE;
+        uint32_t left = left_in_piece(g->seq + at), from = (g->seq + at) % NF_STREAM_PIECE;
         const struct nf_stream_piece *piece = find_piece(t, g->seq + at);
 
         n = left < old - at ? left : old - at;
@@ -260,7 +335,7 @@ static void read_kept(const struct nf_stream_taking *t)
     const struct nf_stream_piece *piece;
 
     while (!(s->flags & NF_STREAM_FIN) && (piece = find_piece(t, s->next))) {
-        uint32_t at = s->next % NF_STREAM_PIECE, left = nf_stream_left_in_piece(s->next);
+        uint32_t at = s->next % NF_STREAM_PIECE, left = left_in_piece(s->next);
         uint32_t n = count_bytes(piece, at, left);
 
         if (n)
@@ -272,7 +347,8 @@ static void read_kept(const struct nf_stream_taking *t)
     }
 }
 
-void nf_stream_read(const struct nf_stream_taking *t, const struct nf_stream_segment *g, bool copy)
+/* Reads a segment that begins at `next`, and what it makes readable. `copy`: there is room for copies. */
+static void read_segment(const struct nf_stream_taking *t, const struct nf_stream_segment *g, bool copy)
 {
     if (copy)
         put_bytes(t, g);
@@ -282,11 +358,12 @@ void nf_stream_read(const struct nf_stream_taking *t, const struct nf_stream_seg
     read_kept(t);
 }
 
-void nf_stream_begin_at(const struct nf_stream_taking *t, uint32_t seq)
+/* The stream begins here: what is in front of it is given back, and what is kept is read where it may be. */
+static void begin_at(const struct nf_stream_taking *t, uint32_t seq)
 {
     struct nf_stream *s = t->stream;
 
-    nf_stream_drop_copies(t, seq);
+    drop_copies(t, seq);
     s->flags &= (uint8_t)~NF_STREAM_FAR;
     s->start = s->next = seq;
     read_kept(t);
@@ -294,7 +371,8 @@ void nf_stream_begin_at(const struct nf_stream_taking *t, uint32_t seq)
 
 /* ---- behind a hole -------------------------------------------------------------------------------- */
 
-bool nf_stream_keep(const struct nf_stream_taking *t, const struct nf_stream_segment *g)
+/* Keeps a segment behind a hole, for which there is room. False: nothing of it is new. */
+static bool keep_pieces(const struct nf_stream_taking *t, const struct nf_stream_segment *g)
 {
     uint32_t end = g->seq + g->len;
     bool new = put_bytes(t, g);
@@ -309,7 +387,8 @@ bool nf_stream_keep(const struct nf_stream_taking *t, const struct nf_stream_seg
     return true;
 }
 
-bool nf_stream_first_kept(const struct nf_stream_taking *t, uint32_t end, uint32_t *seq)
+/* The first byte or end that is kept from `next` on and in front of `end`. False: there is none. */
+static bool find_first_kept(const struct nf_stream_taking *t, uint32_t end, uint32_t *seq)
 {
     uint32_t n = end - t->stream->next, left;
 
@@ -318,7 +397,7 @@ bool nf_stream_first_kept(const struct nf_stream_taking *t, uint32_t end, uint32
         uint32_t from = (t->stream->next + at) % NF_STREAM_PIECE;
         const struct nf_stream_piece *piece = find_piece(t, t->stream->next + at);
 
-        left = nf_stream_left_in_piece(t->stream->next + at);
+        left = left_in_piece(t->stream->next + at);
         if (!piece || !has_from(piece, from))
             continue;
         for (uint32_t i = 0; i < left && at + i < n; i++)
@@ -328,4 +407,466 @@ bool nf_stream_first_kept(const struct nf_stream_taking *t, uint32_t end, uint32
             }
     }
     return false;
+}
+
+#define TCP_END            0u /* options */
+#define TCP_NOP            1u
+#define TCP_TIMESTAMPS     8u
+#define TCP_TIMESTAMPS_LEN 10u
+
+/* ---- segments ------------------------------------------------------------------------------------- */
+
+/*
+ * A segment in front of where the stream was picked up, of which the receiver has acknowledged nothing since:
+ * it is read first, and what has been read already once more behind it.
+ */
+static bool begin_in_front(const struct nf_stream_taking *t, const struct nf_stream_segment *g)
+{
+    struct nf_stream *s = t->stream;
+    uint64_t paces = ((uint64_t)(s->next - g->seq) + NF_STREAM_PACES - 1) / NF_STREAM_PACES;
+
+    if ((s->flags & (NF_STREAM_MIDDLE | NF_STREAM_ANSWERED | NF_STREAM_FIN | NF_STREAM_FAR)) !=
+            NF_STREAM_MIDDLE ||
+        s->next - g->seq > (uint64_t)t->streams->flow_pieces * NF_STREAM_PIECE ||
+        s->front + paces > UINT8_MAX)
+        return false;
+    s->front = (uint8_t)(s->front + paces);
+    s->start = s->next = s->acked = g->seq; /* what are copies now is kept then */
+    return true;
+}
+
+/* It lies in front of the first byte that was looked at, and its receiver may await it. */
+static bool is_in_front(const struct nf_stream *s, const struct nf_stream_segment *g)
+{
+    return !(s->flags & NF_STREAM_FAR) && (int32_t)(g->seq - s->start) < 0 &&
+           (s->flags & (NF_STREAM_MIDDLE | NF_STREAM_ANSWERED)) != (NF_STREAM_MIDDLE | NF_STREAM_ANSWERED);
+}
+
+/* Nothing of it is new. */
+static enum nf_stream_taken take_old(const struct nf_stream_taking *t, const struct nf_stream_segment *g)
+{
+    uint32_t fin = g->seq + g->len + 1;
+
+    if (g->fin && (!(t->stream->flags & NF_STREAM_FIN) || fin != t->stream->next))
+        return NF_STREAM_DIFFERS; /* ends where bytes were */
+    return compare_copies(t, g);
+}
+
+/* It begins with the next byte. Where there is no room for a copy, and bytes are on their way whose
+ * acknowledgement makes some, it waits for that; else it passes without one. */
+static enum nf_stream_taken take_next(const struct nf_stream_taking *t, const struct nf_stream_segment *g,
+                                      uint32_t count)
+{
+    const struct nf_stream *s = t->stream;
+    uint32_t under_way = s->next - s->acked;
+    bool room = has_room(t, count);
+
+    if (under_way &&
+        (!room || under_way + (uint64_t)g->len > (uint64_t)t->streams->flow_pieces * NF_STREAM_PIECE))
+        return NF_STREAM_FULL;
+    if (!room && (s->flags & (NF_STREAM_MIDDLE | NF_STREAM_ANSWERED)) == NF_STREAM_MIDDLE)
+        return NF_STREAM_FULL; /* it could not be read again */
+    read_segment(t, g, room);
+    return NF_STREAM_READ;
+}
+
+/* It is behind a hole. */
+static enum nf_stream_taken keep_segment(const struct nf_stream_taking *t, const struct nf_stream_segment *g,
+                                         uint32_t count)
+{
+    if (!has_room(t, count))
+        return NF_STREAM_FULL;
+    return keep_pieces(t, g) ? NF_STREAM_KEPT : NF_STREAM_OLD;
+}
+
+static enum nf_stream_taken take_segment(const struct nf_stream_taking *t, struct nf_stream_segment *g)
+{
+    struct nf_stream *s = t->stream;
+    enum nf_stream_taken old;
+    int32_t ahead, end;
+    uint32_t count;
+
+    if (is_in_front(s, g) && !begin_in_front(t, g))
+        return NF_STREAM_OUTSIDE; /* nobody has looked at that */
+    ahead = (int32_t)(g->seq - s->next);
+    end = (int32_t)(g->seq + g->len - s->next);
+    if (s->flags & NF_STREAM_FIN && end >= 0)
+        return NF_STREAM_OUTSIDE; /* in the end's own place, or behind it */
+    if (end < 0 || (end == 0 && !g->fin))
+        return take_old(t, g);
+    if (ahead > 0 && ((uint32_t)end > NF_STREAM_AHEAD ||
+                      (uint64_t)end > (uint64_t)t->streams->flow_pieces * NF_STREAM_PIECE))
+        return NF_STREAM_OUTSIDE;
+    if (ahead < 0) {
+        old = compare_copies(t, g);
+        if (old != NF_STREAM_OLD)
+            return old;
+        g->bytes += (uint32_t)-ahead;
+        g->len -= (uint32_t)-ahead;
+        g->seq = s->next;
+    }
+    count = count_missing(t, g);
+    if (count == UINT32_MAX)
+        return NF_STREAM_DIFFERS;
+    return ahead > 0 ? keep_segment(t, g, count) : take_next(t, g, count);
+}
+
+/* ---- beginnings ----------------------------------------------------------------------------------- */
+
+/* Where a stream begins; false: nowhere yet. */
+static bool begin_stream(struct nf_stream *s, const struct nf_packet *p, const struct nf_stream_segment *g)
+{
+    uint8_t doubted = s->flags & NF_STREAM_DOUBTED;
+
+    if (p->tcp_flags & NF_TCP_SYN)
+        s->flags = NF_STREAM_KNOWN | doubted;
+    else if (g->len)
+        s->flags = NF_STREAM_KNOWN | NF_STREAM_MIDDLE | doubted;
+    else
+        return false;
+    s->start = s->next = s->acked = g->seq;
+    return true;
+}
+
+static bool has_taken(const struct nf_stream *s)
+{
+    return s->next != s->start || s->pieces;
+}
+
+/*
+ * A SYN of a stream that is known has another number. While nothing has answered the stream, its receiver may
+ * never have seen the first SYN, or what was taken for the stream's middle, so the stream begins with this
+ * one. False: it stays, as it does once bytes behind a SYN were taken.
+ */
+static bool begin_again(const struct nf_stream_taking *t)
+{
+    struct nf_stream *s = t->stream;
+
+    if (s->flags & NF_STREAM_ANSWERED)
+        return false;
+    if (!(s->flags & NF_STREAM_MIDDLE) && has_taken(s))
+        return false;
+    release_one(t->nf, t->streams, s);
+    s->flags = NF_STREAM_DOUBTED;
+    return true;
+}
+
+/*
+ * The same, where a stream is open. A SYN without an ACK asks for another connection, which most receivers do
+ * not believe: noted. A SYN-ACK where one was asked for comes from who has forgotten this connection: both
+ * directions begin anew. False: it stays.
+ */
+static bool begin_other(const struct nf_stream_taking *t, struct nf_stream *back, bool ack)
+{
+    if (!ack)
+        t->stream->flags |= NF_STREAM_ASKED;
+    if (!ack || !(back->flags & NF_STREAM_ASKED))
+        return false;
+    release_one(t->nf, t->streams, t->stream);
+    release_one(t->nf, t->streams, back);
+    back->flags = NF_STREAM_KNOWN | NF_STREAM_DOUBTED;
+    return true;
+}
+
+/* ---- acknowledgements ----------------------------------------------------------------------------- */
+
+/* Bytes up to `ack` have been handed over. */
+static bool is_sent(const struct nf_stream *s, uint32_t ack)
+{
+    return s->flags & NF_STREAM_FAR ? (int32_t)(s->next - ack) >= 0 : ack - s->start <= s->next - s->start;
+}
+
+/* A packet from `by`, the receiver of `s`, acknowledges what `s` has. A doubted stream is answered by a
+ * SYN-ACK, or by an ACK of who has had one: an end that knows another connection sends neither. */
+static void note_answer(struct nf_stream *s, const struct nf_stream *by, const struct nf_packet *p)
+{
+    bool opens = p->tcp_flags & NF_TCP_SYN ||
+                 ((by->flags & (NF_STREAM_ANSWERED | NF_STREAM_MIDDLE)) == NF_STREAM_ANSWERED);
+
+    if (opens || !(s->flags & NF_STREAM_DOUBTED))
+        s->flags |= NF_STREAM_ANSWERED;
+}
+
+/* Who acknowledges what lies behind a hole had the hole's bytes before the stream was picked up. */
+static void pass_holes(const struct nf_stream_taking *t, uint32_t ack)
+{
+    uint32_t seq;
+
+    for (uint32_t i = 0; i < NF_STREAM_HOLES && !(t->stream->flags & NF_STREAM_FIN) &&
+                         (int32_t)(ack - t->stream->next) > 0 && find_first_kept(t, ack, &seq);
+         i++)
+        begin_at(t, seq);
+}
+
+/*
+ * A packet from `by`, which is the stream's receiver, acknowledges what is in front of `ack`. A SYN-ACK is
+ * believed of a stream that has but begun: it begins there. False: that was never sent, so the stream's
+ * sender takes nothing of the packet (RFC 9293, 3.10.7.4). A little more than has come may come in the same
+ * burst, where the packets come from a capture.
+ */
+static bool take_ack(const struct nf_stream_taking *t, const struct nf_stream *by, const struct nf_packet *p,
+                     uint32_t ack)
+{
+    struct nf_stream *s = t->stream;
+
+    if (!(s->flags & NF_STREAM_KNOWN))
+        return true;
+    if (s->flags & NF_STREAM_MIDDLE && ack - s->next < NF_STREAM_WINDOW) {
+        pass_holes(t, ack);
+    } else if (!is_sent(s, ack) && p->tcp_flags & NF_TCP_SYN && !(s->flags & NF_STREAM_ANSWERED) &&
+               !has_taken(s)) {
+        begin_at(t, ack);
+    }
+    if (!is_sent(s, ack))
+        return s->flags & NF_STREAM_MIDDLE ||
+               ack - s->next <= (uint64_t)t->streams->flow_pieces * NF_STREAM_PIECE;
+    note_answer(s, by, p);
+    if ((int32_t)(ack - s->acked) > 0)
+        drop_copies(t, ack);
+    return true;
+}
+
+/* ---- a packet ------------------------------------------------------------------------------------- */
+
+/* It has nothing that could keep it from its receiver, or its receiver from believing it: options of IP,
+ * extension headers, options of TCP but timestamps, such as a signature, a payload that some link behind has
+ * no room for. */
+static bool is_plain(const struct nf_packet *p)
+{
+    uint32_t at = p->l4 + 20u, size;
+
+    if (p->l4_len > p->payload - p->l4)
+        return false;
+    for (; at < p->payload; at += size) {
+        size = p->data[at] == TCP_NOP ? 1 : TCP_TIMESTAMPS_LEN;
+        if (p->data[at] == TCP_END)
+            break;
+        if (p->data[at] != TCP_NOP && p->data[at] != TCP_TIMESTAMPS)
+            return false;
+    }
+    return p->l4 == p->l3 + (p->flags & NF_P_IPV6 ? 40 : 20);
+}
+
+/* Believed where its receiver surely does: it has all that was sent and awaits this number (RFC 5961, 3). */
+static enum nf_stream_taken take_reset(const struct nf_stream_taking *t, const struct nf_packet *p,
+                                       uint32_t seq)
+{
+    struct nf_stream *s = t->stream;
+    bool middle = (s->flags & (NF_STREAM_MIDDLE | NF_STREAM_ANSWERED)) == NF_STREAM_MIDDLE;
+
+    if (is_plain(p) &&
+        (!(s->flags & NF_STREAM_KNOWN) || (seq == s->next && seq == s->acked && !s->pieces && !middle)))
+        s->flags |= NF_STREAM_RESET;
+    return NF_STREAM_READ;
+}
+
+/* Its receiver does not take it, whatever its numbers are (RFC 9293, 3.10.7.4). */
+static bool is_wrong(uint8_t flags, const struct nf_stream_segment *g)
+{
+    return nf_tcp_is_impossible(flags) || (g->fin && !(flags & NF_TCP_ACK));
+}
+
+enum nf_stream_taken nf_stream_take(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2],
+                                    const struct nf_packet *p, bool reply,
+                                    const struct nf_stream_reader *reader)
+{
+    struct nf_stream *s = &pair[reply];
+    struct nf_stream_taking t = {.nf = nf, .streams = streams, .stream = s, .reader = reader, .reply = reply};
+    struct nf_stream_taking back = t;
+    struct nf_stream_segment g = {.seq = ntohl(nf_get32(p->data + p->l4 + 4))};
+    bool syn = p->tcp_flags & NF_TCP_SYN, believed;
+
+    g.bytes = nf_packet_payload(p, &g.len);
+    g.fin = p->tcp_flags & NF_TCP_FIN && p->have >= (uint32_t)p->l4 + p->l4_len;
+    if (is_wrong(p->tcp_flags, &g))
+        return NF_STREAM_WRONG;
+    if (p->tcp_flags & NF_TCP_RST)
+        return take_reset(&t, p, g.seq);
+    g.seq += syn;
+    back.stream = &pair[!reply];
+    back.reply = !reply;
+    if (syn && s->flags & NF_STREAM_KNOWN && (g.seq != s->start || s->flags & NF_STREAM_MIDDLE) &&
+        !begin_again(&t) && !begin_other(&t, back.stream, p->tcp_flags & NF_TCP_ACK))
+        return g.len || p->tcp_flags & NF_TCP_ACK ? NF_STREAM_OUTSIDE : NF_STREAM_READ;
+    believed = !(p->tcp_flags & NF_TCP_ACK) || take_ack(&back, s, p, ntohl(nf_get32(p->data + p->l4 + 8)));
+    if (!believed && (g.len || g.fin))
+        return NF_STREAM_WRONG;
+    if (!(s->flags & NF_STREAM_KNOWN)) {
+        if (!syn && g.len && !streams->loose)
+            return NF_STREAM_UNKNOWN;
+        if (!begin_stream(s, p, &g))
+            return NF_STREAM_READ;
+    }
+    if (!g.len && !g.fin)
+        return NF_STREAM_READ;
+    if ((s->flags & (NF_STREAM_DOUBTED | NF_STREAM_ANSWERED)) == NF_STREAM_DOUBTED ||
+        s->flags & NF_STREAM_RESET)
+        return NF_STREAM_OUTSIDE;
+    return take_segment(&t, &g);
+}
+
+void nf_stream_renew(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2])
+{
+    nf_stream_release(nf, streams, pair);
+    pair[0].flags = pair[1].flags = NF_STREAM_DOUBTED;
+}
+
+void nf_stream_follow(struct nf_stream pair[2], const struct nf_packet *p, bool reply)
+{
+    if (p->tcp_flags & NF_TCP_RST)
+        pair[reply].flags |= NF_STREAM_RESET;
+    else if (p->tcp_flags & NF_TCP_FIN)
+        pair[reply].flags |= NF_STREAM_FIN;
+}
+
+bool nf_stream_is_over(const struct nf_stream pair[2])
+{
+    return (pair[0].flags & pair[1].flags & NF_STREAM_FIN) ||
+           (pair[0].flags | pair[1].flags) & NF_STREAM_RESET;
+}
+
+uint64_t nf_streams_bytes(const struct nf_streams_config *config)
+{
+    return FT_LINE + nf_lists_bytes(config->pieces, 0) +
+           nf_map_bytes(config->pieces, sizeof(struct nf_stream_place), sizeof(struct nf_stream_piece));
+}
+
+struct nf_streams *nf_streams_make(struct nf *nf, const struct nf_streams_config *config)
+{
+    struct nf_streams *streams = ft_arena_alloc(nf->arena, sizeof(*streams));
+
+    if (!streams)
+        return NULL;
+    streams->pieces =
+        nf_map_make(nf, config->pieces, sizeof(struct nf_stream_place), sizeof(struct nf_stream_piece));
+    streams->names = nf_lists_make(nf, config->pieces, 0);
+    streams->flow_pieces = config->flow_pieces;
+    streams->loose = config->loose;
+    NF_CONSTANT(nf, streams);
+    if (!streams->pieces || !streams->names)
+        return NULL;
+    nf_table_add_map(nf, "stream_pieces", streams->pieces);
+    return streams;
+}
+
+/* ---- a pool that came from a peer ----------------------------------------------------------------- */
+
+/* What the check finds out of a stream that has pieces, by its name. */
+struct found {
+    const struct nf_stream *s;
+    uint32_t pieces;
+};
+
+/* Bytes that a direction has under way at most: what has copies, a segment that has none, and what it has
+ * made readable. */
+static uint64_t most_under_way(const struct nf_streams *streams)
+{
+    return (uint64_t)streams->flow_pieces * NF_STREAM_PIECE + 2 * NF_STREAM_AHEAD;
+}
+
+static int check_stream(struct nf_check *c, const struct nf_streams *streams, uint64_t *seen,
+                        struct found *found, const struct nf_stream *s)
+{
+    int names = nf_list_check(c, streams->names, &s->name, 1, seen);
+
+    if (names < 0)
+        return names;
+    if ((s->pieces && !(s->flags & NF_STREAM_KNOWN)) || names != (s->pieces != 0))
+        return nf_check_failed(c,
+                               "a stream has %u pieces, %d names and flags %u, expected those that one has",
+                               s->pieces, names, s->flags);
+    if (s->pieces > streams->flow_pieces || s->next - s->acked > most_under_way(streams))
+        return nf_check_failed(c, "a stream has %u pieces, %u to %u under way, expected %u and %lu at most",
+                               s->pieces, s->acked, s->next, streams->flow_pieces, most_under_way(streams));
+    if (names)
+        found[nf_list_first(&s->name)].s = s;
+    return names;
+}
+
+/* It belongs to a stream, and lies where that one can have some. */
+static int check_piece(const struct nf *nf, struct nf_check *c, const struct nf_streams *streams,
+                       struct found *found, uint32_t slot)
+{
+    const struct nf_stream_place *place = nf_map_key(streams->pieces, slot);
+    const struct nf_stream_piece *piece = nf_map_value(streams->pieces, slot);
+    uint32_t name = (place->name >> 4) - 1, seq = place->piece * NF_STREAM_PIECE, first;
+    const struct nf_stream *s = name < nf_map_capacity(streams->pieces) ? found[name].s : NULL;
+
+    if (!s || (place->name & 15) != nf->lane || place->piece > UINT32_MAX / NF_STREAM_PIECE)
+        return nf_check_failed(c, "piece %u is of stream %u, lane %u, expected one that has pieces", slot,
+                               name, place->name & 15);
+    first = s->acked - s->acked % NF_STREAM_PIECE;
+    if (seq - first > s->next - first + (uint64_t)NF_STREAM_FARTHEST || piece->fin > NF_STREAM_PIECE ||
+        piece->has[NF_STREAM_WORDS - 1] >> NF_STREAM_PIECE % 64)
+        return nf_check_failed(c, "piece %u lies at %u, expected %u to %u behind %u", slot, seq, first,
+                               NF_STREAM_FARTHEST, s->next);
+    found[name].pieces++;
+    return 0;
+}
+
+int nf_streams_check(const struct nf *nf, struct nf_check *c, const struct nf_streams *streams, uint32_t at)
+{
+    uint64_t *seen = nf_lists_seen(c, 0, streams->names);
+    struct found *found = nf_check_memory(c, 1, nf_map_capacity(streams->pieces) * sizeof(*found));
+    const struct nf_session *s;
+    uint32_t names = 0;
+
+    if (!seen || !found)
+        return FT_ENOMEM;
+    for (uint32_t n = 0; (s = nf_sessions_next(nf, &n)) != NULL; n++) {
+        const struct nf_stream *pair = (const void *)((const uint8_t *)nf_session_slot(nf, s) + at);
+
+        for (unsigned i = 0; i < 2; i++) {
+            int more = check_stream(c, streams, seen, found, &pair[i]);
+
+            if (more < 0)
+                return more;
+            names += (uint32_t)more;
+        }
+    }
+    if (names != nf_lists_count(streams->names))
+        return nf_check_failed(c, "%u streams have pieces, expected %u, the count", names,
+                               nf_lists_count(streams->names));
+    for (uint32_t slot = 0; (slot = nf_map_next(streams->pieces, slot)) != NF_NONE; slot++) {
+        int error = check_piece(nf, c, streams, found, slot);
+
+        nf_check_step(c);
+        if (error)
+            return error;
+    }
+    for (uint32_t i = 0; i < nf_map_capacity(streams->pieces); i++)
+        if (found[i].s && found[i].pieces != found[i].s->pieces)
+            return nf_check_failed(c, "stream %u has %u pieces, expected %u", i, found[i].pieces,
+                                   found[i].s->pieces);
+    return 0;
+}
+
+/* ---- checksums ------------------------------------------------------------------------------------ */
+
+uint32_t nf_packet_l4_len(const struct nf_packet *p)
+{
+    uint32_t len;
+
+    if (p->proto != NF_PROTO_UDP)
+        return p->l4_len;
+    len = ntohs(nf_get16(p->data + p->l4 + 4));
+    if (!len && p->flags & NF_P_IPV6)
+        return p->l4_len; /* as many receivers take it, from RFC 2675 */
+    return len >= 8 && len <= p->l4_len ? len : 0;
+}
+
+bool nf_packet_checksum_right(const struct nf_packet *p)
+{
+    const uint8_t *l4 = p->data + p->l4;
+    uint32_t len = nf_packet_l4_len(p);
+
+    if (p->have < (uint32_t)p->l4 + p->l4_len)
+        return true;
+    if (!len)
+        return false;
+    if (p->flags & NF_P_IPV6)
+        return nf_ipv6_checksum(nf_packet_ipv6_addresses(p), p->proto, l4, len) == 0;
+    if (p->proto == NF_PROTO_UDP && nf_get16(l4 + 6) == 0)
+        return true; /* none was made */
+    return nf_ipv4_checksum(p->data + p->l3 + 12, p->proto, l4, len) == 0;
 }

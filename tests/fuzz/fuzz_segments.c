@@ -9,7 +9,6 @@
 #include "nflib/chain/chain.h"
 #include "nflib/net/bytes.h"
 #include "nflib/net/tcp.h"
-#include "nflib/stream/parts.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/nf/help_segment.h"
 

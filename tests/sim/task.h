@@ -7,7 +7,7 @@
 #ifndef TESTS_SIM_TASK_H
 #define TESTS_SIM_TASK_H
 
-#include "ftcore/region/audit_parts.h"
+#include "ftcore/region/audit.h"
 
 #include <stdbool.h>
 #include <stdint.h>
