@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Owns both ends of the chain: what is taken in and what leaves, by the configured addresses and routes; what
- * is of IPv6 alone is in l3_ipv6.c. State in arena (lane, 0): counters, the neighbour table, when the next
- * ICMP error may be sent, and whether neighbours fail. The route table here is the configuration's, sorted;
- * it is no state.
+ * is of IPv6 alone is in l3_ipv6.c. State in arena (lane, 0): counters, the neighbour table, when each
+ * interface may send its next ICMP error, and whether neighbours fail. The route table here is the
+ * configuration's, sorted; it is no state.
  */
 #include "nflib/chain/l3_parts.h"
 
@@ -46,7 +46,7 @@ static const struct nf_module l3_module = {
 
 uint64_t nf_l3_bytes(const struct nf_l3_config *config)
 {
-    return sizeof(uint64_t) + NF_L3_COUNTERS * sizeof(uint64_t) + nf_neighbours_bytes(false) +
+    return sizeof(struct nf_l3_times) + NF_L3_COUNTERS * sizeof(uint64_t) + nf_neighbours_bytes(false) +
            (nf_l3_has_ipv6(config) ? nf_neighbours_bytes(true) : 0) + 4096;
 }
 

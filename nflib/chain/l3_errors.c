@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the allowance for ICMP errors, in the lane's arena, and says when the chain's L3 sends one: packets
- * that are too big are told here, the others where they are dropped (l3.c). Keeps a burst's packets as they
- * came in for that.
+ * Owns each interface's allowance for ICMP errors, in the lane's arena, and says when the chain's L3 sends
+ * one: packets that are too big are told here, the others where they are dropped (l3.c). Keeps a burst's
+ * packets as they came in for that.
  */
 #include "nflib/chain/l3_parts.h"
 
@@ -18,14 +18,15 @@
 #define ERROR_EVERY  (10 * NF_MS)  /* 100 ICMP errors a second */
 #define ERRORS_AHEAD (500 * NF_MS) /* at most 50 ICMP errors at once */
 
-static bool may_send(struct nf_l3 *l3, uint64_t now)
+static bool may_send(struct nf_l3 *l3, uint8_t port, uint64_t now)
 {
-    uint64_t paid = (l3->times->errors_paid > now ? l3->times->errors_paid : now) + ERROR_EVERY;
+    const uint64_t *until = &l3->times->errors_paid[port];
+    uint64_t paid = (*until > now ? *until : now) + ERROR_EVERY;
     if (paid > now + ERRORS_AHEAD) {
         nf_count(l3->nf, NF_L3_ICMP_LIMITED, 1);
         return false;
     }
-    *NF_EDIT(l3->nf, &l3->times->errors_paid) = paid;
+    *NF_EDIT(l3->nf, until) = paid;
     return true;
 }
 
@@ -34,7 +35,8 @@ void nf_l3_send_error(struct nf_l3 *l3, const struct nf_packet *p, uint8_t type,
 {
     uint8_t frame[NF_ICMP_ERROR_MAX];
     uint32_t addr = l3->config->port[p->in_port].addr;
-    if (!addr || nf_l3_is_own(l3, p->saddr, NF_L3_ANY_PORT) || !nf_icmp_may_complain(p) || !may_send(l3, now))
+    if (!addr || nf_l3_is_own(l3, p->saddr, NF_L3_ANY_PORT) || !nf_icmp_may_complain(p) ||
+        !may_send(l3, p->in_port, now))
         return;
     uint32_t len = nf_icmp_error(p, type, code, mtu, addr, frame);
     if (nf_emit(l3->nf, p->in_port, frame, len) == FT_OK)
@@ -48,7 +50,7 @@ void nf_l3_send_error6(struct nf_l3 *l3, const struct nf_packet *p, uint8_t type
     const struct nf_interface *port = &l3->config->port[p->in_port];
 
     if (!port->bits6 || nf_l3_is_own6(l3, nf_packet_ipv6_addresses(p), NF_L3_ANY_PORT) ||
-        !nf_icmpv6_may_complain(p) || !may_send(l3, now))
+        !nf_icmpv6_may_complain(p) || !may_send(l3, p->in_port, now))
         return;
     uint32_t len = nf_icmpv6_error(p, type, code, mtu, port->addr6, frame);
     if (nf_emit(l3->nf, p->in_port, frame, len) == FT_OK)

@@ -29,10 +29,10 @@ struct nf_l3_ipv6 {
     uint32_t owns, routes;
 };
 
-/* In the lane's arena, a line. Chain times. */
+/* In the lane's arena. Chain times. */
 struct nf_l3_times {
-    uint64_t errors_paid; /* up to which the sent errors are paid for */
-    uint64_t failing;     /* until which some neighbour is unreachable, perhaps */
+    uint64_t errors_paid[NF_PORTS_MAX]; /* by interface: up to which the errors that it sent are paid for */
+    uint64_t failing;                   /* until which some neighbour is unreachable, perhaps */
 };
 
 /* A packet of the burst as it came in, as far as an error about it quotes it. */
@@ -88,7 +88,8 @@ bool nf_l3_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor);
 /*
  * An ICMP error about `p` to its sender, out of the port it came in on. `mtu` is said with
  * NF_ICMP_TOO_BIG, else 0. None is sent where RFC 1122 forbids it, to an own address, from a port without
- * one, or beyond the lane's allowance, which errors of all kinds share: 100 a second, at most 50 at once.
+ * one, or beyond that port's allowance in the lane, which errors of all kinds share: 100 a second, at most 50
+ * at once.
  */
 void nf_l3_send_error(struct nf_l3 *l3, const struct nf_packet *p, uint8_t type, uint8_t code, uint16_t mtu,
                       uint64_t now);

@@ -328,7 +328,7 @@ void nf_constant(const struct nf *nf, const void *p, size_t n);
 #define NF_CONSTANT(nf, p) nf_constant((nf), (p), sizeof(*(p)))
 
 /* In `process`, of a packet that the NF drops and has not changed: its sender is told by an ICMP error, from
- * the address of the interface that it came in on, out of the chain's allowance for those (l3_icmp_sent,
+ * the address of the interface that it came in on, out of that interface's allowance (l3_icmp_sent,
  * l3_icmp_limited). Of IPv4. Nothing is sent where the chain has no addresses. */
 void nf_complain(const struct nf *nf, const struct nf_packet *p, uint8_t type, uint8_t code, uint64_t now);
 

@@ -366,9 +366,9 @@ static void neighbours_are_on_ports_that_there_are(void)
     help_chain_open_file(&h, file, 3);
     unlink(file);
     look_at_it();
-    /* The lane's arena: its own state, L3's counters, its allowance, its neighbours. */
+    /* The lane's arena: its own state, L3's counters, its times, its neighbours. */
     first = h.region->base + (sizeof(struct nf_lane_state) + FT_LINE - 1) / FT_LINE * FT_LINE +
-            (NF_L3_COUNTERS * 8 + FT_LINE - 1) / FT_LINE * FT_LINE + FT_LINE;
+            (NF_L3_COUNTERS * 8 + FT_LINE - 1) / FT_LINE * FT_LINE + 2 * FT_LINE;
     map = (struct nf_map *)(void *)first;
     assert_int_equal(nf_map_count(map), 1); /* the next hop */
     struct nf_neighbour *hop = (struct nf_neighbour *)(uintptr_t)nf_map_value(map, 0);

@@ -323,6 +323,12 @@ static void who_finds_no_mapping_is_told(void)
         told(&back, &code);
     assert_int_equal(help_chain_counter(&nat64_h, "l3", "l3_icmp_sent"), 50);
     assert_int_equal(help_chain_counter(&nat64_h, "l3", "l3_icmp_limited"), 53);
+    p = (struct nf_packet){.data = nat64_frame, .side = NF_INSIDE, .in_port = 0};
+    s.limit = 1;
+    p.len = p.have = six_frame(&s, nat64_frame);
+    memcpy(nat64_frame, "\2\0\0\0\0\1", 6);
+    help_chain_run(&nat64_h, nat64_h.now, &p, 1);
+    assert_int_equal(help_chain_counter(&nat64_h, "l3", "l3_icmp_sent"), 51); /* the flood was outside's */
 }
 
 int main(void)

@@ -333,6 +333,29 @@ static void errors_are_limited(void **state)
     l3_end();
 }
 
+/* A flood from outside that is told of leaves errors for hosts inside, and the reverse. */
+static void each_interface_has_its_own_errors(void **state)
+{
+    (void)state;
+    for (uint8_t flooded = 0; flooded < 2; flooded++) {
+        l3_begin();
+        l3_know_both(0);
+        l3_run(10, NULL);
+        for (unsigned i = 0; i < 120; i++) {
+            uint8_t from = i < 60 ? flooded : !flooded;
+            struct nf_packet p =
+                l3_udp(from, from ? "198.51.100.7" : "10.0.0.5", from ? "10.0.0.5" : "198.51.100.7", 1);
+            l3_run(10, &p);
+            assert_int_equal(l3_made_count, i % 60 < 50);
+            if (l3_made_count)
+                assert_int_equal(l3_made[0].port, from);
+        }
+        l3_assert_counted(NF_L3_ICMP_SENT, 100);
+        l3_assert_counted(NF_L3_ICMP_LIMITED, 20);
+        l3_end();
+    }
+}
+
 int main(void)
 {
     l3_configure();
@@ -347,6 +370,7 @@ int main(void)
         cmocka_unit_test(what_an_nf_sends_where_it_is_too_big_is_dropped),
         cmocka_unit_test(what_the_port_cut_off_is_too_big),
         cmocka_unit_test(errors_are_limited),
+        cmocka_unit_test(each_interface_has_its_own_errors),
     };
 
     return cmocka_run_group_tests_name("l3_icmp", tests, NULL, NULL);
