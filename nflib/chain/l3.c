@@ -90,21 +90,20 @@ const struct nf_route *nf_l3_route(const struct nf_l3 *l3, uint32_t addr)
 
 static int add_hops(struct nf_l3 *l3, struct ft_fault *fault)
 {
-    int error = FT_OK;
-    for (uint32_t i = 0; i < l3->routes && !error; i++)
+    for (uint32_t i = 0; i < l3->routes; i++)
         if (l3->route[i].via)
-            error = nf_neighbours_add_hop(&l3->neighbours, &l3->route[i].via, l3->route[i].port);
-    for (unsigned i = 0; i < l3->config->next_hops && !error; i++) {
+            nf_neighbours_add_hop(&l3->neighbours, &l3->route[i].via, l3->route[i].port);
+    for (unsigned i = 0; i < l3->config->next_hops; i++) {
         const struct nf_route *route = nf_l3_route(l3, l3->config->next_hop[i]);
         if (!route)
             return ft_fail(fault, FT_EINVAL, "l3: next hop %u is on no link of the chain", i + 1);
-        error = nf_neighbours_add_hop(&l3->neighbours, &l3->config->next_hop[i], route->port);
+        nf_neighbours_add_hop(&l3->neighbours, &l3->config->next_hop[i], route->port);
     }
-    for (unsigned i = 0; i < l3->config->fixed_count && !error; i++)
+    for (unsigned i = 0; i < l3->config->fixed_count; i++)
         if (!l3->config->fixed[i].ipv6)
-            error = nf_neighbours_add_fixed(&l3->neighbours, l3->config->fixed[i].addr,
-                                            l3->config->fixed[i].port, l3->config->fixed[i].mac);
-    return error ? ft_fail(fault, error, "l3: no room for the next hops") : FT_OK;
+            nf_neighbours_add_fixed(&l3->neighbours, l3->config->fixed[i].addr, l3->config->fixed[i].port,
+                                    l3->config->fixed[i].mac);
+    return FT_OK;
 }
 
 static int check_config(const struct nf_l3_config *config, struct ft_fault *fault)
@@ -320,7 +319,7 @@ static bool find_hop(struct nf_l3 *l3, struct hop *hop, const struct nf_route *r
         hop->entry = nf_neighbours_find(&l3->neighbours, &addr, route->port);
     }
     if (hop->entry)
-        nf_neighbours_use(&l3->neighbours, hop->entry, now);
+        nf_neighbours_use(&l3->neighbours, &addr, hop->entry, now);
     else
         nf_neighbours_want(&l3->neighbours, &addr, route->port, now);
     return hop->entry;

@@ -62,21 +62,21 @@ int nf_l3_make_ipv6(struct nf_l3 *l3, struct ft_fault *fault)
 {
     const struct nf_l3_config *config = l3->config;
     struct nf_neighbours *table = &l3->ipv6.neighbours;
-    int error;
 
     if (!nf_l3_has_ipv6(config))
         return FT_OK;
     read_config(&l3->ipv6, config);
-    error = nf_neighbours_make(table, l3->nf, config, true);
-    for (unsigned i = 0; i < config->routes6 && !error; i++)
-        error = nf_neighbours_add_hop(table, config->route6[i].via, config->route6[i].port);
-    for (unsigned i = 0; i < config->next_hops6 && !error; i++)
-        error = nf_neighbours_add_hop(table, config->next_hop6[i].addr, config->next_hop6[i].port);
-    for (unsigned i = 0; i < config->fixed_count && !error; i++)
+    if (nf_neighbours_make(table, l3->nf, config, true))
+        return ft_fail(fault, FT_EFULL, "l3: the lane's arena is too small");
+    for (unsigned i = 0; i < config->routes6; i++)
+        nf_neighbours_add_hop(table, config->route6[i].via, config->route6[i].port);
+    for (unsigned i = 0; i < config->next_hops6; i++)
+        nf_neighbours_add_hop(table, config->next_hop6[i].addr, config->next_hop6[i].port);
+    for (unsigned i = 0; i < config->fixed_count; i++)
         if (config->fixed[i].ipv6)
-            error = nf_neighbours_add_fixed(table, config->fixed[i].addr, config->fixed[i].port,
-                                            config->fixed[i].mac);
-    return error ? ft_fail(fault, error, "l3: no room for the neighbours of IPv6") : FT_OK;
+            nf_neighbours_add_fixed(table, config->fixed[i].addr, config->fixed[i].port,
+                                    config->fixed[i].mac);
+    return FT_OK;
 }
 
 /* ---- own addresses ----------------------------------------------------------------------------- */
@@ -261,7 +261,7 @@ static const struct nf_neighbour *find_hop(struct nf_l3 *l3, const uint8_t addr[
     const struct nf_neighbour *entry = nf_neighbours_find(table, addr, port);
 
     if (entry)
-        nf_neighbours_use(table, entry, now);
+        nf_neighbours_use(table, addr, entry, now);
     else
         nf_neighbours_want(table, addr, port, now);
     return entry;

@@ -18,9 +18,13 @@
 #define USED_EVERY    (5 * NF_SECOND)
 #define PROBES        3u /* requests to a known MAC, when another one is said */
 #define PROBE_EVERY   (NF_SECOND / 5)
-#define ASKS_A_ROUND  32u                         /* leaves room for what NFs make */
-#define SOUGHT_MAX    (NF_NEIGHBOURS_MAX * 3 / 4) /* the rest is for stations that speak to us */
+#define ASKS_A_ROUND  32u /* leaves room for what NFs make */
 #define ROUND_EVERY   (NF_SECOND / 10)
+#define USED_MAX      (NF_NEIGHBOURS_MAX * 3 / 4) /* beyond it used entries give way, and not new ones */
+#define WANTED_EVERY  (NF_SECOND / NF_NEIGHBOURS_MAX)
+#define WANTED_AHEAD  (WANTED_EVERY * (NF_NEIGHBOURS_MAX / 4))
+#define STAYING_MAX   (NF_ROUTES_MAX + NF_NEXT_HOPS_MAX + NF_FIXED_MAX) /* next hops and the file's */
+_Static_assert(NF_NEIGHBOURS_MAX - USED_MAX > STAYING_MAX, "in a full table some entry may give way");
 
 static const uint8_t everybody[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, nobody[6];
 
@@ -31,7 +35,8 @@ static uint32_t addr_bytes(bool ipv6)
 
 uint64_t nf_neighbours_bytes(bool ipv6)
 {
-    return nf_map_bytes(NF_NEIGHBOURS_MAX, addr_bytes(ipv6), sizeof(struct nf_neighbour)) + 4096;
+    return nf_map_bytes(NF_NEIGHBOURS_MAX, addr_bytes(ipv6), sizeof(struct nf_neighbour)) +
+           nf_lists_bytes(NF_NEIGHBOURS_MAX, 0) + sizeof(struct nf_neighbour_order) + 4096;
 }
 
 int nf_neighbours_make(struct nf_neighbours *table, struct nf *nf, const struct nf_l3_config *config,
@@ -41,9 +46,13 @@ int nf_neighbours_make(struct nf_neighbours *table, struct nf *nf, const struct 
     table->config = config;
     table->ipv6 = ipv6;
     table->map = nf_map_make(nf, NF_NEIGHBOURS_MAX, addr_bytes(ipv6), sizeof(struct nf_neighbour));
-    if (table->map)
-        nf_table_add_map(nf, ipv6 ? "neighbours_ipv6" : "neighbours", table->map);
-    return table->map ? FT_OK : FT_EFULL;
+    table->lists = nf_lists_make(nf, NF_NEIGHBOURS_MAX, 0);
+    table->order = ft_arena_alloc(nf->arena, sizeof(*table->order));
+    if (!table->map || !table->lists || !table->order)
+        return FT_EFULL;
+    nf_lists_take_all(nf, table->lists);
+    nf_table_add_map(nf, ipv6 ? "neighbours_ipv6" : "neighbours", table->map);
+    return FT_OK;
 }
 
 static const struct nf_neighbour *neighbour_at(const struct nf_neighbours *table, uint32_t slot)
@@ -80,43 +89,106 @@ static uint32_t find_slot(const struct nf_neighbours *table, const void *addr, u
     return nf_map_find(table->map, key_of(table, addr, port, key));
 }
 
-/* A new entry has no flags, and is added while there are less than `most`. NF_NONE: there is none. */
-static uint32_t find_or_add(struct nf_neighbours *table, const void *addr, uint8_t port, uint32_t most)
+/* ---- who gives way ------------------------------------------------------------------------------- */
+
+static void unlist(const struct nf_neighbours *table, uint32_t slot)
 {
+    struct nf_neighbour_order *order = NF_EDIT(table->nf, table->order);
+    struct nf_neighbour *entry = NF_EDIT(table->nf, neighbour_at(table, slot));
+    bool used = entry->flags & NF_NEIGHBOUR_USED;
+
+    nf_list_remove(table->nf, table->lists, used ? &order->used : &order->unused, slot);
+    order->used_count -= used;
+    entry->flags &= (uint8_t)~NF_NEIGHBOUR_USED;
+}
+
+/* At the end of a list; it is in none. */
+static void list(const struct nf_neighbours *table, uint32_t slot, bool used)
+{
+    struct nf_neighbour_order *order = NF_EDIT(table->nf, table->order);
+    struct nf_neighbour *entry = NF_EDIT(table->nf, neighbour_at(table, slot));
+
+    nf_list_insert(table->nf, table->lists, used ? &order->used : &order->unused, slot, NF_NONE);
+    order->used_count += used;
+    entry->flags |= used ? NF_NEIGHBOUR_USED : 0;
+}
+
+/* Next hops and what the file names are in no list. */
+static void relist(const struct nf_neighbours *table, uint32_t slot, bool used)
+{
+    if (!nf_list_has(table->lists, slot))
+        return;
+    unlist(table, slot);
+    list(table, slot, used);
+}
+
+static void remove_entry(const struct nf_neighbours *table, uint32_t slot)
+{
+    if (nf_list_has(table->lists, slot))
+        unlist(table, slot);
+    nf_map_remove(table->nf, table->map, slot);
+}
+
+/* False: too many have given way to addresses that packets want. */
+static bool may_give_way(const struct nf_neighbours *table, uint64_t now)
+{
+    uint64_t paid = (table->order->wants_paid > now ? table->order->wants_paid : now) + WANTED_EVERY;
+
+    if (paid > now + WANTED_AHEAD)
+        return false;
+    NF_EDIT(table->nf, table->order)->wants_paid = paid;
+    return true;
+}
+
+/* `wanted`: by a packet, and nobody has said that it is there. NF_NONE: no entry may give way. */
+static uint32_t add_entry(const struct nf_neighbours *table, const void *addr, uint8_t port, bool wanted,
+                          uint64_t now)
+{
+    const struct nf_neighbour_order *order = table->order;
     uint8_t key[16];
-    uint32_t slot = find_slot(table, addr, port);
-    if (slot != NF_NONE || !most)
-        return slot;
-    if (nf_map_count(table->map) < most)
-        slot = nf_map_add(table->nf, table->map, key_of(table, addr, port, key));
-    if (slot == NF_NONE)
+    uint32_t slot;
+
+    if (nf_map_count(table->map) == NF_NEIGHBOURS_MAX) {
         nf_count(table->nf, NF_L3_NEIGHBOURS_FULL, 1);
-    else
-        NF_EDIT(table->nf, neighbour_at(table, slot))->port = port;
+        if (wanted && !may_give_way(table, now))
+            return NF_NONE;
+        remove_entry(table, nf_list_first(order->used_count > USED_MAX ? &order->used : &order->unused));
+    }
+    slot = nf_map_add(table->nf, table->map, key_of(table, addr, port, key));
+    NF_EDIT(table->nf, neighbour_at(table, slot))->port = port;
+    list(table, slot, false);
     return slot;
 }
 
-int nf_neighbours_add_hop(struct nf_neighbours *table, const void *addr, uint8_t port)
+/* ---- those that stay ------------------------------------------------------------------------------ */
+
+static struct nf_neighbour *add_staying(const struct nf_neighbours *table, const void *addr, uint8_t port)
 {
-    uint32_t slot = find_or_add(table, addr, port, NF_NEIGHBOURS_MAX);
+    uint32_t slot = find_slot(table, addr, port);
+
     if (slot == NF_NONE)
-        return FT_EFULL;
-    struct nf_neighbour *entry = NF_EDIT(table->nf, neighbour_at(table, slot));
-    entry->port = port;
-    entry->flags |= NF_NEIGHBOUR_HOP;
-    return FT_OK;
+        slot = add_entry(table, addr, port, false, 0);
+    if (nf_list_has(table->lists, slot))
+        unlist(table, slot);
+    return NF_EDIT(table->nf, neighbour_at(table, slot));
 }
 
-int nf_neighbours_add_fixed(struct nf_neighbours *table, const void *addr, uint8_t port, const uint8_t mac[6])
+void nf_neighbours_add_hop(struct nf_neighbours *table, const void *addr, uint8_t port)
 {
-    uint32_t slot = find_or_add(table, addr, port, NF_NEIGHBOURS_MAX);
-    if (slot == NF_NONE)
-        return FT_EFULL;
-    struct nf_neighbour *entry = NF_EDIT(table->nf, neighbour_at(table, slot));
+    struct nf_neighbour *entry = add_staying(table, addr, port);
+
+    entry->port = port;
+    entry->flags |= NF_NEIGHBOUR_HOP;
+}
+
+void nf_neighbours_add_fixed(struct nf_neighbours *table, const void *addr, uint8_t port,
+                             const uint8_t mac[6])
+{
+    struct nf_neighbour *entry = add_staying(table, addr, port);
+
     entry->port = port;
     entry->flags |= NF_NEIGHBOUR_FIXED | NF_NEIGHBOUR_KNOWN;
     memcpy(entry->mac, mac, 6);
-    return FT_OK;
 }
 
 const struct nf_neighbour *nf_neighbours_find(const struct nf_neighbours *table, const void *addr,
@@ -159,11 +231,13 @@ static uint64_t refresh_at(const struct nf_neighbour *entry)
     return (entry->confirmed > entry->asked ? entry->confirmed : entry->asked) + REFRESH_AFTER;
 }
 
-void nf_neighbours_use(const struct nf_neighbours *table, const struct nf_neighbour *entry, uint64_t now)
+void nf_neighbours_use(const struct nf_neighbours *table, const void *addr, const struct nf_neighbour *entry,
+                       uint64_t now)
 {
     if (now - entry->used < USED_EVERY || entry->flags & (NF_NEIGHBOUR_HOP | NF_NEIGHBOUR_FIXED))
         return;
     NF_EDIT(table->nf, entry)->used = now;
+    relist(table, find_slot(table, addr, entry->port), true);
     nf_wake(table->nf, refresh_at(entry));
 }
 
@@ -223,7 +297,9 @@ static bool send_request(const struct nf_neighbours *table, uint32_t slot, uint6
 
 void nf_neighbours_want(struct nf_neighbours *table, const void *addr, uint8_t port, uint64_t now)
 {
-    uint32_t slot = find_or_add(table, addr, port, SOUGHT_MAX);
+    uint32_t slot = find_slot(table, addr, port);
+    if (slot == NF_NONE)
+        slot = add_entry(table, addr, port, true, now);
     if (slot == NF_NONE)
         return;
     const struct nf_neighbour *entry = neighbour_at(table, slot);
@@ -232,6 +308,7 @@ void nf_neighbours_want(struct nf_neighbours *table, const void *addr, uint8_t p
         edit->port = port;
         edit->flags &= (uint8_t) ~(NF_NEIGHBOUR_KNOWN | NF_NEIGHBOUR_CONTESTED);
         edit->used = 0;
+        relist(table, slot, false);
     }
     if (has_failed(entry, now))
         note_failing(table, now);
@@ -294,7 +371,9 @@ static void hear_rival(const struct nf_neighbours *table, uint32_t slot, const u
 void nf_neighbours_learn(struct nf_neighbours *table, const void *addr, uint8_t port, const uint8_t mac[6],
                          bool add, uint64_t now)
 {
-    uint32_t slot = find_or_add(table, addr, port, add ? NF_NEIGHBOURS_MAX : 0);
+    uint32_t slot = find_slot(table, addr, port);
+    if (slot == NF_NONE && add)
+        slot = add_entry(table, addr, port, false, now);
     if (slot == NF_NONE || neighbour_at(table, slot)->port != port)
         return;
     const struct nf_neighbour *entry = neighbour_at(table, slot);
@@ -304,8 +383,10 @@ void nf_neighbours_learn(struct nf_neighbours *table, const void *addr, uint8_t 
     }
     struct nf_neighbour *edit = NF_EDIT(table->nf, entry);
     memcpy(edit->mac, mac, 6);
-    if (!(edit->flags & NF_NEIGHBOUR_KNOWN))
+    if (!(edit->flags & NF_NEIGHBOUR_KNOWN)) {
         edit->used = 0;
+        relist(table, slot, false); /* as one that has just come */
+    }
     edit->confirmed = now;
     edit->flags |= NF_NEIGHBOUR_KNOWN;
     edit->flags &= (uint8_t)~NF_NEIGHBOUR_CONTESTED;
@@ -353,7 +434,7 @@ static bool forget_old(struct nf_neighbours *table, uint32_t slot, uint64_t now)
         edit->used = 0;
         return false;
     }
-    nf_map_remove(table->nf, table->map, slot);
+    remove_entry(table, slot);
     return true;
 }
 
@@ -393,9 +474,37 @@ static int check_fixed(const struct nf_neighbours *table, const struct nf_fixed 
     return nf_check_failed(c, "neighbour %u of the file is not there as the file has it", number);
 }
 
+/* All but next hops and the file's are in one of the lists, by their flag. */
+static int check_order(const struct nf_neighbours *table, struct nf_check *c, uint32_t wanted)
+{
+    const struct nf_neighbour_order *order = table->order;
+    uint64_t *seen = nf_lists_seen(c, 0, table->lists);
+    int n[2];
+
+    if (!seen)
+        return FT_ENOMEM;
+    for (unsigned used = 0; used < 2; used++) {
+        const struct nf_list *from = used ? &order->used : &order->unused;
+
+        n[used] = nf_list_check(c, table->lists, from, NF_NEIGHBOURS_MAX, seen);
+        if (n[used] < 0)
+            return n[used];
+        for (uint32_t s = nf_list_first(from); s != NF_NONE; s = nf_list_next(table->lists, s))
+            if (!nf_map_has(table->map, s) ||
+                neighbour_at(table, s)->flags & (NF_NEIGHBOUR_HOP | NF_NEIGHBOUR_FIXED) ||
+                !(neighbour_at(table, s)->flags & NF_NEIGHBOUR_USED) != !used)
+                return nf_check_failed(c, "neighbour %u is in list %u, expected one that gives way", s, used);
+    }
+    if ((uint32_t)n[1] != order->used_count || (uint32_t)(n[0] + n[1]) != wanted)
+        return nf_check_failed(c, "%d and %d neighbours are in lists, expected %u together and %u used", n[0],
+                               n[1], wanted, order->used_count);
+    return 0;
+}
+
 int nf_neighbours_check(const struct nf_neighbours *table, struct nf_check *c)
 {
-    int error = 0;
+    uint32_t listed = 0;
+    int error;
 
     for (uint32_t s = nf_map_next(table->map, 0); s != NF_NONE; s = nf_map_next(table->map, s + 1)) {
         const struct nf_neighbour *entry = neighbour_at(table, s);
@@ -406,7 +515,12 @@ int nf_neighbours_check(const struct nf_neighbours *table, struct nf_check *c)
         if (entry->probes > PROBES)
             return nf_check_failed(c, "neighbour %u was probed %u times, expected at most %u", s,
                                    entry->probes, PROBES);
+        listed += !(entry->flags & (NF_NEIGHBOUR_HOP | NF_NEIGHBOUR_FIXED));
     }
+    if (nf_map_count(table->map) - listed > STAYING_MAX)
+        return nf_check_failed(c, "%u neighbours never give way, expected at most %u",
+                               nf_map_count(table->map) - listed, STAYING_MAX);
+    error = check_order(table, c, listed);
     for (unsigned i = 0; i < table->config->fixed_count && !error; i++)
         error = check_fixed(table, &table->config->fixed[i], i + 1, c);
     return error;

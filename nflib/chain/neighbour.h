@@ -7,12 +7,15 @@
  * or asked, if they are next hops or in use, and forgotten 180 s after they were last confirmed. One that has
  * not answered 3 s after the first request is unreachable for as long as it stays in the table (RFC 4861,
  * 7.3.3). Such an entry is removed 3 s after the last request, and packets that want its address ask again;
- * one of a next hop stays. An address that packets want is added while less than three quarters of the
- * table are taken: whoever sends to all of a link's leaves room for the hosts that speak to the chain.
- * A known neighbour is asked first, at the MAC that it is known by, when another MAC is said to be its: the
- * other takes its place once none of three requests, 0.2 s apart, was answered. So 0.6 s after it was said,
- * or up to a second later where the neighbour was asked so within the last second. One that the file names is
- * never asked, changed or forgotten.
+ * one of a next hop stays.
+ * In a full table an entry gives way to a new one: the oldest of those to which no packet was ever sent, or,
+ * once packets were sent to three quarters of the table, the one to which none was for longest. So who asks
+ * in made-up names, or sends to all addresses of a link, keeps no host out (RFC 6583). For addresses that
+ * packets want, 4,096 entries a second give way, 1,024 at once: each costs the link a request. Next hops
+ * stay. A known neighbour is asked first, at the MAC that it is known by, when another MAC is said to be its:
+ * the other takes its place once none of three requests, 0.2 s apart, was answered. So 0.6 s after it was
+ * said, or up to a second later where the neighbour was asked so within the last second. One that the file
+ * names is never asked, changed or forgotten.
  */
 #ifndef NFLIB_CHAIN_NEIGHBOUR_H
 #define NFLIB_CHAIN_NEIGHBOUR_H
@@ -25,6 +28,7 @@ enum nf_neighbour_flags {
     NF_NEIGHBOUR_ASKED = 4,
     NF_NEIGHBOUR_CONTESTED = 8, /* known, and another MAC was said: `rival`, newest first */
     NF_NEIGHBOUR_FIXED = 16,    /* known, by the file */
+    NF_NEIGHBOUR_USED = 32,     /* packets were sent there: it is in that list */
 };
 
 struct nf_neighbour {
@@ -41,10 +45,19 @@ struct nf_neighbour {
     uint8_t unused;
 };
 
+/* Who gives way, in the lane's arena: entries that are neither next hops nor the file's, each in one list. */
+struct nf_neighbour_order {
+    uint64_t wants_paid; /* chain time up to which those that gave way to wanted addresses are paid for */
+    struct nf_list unused, used; /* by when they came; by when a packet was last sent there, to some 5 s */
+    uint32_t used_count;
+};
+
 struct nf_neighbours {
     const struct nf *nf;
     const struct nf_l3_config *config;
-    struct nf_map *map; /* address → struct nf_neighbour */
+    struct nf_map *map;     /* address → struct nf_neighbour */
+    struct nf_lists *lists; /* the map's slots, in the lists of `order` */
+    const struct nf_neighbour_order *order;
     bool ipv6;
     const uint64_t
         *failing; /* in the region: some neighbour is unreachable, perhaps, until that chain time */
@@ -53,20 +66,22 @@ struct nf_neighbours {
 uint64_t nf_neighbours_bytes(bool ipv6);
 int nf_neighbours_make(struct nf_neighbours *table, struct nf *nf, const struct nf_l3_config *config,
                        bool ipv6);
-/* A next hop to be kept fresh; FT_EFULL. While the chain is made. */
-int nf_neighbours_add_hop(struct nf_neighbours *table, const void *addr, uint8_t port);
+/* A next hop to be kept fresh. While the chain is made, whose configuration has as many as there is room for.
+ */
+void nf_neighbours_add_hop(struct nf_neighbours *table, const void *addr, uint8_t port);
 
-/* One that the file names; FT_EFULL. While the chain is made. */
-int nf_neighbours_add_fixed(struct nf_neighbours *table, const void *addr, uint8_t port,
-                            const uint8_t mac[6]);
+/* One that the file names; the same. */
+void nf_neighbours_add_fixed(struct nf_neighbours *table, const void *addr, uint8_t port,
+                             const uint8_t mac[6]);
 
 /* The address of an entry, as it was given. */
 void nf_neighbours_addr(const struct nf_neighbours *table, uint32_t slot, uint8_t addr[16]);
 /* Known on `port` now, or NULL. */
 const struct nf_neighbour *nf_neighbours_find(const struct nf_neighbours *table, const void *addr,
                                               uint8_t port);
-/* A packet is sent there: keeps the entry from growing old. */
-void nf_neighbours_use(const struct nf_neighbours *table, const struct nf_neighbour *entry, uint64_t now);
+/* A packet is sent there, to the entry of `addr`: keeps it from growing old, and from giving way. */
+void nf_neighbours_use(const struct nf_neighbours *table, const void *addr, const struct nf_neighbour *entry,
+                       uint64_t now);
 /* Asks for an address that was not found, unless it was asked for within the last second. */
 void nf_neighbours_want(struct nf_neighbours *table, const void *addr, uint8_t port, uint64_t now);
 /* It has been asked for, and has not answered: what is for it cannot be delivered. */

@@ -250,33 +250,139 @@ static void neighbours_in_use_are_kept(void **state)
     l3_end();
 }
 
-/* Somebody sends to every address of a network of 65,536. A host that asks for the chain is known all the
- * same. */
-static void a_scan_leaves_room_for_hosts(void **state)
-{
-    struct nf_packet p;
-    char to[16];
+/* ---- more addresses than the table has room for: a network of 65,536 ---- */
 
-    (void)state;
+static const char *address_of(unsigned i)
+{
+    static char text[16];
+
+    snprintf(text, sizeof(text), "10.0.%u.%u", 16 + (i >> 8), i & 255);
+    return text;
+}
+
+static void begin_wide(void)
+{
     l3_config.port[0].mask = ip4("255.255.0.0");
     l3_begin();
-    l3_know_both(0);
-    for (unsigned i = 0; i < 5000; i++) {
-        snprintf(to, sizeof(to), "10.0.%u.%u", 16 + (i >> 8), i & 255);
-        p = l3_udp(1, "198.51.100.7", to, 64);
-        l3_run(0.1, &p);
-        l3_assert_dropped(&p, NF_L3_NO_NEIGHBOUR);
-    }
-    assert_in_range(l3_nf->counters[NF_L3_NEIGHBOURS_FULL], 1900,
-                    2000); /* three quarters of 4096 are sought */
-    p = l3_arp(0, 1, everybody, host_mac, "10.0.7.7", "10.0.0.1");
-    l3_run(0.2, &p);
-    p = l3_udp(1, "198.51.100.7", "10.0.7.7", 64);
-    l3_run(0.3, &p);
-    assert_int_equal(p.drop, 0);
-    assert_memory_equal(l3_frame, host_mac, 6);
+    l3_run(10, NULL);
+    l3_know_both(10);
+}
+
+static void end_wide(void)
+{
     l3_end();
     l3_configure();
+}
+
+/* Whoever has the address asks for the chain. */
+static void ask_as(double at, const char *sender, uint8_t last)
+{
+    const uint8_t mac[6] = {2, 0, 0, 0, 9, last};
+    struct nf_packet p = l3_arp(0, 1, everybody, mac, sender, "10.0.0.1");
+
+    l3_run(at, &p);
+}
+
+/* True: it left. */
+static bool send_to(double at, const char *to)
+{
+    struct nf_packet p = l3_udp(1, "198.51.100.7", to, 64);
+
+    l3_run(at, &p);
+    return !p.drop;
+}
+
+/* A host that nobody knows is asked for, answers, and has its packets; one that asks for the chain too. */
+static void new_hosts_are_found(double at)
+{
+    static const uint8_t mac[6] = {2, 0, 0, 0, 9, 77};
+    struct nf_packet p;
+
+    assert_false(send_to(at, "10.0.7.7"));
+    assert_true(l3_made_count == 1 && l3_made[0].frame[40] == 7 && l3_made[0].frame[41] == 7);
+    p = l3_arp(0, 2, inner_mac, mac, "10.0.7.7", "10.0.0.1");
+    l3_run(at + 0.01, &p);
+    assert_true(send_to(at + 0.02, "10.0.7.7"));
+    assert_memory_equal(l3_frame, mac, 6);
+    ask_as(at + 0.03, "10.0.8.8", 88);
+    assert_true(send_to(at + 0.04, "10.0.8.8"));
+    assert_int_equal(l3_frame[5], 88);
+}
+
+static void is_sound(void)
+{
+    struct ft_fault fault = {""};
+
+    if (nf_chain_check(l3_chain, NULL, NULL, &fault))
+        fail_msg("%s", fault.text);
+}
+
+/* Somebody sends to every address. Who is there is found all the same, and the link hears of each no more
+ * than of as many as the table has in a second. */
+static void a_scan_leaves_room_for_hosts(void **state)
+{
+    (void)state;
+    begin_wide();
+    assert_true(send_to(10, "10.0.0.5"));
+    for (unsigned i = 0; i < 20000; i++)
+        assert_false(send_to(10.1, address_of(i)));
+    /* 3 next hops and 10.0.0.5 are there; 1,024 at once in the place of others */
+    l3_assert_counted(NF_L3_ARP_ASKED, 3 + 4092 + 1024);
+    l3_assert_counted(NF_L3_NEIGHBOURS_FULL, 20000 - 4092);
+    is_sound();
+    new_hosts_are_found(10.2);
+    assert_true(send_to(10.3, "10.0.0.5")); /* in use, it stays */
+    assert_memory_equal(l3_frame, host_mac, 6);
+    for (unsigned i = 0; i < 3000; i++)
+        assert_false(send_to(11.3, address_of(20000 + i)));
+    assert_true(send_to(11.4, "10.0.7.7") && send_to(11.4, "10.0.8.8") && send_to(11.4, "10.0.0.5"));
+    is_sound();
+    end_wide();
+}
+
+/* One host asks in the names of 5,000 that are not there, again and again. */
+static void made_up_questions_leave_room_for_hosts(void **state)
+{
+    (void)state;
+    begin_wide();
+    assert_true(send_to(10, "10.0.0.5"));
+    for (unsigned i = 0; i < 5000; i++)
+        ask_as(10.1, address_of(i), (uint8_t)i);
+    is_sound();
+    new_hosts_are_found(10.2);
+    for (unsigned i = 0; i < 5000; i++)
+        ask_as(10.3, address_of(i), (uint8_t)i);
+    assert_true(send_to(10.4, "10.0.7.7") && send_to(10.4, "10.0.8.8") && send_to(10.4, "10.0.0.5"));
+    assert_false(send_to(10.4, address_of(0))); /* the oldest that nothing was sent to have gone */
+    assert_true(send_to(10.4, address_of(4999)));
+    is_sound();
+    end_wide();
+}
+
+/* Also where packets were sent to all that are there: of more than three quarters of the table, the host goes
+ * that has had none for longest, and is asked for again. */
+static void hosts_in_use_give_way_in_their_order(void **state)
+{
+    (void)state;
+    begin_wide();
+    for (unsigned i = 0; i < 3073; i++) {
+        ask_as(20, address_of(i), (uint8_t)i);
+        assert_true(send_to(20, address_of(i)));
+    }
+    assert_true(send_to(26, address_of(0))); /* the others were used before */
+    for (unsigned i = 3073; i < 4091; i++)
+        ask_as(26, address_of(i), (uint8_t)i);
+    is_sound();
+    assert_int_equal(l3_nf->counters[NF_L3_NEIGHBOURS_FULL], 0);
+    new_hosts_are_found(26.1);
+    is_sound();
+    l3_assert_counted(NF_L3_NEIGHBOURS_FULL, 1);
+    assert_true(send_to(26.2, address_of(0)) && send_to(26.2, address_of(2)));
+    assert_false(send_to(26.2, address_of(1)));
+    ask_as(26.3, address_of(1), 1);
+    assert_true(send_to(26.4, address_of(1)));
+    is_sound();
+    end_wide();
 }
 
 int main(void)
@@ -291,6 +397,8 @@ int main(void)
         cmocka_unit_test(neighbours_are_asked_again_and_forgotten_at_their_age),
         cmocka_unit_test(neighbours_in_use_are_kept),
         cmocka_unit_test(a_scan_leaves_room_for_hosts),
+        cmocka_unit_test(made_up_questions_leave_room_for_hosts),
+        cmocka_unit_test(hosts_in_use_give_way_in_their_order),
     };
 
     return cmocka_run_group_tests_name("l3_neighbours", tests, NULL, NULL);

@@ -216,37 +216,73 @@ static void another_mac_is_believed_where_it_overrides(void **state)
     l3_end();
 }
 
-/* Somebody sends to every address of a network of 2^64 (RFC 6583). Who is there is found all the same. */
-static void a_scan_leaves_room_for_hosts(void **state)
-{
-    uint8_t host[16];
-    struct nf_packet p;
+/* ---- more addresses than the table has room for: a network of 2^64 (RFC 6583) ---- */
 
-    (void)state;
-    l3_begin_ipv6();
-    for (unsigned i = 0; i < 5000; i++) {
-        p = l3_hex(0, UDP);
-        p.in_port = p.side = 1;
-        memcpy(l3_frame, outer_mac, 6);
-        l3_addr6(l3_frame + 22, "2001:db8:9::7");
-        l3_addr6(l3_frame + 38, "2001:db8:1::1000");
-        l3_frame[50] = (uint8_t)(i >> 8);
-        l3_frame[51] = (uint8_t)i;
-        l3_run(0.1, &p);
-        l3_assert_dropped(&p, NF_L3_NO_NEIGHBOUR);
-    }
-    assert_in_range(l3_nf->counters[NF_L3_NEIGHBOURS_FULL], 1900,
-                    2000); /* three quarters of 4096 are sought */
-    l3_know_host6();
-    p = l3_hex(0, UDP);
-    memcpy(host, l3_frame + 22, 16);
+/* From far away to 2001:db8:1::1:NNNN, or, of the host that is there, ::5. True: it left. */
+static bool send_to(double at, unsigned i, bool host)
+{
+    struct nf_packet p = l3_hex(0, UDP);
+
     p.in_port = p.side = 1;
     memcpy(l3_frame, outer_mac, 6);
     l3_addr6(l3_frame + 22, "2001:db8:9::7");
-    memcpy(l3_frame + 38, host, 16);
-    l3_run(0.6, &p);
-    assert_int_equal(p.drop, 0);
+    l3_addr6(l3_frame + 38, host ? "2001:db8:1::5" : "2001:db8:1::1:0");
+    l3_frame[52] = host ? 0 : (uint8_t)(i >> 8);
+    l3_frame[53] = host ? 5 : (uint8_t)i;
+    l3_run(at, &p);
+    return !p.drop;
+}
+
+static void know_host(double at)
+{
+    struct nf_packet p = l3_hex(0, HOST_ASKS);
+
+    l3_run(at, &p);
+}
+
+static void a_scan_leaves_room_for_hosts(void **state)
+{
+    (void)state;
+    l3_begin_ipv6();
+    l3_run(10, NULL);
+    for (unsigned i = 0; i < 5000; i++)
+        assert_false(send_to(10, i, false));
+    assert_in_range(l3_nf->counters[NF_L3_NEIGHBOURS_FULL], 5000 - 4096, 5000 - 4090);
+    assert_false(send_to(10.1, 0, true));
+    assert_true(l3_made_count == 1 && l3_made[0].frame[77] == 5); /* asked for */
+    know_host(10.1);
+    assert_true(send_to(10.2, 0, true));
     assert_memory_equal(l3_frame, host_mac, 6);
+    for (unsigned i = 0; i < 5000; i++)
+        send_to(11.2, 5000 + i, false);
+    assert_true(send_to(11.3, 0, true)); /* in use, it stays */
+    l3_end();
+}
+
+/* In the names of 5,000 that are not there. */
+static void made_up_questions_leave_room_for_hosts(void **state)
+{
+    struct ft_fault fault = {""};
+
+    (void)state;
+    l3_begin_ipv6();
+    l3_run(10, NULL);
+    for (unsigned i = 0; i < 5000; i++) {
+        struct nf_packet p = l3_hex(0, HOST_ASKS);
+
+        l3_addr6(l3_frame + 22, "2001:db8:1::1:0");
+        l3_frame[36] = (uint8_t)(i >> 8);
+        l3_frame[37] = (uint8_t)i;
+        l3_seal6(&p);
+        l3_run(10, &p);
+    }
+    if (nf_chain_check(l3_chain, NULL, NULL, &fault))
+        fail_msg("%s", fault.text);
+    assert_true(send_to(10.1, 4999, false)); /* the youngest */
+    assert_false(send_to(10.1, 0, true));
+    assert_true(l3_made_count == 1 && l3_made[0].frame[77] == 5);
+    know_host(10.1);
+    assert_true(send_to(10.2, 0, true));
     l3_end();
 }
 
@@ -261,6 +297,7 @@ int main(void)
         cmocka_unit_test(one_link_local_address_is_another_host_on_each_link),
         cmocka_unit_test(another_mac_is_believed_where_it_overrides),
         cmocka_unit_test(a_scan_leaves_room_for_hosts),
+        cmocka_unit_test(made_up_questions_leave_room_for_hosts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
