@@ -48,7 +48,7 @@ static uint16_t port_of(uint32_t host, uint16_t sport)
     struct nf_packet p = {.data = frame, .side = NF_INSIDE};
     struct six_seen seen;
 
-    snprintf(from, sizeof(from), six ? "2001:db8::%u" : "10.0.0.%u", host);
+    snprintf(from, sizeof(from), six ? "2001:db8:0:%u::1" : "10.0.0.%u", host);
     p.len = p.have = six_frame(&s, frame);
     help_chain_run(&h, h.now + 1, &p, 1);
     if (p.drop)
