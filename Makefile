@@ -250,6 +250,8 @@ model:
 	@prove --timer --failures --exec bash tests/model/model.t
 
 check: deps
+	@mkdir -p $(BUILD) && date +%s >$(BUILD)/check-begun
+	@echo "check: the build, lint, $(words $(UNIT)) programs of unit and NF tests, the simulation, $(words $(LAB)) lab tests; last time here: $$(cat $(BUILD)/check-took 2>/dev/null || echo never run to its end)"
 	+@$(MAKE) --no-print-directory -j2 all
 	+@$(MAKE) --no-print-directory -j2 $(UNIT)
 	@scripts/lint --fast
@@ -257,6 +259,7 @@ check: deps
 	+@$(MAKE) --no-print-directory -j2 $(BUILD)/simulate $(BUILD)/simulate-planted
 	+@$(MAKE) --no-print-directory check-sim
 	+@$(MAKE) --no-print-directory check-lab
+	@echo "$$((($$(date +%s) - $$(cat $(BUILD)/check-begun) + 59) / 60)) minutes" >$(BUILD)/check-took
 
 check-more: deps
 	+@$(MAKE) --no-print-directory -j2 build-fuzz/replay build-fuzz/fuzz

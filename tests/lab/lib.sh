@@ -100,10 +100,14 @@ cleanup() {
     rm -rf "$work"
 }
 
-# Root and namespaces are needed; a lab left by a test that was killed goes first.
+# Network namespaces are needed: who is not root has them in a user namespace, in which the test is begun again. A lab left by a test that was
+# killed goes first.
 need_lab() {
     local tool
-    [ "$(id -u)" = 0 ] || skip_all "needs root for network namespaces"
+    if [ "$(id -u)" != 0 ]; then
+        "$root/scripts/as-root" true 2>/dev/null || skip_all "not root, and no user namespace is to be had"
+        exec "$root/scripts/as-root" bash "$0"
+    fi
     for tool in ip ethtool curl nginx jq; do
         command -v $tool >/dev/null || skip_all "$tool is not installed"
     done
