@@ -72,7 +72,7 @@ HELP   := $(patsubst tests/%.c,$(BUILD)/obj/tests/%.o,$(wildcard tests/unit/help
 # Lab tests of check-more; check runs the others.
 MORE   := apply apply-kill arbiter arbiter-tls chains delta digests dpi dpi-pair fight fragments-lanes full greedy hairpin heap hostile hung \
           inspect interfaces ips-evasion jumbo lanes-diverge lanes-modes large-frames load-balancer-ipv6 matrix metrics nat64 nfs on-crash \
-          privilege push reasons recorder recorder-lanes replay rules server-loss stale syn-proxy telemetry trace track upgrade vlan
+          privilege push reasons recorder recorder-lanes replay rules server-loss stale syn-proxy trace track upgrade vlan
 LABMORE := $(MORE:%=tests/lab/%.t)
 LAB    := $(filter-out $(LABMORE),$(wildcard tests/lab/*.t))
 LABLONG := $(wildcard tests/lab/long/*.t)

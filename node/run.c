@@ -2,8 +2,8 @@
 /*
  * understudy run: keeps a node going that was put together (running.c). Threads: this one (control socket),
  * the replicator, its writer of views, the one of the chain's files, one per lane, the one that looks whether
- * lanes hang, the writer of the event log, with `metrics` the one that serves them, DPDK's (interrupts,
- * telemetry); and the processes of guardian and reporter.
+ * lanes hang, the writer of the event log, with `metrics` the one that serves them, DPDK's (interrupts); and
+ * the processes of guardian and reporter.
  */
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/plant.h"
@@ -270,7 +270,6 @@ static int keep_going(struct nd_running *r)
                          "the reporter has ended: a crash of this node leaves no report");
         nd_detection_turn(r, &s);
         nd_metrics_turn(r);
-        nd_telemetry_turn(r);
         tell_supervisor(r, &s);
         code = is_turned_away(r, &s) ? ND_DATA : has_lost_state(r) ? ND_NO_ANSWER : ND_DONE;
     }

@@ -363,7 +363,6 @@ int nd_running_open(struct nd_running *r, struct ft_fault *fault)
         (error = nd_guardian_start(&r->guardian, r->config->chain.lanes, self->host, peer->host,
                                    peer->tcp_port, &r->datagram_key, nd_crash_page(r->crash), fault)))
         return error;
-    nd_telemetry_register();
     if ((error = nf_chain_region(&r->region, &r->config->chain, &how, fault)) ||
         (error = nd_ports_open(&r->ports, r->config, r->self, fault)) || (error = start_log(r, fault)) ||
         (error = open_recorder(r, fault)) || (error = open_redis(r, fault)) ||

@@ -292,11 +292,6 @@ void nd_quarantine_turn(struct nd_running *r, const struct rp_status *s);
 json_t *nd_bypassed_status(const struct nd_running *r);   /* names of NFs that packets pass by */
 json_t *nd_quarantine_status(const struct nd_running *r); /* null: there is none */
 
-/* telemetry.c: DPDK's telemetry gets the node's commands, before DPDK starts; in each turn of the main
- * thread. */
-void nd_telemetry_register(void);
-void nd_telemetry_turn(struct nd_running *r);
-
 /* answer_watch.c */
 json_t *nd_answer_watch(struct nd_running *r, const json_t *request);
 
