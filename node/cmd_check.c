@@ -3,7 +3,7 @@
  * understudy check: reads a configuration, says what it found, starts nothing; with --try it opens what a
  * node would open, and closes it again (try.h).
  */
-#include "node/control/pair.h"
+#include "cli/pair.h"
 #include "node/arbiter/etcd.h"
 #include "node/base/interface.h"
 #include "node/try.h"

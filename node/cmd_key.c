@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* understudy key FILE: makes the key of a pair. */
-#include "node/control/options.h"
+#include "cli/options.h"
 #include "replicator/key.h"
 
 #include <stdio.h>

@@ -6,7 +6,7 @@
  */
 #include "ftcore/record/format.h"
 #include "nflib/chain/chain.h"
-#include "node/control/pair.h"
+#include "cli/pair.h"
 
 #include <rte_version.h>
 

@@ -15,7 +15,7 @@
 #include "node/base/processor.h"
 #include "node/base/strangers.h"
 #include "node/config/yaml.h"
-#include "node/control/pair.h"
+#include "cli/pair.h"
 #include "node/lane/hang.h"
 #include "node/lane/lane.h"
 #include "node/running.h"

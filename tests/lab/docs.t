@@ -381,7 +381,7 @@ ok "every heading that a link names is there" check_anchors
 
 # What is said of exit codes: each code that the program has, and no other.
 check_codes() {
-    diff <(sed -n '/^enum nd_exit/,/^};/s/.* = \([0-9]*\),.*/\1/p' "$root/node/control/client.h" | sort -n) \
+    diff <(sed -n '/^enum nd_exit/,/^};/s/.* = \([0-9]*\),.*/\1/p' "$root/cli/client.h" | sort -n) \
         <(sed -n '/^## Exit codes/,/^## The/p' "$reference" | sed -n 's/^| \([0-9]*\) |.*/\1/p' | sort -nu)
 }
 ok "every exit code is in the reference" check_codes

@@ -7,7 +7,7 @@
 #include "node/base/installed.h"
 #include "node/config/module_file.h"
 #include "node/config/schema.h"
-#include "node/control/pair.h"
+#include "cli/pair.h"
 
 #include <dirent.h>
 #include <dlfcn.h>

@@ -5,7 +5,7 @@
  * and of lanes and NFs as many are shown as there are rows for. Without a terminal it is one frame.
  */
 #include "node/base/clock.h"
-#include "node/control/pair.h"
+#include "cli/pair.h"
 
 #include <poll.h>
 #include <signal.h>

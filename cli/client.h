@@ -3,8 +3,8 @@
  * The asking side of the control socket: one JSON object a line, one JSON object back. Used by every
  * subcommand but run.
  */
-#ifndef NODE_CONTROL_CLIENT_H
-#define NODE_CONTROL_CLIENT_H
+#ifndef CLI_CLIENT_H
+#define CLI_CLIENT_H
 
 #include "ftcore/base/error.h"
 

@@ -3,7 +3,7 @@
  * understudy incidents: what the reporters of this server's nodes have left (node/crash), the newest first.
  * Asks no node; a node whose directory of state is on another server has none here.
  */
-#include "node/control/pair.h"
+#include "cli/pair.h"
 #include "node/base/printable.h"
 #include "node/crash/reporter.h"
 

@@ -4,7 +4,7 @@
  * of its event log since the last answer, so nothing waits for this command, however slowly its output is
  * read: then lines are gone from the node's memory (node/base/event_recent.h), and one line says how many.
  */
-#include "node/control/pair.h"
+#include "cli/pair.h"
 #include "node/base/clock.h"
 #include "node/base/event_format.h"
 

@@ -5,7 +5,7 @@
  * directory ("": the program is installed).
  */
 #include "node/base/installed.h"
-#include "node/control/options.h"
+#include "cli/options.h"
 #include "nflib/module/module.h"
 
 #include <errno.h>

@@ -1,21 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* understudy trace: what the chain does to the next packets that match, NF by NF. */
-#include "node/control/pair.h"
-#include "node/control/pcapng.h"
+/*
+ * understudy trace: what the chain does to the next packets that match, NF by NF, for people; and the same as
+ * a pcapng file, for wireshark. See trace.h.
+ */
+#include "cli/trace.h"
+#include "node/base/pcapng_file.h"
+#include "cli/pair.h"
 
 #include <errno.h>
+#include <openssl/evp.h>
 #include <pcap/pcap.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#define FILTER_BYTES 1024u /* of the text */
-#define ANSWER_MS    5000  /* beyond the seconds that are asked for */
-#define INSTRUCTIONS 120u  /* what one request has room for */
-#define SNAPLEN      65535
-#define FRAME_BYTES  65535 /* as many as the node has room for */
+#define FRAME_MAX      65535u
+#define NAME_MAX_BYTES 63u /* of a port; a node's have fewer */
+#define COMMENT_MAX    8192u
+#define FILTER_BYTES   1024u /* of the text */
+#define ANSWER_MS      5000  /* beyond the seconds that are asked for */
+#define INSTRUCTIONS   120u  /* what one request has room for */
+#define SNAPLEN        65535
+#define FRAME_BYTES    65535 /* as many as the node has room for */
 
 struct trace_options {
     struct nd_options common;
@@ -37,6 +46,153 @@ static const struct nd_option rows[] = {
 };
 
 const struct nd_syntax nd_trace_syntax = {"trace", rows, "[FILTER]", 0, 64};
+
+/* ---- as pcapng ----------------------------------------------------------------------------------- */
+
+static const char *text_of(const json_t *of, const char *name)
+{
+    const char *text = json_string_value(json_object_get(of, name));
+
+    return text ? text : "?";
+}
+
+static json_int_t number_of(const json_t *of, const char *name)
+{
+    return json_integer_value(json_object_get(of, name));
+}
+
+/* What `name` says is the port's number among all; -1: none of them. */
+static int find_port(const json_t *answer, const char *name)
+{
+    const json_t *ports = json_object_get(answer, "ports"), *port;
+    size_t i;
+
+    json_array_foreach(ports, i, port)
+    {
+        if (json_is_string(port) && strcmp(json_string_value(port), name) == 0)
+            return (int)i;
+    }
+    return -1;
+}
+
+/* The frame's bytes, allocated; NULL: it is none. */
+static uint8_t *decode_frame(const json_t *frame, uint32_t *have)
+{
+    const char *text = json_string_value(json_object_get(frame, "base64"));
+    size_t len = text ? strlen(text) : 0;
+    uint8_t *bytes = len && len % 4 == 0 && len / 4 * 3 <= FRAME_MAX ? malloc(len / 4 * 3) : NULL;
+    int n = bytes ? EVP_DecodeBlock(bytes, (const unsigned char *)text, (int)len) : -1;
+
+    if (n < 0) {
+        free(bytes);
+        return NULL;
+    }
+    *have = (uint32_t)n - (text[len - 1] == '=') - (text[len - 2] == '=');
+    return bytes;
+}
+
+static bool write_frame(FILE *out, int port, const json_t *packet, const json_t *frame, bool left,
+                        const char *comment)
+{
+    uint32_t have = 0;
+    uint8_t *bytes = decode_frame(frame, &have);
+    const struct nd_pcapng_packet p = {.port = (unsigned)port,
+                                       .out = left,
+                                       .time = (uint64_t)number_of(packet, "time_ns"),
+                                       .bytes = bytes,
+                                       .have = have,
+                                       .wire = (uint32_t)number_of(frame, "bytes"),
+                                       .comment = comment};
+    bool whole = port >= 0 && bytes && have <= number_of(frame, "bytes") && nd_pcapng_packet(out, &p);
+
+    free(bytes);
+    return whole;
+}
+
+static bool same_ends(const json_t *a, const json_t *b)
+{
+    return json_equal(json_object_get(a, "source"), json_object_get(b, "source")) &&
+           json_equal(json_object_get(a, "destination"), json_object_get(b, "destination"));
+}
+
+/* "l3; nat 10.0.0.5:4000 > 203.0.113.1:1024; firewall": the steps but a drop, with the ends that they
+ * changed. */
+static void write_steps(FILE *out, const json_t *packet)
+{
+    const json_t *step, *before = packet, *drop;
+    size_t i;
+
+    json_array_foreach(json_object_get(packet, "steps"), i, step)
+    {
+        drop = json_object_get(step, "drop");
+        if (json_is_string(drop))
+            break;
+        fprintf(out, "%s%s", i ? "; " : "", text_of(step, "nf"));
+        if (!same_ends(step, before))
+            fprintf(out, " %s > %s", text_of(step, "source"), text_of(step, "destination"));
+        before = step;
+    }
+    if (i)
+        fprintf(out, "; ");
+}
+
+static void write_verdict(FILE *out, const json_t *packet)
+{
+    const json_t *steps = json_object_get(packet, "steps");
+    const json_t *last = json_array_get(steps, json_array_size(steps) - 1);
+    const char *outcome = text_of(packet, "outcome");
+
+    if (strcmp(outcome, "dropped") == 0)
+        fprintf(out, "verdict: dropped by %s, %s", text_of(last, "nf"), text_of(last, "drop"));
+    else
+        fprintf(out, "verdict: %s, out by %s", outcome, text_of(packet, "out"));
+    fprintf(out, " (lane %d, burst %" JSON_INTEGER_FORMAT ", input %" JSON_INTEGER_FORMAT ")",
+            (int)number_of(packet, "lane"), number_of(packet, "burst"), number_of(packet, "input"));
+}
+
+/* The packet that came in, with what became of it, and the one that went out. *frames: of the file so far. */
+static bool write_packet(FILE *out, const json_t *answer, const json_t *packet, unsigned *frames)
+{
+    const json_t *in = json_object_get(packet, "frame_in"), *left = json_object_get(packet, "frame_out");
+    char comment[COMMENT_MAX] = "";
+    FILE *text = fmemopen(comment, sizeof(comment), "w");
+
+    if (!text)
+        return false;
+    write_steps(text, packet);
+    write_verdict(text, packet);
+    fclose(text);
+    if (!write_frame(out, find_port(answer, text_of(packet, "in")), packet, in, false, comment))
+        return false;
+    ++*frames;
+    if (!left)
+        return true;
+    snprintf(comment, sizeof(comment), "frame %u as the chain let it out", *frames);
+    ++*frames;
+    return write_frame(out, find_port(answer, text_of(packet, "out")), packet, left, true, comment);
+}
+
+bool nd_pcapng_write(FILE *out, const char *node, const json_t *answer)
+{
+    const json_t *ports = json_object_get(answer, "ports"), *packets = json_object_get(answer, "packets"), *o;
+    unsigned frames = 0;
+    size_t i;
+
+    if (!json_array_size(ports) || !json_is_array(packets) || !nd_pcapng_section(out))
+        return false;
+    json_array_foreach(ports, i, o)
+    {
+        if (!json_is_string(o) || json_string_length(o) > NAME_MAX_BYTES ||
+            !nd_pcapng_port(out, node, json_string_value(o)))
+            return false;
+    }
+    json_array_foreach(packets, i, o)
+    {
+        if (!write_packet(out, answer, o, &frames))
+            return false;
+    }
+    return true;
+}
 
 /* ---- the filter -------------------------------------------------------------------------------- */
 
@@ -91,23 +247,17 @@ static bool has_ends(const json_t *of)
     return json_is_string(json_object_get(of, "source"));
 }
 
-static bool same_ends(const json_t *a, const json_t *b)
-{
-    return json_equal(json_object_get(a, "source"), json_object_get(b, "source")) &&
-           json_equal(json_object_get(a, "destination"), json_object_get(b, "destination"));
-}
-
 static void print_step(const json_t *step, const json_t *before)
 {
     const char *drop = nd_text(step, "drop", NULL);
 
     if (drop)
-        printf("    %-14s drops it: %s\n", nd_text(step, "nf", "?"), drop);
+        printf("    %-14s drops it: %s\n", text_of(step, "nf"), drop);
     else if (has_ends(step) && !same_ends(step, before))
-        printf("    %-14s %s > %s\n", nd_text(step, "nf", "?"), nd_text(step, "source", "?"),
-               nd_text(step, "destination", "?"));
+        printf("    %-14s %s > %s\n", text_of(step, "nf"), text_of(step, "source"),
+               text_of(step, "destination"));
     else
-        printf("    %s\n", nd_text(step, "nf", "?"));
+        printf("    %s\n", text_of(step, "nf"));
 }
 
 static void print_packet(const json_t *p)
@@ -123,10 +273,10 @@ static void print_packet(const json_t *p)
     strftime(clock, sizeof(clock), "%H:%M:%S", localtime_r(&seconds, &tm));
     printf("%s.%06d  ", clock, (int)(time % 1000000000 / 1000));
     if (has_ends(p))
-        printf("%s > %s %s, ", nd_text(p, "source", "?"), nd_text(p, "destination", "?"),
+        printf("%s > %s %s, ", text_of(p, "source"), text_of(p, "destination"),
                protocol_name(json_integer_value(json_object_get(p, "protocol")), buf));
     printf("%d bytes, in by %s; lane %d, burst %" JSON_INTEGER_FORMAT ", input %" JSON_INTEGER_FORMAT "\n",
-           (int)json_integer_value(json_object_get(p, "bytes")), nd_text(p, "in", "?"),
+           (int)json_integer_value(json_object_get(p, "bytes")), text_of(p, "in"),
            (int)json_integer_value(json_object_get(p, "lane")),
            json_integer_value(json_object_get(p, "burst")), json_integer_value(json_object_get(p, "input")));
     json_array_foreach(json_object_get(p, "steps"), i, step)
@@ -136,7 +286,7 @@ static void print_packet(const json_t *p)
     }
     if (strcmp(outcome, "dropped") != 0)
         printf("    %s by %s\n", strcmp(outcome, "answered") == 0 ? "answered, out" : "out",
-               nd_text(p, "out", "?"));
+               text_of(p, "out"));
 }
 
 /* Fewer packets than asked for are no error. */

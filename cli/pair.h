@@ -3,11 +3,11 @@
  * The running pair as a subcommand sees it: the configuration, what each node says of itself, and whom to
  * ask. Made and used within one subcommand.
  */
-#ifndef NODE_CONTROL_PAIR_H
-#define NODE_CONTROL_PAIR_H
+#ifndef CLI_PAIR_H
+#define CLI_PAIR_H
 
 #include "node/config/config.h"
-#include "node/control/options.h"
+#include "cli/options.h"
 
 #include <stdio.h>
 
@@ -46,21 +46,8 @@ int nd_pair_local(const struct nd_config *config);
  */
 int nd_pair_request(struct nd_pair *pair, const char *role, json_t *request, int timeout_ms, json_t **answer);
 
-/* Threads of the node that stand, in its words; NULL: none, or no answer. Borrowed. */
-const char *nd_pair_stale(const struct nd_pair *pair, unsigned node);
-
-/* What keeps the nodes' data ports from carrying traffic, in the node's words; as nd_pair_stale. */
-const char *nd_pair_not_whole(const struct nd_pair *pair, unsigned node);
-
-/* The state of a READY standby's primary, by the standby's word; NULL: it does not reach it. Borrowed. */
-const char *nd_pair_primary_state(const json_t *standby);
-
 /* The exit code that status has for what is known (docs/reference.md). */
 int nd_pair_exit(const struct nd_pair *pair);
-
-/* PROTECTED, STALE (it would be, but a thread of a node that answers stands) or NOT PROTECTED. A pair whose
- * data ports are not whole is not, whatever its state. */
-const char *nd_pair_verdict(const struct nd_pair *pair);
 
 /* The verdict, and in further lines what is wrong. */
 void nd_pair_print_verdict(const struct nd_pair *pair, FILE *out);

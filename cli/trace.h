@@ -4,8 +4,8 @@
  * is there as it came in, with a comment that says what each NF did and what became of it, and behind that as
  * the chain let it out, if it did. For wireshark, tshark and whatever else reads such files.
  */
-#ifndef NODE_CONTROL_PCAPNG_H
-#define NODE_CONTROL_PCAPNG_H
+#ifndef CLI_TRACE_H
+#define CLI_TRACE_H
 
 #include <jansson.h>
 #include <stdbool.h>

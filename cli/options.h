@@ -3,10 +3,10 @@
  * The command lines of all subcommands. A table has a row for each option of a subcommand; parsing, refusals
  * and the usage text follow from it. Every refusal is one line on stderr.
  */
-#ifndef NODE_CONTROL_OPTIONS_H
-#define NODE_CONTROL_OPTIONS_H
+#ifndef CLI_OPTIONS_H
+#define CLI_OPTIONS_H
 
-#include "node/control/client.h"
+#include "cli/client.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -95,7 +95,7 @@ struct nd_options {
     char **argv;
 };
 
-/* The subcommands that have no other options than these, each with its rows (syntaxes.c). */
+/* The subcommands that have no other options than these, each with its rows. */
 extern const struct nd_syntax nd_common_syntaxes[];
 /* That of argv[0], which is one of them, read as by nd_syntax_read. */
 const struct nd_syntax *nd_common_syntax(const char *command);
