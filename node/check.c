@@ -1,19 +1,239 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * understudy check: reads a configuration, says what it found, starts nothing; with --try it opens what a
- * node would open, and closes it again (try.h).
+ * What the program does without a running node: check says what is wrong with a file, and with --try opens
+ * what a node would open and closes it again; version says what this program is; key makes the key of a pair.
  */
+#define _GNU_SOURCE /* faccessat's AT_EACCESS */
+#include "cli/options.h"
 #include "cli/pair.h"
+#include "ftcore/record/format.h"
+#include "nflib/chain/chain.h"
 #include "node/arbiter/etcd.h"
 #include "node/base/interface.h"
-#include "node/try.h"
+#include "node/base/privilege.h"
+#include "node/config/setup.h"
+#include "node/control/server.h"
+#include "node/ports/ports.h"
+#include "replicator/key.h"
+#include "replicator/seal.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <rte_version.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+#define TRIES_MAX 12u
+
+struct tries {
+    unsigned count;
+    struct
+    try {
+        const char *what; /* "replication" */
+        char which[200];  /* "192.0.2.1:4700" */
+        struct ft_fault fault;
+        int error; /* 0: it could be opened */
+    }
+    of[TRIES_MAX];
+};
+
+/* ---- what a node would open --------------------------------------------------------------------- */
+
+__attribute__((format(printf, 4, 5))) static void note(struct tries *out, const char *what, int error,
+                                                       const char *format, ...)
+{
+    struct try *t = &out->of[out->count++];
+    va_list args;
+
+    t->what = what;
+    t->error = error;
+    va_start(args, format);
+    vsnprintf(t->which, sizeof(t->which), format, args);
+    va_end(args);
+}
+
+/* Where note() will have it. */
+static struct ft_fault *next_fault(struct tries *out)
+{
+    return &out->of[out->count].fault;
+}
+
+/* That a node could write there: to the directory, or to the nearest above it that is there. */
+static int try_directory(const char *path, bool *there, struct ft_fault *fault)
+{
+    char at[256];
+    struct stat is;
+
+    snprintf(at, sizeof(at), "%s", path[0] ? path : ".");
+    *there = stat(at, &is) == 0;
+    while (stat(at, &is) != 0) {
+        char *slash = strrchr(at, '/');
+
+        if (errno != ENOENT && errno != ENOTDIR)
+            return ft_fail(fault, errno == EACCES ? FT_EPERM : FT_EIO, "%s: %s", at, strerror(errno));
+        if (slash)
+            slash[slash == at] = '\0';
+        else
+            strcpy(at, ".");
+    }
+    if (!S_ISDIR(is.st_mode))
+        return ft_fail(fault, FT_EINVAL, "%s: a file, expected a directory", at);
+    if (faccessat(AT_FDCWD, at, W_OK | X_OK, AT_EACCESS) != 0)
+        return ft_fail(fault, FT_EPERM, "%s: %s", at, strerror(errno));
+    return 0;
+}
+
+static void try_state(const struct nd_node *self, struct tries *out)
+{
+    bool there;
+
+    int error = try_directory(self->state, &there, next_fault(out));
+
+    note(out, "state", error, "%s", self->state);
+}
+
+/* False: the node runs. */
+static bool try_control(const struct nd_node *self, struct tries *out)
+{
+    const char *slash = strrchr(self->control, '/');
+    struct nd_server *server = NULL;
+    char dir[sizeof(self->control)] = ".";
+    bool there;
+    int error;
+
+    if (slash)
+        snprintf(dir, sizeof(dir), "%.*s", slash == self->control ? 1 : (int)(slash - self->control),
+                 self->control);
+    error = try_directory(dir, &there, next_fault(out));
+    if (!error && there)
+        error = nd_server_open(&server, self->control, next_fault(out));
+    nd_server_close(server);
+    note(out, "control socket", error, "%s", self->control);
+    return error != FT_EBUSY;
+}
+
+static int bind_one(int type, const char *host, uint16_t port, struct ft_fault *fault)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)};
+    int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0), on = 1, why;
+
+    inet_pton(AF_INET, host, &at.sin_addr);
+    if (fd >= 0 && (type != SOCK_STREAM || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0) &&
+        bind(fd, (const struct sockaddr *)&at, sizeof(at)) == 0 &&
+        (type != SOCK_STREAM || listen(fd, 1) == 0)) {
+        close(fd);
+        return 0;
+    }
+    why = errno;
+    if (fd >= 0)
+        close(fd);
+    if (why == EADDRNOTAVAIL)
+        return ft_fail(fault, FT_ENOENT, "%s:%u: expected an address of this host", host, port);
+    return ft_fail(fault,
+                   why == EADDRINUSE               ? FT_EBUSY
+                   : why == EACCES || why == EPERM ? FT_EPERM
+                                                   : FT_EIO,
+                   "%s:%u: %s: %s", host, port, type == SOCK_STREAM ? "TCP" : "UDP", strerror(why));
+}
+
+static void try_addresses(const struct nd_config *config, const struct nd_node *self, struct tries *out)
+{
+    int error;
+
+    if (config->protect.pair) {
+        error = bind_one(SOCK_STREAM, self->host, self->tcp_port, next_fault(out));
+        if (!error)
+            error = bind_one(SOCK_DGRAM, self->host, self->tcp_port, next_fault(out));
+        note(out, "replication", error, "%s:%u", self->host, self->tcp_port);
+    }
+    if (self->metrics_port) {
+        error = bind_one(SOCK_STREAM, self->metrics_host, self->metrics_port, next_fault(out));
+        note(out, "metrics", error, "%s:%u", self->metrics_host, self->metrics_port);
+    }
+}
+
+static void try_arbiter(const struct nd_config *config, struct tries *out)
+{
+    struct ft_decision kept;
+    struct nd_etcd *etcd = NULL;
+    int error;
+
+    if (!config->arbiter.urls || !config->protect.pair)
+        return;
+    error = nd_etcd_open(&etcd, &config->arbiter, NULL, NULL, next_fault(out));
+    if (!error)
+        error = nd_etcd_decide(etcd, NULL, "", &kept, next_fault(out));
+    nd_etcd_close(etcd);
+    note(out, "arbiter", error, "%s", config->arbiter.url[0]);
+}
+
+static void try_ports(const struct nd_config *config, unsigned node, struct tries *out)
+{
+    static struct nd_ports ports; /* its drivers' threads may look at it until the process ends */
+    int error = nd_ports_open(&ports, config, node, next_fault(out));
+
+    note(out, "ports", error, "%u", ports.io.ports);
+    if (!error)
+        nd_ports_close(&ports);
+}
+
+static int try_seal(const struct nd_config *config, unsigned self, struct ft_fault *fault)
+{
+    struct rp_seal_config how;
+    struct rp_seal *seal = NULL;
+    struct rp_keys keys;
+    int error = nd_setup_seal(&how, &keys, config, self, fault);
+
+    if (!error)
+        error = rp_seal_open(&seal, &how, fault);
+    if (!error)
+        rp_seal_close(seal);
+    explicit_bzero(&keys, sizeof(keys));
+    return error;
+}
+
+/*
+ * As `run` opens it, and as the user that it becomes: what seals the link, the directories, the control
+ * sockets, the addresses, the arbiter, the ports. Each is tried, whatever the others gave; but where the
+ * control socket says that the node runs, nothing else is. In a process that does no more than this: it has
+ * given up its user and most capabilities, and DPDK can be started once.
+ */
+static void try_node(const struct nd_config *config, unsigned node, struct tries *out)
+{
+    const struct nd_node *self = &config->node[node];
+    const struct nd_privilege privilege = {.user = self->user,
+                                           .physical = nd_ports_physical(self),
+                                           .xdp = nd_ports_xdp(self),
+                                           .core = self->core};
+    int error;
+
+    out->count = 0;
+    if ((error = nd_privilege_check_files(next_fault(out))) ||
+        (error = nd_privilege_limit(&privilege, next_fault(out)))) {
+        note(out, "user", error, "%s", self->user);
+        return;
+    }
+    if (!try_control(self, out))
+        return;
+    if (config->link.key[0] || config->link.certificate[0]) {
+        error = try_seal(config, node, next_fault(out));
+        note(out, "link", error, "%s", config->link.key[0] ? config->link.key : config->link.certificate);
+    }
+    try_state(self, out);
+    try_addresses(config, self, out);
+    try_arbiter(config, out);
+    try_ports(config, node, out);
+}
+
+/* ---- check -------------------------------------------------------------------------------------- */
 
 /* NULL: nothing was to be tried. */
-static json_t *tried_json(const struct nd_config *config, int node, const struct nd_tries *tries)
+static json_t *tried_json(const struct nd_config *config, int node, const struct tries *tries)
 {
     json_t *all;
 
@@ -216,13 +436,13 @@ static int choose_node(const struct nd_config *config, const struct nd_options *
 }
 
 /* What `run` would end with: the first that failed. */
-static int say_tries(const struct nd_config *config, int node, const struct nd_tries *tries,
+static int say_tries(const struct nd_config *config, int node, const struct tries *tries,
                      const struct nd_options *o)
 {
     int code = ND_DONE;
 
     for (unsigned i = 0; i < tries->count; i++) {
-        const struct nd_try *t = &tries->of[i];
+        const struct try *t = &tries->of[i];
         int error = t->error;
 
         if (!error)
@@ -264,7 +484,7 @@ int nd_cmd_check(int argc, char **argv)
     struct nd_options options;
     struct nd_config *config;
     struct ft_fault fault = {""};
-    static struct nd_tries tries;
+    static struct tries tries;
     int error = nd_options_read(&options, argc, argv);
     int code = ND_DONE, tried = ND_DONE, node = -1;
 
@@ -287,7 +507,7 @@ int nd_cmd_check(int argc, char **argv)
         node = choose_node(config, &options, &tried);
         fflush(NULL);
         if (node >= 0) {
-            nd_try_node(config, (unsigned)node, &tries);
+            try_node(config, (unsigned)node, &tries);
             tried = say_tries(config, node, &tries, &options);
         }
     }
@@ -297,4 +517,65 @@ int nd_cmd_check(int argc, char **argv)
         code = tried;
     nd_config_free(config);
     return error ? nd_exit_of_file(error) : code;
+}
+
+/* ---- version ------------------------------------------------------------------------------------ */
+
+#define DPDK "DPDK " /* that rte_version begins with */
+
+static const char *dpdk_version(void)
+{
+    const char *text = rte_version();
+
+    return strncmp(text, DPDK, strlen(DPDK)) == 0 ? text + strlen(DPDK) : text;
+}
+
+static int print_version(void)
+{
+    json_t *nfs = json_object(), *o;
+    int code;
+
+    for (unsigned i = 0; nf_module_at(i); i++)
+        json_object_set_new(nfs, nf_module_at(i)->name, json_integer(nf_module_at(i)->version));
+    o = json_pack("{s:s,s:{s:i,s:i},s:{s:i,s:i,s:o},s:s}", "version", UNDERSTUDY_VERSION, "formats", "oldest",
+                  FT_FORMAT_OLDEST, "newest", FT_FORMAT_NEWEST, "build", "library", NF_LIBRARY_VERSION,
+                  "burst", NF_BURST_MAX, "nfs", nfs, "dpdk", dpdk_version());
+    code = nd_print_json(o);
+    json_decref(o);
+    return code;
+}
+
+int nd_cmd_version(int argc, char **argv)
+{
+    struct nd_options options;
+    int error = nd_options_read(&options, argc, argv);
+
+    if (error || options.json)
+        return error ? error : print_version();
+    printf("understudy %s\nformats: %u to %u\nbuild: library %u, bursts of %u", UNDERSTUDY_VERSION,
+           FT_FORMAT_OLDEST, FT_FORMAT_NEWEST, NF_LIBRARY_VERSION, NF_BURST_MAX);
+    for (unsigned i = 0; nf_module_at(i); i++)
+        printf(", %s %u", nf_module_at(i)->name, nf_module_at(i)->version);
+    printf("\nDPDK: %s\n", dpdk_version());
+    return ND_DONE;
+}
+
+/* ---- key ---------------------------------------------------------------------------------------- */
+
+int nd_cmd_key(int argc, char **argv)
+{
+    struct nd_options options;
+    struct ft_fault fault = {""};
+    int error = nd_options_read(&options, argc, argv);
+
+    if (error)
+        return error;
+    error = rp_key_make(options.argv[0], &fault);
+    if (!error)
+        return ND_DONE;
+    fprintf(stderr, "understudy: %s%s\n", fault.text,
+            error == FT_EBUSY
+                ? ", expected a name that is free: no key is overwritten (see A new key, operating.md)"
+                : "");
+    return error == FT_EPERM ? ND_NO_PERMISSION : error == FT_EIO ? ND_SOFTWARE : ND_DATA;
 }
