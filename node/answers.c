@@ -2,12 +2,18 @@
 /*
  * What the control sockets answer. Runs on the node's main thread, and waits for nobody: a request whose
  * answer is an effect (a digest, a handover) is looked at again and again until the effect is there or its
- * time is over. In between the thread serves other clients.
+ * time is over. In between the thread serves other clients. Status is status.c's, apply and push change.c's.
  */
-#include "node/base/clock.h"
 #include "node/running.h"
+#include "node/base/clock.h"
+#include "node/base/event_format.h"
+#include "node/base/event_recent.h"
 
+#include <arpa/inet.h>
+#include <openssl/evp.h>
+#include <pcap/pcap.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define HANDOVER_MS 5000
@@ -15,6 +21,15 @@
 #define PROMOTE_MS  50  /* until it is asked for again: the lease may have to run out first */
 #define RESYNC_MS   1000
 #define VERIFY_MS   10000
+#define LANE_MS     2000
+#define LANE_SHIFT  56 /* of a cursor: the lane is above it, the lane's own cursor below */
+#define CURSOR_MASK ((1ull << LANE_SHIFT) - 1)
+#define SECONDS_MAX 60
+#define PACKET_TEXT 460u /* bytes of a packet's answer beside its steps and frames, at most */
+#define STEP_TEXT   250u
+#define SNAP_MIN    64u  /* headers, however many NFs there are */
+#define EVENTS      64u  /* of an answer, at most */
+#define KNOWN_MS    1000 /* within which a peer that is connected has heard of an order */
 
 static enum ft_state state_of(struct nd_running *r, struct rp_status *s)
 {
@@ -225,37 +240,535 @@ static bool answer_drill(struct nd_running *r, struct nd_exchange *x, struct nd_
     return nd_answered(x, json_pack("{s:b}", "done", 1));
 }
 
+/* ---- orders ------------------------------------------------------------------------------------ */
+
+/* Which order is asked for. False: no such node. */
+static bool find_order(const struct nd_running *r, const struct nd_exchange *x, enum ft_maintenance *what)
+{
+    const char *name = json_string_value(json_object_get(x->request, "node"));
+    int node = name ? nd_config_node(r->config, name) : -1;
+
+    *what = x->command == ND_CMD_HOLD    ? FT_MAINTENANCE_HOLD
+            : x->command == ND_CMD_UNPIN ? FT_MAINTENANCE_NONE
+            : node == (int)r->self       ? FT_MAINTENANCE_PIN_OWN
+                                         : FT_MAINTENANCE_PIN_OTHER;
+    return x->command != ND_CMD_PIN || node >= 0;
+}
+
+static bool answer_maintenance(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
+{
+    enum ft_maintenance what;
+    struct rp_status s;
+    char text[64];
+
+    rp_status(r->replicator, &s);
+    if (!w->begun) {
+        if (!find_order(r, x, &what))
+            return nd_answered(x, nd_refuse("invalid", "pin node: expected %s or %s", r->config->node[0].name,
+                                            r->config->node[1].name));
+        if (nd_standing_order(&r->standing, what))
+            return nd_answered(x,
+                               nd_refuse("busy", "an order of the far future is known: restart both nodes"));
+        w->begun = true;
+        w->until = nd_now() + KNOWN_MS * FT_MS;
+        return false;
+    }
+    if (!nd_standing_known(&r->standing, &s) && s.core.peer.known && nd_now() < w->until)
+        return false;
+    return nd_answered(x, json_pack("{s:b,s:s,s:b}", "done", 1, "role", nd_standing_text(&r->standing, text),
+                                    "peer_knows", nd_standing_known(&r->standing, &s)));
+}
+
+/* ---- what lanes answer: show, set and clear ------------------------------------------------------ */
+
+/*
+ * The main thread has one question for all lanes (struct nd_question). Each step puts it to a lane or looks
+ * whether the lane has answered; a lane that stands costs the asker LANE_MS, and nobody else anything.
+ */
+
+static const char *text_of(const json_t *request, const char *key)
+{
+    return json_string_value(json_object_get(request, key));
+}
+
+/* The question is free, and w's turn has come. False: not yet, or w's time is over and `x` has its answer. */
+static bool may_ask(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
+{
+    const struct nd_question *q = &r->answers.question;
+    bool is_free = atomic_load_explicit(&q->asked, memory_order_acquire) == ND_ASK_NONE;
+    uint64_t now = nd_now();
+
+    w->wants_lanes = true;
+    if (!w->until)
+        w->until = now + LANE_MS * FT_MS;
+    for (struct nd_work *other = r->answers.work; other < r->answers.work + ND_WORKING; other++)
+        is_free &= !other->asked && !(other < w && other->wants_lanes);
+    if (!is_free && now > w->until)
+        nd_answered(x, nd_refuse("busy", "lane %u is still at an earlier question", q->lane));
+    return is_free;
+}
+
+static void ask_lane(struct nd_running *r, struct nd_work *w, unsigned lane, enum nd_ask_kind kind)
+{
+    struct nd_question *q = &r->answers.question;
+
+    q->lane = lane;
+    q->fault.text[0] = '\0';
+    atomic_store_explicit(&q->asked, (int)kind, memory_order_release);
+    w->asked = true;
+    w->late = false;
+    w->until = nd_now() + LANE_MS * FT_MS;
+}
+
+/* A clear of one entry goes on past the lanes that have no such entry: it is done when one lane had it. */
+static bool lacks_entry(const struct nd_exchange *x, int error)
+{
+    return error == FT_ENOENT && x->command == ND_CMD_CLEAR && text_of(x->request, "key");
+}
+
+/* The lane has answered, or its time is over, or it refuses: then `x` has its answer. False: not yet. */
+static bool has_answered(struct nd_running *r, struct nd_exchange *x, struct nd_work *w,
+                         enum nd_ask_kind kind)
+{
+    struct nd_question *q = &r->answers.question;
+    uint64_t now = nd_now();
+    int expected = (int)kind;
+
+    if (atomic_load_explicit(&q->asked, memory_order_acquire) == ND_ASK_NONE) {
+        if (q->error && !lacks_entry(x, q->error))
+            nd_answered(x, nd_refuse(ft_error_name(q->error), "%s", q->fault.text));
+    } else if (now <= w->until) {
+        return false;
+    } else if (atomic_compare_exchange_strong(&q->asked, &expected, ND_ASK_NONE)) {
+        nd_answered(x, nd_refuse("busy", "lane %u does not answer", q->lane));
+    } else if (!w->late) { /* it is at it just now, or was */
+        w->late = true;
+        w->until = now + LANE_MS * FT_MS;
+        return false;
+    } else {
+        nd_answered(x, nd_refuse("busy", "lane %u takes long to answer", q->lane));
+    }
+    w->asked = false;
+    return true;
+}
+
+/* ---- show -------------------------------------------------------------------------------------- */
+
+/* Of the lane, by which the times in its rows are. */
+static uint64_t chain_time(const struct nd_running *r, unsigned lane)
+{
+    const struct nd_lane *l = &r->lanes[lane];
+
+    if (ft_order_kind(FT_REPORT_GET(&r->words[lane], done)) < FT_LANE_FRESH) /* that of its last burst */
+        return __atomic_load_n(&nf_chain_state(l->chain)->time, __ATOMIC_RELAXED);
+    return nd_now() + __atomic_load_n(&l->time_offset, __ATOMIC_RELAXED);
+}
+
+static json_t *make_page(struct nd_running *r, const char *nf)
+{
+    const struct nd_question *q = &r->answers.question;
+    json_t *rows = json_loadb(q->out, q->len, 0, NULL), *counters, *page;
+    bool last = !q->more && q->lane + 1 == r->config->chain.lanes;
+    uint64_t next;
+
+    if (!rows)
+        return nd_refuse("malformed", "'%s' shows what is no JSON", nf);
+    /* One lane after the other: the cursor says whose turn it is. */
+    next = q->more ? (uint64_t)q->lane << LANE_SHIFT | q->cursor : (uint64_t)(q->lane + 1) << LANE_SHIFT;
+    if (!last)
+        return json_pack("{s:o,s:I,s:I}", "rows", rows, "now_ns", (json_int_t)chain_time(r, q->lane), "next",
+                         (json_int_t)next);
+    counters = nd_counters_status(&r->counts, nf);
+    page = json_pack("{s:o,s:I,s:n,s:o,s:O?,s:o}", "rows", rows, "now_ns", (json_int_t)chain_time(r, q->lane),
+                     "next", "tables", nd_tables_status(&r->counts, nf), "counters",
+                     json_object_get(counters, nf), "timeouts", nd_timeouts_status(&r->counts, nf));
+    json_decref(counters);
+    return page;
+}
+
+static bool answer_show(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
+{
+    const char *nf = text_of(x->request, "nf");
+    uint64_t cursor = (uint64_t)json_integer_value(json_object_get(x->request, "cursor"));
+    struct nd_question *q = &r->answers.question;
+
+    if (!nf || strlen(nf) >= sizeof(q->text))
+        return nd_answered(x, nd_refuse("invalid", "show needs the name of an NF"));
+    if (cursor >> LANE_SHIFT >= r->config->chain.lanes)
+        return nd_answered(x, nd_refuse("invalid", "the cursor is of no lane"));
+    if (!w->asked) {
+        if (!may_ask(r, x, w))
+            return x->answer != NULL;
+        snprintf(q->text, sizeof(q->text), "%s", nf);
+        q->cursor = cursor & CURSOR_MASK;
+        ask_lane(r, w, (unsigned)(cursor >> LANE_SHIFT), ND_ASK_SHOW);
+        return false;
+    }
+    if (!has_answered(r, x, w, ND_ASK_SHOW))
+        return false;
+    return x->answer ? true : nd_answered(x, make_page(r, nf));
+}
+
+/* ---- set, clear -------------------------------------------------------------------------------- */
+
+/* Lanes change one after the other; who asks again changes all of them. */
+static void tell_changed(struct nd_exchange *x, unsigned lanes)
+{
+    json_t *error = json_object_get(x->answer, "error");
+
+    if (error && lanes > 0)
+        json_object_set_new(error, "text",
+                            json_sprintf("%s; %u lanes have changed, ask again",
+                                         json_string_value(json_object_get(error, "text")), lanes));
+}
+
+/* Counters are cleared by a program that knows how, and replayed by one that does. */
+static const char *other_program(struct nd_running *r, struct rp_status *s)
+{
+    rp_status(r->replicator, s);
+    return s->core.peer.known && strcmp(s->core.peer.program, UNDERSTUDY_VERSION) != 0 ? s->core.peer.program
+                                                                                       : NULL;
+}
+
+static bool answer_change(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
+{
+    const char *nf = text_of(x->request, "nf"), *key = text_of(x->request, "key"),
+               *value = text_of(x->request, "value");
+    bool set = x->command == ND_CMD_SET;
+    struct nd_question *q = &r->answers.question;
+    char text[sizeof(q->text)];
+    struct rp_status s;
+    int n;
+
+    if (nf && !set && strcmp(nf, "counters") == 0 && other_program(r, &s))
+        return nd_answered(x, nd_refuse("busy",
+                                        "node %s runs understudy %s, this one " UNDERSTUDY_VERSION
+                                        ": counters are cleared where both run one version",
+                                        s.core.peer.name, s.core.peer.program));
+    if (!nf || (set && (!key || !value)))
+        return nd_answered(x, nd_refuse("invalid", set ? "set needs nf, key and value" : "clear needs nf"));
+    if (set)
+        n = snprintf(text, sizeof(text), "set %s %s=%s", nf, key, value);
+    else
+        n = snprintf(text, sizeof(text), key ? "clear %s %s" : "clear %s", nf, key);
+    if (n >= (int)sizeof(text) || strpbrk(text, "\n\r"))
+        return nd_answered(
+            x, nd_refuse("invalid", "the change is too long for one line of %zu bytes", sizeof(text) - 1));
+    if (!w->asked) {
+        if (!may_ask(r, x, w)) {
+            if (x->answer)
+                tell_changed(x, w->changed);
+            return x->answer != NULL;
+        }
+        memcpy(q->text, text, sizeof(text));
+        ask_lane(r, w, w->lane, ND_ASK_COMMAND); /* each lane records it in its own burst */
+        return false;
+    }
+    if (!has_answered(r, x, w, ND_ASK_COMMAND))
+        return false;
+    if (x->answer) {
+        tell_changed(x, w->changed);
+        return true;
+    }
+    w->changed += !q->error;
+    if (++w->lane < r->config->chain.lanes)
+        return false;
+    return nd_answered(x, w->changed ? json_pack("{s:b,s:s}", "done", 1, "change", text)
+                                     : nd_refuse(ft_error_name(q->error), "%s", q->fault.text));
+}
+
+/* ---- trace: what the chain does to the next packets that match, NF by NF ------------------------- */
+
+/*
+ * The asker's side of struct nf_trace. The filter comes as instructions of the classic packet filter: the
+ * client compiles it, who may wait for the names in it, and libpcap says here whether they are valid.
+ */
+struct nd_trace_filter {
+    int count;
+    struct bpf_insn insn[];
+};
+
+static bool matches(const void *arg, const uint8_t *frame, uint32_t len, uint32_t have)
+{
+    const struct nd_trace_filter *f = arg;
+
+    return bpf_filter(f->insn, frame, len, have) != 0;
+}
+
+static bool read_instruction(const json_t *from, struct bpf_insn *out)
+{
+    json_int_t code, jt, jf, k;
+
+    if (json_unpack((json_t *)(uintptr_t)from, "[I,I,I,I!]", &code, &jt, &jf, &k) != 0 || code < 0 ||
+        code > UINT16_MAX || jt < 0 || jt > UINT8_MAX || jf < 0 || jf > UINT8_MAX || k < 0 || k > UINT32_MAX)
+        return false;
+    *out = (struct bpf_insn){(uint16_t)code, (uint8_t)jt, (uint8_t)jf, (uint32_t)k};
+    return true;
+}
+
+/* libpcap's check lets a jump whose distance wraps go back, so that a filter need not end. */
+static bool goes_back(const struct bpf_insn *in, uint32_t behind)
+{
+    return in->code == (BPF_JMP | BPF_JA) && in->k >= behind;
+}
+
+/* NULL: it is no filter, or there is no memory. */
+static struct nd_trace_filter *read_filter(const json_t *from)
+{
+    size_t n = json_array_size(from);
+    struct nd_trace_filter *f = n ? malloc(sizeof(*f) + n * sizeof(f->insn[0])) : NULL;
+
+    if (!f)
+        return NULL;
+    f->count = (int)n;
+    for (size_t i = 0; i < n; i++)
+        if (!read_instruction(json_array_get(from, i), &f->insn[i]) ||
+            goes_back(&f->insn[i], (uint32_t)(n - 1 - i))) {
+            free(f);
+            return NULL;
+        }
+    if (bpf_validate(f->insn, f->count))
+        return f;
+    free(f);
+    return NULL;
+}
+
+/* "10.0.0.5:4000", "[2001:db8::5]:4000", without the port where there are none, NULL where it is no IP. */
+static json_t *end_text(const struct nf_traced *t, const struct nf_trace_ends *e, bool source)
+{
+    bool ipv6 = e->flags & NF_P_IPV6_READ;
+    bool ports = e->flags & NF_P_L4 && t->proto != NF_PROTO_ICMP && t->proto != NF_PROTO_ICMPV6;
+    uint16_t port = source ? e->sport : e->dport;
+    char text[INET6_ADDRSTRLEN];
+
+    if (!ipv6 && !(e->flags & NF_P_IPV4))
+        return json_null();
+    if (ipv6)
+        inet_ntop(AF_INET6, e->ipv6 + (source ? 0 : 16), text, sizeof(text));
+    else
+        inet_ntop(AF_INET, source ? &e->saddr : &e->daddr, text, sizeof(text));
+    if (!ports)
+        return json_string(text);
+    return json_sprintf(ipv6 ? "[%s]:%u" : "%s:%u", text, ntohs(port));
+}
+
+static json_t *step_object(const struct nf_traced *t, unsigned i)
+{
+    bool sessions = t->step[i].nf == NF_TRACE_SESSIONS;
+    const struct nf_module *module = t->step[i].module;
+    const struct nf_trace_ends *e = &t->step[i].ends;
+    unsigned drop = t->step[i].drop;
+
+    return json_pack("{s:s, s:o, s:o, s:s?}", "nf",
+                     sessions ? "sessions"
+                     : module ? module->name
+                              : "l3",
+                     "source", end_text(t, e, true), "destination", end_text(t, e, false), "drop",
+                     drop == 0                    ? NULL
+                     : module && module->counters ? module->counters[drop - 1]
+                     : sessions                   ? "conflict"
+                                                  : "dropped");
+}
+
+static const char *port_name(const struct nd_running *r, unsigned port)
+{
+    return r->config->chain.l3 ? r->config->l3.port[port].name : port ? "outside" : "inside";
+}
+
+static const char *outcome_of(const struct nf_traced *t)
+{
+    if (t->steps && t->step[t->steps - 1].drop)
+        return "dropped";
+    return t->local ? "answered" : "passed";
+}
+
+/* What to add to a monotonic time, by what both clocks say now. */
+static json_int_t wall_clock(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (json_int_t)now.tv_sec * 1000000000 + now.tv_nsec - (json_int_t)nd_now();
+}
+
+/* {"bytes": N, "base64": "…"}, NULL: there is no frame. */
+static json_t *frame_object(const struct nf_traced_frame *f)
+{
+    unsigned char text[(NF_TRACE_FRAME + 2) / 3 * 4 + 1];
+
+    if (!f->len)
+        return NULL;
+    EVP_EncodeBlock(text, f->bytes, (int)f->have);
+    return json_pack("{s:i, s:s}", "bytes", (int)f->len, "base64", (const char *)text);
+}
+
+static json_t *packet_object(const struct nd_running *r, uint32_t i, json_int_t clock)
+{
+    const struct nf_traced *t = &r->answers.trace.packet[i];
+    json_t *steps = json_array(), *o;
+
+    for (unsigned s = 0; s < t->steps; s++)
+        json_array_append_new(steps, step_object(t, s));
+    o = json_pack("{s:I, s:i, s:I, s:I, s:s, s:i, s:i, s:o, s:o, s:o, s:s, s:s}", "time_ns",
+                  (json_int_t)t->time + clock, "lane", t->lane, "burst", (json_int_t)t->burst, "input",
+                  (json_int_t)t->seq, "in", port_name(r, t->in_port), "bytes", (int)t->len, "protocol",
+                  (int)t->proto, "source", end_text(t, &t->ends, true), "destination",
+                  end_text(t, &t->ends, false), "steps", steps, "outcome", outcome_of(t), "out",
+                  port_name(r, t->out_port));
+    if (r->answers.trace.snap) {
+        json_object_set_new(o, "frame_in", frame_object(&r->answers.trace.in[i]));
+        json_object_set_new(o, "frame_out", frame_object(&r->answers.trace.out[i]));
+    }
+    return o;
+}
+
+static json_t *trace_object(const struct nd_running *r, uint32_t count)
+{
+    json_t *packets = json_array(), *ports = json_array();
+    json_int_t clock = wall_clock(); /* one for all: the order of times stays */
+
+    for (unsigned p = 0; p < r->ports.io.ports; p++)
+        json_array_append_new(ports, json_string(port_name(r, p)));
+    for (uint32_t i = 0; i < count; i++)
+        json_array_append_new(packets, packet_object(r, i, clock));
+    return json_pack("{s:o, s:o}", "ports", ports, "packets", packets);
+}
+
+/* Of `asked` bytes a frame, what an answer of that many packets has room for: base64, of two frames each. */
+static uint32_t limit_snap(const struct nd_running *r, uint32_t packets, json_int_t asked)
+{
+    uint32_t each = (ND_ANSWER_MAX - 1024) / packets;
+    uint32_t text = PACKET_TEXT + (r->config->chain.count + 2u) * STEP_TEXT;
+    uint32_t most = each > text ? (each - text) / 2 / 4 * 3 : 0;
+
+    most = most < SNAP_MIN ? SNAP_MIN : most > NF_TRACE_FRAME ? NF_TRACE_FRAME : most;
+    return asked < (json_int_t)most ? (uint32_t)asked : most;
+}
+
+static json_t *begin_trace(struct nd_running *r, const json_t *request, double *seconds)
+{
+    const json_t *filter = json_object_get(request, "filter");
+    json_int_t packets = json_integer_value(json_object_get(request, "packets"));
+    json_int_t snap = json_integer_value(json_object_get(request, "frame_bytes")); /* absent: 0 */
+    struct nd_trace_filter *read = NULL;
+
+    *seconds = json_number_value(json_object_get(request, "seconds"));
+    if (packets < 1 || packets > (json_int_t)NF_TRACE_MAX || !(*seconds > 0 && *seconds <= SECONDS_MAX))
+        return nd_refuse("invalid", "trace: expected 1 to %u packets, and more than 0 and at most %u seconds",
+                         NF_TRACE_MAX, SECONDS_MAX);
+    if (snap < 0)
+        return nd_refuse("invalid", "trace: expected 0 bytes of a frame or more");
+    if (filter && !(read = read_filter(filter)))
+        return nd_refuse("invalid", "trace: the filter is no valid program of the packet filter");
+    if (!nf_trace_begin(&r->answers.trace, (uint32_t)packets, limit_snap(r, (uint32_t)packets, snap),
+                        read ? matches : NULL, read)) {
+        free(read);
+        return nd_refuse("busy", "a lane is still at an earlier trace: ask again");
+    }
+    free(r->answers.trace_filter);
+    r->answers.trace_filter = read;
+    return NULL;
+}
+
+static bool answer_trace(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
+{
+    struct rp_status s;
+    json_t *refusal;
+    uint32_t count;
+    double seconds;
+
+    if (!w->begun) {
+        if (!is_primary(r, &s))
+            return nd_answered(x, nd_refuse("busy", "node %s is not primary: no packet passes its chain",
+                                            r->config->node[r->self].name));
+        refusal = begin_trace(r, x->request, &seconds);
+        if (refusal)
+            return nd_answered(x, refusal);
+        w->begun = true;
+        w->until = nd_now() + (uint64_t)(seconds * 1e9);
+        return false;
+    }
+    if (!nf_trace_whole(&r->answers.trace) && nd_now() < w->until && is_primary(r, &s))
+        return false;
+    nf_trace_end(&r->answers.trace);
+    if (!nf_trace_over(&r->answers.trace, &count))
+        return nd_now() > w->until + LANE_MS * FT_MS &&
+               nd_answered(x, nd_refuse("busy", "a lane does not finish its burst"));
+    return nd_answered(x, trace_object(r, count));
+}
+
+/* ---- each command ------------------------------------------------------------------------------- */
+
+/*
+ * The lines of the event log since the one that the client has seen. Nothing is kept for a client and nothing
+ * waits for it: it says where it is ("next", of the process "of"), and is told how many lines it has missed.
+ */
+static json_t *make_events(struct nd_running *r, const json_t *request)
+{
+    static struct nd_recent_line lines[EVENTS]; /* the main thread's */
+    const json_t *asked = json_object_get(request, "next");
+    json_int_t self = (json_int_t)(r->datagram_key.incarnation >> 32);
+    uint64_t next = (uint64_t)json_integer_value(asked), lost = 0;
+    json_t *events = json_array();
+    unsigned n = 0;
+
+    if (!asked) /* it begins: with what comes from now on */
+        next = nd_recent_count();
+    else if (json_integer_value(json_object_get(request, "of")) != self)
+        next = 0; /* it has seen another process: all of this one is new to it */
+    if (json_integer_value(asked) < 0 || next > nd_recent_count()) {
+        json_decref(events);
+        return nd_refuse("invalid", "next: expected a number that a watch has answered");
+    }
+    n = nd_recent_read(&next, &lost, lines, EVENTS);
+    for (unsigned i = 0; i < n; i++)
+        json_array_append_new(events,
+                              nd_event_json(&lines[i].line, r->config->node[r->self].name, lines[i].more));
+    return json_pack("{s:I,s:I,s:I,s:o}", "of", self, "next", (json_int_t)next, "lost", (json_int_t)lost,
+                     "events", events);
+}
+
 static bool answer_status(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
 {
     (void)w;
-    return nd_answered(x, nd_answer_status(r, x->request));
+    return nd_answered(x, nd_answer_status(r));
 }
 
 static bool answer_watch(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
 {
     (void)w;
-    return nd_answered(x, nd_answer_watch(r, x->request));
+    return nd_answered(x, make_events(r, x->request));
+}
+
+static bool answer_apply(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
+{
+    return nd_answer_apply(&r->changing, x, w);
+}
+
+static bool answer_push(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
+{
+    return nd_answer_push(&r->changing, x, w);
 }
 
 static bool (*const steps[ND_COMMANDS])(struct nd_running *, struct nd_exchange *, struct nd_work *) = {
-    [ND_CMD_STATUS] = answer_status,        [ND_CMD_WATCH] = answer_watch,
-    [ND_CMD_SHOW] = nd_answer_show,         [ND_CMD_VERIFY] = answer_verify,
-    [ND_CMD_SET] = nd_answer_change,        [ND_CMD_CLEAR] = nd_answer_change,
-    [ND_CMD_PROMOTE] = answer_promote,      [ND_CMD_DRAIN] = answer_handover,
-    [ND_CMD_FAILBACK] = answer_handover,    [ND_CMD_RESYNC] = answer_resync,
-    [ND_CMD_DRILL] = answer_drill,          [ND_CMD_TRACE] = nd_answer_trace,
-    [ND_CMD_PIN] = nd_answer_maintenance,   [ND_CMD_HOLD] = nd_answer_maintenance,
-    [ND_CMD_UNPIN] = nd_answer_maintenance, [ND_CMD_APPLY] = nd_answer_apply,
-    [ND_CMD_PUSH] = nd_answer_push,
+    [ND_CMD_STATUS] = answer_status,     [ND_CMD_WATCH] = answer_watch,
+    [ND_CMD_SHOW] = answer_show,         [ND_CMD_VERIFY] = answer_verify,
+    [ND_CMD_SET] = answer_change,        [ND_CMD_CLEAR] = answer_change,
+    [ND_CMD_PROMOTE] = answer_promote,   [ND_CMD_DRAIN] = answer_handover,
+    [ND_CMD_FAILBACK] = answer_handover, [ND_CMD_RESYNC] = answer_resync,
+    [ND_CMD_DRILL] = answer_drill,       [ND_CMD_TRACE] = answer_trace,
+    [ND_CMD_PIN] = answer_maintenance,   [ND_CMD_HOLD] = answer_maintenance,
+    [ND_CMD_UNPIN] = answer_maintenance, [ND_CMD_APPLY] = answer_apply,
+    [ND_CMD_PUSH] = answer_push,
 };
 
 bool nd_answer(void *running, struct nd_exchange *x)
 {
     struct nd_running *r = running;
-    struct nd_work *w = &r->work[x->command == ND_CMD_TRACE     ? ND_TRACING
-                                 : nd_commands[x->command].acts ? ND_ACTING
-                                 : x->looks                     ? ND_LOOKING
-                                                                : ND_SHOWING];
+    struct nd_work *w = &r->answers.work[x->command == ND_CMD_TRACE     ? ND_TRACING
+                                         : nd_commands[x->command].acts ? ND_ACTING
+                                         : x->looks                     ? ND_LOOKING
+                                                                        : ND_SHOWING];
 
     if (x->command == ND_CMD_STATUS || x->command == ND_CMD_WATCH)
         return steps[x->command](r, x, NULL); /* at once, whatever else is at work */

@@ -2,15 +2,19 @@
 /*
  * A chain that is changed while the node runs: the main thread's part. The primary reads its files again,
  * judges them, gives them to its peer, and has its lanes change at the cut of a resync, by which the peer's
- * lanes become the same chain. The peer judges them as `understudy check` does before it says yes. Who reads
- * and writes files is another thread (change_files.c).
+ * lanes become the same chain. The peer judges them as `understudy check` does before it says yes.
+ *
+ * Who reads and writes files is another thread, which has one job at a time: a peer's set waits with the
+ * replicator until there is none, and its sender gives up after its time; an operator is refused; what was
+ * laid aside is installed, or goes, before anything else.
  */
+#include "node/change.h"
 #include "ftcore/base/event_log.h"
 #include "nflib/session/table.h"
 #include "node/base/clock.h"
+#include "node/config/files.h"
 #include "node/config/setup.h"
 #include "node/lane/change.h"
-#include "node/running.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,16 +23,61 @@
 
 #define FORGOTTEN_MS 1000u
 #define KEPT_MS      60000u /* that the peer keeps what it was asked for and that does not begin */
+#define LATE_MS      3000u  /* a standby whose answers are late answers again */
+#define FILES_MS     10000u /* the disk gives files */
+#define ANSWER_MS    10000u /* the peer reads and checks files */
+#define CUT_MS       5000u  /* until lanes have changed */
+#define READY_MS     40000u /* until the standby is READY again; then the answer does not wait for it */
 
-void nd_change_tell(struct nd_running *r, enum ft_level level, const char *text)
+enum step { BEGIN, AT_FILES, AT_PEER, AT_LANES, AT_STANDBY };
+
+/* To the log and to status. */
+static void tell(struct nd_changing *g, enum ft_level level, const char *text)
 {
-    snprintf(r->changing.told, sizeof(r->changing.told), "%s", text);
+    snprintf(g->told, sizeof(g->told), "%s", text);
     ft_log_event(level, FT_SAYS_CHAIN, "%s", text);
+}
+
+/* ---- jobs for the thread of files --------------------------------------------------------------- */
+
+static struct nd_files_job job_of(const struct nd_changing *g, enum nd_files_work work)
+{
+    struct nd_files_job job = {.work = work, .permit = g->config->push_permit};
+
+    snprintf(job.file, sizeof(job.file), "%s", g->config->file);
+    snprintf(job.chain_file, sizeof(job.chain_file), "%s", g->config->chain_file);
+    return job;
+}
+
+/* This node's files, into `read`. False: the disk has not done what it was asked for before. */
+static bool begin_read(struct nd_changing *g)
+{
+    struct nd_files_job job = job_of(g, ND_FILES_READ);
+
+    nd_files_job_end(&g->read);
+    g->was_read = false;
+    return !g->wished && nd_files_give(g->files, &job);
+}
+
+static void give_wish(struct nd_changing *g)
+{
+    struct nd_files_job job = job_of(g, g->wish);
+
+    if (g->wished && nd_files_give(g->files, &job))
+        g->wished = false;
+}
+
+/* What was laid aside is to be installed, or to go. */
+static void order_files(struct nd_changing *g, enum nd_files_work wish)
+{
+    g->wish = wish;
+    g->wished = true;
+    give_wish(g);
 }
 
 /* ---- making one ready -------------------------------------------------------------------------- */
 
-void nd_change_free(struct nd_change *c)
+static void free_change(struct nd_change *c)
 {
     if (!c)
         return;
@@ -59,18 +108,18 @@ static int check_protection(const struct nd_config *own, const struct nd_config 
 }
 
 /* Before anything begins: flows that are there now. Lanes look again when they change. */
-static int check_fill(const struct nd_running *r, const struct nd_config *next, struct ft_fault *fault)
+static int check_fill(const struct nd_changing *g, const struct nd_config *next, struct ft_fault *fault)
 {
     struct nf_sessions_wants wants;
     char name[64];
 
     nf_chain_sessions_wants(&next->chain, &wants);
     for (unsigned i = 1; i <= next->chain.count; i++)
-        for (unsigned t = 0; t < r->table_count; t++) {
-            uint64_t entries = nf_table_entries(&r->tables[t].table);
+        for (unsigned t = 0; t < g->counts->table_count; t++) {
+            uint64_t entries = nf_table_entries(&g->counts->tables[t].table);
 
             snprintf(name, sizeof(name), "%s.flows", next->chain.nfs[i - 1].module->name);
-            if (strcmp(name, r->tables[t].name) == 0 && entries > wants.flows[i].max_flows)
+            if (strcmp(name, g->counts->tables[t].name) == 0 && entries > wants.flows[i].max_flows)
                 return ft_fail(fault, FT_EFULL,
                                "nf %u: %s max_flows: %u, and there are %lu flows: clear them, or wait", i,
                                next->chain.nfs[i - 1].module->name, wants.flows[i].max_flows, entries);
@@ -79,8 +128,8 @@ static int check_fill(const struct nd_running *r, const struct nd_config *next, 
 }
 
 /* Takes `next`; `state`: this node's lanes have one that is to go on. */
-int nd_change_make(struct nd_running *r, struct nd_config *next, bool state, struct nd_change **out,
-                   struct ft_fault *fault)
+static int make_change(struct nd_changing *g, struct nd_config *next, bool state, struct nd_change **out,
+                       struct ft_fault *fault)
 {
     struct nd_change *c = aligned_alloc(64, (sizeof(*c) + 63) / 64 * 64);
     struct rp_config named = {.core = {.lanes = 0}};
@@ -93,61 +142,63 @@ int nd_change_make(struct nd_running *r, struct nd_config *next, bool state, str
     }
     memset(c, 0, sizeof(*c));
     c->next = next;
-    c->own = r->config;
+    c->own = g->config;
     c->how = (struct ft_region_config){.name = "understudy region",
-                                       .huge = r->config->node[r->self].hugepages,
-                                       .shared_size = r->config->chain.shared_size};
-    error = check_protection(r->config, c->next, fault);
+                                       .huge = g->config->node[g->self].hugepages,
+                                       .shared_size = g->config->chain.shared_size};
+    error = check_protection(g->config, c->next, fault);
     if (!error)
-        error = state ? nf_chain_change_plan(&c->plan, &r->config->chain, &c->next->chain, fault)
-                      : nf_chain_same_lanes(&r->config->chain, &c->next->chain, fault);
+        error = state ? nf_chain_change_plan(&c->plan, &g->config->chain, &c->next->chain, fault)
+                      : nf_chain_same_lanes(&g->config->chain, &c->next->chain, fault);
     if (!error && state)
-        error = check_fill(r, c->next, fault);
+        error = check_fill(g, c->next, fault);
     if (!error && getrandom(&c->seed, sizeof(c->seed), 0) != sizeof(c->seed))
         error = ft_fail(fault, FT_EIO, "the system gives no random numbers");
     if (error) {
-        nd_change_free(c);
+        free_change(c);
         return error;
     }
     /* They are in the identity, and stay as they were read at the start: a node that said of a new arbiter
      * that it has it would be a pair with one that asks it, and not ask. */
-    c->next->protect.pending_mb = r->config->protect.pending_mb;
-    c->next->arbiter = r->config->arbiter;
-    nd_setup_replicator(&named, c->next, &r->config->timing, c->identity);
+    c->next->protect.pending_mb = g->config->protect.pending_mb;
+    c->next->arbiter = g->config->arbiter;
+    nd_setup_replicator(&named, c->next, &g->config->timing, c->identity);
     c->chain = (struct ft_chain_name){c->identity, named.core.identity_len, named.core.chain};
     *out = c;
     return 0;
 }
 
+/* ---- its life ---------------------------------------------------------------------------------- */
+
 /* A lane, or the replicator, may look at its stage, or call the chain by it, for a while yet. */
-static void keep(struct nd_running *r, struct nd_change *c)
+static void keep(struct nd_changing *g, struct nd_change *c)
 {
     nd_config_free(c->next);
     c->next = NULL;
-    c->past = r->changing.past;
+    c->past = g->past;
     c->over = nd_now();
-    r->changing.past = c;
+    g->past = c;
 }
 
 /* Every thread has begun a turn since nobody was led to it any more. */
-static bool is_forgotten(const struct nd_running *r, const struct rp_status *s, const struct nd_change *c)
+static bool is_forgotten(const struct nd_changing *g, const struct rp_status *s, const struct nd_change *c)
 {
     uint64_t after = c->over + FORGOTTEN_MS * FT_MS;
 
-    if (atomic_load(&r->group.chain) == &c->chain || s->core.config.identity == c->identity || s->at < after)
+    if (atomic_load(&g->group->chain) == &c->chain || s->core.config.identity == c->identity || s->at < after)
         return false;
-    for (unsigned l = 0; l < r->config->chain.lanes; l++)
-        if (atomic_load(&r->words[l].count.turn_ns) < after)
+    for (unsigned l = 0; l < g->config->chain.lanes; l++)
+        if (atomic_load(&g->words[l].count.turn_ns) < after)
             return false;
     return true;
 }
 
-static void free_past(struct nd_running *r, const struct rp_status *s)
+static void free_past(struct nd_changing *g, const struct rp_status *s)
 {
-    for (struct nd_change **at = &r->changing.past, *c; (c = *at);) {
-        if (is_forgotten(r, s, c)) {
+    for (struct nd_change **at = &g->past, *c; (c = *at);) {
+        if (is_forgotten(g, s, c)) {
             *at = c->past;
-            nd_change_free(c);
+            free_change(c);
         } else {
             at = &c->past;
         }
@@ -155,9 +206,8 @@ static void free_past(struct nd_running *r, const struct rp_status *s)
 }
 
 /* True: no lane will touch it any more. */
-bool nd_change_give_up(struct nd_running *r)
+static bool give_up(struct nd_changing *g)
 {
-    struct nd_changing *g = &r->changing;
     struct nd_change *c = g->change;
 
     if (!c)
@@ -167,21 +217,21 @@ bool nd_change_give_up(struct nd_running *r)
         !nd_change_pass(c, ND_CHANGE_ARMED, ND_CHANGE_GONE) &&
         !nd_change_pass(c, ND_CHANGE_ALONE, ND_CHANGE_GONE))
         return false;
-    atomic_store_explicit(&r->group.change, NULL, memory_order_release);
-    rp_push_forget(r->replicator);
+    atomic_store_explicit(&g->group->change, NULL, memory_order_release);
+    rp_push_forget(g->replicator);
     if (g->staged)
-        nd_change_wish(r, ND_FILES_DROP);
+        order_files(g, ND_FILES_DROP);
+    g->counts->paused = false;
     g->change = NULL;
     g->staged = false;
     memset(c->was, 0, sizeof(c->was)); /* of a change that failed: the lanes have them */
-    keep(r, c);
+    keep(g, c);
     return true;
 }
 
 /* The lanes have the new chain. What they had is freed here, where nobody waits. */
-static void finish(struct nd_running *r)
+static void finish(struct nd_changing *g)
 {
-    struct nd_changing *g = &r->changing;
     struct nd_change *c = g->change;
     struct ft_fault fault = {""};
     char text[FT_REASON_MAX];
@@ -194,70 +244,469 @@ static void finish(struct nd_running *r)
     }
     ft_region_close(c->old);
     c->old = NULL;
-    keep(r, c);
-    atomic_store_explicit(&r->group.change, NULL, memory_order_release);
-    nd_counters_find(r);
-    if (nd_tables_find(r, &fault) != 0)
+    keep(g, c);
+    atomic_store_explicit(&g->group->change, NULL, memory_order_release);
+    if (nd_counts_find(g->counts, &fault) != 0)
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_CHAIN, "%s", fault.text);
     g->change = NULL;
     g->count++;
     if (g->staged)
-        nd_change_wish(r, ND_FILES_INSTALL);
+        order_files(g, ND_FILES_INSTALL);
     g->staged = false;
     snprintf(text, sizeof(text), "the chain is changed, and packets waited for %.1f ms",
              (double)c->took / 1e6);
-    nd_change_tell(r, FT_LEVEL_NOTICE, text);
+    tell(g, FT_LEVEL_NOTICE, text);
 }
 
-void nd_change_offer(struct nd_running *r, struct nd_change *c)
+/* Lanes and replicator may see it. */
+static void offer(struct nd_changing *g, struct nd_change *c)
 {
-    nd_crash_add_modules(nd_crash_page(r->crash), &c->next->chain);
-    r->changing.change = c;
-    r->changing.until = nd_now() + KEPT_MS * FT_MS;
-    atomic_store_explicit(&r->group.change, c, memory_order_release);
+    nd_crash_add_modules(nd_crash_page(g->crash), &c->next->chain);
+    g->counts->paused = true;
+    g->change = c;
+    g->until = nd_now() + KEPT_MS * FT_MS;
+    atomic_store_explicit(&g->group->change, c, memory_order_release);
 }
 
-uint64_t nd_change_hash(const struct nd_running *r, const struct rp_status *s)
+uint64_t nd_change_hash(const struct nd_changing *g, const struct rp_status *s)
 {
-    const struct ft_chain_name *chain = atomic_load_explicit(&r->group.chain, memory_order_acquire);
+    const struct ft_chain_name *chain = atomic_load_explicit(&g->group->chain, memory_order_acquire);
 
     return chain ? chain->hash : s->core.config.chain;
 }
 
-void nd_changes_turn(struct nd_running *r, const struct rp_status *s)
+/* ---- the peer's files, and what became of a job ------------------------------------------------- */
+
+static void reply(struct nd_changing *g, int error, const struct ft_fault *fault)
 {
-    struct nd_change *c = r->changing.change;
+    struct rp_push_answer answer = {.taken = error == 0};
+
+    snprintf(answer.text, sizeof(answer.text), "%.127s", error ? fault->text : "");
+    tell(g, error ? FT_LEVEL_WARNING : FT_LEVEL_NOTICE,
+         error ? fault->text : "the peer's chain files are checked, and taken");
+    rp_push_reply(g->replicator, &answer);
+}
+
+static int check_chain(const struct nd_files_job *job, const struct nd_change *c, uint64_t chain,
+                       struct ft_fault *fault)
+{
+    if (c->chain.hash == chain)
+        return 0;
+    if (job->staged || job->same)
+        return ft_fail(fault, FT_EINVAL,
+                       "they make another chain here: is a module, or pending_mb, another one?");
+    if (!job->travels)
+        return ft_fail(fault, FT_EINVAL,
+                       "its file makes another chain, and pair files do not travel: change it there, too, or "
+                       "use chain: {file: ...} on both");
+    return ft_fail(fault, FT_EPERM, "its files differ, and its file does not say push: {permit: true}");
+}
+
+/* What the peer's set makes here was read, and lies aside where it is not what lies here. */
+static void judge_set(struct nd_changing *g, const struct rp_status *s, struct nd_files_job *job)
+{
+    struct ft_fault fault = job->fault;
+    struct nd_change *c = NULL;
+    int error = job->error;
+    uint64_t chain;
+    uint32_t len;
+
+    if (!rp_pushed(g->replicator, &chain, &len))
+        chain = 0; /* cannot be: it stays until it is answered */
+    if (!error && ft_core_primary(&s->core))
+        error = ft_fail(&fault, FT_EBUSY, "it is primary, and gives its own files");
+    if (!error) {
+        error = make_change(g, job->next, false, &c, &fault);
+        job->next = NULL;
+    }
+    if (!error)
+        error = check_chain(job, c, chain, &fault);
+    if (!error && chain != nd_change_hash(g, s)) {
+        g->staged = job->staged;
+        offer(g, c);
+        if (s->core.refused && !s->core.peer.known)
+            rp_rejoin(g->replicator, chain);
+    } else {
+        free_change(c);
+        g->replies = job->staged && !error;
+        if (job->staged)
+            order_files(g, error ? ND_FILES_DROP : ND_FILES_INSTALL);
+    }
+    if (!g->replies)
+        reply(g, error, &fault);
+}
+
+static void note_installed(struct nd_changing *g, const struct nd_files_job *job)
+{
+    struct ft_fault fault;
+
+    if (job->error)
+        ft_fail(&fault, job->error, "its files are not in their places: %.100s", job->fault.text);
+    if (g->replies)
+        reply(g, job->error, &fault);
+    else if (job->error)
+        tell(g, FT_LEVEL_WARNING, fault.text);
+    g->replies = false;
+}
+
+static void hear_peer(struct nd_changing *g, const struct rp_status *s)
+{
+    struct nd_files_job job = job_of(g, ND_FILES_TAKE);
+    struct ft_fault fault = {""};
+    uint64_t chain;
+    const uint8_t *bytes;
+    int error = 0;
+
+    if (g->wished || nd_files_busy(g->files) || !(bytes = rp_pushed(g->replicator, &chain, &job.len)))
+        return;
+    if (ft_core_primary(&s->core))
+        error = ft_fail(&fault, FT_EBUSY, "it is primary, and gives its own files");
+    else if (!give_up(g)) /* what was offered before */
+        error = ft_fail(&fault, FT_EBUSY, "another change is under way there");
+    else if (g->wished || nd_files_busy(g->files))
+        return; /* that goes first */
+    else if (!(job.bytes = malloc(job.len + 1u)))
+        error = ft_fail(&fault, FT_ENOMEM, "no memory for %u bytes of files", job.len);
+    if (error) {
+        reply(g, error, &fault);
+        return;
+    }
+    memcpy(job.bytes, bytes, job.len);
+    nd_files_give(g->files, &job);
+}
+
+static void turn_files(struct nd_changing *g, const struct rp_status *s)
+{
+    struct nd_files_job job;
+
+    if (nd_files_outcome(g->files, &job)) {
+        if (job.work == ND_FILES_TAKE)
+            judge_set(g, s, &job);
+        else if (job.work == ND_FILES_INSTALL)
+            note_installed(g, &job);
+        if (job.work == ND_FILES_READ) {
+            nd_files_job_end(&g->read);
+            g->read = job;
+            g->was_read = true;
+        } else {
+            nd_files_job_end(&job);
+        }
+    }
+    give_wish(g);
+    hear_peer(g, s);
+}
+
+void nd_changes_turn(struct nd_changing *g, const struct rp_status *s)
+{
+    struct nd_change *c = g->change;
     int stage = c ? atomic_load_explicit(&c->stage, memory_order_acquire) : ND_CHANGE_GONE;
 
     if (stage == ND_CHANGE_DONE) {
-        finish(r);
+        finish(g);
     } else if (stage == ND_CHANGE_FAILED && !ft_core_primary(&s->core)) {
         /* On a primary the step of apply says why. */
-        nd_change_tell(r, FT_LEVEL_WARNING, c->fault.text);
-        nd_change_give_up(r);
-    } else if (c && nd_now() > r->changing.until) {
-        nd_change_give_up(r); /* nobody has begun it, or waits for it, any more */
+        tell(g, FT_LEVEL_WARNING, c->fault.text);
+        give_up(g);
+    } else if (c && nd_now() > g->until) {
+        give_up(g); /* nobody has begun it, or waits for it, any more */
     }
-    free_past(r, s);
-    nd_change_files_turn(r, s);
+    free_past(g, s);
+    turn_files(g, s);
 }
 
-void nd_changes_close(struct nd_running *r)
+void nd_changes_close(struct nd_changing *g)
 {
-    struct nd_changing *g = &r->changing;
-
     if (g->change && g->staged)
-        nd_change_wish(r, ND_FILES_DROP);
+        order_files(g, ND_FILES_DROP);
     nd_files_thread_close(g->files);
     g->files = NULL;
     nd_files_job_end(&g->read);
     if (g->change && atomic_load(&g->change->stage) != ND_CHANGE_DONE)
         memset(g->change->was, 0, sizeof(g->change->was));
-    nd_change_free(g->change);
+    free_change(g->change);
     g->change = NULL;
     for (struct nd_change *c = g->past, *next; c; c = next) {
         next = c->past;
-        nd_change_free(c);
+        free_change(c);
     }
     g->past = NULL;
+}
+
+/* ---- apply, push: steps of an operator's request ------------------------------------------------ */
+
+static bool refused(struct nd_changing *g, struct nd_exchange *x, const char *what, const char *why)
+{
+    char text[300];
+
+    snprintf(text, sizeof(text), "%s%s%s", what, *what ? ": " : "", why);
+    tell(g, FT_LEVEL_WARNING, text);
+    if (!give_up(g))
+        return false; /* a lane is at it: the next step sees what became of it */
+    g->step = BEGIN;
+    return nd_answered(x, nd_refuse("busy", "%s; the chain is as it was", text));
+}
+
+static bool done(struct nd_changing *g, struct nd_exchange *x, const char *text)
+{
+    g->step = BEGIN;
+    return nd_answered(x, json_pack("{s:b,s:s}", "done", 1, "text", text));
+}
+
+static void wait_for(struct nd_changing *g, struct nd_work *w, enum step step, uint32_t ms)
+{
+    g->step = step;
+    w->begun = true;
+    w->until = nd_now() + ms * FT_MS;
+}
+
+static int send_files(struct nd_changing *g, const struct nd_config *config, uint64_t chain,
+                      struct ft_fault *fault)
+{
+    struct nd_files files;
+    uint32_t len = 0;
+    uint8_t *bytes;
+    int error;
+
+    if (!config->link.key[0] && !config->link.certificate[0])
+        return ft_fail(
+            fault, FT_EPERM,
+            "link.insecure: true: a chain's files travel over a sealed link alone, expected a key or "
+            "certificates");
+    error = nd_files_of(&files, config, fault);
+    if (error)
+        return error;
+    bytes = nd_files_pack(&files, &len);
+    if (!bytes || !rp_push(g->replicator, chain, bytes, len))
+        error = ft_fail(fault, FT_EBUSY, "files are on their way to the peer already");
+    free(bytes);
+    return error;
+}
+
+/* The standby's answers are late, as they are for moments on a busy machine: the chain waits for them. */
+static bool is_late(const struct nd_work *w, const struct rp_status *s)
+{
+    return s->core.peer.known && s->core.state == FT_DEGRADED && nd_now() <= w->until;
+}
+
+static bool read_files(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w)
+{
+    if (!begin_read(g))
+        return nd_answered(x, nd_refuse("busy", "the disk has not done what it was asked for before"));
+    wait_for(g, w, AT_FILES, FILES_MS);
+    return false;
+}
+
+/* 0: they make a change; or why not. FT_EBUSY with no text: they are still being read. */
+static int take_read(struct nd_changing *g, const struct nd_work *w, bool state, struct nd_change **c,
+                     struct ft_fault *fault)
+{
+    struct nd_config *next = g->read.next;
+
+    if (!g->was_read && nd_now() <= w->until)
+        return FT_EBUSY;
+    if (!g->was_read)
+        return ft_fail(fault, FT_EBUSY, "%s: the disk does not give the files", g->config->file);
+    g->was_read = false;
+    g->read.next = NULL;
+    *fault = g->read.fault;
+    return g->read.error ? g->read.error : make_change(g, next, state, c, fault);
+}
+
+/* Why this node cannot apply its files now; NULL: it can. */
+static json_t *refuse_state(const struct rp_status *s)
+{
+    if (!ft_core_primary(&s->core))
+        return nd_refuse("busy", "%s: the primary applies a chain", ft_state_name(s->core.state));
+    if (s->core.peer.known && s->core.state != FT_PROTECTED)
+        return nd_refuse("busy", "%s: %s: a pair's chain is changed while it is PROTECTED",
+                         ft_state_name(s->core.state), s->core.why);
+    return NULL;
+}
+
+static bool begin_apply(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w,
+                        const struct rp_status *s)
+{
+    json_t *refusal;
+
+    if (w->until == 0)
+        w->until = nd_now() + LATE_MS * FT_MS;
+    if (is_late(w, s))
+        return false;
+    refusal = refuse_state(s);
+    if (refusal)
+        return nd_answered(x, refusal);
+    if (g->change && !give_up(g))
+        return nd_answered(x, nd_refuse("busy", "a change is under way"));
+    return read_files(g, x, w);
+}
+
+static bool at_files(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w,
+                     const struct rp_status *s)
+{
+    struct ft_fault fault = {""};
+    struct nd_change *c;
+    json_t *refusal;
+    int error;
+
+    if (is_late(w, s))
+        return false;
+    refusal = refuse_state(s);
+    if (refusal)
+        return nd_answered(x, refusal);
+    error = take_read(g, w, true, &c, &fault);
+    if (error && !fault.text[0])
+        return false;
+    if (error)
+        return refused(g, x, "", fault.text);
+    if (c->chain.hash == nd_change_hash(g, s)) {
+        free_change(c);
+        return done(g, x, "the chain file is the one that runs");
+    }
+    offer(g, c);
+    g->alone = !s->core.peer.known;
+    g->resyncs = s->core.resyncs;
+    if (g->alone) {
+        nd_change_pass(c, ND_CHANGE_PREPARED, ND_CHANGE_ALONE);
+        tell(g, FT_LEVEL_NOTICE, "the chain is being changed, without a peer");
+        wait_for(g, w, AT_LANES, CUT_MS);
+        return false;
+    }
+    if (send_files(g, c->next, c->chain.hash, &fault) != 0)
+        return refused(g, x, "", fault.text);
+    tell(g, FT_LEVEL_NOTICE, "the peer is checking the chain's files");
+    wait_for(g, w, AT_PEER, ANSWER_MS);
+    return false;
+}
+
+/* The peer's answer: then the lanes' turn, at the cut of a resync. */
+static bool at_peer(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w,
+                    const struct rp_status *s)
+{
+    struct rp_push_answer answer;
+
+    if (!s->core.peer.known)
+        return refused(g, x, s->core.peer.name, "the standby was lost");
+    if (is_late(w, s))
+        return false;
+    if (!rp_push_answered(g->replicator, &answer))
+        return nd_now() > w->until && refused(g, x, s->core.peer.name, "no answer about the chain's files");
+    if (!answer.taken)
+        return refused(g, x, s->core.peer.name, answer.text);
+    if (s->core.state != FT_PROTECTED)
+        return refused(g, x, ft_state_name(s->core.state), s->core.why);
+    nd_change_pass(g->change, ND_CHANGE_PREPARED, ND_CHANGE_ARMED);
+    rp_request(g->replicator, FT_REQUEST_RESYNC);
+    tell(g, FT_LEVEL_NOTICE, "the chain is being changed; a resync follows");
+    wait_for(g, w, AT_LANES, CUT_MS);
+    return false;
+}
+
+/* nd_changes_turn has finished it where it is done. */
+static bool at_lanes(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w)
+{
+    struct nd_change *c = g->change;
+    struct ft_fault fault;
+
+    if (!c && g->alone)
+        return done(g, x, g->told);
+    if (!c) {
+        wait_for(g, w, AT_STANDBY, READY_MS);
+        return false;
+    }
+    if (atomic_load_explicit(&c->stage, memory_order_acquire) == ND_CHANGE_FAILED) {
+        fault = c->fault;
+        return refused(g, x, "", fault.text);
+    }
+    return nd_now() > w->until && refused(g, x, "", "the lanes did not come to a cut in time");
+}
+
+static bool at_standby(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w,
+                       const struct rp_status *s)
+{
+    char text[400];
+
+    if (s->core.state == FT_PROTECTED && s->core.resyncs != g->resyncs) {
+        snprintf(text, sizeof(text), "%s; PROTECTED again", g->told);
+        return done(g, x, text);
+    }
+    if (nd_now() <= w->until)
+        return false;
+    snprintf(text, sizeof(text), "%s; the standby is not READY yet", g->told);
+    return done(g, x, text);
+}
+
+bool nd_answer_apply(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w)
+{
+    struct rp_status s;
+
+    rp_status(g->replicator, &s);
+    nd_changes_turn(g, &s);
+    if (!w->begun)
+        return begin_apply(g, x, w, &s);
+    switch (g->step) {
+    case AT_FILES:
+        return at_files(g, x, w, &s);
+    case AT_PEER:
+        return at_peer(g, x, w, &s);
+    case AT_LANES:
+        return at_lanes(g, x, w);
+    case AT_STANDBY:
+        return at_standby(g, x, w, &s);
+    default:
+        return nd_answered(x, nd_refuse("busy", "the change was given up"));
+    }
+}
+
+/* The files as they are here; the chain that runs is theirs. */
+static bool push_files(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w,
+                       const struct rp_status *s)
+{
+    struct ft_fault fault = {""};
+    struct nd_change *c = NULL;
+    int error = take_read(g, w, false, &c, &fault);
+
+    if (error && !fault.text[0])
+        return false;
+    if (!error && g->change)
+        error = ft_fail(&fault, FT_EBUSY, "a change is under way");
+    if (!error && c->chain.hash != nd_change_hash(g, s))
+        error =
+            ft_fail(&fault, FT_EINVAL,
+                    "the files here make another chain than the one that runs: apply them, or, where apply "
+                    "refuses them, put those that run back first");
+    if (!error)
+        error = send_files(g, c->next, c->chain.hash, &fault);
+    free_change(c);
+    if (error)
+        return nd_answered(x, nd_refuse("invalid", "%s", fault.text));
+    wait_for(g, w, AT_PEER, ANSWER_MS);
+    return false;
+}
+
+bool nd_answer_push(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w)
+{
+    const char *peer = g->config->node[!g->self].name;
+    struct rp_push_answer answer;
+    struct rp_status s;
+    char text[FT_REASON_MAX];
+
+    rp_status(g->replicator, &s);
+    nd_changes_turn(g, &s);
+    if (!ft_core_primary(&s.core))
+        return nd_answered(
+            x, nd_refuse("busy", "%s: the primary pushes its files", ft_state_name(s.core.state)));
+    if (!w->begun)
+        return g->change ? nd_answered(x, nd_refuse("busy", "a change is under way")) : read_files(g, x, w);
+    if (g->step == AT_FILES)
+        return push_files(g, x, w, &s);
+    if (rp_push_answered(g->replicator, &answer)) {
+        if (!answer.taken)
+            return nd_answered(x, nd_refuse("busy", "node %s: %s", peer, answer.text));
+        snprintf(text, sizeof(text), "node %s has the chain's files", peer);
+        return done(g, x, text);
+    }
+    if (nd_now() <= w->until)
+        return false;
+    rp_push_forget(g->replicator);
+    return nd_answered(x, nd_refuse("busy", "node %s does not answer", peer));
 }

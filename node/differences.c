@@ -7,7 +7,7 @@
  * it does, other differences are said and not saved.
  */
 #define _GNU_SOURCE /* close_range */
-#include "node/running.h"
+#include "node/differences.h"
 #include "ftcore/base/disk_thread.h"
 #include "ftcore/base/event_log.h"
 
@@ -100,27 +100,27 @@ static void *save_difference(void *difference)
 }
 
 /* Takes `d`. */
-static void start_saving(struct nd_running *r, struct difference *d)
+static void start_saving(struct nd_differences *all, struct difference *d)
 {
     pthread_attr_t detached;
     pthread_t thread;
 
-    d->saving = &r->difference.saving;
-    snprintf(d->file, sizeof(d->file), "%s", r->difference.file);
-    snprintf(d->last, sizeof(d->last), "%s", r->difference.last);
+    d->saving = &all->saving;
+    snprintf(d->file, sizeof(d->file), "%s", all->file);
+    snprintf(d->last, sizeof(d->last), "%s", all->last);
     pthread_attr_init(&detached);
     pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
-    atomic_store(&r->difference.saving, ND_SAVING);
+    atomic_store(&all->saving, ND_SAVING);
     if (pthread_create(&thread, &detached, save_difference, d) != 0) {
         ft_log_event(FT_LEVEL_ERROR, FT_SAYS_DIVERGED, "%s differs from the peer's: no thread to save it",
                      d->last);
-        atomic_store(&r->difference.saving, ND_UNSAVED);
+        atomic_store(&all->saving, ND_UNSAVED);
         free(d);
     }
     pthread_attr_destroy(&detached);
 }
 
-static void save_slice(struct nd_running *r, unsigned lane, uint64_t digest)
+static void save_slice(struct nd_differences *all, unsigned lane, uint64_t digest)
 {
     struct difference *d = calloc(1, sizeof(*d));
 
@@ -130,59 +130,54 @@ static void save_slice(struct nd_running *r, unsigned lane, uint64_t digest)
         return;
     }
     d->kept.bytes = d->bytes;
-    if (!nd_lane_find_kept(&r->lanes[lane], digest, &d->kept) ||
-        !ft_slice_find(r->region, d->kept.number, &d->slice)) {
+    if (!nd_lane_find_kept(&all->lanes[lane], digest, &d->kept) ||
+        !ft_slice_find(all->region, d->kept.number, &d->slice)) {
         ft_log_event(FT_LEVEL_ERROR, FT_SAYS_DIVERGED,
                      "a digest differs from the peer's; the bytes are not kept");
         free(d);
         return;
     }
-    snprintf(r->difference.last, sizeof(r->difference.last), "slice %lu (%s) at burst %lu", d->kept.number,
+    snprintf(all->last, sizeof(all->last), "slice %lu (%s) at burst %lu", d->kept.number,
              ft_slice_text(&d->slice, d->whose), d->kept.burst);
-    r->difference.missed = atomic_load(&r->difference.saving) == ND_SAVING;
-    if (!r->difference.missed) {
-        start_saving(r, d);
+    all->missed = atomic_load(&all->saving) == ND_SAVING;
+    if (!all->missed) {
+        start_saving(all, d);
         return;
     }
     ft_log_event(FT_LEVEL_ERROR, FT_SAYS_DIVERGED,
-                 "%s differs from the peer's: not saved, the disk has not taken the one before",
-                 r->difference.last);
+                 "%s differs from the peer's: not saved, the disk has not taken the one before", all->last);
     free(d);
 }
 
 /* As a standby: what its own lanes found. */
-static void save_by_counts(struct nd_running *r)
+static void save_by_counts(struct nd_differences *all)
 {
-    for (unsigned l = 0; l < r->config->chain.lanes; l++) {
-        const struct ft_lane *lane = &r->words[l];
+    for (unsigned l = 0; l < all->chain->lanes; l++) {
+        const struct ft_lane *lane = &all->words[l];
         uint64_t count = atomic_load_explicit(&lane->count.slices_different, memory_order_acquire);
 
-        if (count != r->difference.seen_lanes[l])
-            save_slice(r, l, FT_REPORT_GET(lane, expected));
-        r->difference.seen_lanes[l] = count;
+        if (count != all->seen_lanes[l])
+            save_slice(all, l, FT_REPORT_GET(lane, expected));
+        all->seen_lanes[l] = count;
     }
 }
 
 /* As a primary: what the standby said. All lanes say the same of a digest of the whole region. */
-static void save_by_verdicts(struct nd_running *r)
+static void save_by_verdicts(struct nd_differences *all, const struct rp_status *s)
 {
-    struct rp_status s;
+    for (unsigned l = 0; s->verdicts.different != all->seen_verdicts && l < all->chain->lanes; l++) {
+        const struct rp_verdict *v = &s->verdicts.last[l];
+        bool again = l > 0 && v->expected == s->verdicts.last[0].expected;
 
-    rp_status(r->replicator, &s);
-    for (unsigned l = 0; s.verdicts.different != r->difference.seen_verdicts && l < r->config->chain.lanes;
-         l++) {
-        const struct rp_verdict *v = &s.verdicts.last[l];
-        bool again = l > 0 && v->expected == s.verdicts.last[0].expected;
-
-        if (v->expected != v->got && v->expected != r->difference.expected[l] && !again)
-            save_slice(r, l, v->expected);
-        r->difference.expected[l] = v->expected;
+        if (v->expected != v->got && v->expected != all->expected[l] && !again)
+            save_slice(all, l, v->expected);
+        all->expected[l] = v->expected;
     }
-    r->difference.seen_verdicts = s.verdicts.different;
+    all->seen_verdicts = s->verdicts.different;
 }
 
-void nd_differences_save(struct nd_running *r)
+void nd_differences_save(struct nd_differences *all, const struct rp_status *s)
 {
-    save_by_counts(r);
-    save_by_verdicts(r);
+    save_by_counts(all);
+    save_by_verdicts(all, s);
 }

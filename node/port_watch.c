@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Looks after the data ports of a running node: their carrier and MTU, the heartbeats that lanes hear by
- * them, the frames that they lost. By the rule of node/lane/health.h it says whether they are whole: to the
- * peer, in heartbeats; to status (answer_ports.c); to the log, once for each change. All of it is the main
- * thread's; no lane waits for it.
+ * Looks after the data ports of a running node. By the rule of node/lane/health.h it says whether they are
+ * whole: to the peer, in heartbeats; to status; to the log, once for each change. See port_watch.h.
  */
-#include "node/running.h"
+#include "node/port_watch.h"
 #include "ftcore/base/event_log.h"
 #include "node/base/clock.h"
 #include "node/base/interface.h"
@@ -26,22 +24,23 @@ static bool leads_to_a_network(const char *devargs)
            (strncmp(devargs, "net_pcap", 8) != 0 || strstr(devargs, "iface="));
 }
 
-void nd_port_watch_begin(struct nd_running *r)
+void nd_port_watch_begin(struct nd_port_watch *watch)
 {
-    const struct nd_config *c = r->config;
-    struct nd_health *h = &r->port_watch.health;
+    const struct nd_config *c = watch->config;
+    struct nd_health *h = &watch->health;
 
-    *h = (struct nd_health){
-        .self = c->node[r->self].name, .peer = c->node[!r->self].name, .ports = r->ports.io.ports};
+    *h = (struct nd_health){.self = c->node[watch->self].name,
+                            .peer = c->node[!watch->self].name,
+                            .ports = watch->ports->io.ports};
     for (unsigned i = 0; i < h->ports; i++) {
-        const char *devargs = c->node[r->self].port[i];
+        const char *devargs = c->node[watch->self].port[i];
         struct nd_interface_now kernel;
 
         h->port[i].name = c->chain.l3 ? c->l3.port[i].name : i ? "outside" : "inside";
         h->port[i].judged = leads_to_a_network(devargs);
         if (nd_interface_ask(devargs, true, &kernel)) {
-            r->port_watch.frames[i].index = kernel.index;
-            r->port_watch.frames[i].sent = kernel.sent;
+            watch->frames[i].index = kernel.index;
+            watch->frames[i].sent = kernel.sent;
         }
     }
 }
@@ -67,10 +66,10 @@ static void count_frames(struct nd_port_watch *watch, unsigned port, const struc
     watch->frames[port].rx_missed = driver->imissed + driver->ierrors + driver->rx_nombuf;
 }
 
-static void look_at_port(struct nd_running *r, unsigned port, bool counts)
+static void look_at_port(struct nd_port_watch *watch, unsigned port, bool counts)
 {
-    struct nd_port_health *health = &r->port_watch.health.port[port];
-    uint16_t id = nd_ports_id(&r->ports, port), mtu = 0;
+    struct nd_port_health *health = &watch->health.port[port];
+    uint16_t id = nd_ports_id(watch->ports, port), mtu = 0;
     struct rte_eth_stats driver = {0};
     struct rte_eth_link link = {0};
     struct nd_interface_now kernel;
@@ -78,9 +77,9 @@ static void look_at_port(struct nd_running *r, unsigned port, bool counts)
 
     if (counts)
         rte_eth_stats_get(id, &driver);
-    asked = nd_interface_ask(r->config->node[r->self].port[port], counts, &kernel);
+    asked = nd_interface_ask(watch->config->node[watch->self].port[port], counts, &kernel);
     if (asked) {
-        health->replaced = kernel.index && kernel.index != r->port_watch.frames[port].index;
+        health->replaced = kernel.index && kernel.index != watch->frames[port].index;
         health->carrier = kernel.carrier && !health->replaced;
         health->mtu = kernel.mtu;
     } else {
@@ -89,20 +88,19 @@ static void look_at_port(struct nd_running *r, unsigned port, bool counts)
         health->mtu = rte_eth_dev_get_mtu(id, &mtu) == 0 ? mtu : 0;
     }
     if (counts)
-        count_frames(&r->port_watch, port, &driver, asked ? &kernel : NULL);
-    atomic_store(&r->ports_told.mtu[port], health->mtu);
+        count_frames(watch, port, &driver, asked ? &kernel : NULL);
+    atomic_store(&watch->told.mtu[port], health->mtu);
 }
 
 /* Carrier often: what depends on it must not wait. Counters, which may cost a driver more, less so. */
-static void look_at_ports(struct nd_running *r, uint64_t now)
+static void look_at_ports(struct nd_port_watch *watch, uint64_t now)
 {
-    struct nd_port_watch *watch = &r->port_watch;
     bool counts = now >= watch->count_at;
 
     if (now < watch->look_at)
         return;
     for (unsigned i = 0; i < watch->health.ports; i++)
-        look_at_port(r, i, counts);
+        look_at_port(watch, i, counts);
     watch->look_at = now + LOOK_NS;
     if (counts)
         watch->count_at = now + COUNT_NS;
@@ -111,13 +109,13 @@ static void look_at_ports(struct nd_running *r, uint64_t now)
 /* ---- heartbeats --------------------------------------------------------------------------------- */
 
 /* The newest of the peer's process, by whichever lane it was received. NULL: there is none. */
-static const struct nd_port_heard *newest(const struct nd_running *r, uint64_t incarnation, unsigned port,
-                                          bool crossed)
+static const struct nd_port_heard *newest(const struct nd_port_watch *watch, uint64_t incarnation,
+                                          unsigned port, bool crossed)
 {
     const struct nd_port_heard *best = NULL;
 
-    for (unsigned l = 0; l < r->config->chain.lanes; l++) {
-        const struct nd_port_heard *heard = &r->lanes[l].heard[port][crossed];
+    for (unsigned l = 0; l < watch->config->chain.lanes; l++) {
+        const struct nd_port_heard *heard = &watch->lanes[l].heard[port][crossed];
 
         if (atomic_load(&heard->came) && atomic_load(&heard->from) == incarnation &&
             (!best || atomic_load(&heard->sent) > atomic_load(&best->sent)))
@@ -127,15 +125,15 @@ static const struct nd_port_heard *newest(const struct nd_running *r, uint64_t i
 }
 
 /* What was heard by each port, and what the newest of it says of the peer's. */
-static void gather_heard(struct nd_running *r, uint64_t incarnation, uint64_t now, uint64_t within)
+static void gather_heard(struct nd_port_watch *watch, uint64_t incarnation, uint64_t now, uint64_t within)
 {
-    struct nd_health *h = &r->port_watch.health;
-    uint64_t faults, came, awake = r->port_watch.awake;
+    struct nd_health *h = &watch->health;
+    uint64_t faults, came, awake = watch->awake;
     const struct nd_port_heard *last = NULL;
 
     for (unsigned i = 0; i < h->ports; i++) {
-        const struct nd_port_heard *right = newest(r, incarnation, i, false),
-                                   *crossed = newest(r, incarnation, i, true);
+        const struct nd_port_heard *right = newest(watch, incarnation, i, false),
+                                   *crossed = newest(watch, incarnation, i, true);
         const struct nd_port_heard *both[] = {right, crossed};
 
         h->port[i].heard = right ? atomic_load(&right->came) : 0;
@@ -169,26 +167,25 @@ static void log_faults(struct nd_port_watch *watch, enum ft_state state, uint64_
         ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_PORT, "data ports are whole again");
 }
 
-void nd_port_watch_turn(struct nd_running *r, const struct rp_status *s)
+void nd_port_watch_turn(struct nd_port_watch *watch, const struct rp_status *s)
 {
-    struct nd_port_watch *watch = &r->port_watch;
     struct nd_health *h = &watch->health;
     char before[ND_HEALTH_TEXT];
-    uint64_t now = nd_now(), within = r->config->timing.detect_ms * FT_MS;
+    uint64_t now = nd_now(), within = watch->config->timing.detect_ms * FT_MS;
 
     within = within > HEARD_NS ? within : HEARD_NS;
     if (now - watch->turn > LATE_NS)
         watch->awake = now;
     watch->turn = now;
-    look_at_ports(r, now);
-    gather_heard(r, s->core.peer.incarnation, now, within);
-    h->meets = r->config->protect.pair && s->core.peer.known && s->link_up;
+    look_at_ports(watch, now);
+    gather_heard(watch, s->core.peer.incarnation, now, within);
+    h->meets = watch->config->protect.pair && s->core.peer.known && s->link_up;
     nd_health_judge(h, now, within, watch->awake);
     memcpy(before, watch->faults, sizeof(before));
     nd_health_faults(h, watch->faults);
     if (strcmp(before, watch->faults) != 0)
         watch->changed = now;
     for (unsigned i = 0; i < h->ports; i++)
-        atomic_store(&r->ports_told.fault[i], (uint8_t)h->port[i].fault);
+        atomic_store(&watch->told.fault[i], (uint8_t)h->port[i].fault);
     log_faults(watch, s->core.state, now);
 }

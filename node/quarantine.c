@@ -4,10 +4,10 @@
  * for a while (node/crash/quarantine.h). Heard by the replicator's thread, which begins the quarantine before
  * it takes over; all else is the main thread's.
  */
-#include "node/crash/reporter.h"
+#include "node/quarantine.h"
 #include "ftcore/base/event_log.h"
 #include "node/base/clock.h"
-#include "node/running.h"
+#include "node/crash/reporter.h"
 #include "nflib/chain/chain.h"
 
 /*
@@ -25,9 +25,9 @@ static bool is_of_state(const struct ft_crash_notice *notice, bool reset)
 
 /* What the file says of such an NF, before the first burst of this node's: it takes over when it has heard.
  */
-static void apply_on_crash(struct nd_running *r, const struct ft_crash_notice *notice)
+static void apply_on_crash(struct nd_peer_crashes *all, const struct ft_crash_notice *notice)
 {
-    const struct nf_chain_config *chain = &r->config->chain;
+    const struct nf_chain_config *chain = &all->config->chain;
 
     for (unsigned i = 0; i < chain->count; i++) {
         bool reset = chain->nfs[i].on_crash == NF_CRASH_RESET;
@@ -35,8 +35,9 @@ static void apply_on_crash(struct nd_running *r, const struct ft_crash_notice *n
         if (strcmp(chain->nfs[i].module->name, notice->nf) != 0 || chain->nfs[i].on_crash == NF_CRASH_STOP ||
             !is_of_state(notice, reset))
             continue;
-        snprintf(r->remedy.text, sizeof(r->remedy.text), reset ? "reset %s" : "set %s bypass=on", notice->nf);
-        atomic_fetch_add(&r->remedy.serial, 1);
+        snprintf(all->remedy.text, sizeof(all->remedy.text), reset ? "reset %s" : "set %s bypass=on",
+                 notice->nf);
+        atomic_fetch_add(&all->remedy.serial, 1);
         ft_log_event(
             FT_LEVEL_ERROR, FT_SAYS_CRASH,
             reset
@@ -44,17 +45,16 @@ static void apply_on_crash(struct nd_running *r, const struct ft_crash_notice *n
                   "died of it"
                 : "if this node takes over, packets pass by NF %s, since on_crash says so: node %s died of "
                   "its state",
-            notice->nf, r->config->node[!r->self].name);
+            notice->nf, all->config->node[!all->self].name);
     }
 }
 
-void nd_quarantine_hear(void *running, const struct ft_crash_notice *notice, bool primary)
+void nd_quarantine_hear(struct nd_peer_crashes *all, const struct ft_crash_notice *notice, bool primary)
 {
-    struct nd_running *r = running;
-    const struct nd_protect *p = &r->config->protect;
+    const struct nd_protect *p = &all->config->protect;
     struct ft_log_field fields[ND_CRASH_FIELDS];
-    struct nd_quarantine *q = &nd_crash_page(r->crash)->quarantine;
-    const char *peer = r->config->node[!r->self].name;
+    struct nd_quarantine *q = &nd_crash_page(all->crash)->quarantine;
+    const char *peer = all->config->node[!all->self].name;
     char line[ND_CRASH_LINE];
 
     nd_crash_line(line, notice);
@@ -63,7 +63,7 @@ void nd_quarantine_hear(void *running, const struct ft_crash_notice *notice, boo
         ft_log_fields(FT_LEVEL_ERROR, FT_SAYS_CRASH, fields, "node %s %s", peer, line);
         return;
     }
-    apply_on_crash(r, notice);
+    apply_on_crash(all, notice);
     switch (nd_quarantine_begin(q, notice, nd_now(), p->quarantine_s, p->quarantine_max)) {
     case ND_QUARANTINE_BEGUN:
         ft_log_fields(FT_LEVEL_ERROR, FT_SAYS_CRASH, fields,
@@ -86,9 +86,9 @@ void nd_quarantine_hear(void *running, const struct ft_crash_notice *notice, boo
     }
 }
 
-static void tell_end(struct nd_running *r, uint64_t dropped)
+static void tell_end(struct nd_peer_crashes *all, uint64_t dropped)
 {
-    const struct nd_quarantine *q = &nd_crash_page(r->crash)->quarantine;
+    const struct nd_quarantine *q = &nd_crash_page(all->crash)->quarantine;
     bool full = dropped >= atomic_load(&q->most);
     bool cleared = atomic_load(&q->suspects) && atomic_load(&q->cleared) == atomic_load(&q->suspects);
 
@@ -101,12 +101,12 @@ static void tell_end(struct nd_running *r, uint64_t dropped)
         ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_QUARANTINE,
                      "the quarantine for NF %s has ended: %lu frames were dropped%s", q->nf, dropped,
                      cleared ? "; what was suspected has passed and did no harm" : "");
-    nd_crash_save_quarantine(r->crash);
+    nd_crash_save_quarantine(all->crash);
 }
 
-void nd_quarantine_turn(struct nd_running *r, const struct rp_status *s)
+void nd_quarantine_turn(struct nd_peer_crashes *all, const struct rp_status *s)
 {
-    struct nd_quarantine *q = &nd_crash_page(r->crash)->quarantine;
+    struct nd_quarantine *q = &nd_crash_page(all->crash)->quarantine;
     uint64_t dropped = atomic_load(&q->dropped);
     bool on = nd_quarantine_on(q);
 
@@ -116,51 +116,15 @@ void nd_quarantine_turn(struct nd_running *r, const struct rp_status *s)
         on = false;
     }
     if (!dropped) /* of this one */
-        r->quarantine.dropped = false;
-    if (dropped && !r->quarantine.dropped && (on || r->quarantine.on)) {
+        all->dropped = false;
+    if (dropped && !all->dropped && (on || all->on)) {
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_QUARANTINE,
                      "frames that node %s crashed on in NF %s come again, and are dropped",
-                     r->config->node[!r->self].name, q->nf);
-        r->quarantine.dropped = true;
-        nd_crash_save_quarantine(r->crash);
+                     all->config->node[!all->self].name, q->nf);
+        all->dropped = true;
+        nd_crash_save_quarantine(all->crash);
     }
-    if (!on && r->quarantine.on)
-        tell_end(r, dropped);
-    r->quarantine.on = on;
-}
-
-/* The lane's state lies first in its arena. Its chain may be made anew meanwhile, by the lane. */
-static bool is_bypassed(const struct nd_running *r, unsigned nf)
-{
-    bool bypassed = false;
-
-    for (unsigned l = 0; l < r->config->chain.lanes; l++) {
-        const void *state = r->region->base + ft_region_arena(r->region, l, 0)->offset;
-
-        bypassed |= nf_is_bypassed(state, nf);
-    }
-    return bypassed;
-}
-
-json_t *nd_bypassed_status(const struct nd_running *r)
-{
-    json_t *names = json_array();
-
-    for (unsigned i = 0; i < r->config->chain.count && !nd_is_changing(r); i++)
-        if (is_bypassed(r, i + 1))
-            json_array_append_new(names, json_string(r->config->chain.nfs[i].module->name));
-    return names;
-}
-
-json_t *nd_quarantine_status(const struct nd_running *r)
-{
-    const struct nd_quarantine *q = r->crash ? &nd_crash_page(r->crash)->quarantine : NULL;
-    uint64_t now = nd_now(), until;
-
-    if (!q || !nd_quarantine_on(q))
-        return json_null();
-    until = atomic_load(&q->until);
-    return json_pack("{s:s, s:f, s:I}", "nf", q->nf, "left_s",
-                     now < until ? (double)(until - now) / 1e9 : 0.0, "dropped",
-                     (json_int_t)atomic_load(&q->dropped));
+    if (!on && all->on)
+        tell_end(all, dropped);
+    all->on = on;
 }

@@ -1,40 +1,425 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * understudy run: keeps a node going that was put together (running.c). Threads: this one (control socket),
- * the replicator, its writer of views, the one of the chain's files, one per lane, the one that looks whether
- * lanes hang, the writer of the event log, with `metrics` the one that serves them, DPDK's (interrupts,
- * telemetry); and the processes of guardian and reporter.
+ * understudy run: puts a node together from its file, keeps it going, and takes it apart. Threads: this one
+ * (control sockets), the replicator, its writer of views, the one of the chain's files, one per lane, the one
+ * that looks whether lanes hang, the writer of the event log, with `metrics` the one that serves them, DPDK's
+ * (interrupts); and the processes of guardian and reporter.
  */
+#include "node/running.h"
+#include "cli/pair.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/plant.h"
 #include "ftcore/base/thread.h"
 #include "ftcore/base/trust.h"
+#include "nflib/chain/chain.h"
 #include "node/base/clock.h"
 #include "node/base/event_writer.h"
 #include "node/base/privilege.h"
 #include "node/base/processor.h"
 #include "node/base/strangers.h"
+#include "node/config/setup.h"
 #include "node/config/yaml.h"
-#include "node/control/pair.h"
+#include "node/crash/handler.h"
+#include "node/lane/change.h"
 #include "node/lane/hang.h"
 #include "node/lane/lane.h"
-#include "node/running.h"
 
+#include <errno.h>
+#include <pthread.h>
 #include <rte_eal.h>
 #include <rte_launch.h>
 #include <rte_lcore.h>
-
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#define TAKEN_MS 2000 /* that a killed node may hold what this one needs */
 #define SERVE_MS 20
 #define STANDS_S 3 /* planted */
+
+_Static_assert(FT_EVENT_VALUE >= FT_REASON_MAX, "programs get a reason whole, as people do");
+
+/* ---- put together ------------------------------------------------------------------------------- */
+
+static void log_state(void *arg, enum ft_event_name what, bool planned, enum ft_state state, uint64_t view,
+                      const char *why)
+{
+    const char *name = ft_state_name(state);
+    const struct ft_log_field fields[] = {
+        {"state", .text = name},
+        {"view", .number = view},
+        {"reason", .text = why},
+        {what == FT_SAYS_TAKEOVER ? "planned" : NULL, .number = planned}, /* NULL: the list's end */
+        {0}};
+    /* What takes protection or service away. */
+    bool bad = (what != FT_SAYS_STATE || state == FT_DEGRADED) && !planned;
+
+    (void)arg;
+    ft_log_fields(bad ? FT_LEVEL_WARNING : FT_LEVEL_NOTICE, what, fields, "%s, view %lu: %s", name, view,
+                  why);
+}
+
+static void hear_crash(void *arg, const struct ft_crash_notice *notice, bool primary)
+{
+    struct nd_running *r = arg;
+
+    nd_quarantine_hear(&r->peer_crashes, notice, primary);
+}
+
+static void note_view(void *arg, uint64_t view)
+{
+    struct nd_running *r = arg;
+
+    atomic_store(&r->view, view);
+}
+
+/* The directory that the first `len` bytes of `path` name, and those above it. What it may be for others,
+ * run's umask says. */
+static int make_directory(const char *path, size_t len, struct ft_fault *fault)
+{
+    char prefix[256] = "";
+    struct stat is;
+
+    for (size_t i = 1; i <= len && i < sizeof(prefix); i++) {
+        if (path[i] != '/' && i != len)
+            continue;
+        snprintf(prefix, sizeof(prefix), "%.*s", (int)i, path);
+        if (mkdir(prefix, 0777) != 0 && errno != EEXIST)
+            return ft_fail(fault, errno == EACCES || errno == EPERM ? FT_EPERM : FT_EIO, "%s: %s", prefix,
+                           strerror(errno));
+        if (stat(prefix, &is) == 0 && !S_ISDIR(is.st_mode))
+            return ft_fail(fault, FT_EINVAL, "%s: a file, expected a directory", prefix);
+    }
+    return 0;
+}
+
+/* DIR/NODE/ of this file: two nodes may share a machine and its file. */
+static int open_recorder(struct nd_running *r, struct ft_fault *fault)
+{
+    static char identity[FT_IDENTITY_MAX], dir[256];
+    const struct nd_config *c = r->config;
+    const char *node = c->node[r->self].name;
+    struct lg_recorder_config config = {.directory = dir,
+                                        .node = node,
+                                        .identity = identity,
+                                        .region = r->region,
+                                        .file_bytes = (uint64_t)c->record.file_mb << 20,
+                                        .files = c->record.files};
+    struct lg_recorder *recorder = nd_crash_recorder(r->crash);
+    int error;
+
+    if (!recorder)
+        return 0;
+    snprintf(dir, sizeof(dir), "%s/%s", c->record.dir, node);
+    error = make_directory(dir, strlen(dir), fault);
+    if (error)
+        return error;
+    config.identity_len = nf_chain_identity(&c->chain, identity, sizeof(identity));
+    error = lg_recorder_open(recorder, &config, fault);
+    if (!error)
+        r->recorder = recorder;
+    return error;
+}
+
+/* Before the chain is made, which then puts its state there. */
+static int open_redis(struct nd_running *r, struct ft_fault *fault)
+{
+    int error;
+
+    if (r->config->state != ND_STATE_REDIS)
+        return 0;
+    error = nd_redis_open(&r->redis, &r->config->redis, fault);
+    if (error == 0)
+        ft_log_event(FT_LEVEL_INFO, FT_SAYS_REDIS, "state in Redis: %s", nd_redis_settings(r->redis));
+    return error;
+}
+
+/* What each subsystem looks at; the replicator comes later. */
+static void introduce(struct nd_running *r)
+{
+    r->counts.config = r->config;
+    r->counts.lanes = r->lanes;
+    r->counts.words = r->words;
+    r->port_watch.config = r->config;
+    r->port_watch.self = r->self;
+    r->port_watch.ports = &r->ports;
+    r->port_watch.lanes = r->lanes;
+    r->standing.health = &r->port_watch.health;
+    r->changing.config = r->config;
+    r->changing.self = r->self;
+    r->changing.crash = r->crash;
+    r->changing.group = &r->group;
+    r->changing.words = r->words;
+    r->changing.counts = &r->counts;
+    r->peer_crashes.config = r->config;
+    r->peer_crashes.self = r->self;
+    r->peer_crashes.crash = r->crash;
+    r->differences.chain = &r->config->chain;
+    r->differences.words = r->words;
+    r->differences.lanes = r->lanes;
+    r->differences.region = r->region;
+}
+
+static int make_lanes(struct nd_running *r, struct ft_fault *fault)
+{
+    struct nd_crash_page *page = nd_crash_page(r->crash);
+    unsigned lanes = r->config->chain.lanes;
+    int error = 0;
+
+    r->lanes = calloc(lanes, sizeof(*r->lanes));
+    r->answers.question.cap = 256u << 10;
+    r->answers.question.out = malloc(r->answers.question.cap);
+    nd_group_init(&r->group, r->lanes, lanes);
+    r->group.page = page;
+    introduce(r);
+    nd_standing_begin(&r->standing);
+    if (!r->lanes || !r->answers.question.out)
+        return ft_fail(fault, FT_ENOMEM, "no memory for %u lanes", lanes);
+    for (unsigned l = 0; l < lanes && !error; l++) {
+        struct nd_lane *lane = &r->lanes[l];
+
+        *lane = (struct nd_lane){.index = l,
+                                 .config = r->config,
+                                 .io = &r->ports.io,
+                                 .region = r->region,
+                                 .words = &r->words[l],
+                                 .group = &r->group,
+                                 .setup.guardian = r->guardian,
+                                 .setup.question = &r->answers.question,
+                                 .setup.mark = &page->lane[l].mark,
+                                 .setup.quarantine = &page->quarantine,
+                                 .setup.remedy = &r->peer_crashes.remedy,
+                                 .setup.trace = &r->answers.trace,
+                                 .setup.redis = r->redis,
+                                 .setup.recorder = r->recorder,
+                                 .setup.self = r->datagram_key,
+                                 .setup.view = &r->view,
+                                 .setup.told = &r->port_watch.told,
+                                 .setup.gateways = r->standing.gateways.count ? &r->standing.gateways : NULL,
+                                 .setup.stop = &r->lanes_stop};
+        if (getrandom(&lane->setup.seed, sizeof(lane->setup.seed), 0) != sizeof(lane->setup.seed))
+            return ft_fail(fault, FT_EIO, "the system gives no random numbers");
+        error = nd_lane_make(lane, fault);
+    }
+    if (error)
+        return error;
+    r->ports.deal.lane = r->lanes;
+    nd_port_watch_begin(&r->port_watch);
+    return nd_counts_find(&r->counts, fault);
+}
+
+static void offer_to_hooks(void *runner, enum ft_event_name event, const char *line, size_t len)
+{
+    if (event != FT_SAYS_HOOK)
+        nd_runner_offer(runner, event, line, len);
+}
+
+static int start_log(struct nd_running *r, struct ft_fault *fault)
+{
+    const struct nd_node *self = &r->config->node[r->self];
+    const struct nd_event_writer_config config = {.node = self->name,
+                                                  .json = r->config->log_json,
+                                                  .offer = self->hooks ? offer_to_hooks : NULL,
+                                                  .arg = r->standing.runner};
+    int error = nd_event_writer_start(&config, fault);
+
+    if (!error)
+        nd_ports_warn(r->config, r->self);
+    return error;
+}
+
+/*
+ * Forgets which cluster the arbiter is. Reads anew what seals the link, the key file or the certificates, for
+ * connections that are made from now on. The one that stands stays. Says in one line what came of it; what
+ * cannot be read leaves everything as it was. For the control thread, which may wait for a disk.
+ */
+static void reload_files(struct nd_running *r)
+{
+    const struct nd_link *link = &r->config->link;
+    struct rp_seal_config config;
+    struct rp_seal *seal = NULL;
+    struct ft_fault fault = {""};
+    int error;
+
+    nd_arbiter_expect(r->arbiter, 0);
+    if (!r->config->protect.pair || !(link->key[0] || link->certificate[0])) {
+        ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_SEAL,
+                     "nothing seals the link, so there is nothing to read again");
+        return;
+    }
+    error = nd_setup_seal(&config, &r->keys, r->config, r->self, &fault);
+    if (!error)
+        error = rp_seal_open(&seal, &config, &fault);
+    explicit_bzero(&r->keys, sizeof(r->keys));
+    if (error) {
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_SEAL, "%s; what seals the link stays as it was", fault.text);
+        return;
+    }
+    rp_reseal(r->replicator, seal);
+    ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_SEAL, "new connections are sealed by %s as it is now",
+                 link->key[0] ? link->key : link->certificate);
+}
+
+static int open_arbiter(struct nd_running *r, struct ft_fault *fault)
+{
+    const struct nd_config *c = r->config;
+    int error;
+
+    if (!c->arbiter.urls || !c->protect.pair)
+        return 0;
+    error = nd_arbiter_start(&r->arbiter, &c->arbiter, c->node[r->self].name, fault);
+    r->standing.arbiter = r->arbiter;
+    r->asks = (struct rp_arbiter){
+        .arg = r->arbiter, .ask = nd_arbiter_ask, .answer = nd_arbiter_answer, .serves = nd_arbiter_serves};
+    return error;
+}
+
+static int open_replicator(struct nd_running *r, struct ft_fault *fault)
+{
+    static char identity[FT_IDENTITY_MAX];
+    const struct nd_config *c = r->config;
+    const struct nd_node *self = &c->node[r->self], *peer = &c->node[!r->self];
+    struct rp_config config = {
+        .core = {.role = self->role == ND_ROLE_STANDBY,
+                 .incarnation = r->datagram_key.incarnation,
+                 .secret = {r->datagram_key.secret[0], r->datagram_key.secret[1]}},
+        .link = {.local_host = self->host,
+                 .peer_host = peer->host,
+                 .local_port = self->tcp_port,
+                 .peer_port = peer->tcp_port,
+                 .listens = strcmp(self->name, peer->name) < 0},
+        .region = r->region,
+        .lanes = r->words,
+        .published = r->group.published,
+        .view_file = r->view_file,
+        .arbiter = r->arbiter ? &r->asks : NULL,
+        .state_changed = log_state,
+        .view = note_view,
+        .crashed = hear_crash,
+        .arg = r,
+        .check = nd_group_check,
+        .keeps = nd_group_keeps,
+        .chain = nd_group_chain,
+        .become = nd_group_become,
+        .judge = &r->group,
+    };
+
+    int error = nd_setup_seal(&config.link.seal, &r->keys, c, r->self, fault);
+
+    if (error)
+        return error;
+    nd_setup_replicator(&config, c, &c->timing, identity);
+    snprintf(config.core.name, sizeof(config.core.name), "%s", self->name);
+    snprintf(r->view_file, sizeof(r->view_file), "%s/%s.view", self->state, self->name);
+    snprintf(r->differences.file, sizeof(r->differences.file), "%s/%s.diverged", self->state, self->name);
+    error = rp_open(&r->replicator, &config, fault);
+    explicit_bzero(&r->keys, sizeof(r->keys)); /* the link has its own */
+    struct rp_status s;
+
+    if (error)
+        return error;
+    r->changing.replicator = r->standing.replicator = r->replicator;
+    /* From the start, not from the next view on: a restarted standby may die in the view it finds. */
+    rp_status(r->replicator, &s);
+    note_view(r, s.core.view);
+    return 0;
+}
+
+static int open_server(struct nd_running *r, struct ft_fault *fault)
+{
+    return nd_server_open(&r->server, r->config->node[r->self].control, fault);
+}
+
+static int open_metrics(struct nd_running *r, struct ft_fault *fault)
+{
+    const struct nd_node *self = &r->config->node[r->self];
+
+    return self->metrics_port ? nd_metrics_open(&r->metrics, self->metrics_host, self->metrics_port, fault)
+                              : 0;
+}
+
+/* A killed process holds its sockets until its memory is gone; its successor may be back before that. */
+static int open_patiently(struct nd_running *r, int (*open)(struct nd_running *, struct ft_fault *),
+                          struct ft_fault *fault)
+{
+    int error = open(r, fault);
+
+    for (int i = 0; error == FT_EBUSY && i < TAKEN_MS / 10 && !atomic_load(&r->stop); i++) {
+        nanosleep(&(struct timespec){0, 10000000}, NULL);
+        error = open(r, fault);
+    }
+    return error;
+}
+
+/*
+ * Everything that can fail fails here, before the first packet, with one line, in the order in which a
+ * mistake is cheapest to find. `config` and `self` are set; waits a bounded while, until `stop`, for what a
+ * killed process still holds. On failure close it all the same.
+ */
+static int open_node(struct nd_running *r, struct ft_fault *fault)
+{
+    const struct nd_node *self = &r->config->node[r->self], *peer = &r->config->node[!r->self];
+    const struct ft_region_config how = {
+        .name = "understudy region", .audit = r->config->protect.audit, .huge = self->hugepages};
+    const char *slash = strrchr(self->control, '/'); /* a bare name lies in the working directory */
+    int error;
+
+    if ((slash && (error = make_directory(self->control, (size_t)(slash - self->control), fault))) ||
+        (error = make_directory(self->state, strlen(self->state), fault)) ||
+        (error = nd_crash_open(&r->crash, r->config, r->self, fault)))
+        return error;
+    r->words = nd_crash_words(r->crash);
+    r->standing.config = r->config;
+    r->standing.self = r->self;
+    if (getrandom(&r->datagram_key, sizeof(r->datagram_key), 0) != sizeof(r->datagram_key))
+        return ft_fail(fault, FT_EIO, "the system gives no random numbers");
+    nd_crash_catch(nd_crash_page(r->crash), r->words, r->config->chain.lanes, &r->datagram_key);
+    if ((error = open_patiently(r, open_server, fault)) || (error = nd_standing_start(&r->standing, fault)))
+        return error;
+    if (r->config->protect.pair &&
+        (error = nd_guardian_start(&r->guardian, r->config->chain.lanes, self->host, peer->host,
+                                   peer->tcp_port, &r->datagram_key, nd_crash_page(r->crash), fault)))
+        return error;
+    if ((error = nf_chain_region(&r->region, &r->config->chain, &how, fault)) ||
+        (error = nd_ports_open(&r->ports, r->config, r->self, fault)) || (error = start_log(r, fault)) ||
+        (error = open_recorder(r, fault)) || (error = open_redis(r, fault)) ||
+        (error = make_lanes(r, fault)) || (error = nd_files_thread_open(&r->changing.files, fault)) ||
+        (error = open_arbiter(r, fault)) || (error = open_patiently(r, open_metrics, fault)))
+        return error;
+    return open_patiently(r, open_replicator, fault);
+}
+
+/* What stands of it, in order; the configuration too. Its threads have ended. */
+static void close_node(struct nd_running *r)
+{
+    nd_guardian_stop(r->guardian);
+    nd_metrics_close(r->metrics);
+    rp_close(r->replicator);
+    nd_arbiter_stop(r->arbiter);
+    nd_server_close(r->server);
+    if (r->ports.io.ports)
+        nd_ports_close(&r->ports);
+    lg_recorder_close(r->recorder);
+    for (unsigned l = 0; r->lanes && l < r->config->chain.lanes; l++)
+        nd_lane_free(&r->lanes[l]);
+    nd_crash_close(r->crash);
+    nd_redis_close(r->redis);
+    nd_changes_close(&r->changing);
+    ft_region_close(r->region);
+    free(r->answers.trace_filter);
+    free(r->lanes);
+    free(r->answers.question.out);
+    nd_counts_end(&r->counts);
+    nd_config_free(r->config);
+}
+
+/* ---- the threads -------------------------------------------------------------------------------- */
 
 static struct nd_running the_node; /* static for the signal handler alone */
 
@@ -180,6 +565,21 @@ static bool has_lost_state(struct nd_running *r)
     return why != NULL;
 }
 
+/* The page is made of the answer to "status", which belongs to this thread. */
+static void answer_metrics(struct nd_running *r)
+{
+    json_t *status;
+    char *page;
+    size_t size = 0;
+
+    if (!nd_metrics_asked(r->metrics))
+        return;
+    status = nd_answer_status(r);
+    page = nd_metrics_page(status, &size);
+    json_decref(status);
+    nd_metrics_answer(r->metrics, page, size);
+}
+
 /* What systemd may know: the state, and that every thread which carries packets goes on. */
 static void tell_supervisor(struct nd_running *r, const struct rp_status *s)
 {
@@ -249,28 +649,24 @@ static int keep_going(struct nd_running *r)
             nanosleep(&(struct timespec){STANDS_S, 0}, NULL);
         nd_server_serve(r->server, SERVE_MS, nd_answer, r);
         if (atomic_exchange(&r->reload, false))
-            nd_running_reload(r);
+            reload_files(r);
         obey_drill(r);
-        nd_differences_save(r);
         rp_status(r->replicator, &s);
-        nd_changes_turn(r, &s);
-        nd_takeovers_count(r, &s);
-        if (!nd_is_changing(r)) {
+        nd_differences_save(&r->differences, &s);
+        nd_changes_turn(&r->changing, &s);
+        nd_counts_turn(&r->counts, &s);
+        if (!nd_is_changing(&r->changing)) {
             ft_snapshot_give_back(r->region);
             ft_snapshot_prepare(r->region);
-            nd_tables_turn(r, &s);
         }
-        nd_port_watch_turn(r, &s);
+        nd_port_watch_turn(&r->port_watch, &s);
         tell_of_strangers(r, &s);
-        nd_neighbours_turn(r, &s);
-        nd_standing_turn(r, &s);
-        nd_quarantine_turn(r, &s);
-        if (!nd_crash_turn(r->crash, (int)s.core.state, s.core.view, nd_change_hash(r, &s)))
+        nd_standing_turn(&r->standing, &s);
+        nd_quarantine_turn(&r->peer_crashes, &s);
+        if (!nd_crash_turn(r->crash, (int)s.core.state, s.core.view, nd_change_hash(&r->changing, &s)))
             ft_log_event(FT_LEVEL_WARNING, FT_SAYS_CRASH,
                          "the reporter has ended: a crash of this node leaves no report");
-        nd_detection_turn(r, &s);
-        nd_metrics_turn(r);
-        nd_telemetry_turn(r);
+        answer_metrics(r);
         tell_supervisor(r, &s);
         code = is_turned_away(r, &s) ? ND_DATA : has_lost_state(r) ? ND_NO_ANSWER : ND_DONE;
     }
@@ -379,11 +775,11 @@ int nd_cmd_run(int argc, char **argv)
     if (!error)
         error = nd_config_find_link_files(r->config, &fault);
     if (!error)
-        error = nd_running_open(r, &fault);
+        error = open_node(r, &fault);
     if (error)
         ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "%s", fault.text);
     code = error ? exit_of(error) : keep_going(r);
-    nd_running_close(r);
+    close_node(r);
     if (nd_event_writer_stop())
         nd_runner_stop(r->standing.runner);
     return code;

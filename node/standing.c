@@ -1,26 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A node's demotion counter, made of its data ports and of what it tracks; an operator's orders, of which
- * both nodes keep the newest; and, on the primary, the handovers that follow. See standing.h.
+ * both nodes keep the newest; on the primary, the handovers that follow; and what the log says of how soon a
+ * silent primary is taken over from. See standing.h.
  */
 #include "node/standing.h"
 #include "ftcore/base/event_log.h"
 #include "node/base/clock.h"
 #include "node/base/phrases.h"
-#include "node/running.h"
 
 #include <stdio.h>
 #include <string.h>
 
-int nd_standing_start(struct nd_running *r, struct ft_fault *fault)
+#define AGAIN_NS 60000000000ull /* between two lines on how soon a silent primary is suspected */
+
+int nd_standing_start(struct nd_standing *st, struct ft_fault *fault)
 {
-    return nd_runner_start(&r->standing.runner, &r->config->node[r->self], fault);
+    return nd_runner_start(&st->runner, &st->config->node[st->self], fault);
 }
 
-void nd_standing_begin(struct nd_running *r)
+void nd_standing_begin(struct nd_standing *st)
 {
-    struct nd_standing *st = &r->standing;
-    const struct nd_node *self = &r->config->node[r->self];
+    const struct nd_node *self = &st->config->node[st->self];
 
     for (unsigned i = 0; i < self->tracks; i++) {
         const struct nd_track *track = &self->track[i];
@@ -52,20 +53,19 @@ static void judge_gateways(struct nd_standing *st)
     }
 }
 
-bool nd_standing_failed(const struct nd_running *r, unsigned index, char why[ND_RUNNER_TEXT])
+bool nd_standing_failed(const struct nd_standing *st, unsigned index, char why[ND_RUNNER_TEXT])
 {
-    const struct nd_track *track = r->config->node[r->self].track;
+    const struct nd_track *track = st->config->node[st->self].track;
     unsigned k = 0;
 
     if (track[index].kind != ND_TRACK_GATEWAY)
-        return nd_runner_failed(r->standing.runner, index, why);
+        return nd_runner_failed(st->runner, index, why);
     for (unsigned i = 0; i < index; i++)
         k += track[i].kind == ND_TRACK_GATEWAY;
     snprintf(why, ND_RUNNER_TEXT, "%s",
-             atomic_load(&r->standing.gateways.of[k].answered) >= r->standing.gateway[k].asked
-                 ? "well"
-                 : "does not answer ARP");
-    return r->standing.gateway[k].tracked.failed;
+             atomic_load(&st->gateways.of[k].answered) >= st->gateway[k].asked ? "well"
+                                                                               : "does not answer ARP");
+    return st->gateway[k].tracked.failed;
 }
 
 /* What two nodes track they look at in turns of their own: when it fails for both, the other one finds it so
@@ -76,10 +76,10 @@ static uint64_t find_later(const struct nd_track *track)
 }
 
 /* *why gets what is in the counter, the data ports first. */
-static uint32_t count_failures(const struct nd_running *r, char why[FT_REASON_MAX], uint64_t *looks_ns)
+static uint32_t count_failures(const struct nd_standing *st, char why[FT_REASON_MAX], uint64_t *looks_ns)
 {
-    const struct nd_node *self = &r->config->node[r->self];
-    const struct nd_health *health = &r->port_watch.health;
+    const struct nd_node *self = &st->config->node[st->self];
+    const struct nd_health *health = st->health;
     char found[ND_RUNNER_TEXT];
     uint32_t counter = 0;
 
@@ -98,7 +98,7 @@ static uint32_t count_failures(const struct nd_running *r, char why[FT_REASON_MA
         counter += ND_PORT_WEIGHT;
     }
     for (unsigned i = 0; i < self->tracks; i++)
-        if (nd_standing_failed(r, i, found)) {
+        if (nd_standing_failed(st, i, found)) {
             counter += self->track[i].weight;
             *looks_ns = find_later(&self->track[i]) > *looks_ns ? find_later(&self->track[i]) : *looks_ns;
             nd_phrases_add(why, FT_REASON_MAX, "%s %s: %s", nd_track_kinds[self->track[i].kind],
@@ -107,14 +107,13 @@ static uint32_t count_failures(const struct nd_running *r, char why[FT_REASON_MA
     return counter;
 }
 
-static void update_counter(struct nd_running *r)
+static void update_counter(struct nd_standing *st)
 {
-    struct nd_standing *st = &r->standing;
     char why[FT_REASON_MAX];
     uint32_t counter;
 
     judge_gateways(st);
-    counter = count_failures(r, why, &st->looks_ns);
+    counter = count_failures(st, why, &st->looks_ns);
     if (counter != st->counter) {
         const struct ft_log_field fields[] = {{"counter", .number = counter}, {"reason", .text = why}, {0}};
 
@@ -127,51 +126,55 @@ static void update_counter(struct nd_running *r)
 
 /* ---- orders, and the peer's standing ---------------------------------------------------------------- */
 
-const char *nd_standing_text(const struct nd_running *r, char out[64])
+const char *nd_standing_text(const struct nd_standing *st, char out[64])
 {
-    enum ft_maintenance what = r->standing.maintenance;
+    enum ft_maintenance what = st->maintenance;
     bool own = what == FT_MAINTENANCE_PIN_OWN;
 
     if (own || what == FT_MAINTENANCE_PIN_OTHER)
-        snprintf(out, 64, "pinned to %s", r->config->node[own ? r->self : !r->self].name);
+        snprintf(out, 64, "pinned to %s", st->config->node[own ? st->self : !st->self].name);
     else
         snprintf(out, 64, "%s", what == FT_MAINTENANCE_HOLD ? "held" : "free");
     return out;
 }
 
-static void keep_order(struct nd_running *r, enum ft_maintenance what, uint64_t since, const char *by)
+bool nd_standing_known(const struct nd_standing *st, const struct rp_status *s)
+{
+    return s->peer_told && s->peer_standing.maintained == st->maintained;
+}
+
+static void keep_order(struct nd_standing *st, enum ft_maintenance what, uint64_t since, const char *by)
 {
     char text[64];
 
-    r->standing.maintenance = what;
-    r->standing.maintained = since;
-    ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_AUTHORITY, "the role is %s, by %s", nd_standing_text(r, text), by);
+    st->maintenance = what;
+    st->maintained = since;
+    ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_AUTHORITY, "the role is %s, by %s", nd_standing_text(st, text), by);
 }
 
-int nd_standing_order(struct nd_running *r, enum ft_maintenance what)
+int nd_standing_order(struct nd_standing *st, enum ft_maintenance what)
 {
-    uint64_t since = nd_wall(), last = r->standing.maintained;
+    uint64_t since = nd_wall(), last = st->maintained;
 
     since = since > last ? since : last + 1;
     if (since > INT64_MAX)
         return FT_EINVAL;
-    keep_order(r, what, since, "an operator");
+    keep_order(st, what, since, "an operator");
     return 0;
 }
 
-static void tell_peer(struct nd_running *r)
+static void tell_peer(struct nd_standing *st)
 {
-    struct nd_standing *st = &r->standing;
     struct rp_standing own = {.counter = st->counter,
                               .maintenance = (uint8_t)st->maintenance,
                               .maintained = st->maintained,
-                              .cluster = nd_arbiter_cluster(r->arbiter)};
+                              .cluster = nd_arbiter_cluster(st->arbiter)};
 
     memcpy(own.why, st->why, sizeof(own.why));
     if (st->is_told && own.counter == st->told.counter && own.maintained == st->told.maintained &&
         own.cluster == st->told.cluster && strcmp(own.why, st->told.why) == 0)
         return;
-    if (rp_tell(r->replicator, &own)) {
+    if (rp_tell(st->replicator, &own)) {
         st->told = own;
         st->is_told = true;
     }
@@ -179,15 +182,15 @@ static void tell_peer(struct nd_running *r)
 
 /* A gateway by that port answers this node no more, and answers the peer each that it tracks by it: the
  * weight of one that fails would be in its counter. */
-static bool is_deaf(const struct nd_running *r, unsigned port, const struct rp_status *s)
+static bool is_deaf(const struct nd_standing *st, unsigned port, const struct rp_status *s)
 {
-    const struct nd_node *self = &r->config->node[r->self], *peer = &r->config->node[!r->self];
+    const struct nd_node *self = &st->config->node[st->self], *peer = &st->config->node[!st->self];
     char why[ND_RUNNER_TEXT];
     bool fails = false, answers = false;
 
     for (unsigned i = 0; i < self->tracks; i++)
         fails |= self->track[i].kind == ND_TRACK_GATEWAY && self->track[i].port == port &&
-                 nd_standing_failed(r, i, why);
+                 nd_standing_failed(st, i, why);
     for (unsigned i = 0; i < peer->tracks; i++) {
         if (peer->track[i].kind != ND_TRACK_GATEWAY || peer->track[i].port != port)
             continue;
@@ -198,17 +201,17 @@ static bool is_deaf(const struct nd_running *r, unsigned port, const struct rp_s
     return fails && answers;
 }
 
-static void find_deaf_ports(struct nd_running *r, const struct rp_status *s)
+static void find_deaf_ports(struct nd_standing *st, const struct rp_status *s)
 {
-    for (unsigned i = 0; i < r->port_watch.health.ports; i++)
-        r->port_watch.health.port[i].deaf = is_deaf(r, i, s);
+    for (unsigned i = 0; i < st->health->ports; i++)
+        st->health->port[i].deaf = is_deaf(st, i, s);
 }
 
 /* ---- the decision ---------------------------------------------------------------------------------- */
 
-static enum nd_wanted wanted_of(const struct nd_running *r, int node)
+static enum nd_wanted wanted_of(const struct nd_standing *st, int node)
 {
-    return node < 0 ? ND_WANTED_ANY : (unsigned)node == r->self ? ND_WANTED_OWN : ND_WANTED_OTHER;
+    return node < 0 ? ND_WANTED_ANY : (unsigned)node == st->self ? ND_WANTED_OWN : ND_WANTED_OTHER;
 }
 
 static void note_times(struct nd_standing *st, const struct rp_status *s, uint64_t now)
@@ -231,15 +234,14 @@ static uint64_t settle_time(const struct nd_standing *st, uint32_t other)
     return ND_SETTLE_NS + (st->counter >= other + ND_PORT_WEIGHT ? 0 : st->looks_ns);
 }
 
-static void consider_handover(struct nd_running *r, const struct rp_status *s)
+static void consider_handover(struct nd_standing *st, const struct rp_status *s)
 {
-    struct nd_standing *st = &r->standing;
-    const struct nd_authority_settings *file = &r->config->authority;
+    const struct nd_authority_settings *file = &st->config->authority;
     char faults[ND_HEALTH_TEXT];
     struct nd_authority a = {
         .now = nd_now(),
         .serves = s->core.state == FT_PROTECTED && s->core.hand == FT_HAND_NONE,
-        .whole = !nd_health_standby(&r->port_watch.health, true, faults),
+        .whole = !nd_health_standby(st->health, true, faults),
         .told = s->peer_told,
         .own = st->counter,
         .other = s->peer_standing.counter,
@@ -251,7 +253,7 @@ static void consider_handover(struct nd_running *r, const struct rp_status *s)
         .pinned = st->maintenance == FT_MAINTENANCE_PIN_OWN     ? ND_WANTED_OWN
                   : st->maintenance == FT_MAINTENANCE_PIN_OTHER ? ND_WANTED_OTHER
                                                                 : ND_WANTED_ANY,
-        .preferred = wanted_of(r, file->prefer),
+        .preferred = wanted_of(st, file->prefer),
         .returns = file->failback == ND_FAILBACK_AFTER,
         .return_after_ns = file->after_s * 1000 * FT_MS,
     };
@@ -269,18 +271,17 @@ static void consider_handover(struct nd_running *r, const struct rp_status *s)
     }
     st->tried = a.now;
     ft_log_event(FT_LEVEL_WARNING, FT_SAYS_AUTHORITY, "hands over to %s: %s; counter %u%s%s%s here, %u there",
-                 r->config->node[!r->self].name, why, a.own, st->why[0] ? " (" : "", st->why,
+                 st->config->node[!st->self].name, why, a.own, st->why[0] ? " (" : "", st->why,
                  st->why[0] ? ")" : "", a.other);
-    rp_request(r->replicator, FT_REQUEST_HANDOVER);
+    rp_request(st->replicator, FT_REQUEST_HANDOVER);
 }
 
 /* ---- the runner ------------------------------------------------------------------------------------ */
 
 /* Once when a hook begins to lose events, and once when it takes them again: its queue is empty. */
-static void report_hook(struct nd_running *r, unsigned i)
+static void report_hook(struct nd_standing *st, unsigned i)
 {
-    struct nd_standing *st = &r->standing;
-    const struct nd_hook *hook = &r->config->node[r->self].hook[i];
+    const struct nd_hook *hook = &st->config->node[st->self].hook[i];
     struct nd_hook_counts counts;
 
     nd_runner_hook(st->runner, i, &counts);
@@ -296,14 +297,12 @@ static void report_hook(struct nd_running *r, unsigned i)
     st->lost[i] = counts.lost;
 }
 
-static void watch_runner(struct nd_running *r)
+static void watch_runner(struct nd_standing *st)
 {
-    struct nd_standing *st = &r->standing;
-
     if (!st->runner)
         return;
-    for (unsigned i = 0; i < r->config->node[r->self].hooks; i++)
-        report_hook(r, i);
+    for (unsigned i = 0; i < st->config->node[st->self].hooks; i++)
+        report_hook(st, i);
     if (st->runner_gone || nd_runner_pid(st->runner))
         return;
     st->runner_gone = true;
@@ -311,18 +310,64 @@ static void watch_runner(struct nd_running *r)
                  "the runner has ended: what it tracks stays as it was found, and hooks get nothing");
 }
 
-void nd_standing_turn(struct nd_running *r, const struct rp_status *s)
-{
-    struct nd_standing *st = &r->standing;
+/* ---- how soon a silent primary is suspected --------------------------------------------------------- */
 
-    watch_runner(r);
-    update_counter(r);
+static double to_ms(uint64_t ns)
+{
+    return (double)ns / 1e6;
+}
+
+/* On the node that took over, and on the one that was taken over from. */
+static void log_false_takeover(struct nd_detection *d, const struct ft_core *c)
+{
+    bool own = c->silence.false_takeovers != d->false_takeovers;
+    const char *who = own ? "the takeover was a false alarm: the old primary was alive"
+                          : "taken over from while it was alive: a false alarm of the other node";
+
+    if (!own && (c->silence.doubled_at == d->doubled_at || !ft_core_doubled(c)))
+        return;
+    d->false_takeovers = c->silence.false_takeovers;
+    d->doubled_at = c->silence.doubled_at;
+    if (ft_core_doubled(c))
+        ft_log_event(FT_LEVEL_WARNING, FT_SAYS_DETECTION,
+                     "%s; for an hour the shortest silence that counts here is %u times as long", who,
+                     1u << ft_core_doubled(c));
+    else
+        ft_log_event(FT_LEVEL_WARNING, FT_SAYS_DETECTION, "%s", who);
+}
+
+/* What the core decides (ftcore/protocol), when it has changed by much. */
+static void tell_detection(struct nd_detection *d, const struct rp_status *s)
+{
+    const struct ft_core *c = &s->core;
+    uint64_t ns = ft_core_detects(c);
+
+    log_false_takeover(d, c);
+    if (!ft_core_listened(c) || (2 * ns < 3 * d->said && 3 * ns > 2 * d->said) ||
+        (d->said && s->at < d->said_at + AGAIN_NS))
+        return;
+    d->said = ns;
+    d->said_at = s->at;
+    ft_log_fields(FT_LEVEL_INFO, FT_SAYS_DETECTION,
+                  (struct ft_log_field[]){{"detect_us", .number = ns / 1000},
+                                          {"longest_silence_us", .number = c->silence.longest / 1000},
+                                          {0}},
+                  "a primary that is silent for %.1f ms is taken over from: the longest silence measured is "
+                  "%.1f ms",
+                  to_ms(ns), to_ms(c->silence.longest));
+}
+
+void nd_standing_turn(struct nd_standing *st, const struct rp_status *s)
+{
+    watch_runner(st);
+    update_counter(st);
     if (s->peer_told && s->peer_standing.maintained > st->maintained)
-        keep_order(r, (enum ft_maintenance)s->peer_standing.maintenance, s->peer_standing.maintained,
-                   r->config->node[!r->self].name);
+        keep_order(st, (enum ft_maintenance)s->peer_standing.maintenance, s->peer_standing.maintained,
+                   st->config->node[!st->self].name);
     if (s->peer_told && s->peer_standing.cluster && !ft_core_primary(&s->core))
-        nd_arbiter_expect(r->arbiter, s->peer_standing.cluster);
-    tell_peer(r);
-    find_deaf_ports(r, s);
-    consider_handover(r, s);
+        nd_arbiter_expect(st->arbiter, s->peer_standing.cluster);
+    tell_peer(st);
+    find_deaf_ports(st, s);
+    consider_handover(st, s);
+    tell_detection(&st->detection, s);
 }

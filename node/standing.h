@@ -4,12 +4,25 @@
 #ifndef NODE_STANDING_H
 #define NODE_STANDING_H
 
+#include "node/arbiter/arbiter.h"
 #include "node/lane/gateway.h"
+#include "node/lane/health.h"
 #include "node/track/authority.h"
 #include "node/track/runner.h"
 #include "replicator/replicator.h"
 
+/* What the log has said of how soon a silent primary is suspected. */
+struct nd_detection {
+    uint64_t said, said_at; /* ns: how soon, and when it was said; 0: not yet */
+    uint64_t false_takeovers, doubled_at;
+};
+
 struct nd_standing {
+    const struct nd_config *config;
+    unsigned self;            /* index of this node in the file */
+    struct nd_health *health; /* of the data ports: judged by port_watch.c; which are deaf is found here */
+    struct rp_replicator *replicator;
+    struct nd_arbiter *arbiter;  /* NULL: the file has none */
     struct nd_runner *runner;    /* NULL: nothing for it to do */
     struct nd_gateways gateways; /* shared with lanes */
     struct {                     /* of gateways, in their order */
@@ -28,23 +41,26 @@ struct nd_standing {
     bool runner_gone;            /* the log has it */
     uint64_t lost[ND_HOOKS_MAX]; /* events of each hook, as looked at last */
     bool loses[ND_HOOKS_MAX];    /* the log has that it loses some */
+    struct nd_detection detection;
 };
 
-struct nd_running;
-
-/* Before there is a thread; before lanes are made; in each turn of the main thread. */
-int nd_standing_start(struct nd_running *r, struct ft_fault *fault);
-void nd_standing_begin(struct nd_running *r);
-void nd_standing_turn(struct nd_running *r, const struct rp_status *s);
+/* Before there is a thread, with `config` and `self` set; before lanes are made; in each turn of the main
+ * thread. */
+int nd_standing_start(struct nd_standing *st, struct ft_fault *fault);
+void nd_standing_begin(struct nd_standing *st);
+void nd_standing_turn(struct nd_standing *st, const struct rp_status *s);
 
 /* An operator's order, later than every one that is known. FT_EINVAL: the peer has said one of the far
  * future, behind which there is no room. */
-int nd_standing_order(struct nd_running *r, enum ft_maintenance what);
+int nd_standing_order(struct nd_standing *st, enum ft_maintenance what);
 
 /* Whether the tracked thing `index` of this node fails, and what was found of it last. */
-bool nd_standing_failed(const struct nd_running *r, unsigned index, char why[ND_RUNNER_TEXT]);
+bool nd_standing_failed(const struct nd_standing *st, unsigned index, char why[ND_RUNNER_TEXT]);
+
+/* Both nodes keep the same order. */
+bool nd_standing_known(const struct nd_standing *st, const struct rp_status *s);
 
 /* "pinned to NAME", "held", "free". */
-const char *nd_standing_text(const struct nd_running *r, char out[64]);
+const char *nd_standing_text(const struct nd_standing *st, char out[64]);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* understudy SUBCOMMAND: finds the subcommand and hands over. */
 #include "node/config/schema.h"
-#include "node/control/options.h"
+#include "cli/options.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -3,6 +3,7 @@
 #include "node/config/setup.h"
 
 #include <stdio.h>
+#include <sys/stat.h>
 
 #define SPARE_BYTES (2u * FT_RECORD_MAX) /* of a replay ring, above the credit */
 #define LARGE_BYTES (8u * SPARE_BYTES)
@@ -65,4 +66,36 @@ void nd_setup_replicator(struct rp_config *out, const struct nd_config *config,
     out->compress = (enum rp_compress)config->protect.compress;
     out->protect = config->protect.pair;
     out->log_only = !deltas;
+}
+
+/* A pipe would hold up the library that reads it. Whether there is a file, and what is in it, its reader
+ * says. */
+static int refuse_odd_file(const char *path, struct ft_fault *fault)
+{
+    struct stat is;
+
+    if (stat(path, &is) != 0 || S_ISREG(is.st_mode))
+        return 0;
+    return ft_fail(fault, FT_EINVAL, "%s: not a regular file, expected PEM", path);
+}
+
+int nd_setup_seal(struct rp_seal_config *seal, struct rp_keys *keys, const struct nd_config *config,
+                  unsigned self, struct ft_fault *fault)
+{
+    const struct nd_link *link = &config->link;
+    int error;
+
+    *seal = (struct rp_seal_config){.peer_name = config->node[!self].name};
+    if (link->certificate[0]) {
+        if ((error = refuse_odd_file(link->certificate, fault)) ||
+            (error = refuse_odd_file(link->authority, fault)))
+            return error;
+        seal->certificate = link->certificate;
+        seal->private_key = link->private_key;
+        seal->authority = link->authority;
+    }
+    if (!link->key[0])
+        return 0;
+    seal->keys = keys;
+    return rp_keys_read(keys, link->key, fault);
 }

@@ -22,4 +22,9 @@ int nd_setup_rings(struct ft_lane *lane, uint64_t log_bytes, uint64_t pending_by
 void nd_setup_replicator(struct rp_config *out, const struct nd_config *config,
                          const struct nd_timing *timing, char identity[FT_IDENTITY_MAX]);
 
+/* What seals the link of this node, as the file names it: read and judged. The keys are for the caller to
+ * forget. May wait for a disk. FT_EINVAL, FT_EPERM, FT_EIO, FT_ENOMEM. */
+int nd_setup_seal(struct rp_seal_config *seal, struct rp_keys *keys, const struct nd_config *config,
+                  unsigned self, struct ft_fault *fault);
+
 #endif

@@ -7,6 +7,10 @@
  *
  * The socket that looks has a turn every LOOK_NS, so whatever its clients do, they cost the node one answer
  * of each place, and one page of show, in that time.
+ *
+ * A client says a request, the node works on it, the client takes the answer, and so on; nothing here waits.
+ * Trickled bytes do not move a deadline: it is set when the connection begins, when an answer has been
+ * written, and when an answer is there to be written.
  */
 #define _GNU_SOURCE
 #include "node/control/server.h"
@@ -31,6 +35,27 @@
 
 _Static_assert(ACCEPTS_A_TURN < ND_PLACES, "who comes in one turn does not push out who came in the same");
 
+enum stage {
+    LISTENS, /* to its client */
+    WORKS,   /* on the request */
+    WRITES,  /* the answer */
+};
+
+struct connection {
+    int fd;     /* -1: the place is free */
+    bool owner; /* the client is root, or the user of this node */
+    bool ended; /* the client says no more */
+    enum stage stage;
+    uint64_t deadline;   /* ns: until then the request is whole (LISTENS), the answer is taken (WRITES) */
+    const char *acts_at; /* this is the socket that looks, and the path of the one that acts; else NULL */
+    struct nd_exchange exchange;
+    json_t *request; /* owned */
+    size_t len;      /* bytes in `in` */
+    char *out;       /* the answer, owned */
+    size_t size, sent;
+    char in[ND_REQUEST_MAX];
+};
+
 enum { ACTS, LOOKS, LISTENERS };
 
 struct listener {
@@ -39,12 +64,163 @@ struct listener {
     const char *acts_at; /* LOOKS: the path of the socket that acts */
     uint64_t next;       /* LOOKS: when its next turn is, ns */
     unsigned first;      /* place that is served first in this turn: each in its turn */
-    struct nd_connection places[ND_PLACES];
+    struct connection places[ND_PLACES];
 };
 
 struct nd_server {
     struct listener listeners[LISTENERS];
 };
+
+/* Takes over `fd`, which does not block. */
+static void open_connection(struct connection *c, int fd, bool owner, const char *acts_at, uint64_t now)
+{
+    *c = (struct connection){
+        .fd = fd, .owner = owner, .acts_at = acts_at, .stage = LISTENS, .deadline = now + ND_CLIENT_NS};
+}
+
+static void close_connection(struct connection *c)
+{
+    close(c->fd);
+    free(c->out);
+    json_decref(c->request);
+    *c = (struct connection){.fd = -1};
+}
+
+/* Another whole request is there already. */
+static bool is_ready(const struct connection *c)
+{
+    return c->stage == LISTENS && memchr(c->in, '\n', c->len);
+}
+
+/* ---- the request ------------------------------------------------------------------------------- */
+
+/* False: the connection is broken. */
+static bool take_bytes(struct connection *c)
+{
+    ssize_t n;
+
+    if (c->ended || c->len == sizeof(c->in))
+        return true;
+    n = recv(c->fd, c->in + c->len, sizeof(c->in) - c->len, 0);
+    if (n > 0)
+        c->len += (size_t)n;
+    else if (n == 0)
+        c->ended = true;
+    else
+        return errno == EAGAIN || errno == EINTR;
+    return true;
+}
+
+/* What is refused before anybody works on it; NULL: nothing. */
+static json_t *find_refusal(const struct connection *c, const char *name, int command)
+{
+    if (!json_is_object(c->request))
+        return nd_refuse("malformed", "the request is no JSON object%s", c->request ? "" : " on one line");
+    if (!name)
+        return nd_refuse("invalid", "the request names no cmd");
+    if (command < 0)
+        return nd_refuse("not found", "unknown cmd '%.40s'", name);
+    if (c->acts_at && nd_commands[command].acts)
+        return nd_refuse("no permission", "%s acts: this socket only answers questions, %s acts", name,
+                         c->acts_at);
+    return NULL;
+}
+
+/* The answer becomes text. False: there is no answer, or no memory. */
+static bool begin_writing(struct connection *c, json_t *answer, uint64_t now)
+{
+    char *text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
+    size_t len = text ? strlen(text) : 0;
+
+    json_decref(answer);
+    if (len >= ND_ANSWER_MAX) {
+        free(text);
+        answer = nd_refuse("too large", "an answer of %zu bytes, expected less than %u", len, ND_ANSWER_MAX);
+        text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
+        len = text ? strlen(text) : 0;
+        json_decref(answer);
+    }
+    json_decref(c->request);
+    c->request = NULL;
+    c->out = text;
+    if (!text)
+        return false;
+    text[len] = '\n'; /* in the place of the text's end */
+    c->size = len + 1;
+    c->sent = 0;
+    c->stage = WRITES;
+    c->deadline = now + ND_CLIENT_NS;
+    return true;
+}
+
+static bool take_request(struct connection *c, uint64_t now)
+{
+    size_t line;
+    const char *name, *end;
+    json_t *refusal;
+    int command;
+
+    if (!is_ready(c) && !take_bytes(c))
+        return false;
+    end = memchr(c->in, '\n', c->len);
+    if (!end)
+        return !c->ended && c->len < sizeof(c->in) && now < c->deadline;
+    line = (size_t)(end - c->in);
+    c->request = json_loadb(c->in, line, JSON_REJECT_DUPLICATES, &(json_error_t){0});
+    memmove(c->in, end + 1, c->len - line - 1);
+    c->len -= line + 1;
+    name = json_string_value(json_object_get(c->request, "cmd"));
+    command = name ? nd_command_find(name) : -1;
+    refusal = find_refusal(c, name, command);
+    if (refusal)
+        return begin_writing(c, refusal, now);
+    c->exchange = (struct nd_exchange){
+        .request = c->request, .command = (enum nd_command)command, .looks = c->acts_at != NULL};
+    c->stage = WORKS;
+    return true;
+}
+
+/* ---- the answer -------------------------------------------------------------------------------- */
+
+static bool has_gone(const struct connection *c)
+{
+    struct pollfd p = {.fd = c->fd};
+
+    return poll(&p, 1, 0) > 0;
+}
+
+static bool step_answer(struct connection *c, uint64_t now, nd_answer_fn *answer, void *arg)
+{
+    if (answer(arg, &c->exchange))
+        return begin_writing(c, c->exchange.answer, now);
+    return c->exchange.begun || !has_gone(c);
+}
+
+static bool write_answer(struct connection *c, uint64_t now)
+{
+    while (c->sent < c->size) {
+        ssize_t n = send(c->fd, c->out + c->sent, c->size - c->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+        if (n < 0 && errno != EINTR)
+            return errno == EAGAIN && now < c->deadline;
+        c->sent += n > 0 ? (size_t)n : 0;
+    }
+    free(c->out);
+    c->out = NULL;
+    c->stage = LISTENS;
+    c->deadline = now + ND_CLIENT_NS;
+    return true;
+}
+
+/* One step of what can be done now, one answer at most. False: the connection is to be closed. */
+static bool serve_connection(struct connection *c, uint64_t now, nd_answer_fn *answer, void *arg)
+{
+    if (c->stage == LISTENS && !take_request(c, now))
+        return false;
+    if (c->stage == WORKS && !step_answer(c, now, answer, arg))
+        return false;
+    return c->stage != WRITES || write_answer(c, now);
+}
 
 /* ---- sockets ----------------------------------------------------------------------------------- */
 
@@ -113,7 +289,7 @@ static void close_listener(struct listener *l)
 {
     for (int i = 0; i < ND_PLACES; i++)
         if (l->places[i].fd >= 0)
-            nd_connection_close(&l->places[i]);
+            close_connection(&l->places[i]);
     if (l->fd < 0)
         return;
     close(l->fd);
@@ -166,25 +342,25 @@ void nd_server_close(struct nd_server *s)
 enum reluctance { FREE, IDLE, ANOTHER_USERS, OWN, KEPT };
 
 /* How unwillingly a place is given to who comes. */
-static enum reluctance weigh_reluctance(const struct nd_connection *c, bool owner)
+static enum reluctance weigh_reluctance(const struct connection *c, bool owner)
 {
     if (c->fd < 0)
         return FREE;
-    if (!c->owner && c->stage == ND_LISTENS)
+    if (!c->owner && c->stage == LISTENS)
         return IDLE;
-    if (!owner || (c->stage == ND_WORKS && c->exchange.begun))
+    if (!owner || (c->stage == WORKS && c->exchange.begun))
         return KEPT;
-    return !c->owner ? ANOTHER_USERS : c->stage == ND_LISTENS ? OWN : KEPT;
+    return !c->owner ? ANOTHER_USERS : c->stage == LISTENS ? OWN : KEPT;
 }
 
 /* A place for who comes, emptied; NULL: there is none. */
-static struct nd_connection *find_place(struct listener *l, bool owner)
+static struct connection *find_place(struct listener *l, bool owner)
 {
-    struct nd_connection *best = NULL;
+    struct connection *best = NULL;
     enum reluctance least = KEPT;
 
     for (int i = 0; i < ND_PLACES; i++) {
-        struct nd_connection *c = &l->places[i];
+        struct connection *c = &l->places[i];
         enum reluctance how = weigh_reluctance(c, owner);
 
         if (how < least || (best && how == least && c->deadline < best->deadline)) {
@@ -193,7 +369,7 @@ static struct nd_connection *find_place(struct listener *l, bool owner)
         }
     }
     if (best && best->fd >= 0)
-        nd_connection_close(best);
+        close_connection(best);
     return best;
 }
 
@@ -214,12 +390,12 @@ static void accept_clients(struct listener *l, uint64_t now)
     for (int i = 0; i < ACCEPTS_A_TURN; i++) {
         int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         bool owner = fd >= 0 && is_owner(fd);
-        struct nd_connection *place = fd >= 0 ? find_place(l, owner) : NULL;
+        struct connection *place = fd >= 0 ? find_place(l, owner) : NULL;
 
         if (fd < 0)
             return;
         if (place) {
-            nd_connection_open(place, fd, owner, l->acts_at, now);
+            open_connection(place, fd, owner, l->acts_at, now);
             continue;
         }
         send(fd, full, sizeof(full) - 1, MSG_NOSIGNAL | MSG_DONTWAIT); /* an empty socket has room */
@@ -234,10 +410,10 @@ static void serve_listener(struct listener *l, uint64_t now, nd_answer_fn *answe
     accept_clients(l, now);
     l->first++;
     for (unsigned i = 0; i < ND_PLACES; i++) {
-        struct nd_connection *c = &l->places[(l->first + i) % ND_PLACES];
+        struct connection *c = &l->places[(l->first + i) % ND_PLACES];
 
-        if (c->fd >= 0 && !nd_connection_serve(c, now, answer, arg))
-            nd_connection_close(c);
+        if (c->fd >= 0 && !serve_connection(c, now, answer, arg))
+            close_connection(c);
     }
 }
 
@@ -259,15 +435,15 @@ void nd_server_serve(struct nd_server *s, int timeout_ms, nd_answer_fn *answer, 
     long wait = timeout_ms * 1000000l < LOOK_NS ? timeout_ms * 1000000l : LOOK_NS;
     nfds_t n = 1;
 
-    for (const struct nd_connection *c = acts->places; c < acts->places + ND_PLACES; c++) {
+    for (const struct connection *c = acts->places; c < acts->places + ND_PLACES; c++) {
         if (c->fd < 0)
             continue;
-        if (nd_connection_ready(c))
+        if (is_ready(c))
             wait = 0;
-        else if (c->stage == ND_WORKS)
+        else if (c->stage == WORKS)
             wait = wait < WORK_NS ? wait : WORK_NS;
         else
-            p[n++] = (struct pollfd){.fd = c->fd, .events = c->stage == ND_WRITES ? POLLOUT : POLLIN};
+            p[n++] = (struct pollfd){.fd = c->fd, .events = c->stage == WRITES ? POLLOUT : POLLIN};
     }
     ppoll(p, n, &(struct timespec){0, wait}, NULL);
     nd_server_turn(s, nd_now(), answer, arg);

@@ -8,9 +8,26 @@
 #define NODE_CONTROL_SERVER_H
 
 #include "ftcore/base/error.h"
-#include "node/control/connection.h"
+#include "node/control/command.h"
 
-#define ND_PLACES 16 /* connections of each socket */
+#include <stdint.h>
+
+#define ND_PLACES      16            /* connections of each socket */
+#define ND_REQUEST_MAX 4096u         /* bytes of a request, with its line end */
+#define ND_ANSWER_MAX  (512u << 10)  /* bytes of an answer, with its line end */
+#define ND_CLIENT_NS   5000000000ull /* to say a whole request; to take a whole answer */
+
+/* A request that is answered in steps. */
+struct nd_exchange {
+    const json_t *request; /* an object; borrowed */
+    enum nd_command command;
+    bool looks;     /* it came by the socket that looks */
+    bool begun;     /* set by who answers: the exchange goes on to its end, though its client has gone */
+    json_t *answer; /* set by who answers, a new reference; NULL: the connection is closed */
+};
+
+/* The next step: true when the exchange has its answer; false: not yet, the call comes again soon. */
+typedef bool nd_answer_fn(void *arg, struct nd_exchange *exchange);
 
 struct nd_server;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Starts DPDK's environment layer, and keeps what DPDK says while it works for us (dpdk_log.h). A panic of
- * DPDK in that time is a failure with a reason, as any other. Decides where the socket of DPDK's telemetry
- * lies; DPDK makes and serves it.
+ * DPDK in that time is a failure with a reason, as any other. DPDK's telemetry is off unless the file's `eal`
+ * asks for it.
  */
 #include "node/ports/dpdk_log.h"
 #include "node/ports/ports.h"
@@ -18,78 +18,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <sysexits.h>
 #include <unistd.h>
 
-#define ARGS_MAX    (9 + ND_EAL_MAX)
-#define SOCKET_NAME "dpdk_telemetry.v2" /* DPDK's; it may add ":1" */
+#define ARGS_MAX (9 + ND_EAL_MAX)
 
-/* ---- where telemetry listens ------------------------------------------------------------------- */
-
-/* A directory that others can neither have put there nor look into. */
-static bool make_own(const char *path, char why[], size_t cap)
-{
-    struct stat is;
-
-    if ((mkdir(path, 0700) != 0 && errno != EEXIST) || lstat(path, &is) != 0)
-        snprintf(why, cap, "%s: %s", path, strerror(errno));
-    else if (!S_ISDIR(is.st_mode) || is.st_uid != geteuid() || is.st_mode & 077)
-        snprintf(why, cap, "%s: expected a directory of this user's alone (mode 0700)", path);
-    else
-        return true;
-    return false;
-}
-
-/*
- * DIR/dpdk/NAME/dpdk_telemetry.v2 for the control socket DIR/NAME: the one place that is stable, that no
- * other node has while this one listens there, and that this node's user may write. Both directories are
- * removed when they are empty; a node that was killed leaves its own to the next one.
+/* DPDK makes a directory of its file prefix in any case. Its name stays, so nodes that are killed leave one.
  */
-static struct {
-    char dpdk[sizeof(((struct nd_node *)0)->control) + sizeof("/dpdk")];
-    char own[2 * sizeof(((struct nd_node *)0)->control) +
-             sizeof("/dpdk/")]; /* of its directory, of its name */
-} runtime;
-
-/* `prefix` becomes NAME. False, with the reason: this place cannot be had. */
-static bool find_runtime(const struct nd_node *node, char prefix[], size_t cap, char why[], size_t why_cap)
-{
-    const char *slash = strrchr(node->control, '/'), *name = slash ? slash + 1 : node->control;
-    char dir[sizeof(node->control)] = ".";
-    bool made = false;
-
-    if (slash)
-        snprintf(dir, sizeof(dir), "%.*s", slash == node->control ? 1 : (int)(slash - node->control),
-                 node->control);
-    snprintf(runtime.dpdk, sizeof(runtime.dpdk), "%s/dpdk", dir);
-    snprintf(runtime.own, sizeof(runtime.own), "%s/dpdk/%s", dir, name);
-    snprintf(prefix, cap, "--file-prefix=%s", name);
-    if (strlen(runtime.own) + sizeof("/" SOCKET_NAME ":1") > sizeof(((struct sockaddr_un *)0)->sun_path)) {
-        snprintf(why, why_cap, "%s/" SOCKET_NAME ": too long for a socket", runtime.own);
-        return false;
-    }
-    if (strchr(name, '%')) {
-        snprintf(why, why_cap, "%s: DPDK permits no %% there", runtime.own);
-        return false;
-    }
-    /* A node that ends may remove `dpdk` before this one has put something there. */
-    for (int i = 0; i < 3 && !made; i++)
-        made = make_own(runtime.dpdk, why, why_cap) && make_own(runtime.own, why, why_cap);
-    if (made)
-        setenv("RUNTIME_DIRECTORY", dir, 1); /* where DPDK and dpdk-telemetry.py look for "dpdk" */
-    else
-        runtime.own[0] = runtime.dpdk[0] = '\0'; /* what is there is somebody else's */
-    return made;
-}
-
-/* Also at the end of the process, when DPDK has removed its socket. */
 static void remove_runtime(void)
 {
     rmdir(rte_eal_get_runtime_dir());
-    rmdir(runtime.own);
-    rmdir(runtime.dpdk);
 }
 
 /* ---- what DPDK says ---------------------------------------------------------------------------- */
@@ -181,12 +119,9 @@ int nd_eal_open(const struct nd_config *config, const struct nd_node *node, stru
     int n = 2;
 
     snprintf(memory, sizeof(memory), "-m%u", node->memory_mb);
-    if (has_option(node, "--no-telemetry") || !find_runtime(node, prefix, sizeof(prefix), why, sizeof(why))) {
-        if (!has_option(node, "--no-telemetry"))
-            ft_log_event(FT_LEVEL_WARNING, FT_SAYS_DPDK, "no telemetry: %s", why);
-        snprintf(prefix, sizeof(prefix), "--file-prefix=us_%s_%d", node->name, getpid());
+    snprintf(prefix, sizeof(prefix), "--file-prefix=us_%s", node->name);
+    if (!has_option(node, "--telemetry"))
         args[n++] = "--no-telemetry";
-    }
     /* Without files that are shared a killed node leaves none of memory behind, and no two nodes meet in one.
      */
     args[n++] = node->hugepages ? "--in-memory" : "--no-shconf";
@@ -203,10 +138,11 @@ int nd_eal_open(const struct nd_config *config, const struct nd_node *node, stru
         args[n++] = node->eal[i];
     struct arguments all = {n, (char **)(uintptr_t)args};
 
-    atexit(remove_runtime); /* what DPDK has called there later is called first */
+    atexit(remove_runtime); /* what DPDK has called there later, such as the end of its telemetry, is called
+                               first */
     int result = nd_eal_capture(init_eal, &all, why, sizeof(why));
 
-    remove_runtime(); /* it is empty, where EAL does not start and without telemetry */
+    remove_runtime(); /* it is empty without telemetry */
     if (result < 0)
         return ft_fail(fault, nd_eal_is_permission(-rte_errno) ? FT_EPERM : FT_EINVAL,
                        "node %s: DPDK does not start: %s", node->name,

@@ -102,18 +102,25 @@ static void open_lane(void)
                         .data = io_data,
                         .drop = io_drop};
     node.words = aligned_alloc(64, sizeof(*node.words));
-    node.question.out = malloc(ROWS);
-    node.question.cap = ROWS;
-    FUZZ_MUST(node.words && node.question.out, "no memory");
+    node.answers.question.out = malloc(ROWS);
+    node.answers.question.cap = ROWS;
+    FUZZ_MUST(node.words && node.answers.question.out, "no memory");
     must(ft_lane_init(node.words, 2 * FT_RECORD_MAX, 2 * FT_RECORD_MAX), &fault);
     nd_group_init(&node.group, &lane, 1);
     node.lanes = &lane;
+    node.counts.config = node.changing.config = node.config;
+    node.counts.lanes = &lane;
+    node.counts.words = node.changing.words = node.words;
+    node.changing.group = &node.group;
+    node.changing.counts = &node.counts;
+    node.standing.config = node.config;
+    node.standing.health = &node.port_watch.health;
     lane = (struct nd_lane){.config = node.config,
                             .io = &io,
                             .region = node.region,
                             .words = node.words,
                             .group = &node.group,
-                            .setup.question = &node.question,
+                            .setup.question = &node.answers.question,
                             .setup.seed = 7,
                             .setup.view = &node.view,
                             .setup.stop = &node.lanes_stop};
@@ -132,6 +139,7 @@ static void open_lane(void)
                                .protect = false};
 
     must(rp_open(&node.replicator, &config, &fault), &fault);
+    node.changing.replicator = node.standing.replicator = node.replicator;
     FUZZ_MUST(pthread_create(&thread, NULL, (void *(*)(void *))(void *)nd_lane_run, &lane) == 0, "no thread");
     pthread_detach(thread);
 }

@@ -106,11 +106,11 @@ ok "every key of the program is in the doc" all_keys
 
 # The fields of status: each one that the program tells is in the doc's table, and each that the table begins a row
 # with is one that the program tells.
-status_fields() { sed -nE 's/^ *\{"([a-z_]+)", LANE\(.*/\1/p; s/.*\<(add_number|add_text|add_age|add_wall|json_object_set_new)\([a-z_]+, "([a-z_]+)".*/\2/p' "$root"/node/answer_status.c "$root/node/answer_past.c" "$root/node/answer_ports.c" "$root/node/answer_authority.c" "$root/node/answer_arbiter.c"; }
+status_fields() { sed -nE 's/^ *\{"([a-z_]+)", LANE\(.*/\1/p; s/.*\<(add_number|add_text|add_age|add_wall|json_object_set_new)\([a-z_]+, "([a-z_]+)".*/\2/p' "$root/node/status.c"; }
 status_rows() { sed -n '/^### Fields of status/,/^### Tables/p' "$reference" | grep '^|'; }
 check_status() {
     local field bad=0
-    [ "$(status_fields | wc -l)" -ge 60 ] || { echo "too few fields are found in node/answer_status.c"; bad=1; }
+    [ "$(status_fields | wc -l)" -ge 60 ] || { echo "too few fields are found in node/status.c"; bad=1; }
     while read -r field; do
         status_rows | grep -qE "\`$field[\`[]" || { echo "$field is not in the doc"; bad=1; }
     done < <(status_fields)
@@ -381,7 +381,7 @@ ok "every heading that a link names is there" check_anchors
 
 # What is said of exit codes: each code that the program has, and no other.
 check_codes() {
-    diff <(sed -n '/^enum nd_exit/,/^};/s/.* = \([0-9]*\),.*/\1/p' "$root/node/control/client.h" | sort -n) \
+    diff <(sed -n '/^enum nd_exit/,/^};/s/.* = \([0-9]*\),.*/\1/p' "$root/cli/client.h" | sort -n) \
         <(sed -n '/^## Exit codes/,/^## The/p' "$reference" | sed -n 's/^| \([0-9]*\) |.*/\1/p' | sort -nu)
 }
 ok "every exit code is in the reference" check_codes

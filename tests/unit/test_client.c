@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "node/control/client.h"
-#include "node/control/options.h"
+#include "cli/client.h"
+#include "cli/options.h"
 
 #include <pthread.h>
 #include <stdio.h>

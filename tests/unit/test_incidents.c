@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What `incidents` says of directories that are not as a reporter leaves them. */
-#include "node/control/options.h"
+#include "cli/options.h"
 #include "tests/unit/help_command.h"
 #include "tests/unit/help_config.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What `nfs` says an NF's packets are dealt to lanes by: that may depend on its configuration. */
 #include "nflib/nf.h"
-#include "node/control/options.h"
+#include "cli/options.h"
 #include "tests/unit/help_command.h"
 #include "tests/unit/help_config.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What status makes of the nodes' own words: exit code, verdict, and the lines below it. Facts from
  * docs/reference.md. */
-#include "node/control/pair.h"
+#include "cli/pair.h"
 
 #include <stdarg.h>
 #include <stddef.h>

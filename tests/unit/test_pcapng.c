@@ -3,7 +3,7 @@
  * A trace as a pcapng file: its blocks, read here by the format's own rules, and answers that are not to be
  * believed. What readers of such files make of it, tests/lab/trace.t asks them.
  */
-#include "node/control/pcapng.h"
+#include "cli/trace.h"
 
 #include <stdarg.h>
 #include <stddef.h>

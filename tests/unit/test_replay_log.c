@@ -3,7 +3,7 @@
  */
 #include "nflib/nf.h"
 #include "node/config/config.h"
-#include "node/control/options.h"
+#include "cli/options.h"
 #include "tests/unit/help_config.h"
 #include "tests/unit/help_recorder.h"
 #include "tools/recording/recording.h"

@@ -5,7 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "tests/unit/help_server.h"
-#include "node/control/client.h"
+#include "cli/client.h"
 
 #include <stdarg.h>
 #include <stddef.h>

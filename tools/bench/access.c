@@ -2,7 +2,7 @@
 /* bench --access: how long one access to state takes, in the region and in Redis. Measured by redis/access.c.
  */
 #include "tools/bench/bench.h"
-#include "node/control/options.h"
+#include "cli/options.h"
 
 #define SAMPLES 2000u /* of each kind of access, a second of --seconds */
 

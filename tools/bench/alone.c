@@ -12,7 +12,7 @@
  */
 #define _GNU_SOURCE /* affinity */
 #include "tools/bench/bench.h"
-#include "node/control/options.h"
+#include "cli/options.h"
 #include "node/lane/lane.h"
 #include "tools/pair/child.h"
 

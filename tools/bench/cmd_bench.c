@@ -6,7 +6,7 @@
 #include "tools/bench/bench.h"
 #include "node/base/installed.h"
 #include "node/base/privilege.h"
-#include "node/control/options.h"
+#include "cli/options.h"
 #include "tools/pair/child.h"
 
 #include <errno.h>

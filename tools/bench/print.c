@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The bench's tables for people, and the same figures as JSON. */
 #define _GNU_SOURCE /* sets of cores */
-#include "node/control/pair.h"
+#include "cli/pair.h"
 #include "tools/bench/bench.h"
 #include "tools/pair/machine.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the bench compares, by name, and how each is set; see bench.h. */
 #include "tools/bench/bench.h"
-#include "node/control/options.h"
+#include "cli/options.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The bench's page: its place, its drawings, in which each figure is a bar from 0 on, and the tables. */
 #include "tools/bench/bench.h"
-#include "node/control/options.h"
+#include "cli/options.h"
 
 #define ROW   17.0 /* of a bar and its figure */
 #define THICK 12.0

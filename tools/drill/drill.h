@@ -9,7 +9,7 @@
 #define TOOLS_DRILL_DRILL_H
 
 #include "node/config/config.h"
-#include "node/control/pair.h"
+#include "cli/pair.h"
 #include "tools/drill/probe.h"
 #include "tools/pair/sheet.h"
 

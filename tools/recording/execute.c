@@ -9,7 +9,7 @@
 #include "ftcore/record/runs.h"
 #include "nflib/chain/chain.h"
 #include "tools/pair/tape.h"
-#include "node/control/options.h"
+#include "cli/options.h"
 #include "node/crash/handler.h"
 #include "tools/pair/grow.h"
 #include "tools/pair/capture.h"

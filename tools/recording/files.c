@@ -7,7 +7,7 @@
 #include "tools/recording/recording.h"
 #include "tools/pair/grow.h"
 #include "node/base/event_format.h"
-#include "node/control/options.h"
+#include "cli/options.h"
 
 #include <dirent.h>
 #include <stdio.h>

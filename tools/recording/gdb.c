@@ -5,7 +5,7 @@
  * one's pointer: a hardware watchpoint for reading, set when its function is entered (nd_stop_before).
  * Nothing of it needs the NF to have symbols.
  */
-#include "node/control/options.h"
+#include "cli/options.h"
 #include "tools/recording/crash.h"
 #include "tools/recording/gdb.h"
 

@@ -2,7 +2,7 @@
 /* See moment.h. */
 #define _GNU_SOURCE /* timegm */
 #include "tools/recording/moment.h"
-#include "node/control/options.h"
+#include "cli/options.h"
 
 #include <stdio.h>
 #include <string.h>

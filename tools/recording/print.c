@@ -7,8 +7,8 @@
 #include "tools/recording/recording.h"
 #include "tools/pair/shown.h"
 #include "node/base/event_format.h"
-#include "node/control/options.h"
-#include "node/control/pair.h"
+#include "cli/options.h"
+#include "cli/pair.h"
 #include "node/crash/reporter.h"
 
 #include <arpa/inet.h>

@@ -5,10 +5,10 @@
  * is a wire between two ports.
  */
 #include "node/config/schema.h"
-#include "node/control/options.h"
+#include "cli/options.h"
 #include "tools/replay/replay.h"
 #include "node/base/privilege.h"
-#include "node/control/pair.h"
+#include "cli/pair.h"
 #include "tools/recording/crash.h"
 #include "tools/pair/shown.h"
 

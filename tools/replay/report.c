@@ -4,8 +4,8 @@
  * the run when it is over; used by the tool's own process.
  */
 #include "node/base/interface.h"
-#include "node/control/options.h"
-#include "node/control/pair.h"
+#include "cli/options.h"
+#include "cli/pair.h"
 #include "tools/replay/replay.h"
 #include "tools/pair/shown.h"
 

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The asking side of the control socket: one JSON object a line, one JSON object back. Used by every
+ * subcommand but run.
+ */
+#ifndef CLI_CLIENT_H
+#define CLI_CLIENT_H
+
+#include "ftcore/base/error.h"
+
+#include <jansson.h>
+#include <sys/types.h>
+
+/* Exit codes of all commands (docs/reference.md). */
+enum nd_exit {
+    ND_DONE = 0,
+    ND_NOT_EQUAL = 1, /* also: drill failed, degraded, syncing */
+    ND_UNPROTECTED = 2,
+    ND_USAGE = 64,
+    ND_DATA = 65,
+    ND_NO_ANSWER = 69,
+    ND_SOFTWARE = 70,
+    ND_NO_PERMISSION = 77,
+};
+
+/*
+ * Sends `request` (borrowed) to the node listening at `path` and waits at most `timeout_ms` for the answer (a
+ * new reference). A user who may not open `path` is answered by the socket that looks (command.h). FT_ENOENT:
+ * nobody listens, FT_EPERM, FT_EIO: no answer in time, FT_EMALFORMED.
+ */
+int nd_ask(const char *path, const json_t *request, int timeout_ms, json_t **answer, struct ft_fault *fault);
+
+/* Who made the socket that answered, by the kernel's word and at that time. */
+struct nd_listener {
+    pid_t pid; /* 0: a process that cannot be seen from here */
+    uid_t user;
+};
+
+/* The same, and on success *listener says who answered. */
+int nd_ask_whom(const char *path, const json_t *request, int timeout_ms, json_t **answer,
+                struct nd_listener *listener, struct ft_fault *fault);
+
+#endif

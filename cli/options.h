@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The command lines of all subcommands. A table has a row for each option of a subcommand; parsing, refusals
+ * and the usage text follow from it. Every refusal is one line on stderr.
+ */
+#ifndef CLI_OPTIONS_H
+#define CLI_OPTIONS_H
+
+#include "cli/client.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum nd_option_kind {
+    ND_OPTION_FLAG,   /* bool: whether the option is there; it takes no value */
+    ND_OPTION_JSON,   /* bool: "json" is the only value */
+    ND_OPTION_TEXT,   /* const char *, borrowed from argv; NULL: not given */
+    ND_OPTION_FILE,   /* the same; a needed one that is not given is what UNDERSTUDY_CONFIG names, or
+                         ND_PAIR_FILE */
+    ND_OPTION_U32,    /* uint32_t, min … max; the first of `choices`, if there are any, stands for 0 */
+    ND_OPTION_U64,    /* uint64_t, min … max, at most 19 digits */
+    ND_OPTION_REAL,   /* double, min … max */
+    ND_OPTION_CHOICE, /* int, index into `choices`; -1: not given */
+    ND_OPTION_OTHER,  /* what `read` makes of the value */
+};
+
+#define ND_OPTION_ROWS 32u /* of a table, at most */
+
+/* Where a command looks that gets no -c: what this variable names, else the file that the service uses. */
+#define ND_FILE_VARIABLE "UNDERSTUDY_CONFIG"
+#define ND_PAIR_FILE     "/etc/understudy/pair.yaml"
+
+struct nd_option {
+    const char *name; /* without "--"; NULL ends a table */
+    char letter;      /* 0: none */
+    enum nd_option_kind kind;
+    size_t offset;                           /* of the field in the subcommand's options */
+    double min, max;                         /* max 0: there is no bound */
+    const char *preset;                      /* what holds without the option, as it is written; NULL: zero */
+    const char *const *choices;              /* NULL-terminated */
+    int (*read)(void *options, char *value); /* 0, or ND_USAGE with its line printed */
+    bool again;                              /* the option may come more than once */
+    const char *needed; /* what is missing without the option, for the refusal; NULL: it may be absent */
+    const char *value;  /* what the usage text calls the value; NULL with ND_OPTION_FLAG */
+    const char *help;
+};
+
+struct nd_syntax {
+    const char *command; /* NULL ends a list of them */
+    const struct nd_option *options;
+    const char *arguments; /* what is not an option, for the usage text and refusals; "": nothing */
+    int min, max;          /* how many there are of them */
+};
+
+/* What a command line had beside the values of its options. */
+struct nd_arguments {
+    uint32_t given; /* bit i: row i of the table */
+    int argc;       /* arguments that are not options, in order */
+    char **argv;
+};
+
+/*
+ * Reads argv (argv[0] is the subcommand's name) into `options`, which must be zeroed; presets come first. 0,
+ * or ND_USAGE for an option that is unknown, lacks its value, comes twice or has a value that its row does
+ * not allow, for a needed one that is absent, and for too few or too many arguments; ND_DATA or
+ * ND_NO_PERMISSION for a file that is there in place of -c and cannot be read.
+ */
+int nd_syntax_read(const struct nd_syntax *syntax, void *options, int argc, char **argv,
+                   struct nd_arguments *rest);
+/* On stdout: "[-c FILE] [--pairs N] IN.pcap", the summary on a line, then a line for each option. */
+void nd_syntax_print(const struct nd_syntax *syntax, const char *summary);
+/* The first of these lines alone, into out[cap]; where it does not fit: "[OPTION]... IN.pcap". */
+void nd_syntax_usage(const struct nd_syntax *syntax, char *out, size_t cap);
+
+/* Rows that are the same in each table that has them. */
+#define ND_OPTION_FILE_ROW(field, missing)                                                                   \
+    {                                                                                                        \
+        "config", 'c', ND_OPTION_FILE, field, .needed = missing, .value = "FILE",                            \
+                                              .help = "chain or pair file"                                   \
+    }
+#define ND_OPTION_NODE_ROW(field)                                                                            \
+    {                                                                                                        \
+        "node", 'n', ND_OPTION_TEXT, field, .value = "NAME", .help = "one of the pair's nodes"               \
+    }
+#define ND_OPTION_JSON_ROW(field)                                                                            \
+    {                                                                                                        \
+        "output", 'o', ND_OPTION_JSON, field, .value = "json", .help = "one JSON object on stdout"           \
+    }
+
+struct nd_options {
+    const char *file, *node; /* NULL: not given; borrowed from argv */
+    bool json, tries;
+    int argc; /* what is not an option, in order */
+    char **argv;
+};
+
+/* The subcommands that have no other options than these, each with its rows. */
+extern const struct nd_syntax nd_common_syntaxes[];
+/* That of argv[0], which is one of them, read as by nd_syntax_read. */
+const struct nd_syntax *nd_common_syntax(const char *command);
+int nd_options_read(struct nd_options *options, int argc, char **argv);
+
+/* A whole decimal number of at most 19 digits into *out; false: the text is something else. */
+bool nd_options_number(const char *text, uint64_t *out);
+
+/* One line on stderr with a hint where help is; returns ND_USAGE. */
+int nd_usage(const char *command, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* The exit code for a node that could not be asked (FT_ENOENT: nobody listens), or a call that failed. */
+int nd_exit_of(int error);
+/* The same for a file that could not be read: nd_config_read. */
+int nd_exit_of_file(int error);
+
+/* Whether a command may write its results to `path`, so that a slip of the hand costs no file of other use:
+ * nothing is there, or no regular file, or one that is empty or begins with one of `heads` (each of `len`
+ * bytes). */
+bool nd_options_replaceable(const char *path, const char *const heads[], unsigned count, size_t len);
+
+/*
+ * The subcommands. Each gets argv with its own name first, prints its result on stdout, one line on stderr
+ * when it fails, and returns the exit code (enum nd_exit).
+ */
+/* What --help tells of those that have options of their own. */
+extern const struct nd_syntax nd_drill_syntax, nd_replay_syntax, nd_bench_syntax, nd_trace_syntax,
+    nd_nfs_syntax, nd_show_syntax, nd_new_nf_syntax;
+
+int nd_cmd_run(int argc, char **argv);
+int nd_cmd_drill(int argc, char **argv);
+int nd_cmd_check(int argc, char **argv);
+int nd_cmd_key(int argc, char **argv);
+int nd_cmd_replay(int argc, char **argv);
+int nd_cmd_bench(int argc, char **argv);
+int nd_cmd_status(int argc, char **argv);
+int nd_cmd_watch(int argc, char **argv);
+/* verify, promote, drain, resync, failback, apply, push: the word is the request */
+int nd_cmd_act(int argc, char **argv);
+int nd_cmd_maintain(int argc, char **argv); /* pin, hold, unpin */
+int nd_cmd_show(int argc, char **argv);
+int nd_cmd_set(int argc, char **argv);
+int nd_cmd_clear(int argc, char **argv);
+int nd_cmd_top(int argc, char **argv);
+int nd_cmd_trace(int argc, char **argv);
+int nd_cmd_incidents(int argc, char **argv);
+int nd_cmd_new_nf(int argc, char **argv);
+int nd_cmd_nfs(int argc, char **argv);
+int nd_cmd_version(int argc, char **argv);
+
+#endif

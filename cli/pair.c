@@ -1,0 +1,703 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The running pair as a subcommand sees it: whom to ask, what the answers mean for the exit code, and its
+ * status for people: one verdict, one line a node, one line a lane with what it has counted. See pair.h.
+ */
+#include "cli/pair.h"
+#include "node/base/interface.h"
+#include "node/config/module_file.h"
+
+#include <string.h>
+
+const char *nd_text(const json_t *object, const char *key, const char *otherwise)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+
+    return text ? text : otherwise;
+}
+
+int nd_print_json(const json_t *object)
+{
+    int failed = json_dumpf(object, stdout, JSON_COMPACT);
+
+    return failed || putchar('\n') == EOF ? ND_SOFTWARE : ND_DONE;
+}
+
+int nd_pair_open(struct nd_pair *pair, int argc, char **argv)
+{
+    int error;
+
+    memset(pair, 0, sizeof(*pair));
+    pair->only = -1;
+    error = nd_options_read(&pair->options, argc, argv);
+    return error ? error : nd_pair_begin(pair, argv[0]);
+}
+
+int nd_pair_begin(struct nd_pair *pair, const char *command)
+{
+    struct ft_fault fault = {""};
+    int error;
+
+    error = nd_config_read(&pair->config, pair->options.file, ND_CONFIG_NODES | ND_CONFIG_QUIET, &fault);
+    if (error) {
+        fprintf(stderr, "%s\n", fault.text);
+        return nd_exit_of_file(error);
+    }
+    if (!pair->options.node)
+        return 0;
+    pair->only = nd_config_node(pair->config, pair->options.node);
+    if (pair->only >= 0)
+        return 0;
+    error = nd_usage(command, "no node \"%.40s\" in this file, expected %s or %s", pair->options.node,
+                     pair->config->node[0].name, pair->config->node[1].name);
+    nd_pair_close(pair);
+    return error;
+}
+
+void nd_pair_close(struct nd_pair *pair)
+{
+    for (unsigned i = 0; i < ND_NODES; i++)
+        json_decref(pair->status[i]);
+    nd_config_free(pair->config);
+    memset(pair, 0, sizeof(*pair));
+}
+
+static void ask_status(struct nd_pair *pair, unsigned i)
+{
+    json_t *request = json_pack("{s:s}", "cmd", "status");
+    json_t *refusal;
+
+    json_decref(pair->status[i]);
+    pair->error[i] =
+        nd_ask(pair->config->node[i].control, request, ND_STATUS_MS, &pair->status[i], &pair->why[i]);
+    json_decref(request);
+    refusal = json_object_get(pair->status[i], "error");
+    if (!refusal)
+        return;
+    pair->error[i] =
+        ft_fail(&pair->why[i], FT_EIO, "%s", nd_text(refusal, "text", "the node refused to answer"));
+    json_decref(pair->status[i]);
+    pair->status[i] = NULL;
+}
+
+void nd_pair_ask_status(struct nd_pair *pair)
+{
+    for (unsigned i = 0; i < ND_NODES; i++)
+        if (pair->only < 0 || pair->only == (int)i)
+            ask_status(pair, i);
+}
+
+int nd_pair_in_role(const struct nd_pair *pair, const char *role)
+{
+    json_int_t view, best_view = -1;
+    int best = -1;
+
+    for (int i = 0; i < (int)ND_NODES; i++) {
+        if (strcmp(nd_text(pair->status[i], "role", ""), role) != 0)
+            continue;
+        view = json_integer_value(json_object_get(pair->status[i], "view"));
+        if (view > best_view) {
+            best_view = view;
+            best = i;
+        }
+    }
+    return best;
+}
+
+int nd_pair_local(const struct nd_config *config)
+{
+    bool here[ND_NODES] = {nd_address_here(config->node[0].host), nd_address_here(config->node[1].host)};
+
+    return here[0] == here[1] ? -1 : here[1];
+}
+
+/* Nobody is in the wanted role: because somebody did not answer, or because none is. */
+static int report_nobody(const struct nd_pair *pair, const char *role)
+{
+    int silent = pair->error[0] ? 0 : pair->error[1] ? 1 : -1;
+
+    if (silent < 0) {
+        fprintf(stderr, "understudy: no node is %s now, expected one (see understudy status)\n", role);
+        return ND_NOT_EQUAL;
+    }
+    fprintf(stderr, "understudy: no answering node is %s: node %s: %s\n", role,
+            pair->config->node[silent].name, pair->why[silent].text);
+    return pair->error[0] == FT_EPERM || pair->error[1] == FT_EPERM ? ND_NO_PERMISSION : ND_NO_ANSWER;
+}
+
+/* A node's refusal by its code, which is a name of ft_error_name or of the control protocol. */
+static int refusal_exit(const char *code)
+{
+    static const struct {
+        const char *code;
+        int exit;
+    } exits[] = {
+        {"invalid", ND_DATA},       {"malformed", ND_DATA}, {"truncated", ND_DATA},
+        {"not found", ND_DATA},     {"unknown", ND_DATA},   {"no permission", ND_NO_PERMISSION},
+        {"no memory", ND_SOFTWARE},
+    };
+
+    for (size_t i = 0; i < sizeof(exits) / sizeof(exits[0]); i++)
+        if (strcmp(exits[i].code, code) == 0)
+            return exits[i].exit;
+    return ND_NOT_EQUAL; /* busy and the like: it could not be done now */
+}
+
+int nd_pair_request(struct nd_pair *pair, const char *role, json_t *request, int timeout_ms, json_t **answer)
+{
+    struct ft_fault fault = {""};
+    const json_t *refusal;
+    int node = pair->only, error;
+
+    *answer = NULL;
+    if (node < 0) {
+        nd_pair_ask_status(pair);
+        node = nd_pair_in_role(pair, role);
+    }
+    if (node < 0 && (node = nd_pair_local(pair->config)) >= 0 && !pair->status[node])
+        node = -1;
+    if (node < 0) {
+        json_decref(request);
+        return report_nobody(pair, role);
+    }
+    pair->only = node; /* further pages come from the same node */
+    error = nd_ask(pair->config->node[node].control, request, timeout_ms, answer, &fault);
+    json_decref(request);
+    if (error) {
+        fprintf(stderr, "understudy: node %s: %s\n", pair->config->node[node].name, fault.text);
+        return nd_exit_of(error);
+    }
+    refusal = json_object_get(*answer, "error");
+    if (!refusal)
+        return 0;
+    fprintf(stderr, "understudy: node %s: %s\n", pair->config->node[node].name,
+            nd_text(refusal, "text", nd_text(refusal, "code", "refused")));
+    error = refusal_exit(nd_text(refusal, "code", ""));
+    json_decref(*answer);
+    *answer = NULL;
+    return error;
+}
+
+static int state_exit(const char *state)
+{
+    if (strcmp(state, "PROTECTED") == 0)
+        return ND_DONE;
+    if (strcmp(state, "DEGRADED") == 0 || strcmp(state, "SYNCING") == 0 || strcmp(state, "JOINING") == 0)
+        return ND_NOT_EQUAL;
+    return ND_UNPROTECTED;
+}
+
+/* Threads of the node that stand, in its words; NULL: none, or no answer. Borrowed. */
+static const char *stale_of(const struct nd_pair *pair, unsigned node)
+{
+    return nd_text(pair->status[node], "stale", NULL);
+}
+
+/* What keeps the nodes' data ports from carrying traffic, in the node's words; as stale_of. */
+static const char *not_whole_of(const struct nd_pair *pair, unsigned node)
+{
+    return nd_text(pair->status[node], "not_whole", NULL);
+}
+
+/* The state of a READY standby's primary, by the standby's word; NULL: it does not reach it. Borrowed. */
+static const char *state_of_primary(const json_t *standby)
+{
+    const json_t *peer = json_object_get(standby, "peer");
+
+    return json_is_true(json_object_get(peer, "connected")) ? nd_text(peer, "state", NULL) : NULL;
+}
+
+/* Of a READY node: what it holds protects traffic that its primary lets pass. */
+static int exit_of_ready(const json_t *status)
+{
+    const char *primary = state_of_primary(status);
+
+    return primary ? state_exit(primary) : ND_UNPROTECTED;
+}
+
+static bool is_ready(const json_t *status)
+{
+    return strcmp(nd_text(status, "state", ""), "READY") == 0;
+}
+
+/* By the state of the node that counts. */
+static int exit_by_state(const struct nd_pair *pair)
+{
+    int node = pair->only >= 0 ? pair->only : nd_pair_in_role(pair, "primary");
+
+    if (node >= 0 && is_ready(pair->status[node]))
+        return exit_of_ready(pair->status[node]);
+    if (node >= 0 && pair->status[node])
+        return state_exit(nd_text(pair->status[node], "state", ""));
+    /* The primary is on another server: its standby knows. */
+    for (unsigned i = 0; i < ND_NODES; i++)
+        if (is_ready(pair->status[i]))
+            return exit_of_ready(pair->status[i]);
+    if (pair->status[0] || pair->status[1])
+        return ND_UNPROTECTED;
+    return pair->error[0] == FT_EPERM || pair->error[1] == FT_EPERM ? ND_NO_PERMISSION : ND_NO_ANSWER;
+}
+
+/* What a node says is old where a thread of it stands. */
+static bool is_stale(const struct nd_pair *pair)
+{
+    return stale_of(pair, 0) || stale_of(pair, 1);
+}
+
+static bool is_whole(const struct nd_pair *pair)
+{
+    return !not_whole_of(pair, 0) && !not_whole_of(pair, 1);
+}
+
+int nd_pair_exit(const struct nd_pair *pair)
+{
+    int code = exit_by_state(pair);
+
+    return code == ND_DONE && (is_stale(pair) || !is_whole(pair)) ? ND_NOT_EQUAL : code;
+}
+
+/* PROTECTED, STALE (it would be, but a thread of a node that answers stands) or NOT PROTECTED. A pair whose
+ * data ports are not whole is not, whatever its state. */
+static const char *verdict_of(const struct nd_pair *pair)
+{
+    if (exit_by_state(pair) != ND_DONE)
+        return "NOT PROTECTED";
+    /* Where a thread stands nothing passes, and what its node says of ports is of before, or follows from it.
+     */
+    if (is_stale(pair))
+        return "STALE";
+    return is_whole(pair) ? "PROTECTED" : "NOT PROTECTED";
+}
+
+/* ---- for people -------------------------------------------------------------------------------- */
+
+static void print_number(FILE *out, const json_t *value, int width)
+{
+    if (json_is_number(value))
+        fprintf(out, "  %*.0f", width, json_number_value(value));
+    else
+        fprintf(out, "  %*s", width, "-");
+}
+
+/* What is told of a node in numbers. */
+static const struct {
+    const char *title, *key;
+    int width;
+} columns[] = {
+    {"since_s", "since_s", 9},      {"view", "view", 5},
+    {"lag", "lag_packets", 8},      {"held", "held_packets", 8},
+    {"log_bytes", "log_bytes", 12},
+};
+#define COLUMNS (sizeof(columns) / sizeof(columns[0]))
+
+/* What a node without a connection waits for, and what may be in the way. */
+static void print_no_connection(const struct nd_pair *pair, unsigned i, FILE *out)
+{
+    const json_t *s = pair->status[i], *link = json_object_get(s, "link");
+    json_int_t refused =
+        json_integer_value(json_object_get(json_object_get(link, "turned_away"), "unproven"));
+
+    if (!json_is_false(json_object_get(json_object_get(s, "peer"), "connected")))
+        return;
+    if (strcmp(nd_text(s, "state", ""), "JOINING") == 0)
+        fprintf(out, "; no connection to %s", pair->config->node[!i].name);
+    if (refused > 0)
+        fprintf(out, "; %" JSON_INTEGER_FORMAT " connections did not prove that they are %s's%s", refused,
+                pair->config->node[!i].name,
+                strcmp(nd_text(link, "sealed", ""), "key") == 0 ? ": do both nodes have one key?" : "");
+}
+
+/* Who waits for a peer that fits has it in its reason; who serves has not. */
+static void print_differs(const struct nd_pair *pair, unsigned i, FILE *out)
+{
+    const char *differs = nd_text(json_object_get(pair->status[i], "peer"), "differs", NULL);
+
+    if (differs && strcmp(nd_text(pair->status[i], "state", ""), "JOINING") != 0)
+        fprintf(out, "; %s differs: %s", pair->config->node[!i].name, differs);
+}
+
+/* How soon a READY standby takes over from a primary that is silent. */
+static void print_detection(const json_t *status, FILE *out)
+{
+    const json_t *d = json_object_get(status, "detection");
+
+    if (!json_is_object(d))
+        return;
+    fprintf(out, "; detect %.0f ms", json_number_value(json_object_get(d, "ms")));
+    if (json_is_true(json_object_get(d, "measured")))
+        fprintf(out, " (measured; longest silence %.0f ms)",
+                json_number_value(json_object_get(d, "longest_silence_ms")));
+}
+
+static void print_damping(const json_t *status, FILE *out)
+{
+    const json_t *d = json_object_get(status, "damping");
+    json_int_t doubled = json_integer_value(json_object_get(d, "doubled"));
+
+    if (doubled)
+        fprintf(
+            out,
+            "; a primary that was alive was taken over from: the shortest silence that counts is %u times "
+            "as long for %.0f min more",
+            1u << doubled, json_number_value(json_object_get(d, "left_s")) / 60);
+}
+
+static void print_quarantine(const struct nd_pair *pair, unsigned i, FILE *out)
+{
+    const json_t *q = json_object_get(pair->status[i], "quarantine");
+
+    if (json_is_object(q))
+        fprintf(out,
+                "; drops frames that %s crashed on in NF %s for %.0f s more, %" JSON_INTEGER_FORMAT " so far",
+                pair->config->node[!i].name, nd_text(q, "nf", "?"),
+                json_number_value(json_object_get(q, "left_s")),
+                json_integer_value(json_object_get(q, "dropped")));
+}
+
+static void print_bypassed(const json_t *status, FILE *out)
+{
+    const json_t *name;
+    size_t n;
+
+    json_array_foreach(json_object_get(status, "bypassed"), n, name)
+        fprintf(out, "; packets pass by NF %s", json_string_value(name));
+}
+
+static void print_node(const struct nd_pair *pair, unsigned i, FILE *out)
+{
+    const json_t *s = pair->status[i];
+
+    fprintf(out, "%-10s", pair->config->node[i].name);
+    if (!s) {
+        fprintf(out, "  no answer: %s\n", pair->why[i].text);
+        return;
+    }
+    fprintf(out, "  %-8s  %-10s", nd_text(s, "role", "-"),
+            stale_of(pair, i) ? "STALE" : nd_text(s, "state", "-"));
+    for (size_t c = 0; c < COLUMNS; c++)
+        print_number(out, json_object_get(s, columns[c].key), columns[c].width);
+    fprintf(out, "  %s", nd_text(s, "why", ""));
+    if (json_integer_value(json_object_get(s, "view_unwritten_ms")) > 0)
+        fprintf(out, "; its view has not been on the disk for %" JSON_INTEGER_FORMAT " ms",
+                json_integer_value(json_object_get(s, "view_unwritten_ms")));
+    print_no_connection(pair, i, out);
+    print_differs(pair, i, out);
+    print_detection(s, out);
+    print_damping(s, out);
+    print_quarantine(pair, i, out);
+    print_bypassed(s, out);
+    fputc('\n', out);
+}
+
+/* ---- lanes ------------------------------------------------------------------------------------- */
+
+static int column_width(const char *name)
+{
+    return strlen(name) > 9 ? (int)strlen(name) : 9;
+}
+
+static void print_lane(const char *node, const json_t *lane, json_t *counters, FILE *out)
+{
+    const char *name;
+    json_t *value;
+
+    fprintf(out, "%-10s", node);
+    print_number(out, json_object_get(lane, "lane"), 4);
+    fprintf(out, "  %-7s", nd_text(lane, "doing", "-"));
+    json_object_foreach(counters, name, value)
+        print_number(out, json_object_get(lane, name), column_width(name));
+    fputc('\n', out);
+}
+
+static void print_lanes(const struct nd_pair *pair, FILE *out)
+{
+    json_t *counters = json_object(); /* those that are not zero on some lane, in the node's order */
+    json_t *lanes[ND_NODES], *lane, *value;
+    const char *name;
+    size_t l, total = 0;
+
+    for (unsigned i = 0; i < ND_NODES; i++) {
+        lanes[i] = json_object_get(pair->status[i], "lanes");
+        total += json_array_size(lanes[i]);
+        json_array_foreach(lanes[i], l, lane) json_object_foreach(lane, name, value)
+        {
+            if (strcmp(name, "lane") != 0 && json_integer_value(value) != 0)
+                json_object_set(counters, name, value);
+        }
+    }
+    if (total) {
+        fprintf(out, "\n%-10s  lane  %-7s", "node", "doing");
+        json_object_foreach(counters, name, value) fprintf(out, "  %*s", column_width(name), name);
+        fputc('\n', out);
+    }
+    for (unsigned i = 0; i < ND_NODES; i++)
+        json_array_foreach(lanes[i], l, lane) print_lane(pair->config->node[i].name, lane, counters, out);
+    json_decref(counters);
+}
+
+/* ---- tables ------------------------------------------------------------------------------------ */
+
+static double fill_of(const json_t *table)
+{
+    return 100 * json_number_value(json_object_get(table, "entries")) /
+           json_number_value(json_object_get(table, "limit"));
+}
+
+/* Of the node that is judged: entries of all lanes, and how full the fullest lane's part is. */
+static void print_tables(const struct nd_pair *pair, FILE *out)
+{
+    int node = pair->only >= 0 ? pair->only : nd_pair_in_role(pair, "primary");
+    json_t *tables = node >= 0 ? json_object_get(pair->status[node], "tables") : NULL, *table, *lane;
+    const char *name;
+    size_t l;
+
+    if (json_object_size(tables))
+        fprintf(out, "\n%-30s  %10s  %10s   full\n", "table", "entries", "limit");
+    json_object_foreach(tables, name, table)
+    {
+        double fullest = fill_of(table);
+
+        json_array_foreach(json_object_get(table, "lanes"), l, lane) fullest =
+            fill_of(lane) > fullest ? fill_of(lane) : fullest;
+        fprintf(out, "%-30s  %10.0f  %10.0f  %4d %%\n", name,
+                json_number_value(json_object_get(table, "entries")),
+                json_number_value(json_object_get(table, "limit")), (int)fullest);
+    }
+}
+
+/* ---- nodes ------------------------------------------------------------------------------------- */
+
+/* The node that does not answer and is primary, by the word of its peer that does; -1: none. */
+static int primary_elsewhere(const struct nd_pair *pair)
+{
+    for (int i = 0; i < (int)ND_NODES; i++) {
+        const json_t *peer = json_object_get(pair->status[i], "peer");
+        const char *state = nd_text(peer, "state", "");
+
+        if (pair->status[!i] || !json_is_true(json_object_get(peer, "connected")))
+            continue;
+        if (strcmp(state, "PROTECTED") == 0 || strcmp(state, "SOLO") == 0 || strcmp(state, "DEGRADED") == 0)
+            return !i;
+    }
+    return -1;
+}
+
+/* A node that answers says that nothing seals its link. */
+static bool is_insecure(const struct nd_pair *pair)
+{
+    for (unsigned i = 0; i < ND_NODES; i++)
+        if (strcmp(nd_text(json_object_get(pair->status[i], "link"), "sealed", ""), "no") == 0)
+            return true;
+    return false;
+}
+
+/* Two programs, while one of the nodes is upgraded and the other is not yet. */
+static void print_versions(const struct nd_pair *pair, FILE *out)
+{
+    for (unsigned i = 0; i < ND_NODES; i++) {
+        const json_t *peer = json_object_get(pair->status[i], "peer");
+        const char *own = nd_text(pair->status[i], "version", ""), *other = nd_text(peer, "version", own);
+
+        if (strcmp(own, other) == 0)
+            continue;
+        fprintf(out, "node %s runs understudy %s, node %s %s", pair->config->node[i].name, own,
+                pair->config->node[!i].name, other);
+        if (json_is_integer(json_object_get(peer, "format")))
+            fprintf(out, "; they speak format %" JSON_INTEGER_FORMAT,
+                    json_integer_value(json_object_get(peer, "format")));
+        fputc('\n', out);
+        return;
+    }
+}
+
+/* As the primary says it, and, where it has another view, as the standby does. */
+static void print_not_whole(const struct nd_pair *pair, FILE *out)
+{
+    unsigned first = nd_pair_in_role(pair, "primary") == 1;
+    const char *said = not_whole_of(pair, first), *other = not_whole_of(pair, !first);
+
+    if (said)
+        fprintf(out, "%s\n", said);
+    if (other && (!said || strcmp(said, other) != 0))
+        fprintf(out, "%s\n", other);
+}
+
+/* A node is what it is, and the verdict another one: then what it rests on is said in place of the state. */
+static void print_subject(const struct nd_pair *pair, int node, FILE *out)
+{
+    const json_t *status = pair->status[node];
+    const char *state = nd_text(status, "state", "in no known state"), *primary;
+    bool ready = strcmp(state, "READY") == 0, well = ready || strcmp(state, "PROTECTED") == 0;
+
+    fprintf(out, "node %s is ", pair->config->node[node].name);
+    primary = ready ? state_of_primary(status) : "PROTECTED";
+    if (!primary)
+        fprintf(out, "%s and does not reach its primary", state);
+    else if (strcmp(primary, "PROTECTED") != 0)
+        fprintf(out, "%s and its primary %s", state, primary);
+    else if (well && (stale_of(pair, 0) || stale_of(pair, 1)))
+        fprintf(out, "%s, a thread of node %s stands", nd_text(status, "role", "-"),
+                pair->config->node[!stale_of(pair, 0)].name);
+    else if (well && (not_whole_of(pair, 0) || not_whole_of(pair, 1)))
+        fprintf(out, "%s, data ports are not whole", nd_text(status, "role", "-"));
+    else
+        fprintf(out, "%s", state);
+}
+
+/* An arbiter that does not answer takes nothing from a pair that is well, and all from one that is cut. */
+static void print_arbiter(const struct nd_pair *pair, FILE *out)
+{
+    for (unsigned i = 0; i < ND_NODES; i++) {
+        const json_t *a = json_object_get(pair->status[i], "arbiter");
+        const char *node = pair->config->node[i].name;
+
+        if (json_is_false(json_object_get(a, "answers")))
+            fprintf(out, "node %s: the arbiter does not answer: %s\n", node,
+                    nd_text(a, "last_failure", "it was not asked yet"));
+        else if (json_is_true(json_object_get(a, "later")))
+            fprintf(out, "node %s: the arbiter keeps a later view than this pair's\n", node);
+    }
+}
+
+#define ARBITER_WORDS 96u
+
+/* What the arbiter says, by the node that is judged. "": there is none, or it has not said anything. */
+static const char *arbiter_words(char out[ARBITER_WORDS], const json_t *status)
+{
+    const json_t *a = json_object_get(status, "arbiter"), *kept = json_object_get(a, "kept");
+
+    out[0] = '\0';
+    if (json_is_false(json_object_get(a, "answers")))
+        snprintf(out, ARBITER_WORDS, ", arbiter does not answer");
+    else if (json_is_true(json_object_get(a, "later")))
+        snprintf(out, ARBITER_WORDS, ", arbiter keeps a later view");
+    else if (kept && json_is_object(kept))
+        snprintf(out, ARBITER_WORDS, ", arbiter keeps view %" JSON_INTEGER_FORMAT "%s%.40s",
+                 json_integer_value(json_object_get(kept, "view")),
+                 nd_text(kept, "winner", NULL) ? ", won by " : "", nd_text(kept, "winner", ""));
+    return out;
+}
+
+void nd_pair_print_verdict(const struct nd_pair *pair, FILE *out)
+{
+    int node = pair->only >= 0 ? pair->only : nd_pair_in_role(pair, "primary");
+    const json_t *status = node >= 0 ? pair->status[node] : NULL;
+    int elsewhere = status ? -1 : primary_elsewhere(pair);
+    const char *insecure = is_insecure(pair) ? ", link INSECURE" : "";
+    char mode[ND_MODE_TEXT], arbiter[ARBITER_WORDS];
+
+    fprintf(out, "%s  chain %s, ", verdict_of(pair), pair->config->chain.name);
+    if (status) {
+        print_subject(pair, node, out);
+        fprintf(out, ", %s%s%s\n",
+                nd_mode_text(mode, nd_text(status, "mode", "unknown"), nd_text(status, "mode_asked", ""),
+                             nd_text(status, "mode_decided_by", "")),
+                arbiter_words(arbiter, status), insecure);
+    } else if (elsewhere >= 0)
+        fprintf(out, "node %s (elsewhere) is primary%s\n", pair->config->node[elsewhere].name, insecure);
+    else
+        fprintf(out, "%s%s\n", pair->status[0] || pair->status[1] ? "no node is primary" : "no node answers",
+                insecure);
+    for (unsigned i = 0; i < ND_NODES; i++)
+        if (stale_of(pair, i))
+            fprintf(out, "node %s: %s\n", pair->config->node[i].name, stale_of(pair, i));
+    print_not_whole(pair, out);
+    print_arbiter(pair, out);
+    print_versions(pair, out);
+}
+
+static void print_counter(const char *node, const json_t *counter, const char *why, FILE *out)
+{
+    if (json_is_integer(counter))
+        fprintf(out, " %" JSON_INTEGER_FORMAT " (%s%s%s)", json_integer_value(counter), node,
+                why[0] ? ": " : "", why);
+    else
+        fprintf(out, " - (%s)", node);
+}
+
+/* Which node is to be primary, by the node that is judged: both counters, the operator's order, and what they
+ * do. */
+static void print_authority(const struct nd_pair *pair, FILE *out)
+{
+    int node = pair->only >= 0 ? pair->only : nd_pair_in_role(pair, "primary");
+    const json_t *status = node >= 0 ? pair->status[node] : NULL, *a = json_object_get(status, "authority");
+    const char *order = nd_text(a, "maintenance", "free"), *pinned = nd_text(a, "pinned_to", NULL);
+
+    if (!a || strcmp(nd_text(status, "mode", ""), "off") == 0)
+        return;
+    fprintf(out, "counter");
+    print_counter(pair->config->node[node].name, json_object_get(a, "counter"), nd_text(a, "counter_why", ""),
+                  out);
+    print_counter(pair->config->node[!node].name, json_object_get(a, "peer_counter"),
+                  nd_text(a, "peer_counter_why", ""), out);
+    if (nd_text(a, "stays", NULL))
+        fprintf(out, "; the role stays: %s", nd_text(a, "stays", ""));
+    fputc('\n', out);
+    if (strcmp(order, "free") != 0)
+        fprintf(out, "%s%s%s since %s, by an operator%s\n", order, pinned ? " to " : "", pinned ? pinned : "",
+                nd_text(a, "maintenance_since", "-"),
+                json_is_true(json_object_get(a, "peer_knows")) ? ""
+                                                               : "; the other node does not know it yet");
+}
+
+/* What a node remembers, whatever its state has become since. */
+static void print_past(const struct nd_pair *pair, unsigned i, FILE *out)
+{
+    static const struct {
+        const char *key, *title;
+    } past[] = {{"takeover", "last takeover"}, {"standby_lost", "last loss"}, {"fenced", "last fence"}};
+
+    for (size_t p = 0; p < sizeof(past) / sizeof(past[0]); p++) {
+        const json_t *o = json_object_get(pair->status[i], past[p].key);
+
+        if (!json_is_object(o))
+            continue;
+        fprintf(out, "node %s: %s %s, view %" JSON_INTEGER_FORMAT ": ", pair->config->node[i].name,
+                past[p].title, nd_text(o, "at", "-"), json_integer_value(json_object_get(o, "view")));
+        if (nd_text(o, "why", NULL))
+            fprintf(out, "%s\n", nd_text(o, "why", ""));
+        else
+            fprintf(out, "%s had taken over\n", nd_text(o, "by", "the peer"));
+    }
+}
+
+/* What is known of both states being equal, by the node that is judged. */
+static void print_verified(const struct nd_pair *pair, FILE *out)
+{
+    int node = pair->only >= 0 ? pair->only : nd_pair_in_role(pair, "primary");
+    const json_t *status = node >= 0 ? pair->status[node] : NULL;
+    const json_t *v = json_object_get(status, "verified"), *age = json_object_get(v, "age_s");
+    const json_t *diverged = json_object_get(status, "diverged");
+
+    if (!v || strcmp(nd_text(status, "mode", ""), "off") == 0)
+        return;
+    if (json_is_number(age))
+        fprintf(out, "verified: all of the state was equal %.0f s ago", json_number_value(age));
+    else
+        fprintf(out, "verified: not yet");
+    fprintf(out, "; %.0f slices equal, %.0f different\n", json_number_value(json_object_get(v, "equal")),
+            json_number_value(json_object_get(v, "different")));
+    if (json_is_object(diverged))
+        fprintf(out, "diverged: %.0f times, last %s\n", json_number_value(json_object_get(diverged, "count")),
+                nd_text(diverged, "last", "not by a slice"));
+}
+
+void nd_pair_print(const struct nd_pair *pair, FILE *out)
+{
+    nd_pair_print_verdict(pair, out);
+    fprintf(out, "%-10s  %-8s  %-10s", "node", "role", "state");
+    for (size_t c = 0; c < COLUMNS; c++)
+        fprintf(out, "  %*s", columns[c].width, columns[c].title);
+    fprintf(out, "  why\n");
+    for (unsigned i = 0; i < ND_NODES; i++) {
+        if (pair->only >= 0 && pair->only != (int)i)
+            continue;
+        print_node(pair, i, out);
+    }
+    for (unsigned i = 0; i < ND_NODES; i++)
+        print_past(pair, i, out);
+    print_authority(pair, out);
+    print_verified(pair, out);
+    print_tables(pair, out);
+    print_lanes(pair, out);
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The running pair as a subcommand sees it: the configuration, what each node says of itself, and whom to
+ * ask. Made and used within one subcommand.
+ */
+#ifndef CLI_PAIR_H
+#define CLI_PAIR_H
+
+#include "node/config/config.h"
+#include "cli/options.h"
+
+#include <stdio.h>
+
+#define ND_STATUS_MS 2000  /* a status is quick, or the node is not well */
+#define ND_ACTION_MS 60000 /* a drain or a resync may take its time */
+
+struct nd_pair {
+    struct nd_config *config;
+    struct nd_options options;
+    int only;                 /* index of the node that -n names, or -1 */
+    json_t *status[ND_NODES]; /* owned; NULL: no answer, and why says so */
+    struct ft_fault why[ND_NODES];
+    int error[ND_NODES];
+};
+
+/* Reads options and configuration. 0, or an exit code with the line printed; then nothing is to be closed. */
+int nd_pair_open(struct nd_pair *pair, int argc, char **argv);
+/* The same for options that are in pair->options already; `only` is -1. `command`: its name, for refusals. */
+int nd_pair_begin(struct nd_pair *pair, const char *command);
+void nd_pair_close(struct nd_pair *pair);
+
+/* Asks both nodes (or the one of -n) for their status, replacing what was known. */
+void nd_pair_ask_status(struct nd_pair *pair);
+
+/* The node in `role` ("primary"), by what they said; of two, that of the higher view. -1: none. */
+int nd_pair_in_role(const struct nd_pair *pair, const char *role);
+
+/* The node whose replication address is this host's, where the other one's is not; -1: neither is, or both.
+ */
+int nd_pair_local(const struct nd_config *config);
+
+/*
+ * Sends `request` (a reference that is taken) to the node of -n, else to the one in `role`, else to the one
+ * of this host, which may refuse. 0 and *answer (new), or an exit code with a line on stderr: nobody in that
+ * role, no answer, or the node's own refusal.
+ */
+int nd_pair_request(struct nd_pair *pair, const char *role, json_t *request, int timeout_ms, json_t **answer);
+
+/* The exit code that status has for what is known (docs/reference.md). */
+int nd_pair_exit(const struct nd_pair *pair);
+
+/* The verdict, and in further lines what is wrong. */
+void nd_pair_print_verdict(const struct nd_pair *pair, FILE *out);
+
+/* Status for people; begins with the verdict. */
+void nd_pair_print(const struct nd_pair *pair, FILE *out);
+
+/* A member as text, or `otherwise`. Borrowed. */
+const char *nd_text(const json_t *object, const char *key, const char *otherwise);
+
+/* One JSON object and a line end on stdout: 0 or ND_SOFTWARE. */
+int nd_print_json(const json_t *object);
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What becomes of the chain while the node runs: apply, push, and the files of a peer. The main thread's;
+ * what lanes see of it is struct nd_change (node/lane/change.h).
+ */
+#ifndef NODE_CHANGE_H
+#define NODE_CHANGE_H
+
+#include "node/config/files_thread.h"
+#include "node/counts.h"
+#include "node/crash/crash.h"
+#include "node/lane/change.h"
+#include "node/lane/group.h"
+#include "node/work.h"
+#include "replicator/replicator.h"
+
+struct nd_changing {
+    struct nd_config *config; /* the node's: its chain is changed */
+    unsigned self;            /* index of this node in it */
+    struct nd_crash *crash;
+    struct nd_group *group;
+    const struct ft_lane *words;
+    struct nd_counts *counts; /* are paused meanwhile */
+    struct rp_replicator *replicator;
+    struct nd_files_thread *files;
+
+    struct nd_change *past;   /* those that are over, linked */
+    struct nd_change *change; /* made ready, or under way; NULL: none is */
+    bool staged;              /* its files are laid aside, to be installed when it is done */
+    bool wished;              /* `wish` is to be given to the thread of files when it is free */
+    enum nd_files_work wish;  /* INSTALL or DROP */
+    bool replies;             /* the peer hears when that is done */
+    bool was_read;            /* `read` is this node's files */
+    struct nd_files_job read;
+    uint64_t until; /* ns: when one that is not begun is given up */
+    uint64_t count; /* changes done since the start */
+    char told[320]; /* what became of the last one, or how far it is; "": there was none */
+    unsigned step;  /* of apply and push */
+    bool alone;
+    uint64_t resyncs;
+};
+
+/* The region may be exchanged by a lane at any time: its layout and what lies in it are not to be read. */
+static inline bool nd_is_changing(const struct nd_changing *g)
+{
+    return g->change != NULL;
+}
+
+/* Of the chain that runs. */
+uint64_t nd_change_hash(const struct nd_changing *g, const struct rp_status *s);
+/* In each turn of the main thread: files that the peer sends, and a change that has been carried out. */
+void nd_changes_turn(struct nd_changing *g, const struct rp_status *s);
+void nd_changes_close(struct nd_changing *g);
+
+/* Steps of apply and push, which operators ask a primary for. */
+bool nd_answer_apply(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w);
+bool nd_answer_push(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w);
+
+#endif

@@ -1,0 +1,581 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the program does without a running node: check says what is wrong with a file, and with --try opens
+ * what a node would open and closes it again; version says what this program is; key makes the key of a pair.
+ */
+#define _GNU_SOURCE /* faccessat's AT_EACCESS */
+#include "cli/options.h"
+#include "cli/pair.h"
+#include "ftcore/record/format.h"
+#include "nflib/chain/chain.h"
+#include "node/arbiter/etcd.h"
+#include "node/base/interface.h"
+#include "node/base/privilege.h"
+#include "node/config/setup.h"
+#include "node/control/server.h"
+#include "node/ports/ports.h"
+#include "replicator/key.h"
+#include "replicator/seal.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <rte_version.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define TRIES_MAX 12u
+
+struct tries {
+    unsigned count;
+    struct
+    try {
+        const char *what; /* "replication" */
+        char which[200];  /* "192.0.2.1:4700" */
+        struct ft_fault fault;
+        int error; /* 0: it could be opened */
+    }
+    of[TRIES_MAX];
+};
+
+/* ---- what a node would open --------------------------------------------------------------------- */
+
+__attribute__((format(printf, 4, 5))) static void note(struct tries *out, const char *what, int error,
+                                                       const char *format, ...)
+{
+    struct try *t = &out->of[out->count++];
+    va_list args;
+
+    t->what = what;
+    t->error = error;
+    va_start(args, format);
+    vsnprintf(t->which, sizeof(t->which), format, args);
+    va_end(args);
+}
+
+/* Where note() will have it. */
+static struct ft_fault *next_fault(struct tries *out)
+{
+    return &out->of[out->count].fault;
+}
+
+/* That a node could write there: to the directory, or to the nearest above it that is there. */
+static int try_directory(const char *path, bool *there, struct ft_fault *fault)
+{
+    char at[256];
+    struct stat is;
+
+    snprintf(at, sizeof(at), "%s", path[0] ? path : ".");
+    *there = stat(at, &is) == 0;
+    while (stat(at, &is) != 0) {
+        char *slash = strrchr(at, '/');
+
+        if (errno != ENOENT && errno != ENOTDIR)
+            return ft_fail(fault, errno == EACCES ? FT_EPERM : FT_EIO, "%s: %s", at, strerror(errno));
+        if (slash)
+            slash[slash == at] = '\0';
+        else
+            strcpy(at, ".");
+    }
+    if (!S_ISDIR(is.st_mode))
+        return ft_fail(fault, FT_EINVAL, "%s: a file, expected a directory", at);
+    if (faccessat(AT_FDCWD, at, W_OK | X_OK, AT_EACCESS) != 0)
+        return ft_fail(fault, FT_EPERM, "%s: %s", at, strerror(errno));
+    return 0;
+}
+
+static void try_state(const struct nd_node *self, struct tries *out)
+{
+    bool there;
+
+    int error = try_directory(self->state, &there, next_fault(out));
+
+    note(out, "state", error, "%s", self->state);
+}
+
+/* False: the node runs. */
+static bool try_control(const struct nd_node *self, struct tries *out)
+{
+    const char *slash = strrchr(self->control, '/');
+    struct nd_server *server = NULL;
+    char dir[sizeof(self->control)] = ".";
+    bool there;
+    int error;
+
+    if (slash)
+        snprintf(dir, sizeof(dir), "%.*s", slash == self->control ? 1 : (int)(slash - self->control),
+                 self->control);
+    error = try_directory(dir, &there, next_fault(out));
+    if (!error && there)
+        error = nd_server_open(&server, self->control, next_fault(out));
+    nd_server_close(server);
+    note(out, "control socket", error, "%s", self->control);
+    return error != FT_EBUSY;
+}
+
+static int bind_one(int type, const char *host, uint16_t port, struct ft_fault *fault)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)};
+    int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0), on = 1, why;
+
+    inet_pton(AF_INET, host, &at.sin_addr);
+    if (fd >= 0 && (type != SOCK_STREAM || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0) &&
+        bind(fd, (const struct sockaddr *)&at, sizeof(at)) == 0 &&
+        (type != SOCK_STREAM || listen(fd, 1) == 0)) {
+        close(fd);
+        return 0;
+    }
+    why = errno;
+    if (fd >= 0)
+        close(fd);
+    if (why == EADDRNOTAVAIL)
+        return ft_fail(fault, FT_ENOENT, "%s:%u: expected an address of this host", host, port);
+    return ft_fail(fault,
+                   why == EADDRINUSE               ? FT_EBUSY
+                   : why == EACCES || why == EPERM ? FT_EPERM
+                                                   : FT_EIO,
+                   "%s:%u: %s: %s", host, port, type == SOCK_STREAM ? "TCP" : "UDP", strerror(why));
+}
+
+static void try_addresses(const struct nd_config *config, const struct nd_node *self, struct tries *out)
+{
+    int error;
+
+    if (config->protect.pair) {
+        error = bind_one(SOCK_STREAM, self->host, self->tcp_port, next_fault(out));
+        if (!error)
+            error = bind_one(SOCK_DGRAM, self->host, self->tcp_port, next_fault(out));
+        note(out, "replication", error, "%s:%u", self->host, self->tcp_port);
+    }
+    if (self->metrics_port) {
+        error = bind_one(SOCK_STREAM, self->metrics_host, self->metrics_port, next_fault(out));
+        note(out, "metrics", error, "%s:%u", self->metrics_host, self->metrics_port);
+    }
+}
+
+static void try_arbiter(const struct nd_config *config, struct tries *out)
+{
+    struct ft_decision kept;
+    struct nd_etcd *etcd = NULL;
+    int error;
+
+    if (!config->arbiter.urls || !config->protect.pair)
+        return;
+    error = nd_etcd_open(&etcd, &config->arbiter, NULL, NULL, next_fault(out));
+    if (!error)
+        error = nd_etcd_decide(etcd, NULL, "", &kept, next_fault(out));
+    nd_etcd_close(etcd);
+    note(out, "arbiter", error, "%s", config->arbiter.url[0]);
+}
+
+static void try_ports(const struct nd_config *config, unsigned node, struct tries *out)
+{
+    static struct nd_ports ports; /* its drivers' threads may look at it until the process ends */
+    int error = nd_ports_open(&ports, config, node, next_fault(out));
+
+    note(out, "ports", error, "%u", ports.io.ports);
+    if (!error)
+        nd_ports_close(&ports);
+}
+
+static int try_seal(const struct nd_config *config, unsigned self, struct ft_fault *fault)
+{
+    struct rp_seal_config how;
+    struct rp_seal *seal = NULL;
+    struct rp_keys keys;
+    int error = nd_setup_seal(&how, &keys, config, self, fault);
+
+    if (!error)
+        error = rp_seal_open(&seal, &how, fault);
+    if (!error)
+        rp_seal_close(seal);
+    explicit_bzero(&keys, sizeof(keys));
+    return error;
+}
+
+/*
+ * As `run` opens it, and as the user that it becomes: what seals the link, the directories, the control
+ * sockets, the addresses, the arbiter, the ports. Each is tried, whatever the others gave; but where the
+ * control socket says that the node runs, nothing else is. In a process that does no more than this: it has
+ * given up its user and most capabilities, and DPDK can be started once.
+ */
+static void try_node(const struct nd_config *config, unsigned node, struct tries *out)
+{
+    const struct nd_node *self = &config->node[node];
+    const struct nd_privilege privilege = {.user = self->user,
+                                           .physical = nd_ports_physical(self),
+                                           .xdp = nd_ports_xdp(self),
+                                           .core = self->core};
+    int error;
+
+    out->count = 0;
+    if ((error = nd_privilege_check_files(next_fault(out))) ||
+        (error = nd_privilege_limit(&privilege, next_fault(out)))) {
+        note(out, "user", error, "%s", self->user);
+        return;
+    }
+    if (!try_control(self, out))
+        return;
+    if (config->link.key[0] || config->link.certificate[0]) {
+        error = try_seal(config, node, next_fault(out));
+        note(out, "link", error, "%s", config->link.key[0] ? config->link.key : config->link.certificate);
+    }
+    try_state(self, out);
+    try_addresses(config, self, out);
+    try_arbiter(config, out);
+    try_ports(config, node, out);
+}
+
+/* ---- check -------------------------------------------------------------------------------------- */
+
+/* NULL: nothing was to be tried. */
+static json_t *tried_json(const struct nd_config *config, int node, const struct tries *tries)
+{
+    json_t *all;
+
+    if (node < 0)
+        return json_null();
+    all = json_array();
+    for (unsigned i = 0; i < tries->count; i++)
+        json_array_append_new(all, json_pack("{s:s, s:s, s:b, s:s?}", "what", tries->of[i].what, "which",
+                                             tries->of[i].which, "ok", tries->of[i].error == 0, "error",
+                                             tries->of[i].error ? tries->of[i].fault.text : NULL));
+    return json_pack("{s:s, s:o}", "node", config->node[node].name, "opened", all);
+}
+
+static int print_json(const struct nd_config *config, const char *file, const struct ft_fault *fault,
+                      json_t *tried)
+{
+    const struct nd_protect *protect = config ? &config->protect : NULL;
+    json_t *nfs = json_array(), *nodes = json_array(), *object;
+    int code;
+
+    for (unsigned i = 0; config && i < config->chain.count; i++)
+        json_array_append_new(nfs, json_string(config->chain.nfs[i].module->name));
+    for (unsigned i = 0; config && i < config->nodes; i++)
+        json_array_append_new(nodes, json_string(config->node[i].name));
+    if (config)
+        object = json_pack("{s:s, s:b, s:s, s:i, s:s, s:s, s:s?, s:o, s:o}", "file", file, "ok", 1, "chain",
+                           config->chain.name, "lanes", (int)config->chain.lanes, "mode", protect->mode,
+                           "mode_asked", nd_modes[protect->asked], "mode_decided_by",
+                           *protect->decided_by ? protect->decided_by : NULL, "nfs", nfs, "nodes", nodes);
+    else
+        object = json_pack("{s:s, s:b, s:s, s:n, s:o, s:o}", "file", file, "ok", 0, "error", fault->text,
+                           "chain", "nfs", nfs, "nodes", nodes);
+    json_object_set_new(object, "tried", tried);
+    code = nd_print_json(object);
+    json_decref(object);
+    return code;
+}
+
+static void print_text(const struct nd_config *config, const char *file)
+{
+    const struct nd_protect *p = &config->protect;
+    char mode[ND_MODE_TEXT];
+
+    printf("%s: ok: chain %s (", file, config->chain.name);
+    for (unsigned i = 0; i < config->chain.count; i++)
+        printf("%s%s", i ? ", " : "", config->chain.nfs[i].module->name);
+    printf("), %u lane%s, %s", config->chain.lanes, config->chain.lanes == 1 ? "" : "s",
+           nd_mode_text(mode, p->mode, nd_modes[p->asked], p->decided_by));
+    if (config->nodes)
+        printf(", nodes %s, %s", config->node[0].name, config->node[1].name);
+    printf("\n");
+}
+
+/* Of both nodes' ports, those whose interfaces this machine has; and, of the node whose replication address
+ * it has, those that it should have. */
+static void warn_of_interfaces(const struct nd_config *config, const char *file)
+{
+    const struct nf_l3_config *l3 = config->chain.l3;
+    struct nd_interface_faults faults;
+    struct nd_interface_now now;
+
+    for (unsigned n = 0; n < config->nodes; n++)
+        for (unsigned p = 0; p < NF_PORTS_MAX && config->node[n].port[p][0]; p++) {
+            const struct nd_node *node = &config->node[n];
+
+            if (l3 && !nf_l3_is_first(l3, p))
+                continue;
+            nd_interface_look(node->port[p], l3 ? nf_l3_device_mtu(l3, l3->port[p].device) : 0,
+                              config->chain.frame_max, &faults);
+            for (unsigned i = 0; i < faults.count; i++)
+                fprintf(stderr, "%s: warning: node %s: %s\n", file, node->name, faults.line[i]);
+            if (nd_address_here(node->host) && nd_interface_ask(node->port[p], false, &now) && !now.mtu)
+                fprintf(stderr, "%s: warning: node %s: this server has no such interface: %s\n", file,
+                        node->name, node->port[p]);
+        }
+}
+
+/* The kernel would answer ARP or neighbour discovery for it beside the chain, with another MAC. */
+static void warn_of_address(int family, const void *addr, const char *file)
+{
+    char name[IFNAMSIZ], text[INET6_ADDRSTRLEN];
+
+    if (nd_address_held(family, addr, name) && inet_ntop(family, addr, text, sizeof(text)))
+        fprintf(stderr,
+                "%s: warning: %s is the chain's address, and this server's kernel has it on %s, run: ip "
+                "addr flush dev %s to %s\n",
+                file, text, name, name, text);
+}
+
+static void warn_of_addresses(const struct nd_config *config, const char *file)
+{
+    for (unsigned p = 0; config->chain.l3 && p < config->l3.ports; p++) {
+        const struct nf_interface *port = &config->l3.port[p];
+
+        if (port->addr)
+            warn_of_address(AF_INET, &port->addr, file);
+        for (unsigned e = 0; e < port->extras; e++)
+            warn_of_address(AF_INET, &port->extra[e], file);
+        if (port->bits6)
+            warn_of_address(AF_INET6, port->addr6, file);
+        for (unsigned e = 0; e < port->extras6; e++)
+            warn_of_address(AF_INET6, port->extra6[e], file);
+    }
+}
+
+/* Hosts that are told of a router of IPv6 send to it: what no packet can pass is a silence to them. */
+static void warn_of_families(const struct nd_config *config, const char *file)
+{
+    const struct nf_interface *port = config->l3.port;
+    unsigned p = 0;
+
+    while (p < config->l3.ports && !port[p].bits6)
+        p++;
+    if (!config->chain.l3 || p == config->l3.ports)
+        return;
+    for (uint32_t i = 0; i < config->chain.count; i++) {
+        const struct nf_choice *choice = &config->chain.nfs[i];
+
+        if (choice->module->drops_ipv6 && choice->module->drops_ipv6(choice->config))
+            fprintf(
+                stderr,
+                "%s: warning: interface %s has an address of IPv6, and nf %u, %s, drops all of IPv6 as it "
+                "is configured\n",
+                file, port[p].name, i + 1, choice->module->name);
+    }
+}
+
+/* A switch has a station's MAC at the port by which it was heard last, and a wire has none of its own to
+ * tell. */
+static void warn_of_wire(const struct nd_config *config, const char *file)
+{
+    if (config->nodes && config->protect.pair && !config->chain.l3)
+        fprintf(stderr,
+                "%s: warning: without interfaces nothing is announced when the role moves: switches send on "
+                "to the node that had it until they hear each station again\n",
+                file);
+}
+
+/* A start refuses it. Who owns the file is left to that, since it is not known here as whom the node runs. */
+static void warn_of_key(const char *path, const char *file)
+{
+    struct stat s;
+
+    if (path[0] && lstat(path, &s) == 0 && S_ISREG(s.st_mode) && s.st_mode & 077)
+        fprintf(stderr, "%s: warning: %s: mode %04o: nobody else may read a key, run: chmod 600 %s\n", file,
+                path, s.st_mode & 07777, path);
+}
+
+/* Where a node is to run on this server, which refuses to start without them. Who checks the file may be
+ * somebody who may not read a key. */
+static void warn_of_link_files(const struct nd_config *config, const char *file)
+{
+    struct ft_fault fault = {""};
+    bool here = false;
+
+    for (unsigned n = 0; n < config->nodes; n++)
+        here |= nd_address_here(config->node[n].host);
+    if (here && nd_config_find_link_files(config, &fault) == FT_EINVAL)
+        fprintf(stderr, "%s: warning: no node starts here: %s\n", file, fault.text);
+}
+
+/* Asked once, and nothing is changed there. A node asks from its own place, and as its own user. */
+static void warn_of_arbiter(const struct nd_config *config, const char *file)
+{
+    struct ft_decision kept;
+    struct ft_fault fault = {""};
+    struct nd_etcd *etcd;
+    int error;
+
+    if (!config->arbiter.urls || !config->protect.pair)
+        return;
+    error = nd_etcd_open(&etcd, &config->arbiter, NULL, NULL, &fault);
+    if (!error)
+        error = nd_etcd_decide(etcd, NULL, "", &kept, &fault);
+    if (error)
+        fprintf(stderr, "%s: warning: from here the arbiter does not answer: %s\n", file, fault.text);
+    nd_etcd_close(etcd);
+}
+
+/* Which node is to be tried, with its index; or an exit code in *code. */
+static int choose_node(const struct nd_config *config, const struct nd_options *o, int *code)
+{
+    int node = !config->nodes ? -1 : o->node ? nd_config_node(config, o->node) : nd_pair_local(config);
+
+    if (node >= 0)
+        return node;
+    *code = ND_USAGE;
+    if (!config->nodes)
+        fprintf(stderr, "%s: try: the file has no nodes\n", o->file);
+    else if (o->node)
+        fprintf(stderr, "%s: try: no node '%s', expected %s or %s\n", o->file, o->node, config->node[0].name,
+                config->node[1].name);
+    else
+        fprintf(stderr,
+                "%s: try: which node? Not just one of %s (%s) and %s (%s) has an address of this host, "
+                "expected -n NAME\n",
+                o->file, config->node[0].name, config->node[0].host, config->node[1].name,
+                config->node[1].host);
+    return -1;
+}
+
+/* What `run` would end with: the first that failed. */
+static int say_tries(const struct nd_config *config, int node, const struct tries *tries,
+                     const struct nd_options *o)
+{
+    int code = ND_DONE;
+
+    for (unsigned i = 0; i < tries->count; i++) {
+        const struct try *t = &tries->of[i];
+        int error = t->error;
+
+        if (!error)
+            continue;
+        /* DPDK's part names the node itself. */
+        if (strncmp(t->fault.text, "node ", 5) == 0)
+            fprintf(stderr, "%s: try: %s\n", o->file, t->fault.text);
+        else
+            fprintf(stderr, "%s: try: node %s: %s: %s\n", o->file, config->node[node].name, t->what,
+                    t->fault.text);
+        if (!code)
+            code = error == FT_EPERM                                            ? ND_NO_PERMISSION
+                   : error == FT_EBUSY || error == FT_ENOENT || error == FT_EIO ? ND_NO_ANSWER
+                                                                                : ND_DATA;
+    }
+    if (!code && !o->json) {
+        printf("%s: try: node %s: opened", o->file, config->node[node].name);
+        for (unsigned i = 0; i < tries->count; i++)
+            printf("%s %s %s", i ? "," : "", tries->of[i].what, tries->of[i].which);
+        printf("\n");
+    }
+    return code;
+}
+
+static void warn_of_all(const struct nd_config *config, const char *file)
+{
+    warn_of_wire(config, file);
+    warn_of_interfaces(config, file);
+    warn_of_addresses(config, file);
+    warn_of_families(config, file);
+    warn_of_link_files(config, file);
+    warn_of_key(config->link.key, file);
+    warn_of_key(config->link.private_key, file);
+    warn_of_arbiter(config, file);
+}
+
+int nd_cmd_check(int argc, char **argv)
+{
+    struct nd_options options;
+    struct nd_config *config;
+    struct ft_fault fault = {""};
+    static struct tries tries;
+    int error = nd_options_read(&options, argc, argv);
+    int code = ND_DONE, tried = ND_DONE, node = -1;
+
+    if (error)
+        return error;
+    error = nd_config_read(&config, options.file, 0, &fault);
+    if (error)
+        fprintf(stderr, "%s\n", fault.text);
+    else if (config->nodes && !config->protect.pair)
+        fprintf(stderr, "%s: warning: protect mode is off: nothing is protected, node %s alone can run\n",
+                options.file, config->node[config->node[0].role == ND_ROLE_STANDBY].name);
+    if (!error && config->timing.detect_ms < 20)
+        fprintf(stderr, "%s: warning: detect_ms below 20 takes ordinary scheduling delays for failures\n",
+                options.file);
+    if (!error)
+        warn_of_all(config, options.file);
+    if (!error && !options.json)
+        print_text(config, options.file);
+    if (!error && options.tries) {
+        node = choose_node(config, &options, &tried);
+        fflush(NULL);
+        if (node >= 0) {
+            try_node(config, (unsigned)node, &tries);
+            tried = say_tries(config, node, &tries, &options);
+        }
+    }
+    if (options.json)
+        code = print_json(config, options.file, &fault, tried_json(config, node, &tries));
+    if (tried)
+        code = tried;
+    nd_config_free(config);
+    return error ? nd_exit_of_file(error) : code;
+}
+
+/* ---- version ------------------------------------------------------------------------------------ */
+
+#define DPDK "DPDK " /* that rte_version begins with */
+
+static const char *dpdk_version(void)
+{
+    const char *text = rte_version();
+
+    return strncmp(text, DPDK, strlen(DPDK)) == 0 ? text + strlen(DPDK) : text;
+}
+
+static int print_version(void)
+{
+    json_t *nfs = json_object(), *o;
+    int code;
+
+    for (unsigned i = 0; nf_module_at(i); i++)
+        json_object_set_new(nfs, nf_module_at(i)->name, json_integer(nf_module_at(i)->version));
+    o = json_pack("{s:s,s:{s:i,s:i},s:{s:i,s:i,s:o},s:s}", "version", UNDERSTUDY_VERSION, "formats", "oldest",
+                  FT_FORMAT_OLDEST, "newest", FT_FORMAT_NEWEST, "build", "library", NF_LIBRARY_VERSION,
+                  "burst", NF_BURST_MAX, "nfs", nfs, "dpdk", dpdk_version());
+    code = nd_print_json(o);
+    json_decref(o);
+    return code;
+}
+
+int nd_cmd_version(int argc, char **argv)
+{
+    struct nd_options options;
+    int error = nd_options_read(&options, argc, argv);
+
+    if (error || options.json)
+        return error ? error : print_version();
+    printf("understudy %s\nformats: %u to %u\nbuild: library %u, bursts of %u", UNDERSTUDY_VERSION,
+           FT_FORMAT_OLDEST, FT_FORMAT_NEWEST, NF_LIBRARY_VERSION, NF_BURST_MAX);
+    for (unsigned i = 0; nf_module_at(i); i++)
+        printf(", %s %u", nf_module_at(i)->name, nf_module_at(i)->version);
+    printf("\nDPDK: %s\n", dpdk_version());
+    return ND_DONE;
+}
+
+/* ---- key ---------------------------------------------------------------------------------------- */
+
+int nd_cmd_key(int argc, char **argv)
+{
+    struct nd_options options;
+    struct ft_fault fault = {""};
+    int error = nd_options_read(&options, argc, argv);
+
+    if (error)
+        return error;
+    error = rp_key_make(options.argv[0], &fault);
+    if (!error)
+        return ND_DONE;
+    fprintf(stderr, "understudy: %s%s\n", fault.text,
+            error == FT_EBUSY
+                ? ", expected a name that is free: no key is overwritten (see A new key, operating.md)"
+                : "");
+    return error == FT_EPERM ? ND_NO_PERMISSION : error == FT_EIO ? ND_SOFTWARE : ND_DATA;
+}

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What of "status" are sums over lanes: counters of NFs, what passed them, tables that can be full,
+ * takeovers; and what the log says of them: neighbours that moved, a table that is nearly full. NFs and chain
+ * have told of their tables (nflib/module/tables.h). Counts lie in the region, where lanes change them. See
+ * counts.h.
+ */
+#include "node/counts.h"
+#include "ftcore/base/event_log.h"
+#include "nflib/session/session.h"
+#include "node/base/clock.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CONTEST_NS 2000000000ull  /* what is said of a neighbour has been decided on by then */
+#define QUIET_NS   30000000000ull /* between two lines of neighbours */
+#define NEARLY     80u            /* percent at which the log tells of a table */
+#define ROOM       70u            /* below which it tells that there is room again */
+
+/* Where the counters are, before a lane has begun: a chain that is made anew has them at the same place. */
+static void find_counters(struct nd_counts *c)
+{
+    for (unsigned l = 0; l < c->config->chain.lanes; l++)
+        for (unsigned i = 0; i <= c->config->chain.count; i++)
+            c->counters[l][i] = nf_chain_any(c->lanes[l].chain, i)->counters;
+    for (unsigned i = 0; i <= c->config->chain.count; i++)
+        c->counted[i] = nf_chain_any(c->lanes[0].chain, i)->module;
+}
+
+/* A lane may be adding to it. */
+static uint64_t load_counter(const struct nd_counts *c, unsigned nf, unsigned counter)
+{
+    uint64_t sum = 0;
+
+    for (unsigned l = 0; l < c->config->chain.lanes; l++)
+        sum += __atomic_load_n(&c->counters[l][nf][counter], __ATOMIC_RELAXED);
+    return sum;
+}
+
+json_t *nd_counters_status(const struct nd_counts *c, const char *nf)
+{
+    json_t *o = json_object();
+
+    for (unsigned i = 0; i <= c->config->chain.count && !c->paused; i++) {
+        const struct nf_module *module = c->counted[i];
+        json_t *of_nf;
+
+        if (!module || !module->counters || (nf && strcmp(module->name, nf) != 0))
+            continue;
+        of_nf = json_object();
+        for (unsigned k = 0; module->counters[k]; k++)
+            json_object_set_new(of_nf, module->counters[k], json_integer((json_int_t)load_counter(c, i, k)));
+        json_object_set_new(o, module->name, of_nf);
+    }
+    return o;
+}
+
+/* When a contest is over, and then not again for a while. A standby's counters are its peer's. */
+static void tell_neighbours(struct nd_counts *c, const struct rp_status *s)
+{
+    struct nd_neighbours_said *said = &c->neighbours_said;
+    uint64_t now = nd_now(), contested, moved;
+
+    if (!c->config->chain.l3)
+        return;
+    contested = load_counter(c, 0, NF_L3_CONTESTED);
+    moved = load_counter(c, 0, NF_L3_MOVED);
+    if (!ft_core_primary(&s->core) || contested < said->contested || moved < said->moved) {
+        *said = (struct nd_neighbours_said){.contested = contested, .moved = moved};
+        return;
+    }
+    if (contested == said->contested && moved == said->moved)
+        return;
+    if (!said->due)
+        said->due = now - said->last < QUIET_NS ? said->last + QUIET_NS : now + CONTEST_NS;
+    if (now < said->due)
+        return;
+    ft_log_event(FT_LEVEL_WARNING, FT_SAYS_NEIGHBOUR,
+                 "%lu frames named another MAC for a known neighbour; %lu neighbours did not answer at their "
+                 "own, and moved "
+                 "(show l3)",
+                 contested - said->contested, moved - said->moved);
+    *said = (struct nd_neighbours_said){.contested = contested, .moved = moved, .last = now};
+}
+
+json_t *nd_passing_status(const struct nd_counts *c)
+{
+    json_t *o = json_object();
+
+    for (unsigned i = 1; i <= c->config->chain.count && !c->paused; i++) {
+        json_t *packets, *dropped;
+
+        if (!c->counted[i])
+            continue;
+        packets = json_array();
+        dropped = json_array();
+        for (unsigned l = 0; l < c->config->chain.lanes; l++) {
+            struct nf_tally tally = nf_tally_read(&c->lanes[l].tally[i]);
+
+            json_array_append_new(packets, json_integer((json_int_t)tally.packets));
+            json_array_append_new(dropped, json_integer((json_int_t)tally.dropped));
+        }
+        json_object_set_new(o, c->counted[i]->name,
+                            json_pack("{s:o,s:o}", "packets", packets, "dropped", dropped));
+    }
+    return o;
+}
+
+/* ---- takeovers --------------------------------------------------------------------------------- */
+
+/* When the last lane had replayed what it held; 0: one has not since `decided`. */
+static uint64_t replay_done(const struct nd_counts *c, uint64_t decided)
+{
+    uint64_t last = 0;
+
+    for (unsigned l = 0; l < c->config->chain.lanes; l++) {
+        uint64_t done = atomic_load_explicit(&c->words[l].count.replay_done_ns, memory_order_relaxed);
+
+        if (done < decided)
+            return 0;
+        last = done > last ? done : last;
+    }
+    return last;
+}
+
+static void count_takeovers(struct nd_counts *c, const struct rp_status *s)
+{
+    struct nd_takeovers *t = &c->takeovers;
+    uint64_t done = s->core.takeover.view == t->view ? 0 : replay_done(c, s->core.takeover.decided);
+    double took = (double)(done - s->core.takeover.decided) / 1e9;
+    unsigned bucket = 0;
+
+    if (!done)
+        return;
+    while (bucket < ND_TAKEOVER_BUCKETS && took > nd_takeover_bounds[bucket])
+        bucket++;
+    if (bucket < ND_TAKEOVER_BUCKETS)
+        t->buckets[bucket]++;
+    t->count++;
+    t->sum_s += took;
+    t->view = s->core.takeover.view;
+}
+
+/* ---- tables ------------------------------------------------------------------------------------ */
+
+static void note_table(struct nd_counts *c, const struct nf_table *table, unsigned lane)
+{
+    struct nd_table *t = &c->tables[c->table_count++];
+    const struct nf_module *module = nf_chain_any(c->lanes[lane].chain, table->nf)->module;
+    char host[INET_ADDRSTRLEN];
+
+    *t = (struct nd_table){.table = *table, .lane = (uint16_t)lane};
+    if (table->nf)
+        snprintf(t->name, sizeof(t->name), "%s.%s", module->name, table->name);
+    else
+        snprintf(t->name, sizeof(t->name), "%s", table->name);
+    if (table->host) {
+        size_t len = strlen(t->name);
+
+        snprintf(t->name + len, sizeof(t->name) - len, "/%s",
+                 inet_ntop(AF_INET, &table->host, host, sizeof(host)));
+    }
+}
+
+/* Every lane tells of the same tables, in the same order. */
+static int find_tables(struct nd_counts *c, struct ft_fault *fault)
+{
+    unsigned lanes = c->config->chain.lanes;
+    const struct nf_tables *tables = nf_chain_tables(c->lanes[0].chain);
+
+    free(c->tables);
+    c->table_count = 0;
+    c->tables = calloc((size_t)tables->count * lanes + 1, sizeof(*c->tables));
+    if (!c->tables)
+        return ft_fail(fault, FT_ENOMEM, "no memory for a list of tables");
+    for (uint32_t i = 0; i < tables->count; i++)
+        for (unsigned l = 0; l < (tables->list[i].shared ? 1 : lanes); l++)
+            note_table(c, &nf_chain_tables(c->lanes[l].chain)->list[i], l);
+    return 0;
+}
+
+/*
+ * A lane that was told to wait, and has not followed what it was told next, has no state to count in: what
+ * lies in the region is being filled by the peer, or wiped and made anew, with no place free in any pool.
+ */
+static bool is_state_there(const struct nd_counts *c)
+{
+    for (unsigned l = 0; l < c->config->chain.lanes; l++)
+        if (ft_order_kind(FT_REPORT_GET(&c->words[l], done)) == FT_LANE_WAIT)
+            return false;
+    return true;
+}
+
+/* ---- what the log says of tables
+ * ----------------------------------------------------------------------------------- */
+
+static void tell(const struct nd_counts *c, const struct nd_table *t, enum ft_level level, uint64_t entries,
+                 const char *what)
+{
+    char lane[24] = "";
+
+    if (!t->table.shared && c->config->chain.lanes > 1)
+        snprintf(lane, sizeof(lane), ", lane %u", t->lane);
+    ft_log_fields(level, FT_SAYS_TABLE,
+                  (const struct ft_log_field[]){{.name = "table", .text = t->name},
+                                                {.name = "entries", .number = entries},
+                                                {.name = "limit", .number = t->table.limit},
+                                                {.name = NULL}},
+                  "table %s%s: %s: %lu of %u", t->name, lane, what, entries, t->table.limit);
+}
+
+static void look_at_table(const struct nd_counts *c, struct nd_table *t)
+{
+    uint64_t entries = nf_table_entries(&t->table), percent = entries * 100 / t->table.limit;
+
+    if (percent >= 100 && t->told < 100) {
+        tell(c, t, FT_LEVEL_WARNING, entries, "full");
+        t->told = 100;
+    } else if (percent >= NEARLY && t->told < NEARLY) {
+        tell(c, t, FT_LEVEL_WARNING, entries, "80 % full");
+        t->told = NEARLY;
+    } else if (percent < ROOM && t->told) {
+        tell(c, t, FT_LEVEL_NOTICE, entries, "has room again");
+        t->told = 0;
+    }
+}
+
+static void tell_tables(struct nd_counts *c, const struct rp_status *s)
+{
+    if (!ft_core_primary(&s->core) || !is_state_there(c))
+        return;
+    for (unsigned i = 0; i < c->table_count; i++)
+        look_at_table(c, &c->tables[i]);
+}
+
+/* ---- what status says of tables
+ * ------------------------------------------------------------------------------------ */
+
+/* Where there is no state yet, nothing is in any table. */
+static json_t *fill_of(const struct nd_table *t, bool there)
+{
+    return json_pack("{s:I,s:I}", "entries", there ? (json_int_t)nf_table_entries(&t->table) : 0, "limit",
+                     (json_int_t)t->table.limit);
+}
+
+static void add_to(json_t *sum, const char *name, const json_t *part)
+{
+    json_int_t value = json_integer_value(json_object_get(part, name));
+
+    json_object_set_new(sum, name, json_integer(json_integer_value(json_object_get(sum, name)) + value));
+}
+
+json_t *nd_tables_status(const struct nd_counts *c, const char *nf)
+{
+    bool there = is_state_there(c);
+    json_t *all = json_object();
+
+    for (unsigned i = 0; i < c->table_count && !c->paused; i++) {
+        const struct nd_table *t = &c->tables[i];
+        const struct nf_module *module = c->counted[t->table.nf];
+        json_t *sum = json_object_get(all, t->name), *part = fill_of(t, there);
+
+        if (nf && !(module && strcmp(module->name, nf) == 0)) {
+            json_decref(part);
+            continue;
+        }
+        if (!sum) {
+            sum = json_object();
+            json_object_set_new(all, t->name, sum);
+        }
+        add_to(sum, "entries", part);
+        add_to(sum, "limit", part);
+        if (t->table.shared)
+            json_decref(part);
+        else if (json_object_get(sum, "lanes"))
+            json_array_append_new(json_object_get(sum, "lanes"), part);
+        else
+            json_object_set_new(sum, "lanes", json_pack("[o]", part));
+    }
+    return all;
+}
+
+json_t *nd_timeouts_status(const struct nd_counts *c, const char *nf)
+{
+    bool there = !c->paused && is_state_there(c);
+    const struct nf *of = there ? nf_chain_find(c->lanes[0].chain, nf) : NULL;
+    json_t *all = json_object();
+
+    for (unsigned class = 0; of && class < NF_TIMEOUT_COUNT; class ++) {
+        uint32_t seconds = nf_sessions_timeout(of, class);
+
+        if (seconds)
+            json_object_set_new(all, nf_timeout_names[class], json_integer(seconds));
+    }
+    return all;
+}
+
+/* ---- the whole --------------------------------------------------------------------------------- */
+
+int nd_counts_find(struct nd_counts *c, struct ft_fault *fault)
+{
+    c->paused = false;
+    find_counters(c);
+    return find_tables(c, fault);
+}
+
+void nd_counts_turn(struct nd_counts *c, const struct rp_status *s)
+{
+    count_takeovers(c, s);
+    if (c->paused)
+        return;
+    tell_tables(c, s);
+    tell_neighbours(c, s);
+}
+
+void nd_counts_end(struct nd_counts *c)
+{
+    free(c->tables);
+    c->tables = NULL;
+}

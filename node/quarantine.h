@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What this node does about what its peer crashed on: what the log has of the quarantine, and what the file
+ * has lanes do to an NF (`remedy`). The quarantine itself is node/crash/quarantine.h's.
+ */
+#ifndef NODE_QUARANTINE_H
+#define NODE_QUARANTINE_H
+
+#include "node/crash/crash.h"
+#include "node/lane/lane.h"
+#include "replicator/replicator.h"
+
+struct nd_peer_crashes {
+    const struct nd_config *config;
+    unsigned self; /* index of this node in the file */
+    struct nd_crash *crash;
+    struct nd_remedy remedy; /* by the replicator's thread */
+    bool on;                 /* the log has that there is a quarantine; the main thread's */
+    bool dropped;            /* and that it has dropped a frame */
+};
+
+/* By the replicator's thread: what its peer died of. */
+void nd_quarantine_hear(struct nd_peer_crashes *all, const struct ft_crash_notice *notice, bool primary);
+/* In each turn of the main thread: the log tells when the first frame is dropped, and when a quarantine ends.
+ */
+void nd_quarantine_turn(struct nd_peer_crashes *all, const struct rp_status *s);
+
+#endif
