@@ -9,7 +9,7 @@
 #define TOOLS_BENCH_BENCH_H
 
 #include "tools/bench/slot.h"
-#include "tools/pair/sheet.h"
+#include "tools/pair/report.h"
 
 #define ND_BENCH_KINDS 16u   /* protections in one comparison, at most */
 #define ND_BENCH_PAIRS 99u   /* pairs of runs for each, at most */
@@ -303,26 +303,19 @@ struct nd_bench {
     struct nd_load load;
     struct nd_bench_row *rows;
     unsigned count;
-    struct nd_page page; /* with options.report */
+    struct nd_report report; /* with options.report */
 };
 
 /* ---- bench/print.c ---- */
 
-/* The tables, for people, in a page with drawings; and as JSON on stdout: 0 or ND_SOFTWARE. */
+/* The tables, for people; the figures as JSON on stdout: 0 or ND_SOFTWARE; both as a report, with
+ * options.report: 0, or an exit code with the line printed. */
 void nd_bench_print(const struct nd_sheet *sheet, const struct nd_bench *b);
 int nd_bench_print_json(const struct nd_bench *b);
+int nd_bench_report(struct nd_bench *b);
 /* Prints {"machine": …} with `list` (a reference that is taken) under `key`, beside what `all` (the same, or
  * NULL) has. 0 or ND_SOFTWARE. */
 int nd_bench_print_list(json_t *all, const char *key, json_t *list);
-
-/* ---- bench/report.c ---- */
-
-/* With options.report: the page's place is taken before minutes are spent; the page. 0, or an exit code with
- * the line printed. */
-int nd_bench_report_open(struct nd_bench *b);
-int nd_bench_report_write(struct nd_bench *b);
-/* Rates, latencies and takeovers of all protections as bars. */
-void nd_bench_draw(struct nd_page *page, const struct nd_bench *b, const struct nd_bench_figures figures[]);
 
 /* ---- bench/alone.c, bench/access.c: in place of a comparison. They return exit codes ---- */
 

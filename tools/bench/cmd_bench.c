@@ -331,7 +331,7 @@ static int save_tables(const struct nd_bench *b)
 
 static int print_results(struct nd_bench *b)
 {
-    int code = b->options.save ? save_tables(b) : 0, written = nd_bench_report_write(b);
+    int code = b->options.save ? save_tables(b) : 0, written = b->options.report ? nd_bench_report(b) : 0;
 
     print_tables(b->options.json ? stderr : stdout, b);
     code = code ? code : written;
@@ -353,7 +353,7 @@ int nd_cmd_bench(int argc, char **argv)
     if (!code)
         code = check_save(&b);
     if (!code)
-        code = nd_bench_report_open(&b);
+        code = nd_report_open(&b.report, "bench", b.options.report);
     if (code)
         return code;
     if (b.options.access)
@@ -368,7 +368,7 @@ int nd_cmd_bench(int argc, char **argv)
         code = nd_bench_pieces(&b);
     else if (!code && !(code = run_all(&b)))
         code = print_results(&b);
-    nd_page_drop(&b.page);
+    nd_report_drop(&b.report);
     nd_load_free(&b.load);
     nd_config_free(b.config);
     free(b.rows);

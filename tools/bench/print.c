@@ -3,7 +3,6 @@
 #define _GNU_SOURCE /* sets of cores */
 #include "node/control/pair.h"
 #include "tools/bench/bench.h"
-#include "tools/pair/machine.h"
 
 #include <string.h>
 
@@ -67,8 +66,7 @@ static void print_head(const struct nd_sheet *s, const struct nd_bench *b)
 {
     char text[ND_MACHINE_TEXT];
 
-    nd_sheet_facts_begin(s);
-    if (s->page)
+    if (s->blocks)
         nd_machine_facts(s);
     else
         nd_sheet_fact(s, "machine", "%s", nd_machine_text(text));
@@ -81,7 +79,8 @@ static void print_head(const struct nd_sheet *s, const struct nd_bench *b)
                   "guardian;\nprimaries are killed at %u %% of saturation",
                   b->options.pairs, b->options.seconds, nd_bench_timing().detect_ms,
                   b->options.takeover_load);
-    nd_sheet_facts_end(s);
+    if (s->out)
+        fputc('\n', s->out);
 }
 
 /* A line for each row that ran, or why it did not. */
@@ -91,11 +90,9 @@ static void print_costs(const struct nd_sheet *s, const struct nd_bench *b,
     nd_sheet_begin(s, nd_bench_cost_columns, "protection");
     for (unsigned i = 0; i < b->count; i++)
         if (b->rows[i].refused[0])
-            nd_sheet_words(s, nd_bench_cost_columns, b->rows[i].protection.name, "not run: %s",
-                           b->rows[i].refused);
+            nd_sheet_words(s, b->rows[i].protection.name, "not run: %s", b->rows[i].refused);
         else
             nd_sheet_row(s, nd_bench_cost_columns, b->rows[i].protection.name, &figures[i]);
-    nd_sheet_end(s);
     nd_sheet_note(
         s,
         "overhead, +ns: median of the pairs' ratios and differences; spread: half of the range between their "
@@ -114,7 +111,6 @@ static void print_loads(const struct nd_sheet *s, const struct nd_bench *b, cons
             nd_bench_load_figures(&f, &b->rows[i], l);
             nd_sheet_row(s, columns, b->rows[i].protection.name, &f);
         }
-    nd_sheet_end(s);
     nd_sheet_note(s, "%s", legend);
 }
 
@@ -127,7 +123,6 @@ static void print_rows(const struct nd_sheet *s, const struct nd_bench *b,
     for (unsigned i = 0; i < b->count; i++)
         if (!b->rows[i].refused[0])
             nd_sheet_row(s, columns, b->rows[i].protection.name, &figures[i]);
-    nd_sheet_end(s);
     nd_sheet_note(s, "%s", legend);
 }
 
@@ -168,7 +163,6 @@ static void print_lag(const struct nd_sheet *s, const char *name, const struct n
     nd_sheet_begin(s, lag_columns, name);
     nd_sheet_row(s, lag_columns, "most", &most);
     nd_sheet_row(s, lag_columns, "last", &lag->sample[lag->count - 1]);
-    nd_sheet_end(s);
     nd_sheet_note(
         s,
         "at saturation, once a second for %u s; bursts not acknowledged, acknowledged and not "
@@ -198,8 +192,7 @@ static void print_settings(const struct nd_sheet *s, const struct nd_bench *b)
 
     nd_sheet_begin(s, none, NULL);
     for (unsigned i = 0; i < b->count; i++)
-        nd_sheet_words(s, none, b->rows[i].protection.name, "%s", b->rows[i].protection.settings);
-    nd_sheet_end(s);
+        nd_sheet_words(s, b->rows[i].protection.name, "%s", b->rows[i].protection.settings);
 }
 
 static void print_tables(const struct nd_sheet *s, const struct nd_bench *b,
@@ -232,8 +225,6 @@ void nd_bench_print(const struct nd_sheet *s, const struct nd_bench *b)
     print_head(s, b);
     for (unsigned i = 0; i < b->count; i++)
         nd_bench_figures(&figures[i], &b->rows[i], &b->options, b->load.lanes.count);
-    if (s->page)
-        nd_bench_draw(s->page, b, figures);
     print_tables(s, b, figures);
     if (b->options.two_servers)
         nd_sheet_note(
@@ -321,11 +312,27 @@ int nd_bench_print_list(json_t *all, const char *key, json_t *list)
     return code;
 }
 
-int nd_bench_print_json(const struct nd_bench *b)
+static json_t *runs_array(const struct nd_bench *b)
 {
     json_t *runs = json_array();
 
     for (unsigned i = 0; i < b->count; i++)
         json_array_append_new(runs, run_object(&b->rows[i], b));
-    return nd_bench_print_list(NULL, "runs", runs);
+    return runs;
+}
+
+int nd_bench_print_json(const struct nd_bench *b)
+{
+    return nd_bench_print_list(NULL, "runs", runs_array(b));
+}
+
+int nd_bench_report(struct nd_bench *b)
+{
+    const struct nd_sheet sheet = {.blocks = json_array()};
+    char title[64];
+
+    snprintf(title, sizeof(title), "Bench of the chain %s", b->config->chain.name);
+    nd_bench_print(&sheet, b);
+    return nd_report_write(&b->report, json_pack("{s:s, s:s, s:o, s:o}", "kind", "bench", "title", title,
+                                                 "runs", runs_array(b), "blocks", sheet.blocks));
 }

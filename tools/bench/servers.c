@@ -146,7 +146,6 @@ void nd_bench_servers_print(const struct nd_sheet *s, const struct nd_bench_row 
     nd_sheet_begin(s, server_columns, "two servers");
     nd_sheet_row(s, server_columns, "primary", &primary);
     nd_sheet_row(s, server_columns, "standby", &standby);
-    nd_sheet_end(s);
     nd_sheet_note(
         s,
         "%s: each server with both cores, one after the other; the limit of the pair is the %s. other: what "
