@@ -99,7 +99,7 @@ int nd_drill_print(const struct nd_drill *drill, const struct nd_drill_run *runs
 int nd_drill_report(struct nd_drill *drill, const struct nd_drill_run *runs, unsigned count,
                     const char *fault);
 
-/* ── compare.c ── */
+/* ── watch.c: compares ── */
 
 /* Asks the primary to compare both states, again and again while it refuses, wait_ms at most. Sets the run's
  * digests; anything but equal fails the run. */
