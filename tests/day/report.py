@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a day was: its figures for programs (day.json), and as the table that docs/results.md takes (day.md)."""
-import collections, json, statistics
+"""What a day was: its figures for programs (day.json), drawn (day.html), and as the table that docs/results.md takes (day.md)."""
+import collections, json, pathlib, statistics
 
 # When a fault began and the pair was PROTECTED again (wall clock, s), and how long after the mending that was.
 Window = collections.namedtuple("Window", "fault began mended again")
@@ -34,9 +34,20 @@ def sentence(f):
         verdict if not f["failures"] else "%d things not as they should be" % len(f["failures"]))
 
 
+def page(path, f, options):
+    """The page that bench and drill write, with the day's figures in it."""
+    lines = ([sentence(f)] if "faults" in f else []) + f["failures"]
+    report = dict(f, kind="day", title="Day of %d s" % options.seconds, verdict={"good": not f["failures"], "lines": lines},
+                  seconds=options.seconds, seed=options.seed)
+    template = pathlib.Path(__file__).parents[2] / "tools/pair/report.html"
+    with open(path, "w") as out:
+        out.write(template.read_text().replace("@REPORT@", json.dumps(report).replace("<", "\\u003c"), 1))
+
+
 def write(directory, f, options):
     with open(directory + "/day.json", "w") as out:
         json.dump(dict(f, seconds=options.seconds, seed=options.seed), out, indent=1)
+    page(directory + "/day.html", f, options)
     if "faults" not in f:
         return
     with open(directory + "/day.md", "w") as out:

@@ -4,7 +4,7 @@
 # was started again: its guardian speaks as the first one's did.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 15
+plan 16
 
 ok "the pair is PROTECTED" "$lab" up || exit 1
 web_files "$work" 10 4000 300000 2000000 8000000 3000000
@@ -32,9 +32,11 @@ ok "another kill, with a report" drill kill --report "$work/drill.html"
 wait $watching
 ms=$((($(cat "$work/ended") - $(drilled '.runs[0].at_ns')) / 1000000))
 ok "the run begins with the kill, and the victim's end follows ($ms ms)" [ "$ms" -ge 0 -a "$ms" -lt 2000 ]
-is "which all drawings have at 0 ms" "$(grep -c '">kill</text>' "$work/drill.html") $(python3 -c 'import re, sys
-page = open(sys.argv[1]).read()
-zero = re.findall(r"<text x=\"([0-9.]+)\"[^>]*>0 ms</text>", page)
-print([x for x, _ in zip(re.findall(r"<text x=\"([0-9.]+)\"[^>]*>kill</text>", page), zero)] == zero)' "$work/drill.html")" "3 True"
+sed -n 's|^<script type="application/json" id="report">\(.*\)</script>$|\1|p' "$work/drill.html" >"$work/report.json"
+is "which is the zero of its timeline: the last answer came before it, the next one after the silence" "$(jq -c \
+    '.runs[0].at_ns as $at | .drawn[0] | .arrivals[0] as $probe | ($probe.silence_ms[0] * 1000) as $from | ($from + $probe.silence_ms[1] * 1000) as $to |
+    [.fault, ([$probe.at[] | select(. > $from + 1 and . < $to - 1)] | length), any($probe.at[]; . < 0), any($probe.at[]; . > 0)]' "$work/report.json")" \
+    '["kill",0,true,true]'
+is "and its run the one that was printed" "$(jq .runs[0].at_ns "$work/report.json")" "$(drilled '.runs[0].at_ns')"
 is "no death looks like a wrong key" "$(field a 'link.turned_away | add // 0')" 0
 ok "the pair is PROTECTED again" is_protected

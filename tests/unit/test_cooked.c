@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Headers of `-i any`, as https://www.tcpdump.org/linktypes has them: who has sent what. */
-#include "tools/pair/cooked.h"
+#include "tools/pair/capture.h"
 
 #include <stdarg.h>
 #include <stddef.h>

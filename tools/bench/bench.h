@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The bench: what protection costs while nothing fails, and how soon a successor releases when something
- * does. Options and pairs of runs (bench/cmd_bench.c), what is compared (bench/protection.c), one run of
- * nodes (bench/run.c, bench/measure.c), what they came to (bench/figures.c, bench/print.c), lanes in one
- * thread (bench/alone.c).
+ * does. Options, what is compared and pairs of runs (bench/cmd_bench.c), one run of nodes (bench/run.c,
+ * bench/measure.c), two servers one after the other (bench/servers.c), what they came to (bench/figures.c),
+ * lanes in one thread (bench/alone.c).
  */
 #ifndef TOOLS_BENCH_BENCH_H
 #define TOOLS_BENCH_BENCH_H
 
 #include "tools/bench/slot.h"
-#include "tools/pair/sheet.h"
+#include "tools/pair/report.h"
 
 #define ND_BENCH_KINDS 16u   /* protections in one comparison, at most */
 #define ND_BENCH_PAIRS 99u   /* pairs of runs for each, at most */
@@ -20,7 +20,7 @@
 
 extern const unsigned nd_bench_loads[ND_BENCH_LOADS]; /* percent */
 
-/* ---- bench/protection.c ---- */
+/* ---- bench/cmd_bench.c: what is compared ---- */
 
 struct nd_bench_protection {
     char name[24];                 /* "log:warm" */
@@ -46,8 +46,6 @@ static inline bool nd_bench_is_off(const struct nd_bench_protection *p)
 /* A copy of `config` that protects so, in so many lanes. Everything it points to stays the other's. */
 void nd_bench_adapt(struct nd_config *out, const struct nd_config *config,
                     const struct nd_bench_protection *protection, unsigned lanes);
-
-/* ---- bench/cmd_bench.c ---- */
 
 struct nd_bench_options {
     const char *config, *capture, *save; /* capture NULL: synthetic; save NULL: nowhere */
@@ -139,7 +137,8 @@ struct nd_bench_lag {
     struct nd_bench_sample sample[ND_BENCH_LAG];
 };
 
-/* Of two servers on one machine, the one that is there: what stands in for the other is in bench/half.h. */
+/* Of two servers on one machine, the one that is there: what stands in for the other is in bench/servers.c.
+ */
 enum nd_bench_server { ND_BENCH_BOTH, ND_BENCH_PRIMARY, ND_BENCH_STANDBY };
 struct nd_bench_tape;
 
@@ -208,10 +207,6 @@ int nd_bench_wait(struct nd_bench_nodes *r, bool (*when)(struct nd_bench_nodes *
  * replayed all, one that stores has stored all. */
 int nd_bench_quieten(struct nd_bench_nodes *r, struct ft_fault *fault);
 
-/* ---- bench/node.c ---- */
-
-/* Starts node n, 0: "a", the primary; 1: "b", the standby. FT_ENOMEM. */
-int nd_bench_start(struct nd_bench_nodes *r, unsigned n, struct ft_fault *fault);
 /* The times the bench gives its nodes: a loaded machine must raise no false alarm, and a death is told by the
  * guardian. */
 struct nd_timing nd_bench_timing(void);
@@ -237,6 +232,11 @@ int nd_bench_latency(struct nd_bench_nodes *r, struct nd_bench_latency *out, dou
 struct nd_bench_stream {
     uint64_t packets, records, bytes, replayed;
 };
+
+/* Starts what stands in for node n of the run. FT_ENOMEM. */
+int nd_bench_start_half(struct nd_bench_nodes *all, unsigned n, struct ft_fault *fault);
+/* Until the tape is full. FT_EIO: a node ended. */
+int nd_bench_write_tape(struct nd_bench_nodes *r, struct nd_bench_tape *tape, struct ft_fault *fault);
 
 /* ---- bench/cmd_bench.c ---- */
 
@@ -269,33 +269,6 @@ json_t *nd_bench_servers_object(const struct nd_bench_row *row);
 /* The median of one field over the runs. */
 double nd_bench_median(const struct nd_bench_result runs[], unsigned count, size_t offset);
 
-/* Medians over the pairs, where nothing else is said. */
-struct nd_bench_figures {
-    double overhead_pct, overhead_ns; /* of the pairs' ratios and differences */
-    double overhead_spread;           /* half of the range between the ratios' quartiles, in percent */
-    struct nd_bench_result with;      /* the fields that the columns name */
-    double takeover, takeover_p90, takeover_worst, replayed,
-        replayed_worst;                       /* ms; negative: there was none */
-    const char *limit;                        /* "lane" or "second": which core had more to do */
-    uint64_t lag, lag_late;                   /* packets, the most of all pairs, in each half of the time */
-    uint64_t waits, credit_waits;             /* means */
-    uint64_t takeovers, takeover_load, lanes; /* as in the row, the options and the load */
-};
-
-void nd_bench_figures(struct nd_bench_figures *out, const struct nd_bench_row *row,
-                      const struct nd_bench_options *o, unsigned lanes);
-extern const struct nd_column nd_bench_cost_columns[], nd_bench_resource_columns[], nd_bench_turn_columns[];
-
-/* At a load. */
-struct nd_bench_load_figures {
-    uint64_t load; /* percent of saturation */
-    struct nd_bench_latency off, with;
-    double added_p50, added_p99, added_most; /* us */
-};
-
-void nd_bench_load_figures(struct nd_bench_load_figures *out, const struct nd_bench_row *row, unsigned load);
-extern const struct nd_column nd_bench_latency_columns[], nd_bench_work_columns[];
-
 /* A comparison: what is asked for, and what came of it. */
 struct nd_bench {
     struct nd_bench_options options;
@@ -303,28 +276,19 @@ struct nd_bench {
     struct nd_load load;
     struct nd_bench_row *rows;
     unsigned count;
-    struct nd_page page; /* with options.report */
+    struct nd_report report; /* with options.report */
 };
 
-/* ---- bench/print.c ---- */
-
-/* The tables, for people, in a page with drawings; and as JSON on stdout: 0 or ND_SOFTWARE. */
+/* The tables, for people; the figures as JSON on stdout: 0 or ND_SOFTWARE; both as a report, with
+ * options.report: 0, or an exit code with the line printed. */
 void nd_bench_print(const struct nd_sheet *sheet, const struct nd_bench *b);
 int nd_bench_print_json(const struct nd_bench *b);
+int nd_bench_report(struct nd_bench *b);
 /* Prints {"machine": …} with `list` (a reference that is taken) under `key`, beside what `all` (the same, or
  * NULL) has. 0 or ND_SOFTWARE. */
 int nd_bench_print_list(json_t *all, const char *key, json_t *list);
 
-/* ---- bench/report.c ---- */
-
-/* With options.report: the page's place is taken before minutes are spent; the page. 0, or an exit code with
- * the line printed. */
-int nd_bench_report_open(struct nd_bench *b);
-int nd_bench_report_write(struct nd_bench *b);
-/* Rates, latencies and takeovers of all protections as bars. */
-void nd_bench_draw(struct nd_page *page, const struct nd_bench *b, const struct nd_bench_figures figures[]);
-
-/* ---- bench/alone.c, bench/access.c: in place of a comparison. They return exit codes ---- */
+/* ---- bench/alone.c: in place of a comparison. They return exit codes ---- */
 
 /* The lane alone, in this thread, for an instruction counter: prints the number of packets. */
 int nd_bench_count(struct nd_bench *b);

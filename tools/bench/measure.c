@@ -3,10 +3,128 @@
  * What is measured while nodes run, by the bench's own process, which sleeps and reads what they count:
  * saturation, a standby alone, the lag at saturation, latency at a rate.
  */
-#include "tools/bench/reading.h"
 #include "node/base/clock.h"
+#include "tools/bench/bench.h"
 
 #include <math.h>
+
+/* What threads say of their turns, all together. */
+struct nd_bench_turn_sums {
+    uint64_t ns[FT_SPENT_KINDS], longs, longest;
+};
+
+/* What nodes show is a few milliseconds old, more when their core is busy: it bears its own time. */
+struct nd_bench_reading {
+    uint64_t at, released, replayed, arrived, waits, dropped, received, bursts;
+    uint64_t shown_at[ND_NODES], lanes[ND_NODES], replicator[ND_NODES]; /* ns, processor time of threads */
+    uint64_t link_bytes, records, credit_waits;
+    struct nd_bench_turn_sums lane_turns[ND_NODES], replicator_turns[ND_NODES]; /* lanes': of `at` */
+};
+
+/* ==== reading nodes that run ======================================================================== */
+
+#define SECOND 1e9
+
+/* Packets, at both ports. */
+static uint64_t arrived_at(const struct nd_bench_nodes *r)
+{
+    return ND_BENCH_SUM(r, 0, lane, arrived[0]) + ND_BENCH_SUM(r, 0, lane, arrived[1]);
+}
+
+/* Turns in which a lane did not receive: its hold or log ring was full, or its standby as far behind as it
+ * may be. */
+static uint64_t waits_of(const struct nd_bench_nodes *r)
+{
+    return ND_BENCH_SUM(r, 0, words, count.ring_full) + ND_BENCH_SUM(r, 0, words, count.hold_full) +
+           ND_BENCH_SUM(r, 0, words, count.lag_full);
+}
+
+static bool has_shown(struct nd_bench_nodes *r)
+{
+    return atomic_load(&r->slot[0]->shown_at) > r->at &&
+           (r->alone || atomic_load(&r->slot[1]->shown_at) > r->at);
+}
+
+static void add_turns(struct nd_bench_turn_sums *out, const struct ft_turns *t)
+{
+    for (unsigned i = 0; i < FT_SPENT_KINDS; i++)
+        out->ns[i] += atomic_load(&t->ns[i]);
+    out->longs += atomic_load(&t->longs);
+    uint64_t longest = atomic_load(&t->longest);
+
+    out->longest = longest > out->longest ? longest : out->longest;
+}
+
+/* Waits until what the nodes show is of after the call. FT_EIO: a node ended. */
+static int read_nodes(struct nd_bench_nodes *r, struct nd_bench_reading *x, struct ft_fault *fault)
+{
+    struct nd_bench_slot *p = r->slot[0];
+    int error;
+
+    *x = (struct nd_bench_reading){.released = ND_BENCH_SUM(r, 0, lane, released),
+                                   .replayed = ND_BENCH_SUM(r, 1, words, count.replayed_packets)};
+    r->at = x->at = nd_now();
+    x->arrived = arrived_at(r);
+    x->waits = waits_of(r);
+    x->dropped = ND_BENCH_SUM(r, 0, words, count.dropped);
+    x->received = ND_BENCH_SUM(r, 0, words, count.received);
+    x->bursts = ND_BENCH_SUM(r, 0, words, count.bursts) - ND_BENCH_SUM(r, 0, words, count.empty_bursts);
+    for (unsigned n = 0; n < ND_NODES; n++)
+        for (unsigned l = 0; l < r->lanes; l++)
+            add_turns(&x->lane_turns[n], &r->slot[n]->words[l].count.turns);
+    error = nd_bench_wait(r, has_shown, "figures of the nodes", fault);
+    for (unsigned n = 0; n < ND_NODES; n++) {
+        x->shown_at[n] = atomic_load(&r->slot[n]->shown_at);
+        x->lanes[n] = atomic_load(&r->slot[n]->cpu_lane);
+        x->replicator[n] = atomic_load(&r->slot[n]->cpu_replicator);
+        add_turns(&x->replicator_turns[n], &r->slot[n]->turns);
+    }
+    x->link_bytes = atomic_load(&p->link_bytes);
+    x->records = atomic_load(&p->records);
+    x->credit_waits = atomic_load(&p->credit_waits);
+    return error;
+}
+
+/* Of something that a node shows, for each ns. */
+static double rate_of(const struct nd_bench_reading *a, const struct nd_bench_reading *b, unsigned node,
+                      uint64_t grown)
+{
+    uint64_t ns = b->shown_at[node] - a->shown_at[node];
+
+    return ns ? (double)grown / (double)ns : 0;
+}
+
+static struct nd_bench_cpu cpu_used(const struct nd_bench_reading *a, const struct nd_bench_reading *b)
+{
+    return (struct nd_bench_cpu){
+        rate_of(a, b, 0, b->lanes[0] - a->lanes[0]), rate_of(a, b, 0, b->replicator[0] - a->replicator[0]),
+        rate_of(a, b, 1, b->lanes[1] - a->lanes[1]), rate_of(a, b, 1, b->replicator[1] - a->replicator[1])};
+}
+
+static struct nd_bench_spent spent_in(const struct nd_bench_turn_sums *a, const struct nd_bench_turn_sums *b,
+                                      uint64_t ns)
+{
+    double of = ns ? 1 / (double)ns : 0;
+
+    return (struct nd_bench_spent){.useful = (double)(b->ns[FT_SPENT_USEFUL] - a->ns[FT_SPENT_USEFUL]) * of,
+                                   .empty = (double)(b->ns[FT_SPENT_EMPTY] - a->ns[FT_SPENT_EMPTY]) * of,
+                                   .asleep = (double)(b->ns[FT_SPENT_ASLEEP] - a->ns[FT_SPENT_ASLEEP]) * of,
+                                   .longs = (double)(b->longs - a->longs) * of * SECOND,
+                                   .longest = (double)b->longest / 1e6};
+}
+
+static struct nd_bench_turns turns_taken(const struct nd_bench_reading *a, const struct nd_bench_reading *b)
+{
+    uint64_t ns[ND_NODES] = {b->shown_at[0] - a->shown_at[0], b->shown_at[1] - a->shown_at[1]};
+
+    return (struct nd_bench_turns){
+        .lane = spent_in(&a->lane_turns[0], &b->lane_turns[0], b->at - a->at),
+        .replicator = spent_in(&a->replicator_turns[0], &b->replicator_turns[0], ns[0]),
+        .standby_lane = spent_in(&a->lane_turns[1], &b->lane_turns[1], b->at - a->at),
+        .standby_replicator = spent_in(&a->replicator_turns[1], &b->replicator_turns[1], ns[1])};
+}
+
+/* ==== measurements ================================================================================== */
 
 #define SAMPLES 20u   /* samples of the lag in a measurement at saturation */
 #define LOOK_S  0.005 /* seconds between two samples of the lag at a load */
@@ -38,11 +156,11 @@ static void set_saturation(struct nd_bench_result *out, const struct nd_bench_re
     packets = packets > 0 ? packets : 1;
     out->mpps = packets / ns * 1e3;
     out->ns = ns / packets;
-    out->cpu = nd_bench_cpu_used(a, b);
-    out->turns = nd_bench_turns_taken(a, b);
+    out->cpu = cpu_used(a, b);
+    out->turns = turns_taken(a, b);
     out->lane_ns = out->cpu.lane * out->ns;
-    out->wire_bytes = nd_bench_rate(a, b, 0, b->link_bytes - a->link_bytes) * out->ns;
-    out->records = nd_bench_rate(a, b, 0, b->records - a->records) * SECOND;
+    out->wire_bytes = rate_of(a, b, 0, b->link_bytes - a->link_bytes) * out->ns;
+    out->records = rate_of(a, b, 0, b->records - a->records) * SECOND;
     out->waits = b->waits - a->waits;
     out->credit_waits = b->credit_waits - a->credit_waits;
     out->dropped = came > 0 ? (double)(b->dropped - a->dropped) / came : 0;
@@ -63,7 +181,7 @@ int nd_bench_saturate(struct nd_bench_nodes *r, struct nd_bench_result *out, str
     int error;
 
     nd_bench_sleep(ND_BENCH_REST);
-    error = nd_bench_read(r, &a, fault);
+    error = read_nodes(r, &a, fault);
     r->from = a.released;
     for (unsigned i = 0; i < SAMPLES && !error; i++) {
         uint64_t lag;
@@ -78,9 +196,9 @@ int nd_bench_saturate(struct nd_bench_nodes *r, struct nd_bench_result *out, str
     if (!error && ND_BENCH_SUM(r, 0, lane, released) == 0)
         error = ft_fail(fault, FT_EMALFORMED,
                         "none of %lu packets passed the chain, expected traffic that it lets pass",
-                        nd_bench_arrived(r));
+                        arrived_at(r));
     if (!error)
-        error = nd_bench_read(r, &b, fault);
+        error = read_nodes(r, &b, fault);
     if (!error)
         set_saturation(out, &a, &b);
     return error;
@@ -118,19 +236,19 @@ int nd_bench_replay(struct nd_bench_nodes *r, struct nd_bench_result *out, uint6
     atomic_store(&r->slot[0]->rate, ND_RATE_FULL);
     error = replay_to(r, packets / 10, fault);
     if (!error)
-        error = nd_bench_read(r, &a, fault);
+        error = read_nodes(r, &a, fault);
     if (!error)
         error = replay_to(r, packets - packets / 10, fault);
     if (!error)
-        error = nd_bench_read(r, &b, fault);
+        error = read_nodes(r, &b, fault);
     if (!error)
         error = replay_to(r, packets, fault);
     if (error)
         return error;
     out->ns = (double)(b.at - a.at) / (double)(b.replayed > a.replayed ? b.replayed - a.replayed : 1);
     out->mpps = 1e3 / out->ns;
-    out->cpu = nd_bench_cpu_used(&a, &b);
-    out->turns = nd_bench_turns_taken(&a, &b);
+    out->cpu = cpu_used(&a, &b);
+    out->turns = turns_taken(&a, &b);
     out->standby_resident_mb = (double)atomic_load(&r->slot[1]->resident_bytes) / 1e6;
     return 0;
 }
@@ -157,7 +275,7 @@ static void sample_lag(struct nd_bench_nodes *r, struct nd_bench_sample *s)
             excess_over(atomic_load(&p->words[l].log.head), atomic_load(&p->words[l].log.tail));
     }
     s->unreplayed_bytes = ND_BENCH_SUM(r, 0, words, orders.unreplayed);
-    s->waits = nd_bench_waits(r);
+    s->waits = waits_of(r);
     s->held = ND_BENCH_SUM(r, 0, words, count.held);
     s->packets = atomic_load(&p->lag);
     s->credit_waits = atomic_load(&p->credit_waits);
@@ -290,12 +408,12 @@ int nd_bench_latency(struct nd_bench_nodes *r, struct nd_bench_latency *out, dou
     atomic_store(&r->slot[0]->rate, (uint64_t)(mpps * 1e6) + 1);
     nd_bench_sleep(ND_BENCH_REST);
     if (!error)
-        error = nd_bench_read(r, &a, fault);
+        error = read_nodes(r, &a, fault);
     atomic_fetch_add(&r->slot[0]->phase, 1);
     if (!error)
         error = sample_load(r, out, fault);
     if (!error)
-        error = nd_bench_read(r, &b, fault);
+        error = read_nodes(r, &b, fault);
     if (error)
         return error;
     sample_backlog(r, out);
@@ -303,8 +421,8 @@ int nd_bench_latency(struct nd_bench_nodes *r, struct nd_bench_latency *out, dou
     bursts = (double)(b.bursts - a.bursts);
     out->bursts = bursts / (double)(b.at - a.at) * SECOND;
     out->packets = bursts > 0 ? (double)(b.received - a.received) / bursts : 0;
-    out->records = nd_bench_rate(&a, &b, 0, b.records - a.records) * SECOND;
-    out->cpu = nd_bench_cpu_used(&a, &b);
-    out->turns = nd_bench_turns_taken(&a, &b);
+    out->records = rate_of(&a, &b, 0, b.records - a.records) * SECOND;
+    out->cpu = cpu_used(&a, &b);
+    out->turns = turns_taken(&a, &b);
     return 0;
 }

@@ -11,7 +11,7 @@
 #include "node/config/config.h"
 #include "cli/pair.h"
 #include "tools/drill/probe.h"
-#include "tools/pair/sheet.h"
+#include "tools/pair/report.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -77,7 +77,7 @@ struct nd_drill {
     bool hurt;                      /* a run is under way: it is not interrupted */
     uint64_t quiet_since;           /* no drill since */
     double baseline_ms, baseline_s; /* the prober's longest silence outside of all runs, in so many seconds */
-    struct nd_page page;            /* with options.report */
+    struct nd_report report;        /* with options.report */
 };
 
 /* ── drill.c: acts ── */
@@ -91,30 +91,15 @@ int nd_drill_once(struct nd_drill *drill, struct nd_drill_run *out, struct ft_fa
 
 extern const char *const nd_drill_kinds[ND_DRILL_KINDS];
 
-/* ── cmd_drill.c: figures ── */
+/* ── report.c ── */
 
-extern const struct nd_column nd_drill_times[], nd_drill_counts[];
-extern const char nd_drill_legend[];          /* what the times' titles mean */
-extern const char *const nd_drill_verdicts[]; /* by enum nd_digests, for people */
-/* The median of each time over the runs that know it; -1 when none does. */
-struct nd_drill_run nd_drill_medians(const struct nd_drill_run *runs, unsigned count);
-/* What a woken node did, and takeovers that nobody asked for, as the end of a sentence; "": neither. */
-#define ND_DRILL_REMARK 160u
-const char *nd_drill_remark(const struct nd_drill_run *run, char out[ND_DRILL_REMARK]);
+/* The figures of `count` runs on stdout, as a table or, with options.json, as JSON. An exit code. */
+int nd_drill_print(const struct nd_drill *drill, const struct nd_drill_run *runs, unsigned count);
+/* Their report; `fault`: why there are no more, "": there should not be. 0, or an exit code with its line. */
+int nd_drill_report(struct nd_drill *drill, const struct nd_drill_run *runs, unsigned count,
+                    const char *fault);
 
-/* ── report.c, timeline.c: the page ── */
-
-/* With options.report: takes the page's place, before anything is hurt. 0, or an exit code with its line. */
-int nd_drill_report_open(struct nd_drill *drill);
-/* The page of `count` runs; `fault`: why there are no more, "": there should not be. As above. */
-int nd_drill_report_write(struct nd_drill *drill, const struct nd_drill_run *runs, unsigned count,
-                          const char *fault);
-/* What happened in one run, to scale: the takeover, the TCP flows, the whole run. */
-void nd_drill_draw(struct nd_page *page, const struct nd_drill *drill, const struct nd_drill_run *run);
-/* What the colors stand for. */
-void nd_drill_draw_key(struct nd_page *page, const struct nd_drill *drill);
-
-/* ── compare.c ── */
+/* ── watch.c: compares ── */
 
 /* Asks the primary to compare both states, again and again while it refuses, wait_ms at most. Sets the run's
  * digests; anything but equal fails the run. */

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The prober's parent and its echo server: makes the shared table, forks the children into their namespaces,
- * and reads figures out of the table. See tools/drill/probe.h.
+ * The prober. Its parent makes the shared table, forks the children into their namespaces, and reads figures
+ * out of the table. The sending child sends datagrams on an absolute schedule from one thread, takes their
+ * answers in another, and has TCP flows in a third; what a flow carries at a position follows from the
+ * position alone, so either end can check it. The other child is the echo server.
  */
 #define _GNU_SOURCE
-#include "tools/drill/probe_table.h"
+#include "tools/drill/probe.h"
 #include "node/base/clock.h"
 #include "tools/pair/child.h"
 #include "tools/pair/columns.h"
@@ -13,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -25,12 +28,292 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <sys/types.h>
 
-void nd_probe_hurry(void)
+/* What the prober's sending child writes and its parent reads: one shared mapping. */
+
+#define ND_PROBE_BYTES 64u
+
+struct nd_probe_slot {       /* one datagram */
+    _Atomic uint64_t sent;   /* ns; 0: not yet */
+    _Atomic uint64_t answer; /* ns, when the first one came; 0: none */
+    _Atomic uint32_t copies; /* answers seen */
+    _Atomic uint32_t odd;    /* 1: came after a later one, 2: other bytes than were sent */
+};
+
+struct nd_probe_flow {
+    _Atomic uint64_t count; /* arrivals noted */
+    _Atomic bool broken;
+};
+
+struct nd_probe_table {
+    uint64_t run;      /* marks this run's datagrams */
+    uint32_t capacity; /* slots */
+    uint32_t arrivals_capacity, flow_capacity;
+    _Atomic bool stop, serving, sending;
+    _Atomic uint64_t next;     /* slots used */
+    _Atomic uint64_t arrivals; /* of datagrams */
+    _Atomic uint64_t strange;  /* answers that fit no slot */
+    _Atomic uint64_t refused;
+    _Atomic uint64_t late_ns;
+    struct nd_probe_flow flow[ND_PROBE_FLOWS_MAX];
+    char fault[256]; /* of a child that could not begin */
+};
+
+struct nd_prober {
+    struct nd_probe_options options;
+    char address[64];
+    struct nd_probe_table
+        *table; /* then slots, arrivals, arrivals of each flow, in one mapping of `size` bytes */
+    size_t size;
+    struct nd_probe_slot *slots;
+    _Atomic uint64_t *arrivals;
+    _Atomic uint64_t *flow_arrivals; /* flow_capacity for each flow */
+    pid_t sender, server;
+    int socket; /* the sender's, for datagrams */
+};
+
+/* A real-time priority where permitted, for the calling thread. */
+static void hurry(void)
 {
     struct sched_param p = {.sched_priority = 20};
     sched_setscheduler(0, SCHED_FIFO, &p); /* without permission it stays as it is: late_ms tells */
 }
+
+/* ==== the sending child ============================================================================= */
+
+#define FLOW_CHUNK   64u
+#define FLOW_WINDOW  65536u          /* bytes under way at most: a flow that is cut off does not pile up */
+#define CONNECT_WAIT 2               /* s */
+#define NOTE_EACH    (1000u * 1000u) /* ns between two noted arrivals of a flow */
+
+struct datagram {
+    uint64_t run, number, sent;
+    uint64_t fill[5];
+};
+_Static_assert(sizeof(struct datagram) == ND_PROBE_BYTES, "a probe is 64 bytes");
+
+static void make_datagram(struct datagram *d, uint64_t run, uint64_t number, uint64_t sent)
+{
+    d->run = run;
+    d->number = number;
+    d->sent = sent;
+    for (unsigned i = 0; i < 5; i++)
+        d->fill[i] = (run ^ number * 0x9e3779b97f4a7c15u) + i * sent;
+}
+
+static struct sockaddr_in target_address(const struct nd_prober *p)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(p->options.port)};
+    inet_pton(AF_INET, p->address, &a.sin_addr);
+    return a;
+}
+
+static void sleep_until(uint64_t t)
+{
+    struct timespec at = {.tv_sec = (time_t)(t / 1000000000u), .tv_nsec = (long)(t % 1000000000u)};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR)
+        ;
+}
+
+/* ── datagrams ── */
+
+static void note_answer(struct nd_prober *p, const struct datagram *d, ssize_t length, uint64_t now,
+                        uint64_t *highest)
+{
+    struct nd_probe_table *t = p->table;
+    if (length != sizeof *d || d->run != t->run || d->number >= atomic_load(&t->next)) {
+        atomic_fetch_add(&t->strange, 1);
+        return;
+    }
+    struct nd_probe_slot *s = &p->slots[d->number];
+    struct datagram expected;
+    make_datagram(&expected, t->run, d->number, s->sent);
+    if (memcmp(&expected, d, sizeof expected) != 0)
+        atomic_fetch_or(&s->odd, 2);
+    if (d->number < *highest && s->copies == 0)
+        atomic_fetch_or(&s->odd, 1);
+    if (d->number > *highest)
+        *highest = d->number;
+    if (s->copies == 0)
+        s->answer = now;
+    atomic_fetch_add(&s->copies, 1);
+    uint64_t n = atomic_load(&t->arrivals);
+    if (n < t->arrivals_capacity) {
+        p->arrivals[n] = now;
+        atomic_store(&t->arrivals, n + 1);
+    }
+}
+
+static void *receive_answers(void *arg)
+{
+    struct nd_prober *p = arg;
+    uint64_t highest = 0;
+    struct datagram d[2]; /* room to see that an answer is too long */
+    hurry();
+    for (;;) {
+        ssize_t n = recv(p->socket, d, sizeof d, 0);
+        uint64_t now = nd_now();
+        if (n >= 0)
+            note_answer(p, d, n, now, &highest);
+        else if (errno != EINTR)
+            atomic_fetch_add(&p->table->refused, 1);
+    }
+    return NULL;
+}
+
+static void send_scheduled(struct nd_prober *p)
+{
+    struct nd_probe_table *t = p->table;
+    uint64_t interval = p->options.interval_us * 1000u, at = nd_now() + interval;
+    struct datagram d;
+    for (uint64_t i = 0; i < t->capacity && !atomic_load(&t->stop); i++, at += interval) {
+        sleep_until(at);
+        uint64_t now = nd_now();
+        if (now - at > atomic_load(&t->late_ns))
+            atomic_store(&t->late_ns, now - at);
+        make_datagram(&d, t->run, i, now);
+        p->slots[i].sent = now;
+        atomic_store(&t->next, i + 1);
+        /* Refused: an ICMP error to an earlier one, delivered here instead of to the receiver. */
+        if (send(p->socket, &d, sizeof d, MSG_DONTWAIT) < 0)
+            atomic_fetch_add(&t->refused, 1);
+    }
+}
+
+static int send_probes(struct nd_prober *p, struct ft_fault *fault)
+{
+    struct sockaddr_in to = target_address(p);
+    int room = 1 << 20, s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    pthread_t thread;
+    if (s < 0 || connect(s, (struct sockaddr *)&to, sizeof to) < 0)
+        return ft_fail(fault, FT_EIO, "%s: %s", p->address, strerror(errno));
+    setsockopt(s, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+    p->socket = s;
+    if (pthread_create(&thread, NULL, receive_answers, p) != 0)
+        return ft_fail(fault, FT_ENOMEM, "no thread");
+    hurry();
+    atomic_store(&p->table->sending, true);
+    send_scheduled(p);
+    for (;;)
+        pause(); /* the receiver goes on until the parent ends us */
+}
+
+/* ── TCP flows ── */
+
+static struct flow {
+    int socket;
+    uint64_t sent, received; /* bytes */
+    uint64_t noted;
+} flows[ND_PROBE_FLOWS_MAX]; /* of this child */
+
+static uint8_t flow_byte(uint32_t flow, uint64_t position)
+{
+    return (uint8_t)((position * 0x9e3779b97f4a7c15u) >> 32 ^ flow * 37u);
+}
+
+static void flow_broke(struct nd_prober *p, uint32_t i)
+{
+    close(flows[i].socket);
+    flows[i].socket = -1;
+    atomic_store(&p->table->flow[i].broken, true);
+}
+
+static void flow_send(struct nd_prober *p, uint32_t i)
+{
+    struct flow *f = &flows[i];
+    uint8_t chunk[FLOW_CHUNK];
+    if (f->socket < 0 || f->sent - f->received > FLOW_WINDOW)
+        return;
+    for (unsigned k = 0; k < FLOW_CHUNK; k++)
+        chunk[k] = flow_byte(i, f->sent + k);
+    ssize_t n = send(f->socket, chunk, sizeof chunk, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n > 0)
+        f->sent += (uint64_t)n;
+    else if (n < 0 && errno != EAGAIN && errno != EINTR)
+        flow_broke(p, i);
+}
+
+static void flow_receive(struct nd_prober *p, uint32_t i)
+{
+    struct flow *f = &flows[i];
+    uint8_t bytes[4096];
+    ssize_t n = recv(f->socket, bytes, sizeof bytes, MSG_DONTWAIT);
+    uint64_t now = nd_now();
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) {
+        flow_broke(p, i);
+        return;
+    }
+    for (ssize_t k = 0; k < n; k++)
+        if (bytes[k] != flow_byte(i, f->received + (uint64_t)k)) {
+            atomic_fetch_add(&p->table->strange, 1);
+            break;
+        }
+    f->received += (uint64_t)n;
+    uint64_t count = atomic_load(&p->table->flow[i].count);
+    if (now - f->noted < NOTE_EACH || count >= p->table->flow_capacity)
+        return;
+    f->noted = now;
+    p->flow_arrivals[(uint64_t)i * p->table->flow_capacity + count] = now;
+    atomic_store(&p->table->flow[i].count, count + 1);
+}
+
+static void *run_flows(void *arg)
+{
+    struct nd_prober *p = arg;
+    struct pollfd polls[ND_PROBE_FLOWS_MAX];
+    uint64_t interval = p->options.flow_interval_us * 1000u, at = nd_now() + interval;
+    hurry();
+    for (;;) {
+        uint64_t now = nd_now();
+        if (now >= at) {
+            for (uint32_t i = 0; i < p->options.flows && !atomic_load(&p->table->stop); i++)
+                flow_send(p, i);
+            at += interval;
+            continue;
+        }
+        for (uint32_t i = 0; i < p->options.flows; i++)
+            polls[i] = (struct pollfd){.fd = flows[i].socket, .events = POLLIN};
+        struct timespec wait = {.tv_sec = (time_t)((at - now) / 1000000000u),
+                                .tv_nsec = (long)((at - now) % 1000000000u)};
+        if (ppoll(polls, p->options.flows, &wait, NULL) <= 0)
+            continue;
+        for (uint32_t i = 0; i < p->options.flows; i++)
+            if (polls[i].fd >= 0 && polls[i].revents)
+                flow_receive(p, i);
+    }
+    return NULL;
+}
+
+/* Sends and receives never wait; only this does. */
+static int connect_flow(struct flow *f, const struct sockaddr_in *to)
+{
+    const struct timeval patience = {.tv_sec = CONNECT_WAIT};
+    int one = 1;
+    f->socket = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setsockopt(f->socket, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    setsockopt(f->socket, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    return connect(f->socket, (const struct sockaddr *)to, sizeof *to);
+}
+
+static int send_all_flows(struct nd_prober *p, struct ft_fault *fault)
+{
+    struct sockaddr_in to = target_address(p);
+    pthread_t thread;
+    for (uint32_t i = 0; i < p->options.flows; i++)
+        if (connect_flow(&flows[i], &to) < 0)
+            return ft_fail(fault, FT_EIO, "TCP to %s port %u: %s", p->address, p->options.port,
+                           strerror(errno == EINPROGRESS ? ETIMEDOUT : errno));
+    if (pthread_create(&thread, NULL, run_flows, p) != 0)
+        return ft_fail(fault, FT_ENOMEM, "no thread");
+    return FT_OK;
+}
+
+/* ==== the parent and the echo server ================================================================ */
 
 /* ── the echo server: a thread for datagrams and one a TCP flow; every byte is sent back as it came ── */
 
@@ -96,7 +379,7 @@ static int start_thread(void *(*work)(void *), int socket)
 static void echo_flows(const int sockets[2])
 {
     int one = 1;
-    nd_probe_hurry(); /* and the threads that it starts */
+    hurry(); /* and the threads that it starts */
     if (start_thread(echo_datagrams, sockets[0]) != 0)
         _exit(1);
     for (;;) {
@@ -152,9 +435,8 @@ static void serve_echoes(struct nd_prober *p)
 static void send_all(struct nd_prober *p)
 {
     struct ft_fault fault = {""};
-    if (enter_space(p->options.from, &fault) < 0 ||
-        (p->options.flows > 0 && nd_probe_send_flows(p, &fault) < 0) ||
-        nd_probe_send_datagrams(p, &fault) < 0)
+    if (enter_space(p->options.from, &fault) < 0 || (p->options.flows > 0 && send_all_flows(p, &fault) < 0) ||
+        send_probes(p, &fault) < 0)
         memcpy(p->table->fault, fault.text, sizeof p->table->fault);
 }
 

@@ -40,15 +40,11 @@ int nd_process_signal(const struct nd_process *process, int number, struct ft_fa
  * too, or not one of the caller's user namespace. */
 int nd_process_links(const struct nd_process *process, bool up, struct ft_fault *fault);
 
-/* Whether a user namespace other than the caller's owns a namespace of it: then none is entered. FT_EPERM. */
-int nd_process_spaces(const struct nd_process *process, struct ft_fault *fault);
-
-/* ── restart.c ── */
-
 /*
  * The caller's own program as `run -c file -n node` in the process's namespaces, with its output; no child of
  * the caller. In its directory, when that is one that only root or the caller's user can write to, else in /.
- * FT_EPERM: of nd_process_spaces, or another program or file lies there at the same path.
+ * FT_EPERM: a user namespace other than the caller's owns a namespace of it, or another program or file lies
+ * there at the same path.
  */
 int nd_process_start(const struct nd_process *process, const char *file, const char *node,
                      struct ft_fault *fault);

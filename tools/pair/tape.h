@@ -14,6 +14,8 @@
 #include "ftcore/base/error.h"
 #include "nflib/chain/chain.h"
 
+#include <stdlib.h>
+
 struct nd_tape_input {
     uint64_t stamp;  /* ns since 1970, as captured */
     uint64_t time;   /* chain time it came at, ns */
@@ -48,9 +50,9 @@ struct nd_tape {
 };
 
 /*
- * Reads a capture (pcap or pcapng) of Ethernet, or of Linux's `-i any` (pair/cooked.h). "FILE:offset N: what,
- * what was expected" in `fault`: FT_EMALFORMED (foreign, corrupt, truncated), FT_ENOENT, FT_EPERM, FT_ENOMEM.
- * `inside`: see nd_tape_sides.
+ * Reads a capture (pcap or pcapng) of Ethernet, or of Linux's `-i any` (pair/capture.h). "FILE:offset N:
+ * what, what was expected" in `fault`: FT_EMALFORMED (foreign, corrupt, truncated), FT_ENOENT, FT_EPERM,
+ * FT_ENOMEM. `inside`: see nd_tape_sides.
  */
 int nd_tape_read(struct nd_tape *tape, const char *file, const struct nf_chain_config *chain,
                  const struct nf_networks *inside, struct ft_fault *fault);
@@ -81,8 +83,6 @@ uint64_t nd_tape_burst_of(const struct nd_tape *tape, uint64_t number);
 int nd_tape_deal(const struct nd_tape *tape, struct nd_tape_lanes lanes, const uint8_t *lane,
                  struct nd_tape out[], struct ft_fault *fault);
 
-/* ---- pair/side.c ---- */
-
 /*
  * On which side each input arrives, into inputs[].side; and how many have wrong checksums. What has a source
  * in the networks `inside` (NULL: those of the chain's NAT) comes from inside; else what has its destination
@@ -95,5 +95,26 @@ int nd_tape_sides(struct nd_tape *tape, const struct nf_chain_config *chain, con
 
 /* What the chain's file says of the first NF of this name; NULL: there is none. */
 const void *nd_nf_config(const struct nf_chain_config *chain, const char *name);
+
+/* ---- lists that grow as a capture or a log is read ---- */
+
+/* Makes room for `wanted` entries of `size` bytes in *list, a malloc()ed list of *room entries (NULL of 0),
+ * doubling it from `first` on. False: no memory, and the list is as it was. */
+static inline bool nd_grow(void **list, uint64_t *room, uint64_t wanted, size_t size, uint64_t first)
+{
+    uint64_t more = *room ? *room : first;
+    void *larger;
+
+    while (more < wanted)
+        more *= 2;
+    if (more == *room)
+        return true;
+    larger = realloc(*list, more * size);
+    if (!larger)
+        return false;
+    *list = larger;
+    *room = more;
+    return true;
+}
 
 #endif

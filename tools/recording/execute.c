@@ -11,7 +11,6 @@
 #include "tools/pair/tape.h"
 #include "cli/options.h"
 #include "node/crash/handler.h"
-#include "tools/pair/grow.h"
 #include "tools/pair/capture.h"
 #include "tools/recording/gdb.h"
 

@@ -5,7 +5,7 @@
  * whichever node wrote them: the same bursts of each lane, by their numbers and times. See log.h.
  */
 #include "tools/recording/recording.h"
-#include "tools/pair/grow.h"
+#include "tools/pair/tape.h"
 #include "node/base/event_format.h"
 #include "cli/options.h"
 

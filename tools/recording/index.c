@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Finds what can be executed of a recording: records by lane, and closed sets of them. */
 #include "tools/recording/index.h"
-#include "tools/pair/grow.h"
+#include "tools/pair/tape.h"
 
 #include <stdlib.h>
 

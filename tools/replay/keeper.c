@@ -2,7 +2,7 @@
 /* What leaves, once and in order, and what it came from; see replay/keeper.h. */
 #define _GNU_SOURCE
 #include "tools/replay/keeper.h"
-#include "tools/pair/grow.h"
+#include "tools/pair/tape.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -7,7 +7,7 @@
  * does.
  */
 #include "tools/replay/replay.h"
-#include "tools/pair/grow.h"
+#include "tools/pair/tape.h"
 #include "tools/pair/child.h"
 #include "node/base/clock.h"
 #include "tools/pair/columns.h"

@@ -1,17 +1,19 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # The pages of drill --report and bench --report, rendered by Chromium in a wide and in a narrow window: what they show is what
-# the same run printed as JSON, drawn to scale, no text lies on another, and nothing is loaded and nothing runs.
+# the same run printed as JSON, drawn to scale, no text lies on another, and nothing is loaded and nothing runs but the
+# page's own script, which draws under the page's own policy.
 . "$(dirname "$0")/../lib.sh"
 need_lab
 for tool in chromium python3; do
     command -v $tool >/dev/null || skip_all "$tool is not installed"
 done
-plan 32
+plan 36
 
 # Appended to a copy of a page without its policy: what the browser made of it, as JSON in an element of its own.
 cat >"$work/look.html" <<'END'
 <script>
+{
 const number = (e, name) => parseFloat(e.getAttribute(name));
 const drawings = [...document.querySelectorAll("svg")].map(svg => {
     const size = svg.viewBox.baseVal, texts = [...svg.querySelectorAll("text")], overlaps = [];
@@ -29,14 +31,15 @@ const drawings = [...document.querySelectorAll("svg")].map(svg => {
         return {kind: r.className.baseVal, from, to, wrong: Math.max(Math.abs(first.x + (from - first.value) * unit - x),
             Math.abs(Math.max((to - from) * unit, 0.5) - width))};
     });
-    return {what: svg.getAttribute("aria-label"), outside, overlaps, axis: axis.map(a => a.value), bars,
+    const done = texts.find(t => t.textContent === "kill"), zero = done && Math.abs(first.x - first.value * unit - number(done, "x"));
+    return {what: svg.getAttribute("aria-label"), outside, zero, overlaps, axis: axis.map(a => a.value), bars,
         words: texts.map(t => t.textContent),
         ticks: [...svg.querySelectorAll("path[data-count]")].map(p => ({kind: p.className.baseVal, count: number(p, "data-count")}))};
 });
 const facts = {
     title: document.title,
     text: document.body.innerText,
-    active: document.querySelectorAll("script,img,iframe,object,embed,link,[src],[href],[onload],[onerror]").length - 1,
+    active: document.querySelectorAll("script,img,iframe,object,embed,link,[src],[href],[onload],[onerror]").length - 3, // the report, what draws it, this
     rows: [...document.querySelectorAll("tr")].map(tr => Object.fromEntries([["name", tr.cells[0] ? tr.cells[0].textContent : ""],
         ...[...tr.querySelectorAll("[data-key]")].map(td => [td.dataset.key, td.textContent])])),
     wider: document.documentElement.scrollWidth - document.documentElement.clientWidth,
@@ -46,6 +49,7 @@ const out = document.createElement("pre");
 out.id = "facts";
 out.textContent = btoa(unescape(encodeURIComponent(JSON.stringify(facts))));
 document.body.appendChild(out);
+}
 </script>
 END
 browse() { # PAGE OUT WIDTH: what it looks like, to OUT
@@ -63,13 +67,16 @@ holds() { # JQ…: over the facts as input, the JSON of the run as $run
 near='def near($a; $b): ($a - $b) | fabs < 0.001; def drawing($what): .drawings[] | select(.what == $what);'
 tidy() { # PAGE: in both widths
     local width
+    ok "$1 is drawn under its own policy" sh -c "timeout 120 chromium --headless --no-sandbox --disable-gpu --user-data-dir='$work/browser' \
+        --dump-dom 'file://$work/$1.html' 2>'$work/browser.err' | grep -q '<svg viewBox'"
     for width in 1200 420; do
         ok "$1 is rendered, $width wide" browse "$work/$1.html" "$work/facts" $width
         is "no text of a drawing lies on another or outside" "$(seen '[.drawings[] | .overlaps + .outside] | add | join(", ")')" ""
         is "the page is not wider than the window" "$(seen .wider)" 0
     done
-    is "nothing of it is loaded or run" "$(seen .active)" 0
+    is "nothing is loaded, and nothing runs but the page's script" "$(seen .active)" 0
     is "what is drawn is where its axis says" "$(seen '[.drawings[].bars[].wrong] | max < 1')" true
+    is "what was done is told at zero" "$(seen '[.drawings[] | select(.zero) | .zero < 0.11] | all')" true
 }
 
 ok "the pair is PROTECTED" "$lab" up || exit 1

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A report's file: that what it has comes out of it as it went in, whatever it is, what it may replace, and
+ * that it is there whole or not at all. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "cli/options.h"
+#include "tools/pair/report.h"
+
+#include <glob.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char place[64], path[96], other[96], bytes[65536];
+
+static int make_place(void **state)
+{
+    (void)state;
+    snprintf(place, sizeof(place), "/tmp/page.XXXXXX");
+    if (!mkdtemp(place))
+        return -1;
+    snprintf(path, sizeof(path), "%s/it.html", place);
+    snprintf(other, sizeof(other), "%s/other", place);
+    return 0;
+}
+
+static int clear_place(void **state)
+{
+    (void)state;
+    unlink(path);
+    unlink(other);
+    return rmdir(place); /* fails when a temporary file was left */
+}
+
+static size_t count_files(void)
+{
+    char pattern[96];
+    glob_t found;
+    size_t count;
+
+    snprintf(pattern, sizeof(pattern), "%s/*", place);
+    count = glob(pattern, 0, NULL, &found) == 0 ? found.gl_pathc : 0;
+    globfree(&found);
+    return count;
+}
+
+static const char *read_page(void)
+{
+    FILE *f = fopen(path, "r");
+
+    assert_non_null(f);
+    bytes[fread(bytes, 1, sizeof(bytes) - 1, f)] = '\0';
+    fclose(f);
+    return bytes;
+}
+
+static void write_file(const char *at, const char *text)
+{
+    FILE *f = fopen(at, "w");
+
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+#define HOSTILE "</script><script>alert('1')</script>\"&<!--\x01\x7f"
+
+static int write_report(const char *title)
+{
+    struct nd_report report;
+
+    assert_int_equal(nd_report_open(&report, "bench", path), 0);
+    return nd_report_write(&report, json_pack("{s:s}", "title", title));
+}
+
+/* What the page's script reads. */
+static json_t *read_report(void)
+{
+    static const char begin[] = "<script type=\"application/json\" id=\"report\">";
+    const char *json = strstr(read_page(), begin) + strlen(begin);
+    json_error_t why;
+    json_t *report = json_loadb(json, (size_t)(strstr(json, "</script>") - json), 0, &why);
+
+    assert_non_null(report);
+    return report;
+}
+
+static void whatever_is_text_stays_text(void **state)
+{
+    static const struct nd_column columns[] = {ND_TEXT_COLUMN(HOSTILE, "key", 0, 5), {.title = NULL}};
+    const char *text = HOSTILE;
+    struct nd_report report;
+    const struct nd_sheet sheet = {.blocks = json_array()};
+    json_t *blocks, *table, *read;
+    const char *at;
+    unsigned scripts = 0;
+
+    (void)state;
+    nd_sheet_fact(&sheet, HOSTILE, "%s", HOSTILE);
+    nd_sheet_fact(&sheet, "bytes", "%s", "\xff\xfe of no text");
+    nd_sheet_begin(&sheet, columns, HOSTILE);
+    nd_sheet_row(&sheet, columns, HOSTILE, &text);
+    nd_sheet_words(&sheet, HOSTILE, "%s", HOSTILE);
+    nd_sheet_note(&sheet, "%s", HOSTILE);
+    assert_int_equal(nd_report_open(&report, "bench", path), 0);
+    assert_int_equal(
+        nd_report_write(&report, json_pack("{s:s, s:o}", "title", HOSTILE, "blocks", sheet.blocks)), 0);
+    read = read_report();
+    blocks = json_object_get(read, "blocks");
+    table = json_array_get(blocks, 1);
+    assert_int_equal(json_array_size(blocks), 3);
+    assert_true(json_equal(json_array_get(blocks, 0), json_pack("{s:[[s, s], [s, s]]}", "facts", HOSTILE,
+                                                                HOSTILE, "bytes", "?? of no text")));
+    assert_string_equal(json_string_value(json_object_get(table, "table")), HOSTILE);
+    assert_true(json_equal(json_object_get(table, "rows"),
+                           json_pack("[[s, {s:s}], [s, s]]", HOSTILE, "key", HOSTILE, HOSTILE, HOSTILE)));
+    assert_string_equal(json_string_value(json_object_get(json_array_get(blocks, 2), "note")), HOSTILE);
+    json_decref(read);
+    for (at = read_page(); (at = strstr(at, "<script")); at++)
+        scripts++;
+    assert_int_equal(scripts, 2); /* the report and what draws it */
+    assert_null(strchr(bytes, '\x01'));
+}
+
+/* Nothing that the report holds becomes markup either: the script knows no way to do that. */
+static void nothing_is_loaded_and_nothing_becomes_markup(void **state)
+{
+    static const char *const ways[] = {"url(",      "https:",         "src=",           "href=", "innerHTML",
+                                       "outerHTML", "insertAdjacent", "document.write", "eval(", "Function(",
+                                       "import",    "fetch(",         "XMLHttp"};
+
+    (void)state;
+    assert_int_equal(write_report("a"), 0);
+    assert_non_null(
+        strstr(read_page(), "content=\"default-src 'none'; style-src 'unsafe-inline'; script-src"));
+    for (unsigned i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
+        assert_null(strstr(bytes, ways[i]));
+}
+
+static void it_is_there_whole_or_not_at_all(void **state)
+{
+    struct nd_report report;
+    struct stat st;
+    mode_t mask = umask(027);
+
+    (void)state;
+    assert_int_equal(nd_report_open(&report, "bench", path), 0);
+    assert_int_equal(access(path, F_OK), -1);
+    nd_report_drop(&report);
+    assert_int_equal(count_files(), 0);
+    nd_report_drop(&report); /* nothing is open */
+    assert_int_equal(nd_report_open(&report, "bench", NULL), 0);
+    assert_int_equal(nd_report_write(&report, json_object()), 0);
+    assert_int_equal(write_report("two"), 0);
+    umask(mask);
+    assert_int_equal(count_files(), 1);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0640);
+}
+
+static void a_report_replaces_a_report_and_nothing_else(void **state)
+{
+    struct nd_report report;
+
+    (void)state;
+    assert_int_equal(write_report("one"), 0);
+    assert_int_equal(write_report("two"), 0);
+    assert_non_null(strstr(read_page(), "{\"title\":\"two\"}"));
+    write_file(path, "<!doctype html>of other use");
+    assert_int_equal(nd_report_open(&report, "bench", path), ND_USAGE);
+    assert_string_equal(read_page(), "<!doctype html>of other use");
+    write_file(path, "");
+    assert_int_equal(nd_report_open(&report, "bench", path), 0);
+    nd_report_drop(&report);
+    assert_int_equal(nd_report_open(&report, "bench", place), ND_USAGE);       /* a directory */
+    assert_int_equal(nd_report_open(&report, "bench", "/dev/null"), ND_USAGE); /* a device */
+    unlink(path);
+    assert_int_equal(symlink(other, path), 0);
+    assert_int_equal(nd_report_open(&report, "bench", path), ND_USAGE);
+    assert_int_equal(nd_report_open(&report, "bench", "/no/such/place.html"), ND_DATA);
+    assert_int_equal(count_files(), 1);
+}
+
+static void a_report_that_cannot_be_written_leaves_nothing(void **state)
+{
+    struct nd_report report;
+    FILE *full = fopen("/dev/full", "w"), *out;
+
+    (void)state;
+    assert_non_null(full);
+    assert_int_equal(nd_report_open(&report, "bench", path), 0);
+    out = report.out;
+    report.out = full;
+    assert_int_equal(nd_report_write(&report, json_object()), ND_DATA);
+    fclose(out);
+    assert_int_equal(count_files(), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(whatever_is_text_stays_text, make_place, clear_place),
+        cmocka_unit_test_setup_teardown(nothing_is_loaded_and_nothing_becomes_markup, make_place,
+                                        clear_place),
+        cmocka_unit_test_setup_teardown(it_is_there_whole_or_not_at_all, make_place, clear_place),
+        cmocka_unit_test_setup_teardown(a_report_replaces_a_report_and_nothing_else, make_place, clear_place),
+        cmocka_unit_test_setup_teardown(a_report_that_cannot_be_written_leaves_nothing, make_place,
+                                        clear_place),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
