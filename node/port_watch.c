@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Looks after the data ports of a running node: their carrier and MTU, the heartbeats that lanes hear by
- * them, the frames that they lost. By the rule of node/lane/health.h it says whether they are whole: to the
+ * them, the frames that they lost. By the rule of node/track/health.h it says whether they are whole: to the
  * peer, in heartbeats; to status (answer_ports.c); to the log, once for each change. All of it is the main
  * thread's; no lane waits for it.
  */

@@ -16,7 +16,7 @@
 #include "node/base/strangers.h"
 #include "node/config/yaml.h"
 #include "node/control/pair.h"
-#include "node/lane/hang.h"
+#include "node/crash/hang.h"
 #include "node/lane/lane.h"
 #include "node/running.h"
 

@@ -12,7 +12,7 @@
 #include "node/ports/ports.h"
 #include "node/control/server.h"
 #include "node/metrics/metrics.h"
-#include "node/lane/health.h"
+#include "node/track/health.h"
 #include "node/standing.h"
 #include "replicator/replicator.h"
 

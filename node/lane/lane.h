@@ -21,7 +21,7 @@
 #include "node/lane/fragments.h"
 #include "node/lane/gateway.h"
 #include "node/lane/group.h"
-#include "node/lane/guardian.h"
+#include "node/crash/guardian.h"
 #include "node/lane/io.h"
 
 /* A question of the main thread to a lane, answered between bursts. One at a time: the asker fills it and
