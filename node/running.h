@@ -81,7 +81,7 @@ struct nd_detection {
     uint64_t false_takeovers, doubled_at;
 };
 
-/* change.c: what becomes of the chain while the node runs. The main thread's; see node/lane/change.h. */
+/* change.c: what becomes of the chain while the node runs. The main thread's; see node/lane/group.h. */
 struct nd_change;
 struct nd_changing {
     struct nd_change *past;   /* those that are over, linked */

@@ -1,23 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A lane: what it owns, and its turns. What it does in a turn is in live.c (with inputs.c, cut.c, outputs.c)
- * and replay.c (with apply.c); how it follows orders in orders.c. All runs on the lane's own thread.
+ * A lane: what it owns, how it follows the replicator's orders (enum ft_order) between bursts, and what it
+ * does when there is nothing to do: it answers questions, and backs off. Its turns are in turn.c. Written and
+ * read by the lane's own thread, but for making and freeing it; where several lanes have to go on together
+ * they come to a barrier (group.h).
+ *
+ * Two nodes may share two cores, so an idle lane must not burn one; a lane that holds outputs spins a bounded
+ * while first, since what it waits for is near.
  */
-#include "node/lane/change.h"
-#include "node/lane/lane.h"
+#include "node/lane/parts.h"
 #include "ftcore/base/plant.h"
+#include "ftcore/region/audit.h"
 #include "node/base/clock.h"
-#include "node/crash/handler.h"
 #include "nflib/chain/chain.h"
 
+#include <immintrin.h>
 #include <sched.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <time.h>
 
 #define REPLAYED_BYTES (4u << 20)
-#define STANDS_S       3 /* planted */
+#define SLOW_MAKE_S    1 /* ftcore/base/plant.h */
+
+#define SPIN_HELD    400u /* turns: some tens of microseconds */
+#define SPIN_IDLE    50u
+#define SLEEP_HELD   10000u /* ns */
+#define SLEEP_FIRST  20000u
+#define SLEEP_LAST   250000u
+#define SLEEP_DOUBLE 200u /* turns until a sleep doubles */
 
 /* Linux: both are of the calling thread alone. */
 bool nd_priority_raise(void)
@@ -28,6 +39,33 @@ bool nd_priority_raise(void)
 bool nd_priority_realtime(void)
 {
     return sched_setscheduler(0, SCHED_FIFO, &(const struct sched_param){.sched_priority = 10}) == 0;
+}
+
+/* ---- what it owns -------------------------------------------------------------------------------- */
+
+void nd_lane_take_chain(struct nd_lane *lane, struct nf_chain *chain)
+{
+    lane->chain = chain;
+    if (lane->setup.mark)
+        nf_chain_mark(chain, lane->setup.mark);
+    nf_chain_tally(chain, lane->tally);
+    nf_chain_share(chain, lane->group->published);
+    nf_chain_sections(chain)->off = &lane->group->aborted;
+    lane->whole_capture =
+        lane->config->protect.capture == ND_CAPTURE_FULL || nf_chain_reads_payload(&lane->config->chain);
+}
+
+static int make_chain(struct nd_lane *lane, struct ft_fault *fault)
+{
+    int error;
+
+    ft_audit_suspend(lane->region);
+    error =
+        nf_chain_make(&lane->chain, &lane->config->chain, lane->region, lane->index, lane->setup.seed, fault);
+    if (error == 0)
+        nd_lane_take_chain(lane, lane->chain);
+    ft_audit_resume(lane->region);
+    return error;
 }
 
 int nd_lane_make(struct nd_lane *lane, struct ft_fault *fault)
@@ -54,7 +92,7 @@ int nd_lane_make(struct nd_lane *lane, struct ft_fault *fault)
         lg_replayed_init(&lane->replayed,
                          lane->setup.replayed_bytes ? lane->setup.replayed_bytes : REPLAYED_BYTES) != 0)
         return ft_fail(fault, FT_ENOMEM, "lane %u: no memory for %u held packets", lane->index, hold);
-    return nd_lane_make_chain(lane, fault);
+    return make_chain(lane, fault);
 }
 
 void nd_lane_free(struct nd_lane *lane)
@@ -67,90 +105,325 @@ void nd_lane_free(struct nd_lane *lane)
     free(lane->burst.frames);
 }
 
-/* The gate changed between SOLO and guarded: what left under the old one is at most what is executed now. */
-static void follow_gate(struct nd_lane *lane)
-{
-    uint64_t gate = FT_ORDER_GET(lane->words, gate);
+/* ---- orders -------------------------------------------------------------------------------------- */
 
-    if (gate == lane->seen.gate)
-        return;
-    lane->seen.gate = gate;
-    FT_REPORT_SET(lane->words, hold_from, nf_chain_state(lane->chain)->burst);
-    FT_REPORT_SET(lane->words, gate_seen, gate);
+/* All lanes wait, and a snapshot of another chain comes, or the peer has another one. */
+static void become_other(struct nd_group *group)
+{
+    nd_group_change(group, ND_CHANGE_WANTED);
 }
 
-static bool turn_live(struct nd_lane *lane)
+static bool is_other_wanted(const struct nd_lane *lane)
 {
-    nd_lane_snapshot_orders(lane);
-    nd_lane_want_slice(lane);
-    if (nd_lane_digest_due(lane) || nd_lane_changes_alone(lane))
-        nd_lane_quiesce(lane);
-    nd_lane_send_announcements(lane);
-    bool worked = nd_lane_live(lane), beside = nd_lane_snapshot_copy(lane) | nd_lane_recorder_turn(lane);
+    struct nd_change *c = atomic_load_explicit(&lane->group->change, memory_order_acquire);
 
-    lane->turn.gathers &= !beside;
-    return worked | beside;
+    return c && atomic_load_explicit(&c->stage, memory_order_acquire) == ND_CHANGE_WANTED;
 }
 
-static bool turn_replay(struct nd_lane *lane)
+/* Nobody has any state: make every lane's anew, in order, whatever a snapshot may have left in the region. */
+static void make_fresh(struct nd_group *group)
 {
-    bool worked = nd_lane_replay(lane, FT_ORDER_GET(lane->words, closed_to));
+    struct ft_region *region = group->lane[0].region;
+    struct ft_fault fault;
 
-    worked |= nd_lane_recorder_turn(lane);
-    if (!nd_lane_steer(lane))
-        nd_lane_listen(lane);
-    return worked;
-}
-
-/* True if there was work. */
-static bool run_turn(struct nd_lane *lane)
-{
-    uint64_t order = FT_ORDER_GET(lane->words, order);
-    bool worked = false;
-
-    lane->turn.gathers = false;
-    if (order != lane->seen.order)
-        nd_lane_follow(lane, order);
-    follow_gate(lane);
-    if (nd_lane_is_live(lane))
-        worked = turn_live(lane);
-    else if (lane->doing == FT_LANE_REPLAY)
-        worked = turn_replay(lane);
-    else
-        nd_lane_listen(lane);
-    nd_lane_answer(lane);
-    return worked;
-}
-
-int nd_lane_run(void *arg)
-{
-    struct nd_lane *lane = arg;
-
-    prctl(PR_SET_TIMERSLACK, 1000ul);
-    nd_crash_thread((int)lane->index);
-    /* Before ordinary work, where permitted; a lane with a core to itself does not notice. */
-    if (lane->setup.urgent)
-        nd_priority_raise();
-    if (lane->setup.guardian)
-        nd_guardian_hold(lane->setup.guardian, lane->index);
-    lane->seen.order = FT_ALL; /* unlike any order, so that the first one is followed */
-    while (!nd_lane_is_to_end(lane)) {
-        if (FT_PLANTED_AT_SIGNAL("lane-stands"))
-            nanosleep(&(struct timespec){STANDS_S, 0}, NULL);
-        lane->before = lane->now;
-        lane->now = nd_now();
-        FT_NOTE(lane->words, turn_ns, lane->now);
-        ft_turns_spent(&lane->words->count.turns, lane->turn.spent, lane->now);
-        if (lane->turn.sent) /* outputs of the turn before had left by now */
-            FT_NOTE(lane->words, last_sent_ns, lane->now);
-        lane->turn.sent = false;
-        nd_lane_send_heartbeats(lane);
-        nd_lane_ask_gateways(lane);
-        bool worked = run_turn(lane);
-
-        lane->turn.spent = worked && !lane->turn.gathers ? FT_SPENT_USEFUL : FT_SPENT_EMPTY;
-        nd_lane_wait(lane, worked);
+    ft_audit_suspend(region);
+    for (unsigned l = 0; l < group->lanes; l++)
+        nf_chain_free(group->lane[l].chain);
+    ft_region_wipe(region);
+    ft_audit_resume(region);
+    if (FT_PLANTED("slow-make"))
+        nanosleep(&(struct timespec){SLOW_MAKE_S, 0}, NULL);
+    for (unsigned l = 0; l < group->lanes; l++) {
+        FT_CHECK(make_chain(&group->lane[l], &fault) == 0, "the chain could be made before: %s", fault.text);
+        group->lane[l].time_offset = 0;
+        if (!FT_PLANTED("old-tail"))
+            lg_replayed_clear(&group->lane[l].replayed); /* of a state that was dropped */
+        atomic_store_explicit(&group->published[l].access, 0, memory_order_relaxed);
     }
-    nd_lane_end(lane);
-    return 0;
+}
+
+static void report_burst(struct nd_lane *lane)
+{
+    uint64_t burst = nf_chain_state(lane->chain)->burst;
+
+    FT_REPORT_SET(lane->words, executed, burst);
+    FT_REPORT_SET(lane->words, recorded, burst);
+}
+
+/* From a snapshot. Other lanes may depend on accesses that it already holds, so they are published. */
+static void begin_replay(struct nd_lane *lane)
+{
+    const struct nf_lane_state *state = nf_chain_state(lane->chain);
+    uint64_t said = FT_ORDER_GET(lane->words, snapshot_burst); /* last burst that the snapshot holds */
+
+    atomic_store_explicit(&lane->group->published[lane->index].access, state->access - 1,
+                          memory_order_release);
+    lg_replayed_clear(&lane->replayed);
+    lane->apply.cut = 0;
+    lane->apply.last_was_chunk = false;
+    if (lane->index == 0)
+        atomic_store_explicit(&lane->group->shared_applied, 0, memory_order_release);
+    if (lane->setup.recorder)
+        lg_recorder_stop(lane->setup.recorder, lane->index);
+    if (lane->doing == FT_LANE_REPLAY) {
+        nd_lane_recorder_turn(lane); /* one lane: from the first record on, if any is to come */
+        if (state->burst != said)
+            nd_lane_diverged(lane, state->burst, state->seq, "last burst of the snapshot", said,
+                             state->burst);
+    }
+    report_burst(lane);
+}
+
+/* Replays what is left of the closed set. False: the rest is left, since the node is to end, the order to
+ * take over was taken back, or the state is given up: then others in the midst of a burst wait no longer. */
+static bool replay_closed_set(struct nd_lane *lane)
+{
+    uint64_t upto = FT_ORDER_GET(lane->words, closed_to);
+
+    while (nd_lane_behind(lane, upto) && nd_lane_replay(lane, upto)) {
+        bool given_up =
+            nd_lane_is_taken_back(lane) && ft_order_kind(FT_ORDER_GET(lane->words, order)) == FT_LANE_WAIT;
+
+        if (given_up)
+            nd_lane_abort_replay(lane);
+        if (given_up || nd_lane_is_to_end(lane) ||
+            (lane->doing == FT_LANE_LIVE && nd_lane_is_taken_back(lane)))
+            return false;
+    }
+    return true;
+}
+
+/* Another lane may be waiting for what this one was to replay; all of the closed set can be. */
+static void finish_replay(struct nd_lane *lane)
+{
+    if (lane->group->lanes > 1 && !lane->config->protect.stores)
+        replay_closed_set(lane);
+}
+
+static void discard_entries(struct ft_ring *ring)
+{
+    uint64_t there;
+
+    while (ft_ring_peek(ring, &there))
+        ft_ring_advance(ring, there);
+    ft_ring_consume(ring);
+}
+
+/* What is left of the closed set is replayed; chain time goes on from where it stopped, never back. False:
+ * the node is to end, or the order was taken back. */
+static bool take_over(struct nd_lane *lane)
+{
+    uint64_t upto = FT_ORDER_GET(lane->words, closed_to);
+
+    if (!replay_closed_set(lane) || nd_lane_is_to_end(lane) || nd_lane_is_taken_back(lane))
+        return false;
+    FT_CHECK(nf_chain_state(lane->chain)->burst == upto, "replay ends at burst %lu of %lu",
+             nf_chain_state(lane->chain)->burst, upto);
+    discard_entries(&lane->words->replay); /* outside the closed set: nothing of it was released */
+    discard_entries(&lane->words->checkpoint);
+    if (FT_PLANTED("reuse-seq")) {
+        const uint64_t *seq = &nf_chain_state(lane->chain)->seq;
+
+        *(uint64_t *)ft_edit(lane->region, seq, sizeof(*seq)) -= 1;
+    }
+    lane->now = nd_now();
+    lane->time_offset = nf_chain_state(lane->chain)->time - lane->now;
+    FT_NOTE(lane->words, replay_done_ns, lane->now);
+    return true;
+}
+
+static void begin_new_recording(struct nd_group *group)
+{
+    if (group->lane[0].setup.recorder)
+        lg_recorder_rotate(group->lane[0].setup.recorder);
+}
+
+/*
+ * False: the order was taken back while lanes came to a barrier. A lane that is live takes locks, one that
+ * replays does not: none may go live before all have replayed. Recordings go on in a new file from there.
+ */
+static bool go_live(struct nd_lane *lane, enum ft_order before)
+{
+    FT_NOTE(lane->words, first_release_ns, 0);
+    if (lane->doing == FT_LANE_FRESH && !nd_group_barrier(lane, make_fresh, NULL))
+        return false;
+    if (before == FT_LANE_REPLAY) {
+        if (!take_over(lane) || !nd_group_barrier(lane, begin_new_recording, NULL)) {
+            lane->doing = before;
+            return false;
+        }
+    }
+    report_burst(lane);
+    lane->doing = FT_LANE_LIVE;
+    if (before == FT_LANE_REPLAY || before == FT_LANE_WAIT) {
+        nd_lane_announce(lane, true);
+        nd_lane_emit_tail(lane);
+    }
+    lane->now = nd_now();
+    return true;
+}
+
+/*
+ * The lane stopped and slept, and an order came and went (a WAIT does not: the replicator waits for it). If
+ * it was to replay, others may have begun, and wait for what is this lane's.
+ */
+static bool missed_replay(const struct nd_lane *lane, uint64_t order)
+{
+    return !FT_PLANTED("overslept") && lane->doing == FT_LANE_WAIT && lane->group->lanes > 1 &&
+           lane->seen.order != FT_ALL && ft_order_serial(order) > ft_order_serial(lane->seen.order) + 1;
+}
+
+/* WAIT, with which the state is given up: so is what others wait for in the midst of a burst. FENCED, with
+ * which it is kept: the lane's part of a replay that goes on in others is done first. */
+static void stop_work(struct nd_lane *lane, enum ft_order before, bool missed, bool aborted)
+{
+    if (missed)
+        begin_replay(lane);
+    if ((missed || before == FT_LANE_REPLAY) && (aborted || lane->doing == FT_LANE_WAIT))
+        nd_lane_abort_replay(lane); /* for those who follow this order already, too */
+    else if (missed || before == FT_LANE_REPLAY)
+        finish_replay(lane);
+    nd_lane_drop_held(lane);
+    if (lane->setup.recorder)
+        lg_recorder_stop(lane->setup.recorder, lane->index);
+}
+
+void nd_lane_follow(struct nd_lane *lane, uint64_t order)
+{
+    enum ft_order before = lane->doing;
+    bool missed = missed_replay(lane, order), aborted = nd_lane_replay_aborted(lane);
+
+    nd_lane_leave_stop_point(lane);
+    lane->seen.order = order;
+    lane->doing = ft_order_kind(order);
+    lane->timers.steer_at = 0;
+    switch (lane->doing) {
+    case FT_LANE_WAIT:
+    case FT_LANE_FENCED:
+        stop_work(lane, before, missed, aborted);
+        /* The word is set before the order is given, so all lanes come. */
+        if (lane->doing == FT_LANE_WAIT && is_other_wanted(lane))
+            nd_group_barrier(lane, become_other, is_other_wanted);
+        break;
+    case FT_LANE_REPLAY:
+        if (lane->setup.remedy)
+            lane->remedied = atomic_load(&lane->setup.remedy->serial);
+        begin_replay(lane);
+        break;
+    case FT_LANE_LIVE:
+        /*
+         * REPLAY came and went while the lane slept: with nothing to replay yet the standby is READY without
+         * it, and what it has acknowledged since is this lane's to replay now.
+         */
+        if (before == FT_LANE_WAIT) {
+            begin_replay(lane);
+            before = FT_LANE_REPLAY;
+        }
+        /* fall through */
+    case FT_LANE_FRESH:
+        if (!go_live(lane, before))
+            return;
+        break;
+    case FT_LANE_ASIDE:
+        break;
+    case FT_LANE_DRAIN: /* reached when the ports have been empty for a while */
+        lane->timers.quiet_since = lane->now;
+        return;
+    }
+    FT_REPORT_SET(lane->words, done, lane->seen.order);
+}
+
+void nd_lane_end(struct nd_lane *lane)
+{
+    nd_lane_leave_stop_point(lane);
+    /* Who waits for this lane waits in vain, whatever order it follows. */
+    if (lane->group->lanes > 1)
+        atomic_store_explicit(&lane->group->aborted, FT_ALL, memory_order_release);
+    nd_lane_drop_held(lane);
+}
+
+/* ---- nothing to do ------------------------------------------------------------------------------- */
+
+/* How long to sleep after so many turns without work. 0: not yet. */
+static uint64_t sleep_ns(const struct nd_lane *lane)
+{
+    bool held = ft_hold_count(&lane->hold) > 0;
+    unsigned doubled = lane->turn.idle / SLEEP_DOUBLE;
+    uint64_t ns = (uint64_t)SLEEP_FIRST << (doubled < 4 ? doubled : 4);
+
+    /* Nobody waits for a warm standby's lane; waking would take the processor from who is waited for. */
+    if (lane->doing == FT_LANE_REPLAY && lane->config->protect.stores)
+        return SLEEP_LAST;
+    if (lane->turn.idle < (held ? SPIN_HELD : SPIN_IDLE))
+        return 0;
+    return held ? SLEEP_HELD : ns < SLEEP_LAST ? ns : SLEEP_LAST;
+}
+
+void nd_lane_wait(struct nd_lane *lane, bool worked)
+{
+    struct timespec pause = {0, 0};
+
+    lane->turn.idle = worked ? 0 : lane->turn.idle + 1;
+    if (worked)
+        return;
+    pause.tv_nsec = (long)sleep_ns(lane);
+    if (pause.tv_nsec == 0) {
+        _mm_pause();
+        return;
+    }
+    ft_turns_spent(&lane->words->count.turns, FT_SPENT_EMPTY, nd_now());
+    lane->turn.spent = FT_SPENT_ASLEEP;
+    nanosleep(&pause, NULL);
+}
+
+static void show_rows(struct nd_lane *lane, struct nd_question *q)
+{
+    struct nf *nf = nf_chain_find(lane->chain, q->text);
+    struct nf_show *out;
+
+    if (!nf || !nf->module->show) {
+        q->error = ft_fail(&q->fault, FT_ENOENT, "no NF called '%s' in this chain", q->text);
+        return;
+    }
+    out = nf_show_begin(q->out, q->cap);
+    if (!out) {
+        q->error = ft_fail(&q->fault, FT_ENOMEM, "no memory to show '%s'", q->text);
+        return;
+    }
+    q->more = nf_chain_show(lane->chain, nf, out, &q->cursor);
+    q->len = nf_show_end(out);
+    q->error = 0;
+}
+
+bool nd_lane_claim_question(const struct nd_lane *lane, enum nd_ask_kind kind)
+{
+    struct nd_question *q = lane->setup.question;
+    int expected = (int)kind;
+
+    if (!atomic_compare_exchange_strong(&q->asked, &expected, ND_ASK_TAKEN))
+        return false;
+    if (q->lane == lane->index)
+        return true;
+    /* Between the look and the claim it was taken back, and another lane was asked. */
+    atomic_store_explicit(&q->asked, (int)kind, memory_order_release);
+    return false;
+}
+
+void nd_lane_answer(struct nd_lane *lane)
+{
+    struct nd_question *q = lane->setup.question;
+    int asked = atomic_load_explicit(&q->asked, memory_order_acquire);
+    bool live = nd_lane_is_live(lane);
+
+    if (asked == ND_ASK_NONE || q->lane != lane->index || (asked == ND_ASK_COMMAND && live))
+        return; /* a command becomes part of the next burst */
+    if (asked == ND_ASK_TAKEN || !nd_lane_claim_question(lane, (enum nd_ask_kind)asked))
+        return;
+    if (asked == ND_ASK_COMMAND)
+        q->error = ft_fail(&q->fault, FT_EBUSY, "only the primary changes state");
+    else if (live || lane->doing == FT_LANE_REPLAY)
+        show_rows(lane, q);
+    else
+        q->error = ft_fail(&q->fault, FT_EBUSY, "this node holds no state yet");
+    atomic_store_explicit(&q->asked, ND_ASK_NONE, memory_order_release);
 }

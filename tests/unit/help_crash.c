@@ -318,6 +318,6 @@ void crash_records(void)
     w->lane.seen.order = 1; /* later than the last replay that was aborted */
     do {
         w->lane.now = nd_now();
-        nd_lane_recorder_turn(&w->lane);
+        nd_lane_live(&w->lane);
     } while (!lg_recorder_listens(w->recorder) || lg_recorder_owes(w->recorder));
 }

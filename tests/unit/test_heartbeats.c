@@ -5,7 +5,7 @@
  */
 #include "node/base/clock.h"
 #include "node/lane/lane.h"
-#include "node/lane/own_frames.h"
+#include "node/lane/frames.h"
 #include "tests/unit/help_core.h"
 
 #include <setjmp.h>

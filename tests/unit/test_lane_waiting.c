@@ -4,7 +4,7 @@
  * lease has run out it hears heartbeats that come behind them, and what waits meanwhile is worked on in
  * order. While it logs, a burst that is not full waits for more packets, and for nothing else.
  */
-#include "node/lane/own_frames.h"
+#include "node/lane/frames.h"
 #include "node/base/clock.h"
 #include "node/lane/lane.h"
 #include "tests/unit/help_config.h"
