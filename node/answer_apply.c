@@ -5,7 +5,7 @@
  */
 #include "node/base/clock.h"
 #include "node/config/files.h"
-#include "node/lane/group.h"
+#include "lane/group.h"
 #include "node/running.h"
 
 #include <stdio.h>

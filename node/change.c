@@ -9,7 +9,7 @@
 #include "nflib/session/table.h"
 #include "node/base/clock.h"
 #include "node/config/setup.h"
-#include "node/lane/group.h"
+#include "lane/group.h"
 #include "node/running.h"
 
 #include <stdio.h>

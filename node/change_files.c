@@ -6,7 +6,7 @@
  * anything else.
  */
 #include "node/base/clock.h"
-#include "node/lane/group.h"
+#include "lane/group.h"
 #include "node/running.h"
 
 #include <stdio.h>

@@ -17,7 +17,7 @@
 #include "node/config/yaml.h"
 #include "node/control/pair.h"
 #include "node/crash/hang.h"
-#include "node/lane/lane.h"
+#include "lane/lane.h"
 #include "node/running.h"
 
 #include <rte_eal.h>

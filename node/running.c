@@ -6,7 +6,7 @@
 #include "node/base/event_writer.h"
 #include "node/config/setup.h"
 #include "node/crash/handler.h"
-#include "node/lane/group.h"
+#include "lane/group.h"
 
 #include <errno.h>
 #include <stdio.h>

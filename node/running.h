@@ -8,7 +8,7 @@
 #include "nflib/chain/trace.h"
 #include "node/config/files_thread.h"
 #include "node/crash/crash.h"
-#include "node/lane/lane.h"
+#include "lane/lane.h"
 #include "node/ports/ports.h"
 #include "node/control/server.h"
 #include "node/metrics/metrics.h"
@@ -81,7 +81,7 @@ struct nd_detection {
     uint64_t false_takeovers, doubled_at;
 };
 
-/* change.c: what becomes of the chain while the node runs. The main thread's; see node/lane/group.h. */
+/* change.c: what becomes of the chain while the node runs. The main thread's; see lane/group.h. */
 struct nd_change;
 struct nd_changing {
     struct nd_change *past;   /* those that are over, linked */

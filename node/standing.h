@@ -4,7 +4,7 @@
 #ifndef NODE_STANDING_H
 #define NODE_STANDING_H
 
-#include "node/lane/frames.h"
+#include "lane/frames.h"
 #include "node/track/authority.h"
 #include "node/track/runner.h"
 #include "replicator/replicator.h"

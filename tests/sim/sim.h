@@ -23,7 +23,7 @@
 #define TESTS_SIM_SIM_H
 
 #include "ftcore/record/delta.h"
-#include "node/lane/lane.h"
+#include "lane/lane.h"
 #include "replicator/replicator.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/task.h"

@@ -4,8 +4,8 @@
  * in the port's queue what came meanwhile. And what the core makes of one that was read late.
  */
 #include "node/base/clock.h"
-#include "node/lane/lane.h"
-#include "node/lane/frames.h"
+#include "lane/lane.h"
+#include "lane/frames.h"
 #include "tests/unit/help_core.h"
 
 #include <setjmp.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The barrier to which live lanes come between bursts: who waits there, and for how long. Two lanes without a
  * chain, of which one, on a thread, comes. */
-#include "node/lane/lane.h"
+#include "lane/lane.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -4,7 +4,7 @@
  * behind it, in the order in which they came; alone when it does not come in 100 ms, when 64 others wait, or
  * when the lane drains; and no buffer is lost.
  */
-#include "node/lane/lane.h"
+#include "lane/lane.h"
 #include "nftest/frames.h"
 #include "tests/unit/help_config.h"
 

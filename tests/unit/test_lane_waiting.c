@@ -4,9 +4,9 @@
  * lease has run out it hears heartbeats that come behind them, and what waits meanwhile is worked on in
  * order. While it logs, a burst that is not full waits for more packets, and for nothing else.
  */
-#include "node/lane/frames.h"
+#include "lane/frames.h"
 #include "node/base/clock.h"
-#include "node/lane/lane.h"
+#include "lane/lane.h"
 #include "tests/unit/help_config.h"
 
 #include <setjmp.h>

@@ -5,7 +5,7 @@
  */
 #include "ftcore/order/closed.h"
 #include "node/base/clock.h"
-#include "node/lane/lane.h"
+#include "lane/lane.h"
 #include "tests/unit/help_config.h"
 #include "tests/unit/help_lane_io.h"
 

@@ -2,7 +2,7 @@
 /*
  * The tail of a takeover: a lane makes packets of the outputs that it has replayed and sends them as it goes.
  */
-#include "node/lane/lane.h"
+#include "lane/lane.h"
 #include "tests/unit/help_config.h"
 
 #include <setjmp.h>

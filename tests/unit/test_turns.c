@@ -5,7 +5,7 @@
  * says, and nothing else takes any but sleep.
  */
 #include "node/base/clock.h"
-#include "node/lane/lane.h"
+#include "lane/lane.h"
 #include "tests/unit/help_config.h"
 
 #include <setjmp.h>

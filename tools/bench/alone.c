@@ -13,7 +13,7 @@
 #define _GNU_SOURCE /* affinity */
 #include "tools/bench/bench.h"
 #include "node/control/options.h"
-#include "node/lane/lane.h"
+#include "lane/lane.h"
 #include "tools/pair/child.h"
 
 #include <stdlib.h>

@@ -9,7 +9,7 @@
 #include "tools/bench/bench.h"
 #include "node/base/clock.h"
 #include "tools/pair/child.h"
-#include "node/lane/lane.h"
+#include "lane/lane.h"
 
 #include <stdio.h>
 #include <string.h>

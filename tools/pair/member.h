@@ -7,7 +7,7 @@
 #ifndef TOOLS_PAIR_MEMBER_H
 #define TOOLS_PAIR_MEMBER_H
 
-#include "node/lane/lane.h"
+#include "lane/lane.h"
 #include "replicator/replicator.h"
 
 #include <pthread.h>

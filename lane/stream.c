@@ -37,7 +37,7 @@
  * the copies of pending lines; the replicator reads what is copied. Of the flight recorder: whether a file is
  * due, the stop of all lanes for its snapshot, copies of some of it.
  */
-#include "node/lane/parts.h"
+#include "lane/parts.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/region/checkpoint.h"
 #include "ftcore/region/pages.h"

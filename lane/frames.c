@@ -4,8 +4,8 @@
  * addresses; what they say, and how they are sent. When addresses are claimed is the turn's (turn.c) and the
  * orders' (lane.c); what comes in of such frames is in inputs.c.
  */
-#include "node/lane/frames.h"
-#include "node/lane/parts.h"
+#include "lane/frames.h"
+#include "lane/parts.h"
 
 #include <endian.h>
 #include <string.h>

@@ -12,7 +12,7 @@
  * clock, or an input keeper's. Outputs leave when they are stable, while the lease runs, for which the clock
  * is read again; after a takeover the tail goes the same way. All runs on the lane's own thread.
  */
-#include "node/lane/parts.h"
+#include "lane/parts.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/plant.h"
 #include "ftcore/region/audit.h"

@@ -21,7 +21,7 @@
  * none. Runs on the lanes' threads, but for the search of the slices that are kept, by the main thread, which
  * saves those that differ.
  */
-#include "node/lane/parts.h"
+#include "lane/parts.h"
 #include "ftcore/region/slice.h"
 #include "nflib/chain/chain.h"
 

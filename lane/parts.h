@@ -3,10 +3,10 @@
  * What the files of a lane share beyond lane.h, by the file that has it. They are one unit around struct
  * nd_lane and struct nd_group, and run on the lanes' threads.
  */
-#ifndef NODE_LANE_PARTS_H
-#define NODE_LANE_PARTS_H
+#ifndef LANE_PARTS_H
+#define LANE_PARTS_H
 
-#include "node/lane/lane.h"
+#include "lane/lane.h"
 
 /* Lane 0: a slice is due that needs all lanes to wait. */
 static inline bool nd_lane_quiesced_slice_due(const struct nd_lane *lane)

@@ -4,8 +4,8 @@
  * of their chain. Written by lanes; the last lane to come to a barrier works for all while the others wait in
  * it.
  */
-#ifndef NODE_LANE_GROUP_H
-#define NODE_LANE_GROUP_H
+#ifndef LANE_GROUP_H
+#define LANE_GROUP_H
 
 #include "ftcore/protocol/core.h"
 #include "ftcore/queue/lane.h"

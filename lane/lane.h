@@ -9,8 +9,8 @@
  *   orders: WAIT ─▶ REPLAY ─▶ LIVE ─▶ ASIDE ─▶ DRAIN. Back to LIVE when a handover is aborted; FENCED from
  *   any of them, then WAIT. FRESH: LIVE from nothing.
  */
-#ifndef NODE_LANE_LANE_H
-#define NODE_LANE_LANE_H
+#ifndef LANE_LANE_H
+#define LANE_LANE_H
 
 #include "ftcore/base/error.h"
 #include "ftcore/queue/hold.h"
@@ -22,9 +22,9 @@
 #include "logger/recorder/recorder.h"
 #include "node/config/config.h"
 #include "node/crash/guardian.h"
-#include "node/lane/frames.h"
-#include "node/lane/group.h"
-#include "node/lane/io.h"
+#include "lane/frames.h"
+#include "lane/group.h"
+#include "lane/io.h"
 
 /* A question of the main thread to a lane, answered between bursts. One at a time: the asker fills it and
  * sets `asked`, the lane answers and sets `asked` back. */

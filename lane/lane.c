@@ -8,7 +8,7 @@
  * Two nodes may share two cores, so an idle lane must not burn one; a lane that holds outputs spins a bounded
  * while first, since what it waits for is near.
  */
-#include "node/lane/parts.h"
+#include "lane/parts.h"
 #include "ftcore/base/plant.h"
 #include "ftcore/region/audit.h"
 #include "node/base/clock.h"

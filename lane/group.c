@@ -3,7 +3,7 @@
  * What the lanes of a node are together (group.h): their barriers, a change of their chain, and what a peer
  * may write into their state.
  */
-#include "node/lane/parts.h"
+#include "lane/parts.h"
 #include "node/base/clock.h"
 #include "node/crash/crash.h"
 #include "nflib/chain/chain.h"

@@ -8,8 +8,8 @@
  * local experimental), then a datagram with a tag (ftcore/record/datagram.h), which the peer alone can tell
  * from a forgery.
  */
-#ifndef NODE_LANE_FRAMES_H
-#define NODE_LANE_FRAMES_H
+#ifndef LANE_FRAMES_H
+#define LANE_FRAMES_H
 
 #include "ftcore/record/datagram.h"
 #include "node/config/config.h"

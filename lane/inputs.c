@@ -5,7 +5,7 @@
  * later fragments that wait for their first one (io.h). All but the fragments of several lanes, which who
  * deals frames out keeps, is the lane's own, and its thread's.
  */
-#include "node/lane/parts.h"
+#include "lane/parts.h"
 #include "nflib/net/bytes.h"
 #include "nflib/chain/chain.h"
 #include "node/base/clock.h"

@@ -4,8 +4,8 @@
  * One call per burst and port. Owned by who made it; used by lanes, each with its own number. And what both
  * sides of it use: later fragments that wait for their first one (struct nd_fragments).
  */
-#ifndef NODE_LANE_IO_H
-#define NODE_LANE_IO_H
+#ifndef LANE_IO_H
+#define LANE_IO_H
 
 #include "ftcore/queue/hold.h"
 #include "ftcore/record/record.h"

@@ -30,7 +30,7 @@
  * before it follows a new order it leaves (nd_lane_leave_stop_point). A digest that other lanes' records
  * still lack after DIGEST_NS is not compared: replay must not depend on somebody's asking.
  */
-#include "node/lane/parts.h"
+#include "lane/parts.h"
 #include "node/base/clock.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/plant.h"
