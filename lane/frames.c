@@ -91,9 +91,9 @@ void nd_lane_announce(struct nd_lane *lane, bool again)
     uint8_t frame[NF_ANNOUNCEMENT_MAX], port;
     uint32_t len;
 
-    if (!lane->config->chain.l3 || lane->index != 0)
+    if (!lane->config->l3 || lane->index != 0)
         return;
-    for (unsigned i = 0; (len = nf_l3_announce(lane->config->chain.l3, i, frame, &port)) != 0; i++)
+    for (unsigned i = 0; (len = nf_l3_announce(lane->config->l3, i, frame, &port)) != 0; i++)
         send_own(lane, port, frame, len);
     for (unsigned i = 0; again && i < 3; i++)
         lane->timers.announce_at[i] = lane->now + later[i];
@@ -105,9 +105,9 @@ void nd_lane_send_heartbeats(struct nd_lane *lane)
     const struct nd_ports_told *told = lane->setup.told;
     uint8_t frame[ND_HEARTBEAT_LEN];
 
-    if (lane->index != 0 || lane->now < lane->timers.heartbeat_at || !lane->config->protect.pair)
+    if (lane->index != 0 || lane->now < lane->timers.heartbeat_at || !lane->protect->pair)
         return;
-    lane->timers.heartbeat_at = lane->now + lane->config->timing.heartbeat_ms * 1000000ull;
+    lane->timers.heartbeat_at = lane->now + lane->setup.heartbeat_ms * 1000000ull;
     heartbeat.view = atomic_load(lane->setup.view);
     heartbeat.version = (uint32_t)FT_ORDER_GET(lane->words, peer_version);
     for (unsigned i = 0; told && i < NF_PORTS_MAX; i++)

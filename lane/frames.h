@@ -12,7 +12,6 @@
 #define LANE_FRAMES_H
 
 #include "ftcore/record/datagram.h"
-#include "node/config/config.h"
 
 #include <stdatomic.h>
 
@@ -21,6 +20,7 @@
 #define ND_HEARTBEAT_TYPE 0x88b5
 #define ND_ARP_TYPE       0x0806
 #define ND_ARP_LEN        42u
+#define ND_GATEWAYS_MAX   8u
 
 /* Returns the frame's length. `sent` of a heartbeat is the same on every port. */
 uint32_t nd_heartbeat_write(uint8_t frame[ND_HEARTBEAT_LEN], const uint8_t own[6],
@@ -46,7 +46,7 @@ struct nd_gateways {
         uint64_t every_ns;
         _Atomic uint64_t asked;    /* lane 0: when it last was, ns; 0: not yet */
         _Atomic uint64_t answered; /* a lane: when an answer last came, ns; 0: none yet */
-    } of[ND_TRACKED_MAX];
+    } of[ND_GATEWAYS_MAX];
 };
 
 /* The question. */

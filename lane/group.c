@@ -5,7 +5,6 @@
  */
 #include "lane/parts.h"
 #include "node/base/clock.h"
-#include "node/crash/crash.h"
 #include "nflib/chain/chain.h"
 
 #include <string.h>
@@ -118,26 +117,6 @@ bool nd_group_barrier_at(struct nd_lane *lane, struct nd_barrier *place, void (*
  * the next.
  */
 
-/* The node's configuration has the new chain's NFs, and the memory that they lie in; what is freed with
- * `next` is the old chain's. Lanes, addresses and routes are the same in both. */
-static void exchange_chains(struct nd_change *c)
-{
-    struct nf_chain_config chain = c->own->chain;
-    struct nf_file text = c->own->text;
-    void *arena = c->own->arena;
-    uint16_t lanes = chain.lanes;
-
-    c->own->chain = c->next->chain;
-    c->next->chain = chain;
-    c->own->arena = c->next->arena;
-    c->next->arena = arena;
-    c->own->text = c->next->text;
-    c->next->text = text;
-    c->own->chain.lanes = lanes;
-    c->own->chain.l3 = chain.l3;
-    c->next->chain.l3 = NULL;
-}
-
 /* Chains are made by the configuration that they are run with, which is the node's from here on. */
 static int switch_chains(struct nd_group *group, struct nd_change *c, bool empty)
 {
@@ -153,15 +132,13 @@ static int switch_chains(struct nd_group *group, struct nd_change *c, bool empty
 
     for (unsigned l = 0; l < group->lanes; l++)
         c->was[l] = group->lane[l].chain;
-    exchange_chains(c);
-    c->plan.to = &c->own->chain;
-    c->plan.from = &c->next->chain;
+    c->exchange(c);
     error = nf_chain_switch(&s, &c->fault);
     if (error) {
-        exchange_chains(c);
+        c->exchange(c);
         return error;
     }
-    nd_crash_name_chain(group->page, &c->own->chain);
+    c->changed(c);
     for (unsigned l = 0; l < group->lanes; l++)
         nd_lane_take_chain(&group->lane[l], next[l]);
     c->old = s.old;

@@ -12,11 +12,11 @@
 #include "ftcore/order/section.h"
 #include "ftcore/record/runs.h"
 #include "nflib/chain/change.h"
-#include "node/config/config.h"
 
 #include <stdbool.h>
 
 struct nd_lane;
+struct nd_config;
 struct nd_crash_page;
 
 struct nd_barrier {
@@ -87,8 +87,13 @@ enum nd_change_stage {
 
 struct nd_change {
     _Atomic int stage;
-    struct nd_config *own;  /* the node's: gets the new chain */
+    struct nd_config *own;  /* the node's: gets the new chain. Lanes do not look into either */
     struct nd_config *next; /* of the new file, made for this; gets the old chain */
+    /* By the lane that carries it out: gives each configuration the other's chain, in `plan`, too; called
+     * again when the change fails. And when it is done. */
+    void (*exchange)(struct nd_change *change);
+    void (*changed)(const struct nd_change *change);
+    struct nd_crash_page *page; /* for `changed` */
     struct nf_chain_change plan;
     struct ft_region_config how;
     uint64_t seed;
@@ -123,8 +128,7 @@ struct nd_group {
      * that has been changed, by the lane that did it, NULL: as at the start. */
     struct nd_change *_Atomic change;
     const struct ft_chain_name *_Atomic chain;
-    struct nd_crash_page *page; /* that has the names of its NFs; NULL: nobody looks */
-    bool waits_without_limit;   /* a recording is replayed: a lane stopped at a digest has no deadline */
+    bool waits_without_limit; /* a recording is replayed: a lane stopped at a digest has no deadline */
 
     _Alignas(64) _Atomic uint64_t aborted; /* the last order whose replay was aborted */
     struct nd_barrier stop;    /* standby: at a stop point of replay, which lanes do not wait in */

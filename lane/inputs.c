@@ -21,7 +21,7 @@
  * takes it. */
 static bool too_many_heartbeats(struct nd_lane *lane, unsigned port)
 {
-    uint64_t time = lane->config->timing.heartbeat_ms * 1000000ull;
+    uint64_t time = lane->setup.heartbeat_ms * 1000000ull;
     uint8_t *heard = &lane->timers.heartbeats_heard[port];
 
     if (lane->now >= lane->timers.heartbeats_until) {
@@ -378,7 +378,7 @@ bool nd_lane_receive_to_wait(struct nd_lane *lane)
         uint32_t n = io->receive(io->ctx, lane->index, device, in, NF_BURST_MAX);
 
         for (uint32_t i = 0; i < n; i++) {
-            if (takes_frame(lane, &in[i], lane->config->chain.l3))
+            if (takes_frame(lane, &in[i], lane->config->l3))
                 io->drop(io->ctx, in[i].owner);
             else if (!nd_frame_is_usual(&in[i]) && nd_fragment_is_possible(&in[i]))
                 fragment_waits(lane, &in[i]);
@@ -411,7 +411,7 @@ static void add_packet(struct nd_lane *lane, const struct nd_frame *f)
 /* False: it is no input, or a fragment that waits. */
 static __attribute__((noinline)) bool take_unusual(struct nd_lane *lane, struct nd_frame *f)
 {
-    if (takes_frame(lane, f, lane->config->chain.l3)) {
+    if (takes_frame(lane, f, lane->config->l3)) {
         lane->io->drop(lane->io->ctx, f->owner);
         return false;
     }
@@ -420,7 +420,7 @@ static __attribute__((noinline)) bool take_unusual(struct nd_lane *lane, struct 
 
 static void add_frames(struct nd_lane *lane, struct nd_frame in[], uint32_t n)
 {
-    const struct nf_l3_config *l3 = lane->config->chain.l3;
+    const struct nf_l3_config *l3 = lane->config->l3;
     struct nf_packet *p = &lane->burst.packets[lane->burst.n];
     const struct nd_io *io = lane->io;
 

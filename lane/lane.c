@@ -15,9 +15,7 @@
 #include "nflib/chain/chain.h"
 
 #include <immintrin.h>
-#include <sched.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <time.h>
 
 #define REPLAYED_BYTES (4u << 20)
@@ -30,17 +28,6 @@
 #define SLEEP_LAST   250000u
 #define SLEEP_DOUBLE 200u /* turns until a sleep doubles */
 
-/* Linux: both are of the calling thread alone. */
-bool nd_priority_raise(void)
-{
-    return setpriority(PRIO_PROCESS, 0, -10) == 0;
-}
-
-bool nd_priority_realtime(void)
-{
-    return sched_setscheduler(0, SCHED_FIFO, &(const struct sched_param){.sched_priority = 10}) == 0;
-}
-
 /* ---- what it owns -------------------------------------------------------------------------------- */
 
 void nd_lane_take_chain(struct nd_lane *lane, struct nf_chain *chain)
@@ -51,8 +38,7 @@ void nd_lane_take_chain(struct nd_lane *lane, struct nf_chain *chain)
     nf_chain_tally(chain, lane->tally);
     nf_chain_share(chain, lane->group->published);
     nf_chain_sections(chain)->off = &lane->group->aborted;
-    lane->whole_capture =
-        lane->config->protect.capture == ND_CAPTURE_FULL || nf_chain_reads_payload(&lane->config->chain);
+    lane->whole_capture = lane->protect->capture == ND_CAPTURE_FULL || nf_chain_reads_payload(lane->config);
 }
 
 static int make_chain(struct nd_lane *lane, struct ft_fault *fault)
@@ -60,8 +46,7 @@ static int make_chain(struct nd_lane *lane, struct ft_fault *fault)
     int error;
 
     ft_audit_suspend(lane->region);
-    error =
-        nf_chain_make(&lane->chain, &lane->config->chain, lane->region, lane->index, lane->setup.seed, fault);
+    error = nf_chain_make(&lane->chain, lane->config, lane->region, lane->index, lane->setup.seed, fault);
     if (error == 0)
         nd_lane_take_chain(lane, lane->chain);
     ft_audit_resume(lane->region);
@@ -71,12 +56,12 @@ static int make_chain(struct nd_lane *lane, struct ft_fault *fault)
 int nd_lane_make(struct nd_lane *lane, struct ft_fault *fault)
 {
     /* Half the buffers stay for the ports, or a full hold would starve reception for good. */
-    uint32_t hold = ft_hold_fit(lane->config->protect.hold_packets, lane->io->buffers / 2);
+    uint32_t hold = ft_hold_fit(lane->protect->hold_packets, lane->io->buffers / 2);
 
     if (hold < NF_BURST_MAX + NF_EMIT_MAX)
         return ft_fail(fault, FT_EINVAL, "lane %u: %u packet buffers are too few to hold a burst's outputs",
                        lane->index, lane->io->buffers);
-    lane->by_seq = lane->io->input && lane->config->protect.capture == ND_CAPTURE_AUTO;
+    lane->by_seq = lane->io->input && lane->protect->capture == ND_CAPTURE_AUTO;
     lane->burst.frames = lane->by_seq ? aligned_alloc(64, (size_t)NF_BURST_MAX * lane->io->frame_max) : NULL;
     if (lane->by_seq && !lane->burst.frames)
         return ft_fail(fault, FT_ENOMEM, "lane %u: no memory for a burst's frames", lane->index);
@@ -196,7 +181,7 @@ static bool replay_closed_set(struct nd_lane *lane)
 /* Another lane may be waiting for what this one was to replay; all of the closed set can be. */
 static void finish_replay(struct nd_lane *lane)
 {
-    if (lane->group->lanes > 1 && !lane->config->protect.stores)
+    if (lane->group->lanes > 1 && !lane->protect->stores)
         replay_closed_set(lane);
 }
 
@@ -352,7 +337,7 @@ static uint64_t sleep_ns(const struct nd_lane *lane)
     uint64_t ns = (uint64_t)SLEEP_FIRST << (doubled < 4 ? doubled : 4);
 
     /* Nobody waits for a warm standby's lane; waking would take the processor from who is waited for. */
-    if (lane->doing == FT_LANE_REPLAY && lane->config->protect.stores)
+    if (lane->doing == FT_LANE_REPLAY && lane->protect->stores)
         return SLEEP_LAST;
     if (lane->turn.idle < (held ? SPIN_HELD : SPIN_IDLE))
         return 0;

@@ -20,11 +20,10 @@
 #include "logger/delta.h"
 #include "logger/replayed.h"
 #include "logger/recorder/recorder.h"
-#include "node/config/config.h"
-#include "node/crash/guardian.h"
 #include "lane/frames.h"
 #include "lane/group.h"
 #include "lane/io.h"
+#include "lane/settings.h"
 
 /* A question of the main thread to a lane, answered between bursts. One at a time: the asker fills it and
  * sets `asked`, the lane answers and sets `asked` back. */
@@ -69,13 +68,13 @@ struct nd_remedy {
 
 /* What a lane is given beside its config and its region, before nd_lane_make; nothing of it changes later. */
 struct nd_lane_setup {
-    struct nd_guardian *guardian;     /* NULL: nobody watches the lane's thread */
     struct nd_question *question;     /* the main thread's, one for all lanes */
     struct nf_trace *trace;           /* the main thread's, one for all lanes; NULL: there is none */
     struct nf_mark *mark;             /* what its chain is at; NULL: nobody looks */
-    struct nd_quarantine *quarantine; /* frames that are dropped; NULL: there never are any */
+    struct nd_suspects suspects;      /* frames that are dropped */
     const struct nd_remedy *remedy;   /* NULL: there never is one */
-    struct nd_redis *redis;           /* where the chain keeps its state; NULL: in the region */
+    struct nd_store store;            /* where the chain keeps its state beside the region */
+    uint32_t heartbeat_ms;            /* between two heartbeats on the data ports */
     struct lg_recorder *recorder;     /* the flight recorder; NULL: there is none */
     uint64_t seed;                    /* of a state that is made anew */
     uint64_t replayed_bytes;          /* room for replayed outputs; 0: REPLAYED_BYTES */
@@ -86,7 +85,6 @@ struct nd_lane_setup {
     const struct nd_ports_told *told; /* NULL: its heartbeats say nothing of its ports */
     struct nd_gateways *gateways;     /* that the node tracks; NULL: none */
     const _Atomic bool *stop;         /* ends nd_lane_run */
-    bool urgent;                      /* the thread asks for priority when it begins */
 };
 
 /*
@@ -131,7 +129,9 @@ struct nd_verification {
 struct nd_lane {
     /* Given, as setup is. */
     unsigned index;
-    const struct nd_config *config;
+    const struct nf_chain_config
+        *config; /* the chain's, which a change writes while all lanes are quiesced */
+    const struct nd_protect *protect;
     const struct nd_io *io;
     struct ft_region *region;
     struct ft_lane *words;  /* orders, report and rings, between this lane and the replicator */
@@ -261,13 +261,6 @@ void nd_lane_listen(struct nd_lane *lane);                /* reads ports for hea
 void nd_lane_drop_held(struct nd_lane *lane);             /* and what waits */
 /* A takeover: replayed outputs that the old primary perhaps did not release. */
 void nd_lane_emit_tail(struct nd_lane *lane);
-
-/* The calling thread goes before ordinary work: nice -10. For lanes, and for the thread that answers, which
- * lanes would leave no time on few cores. False: the system does not permit it. */
-bool nd_priority_raise(void);
-/* The calling thread goes before all of these: SCHED_FIFO 10. For the replicator, whose heartbeats and
- * acknowledgements must not wait behind packet work; it sleeps after each turn. False: not permitted. */
-bool nd_priority_realtime(void);
 
 /* All lanes are quiesced: the stream begins anew with the snapshot that is cut here. */
 void nd_stream_begin(struct nd_group *group);

@@ -618,7 +618,7 @@ static bool is_ripe(const struct nd_lane *lane, const struct ft_record *r, uint6
     if (ft_entry_kind(r) == FT_ENTRY_CHUNK)
         return ft_chunk_of(r)->cut <= FT_ORDER_GET(lane->words, cut_to);
     return r->burst <= FT_ORDER_GET(lane->words, covered) ||
-           (r->burst <= upto && (lane->doing != FT_LANE_REPLAY || !lane->config->protect.stores));
+           (r->burst <= upto && (lane->doing != FT_LANE_REPLAY || !lane->protect->stores));
 }
 
 /* What comes next, if it may be taken now. Chunks of an incremental checkpoint lie in a ring of their own,

@@ -56,12 +56,12 @@
 
 static bool is_warm(const struct nd_lane *lane)
 {
-    return lane->config->protect.stores;
+    return lane->protect->stores;
 }
 
 static uint64_t pending_bytes(const struct nd_lane *lane)
 {
-    return (uint64_t)lane->config->protect.pending_mb << 20;
+    return (uint64_t)lane->protect->pending_mb << 20;
 }
 
 /* The delta of the last cut is an incremental checkpoint. */
@@ -105,7 +105,7 @@ static double fraction_of(uint64_t n, uint64_t all)
 /* How far the lane is from the last cut to its next checkpoint: from 0 on, 1 and more when it is due. */
 static double progress(const struct nd_lane *lane)
 {
-    const struct nd_protect *p = &lane->config->protect;
+    const struct nd_protect *p = lane->protect;
     double time = fraction_of(cut_time(lane) - lane->cut.at, p->checkpoint_ms * 1000000ull);
     double kept = fraction_of(lane->cut.uncovered, most_uncovered(lane));
 
@@ -214,7 +214,7 @@ static bool hurries(const struct nd_lane *lane)
 /* The last chunk has nothing to carry: what was held at the cut has left. */
 static bool outputs_left(const struct nd_lane *lane)
 {
-    return lane->hold.out >= lane->delta.end || lane->config->protect.tail == ND_TAIL_SUPPRESS;
+    return lane->hold.out >= lane->delta.end || lane->protect->tail == ND_TAIL_SUPPRESS;
 }
 
 /* The first chunk, and the shared arena, at the cut. False: the ring has no room for them yet. */
@@ -361,7 +361,7 @@ void nd_stream_begin(struct nd_group *group)
     struct ft_region *region = group->lane[0].region;
     struct nd_stream *s = &group->stream;
 
-    s->kind = group->lane[0].config->protect.deltas ? ND_STREAM_DELTAS : ND_STREAM_RECORDS;
+    s->kind = group->lane[0].protect->deltas ? ND_STREAM_DELTAS : ND_STREAM_RECORDS;
     s->number = 0;
     s->barriers = atomic_load_explicit(&s->barriers_wanted, memory_order_acquire);
     atomic_store_explicit(&s->copying, 0, memory_order_relaxed);
@@ -394,7 +394,7 @@ static bool wants_cut(struct nd_lane *lane)
 {
     struct nd_stream *s = &lane->group->stream;
     uint64_t passed = cut_time(lane) - lane->cut.barrier_at;
-    uint64_t interval = lane->config->protect.commit_interval_us * 1000ull;
+    uint64_t interval = lane->protect->commit_interval_us * 1000ull;
     bool idle = lane->now - lane->timers.busy_at >= interval;
 
     if (atomic_load_explicit(&s->copying, memory_order_acquire)) {
@@ -574,7 +574,7 @@ void nd_group_begin_recording(struct nd_group *group)
 static bool records_now(const struct nd_lane *lane)
 {
     return !lane->stop_point.stopped && !nd_lane_replay_aborted(lane) &&
-           !(lane->doing == FT_LANE_REPLAY && (lane->apply.last_was_chunk || lane->config->protect.stores));
+           !(lane->doing == FT_LANE_REPLAY && (lane->apply.last_was_chunk || lane->protect->stores));
 }
 
 bool nd_lane_recorder_turn(struct nd_lane *lane)

@@ -21,8 +21,6 @@
 #include "nflib/chain/chain.h"
 #include "nflib/chain/trace.h"
 #include "node/base/clock.h"
-#include "node/crash/handler.h"
-#include "node/crash/quarantine.h"
 
 #include <endian.h>
 #include <string.h>
@@ -56,7 +54,7 @@ struct burst {
  */
 static bool standby_lags(const struct nd_lane *lane, const struct nd_needs *needs)
 {
-    const struct nd_protect *p = &lane->config->protect;
+    const struct nd_protect *p = lane->protect;
 
     return FT_ORDER_GET(lane->words, lag_ns) > p->recovery_budget_ms * 1000000ull && !p->stores &&
            needs->stream == ND_STREAM_RECORDS && !lane->io->burst &&
@@ -130,7 +128,7 @@ static bool waits_for_more(const struct nd_lane *lane, const struct nd_needs *ne
 {
     return lane->burst.n && lane->burst.n < NF_BURST_MAX && !nd_lane_draining(lane) &&
            needs->stream == ND_STREAM_RECORDS &&
-           lane->now - lane->burst.since < lane->config->protect.gather_us * 1000ull && !has_question(lane) &&
+           lane->now - lane->burst.since < lane->protect->gather_us * 1000ull && !has_question(lane) &&
            !burst_is_due(lane, needs);
 }
 
@@ -174,6 +172,13 @@ static enum received receive(struct nd_lane *lane, struct burst *burst)
     return BURST;
 }
 
+static bool has_suspects(const struct nd_lane *lane)
+{
+    const _Atomic uint32_t *count = lane->setup.suspects.count;
+
+    return count && atomic_load_explicit(count, memory_order_acquire) != 0;
+}
+
 /*
  * Frames that the node before this one crashed on; apart, since there hardly ever are any. A suspect is left
  * alone in the burst, and what came behind it waits for the next one: returned are its bits, else 0. So no
@@ -181,26 +186,27 @@ static enum received receive(struct nd_lane *lane, struct burst *burst)
  */
 static __attribute__((noinline, cold)) uint32_t keep_quarantine(struct nd_lane *lane)
 {
+    const struct nd_suspects *suspects = &lane->setup.suspects;
     uint32_t left = 0, judged = 0, bits;
 
     for (uint32_t i = 0; i < lane->burst.n; i++) {
         struct nf_packet *p = &lane->burst.packets[i];
         uint32_t take = p->len;
-        enum nd_quarantine_frame how;
+        enum nd_verdict how;
 
         if (!lane->whole_capture) {
             nf_packet_parse(p);
             take = nf_packet_header_bytes(p);
         }
-        how = nd_quarantine_look(lane->setup.quarantine, p->data, take, p->len, p->in_port, &bits);
+        how = suspects->look(suspects->of, p->data, take, p->len, p->in_port, &bits);
         p->parsed = 0;
-        if (how == ND_QUARANTINE_DROPS || (how == ND_QUARANTINE_JUDGES && lane->io->burst)) {
+        if (how == ND_DROPS || (how == ND_JUDGES && lane->io->burst)) {
             /* an input keeper has cut the burst, and nothing of it can wait */
             lane->io->drop(lane->io->ctx, p->owner);
             FT_COUNT(lane->words, quarantined, 1);
             continue;
         }
-        if (how == ND_QUARANTINE_JUDGES) {
+        if (how == ND_JUDGES) {
             nd_lane_put_back(lane, left ? i : i + 1);
             if (!left) {
                 lane->burst.packets[left++] = *p;
@@ -298,7 +304,7 @@ static void run(struct nd_lane *lane, const struct burst *burst)
     nf_chain_run(lane->chain, burst->number, burst->time, lane->burst.packets, lane->burst.n);
     ft_audit_check(lane->region, lane->index);
     if (ft_unlikely(burst->judged != 0))
-        nd_quarantine_clear(lane->setup.quarantine, burst->judged);
+        lane->setup.suspects.clear(lane->setup.suspects.of, burst->judged);
 }
 
 /*
@@ -396,7 +402,7 @@ uint32_t nd_lane_carry(void *arg, const struct ft_held *held, const uint8_t **fr
     uint32_t headers;
 
     *frame = p.data;
-    if (lane->config->protect.tail == ND_TAIL_SUPPRESS)
+    if (lane->protect->tail == ND_TAIL_SUPPRESS)
         return 0;
     if (held->seq == 0 || lane->whole_capture)
         return held->len;
@@ -410,7 +416,7 @@ static uint64_t carried_most(const struct nd_lane *lane, uint32_t outputs, uint6
 {
     uint64_t headers = (uint64_t)outputs * HEADERS;
 
-    if (lane->config->protect.tail == ND_TAIL_SUPPRESS)
+    if (lane->protect->tail == ND_TAIL_SUPPRESS)
         return 0;
     return outputs * (sizeof(struct ft_chunk_output) + 8) +
            (lane->whole_capture || bytes < headers ? bytes : headers);
@@ -453,12 +459,13 @@ static void drop_burst(struct nd_lane *lane)
     FT_COUNT(lane->words, dropped, lane->burst.n);
 }
 
-/* State in Redis: what is not answered there yet waits in the hold; when the server is lost, the state is not
- * where it should be, and the node is about to end. */
+/* What is not answered by the store yet waits in the hold; when that is lost, the state is not where it
+ * should be, and the node is about to end. */
 static bool may_hold(const struct nd_lane *lane, const struct burst *burst)
 {
-    return ft_likely(!lane->setup.redis || nd_redis_confirmed(lane->setup.redis) >= burst->number ||
-                     !nd_redis_lost(lane->setup.redis));
+    const struct nd_store *store = &lane->setup.store;
+
+    return ft_likely(!store->of) || store->confirmed(store->of) >= burst->number || !store->lost(store->of);
 }
 
 static void tell_burst(struct nd_lane *lane, const struct burst *burst)
@@ -486,7 +493,7 @@ static bool pass_burst(struct nd_lane *lane, const struct nd_needs *needs)
 
     if (received != BURST)
         return received == WAITS;
-    if (ft_unlikely(lane->setup.quarantine && nd_quarantine_on(lane->setup.quarantine)))
+    if (ft_unlikely(has_suspects(lane)))
         burst.judged = keep_quarantine(lane);
     capture(lane, &burst);
     if (ft_unlikely(burst.command != NULL))
@@ -540,13 +547,13 @@ static uint32_t transmit_own_mac(struct nd_lane *lane, const struct ft_held *hel
     return sent;
 }
 
-/* Last burst whose outputs may leave. State in Redis: what is answered there. */
+/* Last burst whose outputs may leave. */
 static uint64_t release_to(const struct nd_lane *lane)
 {
     if (FT_PLANTED("early-release"))
         return FT_ALL;
-    if (ft_unlikely(lane->setup.redis != NULL))
-        return nd_redis_confirmed(lane->setup.redis);
+    if (ft_unlikely(lane->setup.store.of != NULL))
+        return lane->setup.store.confirmed(lane->setup.store.of);
     return FT_ORDER_GET(lane->words, stable);
 }
 
@@ -635,7 +642,7 @@ void nd_lane_emit_tail(struct nd_lane *lane)
                                .len = output->len,
                                .port = output->port};
 
-        if (lane->config->protect.tail == ND_TAIL_EMIT && ft_hold_room(&lane->hold))
+        if (lane->protect->tail == ND_TAIL_EMIT && ft_hold_room(&lane->hold))
             held.packet = make_whole_packet(lane, output);
         if (!held.packet) {
             FT_COUNT(lane->words, tail_suppressed, 1);
@@ -692,8 +699,8 @@ bool nd_lane_live(struct nd_lane *lane)
         worked = may_receive ? pass_burst(lane, &needs) : nd_lane_receive_to_wait(lane);
     }
     beside = release(lane);
-    if (ft_unlikely(lane->setup.redis != NULL) && !worked && !beside)
-        nd_redis_settle(lane->setup.redis);
+    if (ft_unlikely(lane->setup.store.of != NULL) && !worked && !beside)
+        lane->setup.store.settle(lane->setup.store.of);
     if (nd_lane_draining(lane))
         consider_drained(lane, may_receive);
     beside |= nd_lane_snapshot_copy(lane);
@@ -767,12 +774,6 @@ int nd_lane_run(void *arg)
     struct nd_lane *lane = arg;
 
     prctl(PR_SET_TIMERSLACK, 1000ul);
-    nd_crash_thread((int)lane->index);
-    /* Before ordinary work, where permitted; a lane with a core to itself does not notice. */
-    if (lane->setup.urgent)
-        nd_priority_raise();
-    if (lane->setup.guardian)
-        nd_guardian_hold(lane->setup.guardian, lane->index);
     lane->seen.order = FT_ALL; /* unlike any order, so that the first one is followed */
     while (!nd_lane_is_to_end(lane)) {
         if (FT_PLANTED_AT_SIGNAL("lane-stands"))

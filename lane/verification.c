@@ -32,7 +32,7 @@
 /* The slices of all arenas are lane 0's turns, where it is alone or all lanes wait at a cut. */
 static bool first_takes_all(const struct nd_lane *lane)
 {
-    return lane->group->lanes == 1 || lane->config->protect.deltas || lane->config->protect.stores;
+    return lane->group->lanes == 1 || lane->protect->deltas || lane->protect->stores;
 }
 
 unsigned nd_verification_lanes(const struct nd_lane *lane)
@@ -54,7 +54,7 @@ static uint32_t arenas_of(const struct nd_lane *lane)
 
 static uint64_t round_ns(const struct nd_lane *lane)
 {
-    return lane->setup.round_ns ? lane->setup.round_ns : lane->config->protect.verify_every_s * 1000000000ull;
+    return lane->setup.round_ns ? lane->setup.round_ns : lane->protect->verify_every_s * 1000000000ull;
 }
 
 int nd_verification_make(struct nd_lane *lane)
@@ -64,7 +64,7 @@ int nd_verification_make(struct nd_lane *lane)
 
     v->at = v->quiesced_at = FT_ALL;
     v->whose = arenas_of(lane);
-    if (!lane->config->protect.pair || round_ns(lane) == 0 || !v->whose)
+    if (!lane->protect->pair || round_ns(lane) == 0 || !v->whose)
         return 0;
     v->kept = calloc(ND_KEPT, sizeof(*v->kept));
     bytes = v->kept ? aligned_alloc(64, ND_KEPT * FT_SLICE) : NULL;
@@ -88,7 +88,7 @@ void nd_verification_free(struct nd_lane *lane)
 static void set_due(struct nd_lane *lane, uint64_t when)
 {
     struct nd_verification *v = &lane->verification;
-    bool alone = !lane->config->protect.deltas && !lane->config->protect.stores;
+    bool alone = !lane->protect->deltas && !lane->protect->stores;
     struct ft_slice slice;
 
     if (alone && lane->group->lanes > 1)
@@ -200,7 +200,7 @@ bool nd_lane_digest_wanted(const struct nd_lane *lane)
 
 bool nd_lane_digest_by_delta(const struct nd_lane *lane)
 {
-    return lane->config->protect.stores || nd_lane_stream(lane) == ND_STREAM_DELTAS;
+    return lane->protect->stores || nd_lane_stream(lane) == ND_STREAM_DELTAS;
 }
 
 bool nd_lane_owes_digest(const struct nd_lane *lane)

@@ -17,6 +17,7 @@
 #include "node/config/yaml.h"
 #include "node/control/pair.h"
 #include "node/crash/hang.h"
+#include "node/crash/handler.h"
 #include "lane/lane.h"
 #include "node/running.h"
 
@@ -79,11 +80,16 @@ static bool is_urgent(const struct nd_running *r)
     return asked == ND_REALTIME_TRUE || (asked == ND_REALTIME_AUTO && !nd_processors_own());
 }
 
-static int run_lane(void *lane)
+static int run_lane(void *arg)
 {
+    struct nd_lane *lane = arg;
+
     if (is_urgent(&the_node))
         nd_priority_raise();
     wait_for_go(&the_node);
+    nd_crash_thread((int)lane->index);
+    if (the_node.guardian)
+        nd_guardian_hold(the_node.guardian, lane->index);
     return nd_lane_run(lane);
 }
 

@@ -116,7 +116,6 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
     r->question.cap = 256u << 10;
     r->question.out = malloc(r->question.cap);
     nd_group_init(&r->group, r->lanes, lanes);
-    r->group.page = page;
     nd_standing_begin(r);
     if (!r->lanes || !r->question.out)
         return ft_fail(fault, FT_ENOMEM, "no memory for %u lanes", lanes);
@@ -124,18 +123,19 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
         struct nd_lane *lane = &r->lanes[l];
 
         *lane = (struct nd_lane){.index = l,
-                                 .config = r->config,
+                                 .config = &r->config->chain,
+                                 .protect = &r->config->protect,
                                  .io = &r->ports.io,
                                  .region = r->region,
                                  .words = &r->words[l],
                                  .group = &r->group,
-                                 .setup.guardian = r->guardian,
                                  .setup.question = &r->question,
                                  .setup.mark = &page->lane[l].mark,
-                                 .setup.quarantine = &page->quarantine,
+                                 .setup.suspects = nd_quarantine_suspects(&page->quarantine),
                                  .setup.remedy = &r->remedy,
                                  .setup.trace = &r->trace,
-                                 .setup.redis = r->redis,
+                                 .setup.store = nd_redis_store(r->redis),
+                                 .setup.heartbeat_ms = r->config->timing.heartbeat_ms,
                                  .setup.recorder = r->recorder,
                                  .setup.self = r->datagram_key,
                                  .setup.view = &r->view,

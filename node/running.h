@@ -9,6 +9,7 @@
 #include "node/config/files_thread.h"
 #include "node/crash/crash.h"
 #include "lane/lane.h"
+#include "node/crash/guardian.h"
 #include "node/ports/ports.h"
 #include "node/control/server.h"
 #include "node/metrics/metrics.h"

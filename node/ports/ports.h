@@ -9,6 +9,7 @@
 #define NODE_PORTS_PORTS_H
 
 #include "lane/lane.h"
+#include "node/config/config.h"
 
 #include <rte_ethdev.h>
 #include <rte_ring.h>

@@ -108,7 +108,9 @@ static void open_lane(void)
     must(ft_lane_init(node.words, 2 * FT_RECORD_MAX, 2 * FT_RECORD_MAX), &fault);
     nd_group_init(&node.group, &lane, 1);
     node.lanes = &lane;
-    lane = (struct nd_lane){.config = node.config,
+    lane = (struct nd_lane){.config = &node.config->chain,
+                            .protect = &node.config->protect,
+                            .setup.heartbeat_ms = node.config->timing.heartbeat_ms,
                             .io = &io,
                             .region = node.region,
                             .words = node.words,

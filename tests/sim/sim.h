@@ -24,6 +24,7 @@
 
 #include "ftcore/record/delta.h"
 #include "lane/lane.h"
+#include "node/config/config.h"
 #include "replicator/replicator.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/task.h"

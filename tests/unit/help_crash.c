@@ -122,14 +122,16 @@ int crash_begin(void **state)
     snprintf(w->page->nf[2], FT_CRASH_NAME, "crasher");
     nd_group_init(&w->group, &w->lane, 1);
     assert_int_equal(ft_lane_init(w->words, 4 << 20, 1 << 20), 0);
-    w->lane = (struct nd_lane){.config = w->config,
+    w->lane = (struct nd_lane){.config = &w->config->chain,
+                               .protect = &w->config->protect,
+                               .setup.heartbeat_ms = w->config->timing.heartbeat_ms,
                                .io = &io,
                                .region = w->region,
                                .words = w->words,
                                .group = &w->group,
                                .setup.question = &w->question,
                                .setup.mark = &w->page->lane[0].mark,
-                               .setup.quarantine = &w->page->quarantine,
+                               .setup.suspects = nd_quarantine_suspects(&w->page->quarantine),
                                .setup.seed = 7,
                                .setup.view = &w->view,
                                .setup.stop = &w->stop,

@@ -10,6 +10,7 @@
 #include "node/base/clock.h"
 #include "tools/pair/child.h"
 #include "lane/lane.h"
+#include "node/base/processor.h"
 
 #include <stdio.h>
 #include <string.h>
