@@ -78,7 +78,7 @@ LAB    := $(filter-out $(LABMORE),$(wildcard tests/lab/*.t))
 LABLONG := $(wildcard tests/lab/long/*.t)
 
 # Built a second time with bugs to be found, of which the environment chooses one.
-PLANTED := $(shell grep -lE 'FT_PLANTED|def UNDERSTUDY_PLANT' $$(find ftcore replicator node tools -name '*.c'))
+PLANTED := $(shell grep -lE 'FT_PLANTED|def UNDERSTUDY_PLANT' $$(find ftcore replicator lane node tools -name '*.c'))
 
 .PHONY: all help deps lint results sim sim-coverage check check-sim check-more check-long check-unit check-lab model demo soak day clean format
 all: $(BUILD)/understudy $(BUILD)/probe $(NFLIB) $(NFTESTLIB) $(DPI) $(HEADERS:%=$(BUILD)/include/%)

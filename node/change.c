@@ -14,7 +14,7 @@
 #include "node/base/clock.h"
 #include "node/config/files.h"
 #include "node/config/setup.h"
-#include "node/lane/change.h"
+#include "lane/group.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -127,6 +127,33 @@ static int check_fill(const struct nd_changing *g, const struct nd_config *next,
     return 0;
 }
 
+/* The node's configuration has the new chain's NFs, and the memory that they lie in; what is freed with
+ * `next` is the old chain's. Lanes, addresses and routes are the same in both. */
+static void exchange(struct nd_change *c)
+{
+    struct nf_chain_config chain = c->own->chain;
+    struct nf_file text = c->own->text;
+    void *arena = c->own->arena;
+    uint16_t lanes = chain.lanes;
+
+    c->own->chain = c->next->chain;
+    c->next->chain = chain;
+    c->own->arena = c->next->arena;
+    c->next->arena = arena;
+    c->own->text = c->next->text;
+    c->next->text = text;
+    c->own->chain.lanes = lanes;
+    c->own->chain.l3 = chain.l3;
+    c->next->chain.l3 = NULL;
+    c->plan.to = &c->own->chain;
+    c->plan.from = &c->next->chain;
+}
+
+static void name_chain(const struct nd_change *c)
+{
+    nd_crash_name_chain(c->page, &c->own->chain);
+}
+
 /* Takes `next`; `state`: this node's lanes have one that is to go on. */
 static int make_change(struct nd_changing *g, struct nd_config *next, bool state, struct nd_change **out,
                        struct ft_fault *fault)
@@ -143,6 +170,9 @@ static int make_change(struct nd_changing *g, struct nd_config *next, bool state
     memset(c, 0, sizeof(*c));
     c->next = next;
     c->own = g->config;
+    c->exchange = exchange;
+    c->changed = name_chain;
+    c->page = nd_crash_page(g->crash);
     c->how = (struct ft_region_config){.name = "understudy region",
                                        .huge = g->config->node[g->self].hugepages,
                                        .shared_size = g->config->chain.shared_size};

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What becomes of the chain while the node runs: apply, push, and the files of a peer. The main thread's;
- * what lanes see of it is struct nd_change (node/lane/change.h).
+ * what lanes see of it is struct nd_change (lane/group.h).
  */
 #ifndef NODE_CHANGE_H
 #define NODE_CHANGE_H
 
+#include "node/config/config.h"
 #include "node/config/files_thread.h"
 #include "node/counts.h"
 #include "node/crash/crash.h"
-#include "node/lane/change.h"
-#include "node/lane/group.h"
+#include "lane/group.h"
 #include "node/work.h"
 #include "replicator/replicator.h"
 

@@ -6,7 +6,8 @@
 #ifndef NODE_COUNTS_H
 #define NODE_COUNTS_H
 
-#include "node/lane/lane.h"
+#include "node/config/config.h"
+#include "lane/lane.h"
 #include "node/metrics/metrics.h"
 #include "replicator/replicator.h"
 

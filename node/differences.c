@@ -3,7 +3,7 @@
  * What a node does about a slice that differs between it and its peer: it saves its own bytes of it, as they
  * were when the digests were taken, in STATE/NODE.diverged, for a person to compare with the peer's file. The
  * main thread finds the difference and copies the bytes, which lanes keep until then
- * (node/lane/verification.h). A thread that is made for this file writes it, and may wait for the disk; while
+ * (lane/verification.c). A thread that is made for this file writes it, and may wait for the disk; while
  * it does, other differences are said and not saved.
  */
 #define _GNU_SOURCE /* close_range */

@@ -6,7 +6,7 @@
 #ifndef NODE_DIFFERENCES_H
 #define NODE_DIFFERENCES_H
 
-#include "node/lane/lane.h"
+#include "lane/lane.h"
 #include "replicator/replicator.h"
 
 /* What became of the bytes of the difference that was found last. */

@@ -6,8 +6,9 @@
 #ifndef NODE_PORT_WATCH_H
 #define NODE_PORT_WATCH_H
 
-#include "node/lane/health.h"
-#include "node/lane/lane.h"
+#include "node/config/config.h"
+#include "node/track/health.h"
+#include "lane/lane.h"
 #include "node/ports/ports.h"
 #include "replicator/replicator.h"
 

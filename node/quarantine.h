@@ -6,8 +6,9 @@
 #ifndef NODE_QUARANTINE_H
 #define NODE_QUARANTINE_H
 
+#include "node/config/config.h"
 #include "node/crash/crash.h"
-#include "node/lane/lane.h"
+#include "lane/lane.h"
 #include "replicator/replicator.h"
 
 struct nd_peer_crashes {

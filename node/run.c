@@ -19,10 +19,11 @@
 #include "node/base/strangers.h"
 #include "node/config/setup.h"
 #include "node/config/yaml.h"
+#include "lane/group.h"
+#include "lane/lane.h"
+#include "node/crash/guardian.h"
 #include "node/crash/handler.h"
-#include "node/lane/change.h"
-#include "node/lane/hang.h"
-#include "node/lane/lane.h"
+#include "node/crash/hang.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -176,7 +177,6 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
     r->answers.question.cap = 256u << 10;
     r->answers.question.out = malloc(r->answers.question.cap);
     nd_group_init(&r->group, r->lanes, lanes);
-    r->group.page = page;
     introduce(r);
     nd_standing_begin(&r->standing);
     if (!r->lanes || !r->answers.question.out)
@@ -185,18 +185,19 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
         struct nd_lane *lane = &r->lanes[l];
 
         *lane = (struct nd_lane){.index = l,
-                                 .config = r->config,
+                                 .config = &r->config->chain,
+                                 .protect = &r->config->protect,
                                  .io = &r->ports.io,
                                  .region = r->region,
                                  .words = &r->words[l],
                                  .group = &r->group,
-                                 .setup.guardian = r->guardian,
                                  .setup.question = &r->answers.question,
                                  .setup.mark = &page->lane[l].mark,
-                                 .setup.quarantine = &page->quarantine,
+                                 .setup.suspects = nd_quarantine_suspects(&page->quarantine),
                                  .setup.remedy = &r->peer_crashes.remedy,
                                  .setup.trace = &r->answers.trace,
-                                 .setup.redis = r->redis,
+                                 .setup.store = nd_redis_store(r->redis),
+                                 .setup.heartbeat_ms = r->config->timing.heartbeat_ms,
                                  .setup.recorder = r->recorder,
                                  .setup.self = r->datagram_key,
                                  .setup.view = &r->view,
@@ -464,11 +465,16 @@ static bool is_urgent(const struct nd_running *r)
     return asked == ND_REALTIME_TRUE || (asked == ND_REALTIME_AUTO && !nd_processors_own());
 }
 
-static int run_lane(void *lane)
+static int run_lane(void *arg)
 {
+    struct nd_lane *lane = arg;
+
     if (is_urgent(&the_node))
         nd_priority_raise();
     wait_for_go(&the_node);
+    nd_crash_thread((int)lane->index);
+    if (the_node.guardian)
+        nd_guardian_hold(the_node.guardian, lane->index);
     return nd_lane_run(lane);
 }
 

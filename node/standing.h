@@ -5,8 +5,8 @@
 #define NODE_STANDING_H
 
 #include "node/arbiter/arbiter.h"
-#include "node/lane/gateway.h"
-#include "node/lane/health.h"
+#include "lane/frames.h"
+#include "node/track/health.h"
 #include "node/track/authority.h"
 #include "node/track/runner.h"
 #include "replicator/replicator.h"

@@ -10,7 +10,7 @@
  * after each turn with work, and else until the peer says something. Without that priority it stays awake
  * while entries come densely, since to wake a processor takes longer than all that is to be done for a
  * message; after each turn it gives way (sched_yield) to whoever wants its processor, as a standby's lane
- * does (node/lane/replay.c).
+ * does (lane/standby.c).
  *
  * Compressing pays only where the link is the limit: where the connection takes less than it is offered for a
  * while, though the peer reads. That is measured, with a memory for answers that did not last.

@@ -30,7 +30,7 @@
 
 enum ft_datagram_kind { FT_DEATH_NOTICE = 1, FT_HEARTBEAT, FT_CRASH_NOTICE = 4 /* crash_notice.h */ };
 
-/* What keeps a data port from carrying traffic, as its own node finds it (node/lane/health.h). */
+/* What keeps a data port from carrying traffic, as its own node finds it (node/track/health.h). */
 enum ft_port_fault {
     FT_PORT_WHOLE,
     FT_PORT_NO_CARRIER,

@@ -7,7 +7,7 @@
  * new snapshot is begun as soon as the queues are half free again.
  *
  * A snapshot is the state at one moment in which all lanes are quiesced between bursts (lg_recorder_begin;
- * how they are quiesced is theirs: node/lane/quiesce.c), so that the records before it hold all that it holds
+ * how they are quiesced is theirs: lane/stream.c), so that the records before it hold all that it holds
  * and those behind it nothing of it. It is copied as a resync copies one: whoever edits a pending line copies
  * it first, the lanes copy the rest between bursts, then lane 0 reads the copies into its queue. There is one
  * set of pending lines, and a resync's need goes first: it may take them away (lg_recorder_yield), and while

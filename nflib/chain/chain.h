@@ -148,7 +148,7 @@ unsigned nf_lane_of(const struct nf_packet *p, enum nf_scope scope, unsigned lan
  * Later fragments have no ports to know their NAT's lane by, so they go where their datagram's first one
  * went. Of who deals packets out from one queue. Capacity: NF_DATAGRAMS; a new one takes the place of an
  * older one. A fragment that comes before its first one is dealt by its hash; a node's ports let it wait a
- * while before that (node/lane/fragments.h).
+ * while before that (lane/io.h).
  */
 #define NF_DATAGRAMS 256u
 struct nf_datagrams {

@@ -4,6 +4,7 @@
 #include "node/base/processor.h"
 
 #include <sched.h>
+#include <sys/resource.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -61,4 +62,15 @@ bool nd_processors_own(void)
         if (CPU_ISSET(cpu, &mine) && (cpu >= ND_PROCESSORS_MAX || !isolated[cpu]))
             return false;
     return true;
+}
+
+/* Linux: both are of the calling thread alone. */
+bool nd_priority_raise(void)
+{
+    return setpriority(PRIO_PROCESS, 0, -10) == 0;
+}
+
+bool nd_priority_realtime(void)
+{
+    return sched_setscheduler(0, SCHED_FIFO, &(const struct sched_param){.sched_priority = 10}) == 0;
 }

@@ -7,6 +7,7 @@
 #define NODE_CONFIG_CONFIG_H
 
 #include "ftcore/base/error.h"
+#include "lane/settings.h"
 #include "nflib/chain/chain.h"
 #include "node/arbiter/etcd.h"
 #include "node/redis/redis.h"
@@ -21,42 +22,12 @@
 
 enum nd_mode { ND_MODE_OFF, ND_MODE_LOG, ND_MODE_DELTA, ND_MODE_AUTO };
 enum nd_standby { ND_STANDBY_HOT, ND_STANDBY_WARM };
-enum nd_capture { ND_CAPTURE_AUTO, ND_CAPTURE_FULL };
-enum nd_tail { ND_TAIL_EMIT, ND_TAIL_SUPPRESS };
 enum nd_compress { ND_COMPRESS_AUTO, ND_COMPRESS_ALWAYS, ND_COMPRESS_NEVER };
 enum nd_role { ND_ROLE_PRIMARY, ND_ROLE_STANDBY };
 /* Real-time priority for the replicator, nice -10 for lanes and the main thread, where the kernel permits it.
  * AUTO: of a thread that has processors of its own (node/base/processor.h), none. */
 enum nd_realtime { ND_REALTIME_FALSE, ND_REALTIME_TRUE, ND_REALTIME_AUTO };
 enum nd_state { ND_STATE_LOCAL, ND_STATE_REDIS };
-
-/* How the chain is protected. Only node/config looks at what the file or a tool's option asks for (`asked`,
- * `standby`): nd_config_decide makes of it the facts below, which everybody else reads. */
-struct nd_protect {
-    uint32_t asked;   /* enum nd_mode */
-    uint32_t standby; /* enum nd_standby */
-    bool pair;        /* there is a stream to a peer: of records or of deltas */
-    bool records;     /* the stream consists of log records */
-    bool deltas;      /* the stream consists of deltas */
-    bool stores;      /* warm: a standby stores records until it takes over; hot: it replays them at once */
-    const char *mode; /* what is done, for people: "off", "log" or "delta" */
-    const char *decided_by;      /* the NF for which auto is delta, owned by its module; "": there is none */
-    uint32_t capture, tail;      /* the enums above */
-    uint32_t compress;           /* enum nd_compress: what the link carries */
-    uint32_t recovery_budget_ms; /* 1 … 10000 */
-    uint32_t gather_us;          /* that a burst which is not full may wait for more, 0 … 1000 */
-    uint32_t commit_interval_us; /* between cuts in mode delta, 10 … 1000000 */
-    uint32_t checkpoint_ms;      /* between deltas to a warm standby, 1 … 60000 */
-    uint32_t verify_every_s;     /* in which the pair compares all state once, 0 … 86400; 0: never */
-    bool strict;                 /* never release without a standby */
-    bool audit;                  /* region audit: for tests, slow */
-    uint32_t log_mb;             /* per-lane ring between lane and replicator, 1 … 1024 */
-    uint32_t pending_asked;      /* 1 … 4096; 0: by `standby` */
-    uint32_t pending_mb;         /* per-lane records the standby keeps for replay */
-    uint32_t quarantine_s;       /* frames that the peer crashed on are dropped, 0 … 86400; 0: never */
-    uint32_t quarantine_max;     /* of them, 1 … 1000000 */
-    uint32_t hold_packets;       /* per-lane outputs held, 128 … 1048576 */
-};
 
 /* What seals the link: `key`, or the three files of TLS, or nothing. Paths, "": not given; and the file's
  * lines that name them. */

@@ -77,7 +77,7 @@ static const struct ft_record *present_record(const struct nd_crash_told *told, 
     return r && r->inputs == atomic_load(&mark->n) && !(r->flags & FT_REC_BY_SEQ) ? r : NULL;
 }
 
-/* Of some frame nothing behind its beginning was kept (node/lane/live.c). */
+/* Of some frame nothing behind its beginning was kept (lane/turn.c). */
 static bool has_beginnings(const struct ft_record *r)
 {
     for (uint32_t i = 0; i < r->inputs; i++)

@@ -6,7 +6,7 @@
  * end.
  *
  * A signal that somebody sends (the supervisor's watchdog, abort of a person) while a lane stands, or who
- * finds that one hangs (node/lane/hang.c): that lane is made to tell instead.
+ * finds that one hangs (node/crash/hang.c): that lane is made to tell instead.
  */
 #ifndef NODE_CRASH_HANDLER_H
 #define NODE_CRASH_HANDLER_H

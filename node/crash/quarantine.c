@@ -69,27 +69,34 @@ static uint32_t find(const struct nd_quarantine *q, const struct ft_fingerprint 
     return bits & ~atomic_load_explicit(&q->cleared, memory_order_relaxed);
 }
 
-enum nd_quarantine_frame nd_quarantine_look(struct nd_quarantine *q, const void *frame, uint32_t taken,
-                                            uint32_t wire, uint8_t port, uint32_t *bits)
+static enum nd_verdict look(void *of, const void *frame, uint32_t taken, uint32_t wire, uint8_t port,
+                            uint32_t *bits)
 {
+    struct nd_quarantine *q = of;
     struct ft_fingerprint own = nd_fingerprint(frame, taken, wire);
 
     *bits = find(q, &own);
     if (!*bits)
-        return ND_QUARANTINE_PASSES;
+        return ND_PASSES;
     if (!(*bits & ~atomic_load(&q->suspects)) && atomic_load(&q->judging))
-        return ND_QUARANTINE_JUDGES;
+        return ND_JUDGES;
     keep_frame(q, frame, wire, wire, port);
     atomic_store(&q->until, nd_now() + q->lasts); /* TCP sends again after ever longer times */
     if (atomic_fetch_add(&q->dropped, 1) + 1 >= atomic_load(&q->most))
         atomic_store_explicit(&q->count, 0, memory_order_release);
-    return ND_QUARANTINE_DROPS;
+    return ND_DROPS;
 }
 
-void nd_quarantine_clear(struct nd_quarantine *q, uint32_t bits)
+static void clear(void *of, uint32_t bits)
 {
+    struct nd_quarantine *q = of;
     uint32_t cleared = atomic_fetch_or(&q->cleared, bits) | bits, count = atomic_load(&q->count);
 
     if (count && cleared == UINT32_MAX >> (FT_CRASH_FINGERPRINTS - count))
         atomic_store_explicit(&q->count, 0, memory_order_release);
+}
+
+struct nd_suspects nd_quarantine_suspects(struct nd_quarantine *q)
+{
+    return (struct nd_suspects){.count = &q->count, .of = q, .look = look, .clear = clear};
 }

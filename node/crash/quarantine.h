@@ -17,6 +17,7 @@
 #ifndef NODE_CRASH_QUARANTINE_H
 #define NODE_CRASH_QUARANTINE_H
 
+#include "lane/settings.h"
 #include "node/crash/fingerprint.h"
 
 #include <stdatomic.h>
@@ -66,14 +67,8 @@ static inline bool nd_quarantine_on(const struct nd_quarantine *q)
     return atomic_load_explicit(&q->count, memory_order_acquire) != 0;
 }
 
-/* What a lane does with a frame. */
-enum nd_quarantine_frame { ND_QUARANTINE_PASSES, ND_QUARANTINE_DROPS, ND_QUARANTINE_JUDGES };
-
-/* For a lane: of a frame of which capture takes `taken` bytes. DROPS: it is counted, and kept while there is
- * room. JUDGES: it is to pass alone; once it has, nd_quarantine_clear with `*bits`. */
-enum nd_quarantine_frame nd_quarantine_look(struct nd_quarantine *q, const void *frame, uint32_t taken,
-                                            uint32_t wire, uint8_t port, uint32_t *bits);
-/* These are no suspects any more, and pass. */
-void nd_quarantine_clear(struct nd_quarantine *q, uint32_t bits);
+/* For lanes. A frame that is dropped is counted, and kept while there is room; one that has been judged is no
+ * suspect any more, and passes. */
+struct nd_suspects nd_quarantine_suspects(struct nd_quarantine *q);
 
 #endif

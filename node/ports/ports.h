@@ -8,7 +8,8 @@
 #ifndef NODE_PORTS_PORTS_H
 #define NODE_PORTS_PORTS_H
 
-#include "node/lane/lane.h"
+#include "lane/lane.h"
+#include "node/config/config.h"
 
 #include <rte_ethdev.h>
 #include <rte_ring.h>

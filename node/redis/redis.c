@@ -290,6 +290,26 @@ const char *nd_redis_lost(const struct nd_redis *r)
     return nd_wire_lost(&r->wire) ? r->wire.why : NULL;
 }
 
+static uint64_t confirmed(const void *redis)
+{
+    return nd_redis_confirmed(redis);
+}
+
+static bool is_lost(const void *redis)
+{
+    return nd_redis_lost(redis) != NULL;
+}
+
+static void settle(void *redis)
+{
+    nd_redis_settle(redis);
+}
+
+struct nd_store nd_redis_store(struct nd_redis *r)
+{
+    return (struct nd_store){.of = r, .confirmed = confirmed, .lost = is_lost, .settle = settle};
+}
+
 uint16_t nd_redis_port(const struct nd_redis *r)
 {
     return r->options.port;

@@ -22,6 +22,7 @@
 #define NODE_REDIS_REDIS_H
 
 #include "ftcore/base/error.h"
+#include "lane/settings.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -59,6 +60,9 @@ uint64_t nd_redis_confirmed(const struct nd_redis *redis);
 void nd_redis_settle(struct nd_redis *redis);
 /* NULL, or why it is lost, one line: nothing more is confirmed then. By any thread. */
 const char *nd_redis_lost(const struct nd_redis *redis);
+
+/* For lanes; NULL: their state is in the region alone. */
+struct nd_store nd_redis_store(struct nd_redis *redis);
 
 uint16_t nd_redis_port(const struct nd_redis *redis);
 /* How client and server are set, for people: "sync, cache off, batch 32, …". */

@@ -115,7 +115,9 @@ static void open_lane(void)
     node.changing.counts = &node.counts;
     node.standing.config = node.config;
     node.standing.health = &node.port_watch.health;
-    lane = (struct nd_lane){.config = node.config,
+    lane = (struct nd_lane){.config = &node.config->chain,
+                            .protect = &node.config->protect,
+                            .setup.heartbeat_ms = node.config->timing.heartbeat_ms,
                             .io = &io,
                             .region = node.region,
                             .words = node.words,

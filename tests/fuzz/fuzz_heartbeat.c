@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Heartbeats on data ports: any frame of 14 bytes and more, of the heartbeats' Ethertype, may come. */
-#include "node/lane/own_frames.h"
+#include "lane/frames.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>

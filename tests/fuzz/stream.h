@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A stream of bursts through a chain, by the real lane (node/lane*.c) with ports in memory and the region's
+ * A stream of bursts through a chain, by the real lane (lane) with ports in memory and the region's
  * audit on. The input is a program that makes frames, cuts bursts, lets time pass and gives commands; it may
  * answer to what the chain has sent. Then the same bursts run again from nothing, and once more from the
  * records alone, as a standby would: digests, outputs and records must be the same.

@@ -177,7 +177,9 @@ void stream_open(const struct stream_chain *chain)
     atomic_store(&s.words.orders.stable, FT_ALL);
     atomic_store(&s.words.orders.lease_until, FT_ALL);
     nd_group_init(&s.group, &s.lane, 1);
-    s.lane = (struct nd_lane){.config = s.config,
+    s.lane = (struct nd_lane){.config = &s.config->chain,
+                              .protect = &s.config->protect,
+                              .setup.heartbeat_ms = s.config->timing.heartbeat_ms,
                               .io = &s.io,
                               .region = s.region,
                               .words = &s.words,

@@ -4,7 +4,7 @@
 #define TESTS_FUZZ_STREAM_PARTS_H
 
 #include "node/config/config.h"
-#include "node/lane/lane.h"
+#include "lane/lane.h"
 #include "tests/fuzz/stream.h"
 
 #define BUFFERS    4096u

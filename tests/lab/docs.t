@@ -217,12 +217,12 @@ ok "every subcommand is in the operator's pages" check_subcommands
 check_code_names() {
     local name bad=0
     while read -r name; do
-        grep -rqw --include='*.[ch]' "$name" "$root"/{ftcore,nflib,nfs,logger,replicator,node,tools,tests} ||
+        grep -rqw --include='*.[ch]' "$name" "$root"/{ftcore,nflib,nfs,logger,replicator,lane,node,tools,tests} ||
             { echo "$name is named and not in the code"; bad=1; }
     done < <(cat "$root"/docs/*.md "$root/README.md" | grep -oE '`(struct )?(ft|nf|lg|rp|nd|FT|NF|LG|RP|ND)_[A-Za-z0-9_]+[`(]' |
         tr -d '`(' | sed 's/^struct //' | sort -u)
     while read -r name; do
-        [ -n "$(find "$root"/{ftcore,nflib,nfs,logger,replicator,node,tools,tests,examples} -name "$name" -print -quit)" ] ||
+        [ -n "$(find "$root"/{ftcore,nflib,nfs,logger,replicator,lane,node,tools,tests,examples} -name "$name" -print -quit)" ] ||
             { echo "$name is named and not there"; bad=1; }
     done < <(cat "$root"/docs/*.md | grep -oE '`[a-z0-9_]+\.([ch]|pml|t)`' | tr -d '`' | sort -u)
     return $bad

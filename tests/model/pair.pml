@@ -614,7 +614,7 @@ inline emit() {
     k = 0; id = 0
 }
 
-/* What the lane looks at just before it sends: nd_lane_release. */
+/* What the lane looks at just before it sends: release in the lane's turn. */
 #define MAY_RELEASE                                                                                                   \
     (PRIMARY(n[i].st) && n[i].rel < n[i].closed &&                                                                    \
      (n[i].gate == OPEN || (n[i].gate == GUARDED && n[i].lease <= LEASE && n[i].rel < STABLE)))

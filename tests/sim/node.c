@@ -110,7 +110,9 @@ static int make_lanes(struct sim_node *n, struct ft_fault *fault)
         if (error)
             return error;
         n->lane[l] = (struct nd_lane){.index = l,
-                                      .config = sim.config,
+                                      .config = &sim.config->chain,
+                                      .protect = &sim.config->protect,
+                                      .setup.heartbeat_ms = sim.config->timing.heartbeat_ms,
                                       .io = &n->io,
                                       .region = n->window.region,
                                       .words = &n->words[l],

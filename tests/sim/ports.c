@@ -8,7 +8,7 @@
 #include "tests/sim/sim.h"
 
 #include "ftcore/base/check.h"
-#include "node/lane/own_frames.h"
+#include "lane/frames.h"
 #include "nflib/chain/chain.h"
 #include "nftest/frames.h"
 

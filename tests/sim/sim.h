@@ -23,7 +23,8 @@
 #define TESTS_SIM_SIM_H
 
 #include "ftcore/record/delta.h"
-#include "node/lane/lane.h"
+#include "lane/lane.h"
+#include "node/config/config.h"
 #include "replicator/replicator.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/task.h"

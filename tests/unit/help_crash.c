@@ -122,14 +122,16 @@ int crash_begin(void **state)
     snprintf(w->page->nf[2], FT_CRASH_NAME, "crasher");
     nd_group_init(&w->group, &w->lane, 1);
     assert_int_equal(ft_lane_init(w->words, 4 << 20, 1 << 20), 0);
-    w->lane = (struct nd_lane){.config = w->config,
+    w->lane = (struct nd_lane){.config = &w->config->chain,
+                               .protect = &w->config->protect,
+                               .setup.heartbeat_ms = w->config->timing.heartbeat_ms,
                                .io = &io,
                                .region = w->region,
                                .words = w->words,
                                .group = &w->group,
                                .setup.question = &w->question,
                                .setup.mark = &w->page->lane[0].mark,
-                               .setup.quarantine = &w->page->quarantine,
+                               .setup.suspects = nd_quarantine_suspects(&w->page->quarantine),
                                .setup.seed = 7,
                                .setup.view = &w->view,
                                .setup.stop = &w->stop,
@@ -318,6 +320,6 @@ void crash_records(void)
     w->lane.seen.order = 1; /* later than the last replay that was aborted */
     do {
         w->lane.now = nd_now();
-        nd_lane_recorder_turn(&w->lane);
+        nd_lane_live(&w->lane);
     } while (!lg_recorder_listens(w->recorder) || lg_recorder_owes(w->recorder));
 }

@@ -8,7 +8,7 @@
 
 #include "node/crash/handler.h"
 #include "node/crash/reporter.h"
-#include "node/lane/lane.h"
+#include "lane/lane.h"
 
 #include <jansson.h>
 

@@ -4,7 +4,7 @@
 #ifndef TESTS_UNIT_HELP_LANE_IO_H
 #define TESTS_UNIT_HELP_LANE_IO_H
 
-#include "node/lane/lane.h"
+#include "lane/lane.h"
 
 extern const struct nd_io lane_io;
 extern _Atomic bool lane_io_feeds;

@@ -6,7 +6,7 @@
 #include "logger/recorder/recorder.h"
 #include "logger/recorder/recording.h"
 #include "node/crash/crash.h"
-#include "node/lane/guardian.h"
+#include "node/crash/guardian.h"
 #include "tests/unit/help_config.h"
 #include "tests/unit/help_crash.h"
 

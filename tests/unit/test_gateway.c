@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The question to a gateway, byte by byte as RFC 826 and RFC 5227 have it, and which frames are its answer.
  */
-#include "node/lane/gateway.h"
+#include "lane/frames.h"
 
 #include <arpa/inet.h>
 #include <setjmp.h>

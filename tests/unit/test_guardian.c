@@ -6,7 +6,7 @@
  */
 #define _GNU_SOURCE
 #include "node/base/clock.h"
-#include "node/lane/guardian.h"
+#include "node/crash/guardian.h"
 
 #include "ftcore/record/datagram.h"
 #include "ftcore/record/message.h"

@@ -4,8 +4,8 @@
  * in the port's queue what came meanwhile. And what the core makes of one that was read late.
  */
 #include "node/base/clock.h"
-#include "node/lane/lane.h"
-#include "node/lane/own_frames.h"
+#include "lane/lane.h"
+#include "lane/frames.h"
 #include "tests/unit/help_core.h"
 
 #include <setjmp.h>
@@ -21,7 +21,7 @@ static const struct ft_datagram_key peer = {.incarnation = 77};
 static uint8_t frames[8][ND_HEARTBEAT_LEN];
 static unsigned waiting;
 static struct ft_lane words;
-static struct nd_config config = {.timing.heartbeat_ms = 10};
+static struct nf_chain_config config;
 
 static uint32_t io_receive(void *ctx, unsigned lane, unsigned port, struct nd_frame in[], uint32_t max)
 {
@@ -40,7 +40,7 @@ static void io_drop(void *ctx, void *owner)
 }
 
 static struct nd_io io = {.ports = 1, .devices = 1, .receive = io_receive, .drop = io_drop};
-static struct nd_lane lane = {.config = &config, .io = &io, .words = &words};
+static struct nd_lane lane = {.config = &config, .io = &io, .words = &words, .setup.heartbeat_ms = 10};
 
 static void waits_in_the_queue(uint64_t sent)
 {

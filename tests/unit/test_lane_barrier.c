@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The barrier to which live lanes come between bursts: who waits there, and for how long. Two lanes without a
  * chain, of which one, on a thread, comes. */
-#include "node/lane/lane.h"
+#include "lane/lane.h"
+#include "node/config/config.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -31,7 +32,9 @@ static int setup(void **state)
     w.group.stream.kind = ND_STREAM_RECORDS;
     for (unsigned l = 0; l < LANES; l++) {
         w.lane[l] = (struct nd_lane){.index = l,
-                                     .config = &w.config,
+                                     .config = &w.config.chain,
+                                     .protect = &w.config.protect,
+                                     .setup.heartbeat_ms = w.config.timing.heartbeat_ms,
                                      .words = &w.words[l],
                                      .group = &w.group,
                                      .seen.order = ft_order_make(FT_LANE_LIVE, 1),

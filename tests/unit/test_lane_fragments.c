@@ -4,7 +4,7 @@
  * behind it, in the order in which they came; alone when it does not come in 100 ms, when 64 others wait, or
  * when the lane drains; and no buffer is lost.
  */
-#include "node/lane/lane.h"
+#include "lane/lane.h"
 #include "nftest/frames.h"
 #include "tests/unit/help_config.h"
 
@@ -190,7 +190,9 @@ static int setup(void **state)
         w.free[w.frees] = &w.pool[w.frees];
     nd_group_init(&w.group, &w.lane, 1);
     assert_int_equal(ft_lane_init(&w.words, 1 << 20, 1 << 20), 0);
-    w.lane = (struct nd_lane){.config = w.config,
+    w.lane = (struct nd_lane){.config = &w.config->chain,
+                              .protect = &w.config->protect,
+                              .setup.heartbeat_ms = w.config->timing.heartbeat_ms,
                               .io = &io,
                               .region = w.region,
                               .words = &w.words,

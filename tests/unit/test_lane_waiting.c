@@ -4,9 +4,9 @@
  * lease has run out it hears heartbeats that come behind them, and what waits meanwhile is worked on in
  * order. While it logs, a burst that is not full waits for more packets, and for nothing else.
  */
-#include "node/lane/own_frames.h"
+#include "lane/frames.h"
 #include "node/base/clock.h"
-#include "node/lane/lane.h"
+#include "lane/lane.h"
 #include "tests/unit/help_config.h"
 
 #include <setjmp.h>
@@ -145,7 +145,9 @@ static int setup(void **state)
         w.free[w.frees] = w.pool[w.frees];
     nd_group_init(&w.group, &w.lane, 1);
     assert_int_equal(ft_lane_init(&w.words, 1 << 20, 1 << 20), 0);
-    w.lane = (struct nd_lane){.config = w.config,
+    w.lane = (struct nd_lane){.config = &w.config->chain,
+                              .protect = &w.config->protect,
+                              .setup.heartbeat_ms = w.config->timing.heartbeat_ms,
                               .io = &io,
                               .region = w.region,
                               .words = &w.words,

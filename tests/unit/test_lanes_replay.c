@@ -5,7 +5,7 @@
  */
 #include "ftcore/order/closed.h"
 #include "node/base/clock.h"
-#include "node/lane/lane.h"
+#include "lane/lane.h"
 #include "tests/unit/help_config.h"
 #include "tests/unit/help_lane_io.h"
 
@@ -56,7 +56,9 @@ static void make_lanes(void)
         memset(&w.words[l], 0, sizeof(w.words[l]));
         assert_int_equal(ft_lane_init(&w.words[l], 2 * FT_RECORD_MAX, 2 * FT_RECORD_MAX), 0);
         w.lane[l] = (struct nd_lane){.index = l,
-                                     .config = w.config,
+                                     .config = &w.config->chain,
+                                     .protect = &w.config->protect,
+                                     .setup.heartbeat_ms = w.config->timing.heartbeat_ms,
                                      .io = &lane_io,
                                      .region = w.region,
                                      .words = &w.words[l],

@@ -6,7 +6,7 @@
  */
 #define _GNU_SOURCE
 #include "node/base/privilege.h"
-#include "node/lane/guardian.h"
+#include "node/crash/guardian.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

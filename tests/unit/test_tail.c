@@ -2,7 +2,7 @@
 /*
  * The tail of a takeover: a lane makes packets of the outputs that it has replayed and sends them as it goes.
  */
-#include "node/lane/lane.h"
+#include "lane/lane.h"
 #include "tests/unit/help_config.h"
 
 #include <setjmp.h>
@@ -68,7 +68,9 @@ static int setup(void **state)
         fail_msg("%s", fault.text);
     nd_group_init(&w.group, &w.lane, 1);
     assert_int_equal(ft_lane_init(&w.words, 1 << 20, 1 << 20), 0);
-    w.lane = (struct nd_lane){.config = w.config,
+    w.lane = (struct nd_lane){.config = &w.config->chain,
+                              .protect = &w.config->protect,
+                              .setup.heartbeat_ms = w.config->timing.heartbeat_ms,
                               .io = &io,
                               .region = w.region,
                               .words = &w.words,

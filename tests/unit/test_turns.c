@@ -5,7 +5,7 @@
  * says, and nothing else takes any but sleep.
  */
 #include "node/base/clock.h"
-#include "node/lane/lane.h"
+#include "lane/lane.h"
 #include "tests/unit/help_config.h"
 
 #include <setjmp.h>
@@ -124,7 +124,9 @@ static int setup(void **state)
         fail_msg("%s", fault.text);
     nd_group_init(&w.group, &w.lane, 1);
     assert_int_equal(ft_lane_init(&w.words, 1 << 20, 1 << 20), 0);
-    w.lane = (struct nd_lane){.config = w.config,
+    w.lane = (struct nd_lane){.config = &w.config->chain,
+                              .protect = &w.config->protect,
+                              .setup.heartbeat_ms = w.config->timing.heartbeat_ms,
                               .io = &io,
                               .region = w.region,
                               .words = &w.words,

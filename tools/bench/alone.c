@@ -12,7 +12,7 @@
  */
 #define _GNU_SOURCE
 #include "cli/options.h"
-#include "node/lane/lane.h"
+#include "lane/lane.h"
 #include "tools/bench/bench.h"
 #include "tools/pair/child.h"
 

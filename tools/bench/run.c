@@ -11,7 +11,8 @@
  */
 #define _GNU_SOURCE
 #include "node/base/clock.h"
-#include "node/lane/lane.h"
+#include "node/base/processor.h"
+#include "lane/lane.h"
 #include "tools/bench/bench.h"
 #include "tools/pair/child.h"
 

@@ -12,7 +12,7 @@
 #include "ftcore/queue/lane.h"
 #include "tools/bench/load.h"
 #include "node/config/config.h"
-#include "node/lane/io.h"
+#include "lane/io.h"
 #include "tools/pair/member.h"
 
 #include <sched.h>

@@ -2,7 +2,9 @@
 /* A node in a forked process, its address and files; see member.h. */
 #define _GNU_SOURCE /* affinity of threads */
 #include "tools/pair/member.h"
+#include "node/base/processor.h"
 #include "node/config/setup.h"
+#include "node/crash/guardian.h"
 #include "tools/pair/child.h"
 
 #include <arpa/inet.h>
@@ -32,9 +34,11 @@ int nd_lanes_make(struct nd_lanes *n, struct ft_fault *fault)
     n->setup.question = &n->question;
     n->setup.view = &n->view;
     n->setup.stop = &n->stop;
+    n->setup.heartbeat_ms = n->config->timing.heartbeat_ms;
     for (unsigned l = 0; l < n->config->chain.lanes && !error; l++) {
         n->lane[l] = (struct nd_lane){.index = l,
-                                      .config = n->config,
+                                      .config = &n->config->chain,
+                                      .protect = &n->config->protect,
                                       .io = n->io,
                                       .region = n->region,
                                       .words = &n->words[l],
@@ -128,13 +132,12 @@ int nd_member_open(struct nd_member *m, const struct nd_member_config *c, struct
                             .lanes = {.config = c->config,
                                       .io = c->io,
                                       .words = c->words,
-                                      .setup.urgent = c->realtime,
-                                      .setup.redis = c->redis,
+                                      .setup.store = nd_redis_store(c->redis),
                                       .setup.seed = c->seed,
                                       .setup.replayed_bytes = c->replayed_bytes,
                                       .setup.self = c->datagram_key}};
     if (c->guardian)
-        error = nd_guardian_start(&m->lanes.setup.guardian, lanes, c->place->host, c->place->host,
+        error = nd_guardian_start(&m->guardian, lanes, c->place->host, c->place->host,
                                   c->place->port[!c->number], &c->datagram_key, NULL, fault);
     for (unsigned l = 0; l < lanes && !error; l++)
         error = nd_setup_rings(&c->words[l], (uint64_t)p->log_mb << 20, (uint64_t)p->pending_mb << 20,
@@ -144,10 +147,17 @@ int nd_member_open(struct nd_member *m, const struct nd_member_config *c, struct
     return error ? error : open_replicator(m, fault);
 }
 
-static void *run_lane(void *lane)
+/* A lane with a core to itself does not notice that it goes before ordinary work. */
+static void *run_lane(void *arg)
 {
+    const struct nd_member_lane *of = arg;
+
     prctl(PR_SET_NAME, "us-lane");
-    nd_lane_run(lane);
+    if (of->member->c->realtime)
+        nd_priority_raise();
+    if (of->member->guardian)
+        nd_guardian_hold(of->member->guardian, of->lane->index);
+    nd_lane_run(of->lane);
     return NULL;
 }
 
@@ -157,10 +167,11 @@ int nd_member_start(struct nd_member *m, const cpu_set_t *cores, struct ft_fault
         pthread_attr_t attr;
         int error;
 
+        m->of[l] = (struct nd_member_lane){m, &m->lanes.lane[l]};
         pthread_attr_init(&attr);
         if (cores)
             pthread_attr_setaffinity_np(&attr, sizeof(*cores), cores);
-        error = pthread_create(&m->threads[l], &attr, run_lane, &m->lanes.lane[l]);
+        error = pthread_create(&m->threads[l], &attr, run_lane, &m->of[l]);
         pthread_attr_destroy(&attr);
         if (error)
             return ft_fail(fault, FT_ENOMEM, "no thread for lane %u: %s", l, strerror(error));
@@ -170,7 +181,7 @@ int nd_member_start(struct nd_member *m, const cpu_set_t *cores, struct ft_fault
 
 static void come_to_rest(struct nd_member *m)
 {
-    nd_guardian_stop(m->lanes.setup.guardian);
+    nd_guardian_stop(m->guardian);
     atomic_store(&m->lanes.stop, true);
     for (unsigned l = 0; l < m->c->config->chain.lanes; l++)
         pthread_join(m->threads[l], NULL);

@@ -7,7 +7,8 @@
 #ifndef TOOLS_PAIR_MEMBER_H
 #define TOOLS_PAIR_MEMBER_H
 
-#include "node/lane/lane.h"
+#include "lane/lane.h"
+#include "node/config/config.h"
 #include "replicator/replicator.h"
 
 #include <pthread.h>
@@ -83,6 +84,11 @@ struct nd_member_config {
 struct nd_member {
     const struct nd_member_config *c;
     struct nd_lanes lanes;
+    struct nd_guardian *guardian; /* NULL: there is none */
+    struct nd_member_lane {
+        const struct nd_member *member;
+        struct nd_lane *lane;
+    } of[FT_LANES_MAX]; /* what each thread is given */
     pthread_t threads[FT_LANES_MAX];
     struct rp_replicator *replicator;
 };

@@ -4,6 +4,7 @@
  * does, file by file. It checks, and says what differs; what came in and what left is kept for captures.
  */
 #include "tools/recording/recording.h"
+#include "node/config/config.h"
 #include "tools/pair/shown.h"
 #include "ftcore/record/message.h"
 #include "ftcore/record/runs.h"

@@ -18,7 +18,7 @@
 
 #include "logger/recorder/recording.h"
 #include "node/crash/page.h"
-#include "node/lane/lane.h"
+#include "lane/lane.h"
 #include "tools/pair/member.h"
 #include "tools/recording/moment.h"
 

@@ -13,7 +13,7 @@
 #include "ftcore/queue/lane.h"
 #include "ftcore/record/record.h"
 #include "node/config/config.h"
-#include "node/lane/io.h"
+#include "lane/io.h"
 #include "tools/pair/member.h"
 #include "tools/pair/tape.h"
 

@@ -11,8 +11,8 @@
  * Owned by that thread: struct nd_hang. Read by it: marks, turns and waits of lanes. It allocates nothing and
  * takes no lock.
  */
-#ifndef NODE_LANE_HANG_H
-#define NODE_LANE_HANG_H
+#ifndef NODE_CRASH_HANG_H
+#define NODE_CRASH_HANG_H
 
 #include "ftcore/order/section.h"
 #include "ftcore/queue/lane.h"

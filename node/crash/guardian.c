@@ -17,7 +17,7 @@
  * call but those that it needs.
  */
 #define _GNU_SOURCE /* close_range */
-#include "node/lane/guardian.h"
+#include "node/crash/guardian.h"
 #include "node/base/privilege.h"
 
 #include "ftcore/base/check.h"

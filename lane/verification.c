@@ -1,7 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The turns of a lane's verification; see verification.h. Runs on the lanes' threads, but for the search of
- * what is kept. */
-#include "node/lane/lane.h"
+/*
+ * The pair compares its states: by digests of the whole region, which somebody asks for, and by itself, slice
+ * after slice (ftcore/region/slice.h), round after round. A round takes verify_every_s. Each turn of it is
+ * one slice: the primary's lane takes its digest between two bursts, the record or the delta there carries
+ * it, and the standby's lane compares where it has replayed or applied as much. So a lane digests at most
+ * FT_SLICE bytes between two bursts, and with its other lanes waiting only where it says so:
+ *
+ *   - Log, hot standby: each lane takes the slices of its own arenas by itself, with one lane those of the
+ *     shared arena too. With several lanes the slices of the shared arena are lane 0's turns, and all lanes
+ *     come to a barrier for one, as for a digest that somebody asked for. Not where an input
+ *     keeper cuts bursts, of which a lane may get none for long.
+ *   - Deltas, and the checkpoints of a warm standby: one slice of any arena at a cut, where all lanes wait
+ *     anyway. A warm standby replays no records, so it compares at its checkpoints alone; where there are
+ *     more slices than checkpoints in verify_every_s, a round takes as many checkpoints as there are slices.
+ *
+ * A digest that all lanes quiesced for goes into the next record of every lane: it is that of the region
+ * while all lanes are before the burst of that record.
+ *
+ * Nothing is compared while a lane finishes the replay of a takeover: a standby that differs is better than
+ * none. Runs on the lanes' threads, but for the search of the slices that are kept, by the main thread, which
+ * saves those that differ.
+ */
+#include "lane/parts.h"
+#include "ftcore/region/slice.h"
 #include "nflib/chain/chain.h"
 
 #include <stdio.h>
@@ -11,7 +32,7 @@
 /* The slices of all arenas are lane 0's turns, where it is alone or all lanes wait at a cut. */
 static bool first_takes_all(const struct nd_lane *lane)
 {
-    return lane->group->lanes == 1 || lane->config->protect.deltas || lane->config->protect.stores;
+    return lane->group->lanes == 1 || lane->protect->deltas || lane->protect->stores;
 }
 
 unsigned nd_verification_lanes(const struct nd_lane *lane)
@@ -33,7 +54,7 @@ static uint32_t arenas_of(const struct nd_lane *lane)
 
 static uint64_t round_ns(const struct nd_lane *lane)
 {
-    return lane->setup.round_ns ? lane->setup.round_ns : lane->config->protect.verify_every_s * 1000000000ull;
+    return lane->setup.round_ns ? lane->setup.round_ns : lane->protect->verify_every_s * 1000000000ull;
 }
 
 int nd_verification_make(struct nd_lane *lane)
@@ -43,7 +64,7 @@ int nd_verification_make(struct nd_lane *lane)
 
     v->at = v->quiesced_at = FT_ALL;
     v->whose = arenas_of(lane);
-    if (!lane->config->protect.pair || round_ns(lane) == 0 || !v->whose)
+    if (!lane->protect->pair || round_ns(lane) == 0 || !v->whose)
         return 0;
     v->kept = calloc(ND_KEPT, sizeof(*v->kept));
     bytes = v->kept ? aligned_alloc(64, ND_KEPT * FT_SLICE) : NULL;
@@ -61,13 +82,13 @@ void nd_verification_free(struct nd_lane *lane)
     free(lane->verification.kept);
 }
 
-/* ---- the primary ------------------------------------------------------------------------------- */
+/* ---- the primary: slices ------------------------------------------------------------------------- */
 
 /* Whose digest is next decides whether all lanes have to wait for it. */
 static void set_due(struct nd_lane *lane, uint64_t when)
 {
     struct nd_verification *v = &lane->verification;
-    bool alone = !lane->config->protect.deltas && !lane->config->protect.stores;
+    bool alone = !lane->protect->deltas && !lane->protect->stores;
     struct ft_slice slice;
 
     if (alone && lane->group->lanes > 1)
@@ -145,11 +166,6 @@ static struct nd_slice_digest digest_next_slice(struct nd_lane *lane, uint64_t d
     return out;
 }
 
-struct nd_slice_digest nd_lane_take_slice(struct nd_lane *lane, uint64_t burst)
-{
-    return digest_next_slice(lane, lane->verification.at, burst);
-}
-
 struct nd_slice_digest nd_group_take_slice(struct nd_group *group)
 {
     struct nd_lane *first = &group->lane[0];
@@ -157,14 +173,139 @@ struct nd_slice_digest nd_group_take_slice(struct nd_group *group)
     return digest_next_slice(first, first->verification.quiesced_at, nf_chain_state(first->chain)->burst);
 }
 
-void nd_group_put_off_slice(struct nd_group *group)
-{
-    struct nd_lane *first = &group->lane[0];
+/* ---- the primary: who asks for a digest, and what carries it ------------------------------------- */
 
-    set_due(first, first->now + first->verification.interval);
+/* Serial number of the digest that was asked for last, by `verify` or a drill. */
+static uint64_t digest_asked(const struct nd_lane *lane)
+{
+    return FT_ORDER_GET(lane->words, digest);
 }
 
-/* ---- the standby ------------------------------------------------------------------------------- */
+/* Serial number of the digest that records are to carry: of several lanes, the one taken last. */
+static uint64_t digest_to_carry(const struct nd_lane *lane)
+{
+    return lane->group->lanes > 1 ? lane->group->digest_taken : digest_asked(lane);
+}
+
+/* Of several lanes: a digest that was not taken yet. */
+static bool is_asked(const struct nd_lane *lane)
+{
+    return digest_asked(lane) > lane->group->digest_taken;
+}
+
+bool nd_lane_digest_wanted(const struct nd_lane *lane)
+{
+    return digest_asked(lane) != lane->seen.digest;
+}
+
+bool nd_lane_digest_by_delta(const struct nd_lane *lane)
+{
+    return lane->protect->stores || nd_lane_stream(lane) == ND_STREAM_DELTAS;
+}
+
+bool nd_lane_owes_digest(const struct nd_lane *lane)
+{
+    return (digest_to_carry(lane) != lane->seen.digest || lane->group->slices_taken != lane->seen.slices) &&
+           !nd_lane_digest_by_delta(lane);
+}
+
+bool nd_group_owes_digest(const struct nd_group *group)
+{
+    return group->lanes > 1 && nd_group_any(group, nd_lane_owes_digest);
+}
+
+void nd_group_take_digest(struct nd_group *group)
+{
+    group->digest = ft_region_digest(group->lane[0].region);
+    group->digest_taken = 0;
+    for (unsigned l = 0; l < group->lanes; l++) {
+        uint64_t asked = digest_asked(&group->lane[l]);
+
+        group->digest_taken = asked > group->digest_taken ? asked : group->digest_taken;
+    }
+}
+
+/* Not before all have carried the last one: whoever comes to the barrier waits for those who have not. Nor
+ * while a handover drains: the standby's lanes would wait at that digest instead of taking over. */
+void nd_lane_want_slice(struct nd_lane *lane)
+{
+    struct nd_group *group = lane->group;
+
+    if (nd_lane_quiesced_slice_due(lane) && group->lanes > 1 && !nd_lane_draining(lane) &&
+        !nd_lane_digest_by_delta(lane) && nd_lane_stream(lane) == ND_STREAM_RECORDS &&
+        atomic_load_explicit(&group->owed, memory_order_acquire) == 0)
+        atomic_store_explicit(&group->slice_due, true, memory_order_release);
+}
+
+bool nd_lane_digest_due(const struct nd_lane *lane)
+{
+    return lane->group->lanes > 1 && !nd_lane_digest_by_delta(lane) && !nd_lane_owes_digest(lane) &&
+           nd_lane_stream(lane) == ND_STREAM_RECORDS &&
+           (is_asked(lane) || atomic_load_explicit(&lane->group->slice_due, memory_order_acquire));
+}
+
+static bool has_no_room(const struct nd_lane *lane)
+{
+    return lane->turn.no_room;
+}
+
+/* All lanes are quiesced. The standby's lanes wait for each other at this digest, so none is taken of a slice
+ * while a lane here can make no record to carry it. */
+void nd_group_digest_for_records(struct nd_group *group)
+{
+    if (nd_group_any(group, is_asked)) {
+        nd_group_take_digest(group);
+    } else if (!atomic_exchange_explicit(&group->slice_due, false, memory_order_relaxed)) {
+        return;
+    } else if (nd_group_any(group, has_no_room)) {
+        set_due(&group->lane[0], group->lane[0].now + group->lane[0].verification.interval); /* put off */
+        return;
+    } else {
+        group->slice = nd_group_take_slice(group);
+        group->slices_taken++;
+    }
+    atomic_store_explicit(&group->owed, group->lanes, memory_order_release);
+}
+
+void nd_lane_report_digest(struct nd_lane *lane, uint64_t serial, uint64_t burst)
+{
+    lane->seen.digest = serial;
+    FT_REPORT_SET(lane->words, digest_at, burst);
+    FT_REPORT_SET(lane->words, digest_seen, serial);
+}
+
+void nd_lane_carry_digest(struct nd_lane *lane, uint64_t burst)
+{
+    struct nd_group *group = lane->group;
+    struct nd_slice_digest own;
+
+    if (digest_to_carry(lane) != lane->seen.digest) {
+        nd_lane_report_digest(lane, digest_to_carry(lane), burst);
+        lg_capture_digest(&lane->capture, FT_REC_DIGEST, 0,
+                          group->lanes == 1 ? ft_region_digest(lane->region) : group->digest);
+    } else if (group->slices_taken != lane->seen.slices) {
+        lane->seen.slices = group->slices_taken;
+        lg_capture_digest(&lane->capture, FT_REC_DIGESTS, group->slice.slice, group->slice.digest);
+    } else {
+        own = digest_next_slice(lane, lane->verification.at, burst);
+        lg_capture_digest(&lane->capture, FT_REC_SLICE, own.slice, own.digest);
+        return;
+    }
+    if (group->lanes > 1)
+        atomic_fetch_sub_explicit(&group->owed, 1, memory_order_release);
+}
+
+void nd_lane_forget_digests(struct nd_group *group)
+{
+    for (unsigned l = 0; group->lanes > 1 && l < group->lanes; l++) {
+        group->lane[l].seen.digest = group->digest_taken;
+        group->lane[l].seen.slices = group->slices_taken;
+    }
+    atomic_store_explicit(&group->owed, 0, memory_order_relaxed);
+    atomic_store_explicit(&group->slice_due, false, memory_order_relaxed);
+}
+
+/* ---- the standby --------------------------------------------------------------------------------- */
 
 /* A round is whole when every slice of it was equal, in order. */
 static void note_equal(struct nd_lane *lane, uint64_t slice)
@@ -216,7 +357,7 @@ bool nd_lane_compare_slice(struct nd_lane *lane, const struct nd_slice_digest *t
     return true;
 }
 
-/* ---- the main thread --------------------------------------------------------------------------- */
+/* ---- the main thread ----------------------------------------------------------------------------- */
 
 /* False: the lane has written it meanwhile. */
 static bool copy_kept(const struct nd_kept *kept, struct nd_kept *out)

@@ -3,26 +3,27 @@
  * A lane: one DPDK lcore that runs the whole chain. It owns its chain instance, the outputs that it holds,
  * its capture and replayed outputs. It reads its orders in struct ft_lane and writes its report there. It
  * makes no system call but its ports' own and, where it has to wait, nanosleep and sched_yield; at a snapshot
- * it maps the copy and unmaps it. The files of node/lane are one unit around it, and call each other.
+ * it maps the copy and unmaps it. Here is what whoever makes, runs and asks a lane needs; what the lane's own
+ * files share is in parts.h.
  *
  *   orders: WAIT ─▶ REPLAY ─▶ LIVE ─▶ ASIDE ─▶ DRAIN. Back to LIVE when a handover is aborted; FENCED from
  *   any of them, then WAIT. FRESH: LIVE from nothing.
  */
-#ifndef NODE_LANE_LANE_H
-#define NODE_LANE_LANE_H
+#ifndef LANE_LANE_H
+#define LANE_LANE_H
 
+#include "ftcore/base/error.h"
 #include "ftcore/queue/hold.h"
 #include "ftcore/record/datagram.h"
+#include "ftcore/region/slice.h"
 #include "logger/capture.h"
+#include "logger/delta.h"
 #include "logger/replayed.h"
 #include "logger/recorder/recorder.h"
-#include "logger/delta.h"
-#include "node/config/config.h"
-#include "node/lane/fragments.h"
-#include "node/lane/gateway.h"
-#include "node/lane/group.h"
-#include "node/lane/guardian.h"
-#include "node/lane/io.h"
+#include "lane/frames.h"
+#include "lane/group.h"
+#include "lane/io.h"
+#include "lane/settings.h"
 
 /* A question of the main thread to a lane, answered between bursts. One at a time: the asker fills it and
  * sets `asked`, the lane answers and sets `asked` back. */
@@ -67,13 +68,13 @@ struct nd_remedy {
 
 /* What a lane is given beside its config and its region, before nd_lane_make; nothing of it changes later. */
 struct nd_lane_setup {
-    struct nd_guardian *guardian;     /* NULL: nobody watches the lane's thread */
     struct nd_question *question;     /* the main thread's, one for all lanes */
     struct nf_trace *trace;           /* the main thread's, one for all lanes; NULL: there is none */
     struct nf_mark *mark;             /* what its chain is at; NULL: nobody looks */
-    struct nd_quarantine *quarantine; /* frames that are dropped; NULL: there never are any */
+    struct nd_suspects suspects;      /* frames that are dropped */
     const struct nd_remedy *remedy;   /* NULL: there never is one */
-    struct nd_redis *redis;           /* where the chain keeps its state; NULL: in the region */
+    struct nd_store store;            /* where the chain keeps its state beside the region */
+    uint32_t heartbeat_ms;            /* between two heartbeats on the data ports */
     struct lg_recorder *recorder;     /* the flight recorder; NULL: there is none */
     uint64_t seed;                    /* of a state that is made anew */
     uint64_t replayed_bytes;          /* room for replayed outputs; 0: REPLAYED_BYTES */
@@ -84,7 +85,6 @@ struct nd_lane_setup {
     const struct nd_ports_told *told; /* NULL: its heartbeats say nothing of its ports */
     struct nd_gateways *gateways;     /* that the node tracks; NULL: none */
     const _Atomic bool *stop;         /* ends nd_lane_run */
-    bool urgent;                      /* the thread asks for priority when it begins */
 };
 
 /*
@@ -103,11 +103,35 @@ struct nd_waiting {
     uint32_t room, first, count;
 };
 
+#define ND_KEPT 16u /* slices that a lane keeps: those whose digest it took last, or that differed here */
+
+/* A copy of a slice, as it was when its digest was taken or compared. */
+struct nd_kept {
+    _Atomic uint64_t serial; /* odd while the lane writes the others */
+    uint64_t digest;         /* the primary's */
+    uint64_t number, burst, size;
+    uint8_t *bytes; /* [FT_SLICE] */
+};
+
+/* Of a lane: where it is in comparing slices (verification.c). Times are monotonic, ns. */
+struct nd_verification {
+    uint64_t at;          /* live: when its next record carries a slice's digest; FT_ALL: none does */
+    uint64_t quiesced_at; /* lane 0: when a slice is due that needs all lanes to wait; FT_ALL: none is */
+    uint64_t interval;    /* between two turns */
+    uint32_t whose;       /* arenas that it goes through: bits of ft_slice_from */
+    uint64_t next;        /* slice of the next turn; standby: the one after the slice compared last */
+    uint64_t in_a_row;    /* standby: slices of this round that were equal, from the first on without a gap */
+    struct nd_kept *kept; /* [ND_KEPT]; NULL: nothing is kept */
+    uint32_t kept_next;
+};
+
 /* Times are monotonic, ns, unless said otherwise. */
 struct nd_lane {
     /* Given, as setup is. */
     unsigned index;
-    const struct nd_config *config;
+    const struct nf_chain_config
+        *config; /* the chain's, which a change writes while all lanes are quiesced */
+    const struct nd_protect *protect;
     const struct nd_io *io;
     struct ft_region *region;
     struct ft_lane *words;  /* orders, report and rings, between this lane and the replicator */
@@ -154,7 +178,7 @@ struct nd_lane {
         uint64_t claimed_at;     /* the last announcement against another's claim */
         uint64_t announce_at[3]; /* announcements to repeat; 0: done */
     } timers;
-    struct {                  /* cut.c: the last cut of a live lane's stream, and what was done since */
+    struct {                  /* stream.c: the last cut of a live lane's stream, and what was done since */
         uint64_t burst;       /* last burst before the cut: the next delta begins there */
         uint64_t output;      /* the hold's first output after the cut */
         uint64_t at;          /* when it was, on the cuts' clock */
@@ -165,13 +189,13 @@ struct nd_lane {
         uint64_t weigh_at;    /* sequence number at which to look again how large a delta would be */
         bool grown;           /* a delta would be nearly as large as the standby can keep */
     } cut;
-    struct {                  /* checkpoint.c: an incremental checkpoint */
+    struct {                  /* stream.c: an incremental checkpoint */
         uint64_t bytes;       /* an upper bound of what its lines take */
         uint64_t chunk_burst; /* the last burst before the chunk made last */
         uint64_t chunk_at;    /* when that chunk was made */
         bool lines_done;      /* all its lines are copied, and nd_stream.lines_left does not count the lane */
     } checkpoint;
-    struct {                     /* apply.c: a standby's deltas */
+    struct {                     /* standby.c: a standby's deltas */
         uint64_t cut;            /* number of the last delta applied */
         bool begun;              /* some chunks of the next one are applied: the region is at no cut */
         bool last_was_chunk;     /* the last entry taken from the stream was a chunk, no record */
@@ -181,7 +205,7 @@ struct nd_lane {
         bool is_slice;           /* it is of this slice */
         uint64_t slice;
     } apply;
-    struct { /* quiesce.c: where a lane that replays beside others stops until all have */
+    struct { /* standby.c: where a lane that replays beside others stops until all have */
         bool stopped;
         uint64_t since;                 /* while stopped */
         uint64_t number;                /* how often all lanes had stopped before; while stopped */
@@ -215,49 +239,11 @@ static inline bool nd_lane_own_mac(const struct nd_lane *lane)
     return lane->doing == FT_LANE_ASIDE || lane->doing == FT_LANE_DRAIN;
 }
 
-/* The lane's next record, if there is to be one, carries the digest of a slice (verification.h). */
-static inline bool nd_lane_slice_due(const struct nd_lane *lane)
-{
-    return lane->now >= lane->verification.at;
-}
-
-/* Lane 0: a slice is due that needs all lanes to wait. */
-static inline bool nd_lane_quiesced_slice_due(const struct nd_lane *lane)
-{
-    return lane->now >= lane->verification.quiesced_at;
-}
-
 /* It takes packets. */
 static inline bool nd_lane_is_live(const struct nd_lane *lane)
 {
     return lane->doing == FT_LANE_LIVE || nd_lane_own_mac(lane);
 }
-
-/* The node is to end. */
-static inline bool nd_lane_is_to_end(const struct nd_lane *lane)
-{
-    return atomic_load_explicit(lane->setup.stop, memory_order_relaxed);
-}
-
-/* Another order waits than the one that the lane follows. */
-static inline bool nd_lane_is_taken_back(const struct nd_lane *lane)
-{
-    return FT_ORDER_GET(lane->words, order) != lane->seen.order;
-}
-
-/* What tells the standby of the lane's bursts, at present. */
-static inline enum nd_stream_kind nd_lane_stream(const struct nd_lane *lane)
-{
-    return FT_ORDER_GET(lane->words, logging) ? lane->group->stream.kind : ND_STREAM_NONE;
-}
-
-/* What the coming burst needs: decided once a turn, after the stream's cut (live.c). */
-struct nd_burst_needs {
-    enum nd_stream_kind stream; /* what tells the standby of it */
-    bool record;                /* a record is made of it, for the stream or for somebody else */
-    bool digest;                /* that record carries a digest */
-    bool marks; /* lines it changes are marked and its outputs weighed, for a delta or checkpoint */
-};
 
 /* Makes what a lane owns, the chain, too; rings in `words` are there. FT_EINVAL, FT_ENOMEM, or its errors. */
 int nd_lane_make(struct nd_lane *lane, struct ft_fault *fault);
@@ -265,151 +251,35 @@ void nd_lane_free(struct nd_lane *lane);
 
 /* The lane's life, an lcore's main function: until *setup.stop. */
 int nd_lane_run(void *lane);
-
-/* The calling thread goes before ordinary work: nice -10. For lanes, and for the thread that answers, which
- * lanes would leave no time on few cores. False: the system does not permit it. */
-bool nd_priority_raise(void);
-/* The calling thread goes before all of these: SCHED_FIFO 10. For the replicator, whose heartbeats and
- * acknowledgements must not wait behind packet work; it sleeps after each turn. False: not permitted. */
-bool nd_priority_realtime(void);
-
-/* ---- orders.c ---- */
-int nd_lane_make_chain(struct nd_lane *lane, struct ft_fault *fault);
+/* Its pieces, for who has no thread for a lane. The order is in words.orders, `lane->now` is the caller's to
+ * set. */
 void nd_lane_follow(struct nd_lane *lane, uint64_t order);
-/* The lane's thread is about to end: what others wait for is replayed, what is held is dropped. */
-void nd_lane_end(struct nd_lane *lane);
-
-/* ---- snapshot.c: of a resync ---- */
-bool nd_lane_snapshot_wanted(const struct nd_lane *lane);
-/* All lanes are quiesced: the snapshot's cut. What is asked for last counts, for all lanes. */
-void nd_lane_snapshot_cut(struct nd_group *group);
-/* Ends a snapshot that nobody reads any more; comes to the barrier when one is wanted. */
-void nd_lane_snapshot_orders(struct nd_lane *lane);
-/* Copies pending lines, as many as are granted. True if there were any. */
-bool nd_lane_snapshot_copy(struct nd_lane *lane);
-
-/* ---- live.c ---- */
-bool nd_lane_live(struct nd_lane *lane); /* a turn; true if there was work */
-
-/* ---- inputs.c ---- */
-/* Room for a quarter of the packet buffers: the hold may have half. FT_ENOMEM: nothing is left to free. */
-int nd_waiting_make(struct nd_waiting *waiting, uint32_t buffers);
-void nd_waiting_free(struct nd_waiting *waiting);
-/* The oldest frame that waits. False: none does. */
-bool nd_waiting_take(struct nd_waiting *waiting, struct nd_frame *out);
-/* Takes the packets of the burst from `from` on out of it: they wait in front of all others, for the next
- * one. What finds no room is dropped, and counted. */
-void nd_lane_put_back(struct nd_lane *lane, uint32_t from);
-void nd_lane_receive(struct nd_lane *lane); /* adds to burst.packets, up to a burst */
-/* From an input keeper: a whole burst, with its time. False: none is there. */
-bool nd_lane_receive_burst(struct nd_lane *lane, uint64_t *time);
-void nd_lane_listen(struct nd_lane *lane); /* reads ports for heartbeats only */
-/* The lane has no room for a burst: receives what is to wait, if it may not release. True: frames came. */
-bool nd_lane_receive_to_wait(struct nd_lane *lane);
-
-/* ---- outputs.c ---- */
-/* The burst's outputs in order: inputs that pass, `seq` the first one's, then what NFs made. `number`: of the
- * lane's last output before. */
-void nd_lane_hold(struct nd_lane *lane, const struct nd_burst_needs *needs, uint64_t burst, uint64_t seq,
-                  uint64_t number);
-/* Instead of nd_lane_hold: its state is not where it should be, the node is about to end. */
-void nd_lane_drop_burst(struct nd_lane *lane);
-/* lg_delta.carry: how many bytes of a held output a delta carries; `arg` is the lane. */
-uint32_t nd_lane_carry(void *arg, const struct ft_held *held, const uint8_t **frame);
-bool nd_lane_release(struct nd_lane *lane); /* what the gate lets go; true if something left */
-void nd_lane_drop_held(struct nd_lane *lane);
+bool nd_lane_live(struct nd_lane *lane);                  /* a live lane's turn; true if there was work */
+bool nd_lane_replay(struct nd_lane *lane, uint64_t upto); /* some of the stream; true if there was work */
+void nd_lane_answer(struct nd_lane *lane);                /* the question, if it is this lane's */
+void nd_lane_listen(struct nd_lane *lane);                /* reads ports for heartbeats only */
+void nd_lane_drop_held(struct nd_lane *lane);             /* and what waits */
 /* A takeover: replayed outputs that the old primary perhaps did not release. */
 void nd_lane_emit_tail(struct nd_lane *lane);
-/* Claims the chain's addresses. `again`: also three times a little later. */
-void nd_lane_announce(struct nd_lane *lane, bool again);
-void nd_lane_send_own(struct nd_lane *lane, unsigned port, const void *frame, uint32_t len);
 
-/* ---- own_frames.c ---- */
-void nd_lane_send_announcements(struct nd_lane *lane); /* those that are asked for, or due again */
-void nd_lane_send_heartbeats(struct nd_lane *lane);    /* lane 0, when they are due */
-/* Standby of a planned handover: draws frames to its ports, again and again, since bridges learn the
- * primary's side anew from what it had on its way. They stay there until it is primary. False: nobody asked
- * for it. */
-bool nd_lane_steer(struct nd_lane *lane);
-
-/* ---- idle.c ---- */
-void nd_lane_wait(struct nd_lane *lane, bool worked);
-void nd_lane_answer(struct nd_lane *lane);
-/* Claims the lane's question, so that the asker cannot take it back any more. False: it just did. */
-bool nd_lane_claim_question(const struct nd_lane *lane, enum nd_ask_kind kind);
-
-/* ---- cut.c: the stream's cuts ---- */
-/* Joins barriers, makes what a cut needs of this lane. False: it may run no burst in this turn. */
-bool nd_lane_cut(struct nd_lane *lane);
 /* All lanes are quiesced: the stream begins anew with the snapshot that is cut here. */
 void nd_stream_begin(struct nd_group *group);
-/* All lanes are quiesced: a cut, if one is wanted and due. */
-void nd_stream_cut(struct nd_group *group);
-bool nd_lane_marks(const struct nd_lane *lane); /* changed lines are marked, for a delta or a checkpoint */
-bool nd_lane_unrecorded(const struct nd_lane *lane); /* no record or delta tells of its last burst yet */
-/* How far the lane is from the last cut to its next checkpoint: from 0 on, 1 and more when it is due. */
-double nd_lane_checkpoint_progress(const struct nd_lane *lane);
-
-/* ---- checkpoint.c: a checkpoint that is copied beside bursts ---- */
-/* All lanes are quiesced, at a checkpoint's cut: its lines are pending from here on. False: there is no
- * memory to copy it beside bursts. */
-bool nd_checkpoint_begin(struct nd_group *group);
-bool nd_lane_hurries(const struct nd_lane *lane); /* no burst before it is whole */
-/* A turn of a lane that has not copied all of it. False: it may run no burst. */
-bool nd_lane_checkpoint(struct nd_lane *lane);
-
-/* ---- apply.c ---- */
-/* A chunk of a delta, in order. False: not now, or it does not fit what is here, and the lane has diverged.
- */
-bool nd_lane_apply(struct nd_lane *lane, const struct ft_chunk *chunk);
-
-/* ---- replay.c ---- */
-/* Says so, stops this lane's replay and aborts that of the others. Always false. */
-bool nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t seq, const char *what, uint64_t expected,
-                      uint64_t got);
-/* Tells what came of a digest that was asked for; a wrong one is a divergence. True: it is as expected. */
-bool nd_lane_verdict(struct nd_lane *lane, uint64_t burst, uint64_t seq, uint64_t expected, uint64_t got);
-/* The record's inputs as the burst's packets; their number. */
-uint32_t nd_lane_load_inputs(struct nd_lane *lane, struct lg_cursor *cursor);
-bool nd_lane_replay(struct nd_lane *lane, uint64_t upto); /* some of the stream; true if there was work */
-/* Something up to burst `upto`, or of a whole delta, is still to be replayed or applied. */
-bool nd_lane_behind(const struct nd_lane *lane, uint64_t upto);
-
-/* ---- snapshot.c: of the flight recorder ---- */
-/* Live or in replay, between bursts; true if there was work. */
-bool nd_lane_recorder_turn(struct nd_lane *lane);
-/* All lanes are quiesced, for both. */
-void nd_lane_begin_snapshot(struct nd_group *group);
-void nd_lane_rotate(struct nd_group *group);
-
-/* ---- quiesce.c: what several lanes do together ---- */
 /* Live: comes to the barrier between bursts, for whatever any lane wants there. False: it left again. */
 bool nd_lane_quiesce(struct nd_lane *lane);
+/* Several lanes have to quiesce for a digest that is asked for or due. */
+bool nd_lane_digest_due(const struct nd_lane *lane);
+
+/* The record's inputs as the burst's packets; their number. */
+uint32_t nd_lane_load_inputs(struct nd_lane *lane, struct lg_cursor *cursor);
 /* Whoever waits for an access of this lane is deadlocked, until the order after this one. */
 void nd_lane_abort_replay(struct nd_lane *lane);
 /* Some lane has given up what others may wait for: it diverged, gave its state up, or has ended. */
 bool nd_lane_replay_aborted(const struct nd_lane *lane);
-/* Replay, before `next` (NULL: nothing more may be replayed at present). True: the lane has to stop. */
-bool nd_lane_stops(struct nd_lane *lane, const struct ft_record *next);
-void nd_lane_leave_stop_point(struct nd_lane *lane); /* another order is to be followed */
 
-/* ---- quiesce.c: digests that somebody asked a primary for ---- */
-bool nd_lane_digest_wanted(const struct nd_lane *lane); /* somebody waits for one */
-/* It is a delta that carries it, since the standby does not replay every record. */
-bool nd_lane_digest_by_delta(const struct nd_lane *lane);
-/* Lane 0 of several: says so to all when the digest of a slice is due for which they have to quiesce. */
-void nd_lane_want_slice(struct nd_lane *lane);
-/* Several lanes have to quiesce for a digest that is asked for or due. And, when they are quiesced: */
-bool nd_lane_digest_due(const struct nd_lane *lane);
-void nd_group_take_digest(struct nd_group *group);
-/* All lanes are quiesced: the last digest has not gone into the records of all. No other one, and no other
- * kind of segment, before it has: the standby would compare what belongs to different moments. */
-bool nd_group_owes_digest(const struct nd_group *group);
-bool nd_lane_owes_digest(const struct nd_lane *lane); /* the next record is to carry what all quiesced for */
-/* Puts the digest into the record of this burst: the one that all quiesced for, or that of the slice due. */
-void nd_lane_carry_digest(struct nd_lane *lane, uint64_t burst);
-void nd_lane_report_digest(struct nd_lane *lane, uint64_t serial, uint64_t burst);
-/* At a snapshot's cut: records before it and after it have different readers. Who asked has to ask again. */
-void nd_lane_forget_digests(struct nd_group *group);
+/* How many lanes go through slices, from lane 0 on. */
+unsigned nd_verification_lanes(const struct nd_lane *lane);
+/* Main thread: copies the slice that the lane kept with this digest to `out`, with room for FT_SLICE bytes at
+ * out->bytes. False: it is not kept any more, or never was. */
+bool nd_lane_find_kept(const struct nd_lane *lane, uint64_t digest, struct nd_kept *out);
 
 #endif

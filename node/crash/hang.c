@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* NFs that do not come to an end; see hang.h. */
-#include "node/lane/hang.h"
+#include "node/crash/hang.h"
 #include "node/crash/handler.h"
 
 #include <fcntl.h>

@@ -6,8 +6,8 @@
  * number, unless the peer's port has no carrier. Filled in and judged by the main thread (node/port_watch.c);
  * status, metrics, handovers and heartbeats say what it judged.
  */
-#ifndef NODE_LANE_HEALTH_H
-#define NODE_LANE_HEALTH_H
+#ifndef NODE_TRACK_HEALTH_H
+#define NODE_TRACK_HEALTH_H
 
 #include "ftcore/record/datagram.h"
 #include "nflib/chain/l3.h"

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The barrier of lanes; see group.h. */
-#include "node/lane/lane.h"
-#include "ftcore/order/section.h"
+/*
+ * What the lanes of a node are together (group.h): their barriers, a change of their chain, and what a peer
+ * may write into their state.
+ */
+#include "lane/parts.h"
+#include "node/base/clock.h"
+#include "nflib/chain/chain.h"
 
 #include <string.h>
 #include <time.h>
@@ -104,4 +108,92 @@ bool nd_group_barrier(struct nd_lane *lane, void (*work)(struct nd_group *group)
 bool nd_group_barrier_at(struct nd_lane *lane, struct nd_barrier *place, void (*work)(struct nd_group *group))
 {
     return wait_at(lane, place, work, NULL);
+}
+
+/* ---- a change of the chain -----------------------------------------------------------------------
+ *
+ * Whichever lane is the last to come to a barrier carries it out. Outputs that are held stay: they were made,
+ * and recorded, before. A stream that was under way ends here, and the snapshot of whose cut this is begins
+ * the next.
+ */
+
+/* Chains are made by the configuration that they are run with, which is the node's from here on. */
+static int switch_chains(struct nd_group *group, struct nd_change *c, bool empty)
+{
+    struct nf_chain *next[FT_LANES_MAX] = {NULL};
+    struct nf_chain_switch s = {.change = &c->plan,
+                                .region = group->lane[0].region,
+                                .how = c->how,
+                                .chain = c->was,
+                                .seed = c->seed,
+                                .empty = empty,
+                                .next = next};
+    int error;
+
+    for (unsigned l = 0; l < group->lanes; l++)
+        c->was[l] = group->lane[l].chain;
+    c->exchange(c);
+    error = nf_chain_switch(&s, &c->fault);
+    if (error) {
+        c->exchange(c);
+        return error;
+    }
+    c->changed(c);
+    for (unsigned l = 0; l < group->lanes; l++)
+        nd_lane_take_chain(&group->lane[l], next[l]);
+    c->old = s.old;
+    return 0;
+}
+
+void nd_group_change(struct nd_group *group, enum nd_change_stage at)
+{
+    struct nd_change *c = atomic_load_explicit(&group->change, memory_order_acquire);
+    uint64_t began = nd_now();
+    int error;
+
+    if (!c || !nd_change_pass(c, at, ND_CHANGE_WORKING))
+        return;
+    error = switch_chains(group, c, at == ND_CHANGE_WANTED);
+    c->took = nd_now() - began;
+    if (!error)
+        atomic_store_explicit(&group->chain, &c->chain, memory_order_release);
+    atomic_store_explicit(&c->stage, error ? ND_CHANGE_FAILED : ND_CHANGE_DONE, memory_order_release);
+}
+
+const struct ft_chain_name *nd_group_chain(void *arg)
+{
+    struct nd_group *group = arg;
+
+    return atomic_load_explicit(&group->chain, memory_order_acquire);
+}
+
+bool nd_group_become(void *arg, uint64_t hash)
+{
+    struct nd_group *group = arg;
+    struct nd_change *c = atomic_load_explicit(&group->change, memory_order_acquire);
+
+    return c && c->chain.hash == hash && nd_change_pass(c, ND_CHANGE_PREPARED, ND_CHANGE_WANTED);
+}
+
+/* ---- what a peer writes --------------------------------------------------------------------------
+ *
+ * It is looked at before any lane runs on it, by the replicator's thread, which alone orders lanes to run.
+ */
+
+int nd_group_check(void *arg, void (*pulse)(void *arg), void *pulse_arg, struct ft_fault *fault)
+{
+    const struct nd_group *group = arg;
+    int error = 0;
+
+    for (unsigned l = 0; l < group->lanes && !error; l++)
+        error = nf_chain_check(group->lane[l].chain, pulse, pulse_arg, fault);
+    return error;
+}
+
+int nd_group_keeps(void *arg, unsigned lane, const struct ft_line_run *run, struct ft_fault *fault)
+{
+    const struct nd_group *group = arg;
+
+    return nf_chain_keeps(group->lane[lane].chain, run->line << FT_LINE_SHIFT,
+                          (uint64_t)run->count << FT_LINE_SHIFT, run->zero ? NULL : run->bytes, fault);
 }

@@ -1,31 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How a lane follows the replicator's orders (enum ft_order), between bursts. Written and read by the lane's
- * own thread; where several lanes have to go on together they come to a barrier.
+ * A lane: what it owns, how it follows the replicator's orders (enum ft_order) between bursts, and what it
+ * does when there is nothing to do: it answers questions, and backs off. Its turns are in turn.c. Written and
+ * read by the lane's own thread, but for making and freeing it; where several lanes have to go on together
+ * they come to a barrier (group.h).
+ *
+ * Two nodes may share two cores, so an idle lane must not burn one; a lane that holds outputs spins a bounded
+ * while first, since what it waits for is near.
  */
-#include "node/lane/change.h"
-#include "node/lane/lane.h"
-#include "node/base/clock.h"
-#include "ftcore/region/audit.h"
+#include "lane/parts.h"
 #include "ftcore/base/plant.h"
+#include "ftcore/region/audit.h"
+#include "node/base/clock.h"
 #include "nflib/chain/chain.h"
 
+#include <immintrin.h>
+#include <stdlib.h>
 #include <time.h>
 
-#define SLOW_MAKE_S 1 /* ftcore/base/plant.h */
+#define REPLAYED_BYTES (4u << 20)
+#define SLOW_MAKE_S    1 /* ftcore/base/plant.h */
 
-int nd_lane_make_chain(struct nd_lane *lane, struct ft_fault *fault)
-{
-    int error;
+#define SPIN_HELD    400u /* turns: some tens of microseconds */
+#define SPIN_IDLE    50u
+#define SLEEP_HELD   10000u /* ns */
+#define SLEEP_FIRST  20000u
+#define SLEEP_LAST   250000u
+#define SLEEP_DOUBLE 200u /* turns until a sleep doubles */
 
-    ft_audit_suspend(lane->region);
-    error =
-        nf_chain_make(&lane->chain, &lane->config->chain, lane->region, lane->index, lane->setup.seed, fault);
-    if (error == 0)
-        nd_lane_take_chain(lane, lane->chain);
-    ft_audit_resume(lane->region);
-    return error;
-}
+/* ---- what it owns -------------------------------------------------------------------------------- */
 
 void nd_lane_take_chain(struct nd_lane *lane, struct nf_chain *chain)
 {
@@ -35,9 +38,59 @@ void nd_lane_take_chain(struct nd_lane *lane, struct nf_chain *chain)
     nf_chain_tally(chain, lane->tally);
     nf_chain_share(chain, lane->group->published);
     nf_chain_sections(chain)->off = &lane->group->aborted;
-    lane->whole_capture =
-        lane->config->protect.capture == ND_CAPTURE_FULL || nf_chain_reads_payload(&lane->config->chain);
+    lane->whole_capture = lane->protect->capture == ND_CAPTURE_FULL || nf_chain_reads_payload(lane->config);
 }
+
+static int make_chain(struct nd_lane *lane, struct ft_fault *fault)
+{
+    int error;
+
+    ft_audit_suspend(lane->region);
+    error = nf_chain_make(&lane->chain, lane->config, lane->region, lane->index, lane->setup.seed, fault);
+    if (error == 0)
+        nd_lane_take_chain(lane, lane->chain);
+    ft_audit_resume(lane->region);
+    return error;
+}
+
+int nd_lane_make(struct nd_lane *lane, struct ft_fault *fault)
+{
+    /* Half the buffers stay for the ports, or a full hold would starve reception for good. */
+    uint32_t hold = ft_hold_fit(lane->protect->hold_packets, lane->io->buffers / 2);
+
+    if (hold < NF_BURST_MAX + NF_EMIT_MAX)
+        return ft_fail(fault, FT_EINVAL, "lane %u: %u packet buffers are too few to hold a burst's outputs",
+                       lane->index, lane->io->buffers);
+    lane->by_seq = lane->io->input && lane->protect->capture == ND_CAPTURE_AUTO;
+    lane->burst.frames = lane->by_seq ? aligned_alloc(64, (size_t)NF_BURST_MAX * lane->io->frame_max) : NULL;
+    if (lane->by_seq && !lane->burst.frames)
+        return ft_fail(fault, FT_ENOMEM, "lane %u: no memory for a burst's frames", lane->index);
+    if (nd_verification_make(lane) != 0)
+        return ft_fail(fault, FT_ENOMEM, "lane %u: no memory to keep slices", lane->index);
+    lane->capture.lane = lane->words;
+    lane->delta = (struct lg_delta){.lane = lane->words,
+                                    .region = lane->region,
+                                    .hold = &lane->hold,
+                                    .carry = nd_lane_carry,
+                                    .arg = lane};
+    if (ft_hold_init(&lane->hold, hold) != 0 || nd_waiting_make(&lane->waiting, lane->io->buffers) != 0 ||
+        lg_replayed_init(&lane->replayed,
+                         lane->setup.replayed_bytes ? lane->setup.replayed_bytes : REPLAYED_BYTES) != 0)
+        return ft_fail(fault, FT_ENOMEM, "lane %u: no memory for %u held packets", lane->index, hold);
+    return make_chain(lane, fault);
+}
+
+void nd_lane_free(struct nd_lane *lane)
+{
+    nf_chain_free(lane->chain);
+    ft_hold_free(&lane->hold);
+    nd_waiting_free(&lane->waiting);
+    nd_verification_free(lane);
+    lg_replayed_free(&lane->replayed);
+    free(lane->burst.frames);
+}
+
+/* ---- orders -------------------------------------------------------------------------------------- */
 
 /* All lanes wait, and a snapshot of another chain comes, or the peer has another one. */
 static void become_other(struct nd_group *group)
@@ -66,8 +119,7 @@ static void make_fresh(struct nd_group *group)
     if (FT_PLANTED("slow-make"))
         nanosleep(&(struct timespec){SLOW_MAKE_S, 0}, NULL);
     for (unsigned l = 0; l < group->lanes; l++) {
-        FT_CHECK(nd_lane_make_chain(&group->lane[l], &fault) == 0, "the chain could be made before: %s",
-                 fault.text);
+        FT_CHECK(make_chain(&group->lane[l], &fault) == 0, "the chain could be made before: %s", fault.text);
         group->lane[l].time_offset = 0;
         if (!FT_PLANTED("old-tail"))
             lg_replayed_clear(&group->lane[l].replayed); /* of a state that was dropped */
@@ -129,7 +181,7 @@ static bool replay_closed_set(struct nd_lane *lane)
 /* Another lane may be waiting for what this one was to replay; all of the closed set can be. */
 static void finish_replay(struct nd_lane *lane)
 {
-    if (lane->group->lanes > 1 && !lane->config->protect.stores)
+    if (lane->group->lanes > 1 && !lane->protect->stores)
         replay_closed_set(lane);
 }
 
@@ -165,6 +217,12 @@ static bool take_over(struct nd_lane *lane)
     return true;
 }
 
+static void begin_new_recording(struct nd_group *group)
+{
+    if (group->lane[0].setup.recorder)
+        lg_recorder_rotate(group->lane[0].setup.recorder);
+}
+
 /*
  * False: the order was taken back while lanes came to a barrier. A lane that is live takes locks, one that
  * replays does not: none may go live before all have replayed. Recordings go on in a new file from there.
@@ -175,7 +233,7 @@ static bool go_live(struct nd_lane *lane, enum ft_order before)
     if (lane->doing == FT_LANE_FRESH && !nd_group_barrier(lane, make_fresh, NULL))
         return false;
     if (before == FT_LANE_REPLAY) {
-        if (!take_over(lane) || !nd_group_barrier(lane, nd_lane_rotate, NULL)) {
+        if (!take_over(lane) || !nd_group_barrier(lane, begin_new_recording, NULL)) {
             lane->doing = before;
             return false;
         }
@@ -267,4 +325,90 @@ void nd_lane_end(struct nd_lane *lane)
     if (lane->group->lanes > 1)
         atomic_store_explicit(&lane->group->aborted, FT_ALL, memory_order_release);
     nd_lane_drop_held(lane);
+}
+
+/* ---- nothing to do ------------------------------------------------------------------------------- */
+
+/* How long to sleep after so many turns without work. 0: not yet. */
+static uint64_t sleep_ns(const struct nd_lane *lane)
+{
+    bool held = ft_hold_count(&lane->hold) > 0;
+    unsigned doubled = lane->turn.idle / SLEEP_DOUBLE;
+    uint64_t ns = (uint64_t)SLEEP_FIRST << (doubled < 4 ? doubled : 4);
+
+    /* Nobody waits for a warm standby's lane; waking would take the processor from who is waited for. */
+    if (lane->doing == FT_LANE_REPLAY && lane->protect->stores)
+        return SLEEP_LAST;
+    if (lane->turn.idle < (held ? SPIN_HELD : SPIN_IDLE))
+        return 0;
+    return held ? SLEEP_HELD : ns < SLEEP_LAST ? ns : SLEEP_LAST;
+}
+
+void nd_lane_wait(struct nd_lane *lane, bool worked)
+{
+    struct timespec pause = {0, 0};
+
+    lane->turn.idle = worked ? 0 : lane->turn.idle + 1;
+    if (worked)
+        return;
+    pause.tv_nsec = (long)sleep_ns(lane);
+    if (pause.tv_nsec == 0) {
+        _mm_pause();
+        return;
+    }
+    ft_turns_spent(&lane->words->count.turns, FT_SPENT_EMPTY, nd_now());
+    lane->turn.spent = FT_SPENT_ASLEEP;
+    nanosleep(&pause, NULL);
+}
+
+static void show_rows(struct nd_lane *lane, struct nd_question *q)
+{
+    struct nf *nf = nf_chain_find(lane->chain, q->text);
+    struct nf_show *out;
+
+    if (!nf || !nf->module->show) {
+        q->error = ft_fail(&q->fault, FT_ENOENT, "no NF called '%s' in this chain", q->text);
+        return;
+    }
+    out = nf_show_begin(q->out, q->cap);
+    if (!out) {
+        q->error = ft_fail(&q->fault, FT_ENOMEM, "no memory to show '%s'", q->text);
+        return;
+    }
+    q->more = nf_chain_show(lane->chain, nf, out, &q->cursor);
+    q->len = nf_show_end(out);
+    q->error = 0;
+}
+
+bool nd_lane_claim_question(const struct nd_lane *lane, enum nd_ask_kind kind)
+{
+    struct nd_question *q = lane->setup.question;
+    int expected = (int)kind;
+
+    if (!atomic_compare_exchange_strong(&q->asked, &expected, ND_ASK_TAKEN))
+        return false;
+    if (q->lane == lane->index)
+        return true;
+    /* Between the look and the claim it was taken back, and another lane was asked. */
+    atomic_store_explicit(&q->asked, (int)kind, memory_order_release);
+    return false;
+}
+
+void nd_lane_answer(struct nd_lane *lane)
+{
+    struct nd_question *q = lane->setup.question;
+    int asked = atomic_load_explicit(&q->asked, memory_order_acquire);
+    bool live = nd_lane_is_live(lane);
+
+    if (asked == ND_ASK_NONE || q->lane != lane->index || (asked == ND_ASK_COMMAND && live))
+        return; /* a command becomes part of the next burst */
+    if (asked == ND_ASK_TAKEN || !nd_lane_claim_question(lane, (enum nd_ask_kind)asked))
+        return;
+    if (asked == ND_ASK_COMMAND)
+        q->error = ft_fail(&q->fault, FT_EBUSY, "only the primary changes state");
+    else if (live || lane->doing == FT_LANE_REPLAY)
+        show_rows(lane, q);
+    else
+        q->error = ft_fail(&q->fault, FT_EBUSY, "this node holds no state yet");
+    atomic_store_explicit(&q->asked, ND_ASK_NONE, memory_order_release);
 }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a lane takes from its ports: the frames of a burst, put into lane->burst.packets; heartbeats and
- * claims of the chain's addresses, which are no input.
+ * What a lane takes from its ports: the frames of a burst, put into lane->burst.packets; heartbeats, answers
+ * of tracked gateways and claims of the chain's addresses, which are no input; frames that wait for room, and
+ * later fragments that wait for their first one (io.h). All but the fragments of several lanes, which who
+ * deals frames out keeps, is the lane's own, and its thread's.
  */
-#include "node/lane/lane.h"
+#include "lane/parts.h"
 #include "nflib/net/bytes.h"
 #include "nflib/chain/chain.h"
 #include "node/base/clock.h"
-#include "node/lane/own_frames.h"
 
 #include <endian.h>
 #include <stdlib.h>
@@ -20,7 +21,7 @@
  * takes it. */
 static bool too_many_heartbeats(struct nd_lane *lane, unsigned port)
 {
-    uint64_t time = lane->config->timing.heartbeat_ms * 1000000ull;
+    uint64_t time = lane->setup.heartbeat_ms * 1000000ull;
     uint8_t *heard = &lane->timers.heartbeats_heard[port];
 
     if (lane->now >= lane->timers.heartbeats_until) {
@@ -154,6 +155,8 @@ static inline __attribute__((always_inline)) bool takes_frame(struct nd_lane *la
            ft_unlikely(lane->setup.gateways != NULL && take_answer(lane, f));
 }
 
+/* ---- frames that wait ---------------------------------------------------------------------------- */
+
 int nd_waiting_make(struct nd_waiting *waiting, uint32_t buffers)
 {
     *waiting = (struct nd_waiting){.room = buffers / 4};
@@ -224,6 +227,84 @@ void nd_lane_listen(struct nd_lane *lane)
 }
 
 /* ---- fragments ----------------------------------------------------------------------------------- */
+
+static uint64_t *set_of(struct nd_fragments *fragments, uint64_t datagram)
+{
+    return fragments->passed[(datagram >> 32) % ND_FRAGMENTS_SETS];
+}
+
+static bool has_passed(struct nd_fragments *fragments, uint64_t datagram)
+{
+    const uint64_t *set = set_of(fragments, datagram);
+    bool passed = false;
+
+    for (unsigned way = 0; way < ND_FRAGMENTS_WAYS; way++)
+        passed |= set[way] == datagram;
+    return passed;
+}
+
+static void note_passed(struct nd_fragments *fragments, uint64_t datagram)
+{
+    uint64_t *set = set_of(fragments, datagram);
+
+    if (has_passed(fragments, datagram))
+        return;
+    memmove(&set[1], &set[0], (ND_FRAGMENTS_WAYS - 1) * sizeof(set[0]));
+    set[0] = datagram;
+}
+
+static struct nd_fragment *at(struct nd_fragments *fragments, uint32_t number)
+{
+    return &fragments->waiting[(fragments->first + number) % ND_FRAGMENTS_WAIT];
+}
+
+/* Those of the datagram go on, the others close up. */
+static void take_waiting(struct nd_fragments *fragments, uint64_t datagram, struct nd_fragments_out *out)
+{
+    uint32_t left = 0;
+
+    for (uint32_t i = 0; i < fragments->count; i++) {
+        const struct nd_fragment *waiting = at(fragments, i);
+
+        if (waiting->datagram == datagram)
+            out->frames[out->n++] = waiting->frame;
+        else
+            *at(fragments, left++) = *waiting;
+    }
+    fragments->count = left;
+}
+
+void nd_fragments_take(struct nd_fragments *fragments, const struct nd_frame *frame,
+                       const struct nf_packet *p, uint64_t now, struct nd_fragments_out *out)
+{
+    uint64_t datagram = nf_datagram_hash(p);
+
+    out->n = out->without_first = 0;
+    if (!(p->flags & NF_P_LATER)) {
+        out->frames[out->n++] = *frame;
+        note_passed(fragments, datagram);
+        take_waiting(fragments, datagram, out);
+        return;
+    }
+    if (has_passed(fragments, datagram)) {
+        out->frames[out->n++] = *frame;
+        return;
+    }
+    if (fragments->count == ND_FRAGMENTS_WAIT)
+        out->without_first = out->n = nd_fragments_over(fragments, UINT64_MAX, &out->frames[0]);
+    *at(fragments, fragments->count++) =
+        (struct nd_fragment){.frame = *frame, .datagram = datagram, .until = now + ND_FRAGMENTS_NS};
+}
+
+bool nd_fragments_over(struct nd_fragments *fragments, uint64_t now, struct nd_frame *out)
+{
+    if (!fragments->count || at(fragments, 0)->until > now)
+        return false;
+    *out = at(fragments, 0)->frame;
+    fragments->first = (fragments->first + 1) % ND_FRAGMENTS_WAIT;
+    fragments->count--;
+    return true;
+}
 
 /*
  * The frame `f`, which may be a fragment, and those that it sets free: what goes on now, in order. Not with
@@ -297,7 +378,7 @@ bool nd_lane_receive_to_wait(struct nd_lane *lane)
         uint32_t n = io->receive(io->ctx, lane->index, device, in, NF_BURST_MAX);
 
         for (uint32_t i = 0; i < n; i++) {
-            if (takes_frame(lane, &in[i], lane->config->chain.l3))
+            if (takes_frame(lane, &in[i], lane->config->l3))
                 io->drop(io->ctx, in[i].owner);
             else if (!nd_frame_is_usual(&in[i]) && nd_fragment_is_possible(&in[i]))
                 fragment_waits(lane, &in[i]);
@@ -330,7 +411,7 @@ static void add_packet(struct nd_lane *lane, const struct nd_frame *f)
 /* False: it is no input, or a fragment that waits. */
 static __attribute__((noinline)) bool take_unusual(struct nd_lane *lane, struct nd_frame *f)
 {
-    if (takes_frame(lane, f, lane->config->chain.l3)) {
+    if (takes_frame(lane, f, lane->config->l3)) {
         lane->io->drop(lane->io->ctx, f->owner);
         return false;
     }
@@ -339,7 +420,7 @@ static __attribute__((noinline)) bool take_unusual(struct nd_lane *lane, struct 
 
 static void add_frames(struct nd_lane *lane, struct nd_frame in[], uint32_t n)
 {
-    const struct nf_l3_config *l3 = lane->config->chain.l3;
+    const struct nf_l3_config *l3 = lane->config->l3;
     struct nf_packet *p = &lane->burst.packets[lane->burst.n];
     const struct nd_io *io = lane->io;
 

@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the lanes of a node share: published access numbers, barriers, and the state of their stream. Written
- * by lanes; the last lane to come to a barrier works for all while the others wait in it.
+ * What the lanes of a node share: published access numbers, barriers, the state of their stream, and a change
+ * of their chain. Written by lanes; the last lane to come to a barrier works for all while the others wait in
+ * it.
  */
-#ifndef NODE_LANE_GROUP_H
-#define NODE_LANE_GROUP_H
+#ifndef LANE_GROUP_H
+#define LANE_GROUP_H
 
+#include "ftcore/protocol/core.h"
 #include "ftcore/queue/lane.h"
 #include "ftcore/order/section.h"
 #include "ftcore/record/runs.h"
-#include "node/lane/verification.h"
+#include "nflib/chain/change.h"
 
 #include <stdbool.h>
 
 struct nd_lane;
-struct nd_change;
+struct nd_config;
 struct nd_crash_page;
-struct ft_chain_name;
 
 struct nd_barrier {
     /* How many have come, in the low byte; above it how often all have. One word, so that whoever leaves a
@@ -41,13 +42,13 @@ enum nd_stream_kind {
  */
 enum nd_copy {
     ND_COPY_STOPPED, /* no lane runs a burst before its delta, and that of the shared arena, is whole */
-    ND_COPY_BESIDE,  /* an incremental checkpoint (checkpoint.c): lanes run bursts meanwhile */
+    ND_COPY_BESIDE,  /* an incremental checkpoint: lanes run bursts meanwhile */
     ND_COPY_HURRIED, /* an incremental checkpoint: lanes run no burst before all deltas are whole */
 };
 
 /*
- * The stream that live lanes make together (cut.c). Written in barriers, but for the atomic words. Whether a
- * lane still takes part in it says ft_lane_orders.logging.
+ * The stream that live lanes make together (stream.c). Written in barriers, but for the atomic words. Whether
+ * a lane still takes part in it says ft_lane_orders.logging.
  */
 struct nd_stream {
     enum nd_stream_kind kind;
@@ -60,6 +61,60 @@ struct nd_stream {
     _Atomic uint64_t shared_copied;   /* number of the last delta that has its lines of the shared arena */
 };
 
+/* A slice's digest as it is sent: in a record or with a delta. */
+struct nd_slice_digest {
+    uint64_t burst, seq; /* that it came with */
+    uint64_t slice, digest;
+};
+
+/*
+ * A chain that is changed while lanes have packets: what the main thread makes ready, and one lane carries
+ * out while all are quiesced. The stage says whose it is: the main thread's but for ARMED to WORKING.
+ *
+ *   PREPARED ─▶ ARMED ─▶ WORKING ─▶ DONE, FAILED     live lanes: at the cut of the next snapshot, or alone
+ *            └▶ WANTED ─▶ WORKING ─▶ DONE, FAILED    lanes that are told to wait, without a state
+ */
+enum nd_change_stage {
+    ND_CHANGE_PREPARED,
+    ND_CHANGE_ARMED,  /* by the main thread: with the state that lanes have, at the cut of a snapshot */
+    ND_CHANGE_ALONE,  /* the same, at once: no peer follows */
+    ND_CHANGE_WANTED, /* by the replicator: without any state */
+    ND_CHANGE_WORKING,
+    ND_CHANGE_DONE,
+    ND_CHANGE_FAILED, /* all is as it was; `fault` */
+    ND_CHANGE_GONE,   /* the main thread has given it up */
+};
+
+struct nd_change {
+    _Atomic int stage;
+    struct nd_config *own;  /* the node's: gets the new chain. Lanes do not look into either */
+    struct nd_config *next; /* of the new file, made for this; gets the old chain */
+    /* By the lane that carries it out: gives each configuration the other's chain, in `plan`, too; called
+     * again when the change fails. And when it is done. */
+    void (*exchange)(struct nd_change *change);
+    void (*changed)(const struct nd_change *change);
+    struct nd_crash_page *page; /* for `changed` */
+    struct nf_chain_change plan;
+    struct ft_region_config how;
+    uint64_t seed;
+    char identity[FT_IDENTITY_MAX];
+    struct ft_chain_name chain; /* what it is called */
+    /* When it is DONE: what was before, for the main thread to free. */
+    struct ft_region *old;
+    struct nf_chain *was[FT_LANES_MAX];
+    uint64_t took; /* ns, in which lanes stood */
+    struct ft_fault fault;
+    struct nd_change *past; /* for the main thread, when it is over: the one before */
+    uint64_t over;          /* ns: since when; the last one that was done: since it is not the last */
+};
+
+static inline bool nd_change_pass(struct nd_change *c, enum nd_change_stage from, enum nd_change_stage to)
+{
+    int expected = (int)from;
+
+    return atomic_compare_exchange_strong(&c->stage, &expected, (int)to);
+}
+
 struct nd_group {
     unsigned lanes;
     struct nd_lane *lane; /* [lanes] */
@@ -69,17 +124,15 @@ struct nd_group {
     struct nd_barrier delta_end; /* standby: for a delta's digest; others may be at the next delta's start */
     struct nd_stream stream;
     _Atomic uint64_t shared_applied; /* standby: the last delta that is in the shared arena */
-    /* change.c: what is to become of the chain, by the main thread, NULL: nothing; what it is called, once
+    /* What is to become of the chain, by the main thread, NULL: nothing; what it is called, once
      * that has been changed, by the lane that did it, NULL: as at the start. */
     struct nd_change *_Atomic change;
     const struct ft_chain_name *_Atomic chain;
-    struct nd_crash_page *page; /* that has the names of its NFs; NULL: nobody looks */
-    bool waits_without_limit;   /* a recording is replayed: a lane stopped at a digest has no deadline */
+    bool waits_without_limit; /* a recording is replayed: a lane stopped at a digest has no deadline */
 
-    /* Of quiesce.c. */
     _Alignas(64) _Atomic uint64_t aborted; /* the last order whose replay was aborted */
     struct nd_barrier stop;    /* standby: at a stop point of replay, which lanes do not wait in */
-    _Atomic bool snapshot_due; /* live: the recorder wants a snapshot, at a barrier (snapshot.c) */
+    _Atomic bool snapshot_due; /* live: the recorder wants a snapshot, at a barrier */
     uint64_t digest_taken;     /* live: serial number of the digest taken last; written in a barrier */
     uint64_t digest;           /* live: that digest */
     _Atomic bool slice_due;    /* live, several lanes: the digest of a slice that lane 0 wants at a barrier */
@@ -88,19 +141,7 @@ struct nd_group {
     _Atomic unsigned owed;        /* live: lanes whose record has yet to carry the digest taken last */
 };
 
-/* Some lane is so. */
-bool nd_group_any(const struct nd_group *group, bool (*is)(const struct nd_lane *lane));
-
-/* A lane waits for another, and has found `spins` times that it still has to: sleeps when that is often. */
-void nd_group_pause(unsigned spins);
-
-/* Comes to a barrier; the last lane to come does the work (NULL: there is none) before this returns. The
- * barrier's number, for its end and for leaving it; then the same lane may come again. */
-uint64_t nd_barrier_join(struct nd_group *group, struct nd_barrier *place,
-                         void (*work)(struct nd_group *group));
-bool nd_barrier_over(const struct nd_barrier *place, uint64_t number);
-/* False: all have come, and the last one is at work or done. */
-bool nd_barrier_leave(const struct nd_group *group, struct nd_barrier *place, uint64_t number);
+void nd_group_init(struct nd_group *group, struct nd_lane *lanes, unsigned count);
 
 /*
  * What a peer may make of the lanes' state, for struct rp_config: `group` is a struct nd_group, whose lanes
@@ -108,16 +149,8 @@ bool nd_barrier_leave(const struct nd_group *group, struct nd_barrier *place, ui
  */
 int nd_group_check(void *group, void (*pulse)(void *arg), void *arg, struct ft_fault *fault);
 int nd_group_keeps(void *group, unsigned lane, const struct ft_line_run *run, struct ft_fault *fault);
-
-void nd_group_init(struct nd_group *group, struct nd_lane *lanes, unsigned count);
-
-/* Waits at `between` until all lanes have come, then `work` runs once, then all go on. Lanes come between
- * bursts. False: the lane left again, because it has another order, replay was aborted, it is to end, or what
- * it came for is not `needed` any more (NULL: it is). */
-bool nd_group_barrier(struct nd_lane *lane, void (*work)(struct nd_group *group),
-                      bool (*needed)(const struct nd_lane *lane));
-/* The same at another place, always needed: lanes at different places do not count for each other. */
-bool nd_group_barrier_at(struct nd_lane *lane, struct nd_barrier *place,
-                         void (*work)(struct nd_group *group));
+/* What the chain is called, and to become another one, empty: for struct rp_config, too. */
+const struct ft_chain_name *nd_group_chain(void *group);
+bool nd_group_become(void *group, uint64_t hash);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The rule by which data ports are whole; see health.h. No state. */
-#include "node/lane/health.h"
+#include "node/track/health.h"
 #include "node/base/phrases.h"
 
 #include <stdio.h>

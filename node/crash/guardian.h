@@ -5,8 +5,8 @@
  * more, and ends. It also ends, silently, when the node exits in order. It has no capability, and the system
  * calls that it needs, no others.
  */
-#ifndef NODE_LANE_GUARDIAN_H
-#define NODE_LANE_GUARDIAN_H
+#ifndef NODE_CRASH_GUARDIAN_H
+#define NODE_CRASH_GUARDIAN_H
 
 #include "ftcore/base/error.h"
 #include "ftcore/record/datagram.h"

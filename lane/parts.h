@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of a lane share beyond lane.h, by the file that has it. They are one unit around struct
+ * nd_lane and struct nd_group, and run on the lanes' threads.
+ */
+#ifndef LANE_PARTS_H
+#define LANE_PARTS_H
+
+#include "lane/lane.h"
+
+/* Lane 0: a slice is due that needs all lanes to wait. */
+static inline bool nd_lane_quiesced_slice_due(const struct nd_lane *lane)
+{
+    return lane->now >= lane->verification.quiesced_at;
+}
+
+/* The node is to end. */
+static inline bool nd_lane_is_to_end(const struct nd_lane *lane)
+{
+    return atomic_load_explicit(lane->setup.stop, memory_order_relaxed);
+}
+
+/* Another order waits than the one that the lane follows. */
+static inline bool nd_lane_is_taken_back(const struct nd_lane *lane)
+{
+    return FT_ORDER_GET(lane->words, order) != lane->seen.order;
+}
+
+/* What tells the standby of the lane's bursts, at present. */
+static inline enum nd_stream_kind nd_lane_stream(const struct nd_lane *lane)
+{
+    return FT_ORDER_GET(lane->words, logging) ? lane->group->stream.kind : ND_STREAM_NONE;
+}
+
+/* ---- lane.c -------------------------------------------------------------------------------------- */
+
+/* Runs this chain from now on, with the state that it has. All lanes are quiesced. */
+void nd_lane_take_chain(struct nd_lane *lane, struct nf_chain *chain);
+/* The lane's thread is about to end: what others wait for is replayed, what is held is dropped. */
+void nd_lane_end(struct nd_lane *lane);
+/* A turn is over. Backs off when there was no work. */
+void nd_lane_wait(struct nd_lane *lane, bool worked);
+/* Claims the lane's question, so that the asker cannot take it back any more. False: it just did. */
+bool nd_lane_claim_question(const struct nd_lane *lane, enum nd_ask_kind kind);
+
+/* ---- turn.c -------------------------------------------------------------------------------------- */
+
+/* lg_delta.carry: how many bytes of a held output a delta carries; `arg` is the lane. */
+uint32_t nd_lane_carry(void *arg, const struct ft_held *held, const uint8_t **frame);
+
+/* ---- inputs.c ------------------------------------------------------------------------------------ */
+
+/* Room for a quarter of the packet buffers: the hold may have half. FT_ENOMEM: nothing is left to free. */
+int nd_waiting_make(struct nd_waiting *waiting, uint32_t buffers);
+void nd_waiting_free(struct nd_waiting *waiting);
+/* The oldest frame that waits. False: none does. */
+bool nd_waiting_take(struct nd_waiting *waiting, struct nd_frame *out);
+/* Takes the packets of the burst from `from` on out of it: they wait in front of all others, for the next
+ * one. What finds no room is dropped, and counted. */
+void nd_lane_put_back(struct nd_lane *lane, uint32_t from);
+void nd_lane_receive(struct nd_lane *lane); /* adds to burst.packets, up to a burst */
+/* From an input keeper: a whole burst, with its time. False: none is there. */
+bool nd_lane_receive_burst(struct nd_lane *lane, uint64_t *time);
+/* The lane has no room for a burst: receives what is to wait, if it may not release. True: frames came. */
+bool nd_lane_receive_to_wait(struct nd_lane *lane);
+
+/* ---- frames.c ------------------------------------------------------------------------------------ */
+
+/* NULL: no buffer, which is counted. */
+void *nd_lane_make_packet(struct nd_lane *lane, const void *frame, uint32_t len);
+/* Claims the chain's addresses. `again`: also three times a little later. */
+void nd_lane_announce(struct nd_lane *lane, bool again);
+/* Lane 0, when they are due. */
+void nd_lane_send_heartbeats(struct nd_lane *lane);
+void nd_lane_ask_gateways(struct nd_lane *lane);
+
+/* ---- stream.c ------------------------------------------------------------------------------------ */
+
+/* What the stream and others make of a lane's coming burst. */
+struct nd_needs {
+    bool may_run;               /* a burst may be run in this turn */
+    bool record;                /* a record is made of it, for the stream or for somebody else */
+    bool digest;                /* that record carries a digest */
+    bool marks;                 /* its outputs are weighed, for a delta or checkpoint */
+    enum nd_stream_kind stream; /* what tells the standby of it */
+};
+
+/* Once a turn of a live lane: what this lane wants of all others is said, and done at the barrier; what the
+ * last cut left to be copied is copied; what the coming burst needs is decided. */
+struct nd_needs nd_lane_between_bursts(struct nd_lane *lane);
+/* A burst is due though no packet came: for a digest that somebody waits for, or for what has been released.
+ */
+bool nd_stream_needs_burst(const struct nd_lane *lane, const struct nd_needs *needs);
+/* The stream tells of all that the lane did, no lane has a delta to finish, without which what was recorded
+ * behind it does not count, and none a digest to carry, at which the standby's other lanes would wait. */
+bool nd_stream_is_told(const struct nd_lane *lane);
+/* Copies pending lines of a resync's snapshot, as many as are granted. True if there were any. */
+bool nd_lane_snapshot_copy(struct nd_lane *lane);
+/* Live or in replay, between bursts; true if there was work. */
+bool nd_lane_recorder_turn(struct nd_lane *lane);
+/* All lanes are quiesced: the flight recorder's snapshot. */
+void nd_group_begin_recording(struct nd_group *group);
+
+/* ---- verification.c ------------------------------------------------------------------------------ */
+
+/* FT_ENOMEM: nd_lane_free frees what there is. */
+int nd_verification_make(struct nd_lane *lane);
+void nd_verification_free(struct nd_lane *lane);
+/* All lanes are quiesced, and a stream begins: the first turn of a round is due after an interval. */
+void nd_verification_begin(struct nd_lane *lane);
+/* All lanes are quiesced, and lane 0 found a slice due: it is lane 0's last burst. */
+struct nd_slice_digest nd_group_take_slice(struct nd_group *group);
+/* Standby: this lane has replayed or applied as much as the primary's had when it took the digest. False:
+ * they differ, which is told and kept, and the lane's replay has diverged. */
+bool nd_lane_compare_slice(struct nd_lane *lane, const struct nd_slice_digest *theirs);
+
+/* Somebody waits for a digest of the region. */
+bool nd_lane_digest_wanted(const struct nd_lane *lane);
+/* It is a delta that carries it, since the standby does not replay every record. */
+bool nd_lane_digest_by_delta(const struct nd_lane *lane);
+/* The next record is to carry what all quiesced for. */
+bool nd_lane_owes_digest(const struct nd_lane *lane);
+/* All lanes are quiesced: the last digest has not gone into the records of all. No other one, and no other
+ * kind of segment, before it has: the standby would compare what belongs to different moments. */
+bool nd_group_owes_digest(const struct nd_group *group);
+/* All lanes are quiesced, at a cut: the digest of the region, which deltas carry. */
+void nd_group_take_digest(struct nd_group *group);
+/* Lane 0 of several: says so to all when the digest of a slice is due for which they have to quiesce. */
+void nd_lane_want_slice(struct nd_lane *lane);
+/* All lanes are quiesced: the digest that is due, which the next record of each carries. The standby's lanes
+ * wait for each other at it, so none is taken of a slice while a lane here can make no record. */
+void nd_group_digest_for_records(struct nd_group *group);
+/* Puts the digest into the record of this burst: the one that all quiesced for, or that of the slice due. */
+void nd_lane_carry_digest(struct nd_lane *lane, uint64_t burst);
+void nd_lane_report_digest(struct nd_lane *lane, uint64_t serial, uint64_t burst);
+/* At a snapshot's cut: records before it and after it have different readers. Who asked has to ask again. */
+void nd_lane_forget_digests(struct nd_group *group);
+
+/* ---- standby.c ----------------------------------------------------------------------------------- */
+
+/* Says so, stops this lane's replay and aborts that of the others. Always false. */
+bool nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t seq, const char *what, uint64_t expected,
+                      uint64_t got);
+/* Something up to burst `upto`, or of a whole delta, is still to be replayed or applied. */
+bool nd_lane_behind(const struct nd_lane *lane, uint64_t upto);
+/* Another order is to be followed. */
+void nd_lane_leave_stop_point(struct nd_lane *lane);
+
+/* ---- group.c ------------------------------------------------------------------------------------- */
+
+/* Some lane is so. */
+bool nd_group_any(const struct nd_group *group, bool (*is)(const struct nd_lane *lane));
+
+/* A lane waits for another, and has found `spins` times that it still has to: sleeps when that is often. */
+void nd_group_pause(unsigned spins);
+
+/* Comes to a barrier; the last lane to come does the work (NULL: there is none) before this returns. The
+ * barrier's number, for its end and for leaving it; then the same lane may come again. */
+uint64_t nd_barrier_join(struct nd_group *group, struct nd_barrier *place,
+                         void (*work)(struct nd_group *group));
+bool nd_barrier_over(const struct nd_barrier *place, uint64_t number);
+/* False: all have come, and the last one is at work or done. */
+bool nd_barrier_leave(const struct nd_group *group, struct nd_barrier *place, uint64_t number);
+
+/* Waits at `between` until all lanes have come, then `work` runs once, then all go on. Lanes come between
+ * bursts. False: the lane left again, because it has another order, replay was aborted, it is to end, or what
+ * it came for is not `needed` any more (NULL: it is). */
+bool nd_group_barrier(struct nd_lane *lane, void (*work)(struct nd_group *group),
+                      bool (*needed)(const struct nd_lane *lane));
+/* The same at another place, always needed: lanes at different places do not count for each other. */
+bool nd_group_barrier_at(struct nd_lane *lane, struct nd_barrier *place,
+                         void (*work)(struct nd_group *group));
+
+/* All lanes are quiesced: carries out the change of the chain if it is at this stage. */
+void nd_group_change(struct nd_group *group, enum nd_change_stage at);
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a lane is told by values and tables, so that it knows nobody who fills them in: how its chain is
+ * protected, what frames it is not to let pass, where else its chain keeps its state. Made before the lane,
+ * by the node or a tool; read by lanes.
+ */
+#ifndef LANE_SETTINGS_H
+#define LANE_SETTINGS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum nd_capture { ND_CAPTURE_AUTO, ND_CAPTURE_FULL };
+enum nd_tail { ND_TAIL_EMIT, ND_TAIL_SUPPRESS };
+
+/* How the chain is protected. Only node/config looks at what the file or a tool's option asks for (`asked`,
+ * `standby`): nd_config_decide makes of it the facts below, which everybody else reads. */
+struct nd_protect {
+    uint32_t asked;   /* enum nd_mode (node/config/config.h) */
+    uint32_t standby; /* enum nd_standby */
+    bool pair;        /* there is a stream to a peer: of records or of deltas */
+    bool records;     /* the stream consists of log records */
+    bool deltas;      /* the stream consists of deltas */
+    bool stores;      /* warm: a standby stores records until it takes over; hot: it replays them at once */
+    const char *mode; /* what is done, for people: "off", "log" or "delta" */
+    const char *decided_by;      /* the NF for which auto is delta, owned by its module; "": there is none */
+    uint32_t capture, tail;      /* the enums above */
+    uint32_t compress;           /* enum nd_compress: what the link carries */
+    uint32_t recovery_budget_ms; /* 1 … 10000 */
+    uint32_t gather_us;          /* that a burst which is not full may wait for more, 0 … 1000 */
+    uint32_t commit_interval_us; /* between cuts in mode delta, 10 … 1000000 */
+    uint32_t checkpoint_ms;      /* between deltas to a warm standby, 1 … 60000 */
+    uint32_t verify_every_s;     /* in which the pair compares all state once, 0 … 86400; 0: never */
+    bool strict;                 /* never release without a standby */
+    bool audit;                  /* region audit: for tests, slow */
+    uint32_t log_mb;             /* per-lane ring between lane and replicator, 1 … 1024 */
+    uint32_t pending_asked;      /* 1 … 4096; 0: by `standby` */
+    uint32_t pending_mb;         /* per-lane records the standby keeps for replay */
+    uint32_t quarantine_s;       /* frames that the peer crashed on are dropped, 0 … 86400; 0: never */
+    uint32_t quarantine_max;     /* of them, 1 … 1000000 */
+    uint32_t hold_packets;       /* per-lane outputs held, 128 … 1048576 */
+};
+
+/* Frames that are dropped before they are captured: the node before this one crashed on them
+ * (node/crash/quarantine.h). */
+enum nd_verdict { ND_PASSES, ND_DROPS, ND_JUDGES /* it is to pass alone */ };
+struct nd_suspects {
+    const _Atomic uint32_t *count; /* 0: every frame passes, and nobody is asked; NULL: that never changes */
+    void *of;
+    /* Of a frame of which capture takes `taken` bytes. JUDGES: `clear` is called with `*bits` once it has
+     * passed. */
+    enum nd_verdict (*look)(void *of, const void *frame, uint32_t taken, uint32_t wire, uint8_t port,
+                            uint32_t *bits);
+    void (*clear)(void *of, uint32_t bits);
+};
+
+/* A server that has the chain's state as well. Outputs wait for it in place of the peer. */
+struct nd_store {
+    void *of;                              /* NULL: the state is in the region alone */
+    uint64_t (*confirmed)(const void *of); /* the last burst that is answered there */
+    bool (*lost)(const void *of);          /* it is not there any more, and the node is about to end */
+    void (*settle)(void *of);              /* takes what is answered, when there is nothing else to do */
+};
+
+#endif
