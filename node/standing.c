@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
+_Static_assert(ND_GATEWAYS_MAX >= ND_TRACKED_MAX, "each tracked thing may be a gateway");
+
 int nd_standing_start(struct nd_running *r, struct ft_fault *fault)
 {
     return nd_runner_start(&r->standing.runner, &r->config->node[r->self], fault);
