@@ -348,7 +348,7 @@ names() {
     while read -r file; do
         [ -e "$root/$file" ] || { echo "$file is named and not there"; bad=1; }
     done < <(cat "$root"/docs/*.md "$root/README.md" |
-        grep -oE '`(ftcore|nflib|nfs|logger|replicator|node|tools|tests|scripts|examples)/[A-Za-z0-9_./-]+[a-z0-9]`' | grep -v NAME | tr -d '`' | sort -u)
+        grep -oE '`(ftcore|nflib|nfs|logger|replicator|lane|node|tools|tests|scripts|examples)/[A-Za-z0-9_./-]+[a-z0-9]`' | grep -v NAME | tr -d '`' | sort -u)
     return $bad
 }
 ok "every file that a doc names is there" names
