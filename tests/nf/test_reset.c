@@ -5,7 +5,7 @@
  * NF that packets pass by (set NF bypass=on).
  */
 #include "nflib/chain/change.h"
-#include "tests/nf/help_chain.h"
+#include "tests/nf/help_change.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,6 +24,8 @@
 #define ANEW                                                                                                 \
     "    - firewall: { rules: firewall.rules, max_flows: 1000, on_crash: reset }\n"                          \
     "    - monitor: { max_flows: 1000 }\n"
+
+#define SCAN "    - monitor: { max_flows: 1000 }\n    - portscan: { max_hosts: 16, max_contacts: 64 }\n"
 
 static struct help_chain h;
 
@@ -124,6 +126,50 @@ static void packets_pass_by_an_nf(void)
     help_chain_close(&h);
 }
 
+/* While packets pass by it nobody checks its state: garbage in all of its arena but constants. */
+static void damage_nf(const char *name)
+{
+    static const uint8_t garbage = 0xee;
+    const struct nf *nf = nf_chain_find(h.chain, name);
+    const struct ft_arena *arena = ft_region_arena(h.region, 0, nf->index);
+    struct ft_fault fault = {""};
+
+    ft_audit_suspend(h.region);
+    for (uint64_t at = arena->offset; at < arena->offset + arena->used; at++)
+        if (nf_chain_keeps(h.chain, at, 1, &garbage, &fault) == 0)
+            h.region->base[at] = garbage;
+    ft_audit_resume(h.region);
+}
+
+static void an_nf_whose_state_is_not_sound_stays_passed_by(void)
+{
+    struct nft_seen seen;
+    struct ft_fault fault = {""};
+
+    help_chain_open(&h, SCAN, NULL, 7);
+    assert_true(flow(5000, &seen));
+    assert_int_equal(help_chain_command(&h, "set portscan bypass=on"), 0);
+    damage_nf("portscan");
+    check_state();
+    assert_int_equal(help_chain_command(&h, "set portscan bypass=off"), FT_EMALFORMED);
+    assert_non_null(strstr(h.fault.text, "apply the chain without it, then with it"));
+    assert_true(nf_is_bypassed(nf_chain_state(h.chain), nf_chain_find(h.chain, "portscan")->index));
+    assert_true(flow(5001, &seen));
+    /* Nor does it come into another chain. */
+    assert_int_equal(help_change(&h, SCAN "    - forward: {}\n", NULL, &fault), FT_EBUSY);
+    assert_non_null(strstr(fault.text, "portscan: packets pass by it"));
+    assert_int_equal(help_change(&h, "    - monitor: { max_flows: 1000 }\n", NULL, &fault), 0);
+    assert_int_equal(help_change(&h, SCAN, NULL, &fault), 0);
+    assert_false(nf_is_bypassed(nf_chain_state(h.chain), nf_chain_find(h.chain, "portscan")->index));
+    assert_true(flow(5002, &seen));
+    check_state();
+    /* A sound one takes part again. */
+    assert_int_equal(help_chain_command(&h, "set portscan bypass=on"), 0);
+    assert_int_equal(help_chain_command(&h, "set portscan bypass=off"), 0);
+    assert_true(flow(5003, &seen));
+    help_chain_close(&h);
+}
+
 /* With its bit set, what belongs to nobody's NF (0), or a NAT, would neither run nor be checked. */
 static void a_peer_may_say_that_packets_pass_by_those_alone_that_can_be(void)
 {
@@ -167,6 +213,7 @@ int main(void)
         HELP_CASE(two_nodes_begin_anew_with_the_same_state),
         HELP_CASE(without_it_nothing_is_kept),
         HELP_CASE(packets_pass_by_an_nf),
+        HELP_CASE(an_nf_whose_state_is_not_sound_stays_passed_by),
         HELP_CASE(a_peer_may_say_that_packets_pass_by_those_alone_that_can_be),
         HELP_CASE(who_translates_is_not_passed_by),
     };
