@@ -348,6 +348,27 @@ static void it_outlives_a_crash_in_timers(void **state)
     crash_end(NULL);
 }
 
+/* What the peer died of was its state: it is lost with the peer where this node begins with none. */
+static void a_state_that_is_made_anew_needs_no_remedy(void **state)
+{
+    static struct nd_remedy remedy = {.text = "set crasher bypass=on"};
+
+    (void)state;
+    crash_begin(NULL);
+    crash_world.lane.setup.remedy = &remedy;
+    atomic_store(&remedy.serial, 1);
+    nd_lane_follow(&crash_world.lane, ft_order_make(FT_LANE_FRESH, 1));
+    crash_arrives(CRASH_HARM);
+    crash_turns(2);
+    assert_int_equal(seen(), 1);
+    atomic_store(&remedy.serial, 2); /* of this one, since */
+    crash_turns(1);
+    crash_arrives(CRASH_HARM);
+    crash_turns(1);
+    assert_int_equal(seen(), 1);
+    crash_end(NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -364,6 +385,7 @@ int main(void)
         cmocka_unit_test(a_suspect_that_kills_is_named),
         cmocka_unit_test(it_outlives_a_crash_in_timers),
         cmocka_unit_test(what_is_known_to_kill_comes_before_suspects),
+        cmocka_unit_test(a_state_that_is_made_anew_needs_no_remedy),
     };
     return cmocka_run_group_tests(tests, NULL, crash_clean);
 }
