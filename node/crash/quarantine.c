@@ -70,14 +70,14 @@ static uint32_t find(const struct nd_quarantine *q, const struct ft_fingerprint 
 }
 
 enum nd_quarantine_frame nd_quarantine_look(struct nd_quarantine *q, const void *frame, uint32_t taken,
-                                            uint32_t wire, uint8_t port, uint32_t *bits)
+                                            uint32_t wire, uint8_t port, bool guarded, uint32_t *bits)
 {
     struct ft_fingerprint own = nd_fingerprint(frame, taken, wire);
 
     *bits = find(q, &own);
     if (!*bits)
         return ND_QUARANTINE_PASSES;
-    if (!(*bits & ~atomic_load(&q->suspects)) && atomic_load(&q->judging))
+    if (guarded && !(*bits & ~atomic_load(&q->suspects)) && atomic_load(&q->judging))
         return ND_QUARANTINE_JUDGES;
     keep_frame(q, frame, wire, wire, port);
     atomic_store(&q->until, nd_now() + q->lasts); /* TCP sends again after ever longer times */

@@ -69,10 +69,11 @@ static inline bool nd_quarantine_on(const struct nd_quarantine *q)
 /* What a lane does with a frame. */
 enum nd_quarantine_frame { ND_QUARANTINE_PASSES, ND_QUARANTINE_DROPS, ND_QUARANTINE_JUDGES };
 
-/* For a lane: of a frame of which capture takes `taken` bytes. DROPS: it is counted, and kept while there is
+/* For a lane: of a frame of which capture takes `taken` bytes; guarded: the gate says that a standby is there
+ * now, which the main thread learns of a turn later. DROPS: it is counted, and kept while there is
  * room. JUDGES: it is to pass alone; once it has, nd_quarantine_clear with `*bits`. */
 enum nd_quarantine_frame nd_quarantine_look(struct nd_quarantine *q, const void *frame, uint32_t taken,
-                                            uint32_t wire, uint8_t port, uint32_t *bits);
+                                            uint32_t wire, uint8_t port, bool guarded, uint32_t *bits);
 /* These are no suspects any more, and pass. */
 void nd_quarantine_clear(struct nd_quarantine *q, uint32_t bits);
 

@@ -234,6 +234,8 @@ static void complete_record(struct nd_lane *lane, const struct nd_burst_needs *n
  */
 static __attribute__((noinline, cold)) void keep_quarantine(struct nd_lane *lane, uint32_t *judged)
 {
+    uint64_t lease = FT_ORDER_GET(lane->words, lease_until);
+    bool guarded = lease != FT_ALL && lane->now < lease;
     uint32_t left = 0, bits;
 
     for (uint32_t i = 0; i < lane->burst.n; i++) {
@@ -245,7 +247,7 @@ static __attribute__((noinline, cold)) void keep_quarantine(struct nd_lane *lane
             nf_packet_parse(p);
             take = nf_packet_header_bytes(p);
         }
-        how = nd_quarantine_look(lane->setup.quarantine, p->data, take, p->len, p->in_port, &bits);
+        how = nd_quarantine_look(lane->setup.quarantine, p->data, take, p->len, p->in_port, guarded, &bits);
         p->parsed = 0;
         if (how == ND_QUARANTINE_DROPS || (how == ND_QUARANTINE_JUDGES && lane->io->burst)) {
             /* an input keeper has cut the burst, and nothing of it can wait */
