@@ -249,14 +249,21 @@ static bool is_whole(const struct nd_pair *pair)
     return !not_whole_of(pair, 0) && !not_whole_of(pair, 1);
 }
 
+/* What an NF is there for is not done while packets pass by it. */
+static bool is_bypassed(const struct nd_pair *pair)
+{
+    return json_array_size(json_object_get(pair->status[0], "bypassed")) ||
+           json_array_size(json_object_get(pair->status[1], "bypassed"));
+}
+
 int nd_pair_exit(const struct nd_pair *pair)
 {
     int code = exit_by_state(pair);
 
-    return code == ND_DONE && (is_stale(pair) || !is_whole(pair)) ? ND_NOT_EQUAL : code;
+    return code == ND_DONE && (is_stale(pair) || !is_whole(pair) || is_bypassed(pair)) ? ND_NOT_EQUAL : code;
 }
 
-/* PROTECTED, STALE (it would be, but a thread of a node that answers stands) or NOT PROTECTED. A pair whose
+/* PROTECTED, BYPASSED, STALE (it would be, but a thread of a node that answers stands) or NOT PROTECTED. A pair whose
  * data ports are not whole is not, whatever its state. */
 static const char *verdict_of(const struct nd_pair *pair)
 {
@@ -266,7 +273,9 @@ static const char *verdict_of(const struct nd_pair *pair)
      */
     if (is_stale(pair))
         return "STALE";
-    return is_whole(pair) ? "PROTECTED" : "NOT PROTECTED";
+    if (!is_whole(pair))
+        return "NOT PROTECTED";
+    return is_bypassed(pair) ? "BYPASSED" : "PROTECTED";
 }
 
 /* ---- for people -------------------------------------------------------------------------------- */

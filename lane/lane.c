@@ -306,6 +306,8 @@ void nd_lane_follow(struct nd_lane *lane, uint64_t order)
         }
         /* fall through */
     case FT_LANE_FRESH:
+        if (lane->doing == FT_LANE_FRESH && lane->setup.remedy)
+            lane->remedied = atomic_load(&lane->setup.remedy->serial);
         if (!go_live(lane, before))
             return;
         break;

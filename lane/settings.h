@@ -48,10 +48,11 @@ enum nd_verdict { ND_PASSES, ND_DROPS, ND_JUDGES /* it is to pass alone */ };
 struct nd_suspects {
     const _Atomic uint32_t *count; /* 0: every frame passes, and nobody is asked; NULL: that never changes */
     void *of;
-    /* Of a frame of which capture takes `taken` bytes. JUDGES: `clear` is called with `*bits` once it has
+    /* Of a frame of which capture takes `taken` bytes; guarded: the gate says that a standby is there now,
+     * which the main thread learns of a turn later. JUDGES: `clear` is called with `*bits` once it has
      * passed. */
     enum nd_verdict (*look)(void *of, const void *frame, uint32_t taken, uint32_t wire, uint8_t port,
-                            uint32_t *bits);
+                            bool guarded, uint32_t *bits);
     void (*clear)(void *of, uint32_t bits);
 };
 

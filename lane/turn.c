@@ -187,6 +187,8 @@ static bool has_suspects(const struct nd_lane *lane)
 static __attribute__((noinline, cold)) uint32_t keep_quarantine(struct nd_lane *lane)
 {
     const struct nd_suspects *suspects = &lane->setup.suspects;
+    uint64_t lease = FT_ORDER_GET(lane->words, lease_until);
+    bool guarded = lease != FT_ALL && lane->now < lease;
     uint32_t left = 0, judged = 0, bits;
 
     for (uint32_t i = 0; i < lane->burst.n; i++) {
@@ -198,7 +200,7 @@ static __attribute__((noinline, cold)) uint32_t keep_quarantine(struct nd_lane *
             nf_packet_parse(p);
             take = nf_packet_header_bytes(p);
         }
-        how = suspects->look(suspects->of, p->data, take, p->len, p->in_port, &bits);
+        how = suspects->look(suspects->of, p->data, take, p->len, p->in_port, guarded, &bits);
         p->parsed = 0;
         if (how == ND_DROPS || (how == ND_JUDGES && lane->io->burst)) {
             /* an input keeper has cut the burst, and nothing of it can wait */

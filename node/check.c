@@ -213,7 +213,8 @@ static void try_node(const struct nd_config *config, unsigned node, struct tries
     int error;
 
     out->count = 0;
-    if ((error = nd_privilege_check_files(next_fault(out))) ||
+    if ((error = nd_privilege_drop_inherited(next_fault(out))) ||
+        (error = nd_privilege_check_files(next_fault(out))) ||
         (error = nd_privilege_limit(&privilege, next_fault(out)))) {
         note(out, "user", error, "%s", self->user);
         return;

@@ -625,7 +625,8 @@ static int start_threads(struct nd_running *r, struct threads *t)
     t->begun += pthread_create(&t->replicator, NULL, run_replicator, r) == 0;
     t->begun += t->begun == 1 && pthread_create(&t->hangs, NULL, run_hang_watch, &t->watch) == 0;
     if (t->begun < 2) {
-        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "no thread for the replicator");
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "no thread for %s",
+                     t->begun ? "the watch of lanes that hang" : "the replicator");
         return ND_SOFTWARE;
     }
     while (atomic_load(&r->begun) < (unsigned)r->config->chain.lanes + t->begun && !atomic_load(&r->stop))

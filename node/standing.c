@@ -16,7 +16,6 @@
 
 _Static_assert(ND_GATEWAYS_MAX >= ND_TRACKED_MAX, "each tracked thing may be a gateway");
 
-
 int nd_standing_start(struct nd_standing *st, struct ft_fault *fault)
 {
     return nd_runner_start(&st->runner, &st->config->node[st->self], fault);

@@ -135,6 +135,11 @@ static int carry_nf(struct nf_chain *to, unsigned place, const struct nf_chain *
         b.to = b.from + from->as_made[was].used;
     struct nf_was w = {.config = change->from->nfs[was - 1].config, .moved = moved};
 
+    if (nf_is_bypassed(to->state, place)) /* nobody has checked what is in it */
+        return ft_fail(
+            fault, FT_EBUSY,
+            "nf %u: %s: packets pass by it, expected set %s bypass=off first, or a chain without it", place,
+            nf->module->name, nf->module->name);
     if (nf->heap != before->heap)
         return ft_fail(fault, FT_EINVAL, "nf %u: %s: its heap would lie at another address", place,
                        nf->module->name);

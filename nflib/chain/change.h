@@ -30,8 +30,9 @@ int nf_chain_change_plan(struct nf_chain_change *change, const struct nf_chain_c
 /*
  * Gives `to`, a lane's chain that was just made by change->to in its node's region, the state of `from`, the
  * lane's chain before, whose region is `old` and set aside (ftcore/region/exchange.h). All lanes' chains are
- * made before the first; lanes come in order. FT_EFULL: more entries than there is room for; FT_EINVAL: an
- * NF's memory is laid out in another way. Then `to` is void, and `from` as it was.
+ * made before the first; lanes come in order. FT_EFULL: more entries than there is room for; FT_EBUSY:
+ * packets pass by an NF that stays; FT_EINVAL: an NF's memory is laid out in another way. Then `to` is void,
+ * and `from` as it was.
  */
 int nf_chain_carry(struct nf_chain *to, const struct nf_chain *from, const struct ft_region *old,
                    const struct nf_chain_change *change, struct ft_fault *fault);

@@ -22,12 +22,14 @@ static char *cut_word(char **rest)
 /*
  * The chain goes on without the NF, or with it again: then its timers run at once. Its state stays as it is,
  * so an NF that holds something for its sessions, of which some have ended meanwhile, takes part again with
- * its state anew, or not.
+ * its state anew, or not. Nobody has checked the state meanwhile: one that is not sound is refused, and so is
+ * one that lanes share, which others of them may be at.
  */
 static int bypass_nf(struct nf_chain *chain, struct nf *nf, const char *value, uint64_t now,
                      struct ft_fault *fault)
 {
     bool on = strcmp(value, "on") == 0;
+    struct ft_fault unsound = {""};
     struct nf_lane_state *state;
 
     if (!on && strcmp(value, "off") != 0)
@@ -43,6 +45,13 @@ static int bypass_nf(struct nf_chain *chain, struct nf *nf, const char *value, u
             "%s: it holds what sessions had that have ended: apply the chain without it, then with it",
             nf->module->name);
     }
+    if (!on && nf_is_bypassed(chain->state, nf->index) && nf->module->shared && nf->lanes > 1)
+        return ft_fail(fault, FT_EINVAL,
+                       "%s: its lanes share state, which cannot be checked: apply the chain without it, then "
+                       "with it",
+                       nf->module->name);
+    if (!on && nf_is_bypassed(chain->state, nf->index) && nf_chain_check_nf(chain, nf->index, &unsound) != 0)
+        return ft_fail(fault, FT_EMALFORMED, "%s: apply the chain without it, then with it", unsound.text);
     state = ft_edit(chain->region, chain->state, sizeof(*state));
     if (on) {
         state->bypassed |= 1ull << nf->index;

@@ -9,6 +9,9 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Those that see a call after the first, before its processor time counts. */
+#define LOOKS 4u
+
 /* Nothing that an NF does with a burst takes a thousandth of it. Commands read rules, and write tables. */
 static const struct limit {
     uint64_t used;  /* ns */
@@ -33,14 +36,15 @@ bool nd_hang_judge(struct nd_hang *hang, const struct nd_hang_look *look)
 
     if (look->doing == NF_DOING_NOTHING || look->waits || !same_call(&hang->last, look)) {
         hang->from = look->used;
-        hang->slept = 0;
+        hang->slept = hang->looks = 0;
     } else if (look->sleeps && look->used == hang->last.used) {
         hang->slept++;
     } else {
         hang->slept = 0;
     }
     hang->last = *look;
-    return look->used - hang->from >= most->used || hang->slept >= most->slept;
+    hang->looks++; /* this one, too */
+    return (hang->looks > LOOKS && look->used - hang->from >= most->used) || hang->slept >= most->slept;
 }
 
 /* The state of a thread of this process, a letter, is behind its name, which may have anything in it. */

@@ -6,7 +6,9 @@
  * standby takes over.
  *
  * Time on a processor, and looks, do not pass while a machine stands, a process is stopped, or others have
- * the processors. A lane that waits for another lane does not hang; that one does.
+ * the processors. Where a guest is not told what its host takes, a processor that stood counts as used: so a
+ * call is also seen by four looks after the first. A lane that waits for another lane does not hang; that one
+ * does.
  *
  * Owned by that thread: struct nd_hang. Read by it: marks, turns and waits of lanes. It allocates nothing and
  * takes no lock.
@@ -37,6 +39,7 @@ struct nd_hang {
     struct nd_hang_look last;
     uint64_t from; /* `used` when the call was first seen, or last waited */
     uint32_t slept;
+    uint32_t looks; /* that saw the call, the first one included */
 };
 
 /* True: the lane hangs. */

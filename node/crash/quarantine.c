@@ -70,7 +70,7 @@ static uint32_t find(const struct nd_quarantine *q, const struct ft_fingerprint 
 }
 
 static enum nd_verdict look(void *of, const void *frame, uint32_t taken, uint32_t wire, uint8_t port,
-                            uint32_t *bits)
+                            bool guarded, uint32_t *bits)
 {
     struct nd_quarantine *q = of;
     struct ft_fingerprint own = nd_fingerprint(frame, taken, wire);
@@ -78,7 +78,7 @@ static enum nd_verdict look(void *of, const void *frame, uint32_t taken, uint32_
     *bits = find(q, &own);
     if (!*bits)
         return ND_PASSES;
-    if (!(*bits & ~atomic_load(&q->suspects)) && atomic_load(&q->judging))
+    if (guarded && !(*bits & ~atomic_load(&q->suspects)) && atomic_load(&q->judging))
         return ND_JUDGES;
     keep_frame(q, frame, wire, wire, port);
     atomic_store(&q->until, nd_now() + q->lasts); /* TCP sends again after ever longer times */

@@ -347,9 +347,9 @@ static void drop_mbuf(void *ctx, void *owner)
  * The af_xdp driver gives the kernel all buffers as one piece of memory, and takes them to lie in it one
  * behind the other. DPDK lays none across a page's end unless it is told that no device reads it by physical
  * addresses; with small pages a third of that piece would be holes, and buffers beyond its end lost one after
- * the other.
+ * the other. NULL: there is no memory, or it comes in several pieces (*pieces).
  */
-static struct rte_mempool *make_dense_pool(unsigned n, uint16_t room)
+static struct rte_mempool *make_dense_pool(unsigned n, uint16_t room, unsigned *pieces)
 {
     struct rte_pktmbuf_pool_private own = {.mbuf_data_room_size = room};
     struct rte_mempool *pool =
@@ -360,6 +360,7 @@ static struct rte_mempool *make_dense_pool(unsigned n, uint16_t room)
         return NULL;
     rte_pktmbuf_pool_init(pool, &own);
     if (rte_mempool_populate_default(pool) < 0 || pool->nb_mem_chunks != 1) {
+        *pieces = pool->populated_size == n ? pool->nb_mem_chunks : 0;
         rte_mempool_free(pool);
         return NULL;
     }
@@ -371,6 +372,7 @@ int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, unsign
 {
     const struct nd_node *node = &config->node[n];
     int error = nd_eal_open(config, node, fault);
+    unsigned pieces = 0;
     uint32_t room;
 
     *ports = (struct nd_ports){.frame_max = config->chain.frame_max,
@@ -389,10 +391,15 @@ int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, unsign
         return error;
     room = ports->frame_max + (ports->frame_max > NF_FRAME_ROOM ? SPARE : 0) + RTE_PKTMBUF_HEADROOM;
     rte_log_set_global_level(RTE_LOG_WARNING);
-    ports->pool = ports->xdp ? make_dense_pool(node->mbufs, (uint16_t)room)
+    ports->pool = ports->xdp ? make_dense_pool(node->mbufs, (uint16_t)room, &pieces)
                              : rte_pktmbuf_pool_create("packets", node->mbufs, POOL_CACHE, 0, (uint16_t)room,
                                                        SOCKET_ID_ANY);
-    if (!ports->pool)
+    if (!ports->pool && pieces > 1)
+        error = ft_fail(fault, FT_ENOMEM,
+                        "node %s: memory for %u packet buffers comes in %u pieces, and AF_XDP takes one; "
+                        "lower mbufs, or have more hugepages free",
+                        node->name, node->mbufs, pieces);
+    else if (!ports->pool)
         error = ft_fail(fault, FT_ENOMEM,
                         "node %s: no memory for %u packet buffers in %u MB; lower mbufs or raise memory_mb",
                         node->name, node->mbufs, node->memory_mb);

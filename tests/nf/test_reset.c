@@ -5,7 +5,7 @@
  * NF that packets pass by (set NF bypass=on).
  */
 #include "nflib/chain/change.h"
-#include "tests/nf/help_chain.h"
+#include "tests/nf/help_change.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define RESETS                                                                                               \
@@ -24,6 +25,8 @@
 #define ANEW                                                                                                 \
     "    - firewall: { rules: firewall.rules, max_flows: 1000, on_crash: reset }\n"                          \
     "    - monitor: { max_flows: 1000 }\n"
+
+#define SCAN "    - monitor: { max_flows: 1000 }\n    - portscan: { max_hosts: 16, max_contacts: 64 }\n"
 
 static struct help_chain h;
 
@@ -70,6 +73,30 @@ static void a_nat_begins_anew(void)
     help_chain_close(&h);
 }
 
+/* Of the first node, as a snapshot has it. */
+static uint8_t *kept;
+static uint64_t kept_bytes;
+
+static void keep_state(void)
+{
+    kept_bytes = h.region->size;
+    kept = malloc(kept_bytes);
+    assert_non_null(kept);
+    memcpy(kept, h.region->base, kept_bytes);
+}
+
+static void become_as_kept(void)
+{
+    assert_int_equal(h.region->size, kept_bytes);
+    ft_audit_suspend(h.region);
+    memcpy(h.region->base, kept, kept_bytes);
+    ft_audit_resume(h.region);
+    free(kept);
+    h.burst = nf_chain_state(h.chain)->burst;
+    h.now = nf_chain_state(h.chain)->time;
+    check_state();
+}
+
 /* The second node has other seeds; it gets the state of the first one, and then both begin anew. */
 static void two_nodes_begin_anew_with_the_same_state(void)
 {
@@ -78,9 +105,13 @@ static void two_nodes_begin_anew_with_the_same_state(void)
     for (unsigned i = 0; i < 2; i++) {
         struct nft_seen seen;
 
-        help_chain_open(&h, RESETS, NULL, 7);
-        for (unsigned k = 0; k < 50; k++)
+        help_chain_open(&h, RESETS, NULL, 7 + i);
+        for (unsigned k = 0; k < 50 && i == 0; k++)
             assert_true(flow((uint16_t)(5000 + k), &seen));
+        if (i == 0)
+            keep_state();
+        else
+            become_as_kept();
         assert_int_equal(help_chain_command(&h, "reset nat"), 0);
         assert_int_equal(help_chain_command(&h, "reset nat"), 0);
         assert_true(flow(6000, &seen));
@@ -121,6 +152,50 @@ static void packets_pass_by_an_nf(void)
     check_state();
     assert_false(flow(5001, &seen));
     assert_true(help_chain_command(&h, "set firewall bypass=yes") < 0);
+    help_chain_close(&h);
+}
+
+/* While packets pass by it nobody checks its state: garbage in all of its arena but constants. */
+static void damage_nf(const char *name)
+{
+    static const uint8_t garbage = 0xee;
+    const struct nf *nf = nf_chain_find(h.chain, name);
+    const struct ft_arena *arena = ft_region_arena(h.region, 0, nf->index);
+    struct ft_fault fault = {""};
+
+    ft_audit_suspend(h.region);
+    for (uint64_t at = arena->offset; at < arena->offset + arena->used; at++)
+        if (nf_chain_keeps(h.chain, at, 1, &garbage, &fault) == 0)
+            h.region->base[at] = garbage;
+    ft_audit_resume(h.region);
+}
+
+static void an_nf_whose_state_is_not_sound_stays_passed_by(void)
+{
+    struct nft_seen seen;
+    struct ft_fault fault = {""};
+
+    help_chain_open(&h, SCAN, NULL, 7);
+    assert_true(flow(5000, &seen));
+    assert_int_equal(help_chain_command(&h, "set portscan bypass=on"), 0);
+    damage_nf("portscan");
+    check_state();
+    assert_int_equal(help_chain_command(&h, "set portscan bypass=off"), FT_EMALFORMED);
+    assert_non_null(strstr(h.fault.text, "apply the chain without it, then with it"));
+    assert_true(nf_is_bypassed(nf_chain_state(h.chain), nf_chain_find(h.chain, "portscan")->index));
+    assert_true(flow(5001, &seen));
+    /* Nor does it come into another chain. */
+    assert_int_equal(help_change(&h, SCAN "    - forward: {}\n", NULL, &fault), FT_EBUSY);
+    assert_non_null(strstr(fault.text, "portscan: packets pass by it"));
+    assert_int_equal(help_change(&h, "    - monitor: { max_flows: 1000 }\n", NULL, &fault), 0);
+    assert_int_equal(help_change(&h, SCAN, NULL, &fault), 0);
+    assert_false(nf_is_bypassed(nf_chain_state(h.chain), nf_chain_find(h.chain, "portscan")->index));
+    assert_true(flow(5002, &seen));
+    check_state();
+    /* A sound one takes part again. */
+    assert_int_equal(help_chain_command(&h, "set portscan bypass=on"), 0);
+    assert_int_equal(help_chain_command(&h, "set portscan bypass=off"), 0);
+    assert_true(flow(5003, &seen));
     help_chain_close(&h);
 }
 
@@ -167,6 +242,7 @@ int main(void)
         HELP_CASE(two_nodes_begin_anew_with_the_same_state),
         HELP_CASE(without_it_nothing_is_kept),
         HELP_CASE(packets_pass_by_an_nf),
+        HELP_CASE(an_nf_whose_state_is_not_sound_stays_passed_by),
         HELP_CASE(a_peer_may_say_that_packets_pass_by_those_alone_that_can_be),
         HELP_CASE(who_translates_is_not_passed_by),
     };

@@ -45,6 +45,22 @@ static void a_machine_that_is_busy_only_delays_it(void **state)
     assert_int_equal(found_at(&hang, call, 0), 0); /* it could run, and never does */
 }
 
+/* Where a guest does not see what its host takes, the time of a processor that stood is the thread's. */
+static void one_that_stood_is_looked_at_four_times(void **state)
+{
+    struct nd_hang hang = {0};
+    struct nd_hang_look look = call;
+
+    (void)state;
+    assert_int_equal(found_at(&hang, look, 600 * MS), 5);
+    hang = (struct nd_hang){0};
+    assert_false(nd_hang_judge(&hang, &look));
+    look.used += 3000 * MS; /* the machine stood in the midst of a call, which then ends */
+    assert_false(nd_hang_judge(&hang, &look));
+    look.burst++;
+    assert_int_equal(found_at(&hang, look, MS), 501);
+}
+
 static void three_seconds_of_sleep(void **state)
 {
     struct nd_hang_look asleep = call;
@@ -109,6 +125,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(half_a_second_on_a_processor),
         cmocka_unit_test(a_machine_that_is_busy_only_delays_it),
+        cmocka_unit_test(one_that_stood_is_looked_at_four_times),
         cmocka_unit_test(three_seconds_of_sleep),
         cmocka_unit_test(a_command_may_take_ten),
         cmocka_unit_test(another_call_begins_anew),

@@ -139,6 +139,29 @@ static void a_ready_standby_answers_for_its_primary_and_not_for_itself(void **st
     }
 }
 
+/* A firewall that packets pass by protects nobody, however well the pair does. */
+static void an_nf_that_packets_pass_by_is_said_first(void **state)
+{
+    (void)state;
+    for (int who = 0; who < 4; who++) {
+        struct nd_pair pair = {.config = &config,
+                               .only = -1,
+                               .status = {node("primary", "PROTECTED", NULL, "READY", "key"),
+                                          node("standby", "READY", NULL, "PROTECTED", "key")}};
+
+        for (int i = 0; i < 2; i++)
+            json_object_set_new(pair.status[i], "bypassed",
+                                who >> i & 1 ? json_pack("[s]", "firewall") : json_array());
+        assert_int_equal(nd_pair_exit(&pair), who ? 1 : 0);
+        assert_int_equal(strncmp(print(&pair), "BYPASSED  chain c, node a is PROTECTED, ", 40) == 0,
+                         who != 0);
+        json_object_set_new(pair.status[0], "not_whole", json_string("port inside: no carrier"));
+        assert_int_equal(strncmp(print(&pair), "NOT PROTECTED  ", 15), 0);
+        json_decref(pair.status[0]);
+        json_decref(pair.status[1]);
+    }
+}
+
 /* Then nothing passes, and ports that do not hear each other are what comes of it. */
 static void what_is_worst_is_said_first(void **state)
 {
@@ -224,6 +247,7 @@ int main(void)
         cmocka_unit_test(a_thread_that_stands_makes_protected_stale_and_is_named),
         cmocka_unit_test(ports_that_carry_no_traffic_leave_a_pair_unprotected),
         cmocka_unit_test(a_ready_standby_answers_for_its_primary_and_not_for_itself),
+        cmocka_unit_test(an_nf_that_packets_pass_by_is_said_first),
         cmocka_unit_test(what_is_worst_is_said_first),
         cmocka_unit_test(an_arbiter_that_does_not_answer_is_told_and_the_pair_is_what_it_is),
         cmocka_unit_test(a_peer_that_was_refused_is_told_of_beside_the_reason),

@@ -223,6 +223,13 @@ static void suspect_all(unsigned frames)
     assert_int_equal(atomic_load(&q->suspects), (1u << frames) - 1);
 }
 
+/* As the main thread has it, and the gate. */
+static void protected(uint64_t lease_until)
+{
+    atomic_store(&q->judging, true);
+    atomic_store(&crash_world.words->orders.lease_until, lease_until);
+}
+
 /* While nobody would take over they are all dropped; then each passes alone, in the order in which they came,
  * and what came behind it follows. */
 static void suspects_pass_one_by_one(void **state)
@@ -240,7 +247,7 @@ static void suspects_pass_one_by_one(void **state)
     assert_int_equal(quarantined(), 2);
     assert_int_equal(seen(), 3);
 
-    atomic_store(&q->judging, true);
+    protected(nd_now() + SECONDS * 1000000000ull);
     crash_arrives(CRASH_HARM + 1);
     crash_arrives_again(0);
     crash_arrives_again(1);
@@ -260,6 +267,26 @@ static void suspects_pass_one_by_one(void **state)
     crash_arrives_again(1);
     crash_turns(1);
     assert_int_equal(seen(), 8);
+    crash_end(NULL);
+}
+
+/* The main thread learns of it a turn later than the gate: nobody would take over from who dies meanwhile. */
+static void no_suspect_passes_once_the_standby_is_lost(void **state)
+{
+    static const uint64_t shut[] = {0, 1, FT_ALL}; /* lease: shut, over, SOLO's */
+
+    (void)state;
+    begin();
+    crash_arrives(CRASH_HARM);
+    crash_turns(1);
+    suspect_all(1);
+    for (unsigned i = 0; i < sizeof(shut) / sizeof(shut[0]); i++) {
+        protected(shut[i]);
+        crash_arrives_again(0);
+        crash_turns(1);
+        assert_int_equal(quarantined(), i + 1);
+        assert_int_equal(seen(), 1);
+    }
     crash_end(NULL);
 }
 
@@ -284,7 +311,7 @@ static void a_suspect_that_kills_is_named(void **state)
     crash_arrives(CRASH_HARM);
     crash_world.first = crash_world.last; /* they never came to this node */
     suspect_all(3);
-    atomic_store(&q->judging, true);
+    protected(nd_now() + SECONDS * 1000000000ull);
     assert_true(WIFSIGNALED(crash_run(die_of_a_suspect)));
     assert_int_equal(
         ft_crash_notice_decode(crash_world.page->notice, crash_world.page->notice_len, &crash_key, &second),
@@ -348,6 +375,27 @@ static void it_outlives_a_crash_in_timers(void **state)
     crash_end(NULL);
 }
 
+/* What the peer died of was its state: it is lost with the peer where this node begins with none. */
+static void a_state_that_is_made_anew_needs_no_remedy(void **state)
+{
+    static struct nd_remedy remedy = {.text = "set crasher bypass=on"};
+
+    (void)state;
+    crash_begin(NULL);
+    crash_world.lane.setup.remedy = &remedy;
+    atomic_store(&remedy.serial, 1);
+    nd_lane_follow(&crash_world.lane, ft_order_make(FT_LANE_FRESH, 1));
+    crash_arrives(CRASH_HARM);
+    crash_turns(2);
+    assert_int_equal(seen(), 1);
+    atomic_store(&remedy.serial, 2); /* of this one, since */
+    crash_turns(1);
+    crash_arrives(CRASH_HARM);
+    crash_turns(1);
+    assert_int_equal(seen(), 1);
+    crash_end(NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -361,9 +409,11 @@ int main(void)
         cmocka_unit_test(a_second_crash_in_another_nf_ends_it),
         cmocka_unit_test(a_crash_that_names_no_frame_leaves_it),
         cmocka_unit_test(suspects_pass_one_by_one),
+        cmocka_unit_test(no_suspect_passes_once_the_standby_is_lost),
         cmocka_unit_test(a_suspect_that_kills_is_named),
         cmocka_unit_test(it_outlives_a_crash_in_timers),
         cmocka_unit_test(what_is_known_to_kill_comes_before_suspects),
+        cmocka_unit_test(a_state_that_is_made_anew_needs_no_remedy),
     };
     return cmocka_run_group_tests(tests, NULL, crash_clean);
 }
