@@ -277,7 +277,8 @@ static int keep_going(struct nd_running *r)
     }
     nd_notify_close(&r->notify);
     /* Lanes first: once they have ended nothing can leave, and the closing connection tells the truth. The
-     * replicator answers until then, and closes at once: a peer that hears nothing before it holds outputs. */
+     * replicator answers until then, and closes at once: a peer that hears nothing before it holds outputs.
+     */
     atomic_store(&r->lanes_stop, true);
     rte_eal_mp_wait_lcore();
     rp_stop(r->replicator);
