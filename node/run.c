@@ -496,6 +496,7 @@ static void *run_replicator(void *arg)
                      r->config->timing.detect_ms);
     wait_for_go(r);
     rp_run(r->replicator);
+    rp_hang_up(r->replicator);
     return NULL;
 }
 
@@ -678,10 +679,12 @@ static int keep_going(struct nd_running *r)
         code = is_turned_away(r, &s) ? ND_DATA : has_lost_state(r) ? ND_NO_ANSWER : ND_DONE;
     }
     nd_notify_close(&r->notify);
-    /* Lanes first: once they have ended nothing can leave, and the closing connection tells the truth. */
+    /* Lanes first: once they have ended nothing can leave, and the closing connection tells the truth. The
+     * replicator answers until then, and closes at once: a peer that hears nothing before it holds outputs.
+     */
     atomic_store(&r->lanes_stop, true);
-    rp_stop(r->replicator);
     rte_eal_mp_wait_lcore();
+    rp_stop(r->replicator);
     atomic_store(&t.watch.stop, true);
     if (t.begun > 1)
         pthread_join(t.hangs, NULL);

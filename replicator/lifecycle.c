@@ -62,6 +62,12 @@ int rp_open(struct rp_replicator **out, const struct rp_config *config, struct f
     return 0;
 }
 
+void rp_hang_up(struct rp_replicator *rp)
+{
+    rp_link_close(rp->link);
+    rp->link = NULL;
+}
+
 void rp_close(struct rp_replicator *rp)
 {
     if (!rp)

@@ -146,6 +146,8 @@ void rp_close(struct rp_replicator *rp);
 /* Runs until rp_stop. */
 void rp_run(struct rp_replicator *rp);
 void rp_stop(struct rp_replicator *rp);
+/* After rp_run, by its thread: closes the connection at once, while the peer still has the last answer. */
+void rp_hang_up(struct rp_replicator *rp);
 
 /* One turn without waiting: drains input, lanes and timers, sends. True if anything was done. rp_run is this
  * and a wait. */

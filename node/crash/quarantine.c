@@ -19,7 +19,8 @@ enum nd_quarantine_verdict nd_quarantine_begin(struct nd_quarantine *q, const st
                                                uint64_t now, uint32_t seconds, uint32_t most)
 {
     bool by_packets = nf_doing_has_packets(notice->doing);
-    bool another = by_packets && notice->before[0] && strcmp(notice->before, notice->nf) != 0;
+    bool known = notice->packet && notice->fingerprints && !notice->fingerprint[0].suspect;
+    bool another = by_packets && !known && notice->before[0] && strcmp(notice->before, notice->nf) != 0;
 
     if (!another && (!notice->fingerprints || !seconds))
         return ND_QUARANTINE_NONE;

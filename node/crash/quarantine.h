@@ -3,7 +3,7 @@
  * The quarantine: a node that took over from one that crashed drops the frames that its predecessor crashed
  * on, and those that are the same sent again (fingerprint.h), before they are captured. It begins with the
  * peer's crash notice, and ends `quarantine_s` after the last such frame, with `quarantine_max` dropped
- * frames, or with a crash of the peer in another NF.
+ * frames, or with a crash of the peer in another NF of which no packet is known.
  *
  * Where the notice names several frames, of which one killed, they are suspects: they are dropped until the
  * node is PROTECTED; then each of them passes once, in a burst of its own. What the node survives is no
@@ -54,8 +54,8 @@ struct nd_quarantine {
 enum nd_quarantine_verdict {
     ND_QUARANTINE_NONE, /* the notice names no frame, or the file has none */
     ND_QUARANTINE_BEGUN,
-    ND_QUARANTINE_ENDED, /* a second crash, in another NF: what the frames of the first do was not the cause
-                          */
+    ND_QUARANTINE_ENDED, /* a second crash, in another NF, without a packet that is known: what the frames of
+                          * the first do was not the cause */
 };
 
 /* A quarantine for `seconds`, 0: never one. One that is on goes on where the notice names no frame. */

@@ -1,16 +1,26 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # The standby is killed: the primary goes SOLO and on; with `strict` it holds, and not one packet leaves. With `strict`
-# a successor of the primary holds too, until the other node is back.
+# a successor of the primary holds too, until the other node is back. A standby that is stopped costs no silence.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 17
+plan 20
 
 ok "the pair is PROTECTED" env LAB_TIMING="solo_after_ms: 400" "$lab" up || exit 1
 ok "the standby is killed" drill standby-kill
 is "no flow broken, nothing contradicted" "$(drilled '.runs[0] | .contradicted + .flows_broken')" 0
 is "the primary stayed the primary" "$(field a role)" primary
 diag "longest silence $(drilled '.runs[0].outage_ms') ms"
+ok "the pair is PROTECTED again" is_protected
+"$probe" run 203.0.113.100 7007 --seconds 2 --from "${LAB_PREFIX}client" --to "${LAB_PREFIX}server" -o json \
+    >"$work/probe.json" &
+prober=$!
+sleep 0.5
+kill -TERM "$(field b pid)"
+wait $prober
+is "the standby is stopped: the primary is SOLO" "$(field a state)" SOLO
+ok "and did not hold its outputs for solo_after_ms" jq -e '.silence_ms < 300' "$work/probe.json"
+diag "longest silence $(jq .silence_ms "$work/probe.json") ms"
 ok "down" "$lab" down
 
 export LAB_PROTECT="mode: log, strict: true" LAB_TIMING="solo_after_ms: 400"

@@ -182,6 +182,8 @@ static void a_second_crash_in_the_same_nf_adds_to_it(void **state)
     crash_end(NULL);
 }
 
+/* In another NF, of a packet that is known: both are the successor's to know. One of which no packet is known
+ * has another cause. */
 static void a_second_crash_in_another_nf_ends_it(void **state)
 {
     (void)state;
@@ -193,6 +195,9 @@ static void a_second_crash_in_another_nf_ends_it(void **state)
         ft_crash_notice_decode(crash_world.page->notice, crash_world.page->notice_len, &crash_key, &notice),
         0);
     assert_string_equal(notice.before, "monitor");
+    assert_int_equal(nd_quarantine_begin(q, &notice, nd_now(), SECONDS, MOST), ND_QUARANTINE_BEGUN);
+    assert_int_equal(atomic_load(&q->count), 2);
+    notice.packet = 0;
     assert_int_equal(nd_quarantine_begin(q, &notice, nd_now(), SECONDS, MOST), ND_QUARANTINE_ENDED);
     assert_false(nd_quarantine_on(q));
     crash_end(NULL);
