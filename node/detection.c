@@ -2,7 +2,7 @@
 /*
  * How long a silence of the primary has to be until this standby takes over: for status, and for the log when
  * it has changed by much; and that it is doubled, since a primary that was alive was taken over from. The
- * core decides it (ftcore/protocol/silence.c). All of it is the main thread's.
+ * core decides it (ftcore/protocol/standby.c). All of it is the main thread's.
  */
 #include "node/running.h"
 #include "ftcore/base/event_log.h"
