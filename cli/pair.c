@@ -263,8 +263,8 @@ int nd_pair_exit(const struct nd_pair *pair)
     return code == ND_DONE && (is_stale(pair) || !is_whole(pair) || is_bypassed(pair)) ? ND_NOT_EQUAL : code;
 }
 
-/* PROTECTED, BYPASSED, STALE (it would be, but a thread of a node that answers stands) or NOT PROTECTED. A pair whose
- * data ports are not whole is not, whatever its state. */
+/* PROTECTED, BYPASSED, STALE (it would be, but a thread of a node that answers stands) or NOT PROTECTED. A
+ * pair whose data ports are not whole is not, whatever its state. */
 static const char *verdict_of(const struct nd_pair *pair)
 {
     if (exit_by_state(pair) != ND_DONE)

@@ -1,9 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The protocol core: dispatch of events. The files of ftcore/protocol/ are one unit: they own struct ft_core
- * and call each other (parts.h). say.c makes the heads of messages; fit.c judges a hello, join.c decides who
- * is primary; then primary.c, standby.c, handover.c; ack.c and resync.c are the two exchanges between them;
- * arbiter.c asks who goes on where they have lost each other; invariants.c is what holds after every step.
+ * The protocol core: dispatch of events, what is said, and what belongs to no role: the arbiter's answer, an
+ * operator's word, the invariants. The four files of this directory are one state machine: they own struct
+ * ft_core, which nobody else writes, and call each other (parts.h), since a role ends where the next one
+ * begins. join.c decides who is primary; primary.c and standby.c are the two roles.
+ *
+ * The arbiter is asked by a node that has lost the other one without a certain word of its end: where a pair
+ * without an arbiter decides by elapsed time. One decision for each era, made once: there is no lease at the
+ * arbiter and no clock, and nobody asks while the pair is well. Who has asked has left the era: it goes on by
+ * the answer or, when the two have met again, by a new snapshot and so a new era. A primary that asks takes
+ * its standby for cut off; a standby that asks echoes nothing more, so no lease runs on when the answer makes
+ * it primary. An answer of another era is nobody's.
  */
 #include "ftcore/protocol/parts.h"
 
@@ -13,6 +20,7 @@
 
 #define VIEW_STEP 2u /* the most that a view is above those that its node has heard of */
 #define SILENCES  4u /* times solo_after_ms: a peer that only slept is to find the connection as it was */
+#define DECIDED   "the arbiter decided for"
 
 struct ft_action *ft_act(struct ft_actions *actions, enum ft_action_kind kind)
 {
@@ -66,6 +74,259 @@ bool ft_reached(const struct ft_core *core, const uint64_t have[], const uint64_
     return true;
 }
 
+/* ---- heads of messages -------------------------------------------------------------------------- */
+
+/* All of the head but the echo. `said` remembers since when the peer is told this state and view. */
+static void fill_head(struct ft_core *core, enum ft_message_type type, uint64_t now, struct ft_message *m)
+{
+    memset(m, 0, sizeof(*m));
+    m->type = type;
+    if (type != FT_MSG_HELLO && type != FT_MSG_REFUSE) {
+        m->version = core->peer.version;
+        FT_NEXT_HEAD(m)
+    }
+    m->state = core->state;
+    m->view = core->view;
+    m->sent = core->sent = now > core->sent ? now : core->sent + 1;
+    if (core->said.since && core->said.state == core->state && core->said.view == core->view)
+        return;
+    core->said.state = core->state;
+    core->said.view = core->view;
+    core->said.since = m->sent;
+}
+
+void ft_core_head(struct ft_core *core, enum ft_message_type type, uint64_t now, struct ft_message *m)
+{
+    fill_head(core, type, now, m);
+    m->echo = core->peer.newest;
+    /* An answer is a message that echoes something new: from here the other side's lease can run on. */
+    if (core->peer.newest > core->echoed) {
+        core->echoed = core->peer.newest;
+        core->answered = now;
+    }
+}
+
+/* Without a connection, and on one until a hello has told what the peer speaks, it goes to nobody. */
+struct ft_message *ft_say(struct ft_core *core, struct ft_actions *actions, enum ft_message_type type)
+{
+    bool heard = core->peer.agreed || (core->peer.up && type == FT_MSG_REFUSE);
+    struct ft_message *m = heard ? &ft_act(actions, FT_ACT_SEND)->send : &actions->unsaid;
+
+    ft_core_head(core, type, core->now, m);
+    core->heartbeat_due = core->now + ft_ms(core->config.heartbeat_ms);
+    return m;
+}
+
+/* A hello echoes nothing, so it is no answer that a lease could rest on. */
+void ft_core_hello(struct ft_core *core, uint64_t now, struct ft_message *m)
+{
+    fill_head(core, FT_MSG_HELLO, now, m);
+    m->newest = core->config.newest;
+    m->oldest = core->config.oldest;
+    memcpy(m->program, core->config.program, sizeof(m->program));
+    m->incarnation = core->config.incarnation;
+    memcpy(m->secret, core->config.secret, sizeof(m->secret));
+    memcpy(m->name, core->config.name, sizeof(m->name));
+    m->role = core->config.role;
+    m->strict = core->config.strict;
+    m->warm = core->config.warm;
+    m->lanes = core->config.lanes;
+    m->lease_ms = core->config.lease_ms;
+    m->detect_ms = core->config.detect_ms;
+    m->promote_within_ms = core->config.promote_within_ms;
+    m->solo_after_ms = core->config.solo_after_ms;
+    m->bulk = (const uint8_t *)core->config.identity;
+    m->bulk_len = m->identity_len = core->config.identity_len;
+}
+
+/* ---- the arbiter -------------------------------------------------------------------------------- */
+
+void ft_arbiter_ask(struct ft_core *core, struct ft_era era, const char *why, struct ft_actions *actions)
+{
+    struct ft_action *action;
+
+    if (core->arbiter.asking)
+        return;
+    core->arbiter.asking = true;
+    core->arbiter.heard = core->arbiter.silent = false;
+    core->arbiter.asked = era;
+    core->arbiter.since = core->now;
+    snprintf(core->arbiter.why, sizeof(core->arbiter.why), "%s", why);
+    action = ft_act(actions, FT_ACT_ASK);
+    action->flag = true;
+    action->era = era;
+}
+
+void ft_arbiter_forget(struct ft_core *core, struct ft_actions *actions)
+{
+    if (!core->arbiter.asking)
+        return;
+    core->arbiter.asking = false;
+    ft_act(actions, FT_ACT_ASK)->era = core->arbiter.asked;
+}
+
+/* A standby that asks: the primary has spoken. */
+static void hear_primary(struct ft_core *core, struct ft_actions *actions)
+{
+    if (!core->arbiter.asking || core->state != FT_READY)
+        return;
+    core->arbiter.heard = true;
+    if (core->arbiter.silent)
+        ft_standby_keep(core, "the primary is heard again, and the arbiter does not answer", actions);
+}
+
+/* It is asked again all the time: what changes is what people read, once. */
+static void no_answer(struct ft_core *core, struct ft_actions *actions)
+{
+    bool first = !core->arbiter.silent;
+
+    core->arbiter.silent = true;
+    if (core->state == FT_READY && core->arbiter.heard)
+        ft_standby_keep(core, "the primary is heard again, and the arbiter does not answer", actions);
+    else if (first)
+        ft_become(core, actions, core->state, "%s; the arbiter does not answer: holding", core->arbiter.why);
+}
+
+static void won(struct ft_core *core, struct ft_actions *actions)
+{
+    char by[FT_NAME_MAX + sizeof("; " DECIDED " ")];
+
+    snprintf(by, sizeof(by), "; " DECIDED " %.31s", core->config.name);
+    if (ft_core_primary(core)) {
+        ft_primary_decided(core, by, actions);
+    } else if (core->state == FT_READY) {
+        ft_standby_decided(core, by, actions);
+    } else {
+        core->arbiter.alone = true; /* ft_step asks ft_join_consider next */
+    }
+}
+
+static void lost(struct ft_core *core, struct ft_actions *actions)
+{
+    core->arbiter.lost = core->state != FT_READY;
+    if (ft_core_primary(core))
+        ft_become(core, actions, FT_DEGRADED, "%.70s; " DECIDED " %s: holding", core->loss.why,
+                  ft_peer_name(core));
+    else if (core->state == FT_READY)
+        ft_standby_keep(core, "the arbiter decided for the primary: it may have gone on alone", actions);
+    else
+        ft_become(core, actions, FT_JOINING,
+                  "the arbiter knows of a pair that has served: waits for its peer, or promote");
+}
+
+static void hear_arbiter(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions)
+{
+    bool ours = core->arbiter.asking && ft_era_compare(&event->era, &core->arbiter.asked) == 0;
+
+    if (!ours && !(FT_PLANTED("any-answer") && core->arbiter.asking))
+        return;
+    if (event->answer == FT_ANSWER_SILENT) {
+        no_answer(core, actions);
+        return;
+    }
+    core->arbiter.asking = false;
+    core->arbiter.decision.era = event->era;
+    core->arbiter.decision.answer = event->answer;
+    core->arbiter.decision.at = core->now;
+    if (event->answer == FT_ANSWER_WON)
+        won(core, actions);
+    else
+        lost(core, actions);
+}
+
+/* Or the peer serves, and cannot be heard: whoever meets nobody asks whether a pair has ever been. */
+bool ft_arbiter_permits(struct ft_core *core, struct ft_actions *actions)
+{
+    if (!core->config.arbiter || core->arbiter.alone)
+        return true;
+    if (!core->arbiter.asking && !core->arbiter.lost) {
+        ft_arbiter_ask(core, (struct ft_era){0, 0}, "meets no peer", actions);
+        ft_become(core, actions, FT_JOINING, "meets no peer; asks the arbiter");
+    }
+    return false;
+}
+
+/* A person decides in the arbiter's place. True: this node goes on. What is asked stays asked: the arbiter is
+ * to hear of it, so that the other node loses when it asks. */
+static bool overrule_arbiter(struct ft_core *core, struct ft_actions *actions)
+{
+    bool held = core->arbiter.asking || core->arbiter.lost;
+
+    if (!held || (core->state != FT_DEGRADED && core->state != FT_READY))
+        return false;
+    core->arbiter.asking = false;
+    if (core->state == FT_DEGRADED)
+        ft_primary_goes_on(core, "; an operator's promote", actions);
+    else
+        ft_standby_promote(core, "an operator's promote, without the arbiter", actions);
+    return true;
+}
+
+/* ---- an operator -------------------------------------------------------------------------------- */
+
+/* Nobody has answered for longer than any lease runs, and the operator has decided. */
+static void begin_without_peer(struct ft_core *core, struct ft_actions *actions)
+{
+    if (core->kept)
+        ft_standby_promote(core, "an operator's promote, with the state that was kept", actions);
+    else
+        core->alone_requested = true; /* ft_step asks ft_join_consider next */
+}
+
+static void handle_request(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions)
+{
+    enum ft_request what = event->request;
+
+    if (what == FT_REQUEST_HANDOVER && ft_core_primary(core)) {
+        ft_handover_begin(core, actions);
+    } else if (what == FT_REQUEST_RESYNC && ft_core_primary(core)) {
+        ft_resync_asked(core, event->text ? event->text : "resync asked for", actions);
+    } else if (what == FT_REQUEST_PROMOTE && core->hand == FT_HAND_GIVEN) {
+        ft_handover_reclaim(core, actions);
+    } else if (what == FT_REQUEST_PROMOTE && overrule_arbiter(core, actions)) {
+        return;
+    } else if (what == FT_REQUEST_PROMOTE && core->state == FT_READY) {
+        if (core->peer.known)
+            ft_say(core, actions, FT_MSG_ASK);
+        else if ((ft_standby_right(core) || core->config.arbiter) &&
+                 core->now - core->answered >= ft_ms(core->config.detect_ms))
+            ft_standby_promote(core, "an operator's promote", actions);
+    } else if (what == FT_REQUEST_PROMOTE && core->state == FT_JOINING && !core->peer.known &&
+               core->now - core->alone >= ft_ms(core->config.solo_after_ms)) {
+        begin_without_peer(core, actions);
+    }
+}
+
+/* ---- invariants --------------------------------------------------------------------------------- */
+
+/* What holds after every step, in any build: a broken one ends the process. */
+static void check_invariants(const struct ft_core *core)
+{
+    bool primary = ft_core_primary(core);
+
+    FT_CHECK(core->solo + core->guarded + core->unsettled <= 1, "the gate is in two positions");
+    FT_CHECK(!core->solo || (core->state == FT_SOLO && !core->config.strict), "SOLO gate in state %s",
+             ft_state_name(core->state));
+    FT_CHECK(core->state != FT_SOLO || core->solo, "state SOLO with a shut gate");
+    FT_CHECK(primary || !core->guarded, "state %s with an open gate", ft_state_name(core->state));
+    FT_CHECK(core->state != FT_PROTECTED || (core->guarded && core->peer.known && !core->cut_off),
+             "PROTECTED by nobody");
+    FT_CHECK(core->state != FT_PROTECTED || !core->resync, "PROTECTED while a snapshot is on its way");
+    FT_CHECK(core->guarded || !core->cut_off, "cut off from a standby that guards nothing");
+    FT_CHECK(core->hand != FT_HAND_GIVEN || core->state == FT_FENCED, "handed over in state %s",
+             ft_state_name(core->state));
+    FT_CHECK(core->state != FT_FENCED || core->hand == FT_HAND_GIVEN, "FENCED for longer than a step");
+    FT_CHECK(core->state != FT_READY || core->snapshot_whole, "READY without a whole snapshot");
+    FT_CHECK(!primary || core->view > 0, "primary of view 0");
+    FT_CHECK(core->resync == FT_RESYNC_NONE || primary, "a resync without a primary");
+    FT_CHECK(!core->peer.known || core->peer.up, "a peer known without a connection");
+    FT_CHECK(!core->peer.known || core->peer.agreed, "a peer known without a version");
+    FT_CHECK(!core->solo || !core->arbiter.open, "SOLO in an era that the standby may hold");
+    FT_CHECK(!core->arbiter.asking || core->config.arbiter, "asks an arbiter that there is not");
+}
+
+/* ---- events ------------------------------------------------------------------------------------- */
+
 void ft_core_init(struct ft_core *core, const struct ft_core_config *config, uint64_t now,
                   struct ft_actions *actions)
 {
@@ -82,7 +343,7 @@ void ft_core_init(struct ft_core *core, const struct ft_core_config *config, uin
     core->now = core->started = core->awake = core->alone = core->heartbeat_due = now;
     ft_become(core, actions, FT_JOINING, "started");
     ft_act(actions, FT_ACT_GATE)->gate = FT_GATE_SHUT;
-    ft_invariants_check(core);
+    check_invariants(core);
 }
 
 /* The connection is gone, by the peer's doing or ours. */
@@ -98,7 +359,7 @@ static void handle_lost(struct ft_core *core, enum ft_lost how, struct ft_action
         how = FT_LOST_ERROR;
     ft_peer_gone(core);
     if (core->hand == FT_HAND_GIVEN)
-        ft_handover_unknown(core, text[how], actions);
+        ft_become(core, actions, FT_FENCED, "handed over, then %s: waiting to know", text[how]);
     else if (ft_core_primary(core))
         ft_primary_lost(core, text[how], how != FT_LOST_ERROR, actions);
     else
@@ -159,6 +420,12 @@ static void handle_malformed(struct ft_core *core, const char *text, struct ft_a
     give_up_connection(core, text, actions);
 }
 
+/* Standby: it has left the era that it asks for, so what it says must not prolong a lease. */
+static bool is_mute(const struct ft_core *core)
+{
+    return core->arbiter.asking && core->state == FT_READY && !FT_PLANTED("asks-aloud");
+}
+
 /* What every message means, whatever its type. False: it ends here. */
 static bool read_head(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
 {
@@ -167,7 +434,7 @@ static bool read_head(struct ft_core *core, const struct ft_message *m, struct f
     core->peer.heard = core->now;
     core->peer.state = m->state;
     core->peer.view = m->view;
-    if (!ft_arbiter_mute(core))
+    if (!is_mute(core))
         core->peer.newest = ft_later(core->peer.newest, m->sent);
     core->own_echoed = ft_later(core->own_echoed, m->echo);
     core->peer.echoed = ft_later(core->peer.echoed, m->echo);
@@ -193,14 +460,14 @@ static bool read_head(struct ft_core *core, const struct ft_message *m, struct f
     }
     if (m->type != FT_MSG_SNAPSHOT_BEGIN)
         ft_standby_hears(core, m, actions);
-    ft_arbiter_heard(core, actions);
+    hear_primary(core, actions);
     return true;
 }
 
 /*
  * A new connection may say any view up to the limit: the peer has served without us. On one that stands,
  * views follow each other: who begins one takes the next after all that it has heard of, or the one after
- * that (handover.c), and says so at once.
+ * that (resume_as_primary in primary.c), and says so at once.
  */
 static int check_view(const struct ft_core *core, uint64_t view, struct ft_fault *fault)
 {
@@ -238,9 +505,7 @@ static void handle_message(struct ft_core *core, const struct ft_message *m, str
     }
     if (!read_head(core, m, actions))
         return;
-    if (core->hand == FT_HAND_GIVEN)
-        ft_handover_message(core, m, actions);
-    else if (ft_core_primary(core))
+    if (ft_core_primary(core) || core->hand == FT_HAND_GIVEN)
         ft_primary_message(core, m, actions);
     else
         ft_standby_message(core, m, actions);
@@ -310,10 +575,10 @@ void ft_step(struct ft_core *core, const struct ft_event *event, struct ft_actio
         ft_silence_port(core, event);
         break;
     case FT_EV_ANSWER:
-        ft_arbiter_answers(core, event, actions);
+        hear_arbiter(core, event, actions);
         break;
     case FT_EV_REQUEST:
-        ft_operator_asks(core, event, actions);
+        handle_request(core, event, actions);
         break;
     default:
         if (ft_core_primary(core))
@@ -325,7 +590,7 @@ void ft_step(struct ft_core *core, const struct ft_event *event, struct ft_actio
         ft_join_consider(core, actions);
     if (ft_core_primary(core))
         ft_resync_consider(core, actions);
-    ft_invariants_check(core);
+    check_invariants(core);
 }
 
 bool ft_core_accepts(const struct ft_core *core, const struct ft_message *m)

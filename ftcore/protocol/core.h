@@ -16,11 +16,66 @@
 #define FTCORE_PROTOCOL_CORE_H
 
 #include "ftcore/base/event_log.h"
-#include "ftcore/protocol/arbiter.h"
 #include "ftcore/queue/lane.h"
 #include "ftcore/record/message.h"
 
+#include <string.h>
+
 #define FT_MS 1000000ull
+
+/* ---- the arbiter: what it is asked, and the rule by which it decides ------------------------------ */
+
+/*
+ * One decision for a pair is kept, and a later era replaces it. Who keeps it is not known here (node/arbiter:
+ * a key in etcd). The core asks, the arbiter's thread answers.
+ */
+
+/*
+ * A time in which a standby may take over from its primary without a new word of it: it begins with a
+ * HOLDING, which gives it its number (`sent`), and ends where either has gone on alone or the standby has
+ * given up. Era 0 of view 0 is that of a pair that has never been one.
+ */
+struct ft_era {
+    uint64_t view, number;
+};
+
+/* The decision that is kept. `winner`: a node's name; "": nobody's yet. */
+struct ft_decision {
+    bool any; /* false: there is none */
+    struct ft_era era;
+    char winner[FT_NAME_MAX];
+};
+
+enum ft_answer {
+    FT_ANSWER_NONE,
+    FT_ANSWER_WON,    /* who asks goes on */
+    FT_ANSWER_LOST,   /* the other goes on, or a later era has begun */
+    FT_ANSWER_SILENT, /* no answer, for now; it is asked again until there is one */
+};
+
+static inline int ft_era_compare(const struct ft_era *a, const struct ft_era *b)
+{
+    if (a->view != b->view)
+        return a->view < b->view ? -1 : 1;
+    return a->number < b->number ? -1 : a->number > b->number;
+}
+
+/* True: `kept` is to become { asked, who }, if nobody changes it meanwhile, and then the answer is WON. */
+static inline bool ft_decides_anew(const struct ft_decision *kept, const struct ft_era *asked)
+{
+    return !kept->any || ft_era_compare(&kept->era, asked) < 0;
+}
+
+/* Of a decision that is not to be replaced. */
+static inline enum ft_answer ft_decided(const struct ft_decision *kept, const struct ft_era *asked,
+                                        const char *who)
+{
+    bool same = ft_era_compare(&kept->era, asked) == 0;
+
+    return same && strncmp(kept->winner, who, FT_NAME_MAX) == 0 ? FT_ANSWER_WON : FT_ANSWER_LOST;
+}
+
+/* ---- the core ------------------------------------------------------------------------------------ */
 
 /* What a chain is called: by its lines of text between nodes, by their hash, never 0, in short. */
 struct ft_chain_name {
@@ -42,7 +97,7 @@ struct ft_core_config {
     uint32_t
         degrade_ms; /* a PROTECTED primary is DEGRADED when no answer has come for so long; 0: lease_ms */
     /* A standby that has been READY for so long suspects its primary by what it has measured, and after
-     * detect_most_ms at most (protocol/silence.c); 0: always after detect_ms. */
+     * detect_most_ms at most (protocol/standby.c); 0: always after detect_ms. */
     uint32_t listen_ms;
     uint32_t detect_most_ms; /* below promote_within_ms; less than detect_ms counts as detect_ms */
     uint32_t resync_deadline_ms;
@@ -194,10 +249,10 @@ struct ft_core {
     enum ft_event_name event; /* what the next FT_ACT_STATE tells of */
     bool planned;             /* of that: it was asked for, or is a step towards protection: nothing failed */
     uint64_t view;
-    uint64_t stored;   /* the view on the disk */
-    uint64_t reserved; /* the last view that was to be on the disk before this node begins it; 0: none */
-    bool unsettled; /* primary by a handover: nothing leaves, since its view might be forgotten: see promote()
-                       in standby.c */
+    uint64_t stored;      /* the view on the disk */
+    uint64_t reserved;    /* the last view that was to be on the disk before this node begins it; 0: none */
+    bool unsettled;       /* primary by a handover: nothing leaves, since its view might be forgotten: see
+                             promote_standby       in standby.c */
     bool alone_requested; /* JOINING: a person wants it to begin with an empty state */
     uint64_t now, started;
     uint64_t awake; /* since when this node has been stepping without a gap longer than the lease */

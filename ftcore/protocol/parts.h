@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside the protocol core only: what its files share. They are one unit, and call each other. */
+/*
+ * Inside the protocol core only: what its four files share. They are one state machine, and call each other:
+ * what ends one role begins the next one.
+ */
 #ifndef FTCORE_PROTOCOL_PARTS_H
 #define FTCORE_PROTOCOL_PARTS_H
 
 #include "ftcore/base/plant.h"
 #include "ftcore/protocol/core.h"
+
+/* ---- core.c ---- */
 
 struct ft_action *ft_act(struct ft_actions *actions, enum ft_action_kind kind);
 struct ft_message *ft_say(struct ft_core *core, struct ft_actions *actions, enum ft_message_type type);
@@ -47,32 +52,15 @@ static inline const char *ft_peer_name(const struct ft_core *core)
     return core->partner[0] ? core->partner : "?";
 }
 
-/* protocol/invariants.c */
-void ft_invariants_check(const struct ft_core *core);
-
-/* protocol/arbiter.c */
-/* Asks who goes on from `era`, because of `why`, unless that is asked already. */
+/* Asks the arbiter who goes on from `era`, because of `why`, unless that is asked already. */
 void ft_arbiter_ask(struct ft_core *core, struct ft_era era, const char *why, struct ft_actions *actions);
 /* What is asked has settled itself. */
 void ft_arbiter_forget(struct ft_core *core, struct ft_actions *actions);
-void ft_arbiter_answers(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions);
-/* A standby that asks: the primary has spoken. */
-void ft_arbiter_heard(struct ft_core *core, struct ft_actions *actions);
 /* Never served, and meets nobody. True: it may begin alone, as far as the arbiter goes. */
 bool ft_arbiter_permits(struct ft_core *core, struct ft_actions *actions);
-/* A person decides in its place. True: this node goes on. */
-bool ft_arbiter_overruled(struct ft_core *core, struct ft_actions *actions);
-/* Standby: it has left the era that it asks for, so what it says must not prolong a lease. */
-static inline bool ft_arbiter_mute(const struct ft_core *core)
-{
-    return core->arbiter.asking && core->state == FT_READY && !FT_PLANTED("asks-aloud");
-}
 
-/* protocol/fit.c: 0, or in `text` why the peer that said this hello cannot be ours, and what to do. Its
- * version has been agreed on, or not. */
-int ft_fit_hello(const struct ft_core *core, const struct ft_message *m, char *text, size_t cap);
+/* ---- join.c: hello, who is primary, fencing, giving up what we hold ---- */
 
-/* protocol/join.c: hello, who is primary, fencing, giving up what we hold. */
 void ft_join_hello(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 void ft_join_prove(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 void ft_join_consider(struct ft_core *core,
@@ -80,13 +68,9 @@ void ft_join_consider(struct ft_core *core,
 /* Drops state and rights. */
 void ft_join_again(struct ft_core *core, struct ft_actions *actions, const char *why);
 void ft_join_fence(struct ft_core *core, uint64_t view, struct ft_actions *actions);
-/* With an empty state. */
-void ft_join_begin_alone(struct ft_core *core, struct ft_actions *actions, const char *why);
 
-/* protocol/operator.c: FT_EV_REQUEST */
-void ft_operator_asks(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions);
+/* ---- primary.c ---- */
 
-/* protocol/primary.c */
 /* SOLO, or holds if strict. */
 void ft_primary_alone(struct ft_core *core, struct ft_actions *actions, const char *why);
 /* Holds until the view cannot be forgotten. Not strict. */
@@ -103,39 +87,17 @@ void ft_primary_malformed(struct ft_core *core, const char *text, struct ft_acti
 uint64_t ft_primary_silent(const struct ft_core *core, uint64_t since);
 uint64_t ft_primary_degrades_at(const struct ft_core *core); /* PROTECTED: when it is DEGRADED, unanswered */
 void ft_primary_powerless(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
-
-/* protocol/ack.c */
-void ft_ack_send(struct ft_core *core, struct ft_actions *actions);
-bool ft_ack_replay_untold(const struct ft_core *core);
-bool ft_ack_is_late(const struct ft_core *core); /* it was replayed some time ago, and no ACK says so */
-void ft_ack_consider(struct ft_core *core, struct ft_actions *actions); /* sends one if it is due */
-void ft_ack_receive(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
-void ft_ack_renew_lease(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
-void ft_ack_guard(struct ft_core *core, struct ft_actions *actions); /* guards the gate from now on */
-uint64_t ft_ack_lease(const struct ft_core *core);                   /* end of the lease, ns; 0: none */
-
-/* protocol/resync.c */
 void ft_resync_consider(struct ft_core *core, struct ft_actions *actions);
-void ft_resync_end(struct ft_core *core, struct ft_actions *actions, const char *outcome);
+/* By an operator, or by lanes whose changes outgrew what a delta may be. */
 void ft_resync_asked(struct ft_core *core, const char *why, struct ft_actions *actions);
-void ft_resync_caught_up(struct ft_core *core, struct ft_actions *actions);
-void ft_resync_ready(struct ft_core *core);
-void ft_resync_event(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions);
-void ft_resync_time(struct ft_core *core, struct ft_actions *actions);
-
-/* protocol/handover.c */
 void ft_handover_begin(struct ft_core *core, struct ft_actions *actions);
-void ft_handover_steered(struct ft_core *core, struct ft_actions *actions);
-void ft_handover_off(struct ft_core *core, struct ft_actions *actions, const char *why);
-void ft_handover_give(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions);
+/* A new connection after HANDOVER, while we do not know. `same`: it is the process that we handed over to. */
 void ft_handover_hello(struct ft_core *core, const struct ft_message *m, bool same,
                        struct ft_actions *actions);
-void ft_handover_message(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
-void ft_handover_unknown(struct ft_core *core, const char *why, struct ft_actions *actions);
 void ft_handover_reclaim(struct ft_core *core, struct ft_actions *actions);
-void ft_handover_time(struct ft_core *core, struct ft_actions *actions);
 
-/* protocol/standby.c */
+/* ---- standby.c ---- */
+
 void ft_standby_reached(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions);
 void ft_standby_message(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 void ft_standby_event(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions);
@@ -152,12 +114,10 @@ bool ft_standby_right(const struct ft_core *core);
 bool ft_standby_certain(const struct ft_core *core);
 void ft_standby_hears(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 
-/* protocol/silence.c */
 void ft_silence_step(struct ft_core *core, uint64_t now);    /* before core->now becomes `now` */
 uint64_t ft_standby_suspects_at(const struct ft_core *core); /* when silence becomes suspicion */
 void ft_silence_pass(struct ft_core *core);                  /* time passes */
-void ft_silence_is_death(struct ft_core *core); /* this standby takes over because of the silence */
-void ft_silence_fenced(struct ft_core *core);   /* this primary was taken over from */
+void ft_silence_fenced(struct ft_core *core);                /* this primary was taken over from */
 /* The peer's process is heard at `at`, by a message or by a port; before that is noted anywhere else. */
 void ft_silence_ends(struct ft_core *core, uint64_t at);
 void ft_silence_port(struct ft_core *core, const struct ft_event *event); /* FT_EV_PORT_HEARTBEAT */

@@ -1,15 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Being primary: the gate and its lease, and what the loss of a standby means.
+ * Being primary: the gate and its lease, bringing a standby up to date, the giving side of a planned
+ * handover, and what the loss of a standby means.
  *
  * The gate is in one of three positions. SOLO: everything leaves; announced, never with strict. Guarded:
- * outputs of bursts up to the closed set acknowledged last leave while the lease runs (ack.c). Shut: nothing
- * leaves.
+ * outputs of bursts up to the closed set acknowledged last leave while the lease runs. Shut: nothing leaves.
+ * The lease runs from the time at which this node *sent* the newest message that a READY standby has
+ * answered. So it ends here before the standby, which counts from its answer, may consider this node dead.
+ *
+ * A resync, from the cut to a READY standby, begins beside a gate that is SOLO (or shut, with strict); or
+ * beside a guarded one whose standby was cut off from the log. That standby may still hold rights, so the
+ * gate stays as it is until the standby has answered SNAPSHOT_BEGIN. From HOLDING on it may hold rights
+ * again: a resync that fails there leaves the primary holding, and only the next snapshot, or solo_after_ms
+ * of silence, lets it go on alone.
+ *
+ * At a handover the standby draws the frames to itself, we work off what still lies in our ports, then say
+ * HANDOVER: from there on the standby may be primary whenever it has replayed. A peer lost after HANDOVER may
+ * have been primary and released before it died, and not even the end of its connection proves that its last
+ * words reached us. So we keep our state, fenced, until we know: it says that it joins (nothing leaves a
+ * successor by handover before its view is on its disk or we have heard of it, so of one that comes back in
+ * our view nothing has left), or a person says so. Silence says nothing here: taking over was what it was
+ * about to do.
  */
 #include "ftcore/protocol/parts.h"
 
 #include <stdio.h>
 #include <string.h>
+
+/* A lane of the standby that is no further behind is close: it replays these in far less than a lease. */
+#define CATCHUP_BURSTS  64u
+#define RESYNC_PAUSE_MS 200u
+
+/* ---- the gate and its lease --------------------------------------------------------------------- */
 
 uint64_t ft_primary_silent(const struct ft_core *core, uint64_t since)
 {
@@ -49,6 +71,316 @@ void ft_primary_settle(struct ft_core *core, struct ft_actions *actions, const c
               "%s; holds until view %lu is on the disk, or the peer has heard of it", why, core->view);
 }
 
+/* ns; 0: there is none. */
+static uint64_t lease_end(const struct ft_core *core)
+{
+    uint32_t lease = core->config.lease_ms;
+
+    if (FT_PLANTED("long-lease"))
+        lease = core->config.solo_after_ms;
+    return core->ready_echo ? core->ready_echo + ft_ms(lease) : 0;
+}
+
+/* Guards the gate from now on. */
+static void guard_gate(struct ft_core *core, struct ft_actions *actions)
+{
+    struct ft_action *action = ft_act(actions, FT_ACT_GATE);
+
+    core->guarded = true;
+    core->solo = core->unsettled = false;
+    action->gate = FT_GATE_GUARDED;
+    action->lease_until = lease_end(core);
+    memcpy(action->vector, core->peer_closed, sizeof(action->vector));
+}
+
+/* ---- resync ------------------------------------------------------------------------------------- */
+
+static void end_resync(struct ft_core *core, struct ft_actions *actions, const char *outcome)
+{
+    if (core->resync == FT_RESYNC_NONE)
+        return;
+    snprintf(core->resync_outcome, sizeof(core->resync_outcome), "%s", outcome);
+    core->resync = FT_RESYNC_NONE;
+    core->resyncs_failed++;
+    core->resync_again = core->now + ft_ms(RESYNC_PAUSE_MS);
+    ft_act(actions, FT_ACT_NO_SNAPSHOT);
+}
+
+void ft_resync_consider(struct ft_core *core, struct ft_actions *actions)
+{
+    if (core->resync || (core->guarded && !core->cut_off) || core->hand || core->abandoning ||
+        !core->peer.known || core->now < core->resync_again)
+        return;
+    if (core->peer.state != FT_JOINING && core->peer.state != FT_SYNCING && core->peer.state != FT_READY)
+        return;
+    /* A snapshot for one that does not answer would only fill buffers. */
+    if (core->now - core->peer.heard >= ft_ms(core->config.detect_ms))
+        return;
+    core->resync = FT_RESYNC_CUT;
+    core->resync_began = core->now;
+    snprintf(core->resync_outcome, sizeof(core->resync_outcome), "under way");
+    ft_act(actions, FT_ACT_CUT);
+}
+
+/* Guarded, and from now on without a lease: the standby is to forget what it holds. */
+static void cut_off(struct ft_core *core, struct ft_actions *actions, const char *why)
+{
+    core->cut_off = true;
+    core->ready_echo = 0;
+    guard_gate(core, actions);
+    if (core->state == FT_PROTECTED)
+        core->degradations++;
+    ft_become(core, actions, FT_DEGRADED, "%s", why);
+}
+
+/* By an operator, or by lanes whose changes outgrew what a delta may be. */
+void ft_resync_asked(struct ft_core *core, const char *why, struct ft_actions *actions)
+{
+    bool holding_announced =
+        core->resync == FT_RESYNC_NONE || core->resync == FT_RESYNC_HOLD || core->cut_off;
+
+    if (!core->peer.known || core->hand || core->abandoning)
+        return;
+    if (core->resync)
+        end_resync(core, actions, "another was asked for");
+    else if (core->guarded)
+        ft_act(actions, FT_ACT_NO_SNAPSHOT);
+    core->resync_again = 0;
+    if (core->guarded && holding_announced)
+        cut_off(core, actions, why);
+    else if (core->guarded)
+        ft_primary_alone(core, actions, why);
+}
+
+static void begin_switch(struct ft_core *core, struct ft_actions *actions)
+{
+    core->resync = FT_RESYNC_SWITCH;
+    core->switch_began = core->now;
+    core->ready_echo = 0;
+    core->cut_off = false;
+    guard_gate(core, actions);
+    core->planned = true;
+    ft_become(core, actions, FT_DEGRADED, "holding until the standby is ready");
+}
+
+/*
+ * Once every lane of the standby is close to its primary's, the gate is guarded and outputs are held for it.
+ * Lanes replay beside each other, and with deltas a lane is behind by what is executed between two cuts and
+ * on the way, so the sum over lanes says nothing.
+ */
+static void consider_switch(struct ft_core *core, struct ft_actions *actions)
+{
+    const uint64_t *counts = ft_counts(core, core->peer_closed, core->peer_replayed);
+    bool close = true;
+
+    for (unsigned l = 0; l < core->config.lanes; l++)
+        close &= core->closed[l] <= counts[l] + CATCHUP_BURSTS;
+    if (core->resync == FT_RESYNC_CATCHUP && close)
+        begin_switch(core, actions);
+}
+
+/* The standby says READY: it holds everything up to H and, if it is hot, has replayed it. */
+static void consider_ready(struct ft_core *core)
+{
+    if (core->resync != FT_RESYNC_HOLD ||
+        !ft_reached(core, ft_counts(core, core->peer_closed, core->peer_replayed), core->hold))
+        return;
+    core->resync = FT_RESYNC_NONE;
+    core->resyncs++;
+    core->loss.open = false;
+    snprintf(core->resync_outcome, sizeof(core->resync_outcome), "done in %llu ms",
+             (core->now - core->resync_began) / FT_MS);
+}
+
+static void resync_event(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions)
+{
+    struct ft_message *m;
+
+    if (event->kind == FT_EV_CUT && core->resync == FT_RESYNC_CUT) {
+        core->resync = FT_RESYNC_SNAPSHOT;
+        memset(core->peer_closed, 0, sizeof(core->peer_closed));
+        memset(core->peer_replayed, 0, sizeof(core->peer_replayed));
+        memset(core->peer_taken, 0, sizeof(core->peer_taken));
+        /* Told to forget, it protects nothing more: what is left of a lease ends here. */
+        if (core->guarded)
+            cut_off(core, actions, "the standby gets a new snapshot");
+        m = ft_say(core, actions, FT_MSG_SNAPSHOT_BEGIN);
+        memcpy(m->burst, event->closed, sizeof(event->closed));
+        memcpy(m->access, event->access, sizeof(event->access));
+        m->number = core->config.chain;
+        core->begun = m->sent;
+    } else if (event->kind == FT_EV_SNAPSHOT_SENT && core->resync == FT_RESYNC_SNAPSHOT) {
+        core->resync = FT_RESYNC_CATCHUP;
+        ft_say(core, actions, FT_MSG_SNAPSHOT_END);
+    } else if (event->kind == FT_EV_GUARDED && core->resync == FT_RESYNC_SWITCH) {
+        core->resync = FT_RESYNC_HOLD;
+        memcpy(core->hold, event->closed, sizeof(core->hold));
+        m = ft_say(core, actions, FT_MSG_HOLDING);
+        memcpy(m->burst, core->hold, sizeof(core->hold));
+        core->arbiter.era = (struct ft_era){m->view, FT_PLANTED("one-era") ? 1 : m->sent};
+        core->arbiter.open = true;
+    }
+}
+
+/* Too late. Has it heard HOLDING? Then it may be READY by now, and has to forget first. */
+static void give_up(struct ft_core *core, struct ft_actions *actions, const char *outcome)
+{
+    bool holding_announced = core->resync == FT_RESYNC_HOLD || core->cut_off;
+
+    end_resync(core, actions, outcome);
+    if (core->guarded && holding_announced) {
+        core->resync_again = core->now;
+        cut_off(core, actions, outcome);
+    } else if (core->guarded) {
+        ft_primary_alone(core, actions, "the resync failed");
+    }
+}
+
+static void resync_time(struct ft_core *core, struct ft_actions *actions)
+{
+    if (core->resync && core->now - core->resync_began > ft_ms(core->config.resync_deadline_ms))
+        give_up(core, actions,
+                core->resync == FT_RESYNC_CATCHUP ? "deadline: the standby replays too slowly"
+                : core->resync < FT_RESYNC_SWITCH ? "deadline: the snapshot took too long"
+                                                  : "deadline: the standby was not ready in time");
+    else if (core->resync >= FT_RESYNC_SWITCH && !core->config.strict &&
+             core->now - core->switch_began >= ft_ms(core->config.solo_after_ms))
+        give_up(core, actions, "the standby was not ready in time after the switch");
+}
+
+/* ---- acknowledgements --------------------------------------------------------------------------- */
+
+static void receive_ack(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
+{
+    bool early = core->resync == FT_RESYNC_CUT || core->resync == FT_RESYNC_SNAPSHOT;
+    bool first = core->resync == FT_RESYNC_CATCHUP || core->resync == FT_RESYNC_SWITCH;
+
+    /* What is left in the connection of an earlier resync must not count: its `taken` ran on another scale,
+     * and its sender has forgotten since what it acknowledged. */
+    if (early || m->echo < core->begun || (first && m->state != FT_SYNCING) || core->cut_off ||
+        (!core->resync && !core->guarded))
+        return;
+    for (unsigned l = 0; l < core->config.lanes; l++) {
+        core->peer_closed[l] = ft_later(core->peer_closed[l], m->burst[l]);
+        core->peer_replayed[l] = ft_later(core->peer_replayed[l], m->replayed[l]);
+        core->peer_taken[l] = ft_later(core->peer_taken[l], m->taken[l]);
+    }
+    consider_switch(core, actions);
+}
+
+static void renew_lease(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
+{
+    uint64_t old = core->ready_echo;
+
+    consider_ready(core);
+    if (!core->guarded || core->cut_off || core->resync)
+        return;
+    if (m->echo > core->ready_echo)
+        core->ready_echo = FT_PLANTED("lease-from-answer") ? core->now : m->echo;
+    if (core->now < lease_end(core) && core->state != FT_PROTECTED) {
+        if (old)
+            core->false_alarms++;
+        ft_become(core, actions, FT_PROTECTED, old ? "the standby answers again" : "the standby is ready");
+    }
+    guard_gate(core, actions);
+}
+
+/* ---- handover ----------------------------------------------------------------------------------- */
+
+void ft_handover_begin(struct ft_core *core, struct ft_actions *actions)
+{
+    if (core->state != FT_PROTECTED || core->hand)
+        return;
+    core->hand = FT_HAND_STEER;
+    core->hand_began = core->now;
+    core->hand_outcome[0] = '\0';
+    /* First, so that nothing from the chain's MAC leaves here once the standby claims it. */
+    ft_order(core, actions, FT_LANE_ASIDE);
+    ft_say(core, actions, FT_MSG_STEER)->number = 1;
+}
+
+static void begin_drain(struct ft_core *core, struct ft_actions *actions)
+{
+    if (core->hand != FT_HAND_STEER)
+        return;
+    core->hand = FT_HAND_DRAIN;
+    ft_order(core, actions, FT_LANE_DRAIN);
+}
+
+static void abort_handover(struct ft_core *core, struct ft_actions *actions, const char *why)
+{
+    core->hand = FT_HAND_NONE;
+    if (core->peer.known)
+        ft_say(core, actions, FT_MSG_STEER)->number = 0;
+    ft_order(core, actions, FT_LANE_LIVE);
+    ft_act(actions, FT_ACT_ANNOUNCE);
+    snprintf(core->hand_outcome, sizeof(core->hand_outcome), "aborted: %s", why);
+    ft_become(core, actions, core->state, "handover aborted: %s", why);
+}
+
+static void hand_over(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions)
+{
+    memcpy(core->closed, event->closed, sizeof(core->closed));
+    if (core->state != FT_PROTECTED) {
+        abort_handover(core, actions, "the standby does not answer");
+        return;
+    }
+    core->hand = FT_HAND_GIVEN;
+    memcpy(core->final, event->closed, sizeof(core->final));
+    core->guarded = false;
+    core->ready_echo = 0;
+    ft_act(actions, FT_ACT_GATE)->gate = FT_GATE_SHUT;
+    ft_order(core, actions, FT_LANE_FENCED);
+    ft_become(core, actions, FT_FENCED, "handed over");
+    memcpy(ft_say(core, actions, FT_MSG_HANDOVER)->burst, core->final, sizeof(core->final));
+}
+
+/* It did not take over. Ours is the state to go on from. */
+static void resume_as_primary(struct ft_core *core, uint64_t view, const char *why,
+                              struct ft_actions *actions)
+{
+    core->hand = FT_HAND_NONE;
+    core->view = view;
+    ft_act(actions, FT_ACT_VIEW)->view = view;
+    ft_act(actions, FT_ACT_NO_SNAPSHOT);
+    ft_primary_alone(core, actions, why);
+    if (core->peer.up)
+        ft_say(core, actions, FT_MSG_HEARTBEAT);
+    ft_order(core, actions, FT_LANE_LIVE);
+    ft_act(actions, FT_ACT_ANNOUNCE);
+}
+
+static void hear_successor(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
+{
+    if (m->state == FT_JOINING)
+        resume_as_primary(core, core->view + 2, "the standby gave up before it took over", actions);
+}
+
+/* A new connection while we do not know. `same`: it is the process that we handed over to. */
+void ft_handover_hello(struct ft_core *core, const struct ft_message *m, bool same,
+                       struct ft_actions *actions)
+{
+    if (m->view > core->view) {
+        ft_join_fence(core, m->view, actions);
+    } else if (m->state == FT_READY && same) {
+        /* HANDOVER, or the log before it, may have been lost with the connection. */
+        snprintf(ft_say(core, actions, FT_MSG_ABANDON)->text, FT_REASON_MAX,
+                 "the connection was lost while handing over");
+    } else {
+        hear_successor(core, m, actions);
+    }
+}
+
+void ft_handover_reclaim(struct ft_core *core, struct ft_actions *actions)
+{
+    /* In our own view: if the peer did take over, behind a partition, its higher view wins. */
+    if (ft_primary_silent(core, core->peer.heard) >= ft_ms(core->config.solo_after_ms))
+        resume_as_primary(core, core->view, "an operator's promote, after a handover that nobody answered",
+                          actions);
+}
+
+/* ---- the loss of a standby ---------------------------------------------------------------------- */
+
 /*
  * This primary serves on, without its standby. What follows from one loss is no other; but who knows for
  * certain that it is dead knows better than who saw its connection break. Returns the sentence that says so,
@@ -82,10 +414,10 @@ void ft_primary_powerless(struct ft_core *core, const struct ft_message *m, stru
     if (m->state != FT_JOINING && !forgot)
         return;
     if (core->hand)
-        ft_handover_off(core, actions, "the standby is no longer ready");
+        abort_handover(core, actions, "the standby is no longer ready");
     if (m->state == FT_JOINING) {
         if (core->resync >= FT_RESYNC_SWITCH || (early && m->echo > core->begun))
-            ft_resync_end(core, actions, "the standby gave up");
+            end_resync(core, actions, "the standby gave up");
         else if (core->guarded && !core->resync)
             ft_act(actions, FT_ACT_NO_SNAPSHOT);
     }
@@ -111,7 +443,7 @@ static void lose_cut_off(struct ft_core *core, const char *why, struct ft_action
  */
 void ft_primary_lost(struct ft_core *core, const char *why, bool certain, struct ft_actions *actions)
 {
-    bool leased = core->guarded && core->now < ft_ack_lease(core);
+    bool leased = core->guarded && core->now < lease_end(core);
     bool never = core->resync == FT_RESYNC_SWITCH, resynced = core->resync != FT_RESYNC_NONE;
 
     if (core->abandoning) {
@@ -124,9 +456,9 @@ void ft_primary_lost(struct ft_core *core, const char *why, bool certain, struct
         return;
     }
     if (core->hand)
-        ft_handover_off(core, actions, why);
+        abort_handover(core, actions, why);
     if (core->resync)
-        ft_resync_end(core, actions, why);
+        end_resync(core, actions, why);
     else if (core->guarded)
         ft_act(actions, FT_ACT_NO_SNAPSHOT);
     /* SOLO, there is none to lose: why it is SOLO stays what it was. */
@@ -144,14 +476,14 @@ static void say_abandon(struct ft_core *core, const char *text, struct ft_action
 {
     core->abandoning = true;
     core->abandon_began = core->now;
-    core->abandon_lease = ft_ack_lease(core);
+    core->abandon_lease = lease_end(core);
     ft_act(actions, FT_ACT_GATE)->gate = FT_GATE_SHUT;
     core->guarded = core->cut_off = core->unsettled = false;
     core->ready_echo = 0;
     if (core->hand)
-        ft_handover_off(core, actions, text);
+        abort_handover(core, actions, text);
     if (core->resync)
-        ft_resync_end(core, actions, text);
+        end_resync(core, actions, text);
     else
         ft_act(actions, FT_ACT_NO_SNAPSHOT);
     core->degradations++;
@@ -208,14 +540,18 @@ void ft_primary_malformed(struct ft_core *core, const char *text, struct ft_acti
     if (lost)
         ft_primary_lost(core, text, false, actions);
     else
-        ft_resync_end(core, actions, text);
+        end_resync(core, actions, text);
     ft_act(actions, FT_ACT_CLOSE);
 }
 
-/* ---- events ------------------------------------------------------------------------------------ */
+/* ---- events ------------------------------------------------------------------------------------- */
 
 void ft_primary_message(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
 {
+    if (core->hand == FT_HAND_GIVEN) {
+        hear_successor(core, m, actions);
+        return;
+    }
     if (core->abandoning) {
         if (m->type == FT_MSG_ABANDONED || m->state == FT_JOINING)
             close_abandoned(core, true, actions);
@@ -223,20 +559,20 @@ void ft_primary_message(struct ft_core *core, const struct ft_message *m, struct
     }
     switch (m->type) {
     case FT_MSG_ACK:
-        ft_ack_receive(core, m, actions);
+        receive_ack(core, m, actions);
         break;
     case FT_MSG_ASK:
         ft_handover_begin(core, actions);
         break;
     case FT_MSG_STEERED:
-        ft_handover_steered(core, actions);
+        begin_drain(core, actions);
         break;
     default:
         break;
     }
     /* Whatever its type, a message of a READY standby is an answer. */
     if (m->state == FT_READY)
-        ft_ack_renew_lease(core, m, actions);
+        renew_lease(core, m, actions);
     else
         ft_primary_powerless(core, m, actions);
 }
@@ -267,13 +603,13 @@ void ft_primary_event(struct ft_core *core, const struct ft_event *event, struct
         break;
     case FT_EV_DRAINED:
         if (core->hand == FT_HAND_DRAIN)
-            ft_handover_give(core, event, actions);
+            hand_over(core, event, actions);
         break;
     case FT_EV_DEATH_NOTICE:
         hear_death_notice(core, event, actions);
         break;
     default:
-        ft_resync_event(core, event, actions);
+        resync_event(core, event, actions);
     }
 }
 
@@ -334,9 +670,9 @@ static void check_silence(struct ft_core *core, struct ft_actions *actions)
         perhaps_replaced(core) || core->arbiter.asking || core->arbiter.lost)
         return;
     if (core->hand)
-        ft_handover_off(core, actions, "the standby fell silent");
+        abort_handover(core, actions, "the standby fell silent");
     if (core->resync)
-        ft_resync_end(core, actions, "the standby fell silent");
+        end_resync(core, actions, "the standby fell silent");
     else
         ft_act(actions, FT_ACT_NO_SNAPSHOT);
     snprintf(why, sizeof(why), "no answer for %u ms", core->config.solo_after_ms);
@@ -354,7 +690,8 @@ void ft_primary_time(struct ft_core *core, struct ft_actions *actions)
             close_abandoned(core, false, actions);
         return;
     }
-    ft_handover_time(core, actions);
-    ft_resync_time(core, actions);
+    if (core->hand && core->now - core->hand_began > ft_ms(core->config.drain_ms))
+        abort_handover(core, actions, "it took too long");
+    resync_time(core, actions);
     check_silence(core, actions);
 }

@@ -1,15 +1,297 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Being standby: taking in a snapshot and the log, becoming READY, and the right to promote itself.
+ * Being standby: taking in a snapshot and the log, becoming READY, acknowledging, and the right to promote
+ * itself.
  *
  * The right comes from the primary's own answers: it ends promote_within_ms after we sent the last message
  * that the primary answered. A standby that slept, or only lost its link, finds its right gone and joins
  * again; it never promotes a stale state.
+ *
+ * An ACK says which bursts the standby holds (the closed set), which it has replayed, and how many bytes of
+ * entries (records and chunks) it has taken out of its rings: replayed, applied, or skipped as covered. The
+ * primary's credit follows from that.
+ *
+ * How long a primary has to be silent before its standby suspects it: silence is what neither the link nor a
+ * data port ends. The file may say how long (detect_ms). Else the node measures it: a standby suspects its
+ * primary after SILENCES_MAX times the longest silence that it has heard a living primary end in the last ten
+ * minutes; never sooner than this node itself had to wait for its processor in that time, since the other
+ * one's machine is mostly such a machine; never before twice the primary's lease, and never after
+ * detect_most_ms. Before it has listened for listen_ms as READY, it is detect_ms at least; and while only one
+ * of the two still speaks, the link or the data ports, since what was measured is how long both are silent at
+ * once. Each takeover from a primary that turns out to be alive doubles both of these bounds for an hour, on
+ * both nodes: who flaps becomes patient. Safety rests on the lower bound alone: the lease counts from a
+ * message that the primary sent before the standby answered it, the silence from that answer or later.
  */
 #include "ftcore/protocol/parts.h"
 
 #include <stdio.h>
 #include <string.h>
+
+/* The standby acknowledges at once when so many bytes were taken out of its rings: they are the primary's
+ * credit. */
+#define ACK_TAKEN (256u << 10)
+/* ns after an ACK when less is worth one: a primary that waits for us to catch up has nothing else to hear */
+#define ACK_SOON 250000u
+
+#define SILENCES_MAX 3u
+#define GAP_NS       (2 * FT_MS) /* between two steps: whoever has a processor takes one a millisecond */
+#define MINUTE_NS    (60000 * FT_MS)
+#define DOUBLED_MAX  8u
+
+/* ---- silence ------------------------------------------------------------------------------------ */
+
+/* Silence counts from our own last answer, since the primary's lease may run on from there; and not while we
+ * slept for long. */
+static uint64_t unheard_since(const struct ft_core *core)
+{
+    uint64_t heard = ft_later(core->peer.heard, core->peer.port_heartbeat);
+
+    return ft_later(ft_later(core->answered, heard), core->awake);
+}
+
+/* The same without the gaps between our own steps. */
+static uint64_t silent_since(const struct ft_core *core)
+{
+    return ft_later(unheard_since(core), core->silence.not_before);
+}
+
+static uint64_t later_of(const uint64_t of[FT_SILENCE_MINUTES])
+{
+    uint64_t longest = 0;
+
+    for (unsigned i = 0; i < FT_SILENCE_MINUTES; i++)
+        longest = ft_later(longest, of[i]);
+    return longest;
+}
+
+/* Forgets the minutes that are too long ago. */
+void ft_silence_pass(struct ft_core *core)
+{
+    struct ft_silence *s = &core->silence;
+    uint64_t minute = core->now / MINUTE_NS, past = minute - s->minute;
+
+    if (past == 0)
+        return;
+    s->minute = minute;
+    for (uint64_t i = 0; i < past && i < FT_SILENCE_MINUTES; i++)
+        s->of[(minute - i) % FT_SILENCE_MINUTES] = s->stall_of[(minute - i) % FT_SILENCE_MINUTES] = 0;
+    s->longest = later_of(s->of);
+    s->longest_stall = later_of(s->stall_of);
+}
+
+static void note_longer(uint64_t *of, uint64_t *longest, uint64_t ns)
+{
+    *of = ft_later(*of, ns);
+    *longest = ft_later(*longest, ns);
+}
+
+static void note_silence(struct ft_core *core, uint64_t silence)
+{
+    struct ft_silence *s = &core->silence;
+
+    ft_silence_pass(core);
+    note_longer(&s->of[s->minute % FT_SILENCE_MINUTES], &s->longest, silence);
+}
+
+/* The most that is waited for. */
+static uint64_t at_most(const struct ft_core *core)
+{
+    const struct ft_core_config *c = &core->config;
+
+    return ft_ms(c->listen_ms && c->detect_most_ms > c->detect_ms ? c->detect_most_ms : c->detect_ms);
+}
+
+/* A node waited for its processor. What is longer than any silence may be says nothing of how long one should
+ * be; and a node that joins has work that takes long. */
+static void note_stall(struct ft_core *core, uint64_t gap)
+{
+    struct ft_silence *s = &core->silence;
+
+    if (gap >= at_most(core) || (core->state != FT_READY && !core->guarded))
+        return;
+    ft_silence_pass(core);
+    note_longer(&s->stall_of[s->minute % FT_SILENCE_MINUTES], &s->longest_stall, gap);
+}
+
+/*
+ * We slept: SIGSTOP, a paused machine, others on our processor. What we have not heard meanwhile says nothing
+ * about the peer. After a gap longer than the lease, silence counts from now, since the peer may have slept
+ * with us. Where silences are measured a shorter gap is taken out of the silence that it is a part of, or the
+ * standby would measure itself. Gaps delay a takeover to detect_ms at most, or to what is measured where that
+ * is more: a standby that gets its processor in pieces has read, between any two of them, what had come.
+ */
+void ft_silence_step(struct ft_core *core, uint64_t now)
+{
+    uint64_t gap = now - core->now;
+
+    if (FT_PLANTED("never-slept"))
+        return;
+    if (gap > GAP_NS)
+        note_stall(core, gap);
+    if (gap > ft_ms(core->config.lease_ms)) {
+        core->awake = now;
+        core->silence.slept = gap;
+    } else if (gap > GAP_NS && core->config.listen_ms) {
+        core->silence.not_before = silent_since(core) + gap;
+    }
+}
+
+bool ft_core_listened(const struct ft_core *core)
+{
+    return core->config.listen_ms && core->state == FT_READY &&
+           core->now - core->since >= ft_ms(core->config.listen_ms);
+}
+
+unsigned ft_core_doubled(const struct ft_core *core)
+{
+    const struct ft_silence *s = &core->silence;
+
+    return s->doubled && core->config.listen_ms && core->now < s->doubled_at + FT_DOUBLED_NS ? s->doubled : 0;
+}
+
+uint64_t ft_core_detects(const struct ft_core *core)
+{
+    uint64_t most = at_most(core), limit = SILENCES_MAX * core->silence.longest;
+    uint64_t least =
+        ft_core_listened(core) ? 2 * ft_ms(core->silence.lease_ms) : ft_ms(core->config.detect_ms);
+
+    if (!core->config.listen_ms)
+        return most;
+    if (FT_PLANTED("impatient") && ft_core_listened(core))
+        return core->silence.longest;
+    limit = ft_later(limit, ft_later(least << ft_core_doubled(core), core->silence.longest_stall));
+    return limit < most ? limit : most;
+}
+
+/* The two fell silent further apart than the silence that was measured. A pair that hears no heartbeats on
+ * data ports has measured the link alone. */
+static bool one_fell_silent(const struct ft_core *core)
+{
+    uint64_t link = core->peer.heard, ports = core->peer.port_heartbeat;
+
+    return ports && (link > ports ? link - ports : ports - link) > ft_core_detects(core);
+}
+
+uint64_t ft_standby_suspects_at(const struct ft_core *core)
+{
+    uint64_t by_measure = silent_since(core) + ft_core_detects(core);
+    uint64_t latest = unheard_since(core) + ft_later(ft_ms(core->config.detect_ms), ft_core_detects(core));
+
+    return by_measure < latest && !one_fell_silent(core) ? by_measure : latest;
+}
+
+/* A primary that was alive was taken over from: known to who took over, and to it. */
+static void double_bounds(struct ft_core *core)
+{
+    struct ft_silence *s = &core->silence;
+
+    s->doubled = ft_core_doubled(core);
+    s->doubled += s->doubled < DOUBLED_MAX;
+    s->doubled_at = core->now;
+}
+
+void ft_silence_fenced(struct ft_core *core)
+{
+    bool slept =
+        core->silence.slept >= at_most(core) && core->now < core->awake + ft_ms(core->config.solo_after_ms);
+
+    if (core->guarded && !slept)
+        double_bounds(core);
+}
+
+/*
+ * A process that was taken over from, and speaks sooner after it fell silent than the longest silence may be,
+ * had not failed, whether it still takes itself for the primary or not: the takeover was a false alarm. A
+ * heartbeat that came before the takeover and was read after it tells nothing.
+ */
+static void judge_takeover(struct ft_core *core, uint64_t at)
+{
+    uint64_t since = core->silence.taken_since;
+
+    if (at <= core->takeover.decided)
+        return;
+    core->silence.taken_since = 0;
+    if (at >= since + at_most(core))
+        return;
+    core->silence.false_takeovers++;
+    note_silence(core, at - since);
+    double_bounds(core);
+}
+
+void ft_silence_ends(struct ft_core *core, uint64_t at)
+{
+    uint64_t since = silent_since(core);
+
+    if (core->state == FT_READY || core->state == FT_SYNCING) {
+        if (at > since)
+            note_silence(core, at - since);
+    } else if (core->silence.taken_since) {
+        judge_takeover(core, at);
+    }
+}
+
+void ft_silence_port(struct ft_core *core, const struct ft_event *event)
+{
+    uint64_t came = event->came < core->now ? event->came : core->now;
+
+    ft_silence_ends(core, came);
+    core->peer.port_heartbeat = ft_later(core->peer.port_heartbeat, came);
+    core->peer.heartbeat_view = event->view;
+}
+
+/* ---- acknowledgement ---------------------------------------------------------------------------- */
+
+/*
+ * In view 0 a node may start alone, so one that may be promoted must not come back in it. Before its file has
+ * a view it acknowledges nothing, and its primary goes on alone.
+ */
+static void send_ack(struct ft_core *core, struct ft_actions *actions)
+{
+    bool counts = ft_is_stored(core, 1);
+    struct ft_message *m = ft_say(core, actions, counts ? FT_MSG_ACK : FT_MSG_HEARTBEAT);
+
+    if (!counts)
+        return;
+    memcpy(m->burst, core->closed, sizeof(m->burst));
+    memcpy(m->replayed, core->replayed, sizeof(m->replayed));
+    memcpy(m->taken, core->taken, sizeof(m->taken));
+    memcpy(core->acked, core->closed, sizeof(core->acked));
+    memcpy(core->acked_replayed, core->replayed, sizeof(core->acked_replayed));
+    memcpy(core->acked_taken, core->taken, sizeof(core->acked_taken));
+    core->acked_at = core->now;
+}
+
+static bool replay_is_untold(const struct ft_core *core)
+{
+    for (unsigned l = 0; l < core->config.lanes; l++)
+        if (core->replayed[l] != core->acked_replayed[l] || core->taken[l] != core->acked_taken[l])
+            return true;
+    return false;
+}
+
+/* It was replayed some time ago, and no ACK says so. */
+static bool ack_is_late(const struct ft_core *core)
+{
+    return core->now - core->acked_at >= ACK_SOON && replay_is_untold(core);
+}
+
+/*
+ * Each step counts while catching up, since the primary waits to see the standby close. What came and closed
+ * nothing is acknowledged as well: the primary may hold its next message until this one has been received.
+ */
+static void consider_ack(struct ft_core *core, struct ft_actions *actions)
+{
+    bool due = core->state == FT_SYNCING || core->peer.newest > core->echoed || ack_is_late(core);
+
+    if (!core->snapshot_whole || (core->state != FT_SYNCING && core->state != FT_READY))
+        return;
+    for (unsigned l = 0; l < core->config.lanes; l++)
+        due |= core->closed[l] != core->acked[l] || core->taken[l] - core->acked_taken[l] >= ACK_TAKEN;
+    if (due)
+        send_ack(core, actions);
+}
+
+/* ---- takeover ----------------------------------------------------------------------------------- */
 
 bool ft_standby_right(const struct ft_core *core)
 {
@@ -128,7 +410,7 @@ static void consider_ready(struct ft_core *core, struct ft_actions *actions)
           ft_reached(core, core->closed, core->hold)))) {
         ft_become(core, actions, FT_READY, "%s all that left before outputs were held",
                   core->config.warm ? "stored" : "replayed");
-        ft_ack_send(core, actions);
+        send_ack(core, actions);
     }
 }
 
@@ -188,7 +470,7 @@ void ft_standby_message(struct ft_core *core, const struct ft_message *m, struct
             break;
         core->snapshot_whole = true;
         ft_order(core, actions, FT_LANE_REPLAY);
-        ft_ack_send(core, actions);
+        send_ack(core, actions);
         break;
     case FT_MSG_HOLDING:
         if (core->state != FT_SYNCING)
@@ -201,8 +483,8 @@ void ft_standby_message(struct ft_core *core, const struct ft_message *m, struct
         break;
     case FT_MSG_HEARTBEAT:
         /* The last of the replay is worth no message of its own, and must not stay untold. */
-        if (core->snapshot_whole && ft_ack_replay_untold(core))
-            ft_ack_send(core, actions);
+        if (core->snapshot_whole && replay_is_untold(core))
+            send_ack(core, actions);
         else if (core->state == FT_READY || core->state == FT_SYNCING)
             ft_say(core, actions, FT_MSG_HEARTBEAT);
         break;
@@ -247,11 +529,11 @@ void ft_standby_event(struct ft_core *core, const struct ft_event *event, struct
 {
     switch (event->kind) {
     case FT_EV_LANES:
-        ft_ack_consider(core, actions);
+        consider_ack(core, actions);
         break;
     case FT_EV_STORED:
         core->stored = event->view;
-        ft_ack_consider(core, actions);
+        consider_ack(core, actions);
         break;
     case FT_EV_STEERED:
         if (core->state == FT_READY && core->peer.known)
@@ -320,12 +602,12 @@ void ft_standby_time(struct ft_core *core, struct ft_actions *actions)
     if (core->state != FT_READY)
         return;
     if (core->now >= ft_standby_suspects_at(core)) {
-        ft_silence_is_death(core);
+        core->silence.taken_since = silent_since(core);
         if (core->config.arbiter && !FT_PLANTED("takeover-unasked"))
             ask(core, SILENCE, actions);
         else
             ft_standby_promote(core, SILENCE, actions);
-    } else if (core->peer.known && ft_ack_is_late(core)) {
-        ft_ack_send(core, actions);
+    } else if (core->peer.known && ack_is_late(core)) {
+        send_ack(core, actions);
     }
 }

@@ -37,7 +37,7 @@ int nd_etcd_open(struct nd_etcd **out, const struct nd_etcd_config *config, nd_e
 void nd_etcd_close(struct nd_etcd *etcd);
 
 /*
- * The rule of ftcore/protocol/arbiter.h for { era, who }: *kept is the decision that stands then. `who` "":
+ * The rule of ftcore/protocol/core.h for { era, who }: *kept is the decision that stands then. `who` "":
  * the era is known to have begun, and is nobody's yet. `era` NULL: looks, and changes nothing. Servers are
  * tried in turn, beginning with the one that answered last. FT_EBUSY: it was given up;
  * FT_EIO: none answered; FT_EMALFORMED: what one

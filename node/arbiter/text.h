@@ -9,7 +9,7 @@
 #define NODE_ARBITER_TEXT_H
 
 #include "ftcore/base/error.h"
-#include "ftcore/protocol/arbiter.h"
+#include "ftcore/protocol/core.h"
 
 #include <stddef.h>
 

@@ -51,7 +51,7 @@ struct nd_timing {
     uint32_t resync_mbps;        /* rate limit of snapshot lines, megabyte per second */
     uint32_t start_alone_ms; /* a configured primary at view 0 without a peer waits so long; 0: for ever */
     /* Without detect_ms in the file a standby measures how long a silence has to be
-     * (ftcore/protocol/silence.c): detect_ms until it knows, detect_most_ms at most. */
+     * (ftcore/protocol/standby.c): detect_ms until it knows, detect_most_ms at most. */
     uint32_t listen_ms;  /* until what it has measured counts; 0: the file says detect_ms */
     uint32_t degrade_ms; /* without an answer for so long a primary says DEGRADED: at least lease_ms */
     uint32_t detect_most_ms;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two nodes that have lost each other, and an arbiter that keeps one decision, as ftcore/protocol/arbiter.c and the rule of
- * arbiter.h have it. Only what decides who releases is here: eras, lease, right, questions, answers; the rest is in pair.pml.
+ * Two nodes that have lost each other, and an arbiter that keeps one decision, as ftcore/protocol/core.c and the rule in
+ * core.h beside it have it. Only what decides who releases is here: eras, lease, right, questions, answers; the rest is in pair.pml.
  * docs/testing.md says what is left out.
  *
  * Requests may arrive at any time after they were sent, also those of a process that has died or asks no more; answers

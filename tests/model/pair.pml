@@ -268,7 +268,7 @@ inline promote(planned) {
     fi
 }
 
-/* ft_join_begin_alone. Its view is on the disk before it begins. */
+/* begin_alone. Its view is on the disk before it begins. */
 #define NEXT_VIEW ((n[i].known -> MAX(n[i].pv, n[i].view) : n[i].view) + 1)
 inline begin_alone() {
     next = NEXT_VIEW;
@@ -323,7 +323,7 @@ inline powerless() {
     fi
 }
 
-/* resume_as_primary of protocol/handover.c */
+/* resume_as_primary of protocol/primary.c */
 inline resume_as_primary() {
     next = n[i].view + 2;
     begin_view();
@@ -389,7 +389,7 @@ inline take_ack() {
     fi
 }
 
-/* ft_resync_ready */
+/* consider_ready of protocol/primary.c */
 inline take_ready() {
     if
     :: n[i].res == HOLD && n[i].pc >= n[i].hold -> n[i].res = NONE; n[i].hold = 0

@@ -7,7 +7,7 @@
 #ifndef TESTS_UNIT_HELP_ARBITER_H
 #define TESTS_UNIT_HELP_ARBITER_H
 
-#include "ftcore/protocol/arbiter.h"
+#include "ftcore/protocol/core.h"
 
 #include <stdint.h>
 
