@@ -13,6 +13,7 @@
 #include "nflib/net/bytes.h"
 #include "nflib/net/ipv6.h"
 #include "nflib/net/packet.h"
+#include "nflib/net/vlan.h"
 
 #include <endian.h>
 
@@ -103,7 +104,16 @@ static inline bool nd_frame_is_usual(const struct nd_frame *f)
 /* Of one that is not usual. False: certainly no fragment, so it need not be parsed to know. */
 static inline bool nd_fragment_is_possible(const struct nd_frame *f)
 {
-    return nf_get16(f->data + 12) != htobe16(0x86dd) || f->len < 54 || nf_ipv6_is_extension(f->data[20]);
+    uint32_t at = 12; /* of the ethertype, behind two tags at most */
+
+    for (unsigned tags = 0; tags < 2 && f->len >= at + 6; tags++, at += 4)
+        if (nf_get16(f->data + at) != htobe16(NF_TPID_8021Q) &&
+            nf_get16(f->data + at) != htobe16(NF_TPID_8021AD))
+            break;
+    if (nf_get16(f->data + at) == htobe16(0x0800))
+        return f->len < at + 22 || nf_get16(f->data + at + 8) & htobe16(0x3fff);
+    return nf_get16(f->data + at) == htobe16(0x86dd) &&
+           (f->len < at + 42 || nf_ipv6_is_extension(f->data[at + 8]));
 }
 
 /* `p`: of the frame, parsed, with NF_P_FRAGMENT. */

@@ -26,7 +26,8 @@
     X(FW_MALFORMED, "malformed")               /* breaks its format */                                       \
     X(FW_FRAGMENT_UNKNOWN, "fragment_unknown") /* later fragment, first one not allowed or not seen */       \
     X(FW_FRAGMENTS_FULL, "fragments_full")     /* not dropped: its later fragments will be unknown */        \
-    X(FW_TABLE_FULL, "table_full")
+    X(FW_TABLE_FULL, "table_full")                                                                           \
+    X(FW_HOST_FULL, "host_full") /* its host has max_flows_per_host, open connections of TCP alone */
 enum fw_counter { FW_COUNTERS(NF_COUNTER) };
 static const char *const fw_counters[] = {FW_COUNTERS(NF_COUNTER_NAME) NULL};
 
@@ -89,7 +90,7 @@ static void fw_new(const struct nf *nf, struct nf_packet *p, uint64_t now)
     /* A reset ends what we do not know; there is nothing to keep. */
     bool keep = p->proto != NF_PROTO_TCP || !(p->tcp_flags & NF_TCP_RST);
     if (keep && !fw_create(nf, p, now))
-        nf_drop(nf, p, FW_TABLE_FULL);
+        nf_drop(nf, p, nf_session_host_full(nf, p) ? FW_HOST_FULL : FW_TABLE_FULL);
     else
         nf_count(nf, FW_ALLOWED, 1);
 }
@@ -228,6 +229,7 @@ static bool fw_joins_ipv6(const void *config)
 static void fw_flows(const void *config, struct nf_flows_config *flows)
 {
     *flows = ((const struct fw_config *)config)->flows;
+    nf_flows_limit_host(flows, flows->max_flows);
 }
 
 static bool fw_make(struct nf *nf)
@@ -274,6 +276,7 @@ static int fw_check_state(const struct nf *nf, struct nf_check *c)
 static const struct nf_param fw_params[] = {
     NF_PARAM(struct fw_config, rules, NF_FILE, NULL, "file of rules, one a line"),
     NF_MAX_FLOWS_PARAM(struct fw_config, flows, "connections at most"),
+    NF_MAX_FLOWS_PER_HOST_PARAM(struct fw_config, flows),
     NF_MAX_FRAGMENTS_PARAM(struct fw_config, flows),
     NF_TCP_UDP_PARAMS(struct fw_config, flows),
     NF_ICMP_PARAM(struct fw_config, flows),
@@ -293,13 +296,23 @@ static bool fw_drops_ipv6(const void *config)
     return !fw->ipv6 && fw->unsupported == NF_POLICY_DROP;
 }
 
-static const char *const fw_live[] = {"rules",          "max_flows",  "max_fragments", "tcp_established",
-                                      "tcp_transitory", "tcp_closed", "udp",           "icmp",
-                                      "other",          "loose",      "unsupported",   NULL};
+static const char *const fw_live[] = {"rules",
+                                      "max_flows",
+                                      "max_flows_per_host",
+                                      "max_fragments",
+                                      "tcp_established",
+                                      "tcp_transitory",
+                                      "tcp_closed",
+                                      "udp",
+                                      "icmp",
+                                      "other",
+                                      "loose",
+                                      "unsupported",
+                                      NULL};
 
 static const struct nf_module fw_module = {
     .name = "firewall",
-    .version = 1,
+    .version = 2,
     .summary = "stateful packet filter with rules from a file",
     .reads = NF_READS_HEADERS,
     .params = fw_params,

@@ -70,6 +70,12 @@ static inline void nf_timeouts_fill(uint32_t timeouts[NF_TIMEOUT_COUNT], uint32_
     NF_PARAM_AT(type, "max_flows_per_host", field.max_flows_per_host, NF_U32, "0",                           \
                 "flows that one host may begin; 0: an eighth of max_flows or ports", .max = 16u << 20,       \
                 .marks = NF_PARAM_ADDED)
+/* Where the file says nothing: an eighth of `room`; 256 where that is less than those. */
+static inline void nf_flows_limit_host(struct nf_flows_config *flows, uint32_t room)
+{
+    if (!flows->max_flows_per_host)
+        flows->max_flows_per_host = room / 8 < 256 ? 256 : room / 8;
+}
 #define NF_MAX_FRAGMENTS_PARAM(type, field)                                                                  \
     NF_PARAM_AT(type, "max_fragments", field.max_fragments, NF_U32, "4096",                                  \
                 "fragmented datagrams under way at most", .min = 1, .max = 1u << 20)

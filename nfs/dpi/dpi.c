@@ -20,7 +20,8 @@
 #define DPI_DATAGRAMS 4096u /* under way, whose later fragments count in their flow */
 
 struct dpi_config {
-    uint32_t max_flows, timeout, packets, heap_mb;
+    struct nf_flows_config flows; /* but for its timeouts, which are one */
+    uint32_t timeout, packets, heap_mb;
     bool checksums;
     const char *block;
     uint8_t blocked[DPI_PROTOCOLS / 8]; /* what `block` names, a bit each */
@@ -57,7 +58,9 @@ struct dpi_state {
     X(DPI_FLOWS_FULL, "flows_full")   /* packets of flows that found no room, dropped with `block` */        \
     X(DPI_OTHER, "other")             /* packets of no flow */                                               \
     X(DPI_BLOCKED, "blocked")         /* packets dropped */                                                  \
-    X(DPI_IP_CHECKSUM, "ip_checksum") /* of the others, those whose IPv4 header has a wrong checksum */
+    X(DPI_IP_CHECKSUM, "ip_checksum") /* of the others, those whose IPv4 header has a wrong checksum */      \
+    X(DPI_HOST_FULL,                                                                                         \
+      "host_full") /* as flows_full: its host has max_flows_per_host, open connections of TCP */
 enum dpi_counter { DPI_NAMES(NF_COUNTER) DPI_COUNTERS };
 static const char *const dpi_counters[] = {DPI_NAMES(NF_COUNTER_NAME) NULL};
 
@@ -139,7 +142,8 @@ static const struct nf_session *join(const struct nf *nf, struct nf_packet *p, u
     struct dpi_flow *flow;
 
     if (!s) {
-        nf_drop_or_pass(nf, p, blocks(nf) ? NF_POLICY_DROP : NF_POLICY_PASS, DPI_FLOWS_FULL);
+        nf_drop_or_pass(nf, p, blocks(nf) ? NF_POLICY_DROP : NF_POLICY_PASS,
+                        nf_session_host_full(nf, p) ? DPI_HOST_FULL : DPI_FLOWS_FULL);
         return NULL;
     }
     nf_count(nf, DPI_FLOWS, 1);
@@ -337,7 +341,8 @@ static void dpi_flows(const void *c, struct nf_flows_config *flows)
 {
     const struct dpi_config *config = c;
 
-    flows->max_flows = config->max_flows;
+    *flows = config->flows;
+    nf_flows_limit_host(flows, flows->max_flows);
     flows->max_fragments = DPI_DATAGRAMS;
     nf_timeouts_fill(flows->timeouts, config->timeout);
 }
@@ -354,7 +359,8 @@ static bool dpi_unsummed(const void *config)
 }
 
 static const struct nf_param dpi_params[] = {
-    NF_NUMBER(struct dpi_config, max_flows, NF_U32, 1, 16u << 20, "100000", "flows at most"),
+    NF_MAX_FLOWS_PARAM(struct dpi_config, flows, "flows at most"),
+    NF_MAX_FLOWS_PER_HOST_PARAM(struct dpi_config, flows),
     NF_NUMBER(struct dpi_config, timeout, NF_SECONDS, 1, NF_TIMEOUT_MAX, "300",
               "idle seconds until a flow is forgotten"),
     NF_NUMBER(struct dpi_config, packets, NF_U32, 1, DPI_PACKETS_MAX, "32",
@@ -372,7 +378,7 @@ static const char *const dpi_live[] = {"timeout", "packets", "block", "checksums
 
 static const struct nf_module dpi_module = {
     .name = "dpi",
-    .version = 1,
+    .version = 2,
     .summary = "says what protocol a flow is (nDPI), and drops some",
     .reads = NF_READS_PAYLOAD,
     .params = dpi_params,

@@ -118,7 +118,7 @@ static void inspect(struct ips_look *look)
     look->sums[IPS_PACKETS]++;
     look->flow = find_flow(look);
     if (!look->flow) {
-        nf_drop(look->nf, p, IPS_TABLE_FULL);
+        nf_drop(look->nf, p, nf_session_host_full(look->nf, p) ? IPS_HOST_FULL : IPS_TABLE_FULL);
         return;
     }
     if (look->flow->flags & IPS_FLOW_BLOCKED) {
@@ -265,6 +265,7 @@ static bool ips_make(struct nf *nf)
 static void ips_flows(const void *config, struct nf_flows_config *flows)
 {
     *flows = ((const struct ips_config *)config)->flows;
+    nf_flows_limit_host(flows, flows->max_flows);
 }
 
 static bool ips_joins_ipv6(const void *config)
@@ -348,6 +349,7 @@ static bool ips_unsummed(const void *config)
 static const struct nf_param ips_params[] = {
     NF_PARAM(struct ips_config, rules, NF_FILE, NULL, "file of rules, one a line, in a subset of Snort's"),
     NF_MAX_FLOWS_PARAM(struct ips_config, flows, "flows at most"),
+    NF_MAX_FLOWS_PER_HOST_PARAM(struct ips_config, flows),
     NF_TCP_UDP_PARAMS(struct ips_config, flows),
     NF_STREAMS_PARAMS(struct ips_config, streams),
     NF_NUMBER(struct ips_config, max_notes, NF_U32, 1, 1u << 20, "4096",
@@ -366,13 +368,14 @@ static const struct nf_param ips_params[] = {
     {0},
 };
 
-static const char *const ips_live_params[] = {"rules",       "max_flows", "tcp_established", "tcp_transitory",
-                                              "tcp_closed",  "udp",       "checksums",       "fragments",
-                                              "unsupported", NULL};
+static const char *const ips_live_params[] = {
+    "rules",      "max_flows", "max_flows_per_host", "tcp_established", "tcp_transitory",
+    "tcp_closed", "udp",       "checksums",          "fragments",       "unsupported",
+    NULL};
 
 static const struct nf_module ips_module = {
     .name = "ips",
-    .version = 1,
+    .version = 2,
     .summary = "looks for signatures in reassembled streams, by rules in a subset of Snort's",
     .reads = NF_READS_PAYLOAD,
     .params = ips_params,

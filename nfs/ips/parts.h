@@ -50,7 +50,9 @@ struct ips_config {
     X(IPS_STEPS_FULL, "steps_full")     /* packets in which contents were found too often */                 \
     X(IPS_TRACKED_FULL, "tracked_full") /* matches that no threshold could count */                          \
     X(IPS_TABLE_FULL, "flows_full")     /* dropped */                                                        \
-    X(IPS_IP_CHECKSUM, "ip_checksum")   /* dropped: the next router would drop it */
+    X(IPS_IP_CHECKSUM, "ip_checksum")   /* dropped: the next router would drop it */                         \
+    X(IPS_HOST_FULL,                                                                                         \
+      "host_full") /* dropped: its host has max_flows_per_host, open connections of TCP alone */
 enum ips_counter { IPS_COUNTERS(NF_COUNTER) IPS_COUNTERS_COUNT };
 
 enum ips_flow_flags { IPS_FLOW_BLOCKED = 1, IPS_FLOW_ANSWERED = 2, IPS_FLOW_FLAGS = 3 };

@@ -14,7 +14,7 @@ enum nf_scope nat_scope(const void *config)
     bool portless = nat->unsupported == NAT_BY_ADDRESS;
 
     if (nat->mapping)
-        return portless ? NF_OF_CHAIN : NF_OF_INSIDE;
+        return portless || nat->hairpin ? NF_OF_CHAIN : NF_OF_INSIDE;
     return portless ? NF_OF_OUTSIDE : NF_OF_FLOW;
 }
 

@@ -113,14 +113,12 @@ static inline bool nat_ports_owner(const struct nat_ports_config *config, const 
     return *lane != NF_NONE;
 }
 
-/* The NF's flows of a host where its file says nothing: an eighth of all, or of an address's ports if that is
- * less; 256 where that is less than those. */
+/* A host's flows are limited by those of all, or an address's ports if that is less. */
 static inline void nat_ports_limit(const struct nat_ports_config *config, struct nf_flows_config *flows)
 {
     uint32_t least = flows->max_flows < nat_ports_count(config) ? flows->max_flows : nat_ports_count(config);
 
-    if (!flows->max_flows_per_host)
-        flows->max_flows_per_host = least / 8 < 256 ? 256 : least / 8;
+    nf_flows_limit_host(flows, least);
 }
 
 uint64_t nat_ports_bytes(const struct nat_ports_config *config);  /* of arena */

@@ -80,6 +80,8 @@ static void describe_tcp(struct ft_fingerprint *f, const struct nf_packet *p)
     content = flow;
     add(&flow, &p->sport, 2);
     add(&flow, &p->dport, 2);
+    if (!f->bytes) /* while an end only receives, all that it sends has one sequence number */
+        add(&flow, p->data + p->l4 + 8, 4);
     f->flow = hash(&flow);
     add(&content, &p->dport, 2);
     add(&content, &bare, 1);
@@ -188,7 +190,8 @@ struct ft_fingerprint nd_fingerprint(const void *frame, uint32_t taken, uint32_t
     return f;
 }
 
-/* Of one connection and direction. What takes no sequence number has the one that comes next. */
+/* Of one connection and direction. What takes no sequence number has the one that comes next, and is the same
+ * again if it acknowledges the same, as keepalives and probes of a window do. */
 static bool overlap(const struct ft_fingerprint *a, const struct ft_fingerprint *b)
 {
     if (!a->bytes || !b->bytes)

@@ -5,7 +5,7 @@
 # addresses reach a server outside, which sees each by the same address before and after a kill.
 . "$(dirname "$0")/lib.sh"
 export LAB_LANES=2
-export LAB_NFS='nat: { inside: [10.0.0.0/8], outside: [203.0.113.1, 203.0.113.3], ports: 1024-65535, max_flows: 2000, hairpin: true, mapping: endpoint_independent, forward: "tcp/203.0.113.3:80=10.0.0.100:8080" } }, { monitor: { max_flows: 2000 }'
+export LAB_NFS='nat: { inside: [10.0.0.0/8], outside: [203.0.113.1, 203.0.113.3], ports: 1024-65535, max_flows: 2000, hairpin: true, forward: "tcp/203.0.113.3:80=10.0.0.100:8080" } }, { monitor: { max_flows: 2000 }'
 need_lab
 plan 17
 

@@ -8,9 +8,9 @@ set -u
 . "$(dirname "${BASH_SOURCE[0]}")/replay.sh"
 is() { [ "$2" = "$3" ]; ok "$1" $? "got $2, expected $3"; }
 
-# UDP: "SOURCE:PORT>DESTINATION:PORT", one a line on stdin, a millisecond apart; into FILE. Or what left, with `read FILE`.
+# UDP: "SOURCE:PORT>DESTINATION:PORT", one a line on stdin, GAP microseconds apart (2000); into FILE. Or what left, with `read FILE`.
 cat >"$dir/udp.py" <<'END'
-import socket, struct, sys
+import os, socket, struct, sys
 def checksum(b):
     s = sum(struct.unpack('!%dH' % (len(b) // 2), b))
     while s >> 16:
@@ -38,7 +38,8 @@ else:
         out.write(struct.pack('<IHHiIII', 0xa1b2c3d4, 2, 4, 0, 0, 65535, 1))
         for n, line in enumerate(sys.stdin):
             f = frame(line)
-            out.write(struct.pack('<IIII', 1000 + n // 500, n % 500 * 2000, len(f), len(f)) + f)
+            at = n * int(os.environ.get('GAP', 2000))
+            out.write(struct.pack('<IIII', 1000 + at // 1000000, at % 1000000, len(f), len(f)) + f)
 END
 udp() { python3 "$dir/udp.py" "$@"; }
 printf 'allow in udp to any port 80\ndefault allow out\ndefault deny in\n' >"$dir/nat.rules"
@@ -63,6 +64,20 @@ for lanes in 1 2 4; do
     is "answers to 100 flows pass in $lanes lanes, with a kill" \
         "$(fact '"\(.input) \(.dropped) \(.nfs.nat.counters.translated_inward) \(.failovers) \(.equivalent)"')" "200 0 100 1 true"
 done
+
+# All within 2 ms, so that in most bursts several lanes draw ports, of what they share.
+for n in $(seq 200); do echo "10.0.1.$n:$((4000 + n))>198.51.100.$((n % 7 + 1)):$((5000 + n % 11))"; done >"$dir/out.txt"
+GAP=10 udp "$dir/out.pcap" <"$dir/out.txt"
+for n in 1 2 3 4; do
+    run --lanes 4 -c "$dir/nat.yaml" -w "$dir/left.pcap" "$dir/out.pcap"
+    udp read "$dir/left.pcap" | sort >"$dir/ports.$n"
+done
+is "four runs of one seed give the same ports in four lanes" "$(sort -u "$dir"/ports.[1-4] | wc -l) $(wc -l <"$dir/ports.1")" "200 200"
+sed -E 's/(.*)>(.*)/\2>\1/' "$dir/ports.1" >"$dir/back.txt"
+cat "$dir/out.txt" "$dir/back.txt" | GAP=10 udp "$dir/both.pcap"
+run --lanes 4 --kill primary@120 -c "$dir/nat.yaml" "$dir/both.pcap"
+is "answers to 200 flows pass that came at once, with a kill" \
+    "$(fact '"\(.input) \(.dropped) \(.nfs.nat.counters.translated_inward) \(.failovers) \(.equivalent)"')" "400 0 200 1 true"
 
 # ---- a forwarded port --------------------------------------------------------------------------------------------------------
 

@@ -357,7 +357,7 @@ static void a_port_for_each_end_refuses_damage_or_runs_on_it(void **state)
 {
     (void)state;
     chain_refuses_damage_or_runs_on_it(MAPPED("by_address"), 1, 800);
-    chain_refuses_damage_or_runs_on_it(MAPPED("pass"), 2, 800);
+    chain_refuses_damage_or_runs_on_it(MAPPED("pass"), 1, 800);
 }
 
 static void two_lanes_of_it_refuse_damage_or_run_on_it(void **state)

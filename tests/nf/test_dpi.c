@@ -88,6 +88,7 @@ static void a_full_heap_is_counted(void **state)
 
     (void)state;
     for (unsigned i = 0; i < 1500; i++) {
+        udp.src = NFT_IP(10, 0, 0, 1 + i % 200);
         udp.sport = (uint16_t)(1000 + i);
         NFT_TRUE(t, nft_send(t, NF_INSIDE, &udp, NULL));
         if (i % 500 == 0)
@@ -114,6 +115,7 @@ static void who_fills_a_table_gets_nothing_past(void **state)
         unsigned flows = k ? 220 : 1500, passed = 0, full;
 
         for (unsigned i = 0; i < flows; i++) {
+            udp.src = NFT_IP(10, 0, 0, 1 + i % 200);
             udp.sport = (uint16_t)(1000 + i);
             passed += nft_send(t, NF_INSIDE, &udp, NULL);
             if (i == 150)
@@ -122,10 +124,30 @@ static void who_fills_a_table_gets_nothing_past(void **state)
         full = (unsigned)nft_counter(t, "dpi", k ? "flows_full" : "heap_full");
         NFT_TRUE(t, full > 100);
         NFT_EQUAL(t, passed, k == 2 ? flows : flows - full);
-        udp.sport = 1000; /* what was there goes on */
+        udp.src = NFT_IP(10, 0, 0, 1), udp.sport = 1000; /* what was there goes on */
         NFT_TRUE(t, nft_send(t, NF_INSIDE, &udp, NULL));
         assert_int_equal(nft_close(t), 0);
     }
+}
+
+/* One host has as many answered flows as it can: those of others are looked into, and pass. */
+static void one_host_does_not_fill_the_table(void **state)
+{
+    struct nft *t = open_chain_of(400, "heap_mb: 4, block: Tor");
+    struct nft_spec udp = {.dst = NFT_IP(192, 0, 2, 1), .dport = 9, .proto = 17, .payload = 30};
+
+    (void)state;
+    for (unsigned i = 0; i < 450; i++) {
+        struct nft_spec back = {.src = udp.dst, .sport = 9, .proto = 17, .payload = 30};
+
+        udp.src = back.dst = i < 400 ? NFT_IP(10, 0, 0, 1) : NFT_IP(10, 0, 0, 2);
+        udp.sport = back.dport = (uint16_t)(1000 + i);
+        NFT_TRUE(t, nft_send(t, NF_INSIDE, &udp, NULL));
+        NFT_TRUE(t, nft_send(t, NF_OUTSIDE, &back, NULL));
+        nft_wait(t, 0.001);
+    }
+    NFT_EQUAL(t, nft_counter(t, "dpi", "flows_full") + nft_counter(t, "dpi", "host_full"), 0);
+    assert_int_equal(nft_close(t), 0);
 }
 
 int main(void)
@@ -136,6 +158,7 @@ int main(void)
         cmocka_unit_test(a_cache_is_known_behind_kills),
         cmocka_unit_test(a_full_heap_is_counted),
         cmocka_unit_test(who_fills_a_table_gets_nothing_past),
+        cmocka_unit_test(one_host_does_not_fill_the_table),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -237,19 +237,36 @@ static void loose_takes_connections_in_their_middle(void)
 static void a_full_table_lets_nothing_new_in(void)
 {
     help_chain_close(&h);
-    help_chain_open(&h, WALL(", max_flows: 8"), rules, 1);
-    for (uint16_t i = 0; i < 8; i++) /* with answers: they stay */
-        assert_true(pass(OUT, 17, SITE, i, REMOTE, 53, 0) && pass(IN, 17, REMOTE, 53, SITE, i, 0));
+    help_chain_open(&h, WALL(", max_flows: 8, tcp_established: 300"), rules, 1);
+    for (uint16_t i = 0; i < 8; i++) /* open connections: they stay */
+        assert_true(web(i, NFT_SYN) && back(i, NFT_SYN | NFT_ACK) && web(i, NFT_ACK));
     assert_false(pass(OUT, 17, SITE, 9, REMOTE, 53, 0));
     assert_int_equal(counter("table_full"), 1);
-    assert_true(pass(OUT, 17, SITE, 3, REMOTE, 53, 0));
-    assert_true(pass(IN, 17, REMOTE, 53, SITE, 3, 0));
+    assert_true(web(3, NFT_ACK));
+    assert_true(back(3, NFT_ACK));
     help_chain_wait_tenths(&h, 2999);
-    assert_true(pass(IN, 17, REMOTE, 53, SITE, 3, 0));
+    assert_true(back(3, NFT_ACK));
     assert_false(pass(OUT, 17, SITE, 9, REMOTE, 53, 0));
     help_chain_wait_tenths(&h, 1);
     assert_int_equal(live(), 1);
     assert_true(pass(OUT, 17, SITE, 9, REMOTE, 53, 0));
+}
+
+/* One host has as many answered flows as it can: it has its part, and others theirs. */
+static void one_host_does_not_fill_the_table(void)
+{
+    help_chain_close(&h);
+    help_chain_open(&h, WALL(", max_flows: 1000"), rules, 1);
+    for (uint16_t i = 0; i < 1000; i++, h.now++)
+        assert_true(pass(OUT, 17, SITE, i, REMOTE, 53, 0) && pass(IN, 17, REMOTE, 53, SITE, i, 0));
+    for (uint16_t i = 0; i < 50; i++)
+        assert_true(pass(OUT, 17, NFT_IP(203, 0, 113, 2), i, REMOTE, 53, 0));
+    assert_int_equal(counter("table_full") + counter("host_full"), 0);
+    assert_int_equal(live() - counter("connections_displaced"), 256 + 50);
+    for (uint16_t i = 0; i < 300; i++, h.now++) /* open connections stay, and are its part */
+        assert_int_equal(web(i, NFT_SYN) && back(i, NFT_SYN | NFT_ACK) && web(i, NFT_ACK), i < 256);
+    assert_int_equal(counter("host_full"), 300 - 256);
+    assert_int_equal(counter("table_full"), 0);
 }
 
 /* Errors pass when they quote a connection's packet, whichever way it went. */
@@ -365,9 +382,9 @@ int main(void)
         HELP_CASE(the_first_rule_that_fits_decides),    HELP_CASE(bad_rules_are_refused_by_line),
         HELP_CASE(connections_go_through_their_states), HELP_CASE(a_reused_connection_is_judged_anew),
         HELP_CASE(impossible_flags_are_dropped),        HELP_CASE(loose_takes_connections_in_their_middle),
-        HELP_CASE(a_full_table_lets_nothing_new_in),    HELP_CASE(errors_about_known_flows_pass),
-        HELP_CASE(fragments_go_with_their_first),       HELP_CASE(other_packets_are_judged_by_rules),
-        HELP_CASE(commands_change_rules_and_timeouts),
+        HELP_CASE(a_full_table_lets_nothing_new_in),    HELP_CASE(one_host_does_not_fill_the_table),
+        HELP_CASE(errors_about_known_flows_pass),       HELP_CASE(fragments_go_with_their_first),
+        HELP_CASE(other_packets_are_judged_by_rules),   HELP_CASE(commands_change_rules_and_timeouts),
     };
 
     help_chain_before = open_wall;

@@ -129,7 +129,8 @@ static void greedy_connections_leave_others_their_pieces(void)
 {
     uint32_t taken = 0;
 
-    help_ips_open("    - ips: { rules: firewall.rules, max_flows: 2000, stream_pieces: 16384 }\n",
+    help_ips_open("    - ips: { rules: firewall.rules, max_flows: 2000, max_flows_per_host: 2000, "
+                  "stream_pieces: 16384 }\n",
                   "drop tcp any any -> any any (content:\"evil\"; sid:1;)\n");
     for (uint32_t i = 0; i < GREEDY; i++) {
         assert_true(send_greedy(i, NF_INSIDE, NFT_SYN, 100, 0, ""));
@@ -144,6 +145,29 @@ static void greedy_connections_leave_others_their_pieces(void)
     assert_true(help_ips_client(101, "honest")); /* there is a copy */
     assert_true(kept_from(441) >= 6);
     assert_int_equal(help_ips_counter("overlap_unknown"), 0);
+}
+
+/* One host inside has as many answered flows as it can: others still begin theirs. */
+static void one_host_does_not_fill_the_table(void)
+{
+    help_ips_open("    - ips: { rules: firewall.rules, max_flows: 400 }\n",
+                  "drop udp any any -> any any (content:\"evil\"; sid:1;)\n");
+    for (uint16_t i = 0; i < 450; i++, help_ips.now++) {
+        struct help_segment s = {.from = i < 400 ? 1 : 3,
+                                 .to = 2,
+                                 .sport = (uint16_t)(4000 + i),
+                                 .dport = 53,
+                                 .proto = 17,
+                                 .payload = "x",
+                                 .len = 1},
+                            answer = s;
+
+        answer.from = 2, answer.to = s.from, answer.sport = 53, answer.dport = s.sport;
+        assert_true(help_ips_send(NF_INSIDE, &s));
+        assert_true(help_ips_send(NF_OUTSIDE, &answer));
+    }
+    assert_int_equal(help_ips_counter("flows_created"), 450);
+    assert_int_equal(help_ips_counter("flows_full") + help_ips_counter("host_full"), 0);
 }
 
 /* Contents of one byte, each byte of a packet, many rules: as much as a packet may cost, and no more. */
@@ -186,6 +210,7 @@ int main(void)
         HELP_CASE(half_of_the_pieces_are_for_those_that_are_answered),
         HELP_CASE(bytes_that_are_sent_one_by_one_take_no_more_room),
         HELP_CASE(greedy_connections_leave_others_their_pieces),
+        HELP_CASE(one_host_does_not_fill_the_table),
         HELP_CASE(what_a_packet_may_cost_is_bounded),
     };
 

@@ -229,6 +229,18 @@ static void udp_without_an_answer_is_transitory(const char *nf)
     is_sound();
 }
 
+/* Where the file says less than 30 s for all of UDP, that is what counts. */
+static void the_files_shorter_time_counts(const char *nf)
+{
+    open_with(nf, ", max_flows: 20, udp: 20");
+    assert_true(begin(17, 1, 1000));
+    assert_true(open_flow(17, 1, 1001));
+    help_chain_wait_tenths(&h, 199);
+    assert_int_equal(live(), 2);
+    help_chain_wait_tenths(&h, 2);
+    assert_int_equal(live(), 0);
+}
+
 #define BOTH(test, ...)                                                                                      \
     static void nat_##test(void)                                                                             \
     {                                                                                                        \
@@ -252,6 +264,7 @@ BOTH(flood_of_ports, ports_are_left)
 BOTH(full_table, who_has_most_makes_room)
 BOTH(open_connections, open_connections_stay)
 BOTH(single_packets, udp_without_an_answer_is_transitory)
+BOTH(shorter_time, the_files_shorter_time_counts)
 
 int main(void)
 {
@@ -270,6 +283,8 @@ int main(void)
         HELP_CASE(nat64_open_connections),
         HELP_CASE(nat_single_packets),
         HELP_CASE(nat64_single_packets),
+        HELP_CASE(nat_shorter_time),
+        HELP_CASE(nat64_shorter_time),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The NAT by choice: a port for each end inside, who may send to it, hairpins, and what has no ports. */
 #include "tests/nf/help_chain.h"
+#include "node/config/config.h"
 
 #include <arpa/inet.h>
 #include <stdarg.h>
@@ -336,6 +337,26 @@ static void hosts_inside_reach_mapped_ports(void)
     is_sound();
 }
 
+/* In several lanes the one who asks had another port than the outside sees (RFC 4787, REQ-1, REQ-9a). */
+static void hairpins_to_mappings_take_one_lane(void)
+{
+    static const char *const settings[] = {", hairpin: true", MAPPING, MAPPING ", hairpin: true"};
+    struct ft_fault fault = {""};
+    enum nf_scope scope;
+
+    for (unsigned i = 0; i < 3; i++) {
+        char text[200];
+
+        snprintf(text, sizeof(text), NAT("%s"), settings[i]);
+        help_chain_open(&h, text, NULL, 1);
+        assert_int_equal(nf_chain_scope(&h.config->chain, 1, &scope, &fault), 0);
+        assert_int_equal(nf_chain_scope(&h.config->chain, 2, &scope, &fault), i < 2 ? 0 : FT_EINVAL);
+        help_chain_close(&h);
+    }
+    assert_string_equal(fault.text, "nat: its state is of every packet, expected 1 lane, not 2");
+    help_chain_open(&h, NAT(MAPPING), NULL, 1);
+}
+
 static void a_hairpin_takes_the_word_and_a_mapping(void)
 {
     struct nft_seen s;
@@ -423,6 +444,7 @@ int main(void)
         HELP_CASE(errors_in_hairpins_are_translated),
         HELP_CASE(hosts_inside_reach_mapped_ports),
         HELP_CASE(a_hairpin_takes_the_word_and_a_mapping),
+        HELP_CASE(hairpins_to_mappings_take_one_lane),
         HELP_CASE(what_has_no_ports_goes_by_its_address),
         HELP_CASE(a_checksum_with_addresses_is_not_broken),
         HELP_CASE(bad_ones_are_refused),

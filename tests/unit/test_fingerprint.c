@@ -34,8 +34,9 @@ struct how {
     uint32_t first; /* the sequence number of the stream's first byte */
     uint8_t flags;
     unsigned noise; /* what a host changes each time it sends */
+    uint32_t ack;   /* what it acknowledges; 0: goes with `noise` */
 };
-static const struct how usual = {9, 1, 40000, 80, 0xfffffe00, ACK, 0};
+static const struct how usual = {9, 1, 40000, 80, 0xfffffe00, ACK, 0, 0};
 
 static void put32(uint8_t *at, uint32_t v)
 {
@@ -56,7 +57,7 @@ static struct segment segment(struct how h, uint32_t at, uint32_t n)
     set16(tcp, h.sport);
     set16(tcp + 2, h.dport);
     put32(tcp + 4, h.first + at);
-    put32(tcp + 8, 5000 + h.noise * 1448);
+    put32(tcp + 8, h.ack ? h.ack : 5000 + h.noise * 1448);
     tcp[12] = 8 << 4, tcp[13] = h.flags;
     set16(tcp + 14, 500 + h.noise);
     tcp[20] = 1, tcp[21] = 1, tcp[22] = 8, tcp[23] = 10;
@@ -162,14 +163,22 @@ static void a_connection_is_begun_again(void **state)
     assert_false(again(segment(opens, 0, 0), segment(other, 0, 0)));
 }
 
-/* An acknowledgement takes no sequence number; others of its connection have another one. */
+/* An acknowledgement takes no sequence number; others of its connection have another one, or acknowledge
+ * more, as all of a host that only receives do. A keepalive is the same each time. */
 static void an_acknowledgement(void **state)
 {
-    struct segment killed = segment(usual, 1000, 0);
-    struct how later = with_noise(usual);
+    struct how receives = usual, later;
+    struct segment killed;
 
     (void)state;
+    receives.ack = 9000;
+    killed = segment(receives, 1000, 0);
+    later = with_noise(receives);
     assert_true(again(killed, segment(later, 1000, 0)));
+    assert_true(again(segment(receives, 999, 0), segment(later, 999, 0)));
+    later.ack = 9000 + 1448;
+    assert_false(again(killed, segment(later, 1000, 0)));
+    later.ack = 9000;
     assert_false(again(killed, segment(later, 1001, 0)));
     assert_false(again(killed, segment(later, 1000, 10)));
     later.sport++;
@@ -249,7 +258,7 @@ static void an_echo(void **state)
 static void an_error(void **state)
 {
     struct segment quoted[] = {segment(usual, 1000, 60), segment(with_noise(usual), 1000, 60),
-                               segment((struct how){9, 2, 40000, 80, 0, ACK, 0}, 1000, 60)},
+                               segment((struct how){9, 2, 40000, 80, 0, ACK, 0, 0}, 1000, 60)},
                    error[3];
 
     (void)state;
@@ -274,7 +283,7 @@ static void a_request_in_a_syn(void **state)
     anew.sport = 40002;
     assert_true(again(segment(opens, 1000, 500), segment(anew, 1000, 500)));
     assert_true(again(segment(opens, 1000, 500),
-                      segment((struct how){9, 1, 40000, 80, 0xfffffe00, SYN, 1}, 1000, 0)));
+                      segment((struct how){9, 1, 40000, 80, 0xfffffe00, SYN, 1, 0}, 1000, 0)));
     anew.flags = SYN;
     assert_false(again(segment(opens, 1000, 500), segment(anew, 1000, 0)));
 }

@@ -290,6 +290,36 @@ static void with_a_vlan_tag_too(void **state)
     LEFT(1, 0);
 }
 
+/* What is looked at more closely: no whole packet, and no ARP, behind how many tags ever. */
+static void only_what_may_be_one_is_parsed(void **state)
+{
+    static const uint16_t offsets[] = {0, NFT_MORE, 8};
+    struct nft_spec s = {.src = 1, .dst = 2, .proto = 17, .payload = 64};
+    uint8_t data[NFT_FRAME_MAX];
+    struct nd_frame f = {.data = data};
+
+    (void)state;
+    for (s.tags = 0; s.tags <= 2; s.tags++) {
+        uint8_t *type = data + 12 + 4 * s.tags;
+
+        for (unsigned i = 0; i < 3; i++) {
+            s.fragment = offsets[i];
+            f.len = nft_frame(&s, data);
+            assert_int_equal(nd_fragment_is_possible(&f), i != 0);
+        }
+        memcpy(type, "\x08\x06", 2);
+        assert_false(nd_fragment_is_possible(&f));
+        memcpy(type, "\x86\xdd", 2);
+        type[8] = 17;
+        assert_false(nd_fragment_is_possible(&f));
+        type[8] = 44;
+        assert_true(nd_fragment_is_possible(&f));
+    }
+    memcpy(data + 12, "\x81\0\0\1\x81\0", 6);
+    for (f.len = 14; f.len <= 18; f.len++) /* ends in its tags */
+        assert_false(nd_fragment_is_possible(&f));
+}
+
 /* Another identification, protocol or address is another datagram. */
 static void only_those_of_the_datagram_go(void **state)
 {
@@ -440,6 +470,7 @@ int main(void)
         LANE_TEST(fragments_in_order_wait_for_nothing),
         LANE_TEST(of_ipv6_too),
         LANE_TEST(with_a_vlan_tag_too),
+        cmocka_unit_test(only_what_may_be_one_is_parsed),
         LANE_TEST(only_those_of_the_datagram_go),
         LANE_TEST(after_100_ms_they_go_on_alone),
         LANE_TEST(when_64_wait_the_oldest_goes_on_alone),

@@ -218,6 +218,7 @@ static int run_node(void *arg, struct ft_fault *fault)
                                           .status = &r->slot->status};
     r->random = r->config.seed ^ r->config.datagram_key.incarnation;
     error = nd_slot_io_open(&r->io, r->slot, all->tapes, all->lanes, !all->options->no_input_keeper, fault);
+    r->io.in_turn = all->in_turn;
     r->config.replayed_bytes = replayed_bytes(r->own, &r->io.io);
     if (!error)
         error = nd_member_open(&r->member, &r->config, fault);

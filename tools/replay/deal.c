@@ -100,6 +100,7 @@ int nd_replay_deal(struct nd_replay *r, struct nd_tape_lanes lanes, struct ft_fa
         owns |= chain->nfs[i].module->owner != NULL;
     if (!owns || !r->tape.count)
         return nd_tape_deal(&r->tape, lanes, NULL, r->dealt, fault);
+    r->in_turn = true;
     d.replay = r;
     d.lanes = lanes;
     d.lane = nd_shared_memory(r->tape.count);

@@ -79,25 +79,25 @@ static void drop_buffer(void *ctx, void *owner)
 /*
  * Real lanes read one clock. So a lane begins a burst when every lane has executed all of earlier chain time:
  * otherwise one that runs ahead would show the others, in state that they share, a time that is not theirs
- * yet.
+ * yet. In turn, a lane also waits for those before it to execute the same burst.
  */
-static bool has_come(const struct nd_slot_io *io, uint64_t burst)
+static bool has_come(const struct nd_slot_io *io, unsigned lane, uint64_t burst)
 {
     for (unsigned l = 0; l < io->lanes; l++) {
         const struct nd_slot_lane *other = &io->slot->lanes[l];
         uint64_t next = atomic_load_explicit(&other->asked, memory_order_acquire);
 
-        if (next == 0 || next + other->shift < burst)
+        if (next == 0 || next + other->shift < burst + (io->in_turn && l < lane))
             return false;
     }
     return true;
 }
 
 /* The others are about to, most often, and may want this processor. */
-static bool wait_for_time(const struct nd_slot_io *io, uint64_t burst)
+static bool wait_for_time(const struct nd_slot_io *io, unsigned lane, uint64_t burst)
 {
     for (unsigned i = 0; i < YIELDS; i++) {
-        if (has_come(io, burst))
+        if (has_come(io, lane, burst))
             return true;
         sched_yield();
     }
@@ -114,7 +114,7 @@ static bool read_burst(void *ctx, unsigned lane, uint64_t last, struct nd_frame 
 
     atomic_store_explicit(&from->asked, last + 1, memory_order_release);
     if (last >= atomic_load_explicit(&from->fed, memory_order_acquire) ||
-        !wait_for_time(io, last + 1 + from->shift))
+        !wait_for_time(io, lane, last + 1 + from->shift))
         return false;
     b = &tape->bursts[last + from->shift];
     if (io->lane[lane].frees < b->n)

@@ -106,6 +106,7 @@ struct nd_replay {
     struct nd_tape tape;
     unsigned lanes;
     struct nd_tape dealt[FT_LANES_MAX]; /* with several lanes alone */
+    bool in_turn;          /* packets were dealt by their owners: lanes run a burst one after the other */
     struct nd_tape *tapes; /* [lanes] of each lane: the dealt ones, or of one lane the tape itself */
     struct nd_keeper keeper[FT_LANES_MAX];
     struct nd_keeper_counts counts;

@@ -67,6 +67,7 @@ struct nd_slot_io {
     } lane[FT_LANES_MAX];
     uint32_t frame_max;
     unsigned lanes;
+    bool in_turn; /* of one burst: lane after lane, as the run that dealt packets out by their owners did */
 };
 
 /* keeps: an input keeper has the inputs. */
