@@ -10,19 +10,6 @@
 #include "node/crash/reporter.h"
 #include "nflib/chain/chain.h"
 
-/*
- * Whether the NF's state is what it died of, which this node has, too: it died in its timers, without a
- * packet; or for a second time within the quarantine for it. Where it was a packet that is known, somebody
- * may have sent two on purpose: that has no NF passed by, which may be there against him.
- */
-static bool is_of_state(const struct ft_crash_notice *notice, bool reset)
-{
-    bool second =
-        nf_doing_has_packets(notice->doing) && notice->before[0] && strcmp(notice->before, notice->nf) == 0;
-
-    return notice->doing == NF_DOING_TIMERS || (second && (reset || !notice->packet));
-}
-
 /* What the file says of such an NF, before the first burst of this node's: it takes over when it has heard.
  */
 static void apply_on_crash(struct nd_peer_crashes *all, const struct ft_crash_notice *notice)
@@ -33,7 +20,7 @@ static void apply_on_crash(struct nd_peer_crashes *all, const struct ft_crash_no
         bool reset = chain->nfs[i].on_crash == NF_CRASH_RESET;
 
         if (strcmp(chain->nfs[i].module->name, notice->nf) != 0 || chain->nfs[i].on_crash == NF_CRASH_STOP ||
-            !is_of_state(notice, reset))
+            !nd_crash_is_of_state(notice, reset))
             continue;
         snprintf(all->remedy.text, sizeof(all->remedy.text), reset ? "reset %s" : "set %s bypass=on",
                  notice->nf);

@@ -15,6 +15,14 @@ static uint32_t suspects_of(const struct ft_crash_notice *notice)
     return bits;
 }
 
+bool nd_crash_is_of_state(const struct ft_crash_notice *notice, bool reset)
+{
+    bool second =
+        nf_doing_has_packets(notice->doing) && notice->before[0] && strcmp(notice->before, notice->nf) == 0;
+
+    return notice->doing == NF_DOING_TIMERS || (second && (reset || !notice->packet));
+}
+
 enum nd_quarantine_verdict nd_quarantine_begin(struct nd_quarantine *q, const struct ft_crash_notice *notice,
                                                uint64_t now, uint32_t seconds, uint32_t most)
 {

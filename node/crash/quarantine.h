@@ -62,6 +62,13 @@ enum nd_quarantine_verdict {
 enum nd_quarantine_verdict nd_quarantine_begin(struct nd_quarantine *q, const struct ft_crash_notice *notice,
                                                uint64_t now, uint32_t seconds, uint32_t most);
 
+/*
+ * Whether the NF's state is what it died of, which this node has, too: it died in its timers, without a
+ * packet; or for a second time within the quarantine for it. Where it was a packet that is known, somebody
+ * may have sent two on purpose: that has no NF passed by, which may be there against him.
+ */
+bool nd_crash_is_of_state(const struct ft_crash_notice *notice, bool reset);
+
 static inline bool nd_quarantine_on(const struct nd_quarantine *q)
 {
     return atomic_load_explicit(&q->count, memory_order_acquire) != 0;

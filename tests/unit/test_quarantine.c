@@ -380,6 +380,46 @@ static void it_outlives_a_crash_in_timers(void **state)
     crash_end(NULL);
 }
 
+static void notice_of(void (*death)(void), struct ft_crash_notice *out)
+{
+    assert_true(WIFSIGNALED(crash_run(death)));
+    assert_int_equal(
+        ft_crash_notice_decode(crash_world.page->notice, crash_world.page->notice_len, &crash_key, out), 0);
+    memset(&crash_world.page->told, 0, sizeof(crash_world.page->told)); /* for the next one */
+    atomic_store(&crash_world.page->notice_len, 0);
+}
+
+/* A corrupted slot: it dies in the NF again and again, by packets that have nothing in common. */
+static void a_second_death_without_its_packet_is_of_the_state(void **state)
+{
+    struct ft_crash_notice second;
+
+    (void)state;
+    begin();
+    assert_int_not_equal(notice.packet, 0);
+    assert_false(nd_crash_is_of_state(&notice, false));
+    assert_false(nd_crash_is_of_state(&notice, true));
+    nd_quarantine_begin(q, &notice, nd_now(), SECONDS, MOST);
+    notice_of(die_of_another, &second); /* its packet is known: somebody may have sent two */
+    assert_int_not_equal(second.packet, 0);
+    assert_false(nd_crash_is_of_state(&second, false));
+    assert_true(nd_crash_is_of_state(&second, true));
+    notice_of(die_of_nobody_knows_which, &second);
+    assert_int_equal(second.packet, 0);
+    assert_true(nd_crash_is_of_state(&second, false));
+    assert_true(nd_crash_is_of_state(&second, true));
+    strcpy(second.before, "monitor"); /* the first one was in another NF */
+    assert_false(nd_crash_is_of_state(&second, false));
+    assert_false(nd_crash_is_of_state(&second, true));
+    second.before[0] = '\0'; /* it is the first */
+    assert_false(nd_crash_is_of_state(&second, false));
+    assert_false(nd_crash_is_of_state(&second, true));
+    notice_of(die_in_timers, &second);
+    assert_true(nd_crash_is_of_state(&second, false));
+    assert_true(nd_crash_is_of_state(&second, true));
+    crash_end(NULL);
+}
+
 /* What the peer died of was its state: it is lost with the peer where this node begins with none. */
 static void a_state_that_is_made_anew_needs_no_remedy(void **state)
 {
@@ -418,6 +458,7 @@ int main(void)
         cmocka_unit_test(a_suspect_that_kills_is_named),
         cmocka_unit_test(it_outlives_a_crash_in_timers),
         cmocka_unit_test(what_is_known_to_kill_comes_before_suspects),
+        cmocka_unit_test(a_second_death_without_its_packet_is_of_the_state),
         cmocka_unit_test(a_state_that_is_made_anew_needs_no_remedy),
     };
     return cmocka_run_group_tests(tests, NULL, crash_clean);
