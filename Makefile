@@ -175,7 +175,7 @@ SIM_WRAPS := nd_lane_wait nd_lane_announce nd_lane_emit_tail nd_group_barrier nf
     ft_record_encode ft_chunk_encode ft_line_run_append ft_audit_forbid rp_stream_open rp_stream_fd rp_stream_handshake rp_stream_sealed \
     rp_stream_read rp_stream_write rp_stream_flush rp_stream_peer_closed rp_stream_pending rp_stream_why rp_stream_close
 SIM_PRODUCT := $(filter-out replicator/socket.c node/redis/% node/control/% node/metrics/% node/arbiter/% cli/% tools/%,$(SRC))
-SIM_SOCKETS := replicator/link.o replicator/endpoint.o replicator/handshakes.o replicator/attempt.o replicator/notice.o replicator/buffers.o replicator/stream.o
+SIM_SOCKETS := replicator/link.o replicator/stream.o
 SIM_OBJ   := $(SIM_PRODUCT:%.c=$(BUILD)/sim/%.o)
 SIM_TESTS := $(patsubst %.c,$(BUILD)/sim/%.o,$(wildcard tests/sim/*.c) nftest/frames.c tests/unit/help_record_check.c tests/unit/help_arbiter.c)
 SIM_SEAM   = -include tests/next.h -include tests/sim/seam.h -DRP_CLOCKS=1024u -DRP_HOLD_NS=20000000ull

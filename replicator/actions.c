@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Carries out what the protocol core decided, in order: orders to the lanes, messages, views for their
- * writer. And tells the core, once each, and the peer what lanes have reached, as they say in struct ft_lane:
- * how far they are, the cut, the gate, the end of a drain, the digest, a divergence.
+ * Between the protocol core and the rest of the node, by the replicator's thread. Carries out what the core
+ * decided, in order: orders to the lanes, messages, views for their writer, questions to the arbiter, none of
+ * which waits. Tells the core, once each, and the peer what lanes have reached, as they say in struct
+ * ft_lane: how far they are, the cut, the gate, the end of a drain, the digest, a divergence. Follows the
+ * chain, which lanes change between bursts or while they wait. And shows what the core is as the status,
+ * with the wall-clock times of the last takeover, loss and fence, which the core has no clock for.
  */
 #include "ftcore/region/audit.h"
 #include "ftcore/region/checkpoint.h"
@@ -10,8 +13,18 @@
 #include "ftcore/base/plant.h"
 #include "replicator/parts.h"
 
+#include <string.h>
+#include <time.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #define STEP_NS    20000u        /* between two looks at lanes that are to quiesce */
 #define QUIESCE_NS 2000000000ull /* a lane that does not reach a burst boundary within this is broken */
+#define SHOW_NS    1000000ull    /* between two copies for the status */
+#define REREAD_NS  50000u        /* before a copy that was torn is read again */
+
+/* ---- orders to the lanes ------------------------------------------------------------------------ */
 
 static void set_gate(struct rp_replicator *rp, const struct ft_action *a)
 {
@@ -68,7 +81,7 @@ static bool has_order(struct rp_replicator *rp, enum ft_order kind)
 
 /* Lanes come by a burst boundary within microseconds, sleeping ones within a millisecond. False: the node
  * ends, and lanes may not have stopped. */
-bool rp_stop_lanes(struct rp_replicator *rp)
+static bool stop_lanes(struct rp_replicator *rp)
 {
     uint64_t waited = 0;
 
@@ -90,7 +103,7 @@ static void stop_sending(struct rp_replicator *rp)
 
 static void clear_state(struct rp_replicator *rp)
 {
-    if (!rp_stop_lanes(rp))
+    if (!stop_lanes(rp))
         return;
     stop_sending(rp);
     ft_snapshot_end(rp->config.region);
@@ -116,14 +129,95 @@ static void clear_state(struct rp_replicator *rp)
     rp->audit_off = true;
 }
 
+/* ---- status ------------------------------------------------------------------------------------- */
+
+/* One writer, readers retry (a sequence lock): the packet path and the readers never wait for each other. */
+static void publish_status(struct rp_replicator *rp)
+{
+    rp->shown_at = rp->now;
+    atomic_fetch_add_explicit(&rp->shown_seq, 1, memory_order_acq_rel);
+    rp->shown.at = rp->now;
+    rp->shown.core = rp->core;
+    rp->shown.link_up = rp->link && rp_link_up(rp->link);
+    if (rp->link)
+        rp->shown.link = *rp_link_stats(rp->link);
+    rp->shown.peer_told = rp_peer_told(rp);
+    rp->shown.peer_standing = rp->standing.peer;
+    rp->shown.lag_packets = rp_lag_packets(rp);
+    rp->shown.compressed = rp->schedule.compressing.count;
+    rp->shown.compressing = rp->schedule.compressing.yes;
+    rp->shown.view_behind = rp->writer ? rp_view_writer_behind(rp->writer, rp->now) : 0;
+    rp->shown.refused = rp->core.malformed.count;
+    memcpy(rp->shown.last_refused, rp->core.malformed.text, sizeof(rp->shown.last_refused));
+    rp->shown.verdicts = rp->verdicts;
+    rp->shown.turns = rp->turns;
+    rp->shown.snapshot_left = rp->snapshot.reading ? rp->snapshot.left : 0;
+    atomic_fetch_add_explicit(&rp->shown_seq, 1, memory_order_release);
+}
+
+void rp_update_status(struct rp_replicator *rp)
+{
+    if (rp->now - rp->shown_at < SHOW_NS)
+        return;
+    publish_status(rp);
+}
+
+void rp_status(struct rp_replicator *rp, struct rp_status *out)
+{
+    uint64_t before, after;
+
+    for (;;) {
+        before = atomic_load_explicit(&rp->shown_seq, memory_order_acquire);
+        memcpy(out, &rp->shown, sizeof(*out));
+        atomic_thread_fence(memory_order_acquire);
+        after = atomic_load_explicit(&rp->shown_seq, memory_order_relaxed);
+        if (before == after && !(before & 1))
+            return;
+        rp_sleep(REREAD_NS); /* the replicator may wait for the processor that this thread has */
+    }
+}
+
+static void note_time(struct rp_past *past, enum ft_event_name event)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    uint64_t now = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+
+    if (event == FT_SAYS_TAKEOVER)
+        past->takeover = now;
+    else if (event == FT_SAYS_STANDBY_LOST)
+        past->loss = now;
+    else if (event == FT_SAYS_FENCED)
+        past->fence = now;
+}
+
+static void report_state(struct rp_replicator *rp, const struct ft_action *a)
+{
+    note_time(&rp->shown.past, a->event);
+    publish_status(rp);
+    if (rp->config.state_changed)
+        rp->config.state_changed(rp->config.arg, a->event, a->flag, a->send.state, a->view, a->send.text);
+}
+
+/* ---- actions ------------------------------------------------------------------------------------ */
+
 static void send_message(struct rp_replicator *rp, const struct ft_message *m)
 {
     if (rp->link && rp_link_send(rp->link, m, rp->lanes, NULL) == FT_EFULL)
         rp->stuck = true; /* not even a heartbeat fits: the connection is dropped */
 }
 
+/* The rounds were those of a state that the standby gives up. */
+static void forget_rounds(struct rp_replicator *rp)
+{
+    memset(rp->verdicts.round_at, 0, sizeof(rp->verdicts.round_at));
+}
+
 static void carry_out(struct rp_replicator *rp, const struct ft_action *a)
 {
+    const struct rp_arbiter *arbiter = rp->config.arbiter;
+
     switch (a->kind) {
     case FT_ACT_SEND:
         send_message(rp, &a->send);
@@ -141,11 +235,11 @@ static void carry_out(struct rp_replicator *rp, const struct ft_action *a)
         give_order(rp, a->order, a->vector);
         break;
     case FT_ACT_CUT:
-        rp_forget_rounds(rp);
+        forget_rounds(rp);
         rp_snapshot_ask(rp);
         break;
     case FT_ACT_NO_SNAPSHOT:
-        rp_forget_rounds(rp);
+        forget_rounds(rp);
         stop_sending(rp);
         break;
     case FT_ACT_VIEW:
@@ -170,10 +264,11 @@ static void carry_out(struct rp_replicator *rp, const struct ft_action *a)
         RP_ORDER_ALL(rp, announce, rp->announced);
         break;
     case FT_ACT_ASK:
-        rp_ask_arbiter(rp, a);
+        if (arbiter)
+            arbiter->ask(arbiter->arg, a->flag ? &a->era : NULL);
         break;
     case FT_ACT_STATE:
-        rp_report_state(rp, a);
+        report_state(rp, a);
         break;
     }
 }
@@ -191,7 +286,40 @@ void rp_carry_out(struct rp_replicator *rp)
     rp->to_store = 0;
 }
 
-/* ---- reports ----------------------------------------------------------------------------------- */
+/* ---- the chain ---------------------------------------------------------------------------------- */
+
+uint64_t rp_chain_hash(const char *identity, uint32_t len)
+{
+    uint64_t hash = XXH3_64bits(identity, len);
+
+    return hash ? hash : 1;
+}
+
+/* A primary's lanes change it at the cut of a snapshot, whose lines nobody reads before the cut is known
+ * here; or where there is no snapshot. */
+void rp_chain_follow(struct rp_replicator *rp)
+{
+    const struct ft_chain_name *chain = rp->config.chain ? rp->config.chain(rp->config.judge) : NULL;
+    struct ft_core_config *core = &rp->core.config;
+
+    if (!chain || (chain->hash == core->chain && chain->identity == core->identity))
+        return;
+    core->identity = chain->identity;
+    core->identity_len = chain->identity_len;
+    core->chain = chain->hash;
+    rp_snapshot_fit(rp);
+}
+
+/* The core has had the lanes stopped: they stop once more, and make the other chain on their way. */
+bool rp_chain_become(struct rp_replicator *rp, uint64_t hash)
+{
+    if (!rp->config.become || !rp->config.become(rp->config.judge, hash) || !stop_lanes(rp))
+        return false;
+    rp_chain_follow(rp);
+    return rp->core.config.chain == hash;
+}
+
+/* ---- reports ------------------------------------------------------------------------------------ */
 
 static void reached_by_lanes(struct rp_replicator *rp, struct ft_event *event)
 {
@@ -319,8 +447,11 @@ static void primary_reports(struct rp_replicator *rp)
     bool guarded = rp->core.resync == FT_RESYNC_SWITCH && !rp->guarded_reported;
 
     event.kind = FT_EV_CUT;
-    if (rp_snapshot_cut(rp, event.closed, event.access))
+    if (rp_snapshot_is_cut(rp)) {
+        rp_chain_follow(rp);
+        rp_snapshot_begin(rp, event.closed, event.access);
         rp_step(rp, &event);
+    }
     for (unsigned l = 0; guarded && l < rp->lanes; l++) {
         guarded = FT_PLANTED("gate-unseen") || FT_REPORT_GET(rp_lane(rp, l), gate_seen) == rp->gate;
         event.closed[l] = FT_REPORT_GET(rp_lane(rp, l), hold_from);
@@ -373,11 +504,24 @@ static void report_stored(struct rp_replicator *rp)
         rp_step(rp, &event);
 }
 
+static void hear_arbiter(struct rp_replicator *rp)
+{
+    const struct rp_arbiter *arbiter = rp->config.arbiter;
+    struct ft_event event = {.kind = FT_EV_ANSWER, .now = rp->now};
+    bool serves = rp->core.state == FT_SOLO || rp->core.state == FT_PROTECTED;
+
+    if (!arbiter)
+        return;
+    arbiter->serves(arbiter->arg, serves ? rp->core.view : 0);
+    if (arbiter->answer(arbiter->arg, &event.era, &event.answer))
+        rp_step(rp, &event);
+}
+
 void rp_reports(struct rp_replicator *rp)
 {
     report_stored(rp);
     report_port_heartbeats(rp);
-    rp_hear_arbiter(rp);
+    hear_arbiter(rp);
     if (ft_core_primary(&rp->core))
         primary_reports(rp);
     else

@@ -7,6 +7,8 @@
 #include "ftcore/record/runs.h"
 #include "replicator/replicator.h"
 
+#include <time.h>
+
 #ifndef RP_BATCH
 #define RP_BATCH (128u << 10) /* bytes of bulk a message aims at */
 #endif
@@ -25,7 +27,7 @@ struct rp_replay_rate {
     double ns;             /* a packet, mean of late windows; 0: not known */
 };
 
-/* Yes or no, measured; schedule.c says how long a yes stands. */
+/* Yes or no, measured; sender.c says how long a yes stands. */
 struct rp_answer {
     bool yes;
     uint64_t seen, dropped, hold; /* ns: last found so, given up, to stand for */
@@ -88,10 +90,7 @@ struct rp_receiver {
     struct ft_chunk *scratch;        /* a chunk as it is decoded, before it is put into its lane's ring */
 };
 
-/* requests.c: in each turn. */
-void rp_serve_requests(struct rp_replicator *rp);
-
-/* push.c: files on their way, one set each way. Filled by one thread at a time, by the stage. */
+/* Files on their way (sideband.c), one set each way. Filled by one thread at a time, by the stage. */
 struct rp_pushing {
     _Atomic int stage; /* enum rp_push_stage */
     uint64_t chain;
@@ -133,7 +132,7 @@ struct rp_replicator {
     _Atomic(struct rp_seal *) seal; /* to take the place of the link's; NULL: none */
     _Atomic bool stop;
     struct rp_verdicts verdicts;
-    struct {                      /* standing.c */
+    struct {                      /* sideband.c */
         struct rp_standing given; /* by the main thread while `is_given` is false, else by the replicator */
         _Atomic bool is_given;
         struct rp_standing own;  /* as it was told last, or is to be */
@@ -158,92 +157,72 @@ static inline struct ft_lane *rp_lane(struct rp_replicator *rp, unsigned lane)
     for (unsigned l_ = 0; l_ < (rp)->lanes; l_++)                                                            \
     FT_ORDER_SET(rp_lane(rp, l_), field, value)
 
-/* replicator.c */
-uint64_t rp_monotonic(void);
-void rp_update_status(struct rp_replicator *rp); /* when the last copy is older than a millisecond */
-void rp_publish_status(struct rp_replicator *rp);
-void rp_sleep(uint64_t ns); /* sleeps, whatever comes; below a second */
+static inline uint64_t rp_monotonic(void)
+{
+    struct timespec t;
 
-/* verdicts.c: on digests. A standby tells those of its lanes; a primary notes them, and forgets the rounds of
- * a state that the standby gives up. */
-void rp_send_verdicts(struct rp_replicator *rp);
-void rp_take_verdict(struct rp_replicator *rp, const struct ft_message *m);
-void rp_forget_rounds(struct rp_replicator *rp);
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+}
 
-/* push.c: each turn of a node with a link; and what came. */
-void rp_push_turn(struct rp_replicator *rp);
-void rp_push_take(struct rp_replicator *rp, const struct ft_message *m);
-void rp_push_free(struct rp_replicator *rp);
+/* Sleeps, whatever comes; below a second. */
+static inline void rp_sleep(uint64_t ns)
+{
+    nanosleep(&(struct timespec){0, (long)ns}, NULL);
+}
 
-/* chain.c: the core's idea of the chain is that of the lanes. And a snapshot of another chain has begun: true
- * when that is the lanes' now. */
-void rp_chain_follow(struct rp_replicator *rp);
-bool rp_chain_become(struct rp_replicator *rp, uint64_t hash);
-/* A node that is JOINING becomes what the main thread wants. */
-void rp_chain_rejoin(struct rp_replicator *rp);
+/* ---- actions.c ---- */
 
-/* actions.c: all lanes wait. False: the node ends. */
-bool rp_stop_lanes(struct rp_replicator *rp);
-
-/* actions.c: tells the core how far lanes are, which on the standby acknowledges it; true when there was
- * something to acknowledge. And all else that they reached. */
-bool rp_progress(struct rp_replicator *rp);
-void rp_reports(struct rp_replicator *rp);
 /* One step of the core and all it wants done. `event` also gets what a standby has stored so far. */
 void rp_step(struct rp_replicator *rp, struct ft_event *event);
 void rp_carry_out(struct rp_replicator *rp);
+/* Tells the core how far lanes are, which on the standby acknowledges it; true when there was something to
+ * acknowledge. And all else that they reached. */
+bool rp_progress(struct rp_replicator *rp);
+void rp_reports(struct rp_replicator *rp);
+void rp_update_status(struct rp_replicator *rp); /* when the last copy is older than a millisecond */
+/* The core's idea of the chain is that of the lanes. And a snapshot of another chain has begun: true when
+ * that is the lanes' now. */
+void rp_chain_follow(struct rp_replicator *rp);
+bool rp_chain_become(struct rp_replicator *rp, uint64_t hash);
+/* Who the peer is to datagrams; incarnation 0: nobody. */
+struct ft_datagram_key rp_peer(const struct rp_replicator *rp);
 
-/* standing.c: the node's demotion counter to the peer, in each turn; and the peer's. */
-void rp_standing_turn(struct rp_replicator *rp);
-void rp_take_standing(struct rp_replicator *rp, const struct ft_message *m);
-bool rp_peer_told(const struct rp_replicator *rp); /* the peer has said its word on this connection */
-/* arbiter.c: FT_ACT_ASK; and what the arbiter answers, as an event. */
-void rp_ask_arbiter(struct rp_replicator *rp, const struct ft_action *a);
-void rp_hear_arbiter(struct rp_replicator *rp);
+/* ---- sender.c: log rings → LOG and DELTA messages; the region's copy → SNAPSHOT messages ---- */
 
-/* past.c: tells of FT_ACT_STATE, by the event that it is. */
-void rp_report_state(struct rp_replicator *rp, const struct ft_action *a);
-
-/* schedule.c: when this thread sends, whether it sleeps, and whether it compresses. */
-void rp_schedule_begin(struct rp_replicator *rp);       /* by the thread itself */
-void rp_schedule_moved(struct rp_replicator *rp);       /* entries were sent, or stored */
-bool rp_schedule_awake(const struct rp_replicator *rp); /* it does not sleep between turns */
-/* A message of `there` bytes waits: it is small, and the peer has not echoed the one before. */
-bool rp_schedule_holds(const struct rp_replicator *rp, uint64_t there);
-bool rp_schedule_compresses(struct rp_replicator *rp); /* the next message is to be compressed */
-
-/* sender.c: log rings → LOG and DELTA messages. True if anything was sent. */
 int rp_sender_init(struct rp_replicator *rp);
 void rp_sender_free(struct rp_replicator *rp);
-void rp_sender_begin(struct rp_replicator *rp); /* all lanes made the cut: what comes behind it goes out */
-bool rp_sender_turn(struct rp_replicator *rp);
+bool rp_sender_turn(struct rp_replicator *rp); /* true if anything was sent */
 /* Packets of all lanes, recorded and not known to be replayed. */
 uint64_t rp_lag_packets(const struct rp_replicator *rp);
-
-/* snapshot.c: both ends of a snapshot. */
-int rp_snapshot_init(struct rp_replicator *rp);
-void rp_snapshot_fit(struct rp_replicator *rp); /* the region is another one */
-void rp_snapshot_free(struct rp_replicator *rp);
-void rp_snapshot_ask(struct rp_replicator *rp); /* asks all lanes for a cut */
-/* True once, when all lanes made the cut. */
-bool rp_snapshot_cut(struct rp_replicator *rp, uint64_t burst[], uint64_t access[]);
+void rp_snapshot_fit(struct rp_replicator *rp);    /* the region is another one */
+void rp_snapshot_ask(struct rp_replicator *rp);    /* asks all lanes for a cut */
+bool rp_snapshot_is_cut(struct rp_replicator *rp); /* it was asked for, and all lanes made it */
+/* Then, once: lines and what comes behind the cut go out. It was made after these. */
+void rp_snapshot_begin(struct rp_replicator *rp, uint64_t burst[], uint64_t access[]);
 bool rp_snapshot_turn(struct rp_replicator *rp, bool *whole); /* `whole`: every line is on its way, once */
 void rp_snapshot_forget(struct rp_replicator *rp);
-int rp_snapshot_take(struct rp_replicator *rp, const struct ft_message *m, struct ft_fault *fault);
-/* The snapshot is whole: 0 when lanes may run on it. */
-int rp_snapshot_check(struct rp_replicator *rp, struct ft_fault *fault);
-/* The run lies in what is handed out of one arena: any, or one that `lane`'s delta may carry. */
-#define RP_ANY FT_LANES_MAX
-bool rp_lines_in_use(const struct ft_region *region, const struct ft_line_run *run, unsigned lane);
 
-/* receiver.c: LOG and DELTA messages → closed set → replay rings. */
+/* ---- receiver.c: LOG and DELTA messages → closed set → replay rings; SNAPSHOT messages → region ---- */
+
 int rp_receiver_init(struct rp_replicator *rp);
 void rp_receiver_free(struct rp_replicator *rp);
 void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin); /* NULL: nothing is held */
 void rp_receiver_publish(struct rp_replicator *rp);                               /* each turn of a standby */
 int rp_receiver_take(struct rp_replicator *rp, const struct ft_message *m, struct ft_fault *fault);
+int rp_snapshot_take(struct rp_replicator *rp, const struct ft_message *m, struct ft_fault *fault);
+/* The snapshot is whole: 0 when lanes may run on it. */
+int rp_snapshot_check(struct rp_replicator *rp, struct ft_fault *fault);
 
-/* Who the peer is to datagrams; incarnation 0: nobody. */
-struct ft_datagram_key rp_peer(const struct rp_replicator *rp);
+/* ---- sideband.c: what the nodes tell each other beside the protocol ---- */
+
+void rp_sideband_turn(struct rp_replicator *rp); /* says what is to be said */
+void rp_send_verdicts(struct rp_replicator *rp); /* a standby: those of its lanes */
+void rp_take_verdict(struct rp_replicator *rp, const struct ft_message *m);
+void rp_take_standing(struct rp_replicator *rp, const struct ft_message *m);
+bool rp_peer_told(const struct rp_replicator *rp); /* the peer has said its standing on this connection */
+void rp_take_files(struct rp_replicator *rp, const struct ft_message *m);
+void rp_take_answer(struct rp_replicator *rp, const struct ft_message *m);
+void rp_take_drill(struct rp_replicator *rp, const struct ft_message *m);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * LOG and DELTA messages → closed set → the lanes' replay rings. Every record and chunk is checked, by its
- * decoder and against what came before, before anything of it is kept. Lanes may replay up to the closed set,
- * whose end this publishes; the core acknowledges the same.
+ * What a standby takes in: LOG and DELTA messages → closed set → the lanes' replay rings. Every record and
+ * chunk is checked, by its decoder and against what came before, before anything of it is kept. Lanes may
+ * replay up to the closed set, whose end this publishes; the core acknowledges the same.
  *
  * Chunks lie in the replay ring as they come; those of an incremental checkpoint in a ring of their own,
  * since the records between them are not covered by it and stay when it is applied. They count once their
@@ -11,11 +11,16 @@
  *
  * Capacity: the primary never has more than pending_bytes of a lane outstanding, and each ring holds that,
  * the replay ring and two largest records; a peer that sends more breaks the protocol.
+ *
+ * A snapshot's lines are written into the region, whose lanes are quiesced.
  */
+#include "ftcore/base/plant.h"
 #include "replicator/parts.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#define ANY FT_LANES_MAX /* lane */
 
 int rp_receiver_init(struct rp_replicator *rp)
 {
@@ -127,6 +132,23 @@ static long take_record(struct rp_replicator *rp, const uint8_t *in, uint32_t le
     return used;
 }
 
+static bool lane_carries(const struct ft_arena *arena, unsigned lane)
+{
+    return lane == ANY || arena->lane == lane || (lane == 0 && arena->lane == FT_LANES_MAX);
+}
+
+/* The run lies in what is handed out of one arena: any, or one that `lane`'s delta may carry. */
+static bool lines_in_use(const struct ft_region *region, const struct ft_line_run *run, unsigned lane)
+{
+    uint64_t from = run->line << FT_LINE_SHIFT, to = from + ((uint64_t)run->count << FT_LINE_SHIFT);
+
+    for (unsigned i = 0; i < ft_region_arenas(region); i++)
+        if (lane_carries(&region->arenas[i], lane) && from >= region->arenas[i].offset &&
+            to <= region->arenas[i].offset + region->arenas[i].used)
+            return true;
+    return false;
+}
+
 /* ---- chunks ------------------------------------------------------------------------------------- */
 
 /* All but the first repeat what the delta says; the first fits what the lane has so far. */
@@ -169,7 +191,7 @@ static int check_lines(const struct rp_replicator *rp, const struct ft_chunk *p,
     int error;
 
     while (ft_line_run_next(ft_chunk_lines(p), p->lines, &at, rp->snapshot.lines, &run) > 0) {
-        if (!rp_lines_in_use(rp->config.region, &run, p->lane))
+        if (!lines_in_use(rp->config.region, &run, p->lane))
             return ft_fail(fault, FT_EMALFORMED, "delta: lines %lu+%u lie outside the arenas of lane %u",
                            run.line, run.count, p->lane);
         if (rp->config.keeps && (error = rp->config.keeps(rp->config.judge, p->lane, &run, fault)))
@@ -270,4 +292,68 @@ int rp_receiver_take(struct rp_replicator *rp, const struct ft_message *m, struc
     ft_closed_compute(rp->receiver.closed, rp->receiver.closed_to);
     rp_receiver_publish(rp);
     return 0;
+}
+
+/* ---- a snapshot --------------------------------------------------------------------------------- */
+
+/* All runs are looked at before the first is written: a message is taken whole or not at all. Each line of
+ * a snapshot comes once, so that what the peer says is no more work than the region has lines. */
+static int check_runs(struct rp_replicator *rp, const struct ft_message *m, struct ft_fault *fault)
+{
+    struct ft_line_run run;
+    uint32_t at = 0;
+    int error;
+
+    while ((error = ft_line_run_next(m->bulk, m->bulk_len, &at, rp->snapshot.lines, &run)) > 0) {
+        if (!lines_in_use(rp->config.region, &run, ANY))
+            return ft_fail(fault, FT_EMALFORMED, "snapshot: lines %lu+%u lie outside every arena", run.line,
+                           run.count);
+        rp->snapshot.taken += run.count;
+        if (rp->snapshot.taken > rp->snapshot.lines)
+            return ft_fail(fault, FT_EMALFORMED, "snapshot: more lines than the region's %lu",
+                           rp->snapshot.lines);
+    }
+    return error ? ft_fail(fault, error, "snapshot: a run is cut short, or lies outside the region") : 0;
+}
+
+int rp_snapshot_take(struct rp_replicator *rp, const struct ft_message *m, struct ft_fault *fault)
+{
+    struct ft_region *region = rp->config.region;
+    struct ft_line_run run;
+    uint32_t at = 0;
+    int error = check_runs(rp, m, fault);
+
+    if (error)
+        return error;
+    while (ft_line_run_next(m->bulk, m->bulk_len, &at, rp->snapshot.lines, &run) > 0) {
+        uint8_t *to = region->base + (run.line << FT_LINE_SHIFT);
+
+        if (run.zero)
+            memset(to, 0, (size_t)run.count << FT_LINE_SHIFT);
+        else if (!FT_PLANTED("skip-line") || run.count > 1)
+            memcpy(to, run.bytes, (size_t)run.count << FT_LINE_SHIFT);
+    }
+    return 0;
+}
+
+/* A large state takes long to look at. The peer hears meanwhile that this node lives. */
+static void send_heartbeat(void *arg)
+{
+    struct rp_replicator *rp = arg;
+    uint64_t now = rp_monotonic();
+    struct ft_message m;
+
+    if (!rp->link || now - rp->snapshot.said < rp->config.core.heartbeat_ms * FT_MS)
+        return;
+    rp->snapshot.said = now;
+    ft_core_head(&rp->core, FT_MSG_HEARTBEAT, now, &m);
+    rp_link_send(rp->link, &m, rp->lanes, NULL);
+    rp_link_flush(rp->link);
+}
+
+/* Lanes are quiesced until the core orders them to replay, which comes after this. */
+int rp_snapshot_check(struct rp_replicator *rp, struct ft_fault *fault)
+{
+    rp->snapshot.said = rp->now;
+    return rp->config.check ? rp->config.check(rp->config.judge, send_heartbeat, rp, fault) : 0;
 }

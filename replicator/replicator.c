@@ -4,6 +4,16 @@
  * the time, and last what is to be sent. The order is the first of the core's two rules of use. Each
  * connection, message, end of a connection and death notice becomes an event of the core, in the order in
  * which it came, after what it brought has been stored.
+ *
+ * With real-time priority nobody else runs on this thread's processor before it sleeps: it sleeps for REST_NS
+ * after each turn with work, and else until the peer says something. Without that priority it stays awake
+ * while entries come densely, since to wake a processor takes longer than all that is to be done for a
+ * message; after each turn it gives way (sched_yield) to whoever wants its processor, as a standby's lane
+ * does (lane/standby.c).
+ *
+ * Other threads ask by a bit or a word that they set, and the replicator takes in its next turn. A newer
+ * request of a kind takes the place of one that was not taken yet. The thread that owns the node opens the
+ * replicator before the replicator's own thread begins, and closes it after that has ended.
  */
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/plant.h"
@@ -11,11 +21,11 @@
 
 #include <sched.h>
 #include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 #include <time.h>
 
-#define SHOW_NS  1000000ull
-#define STANDS_S 3 /* planted */
+#define VIEWS_LEFT (1ull << 20) /* a pair that has fewer is told so when it starts */
+#define STANDS_S   3            /* planted */
 /* Between looks, and after how much time without an entry it is so. */
 #define REST_NS       50000u
 #define IDLE_NS       2000000u
@@ -29,21 +39,83 @@
 #ifndef READ_NS
 #define READ_NS 5000000u /* and what was read is acted on for so long, in one turn */
 #endif
+#define AWAKE_NS 200000u /* after an entry, and between two that are dense */
 
-uint64_t rp_monotonic(void)
+/* ---- opened and closed -------------------------------------------------------------------------- */
+
+/* Reads the view, and writes it: now, while a mistake can still be told, and while the node may wait for a
+ * disk. */
+static int open_view(struct rp_replicator *rp, const char *path, struct ft_fault *fault)
 {
-    struct timespec t;
+    uint64_t *view = &rp->config.core.view;
+    int error = rp_view_load(path, view, fault);
 
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+    rp->config.core.keeps_views = true;
+    if (!error && *view > FT_VIEW_MAX - VIEWS_LEFT)
+        ft_log_event(FT_LEVEL_WARNING, FT_SAYS_VIEW_FILE,
+                     "%s: view %lu of %llu at most: stop both nodes and remove both view files", path, *view,
+                     FT_VIEW_MAX);
+    if (!error)
+        error = rp_view_store(path, *view, fault);
+    return error ? error : rp_view_writer_open(&rp->writer, path, *view, fault);
 }
 
-void rp_sleep(uint64_t ns)
+int rp_open(struct rp_replicator **out, const struct rp_config *config, struct ft_fault *fault)
 {
-    nanosleep(&(struct timespec){0, (long)ns}, NULL);
+    struct rp_replicator *rp = calloc(1, sizeof(*rp));
+    int error = 0;
+
+    *out = NULL;
+    if (!rp)
+        return ft_fail(fault, FT_ENOMEM, "no memory for the replicator");
+    rp->config = *config;
+    rp->lanes = config->core.lanes;
+    if (rp_sender_init(rp) || rp_receiver_init(rp))
+        error = ft_fail(fault, FT_ENOMEM, "no memory for the replicator");
+    if (!error && config->protect) {
+        /* An address that is taken is found before anything is written. */
+        error = rp_link_open(&rp->link, &rp->config.link, fault);
+        if (!error)
+            error = open_view(rp, config->view_file, fault);
+    } else if (!error) {
+        rp->config.core.role = 0;
+        rp->config.core.strict = false;
+        rp->config.core.start_alone_ms = 1;
+    }
+    if (error) {
+        rp_close(rp);
+        return error;
+    }
+    rp->now = rp_monotonic();
+    rp->steered_reported = true;
+    ft_core_init(&rp->core, &rp->config.core, rp->now, &rp->actions);
+    rp_carry_out(rp);
+    rp_update_status(rp);
+    *out = rp;
+    return 0;
 }
 
-/* ---- what comes from the peer -------------------------------------------------------------------- */
+void rp_hang_up(struct rp_replicator *rp)
+{
+    rp_link_close(rp->link);
+    rp->link = NULL;
+}
+
+void rp_close(struct rp_replicator *rp)
+{
+    if (!rp)
+        return;
+    rp_link_close(rp->link);
+    rp_view_writer_close(rp->writer);
+    rp_seal_close(rp->seal);
+    rp_sender_free(rp);
+    rp_receiver_free(rp);
+    free(rp->push.bytes);
+    free(rp->pushed.bytes);
+    free(rp);
+}
+
+/* ---- what comes from the peer ------------------------------------------------------------------- */
 
 /*
  * After reading, before acting on what was read: we may have slept since the turn began. A right that has
@@ -58,47 +130,96 @@ static void read_clock(struct rp_replicator *rp)
         rp->now = now;
 }
 
-static void take_message(struct rp_replicator *rp, const struct ft_message *m)
+/* What the peer says beside the protocol counts where it is known, and the core has not refused it. */
+static bool is_heard(const struct rp_replicator *rp)
+{
+    return !rp->actions.malformed && rp->core.peer.known;
+}
+
+/* The core hears of a message, or of what is wrong with what it brought. */
+static void step_message(struct rp_replicator *rp, const struct ft_message *m, const char *wrong)
 {
     struct ft_event event = {.kind = FT_EV_MESSAGE, .now = rp->now, .message = m};
-    struct ft_fault fault;
-    uint64_t snapshots = rp->core.snapshots;
-    bool stream = m->type == FT_MSG_LOG || m->type == FT_MSG_DELTA;
-    int error = 0;
 
-    if ((stream || m->type == FT_MSG_SNAPSHOT) && ft_core_accepts(&rp->core, m)) {
-        error = stream ? rp_receiver_take(rp, m, &fault) : rp_snapshot_take(rp, m, &fault);
-        rp->stored |= stream;
-    } else if (ft_core_ends_snapshot(&rp->core, m)) {
-        error = rp_snapshot_check(rp, &fault);
-        read_clock(rp);
-        event.now = rp->now;
-    }
-    if (error) {
+    if (wrong) {
         event.kind = FT_EV_MALFORMED;
-        event.text = fault.text;
+        event.text = wrong;
     }
     rp_step(rp, &event);
-    if (rp->core.snapshots != snapshots && m->number != rp->core.config.chain &&
-        !rp_chain_become(rp, m->number)) {
-        event.kind = FT_EV_MALFORMED;
-        event.text = "the snapshot is of a chain that this node does not have";
-        rp_step(rp, &event);
+}
+
+/* The core has begun a snapshot, and so the chain that it is of, or has ignored it. */
+static void begin_snapshot(struct rp_replicator *rp, const struct ft_message *m)
+{
+    uint64_t snapshots = rp->core.snapshots;
+
+    step_message(rp, m, NULL);
+    if (rp->core.snapshots == snapshots)
         return;
-    }
-    if (rp->core.snapshots != snapshots)
+    if (m->number == rp->core.config.chain || rp_chain_become(rp, m->number))
         rp_receiver_reset(rp, m);
-    rp_push_take(rp, m);
-    if (rp->actions.malformed || !rp->core.peer.known)
-        return;
-    if (m->type == FT_MSG_VERDICT && ft_core_primary(&rp->core) && m->view == rp->core.view &&
-        m->lane < rp->lanes)
-        rp_take_verdict(rp, m);
-    if (m->type == FT_MSG_COUNTER)
-        rp_take_standing(rp, m);
-    if (m->type == FT_MSG_DRILL && !atomic_load(&rp->drill_come)) {
-        snprintf(rp->drill_got, sizeof(rp->drill_got), "%.31s", m->text);
-        atomic_store(&rp->drill_come, true);
+    else
+        step_message(rp, m, "the snapshot is of a chain that this node does not have");
+}
+
+/*
+ * The one place where messages are taken, by their type. What one brings is stored before the core hears of
+ * it; what is beside the protocol is taken after.
+ */
+static void take_message(struct rp_replicator *rp, const struct ft_message *m)
+{
+    struct ft_fault fault;
+    int error = 0;
+
+    switch (m->type) {
+    case FT_MSG_LOG:
+    case FT_MSG_DELTA:
+        if (ft_core_accepts(&rp->core, m)) {
+            error = rp_receiver_take(rp, m, &fault);
+            rp->stored = true;
+        }
+        step_message(rp, m, error ? fault.text : NULL);
+        break;
+    case FT_MSG_SNAPSHOT_BEGIN:
+        begin_snapshot(rp, m);
+        break;
+    case FT_MSG_SNAPSHOT:
+        if (ft_core_accepts(&rp->core, m))
+            error = rp_snapshot_take(rp, m, &fault);
+        step_message(rp, m, error ? fault.text : NULL);
+        break;
+    case FT_MSG_SNAPSHOT_END:
+        if (ft_core_ends_snapshot(&rp->core, m)) {
+            error = rp_snapshot_check(rp, &fault);
+            read_clock(rp);
+        }
+        step_message(rp, m, error ? fault.text : NULL);
+        break;
+    case FT_MSG_VERDICT:
+        step_message(rp, m, NULL);
+        if (is_heard(rp) && ft_core_primary(&rp->core) && m->view == rp->core.view && m->lane < rp->lanes)
+            rp_take_verdict(rp, m);
+        break;
+    case FT_MSG_COUNTER:
+        step_message(rp, m, NULL);
+        if (is_heard(rp))
+            rp_take_standing(rp, m);
+        break;
+    case FT_MSG_DRILL:
+        step_message(rp, m, NULL);
+        if (is_heard(rp))
+            rp_take_drill(rp, m);
+        break;
+    case FT_MSG_PUSH: /* from a peer that this node refuses as well */
+        step_message(rp, m, NULL);
+        rp_take_files(rp, m);
+        break;
+    case FT_MSG_PUSHED:
+        step_message(rp, m, NULL);
+        rp_take_answer(rp, m);
+        break;
+    default: /* the core's alone: its roles take them */
+        step_message(rp, m, NULL);
     }
 }
 
@@ -212,55 +333,58 @@ static bool take_input(struct rp_replicator *rp)
     return hear_death_notice(rp) || any || first;
 }
 
-/* ---- status ------------------------------------------------------------------------------------ */
+/* ---- what other threads ask --------------------------------------------------------------------- */
 
-/* One writer, readers retry (a sequence lock): the packet path and the readers never wait for each other. */
-void rp_update_status(struct rp_replicator *rp)
+void rp_request(struct rp_replicator *rp, enum ft_request what)
 {
-    if (rp->now - rp->shown_at < SHOW_NS)
+    atomic_fetch_or(&rp->requests, 1u << what);
+}
+
+/* One that the replicator has not taken yet gives way. */
+void rp_reseal(struct rp_replicator *rp, struct rp_seal *seal)
+{
+    rp_seal_close(atomic_exchange(&rp->seal, seal));
+}
+
+void rp_rejoin(struct rp_replicator *rp, uint64_t chain)
+{
+    atomic_store(&rp->rejoin, chain);
+}
+
+/* A node that is JOINING becomes what the main thread wants. The peer refuses the old chain, so it is to hear
+ * of the new one on a new connection. */
+static void rejoin_chain(struct rp_replicator *rp)
+{
+    uint64_t hash = atomic_load(&rp->rejoin) ? atomic_exchange(&rp->rejoin, 0) : 0;
+    struct ft_event lost = {.kind = FT_EV_LOST, .now = rp->now, .how = FT_LOST_ERROR};
+
+    if (!hash || rp->core.state != FT_JOINING || rp->core.peer.known || rp->core.kept ||
+        !rp_chain_become(rp, hash))
         return;
-    rp_publish_status(rp);
+    rp_step(rp, &lost);
+    rp_link_drop(rp->link);
 }
 
-void rp_publish_status(struct rp_replicator *rp)
+static void serve_requests(struct rp_replicator *rp)
 {
-    rp->shown_at = rp->now;
-    atomic_fetch_add_explicit(&rp->shown_seq, 1, memory_order_acq_rel);
-    rp->shown.at = rp->now;
-    rp->shown.core = rp->core;
-    rp->shown.link_up = rp->link && rp_link_up(rp->link);
-    if (rp->link)
-        rp->shown.link = *rp_link_stats(rp->link);
-    rp->shown.peer_told = rp_peer_told(rp);
-    rp->shown.peer_standing = rp->standing.peer;
-    rp->shown.lag_packets = rp_lag_packets(rp);
-    rp->shown.compressed = rp->schedule.compressing.count;
-    rp->shown.compressing = rp->schedule.compressing.yes;
-    rp->shown.view_behind = rp->writer ? rp_view_writer_behind(rp->writer, rp->now) : 0;
-    rp->shown.refused = rp->core.malformed.count;
-    memcpy(rp->shown.last_refused, rp->core.malformed.text, sizeof(rp->shown.last_refused));
-    rp->shown.verdicts = rp->verdicts;
-    rp->shown.turns = rp->turns;
-    rp->shown.snapshot_left = rp->snapshot.reading ? rp->snapshot.left : 0;
-    atomic_fetch_add_explicit(&rp->shown_seq, 1, memory_order_release);
-}
+    struct ft_event event = {.kind = FT_EV_REQUEST, .now = rp->now};
+    unsigned asked = atomic_load(&rp->requests) ? atomic_exchange(&rp->requests, 0) : 0;
+    struct rp_seal *seal = atomic_load(&rp->seal) ? atomic_exchange(&rp->seal, NULL) : NULL;
 
-void rp_status(struct rp_replicator *rp, struct rp_status *out)
-{
-    uint64_t before, after;
-
-    for (;;) {
-        before = atomic_load_explicit(&rp->shown_seq, memory_order_acquire);
-        memcpy(out, &rp->shown, sizeof(*out));
-        atomic_thread_fence(memory_order_acquire);
-        after = atomic_load_explicit(&rp->shown_seq, memory_order_relaxed);
-        if (before == after && !(before & 1))
-            return;
-        rp_sleep(REST_NS); /* the replicator may wait for the processor that this thread has */
+    if (seal)
+        rp_link_reseal(rp->link, seal);
+    /* A handover can wait for a resync that was asked for, not the other way. */
+    for (int what = FT_REQUEST_RESYNC; what >= FT_REQUEST_PROMOTE; what--) {
+        event.request = (enum ft_request)what;
+        if (asked >> what & 1)
+            rp_step(rp, &event);
     }
+    if (rp->link)
+        rejoin_chain(rp);
+    rp_sideband_turn(rp);
 }
 
-/* ---- turn -------------------------------------------------------------------------------------- */
+/* ---- turn --------------------------------------------------------------------------------------- */
 
 bool rp_turn(struct rp_replicator *rp, uint64_t now)
 {
@@ -278,7 +402,7 @@ bool rp_turn(struct rp_replicator *rp, uint64_t now)
             rp_receiver_publish(rp);
     }
     busy |= rp_progress(rp);
-    rp_serve_requests(rp);
+    serve_requests(rp);
     if (now >= rp->time_due) {
         rp_step(rp, &time);
         rp->time_due = ft_core_due(&rp->core) < now + FT_MS ? ft_core_due(&rp->core) : now + FT_MS;
@@ -309,12 +433,18 @@ static uint64_t wait_limit_ns(const struct rp_replicator *rp)
     return quiet < STILL_NS ? WAIT_IDLE_NS : WAIT_STILL_NS;
 }
 
-/* Whatever comes, others have the processor between two turns (schedule.c). */
+/* It does not sleep between turns. */
+static bool stays_awake(const struct rp_replicator *rp)
+{
+    return rp->schedule.yields && rp->schedule.gap < AWAKE_NS && rp->now - rp->schedule.moved < AWAKE_NS;
+}
+
+/* Whatever comes, others have the processor between two turns (the head of this file). */
 static void wait_for_work(struct rp_replicator *rp, bool busy)
 {
     if (busy && !rp->schedule.yields)
         rp_sleep(REST_NS);
-    else if (busy || rp_schedule_awake(rp))
+    else if (busy || stays_awake(rp))
         sched_yield();
     else
         rp_link_wait(rp->link, wait_limit_ns(rp));
@@ -324,8 +454,9 @@ void rp_run(struct rp_replicator *rp)
 {
     uint64_t seen = 0;
 
-    rp_schedule_begin(rp);
+    int policy = sched_getscheduler(0); /* of the calling thread */
 
+    rp->schedule.yields = policy != SCHED_FIFO && policy != SCHED_RR;
     while (!atomic_load_explicit(&rp->stop, memory_order_relaxed)) {
         if (FT_PLANTED_AT_SIGNAL("replicator-stands"))
             nanosleep(&(struct timespec){STANDS_S, 0}, NULL);
@@ -340,8 +471,10 @@ void rp_run(struct rp_replicator *rp)
         uint64_t entries = rp->shown.records_sent + rp->shown.records_stored + rp->shown.chunks_sent +
                            rp->shown.chunks_stored;
 
-        if (entries != seen)
-            rp_schedule_moved(rp);
+        if (entries != seen) {
+            rp->schedule.gap = rp->now - rp->schedule.moved;
+            rp->schedule.moved = rp->now;
+        }
         seen = entries;
         if (rp->link)
             wait_for_work(rp, busy);

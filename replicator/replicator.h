@@ -168,7 +168,7 @@ void rp_drill(struct rp_replicator *rp, const char *kind);
 bool rp_drilled(struct rp_replicator *rp, char *kind, size_t cap);
 
 /*
- * Files for the peer, one set at a time, and those that it sends (push.c). For the thread that answers
+ * Files for the peer, one set at a time, and those that it sends (sideband.c). For the thread that answers
  * operators. `bytes`: RP_PUSH_MAX at most, copied; `chain`: the hash of the chain that they make. rp_push:
  * false while one is under way, or there is no memory. They go to a peer that is known, and to one that is
  * refused since its chain is another.

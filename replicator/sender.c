@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Log rings → LOG and DELTA messages. Reads the lanes' rings, in which records and chunks of deltas lie in
- * the order of the lane's stream; a message has one kind, and ends where the kind changes, so the order is
- * kept. What it may send is bounded by the link's room and by the standby's credit: bytes of entries sent and
- * not yet taken there stay below pending_bytes. When either is used up the entries stay in the ring, the ring
- * fills, and the lane stops receiving.
+ * What a primary sends: log rings → LOG and DELTA messages. Reads the lanes' rings, in which records and
+ * chunks of deltas lie in the order of the lane's stream; a message has one kind, and ends where the kind
+ * changes, so the order is kept. What it may send is bounded by the link's room and by the standby's credit:
+ * bytes of entries sent and not yet taken there stay below pending_bytes. When either is used up the entries
+ * stay in the ring, the ring fills, and the lane stops receiving.
  *
  * What of the ring belongs to the stream that a snapshot begins is known by its place: a lane tells with its
  * cut how much it had ever published (`cut_at`). A chunk's numbers would not tell, for a lane that did
@@ -16,6 +16,16 @@
  * windows of a millisecond and more in which it never had replayed all that the acknowledgement before told
  * as stored. A window in which it had counts only when it was quicker than the mean, or a mean that is too
  * high would keep a lane from sending enough to correct it.
+ *
+ * A small message leaves when the peer has received the one before, as Nagle's algorithm has it (RFC 896):
+ * the peer's messages echo the newest `sent` that it has heard. A message of full size leaves at once. So
+ * messages come as fast as both sides have a processor, and each carries what came together meanwhile.
+ * Compressing pays only where the link is the limit: where the connection takes less than it is offered for a
+ * while, though the peer reads. That is measured, with a memory for answers that did not last.
+ *
+ * A snapshot: this end asks the lanes for a cut, lets them copy pending lines to the copy at a limited rate,
+ * and sends each copied line once. The copy has the region's size, so an edit never waits for this end. What
+ * limits the rate is the budget given to the lanes and the link's room.
  */
 #include "ftcore/base/plant.h"
 #include "replicator/parts.h"
@@ -27,35 +37,120 @@
 #define SEND_LEAST FT_RECORD_MAX /* room in the link that any entry fits in, with a batch before it */
 #endif
 
-#define WINDOW_NS 1000000u
-#define WEIGHT    4 /* a window counts as one of so many */
+#define WINDOW_NS   1000000u
+#define WEIGHT      4           /* a window counts as one of so many */
+#define ACK_WAIT_NS 200000u     /* most that a small message waits for the echo of the last */
+#define STALL_NS    10000000ull /* the connection took less than was offered; Linux counts that in ticks */
+#ifndef RP_HOLD_NS
+#define RP_HOLD_NS 1000000000ull /* the simulation's runs are shorter */
+#endif
+#define HOLD_MAX (64u * RP_HOLD_NS)
+#ifndef RUN_MAX
+#define RUN_MAX 2048u /* lines in a run: 128 KiB */
+#endif
 
 int rp_sender_init(struct rp_replicator *rp)
 {
-    rp->sender.bulk = malloc(FT_BULK_MAX);
-    rp->sender.seq_of = calloc(rp->lanes, sizeof(*rp->sender.seq_of));
-    return rp->sender.bulk && rp->sender.seq_of ? 0 : FT_ENOMEM;
+    struct rp_sender *s = &rp->sender;
+    struct rp_snapshot *p = &rp->snapshot;
+
+    s->bulk = malloc(FT_BULK_MAX);
+    s->seq_of = calloc(rp->lanes, sizeof(*s->seq_of));
+    if (!s->bulk || !s->seq_of)
+        return FT_ENOMEM;
+    p->lines = rp->config.region->size >> FT_LINE_SHIFT;
+    p->bulk = malloc(FT_BULK_MAX);
+    return p->bulk && ft_lines_init(&p->unsent, p->lines) == 0 ? 0 : FT_ENOMEM;
 }
 
 void rp_sender_free(struct rp_replicator *rp)
 {
     free(rp->sender.bulk);
     free(rp->sender.seq_of);
+    free(rp->snapshot.bulk);
+    ft_lines_free(&rp->snapshot.unsent);
 }
 
-void rp_sender_begin(struct rp_replicator *rp)
+/* Without memory for it the node ends, and its peer takes over with the chain that it has. */
+void rp_snapshot_fit(struct rp_replicator *rp)
 {
-    struct rp_sender *s = &rp->sender;
+    struct rp_snapshot *s = &rp->snapshot;
+    uint64_t lines = rp->config.region->size >> FT_LINE_SHIFT;
 
-    for (unsigned l = 0; l < rp->lanes; l++) {
-        s->from[l] = FT_REPORT_GET(rp_lane(rp, l), cut_burst);
-        s->start[l] = FT_REPORT_GET(rp_lane(rp, l), cut_at);
-        s->sent[l] = s->seq[l] = s->burst[l] = 0;
-        memset(s->seq_of[l], 0, sizeof(s->seq_of[l]));
-        s->drain[l] = (struct rp_replay_rate){.at = rp->now};
-    }
-    s->on = true;
+    if (lines == s->lines)
+        return;
+    s->lines = lines;
+    ft_lines_free(&s->unsent);
+    FT_CHECK(ft_lines_init(&s->unsent, lines) == 0, "no memory for a set of %lu lines", lines);
 }
+
+/* ---- when a message leaves, and whether it is compressed ---------------------------------------- */
+
+/* An answer stands for a second; when it was right again soon after it was dropped, twice as long. */
+static void adopt_answer(struct rp_answer *a, uint64_t now)
+{
+    if (!a->yes) {
+        bool again = a->count && now - a->dropped < a->hold;
+
+        a->hold = !again ? RP_HOLD_NS : a->hold < HOLD_MAX ? a->hold * 2 : HOLD_MAX;
+        a->yes = true;
+        a->count++;
+    }
+    a->seen = now;
+}
+
+static void reconsider_answer(struct rp_answer *a, uint64_t now)
+{
+    if (a->yes && now - a->seen >= a->hold) {
+        a->yes = false;
+        a->dropped = now;
+    }
+}
+
+/* A message of `there` bytes waits: it is small, and the peer has not echoed the one before. */
+static bool is_held(const struct rp_replicator *rp, uint64_t there)
+{
+    const struct ft_core *core = &rp->core;
+
+    return there < RP_BATCH && core->state == FT_PROTECTED && !core->hand && !core->resync &&
+           core->peer.echoed < rp->schedule.sent && rp->now < rp->schedule.sent + ACK_WAIT_NS;
+}
+
+/* While the connection takes less than it is offered: is that since the peer does not read? */
+static bool peer_reads(struct rp_replicator *rp, struct rp_link_times *since)
+{
+    struct rp_link_times t;
+
+    if (!rp_link_times(rp->link, &t))
+        return true; /* the system does not say */
+    bool reads = (t.full_us - since->full_us) * 2 < t.busy_us - since->busy_us;
+
+    *since = t;
+    return reads;
+}
+
+/* The next message is to be compressed. */
+static bool compresses_next(struct rp_replicator *rp)
+{
+    struct rp_schedule *p = &rp->schedule;
+
+    if (rp->config.compress != RP_COMPRESS_AUTO)
+        return rp->config.compress == RP_COMPRESS_ALWAYS;
+    reconsider_answer(&p->compressing, rp->now);
+    if (!rp_link_stalled(rp->link)) {
+        p->stalled = 0;
+    } else if (!p->stalled) {
+        p->stalled = rp->now;
+        peer_reads(rp, &p->times);
+    } else if (rp->now - p->stalled >= STALL_NS) {
+        p->stalled = rp->now;
+        if (peer_reads(rp, &p->times))
+            adopt_answer(&p->compressing, rp->now);
+    }
+    return p->compressing.yes;
+}
+
+/* ---- log and deltas ----------------------------------------------------------------------------- */
 
 /* False for what nobody wants: there is no standby, or its snapshot has it already. */
 static bool is_wanted(const struct rp_replicator *rp, unsigned l, const struct ft_record *r)
@@ -108,7 +203,7 @@ struct batch {
 static void begin_batch(struct rp_replicator *rp, struct batch *b, enum ft_entry_kind kind)
 {
     b->kind = kind;
-    b->compresses = rp_schedule_compresses(rp);
+    b->compresses = compresses_next(rp);
     ft_core_head(&rp->core, kind == FT_ENTRY_CHUNK ? FT_MSG_DELTA : FT_MSG_LOG, rp->now, &b->m);
     b->bulk = b->compresses ? rp->sender.bulk : rp_link_place(rp->link, &b->m, rp->lanes);
 }
@@ -277,7 +372,7 @@ bool rp_sender_turn(struct rp_replicator *rp)
     if (rp->snapshot.cutting || (rp->sender.on && room < SEND_LEAST))
         return false;
     /* The second half of what came together is not held: records behind a chunk of a checkpoint. */
-    if (rp->sender.on && !left && rp_schedule_holds(rp, unsent_bytes(rp)))
+    if (rp->sender.on && !left && is_held(rp, unsent_bytes(rp)))
         return false;
     /* A busy lane that comes first each time would leave nothing to the others. */
     rp->sender.first = (rp->sender.first + 1) % rp->lanes;
@@ -293,4 +388,161 @@ bool rp_sender_turn(struct rp_replicator *rp)
     for (unsigned l = 0; l < rp->lanes; l++)
         ft_ring_consume(&rp_lane(rp, l)->log);
     return b.len > 0;
+}
+
+/* ---- a snapshot --------------------------------------------------------------------------------- */
+
+/* All lanes made the cut: what comes behind it goes out. */
+static void begin_stream(struct rp_replicator *rp)
+{
+    struct rp_sender *s = &rp->sender;
+
+    for (unsigned l = 0; l < rp->lanes; l++) {
+        s->from[l] = FT_REPORT_GET(rp_lane(rp, l), cut_burst);
+        s->start[l] = FT_REPORT_GET(rp_lane(rp, l), cut_at);
+        s->sent[l] = s->seq[l] = s->burst[l] = 0;
+        memset(s->seq_of[l], 0, sizeof(s->seq_of[l]));
+        s->drain[l] = (struct rp_replay_rate){.at = rp->now};
+    }
+    s->on = true;
+}
+
+void rp_snapshot_ask(struct rp_replicator *rp)
+{
+    rp->snapshot.cutting = true;
+    rp->snapshot.reading = false;
+    rp->snapshot.cut++;
+    RP_ORDER_ALL(rp, copy_granted, 0);
+    RP_ORDER_ALL(rp, cut, rp->snapshot.cut);
+}
+
+bool rp_snapshot_is_cut(struct rp_replicator *rp)
+{
+    bool all = rp->snapshot.cutting;
+
+    for (unsigned l = 0; all && l < rp->lanes; l++)
+        all = FT_REPORT_GET(rp_lane(rp, l), cut_seen) == rp->snapshot.cut;
+    return all;
+}
+
+void rp_snapshot_begin(struct rp_replicator *rp, uint64_t burst[], uint64_t access[])
+{
+    struct ft_region *region = rp->config.region;
+    struct rp_snapshot *s = &rp->snapshot;
+
+    ft_lines_clear(&s->unsent);
+    s->left = s->at = 0;
+    for (unsigned i = 0; i < ft_region_arenas(region); i++) {
+        uint64_t lines = region->arenas[i].used >> FT_LINE_SHIFT;
+
+        ft_lines_add(&s->unsent, region->arenas[i].offset >> FT_LINE_SHIFT, lines);
+        s->left += lines;
+    }
+    for (unsigned l = 0; l < rp->lanes; l++) {
+        burst[l] = FT_REPORT_GET(rp_lane(rp, l), cut_burst);
+        access[l] = FT_REPORT_GET(rp_lane(rp, l), cut_access);
+    }
+    begin_stream(rp);
+    s->cutting = false;
+    s->reading = true;
+    s->began = rp->now;
+}
+
+/* Gives the lanes leave to copy what the rate allows for the time passed. */
+static void grant_copying(struct rp_replicator *rp)
+{
+    struct rp_snapshot *s = &rp->snapshot;
+    uint64_t us = (rp->now - s->began) / 1000, lines = us * rp->config.resync_mbps / FT_LINE;
+
+    RP_ORDER_ALL(rp, copy_granted, lines / rp->lanes);
+}
+
+/* How many lines of the run are copied, from its start. */
+static uint64_t count_copied(struct rp_replicator *rp, struct ft_line_range run)
+{
+    uint64_t n = 0;
+
+    while (n < run.count && ft_lines_has(&rp->config.region->snapshot_copied, run.line + n))
+        n++;
+    return n;
+}
+
+/* Splits into zero and other runs. Returns the lines appended. */
+static uint64_t append_runs(struct rp_replicator *rp, uint64_t line, uint64_t count, uint32_t *len,
+                            uint32_t most)
+{
+    uint64_t done = 0;
+
+    while (done < count) {
+        struct ft_line_run run = ft_line_run_at(rp->config.region->snapshot_copy, line + done, count - done);
+
+        if (!ft_line_run_append(rp->snapshot.bulk, len, most, &run))
+            break;
+        done += run.count;
+    }
+    return done;
+}
+
+static uint32_t gather_lines(struct rp_replicator *rp, uint32_t most)
+{
+    struct rp_snapshot *s = &rp->snapshot;
+    uint32_t len = 0;
+
+    while (s->left) {
+        struct ft_line_range run = ft_lines_find(&s->unsent, s->at, s->lines, RUN_MAX);
+
+        FT_CHECK(run.count, "%lu lines are unsent, and none from line %lu on", s->left, s->at);
+        uint64_t n = count_copied(rp, run);
+
+        if (n == 0) { /* lanes copy in order: what comes behind is not there yet either, but for edits */
+            s->at = 0;
+            break;
+        }
+        uint64_t done = append_runs(rp, run.line, n, &len, most);
+
+        if (done)
+            ft_lines_take(&s->unsent, run.line, run.line + done, done);
+        s->left -= done;
+        s->at = run.line + done;
+        if (done < n)
+            break;
+    }
+    return len;
+}
+
+bool rp_snapshot_turn(struct rp_replicator *rp, bool *whole)
+{
+    struct rp_snapshot *s = &rp->snapshot;
+    size_t room = rp_link_room(rp->link);
+    struct ft_message m;
+    uint32_t len;
+
+    *whole = false;
+    if (!s->reading || room < RP_BATCH + RUN_MAX * FT_LINE)
+        return false;
+    grant_copying(rp);
+    len = gather_lines(rp, RP_BATCH + RUN_MAX * FT_LINE);
+    if (len) {
+        ft_core_head(&rp->core, FT_MSG_SNAPSHOT, rp->now, &m);
+        m.bulk = s->bulk;
+        m.bulk_len = len;
+        FT_CHECK(rp_link_send(rp->link, &m, rp->lanes, compresses_next(rp) ? &s->compressor : NULL) == 0,
+                 "the link has no room for %u bytes", len);
+        rp->shown.snapshot_bytes += len;
+    }
+    if (s->left == 0) {
+        rp_snapshot_forget(rp);
+        *whole = true;
+    }
+    return len > 0; /* true also when it is whole: the last line is sent with what ends it */
+}
+
+void rp_snapshot_forget(struct rp_replicator *rp)
+{
+    struct rp_snapshot *s = &rp->snapshot;
+
+    if (!s->reading && !s->cutting)
+        return;
+    s->reading = s->cutting = false;
+    RP_ORDER_ALL(rp, snapshot_release, s->cut);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Making and accepting the link's sockets. Called by the link, on the replicator's thread. */
 #define _GNU_SOURCE /* accept4 */
-#include "replicator/connection.h"
+#include "replicator/socket.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
+ * What seals the connections of a link, and the stream of bytes of one of them.
+ *
+ * A seal is by keys: TLS 1.3 with an external pre-shared key and an ephemeral exchange (RFC 8446,
+ * psk_dhe_ke). Or by certificates: each side's is signed by the file's authority, and names its node.
+ *
  * The stream of bytes of one TCP connection between the nodes: sealed by TLS 1.3, or plain where the file
  * says that the link is insecure. Owned by the link, used by the replicator's thread alone; nothing here
  * waits.
@@ -9,10 +14,23 @@
 #ifndef REPLICATOR_STREAM_H
 #define REPLICATOR_STREAM_H
 
-#include "replicator/seal.h"
+#include "replicator/key.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
+
+/* All NULL: nothing seals the link. */
+struct rp_seal_config {
+    const struct rp_keys *keys;
+    const char *certificate, *private_key, *authority; /* PEM files, when there are no keys */
+    const char *peer_name;                             /* that the peer's certificate has */
+};
+
+struct rp_seal;
+/* *out NULL: nothing is sealed. FT_ENOMEM; FT_EINVAL with a line that names the file. */
+int rp_seal_open(struct rp_seal **out, const struct rp_seal_config *config, struct ft_fault *fault);
+void rp_seal_close(struct rp_seal *seal);
 
 struct rp_stream;
 /* Takes the socket `fd`, which is closed with the stream, or at once when there is no memory (NULL then). */

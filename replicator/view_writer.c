@@ -7,6 +7,9 @@
  *
  * What fails is tried again once a second, for as long as the node lives: the line on stderr is one for each
  * failure that follows a success, and one when the disk has it again.
+ *
+ * A file apart from view.c: the simulation has a thread in place of this one's, files in place of that one's,
+ * and dies between the two.
  */
 #define _GNU_SOURCE /* close_range, pthread_timedjoin_np */
 #include "ftcore/base/disk_thread.h"

@@ -56,7 +56,7 @@ enum ft_message_type {
     FT_MSG_DELTA,   /* bulk: encoded chunks of deltas */
     FT_MSG_COUNTER, /* both: demotion counter `number`, because of `text`; `maintenance`, since `number2`;
                        `cluster` */
-    FT_MSG_PUSH,    /* bulk: files of a chain, whose hash is `number` (replicator/push.c) */
+    FT_MSG_PUSH,    /* bulk: files of a chain, whose hash is `number` (replicator/sideband.c) */
     FT_MSG_PUSHED,  /* what became of those of the chain `number2`: `number` 0, or not 0 and why in `text` */
     FT_NEXT_TYPES FT_MSG_TYPES
 };

@@ -8,7 +8,7 @@
 #include "tests/sim/net.h"
 
 #include "ftcore/base/check.h"
-#include "replicator/connection.h"
+#include "replicator/socket.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -74,7 +74,7 @@ int sim_close_memory(int fd);
 #define close        sim_close_memory
 #endif
 
-#ifdef SIM_SOCKETS /* replicator/link.c */
+#ifdef SIM_SOCKETS /* replicator/link.c, replicator/stream.c */
 #include <poll.h>
 #include <sys/socket.h>
 ssize_t sim_recv(int fd, void *to, size_t size, int flags);
