@@ -15,7 +15,7 @@
 #include "node/control/server.h"
 #include "node/ports/ports.h"
 #include "replicator/key.h"
-#include "replicator/seal.h"
+#include "replicator/key.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
