@@ -52,8 +52,8 @@ struct nd_suspects {
      * which the main thread learns of a turn later. JUDGES: `clear` is called with `*bits` once it has
      * passed. */
     enum nd_verdict (*look)(void *of, const void *frame, uint32_t taken, uint32_t wire, uint8_t port,
-                            bool guarded, uint32_t *bits);
-    void (*clear)(void *of, uint32_t bits);
+                            bool guarded, uint64_t *bits);
+    void (*clear)(void *of, uint64_t bits);
 };
 
 /* A server that has the chain's state as well. Outputs wait for it in place of the peer. */

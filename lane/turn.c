@@ -42,7 +42,7 @@ struct burst {
     uint64_t time;                         /* chain time */
     const char *command;                   /* that it begins with; NULL: none */
     bool asked;                            /* by an operator, who gets the answer */
-    uint32_t judged;                       /* bits of the quarantine: a suspect is alone in it */
+    uint64_t judged;                       /* bits of the quarantine: a suspect is alone in it */
 };
 
 /* ---- room ---------------------------------------------------------------------------------------- */
@@ -184,12 +184,13 @@ static bool has_suspects(const struct nd_lane *lane)
  * alone in the burst, and what came behind it waits for the next one: returned are its bits, else 0. So no
  * frame passes another of its port.
  */
-static __attribute__((noinline, cold)) uint32_t keep_quarantine(struct nd_lane *lane)
+static __attribute__((noinline, cold)) uint64_t keep_quarantine(struct nd_lane *lane)
 {
     const struct nd_suspects *suspects = &lane->setup.suspects;
     uint64_t lease = FT_ORDER_GET(lane->words, lease_until);
     bool guarded = lease != FT_ALL && lane->now < lease;
-    uint32_t left = 0, judged = 0, bits;
+    uint64_t judged = 0, bits;
+    uint32_t left = 0;
 
     for (uint32_t i = 0; i < lane->burst.n; i++) {
         struct nf_packet *p = &lane->burst.packets[i];

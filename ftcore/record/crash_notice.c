@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Crash notices: encode and decode; see crash_notice.h. No state. */
 #include "ftcore/record/crash_notice.h"
+#include "ftcore/record/record.h"
 #include "ftcore/region/region.h"
 
 #include <string.h>
@@ -54,7 +55,7 @@ static bool is_sound(const struct ft_crash_notice *n)
         if (n->fingerprint[i].suspect > 1 || n->fingerprint[i].zero)
             return false;
     return n->signal >= 1 && n->signal <= SIGNALS &&
-           (n->lane < FT_LANES_MAX || n->lane == FT_CRASH_NO_LANE) && n->packet <= FT_CRASH_FINGERPRINTS &&
+           (n->lane < FT_LANES_MAX || n->lane == FT_CRASH_NO_LANE) && n->packet <= FT_BURST_MAX &&
            n->doing < FT_CRASH_DOINGS && n->hung <= 1 && is_name(n->nf) && is_name(n->before);
 }
 

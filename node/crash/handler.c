@@ -167,7 +167,8 @@ static void add_fingerprints(struct ft_crash_notice *notice, const struct nd_cra
 static void add_quarantine(struct ft_crash_notice *notice, bool suspects)
 {
     struct nd_quarantine *q = &node.page->quarantine;
-    uint32_t count = atomic_load(&q->count), cleared = atomic_load(&q->cleared);
+    uint32_t count = atomic_load(&q->count);
+    uint64_t cleared = atomic_load(&q->cleared);
 
     for (uint32_t i = 0; i < count && notice->fingerprints < FT_CRASH_FINGERPRINTS; i++)
         if (!(cleared >> i & 1) && (q->fingerprint[i].suspect != 0) == suspects)

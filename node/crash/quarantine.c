@@ -6,12 +6,12 @@
 
 #include <string.h>
 
-static uint32_t suspects_of(const struct ft_crash_notice *notice)
+static uint64_t suspects_of(const struct ft_crash_notice *notice)
 {
-    uint32_t bits = 0;
+    uint64_t bits = 0;
 
     for (uint32_t i = 0; i < notice->fingerprints; i++)
-        bits |= notice->fingerprint[i].suspect << i;
+        bits |= (uint64_t)notice->fingerprint[i].suspect << i;
     return bits;
 }
 
@@ -69,17 +69,18 @@ static void keep_frame(struct nd_quarantine *q, const void *bytes, uint32_t have
 }
 
 /* Bits of the fingerprints that the frame has; several where suspects were sent again in one segment. */
-static uint32_t find(const struct nd_quarantine *q, const struct ft_fingerprint *own)
+static uint64_t find(const struct nd_quarantine *q, const struct ft_fingerprint *own)
 {
-    uint32_t count = atomic_load_explicit(&q->count, memory_order_acquire), bits = 0;
+    uint32_t count = atomic_load_explicit(&q->count, memory_order_acquire);
+    uint64_t bits = 0;
 
     for (uint32_t i = 0; i < count; i++)
-        bits |= (uint32_t)nd_fingerprint_is_again(&q->fingerprint[i], own) << i;
+        bits |= (uint64_t)nd_fingerprint_is_again(&q->fingerprint[i], own) << i;
     return bits & ~atomic_load_explicit(&q->cleared, memory_order_relaxed);
 }
 
 static enum nd_verdict look(void *of, const void *frame, uint32_t taken, uint32_t wire, uint8_t port,
-                            bool guarded, uint32_t *bits)
+                            bool guarded, uint64_t *bits)
 {
     struct nd_quarantine *q = of;
     struct ft_fingerprint own = nd_fingerprint(frame, taken, wire);
@@ -96,12 +97,13 @@ static enum nd_verdict look(void *of, const void *frame, uint32_t taken, uint32_
     return ND_DROPS;
 }
 
-static void clear(void *of, uint32_t bits)
+static void clear(void *of, uint64_t bits)
 {
     struct nd_quarantine *q = of;
-    uint32_t cleared = atomic_fetch_or(&q->cleared, bits) | bits, count = atomic_load(&q->count);
+    uint64_t cleared = atomic_fetch_or(&q->cleared, bits) | bits;
+    uint32_t count = atomic_load(&q->count);
 
-    if (count && cleared == UINT32_MAX >> (FT_CRASH_FINGERPRINTS - count))
+    if (count && cleared == UINT64_MAX >> (64 - count))
         atomic_store_explicit(&q->count, 0, memory_order_release);
 }
 

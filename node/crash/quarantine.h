@@ -38,8 +38,8 @@ struct nd_quarantine {
     _Atomic uint32_t count; /* fingerprints in force; 0: there is no quarantine, or it has ended */
     _Atomic uint64_t most;  /* frames to drop */
     struct ft_fingerprint fingerprint[FT_CRASH_FINGERPRINTS];
-    _Atomic uint32_t suspects; /* bits of `fingerprint`: of these nobody knows which one it was */
-    _Atomic uint32_t cleared;  /* bits: suspects that the node has survived; by lanes */
+    _Atomic uint64_t suspects; /* bits of `fingerprint`: of these nobody knows which one it was */
+    _Atomic uint64_t cleared;  /* bits: suspects that the node has survived; by lanes */
     _Atomic bool judging;      /* the node is PROTECTED: suspects pass, one by one; by the main thread */
     char nf[FT_CRASH_NAME];    /* in which the peer crashed of them */
     uint64_t lasts;            /* ns without such a frame, after which it ends */
