@@ -58,7 +58,7 @@ END
     return 1
 }
 
-# One configuration for one curl: it starts the next download when one ends. No retries.
+# One configuration for one curl: it starts the next download when one ends. No retries; one that takes 300 s has failed.
 web_list() { # DIR OUT COUNT
     local i n
     n=$(wc -l <"$1/sums")
@@ -93,7 +93,7 @@ web_fetch() {
     : >"$dir/ended"
     web_list "$dir" "$out" "$3" >"$dir/curl.conf"
     # What curl writes out goes to its standard error, which is not buffered.
-    "$lab" exec client curl -q --silent --no-progress-meter --parallel --parallel-max "$4" --parallel-immediate --config "$dir/curl.conf" \
+    "$lab" exec client curl -q --silent --no-progress-meter --parallel --parallel-max "$4" --parallel-immediate --max-time 300 --config "$dir/curl.conf" \
         --write-out '%{stderr}done %{filename_effective} %{http_code} %{exitcode} %{errormsg}\n' 2>&1 >/dev/null </dev/null |
         tee -a "$dir/ended" | web_check "$dir"
 }

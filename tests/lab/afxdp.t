@@ -4,6 +4,7 @@
 # program that the one before left on its interfaces. AFXDP_ROUNDS=N: one TCP flow of iperf3 over af_packet and over af_xdp in turn, N times, for comparison.
 . "$(dirname "$0")/lib.sh"
 need_lab
+need_root
 python3 -c 'import socket; socket.socket(44, socket.SOCK_RAW)' 2>/dev/null || skip_all "this kernel has no AF_XDP"
 ls "$(pkg-config --variable=libdir libdpdk 2>/dev/null || echo /usr/lib/x86_64-linux-gnu)"/dpdk/pmds-*/librte_net_af_xdp.so >/dev/null 2>&1 ||
     skip_all "DPDK's af_xdp driver is not installed"

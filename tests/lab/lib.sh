@@ -119,6 +119,9 @@ need_lab() {
     mkdir -p "$work"
 }
 
+# Of the machine, not of a user namespace alone: other users' files, and programs of XDP.
+need_root() { grep -qw 4294967295 /proc/self/uid_map || skip_all "needs the machine's root"; }
+
 # For a test of one node without a lab, whose process is $node while it runs: no root, no namespaces.
 need_work() {
     node=

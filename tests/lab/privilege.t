@@ -5,6 +5,7 @@
 # death notices need none of what was given up. Signals that ask for nothing end nothing.
 . "$(dirname "$0")/lib.sh"
 need_lab
+need_root
 plan 35
 
 # All threads of PID: their users, whether one has a capability, whether they may get one, their filters of system calls.
