@@ -120,7 +120,8 @@ need_lab() {
 }
 
 # Of the machine, not of a user namespace alone: other users' files, and programs of XDP.
-need_root() { grep -qw 4294967295 /proc/self/uid_map || skip_all "needs the machine's root"; }
+is_root() { grep -qw 4294967295 /proc/self/uid_map; }
+need_root() { is_root || skip_all "needs the machine's root"; }
 
 # For a test of one node without a lab, whose process is $node while it runs: no root, no namespaces.
 need_work() {
