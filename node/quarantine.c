@@ -76,18 +76,11 @@ void nd_quarantine_hear(struct nd_peer_crashes *all, const struct ft_crash_notic
 static void tell_end(struct nd_peer_crashes *all, uint64_t dropped)
 {
     const struct nd_quarantine *q = &nd_crash_page(all->crash)->quarantine;
-    bool full = dropped >= atomic_load(&q->most);
-    bool cleared = atomic_load(&q->suspects) && atomic_load(&q->cleared) == atomic_load(&q->suspects);
+    bool cleared = atomic_load(&q->suspects) && nd_now() < atomic_load(&q->until);
 
-    if (full)
-        ft_log_event(FT_LEVEL_WARNING, FT_SAYS_QUARANTINE,
-                     "the quarantine for NF %s has ended: %lu frames were dropped, as many as quarantine_max "
-                     "allows; the next one passes",
-                     q->nf, dropped);
-    else
-        ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_QUARANTINE,
-                     "the quarantine for NF %s has ended: %lu frames were dropped%s", q->nf, dropped,
-                     cleared ? "; what was suspected has passed and did no harm" : "");
+    ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_QUARANTINE,
+                 "the quarantine for NF %s has ended: %lu frames were dropped%s", q->nf, dropped,
+                 cleared ? "; what was suspected has passed and did no harm" : "");
     nd_crash_save_quarantine(all->crash);
 }
 

@@ -65,6 +65,15 @@ static bool add_payload(struct words *w, const struct nf_packet *p, uint32_t at)
     return true;
 }
 
+/* The port of the service: the lower one. The other one is another each time that a host asks again, behind a
+ * NAT also in what comes back. */
+static void add_service(struct words *w, const struct nf_packet *p)
+{
+    uint16_t port = ntohs(p->sport) < ntohs(p->dport) ? p->sport : p->dport;
+
+    add(w, &port, 2);
+}
+
 static void describe_tcp(struct ft_fingerprint *f, const struct nf_packet *p)
 {
     uint32_t payload = bytes_behind(p, p->payload);
@@ -83,7 +92,7 @@ static void describe_tcp(struct ft_fingerprint *f, const struct nf_packet *p)
     if (!f->bytes) /* while an end only receives, all that it sends has one sequence number */
         add(&flow, p->data + p->l4 + 8, 4);
     f->flow = hash(&flow);
-    add(&content, &p->dport, 2);
+    add_service(&content, p);
     add(&content, &bare, 1);
     if ((payload || syn) && add_payload(&content, p, p->payload))
         f->content = hash(&content);
@@ -94,9 +103,10 @@ static void describe_udp(struct ft_fingerprint *f, const struct nf_packet *p)
     struct words content = {.count = 0};
 
     add_addresses(&content, p);
-    add(&content, &p->dport, 2);
+    add_service(&content, p);
     if (!add_payload(&content, p, p->payload)) { /* headers are all that an NF read */
         add(&content, &p->sport, 2);
+        add(&content, &p->dport, 2);
         add(&content, &p->l4_len, 2);
     }
     f->content = hash(&content);

@@ -92,8 +92,8 @@ static enum nd_verdict look(void *of, const void *frame, uint32_t taken, uint32_
         return ND_JUDGES;
     keep_frame(q, frame, wire, wire, port);
     atomic_store(&q->until, nd_now() + q->lasts); /* TCP sends again after ever longer times */
-    if (atomic_fetch_add(&q->dropped, 1) + 1 >= atomic_load(&q->most))
-        atomic_store_explicit(&q->count, 0, memory_order_release);
+    if (atomic_fetch_add(&q->dropped, 1) + 1 == atomic_load(&q->most)) /* it is doubted that they all kill */
+        atomic_store(&q->suspects, UINT64_MAX);
     return ND_DROPS;
 }
 

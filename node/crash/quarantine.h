@@ -2,10 +2,11 @@
 /*
  * The quarantine: a node that took over from one that crashed drops the frames that its predecessor crashed
  * on, and those that are the same sent again (fingerprint.h), before they are captured. It begins with the
- * peer's crash notice, and ends `quarantine_s` after the last such frame, with `quarantine_max` dropped
- * frames, or with a crash of the peer in another NF of which no packet is known.
+ * peer's crash notice, and ends `quarantine_s` after the last such frame, or with a crash of the peer
+ * in another NF of which no packet is known.
  *
- * Where the notice names several frames, of which one killed, they are suspects: they are dropped until the
+ * Where the notice names several frames, of which one killed, they are suspects, and so are all with
+ * `quarantine_max` frames dropped: they are dropped until the
  * node is PROTECTED; then each of them passes once, in a burst of its own. What the node survives is no
  * suspect any more; of what it dies the next notice names that frame alone, and the others are free.
  *
@@ -36,7 +37,7 @@ struct nd_crash_frame {
 
 struct nd_quarantine {
     _Atomic uint32_t count; /* fingerprints in force; 0: there is no quarantine, or it has ended */
-    _Atomic uint64_t most;  /* frames to drop */
+    _Atomic uint64_t most;  /* frames to drop until all are suspects */
     struct ft_fingerprint fingerprint[FT_CRASH_FINGERPRINTS];
     _Atomic uint64_t suspects; /* bits of `fingerprint`: of these nobody knows which one it was */
     _Atomic uint64_t cleared;  /* bits: suspects that the node has survived; by lanes */

@@ -146,6 +146,21 @@ static void the_same_words_on_a_new_connection_are(void **state)
     assert_false(again(killed, segment(anew, 2000, 500)));
 }
 
+/* What a server answers goes to another port each time, and behind a NAT always does. */
+static void the_same_answer_on_a_new_connection_is(void **state)
+{
+    struct how answer = {1, 9, 80, 40000, 0xfffffe00, ACK, 0, 0}, anew = with_noise(answer);
+    struct segment killed = segment(answer, 1000, 500);
+
+    (void)state;
+    anew.dport = 1999;
+    anew.first = 7654321;
+    assert_true(again(killed, segment(anew, 1000, 500)));
+    assert_false(again(killed, segment(anew, 2000, 500)));
+    anew.sport = 81;
+    assert_false(again(killed, segment(anew, 1000, 500)));
+}
+
 static void a_connection_is_begun_again(void **state)
 {
     struct how opens = usual, anew = with_noise(usual), other;
@@ -237,6 +252,7 @@ static void a_datagram(void **state)
     (void)state;
     assert_true(again(killed, datagram(UDP, 1000, 53, 0, 300)));
     assert_true(again(killed, datagram(UDP, 2000, 53, 0, 300))); /* asked again from another port */
+    assert_true(again(datagram(UDP, 53, 1000, 0, 300), datagram(UDP, 53, 2000, 0, 300))); /* and answered */
     assert_false(again(killed, datagram(UDP, 1000, 54, 0, 300)));
     assert_false(again(killed, datagram(UDP, 1000, 53, 1, 300)));
     assert_false(again(killed, segment(usual, 0, 300)));
@@ -365,6 +381,7 @@ int main(void)
         cmocka_unit_test(a_segment_is_known_however_it_is_cut),
         cmocka_unit_test(another_connection_is_not),
         cmocka_unit_test(the_same_words_on_a_new_connection_are),
+        cmocka_unit_test(the_same_answer_on_a_new_connection_is),
         cmocka_unit_test(a_connection_is_begun_again),
         cmocka_unit_test(an_acknowledgement),
         cmocka_unit_test(headers_alone),
