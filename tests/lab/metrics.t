@@ -129,14 +129,13 @@ only_what_is_there() {
     return $bad
 }
 ok "alerts and dashboard ask for metrics and labels that there are" only_what_is_there
-# fragments_full refuses no flow: the datagram that found no room passes as far as its first fragment. host_full is of one
-# host, whose part is full.
+# fragments_full refuses no flow: the datagram that found no room passes as far as its first fragment.
 every_full_table_is_told() {
     local pattern found missed
     pattern=$(sed -n '/alert: UnderstudyTableFull/,/expr:/ s/.*counter=~"\([^"]*\)".*/\1/p' "$root/examples/alerts.yml")
     found=$(grep -oE 'counter="[a-z0-9_]+_(full|exhausted)"' "$work/a" | cut -d'"' -f2 | sort -u)
     [ "$(wc -l <<<"$found")" = 7 ] || { echo "expected seven counters of what is full, found: $found"; return 1; }
-    missed=$(grep -vxE "$pattern|fragments_full|host_full" <<<"$found")
+    missed=$(grep -vxE "$pattern|fragments_full" <<<"$found")
     [ -z "$missed" ] || { echo "UnderstudyTableFull does not look at $missed"; return 1; }
 }
 ok "an alert is raised for each table that is full" every_full_table_is_told
