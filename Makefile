@@ -145,7 +145,7 @@ $(NFTESTLIB): $(NFTEST) $(filter $(BUILD)/obj/ftcore/% $(BUILD)/obj/nflib/% $(BU
 # nDPI is linked in: both nodes have the same one, and what it asks of the wall clock comes to the module.
 $(DPI): $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard nfs/dpi/*.c))
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(SANFLAGS) -shared $(LDFLAGS) -pthread -o $@ $^ -Wl,--gc-sections,--wrap=time,--wrap=gettimeofday,--exclude-libs,ALL -l:libndpi.a -lgcrypt -lm
+	$(Q)$(CC) $(SANFLAGS) -shared $(LDFLAGS) -pthread -o $@ $^ -Wl,--gc-sections,--wrap=time,--wrap=gettimeofday,--wrap=exit,--exclude-libs,ALL -l:libndpi.a -lgcrypt -lm
 $(BUILD)/include/%: %
 	@mkdir -p $(@D)
 	@cp $< $@

@@ -38,11 +38,12 @@ int nd_pair_begin(struct nd_pair *pair, const char *command)
     struct ft_fault fault = {""};
     int error;
 
-    error = nd_config_read(&pair->config, pair->options.file, ND_CONFIG_NODES | ND_CONFIG_QUIET, &fault);
-    if (error) {
-        fprintf(stderr, "%s\n", fault.text);
+    error = nd_config_read(&pair->config, pair->options.file,
+                           ND_CONFIG_NODES | ND_CONFIG_QUIET | ND_CONFIG_SOCKETS, &fault);
+    if (*fault.text)
+        fprintf(stderr, "%s%s\n", fault.text, error ? "" : "; the running nodes are asked all the same");
+    if (error)
         return nd_exit_of_file(error);
-    }
     if (!pair->options.node)
         return 0;
     pair->only = nd_config_node(pair->config, pair->options.node);

@@ -36,6 +36,16 @@ int __wrap_gettimeofday(struct timeval *at, void *zone)
     return 0;
 }
 
+/* ---- the end of the process --------------------------------------------------------------------- */
+
+/* nDPI ends the process where it has no memory left, which the node's crash report is to name. */
+_Noreturn void __wrap_exit(int status);
+_Noreturn void __wrap_exit(int status)
+{
+    (void)status;
+    abort();
+}
+
 /* ---- opening ------------------------------------------------------------------------------------- */
 
 /* The module's file as it is in memory, up to the end of its code; the linker's names. */

@@ -101,7 +101,9 @@ static int load_module(struct nd_reading *r, const struct nd_yaml *at)
         path = nd_arena_format(r->arena, "./%s", path);
     if (!path)
         return nd_no_memory(r->fault);
-    if (nd_module_load(path, &breach) || nd_module_file_check(path, r->quiet, &breach))
+    error = nd_module_load(path, &breach);
+    r->disbelieved = error == FT_EPERM;
+    if (error || nd_module_file_check(path, r->quiet, &breach))
         return nd_yaml_fail(r->fault, at, "%s", breach.text);
     return 0;
 }

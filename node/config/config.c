@@ -377,6 +377,12 @@ static int read_all(struct nd_reading *r, unsigned how)
         error = nd_yaml_fail(r->fault, r->root, "no nodes in this file, expected a pair file with nodes");
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && !error; i++)
         error = steps[i](r);
+    if (error && error != FT_EPERM && !r->disbelieved && how & ND_CONFIG_SOCKETS) {
+        struct ft_fault first = *r->fault;
+
+        error = nd_read_sockets(r) ? error : 0;
+        *r->fault = first;
+    }
     return error;
 }
 

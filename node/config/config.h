@@ -148,6 +148,10 @@ struct nd_config {
  */
 #define ND_CONFIG_NODES 1u /* a chain file alone will not do */
 #define ND_CONFIG_QUIET 2u /* no warnings of modules: they do not run here, or were told before */
+/* For who only asks running nodes: what is wrong anywhere but in the nodes' names and control sockets is one
+ * line in `fault`, with a result of 0: then who the nodes are and where they are reached is known, and the
+ * rest is not to be relied on. A file that others may write to is refused as ever. */
+#define ND_CONFIG_SOCKETS 4u
 int nd_config_read(struct nd_config **out, const char *file, unsigned how, struct ft_fault *fault);
 /* The same, where `over` is there in place of the chain's files on the disk (node/config/content.h). */
 struct nd_overlay;

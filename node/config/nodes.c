@@ -554,11 +554,10 @@ static int read_paths(struct nd_reading *r, struct nd_node *node, const struct n
     return 0;
 }
 
-static int read_node(struct nd_reading *r, const struct nd_yaml *at)
+/* What a node is and where it is reached, into the next of the nodes. */
+static int read_self(struct nd_reading *r, const struct nd_yaml *at, struct raw_node *raw)
 {
-    static const struct nf_param text = {.kind = ND_KIND(ND_TEXT), .max = sizeof(r->config->node->eal[0])};
     struct nd_node *node = &r->config->node[r->config->nodes];
-    struct raw_node raw = {.control = ""};
     char what[48];
     int error;
 
@@ -566,25 +565,51 @@ static int read_node(struct nd_reading *r, const struct nd_yaml *at)
         return nd_yaml_fail(r->fault, at, "node name \"%.40s\", expected at most 31 letters, digits, - and _",
                             at->key);
     snprintf(what, sizeof(what), "node %s", at->key);
-    error = nd_schema_read(r->arena, at, what, node_keys, &raw, r->fault);
+    error = nd_schema_read(r->arena, at, what, node_keys, raw, r->fault);
     if (error)
         return error;
-    *node = raw.node;
+    *node = raw->node;
     snprintf(node->name, sizeof(node->name), "%s", at->key);
-    node->tcp_port = raw.replication.port;
-    inet_ntop(AF_INET, &raw.replication.addr, node->host, sizeof(node->host));
-    node->metrics_port = raw.metrics.port;
-    inet_ntop(AF_INET, &raw.metrics.addr, node->metrics_host, sizeof(node->metrics_host));
-    error = read_ports(r, node, raw.ports);
+    node->tcp_port = raw->replication.port;
+    inet_ntop(AF_INET, &raw->replication.addr, node->host, sizeof(node->host));
+    node->metrics_port = raw->metrics.port;
+    inet_ntop(AF_INET, &raw->metrics.addr, node->metrics_host, sizeof(node->metrics_host));
+    return read_paths(r, node, at, raw);
+}
+
+static int read_node(struct nd_reading *r, const struct nd_yaml *at)
+{
+    static const struct nf_param text = {.kind = ND_KIND(ND_TEXT), .max = sizeof(r->config->node->eal[0])};
+    struct nd_node *node = &r->config->node[r->config->nodes];
+    struct raw_node raw = {.control = ""};
+    int error = read_self(r, at, &raw);
+
+    if (!error)
+        error = read_ports(r, node, raw.ports);
     for (const struct nd_yaml *e = raw.eal ? raw.eal->first : NULL; e && !error; e = e->next)
         error = nd_schema_value(r->arena, e, "eal entry", &text, node->eal[node->eals++], r->fault);
-    if (!error)
-        error = read_paths(r, node, at, &raw);
     if (!error && raw.track)
         error = read_tracks(r, node, raw.track);
     if (!error && raw.hooks)
         error = read_hooks(r, node, raw.hooks);
     r->config->nodes += !error;
+    return error;
+}
+
+int nd_read_sockets(struct nd_reading *r)
+{
+    const struct nd_yaml *nodes = nd_yaml_get(r->root, "nodes");
+    int error = 0;
+
+    if (!nodes || nodes->kind != ND_YAML_MAP || nodes->count != ND_NODES)
+        return FT_EINVAL;
+    r->config->nodes = 0;
+    for (const struct nd_yaml *at = nodes->first; at && !error; at = at->next) {
+        struct raw_node raw = {.control = ""};
+
+        error = read_self(r, at, &raw);
+        r->config->nodes += !error;
+    }
     return error;
 }
 

@@ -28,6 +28,7 @@ struct nd_reading {
     const struct nf_param *own[FT_NFS_MAX - 1];
     const struct nd_yaml *nf_at[FT_NFS_MAX - 1];
     bool quiet;            /* ND_CONFIG_QUIET */
+    bool disbelieved;      /* a file that others may write to is the reason why it failed */
     struct ft_trust trust; /* of a chain file that is referred to */
     struct ft_fault *fault;
 };
@@ -40,6 +41,7 @@ int nd_read_path(struct nd_reading *r, const struct nd_yaml *at, const char *wha
 int nd_read_chain(struct nd_reading *r);     /* chain; protect and redis of a chain file referred to */
 int nd_read_network(struct nd_reading *r);   /* interfaces, routes, next_hops; needs the chain */
 int nd_read_nodes(struct nd_reading *r);     /* nodes, drill; needs the network */
+int nd_read_sockets(struct nd_reading *r);   /* of the nodes, who they are and where; needs nothing */
 int nd_read_authority(struct nd_reading *r); /* prefer, failback, hold_down_s; needs the nodes */
 int nd_read_arbiter(struct nd_reading *r);   /* arbiter; needs the nodes, and what is protected */
 int nd_read_link(struct nd_reading *r);      /* link */

@@ -218,6 +218,14 @@ t "status of the pair is one object, of the primary, with what it knows of its p
     '^\{"node":"a","role":"primary",.*"peer":\{"node":null,"connected":false,"state":"UNKNOWN","view":0,"version":null,"format":null,"silent_ms":null,"differs":null\}.*,"other":null\}$' \
     '^understudy: node b: .*no node listens' status -c "$dir/alone.yaml" -o json
 t "promote it" 1 "" 'node a is primary already' promote -c "$dir/alone.yaml" -n a
+# A node that runs does not need its file again: what is wrong in the chain, or in a file of its, is said in one line.
+sed 's/nfs: .*monitor[^]]*\]/nfs: [monitorr]/' "$dir/alone.yaml" >"$dir/typo.yaml"
+sed "s/nfs: .*monitor[^]]*\]/nfs: [{firewall: {rules: $(basename "$dir").rules}}]/" "$dir/alone.yaml" >"$dir/rules.yaml"
+echo "no rule" >"$dir/$(basename "$dir").rules"
+t "status with a mistake in the chain of the file" 2 '^a +primary +SOLO' '^.*typo.yaml:[0-9]+: no NF called "monitorr".*; the running nodes are asked all the same$' \
+    status -c "$dir/typo.yaml" -n a
+t "status with a broken rules file" 2 '^a +primary +SOLO' '\.rules:1: .*; the running nodes are asked all the same$' status -c "$dir/rules.yaml" -n a
+t "an act with a broken rules file" 1 "" 'node a is primary already' promote -c "$dir/rules.yaml" -n a
 if [ "$(id -u)" = 0 ]; then
     chmod 755 "$dir"
     as=(setpriv --reuid=65534 --regid=65534 --clear-groups)
