@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Hosts: who began how many of the table's sessions, by the source of a session's first packet. A host of
- * IPv6 is its /64, since all addresses in there may be one's own. Owns a map of hosts, the host of each
- * record, for each host a list of its sessions that may be displaced, oldest first, and lists of hosts by how
- * many those are, by powers of two. That is what tells who has most, at once. There only where an NF of the
- * chain limits flows of a host. The lane writes and reads all of it.
+ * Hosts: who began how many of the table's sessions, by the source of a session's first packet. Owns a map of
+ * hosts, the host of each record, for each host a list of its sessions that may be displaced, oldest first,
+ * and lists of hosts by how many those are, by powers of two. That is what tells who has most, at once. There
+ * only where an NF of the chain limits flows of a host. The lane writes and reads all of it.
  *
  * Displaced may be what is confirmed and no open connection of TCP.
  */
@@ -37,7 +36,7 @@ bool nf_session_hosts_make(struct nf *nf, struct nf_sessions *shape, bool ipv6)
 
 /* ---- one host ---------------------------------------------------------------------------------- */
 
-/* Of IPv4 the address and zeros; of IPv6 the first half of the address, zeros, and a one at the end. */
+/* Of IPv4 the rest is zeros, which no host of IPv6 has. */
 struct address {
     uint8_t bytes[16];
 };
@@ -46,8 +45,10 @@ static struct address address_of(const struct nf_tuple *key, const struct nf_add
 {
     struct address address = {{0}};
 
-    memcpy(address.bytes, key->ipv6 ? addresses->source : (const uint8_t *)&key->saddr, key->ipv6 ? 8 : 4);
-    address.bytes[15] = key->ipv6;
+    if (key->ipv6)
+        memcpy(address.bytes, addresses->source, 16);
+    else
+        memcpy(address.bytes, &key->saddr, sizeof(key->saddr));
     return address;
 }
 

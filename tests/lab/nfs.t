@@ -50,7 +50,7 @@ one portscan "watch: inside, destinations: ports, max_hosts: 1024, max_contacts:
 shapes portscan synscan.pcap '{"contacts":1000,"successes":3,"refused":4,"unanswered":993,"scanners":1}' "--lanes 4"
 
 # What nat64 makes of the addresses of a prefix: of a capture as it is, whose answers are of IPv6 and are not translated.
-one nat64 'prefix: "2606:4700::/96", outside: 203.0.113.1, max_flows: 4096'
+one nat64 'prefix: "2606:4700::/96", outside: 203.0.113.1, max_flows: 4096, max_flows_per_host: 4096'
 shapes nat64 mixed.pcap '{"mappings_created":1,"translated_outward":6}' "--lanes 1" "--lanes 2 --mode delta"
 if command -v tshark >/dev/null; then
     run -c "$dir/chain/nat64.yaml" -w "$dir/a.pcap" --kill primary@60 "$pcaps/mixed.pcap"
@@ -62,15 +62,15 @@ if command -v tshark >/dev/null; then
 fi
 # And of one that is made, both ways: with one lane it knows every answer.
 python3 tests/lab/mknat64.py "$dir/made.pcap" 12000 900
-one nat64 'outside: 203.0.113.1, max_flows: 4096'
+one nat64 'outside: 203.0.113.1, max_flows: 4096, max_flows_per_host: 4096'
 pcaps=$dir shapes nat64 made.pcap '{"mappings_created":900,"translated_outward":6167,"ports_exhausted":0}' \
     "--lanes 1" "--lanes 1 --mode delta" "--lanes 1 --standby warm"
 # With several it is a race which port is given out next, so what comes from inside is looked at alone.
 python3 tests/lab/mknat64.py "$dir/out.pcap" 8000 900 1 inside
 pcaps=$dir shapes nat64 out.pcap '{"translated_outward":7123,"icmp_errors_translated":876}' "--lanes 2" "--lanes 4" "--lanes 4 --mode delta" "--lanes 2 --mode delta --standby warm"
-one nat64 'outside: 203.0.113.1, max_flows: 4096, mapping: endpoint_independent'
+one nat64 'outside: 203.0.113.1, max_flows: 4096, max_flows_per_host: 4096, mapping: endpoint_independent'
 pcaps=$dir shapes nat64 out.pcap '{"mappings_created":900,"icmp_errors_translated":876}' "--lanes 1" "--lanes 4"
-one nat64 'outside: 203.0.113.1, max_flows: 4096'
+one nat64 'outside: 203.0.113.1, max_flows: 4096, max_flows_per_host: 4096'
 if command -v tshark >/dev/null; then
     run -c "$dir/chain/nat64.yaml" -w "$dir/a.pcap" --kill primary@6000 "$dir/made.pcap"
     # tshark takes an end of a quoted segment for the segment's: those of which all was quoted are looked at.
@@ -82,7 +82,7 @@ if command -v tshark >/dev/null; then
 fi
 
 # A pool of outside addresses does not change what is translated; another program sees what address each source got.
-one nat 'inside: [0.0.0.0/0], outside: [203.0.113.1, 203.0.113.2, 203.0.113.7], ports: 1024-9215, max_flows: 4096'
+one nat 'inside: [0.0.0.0/0], outside: [203.0.113.1, 203.0.113.2, 203.0.113.7], ports: 1024-9215, max_flows: 4096, max_flows_per_host: 4096'
 shapes nat gnutella.pcap '{"translated_outward":3773,"ports_exhausted":0}' "${all[@]}"
 if command -v tshark >/dev/null; then
     run -c "$dir/chain/nat.yaml" -w "$dir/a.pcap" --lanes 2 --kill primary@1000 "$pcaps/gnutella.pcap"
@@ -92,7 +92,7 @@ if command -v tshark >/dev/null; then
     [ "$(wc -l <"$dir/pairs")" -gt 100 ] && [ "$(cut -d' ' -f1 "$dir/pairs" | sort | uniq -d | wc -l)" = 0 ] && [ "$(cut -d' ' -f2 "$dir/pairs" | sort -u | wc -l)" = 3 ]
     ok "nat, gnutella: each source has one of three addresses, through a kill, by tshark" $? "$(head "$dir/pairs")"
 fi
-one nat64 'outside: [203.0.113.1, 203.0.113.2, 203.0.113.7], max_flows: 4096'
+one nat64 'outside: [203.0.113.1, 203.0.113.2, 203.0.113.7], max_flows: 4096, max_flows_per_host: 4096'
 pcaps=$dir shapes nat64 out.pcap '{"translated_outward":7123,"icmp_errors_translated":876}' "--lanes 1" "--lanes 2" "--lanes 4 --mode delta" "--lanes 2 --standby warm"
 
 echo slashdot.org >"$dir/chain/list"

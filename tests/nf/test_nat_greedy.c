@@ -16,8 +16,7 @@
 #define FLOOD  5000u
 
 static struct help_chain h;
-static const char *name;         /* the NF that is tested */
-static uint32_t address_of_host; /* of IPv6: which address of its /64 a host sends from */
+static const char *name; /* the NF that is tested */
 
 static void open_with(const char *nf, const char *settings)
 {
@@ -46,7 +45,7 @@ static uint16_t send_packet(uint8_t side, uint8_t proto, uint32_t host, uint16_t
     struct nf_packet p = {.data = frame, .side = side, .in_port = side};
     struct six_seen seen;
 
-    snprintf(from, sizeof(from), six ? "2001:db8:0:%x::%x" : "10.0.0.%u", host, address_of_host);
+    snprintf(from, sizeof(from), six ? "2001:db8::%u" : "10.0.0.%u", host);
     p.len = p.have = six_frame(&s, frame);
     help_chain_run(&h, h.now + 1000, &p, 1);
     if (p.drop)
@@ -153,55 +152,6 @@ static void open_connections_stay(const char *nf)
     is_sound();
 }
 
-/* A host of IPv6 has as many addresses as it likes: its /64 is what has a part, as one address of IPv4 does.
- */
-static void nat64_host_of_many_addresses(void)
-{
-    open_with("nat64", ", max_flows: 2500");
-    for (uint32_t i = 0; i < FLOOD; i++) {
-        uint16_t port;
-
-        address_of_host = i * 0x9e3779b1u >> 16; /* 5,000 of 65,536 */
-        port = begin(17, GREEDY, (uint16_t)(1 + i));
-        assert_true(port && send_packet(NF_OUTSIDE, 17, 0, port, 0));
-        address_of_host = 1;
-        if (i % 5 == 0)
-            assert_true(open_flow(i % 10 ? 6 : 17, 1 + i / 5 % 100, (uint16_t)(1000 + i / 500)));
-    }
-    assert_int_equal(live(), 312 + 1000);
-    is_sound();
-    for (uint32_t i = 0; i < 40; i++) /* open connections, which stay, of its many addresses */
-        for (address_of_host = 1; address_of_host < 10; address_of_host++)
-            open_flow(6, GREEDY, (uint16_t)(20000 + i));
-    assert_int_equal(live(), 312 + 1000);
-    assert_int_equal(counter("host_full"), 9 * 40 - 312);
-    address_of_host = 1;
-    is_sound();
-}
-
-/* A host of IPv4 whose address is the beginning of one of IPv6 is another one. */
-static void nat64_host_of_ipv4_beside(void)
-{
-    uint8_t frame[SIX_MAX];
-    struct six s = {.from = "32.1.13.184", .to = "192.0.2.1", .proto = 17, .dport = 80, .payload = 9};
-
-    name = "nat64";
-    help_chain_open(&h, "    - nat64: { outside: 203.0.113.1, max_flows_per_host: 5 }\n    - monitor: { }\n",
-                    NULL, 5);
-    for (s.sport = 1; s.sport <= 5; s.sport++) {
-        struct nf_packet p = {.data = frame, .side = NF_OUTSIDE, .in_port = NF_OUTSIDE};
-
-        p.len = p.have = six_frame(&s, frame);
-        help_chain_run(&h, h.now + 1000, &p, 1);
-        assert_false(p.drop);
-    }
-    for (uint16_t i = 0; i < 5; i++)
-        assert_true(open_flow(17, 0, (uint16_t)(1000 + i))); /* of 2001:db8::/64, 0x2001 and 0x0db8 */
-    assert_int_equal(help_chain_counter(&h, "monitor", "flows_created"), 10);
-    assert_int_equal(help_chain_counter(&h, "monitor", "flows_displaced"), 0);
-    is_sound();
-}
-
 /* UDP that nobody answers goes after 30 s, and first; answered it has the file's time. */
 static void udp_without_an_answer_is_transitory(const char *nf)
 {
@@ -273,8 +223,6 @@ int main(void)
         HELP_CASE(nat64_flood_of_single_packets),
         HELP_CASE(nat_flood_with_answers),
         HELP_CASE(nat64_flood_with_answers),
-        HELP_CASE(nat64_host_of_many_addresses),
-        HELP_CASE(nat64_host_of_ipv4_beside),
         HELP_CASE(nat_flood_of_ports),
         HELP_CASE(nat64_flood_of_ports),
         HELP_CASE(nat_full_table),
