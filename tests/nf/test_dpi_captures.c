@@ -190,7 +190,7 @@ static unsigned one_capture(const char *path, unsigned kill_every)
 {
     char why[PCAP_ERRBUF_SIZE];
     pcap_t *pcap = pcap_open_offline(path, why);
-    struct nft *t = open_chain("heap_mb: 3");
+    struct nft *t = open_chain("heap_mb: 3, max_flows_per_host: 4096");
     struct pcap_pkthdr *head;
     const u_char *bytes;
     struct plain p;
