@@ -79,7 +79,8 @@ static void drop_buffer(void *ctx, void *owner)
 /*
  * Real lanes read one clock. So a lane begins a burst when every lane has executed all of earlier chain time:
  * otherwise one that runs ahead would show the others, in state that they share, a time that is not theirs
- * yet. In turn, a lane also waits for those before it to execute the same burst.
+ * yet. In turn, a lane also waits for those before it to execute the same burst; they need not have come back
+ * for the next, since between the two they may wait for this lane (lane/group.c).
  */
 static bool has_come(const struct nd_slot_io *io, unsigned lane, uint64_t burst)
 {
@@ -87,7 +88,10 @@ static bool has_come(const struct nd_slot_io *io, unsigned lane, uint64_t burst)
         const struct nd_slot_lane *other = &io->slot->lanes[l];
         uint64_t next = atomic_load_explicit(&other->asked, memory_order_acquire);
 
-        if (next == 0 || next + other->shift < burst + (io->in_turn && l < lane))
+        if (next == 0 || next + other->shift < burst)
+            return false;
+        if (io->in_turn && l < lane && next + other->shift == burst &&
+            atomic_load_explicit(&other->run, memory_order_acquire) + other->shift < burst)
             return false;
     }
     return true;
@@ -213,7 +217,8 @@ static bool has_record_room(void *ctx, unsigned lane)
 /* The input keeper has the inputs, so a record goes there without them. */
 static void put_record(void *ctx, unsigned lane, const struct ft_record *record)
 {
-    struct ft_ring *ring = &((struct nd_slot_io *)ctx)->slot->lanes[lane].records;
+    struct nd_slot_io *io = ctx;
+    struct ft_ring *ring = &io->slot->lanes[lane].records;
     struct ft_record brief = *record, *out;
 
     brief.flags |= FT_REC_BY_SEQ;
@@ -228,6 +233,7 @@ static void put_record(void *ctx, unsigned lane, const struct ft_record *record)
     memcpy((uint8_t *)out + ft_record_determinants_at(out),
            (const uint8_t *)record + ft_record_determinants_at(record), FT_ALIGN8(record->determinants));
     ft_ring_publish(ring, brief.size);
+    atomic_store_explicit(&io->slot->lanes[lane].run, record->burst, memory_order_release);
 }
 
 /* ---- making ------------------------------------------------------------------------------------ */

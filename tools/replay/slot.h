@@ -36,6 +36,7 @@ struct nd_slot_lane {
     /* Written by the lane. */
     _Alignas(64) _Atomic uint64_t asked; /* burst it wants next: not 0 once it is live */
     _Atomic uint64_t taken;              /* last burst given */
+    _Atomic uint64_t run; /* last burst executed and recorded: where the lane records for the keeper */
 };
 
 struct nd_slot {
