@@ -11,19 +11,15 @@
  * A file apart from view.c: the simulation has a thread in place of this one's, files in place of that one's,
  * and dies between the two.
  */
-#define _GNU_SOURCE /* close_range, pthread_timedjoin_np */
+#define _GNU_SOURCE /* close_range */
 #include "ftcore/base/disk_thread.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/plant.h"
+#include "ftcore/base/worker.h"
 #include "replicator/parts.h"
 
-#include <pthread.h>
-#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #define RETRY_NS 1000000000ull
 #define LOOK_NS  50000000ull /* between two looks whether the node ends */
@@ -31,16 +27,14 @@
 
 struct rp_view_writer {
     char path[PATH_CAP];
-    pthread_t thread;
-    sem_t given; /* something was handed over, or the thread is to end */
+    struct ft_worker worker;
     _Atomic uint64_t wanted, stored;
     _Atomic uint64_t since; /* when the disk was last up to date until, ns; with wanted != stored */
-    _Atomic bool ends;
 };
 
 static void wait_before_retry(const struct rp_view_writer *w)
 {
-    for (uint64_t ns = 0; ns < RETRY_NS && !atomic_load(&w->ends); ns += LOOK_NS)
+    for (uint64_t ns = 0; ns < RETRY_NS && !ft_worker_ends(&w->worker); ns += LOOK_NS)
         rp_sleep(LOOK_NS);
 }
 
@@ -52,14 +46,13 @@ static void *write_views(void *writer)
 
     ft_disk_thread_begin("us-views", w->path);
     for (;;) {
-        bool ends =
-            atomic_load(&w->ends); /* read first: what was handed over before the end gets one attempt */
+        bool ends = ft_worker_ends(&w->worker); /* before `wanted`: one attempt at the end */
         uint64_t view = atomic_load(&w->wanted);
 
         if (view == atomic_load(&w->stored)) {
             if (ends)
                 return NULL;
-            sem_wait(&w->given);
+            ft_worker_wait(&w->worker, UINT64_MAX);
             continue;
         }
         if (FT_PLANTED("view-forgotten") || rp_view_store(w->path, view, &fault) == 0) {
@@ -88,10 +81,9 @@ int rp_view_writer_open(struct rp_view_writer **out, const char *path, uint64_t 
     snprintf(w->path, sizeof(w->path), "%s", path);
     atomic_init(&w->wanted, view);
     atomic_init(&w->stored, view);
-    sem_init(&w->given, 0, 0);
-    if (pthread_create(&w->thread, NULL, write_views, w) != 0) {
+    if (ft_worker_start(&w->worker, write_views, w, "the writer of the view file", fault)) {
         free(w);
-        return ft_fail(fault, FT_ENOMEM, "no thread for the writer of the view file");
+        return FT_ENOMEM;
     }
     *out = w;
     return 0;
@@ -99,20 +91,13 @@ int rp_view_writer_open(struct rp_view_writer **out, const char *path, uint64_t 
 
 void rp_view_writer_close(struct rp_view_writer *w)
 {
-    struct timespec until;
-
     if (!w)
         return;
-    atomic_store(&w->ends, true);
-    sem_post(&w->given);
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec++;
-    if (pthread_timedjoin_np(w->thread, NULL, &until) != 0) {
+    if (!ft_worker_end(&w->worker, FT_WORKER_DISK_NS)) {
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_VIEW_FILE,
                      "%s: the disk keeps its writer: view %lu may be lost", w->path, atomic_load(&w->wanted));
         return; /* what it may still look at stays */
     }
-    sem_destroy(&w->given);
     free(w);
 }
 
@@ -123,7 +108,7 @@ void rp_view_writer_give(struct rp_view_writer *w, uint64_t view, uint64_t now)
     if (atomic_load(&w->wanted) == atomic_load(&w->stored))
         atomic_store(&w->since, now);
     atomic_store(&w->wanted, view);
-    sem_post(&w->given);
+    ft_worker_wake(&w->worker);
 }
 
 uint64_t rp_view_writer_stored(const struct rp_view_writer *w)

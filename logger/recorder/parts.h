@@ -11,11 +11,10 @@
 #ifndef LOGGER_RECORDER_PARTS_H
 #define LOGGER_RECORDER_PARTS_H
 
+#include "ftcore/base/worker.h"
 #include "ftcore/record/message.h"
 #include "ftcore/queue/ring.h"
 #include "logger/recorder/recorder.h"
-
-#include <pthread.h>
 
 #define LG_OUT_BYTES (2u << 20)
 
@@ -72,11 +71,10 @@ struct lg_recorder {
     bool whole;               /* the file's snapshot */
     uint8_t *out;
     uint32_t out_len;
-    pthread_t thread;
+    struct ft_worker worker;
 
     _Atomic uint64_t files, records, bytes, gaps;
     _Atomic uint64_t failures; /* times the disk refused; until the next file all is thrown away */
-    _Atomic bool stop;
 };
 
 /* Takes all that is in the queues, and writes it. True: there was something. */

@@ -374,7 +374,7 @@ bool lg_recorder_take(struct lg_recorder *rec)
     return any;
 }
 
-/* The thread's main function, until `stop` and the queues are empty. */
+/* The worker, until it is to end and the queues are empty. */
 static void *write_files(void *arg)
 {
     struct lg_recorder *rec = arg;
@@ -382,9 +382,9 @@ static void *write_files(void *arg)
 
     ft_thread_begin("us-recorder");
     for (;;) {
-        bool stop = atomic_load_explicit(&rec->stop, memory_order_acquire), any = lg_recorder_take(rec);
+        bool ends = ft_worker_ends(&rec->worker), any = lg_recorder_take(rec);
 
-        if (stop)
+        if (ends)
             return NULL;
         nanosleep(&pause, NULL);
         pause.tv_nsec = any ? SLEEP_FIRST : pause.tv_nsec < SLEEP_LAST ? pause.tv_nsec * 2 : SLEEP_LAST;
@@ -665,6 +665,8 @@ void lg_recorder_free(struct lg_recorder *rec)
 
 int lg_recorder_open(struct lg_recorder *rec, const struct lg_recorder_config *config, struct ft_fault *fault)
 {
+    int error;
+
     FT_CHECK(config->identity_len <= FT_IDENTITY_MAX && config->files >= 2 &&
                  rec->lanes == config->region->lanes,
              "a recorder of %u files", config->files);
@@ -681,10 +683,10 @@ int lg_recorder_open(struct lg_recorder *rec, const struct lg_recorder_config *c
     rec->out = malloc(LG_OUT_BYTES);
     if (!rec->out)
         return ft_fail(fault, FT_ENOMEM, "no memory for the recorder");
-    if (pthread_create(&rec->thread, NULL, write_files, rec) == 0)
-        return 0;
-    free(rec->out);
-    return ft_fail(fault, FT_ENOMEM, "no thread for the recorder");
+    error = ft_worker_start(&rec->worker, write_files, rec, "the recorder", fault);
+    if (error)
+        free(rec->out);
+    return error;
 }
 
 void lg_recorder_close(struct lg_recorder *rec)
@@ -695,8 +697,7 @@ void lg_recorder_close(struct lg_recorder *rec)
     if (!rec)
         return;
     give_up(rec, 0);
-    atomic_store_explicit(&rec->stop, true, memory_order_release);
-    pthread_join(rec->thread, NULL);
+    ft_worker_end(&rec->worker, UINT64_MAX);
     for (unsigned l = 0; l < rec->lanes; l++)
         ended[l] = rec->feed[l].last.burst;
     lg_recorder_end(rec, &stopped, ended, "stopped");

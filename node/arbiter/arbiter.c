@@ -1,28 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See arbiter.h. */
-#define _GNU_SOURCE /* sem_clockwait */
 #include "node/arbiter/arbiter.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/thread.h"
+#include "ftcore/base/worker.h"
 #include "node/base/clock.h"
 
-#include <errno.h>
-#include <pthread.h>
-#include <semaphore.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#define LOOK_MS  5000u /* between two looks while nothing is asked */
-#define RETRY_MS 300u  /* between two rounds of servers that did not answer a question */
+#define LOOK_NS  5000000000ull /* between two looks while nothing is asked */
+#define RETRY_NS 300000000ull  /* between two rounds of servers that did not answer a question */
 
 struct nd_arbiter {
     const char *name;
     struct nd_etcd *etcd;
-    pthread_t thread;
-    sem_t wake;
-    _Atomic bool ends;
+    struct ft_worker worker;
     uint64_t at,
         answered; /* the thread's: serials of the question that it is at, 0: it looks; and of the last */
 
@@ -49,7 +44,7 @@ void nd_arbiter_ask(void *arbiter, const struct ft_era *era)
     atomic_store(&a->number, era ? era->number : 0);
     atomic_fetch_add(&a->serial, 1);
     if (era) {
-        sem_post(&a->wake);
+        ft_worker_wake(&a->worker);
         nd_etcd_wake(a->etcd);
     }
 }
@@ -116,7 +111,7 @@ static bool is_of_no_use(void *arbiter)
     struct ft_era era;
     uint64_t serial = take_question(a, &era);
 
-    return atomic_load(&a->ends) || (serial && serial != a->at && serial != a->answered);
+    return ft_worker_ends(&a->worker) || (serial && serial != a->at && serial != a->answered);
 }
 
 /* One line when it stops answering, one when it answers again; one when what it keeps cannot be this pair's.
@@ -188,26 +183,13 @@ static void look(struct nd_arbiter *a)
         note(a, &kept, began, error ? fault.text : NULL);
 }
 
-static void wait_for(struct nd_arbiter *a, unsigned ms)
-{
-    struct timespec until;
-
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += ms / 1000;
-    until.tv_nsec += (long)(ms % 1000) * 1000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    while (sem_clockwait(&a->wake, CLOCK_MONOTONIC, &until) != 0 && errno == EINTR)
-        ;
-}
-
 static void *run(void *arbiter)
 {
     struct nd_arbiter *a = arbiter;
     struct ft_era era;
 
     ft_thread_begin("us-arbiter");
-    while (!atomic_load(&a->ends)) {
+    while (!ft_worker_ends(&a->worker)) {
         uint64_t serial = take_question(a, &era);
         bool again = false;
 
@@ -218,7 +200,7 @@ static void *run(void *arbiter)
         } else {
             look(a);
         }
-        wait_for(a, again ? RETRY_MS : LOOK_MS);
+        ft_worker_wait(&a->worker, nd_now() + (again ? RETRY_NS : LOOK_NS));
     }
     return NULL;
 }
@@ -236,12 +218,12 @@ int nd_arbiter_start(struct nd_arbiter **out, const struct nd_etcd_config *confi
         return error;
     }
     a->name = name;
-    sem_init(&a->wake, 0, 0);
     pthread_mutex_init(&a->lock, NULL);
-    if (pthread_create(&a->thread, NULL, run, a) != 0) {
+    error = ft_worker_start(&a->worker, run, a, "the arbiter", fault);
+    if (error) {
         nd_etcd_close(a->etcd);
         free(a);
-        return ft_fail(fault, FT_ENOMEM, "no thread for the arbiter");
+        return error;
     }
     *out = a;
     return 0;
@@ -251,13 +233,11 @@ void nd_arbiter_stop(struct nd_arbiter *a)
 {
     if (!a)
         return;
-    atomic_store(&a->ends, true);
-    sem_post(&a->wake);
+    ft_worker_ask_end(&a->worker);
     nd_etcd_wake(a->etcd);
-    pthread_join(a->thread, NULL);
+    ft_worker_end(&a->worker, UINT64_MAX);
     nd_etcd_close(a->etcd);
     pthread_mutex_destroy(&a->lock);
-    sem_destroy(&a->wake);
     free(a);
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Takes lines from the event log's queue and writes them; see event_writer.h. */
-#define _GNU_SOURCE /* pthread_clockjoin_np */
 #include "node/base/event_writer.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/thread.h"
+#include "ftcore/base/worker.h"
 #include "node/base/clock.h"
 #include "node/base/event_format.h"
 #include "node/base/event_recent.h"
@@ -11,8 +11,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
-#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -24,15 +22,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define EVENT_FLUSH_MS 50  /* before an abort: a lane or the replicator waits */
-#define EVENT_END_MS   500 /* at an orderly end */
+#define EVENT_FLUSH_MS 50           /* before an abort: a lane or the replicator waits */
+#define EVENT_END_NS   500000000ull /* at an orderly end */
 #define LOOK_NS        100000
 #define JOURNAL        "/run/systemd/journal/socket"
 
 static struct {
-    pthread_t thread;
-    sem_t lines; /* raised for each line, and to stop */
-    _Atomic bool stop;
+    struct ft_worker worker; /* woken for each line */
     bool started;
     char node[ND_EVENT_NODE]; /* its own: the configuration goes before the writer does */
     bool json;
@@ -190,18 +186,6 @@ static void write_queued(void)
     }
 }
 
-static void wait_for_lines(void)
-{
-    uint64_t next = nd_repeats_next(&writer.repeats);
-    const struct timespec until = {.tv_sec = (time_t)(next / 1000000000u),
-                                   .tv_nsec = (long)(next % 1000000000u)};
-
-    if (next == UINT64_MAX)
-        sem_wait(&writer.lines);
-    else
-        sem_clockwait(&writer.lines, CLOCK_MONOTONIC, &until);
-}
-
 static void *write_events(void *arg)
 {
     uint64_t reported = 0;
@@ -209,19 +193,19 @@ static void *write_events(void *arg)
 
     ft_thread_begin("us-events");
     do {
-        last = atomic_load(&writer.stop);
+        last = ft_worker_ends(&writer.worker);
         write_queued();
         report_repeats(nd_now() + (last ? ND_REPEAT_NS : 0)); /* at the end all that was counted */
         report_lost(&reported);
         if (!last)
-            wait_for_lines();
+            ft_worker_wait(&writer.worker, nd_repeats_next(&writer.repeats));
     } while (!last);
     return arg;
 }
 
 static void wake_writer(void)
 {
-    sem_post(&writer.lines);
+    ft_worker_wake(&writer.worker);
 }
 
 /*
@@ -242,6 +226,7 @@ static void flush_events(void)
 int nd_event_writer_start(const struct nd_event_writer_config *config, struct ft_fault *fault)
 {
     static const struct ft_event_writer queue = {.wall = nd_wall, .wake = wake_writer, .flush = flush_events};
+    int error;
 
     snprintf(writer.node, sizeof(writer.node), "%s", config->node);
     writer.json = config->json;
@@ -249,12 +234,11 @@ int nd_event_writer_start(const struct nd_event_writer_config *config, struct ft
     writer.arg = config->arg;
     writer.journal = open_journal(config->journal);
     memset(&writer.repeats, 0, sizeof(writer.repeats));
-    sem_init(&writer.lines, 0, 0);
-    atomic_store(&writer.stop, false);
     ft_event_log_attach(&queue);
-    if (pthread_create(&writer.thread, NULL, write_events, NULL) != 0) {
+    error = ft_worker_start(&writer.worker, write_events, NULL, "the event log", fault);
+    if (error) {
         ft_event_log_attach(NULL);
-        return ft_fail(fault, FT_EIO, "no thread for the event log");
+        return error;
     }
     writer.started = true;
     return 0;
@@ -262,17 +246,9 @@ int nd_event_writer_start(const struct nd_event_writer_config *config, struct ft
 
 bool nd_event_writer_stop(void)
 {
-    struct timespec until;
-
     if (!writer.started)
         return true;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += EVENT_END_MS * 1000000l;
-    until.tv_sec += until.tv_nsec / 1000000000l;
-    until.tv_nsec %= 1000000000l;
-    atomic_store(&writer.stop, true);
-    wake_writer();
-    if (pthread_clockjoin_np(writer.thread, NULL, CLOCK_MONOTONIC, &until) != 0)
+    if (!ft_worker_end(&writer.worker, EVENT_END_NS))
         return false; /* it stays in its write, and lines stay in the queue, until the process ends */
     ft_event_log_attach(NULL);
     if (writer.journal >= 0)

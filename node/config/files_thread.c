@@ -3,25 +3,21 @@
  * The thread of a chain's files; see files_thread.h. The job is the thread's from GIVEN to DONE and the main
  * thread's otherwise; it has copies of all that it looks at, since the thread may outlive the node in a disk.
  */
-#define _GNU_SOURCE /* close_range, pthread_timedjoin_np */
+#define _GNU_SOURCE /* close_range */
 #include "node/config/files_thread.h"
 #include "ftcore/base/disk_thread.h"
 #include "ftcore/base/event_log.h"
+#include "ftcore/base/worker.h"
 #include "node/config/content.h"
 
-#include <pthread.h>
-#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum stage { FREE, GIVEN, DONE };
 
 struct nd_files_thread {
-    pthread_t thread;
-    sem_t given; /* a job was given, or the thread is to end */
+    struct ft_worker worker;
     _Atomic int stage;
-    _Atomic bool ends;
     struct nd_files_job job;
 };
 
@@ -88,7 +84,7 @@ static void *work(void *thread)
 
     ft_disk_thread_begin("us-files", "a chain's files");
     for (;;) {
-        sem_wait(&t->given);
+        ft_worker_wait(&t->worker, UINT64_MAX);
         if (atomic_load_explicit(&t->stage, memory_order_acquire) == GIVEN) {
             t->job.error = do_job(&t->job);
             if (t->job.error) {
@@ -97,7 +93,7 @@ static void *work(void *thread)
             }
             atomic_store_explicit(&t->stage, DONE, memory_order_release);
         }
-        if (atomic_load(&t->ends))
+        if (ft_worker_ends(&t->worker))
             return NULL;
     }
 }
@@ -105,34 +101,25 @@ static void *work(void *thread)
 int nd_files_thread_open(struct nd_files_thread **out, struct ft_fault *fault)
 {
     struct nd_files_thread *t = calloc(1, sizeof(*t));
+    int error = t ? ft_worker_start(&t->worker, work, t, "the chain's files", fault)
+                  : ft_fail(fault, FT_ENOMEM, "no memory for the thread of the chain's files");
 
-    *out = NULL;
-    if (!t)
-        return ft_fail(fault, FT_ENOMEM, "no memory for the thread of the chain's files");
-    sem_init(&t->given, 0, 0);
-    if (pthread_create(&t->thread, NULL, work, t) != 0) {
+    if (error) {
         free(t);
-        return ft_fail(fault, FT_ENOMEM, "no thread for the chain's files");
+        t = NULL;
     }
     *out = t;
-    return 0;
+    return error;
 }
 
 void nd_files_thread_close(struct nd_files_thread *t)
 {
-    struct timespec until;
-
     if (!t)
         return;
-    atomic_store(&t->ends, true);
-    sem_post(&t->given);
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec++;
-    if (pthread_timedjoin_np(t->thread, NULL, &until) != 0) {
+    if (!ft_worker_end(&t->worker, FT_WORKER_DISK_NS)) {
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_CHAIN, "the disk keeps the thread of the chain's files");
         return; /* what it may still look at stays */
     }
-    sem_destroy(&t->given);
     nd_files_job_end(&t->job);
     free(t);
 }
@@ -143,7 +130,7 @@ bool nd_files_give(struct nd_files_thread *t, const struct nd_files_job *job)
         return false;
     t->job = *job;
     atomic_store_explicit(&t->stage, GIVEN, memory_order_release);
-    sem_post(&t->given);
+    ft_worker_wake(&t->worker);
     return true;
 }
 
