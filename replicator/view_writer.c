@@ -93,7 +93,7 @@ void rp_view_writer_close(struct rp_view_writer *w)
 {
     if (!w)
         return;
-    if (!ft_worker_end(&w->worker, FT_WORKER_DISK_NS)) {
+    if (!ft_worker_end(&w->worker, rp_monotonic() + FT_WORKER_DISK_NS)) {
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_VIEW_FILE,
                      "%s: the disk keeps its writer: view %lu may be lost", w->path, atomic_load(&w->wanted));
         return; /* what it may still look at stays */

@@ -3,9 +3,10 @@
 #define _GNU_SOURCE /* sem_clockwait, pthread_clockjoin_np */
 #include "ftcore/base/worker.h"
 
-#include <time.h>
-
-#define SECOND 1000000000ull
+static struct timespec time_of(uint64_t ns)
+{
+    return (struct timespec){.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
+}
 
 int ft_worker_start(struct ft_worker *w, void *(*run)(void *arg), void *arg, const char *what,
                     struct ft_fault *fault)
@@ -25,7 +26,7 @@ void ft_worker_wake(struct ft_worker *w)
 
 void ft_worker_wait(struct ft_worker *w, uint64_t until)
 {
-    const struct timespec at = {.tv_sec = (time_t)(until / SECOND), .tv_nsec = (long)(until % SECOND)};
+    const struct timespec at = time_of(until);
 
     /* A signal may end the wait early: whoever waits looks for work again. */
     if (until == UINT64_MAX)
@@ -40,21 +41,15 @@ void ft_worker_ask_end(struct ft_worker *w)
     sem_post(&w->wake);
 }
 
-bool ft_worker_end(struct ft_worker *w, uint64_t ns)
+bool ft_worker_end(struct ft_worker *w, uint64_t until)
 {
-    struct timespec until;
+    const struct timespec at = time_of(until);
 
     ft_worker_ask_end(w);
-    if (ns == UINT64_MAX) {
+    if (until == UINT64_MAX)
         pthread_join(w->thread, NULL);
-    } else {
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        ns += (uint64_t)until.tv_nsec;
-        until.tv_sec += (time_t)(ns / SECOND);
-        until.tv_nsec = (long)(ns % SECOND);
-        if (pthread_clockjoin_np(w->thread, NULL, CLOCK_MONOTONIC, &until) != 0)
-            return false;
-    }
+    else if (pthread_clockjoin_np(w->thread, NULL, CLOCK_MONOTONIC, &at) != 0)
+        return false;
     sem_destroy(&w->wake);
     return true;
 }

@@ -45,8 +45,8 @@ static inline bool ft_worker_ends(const struct ft_worker *w)
 /* Tells the thread to end and does not wait: for users that have to wake it from something else as well. */
 void ft_worker_ask_end(struct ft_worker *w);
 
-/* Ends the thread and waits for it, `ns` at most; UINT64_MAX: for as long as it takes. False: it has not
- * ended, and keeps the worker. */
-bool ft_worker_end(struct ft_worker *w, uint64_t ns);
+/* Ends the thread and waits for it, until this time of the monotonic clock, ns; UINT64_MAX: for as long as it
+ * takes. False: it has not ended, and keeps the worker. */
+bool ft_worker_end(struct ft_worker *w, uint64_t until);
 
 #endif

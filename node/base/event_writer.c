@@ -248,7 +248,7 @@ bool nd_event_writer_stop(void)
 {
     if (!writer.started)
         return true;
-    if (!ft_worker_end(&writer.worker, EVENT_END_NS))
+    if (!ft_worker_end(&writer.worker, nd_now() + EVENT_END_NS))
         return false; /* it stays in its write, and lines stay in the queue, until the process ends */
     ft_event_log_attach(NULL);
     if (writer.journal >= 0)
