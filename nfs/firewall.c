@@ -25,7 +25,7 @@
       "invalid") /* TCP flags that cannot be, or no connection it could belong to (loose: false) */          \
     X(FW_MALFORMED, "malformed")               /* breaks its format */                                       \
     X(FW_FRAGMENT_UNKNOWN, "fragment_unknown") /* later fragment, first one not allowed or not seen */       \
-    X(FW_FRAGMENTS_FULL, "fragments_full")     /* not dropped: its later fragments will be unknown */        \
+    X(FW_FRAGMENTS_FULL, "fragments_full")     /* not dropped: the oldest datagram gave way */               \
     X(FW_TABLE_FULL, "table_full")                                                                           \
     X(FW_HOST_FULL, "host_full") /* its host has max_flows_per_host, open connections of TCP alone */
 enum fw_counter { FW_COUNTERS(NF_COUNTER) };

@@ -91,7 +91,7 @@ struct lb6 {
     X(LB_DISPLACED, "flows_displaced")     /* a new one has its place in a full table */                     \
     X(LB_CUT, "flows_cut")                 /* their backend went down */                                     \
     X(LB_OTHER, "other")                   /* passed as it is: nothing of the service's */                   \
-    X(LB_FRAGMENTS_FULL, "fragments_full") /* not dropped: its later fragments will be unknown */            \
+    X(LB_FRAGMENTS_FULL, "fragments_full") /* not dropped: the oldest datagram gave way */                   \
     X(LB_MALFORMED, "malformed")           /* dropped, as all that follow */                                 \
     X(LB_NO_BACKEND, "no_backend")         /* none is up */                                                  \
     X(LB_NO_FLOW, "no_flow")               /* a reset, or an error, about nothing known */                   \

@@ -53,7 +53,7 @@ struct sp {
     X(SP_DISPLACED, "connections_displaced")   /* a new one has its place in a full table */                 \
     X(SP_TABLE_FULL, "table_full")             /* dropped: no room for a new connection */                   \
     X(SP_FRAGMENT_UNKNOWN, "fragment_unknown") /* dropped: later ones, the first one has not passed */       \
-    X(SP_FRAGMENTS_FULL, "fragments_full")     /* not dropped: its later fragments will be unknown */
+    X(SP_FRAGMENTS_FULL, "fragments_full")     /* not dropped: the oldest datagram gave way */
 enum sp_counter { SP_COUNTERS(NF_COUNTER) };
 
 /* The packet's destination, or its source, is protected. `any_port`: whatever its port. */

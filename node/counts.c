@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What of "status" are sums over lanes: counters of NFs, what passed them, tables that can be full,
- * takeovers; and what the log says of them: neighbours that moved, a table that is nearly full. NFs and chain
- * have told of their tables (nflib/module/tables.h). Counts lie in the region, where lanes change them. See
- * counts.h.
+ * takeovers; and what the log says of them: neighbours that moved, addresses that others claim, a table that
+ * is nearly full. NFs and chain have told of their tables (nflib/module/tables.h). Counts lie in the region,
+ * where lanes change them. See counts.h.
  */
 #include "node/counts.h"
 #include "ftcore/base/event_log.h"
@@ -58,11 +58,62 @@ json_t *nd_counters_status(const struct nd_counts *c, const char *nf)
     return o;
 }
 
+/* A frame in which another host said that it has an address, as text. */
+struct claim_text {
+    char addr[INET6_ADDRSTRLEN], mac[18];
+    const char *interface;
+};
+
+/* The last one of all lanes. */
+static struct claim_text read_claim(const struct nd_counts *c, enum nf_claimed which)
+{
+    struct nf_claim last = {0}, claim;
+    struct claim_text text = {.interface = ""};
+
+    for (unsigned l = 0; l < c->config->chain.lanes; l++) {
+        nf_l3_claim(nf_chain_any(c->lanes[l].chain, 0), which, &claim);
+        if (claim.at >= last.at)
+            last = claim;
+    }
+    inet_ntop(last.ipv6 ? AF_INET6 : AF_INET, last.addr, text.addr, sizeof(text.addr));
+    snprintf(text.mac, sizeof(text.mac), "%02x:%02x:%02x:%02x:%02x:%02x", last.mac[0], last.mac[1],
+             last.mac[2], last.mac[3], last.mac[4], last.mac[5]);
+    if (last.port < c->config->chain.l3->ports)
+        text.interface = c->config->chain.l3->port[last.port].name;
+    return text;
+}
+
+/* At once, and then not again for a while. A standby's counters are its peer's. */
+static void tell_conflicts(struct nd_counts *c, const struct rp_status *s)
+{
+    struct nd_conflicts_said *said = &c->conflicts_said;
+    uint64_t now = nd_now(), frames;
+    struct claim_text claim;
+
+    if (!c->config->chain.l3)
+        return;
+    frames = load_counter(c, 0, NF_L3_ARP_CONFLICT) + load_counter(c, 0, NF_L3_ND_CONFLICT);
+    if (!ft_core_primary(&s->core) || frames < said->frames)
+        said->frames = frames;
+    if (frames == said->frames || (said->last && now - said->last < QUIET_NS))
+        return;
+    claim = read_claim(c, NF_L3_OWN_CLAIMED);
+    ft_log_fields(FT_LEVEL_WARNING, FT_SAYS_CONFLICT,
+                  (const struct ft_log_field[]){{.name = "address", .text = claim.addr},
+                                                {.name = "mac", .text = claim.mac},
+                                                {.name = "interface", .text = claim.interface},
+                                                {.name = NULL}},
+                  "%s claims %s, an address of the chain, on %s: the chain announces its own (frames: %lu)",
+                  claim.mac, claim.addr, claim.interface, frames - said->frames);
+    *said = (struct nd_conflicts_said){.frames = frames, .last = now};
+}
+
 /* When a contest is over, and then not again for a while. A standby's counters are its peer's. */
 static void tell_neighbours(struct nd_counts *c, const struct rp_status *s)
 {
     struct nd_neighbours_said *said = &c->neighbours_said;
     uint64_t now = nd_now(), contested, moved;
+    struct claim_text claim;
 
     if (!c->config->chain.l3)
         return;
@@ -78,11 +129,15 @@ static void tell_neighbours(struct nd_counts *c, const struct rp_status *s)
         said->due = now - said->last < QUIET_NS ? said->last + QUIET_NS : now + CONTEST_NS;
     if (now < said->due)
         return;
-    ft_log_event(FT_LEVEL_WARNING, FT_SAYS_NEIGHBOUR,
-                 "%lu frames named another MAC for a known neighbour; %lu neighbours did not answer at their "
-                 "own, and moved "
-                 "(show l3)",
-                 contested - said->contested, moved - said->moved);
+    claim = read_claim(c, NF_L3_NEIGHBOUR_CLAIMED);
+    ft_log_fields(FT_LEVEL_WARNING, FT_SAYS_NEIGHBOUR,
+                  (const struct ft_log_field[]){{.name = "address", .text = claim.addr},
+                                                {.name = "mac", .text = claim.mac},
+                                                {.name = "interface", .text = claim.interface},
+                                                {.name = NULL}},
+                  "%lu frames named another MAC for a known neighbour, the last one %s for %s on %s; %lu "
+                  "neighbours did not answer at their own, and moved (show l3)",
+                  contested - said->contested, claim.mac, claim.addr, claim.interface, moved - said->moved);
     *said = (struct nd_neighbours_said){.contested = contested, .moved = moved, .last = now};
 }
 
@@ -314,6 +369,7 @@ void nd_counts_turn(struct nd_counts *c, const struct rp_status *s)
         return;
     tell_tables(c, s);
     tell_neighbours(c, s);
+    tell_conflicts(c, s);
 }
 
 void nd_counts_end(struct nd_counts *c)

@@ -33,6 +33,11 @@ struct nd_neighbours_said {
     uint64_t due;                    /* 0: there is nothing to tell */
 };
 
+/* The same of own addresses that others claimed. */
+struct nd_conflicts_said {
+    uint64_t frames, last;
+};
+
 struct nd_counts {
     const struct nd_config *config;
     const struct nd_lane *lanes;
@@ -44,6 +49,7 @@ struct nd_counts {
     unsigned table_count;
     struct nd_takeovers takeovers;
     struct nd_neighbours_said neighbours_said;
+    struct nd_conflicts_said conflicts_said;
 };
 
 /* Before lanes begin, with the first three members set, and when they have changed their chain: where its
@@ -53,7 +59,8 @@ void nd_counts_end(struct nd_counts *c);
 
 /*
  * In each turn of the main thread. The log tells, once each, of a table that is 80 % and 100 % full, and that
- * has room again, by the primary alone; and of neighbours when a contest is over.
+ * has room again, by the primary alone; of neighbours when a contest is over; and of own addresses that
+ * others claim.
  */
 void nd_counts_turn(struct nd_counts *c, const struct rp_status *s);
 

@@ -200,6 +200,7 @@ static int carry_sessions(struct nf_chain *to, const struct nf_chain *from, cons
     how.from = &wants;
     how.old = nf_was_at(&w, from->env.sessions->table);
     how.old_fragments = how.old->fragments ? nf_was_at(&w, how.old->fragments) : NULL;
+    how.old_arrival = how.old->fragments ? nf_was_at(&w, how.old->by_arrival) : NULL;
     return nf_sessions_carry(&to->sessions, &how, to->state->time, fault);
 }
 

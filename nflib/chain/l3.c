@@ -2,8 +2,8 @@
 /*
  * Owns both ends of the chain: what is taken in and what leaves, by the configured addresses and routes; what
  * is of IPv6 alone is in l3_ipv6.c. State in arena (lane, 0): counters, the neighbour table, when each
- * interface may send its next ICMP error, and whether neighbours fail. The route table here is the
- * configuration's, sorted; it is no state.
+ * interface may send its next ICMP error, whether neighbours fail, and who claimed own addresses. The route
+ * table here is the configuration's, sorted; it is no state.
  */
 #include "nflib/chain/l3_parts.h"
 
@@ -23,6 +23,7 @@ static void run_timers(struct nf *nf, uint64_t now)
     nf_neighbours_timers(&l3->neighbours, now);
     if (l3->ipv6.neighbours.map)
         nf_neighbours_timers(&l3->ipv6.neighbours, now);
+    nf_l3_defence_timers(l3, now);
 }
 
 static int check_state(const struct nf *nf, struct nf_check *c)
@@ -141,6 +142,7 @@ int nf_l3_make(struct nf_l3 **out, struct nf *nf, const struct nf_l3_config *con
     l3->config = config;
     l3->times = ft_arena_alloc(nf->arena, sizeof(*l3->times));
     l3->neighbours.failing = l3->ipv6.neighbours.failing = &l3->times->failing;
+    l3->neighbours.claimed = l3->ipv6.neighbours.claimed = &l3->times->claimed[NF_L3_NEIGHBOUR_CLAIMED];
     read_config(l3, config);
     if (!nf->counters || !l3->times || nf_neighbours_make(&l3->neighbours, nf, config, false))
         error = ft_fail(fault, FT_EFULL, "l3: the lane's arena is too small");
@@ -187,6 +189,16 @@ static bool on_link(const struct nf_interface *port, uint32_t addr)
     return port->addr && ((addr ^ port->addr) & port->mask) == 0;
 }
 
+/* Where the address is another link's, nobody here sends to it. */
+static void hear_conflict(struct nf_l3 *l3, uint32_t addr, uint8_t port, const uint8_t mac[6], uint64_t now)
+{
+    nf_count(l3->nf, NF_L3_ARP_CONFLICT, 1);
+    nf_claim_note(l3->nf, &l3->times->claimed[NF_L3_OWN_CLAIMED], &addr, false, mac, port, now);
+    for (uint32_t i = 0; i < l3->owns; i++)
+        if (l3->own[i].addr == addr && l3->own[i].port == port)
+            nf_l3_defend(l3, false, i, now);
+}
+
 /*
  * Senders are heard when they speak to us: they answer, or they ask, and their next packet will want an
  * answer. Of what is said to everybody only a configured next hop's announcement of itself is: a gateway
@@ -201,7 +213,8 @@ static void receive_arp(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
     memcpy(&target, arp + 24, 4);
     nf_drop(l3->nf, p, NF_L3_ARP);
     if (nf_l3_is_own(l3, sender, NF_L3_ANY_PORT)) {
-        nf_count(l3->nf, NF_L3_ARP_CONFLICT, 1);
+        if (memcmp(mac, port->mac, 6) != 0)
+            hear_conflict(l3, sender, p->in_port, mac, now);
         return;
     }
     bool for_us = nf_l3_is_own(l3, target, p->in_port);

@@ -100,7 +100,8 @@ struct nf_l3_config {
     X(NF_L3_ND_ASKED, "l3_nd_asked")                                                                         \
     X(NF_L3_ND_ANSWERED, "l3_nd_answered")                                                                   \
     X(NF_L3_CONTESTED, "l3_neighbour_contested") /* another MAC was said for a known one, which is asked */  \
-    X(NF_L3_MOVED, "l3_neighbour_moved")         /* it did not answer: the other MAC is its now */
+    X(NF_L3_MOVED, "l3_neighbour_moved")         /* it did not answer: the other MAC is its now */           \
+    X(NF_L3_DEFENDED, "l3_defended")             /* announcements, since somebody else claimed an address */
 enum nf_l3_counter { NF_L3_COUNTER_LIST(NF_COUNTER) NF_L3_COUNTERS };
 
 /* The port of the nodes carries VLAN tags: its frames are of the interface that has theirs. */
@@ -116,6 +117,20 @@ unsigned nf_l3_interface_of(const struct nf_l3_config *config, unsigned device, 
                             uint32_t len, uint32_t *bytes);
 
 struct nf_l3;
+
+/* A frame in which another host said that it has an address; of IPv4 the first 4 bytes. */
+struct nf_claim {
+    uint64_t at; /* chain time; 0: there was none */
+    uint8_t addr[16], mac[6], port;
+    bool ipv6;
+};
+enum nf_claimed {
+    NF_L3_OWN_CLAIMED,       /* an address of the chain: NF_L3_ARP_CONFLICT, NF_L3_ND_CONFLICT */
+    NF_L3_NEIGHBOUR_CLAIMED, /* a known neighbour's: NF_L3_CONTESTED */
+    NF_L3_CLAIMED_KINDS
+};
+/* The last one that the lane has seen. `nf`: its "l3". Any thread, while the region is there. */
+void nf_l3_claim(const struct nf *nf, enum nf_claimed which, struct nf_claim *out);
 
 uint64_t nf_l3_bytes(const struct nf_l3_config *config);
 /* Fills nf->module, counters and state as well: "l3" is looked at like an NF, and has timers like one.

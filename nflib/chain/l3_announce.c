@@ -1,23 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Makes the frames by which the chain says which addresses its MAC has. Owns nothing: they are made of the
- * configuration, and sent by the lane that was promoted. */
+/*
+ * Makes the frames by which the chain says which addresses its MAC has, of the configuration: for the lane
+ * that was promoted, and, where another host claims such an address, for L3, whose times (l3_parts.h) it
+ * writes.
+ */
 #include "nflib/chain/l3_parts.h"
 #include "nflib/net/icmpv6.h"
 
-static uint32_t announce_ipv4(const struct nf_interface *port, unsigned index, uint8_t *out)
+#include <string.h>
+
+#define DEFEND_EVERY NF_SECOND
+#define READINGS     8u /* of a claim that is being written, at most */
+
+static uint32_t announce_ipv4(const struct nf_interface *port, uint32_t addr, uint8_t *out)
 {
     static const uint8_t everybody[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, nobody[6];
-    unsigned first = port->addr ? 1 : 0;
-    uint32_t addr = index < first ? port->addr : port->extra[index - first];
 
     nf_arp_frame(out, 1, everybody, port->mac, addr, nobody, addr);
     return NF_ARP_LEN;
 }
 
-static uint32_t announce_ipv6(const struct nf_interface *port, unsigned index, uint8_t *out)
+static uint32_t announce_ipv6(const struct nf_interface *port, const uint8_t addr[16], uint8_t *out)
 {
     static const uint8_t all_nodes[16] = {0xff, 2, [15] = 1};
-    const uint8_t *addr = index == 0 ? port->local6 : index == 1 ? port->addr6 : port->extra6[index - 2];
 
     nf_nd_write(&(struct nf_nd){.type = NF_ND_ADVERTISEMENT,
                                 .flags = NF_ND_ROUTER | NF_ND_OVERRIDE,
@@ -36,14 +41,74 @@ uint32_t nf_l3_announce(const struct nf_l3_config *config, unsigned index, uint8
 {
     for (uint8_t i = 0; i < config->ports; i++) {
         const struct nf_interface *face = &config->port[i];
-        unsigned ipv4 = (face->addr ? 1u : 0u) + face->extras, ipv6 = face->bits6 ? 2u + face->extras6 : 0;
+        unsigned first = face->addr ? 1 : 0;
+        unsigned ipv4 = first + face->extras, ipv6 = face->bits6 ? 2u + face->extras6 : 0;
 
         *port = i;
         if (index < ipv4)
-            return announce_ipv4(face, index, out);
-        if (index - ipv4 < ipv6)
-            return announce_ipv6(face, index - ipv4, out);
-        index -= ipv4 + ipv6;
+            return announce_ipv4(face, index < first ? face->addr : face->extra[index - first], out);
+        index -= ipv4;
+        if (index < ipv6)
+            return announce_ipv6(face,
+                                 index == 0   ? face->local6
+                                 : index == 1 ? face->addr6
+                                              : face->extra6[index - 2],
+                                 out);
+        index -= ipv6;
     }
     return 0;
+}
+
+/* ---- another host claims one ------------------------------------------------------------------- */
+
+static const struct nf_l3_defence *defence_of(const struct nf_l3 *l3, bool ipv6, uint32_t number)
+{
+    return ipv6 ? &l3->times->defence6[number] : &l3->times->defence[number];
+}
+
+/* FT_EFULL: the burst has no room for it. */
+static int announce(const struct nf_l3 *l3, bool ipv6, uint32_t number)
+{
+    uint8_t frame[NF_ANNOUNCEMENT_MAX], port = ipv6 ? l3->ipv6.own[number].port : l3->own[number].port;
+    const struct nf_interface *face = &l3->config->port[port];
+    uint32_t len = ipv6 ? announce_ipv6(face, l3->ipv6.own[number].addr, frame)
+                        : announce_ipv4(face, l3->own[number].addr, frame);
+
+    return nf_emit(l3->nf, port, frame, len);
+}
+
+void nf_l3_defend(struct nf_l3 *l3, bool ipv6, uint32_t number, uint64_t now)
+{
+    const struct nf_l3_defence *was = defence_of(l3, ipv6, number);
+    uint64_t due = was->said ? was->said + DEFEND_EVERY : 0;
+
+    if (due <= now && announce(l3, ipv6, number) == FT_OK) {
+        *NF_EDIT(l3->nf, was) = (struct nf_l3_defence){.said = now};
+        nf_count(l3->nf, NF_L3_DEFENDED, 1);
+        return;
+    }
+    due = due > now ? due : now;
+    NF_EDIT(l3->nf, was)->due = due;
+    nf_wake(l3->nf, due);
+}
+
+void nf_l3_defence_timers(struct nf_l3 *l3, uint64_t now)
+{
+    for (unsigned ipv6 = 0; ipv6 < 2; ipv6++)
+        for (uint32_t i = 0; i < (ipv6 ? l3->ipv6.owns : l3->owns); i++)
+            if (defence_of(l3, ipv6, i)->due)
+                nf_l3_defend(l3, ipv6, i, now);
+}
+
+/* The lane may be writing it: two readings that are the same are of one claim. */
+void nf_l3_claim(const struct nf *nf, enum nf_claimed which, struct nf_claim *out)
+{
+    const struct nf_l3 *l3 = nf->state;
+    const struct nf_claim_words *from = &l3->times->claimed[which];
+    struct nf_claim_words read[2] = {0};
+
+    for (unsigned n = 0; n < READINGS && (n < 2 || memcmp(&read[0], &read[1], sizeof(read[0])) != 0); n++)
+        for (unsigned i = 0; i < sizeof(*from) / sizeof(from->word[0]); i++)
+            read[n % 2].word[i] = __atomic_load_n(&from->word[i], __ATOMIC_ACQUIRE);
+    memcpy(out, &read[0], sizeof(*out));
 }

@@ -29,10 +29,18 @@ struct nf_l3_ipv6 {
     uint32_t owns, routes;
 };
 
+/* An own address that another host has claimed. Chain times; 0: none. */
+struct nf_l3_defence {
+    uint64_t said; /* when it was last announced for that */
+    uint64_t due;  /* when it is to be announced once more */
+};
+
 /* In the lane's arena. Chain times. */
 struct nf_l3_times {
     uint64_t errors_paid[NF_PORTS_MAX]; /* by interface: up to which the errors that it sent are paid for */
     uint64_t failing;                   /* until which some neighbour is unreachable, perhaps */
+    struct nf_claim_words claimed[NF_L3_CLAIMED_KINDS];
+    struct nf_l3_defence defence[NF_L3_OWN_MAX], defence6[NF_L3_OWN6_MAX]; /* as own[] of each family */
 };
 
 /* A packet of the burst as it came in, as far as an error about it quotes it. */
@@ -80,6 +88,17 @@ const struct nf_route6 *nf_l3_route6(const struct nf_l3 *l3, const uint8_t addr[
 /* What nf_l3_in and nf_l3_out do, of one frame whose ethertype is IPv6 and that is for this station. */
 void nf_l3_in_ipv6(struct nf_l3 *l3, struct nf_packet *p, uint64_t now);
 void nf_l3_out_ipv6(struct nf_l3 *l3, struct nf_packet *p, uint64_t now);
+
+/* ---- l3_announce.c ---- */
+/*
+ * Another host claims own[`number`] of the family: it is announced again, at once, or a second
+ * after it was last. RFC 5227 (2.4) has 10 seconds there, against two hosts that defend one address from each
+ * other for ever; the hosts behind a chain would be without it for that long, and one frame a second is no
+ * flood.
+ */
+void nf_l3_defend(struct nf_l3 *l3, bool ipv6, uint32_t number, uint64_t now);
+/* Announces what is due. */
+void nf_l3_defence_timers(struct nf_l3 *l3, uint64_t now);
 
 /* ---- l3_show.c ---- */
 bool nf_l3_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor);

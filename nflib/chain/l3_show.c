@@ -32,7 +32,8 @@ static void show_entry(const struct nf *nf, struct nf_show *out, const struct nf
     if (entry->flags & NF_NEIGHBOUR_CONTESTED)
         show_mac(out, "rival", entry->rival);
     nf_row_text(out, "port", "%s", l3->config->port[entry->port].name);
-    nf_row_u64(out, "confirmed_ns", entry->confirmed);
+    if (entry->confirmed)
+        nf_row_u64(out, "confirmed_ns", entry->confirmed);
 }
 
 static void show_ipv4(const struct nf *nf, struct nf_show *out, uint32_t slot)

@@ -349,12 +349,28 @@ static bool contest(const struct nf_neighbours *table, uint32_t slot, uint64_t n
     return true;
 }
 
+void nf_claim_note(const struct nf *nf, const struct nf_claim_words *words, const void *addr, bool ipv6,
+                   const uint8_t mac[6], uint8_t port, uint64_t now)
+{
+    struct nf_claim claim = {.at = now, .port = port, .ipv6 = ipv6};
+    struct nf_claim_words *edit = NF_EDIT(nf, words), new;
+
+    memcpy(claim.addr, addr, addr_bytes(ipv6));
+    memcpy(claim.mac, mac, 6);
+    memcpy(&new, &claim, sizeof(new));
+    for (unsigned i = 0; i < sizeof(new) / sizeof(new.word[0]); i++)
+        __atomic_store_n(&edit->word[i], new.word[i], __ATOMIC_RELAXED);
+}
+
 static void hear_rival(const struct nf_neighbours *table, uint32_t slot, const uint8_t mac[6], uint64_t now)
 {
     const struct nf_neighbour *entry = neighbour_at(table, slot);
     struct nf_neighbour *edit;
+    uint8_t addr[16];
 
     nf_count(table->nf, NF_L3_CONTESTED, 1);
+    nf_neighbours_addr(table, slot, addr);
+    nf_claim_note(table->nf, table->claimed, addr, table->ipv6, mac, entry->port, now);
     if (entry->flags & NF_NEIGHBOUR_FIXED)
         return;
     edit = NF_EDIT(table->nf, entry);

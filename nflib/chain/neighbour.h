@@ -52,6 +52,12 @@ struct nf_neighbour_order {
     uint32_t used_count;
 };
 
+/* A struct nf_claim in the region, which other threads read while the lane writes it. */
+struct nf_claim_words {
+    uint64_t word[sizeof(struct nf_claim) / sizeof(uint64_t)];
+};
+_Static_assert(sizeof(struct nf_claim) == 32, "whole words");
+
 struct nf_neighbours {
     const struct nf *nf;
     const struct nf_l3_config *config;
@@ -59,6 +65,7 @@ struct nf_neighbours {
     struct nf_lists *lists; /* the map's slots, in the lists of `order` */
     const struct nf_neighbour_order *order;
     bool ipv6;
+    const struct nf_claim_words *claimed; /* in the region: the last other MAC that was said */
     const uint64_t
         *failing; /* in the region: some neighbour is unreachable, perhaps, until that chain time */
 };
@@ -95,6 +102,10 @@ void nf_neighbours_timers(struct nf_neighbours *table, uint64_t now);
 /* For module->check_state: each entry is of one of the chain's ports, and those that the file names are as it
  * says. */
 int nf_neighbours_check(const struct nf_neighbours *table, struct nf_check *c);
+
+/* `addr`: 4 or 16 bytes. */
+void nf_claim_note(const struct nf *nf, const struct nf_claim_words *words, const void *addr, bool ipv6,
+                   const uint8_t mac[6], uint8_t port, uint64_t now);
 
 #define NF_ARP_LEN 42u
 /* An Ethernet frame with an ARP message (operation 1: request, 2: reply). */

@@ -235,7 +235,7 @@ struct nf_module {
     uint8_t translates; /* enum nf_translates */
     /* Whether it joins flows of IPv6, too, NULL: never. Without such an NF the chain looks up none. */
     bool (*ipv6)(const void *config);
-    uint8_t fragments_full; /* the counter of first fragments that found no room, + 1; 0: none */
+    uint8_t fragments_full; /* the counter of datagrams that gave way to a first fragment, + 1; 0: none */
     uint8_t conflict;       /* that of packets whose answers would be another flow's, + 1; 0: none */
     void (*flows)(const void *config, struct nf_flows_config *flows);
     void (*session_end)(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now);

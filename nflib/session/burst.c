@@ -8,8 +8,6 @@
 
 #include <string.h>
 
-#define FRAGMENT_LIFE (30 * NF_SECOND)
-
 struct nf_tuple nf_session_answers(const struct nf_sessions_lane *lane, const struct nf_packet *p,
                                    struct nf_addresses *addresses)
 {
@@ -37,25 +35,17 @@ struct nf_tuple nf_session_answers(const struct nf_sessions_lane *lane, const st
 
 static void note_fragment(struct nf_sessions_lane *lane, const struct nf_packet *p, uint64_t now)
 {
-    const struct nf *nf = &lane->nfs[0];
     const struct nf_sessions *t = lane->burst.table;
-    const struct nf_datagram *datagram = &lane->datagram[p - lane->packets];
     const struct nf_session *s = p->session;
-    uint32_t slot = nf_map_find(t->fragments, datagram);
+    struct nf_noted noted = {.record = s ? nf_session_number(t, s) : NF_NONE,
+                             .serial = s ? s->serial : 0,
+                             .reply = (p->flow & NF_FLOW_REPLY) != 0};
 
-    if (slot == NF_NONE)
-        slot = nf_map_add(nf, t->fragments, datagram);
-    if (slot == NF_NONE) {
-        for (uint32_t i = 1; i <= t->nfs; i++)
-            if (lane->nfs[i].module->fragments_full && (!s || nf_session_has(&lane->nfs[i], s)))
-                nf_count(&lane->nfs[i], lane->nfs[i].module->fragments_full - 1u, 1);
+    if (!nf_fragments_note(&lane->nfs[0], t, &lane->datagram[p - lane->packets], noted, now))
         return;
-    }
-    *NF_EDIT(nf, (const struct nf_noted *)nf_map_value(t->fragments, slot)) =
-        (struct nf_noted){.record = s ? nf_session_number(t, s) : NF_NONE,
-                          .serial = s ? s->serial : 0,
-                          .reply = (p->flow & NF_FLOW_REPLY) != 0};
-    nf_wheel_set(nf, t->wheel, t->capacity + slot, now + FRAGMENT_LIFE);
+    for (uint32_t i = 1; i <= t->nfs; i++)
+        if (lane->nfs[i].module->fragments_full && (!s || nf_session_has(&lane->nfs[i], s)))
+            nf_count(&lane->nfs[i], lane->nfs[i].module->fragments_full - 1u, 1);
 }
 
 /* ---- behind the NFs ----------------------------------------------------------------------------- */

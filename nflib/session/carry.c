@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FRAGMENT_LIFE (30 * NF_SECOND)
-
 /* A move under way. */
 struct carrying {
     const struct nf_sessions_lane *to;
@@ -88,25 +86,22 @@ static void carry_transitory(const struct carrying *c)
             nf_session_add_transitory(c->nf, c->t, c->places[at - 1] - 1);
 }
 
-/* What is not carried is later fragments of datagrams under way, where the table of those is another. */
+/* In the order of arrival: in a smaller table the oldest give way. What is not carried is later fragments of
+ * datagrams under way, where the table of those is another. */
 static void carry_fragments(const struct carrying *c, uint64_t now)
 {
     const struct nf_map *from = c->how->old_fragments;
-    uint32_t slot;
 
     if (!from || !c->t->fragments || !c->how->old->addresses_at != !c->t->addresses_at)
         return;
-    for (uint32_t i = 0; (i = nf_map_next(from, i)) != NF_NONE; i++) {
+    for (uint32_t i = nf_list_first(&c->how->old->arrived); i != NF_NONE;
+         i = nf_list_next(c->how->old_arrival, i)) {
         struct nf_noted noted = *(const struct nf_noted *)nf_map_value(from, i);
 
         if (noted.record != NF_NONE && !c->places[noted.record])
             continue;
         noted.record = noted.record == NF_NONE ? NF_NONE : c->places[noted.record] - 1;
-        slot = nf_map_add(c->nf, c->t->fragments, nf_map_key(from, i));
-        if (slot == NF_NONE)
-            return;
-        *(struct nf_noted *)(uintptr_t)nf_map_value(c->t->fragments, slot) = noted;
-        nf_wheel_set(c->nf, c->t->wheel, c->t->capacity + slot, now + FRAGMENT_LIFE);
+        nf_fragments_note(c->nf, c->t, nf_map_key(from, i), noted, now);
     }
 }
 

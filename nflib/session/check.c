@@ -2,8 +2,8 @@
 /*
  * Whether a table of sessions that came from a peer is one that the lane could have made. Its shape is
  * constant and has been compared, wheel and fragments have been checked as such. Here are counts, the list of
- * free records, the records, that each has its keys in the index and a timer, once, and what fragments point
- * to. Reads only.
+ * free records, the records, that each has its keys in the index and a timer, once. What fragments point to
+ * is looked at in fragments.c. Reads only.
  */
 #include "nflib/session/index.h"
 
@@ -244,23 +244,6 @@ static int check_index(struct nf_check *c, const struct nf_sessions *t, struct f
     return 0;
 }
 
-static int check_fragments(struct nf_check *c, const struct nf_sessions *t)
-{
-    for (uint32_t slot = 0; t->fragments && slot < nf_map_capacity(t->fragments); slot++) {
-        const struct nf_noted *noted = nf_map_value(t->fragments, slot);
-        bool used = nf_map_has(t->fragments, slot);
-
-        nf_check_step(c);
-        if (used != nf_wheel_has(t->wheel, t->capacity + slot))
-            return nf_check_failed(c, "fragment %u %s", slot,
-                                   used ? "has no timer" : "has a timer and is none");
-        if (used && ((noted->record != NF_NONE && noted->record >= t->capacity) || noted->reply > 1))
-            return nf_check_failed(c, "fragment %u belongs to session %u, reply %u, expected one below %u",
-                                   slot, noted->record, noted->reply, t->capacity);
-    }
-    return 0;
-}
-
 int nf_sessions_check(struct nf_check *c, const void *object)
 {
     const struct nf_sessions *t = object;
@@ -273,6 +256,6 @@ int nf_sessions_check(struct nf_check *c, const void *object)
     if ((error = check_counts(c, t)) || (error = check_free(c, t)) || (error = check_records(c, t, &found)) ||
         (error = check_transitory(c, t, &found)) || (error = check_index(c, t, &found)))
         return error;
-    error = check_fragments(c, t);
+    error = nf_fragments_check(c, t);
     return error ? error : nf_session_hosts_check(c, t);
 }

@@ -206,7 +206,7 @@ static void one_due(struct nf_sessions_lane *lane, uint32_t number, uint64_t now
     uint64_t end;
 
     if (number >= t->capacity) {
-        nf_map_remove(nf, t->fragments, number - t->capacity);
+        nf_fragments_remove(nf, t, number - t->capacity);
         return;
     }
     end = nf_session_at(t, number)->seen + nf_session_timeout(t, nf_session_at(t, number));
@@ -387,22 +387,11 @@ int nf_sessions_set_all(struct nf *nf, const char *key, const char *value, uint6
     return FT_OK;
 }
 
-/* Of all NFs: what one of them has let pass is not known by NF. */
-static void forget_fragments(const struct nf *nf, const struct nf_sessions *t)
-{
-    const struct nf *own = &nf_sessions_lane(nf)->nfs[0];
-
-    for (uint32_t i = 0; (i = nf_map_next(t->fragments, i)) != NF_NONE; i++) {
-        nf_wheel_cancel(own, t->wheel, t->capacity + i);
-        nf_map_remove(own, t->fragments, i);
-    }
-}
-
 void nf_sessions_clear(const struct nf *nf, bool end, uint64_t now)
 {
     const struct nf_sessions *t = nf->env->sessions->table;
 
     begin_walk(nf, end ? NF_SESSION_END : NF_SESSION_LEAVE, now);
-    if (nf->module->fragments_full && t->fragments)
-        forget_fragments(nf, t);
+    if (nf->module->fragments_full && t->fragments) /* of all NFs: which of them let it pass is not known */
+        nf_fragments_forget(&nf_sessions_lane(nf)->nfs[0], t);
 }

@@ -129,7 +129,7 @@ uint64_t nf_sessions_bytes(const struct nf_sessions_wants *wants)
         return 0;
     bytes = shape_table(&t, wants) + nf_wheel_bytes(wants->capacity + wants->fragments);
     if (wants->fragments)
-        bytes += nf_map_bytes(wants->fragments, nf_datagram_bytes(wants->ipv6), sizeof(struct nf_noted));
+        bytes += nf_fragments_bytes(wants->fragments, wants->ipv6);
     if (wants->hosts)
         bytes += nf_session_hosts_bytes(wants->capacity, wants->ipv6);
     return bytes;
@@ -229,10 +229,8 @@ bool nf_sessions_make(struct nf_sessions_lane *lane, const struct nf_sessions_wa
         return false;
     shape.seed = nf_random(nf);
     shape.wheel = nf_wheel_make(nf, wants->capacity + wants->fragments, TICK);
-    if (wants->fragments)
-        shape.fragments =
-            nf_map_make(nf, wants->fragments, nf_datagram_bytes(wants->ipv6), sizeof(struct nf_noted));
-    whole = shape.wheel && (shape.fragments || !wants->fragments) &&
+    whole = shape.wheel &&
+            (!wants->fragments || nf_fragments_make(nf, &shape, wants->fragments, wants->ipv6)) &&
             (!wants->hosts || nf_session_hosts_make(nf, &shape, wants->ipv6));
     if (!whole)
         return false;

@@ -57,6 +57,7 @@ static inline uint32_t nf_session_rank(uint32_t listed)
 struct nf_sessions {
     struct nf_wheel *wheel;       /* records by number, then fragments */
     struct nf_map *fragments;     /* struct nf_datagram to struct nf_noted; NULL: no NF looks at fragments */
+    struct nf_lists *by_arrival;  /* slots of fragments, in `arrived` */
     uint64_t used_at, records_at; /* bytes from here */
     uint64_t addresses_at;        /* the same; 0: the chain looks up no IPv6 */
     uint64_t transitory_at;       /* the same */
@@ -83,6 +84,7 @@ struct nf_sessions {
     uint32_t in_use[FT_NFS_MAX]; /* sessions that each NF is in */
     struct nf_session_walk walks[FT_NFS_MAX];
     struct nf_list by_rank[NF_SESSION_RANKS]; /* of hosts */
+    struct nf_list arrived;                   /* fragments, oldest first */
 };
 
 /* A session's addresses by its keys, of IPv6. One line for each record, beside them: sessions of IPv4 do not
@@ -255,6 +257,16 @@ uint32_t nf_session_of_host(const struct nf *nf, const struct nf_packet *p, bool
 uint32_t nf_session_of_greedy(const struct nf *nf, bool own);
 int nf_session_hosts_check(struct nf_check *c, const struct nf_sessions *t);
 
+/* fragments.c. Fills the pointers of `shape`. */
+uint64_t nf_fragments_bytes(uint32_t datagrams, bool ipv6);
+bool nf_fragments_make(struct nf *nf, struct nf_sessions *shape, uint32_t datagrams, bool ipv6);
+/* The datagram is the newest now. True: the oldest gave way to it. */
+bool nf_fragments_note(const struct nf *nf, const struct nf_sessions *t, const struct nf_datagram *datagram,
+                       struct nf_noted noted, uint64_t now);
+void nf_fragments_remove(const struct nf *nf, const struct nf_sessions *t, uint32_t slot);
+void nf_fragments_forget(const struct nf *nf, const struct nf_sessions *t); /* all */
+int nf_fragments_check(struct nf_check *c, const struct nf_sessions *t);
+
 /* session.c: ends a session for all NFs, which hear of it by session_end. `nf`: the lane's own instance. */
 void nf_session_finish(const struct nf *nf, uint32_t record, enum nf_session_why why, uint64_t now);
 
@@ -305,6 +317,7 @@ bool nf_sessions_make(struct nf_sessions_lane *lane, const struct nf_sessions_wa
 struct nf_sessions_carry {
     const struct nf_sessions *old;
     const struct nf_map *old_fragments;   /* NULL: it had none */
+    const struct nf_lists *old_arrival;   /* of those */
     const struct nf_sessions_wants *from; /* by which it was made */
     const uint16_t *was;                  /* [nfs + 1] the NFs' places in its chain; 0: not there */
 };

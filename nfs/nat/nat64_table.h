@@ -60,7 +60,7 @@ struct nat64_inside_end {
     X(NAT64_WRONG_REMOTE, "wrong_remote")         /* to a mapped port, from somebody else */                 \
     X(NAT64_HAIRPIN, "hairpin")                   /* from inside to an outside address */                    \
     X(NAT64_FRAGMENT_UNKNOWN, "fragment_unknown") /* later fragment, first one not seen */                   \
-    X(NAT64_FRAGMENTS_FULL, "fragments_full")     /* not dropped: its later fragments will be unknown */     \
+    X(NAT64_FRAGMENTS_FULL, "fragments_full")     /* not dropped: the oldest datagram gave way */            \
     X(NAT64_FRAGMENTED_ICMP, "fragmented_icmp")   /* its checksum is of all fragments together */            \
     X(NAT64_NO_CHECKSUM, "udp_without_checksum")  /* the first fragment of such a datagram */                \
     X(NAT64_SOURCE_ROUTE, "source_route")         /* a source route, or routing header, with hops left */    \

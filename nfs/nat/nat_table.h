@@ -84,7 +84,7 @@ static inline struct nat_ports_config nat_ports_of(const struct nat_config *conf
     X(NAT_WRONG_REMOTE, "wrong_remote")         /* to a mapped port, from somebody else */                   \
     X(NAT_HAIRPIN, "hairpin")                   /* from inside to an outside address, and not let */         \
     X(NAT_FRAGMENT_UNKNOWN, "fragment_unknown") /* later fragment, first one not seen */                     \
-    X(NAT_FRAGMENTS_FULL, "fragments_full")     /* not dropped: its later fragments will be unknown */       \
+    X(NAT_FRAGMENTS_FULL, "fragments_full")     /* not dropped: the oldest datagram gave way */              \
     X(NAT_TABLE_FULL, "table_full")                                                                          \
     X(NAT_HOST_FULL, "host_full") /* its host has max_flows_per_host, open connections of TCP alone */       \
     X(NAT_CONFLICT, "conflict")   /* its answers would be those of another flow */                           \

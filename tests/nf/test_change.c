@@ -310,6 +310,41 @@ static void test_order_of_transitory(void)
     assert_false(answer(&first, NFT_SYN | NFT_ACK, NULL));
 }
 
+static bool send_fragment(uint16_t id, bool later)
+{
+    struct nft_spec s = {.src = NFT_IP(10, 2, 0, 1),
+                         .dst = REMOTE,
+                         .sport = 7,
+                         .dport = 53,
+                         .proto = 17,
+                         .ip_id = id,
+                         .fragment = later ? 5 : NFT_MORE,
+                         .payload = 32};
+
+    return help_chain_spec(&h, NF_INSIDE, &s, NULL);
+}
+
+/* Of datagrams under way the newest find room in a smaller table, and the order is as it was. */
+static void test_order_of_fragments(void)
+{
+    help_chain_open(&h, "    - firewall: { rules: firewall.rules, max_fragments: 8 }\n", RULES, 1);
+    h.now = HELP_SECOND;
+    for (uint16_t id = 1; id <= 8; id++)
+        assert_true(send_fragment(id, false));
+    assert_true(send_fragment(2, false)); /* now it is the newest */
+    must_change("    - firewall: { rules: firewall.rules, max_fragments: 4 }\n", NULL);
+    for (uint16_t id = 1; id <= 8; id++)
+        assert_int_equal(send_fragment(id, true), id == 2 || id > 5);
+    assert_true(send_fragment(9, false));
+    assert_false(send_fragment(6, true));
+    assert_true(send_fragment(2, true));
+    must_change("    - firewall: { rules: firewall.rules, max_fragments: 4 }\n" LIMITER, NULL);
+    for (uint16_t id = 10; id <= 11; id++)
+        assert_true(send_fragment(id, false));
+    assert_false(send_fragment(8, true));
+    assert_true(send_fragment(2, true));
+}
+
 /* How long packets wait: told, not judged. */
 static void test_many_flows(void)
 {
@@ -336,10 +371,13 @@ static void test_many_flows(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        HELP_CASE(test_rule_added),          HELP_CASE(test_action_changed), HELP_CASE(test_nf_added),
-        HELP_CASE(test_nf_taken_out),        HELP_CASE(test_timers_go_on),   HELP_CASE(test_backend_added),
-        HELP_CASE(test_limits_changed),      HELP_CASE(test_refused),        HELP_CASE(test_long_list),
-        HELP_CASE(test_order_of_transitory), HELP_CASE(test_many_flows),     HELP_CASE(test_live_rule_stays),
+        HELP_CASE(test_rule_added),         HELP_CASE(test_action_changed),
+        HELP_CASE(test_nf_added),           HELP_CASE(test_nf_taken_out),
+        HELP_CASE(test_timers_go_on),       HELP_CASE(test_backend_added),
+        HELP_CASE(test_limits_changed),     HELP_CASE(test_refused),
+        HELP_CASE(test_long_list),          HELP_CASE(test_order_of_transitory),
+        HELP_CASE(test_order_of_fragments), HELP_CASE(test_many_flows),
+        HELP_CASE(test_live_rule_stays),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -109,7 +109,7 @@ static void sessions_are_what_packets_make_of_them(const char *name)
 
 static void fragments_point_to_sessions(void)
 {
-    const struct nf_sessions *t;
+    struct nf_sessions *t;
     struct nf_noted *noted;
     struct nft_spec first = {
         .src = A, .dst = B, .sport = 9, .dport = 53, .proto = 17, .fragment = NFT_MORE, .payload = 32};
@@ -117,14 +117,22 @@ static void fragments_point_to_sessions(void)
     open_one("    - monitor: { max_flows: 40 }\n", NULL);
     assert_true(help_chain_spec(&h, NF_INSIDE, &first, NULL));
     content_passes();
-    t = nf_chain_find(h.chain, "monitor")->env->sessions->table;
+    t = (struct nf_sessions *)(uintptr_t)nf_chain_find(h.chain, "monitor")->env->sessions->table;
     noted = (struct nf_noted *)(uintptr_t)nf_map_value(t->fragments, 0);
     assert_int_equal(noted->record, 0);
     DAMAGED(&noted->record, 40, "fragment 0 belongs to session 40");
     DAMAGED(&noted->reply, 2, "reply 2");
+    DAMAGED(&t->arrived.first, 0, "1 entries are linked, expected the 0 of the list");
+    DAMAGED(&t->arrived.first, 3, "a list of 1 entries does not end with 3");
     ft_audit_suspend(h.region);
     nf_wheel_set(nf_chain_any(h.chain, 0), t->wheel, t->capacity + 2, 200 * HELP_SECOND);
     content_is_refused("fragment 2 has a timer and is none");
+    nf_wheel_cancel(nf_chain_any(h.chain, 0), t->wheel, t->capacity + 2);
+    nf_list_remove(nf_chain_any(h.chain, 0), t->by_arrival, &t->arrived, 0);
+    content_is_refused("fragment 0 is not in the list of arrival");
+    nf_list_insert(nf_chain_any(h.chain, 0), t->by_arrival, &t->arrived, 2, NF_NONE);
+    nf_list_insert(nf_chain_any(h.chain, 0), t->by_arrival, &t->arrived, 0, 2);
+    content_is_refused("fragment 2 is in the list of arrival and is none");
     ft_audit_resume(h.region);
     help_chain_close(&h);
 }

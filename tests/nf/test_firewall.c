@@ -321,6 +321,50 @@ static void fragments_go_with_their_first(void)
     assert_false(help_chain_spec(&h, OUT, &later, NULL));
 }
 
+static bool fragment(uint16_t id, bool later)
+{
+    struct nft_spec spec = {.src = SITE,
+                            .dst = REMOTE,
+                            .sport = 7,
+                            .dport = 53,
+                            .proto = 17,
+                            .ip_id = id,
+                            .fragment = later ? 5 : NFT_MORE,
+                            .payload = 32};
+    return help_chain_spec(&h, OUT, &spec, NULL);
+}
+
+/* Of eight datagrams that have room, whatever becomes of earlier ones. */
+static void the_oldest_datagram_gives_way_to_a_new_one(void)
+{
+    help_chain_close(&h);
+    help_chain_open(&h, WALL(", max_fragments: 8"), rules, 1);
+    for (uint16_t id = 1; id <= 8; id++)
+        assert_true(fragment(id, false));
+    assert_int_equal(counter("fragments_full"), 0);
+    assert_true(fragment(1, false)); /* once more: now it is the newest */
+    for (uint16_t id = 9; id <= 11; id++) {
+        assert_true(fragment(id, false));
+        assert_true(fragment(id, true));
+    }
+    assert_int_equal(counter("fragments_full"), 3);
+    for (uint16_t id = 1; id <= 11; id++)
+        assert_int_equal(fragment(id, true), id == 1 || id > 4);
+    for (unsigned i = 0; i < 5400; i++)
+        assert_true(fragment((uint16_t)(100 + i), false));
+    assert_true(fragment(5499, true));
+    help_chain_wait_tenths(&h, 299);
+    assert_true(fragment(5498, true));
+    assert_true(fragment(7, false));
+    help_chain_wait_tenths(&h, 1); /* the seven others' time is over */
+    assert_false(fragment(5498, true));
+    for (uint16_t id = 20; id <= 26; id++)
+        assert_true(fragment(id, false));
+    assert_true(fragment(7, true));
+    assert_true(fragment(27, false));
+    assert_false(fragment(7, true));
+}
+
 static void other_packets_are_judged_by_rules(void)
 {
     uint8_t ipv6[64] = {[12] = 0x86, [13] = 0xdd}, arp[42] = {[12] = 8, [13] = 6, 0, 1, 8, 0, 6, 4};
@@ -379,12 +423,19 @@ static void open_wall(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        HELP_CASE(the_first_rule_that_fits_decides),    HELP_CASE(bad_rules_are_refused_by_line),
-        HELP_CASE(connections_go_through_their_states), HELP_CASE(a_reused_connection_is_judged_anew),
-        HELP_CASE(impossible_flags_are_dropped),        HELP_CASE(loose_takes_connections_in_their_middle),
-        HELP_CASE(a_full_table_lets_nothing_new_in),    HELP_CASE(one_host_does_not_fill_the_table),
-        HELP_CASE(errors_about_known_flows_pass),       HELP_CASE(fragments_go_with_their_first),
-        HELP_CASE(other_packets_are_judged_by_rules),   HELP_CASE(commands_change_rules_and_timeouts),
+        HELP_CASE(the_first_rule_that_fits_decides),
+        HELP_CASE(bad_rules_are_refused_by_line),
+        HELP_CASE(connections_go_through_their_states),
+        HELP_CASE(a_reused_connection_is_judged_anew),
+        HELP_CASE(impossible_flags_are_dropped),
+        HELP_CASE(loose_takes_connections_in_their_middle),
+        HELP_CASE(a_full_table_lets_nothing_new_in),
+        HELP_CASE(one_host_does_not_fill_the_table),
+        HELP_CASE(errors_about_known_flows_pass),
+        HELP_CASE(fragments_go_with_their_first),
+        HELP_CASE(the_oldest_datagram_gives_way_to_a_new_one),
+        HELP_CASE(other_packets_are_judged_by_rules),
+        HELP_CASE(commands_change_rules_and_timeouts),
     };
 
     help_chain_before = open_wall;
