@@ -280,13 +280,19 @@ static void consider_handover(struct nd_standing *st, const struct rp_status *s)
 
 /* ---- the runner ------------------------------------------------------------------------------------ */
 
-/* Once when a hook begins to lose events, and once when it takes them again: its queue is empty. */
+/* Once when a hook's command is not believed any more; once when a hook begins to lose events, and once when
+ * it takes them again: its queue is empty. */
 static void report_hook(struct nd_standing *st, unsigned i)
 {
     const struct nd_hook *hook = &st->config->node[st->self].hook[i];
     struct nd_hook_counts counts;
 
     nd_runner_hook(st->runner, i, &counts);
+    if (counts.disbelieved && !st->disbelieved[i])
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_HOOK,
+                     "%s %s is not run: others may write to it, or own it or what leads to it",
+                     nd_hook_kinds[hook->kind], hook->path);
+    st->disbelieved[i] = counts.disbelieved;
     if (counts.lost != st->lost[i] && !st->loses[i]) {
         st->loses[i] = true;
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_HOOK, "%s %s takes no events: they are lost",

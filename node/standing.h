@@ -41,6 +41,7 @@ struct nd_standing {
     bool runner_gone;            /* the log has it */
     uint64_t lost[ND_HOOKS_MAX]; /* events of each hook, as looked at last */
     bool loses[ND_HOOKS_MAX];    /* the log has that it loses some */
+    bool disbelieved[ND_HOOKS_MAX]; /* the log has that its command is not run */
     struct nd_detection detection;
 };
 
