@@ -122,3 +122,20 @@ void nd_quarantine_turn(struct nd_peer_crashes *all, const struct rp_status *s)
         tell_end(all, dropped);
     all->on = on && nd_quarantine_held(q);
 }
+
+uint32_t nd_quarantine_left_here(const struct nd_peer_crashes *all)
+{
+    return nd_quarantine_held(&nd_crash_page(all->crash)->quarantine);
+}
+
+uint32_t nd_quarantine_tell_left_here(const struct nd_peer_crashes *all)
+{
+    uint32_t left = nd_quarantine_left_here(all);
+
+    if (left)
+        ft_log_event(
+            FT_LEVEL_WARNING, FT_SAYS_QUARANTINE,
+            "fingerprints in quarantine that do not go over to node %s: %u; it may die of such a frame",
+            all->config->node[!all->self].name, left);
+    return left;
+}
