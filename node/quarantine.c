@@ -11,8 +11,8 @@
 #include "nflib/chain/chain.h"
 
 /* What the file says of such an NF, before the first burst of this node's: it takes over when it has heard.
- */
-static void apply_on_crash(struct nd_peer_crashes *all, const struct ft_crash_notice *notice)
+ * True: the NF's state does no more harm. */
+static bool apply_on_crash(struct nd_peer_crashes *all, const struct ft_crash_notice *notice)
 {
     const struct nf_chain_config *chain = &all->config->chain;
 
@@ -33,7 +33,9 @@ static void apply_on_crash(struct nd_peer_crashes *all, const struct ft_crash_no
                 : "if this node takes over, packets pass by NF %s, since on_crash says so: node %s died of "
                   "its state",
             notice->nf, all->config->node[!all->self].name);
+        return true;
     }
+    return false;
 }
 
 void nd_quarantine_hear(struct nd_peer_crashes *all, const struct ft_crash_notice *notice, bool primary)
@@ -43,6 +45,9 @@ void nd_quarantine_hear(struct nd_peer_crashes *all, const struct ft_crash_notic
     struct nd_quarantine *q = &nd_crash_page(all->crash)->quarantine;
     const char *peer = all->config->node[!all->self].name;
     char line[ND_CRASH_LINE];
+    enum nd_quarantine_verdict verdict;
+    uint32_t freed, held;
+    bool harmless;
 
     nd_crash_line(line, notice);
     nd_crash_fields(fields, notice, NULL);
@@ -50,15 +55,19 @@ void nd_quarantine_hear(struct nd_peer_crashes *all, const struct ft_crash_notic
         ft_log_fields(FT_LEVEL_ERROR, FT_SAYS_CRASH, fields, "node %s %s", peer, line);
         return;
     }
-    apply_on_crash(all, notice);
-    switch (nd_quarantine_begin(q, notice, nd_now(), p->quarantine_s, p->quarantine_max)) {
+    harmless = apply_on_crash(all, notice);
+    verdict = nd_quarantine_begin(q, notice, nd_now(), p->quarantine_s, p->quarantine_max);
+    freed = harmless ? nd_quarantine_let_go(q, notice->nf) : 0;
+    held = nd_quarantine_held(q);
+    switch (verdict) {
     case ND_QUARANTINE_BEGUN:
         ft_log_fields(FT_LEVEL_ERROR, FT_SAYS_CRASH, fields,
-                      atomic_load(&q->suspects)
+                      !held ? "node %s %s"
+                      : atomic_load(&q->suspects) & ~atomic_load(&q->cleared)
                           ? "node %s %s; frames of %u fingerprints are dropped for %u s, those that are only "
                             "suspected until the node is PROTECTED"
                           : "node %s %s; frames of %u fingerprints are dropped for %u s",
-                      peer, line, notice->fingerprints, p->quarantine_s);
+                      peer, line, held, p->quarantine_s);
         break;
     case ND_QUARANTINE_ENDED:
         ft_log_fields(FT_LEVEL_ERROR, FT_SAYS_CRASH, fields, "node %s %s", peer, line);
@@ -71,6 +80,11 @@ void nd_quarantine_hear(struct nd_peer_crashes *all, const struct ft_crash_notic
     default:
         ft_log_fields(FT_LEVEL_ERROR, FT_SAYS_CRASH, fields, "node %s %s", peer, line);
     }
+    if (freed)
+        ft_log_event(
+            FT_LEVEL_NOTICE, FT_SAYS_QUARANTINE,
+            "frames of %u fingerprints that were only suspected are let go: it was the state of NF %s", freed,
+            notice->nf);
 }
 
 static void tell_end(struct nd_peer_crashes *all, uint64_t dropped)
@@ -106,5 +120,22 @@ void nd_quarantine_turn(struct nd_peer_crashes *all, const struct rp_status *s)
     }
     if (!on && all->on)
         tell_end(all, dropped);
-    all->on = on;
+    all->on = on && nd_quarantine_held(q);
+}
+
+uint32_t nd_quarantine_left_here(const struct nd_peer_crashes *all)
+{
+    return nd_quarantine_held(&nd_crash_page(all->crash)->quarantine);
+}
+
+uint32_t nd_quarantine_tell_left_here(const struct nd_peer_crashes *all)
+{
+    uint32_t left = nd_quarantine_left_here(all);
+
+    if (left)
+        ft_log_event(
+            FT_LEVEL_WARNING, FT_SAYS_QUARANTINE,
+            "fingerprints in quarantine that do not go over to node %s: %u; it may die of such a frame",
+            all->config->node[!all->self].name, left);
+    return left;
 }

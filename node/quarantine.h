@@ -26,4 +26,9 @@ void nd_quarantine_hear(struct nd_peer_crashes *all, const struct ft_crash_notic
  */
 void nd_quarantine_turn(struct nd_peer_crashes *all, const struct rp_status *s);
 
+/* Fingerprints in quarantine, which a planned handover leaves here: the standby does not have them. The
+ * second says so in the log, where there are any. */
+uint32_t nd_quarantine_left_here(const struct nd_peer_crashes *all);
+uint32_t nd_quarantine_tell_left_here(const struct nd_peer_crashes *all);
+
 #endif

@@ -152,6 +152,7 @@ static void introduce(struct nd_running *r)
     r->port_watch.ports = &r->ports;
     r->port_watch.lanes = r->lanes;
     r->standing.health = &r->port_watch.health;
+    r->standing.peer_crashes = &r->peer_crashes;
     r->changing.config = r->config;
     r->changing.self = r->self;
     r->changing.crash = r->crash;

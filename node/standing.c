@@ -256,6 +256,7 @@ static void consider_handover(struct nd_standing *st, const struct rp_status *s)
                   : st->maintenance == FT_MAINTENANCE_PIN_OTHER ? ND_WANTED_OTHER
                                                                 : ND_WANTED_ANY,
         .preferred = wanted_of(st, file->prefer),
+        .quarantine = nd_quarantine_left_here(st->peer_crashes) > 0,
         .returns = file->failback == ND_FAILBACK_AFTER,
         .return_after_ns = file->after_s * 1000 * FT_MS,
     };
@@ -275,18 +276,25 @@ static void consider_handover(struct nd_standing *st, const struct rp_status *s)
     ft_log_event(FT_LEVEL_WARNING, FT_SAYS_AUTHORITY, "hands over to %s: %s; counter %u%s%s%s here, %u there",
                  st->config->node[!st->self].name, why, a.own, st->why[0] ? " (" : "", st->why,
                  st->why[0] ? ")" : "", a.other);
+    nd_quarantine_tell_left_here(st->peer_crashes);
     rp_request(st->replicator, FT_REQUEST_HANDOVER);
 }
 
 /* ---- the runner ------------------------------------------------------------------------------------ */
 
-/* Once when a hook begins to lose events, and once when it takes them again: its queue is empty. */
+/* Once when a hook's command is not believed any more; once when a hook begins to lose events, and once when
+ * it takes them again: its queue is empty. */
 static void report_hook(struct nd_standing *st, unsigned i)
 {
     const struct nd_hook *hook = &st->config->node[st->self].hook[i];
     struct nd_hook_counts counts;
 
     nd_runner_hook(st->runner, i, &counts);
+    if (counts.disbelieved && !st->disbelieved[i])
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_HOOK,
+                     "%s %s is not run: others may write to it, or own it or what leads to it",
+                     nd_hook_kinds[hook->kind], hook->path);
+    st->disbelieved[i] = counts.disbelieved;
     if (counts.lost != st->lost[i] && !st->loses[i]) {
         st->loses[i] = true;
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_HOOK, "%s %s takes no events: they are lost",

@@ -7,6 +7,7 @@
 #include "node/arbiter/arbiter.h"
 #include "lane/frames.h"
 #include "node/track/health.h"
+#include "node/quarantine.h"
 #include "node/track/authority.h"
 #include "node/track/runner.h"
 #include "replicator/replicator.h"
@@ -22,6 +23,7 @@ struct nd_standing {
     unsigned self;            /* index of this node in the file */
     struct nd_health *health; /* of the data ports: judged by port_watch.c; which are deaf is found here */
     struct rp_replicator *replicator;
+    const struct nd_peer_crashes *peer_crashes;
     struct nd_arbiter *arbiter;  /* NULL: the file has none */
     struct nd_runner *runner;    /* NULL: nothing for it to do */
     struct nd_gateways gateways; /* shared with lanes */
@@ -41,6 +43,7 @@ struct nd_standing {
     bool runner_gone;            /* the log has it */
     uint64_t lost[ND_HOOKS_MAX]; /* events of each hook, as looked at last */
     bool loses[ND_HOOKS_MAX];    /* the log has that it loses some */
+    bool disbelieved[ND_HOOKS_MAX]; /* the log has that its command is not run */
     struct nd_detection detection;
 };
 

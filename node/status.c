@@ -329,7 +329,7 @@ static json_t *quarantine_status(const struct nd_running *r)
     const struct nd_quarantine *q = r->crash ? &nd_crash_page(r->crash)->quarantine : NULL;
     uint64_t now = nd_now(), until;
 
-    if (!q || !nd_quarantine_on(q))
+    if (!q || !nd_quarantine_held(q))
         return json_null();
     until = atomic_load(&q->until);
     return json_pack("{s:s, s:f, s:I}", "nf", q->nf, "left_s",

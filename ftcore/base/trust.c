@@ -130,7 +130,8 @@ static int follow(struct walk *w, int link)
  */
 static int open_file(struct walk *w, const char *name)
 {
-    int fd = openat(w->at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC), error;
+    int how = w->trust->unread ? O_PATH : O_RDONLY | O_NONBLOCK | O_NOCTTY;
+    int fd = openat(w->at, name, how | O_NOFOLLOW | O_CLOEXEC), error;
     struct stat s;
 
     if (fd < 0 || fstat(fd, &s) != 0)

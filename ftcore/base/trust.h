@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whose files are believed: the one rule for keys, pair and chain files, and modules. A file and all
- * directories above it belong to root or to the user of the process, and nobody else may write to them; in a
- * directory with the sticky bit others may make files, but not exchange one that is not theirs. Owns nothing.
+ * Whose files are believed: the one rule for keys, pair and chain files, NFs' files, modules, and programs. A
+ * file and all directories above it belong to root or to the user of the process, and nobody else may write
+ * to them; in a directory with the sticky bit others may make files, but not exchange one that is not theirs.
+ * Owns nothing.
  */
 #ifndef FTCORE_BASE_TRUST_H
 #define FTCORE_BASE_TRUST_H
@@ -18,16 +19,17 @@ struct ft_trust {
     const char *expected;       /* in the refusal of what is no regular file: "a key file" */
     const char *secret;         /* nobody else may read it: "a key"; NULL: others may */
     bool no_link;               /* the last name is the file's own */
+    bool unread;                /* opened as a path (O_PATH): it is run, and need not be readable */
     uid_t also[FT_TRUST_USERS]; /* users whose files are believed beside those above */
     unsigned also_count;
 };
 
 /*
- * Opens the file for reading, close-on-exec, after a walk from / in which every directory, symbolic link and
- * the file were looked at: who is not believed can exchange none of them, so the path leads there again. The
- * descriptor; or with one line in `fault` and errno set what the system said (FT_ENOENT, FT_EPERM, FT_EIO),
- * or with errno 0 what was found: FT_EPERM (path, owner, mode, what was expected), FT_EMALFORMED (no regular
- * file; nothing but a regular file is opened).
+ * Opens the file, for reading unless `unread`, close-on-exec, after a walk from / in which every directory,
+ * symbolic link and the file were looked at: who is not believed can exchange none of them, so the path leads
+ * there again. The descriptor; or with one line in `fault` and errno set what the system said (FT_ENOENT,
+ * FT_EPERM, FT_EIO), or with errno 0 what was found: FT_EPERM (path, owner, mode, what was expected),
+ * FT_EMALFORMED (no regular file; nothing but a regular file is opened).
  */
 int ft_trust_open(const char *path, const struct ft_trust *trust, struct ft_fault *fault);
 

@@ -347,7 +347,8 @@ static int check_length(struct nd_reading *r)
                         sizeof(text));
 }
 
-/* The chain file may be the nodes' user's, which writes it where the pair carries its files. */
+/* The chain file and those that it names may be the nodes' user's, which writes them where the pair carries
+ * its files. */
 static void believe_users(struct nd_reading *r)
 {
     const struct nd_yaml *nodes = nd_yaml_get(r->root, "nodes");
@@ -403,11 +404,11 @@ int nd_config_read_over(struct nd_config **out, const char *file, unsigned how, 
         free(r.config);
         return nd_no_memory(fault);
     }
+    r.trust = nd_trust_pair;
     snprintf(r.config->file, sizeof(r.config->file), "%s", file);
     error = strlen(file) >= sizeof(r.config->file)
                 ? ft_fail(fault, FT_EINVAL, "%.60s...: path too long, expected less than 256 bytes", file)
-                : nd_yaml_read(&r.root, &r.config->text, r.arena, file, &nd_trust_pair, over, fault);
-    r.trust = nd_trust_pair;
+                : nd_yaml_read(&r.root, &r.config->text, r.arena, file, &r.trust, over, fault);
     if (!error)
         believe_users(&r);
     if (!error)

@@ -3,14 +3,13 @@
 #include "node/config/content.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char odd[] = "not a regular file", *const no_memory = "no memory";
+static const char *const no_memory = "no memory";
 
 /* What may be there and is no file: not even opened, since that alone does something to a device. */
 static const char *refuse_odd(const char *path)
@@ -19,24 +18,7 @@ static const char *refuse_odd(const char *path)
 
     if (stat(path, &is) != 0 || access(path, R_OK) != 0)
         return strerror(errno);
-    return S_ISREG(is.st_mode) ? NULL : odd;
-}
-
-/* Looked at once more when it is open, so that nobody exchanges it in between. */
-static const char *open_regular(const char *path, int *fd)
-{
-    const char *why = refuse_odd(path);
-    struct stat is;
-
-    if (why)
-        return why;
-    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (*fd < 0)
-        return strerror(errno);
-    if (fstat(*fd, &is) == 0 && S_ISREG(is.st_mode))
-        return NULL;
-    close(*fd);
-    return odd;
+    return S_ISREG(is.st_mode) ? NULL : "not a regular file";
 }
 
 static const char *keep(struct nf_file *out, struct nd_arena *arena, const char *path, const void *bytes,
@@ -83,14 +65,6 @@ const char *nd_content_read_open(struct nf_file *out, struct nd_arena *arena, co
     return why;
 }
 
-static const char *read_disk(struct nf_file *out, struct nd_arena *arena, const char *path, uint32_t max)
-{
-    int fd = -1;
-    const char *why = open_regular(path, &fd);
-
-    return why ? why : nd_content_read_open(out, arena, path, fd, max);
-}
-
 static const struct nd_file *find_in(const struct nd_overlay *over, const char *path)
 {
     const char *name = nd_files_name(over->pair, path);
@@ -109,11 +83,8 @@ bool nd_content_is_over(const struct nd_overlay *over, const char *path)
 const char *nd_content_read(struct nf_file *out, struct nd_arena *arena, const char *path,
                             const struct nd_overlay *over, uint32_t max)
 {
-    const struct nd_file *file;
+    const struct nd_file *file = find_in(over, path);
 
-    if (!nd_content_is_over(over, path))
-        return read_disk(out, arena, path, max);
-    file = find_in(over, path);
     if (!file)
         return "not among the files that came";
     return file->len > max ? strerror(EFBIG) : keep(out, arena, path, file->bytes, file->len);

@@ -15,11 +15,10 @@ struct nd_overlay {
     const char *pair;
 };
 
-/* Of at most `max` bytes, in `arena`. With `over`: only from there. NULL, or why not, in words. A pipe, a
- * device or a directory is not read, and holds nobody up. */
+/* Of at most `max` bytes, in `arena`, out of the set `over`. NULL, or why not, in words. */
 const char *nd_content_read(struct nf_file *out, struct nd_arena *arena, const char *path,
                             const struct nd_overlay *over, uint32_t max);
-/* The same of what is open already; closes it. */
+/* The same of a file of the disk that is open already; closes it. */
 const char *nd_content_read_open(struct nf_file *out, struct nd_arena *arena, const char *path, int fd,
                                  uint32_t max);
 /* `path` stands in the set `over`, if anywhere. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table engine of schema.h. Values are read by kind; presets go the same way as the file's. */
 #include "node/config/schema.h"
+#include "ftcore/base/trust.h"
 #include "nflib/net/ipv6.h"
 #include "node/config/content.h"
 
@@ -389,13 +390,22 @@ static int read_path(struct nd_arena *arena, const struct nd_yaml *v, const char
                      const struct nf_param *p, void *out, struct ft_fault *fault)
 {
     const char *path = *v->text ? nd_path_join(arena, v->file->dir, v->text) : "", *why;
+    struct ft_fault breach;
+    int fd;
 
     if (!*v->text)
         return refuse_value(fault, v, what, p);
     if (!path)
         return nd_no_memory(fault);
-    if (p->kind == NF_FILE) {
+    if (p->kind == NF_FILE && nd_content_is_over(v->file->over, path)) {
         why = nd_content_read(out, arena, path, v->file->over, NF_FILE_MAX);
+    } else if (p->kind == NF_FILE) {
+        fd = ft_trust_open(path, v->file->trust, &breach);
+        if (fd == FT_EPERM && errno == 0)
+            return nd_yaml_fail(fault, v, "%s", breach.text);
+        why = fd >= 0 ? nd_content_read_open(out, arena, path, fd, NF_FILE_MAX)
+              : errno ? strerror(errno)
+                      : "not a regular file";
     } else {
         why = nd_content_find(path, v->file->over);
         *(const char **)out = path;

@@ -117,7 +117,7 @@ int nd_no_memory(struct ft_fault *fault)
 }
 
 static const struct nd_yaml_file *file_of(struct nd_arena *arena, const char *path,
-                                          const struct nd_overlay *over)
+                                          const struct ft_trust *trust, const struct nd_overlay *over)
 {
     struct nd_yaml_file *file = nd_arena_alloc(arena, sizeof(*file));
     const char *slash = strrchr(path, '/');
@@ -132,6 +132,7 @@ static const struct nd_yaml_file *file_of(struct nd_arena *arena, const char *pa
         if ((unsigned char)*c < ' ' || *c == 0x7f)
             *c = '?';
     file->shown = shown;
+    file->trust = trust;
     file->over = over;
     file->dir = !slash ? "." : slash == path ? "/" : nd_arena_text(arena, path, (size_t)(slash - path));
     return file->dir ? file : NULL;
@@ -345,7 +346,7 @@ static int refuse_content(const struct reading *r, const char *why)
 int nd_yaml_read(const struct nd_yaml **root, struct nf_file *text, struct nd_arena *arena, const char *path,
                  const struct ft_trust *trust, const struct nd_overlay *over, struct ft_fault *fault)
 {
-    struct reading r = {.arena = arena, .file = file_of(arena, path, over), .fault = fault};
+    struct reading r = {.arena = arena, .file = file_of(arena, path, trust, over), .fault = fault};
     struct nd_yaml *tree = NULL;
     const char *why;
     int error = r.file ? 0 : nd_no_memory(fault), fd = -1;

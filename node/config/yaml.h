@@ -26,6 +26,7 @@ enum nd_yaml_kind { ND_YAML_TEXT, ND_YAML_LIST, ND_YAML_MAP };
 struct nd_yaml_file {
     const char *shown;             /* the path as in messages: shortened if long, no control characters */
     const char *dir;               /* the directory that paths in this file are relative to */
+    const struct ft_trust *trust;  /* whose files are believed that this one names, while it is read */
     const struct nd_overlay *over; /* content.h: where its files are looked for; NULL: on the disk */
 };
 

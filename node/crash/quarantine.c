@@ -50,6 +50,23 @@ enum nd_quarantine_verdict nd_quarantine_begin(struct nd_quarantine *q, const st
     return ND_QUARANTINE_BEGUN;
 }
 
+uint32_t nd_quarantine_let_go(struct nd_quarantine *q, const char *nf)
+{
+    uint32_t before = nd_quarantine_held(q), count = atomic_load(&q->count);
+
+    for (uint32_t i = 0; i < count && strcmp(q->nf, nf) == 0; i++)
+        if (q->fingerprint[i].suspect)
+            atomic_fetch_or(&q->cleared, 1ull << i);
+    return before - nd_quarantine_held(q);
+}
+
+uint32_t nd_quarantine_held(const struct nd_quarantine *q)
+{
+    uint32_t count = atomic_load_explicit(&q->count, memory_order_acquire);
+
+    return count ? (uint32_t)__builtin_popcountll(~atomic_load(&q->cleared) & UINT64_MAX >> (64 - count)) : 0;
+}
+
 static void keep_frame(struct nd_quarantine *q, const void *bytes, uint32_t have, uint32_t wire, uint8_t port)
 {
     uint32_t at = atomic_load_explicit(&q->claimed, memory_order_relaxed);

@@ -70,6 +70,16 @@ enum nd_quarantine_verdict nd_quarantine_begin(struct nd_quarantine *q, const st
  */
 bool nd_crash_is_of_state(const struct ft_crash_notice *notice, bool reset);
 
+/*
+ * Where the state of that NF was the cause, and on_crash has made it harmless: suspects of deaths in it are
+ * let go, what is known to kill is not. How many. The quarantine stays on for its time, so that the next
+ * death in the NF is known to be a second one. Before lanes take packets that are new to the node.
+ */
+uint32_t nd_quarantine_let_go(struct nd_quarantine *q, const char *nf);
+
+/* Fingerprints whose frames are dropped: those in force but for what was cleared. */
+uint32_t nd_quarantine_held(const struct nd_quarantine *q);
+
 static inline bool nd_quarantine_on(const struct nd_quarantine *q)
 {
     return atomic_load_explicit(&q->count, memory_order_acquire) != 0;

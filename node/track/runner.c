@@ -12,6 +12,7 @@
 #include "node/track/authority.h"
 #include "node/base/interface.h"
 #include "ftcore/base/event_log.h"
+#include "ftcore/base/trust.h"
 #include "node/base/clock.h"
 #include "node/base/event_format.h"
 #include "node/base/privilege.h"
@@ -48,6 +49,7 @@ enum nd_finding {
     ND_FOUND_SIGNAL, /* `number`: which */
     ND_FOUND_LATE,   /* `number`: ms that it was given */
     ND_FOUND_ERROR,  /* `number`: errno */
+    ND_FOUND_DISBELIEVED,
 };
 
 /* What the feed carries: an event for hooks. */
@@ -68,6 +70,7 @@ struct nd_runner_page {
     struct {
         _Atomic uint64_t delivered, missed, dropped;
         _Atomic uint32_t waiting;
+        _Atomic bool disbelieved; /* its command, when it was to be run last */
     } hook[ND_HOOKS_MAX];
 };
 
@@ -119,12 +122,31 @@ static _Noreturn void become_program(const char *path, const char *node, int inp
     _exit(127);
 }
 
-/* One of `what` at a time. `input`: its standard input, -1: /dev/null. 0, or errno. */
+#define DISBELIEVED (-1)
+
+/* Who else could write to the program, or exchange it, would have this user run what he likes. Its name then
+ * leads execve to the file that was judged. FT_EPERM with a line; what keeps it from being run is another's.
+ */
+static int judge_program(const char *path, struct ft_fault *fault)
+{
+    static const struct ft_trust trust = {.expected = "a program", .unread = true};
+    int fd = ft_trust_open(path, &trust, fault);
+
+    if (fd >= 0)
+        close(fd);
+    return fd == FT_EPERM && errno == 0 ? FT_EPERM : 0;
+}
+
+/* One of `what` at a time. `input`: its standard input, -1: /dev/null. 0, errno, or DISBELIEVED. */
 static int start_program(struct nd_program *program, const char *path, const char *node, int input,
                          uint64_t now)
 {
+    struct ft_fault fault;
+
     if (access(path, X_OK) != 0)
         return errno;
+    if (judge_program(path, &fault))
+        return DISBELIEVED;
     program->pid = fork();
     if (program->pid == 0)
         become_program(path, node, input);
@@ -202,7 +224,7 @@ static void turn_script(struct nd_check *check, const struct nd_track *track, co
     check->due = now + track->every_ms * 1000000ull;
     error = start_program(&check->child, track->what, node, -1, now);
     if (error)
-        note_finding(check, page, index, ND_FOUND_ERROR, error);
+        note_finding(check, page, index, error == DISBELIEVED ? ND_FOUND_DISBELIEVED : ND_FOUND_ERROR, error);
 }
 
 static void turn_check(struct nd_check *check, const struct nd_track *track, const char *node,
@@ -299,13 +321,17 @@ static void turn_command(struct nd_hook_at *at, const struct nd_hook *hook, cons
                          struct nd_runner_page *page, unsigned index, uint64_t now)
 {
     bool killed = at->child.killed;
-    int status;
+    int status, error;
 
     if (has_ended(&at->child, &status))
         pop_line(at, page, index, !killed);
     if (at->child.pid && now - at->child.began > COMMAND_NS)
         kill_program(&at->child);
-    if (!at->child.pid && at->count && now >= at->next && start_command(at, hook->path, node, now) != 0)
+    if (at->child.pid || !at->count || now < at->next)
+        return;
+    error = start_command(at, hook->path, node, now);
+    atomic_store(&page->hook[index].disbelieved, error == DISBELIEVED);
+    if (error)
         at->next = now + AGAIN_NS;
 }
 
@@ -525,6 +551,20 @@ static _Noreturn void begin(const struct nd_node *node, struct nd_runner_page *p
 
 /* ---- what the node sees --------------------------------------------------------------------------- */
 
+/* What there is of what it will run: what is not there yet is judged when it is run. */
+static int judge_programs(const struct nd_node *node, struct ft_fault *fault)
+{
+    int error = 0;
+
+    for (unsigned i = 0; i < node->tracks && !error; i++)
+        if (node->track[i].kind == ND_TRACK_SCRIPT)
+            error = judge_program(node->track[i].what, fault);
+    for (unsigned i = 0; i < node->hooks && !error; i++)
+        if (node->hook[i].kind == ND_HOOK_COMMAND)
+            error = judge_program(node->hook[i].path, fault);
+    return error;
+}
+
 static bool has_work(const struct nd_node *node)
 {
     for (unsigned i = 0; i < node->tracks; i++)
@@ -536,11 +576,13 @@ static bool has_work(const struct nd_node *node)
 int nd_runner_start(struct nd_runner **out, const struct nd_node *node, struct ft_fault *fault)
 {
     struct nd_runner *runner;
-    int ends[2];
+    int ends[2], error;
 
     *out = NULL;
     if (!has_work(node))
         return 0;
+    if ((error = judge_programs(node, fault)) != 0)
+        return error;
     runner = calloc(1, sizeof(*runner));
     if (!runner)
         return ft_fail(fault, FT_ENOMEM, "no memory for the runner");
@@ -620,6 +662,9 @@ bool nd_runner_failed(const struct nd_runner *runner, unsigned index, char why[N
     case ND_FOUND_LATE:
         snprintf(why, ND_RUNNER_TEXT, "killed after %d ms", number);
         break;
+    case ND_FOUND_DISBELIEVED:
+        snprintf(why, ND_RUNNER_TEXT, "not run: others may write to it, or own it or what leads to it");
+        break;
     case ND_FOUND_ERROR:
         snprintf(why, ND_RUNNER_TEXT, "cannot be run: %s", strerror(number));
         break;
@@ -655,5 +700,6 @@ void nd_runner_hook(const struct nd_runner *runner, unsigned index, struct nd_ho
     out->delivered = atomic_load(&runner->page->hook[index].delivered);
     out->lost =
         atomic_load(&runner->page->hook[index].missed) + atomic_load(&runner->page->hook[index].dropped);
+    out->disbelieved = atomic_load(&runner->page->hook[index].disbelieved);
     out->waiting = atomic_load(&runner->page->hook[index].waiting);
 }

@@ -20,7 +20,8 @@
 
 struct nd_runner;
 
-/* For `node`, of which it keeps a copy. *out NULL: there is nothing for it to do. FT_EIO, FT_ENOMEM. */
+/* For `node`, of which it keeps a copy. *out NULL: there is nothing for it to do. FT_EPERM: a program that it
+ * is to run is not believed (ftcore/base/trust.h). FT_EIO, FT_ENOMEM. */
 int nd_runner_start(struct nd_runner **out, const struct nd_node *node, struct ft_fault *fault);
 /* Waits RUNNER_END_MS and a little more at most. NULL: nothing. */
 void nd_runner_stop(struct nd_runner *runner);
@@ -40,6 +41,7 @@ void nd_runner_offer(struct nd_runner *runner, unsigned event, const char *line,
 struct nd_hook_counts {
     uint64_t delivered, lost;
     uint32_t waiting; /* in its queue */
+    bool disbelieved; /* its command is not run: it is not believed any more */
 };
 void nd_runner_hook(const struct nd_runner *runner, unsigned index, struct nd_hook_counts *out);
 

@@ -6,7 +6,7 @@
 # alone, and the one that kills is known. The NF is tests/lab/poison.c, as a module of its own.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 17
+plan 21
 
 ok "an NF that dies of a word" gcc -std=gnu11 -O2 -g -Wall -Wextra -Werror -fPIC -I"$BUILD/include" -shared \
     -o "$work/poison.so" tests/lab/poison.c
@@ -50,6 +50,11 @@ is "nothing else was dropped: answers come" "$("$lab" exec client curl -q --sile
 # ---- a packet that is not known ----
 "$lab" start a
 ok "the pair is PROTECTED again" is_protected || exit 1
+ok "a drain says that the quarantine does not go over" grep -q "handed over .*; fingerprints in quarantine that did not go over: 1$" <<<"$(us drain)"
+ok "as the log does" grep -q "fingerprints in quarantine that do not go over to node a: 1; it may die" "$LAB_DIR/b.log"
+is_protected
+ok "from a node without one it says nothing" grep -qE "node a has handed over to node b, view [0-9]+$" <<<"$(us drain)"
+ok "and the pair is PROTECTED" is_protected
 downloads_begin
 # A program that asks again and again, until it is told to leave it.
 touch "$work/asks"

@@ -153,6 +153,69 @@ touch "$dir/mark" && chmod 666 "$dir/mark"
 setpriv --reuid=65534 --regid=65534 --clear-groups "$understudy" check -c "$own/user.yaml" >"$dir/out" 2>&1
 ok "but is for the user itself" $? "$(cat "$dir/out")"
 
+# ---- files of rules -------------------------------------------------------------------------------------------------------
+
+# A pair whose chain reads these rules.
+rules_pair() { # FILE RULES
+    pair "$1" m.so
+    sed -i "1s|.*|chain: { name: m, nfs: [ firewall: { rules: $2, max_flows: 1024 } ] }|" "$1"
+}
+echo "default allow" >"$own/fw.rules"
+rules_pair "$own/rules.yaml" fw.rules
+ok "rules of root's in a directory of root's are read" "$("$understudy" check -c "$own/rules.yaml" >"$dir/out" 2>&1; echo $?)" "$(cat "$dir/out")"
+chmod 666 "$own/fw.rules"
+line="rules.yaml:1: .*own/fw.rules: owner 0, mode 0666, expected owner root, and nobody else may write"
+for command in run check "bench --seconds 1" "replay $pcaps/none.pcap"; do
+    # shellcheck disable=SC2086 # words
+    set -- $command
+    refused "rules that all may write to, by $1" "$line" "$1" -c "$own/rules.yaml" "${@:2}"
+done
+chmod 644 "$own/fw.rules"
+chown 65534 "$own/fw.rules"
+refused "rules of another user's" "own/fw.rules: owner 65534, mode 0644" check -c "$own/rules.yaml"
+sed -i "s|state: $dir/state,|state: $dir/state, user: nobody,|; s|state: $dir/state }|state: $dir/state, user: nobody }|" "$own/rules.yaml"
+ok "of the user whom the pair file gives its nodes" "$("$understudy" check -c "$own/rules.yaml" >"$dir/out" 2>&1; echo $?)" "$(cat "$dir/out")"
+chown 0 "$own/fw.rules"
+rules_pair "$own/runs.yaml" fw.rules
+"$understudy" run -c "$own/runs.yaml" -n a </dev/null >"$dir/log" 2>&1 &
+node=$!
+for _ in {1..100}; do "$understudy" status -c "$own/runs.yaml" 2>&1 | grep -q SOLO && break; sleep 0.1; done
+chmod 666 "$own/fw.rules"
+line=${line/rules.yaml/runs.yaml}
+timeout 20 "$understudy" apply -c "$own/runs.yaml" >"$dir/out" 2>&1
+[ $? != 0 ] && grep -qE -- "$line.*; the chain is as it was" "$dir/out"
+ok "by a node that is to apply them" $? "$(cat "$dir/out")"
+timeout 20 "$understudy" status -c "$own/runs.yaml" >"$dir/out" 2>&1
+grep -q SOLO "$dir/out" && grep -qE -- "$line.*the running nodes are asked all the same" "$dir/out"
+ok "which goes on, and says its status" $? "$(cat "$dir/out")"
+kill $node && wait $node
+chmod 644 "$own/fw.rules"
+cp "$own/fw.rules" "$other/fw.rules"
+chmod 777 "$other"
+rules_pair "$own/rules.yaml" ../other/fw.rules
+refused "rules in a directory that all may write to" "/other: owner 0, mode 0777, .*leads to.*fw.rules" check -c "$own/rules.yaml"
+chmod 1777 "$other"
+ok "with the sticky bit they are root's own" "$("$understudy" check -c "$own/rules.yaml" >"$dir/out" 2>&1; echo $?)" "$(cat "$dir/out")"
+chmod 755 "$other"
+
+# ---- programs that a node starts ----------------------------------------------------------------------------------------
+
+# A pair whose first node has this in its list.
+program_pair() { # FILE LIST
+    pair "$1" "$own/m.so"
+    sed -i "s|role: primary,|role: primary, $2,|" "$1"
+}
+printf '#!/bin/sh\nexit 0\n' >"$own/program"
+for list in "hooks: [ { command: program } ]" "track: [ { script: program } ]"; do
+    what=${list%%:*}
+    chmod 757 "$own/program"
+    program_pair "$own/$what.yaml" "$list"
+    sed -i '1s|.*|chain: { name: m, nfs: [ monitor: { max_flows: 1024 } ] }|' "$own/$what.yaml"
+    refused "a program of $what that all may write to" "/own/program: owner 0, mode 0757, expected owner root, and nobody else may write" \
+        run -c "$own/$what.yaml" -n a
+    chmod 755 "$own/program"
+done
+
 # ---- what a node inherits ---------------------------------------------------------------------------------------------
 
 echo secret >"$dir/secret"

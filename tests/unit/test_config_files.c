@@ -122,6 +122,22 @@ static void what_is_no_regular_file_is_refused(void **state)
     alarm(0);
 }
 
+/* What decides which packets pass is believed as the file that names it. */
+static void rules_that_others_may_write_to_are_refused(void **state)
+{
+    static const char text[] = "chain: {name: x, nfs: [probe: {number: 14, rules: open.rules}]}\n";
+    char path[300];
+    const char *refusal;
+
+    (void)state;
+    snprintf(path, sizeof(path), "%s", help_config_file("open.rules", "x", 1));
+    assert_int_equal(chmod(path, 0646), 0);
+    refusal = help_config_refusal(help_config_file("t.yaml", text, strlen(text)), false);
+    assert_non_null(strstr(refusal, "t.yaml:1: "));
+    assert_non_null(strstr(refusal, "/open.rules: owner "));
+    assert_non_null(strstr(refusal, ", mode 0646, expected owner root"));
+}
+
 static void too_many_entries_are_refused(void **state)
 {
     size_t size = 5000 * 3 + 16, used = 0;
@@ -183,6 +199,7 @@ int main(void)
         cmocka_unit_test(what_is_not_yaml_is_refused),
         cmocka_unit_test(a_chain_that_is_too_long_to_compare_is_refused),
         cmocka_unit_test(what_is_no_regular_file_is_refused),
+        cmocka_unit_test(rules_that_others_may_write_to_are_refused),
         cmocka_unit_test(too_many_entries_are_refused),
         cmocka_unit_test(each_mutant_is_read_or_refused_by_position),
     };

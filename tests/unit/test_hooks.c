@@ -210,6 +210,23 @@ static void a_command_that_hangs_is_killed_and_its_event_is_lost(void **state)
     assert_int_equal(runner_counts(0).lost, 1);
 }
 
+static void a_command_that_others_may_write_to_is_not_run(void **state)
+{
+    (void)state;
+    hook(ND_HOOK_COMMAND, "command");
+    runner_script("command", "exit 0");
+    runner_start();
+    runner_offer(1);
+    UNTIL(runner_counts(0).delivered == 1);
+    chmod(runner_node.hook[0].path, 0757);
+    runner_offer(2);
+    UNTIL(runner_counts(0).disbelieved);
+    assert_int_equal(runner_counts(0).waiting, 1);
+    chmod(runner_node.hook[0].path, 0755);
+    UNTIL(runner_counts(0).delivered == 2);
+    assert_false(runner_counts(0).disbelieved);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -219,6 +236,7 @@ int main(void)
         RUNNER_TEST(a_datagram_socket_that_nobody_reads_and_then_somebody_does),
         RUNNER_TEST(a_stream_socket_whose_reader_stops_and_goes_on),
         RUNNER_TEST(a_command_that_hangs_is_killed_and_its_event_is_lost),
+        RUNNER_TEST(a_command_that_others_may_write_to_is_not_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -420,6 +420,39 @@ static void a_second_death_without_its_packet_is_of_the_state(void **state)
     crash_end(NULL);
 }
 
+/* Innocents that were in the bursts of such deaths need not wait for the pair to be PROTECTED, where the
+ * state does no more harm. What is known to kill stays, and so does the memory of that death. */
+static void suspects_of_a_state_made_harmless_are_let_go(void **state)
+{
+    struct ft_crash_notice second;
+    uint64_t until;
+
+    (void)state;
+    begin();
+    nd_quarantine_begin(q, &notice, nd_now(), SECONDS, MOST);
+    notice_of(die_of_nobody_knows_which, &second);
+    assert_int_equal(second.fingerprints, 1 + NF_BURST_MAX);
+    nd_quarantine_begin(q, &second, nd_now() - 1000000000ull, SECONDS, MOST);
+    assert_int_equal(nd_quarantine_let_go(q, "monitor"), 0); /* they are of deaths in another NF */
+    assert_int_equal(nd_quarantine_held(q), 1 + NF_BURST_MAX);
+    assert_int_equal(nd_quarantine_let_go(q, "crasher"), NF_BURST_MAX);
+    assert_int_equal(nd_quarantine_held(q), 1);
+    until = atomic_load(&q->until);
+    crash_arrives(CRASH_HARM); /* an innocent of that burst: the same bytes as its first */
+    crash_turns(1);
+    assert_int_equal(quarantined(), 0);
+    assert_int_equal(seen(), 1);
+    assert_true(atomic_load(&q->until) == until);
+    crash_arrives(CRASH_PORT); /* the frame that is known to kill */
+    crash_turns(1);
+    assert_int_equal(quarantined(), 1);
+    assert_true(atomic_load(&q->until) > until);
+    notice_of(die_of_nobody_knows_which, &second);
+    assert_string_equal(second.before, "crasher");
+    assert_true(nd_crash_is_of_state(&second, false));
+    crash_end(NULL);
+}
+
 /* What the peer died of was its state: it is lost with the peer where this node begins with none. */
 static void a_state_that_is_made_anew_needs_no_remedy(void **state)
 {
@@ -459,6 +492,7 @@ int main(void)
         cmocka_unit_test(it_outlives_a_crash_in_timers),
         cmocka_unit_test(what_is_known_to_kill_comes_before_suspects),
         cmocka_unit_test(a_second_death_without_its_packet_is_of_the_state),
+        cmocka_unit_test(suspects_of_a_state_made_harmless_are_let_go),
         cmocka_unit_test(a_state_that_is_made_anew_needs_no_remedy),
     };
     return cmocka_run_group_tests(tests, NULL, crash_clean);

@@ -63,6 +63,30 @@ static void a_script_is_judged_by_its_exit_and_by_its_time(void **state)
     found(0, true, "exit 1");
 }
 
+/* It may have been root's own when the node began. */
+static void a_script_that_others_may_write_to_is_not_run(void **state)
+{
+    char ran[ND_PATH_MAX], text[ND_PATH_MAX + 16];
+    struct nd_runner *none;
+    struct ft_fault fault;
+
+    (void)state;
+    snprintf(text, sizeof(text), "echo >>%s", runner_path(ran, "ran"));
+    script(0, text);
+    runner_start();
+    found(0, false, "well");
+    chmod(runner_node.track[0].what, 0757);
+    found(0, true, "not run: others may write to it, or own it or what leads to it");
+    unlink(ran);
+    runner_sleep_ms(300);
+    assert_int_equal(access(ran, F_OK), -1);
+    assert_int_equal(nd_runner_start(&none, &runner_node, &fault), FT_EPERM);
+    assert_non_null(strstr(fault.text, "/script0: owner "));
+    assert_non_null(strstr(fault.text, ", mode 0757, expected owner root"));
+    chmod(runner_node.track[0].what, geteuid() == 0 ? 0711 : 0755); /* who runs it need not read it */
+    found(0, false, "well");
+}
+
 /* Each run takes a lock that ends with it, and says in a file when another one has it. */
 static void no_script_runs_twice_at_once_though_it_is_late_each_time(void **state)
 {
@@ -169,6 +193,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         RUNNER_TEST(a_script_is_judged_by_its_exit_and_by_its_time),
+        RUNNER_TEST(a_script_that_others_may_write_to_is_not_run),
         RUNNER_TEST(no_script_runs_twice_at_once_though_it_is_late_each_time),
         RUNNER_TEST(what_a_script_has_started_ends_with_it),
         RUNNER_TEST(a_script_has_no_capability_and_none_of_the_nodes_files),
