@@ -109,4 +109,8 @@ run --inside 10.1.0.0/16 -c "$dir/nat.yaml" "$dir/doubled.pcap"
 is "with --inside there is none" "$(grep -c warning "$dir/err")" 0
 run -c "$dir/nat.yaml" "$dir/forward.pcap"
 is "nor where the sides are told apart" "$(grep -c warning "$dir/err")" 0
+for n in $(seq 25); do echo "192.0.2.$n:4000>198.51.100.9:53"; done | udp "$dir/others.pcap"
+run --inside 192.0.2.0/24 -c "$dir/nat.yaml" "$dir/others.pcap"
+is "nothing left the chain: the verdict is a comparison of nothing, which is said, with the NF and its reason" \
+    "$? $(fact '"\(.equivalent) \(.released)"') $(grep -c 'warning: 25 packets came in and none left the chain: .*; nat dropped 25 of them (not_inside), expected --inside' "$dir/err")" "0 true 0 1"
 echo "1..$tests"
