@@ -93,6 +93,15 @@ for lanes in 1 2 4; do
     is "a forwarded port's flows are one lane's both ways, with $lanes lanes" "$(fact '"\(.input) \(.dropped) \(.equivalent)"')" "120 0 true"
 done
 
+# The firewall in front of the NAT, on its outer side: without a rule nothing begins outside, whatever is forwarded.
+sed '/firewall/d; /nat: {/a\    - firewall: { rules: outer.rules }' "$dir/nat.yaml" >"$dir/outer.yaml"
+printf 'default allow out\n' >"$dir/outer.rules"
+run -c "$dir/outer.yaml" "$dir/forward.pcap"
+is "a forwarded port opens no firewall in front of the NAT" "$(fact '"\(.nfs.firewall.counters.denied) \(.nfs.nat.counters.translated_inward)"')" "60 0"
+printf 'default allow out\nallow in udp to 203.0.113.1 port 8080\n' >"$dir/outer.rules"
+run -c "$dir/outer.yaml" "$dir/forward.pcap"
+is "a rule for the outside address and port does" "$(fact '"\(.dropped) \(.nfs.nat.counters.translated_inward)"')" "0 60"
+
 # ---- both directions from one side ------------------------------------------------------------------------------------------
 
 printf 'default allow\n' >"$dir/nat.rules"
