@@ -39,7 +39,8 @@ struct nd_protect {
     uint32_t pending_mb;         /* per-lane records the standby keeps for replay */
     uint32_t quarantine_s;       /* frames that the peer crashed on are dropped, 0 … 86400; 0: never */
     uint32_t quarantine_max;     /* of them, 1 … 1000000 */
-    uint32_t hold_packets;       /* per-lane outputs held, 128 … 1048576 */
+    uint32_t hold_asked;         /* 128 … 1048576; 0: the file says nothing */
+    uint32_t hold_packets;       /* per-lane outputs held, as far as there are buffers for them */
 };
 
 /* Frames that are dropped before they are captured: the node before this one crashed on them

@@ -15,7 +15,6 @@
 #include "node/control/server.h"
 #include "node/ports/ports.h"
 #include "replicator/key.h"
-#include "replicator/key.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -222,7 +221,9 @@ static void try_node(const struct nd_config *config, unsigned node, struct tries
     if (!try_control(self, out))
         return;
     if (config->link.key[0] || config->link.certificate[0]) {
-        error = try_seal(config, node, next_fault(out));
+        error = nd_config_find_link_files(config, next_fault(out));
+        if (!error)
+            error = try_seal(config, node, next_fault(out));
         note(out, "link", error, "%s", config->link.key[0] ? config->link.key : config->link.certificate);
     }
     try_state(self, out);
@@ -288,8 +289,8 @@ static void print_text(const struct nd_config *config, const char *file)
     printf("\n");
 }
 
-/* Of both nodes' ports, those whose interfaces this machine has; and, of the node whose replication address
- * it has, those that it should have. */
+/* Of the ports of the node whose replication address this machine has: another node's interfaces are those of
+ * another machine, whatever they are called. */
 static void warn_of_interfaces(const struct nd_config *config, const char *file)
 {
     const struct nf_l3_config *l3 = config->chain.l3;
@@ -300,13 +301,13 @@ static void warn_of_interfaces(const struct nd_config *config, const char *file)
         for (unsigned p = 0; p < NF_PORTS_MAX && config->node[n].port[p][0]; p++) {
             const struct nd_node *node = &config->node[n];
 
-            if (l3 && !nf_l3_is_first(l3, p))
+            if (!nd_address_here(node->host) || (l3 && !nf_l3_is_first(l3, p)))
                 continue;
             nd_interface_look(node->port[p], l3 ? nf_l3_device_mtu(l3, l3->port[p].device) : 0,
                               config->chain.frame_max, &faults);
             for (unsigned i = 0; i < faults.count; i++)
                 fprintf(stderr, "%s: warning: node %s: %s\n", file, node->name, faults.line[i]);
-            if (nd_address_here(node->host) && nd_interface_ask(node->port[p], false, &now) && !now.mtu)
+            if (nd_interface_ask(node->port[p], false, &now) && !now.mtu)
                 fprintf(stderr, "%s: warning: node %s: this server has no such interface: %s\n", file,
                         node->name, node->port[p]);
         }
@@ -359,6 +360,94 @@ static void warn_of_families(const struct nd_config *config, const char *file)
                 "%s: warning: interface %s has an address of IPv6, and nf %u, %s, drops all of IPv6 as it "
                 "is configured\n",
                 file, port[p].name, i + 1, choice->module->name);
+    }
+}
+
+/* The NF's setting of that name and kind; NULL: it has none. */
+static const void *find_setting(const struct nf_choice *choice, const char *name, enum nf_param_kind kind,
+                                const struct nf_param **param)
+{
+    for (*param = choice->module->params; *param && (*param)->name; (*param)++)
+        if ((*param)->kind == kind && strcmp((*param)->name, name) == 0)
+            return (const char *)choice->config + (*param)->offset;
+    return NULL;
+}
+
+/* An NF that passes what it does not translate may mean such hosts to pass. */
+static bool passes_the_rest(const struct nf_choice *choice)
+{
+    const struct nf_param *p;
+    const uint32_t *policy = find_setting(choice, "unsupported", NF_CHOICE, &p);
+
+    return policy && strcmp(p->choices[*policy], "pass") == 0;
+}
+
+/* Hosts on the inside of which the NF translates none: all that they send is dropped. */
+static void warn_of_hosts(const struct nf_choice *choice, unsigned nf, const char *what, uint32_t addr,
+                          uint32_t mask, const char *file)
+{
+    const struct nf_param *p;
+    const struct nf_prefixes *inside = find_setting(choice, "inside", NF_PREFIXES, &p);
+    char text[INET_ADDRSTRLEN];
+    uint32_t network = addr & mask;
+
+    for (uint32_t i = 0; inside && i < inside->count; i++)
+        if (((network ^ inside->list[i].addr) & mask & inside->list[i].mask) == 0)
+            return;
+    if (inside && !passes_the_rest(choice) && inet_ntop(AF_INET, &network, text, sizeof(text)))
+        fprintf(stderr,
+                "%s: warning: %s: nothing of %s/%d is in `inside` of nf %u, %s, which drops what its hosts "
+                "send\n",
+                file, what, text, __builtin_popcount(mask), nf, choice->module->name);
+}
+
+static void warn_of_inside(const struct nd_config *config, const char *file)
+{
+    const struct nf_l3_config *l3 = config->chain.l3;
+
+    for (uint32_t n = 0; l3 && n < config->chain.count; n++) {
+        for (unsigned p = 0; p < l3->ports; p++)
+            if (l3->port[p].side == NF_INSIDE && l3->port[p].addr)
+                warn_of_hosts(&config->chain.nfs[n], n + 1, l3->port[p].name, l3->port[p].addr,
+                              l3->port[p].mask, file);
+        for (unsigned i = 0; i < l3->routes; i++)
+            if (l3->port[l3->route[i].port].side == NF_INSIDE)
+                warn_of_hosts(&config->chain.nfs[n], n + 1, "route", l3->route[i].addr, l3->route[i].mask,
+                              file);
+    }
+}
+
+static void warn_of_flows(const struct nd_config *config, const char *file)
+{
+    const struct nf_param *p;
+
+    for (uint32_t i = 0; i < config->chain.count; i++) {
+        const struct nf_choice *choice = &config->chain.nfs[i];
+        const uint32_t *all = find_setting(choice, "max_flows", NF_U32, &p);
+        const uint32_t *host = find_setting(choice, "max_flows_per_host", NF_U32, &p);
+
+        if (all && host && *host > *all)
+            fprintf(
+                stderr,
+                "%s: warning: nf %u, %s: max_flows_per_host %u is above max_flows %u: no host is limited\n",
+                file, i + 1, choice->module->name, *host, *all);
+    }
+}
+
+/* Half of the buffers stay for the ports (lane/lane.c). */
+static void warn_of_hold(const struct nd_config *config, const char *file)
+{
+    uint32_t asked = config->protect.hold_asked, whole = ft_hold_fit(asked, UINT32_MAX);
+
+    for (unsigned n = 0; n < config->nodes; n++) {
+        const struct nd_node *node = &config->node[n];
+        uint32_t fit = ft_hold_fit(asked, node->mbufs / config->chain.lanes / 2);
+
+        if (fit < asked)
+            fprintf(stderr,
+                    "%s: warning: node %s: hold_packets %u: %u mbufs have room for %u in each lane, expected "
+                    "mbufs of %u or more\n",
+                    file, node->name, asked, node->mbufs, fit, 2 * whole * config->chain.lanes);
     }
 }
 
@@ -474,6 +563,9 @@ static void warn_of_all(const struct nd_config *config, const char *file)
     warn_of_interfaces(config, file);
     warn_of_addresses(config, file);
     warn_of_families(config, file);
+    warn_of_inside(config, file);
+    warn_of_flows(config, file);
+    warn_of_hold(config, file);
     warn_of_link_files(config, file);
     warn_of_key(config->link.key, file);
     warn_of_key(config->link.private_key, file);

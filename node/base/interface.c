@@ -42,7 +42,7 @@ static bool is_of(const char *devargs, const char *driver)
 }
 
 /* "net_af_packet0,iface=eth1,…" → eth1. */
-static bool interface_of(const char *devargs, char name[IFNAMSIZ])
+bool nd_interface_of(const char *devargs, char name[IFNAMSIZ])
 {
     const char *at = is_of(devargs, PACKET) || is_of(devargs, XDP) ? strstr(devargs, ",iface=") : NULL;
     size_t n = at ? strcspn(at += strlen(",iface="), ",") : 0;
@@ -103,7 +103,7 @@ void nd_interface_look(const char *devargs, unsigned mtu, unsigned frame_max, st
     int fd;
 
     out->count = 0;
-    if (!interface_of(devargs, name) || (fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) < 0)
+    if (!nd_interface_of(devargs, name) || (fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) < 0)
         return;
     memcpy(asked.ifr_name, name, IFNAMSIZ);
     if (ioctl(fd, SIOCGIFFLAGS, &asked) == 0) {
@@ -176,7 +176,7 @@ bool nd_interface_ask(const char *devargs, bool counts, struct nd_interface_now 
 {
     char name[IFNAMSIZ];
 
-    return interface_of(devargs, name) && ask_kernel(name, counts, out);
+    return nd_interface_of(devargs, name) && ask_kernel(name, counts, out);
 }
 
 bool nd_interface_named(const char *name, struct nd_interface_now *out)

@@ -27,6 +27,9 @@ struct nd_interface_faults {
 void nd_interface_look(const char *devargs, unsigned mtu, unsigned frame_max,
                        struct nd_interface_faults *out);
 
+/* The device is an interface of the kernel's, whose name is written to `name`. */
+bool nd_interface_of(const char *devargs, char name[IFNAMSIZ]);
+
 struct nd_interface_now {
     bool carrier;  /* up, and a link */
     uint32_t mtu;  /* bytes; 0: there is no such interface any more */

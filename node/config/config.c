@@ -46,6 +46,7 @@ static const struct nf_param sections[] = {
  * due when a quarter is full: at saturation four times as many packets share one. */
 #define PENDING_HOT_MB  64u
 #define PENDING_WARM_MB 256u
+#define HOLD_PACKETS    16384u
 
 /* Times where the file names no detect_ms: silences are measured, and may be as short as the lease permits.
  */
@@ -72,7 +73,7 @@ static const struct nf_param protect[] = {
     {"pending_mb", NF_U32, AT(protect.pending_asked), 1, 4096, "", NULL, "the standby's, per lane", false},
     {"quarantine_s", NF_U32, AT(protect.quarantine_s), 0, 86400, "300", NULL, "0: none", false},
     {"quarantine_max", NF_U32, AT(protect.quarantine_max), 1, 1000000, "10000", NULL, "frames", false},
-    {"hold_packets", NF_U32, AT(protect.hold_packets), 128, 1048576, "16384", NULL, "per lane", false},
+    {"hold_packets", NF_U32, AT(protect.hold_asked), 128, 1048576, "", NULL, "per lane", false},
     {0},
 };
 
@@ -171,7 +172,11 @@ static int check_order(struct nd_reading *r)
 
 static int read_protect(struct nd_reading *r)
 {
-    return read_section(r, r->at.protect, "protect", protect, r->config);
+    struct nd_protect *p = &r->config->protect;
+    int error = read_section(r, r->at.protect, "protect", protect, r->config);
+
+    p->hold_packets = p->hold_asked ? p->hold_asked : HOLD_PACKETS;
+    return error;
 }
 
 static int read_push(struct nd_reading *r)

@@ -6,6 +6,7 @@
  */
 #include "node/config/parts.h"
 #include "ftcore/base/event_log.h"
+#include "node/base/interface.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -504,6 +505,30 @@ static const struct nf_param probe_keys[] = {
 };
 #undef AT
 
+/* By two ports a frame would come in twice, and leave where it came from. */
+static bool is_same_device(const char *one, const char *other)
+{
+    char name[2][IFNAMSIZ];
+    size_t length = strcspn(one, ",");
+
+    if (strcspn(other, ",") == length && strncmp(one, other, length) == 0)
+        return true;
+    return nd_interface_of(one, name[0]) && nd_interface_of(other, name[1]) && strcmp(name[0], name[1]) == 0;
+}
+
+/* Of devices by the number of their port, whose keys these are. */
+static int check_devices(struct nd_reading *r, const struct nd_yaml *ports, const char *what,
+                         const struct nf_param *keys, char device[][sizeof(r->config->node->port[0])])
+{
+    for (unsigned i = 1; keys[i].name; i++)
+        for (unsigned j = 0; j < i; j++)
+            if (is_same_device(device[i], device[j]))
+                return nd_yaml_fail(r->fault, nd_yaml_get(ports, keys[i].name),
+                                    "%s %s is %.100s, as %s, expected a device or interface of its own", what,
+                                    keys[i].name, device[i], keys[j].name);
+    return 0;
+}
+
 /* One device per port, which is that of each interface on it; a wire's are called inside and outside. */
 static int read_ports(struct nd_reading *r, struct nd_node *node, const struct nd_yaml *ports)
 {
@@ -526,6 +551,8 @@ static int read_ports(struct nd_reading *r, struct nd_node *node, const struct n
     }
     snprintf(what, sizeof(what), "node %s ports", node->name);
     error = nd_schema_read(r->arena, ports, what, keys, device, r->fault);
+    if (!error)
+        error = check_devices(r, ports, what, keys, device);
     for (unsigned i = 0; i < count && !error; i++)
         memcpy(node->port[i], device[l3 ? l3->port[i].device : i], sizeof(device[0]));
     return error;

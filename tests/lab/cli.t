@@ -163,6 +163,26 @@ t "check warns of addresses that no packet can pass to" 0 "six.yaml: ok" \
     "six.yaml: warning: interface inside has an address of IPv6, and nf 2, firewall, drops all of IPv6 as it is configured$" check -c "$dir/six.yaml"
 sed -i 's/six.rules }/six.rules, ipv6: true }/' "$dir/six.yaml"
 t "and not where they can" 0 "six.yaml: ok" "" check -c "$dir/six.yaml"
+hints() { # NAT'S-SETTINGS ADDRESS-INSIDE PROTECT
+    sed "s|nfs: .*|nfs: [ nat: { outside: 198.51.100.2, $1 } ]}|; s|10.0.0.1/24|$2|; s|^interfaces:|protect: { $3 }\n&|" "$pair" >"$dir/hints.yaml"
+}
+hints "inside: [10.0.0.0/8], max_flows: 1000, max_flows_per_host: 1000" 10.1.0.1/16 "hold_packets: 8192"
+t "check of a nat that translates what is inside, and whose limits hold" 0 "hints.yaml: ok" "" check -c "$dir/hints.yaml"
+hints "inside: [10.0.0.0/8], max_flows: 1000, max_flows_per_host: 1001" 192.168.4.1/22 "hold_packets: 8193"
+t "check warns of hosts that a nat drops" 0 "hints.yaml: ok" \
+    'hints.yaml: warning: in: nothing of 192.168.4.0/22 is in `inside` of nf 1, nat, which drops what its hosts send$' check -c "$dir/hints.yaml"
+t "of a host's limit that is none" 0 "hints.yaml: ok" \
+    "hints.yaml: warning: nf 1, nat: max_flows_per_host 1001 is above max_flows 1000: no host is limited$" check -c "$dir/hints.yaml"
+t "and of a hold without buffers" 0 "hints.yaml: ok" \
+    "hints.yaml: warning: node b: hold_packets 8193: 16384 mbufs have room for 8192 in each lane, expected mbufs of 32768 or more$" check -c "$dir/hints.yaml"
+hints "inside: [10.0.0.0/8], unsupported: pass" 192.168.4.1/22 ""
+t "and not where such hosts may be meant to pass" 0 "hints.yaml: ok" "" check -c "$dir/hints.yaml"
+hints "inside: [10.0.0.0/8]" 10.0.0.1/24 ""
+sed -i '/^interfaces/i routes: [ { to: 192.168.0.0/16, via: 10.0.0.254 } ]' "$dir/hints.yaml"
+t "check warns of routed hosts that a nat drops, and of no hold that the file does not ask for" 0 "hints.yaml: ok" \
+    'hints.yaml: warning: route: nothing of 192.168.0.0/16 is in `inside` of nf 1, nat, ' check -c "$dir/hints.yaml"
+sed 's/out: net_null1/out: net_null0/' "$dir/pair.yaml" >"$dir/twice.yaml"
+t "check a device that two ports have" 65 "" "twice.yaml:[0-9]*: node a ports out is net_null0, as in, expected a device or interface of its own$" check -c "$dir/twice.yaml"
 t "run the standby without protection" 65 "" "^understudy: node b: protect mode is off, expected node a" run -c "$dir/off.yaml" -n b
 sed 's/127.0.0.1:7001/192.0.2.1:7001/' "$dir/pair.yaml" >"$dir/far.yaml"
 t "run without -n where both nodes are of this host" 64 "" 'which node\? Not just one of a \(127.0.0.1\) and b \(127.0.0.1\) has an address of this host, expected -n NAME' run -c "$pair"

@@ -4,7 +4,7 @@
 # mends it; the commands are run as they are printed.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 11
+plan 12
 
 in_a() { "$lab" exec a "$@"; }
 warnings() { in_a timeout 60 "$UNDERSTUDY" check -c "$pair" 2>&1 >/dev/null; }
@@ -42,3 +42,7 @@ is "and an interface that this node's server does not have" \
 in_a ip link set a-out mtu 1300
 is "so is an MTU below that of the chain's interface" "$(warnings | sed 's/.*node a: //')" \
     "a-out: MTU 1300: packets of up to 1500 bytes are let pass and dropped here, run: ip link set a-out mtu 1500"
+sed 's/iface=b-out/iface=a-out/' "$pair" >"$LAB_DIR/other.yaml"
+is "the other node's interfaces are another server's, whatever they are called" \
+    "$(in_a timeout 60 "$UNDERSTUDY" check -c "$LAB_DIR/other.yaml" 2>&1 >/dev/null | grep -c 'node a'; in_a timeout 60 "$UNDERSTUDY" check -c "$LAB_DIR/other.yaml" 2>&1 >/dev/null | grep -c 'node b')" "1
+0"

@@ -93,6 +93,15 @@ for lanes in 1 2 4; do
     is "a forwarded port's flows are one lane's both ways, with $lanes lanes" "$(fact '"\(.input) \(.dropped) \(.equivalent)"')" "120 0 true"
 done
 
+# The firewall in front of the NAT, on its outer side: without a rule nothing begins outside, whatever is forwarded.
+sed '/firewall/d; /nat: {/a\    - firewall: { rules: outer.rules }' "$dir/nat.yaml" >"$dir/outer.yaml"
+printf 'default allow out\n' >"$dir/outer.rules"
+run -c "$dir/outer.yaml" "$dir/forward.pcap"
+is "a forwarded port opens no firewall in front of the NAT" "$(fact '"\(.nfs.firewall.counters.denied) \(.nfs.nat.counters.translated_inward)"')" "60 0"
+printf 'default allow out\nallow in udp to 203.0.113.1 port 8080\n' >"$dir/outer.rules"
+run -c "$dir/outer.yaml" "$dir/forward.pcap"
+is "a rule for the outside address and port does" "$(fact '"\(.dropped) \(.nfs.nat.counters.translated_inward)"')" "0 60"
+
 # ---- both directions from one side ------------------------------------------------------------------------------------------
 
 printf 'default allow\n' >"$dir/nat.rules"
@@ -109,4 +118,8 @@ run --inside 10.1.0.0/16 -c "$dir/nat.yaml" "$dir/doubled.pcap"
 is "with --inside there is none" "$(grep -c warning "$dir/err")" 0
 run -c "$dir/nat.yaml" "$dir/forward.pcap"
 is "nor where the sides are told apart" "$(grep -c warning "$dir/err")" 0
+for n in $(seq 25); do echo "192.0.2.$n:4000>198.51.100.9:53"; done | udp "$dir/others.pcap"
+run --inside 192.0.2.0/24 -c "$dir/nat.yaml" "$dir/others.pcap"
+is "nothing left the chain: the verdict is a comparison of nothing, which is said, with the NF and its reason" \
+    "$? $(fact '"\(.equivalent) \(.released)"') $(grep -c 'warning: 25 packets came in and none left the chain: .*; nat dropped 25 of them (not_inside), expected --inside' "$dir/err")" "0 true 0 1"
 echo "1..$tests"

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 need_lab
 . "$root/tests/lab/arbiter.sh"
-plan 31
+plan 33
 
 LAB_ARBITER="etcd: [ http://10.98.0.1:2379 ]" LAB_NODE="mbufs: 8192, memory_mb: 256, metrics: \"0.0.0.0:9470\"" "$lab" up --no-nodes && ways || exit 1
 etcd_up
@@ -78,6 +78,9 @@ try "$pair"
 chmod 600 "$LAB_DIR/pair.key"
 is "a key that others may read" "$code $(lines)" "77 1"
 ok "is told as a start tells it" told "node a: link: .*pair.key.*"
+wrong 's/pair\.key/none.key/'
+is "a key that is not there: the code that a start ends with" "$code $(lines) $("$lab" exec a timeout 60 "$UNDERSTUDY" run -c "$LAB_DIR/wrong.yaml" -n a >"$work/run" 2>&1; echo $?)" "65 1 65"
+ok "and its line" told "node a: link: .*wrong.yaml:[0-9]*: link key: .*none.key: No such file or directory, expected the pair's key .*"
 end_etcd
 try "$pair"
 is "an arbiter that does not answer" "$code $(lines)" "69 1"

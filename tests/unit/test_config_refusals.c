@@ -282,6 +282,13 @@ static void mistakes_in_a_pair_s_nodes_are_refused(void **state)
          "t.yaml:35: unknown key \"ouf\" in node b ports, expected \"out\"?"},
         {", out: \"net_af_packet1,iface=a-out\"", "",
          "t.yaml:28: node a ports out is missing, expected text of 1 to 511 characters"},
+        {"net_af_packet1,iface=a-out", "net_af_packet1,iface=a-in",
+         "t.yaml:28: node a ports out is net_af_packet1,iface=a-in, as in, expected a device or interface of "
+         "its own"},
+        {"net_af_packet1,iface=b-out", "net_af_packet0,iface=b-out",
+         "t.yaml:35: node b ports out is net_af_packet0,iface=b-out, as in, expected a device or interface "
+         "of its own"},
+        {"net_af_packet1,iface=b-out", "net_af_packet1,iface=b-in0", ""},
         {"127.0.0.1:7002", "127.0.0.1:7001",
          "t.yaml:36: nodes a and b have one replication address, expected two"},
         {"127.0.0.1:7002", "127.0.0.1", "t.yaml:36: node b replication is 127.0.0.1, expected A.B.C.D:PORT"},

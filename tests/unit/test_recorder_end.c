@@ -188,6 +188,18 @@ static void a_full_queue_is_written(void **state)
 
 /* ---- what is torn ---- */
 
+/* The writer has taken so many records, and has written to its file: how soon it does depends on the machine.
+ */
+static void await_written(uint64_t records)
+{
+    struct lg_recorder_counts counts;
+
+    do {
+        usleep(1000);
+        lg_recorder_counts(rig.recorder, &counts);
+    } while (counts.records < records || counts.bytes == 0);
+}
+
 /* A write that was cut in the middle of a frame, as a full disk or a signal may leave one. */
 static void a_torn_frame_is_made_again(void **state)
 {
@@ -206,7 +218,7 @@ static void a_torn_frame_is_made_again(void **state)
             recorder_turn(7, 0);
             for (int i = 0; i < 300; i++)
                 recorder_burst(60, 0);
-            usleep(40000); /* all of it is written */
+            await_written(300);
             for (int i = 0; i < 50; i++)
                 recorder_burst(60, 0);
             raise(SIGKILL);

@@ -10,6 +10,7 @@
 #include "tools/pair/shown.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* ---- the chain ---------------------------------------------------------------------------------- */
 
@@ -208,6 +209,32 @@ static void print_reasons(const struct nd_replay *r)
         report_digest(r, !r->primary, r->standby_digest);
 }
 
+/* Two runs of which nothing comes out are equal whatever the chain would do. */
+static void warn_of_silence(const struct nd_replay *r)
+{
+    const struct nd_chain_counts *chain = &r->reference.chain;
+    unsigned nf = 0, counter = 0;
+
+    if (!r->tape.count || r->reference.outputs || r->reference.died)
+        return;
+    for (unsigned n = 0; n <= r->config->chain.count; n++)
+        for (unsigned c = 0; counters_of(r, n)[c] && c < ND_COUNTERS_MAX; c++)
+            if (chain->nf[n].dropped[c] > chain->nf[nf].dropped[counter]) {
+                nf = n;
+                counter = c;
+            }
+    fprintf(stderr,
+            "understudy replay: warning: %lu packets came in and none left the chain: no output was compared",
+            r->tape.count);
+    if (chain->nf[nf].dropped[counter])
+        fprintf(stderr, "; %s dropped %lu of them (%s)%s", name_of_nf(r, nf), chain->nf[nf].dropped[counter],
+                counters_of(r, nf)[counter],
+                strcmp(counters_of(r, nf)[counter], "not_inside") == 0
+                    ? ", expected --inside with networks that its `inside` has, or its `inside` with these"
+                    : "");
+    fprintf(stderr, "\n");
+}
+
 static void set_digest(json_t *o, const char *key, uint64_t digest)
 {
     char text[24];
@@ -311,6 +338,7 @@ int nd_replay_report(const struct nd_replay *r)
     int code = ND_DONE;
 
     print_reasons(r);
+    warn_of_silence(r);
     print_figures(r, r->options->common.json ? stderr : stdout, o);
     if (r->options->common.json)
         code = print_json(r, o);
