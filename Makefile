@@ -55,7 +55,8 @@ DPDK_LIBS   = $(shell pkg-config --libs libdpdk)
 # SRC: what knows no DPDK, linked into tests as well. NODE: the rest, and the program's main.
 ROOMS     := $(shell sed -n 's/^\([a-z/]*\) *|.*/\1/p' scripts/rooms)
 DPDKROOMS := $(shell sed -n 's/^\([a-z/]*\) *|[^|]*| yes *|.*/\1/p' scripts/rooms)
-NODE   := $(wildcard $(DPDKROOMS:%=%/*.c)) tools/main.c
+# node/quarantine.c asks nothing of DPDK, and tests link it.
+NODE   := $(filter-out node/quarantine.c,$(wildcard $(DPDKROOMS:%=%/*.c))) tools/main.c
 SRC    := $(filter-out $(NODE) nftest/% nfs/dpi/%,$(wildcard $(ROOMS:%=%/*.c)))
 OBJ    := $(SRC:%.c=$(BUILD)/obj/%.o)
 NODEOBJ := $(NODE:%.c=$(BUILD)/obj/%.o)
@@ -169,7 +170,7 @@ $(BUILD)/tests/nf/test_dpi $(BUILD)/tests/nf/test_dpi_captures: $(DPI)
 
 # The simulation: the product's sources behind tests/sim/seam.h, in which the world answers in place of the system;
 # calls between files that the world looks at go through tests/sim/hooks.c.
-SIM_WRAPS := nd_lane_wait nd_lane_announce nd_lane_emit_tail nd_group_barrier nf_chain_run nf_chain_abandon lg_capture_end ft_snapshot_begin ft_edit_track \
+SIM_WRAPS := nd_lane_wait nd_lane_announce nd_lane_emit_tail nd_group_barrier nf_chain_run nf_chain_command nf_chain_abandon nd_crash_page nd_crash_save_quarantine lg_capture_end ft_snapshot_begin ft_edit_track \
     ft_region_wipe ft_section_enter_ordered ft_section_leave_ordered ft_section_depend ft_section_mark rp_sender_turn rp_receiver_take \
     rp_receiver_reset rp_snapshot_take rp_snapshot_turn rp_link_send rp_view_store rp_view_writer_give ft_ring_init ft_ring_free ft_message_encode \
     ft_record_encode ft_chunk_encode ft_line_run_append ft_audit_forbid rp_stream_open rp_stream_fd rp_stream_handshake rp_stream_sealed \
@@ -201,6 +202,7 @@ check-sim: $(BUILD)/simulate $(BUILD)/simulate-planted
 	@BUILD=$(BUILD) prove --timer --failures --exec bash $(wildcard tests/sim/*.t)
 	@$(BUILD)/simulate -q -f 1 -n 4000 -l tests/sim/failed-seeds -j $(shell nproc)
 	@$(BUILD)/simulate -q -k arbiter -f 1 -n 2000 -j $(shell nproc)
+	@$(BUILD)/simulate -q -k crash -f 1 -n 1000 -j $(shell nproc)
 $(BUILD)/simulate: $(SIM_OBJ) $(SIM_TESTS)
 	$(Q)$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $^ $(SIM_WRAPS:%=-Wl,--wrap=%) $(LDLIBS)
 

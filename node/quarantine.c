@@ -6,6 +6,7 @@
  */
 #include "node/quarantine.h"
 #include "ftcore/base/event_log.h"
+#include "ftcore/base/plant.h"
 #include "node/base/clock.h"
 #include "node/crash/reporter.h"
 #include "nflib/chain/chain.h"
@@ -16,6 +17,8 @@ static bool apply_on_crash(struct nd_peer_crashes *all, const struct ft_crash_no
 {
     const struct nf_chain_config *chain = &all->config->chain;
 
+    if (FT_PLANTED("no-remedy"))
+        return;
     for (unsigned i = 0; i < chain->count; i++) {
         bool reset = chain->nfs[i].on_crash == NF_CRASH_RESET;
 

@@ -3,6 +3,7 @@
 #include "node/crash/fingerprint.h"
 #include "nflib/net/bytes.h"
 #include "nflib/net/packet.h"
+#include "nflib/net/tcp.h"
 
 #include <arpa/inet.h>
 #include <string.h>
@@ -12,12 +13,11 @@
 #define OTHER      128u /* bytes of a frame that is none of those that are known */
 #define IPV4_BYTES 20u
 #define IPV6_BYTES 40u
-#define TCP_FIN    1u
-#define TCP_SYN    2u
+#define TCP_BYTES  20u
 
 /* What is hashed, one thing behind the other. */
 struct words {
-    uint8_t bytes[48 + PAYLOAD];
+    uint8_t bytes[48 + PAYLOAD]; /* or two for each option of a segment, of which there are 20 at most */
     uint32_t count;
 };
 
@@ -74,17 +74,78 @@ static void add_service(struct words *w, const struct nf_packet *p)
     add(w, &port, 2);
 }
 
+/* Kinds that hosts put into segments in the course of a connection: fillers, SACK, timestamps, MD5, AO,
+ * multipath. */
+static bool is_usual_option(uint8_t kind, uint8_t len)
+{
+    switch (kind) {
+    case 5:
+        return len >= 10 && len % 8 == 2;
+    case 8:
+        return len == 10;
+    case 19:
+        return len == 18;
+    case 29:
+    case 30:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Kinds and lengths of the options that are none of those, without what is in them. True: there are any, or
+ * they do not end where they should. */
+static bool add_odd_options(struct words *w, const struct nf_packet *p)
+{
+    uint32_t at = p->l4 + TCP_BYTES, end = p->payload;
+    bool odd = false;
+
+    while (at < end && p->data[at] != 0) {
+        uint8_t kind = p->data[at], len = at + 1 < end ? p->data[at + 1] : 0;
+
+        if (kind == 1) {
+            at++;
+            continue;
+        }
+        if (len < 2 || at + len > end)
+            len = 0; /* nobody knows where the next one begins */
+        if (!is_usual_option(kind, len)) {
+            add(w, (uint8_t[]){kind, len}, 2);
+            odd = true;
+        }
+        if (!len)
+            return true;
+        at += len;
+    }
+    return odd;
+}
+
+/*
+ * A segment without payload that nothing of a connection's course waits for: a reset, or one with flags or
+ * options that no host sends in it. False: it is as every connection has them, or was not taken whole.
+ */
+static bool add_odd_segment(struct words *w, const struct nf_packet *p)
+{
+    const uint8_t flags = p->tcp_flags & (NF_TCP_FIN | NF_TCP_SYN | NF_TCP_RST | NF_TCP_ACK | NF_TCP_URG);
+    bool odd = flags & (NF_TCP_RST | NF_TCP_URG) || !(flags & NF_TCP_ACK);
+
+    if (p->payload > p->have)
+        return false;
+    add(w, &flags, 1);
+    return add_odd_options(w, p) || odd;
+}
+
 static void describe_tcp(struct ft_fingerprint *f, const struct nf_packet *p)
 {
     uint32_t payload = bytes_behind(p, p->payload);
     struct words flow = {.count = 0}, content = {.count = 0};
-    uint8_t syn = p->tcp_flags & TCP_SYN,
+    uint8_t syn = p->tcp_flags & NF_TCP_SYN,
             bare = syn && !payload; /* with Fast Open a SYN has what else comes behind it */
     uint32_t seq;
 
     memcpy(&seq, p->data + p->l4 + 4, sizeof(seq));
     f->seq = ntohl(seq);
-    f->bytes = payload + (syn != 0) + ((p->tcp_flags & TCP_FIN) != 0);
+    f->bytes = payload + (syn != 0) + ((p->tcp_flags & NF_TCP_FIN) != 0);
     add_addresses(&flow, p);
     content = flow;
     add(&flow, &p->sport, 2);
@@ -94,7 +155,7 @@ static void describe_tcp(struct ft_fingerprint *f, const struct nf_packet *p)
     f->flow = hash(&flow);
     add_service(&content, p);
     add(&content, &bare, 1);
-    if ((payload || syn) && add_payload(&content, p, p->payload))
+    if (payload || syn ? add_payload(&content, p, p->payload) : add_odd_segment(&content, p))
         f->content = hash(&content);
 }
 

@@ -7,12 +7,14 @@
  * in the same direction, wherever its own boundaries lie; or when the same host begins a segment to the same
  * address, from or to the same service (the lower port of both), with the same 128 bytes, which is what a
  * program does that connects once more, and what it is answered. A SYN comes again when the same host sends
- * one to the same address and service. UDP: the same host, address, service and payload. ICMP: the same host,
- * address, type and code; of an error the ends of the packet that it quotes, and of what is neither that nor
- * an echo the payload. All else, and what is malformed: the first 128 bytes but for what each way changes.
- * What a host changes when it sends the same bytes again is in none of them: identification, time to live,
- * checksums, acknowledgement, window, timestamps, IPv6's flow label, the ends' ports that a host chooses
- * anew.
+ * one to the same address and service. A segment without payload that is a reset, or has flags or options
+ * that no host sends in the course of a connection: the same host, address and service, flags, and kinds and
+ * lengths of those options; any other one is known on its connection alone. UDP: the same host, address,
+ * service and payload. ICMP: the same host, address, type and code; of an error the ends of the packet that
+ * it quotes, and of what is neither that nor an echo the payload. All else, and what is malformed: the first
+ * 128 bytes but for what each way changes. What a host changes when it sends the same bytes again is in none
+ * of them: identification, time to live, checksums, acknowledgement, window, timestamps, IPv6's flow label,
+ * the ends' ports that a host chooses anew.
  */
 #ifndef NODE_CRASH_FINGERPRINT_H
 #define NODE_CRASH_FINGERPRINT_H

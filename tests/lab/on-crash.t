@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # An NF that dies of its state, in its timers, ten times: its successor has that state, too, and would die of it. With
 # `on_crash: bypass` packets pass by the NF from the takeover on, and downloads go on; an operator has it take part again,
-# and it dies once more. With `on_crash: reset` the NF's state begins anew instead. The NF is tests/lab/poison.c.
+# and it dies once more. With `on_crash: reset` the NF's state begins anew instead; and both with two lanes, of which one dies. The NF is tests/lab/poison.c.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 29
+plan 39
 
 ok "an NF that dies in its timers" gcc -std=gnu11 -O2 -g -Wall -Wextra -Werror -fPIC -I"$BUILD/include" -shared \
     -o "$work/poison.so" tests/lab/poison.c
@@ -93,3 +93,31 @@ is "packets pass through it" "$(field "$dies" 'bypassed | length')" 0
 rm "$work/on"
 wait $fetch
 is "all downloads intact" "$(sort -u "$work/rounds")" 40
+
+# Two lanes: the one that gets the bomb dies, and both pass by the NF, or reset it.
+sed -i "s/lanes: 1/lanes: 2/; s/on_crash: reset/on_crash: bypass/" "$pair"
+for how in bypass reset; do
+    ends
+    sed -i "s/on_crash: bypass/on_crash: $how/" "$pair"
+    "$lab" start a && "$lab" start b
+    ok "with two lanes and on_crash: $how the pair is PROTECTED" is_protected || exit 1
+    dies=a lives=b
+    [ "$(field a role)" = primary ] || { dies=b lives=a; }
+    says="set poison bypass=on"
+    [ $how = bypass ] || says="reset poison"
+    before=$(grep -c "lane [01]: $says: done, since on_crash says so" "$LAB_DIR/$lives.log")
+    touch "$work/on"
+    downloads &
+    fetch=$!
+    sleep 0.7
+    send_bomb
+    ok "the other node goes on" await 20 $lives role primary
+    sleep 1
+    is "both lanes did it, once" "$(($(grep -c "lane [01]: $says: done, since on_crash says so" "$LAB_DIR/$lives.log") - before))" 2
+    "$lab" start $dies
+    if [ $how = bypass ]; then is_bypassed; else is_protected; fi
+    ok "the states are equal" us verify
+    rm "$work/on"
+    wait $fetch
+    is "all downloads intact" "$(sort -u "$work/rounds")" 40
+done

@@ -317,6 +317,8 @@ void sim_faults_tick(void)
     for (unsigned i = 0; i < 2 && sim.plan.troubled; i++)
         if (sim_runs(&sim.node[i]))
             look_in(&sim.node[i]);
+    if (sim.plan.crasher)
+        sim_crash_tick();
     if (sim.script && !sim.faults_over)
         sim_script_tick();
     if (sim.faults_over || sim.plan.fault_rate == 0)

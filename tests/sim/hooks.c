@@ -109,7 +109,11 @@ WRAP(void, nf_chain_run, struct nf_chain *chain, uint64_t burst, uint64_t now, s
         while (!live && node->stalled_until > sim.now && lane->doing == FT_LANE_REPLAY)
             sim_sleep(500 * SIM_US, false);
     }
+    if (live && sim.plan.crasher)
+        sim_crash_look(lane, packets, n);
     __real_nf_chain_run(chain, burst, now, packets, n);
+    if (sim.plan.crasher)
+        sim_crash_damage(chain);
     if (sim.plan.stray && lane)
         sim_stray_look(lane);
     if (lane && !live)
@@ -232,6 +236,8 @@ WRAP(int, rp_receiver_take, struct rp_replicator *rp, const struct ft_message *m
 WRAP(void, rp_receiver_reset, struct rp_replicator *rp, const struct ft_message *begin)
 {
     __real_rp_receiver_reset(rp, begin);
+    if (sim_current())
+        sim_crash_snapshot(sim_current());
     if (sim_current())
         sim_saw_snapshot(sim_current(), begin);
 }

@@ -109,22 +109,25 @@ static int make_lanes(struct sim_node *n, struct ft_fault *fault)
                                sim.config->protect.stores, fault);
         if (error)
             return error;
-        n->lane[l] = (struct nd_lane){.index = l,
-                                      .config = &sim.config->chain,
-                                      .protect = &sim.config->protect,
-                                      .setup.heartbeat_ms = sim.config->timing.heartbeat_ms,
-                                      .io = &n->io,
-                                      .region = n->window.region,
-                                      .words = &n->words[l],
-                                      .group = &n->group,
-                                      .setup.question = &n->question,
-                                      .setup.seed = sim_draw(&sim.chance, UINT64_MAX),
-                                      .setup.replayed_bytes = 256u << 10,
-                                      .setup.chunk_bytes = sim.plan.chunk_bytes,
-                                      .setup.round_ns = sim.plan.round_ns,
-                                      .setup.self = n->datagram_key,
-                                      .setup.view = &n->view,
-                                      .setup.stop = &n->stop};
+        n->lane[l] = (struct nd_lane){
+            .index = l,
+            .config = &sim.config->chain,
+            .protect = &sim.config->protect,
+            .setup.heartbeat_ms = sim.config->timing.heartbeat_ms,
+            .io = &n->io,
+            .region = n->window.region,
+            .words = &n->words[l],
+            .group = &n->group,
+            .setup.question = &n->question,
+            .setup.seed = sim_draw(&sim.chance, UINT64_MAX),
+            .setup.replayed_bytes = 256u << 10,
+            .setup.chunk_bytes = sim.plan.chunk_bytes,
+            .setup.round_ns = sim.plan.round_ns,
+            .setup.self = n->datagram_key,
+            .setup.view = &n->view,
+            .setup.remedy = &n->crashes.remedy,
+            .setup.suspects = nd_quarantine_suspects(&nd_crash_page(n->crashes.crash)->quarantine),
+            .setup.stop = &n->stop};
         if ((error = nd_lane_make(&n->lane[l], fault)))
             return error;
     }
@@ -162,6 +165,7 @@ static int open_replicator(struct sim_node *n, struct ft_fault *fault)
         .view_file = sim_troubled(10) ? too_long : view_file[n->index],
         .state_changed = state_changed,
         .view = new_view,
+        .crashed = sim_crash_hear,
         .arg = n,
         .check = check_state,
         .keeps = nd_group_keeps,
@@ -238,6 +242,7 @@ void sim_node_start(struct sim_node *n)
     n->writer.entry = NULL;
     atomic_store(&n->stop, false);
     sim_ports_io(n);
+    sim_crash_start(n);
     memset(n->lane, 0, sizeof(n->lane));
     memset(n->words, 0, sizeof(n->words));
     memset(n->task, 0, sizeof(n->task));
@@ -275,6 +280,7 @@ void sim_node_free(struct sim_node *n)
     rp_close(n->replicator);
     n->replicator = NULL;
     for (unsigned l = 0; l < sim.plan.lanes; l++) {
+        sim_crash_forget(n->lane[l].chain);
         nd_lane_free(&n->lane[l]);
         ft_lane_free(&n->words[l]);
     }

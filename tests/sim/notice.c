@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The guardians' datagrams, under way to a node: death notices, now and then damaged or of a stranger. */
+/* The guardians' datagrams, under way to a node: crash notices, and death notices, now and then damaged or of
+ * a stranger. */
 #define _GNU_SOURCE
 #include "tests/sim/net.h"
 
@@ -12,7 +13,7 @@
 ssize_t sim_recvfrom(int fd, void *to, size_t size, int flags, struct sockaddr *from, socklen_t *len);
 
 static struct {
-    uint8_t bytes[FT_DATAGRAM_BYTES];
+    uint8_t bytes[FT_CRASH_BYTES];
     size_t len;
     bool stranger; /* from another host */
     uint64_t at;
@@ -41,6 +42,17 @@ void sim_net_death_notice(unsigned to, const struct ft_datagram_key *dead, uint6
         notices[to][notice_count[to]].bytes[sim_draw(&sim.trouble, len)] ^= 1;
     notices[to][notice_count[to]].len = sim_troubled(50) ? 7 : len;
     notices[to][notice_count[to]].stranger = sim_troubled(50);
+    notices[to][notice_count[to]++].at = at;
+}
+
+void sim_net_crash_notice(unsigned to, const struct ft_crash_notice *notice,
+                          const struct ft_datagram_key *dead, uint64_t at)
+{
+    if (notice_count[to] == NOTICES)
+        return;
+    notices[to][notice_count[to]].len =
+        ft_crash_notice_encode(notice, dead, notices[to][notice_count[to]].bytes);
+    notices[to][notice_count[to]].stranger = false;
     notices[to][notice_count[to]++].at = at;
 }
 

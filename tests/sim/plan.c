@@ -33,6 +33,28 @@ static void arbitrate(struct sim_plan *p)
     p->alone = false;
 }
 
+/* An NF dies of its state. Where lanes share what the NF keeps there is no reset, as the file's reader says.
+ */
+static void crash(struct sim_plan *p, uint64_t seed)
+{
+    static const char *const names[CHAINS][2] = {{"forward", "forward"},
+                                                 {"monitor", "firewall"},
+                                                 {"firewall", "firewall"},
+                                                 {"rate_limiter", "forward"}};
+    struct sim_random r = {seed * 0x94d049bb133111ebull + 3};
+
+    p->crasher = names[p->chain][sim_draw(&r, 2)];
+    p->crash = NF_CRASH_BYPASS + (uint32_t)sim_draw(&r, 2);
+    p->in_packets = sim_chance(&r, 400);
+    p->lanes = p->crash == NF_CRASH_RESET && (p->chain == 0 || p->chain == 3) ? 1 : p->lanes;
+    p->strict = p->liar = p->bold = p->stray = p->troubled = false;
+    p->wild = SIM_HEALS;
+    p->mode = p->alone ? ND_MODE_LOG : p->mode;
+    p->alone = false;
+    p->fault_rate = 200;
+    p->faults_end += 300 * SIM_MS;
+}
+
 void sim_plan_make(struct sim_plan *p, uint64_t seed, const char *kind)
 {
     struct sim_random r = {seed * 0x2545f4914f6cdd1dull + 1}, more = {seed * 0x9e3779b97f4a7c15ull + 7};
@@ -92,6 +114,8 @@ void sim_plan_make(struct sim_plan *p, uint64_t seed, const char *kind)
     p->round_ns = sim_chance(&more, 500) ? 0 : 10 * SIM_MS + sim_draw(&more, 100 * SIM_MS);
     if (kind && strcmp(kind, "arbiter") == 0)
         arbitrate(p);
+    if (kind && strcmp(kind, "crash") == 0)
+        crash(p, seed);
 }
 
 void sim_configure(void)
@@ -101,6 +125,9 @@ void sim_configure(void)
 
     this_config = *configs[p->chain];
     this_config.chain.lanes = (uint16_t)p->lanes;
+    for (unsigned i = 0; p->crasher && i < this_config.chain.count; i++)
+        if (strcmp(this_config.chain.nfs[i].module->name, p->crasher) == 0)
+            this_config.chain.nfs[i].on_crash = p->crash;
     this_config.protect.capture = p->full_capture ? ND_CAPTURE_FULL : ND_CAPTURE_AUTO;
     this_config.protect.tail = p->suppress_tail ? ND_TAIL_SUPPRESS : ND_TAIL_EMIT;
     this_config.protect.hold_packets = p->hold_packets;

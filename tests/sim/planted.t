@@ -18,12 +18,16 @@ bugs=(
 )
 # With an arbiter: who goes on without asking, and a standby that takes over by its own word once its right has ended.
 arbitrated=(takeover-unasked solo-unasked right-again)
-echo "1..$((${#bugs[@]} + ${#arbitrated[@]} + 3))"
+# An NF that dies of its state: a standby that does nothing about it, a change that is not recorded, a state that comes
+# back and was not checked.
+of_state=(no-remedy remedy-unrecorded unchecked-return)
+echo "1..$((${#bugs[@]} + ${#arbitrated[@]} + ${#of_state[@]} + 3))"
 number=0
-for bug in "${bugs[@]}" "${arbitrated[@]}"; do
+for bug in "${bugs[@]}" "${arbitrated[@]}" "${of_state[@]}"; do
     number=$((number + 1))
     kind=()
     [ $number -le ${#bugs[@]} ] || kind=(-k arbiter)
+    [ $number -le $((${#bugs[@]} + ${#arbitrated[@]})) ] || kind=(-k crash)
     said=$(UNDERSTUDY_PLANT=$bug "$BUILD/simulate-planted" -q -x "${kind[@]}" -f 1 -n 5000 -j "$JOBS")
     if [ $? -eq 1 ] && found=$(grep -m1 '^seed .* failed' <<<"$said"); then
         echo "ok $number - $bug: $found"

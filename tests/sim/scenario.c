@@ -16,7 +16,9 @@
  *   10 freeze b 20                     its disk takes nothing for 20 ms
  *   10 jump a 500                      its clock, by 500 ms
  *   10 tell a promote|handover|resync
- *   10 ask a clear nat                 an operator's command
+ *   10 ask a clear nat                 an operator's command; with `set crasher monitor`, `damage monitor` as
+ *                                      well: whoever runs the NF on that state dies of it (crash.c)
+ *   set crasher monitor                set on_crash stop|bypass|reset      set dies_in timers|packets
  *   40 end                             faults end; the pair must be PROTECTED again, and is judged as a seed
  * is > text                             the next lines of the transcript that contain these texts, in order
  *   ! text                             no line does
@@ -43,7 +45,7 @@ struct sim_script {
     unsigned lines, notices; /* notices: death notices that a guardian sends */
     uint64_t notice_delay;
     const char *path;
-    char wrong[300];
+    char crasher[64], wrong[300];
 };
 
 static struct sim_script script;
@@ -70,7 +72,18 @@ static bool set_plan(struct sim_plan *p, const char *key, const char *value)
     }
     if (strcmp(key, "lanes") == 0)
         return (p->lanes = (unsigned)number) >= 1 && number <= SIM_LANES;
-    if (strcmp(key, "strict") == 0)
+    if (strcmp(key, "crasher") == 0) {
+        snprintf(script.crasher, sizeof(script.crasher), "%s", value);
+        p->crasher = script.crasher;
+        return true;
+    }
+    if (strcmp(key, "on_crash") == 0)
+        p->crash = strcmp(value, "bypass") == 0  ? NF_CRASH_BYPASS
+                   : strcmp(value, "reset") == 0 ? NF_CRASH_RESET
+                                                 : NF_CRASH_STOP;
+    else if (strcmp(key, "dies_in") == 0)
+        p->in_packets = strcmp(value, "packets") == 0;
+    else if (strcmp(key, "strict") == 0)
         p->strict = yes;
     else if (strcmp(key, "arbiter") == 0)
         p->arbitrated = yes;
@@ -181,8 +194,12 @@ static int read_script(const char *path, struct sim_plan *plan)
 void sim_script_buried(struct sim_node *n)
 {
     n->restart_at = sim.faults_over ? sim.now + SIM_MS : SIM_NEVER;
-    for (unsigned k = 0; k < script.notices && n->powered; k++)
-        sim_net_death_notice(!n->index, &n->datagram_key, sim.now + script.notice_delay + k * 200 * SIM_US);
+    for (unsigned k = 0; k < script.notices && n->powered; k++) {
+        uint64_t at = sim.now + script.notice_delay + k * 200 * SIM_US;
+
+        sim_crash_tell(n, at);
+        sim_net_death_notice(!n->index, &n->datagram_key, at);
+    }
 }
 
 /* A line that begins with a node: the node, and what follows. */

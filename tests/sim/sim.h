@@ -15,6 +15,7 @@
  *   disk.c    view files, and when they are written
  *   stream.c, notice.c  of net.c: bytes of a connection, death notices
  *   arbiter.c who decides, in seeds of that kind
+ *   crash.c   an NF that dies of its state, and what on_crash says of that
  *   liar.c    a peer that lies; liar_form.c, liar_delta.c, liar_raw.c: how (liar.h)
  *
  * Types and calls of the oracles are in oracle.h.
@@ -25,6 +26,7 @@
 #include "ftcore/record/delta.h"
 #include "lane/lane.h"
 #include "node/config/config.h"
+#include "node/quarantine.h"
 #include "replicator/replicator.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/task.h"
@@ -92,6 +94,7 @@ enum sim_step {
 extern const char *const sim_step_text[SIM_STEPS];
 
 void sim_step(enum sim_step step); /* may not return */
+void sim_die(void);                /* of a node's task: the node dies there */
 
 /* ---- nodes ------------------------------------------------------------------------------------- */
 
@@ -148,6 +151,9 @@ struct sim_node {
     _Atomic bool stop;
     uint8_t hello[FT_IDENTITY_MAX + 1024]; /* its last one, as anybody could overhear it */
     size_t hello_len;
+    struct nd_peer_crashes crashes;
+    struct ft_crash_notice last; /* what it died of in this life; signal 0: of no NF */
+    bool owes;       /* it has heard what its primary died of, and its file says what it is to do about it */
     unsigned misfit; /* its file differs from its peer's: in what; 0: it does not */
 
     /* what the oracles know of it */
@@ -214,7 +220,10 @@ struct sim_plan { /* of a seed; or of a scenario */
     bool stray;      /* alone, and the chain once does what no NF may: the audit ends the process */
     bool narrow;     /* buffers of kilobytes, sockets that take a chunk, other strangers */
     bool arbitrated; /* there is an arbiter, and partitions last */
-    bool sealed;     /* the link is sealed (seal.c), and somebody on the way ends connections */
+    uint32_t crash;  /* enum nf_on_crash of the NF that dies of its state, in seeds of that kind */
+    const char *crasher; /* that NF; NULL: none does */
+    bool in_packets;     /* it dies while it has packets, and with a standby behind it; else in its timers */
+    bool sealed;         /* the link is sealed (seal.c), and somebody on the way ends connections */
 };
 
 struct sim_catch { /* a node is to be caught at a step */
@@ -240,7 +249,7 @@ struct sim_world {
     struct sim_random lies, trouble;
     struct sim_random width; /* of narrow and stray seeds alone */
     struct sim_random chain; /* of accidents that follow each other */
-    struct sim_random disk, asks;
+    struct sim_random disk, asks, crash;
     uint64_t stray_at;   /* when the chain does what no NF may */
     const char *strayed; /* the chain has done that, and how the process must end; NULL: not yet */
     unsigned strayed_lane;
@@ -270,6 +279,7 @@ struct sim_world {
     } * gifts;
     struct sim_left *left, **left_last;
     uint64_t epochs;
+    uint64_t crash_at; /* when the NF's state is damaged next, or the NF is to take part again */
 
     /* counted for reports */
     struct sim_counts {
@@ -356,6 +366,8 @@ void sim_net_inject(void); /* somebody on the way ends the connection in one end
 /* Somebody on the peer's host connects to node `to` and says `said` (may be NULL), and closes or not. */
 void sim_net_intrude(unsigned to, const uint8_t *said, size_t len, bool closes);
 void sim_net_death_notice(unsigned to, const struct ft_datagram_key *dead, uint64_t at);
+void sim_net_crash_notice(unsigned to, const struct ft_crash_notice *notice,
+                          const struct ft_datagram_key *dead, uint64_t at);
 void sim_net_forget(void); /* all that is under way */
 
 /* ---- ports.c ---- */
@@ -380,6 +392,19 @@ void sim_pause(struct sim_node *node, uint64_t ns);
 /* ---- intruder.c ---- */
 void sim_intrude(struct sim_node *node);       /* somebody connects to it from its peer's host */
 void sim_intrude_oddly(struct sim_node *node); /* the same in a narrow seed, with what is no hello at all */
+
+/* ---- crash.c ---- */
+void sim_crash_begin(void);
+void sim_crash_start(struct sim_node *node); /* a process: nothing is known of its peer's deaths */
+void sim_crash_hear(void *node, const struct ft_crash_notice *notice, bool primary); /* rp_config.crashed */
+void sim_crash_look(struct nd_lane *lane, const struct nf_packet *packets,
+                    uint32_t n); /* before a live burst of the chain; may not return */
+void sim_crash_tick(void);
+void sim_crash_tell(const struct sim_node *node, uint64_t at); /* its guardian does, of what it died */
+void sim_crash_snapshot(struct sim_node *node);                /* its state is another one from here on */
+void sim_crash_damage(const struct nf_chain *chain);           /* after a burst: what was asked for in it */
+void sim_crash_forget(const struct nf_chain *chain);
+void sim_crash_judge(void); /* at rest */
 
 /* ---- trouble.c ---- */
 /* While a node starts in a troubled seed: what the system is going to refuse is decided. */

@@ -66,6 +66,7 @@ void sim_begin(uint64_t seed, const struct sim_plan *plan)
     sim.width.at = seed * 17 ^ 0x6666666666666666ull;
     sim.chain.at = seed * 19 ^ 0x7777777777777777ull;
     sim.disk.at = seed * 23 ^ 0x9999999999999999ull;
+    sim.crash.at = seed * 31 ^ 0x1234123412341234ull;
     sim.asks.at = seed * 29 ^ 0x5555555555555555ull;
     sim_arbiter_begin();
     sim.owner = SIM_NOBODY;
@@ -77,6 +78,7 @@ void sim_begin(uint64_t seed, const struct sim_plan *plan)
     sim_limits_begin();
     sim_stray_begin();
     sim_ports_begin();
+    sim_crash_begin();
     for (unsigned i = 0; i < 2; i++) {
         struct sim_node *n = &sim.node[i];
 
@@ -134,7 +136,15 @@ bool sim_runs(const struct sim_node *n)
 /* ---- catching ---------------------------------------------------------------------------------------------
  */
 
-static bool dies; /* the node of the task that left last is to die */
+static bool dies;       /* the node of the task that left last is to die */
+static bool with_power; /* and its machine with it */
+
+void sim_die(void)
+{
+    dies = true;
+    with_power = false;
+    sim_task_leave();
+}
 
 /* A task is preempted. While a lane stands in the midst of a burst, others may come to depend on it, send
  * that, and see it acknowledged; then the node dies. */
@@ -197,13 +207,14 @@ void sim_step(enum sim_step step)
         return;
     }
     dies = true;
+    with_power = c->machine;
     sim_tell(n->index, "%s %s", c->machine ? "loses power" : "is killed", sim_step_text[step]);
     sim_task_leave();
 }
 
 static void bury_node(struct sim_node *n)
 {
-    bool machine = sim.caught.machine;
+    bool machine = with_power;
     uint64_t back = sim_draw(&sim.chance, sim_chance(&sim.chance, 500) ? 4 * SIM_MS : 200 * SIM_MS);
 
     dies = false;
@@ -213,13 +224,21 @@ static void bury_node(struct sim_node *n)
         return;
     }
     n->restart_at = sim.now + back + (machine ? 10 * SIM_MS : 0);
-    /* The guardian speaks at once, late, twice, or not at all. */
+    /* The guardian speaks at once, late, twice, or not at all; of what an NF died of, in the end at once. */
     if (machine)
         return;
-    for (unsigned k = (unsigned)sim_draw(&sim.chance, 3); k > 0; k--)
-        sim_net_death_notice(
-            !n->index, &n->datagram_key,
-            sim.now + sim_draw(&sim.chance, sim_chance(&sim.chance, 800) ? SIM_MS / 2 : 20 * SIM_MS));
+    if (sim.faults_over && n->last.signal) {
+        sim_crash_tell(n, sim.now);
+        sim_net_death_notice(!n->index, &n->datagram_key, sim.now);
+        return;
+    }
+    for (unsigned k = (unsigned)sim_draw(&sim.chance, 3); k > 0; k--) {
+        uint64_t at =
+            sim.now + sim_draw(&sim.chance, sim_chance(&sim.chance, 800) ? SIM_MS / 2 : 20 * SIM_MS);
+
+        sim_crash_tell(n, at);
+        sim_net_death_notice(!n->index, &n->datagram_key, at);
+    }
     if (sim_chance(&sim.chance, 150)) { /* and soon the other one, too */
         sim.caught =
             (struct sim_catch){.armed = true, .node = !n->index, .step = SIM_STEPS, .until = sim.now};
@@ -384,6 +403,8 @@ bool sim_run(void)
         sim_tick();
     if (!sim.failed[0])
         sim_judge();
+    if (!sim.failed[0])
+        sim_crash_judge();
     sim_mix(sim.now);
     return !sim.failed[0];
 }

@@ -18,7 +18,7 @@
 #define ETHER 14u
 #define HEAD  (ETHER + 20u + 32u) /* with timestamps */
 
-enum { FIN = 1, SYN = 2, ACK = 16 };
+enum { FIN = 1, SYN = 2, RST = 4, ACK = 16, URG = 32 };
 
 /* The stream of bytes that a client sends; what lies at 1000 is what it sends again. */
 static uint8_t stream[8192];
@@ -198,6 +198,98 @@ static void an_acknowledgement(void **state)
     assert_false(again(killed, segment(later, 1000, 10)));
     later.sport++;
     assert_false(again(killed, segment(later, 1000, 0)));
+}
+
+/* Without payload, with 8 bytes of options in front of the timestamps. */
+static struct segment empty(struct how h, uint32_t at, const uint8_t options[8])
+{
+    struct segment s = segment(h, at, 0);
+    uint8_t *ip = s.bytes + ETHER, *tcp = ip + 20;
+
+    memmove(tcp + 28, tcp + 20, 12);
+    memcpy(tcp + 20, options, 8);
+    tcp[12] = 10 << 4;
+    s.len += 8;
+    set16(tcp + 16, 0);
+    packet_finish(ip, 40);
+    return s;
+}
+
+/* What no host sends in the course of a connection is the same again on any of the same host's to the same
+ * service, whatever it acknowledges. */
+static void an_odd_segment_without_payload(void **state)
+{
+    static const uint8_t unknown[] = {253, 6, 1, 2, 3, 4, 1, 1}, other_bytes[] = {1, 253, 6, 9, 9, 9, 9, 1},
+                         other[] = {254, 6, 1, 2, 3, 4, 1, 1}, broken[] = {253, 0, 1, 2, 3, 4, 1, 1},
+                         beyond[] = {1, 1, 1, 1, 1, 1, 253, 99}, mss[] = {2, 4, 5, 180, 1, 1, 1, 1};
+    struct how h = usual, later = with_noise(usual);
+    struct segment killed = empty(h, 1000, unknown);
+
+    (void)state;
+    later.sport = 40002;
+    later.first = 7654321;
+    assert_true(again(killed, empty(later, 1000, unknown)));
+    assert_true(again(killed, empty(later, 3000, other_bytes))); /* each has another value in it */
+    assert_false(again(killed, empty(later, 1000, other)));
+    assert_false(again(killed, segment(later, 1000, 0)));
+    assert_true(again(empty(h, 0, broken), empty(later, 9, broken)));
+    assert_true(again(empty(h, 0, beyond), empty(later, 9, beyond)));
+    assert_true(again(empty(h, 0, mss), empty(later, 9, mss)));
+    assert_false(again(empty(h, 0, mss), empty(later, 9, broken)));
+    later.from = 10;
+    assert_false(again(killed, empty(later, 1000, unknown)));
+    later.from = h.from;
+    for (unsigned i = 0; i < 4; i++) {
+        static const uint8_t odd[] = {0, URG, FIN, ACK | URG};
+
+        h.flags = later.flags = odd[i];
+        assert_true(again(segment(h, 0, 0), segment(later, 9, 0)));
+    }
+    later.flags = ACK;
+    assert_false(again(segment(h, 0, 0), segment(later, 9, 0)));
+}
+
+/* A host that dials many ports, or that was connected to, sends one after the other; nothing waits for one.
+ */
+static void a_reset(void **state)
+{
+    static const uint8_t unknown[] = {253, 6, 1, 2, 3, 4, 1, 1};
+    struct how h = usual, later = with_noise(usual);
+
+    (void)state;
+    later.sport = 40002;
+    h.flags = later.flags = RST;
+    assert_true(again(segment(h, 0, 0), segment(later, 9, 0)));
+    assert_true(again(empty(h, 0, unknown), empty(later, 9, unknown)));
+    assert_false(again(empty(h, 0, unknown), segment(later, 9, 0)));
+    later.flags = RST | ACK;
+    assert_false(again(segment(h, 0, 0), segment(later, 9, 0)));
+    later.dport = 81;
+    later.flags = RST;
+    assert_false(again(segment(h, 0, 0), segment(later, 9, 0)));
+}
+
+/* What every connection has: acknowledgements, also with what was lost in between and in the options of
+ * multipath TCP, and its end. Others of the same host go on. */
+static void what_every_connection_has(void **state)
+{
+    static const uint8_t lost[] = {5, 10, 0, 0, 1, 0, 0, 0}, multipath[] = {30, 8, 0x20, 1, 1, 2, 3, 4},
+                         nothing[] = {1, 1, 1, 1, 1, 1, 1, 1};
+    static const uint8_t usual_flags[] = {ACK, ACK | 8, ACK | FIN, ACK | 0x40, ACK | 0x80};
+    struct how h = usual, later = with_noise(usual);
+
+    (void)state;
+    later.sport = 40002;
+    for (unsigned i = 0; i < sizeof(usual_flags); i++) {
+        h.flags = later.flags = usual_flags[i];
+        assert_false(again(segment(h, 0, 0), segment(later, 9, 0)));
+        assert_false(again(empty(h, 0, multipath), empty(later, 9, multipath)));
+        assert_false(again(empty(h, 0, nothing), empty(later, 9, nothing)));
+    }
+    h.flags = later.flags = ACK;
+    assert_true(again(empty(h, 0, lost), empty(h, 0, lost)));
+    later = with_noise(h);
+    assert_false(again(empty(h, 0, multipath), empty(later, 9, multipath)));
 }
 
 /* A chain that reads headers alone has nothing else of them: of a new connection it knows its SYN. */
@@ -384,6 +476,9 @@ int main(void)
         cmocka_unit_test(the_same_answer_on_a_new_connection_is),
         cmocka_unit_test(a_connection_is_begun_again),
         cmocka_unit_test(an_acknowledgement),
+        cmocka_unit_test(an_odd_segment_without_payload),
+        cmocka_unit_test(a_reset),
+        cmocka_unit_test(what_every_connection_has),
         cmocka_unit_test(headers_alone),
         cmocka_unit_test(a_beginning_is_enough),
         cmocka_unit_test(a_datagram),

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a standby does when it hears what its primary died of (node/quarantine.c): a quarantine, and what the
+ * chain file says of an NF that died of its state. Notices are as a node's handler makes them, of a first
+ * death and of a second one.
+ */
+#include "node/quarantine.h"
+#include "tests/unit/help_config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static struct nd_config *config;
+static struct nd_peer_crashes all;
+
+static int begin(void **state)
+{
+    static const char form[] =
+        "chain: { name: test, nfs: [ { rate_limiter: { pps: 1000, max_clients: 64, max_flows: 64, on_crash: "
+        "reset } },"
+        " { firewall: { rules: empty.rules, max_flows: 64 } }, { monitor: { max_flows: 64, on_crash: bypass "
+        "} } ] }\n"
+        "protect: { quarantine_s: 60 }\n"
+        "link: { insecure: true }\n"
+        "nodes:\n"
+        "  a: { role: primary, ports: { inside: x0, outside: x1 }, replication: 127.0.0.1:4700,"
+        " control: %s/a.sock, state: %s/state }\n"
+        "  b: { role: standby, ports: { inside: x0, outside: x1 }, replication: 127.0.0.2:4700,"
+        " control: %s/b.sock, state: %s/state }\n";
+    const char *dir = help_config_dir();
+    char text[2048], directory[300];
+    struct ft_fault fault = {""};
+    int len = snprintf(text, sizeof(text), form, dir, dir, dir, dir);
+
+    (void)state;
+    help_config_file("empty.rules", "default allow\n", 14);
+    snprintf(directory, sizeof(directory), "%s/state", dir);
+    mkdir(directory, 0700);
+    if (nd_config_read(&config, help_config_file("pair.yaml", text, (size_t)len), ND_CONFIG_NODES, &fault))
+        fail_msg("%s", fault.text);
+    memset(&all, 0, sizeof(all));
+    all.config = config;
+    all.self = 1;
+    if (nd_crash_open(&all.crash, config, 1, &fault))
+        fail_msg("%s", fault.text);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    nd_crash_close(all.crash);
+    nd_config_free(config);
+    return 0;
+}
+
+/* A death in that NF. packet: 0, or which one of its burst it was; before: the NF for which it dropped
+ * frames. */
+static struct ft_crash_notice death(const char *nf, enum nf_doing doing, uint32_t packet, const char *before)
+{
+    struct ft_crash_notice n = {.signal = SIGSEGV, .burst = 7, .packet = packet, .doing = doing};
+
+    snprintf(n.nf, sizeof(n.nf), "%s", nf);
+    snprintf(n.before, sizeof(n.before), "%s", before);
+    n.fingerprints = doing == NF_DOING_PACKETS ? packet ? 1 : 4 : 0;
+    for (uint32_t i = 0; i < n.fingerprints; i++)
+        n.fingerprint[i] = (struct ft_fingerprint){.content = 100 + i, .suspect = !packet};
+    return n;
+}
+
+static void hear(struct ft_crash_notice notice)
+{
+    nd_quarantine_hear(&all, &notice, false);
+}
+
+static const char *remedy(void)
+{
+    return atomic_load(&all.remedy.serial) ? all.remedy.text : "";
+}
+
+static uint32_t kept_from(void)
+{
+    return atomic_load(&nd_crash_page(all.crash)->quarantine.count);
+}
+
+static void a_first_death_sets_frames_aside(void **state)
+{
+    (void)state;
+    hear(death("monitor", NF_DOING_PACKETS, 0, ""));
+    assert_string_equal(remedy(), "");
+    assert_int_equal(kept_from(), 4);
+    assert_string_equal(nd_crash_page(all.crash)->quarantine.nf, "monitor");
+}
+
+static void a_second_one_without_its_packet_has_the_nf_passed_by(void **state)
+{
+    (void)state;
+    hear(death("monitor", NF_DOING_PACKETS, 0, "monitor"));
+    assert_string_equal(remedy(), "set monitor bypass=on");
+    assert_int_equal(atomic_load(&all.remedy.serial), 1);
+    assert_int_equal(kept_from(), 4); /* a packet may be the cause all the same */
+}
+
+/* Somebody may have sent two on purpose, and the NF may be there against him; its state may begin anew. */
+static void a_second_one_of_a_packet_that_is_known(void **state)
+{
+    (void)state;
+    hear(death("monitor", NF_DOING_PACKETS, 2, "monitor"));
+    assert_string_equal(remedy(), "");
+    assert_int_equal(kept_from(), 1);
+    hear(death("rate_limiter", NF_DOING_PACKETS, 2, "rate_limiter"));
+    assert_string_equal(remedy(), "reset rate_limiter");
+}
+
+static void a_second_one_in_another_nf(void **state)
+{
+    (void)state;
+    hear(death("monitor", NF_DOING_PACKETS, 0, ""));
+    hear(death("monitor", NF_DOING_PACKETS, 0, "rate_limiter"));
+    assert_string_equal(remedy(), "");
+    assert_int_equal(kept_from(), 0); /* the cause is no packet */
+}
+
+static void a_death_in_timers(void **state)
+{
+    (void)state;
+    hear(death("rate_limiter", NF_DOING_TIMERS, 0, ""));
+    assert_string_equal(remedy(), "reset rate_limiter");
+    hear(death("monitor", NF_DOING_TIMERS, 0, ""));
+    assert_string_equal(remedy(), "set monitor bypass=on");
+    assert_int_equal(atomic_load(&all.remedy.serial), 2);
+    assert_int_equal(kept_from(), 0);
+}
+
+static void the_file_says_stop(void **state)
+{
+    (void)state;
+    hear(death("firewall", NF_DOING_TIMERS, 0, ""));
+    hear(death("firewall", NF_DOING_PACKETS, 0, "firewall"));
+    assert_string_equal(remedy(), "");
+    assert_int_equal(kept_from(), 4);
+}
+
+static void what_a_standby_died_of(void **state)
+{
+    struct ft_crash_notice timers = death("monitor", NF_DOING_TIMERS, 0, ""),
+                           second = death("monitor", NF_DOING_PACKETS, 0, "monitor");
+
+    (void)state;
+    nd_quarantine_hear(&all, &timers, true);
+    nd_quarantine_hear(&all, &second, true);
+    assert_string_equal(remedy(), "");
+    assert_int_equal(kept_from(), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_first_death_sets_frames_aside, begin, end),
+        cmocka_unit_test_setup_teardown(a_second_one_without_its_packet_has_the_nf_passed_by, begin, end),
+        cmocka_unit_test_setup_teardown(a_second_one_of_a_packet_that_is_known, begin, end),
+        cmocka_unit_test_setup_teardown(a_second_one_in_another_nf, begin, end),
+        cmocka_unit_test_setup_teardown(a_death_in_timers, begin, end),
+        cmocka_unit_test_setup_teardown(the_file_says_stop, begin, end),
+        cmocka_unit_test_setup_teardown(what_a_standby_died_of, begin, end),
+    };
+    return cmocka_run_group_tests(tests, NULL, help_config_clean);
+}
