@@ -18,7 +18,7 @@ static bool apply_on_crash(struct nd_peer_crashes *all, const struct ft_crash_no
     const struct nf_chain_config *chain = &all->config->chain;
 
     if (FT_PLANTED("no-remedy"))
-        return;
+        return false;
     for (unsigned i = 0; i < chain->count; i++) {
         bool reset = chain->nfs[i].on_crash == NF_CRASH_RESET;
 
