@@ -8,13 +8,11 @@
  * Displaced may be what is confirmed and no open connection of TCP.
  */
 #include "nflib/session/table.h"
-#include "nflib/shared/shared.h"
 
 #include <string.h>
 
-#define LOOKS       (NF_BURST_MAX + 1) /* a burst's packets keep that many less one from being displaced */
-#define GREEDY_PART 16u                /* who has more than this part of the table makes room first */
-_Static_assert(2 * GREEDY_PART < LOOKS, "more hosts of a rank cannot have half as much each");
+_Static_assert(2 * NF_SESSION_GREEDY_PART < NF_SESSION_VICTIMS,
+               "more hosts of a rank cannot have half as much each");
 
 uint64_t nf_session_hosts_bytes(uint32_t capacity, bool ipv6)
 {
@@ -173,46 +171,63 @@ bool nf_session_host_full(const struct nf *nf, const struct nf_packet *p)
            host_at(t, slot)->flows - (p->session ? 1 : 0) >= t->max_flows_per_host[nf->index];
 }
 
-/* Packets of this burst may point to a session that was seen now. */
-static uint32_t oldest_of(const struct nf *nf, uint32_t slot, bool own)
+/* *looks: at sessions that do not go. */
+static uint32_t oldest_of(const struct nf *nf, uint32_t slot, const struct nf_session_choice *choice,
+                          uint32_t *looks)
 {
-    const struct nf_sessions_lane *lane = nf_sessions_lane(nf);
-    const struct nf_sessions *t = lane->burst.table;
-    uint32_t at = nf_list_first(&host_at(t, slot)->list);
+    const struct nf_sessions *t = nf->env->sessions->table;
 
-    for (unsigned looks = 0; at != NF_NONE && looks < LOOKS; looks++) {
-        const struct nf_session *s = nf_session_at(t, at);
+    for (uint32_t at = nf_list_first(&host_at(t, slot)->list); at != NF_NONE && *looks;
+         at = nf_list_next(t->of_hosts, at)) {
+        enum nf_session_frees frees = nf_session_chosen(nf, nf_session_at(t, at), choice);
 
-        if (s->seen != lane->now && (!own || nf_session_has(nf, s)))
+        if (frees == NF_FREES)
             return at;
-        at = nf_list_next(t->of_hosts, at);
+        --*looks;
+        if (frees == NF_HOST_FREES_NONE)
+            break;
     }
     return NF_NONE;
 }
 
-uint32_t nf_session_of_host(const struct nf *nf, const struct nf_packet *p, bool own, uint32_t sections)
+uint32_t nf_session_of_host(const struct nf *nf, const struct nf_packet *p,
+                            const struct nf_session_choice *choice)
 {
-    return nf_shared_left(nf) < sections ? NF_NONE : oldest_of(nf, host_of_packet(nf, p), own);
+    uint32_t looks = choice->looks;
+
+    return oldest_of(nf, host_of_packet(nf, p), choice, &looks);
+}
+
+/* Of the host of a rank that has most, if it is greedy. */
+static uint32_t of_rank(const struct nf *nf, uint32_t rank, const struct nf_session_choice *choice,
+                        uint32_t *looks)
+{
+    const struct nf_sessions *t = nf->env->sessions->table;
+    uint32_t at = nf_list_first(&t->by_rank[rank]), most = choice->most, found = NF_NONE;
+
+    for (unsigned hosts = 0; at != NF_NONE && hosts < choice->looks;
+         hosts++, at = nf_list_next(t->ranks, at)) {
+        uint32_t listed = host_at(t, at)->listed, oldest;
+
+        if (listed <= most || (oldest = oldest_of(nf, at, choice, looks)) == NF_NONE)
+            continue;
+        most = listed;
+        found = oldest;
+    }
+    return found;
 }
 
 /* Whoever has more than a sixteenth of the table is of a rank with 32 hosts at most: all of it is looked at.
  */
-uint32_t nf_session_of_greedy(const struct nf *nf, bool own)
+uint32_t nf_session_of_greedy(const struct nf *nf, const struct nf_session_choice *choice)
 {
-    const struct nf_sessions *t = nf->env->sessions->table;
-    uint32_t rank = NF_SESSION_RANKS - 1, most = t->capacity / GREEDY_PART, greedy = NF_NONE, at;
+    uint32_t looks = choice->looks, found = NF_NONE;
 
-    if (!t->hosts)
+    if (!nf->env->sessions->table->hosts)
         return NF_NONE;
-    while (rank && !t->by_rank[rank].first)
-        rank--;
-    at = nf_list_first(&t->by_rank[rank]);
-    for (unsigned looks = 0; at != NF_NONE && looks < LOOKS; looks++, at = nf_list_next(t->ranks, at))
-        if (host_at(t, at)->listed > most) {
-            most = host_at(t, at)->listed;
-            greedy = at;
-        }
-    return greedy == NF_NONE ? NF_NONE : oldest_of(nf, greedy, own);
+    for (uint32_t rank = NF_SESSION_RANKS; found == NF_NONE && rank-- > nf_session_rank(choice->most + 1);)
+        found = of_rank(nf, rank, choice, &looks);
+    return found;
 }
 
 /* ---- checking what came from a peer -------------------------------------------------------------- */

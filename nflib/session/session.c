@@ -7,7 +7,8 @@
 
 #include <string.h>
 
-#define SHOW_LOOKS 1024u /* sessions looked at in a call, the NF's or not */
+#define NEED_LOOKS (4 * NF_SESSION_VICTIMS) /* since not every session frees what is wanted */
+#define SHOW_LOOKS 1024u                    /* sessions looked at in a call, the NF's or not */
 /* Sections that a burst must have left where a session is displaced, since NFs that hear of it enter some. */
 #define DISPLACE_LEFT (NF_SHARED_RESERVE / 2 + NF_BURST_MAX)
 
@@ -65,14 +66,21 @@ static bool is_full(const struct nf *nf, bool begins)
 }
 
 /* Which session ends for the packet's; NF_NONE: the table, or the host's part of it, is full of sessions that
- * stay. */
-static uint32_t find_room(const struct nf *nf, const struct nf_packet *p, uint32_t sections)
+ * stay, or the burst may not enter `sections` more. `need`: not for room, but for what it frees. */
+static uint32_t find_room(const struct nf *nf, const struct nf_packet *p, const struct nf_session_need *need,
+                          uint32_t sections)
 {
     const struct nf_sessions *t = nf->env->sessions->table;
-    bool own = t->in_use[nf->index] >= t->max_flows[nf->index];
+    uint32_t limit = need && need->limit < t->capacity ? need->limit : t->capacity;
+    struct nf_session_choice choice = {.own = need || t->in_use[nf->index] >= t->max_flows[nf->index],
+                                       .need = need,
+                                       .most = limit / NF_SESSION_GREEDY_PART,
+                                       .looks = need ? NEED_LOOKS : NF_SESSION_VICTIMS};
 
-    return nf_session_host_full(nf, p) ? nf_session_of_host(nf, p, own, sections)
-                                       : nf_session_displaceable(nf, sections);
+    if (nf_shared_left(nf) < sections)
+        return NF_NONE;
+    return nf_session_host_full(nf, p) ? nf_session_of_host(nf, p, &choice)
+                                       : nf_session_displaceable(nf, &choice);
 }
 
 static bool has_room(const struct nf *nf, const struct nf_packet *p)
@@ -83,7 +91,7 @@ static bool has_room(const struct nf *nf, const struct nf_packet *p)
 /* What an NF does between this and its join may enter up to NF_BURST_MAX sections. */
 bool nf_session_room(const struct nf *nf, const struct nf_packet *p)
 {
-    return ft_likely(has_room(nf, p)) || find_room(nf, p, DISPLACE_LEFT + NF_BURST_MAX) != NF_NONE;
+    return ft_likely(has_room(nf, p)) || find_room(nf, p, NULL, DISPLACE_LEFT + NF_BURST_MAX) != NF_NONE;
 }
 
 static bool make_room(const struct nf *nf, const struct nf_packet *p, uint64_t now)
@@ -92,7 +100,17 @@ static bool make_room(const struct nf *nf, const struct nf_packet *p, uint64_t n
 
     if (ft_likely(has_room(nf, p)))
         return true;
-    record = find_room(nf, p, DISPLACE_LEFT);
+    record = find_room(nf, p, NULL, DISPLACE_LEFT);
+    if (record != NF_NONE)
+        nf_session_finish(nf, record, NF_SESSION_DISPLACED, now);
+    return record != NF_NONE;
+}
+
+bool nf_session_displace(const struct nf *nf, const struct nf_packet *p, const struct nf_session_need *need,
+                         uint64_t now)
+{
+    uint32_t record = find_room(nf, p, need, DISPLACE_LEFT + NF_BURST_MAX);
+
     if (record != NF_NONE)
         nf_session_finish(nf, record, NF_SESSION_DISPLACED, now);
     return record != NF_NONE;

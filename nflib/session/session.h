@@ -175,6 +175,23 @@ void nf_session_stays_open(const struct nf *nf, const struct nf_session *s, uint
 bool nf_session_room(const struct nf *nf, const struct nf_packet *p);
 /* True: the host that sent the packet has as many flows as the NF lets it have; says why there is no room. */
 bool nf_session_host_full(const struct nf *nf, const struct nf_packet *p);
+/* What a new flow needs beside its place in the table, and the NF has none left of, such as a port. */
+enum nf_session_frees {
+    NF_FREES,           /* the session gives one back when it ends */
+    NF_FREES_NONE,      /* it does not */
+    NF_HOST_FREES_NONE, /* nor does any that its host has begun */
+};
+struct nf_session_need {
+    uint32_t limit; /* as many there are for the lane in all */
+    enum nf_session_frees (*frees)(const struct nf *nf, const struct nf_session *s, /* the NF is in it */
+                                   const void *arg);
+    const void *arg;
+};
+/* Between nf_session_room, which said there is, and the join: another session ends, by the rule of a full
+ * table, where a host is greedy that has more than a sixteenth of the limit, so that one is free. False: none
+ * does. The join finds room as before. */
+bool nf_session_displace(const struct nf *nf, const struct nf_packet *p, const struct nf_session_need *need,
+                         uint64_t now);
 /* The NF has nothing more to do with the flow; the others in it go on. session_end is not called for it. */
 void nf_session_leave(const struct nf *nf, const struct nf_session *s, uint64_t now);
 /* The flow ends for all NFs. May be called in `timers`, `set` and `clear` alone. */

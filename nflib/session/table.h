@@ -16,6 +16,11 @@
 #define NF_SESSION_DUE    64u   /* timers that are taken from the wheel at a time */
 #define NF_SESSION_ROUNDS 16u   /* how often in one burst; what is left is due in the next */
 #define NF_SESSION_LOOKS  4096u /* sessions looked at for an operator's change in one burst, at most */
+#define NF_SESSION_VICTIMS                                                                                   \
+    (NF_BURST_MAX + 1u) /* looked at, since a burst's packets keep that many less one from being displaced   \
+                         */
+#define NF_SESSION_GREEDY_PART                                                                               \
+    16u /* a host with more than this part of the table, or of what is short, makes room first */
 
 /* A reference is the number of a record, doubled, and which of its keys it is. */
 struct nf_session_bucket {
@@ -232,10 +237,24 @@ void nf_session_add_transitory(const struct nf *nf, const struct nf_sessions *t,
 void nf_session_reclass(const struct nf *nf, const struct nf_sessions *t, struct nf_session *s, uint8_t class,
                         uint64_t now);
 void nf_session_remove_transitory(const struct nf *nf, const struct nf_sessions *t, uint32_t record);
-/* The session that a new one of the NF may displace: of those of which no packet is in this burst, and of the
- * NF's own when it has max_flows, the oldest; of a greedy host's, or else of all that are transitory.
- * NF_NONE: there is none among the first NF_BURST_MAX and one, or the burst may not enter `sections` more. */
-uint32_t nf_session_displaceable(const struct nf *nf, uint32_t sections);
+/* Which sessions may give way to a new one. */
+struct nf_session_choice {
+    bool own;                           /* of those alone that the NF is in */
+    const struct nf_session_need *need; /* of those alone that free what it wants; NULL: any */
+    uint32_t most;                      /* a host with more than that many in its list is greedy */
+    uint32_t looks;                     /* at hosts of a rank, and at sessions that do not go */
+};
+/* NF_FREES: it may go. A packet of this burst may point to a session that was seen now. */
+static inline enum nf_session_frees nf_session_chosen(const struct nf *nf, const struct nf_session *s,
+                                                      const struct nf_session_choice *choice)
+{
+    if (s->seen == nf_sessions_lane(nf)->now || (choice->own && !nf_session_has(nf, s)))
+        return NF_FREES_NONE;
+    return choice->need ? choice->need->frees(nf, s, choice->need->arg) : NF_FREES;
+}
+/* The session that a new one of the NF may displace, by `choice`, the oldest: of a greedy host's, or else of
+ * all that are transitory. NF_NONE: there is none among those that are looked at. */
+uint32_t nf_session_displaceable(const struct nf *nf, const struct nf_session_choice *choice);
 
 /* hosts.c; nothing is done where no NF limits flows of a host. */
 /* May be displaced for its host's sake, and lies in its list. */
@@ -251,10 +270,11 @@ void nf_session_host_begin(const struct nf *nf, const struct nf_sessions *t, uin
 void nf_session_host_end(const struct nf *nf, const struct nf_sessions *t, uint32_t record);
 void nf_session_host_list(const struct nf *nf, const struct nf_sessions *t, uint32_t record);
 void nf_session_host_unlist(const struct nf *nf, const struct nf_sessions *t, uint32_t record);
-/* As nf_session_displaceable, of the host that sent `p` and has flows; and of a host with more than a
- * sixteenth of the table. `own`: of those that the NF is in. */
-uint32_t nf_session_of_host(const struct nf *nf, const struct nf_packet *p, bool own, uint32_t sections);
-uint32_t nf_session_of_greedy(const struct nf *nf, bool own);
+/* As nf_session_displaceable, of the host that sent `p` and has flows; and of the greedy host that has most
+ * and a session that may go. */
+uint32_t nf_session_of_host(const struct nf *nf, const struct nf_packet *p,
+                            const struct nf_session_choice *choice);
+uint32_t nf_session_of_greedy(const struct nf *nf, const struct nf_session_choice *choice);
 int nf_session_hosts_check(struct nf_check *c, const struct nf_sessions *t);
 
 /* fragments.c. Fills the pointers of `shape`. */

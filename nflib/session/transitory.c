@@ -6,9 +6,6 @@
  * reads them.
  */
 #include "nflib/session/table.h"
-#include "nflib/shared/shared.h"
-
-#define LOOKS (NF_BURST_MAX + 1) /* a burst's packets keep that many less one from being displaced */
 
 void nf_session_add_transitory(const struct nf *nf, const struct nf_sessions *t, uint32_t record)
 {
@@ -55,22 +52,15 @@ void nf_session_reclass(const struct nf *nf, const struct nf_sessions *t, struct
         nf_session_host_list(nf, t, record);
 }
 
-/* Packets of this burst may point to a session that was seen now. */
-uint32_t nf_session_displaceable(const struct nf *nf, uint32_t sections)
+uint32_t nf_session_displaceable(const struct nf *nf, const struct nf_session_choice *choice)
 {
     const struct nf_sessions *t = nf->env->sessions->table;
-    bool own = t->in_use[nf->index] >= t->max_flows[nf->index];
-    uint32_t at = t->oldest, greedys;
+    uint32_t greedys = nf_session_of_greedy(nf, choice), at = t->oldest;
 
-    if (nf_shared_left(nf) < sections)
-        return NF_NONE;
-    greedys = nf_session_of_greedy(nf, own);
     if (greedys != NF_NONE)
         return greedys;
-    for (unsigned looks = 0; at && looks < LOOKS; looks++) {
-        const struct nf_session *s = nf_session_at(t, at - 1);
-
-        if (s->seen != nf_sessions_lane(nf)->now && (!own || nf_session_has(nf, s)))
+    for (uint32_t looks = 0; at && looks < choice->looks; looks++) {
+        if (nf_session_chosen(nf, nf_session_at(t, at - 1), choice) == NF_FREES)
             return at - 1;
         at = nf_session_link(t, at - 1)->younger;
     }

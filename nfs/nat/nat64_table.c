@@ -47,11 +47,20 @@ uint16_t nat64_next_id(const struct nf *nf)
 
 /* ---- mappings ---------------------------------------------------------------------------------- */
 
+static enum nf_session_frees frees_port(const struct nf *nf, const struct nf_session *s, const void *wanted)
+{
+    const struct nat_ports_wanted *w = wanted;
+
+    return nat_ports_frees(w, s->key[0].proto,
+                           nat_ports_number(w->config, nat64_port_of(nat64_flow_of(nf, s))));
+}
+
 const struct nf_session *nat64_create(const struct nf *nf, struct nf_packet *p, uint64_t now)
 {
     const struct nat_ports_config ports = nat64_ports_of(nf->config);
     struct nat64_inside_end end = {.rest = {.port = p->sport, .proto = p->proto}};
     const struct nat64 *nat = nf->state;
+    const struct nat_ports_wanted wanted = {&ports, &nat->ports, &end};
     const struct nf_session *s;
     struct nat_port port;
     uint32_t number;
@@ -67,7 +76,7 @@ const struct nf_session *nat64_create(const struct nf *nf, struct nf_packet *p, 
         return NULL;
     }
     memcpy(end.addr, nf_packet_ipv6_addresses(p), sizeof(end.addr));
-    number = nat_ports_take(nf, &ports, &nat->ports, &end);
+    number = nat_ports_take(nf, p, &wanted, frees_port, now);
     if (number == NF_NONE) {
         nf_drop(nf, p, NAT64_PORTS_EXHAUSTED);
         return NULL;

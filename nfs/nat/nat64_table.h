@@ -46,7 +46,7 @@ struct nat64_inside_end {
 #define NAT64_COUNTERS(X)                                                                                    \
     X(NAT64_CREATED, "mappings_created")                                                                     \
     X(NAT64_EXPIRED, "mappings_expired")                                                                     \
-    X(NAT64_DISPLACED, "mappings_displaced") /* a new one has its place in a full table */                   \
+    X(NAT64_DISPLACED, "mappings_displaced") /* a new one has its place, or its port */                      \
     X(NAT64_OUTWARD, "translated_outward")                                                                   \
     X(NAT64_INWARD, "translated_inward")                                                                     \
     X(NAT64_ERRORS, "icmp_errors_translated")                                                                \

@@ -120,6 +120,11 @@ static const uint32_t *slot_at(const struct nat_ports_config *config, const stru
     return &ports->slots[nat_proto(proto) * nat_ports_all(config) + number];
 }
 
+static const struct mapping *mapping_at(const struct nat_ports *ports, uint32_t slot)
+{
+    return nf_map_value(ports->mappings, slot);
+}
+
 static struct mapping *edit_mapping(const struct nf *nf, const struct nat_ports *ports, uint32_t slot)
 {
     return nf_edit(nf, nf_map_value(ports->mappings, slot), sizeof(struct mapping));
@@ -137,8 +142,13 @@ static uint32_t take_port(const struct nf *nf, const struct nat_ports_config *co
     return nf_shared_pool_take(nf, pool);
 }
 
-uint32_t nat_ports_take(const struct nf *nf, const struct nat_ports_config *config,
-                        const struct nat_ports *ports, const void *end)
+static uint32_t place_of(const struct nat_ports_config *config, const void *end)
+{
+    return nat_outside_of(config->outside, end, config->end_bytes - sizeof(struct nat_end));
+}
+
+static uint32_t take_number(const struct nf *nf, const struct nat_ports_config *config,
+                            const struct nat_ports *ports, const void *end)
 {
     struct nat_end rest = rest_of(config, end);
     uint8_t proto = rest.proto;
@@ -151,7 +161,7 @@ uint32_t nat_ports_take(const struct nf *nf, const struct nat_ports_config *conf
         mapping->sessions++;
         return mapping->number;
     }
-    place = nat_outside_of(config->outside, end, config->end_bytes - sizeof(struct nat_end));
+    place = place_of(config, end);
     number = take_port(nf, config, nat_ports_pool(ports, nat_proto(proto), place), ntohs(rest.port));
     if (number == NF_NONE)
         return number;
@@ -162,6 +172,33 @@ uint32_t nat_ports_take(const struct nf *nf, const struct nat_ports_config *conf
     FT_CHECK(slot != NF_NONE, "%s: more mappings than ports", nf->module->name);
     *edit_mapping(nf, ports, slot) = (struct mapping){.number = number, .sessions = 1};
     *NF_EDIT(nf, slot_at(config, ports, proto, number)) = slot;
+    return number;
+}
+
+enum nf_session_frees nat_ports_frees(const struct nat_ports_wanted *wanted, uint8_t proto, uint32_t number)
+{
+    const struct nat_ports_config *config = wanted->config;
+    const struct nat_ports *ports = wanted->ports;
+
+    if (number / nat_ports_count(config) != place_of(config, wanted->end))
+        return NF_HOST_FREES_NONE;
+    if (nat_proto(proto) != nat_proto(rest_of(config, wanted->end).proto) ||
+        (ports->mappings && mapping_at(ports, *slot_at(config, ports, proto, number))->sessions != 1))
+        return NF_FREES_NONE;
+    return NF_FREES;
+}
+
+uint32_t nat_ports_take(const struct nf *nf, const struct nf_packet *p, const struct nat_ports_wanted *wanted,
+                        enum nf_session_frees (*frees)(const struct nf *nf, const struct nf_session *s,
+                                                       const void *wanted),
+                        uint64_t now)
+{
+    struct nf_session_need need = {
+        .limit = nat_ports_count(wanted->config) / nf->lanes, .frees = frees, .arg = wanted};
+    uint32_t number = take_number(nf, wanted->config, wanted->ports, wanted->end);
+
+    if (number == NF_NONE && nf_session_displace(nf, p, &need, now))
+        number = take_number(nf, wanted->config, wanted->ports, wanted->end);
     return number;
 }
 

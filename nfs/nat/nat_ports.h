@@ -125,10 +125,21 @@ uint64_t nat_ports_bytes(const struct nat_ports_config *config);  /* of arena */
 uint64_t nat_ports_shared(const struct nat_ports_config *config); /* of the shared one */
 bool nat_ports_make(struct nf *nf, const struct nat_ports_config *config, struct nat_ports *ports);
 
-/* A number of the end's address for a session of an end inside, NF_NONE: that address has none left; one more
- * session for a number that its end has; and back. */
-uint32_t nat_ports_take(const struct nf *nf, const struct nat_ports_config *config,
-                        const struct nat_ports *ports, const void *end);
+/* What sessions are asked whether they free: a number that this end may have. A session of a host inside is
+ * asked for its own number. */
+struct nat_ports_wanted {
+    const struct nat_ports_config *config;
+    const struct nat_ports *ports;
+    const void *end;
+};
+enum nf_session_frees nat_ports_frees(const struct nat_ports_wanted *wanted, uint8_t proto, uint32_t number);
+/* A number of the end's address for a session that the packet of an end inside begins: where none is free
+ * another session gives way that has one, which `frees` says of it by nat_ports_frees. NF_NONE: that address
+ * has none left. One more session for a number that its end has; and back. */
+uint32_t nat_ports_take(const struct nf *nf, const struct nf_packet *p, const struct nat_ports_wanted *wanted,
+                        enum nf_session_frees (*frees)(const struct nf *nf, const struct nf_session *s,
+                                                       const void *wanted),
+                        uint64_t now);
 void nat_ports_share(const struct nf *nf, const struct nat_ports_config *config,
                      const struct nat_ports *ports, uint8_t proto, uint32_t number);
 void nat_ports_give(const struct nf *nf, const struct nat_ports_config *config, const struct nat_ports *ports,

@@ -47,11 +47,27 @@ bool nat_has_room(const struct nf *nf, struct nf_packet *p)
     return false;
 }
 
+/* A session that began outside has a port of its own where its end inside has it for it, and its host such of
+ * all addresses. */
+static enum nf_session_frees frees_port(const struct nf *nf, const struct nf_session *s, const void *wanted)
+{
+    const struct nat_ports_wanted *w = wanted;
+    const struct nat_flow *flow = nat_flow_of(nf, s);
+    uint8_t proto = nf_session_proto(nf, s);
+    enum nf_session_frees frees;
+
+    if (!nf_proto_has_ports(proto) || (nat_is_forwarded(s) && flow->way != NAT_WAY_OPENED))
+        return NF_FREES_NONE;
+    frees = nat_ports_frees(w, proto, nat_ports_number(w->config, nat_port_of(flow)));
+    return nat_is_forwarded(s) && frees == NF_HOST_FREES_NONE ? NF_FREES_NONE : frees;
+}
+
 const struct nf_session *nat_create(const struct nf *nf, struct nf_packet *p, uint64_t now)
 {
     const struct nat_ports_config ports = nat_ports_of(nf->config);
     const struct nat_inside_end end = {.addr = p->saddr, .rest = {.port = p->sport, .proto = p->proto}};
     const struct nat *nat = nf->state;
+    const struct nat_ports_wanted wanted = {&ports, &nat->ports, &end};
 
     /* Only a request opens a mapping: a reset or an echo reply answers something that was never let in. */
     if ((p->proto == NF_PROTO_TCP && (p->tcp_flags & NF_TCP_RST)) ||
@@ -61,7 +77,7 @@ const struct nf_session *nat_create(const struct nf *nf, struct nf_packet *p, ui
     }
     if (!nat_has_room(nf, p))
         return NULL;
-    uint32_t number = nat_ports_take(nf, &ports, &nat->ports, &end);
+    uint32_t number = nat_ports_take(nf, p, &wanted, frees_port, now);
     if (number == NF_NONE) {
         nf_drop(nf, p, NAT_PORTS_EXHAUSTED);
         return NULL;

@@ -68,7 +68,7 @@ static inline struct nat_ports_config nat_ports_of(const struct nat_config *conf
 #define NAT_COUNTERS(X)                                                                                      \
     X(NAT_CREATED, "mappings_created")                                                                       \
     X(NAT_EXPIRED, "mappings_expired")                                                                       \
-    X(NAT_DISPLACED, "mappings_displaced") /* a new one has its place in a full table */                     \
+    X(NAT_DISPLACED, "mappings_displaced") /* a new one has its place, or its port */                        \
     X(NAT_OUTWARD, "translated_outward")                                                                     \
     X(NAT_INWARD, "translated_inward")                                                                       \
     X(NAT_ERRORS, "icmp_errors_translated")                                                                  \

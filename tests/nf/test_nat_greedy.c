@@ -120,6 +120,73 @@ static void ports_are_left(const char *nf)
     assert_int_equal(counter("ports_exhausted"), 0);
 }
 
+/* Nine hosts fill the ports long before the table: one of who has most makes room, also answered, and of
+ * nobody else's. The port is had again at once. */
+static void run_out_of_ports(void)
+{
+    for (uint32_t i = 0; i < 9 * 250; i++)
+        assert_true(open_flow(17, GREEDY + i % 9, (uint16_t)(1000 + i / 9)));
+    assert_int_equal(live(), 2000);
+    for (uint32_t i = 0; i < 500; i++)
+        assert_true(open_flow(i % 5 ? 17 : 6, 1 + i % 100, (uint16_t)(1000 + i)));
+    assert_int_equal(live(), 2000 + 100); /* of TCP ports are apart */
+    assert_int_equal(counter("ports_exhausted") + counter("table_full") + counter("host_full"), 0);
+    is_sound();
+    for (uint32_t i = 0; i < 500; i++)
+        assert_true(begin(i % 5 ? 17 : 6, 1 + i % 100, (uint16_t)(1000 + i)));
+    assert_int_equal(counter("mappings_created"), 9 * 250 + 500);
+}
+
+/* And once more: it is the same flows that go, and the same ports that are had. */
+static void ports_run_out(const char *nf, const char *settings)
+{
+    char text[96];
+    uint64_t digest;
+
+    snprintf(text, sizeof(text), ", ports: 10000-11999%s", settings);
+    open_with(nf, text);
+    run_out_of_ports();
+    digest = help_chain_digest(&h);
+    help_chain_again(&h);
+    run_out_of_ports();
+    assert_true(help_chain_digest(&h) == digest);
+}
+
+/* Where nobody has a sixteenth of the ports, those go that nobody has answered, and no others. */
+static void unanswered_ports_go_first(const char *nf)
+{
+    open_with(nf, ", ports: 10000-10399");
+    for (uint32_t i = 0; i < 400; i++)
+        assert_true(i % 2 ? open_flow(17, 1 + i % 40, (uint16_t)(1000 + i))
+                          : begin(17, 1 + i % 40, (uint16_t)(1000 + i)));
+    for (uint32_t i = 0; i < 200; i++)
+        assert_true(open_flow(17, 41 + i % 40, (uint16_t)(1000 + i)));
+    assert_int_equal(counter("mappings_displaced"), 200);
+    assert_false(begin(17, 90, 1000));
+    assert_int_equal(counter("ports_exhausted"), 1);
+    for (uint32_t i = 0; i < 400; i++)
+        if (i % 2)
+            assert_true(begin(17, 1 + i % 40, (uint16_t)(1000 + i)));
+    assert_int_equal(counter("mappings_created"), 600);
+    is_sound();
+}
+
+/* A host at its limit makes room itself, whoever has more. */
+static void a_host_at_its_limit_takes_its_own_port(const char *nf)
+{
+    open_with(nf, ", ports: 10000-10399, max_flows_per_host: 200");
+    for (uint32_t i = 0; i < 400; i++)
+        assert_true(open_flow(17, 1 + i % 2, (uint16_t)(1000 + i)));
+    for (uint32_t i = 0; i < 50; i++)
+        assert_true(open_flow(17, 1, (uint16_t)(2000 + i)));
+    for (uint32_t i = 0; i < 400; i++)
+        if (i % 2)
+            assert_true(begin(17, 2, (uint16_t)(1000 + i)));
+    assert_int_equal(counter("mappings_created"), 450);
+    assert_int_equal(counter("mappings_displaced"), 50);
+    is_sound();
+}
+
 /* Eight such hosts fill a table: the one that has most makes room, with its oldest. */
 static void who_has_most_makes_room(const char *nf)
 {
@@ -208,9 +275,21 @@ static void of_answered(const char *nf)
 {
     others_get_through(nf, true);
 }
+static void for_each_flow(const char *nf)
+{
+    ports_run_out(nf, "");
+}
+static void for_each_end(const char *nf)
+{
+    ports_run_out(nf, ", mapping: endpoint_independent");
+}
 BOTH(flood_of_single_packets, unanswered)
 BOTH(flood_with_answers, of_answered)
 BOTH(flood_of_ports, ports_are_left)
+BOTH(ports_for_each_flow, for_each_flow)
+BOTH(ports_for_each_end, for_each_end)
+BOTH(unanswered_ports, unanswered_ports_go_first)
+BOTH(own_ports, a_host_at_its_limit_takes_its_own_port)
 BOTH(full_table, who_has_most_makes_room)
 BOTH(open_connections, open_connections_stay)
 BOTH(single_packets, udp_without_an_answer_is_transitory)
@@ -225,6 +304,14 @@ int main(void)
         HELP_CASE(nat64_flood_with_answers),
         HELP_CASE(nat_flood_of_ports),
         HELP_CASE(nat64_flood_of_ports),
+        HELP_CASE(nat_ports_for_each_flow),
+        HELP_CASE(nat64_ports_for_each_flow),
+        HELP_CASE(nat_ports_for_each_end),
+        HELP_CASE(nat64_ports_for_each_end),
+        HELP_CASE(nat_unanswered_ports),
+        HELP_CASE(nat64_unanswered_ports),
+        HELP_CASE(nat_own_ports),
+        HELP_CASE(nat64_own_ports),
         HELP_CASE(nat_full_table),
         HELP_CASE(nat64_full_table),
         HELP_CASE(nat_open_connections),

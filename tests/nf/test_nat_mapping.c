@@ -72,7 +72,9 @@ static void a_port_is_given_back_with_its_last_flow(void)
     assert_true(sends(NF_INSIDE, 17, HOST, 5000, REMOTE, 80, 0, &s));
     help_chain_wait_tenths(&h, 30);
     assert_true(sends(NF_INSIDE, 17, HOST, 5000, OTHER, 80, 0, &s));
-    help_chain_wait_tenths(&h, 30); /* the first flow is over, the second is not */
+    assert_true(sends(NF_INSIDE, 17, HOST, 5000, OTHER, 81, 0, &s));
+    help_chain_wait_tenths(&h,
+                           30); /* the first flow is over, the others are not: no single one has the port */
     assert_false(sends(NF_INSIDE, 17, HOST, 5001, REMOTE, 80, 0, NULL));
     assert_int_equal(counter("ports_exhausted"), 1);
     help_chain_wait_tenths(&h, 30);
