@@ -104,15 +104,20 @@ all_keys() {
 }
 ok "every key of the program is in the doc" all_keys
 
-# The fields of status: each one that the program tells is in the doc's table, and each that the table begins a row
-# with is one that the program tells.
-status_fields() { sed -nE 's/^ *\{"([a-z_]+)", LANE\(.*/\1/p; s/.*\<(add_number|add_text|add_age|add_wall|json_object_set_new)\([a-z_]+, "([a-z_]+)".*/\2/p' "$root/node/status.c"; }
+# The fields of status: each one that the program tells is in the doc's table, in the row of its first key, and each that
+# the table begins a row with is one that the program tells. What `turns` of a lane has is told where the replicator's is.
+status_fields() { sed -nE 's/^FIELD\("([a-z_.]+)", .*/\1/p' "$root/node/metrics/fields.def"; }
 status_rows() { sed -n '/^### Fields of status/,/^### Tables/p' "$reference" | grep '^|'; }
 check_status() {
-    local field bad=0
-    [ "$(status_fields | wc -l)" -ge 60 ] || { echo "too few fields are found in node/status.c"; bad=1; }
-    while read -r field; do
-        status_rows | grep -qE "\`$field[\`[]" || { echo "$field is not in the doc"; bad=1; }
+    local path field row key bad=0
+    [ "$(status_fields | wc -l)" -ge 200 ] || { echo "too few fields are found in node/metrics/fields.def"; bad=1; }
+    while read -r path; do
+        path=${path/#lanes.turns./replicator_turns.}
+        field=${path%%.*}
+        row=$(status_rows | grep -E "^\|[^|]*\`$field(\[\])?\`")
+        for key in ${path//./ }; do
+            grep -qE "\`$key(\[\])?\`" <<<"$row" || { echo "$path is not in the doc"; bad=1; }
+        done
     done < <(status_fields)
     while read -r field; do
         status_fields | grep -qx "$field" || { echo "$field is in the doc, and the program does not tell it"; bad=1; }

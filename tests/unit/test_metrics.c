@@ -100,8 +100,9 @@ static void test_choices(void **state)
 
 static void test_lanes(void **state)
 {
-    static const char status[] = "{\"lanes\": [{\"held\": 1, \"ring_full\": 5, \"turn_ms\": null},"
-                                 "{\"held\": 3, \"turn_ms\": 2}]}";
+    static const char status[] =
+        "{\"lanes\": [{\"lane\": 0, \"held\": 1, \"ring_full\": 5, \"turn_ms\": null},"
+        "{\"lane\": 1, \"held\": 3, \"turn_ms\": 2}]}";
 
     (void)state;
     has(status, "understudy_held_packets{lane=\"0\"} 1");
