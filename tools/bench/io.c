@@ -12,6 +12,7 @@
 #include "ftcore/base/check.h"
 #include "node/base/clock.h"
 #include "tools/pair/tape.h"
+#include "tools/redis/redis.h"
 
 #include <arpa/inet.h>
 #include <stdlib.h>
@@ -170,6 +171,8 @@ static uint32_t receive_frames(void *ctx, unsigned index, unsigned number, struc
     uint32_t done = 0, n = lane->frees > SPARE ? lane->frees - SPARE : 0;
 
     n = n < max ? n : max;
+    if (ft_unlikely(io->redis != NULL))
+        nd_redis_asked(io->redis);
     if (ft_unlikely(rate == 0)) {
         add_to(&lane->count->unfed, 1);
         port->rate = 0; /* the same rate again begins anew */
@@ -276,6 +279,8 @@ static uint32_t transmit_frames(void *ctx, unsigned index, unsigned port, const 
     void **top = lane->free + lane->frees;
 
     (void)port;
+    if (ft_unlikely(io->redis != NULL) && !(n = nd_redis_may_leave(io->redis, held, n)))
+        return 0;
     follow_phase(io->slot, counts);
     for (uint32_t i = 0; i < n; i++) {
         struct buffer *b = *top++ = held[i].packet;

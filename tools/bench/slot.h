@@ -87,6 +87,7 @@ struct nd_bench_io {
     struct nd_io io; /* what the lanes see of it */
     struct nd_bench_slot *slot;
     const struct nd_load *load;
+    struct nd_redis *redis; /* outputs wait for its answers; NULL: the state is in the region alone */
     uint8_t *pool;
     uint32_t busy; /* ports where anything arrives, of all lanes */
     struct nd_bench_lane lane[FT_LANES_MAX];
