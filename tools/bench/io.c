@@ -171,8 +171,6 @@ static uint32_t receive_frames(void *ctx, unsigned index, unsigned number, struc
     uint32_t done = 0, n = lane->frees > SPARE ? lane->frees - SPARE : 0;
 
     n = n < max ? n : max;
-    if (ft_unlikely(io->redis != NULL))
-        nd_redis_asked(io->redis);
     if (ft_unlikely(rate == 0)) {
         add_to(&lane->count->unfed, 1);
         port->rate = 0; /* the same rate again begins anew */
@@ -279,8 +277,6 @@ static uint32_t transmit_frames(void *ctx, unsigned index, unsigned port, const 
     void **top = lane->free + lane->frees;
 
     (void)port;
-    if (ft_unlikely(io->redis != NULL) && !(n = nd_redis_may_leave(io->redis, held, n)))
-        return 0;
     follow_phase(io->slot, counts);
     for (uint32_t i = 0; i < n; i++) {
         struct buffer *b = *top++ = held[i].packet;
@@ -364,6 +360,27 @@ static int open_lane(struct nd_bench_io *io, unsigned index, uint32_t size)
     for (unsigned s = 0; s < ND_LOAD_SIDES; s++)
         io->busy += io->load->lane[index][s].count > 0;
     return 0;
+}
+
+static uint32_t receive_beside_redis(void *ctx, unsigned index, unsigned number, struct nd_frame frames[],
+                                     uint32_t max)
+{
+    nd_redis_asked(((struct nd_bench_io *)ctx)->redis);
+    return receive_frames(ctx, index, number, frames, max);
+}
+
+static uint32_t transmit_answered(void *ctx, unsigned index, unsigned port, const struct ft_held held[],
+                                  uint32_t n)
+{
+    n = nd_redis_may_leave(((struct nd_bench_io *)ctx)->redis, held, n);
+    return n ? transmit_frames(ctx, index, port, held, n) : 0;
+}
+
+void nd_bench_io_await(struct nd_bench_io *io, struct nd_redis *redis)
+{
+    io->redis = redis;
+    io->io.receive = receive_beside_redis;
+    io->io.send = transmit_answered;
 }
 
 int nd_bench_io_open(struct nd_bench_io *io, struct nd_bench_slot *slot, const struct nd_load *load,

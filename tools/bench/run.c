@@ -101,13 +101,16 @@ static void *run_replicator(void *arg)
 static int open_member(struct running *r, struct ft_fault *fault)
 {
     const struct nd_bench_options *o = r->all->plan->options;
+    struct nd_redis *redis = NULL;
     int error = nd_bench_io_open(&r->io, r->slot, r->all->plan->load, fault);
 
     /* Before the chain is made. The server is this process's, and ends with it. */
     if (!error && r->all->plan->peer)
-        error = nd_redis_open(&r->io.redis, r->all->plan->peer, fault);
-    if (r->io.redis)
-        snprintf(r->slot->settings, sizeof(r->slot->settings), "%s", nd_redis_settings(r->io.redis));
+        error = nd_redis_open(&redis, r->all->plan->peer, fault);
+    if (redis) {
+        nd_bench_io_await(&r->io, redis);
+        snprintf(r->slot->settings, sizeof(r->slot->settings), "%s", nd_redis_settings(redis));
+    }
     r->how = (struct nd_member_config){.config = r->config,
                                        .io = &r->io.io,
                                        .words = r->slot->words,
