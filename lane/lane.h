@@ -73,7 +73,6 @@ struct nd_lane_setup {
     struct nf_mark *mark;             /* what its chain is at; NULL: nobody looks */
     struct nd_suspects suspects;      /* frames that are dropped */
     const struct nd_remedy *remedy;   /* NULL: there never is one */
-    struct nd_store store;            /* where the chain keeps its state beside the region */
     uint32_t heartbeat_ms;            /* between two heartbeats on the data ports */
     struct lg_recorder *recorder;     /* the flight recorder; NULL: there is none */
     uint64_t seed;                    /* of a state that is made anew */

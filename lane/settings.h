@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a lane is told by values and tables, so that it knows nobody who fills them in: how its chain is
- * protected, what frames it is not to let pass, where else its chain keeps its state. Made before the lane,
- * by the node or a tool; read by lanes.
+ * protected, what frames it is not to let pass. Made before the lane, by the node or a tool; read by lanes.
  */
 #ifndef LANE_SETTINGS_H
 #define LANE_SETTINGS_H
@@ -55,14 +54,6 @@ struct nd_suspects {
     enum nd_verdict (*look)(void *of, const void *frame, uint32_t taken, uint32_t wire, uint8_t port,
                             bool guarded, uint64_t *bits);
     void (*clear)(void *of, uint64_t bits);
-};
-
-/* A server that has the chain's state as well. Outputs wait for it in place of the peer. */
-struct nd_store {
-    void *of;                              /* NULL: the state is in the region alone */
-    uint64_t (*confirmed)(const void *of); /* the last burst that is answered there */
-    bool (*lost)(const void *of);          /* it is not there any more, and the node is about to end */
-    void (*settle)(void *of);              /* takes what is answered, when there is nothing else to do */
 };
 
 #endif

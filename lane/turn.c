@@ -456,21 +456,6 @@ static void drop_packets(struct nd_lane *lane)
         lane->io->drop(lane->io->ctx, lane->burst.packets[i].owner);
 }
 
-static void drop_burst(struct nd_lane *lane)
-{
-    drop_packets(lane);
-    FT_COUNT(lane->words, dropped, lane->burst.n);
-}
-
-/* What is not answered by the store yet waits in the hold; when that is lost, the state is not where it
- * should be, and the node is about to end. */
-static bool may_hold(const struct nd_lane *lane, const struct burst *burst)
-{
-    const struct nd_store *store = &lane->setup.store;
-
-    return ft_likely(!store->of) || store->confirmed(store->of) >= burst->number || !store->lost(store->of);
-}
-
 static void tell_burst(struct nd_lane *lane, const struct burst *burst)
 {
     FT_REPORT_SET(lane->words, executed, burst->number);
@@ -506,10 +491,7 @@ static bool pass_burst(struct nd_lane *lane, const struct nd_needs *needs)
         record(lane, &burst);
     if (needs->stream != ND_STREAM_NONE)
         lane->timers.busy_at = lane->now;
-    if (may_hold(lane, &burst))
-        hold(lane, &burst);
-    else
-        drop_burst(lane);
+    hold(lane, &burst);
     tell_burst(lane, &burst);
     lane->turn.full = lane->burst.n == NF_BURST_MAX;
     lane->burst.n = 0;
@@ -555,8 +537,6 @@ static uint64_t release_to(const struct nd_lane *lane)
 {
     if (FT_PLANTED("early-release"))
         return FT_ALL;
-    if (ft_unlikely(lane->setup.store.of != NULL))
-        return lane->setup.store.confirmed(lane->setup.store.of);
     return FT_ORDER_GET(lane->words, stable);
 }
 
@@ -702,8 +682,6 @@ bool nd_lane_live(struct nd_lane *lane)
         worked = may_receive ? pass_burst(lane, &needs) : nd_lane_receive_to_wait(lane);
     }
     beside = release(lane);
-    if (ft_unlikely(lane->setup.store.of != NULL) && !worked && !beside)
-        lane->setup.store.settle(lane->setup.store.of);
     if (nd_lane_draining(lane))
         consider_drained(lane, may_receive);
     beside |= nd_lane_snapshot_copy(lane);

@@ -96,9 +96,6 @@ static int check_protection(const struct nd_config *own, const struct nd_config 
     if (own->record.dir[0])
         return ft_fail(fault, FT_EINVAL,
                        "record: the chain of a node that records cannot be changed while it runs");
-    if (own->state != ND_STATE_LOCAL || next->state != ND_STATE_LOCAL)
-        return ft_fail(fault, FT_EINVAL,
-                       "state: a chain whose state is in Redis cannot be changed while it runs");
     if (a->deltas != b->deltas || a->records != b->records || a->stores != b->stores)
         return ft_fail(fault, FT_EINVAL, "protect mode: %s, then %s: cannot be changed while the pair runs",
                        a->mode, b->mode);

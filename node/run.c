@@ -128,19 +128,6 @@ static int open_recorder(struct nd_running *r, struct ft_fault *fault)
     return error;
 }
 
-/* Before the chain is made, which then puts its state there. */
-static int open_redis(struct nd_running *r, struct ft_fault *fault)
-{
-    int error;
-
-    if (r->config->state != ND_STATE_REDIS)
-        return 0;
-    error = nd_redis_open(&r->redis, &r->config->redis, fault);
-    if (error == 0)
-        ft_log_event(FT_LEVEL_INFO, FT_SAYS_REDIS, "state in Redis: %s", nd_redis_settings(r->redis));
-    return error;
-}
-
 /* What each subsystem looks at; the replicator comes later. */
 static void introduce(struct nd_running *r)
 {
@@ -197,7 +184,6 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
                                  .setup.suspects = nd_quarantine_suspects(&page->quarantine),
                                  .setup.remedy = &r->peer_crashes.remedy,
                                  .setup.trace = &r->answers.trace,
-                                 .setup.store = nd_redis_store(r->redis),
                                  .setup.heartbeat_ms = r->config->timing.heartbeat_ms,
                                  .setup.recorder = r->recorder,
                                  .setup.self = r->datagram_key,
@@ -390,9 +376,9 @@ static int open_node(struct nd_running *r, struct ft_fault *fault)
         return error;
     if ((error = nf_chain_region(&r->region, &r->config->chain, &how, fault)) ||
         (error = nd_ports_open(&r->ports, r->config, r->self, fault)) || (error = start_log(r, fault)) ||
-        (error = open_recorder(r, fault)) || (error = open_redis(r, fault)) ||
-        (error = make_lanes(r, fault)) || (error = nd_files_thread_open(&r->changing.files, fault)) ||
-        (error = open_arbiter(r, fault)) || (error = open_patiently(r, open_metrics, fault)))
+        (error = open_recorder(r, fault)) || (error = make_lanes(r, fault)) ||
+        (error = nd_files_thread_open(&r->changing.files, fault)) || (error = open_arbiter(r, fault)) ||
+        (error = open_patiently(r, open_metrics, fault)))
         return error;
     return open_patiently(r, open_replicator, fault);
 }
@@ -411,7 +397,6 @@ static void close_node(struct nd_running *r)
     for (unsigned l = 0; r->lanes && l < r->config->chain.lanes; l++)
         nd_lane_free(&r->lanes[l]);
     nd_crash_close(r->crash);
-    nd_redis_close(r->redis);
     nd_changes_close(&r->changing);
     ft_region_close(r->region);
     free(r->answers.trace_filter);
@@ -564,15 +549,6 @@ static void tell_of_strangers(struct nd_running *r, const struct rp_status *s)
                                             : "");
 }
 
-static bool has_lost_state(struct nd_running *r)
-{
-    const char *why = r->redis ? nd_redis_lost(r->redis) : NULL;
-
-    if (why)
-        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_REDIS, "%s", why);
-    return why != NULL;
-}
-
 /* The page is made of the answer to "status", which belongs to this thread. */
 static void answer_metrics(struct nd_running *r)
 {
@@ -618,8 +594,7 @@ static int start_threads(struct nd_running *r, struct threads *t)
     *t = (struct threads){.watch = {.page = nd_crash_page(r->crash),
                                     .words = r->words,
                                     .published = r->group.published,
-                                    .lanes = (unsigned)r->config->chain.lanes,
-                                    .answers = r->redis != NULL}};
+                                    .lanes = (unsigned)r->config->chain.lanes}};
     if (!launch_lanes(r)) {
         ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "fewer lcores than lanes");
         return ND_DATA;
@@ -677,7 +652,7 @@ static int keep_going(struct nd_running *r)
                          "the reporter has ended: a crash of this node leaves no report");
         answer_metrics(r);
         tell_supervisor(r, &s);
-        code = is_turned_away(r, &s) ? ND_DATA : has_lost_state(r) ? ND_NO_ANSWER : ND_DONE;
+        code = is_turned_away(r, &s) ? ND_DATA : ND_DONE;
     }
     nd_notify_close(&r->notify);
     /* Lanes first: once they have ended nothing can leave, and the closing connection tells the truth. The

@@ -54,7 +54,6 @@ struct nd_running {
     struct ft_lane *words;  /* [lanes], in it */
     struct nd_lane *lanes;
     struct nd_group group;
-    struct nd_redis *redis;       /* the chain's state; NULL: local */
     struct lg_recorder *recorder; /* NULL: nothing is recorded */
     struct rp_replicator *replicator;
     struct nd_guardian *guardian;

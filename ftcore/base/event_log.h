@@ -38,7 +38,6 @@ enum ft_level { FT_LEVEL_ERROR = 3, FT_LEVEL_WARNING, FT_LEVEL_NOTICE, FT_LEVEL_
     X(ARBITER, "arbiter")           /* it answers or not; what it decided */                                 \
     X(VIEW_FILE, "view_file")                                                                                \
     X(RECORDER, "recorder")                                                                                  \
-    X(REDIS, "redis")                                                                                        \
     X(CHAIN, "chain") /* what becomes of a chain that is changed while it runs */                            \
     X(TABLE, "table") /* how full it is */                                                                   \
     X(PORT, "port")                                                                                          \

@@ -35,7 +35,7 @@ enum ft_tracking {
     FT_TRACK_DIRTY = 1,    /* mark edited lines for the next delta */
     FT_TRACK_SNAPSHOT = 2, /* a snapshot is being copied: save a pending line before it changes */
     FT_TRACK_AUDIT = 4,    /* note edits of this burst, to compare against what really changed */
-    FT_TRACK_WATCH = 8, /* somebody wants to know of each edit: a state backend (nflib/backend/backend.h) */
+    FT_TRACK_WATCH = 8,    /* who watches the chain (nflib/state/watch.h) is told of each edit */
 };
 
 struct ft_arena {

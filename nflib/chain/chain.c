@@ -7,10 +7,10 @@
 #include "nflib/chain/parts.h"
 
 #include "ftcore/region/audit.h"
-#include "nflib/backend/backend.h"
 #include "nflib/chain/payload_guard.h"
 #include "nflib/module/heap.h"
 #include "nflib/shared/shared.h"
+#include "nflib/state/watch.h"
 
 #include <string.h>
 
@@ -372,8 +372,7 @@ void nf_chain_run(struct nf_chain *chain, uint64_t burst, uint64_t now, struct n
     edit->outputs += passed + chain->listed;
     chain->open = false;
     nf_mark_end(chain->mark);
-    if (ft_unlikely(nf_backend != NULL))
-        nf_backend_burst(burst);
+    NF_WATCH(burst, burst);
 }
 
 bool nf_chain_unsummed(const struct nf_chain *chain)

@@ -5,10 +5,10 @@
 
 #include "ftcore/base/draw.h"
 #include "ftcore/region/audit.h"
-#include "nflib/backend/backend.h"
 #include "nflib/chain/payload_guard.h"
 #include "nflib/module/heap.h"
 #include "nflib/shared/shared.h"
+#include "nflib/state/watch.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -119,16 +119,10 @@ int nf_chain_make(struct nf_chain **out, const struct nf_chain_config *config, s
     *out = NULL;
     if (config->count > FT_NFS_MAX - 1 || region->nfs < config->count + 1u || lane >= region->lanes)
         return ft_fail(fault, FT_EINVAL, "chain %s: region is made for another chain", config->name);
-    for (unsigned i = 0; nf_backend && i < config->count; i++)
-        if (config->nfs[i].module->heap)
-            return ft_fail(fault, FT_EINVAL,
-                           "chain %s: %s has a heap, of which a state backend hears nothing", config->name,
-                           config->nfs[i].module->name);
-    if (nf_backend && config->lanes > 1)
-        return ft_fail(fault, FT_EINVAL, "chain %s: %u lanes, a state backend serves one", config->name,
-                       config->lanes);
     enum nf_scope scope;
     int error = nf_chain_scope(config, config->lanes, &scope, fault);
+    if (error == FT_OK && nf_watch)
+        error = nf_watch->making(config, fault);
     if (error < 0)
         return error;
     struct nf_chain *chain =
@@ -150,7 +144,6 @@ int nf_chain_make(struct nf_chain **out, const struct nf_chain_config *config, s
     ft_sections_init(&chain->sections, region, chain->alone, lane, region->lanes);
     chain->sections.unreduced = config->unreduced;
     ft_audit_suspend(region); /* what is made here is nobody's change */
-    nf_backend_forget();
     error = make_all(chain, lane, seed, fault);
     ft_audit_resume(region);
     if (error == FT_OK && (chain->content.failed || nf_payload_guard_make(&chain->guard, region) < 0))
@@ -159,8 +152,7 @@ int nf_chain_make(struct nf_chain **out, const struct nf_chain_config *config, s
         nf_chain_free(chain);
         return error;
     }
-    if (nf_backend)
-        nf_backend_start(region);
+    NF_WATCH(whole, region);
     if (lane == 0)
         ft_audit_name_places(region, nf_chain_name_place, chain);
     *out = chain;

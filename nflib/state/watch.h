@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the state types report to whoever keeps their state somewhere else (nflib/backend/backend.h). Without
- * a watcher each call below is a branch. Private to nflib: the watcher sets nf_watch, the state types call.
+ * What the chain and the state types tell who keeps their state somewhere else as well, in one lane: the
+ * bench, which compares with such systems (tools/redis/backend.h). Nobody does in a node: each call below is
+ * a branch there. The watcher sets nf_watch before a chain is made; nflib calls.
  */
 #ifndef NFLIB_STATE_WATCH_H
 #define NFLIB_STATE_WATCH_H
@@ -26,7 +27,11 @@ struct nf_watch_table {
     uint32_t (*next)(const void *table, uint32_t slot);    /* the first one in use >= slot */
 };
 
+struct nf_chain_config;
+
 struct nf_watch {
+    /* A chain is about to be made, in place of the last one. FT_EINVAL: none that can be watched. */
+    int (*making)(const struct nf_chain_config *config, struct ft_fault *fault);
     /* While a chain is made: an object of `bytes` bytes. */
     void (*made)(const struct nf *nf, enum nf_watch_kind kind, const void *object, uint64_t bytes);
     /* The same, of a table that is no map and lies in the lane's own arena. */
@@ -36,6 +41,8 @@ struct nf_watch {
     void (*read)(const uint64_t *word);
     void (*taken)(const uint32_t *pool, uint32_t number); /* NF_NONE: the pool is empty */
     void (*given)(const uint32_t *pool, uint32_t number);
+    void (*whole)(struct ft_region *region); /* the chain is made, with the state that it begins with */
+    void (*burst)(uint64_t burst);           /* all of this burst is told */
 };
 
 /* NULL: nobody watches. */

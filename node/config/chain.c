@@ -15,11 +15,9 @@
 
 struct raw_chain {
     char name[32];
-    uint32_t lanes, frame_max, shared_mb, state;
-    const struct nd_yaml *modules, *nfs;
+    uint32_t lanes, frame_max, shared_mb;
+    const struct nd_yaml *state, *modules, *nfs;
 };
-
-static const char *const states[] = {"local", "redis", NULL};
 
 #define AT(member) offsetof(struct raw_chain, member)
 static const struct nf_param keys[] = {
@@ -27,7 +25,7 @@ static const struct nf_param keys[] = {
     {"lanes", NF_U32, AT(lanes), 1, FT_LANES_MAX, "1", NULL, "worker threads", false},
     {"frame_max", NF_U32, AT(frame_max), NF_FRAME_ROOM, FT_FRAME_MAX, "2048", NULL, "of ports", false},
     {"shared_mb", NF_U32, AT(shared_mb), 1, 16384, "", NULL, "shared arena", false},
-    {"state", NF_CHOICE, AT(state), 0, 0, "local", states, "where state is kept", false},
+    {"state", ND_KIND(ND_ANY), AT(state), 0, 0, "", NULL, "where state is kept", false},
     {"modules", ND_KIND(ND_LIST), AT(modules), 0, MODULES_MAX, "", NULL, "shared objects with NFs", false},
     {"nfs", ND_KIND(ND_LIST), AT(nfs), 0, FT_NFS_MAX - 1, NULL, NULL, "the NFs, from the inside out", false},
     {0},
@@ -245,7 +243,11 @@ int nd_read_chain(struct nd_reading *r)
     chain->lanes = (uint16_t)raw.lanes;
     chain->frame_max = raw.frame_max;
     chain->shared_size = (uint64_t)raw.shared_mb << 20;
-    r->config->state = raw.state;
+    if (raw.state && (raw.state->kind != ND_YAML_TEXT || strcmp(raw.state->text, "local") != 0))
+        return nd_yaml_fail(r->fault, raw.state,
+                            "chain state is %.40s, expected local: only bench keeps it in Redis, with "
+                            "--compare redis-sync",
+                            raw.state->kind == ND_YAML_TEXT ? raw.state->text : "no text");
     if (!raw.nfs->count)
         return nd_yaml_fail(r->fault, raw.nfs, "chain nfs is an empty list, expected at least one NF");
     for (const struct nd_yaml *e = raw.modules ? raw.modules->first : NULL; e && !error; e = e->next)

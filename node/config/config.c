@@ -14,7 +14,6 @@ static const char *const captures[] = {"auto", "full", NULL};
 static const char *const tails[] = {"emit", "suppress", NULL};
 static const char *const compressions[] = {"auto", "always", "never", NULL};
 static const char *const logs[] = {"text", "json", NULL};
-static const char *const redis_modes[] = {"sync", "async", NULL};
 
 #define IDENTITY_SPARE 512u /* of the text, for what is not the chain: setup.c */
 
@@ -22,7 +21,7 @@ static const char *const redis_modes[] = {"sync", "async", NULL};
 static const struct nf_param sections[] = {
     {"chain", ND_KIND(ND_MAP), AT(chain), 0, 0, NULL, NULL, "the NFs", false},
     {"protect", ND_KIND(ND_MAP), AT(protect), 0, 0, "", NULL, "how state is protected", false},
-    {"redis", ND_KIND(ND_MAP), AT(redis), 0, 0, "", NULL, "for chain state: redis", false},
+    {"redis", ND_KIND(ND_MAP), AT(redis), 0, 0, "", NULL, "bench reads it", false},
     {"timing", ND_KIND(ND_MAP), AT(timing), 0, 0, "", NULL, "detection and takeover", false},
     {"link", ND_KIND(ND_MAP), AT(link), 0, 0, "", NULL, "what seals the link", false},
     {"arbiter", ND_KIND(ND_MAP), AT(arbiter), 0, 0, "", NULL, "who goes on alone", false},
@@ -102,23 +101,6 @@ static const struct nf_param record[] = {
 static const struct nf_param push[] = {
     {"permit", NF_BOOL, AT(push_permit), 0, 0, "false", NULL, "the peer may write the chain's files here",
      false},
-    {0},
-};
-#undef AT
-
-struct raw_redis {
-    struct nd_redis_options options;
-    struct nd_endpoint address; /* port 0: none is given, the server is one of our own */
-};
-
-#define AT(member) offsetof(struct raw_redis, member)
-static const struct nf_param redis[] = {
-    {"mode", NF_CHOICE, AT(options.mode), 0, 0, "sync", redis_modes, "whether packets wait for writes",
-     false},
-    {"cache", NF_BOOL, AT(options.cache), 0, 0, "false", NULL, "reads are local", false},
-    {"batch", NF_U32, AT(options.batch), 1, ND_REDIS_BATCH_MAX, "32", NULL, "commands in one write", false},
-    {"offload", NF_BOOL, AT(options.offload), 0, 0, "true", NULL, "counters by INCRBY", false},
-    {"address", ND_KIND(ND_ENDPOINT), AT(address), 0, 0, "", NULL, "of the server", false},
     {0},
 };
 #undef AT
@@ -235,20 +217,6 @@ static int read_timing(struct nd_reading *r)
     return check_order(r);
 }
 
-static int read_redis(struct nd_reading *r)
-{
-    struct nd_redis_options *out = &r->config->redis;
-    struct raw_redis raw = {.address.port = 0};
-    int error = read_section(r, r->at.redis, "redis", redis, &raw);
-
-    *out = raw.options;
-    out->port = raw.address.port;
-    if (out->port)
-        inet_ntop(AF_INET, &raw.address.addr, out->host, sizeof(out->host));
-    snprintf(out->marker, sizeof(out->marker), "%s", r->config->chain.name);
-    return error;
-}
-
 int nd_read_path(struct nd_reading *r, const struct nd_yaml *at, const char *what, const char *path,
                  char *out, size_t cap)
 {
@@ -328,13 +296,6 @@ static int check_modes(struct nd_reading *r)
     struct nd_config *c = r->config;
     struct ft_fault why;
 
-    if (c->state == ND_STATE_REDIS && c->protect.asked != ND_MODE_OFF)
-        return nd_yaml_fail(r->fault, key_at(r->at.protect, "mode", r->at.chain),
-                            "protect mode is %s with chain state redis, expected off",
-                            nd_modes[c->protect.asked]);
-    if (c->state == ND_STATE_REDIS && c->chain.lanes > 1)
-        return nd_yaml_fail(r->fault, key_at(r->at.chain, "lanes", r->root),
-                            "chain lanes is %u with chain state redis, expected 1", c->chain.lanes);
     if (nd_config_decide(&c->protect, &c->chain, &why) == 0)
         return 0;
     return nd_yaml_fail(r->fault, key_at(r->at.protect, "mode", r->root), "protect mode is %s, %s",
@@ -373,9 +334,9 @@ static void believe_users(struct nd_reading *r)
 static int read_all(struct nd_reading *r, unsigned how)
 {
     static int (*const steps[])(struct nd_reading *) = {
-        nd_read_chain, read_protect,    read_push,         read_redis,    read_timing,
-        nd_read_link,  read_record,     nd_read_network,   nd_read_nodes, check_modes,
-        nd_check_link, nd_read_arbiter, nd_read_authority, check_length};
+        nd_read_chain,   read_protect,      read_push,     read_timing, nd_read_link,
+        read_record,     nd_read_network,   nd_read_nodes, check_modes, nd_check_link,
+        nd_read_arbiter, nd_read_authority, check_length};
     int error = nd_schema_read(r->arena, r->root, NULL, sections, &r->at, r->fault);
 
     r->config->log_json = r->at.log == 1;
@@ -383,6 +344,7 @@ static int read_all(struct nd_reading *r, unsigned how)
         error = nd_yaml_fail(r->fault, r->root, "no nodes in this file, expected a pair file with nodes");
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && !error; i++)
         error = steps[i](r);
+    r->config->redis = r->at.redis;
     if (error && error != FT_EPERM && !r->disbelieved && how & ND_CONFIG_SOCKETS) {
         struct ft_fault first = *r->fault;
 

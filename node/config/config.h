@@ -10,7 +10,6 @@
 #include "lane/settings.h"
 #include "nflib/chain/chain.h"
 #include "node/arbiter/etcd.h"
-#include "node/redis/redis.h"
 
 #define ND_NODES    2u
 #define ND_EAL_MAX  32u
@@ -27,7 +26,6 @@ enum nd_role { ND_ROLE_PRIMARY, ND_ROLE_STANDBY };
 /* Real-time priority for the replicator, nice -10 for lanes and the main thread, where the kernel permits it.
  * AUTO: of a thread that has processors of its own (node/base/processor.h), none. */
 enum nd_realtime { ND_REALTIME_FALSE, ND_REALTIME_TRUE, ND_REALTIME_AUTO };
-enum nd_state { ND_STATE_LOCAL, ND_STATE_REDIS };
 
 /* What seals the link: `key`, or the three files of TLS, or nothing. Paths, "": not given; and the file's
  * lines that name them. */
@@ -123,9 +121,7 @@ struct nd_config {
     char chain_file[256]; /* that `chain: {file: …}` names; "": the chain stands in `file` */
     struct nf_file text;  /* of that file, as it was read */
     struct nf_chain_config chain;
-    struct nf_l3_config l3;        /* chain.l3 points here when the file has interfaces */
-    uint32_t state;                /* enum nd_state: where the chain's state is */
-    struct nd_redis_options redis; /* for ND_STATE_REDIS; `across` is the caller's to set */
+    struct nf_l3_config l3; /* chain.l3 points here when the file has interfaces */
     struct nd_protect protect;
     struct nd_timing timing;
     struct nd_link link;
@@ -138,7 +134,8 @@ struct nd_config {
     bool drill_permit; /* a peer may ask this pair's nodes to kill themselves */
     bool push_permit;  /* a peer may write the chain's files here */
     struct nd_probe probe;
-    void *arena; /* owned memory of strings and NF configs */
+    void *arena;                 /* owned memory of strings and NF configs */
+    const struct nd_yaml *redis; /* in it: the section that bench alone reads; NULL: there is none */
 };
 
 /*

@@ -88,7 +88,7 @@ static bool look_at(const struct nd_hang_watch *watch, unsigned lane, const stru
                                   .used = (uint64_t)used.tv_sec * 1000000000ull + (uint64_t)used.tv_nsec,
                                   .waits = waits_for_lane(&watch->published[lane])};
     /* The file is asked only of a call that stands. */
-    look->sleeps = !watch->answers && look->doing != NF_DOING_NOTHING && look->used == hang->last.used &&
+    look->sleeps = look->doing != NF_DOING_NOTHING && look->used == hang->last.used &&
                    same_call(look, &hang->last) && thread_sleeps(thread);
     return true;
 }

@@ -50,7 +50,6 @@ struct nd_hang_watch {
     const struct ft_lane *words;          /* [lanes] */
     const struct ft_published *published; /* [lanes] */
     unsigned lanes;
-    bool answers; /* calls wait for a server of the chain's state, which has a time of its own */
     _Atomic bool stop;
 };
 

@@ -3,7 +3,7 @@
 #ifndef TESTS_NF_HELP_REDIS_H
 #define TESTS_NF_HELP_REDIS_H
 
-#include "node/redis/redis.h"
+#include "tools/redis/redis.h"
 
 extern struct nd_redis_server help_redis;
 

@@ -13,7 +13,7 @@
 #include "nfs/load_balancer_table.h"
 #include "nfs/nat/nat_table.h"
 #include "nfs/rate_limiter_table.h"
-#include "node/redis/redis.h"
+#include "tools/redis/redis.h"
 #include "tests/nf/help_chain.h"
 #include "tests/nf/help_redis.h"
 

@@ -129,34 +129,6 @@ static void the_samples_nodes_are_read(void **state)
     nd_config_free(c);
 }
 
-static void state_may_be_kept_in_redis(void **state)
-{
-    struct nd_config *c = read_text("chain: {name: x, nfs: [probe: ]}\n");
-
-    (void)state;
-    assert_int_equal(c->state, ND_STATE_LOCAL);
-    nd_config_free(c);
-    c = read_text("chain: {name: x, state: redis, nfs: [probe: ]}\nprotect: {mode: off}\n");
-    assert_int_equal(c->state, ND_STATE_REDIS);
-    assert_int_equal(c->redis.mode, ND_REDIS_SYNC);
-    assert_false(c->redis.cache);
-    assert_true(c->redis.offload);
-    assert_false(c->redis.across);
-    assert_int_equal(c->redis.batch, 32);
-    assert_int_equal(c->redis.port, 0);
-    assert_string_equal(c->redis.marker, "x");
-    nd_config_free(c);
-    c = read_text("chain: {name: x, state: redis, nfs: [probe: ]}\nprotect: {mode: off}\n"
-                  "redis: {mode: async, cache: true, batch: 2048, offload: false, address: 10.1.2.3:6379}\n");
-    assert_int_equal(c->redis.mode, ND_REDIS_ASYNC);
-    assert_true(c->redis.cache);
-    assert_false(c->redis.offload);
-    assert_int_equal(c->redis.batch, 2048);
-    assert_string_equal(c->redis.host, "10.1.2.3");
-    assert_int_equal(c->redis.port, 6379);
-    nd_config_free(c);
-}
-
 static void a_chain_file_has_defaults(void **state)
 {
     struct nd_config *c = read_text("chain: {name: x, nfs: [probe: ]}\n");
@@ -373,7 +345,6 @@ int main(void)
         cmocka_unit_test(the_samples_network_is_read),
         cmocka_unit_test(the_samples_nodes_are_read),
         cmocka_unit_test(a_chain_file_has_defaults),
-        cmocka_unit_test(state_may_be_kept_in_redis),
         cmocka_unit_test(auto_is_decided_by_the_chain),
         cmocka_unit_test(another_mode_is_decided_anew),
         cmocka_unit_test(times_follow_from_detect),

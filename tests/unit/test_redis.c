@@ -9,9 +9,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "node/redis/redis.h"
+#include "tools/redis/redis.h"
 #include "tests/nf/help_chain.h"
 #include "tests/nf/help_redis.h"
+#include "tests/unit/help_config.h"
+#include "node/config/config.h"
 
 #include <hiredis/hiredis.h>
 #include <signal.h>
@@ -349,6 +351,70 @@ static void remote_access_takes_longer_than_local(void **state)
                   a.local_write.p50, a.remote_read.p50, a.remote_write.p50, a.remote_add.p50);
 }
 
+/* The section of a file, which only the bench reads. */
+static struct nd_redis_options read_section(const char *text)
+{
+    struct nd_redis_options options;
+    struct nd_config *config;
+    struct ft_fault fault = {""};
+    if (nd_config_read(&config, help_config_file("t.yaml", text, strlen(text)), 0, &fault) < 0 ||
+        nd_redis_read(&options, config, &fault) < 0)
+        fail_msg("%s", fault.text);
+    nd_config_free(config);
+    return options;
+}
+
+static void a_file_may_say_how_it_is_set(void **state)
+{
+    struct nd_redis_options o = read_section("chain: {name: x, nfs: [monitor]}\n");
+    (void)state;
+    assert_int_equal(o.mode, ND_REDIS_SYNC);
+    assert_false(o.cache);
+    assert_true(o.offload);
+    assert_false(o.across);
+    assert_int_equal(o.batch, 32);
+    assert_int_equal(o.port, 0);
+    assert_string_equal(o.marker, "x");
+    o = read_section(
+        "chain: {name: x, nfs: [monitor]}\n"
+        "redis: {mode: async, cache: true, batch: 2048, offload: false, address: 10.1.2.3:6379}\n");
+    assert_int_equal(o.mode, ND_REDIS_ASYNC);
+    assert_true(o.cache);
+    assert_false(o.offload);
+    assert_int_equal(o.batch, 2048);
+    assert_string_equal(o.host, "10.1.2.3");
+    assert_int_equal(o.port, 6379);
+}
+
+static void a_section_is_refused_by_position(void **state)
+{
+    static const struct {
+        const char *section, *line;
+    } cases[] = {
+        {"redis: { batch: 4097 }\n", "t.yaml:2: redis batch is 4097, expected a number from 1 to 4096"},
+        {"redis: { mode: later }\n", "t.yaml:2: redis mode is later, expected sync or async"},
+        {"redis: { address: localhost }\n", "t.yaml:2: redis address is localhost, expected A.B.C.D:PORT"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct nd_redis_options options;
+        struct nd_config *config;
+        struct ft_fault fault = {""};
+        char text[200];
+        snprintf(text, sizeof(text), "chain: {name: x, nfs: [monitor]}\n%s", cases[i].section);
+        assert_int_equal(nd_config_read(&config, help_config_file("t.yaml", text, strlen(text)), 0, &fault),
+                         0);
+        assert_int_equal(nd_redis_read(&options, config, &fault), FT_EMALFORMED);
+        assert_non_null(strstr(fault.text, cases[i].line));
+        nd_config_free(config);
+    }
+}
+
+static int clean_up(void **state)
+{
+    return help_config_clean(state) | help_redis_stop(state);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -360,7 +426,9 @@ int main(void)
         cmocka_unit_test(a_dead_server_confirms_nothing),
         cmocka_unit_test(impossible_options_and_used_servers_are_refused),
         cmocka_unit_test(a_server_of_its_own_ends_with_the_connection),
+        cmocka_unit_test(a_file_may_say_how_it_is_set),
+        cmocka_unit_test(a_section_is_refused_by_position),
         cmocka_unit_test(remote_access_takes_longer_than_local),
     };
-    return cmocka_run_group_tests_name("redis", tests, help_redis_start, help_redis_stop);
+    return cmocka_run_group_tests_name("redis", tests, help_redis_start, clean_up);
 }

@@ -10,6 +10,7 @@
 
 #include "tools/bench/slot.h"
 #include "tools/pair/report.h"
+#include "tools/redis/redis.h"
 
 #define ND_BENCH_KINDS 16u   /* protections in one comparison, at most */
 #define ND_BENCH_PAIRS 99u   /* pairs of runs for each, at most */
@@ -145,6 +146,7 @@ struct nd_bench_tape;
 struct nd_bench_plan {
     const struct nd_config *config; /* adapted */
     const struct nd_load *load;
+    const struct nd_redis_options *peer;    /* where the state is as well; NULL: in the region alone */
     const struct nd_bench_options *options; /* seconds, takeover_load, realtime, seed */
     bool saturate;                          /* measure saturation */
     double saturation; /* Mpps that the latency's loads are of, and kills where it is not measured; 0: no

@@ -80,16 +80,18 @@ static void describe_protection(struct nd_bench_protection *p, const struct kind
 static int set_peer(struct nd_bench_protection *out, const struct kind *k, const char *name,
                     const char *after, const struct nd_config *config, struct ft_fault *fault)
 {
-    uint64_t batch = config->redis.batch < ND_BENCH_BATCH ? config->redis.batch : ND_BENCH_BATCH;
+    int error = nd_redis_read(&out->redis, config, fault);
+    uint64_t batch = out->redis.batch < ND_BENCH_BATCH ? out->redis.batch : ND_BENCH_BATCH;
 
+    if (error)
+        return error;
     if (after && (!nd_options_number(after, &batch) || batch < 1 || batch > ND_BENCH_BATCH))
         return ft_fail(fault, FT_EINVAL, "--compare %.40s, expected a batch from 1 to %u", name,
                        ND_BENCH_BATCH);
     out->peer = true;
-    out->redis = config->redis;
     out->redis.mode = k->redis_mode;
     out->redis.cache = k->cache;
-    out->redis.offload = config->redis.offload && !k->rewrites;
+    out->redis.offload &= !k->rewrites;
     out->redis.across = true;
     out->redis.batch = (uint32_t)batch;
     out->redis.port = 0;
@@ -143,8 +145,6 @@ void nd_bench_adapt(struct nd_config *out, const struct nd_config *config,
     *out = *config;
     out->chain.lanes = (uint16_t)lanes;
     out->chain.l3 = NULL;
-    out->state = p->peer ? ND_STATE_REDIS : ND_STATE_LOCAL;
-    out->redis = p->redis;
     out->chain.unreduced = p->unreduced;
     out->protect = p->protect;
 }
@@ -269,6 +269,7 @@ static int read_list(struct nd_bench *b)
 static int read_inputs(struct nd_bench *b)
 {
     const struct nd_bench_options *o = &b->options;
+    struct nd_redis_options redis; /* read again where it is compared */
     struct ft_fault fault = {""};
     char installed[1024];
     const char *usual = nd_installed(ND_CHAINS, CHAIN_DEFAULT, installed, sizeof(installed))
@@ -276,6 +277,8 @@ static int read_inputs(struct nd_bench *b)
                             : "nfs/chains/" CHAIN_DEFAULT;
     int error = nd_config_read(&b->config, o->config ? o->config : usual, 0, &fault);
 
+    if (!error)
+        error = nd_redis_read(&redis, b->config, &fault);
     if (!error)
         error = o->capture ? nd_load_read(&b->load, o->capture, &b->config->chain, &fault)
                            : nd_load_make(&b->load, &o->wish, &b->config->chain, &fault);
@@ -375,6 +378,7 @@ static int run_pairs(const struct nd_bench *b, struct nd_bench_row *row, struct 
     nd_bench_adapt(&off, b->config, &none, b->load.lanes.count);
     nd_bench_adapt(&with, b->config, &row->protection, b->load.lanes.count);
     plan.config = &with;
+    plan.peer = row->protection.peer ? &row->protection.redis : NULL;
     for (unsigned i = 0; i < b->options.pairs && !error; i++) {
         plan.kill = i > 0; /* the first one compares states */
         error = nd_bench_run(&row->off[i], &without, fault);

@@ -12,6 +12,7 @@
 #include "ftcore/base/check.h"
 #include "node/base/clock.h"
 #include "tools/pair/tape.h"
+#include "tools/redis/redis.h"
 
 #include <arpa/inet.h>
 #include <stdlib.h>
@@ -359,6 +360,27 @@ static int open_lane(struct nd_bench_io *io, unsigned index, uint32_t size)
     for (unsigned s = 0; s < ND_LOAD_SIDES; s++)
         io->busy += io->load->lane[index][s].count > 0;
     return 0;
+}
+
+static uint32_t receive_beside_redis(void *ctx, unsigned index, unsigned number, struct nd_frame frames[],
+                                     uint32_t max)
+{
+    nd_redis_asked(((struct nd_bench_io *)ctx)->redis);
+    return receive_frames(ctx, index, number, frames, max);
+}
+
+static uint32_t transmit_answered(void *ctx, unsigned index, unsigned port, const struct ft_held held[],
+                                  uint32_t n)
+{
+    n = nd_redis_may_leave(((struct nd_bench_io *)ctx)->redis, held, n);
+    return n ? transmit_frames(ctx, index, port, held, n) : 0;
+}
+
+void nd_bench_io_await(struct nd_bench_io *io, struct nd_redis *redis)
+{
+    io->redis = redis;
+    io->io.receive = receive_beside_redis;
+    io->io.send = transmit_answered;
 }
 
 int nd_bench_io_open(struct nd_bench_io *io, struct nd_bench_slot *slot, const struct nd_load *load,

@@ -38,7 +38,6 @@ static struct running {
     struct nd_member_config how;
     struct nd_member member;
     struct nd_bench_io io;
-    struct nd_redis *redis; /* NULL: state is local */
     pthread_t replicator;
     clockid_t lane_clock[FT_LANES_MAX], replicator_clock;
     unsigned shown;
@@ -102,13 +101,16 @@ static void *run_replicator(void *arg)
 static int open_member(struct running *r, struct ft_fault *fault)
 {
     const struct nd_bench_options *o = r->all->plan->options;
+    struct nd_redis *redis = NULL;
     int error = nd_bench_io_open(&r->io, r->slot, r->all->plan->load, fault);
 
     /* Before the chain is made. The server is this process's, and ends with it. */
-    if (!error && r->config->state == ND_STATE_REDIS)
-        error = nd_redis_open(&r->redis, &r->config->redis, fault);
-    if (r->redis)
-        snprintf(r->slot->settings, sizeof(r->slot->settings), "%s", nd_redis_settings(r->redis));
+    if (!error && r->all->plan->peer)
+        error = nd_redis_open(&redis, r->all->plan->peer, fault);
+    if (redis) {
+        nd_bench_io_await(&r->io, redis);
+        snprintf(r->slot->settings, sizeof(r->slot->settings), "%s", nd_redis_settings(redis));
+    }
     r->how = (struct nd_member_config){.config = r->config,
                                        .io = &r->io.io,
                                        .words = r->slot->words,
@@ -117,7 +119,6 @@ static int open_member(struct running *r, struct ft_fault *fault)
                                        .region_name = "understudy bench",
                                        .timing = nd_bench_timing(),
                                        .seed = o->wish.seed,
-                                       .redis = r->redis,
                                        .datagram_key.incarnation = nd_now() ^ (uint64_t)r->number << 63,
                                        .guardian = r->config->protect.pair,
                                        .realtime = o->realtime,
@@ -157,8 +158,8 @@ static int show_turn(void *arg, struct ft_fault *fault)
     struct nd_bench_slot *slot = r->slot;
 
     nd_sleep(SHOW_NS);
-    if (r->redis && nd_redis_lost(r->redis))
-        return ft_fail(fault, FT_EIO, "%.200s", nd_redis_lost(r->redis));
+    if (r->io.redis && nd_redis_lost(r->io.redis))
+        return ft_fail(fault, FT_EIO, "%.200s", nd_redis_lost(r->io.redis));
     if (atomic_load(&slot->status.rested))
         return 0;
     show_figures(r);
@@ -251,8 +252,7 @@ int nd_bench_check(struct nd_bench_nodes *r, struct ft_fault *fault)
 int nd_bench_wait(struct nd_bench_nodes *r, bool (*when)(struct nd_bench_nodes *r), const char *what,
                   struct ft_fault *fault)
 {
-    uint64_t began = nd_now(),
-             patience = r->plan->config->state == ND_STATE_REDIS ? PATIENCE * PEERS : PATIENCE;
+    uint64_t began = nd_now(), patience = r->plan->peer ? PATIENCE * PEERS : PATIENCE;
     int error = 0;
 
     while (!error && !when(r)) {

@@ -83,10 +83,12 @@ struct nd_bench_lane {
     struct nd_bench_port port[ND_LOAD_SIDES];
 };
 
+struct nd_redis;
 struct nd_bench_io {
     struct nd_io io; /* what the lanes see of it */
     struct nd_bench_slot *slot;
     const struct nd_load *load;
+    struct nd_redis *redis; /* outputs wait for its answers; NULL: the state is in the region alone */
     uint8_t *pool;
     uint32_t busy; /* ports where anything arrives, of all lanes */
     struct nd_bench_lane lane[FT_LANES_MAX];
@@ -95,6 +97,9 @@ struct nd_bench_io {
 /* For as many lanes as the load was dealt out to. FT_ENOMEM. */
 int nd_bench_io_open(struct nd_bench_io *io, struct nd_bench_slot *slot, const struct nd_load *load,
                      struct ft_fault *fault);
+
+/* From now on outputs wait until `redis` has answered; before any lane runs. */
+void nd_bench_io_await(struct nd_bench_io *io, struct nd_redis *redis);
 
 /* All flows of the load have been opened. */
 bool nd_bench_has_opened(const struct nd_bench_slot *slot, const struct nd_load *load);

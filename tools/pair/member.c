@@ -132,7 +132,6 @@ int nd_member_open(struct nd_member *m, const struct nd_member_config *c, struct
                             .lanes = {.config = c->config,
                                       .io = c->io,
                                       .words = c->words,
-                                      .setup.store = nd_redis_store(c->redis),
                                       .setup.seed = c->seed,
                                       .setup.replayed_bytes = c->replayed_bytes,
                                       .setup.self = c->datagram_key}};

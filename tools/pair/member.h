@@ -73,7 +73,6 @@ struct nd_member_config {
     struct nd_timing timing;
     uint64_t seed;
     struct ft_datagram_key datagram_key; /* unique in the run */
-    struct nd_redis *redis;              /* where the chain keeps its state, open; NULL: here */
     uint64_t replayed_bytes;             /* for outputs of replay, a lane; 0: the usual */
     bool guardian;                       /* start one: before any thread */
     bool realtime; /* lanes go before ordinary work, where permitted. The replicator's thread is the

@@ -474,9 +474,6 @@ int nd_replay_crash(const struct nd_log_options *options)
         error = ft_fail(&fault, FT_ENOMEM, "understudy replay: no memory");
     if (!error)
         error = choose_inputs(&a, options, &fault);
-    if (!error && a.log.config->state != ND_STATE_LOCAL)
-        error = ft_fail(&fault, FT_EMALFORMED, "%.150s: chain state is redis, replay takes local only",
-                        options->config);
     if (error) {
         fprintf(stderr, "%s\n", fault.text);
         code = nd_log_exit_of(error);

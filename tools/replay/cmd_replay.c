@@ -245,9 +245,6 @@ int nd_replay_config(struct nd_config **out, const struct nd_replay_options *o, 
     if (error)
         return error;
     config = *out;
-    if (config->state != ND_STATE_LOCAL)
-        return ft_fail(fault, FT_EMALFORMED, "%.150s: chain state is redis, replay takes local only",
-                       o->common.config);
     config->chain.l3 = NULL;
     if (o->lanes)
         config->chain.lanes = (uint16_t)o->lanes;

@@ -4,10 +4,10 @@
  * their answers are compared, in order, with what is expected. Written and read by one thread; anybody may
  * ask whether it is lost. hiredis connects and parses the answers, without making objects of them.
  */
-#ifndef NODE_REDIS_WIRE_H
-#define NODE_REDIS_WIRE_H
+#ifndef TOOLS_REDIS_WIRE_H
+#define TOOLS_REDIS_WIRE_H
 
-#include "node/redis/redis.h"
+#include "tools/redis/redis.h"
 
 #include <stdatomic.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A connection to Redis; see redis/wire.h. */
-#include "node/redis/wire.h"
+#include "tools/redis/wire.h"
 
 #include "ftcore/base/check.h"
 

@@ -4,7 +4,7 @@
  * on the loopback alone; everything else is as Debian ships it.
  */
 #include "node/base/clock.h"
-#include "node/redis/redis.h"
+#include "tools/redis/redis.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

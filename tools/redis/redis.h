@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A Redis server as the state backend of a chain (nflib/backend/backend.h), over TCP: what Understudy is
+ * A Redis server as the state backend of a chain (tools/redis/backend.h), over TCP: what Understudy is
  * compared with. One connection, owned by the lane once the chain is made.
  *
  * Commands are written in batches: when `batch` of them are waiting, and when answers are needed. Commands
@@ -18,11 +18,11 @@
  * With batch 1 each command is a packet and a wait of its own. Every answer is compared with what the region
  * has; another one, an error, silence or a lost connection end it: nd_redis_lost says why.
  */
-#ifndef NODE_REDIS_REDIS_H
-#define NODE_REDIS_REDIS_H
+#ifndef TOOLS_REDIS_REDIS_H
+#define TOOLS_REDIS_REDIS_H
 
 #include "ftcore/base/error.h"
-#include "lane/settings.h"
+#include "ftcore/queue/hold.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -61,8 +61,16 @@ void nd_redis_settle(struct nd_redis *redis);
 /* NULL, or why it is lost, one line: nothing more is confirmed then. By any thread. */
 const char *nd_redis_lost(const struct nd_redis *redis);
 
-/* For lanes; NULL: their state is in the region alone. */
-struct nd_store nd_redis_store(struct nd_redis *redis);
+/* Of a lane's outputs those that may leave: how many, from the first on. */
+uint32_t nd_redis_may_leave(struct nd_redis *redis, const struct ft_held held[], uint32_t n);
+/* The lane asks for frames. Once it has asked for longer than a turn takes, and no burst has ended, it has
+ * nothing else to do, and all is settled; the same where nothing may leave. */
+void nd_redis_asked(struct nd_redis *redis);
+
+/* The section of the file, or what stands for it where there is none; `across` is left to the caller. One
+ * line in the fault: FT_EMALFORMED, FT_ENOMEM. */
+struct nd_config;
+int nd_redis_read(struct nd_redis_options *out, const struct nd_config *config, struct ft_fault *fault);
 
 uint16_t nd_redis_port(const struct nd_redis *redis);
 /* How client and server are set, for people: "sync, cache off, batch 32, …". */

@@ -3,11 +3,11 @@
  * Redis as a state backend; see redis.h. Turns what the backend tells into commands, and decides when they
  * are written and waited for. Owns the connection and, when it is ours, the server.
  */
-#include "node/redis/redis.h"
+#include "tools/redis/redis.h"
 
-#include "nflib/backend/backend.h"
+#include "tools/redis/backend.h"
 #include "nflib/state/state.h"
-#include "node/redis/wire.h"
+#include "tools/redis/wire.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,16 +16,19 @@
 
 #define LOAD_BATCH 2048u /* for the state that a chain begins with: no part of what is measured */
 #define MARKER     "understudy"
+#define ASKED_IDLE 4u /* more than in a turn with a burst: two ports, one of them twice, and its outputs */
 
 struct nd_redis {
     struct nd_redis_options options;
     struct nd_redis_server server; /* pid 0: somebody else's */
     struct nd_wire wire;
-    struct nf_backend *backend;
-    bool loading;       /* a new chain's state, for whose answers nobody waits */
-    uint64_t awaited;   /* last command whose answer packets wait for */
-    uint64_t ended;     /* last burst whose commands are all gathered */
-    uint64_t confirmed; /* last burst whose outputs may leave */
+    struct nd_backend *backend;
+    bool loading;         /* a new chain's state, for whose answers nobody waits */
+    uint64_t awaited;     /* last command whose answer packets wait for */
+    uint64_t ended;       /* last burst whose commands are all gathered */
+    uint64_t confirmed;   /* last burst whose outputs may leave */
+    uint64_t asked_after; /* the last burst that had ended when the lane asked for frames, or to send */
+    uint32_t asked;       /* times it has asked since, without another burst */
     char settings[400];
 };
 
@@ -211,7 +214,7 @@ static void describe_server(struct nd_redis *r)
 
 static int set_up_client(struct nd_redis *r, struct ft_fault *fault)
 {
-    const struct nf_store store = {.ctx = r,
+    const struct nd_store store = {.ctx = r,
                                    .cache = r->options.cache,
                                    .offload = r->options.offload,
                                    .get = get_value,
@@ -237,7 +240,7 @@ static int set_up_client(struct nd_redis *r, struct ft_fault *fault)
     if (error < 0)
         return error;
     describe_server(r);
-    error = nf_backend_attach(&r->backend, &store);
+    error = nd_backend_attach(&r->backend, &store);
     if (error < 0)
         return ft_fail(fault, error, "redis %s: no backend: %s", r->wire.name, ft_error_name(error));
     return FT_OK;
@@ -272,7 +275,7 @@ void nd_redis_close(struct nd_redis *r)
         return;
     if (r->backend)
         nd_redis_settle(r);
-    nf_backend_detach(r->backend);
+    nd_backend_detach(r->backend);
     nd_wire_close(&r->wire);
     nd_redis_server_stop(&r->server);
     free(r);
@@ -290,24 +293,23 @@ const char *nd_redis_lost(const struct nd_redis *r)
     return nd_wire_lost(&r->wire) ? r->wire.why : NULL;
 }
 
-static uint64_t confirmed(const void *redis)
+void nd_redis_asked(struct nd_redis *r)
 {
-    return nd_redis_confirmed(redis);
+    r->asked = r->asked_after == r->ended ? r->asked + 1 : 0;
+    r->asked_after = r->ended;
+    if (r->asked >= ASKED_IDLE)
+        nd_redis_settle(r);
 }
 
-static bool is_lost(const void *redis)
+uint32_t nd_redis_may_leave(struct nd_redis *r, const struct ft_held held[], uint32_t n)
 {
-    return nd_redis_lost(redis) != NULL;
-}
+    uint32_t may = 0;
 
-static void settle(void *redis)
-{
-    nd_redis_settle(redis);
-}
-
-struct nd_store nd_redis_store(struct nd_redis *r)
-{
-    return (struct nd_store){.of = r, .confirmed = confirmed, .lost = is_lost, .settle = settle};
+    while (may < n && held[may].burst <= r->confirmed)
+        may++;
+    if (!may)
+        nd_redis_asked(r);
+    return may;
 }
 
 uint16_t nd_redis_port(const struct nd_redis *r)

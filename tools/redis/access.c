@@ -3,12 +3,12 @@
  * How long one access to state takes, in the region and in Redis. Owns what it measures on: a chain of one NF
  * that does nothing, with two maps and a number; a connection and a server.
  */
-#include "node/redis/redis.h"
+#include "tools/redis/redis.h"
 #include "ftcore/base/draw.h"
 #include "nflib/chain/chain.h"
 #include "nflib/shared/shared.h"
 #include "node/base/clock.h"
-#include "node/redis/wire.h"
+#include "tools/redis/wire.h"
 
 #include <inttypes.h>
 #include <stdio.h>

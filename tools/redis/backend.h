@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * State outside the process, as the systems keep it that this one is compared with (StatelessNF, CHC): the
- * same NFs, with each read and write of their state sent to a remote store. Without a backend all this is a
- * branch in a lookup.
+ * same NFs, with each read and write of their state sent to a remote store.
  *
- * The NFs go on working on the region. What they do to it is reported to a store:
+ * The NFs go on working on the region. What they do to it the library tells who watches it
+ * (nflib/state/watch.h), which is the backend; and that reports to a store:
  *
  *   a lookup in a map         GET of the entry, found or not, before the NF goes on
  *   an edit of an entry       SET of the whole value at the burst's end; a GET before it, unless the burst
@@ -24,8 +24,8 @@
  * One backend in a process, one lane. Attached before nf_chain_make, which enters what the chain makes and
  * has the store take the state it begins with. Written by the lane.
  */
-#ifndef NFLIB_BACKEND_BACKEND_H
-#define NFLIB_BACKEND_BACKEND_H
+#ifndef TOOLS_REDIS_BACKEND_H
+#define TOOLS_REDIS_BACKEND_H
 
 #include "nflib/module/module.h"
 
@@ -33,7 +33,7 @@
  * The store. Keys and values are bytes, good for the time of the call. Nothing fails here: a store that is
  * lost remembers that, does nothing any more, and its owner asks it.
  */
-struct nf_store {
+struct nd_store {
     void *ctx;
     bool cache;   /* reads are served from the region: all is this instance's own */
     bool offload; /* words are added to in the store, not read and written */
@@ -50,22 +50,11 @@ struct nf_store {
     void (*burst)(void *ctx, uint64_t burst); /* all of this burst has been reported */
 };
 
-struct nf_backend;
+struct nd_backend;
 
 /* FT_ENOMEM, or FT_EBUSY: the process has one. `store` is copied. */
-int nf_backend_attach(struct nf_backend **out, const struct nf_store *store);
+int nd_backend_attach(struct nd_backend **out, const struct nd_store *store);
 /* Before the region is closed. */
-void nf_backend_detach(struct nf_backend *backend);
-
-/* ---- of the chain ------------------------------------------------------------------------------ */
-
-/* Private to nflib: NULL without one. */
-extern struct nf_backend *nf_backend __attribute__((visibility("hidden")));
-
-/* Before a chain is made: forgets what was entered. When it is made, with one lane: its state goes to the
- * store. At each burst's end: writes what the burst changed. */
-void nf_backend_forget(void);
-void nf_backend_start(struct ft_region *region);
-void nf_backend_burst(uint64_t burst);
+void nd_backend_detach(struct nd_backend *backend);
 
 #endif
