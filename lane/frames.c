@@ -73,7 +73,7 @@ void *nd_lane_make_packet(struct nd_lane *lane, const void *frame, uint32_t len)
     void *packet = lane->io->make(lane->io->ctx, lane->index, frame, len);
 
     if (!packet)
-        FT_COUNT(lane->words, no_buffer, 1);
+        FT_COUNTER_ADD(lane->shared, no_buffer, 1);
     return packet;
 }
 
@@ -109,7 +109,7 @@ void nd_lane_send_heartbeats(struct nd_lane *lane)
         return;
     lane->timers.heartbeat_at = lane->now + lane->setup.heartbeat_ms * 1000000ull;
     heartbeat.view = atomic_load(lane->setup.view);
-    heartbeat.version = (uint32_t)FT_ORDER_GET(lane->words, peer_version);
+    heartbeat.version = (uint32_t)FT_ORDER_GET(lane->shared, peer_version);
     for (unsigned i = 0; told && i < NF_PORTS_MAX; i++)
         heartbeat.fault[i] = atomic_load(&told->fault[i]);
     for (unsigned port = 0; port < lane->io->ports; port++) {

@@ -42,8 +42,8 @@ static bool too_many_heartbeats(struct nd_lane *lane, unsigned port)
  */
 static uint64_t arrival(const struct nd_lane *lane, uint64_t sent, uint64_t now)
 {
-    uint64_t since = sent - FT_REPORT_GET(lane->words, heartbeat_sent);
-    uint64_t last = FT_REPORT_GET(lane->words, heartbeat_ns);
+    uint64_t since = sent - FT_REPORT_GET(lane->shared, heartbeat_sent);
+    uint64_t last = FT_REPORT_GET(lane->shared, heartbeat_ns);
     uint64_t came = since < now - last ? last + since : now;
 
     return came < lane->before ? lane->before : came;
@@ -75,8 +75,8 @@ static void note_port(struct nd_lane *lane, unsigned port, uint64_t from, const 
 static void hear_heartbeat(struct nd_lane *lane, const struct nd_frame *f, unsigned port)
 {
     struct ft_datagram_key peer = {
-        .incarnation = FT_ORDER_GET(lane->words, peer_incarnation),
-        .secret = {FT_ORDER_GET(lane->words, peer_secret[0]), FT_ORDER_GET(lane->words, peer_secret[1])}};
+        .incarnation = FT_ORDER_GET(lane->shared, peer_incarnation),
+        .secret = {FT_ORDER_GET(lane->shared, peer_secret[0]), FT_ORDER_GET(lane->shared, peer_secret[1])}};
     struct ft_datagram heartbeat;
     uint64_t came;
 
@@ -86,20 +86,20 @@ static void hear_heartbeat(struct nd_lane *lane, const struct nd_frame *f, unsig
     if (!peer.incarnation)
         return;
     if (too_many_heartbeats(lane, port) || nd_heartbeat_read(f->data, f->len, &peer, &heartbeat) != 0) {
-        FT_COUNT(lane->words, heartbeats_refused, 1);
+        FT_COUNTER_ADD(lane->shared, heartbeats_refused, 1);
         return;
     }
     note_port(lane, port, peer.incarnation, &heartbeat);
     came = nd_now();
-    if (FT_REPORT_GET(lane->words, heartbeat_from) == peer.incarnation) {
-        if (FT_REPORT_GET(lane->words, heartbeat_sent) >= heartbeat.sent)
+    if (FT_REPORT_GET(lane->shared, heartbeat_from) == peer.incarnation) {
+        if (FT_REPORT_GET(lane->shared, heartbeat_sent) >= heartbeat.sent)
             return;
         came = arrival(lane, heartbeat.sent, came);
     }
-    FT_REPORT_SET(lane->words, heartbeat_from, peer.incarnation);
-    FT_REPORT_SET(lane->words, heartbeat_sent, heartbeat.sent);
-    FT_REPORT_SET(lane->words, heartbeat_view, heartbeat.view);
-    FT_REPORT_SET(lane->words, heartbeat_ns, came);
+    FT_REPORT_SET(lane->shared, heartbeat_from, peer.incarnation);
+    FT_REPORT_SET(lane->shared, heartbeat_sent, heartbeat.sent);
+    FT_REPORT_SET(lane->shared, heartbeat_view, heartbeat.view);
+    FT_REPORT_SET(lane->shared, heartbeat_ns, came);
 }
 
 /* True when the frame is a heartbeat, and no input. */
@@ -121,7 +121,7 @@ static inline __attribute__((always_inline)) bool take_claim(struct nd_lane *lan
 {
     if (!l3 || memcmp(f->data + 6, l3->port[f->port].mac, 6) != 0)
         return false;
-    FT_COUNT(lane->words, claims, 1);
+    FT_COUNTER_ADD(lane->shared, claims, 1);
     if (lane->doing == FT_LANE_LIVE && lane->now - lane->timers.claimed_at > CLAIM_NS) {
         lane->timers.claimed_at = lane->now;
         nd_lane_announce(lane, true);
@@ -176,7 +176,7 @@ static void put_waiting(struct nd_lane *lane, const struct nd_frame *frame)
 
     if (waiting->count == waiting->room) {
         lane->io->drop(lane->io->ctx, frame->owner);
-        FT_COUNT(lane->words, waiting_full, 1);
+        FT_COUNTER_ADD(lane->shared, waiting_full, 1);
         return;
     }
     waiting->frames[(waiting->first + waiting->count++) % waiting->room] = *frame;
@@ -201,7 +201,7 @@ void nd_lane_put_back(struct nd_lane *lane, uint32_t from)
 
         if (waiting->count == waiting->room) {
             lane->io->drop(lane->io->ctx, p->owner);
-            FT_COUNT(lane->words, waiting_full, 1);
+            FT_COUNTER_ADD(lane->shared, waiting_full, 1);
             continue;
         }
         waiting->first = (waiting->first + waiting->room - 1) % waiting->room;
@@ -322,7 +322,7 @@ static void look_at_fragment(struct nd_lane *lane, const struct nd_frame *f, str
     if (!(p.flags & NF_P_FRAGMENT))
         return;
     nd_fragments_take(&lane->fragments, f, &p, lane->now, out);
-    FT_COUNT(lane->words, fragments_without_first, out->without_first);
+    FT_COUNTER_ADD(lane->shared, fragments_without_first, out->without_first);
 }
 
 /* True: *f goes on now, or what has taken its place; what goes on behind it waits for room. */
@@ -353,7 +353,7 @@ static void end_fragments(struct nd_lane *lane)
     struct nd_frame f;
 
     while (ft_unlikely(nd_fragments_over(&lane->fragments, now, &f))) {
-        FT_COUNT(lane->words, fragments_without_first, 1);
+        FT_COUNTER_ADD(lane->shared, fragments_without_first, 1);
         put_waiting(lane, &f);
     }
 }
@@ -363,7 +363,7 @@ static void end_fragments(struct nd_lane *lane)
 /* In SOLO the lease has no end; a gate that is shut has none that runs. */
 static bool may_release(const struct nd_lane *lane)
 {
-    return lane->now < FT_ORDER_GET(lane->words, lease_until);
+    return lane->now < FT_ORDER_GET(lane->shared, lease_until);
 }
 
 bool nd_lane_receive_to_wait(struct nd_lane *lane)

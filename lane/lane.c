@@ -67,8 +67,8 @@ int nd_lane_make(struct nd_lane *lane, struct ft_fault *fault)
         return ft_fail(fault, FT_ENOMEM, "lane %u: no memory for a burst's frames", lane->index);
     if (nd_verification_make(lane) != 0)
         return ft_fail(fault, FT_ENOMEM, "lane %u: no memory to keep slices", lane->index);
-    lane->capture.lane = lane->words;
-    lane->delta = (struct lg_delta){.lane = lane->words,
+    lane->capture.lane = lane->shared;
+    lane->delta = (struct lg_delta){.lane = lane->shared,
                                     .region = lane->region,
                                     .hold = &lane->hold,
                                     .carry = nd_lane_carry,
@@ -131,15 +131,15 @@ static void report_burst(struct nd_lane *lane)
 {
     uint64_t burst = nf_chain_state(lane->chain)->burst;
 
-    FT_REPORT_SET(lane->words, executed, burst);
-    FT_REPORT_SET(lane->words, recorded, burst);
+    FT_REPORT_SET(lane->shared, executed, burst);
+    FT_REPORT_SET(lane->shared, recorded, burst);
 }
 
 /* From a snapshot. Other lanes may depend on accesses that it already holds, so they are published. */
 static void begin_replay(struct nd_lane *lane)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
-    uint64_t said = FT_ORDER_GET(lane->words, snapshot_burst); /* last burst that the snapshot holds */
+    uint64_t said = FT_ORDER_GET(lane->shared, snapshot_burst); /* last burst that the snapshot holds */
 
     atomic_store_explicit(&lane->group->published[lane->index].access, state->access - 1,
                           memory_order_release);
@@ -163,11 +163,11 @@ static void begin_replay(struct nd_lane *lane)
  * take over was taken back, or the state is given up: then others in the midst of a burst wait no longer. */
 static bool replay_closed_set(struct nd_lane *lane)
 {
-    uint64_t upto = FT_ORDER_GET(lane->words, closed_to);
+    uint64_t upto = FT_ORDER_GET(lane->shared, closed_to);
 
     while (nd_lane_behind(lane, upto) && nd_lane_replay(lane, upto)) {
         bool given_up =
-            nd_lane_is_taken_back(lane) && ft_order_kind(FT_ORDER_GET(lane->words, order)) == FT_LANE_WAIT;
+            nd_lane_is_taken_back(lane) && ft_order_kind(FT_ORDER_GET(lane->shared, order)) == FT_LANE_WAIT;
 
         if (given_up)
             nd_lane_abort_replay(lane);
@@ -198,14 +198,14 @@ static void discard_entries(struct ft_ring *ring)
  * the node is to end, or the order was taken back. */
 static bool take_over(struct nd_lane *lane)
 {
-    uint64_t upto = FT_ORDER_GET(lane->words, closed_to);
+    uint64_t upto = FT_ORDER_GET(lane->shared, closed_to);
 
     if (!replay_closed_set(lane) || nd_lane_is_to_end(lane) || nd_lane_is_taken_back(lane))
         return false;
     FT_CHECK(nf_chain_state(lane->chain)->burst == upto, "replay ends at burst %lu of %lu",
              nf_chain_state(lane->chain)->burst, upto);
-    discard_entries(&lane->words->replay); /* outside the closed set: nothing of it was released */
-    discard_entries(&lane->words->checkpoint);
+    discard_entries(&lane->shared->replay); /* outside the closed set: nothing of it was released */
+    discard_entries(&lane->shared->checkpoint);
     if (FT_PLANTED("reuse-seq")) {
         const uint64_t *seq = &nf_chain_state(lane->chain)->seq;
 
@@ -213,7 +213,7 @@ static bool take_over(struct nd_lane *lane)
     }
     lane->now = nd_now();
     lane->time_offset = nf_chain_state(lane->chain)->time - lane->now;
-    FT_NOTE(lane->words, replay_done_ns, lane->now);
+    FT_GAUGE_SET(lane->shared, replay_done_ns, lane->now);
     return true;
 }
 
@@ -229,7 +229,7 @@ static void begin_new_recording(struct nd_group *group)
  */
 static bool go_live(struct nd_lane *lane, enum ft_order before)
 {
-    FT_NOTE(lane->words, first_release_ns, 0);
+    FT_GAUGE_SET(lane->shared, first_release_ns, 0);
     if (lane->doing == FT_LANE_FRESH && !nd_group_barrier(lane, make_fresh, NULL))
         return false;
     if (before == FT_LANE_REPLAY) {
@@ -311,13 +311,13 @@ void nd_lane_follow(struct nd_lane *lane, uint64_t order)
         if (!go_live(lane, before))
             return;
         break;
-    case FT_LANE_ASIDE:
+    case FT_LANE_OWN_MAC:
         break;
     case FT_LANE_DRAIN: /* reached when the ports have been empty for a while */
         lane->timers.quiet_since = lane->now;
         return;
     }
-    FT_REPORT_SET(lane->words, done, lane->seen.order);
+    FT_REPORT_SET(lane->shared, done, lane->seen.order);
 }
 
 void nd_lane_end(struct nd_lane *lane)
@@ -358,7 +358,7 @@ void nd_lane_wait(struct nd_lane *lane, bool worked)
         _mm_pause();
         return;
     }
-    ft_turns_spent(&lane->words->count.turns, FT_SPENT_EMPTY, nd_now());
+    ft_turns_spent(&lane->shared->count.turns, FT_SPENT_EMPTY, nd_now());
     lane->turn.spent = FT_SPENT_ASLEEP;
     nanosleep(&pause, NULL);
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A lane: one DPDK lcore that runs the whole chain. It owns its chain instance, the outputs that it holds,
- * its capture and replayed outputs. It reads its orders in struct ft_lane and writes its report there. It
- * makes no system call but its ports' own and, where it has to wait, nanosleep and sched_yield; at a snapshot
- * it maps the copy and unmaps it. Here is what whoever makes, runs and asks a lane needs; what the lane's own
- * files share is in parts.h.
+ * its capture and replayed outputs. It reads its orders in struct ft_lane_shared and writes its report there.
+ * It makes no system call but its ports' own and, where it has to wait, nanosleep and sched_yield; at a
+ * snapshot it maps the copy and unmaps it. Here is what whoever makes, runs and asks a lane needs; what the
+ * lane's own files share is in parts.h.
  *
- *   orders: WAIT ─▶ REPLAY ─▶ LIVE ─▶ ASIDE ─▶ DRAIN. Back to LIVE when a handover is aborted; FENCED from
+ *   orders: WAIT ─▶ REPLAY ─▶ LIVE ─▶ OWN_MAC ─▶ DRAIN. Back to LIVE when a handover is aborted; FENCED from
  *   any of them, then WAIT. FRESH: LIVE from nothing.
  */
 #ifndef LANE_LANE_H
@@ -133,8 +133,8 @@ struct nd_lane {
     const struct nd_protect *protect;
     const struct nd_io *io;
     struct ft_region *region;
-    struct ft_lane *words;  /* orders, report and rings, between this lane and the replicator */
-    struct nd_group *group; /* the node's lanes */
+    struct ft_lane_shared *shared; /* orders, report and rings, between this lane and the replicator */
+    struct nd_group *group;        /* the node's lanes */
     struct nd_lane_setup setup;
 
     /* Made by nd_lane_make, and owned. */
@@ -235,7 +235,7 @@ static inline bool nd_lane_draining(const struct nd_lane *lane)
 /* It answers from the node's own MAC, and what leaves bears that: the chain's is about to be the peer's. */
 static inline bool nd_lane_own_mac(const struct nd_lane *lane)
 {
-    return lane->doing == FT_LANE_ASIDE || lane->doing == FT_LANE_DRAIN;
+    return lane->doing == FT_LANE_OWN_MAC || lane->doing == FT_LANE_DRAIN;
 }
 
 /* It takes packets. */
@@ -244,13 +244,14 @@ static inline bool nd_lane_is_live(const struct nd_lane *lane)
     return lane->doing == FT_LANE_LIVE || nd_lane_own_mac(lane);
 }
 
-/* Makes what a lane owns, the chain, too; rings in `words` are there. FT_EINVAL, FT_ENOMEM, or its errors. */
+/* Makes what a lane owns, the chain, too; rings in `shared` are there. FT_EINVAL, FT_ENOMEM, or its errors.
+ */
 int nd_lane_make(struct nd_lane *lane, struct ft_fault *fault);
 void nd_lane_free(struct nd_lane *lane);
 
 /* The lane's life, an lcore's main function: until *setup.stop. */
 int nd_lane_run(void *lane);
-/* Its pieces, for who has no thread for a lane. The order is in words.orders, `lane->now` is the caller's to
+/* Its pieces, for who has no thread for a lane. The order is in shared.orders, `lane->now` is the caller's to
  * set. */
 void nd_lane_follow(struct nd_lane *lane, uint64_t order);
 bool nd_lane_live(struct nd_lane *lane);                  /* a live lane's turn; true if there was work */

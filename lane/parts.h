@@ -23,13 +23,13 @@ static inline bool nd_lane_is_to_end(const struct nd_lane *lane)
 /* Another order waits than the one that the lane follows. */
 static inline bool nd_lane_is_taken_back(const struct nd_lane *lane)
 {
-    return FT_ORDER_GET(lane->words, order) != lane->seen.order;
+    return FT_ORDER_GET(lane->shared, order) != lane->seen.order;
 }
 
 /* What tells the standby of the lane's bursts, at present. */
 static inline enum nd_stream_kind nd_lane_stream(const struct nd_lane *lane)
 {
-    return FT_ORDER_GET(lane->words, logging) ? lane->group->stream.kind : ND_STREAM_NONE;
+    return FT_ORDER_GET(lane->shared, logging) ? lane->group->stream.kind : ND_STREAM_NONE;
 }
 
 /* ---- lane.c -------------------------------------------------------------------------------------- */

@@ -76,17 +76,17 @@ bool nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t seq, const 
     ft_log_fields(FT_LEVEL_ERROR, FT_SAYS_DIVERGED, fields,
                   "replay diverged: lane %u burst %lu seq %lu: %s: expected %lu, got %lu", lane->index, burst,
                   seq, what, expected, got);
-    FT_COUNT(lane->words, divergences, 1);
-    FT_REPORT_SET(lane->words, diverged, true);
+    FT_COUNTER_ADD(lane->shared, divergences, 1);
+    FT_REPORT_SET(lane->shared, diverged, true);
     nd_lane_abort_replay(lane);
     return false;
 }
 
 static bool tell_verdict(struct nd_lane *lane, uint64_t burst, uint64_t seq, uint64_t expected, uint64_t got)
 {
-    FT_REPORT_SET(lane->words, expected, expected);
-    FT_REPORT_SET(lane->words, got, got);
-    FT_REPORT_SET(lane->words, digest_burst, burst);
+    FT_REPORT_SET(lane->shared, expected, expected);
+    FT_REPORT_SET(lane->shared, got, got);
+    FT_REPORT_SET(lane->shared, digest_burst, burst);
     return got == expected || nd_lane_diverged(lane, burst, seq, "digest", expected, got);
 }
 
@@ -144,7 +144,7 @@ static void keep_replayed(struct nd_lane *lane, const struct ft_record *r, uint6
 {
     const struct nf_emitted *made;
 
-    if (nf_chain_state(lane->chain)->outputs <= FT_ORDER_GET(lane->words, peer_released))
+    if (nf_chain_state(lane->chain)->outputs <= FT_ORDER_GET(lane->shared, peer_released))
         return;
     uint32_t count = nf_chain_emitted(lane->chain, &made);
     struct lg_output out = {.burst = r->burst};
@@ -247,7 +247,7 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
     ft_audit_check(lane->region, lane->index);
     keep_replayed(lane, r, outputs, n);
     lg_replayed_released(&lane->replayed, r->released);
-    FT_COUNT(lane->words, replayed_packets, n);
+    FT_COUNTER_ADD(lane->shared, replayed_packets, n);
     if (!lg_cursor_done(&cursor) || !nf_determinants_used(nf_chain_determinants(lane->chain)))
         return nd_lane_diverged(lane, r->burst, r->seq, "determinants that the chain did not ask for", 0, 1);
     const struct ft_sections *sections = nf_chain_sections(lane->chain);
@@ -429,10 +429,10 @@ static bool finish_delta(struct nd_lane *lane, const struct ft_chunk *chunk)
                        chunk->outputs);
     lg_replayed_released(&lane->replayed, chunk->released);
     lane->apply.cut = chunk->cut;
-    FT_COUNT(lane->words, deltas_applied, 1);
+    FT_COUNTER_ADD(lane->shared, deltas_applied, 1);
     if (chunk->flags & FT_REC_DIGEST && !check_digest(lane, chunk))
         return false;
-    FT_REPORT_SET(lane->words, executed, chunk->burst);
+    FT_REPORT_SET(lane->shared, executed, chunk->burst);
     return true;
 }
 
@@ -457,7 +457,7 @@ void nd_lane_leave_stop_point(struct nd_lane *lane)
     struct nd_group *group = lane->group;
 
     if (lane->index == 0)
-        FT_REPORT_SET(lane->words, stop_point, 0);
+        FT_REPORT_SET(lane->shared, stop_point, 0);
     if (lane->stop_point.stopped) {
         while (!nd_barrier_over(&group->stop, lane->stop_point.number) &&
                !nd_barrier_leave(group, &group->stop, lane->stop_point.number))
@@ -523,8 +523,8 @@ static void work_at_stop_point(struct nd_group *group)
         group->lane[0].region->base[ft_region_shared(group->lane[0].region)->offset + FT_LINE - 1] ^= 1;
     if (!nd_group_any(group, stopped_elsewhere))
         compare_at_stop(group);
-    if (FT_REPORT_GET(group->lane[0].words, stop_point)) {
-        FT_REPORT_SET(group->lane[0].words, stop_point, 0);
+    if (FT_REPORT_GET(group->lane[0].shared, stop_point)) {
+        FT_REPORT_SET(group->lane[0].shared, stop_point, 0);
         /* Nor did a chunk come last when lane 0 asked; a delta may have come since. */
         if (!group->lane[0].apply.last_was_chunk)
             nd_group_begin_recording(group);
@@ -548,11 +548,11 @@ static bool stop_with_others(struct nd_lane *lane)
 /* closed_to does not move until a snapshot has begun, and this lane is there. */
 static bool at_stop_point(const struct nd_lane *lane)
 {
-    const struct ft_lane *first = lane->group->lane[0].words;
+    const struct ft_lane_shared *first = lane->group->lane[0].shared;
     uint64_t stop_point = FT_REPORT_GET(first, stop_point);
 
     return stop_point && FT_ORDER_GET(first, stop_point_seen) == stop_point &&
-           FT_ORDER_GET(lane->words, closed_to) == nf_chain_state(lane->chain)->burst;
+           FT_ORDER_GET(lane->shared, closed_to) == nf_chain_state(lane->chain)->burst;
 }
 
 static bool stops_before(struct nd_lane *lane, const struct ft_record *next)
@@ -583,7 +583,7 @@ static bool stops_before(struct nd_lane *lane, const struct ft_record *next)
 
 bool nd_lane_behind(const struct nd_lane *lane, uint64_t upto)
 {
-    return nf_chain_state(lane->chain)->burst < upto || lane->apply.cut < FT_ORDER_GET(lane->words, cut_to);
+    return nf_chain_state(lane->chain)->burst < upto || lane->apply.cut < FT_ORDER_GET(lane->shared, cut_to);
 }
 
 /* A warm standby leaves records alone until it takes over; what a delta covers nobody needs to replay. */
@@ -591,7 +591,7 @@ static bool pass_record(struct nd_lane *lane, const struct ft_record *r)
 {
     uint64_t burst = r->burst;
 
-    if (burst <= FT_ORDER_GET(lane->words, covered))
+    if (burst <= FT_ORDER_GET(lane->shared, covered))
         return true;
     if (lane->setup.recorder) /* before packets are worked on where they lie */
         lg_recorder_record(lane->setup.recorder, lane->index, r);
@@ -599,7 +599,7 @@ static bool pass_record(struct nd_lane *lane, const struct ft_record *r)
         !(burst % 64 == 33 && FT_PLANTED_ONCE("skip-once")) && !replay_or_abandon(lane, r))
         return false;
     lane->apply.last_was_chunk = false;
-    FT_REPORT_SET(lane->words, executed, burst);
+    FT_REPORT_SET(lane->shared, executed, burst);
     return true;
 }
 
@@ -616,8 +616,8 @@ static bool pass_chunk(struct nd_lane *lane, const struct ft_chunk *chunk)
 static bool is_ripe(const struct nd_lane *lane, const struct ft_record *r, uint64_t upto)
 {
     if (ft_entry_kind(r) == FT_ENTRY_CHUNK)
-        return ft_chunk_of(r)->cut <= FT_ORDER_GET(lane->words, cut_to);
-    return r->burst <= FT_ORDER_GET(lane->words, covered) ||
+        return ft_chunk_of(r)->cut <= FT_ORDER_GET(lane->shared, cut_to);
+    return r->burst <= FT_ORDER_GET(lane->shared, covered) ||
            (r->burst <= upto && (lane->doing != FT_LANE_REPLAY || !lane->protect->stores));
 }
 
@@ -625,7 +625,7 @@ static bool is_ripe(const struct nd_lane *lane, const struct ft_record *r, uint6
  * and come when theirs is the next cut; no two rings have chunks of the same one. */
 static const struct ft_record *next_of_checkpoint(struct nd_lane *lane, uint64_t upto)
 {
-    struct ft_ring *ring = &lane->words->checkpoint;
+    struct ft_ring *ring = &lane->shared->checkpoint;
     const struct ft_record *r;
     uint64_t there;
 
@@ -641,16 +641,16 @@ static const struct ft_record *next_entry(struct nd_lane *lane, uint64_t upto, s
     const struct ft_record *r = next_of_checkpoint(lane, upto), *earlier;
     uint64_t there;
 
-    *ring = &lane->words->checkpoint;
+    *ring = &lane->shared->checkpoint;
     if (r)
         return r;
-    r = ft_ring_peek(&lane->words->replay, &there);
+    r = ft_ring_peek(&lane->shared->replay, &there);
     if (!r || !is_ripe(lane, r, upto))
         return NULL;
     if (ft_entry_kind(r) == FT_ENTRY_CHUNK && ft_chunk_of(r)->cut != lane->apply.cut + 1 &&
         (earlier = next_of_checkpoint(lane, upto)))
         return earlier;
-    *ring = &lane->words->replay;
+    *ring = &lane->shared->replay;
     return r;
 }
 
@@ -666,8 +666,8 @@ static void yield_to_replicator(const struct nd_lane *lane)
 /* What a checkpoint covers lies in one piece, so nothing of it is looked at. */
 static bool skip_covered(struct nd_lane *lane)
 {
-    struct ft_ring *ring = &lane->words->replay;
-    uint64_t at = FT_ORDER_GET(lane->words, covered_at), there;
+    struct ft_ring *ring = &lane->shared->replay;
+    uint64_t at = FT_ORDER_GET(lane->shared, covered_at), there;
     const struct ft_record *r = ring->read < at ? ft_ring_peek(ring, &there) : NULL;
 
     if (!r || ft_entry_kind(r) != FT_ENTRY_RECORD)

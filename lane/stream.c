@@ -79,7 +79,7 @@ static uint64_t cut_time(const struct nd_lane *lane)
 static bool is_unrecorded(const struct nd_lane *lane)
 {
     return nd_lane_stream(lane) != ND_STREAM_NONE &&
-           FT_REPORT_GET(lane->words, recorded) != nf_chain_state(lane->chain)->burst;
+           FT_REPORT_GET(lane->shared, recorded) != nf_chain_state(lane->chain)->burst;
 }
 
 /* Lines that a burst changes are marked, for a delta or a checkpoint. */
@@ -189,12 +189,12 @@ static bool make_chunk(struct nd_lane *lane, uint32_t bytes)
 /* The last chunk has reached the standby, or nobody waits behind it. */
 static bool last_chunk_arrived(struct nd_lane *lane)
 {
-    uint64_t stable = FT_ORDER_GET(lane->words, stable);
+    uint64_t stable = FT_ORDER_GET(lane->shared, stable);
 
     if (nf_chain_state(lane->chain)->burst == lane->checkpoint.chunk_burst)
         return lane->now - lane->checkpoint.chunk_at >= CHUNK_NS;
     if (stable == FT_ALL) /* outputs do not wait for the standby; the ring does */
-        return ft_ring_used(&lane->words->log) < CHUNK_BYTES;
+        return ft_ring_used(&lane->shared->log) < CHUNK_BYTES;
     return stable > lane->checkpoint.chunk_burst;
 }
 
@@ -269,7 +269,7 @@ static void begin_delta(struct nd_lane *lane, enum cut_digest digest)
                             .burst = state->burst,
                             .seq = state->seq,
                             .access = state->access - 1,
-                            .released = FT_REPORT_GET(lane->words, released),
+                            .released = FT_REPORT_GET(lane->shared, released),
                             .outputs = state->outputs};
 
     if (digest == OF_REGION) {
@@ -284,7 +284,7 @@ static void begin_delta(struct nd_lane *lane, enum cut_digest digest)
     lg_delta_begin(&lane->delta, &head, lane->cut.output);
     lane->recorded_released = head.released;
     lane->cut.at = cut_time(lane);
-    FT_COUNT(lane->words, cuts, 1);
+    FT_COUNTER_ADD(lane->shared, cuts, 1);
 }
 
 /* The next delta starts from what all lanes have executed now. */
@@ -307,7 +307,7 @@ static bool too_large(struct nd_group *group)
     for (unsigned l = 0; l < group->lanes; l++)
         large |= delta_bytes_now(&group->lane[l]) > pending_bytes(&group->lane[l]) / 2;
     for (unsigned l = 0; large && l < group->lanes; l++)
-        FT_REPORT_SET(group->lane[l].words, overrun, true);
+        FT_REPORT_SET(group->lane[l].shared, overrun, true);
     return large;
 }
 
@@ -370,8 +370,8 @@ void nd_stream_begin(struct nd_group *group)
     for (struct nd_lane *lane = group->lane; lane < group->lane + group->lanes; lane++) {
         lane->delta.active = false;
         lane->cut.barrier_at = lane->cut.at = cut_time(lane);
-        FT_REPORT_SET(lane->words, overrun, false);
-        FT_REPORT_SET(lane->words, recorded, nf_chain_state(lane->chain)->burst);
+        FT_REPORT_SET(lane->shared, overrun, false);
+        FT_REPORT_SET(lane->shared, recorded, nf_chain_state(lane->chain)->burst);
         lane->cut.barriers = s->barriers;
         nd_verification_begin(lane);
     }
@@ -416,7 +416,7 @@ static bool wants_cut(struct nd_lane *lane)
 /* Logging ends in one lane after the other; a stream that some have left is not worth a cut. */
 static bool has_left(const struct nd_lane *lane)
 {
-    return !FT_ORDER_GET(lane->words, logging);
+    return !FT_ORDER_GET(lane->shared, logging);
 }
 
 /* All lanes are quiesced: a cut, if one is wanted and due. */
@@ -443,7 +443,7 @@ static void end_delta(struct nd_lane *lane)
     struct nd_stream *s = &lane->group->stream;
 
     if (!is_incremental(s)) /* else records tell of more already */
-        FT_REPORT_SET(lane->words, recorded, lane->delta.head.burst);
+        FT_REPORT_SET(lane->shared, recorded, lane->delta.head.burst);
     if (lane->index == 0)
         atomic_store_explicit(&s->shared_copied, s->number, memory_order_release);
     if (atomic_fetch_sub_explicit(&s->copying, 1, memory_order_acq_rel) == 1)
@@ -479,18 +479,18 @@ static bool copy_delta(struct nd_lane *lane)
 static bool wants_snapshot(const struct nd_lane *lane)
 {
     /* Greater, not different: a cut that others asked for first may be asked of this lane a moment later. */
-    return FT_ORDER_GET(lane->words, cut) > lane->seen.cut;
+    return FT_ORDER_GET(lane->shared, cut) > lane->seen.cut;
 }
 
 static void report_cut(struct nd_lane *lane)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
 
-    FT_ORDER_SET(lane->words, logging, true);
-    FT_REPORT_SET(lane->words, cut_burst, state->burst);
-    FT_REPORT_SET(lane->words, cut_access, state->access - 1);
-    FT_REPORT_SET(lane->words, cut_at, atomic_load_explicit(&lane->words->log.head, memory_order_relaxed));
-    FT_REPORT_SET(lane->words, cut_seen, lane->seen.cut);
+    FT_ORDER_SET(lane->shared, logging, true);
+    FT_REPORT_SET(lane->shared, cut_burst, state->burst);
+    FT_REPORT_SET(lane->shared, cut_access, state->access - 1);
+    FT_REPORT_SET(lane->shared, cut_at, atomic_load_explicit(&lane->shared->log.head, memory_order_relaxed));
+    FT_REPORT_SET(lane->shared, cut_seen, lane->seen.cut);
 }
 
 /* All lanes are quiesced: the snapshot's cut. What is asked for last counts, for all lanes. */
@@ -501,11 +501,11 @@ static void cut_for_snapshot(struct nd_group *group)
     bool begun;
 
     for (unsigned l = 0; l < group->lanes; l++) {
-        uint64_t asked = FT_ORDER_GET(group->lane[l].words, cut);
+        uint64_t asked = FT_ORDER_GET(group->lane[l].shared, cut);
 
         cut = asked > cut ? asked : cut;
     }
-    released = FT_ORDER_GET(first->words, snapshot_release);
+    released = FT_ORDER_GET(first->shared, snapshot_release);
     nd_lane_forget_digests(group);
     if (first->setup.recorder)
         lg_recorder_yield(first->setup.recorder); /* a standby matters more than a recording */
@@ -526,7 +526,7 @@ static void cut_for_snapshot(struct nd_group *group)
 /* Ends a snapshot that nobody reads any more. */
 static void follow_release(struct nd_lane *lane)
 {
-    uint64_t released = FT_ORDER_GET(lane->words, snapshot_release);
+    uint64_t released = FT_ORDER_GET(lane->shared, snapshot_release);
 
     if (released == lane->seen.snapshot_release)
         return;
@@ -538,7 +538,7 @@ static void follow_release(struct nd_lane *lane)
 
 bool nd_lane_snapshot_copy(struct nd_lane *lane)
 {
-    uint64_t granted = FT_ORDER_GET(lane->words, copy_granted);
+    uint64_t granted = FT_ORDER_GET(lane->shared, copy_granted);
     uint64_t left = granted > lane->snapshot_copied ? granted - lane->snapshot_copied : 0, n;
 
     if (!(atomic_load_explicit(&lane->region->tracking, memory_order_relaxed) & FT_TRACK_SNAPSHOT) ||
@@ -588,8 +588,8 @@ bool nd_lane_recorder_turn(struct nd_lane *lane)
         lg_recorder_due(lane->setup.recorder, lane->now)) {
         if (group->lanes == 1)
             nd_group_begin_recording(group);
-        else if (FT_REPORT_GET(lane->words, stop_point) == 0)
-            FT_REPORT_SET(lane->words, stop_point, ++lane->stop_point.asked);
+        else if (FT_REPORT_GET(lane->shared, stop_point) == 0)
+            FT_REPORT_SET(lane->shared, stop_point, ++lane->stop_point.asked);
     }
     return lg_recorder_turn(lane->setup.recorder, lane->index);
 }
@@ -647,7 +647,7 @@ static bool all_drained(const struct nd_lane *lane)
     if (!nd_lane_draining(lane))
         return false;
     for (unsigned l = 0; l < lane->group->lanes; l++)
-        if (FT_REPORT_GET(lane->group->lane[l].words, done) != lane->seen.order)
+        if (FT_REPORT_GET(lane->group->lane[l].shared, done) != lane->seen.order)
             return false;
     return true;
 }
@@ -661,7 +661,7 @@ static void want_of_all(struct nd_lane *lane, bool drained)
     if (lane->setup.recorder && records_now(lane) && lane->index == 0 &&
         lg_recorder_due(lane->setup.recorder, lane->now))
         atomic_store_explicit(&lane->group->snapshot_due, true, memory_order_release);
-    if (FT_ORDER_GET(lane->words, logging) && !drained && wants_cut(lane)) {
+    if (FT_ORDER_GET(lane->shared, logging) && !drained && wants_cut(lane)) {
         uint64_t barriers = lane->cut.barriers;
 
         atomic_compare_exchange_strong_explicit(&s->barriers_wanted, &barriers, barriers + 1,
@@ -674,7 +674,7 @@ static bool cut_permits(struct nd_lane *lane)
 {
     struct nd_stream *s = &lane->group->stream;
 
-    if (!FT_ORDER_GET(lane->words,
+    if (!FT_ORDER_GET(lane->shared,
                       logging)) { /* it may have ended since the barrier, at which there was a cut */
         end_stream(lane);
         return true;
@@ -686,7 +686,7 @@ static bool cut_permits(struct nd_lane *lane)
         atomic_load_explicit(&s->copying, memory_order_acquire) != 0)
         return false;
     return atomic_load_explicit(&s->shared_copied, memory_order_acquire) == s->number &&
-           !FT_REPORT_GET(lane->words, overrun);
+           !FT_REPORT_GET(lane->shared, overrun);
 }
 
 struct nd_needs nd_lane_between_bursts(struct nd_lane *lane)
@@ -714,7 +714,7 @@ struct nd_needs nd_lane_between_bursts(struct nd_lane *lane)
 static bool owes_released(const struct nd_lane *lane)
 {
     return lane->now - lane->timers.busy_at > QUIET_NS &&
-           FT_REPORT_GET(lane->words, released) != lane->recorded_released;
+           FT_REPORT_GET(lane->shared, released) != lane->recorded_released;
 }
 
 /* A digest goes with the next delta, which needs a burst to be cut behind, and no more than one. */
@@ -737,7 +737,7 @@ bool nd_stream_needs_burst(const struct nd_lane *lane, const struct nd_needs *ne
 bool nd_stream_is_told(const struct nd_lane *lane)
 {
     return !is_unrecorded(lane) &&
-           !(FT_ORDER_GET(lane->words, logging) &&
+           !(FT_ORDER_GET(lane->shared, logging) &&
              (atomic_load_explicit(&lane->group->stream.copying, memory_order_acquire) ||
               nd_lane_owes_digest(lane) ||
               atomic_load_explicit(&lane->group->owed, memory_order_acquire) != 0));

@@ -56,26 +56,26 @@ static bool standby_lags(const struct nd_lane *lane, const struct nd_needs *need
 {
     const struct nd_protect *p = lane->protect;
 
-    return FT_ORDER_GET(lane->words, lag_ns) > p->recovery_budget_ms * 1000000ull && !p->stores &&
+    return FT_ORDER_GET(lane->shared, lag_ns) > p->recovery_budget_ms * 1000000ull && !p->stores &&
            needs->stream == ND_STREAM_RECORDS && !lane->io->burst &&
-           FT_ORDER_GET(lane->words, lease_until) != FT_ALL;
+           FT_ORDER_GET(lane->shared, lease_until) != FT_ALL;
 }
 
 /* Room for whatever a burst may make; without it the ports' own queues have to wait. */
 static bool has_room(struct nd_lane *lane, const struct nd_needs *needs)
 {
     if (ft_hold_room(&lane->hold) < NF_BURST_MAX + NF_EMIT_MAX) {
-        FT_COUNT(lane->words, hold_full, 1);
+        FT_COUNTER_ADD(lane->shared, hold_full, 1);
         return false;
     }
     if (standby_lags(lane, needs)) {
-        FT_COUNT(lane->words, lag_full, 1);
+        FT_COUNTER_ADD(lane->shared, lag_full, 1);
         return false;
     }
     if (lane->io->room && !lane->io->room(lane->io->ctx, lane->index))
         return false;
-    if ((needs->record || needs->stream != ND_STREAM_NONE) && !lg_capture_room(lane->words)) {
-        FT_COUNT(lane->words, ring_full, 1);
+    if ((needs->record || needs->stream != ND_STREAM_NONE) && !lg_capture_room(lane->shared)) {
+        FT_COUNTER_ADD(lane->shared, ring_full, 1);
         return false;
     }
     return true;
@@ -187,7 +187,7 @@ static bool has_suspects(const struct nd_lane *lane)
 static __attribute__((noinline, cold)) uint64_t keep_quarantine(struct nd_lane *lane)
 {
     const struct nd_suspects *suspects = &lane->setup.suspects;
-    uint64_t lease = FT_ORDER_GET(lane->words, lease_until);
+    uint64_t lease = FT_ORDER_GET(lane->shared, lease_until);
     bool guarded = lease != FT_ALL && lane->now < lease;
     uint64_t judged = 0, bits;
     uint32_t left = 0;
@@ -206,7 +206,7 @@ static __attribute__((noinline, cold)) uint64_t keep_quarantine(struct nd_lane *
         if (how == ND_DROPS || (how == ND_JUDGES && lane->io->burst)) {
             /* an input keeper has cut the burst, and nothing of it can wait */
             lane->io->drop(lane->io->ctx, p->owner);
-            FT_COUNT(lane->words, quarantined, 1);
+            FT_COUNTER_ADD(lane->shared, quarantined, 1);
             continue;
         }
         if (how == ND_JUDGES) {
@@ -329,7 +329,7 @@ static void record(struct nd_lane *lane, const struct burst *burst)
     if (ft_unlikely(burst->needs.digest))
         nd_lane_carry_digest(lane, burst->number);
     if (logged)
-        lane->recorded_released = FT_REPORT_GET(lane->words, released);
+        lane->recorded_released = FT_REPORT_GET(lane->shared, released);
     r = lg_capture_whole(&lane->capture, lane->recorded_released);
     if (lane->io->record)
         lane->io->record(lane->io->ctx, lane->index, r);
@@ -446,8 +446,8 @@ static void hold(struct nd_lane *lane, const struct burst *burst)
     }
     if (burst->needs.marks)
         lane->cut.carry_bytes += carried_most(lane, passed + count, bytes);
-    FT_COUNT(lane->words, dropped, lane->burst.n - passed);
-    FT_COUNT(lane->words, emitted, count);
+    FT_COUNTER_ADD(lane->shared, dropped, lane->burst.n - passed);
+    FT_COUNTER_ADD(lane->shared, emitted, count);
 }
 
 static void drop_packets(struct nd_lane *lane)
@@ -458,12 +458,12 @@ static void drop_packets(struct nd_lane *lane)
 
 static void tell_burst(struct nd_lane *lane, const struct burst *burst)
 {
-    FT_REPORT_SET(lane->words, executed, burst->number);
+    FT_REPORT_SET(lane->shared, executed, burst->number);
     if (burst->needs.stream != ND_STREAM_DELTAS)
-        FT_REPORT_SET(lane->words, recorded, burst->number);
-    FT_COUNT(lane->words, bursts, 1);
-    FT_COUNT(lane->words, empty_bursts, lane->burst.n == 0);
-    FT_COUNT(lane->words, received, lane->burst.n);
+        FT_REPORT_SET(lane->shared, recorded, burst->number);
+    FT_COUNTER_ADD(lane->shared, bursts, 1);
+    FT_COUNTER_ADD(lane->shared, empty_bursts, lane->burst.n == 0);
+    FT_COUNTER_ADD(lane->shared, received, lane->burst.n);
     if (burst->command && burst->asked)
         atomic_store_explicit(&lane->setup.question->asked, ND_ASK_NONE, memory_order_release);
 }
@@ -502,12 +502,12 @@ static bool pass_burst(struct nd_lane *lane, const struct nd_needs *needs)
 
 static void note_release(struct nd_lane *lane, uint64_t at)
 {
-    struct ft_lane *words = lane->words;
+    struct ft_lane_shared *shared = lane->shared;
 
-    if (atomic_load_explicit(&words->count.first_release_ns, memory_order_relaxed) == 0)
-        FT_NOTE(words, first_release_ns, nd_now());
+    if (atomic_load_explicit(&shared->count.first_release_ns, memory_order_relaxed) == 0)
+        FT_GAUGE_SET(shared, first_release_ns, nd_now());
     lane->turn.sent = true; /* the next turn's clock will say until when at the latest */
-    FT_NOTE(words, last_release_ns, at);
+    FT_GAUGE_SET(shared, last_release_ns, at);
 }
 
 /*
@@ -537,29 +537,29 @@ static uint64_t release_to(const struct nd_lane *lane)
 {
     if (FT_PLANTED("early-release"))
         return FT_ALL;
-    return FT_ORDER_GET(lane->words, stable);
+    return FT_ORDER_GET(lane->shared, stable);
 }
 
 static bool release(struct nd_lane *lane)
 {
-    struct ft_lane *words = lane->words;
+    struct ft_lane_shared *shared = lane->shared;
     const struct ft_held *held;
     bool any = false;
     uint32_t n, sent;
 
     while ((n = ft_hold_ready(&lane->hold, release_to(lane), TX_BURST, &held))) {
-        uint64_t lease = FT_ORDER_GET(words, lease_until);
+        uint64_t lease = FT_ORDER_GET(shared, lease_until);
         uint64_t at = lease == FT_ALL ? lane->now : nd_now();
 
         if (at >= lease) {
-            FT_COUNT(words, lease_held, 1);
+            FT_COUNTER_ADD(shared, lease_held, 1);
             break;
         }
         sent = ft_unlikely(nd_lane_own_mac(lane))
                    ? transmit_own_mac(lane, held, n)
                    : lane->io->send(lane->io->ctx, lane->index, held[0].port, held, n);
         if (sent == 0) {
-            FT_COUNT(words, tx_refused, 1);
+            FT_COUNTER_ADD(shared, tx_refused, 1);
             break;
         }
         ft_hold_drop(&lane->hold, sent);
@@ -567,8 +567,8 @@ static bool release(struct nd_lane *lane)
         any = true;
     }
     if (any)
-        FT_REPORT_SET(words, released, nf_chain_state(lane->chain)->outputs - ft_hold_count(&lane->hold));
-    FT_NOTE(words, held, ft_hold_count(&lane->hold));
+        FT_REPORT_SET(shared, released, nf_chain_state(lane->chain)->outputs - ft_hold_count(&lane->hold));
+    FT_GAUGE_SET(shared, held, ft_hold_count(&lane->hold));
     return any;
 }
 
@@ -582,13 +582,13 @@ void nd_lane_drop_held(struct nd_lane *lane)
         for (uint32_t i = 0; i < n; i++)
             lane->io->drop(lane->io->ctx, held[i].packet);
         ft_hold_drop(&lane->hold, n);
-        FT_COUNT(lane->words, fenced_dropped, n);
+        FT_COUNTER_ADD(lane->shared, fenced_dropped, n);
     }
     drop_packets(lane); /* of a burst that is not run yet */
     lane->burst.n = 0;
     while (nd_waiting_take(&lane->waiting, &waiting) || nd_fragments_over(&lane->fragments, FT_ALL, &waiting))
         lane->io->drop(lane->io->ctx, waiting.owner);
-    FT_NOTE(lane->words, held, 0);
+    FT_GAUGE_SET(lane->shared, held, 0);
 }
 
 /* A packet with all of a replayed output's bytes, the input keeper's among them. NULL: they are not to be
@@ -616,7 +616,7 @@ void nd_lane_emit_tail(struct nd_lane *lane)
 {
     const struct lg_output *output;
 
-    FT_COUNT(lane->words, tail_suppressed, lane->replayed.forgotten);
+    FT_COUNTER_ADD(lane->shared, tail_suppressed, lane->replayed.forgotten);
     lane->replayed.forgotten = 0;
     while ((output = lg_replayed_take(&lane->replayed))) {
         struct ft_held held = {.burst = output->burst,
@@ -628,11 +628,11 @@ void nd_lane_emit_tail(struct nd_lane *lane)
         if (lane->protect->tail == ND_TAIL_EMIT && ft_hold_room(&lane->hold))
             held.packet = make_whole_packet(lane, output);
         if (!held.packet) {
-            FT_COUNT(lane->words, tail_suppressed, 1);
+            FT_COUNTER_ADD(lane->shared, tail_suppressed, 1);
             continue;
         }
         ft_hold_put(&lane->hold, &held);
-        FT_COUNT(lane->words, tail_emitted, 1);
+        FT_COUNTER_ADD(lane->shared, tail_emitted, 1);
         if (ft_hold_count(&lane->hold) >= TX_BURST)
             release(lane);
     }
@@ -644,7 +644,7 @@ void nd_lane_emit_tail(struct nd_lane *lane)
 /* Those that are asked for, or due again. */
 static void send_announcements(struct nd_lane *lane)
 {
-    uint64_t announce = FT_ORDER_GET(lane->words, announce);
+    uint64_t announce = FT_ORDER_GET(lane->shared, announce);
 
     if (announce != lane->seen.announce) {
         lane->seen.announce = announce;
@@ -666,7 +666,7 @@ static void consider_drained(struct nd_lane *lane, bool may_receive)
         lane->timers.quiet_since = lane->now;
     if (lane->now - lane->timers.quiet_since >= DRAIN_QUIET && ft_hold_count(&lane->hold) == 0 &&
         lane->waiting.count == 0 && lane->fragments.count == 0 && nd_stream_is_told(lane))
-        FT_REPORT_SET(lane->words, done, lane->seen.order);
+        FT_REPORT_SET(lane->shared, done, lane->seen.order);
 }
 
 bool nd_lane_live(struct nd_lane *lane)
@@ -695,13 +695,13 @@ bool nd_lane_live(struct nd_lane *lane)
 /* The gate changed between SOLO and guarded: what left under the old one is at most what is executed now. */
 static void follow_gate(struct nd_lane *lane)
 {
-    uint64_t gate = FT_ORDER_GET(lane->words, gate);
+    uint64_t gate = FT_ORDER_GET(lane->shared, gate);
 
     if (gate == lane->seen.gate)
         return;
     lane->seen.gate = gate;
-    FT_REPORT_SET(lane->words, hold_from, nf_chain_state(lane->chain)->burst);
-    FT_REPORT_SET(lane->words, gate_seen, gate);
+    FT_REPORT_SET(lane->shared, hold_from, nf_chain_state(lane->chain)->burst);
+    FT_REPORT_SET(lane->shared, gate_seen, gate);
 }
 
 /* Standby of a planned handover: draws frames to its ports, again and again, since bridges learn the
@@ -709,20 +709,20 @@ static void follow_gate(struct nd_lane *lane)
  * for it. */
 static bool steer(struct nd_lane *lane)
 {
-    if (!FT_ORDER_GET(lane->words, steer))
+    if (!FT_ORDER_GET(lane->shared, steer))
         return false;
     if (lane->now >= lane->timers.steer_at) {
         nd_lane_announce(lane, false);
         memset(lane->timers.announce_at, 0, sizeof(lane->timers.announce_at));
         lane->timers.steer_at = lane->now + STEER_NS;
-        FT_REPORT_SET(lane->words, steered, true);
+        FT_REPORT_SET(lane->shared, steered, true);
     }
     return true;
 }
 
 static bool turn_replay(struct nd_lane *lane)
 {
-    bool worked = nd_lane_replay(lane, FT_ORDER_GET(lane->words, closed_to));
+    bool worked = nd_lane_replay(lane, FT_ORDER_GET(lane->shared, closed_to));
 
     worked |= nd_lane_recorder_turn(lane);
     if (!steer(lane))
@@ -733,7 +733,7 @@ static bool turn_replay(struct nd_lane *lane)
 /* True if there was work. */
 static bool run_turn(struct nd_lane *lane)
 {
-    uint64_t order = FT_ORDER_GET(lane->words, order);
+    uint64_t order = FT_ORDER_GET(lane->shared, order);
     bool worked = false;
 
     lane->turn.gathers = false;
@@ -761,10 +761,10 @@ int nd_lane_run(void *arg)
             nanosleep(&(struct timespec){STANDS_S, 0}, NULL);
         lane->before = lane->now;
         lane->now = nd_now();
-        FT_NOTE(lane->words, turn_ns, lane->now);
-        ft_turns_spent(&lane->words->count.turns, lane->turn.spent, lane->now);
+        FT_GAUGE_SET(lane->shared, turn_ns, lane->now);
+        ft_turns_spent(&lane->shared->count.turns, lane->turn.spent, lane->now);
         if (lane->turn.sent) /* outputs of the turn before had left by now */
-            FT_NOTE(lane->words, last_sent_ns, lane->now);
+            FT_GAUGE_SET(lane->shared, last_sent_ns, lane->now);
         lane->turn.sent = false;
         nd_lane_send_heartbeats(lane);
         nd_lane_ask_gateways(lane);

@@ -178,7 +178,7 @@ struct nd_slice_digest nd_group_take_slice(struct nd_group *group)
 /* Serial number of the digest that was asked for last, by `verify` or a drill. */
 static uint64_t digest_asked(const struct nd_lane *lane)
 {
-    return FT_ORDER_GET(lane->words, digest);
+    return FT_ORDER_GET(lane->shared, digest);
 }
 
 /* Serial number of the digest that records are to carry: of several lanes, the one taken last. */
@@ -270,8 +270,8 @@ void nd_group_digest_for_records(struct nd_group *group)
 void nd_lane_report_digest(struct nd_lane *lane, uint64_t serial, uint64_t burst)
 {
     lane->seen.digest = serial;
-    FT_REPORT_SET(lane->words, digest_at, burst);
-    FT_REPORT_SET(lane->words, digest_seen, serial);
+    FT_REPORT_SET(lane->shared, digest_at, burst);
+    FT_REPORT_SET(lane->shared, digest_seen, serial);
 }
 
 void nd_lane_carry_digest(struct nd_lane *lane, uint64_t burst)
@@ -312,7 +312,7 @@ static void note_equal(struct nd_lane *lane, uint64_t slice)
 {
     struct nd_verification *v = &lane->verification;
 
-    FT_COUNT(lane->words, slices_equal, 1);
+    FT_COUNTER_ADD(lane->shared, slices_equal, 1);
     if (slice == ft_slice_from(lane->region, 0, v->whose))
         v->in_a_row = 0;
     else if (slice != v->next)
@@ -321,8 +321,8 @@ static void note_equal(struct nd_lane *lane, uint64_t slice)
     v->next = ft_slice_from(lane->region, slice + 1, v->whose);
     if (v->next != FT_SLICE_NONE)
         return;
-    FT_REPORT_SET(lane->words, round_slices, v->in_a_row);
-    FT_REPORT_SET(lane->words, round_ns, lane->now);
+    FT_REPORT_SET(lane->shared, round_slices, v->in_a_row);
+    FT_REPORT_SET(lane->shared, round_ns, lane->now);
 }
 
 static bool report_difference(struct nd_lane *lane, const struct ft_slice *slice,
@@ -333,10 +333,10 @@ static bool report_difference(struct nd_lane *lane, const struct ft_slice *slice
     if (lane->verification.kept)
         keep_as(keep_slice(lane, slice, theirs->slice, nf_chain_state(lane->chain)->burst), theirs->digest);
     snprintf(what, sizeof(what), "digest of slice %lu (%s)", theirs->slice, ft_slice_text(slice, whose));
-    FT_REPORT_SET(lane->words, expected, theirs->digest);
-    FT_REPORT_SET(lane->words, got, got);
-    FT_REPORT_SET(lane->words, digest_burst, theirs->burst);
-    FT_COUNT(lane->words, slices_different, 1);
+    FT_REPORT_SET(lane->shared, expected, theirs->digest);
+    FT_REPORT_SET(lane->shared, got, got);
+    FT_REPORT_SET(lane->shared, digest_burst, theirs->burst);
+    FT_COUNTER_ADD(lane->shared, slices_different, 1);
     return nd_lane_diverged(lane, theirs->burst, theirs->seq, what, theirs->digest, got);
 }
 

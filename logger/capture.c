@@ -3,7 +3,7 @@
  * is moved: inputs, their bytes, dependencies, determinants. Walks records for replay. */
 #include "logger/capture.h"
 
-bool lg_capture_room(struct ft_lane *lane)
+bool lg_capture_room(struct ft_lane_shared *lane)
 {
     return ft_ring_reserve(&lane->log, FT_RECORD_MAX) != NULL;
 }

@@ -14,13 +14,13 @@
 #include <string.h>
 
 struct lg_capture {
-    struct ft_lane *lane;
+    struct ft_lane_shared *lane;
     struct ft_record *record; /* reserved in the ring; NULL between bursts */
     unsigned next;            /* input to be captured next */
 };
 
 /* The ring has room for a largest record. */
-bool lg_capture_room(struct ft_lane *lane);
+bool lg_capture_room(struct ft_lane_shared *lane);
 
 /* Room must be there. `inputs` at most FT_BURST_MAX: as many follow, or lg_capture_by_seq. */
 void lg_capture_begin(struct lg_capture *capture, unsigned index, uint64_t burst, uint64_t seq, uint64_t time,

@@ -15,7 +15,7 @@
 #include <stdbool.h>
 
 struct lg_delta {
-    struct ft_lane *lane;
+    struct ft_lane_shared *lane;
     struct ft_region *region;
     const struct ft_hold *hold;
     /* How many bytes from the frame's start a successor needs of a held output; 0: it is not carried. */

@@ -75,7 +75,7 @@ static unsigned find_asked_bursts(const struct nd_running *r, const struct nd_wo
     unsigned lanes = r->config->chain.lanes, without = lanes;
 
     for (unsigned l = 0; l < lanes; l++) {
-        const struct ft_lane *lane = &r->words[l];
+        const struct ft_lane_shared *lane = &r->shared[l];
 
         bursts[l] = FT_ALL;
         if (FT_REPORT_GET(lane, digest_seen) >= w->digest[l])
@@ -118,7 +118,7 @@ static bool answer_verify(struct nd_running *r, struct nd_exchange *x, struct nd
             return nd_answered(x, nd_refuse("busy", "not protected (%s): there is nothing to compare with",
                                             ft_state_name(s.core.state)));
         for (unsigned l = 0; l < lanes; l++)
-            w->digest[l] = atomic_fetch_add(&r->words[l].orders.digest, 1) + 1;
+            w->digest[l] = atomic_fetch_add(&r->shared[l].orders.digest, 1) + 1;
         w->resyncs = s.core.resyncs;
         return begin_work(w, VERIFY_MS);
     }
@@ -365,7 +365,7 @@ static uint64_t chain_time(const struct nd_running *r, unsigned lane)
 {
     const struct nd_lane *l = &r->lanes[lane];
 
-    if (ft_order_kind(FT_REPORT_GET(&r->words[lane], done)) < FT_LANE_FRESH) /* that of its last burst */
+    if (ft_order_kind(FT_REPORT_GET(&r->shared[lane], done)) < FT_LANE_FRESH) /* that of its last burst */
         return __atomic_load_n(&nf_chain_state(l->chain)->time, __ATOMIC_RELAXED);
     return nd_now() + __atomic_load_n(&l->time_offset, __ATOMIC_RELAXED);
 }

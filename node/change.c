@@ -6,7 +6,7 @@
  *
  * Who reads and writes files is another thread, which has one job at a time: a peer's set waits with the
  * replicator until there is none, and its sender gives up after its time; an operator is refused; what was
- * laid aside is installed, or goes, before anything else.
+ * staged is installed, or goes, before anything else.
  */
 #include "node/change.h"
 #include "ftcore/base/event_log.h"
@@ -67,7 +67,7 @@ static void give_wish(struct nd_changing *g)
         g->wished = false;
 }
 
-/* What was laid aside is to be installed, or to go. */
+/* What was staged is to be installed, or to go. */
 static void order_files(struct nd_changing *g, enum nd_files_work wish)
 {
     g->wish = wish;
@@ -215,7 +215,7 @@ static bool is_forgotten(const struct nd_changing *g, const struct rp_status *s,
     if (atomic_load(&g->group->chain) == &c->chain || s->core.config.identity == c->identity || s->at < after)
         return false;
     for (unsigned l = 0; l < g->config->chain.lanes; l++)
-        if (atomic_load(&g->words[l].count.turn_ns) < after)
+        if (atomic_load(&g->shared[l].count.turn_ns) < after)
             return false;
     return true;
 }
@@ -329,7 +329,7 @@ static int check_chain(const struct nd_files_job *job, const struct nd_change *c
     return ft_fail(fault, FT_EPERM, "its files differ, and its file does not say push: {permit: true}");
 }
 
-/* What the peer's set makes here was read, and lies aside where it is not what lies here. */
+/* What the peer's set makes here was read, and is staged where it differs from the installed files. */
 static void judge_set(struct nd_changing *g, const struct rp_status *s, struct nd_files_job *job)
 {
     struct ft_fault fault = job->fault;

@@ -19,14 +19,14 @@ struct nd_changing {
     unsigned self;            /* index of this node in it */
     struct nd_crash *crash;
     struct nd_group *group;
-    const struct ft_lane *words;
+    const struct ft_lane_shared *shared;
     struct nd_counts *counts; /* are paused meanwhile */
     struct rp_replicator *replicator;
     struct nd_files_thread *files;
 
     struct nd_change *past;   /* those that are over, linked */
     struct nd_change *change; /* made ready, or under way; NULL: none is */
-    bool staged;              /* its files are laid aside, to be installed when it is done */
+    bool staged;              /* its files are staged, to be installed when it is done */
     bool wished;              /* `wish` is to be given to the thread of files when it is free */
     enum nd_files_work wish;  /* INSTALL or DROP */
     bool replies;             /* the peer hears when that is done */

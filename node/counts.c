@@ -172,7 +172,7 @@ static uint64_t replay_done(const struct nd_counts *c, uint64_t decided)
     uint64_t last = 0;
 
     for (unsigned l = 0; l < c->config->chain.lanes; l++) {
-        uint64_t done = atomic_load_explicit(&c->words[l].count.replay_done_ns, memory_order_relaxed);
+        uint64_t done = atomic_load_explicit(&c->shared[l].count.replay_done_ns, memory_order_relaxed);
 
         if (done < decided)
             return 0;
@@ -244,7 +244,7 @@ static int find_tables(struct nd_counts *c, struct ft_fault *fault)
 static bool is_state_there(const struct nd_counts *c)
 {
     for (unsigned l = 0; l < c->config->chain.lanes; l++)
-        if (ft_order_kind(FT_REPORT_GET(&c->words[l], done)) == FT_LANE_WAIT)
+        if (ft_order_kind(FT_REPORT_GET(&c->shared[l], done)) == FT_LANE_WAIT)
             return false;
     return true;
 }

@@ -41,7 +41,7 @@ struct nd_conflicts_said {
 struct nd_counts {
     const struct nd_config *config;
     const struct nd_lane *lanes;
-    const struct ft_lane *words;
+    const struct ft_lane_shared *shared;
     bool paused; /* lanes may exchange the region: its layout and what lies in it are not to be read */
     const struct nf_module *counted[FT_NFS_MAX];        /* by place in the chain; NULL: counts nothing */
     const uint64_t *counters[FT_LANES_MAX][FT_NFS_MAX]; /* in the region: lanes add to them */

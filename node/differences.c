@@ -153,7 +153,7 @@ static void save_slice(struct nd_differences *all, unsigned lane, uint64_t diges
 static void save_by_counts(struct nd_differences *all)
 {
     for (unsigned l = 0; l < all->chain->lanes; l++) {
-        const struct ft_lane *lane = &all->words[l];
+        const struct ft_lane_shared *lane = &all->shared[l];
         uint64_t count = atomic_load_explicit(&lane->count.slices_different, memory_order_acquire);
 
         if (count != all->seen_lanes[l])

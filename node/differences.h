@@ -14,7 +14,7 @@ enum nd_saving { ND_UNSAVED, ND_SAVING, ND_SAVED };
 
 struct nd_differences {
     const struct nf_chain_config *chain;
-    struct ft_lane *words;
+    struct ft_lane_shared *shared;
     struct nd_lane *lanes;
     struct ft_region *region;
     char file[256];

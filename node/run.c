@@ -133,7 +133,7 @@ static void introduce(struct nd_running *r)
 {
     r->counts.config = r->config;
     r->counts.lanes = r->lanes;
-    r->counts.words = r->words;
+    r->counts.shared = r->shared;
     r->port_watch.config = r->config;
     r->port_watch.self = r->self;
     r->port_watch.ports = &r->ports;
@@ -144,13 +144,13 @@ static void introduce(struct nd_running *r)
     r->changing.self = r->self;
     r->changing.crash = r->crash;
     r->changing.group = &r->group;
-    r->changing.words = r->words;
+    r->changing.shared = r->shared;
     r->changing.counts = &r->counts;
     r->peer_crashes.config = r->config;
     r->peer_crashes.self = r->self;
     r->peer_crashes.crash = r->crash;
     r->differences.chain = &r->config->chain;
-    r->differences.words = r->words;
+    r->differences.shared = r->shared;
     r->differences.lanes = r->lanes;
     r->differences.region = r->region;
 }
@@ -177,7 +177,7 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
                                  .protect = &r->config->protect,
                                  .io = &r->ports.io,
                                  .region = r->region,
-                                 .words = &r->words[l],
+                                 .shared = &r->shared[l],
                                  .group = &r->group,
                                  .setup.question = &r->answers.question,
                                  .setup.mark = &page->lane[l].mark,
@@ -283,7 +283,7 @@ static int open_replicator(struct nd_running *r, struct ft_fault *fault)
                  .peer_port = peer->tcp_port,
                  .listens = strcmp(self->name, peer->name) < 0},
         .region = r->region,
-        .lanes = r->words,
+        .lanes = r->shared,
         .published = r->group.published,
         .view_file = r->view_file,
         .arbiter = r->arbiter ? &r->asks : NULL,
@@ -362,12 +362,12 @@ static int open_node(struct nd_running *r, struct ft_fault *fault)
         (error = make_directory(self->state, strlen(self->state), fault)) ||
         (error = nd_crash_open(&r->crash, r->config, r->self, fault)))
         return error;
-    r->words = nd_crash_words(r->crash);
+    r->shared = nd_crash_words(r->crash);
     r->standing.config = r->config;
     r->standing.self = r->self;
     if (getrandom(&r->datagram_key, sizeof(r->datagram_key), 0) != sizeof(r->datagram_key))
         return ft_fail(fault, FT_EIO, "the system gives no random numbers");
-    nd_crash_catch(nd_crash_page(r->crash), r->words, r->config->chain.lanes, &r->datagram_key);
+    nd_crash_catch(nd_crash_page(r->crash), r->shared, r->config->chain.lanes, &r->datagram_key);
     if ((error = open_patiently(r, open_server, fault)) || (error = nd_standing_start(&r->standing, fault)))
         return error;
     if (r->config->protect.pair &&
@@ -574,7 +574,7 @@ static void tell_supervisor(struct nd_running *r, const struct rp_status *s)
     snprintf(text, sizeof(text), "%s, view %lu: %s", ft_state_name(s->core.state), s->core.view, s->core.why);
     nd_notify_status(&r->notify, text);
     for (unsigned l = 0; l < lanes; l++)
-        turn[l] = atomic_load(&r->words[l].count.turn_ns);
+        turn[l] = atomic_load(&r->shared[l].count.turn_ns);
     turn[lanes] = s->at;
     nd_notify_watchdog(&r->notify, nd_now(), turn, lanes + 1);
 }
@@ -592,7 +592,7 @@ static int start_threads(struct nd_running *r, struct threads *t)
     struct ft_fault fault;
 
     *t = (struct threads){.watch = {.page = nd_crash_page(r->crash),
-                                    .words = r->words,
+                                    .shared = r->shared,
                                     .published = r->group.published,
                                     .lanes = (unsigned)r->config->chain.lanes}};
     if (!launch_lanes(r)) {

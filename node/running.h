@@ -50,8 +50,8 @@ struct nd_running {
     struct ft_datagram_key datagram_key; /* random: this process, to its peer */
     struct ft_region *region;
     struct nd_ports ports;
-    struct nd_crash *crash; /* what outlives this process */
-    struct ft_lane *words;  /* [lanes], in it */
+    struct nd_crash *crash;        /* what outlives this process */
+    struct ft_lane_shared *shared; /* [lanes], in it */
     struct nd_lane *lanes;
     struct nd_group group;
     struct lg_recorder *recorder; /* NULL: nothing is recorded */

@@ -81,13 +81,13 @@ static json_t *list(size_t objects)
 
 enum over { OVER_SUM, OVER_FIRST, OVER_LAST }; /* FIRST: the smallest that is not 0 */
 
-/* Of all lanes' values of the atomic uint64_t at this offset of struct ft_lane. */
+/* Of all lanes' values of the atomic uint64_t at this offset of struct ft_lane_shared. */
 static uint64_t over_lanes(const struct nd_running *r, size_t at, enum over over)
 {
     uint64_t result = 0;
 
     for (unsigned l = 0; l < r->config->chain.lanes; l++) {
-        const char *lane = (const char *)&r->words[l];
+        const char *lane = (const char *)&r->shared[l];
         uint64_t value = atomic_load_explicit((const _Atomic uint64_t *)(lane + at), memory_order_relaxed);
 
         if (over == OVER_SUM)
@@ -103,8 +103,8 @@ static uint64_t over_lanes(const struct nd_running *r, size_t at, enum over over
 static json_t *doing(uint64_t order)
 {
     static const char *const names[] = {
-        [FT_LANE_WAIT] = "wait",    [FT_LANE_REPLAY] = "replay", [FT_LANE_FRESH] = "live",
-        [FT_LANE_LIVE] = "live",    [FT_LANE_ASIDE] = "aside",   [FT_LANE_DRAIN] = "drain",
+        [FT_LANE_WAIT] = "wait",    [FT_LANE_REPLAY] = "replay",   [FT_LANE_FRESH] = "live",
+        [FT_LANE_LIVE] = "live",    [FT_LANE_OWN_MAC] = "own-mac", [FT_LANE_DRAIN] = "drain",
         [FT_LANE_FENCED] = "fenced"};
     enum ft_order kind = ft_order_kind(order);
 
@@ -119,7 +119,7 @@ static uint64_t verified_at(const struct nd_running *r, const struct rp_status *
     uint64_t first = UINT64_MAX;
 
     for (unsigned l = 0; l < nd_verification_lanes(&r->lanes[0]); l++) {
-        uint64_t at = primary ? s->verdicts.round_at[l] : FT_REPORT_GET(&r->words[l], round_ns);
+        uint64_t at = primary ? s->verdicts.round_at[l] : FT_REPORT_GET(&r->shared[l], round_ns);
 
         first = at < first ? at : first;
     }
@@ -245,7 +245,7 @@ static void find_stale(const struct nd_running *r, const struct rp_status *s, ui
         name_stale("the runner", now, nd_runner_turn(r->standing.runner), RUNNER_STALE_NS, out);
     for (unsigned l = 0; l < r->config->chain.lanes; l++) {
         snprintf(name, sizeof(name), "lane %u", l);
-        name_stale(name, now, atomic_load(&r->words[l].count.turn_ns), most, out);
+        name_stale(name, now, atomic_load(&r->shared[l].count.turn_ns), most, out);
     }
 }
 
@@ -270,10 +270,10 @@ static json_t *reach(json_t *o, const char **path, size_t i)
 }
 
 /* What rows are written in, beside the names of nd_answer_status. LANE and PORT are of the list's element. */
-#define LANE(member)  atomic_load_explicit(&r->words[i].member, memory_order_relaxed)
-#define SUM(member)   over_lanes(r, offsetof(struct ft_lane, member), OVER_SUM)
-#define FIRST(member) over_lanes(r, offsetof(struct ft_lane, member), OVER_FIRST)
-#define LAST(member)  over_lanes(r, offsetof(struct ft_lane, member), OVER_LAST)
+#define LANE(member)  atomic_load_explicit(&r->shared[i].member, memory_order_relaxed)
+#define SUM(member)   over_lanes(r, offsetof(struct ft_lane_shared, member), OVER_SUM)
+#define FIRST(member) over_lanes(r, offsetof(struct ft_lane_shared, member), OVER_FIRST)
+#define LAST(member)  over_lanes(r, offsetof(struct ft_lane_shared, member), OVER_LAST)
 #define PORT          watch->health.port[i]
 #define AGAIN(path, ...)
 #define FIELD(path, value, ...)                                                                              \

@@ -31,7 +31,7 @@ static void set_gate(struct rp_replicator *rp, const struct ft_action *a)
     bool change = a->gate != rp->gate_kind;
 
     for (unsigned l = 0; l < rp->lanes; l++) {
-        struct ft_lane *lane = rp_lane(rp, l);
+        struct ft_lane_shared *lane = rp_lane(rp, l);
         uint64_t stable = a->gate == FT_GATE_SOLO ? FT_ALL : a->gate == FT_GATE_SHUT ? 0 : a->vector[l];
         uint64_t lease = a->gate == FT_GATE_GUARDED ? a->lease_until : stable;
 
@@ -109,7 +109,7 @@ static void clear_state(struct rp_replicator *rp)
     ft_snapshot_end(rp->config.region);
     ft_checkpoint_end(rp->config.region); /* a checkpoint that was under way */
     for (unsigned l = 0; l < rp->lanes; l++) {
-        struct ft_lane *lane = rp_lane(rp, l);
+        struct ft_lane_shared *lane = rp_lane(rp, l);
 
         /* What the lane reported of a state that is void. It is quiesced, so the replicator may write its
          * words. */
@@ -326,7 +326,7 @@ static void reached_by_lanes(struct rp_replicator *rp, struct ft_event *event)
     bool primary = ft_core_primary(&rp->core);
 
     for (unsigned l = 0; l < rp->lanes; l++) {
-        struct ft_lane *lane = rp_lane(rp, l);
+        struct ft_lane_shared *lane = rp_lane(rp, l);
         uint64_t closed = atomic_load_explicit(primary ? &lane->report.recorded : &lane->report.executed,
                                                memory_order_acquire);
 
@@ -476,7 +476,7 @@ static void standby_reports(struct rp_replicator *rp)
     bool steered = !rp->steered_reported, diverged = false;
 
     for (unsigned l = 0; l < rp->lanes; l++) {
-        struct ft_lane *lane = rp_lane(rp, l);
+        struct ft_lane_shared *lane = rp_lane(rp, l);
 
         steered &= FT_REPORT_GET(lane, steered);
         diverged |= FT_REPORT_GET(lane, diverged);

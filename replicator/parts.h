@@ -147,7 +147,7 @@ struct rp_replicator {
     _Atomic uint64_t rejoin;        /* hash of the chain that a node without state is to become; 0: none */
 };
 
-static inline struct ft_lane *rp_lane(struct rp_replicator *rp, unsigned lane)
+static inline struct ft_lane_shared *rp_lane(struct rp_replicator *rp, unsigned lane)
 {
     return &rp->config.lanes[lane];
 }

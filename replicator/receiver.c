@@ -41,7 +41,7 @@ static void publish_closed(struct rp_replicator *rp)
     uint64_t covered[FT_LANES_MAX], cut = ft_closed_cut(rp->receiver.closed, covered);
 
     for (unsigned l = 0; l < rp->lanes; l++) {
-        struct ft_lane *lane = rp_lane(rp, l);
+        struct ft_lane_shared *lane = rp_lane(rp, l);
 
         FT_ORDER_SET(lane, covered, covered[l]);
         if (rp->receiver.delta[l].head.burst == covered[l])
@@ -58,7 +58,7 @@ static void publish_closed(struct rp_replicator *rp)
  */
 void rp_receiver_publish(struct rp_replicator *rp)
 {
-    struct ft_lane *first = rp_lane(rp, 0);
+    struct ft_lane_shared *first = rp_lane(rp, 0);
     uint64_t stop_point = FT_REPORT_GET(first, stop_point);
 
     FT_ORDER_SET(first, stop_point_seen, stop_point);
@@ -224,7 +224,7 @@ static int check_outputs(const struct ft_chunk *p, struct rp_delta *next, struct
 
 static int put_chunk(struct rp_replicator *rp, const struct ft_chunk *p, struct ft_fault *fault)
 {
-    struct ft_lane *lane = rp_lane(rp, p->lane);
+    struct ft_lane_shared *lane = rp_lane(rp, p->lane);
     struct ft_ring *ring = p->flags & FT_CHUNK_INCREMENTAL ? &lane->checkpoint : &lane->replay;
     void *room = entry_room(ring, p->size, "delta: more chunks", fault);
 

@@ -2,8 +2,8 @@
 /*
  * The replicator: one thread that drains the lanes' log rings, sends, receives, stores, acknowledges, and
  * carries out what the protocol core decides. It owns the core, the link and the closed set; it reaches lanes
- * only through struct ft_lane and the region only while lanes are quiesced (to apply snapshot lines) or
- * through the copy of a snapshot.
+ * only through struct ft_lane_shared and the region only while lanes are quiesced (to apply snapshot lines)
+ * or through the copy of a snapshot.
  *
  *   lanes' log rings ─▶ sender ─▶ link ─▶ receiver ─▶ lanes' replay rings
  *   snapshot's copy  ─▶ snapshot ─▶ link ─▶ snapshot ─▶ region
@@ -39,7 +39,7 @@ struct rp_config {
     struct ft_core_config core;
     struct rp_link_config link;
     struct ft_region *region;
-    struct ft_lane *lanes;          /* [core.lanes] */
+    struct ft_lane_shared *lanes;   /* [core.lanes] */
     struct ft_published *published; /* [core.lanes]; set when a snapshot begins. NULL: one lane */
     uint64_t pending_bytes; /* records and chunks, in memory form, that the standby may hold unreplayed, per
                                lane */

@@ -211,7 +211,7 @@ static void begin_batch(struct rp_replicator *rp, struct batch *b, enum ft_entry
 /* Encodes what one lane's ring holds, up to where the kind changes. */
 static void gather_lane(struct rp_replicator *rp, unsigned l, struct batch *b)
 {
-    struct ft_lane *lane = rp_lane(rp, l);
+    struct ft_lane_shared *lane = rp_lane(rp, l);
     uint64_t there;
     const struct ft_record *r;
 

@@ -119,7 +119,7 @@ void rp_send_verdicts(struct rp_replicator *rp)
     if (!rp->core.peer.known)
         return;
     for (unsigned l = 0; l < rp->lanes; l++) {
-        struct ft_lane *lane = rp_lane(rp, l);
+        struct ft_lane_shared *lane = rp_lane(rp, l);
         uint64_t burst = FT_REPORT_GET(lane, digest_burst), round = FT_REPORT_GET(lane, round_ns), slices;
 
         if (burst == rp->digest_sent[l] ||

@@ -295,7 +295,7 @@ void ft_handover_begin(struct ft_core *core, struct ft_actions *actions)
     core->hand_began = core->now;
     core->hand_outcome[0] = '\0';
     /* First, so that nothing from the chain's MAC leaves here once the standby claims it. */
-    ft_order(core, actions, FT_LANE_ASIDE);
+    ft_order(core, actions, FT_LANE_OWN_MAC);
     ft_say(core, actions, FT_MSG_STEER)->number = 1;
 }
 

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-int ft_lane_init(struct ft_lane *lane, uint64_t log_bytes, uint64_t replay_bytes)
+int ft_lane_init(struct ft_lane_shared *lane, uint64_t log_bytes, uint64_t replay_bytes)
 {
     memset(lane, 0, sizeof(*lane));
     if (ft_ring_init(&lane->log, log_bytes) == 0 && ft_ring_init(&lane->replay, replay_bytes) == 0)
@@ -13,7 +13,7 @@ int ft_lane_init(struct ft_lane *lane, uint64_t log_bytes, uint64_t replay_bytes
     return FT_ENOMEM;
 }
 
-void ft_lane_free(struct ft_lane *lane)
+void ft_lane_free(struct ft_lane_shared *lane)
 {
     ft_ring_free(&lane->log);
     ft_ring_free(&lane->replay);

@@ -22,11 +22,11 @@
 /* What a lane is to do. An order is a kind and a serial number in one word, so a kind that is repeated is
  * another order. */
 enum ft_order {
-    FT_LANE_WAIT,   /* touch nothing: the region is the replicator's */
-    FT_LANE_REPLAY, /* replay records up to `closed_to`, receive nothing */
-    FT_LANE_FRESH,  /* as LIVE, but make the chain's state anew first: nobody has any */
-    FT_LANE_LIVE,   /* replay what is left up to `closed_to`, emit the tail, announce, then take packets */
-    FT_LANE_ASIDE,  /* live, answering from the node's own MAC: the peer is about to claim the chain's */
+    FT_LANE_WAIT,    /* touch nothing: the region is the replicator's */
+    FT_LANE_REPLAY,  /* replay records up to `closed_to`, receive nothing */
+    FT_LANE_FRESH,   /* as LIVE, but make the chain's state anew first: nobody has any */
+    FT_LANE_LIVE,    /* replay what is left up to `closed_to`, emit the tail, announce, then take packets */
+    FT_LANE_OWN_MAC, /* live, answering from the node's own MAC: the peer is about to claim the chain's */
     FT_LANE_DRAIN,  /* live, answering from the node's own MAC, until the ports have been empty for a while */
     FT_LANE_FENCED, /* drop what is held, send nothing */
 };
@@ -134,7 +134,7 @@ struct ft_lane_counters {
     struct ft_turns turns;                             /* of the lane's thread */
 };
 
-struct ft_lane {
+struct ft_lane_shared {
     _Alignas(64) struct ft_lane_orders orders;
     _Alignas(64) struct ft_lane_report report;
     struct ft_ring log;        /* lane → replicator: struct ft_record and struct ft_chunk */
@@ -158,12 +158,13 @@ struct ft_lane {
     atomic_store_explicit(&(lane)->orders.field, (value), memory_order_release)
 
 /* Counters: sets one, adds to one. */
-#define FT_NOTE(lane, field, value) atomic_store_explicit(&(lane)->count.field, (value), memory_order_relaxed)
-#define FT_COUNT(lane, field, n)                                                                             \
-    FT_NOTE(lane, field, atomic_load_explicit(&(lane)->count.field, memory_order_relaxed) + (n))
+#define FT_GAUGE_SET(lane, field, value)                                                                     \
+    atomic_store_explicit(&(lane)->count.field, (value), memory_order_relaxed)
+#define FT_COUNTER_ADD(lane, field, n)                                                                       \
+    FT_GAUGE_SET(lane, field, atomic_load_explicit(&(lane)->count.field, memory_order_relaxed) + (n))
 
 /* Rings of the given capacities, bytes. FT_ENOMEM. */
-int ft_lane_init(struct ft_lane *lane, uint64_t log_bytes, uint64_t replay_bytes);
-void ft_lane_free(struct ft_lane *lane);
+int ft_lane_init(struct ft_lane_shared *lane, uint64_t log_bytes, uint64_t replay_bytes);
+void ft_lane_free(struct ft_lane_shared *lane);
 
 #endif

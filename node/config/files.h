@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The files of a chain that has one of its own: the chain file, and what its NFs name. How they travel to the
- * peer, are laid aside there, and take the place of those that were there. Pair files are a node's own, and
+ * peer, are staged there, and take the place of those that were there. Pair files are a node's own, and
  * modules are code: neither travels. What touches a disk is for the thread of files_thread.h, or a start.
  */
 #ifndef NODE_CONFIG_FILES_H
@@ -47,10 +47,10 @@ int nd_files_check_named(const struct nd_files *files, const struct nd_config *c
                          struct ft_fault *fault);
 
 /*
- * Below the directory of `pair`. stage: makes all directories, and lays the files aside, on the disk, beside
+ * Below the directory of `pair`. stage: makes all directories, and writes the files, on the disk, beside
  * the chain file that `pair` names; whatever can be found to be wrong with their places is found here.
  * install: from here on they take their places, whatever happens in between, and what was there is kept as
- * NAME.before. finish: what was begun so is done, for which it returns 1; what was laid aside alone goes: 0.
+ * NAME.before. finish: what was begun so is done, for which it returns 1; what was only staged goes: 0.
  * FT_EPERM, FT_EIO, FT_EINVAL.
  */
 int nd_files_stage(const struct nd_files *files, const char *pair, struct ft_fault *fault);

@@ -11,8 +11,8 @@
 
 enum nd_files_work {
     ND_FILES_READ,    /* this node's own */
-    ND_FILES_TAKE,    /* a set of the peer's: reads the configuration that it makes here, and lays it aside */
-    ND_FILES_INSTALL, /* what was laid aside */
+    ND_FILES_TAKE,    /* a set of the peer's: reads the configuration that it makes here, and stages it */
+    ND_FILES_INSTALL, /* what was staged */
     ND_FILES_DROP,
 };
 
@@ -25,7 +25,7 @@ struct nd_files_job {
     bool permit;
     /*
      * The outcome; nd_files_job_end frees what is left of it. READ, TAKE: `next`, which whoever wants to keep
-     * it sets to NULL. TAKE: `staged`, it is of the set, which is laid aside; else of this node's own files,
+     * it sets to NULL. TAKE: `staged`, it is of the set, which is staged; else of this node's own files,
      * and `same`: they are those of the set. `travels`: the chain stands in no pair file, here and there.
      */
     int error;

@@ -15,7 +15,7 @@ static uint64_t credit_of(uint64_t pending_bytes)
     return pending_bytes < LARGE_BYTES ? pending_bytes : pending_bytes - SPARE_BYTES;
 }
 
-int nd_setup_rings(struct ft_lane *lane, uint64_t log_bytes, uint64_t pending_bytes, bool stores,
+int nd_setup_rings(struct ft_lane_shared *lane, uint64_t log_bytes, uint64_t pending_bytes, bool stores,
                    struct ft_fault *fault)
 {
     if (ft_lane_init(lane, log_bytes, credit_of(pending_bytes) + SPARE_BYTES) == 0) {

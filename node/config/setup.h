@@ -13,7 +13,7 @@
 /* Makes what a lane shares with the replicator. `log_bytes`: of its log ring. `pending_bytes`: as
  * the file says; the replay ring has room for the credit that nd_setup_replicator makes of it, and for what
  * does not count as sent yet. `stores`: checkpoints may come, and need a ring as large. FT_ENOMEM. */
-int nd_setup_rings(struct ft_lane *lane, uint64_t log_bytes, uint64_t pending_bytes, bool stores,
+int nd_setup_rings(struct ft_lane_shared *lane, uint64_t log_bytes, uint64_t pending_bytes, bool stores,
                    struct ft_fault *fault);
 
 /* Writes what the file says into `out`: rules and times of the core, the identity, the credit, the speed of a

@@ -23,7 +23,7 @@
 
 struct nd_crash {
     struct nd_crash_page *page;
-    struct ft_lane *words;
+    struct ft_lane_shared *shared;
     struct lg_recorder *recorder; /* NULL: nothing is recorded */
     unsigned lanes;
     pid_t pid;
@@ -45,11 +45,11 @@ static int make_memory(struct nd_crash *c, const struct nd_config *config, struc
 
     c->lanes = config->chain.lanes;
     c->page = share(sizeof(*c->page));
-    c->words = share(c->lanes * sizeof(*c->words));
-    if (!c->page || !c->words)
+    c->shared = share(c->lanes * sizeof(*c->shared));
+    if (!c->page || !c->shared)
         return ft_fail(fault, FT_ENOMEM, "no memory for the words of %u lanes", c->lanes);
     for (unsigned l = 0; l < c->lanes && !error; l++)
-        error = nd_setup_rings(&c->words[l], (uint64_t)p->log_mb << 20, (uint64_t)p->pending_mb << 20,
+        error = nd_setup_rings(&c->shared[l], (uint64_t)p->log_mb << 20, (uint64_t)p->pending_mb << 20,
                                p->stores, fault);
     if (!error && config->record.dir[0])
         error = lg_recorder_make(&c->recorder, c->lanes, QUEUE_BYTES, fault);
@@ -60,7 +60,7 @@ static int start_reporter(struct nd_crash *c, const struct nd_config *config, un
                           struct ft_fault *fault)
 {
     struct nd_crash_case node = {.page = c->page,
-                                 .words = c->words,
+                                 .shared = c->shared,
                                  .recorder = c->recorder,
                                  .config = config,
                                  .self = self,
@@ -98,9 +98,9 @@ int nd_crash_open(struct nd_crash **out, const struct nd_config *config, unsigne
     return start_reporter(c, config, self, fault);
 }
 
-struct ft_lane *nd_crash_words(struct nd_crash *crash)
+struct ft_lane_shared *nd_crash_words(struct nd_crash *crash)
 {
-    return crash->words;
+    return crash->shared;
 }
 
 struct nd_crash_page *nd_crash_page(struct nd_crash *crash)

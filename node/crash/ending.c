@@ -28,7 +28,7 @@ static uint64_t end_lane(const struct nd_crash_case *c, unsigned lane, uint64_t 
     uint64_t burst = atomic_load(&mark->burst);
     const struct ft_record *r;
 
-    if (burst == last + 1 && (r = nd_crash_record(&c->words[lane], burst)))
+    if (burst == last + 1 && (r = nd_crash_record(&c->shared[lane], burst)))
         lg_recorder_begun(c->recorder, r);
     return burst == last && is_in_burst(mark) ? last - 1 : last;
 }

@@ -68,7 +68,7 @@ static uint64_t wall_of(const struct nd_crash_case *c, uint64_t monotonic)
  * as much before as their chain times say. */
 static uint64_t burst_wall(const struct nd_crash_case *c, unsigned lane, uint64_t time)
 {
-    uint64_t turn = atomic_load(&c->words[lane].count.turn_ns);
+    uint64_t turn = atomic_load(&c->shared[lane].count.turn_ns);
     uint64_t present = atomic_load(&c->page->lane[lane].mark.time);
 
     return wall_of(c, turn) - (present > time ? present - time : 0);
@@ -149,7 +149,7 @@ static bool write_burst(const struct nd_crash_case *c, int dir)
     if (told->lane < 0 || (unsigned)told->lane >= c->config->chain.lanes || !told->owner)
         return true;
     r = told->captured
-            ? nd_crash_record(&c->words[told->lane], atomic_load(&c->page->lane[told->lane].mark.burst))
+            ? nd_crash_record(&c->shared[told->lane], atomic_load(&c->page->lane[told->lane].mark.burst))
             : NULL;
     if (!(r && r->inputs) && !told->n)
         return true;
@@ -166,7 +166,7 @@ static bool write_past(FILE *out, const struct nd_crash_case *c, unsigned lane)
     bool whole = true;
 
     for (uint64_t before = last < FT_PAST_BURSTS ? last : FT_PAST_BURSTS; before-- > 0 && whole;) {
-        const struct ft_record *r = nd_crash_record(&c->words[lane], last - before);
+        const struct ft_record *r = nd_crash_record(&c->shared[lane], last - before);
 
         whole = !r || write_record(out, c, lane, r, before == 0);
     }

@@ -33,7 +33,7 @@ static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS, SI
 
 static struct {
     struct nd_crash_page *page;
-    const struct ft_lane *words;
+    const struct ft_lane_shared *shared;
     unsigned lanes;
     struct ft_datagram_key key;
     pid_t process;       /* others that it forks have the handler, too, and nothing to tell */
@@ -52,7 +52,7 @@ static _Thread_local struct {
 
 /* ---- the burst ---- */
 
-const struct ft_record *nd_crash_record(const struct ft_lane *lane, uint64_t burst)
+const struct ft_record *nd_crash_record(const struct ft_lane_shared *lane, uint64_t burst)
 {
     const struct ft_ring *ring = &lane->log;
     uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
@@ -72,7 +72,7 @@ const struct ft_record *nd_crash_record(const struct ft_lane *lane, uint64_t bur
 static const struct ft_record *present_record(const struct nd_crash_told *told, const struct nf_mark *mark)
 {
     const struct ft_record *r =
-        told->lane < 0 ? NULL : nd_crash_record(&node.words[told->lane], atomic_load(&mark->burst));
+        told->lane < 0 ? NULL : nd_crash_record(&node.shared[told->lane], atomic_load(&mark->burst));
 
     return r && r->inputs == atomic_load(&mark->n) && !(r->flags & FT_REC_BY_SEQ) ? r : NULL;
 }
@@ -284,7 +284,7 @@ static int find_hanging(uint64_t now)
     int found = -1;
 
     for (unsigned l = 0; l < node.lanes; l++) {
-        uint64_t turn = atomic_load_explicit(&node.words[l].count.turn_ns, memory_order_relaxed);
+        uint64_t turn = atomic_load_explicit(&node.shared[l].count.turn_ns, memory_order_relaxed);
 
         if (!turn || turn > oldest || !atomic_load(&node.page->lane[l].thread))
             continue;
@@ -389,13 +389,13 @@ static void begin_thread(void)
     nd_crash_thread(self.lane - 1);
 }
 
-void nd_crash_catch(struct nd_crash_page *page, const struct ft_lane *words, unsigned lanes,
+void nd_crash_catch(struct nd_crash_page *page, const struct ft_lane_shared *shared, unsigned lanes,
                     const struct ft_datagram_key *key)
 {
     struct sigaction action = {.sa_sigaction = on_fatal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
 
     node.page = page;
-    node.words = words;
+    node.shared = words;
     node.lanes = lanes;
     node.key = *key;
     node.process = getpid();

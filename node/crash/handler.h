@@ -13,9 +13,9 @@
 
 #include "node/crash/page.h"
 
-/* Before there are threads. `words`: of all lanes, with their rings; `key`: of the process, to its peer. The
- * page, the words and the key outlive the process's threads. */
-void nd_crash_catch(struct nd_crash_page *page, const struct ft_lane *words, unsigned lanes,
+/* Before there are threads. `shared`: of all lanes, with their rings; `key`: of the process, to its peer. The
+ * page, what lanes share and the key outlive the process's threads. */
+void nd_crash_catch(struct nd_crash_page *page, const struct ft_lane_shared *shared, unsigned lanes,
                     const struct ft_datagram_key *key);
 /* By a lane's thread; `lane` -1: it is none. All others begin by ft_thread_begin (ftcore/base/thread.h),
  * which does the same from nd_crash_catch on: each has a stack for the handler, so an overflow of its own is
@@ -30,6 +30,6 @@ extern const char *const nd_crash_registers[ND_CRASH_REGISTERS];
 
 /* The record of a burst that is not ended yet, or of one of the last that were; NULL: it is not in the ring,
  * or not any more. Its inputs and bytes are there, whatever else is. */
-const struct ft_record *nd_crash_record(const struct ft_lane *lane, uint64_t burst);
+const struct ft_record *nd_crash_record(const struct ft_lane_shared *lane, uint64_t burst);
 
 #endif

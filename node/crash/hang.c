@@ -84,7 +84,7 @@ static bool look_at(const struct nd_hang_watch *watch, unsigned lane, const stru
     *look = (struct nd_hang_look){.doing = atomic_load(&mark->doing),
                                   .nf = atomic_load(&mark->nf),
                                   .burst = atomic_load(&mark->burst),
-                                  .turn = atomic_load(&watch->words[lane].count.turn_ns),
+                                  .turn = atomic_load(&watch->shared[lane].count.turn_ns),
                                   .used = (uint64_t)used.tv_sec * 1000000000ull + (uint64_t)used.tv_nsec,
                                   .waits = waits_for_lane(&watch->published[lane])};
     /* The file is asked only of a call that stands. */

@@ -47,7 +47,7 @@ bool nd_hang_judge(struct nd_hang *hang, const struct nd_hang_look *look);
 
 struct nd_hang_watch {
     const struct nd_crash_page *page;
-    const struct ft_lane *words;          /* [lanes] */
+    const struct ft_lane_shared *shared;  /* [lanes] */
     const struct ft_published *published; /* [lanes] */
     unsigned lanes;
     _Atomic bool stop;

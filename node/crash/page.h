@@ -2,7 +2,8 @@
 /*
  * What outlives a node that dies: memory that it shares with the reporter, a process forked before lanes are
  * made (crash.h). Each part has one writer, named here or where it is declared; the reporter reads all of it
- * once the node has ended. The log and replay rings of lanes (struct ft_lane) lie in such memory as well.
+ * once the node has ended. The log and replay rings of lanes (struct ft_lane_shared) lie in such memory as
+ * well.
  */
 #ifndef NODE_CRASH_PAGE_H
 #define NODE_CRASH_PAGE_H

@@ -204,7 +204,7 @@ static json_t *make_registers(const struct nd_crash_told *told)
 static json_t *make_lane(const struct nd_crash_case *c, unsigned l)
 {
     const struct nf_mark *mark = &c->page->lane[l].mark;
-    uint64_t turn = atomic_load(&c->words[l].count.turn_ns);
+    uint64_t turn = atomic_load(&c->shared[l].count.turn_ns);
     uint64_t at = c->page->told.monotonic ? c->page->told.monotonic : c->monotonic;
     uint32_t nf = atomic_load(&mark->nf), doing = atomic_load(&mark->doing);
 
@@ -213,8 +213,8 @@ static json_t *make_lane(const struct nd_crash_case *c, unsigned l)
                      doing != NF_DOING_NOTHING && nf < FT_NFS_MAX ? make_text(c->page->nf[nf]) : NULL,
                      "burst", (json_int_t)atomic_load(&mark->burst), "chain_time_ns",
                      (json_int_t)atomic_load(&mark->time), "seq", (json_int_t)atomic_load(&mark->seq),
-                     "executed", (json_int_t)FT_REPORT_GET(&c->words[l], executed), "stable",
-                     (json_int_t)FT_ORDER_GET(&c->words[l], stable), "turn_age_ns",
+                     "executed", (json_int_t)FT_REPORT_GET(&c->shared[l], executed), "stable",
+                     (json_int_t)FT_ORDER_GET(&c->shared[l], stable), "turn_age_ns",
                      (json_int_t)(turn && at > turn ? at - turn : 0));
 }
 

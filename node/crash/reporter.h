@@ -24,7 +24,7 @@ struct lg_recorder;
 /* What a report is made of. Of a process of its own, or of a test's. */
 struct nd_crash_case {
     const struct nd_crash_page *page;
-    struct ft_lane *words; /* [lanes] */
+    struct ft_lane_shared *shared; /* [lanes] */
     const struct nd_config *config;
     unsigned self;
     struct lg_recorder *recorder; /* NULL: none */

@@ -127,7 +127,7 @@ static void deal_fragment(const struct polling *q, struct rte_mbuf *m)
 static void count_without_first(const struct polling *q, uint64_t n)
 {
     if (n && q->deal->lane)
-        FT_COUNT(q->deal->lane[q->poller].words, fragments_without_first, n);
+        FT_COUNTER_ADD(q->deal->lane[q->poller].shared, fragments_without_first, n);
 }
 
 /* Only while live fragments wait: who drains or listens has all frames at once. */

@@ -101,16 +101,16 @@ static void open_lane(void)
                         .make = io_make,
                         .data = io_data,
                         .drop = io_drop};
-    node.words = aligned_alloc(64, sizeof(*node.words));
+    node.shared = aligned_alloc(64, sizeof(*node.shared));
     node.answers.question.out = malloc(ROWS);
     node.answers.question.cap = ROWS;
     FUZZ_MUST(node.words && node.answers.question.out, "no memory");
-    must(ft_lane_init(node.words, 2 * FT_RECORD_MAX, 2 * FT_RECORD_MAX), &fault);
+    must(ft_lane_init(node.shared, 2 * FT_RECORD_MAX, 2 * FT_RECORD_MAX), &fault);
     nd_group_init(&node.group, &lane, 1);
     node.lanes = &lane;
     node.counts.config = node.changing.config = node.config;
     node.counts.lanes = &lane;
-    node.counts.words = node.changing.words = node.words;
+    node.counts.shared = node.changing.shared = node.shared;
     node.changing.group = &node.group;
     node.changing.counts = &node.counts;
     node.standing.config = node.config;
@@ -120,7 +120,7 @@ static void open_lane(void)
                             .setup.heartbeat_ms = node.config->timing.heartbeat_ms,
                             .io = &io,
                             .region = node.region,
-                            .words = node.words,
+                            .shared = node.shared,
                             .group = &node.group,
                             .setup.question = &node.answers.question,
                             .setup.seed = 7,
@@ -136,7 +136,7 @@ static void open_lane(void)
                                         .promote_within_ms = 100,
                                         .solo_after_ms = 200},
                                .region = node.region,
-                               .lanes = node.words,
+                               .lanes = node.shared,
                                .pending_bytes = 1 << 20,
                                .protect = false};
 
@@ -157,7 +157,7 @@ static void begin(void)
         clock_gettime(CLOCK_MONOTONIC, &t);
         rp_turn(node.replicator, (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec);
         rp_status(node.replicator, &s);
-        if (s.core.state == FT_SOLO && ft_order_kind(atomic_load(&node.words->report.done)) == FT_LANE_FRESH)
+        if (s.core.state == FT_SOLO && ft_order_kind(atomic_load(&node.shared->report.done)) == FT_LANE_FRESH)
             return;
         nanosleep(&(struct timespec){0, 1000000}, NULL);
     }

@@ -50,9 +50,9 @@ static void apply_snapshot(void)
     ft_audit_suspend(s.region);
     copy_arenas(true);
     ft_audit_resume(s.region);
-    ft_ring_reset(&s.words.replay);
+    ft_ring_reset(&s.shared.replay);
     lg_replayed_clear(&s.lane.replayed);
-    atomic_store(&s.words.report.diverged, false);
+    atomic_store(&s.shared.report.diverged, false);
     /* Another order: what was aborted is over. */
     s.lane.seen.order = ft_order_make(FT_LANE_REPLAY, (atomic_load(&s.group.aborted) >> 8) + 1);
     atomic_store(&s.group.published[0].access, nf_chain_state(s.lane.chain)->access - 1);
@@ -64,15 +64,15 @@ static void apply_snapshot(void)
 static bool replay(struct ft_record *r)
 {
     static uint8_t wire[FT_RECORD_MAX];
-    struct ft_record *to = ft_ring_reserve(&s.words.replay, FT_RECORD_MAX);
+    struct ft_record *to = ft_ring_reserve(&s.shared.replay, FT_RECORD_MAX);
     struct ft_fault fault;
     long n = ft_record_encode(r, FT_FORMAT_NEWEST, true, wire, sizeof(wire));
 
     FUZZ_MUST(to && n > 0, "no room for a record");
     FUZZ_MUST(ft_record_decode(wire, (size_t)n, to, FT_RECORD_MAX, &fault) == n, "%s", fault.text);
-    ft_ring_publish(&s.words.replay, to->size);
+    ft_ring_publish(&s.shared.replay, to->size);
     bool went = nd_lane_replay(&s.lane, r->burst);
-    bool diverged = atomic_load(&s.words.report.diverged);
+    bool diverged = atomic_load(&s.shared.report.diverged);
 
     FUZZ_MUST(went != diverged, "it neither replayed nor diverged");
     FUZZ_MUST(diverged || nf_chain_state(s.lane.chain)->burst == r->burst, "burst %lu is not what came of it",

@@ -10,7 +10,7 @@
 #include <string.h>
 
 struct rp_replicator *received_rp;
-struct ft_lane *received_lanes;
+struct ft_lane_shared *received_lanes;
 struct received_held received_held[RECEIVED_LANES][RECEIVED_ITEMS];
 unsigned received_count[RECEIVED_LANES];
 struct ft_message received_begin;

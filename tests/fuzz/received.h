@@ -26,7 +26,7 @@ struct received_held {
 
 /* The receiver under test, whose lanes are received_lanes. */
 extern struct rp_replicator *received_rp;
-extern struct ft_lane *received_lanes;
+extern struct ft_lane_shared *received_lanes;
 extern struct received_held received_held[RECEIVED_LANES][RECEIVED_ITEMS];
 extern unsigned received_count[RECEIVED_LANES];
 

@@ -173,16 +173,16 @@ void stream_open(const struct stream_chain *chain)
                           .burst = io_burst,
                           .room = io_room,
                           .record = io_record};
-    FUZZ_MUST(ft_lane_init(&s.words, 2 * FT_RECORD_MAX, 2 * FT_RECORD_MAX) == 0, "no memory");
-    atomic_store(&s.words.orders.stable, FT_ALL);
-    atomic_store(&s.words.orders.lease_until, FT_ALL);
+    FUZZ_MUST(ft_lane_init(&s.shared, 2 * FT_RECORD_MAX, 2 * FT_RECORD_MAX) == 0, "no memory");
+    atomic_store(&s.shared.orders.stable, FT_ALL);
+    atomic_store(&s.shared.orders.lease_until, FT_ALL);
     nd_group_init(&s.group, &s.lane, 1);
     s.lane = (struct nd_lane){.config = &s.config->chain,
                               .protect = &s.config->protect,
                               .setup.heartbeat_ms = s.config->timing.heartbeat_ms,
                               .io = &s.io,
                               .region = s.region,
-                              .words = &s.words,
+                              .shared = &s.shared,
                               .group = &s.group,
                               .setup.question = &s.question,
                               .setup.seed = 7,
@@ -200,7 +200,7 @@ void stream_live(struct result *result)
     if (result)
         result->outputs = 0, result->bytes = 0;
     atomic_store(&s.stop, false);
-    atomic_store(&s.words.orders.order, ft_order_make(FT_LANE_FRESH, ++s.serial));
+    atomic_store(&s.shared.orders.order, ft_order_make(FT_LANE_FRESH, ++s.serial));
     nd_lane_run(&s.lane);
     FUZZ_MUST(s.frees == BUFFERS, "%u buffers are lost", BUFFERS - s.frees);
     if (result)
@@ -222,7 +222,7 @@ void stream_compare(const struct result *a, const struct result *b)
 
 static size_t replay_record(const uint8_t *from, size_t len)
 {
-    struct ft_record *r = ft_ring_reserve(&s.words.replay, FT_RECORD_MAX);
+    struct ft_record *r = ft_ring_reserve(&s.shared.replay, FT_RECORD_MAX);
     struct ft_fault fault = {""};
     long n;
 
@@ -231,8 +231,8 @@ static size_t replay_record(const uint8_t *from, size_t len)
     FUZZ_MUST(n > 0, "%s", fault.text);
     uint64_t burst = r->burst;
 
-    ft_ring_publish(&s.words.replay, r->size);
-    FUZZ_MUST(nd_lane_replay(&s.lane, burst) && !atomic_load(&s.words.report.diverged),
+    ft_ring_publish(&s.shared.replay, r->size);
+    FUZZ_MUST(nd_lane_replay(&s.lane, burst) && !atomic_load(&s.shared.report.diverged),
               "replay diverged at burst %lu", burst);
     return (size_t)n;
 }
@@ -260,7 +260,7 @@ static void compare_replayed(const struct result *first)
 void stream_replay(const struct result *first)
 {
     stream_live(NULL);
-    ft_ring_reset(&s.words.replay);
+    ft_ring_reset(&s.shared.replay);
     lg_replayed_clear(&s.lane.replayed);
     for (size_t at = 0; at < first->bytes;)
         at += replay_record(first->records + at, first->bytes - at);

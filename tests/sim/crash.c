@@ -285,7 +285,7 @@ void sim_crash_judge(void)
         for (unsigned i = 0; i < 2; i++) {
             sim_show(&sim.node[i].window);
             bypassed[i] = nf_chain_state(sim.node[i].lane[l].chain)->bypassed;
-            quarantined += atomic_load(&sim.node[i].words[l].count.quarantined);
+            quarantined += atomic_load(&sim.node[i].shared[l].count.quarantined);
             if (kills(sim.node[i].lane[l].chain) && sim.plan.crash != NF_CRASH_STOP && !sim.plan.in_packets)
                 sim_fail("%s has a state at rest that kills", sim.node[i].name);
         }

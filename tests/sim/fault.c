@@ -142,7 +142,7 @@ static void ask_digest(void)
 {
     for (unsigned i = 0; i < 2; i++)
         for (unsigned l = 0; sim.node[i].alive && l < sim.plan.lanes; l++)
-            atomic_fetch_add(&sim.node[i].words[l].orders.digest, 1);
+            atomic_fetch_add(&sim.node[i].shared[l].orders.digest, 1);
 }
 
 static void clock_fault(struct sim_node *n)

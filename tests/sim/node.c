@@ -105,7 +105,7 @@ static int make_lanes(struct sim_node *n, struct ft_fault *fault)
     n->question = (struct nd_question){.cap = ASK_CAP, .out = sim_alloc(ASK_CAP)};
     nd_group_init(&n->group, n->lane, sim.plan.lanes);
     for (unsigned l = 0; l < sim.plan.lanes; l++) {
-        error = nd_setup_rings(&n->words[l], sim.plan.log_bytes, sim.plan.pending_bytes,
+        error = nd_setup_rings(&n->shared[l], sim.plan.log_bytes, sim.plan.pending_bytes,
                                sim.config->protect.stores, fault);
         if (error)
             return error;
@@ -116,7 +116,7 @@ static int make_lanes(struct sim_node *n, struct ft_fault *fault)
             .setup.heartbeat_ms = sim.config->timing.heartbeat_ms,
             .io = &n->io,
             .region = n->window.region,
-            .words = &n->words[l],
+            .shared = &n->shared[l],
             .group = &n->group,
             .setup.question = &n->question,
             .setup.seed = sim_draw(&sim.chance, UINT64_MAX),
@@ -160,7 +160,7 @@ static int open_replicator(struct sim_node *n, struct ft_fault *fault)
                  .peer_port = 7000,
                  .listens = n->index == 0},
         .region = n->window.region,
-        .lanes = n->words,
+        .lanes = n->shared,
         .published = n->group.published,
         .view_file = sim_troubled(10) ? too_long : view_file[n->index],
         .state_changed = state_changed,
@@ -244,7 +244,7 @@ void sim_node_start(struct sim_node *n)
     sim_ports_io(n);
     sim_crash_start(n);
     memset(n->lane, 0, sizeof(n->lane));
-    memset(n->words, 0, sizeof(n->words));
+    memset(n->shared, 0, sizeof(n->shared));
     memset(n->task, 0, sizeof(n->task));
     sim_trouble_begin();
     n->alive = true;
@@ -282,10 +282,10 @@ void sim_node_free(struct sim_node *n)
     for (unsigned l = 0; l < sim.plan.lanes; l++) {
         sim_crash_forget(n->lane[l].chain);
         nd_lane_free(&n->lane[l]);
-        ft_lane_free(&n->words[l]);
+        ft_lane_free(&n->shared[l]);
     }
     memset(n->lane, 0, sizeof(n->lane));
-    memset(n->words, 0, sizeof(n->words));
+    memset(n->shared, 0, sizeof(n->shared));
     sim_show(NULL);
     if (sim.plan.stray)
         sim_stray_leaves();

@@ -338,7 +338,7 @@ void sim_watch(void)
         struct sim_node *n = &sim.node[i];
 
         for (unsigned l = 0; n->alive && l < sim.plan.lanes; l++)
-            if (atomic_load(&n->words[l].report.diverged) && n->state != FT_JOINING && !sim.plan.liar)
+            if (atomic_load(&n->shared[l].report.diverged) && n->state != FT_JOINING && !sim.plan.liar)
                 sim_fail("G2: replay of lane %u diverged on %s", l, n->name);
     }
 }

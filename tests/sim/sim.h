@@ -140,7 +140,7 @@ struct sim_node {
 
     /* the process */
     struct sim_window window;
-    struct ft_lane words[SIM_LANES];
+    struct ft_lane_shared shared[SIM_LANES];
     struct nd_lane lane[SIM_LANES];
     struct nd_group group;
     struct nd_question question;

@@ -321,7 +321,7 @@ static void ask_checkpoint(const struct sim_node *primary)
         return;
     sim.asked = sim.now;
     for (unsigned l = 0; l < sim.plan.lanes; l++)
-        atomic_fetch_add((_Atomic uint64_t *)(uintptr_t)&primary->words[l].orders.digest, 1);
+        atomic_fetch_add((_Atomic uint64_t *)(uintptr_t)&primary->shared[l].orders.digest, 1);
 }
 
 bool sim_rests(void)
@@ -337,14 +337,14 @@ bool sim_rests(void)
     if (sim_ports_waiting(p))
         return false;
     for (unsigned l = 0; l < sim.plan.lanes; l++)
-        if (atomic_load(&p->words[l].report.executed) != atomic_load(&s->words[l].report.executed)) {
+        if (atomic_load(&p->shared[l].report.executed) != atomic_load(&s->shared[l].report.executed)) {
             ask_checkpoint(p);
             return false;
         }
     for (unsigned l = 0; l < sim.plan.lanes; l++)
         if (!p->resting[l] || !s->resting[l] || ft_hold_count(&p->lane[l].hold) ||
-            atomic_load(&p->words[l].report.executed) != atomic_load(&s->words[l].report.executed) ||
-            atomic_load(&p->words[l].report.executed) != p->history->lane[l].count)
+            atomic_load(&p->shared[l].report.executed) != atomic_load(&s->shared[l].report.executed) ||
+            atomic_load(&p->shared[l].report.executed) != p->history->lane[l].count)
             return false;
     return true;
 }

@@ -116,18 +116,18 @@ int crash_begin(void **state)
     if (nf_chain_region(&w->region, &w->config->chain, &how, &fault))
         fail_msg("%s", fault.text);
     w->page = share(sizeof(*w->page));
-    w->words = share(sizeof(*w->words));
+    w->shared = share(sizeof(*w->shared));
     snprintf(w->page->nf[0], FT_CRASH_NAME, "l3");
     snprintf(w->page->nf[1], FT_CRASH_NAME, "monitor");
     snprintf(w->page->nf[2], FT_CRASH_NAME, "crasher");
     nd_group_init(&w->group, &w->lane, 1);
-    assert_int_equal(ft_lane_init(w->words, 4 << 20, 1 << 20), 0);
+    assert_int_equal(ft_lane_init(w->shared, 4 << 20, 1 << 20), 0);
     w->lane = (struct nd_lane){.config = &w->config->chain,
                                .protect = &w->config->protect,
                                .setup.heartbeat_ms = w->config->timing.heartbeat_ms,
                                .io = &io,
                                .region = w->region,
-                               .words = w->words,
+                               .shared = w->shared,
                                .group = &w->group,
                                .setup.question = &w->question,
                                .setup.mark = &w->page->lane[0].mark,
@@ -138,8 +138,8 @@ int crash_begin(void **state)
                                .doing = FT_LANE_LIVE};
     if (nd_lane_make(&w->lane, &fault))
         fail_msg("%s", fault.text);
-    atomic_store(&w->words->orders.stable, FT_ALL);
-    atomic_store(&w->words->orders.lease_until, FT_ALL);
+    atomic_store(&w->shared->orders.stable, FT_ALL);
+    atomic_store(&w->shared->orders.lease_until, FT_ALL);
     w->config->protect.gather_us = 0;
     return 0;
 }
@@ -151,8 +151,8 @@ int crash_end(void **state)
     (void)state;
     nd_lane_free(&w->lane);
     lg_recorder_free(w->recorder);
-    ft_lane_free(w->words);
-    munmap(w->words, sizeof(*w->words));
+    ft_lane_free(w->shared);
+    munmap(w->shared, sizeof(*w->shared));
     munmap(w->page, sizeof(*w->page));
     ft_region_close(w->region);
     nd_config_free(w->config);
@@ -194,14 +194,14 @@ void crash_arrives_again(unsigned frame)
 void crash_logs(void)
 {
     crash_world.group.stream.kind = ND_STREAM_RECORDS;
-    atomic_store(&crash_world.words->orders.logging, true);
+    atomic_store(&crash_world.shared->orders.logging, true);
 }
 
 void crash_deltas(void)
 {
     crash_world.config->protect.deltas = true;
     nd_stream_begin(&crash_world.group);
-    atomic_store(&crash_world.words->orders.logging, true);
+    atomic_store(&crash_world.shared->orders.logging, true);
 }
 
 void crash_turns(unsigned n)
@@ -210,7 +210,7 @@ void crash_turns(unsigned n)
 
     for (unsigned i = 0; i < n; i++) {
         w->lane.now = nd_now();
-        FT_NOTE(w->words, turn_ns, w->lane.now);
+        FT_GAUGE_SET(w->shared, turn_ns, w->lane.now);
         nd_lane_live(&w->lane);
         nd_lane_answer(&w->lane);
     }
@@ -256,7 +256,7 @@ int crash_run(void (*work)(void))
 
         setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
         freopen("/dev/null", "w", stderr);
-        nd_crash_catch(crash_world.page, crash_world.words, 1, &crash_key);
+        nd_crash_catch(crash_world.page, crash_world.shared, 1, &crash_key);
         if (pthread_create(&thread, NULL, run_thread, &work) == 0)
             pthread_join(thread, NULL);
         _exit(99);
@@ -268,7 +268,7 @@ int crash_run(void (*work)(void))
 json_t *crash_report(char path[ND_CRASH_PATH])
 {
     const struct nd_crash_case c = {.page = crash_world.page,
-                                    .words = crash_world.words,
+                                    .shared = crash_world.shared,
                                     .recorder = crash_world.recorder,
                                     .config = crash_world.config,
                                     .now = nd_wall(),

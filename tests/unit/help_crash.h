@@ -27,9 +27,9 @@ struct crash_world {
     struct nd_group group;
     struct nd_question question;
     struct nd_config *config;
-    struct nd_crash_page *page;   /* shared */
-    struct ft_lane *words;        /* shared */
-    struct lg_recorder *recorder; /* shared; NULL: none */
+    struct nd_crash_page *page;    /* shared */
+    struct ft_lane_shared *shared; /* shared */
+    struct lg_recorder *recorder;  /* shared; NULL: none */
     _Atomic uint64_t view;
     _Atomic bool stop;
 };

@@ -247,7 +247,7 @@ static void work_live(struct pair *p, unsigned i)
 {
     struct pair_node *n = &p->node[i];
 
-    if ((n->order == FT_LANE_LIVE || n->order == FT_LANE_ASIDE) && pair_chance(p, 80)) {
+    if ((n->order == FT_LANE_LIVE || n->order == FT_LANE_OWN_MAC) && pair_chance(p, 80)) {
         n->tip = grow(p, n->tip);
         n->chain[p->depth[n->tip]] = n->tip;
     }
@@ -315,7 +315,7 @@ static bool may_leave(const struct pair *p, unsigned i, uint32_t depth)
 {
     const struct pair_node *n = &p->node[i];
 
-    if (n->order != FT_LANE_LIVE && n->order != FT_LANE_ASIDE && n->order != FT_LANE_DRAIN)
+    if (n->order != FT_LANE_LIVE && n->order != FT_LANE_OWN_MAC && n->order != FT_LANE_DRAIN)
         return false;
     return n->gate == FT_GATE_SOLO ||
            (n->gate == FT_GATE_GUARDED && depth <= n->stable && pair_clock(p, i) < n->lease_until);
@@ -365,7 +365,7 @@ void pair_release(struct pair *p, unsigned i)
         return;
     while (n->released < p->depth[n->tip] && may_leave(p, i, n->released + 1)) {
         n->released++;
-        p->aside += n->order == FT_LANE_ASIDE;
+        p->aside += n->order == FT_LANE_OWN_MAC;
         leave(p, i, n->chain[n->released]);
     }
 }

@@ -159,7 +159,7 @@ int primary_socket(void)
 /* The cut is made at once, and copied whole. */
 static void make_cut(uint64_t cut)
 {
-    struct ft_lane *lane = &primary.lane;
+    struct ft_lane_shared *lane = &primary.lane;
 
     ft_snapshot_end(region);
     assert_int_equal(ft_snapshot_begin(region), 0);
@@ -173,7 +173,7 @@ static void make_cut(uint64_t cut)
 
 static void lane_turn(void)
 {
-    struct ft_lane *lane = &primary.lane;
+    struct ft_lane_shared *lane = &primary.lane;
 
     FT_REPORT_SET(lane, done, FT_ORDER_GET(lane, order));
     if (FT_ORDER_GET(lane, cut) != FT_REPORT_GET(lane, cut_seen))

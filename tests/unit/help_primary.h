@@ -20,7 +20,7 @@ struct primary_options {
 
 struct primary {
     struct rp_replicator *replicator;
-    struct ft_lane lane;
+    struct ft_lane_shared lane;
     uint64_t now; /* that the next turn is told, ns; in the future of the system's clock, but for real_time */
     uint64_t burst, packets, bytes; /* of the lane: its last burst; packets and bytes of all records put */
     /* What the standby heard of the log. */

@@ -38,7 +38,7 @@ struct twin_box {
 
     /* Written by the node. All of it begins anew when the node is started. */
     struct twin_report {
-        struct ft_lane lane[TWIN_LANES]; /* its rings' content is the node's alone */
+        struct ft_lane_shared lane[TWIN_LANES]; /* its rings' content is the node's alone */
         struct nd_member_status member;
         _Atomic uint64_t answered, at, region_digest, state_hash; /* to `ask`, at a burst boundary */
         _Atomic uint64_t outputs, out_burst;                      /* that have left; the last one's burst */

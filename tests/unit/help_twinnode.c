@@ -133,7 +133,7 @@ _Noreturn void twin_node(const struct twin *twin, const struct twin_options *opt
 {
     struct nd_member_config config = {.config = &node.config,
                                       .io = twin_io(twin->box, &node.member),
-                                      .words = twin->box->by_node.lane,
+                                      .shared = twin->box->by_node.lane,
                                       .place = &twin_place,
                                       .number = twin->self,
                                       .region_name = "twin",

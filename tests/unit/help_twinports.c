@@ -41,28 +41,28 @@ static void answer(void)
 }
 
 /* Between two records that the lane replays, and by no edit. */
-static void flip_bit(const struct ft_lane *words)
+static void flip_bit(const struct ft_lane_shared *shared)
 {
     uint64_t *state = nf_chain_nf(io.member->lanes.lane[0].chain, 1)->state;
 
-    if (ft_order_kind(FT_REPORT_GET(words, done)) == FT_LANE_REPLAY && atomic_exchange(&io.box->flip, false))
+    if (ft_order_kind(FT_REPORT_GET(shared, done)) == FT_LANE_REPLAY && atomic_exchange(&io.box->flip, false))
         state[TWIN_WORDS] ^= 1u << 13;
 }
 
 /* Called by lanes that are not live. Lane 0 alone answers and stalls; nobody hears heartbeats. */
 static uint32_t receive(void *ctx, unsigned lane, unsigned port, struct nd_frame frames[], uint32_t max)
 {
-    const struct ft_lane *words = &io.box->by_node.lane[0];
+    const struct ft_lane_shared *shared = &io.box->by_node.lane[0];
 
     (void)ctx, (void)frames, (void)max;
     if (lane != 0 || port != 0)
         return 0;
     answer();
-    flip_bit(words);
+    flip_bit(shared);
     while (atomic_load(&io.box->stall) && !atomic_load(&io.member->lanes.stop) &&
-           ft_order_kind(FT_ORDER_GET(words, order)) == FT_LANE_REPLAY) {
+           ft_order_kind(FT_ORDER_GET(shared, order)) == FT_LANE_REPLAY) {
         atomic_store(&io.box->by_node.stalled, true);
-        flip_bit(words);
+        flip_bit(shared);
         nanosleep(&(struct timespec){0, REST_NS}, NULL);
     }
     atomic_store(&io.box->by_node.stalled, false);

@@ -306,7 +306,7 @@ static void send_log(struct world *w, unsigned i)
 static void run_lane(struct world *w, unsigned i)
 {
     struct world_node *n = &w->node[i];
-    bool live = n->order == FT_LANE_FRESH || n->order == FT_LANE_LIVE || n->order == FT_LANE_ASIDE;
+    bool live = n->order == FT_LANE_FRESH || n->order == FT_LANE_LIVE || n->order == FT_LANE_OWN_MAC;
 
     if (n->wanted && live) {
         n->executed += n->wanted;

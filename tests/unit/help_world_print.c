@@ -118,7 +118,7 @@ static void print_order(struct world *w, unsigned i, const struct ft_action *a)
         [FT_LANE_WAIT] = "wait",
         [FT_LANE_REPLAY] = "replay what arrives",
         [FT_LANE_FRESH] = "take packets, on a new state",
-        [FT_LANE_ASIDE] = "answer from the node's own MAC",
+        [FT_LANE_OWN_MAC] = "answer from the node's own MAC",
         [FT_LANE_DRAIN] = "work off what the ports still hold",
         [FT_LANE_FENCED] = "send nothing",
     };

@@ -174,7 +174,7 @@ static void a_planned_handover_fences_the_primary_and_the_standby_serves(void **
     (void)unused;
     reach_protected(&b, false);
     request(&b, FT_REQUEST_HANDOVER);
-    ordered(&b, FT_LANE_ASIDE); /* before the standby claims the chain's MAC */
+    ordered(&b, FT_LANE_OWN_MAC); /* before the standby claims the chain's MAC */
     assert_true(position(&b, FT_ACT_ORDER) < position(&b, FT_ACT_SEND));
     gives();
     waits(&b, 100);

@@ -20,7 +20,7 @@
 static const struct ft_datagram_key peer = {.incarnation = 77};
 static uint8_t frames[8][ND_HEARTBEAT_LEN];
 static unsigned waiting;
-static struct ft_lane words;
+static struct ft_lane_shared shared;
 static struct nf_chain_config config;
 
 static uint32_t io_receive(void *ctx, unsigned lane, unsigned port, struct nd_frame in[], uint32_t max)
@@ -40,7 +40,7 @@ static void io_drop(void *ctx, void *owner)
 }
 
 static struct nd_io io = {.ports = 1, .devices = 1, .receive = io_receive, .drop = io_drop};
-static struct nd_lane lane = {.config = &config, .io = &io, .words = &words, .setup.heartbeat_ms = 10};
+static struct nd_lane lane = {.config = &config, .io = &io, .shared = &shared, .setup.heartbeat_ms = 10};
 
 static void waits_in_the_queue(uint64_t sent)
 {
@@ -55,7 +55,7 @@ static uint64_t came_after(uint64_t away)
     lane.now = nd_now();
     lane.before = lane.now - away;
     nd_lane_listen(&lane);
-    return atomic_load(&words.report.heartbeat_ns);
+    return atomic_load(&shared.report.heartbeat_ns);
 }
 
 static int setup(void **state)
@@ -63,8 +63,8 @@ static int setup(void **state)
     (void)state;
     waiting = 0;
     memset(&lane.timers, 0, sizeof(lane.timers)); /* it looks at few in 10 ms */
-    assert_int_equal(ft_lane_init(&words, 1 << 16, 1 << 16), 0);
-    atomic_store(&words.orders.peer_incarnation, peer.incarnation);
+    assert_int_equal(ft_lane_init(&shared, 1 << 16, 1 << 16), 0);
+    atomic_store(&shared.orders.peer_incarnation, peer.incarnation);
     waits_in_the_queue(500 * MS); /* by the clock of its sender, which is not ours */
     assert_true(came_after(0) >= lane.now);
     return 0;
@@ -73,7 +73,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    ft_lane_free(&words);
+    ft_lane_free(&shared);
     return 0;
 }
 
@@ -82,7 +82,7 @@ static uint64_t first_came(uint64_t ago)
 {
     uint64_t at = nd_now() - ago;
 
-    atomic_store(&words.report.heartbeat_ns, at);
+    atomic_store(&shared.report.heartbeat_ns, at);
     return at;
 }
 
@@ -135,7 +135,7 @@ static void of_many_at_once_few_are_looked_at(void **state)
     for (uint64_t k = 1; k <= 8; k++)
         waits_in_the_queue(500 * MS + k);
     came_after(MS);
-    assert_true(atomic_load(&words.report.heartbeat_sent) < 500 * MS + 8);
+    assert_true(atomic_load(&shared.report.heartbeat_sent) < 500 * MS + 8);
 }
 
 /* It was read after 45 ms of silence, and came 5 ms after the last word. */

@@ -19,7 +19,7 @@
 static struct {
     struct nd_config config;
     struct nd_lane lane[LANES];
-    struct ft_lane words[LANES];
+    struct ft_lane_shared shared[LANES];
     struct nd_group group;
     _Atomic bool stop, left;
 } w;
@@ -35,12 +35,12 @@ static int setup(void **state)
                                      .config = &w.config.chain,
                                      .protect = &w.config.protect,
                                      .setup.heartbeat_ms = w.config.timing.heartbeat_ms,
-                                     .words = &w.words[l],
+                                     .shared = &w.shared[l],
                                      .group = &w.group,
                                      .seen.order = ft_order_make(FT_LANE_LIVE, 1),
                                      .setup.stop = &w.stop};
-        atomic_store(&w.words[l].orders.order, ft_order_make(FT_LANE_LIVE, 1));
-        atomic_store(&w.words[l].orders.logging, true);
+        atomic_store(&w.shared[l].orders.order, ft_order_make(FT_LANE_LIVE, 1));
+        atomic_store(&w.shared[l].orders.logging, true);
     }
     return 0;
 }
@@ -67,15 +67,15 @@ static void who_came_for_a_digest_leaves_when_logging_ends(void **state)
     void *all;
 
     (void)state;
-    atomic_store(&w.words[0].orders.digest, 1);
-    atomic_store(&w.words[1].orders.digest, 1);
+    atomic_store(&w.shared[0].orders.digest, 1);
+    atomic_store(&w.shared[1].orders.digest, 1);
     assert_true(nd_lane_digest_due(&w.lane[0]));
     assert_int_equal(pthread_create(&thread, NULL, come, &w.lane[0]), 0);
     assert_false(leaves_within(20));
-    atomic_store(&w.words[1].orders.logging, false);
+    atomic_store(&w.shared[1].orders.logging, false);
     assert_false(nd_lane_digest_due(&w.lane[1]));
     assert_false(leaves_within(20)); /* logging ends in one lane after the other */
-    atomic_store(&w.words[0].orders.logging, false);
+    atomic_store(&w.shared[0].orders.logging, false);
     if (!leaves_within(LIMIT))
         atomic_store(&w.stop, true);
     pthread_join(thread, &all);
@@ -89,8 +89,8 @@ static void who_came_for_a_cut_waits(void **state)
     pthread_t thread;
 
     (void)state;
-    atomic_store(&w.words[0].orders.cut, 1);
-    atomic_store(&w.words[0].orders.logging, false);
+    atomic_store(&w.shared[0].orders.cut, 1);
+    atomic_store(&w.shared[0].orders.logging, false);
     assert_int_equal(pthread_create(&thread, NULL, come, &w.lane[0]), 0);
     assert_false(leaves_within(50));
     atomic_store(&w.stop, true);

@@ -33,7 +33,7 @@ static struct {
     struct ft_region *region;
     struct nd_lane lane;
     struct nd_group group;
-    struct ft_lane words;
+    struct ft_lane_shared words;
     struct nd_question question;
     struct nd_config *config;
     _Atomic uint64_t view;
@@ -162,7 +162,7 @@ static void at(uint64_t ms)
 
 static uint64_t alone(void)
 {
-    return atomic_load(&w.words.count.fragments_without_first);
+    return atomic_load(&w.shared.count.fragments_without_first);
 }
 
 #define LEFT(...) left((const uint32_t[]){__VA_ARGS__}, sizeof((uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
@@ -189,13 +189,13 @@ static int setup(void **state)
     for (w.frees = 0; w.frees < BUFFERS; w.frees++)
         w.free[w.frees] = &w.pool[w.frees];
     nd_group_init(&w.group, &w.lane, 1);
-    assert_int_equal(ft_lane_init(&w.words, 1 << 20, 1 << 20), 0);
+    assert_int_equal(ft_lane_init(&w.shared, 1 << 20, 1 << 20), 0);
     w.lane = (struct nd_lane){.config = &w.config->chain,
                               .protect = &w.config->protect,
                               .setup.heartbeat_ms = w.config->timing.heartbeat_ms,
                               .io = &io,
                               .region = w.region,
-                              .words = &w.words,
+                              .shared = &w.shared,
                               .group = &w.group,
                               .setup.question = &w.question,
                               .setup.seed = 7,
@@ -205,8 +205,8 @@ static int setup(void **state)
                               .doing = FT_LANE_LIVE};
     if (nd_lane_make(&w.lane, &fault))
         fail_msg("%s", fault.text);
-    atomic_store(&w.words.orders.lease_until, FT_ALL);
-    atomic_store(&w.words.orders.stable, FT_ALL);
+    atomic_store(&w.shared.orders.lease_until, FT_ALL);
+    atomic_store(&w.shared.orders.stable, FT_ALL);
     return 0;
 }
 
@@ -214,7 +214,7 @@ static int teardown(void **state)
 {
     (void)state;
     nd_lane_free(&w.lane);
-    ft_lane_free(&w.words);
+    ft_lane_free(&w.shared);
     ft_region_close(w.region);
     nd_config_free(w.config);
     return 0;
@@ -416,7 +416,7 @@ static void a_lane_that_drains_keeps_none(void **state)
     at(2);
     LEFT(0, 1);
     at(5);
-    assert_true(atomic_load(&w.words.report.done) == ft_order_make(FT_LANE_DRAIN, 1));
+    assert_true(atomic_load(&w.shared.report.done) == ft_order_make(FT_LANE_DRAIN, 1));
 }
 
 static void a_fenced_lane_gives_buffers_back(void **state)
@@ -438,21 +438,21 @@ static void without_a_lease_they_wait_in_order_too(void **state)
     unsigned held;
 
     (void)state;
-    atomic_store(&w.words.orders.stable, 0);
+    atomic_store(&w.shared.orders.stable, 0);
     for (uint16_t id = 0; id < 280; id++)
         whole(id);
     at(0);
     at(1);
     at(2);
-    held = (unsigned)atomic_load(&w.words.count.received);
-    atomic_store(&w.words.orders.lease_until, 0);
+    held = (unsigned)atomic_load(&w.shared.count.received);
+    atomic_store(&w.shared.orders.lease_until, 0);
     fragment(1, 8);
     fragment(1, NFT_MORE);
     at(3);
-    assert_int_equal(atomic_load(&w.words.count.received), held);
+    assert_int_equal(atomic_load(&w.shared.count.received), held);
     assert_int_equal(w.first, w.last);
-    atomic_store(&w.words.orders.stable, FT_ALL);
-    atomic_store(&w.words.orders.lease_until, FT_ALL);
+    atomic_store(&w.shared.orders.stable, FT_ALL);
+    atomic_store(&w.shared.orders.lease_until, FT_ALL);
     at(4);
     at(5);
     assert_int_equal(w.lefts, 282);

@@ -31,7 +31,7 @@ static struct {
     struct ft_region *region;
     struct nd_lane lane;
     struct nd_group group;
-    struct ft_lane words;
+    struct ft_lane_shared words;
     struct nd_question question;
     struct nd_config *config;
     _Atomic uint64_t view;
@@ -113,13 +113,13 @@ static void heartbeat_arrives(uint64_t view)
 
 static uint64_t view_heard(void)
 {
-    return atomic_load(&w.words.report.heartbeat_view);
+    return atomic_load(&w.shared.report.heartbeat_view);
 }
 
 /* Packets that the lane has executed. */
 static uint64_t executed(void)
 {
-    return atomic_load(&w.words.count.received);
+    return atomic_load(&w.shared.count.received);
 }
 
 static void turns(unsigned n)
@@ -144,13 +144,13 @@ static int setup(void **state)
     for (w.frees = 0; w.frees < 2 * BUFFERS; w.frees++)
         w.free[w.frees] = w.pool[w.frees];
     nd_group_init(&w.group, &w.lane, 1);
-    assert_int_equal(ft_lane_init(&w.words, 1 << 20, 1 << 20), 0);
+    assert_int_equal(ft_lane_init(&w.shared, 1 << 20, 1 << 20), 0);
     w.lane = (struct nd_lane){.config = &w.config->chain,
                               .protect = &w.config->protect,
                               .setup.heartbeat_ms = w.config->timing.heartbeat_ms,
                               .io = &io,
                               .region = w.region,
-                              .words = &w.words,
+                              .shared = &w.shared,
                               .group = &w.group,
                               .setup.question = &w.question,
                               .setup.seed = 7,
@@ -160,8 +160,8 @@ static int setup(void **state)
                               .doing = FT_LANE_LIVE};
     if (nd_lane_make(&w.lane, &fault))
         fail_msg("%s", fault.text);
-    atomic_store(&w.words.orders.peer_incarnation, peer.incarnation);
-    atomic_store(&w.words.orders.lease_until, FT_ALL); /* it may release, but nothing is stable */
+    atomic_store(&w.shared.orders.peer_incarnation, peer.incarnation);
+    atomic_store(&w.shared.orders.lease_until, FT_ALL); /* it may release, but nothing is stable */
     return 0;
 }
 
@@ -169,7 +169,7 @@ static int teardown(void **state)
 {
     (void)state;
     nd_lane_free(&w.lane);
-    ft_lane_free(&w.words);
+    ft_lane_free(&w.shared);
     ft_region_close(w.region);
     nd_config_free(w.config);
     return 0;
@@ -181,7 +181,7 @@ static void while_a_lane_may_release_frames_stay_with_the_port(void **state)
     data_arrives(400);
     heartbeat_arrives(9);
     turns(100);
-    assert_true(atomic_load(&w.words.count.hold_full) > 0);
+    assert_true(atomic_load(&w.shared.count.hold_full) > 0);
     assert_int_equal(view_heard(), 0);
     assert_int_equal(executed(), w.first); /* none that it took waits */
     assert_int_equal(w.lefts, 0);
@@ -198,15 +198,15 @@ static void without_a_lease_a_lane_hears_heartbeats_behind_frames(void **state)
     assert_true(held < 280 && held + 128 >= 280);
     heartbeat_arrives(9);
     data_arrives(1);
-    atomic_store(&w.words.orders.lease_until, 0);
+    atomic_store(&w.shared.orders.lease_until, 0);
     turns(20);
     assert_int_equal(view_heard(), 9);
     assert_int_equal(executed(), held); /* no burst was run for it */
     assert_int_equal(w.first, w.last);  /* all that it took beside waits */
-    assert_int_equal(atomic_load(&w.words.count.waiting_full), 0);
+    assert_int_equal(atomic_load(&w.shared.count.waiting_full), 0);
     /* The standby has answered. Nothing is lost, and all in order. */
-    atomic_store(&w.words.orders.stable, FT_ALL);
-    atomic_store(&w.words.orders.lease_until, FT_ALL);
+    atomic_store(&w.shared.orders.stable, FT_ALL);
+    atomic_store(&w.shared.orders.lease_until, FT_ALL);
     data_arrives(1);
     turns(30);
     assert_int_equal(w.lefts, 282);
@@ -223,10 +223,10 @@ static void a_lane_hears_heartbeats_when_no_more_frames_can_wait(void **state)
     heartbeat_arrives(4);
     turns(100);
     held = executed();
-    atomic_store(&w.words.orders.lease_until, 0);
+    atomic_store(&w.shared.orders.lease_until, 0);
     turns(30);
     assert_int_equal(view_heard(), 4);
-    assert_int_equal(atomic_load(&w.words.count.waiting_full), 600 - held - 128);
+    assert_int_equal(atomic_load(&w.shared.count.waiting_full), 600 - held - 128);
     heartbeat_arrives(5);
     turns(1);
     assert_int_equal(view_heard(), 5);
@@ -240,18 +240,18 @@ static void gathering(uint32_t us)
 {
     w.config->protect.gather_us = us;
     w.group.stream.kind = ND_STREAM_RECORDS;
-    atomic_store(&w.words.orders.logging, true);
-    atomic_store(&w.words.orders.stable, FT_ALL);
+    atomic_store(&w.shared.orders.logging, true);
+    atomic_store(&w.shared.orders.stable, FT_ALL);
 }
 
 /* A turn at this moment, us; how many bursts were run. */
 static uint64_t turn_at(uint64_t us)
 {
-    uint64_t before = atomic_load(&w.words.count.bursts);
+    uint64_t before = atomic_load(&w.shared.count.bursts);
 
     w.lane.now = 1000000000 + us * 1000;
     nd_lane_live(&w.lane);
-    return atomic_load(&w.words.count.bursts) - before;
+    return atomic_load(&w.shared.count.bursts) - before;
 }
 
 static void a_logged_burst_waits_for_more_packets_since_its_first(void **state)
@@ -291,7 +291,7 @@ static void nothing_waits_where_nothing_is_logged_or_none_is_to_wait(void **stat
 {
     (void)state;
     gathering(1000);
-    atomic_store(&w.words.orders.logging, false);
+    atomic_store(&w.shared.orders.logging, false);
     data_arrives(1);
     assert_int_equal(turn_at(0), 1);
     gathering(0);
@@ -320,7 +320,7 @@ static void heartbeats_and_address_resolution_do_not_wait(void **state)
 
 static bool is_drained(void)
 {
-    return atomic_load(&w.words.report.done) == ft_order_make(FT_LANE_DRAIN, 1);
+    return atomic_load(&w.shared.report.done) == ft_order_make(FT_LANE_DRAIN, 1);
 }
 
 static void a_lane_is_drained_when_nothing_came_for_a_while(void **state)
@@ -347,18 +347,18 @@ static void a_lane_receives_nothing_while_the_standby_lags_beyond_the_budget(voi
 
     (void)state;
     gathering(0);
-    atomic_store(&w.words.orders.lease_until, FT_ALL - 1); /* a standby is there, so not SOLO */
+    atomic_store(&w.shared.orders.lease_until, FT_ALL - 1); /* a standby is there, so not SOLO */
     data_arrives(1);
-    atomic_store(&w.words.orders.lag_ns, budget);
+    atomic_store(&w.shared.orders.lag_ns, budget);
     assert_int_equal(turn_at(0), 1); /* so far it may */
     data_arrives(1);
-    atomic_store(&w.words.orders.lag_ns, budget + 1);
+    atomic_store(&w.shared.orders.lag_ns, budget + 1);
     assert_int_equal(turn_at(1), 0);
-    assert_int_equal(atomic_load(&w.words.count.lag_full), 1);
-    assert_int_equal(w.last - w.first, 1);             /* the frame stays in the port's queue */
-    atomic_store(&w.words.orders.lease_until, FT_ALL); /* SOLO: outputs wait for nobody */
+    assert_int_equal(atomic_load(&w.shared.count.lag_full), 1);
+    assert_int_equal(w.last - w.first, 1);              /* the frame stays in the port's queue */
+    atomic_store(&w.shared.orders.lease_until, FT_ALL); /* SOLO: outputs wait for nobody */
     assert_int_equal(turn_at(2), 1);
-    atomic_store(&w.words.orders.lease_until, FT_ALL - 1);
+    atomic_store(&w.shared.orders.lease_until, FT_ALL - 1);
     w.config->protect.stores = true; /* replays nothing before it takes over */
     data_arrives(1);
     assert_int_equal(turn_at(3), 1);
@@ -375,7 +375,7 @@ static void a_fenced_lane_drops_what_it_gathered(void **state)
     data_arrives(1);
     assert_int_equal(turn_at(2000), 0); /* a new burst, of one packet */
     assert_int_equal(turn_at(3000), 1);
-    assert_int_equal(atomic_load(&w.words.count.received), 1);
+    assert_int_equal(atomic_load(&w.shared.count.received), 1);
 }
 
 #define LANE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

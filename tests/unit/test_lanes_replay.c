@@ -32,7 +32,7 @@ static struct {
     struct nd_config *config;
     struct ft_region *region;
     struct nd_lane lane[LANES];
-    struct ft_lane words[LANES];
+    struct ft_lane_shared shared[LANES];
     struct nd_group group;
     struct nd_question question;
     pthread_t thread[LANES];
@@ -53,15 +53,15 @@ static void make_lanes(void)
     nd_group_init(&w.group, w.lane, LANES);
     atomic_store(&w.stop, false);
     for (unsigned l = 0; l < LANES; l++) {
-        memset(&w.words[l], 0, sizeof(w.words[l]));
-        assert_int_equal(ft_lane_init(&w.words[l], 2 * FT_RECORD_MAX, 2 * FT_RECORD_MAX), 0);
+        memset(&w.shared[l], 0, sizeof(w.shared[l]));
+        assert_int_equal(ft_lane_init(&w.shared[l], 2 * FT_RECORD_MAX, 2 * FT_RECORD_MAX), 0);
         w.lane[l] = (struct nd_lane){.index = l,
                                      .config = &w.config->chain,
                                      .protect = &w.config->protect,
                                      .setup.heartbeat_ms = w.config->timing.heartbeat_ms,
                                      .io = &lane_io,
                                      .region = w.region,
-                                     .words = &w.words[l],
+                                     .shared = &w.shared[l],
                                      .group = &w.group,
                                      .setup.question = &w.question,
                                      .setup.seed = 7,
@@ -69,8 +69,8 @@ static void make_lanes(void)
                                      .setup.stop = &w.stop};
         if (nd_lane_make(&w.lane[l], &fault))
             fail_msg("%s", fault.text);
-        atomic_store(&w.words[l].orders.stable, FT_ALL);
-        atomic_store(&w.words[l].orders.lease_until, FT_ALL);
+        atomic_store(&w.shared[l].orders.stable, FT_ALL);
+        atomic_store(&w.shared[l].orders.lease_until, FT_ALL);
     }
 }
 
@@ -78,7 +78,7 @@ static void free_lanes(void)
 {
     for (unsigned l = 0; l < LANES; l++) {
         nd_lane_free(&w.lane[l]);
-        ft_lane_free(&w.words[l]);
+        ft_lane_free(&w.shared[l]);
     }
 }
 
@@ -92,18 +92,18 @@ static void live(void)
     w.group.stream.kind = ND_STREAM_RECORDS;
     for (unsigned b = 0; b < BURSTS; b++) {
         for (unsigned l = 0; l < LANES; l++) {
-            atomic_store(&w.words[l].orders.logging, true);
+            atomic_store(&w.shared[l].orders.logging, true);
             w.lane[l].doing = FT_LANE_LIVE;
             w.lane[l].now = nd_now();
             assert_true(nd_lane_live(&w.lane[l]));
-            r = ft_ring_peek(&w.words[l].log, &there);
+            r = ft_ring_peek(&w.shared[l].log, &there);
             assert_non_null(r);
             assert_int_equal(r->burst, b + 1);
             assert_true(r->dependencies > 0 || (l == 0 && b == 0));
             w.log[l].record[b] = aligned_alloc(64, (r->size + 63u) & ~63u);
             memcpy(w.log[l].record[b], r, r->size);
-            ft_ring_advance(&w.words[l].log, r->size);
-            ft_ring_consume(&w.words[l].log);
+            ft_ring_advance(&w.shared[l].log, r->size);
+            ft_ring_consume(&w.shared[l].log);
         }
         w.digest[b + 1] = ft_region_digest(w.region);
     }
@@ -113,7 +113,7 @@ static void live(void)
 static void order(enum ft_order kind, uint64_t serial)
 {
     for (unsigned l = 0; l < LANES; l++)
-        atomic_store(&w.words[l].orders.order, ft_order_make(kind, serial));
+        atomic_store(&w.shared[l].orders.order, ft_order_make(kind, serial));
 }
 
 /* The standby has the first n[l] records of each lane, and may replay what of them is closed. */
@@ -128,13 +128,13 @@ static void receive(const unsigned n[LANES], uint64_t closed[LANES])
             const struct ft_record *r = w.log[l].record[b];
 
             assert_int_equal(ft_closed_add(set, r), 0);
-            memcpy(ft_ring_reserve(&w.words[l].replay, r->size), r, r->size);
-            ft_ring_publish(&w.words[l].replay, r->size);
+            memcpy(ft_ring_reserve(&w.shared[l].replay, r->size), r, r->size);
+            ft_ring_publish(&w.shared[l].replay, r->size);
         }
     ft_closed_compute(set, closed);
     ft_closed_free(set);
     for (unsigned l = 0; l < LANES; l++)
-        atomic_store(&w.words[l].orders.closed_to, closed[l]);
+        atomic_store(&w.shared[l].orders.closed_to, closed[l]);
 }
 
 static void start(unsigned l)
@@ -164,7 +164,7 @@ static void end(void)
 static void start_beside_one_that_sleeps(void)
 {
     start(1);
-    UNTIL(atomic_load(&w.words[1].report.done) == ft_order_make(FT_LANE_REPLAY, 1));
+    UNTIL(atomic_load(&w.shared[1].report.done) == ft_order_make(FT_LANE_REPLAY, 1));
     usleep(20000);
 }
 
@@ -173,7 +173,7 @@ static bool all_done(enum ft_order kind, uint64_t serial)
     bool done = true;
 
     for (unsigned l = 0; l < LANES; l++)
-        done &= atomic_load(&w.words[l].report.done) == ft_order_make(kind, serial);
+        done &= atomic_load(&w.shared[l].report.done) == ft_order_make(kind, serial);
     return done;
 }
 
@@ -222,7 +222,7 @@ static void assert_took_over(uint64_t bursts)
     end();
     for (unsigned l = 0; l < LANES; l++) {
         assert_int_equal(nf_chain_state(w.lane[l].chain)->burst, bursts);
-        assert_null(ft_ring_peek(&w.words[l].replay, &there)); /* the rest is dropped */
+        assert_null(ft_ring_peek(&w.shared[l].replay, &there)); /* the rest is dropped */
         assert_int_equal(w.lane[l].doing, FT_LANE_LIVE);
     }
     assert_int_equal(ft_region_digest(w.region), w.digest[bursts]);
@@ -248,8 +248,8 @@ static void what_waits_for_an_access_that_did_not_survive_is_dropped(void **stat
     order(FT_LANE_REPLAY, 1);
     for (unsigned l = 0; l < LANES; l++)
         start(l);
-    UNTIL(all_done(FT_LANE_REPLAY, 1) && atomic_load(&w.words[0].report.executed) == 3 &&
-          atomic_load(&w.words[1].report.executed) == 3);
+    UNTIL(all_done(FT_LANE_REPLAY, 1) && atomic_load(&w.shared[0].report.executed) == 3 &&
+          atomic_load(&w.shared[1].report.executed) == 3);
     order(FT_LANE_LIVE, 2);
     assert_took_over(3);
 }
@@ -264,7 +264,7 @@ static void a_lane_that_waits_at_the_takeover_gets_what_it_waits_for(void **stat
     receive((unsigned[]){3, BURSTS}, closed);
     order(FT_LANE_REPLAY, 1);
     start_beside_one_that_sleeps();
-    assert_int_equal(atomic_load(&w.words[1].report.executed), 0);
+    assert_int_equal(atomic_load(&w.shared[1].report.executed), 0);
     order(FT_LANE_LIVE, 2);
     start(0);
     assert_took_over(3);
@@ -277,14 +277,14 @@ static void a_log_that_is_whole_is_replayed_whole(void **state)
 
     (void)state;
     receive((unsigned[]){BURSTS, BURSTS}, closed);
-    atomic_store(&w.words[0].orders.peer_released, 32 * BURSTS);
+    atomic_store(&w.shared[0].orders.peer_released, 32 * BURSTS);
     order(FT_LANE_REPLAY, 1);
     for (unsigned l = 0; l < LANES; l++)
         start(l);
     order(FT_LANE_LIVE, 2);
     assert_took_over(BURSTS);
-    assert_int_equal(atomic_load(&w.words[0].count.tail_emitted), 0);
-    assert_true(atomic_load(&w.words[1].count.tail_emitted) > 0);
+    assert_int_equal(atomic_load(&w.shared[0].count.tail_emitted), 0);
+    assert_true(atomic_load(&w.shared[1].count.tail_emitted) > 0);
 }
 
 /* ---- a log with a cycle ----------------------------------------------------------------------- */
@@ -310,9 +310,9 @@ static void a_deadlock_is_a_divergence(void **state)
     order(FT_LANE_REPLAY, 1);
     for (unsigned l = 0; l < LANES; l++)
         start(l);
-    UNTIL(atomic_load(&w.words[0].report.diverged));
-    assert_false(atomic_load(&w.words[1].report.diverged)); /* told once */
-    assert_int_equal(atomic_load(&w.words[0].report.executed), 2);
+    UNTIL(atomic_load(&w.shared[0].report.diverged));
+    assert_false(atomic_load(&w.shared[1].report.diverged)); /* told once */
+    assert_int_equal(atomic_load(&w.shared[0].report.executed), 2);
     /* Both can do something else: a new snapshot, and replay goes on from there. */
     order(FT_LANE_WAIT, 2);
     UNTIL(all_done(FT_LANE_WAIT, 2));
@@ -326,17 +326,17 @@ static void a_state_that_is_given_up_is_not_replayed(void **state)
 
     (void)state;
     receive((unsigned[]){BURSTS, BURSTS}, closed);
-    atomic_store(&w.words[0].orders.closed_to, 0);
+    atomic_store(&w.shared[0].orders.closed_to, 0);
     order(FT_LANE_REPLAY, 1);
     start(0);
     start_beside_one_that_sleeps();
-    atomic_store(&w.words[0].orders.closed_to, closed[0]);
+    atomic_store(&w.shared[0].orders.closed_to, closed[0]);
     order(FT_LANE_WAIT, 2);
     UNTIL(all_done(FT_LANE_WAIT, 2));
     assert_int_equal(nf_chain_state(w.lane[0].chain)->burst, 0);
-    assert_int_equal(atomic_load(&w.words[0].report.executed), 0);
-    assert_int_equal(atomic_load(&w.words[1].report.executed), 0);
-    assert_false(atomic_load(&w.words[0].report.diverged) || atomic_load(&w.words[1].report.diverged));
+    assert_int_equal(atomic_load(&w.shared[0].report.executed), 0);
+    assert_int_equal(atomic_load(&w.shared[1].report.executed), 0);
+    assert_false(atomic_load(&w.shared[0].report.diverged) || atomic_load(&w.shared[1].report.diverged));
 }
 
 /* The node is to end: lane 0 has not replayed what lane 1 waits for, and never will. */
@@ -351,8 +351,8 @@ static void who_waits_for_a_lane_that_ends_ends_as_well(void **state)
     atomic_store(&w.stop, true);
     start(0);
     end();
-    assert_int_equal(atomic_load(&w.words[0].report.executed), 0);
-    assert_int_equal(atomic_load(&w.words[1].report.executed), 0);
+    assert_int_equal(atomic_load(&w.shared[0].report.executed), 0);
+    assert_int_equal(atomic_load(&w.shared[1].report.executed), 0);
 }
 
 /* Three that wait make no cycle when the one they lead to goes on. */
@@ -364,11 +364,11 @@ static void a_wait_that_ends_is_no_divergence(void **state)
     receive((unsigned[]){BURSTS, BURSTS}, closed);
     order(FT_LANE_REPLAY, 1);
     start_beside_one_that_sleeps();
-    assert_false(atomic_load(&w.words[1].report.diverged));
+    assert_false(atomic_load(&w.shared[1].report.diverged));
     start(0);
-    UNTIL(atomic_load(&w.words[0].report.executed) == BURSTS &&
-          atomic_load(&w.words[1].report.executed) == BURSTS);
-    assert_false(atomic_load(&w.words[0].report.diverged) || atomic_load(&w.words[1].report.diverged));
+    UNTIL(atomic_load(&w.shared[0].report.executed) == BURSTS &&
+          atomic_load(&w.shared[1].report.executed) == BURSTS);
+    assert_false(atomic_load(&w.shared[0].report.diverged) || atomic_load(&w.shared[1].report.diverged));
     end();
     assert_int_equal(ft_region_digest(w.region), w.digest[BURSTS]);
 }

@@ -36,7 +36,7 @@ struct burst {
     uint8_t value[VALUES][300];
 };
 
-static struct ft_lane lane;
+static struct ft_lane_shared lane;
 static struct lg_capture capture;
 static struct burst *model;
 

@@ -31,7 +31,7 @@ static uint64_t seen(void)
 
 static uint64_t quarantined(void)
 {
-    return atomic_load(&crash_world.words->count.quarantined);
+    return atomic_load(&crash_world.shared->count.quarantined);
 }
 
 static void die(void)
@@ -115,7 +115,7 @@ static void what_is_dropped_is_not_captured(void **state)
     crash_arrives(CRASH_HARM);
     crash_arrives(CRASH_PORT);
     crash_turns(1);
-    r = nd_crash_record(crash_world.words, 1);
+    r = nd_crash_record(crash_world.shared, 1);
     assert_non_null(r);
     assert_int_equal(r->inputs, 1);
     crash_end(NULL);
@@ -207,7 +207,7 @@ static void suspect_all(unsigned frames)
 static void protected(uint64_t lease_until)
 {
     atomic_store(&q->judging, true);
-    atomic_store(&crash_world.words->orders.lease_until, lease_until);
+    atomic_store(&crash_world.shared->orders.lease_until, lease_until);
 }
 
 static void meet_it_with_a_standby(void)
@@ -257,13 +257,13 @@ static void suspects_pass_one_by_one(void **state)
     crash_arrives_again(1);
     crash_arrives(CRASH_HARM + 2);
     crash_turns(1); /* what came in front of the first suspect */
-    assert_int_equal(nd_crash_record(crash_world.words, 3)->inputs, 1);
+    assert_int_equal(nd_crash_record(crash_world.shared, 3)->inputs, 1);
     assert_int_equal(seen(), 4);
     crash_turns(1);
-    assert_int_equal(nd_crash_record(crash_world.words, 4)->inputs, 1);
+    assert_int_equal(nd_crash_record(crash_world.shared, 4)->inputs, 1);
     assert_int_equal(atomic_load(&q->cleared), 1);
     crash_turns(1);
-    assert_int_equal(nd_crash_record(crash_world.words, 5)->inputs, 1);
+    assert_int_equal(nd_crash_record(crash_world.shared, 5)->inputs, 1);
     assert_false(nd_quarantine_on(q)); /* both were innocent */
     crash_turns(1);
     assert_int_equal(seen(), 7);

@@ -120,7 +120,7 @@ static void identity_is_chain_and_credit(void **state)
 /* A replay ring takes all of the credit, and the largest record that goes beyond it. */
 static void replay_ring_has_room_above_the_credit(void **state)
 {
-    static struct ft_lane lane;
+    static struct ft_lane_shared lane;
     struct ft_fault fault = {""};
     uint64_t credit = 1 << 20, taken = 0, step = 64 << 10;
 
@@ -139,7 +139,7 @@ static void rings_are_as_large_as_the_file_says(void **state)
 {
     static const unsigned sizes[] = {8, 64, 256};
     static char identity[FT_IDENTITY_MAX];
-    static struct ft_lane lane;
+    static struct ft_lane_shared lane;
     struct ft_fault fault = {""};
     struct rp_config rp = {0};
     struct nd_config *c = read_pair("", "");

@@ -20,7 +20,7 @@ static struct {
     struct ft_region *region;
     struct nd_lane lane;
     struct nd_group group;
-    struct ft_lane words;
+    struct ft_lane_shared words;
     struct nd_question question;
     struct nd_config *config;
 } w;
@@ -67,13 +67,13 @@ static int setup(void **state)
         nf_chain_region(&w.region, &w.config->chain, &how, &fault))
         fail_msg("%s", fault.text);
     nd_group_init(&w.group, &w.lane, 1);
-    assert_int_equal(ft_lane_init(&w.words, 1 << 20, 1 << 20), 0);
+    assert_int_equal(ft_lane_init(&w.shared, 1 << 20, 1 << 20), 0);
     w.lane = (struct nd_lane){.config = &w.config->chain,
                               .protect = &w.config->protect,
                               .setup.heartbeat_ms = w.config->timing.heartbeat_ms,
                               .io = &io,
                               .region = w.region,
-                              .words = &w.words,
+                              .shared = &w.shared,
                               .group = &w.group,
                               .setup.question = &w.question,
                               .setup.seed = 7,
@@ -95,7 +95,7 @@ static int teardown(void **state)
 {
     (void)state;
     nd_lane_free(&w.lane);
-    ft_lane_free(&w.words);
+    ft_lane_free(&w.shared);
     ft_region_close(w.region);
     nd_config_free(w.config);
     return 0;
@@ -104,15 +104,15 @@ static int teardown(void **state)
 static void the_first_leaves_before_the_last_is_made(void **state)
 {
     (void)state;
-    atomic_store(&w.words.orders.stable, FT_ALL);
-    atomic_store(&w.words.orders.lease_until, FT_ALL);
+    atomic_store(&w.shared.orders.stable, FT_ALL);
+    atomic_store(&w.shared.orders.lease_until, FT_ALL);
     nd_lane_emit_tail(&w.lane);
     assert_true(w.made_first <= NF_BURST_MAX);
     assert_int_equal(w.lefts, TAIL); /* also those for which the hold has no room */
     for (uint32_t i = 0; i < TAIL; i++)
         assert_int_equal(w.left[i], i);
-    assert_int_equal(atomic_load(&w.words.count.tail_emitted), TAIL);
-    assert_int_equal(atomic_load(&w.words.count.tail_suppressed), 0);
+    assert_int_equal(atomic_load(&w.shared.count.tail_emitted), TAIL);
+    assert_int_equal(atomic_load(&w.shared.count.tail_suppressed), 0);
 }
 
 /* A strict successor, or one that took over by plan and is not on its disk. */
@@ -122,8 +122,8 @@ static void behind_a_shut_gate_the_tail_is_held_and_what_has_no_room_is_suppress
     nd_lane_emit_tail(&w.lane);
     assert_int_equal(w.lefts, 0);
     assert_int_equal(ft_hold_count(&w.lane.hold), BUFFERS / 2);
-    assert_int_equal(atomic_load(&w.words.count.tail_emitted), BUFFERS / 2);
-    assert_int_equal(atomic_load(&w.words.count.tail_suppressed), TAIL - BUFFERS / 2);
+    assert_int_equal(atomic_load(&w.shared.count.tail_emitted), BUFFERS / 2);
+    assert_int_equal(atomic_load(&w.shared.count.tail_suppressed), TAIL - BUFFERS / 2);
 }
 
 #define LANE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

@@ -35,7 +35,7 @@ static struct {
     struct ft_region *region;
     struct nd_lane lane;
     struct nd_group group;
-    struct ft_lane words;
+    struct ft_lane_shared words;
     struct nd_question question;
     struct nd_config *config;
     _Atomic uint64_t view;
@@ -123,13 +123,13 @@ static int setup(void **state)
         nf_chain_region(&w.region, &w.config->chain, &how, &fault))
         fail_msg("%s", fault.text);
     nd_group_init(&w.group, &w.lane, 1);
-    assert_int_equal(ft_lane_init(&w.words, 1 << 20, 1 << 20), 0);
+    assert_int_equal(ft_lane_init(&w.shared, 1 << 20, 1 << 20), 0);
     w.lane = (struct nd_lane){.config = &w.config->chain,
                               .protect = &w.config->protect,
                               .setup.heartbeat_ms = w.config->timing.heartbeat_ms,
                               .io = &io,
                               .region = w.region,
-                              .words = &w.words,
+                              .shared = &w.shared,
                               .group = &w.group,
                               .setup.question = &w.question,
                               .setup.seed = 7,
@@ -138,9 +138,9 @@ static int setup(void **state)
                               .setup.stop = &w.stop};
     if (nd_lane_make(&w.lane, &fault))
         fail_msg("%s", fault.text);
-    atomic_store(&w.words.orders.order, ft_order_make(FT_LANE_FRESH, 1));
-    atomic_store(&w.words.orders.lease_until, FT_ALL);
-    atomic_store(&w.words.orders.stable, FT_ALL);
+    atomic_store(&w.shared.orders.order, ft_order_make(FT_LANE_FRESH, 1));
+    atomic_store(&w.shared.orders.lease_until, FT_ALL);
+    atomic_store(&w.shared.orders.stable, FT_ALL);
     return 0;
 }
 
@@ -149,7 +149,7 @@ static int teardown(void **state)
     (void)state;
     w.runs = false;
     nd_lane_free(&w.lane);
-    ft_lane_free(&w.words);
+    ft_lane_free(&w.shared);
     ft_region_close(w.region);
     nd_config_free(w.config);
     return 0;
@@ -170,17 +170,17 @@ static void run(void)
 
 static uint64_t spent(enum ft_spent how)
 {
-    return atomic_load(&w.words.count.turns.ns[how]);
+    return atomic_load(&w.shared.count.turns.ns[how]);
 }
 
 static uint64_t longest(void)
 {
-    return atomic_load(&w.words.count.turns.longest);
+    return atomic_load(&w.shared.count.turns.longest);
 }
 
 static uint64_t longs(void)
 {
-    return atomic_load(&w.words.count.turns.longs);
+    return atomic_load(&w.shared.count.turns.longs);
 }
 
 /* ---- the counters ------------------------------------------------------------------------------ */
@@ -253,7 +253,7 @@ static void waiting_for_more_packets_is_not_useful(void **state)
 {
     (void)state;
     w.group.stream.kind = ND_STREAM_RECORDS;
-    atomic_store(&w.words.orders.logging, true);
+    atomic_store(&w.shared.orders.logging, true);
     comes(1 * US, 1);
     comes(4 * US, 0);
     comes(4 * US, 1);

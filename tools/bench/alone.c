@@ -79,7 +79,7 @@ static bool no_input(void *ctx, unsigned lane, uint64_t seq, uint8_t *frame, uin
 
 static void drain_log(struct alone *a, unsigned lane)
 {
-    struct ft_ring *ring = &a->slot->words[lane].log;
+    struct ft_ring *ring = &a->slot->shared[lane].log;
     const struct ft_record *r;
     uint64_t there;
 
@@ -99,12 +99,12 @@ static inline void turn_lanes(struct alone *a, uint64_t behind)
     const struct piece *piece = a->piece;
 
     for (unsigned l = 0; l < piece->lanes; l++) {
-        struct ft_lane *words = &a->slot->words[l];
-        uint64_t closed = atomic_load_explicit(&words->report.executed, memory_order_relaxed);
+        struct ft_lane_shared *shared = &a->slot->shared[l];
+        uint64_t closed = atomic_load_explicit(&shared->report.executed, memory_order_relaxed);
 
         a->lanes.lane[l].now += TURN_NS;
         if (piece->holds)
-            atomic_store_explicit(&words->orders.stable, closed > behind ? closed - behind : 0,
+            atomic_store_explicit(&shared->orders.stable, closed > behind ? closed - behind : 0,
                                   memory_order_release);
         if (piece->logs)
             drain_log(a, l);
@@ -135,7 +135,7 @@ __attribute__((noinline)) uint64_t nd_bench_counted(struct alone *a, uint64_t pa
 
 static int make_lanes(struct alone *a, struct nd_load *load, uint64_t seed, struct ft_fault *fault)
 {
-    struct ft_lane *words = a->slot->words;
+    struct ft_lane_shared *shared = a->slot->shared;
     int error = nd_bench_io_open(&a->io, a->slot, load, fault);
 
     if (a->piece->by_seq) {
@@ -143,14 +143,14 @@ static int make_lanes(struct alone *a, struct nd_load *load, uint64_t seed, stru
         a->io.io.frame_max = ND_LOAD_LINE;
     }
     for (unsigned l = 0; l < a->piece->lanes && !error; l++) {
-        if (ft_lane_init(&words[l], LOG_BYTES, LOG_BYTES) != 0)
+        if (ft_lane_init(&shared[l], LOG_BYTES, LOG_BYTES) != 0)
             error = ft_fail(fault, FT_ENOMEM, "no memory for rings");
-        atomic_store(&words[l].orders.lease_until, FT_ALL);
-        atomic_store(&words[l].orders.stable, a->piece->holds ? 0 : FT_ALL);
-        atomic_store(&words[l].orders.logging, a->piece->logs);
+        atomic_store(&shared[l].orders.lease_until, FT_ALL);
+        atomic_store(&shared[l].orders.stable, a->piece->holds ? 0 : FT_ALL);
+        atomic_store(&shared[l].orders.logging, a->piece->logs);
     }
     a->lanes = (struct nd_lanes){
-        .config = &a->config, .io = &a->io.io, .words = words, .setup.seed = seed, .doing = FT_LANE_LIVE};
+        .config = &a->config, .io = &a->io.io, .shared = shared, .setup.seed = seed, .doing = FT_LANE_LIVE};
     if (!error)
         error = nd_lanes_open(&a->lanes, "understudy bench", false, fault);
     if (!error && a->piece->logs) /* as a snapshot does: the stream begins, with the log */

@@ -187,7 +187,7 @@ struct nd_bench_nodes {
     uint64_t at; /* ns: has_shown waits for what nodes show after it */
 };
 
-/* The sum over the lanes of one counter of node n: ND_BENCH_SUM(r, 0, words, count.dropped). */
+/* The sum over the lanes of one counter of node n: ND_BENCH_SUM(r, 0, shared, count.dropped). */
 #define ND_BENCH_SUM(r, n, array, field)                                                                     \
     ({                                                                                                       \
         uint64_t sum_ = 0;                                                                                   \

@@ -35,8 +35,8 @@ static uint64_t arrived_at(const struct nd_bench_nodes *r)
  * may be. */
 static uint64_t waits_of(const struct nd_bench_nodes *r)
 {
-    return ND_BENCH_SUM(r, 0, words, count.ring_full) + ND_BENCH_SUM(r, 0, words, count.hold_full) +
-           ND_BENCH_SUM(r, 0, words, count.lag_full);
+    return ND_BENCH_SUM(r, 0, shared, count.ring_full) + ND_BENCH_SUM(r, 0, shared, count.hold_full) +
+           ND_BENCH_SUM(r, 0, shared, count.lag_full);
 }
 
 static bool has_shown(struct nd_bench_nodes *r)
@@ -62,16 +62,16 @@ static int read_nodes(struct nd_bench_nodes *r, struct nd_bench_reading *x, stru
     int error;
 
     *x = (struct nd_bench_reading){.released = ND_BENCH_SUM(r, 0, lane, released),
-                                   .replayed = ND_BENCH_SUM(r, 1, words, count.replayed_packets)};
+                                   .replayed = ND_BENCH_SUM(r, 1, shared, count.replayed_packets)};
     r->at = x->at = nd_now();
     x->arrived = arrived_at(r);
     x->waits = waits_of(r);
-    x->dropped = ND_BENCH_SUM(r, 0, words, count.dropped);
-    x->received = ND_BENCH_SUM(r, 0, words, count.received);
-    x->bursts = ND_BENCH_SUM(r, 0, words, count.bursts) - ND_BENCH_SUM(r, 0, words, count.empty_bursts);
+    x->dropped = ND_BENCH_SUM(r, 0, shared, count.dropped);
+    x->received = ND_BENCH_SUM(r, 0, shared, count.received);
+    x->bursts = ND_BENCH_SUM(r, 0, shared, count.bursts) - ND_BENCH_SUM(r, 0, shared, count.empty_bursts);
     for (unsigned n = 0; n < ND_NODES; n++)
         for (unsigned l = 0; l < r->lanes; l++)
-            add_turns(&x->lane_turns[n], &r->slot[n]->words[l].count.turns);
+            add_turns(&x->lane_turns[n], &r->slot[n]->shared[l].count.turns);
     error = nd_bench_wait(r, has_shown, "figures of the nodes", fault);
     for (unsigned n = 0; n < ND_NODES; n++) {
         x->shown_at[n] = atomic_load(&r->slot[n]->shown_at);
@@ -172,7 +172,7 @@ static bool has_measured(struct nd_bench_nodes *r)
     uint64_t released = ND_BENCH_SUM(r, 0, lane, released);
 
     return released - r->from >= ND_BENCH_LEAST ||
-           (released == 0 && ND_BENCH_SUM(r, 0, words, count.dropped) >= ND_BENCH_LEAST * 100ull);
+           (released == 0 && ND_BENCH_SUM(r, 0, shared, count.dropped) >= ND_BENCH_LEAST * 100ull);
 }
 
 int nd_bench_saturate(struct nd_bench_nodes *r, struct nd_bench_result *out, struct ft_fault *fault)
@@ -213,7 +213,7 @@ static bool is_ready(const struct nd_bench_nodes *r)
 
 static bool has_replayed(struct nd_bench_nodes *r)
 {
-    return ND_BENCH_SUM(r, 1, words, count.replayed_packets) >= r->from || !is_ready(r);
+    return ND_BENCH_SUM(r, 1, shared, count.replayed_packets) >= r->from || !is_ready(r);
 }
 
 static int replay_to(struct nd_bench_nodes *r, uint64_t packets, struct ft_fault *fault)
@@ -266,17 +266,17 @@ static void sample_lag(struct nd_bench_nodes *r, struct nd_bench_sample *s)
     struct nd_bench_slot *p = r->slot[0], *q = r->slot[1];
 
     for (unsigned l = 0; l < r->lanes; l++) {
-        uint64_t replayed = atomic_load(&q->words[l].report.executed),
-                 stable = atomic_load(&p->words[l].orders.stable);
+        uint64_t replayed = atomic_load(&q->shared[l].report.executed),
+                 stable = atomic_load(&p->shared[l].orders.stable);
 
-        s->unacknowledged += excess_over(atomic_load(&p->words[l].report.recorded), stable);
+        s->unacknowledged += excess_over(atomic_load(&p->shared[l].report.recorded), stable);
         s->unreplayed += excess_over(stable, replayed);
         s->unsent_bytes +=
-            excess_over(atomic_load(&p->words[l].log.head), atomic_load(&p->words[l].log.tail));
+            excess_over(atomic_load(&p->shared[l].log.head), atomic_load(&p->shared[l].log.tail));
     }
-    s->unreplayed_bytes = ND_BENCH_SUM(r, 0, words, orders.unreplayed);
+    s->unreplayed_bytes = ND_BENCH_SUM(r, 0, shared, orders.unreplayed);
     s->waits = waits_of(r);
-    s->held = ND_BENCH_SUM(r, 0, words, count.held);
+    s->held = ND_BENCH_SUM(r, 0, shared, count.held);
     s->packets = atomic_load(&p->lag);
     s->credit_waits = atomic_load(&p->credit_waits);
     s->resident_mb = (double)atomic_load(&p->resident_bytes) / 1e6;
@@ -327,7 +327,7 @@ static bool has_timed(struct nd_bench_nodes *r)
 /* What is sent and not known to be replayed now is the last of the load so far, and perhaps the most. */
 static void sample_backlog(const struct nd_bench_nodes *r, struct nd_bench_latency *out)
 {
-    uint64_t bytes = r->alone ? 0 : ND_BENCH_SUM(r, 0, words, orders.unreplayed);
+    uint64_t bytes = r->alone ? 0 : ND_BENCH_SUM(r, 0, shared, orders.unreplayed);
 
     out->lag_end_packets = atomic_load(&r->slot[0]->lag);
     out->lag_end_mb = (double)bytes / 1e6;

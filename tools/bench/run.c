@@ -113,7 +113,7 @@ static int open_member(struct running *r, struct ft_fault *fault)
     }
     r->how = (struct nd_member_config){.config = r->config,
                                        .io = &r->io.io,
-                                       .words = r->slot->words,
+                                       .shared = r->slot->shared,
                                        .place = &r->all->place,
                                        .number = r->number,
                                        .region_name = "understudy bench",
@@ -127,9 +127,9 @@ static int open_member(struct running *r, struct ft_fault *fault)
         error = nd_member_open(&r->member, &r->how, fault);
     /* A run is over before the rings have come round once; after that they cost no page faults. */
     for (unsigned l = 0; l < r->config->chain.lanes && !error; l++) {
-        ft_ring_populate(r->number ? &r->slot->words[l].replay : &r->slot->words[l].log);
-        if (r->number && r->slot->words[l].checkpoint.capacity)
-            ft_ring_populate(&r->slot->words[l].checkpoint);
+        ft_ring_populate(r->number ? &r->slot->shared[l].replay : &r->slot->shared[l].log);
+        if (r->number && r->slot->shared[l].checkpoint.capacity)
+            ft_ring_populate(&r->slot->shared[l].checkpoint);
     }
     return error;
 }
@@ -244,7 +244,7 @@ int nd_bench_check(struct nd_bench_nodes *r, struct ft_fault *fault)
     if (nd_interrupted())
         return ft_fail(fault, FT_EIO, "interrupted");
     for (unsigned n = 0; n < ND_NODES; n++)
-        if (nd_member_check(&r->pid[n], n, &r->slot[n]->status, r->slot[n]->words, fault))
+        if (nd_member_check(&r->pid[n], n, &r->slot[n]->status, r->slot[n]->shared, fault))
             return FT_EIO;
     return 0;
 }
@@ -307,12 +307,12 @@ void nd_bench_end(struct nd_bench_nodes *r)
 /* All that the stream tells of is stored at the standby, or replayed where it replays. */
 static bool has_caught_up(const struct nd_bench_nodes *r, unsigned l)
 {
-    const struct ft_lane *p = &r->slot[0]->words[l];
+    const struct ft_lane_shared *p = &r->slot[0]->shared[l];
 
     if (r->alone)
         return true;
     if (!r->plan->config->protect.stores)
-        return atomic_load(&r->slot[1]->words[l].report.executed) == atomic_load(&p->report.executed);
+        return atomic_load(&r->slot[1]->shared[l].report.executed) == atomic_load(&p->report.executed);
     return atomic_load(&p->orders.stable) >= atomic_load(&p->report.recorded);
 }
 
@@ -323,7 +323,7 @@ static bool has_caught_up(const struct nd_bench_nodes *r, unsigned l)
  */
 static bool lane_is_quiet(struct nd_bench_nodes *r, unsigned l)
 {
-    const struct ft_lane *p = &r->slot[0]->words[l];
+    const struct ft_lane_shared *p = &r->slot[0]->shared[l];
     uint64_t unfed = atomic_load(&r->slot[0]->lane[l].unfed), empty = atomic_load(&p->count.empty_bursts),
              executed = atomic_load(&p->report.executed) - empty, now = nd_now();
     struct nd_bench_quiet *quiet = &r->quiet[l];
@@ -360,7 +360,7 @@ static uint64_t first_release(const struct nd_bench_nodes *r)
     uint64_t first = FT_ALL, at;
 
     for (unsigned l = 0; l < r->lanes; l++)
-        if ((at = atomic_load(&r->slot[1]->words[l].count.first_release_ns)) != 0 && at < first)
+        if ((at = atomic_load(&r->slot[1]->shared[l].count.first_release_ns)) != 0 && at < first)
             first = at;
     return first == FT_ALL ? 0 : first;
 }
@@ -413,8 +413,8 @@ static int take_over(struct nd_bench_nodes *r, struct nd_bench_result *out, doub
     if (!error) {
         out->takeover_ms = (double)(first_release(r) - at) / 1e6;
         for (unsigned l = 0; l < r->lanes; l++)
-            if (atomic_load(&r->slot[1]->words[l].count.replay_done_ns) > replayed)
-                replayed = atomic_load(&r->slot[1]->words[l].count.replay_done_ns);
+            if (atomic_load(&r->slot[1]->shared[l].count.replay_done_ns) > replayed)
+                replayed = atomic_load(&r->slot[1]->shared[l].count.replay_done_ns);
         out->replayed_ms = (double)(replayed - at) / 1e6;
     }
     return error;
@@ -461,8 +461,8 @@ static int compare_state(struct nd_bench_nodes *r, struct nd_bench_result *out, 
         atomic_load(&r->slot[0]->status.digest) != atomic_load(&r->slot[1]->status.digest))
         error = ft_fail(fault, FT_EDIVERGED,
                         "the standby's state after burst %lu is not the primary's after burst %lu",
-                        atomic_load(&r->slot[1]->words[0].report.executed),
-                        atomic_load(&r->slot[0]->words[0].report.executed));
+                        atomic_load(&r->slot[1]->shared[0].report.executed),
+                        atomic_load(&r->slot[0]->shared[0].report.executed));
     return error;
 }
 

@@ -189,7 +189,7 @@ static void peer_turn(struct nd_bench_half *h)
         return;
     h->fresh = false;
     half_step(h, &event);
-    FT_REPORT_SET(&h->slot->words[0], executed, h->closed);
+    FT_REPORT_SET(&h->slot->shared[0], executed, h->closed);
 }
 
 /* ==== the feeder of a standby ======================================================================= */
@@ -431,7 +431,7 @@ static int run_standby(struct nd_bench_result *out, const struct nd_bench_plan *
     if (!error)
         error = nd_bench_replay(&r, out, t->packets, fault);
     if (!error) {
-        *replayed = ND_BENCH_SUM(&r, 1, words, count.replayed_packets);
+        *replayed = ND_BENCH_SUM(&r, 1, shared, count.replayed_packets);
         if (*replayed != t->packets)
             error = ft_fail(fault, FT_EDIVERGED, "the standby replayed %lu packets, expected %lu", *replayed,
                             t->packets);

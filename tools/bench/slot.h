@@ -63,7 +63,7 @@ struct nd_bench_slot {
     _Atomic uint64_t region_bytes, resident_bytes;
     char settings[480]; /* of a peer, before the state says that it began */
 
-    struct ft_lane words[FT_LANES_MAX];
+    struct ft_lane_shared shared[FT_LANES_MAX];
 };
 
 /* ---- bench/io.c: ports in memory ---- */

@@ -41,7 +41,7 @@ int nd_lanes_make(struct nd_lanes *n, struct ft_fault *fault)
                                       .protect = &n->config->protect,
                                       .io = n->io,
                                       .region = n->region,
-                                      .words = &n->words[l],
+                                      .shared = &n->shared[l],
                                       .group = &n->group,
                                       .setup = n->setup,
                                       .seen.order = ft_order_make(n->doing, 1),
@@ -104,7 +104,7 @@ static int open_replicator(struct nd_member *m, struct ft_fault *fault)
 
     nd_member_network(&config, m->c, identity);
     config.region = m->lanes.region;
-    config.lanes = m->c->words;
+    config.lanes = m->c->shared;
     config.published = m->lanes.group.published;
     config.view_file = view_file;
     config.state_changed = note_state;
@@ -131,7 +131,7 @@ int nd_member_open(struct nd_member *m, const struct nd_member_config *c, struct
     *m = (struct nd_member){.c = c,
                             .lanes = {.config = c->config,
                                       .io = c->io,
-                                      .words = c->words,
+                                      .shared = c->shared,
                                       .setup.seed = c->seed,
                                       .setup.replayed_bytes = c->replayed_bytes,
                                       .setup.self = c->datagram_key}};
@@ -139,7 +139,7 @@ int nd_member_open(struct nd_member *m, const struct nd_member_config *c, struct
         error = nd_guardian_start(&m->guardian, lanes, c->place->host, c->place->host,
                                   c->place->port[!c->number], &c->datagram_key, NULL, fault);
     for (unsigned l = 0; l < lanes && !error; l++)
-        error = nd_setup_rings(&c->words[l], (uint64_t)p->log_mb << 20, (uint64_t)p->pending_mb << 20,
+        error = nd_setup_rings(&c->shared[l], (uint64_t)p->log_mb << 20, (uint64_t)p->pending_mb << 20,
                                p->stores, fault);
     if (!error)
         error = nd_lanes_open(&m->lanes, c->region_name, p->audit, fault);
@@ -223,7 +223,7 @@ int nd_member_fork(pid_t *pid, struct nd_member_status *status, int (*run)(void 
 }
 
 int nd_member_check(pid_t *pid, unsigned number, const struct nd_member_status *status,
-                    const struct ft_lane *words, struct ft_fault *fault)
+                    const struct ft_lane_shared *shared, struct ft_fault *fault)
 {
     char name = name_of(number);
     int end;
@@ -235,7 +235,7 @@ int nd_member_check(pid_t *pid, unsigned number, const struct nd_member_status *
         return ft_fail(fault, FT_EIO, "node %c: %.200s", name, status->fault.text);
     return ft_fail(fault, FT_EDIVERGED, "node %c ended by itself%s%s at burst %lu of lane 0", name,
                    WIFSIGNALED(end) ? ": " : "", WIFSIGNALED(end) ? strsignal(WTERMSIG(end)) : "",
-                   atomic_load(&words->report.executed) + 1);
+                   atomic_load(&shared->report.executed) + 1);
 }
 
 /*

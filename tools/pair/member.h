@@ -22,9 +22,9 @@ struct nd_lanes {
     /* Given. */
     const struct nd_config *config;
     const struct nd_io *io;
-    struct ft_lane *words;      /* [lanes], with rings */
-    struct nd_lane_setup setup; /* without question, view and stop, which are here */
-    enum ft_order doing;        /* of a lane that turns by itself */
+    struct ft_lane_shared *shared; /* [lanes], with rings */
+    struct nd_lane_setup setup;    /* without question, view and stop, which are here */
+    enum ft_order doing;           /* of a lane that turns by itself */
 
     struct ft_region *region;
     struct nd_lane lane[FT_LANES_MAX];
@@ -66,7 +66,7 @@ struct nd_loopback {
 struct nd_member_config {
     const struct nd_config *config;
     const struct nd_io *io;
-    struct ft_lane *words; /* [lanes], zeroed; memory that the tool reads */
+    struct ft_lane_shared *shared; /* [lanes], zeroed; memory that the tool reads */
     const struct nd_loopback *place;
     unsigned number;         /* 0: "a", which listens and begins as primary; 1: "b", the standby */
     const char *region_name; /* of the memory */
@@ -116,7 +116,7 @@ int nd_member_fork(pid_t *pid, struct nd_member_status *status, int (*run)(void 
  * at.
  */
 int nd_member_check(pid_t *pid, unsigned number, const struct nd_member_status *status,
-                    const struct ft_lane *words, struct ft_fault *fault);
+                    const struct ft_lane_shared *shared, struct ft_fault *fault);
 
 /* FT_EIO. Close it in any case. */
 int nd_loopback_open(struct nd_loopback *place, bool sealed, struct ft_fault *fault);

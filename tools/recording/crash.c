@@ -219,7 +219,7 @@ static _Noreturn void run_child(struct again *a)
     int error;
 
     setrlimit(RLIMIT_CORE, &none);
-    nd_crash_catch(a->log.page, a->log.words, a->log.config->chain.lanes, &nobody);
+    nd_crash_catch(a->log.page, a->log.shared, a->log.config->chain.lanes, &nobody);
     error = a->fresh ? run_fresh(a, &fault) : nd_log_run_crash(&a->log, &fault);
     if (!error && !a->fresh && nd_incident_is_show(&a->report))
         show_again(a, a->log.node.lane[a->log.crash_lane].chain);

@@ -70,9 +70,9 @@ static int prepare_lane(struct nd_log *log, unsigned index, struct ft_fault *fau
     l->log = log;
     l->lane = &log->node.lane[index];
     l->record = aligned_alloc(64, FT_RECORD_MAX);
-    if (!l->record || ft_lane_init(&log->words[index], 4096, RING_BYTES) != 0)
+    if (!l->record || ft_lane_init(&log->shared[index], 4096, RING_BYTES) != 0)
         return ft_fail(fault, FT_ENOMEM, "no memory for lane %u", index);
-    atomic_store(&log->words[index].orders.order, ft_order_make(FT_LANE_REPLAY, 1));
+    atomic_store(&log->shared[index].orders.order, ft_order_make(FT_LANE_REPLAY, 1));
     return 0;
 }
 
@@ -85,8 +85,11 @@ static int make_lanes(struct nd_log *log, struct ft_fault *fault)
 
     log->io = (struct nd_io){.ports = l3 ? l3->ports : 2, .buffers = 1024};
     log->lanes = log->config->chain.lanes;
-    log->node = (struct nd_lanes){
-        .config = log->config, .io = &log->io, .words = log->words, .setup.seed = 1, .doing = FT_LANE_REPLAY};
+    log->node = (struct nd_lanes){.config = log->config,
+                                  .io = &log->io,
+                                  .shared = log->shared,
+                                  .setup.seed = 1,
+                                  .doing = FT_LANE_REPLAY};
     for (unsigned l = 0; l < log->lanes && !error; l++)
         error = prepare_lane(log, l, fault);
     if (!error)
@@ -277,7 +280,7 @@ static bool was_compared(const struct nd_log_lane *l)
 
 static bool execute_burst(struct nd_log_lane *l, const struct nd_index_burst *b)
 {
-    struct ft_ring *ring = &l->lane->words->replay;
+    struct ft_ring *ring = &l->lane->shared->replay;
     struct nd_log_input in[FT_BURST_MAX] = {{.lane = 0}};
     struct ft_fault fault;
     void *room;

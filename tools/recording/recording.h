@@ -118,7 +118,7 @@ struct nd_log {
     struct nd_log_files files;
     struct nd_index index; /* of the file that is executed */
     unsigned lanes;
-    struct ft_lane words[FT_LANES_MAX];
+    struct ft_lane_shared shared[FT_LANES_MAX];
     struct nd_lanes node;
     struct nd_log_lane of_lane[FT_LANES_MAX];
     struct nd_io io;

@@ -202,7 +202,7 @@ static int run_node(void *arg, struct ft_fault *fault)
     r->slot = all->node[r->number].slot;
     r->config = (struct nd_member_config){.config = r->own,
                                           .io = &r->io.io,
-                                          .words = r->slot->words,
+                                          .shared = r->slot->shared,
                                           .place = &all->place,
                                           .number = r->number,
                                           .region_name = "understudy replay",
@@ -267,8 +267,8 @@ static void add_counts(struct nd_replay *r, unsigned n)
     struct nd_slot *slot = r->node[n].slot;
 
     for (unsigned l = 0; l < r->lanes; l++) {
-        r->divergences += atomic_load(&slot->words[l].count.divergences);
-        r->counts.suppressed += atomic_load(&slot->words[l].count.tail_suppressed);
+        r->divergences += atomic_load(&slot->shared[l].count.divergences);
+        r->counts.suppressed += atomic_load(&slot->shared[l].count.tail_suppressed);
     }
     r->log_bytes += atomic_load(&slot->log_bytes);
     r->delta_bytes += atomic_load(&slot->delta_bytes);
@@ -276,7 +276,7 @@ static void add_counts(struct nd_replay *r, unsigned n)
         r->refused += atomic_load(&slot->refused);
         memcpy(r->refusal, slot->refusal, sizeof(r->refusal));
     }
-    r->deltas += atomic_load(&slot->words[0].count.cuts);
+    r->deltas += atomic_load(&slot->shared[0].count.cuts);
 }
 
 /* and waits for its end */
@@ -294,7 +294,7 @@ static int check_nodes(struct nd_replay *r, struct ft_fault *fault)
     for (unsigned n = 0; n < ND_NODES && !error; n++) {
         const struct nd_slot *slot = r->node[n].slot;
 
-        error = nd_member_check(&r->node[n].pid, n, &slot->status, slot->words, fault);
+        error = nd_member_check(&r->node[n].pid, n, &slot->status, slot->shared, fault);
         if (error)
             add_counts(r, n);
     }
@@ -531,7 +531,7 @@ static void ask_checkpoint(struct nd_replay *r)
         return;
     r->asked = primary_slot(r);
     for (unsigned l = 0; l < r->lanes; l++)
-        atomic_fetch_add(&primary_slot(r)->words[l].orders.digest, 1);
+        atomic_fetch_add(&primary_slot(r)->shared[l].orders.digest, 1);
 }
 
 /* All bursts executed, all outputs out of the hold and out of the ring; the standby knows it all. */
@@ -542,7 +542,7 @@ static bool is_done(struct nd_replay *r)
     for (unsigned l = 0; l < r->lanes; l++) {
         uint64_t last = r->keeper[l].known;
 
-        if (atomic_load(&p->lanes[l].asked) <= last || atomic_load(&p->words[l].count.held) != 0 ||
+        if (atomic_load(&p->lanes[l].asked) <= last || atomic_load(&p->shared[l].count.held) != 0 ||
             ft_ring_used(&p->lanes[l].out) != 0 || (r->lanes > 1 && r->keeper[l].ledger.count < last))
             return false;
     }
@@ -552,7 +552,7 @@ static bool is_done(struct nd_replay *r)
         return false;
     ask_checkpoint(r);
     for (unsigned l = 0; l < r->lanes; l++)
-        if (atomic_load(&s->words[l].report.executed) < r->keeper[l].known)
+        if (atomic_load(&s->shared[l].report.executed) < r->keeper[l].known)
             return false;
     return true;
 }

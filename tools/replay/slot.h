@@ -48,7 +48,7 @@ struct nd_slot {
     _Atomic uint64_t log_bytes, delta_bytes; /* of records and of deltas sent, as status counts them */
     _Atomic uint64_t refused;                /* things that the other said and this one could not believe */
     char refusal[FT_REASON_MAX];             /* the last of the refused things */
-    struct ft_lane words[FT_LANES_MAX];
+    struct ft_lane_shared shared[FT_LANES_MAX];
     struct nd_slot_lane lanes[FT_LANES_MAX];
 };
 

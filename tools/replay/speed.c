@@ -24,7 +24,7 @@
 static struct {
     const struct nd_tape *tape;
     struct nd_config config;
-    struct ft_lane words;
+    struct ft_lane_shared words;
     struct nd_lanes lanes; /* one */
     struct nd_io io;
 
@@ -109,8 +109,8 @@ static int start_lane(enum ft_order doing, struct ft_fault *fault)
     if (s.lanes.lane[0].chain)
         nd_lane_free(&s.lanes.lane[0]);
     ft_region_wipe(s.lanes.region);
-    ft_ring_reset(&s.words.log);
-    ft_ring_reset(&s.words.replay);
+    ft_ring_reset(&s.shared.log);
+    ft_ring_reset(&s.shared.replay);
     s.lanes.doing = doing;
     error = nd_lanes_make(&s.lanes, fault);
     s.lanes.group.stream.kind = ND_STREAM_RECORDS;
@@ -128,7 +128,7 @@ static int open_all(struct ft_fault *fault)
     s.frame_max =
         ((s.tape->longest > NF_EMIT_LEN ? s.tape->longest : NF_EMIT_LEN) + NF_HEADROOM + 63u) & ~63u;
     s.pool = malloc((size_t)BUFFERS * s.frame_max);
-    if (!s.pool || ft_lane_init(&s.words, RING, RING) != 0)
+    if (!s.pool || ft_lane_init(&s.shared, RING, RING) != 0)
         return ft_fail(fault, FT_ENOMEM, "no memory for %u frames", BUFFERS);
     for (s.frees = 0; s.frees < BUFFERS; s.frees++)
         s.free[s.frees] = s.pool + (size_t)s.frees * s.frame_max;
@@ -140,13 +140,13 @@ static int open_all(struct ft_fault *fault)
                           .data = io_data,
                           .drop = io_drop,
                           .burst = io_burst};
-    atomic_store(&s.words.orders.stable,
+    atomic_store(&s.shared.orders.stable,
                  FT_ALL); /* the standby is as quick as can be: what is held leaves next */
-    atomic_store(&s.words.orders.lease_until, FT_ALL);
-    atomic_store(&s.words.orders.logging, true);
+    atomic_store(&s.shared.orders.lease_until, FT_ALL);
+    atomic_store(&s.shared.orders.logging, true);
     s.lanes.config = &s.config;
     s.lanes.io = &s.io;
-    s.lanes.words = &s.words;
+    s.lanes.shared = &s.shared;
     return nd_lanes_open(&s.lanes, "understudy speed", false, fault);
 }
 
@@ -168,13 +168,13 @@ static bool keep_records(void)
     const struct ft_record *r;
     uint64_t there;
 
-    while ((r = ft_ring_peek(&s.words.log, &there))) {
+    while ((r = ft_ring_peek(&s.shared.log, &there))) {
         if (!nd_grow((void **)&s.log, &s.log_room, s.log_bytes + r->size, 1, RING))
             return false;
         memcpy(s.log + s.log_bytes, r, r->size);
         s.log_bytes += r->size;
-        ft_ring_advance(&s.words.log, r->size);
-        ft_ring_consume(&s.words.log);
+        ft_ring_advance(&s.shared.log, r->size);
+        ft_ring_consume(&s.shared.log);
     }
     return true;
 }
@@ -211,12 +211,12 @@ static uint64_t run_replay(void)
     while (at < s.log_bytes) {
         for (unsigned n = 0; n < CHUNK && at < s.log_bytes; n++) {
             const struct ft_record *r = (const void *)(s.log + at);
-            void *room = ft_ring_reserve(&s.words.replay, r->size);
+            void *room = ft_ring_reserve(&s.shared.replay, r->size);
 
             if (!room)
                 break;
             memcpy(room, r, r->size);
-            ft_ring_publish(&s.words.replay, r->size);
+            ft_ring_publish(&s.shared.replay, r->size);
             burst = r->burst;
             at += r->size;
         }
