@@ -4,6 +4,7 @@
  * each other and values that index something, is refused when it is not what they could have made. Damage is
  * planted in flows that were made by packets.
  */
+#include "nflib/chain/l3_parts.h"
 #include "nflib/chain/neighbour.h"
 #include "nflib/session/index.h"
 #include "nfs/firewall_rules.h"
@@ -376,7 +377,8 @@ static void neighbours_are_on_ports_that_there_are(void)
     look_at_it();
     /* The lane's arena: its own state, L3's counters, its times, its neighbours. */
     first = h.region->base + (sizeof(struct nf_lane_state) + FT_LINE - 1) / FT_LINE * FT_LINE +
-            (NF_L3_COUNTERS * 8 + FT_LINE - 1) / FT_LINE * FT_LINE + 2 * FT_LINE;
+            (NF_L3_COUNTERS * 8 + FT_LINE - 1) / FT_LINE * FT_LINE +
+            (sizeof(struct nf_l3_times) + FT_LINE - 1) / FT_LINE * FT_LINE;
     map = (struct nf_map *)(void *)first;
     assert_int_equal(nf_map_count(map), 1); /* the next hop */
     struct nf_neighbour *hop = (struct nf_neighbour *)(uintptr_t)nf_map_value(map, 0);
