@@ -395,7 +395,7 @@ void nd_crash_catch(struct nd_crash_page *page, const struct ft_lane_shared *sha
     struct sigaction action = {.sa_sigaction = on_fatal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
 
     node.page = page;
-    node.shared = words;
+    node.shared = shared;
     node.lanes = lanes;
     node.key = *key;
     node.process = getpid();

@@ -104,7 +104,7 @@ static void open_lane(void)
     node.shared = aligned_alloc(64, sizeof(*node.shared));
     node.answers.question.out = malloc(ROWS);
     node.answers.question.cap = ROWS;
-    FUZZ_MUST(node.words && node.answers.question.out, "no memory");
+    FUZZ_MUST(node.shared && node.answers.question.out, "no memory");
     must(ft_lane_init(node.shared, 2 * FT_RECORD_MAX, 2 * FT_RECORD_MAX), &fault);
     nd_group_init(&node.group, &lane, 1);
     node.lanes = &lane;

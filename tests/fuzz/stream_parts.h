@@ -50,7 +50,7 @@ struct stream {
     const struct stream_chain *chain;
     struct nd_config *config;
     struct ft_region *region;
-    struct ft_lane_shared words;
+    struct ft_lane_shared shared;
     struct nd_lane lane;
     struct nd_group group;
     struct nd_question question;

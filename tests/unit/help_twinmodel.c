@@ -43,7 +43,7 @@ void twin_model_begin(struct twin_model *m)
 {
     memset(m, 0, sizeof(*m));
     m->lane.seq = 1;
-    twin_first_words(m->shared, 0);
+    twin_first_words(m->words, 0);
 }
 
 void twin_model_run(struct twin_model *m, uint64_t seed, uint64_t to)
@@ -56,7 +56,7 @@ void twin_model_run(struct twin_model *m, uint64_t seed, uint64_t to)
         for (unsigned i = 0; i < b.n; i++) {
             uint64_t word = twin_pick(b.bytes[i], b.len[i], b.time, &add);
 
-            m->shared[word] += add;
+            m->words[word] += add;
         }
         m->lane.burst++;
         m->lane.time = b.time;

@@ -75,7 +75,7 @@ void twin_is_model(struct twin *t, uint64_t burst)
     twin_await_executed(t, burst);
     assert_int_equal(twin_digest(t, &region, &state), burst);
     assert_int_equal(twin_truth->lane.burst, burst);
-    assert_int_equal(state, twin_state_hash(&twin_truth->lane, twin_truth->shared));
+    assert_int_equal(state, twin_state_hash(&twin_truth->lane, twin_truth->words));
 }
 
 void twin_pair_same(void)

@@ -152,7 +152,7 @@ static bool say(struct world *w, const struct command *c)
     m.echo = w->node[!from].last_sent;
     if (m.type == FT_MSG_HELLO)
         fill_hello(n, &m);
-    for (unsigned k = 3; k < c->shared; k++)
+    for (unsigned k = 3; k < c->words; k++)
         if (!set_field(&m, c->word[k]))
             return wrong(w, c, "state=, view=, burst=, echo= or incarnation=");
     if (!m.type)
@@ -315,11 +315,11 @@ static bool obey_line(struct world *w, const struct command *c)
 
 bool world_command(struct world *w, const char *text)
 {
-    struct command c = {.shared = 0};
+    struct command c = {.words = 0};
     char *rest;
 
     snprintf(c.text, sizeof(c.text), "%s", text);
     for (char *at = strtok_r(c.text, " ", &rest); at && c.words < WORDS_MAX; at = strtok_r(NULL, " ", &rest))
-        c.word[c.shared++] = at;
+        c.word[c.words++] = at;
     return obey_line(w, &c);
 }

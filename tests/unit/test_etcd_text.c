@@ -258,7 +258,7 @@ static void a_refusal_is_said_as_far_as_it_is_text(void **unused)
     (void)unused;
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         nd_etcd_read_refusal(rows[i].text, strlen(rows[i].text), words);
-        assert_string_equal(words, rows[i].shared);
+        assert_string_equal(words, rows[i].words);
     }
     memset(text, 'x', sizeof(text));
     nd_etcd_read_refusal(text, sizeof(text), words);

@@ -33,7 +33,7 @@ static struct {
     struct ft_region *region;
     struct nd_lane lane;
     struct nd_group group;
-    struct ft_lane_shared words;
+    struct ft_lane_shared shared;
     struct nd_question question;
     struct nd_config *config;
     _Atomic uint64_t view;

@@ -69,7 +69,7 @@ static void tags_are_read_whatever_their_priority(void **state)
 
     (void)state;
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct tagged f = with_tags(cases[i].shared, cases[i].tags);
+        struct tagged f = with_tags(cases[i].words, cases[i].tags);
         struct nf_vlan v;
         uint32_t bytes = 99;
 
@@ -112,7 +112,7 @@ static void what_is_put_on_is_taken_off_again(void **state)
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         uint8_t room[8 + 14 + PAYLOAD], plain[14 + PAYLOAD], *at;
         uint32_t bytes = nf_vlan_bytes(&cases[i].vlan);
-        struct tagged f = with_tags(cases[i].shared, bytes / 4);
+        struct tagged f = with_tags(cases[i].words, bytes / 4);
 
         write_plain(plain);
         write_plain(room + 8);

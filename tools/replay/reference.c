@@ -27,7 +27,7 @@ int nd_sums_open(struct nd_sums *s, uint64_t bursts, unsigned lanes, unsigned nf
 {
     uint64_t half = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 2, bytes;
 
-    *s = (struct nd_sums){.bursts = bursts, .lanes = lanes, .shared = nfs + 2};
+    *s = (struct nd_sums){.bursts = bursts, .lanes = lanes, .words = nfs + 2};
     bytes = 2 * lanes * bursts * s->words * sizeof(*s->at);
     if (bytes <= half) {
         s->at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -61,7 +61,7 @@ void nd_sums_note(const struct nd_sums *s, bool replayed, unsigned lane, uint64_
 {
     uint64_t *to = find_burst(s, replayed, lane, burst);
 
-    for (unsigned w = 0; to && w < s->shared; w++)
+    for (unsigned w = 0; to && w < s->words; w++)
         to[w] = of[nf_of(s, w)];
 }
 
@@ -72,8 +72,8 @@ bool nd_sums_differ(const struct nd_sums *s, bool replayed, unsigned lane, uint6
 
     if (!noted || !noted[0]) /* each burst edits what is the lane's own */
         return false;
-    for (unsigned i = 1; i <= s->shared; i++) {
-        unsigned word = i % s->shared;
+    for (unsigned i = 1; i <= s->words; i++) {
+        unsigned word = i % s->words;
 
         *nf = (uint16_t)nf_of(s, word);
         if (noted[word] != of[*nf])

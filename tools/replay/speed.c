@@ -24,7 +24,7 @@
 static struct {
     const struct nd_tape *tape;
     struct nd_config config;
-    struct ft_lane_shared words;
+    struct ft_lane_shared shared;
     struct nd_lanes lanes; /* one */
     struct nd_io io;
 
