@@ -98,13 +98,14 @@ static void tell_conflicts(struct nd_counts *c, const struct rp_status *s)
     if (frames == said->frames || (said->last && now - said->last < QUIET_NS))
         return;
     claim = read_claim(c, NF_L3_OWN_CLAIMED);
-    ft_log_fields(FT_LEVEL_WARNING, FT_SAYS_CONFLICT,
-                  (const struct ft_log_field[]){{.name = "address", .text = claim.addr},
-                                                {.name = "mac", .text = claim.mac},
-                                                {.name = "interface", .text = claim.interface},
-                                                {.name = NULL}},
-                  "%s claims %s, an address of the chain, on %s: the chain announces its own (frames: %lu)",
-                  claim.mac, claim.addr, claim.interface, frames - said->frames);
+    ft_log_fields(
+        FT_LEVEL_WARNING, FT_SAYS_CONFLICT,
+        (const struct ft_log_field[]){{.name = "address", .text = claim.addr},
+                                      {.name = "mac", .text = claim.mac},
+                                      {.name = "interface", .text = claim.interface},
+                                      {.name = NULL}},
+        "%s claims %s, an address of the chain, on %s: the chain says on that its MAC has it (frames: %lu)",
+        claim.mac, claim.addr, claim.interface, frames - said->frames);
     *said = (struct nd_conflicts_said){.frames = frames, .last = now};
 }
 

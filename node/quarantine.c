@@ -60,7 +60,8 @@ void nd_quarantine_hear(struct nd_peer_crashes *all, const struct ft_crash_notic
     }
     harmless = apply_on_crash(all, notice);
     verdict = nd_quarantine_begin(q, notice, nd_now(), p->quarantine_s, p->quarantine_max);
-    freed = harmless ? nd_quarantine_let_go(q, notice->nf) : 0;
+    /* Where a packet is known it was the cause, and so may be those that are suspected be. */
+    freed = harmless && !notice->packet ? nd_quarantine_let_go(q, notice->nf) : 0;
     held = nd_quarantine_held(q);
     switch (verdict) {
     case ND_QUARANTINE_BEGUN:

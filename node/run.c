@@ -362,7 +362,7 @@ static int open_node(struct nd_running *r, struct ft_fault *fault)
         (error = make_directory(self->state, strlen(self->state), fault)) ||
         (error = nd_crash_open(&r->crash, r->config, r->self, fault)))
         return error;
-    r->shared = nd_crash_words(r->crash);
+    r->shared = nd_crash_shared(r->crash);
     r->standing.config = r->config;
     r->standing.self = r->self;
     if (getrandom(&r->datagram_key, sizeof(r->datagram_key), 0) != sizeof(r->datagram_key))

@@ -50,6 +50,5 @@ bool ft_worker_end(struct ft_worker *w, uint64_t until)
         pthread_join(w->thread, NULL);
     else if (pthread_clockjoin_np(w->thread, NULL, CLOCK_MONOTONIC, &at) != 0)
         return false;
-    sem_destroy(&w->wake);
-    return true;
+    return true; /* the semaphore stays: another thread may be about to wake it */
 }

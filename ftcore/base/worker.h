@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A worker is a thread beside the hot path that does one job at a time: it sleeps until it is woken, and is
- * ended in bounded time. It owns no data but its own three words; what it works on, and the queue of it, is
- * its user's. A worker that may wait for a disk can be given up: then its thread, and all that it may still
- * look at, stay until the process ends.
+ * ended. It owns its thread and what wakes it; what it works on, and the queue of it, is its user's. A worker
+ * that may wait for a disk can be given up: then its thread, and all that it may still look at, stay until
+ * the process ends.
  */
 #ifndef FTCORE_BASE_WORKER_H
 #define FTCORE_BASE_WORKER_H

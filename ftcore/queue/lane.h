@@ -26,9 +26,10 @@ enum ft_order {
     FT_LANE_REPLAY,  /* replay records up to `closed_to`, receive nothing */
     FT_LANE_FRESH,   /* as LIVE, but make the chain's state anew first: nobody has any */
     FT_LANE_LIVE,    /* replay what is left up to `closed_to`, emit the tail, announce, then take packets */
-    FT_LANE_OWN_MAC, /* live, answering from the node's own MAC: the peer is about to claim the chain's */
-    FT_LANE_DRAIN,  /* live, answering from the node's own MAC, until the ports have been empty for a while */
-    FT_LANE_FENCED, /* drop what is held, send nothing */
+    FT_LANE_OWN_MAC, /* live, but frames leave with the node's own MAC: the peer is about to claim the chain's
+                      */
+    FT_LANE_DRAIN,   /* the same, until the ports have been empty for a while */
+    FT_LANE_FENCED,  /* drop what is held, send nothing */
 };
 
 static inline uint64_t ft_order_make(enum ft_order kind, uint64_t serial)
@@ -157,7 +158,7 @@ struct ft_lane_shared {
 #define FT_ORDER_SET(lane, field, value)                                                                     \
     atomic_store_explicit(&(lane)->orders.field, (value), memory_order_release)
 
-/* Counters: sets one, adds to one. */
+/* A gauge is set, a counter added to. */
 #define FT_GAUGE_SET(lane, field, value)                                                                     \
     atomic_store_explicit(&(lane)->count.field, (value), memory_order_relaxed)
 #define FT_COUNTER_ADD(lane, field, n)                                                                       \

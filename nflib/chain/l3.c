@@ -29,8 +29,9 @@ static void run_timers(struct nf *nf, uint64_t now)
 static int check_state(const struct nf *nf, struct nf_check *c)
 {
     const struct nf_l3 *l3 = nf->state;
-    int error = nf_neighbours_check(&l3->neighbours, c);
+    int error = nf_l3_defence_check(l3, c);
 
+    error = error ? error : nf_neighbours_check(&l3->neighbours, c);
     return error || !l3->ipv6.neighbours.map ? error : nf_neighbours_check(&l3->ipv6.neighbours, c);
 }
 
@@ -192,8 +193,8 @@ static bool on_link(const struct nf_interface *port, uint32_t addr)
 /* Where the address is another link's, nobody here sends to it. */
 static void hear_conflict(struct nf_l3 *l3, uint32_t addr, uint8_t port, const uint8_t mac[6], uint64_t now)
 {
-    nf_count(l3->nf, NF_L3_ARP_CONFLICT, 1);
     nf_claim_note(l3->nf, &l3->times->claimed[NF_L3_OWN_CLAIMED], &addr, false, mac, port, now);
+    nf_count(l3->nf, NF_L3_ARP_CONFLICT, 1); /* whoever sees it finds the claim */
     for (uint32_t i = 0; i < l3->owns; i++)
         if (l3->own[i].addr == addr && l3->own[i].port == port)
             nf_l3_defend(l3, false, i, now);

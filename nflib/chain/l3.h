@@ -122,7 +122,7 @@ struct nf_l3;
 struct nf_claim {
     uint64_t at; /* chain time; 0: there was none */
     uint8_t addr[16], mac[6], port;
-    bool ipv6;
+    uint8_t ipv6; /* 1: all of addr; 0: its first 4 bytes */
 };
 enum nf_claimed {
     NF_L3_OWN_CLAIMED,       /* an address of the chain: NF_L3_ARP_CONFLICT, NF_L3_ND_CONFLICT */

@@ -100,6 +100,24 @@ void nf_l3_defence_timers(struct nf_l3 *l3, uint64_t now)
                 nf_l3_defend(l3, ipv6, i, now);
 }
 
+int nf_l3_defence_check(const struct nf_l3 *l3, struct nf_check *c)
+{
+    for (unsigned ipv6 = 0; ipv6 < 2; ipv6++)
+        for (uint32_t i = 0; i < (ipv6 ? NF_L3_OWN6_MAX : NF_L3_OWN_MAX); i++)
+            if (defence_of(l3, ipv6, i)->said > c->time ||
+                defence_of(l3, ipv6, i)->due > c->time + DEFEND_EVERY)
+                return nf_check_failed(c, "address %u is defended at a time that is not yet", i);
+    for (unsigned k = 0; k < NF_L3_CLAIMED_KINDS; k++) {
+        struct nf_claim claim;
+
+        memcpy(&claim, &l3->times->claimed[k], sizeof(claim));
+        if (claim.at > c->time || claim.port >= NF_PORTS_MAX || claim.ipv6 > 1)
+            return nf_check_failed(c, "a claim of an address is of port %u and at a time that is not yet",
+                                   claim.port);
+    }
+    return FT_OK;
+}
+
 /* The lane may be writing it: two readings that are the same are of one claim. */
 void nf_l3_claim(const struct nf *nf, enum nf_claimed which, struct nf_claim *out)
 {

@@ -173,8 +173,8 @@ static void hear_conflict(struct nf_l3 *l3, const struct nf_packet *p, const str
 
     if (memcmp(mac, l3->config->port[p->in_port].mac, 6) == 0)
         return;
-    nf_count(l3->nf, NF_L3_ND_CONFLICT, 1);
     nf_claim_note(l3->nf, &l3->times->claimed[NF_L3_OWN_CLAIMED], addr, true, mac, p->in_port, now);
+    nf_count(l3->nf, NF_L3_ND_CONFLICT, 1);
     for (uint32_t i = 0; claims && i < l3->ipv6.owns; i++)
         if (l3->ipv6.own[i].port == p->in_port && memcmp(l3->ipv6.own[i].addr, addr, 16) == 0)
             nf_l3_defend(l3, true, i, now);

@@ -99,6 +99,8 @@ void nf_l3_out_ipv6(struct nf_l3 *l3, struct nf_packet *p, uint64_t now);
 void nf_l3_defend(struct nf_l3 *l3, bool ipv6, uint32_t number, uint64_t now);
 /* Announces what is due. */
 void nf_l3_defence_timers(struct nf_l3 *l3, uint64_t now);
+/* Of a state that came from a peer: no time is later than its own could be. FT_EMALFORMED. */
+int nf_l3_defence_check(const struct nf_l3 *l3, struct nf_check *c);
 
 /* ---- l3_show.c ---- */
 bool nf_l3_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor);

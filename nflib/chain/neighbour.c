@@ -368,9 +368,9 @@ static void hear_rival(const struct nf_neighbours *table, uint32_t slot, const u
     struct nf_neighbour *edit;
     uint8_t addr[16];
 
-    nf_count(table->nf, NF_L3_CONTESTED, 1);
     nf_neighbours_addr(table, slot, addr);
     nf_claim_note(table->nf, table->claimed, addr, table->ipv6, mac, entry->port, now);
+    nf_count(table->nf, NF_L3_CONTESTED, 1);
     if (entry->flags & NF_NEIGHBOUR_FIXED)
         return;
     edit = NF_EDIT(table->nf, entry);

@@ -171,13 +171,15 @@ bool nf_session_host_full(const struct nf *nf, const struct nf_packet *p)
            host_at(t, slot)->flows - (p->session ? 1 : 0) >= t->max_flows_per_host[nf->index];
 }
 
-/* *looks: at sessions that do not go. */
+/* *looks: at sessions that do not go; of one host NF_SESSION_VICTIMS at most, so that one with many others of
+ * its own does not stand before the next. */
 static uint32_t oldest_of(const struct nf *nf, uint32_t slot, const struct nf_session_choice *choice,
                           uint32_t *looks)
 {
     const struct nf_sessions *t = nf->env->sessions->table;
+    uint32_t of_host = NF_SESSION_VICTIMS;
 
-    for (uint32_t at = nf_list_first(&host_at(t, slot)->list); at != NF_NONE && *looks;
+    for (uint32_t at = nf_list_first(&host_at(t, slot)->list); at != NF_NONE && *looks && of_host--;
          at = nf_list_next(t->of_hosts, at)) {
         enum nf_session_frees frees = nf_session_chosen(nf, nf_session_at(t, at), choice);
 
@@ -205,7 +207,7 @@ static uint32_t of_rank(const struct nf *nf, uint32_t rank, const struct nf_sess
     const struct nf_sessions *t = nf->env->sessions->table;
     uint32_t at = nf_list_first(&t->by_rank[rank]), most = choice->most, found = NF_NONE;
 
-    for (unsigned hosts = 0; at != NF_NONE && hosts < choice->looks;
+    for (unsigned hosts = 0; at != NF_NONE && hosts < choice->looks && *looks;
          hosts++, at = nf_list_next(t->ranks, at)) {
         uint32_t listed = host_at(t, at)->listed, oldest;
 
@@ -225,7 +227,8 @@ uint32_t nf_session_of_greedy(const struct nf *nf, const struct nf_session_choic
 
     if (!nf->env->sessions->table->hosts)
         return NF_NONE;
-    for (uint32_t rank = NF_SESSION_RANKS; found == NF_NONE && rank-- > nf_session_rank(choice->most + 1);)
+    for (uint32_t rank = NF_SESSION_RANKS;
+         found == NF_NONE && looks && rank-- > nf_session_rank(choice->most + 1);)
         found = of_rank(nf, rank, choice, &looks);
     return found;
 }

@@ -337,6 +337,7 @@ void nf_sessions_look_up(struct nf_sessions_lane *lane, struct nf_packet *const 
     lane->burst.fresh = 0;
     lane->noted = false;
     lane->now = now;
+    lane->vain = 0;
     begin_looks(lane, packets, n);
     if (lane->burst.table->addresses_at)
         begin_looks_ipv6(lane, packets, n);

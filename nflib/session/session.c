@@ -7,8 +7,8 @@
 
 #include <string.h>
 
-#define NEED_LOOKS (4 * NF_SESSION_VICTIMS) /* since not every session frees what is wanted */
-#define SHOW_LOOKS 1024u                    /* sessions looked at in a call, the NF's or not */
+#define NEED_LOOKS (16 * NF_SESSION_VICTIMS) /* since not every session frees what is wanted */
+#define SHOW_LOOKS 1024u                     /* sessions looked at in a call, the NF's or not */
 /* Sections that a burst must have left where a session is displaced, since NFs that hear of it enter some. */
 #define DISPLACE_LEFT (NF_SHARED_RESERVE / 2 + NF_BURST_MAX)
 
@@ -109,9 +109,14 @@ static bool make_room(const struct nf *nf, const struct nf_packet *p, uint64_t n
 bool nf_session_displace(const struct nf *nf, const struct nf_packet *p, const struct nf_session_need *need,
                          uint64_t now)
 {
-    uint32_t record = find_room(nf, p, need, DISPLACE_LEFT + NF_BURST_MAX);
+    struct nf_sessions_lane *lane = nf_sessions_lane(nf);
+    uint32_t record = NF_NONE;
 
-    if (record != NF_NONE)
+    if (lane->vain != need->kind)
+        record = find_room(nf, p, need, DISPLACE_LEFT + NF_BURST_MAX);
+    if (record == NF_NONE)
+        lane->vain = need->kind;
+    else
         nf_session_finish(nf, record, NF_SESSION_DISPLACED, now);
     return record != NF_NONE;
 }

@@ -85,7 +85,10 @@ static void *work(void *thread)
 
     ft_disk_thread_begin("us-files", "a chain's files");
     for (;;) {
+        bool ends;
+
         ft_worker_wait(&t->worker, UINT64_MAX);
+        ends = ft_worker_ends(&t->worker);
         if (atomic_load_explicit(&t->stage, memory_order_acquire) == GIVEN) {
             t->job.error = do_job(&t->job);
             if (t->job.error) {
@@ -94,7 +97,7 @@ static void *work(void *thread)
             }
             atomic_store_explicit(&t->stage, DONE, memory_order_release);
         }
-        if (ft_worker_ends(&t->worker))
+        if (ends)
             return NULL;
     }
 }

@@ -47,7 +47,7 @@ static int make_memory(struct nd_crash *c, const struct nd_config *config, struc
     c->page = share(sizeof(*c->page));
     c->shared = share(c->lanes * sizeof(*c->shared));
     if (!c->page || !c->shared)
-        return ft_fail(fault, FT_ENOMEM, "no memory for the words of %u lanes", c->lanes);
+        return ft_fail(fault, FT_ENOMEM, "no memory for what %u lanes share", c->lanes);
     for (unsigned l = 0; l < c->lanes && !error; l++)
         error = nd_setup_rings(&c->shared[l], (uint64_t)p->log_mb << 20, (uint64_t)p->pending_mb << 20,
                                p->stores, fault);
@@ -98,7 +98,7 @@ int nd_crash_open(struct nd_crash **out, const struct nd_config *config, unsigne
     return start_reporter(c, config, self, fault);
 }
 
-struct ft_lane_shared *nd_crash_words(struct nd_crash *crash)
+struct ft_lane_shared *nd_crash_shared(struct nd_crash *crash)
 {
     return crash->shared;
 }

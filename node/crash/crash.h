@@ -19,7 +19,7 @@ struct nd_crash;
  */
 int nd_crash_open(struct nd_crash **out, const struct nd_config *config, unsigned self,
                   struct ft_fault *fault);
-struct ft_lane_shared *nd_crash_words(struct nd_crash *crash); /* [lanes] */
+struct ft_lane_shared *nd_crash_shared(struct nd_crash *crash); /* [lanes] */
 struct nd_crash_page *nd_crash_page(struct nd_crash *crash);
 struct lg_recorder *nd_crash_recorder(struct nd_crash *crash); /* not opened yet; NULL: nothing is recorded */
 /* Where the chain's modules lie, which the reporter cannot ask: before a chain runs whose modules have been

@@ -18,6 +18,7 @@
 #include "node/base/privilege.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -102,7 +103,7 @@ struct nd_hook_at {
 
 static _Noreturn void become_program(const char *path, const char *node, int input)
 {
-    char name[64];
+    char name[64], whole[PATH_MAX];
     char *const args[] = {(char *)(uintptr_t)path, NULL};
     char *const environment[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", name,
                                  NULL};
@@ -117,16 +118,17 @@ static _Noreturn void become_program(const char *path, const char *node, int inp
     sigprocmask(SIG_SETMASK, &none, NULL);
     if (input >= 0)
         dup2(input, 0);
-    if (chdir("/") == 0)
-        execve(path, args, environment);
+    /* In the directory that it was judged in, and then by a name that leads there from any. */
+    if (realpath(path, whole) && chdir("/") == 0)
+        execve(whole, args, environment);
     _exit(127);
 }
 
 #define DISBELIEVED (-1)
 
 /* Who else could write to the program, or exchange it, would have this user run what he likes. Its name then
- * leads execve to the file that was judged. FT_EPERM with a line; what keeps it from being run is another's.
- */
+ * leads execve to the file that was judged. 0, FT_EPERM with a line, or errno of what kept it from being
+ * judged. */
 static int judge_program(const char *path, struct ft_fault *fault)
 {
     static const struct ft_trust trust = {.expected = "a program", .unread = true};
@@ -134,7 +136,7 @@ static int judge_program(const char *path, struct ft_fault *fault)
 
     if (fd >= 0)
         close(fd);
-    return fd == FT_EPERM && errno == 0 ? FT_EPERM : 0;
+    return fd >= 0 ? 0 : errno ? errno : FT_EPERM;
 }
 
 /* One of `what` at a time. `input`: its standard input, -1: /dev/null. 0, errno, or DISBELIEVED. */
@@ -142,11 +144,12 @@ static int start_program(struct nd_program *program, const char *path, const cha
                          uint64_t now)
 {
     struct ft_fault fault;
+    int error;
 
     if (access(path, X_OK) != 0)
         return errno;
-    if (judge_program(path, &fault))
-        return DISBELIEVED;
+    if ((error = judge_program(path, &fault)) != 0)
+        return error == FT_EPERM ? DISBELIEVED : error;
     program->pid = fork();
     if (program->pid == 0)
         become_program(path, node, input);
@@ -556,13 +559,13 @@ static int judge_programs(const struct nd_node *node, struct ft_fault *fault)
 {
     int error = 0;
 
-    for (unsigned i = 0; i < node->tracks && !error; i++)
+    for (unsigned i = 0; i < node->tracks && error != FT_EPERM; i++)
         if (node->track[i].kind == ND_TRACK_SCRIPT)
             error = judge_program(node->track[i].what, fault);
-    for (unsigned i = 0; i < node->hooks && !error; i++)
+    for (unsigned i = 0; i < node->hooks && error != FT_EPERM; i++)
         if (node->hook[i].kind == ND_HOOK_COMMAND)
             error = judge_program(node->hook[i].path, fault);
-    return error;
+    return error == FT_EPERM ? error : 0;
 }
 
 static bool has_work(const struct nd_node *node)

@@ -120,12 +120,17 @@ static void ports_are_left(const char *nf)
     assert_int_equal(counter("ports_exhausted"), 0);
 }
 
+static void run_out_of_udp_ports(uint32_t hosts)
+{
+    for (uint32_t i = 0; i < hosts * 250; i++)
+        assert_true(open_flow(17, GREEDY + i % hosts, (uint16_t)(1000 + i / hosts)));
+}
+
 /* Nine hosts fill the ports long before the table: one of who has most makes room, also answered, and of
  * nobody else's. The port is had again at once. */
 static void run_out_of_ports(void)
 {
-    for (uint32_t i = 0; i < 9 * 250; i++)
-        assert_true(open_flow(17, GREEDY + i % 9, (uint16_t)(1000 + i / 9)));
+    run_out_of_udp_ports(9);
     assert_int_equal(live(), 2000);
     for (uint32_t i = 0; i < 500; i++)
         assert_true(open_flow(i % 5 ? 17 : 6, 1 + i % 100, (uint16_t)(1000 + i)));
@@ -168,6 +173,20 @@ static void unanswered_ports_go_first(const char *nf)
         if (i % 2)
             assert_true(begin(17, 1 + i % 40, (uint16_t)(1000 + i)));
     assert_int_equal(counter("mappings_created"), 600);
+    is_sound();
+}
+
+/* A host with more flows than all others, none of which would free what is short, stands before nobody. */
+static void who_has_others_is_passed_over(const char *nf)
+{
+    open_with(nf, ", ports: 10000-11999, max_flows_per_host: 3000");
+    for (uint32_t i = 0; i < 1500; i++)
+        assert_true(begin(6, 250, (uint16_t)(1000 + i)));
+    run_out_of_udp_ports(9);
+    for (uint32_t i = 0; i < 500; i++)
+        assert_true(open_flow(17, 1 + i % 100, (uint16_t)(1000 + i)));
+    assert_int_equal(counter("ports_exhausted"), 0);
+    assert_int_equal(live(), 1500 + 2000);
     is_sound();
 }
 
@@ -289,6 +308,7 @@ BOTH(flood_of_ports, ports_are_left)
 BOTH(ports_for_each_flow, for_each_flow)
 BOTH(ports_for_each_end, for_each_end)
 BOTH(unanswered_ports, unanswered_ports_go_first)
+BOTH(others_ports, who_has_others_is_passed_over)
 BOTH(own_ports, a_host_at_its_limit_takes_its_own_port)
 BOTH(full_table, who_has_most_makes_room)
 BOTH(open_connections, open_connections_stay)
@@ -310,6 +330,8 @@ int main(void)
         HELP_CASE(nat64_ports_for_each_end),
         HELP_CASE(nat_unanswered_ports),
         HELP_CASE(nat64_unanswered_ports),
+        HELP_CASE(nat_others_ports),
+        HELP_CASE(nat64_others_ports),
         HELP_CASE(nat_own_ports),
         HELP_CASE(nat64_own_ports),
         HELP_CASE(nat_full_table),

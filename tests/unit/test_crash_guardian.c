@@ -124,7 +124,7 @@ static int run_node(void (*end)(struct nd_crash *crash))
 
         if (nd_crash_open(&crash, crash_world.config, 0, &fault))
             _exit(90);
-        nd_crash_catch(nd_crash_page(crash), nd_crash_words(crash), 1, &crash_key);
+        nd_crash_catch(nd_crash_page(crash), nd_crash_shared(crash), 1, &crash_key);
         nd_crash_turn(crash, FT_SOLO, 7, 0xabc);
         end(crash);
         _exit(0);

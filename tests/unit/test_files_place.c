@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A chain's files where they go: laid aside, installed, found again when the node was killed in between. */
+/* A chain's files where they go: staged, installed, found again when the node was killed in between. */
 #define _GNU_SOURCE /* dladdr, unshare */
 #include "tests/unit/help_files.h"
 

@@ -120,6 +120,23 @@ static void a_second_one_of_a_packet_that_is_known(void **state)
     assert_string_equal(remedy(), "reset rate_limiter");
 }
 
+/* The state begins anew, and what was suspected before is no less suspect: this time it was a packet. */
+static void suspects_stay_where_a_packet_is_known(void **state)
+{
+    struct ft_crash_notice second = death("rate_limiter", NF_DOING_PACKETS, 2, "rate_limiter");
+
+    (void)state;
+    hear(death("rate_limiter", NF_DOING_PACKETS, 0, ""));
+    assert_int_equal(nd_quarantine_held(&nd_crash_page(all.crash)->quarantine), 4);
+    second.fingerprint[0].content = 200;
+    for (uint32_t i = 1; i <= 4; i++) /* they travel in the notice */
+        second.fingerprint[i] = (struct ft_fingerprint){.content = 99 + i, .suspect = true};
+    second.fingerprints = 5;
+    hear(second);
+    assert_string_equal(remedy(), "reset rate_limiter");
+    assert_int_equal(nd_quarantine_held(&nd_crash_page(all.crash)->quarantine), 5);
+}
+
 static void a_second_one_in_another_nf(void **state)
 {
     (void)state;
@@ -167,6 +184,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_first_death_sets_frames_aside, begin, end),
         cmocka_unit_test_setup_teardown(a_second_one_without_its_packet_has_the_nf_passed_by, begin, end),
         cmocka_unit_test_setup_teardown(a_second_one_of_a_packet_that_is_known, begin, end),
+        cmocka_unit_test_setup_teardown(suspects_stay_where_a_packet_is_known, begin, end),
         cmocka_unit_test_setup_teardown(a_second_one_in_another_nf, begin, end),
         cmocka_unit_test_setup_teardown(a_death_in_timers, begin, end),
         cmocka_unit_test_setup_teardown(the_file_says_stop, begin, end),
