@@ -184,7 +184,7 @@ $(filter $(BUILD)/sim/ftcore/% $(BUILD)/sim/replicator/%,$(SIM_OBJ:$(BUILD)/sim/
 $(BUILD)/sim/ftcore/region/region.o: SIM_SEAM += -DSIM_REGION
 $(SIM_SOCKETS:%=$(BUILD)/sim/%): SIM_SEAM += -DSIM_SOCKETS
 $(BUILD)/sim/replicator/view.o: SIM_SEAM += -DSIM_FILES
-$(BUILD)/sim/replicator/view_writer.o: SIM_SEAM += -DSIM_THREAD
+$(BUILD)/sim/replicator/view_writer.o $(BUILD)/sim/ftcore/base/worker.o: SIM_SEAM += -DSIM_THREAD
 $(SIM_OBJ): $(BUILD)/sim/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(SIM_SEAM) $(ARCH) -c -o $@ $<

@@ -24,7 +24,7 @@ int sim_rename(const char *from, const char *to);
 int sim_unlink(const char *path);
 int sim_fsync(int fd);
 int sim_thread_create(pthread_t *thread, const pthread_attr_t *how, void *(*entry)(void *), void *arg);
-int sim_thread_join(pthread_t thread, void **result, const struct timespec *until);
+int sim_thread_join(pthread_t thread, void **result, clockid_t clock, const struct timespec *until);
 int sim_sem_wait(sem_t *s);
 int sim_sem_post(sem_t *s);
 
@@ -206,9 +206,9 @@ int sim_thread_create(pthread_t *thread, const pthread_attr_t *how, void *(*entr
 }
 
 /* Its node has died, and the task with it. */
-int sim_thread_join(pthread_t thread, void **result, const struct timespec *until)
+int sim_thread_join(pthread_t thread, void **result, clockid_t clock, const struct timespec *until)
 {
-    (void)thread, (void)result, (void)until;
+    (void)thread, (void)result, (void)clock, (void)until;
     return 0;
 }
 

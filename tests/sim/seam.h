@@ -91,15 +91,15 @@ int sim_close(int fd);
 #define close    sim_close
 #endif
 
-#ifdef SIM_THREAD /* replicator/view_writer.c: a task of the node */
+#ifdef SIM_THREAD /* ftcore/base/worker.c, replicator/view_writer.c: a task of the node */
 #include <pthread.h>
 #include <semaphore.h>
 int sim_thread_create(pthread_t *thread, const pthread_attr_t *how, void *(*entry)(void *), void *arg);
-int sim_thread_join(pthread_t thread, void **result, const struct timespec *until);
+int sim_thread_join(pthread_t thread, void **result, clockid_t clock, const struct timespec *until);
 int sim_sem_wait(sem_t *s);
 int sim_sem_post(sem_t *s);
 #define pthread_create       sim_thread_create
-#define pthread_timedjoin_np sim_thread_join
+#define pthread_clockjoin_np sim_thread_join
 #define sem_wait             sim_sem_wait
 #define sem_post             sim_sem_post
 #define close_range(...)     0
