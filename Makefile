@@ -214,7 +214,7 @@ $(filter $(BUILD)/sim-planted/ftcore/% $(BUILD)/sim-planted/replicator/%,$(SIM_O
 $(BUILD)/sim-planted/ftcore/region/region.o: SIM_SEAM += -DSIM_REGION
 $(SIM_SOCKETS:%=$(BUILD)/sim-planted/%): SIM_SEAM += -DSIM_SOCKETS
 $(BUILD)/sim-planted/replicator/view.o: SIM_SEAM += -DSIM_FILES
-$(BUILD)/sim-planted/replicator/view_writer.o: SIM_SEAM += -DSIM_THREAD
+$(BUILD)/sim-planted/replicator/view_writer.o $(BUILD)/sim-planted/ftcore/base/worker.o: SIM_SEAM += -DSIM_THREAD
 $(BUILD)/simulate-planted: $(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-planted/%) $(SIM_TESTS)
 	$(Q)$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $^ $(SIM_WRAPS:%=-Wl,--wrap=%) $(LDLIBS)
 
@@ -228,7 +228,7 @@ $(filter $(BUILD)/sim-coverage/ftcore/% $(BUILD)/sim-coverage/replicator/%,$(SIM
 $(BUILD)/sim-coverage/ftcore/region/region.o: SIM_SEAM += -DSIM_REGION
 $(SIM_SOCKETS:%=$(BUILD)/sim-coverage/%): SIM_SEAM += -DSIM_SOCKETS
 $(BUILD)/sim-coverage/replicator/view.o: SIM_SEAM += -DSIM_FILES
-$(BUILD)/sim-coverage/replicator/view_writer.o: SIM_SEAM += -DSIM_THREAD
+$(BUILD)/sim-coverage/replicator/view_writer.o $(BUILD)/sim-coverage/ftcore/base/worker.o: SIM_SEAM += -DSIM_THREAD
 $(BUILD)/simulate-coverage: $(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-coverage/%) $(SIM_TESTS)
 	$(Q)$(CC) $(SANFLAGS) --coverage -Wl,-u,__gcov_dump -pthread -rdynamic -o $@ $^ $(SIM_WRAPS:%=-Wl,--wrap=%) $(LDLIBS)
 sim-coverage: $(BUILD)/simulate-coverage
