@@ -184,6 +184,20 @@ bool help_chain_spec(struct help_chain *h, uint8_t side, const struct nft_spec *
     return !p.drop;
 }
 
+bool help_chain_fragment(struct help_chain *h, uint32_t src, uint32_t dst, uint16_t id, bool later)
+{
+    const struct nft_spec spec = {.src = src,
+                                  .dst = dst,
+                                  .sport = 7,
+                                  .dport = 53,
+                                  .proto = 17,
+                                  .ip_id = id,
+                                  .fragment = later ? 5 : NFT_MORE,
+                                  .payload = 32};
+
+    return help_chain_spec(h, NF_INSIDE, &spec, NULL);
+}
+
 int help_chain_command(struct help_chain *h, const char *text)
 {
     h->fault = (struct ft_fault){""};

@@ -65,6 +65,8 @@ struct nf_packet help_chain_send(struct help_chain *h, uint8_t side, uint8_t *fr
 void help_chain_arp(struct help_chain *h, uint32_t addr);
 /* Builds and sends; true: it passed. The frame as it came out is in *out, when that is not NULL. */
 bool help_chain_spec(struct help_chain *h, uint8_t side, const struct nft_spec *spec, struct nft_seen *out);
+/* A fragment of a datagram of UDP, the first one or a later one, from inside; true: it passed. */
+bool help_chain_fragment(struct help_chain *h, uint32_t src, uint32_t dst, uint16_t id, bool later);
 
 /* "set nat udp=5": 0 or an error; takes effect in a burst of its own. */
 int help_chain_command(struct help_chain *h, const char *text);

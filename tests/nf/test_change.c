@@ -312,16 +312,7 @@ static void test_order_of_transitory(void)
 
 static bool send_fragment(uint16_t id, bool later)
 {
-    struct nft_spec s = {.src = NFT_IP(10, 2, 0, 1),
-                         .dst = REMOTE,
-                         .sport = 7,
-                         .dport = 53,
-                         .proto = 17,
-                         .ip_id = id,
-                         .fragment = later ? 5 : NFT_MORE,
-                         .payload = 32};
-
-    return help_chain_spec(&h, NF_INSIDE, &s, NULL);
+    return help_chain_fragment(&h, NFT_IP(10, 2, 0, 1), REMOTE, id, later);
 }
 
 /* Of datagrams under way the newest find room in a smaller table, and the order is as it was. */

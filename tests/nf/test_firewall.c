@@ -323,15 +323,7 @@ static void fragments_go_with_their_first(void)
 
 static bool fragment(uint16_t id, bool later)
 {
-    struct nft_spec spec = {.src = SITE,
-                            .dst = REMOTE,
-                            .sport = 7,
-                            .dport = 53,
-                            .proto = 17,
-                            .ip_id = id,
-                            .fragment = later ? 5 : NFT_MORE,
-                            .payload = 32};
-    return help_chain_spec(&h, OUT, &spec, NULL);
+    return help_chain_fragment(&h, SITE, REMOTE, id, later);
 }
 
 /* Of eight datagrams that have room, whatever becomes of earlier ones. */

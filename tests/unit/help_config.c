@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int help_probe_live;
@@ -108,6 +109,28 @@ const char *help_config_file(const char *name, const char *text, size_t len)
     assert_int_equal(fwrite(text, 1, len, file), len);
     fclose(file);
     return path;
+}
+
+struct nd_config *help_config_pair(const char *sections)
+{
+    static const char form[] =
+        "%snodes:\n"
+        "  a: { role: primary, ports: { inside: x0, outside: x1 }, replication: 127.0.0.1:4700,"
+        " control: %s/a.sock, state: %s/state }\n"
+        "  b: { role: standby, ports: { inside: x0, outside: x1 }, replication: 127.0.0.2:4700,"
+        " control: %s/b.sock, state: %s/state }\n";
+    const char *dir = help_config_dir();
+    char text[2048], state[300];
+    struct nd_config *config = NULL;
+    struct ft_fault fault = {""};
+    int len = snprintf(text, sizeof(text), form, sections, dir, dir, dir, dir);
+
+    assert_in_range(len, 1, sizeof(text) - 1);
+    snprintf(state, sizeof(state), "%s/state", dir);
+    mkdir(state, 0700);
+    if (nd_config_read(&config, help_config_file("pair.yaml", text, (size_t)len), ND_CONFIG_NODES, &fault))
+        fail_msg("%s", fault.text);
+    return config;
 }
 
 const char *help_config_refusal(const char *path, bool need_nodes)

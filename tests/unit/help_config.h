@@ -26,6 +26,10 @@ const char *help_config_file(const char *name, const char *text, size_t len);
 const char *help_config_dir(void);
 int help_config_clean(void **state); /* of a group of cmocka tests */
 
+/* The configuration of a pair file "pair.yaml" with these sections before nodes a, the primary, and b, whose
+ * state lies in DIR/state, which is made. Fails the test where it cannot be read. The caller frees it. */
+struct nd_config *help_config_pair(const char *sections);
+
 /* Reads a file; the text after "DIR/" of the fault, or "" when it was read. The configuration is freed. */
 const char *help_config_refusal(const char *path, bool need_nodes);
 

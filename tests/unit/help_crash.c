@@ -82,28 +82,6 @@ static void *share(size_t size)
     return at;
 }
 
-static void read_config(void)
-{
-    static const char form[] =
-        "chain: { name: test, nfs: [ { monitor: { max_flows: 4096 } }, { crasher: {} } ] }\n"
-        "link: { insecure: true }\n"
-        "nodes:\n"
-        "  a: { role: primary, ports: { inside: x0, outside: x1 }, replication: 127.0.0.1:4700,"
-        " control: %s/a.sock, state: %s/state }\n"
-        "  b: { role: standby, ports: { inside: x0, outside: x1 }, replication: 127.0.0.2:4700,"
-        " control: %s/b.sock, state: %s/state }\n";
-    const char *dir = help_config_dir();
-    char text[2048], state[300];
-    struct ft_fault fault = {""};
-    int len = snprintf(text, sizeof(text), form, dir, dir, dir, dir);
-
-    snprintf(state, sizeof(state), "%s/state", dir);
-    mkdir(state, 0700);
-    if (nd_config_read(&crash_world.config, help_config_file("pair.yaml", text, (size_t)len), ND_CONFIG_NODES,
-                       &fault))
-        fail_msg("%s", fault.text);
-}
-
 int crash_begin(void **state)
 {
     static const struct ft_region_config how = {.name = "test"}; /* as large as a node makes it */
@@ -112,7 +90,9 @@ int crash_begin(void **state)
 
     (void)state;
     memset(w, 0, sizeof(*w));
-    read_config();
+    w->config =
+        help_config_pair("chain: { name: test, nfs: [ { monitor: { max_flows: 4096 } }, { crasher: {} } ] }\n"
+                         "link: { insecure: true }\n");
     if (nf_chain_region(&w->region, &w->config->chain, &how, &fault))
         fail_msg("%s", fault.text);
     w->page = share(sizeof(*w->page));

@@ -14,38 +14,24 @@
 
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static struct nd_config *config;
 static struct nd_peer_crashes all;
 
 static int begin(void **state)
 {
-    static const char form[] =
+    struct ft_fault fault = {""};
+
+    (void)state;
+    help_config_file("empty.rules", "default allow\n", 14);
+    config = help_config_pair(
         "chain: { name: test, nfs: [ { rate_limiter: { pps: 1000, max_clients: 64, max_flows: 64, on_crash: "
         "reset } },"
         " { firewall: { rules: empty.rules, max_flows: 64 } }, { monitor: { max_flows: 64, on_crash: bypass "
         "} } ] }\n"
         "protect: { quarantine_s: 60 }\n"
-        "link: { insecure: true }\n"
-        "nodes:\n"
-        "  a: { role: primary, ports: { inside: x0, outside: x1 }, replication: 127.0.0.1:4700,"
-        " control: %s/a.sock, state: %s/state }\n"
-        "  b: { role: standby, ports: { inside: x0, outside: x1 }, replication: 127.0.0.2:4700,"
-        " control: %s/b.sock, state: %s/state }\n";
-    const char *dir = help_config_dir();
-    char text[2048], directory[300];
-    struct ft_fault fault = {""};
-    int len = snprintf(text, sizeof(text), form, dir, dir, dir, dir);
-
-    (void)state;
-    help_config_file("empty.rules", "default allow\n", 14);
-    snprintf(directory, sizeof(directory), "%s/state", dir);
-    mkdir(directory, 0700);
-    if (nd_config_read(&config, help_config_file("pair.yaml", text, (size_t)len), ND_CONFIG_NODES, &fault))
-        fail_msg("%s", fault.text);
+        "link: { insecure: true }\n");
     memset(&all, 0, sizeof(all));
     all.config = config;
     all.self = 1;
