@@ -293,6 +293,7 @@ static const struct nf_module lb_module = {
     .session_size = sizeof(struct lb_flow),
     .ipv6 = lb_ipv6,
     .translates = NF_DESTINATION,
+    .serves_outside = true,
     .fragments_full = LB_FRAGMENTS_FULL + 1,
     .conflict = LB_CONFLICT + 1,
     .flows = lb_flows,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * monitor: packets and bytes per flow and direction, and totals by protocol. Drops nothing. A flow is a
- * 5-tuple, the same for both directions; what carries no ports (other protocols, ICMP other than echo, later
- * fragments whose first one was not seen) counts under port 0. Bytes are those of the frame on the wire.
+ * monitor: packets and bytes per flow and direction, and totals by protocol. Drops nothing itself. A flow is
+ * a 5-tuple, the same for both directions; what carries no ports (other protocols, ICMP other than echo,
+ * later fragments whose first one was not seen) counts under port 0. Bytes are those of the frame on the
+ * wire.
  *
  * State, written by this instance alone: its slots in the chain's sessions. Totals are the counters.
  */
@@ -44,7 +45,8 @@ struct mon_flow {
     X(MON_CREATED, "flows_created")                                                                          \
     X(MON_EXPIRED, "flows_expired")                                                                          \
     X(MON_DISPLACED, "flows_displaced") /* a new one has its place in a full table */                        \
-    X(MON_FLOWS_FULL, "flows_full")     /* packets of flows that found no room; they pass */
+    X(MON_FLOWS_FULL, "flows_full")     /* packets of flows that found no room; they pass */                 \
+    X(MON_HOST_FULL, "host_full")       /* dropped by sessions: their host begins no more */
 enum mon_counter { MON_NAMES(NF_COUNTER) MON_COUNTERS };
 static const char *const mon_counters[] = {MON_NAMES(NF_COUNTER_NAME) NULL};
 
@@ -93,7 +95,7 @@ static void mon_flow(const struct nf *nf, struct nf_packet *p, uint64_t now, uin
     if (!s) {
         s = nf_session_join(nf, p, now);
         if (!s) {
-            sums[MON_FLOWS_FULL]++;
+            sums[MON_FLOWS_FULL] += !p->drop;
             return;
         }
         NF_SESSION_EDIT(nf, s, struct mon_flow)->first = now;
@@ -194,7 +196,7 @@ static const char *const mon_live[] = {"max_flows", "timeout", NULL};
 
 static const struct nf_module mon_module = {
     .name = "monitor",
-    .version = 1,
+    .version = 2,
     .summary = "counts packets and bytes per flow",
     .reads = NF_READS_HEADERS,
     .params = mon_params,
@@ -207,6 +209,7 @@ static const struct nf_module mon_module = {
     .session_size = sizeof(struct mon_flow),
     .flows = mon_flows,
     .ipv6 = mon_joins_ipv6,
+    .host_full = MON_HOST_FULL + 1,
     .session_end = mon_session_end,
     .live = mon_live,
 };

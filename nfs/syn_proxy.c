@@ -188,6 +188,7 @@ static const struct nf_module sp_module = {
     .session_size = sizeof(struct sp_conn),
     .translates = NF_SEQUENCE,
     .ipv6 = sp_ipv6,
+    .serves_outside = true,
     .fragments_full = SP_FRAGMENTS_FULL + 1,
     .flows = sp_flows,
     .session_end = sp_session_end,

@@ -62,7 +62,8 @@ struct tj {
     X(TJ_GAPS, "gaps")                 /* of control connections, given up: nothing has closed them */       \
     X(TJ_TROJANS, "trojans")           /* hosts that have done it all */                                     \
     X(TJ_DISPLACED, "hosts_displaced") /* in a full table another one has their place */                     \
-    X(TJ_FLOWS_FULL, "flows_full")     /* connections that found no room: commands in them are not seen */
+    X(TJ_FLOWS_FULL, "flows_full")     /* connections that found no room: commands in them are not seen */   \
+    X(TJ_HOST_FULL, "host_full")       /* dropped by sessions: their host begins no more */
 enum tj_counter { TJ_COUNTERS(NF_COUNTER) };
 static const char *const tj_counters[] = {TJ_COUNTERS(NF_COUNTER_NAME) NULL};
 
@@ -174,7 +175,7 @@ static void take_request(const struct nf *nf, struct nf_packet *p, bool ssh, boo
     if (s && !(p->flow & NF_FLOW_AGAIN))
         return; /* sent again */
     if (!s && !(s = nf_session_join(nf, p, now)))
-        nf_count(nf, TJ_FLOWS_FULL, 1);
+        nf_count(nf, TJ_FLOWS_FULL, !p->drop);
     if (s)
         tj_control_begin(NF_SESSION_EDIT(nf, s, struct tj_control), p);
     if (ssh || irc) {
@@ -370,7 +371,7 @@ static const char *const tj_live[] = {
 
 static const struct nf_module tj_module = {
     .name = "trojan",
-    .version = 1,
+    .version = 2,
     .summary = "tells of hosts that use SSH, FTP and IRC as a trojan does",
     .reads = NF_READS_PAYLOAD,
     .scope = tj_scope,
@@ -388,6 +389,7 @@ static const struct nf_module tj_module = {
     .check_state = tj_check_state,
     .session_size = sizeof(struct tj_control),
     .ipv6 = tj_joins_ipv6,
+    .host_full = TJ_HOST_FULL + 1,
     .flows = tj_flows,
     .live = tj_live,
 };

@@ -570,10 +570,11 @@ static json_t *step_object(const struct nf_traced *t, unsigned i)
                      : module ? module->name
                               : "l3",
                      "source", end_text(t, e, true), "destination", end_text(t, e, false), "drop",
-                     drop == 0                    ? NULL
-                     : module && module->counters ? module->counters[drop - 1]
-                     : sessions                   ? "conflict"
-                                                  : "dropped");
+                     drop == 0                      ? NULL
+                     : module && module->counters   ? module->counters[drop - 1]
+                     : !sessions                    ? "dropped"
+                     : drop == NF_SESSIONS_CONFLICT ? "conflict"
+                                                    : "host_full");
 }
 
 static const char *port_name(const struct nd_running *r, unsigned port)

@@ -237,6 +237,9 @@ struct nf_module {
     bool (*ipv6)(const void *config);
     uint8_t fragments_full; /* the counter of datagrams that gave way to a first fragment, + 1; 0: none */
     uint8_t conflict;       /* that of packets whose answers would be another flow's, + 1; 0: none */
+    uint8_t host_full;      /* that of packets that its join drops, since their host begins no more, + 1 */
+    bool serves_outside;    /* hosts outside are those that it is there for: what they begin is not limited,
+                             * but by NFs that limit what they join */
     void (*flows)(const void *config, struct nf_flows_config *flows);
     void (*session_end)(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now);
     bool (*session_idle)(const struct nf *nf);

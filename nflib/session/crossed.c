@@ -45,7 +45,7 @@ const struct nf_session *nf_session_crossed(const struct nf *nf, const struct nf
 void nf_session_refuse(struct nf_sessions_lane *lane, struct nf_packet *p)
 {
     (*NF_EDIT(&lane->nfs[0], &lane->burst.table->conflicts))++;
-    p->drop = 1;
+    p->drop = NF_SESSIONS_CONFLICT;
     p->drop_nf = 0;
     for (uint32_t left = p->session->members; left; left &= left - 1) {
         const struct nf *nf = &lane->nfs[__builtin_ctz(left)];

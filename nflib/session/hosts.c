@@ -161,14 +161,15 @@ static uint32_t host_of_packet(const struct nf *nf, const struct nf_packet *p)
 bool nf_session_host_full(const struct nf *nf, const struct nf_packet *p)
 {
     const struct nf_sessions *t = nf->env->sessions->table;
-    uint32_t slot;
+    uint32_t limit = t->max_flows_per_host[nf->index], slot;
 
-    if (!t->hosts || !t->max_flows_per_host[nf->index] || !(p->flow & NF_FLOW_KEYED))
+    if (!limit && !p->session)
+        limit = t->host_limit[p->side & 1];
+    if (!t->hosts || !limit || !(p->flow & NF_FLOW_KEYED))
         return false;
     slot = host_of_packet(nf, p);
     /* A session that has begun counts already. */
-    return slot != NF_NONE &&
-           host_at(t, slot)->flows - (p->session ? 1 : 0) >= t->max_flows_per_host[nf->index];
+    return slot != NF_NONE && host_at(t, slot)->flows - (p->session ? 1 : 0) >= limit;
 }
 
 /* *looks: at sessions that do not go; of one host NF_SESSION_VICTIMS at most, so that one with many others of

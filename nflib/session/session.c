@@ -121,14 +121,30 @@ bool nf_session_displace(const struct nf *nf, const struct nf_packet *p, const s
     return record != NF_NONE;
 }
 
+/* Its host begins no more: without a session its answer would begin one, as another host's. */
+static void refuse_host(const struct nf *nf, struct nf_packet *p)
+{
+    if (nf->module->host_full) {
+        nf_drop(nf, p, nf->module->host_full - 1u);
+        return;
+    }
+    p->drop = NF_SESSIONS_HOST_FULL;
+    p->drop_nf = 0;
+}
+
 const struct nf_session *nf_session_join(const struct nf *nf, struct nf_packet *p, uint64_t now)
 {
     struct nf_sessions_lane *lane = nf_sessions_lane(nf);
     const struct nf_sessions *t = lane->burst.table;
     const struct nf_session *s = nf_session_of(nf, p);
 
-    if (!(p->flow & NF_FLOW_KEYED) || !make_room(nf, p, now))
+    if (!(p->flow & NF_FLOW_KEYED))
         return NULL;
+    if (ft_unlikely(!make_room(nf, p, now))) {
+        if (!s && nf_session_host_full(nf, p))
+            refuse_host(nf, p);
+        return NULL;
+    }
     if (!s)
         s = p->session = begin_session(lane, &lane->look[p - lane->packets].key, p, now);
     if (!s)

@@ -82,6 +82,9 @@ static inline bool nf_session_of_errors(const struct nf_session *s)
     return (proto == NF_PROTO_ICMP || proto == NF_PROTO_ICMPV6) && s->key[0].sport != s->key[0].dport;
 }
 
+/* p->drop of what sessions drop and no NF counts; p->drop_nf is 0. */
+enum nf_sessions_drop { NF_SESSIONS_CONFLICT = 1, NF_SESSIONS_HOST_FULL };
+
 /* ---- a packet's session ------------------------------------------------------------------------ */
 
 /* Of a packet that an NF gets, in p->flow. */
@@ -159,6 +162,10 @@ static inline const void *nf_session_slot(const struct nf *nf, const struct nf_s
  * connections of TCP, it is the oldest of those; and the same of the packet's own host where that has as many
  * as this NF lets it have. Its NFs hear of it in here (NF_SESSION_DISPLACED), and may enter sections: join
  * outside of any, and enter 32 at most since nf_session_room.
+ *
+ * Where the packet would begin its session and its host has as many as it may (nf_session_host_full), the
+ * packet is dropped in here, as module->host_full or as no NF's, whatever the NF does with what finds no
+ * room: passed, its answer would begin the session, as another host's.
  */
 const struct nf_session *nf_session_join(const struct nf *nf, struct nf_packet *p, uint64_t now);
 /* The NF has made the packet one that asks for a connection (it set p->tcp_flags), where the session's last
@@ -173,7 +180,8 @@ void nf_session_disbelieve(const struct nf *nf, const struct nf_packet *p);
 void nf_session_stays_open(const struct nf *nf, const struct nf_session *s, uint64_t now);
 /* True: a join would find room. */
 bool nf_session_room(const struct nf *nf, const struct nf_packet *p);
-/* True: the host that sent the packet has as many flows as the NF lets it have; says why there is no room. */
+/* True: the host that sent the packet has as many flows as the NF lets it have, or, where the NF has no limit
+ * of its own and would begin the session, as any NF of the chain does; says why there is no room. */
 bool nf_session_host_full(const struct nf *nf, const struct nf_packet *p);
 /* What a new flow needs beside its place in the table, and the NF has none left of, such as a port. */
 enum nf_session_frees {

@@ -77,6 +77,7 @@ static uint32_t place_slots(struct nf_sessions *t, const struct nf_sessions_want
 /* Fills what is constant but for pointers; returns the bytes of the table without wheel and fragments. */
 static uint64_t shape_table(struct nf_sessions *t, const struct nf_sessions_wants *wants)
 {
+    bool serves = false;
     uint64_t end;
 
     memset(t, 0, sizeof(*t));
@@ -92,10 +93,14 @@ static uint64_t shape_table(struct nf_sessions *t, const struct nf_sessions_want
     for (uint32_t i = 1; i <= wants->nfs; i++) {
         t->max_flows[i] = wants->flows[i].max_flows;
         t->max_flows_per_host[i] = wants->flows[i].max_flows_per_host;
+        if (t->max_flows_per_host[i] > t->host_limit[NF_INSIDE])
+            t->host_limit[NF_INSIDE] = t->max_flows_per_host[i];
+        serves |= wants->module[i]->serves_outside;
         if (wants->module[i]->translates & NF_FAMILY)
             t->family = (uint16_t)i;
         memcpy(t->timeouts[i], wants->flows[i].timeouts, sizeof(t->timeouts[i]));
     }
+    t->host_limit[NF_OUTSIDE] = serves ? 0 : t->host_limit[NF_INSIDE];
     end += wants->ipv6 ? (uint64_t)t->capacity * sizeof(struct nf_session_addresses) : 0;
     t->host_of_at = wants->hosts ? end : 0;
     return wants->hosts ? end + round_up_to_line((uint64_t)t->capacity * sizeof(uint32_t)) : end;

@@ -75,7 +75,8 @@ struct nf_sessions {
     uint16_t family;                /* the NF that makes a packet one of the other family; 0: none does */
     uint32_t max_flows[FT_NFS_MAX]; /* by NF; 0: keeps no flows */
     uint32_t max_flows_per_host[FT_NFS_MAX]; /* 0: as many as there is room for */
-    uint16_t slot_at[FT_NFS_MAX];            /* in a record */
+    uint32_t host_limit[2]; /* by the host's side, of what an NF begins that has none of its own; the same */
+    uint16_t slot_at[FT_NFS_MAX]; /* in a record */
     uint16_t slot_size[FT_NFS_MAX];
     /* Live. */
     _Alignas(FT_LINE) uint64_t seed;

@@ -142,8 +142,9 @@ static const struct nf_session *join(const struct nf *nf, struct nf_packet *p, u
     struct dpi_flow *flow;
 
     if (!s) {
-        nf_drop_or_pass(nf, p, blocks(nf) ? NF_POLICY_DROP : NF_POLICY_PASS,
-                        nf_session_host_full(nf, p) ? DPI_HOST_FULL : DPI_FLOWS_FULL);
+        if (!p->drop)
+            nf_drop_or_pass(nf, p, blocks(nf) ? NF_POLICY_DROP : NF_POLICY_PASS,
+                            nf_session_host_full(nf, p) ? DPI_HOST_FULL : DPI_FLOWS_FULL);
         return NULL;
     }
     nf_count(nf, DPI_FLOWS, 1);
@@ -395,6 +396,7 @@ static const struct nf_module dpi_module = {
     .clear = dpi_clear,
     .check_state = dpi_check_state,
     .session_size = sizeof(struct dpi_flow),
+    .host_full = DPI_HOST_FULL + 1,
     .flows = dpi_flows,
     .ipv6 = dpi_joins_ipv6,
     .unsummed = dpi_unsummed,

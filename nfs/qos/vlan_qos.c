@@ -49,7 +49,8 @@ struct vq {
     X(VQ_CREATED, "flows_created")                                                                           \
     X(VQ_EXPIRED, "flows_expired")                                                                           \
     X(VQ_DISPLACED, "flows_displaced") /* a new one has its place in a full table */                         \
-    X(VQ_FLOWS_FULL, "flows_full")     /* packets of flows that found no room */
+    X(VQ_FLOWS_FULL, "flows_full")     /* packets of flows that found no room */                             \
+    X(VQ_HOST_FULL, "host_full")       /* dropped by sessions: their host begins no more */
 enum vq_counter { VQ_COUNTERS(NF_COUNTER) VQ_ALL };
 static const char *const vq_counters[] = {VQ_COUNTERS(NF_COUNTER_NAME) NULL};
 
@@ -73,7 +74,7 @@ static void vq_keep(const struct nf *nf, struct nf_packet *p, const struct nf_se
     if (!s) {
         s = nf_session_join(nf, p, now);
         if (!s) {
-            sums[VQ_FLOWS_FULL]++;
+            sums[VQ_FLOWS_FULL] += !p->drop;
             return;
         }
         sums[VQ_CREATED]++;
@@ -284,7 +285,7 @@ static const char *const vq_live[] = {"rules", "max_flows", "timeout", NULL};
 
 static const struct nf_module vq_module = {
     .name = "vlan_qos",
-    .version = 1,
+    .version = 2,
     .summary = "classes of flows, and their marks: DSCP and priority of VLAN tags",
     .reads = NF_READS_HEADERS,
     .params = vq_params,
@@ -298,6 +299,7 @@ static const struct nf_module vq_module = {
     .clear = vq_clear,
     .check_state = vq_check_state,
     .session_size = sizeof(struct vq_flow),
+    .host_full = VQ_HOST_FULL + 1,
     .flows = vq_flows,
     .ipv6 = vq_joins_ipv6,
     .session_end = vq_session_end,

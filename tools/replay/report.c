@@ -22,7 +22,7 @@ static const char *name_of_nf(const struct nd_replay *r, unsigned nf)
 
 static const char *const *counters_of(const struct nd_replay *r, unsigned nf)
 {
-    static const char *const sessions[] = {"conflicts", NULL}, *const none[] = {NULL};
+    static const char *const sessions[] = {"conflicts", "host_full", NULL}, *const none[] = {NULL};
     const char *const *names = nf ? r->config->chain.nfs[nf - 1].module->counters : sessions;
 
     return names ? names : none;

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whoever begins a session is counted, whatever NFs the chain has: what a host at its limit would begin is
+ * dropped, as host_full, also of IPv6, which `nat` joins no flow of, and by NFs that pass what finds no room.
+ */
+#include "tests/nf/help_chain.h"
+#include "tests/nf/help_nat64.h"
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <stdio.h>
+
+#define LIMIT 40u
+
+static struct help_chain h;
+
+#define NAT     "    - nat: { outside: 203.0.113.1, max_flows: 1000, max_flows_per_host: 40 }\n"
+#define MONITOR "    - monitor: { max_flows: 1000, ipv6: true }\n"
+
+static void open_with(const char *nfs)
+{
+    help_chain_open(&h, nfs, NULL, 5);
+}
+
+/* A segment of IPv6 between a host, on the side from which it begins connections, and the server. */
+static bool send_six(uint8_t side, bool back, uint32_t host, uint16_t port, uint8_t flags)
+{
+    static const char *const server = "2001:db8:2::1";
+    uint8_t frame[SIX_MAX];
+    char at[32];
+    struct six s = {.ipv6 = true,
+                    .from = back ? server : at,
+                    .to = back ? at : server,
+                    .proto = 6,
+                    .sport = back ? 443 : port,
+                    .dport = back ? port : 443,
+                    .tcp = flags};
+    struct nf_packet p = {.data = frame, .side = back ? !side : side, .in_port = back ? !side : side};
+
+    snprintf(at, sizeof(at), "2001:db8:1::%u", host);
+    p.len = p.have = six_frame(&s, frame);
+    help_chain_run(&h, h.now + 1000, &p, 1);
+    return !p.drop;
+}
+
+static bool begin(uint8_t side, uint32_t host, uint16_t port)
+{
+    return send_six(side, false, host, port, NFT_SYN);
+}
+
+static bool open_flow(uint8_t side, uint32_t host, uint16_t port)
+{
+    return begin(side, host, port) && send_six(side, true, host, port, NFT_SYN | NFT_ACK) &&
+           send_six(side, false, host, port, NFT_ACK);
+}
+
+static void is_sound(void)
+{
+    struct ft_fault fault = {""};
+
+    if (nf_chain_check(h.chain, NULL, NULL, &fault))
+        fail_msg("%s", fault.text);
+}
+
+static void fill_host(uint8_t side)
+{
+    for (uint16_t i = 0; i < LIMIT; i++)
+        assert_true(open_flow(side, 1, (uint16_t)(1000 + i)));
+}
+
+static void no_more_begin(uint8_t side, const char *nf)
+{
+    for (uint16_t i = 0; i < 5; i++)
+        assert_false(begin(side, 1, (uint16_t)(2000 + i)));
+    if (nf)
+        assert_int_equal(help_chain_counter(&h, nf, "host_full"), 5);
+    for (uint16_t i = 0; i < LIMIT; i++) /* what is there goes on, and others begin as many */
+        assert_true(send_six(side, false, 1, (uint16_t)(1000 + i), NFT_ACK));
+    for (uint16_t i = 0; i < LIMIT; i++)
+        assert_true(open_flow(side, 2, (uint16_t)(1000 + i)));
+    is_sound();
+}
+
+/* `nat` alone limits, and `monitor` alone joins. */
+static void of_ipv6_beside_nat(void)
+{
+    open_with(NAT MONITOR);
+    fill_host(NF_INSIDE);
+    no_more_begin(NF_INSIDE, "monitor");
+    assert_int_equal(help_chain_counter(&h, "monitor", "flows_full"), 0);
+}
+
+static void of_ipv6_in_front_of_nat(void)
+{
+    open_with(MONITOR NAT);
+    fill_host(NF_INSIDE);
+    no_more_begin(NF_INSIDE, "monitor");
+}
+
+static void of_ipv6_that_begins_outside(void)
+{
+    open_with(NAT MONITOR);
+    fill_host(NF_OUTSIDE);
+    no_more_begin(NF_OUTSIDE, "monitor");
+}
+
+/* Half-open connections give way to new ones of their host, so that it has as many as it may. */
+static void its_own_give_way(void)
+{
+    open_with(NAT MONITOR);
+    for (uint16_t i = 0; i < 500; i++)
+        assert_true(begin(NF_INSIDE, 1, (uint16_t)(1000 + i)));
+    assert_int_equal(help_chain_counter(&h, "monitor", "flows_displaced"), 500 - LIMIT);
+    assert_int_equal(help_chain_counter(&h, "monitor", "host_full"), 0);
+    is_sound();
+}
+
+/* The hosts outside that a load balancer is there for begin what they like. */
+static void not_of_hosts_that_are_served(void)
+{
+    open_with(NAT MONITOR "    - load_balancer: { vip: 203.0.113.5, port: 80, backends: \"10.0.0.5:80\" }\n");
+    for (uint16_t i = 0; i < 3 * LIMIT; i++)
+        assert_true(open_flow(NF_OUTSIDE, 9, (uint16_t)(1000 + i)));
+    assert_int_equal(help_chain_counter(&h, "monitor", "host_full"), 0);
+    fill_host(NF_INSIDE);
+    assert_false(begin(NF_INSIDE, 1, 2000));
+    assert_int_equal(help_chain_counter(&h, "monitor", "host_full"), 1);
+    is_sound();
+}
+
+/* Nobody limits: nothing changes. */
+static void not_without_a_limit(void)
+{
+    open_with(MONITOR);
+    for (uint16_t i = 0; i < 3 * LIMIT; i++)
+        assert_true(open_flow(NF_INSIDE, 1, (uint16_t)(1000 + i)));
+    is_sound();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        HELP_CASE(of_ipv6_beside_nat),           HELP_CASE(of_ipv6_in_front_of_nat),
+        HELP_CASE(of_ipv6_that_begins_outside),  HELP_CASE(its_own_give_way),
+        HELP_CASE(not_of_hosts_that_are_served), HELP_CASE(not_without_a_limit),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
