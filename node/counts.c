@@ -17,6 +17,7 @@
 
 #define CONTEST_NS 2000000000ull  /* what is said of a neighbour has been decided on by then */
 #define QUIET_NS   30000000000ull /* between two lines of neighbours */
+#define HOSTS_NS   1000000000ull  /* between two lines of hosts at their limit */
 #define NEARLY     80u            /* percent at which the log tells of a table */
 #define ROOM       70u            /* below which it tells that there is room again */
 
@@ -64,15 +65,14 @@ struct claim_text {
     const char *interface;
 };
 
-/* The last one of all lanes. */
+/* The last one of all lanes. A lane that is just writing its own is left out. */
 static struct claim_text read_claim(const struct nd_counts *c, enum nf_claimed which)
 {
     struct nf_claim last = {0}, claim;
     struct claim_text text = {.interface = ""};
 
     for (unsigned l = 0; l < c->config->chain.lanes; l++) {
-        nf_l3_claim(nf_chain_any(c->lanes[l].chain, 0), which, &claim);
-        if (claim.at >= last.at)
+        if (nf_l3_claim(nf_chain_any(c->lanes[l].chain, 0), which, &claim) && claim.at >= last.at)
             last = claim;
     }
     inet_ntop(last.ipv6 ? AF_INET6 : AF_INET, last.addr, text.addr, sizeof(text.addr));
@@ -140,6 +140,40 @@ static void tell_neighbours(struct nd_counts *c, const struct rp_status *s)
                   "neighbours did not answer at their own, and moved (show l3)",
                   contested - said->contested, claim.mac, claim.addr, claim.interface, moved - said->moved);
     *said = (struct nd_neighbours_said){.contested = contested, .moved = moved, .last = now};
+}
+
+/* At once, and then not again for a second. A standby's counts are its peer's, and those of a chain that was
+ * changed begin anew. */
+static void tell_hosts(struct nd_counts *c, const struct rp_status *s)
+{
+    struct nd_hosts_said *said = &c->hosts_said;
+    struct nf_host_full last = {0}, full;
+    uint64_t now = nd_now(), hosts = 0;
+    char addr[INET6_ADDRSTRLEN];
+
+    for (unsigned l = 0; l < c->config->chain.lanes; l++) {
+        if (!nf_session_last_full(nf_chain_any(c->lanes[l].chain, 0), &full))
+            return;
+        hosts += full.hosts;
+        if (full.at >= last.at)
+            last = full;
+    }
+    if (!ft_core_primary(&s->core) || hosts < said->hosts)
+        said->hosts = hosts;
+    if (hosts == said->hosts || (said->last && now - said->last < HOSTS_NS) || !c->counted[last.nf])
+        return;
+    inet_ntop(last.ipv6 ? AF_INET6 : AF_INET, last.addr, addr, sizeof(addr));
+    ft_log_fields(
+        FT_LEVEL_WARNING, FT_SAYS_HOST,
+        (const struct ft_log_field[]){{.name = "address", .text = addr},
+                                      {.name = "nf", .text = c->counted[last.nf]->name},
+                                      {.name = "limit", .number = last.limit},
+                                      {.name = "hosts", .number = hosts - said->hosts},
+                                      {.name = NULL}},
+        "%s has begun %u flows, as many as a host may (%s): new ones take the place of its own, or are "
+        "dropped (hosts since the last such line: %lu)",
+        addr, last.limit, c->counted[last.nf]->name, hosts - said->hosts);
+    *said = (struct nd_hosts_said){.hosts = hosts, .last = now};
 }
 
 json_t *nd_passing_status(const struct nd_counts *c)
@@ -369,6 +403,8 @@ void nd_counts_turn(struct nd_counts *c, const struct rp_status *s)
     if (c->paused)
         return;
     tell_tables(c, s);
+    if (is_state_there(c))
+        tell_hosts(c, s);
     tell_neighbours(c, s);
     tell_conflicts(c, s);
 }

@@ -38,6 +38,11 @@ struct nd_conflicts_said {
     uint64_t frames, last;
 };
 
+/* And of hosts at their limit of flows. */
+struct nd_hosts_said {
+    uint64_t hosts, last;
+};
+
 struct nd_counts {
     const struct nd_config *config;
     const struct nd_lane *lanes;
@@ -50,6 +55,7 @@ struct nd_counts {
     struct nd_takeovers takeovers;
     struct nd_neighbours_said neighbours_said;
     struct nd_conflicts_said conflicts_said;
+    struct nd_hosts_said hosts_said;
 };
 
 /* Before lanes begin, with the first three members set, and when they have changed their chain: where its
@@ -59,8 +65,8 @@ void nd_counts_end(struct nd_counts *c);
 
 /*
  * In each turn of the main thread. The log tells, once each, of a table that is 80 % and 100 % full, and that
- * has room again, by the primary alone; of neighbours when a contest is over; and of own addresses that
- * others claim.
+ * has room again, by the primary alone; of neighbours when a contest is over; of own addresses that others
+ * claim; and of hosts that have begun as many flows as they may.
  */
 void nd_counts_turn(struct nd_counts *c, const struct rp_status *s);
 

@@ -40,6 +40,7 @@ enum ft_level { FT_LEVEL_ERROR = 3, FT_LEVEL_WARNING, FT_LEVEL_NOTICE, FT_LEVEL_
     X(RECORDER, "recorder")                                                                                  \
     X(CHAIN, "chain") /* what becomes of a chain that is changed while it runs */                            \
     X(TABLE, "table") /* how full it is */                                                                   \
+    X(HOST, "host")   /* one has begun as many flows as it may */                                            \
     X(PORT, "port")                                                                                          \
     X(NEIGHBOUR, "neighbour") /* another MAC was said for one that is known */                               \
     X(CONFLICT, "conflict")   /* another host claims an address of the chain */                              \

@@ -129,8 +129,9 @@ enum nf_claimed {
     NF_L3_NEIGHBOUR_CLAIMED, /* a known neighbour's: NF_L3_CONTESTED */
     NF_L3_CLAIMED_KINDS
 };
-/* The last one that the lane has seen. `nf`: its "l3". Any thread, while the region is there. */
-void nf_l3_claim(const struct nf *nf, enum nf_claimed which, struct nf_claim *out);
+/* The last one that the lane has seen. `nf`: its "l3". Any thread, while the region is there. False: the lane
+ * is writing it. */
+bool nf_l3_claim(const struct nf *nf, enum nf_claimed which, struct nf_claim *out);
 
 uint64_t nf_l3_bytes(const struct nf_l3_config *config);
 /* Fills nf->module, counters and state as well: "l3" is looked at like an NF, and has timers like one.

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #define DEFEND_EVERY NF_SECOND
-#define READINGS     8u /* of a claim that is being written, at most */
 
 static uint32_t announce_ipv4(const struct nf_interface *port, uint32_t addr, uint8_t *out)
 {
@@ -110,7 +109,7 @@ int nf_l3_defence_check(const struct nf_l3 *l3, struct nf_check *c)
     for (unsigned k = 0; k < NF_L3_CLAIMED_KINDS; k++) {
         struct nf_claim claim;
 
-        memcpy(&claim, &l3->times->claimed[k], sizeof(claim));
+        memcpy(&claim, &l3->times->claimed[k].word[1], sizeof(claim));
         if (claim.at > c->time || claim.port >= NF_PORTS_MAX || claim.ipv6 > 1)
             return nf_check_failed(c, "a claim of an address is of port %u and at a time that is not yet",
                                    claim.port);
@@ -118,15 +117,12 @@ int nf_l3_defence_check(const struct nf_l3 *l3, struct nf_check *c)
     return FT_OK;
 }
 
-/* The lane may be writing it: two readings that are the same are of one claim. */
-void nf_l3_claim(const struct nf *nf, enum nf_claimed which, struct nf_claim *out)
+bool nf_l3_claim(const struct nf *nf, enum nf_claimed which, struct nf_claim *out)
 {
     const struct nf_l3 *l3 = nf->state;
-    const struct nf_claim_words *from = &l3->times->claimed[which];
-    struct nf_claim_words read[2] = {0};
+    uint64_t value[sizeof(*out) / sizeof(uint64_t)];
+    bool whole = nf_note_read(l3->times->claimed[which].word, value, sizeof(value) / sizeof(value[0]));
 
-    for (unsigned n = 0; n < READINGS && (n < 2 || memcmp(&read[0], &read[1], sizeof(read[0])) != 0); n++)
-        for (unsigned i = 0; i < sizeof(*from) / sizeof(from->word[0]); i++)
-            read[n % 2].word[i] = __atomic_load_n(&from->word[i], __ATOMIC_ACQUIRE);
-    memcpy(out, &read[0], sizeof(*out));
+    memcpy(out, value, sizeof(*out));
+    return whole;
 }

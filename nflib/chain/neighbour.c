@@ -353,13 +353,12 @@ void nf_claim_note(const struct nf *nf, const struct nf_claim_words *words, cons
                    const uint8_t mac[6], uint8_t port, uint64_t now)
 {
     struct nf_claim claim = {.at = now, .port = port, .ipv6 = ipv6};
-    struct nf_claim_words *edit = NF_EDIT(nf, words), new;
+    uint64_t value[sizeof(claim) / sizeof(uint64_t)];
 
     memcpy(claim.addr, addr, addr_bytes(ipv6));
     memcpy(claim.mac, mac, 6);
-    memcpy(&new, &claim, sizeof(new));
-    for (unsigned i = 0; i < sizeof(new) / sizeof(new.word[0]); i++)
-        __atomic_store_n(&edit->word[i], new.word[i], __ATOMIC_RELAXED);
+    memcpy(value, &claim, sizeof(value));
+    nf_note_write(NF_EDIT(nf, words)->word, value, sizeof(value) / sizeof(value[0]));
 }
 
 static void hear_rival(const struct nf_neighbours *table, uint32_t slot, const uint8_t mac[6], uint64_t now)

@@ -20,6 +20,7 @@
 #ifndef NFLIB_CHAIN_NEIGHBOUR_H
 #define NFLIB_CHAIN_NEIGHBOUR_H
 
+#include "nflib/module/note.h"
 #include "nflib/chain/l3.h"
 
 enum nf_neighbour_flags {
@@ -52,9 +53,9 @@ struct nf_neighbour_order {
     uint32_t used_count;
 };
 
-/* A struct nf_claim in the region, which other threads read while the lane writes it. */
+/* A note of a struct nf_claim, in the region. */
 struct nf_claim_words {
-    uint64_t word[sizeof(struct nf_claim) / sizeof(uint64_t)];
+    uint64_t word[NF_NOTE_WORDS(struct nf_claim)];
 };
 _Static_assert(sizeof(struct nf_claim) == 32, "whole words");
 

@@ -92,12 +92,16 @@ void nf_session_host_begin(const struct nf *nf, const struct nf_sessions *t, uin
 
 void nf_session_host_end(const struct nf *nf, const struct nf_sessions *t, uint32_t record)
 {
+    struct nf_session_host *host;
     uint32_t slot;
 
     if (!t->hosts)
         return;
     slot = *nf_session_host_of(t, record);
-    if (!--edit_host(nf, t, slot)->flows)
+    host = edit_host(nf, t, slot);
+    if (--host->flows < host->noted / 2)
+        host->noted = 0;
+    if (!host->flows)
         nf_map_remove(nf, t->hosts, slot);
 }
 
@@ -158,6 +162,35 @@ static uint32_t host_of_packet(const struct nf *nf, const struct nf_packet *p)
     return find_host(lane, t, &address);
 }
 
+/* For the log; see struct nf_host_full. */
+static void note_full(const struct nf *nf, const struct nf_sessions *t, uint32_t slot, uint32_t limit)
+{
+    const struct nf *own = &nf_sessions_lane(nf)->nfs[0];
+    uint64_t value[NF_NOTE_WORDS(struct nf_host_full) - 1];
+    struct nf_host_full full = {.at = nf_sessions_lane(nf)->now, .limit = limit, .nf = nf->index};
+    const uint8_t *key = nf_map_key(t->hosts, slot);
+
+    edit_host(own, t, slot)->noted = host_at(t, slot)->flows;
+    memcpy(value, &t->full[1], sizeof(value));
+    full.hosts = value[offsetof(struct nf_host_full, hosts) / sizeof(uint64_t)] + 1;
+    memcpy(full.addr, key, t->addresses_at ? 16 : 4);
+    for (unsigned i = 4; i < 16; i++)
+        full.ipv6 |= full.addr[i] != 0;
+    memcpy(value, &full, sizeof(value));
+    nf_note_write(nf_edit(own, t->full, sizeof(t->full)), value, sizeof(value) / sizeof(value[0]));
+}
+
+bool nf_session_last_full(const struct nf *nf, struct nf_host_full *out)
+{
+    const struct nf_sessions *t = nf->env->sessions ? nf->env->sessions->table : NULL;
+    uint64_t value[sizeof(*out) / sizeof(uint64_t)];
+
+    if (!t || !t->hosts || !nf_note_read(t->full, value, sizeof(value) / sizeof(value[0])))
+        return false;
+    memcpy(out, value, sizeof(*out));
+    return true;
+}
+
 bool nf_session_host_full(const struct nf *nf, const struct nf_packet *p)
 {
     const struct nf_sessions *t = nf->env->sessions->table;
@@ -169,7 +202,11 @@ bool nf_session_host_full(const struct nf *nf, const struct nf_packet *p)
         return false;
     slot = host_of_packet(nf, p);
     /* A session that has begun counts already. */
-    return slot != NF_NONE && host_at(t, slot)->flows - (p->session ? 1 : 0) >= limit;
+    if (ft_likely(slot == NF_NONE || host_at(t, slot)->flows - (p->session ? 1 : 0) < limit))
+        return false;
+    if (!host_at(t, slot)->noted)
+        note_full(nf, t, slot, limit);
+    return true;
 }
 
 /* *looks: at sessions that do not go; of one host NF_SESSION_VICTIMS at most, so that one with many others of
@@ -315,12 +352,17 @@ static int check_ranks(struct nf_check *c, const struct nf_sessions *t)
 
 int nf_session_hosts_check(struct nf_check *c, const struct nf_sessions *t)
 {
+    struct nf_host_full full;
     uint32_t *flows;
     uint64_t *seen;
     int error;
 
     if (!t->hosts)
         return 0;
+    memcpy(&full, &t->full[1], sizeof(full));
+    if (t->full[0] & 1 || full.at > c->time || full.nf > t->nfs || full.ipv6 > 1)
+        return nf_check_failed(c, "the host noted as full is of NF %u, or of a time that is not yet",
+                               full.nf);
     flows = nf_check_memory(c, 0, (uint64_t)t->capacity * sizeof(*flows));
     seen = flows ? nf_lists_seen(c, 1, t->of_hosts) : NULL;
     if (!seen)

@@ -18,6 +18,7 @@
 
 #include "nflib/flow/flow.h"
 #include "nflib/module/env.h"
+#include "nflib/module/note.h"
 
 /* A key of a session: both ends of a packet as it comes in on `side`. Network order; of an ICMP echo both
  * ports are its identifier. */
@@ -183,6 +184,19 @@ bool nf_session_room(const struct nf *nf, const struct nf_packet *p);
 /* True: the host that sent the packet has as many flows as the NF lets it have, or, where the NF has no limit
  * of its own and would begin the session, as any NF of the chain does; says why there is no room. */
 bool nf_session_host_full(const struct nf *nf, const struct nf_packet *p);
+/* The last host that was found at its limit. Once, until it has had less than half of its flows. */
+struct nf_host_full {
+    uint64_t at;      /* chain time; 0: there was none */
+    uint64_t hosts;   /* how many have been, with this one */
+    uint8_t addr[16]; /* of IPv4 its first 4 bytes */
+    uint32_t limit;
+    uint16_t nf;   /* of the chain, which asked */
+    uint16_t ipv6; /* 1: all of addr */
+};
+_Static_assert(sizeof(struct nf_host_full) == 40, "whole words");
+/* Of the lane that `nf` is of. Any thread, while the region is there. False: nothing limits hosts, or the
+ * lane is writing it. */
+bool nf_session_last_full(const struct nf *nf, struct nf_host_full *out);
 /* What a new flow needs beside its place in the table, and the NF has none left of, such as a port. */
 enum nf_session_frees {
     NF_FREES,           /* the session gives one back when it ends */

@@ -50,6 +50,7 @@ struct nf_session_host {
     uint32_t flows;
     uint32_t listed;     /* of those, in its list: that may be displaced */
     struct nf_list list; /* oldest first */
+    uint32_t noted; /* its flows when it was found at its limit; 0: not since it had less than half of them */
 };
 /* Ranks of hosts, by powers of two: of none listed, 1, 2 and 3, 4 to 7 and so on. */
 #define NF_SESSION_RANKS 33u
@@ -89,8 +90,9 @@ struct nf_sessions {
     uint64_t conflicts;          /* packets dropped since the second key of their session was another's */
     uint32_t in_use[FT_NFS_MAX]; /* sessions that each NF is in */
     struct nf_session_walk walks[FT_NFS_MAX];
-    struct nf_list by_rank[NF_SESSION_RANKS]; /* of hosts */
-    struct nf_list arrived;                   /* fragments, oldest first */
+    struct nf_list by_rank[NF_SESSION_RANKS];          /* of hosts */
+    struct nf_list arrived;                            /* fragments, oldest first */
+    uint64_t full[NF_NOTE_WORDS(struct nf_host_full)]; /* a note */
 };
 
 /* A session's addresses by its keys, of IPv6. One line for each record, beside them: sessions of IPv4 do not

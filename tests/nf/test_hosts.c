@@ -3,13 +3,16 @@
  * Whoever begins a session is counted, whatever NFs the chain has: what a host at its limit would begin is
  * dropped, as host_full, also of IPv6, which `nat` joins no flow of, and by NFs that pass what finds no room.
  */
+#include "nflib/session/session.h"
 #include "tests/nf/help_chain.h"
 #include "tests/nf/help_nat64.h"
 
 #include <stdarg.h>
 #include <setjmp.h>
 #include <cmocka.h>
+#include <arpa/inet.h>
 #include <stdio.h>
+#include <string.h>
 
 #define LIMIT 40u
 
@@ -138,12 +141,60 @@ static void not_without_a_limit(void)
     is_sound();
 }
 
+static void last_full_is(uint64_t hosts, const char *addr, const char *nf)
+{
+    struct nf_host_full full;
+    uint8_t bytes[16] = {0};
+    bool ipv6 = strchr(addr, ':') != NULL;
+
+    assert_true(nf_session_last_full(nf_chain_nf(h.chain, 1), &full));
+    assert_int_equal(full.hosts, hosts);
+    assert_int_equal(inet_pton(ipv6 ? AF_INET6 : AF_INET, addr, bytes), 1);
+    assert_memory_equal(full.addr, bytes, 16);
+    assert_int_equal(full.ipv6, ipv6);
+    assert_int_equal(full.limit, LIMIT);
+    assert_int_equal(full.at, h.now);
+    assert_string_equal(nf_chain_nf(h.chain, full.nf)->module->name, nf);
+}
+
+/* For the log: a host is noted once, when it wants more than it may. */
+static void who_is_at_its_limit_is_noted(void)
+{
+    struct nf_host_full full;
+
+    open_with(NAT MONITOR);
+    fill_host(NF_INSIDE);
+    assert_true(nf_session_last_full(nf_chain_nf(h.chain, 1), &full));
+    assert_int_equal(full.hosts, 0);
+    assert_false(begin(NF_INSIDE, 1, 2000));
+    last_full_is(1, "2001:db8:1::1", "monitor");
+    assert_false(begin(NF_INSIDE, 1, 2000));
+    for (uint16_t i = 0; i <= LIMIT; i++)
+        assert_true(begin(NF_INSIDE, 2, (uint16_t)(1000 + i)));
+    last_full_is(2, "2001:db8:1::2", "monitor");
+    is_sound();
+}
+
+/* A note that a lane has not finished is not read. */
+static void a_torn_note_is_no_note(void)
+{
+    uint64_t note[3] = {0}, value[2] = {5, 6}, read[2];
+
+    assert_true(nf_note_read(note, read, 2));
+    nf_note_write(note, value, 2);
+    assert_true(nf_note_read(note, read, 2));
+    assert_memory_equal(read, value, sizeof(value));
+    note[0]++;
+    assert_false(nf_note_read(note, read, 2));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         HELP_CASE(of_ipv6_beside_nat),           HELP_CASE(of_ipv6_in_front_of_nat),
         HELP_CASE(of_ipv6_that_begins_outside),  HELP_CASE(its_own_give_way),
         HELP_CASE(not_of_hosts_that_are_served), HELP_CASE(not_without_a_limit),
+        HELP_CASE(who_is_at_its_limit_is_noted), HELP_CASE(a_torn_note_is_no_note),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

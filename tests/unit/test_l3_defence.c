@@ -107,7 +107,7 @@ static void last_claim_is(const char *addr, uint8_t port)
     uint8_t bytes[16] = {0};
     uint32_t ipv4 = strchr(addr, ':') ? 0 : ip4(addr);
 
-    nf_l3_claim(l3_nf, NF_L3_OWN_CLAIMED, &claim);
+    assert_true(nf_l3_claim(l3_nf, NF_L3_OWN_CLAIMED, &claim));
     memcpy(bytes, &ipv4, 4);
     if (!ipv4)
         l3_addr6(bytes, addr);
