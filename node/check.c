@@ -14,6 +14,7 @@
 #include "node/config/setup.h"
 #include "node/control/server.h"
 #include "node/ports/ports.h"
+#include "node/track/runner.h"
 #include "replicator/key.h"
 
 #include <arpa/inet.h>
@@ -572,6 +573,16 @@ static void warn_of_all(const struct nd_config *config, const char *file)
     warn_of_arbiter(config, file);
 }
 
+/* Of all nodes: each node refuses to start with a program of its own that is not believed. */
+static int judge_programs(const struct nd_config *config, struct ft_fault *fault)
+{
+    int error = 0;
+
+    for (unsigned i = 0; i < config->nodes && !error; i++)
+        error = nd_runner_judge(&config->node[i], fault);
+    return error;
+}
+
 int nd_cmd_check(int argc, char **argv)
 {
     struct nd_options options;
@@ -584,6 +595,10 @@ int nd_cmd_check(int argc, char **argv)
     if (error)
         return error;
     error = nd_config_read(&config, options.file, 0, &fault);
+    if (!error && (error = judge_programs(config, &fault)) != 0) {
+        nd_config_free(config);
+        config = NULL;
+    }
     if (error)
         fprintf(stderr, "%s\n", fault.text);
     else if (config->nodes && !config->protect.pair)

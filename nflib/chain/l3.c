@@ -190,6 +190,14 @@ static bool on_link(const struct nf_interface *port, uint32_t addr)
     return port->addr && ((addr ^ port->addr) & port->mask) == 0;
 }
 
+bool nf_l3_is_own_mac(const struct nf_l3 *l3, const uint8_t mac[6])
+{
+    for (uint32_t i = 0; i < l3->config->ports; i++)
+        if (memcmp(l3->config->port[i].mac, mac, 6) == 0)
+            return true;
+    return false;
+}
+
 /* Where the address is another link's, nobody here sends to it. */
 static void hear_conflict(struct nf_l3 *l3, uint32_t addr, uint8_t port, const uint8_t mac[6], uint64_t now)
 {
@@ -214,7 +222,7 @@ static void receive_arp(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
     memcpy(&target, arp + 24, 4);
     nf_drop(l3->nf, p, NF_L3_ARP);
     if (nf_l3_is_own(l3, sender, NF_L3_ANY_PORT)) {
-        if (memcmp(mac, port->mac, 6) != 0)
+        if (!nf_l3_is_own_mac(l3, mac))
             hear_conflict(l3, sender, p->in_port, mac, now);
         return;
     }

@@ -554,8 +554,8 @@ static _Noreturn void begin(const struct nd_node *node, struct nd_runner_page *p
 
 /* ---- what the node sees --------------------------------------------------------------------------- */
 
-/* What there is of what it will run: what is not there yet is judged when it is run. */
-static int judge_programs(const struct nd_node *node, struct ft_fault *fault)
+/* What is not there yet is judged when it is run. */
+int nd_runner_judge(const struct nd_node *node, struct ft_fault *fault)
 {
     int error = 0;
 
@@ -584,7 +584,7 @@ int nd_runner_start(struct nd_runner **out, const struct nd_node *node, struct f
     *out = NULL;
     if (!has_work(node))
         return 0;
-    if ((error = judge_programs(node, fault)) != 0)
+    if ((error = nd_runner_judge(node, fault)) != 0)
         return error;
     runner = calloc(1, sizeof(*runner));
     if (!runner)

@@ -20,6 +20,10 @@
 
 struct nd_runner;
 
+/* Whether the programs that the node's hooks and tracked things name are believed, of those that there are:
+ * FT_EPERM, and a line on the first that is not. */
+int nd_runner_judge(const struct nd_node *node, struct ft_fault *fault);
+
 /* For `node`, of which it keeps a copy. *out NULL: there is nothing for it to do. FT_EPERM: a program that it
  * is to run is not believed (ftcore/base/trust.h). FT_EIO, FT_ENOMEM. */
 int nd_runner_start(struct nd_runner **out, const struct nd_node *node, struct ft_fault *fault);

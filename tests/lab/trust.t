@@ -213,6 +213,7 @@ for list in "hooks: [ { command: program } ]" "track: [ { script: program } ]"; 
     sed -i '1s|.*|chain: { name: m, nfs: [ monitor: { max_flows: 1024 } ] }|' "$own/$what.yaml"
     refused "a program of $what that all may write to" "/own/program: owner 0, mode 0757, expected owner root, and nobody else may write" \
         run -c "$own/$what.yaml" -n a
+    refused "which a check says before" "/own/program: owner 0, mode 0757, expected owner root" check -c "$own/$what.yaml"
     chmod 755 "$own/program"
 done
 
