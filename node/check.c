@@ -473,15 +473,20 @@ static void warn_of_key(const char *path, const char *file)
                 path, s.st_mode & 07777, path);
 }
 
-/* Where a node is to run on this server, which refuses to start without them. Who checks the file may be
- * somebody who may not read a key. */
-static void warn_of_link_files(const struct nd_config *config, const char *file)
+/* Of the nodes of this server: programs that are not there, and the link's files, without which they refuse
+ * to start. Who checks the file may be somebody who may not read a key. */
+static void warn_of_files(const struct nd_config *config, const char *file)
 {
     struct ft_fault fault = {""};
     bool here = false;
 
-    for (unsigned n = 0; n < config->nodes; n++)
-        here |= nd_address_here(config->node[n].host);
+    for (unsigned n = 0; n < config->nodes; n++) {
+        if (!nd_address_here(config->node[n].host))
+            continue;
+        here = true;
+        if (nd_runner_judge(&config->node[n], &fault) == FT_ENOENT)
+            fprintf(stderr, "%s: warning: node %s: %s\n", file, config->node[n].name, fault.text);
+    }
     if (here && nd_config_find_link_files(config, &fault) == FT_EINVAL)
         fprintf(stderr, "%s: warning: no node starts here: %s\n", file, fault.text);
 }
@@ -567,7 +572,7 @@ static void warn_of_all(const struct nd_config *config, const char *file)
     warn_of_inside(config, file);
     warn_of_flows(config, file);
     warn_of_hold(config, file);
-    warn_of_link_files(config, file);
+    warn_of_files(config, file);
     warn_of_key(config->link.key, file);
     warn_of_key(config->link.private_key, file);
     warn_of_arbiter(config, file);
@@ -578,9 +583,9 @@ static int judge_programs(const struct nd_config *config, struct ft_fault *fault
 {
     int error = 0;
 
-    for (unsigned i = 0; i < config->nodes && !error; i++)
+    for (unsigned i = 0; i < config->nodes && error != FT_EPERM; i++)
         error = nd_runner_judge(&config->node[i], fault);
-    return error;
+    return error == FT_EPERM ? error : 0;
 }
 
 int nd_cmd_check(int argc, char **argv)

@@ -214,7 +214,17 @@ for list in "hooks: [ { command: program } ]" "track: [ { script: program } ]"; 
     refused "a program of $what that all may write to" "/own/program: owner 0, mode 0757, expected owner root, and nobody else may write" \
         run -c "$own/$what.yaml" -n a
     refused "which a check says before" "/own/program: owner 0, mode 0757, expected owner root" check -c "$own/$what.yaml"
+    chmod 644 "$own/program"
+    "$understudy" check -c "$own/$what.yaml" >"$dir/out" 2>&1
+    grep -q "warning: node a: .*/own/program: Permission denied, expected a program" "$dir/out"
+    ok "check warns of one that cannot be run" $? "$(cat "$dir/out")"
+    chown 65534 "$own/program"
     chmod 755 "$own/program"
+    sed "s|role: primary,|role: primary, user: nobody,|; s|role: standby,|role: standby, user: nobody,|" "$own/$what.yaml" >"$own/$what-user.yaml"
+    "$understudy" check -c "$own/$what-user.yaml" >"$dir/out" 2>&1
+    ! grep -q program "$dir/out"
+    ok "and not of the user's own whom the node becomes" $? "$(cat "$dir/out")"
+    chown 0 "$own/program"
 done
 
 # ---- what a node inherits ---------------------------------------------------------------------------------------------
