@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pwd.h>
 #include <rte_version.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -423,6 +424,31 @@ static void warn_of_inside(const struct nd_config *config, const char *file)
     }
 }
 
+/* The chain answers for it on the outside alone: hosts on the inside take it for a neighbour of theirs. */
+static void warn_of_outside(const struct nd_config *config, const char *file)
+{
+    const struct nf_l3_config *l3 = config->chain.l3;
+    const struct nf_param *p;
+    char text[INET_ADDRSTRLEN];
+
+    for (uint32_t n = 0; l3 && n < config->chain.count; n++) {
+        const struct nf_choice *choice = &config->chain.nfs[n];
+        const struct nf_hosts *outside = find_setting(choice, "outside", NF_HOSTS, &p);
+
+        for (unsigned i = 0; outside && i < l3->ports * outside->count; i++) {
+            const struct nf_interface *port = &l3->port[i % l3->ports];
+            uint32_t addr = outside->list[i / l3->ports];
+
+            if (port->side == NF_INSIDE && port->addr && ((port->addr ^ addr) & port->mask) == 0 &&
+                inet_ntop(AF_INET, &addr, text, sizeof(text)))
+                fprintf(stderr,
+                        "%s: warning: nf %u, %s: outside %s is in the network of %s, an interface of the "
+                        "inside\n",
+                        file, n + 1, choice->module->name, text, port->name);
+        }
+    }
+}
+
 static void warn_of_flows(const struct nd_config *config, const char *file)
 {
     const struct nf_param *p;
@@ -489,6 +515,9 @@ static void warn_of_files(const struct nd_config *config, const char *file)
         if (!nd_address_here(config->node[n].host))
             continue;
         here = true;
+        if (config->node[n].user[0] && !getpwnam(config->node[n].user))
+            fprintf(stderr, "%s: warning: node %s does not start: this server has no user '%s'\n", file,
+                    config->node[n].name, config->node[n].user);
         if (nd_runner_judge(&config->node[n], &fault) == FT_ENOENT)
             fprintf(stderr, "%s: warning: node %s: %s\n", file, config->node[n].name, fault.text);
     }
@@ -575,6 +604,7 @@ static void warn_of_all(const struct nd_config *config, const char *file)
     warn_of_addresses(config, file);
     warn_of_families(config, file);
     warn_of_inside(config, file);
+    warn_of_outside(config, file);
     warn_of_flows(config, file);
     warn_of_hold(config, file);
     warn_of_files(config, file);

@@ -97,7 +97,7 @@ static const struct {
     {"2001:db8:2::fe", "2001:db8:9::fe",
      "t.yaml:7: route via is 2001:db8:9::fe, expected an address in the network of an interface"},
     {"2001:db8:2::fe", "2001:db8:2::1",
-     "t.yaml:7: route via is 2001:db8:2::1, expected a neighbour in the network of out"},
+     "t.yaml:7: route via is 2001:db8:2::1, the chain's own, expected a neighbour in the network of out"},
     {"2001:db8:2::fe", "203.0.113.254",
      "t.yaml:7: route via is 203.0.113.254, expected an address of IPv6, a link-local one with its "
      "interface, fe80::1%outside"},
@@ -113,7 +113,8 @@ static const struct {
      "without host bits"},
     {"2001:db8:77::/48", "\"::/0\"", "t.yaml:8: a second route to one network, expected one"},
     {"fe80::9%out", "fe80::ff:fe00:7%out",
-     "t.yaml:9: next hop is fe80::ff:fe00:7%out, expected a neighbour in the network of out"},
+     "t.yaml:9: next hop is fe80::ff:fe00:7%out, the chain's own, expected a neighbour in the network of "
+     "out"},
     {"fe80::9%out", "ff02::1",
      "t.yaml:9: next hop is ff02::1, expected an address in the network of an interface"},
 };

@@ -136,7 +136,8 @@ static const struct {
     {"port: trunk, vlan: 100", "port: \"a b\", vlan: 100",
      "t.yaml:3: interface port is \"a b\", expected a name of at most 31 letters, digits, - and _"},
     {"port: trunk, vlan: 100", "port: trunc, vlan: 100",
-     "t.yaml:11: node a ports trunc is missing, expected text of 1 to 511 characters"},
+     "t.yaml:11: node a ports trunc is missing, expected text of 1 to 511 characters (a PCI address, or as "
+     "net_af_packet0,iface=eth0)"},
     {"wan: net_null1, trunk: net_null0", "wan: net_null1, trunk: net_null0, a100: net_null9",
      "t.yaml:11: unknown key \"a100\" in node a ports, expected one of trunk, wan"},
     {"02:00:00:00:00:07\"}",
