@@ -321,30 +321,28 @@ static void warn_of_interfaces(const struct nd_config *config, const char *file)
 }
 
 /* The kernel would answer ARP or neighbour discovery for it beside the chain, with another MAC. */
-static void warn_of_address(int family, const void *addr, const char *file)
+static void warn_of_address(const struct nf_addr *addr, const char *file)
 {
-    char name[IFNAMSIZ], text[INET6_ADDRSTRLEN];
+    bool ipv6 = nf_addr_is_ipv6(addr);
+    char name[IFNAMSIZ], text[NF_ADDR_TEXT];
 
-    if (nd_address_held(family, addr, name) && inet_ntop(family, addr, text, sizeof(text)))
+    if (nd_address_held(ipv6 ? AF_INET6 : AF_INET, ipv6 ? &addr->word[0] : &addr->word[3], name))
         fprintf(stderr,
                 "%s: warning: %s is the chain's address, and this server's kernel has it on %s, run: ip "
                 "addr flush dev %s to %s\n",
-                file, text, name, name, text);
+                file, nf_addr_text(addr, text), name, name, text);
 }
 
 static void warn_of_addresses(const struct nd_config *config, const char *file)
 {
-    for (unsigned p = 0; config->chain.l3 && p < config->l3.ports; p++) {
-        const struct nf_interface *port = &config->l3.port[p];
+    for (unsigned i = 0; config->chain.l3 && i < config->l3.ports * NF_FAMILIES; i++) {
+        const struct nf_interface *port = &config->l3.port[i / NF_FAMILIES];
+        bool ipv6 = i % NF_FAMILIES;
 
-        if (port->addr)
-            warn_of_address(AF_INET, &port->addr, file);
-        for (unsigned e = 0; e < port->extras; e++)
-            warn_of_address(AF_INET, &port->extra[e], file);
-        if (port->bits6)
-            warn_of_address(AF_INET6, port->addr6, file);
-        for (unsigned e = 0; e < port->extras6; e++)
-            warn_of_address(AF_INET6, port->extra6[e], file);
+        if (port->net[ipv6].bits)
+            warn_of_address(&port->net[ipv6].addr, file);
+        for (unsigned e = 0; e < port->extras[ipv6]; e++)
+            warn_of_address(&port->extra[ipv6][e], file);
     }
 }
 
@@ -354,7 +352,7 @@ static void warn_of_families(const struct nd_config *config, const char *file)
     const struct nf_interface *port = config->l3.port;
     unsigned p = 0;
 
-    while (p < config->l3.ports && !port[p].bits6)
+    while (p < config->l3.ports && !port[p].net[NF_IP6].bits)
         p++;
     if (!config->chain.l3 || p == config->l3.ports)
         return;
@@ -390,22 +388,22 @@ static bool passes_the_rest(const struct nf_choice *choice)
 }
 
 /* Hosts on the inside of which the NF translates none: all that they send is dropped. */
-static void warn_of_hosts(const struct nf_choice *choice, unsigned nf, const char *what, uint32_t addr,
-                          uint32_t mask, const char *file)
+static void warn_of_hosts(const struct nf_choice *choice, unsigned nf, const char *what,
+                          const struct nf_net *net, const char *file)
 {
     const struct nf_param *p;
     const struct nf_prefixes *inside = find_setting(choice, "inside", NF_PREFIXES, &p);
+    uint32_t mask = nf_net_mask_ipv4(net), network = nf_addr_ipv4(&net->addr) & mask;
     char text[INET_ADDRSTRLEN];
-    uint32_t network = addr & mask;
 
     for (uint32_t i = 0; inside && i < inside->count; i++)
         if (((network ^ inside->list[i].addr) & mask & inside->list[i].mask) == 0)
             return;
     if (inside && !passes_the_rest(choice) && inet_ntop(AF_INET, &network, text, sizeof(text)))
         fprintf(stderr,
-                "%s: warning: %s: nothing of %s/%d is in `inside` of nf %u, %s, which drops what its hosts "
+                "%s: warning: %s: nothing of %s/%u is in `inside` of nf %u, %s, which drops what its hosts "
                 "send\n",
-                file, what, text, __builtin_popcount(mask), nf, choice->module->name);
+                file, what, text, nf_net_bits(net), nf, choice->module->name);
 }
 
 static void warn_of_inside(const struct nd_config *config, const char *file)
@@ -414,13 +412,11 @@ static void warn_of_inside(const struct nd_config *config, const char *file)
 
     for (uint32_t n = 0; l3 && n < config->chain.count; n++) {
         for (unsigned p = 0; p < l3->ports; p++)
-            if (l3->port[p].side == NF_INSIDE && l3->port[p].addr)
-                warn_of_hosts(&config->chain.nfs[n], n + 1, l3->port[p].name, l3->port[p].addr,
-                              l3->port[p].mask, file);
-        for (unsigned i = 0; i < l3->routes; i++)
-            if (l3->port[l3->route[i].port].side == NF_INSIDE)
-                warn_of_hosts(&config->chain.nfs[n], n + 1, "route", l3->route[i].addr, l3->route[i].mask,
-                              file);
+            if (l3->port[p].side == NF_INSIDE && l3->port[p].net[NF_IP4].bits)
+                warn_of_hosts(&config->chain.nfs[n], n + 1, l3->port[p].name, &l3->port[p].net[NF_IP4], file);
+        for (unsigned i = 0; i < l3->routes[NF_IP4]; i++)
+            if (l3->port[l3->route[NF_IP4][i].port].side == NF_INSIDE)
+                warn_of_hosts(&config->chain.nfs[n], n + 1, "route", &l3->route[NF_IP4][i].to, file);
     }
 }
 
@@ -429,7 +425,7 @@ static void warn_of_outside(const struct nd_config *config, const char *file)
 {
     const struct nf_l3_config *l3 = config->chain.l3;
     const struct nf_param *p;
-    char text[INET_ADDRSTRLEN];
+    char text[NF_ADDR_TEXT];
 
     for (uint32_t n = 0; l3 && n < config->chain.count; n++) {
         const struct nf_choice *choice = &config->chain.nfs[n];
@@ -437,14 +433,13 @@ static void warn_of_outside(const struct nd_config *config, const char *file)
 
         for (unsigned i = 0; outside && i < l3->ports * outside->count; i++) {
             const struct nf_interface *port = &l3->port[i % l3->ports];
-            uint32_t addr = outside->list[i / l3->ports];
+            struct nf_addr addr = nf_addr_of_ipv4(outside->list[i / l3->ports]);
 
-            if (port->side == NF_INSIDE && port->addr && ((port->addr ^ addr) & port->mask) == 0 &&
-                inet_ntop(AF_INET, &addr, text, sizeof(text)))
+            if (port->side == NF_INSIDE && port->net[NF_IP4].bits && nf_net_has(&port->net[NF_IP4], &addr))
                 fprintf(stderr,
                         "%s: warning: nf %u, %s: outside %s is in the network of %s, an interface of the "
                         "inside\n",
-                        file, n + 1, choice->module->name, text, port->name);
+                        file, n + 1, choice->module->name, nf_addr_text(&addr, text), port->name);
         }
     }
 }

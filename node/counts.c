@@ -61,7 +61,7 @@ json_t *nd_counters_status(const struct nd_counts *c, const char *nf)
 
 /* A frame in which another host said that it has an address, as text. */
 struct claim_text {
-    char addr[INET6_ADDRSTRLEN], mac[18];
+    char addr[NF_ADDR_TEXT], mac[18];
     const char *interface;
 };
 
@@ -75,7 +75,7 @@ static struct claim_text read_claim(const struct nd_counts *c, enum nf_claimed w
         if (nf_l3_claim(nf_chain_any(c->lanes[l].chain, 0), which, &claim) && claim.at >= last.at)
             last = claim;
     }
-    inet_ntop(last.ipv6 ? AF_INET6 : AF_INET, last.addr, text.addr, sizeof(text.addr));
+    nf_addr_text(&last.addr, text.addr);
     snprintf(text.mac, sizeof(text.mac), "%02x:%02x:%02x:%02x:%02x:%02x", last.mac[0], last.mac[1],
              last.mac[2], last.mac[3], last.mac[4], last.mac[5]);
     if (last.port < c->config->chain.l3->ports)

@@ -98,6 +98,16 @@ static int match_nfs(struct nf_chain_change *change, struct ft_fault *fault)
     return error;
 }
 
+static bool has_same_hops(const struct nf_l3_config *from, const struct nf_l3_config *to, bool ipv6)
+{
+    const struct nf_hop *a = from->next_hop[ipv6], *b = to->next_hop[ipv6];
+    bool same = from->next_hops[ipv6] == to->next_hops[ipv6];
+
+    for (unsigned i = 0; same && i < from->next_hops[ipv6]; i++)
+        same = a[i].port == b[i].port && nf_addr_same(&a[i].addr, &b[i].addr);
+    return same;
+}
+
 /* Addresses and routes, as the hello says them, and which next hops are asked for. */
 static bool is_same_l3(const struct nf_l3_config *from, const struct nf_l3_config *to)
 {
@@ -107,10 +117,7 @@ static bool is_same_l3(const struct nf_l3_config *from, const struct nf_l3_confi
         return from == to;
     nf_chain_identity(&(struct nf_chain_config){.l3 = (struct nf_l3_config *)from}, before, sizeof(before));
     nf_chain_identity(&(struct nf_chain_config){.l3 = (struct nf_l3_config *)to}, after, sizeof(after));
-    return strcmp(before, after) == 0 && from->next_hops == to->next_hops &&
-           memcmp(from->next_hop, to->next_hop, from->next_hops * sizeof(from->next_hop[0])) == 0 &&
-           from->next_hops6 == to->next_hops6 &&
-           memcmp(from->next_hop6, to->next_hop6, from->next_hops6 * sizeof(from->next_hop6[0])) == 0;
+    return strcmp(before, after) == 0 && has_same_hops(from, to, false) && has_same_hops(from, to, true);
 }
 
 static int check_l3(const struct nf_l3_config *from, const struct nf_l3_config *to, struct ft_fault *fault)

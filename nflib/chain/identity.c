@@ -6,7 +6,6 @@
  */
 #include "nflib/chain/chain.h"
 
-#include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -30,10 +29,24 @@ static void __attribute__((format(printf, 2, 3))) say(struct text *t, const char
         t->len = (uint32_t)n < t->cap - t->len ? t->len + (uint32_t)n : t->cap - 1;
 }
 
+static void say_addr(struct text *t, const struct nf_addr *addr)
+{
+    char text[NF_ADDR_TEXT];
+
+    say(t, "%s", nf_addr_text(addr, text));
+}
+
+static void say_net(struct text *t, const struct nf_net *net)
+{
+    say_addr(t, &net->addr);
+    say(t, "/%u", nf_net_bits(net));
+}
+
 static void say_ipv4(struct text *t, uint32_t addr)
 {
-    uint32_t a = ntohl(addr);
-    say(t, "%u.%u.%u.%u", a >> 24, a >> 16 & 255, a >> 8 & 255, a & 255);
+    struct nf_addr a = nf_addr_of_ipv4(addr);
+
+    say_addr(t, &a);
 }
 
 static void say_prefix(struct text *t, uint32_t addr, uint32_t mask)
@@ -73,21 +86,12 @@ static void say_hosts(struct text *t, const struct nf_hosts *hosts)
     }
 }
 
-static void say_ipv6(struct text *t, const uint8_t addr[16])
-{
-    char text[INET6_ADDRSTRLEN];
-
-    inet_ntop(AF_INET6, addr, text, sizeof(text));
-    say(t, "%s", text);
-}
-
 static void say_networks(struct text *t, const struct nf_networks *set)
 {
     say_prefixes(t, &set->ipv4);
     for (uint32_t i = 0; i < set->count; i++) {
         say(t, "%s", i || set->ipv4.count ? "," : "");
-        say_ipv6(t, set->ipv6[i].addr);
-        say(t, "/%u", set->ipv6[i].bits);
+        say_net(t, &(struct nf_net){nf_addr_of_ipv6(set->ipv6[i].addr), (uint8_t)set->ipv6[i].bits, true});
     }
 }
 
@@ -191,29 +195,30 @@ bool nf_chain_same_setting(const struct nf_param *param, const void *from, const
     return false;
 }
 
-/* A link-local address is made of the MAC. */
-static void say_l3_ipv6(struct text *t, const struct nf_l3_config *l3)
+static void say_mac(struct text *t, const uint8_t m[6])
 {
-    for (unsigned i = 0; i < l3->ports; i++) {
-        const struct nf_interface *port = &l3->port[i];
+    say(t, "%02x:%02x:%02x:%02x:%02x:%02x ", m[0], m[1], m[2], m[3], m[4], m[5]);
+}
 
-        if (!port->bits6)
-            continue;
-        say(t, "port %u: ", i);
-        say_ipv6(t, port->addr6);
-        say(t, "/%u", port->bits6);
-        for (unsigned e = 0; e < port->extras6; e++) {
-            say(t, " ");
-            say_ipv6(t, port->extra6[e]);
-        }
-        say(t, "\n");
+static void say_extras(struct text *t, const struct nf_interface *port, bool ipv6)
+{
+    for (unsigned e = 0; e < port->extras[ipv6]; e++) {
+        say(t, " ");
+        say_addr(t, &port->extra[ipv6][e]);
     }
-    for (unsigned i = 0; i < l3->routes6; i++) {
+    say(t, "\n");
+}
+
+static void say_routes(struct text *t, const struct nf_l3_config *l3, bool ipv6)
+{
+    for (unsigned i = 0; i < l3->routes[ipv6]; i++) {
+        const struct nf_route *route = &l3->route[ipv6][i];
+
         say(t, "route %u: ", i);
-        say_ipv6(t, l3->route6[i].addr);
-        say(t, "/%u via ", l3->route6[i].bits);
-        say_ipv6(t, l3->route6[i].via);
-        say(t, " port %u\n", l3->route6[i].port);
+        say_net(t, &route->to);
+        say(t, " via ");
+        say_addr(t, &route->via);
+        say(t, " port %u\n", route->port);
     }
 }
 
@@ -231,10 +236,13 @@ static void say_l3(struct text *t, const struct nf_l3_config *l3)
 {
     for (unsigned i = 0; i < l3->ports; i++) {
         const struct nf_interface *port = &l3->port[i];
-        const uint8_t *m = port->mac;
-        say(t, "port %u: %s %s %02x:%02x:%02x:%02x:%02x:%02x ", i, port->name,
-            port->side == NF_OUTSIDE ? "outside" : "inside", m[0], m[1], m[2], m[3], m[4], m[5]);
-        say_prefix(t, port->addr, port->mask);
+
+        say(t, "port %u: %s %s ", i, port->name, port->side == NF_OUTSIDE ? "outside" : "inside");
+        say_mac(t, port->mac);
+        if (port->net[NF_IP4].bits)
+            say_net(t, &port->net[NF_IP4]);
+        else
+            say(t, "0.0.0.0/0");
         say(t, " mtu %u", port->mtu);
         if (strcmp(port->port, port->name) != 0 && port->port[0])
             say(t, " on %s", port->port);
@@ -242,34 +250,24 @@ static void say_l3(struct text *t, const struct nf_l3_config *l3)
             say(t, " vlan %u %u tpid %04x", port->vlan.outer, port->vlan.inner, port->vlan.tpid);
         if (port->pcp_of_dscp)
             say(t, " pcp dscp");
-        for (unsigned e = 0; e < port->extras; e++) {
-            say(t, " ");
-            say_ipv4(t, port->extra[e]);
-        }
-        say(t, "\n");
+        say_extras(t, port, false);
     }
     if (has_mtu_by_route(l3))
         say(t, "mtu of the route\n");
-    for (unsigned i = 0; i < l3->routes; i++) {
-        say(t, "route %u: ", i);
-        say_prefix(t, l3->route[i].addr, l3->route[i].mask);
-        say(t, " via ");
-        say_ipv4(t, l3->route[i].via);
-        say(t, " port %u\n", l3->route[i].port);
-    }
-    say_l3_ipv6(t, l3);
+    say_routes(t, l3, false);
+    for (unsigned i = 0; i < l3->ports; i++)
+        if (l3->port[i].net[NF_IP6].bits) { /* its link-local address is made of the MAC */
+            say(t, "port %u: ", i);
+            say_net(t, &l3->port[i].net[NF_IP6]);
+            say_extras(t, &l3->port[i], true);
+        }
+    say_routes(t, l3, true);
     for (unsigned i = 0; i < l3->fixed_count; i++) {
-        const struct nf_fixed *fixed = &l3->fixed[i];
-        const uint8_t *m = fixed->mac;
-        uint32_t addr;
-
-        memcpy(&addr, fixed->addr, sizeof(addr));
         say(t, "neighbour %u: ", i);
-        if (fixed->ipv6)
-            say_ipv6(t, fixed->addr);
-        else
-            say_ipv4(t, addr);
-        say(t, " %02x:%02x:%02x:%02x:%02x:%02x port %u\n", m[0], m[1], m[2], m[3], m[4], m[5], fixed->port);
+        say_addr(t, &l3->fixed[i].addr);
+        say(t, " ");
+        say_mac(t, l3->fixed[i].mac);
+        say(t, "port %u\n", l3->fixed[i].port);
     }
 }
 

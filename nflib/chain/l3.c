@@ -7,9 +7,9 @@
  */
 #include "nflib/chain/l3_parts.h"
 
+#include "nflib/net/bytes.h"
 #include "nflib/net/icmp.h"
 
-#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,9 +20,10 @@ static const char *const counter_names[] = {NF_L3_COUNTER_LIST(NF_COUNTER_NAME) 
 static void run_timers(struct nf *nf, uint64_t now)
 {
     struct nf_l3 *l3 = nf->state;
-    nf_neighbours_timers(&l3->neighbours, now);
-    if (l3->ipv6.neighbours.map)
-        nf_neighbours_timers(&l3->ipv6.neighbours, now);
+
+    for (unsigned ipv6 = 0; ipv6 < NF_FAMILIES; ipv6++)
+        if (l3->family[ipv6].neighbours.map)
+            nf_neighbours_timers(&l3->family[ipv6].neighbours, now);
     nf_l3_defence_timers(l3, now);
 }
 
@@ -31,8 +32,10 @@ static int check_state(const struct nf *nf, struct nf_check *c)
     const struct nf_l3 *l3 = nf->state;
     int error = nf_l3_defence_check(l3, c);
 
-    error = error ? error : nf_neighbours_check(&l3->neighbours, c);
-    return error || !l3->ipv6.neighbours.map ? error : nf_neighbours_check(&l3->ipv6.neighbours, c);
+    for (unsigned ipv6 = 0; ipv6 < NF_FAMILIES && !error; ipv6++)
+        if (l3->family[ipv6].neighbours.map)
+            error = nf_neighbours_check(&l3->family[ipv6].neighbours, c);
+    return error;
 }
 
 static const struct nf_module l3_module = {
@@ -46,83 +49,105 @@ static const struct nf_module l3_module = {
 
 /* ---- making ---- */
 
+static bool has_ipv6(const struct nf_l3_config *config)
+{
+    for (unsigned i = 0; i < config->ports; i++)
+        if (config->port[i].net[NF_IP6].bits)
+            return true;
+    return false;
+}
+
 uint64_t nf_l3_bytes(const struct nf_l3_config *config)
 {
     return sizeof(struct nf_l3_times) + NF_L3_COUNTERS * sizeof(uint64_t) + nf_neighbours_bytes(false) +
-           (nf_l3_has_ipv6(config) ? nf_neighbours_bytes(true) : 0) + 4096;
+           (has_ipv6(config) ? nf_neighbours_bytes(true) : 0) + 4096;
 }
 
-static void add_route(struct nf_l3 *l3, struct nf_route route)
+/* `via` is NULL on a link. */
+static void add_route(struct nf_l3_family *f, const struct nf_net *to, const struct nf_addr *via,
+                      uint8_t port)
 {
-    uint32_t at = l3->routes++;
-    route.addr &= route.mask;
-    for (; at > 0 && ntohl(l3->route[at - 1].mask) < ntohl(route.mask); at--)
-        l3->route[at] = l3->route[at - 1];
-    l3->route[at] = route;
+    struct nf_l3_route route = {
+        .via = via ? *via : to->addr, .bits = to->bits, .port = port, .on_link = !via};
+    uint32_t at = f->routes++;
+
+    for (unsigned i = 0; i < 16; i++) {
+        unsigned bits = to->bits > 8 * i ? to->bits - 8 * i : 0;
+
+        route.mask.byte[i] = (uint8_t)(bits < 8 ? 0xff00 >> bits : 0xff);
+        route.addr.byte[i] = to->addr.byte[i] & route.mask.byte[i];
+    }
+    for (; at > 0 && f->route[at - 1].bits < route.bits; at--)
+        f->route[at] = f->route[at - 1];
+    f->route[at] = route;
 }
 
-static void read_config(struct nf_l3 *l3, const struct nf_l3_config *config)
+static void read_family(struct nf_l3_family *f, const struct nf_l3_config *config, bool ipv6)
 {
     for (uint8_t i = 0; i < config->ports; i++) {
         const struct nf_interface *port = &config->port[i];
-        if (port->addr) {
-            l3->own[l3->owns++] = (struct nf_l3_own){port->addr, i};
-            add_route(l3, (struct nf_route){.addr = port->addr, .mask = port->mask, .port = i});
+
+        if (port->net[ipv6].bits) {
+            if (ipv6)
+                f->own[f->owns++] = (struct nf_l3_own){port->local, i};
+            f->own[f->owns++] = (struct nf_l3_own){port->net[ipv6].addr, i};
+            add_route(f, &port->net[ipv6], NULL, i);
         }
-        for (unsigned e = 0; e < port->extras; e++)
-            l3->own[l3->owns++] = (struct nf_l3_own){port->extra[e], i};
+        for (unsigned e = 0; e < port->extras[ipv6]; e++)
+            f->own[f->owns++] = (struct nf_l3_own){port->extra[ipv6][e], i};
     }
-    for (unsigned i = 0; i < config->routes; i++)
-        add_route(l3, config->route[i]);
-    l3->least_mtu[NF_INSIDE] = l3->least_mtu[NF_OUTSIDE] = UINT16_MAX;
-    for (unsigned i = 0; i < config->ports; i++) {
-        uint16_t *least = &l3->least_mtu[config->port[i].side];
-        if (config->port[i].mtu < *least)
-            *least = config->port[i].mtu;
-    }
+    for (const struct nf_route *r = config->route[ipv6]; r < config->route[ipv6] + config->routes[ipv6]; r++)
+        add_route(f, &r->to, &r->via, r->port);
 }
 
-const struct nf_route *nf_l3_route(const struct nf_l3 *l3, uint32_t addr)
+static int make_family(struct nf_l3 *l3, bool ipv6, struct ft_fault *fault)
 {
-    for (uint32_t i = 0; i < l3->routes; i++)
-        if (((addr ^ l3->route[i].addr) & l3->route[i].mask) == 0)
-            return &l3->route[i];
-    return NULL;
-}
+    const struct nf_l3_config *config = l3->config;
+    struct nf_l3_family *f = &l3->family[ipv6];
 
-static int add_hops(struct nf_l3 *l3, struct ft_fault *fault)
-{
-    for (uint32_t i = 0; i < l3->routes; i++)
-        if (l3->route[i].via)
-            nf_neighbours_add_hop(&l3->neighbours, &l3->route[i].via, l3->route[i].port);
-    for (unsigned i = 0; i < l3->config->next_hops; i++) {
-        const struct nf_route *route = nf_l3_route(l3, l3->config->next_hop[i]);
-        if (!route)
-            return ft_fail(fault, FT_EINVAL, "l3: next hop %u is on no link of the chain", i + 1);
-        nf_neighbours_add_hop(&l3->neighbours, &l3->config->next_hop[i], route->port);
-    }
-    for (unsigned i = 0; i < l3->config->fixed_count; i++)
-        if (!l3->config->fixed[i].ipv6)
-            nf_neighbours_add_fixed(&l3->neighbours, l3->config->fixed[i].addr, l3->config->fixed[i].port,
-                                    l3->config->fixed[i].mac);
+    f->neighbours.failing = &l3->times->failing;
+    f->neighbours.claimed = &l3->times->claimed[NF_L3_NEIGHBOUR_CLAIMED];
+    read_family(f, config, ipv6);
+    if (nf_neighbours_make(&f->neighbours, l3->nf, config, ipv6))
+        return ft_fail(fault, FT_EFULL, "l3: the lane's arena is too small");
+    for (unsigned i = 0; i < f->routes; i++)
+        if (!f->route[i].on_link)
+            nf_neighbours_add_hop(&f->neighbours, &f->route[i].via, f->route[i].port);
+    for (unsigned i = 0; i < config->next_hops[ipv6]; i++)
+        nf_neighbours_add_hop(&f->neighbours, &config->next_hop[ipv6][i].addr,
+                              config->next_hop[ipv6][i].port);
+    for (unsigned i = 0; i < config->fixed_count; i++)
+        if (nf_addr_is_ipv6(&config->fixed[i].addr) == ipv6)
+            nf_neighbours_add_fixed(&f->neighbours, &config->fixed[i].addr, config->fixed[i].port,
+                                    config->fixed[i].mac);
     return FT_OK;
 }
 
 static int check_config(const struct nf_l3_config *config, struct ft_fault *fault)
 {
-    if (config->ports < 1 || config->ports > NF_PORTS_MAX || config->routes > NF_ROUTES_MAX ||
-        config->routes6 > NF_ROUTES_MAX || config->next_hops > NF_NEXT_HOPS_MAX ||
-        config->next_hops6 > NF_NEXT_HOPS_MAX || config->fixed_count > NF_FIXED_MAX)
+    bool fits = config->ports >= 1 && config->ports <= NF_PORTS_MAX && config->fixed_count <= NF_FIXED_MAX;
+
+    for (unsigned ipv6 = 0; ipv6 < NF_FAMILIES; ipv6++)
+        fits &= config->routes[ipv6] <= NF_ROUTES_MAX && config->next_hops[ipv6] <= NF_NEXT_HOPS_MAX;
+    if (!fits)
         return ft_fail(fault, FT_EINVAL, "l3: too many ports, routes or next hops, or no port");
-    for (unsigned i = 0; i < config->ports; i++)
-        if (config->port[i].extras > 8 || config->port[i].extras6 > 8)
-            return ft_fail(fault, FT_EINVAL, "l3: port %u: more than 8 further addresses", i);
-    for (unsigned i = 0; i < config->routes; i++)
-        if (config->route[i].port >= config->ports)
-            return ft_fail(fault, FT_EINVAL, "l3: route %u: no port %u", i + 1, config->route[i].port);
     for (unsigned i = 0; i < config->fixed_count; i++)
         if (config->fixed[i].port >= config->ports)
             return ft_fail(fault, FT_EINVAL, "l3: neighbour %u: no port %u", i + 1, config->fixed[i].port);
+    for (unsigned ipv6 = 0; ipv6 < NF_FAMILIES; ipv6++) {
+        for (unsigned i = 0; i < config->ports; i++)
+            if (config->port[i].extras[ipv6] > NF_EXTRAS_MAX)
+                return ft_fail(fault, FT_EINVAL, "l3: port %u: more than %u further addresses", i,
+                               NF_EXTRAS_MAX);
+        for (unsigned i = 0; i < config->routes[ipv6]; i++)
+            if (config->route[ipv6][i].port >= config->ports)
+                return ft_fail(fault, FT_EINVAL, "l3: route %u: no port %u", i + 1,
+                               config->route[ipv6][i].port);
+        for (unsigned i = 0; i < config->next_hops[ipv6]; i++)
+            if (config->next_hop[ipv6][i].port >= config->ports)
+                return ft_fail(fault, FT_EINVAL, "l3: next hop %u: no port %u", i + 1,
+                               config->next_hop[ipv6][i].port);
+    }
     return FT_OK;
 }
 
@@ -142,15 +167,16 @@ int nf_l3_make(struct nf_l3 **out, struct nf *nf, const struct nf_l3_config *con
     l3->nf = nf;
     l3->config = config;
     l3->times = ft_arena_alloc(nf->arena, sizeof(*l3->times));
-    l3->neighbours.failing = l3->ipv6.neighbours.failing = &l3->times->failing;
-    l3->neighbours.claimed = l3->ipv6.neighbours.claimed = &l3->times->claimed[NF_L3_NEIGHBOUR_CLAIMED];
-    read_config(l3, config);
-    if (!nf->counters || !l3->times || nf_neighbours_make(&l3->neighbours, nf, config, false))
+    l3->least_mtu[NF_INSIDE] = l3->least_mtu[NF_OUTSIDE] = UINT16_MAX;
+    for (unsigned i = 0; i < config->ports; i++) {
+        uint16_t *least = &l3->least_mtu[config->port[i].side];
+
+        *least = config->port[i].mtu < *least ? config->port[i].mtu : *least;
+    }
+    if (!nf->counters || !l3->times)
         error = ft_fail(fault, FT_EFULL, "l3: the lane's arena is too small");
-    else
-        error = add_hops(l3, fault);
-    if (!error)
-        error = nf_l3_make_ipv6(l3, fault);
+    for (unsigned ipv6 = 0; ipv6 <= has_ipv6(config) && !error; ipv6++)
+        error = make_family(l3, ipv6, fault);
     if (error) {
         free(l3);
         return error;
@@ -162,51 +188,7 @@ int nf_l3_make(struct nf_l3 **out, struct nf *nf, const struct nf_l3_config *con
     return FT_OK;
 }
 
-/* ---- own addresses ---- */
-
-bool nf_l3_is_own(const struct nf_l3 *l3, uint32_t addr, uint8_t port)
-{
-    for (uint32_t i = 0; i < l3->owns; i++)
-        if (l3->own[i].addr == addr && (port == NF_L3_ANY_PORT || l3->own[i].port == port))
-            return true;
-    return false;
-}
-
-/* An echo request becomes its reply; anything else to an own address ends. */
-static bool answer_echo(struct nf_l3 *l3, struct nf_packet *p)
-{
-    if (!nf_l3_is_own(l3, p->saddr, NF_L3_ANY_PORT) && nf_icmp_turn_round(p)) {
-        nf_count(l3->nf, NF_L3_ECHO_ANSWERED, 1);
-        return true;
-    }
-    nf_drop(l3->nf, p, NF_L3_LOCAL);
-    return false;
-}
-
 /* ---- in ---- */
-
-static bool on_link(const struct nf_interface *port, uint32_t addr)
-{
-    return port->addr && ((addr ^ port->addr) & port->mask) == 0;
-}
-
-bool nf_l3_is_own_mac(const struct nf_l3 *l3, const uint8_t mac[6])
-{
-    for (uint32_t i = 0; i < l3->config->ports; i++)
-        if (memcmp(l3->config->port[i].mac, mac, 6) == 0)
-            return true;
-    return false;
-}
-
-/* Where the address is another link's, nobody here sends to it. */
-static void hear_conflict(struct nf_l3 *l3, uint32_t addr, uint8_t port, const uint8_t mac[6], uint64_t now)
-{
-    nf_claim_note(l3->nf, &l3->times->claimed[NF_L3_OWN_CLAIMED], &addr, false, mac, port, now);
-    nf_count(l3->nf, NF_L3_ARP_CONFLICT, 1); /* whoever sees it finds the claim */
-    for (uint32_t i = 0; i < l3->owns; i++)
-        if (l3->own[i].addr == addr && l3->own[i].port == port)
-            nf_l3_defend(l3, false, i, now);
-}
 
 /*
  * Senders are heard when they speak to us: they answer, or they ask, and their next packet will want an
@@ -217,81 +199,148 @@ static void receive_arp(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
 {
     const uint8_t *arp = p->data + p->l3, *mac = arp + 8;
     const struct nf_interface *port = &l3->config->port[p->in_port];
-    uint32_t sender, target;
-    memcpy(&sender, arp + 14, 4);
-    memcpy(&target, arp + 24, 4);
+    struct nf_neighbours *neighbours = &l3->family[NF_IP4].neighbours;
+    struct nf_addr sender = nf_addr_of_ipv4(nf_get32(arp + 14)), target = nf_addr_of_ipv4(nf_get32(arp + 24));
+
     nf_drop(l3->nf, p, NF_L3_ARP);
-    if (nf_l3_is_own(l3, sender, NF_L3_ANY_PORT)) {
-        if (!nf_l3_is_own_mac(l3, mac))
-            hear_conflict(l3, sender, p->in_port, mac, now);
+    if (nf_l3_is_own(l3, &sender, false, NF_L3_ANY_PORT)) {
+        nf_l3_hear_conflict(l3, &sender, p->in_port, mac, now);
         return;
     }
-    bool for_us = nf_l3_is_own(l3, target, p->in_port);
-    bool announced = sender == target && nf_neighbours_is_hop(&l3->neighbours, &sender, p->in_port);
-    if ((for_us || announced) && sender && !nf_addr_martian(sender) && !nf_addr_many(sender) && !(mac[0] & 1))
-        nf_neighbours_learn(&l3->neighbours, &sender, p->in_port, mac, on_link(port, sender), now);
+    bool for_us = nf_l3_is_own(l3, &target, false, p->in_port);
+    bool announced = nf_addr_same(&sender, &target) && nf_neighbours_is_hop(neighbours, &sender, p->in_port);
+    if ((for_us || announced) && nf_addr_is_host(&sender) && !(mac[0] & 1))
+        nf_neighbours_learn(neighbours, &sender, p->in_port, mac, nf_l3_on_link(port, &sender, false), now);
     if (!for_us || arp[6] != 0 || arp[7] != 1)
         return;
     uint8_t frame[NF_ARP_LEN];
-    nf_arp_frame(frame, 2, mac, port->mac, target, mac, sender);
+    nf_arp_frame(frame, 2, mac, port->mac, nf_addr_ipv4(&target), mac, nf_addr_ipv4(&sender));
     if (nf_emit(l3->nf, p->in_port, frame, sizeof(frame)) == FT_OK)
         nf_count(l3->nf, NF_L3_ARP_ANSWERED, 1);
 }
 
-/* Why a frame cannot be routed as IPv4, NF_L3_COUNTERS if it can. */
-static enum nf_l3_counter find_refusal(const struct nf_l3 *l3, const struct nf_packet *p)
+static inline __attribute__((always_inline)) bool is_many(const struct nf_addr *addr, bool ipv6)
 {
-    if (p->have < 14)
-        return NF_L3_MALFORMED;
-    if (p->flags & NF_P_VLAN)
-        return NF_L3_VLAN;
-    bool many = p->data[0] & 1;
-    if (p->in_port >= l3->config->ports ||
-        (!many && memcmp(p->data, l3->config->port[p->in_port].mac, 6) != 0))
-        return NF_L3_OTHER_MAC;
-    if (p->flags & NF_P_ARP)
-        return NF_L3_ARP;
-    if (!(p->flags & NF_P_IPV4))
-        return p->flags & NF_P_BAD ? NF_L3_MALFORMED : NF_L3_PROTOCOL;
-    if (many || nf_addr_many(p->daddr))
+    return ipv6 ? nf_ipv6_many(addr->byte) : nf_addr_many(nf_addr_ipv4(addr));
+}
+static inline __attribute__((always_inline)) bool is_martian(const struct nf_addr *addr, bool ipv6)
+{
+    return ipv6 ? nf_ipv6_martian(addr->byte) : nf_addr_martian(nf_addr_ipv4(addr));
+}
+
+/* No router forwards it: a link-local address is another host's on every link. */
+static inline __attribute__((always_inline)) bool is_of_link(const struct nf_l3_ends *ends, bool ipv6)
+{
+    return ipv6 && (nf_ipv6_link_local(ends->from.byte) || nf_ipv6_link_local(ends->to.byte));
+}
+
+/* Why an IP packet is taken in neither to be routed nor for an own address; NF_L3_COUNTERS: it is. */
+static inline __attribute__((always_inline)) enum nf_l3_counter refuse_ip(const struct nf_packet *p,
+                                                                          const struct nf_l3_ends *ends,
+                                                                          bool ipv6)
+{
+    if (p->data[0] & 1 || is_many(&ends->to, ipv6))
         return NF_L3_BROADCAST;
-    if (nf_addr_martian(p->saddr) || nf_addr_martian(p->daddr) || nf_addr_many(p->saddr))
+    if (ipv6 && nf_is_nd(p)) /* of no use to hosts behind this one */
+        return NF_L3_ND;
+    if (is_martian(&ends->from, ipv6) || is_martian(&ends->to, ipv6) || is_many(&ends->from, ipv6))
         return NF_L3_MARTIAN;
     return NF_L3_COUNTERS;
+}
+
+/* An echo request becomes its reply; anything else to an own address ends. */
+static bool answer_echo(struct nf_l3 *l3, struct nf_packet *p, bool ipv6)
+{
+    struct nf_addr from = nf_packet_from(p, ipv6);
+
+    if (!nf_l3_is_own(l3, &from, ipv6, NF_L3_ANY_PORT) &&
+        (ipv6 ? nf_icmpv6_turn_round(p) : nf_icmp_turn_round(p))) {
+        nf_count(l3->nf, NF_L3_ECHO_ANSWERED, 1);
+        return true;
+    }
+    nf_drop(l3->nf, p, NF_L3_LOCAL);
+    return false;
+}
+
+static inline __attribute__((always_inline)) uint32_t ttl_at(const struct nf_packet *p, bool ipv6)
+{
+    return p->l3 + (ipv6 ? 7u : 8u);
+}
+
+/* A whole packet of the family, for this station or, by its MAC, for many. */
+static inline __attribute__((always_inline)) void receive_ip(struct nf_l3 *l3, struct nf_packet *p, bool ipv6,
+                                                             uint64_t now)
+{
+    const struct nf_l3_ends ends = nf_l3_ends(p, ipv6);
+    enum nf_l3_counter why = refuse_ip(p, &ends, ipv6);
+
+    if (why != NF_L3_COUNTERS) {
+        nf_drop(l3->nf, p, why);
+    } else if ((p->side == NF_INSIDE || (ipv6 && nf_ipv6_link_local(ends.to.byte))) &&
+               nf_l3_is_own(l3, &ends.to, ipv6, p->in_port)) {
+        answer_echo(l3, p, ipv6);
+    } else if (is_of_link(&ends, ipv6)) {
+        nf_drop(l3->nf, p, NF_L3_MARTIAN);
+    } else if (p->data[ttl_at(p, ipv6)] <= 1 && !nf_l3_is_own(l3, &ends.to, ipv6, NF_L3_ANY_PORT)) {
+        nf_l3_send_error(l3, p, ipv6 ? NF_ICMPV6_TIME_EXCEEDED : NF_ICMP_TIME_EXCEEDED, 0, 0, now);
+        nf_drop(l3->nf, p, NF_L3_TTL);
+    } else {
+        nf_l3_drop_too_big(l3, p, now);
+    }
 }
 
 /* A malformed packet, or one that the port cut off, which is told as any that is too big. */
 static void receive_malformed(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
 {
     struct nf_packet whole;
-    if (nf_l3_is_cut_off(p, &whole) && find_refusal(l3, &whole) == NF_L3_COUNTERS &&
-        nf_l3_drop_too_big(l3, &whole, now)) {
-        p->drop = whole.drop;
-        p->drop_nf = whole.drop_nf;
-    } else {
-        nf_drop(l3->nf, p, NF_L3_MALFORMED);
+    bool ipv6 = p->flags & NF_P_IPV6;
+
+    if (nf_l3_is_cut_off(p, &whole)) {
+        struct nf_l3_ends ends = nf_l3_ends(&whole, ipv6);
+
+        if (refuse_ip(&whole, &ends, ipv6) == NF_L3_COUNTERS && !is_of_link(&ends, ipv6) &&
+            nf_l3_drop_too_big(l3, &whole, now)) {
+            p->drop = whole.drop;
+            p->drop_nf = whole.drop_nf;
+            return;
+        }
     }
+    nf_drop(l3->nf, p, NF_L3_MALFORMED);
+}
+
+static void receive_ipv6(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
+{
+    struct nf_nd nd;
+
+    if (!l3->config->port[p->in_port].net[NF_IP6].bits)
+        nf_drop(l3->nf, p, NF_L3_PROTOCOL);
+    else if (!(p->flags & NF_P_IPV6_READ))
+        receive_malformed(l3, p, now);
+    else if (nf_nd_read(p, &nd))
+        nf_l3_receive_nd(l3, p, &nd, now);
+    else
+        receive_ip(l3, p, true, now);
 }
 
 static void receive_packet(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
 {
-    enum nf_l3_counter why = find_refusal(l3, p);
-    if (why == NF_L3_ARP) {
+    if (p->have < 14)
+        nf_drop(l3->nf, p, NF_L3_MALFORMED);
+    else if (p->flags & NF_P_VLAN)
+        nf_drop(l3->nf, p, NF_L3_VLAN);
+    else if (p->in_port >= l3->config->ports ||
+             (!(p->data[0] & 1) && memcmp(p->data, l3->config->port[p->in_port].mac, 6) != 0))
+        nf_drop(l3->nf, p, NF_L3_OTHER_MAC);
+    else if (ft_likely(p->flags & NF_P_IPV4))
+        receive_ip(l3, p, false, now);
+    else if (p->flags & NF_P_IPV6)
+        receive_ipv6(l3, p, now);
+    else if (p->flags & NF_P_ARP)
         receive_arp(l3, p, now);
-    } else if (why == NF_L3_PROTOCOL && p->flags & NF_P_IPV6 && l3->config->port[p->in_port].bits6) {
-        nf_l3_in_ipv6(l3, p, now);
-    } else if (why == NF_L3_MALFORMED) {
+    else if (p->flags & NF_P_BAD)
         receive_malformed(l3, p, now);
-    } else if (why != NF_L3_COUNTERS) {
-        nf_drop(l3->nf, p, why);
-    } else if (p->side == NF_INSIDE && nf_l3_is_own(l3, p->daddr, p->in_port)) {
-        answer_echo(l3, p);
-    } else if (p->data[p->l3 + 8] <= 1 && !nf_l3_is_own(l3, p->daddr, NF_L3_ANY_PORT)) {
-        nf_l3_send_error(l3, p, NF_ICMP_TIME_EXCEEDED, 0, 0, now);
-        nf_drop(l3->nf, p, NF_L3_TTL);
-    } else {
-        nf_l3_drop_too_big(l3, p, now);
-    }
+    else
+        nf_drop(l3->nf, p, NF_L3_PROTOCOL);
 }
 
 void nf_l3_in(struct nf_l3 *l3, struct nf_packet *const packets[], uint32_t n, uint64_t now)
@@ -305,86 +354,101 @@ void nf_l3_in(struct nf_l3 *l3, struct nf_packet *const packets[], uint32_t n, u
 
 /* The last next hop found: packets in a row mostly share it. */
 struct hop {
-    uint32_t addr;
+    struct nf_addr addr;
     uint8_t port;
     const struct nf_neighbour *entry; /* NULL: none */
 };
 
 uint8_t nf_l3_side(const struct nf_l3 *l3, const struct nf_packet *p)
 {
-    const struct nf_route6 *route6;
-    const struct nf_route *route;
+    bool ipv6 = p->flags & NF_P_IPV6_READ;
+    struct nf_addr to = nf_packet_to(p, ipv6);
+    const struct nf_l3_route *route = nf_l3_route(l3, &to, ipv6);
 
-    if (p->flags & NF_P_IPV6_READ) {
-        route6 = nf_l3_route6(l3, nf_packet_ipv6_addresses(p) + 16);
-        return route6 ? l3->config->port[route6->port].side : !p->side;
-    }
-    route = nf_l3_route(l3, p->daddr);
     return route ? l3->config->port[route->port].side : !p->side;
 }
 
-/* A network's own or broadcast address: a destination on the link that is no station. */
-static bool link_broadcast(const struct nf_l3 *l3, const struct nf_route *route, uint32_t addr)
+static inline __attribute__((always_inline)) bool find_hop(struct nf_l3 *l3, struct hop *hop,
+                                                           const struct nf_addr *addr, uint8_t port,
+                                                           bool ipv6, uint64_t now)
 {
-    const struct nf_interface *port = &l3->config->port[route->port];
-    return !route->via && on_link(port, addr) && ntohl(port->mask) < 0xfffffffeu &&
-           ((addr & ~port->mask) == 0 || (addr | port->mask) == 0xffffffffu);
-}
+    struct nf_neighbours *neighbours = &l3->family[ipv6].neighbours;
 
-static bool find_hop(struct nf_l3 *l3, struct hop *hop, const struct nf_route *route, uint32_t daddr,
-                     uint64_t now)
-{
-    uint32_t addr = route->via ? route->via : daddr;
-    if (!hop->entry || hop->addr != addr || hop->port != route->port) {
-        hop->addr = addr;
-        hop->port = route->port;
-        hop->entry = nf_neighbours_find(&l3->neighbours, &addr, route->port);
+    if (!hop->entry || !nf_l3_same(&hop->addr, addr, ipv6) || hop->port != port) {
+        hop->addr = *addr;
+        hop->port = port;
+        hop->entry = nf_neighbours_find(neighbours, addr, port);
     }
     if (hop->entry)
-        nf_neighbours_use(&l3->neighbours, &addr, hop->entry, now);
+        nf_neighbours_use(neighbours, addr, hop->entry, now);
     else
-        nf_neighbours_want(&l3->neighbours, &addr, route->port, now);
+        nf_neighbours_want(neighbours, addr, port, now);
     return hop->entry;
 }
 
-static void forward_packet(struct nf_l3 *l3, struct nf_packet *p, struct hop *hop, uint64_t now)
+static inline __attribute__((always_inline)) void forward_packet(struct nf_l3 *l3, struct nf_packet *p,
+                                                                 struct hop *hop, const struct nf_addr *to,
+                                                                 bool ipv6, uint64_t now)
 {
     bool local = p->flags & (NF_P_EMITTED | NF_P_LOCAL);
-    const struct nf_route *route = nf_l3_route(l3, p->daddr);
-    if (!local && p->data[p->l3 + 8] <= 1) { /* translated on its way in: its sender would not know it */
+    struct nf_l3_route link = {.port = p->in_port, .on_link = true};
+    const struct nf_l3_route *route =
+        ipv6 && nf_ipv6_link_local(to->byte) ? &link : nf_l3_route(l3, to, ipv6);
+
+    if (!local &&
+        p->data[ttl_at(p, ipv6)] <= 1) { /* translated on its way in: its sender would not know it */
         nf_drop(l3->nf, p, NF_L3_TTL);
     } else if (!route) {
-        nf_l3_send_error(l3, p, NF_ICMP_UNREACHABLE, 0, 0, now);
+        nf_l3_send_error(l3, p, ipv6 ? NF_ICMPV6_UNREACHABLE : NF_ICMP_UNREACHABLE, 0, 0, now);
         nf_drop(l3->nf, p, NF_L3_NO_ROUTE);
-    } else if (nf_addr_many(p->daddr) || link_broadcast(l3, route, p->daddr)) {
+    } else if (is_many(to, ipv6) ||
+               (!ipv6 && route->on_link && nf_net_is_edge(&l3->config->port[route->port].net[NF_IP4], to))) {
         nf_drop(l3->nf, p, NF_L3_BROADCAST);
     } else if (nf_l3_ip_length(p) > l3->config->port[route->port].mtu) { /* for the same reason not told */
         nf_drop(l3->nf, p, NF_L3_TOO_BIG);
-    } else if (!find_hop(l3, hop, route, p->daddr, now)) {
-        if (nf_neighbours_is_unreachable(&l3->neighbours, &hop->addr, hop->port, now))
+    } else if (!find_hop(l3, hop, route->on_link ? to : &route->via, route->port, ipv6, now)) {
+        if (nf_neighbours_is_unreachable(&l3->family[ipv6].neighbours, &hop->addr, hop->port, now))
             nf_l3_tell_unreachable(l3, p, now);
         nf_drop(l3->nf, p, NF_L3_NO_NEIGHBOUR);
     } else {
         memcpy(p->data, hop->entry->mac, 6);
         memcpy(p->data + 6, l3->config->port[route->port].mac, 6);
         p->out_port = route->port;
-        if (!local)
+        if (!local && ipv6)
+            p->data[ttl_at(p, ipv6)]--;
+        else if (!local)
             nf_packet_dec_ttl(p);
     }
 }
 
+static inline __attribute__((always_inline)) void send_packet(struct nf_l3 *l3, struct nf_packet *p,
+                                                              struct hop *hop, bool ipv6, uint64_t now)
+{
+    struct nf_addr to = nf_packet_to(p, ipv6);
+
+    if (nf_l3_is_own(l3, &to, ipv6, NF_L3_ANY_PORT)) {
+        if (!answer_echo(l3, p, ipv6))
+            return;
+        to = nf_packet_to(p, ipv6);
+    }
+    forward_packet(l3, p, hop, &to, ipv6, now);
+}
+
 void nf_l3_out(struct nf_l3 *l3, struct nf_packet *const packets[], uint32_t n, uint64_t now)
 {
-    struct hop hop = {.entry = NULL};
+    struct hop hop[NF_FAMILIES] = {{.entry = NULL}, {.entry = NULL}};
+
     for (uint32_t i = 0; i < n; i++) {
         struct nf_packet *p = packets[i];
-        if (p->flags & NF_P_EMITTED && p->flags & NF_P_ARP)
+        bool ipv6 = p->flags & NF_P_IPV6_READ && l3->family[NF_IP6].neighbours.map;
+
+        if (p->flags & NF_P_EMITTED && (p->flags & NF_P_ARP || (ipv6 && nf_l3_is_own_nd(p))))
             continue;
-        if (p->flags & NF_P_IPV6_READ && l3->ipv6.neighbours.map)
-            nf_l3_out_ipv6(l3, p, now);
-        else if (!(p->flags & NF_P_IPV4))
+        if (ft_likely(p->flags & NF_P_IPV4))
+            send_packet(l3, p, &hop[NF_IP4], false, now);
+        else if (ipv6)
+            send_packet(l3, p, &hop[NF_IP6], true, now);
+        else
             nf_drop(l3->nf, p, NF_L3_PROTOCOL);
-        else if (!nf_l3_is_own(l3, p->daddr, NF_L3_ANY_PORT) || answer_echo(l3, p))
-            forward_packet(l3, p, &hop, now);
     }
 }

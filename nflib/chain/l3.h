@@ -8,6 +8,7 @@
 #ifndef NFLIB_CHAIN_L3_H
 #define NFLIB_CHAIN_L3_H
 
+#include "nflib/net/addr.h"
 #include "nflib/net/vlan.h"
 #include "nflib/nf.h"
 
@@ -15,6 +16,7 @@
 #define NF_ROUTES_MAX     64u
 #define NF_NEXT_HOPS_MAX  64u
 #define NF_FIXED_MAX      64u
+#define NF_EXTRAS_MAX     8u
 #define NF_NEIGHBOURS_MAX 4096u
 
 struct nf_interface {
@@ -25,51 +27,38 @@ struct nf_interface {
     bool pcp_of_dscp;    /* the priority of the outer tag is made of the packet's DSCP; else it is 0 */
     uint8_t side;        /* enum nf_side */
     uint8_t mac[6];      /* virtual, shared by both nodes */
-    uint32_t addr;       /* network order, 0: none */
-    uint32_t mask;
-    uint16_t mtu;      /* bytes of an IP packet that may leave here */
-    uint32_t extra[8]; /* further own addresses (a NAT's outside address): ARP is answered for them too */
-    uint8_t extras;
-    /* IPv6; addresses of 16 bytes. */
-    uint8_t bits6;      /* of the network's prefix; 0: the link has no IPv6 */
-    uint8_t extras6;    /* of extra6 */
-    uint8_t addr6[16];  /* the link's */
-    uint8_t local6[16]; /* link-local, made of the MAC (RFC 4291, appendix A), so both nodes have the same */
-    uint8_t extra6[8][16];
+    uint16_t mtu;        /* bytes of an IP packet that may leave here */
+    struct nf_net net[NF_FAMILIES]; /* its address, and the link's network; bits 0: the link has no such */
+    struct nf_addr local; /* of IPv6, made of the MAC (RFC 4291, appendix A), so both nodes have the same */
+    /* Further own addresses (a NAT's outside address), which are answered for too. */
+    struct nf_addr extra[NF_FAMILIES][NF_EXTRAS_MAX];
+    uint8_t extras[NF_FAMILIES];
 };
 
 struct nf_route {
-    uint32_t addr, mask, via; /* via 0: on link */
+    struct nf_net to;
+    struct nf_addr via; /* a link-local address is of the port's link */
     uint8_t port;
 };
 
-struct nf_route6 {
-    uint8_t addr[16], via[16]; /* via: a link-local address is of the port's link */
-    uint8_t bits, port;
-    bool on_link; /* no via */
-};
-
-struct nf_hop6 {
-    uint8_t addr[16], port;
+struct nf_hop {
+    struct nf_addr addr;
+    uint8_t port;
 };
 
 /* A neighbour whose MAC the file says. */
 struct nf_fixed {
-    uint8_t addr[16]; /* of IPv4: the first 4 bytes */
+    struct nf_addr addr;
     uint8_t mac[6], port;
-    bool ipv6;
 };
 
 struct nf_l3_config {
     uint16_t ports, devices; /* interfaces; ports of a node, which are as many or fewer */
     struct nf_interface port[NF_PORTS_MAX];
-    uint16_t routes;
-    struct nf_route route[NF_ROUTES_MAX]; /* longest prefix wins; connected networks are implied */
-    uint16_t next_hops;
-    uint32_t next_hop[NF_NEXT_HOPS_MAX]; /* asked for at start and kept fresh */
-    uint16_t routes6, next_hops6;        /* as those of IPv4 */
-    struct nf_route6 route6[NF_ROUTES_MAX];
-    struct nf_hop6 next_hop6[NF_NEXT_HOPS_MAX];
+    uint16_t routes[NF_FAMILIES]; /* longest prefix wins; connected networks are implied */
+    struct nf_route route[NF_FAMILIES][NF_ROUTES_MAX];
+    uint16_t next_hops[NF_FAMILIES]; /* asked for at start and kept fresh */
+    struct nf_hop next_hop[NF_FAMILIES][NF_NEXT_HOPS_MAX];
     uint16_t fixed_count;
     struct nf_fixed fixed[NF_FIXED_MAX];
 };
@@ -118,11 +107,11 @@ unsigned nf_l3_interface_of(const struct nf_l3_config *config, unsigned device, 
 
 struct nf_l3;
 
-/* A frame in which another host said that it has an address; of IPv4 the first 4 bytes. */
+/* A frame in which another host said that it has an address. */
 struct nf_claim {
     uint64_t at; /* chain time; 0: there was none */
-    uint8_t addr[16], mac[6], port;
-    uint8_t ipv6; /* 1: all of addr; 0: its first 4 bytes */
+    struct nf_addr addr;
+    uint8_t mac[6], port, unused;
 };
 enum nf_claimed {
     NF_L3_OWN_CLAIMED,       /* an address of the chain: NF_L3_ARP_CONFLICT, NF_L3_ND_CONFLICT */

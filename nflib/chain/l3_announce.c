@@ -11,106 +11,114 @@
 
 #define DEFEND_EVERY NF_SECOND
 
-static uint32_t announce_ipv4(const struct nf_interface *port, uint32_t addr, uint8_t *out)
+_Static_assert(NF_ANNOUNCEMENT_MAX >= NF_ND_LEN && NF_ANNOUNCEMENT_MAX >= NF_ARP_LEN, "either kind");
+
+static uint32_t write_announcement(const struct nf_interface *port, const struct nf_addr *addr, bool ipv6,
+                                   uint8_t out[NF_ANNOUNCEMENT_MAX])
 {
     static const uint8_t everybody[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, nobody[6];
-
-    nf_arp_frame(out, 1, everybody, port->mac, addr, nobody, addr);
-    return NF_ARP_LEN;
-}
-
-static uint32_t announce_ipv6(const struct nf_interface *port, const uint8_t addr[16], uint8_t *out)
-{
     static const uint8_t all_nodes[16] = {0xff, 2, [15] = 1};
 
+    if (!ipv6) {
+        nf_arp_frame(out, 1, everybody, port->mac, nf_addr_ipv4(addr), nobody, nf_addr_ipv4(addr));
+        return NF_ARP_LEN;
+    }
     nf_nd_write(&(struct nf_nd){.type = NF_ND_ADVERTISEMENT,
                                 .flags = NF_ND_ROUTER | NF_ND_OVERRIDE,
-                                .target = addr,
+                                .target = addr->byte,
                                 .mac = port->mac,
-                                .from = addr,
+                                .from = addr->byte,
                                 .to = all_nodes},
                 NULL, out);
     return NF_ND_LEN;
 }
 
-_Static_assert(NF_ANNOUNCEMENT_MAX >= NF_ND_LEN && NF_ANNOUNCEMENT_MAX >= NF_ARP_LEN, "either kind");
-
 uint32_t nf_l3_announce(const struct nf_l3_config *config, unsigned index, uint8_t out[NF_ANNOUNCEMENT_MAX],
                         uint8_t *port)
 {
-    for (uint8_t i = 0; i < config->ports; i++) {
-        const struct nf_interface *face = &config->port[i];
-        unsigned first = face->addr ? 1 : 0;
-        unsigned ipv4 = first + face->extras, ipv6 = face->bits6 ? 2u + face->extras6 : 0;
+    for (unsigned i = 0; i < config->ports * NF_FAMILIES; i++) {
+        const struct nf_interface *face = &config->port[i / NF_FAMILIES];
+        bool ipv6 = i % NF_FAMILIES;
+        unsigned first = !face->net[ipv6].bits ? 0 : ipv6 ? 2 : 1; /* link-local, and the link's */
 
-        *port = i;
-        if (index < ipv4)
-            return announce_ipv4(face, index < first ? face->addr : face->extra[index - first], out);
-        index -= ipv4;
-        if (index < ipv6)
-            return announce_ipv6(face,
-                                 index == 0   ? face->local6
-                                 : index == 1 ? face->addr6
-                                              : face->extra6[index - 2],
-                                 out);
-        index -= ipv6;
+        *port = (uint8_t)(i / NF_FAMILIES);
+        if (index < first)
+            return write_announcement(face, index + 1 < first ? &face->local : &face->net[ipv6].addr, ipv6,
+                                      out);
+        if (index < first + face->extras[ipv6])
+            return write_announcement(face, &face->extra[ipv6][index - first], ipv6, out);
+        index -= first + face->extras[ipv6];
     }
     return 0;
 }
 
 /* ---- another host claims one ------------------------------------------------------------------- */
 
-static const struct nf_l3_defence *defence_of(const struct nf_l3 *l3, bool ipv6, uint32_t number)
+/* own[`number`] of the family, at once, or a second after it was last. */
+static void defend(struct nf_l3 *l3, bool ipv6, uint32_t number, uint64_t now)
 {
-    return ipv6 ? &l3->times->defence6[number] : &l3->times->defence[number];
-}
-
-/* FT_EFULL: the burst has no room for it. */
-static int announce(const struct nf_l3 *l3, bool ipv6, uint32_t number)
-{
-    uint8_t frame[NF_ANNOUNCEMENT_MAX], port = ipv6 ? l3->ipv6.own[number].port : l3->own[number].port;
-    const struct nf_interface *face = &l3->config->port[port];
-    uint32_t len = ipv6 ? announce_ipv6(face, l3->ipv6.own[number].addr, frame)
-                        : announce_ipv4(face, l3->own[number].addr, frame);
-
-    return nf_emit(l3->nf, port, frame, len);
-}
-
-void nf_l3_defend(struct nf_l3 *l3, bool ipv6, uint32_t number, uint64_t now)
-{
-    const struct nf_l3_defence *was = defence_of(l3, ipv6, number);
+    const struct nf_l3_defence *was = &l3->times->defence[ipv6][number];
+    const struct nf_l3_own *own = &l3->family[ipv6].own[number];
     uint64_t due = was->said ? was->said + DEFEND_EVERY : 0;
+    uint8_t frame[NF_ANNOUNCEMENT_MAX];
 
-    if (due <= now && announce(l3, ipv6, number) == FT_OK) {
-        *NF_EDIT(l3->nf, was) = (struct nf_l3_defence){.said = now};
-        nf_count(l3->nf, NF_L3_DEFENDED, 1);
-        return;
+    if (due <= now) {
+        uint32_t len = write_announcement(&l3->config->port[own->port], &own->addr, ipv6, frame);
+
+        if (nf_emit(l3->nf, own->port, frame, len) == FT_OK) {
+            *NF_EDIT(l3->nf, was) = (struct nf_l3_defence){.said = now};
+            nf_count(l3->nf, NF_L3_DEFENDED, 1);
+            return;
+        }
+        due = now; /* the burst had no room for it */
     }
-    due = due > now ? due : now;
     NF_EDIT(l3->nf, was)->due = due;
     nf_wake(l3->nf, due);
 }
 
+static bool is_own_mac(const struct nf_l3 *l3, const uint8_t mac[6])
+{
+    for (uint32_t i = 0; i < l3->config->ports; i++)
+        if (memcmp(l3->config->port[i].mac, mac, 6) == 0)
+            return true;
+    return false;
+}
+
+void nf_l3_hear_conflict(struct nf_l3 *l3, const struct nf_addr *addr, uint8_t port, const uint8_t mac[6],
+                         uint64_t now)
+{
+    bool ipv6 = nf_addr_is_ipv6(addr);
+    const struct nf_l3_family *f = &l3->family[ipv6];
+
+    if (is_own_mac(l3, mac))
+        return;
+    nf_claim_note(l3->nf, &l3->times->claimed[NF_L3_OWN_CLAIMED], addr, mac, port, now);
+    nf_count(l3->nf, ipv6 ? NF_L3_ND_CONFLICT : NF_L3_ARP_CONFLICT, 1); /* whoever sees it finds the claim */
+    for (uint32_t i = 0; i < f->owns; i++)
+        if (f->own[i].port == port && nf_addr_same(&f->own[i].addr, addr))
+            defend(l3, ipv6, i, now);
+}
+
 void nf_l3_defence_timers(struct nf_l3 *l3, uint64_t now)
 {
-    for (unsigned ipv6 = 0; ipv6 < 2; ipv6++)
-        for (uint32_t i = 0; i < (ipv6 ? l3->ipv6.owns : l3->owns); i++)
-            if (defence_of(l3, ipv6, i)->due)
-                nf_l3_defend(l3, ipv6, i, now);
+    for (unsigned ipv6 = 0; ipv6 < NF_FAMILIES; ipv6++)
+        for (uint32_t i = 0; i < l3->family[ipv6].owns; i++)
+            if (l3->times->defence[ipv6][i].due)
+                defend(l3, ipv6, i, now);
 }
 
 int nf_l3_defence_check(const struct nf_l3 *l3, struct nf_check *c)
 {
-    for (unsigned ipv6 = 0; ipv6 < 2; ipv6++)
-        for (uint32_t i = 0; i < (ipv6 ? NF_L3_OWN6_MAX : NF_L3_OWN_MAX); i++)
-            if (defence_of(l3, ipv6, i)->said > c->time ||
-                defence_of(l3, ipv6, i)->due > c->time + DEFEND_EVERY)
-                return nf_check_failed(c, "address %u is defended at a time that is not yet", i);
+    const struct nf_l3_defence *defence = &l3->times->defence[0][0];
+
+    for (uint32_t i = 0; i < NF_FAMILIES * NF_L3_OWN_MAX; i++)
+        if (defence[i].said > c->time || defence[i].due > c->time + DEFEND_EVERY)
+            return nf_check_failed(c, "address %u is defended at a time that is not yet", i % NF_L3_OWN_MAX);
     for (unsigned k = 0; k < NF_L3_CLAIMED_KINDS; k++) {
         struct nf_claim claim;
 
         memcpy(&claim, &l3->times->claimed[k].word[1], sizeof(claim));
-        if (claim.at > c->time || claim.port >= NF_PORTS_MAX || claim.ipv6 > 1)
+        if (claim.at > c->time || claim.port >= NF_PORTS_MAX)
             return nf_check_failed(c, "a claim of an address is of port %u and at a time that is not yet",
                                    claim.port);
     }

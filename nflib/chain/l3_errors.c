@@ -33,26 +33,17 @@ static bool may_send(struct nf_l3 *l3, uint8_t port, uint64_t now)
 void nf_l3_send_error(struct nf_l3 *l3, const struct nf_packet *p, uint8_t type, uint8_t code, uint16_t mtu,
                       uint64_t now)
 {
-    uint8_t frame[NF_ICMP_ERROR_MAX];
-    uint32_t addr = l3->config->port[p->in_port].addr;
-    if (!addr || nf_l3_is_own(l3, p->saddr, NF_L3_ANY_PORT) || !nf_icmp_may_complain(p) ||
-        !may_send(l3, p->in_port, now))
-        return;
-    uint32_t len = nf_icmp_error(p, type, code, mtu, addr, frame);
-    if (nf_emit(l3->nf, p->in_port, frame, len) == FT_OK)
-        nf_count(l3->nf, NF_L3_ICMP_SENT, 1);
-}
+    bool ipv6 = p->flags & NF_P_IPV6;
+    const struct nf_net *net = &l3->config->port[p->in_port].net[ipv6];
+    struct nf_addr to = nf_packet_from(p, ipv6);
+    uint8_t frame[NF_ICMPV6_ERROR_MAX > NF_ICMP_ERROR_MAX ? NF_ICMPV6_ERROR_MAX : NF_ICMP_ERROR_MAX];
+    uint32_t len;
 
-void nf_l3_send_error6(struct nf_l3 *l3, const struct nf_packet *p, uint8_t type, uint8_t code, uint32_t mtu,
-                       uint64_t now)
-{
-    uint8_t frame[NF_ICMPV6_ERROR_MAX];
-    const struct nf_interface *port = &l3->config->port[p->in_port];
-
-    if (!port->bits6 || nf_l3_is_own6(l3, nf_packet_ipv6_addresses(p), NF_L3_ANY_PORT) ||
-        !nf_icmpv6_may_complain(p) || !may_send(l3, p->in_port, now))
+    if (!net->bits || nf_l3_is_own(l3, &to, ipv6, NF_L3_ANY_PORT) ||
+        !(ipv6 ? nf_icmpv6_may_complain(p) : nf_icmp_may_complain(p)) || !may_send(l3, p->in_port, now))
         return;
-    uint32_t len = nf_icmpv6_error(p, type, code, mtu, port->addr6, frame);
+    len = ipv6 ? nf_icmpv6_error(p, type, code, mtu, net->addr.byte, frame)
+               : nf_icmp_error(p, type, code, mtu, nf_addr_ipv4(&net->addr), frame);
     if (nf_emit(l3->nf, p->in_port, frame, len) == FT_OK)
         nf_count(l3->nf, NF_L3_ICMP_SENT, 1);
 }
@@ -76,7 +67,7 @@ void nf_l3_tell_unreachable(struct nf_l3 *l3, const struct nf_packet *p, uint64_
     bool ours = l3->kepts && p >= l3->packets && p < l3->packets + l3->kepts;
     const struct nf_packet *was = ours ? &l3->kept[p - l3->packets].packet : p;
     if (was->flags & NF_P_IPV6)
-        nf_l3_send_error6(l3, was, NF_ICMPV6_UNREACHABLE, ADDRESS_UNREACHABLE, 0, now);
+        nf_l3_send_error(l3, was, NF_ICMPV6_UNREACHABLE, ADDRESS_UNREACHABLE, 0, now);
     else
         nf_l3_send_error(l3, was, NF_ICMP_UNREACHABLE, NF_ICMP_HOST_UNREACHABLE, 0, now);
 }
@@ -85,17 +76,11 @@ void nf_l3_tell_unreachable(struct nf_l3 *l3, const struct nf_packet *p, uint64_
  * in. */
 static uint8_t port_beyond(const struct nf_l3 *l3, const struct nf_packet *p)
 {
-    uint8_t port = NF_L3_ANY_PORT;
-    if (p->flags & NF_P_IPV6) {
-        const uint8_t *to = nf_packet_ipv6_addresses(p) + 16;
-        const struct nf_route6 *route = nf_l3_route6(l3, to);
-        if (route && !nf_l3_is_own6(l3, to, NF_L3_ANY_PORT))
-            port = route->port;
-    } else {
-        const struct nf_route *route = nf_l3_route(l3, p->daddr);
-        if (route && !nf_l3_is_own(l3, p->daddr, NF_L3_ANY_PORT))
-            port = route->port;
-    }
+    bool ipv6 = p->flags & NF_P_IPV6;
+    struct nf_addr to = nf_packet_to(p, ipv6);
+    const struct nf_l3_route *route = nf_l3_route(l3, &to, ipv6);
+    uint8_t port = route && !nf_l3_is_own(l3, &to, ipv6, NF_L3_ANY_PORT) ? route->port : NF_L3_ANY_PORT;
+
     return port == p->in_port ? NF_L3_ANY_PORT : port;
 }
 
@@ -119,7 +104,7 @@ bool nf_l3_drop_too_big(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
     if (length <= mtu)
         return false;
     if (p->flags & NF_P_IPV6)
-        nf_l3_send_error6(l3, p, NF_ICMPV6_TOO_BIG, 0, mtu, now);
+        nf_l3_send_error(l3, p, NF_ICMPV6_TOO_BIG, 0, mtu, now);
     else if (ntohs(nf_get16(p->data + p->l3 + 6)) & 0x4000)
         nf_l3_send_error(l3, p, NF_ICMP_UNREACHABLE, NF_ICMP_TOO_BIG, mtu, now);
     nf_drop(l3->nf, p, NF_L3_TOO_BIG);

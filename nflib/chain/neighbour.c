@@ -66,27 +66,36 @@ static const struct nf_neighbour *neighbour_at(const struct nf_neighbours *table
  */
 #define LINK_AT 2
 
-static const void *key_of(const struct nf_neighbours *table, const void *addr, uint8_t port, uint8_t key[16])
+static const void *key_of(const struct nf_neighbours *table, const struct nf_addr *addr, uint8_t port,
+                          struct nf_addr *key)
 {
-    if (!table->ipv6 || !nf_ipv6_link_local(addr))
+    if (!table->ipv6)
+        return &addr->word[3];
+    if (!nf_ipv6_link_local(addr->byte))
         return addr;
-    memcpy(key, addr, 16);
-    key[LINK_AT] = (uint8_t)(port + 1);
+    *key = *addr;
+    key->byte[LINK_AT] = (uint8_t)(port + 1);
     return key;
 }
 
-void nf_neighbours_addr(const struct nf_neighbours *table, uint32_t slot, uint8_t addr[16])
+struct nf_addr nf_neighbours_addr(const struct nf_neighbours *table, uint32_t slot)
 {
-    memcpy(addr, nf_map_key(table->map, slot), addr_bytes(table->ipv6));
-    if (table->ipv6 && nf_ipv6_link_local(addr))
-        addr[LINK_AT] = 0;
+    const void *key = nf_map_key(table->map, slot);
+    struct nf_addr addr;
+
+    if (!table->ipv6)
+        return nf_addr_of_ipv4(*(const uint32_t *)key);
+    addr = nf_addr_of_ipv6(key);
+    if (nf_ipv6_link_local(addr.byte))
+        addr.byte[LINK_AT] = 0;
+    return addr;
 }
 
-static uint32_t find_slot(const struct nf_neighbours *table, const void *addr, uint8_t port)
+static uint32_t find_slot(const struct nf_neighbours *table, const struct nf_addr *addr, uint8_t port)
 {
-    uint8_t key[16];
+    struct nf_addr key;
 
-    return nf_map_find(table->map, key_of(table, addr, port, key));
+    return nf_map_find(table->map, key_of(table, addr, port, &key));
 }
 
 /* ---- who gives way ------------------------------------------------------------------------------- */
@@ -141,11 +150,11 @@ static bool may_give_way(const struct nf_neighbours *table, uint64_t now)
 }
 
 /* `wanted`: by a packet, and nobody has said that it is there. NF_NONE: no entry may give way. */
-static uint32_t add_entry(const struct nf_neighbours *table, const void *addr, uint8_t port, bool wanted,
-                          uint64_t now)
+static uint32_t add_entry(const struct nf_neighbours *table, const struct nf_addr *addr, uint8_t port,
+                          bool wanted, uint64_t now)
 {
     const struct nf_neighbour_order *order = table->order;
-    uint8_t key[16];
+    struct nf_addr key;
     uint32_t slot;
 
     if (nf_map_count(table->map) == NF_NEIGHBOURS_MAX) {
@@ -154,7 +163,7 @@ static uint32_t add_entry(const struct nf_neighbours *table, const void *addr, u
             return NF_NONE;
         remove_entry(table, nf_list_first(order->used_count > USED_MAX ? &order->used : &order->unused));
     }
-    slot = nf_map_add(table->nf, table->map, key_of(table, addr, port, key));
+    slot = nf_map_add(table->nf, table->map, key_of(table, addr, port, &key));
     NF_EDIT(table->nf, neighbour_at(table, slot))->port = port;
     list(table, slot, false);
     return slot;
@@ -162,7 +171,8 @@ static uint32_t add_entry(const struct nf_neighbours *table, const void *addr, u
 
 /* ---- those that stay ------------------------------------------------------------------------------ */
 
-static struct nf_neighbour *add_staying(const struct nf_neighbours *table, const void *addr, uint8_t port)
+static struct nf_neighbour *add_staying(const struct nf_neighbours *table, const struct nf_addr *addr,
+                                        uint8_t port)
 {
     uint32_t slot = find_slot(table, addr, port);
 
@@ -173,7 +183,7 @@ static struct nf_neighbour *add_staying(const struct nf_neighbours *table, const
     return NF_EDIT(table->nf, neighbour_at(table, slot));
 }
 
-void nf_neighbours_add_hop(struct nf_neighbours *table, const void *addr, uint8_t port)
+void nf_neighbours_add_hop(struct nf_neighbours *table, const struct nf_addr *addr, uint8_t port)
 {
     struct nf_neighbour *entry = add_staying(table, addr, port);
 
@@ -181,7 +191,7 @@ void nf_neighbours_add_hop(struct nf_neighbours *table, const void *addr, uint8_
     entry->flags |= NF_NEIGHBOUR_HOP;
 }
 
-void nf_neighbours_add_fixed(struct nf_neighbours *table, const void *addr, uint8_t port,
+void nf_neighbours_add_fixed(struct nf_neighbours *table, const struct nf_addr *addr, uint8_t port,
                              const uint8_t mac[6])
 {
     struct nf_neighbour *entry = add_staying(table, addr, port);
@@ -191,7 +201,7 @@ void nf_neighbours_add_fixed(struct nf_neighbours *table, const void *addr, uint
     memcpy(entry->mac, mac, 6);
 }
 
-const struct nf_neighbour *nf_neighbours_find(const struct nf_neighbours *table, const void *addr,
+const struct nf_neighbour *nf_neighbours_find(const struct nf_neighbours *table, const struct nf_addr *addr,
                                               uint8_t port)
 {
     uint32_t slot = find_slot(table, addr, port);
@@ -206,7 +216,7 @@ static bool has_failed(const struct nf_neighbour *entry, uint64_t now)
     return !(entry->flags & NF_NEIGHBOUR_KNOWN) && entry->used && now - entry->used >= FAILED_AFTER;
 }
 
-bool nf_neighbours_is_unreachable(const struct nf_neighbours *table, const void *addr, uint8_t port,
+bool nf_neighbours_is_unreachable(const struct nf_neighbours *table, const struct nf_addr *addr, uint8_t port,
                                   uint64_t now)
 {
     uint32_t slot = find_slot(table, addr, port);
@@ -220,7 +230,7 @@ static void note_failing(const struct nf_neighbours *table, uint64_t now)
         *NF_EDIT(table->nf, table->failing) = now + GIVE_UP_AFTER;
 }
 
-bool nf_neighbours_is_hop(const struct nf_neighbours *table, const void *addr, uint8_t port)
+bool nf_neighbours_is_hop(const struct nf_neighbours *table, const struct nf_addr *addr, uint8_t port)
 {
     uint32_t slot = find_slot(table, addr, port);
     return slot != NF_NONE && neighbour_at(table, slot)->flags & NF_NEIGHBOUR_HOP;
@@ -231,8 +241,8 @@ static uint64_t refresh_at(const struct nf_neighbour *entry)
     return (entry->confirmed > entry->asked ? entry->confirmed : entry->asked) + REFRESH_AFTER;
 }
 
-void nf_neighbours_use(const struct nf_neighbours *table, const void *addr, const struct nf_neighbour *entry,
-                       uint64_t now)
+void nf_neighbours_use(const struct nf_neighbours *table, const struct nf_addr *addr,
+                       const struct nf_neighbour *entry, uint64_t now)
 {
     if (now - entry->used < USED_EVERY || entry->flags & (NF_NEIGHBOUR_HOP | NF_NEIGHBOUR_FIXED))
         return;
@@ -259,25 +269,24 @@ void nf_arp_frame(uint8_t out[NF_ARP_LEN], uint16_t operation, const uint8_t to[
  * address of the same scope. */
 static int emit_request(const struct nf_neighbours *table, uint32_t slot, const uint8_t *mac)
 {
-    uint8_t index = neighbour_at(table, slot)->port;
+    uint8_t index = neighbour_at(table, slot)->port, frame[NF_ND_LEN], to[16];
     const struct nf_interface *port = &table->config->port[index];
-    uint8_t frame[NF_ND_LEN], addr[16], to[16];
-    uint32_t asked;
+    struct nf_addr addr = nf_neighbours_addr(table, slot);
 
-    nf_neighbours_addr(table, slot, addr);
-    if (table->ipv6) {
-        nf_nd_solicited_node(addr, to);
-        nf_nd_write(&(struct nf_nd){.type = NF_ND_SOLICITATION,
-                                    .target = addr,
-                                    .mac = port->mac,
-                                    .from = nf_ipv6_link_local(addr) ? port->local6 : port->addr6,
-                                    .to = mac ? addr : to},
-                    mac, frame);
-        return nf_emit(table->nf, index, frame, NF_ND_LEN);
+    if (!table->ipv6) {
+        nf_arp_frame(frame, 1, mac ? mac : everybody, port->mac, nf_addr_ipv4(&port->net[NF_IP4].addr),
+                     nobody, nf_addr_ipv4(&addr));
+        return nf_emit(table->nf, index, frame, NF_ARP_LEN);
     }
-    memcpy(&asked, addr, sizeof(asked));
-    nf_arp_frame(frame, 1, mac ? mac : everybody, port->mac, port->addr, nobody, asked);
-    return nf_emit(table->nf, index, frame, NF_ARP_LEN);
+    nf_nd_solicited_node(addr.byte, to);
+    nf_nd_write(&(struct nf_nd){.type = NF_ND_SOLICITATION,
+                                .target = addr.byte,
+                                .mac = port->mac,
+                                .from = nf_ipv6_link_local(addr.byte) ? port->local.byte
+                                                                      : port->net[NF_IP6].addr.byte,
+                                .to = mac ? addr.byte : to},
+                mac, frame);
+    return nf_emit(table->nf, index, frame, NF_ND_LEN);
 }
 
 /* False: the burst has no room for the request; it is due again at once. */
@@ -295,7 +304,7 @@ static bool send_request(const struct nf_neighbours *table, uint32_t slot, uint6
     return true;
 }
 
-void nf_neighbours_want(struct nf_neighbours *table, const void *addr, uint8_t port, uint64_t now)
+void nf_neighbours_want(struct nf_neighbours *table, const struct nf_addr *addr, uint8_t port, uint64_t now)
 {
     uint32_t slot = find_slot(table, addr, port);
     if (slot == NF_NONE)
@@ -349,13 +358,12 @@ static bool contest(const struct nf_neighbours *table, uint32_t slot, uint64_t n
     return true;
 }
 
-void nf_claim_note(const struct nf *nf, const struct nf_claim_words *words, const void *addr, bool ipv6,
+void nf_claim_note(const struct nf *nf, const struct nf_claim_words *words, const struct nf_addr *addr,
                    const uint8_t mac[6], uint8_t port, uint64_t now)
 {
-    struct nf_claim claim = {.at = now, .port = port, .ipv6 = ipv6};
+    struct nf_claim claim = {.at = now, .addr = *addr, .port = port};
     uint64_t value[sizeof(claim) / sizeof(uint64_t)];
 
-    memcpy(claim.addr, addr, addr_bytes(ipv6));
     memcpy(claim.mac, mac, 6);
     memcpy(value, &claim, sizeof(value));
     nf_note_write(NF_EDIT(nf, words)->word, value, sizeof(value) / sizeof(value[0]));
@@ -364,11 +372,10 @@ void nf_claim_note(const struct nf *nf, const struct nf_claim_words *words, cons
 static void hear_rival(const struct nf_neighbours *table, uint32_t slot, const uint8_t mac[6], uint64_t now)
 {
     const struct nf_neighbour *entry = neighbour_at(table, slot);
+    struct nf_addr addr = nf_neighbours_addr(table, slot);
     struct nf_neighbour *edit;
-    uint8_t addr[16];
 
-    nf_neighbours_addr(table, slot, addr);
-    nf_claim_note(table->nf, table->claimed, addr, table->ipv6, mac, entry->port, now);
+    nf_claim_note(table->nf, table->claimed, &addr, mac, entry->port, now);
     nf_count(table->nf, NF_L3_CONTESTED, 1);
     if (entry->flags & NF_NEIGHBOUR_FIXED)
         return;
@@ -383,8 +390,8 @@ static void hear_rival(const struct nf_neighbours *table, uint32_t slot, const u
     nf_wake(table->nf, probe_at(entry));
 }
 
-void nf_neighbours_learn(struct nf_neighbours *table, const void *addr, uint8_t port, const uint8_t mac[6],
-                         bool add, uint64_t now)
+void nf_neighbours_learn(struct nf_neighbours *table, const struct nf_addr *addr, uint8_t port,
+                         const uint8_t mac[6], bool add, uint64_t now)
 {
     uint32_t slot = find_slot(table, addr, port);
     if (slot == NF_NONE && add)
@@ -479,12 +486,12 @@ void nf_neighbours_timers(struct nf_neighbours *table, uint64_t now)
 static int check_fixed(const struct nf_neighbours *table, const struct nf_fixed *fixed, unsigned number,
                        struct nf_check *c)
 {
-    uint32_t slot = fixed->ipv6 == table->ipv6 ? find_slot(table, fixed->addr, fixed->port) : NF_NONE;
+    bool here = nf_addr_is_ipv6(&fixed->addr) == table->ipv6;
+    uint32_t slot = here ? find_slot(table, &fixed->addr, fixed->port) : NF_NONE;
     const struct nf_neighbour *entry = slot != NF_NONE ? neighbour_at(table, slot) : NULL;
 
-    if (fixed->ipv6 != table->ipv6 ||
-        (entry && entry->flags & NF_NEIGHBOUR_FIXED && entry->flags & NF_NEIGHBOUR_KNOWN &&
-         entry->port == fixed->port && memcmp(entry->mac, fixed->mac, 6) == 0))
+    if (!here || (entry && entry->flags & NF_NEIGHBOUR_FIXED && entry->flags & NF_NEIGHBOUR_KNOWN &&
+                  entry->port == fixed->port && memcmp(entry->mac, fixed->mac, 6) == 0))
         return 0;
     return nf_check_failed(c, "neighbour %u of the file is not there as the file has it", number);
 }

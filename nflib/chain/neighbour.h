@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Neighbours of the chain's L3: MAC addresses by IP address. State in the lane's arena. There is a table for
- * IPv4, whose neighbours are found by ARP, and one for IPv6, by neighbour discovery. An address is in network
- * order, 4 or 16 bytes.
+ * IPv4, whose neighbours are found by ARP, and one for IPv6, by neighbour discovery.
  * Entries are asked for at most once a second; known ones are asked again 20 s after they were last confirmed
  * or asked, if they are next hops or in use, and forgotten 180 s after they were last confirmed. One that has
  * not answered 3 s after the first request is unreachable for as long as it stays in the table (RFC 4861,
@@ -76,36 +75,35 @@ int nf_neighbours_make(struct nf_neighbours *table, struct nf *nf, const struct 
                        bool ipv6);
 /* A next hop to be kept fresh. While the chain is made, whose configuration has as many as there is room for.
  */
-void nf_neighbours_add_hop(struct nf_neighbours *table, const void *addr, uint8_t port);
+void nf_neighbours_add_hop(struct nf_neighbours *table, const struct nf_addr *addr, uint8_t port);
 
 /* One that the file names; the same. */
-void nf_neighbours_add_fixed(struct nf_neighbours *table, const void *addr, uint8_t port,
+void nf_neighbours_add_fixed(struct nf_neighbours *table, const struct nf_addr *addr, uint8_t port,
                              const uint8_t mac[6]);
 
 /* The address of an entry, as it was given. */
-void nf_neighbours_addr(const struct nf_neighbours *table, uint32_t slot, uint8_t addr[16]);
+struct nf_addr nf_neighbours_addr(const struct nf_neighbours *table, uint32_t slot);
 /* Known on `port` now, or NULL. */
-const struct nf_neighbour *nf_neighbours_find(const struct nf_neighbours *table, const void *addr,
+const struct nf_neighbour *nf_neighbours_find(const struct nf_neighbours *table, const struct nf_addr *addr,
                                               uint8_t port);
 /* A packet is sent there, to the entry of `addr`: keeps it from growing old, and from giving way. */
-void nf_neighbours_use(const struct nf_neighbours *table, const void *addr, const struct nf_neighbour *entry,
-                       uint64_t now);
+void nf_neighbours_use(const struct nf_neighbours *table, const struct nf_addr *addr,
+                       const struct nf_neighbour *entry, uint64_t now);
 /* Asks for an address that was not found, unless it was asked for within the last second. */
-void nf_neighbours_want(struct nf_neighbours *table, const void *addr, uint8_t port, uint64_t now);
+void nf_neighbours_want(struct nf_neighbours *table, const struct nf_addr *addr, uint8_t port, uint64_t now);
 /* It has been asked for, and has not answered: what is for it cannot be delivered. */
-bool nf_neighbours_is_unreachable(const struct nf_neighbours *table, const void *addr, uint8_t port,
+bool nf_neighbours_is_unreachable(const struct nf_neighbours *table, const struct nf_addr *addr, uint8_t port,
                                   uint64_t now);
-bool nf_neighbours_is_hop(const struct nf_neighbours *table, const void *addr, uint8_t port);
+bool nf_neighbours_is_hop(const struct nf_neighbours *table, const struct nf_addr *addr, uint8_t port);
 /* A station said, to the chain or as a next hop, that it has `addr`. `add`: also when nobody asked for it. */
-void nf_neighbours_learn(struct nf_neighbours *table, const void *addr, uint8_t port, const uint8_t mac[6],
-                         bool add, uint64_t now);
+void nf_neighbours_learn(struct nf_neighbours *table, const struct nf_addr *addr, uint8_t port,
+                         const uint8_t mac[6], bool add, uint64_t now);
 void nf_neighbours_timers(struct nf_neighbours *table, uint64_t now);
 /* For module->check_state: each entry is of one of the chain's ports, and those that the file names are as it
  * says. */
 int nf_neighbours_check(const struct nf_neighbours *table, struct nf_check *c);
 
-/* `addr`: 4 or 16 bytes. */
-void nf_claim_note(const struct nf *nf, const struct nf_claim_words *words, const void *addr, bool ipv6,
+void nf_claim_note(const struct nf *nf, const struct nf_claim_words *words, const struct nf_addr *addr,
                    const uint8_t mac[6], uint8_t port, uint64_t now);
 
 #define NF_ARP_LEN 42u

@@ -12,18 +12,6 @@
 
 #define OWN_TTL 64u
 
-bool nf_addr_many(uint32_t addr)
-{
-    uint32_t a = ntohl(addr);
-    return a >> 28 == 14 || a == 0xffffffffu;
-}
-
-bool nf_addr_martian(uint32_t addr)
-{
-    uint32_t a = ntohl(addr);
-    return a >> 24 == 0 || a >> 24 == 127 || (a >> 28 == 15 && a != 0xffffffffu);
-}
-
 bool nf_icmp_may_complain(const struct nf_packet *p)
 {
     if (!(p->flags & NF_P_IPV4) || p->flags & (NF_P_LATER | NF_P_EMITTED | NF_P_LOCAL))

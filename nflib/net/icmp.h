@@ -24,8 +24,4 @@ uint32_t nf_icmp_error(const struct nf_packet *p, uint8_t type, uint8_t code, ui
 /* Makes an echo request its own reply; the payload need not be there. False: it is none. */
 bool nf_icmp_turn_round(struct nf_packet *p);
 
-/* An address that can be neither source nor destination of what a router forwards: 0/8, 127/8, class E. */
-bool nf_addr_martian(uint32_t addr);
-bool nf_addr_many(uint32_t addr); /* multicast or 255.255.255.255 */
-
 #endif

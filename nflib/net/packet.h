@@ -8,6 +8,7 @@
 #ifndef NFLIB_NET_PACKET_H
 #define NFLIB_NET_PACKET_H
 
+#include "nflib/net/addr.h"
 #include "nflib/net/checksum.h"
 
 #include <stdbool.h>
@@ -98,6 +99,15 @@ struct nf_packet {
 static inline const uint8_t *nf_packet_ipv6_addresses(const struct nf_packet *p)
 {
     return p->data + p->l3 + 8;
+}
+/* The same of a packet of either family: of IPv6 with NF_P_IPV6_READ, else of IPv4. */
+static inline struct nf_addr nf_packet_from(const struct nf_packet *p, bool ipv6)
+{
+    return ipv6 ? nf_addr_of_ipv6(nf_packet_ipv6_addresses(p)) : nf_addr_of_ipv4(p->saddr);
+}
+static inline struct nf_addr nf_packet_to(const struct nf_packet *p, bool ipv6)
+{
+    return ipv6 ? nf_addr_of_ipv6(nf_packet_ipv6_addresses(p) + 16) : nf_addr_of_ipv4(p->daddr);
 }
 /* The two MAC addresses in front of an answer to the packet: those of its frame, the other way round. */
 static inline void nf_packet_macs_back(const struct nf_packet *p, uint8_t out[12])

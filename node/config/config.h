@@ -61,7 +61,7 @@ struct nd_track {
     uint32_t kind;          /* enum nd_track_kind */
     char what[ND_PATH_MAX]; /* the interface, the address or prefix as written, the script's whole path */
     uint32_t gateway, port; /* network order; the chain's interface whose network it is in */
-    struct nf_prefix route; /* of a route */
+    struct nf_net route;    /* of a route */
     uint32_t weight, rise, fall; /* 1 … 100; results in a row, 1 … 100 */
     uint32_t every_ms;           /* between two looks, and how long a script may take; 100 … 60000 */
 };

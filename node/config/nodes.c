@@ -316,12 +316,12 @@ static const struct nd_yaml *find_kind(struct nd_reading *r, const struct nd_yam
 static int find_port(struct nd_reading *r, const struct nd_yaml *at, const char *what, struct nd_track *track)
 {
     const struct nf_l3_config *l3 = r->config->chain.l3;
+    struct nf_addr gateway = nf_addr_of_ipv4(track->gateway);
 
     for (unsigned i = 0; l3 && i < l3->ports; i++) {
-        const struct nf_interface *port = &l3->port[i];
+        const struct nf_net *net = &l3->port[i].net[NF_IP4];
 
-        if (port->addr && port->addr != track->gateway &&
-            (port->addr & port->mask) == (track->gateway & port->mask)) {
+        if (net->bits && !nf_addr_same(&net->addr, &gateway) && nf_net_has(net, &gateway)) {
             track->port = i;
             return 0;
         }

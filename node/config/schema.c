@@ -2,7 +2,6 @@
 /* The table engine of schema.h. Values are read by kind; presets go the same way as the file's. */
 #include "node/config/schema.h"
 #include "ftcore/base/trust.h"
-#include "nflib/net/ipv6.h"
 #include "node/config/content.h"
 
 #include <arpa/inet.h>
@@ -52,59 +51,46 @@ static bool split_at_mark(const char *text, char mark, char *head, size_t cap, u
     return true;
 }
 
-/* addr keeps its host bits */
+/* ADDRESS/BITS without host bits */
+static bool parse_network(const char *text, struct nf_net *net)
+{
+    return strchr(text, '/') && nf_net_parse(text, net) && !nf_net_has_host_bits(net);
+}
+
+/* of IPv4 */
 static bool parse_prefix(const char *text, struct nf_prefix *prefix)
 {
-    char head[32];
-    uint64_t bits;
+    struct nf_net net;
 
-    if (!split_at_mark(text, '/', head, sizeof(head), &bits) || bits > 32 || !parse_ipv4(head, &prefix->addr))
+    if (!parse_network(text, &net) || net.ipv6)
         return false;
-    prefix->mask = bits ? htonl(~0u << (32 - bits)) : 0;
+    *prefix = (struct nf_prefix){nf_addr_ipv4(&net.addr), nf_net_mask_ipv4(&net)};
     return true;
-}
-
-/* the same */
-static bool parse_prefix6(const char *text, struct nd_prefix6 *prefix)
-{
-    char head[INET6_ADDRSTRLEN];
-    uint64_t bits;
-
-    if (!split_at_mark(text, '/', head, sizeof(head), &bits) || bits > 128)
-        return false;
-    prefix->bits = (uint8_t)bits;
-    return inet_pton(AF_INET6, head, prefix->addr) == 1;
-}
-
-/* A.B.C.D/N without host bits */
-static bool parse_network4(const char *text, struct nf_prefix *network)
-{
-    return parse_prefix(text, network) && (network->addr & ~network->mask) == 0;
 }
 
 bool nd_parse_network(const char *text, struct nf_networks *set)
 {
     struct nf_prefix6 *ipv6 = &set->ipv6[set->count];
-    struct nd_prefix6 prefix;
+    struct nf_net net;
 
-    if (parse_network4(text, &set->ipv4.list[set->ipv4.count])) {
+    if (parse_prefix(text, &set->ipv4.list[set->ipv4.count])) {
         set->ipv4.count++;
         return true;
     }
-    if (!parse_prefix6(text, &prefix) || nf_ipv6_has_host_bits(prefix.addr, prefix.bits))
+    if (!parse_network(text, &net))
         return false;
-    memcpy(ipv6->addr, prefix.addr, sizeof(ipv6->addr));
-    ipv6->bits = prefix.bits;
+    memcpy(ipv6->addr, net.addr.byte, sizeof(ipv6->addr));
+    ipv6->bits = net.bits;
     set->count++;
     return true;
 }
 
 /* ADDRESS or ADDRESS%INTERFACE */
-static bool parse_hop6(const char *text, struct nd_hop6 *hop)
+static bool parse_hop(const char *text, struct nd_hop *hop)
 {
     size_t len = strcspn(text, "%");
     const char *interface = text[len] ? text + len + 1 : "";
-    char head[INET6_ADDRSTRLEN];
+    char head[NF_ADDR_TEXT];
 
     if (len >= sizeof(head) || strlen(interface) >= sizeof(hop->interface) ||
         (text[len] && !nd_parse_name(interface)))
@@ -112,7 +98,7 @@ static bool parse_hop6(const char *text, struct nd_hop6 *hop)
     memcpy(head, text, len);
     head[len] = 0;
     memcpy(hop->interface, interface, strlen(interface) + 1);
-    return inet_pton(AF_INET6, head, hop->addr) == 1;
+    return nf_addr_parse(head, &hop->addr);
 }
 
 static bool parse_range(const char *text, struct nf_range *range)
@@ -253,11 +239,10 @@ static const char *describe_expected(const struct nf_param *p, char *buf, size_t
         [ND_LIST] = "a list of at most %lu entries",
         [ND_NETWORK] = "a network A.B.C.D/N without host bits",
         [ND_INTERFACE] = "an address with prefix A.B.C.D/N, N from 1 to 32",
-        [ND_IPV6] = "an address of IPv6",
         [ND_NETWORK46] = "a network A.B.C.D/N or of IPv6, 2001:db8::/32, without host bits",
-        [ND_NETWORK6] = "a network of IPv6 with its prefix, 2001:db8::/32, without host bits",
         [ND_INTERFACE6] = "an address of IPv6 with prefix like 2001:db8::1/64, 1 to 128 bits",
-        [ND_HOP6] = "an address of IPv6, a link-local one with its interface, fe80::1%%outside",
+        [ND_ADDRESS] = "an address A.B.C.D or of IPv6",
+        [ND_HOP] = "an address A.B.C.D or of IPv6, a link-local one with its interface, fe80::1%%outside",
         [ND_MAC] = "a unicast MAC address like 02:00:00:00:00:01",
         [ND_ENDPOINT] = "A.B.C.D:PORT",
         [ND_MAP] = "a map of settings",
@@ -320,17 +305,17 @@ static bool read_choice(const char *text, const struct nf_param *p, uint32_t *ou
     return false;
 }
 
-static bool read_prefix6(const char *text, const struct nf_param *p, struct nd_prefix6 *out)
+static bool read_net(const char *text, const struct nf_param *p, struct nf_net *out)
 {
-    if (p->kind == ND_KIND(ND_IPV6)) {
-        out->bits = 128;
-        return inet_pton(AF_INET6, text, out->addr) == 1;
+    switch ((int)p->kind) {
+    case ND_NETWORK:
+        return parse_network(text, out) && !out->ipv6;
+    case ND_NETWORK46:
+        return parse_network(text, out);
+    default: /* ND_INTERFACE, ND_INTERFACE6 */
+        return strchr(text, '/') && nf_net_parse(text, out) && nf_net_bits(out) &&
+               out->ipv6 == (p->kind == ND_KIND(ND_INTERFACE6));
     }
-    if (!parse_prefix6(text, out))
-        return false;
-    if (p->kind == ND_KIND(ND_INTERFACE6))
-        return out->bits;
-    return !nf_ipv6_has_host_bits(out->addr, out->bits);
 }
 
 static bool read_buffer(const char *text, const struct nf_param *p, char *out)
@@ -366,15 +351,14 @@ static bool read_plain(const struct nd_yaml *v, const struct nf_param *p, void *
     case ND_NAME:
         return read_buffer(v->text, p, out);
     case ND_NETWORK:
-        return parse_network4(v->text, out);
+    case ND_NETWORK46:
     case ND_INTERFACE:
-        return parse_prefix(v->text, out) && ((struct nf_prefix *)out)->mask;
-    case ND_IPV6:
-    case ND_NETWORK6:
     case ND_INTERFACE6:
-        return read_prefix6(v->text, p, out);
-    case ND_HOP6:
-        return parse_hop6(v->text, out);
+        return read_net(v->text, p, out);
+    case ND_ADDRESS:
+        return nf_addr_parse(v->text, out);
+    case ND_HOP:
+        return parse_hop(v->text, out);
     case ND_MAC:
         return parse_mac(v->text, out);
     case ND_ENDPOINT:
@@ -431,7 +415,7 @@ static int read_networks(const struct nd_yaml *v, const char *what, const struct
         return refuse_value(fault, v, what, p);
     for (const struct nd_yaml *e = v->first; e; e = e->next) {
         if (e->kind != ND_YAML_TEXT ||
-            !(any ? nd_parse_network(e->text, any) : parse_network4(e->text, &ipv4->list[ipv4->count])))
+            !(any ? nd_parse_network(e->text, any) : parse_prefix(e->text, &ipv4->list[ipv4->count])))
             return refuse_value(fault, e, what, &entry);
         ipv4->count += !any;
     }
@@ -469,7 +453,7 @@ static bool read_preset_list(const char *text, struct nf_prefixes *out)
 
     for (; *text; text += strcspn(text, ","), text += strspn(text, ", ")) {
         snprintf(entry, sizeof(entry), "%.*s", (int)strcspn(text, ","), text);
-        if (out->count == NF_PREFIXES_MAX || !parse_network4(entry, &out->list[out->count++]))
+        if (out->count == NF_PREFIXES_MAX || !parse_prefix(entry, &out->list[out->count++]))
             return false;
     }
     return true;

@@ -7,6 +7,7 @@
 #ifndef NODE_CONFIG_SCHEMA_H
 #define NODE_CONFIG_SCHEMA_H
 
+#include "nflib/net/addr.h"
 #include "nflib/nf.h"
 #include "node/config/yaml.h"
 
@@ -14,13 +15,12 @@
 enum nd_kind {
     ND_TEXT = 64,  /* char[max]: the text with its terminator fits */
     ND_NAME,       /* char[max]: letters, digits, - and _ */
-    ND_NETWORK,    /* struct nf_prefix: A.B.C.D/N, host bits refused */
-    ND_INTERFACE,  /* struct nf_prefix with all bits of the address: A.B.C.D/N, N 1 … 32 */
-    ND_IPV6,       /* struct nd_prefix6, 128 bits: a host's address */
-    ND_NETWORK46,  /* an entry of NF_NETWORKS */
-    ND_NETWORK6,   /* struct nd_prefix6: host bits refused */
-    ND_INTERFACE6, /* struct nd_prefix6 with all bits of the address, of 1 … 128 */
-    ND_HOP6,       /* struct nd_hop6: an address, a link-local one with %INTERFACE */
+    ND_NETWORK,    /* struct nf_net: A.B.C.D/N, host bits refused */
+    ND_NETWORK46,  /* the same of either family; an entry of NF_NETWORKS */
+    ND_INTERFACE,  /* struct nf_net with all bits of the address: A.B.C.D/N, N 1 … 32 */
+    ND_INTERFACE6, /* the same of IPv6, N 1 … 128 */
+    ND_ADDRESS,    /* struct nf_addr, of either family */
+    ND_HOP,        /* struct nd_hop: the same, a link-local one with %INTERFACE */
     ND_MAC,        /* uint8_t[6], unicast; absent: zeros */
     ND_ENDPOINT,   /* struct nd_endpoint: A.B.C.D:PORT */
     ND_ANY,        /* const struct nd_yaml *, for the caller to read; absent: NULL */
@@ -30,12 +30,8 @@ enum nd_kind {
 };
 #define ND_KIND(kind) ((enum nf_param_kind)(kind))
 
-struct nd_prefix6 {
-    uint8_t addr[16], bits;
-};
-
-struct nd_hop6 {
-    uint8_t addr[16];
+struct nd_hop {
+    struct nf_addr addr;
     char interface[32]; /* "": the address says it */
 };
 
@@ -57,7 +53,7 @@ int nd_schema_value(struct nd_arena *arena, const struct nd_yaml *value, const c
 /* The name in `names` (NULL-terminated) that `text` was likely meant to be; NULL: none is near. */
 const char *nd_schema_nearest(const char *text, const char *const *names);
 
-/* Adds one of those or a network of IPv6, without host bits, to a set that has room. */
+/* Adds a network of either family, without host bits, to a set that has room. */
 bool nd_parse_network(const char *text, struct nf_networks *set);
 bool nd_parse_name(const char *text);
 

@@ -251,9 +251,10 @@ static void turn_check(struct nd_check *check, const struct nd_track *track, con
         return;
     check->due = now + track->every_ms * 1000000ull;
     note_finding(check, page, index,
-                 track->kind == ND_TRACK_INTERFACE                      ? look_at_interface(track)
-                 : nd_route_there(track->route.addr, track->route.mask) ? ND_FOUND_GOOD
-                                                                        : ND_FOUND_NO_ROUTE,
+                 track->kind == ND_TRACK_INTERFACE ? look_at_interface(track)
+                 : nd_route_there(nf_addr_ipv4(&track->route.addr), nf_net_mask_ipv4(&track->route))
+                     ? ND_FOUND_GOOD
+                     : ND_FOUND_NO_ROUTE,
                  0);
 }
 

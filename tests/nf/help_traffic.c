@@ -51,7 +51,7 @@ void help_traffic_arp(uint64_t *draws, const struct nf_interface *port, uint8_t 
     memcpy(out + 12, head, sizeof(head));
     memcpy(out + 28, sender, 4);
     memcpy(out + 32, port->mac, 6);
-    memcpy(out + 38, &port->addr, 4);
+    memcpy(out + 38, &port->net[NF_IP4].addr.word[3], 4);
 }
 
 void help_traffic_command(uint64_t *draws, struct nf_chain *chain, uint64_t now)

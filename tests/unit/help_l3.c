@@ -24,6 +24,22 @@ uint32_t ip4(const char *text)
     return inet_addr(text);
 }
 
+struct nf_addr l3_addr(const char *text)
+{
+    struct nf_addr addr;
+
+    assert_true(nf_addr_parse(text, &addr));
+    return addr;
+}
+
+struct nf_net l3_net(const char *text)
+{
+    struct nf_net net;
+
+    assert_true(nf_net_parse(text, &net));
+    return net;
+}
+
 bool l3_translating;
 uint32_t l3_processed;
 
@@ -52,19 +68,21 @@ void l3_configure(void)
 {
     l3_config = (struct nf_l3_config){
         .ports = 2,
-        .port = {{.name = "in", .side = NF_INSIDE, .mac = {2, 0, 0, 0, 0, 1}, .addr = ip4("10.0.0.1")},
-                 {.name = "out", .side = NF_OUTSIDE, .mac = {2, 0, 0, 0, 0, 2}, .addr = ip4("203.0.113.1")}},
-        .routes = 3,
-        .route = {{.via = ip4("203.0.113.254"), .port = 1},
-                  {.addr = ip4("172.16.0.0"), .mask = ip4("255.255.0.0"), .via = ip4("10.0.0.3")},
-                  {.addr = ip4("172.16.9.0"), .mask = ip4("255.255.255.0"), .via = ip4("10.0.0.4")}},
-        .next_hops = 1,
-        .next_hop = {ip4("203.0.113.254")},
+        .port = {{.name = "in", .side = NF_INSIDE, .mac = {2, 0, 0, 0, 0, 1}, .net = {l3_net("10.0.0.1/24")}},
+                 {.name = "out",
+                  .side = NF_OUTSIDE,
+                  .mac = {2, 0, 0, 0, 0, 2},
+                  .net = {l3_net("203.0.113.1/24")}}},
+        .routes = {3},
+        .route = {{{.to = l3_net("0.0.0.0/0"), .via = l3_addr("203.0.113.254"), .port = 1},
+                   {.to = l3_net("172.16.0.0/16"), .via = l3_addr("10.0.0.3")},
+                   {.to = l3_net("172.16.9.0/24"), .via = l3_addr("10.0.0.4")}}},
+        .next_hops = {1},
+        .next_hop = {{{l3_addr("203.0.113.254"), 1}}},
     };
-    l3_config.port[0].mask = l3_config.port[1].mask = ip4("255.255.255.0");
     l3_config.port[0].mtu = l3_config.port[1].mtu = 1500;
-    l3_config.port[1].extra[0] = ip4("203.0.113.9");
-    l3_config.port[1].extras = 1;
+    l3_config.port[1].extra[NF_IP4][0] = l3_addr("203.0.113.9");
+    l3_config.port[1].extras[NF_IP4] = 1;
     l3_chain_config = (struct nf_chain_config){
         .name = "l3", .lanes = 1, .count = 1, .nfs = {{&translator, NULL}}, .l3 = &l3_config};
 }

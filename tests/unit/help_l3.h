@@ -17,6 +17,8 @@ extern const uint8_t host_mac[6], gate_mac[6];
 extern const uint8_t everybody[6];
 
 uint32_t ip4(const char *text);
+struct nf_addr l3_addr(const char *text);
+struct nf_net l3_net(const char *text);
 
 /* Whether the NF translates: 10.0.0.5 is 203.0.113.9 outside. Packets that it was given. */
 extern bool l3_translating;

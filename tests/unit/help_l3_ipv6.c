@@ -66,20 +66,18 @@ void l3_assert_made(const char *hex, uint8_t port)
 void l3_begin_ipv6(void)
 {
     l3_configure();
-    l3_config.routes = l3_config.next_hops = 0;
+    l3_config.routes[NF_IP4] = l3_config.next_hops[NF_IP4] = 0;
     for (unsigned i = 0; i < 2; i++) {
         struct nf_interface *port = &l3_config.port[i];
 
-        l3_addr6(port->addr6, i ? "2001:db8:2::1" : "2001:db8:1::1");
-        l3_addr6(port->local6, i ? "fe80::ff:fe00:2" : "fe80::ff:fe00:1");
-        port->bits6 = 64;
+        port->net[NF_IP6] = l3_net(i ? "2001:db8:2::1/64" : "2001:db8:1::1/64");
+        port->local = l3_addr(i ? "fe80::ff:fe00:2" : "fe80::ff:fe00:1");
     }
-    l3_config.routes6 = 2;
-    l3_config.route6[0] = (struct nf_route6){.port = 1};
-    l3_addr6(l3_config.route6[0].via, "2001:db8:2::fe");
-    l3_config.route6[1] = (struct nf_route6){.bits = 48};
-    l3_addr6(l3_config.route6[1].addr, "2001:db8:77::");
-    l3_addr6(l3_config.route6[1].via, "fe80::1");
+    l3_config.routes[NF_IP6] = 2;
+    l3_config.route[NF_IP6][0] =
+        (struct nf_route){.to = l3_net("::/0"), .via = l3_addr("2001:db8:2::fe"), .port = 1};
+    l3_config.route[NF_IP6][1] =
+        (struct nf_route){.to = l3_net("2001:db8:77::/48"), .via = l3_addr("fe80::1")};
     l3_begin();
     l3_run(0, NULL); /* asks for both next hops */
 }

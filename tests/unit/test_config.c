@@ -79,23 +79,26 @@ static void the_samples_network_is_read(void **state)
     assert_int_equal(l3->ports, 2);
     assert_string_equal(l3->port[0].name, "in");
     assert_int_equal(l3->port[0].side, NF_INSIDE);
-    assert_int_equal(l3->port[0].addr, inet_addr("10.0.0.1"));
-    assert_int_equal(l3->port[0].mask, inet_addr("255.255.255.0"));
-    assert_int_equal(l3->port[0].extras, 0);
+    assert_int_equal(nf_addr_ipv4(&l3->port[0].net[NF_IP4].addr), inet_addr("10.0.0.1"));
+    assert_int_equal(nf_net_mask_ipv4(&l3->port[0].net[NF_IP4]), inet_addr("255.255.255.0"));
+    assert_int_equal(l3->port[0].extras[NF_IP4], 0);
     assert_int_equal(l3->port[0].mac[0], 2);
     assert_int_equal(l3->port[1].side, NF_OUTSIDE);
     assert_memory_equal(l3->port[1].mac, given, 6);
-    assert_int_equal(l3->port[1].extras, 2); /* its own, then that of the NF */
-    assert_int_equal(l3->port[1].extra[0], inet_addr("198.51.100.3"));
-    assert_int_equal(l3->port[1].extra[1], inet_addr("203.0.113.1"));
-    assert_int_equal(l3->routes, 2);
-    assert_int_equal(l3->route[0].addr, 0);
-    assert_int_equal(l3->route[0].mask, 0);
-    assert_int_equal(l3->route[0].via, inet_addr("198.51.100.1"));
-    assert_int_equal(l3->route[0].port, 1);
-    assert_int_equal(l3->route[1].port, 0);
-    assert_int_equal(l3->next_hops, 2);
-    assert_int_equal(l3->next_hop[1], inet_addr("10.0.0.254"));
+    assert_int_equal(l3->port[1].extras[NF_IP4], 2); /* its own, then that of the NF */
+    assert_int_equal(nf_addr_ipv4(&l3->port[1].extra[NF_IP4][0]), inet_addr("198.51.100.3"));
+    assert_int_equal(nf_addr_ipv4(&l3->port[1].extra[NF_IP4][1]), inet_addr("203.0.113.1"));
+    assert_int_equal(l3->routes[NF_IP4], 2);
+
+    const struct nf_route *route = l3->route[NF_IP4];
+    assert_int_equal(nf_addr_ipv4(&route[0].to.addr), 0);
+    assert_int_equal(nf_net_bits(&route[0].to), 0);
+    assert_int_equal(nf_addr_ipv4(&route[0].via), inet_addr("198.51.100.1"));
+    assert_int_equal(route[0].port, 1);
+    assert_int_equal(route[1].port, 0);
+    assert_int_equal(l3->next_hops[NF_IP4], 2);
+    assert_int_equal(nf_addr_ipv4(&l3->next_hop[NF_IP4][1].addr), inet_addr("10.0.0.254"));
+    assert_int_equal(l3->next_hop[NF_IP4][1].port, 0);
     nd_config_free(c);
 }
 
@@ -296,8 +299,8 @@ static void own_address_that_is_the_interfaces_counts_once(void **state)
                                     "- {name: o, side: outside, address: 10.0.1.1/24}\n");
 
     (void)state;
-    assert_int_equal(c->l3.port[0].extras, 0);
-    assert_int_equal(c->l3.port[1].extras, 0);
+    assert_int_equal(c->l3.port[0].extras[NF_IP4], 0);
+    assert_int_equal(c->l3.port[1].extras[NF_IP4], 0);
     nd_config_free(c);
 }
 

@@ -26,12 +26,11 @@ static const char text[] =
     "neighbours: [{address: fe80::a%out, mac: 02:00:00:00:00:0a}, {address: 2001:db8:1::b, mac: "
     "02:00:00:00:00:0b}]\n";
 
-static void is_addr(const uint8_t addr[16], const char *expected)
+static void is_addr(const struct nf_addr *addr, const char *expected)
 {
-    char got[INET6_ADDRSTRLEN];
+    char got[NF_ADDR_TEXT];
 
-    inet_ntop(AF_INET6, addr, got, sizeof(got));
-    assert_string_equal(got, expected);
+    assert_string_equal(nf_addr_text(addr, got), expected);
 }
 
 static void addresses_routes_and_next_hops_are_read(void **state)
@@ -45,29 +44,31 @@ static void addresses_routes_and_next_hops_are_read(void **state)
     const struct nf_l3_config *l3 = &c->l3;
 
     assert_int_equal(l3->ports, 2);
-    assert_int_equal(l3->port[0].addr, 0);
-    assert_int_equal(l3->port[0].bits6, 64);
-    is_addr(l3->port[0].addr6, "2001:db8:1::1");
-    assert_int_equal(l3->port[1].bits6, 56);
-    is_addr(l3->port[1].local6, "fe80::ff:fe00:7"); /* RFC 4291: 02 with its bit turned, and ff:fe between */
-    assert_int_equal(l3->port[1].extras, 1);
-    assert_int_equal(l3->port[1].extras6, 1);
-    is_addr(l3->port[1].extra6[0], "2001:db8:3::7");
-    assert_int_equal(l3->routes, 0);
-    assert_int_equal(l3->routes6, 2);
-    assert_true(l3->route6[0].bits == 0 && l3->route6[0].port == 1 && !l3->route6[0].on_link);
-    is_addr(l3->route6[0].via, "2001:db8:2::fe");
-    assert_true(l3->route6[1].bits == 48 && l3->route6[1].port == 0);
-    is_addr(l3->route6[1].addr, "2001:db8:77::");
-    is_addr(l3->route6[1].via, "fe80::5");
-    assert_int_equal(l3->next_hops6, 2);
-    assert_int_equal(l3->next_hop6[0].port, 0);
-    assert_int_equal(l3->next_hop6[1].port, 1);
+    assert_int_equal(l3->port[0].net[NF_IP4].bits, 0);
+    assert_int_equal(l3->port[0].net[NF_IP6].bits, 64);
+    is_addr(&l3->port[0].net[NF_IP6].addr, "2001:db8:1::1");
+    assert_int_equal(l3->port[1].net[NF_IP6].bits, 56);
+    is_addr(&l3->port[1].local, "fe80::ff:fe00:7"); /* RFC 4291: 02 with its bit turned, and ff:fe between */
+    assert_int_equal(l3->port[1].extras[NF_IP4], 1);
+    assert_int_equal(l3->port[1].extras[NF_IP6], 1);
+    is_addr(&l3->port[1].extra[NF_IP6][0], "2001:db8:3::7");
+    assert_int_equal(l3->routes[NF_IP4], 0);
+    assert_int_equal(l3->routes[NF_IP6], 2);
+
+    const struct nf_route *route = l3->route[NF_IP6];
+    assert_true(route[0].to.bits == 0 && route[0].port == 1);
+    is_addr(&route[0].via, "2001:db8:2::fe");
+    assert_true(route[1].to.bits == 48 && route[1].port == 0);
+    is_addr(&route[1].to.addr, "2001:db8:77::");
+    is_addr(&route[1].via, "fe80::5");
+    assert_int_equal(l3->next_hops[NF_IP6], 2);
+    assert_int_equal(l3->next_hop[NF_IP6][0].port, 0);
+    assert_int_equal(l3->next_hop[NF_IP6][1].port, 1);
     assert_int_equal(l3->fixed_count, 2);
-    is_addr(l3->fixed[0].addr, "fe80::a");
-    assert_true(l3->fixed[0].ipv6 && l3->fixed[0].port == 1 && l3->fixed[0].mac[5] == 0x0a);
-    is_addr(l3->fixed[1].addr, "2001:db8:1::b");
-    assert_true(l3->fixed[1].ipv6 && l3->fixed[1].port == 0 && l3->fixed[1].mac[5] == 0x0b);
+    is_addr(&l3->fixed[0].addr, "fe80::a");
+    assert_true(l3->fixed[0].port == 1 && l3->fixed[0].mac[5] == 0x0a);
+    is_addr(&l3->fixed[1].addr, "2001:db8:1::b");
+    assert_true(l3->fixed[1].port == 0 && l3->fixed[1].mac[5] == 0x0b);
     nd_config_free(c);
 }
 
@@ -99,8 +100,7 @@ static const struct {
     {"2001:db8:2::fe", "2001:db8:2::1",
      "t.yaml:7: route via is 2001:db8:2::1, the chain's own, expected a neighbour in the network of out"},
     {"2001:db8:2::fe", "203.0.113.254",
-     "t.yaml:7: route via is 203.0.113.254, expected an address of IPv6, a link-local one with its "
-     "interface, fe80::1%outside"},
+     "t.yaml:7: route via is 203.0.113.254, expected an address of IPv6, as `to`"},
     {"2001:db8:2::fe", "2001:db8:2::fe%out",
      "t.yaml:7: route via is 2001:db8:2::fe%out, expected no %INTERFACE behind an address that is not "
      "link-local"},
@@ -109,8 +109,8 @@ static const struct {
     {"fe80::5%in", "fe80::5%inner",
      "t.yaml:8: route via is fe80::5%inner, expected an address in the network of an interface"},
     {"2001:db8:77::/48", "2001:db8:77::1/48",
-     "t.yaml:8: route to is 2001:db8:77::1/48, expected a network of IPv6 with its prefix, 2001:db8::/32, "
-     "without host bits"},
+     "t.yaml:8: route to is 2001:db8:77::1/48, expected a network A.B.C.D/N or of IPv6, "
+     "2001:db8::/32, without host bits"},
     {"2001:db8:77::/48", "\"::/0\"", "t.yaml:8: a second route to one network, expected one"},
     {"fe80::9%out", "fe80::ff:fe00:7%out",
      "t.yaml:9: next hop is fe80::ff:fe00:7%out, the chain's own, expected a neighbour in the network of "

@@ -50,7 +50,7 @@ static void everything_that_may_be_said_is_read(void **state)
     assert_int_equal(a->track[1].rise, 4);
     assert_int_equal(a->track[1].fall, 5);
     assert_int_equal(a->track[2].kind, ND_TRACK_ROUTE);
-    assert_int_equal(a->track[2].route.mask, 0);
+    assert_int_equal(nf_net_bits(&a->track[2].route), 0);
     assert_int_equal(a->track[3].kind, ND_TRACK_SCRIPT);
     assert_string_equal(strrchr(a->track[3].what, '/') - 2, "/s/x"); /* beside the file */
     assert_int_equal(a->track[3].what[0], '/');

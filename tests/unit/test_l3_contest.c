@@ -168,7 +168,6 @@ static void a_neighbour_is_asked_so_once_a_second_at_most(void **state)
 static void one_of_the_file_is_never_asked_or_changed(void **state)
 {
     static const uint8_t fixed[6] = {2, 7, 7, 7, 7, 7};
-    const uint32_t host = ip4("10.0.0.5"), gate = ip4("203.0.113.254");
 
     (void)state;
     l3_configure();
@@ -176,8 +175,8 @@ static void one_of_the_file_is_never_asked_or_changed(void **state)
     l3_config.fixed[1].port = 1;
     for (unsigned i = 0; i < 2; i++)
         memcpy(l3_config.fixed[i].mac, fixed, 6);
-    memcpy(l3_config.fixed[0].addr, &host, 4);
-    memcpy(l3_config.fixed[1].addr, &gate, 4);
+    l3_config.fixed[0].addr = l3_addr("10.0.0.5");
+    l3_config.fixed[1].addr = l3_addr("203.0.113.254");
     l3_begin();
     l3_run(0, NULL);
     for (uint32_t k = 0; k < l3_made_count; k++)

@@ -143,7 +143,7 @@ static void no_error_answers_errors_fragments_or_translated_packets(void **state
 static void a_packet_without_a_route_is_told_to_the_sender(void **state)
 {
     (void)state;
-    l3_config.routes = l3_config.next_hops = 0;
+    l3_config.routes[NF_IP4] = l3_config.next_hops[NF_IP4] = 0;
     l3_begin();
     l3_know_both(0);
     struct nf_packet p = l3_udp(0, "10.0.0.5", "198.51.100.7", 64);
@@ -220,8 +220,7 @@ static void the_mtu_is_that_of_the_packets_own_way(void **state)
     l3_config.port[l3_config.ports++] = (struct nf_interface){.name = "small",
                                                               .side = NF_INSIDE,
                                                               .mac = {2, 0, 0, 0, 0, 3},
-                                                              .addr = ip4("10.9.0.1"),
-                                                              .mask = ip4("255.255.255.0"),
+                                                              .net = {l3_net("10.9.0.1/24")},
                                                               .mtu = 1300};
     l3_begin();
     l3_know_both(0);
@@ -250,15 +249,14 @@ static void what_an_nf_sends_where_it_is_too_big_is_dropped(void **state)
 {
     (void)state;
     l3_config.port[0].mtu = 1300;
-    l3_config.route[l3_config.routes++] = (struct nf_route){
-        .addr = ip4("203.0.113.9"), .mask = ip4("255.255.255.255"), .via = ip4("10.0.0.5"), .port = 2};
+    l3_config.route[NF_IP4][l3_config.routes[NF_IP4]++] =
+        (struct nf_route){.to = l3_net("203.0.113.9/32"), .via = l3_addr("10.0.0.5"), .port = 2};
     l3_config.port[l3_config.ports++] = (struct nf_interface){.name = "dmz",
                                                               .side = NF_INSIDE,
                                                               .mac = {2, 0, 0, 0, 0, 3},
-                                                              .addr = ip4("10.9.0.1"),
-                                                              .mask = ip4("255.255.255.0"),
+                                                              .net = {l3_net("10.9.0.1/24")},
                                                               .mtu = 1500};
-    l3_config.port[1].extras = 0; /* 203.0.113.9 is beyond port 2, it seems */
+    l3_config.port[1].extras[NF_IP4] = 0; /* 203.0.113.9 is beyond port 2, it seems */
     l3_begin();
     l3_know_both(0);
     l3_translating = true;

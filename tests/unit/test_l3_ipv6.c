@@ -46,7 +46,7 @@ static void an_echo_is_answered(void **state)
     l3_assert_counted(NF_L3_ECHO_ANSWERED, 1);
     assert_int_equal(l3_processed, 0);
     p = l3_hex(0, UDP);
-    memcpy(l3_frame + 38, l3_config.port[0].addr6, 16);
+    memcpy(l3_frame + 38, l3_config.port[0].net[NF_IP6].addr.byte, 16);
     l3_run(0.5, &p);
     l3_assert_dropped(&p, NF_L3_LOCAL);
     l3_end();

@@ -262,7 +262,7 @@ static const char *address_of(unsigned i)
 
 static void begin_wide(void)
 {
-    l3_config.port[0].mask = ip4("255.255.0.0");
+    l3_config.port[0].net[NF_IP4] = l3_net("10.0.0.1/16");
     l3_begin();
     l3_run(10, NULL);
     l3_know_both(10);

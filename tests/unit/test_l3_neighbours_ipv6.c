@@ -39,7 +39,7 @@ static void next_hops_are_asked_for(void **state)
         if (l3_made[i].port == 0) { /* for fe80::1, from this link's own */
             l3_addr6(to, "fe80::1");
             assert_memory_equal(l3_made[i].frame + 14 + 40 + 8, to, 16);
-            assert_memory_equal(l3_made[i].frame + 14 + 8, l3_config.port[0].local6, 16);
+            assert_memory_equal(l3_made[i].frame + 14 + 8, l3_config.port[0].local.byte, 16);
         }
     l3_assert_counted(NF_L3_ND_ASKED, 2);
     l3_end();
@@ -169,8 +169,8 @@ static void one_link_local_address_is_another_host_on_each_link(void **state)
         struct nf_packet p = l3_hex(port, HOST_ASKS);
 
         memcpy(l3_frame + 22, one, 16);
-        memcpy(l3_frame + 38 + 13, l3_config.port[port].addr6 + 13, 3);
-        memcpy(l3_frame + 62, l3_config.port[port].addr6, 16);
+        memcpy(l3_frame + 38 + 13, l3_config.port[port].net[NF_IP6].addr.byte + 13, 3);
+        memcpy(l3_frame + 62, l3_config.port[port].net[NF_IP6].addr.byte, 16);
         l3_frame[85] = (uint8_t)(0x50 + port);
         l3_seal6(&p);
         l3_run(0.5, &p);
