@@ -15,14 +15,21 @@
 static const char *const lb_counters[] = {LB_COUNTERS(NF_COUNTER_NAME) NULL};
 
 /* By address alone: later fragments and errors have no ports of their own. */
-static bool lb_is_vip(const struct lb_config *config, uint32_t addr)
+static bool lb_is_to_service(const struct lb_config *config, const struct nf_packet *p, bool ipv6)
 {
-    return !config->vip || addr == config->vip;
+    struct nf_addr to = nf_packet_to(p, ipv6);
+    return nf_addr_same(&config->service[ipv6], &to);
 }
 
-static bool lb_is_service(const struct lb_config *config, const struct nf_packet *p)
+static bool lb_is_service(const struct lb_config *config, const struct nf_packet *p, bool ipv6)
 {
-    return lb_serves(config, p) && lb_is_vip(config, p->daddr);
+    return lb_serves(config, p) && (config->any[ipv6] || lb_is_to_service(config, p, ipv6));
+}
+
+/* From a client to the one service address, as far as its address says. */
+static bool lb_is_asked(const struct lb_config *config, const struct nf_packet *p, bool ipv6)
+{
+    return nf_sides_has(config->clients, p) && !config->any[ipv6] && lb_is_to_service(config, p, ipv6);
 }
 
 /* ---- packets ----------------------------------------------------------------------------------- */
@@ -32,28 +39,78 @@ struct lb_sums {
     uint32_t forwarded, returned, other;
 };
 
-static void lb_to_backend(const struct nf *nf, struct nf_packet *p, const struct nf_session *s)
+/* An end of the packet, or of the one that it quotes; its port where TCP's or UDP's header is there. */
+static void lb_set_source(struct nf_packet *p, const struct nf_addr *addr, uint16_t port)
+{
+    if (p->flags & NF_P_IPV6)
+        nf_packet_set_source_ipv6(p, addr->byte, port);
+    else
+        nf_packet_set_source(p, nf_addr_ipv4(addr), port);
+}
+
+static void lb_set_destination(struct nf_packet *p, const struct nf_addr *addr, uint16_t port)
+{
+    if (p->flags & NF_P_IPV6)
+        nf_packet_set_destination_ipv6(p, addr->byte, port);
+    else
+        nf_packet_set_destination(p, nf_addr_ipv4(addr), port);
+}
+
+/* The address that the client asked, and its port. */
+static struct nf_addr lb_asked(const struct nf *nf, const struct nf_session *s, bool ipv6, uint16_t *port)
+{
+    struct nf_addresses addresses;
+    struct nf_tuple ends;
+
+    nf_session_view(nf, s, &ends);
+    *port = ends.dport;
+    if (!ipv6)
+        return nf_addr_of_ipv4(ends.daddr);
+    nf_session_view_ipv6(nf, s, &addresses);
+    return nf_addr_of_ipv6(addresses.destination);
+}
+
+static void lb_to_backend(const struct nf *nf, struct nf_packet *p, const struct nf_session *s,
+                          struct lb_sums *sums)
 {
     const struct lb_flow *flow = lb_flow_of(nf, s);
-    nf_packet_set_destination(p, flow->backend.addr, flow->backend.port);
+    struct nf_addr addr = lb_address(nf, flow, p->flags & NF_P_IPV6);
+
+    lb_set_destination(p, &addr, flow->port);
+    sums->forwarded++;
 }
 
-static void lb_to_client(const struct nf *nf, struct nf_packet *p, const struct nf_session *s)
+/* A packet with ports, or a later fragment, which has the address alone changed, of a flow. */
+static void lb_known(const struct nf *nf, struct nf_packet *p, const struct nf_session *s,
+                     struct lb_sums *sums)
 {
-    struct nf_tuple ends;
-    nf_session_view(nf, s, &ends);
-    nf_packet_set_source(p, ends.daddr, ends.dport);
-}
+    struct nf_addr asked;
+    uint16_t port;
 
-static inline __attribute__((always_inline)) void lb_known(const struct nf *nf, struct nf_packet *p,
-                                                           const struct nf_session *s, struct lb_sums *sums)
-{
     NF_SESSION_EDIT(nf, s, struct lb_flow)->packets++;
+    if (!(p->flow & NF_FLOW_REPLY)) {
+        lb_to_backend(nf, p, s, sums);
+        return;
+    }
+    asked = lb_asked(nf, s, p->flags & NF_P_IPV6, &port);
+    lb_set_source(p, &asked, port);
+    sums->returned++;
+}
+
+/* The same of a packet of IPv4 whose flow the chain has found. */
+static inline __attribute__((always_inline)) void lb_settled(const struct nf *nf, struct nf_packet *p,
+                                                             const struct nf_session *s, struct lb_sums *sums)
+{
+    struct lb_flow *flow = NF_SESSION_EDIT(nf, s, struct lb_flow);
+    struct nf_tuple ends;
+
+    flow->packets++;
     if (p->flow & NF_FLOW_REPLY) {
-        lb_to_client(nf, p, s);
+        nf_session_view(nf, s, &ends);
+        nf_packet_set_source(p, ends.daddr, ends.dport);
         sums->returned++;
     } else {
-        lb_to_backend(nf, p, s);
+        nf_packet_set_destination(p, flow->addr, flow->port);
         sums->forwarded++;
     }
 }
@@ -67,74 +124,66 @@ static void lb_flow_packet(const struct nf *nf, struct nf_packet *p, uint64_t no
         lb_known(nf, p, s, sums);
         return;
     }
-    if (!nf_sides_has(config->clients, p) || !lb_is_service(config, p) ||
-        (p->session && !(nf_session_flags(p->session) & NF_SESSION_NEW))) {
-        nf_count(nf, LB_OTHER, 1); /* or of a flow that is known, and not balanced */
-    } else if ((s = lb_create(nf, p, now))) {
-        lb_to_backend(nf, p, s);
-        sums->forwarded++;
-    }
+    if (!nf_sides_has(config->clients, p) || !lb_is_service(config, p, p->flags & NF_P_IPV6) ||
+        (p->session && !(nf_session_flags(p->session) & NF_SESSION_NEW)))
+        sums->other++; /* or of a flow that is known, and not balanced */
+    else if ((s = lb_create(nf, p, now)))
+        lb_to_backend(nf, p, s, sums);
 }
 
-static void lb_later(const struct nf *nf, struct nf_packet *p)
+static void lb_later(const struct nf *nf, struct nf_packet *p, struct lb_sums *sums)
 {
-    const struct lb_config *config = nf->config;
     const struct nf_session *s = nf_session_mine(nf, p);
-    struct nf_tuple ends;
 
-    if (!s || !nf_session_later(nf, p)) {
-        if (config->vip && nf_sides_has(config->clients, p) && p->daddr == config->vip)
-            nf_drop(nf, p, LB_FRAGMENT_UNKNOWN);
+    if (s && nf_session_later(nf, p))
+        lb_known(nf, p, s, sums);
+    else if (lb_is_asked(nf->config, p, p->flags & NF_P_IPV6))
+        nf_drop(nf, p, LB_FRAGMENT_UNKNOWN);
+    else
+        sums->other++;
+}
+
+/* `reply`: it is about a packet that went to a backend, from it or from a router before it: the client asked
+ * the service. Else it is about one that went to a client, and it is the backend that must hear of it. */
+static void lb_translate_error(const struct nf *nf, struct nf_packet *p, const struct nf_session *s,
+                               bool reply)
+{
+    bool ipv6 = p->flags & NF_P_IPV6;
+    const struct lb_flow *flow = lb_flow_of(nf, s);
+    struct nf_addr backend = lb_address(nf, flow, ipv6), from = nf_packet_from(p, ipv6);
+    struct nf_addr to = nf_packet_to(p, ipv6);
+    uint16_t port;
+    struct nf_addr asked = lb_asked(nf, s, ipv6, &port);
+
+    if (reply) {
+        if (ipv6)
+            nf_packet_set_inner_dst_ipv6(p, asked.byte, port);
         else
-            nf_count(nf, LB_OTHER, 1);
-    } else if (p->flow & NF_FLOW_REPLY) {
-        nf_session_view(nf, s, &ends);
-        nf_packet_set_saddr(p, ends.daddr);
-        nf_count(nf, LB_RETURNED, 1);
+            nf_packet_set_inner_dst(p, nf_addr_ipv4(&asked), port);
+        if (nf_addr_same(&from, &backend))
+            lb_set_source(p, &asked, 0);
     } else {
-        nf_packet_set_daddr(p, lb_flow_of(nf, s)->backend.addr);
-        nf_count(nf, LB_FORWARD, 1);
+        if (ipv6)
+            nf_packet_set_inner_src_ipv6(p, backend.byte, flow->port);
+        else
+            nf_packet_set_inner_src(p, nf_addr_ipv4(&backend), flow->port);
+        if (nf_addr_same(&to, &asked))
+            lb_set_destination(p, &backend, 0);
     }
 }
 
-/* About a packet that went to a client: it is the backend that must hear of it. */
-static void lb_error_inward(const struct nf *nf, struct nf_packet *p, const struct nf_session *s)
+static void lb_error(const struct nf *nf, struct nf_packet *p, struct lb_sums *sums)
 {
-    const struct lb_end *backend = &lb_flow_of(nf, s)->backend;
-    struct nf_tuple ends;
-    nf_session_view(nf, s, &ends);
-    nf_packet_set_inner_src(p, backend->addr, backend->port);
-    if (p->daddr == ends.daddr)
-        nf_packet_set_daddr(p, backend->addr);
-}
-
-/* About a packet that went to a backend, from it or from a router before it: the client asked the service. */
-static void lb_error_outward(const struct nf *nf, struct nf_packet *p, const struct nf_session *s)
-{
-    const struct lb_end *backend = &lb_flow_of(nf, s)->backend;
-    struct nf_tuple ends;
-    nf_session_view(nf, s, &ends);
-    nf_packet_set_inner_dst(p, ends.daddr, ends.dport);
-    if (p->saddr == backend->addr)
-        nf_packet_set_saddr(p, ends.daddr);
-}
-
-static void lb_error(const struct nf *nf, struct nf_packet *p)
-{
-    const struct lb_config *config = nf->config;
     bool reply;
     const struct nf_session *s = nf_session_quoted(nf, p, &reply);
 
     if (s && nf_session_has(nf, s)) {
-        if (reply)
-            lb_error_outward(nf, p, s);
-        else
-            lb_error_inward(nf, p, s);
+        lb_translate_error(nf, p, s, reply);
         nf_count(nf, LB_ERRORS, 1);
-    } else if (nf_sides_has(config->clients, p) && config->vip && p->daddr == config->vip) {
+    } else if (lb_is_asked(nf->config, p, p->flags & NF_P_IPV6)) {
         nf_drop(nf, p, LB_NO_FLOW);
     } else {
-        nf_count(nf, LB_OTHER, 1);
+        sums->other++;
     }
 }
 
@@ -144,18 +193,16 @@ static void lb_one(const struct nf *nf, struct nf_packet *p, uint64_t now, struc
 
     if (p->flags & NF_P_BAD)
         nf_drop(nf, p, LB_MALFORMED);
-    else if (p->flags & NF_P_IPV6_READ && config->ipv6)
-        lb_one_ipv6(nf, p, now);
-    else if (!(p->flags & NF_P_IPV4))
-        nf_count(nf, LB_OTHER, 1);
+    else if (!(p->flags & NF_P_IPV4) && !(p->flags & NF_P_IPV6_READ && config->ipv6))
+        sums->other++;
     else if (p->flags & NF_P_LATER)
-        lb_later(nf, p);
+        lb_later(nf, p, sums);
     else if (p->flags & NF_P_ICMP_ERROR)
-        lb_error(nf, p);
-    else if (nf_packet_has_ends(p) && p->proto != NF_PROTO_ICMP)
+        lb_error(nf, p, sums);
+    else if (p->flags & NF_P_L4 && nf_proto_is_ported(p->proto))
         lb_flow_packet(nf, p, now, sums);
     else
-        nf_count(nf, LB_OTHER, 1);
+        sums->other++;
 }
 
 static void lb_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
@@ -168,7 +215,7 @@ static void lb_process(struct nf *nf, struct nf_packet *const packets[], uint32_
         if (ft_unlikely(!(p->flow & NF_FLOW_SETTLED)))
             lb_one(nf, p, now, &sums);
         else if (nf_session_has(nf, p->session))
-            lb_known(nf, p, p->session, &sums);
+            lb_settled(nf, p, p->session, &sums);
         else
             sums.other++; /* its flow began without this NF */
     }
@@ -182,20 +229,22 @@ static void lb_process(struct nf *nf, struct nf_packet *const packets[], uint32_
 
 /* ---- showing ----------------------------------------------------------------------------------- */
 
-static void lb_show_backends(const struct nf *nf, struct nf_show *out, bool ipv6)
+static void lb_row_end(struct nf_show *out, const char *name, const struct nf_addr *addr, uint16_t port)
 {
-    const struct nf_map *part = nf_shared_map_part(lb_backends(nf, ipv6), 0);
+    if (nf_addr_is_ipv6(addr))
+        nf_row_end_ipv6(out, name, addr->byte, port);
+    else
+        nf_row_end(out, name, nf_addr_ipv4(addr), port);
+}
 
+static void lb_show_backends(struct nf_show *out, const struct nf_map *part)
+{
     for (uint32_t number = 0; (number = nf_map_next(part, number)) != NF_NONE; number++) {
         const struct lb_backend *backend = nf_map_value(part, number);
         const struct lb_end *end = nf_map_key(part, number);
-        const struct lb_end6 *end6 = nf_map_key(part, number);
 
         nf_row(out);
-        if (ipv6)
-            nf_row_end_ipv6(out, "backend", end6->addr, end6->port);
-        else
-            nf_row_end(out, "backend", end->addr, end->port);
+        lb_row_end(out, "backend", &end->addr, end->port);
         nf_row_text(out, "state", "%s", lb_state_names[backend->state % (LB_GONE + 1)]);
         nf_row_u64(out, "connections", backend->connections);
         nf_row_u64(out, "total", backend->total);
@@ -205,15 +254,13 @@ static void lb_show_backends(const struct nf *nf, struct nf_show *out, bool ipv6
 static void lb_show_flow(const struct nf *nf, struct nf_show *out, const struct nf_session *s)
 {
     const struct lb_flow *flow = lb_flow_of(nf, s);
+    struct nf_addr backend = lb_address(nf, flow, nf_session_sees_ipv6(nf, s));
     uint8_t proto = nf_session_proto(nf, s);
 
     nf_row(out);
     nf_row_proto(out, proto);
     nf_session_row_ends(nf, out, s, "client", "service");
-    if (nf_session_sees_ipv6(nf, s))
-        nf_row_end_ipv6(out, "to", lb_address_ipv6(nf, flow), flow->backend.port);
-    else
-        nf_row_end(out, "to", flow->backend.addr, flow->backend.port);
+    lb_row_end(out, "to", &backend, flow->port);
     nf_row_text(out, "state", "%s", proto == NF_PROTO_TCP ? nf_tcp_state_name(nf_session_tcp(s)) : "open");
     nf_row_u64(out, "packets", flow->packets);
     nf_row_u64(out, "last_ns", s->seen);
@@ -222,10 +269,12 @@ static void lb_show_flow(const struct nf *nf, struct nf_show *out, const struct 
 /* Backends, then the flows of this lane. */
 static bool lb_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
 {
+    const struct lb *lb = nf->state;
+
     if (*cursor == 0) {
-        lb_show_backends(nf, out, false);
-        if (((const struct lb *)nf->state)->six)
-            lb_show_backends(nf, out, true);
+        for (unsigned ipv6 = 0; ipv6 < NF_FAMILIES; ipv6++)
+            if (lb->backends[ipv6])
+                lb_show_backends(out, nf_shared_map_part(lb->backends[ipv6], 0));
         *cursor = 1;
     }
     return nf_sessions_show(nf, 1, out, cursor, lb_show_flow);
@@ -272,7 +321,7 @@ static const char *const lb_live[] = {
 
 static const struct nf_module lb_module = {
     .name = "load_balancer",
-    .version = 1,
+    .version = 2,
     .summary = "one service address, several backends",
     .reads = NF_READS_HEADERS,
     .params = lb_params,
@@ -280,7 +329,6 @@ static const struct nf_module lb_module = {
     .state_size = sizeof(struct lb),
     .counters = lb_counters,
     .check = lb_check,
-    .arena = lb_arena,
     .shared = lb_shared,
     .make = lb_make,
     .scope = lb_scope,

@@ -2,7 +2,6 @@
 /* The load balancer's flows: making, ageing and removing them; see load_balancer_table.h. */
 #include "nfs/load_balancer_table.h"
 
-#include <arpa/inet.h>
 #include <string.h>
 
 #define LB_SWEEP 512u  /* flows of dead backends in one burst */
@@ -12,22 +11,19 @@
 
 static int lb_add(struct lb_config *config, const char *one, struct ft_fault *fault)
 {
-    struct lb_named end;
-    struct lb_list list;
+    struct lb_end end;
+    bool ipv6;
 
     if (!lb_end_parse(one, &end))
         return ft_fail(fault, FT_EINVAL, "backend \"%s\", expected ADDRESS or ADDRESS:PORT", one);
-    if (end.ipv6 && !config->ipv6)
+    ipv6 = nf_addr_is_ipv6(&end.addr);
+    if (ipv6 && !config->ipv6)
         return ft_fail(fault, FT_EINVAL, "backend %s is of IPv6, expected vip6 beside it", one);
-    list = lb_list_of(config, end.ipv6);
-    if (list.count == LB_BACKENDS)
+    if (config->count[ipv6] == LB_BACKENDS)
         return ft_fail(fault, FT_EINVAL, "more than %u backends", LB_BACKENDS);
-    if (lb_lists(&list, end.ipv6 ? (const void *)&end.v6 : &end.v4))
+    if (lb_lists(config, &end))
         return ft_fail(fault, FT_EINVAL, "backend %s again, expected each once", one);
-    if (end.ipv6)
-        config->list6[config->count6++] = end.v6;
-    else
-        config->list[config->count++] = end.v4;
+    config->list[ipv6][config->count[ipv6]++] = end;
     return FT_OK;
 }
 
@@ -40,9 +36,13 @@ int lb_check(void *c, struct ft_fault *fault)
     char one[56];
 
     config->ipv6 = *config->vip6_text;
-    if (config->ipv6 && inet_pton(AF_INET6, config->vip6_text, config->vip6) != 1)
+    config->service[NF_IP4] = nf_addr_of_ipv4(config->vip);
+    config->any[NF_IP4] = !config->vip;
+    if (config->ipv6 && (!nf_addr_parse(config->vip6_text, &config->service[NF_IP6]) ||
+                         !nf_addr_is_ipv6(&config->service[NF_IP6])))
         return ft_fail(fault, FT_EINVAL, "vip6 is %.60s, expected an address of IPv6", config->vip6_text);
-    config->count = config->count6 = 0;
+    config->any[NF_IP6] = !(config->service[NF_IP6].half[0] | config->service[NF_IP6].half[1]);
+    config->count[NF_IP4] = config->count[NF_IP6] = 0;
     while (error == FT_OK && *(at += strspn(at, " ,"))) {
         size_t len = strcspn(at, " ,");
 
@@ -59,11 +59,6 @@ bool lb_ipv6(const void *config)
     return ((const struct lb_config *)config)->ipv6;
 }
 
-uint64_t lb_arena(const void *config)
-{
-    return lb_ipv6(config) ? sizeof(struct lb6) : 0;
-}
-
 void lb_flows(const void *config, struct nf_flows_config *flows)
 {
     *flows = ((const struct lb_config *)config)->flows;
@@ -72,35 +67,8 @@ void lb_flows(const void *config, struct nf_flows_config *flows)
 uint64_t lb_shared(const void *config, unsigned lanes)
 {
     (void)lanes;
-    return nf_shared_map_bytes(LB_BACKENDS, sizeof(struct lb_end), sizeof(struct lb_backend), 1) +
-           (lb_ipv6(config)
-                ? nf_shared_map_bytes(LB_BACKENDS, sizeof(struct lb_end6), sizeof(struct lb_backend), 1)
-                : 0);
-}
-
-/* The first lane enters them, the others find them there. */
-static void lb_enter(const struct nf *nf, struct nf_map *part, const void *key)
-{
-    if (nf_map_find(part, key) == NF_NONE)
-        nf_map_add(nf, part, key);
-}
-
-static bool lb_make_six(struct nf *nf, struct lb *lb)
-{
-    const struct lb_config *config = nf->config;
-
-    lb->six = ft_arena_alloc(nf->arena, sizeof(*lb->six));
-    if (!lb->six)
-        return false;
-    lb->six = NF_EDIT(nf, lb->six);
-    lb->six->backends =
-        nf_shared_map_make(nf, LB_BACKENDS, sizeof(struct lb_end6), sizeof(struct lb_backend), 1);
-    if (!lb->six->backends)
-        return false;
-    for (uint32_t i = 0; i < config->count6; i++)
-        lb_enter(nf, nf_shared_map_part(lb->six->backends, 0), &config->list6[i]);
-    NF_CONSTANT(nf, &lb->six->backends);
-    return true;
+    return (lb_ipv6(config) ? 2 : 1) *
+           nf_shared_map_bytes(LB_BACKENDS, sizeof(struct lb_end), sizeof(struct lb_backend), 1);
 }
 
 bool lb_make(struct nf *nf)
@@ -108,14 +76,20 @@ bool lb_make(struct nf *nf)
     const struct lb_config *config = nf->config;
     struct lb *lb = nf->state;
 
-    lb->backends = nf_shared_map_make(nf, LB_BACKENDS, sizeof(struct lb_end), sizeof(struct lb_backend), 1);
     lb->look = UINT64_MAX;
-    if (!lb->backends || (config->ipv6 && !lb_make_six(nf, lb)))
-        return false;
-    for (uint32_t i = 0; i < config->count; i++)
-        lb_enter(nf, nf_shared_map_part(lb->backends, 0), &config->list[i]);
+    for (unsigned ipv6 = 0; ipv6 <= config->ipv6; ipv6++) {
+        struct nf_map *part;
+
+        lb->backends[ipv6] =
+            nf_shared_map_make(nf, LB_BACKENDS, sizeof(struct lb_end), sizeof(struct lb_backend), 1);
+        if (!lb->backends[ipv6])
+            return false;
+        part = nf_shared_map_part(lb->backends[ipv6], 0);
+        for (uint32_t i = 0; i < config->count[ipv6]; i++) /* the first lane enters them, others find them */
+            if (nf_map_find(part, &config->list[ipv6][i]) == NF_NONE)
+                nf_map_add(nf, part, &config->list[ipv6][i]);
+    }
     NF_CONSTANT(nf, &lb->backends);
-    NF_CONSTANT(nf, &lb->six);
     return true;
 }
 
@@ -147,8 +121,7 @@ static void lb_begin_looking(const struct nf *nf, uint64_t now)
 
 const struct nf_session *lb_create(const struct nf *nf, struct nf_packet *p, uint64_t now)
 {
-    struct lb_end end;
-    uint32_t number;
+    struct lb_flow flow;
 
     if (p->proto == NF_PROTO_TCP && p->tcp_flags & NF_TCP_RST) {
         nf_drop(nf, p, LB_NO_FLOW);
@@ -158,17 +131,14 @@ const struct nf_session *lb_create(const struct nf *nf, struct nf_packet *p, uin
         nf_drop(nf, p, LB_TABLE_FULL);
         return NULL;
     }
-    enum lb_counter against = lb_choose(nf, p, &end, &number);
+    enum lb_counter against = lb_choose(nf, p, &flow);
     if (against != LB_CREATED) {
         nf_drop(nf, p, against);
         return NULL;
     }
-    if (!end.port)
-        end.port = p->dport;
     const struct nf_session *s = nf_session_join(nf, p, now);
     FT_CHECK(s, "load_balancer: no slot with %u of %u flows", nf_sessions_count(nf), nf_sessions_max(nf));
-    *NF_SESSION_EDIT(nf, s, struct lb_flow) =
-        (struct lb_flow){.packets = 1, .number = number & 0xff, .backend = end};
+    *NF_SESSION_EDIT(nf, s, struct lb_flow) = flow;
     lb_begin_looking(nf, now);
     nf_count(nf, LB_CREATED, 1);
     return s;
@@ -180,42 +150,41 @@ void lb_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_w
     struct lb *lb = nf->state;
     uint32_t number = lb_flow_of(nf, s)->number;
     FT_CHECK(number < LB_BACKENDS, "load_balancer: a flow of backend %u", number);
-    *NF_EDIT(nf, nf_session_sees_ipv6(nf, s) ? &lb->six->ended[number] : &lb->ended[number]) += 1;
+    *NF_EDIT(nf, &lb->ended[nf_session_sees_ipv6(nf, s)][number]) += 1;
     nf_wake(nf, now);
     if (why == NF_SESSION_IDLE || why == NF_SESSION_DISPLACED)
         nf_count(nf, why == NF_SESSION_IDLE ? LB_EXPIRED : LB_DISPLACED, 1);
-}
-
-static void lb_tell_kind(const struct nf *nf, const uint32_t ended[LB_BACKENDS], bool ipv6)
-{
-    uint32_t count[LB_BACKENDS];
-
-    memcpy(count, ended, sizeof(count));
-    for (uint32_t i = 0; i < LB_BACKENDS; i++)
-        if (count[i])
-            *NF_EDIT(nf, &ended[i]) = 0;
-    lb_ended(nf, count, ipv6);
 }
 
 static void lb_tell_ended(const struct nf *nf)
 {
     const struct lb *lb = nf->state;
 
-    lb_tell_kind(nf, lb->ended, false);
-    if (lb->six)
-        lb_tell_kind(nf, lb->six->ended, true);
+    for (unsigned ipv6 = 0; ipv6 < NF_FAMILIES; ipv6++) {
+        uint32_t count[LB_BACKENDS];
+
+        memcpy(count, lb->ended[ipv6], sizeof(count));
+        for (uint32_t i = 0; i < LB_BACKENDS; i++)
+            if (count[i])
+                *NF_EDIT(nf, &lb->ended[ipv6][i]) = 0;
+        lb_ended(nf, count, ipv6);
+    }
 }
 
 /* ---- checking one that came from a peer -------------------------------------------------------- */
 
-static int lb_check_kind(struct nf_check *c, const struct nf_map *part, const uint32_t ended[LB_BACKENDS])
+/* `backends`: NULL where there is no service of the family. */
+static int lb_check_kind(struct nf_check *c, const struct nf_shared_map *backends,
+                         const uint32_t ended[LB_BACKENDS])
 {
-    for (uint32_t i = 0; (i = nf_map_next(part, i)) != NF_NONE; i++)
+    const struct nf_map *part = backends ? nf_shared_map_part(backends, 0) : NULL;
+
+    for (uint32_t i = 0; part && (i = nf_map_next(part, i)) != NF_NONE; i++)
         if (((const struct lb_backend *)nf_map_value(part, i))->state > LB_GONE)
             return nf_check_failed(c, "backend %u is in a state that there is not, expected at most %d", i,
                                    LB_GONE);
     for (uint32_t i = 0; i < LB_BACKENDS; i++)
-        if (ended[i] && !nf_map_has(part, i))
+        if (ended[i] && (!part || !nf_map_has(part, i)))
             return nf_check_failed(c, "flows of backend %u have ended, expected one that is there", i);
     return 0;
 }
@@ -227,26 +196,24 @@ static bool lb_flow_leads(const struct nf *nf, const struct nf_session *s)
     const struct lb_flow *flow = lb_flow_of(nf, s);
     bool ipv6 = nf_session_sees_ipv6(nf, s);
     const struct nf_map *part;
-    const void *key;
+    struct nf_addr addr;
 
-    if (flow->number >= LB_BACKENDS || (ipv6 && !lb->six))
+    if (flow->number >= LB_BACKENDS || !lb->backends[ipv6])
         return false;
-    part = nf_shared_map_part(lb_backends(nf, ipv6), 0);
-    if (!nf_map_has(part, flow->number))
-        return false;
-    key = nf_map_key(part, flow->number);
-    return ipv6 ? memcmp(((const struct lb_end6 *)key)->addr, lb_address_ipv6(nf, flow), 16) == 0
-                : ((const struct lb_end *)key)->addr == flow->backend.addr;
+    part = nf_shared_map_part(lb->backends[ipv6], 0);
+    addr = lb_address(nf, flow, ipv6);
+    return nf_map_has(part, flow->number) &&
+           nf_addr_same(&((const struct lb_end *)nf_map_key(part, flow->number))->addr, &addr);
 }
 
 int lb_check_state(const struct nf *nf, struct nf_check *c)
 {
     const struct lb *lb = nf->state;
     const struct nf_session *s;
-    int error = lb_check_kind(c, nf_shared_map_part(lb->backends, 0), lb->ended);
+    int error = 0;
 
-    if (!error && lb->six)
-        error = lb_check_kind(c, nf_shared_map_part(lb->six->backends, 0), lb->six->ended);
+    for (unsigned ipv6 = 0; ipv6 < NF_FAMILIES && !error; ipv6++)
+        error = lb_check_kind(c, lb->backends[ipv6], lb->ended[ipv6]);
     for (uint32_t at = 0; !error && (s = nf_sessions_next(nf, &at)); at++) {
         nf_check_step(c);
         if (!lb_flow_leads(nf, s))
@@ -259,7 +226,7 @@ int lb_check_state(const struct nf *nf, struct nf_check *c)
 /* ---- timers ------------------------------------------------------------------------------------ */
 
 /* Flows of dead backends end, a bounded number in a burst. True: all were looked at. */
-static bool lb_sweep(const struct nf *nf, const uint64_t dead[2], uint64_t now)
+static bool lb_sweep(const struct nf *nf, const uint64_t dead[NF_FAMILIES], uint64_t now)
 {
     struct lb *lb = nf->state;
     const struct nf_session *s;
@@ -283,7 +250,7 @@ static bool lb_sweep(const struct nf *nf, const uint64_t dead[2], uint64_t now)
 static void lb_look(const struct nf *nf, uint64_t now)
 {
     struct lb *lb = nf->state;
-    uint64_t dead[2] = {lb_dead(nf, false), lb->six ? lb_dead(nf, true) : 0};
+    uint64_t dead[NF_FAMILIES] = {lb_dead(nf, false), lb->backends[NF_IP6] ? lb_dead(nf, true) : 0};
     bool whole = !(dead[0] | dead[1]) || lb_sweep(nf, dead, now);
     *NF_EDIT(nf, &lb->look) = !whole ? now : nf_sessions_count(nf) ? now + NF_SECOND : UINT64_MAX;
 }

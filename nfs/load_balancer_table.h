@@ -14,38 +14,25 @@
 
 #define LB_BACKENDS 64u
 
+/* A backend, and its key. */
 struct lb_end {
-    uint32_t addr; /* network order */
+    struct nf_addr addr;
     uint16_t port; /* network order; 0: the one that the packet has */
-    uint16_t zero;
-};
-
-/* The same of IPv6, address as in a packet. */
-struct lb_end6 {
-    uint8_t addr[16];
-    uint16_t port, zero;
-};
-
-/* One of either. */
-struct lb_named {
-    bool ipv6;
-    struct lb_end v4;
-    struct lb_end6 v6;
+    uint16_t zero[3];
 };
 
 struct lb_config {
     uint32_t vip;                    /* 0: any address */
     uint32_t port;                   /* 0: any */
     uint32_t proto, policy, clients; /* enum lb_proto, lb_policy, nf_sides */
-    const char *backends;
+    const char *backends, *vip6_text;
     struct nf_flows_config flows;
-    struct lb_end list[LB_BACKENDS]; /* read from `backends` */
-    uint32_t count;
-    const char *vip6_text;
-    bool ipv6;        /* there is a service of IPv6, at: */
-    uint8_t vip6[16]; /* zeros: any address */
-    struct lb_end6 list6[LB_BACKENDS];
-    uint32_t count6;
+    bool ipv6; /* there is a service of IPv6 as well */
+    /* Read from those, of each family. */
+    bool any[NF_FAMILIES]; /* every address is the service */
+    struct nf_addr service[NF_FAMILIES];
+    uint32_t count[NF_FAMILIES];
+    struct lb_end list[NF_FAMILIES][LB_BACKENDS];
 };
 
 enum lb_proto { LB_TCP, LB_UDP, LB_BOTH_PROTOS };
@@ -63,22 +50,19 @@ struct lb_backend {
 /* In a session, whose first packet came from the client. Two words. */
 struct lb_flow {
     uint64_t packets : 56;
-    uint64_t number : 8;   /* of the backend */
-    struct lb_end backend; /* port: as the packets to it have; of IPv6 the port alone */
+    uint64_t number : 8; /* of the backend */
+    uint32_t addr;       /* of the backend, network order; of IPv6 0: it stands in struct lb */
+    uint16_t port, zero; /* as the packets to it have */
 };
 _Static_assert(LB_BACKENDS <= 256 && sizeof(struct lb_flow) == 16, "a backend's number has a byte");
 
 struct lb {
-    struct nf_shared_map *backends;
-    uint32_t sweep;              /* next session to look at for flows of dead backends */
-    uint32_t ended[LB_BACKENDS]; /* flows that are still to be taken off the backends' connections */
-    uint64_t look;               /* when to look at the backends again; UINT64_MAX: no flows */
-    struct lb6 *six;             /* NULL: there is no service of IPv6 */
-};
-struct lb6 {
-    struct nf_shared_map *backends;
-    uint32_t ended[LB_BACKENDS];
-    uint8_t addr[LB_BACKENDS][16]; /* of those that have flows of this lane */
+    struct nf_shared_map *backends[NF_FAMILIES]; /* of IPv6 NULL: there is no service of it */
+    uint32_t sweep;                              /* next session to look at for flows of dead backends */
+    uint32_t ended[NF_FAMILIES]
+                  [LB_BACKENDS];      /* flows that are still to be taken off the backends' connections */
+    uint64_t look;                    /* when to look at the backends again; UINT64_MAX: no flows */
+    struct nf_addr addr[LB_BACKENDS]; /* of IPv6, of those that have flows of this lane */
 };
 
 /* The counters, with their names. */
@@ -105,12 +89,6 @@ static inline const struct lb_flow *lb_flow_of(const struct nf *nf, const struct
     return nf_session_slot(nf, s);
 }
 
-/* The backends of one kind; those of IPv6 where there are some. */
-static inline struct nf_shared_map *lb_backends(const struct nf *nf, bool ipv6)
-{
-    const struct lb *lb = nf->state;
-    return ipv6 ? lb->six->backends : lb->backends;
-}
 /* The service is of the packet's protocol and port, whatever the address. */
 static inline bool lb_serves(const struct lb_config *config, const struct nf_packet *p)
 {
@@ -119,24 +97,17 @@ static inline bool lb_serves(const struct lb_config *config, const struct nf_pac
 
     return proto && (!config->port || ntohs(p->dport) == config->port);
 }
-/* The address of a flow's backend, of IPv6. */
-static inline const uint8_t *lb_address_ipv6(const struct nf *nf, const struct lb_flow *flow)
+/* The address of a flow's backend. */
+static inline struct nf_addr lb_address(const struct nf *nf, const struct lb_flow *flow, bool ipv6)
 {
     const struct lb *lb = nf->state;
-    return lb->six->addr[flow->number];
+    return ipv6 ? lb->addr[flow->number] : nf_addr_of_ipv4(flow->addr);
 }
 
-/* A configuration's list of one kind of backends. */
-struct lb_list {
-    const uint8_t *keys; /* struct lb_end, or struct lb_end6 */
-    size_t size;         /* of each */
-    uint32_t count;
-};
-struct lb_list lb_list_of(const struct lb_config *config, bool ipv6);
-bool lb_lists(const struct lb_list *list, const void *key);
+/* The configuration lists it. */
+bool lb_lists(const struct lb_config *config, const struct lb_end *end);
 
 int lb_check(void *config, struct ft_fault *fault);
-uint64_t lb_arena(const void *config);
 bool lb_ipv6(const void *config);
 uint64_t lb_shared(const void *config, unsigned lanes);
 bool lb_make(struct nf *nf);
@@ -153,18 +124,13 @@ int lb_set(struct nf *nf, const char *key, const char *value, uint64_t now, stru
 int lb_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault);
 int lb_check_state(const struct nf *nf, struct nf_check *c);
 
-/* ---- load_balancer_ipv6.c ---- */
-/* A packet of IPv6, translated, dropped or passed, and counted. */
-void lb_one_ipv6(const struct nf *nf, struct nf_packet *p, uint64_t now);
-
 /* ---- load_balancer_backends.c ---- */
 extern const char *const lb_state_names[];
 /* "A.B.C.D", "A.B.C.D:PORT", an address of IPv6, or "[ADDRESS]:PORT". */
-bool lb_end_parse(const char *text, struct lb_named *end);
-/* Gives one of them one more connection, for a client's packet and by the policy: its number, and the port, 0
- * for the packet's own. LB_CREATED, or the counter of the reason why not. */
-enum lb_counter lb_choose(const struct nf *nf, const struct nf_packet *p, struct lb_end *end,
-                          uint32_t *number);
+bool lb_end_parse(const char *text, struct lb_end *end);
+/* Gives one of them one more connection, for a client's packet and by the policy: which one, in *flow, with
+ * the packet's own port where it names none. LB_CREATED, or the counter of the reason why not. */
+enum lb_counter lb_choose(const struct nf *nf, const struct nf_packet *p, struct lb_flow *flow);
 /* So many connections of each ended. */
 void lb_ended(const struct nf *nf, const uint32_t count[LB_BACKENDS], bool ipv6);
 /* Bit i: number i is down or gone and still has flows, in some lane. */

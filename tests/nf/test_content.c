@@ -273,17 +273,19 @@ static void flows_of_the_balancer_and_its_backends_lead_to_each_other(void)
     send_from(NF_OUTSIDE, B, 1001, VIP, 80, 6);
     content_passes();
     lb = root("load_balancer");
-    part = nf_shared_map_part(lb->backends, 0);
+    part = nf_shared_map_part(lb->backends[NF_IP4], 0);
     flow = (struct lb_flow *)(uintptr_t)lb_flow_of(
         nf_chain_nf(h.chain, 1), nf_session_at(nf_chain_nf(h.chain, 1)->env->sessions->table, 0));
     backend = (struct lb_backend *)(uintptr_t)nf_map_value(part, 0);
     sessions_are_what_packets_make_of_them("load_balancer");
-    DAMAGED(&lb->backends, NULL, "constant");
-    DAMAGED(flow, ((struct lb_flow){.number = 63, .backend = flow->backend}),
+    DAMAGED(&lb->backends[NF_IP4], NULL, "constant");
+    DAMAGED(flow, ((struct lb_flow){.number = 63, .addr = flow->addr, .port = flow->port}),
             "session 0 goes to backend 63, expected one that is there");
-    DAMAGED(flow, ((struct lb_flow){.number = 255, .backend = flow->backend}), "goes to backend 255");
-    DAMAGED(&flow->backend.addr, B, "session 0 goes to backend 0, expected one that is there");
-    DAMAGED(&lb->ended[2], 1, "flows of backend 2 have ended, expected one that is there");
+    DAMAGED(flow, ((struct lb_flow){.number = 255, .addr = flow->addr, .port = flow->port}),
+            "goes to backend 255");
+    DAMAGED(&flow->addr, B, "session 0 goes to backend 0, expected one that is there");
+    DAMAGED(&lb->ended[NF_IP6][0], 1, "flows of backend 0 have ended, expected one that is there");
+    DAMAGED(&lb->ended[NF_IP4][2], 1, "flows of backend 2 have ended, expected one that is there");
     DAMAGED(&backend->state, LB_GONE + 1, "backend 0 is in a state that there is not");
     help_chain_close(&h);
 }

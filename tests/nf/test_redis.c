@@ -224,7 +224,8 @@ static void check_balancer(const struct help_chain *h)
     const struct nf *nf = nf_chain_find(h->chain, "load_balancer");
     const struct lb *lb = nf->state;
     check_sessions(nf);
-    check_map("1.0:", nf_shared_map_part(lb->backends, 0), sizeof(struct lb_end), sizeof(struct lb_backend));
+    check_map("1.0:", nf_shared_map_part(lb->backends[NF_IP4], 0), sizeof(struct lb_end),
+              sizeof(struct lb_backend));
     check_counters(nf);
 }
 
