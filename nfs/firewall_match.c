@@ -2,7 +2,6 @@
 /* Words of files of rules, and what they say of packets; see firewall_match.h. Reading happens while a
  * configuration is checked, never on the packet path. */
 #include "nfs/firewall_match.h"
-#include "nflib/net/ipv6.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -69,59 +68,28 @@ bool fw_words_line(struct fw_words *w, int *error)
 
 /* ---- conditions ------------------------------------------------------------------------------------ */
 
-/* The word up to its slash, and the bits behind it; false: it has no such form. */
-static bool split_prefix(const char *word, char *text, size_t cap, uint32_t *bits)
-{
-    size_t n = strcspn(word, "/");
-
-    if (n >= cap)
-        return false;
-    memcpy(text, word, n);
-    text[n] = 0;
-    return !word[n] || nf_number_parse(word + n + 1, 0, *bits, bits);
-}
-
-static bool read_ipv4(const char *word, uint32_t *addr, uint32_t *mask)
-{
-    char text[INET_ADDRSTRLEN];
-    uint32_t bits = 32;
-
-    if (!split_prefix(word, text, sizeof(text), &bits) || inet_pton(AF_INET, text, addr) != 1)
-        return false;
-    *mask = htonl(bits ? ~0u << (32 - bits) : 0);
-    return !(*addr & ~*mask);
-}
-
-static bool read_ipv6(const char *word, struct fw_host *host)
-{
-    char text[INET6_ADDRSTRLEN];
-    uint32_t bits = 128;
-
-    if (!split_prefix(word, text, sizeof(text), &bits) || inet_pton(AF_INET6, text, host->addr) != 1)
-        return false;
-    host->bits = (uint8_t)bits;
-    return !nf_ipv6_has_host_bits(host->addr, bits);
-}
-
 static int read_host(struct fw_words *w, struct fw_rules *rules, struct fw_rule *rule, bool source)
 {
     static const char what[] = "any, A.B.C.D or A.B.C.D/0-32 without host bits, or the same of IPv6";
     uint32_t *addr = source ? &rule->saddr : &rule->daddr, *mask = source ? &rule->smask : &rule->dmask;
-    bool ipv6 = w->word && strchr(w->word, ':');
+    struct nf_net net;
 
     if (fw_words_take(w, "any")) {
         *addr = *mask = 0;
         return FT_OK;
     }
-    if (!w->word || (ipv6 ? rules->hosts == FW_HOSTS_MAX || !read_ipv6(w->word, &rules->host[rules->hosts])
-                          : !read_ipv4(w->word, addr, mask)))
-        return fw_words_fail(w, ipv6 && rules->hosts == FW_HOSTS_MAX ? "at most 2048 hosts of IPv6" : what);
-    if (ipv6 ? rule->ipv4 : rule->ipv6)
+    if (!w->word || !nf_net_parse(w->word, &net) || nf_net_has_host_bits(&net))
+        return fw_words_fail(w, what);
+    if (net.ipv6 ? rule->ipv4 : rule->ipv6)
         return fw_words_fail(w, "both hosts of a rule of one family");
-    if (ipv6)
-        *addr = ++rules->hosts;
-    rule->ipv6 |= ipv6;
-    rule->ipv4 |= !ipv6;
+    if (net.ipv6 && rules->hosts == FW_HOSTS_MAX)
+        return fw_words_fail(w, "at most 2048 hosts of IPv6");
+    if (net.ipv6)
+        rules->host[rules->hosts++] = net;
+    *addr = net.ipv6 ? rules->hosts : nf_addr_ipv4(&net.addr);
+    *mask = net.ipv6 ? 0 : nf_net_mask_ipv4(&net);
+    rule->ipv6 |= net.ipv6;
+    rule->ipv4 |= !net.ipv6;
     fw_words_next(w);
     return FT_OK;
 }
@@ -227,23 +195,19 @@ static bool has_port(const struct fw_rule *rule, unsigned at, unsigned count, ui
     return count == 0;
 }
 
-static bool host_has(const struct fw_rules *rules, uint32_t place, const uint8_t addr[16])
+static bool host_has(const struct fw_rules *rules, uint32_t place, const struct nf_addr *addr)
 {
-    const struct fw_host *host = place ? &rules->host[place - 1] : NULL;
-
-    return !host || nf_ipv6_in_prefix(addr, host->addr, host->bits);
+    return !place || nf_net_has(&rules->host[place - 1], addr);
 }
 
 static bool hosts_match(const struct fw_rules *rules, const struct fw_rule *rule, const struct nf_packet *p)
 {
-    const uint8_t *addresses;
-
     if (p->flags & NF_P_IPV4)
         return !rule->ipv6 && (p->saddr & rule->smask) == rule->saddr &&
                (p->daddr & rule->dmask) == rule->daddr;
-    addresses = nf_packet_ipv6_addresses(p);
-    return !rule->ipv4 && host_has(rules, rule->saddr, addresses) &&
-           host_has(rules, rule->daddr, addresses + 16);
+    struct nf_addr from = nf_packet_from(p, true), to = nf_packet_to(p, true);
+
+    return !rule->ipv4 && host_has(rules, rule->saddr, &from) && host_has(rules, rule->daddr, &to);
 }
 
 bool fw_rule_matches(const struct fw_rules *rules, const struct fw_rule *rule, const struct nf_packet *p)

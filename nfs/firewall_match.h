@@ -37,15 +37,11 @@ struct fw_rule {
 };
 _Static_assert(sizeof(struct fw_rule) == 64, "a rule is one line");
 
-struct fw_host {
-    uint8_t addr[16], bits;
-};
-
 struct fw_rules {
     uint32_t count; /* without the defaults, which lie at list[count] (in) and list[count + 1] (out) */
     struct fw_rule list[FW_RULES_MAX + 2];
     uint32_t hosts;
-    struct fw_host host[FW_HOSTS_MAX];
+    struct nf_net host[FW_HOSTS_MAX];
 };
 
 /* A file, a word at a time: the word's line, and its place in it. */

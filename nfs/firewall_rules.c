@@ -78,7 +78,8 @@ uint32_t fw_rules_match(const struct fw_rules *rules, const struct fw_rule list[
 
 static bool same_host(const struct fw_rules *now, uint32_t a, const struct fw_rules *was, uint32_t b)
 {
-    return !a == !b && (!a || memcmp(&now->host[a - 1], &was->host[b - 1], sizeof(struct fw_host)) == 0);
+    return !a == !b && (!a || (now->host[a - 1].bits == was->host[b - 1].bits &&
+                               nf_addr_same(&now->host[a - 1].addr, &was->host[b - 1].addr)));
 }
 
 /* But for hits and action. */

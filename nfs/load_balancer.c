@@ -229,14 +229,6 @@ static void lb_process(struct nf *nf, struct nf_packet *const packets[], uint32_
 
 /* ---- showing ----------------------------------------------------------------------------------- */
 
-static void lb_row_end(struct nf_show *out, const char *name, const struct nf_addr *addr, uint16_t port)
-{
-    if (nf_addr_is_ipv6(addr))
-        nf_row_end_ipv6(out, name, addr->byte, port);
-    else
-        nf_row_end(out, name, nf_addr_ipv4(addr), port);
-}
-
 static void lb_show_backends(struct nf_show *out, const struct nf_map *part)
 {
     for (uint32_t number = 0; (number = nf_map_next(part, number)) != NF_NONE; number++) {
@@ -244,7 +236,7 @@ static void lb_show_backends(struct nf_show *out, const struct nf_map *part)
         const struct lb_end *end = nf_map_key(part, number);
 
         nf_row(out);
-        lb_row_end(out, "backend", &end->addr, end->port);
+        nf_row_addr(out, "backend", &end->addr, end->port);
         nf_row_text(out, "state", "%s", lb_state_names[backend->state % (LB_GONE + 1)]);
         nf_row_u64(out, "connections", backend->connections);
         nf_row_u64(out, "total", backend->total);
@@ -260,7 +252,7 @@ static void lb_show_flow(const struct nf *nf, struct nf_show *out, const struct 
     nf_row(out);
     nf_row_proto(out, proto);
     nf_session_row_ends(nf, out, s, "client", "service");
-    lb_row_end(out, "to", &backend, flow->port);
+    nf_row_addr(out, "to", &backend, flow->port);
     nf_row_text(out, "state", "%s", proto == NF_PROTO_TCP ? nf_tcp_state_name(nf_session_tcp(s)) : "open");
     nf_row_u64(out, "packets", flow->packets);
     nf_row_u64(out, "last_ns", s->seen);

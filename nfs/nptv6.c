@@ -11,21 +11,15 @@
 #include "nflib/nf.h"
 #include "nflib/net/ipv6.h"
 
-#include <arpa/inet.h>
 #include <string.h>
 
 #define WORDS 8u
 
-struct npt_prefix {
-    uint8_t addr[16];
-    uint32_t bits;
-};
-
 struct npt_config {
     bool hairpin;
     const char *inside_text, *outside_text;
-    struct npt_prefix inside, outside; /* read by check, from those */
-    uint16_t correction;               /* added to an address on its way out, one's complement */
+    struct nf_net inside, outside; /* read by check, from those */
+    uint16_t correction;           /* added to an address on its way out, one's complement */
 };
 
 /* The counters, with their names. */
@@ -61,14 +55,14 @@ static uint16_t sum_of(const uint8_t addr[16])
 
 /* ---- addresses ---- */
 
-static void put_prefix(uint8_t addr[16], const struct npt_prefix *p)
+static void put_prefix(uint8_t addr[16], const struct nf_net *p)
 {
     unsigned whole = p->bits / 8, rest = p->bits % 8;
     uint8_t mask = (uint8_t)(0xff << (8 - rest));
 
-    memcpy(addr, p->addr, whole);
+    memcpy(addr, p->addr.byte, whole);
     if (rest)
-        addr[whole] = (uint8_t)((p->addr[whole] & mask) | (addr[whole] & ~mask));
+        addr[whole] = (uint8_t)((p->addr.byte[whole] & mask) | (addr[whole] & ~mask));
 }
 
 /* The word that is corrected; WORDS: there is none. */
@@ -82,7 +76,7 @@ static unsigned find_word(const uint8_t addr[16], unsigned bits)
 }
 
 /* False: it cannot be mapped, and is as it was. */
-static bool map_address(uint8_t addr[16], const struct npt_prefix *to, uint16_t correction)
+static bool map_address(uint8_t addr[16], const struct nf_net *to, uint16_t correction)
 {
     unsigned at = find_word(addr, to->bits);
     uint16_t word;
@@ -102,10 +96,10 @@ static bool map_address(uint8_t addr[16], const struct npt_prefix *to, uint16_t 
 /* What goes out loses the prefix inside, what comes in the one outside. False: it cannot be mapped. */
 static bool map_end(const struct npt_config *config, uint8_t addr[16], bool out, bool *mapped)
 {
-    const struct npt_prefix *from = out ? &config->inside : &config->outside;
-    const struct npt_prefix *to = out ? &config->outside : &config->inside;
+    const struct nf_net *from = out ? &config->inside : &config->outside;
+    const struct nf_net *to = out ? &config->outside : &config->inside;
 
-    *mapped = nf_ipv6_in_prefix(addr, from->addr, from->bits);
+    *mapped = nf_ipv6_in_prefix(addr, from->addr.byte, from->bits);
     return !*mapped || map_address(addr, to, out ? config->correction : (uint16_t)~config->correction);
 }
 
@@ -175,20 +169,14 @@ static enum nf_scope npt_scope(const void *config)
 
 /* ---- configuration ---- */
 
-static int read_prefix(const char *name, const char *text, struct npt_prefix *out, struct ft_fault *fault)
+static int read_prefix(const char *name, const char *text, struct nf_net *out, struct ft_fault *fault)
 {
-    char addr[INET6_ADDRSTRLEN];
-    size_t len = strcspn(text, "/");
-    bool right = len < sizeof(addr) && text[len] && nf_number_parse(text + len + 1, 8, 64, &out->bits);
-
-    memcpy(addr, text, right ? len : 0);
-    addr[right ? len : 0] = 0;
-    right = right && inet_pton(AF_INET6, addr, out->addr) == 1;
-    right = right && !nf_ipv6_has_host_bits(out->addr, out->bits);
-    return right ? 0
-                 : ft_fail(fault, FT_EINVAL,
-                           "%s is %.60s, expected a prefix of IPv6 of 8 to 64 bits, such as fd00:1:2::/48",
-                           name, text);
+    if (strchr(text, '/') && nf_net_parse(text, out) && out->ipv6 && out->bits >= 8 && out->bits <= 64 &&
+        !nf_net_has_host_bits(out))
+        return 0;
+    return ft_fail(fault, FT_EINVAL,
+                   "%s is %.60s, expected a prefix of IPv6 of 8 to 64 bits, such as fd00:1:2::/48", name,
+                   text);
 }
 
 static int npt_check(void *c, struct ft_fault *fault)
@@ -201,7 +189,8 @@ static int npt_check(void *c, struct ft_fault *fault)
     if (!error && config->inside.bits != config->outside.bits)
         error = ft_fail(fault, FT_EINVAL, "inside has %u bits and outside %u, expected as many",
                         config->inside.bits, config->outside.bits);
-    config->correction = add_words(sum_of(config->inside.addr), (uint16_t)~sum_of(config->outside.addr));
+    config->correction =
+        add_words(sum_of(config->inside.addr.byte), (uint16_t)~sum_of(config->outside.addr.byte));
     return error;
 }
 

@@ -11,8 +11,6 @@
  */
 #include "nfs/rate_limiter_table.h"
 
-#include <arpa/inet.h>
-
 #define RL_ROWS 256u /* of a show, in a call */
 
 static const char *const rl_counters[] = {RL_COUNTERS(NF_COUNTER_NAME) NULL};
@@ -79,15 +77,13 @@ static void rl_process(struct nf *nf, struct nf_packet *const packets[], uint32_
 static void rl_show_client(const struct rl_config *config, struct nf_show *out, const struct nf_map *part,
                            uint32_t slot)
 {
-    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
     const struct rl_client *client = nf_map_value(part, slot);
-    const uint8_t *key = nf_map_key(part, slot);
-    bool ipv6 = config->ipv6 && memcmp(key, mapped, sizeof(mapped)) != 0;
-    char text[INET6_ADDRSTRLEN];
-    inet_ntop(ipv6 ? AF_INET6 : AF_INET, config->ipv6 && !ipv6 ? key + sizeof(mapped) : key, text,
-              sizeof(text));
+    const void *key = nf_map_key(part, slot);
+    struct nf_addr addr = config->ipv6 ? nf_addr_of_ipv6(key) : nf_addr_of_ipv4(*(const uint32_t *)key);
+    char text[NF_ADDR_TEXT];
+    nf_addr_text(&addr, text);
     nf_row(out);
-    if (ipv6)
+    if (nf_addr_is_ipv6(&addr))
         nf_row_text(out, "client", "%s/%u", text, config->ipv6);
     else
         nf_row_text(out, "client", "%s", text);

@@ -2,7 +2,6 @@
 /* The rate limiter's clients: making, charging, ageing; see rate_limiter_table.h. */
 #include "nfs/rate_limiter_table.h"
 
-#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -97,24 +96,19 @@ int rl_check_state(const struct nf *nf, struct nf_check *c)
 
 /* ---- clients, inside the section of a shard ---------------------------------------------------- */
 
-void rl_key(const struct rl_config *config, bool ipv6, const void *source, uint8_t key[RL_KEY_BYTES])
+void rl_key(const struct rl_config *config, const struct nf_addr *source, uint8_t key[RL_KEY_BYTES])
 {
-    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
     uint32_t whole = config->ipv6 / 8;
 
     if (!config->ipv6) {
-        memcpy(key, source, sizeof(uint32_t));
+        memcpy(key, &source->word[3], sizeof(uint32_t));
         return;
     }
-    if (!ipv6) {
-        memcpy(key, mapped, sizeof(mapped));
-        memcpy(key + sizeof(mapped), source, sizeof(uint32_t));
-        return;
+    memcpy(key, source->byte, RL_KEY_BYTES);
+    if (nf_addr_is_ipv6(source) && whole < RL_KEY_BYTES) {
+        key[whole] &= (uint8_t)(0xff00 >> config->ipv6 % 8);
+        memset(key + whole + 1, 0, RL_KEY_BYTES - 1 - whole);
     }
-    memset(key, 0, RL_KEY_BYTES);
-    memcpy(key, source, whole);
-    if (config->ipv6 % 8)
-        key[whole] = ((const uint8_t *)source)[whole] & (uint8_t)(0xff << (8 - config->ipv6 % 8));
 }
 
 static uint32_t rl_client_add(const struct nf *nf, struct nf_map *part, uint32_t shard, const void *key,
@@ -154,11 +148,11 @@ enum rl_counter rl_admit(const struct nf *nf, const struct nf_packet *p, bool op
 {
     const struct rl_config *config = nf->config;
     const struct rl *rl = nf->state;
-    bool ipv6 = p->flags & NF_P_IPV6;
+    struct nf_addr from = nf_packet_from(p, p->flags & NF_P_IPV6);
     uint8_t key[RL_KEY_BYTES];
     enum rl_counter against = RL_CLIENTS_FULL;
 
-    rl_key(config, ipv6, ipv6 ? (const void *)nf_packet_ipv6_addresses(p) : &p->saddr, key);
+    rl_key(config, &from, key);
     uint32_t shard = nf_shared_map_shard(rl->clients, key);
     struct nf_map *part = nf_shared_map_enter(nf, rl->clients, shard);
     uint32_t slot = nf_map_find(part, key);
@@ -272,12 +266,11 @@ int rl_set(struct nf *nf, const char *key, const char *value, uint64_t now, stru
 
 static bool rl_named(const struct rl_config *config, const char *text, uint8_t key[RL_KEY_BYTES])
 {
-    uint8_t addr[RL_KEY_BYTES];
-    bool ipv6 = config->ipv6 && strchr(text, ':');
+    struct nf_addr addr;
 
-    if (inet_pton(ipv6 ? AF_INET6 : AF_INET, text, addr) != 1)
+    if (!nf_addr_parse(text, &addr) || (nf_addr_is_ipv6(&addr) && !config->ipv6))
         return false;
-    rl_key(config, ipv6, addr, key);
+    rl_key(config, &addr, key);
     return true;
 }
 

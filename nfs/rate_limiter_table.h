@@ -70,13 +70,13 @@ bool rl_make(struct nf *nf);
 bool rl_carry(struct nf *nf, const struct nf_was *was, struct ft_fault *fault);
 
 /* A client's key in the table: an address of IPv4 where IPv6 is not limited; else a prefix of IPv6, or an
- * address of IPv4 as ::ffff:A.B.C.D. `source`: 4 or 16 bytes. */
+ * address of IPv4 as ::ffff:A.B.C.D. */
 #define RL_KEY_BYTES 16u
 static inline uint32_t rl_key_bytes(const struct rl_config *config)
 {
     return config->ipv6 ? RL_KEY_BYTES : sizeof(uint32_t);
 }
-void rl_key(const struct rl_config *config, bool ipv6, const void *source, uint8_t key[RL_KEY_BYTES]);
+void rl_key(const struct rl_config *config, const struct nf_addr *source, uint8_t key[RL_KEY_BYTES]);
 
 /* Takes the packet off its client's rates, with one more connection when `opens`; *client gets what a
  * connection keeps of it. RL_PASSED, or the counter of the reason why not, and nothing is taken. */

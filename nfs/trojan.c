@@ -42,13 +42,8 @@ struct tj_host {
     uint32_t found;
 };
 
-/* An address of IPv6, or of IPv4 in IPv6's form (RFC 4291, 2.5.5.2). */
-struct tj_addr {
-    uint8_t bytes[16];
-};
-
 struct tj {
-    struct nf_map *hosts;    /* struct tj_addr → struct tj_host */
+    struct nf_map *hosts;    /* struct nf_addr → struct tj_host */
     struct nf_lists *order;  /* of hosts, by their slots */
     struct nf_list by_event; /* the one whose last event is the longest ago first */
     uint32_t unused;
@@ -74,24 +69,6 @@ static const struct tj_host *host_at(const struct tj *tj, uint32_t slot)
     return nf_map_value(tj->hosts, slot);
 }
 
-static struct tj_addr mapped_address(const void *ipv4)
-{
-    struct tj_addr addr = {{[10] = 0xff, [11] = 0xff}};
-
-    memcpy(addr.bytes + 12, ipv4, 4);
-    return addr;
-}
-
-static struct tj_addr source_of(const struct nf_packet *p)
-{
-    struct tj_addr addr;
-
-    if (!(p->flags & NF_P_IPV6_READ))
-        return mapped_address(&p->saddr);
-    memcpy(&addr, nf_packet_ipv6_addresses(p), sizeof(addr));
-    return addr;
-}
-
 static void forget_host(const struct nf *nf, uint32_t slot)
 {
     struct tj *tj = nf->state;
@@ -101,7 +78,7 @@ static void forget_host(const struct nf *nf, uint32_t slot)
 }
 
 /* The host, known or not, as the one with the latest event. */
-static uint32_t host_of(const struct nf *nf, const struct tj_addr *addr)
+static uint32_t host_of(const struct nf *nf, const struct nf_addr *addr)
 {
     struct tj *tj = nf->state;
     uint32_t slot = nf_map_find(tj->hosts, addr);
@@ -132,9 +109,9 @@ static void take_event(const struct nf *nf, const struct nf_packet *p, uint32_t 
                        uint64_t now)
 {
     const struct tj *tj = nf->state;
-    struct tj_addr addr = source_of(p);
+    struct nf_addr addr = nf_packet_from(p, p->flags & NF_P_IPV6_READ);
     uint32_t slot = host_of(nf, &addr);
-    struct tj_host *host = NF_EDIT_VALUE(nf, struct tj_addr, host_at(tj, slot));
+    struct tj_host *host = NF_EDIT_VALUE(nf, struct nf_addr, host_at(tj, slot));
     host->seen = now;
     if (!step) {
         host->irc = number;
@@ -229,7 +206,7 @@ static uint64_t tj_arena(const void *c)
 {
     const struct tj_config *config = c;
 
-    return nf_map_bytes(config->max_hosts, sizeof(struct tj_addr), sizeof(struct tj_host)) +
+    return nf_map_bytes(config->max_hosts, sizeof(struct nf_addr), sizeof(struct tj_host)) +
            nf_lists_bytes(config->max_hosts, 0);
 }
 
@@ -238,7 +215,7 @@ static bool tj_make(struct nf *nf)
     const struct tj_config *config = nf->config;
     struct tj *tj = nf->state;
 
-    tj->hosts = nf_map_make(nf, config->max_hosts, sizeof(struct tj_addr), sizeof(struct tj_host));
+    tj->hosts = nf_map_make(nf, config->max_hosts, sizeof(struct nf_addr), sizeof(struct tj_host));
     tj->order = nf_lists_make(nf, config->max_hosts, 0);
     nf_constant(nf, tj, offsetof(struct tj, by_event));
     if (!tj->hosts || !tj->order)
@@ -267,14 +244,10 @@ static void show_host(const struct nf *nf, struct nf_show *out, uint32_t slot)
 {
     const struct tj *tj = nf->state;
     const struct tj_host *host = host_at(tj, slot);
-    const struct tj_addr *addr = nf_map_key(tj->hosts, slot);
-    struct tj_addr ipv4 = mapped_address(addr->bytes + 12);
-    bool is_ipv4 = memcmp(&ipv4, addr, sizeof(ipv4)) == 0;
-    char text[INET6_ADDRSTRLEN];
+    char text[NF_ADDR_TEXT];
 
-    inet_ntop(is_ipv4 ? AF_INET : AF_INET6, addr->bytes + (is_ipv4 ? 12 : 0), text, sizeof(text));
     nf_row(out);
-    nf_row_text(out, "host", "%s", text);
+    nf_row_text(out, "host", "%s", nf_addr_text(nf_map_key(tj->hosts, slot), text));
     nf_row_text(out, "step", "%s", host->found ? "trojan" : step_names[host->step]);
     nf_row_u64(out, "last_ns", host->seen);
 }
@@ -287,8 +260,8 @@ static bool tj_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
 static int tj_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
 {
     struct tj *tj = nf->state;
-    struct tj_addr addr;
-    uint32_t slot, ipv4;
+    struct nf_addr addr;
+    uint32_t slot;
 
     (void)now;
     if (!key) {
@@ -296,9 +269,7 @@ static int tj_clear(struct nf *nf, const char *key, uint64_t now, struct ft_faul
             forget_host(nf, slot);
         return FT_OK;
     }
-    if (inet_pton(AF_INET, key, &ipv4) == 1)
-        addr = mapped_address(&ipv4);
-    else if (inet_pton(AF_INET6, key, &addr) != 1)
+    if (!nf_addr_parse(key, &addr))
         return ft_fail(fault, FT_EINVAL, "%s: expected the address of a host", key);
     slot = nf_map_find(tj->hosts, &addr);
     if (slot == NF_NONE)

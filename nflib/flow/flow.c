@@ -120,16 +120,16 @@ void nf_row_proto(struct nf_show *out, uint8_t proto)
 
 void nf_row_end(struct nf_show *out, const char *name, uint32_t addr, uint16_t port)
 {
-    uint32_t a = ntohl(addr);
-    nf_row_text(out, name, "%u.%u.%u.%u:%u", a >> 24, a >> 16 & 255, a >> 8 & 255, a & 255, ntohs(port));
+    struct nf_addr a = nf_addr_of_ipv4(addr);
+    nf_row_addr(out, name, &a, port);
 }
 
-void nf_row_end_ipv6(struct nf_show *out, const char *name, const uint8_t addr[16], uint16_t port)
+void nf_row_addr(struct nf_show *out, const char *name, const struct nf_addr *addr, uint16_t port)
 {
-    char text[INET6_ADDRSTRLEN];
+    char text[NF_ADDR_TEXT];
 
-    inet_ntop(AF_INET6, addr, text, sizeof(text));
-    nf_row_text(out, name, "[%s]:%u", text, ntohs(port));
+    nf_row_text(out, name, nf_addr_is_ipv6(addr) ? "[%s]:%u" : "%s:%u", nf_addr_text(addr, text),
+                ntohs(port));
 }
 
 bool nf_show_slots(const struct nf *nf, const struct nf_map *map, uint64_t first, struct nf_show *out,

@@ -120,8 +120,8 @@ int nf_proto_parse(const char *text);
 void nf_row_proto(struct nf_show *out, uint8_t proto);
 /* "A.B.C.D:PORT", both in network order. */
 void nf_row_end(struct nf_show *out, const char *name, uint32_t addr, uint16_t port);
-/* "[IPV6]:PORT", the address as in a packet. */
-void nf_row_end_ipv6(struct nf_show *out, const char *name, const uint8_t addr[16], uint16_t port);
+/* The same of either family, "[IPV6]:PORT". */
+void nf_row_addr(struct nf_show *out, const char *name, const struct nf_addr *addr, uint16_t port);
 /*
  * Shows the used slots of a map, `row` by row, a bounded number in a call; for `show`. The cursor is `first`
  * at the beginning and slot + `first` later. True while there is more.

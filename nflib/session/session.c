@@ -365,19 +365,21 @@ void nf_session_row_ends(const struct nf *nf, struct nf_show *out, const struct 
                          const char *source, const char *destination)
 {
     struct nf_addresses addresses;
+    struct nf_addr from, to;
     struct nf_tuple ends;
 
     nf_session_view(nf, s, &ends);
     if (nf_session_of_errors(s))
         ends.sport = ends.dport = 0;
-    if (!nf_session_sees_ipv6(nf, s)) {
-        nf_row_end(out, source, ends.saddr, ends.sport);
-        nf_row_end(out, destination, ends.daddr, ends.dport);
-        return;
+    from = nf_addr_of_ipv4(ends.saddr);
+    to = nf_addr_of_ipv4(ends.daddr);
+    if (nf_session_sees_ipv6(nf, s)) {
+        nf_session_view_ipv6(nf, s, &addresses);
+        from = nf_addr_of_ipv6(addresses.source);
+        to = nf_addr_of_ipv6(addresses.destination);
     }
-    nf_session_view_ipv6(nf, s, &addresses);
-    nf_row_end_ipv6(out, source, addresses.source, ends.sport);
-    nf_row_end_ipv6(out, destination, addresses.destination, ends.dport);
+    nf_row_addr(out, source, &from, ends.sport);
+    nf_row_addr(out, destination, &to, ends.dport);
 }
 
 /* An operator's change, for all sessions that the NF is in; another one that is under way begins again. */
