@@ -6,7 +6,7 @@
 #include "nflib/chain/change.h"
 #include "nflib/session/table.h"
 #include "node/config/config.h"
-#include "tests/nf/help_change.h"
+#include "tests/help/change.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

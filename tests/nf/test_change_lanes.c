@@ -2,7 +2,7 @@
 /* A chain of two lanes that is changed: flows of both go on, and what lanes share stays shared. */
 #include "nflib/chain/change.h"
 #include "node/config/config.h"
-#include "tests/nf/help_chain.h"
+#include "tests/help/chain.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

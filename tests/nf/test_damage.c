@@ -11,7 +11,7 @@
 #include "ftcore/region/audit.h"
 #include "nflib/chain/chain.h"
 #include "node/config/config.h"
-#include "tests/nf/help_traffic.h"
+#include "tests/help/traffic.h"
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -4,8 +4,8 @@
  * thresholds, other rules while streams go on. test_ips_model.c holds the matching against a model,
  * test_ips_rules.c has rules that are refused, and real captures.
  */
-#include "tests/nf/help_change.h"
-#include "tests/nf/help_ips.h"
+#include "tests/help/change.h"
+#include "tests/help/ips.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

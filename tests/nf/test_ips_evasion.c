@@ -3,7 +3,7 @@
  * ips: what a sender does so that ips and the receiver read different things: SYNs that the receiver never
  * sees, segments that it does not take; and how a connection that was blocked ends.
  */
-#include "tests/nf/help_ips.h"
+#include "tests/help/ips.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

@@ -5,9 +5,9 @@
  * other has each byte that has passed until it is acknowledged: no other one passes in its place, and all
  * else does.
  */
-#include "tests/nf/help_chain.h"
-#include "tests/nf/help_ips_model.h"
-#include "tests/nf/help_segment.h"
+#include "tests/help/chain.h"
+#include "tests/help/ips_model.h"
+#include "tests/help/segment.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

@@ -4,7 +4,7 @@
  * which one has what a rule drops, segment by segment from the one or the other. What the receiver has read
  * never has it, whichever copy of a byte it prefers.
  */
-#include "tests/nf/help_ips.h"
+#include "tests/help/ips.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

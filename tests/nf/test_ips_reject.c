@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ips: whom it tells of what it has rejected, and how, held against frames that are read by other code. */
-#include "tests/nf/help_ips.h"
+#include "tests/help/ips.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

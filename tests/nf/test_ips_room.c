@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ips: what becomes of rules with several contents, and with patterns, when what is noted finds no room. */
-#include "tests/nf/help_ips.h"
+#include "tests/help/ips.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

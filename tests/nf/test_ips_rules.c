@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ips: rules that are refused, and real captures, whose facts are tshark's (-Y 'tcp contains "…"', packets
  * counted). */
-#include "tests/nf/help_chain.h"
+#include "tests/help/chain.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The NAT's mappings, case by case: TCP's life, limits, settings. */
-#include "tests/nf/help_chain.h"
+#include "tests/help/chain.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

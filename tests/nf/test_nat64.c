@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * nat64, packet by packet: what RFC 7915 and RFC 6146 say a packet is in the other family, with all sums made
- * anew (help_nat64.c), and each test replayed from headers alone (help_nat64_tape.c).
+ * anew (nat64.c), and each test replayed from headers alone (nat64_tape.c).
  */
-#include "tests/nf/help_nat64_tape.h"
+#include "tests/help/nat64_tape.h"
 #include "node/config/config.h"
 
 #include <stdarg.h>

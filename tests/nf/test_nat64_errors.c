@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ICMP errors through nat64, with what they quote, both ways: types, codes and words by RFC 7915, 4.2
  * and 5.2. */
-#include "tests/nf/help_nat64_tape.h"
+#include "tests/help/nat64_tape.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

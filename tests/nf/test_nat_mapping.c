@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The NAT by choice: a port for each end inside, who may send to it, hairpins, and what has no ports. */
-#include "tests/nf/help_chain.h"
+#include "tests/help/chain.h"
 #include "node/config/config.h"
 
 #include <arpa/inet.h>

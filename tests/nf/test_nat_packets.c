@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the NAT does to packets that are not plain: ICMP echo and errors, fragments, tags, options, strangers.
  */
-#include "tests/nf/help_chain.h"
+#include "tests/help/chain.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

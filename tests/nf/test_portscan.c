@@ -2,9 +2,9 @@
 /* portscan: outcomes of first connections, what becomes of scanners, full tables, operators, a peer's state.
  */
 #include "nfs/portscan_parts.h"
-#include "tests/nf/help_portscan.h"
-#include "tests/nf/help_segment.h"
-#include "tests/unit/help_content.h"
+#include "tests/help/portscan.h"
+#include "tests/help/segment.h"
+#include "tests/help/content.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

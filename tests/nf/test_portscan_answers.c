@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* portscan: what it believes of packets, and what hides from it. */
-#include "tests/nf/help_portscan.h"
-#include "tests/nf/help_segment.h"
+#include "tests/help/portscan.h"
+#include "tests/help/segment.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

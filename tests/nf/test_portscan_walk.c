@@ -5,7 +5,7 @@
  * addresses and ports, from which a program of its own told first connections and outcomes, and in doubles
  * the decisions.
  */
-#include "tests/nf/help_portscan.h"
+#include "tests/help/portscan.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* syn_proxy's cookies: no state before one comes back, what is none, how long one is good, what it says. */
 #include "nfs/syn_proxy_cookie.h"
-#include "tests/nf/help_segment.h"
-#include "tests/nf/help_syn.h"
+#include "tests/help/segment.h"
+#include "tests/help/syn.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* syn_proxy and those who know a connection's ends but not its numbers, forge addresses, or hide a header;
  * and ends that have lost a connection. Over both families. */
-#include "tests/nf/help_segment.h"
-#include "tests/nf/help_syn.h"
+#include "tests/help/segment.h"
+#include "tests/help/syn.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "node/arbiter/arbiter.h"
-#include "tests/unit/help_etcd.h"
+#include "tests/help/etcd.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>

@@ -7,8 +7,8 @@
 #include <cmocka.h>
 
 #include "ftcore/region/audit.h"
-#include "tests/unit/help_audit.h"
-#include "tests/unit/help_death.h"
+#include "tests/help/audit.h"
+#include "tests/help/death.h"
 
 #include <signal.h>
 #include <stdio.h>

@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "tests/unit/help_audit.h"
-#include "tests/unit/help_death.h"
+#include "tests/help/audit.h"
+#include "tests/help/death.h"
 
 #include <pthread.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The chain runner: order of NFs both ways, timers, packets made by NFs, commands, lane state. */
-#include "tests/unit/help_probe.h"
-#include "tests/unit/help_death.h"
+#include "tests/help/probe.h"
+#include "tests/help/death.h"
 #include "nflib/chain/chain.h"
 #include "ftcore/base/draw.h"
 #include "ftcore/region/audit.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How NFs and their parameters are found and named: the registry, the chain, its identity. */
-#include "tests/unit/help_probe.h"
+#include "tests/help/probe.h"
 #include "nflib/chain/chain.h"
 #include "ftcore/region/audit.h"
 

@@ -4,9 +4,9 @@
  * over histories that ran (order between accesses, cycles between bursts), over arbitrary ones, and over
  * streams of segments, where deltas of deltas stand for bursts or follow them.
  */
-#include "tests/unit/help_record.h"
-#include "tests/unit/help_closed.h"
-#include "tests/unit/help_chunk.h"
+#include "tests/help/record.h"
+#include "tests/help/closed.h"
+#include "tests/help/chunk.h"
 #include "ftcore/order/closed.h"
 
 #include <stdarg.h>

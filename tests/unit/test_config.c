@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "tests/unit/help_config.h"
+#include "tests/help/config.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>

@@ -3,8 +3,8 @@
  * Files that are no configuration, or a damaged one, are refused with their position, and nothing stays
  * allocated.
  */
-#include "tests/unit/help_refusal.h"
-#include "tests/unit/help_config.h"
+#include "tests/help/refusal.h"
+#include "tests/help/config.h"
 
 #include <stdarg.h>
 #include <stddef.h>

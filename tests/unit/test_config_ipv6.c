@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What of a file's interfaces, routes and next hops is of IPv6: read, and refused by its line. */
-#include "tests/unit/help_config.h"
+#include "tests/help/config.h"
 
 #include <stdarg.h>
 #include <stddef.h>

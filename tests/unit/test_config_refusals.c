@@ -3,8 +3,8 @@
  * What is wrong in a file is refused in one line with its position, whatever it is, and nothing stays
  * allocated.
  */
-#include "tests/unit/help_refusal.h"
-#include "tests/unit/help_config.h"
+#include "tests/help/refusal.h"
+#include "tests/help/config.h"
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a pair file says of tracked things, hooks and which node is to be primary. */
-#include "tests/unit/help_config.h"
-#include "tests/unit/help_refusal.h"
+#include "tests/help/config.h"
+#include "tests/help/refusal.h"
 
 #include "ftcore/base/event_log.h"
 

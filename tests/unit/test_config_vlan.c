@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Interfaces that share a port by VLAN tags: read, and refused by their line. */
-#include "tests/unit/help_config.h"
+#include "tests/help/config.h"
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -5,8 +5,8 @@
  * as the head of map.c states it.
  */
 #include "ftcore/region/audit.h"
-#include "tests/unit/help_content.h"
-#include "tests/unit/help_map.h"
+#include "tests/help/content.h"
+#include "tests/help/map.h"
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -2,7 +2,7 @@
 /* State that came from a peer: an NF's heap of every age passes the chain's check, and damage to what it
  * knows of itself is refused, in a line that says so. Damage of all kinds: test_heap.c. */
 #include "nflib/module/heap.h"
-#include "tests/unit/help_content.h"
+#include "tests/help/content.h"
 
 #include <stdarg.h>
 #include <stddef.h>

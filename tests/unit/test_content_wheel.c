@@ -3,7 +3,7 @@
  * A wheel that came from a peer: one of every age passes the chain's check; damage of each kind is refused,
  * and the line says what. Where things lie is known here as the head of wheel.c states it.
  */
-#include "tests/unit/help_content.h"
+#include "tests/help/content.h"
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -3,10 +3,10 @@
  * Chunks of deltas: round trips, a golden chunk, damage, and what must not be written. With
  * DELTA_GOLDEN_WRITE=1 the golden file is written anew instead of compared.
  */
-#include "tests/unit/help_forge.h"
-#include "tests/unit/help_chunk.h"
-#include "tests/unit/help_record.h"
-#include "tests/unit/help_death.h"
+#include "tests/help/forge.h"
+#include "tests/help/chunk.h"
+#include "tests/help/record.h"
+#include "tests/help/death.h"
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -3,8 +3,8 @@
  * Chunks of deltas built by hand with msgpack, so that the encoder has no say: what decoding must refuse,
  * and how.
  */
-#include "tests/unit/help_forge.h"
-#include "tests/unit/help_chunk.h"
+#include "tests/help/forge.h"
+#include "tests/help/chunk.h"
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "node/base/clock.h"
-#include "tests/unit/help_drill.h"
+#include "tests/help/drill.h"
 
 #include <stdio.h>
 #include <string.h>

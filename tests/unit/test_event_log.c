@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The event log's queue alone, with a writer that only counts, and with threads that race to add lines. */
-#include "tests/unit/help_death.h"
+#include "tests/help/death.h"
 #include "ftcore/base/check.h"
 #include "ftcore/base/event_log.h"
 

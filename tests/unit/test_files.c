@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A chain's files on their way: what is read, what a peer may name, and what travels. */
-#include "tests/unit/help_files.h"
+#include "tests/help/files.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

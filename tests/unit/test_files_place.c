@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A chain's files where they go: staged, installed, found again when the node was killed in between. */
 #define _GNU_SOURCE /* dladdr, unshare */
-#include "tests/unit/help_files.h"
+#include "tests/help/files.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

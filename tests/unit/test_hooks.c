@@ -2,7 +2,7 @@
 /* Events to hooks: a command, a FIFO and sockets that take them, that take none, and that take them again.
  * Facts from docs/operating.md. */
 #define _GNU_SOURCE
-#include "tests/unit/help_runner.h"
+#include "tests/help/runner.h"
 
 #include <fcntl.h>
 #include <stdio.h>

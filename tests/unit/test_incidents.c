@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What `incidents` says of directories that are not as a reporter leaves them. */
 #include "cli/options.h"
-#include "tests/unit/help_command.h"
-#include "tests/unit/help_config.h"
+#include "tests/help/command.h"
+#include "tests/help/config.h"
 
 #include <stdarg.h>
 #include <stddef.h>

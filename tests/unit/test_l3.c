@@ -3,8 +3,8 @@
  * The chain's own addresses: routes and TTL, what is refused, announcements, and replay from captured
  * bytes.
  */
-#include "tests/unit/help_record.h"
-#include "tests/unit/help_l3.h"
+#include "tests/help/record.h"
+#include "tests/help/l3.h"
 #include "nflib/chain/chain.h"
 #include "ftcore/region/audit.h"
 

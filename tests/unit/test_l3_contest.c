@@ -4,7 +4,7 @@
  * the other takes its place only when nobody answers there. Of IPv4 and IPv6, hosts and next hops. Frames and
  * times are written from the rule: three requests 0.2 s apart, decided 0.2 s after the last.
  */
-#include "tests/unit/help_l3_ipv6.h"
+#include "tests/help/l3_ipv6.h"
 #include "nflib/chain/chain.h"
 
 #include <stdarg.h>

@@ -5,7 +5,7 @@
  * compared with those of a promotion, which tests/unit/test_l3.c and test_l3_ipv6.c hold against RFC 5227
  * and 4861.
  */
-#include "tests/unit/help_l3_ipv6.h"
+#include "tests/help/l3_ipv6.h"
 #include "nflib/chain/chain.h"
 
 #include <stdarg.h>

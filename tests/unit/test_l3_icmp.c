@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ICMP that the chain speaks for its own addresses: echoes, errors, and their limit. */
-#include "tests/unit/help_l3.h"
+#include "tests/help/l3.h"
 #include "ftcore/region/audit.h"
 
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The chain's IPv6: own addresses, errors, what is not forwarded. */
-#include "tests/unit/help_l3_ipv6.h"
+#include "tests/help/l3_ipv6.h"
 
 #include <stdarg.h>
 #include <stddef.h>

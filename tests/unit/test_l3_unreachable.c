@@ -2,7 +2,7 @@
 /* Neighbours that do not answer: after three requests senders are told, of packets as they knew them, until
  * the neighbour answers. Over both families. */
 #include "nflib/net/icmpv6.h"
-#include "tests/unit/help_l3_ipv6.h"
+#include "tests/help/l3_ipv6.h"
 
 #include <stdarg.h>
 #include <stddef.h>

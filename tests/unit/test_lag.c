@@ -3,7 +3,7 @@
  * How far a standby is behind, as lanes and status are told: of a real replicator whose lane and standby are
  * the test, which also gives the time.
  */
-#include "tests/unit/help_primary.h"
+#include "tests/help/primary.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -6,7 +6,7 @@
  */
 #include "lane/lane.h"
 #include "nftest/frames.h"
-#include "tests/unit/help_config.h"
+#include "tests/help/config.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

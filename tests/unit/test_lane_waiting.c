@@ -7,7 +7,7 @@
 #include "lane/frames.h"
 #include "node/base/clock.h"
 #include "lane/lane.h"
-#include "tests/unit/help_config.h"
+#include "tests/help/config.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -6,8 +6,8 @@
 #include "ftcore/order/closed.h"
 #include "node/base/clock.h"
 #include "lane/lane.h"
-#include "tests/unit/help_config.h"
-#include "tests/unit/help_lane_io.h"
+#include "tests/help/config.h"
+#include "tests/help/lane_io.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

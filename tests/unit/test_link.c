@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Two links that behave (help_link.h): messages, bulk under back pressure, how a connection ends and begins
+/* Two links that behave (link.h): messages, bulk under back pressure, how a connection ends and begins
  * again. */
 #define _GNU_SOURCE
 #include <stdarg.h>
@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "tests/unit/help_link.h"
+#include "tests/help/link.h"
 
 #include <fcntl.h>
 #include <netinet/tcp.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How often the side that connects tries, and what an attempt that stops counts as (help_link.h). Sockets are
+/* How often the side that connects tries, and what an attempt that stops counts as (link.h). Sockets are
  * real, the time that the link is told is not: a second of it passes at once. */
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "tests/unit/help_link.h"
+#include "tests/help/link.h"
 
 #include <fcntl.h>
 #include <sys/socket.h>

@@ -9,8 +9,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "tests/unit/help_certificate.h"
-#include "tests/unit/help_link.h"
+#include "tests/help/certificate.h"
+#include "tests/help/link.h"
 
 #include <fcntl.h>
 #include <stdio.h>

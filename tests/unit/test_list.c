@@ -5,8 +5,8 @@
  * list.c states it.
  */
 #include "nflib/state/state.h"
-#include "tests/unit/help_content.h"
-#include "tests/unit/help_death.h"
+#include "tests/help/content.h"
+#include "tests/help/death.h"
 
 #include <stdarg.h>
 #include <stddef.h>

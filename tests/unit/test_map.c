@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* map against a model of it, its entries, and what aborts. */
-#include "tests/unit/help_content.h"
-#include "tests/unit/help_map.h"
-#include "tests/unit/help_nf.h"
-#include "tests/unit/help_death.h"
+#include "tests/help/content.h"
+#include "tests/help/map.h"
+#include "tests/help/nf.h"
+#include "tests/help/death.h"
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* map when keys collide: tags, neighbourhoods of buckets, passed buckets, and the seeded hash. */
-#include "tests/unit/help_map.h"
-#include "tests/unit/help_nf.h"
+#include "tests/help/map.h"
+#include "tests/help/nf.h"
 
 #include <stdarg.h>
 #include <stddef.h>

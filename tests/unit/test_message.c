@@ -4,8 +4,8 @@
  *
  * `test_message --write-golden` writes tests/golden/messages-v3.bin anew. Do that only with a new version.
  */
-#include "tests/unit/help_record.h"
-#include "tests/unit/help_message.h"
+#include "tests/help/record.h"
+#include "tests/help/message.h"
 #include "ftcore/record/message.h"
 
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Messages: nothing else than a whole, unchanged frame is a message. */
-#include "tests/unit/help_record.h"
-#include "tests/unit/help_message.h"
+#include "tests/help/record.h"
+#include "tests/help/message.h"
 #include "ftcore/record/message.h"
 
 #include <stdarg.h>

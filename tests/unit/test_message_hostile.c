@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Messages: contents that are well-checksummed but impossible are refused by name. */
-#include "tests/unit/help_message.h"
+#include "tests/help/message.h"
 #include "ftcore/record/message.h"
 
 #include <stdarg.h>

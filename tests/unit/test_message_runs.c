@@ -3,10 +3,10 @@
  * Runs of lines, which are the bulk of a snapshot, and the death notice: what comes back, and what is
  * refused.
  */
-#include "tests/unit/help_record.h"
+#include "tests/help/record.h"
 #include "ftcore/record/datagram.h"
 #include "ftcore/record/runs.h"
-#include "tests/unit/help_message.h"
+#include "tests/help/message.h"
 #include "ftcore/record/message.h"
 
 #include <stdarg.h>

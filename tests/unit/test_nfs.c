@@ -2,8 +2,8 @@
 /* What `nfs` says an NF's packets are dealt to lanes by: that may depend on its configuration. */
 #include "nflib/nf.h"
 #include "cli/options.h"
-#include "tests/unit/help_command.h"
-#include "tests/unit/help_config.h"
+#include "tests/help/command.h"
+#include "tests/help/config.h"
 
 #include <stdarg.h>
 #include <stddef.h>

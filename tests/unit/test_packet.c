@@ -3,9 +3,9 @@
  * Parsing of frames: it is fed damaged frames that end at a page nobody may touch, and must find the same in
  * the captured bytes of a frame as in the whole; counts over captures are tshark's.
  */
-#include "tests/unit/help_record.h"
-#include "tests/unit/help_packet.h"
-#include "tests/nf/help_chain.h"
+#include "tests/help/record.h"
+#include "tests/help/packet.h"
+#include "tests/help/chain.h"
 #include "nflib/net/packet.h"
 
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rewriting of frames. Checksums are compared with a plain recomputation over the whole packet. */
-#include "tests/unit/help_record.h"
-#include "tests/unit/help_packet.h"
+#include "tests/help/record.h"
+#include "tests/help/packet.h"
 #include "nflib/net/packet.h"
 
 #include <stdarg.h>

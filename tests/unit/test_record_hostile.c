@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Records built by hand with msgpack, so that the encoder has no say: what decoding must refuse, and how. */
 #include "ftcore/region/region.h"
-#include "tests/unit/help_forge.h"
-#include "tests/unit/help_record.h"
+#include "tests/help/forge.h"
+#include "tests/help/record.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-int record_check(const struct ft_record *r, size_t size, struct ft_fault *fault); /* help_record_check.c */
+int record_check(const struct ft_record *r, size_t size, struct ft_fault *fault); /* record_check.c */
 
 /* A number of its own for every member that can hold one. */
 #define FILL(type, member, name, min, max)                                                                   \

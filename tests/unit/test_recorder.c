@@ -3,9 +3,9 @@
  * The flight recorder's files against a model: a state that each burst changes in a known way, so that the
  * state at any burst can be computed anew and held against the snapshot a file opens with.
  */
-#include "tests/unit/help_recorder.h"
+#include "tests/help/recorder.h"
 #include "ftcore/record/runs.h"
-#include "tests/unit/help_recorder_lane.h"
+#include "tests/help/recorder_lane.h"
 #include "ftcore/record/message.h"
 
 #include <stdarg.h>

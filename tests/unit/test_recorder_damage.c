@@ -3,8 +3,8 @@
  * Damage to the flight recorder's files: a file cut at every byte of its last frames, every bit turned over,
  * frames out of their places, files of others.
  */
-#include "tests/unit/help_recorder.h"
-#include "tests/unit/help_recorder_lane.h"
+#include "tests/help/recorder.h"
+#include "tests/help/recorder_lane.h"
 
 #include <stdarg.h>
 #include <stddef.h>

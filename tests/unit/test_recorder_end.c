@@ -3,9 +3,9 @@
  * The end of a recording. A process that records is killed, at any moment, and another one finishes its file:
  * every record that was handed over is there, once.
  */
-#include "tests/unit/help_recorder.h"
-#include "tests/unit/help_record.h"
-#include "tests/unit/help_recorder_lane.h"
+#include "tests/help/recorder.h"
+#include "tests/help/record.h"
+#include "tests/help/recorder_lane.h"
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -4,10 +4,10 @@
  * what was queued before it goes to the file before it, a gap in one lane ends the file for all, a resync's
  * need goes first.
  */
-#include "tests/unit/help_recorder_lanes.h"
+#include "tests/help/recorder_lanes.h"
 #include "ftcore/record/runs.h"
-#include "tests/unit/help_recorder.h"
-#include "tests/unit/help_record.h"
+#include "tests/help/recorder.h"
+#include "tests/help/record.h"
 #include "ftcore/record/message.h"
 
 #include <stdarg.h>

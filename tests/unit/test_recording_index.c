@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What can be executed of a recording of several lanes: dependencies decide. */
-#include "tests/unit/help_recorder_lanes.h"
-#include "tests/unit/help_record.h"
-#include "tests/unit/help_recorder.h"
+#include "tests/help/recorder_lanes.h"
+#include "tests/help/record.h"
+#include "tests/help/recorder.h"
 #include "tools/recording/index.h"
 
 #include <stdarg.h>

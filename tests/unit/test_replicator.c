@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two replicators on loopback, each in its own process with its own region and lane (help_twinpair.h). What
+ * Two replicators on loopback, each in its own process with its own region and lane (twinpair.h). What
  * both hold at the end is compared with a model that knows no replication.
  */
-#include "tests/unit/help_twinpair.h"
+#include "tests/help/twinpair.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A real standby whose primary is the test (help_peer.h): snapshots and deltas of good form whose content no
+ * A real standby whose primary is the test (peer.h): snapshots and deltas of good form whose content no
  * lane may run on. They are refused by name and counted, the connection ends, no lane replays, and the node
  * takes the next snapshot.
  */
@@ -10,8 +10,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "tests/unit/help_chunk.h"
-#include "tests/unit/help_peer.h"
+#include "tests/help/chunk.h"
+#include "tests/help/peer.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A real standby whose primary is the test (help_peer.h): deltas whose chunks, lines or outputs are not what
+/* A real standby whose primary is the test (peer.h): deltas whose chunks, lines or outputs are not what
  * they should be. Each is refused by name and counted, nothing of it is kept, and the node goes on with the
  * next connection. */
 #include <stdarg.h>
@@ -8,8 +8,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "tests/unit/help_chunk.h"
-#include "tests/unit/help_peer.h"
+#include "tests/help/chunk.h"
+#include "tests/help/peer.h"
 
 #include <string.h>
 
@@ -32,7 +32,7 @@ static void a_chunk(uint64_t cut, uint64_t from, uint64_t burst, uint32_t number
     chunk->flags |= last_one ? FT_CHUNK_LAST : 0;
 }
 
-/* A run of a chunk; bytes as help_chunk.h makes them. */
+/* A run of a chunk; bytes as chunk.h makes them. */
 static void lines_of(uint64_t line, uint32_t count)
 {
     assert_true(chunk_add_run(line, count, false));

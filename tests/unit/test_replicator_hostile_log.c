@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A real standby whose primary is the test (help_peer.h): snapshots, logs and heads that say what must not
+/* A real standby whose primary is the test (peer.h): snapshots, logs and heads that say what must not
  * be. Each is refused by name and counted, nothing of it is kept, and the node goes on with the next
  * connection. */
 #include <stdarg.h>
@@ -8,8 +8,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "tests/unit/help_peer.h"
-#include "tests/unit/help_record.h"
+#include "tests/help/peer.h"
+#include "tests/help/record.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A real primary whose standby is the test (help_peer.h): one that cannot be read, or falls silent, and a
+/* A real primary whose standby is the test (peer.h): one that cannot be read, or falls silent, and a
  * hello that somebody says again. */
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "tests/unit/help_peer.h"
+#include "tests/help/peer.h"
 
 #include <poll.h>
 #include <string.h>

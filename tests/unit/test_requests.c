@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What several threads ask of the replicator in one turn: none takes the place of another. */
-#include "tests/unit/help_primary.h"
+#include "tests/help/primary.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

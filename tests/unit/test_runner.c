@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The process beside a node: scripts that end well, badly, late and never; and its own end. Facts from
  * docs/operating.md. */
-#include "tests/unit/help_runner.h"
+#include "tests/help/runner.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -4,8 +4,8 @@
  * well-behaved client is served.
  */
 #define _GNU_SOURCE
-#include "tests/unit/help_server.h"
-#include "tests/unit/help_record.h"
+#include "tests/help/server.h"
+#include "tests/help/record.h"
 
 #include <stdarg.h>
 #include <stddef.h>

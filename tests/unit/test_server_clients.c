@@ -4,7 +4,7 @@
  * their places; and sockets that are there already.
  */
 #define _GNU_SOURCE
-#include "tests/unit/help_server.h"
+#include "tests/help/server.h"
 #include "cli/client.h"
 
 #include <stdarg.h>

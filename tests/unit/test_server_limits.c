@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a client of the control sockets may not: take longer than its time, and act where it may only look. */
-#include "tests/unit/help_places.h"
+#include "tests/help/places.h"
 
 #include <stdarg.h>
 #include <stddef.h>

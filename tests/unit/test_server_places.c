@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The control sockets against many clients: who has a place, who loses it to whom, who is served meanwhile.
  */
-#include "tests/unit/help_places.h"
+#include "tests/help/places.h"
 
 #include <stdarg.h>
 #include <stddef.h>

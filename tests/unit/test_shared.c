@@ -2,8 +2,8 @@
 /* Shared state types in one lane, each against a plain model of its own, with audit on. */
 #include "nflib/shared/shared.h"
 #include "nflib/module/determinants.h"
-#include "tests/unit/help_death.h"
-#include "tests/unit/help_nf.h"
+#include "tests/help/death.h"
+#include "tests/help/nf.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -5,8 +5,8 @@
  * end in the same region, byte for byte. And buckets against whole numbers of billionths.
  */
 #include "nflib/shared/shared.h"
-#include "tests/unit/help_nf.h"
-#include "tests/unit/help_race.h"
+#include "tests/help/nf.h"
+#include "tests/help/race.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

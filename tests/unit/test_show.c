@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What show is made of: rows as JSON, in whatever room there is. */
-#include "tests/unit/help_probe.h"
+#include "tests/help/probe.h"
 #include "nflib/chain/chain.h"
 
 #include <stdarg.h>

@@ -3,7 +3,7 @@
  * The tail of a takeover: a lane makes packets of the outputs that it has replayed and sends them as it goes.
  */
 #include "lane/lane.h"
-#include "tests/unit/help_config.h"
+#include "tests/help/config.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "tests/unit/help_world.h"
+#include "tests/help/world.h"
 
 #include <glob.h>
 #include <stdlib.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The pair compares its states by itself: two nodes in processes of their own (help_twinpair.h), and a bit
+ * The pair compares its states by itself: two nodes in processes of their own (twinpair.h), and a bit
  * that flips in the standby's memory. Within a round the standby says so, is brought up to date and is equal
  * again; and a pair whose states are equal finds them so. In every stream: records, deltas, a warm standby's
  * checkpoints, two lanes. What lanes share, of several: tests/lab/long/verify.t, and the simulation.
  */
-#include "tests/unit/help_twinpair.h"
+#include "tests/help/twinpair.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The view file: what is read back, what is refused by name, what is left behind when writing fails. */
 #include "replicator/view.h"
-#include "tests/unit/help_view.h"
+#include "tests/help/view.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

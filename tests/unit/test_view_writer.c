@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The thread that writes the view file: what it is given it writes, and nobody waits for it. */
 #include "replicator/view.h"
-#include "tests/unit/help_view.h"
+#include "tests/help/view.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "tests/unit/help_death.h"
-#include "tests/unit/help_nf.h"
+#include "tests/help/death.h"
+#include "tests/help/nf.h"
 
 #define COUNT_MAX 6000u
 
