@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Chains and captures for tests of NFs; see chain.h. */
-#include "tests/help/chain.h"
-#include "ftcore/base/draw.h"
-
+#include "nflib/chain/change.h"
 #include "node/config/config.h"
+#include "tests/help/chain.h"
 
-#include <stdarg.h>
 #include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <cmocka.h>
+
 #include <pcap/pcap.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,18 +30,25 @@ static void write_file(const char *path, const char *text)
     assert_int_equal(fclose(f), 0);
 }
 
-/* A chain file and its rules in a directory of their own. */
-static void write_chain(char dir[64], char path[96], const char *nfs, const char *rules)
+/* A chain file and its rules; `path` is the chain file's. */
+static void write_files(const char *dir, char path[96], const char *nfs, const char *rules)
 {
     char text[8192], side[96];
-    snprintf(dir, 64, "/tmp/test-nf-XXXXXX");
-    assert_non_null(mkdtemp(dir));
+
     snprintf(path, 96, "%s/chain.yaml", dir);
     snprintf(side, sizeof(side), "%s/firewall.rules", dir);
     snprintf(text, sizeof(text), "chain:\n  name: test\n  lanes: 1\n  nfs:\n%s", nfs);
     write_file(path, text);
     if (rules)
         write_file(side, rules);
+}
+
+/* The same in a directory of their own. */
+static void write_chain(char dir[64], char path[96], const char *nfs, const char *rules)
+{
+    snprintf(dir, 64, "/tmp/test-nf-XXXXXX");
+    assert_non_null(mkdtemp(dir));
+    write_files(dir, path, nfs, rules);
 }
 
 static void remove_chain(const char *dir)
@@ -162,14 +171,19 @@ struct nf_packet help_chain_send(struct help_chain *h, uint8_t side, uint8_t *fr
     return p;
 }
 
-void help_chain_arp(struct help_chain *h, uint32_t addr)
+struct nf_packet help_chain_arp_for(struct help_chain *h, uint8_t side, uint32_t addr, uint32_t target)
 {
-    uint8_t arp[60] = {[0 ... 5] = 0xff, [6] = 2, 0, 0, 0, 1, (uint8_t)addr, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1};
+    uint8_t arp[60] = {[0 ... 5] = 0xff, [6] = 2, 0, 0, 0, 0, (uint8_t)addr, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1};
 
     memcpy(arp + 22, arp + 6, 6);
     memcpy(arp + 28, &(uint32_t){htonl(addr)}, 4);
-    memcpy(arp + 38, &(uint32_t){htonl(NFT_IP(10, 0, 0, 1))}, 4);
-    help_chain_send(h, NF_INSIDE, arp, sizeof(arp));
+    memcpy(arp + 38, &(uint32_t){htonl(target)}, 4);
+    return help_chain_send(h, side, arp, sizeof(arp));
+}
+
+void help_chain_arp(struct help_chain *h, uint32_t addr)
+{
+    help_chain_arp_for(h, NF_INSIDE, addr, NFT_IP(10, 0, 0, 1));
 }
 
 bool help_chain_spec(struct help_chain *h, uint8_t side, const struct nft_spec *spec, struct nft_seen *out)
@@ -346,16 +360,6 @@ void help_capture_free(struct help_capture *capture)
     free(capture->list);
 }
 
-uint64_t help_draw(uint64_t *sequence)
-{
-    return ft_draw(sequence);
-}
-
-uint32_t help_below(uint64_t *sequence, uint32_t n)
-{
-    return (uint32_t)(help_draw(sequence) % n);
-}
-
 int help_chain_run_both(const char *group, const struct CMUnitTest *tests, size_t n,
                         void (*over_ipv6)(void **state))
 {
@@ -370,4 +374,113 @@ int help_chain_run_both(const char *group, const struct CMUnitTest *tests, size_
     failed = _cmocka_run_group_tests(group, all, 2 * n + 1, NULL, NULL);
     free(all);
     return failed;
+}
+
+/* ---- a capture again and again ------------------------------------------------------------------------ */
+
+static uint32_t header_bytes(const struct help_captured *c)
+{
+    struct nf_packet p = {.data = c->data, .len = c->len, .have = c->have, .side = c->side};
+    nf_packet_parse(&p);
+    uint32_t n = nf_packet_header_bytes(&p);
+    return n < c->have ? n : c->have;
+}
+
+static uint64_t sum_up(uint64_t sum, const void *data, uint32_t n)
+{
+    const uint8_t *at = data;
+    for (uint32_t i = 0; i < n; i++)
+        sum = (sum ^ at[i]) * 0x100000001b3u;
+    return sum;
+}
+
+/* Frames are copied: the capture is needed again. */
+static uint64_t one_burst(struct help_chain *h, const struct help_captured *list, uint32_t n, bool headers,
+                          uint64_t sum)
+{
+    struct nf_packet burst[NF_BURST_MAX];
+    uint32_t bytes[NF_BURST_MAX];
+    uint8_t *copies[NF_BURST_MAX];
+    for (uint32_t i = 0; i < n; i++) {
+        bytes[i] = header_bytes(&list[i]);
+        uint32_t have = headers ? bytes[i] : list[i].have;
+        uint8_t *copy = malloc(have ? have : 1);
+        assert_non_null(copy);
+        memcpy(copy, list[i].data, have);
+        copies[i] = copy; /* the chain may move the packet */
+        burst[i] = (struct nf_packet){.data = copy, .len = list[i].len, .have = have, .side = list[i].side};
+    }
+    help_chain_run(h, list[n - 1].time > h->now ? list[n - 1].time : h->now, burst, n);
+    for (uint32_t i = 0; i < n; i++) {
+        uint8_t fate[3] = {burst[i].drop, burst[i].drop_nf, burst[i].out_port};
+        sum = sum_up(sum, fate, sizeof(fate));
+        bytes[i] += burst[i].len - list[i].len; /* headers of another family */
+        sum = sum_up(sum, burst[i].data, burst[i].drop ? 0 : bytes[i]);
+        free(copies[i]);
+    }
+    return sum;
+}
+
+uint64_t help_chain_capture(struct help_chain *h, const struct help_capture *capture, bool headers,
+                            uint64_t *sum)
+{
+    *sum = 0;
+    help_chain_again(h);
+    for (uint32_t at = 0; at < capture->count; at += NF_BURST_MAX) {
+        uint32_t left = capture->count - at;
+        *sum = one_burst(h, &capture->list[at], left < NF_BURST_MAX ? left : NF_BURST_MAX, headers, *sum);
+    }
+    for (unsigned i = 0; i < 180; i++)
+        help_chain_idle(h, h->now + 10 * HELP_SECOND);
+    return help_chain_digest(h);
+}
+
+bool help_chain_same(struct help_chain *h, const char *name, bool mend)
+{
+    struct help_capture capture;
+    uint64_t first, sum;
+    if (!help_capture_read(&capture, name))
+        return false;
+    if (mend)
+        help_capture_mend(&capture);
+    uint64_t digest = help_chain_capture(h, &capture, false, &first);
+    if (help_chain_capture(h, &capture, false, &sum) != digest || sum != first)
+        fail_msg("%s: once more is something else", name);
+    if (help_chain_capture(h, &capture, true, &sum) != digest || sum != first)
+        fail_msg("%s: header bytes give something else", name);
+    help_capture_free(&capture);
+    return true;
+}
+
+/* ---- a change of a chain that runs -------------------------------------------------------------------- */
+
+int help_change(struct help_chain *h, const char *nfs, const char *rules, struct ft_fault *fault)
+{
+    struct nf_chain *next[1] = {NULL};
+    struct nf_chain_change change;
+    struct nf_chain_switch s = {.change = &change,
+                                .region = h->region,
+                                .how = {.name = "test", .shared_size = 1 << 20},
+                                .chain = &h->chain,
+                                .seed = 77,
+                                .next = next};
+    struct nd_config *config;
+    char path[96];
+    int error;
+
+    write_files(h->dir, path, nfs, rules);
+    assert_int_equal(nd_config_read(&config, path, 0, fault), 0);
+    error = nf_chain_change_plan(&change, &h->config->chain, &config->chain, fault);
+    if (!error)
+        error = nf_chain_switch(&s, fault);
+    if (error) {
+        nd_config_free(config);
+        return error;
+    }
+    nf_chain_free(h->chain);
+    nd_config_free(h->config);
+    ft_region_close(s.old);
+    h->chain = next[0];
+    h->config = config;
+    return 0;
 }

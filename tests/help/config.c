@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See config.h. */
+#include "tests/help/config.h"
+
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
-
-#include "tests/help/config.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -39,7 +39,9 @@ static void probe_release(void *config)
 }
 
 #define AT(member) offsetof(struct help_probe, member)
+
 static const char *const choices[] = {"drop", "pass", NULL};
+
 static const struct nf_param params[] = {
     {.name = "number", .kind = NF_U32, .offset = AT(number), .min = 2, .max = 20, .preset = "7"},
     {.name = "seconds", .kind = NF_SECONDS, .offset = AT(seconds), .min = 1, .max = 600, .preset = "30"},
@@ -64,6 +66,7 @@ static const struct nf_param strict_params[] = {
     {.name = "outside", .kind = NF_IPV4, .offset = 0},
     {.name = NULL},
 };
+
 static const struct nf_module strict = {.name = "strict", .params = strict_params, .config_size = 4};
 static const struct nf_module bare = {.name = "bare"};
 static const struct nf_module frail = {.name = "frail", .unreplayable = true};
@@ -176,4 +179,14 @@ char *help_config_replace(const char *text, const char *find, const char *replac
     assert_non_null(copy);
     snprintf(copy, size, "%.*s%s%s", (int)(at - text), text, replace, at + strlen(find));
     return copy;
+}
+
+void config_refuse_all(const struct refusal *cases, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *path = help_config_file("t.yaml", cases[i].text, strlen(cases[i].text));
+
+        assert_string_equal(help_config_refusal(path, false), cases[i].expected);
+        assert_int_equal(help_probe_live, 0);
+    }
 }

@@ -25,7 +25,7 @@ void map_model_begin(uint32_t capacity, uint32_t key_size, uint32_t value_size, 
     memset(map_model.key_in, 0xff, sizeof(map_model.key_in));
     for (uint32_t k = 0; k < keys; k++) {
         for (uint32_t i = 0; i < key_size; i++)
-            map_model.key[k][i] = key_size > 8 ? (uint8_t)(help_nf_draw(sequence) & 3) : 0;
+            map_model.key[k][i] = key_size > 8 ? (uint8_t)(help_draw(sequence) & 3) : 0;
         memcpy(map_model.key[k] + (key_size > 4 ? key_size - 2 : 0), &k, key_size > 1 ? 2 : 1);
     }
 }
@@ -77,19 +77,19 @@ void map_model_drop(const struct help_nf *h, struct nf_map *map, uint32_t slot)
 static void change(const struct help_nf *h, struct nf_map *map, uint32_t slot, uint64_t *sequence)
 {
     for (uint32_t i = 0; i < map_model.value_size; i++)
-        map_model.value[slot][i] = (uint8_t)help_nf_draw(sequence);
+        map_model.value[slot][i] = (uint8_t)help_draw(sequence);
     memcpy(nf_edit(h->nf, nf_map_value(map, slot), map_model.value_size), map_model.value[slot],
            map_model.value_size);
 }
 
 void map_model_step(const struct help_nf *h, struct nf_map *map, uint32_t filling, uint64_t *sequence)
 {
-    uint32_t k = help_nf_below(sequence, map_model.keys), slot = map_model.slot_of[k];
+    uint32_t k = help_below(sequence, map_model.keys), slot = map_model.slot_of[k];
 
     assert_int_equal(nf_map_find(map, map_model.key[k]), slot);
     if (slot == NF_NONE)
         map_model_add(h, map, k);
-    else if (help_nf_below(sequence, 100) < filling)
+    else if (help_below(sequence, 100) < filling)
         change(h, map, slot, sequence);
     else
         map_model_drop(h, map, slot);

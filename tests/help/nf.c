@@ -7,7 +7,6 @@
 #include <cmocka.h>
 
 #include "ftcore/region/audit.h"
-#include "ftcore/base/draw.h"
 #include "tests/help/nf.h"
 
 #include <stdlib.h>
@@ -93,16 +92,6 @@ void help_nf_wake_none(const struct help_nf *h)
     const uint64_t *wake = &nf_chain_state(h->chain)->wake[1];
 
     *(uint64_t *)ft_edit(h->region, wake, sizeof(*wake)) = UINT64_MAX;
-}
-
-uint64_t help_nf_draw(uint64_t *sequence)
-{
-    return ft_draw(sequence);
-}
-
-uint32_t help_nf_below(uint64_t *sequence, uint32_t n)
-{
-    return (uint32_t)(help_nf_draw(sequence) % n);
 }
 
 uint64_t help_model_seed(void)

@@ -5,6 +5,7 @@
 
 #include "ftcore/region/audit.h"
 #include "nflib/chain/chain.h"
+#include "tests/help/draw.h"
 
 struct help_nf {
     struct ft_region *region;
@@ -25,10 +26,6 @@ void help_nf_audit(const struct help_nf *h);
 /* The NF's wake time, and what the runner does to it before `timers`. */
 uint64_t help_nf_wake(const struct help_nf *h);
 void help_nf_wake_none(const struct help_nf *h);
-
-/* A sequence of its own for a test's operations: the next 64 bits, or a number below n. */
-uint64_t help_nf_draw(uint64_t *sequence);
-uint32_t help_nf_below(uint64_t *sequence, uint32_t n);
 
 /* Of a model test: operations that it does, and the seed of its sequence, which the environment's MODEL_SEED
  * replaces. */

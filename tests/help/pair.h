@@ -20,7 +20,8 @@
 #define NO_STATE    UINT32_MAX
 
 /* Timing of both nodes, ms. */
-#define PAIR_LEASE   10
+#define PAIR_LEASE 10
+
 #define PAIR_PROMOTE 40
 #define PAIR_SOLO    80
 
@@ -105,30 +106,32 @@ struct pair {
 
 uint64_t pair_draw(struct pair *p, uint64_t below);
 bool pair_chance(struct pair *p, unsigned percent);
+
 struct pair_kind {
     bool strict, warm, delta, arbiter;
 };
+
 void pair_begin(struct pair *p, uint64_t seed, struct pair_kind kind, FILE *tell);
 void pair_tick(struct pair *p); /* one millisecond */
 void pair_step(struct pair *p, unsigned i, struct ft_event *event);
 void pair_kill(struct pair *p, unsigned i, bool machine, bool notice, uint64_t back_ns);
-/* Somebody connects to i, says the peer's old hello, and closes. */
-void pair_replay(struct pair *p, unsigned i);
+
 void pair_break(struct pair *p); /* the connection ends by an error, in its own time at both ends */
 bool pair_runs(const struct pair *p, unsigned i);
 bool pair_protected(const struct pair *p);
-uint64_t pair_clock(const struct pair *p, unsigned i);
 void pair_note(struct pair *p, unsigned i, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void pair_fail(struct pair *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* lane.c: what a node does with the core's actions, and its lane. */
+/* What a node does with the core's actions. */
 void pair_act(struct pair *p, unsigned i, const struct ft_action *action);
+
 void pair_lane(struct pair *p, unsigned i); /* close bursts, cut, log, replay: what steps the core */
+
 /* Node i is about to come back in the view of its file. */
 void pair_forget(struct pair *p, unsigned i);
+
 void pair_release(struct pair *p, unsigned i); /* what may leave, leaves */
 void pair_take(struct pair *p, unsigned i, const struct pair_envelope *e);
-void pair_send(struct pair *p, unsigned from, const struct ft_message *m, uint32_t tip, uint32_t after);
 void pair_watch(struct pair *p); /* oracles that hold between any two steps */
 
 #endif

@@ -71,7 +71,7 @@ static struct sockaddr_in address(uint16_t port)
     return at;
 }
 
-void peer_listen_as(unsigned self)
+static void peer_listen_as(unsigned self)
 {
     struct sockaddr_in at = address(twin_place.port[self]);
     int on = 1;

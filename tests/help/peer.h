@@ -42,7 +42,6 @@ int peer_setup(void **state);
 int peer_teardown(void **state);
 
 uint64_t peer_now(void); /* monotonic, ns */
-void peer_listen_as(unsigned self);
 void peer_connect(void); /* to the node, or the next connection from it */
 void peer_hang_up(void);
 void peer_hello(unsigned self);

@@ -16,9 +16,11 @@
 #include <sys/types.h>
 
 #define TWIN_WORDS 65536u /* half of them zero at first: 512 KiB of state */
+
 #define TWIN_STATE                                                                                           \
     (TWIN_WORDS * sizeof(uint64_t) + 64) /* the NF's: the words, and a line that no input changes */
-#define TWIN_INPUT   256u                /* bytes of an input at most */
+
+#define TWIN_INPUT   256u /* bytes of an input at most */
 #define TWIN_LOG     (2u << 20)
 #define TWIN_PENDING (1u << 20)
 #define TWIN_LANES   2u
@@ -68,27 +70,34 @@ struct twin {
 
 /* Ports, directory and boxes for a pair; call once before the first start and after the last end. */
 void twin_world(struct twin twin[2]);
+
 void twin_world_end(struct twin twin[2]);
 extern struct nd_loopback twin_place;
+
 /* What a node with these options says in its hello. */
 void twin_core_config(struct ft_core_config *c, unsigned self, const struct twin_options *options);
 
 void twin_start(struct twin *twin, const struct twin_options *options); /* NULL: the usual ones */
 void twin_kill(struct twin *twin);
 void twin_end(struct twin *twin); /* fails the test unless the node ends by itself, in order */
-
 struct rp_status twin_status(const struct twin *twin);
 enum ft_state twin_state(const struct twin *twin);
 uint64_t twin_executed(const struct twin *twin); /* lane 0's last burst, live or replayed */
+
 /* Bursts after a takeover are made up to `target` only, so before that it has executed what it took over. */
 bool twin_is_live(const struct twin *twin);
+
 /* Fails the test when that has not happened within TWIN_LIMIT, or the node has died. */
 void twin_await(struct twin *twin, enum ft_state state);
+
 void twin_await_executed(struct twin *twin, uint64_t burst);
+
 /* The node, a standby, replays and applies nothing from when this returns until `stall` is false. */
 void twin_stall(struct twin *twin);
+
 /* A digest of the node's region and its state's hash, taken between two bursts. Returns the burst. */
 uint64_t twin_digest(struct twin *twin, uint64_t *region, uint64_t *state);
+
 /* One poll of a waiting: sleeps a little; fails the test when `node` (may be NULL) has died or it took too
  * long. */
 void twin_wait(struct twin *twin, uint64_t *waited, const char *what);
@@ -97,33 +106,55 @@ void twin_wait(struct twin *twin, uint64_t *waited, const char *what);
     for (uint64_t waited_ = 0; !(cond);)                                                                     \
     twin_wait(node, &waited_, #cond)
 
-/* ---- the chain's arithmetic and its model (twinmodel.c) ---- */
+/* ---- the chain's arithmetic and its model ---- */
 /* Of struct nf_lane_state, what follows from the bursts. */
 struct twin_lane_state {
     uint64_t burst, seq, time, outputs;
 };
+
 struct twin_burst {
     uint64_t time;
     unsigned n;
     uint32_t len[FT_BURST_MAX];
     uint8_t bytes[FT_BURST_MAX][TWIN_INPUT];
 };
+
 struct twin_model {
     struct twin_lane_state lane;
     uint64_t words[TWIN_WORDS];
 };
-void twin_make(struct twin_burst *b, uint64_t seed, uint64_t burst);
-void twin_first_words(uint64_t words[TWIN_WORDS], uint64_t salt);
-/* The word that an input adds to, and what. */
-uint64_t twin_pick(const uint8_t *bytes, uint32_t len, uint64_t time, uint64_t *add);
-void twin_model_begin(struct twin_model *m);
-void twin_model_run(struct twin_model *m, uint64_t seed, uint64_t to);
-uint64_t twin_state_hash(const struct twin_lane_state *lane, const uint64_t words[TWIN_WORDS]);
 
-/* ---- in the node's process (twinnode.c, twinports.c): no assertion of the test's there ---- */
-void twin_config(struct nd_config *config, const struct twin_options *options);
-_Noreturn void twin_node(const struct twin *twin, const struct twin_options *options);
-/* The lanes' ports, with lane 0's inputs. Once, before the member is opened. */
-const struct nd_io *twin_io(struct twin_box *box, const struct nd_member *member);
+void twin_model_run(struct twin_model *m, uint64_t seed, uint64_t to);
+
+/*
+ * For tests of the replicator: two of them on loopback (twin.h), and the model that what both hold at
+ * the end is compared with. One world at a time, made before a test and gone after it.
+ */
+
+extern struct twin twin_pair[2];      /* "a", the file's primary, and "b" */
+extern struct twin_model *twin_truth; /* fresh at a test's begin */
+
+/* Of a cmocka test. */
+int twin_pair_setup(void **state);
+
+int twin_pair_teardown(void **state);
+
+/* Both, until a is PROTECTED and b READY. NULL: the usual options. */
+void twin_pair_start(const struct twin_options *options);
+
+void twin_pair_protected(struct twin *primary, struct twin *standby);
+void twin_pair_end(void);
+
+/* Live: bursts are made until `burst` is executed. */
+void twin_target(struct twin *t, uint64_t burst);
+
+/* Lets the primary come to rest at a burst not far from here. */
+uint64_t twin_rest(struct twin *primary);
+
+/* Fails the test unless the state after `burst` is the model's, which has been run that far. */
+void twin_is_model(struct twin *t, uint64_t burst);
+
+/* Runs the model to `burst` with `seed`, then asks for all of that. */
+void twin_pair_equal(uint64_t seed, uint64_t burst);
 
 #endif

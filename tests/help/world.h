@@ -4,11 +4,6 @@
  * tick is a millisecond; what one node says is read by the other in the next tick; what a node's lanes and
  * replicator do for its core takes one tick as well. Everything that happens is printed as a line.
  *
- *   world.c          time, connections, processes, and what a node does for its core
- *   world_outside.c  outputs that leave, and the arbiter
- *   world_print.c    actions and messages as text
- *   world_command.c  the commands of a transcript
- *
  * Times, ms: heartbeat 10, lease 20, detect 50, promote within 100, solo after 200, resync deadline 400,
  * start alone 300, drain 60. One lane.
  */
@@ -90,25 +85,26 @@ struct world {
 
 /* Nobody is started yet. Output goes to `out`, borrowed. */
 void world_begin(struct world *w, FILE *out);
-/* Carries out one command of a transcript. False: it cannot be understood; `out` has the reason. */
-bool world_command(struct world *w, const char *command);
 
 void world_start(struct world *w, unsigned i);
+
 /* Its process ends. `reset`: its kernel resets the connection and what was under way is lost, otherwise it
  * closes it. `machine`: power is lost, and nobody is told anything. */
 void world_kill(struct world *w, unsigned i, bool reset, bool machine);
+
 void world_break(struct world *w);               /* the connection ends by an error at both ends */
 void world_connect(struct world *w, unsigned i); /* node i has a connection */
 void world_post(struct world *w, unsigned to, const struct ft_message *m);
 void world_step(struct world *w, unsigned i, struct ft_event *event);
 void world_run(struct world *w, uint64_t ms);
 
-/* world_outside.c: what node i asks, when its answer is due; outputs of its that may leave. */
+/* What node i asks, when its answer is due; outputs of its that may leave. */
 void world_ask_arbiter(struct world *w, unsigned i);
+
 void world_release(struct world *w, unsigned i);
 
-/* world_print.c */
 void world_note(struct world *w, unsigned i, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
 void world_print_action(struct world *w, unsigned i, const struct ft_action *action);
 void world_print_status(struct world *w, unsigned i);
 const char *world_message_name(unsigned type);

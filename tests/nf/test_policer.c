@@ -4,7 +4,7 @@
  * of what is over; all of it beside a plain second implementation; files that are refused, an operator's
  * changes, a change of the file. Facts of captures are tshark's (ip.dsfield.dscp).
  */
-#include "tests/help/change.h"
+#include "tests/help/chain.h"
 #include "tests/help/ipv6.h"
 
 #include <stdarg.h>

@@ -2,7 +2,7 @@
 /* syn_proxy's connections: numbers of both ends, resets, errors, ports that are used again, full tables, a
  * peer's state. */
 #include "nflib/session/index.h"
-#include "tests/help/change.h"
+#include "tests/help/chain.h"
 #include "tests/help/segment.h"
 #include "tests/help/syn.h"
 #include "tests/help/content.h"

@@ -4,7 +4,7 @@
  * flow's class from its first packet to its end, files that are refused, a change of the file. Facts of
  * captures are tshark's (vlan.id, vlan.priority, ip.dsfield.dscp, tcp.stream).
  */
-#include "tests/help/change.h"
+#include "tests/help/chain.h"
 #include "tests/help/ipv6.h"
 
 #include <stdarg.h>

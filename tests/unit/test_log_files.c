@@ -2,7 +2,7 @@
 /* Which recordings replay --log executes for a moment, and what it says of all that are there: two nodes of
  * one history, lives, gaps, snapshots that are not whole, files that are damaged.
  */
-#include "tests/help/recorder_lanes.h"
+#include "tests/help/recorder.h"
 #include "tests/help/record.h"
 #include "tools/recording/recording.h"
 

@@ -5,7 +5,6 @@
  */
 #include "tests/help/record.h"
 #include "tests/help/recorder.h"
-#include "tests/help/recorder_lane.h"
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -3,7 +3,7 @@
  * Two replicators on loopback whose stream is one of deltas, or of records with checkpoints for a warm
  * standby (twinpair.h). What both hold at the end is compared with a model that knows no replication.
  */
-#include "tests/help/twinpair.h"
+#include "tests/help/twin.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
