@@ -7,14 +7,5 @@ static const struct stream_chain chain = {
     .name = "forward",
 };
 
-static void run(const uint8_t *data, size_t size)
-{
-    stream_run(&chain, data, size);
-}
-
-static void seeds(void)
-{
-    stream_seeds();
-}
-
+STREAM_RUN(chain)
 FUZZ_TARGET(forward, "the forwarder", 1024)

@@ -18,14 +18,5 @@ static const struct stream_chain chain = {
     .name = "l3",
 };
 
-static void run(const uint8_t *data, size_t size)
-{
-    stream_run(&chain, data, size);
-}
-
-static void seeds(void)
-{
-    stream_seeds();
-}
-
+STREAM_RUN(chain)
 FUZZ_TARGET(l3, "ARP, neighbour discovery, ICMP, routes, neighbours", 1024)

@@ -8,7 +8,7 @@
  */
 #include "node/config/module_file.h"
 #include "tests/fuzz/fuzz.h"
-#include "tests/unit/help_elf.h"
+#include "tests/help/elf.h"
 
 #include <stdlib.h>
 #include <string.h>

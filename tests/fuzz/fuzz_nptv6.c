@@ -10,14 +10,5 @@ static const struct stream_chain chain = {
     .name = "monitor",
 };
 
-static void run(const uint8_t *data, size_t size)
-{
-    stream_run(&chain, data, size);
-}
-
-static void seeds(void)
-{
-    stream_seeds();
-}
-
+STREAM_RUN(chain)
 FUZZ_TARGET(nptv6, "prefix translation of IPv6", 1024)

@@ -11,14 +11,5 @@ static const struct stream_chain chain = {
     .commands = commands,
 };
 
-static void run(const uint8_t *data, size_t size)
-{
-    stream_run(&chain, data, size);
-}
-
-static void seeds(void)
-{
-    stream_seeds();
-}
-
+STREAM_RUN(chain)
 FUZZ_TARGET(rate_limiter, "the rate limiter", 1024)

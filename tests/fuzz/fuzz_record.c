@@ -5,7 +5,7 @@
  * memory form, and its encoding decodes to the same record; that encoding is its shortest form, so encoding
  * once more gives the same bytes.
  */
-#include "tests/unit/help_record.h"
+#include "tests/help/record.h"
 #include "ftcore/record/record.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -5,7 +5,7 @@
  * else. After a divergence a snapshot comes, as in a resync, over the same chain. At the end of each input a
  * snapshot and one good record lead to the state that they always lead to, whatever was before.
  */
-#include "tests/unit/help_record.h"
+#include "tests/help/record.h"
 #include "ftcore/region/audit.h"
 #include "tests/fuzz/stream_parts.h"
 

@@ -3,7 +3,7 @@
  * The model of the receiver: start from all that is held, take items away until nothing changes. Owns the
  * items.
  */
-#include "tests/unit/help_record.h"
+#include "tests/help/record.h"
 #include "tests/fuzz/received.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Makes records and chunks from the bytes of an input. Owns the buffer they are encoded into. */
-#include "tests/unit/help_record.h"
+#include "tests/help/record.h"
 #include "tests/fuzz/received_make.h"
 #include "tests/fuzz/received.h"
 

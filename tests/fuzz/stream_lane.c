@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The lane of a stream: ports in memory, its runs, and the replay of its records; see stream.h. */
-#include "tests/unit/help_record.h"
+#include "tests/help/record.h"
 #include "tests/fuzz/stream_parts.h"
 #include "ftcore/region/audit.h"
 #include "ftcore/record/record.h"

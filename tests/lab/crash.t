@@ -1,13 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # A packet of death, sent a thousand times to a pair under downloads: one takeover, no download broken, and both nodes
-# say what it was. The NF is tests/unit/help_crasher.c, as a module of its own.
+# say what it was. The NF is tests/help/crasher.c, as a module of its own.
 . "$(dirname "$0")/lib.sh"
 need_lab
 plan 28
 
 ok "an NF that dies of a packet" gcc -std=gnu11 -O2 -g -Wall -Wextra -Werror -fPIC -I"$BUILD/include" -shared \
-    -o "$work/crasher.so" tests/unit/help_crasher.c
+    -o "$work/crasher.so" tests/help/crasher.c
 export LAB_NFS="nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-65535, max_flows: 20000 } }, { crasher: {} }, { monitor: { max_flows: 20000 }"
 export LAB_PROTECT="mode: log, quarantine_s: 20"
 export LAB_RECORD="dir: $work/rec, file_mb: 4, files: 8"

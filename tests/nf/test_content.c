@@ -11,8 +11,8 @@
 #include "nfs/load_balancer_table.h"
 #include "nfs/nat/nat_table.h"
 #include "nfs/rate_limiter_table.h"
-#include "tests/nf/help_chain.h"
-#include "tests/unit/help_content.h"
+#include "tests/help/chain.h"
+#include "tests/help/content.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

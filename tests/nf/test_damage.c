@@ -10,19 +10,104 @@
 #include "ftcore/base/draw.h"
 #include "ftcore/region/audit.h"
 #include "nflib/chain/chain.h"
+#include "nftest/frames.h"
 #include "node/config/config.h"
-#include "tests/nf/help_traffic.h"
+#include "tests/help/chain.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/*
+ * For tests of whole chains with addresses: random frames of a site with few hosts and ports, so that flows
+ * meet again and small tables run full, and random commands. The site: 10.0.0.0/24 inside, backends 10.0.0.11
+ * to .13; its NAT has 203.0.113.1, ports from 2000 on, its service is 203.0.113.10, port 80.
+ */
+
+#define HELP_NAT     NFT_IP(203, 0, 113, 1)
+#define HELP_SERVICE NFT_IP(203, 0, 113, 10)
+
+/* Few ends, so that flows meet again, and tables are full. */
+static uint32_t help_traffic_frame(uint64_t *draws, uint8_t side, uint8_t out[NFT_FRAME_MAX])
+{
+    static const uint8_t protos[] = {6, 6, 17, 1, 47};
+    static const uint8_t flags[] = {NFT_SYN, NFT_SYN, NFT_ACK, NFT_ACK | NFT_SYN, NFT_FIN | NFT_ACK, NFT_RST};
+    struct nft_spec s = {.src = NFT_IP(10, 0, 0, 2 + help_below(draws, 6)),
+                         .dst = NFT_IP(198, 51, 100, 1 + help_below(draws, 4)),
+                         .sport = (uint16_t)(1000 + help_below(draws, 8)),
+                         .dport = (uint16_t)(help_below(draws, 2) ? 80 : 53),
+                         .proto = protos[help_below(draws, 5)],
+                         .tcp = flags[help_below(draws, 6)],
+                         .type = help_below(draws, 2) ? 8 : 0,
+                         .payload = (uint16_t)help_below(draws, 60)};
+
+    if (side == NF_OUTSIDE) {
+        s.dst = help_below(draws, 2) ? HELP_NAT : HELP_SERVICE;
+        s.src = NFT_IP(198, 51, 100, 1 + help_below(draws, 4));
+        s.sport = (uint16_t)(help_below(draws, 2) ? 80 : 1000 + help_below(draws, 8));
+        s.dport = (uint16_t)(s.dst == HELP_NAT ? 2000 + help_below(draws, 64) : 80);
+    } else if (help_below(draws, 4) == 0) { /* a backend answers */
+        s.src = NFT_IP(10, 0, 0, 11 + help_below(draws, 3));
+        s.sport = help_below(draws, 2) ? 80 : 8080;
+        s.dport = (uint16_t)(1000 + help_below(draws, 8));
+    }
+    if (help_below(draws, 8) == 0) {
+        s.ip_id = (uint16_t)help_below(draws, 6);
+        s.fragment = (uint16_t)(help_below(draws, 2) ? NFT_MORE : 8);
+        s.payload = 64;
+    }
+    return nft_frame(&s, out);
+}
+
+/* A reply of 60 bytes, of some neighbour on that port. */
+static void help_traffic_arp(uint64_t *draws, const struct nf_interface *port, uint8_t out[NFT_FRAME_MAX])
+{
+    static const uint8_t head[] = {0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 2};
+    const bool side = port->side == NF_OUTSIDE;
+    const uint8_t host = (uint8_t)(side ? 250 + help_below(draws, 5) : 2 + help_below(draws, 14));
+    uint8_t sender[4] = {side ? 203 : 10, 0, side ? 113 : 0, host};
+
+    memset(out, 0, 60);
+    memcpy(out, port->mac, 6);
+    out[6] = out[22] = 2;
+    out[11] = out[27] = host;
+    memcpy(out + 12, head, sizeof(head));
+    memcpy(out + 28, sender, 4);
+    memcpy(out + 32, port->mac, 6);
+    memcpy(out + 38, &port->addr, 4);
+}
+
+/* Gives the chain one, which an NF may refuse. */
+static void help_traffic_command(uint64_t *draws, struct nf_chain *chain, uint64_t now)
+{
+    static const char *const texts[] = {"set nat udp=5",
+                                        "clear nat",
+                                        "clear nat tcp/2005",
+                                        "set firewall tcp_transitory=9",
+                                        "set firewall rule.2=deny",
+                                        "clear firewall",
+                                        "set monitor timeout=3",
+                                        "clear monitor",
+                                        "set load_balancer backends=+10.0.0.14",
+                                        "set load_balancer backends=-10.0.0.12",
+                                        "set load_balancer backend.10.0.0.11=down",
+                                        "set load_balancer backend.10.0.0.11=up",
+                                        "clear load_balancer",
+                                        "set rate_limiter pps=500",
+                                        "clear rate_limiter"};
+    const char *text = texts[help_below(draws, sizeof(texts) / sizeof(texts[0]))];
+    struct ft_fault fault;
+
+    nf_chain_command(chain, text, (uint32_t)strlen(text), now, &fault);
+}
 
 #define SECOND 1000000000ull
 #define LANES  2u
@@ -32,35 +117,43 @@ static const char network[] =
     "  - { name: inside, side: inside, address: 10.0.0.1/24, mac: \"02:00:00:00:00:01\" }\n"
     "  - { name: outside, side: outside, address: 203.0.113.2/24, mac: \"02:00:00:00:00:11\" }\n"
     "routes:\n  - { to: 0.0.0.0/0, via: 203.0.113.254 }\n";
+
 static const char rules[] = "deny out tcp to any port 25\nallow in tcp to any port 80,8080-8090\n"
                             "allow in icmp type 8\ndefault allow out\ndefault deny in\n";
+
 static const char signatures[] =
     "alert tcp any any -> any any (content:\"|01|\"; content:\"|04|\"; distance:1; within:9; sid:1;)\n"
     "alert udp any any -> any any (content:\"|02|\"; threshold:type both, track by_src, count 2, seconds 3; "
     "sid:2;)\n"
     "alert tcp any any -> any any (content:\"|05|\"; content:\"none\"; sid:3;)\n";
+
 #define EDGE                                                                                                 \
     "    - nat: { outside: 203.0.113.1, ports: 2000-2063, unsupported: pass, max_flows: 48, max_fragments: " \
     "8 }\n"                                                                                                  \
     "    - firewall: { rules: firewall.rules, max_flows: 48, max_fragments: 8 }\n"                           \
     "    - monitor: { max_flows: 48 }\n"
+
 #define MAPPED(rest)                                                                                         \
     "    - nat: { outside: 203.0.113.1, ports: 2000-2063, unsupported: " rest ", max_flows: 48, "            \
     "max_fragments: 8, mapping: endpoint_independent, filtering: endpoint_independent, hairpin: true, "      \
     "forward: \"tcp/80=10.0.0.11:8080, udp/53=10.0.0.12:53\" }\n"                                            \
     "    - monitor: { max_flows: 48 }\n"
+
 #define BALANCED                                                                                             \
     EDGE "    - load_balancer: { vip: 203.0.113.10, port: 80, max_flows: 32, max_fragments: 8, "             \
          "backends: \"10.0.0.11 10.0.0.12 10.0.0.13:8080\" }\n"
+
 #define RACE                                                                                                 \
     "    - vlan_qos: { rules: qos, max_flows: 48, timeout: 9 }\n"                                            \
     "    - rate_limiter: { clients: both, pps: 1000, max_connections: 8, max_clients: 24, max_flows: 48 }\n" \
     "    - load_balancer: { vip: 0.0.0.0, proto: both, clients: inside, policy: random, max_flows: 48, "     \
     "backends: \"198.18.0.1 198.18.0.2\" }\n"                                                                \
     "    - forward: { read: true }\n    - policer: { classes: police }\n"
+
 #define INSPECT                                                                                              \
     EDGE "    - ips: { rules: ips.rules, max_flows: 48, stream_pieces: 12, flow_pieces: 4, max_notes: 12, "  \
          "max_tracked: 12, alerts: 8 }\n"
+
 #define CAMPUS                                                                                               \
     "    - syn_proxy: { clients: inside, servers: [198.51.100.0/24, 203.0.113.0/24], ports: 1-100, "         \
     "max_flows: 24 }\n    - monitor: { max_flows: 48 }\n"                                                    \

@@ -4,7 +4,7 @@
  * bad lists. Facts of captures are tshark's: dns.qry.name of packets with udp.dstport 53 and
  * dns.flags.response 0, reassembly off.
  */
-#include "tests/nf/help_chain.h"
+#include "tests/help/chain.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

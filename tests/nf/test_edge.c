@@ -5,7 +5,7 @@
  * as it was, and once more from captured header bytes alone, as replay does: outputs and region must be
  * equal.
  */
-#include "tests/nf/help_chain.h"
+#include "tests/help/chain.h"
 
 #include <arpa/inet.h>
 #include <stdarg.h>

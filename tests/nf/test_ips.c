@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * ips: signatures across segments, what is dropped and what follows it, holes and overlaps, directions,
- * thresholds, other rules while streams go on. test_ips_model.c holds the matching against a model,
- * test_ips_rules.c has rules that are refused, and real captures.
+ * thresholds, other rules while streams go on, rules that are refused, and real captures. test_ips_model.c
+ * holds the matching against a model.
  */
-#include "tests/nf/help_change.h"
-#include "tests/nf/help_ips.h"
+#include "tests/help/chain.h"
+#include "tests/help/ips.h"
 
-#include <stdarg.h>
 #include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <cmocka.h>
+
 #include <stdio.h>
 #include <string.h>
 
@@ -303,6 +306,415 @@ static void what_cannot_be_read_is_counted_and_passes_or_not(void)
     help_ips_open(IPS(), DROP);
 }
 
+/* ips: whom it tells of what it has rejected, and how, held against frames that are read by other code. */
+
+static uint32_t get32(const uint8_t *at)
+{
+    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+}
+
+static void both_ends_of_what_is_rejected_are_told(void)
+{
+    const struct nf_emitted *made;
+    struct nft_seen seen;
+
+    help_ips_open(IPS(), "reject tcp any any -> any any (content:\"attack\"; sid:1;)\n"
+                         "reject udp any any -> any any (content:\"attack\"; sid:2;)\n");
+    help_ips_begin();
+    assert_true(help_ips_client(101, "att"));
+    assert_false(help_ips_tcp(NF_INSIDE, NFT_ACK, 101, 501, "attack"));
+    assert_int_equal(nf_chain_emitted(help_ips.chain, &made), 2);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_true(nft_see(made[i].frame, made[i].len, &seen));
+        assert_null(nft_checksums(made[i].frame, made[i].len));
+        assert_int_equal(made[i].port, i);
+        assert_int_equal(seen.dst, NFT_IP(10, 0, 0, i + 1));
+        assert_int_equal(seen.dport, i ? 80 : 4000);
+        assert_int_equal(get32(made[i].frame + seen.l4 + 4), i ? 104 : 501); /* what each expects next */
+        assert_int_equal(made[i].frame[seen.l4 + 13] & NFT_RST, NFT_RST);
+    }
+    assert_false(help_ips_udp(NF_INSIDE, "attack"));
+    assert_int_equal(nf_chain_emitted(help_ips.chain, &made), 1);
+    assert_true(nft_see(made[0].frame, made[0].len, &seen));
+    assert_null(nft_checksums(made[0].frame, made[0].len));
+    assert_int_equal(seen.type, 3);
+    assert_int_equal(seen.dst, NFT_IP(10, 0, 0, 1));
+    assert_int_equal(help_ips_counter("rejected"), 2);
+}
+
+/* Where the chain translates, each end is told under the addresses by which it knows the other one. */
+static void ends_are_told_what_they_know_each_other_by(void)
+{
+    const struct nf_emitted *made;
+    struct nft_seen seen;
+
+    help_ips_open("    - nat: { outside: 203.0.113.1, inside: [10.0.0.0/31] }\n" IPS(),
+                  "reject tcp any any -> any any (content:\"attack\"; sid:1;)\n");
+    assert_true(help_ips_tcp(NF_INSIDE, NFT_SYN, 100, 0, ""));
+    assert_false(help_ips_client(101, "attack"));
+    assert_int_equal(nf_chain_emitted(help_ips.chain, &made), 2);
+    assert_true(nft_see(made[0].frame, made[0].len, &seen));
+    assert_int_equal(seen.dst, NFT_IP(10, 0, 0, 1));
+    assert_int_equal(seen.dport, 4000);
+    assert_null(nft_checksums(made[0].frame, made[0].len));
+    assert_true(nft_see(made[1].frame, made[1].len, &seen));
+    assert_int_equal(seen.src, NFT_IP(203, 0, 113, 1));
+    assert_int_equal(seen.dst, NFT_IP(10, 0, 0, 2));
+    assert_null(nft_checksums(made[1].frame, made[1].len));
+}
+
+/* As sums of 16 bits of addresses, length, protocol and message: all ones. */
+static uint32_t sum_ipv6(const uint8_t *ip, uint32_t n)
+{
+    uint32_t sum = n + ip[6];
+
+    for (uint32_t i = 8; i < 40 + n; i++)
+        sum += i % 2 ? ip[i] : (uint32_t)ip[i] << 8;
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    return sum;
+}
+
+static void ends_of_ipv6_are_told(void)
+{
+    struct help_segment s = {
+        .ipv6 = true, .from = 1, .to = 2, .sport = 7, .dport = 80, .proto = 6, .seq = 100};
+    const struct nf_emitted *made;
+
+    help_ips_open(IPS(), "reject tcp 2001:db8::/64 any -> 2001:db8::2 any (content:\"attack\"; sid:1;)\n"
+                         "reject udp any any -> any any (content:\"attack\"; sid:2;)\n");
+    s.flags = NFT_SYN;
+    assert_true(help_ips_send(NF_INSIDE, &s));
+    s = (struct help_segment){.ipv6 = true,
+                              .from = 1,
+                              .to = 2,
+                              .sport = 7,
+                              .dport = 80,
+                              .proto = 6,
+                              .flags = NFT_ACK,
+                              .seq = 101,
+                              .payload = "attack",
+                              .len = 6};
+    assert_false(help_ips_send(NF_INSIDE, &s));
+    assert_int_equal(nf_chain_emitted(help_ips.chain, &made), 2);
+    for (unsigned i = 0; i < 2; i++) {
+        const uint8_t *ip = made[i].frame + 14;
+
+        assert_int_equal(made[i].len, 14 + 60);
+        assert_int_equal(ip[39], i + 1); /* the destination's last byte */
+        assert_int_equal(ip[40 + 13] & NFT_RST, NFT_RST);
+        assert_int_equal(sum_ipv6(ip, 20), 0xffff);
+    }
+    help_chain_has(&help_ips, "ips", "\"from\":\"[2001:db8::1]:7\",\"to\":\"[2001:db8::2]:80\"");
+    s.proto = 17;
+    assert_false(help_ips_send(NF_INSIDE, &s));
+    assert_int_equal(nf_chain_emitted(help_ips.chain, &made), 1);
+    assert_int_equal(made[0].frame[14 + 40], 1); /* unreachable, by its port */
+    assert_int_equal(made[0].frame[14 + 41], 4);
+    assert_int_equal(sum_ipv6(made[0].frame + 14, made[0].len - 54), 0xffff);
+}
+
+/* ips: what becomes of rules with several contents, and with patterns, when what is noted finds no room. */
+
+static void open_patterns(const char *action, const char *pattern)
+{
+    static char rules[4096];
+    char *at = rules;
+
+    for (unsigned i = 0; i < 9; i++)
+        at += sprintf(at, "%s tcp any any -> any any (content:\"k%u\"; pcre:\"%s\"; sid:%u;)\n", action, i,
+                      pattern, i + 1);
+    help_ips_open(IPS(), rules);
+    help_ips_begin();
+}
+
+static void the_ninth_pattern_of_a_direction_is_not_let_pass(void)
+{
+    open_patterns("drop", "/[abc]{8}z/R");
+    assert_true(help_ips_client(101, "k0k1k2k3k4k5k6k7"));
+    assert_true(help_ips_client(117, "k0k1k2k3k4k5k6k7"));
+    assert_int_equal(help_ips_counter("notes_full"), 0);
+    assert_false(help_ips_client(133, "k8"));
+    assert_int_equal(help_ips_counter("notes_full"), 1);
+    assert_false(help_ips_client(133, "k8"));
+    assert_false(help_ips_client(135, "abcabcabz"));
+    assert_int_equal(help_ips_counter("blocked"), 2);
+    help_chain_close(&help_ips);
+    open_patterns("alert", "/[abc]{8}z/R");
+    assert_true(help_ips_client(101, "k0k1k2k3k4k5k6k7k8"));
+    assert_int_equal(help_ips_counter("notes_full"), 1);
+    assert_true(help_ips_client(119, "abcabcabz"));
+    assert_int_equal(help_ips_counter("matches"), 8);
+    assert_true(help_ips_client(128, "k8abcabcabz")); /* there is room again */
+    assert_int_equal(help_ips_counter("notes_full"), 1);
+    assert_int_equal(help_ips_counter("matches"), 9);
+}
+
+static void a_pattern_that_cannot_go_on_leaves_its_room(void)
+{
+    struct ft_fault fault = {""};
+
+    open_patterns("drop", "/^abc/R");
+    for (uint32_t i = 0; i < 20; i++)
+        assert_true(help_ips_client(101 + i * 27, "k0__k1ax_k2abk3_k4abk5__k8a"));
+    assert_int_equal(help_ips_counter("notes_full"), 0);
+    assert_int_equal(nf_chain_check(help_ips.chain, NULL, NULL, &fault), 0);
+    assert_true(help_ips_client(641, "_k8ab"));
+    assert_false(help_ips_client(646, "c"));
+    assert_int_equal(help_ips_counter("matches"), 1);
+}
+
+/* Whoever fills the table keeps nothing from being looked for: it is dropped instead. */
+static void a_full_table_lets_nothing_pass_that_a_rule_would_have_to_note(void)
+{
+    help_ips_open(IPS(", max_notes: 2"),
+                  "drop tcp any any -> any any (content:\"one\"; content:\"two\"; content:\"six\"; sid:1;)\n"
+                  "alert tcp any any -> any any (content:\"ten\"; content:\"win\"; sid:2;)\n");
+    help_ips_begin();
+    assert_true(help_ips_client(101, "one two"));
+    assert_true(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 501, 101, "ten"));
+    assert_int_equal(help_ips_counter("notes_full"), 1);
+    assert_true(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 504, 101, "nothing"));
+    assert_false(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 511, 101, "a one"));
+    assert_int_equal(help_ips_counter("notes_full"), 2);
+    assert_int_equal(help_ips_counter("dropped"), 0);
+}
+
+/* Segments behind holes, each in a piece of its own, that are let pass, of at most 20. */
+static unsigned kept_from(uint32_t seq)
+{
+    for (unsigned i = 0; i < 20; i++)
+        if (!help_ips_client(seq + 440 * i, "x"))
+            return i;
+    return 20;
+}
+
+/* Who sends in other people's names gets no answer, and shares half of the pieces alone. */
+static void half_of_the_pieces_are_for_those_that_are_answered(void)
+{
+    help_ips_open(IPS(", stream_pieces: 16"), "drop tcp any any -> any any (content:\"evil\"; sid:1;)\n");
+    assert_true(help_ips_client(101, "x"));
+    assert_int_equal(kept_from(441), 3); /* with the copy it has 4 of 8 then, and 4 are free */
+    assert_int_equal(help_ips_counter("segments_full"), 1);
+    assert_true(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 501, 102, ""));
+    assert_int_equal(kept_from(2201), 5); /* the first byte has been acknowledged: 8 of 16 */
+}
+
+/* However it is cut, what lies behind a hole takes the pieces of its bytes. */
+static void bytes_that_are_sent_one_by_one_take_no_more_room(void)
+{
+    help_ips_open(IPS(", stream_pieces: 16"), "drop tcp any any -> any any (content:\"evil\"; sid:1;)\n");
+    help_ips_begin();
+    for (uint32_t at = 2; at < 1200; at += 2)
+        assert_true(help_ips_client(101 + at, "x"));
+    for (uint32_t at = 1199; at > 4; at -= 2)
+        assert_true(help_ips_client(101 + at, at == 601 ? "l" : at == 599 ? "i" : "e"));
+    assert_int_equal(help_ips_counter("segments_full"), 0);
+    assert_int_equal(help_ips_counter("segments_kept"), 599 + 598);
+}
+
+#define GREEDY 1000u
+
+static bool send_greedy(uint32_t host, uint8_t side, uint8_t flags, uint32_t seq, uint32_t ack,
+                        const char *text)
+{
+    const struct help_segment s = {.from = side == NF_INSIDE ? 1 : 2,
+                                   .to = side == NF_INSIDE ? 2 : 1,
+                                   .sport = (uint16_t)(side == NF_INSIDE ? 5000 + host : 80),
+                                   .dport = (uint16_t)(side == NF_INSIDE ? 80 : 5000 + host),
+                                   .proto = 6,
+                                   .flags = flags,
+                                   .seq = seq,
+                                   .ack = ack,
+                                   .payload = text,
+                                   .len = (uint32_t)strlen(text)};
+
+    return help_ips_send(side, &s);
+}
+
+/* They have their connections answered, and each takes all pieces that it gets, in turn with the others. */
+static void greedy_connections_leave_others_their_pieces(void)
+{
+    uint32_t taken = 0;
+
+    help_ips_open("    - ips: { rules: firewall.rules, max_flows: 2000, max_flows_per_host: 2000, "
+                  "stream_pieces: 16384 }\n",
+                  "drop tcp any any -> any any (content:\"evil\"; sid:1;)\n");
+    for (uint32_t i = 0; i < GREEDY; i++) {
+        assert_true(send_greedy(i, NF_INSIDE, NFT_SYN, 100, 0, ""));
+        assert_true(send_greedy(i, NF_OUTSIDE, NFT_SYN | NFT_ACK, 500, 101, ""));
+    }
+    for (uint32_t n = 0; n < 20; n++)
+        for (uint32_t i = 0; i < GREEDY; i++)
+            taken += send_greedy(i, NF_INSIDE, NFT_ACK, 441 + 440 * n, 501, "x");
+    assert_true(taken > 16000 && taken < 16384);
+    help_ips_begin();
+    assert_true(help_ips_client(101, "honest"));
+    assert_true(help_ips_client(101, "honest")); /* there is a copy */
+    assert_true(kept_from(441) >= 6);
+    assert_int_equal(help_ips_counter("overlap_unknown"), 0);
+}
+
+/* One host inside has as many answered flows as it can: others still begin theirs. */
+static void one_host_does_not_fill_the_table(void)
+{
+    help_ips_open("    - ips: { rules: firewall.rules, max_flows: 400 }\n",
+                  "drop udp any any -> any any (content:\"evil\"; sid:1;)\n");
+    for (uint16_t i = 0; i < 450; i++, help_ips.now++) {
+        struct help_segment s = {.from = i < 400 ? 1 : 3,
+                                 .to = 2,
+                                 .sport = (uint16_t)(4000 + i),
+                                 .dport = 53,
+                                 .proto = 17,
+                                 .payload = "x",
+                                 .len = 1},
+                            answer = s;
+
+        answer.from = 2, answer.to = s.from, answer.sport = 53, answer.dport = s.sport;
+        assert_true(help_ips_send(NF_INSIDE, &s));
+        assert_true(help_ips_send(NF_OUTSIDE, &answer));
+    }
+    assert_int_equal(help_ips_counter("flows_created"), 450);
+    assert_int_equal(help_ips_counter("flows_full") + help_ips_counter("host_full"), 0);
+}
+
+/* Contents of one byte, each byte of a packet, many rules: as much as a packet may cost, and no more. */
+static void what_a_packet_may_cost_is_bounded(void)
+{
+    static char rules[16384], text[1401];
+    char *at = rules;
+
+    memset(text, 'a', 1400);
+    for (unsigned i = 1; i <= 64; i++)
+        at += sprintf(
+            at, "alert tcp any any -> any any (content:\"a\"; content:\"b\"; within:1000; sid:%u;)\n", i);
+    sprintf(at, "alert udp any any -> any any (content:\"a\"; sid:99;)\n");
+    for (unsigned drops = 0; drops < 3; drops++) {
+        help_ips_open(IPS(""), rules);
+        help_ips_begin();
+        if (drops)
+            assert_int_equal(
+                help_chain_command(&help_ips, drops == 1 ? "set ips rule.99=drop" : "set ips rule.64=drop"),
+                0);
+        assert_int_equal(help_ips_client(101, text), drops < 2);
+        assert_int_equal(help_ips_client(1501, "bb"), drops < 2);
+        assert_int_equal(help_ips_counter("steps_full"), 1);
+        assert_int_equal(help_ips_counter("blocked"), drops == 2);
+        help_chain_close(&help_ips);
+    }
+    help_ips_open(IPS(""), rules);
+    help_ips_begin();
+    text[20] = 0;
+    assert_true(help_ips_client(101, text));
+    assert_int_equal(help_ips_counter("steps_full"), 0);
+}
+
+/* ips: rules that are refused, and real captures, whose facts are tshark's (-Y 'tcp contains "…"', packets
+ * counted). */
+
+static struct help_chain h;
+
+/* Behind two other lines, and what the refusal says. */
+static const char *const wrong_lines[][2] = {
+    {"pass tcp any any -> any any (content:\"a\"; sid:1;)",
+     "'pass tcp any any -> any any (content:\"a\"', expected alert, drop or reject"},
+    {"alert icmp any any -> any any (content:\"a\"; sid:1;)", "expected tcp or udp"},
+    {"alert tcp any any -- any any (content:\"a\"; sid:1;)", "expected -> or <>"},
+    {"alert tcp 10.0.0.1/8 any -> any any (content:\"a\"; sid:1;)", "without host bits"},
+    {"alert tcp any 70000 -> any any (content:\"a\"; sid:1;)", "expected any, a port"},
+    {"alert tcp any any -> any any (content:\"a\"; sid:1;", "expected NAME:VALUE; or NAME; or )"},
+    {"alert tcp any any -> any any (content:\"a\"; sid:1; dsize:3;)",
+     "option 'dsize', expected msg, content"},
+    {"alert tcp any any -> any any (content:!\"a\"; sid:1;)", "not negated"},
+    {"alert tcp any any -> any any (content:\"|4|\"; sid:1;)", "expected content:"},
+    {"alert tcp any any -> any any (nocase; content:\"a\"; sid:1;)", "expected nocase behind"},
+    {"alert tcp any any -> any any (content:\"ab\"; depth:1; sid:1;)", "expected depth:N"},
+    {"alert tcp any any -> any any (content:\"a\"; within:5; sid:1;)", "expected within:N"},
+    {"alert tcp any any -> any any (content:\"a\"; content:\"b\"; distance:1020; within:5; sid:1;)",
+     "1024 in all"},
+    {"alert tcp any any -> any any (pcre:\"/a/R\"; content:\"a\"; sid:1;)", "expected a content before"},
+    {"alert tcp any any -> any any (content:\"a\"; pcre:\"/a/\"; sid:1;)", "expected the flag R"},
+    {"alert tcp any any -> any any (content:\"a\"; pcre:\"/a*/R\"; sid:1;)",
+     "expected a pattern that matches a byte"},
+    {"alert tcp any any -> any any (content:\"a\"; pcre:\"/(a)\\1/R\"; sid:1;)", "without back references"},
+    {"alert tcp any any -> any any (content:\"a\"; pcre:\"/a(?=b)/R\"; sid:1;)",
+     "looks neither ahead nor behind"},
+    {"alert tcp any any -> any any (content:\"a\"; pcre:\"/a{65}/R\"; sid:1;)",
+     "expected a pattern of the subset"},
+    {"alert tcp any any -> any any (content:\"a\"; pcre:\"/(a{8}){9}/R\"; sid:1;)", "at most 64 bytes"},
+    {"alert tcp any any -> any any (content:\"a\"; pcre:\"/ab{1,0}/R\"; sid:1;)",
+     "expected a pattern of the subset"},
+    {"alert tcp any any -> any any (content:\"a\"; pcre:\"/ab{0,0}/R\"; sid:1;)",
+     "expected a pattern of the subset"},
+    {"alert tcp any any -> any any (content:\"a\"; pcre:\"/ab{4294967297}/R\"; sid:1;)",
+     "expected a pattern of the subset"},
+    {"alert tcp any any -> any any (content:\"a\"; pcre:\"/ab{1,4294967298}/R\"; sid:1;)",
+     "expected a pattern of the subset"},
+    {"alert tcp any any -> any any (content:\"a\"; pcre:\"/[b-a]/R\"; sid:1;)",
+     "expected a pattern of the subset"},
+    {"alert tcp any any -> any any (content:\"a\"; pcre:\"/foo$/R\"; sid:1;)", "a pattern without $"},
+    {"alert tcp any any -> any any (content:\"a\"; pcre:\"/a/Ri$\"; sid:1;)", "no flags but R, i and s"},
+    {"alert tcp any any -> any any (content:\"a\"; pcre:/a/R; sid:1;)", "expected pcre:"},
+    {"alert tcp any any -> any any (content:\"a\"; pcre:\"a/R\"; sid:1;)", "expected pcre:"},
+    {"alert tcp any any -> any any (content:\"a\"; pcre:\"/a/R\"; nocase; sid:1;)", "expected nocase behind"},
+    {"alert tcp any any -> any any (content:\"a\"; flow:to_server,to_client; sid:1;)", "expected one flow:"},
+    {"alert tcp any any -> any any (content:\"a\"; threshold:type limit, track by_src, count 1; sid:1;)",
+     "expected one threshold:"},
+    {"alert tcp any any -> any any (content:\"a\";)", "a rule without sid"},
+    {"alert tcp any any -> any any (sid:1;)", "a rule without content"},
+    {"alert tcp any any -> any any (content:\"a\"; sid:1;) x", "'x', expected the end of the line"},
+    {"alert tcp any any -> any any (content:\"a\"; sid:9;)", "sid 9 is another rule's"},
+};
+
+static void rules_that_are_wrong_are_refused_with_their_place(void)
+{
+    for (unsigned i = 0; i < sizeof(wrong_lines) / sizeof(*wrong_lines); i++) {
+        char text[512];
+        struct ft_fault fault = {""};
+
+        snprintf(text, sizeof(text), "# one\nalert tcp any any -> any any (content:\"a\"; sid:9;)\n%s\n",
+                 wrong_lines[i][0]);
+        if (help_chain_refused("    - ips: { rules: firewall.rules }\n", text, &fault) == FT_OK ||
+            !strstr(fault.text, "firewall.rules:3: ") || !strstr(fault.text, wrong_lines[i][1]))
+            fail_msg("%s: %s, expected %s", wrong_lines[i][0], fault.text, wrong_lines[i][1]);
+    }
+}
+
+struct fact {
+    const char *file, *content, *proto;
+    uint64_t matches;
+};
+
+static const struct fact facts[] = {
+    {"ftp-bruteforce.pcap", "PASS ", "tcp", 30},
+    {"gnutella.pcap", "GNUTELLA CONNECT/0.6", "tcp", 52},
+    {"gnutella.pcap", "GNUTELLA/0.6 503", "tcp", 34},
+    {"WebattackRCE.pcap", "/etc/passwd", "tcp", 8},
+    {"bot.pcap", "HTTP/1.1", "tcp", 2},
+};
+
+static void matches_in_captures_are_those_of_tshark(void)
+{
+    help_captures_or_skip();
+    for (unsigned i = 0; i < sizeof(facts) / sizeof(facts[0]); i++) {
+        const struct fact *f = &facts[i];
+        struct help_capture capture;
+        char rules[256];
+        uint64_t sum;
+
+        if (!help_capture_read(&capture, f->file))
+            continue;
+        snprintf(rules, sizeof(rules), "alert %s any any -> any any (content:\"%s\"; sid:1;)\n", f->proto,
+                 f->content);
+        help_chain_open(&h, "    - ips: { rules: firewall.rules, checksums: false }\n", rules, 1);
+        help_chain_capture(&h, &capture, false, &sum);
+        print_message("# %s\n", f->file);
+        assert_int_equal(help_chain_counter(&h, "ips", "matches"), f->matches);
+        help_chain_close(&h);
+        help_capture_free(&capture);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -318,6 +730,19 @@ int main(void)
         HELP_CASE(an_operator_changes_what_a_rule_does),
         HELP_CASE(other_rules_take_the_place_of_these_while_streams_go_on),
         HELP_CASE(what_cannot_be_read_is_counted_and_passes_or_not),
+        HELP_CASE(both_ends_of_what_is_rejected_are_told),
+        HELP_CASE(ends_are_told_what_they_know_each_other_by),
+        HELP_CASE(ends_of_ipv6_are_told),
+        HELP_CASE(the_ninth_pattern_of_a_direction_is_not_let_pass),
+        HELP_CASE(a_pattern_that_cannot_go_on_leaves_its_room),
+        HELP_CASE(a_full_table_lets_nothing_pass_that_a_rule_would_have_to_note),
+        HELP_CASE(half_of_the_pieces_are_for_those_that_are_answered),
+        HELP_CASE(bytes_that_are_sent_one_by_one_take_no_more_room),
+        HELP_CASE(greedy_connections_leave_others_their_pieces),
+        HELP_CASE(one_host_does_not_fill_the_table),
+        HELP_CASE(what_a_packet_may_cost_is_bounded),
+        HELP_CASE(rules_that_are_wrong_are_refused_with_their_place),
+        HELP_CASE(matches_in_captures_are_those_of_tshark),
     };
 
     return cmocka_run_group_tests_name("ips", tests, NULL, NULL);

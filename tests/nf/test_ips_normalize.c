@@ -3,11 +3,15 @@
  * ips: what a sender does so that its receiver does not take what ips has read, each trick by itself; resets
  * that end nothing; urgent data. tests/lab/ips-evasion.t has a Linux receiver that says which tricks work.
  */
-#include "tests/nf/help_ips.h"
+#include "tests/help/ips.h"
 
-#include <stdarg.h>
 #include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <cmocka.h>
+
+#include <stdio.h>
 #include <string.h>
 
 #define DROP "drop tcp any any -> any 80 (content:\"attack\"; sid:7;)\n"
@@ -246,6 +250,300 @@ static void urgent_data_is_made_ordinary(void)
     assert_int_equal(help_ips_counter("urgent"), 1);
 }
 
+/*
+ * ips: what a sender does so that ips and the receiver read different things: SYNs that the receiver never
+ * sees, segments that it does not take; and how a connection that was blocked ends.
+ */
+
+#define REJECT "reject tcp any any -> any 80 (content:\"attack\"; sid:7;)\n"
+#define STRICT IPS(", loose: false")
+
+static bool syn(uint32_t isn)
+{
+    return help_ips_tcp(NF_INSIDE, NFT_SYN, isn, 0, "");
+}
+
+static bool answer(uint32_t ack)
+{
+    return help_ips_tcp(NF_OUTSIDE, NFT_SYN | NFT_ACK, 500, ack, "");
+}
+
+static void a_syn_that_nobody_answers_does_not_say_where_a_stream_begins(void)
+{
+    static const uint32_t first[] = {100 + (1u << 30), 100 - (1u << 30), 50, 101, 600};
+
+    for (unsigned i = 0; i < 5; i++) {
+        help_ips_open(i & 1 ? IPS() : STRICT, DROP);
+        assert_true(syn(first[i]));
+        help_ips_begin();
+        assert_true(help_ips_client(101, "an att"));
+        assert_false(help_ips_client(107, "ack"));
+        assert_int_equal(help_ips_counter("matches"), 1);
+        help_chain_close(&help_ips);
+    }
+    help_ips_open(STRICT, DROP); /* the first one is answered, though the other was the later one */
+    assert_true(syn(100));
+    assert_true(syn(50));
+    assert_true(answer(101));
+    assert_true(help_ips_client(101, "att"));
+    assert_true(syn(50)); /* answered: it stays */
+    assert_false(help_ips_client(104, "ack"));
+    assert_int_equal(help_ips_counter("matches"), 1);
+}
+
+static void bytes_in_front_of_a_beginning_are_dropped(void)
+{
+    help_ips_open(IPS(), DROP);
+    help_ips_begin();
+    assert_false(help_ips_client(95, "attack"));
+    assert_int_equal(help_ips_counter("out_of_window"), 1);
+    assert_true(help_ips_client(101, "att"));
+    assert_true(help_ips_client(101, "att"));
+    assert_int_equal(help_ips_counter("retransmitted"), 1);
+}
+
+/* However often it begins in front of that: what it keeps lies where a peer expects it, and is found. */
+static void a_stream_that_was_picked_up_begins_so_far_in_front_in_all(void)
+{
+    uint32_t seq = 1u << 31, least;
+    struct ft_fault fault = {""};
+
+    help_ips_open(IPS(), DROP);
+    assert_true(help_ips_client(seq, "x"));
+    for (unsigned i = 0; i < 20; i++)
+        (void)help_ips_client(seq - (i + 1) * 50000, "x");
+    assert_int_equal(help_ips_counter("out_of_window"), 15); /* 50,000 five times are less than 271,040 */
+    least = seq - 5 * 50000;
+    assert_true(help_ips_client(least - 4, "att"));
+    assert_false(help_ips_client(least - 1, "ack"));
+    if (nf_chain_check(help_ips.chain, NULL, NULL, &fault) != 0)
+        fail_msg("%s", fault.text);
+}
+
+/* What is silent for as long as an end takes is not forgotten, where its receiver does not know of an end. */
+static void an_end_that_is_none_ends_nothing(void)
+{
+    help_ips_open(IPS(), DROP);
+    help_ips_begin();
+    assert_true(help_ips_client(101, "att"));
+    assert_true(help_ips_tcp(NF_OUTSIDE, NFT_FIN | NFT_ACK, 501, 104, ""));
+    assert_false(help_ips_tcp(NF_INSIDE, NFT_FIN | NFT_ACK, 5000000, 502, ""));
+    assert_true(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 502, 104, ""));
+    help_chain_wait_tenths(&help_ips, 3000);
+    assert_false(help_ips_client(104, "ack"));
+    assert_int_equal(help_ips_counter("midstream"), 0);
+}
+
+static void what_was_picked_up_in_the_middle_gives_way_to_a_syn(void)
+{
+    help_ips_open(IPS(), DROP);
+    assert_true(help_ips_client(101 + (1u << 30), "stray"));
+    help_ips_begin();
+    assert_false(help_ips_client(101, "attack"));
+    help_chain_close(&help_ips);
+    help_ips_open(IPS(), DROP);
+    assert_true(help_ips_client(1001, "att"));
+    assert_true(syn(980)); /* nothing has answered, but this is no beginning for its receiver */
+    assert_true(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 501, 1004, ""));
+    assert_false(help_ips_client(1004, "ack"));
+    help_chain_close(&help_ips);
+    help_ips_open(IPS(), DROP);
+    assert_true(help_ips_client(1001, "att"));
+    assert_true(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 501, 1004, ""));
+    assert_true(syn(980));
+    assert_false(help_ips_client(1004, "ack"));
+    assert_int_equal(help_ips_counter("matches"), 1);
+}
+
+static void a_segment_that_its_receiver_does_not_take_is_dropped(void)
+{
+    help_ips_open(IPS(), DROP);
+    help_ips_begin();
+    assert_false(help_ips_tcp(NF_INSIDE, NFT_PSH, 101, 0, "xxxxxx"));
+    assert_false(help_ips_tcp(NF_INSIDE, 0, 101, 0, "xxxxxx"));
+    assert_false(help_ips_tcp(NF_INSIDE, NFT_FIN, 101, 0, ""));
+    assert_false(help_ips_tcp(NF_INSIDE, NFT_SYN | NFT_FIN | NFT_ACK, 101, 0, "xxxxxx"));
+    assert_int_equal(help_ips_counter("invalid"), 4);
+    assert_false(help_ips_tcp(NF_INSIDE, NFT_PSH | NFT_ACK, 101, 501, "attack"));
+    assert_int_equal(help_ips_counter("matches"), 1);
+}
+
+/* As nothing reaches the other end, a blocked connection is over when each end has given it up. */
+static void a_blocked_connection_ends_and_another_one_begins(void)
+{
+    for (unsigned how = 0; how < 3; how++) {
+        help_ips_open(IPS(), how == 2 ? REJECT : DROP);
+        help_ips_begin();
+        assert_false(help_ips_client(101, "attack"));
+        if (how < 2) {
+            assert_false(syn(9000));
+            assert_false(help_ips_tcp(NF_INSIDE, how ? NFT_RST : NFT_FIN | NFT_ACK, 107, 501, ""));
+        }
+        if (how == 0) {
+            assert_false(syn(9000));
+            assert_false(help_ips_tcp(NF_OUTSIDE, NFT_FIN | NFT_ACK, 501, 101, ""));
+        }
+        assert_true(syn(9000));
+        assert_false(help_ips_client(9001, "some")); /* the receiver has not answered */
+        assert_true(help_ips_tcp(NF_OUTSIDE, NFT_SYN | NFT_ACK, 7000, 9001, ""));
+        assert_true(help_ips_tcp(NF_INSIDE, NFT_ACK, 9001, 7001, "some"));
+        assert_false(help_ips_tcp(NF_INSIDE, NFT_ACK, 9005, 7001, "attack"));
+        assert_int_equal(help_ips_counter("matches"), 2);
+        help_chain_close(&help_ips);
+    }
+}
+
+/* Bytes behind a datagram's own length are no part of it, of its checksum neither. */
+static void a_datagram_that_is_shorter_than_its_packet_is_looked_into(void)
+{
+    static const char text[] = "an attack, and 20 bytes of something or more";
+    uint8_t frame[NFT_FRAME_MAX], *ip = frame + 14;
+    struct help_segment s = {
+        .from = 1, .to = 2, .sport = 4000, .dport = 53, .proto = 17, .payload = text, .len = 40};
+
+    for (unsigned ipv6 = 0; ipv6 < 2; ipv6++) {
+        const char *content = ipv6 ? "drop udp any any -> any any (content:\"attack\"; sid:1;)\n"
+                                   : "drop udp any any -> any any (content:\"more\"; sid:1;)\n";
+        uint32_t sum = 0, len;
+
+        s.ipv6 = ipv6;
+        len = help_segment_frame(&s, frame) + 4;
+        memcpy(frame + len - 4, "more", 4);
+        if (ipv6) {
+            ip[5] = 8 + 44;
+        } else {
+            ip[3] = 20 + 8 + 44;
+            ip[10] = ip[11] = 0;
+            for (unsigned i = 0; i < 20; i += 2)
+                sum += (uint32_t)ip[i] << 8 | ip[i + 1];
+            sum = (sum & 0xffff) + (sum >> 16);
+            ip[10] = (uint8_t)(~sum >> 8);
+            ip[11] = (uint8_t)~sum;
+        }
+        help_ips_open(IPS(), content);
+        assert_int_equal(!help_chain_send(&help_ips, NF_INSIDE, frame, len).drop, !ipv6);
+        assert_int_equal(help_ips_counter("checksum"), 0);
+        assert_int_equal(help_ips_counter("matches"), ipv6);
+        help_chain_close(&help_ips);
+    }
+}
+
+/*
+ * ips in front of a receiver, behind a line that loses packets: a sender that sends two streams at once, of
+ * which one has what a rule drops, segment by segment from the one or the other. What the receiver has read
+ * never has it, whichever copy of a byte it prefers.
+ */
+
+#define RULES  "drop tcp any any -> any 80 (content:\"attack\"; sid:7;)\n"
+#define STREAM 48u
+#define FIRST  101u
+
+static uint64_t draws;
+
+static uint32_t below(uint32_t n)
+{
+    return help_below(&draws, n);
+}
+
+/* ---- the receiver --------------------------------------------------------------------------------- */
+
+struct receiver {
+    char bytes[STREAM + 1];
+    bool has[STREAM];
+    uint32_t next; /* the application has read what is in front of it */
+    bool last;     /* of an overlap the last copy wins, else the first */
+};
+
+static void receive(struct receiver *r, uint32_t at, const char *bytes, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (at + i >= r->next && (!r->has[at + i] || r->last)) {
+            r->bytes[at + i] = bytes[i];
+            r->has[at + i] = true;
+        }
+    while (r->next < STREAM && r->has[r->next])
+        r->next++;
+}
+
+static bool has_read(const struct receiver *r, const char *text)
+{
+    char read[STREAM + 1];
+
+    memcpy(read, r->bytes, r->next);
+    read[r->next] = 0;
+    return strstr(read, text) != NULL;
+}
+
+/* ---- the sender ----------------------------------------------------------------------------------- */
+
+static void draw_streams(char stream[2][STREAM + 1])
+{
+    for (uint32_t i = 0; i < STREAM; i++)
+        stream[0][i] = stream[1][i] = "atck."[below(5)];
+    stream[0][STREAM] = stream[1][STREAM] = 0;
+    memcpy(stream[1] + below(STREAM - 6), "attack", 6);
+}
+
+static void send_noise(const struct receiver *r)
+{
+    static const uint8_t flags[] = {NFT_RST, NFT_RST | NFT_ACK, NFT_SYN, NFT_ACK, NFT_FIN};
+
+    help_ips_tcp(NF_INSIDE, flags[below(5)], FIRST + r->next + 500 + below(9000), 501, "");
+}
+
+/* One of the two, somewhere near what the receiver awaits. */
+static void send_part(struct receiver *r, const char *stream, unsigned loss)
+{
+    uint32_t from = r->next > 4 ? r->next - 4 : 0, at = from + below(16), n = 1 + below(12);
+    char part[16];
+
+    if (at >= STREAM)
+        return;
+    n = n < STREAM - at ? n : STREAM - at;
+    memcpy(part, stream + at, n);
+    part[n] = 0;
+    if (help_ips_client(FIRST + at, part) && below(100) >= loss)
+        receive(r, at, part, n);
+    if (below(3))
+        help_ips_tcp(NF_OUTSIDE, NFT_ACK, 501, FIRST + r->next, "");
+}
+
+static void a_receiver_never_reads_what_a_rule_drops(void)
+{
+    static const char *const rooms[] = {IPS(), IPS(", flow_pieces: 6"), IPS(", stream_pieces: 3"),
+                                        IPS(", loose: false")};
+    uint32_t read = 0, contradicted = 0, blocked = 0, whole = 0;
+
+    for (uint32_t round = 0; round < 2000; round++) {
+        struct receiver r = {.last = round & 1};
+        char stream[2][STREAM + 1];
+        unsigned loss = round % 3 * 40, attacks = round % 5 * 20;
+
+        draws = 77 + round;
+        draw_streams(stream);
+        if (strstr(stream[0], "attack"))
+            continue;
+        help_ips_open(rooms[round / 2 % 4], RULES);
+        help_ips_begin();
+        for (unsigned i = 0; i < 120; i++) {
+            send_part(&r, stream[below(100) < attacks], loss);
+            if (below(20) == 0)
+                send_noise(&r);
+        }
+        if (has_read(&r, "attack"))
+            fail_msg("round %u: the receiver has read %.*s", round, (int)r.next, r.bytes);
+        read += r.next;
+        whole += !attacks && r.next == STREAM;
+        contradicted += help_ips_counter("overlap_differs") != 0;
+        blocked += help_ips_counter("matches") != 0;
+        assert_true(attacks || !help_ips_counter("overlap_differs"));
+        help_chain_close(&help_ips);
+    }
+    print_message("# %u bytes read, %u whole, %u contradicted, %u blocked\n", read, whole, contradicted,
+                  blocked);
+    assert_true(read > 20000 && whole > 200 && contradicted > 500 && blocked > 100);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -259,6 +557,15 @@ int main(void)
         HELP_CASE(a_reset_that_may_be_none_is_not_believed),
         HELP_CASE(a_receiver_that_forgets_is_believed),
         HELP_CASE(urgent_data_is_made_ordinary),
+        HELP_CASE(a_syn_that_nobody_answers_does_not_say_where_a_stream_begins),
+        HELP_CASE(bytes_in_front_of_a_beginning_are_dropped),
+        HELP_CASE(what_was_picked_up_in_the_middle_gives_way_to_a_syn),
+        HELP_CASE(a_stream_that_was_picked_up_begins_so_far_in_front_in_all),
+        HELP_CASE(an_end_that_is_none_ends_nothing),
+        HELP_CASE(a_segment_that_its_receiver_does_not_take_is_dropped),
+        HELP_CASE(a_blocked_connection_ends_and_another_one_begins),
+        HELP_CASE(a_datagram_that_is_shorter_than_its_packet_is_looked_into),
+        HELP_CASE(a_receiver_never_reads_what_a_rule_drops),
     };
 
     return cmocka_run_group_tests_name("ips_normalize", tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The load balancer and IPv6: a flow stays with its backend there and back, every checksum is right, errors
  * and fragments go with their flow, both services beside each other, an operator's changes. */
-#include "tests/nf/help_ipv6.h"
+#include "tests/help/ipv6.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The load balancer in several lanes: an answer is dealt to the lane of its client, whoever it comes from. */
 #include "node/config/config.h"
-#include "tests/nf/help_chain.h"
+#include "tests/help/chain.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

@@ -4,7 +4,7 @@
  * by tshark (-T fields with reassembly off: frame.len, ip.proto, addresses, ports, ip.frag_offset). Later
  * fragments belong to the flow of their first one.
  */
-#include "tests/nf/help_chain.h"
+#include "tests/help/chain.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

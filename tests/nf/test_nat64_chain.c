@@ -3,8 +3,8 @@
  * nat64 among others: NFs in front of it see flows of IPv6, those behind it of IPv4, in one session. And what
  * it is told: settings that are refused, a port for each end, states that no chain has made.
  */
-#include "tests/nf/help_chain.h"
-#include "tests/nf/help_nat64.h"
+#include "tests/help/chain.h"
+#include "tests/help/nat64.h"
 #include "nfs/nat/nat64_table.h"
 #include "nflib/chain/trace.h"
 #include "nflib/session/table.h"

@@ -5,8 +5,8 @@
  * anew. Which of several outside addresses a client has the model learns from its first packet, and then
  * expects it of all others.
  */
-#include "tests/nf/help_chain.h"
-#include "tests/nf/help_nat64.h"
+#include "tests/help/chain.h"
+#include "tests/help/nat64.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

@@ -3,8 +3,8 @@
  * What nat does with what is not its own: IPv6 passes byte by byte, and nothing of IPv4 leaves with the
  * address of a host inside, whatever `unsupported` says.
  */
-#include "tests/nf/help_chain.h"
-#include "tests/nf/help_nat64.h"
+#include "tests/help/chain.h"
+#include "tests/help/nat64.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The NAT's ports at which hosts inside are reached: both ways, errors about them, what does not open one. */
-#include "tests/nf/help_chain.h"
+#include "tests/help/chain.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

@@ -4,8 +4,8 @@
  * in a full table it is the one that makes room. Limits are counted here by what passes; state is checked as
  * one from a peer is after each flood.
  */
-#include "tests/nf/help_chain.h"
-#include "tests/nf/help_nat64.h"
+#include "tests/help/chain.h"
+#include "tests/help/nat64.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

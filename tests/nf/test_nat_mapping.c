@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The NAT by choice: a port for each end inside, who may send to it, hairpins, and what has no ports. */
-#include "tests/nf/help_chain.h"
+#include "tests/help/chain.h"
 #include "node/config/config.h"
 
 #include <arpa/inet.h>
@@ -249,46 +249,8 @@ static void errors_in_hairpins_are_translated(void)
 
 static void open_mapped(const char *nfs)
 {
-    uint8_t arp[60] = {[0 ... 5] = 0xff,
-                       [6] = 2,
-                       0,
-                       0,
-                       0,
-                       0,
-                       0x63,
-                       8,
-                       6,
-                       0,
-                       1,
-                       8,
-                       0,
-                       6,
-                       4,
-                       0,
-                       1,
-                       2,
-                       0,
-                       0,
-                       0,
-                       0,
-                       0x63,
-                       203,
-                       0,
-                       113,
-                       99,
-                       0,
-                       0,
-                       0,
-                       0,
-                       0,
-                       0,
-                       203,
-                       0,
-                       113,
-                       2};
-
     open_routed(nfs);
-    assert_true(help_chain_send(&h, NF_OUTSIDE, arp, sizeof(arp)).drop); /* taken in */
+    assert_true(help_chain_arp_for(&h, NF_OUTSIDE, NEAR, NFT_IP(203, 0, 113, 2)).drop); /* taken in */
 }
 
 static void is_sound(void)

@@ -5,7 +5,7 @@
  * anew. Which of several outside addresses a host has the model learns from the host's first packet, and then
  * expects it of all others.
  */
-#include "tests/nf/help_chain.h"
+#include "tests/help/chain.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

@@ -4,7 +4,7 @@
  * expected of all others, also where both ends of a flow are inside.
  */
 #include "nfs/nat/nat_table.h"
-#include "tests/nf/help_chain.h"
+#include "tests/help/chain.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

@@ -5,8 +5,8 @@
  * given back. Seeds are fixed, and the bounds are of the chi-square distribution, exceeded once in 10,000
  * seeds.
  */
-#include "tests/nf/help_chain.h"
-#include "tests/nf/help_nat64.h"
+#include "tests/help/chain.h"
+#include "tests/help/nat64.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

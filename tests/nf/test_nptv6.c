@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Prefix translation of IPv6: RFC 6296's own example, checksums that stay right, one address for one, errors,
  * what cannot be mapped. */
-#include "tests/nf/help_ipv6.h"
+#include "tests/help/ipv6.h"
 #include "node/config/config.h"
 
 #include <stdarg.h>

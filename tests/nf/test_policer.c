@@ -4,8 +4,8 @@
  * of what is over; all of it beside a plain second implementation; files that are refused, an operator's
  * changes, a change of the file. Facts of captures are tshark's (ip.dsfield.dscp).
  */
-#include "tests/nf/help_change.h"
-#include "tests/nf/help_ipv6.h"
+#include "tests/help/chain.h"
+#include "tests/help/ipv6.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

@@ -2,15 +2,72 @@
 /* portscan: outcomes of first connections, what becomes of scanners, full tables, operators, a peer's state.
  */
 #include "nfs/portscan_parts.h"
-#include "tests/nf/help_portscan.h"
-#include "tests/nf/help_segment.h"
-#include "tests/unit/help_content.h"
+#include "tests/help/chain.h"
+#include "tests/help/content.h"
+#include "tests/help/segment.h"
 
-#include <stdarg.h>
 #include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <cmocka.h>
+
 #include <stdio.h>
 #include <string.h>
+
+/* For tests of portscan: one chain, and a host outside that begins connections to hosts inside. */
+
+#define PORTSCAN(more) "    - portscan: { " more " }\n"
+#define S              NFT_IP(198, 51, 100, 7) /* a host outside */
+#define D(i)           NFT_IP(10, 0, (i) / 250, 1 + (i) % 250)
+
+static struct help_chain help_portscan;
+
+static void help_portscan_open(const char *nfs)
+{
+    help_chain_open(&help_portscan, nfs, NULL, 3);
+    help_chain_idle(&help_portscan, 100 * HELP_SECOND);
+}
+
+static uint64_t help_portscan_counter(const char *name)
+{
+    return help_chain_counter(&help_portscan, "portscan", name);
+}
+
+/* True: it passed. All have number 1000, and what has an ACK acknowledges a SYN of that. */
+static bool help_portscan_tcp(uint8_t side, uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport,
+                              uint8_t flags)
+{
+    struct nft_spec s = {.src = src,
+                         .dst = dst,
+                         .sport = sport,
+                         .dport = dport,
+                         .proto = 6,
+                         .tcp = flags,
+                         .seq = 1000,
+                         .ack = 1001};
+
+    return help_chain_spec(&help_portscan, side, &s, NULL);
+}
+
+static bool help_portscan_syn(uint32_t src, uint32_t dst)
+{
+    return help_portscan_tcp(NF_OUTSIDE, src, 4000, dst, 80, NFT_SYN);
+}
+
+static bool help_portscan_answer(uint32_t src, uint32_t dst, uint8_t flags)
+{
+    return help_portscan_tcp(NF_INSIDE, dst, 80, src, 4000, flags | NFT_ACK);
+}
+
+static void help_portscan_outcomes(uint64_t contacts, uint64_t successes, uint64_t refused,
+                                   uint64_t unanswered)
+{
+    assert_int_equal(help_portscan_counter("contacts"), contacts);
+    assert_int_equal(help_portscan_counter("successes"), successes);
+    assert_int_equal(help_portscan_counter("refused"), refused);
+    assert_int_equal(help_portscan_counter("unanswered"), unanswered);
+}
 
 /* With the paper's parameters four failures more than successes are a scanner's. */
 static void four_failures_are_a_scanner(void)
@@ -310,6 +367,238 @@ static void settings_that_contradict_each_other_are_refused(void)
     refused(PORTSCAN("watch: both"), "watch is both");
 }
 
+/* portscan: what it believes of packets, and what hides from it. */
+
+/* A SYN of which a part of the frame is another one. */
+static bool changed(uint8_t side, const struct nft_spec *spec, uint32_t at, uint8_t bits)
+{
+    uint8_t frame[NFT_FRAME_MAX];
+    uint32_t n = nft_frame(spec, frame);
+
+    frame[at] ^= bits;
+    return !help_chain_send(&help_portscan, side, frame, n).drop;
+}
+
+static void an_answer_is_one_that_the_host_believes(void)
+{
+    const struct nft_spec request = {
+        .src = S, .dst = D(0), .sport = 4000, .dport = 80, .proto = 6, .tcp = NFT_SYN, .seq = 1000};
+    struct nft_spec s = {.src = D(0), .dst = S, .sport = 80, .dport = 4000, .proto = 6, .seq = 5};
+
+    help_portscan_open(PORTSCAN(""));
+    changed(NF_OUTSIDE, &request, 14 + 20 + 17, 1); /* a wrong checksum: no SYN */
+    help_portscan_outcomes(0, 0, 0, 0);
+    assert_int_equal(help_portscan_counter("checksum"), 1);
+    changed(NF_OUTSIDE, &request, 0, 0);
+    for (unsigned rst = 0; rst < 2; rst++) {
+        s.tcp = (uint8_t)(NFT_ACK | (rst ? NFT_RST : NFT_SYN));
+        s.ack = 1000;
+        changed(NF_INSIDE, &s, 0, 0); /* acknowledges what was not sent */
+        s.ack = 1002;
+        changed(NF_INSIDE, &s, 0, 0);
+        s.ack = 1001;
+        changed(NF_INSIDE, &s, 14 + 20 + 17, 1);
+        s.tcp &= (uint8_t)~NFT_ACK;
+        changed(NF_INSIDE, &s, 0, 0);
+        s.payload = 4; /* its checksum is behind the headers */
+        s.tcp |= NFT_ACK;
+        changed(NF_INSIDE, &s, 0, 0);
+        s.payload = 0;
+        s.tcp |= NFT_FIN;
+        changed(NF_INSIDE, &s, 0, 0);
+    }
+    help_portscan_outcomes(1, 0, 0, 0);
+    assert_int_equal(help_portscan_counter("checksum"), 3);
+    s.tcp = NFT_ACK | NFT_RST;
+    changed(NF_INSIDE, &s, 0, 0);
+    help_portscan_outcomes(1, 0, 1, 0);
+}
+
+/* A SYN that the host sends with another number is answered by that one. */
+static void a_syn_with_another_number_is_answered_by_that(void)
+{
+    struct nft_spec s = {
+        .src = S, .dst = D(0), .sport = 4000, .dport = 80, .proto = 6, .tcp = NFT_SYN, .seq = 70};
+
+    help_portscan_open(PORTSCAN(""));
+    changed(NF_OUTSIDE, &s, 0, 0);
+    s.seq = 1000;
+    changed(NF_OUTSIDE, &s, 0, 0);
+    help_portscan_answer(S, D(0), NFT_SYN);
+    help_portscan_outcomes(1, 1, 0, 0);
+}
+
+static void what_hides_its_flags_is_dropped(void)
+{
+    uint8_t frame[NFT_FRAME_MAX];
+    struct help_segment v6 = {.ipv6 = true,
+                              .from = 99,
+                              .to = 1,
+                              .sport = 4000,
+                              .dport = 80,
+                              .proto = 6,
+                              .flags = NFT_SYN,
+                              .seq = 1000};
+    struct nft_spec s = {.src = S, .dst = D(0), .proto = 6, .tcp = NFT_SYN, .fragment = NFT_MORE};
+    uint32_t n;
+
+    help_portscan_open(PORTSCAN(""));
+    n = nft_frame(&s, frame);
+    frame[17] = 20 + 8; /* bytes of IP: ports and number alone */
+    nft_ip_checksum(frame, n);
+    assert_true(help_chain_send(&help_portscan, NF_OUTSIDE, frame, n).drop);
+    s.fragment = 1; /* over the flags */
+    s.payload = 8;
+    assert_false(help_chain_spec(&help_portscan, NF_OUTSIDE, &s, NULL));
+    assert_int_equal(help_portscan_counter("hidden"), 2);
+    assert_true(help_chain_spec(&help_portscan, NF_INSIDE, &s, NULL)); /* not watched */
+    s.fragment = 4;
+    assert_true(help_chain_spec(&help_portscan, NF_OUTSIDE, &s, NULL));
+    s.fragment = NFT_MORE; /* all of the header is there */
+    assert_true(help_chain_spec(&help_portscan, NF_OUTSIDE, &s, NULL));
+    assert_int_equal(help_portscan_counter("contacts"), 1);
+    n = help_segment_frame(&v6, frame);
+    frame[20] = 60; /* destination options, of a length that the packet does not have */
+    frame[55] = 200;
+    assert_true(help_chain_send(&help_portscan, NF_OUTSIDE, frame, n).drop);
+    assert_int_equal(help_portscan_counter("hidden"), 3);
+    help_segment_frame(&v6, frame);
+    memmove(frame + 62, frame + 54, 20);
+    memcpy(frame + 54, (uint8_t[8]){6, 0, 1, 4}, 8); /* one that can be read */
+    frame[20] = 60;
+    frame[19] = 28;
+    assert_false(help_chain_send(&help_portscan, NF_OUTSIDE, frame, 82).drop);
+    assert_int_equal(help_portscan_counter("contacts"), 2);
+    assert_int_equal(help_portscan_counter("checksum"), 0);
+}
+
+/*
+ * portscan's walks: decisions are held against a walk in doubles, by the paper's formulas, and against
+ * captures. Facts of those are tshark's: packets with tcp.flags.syn, tcp.flags.ack and tcp.flags.reset,
+ * addresses and ports, from which a program of its own told first connections and outcomes, and in doubles
+ * the decisions.
+ */
+
+#define HOSTS 6u
+
+struct model {
+    double theta0, theta1, alpha, beta, ratio[HOSTS];
+    bool scanner[HOSTS];
+    unsigned next[HOSTS], scanners, benign;
+};
+
+static void model_step(struct model *m, unsigned host, bool success)
+{
+    if (m->scanner[host])
+        return;
+    m->ratio[host] *= success ? m->theta1 / m->theta0 : (1 - m->theta1) / (1 - m->theta0);
+    if (m->ratio[host] >= m->beta / m->alpha) {
+        m->scanner[host] = true;
+        m->scanners++;
+    } else if (m->ratio[host] <= (1 - m->beta) / (1 - m->alpha)) {
+        m->ratio[host] = 1;
+        m->benign++;
+    }
+}
+
+static void decisions_are_those_of_the_papers_formulas(void)
+{
+    static const unsigned sets[][4] = {
+        {800, 200, 10, 990}, {801, 333, 7, 991}, {550, 450, 50, 930}, {998, 1, 2, 997}, {650, 470, 13, 890}};
+    uint64_t draws = 5;
+
+    for (unsigned k = 0; k < sizeof(sets) / sizeof(sets[0]); k++) {
+        struct model m = {.theta0 = sets[k][0] / 1000.,
+                          .theta1 = sets[k][1] / 1000.,
+                          .alpha = sets[k][2] / 1000.,
+                          .beta = sets[k][3] / 1000.};
+        char nfs[256];
+
+        for (unsigned i = 0; i < HOSTS; i++)
+            m.ratio[i] = 1;
+        snprintf(nfs, sizeof(nfs),
+                 PORTSCAN("theta0: %u, theta1: %u, alpha: %u, beta: %u, answer: 1, hold: 600000, "
+                          "remember: 600000"),
+                 sets[k][0], sets[k][1], sets[k][2], sets[k][3]);
+        help_portscan_open(nfs);
+        for (unsigned n = 0; n < 3000; n++) {
+            unsigned host = help_below(&draws, HOSTS), how = help_below(&draws, 2 + 2 * host);
+            uint32_t to = D(m.next[host]);
+
+            m.next[host]++;
+            help_portscan_syn(S + host, to);
+            if (how == 0)
+                help_portscan_answer(S + host, to, NFT_RST);
+            else if (how == 1)
+                help_chain_wait_tenths(&help_portscan, 11);
+            else
+                help_portscan_answer(S + host, to, NFT_SYN);
+            model_step(&m, host, how >= 2);
+            assert_int_equal(help_portscan_counter("scanners"), m.scanners);
+            assert_int_equal(help_portscan_counter("benign"), m.benign);
+        }
+        assert_true(m.scanners && m.benign);
+        help_chain_close(&help_portscan);
+    }
+    help_portscan_open(PORTSCAN(""));
+}
+
+/* ---- captures ---- */
+
+struct fact {
+    const char *file, *nfs;
+    uint64_t contacts, successes, refused, unanswered, scanners, benign;
+};
+
+#define UNDECIDED "watch: inside, theta0: 501, theta1: 499, alpha: 1, beta: 999"
+
+static const struct fact facts[] = {
+    {"gnutella.pcap", PORTSCAN(UNDECIDED), 130, 52, 7, 71, 0, 0},
+    {"gnutella.pcap", PORTSCAN(UNDECIDED ", destinations: ports"), 136, 57, 7, 72, 0, 0},
+    {"gnutella.pcap", PORTSCAN("watch: inside"), 69, 19, 5, 45, 1, 3},
+    {"synscan.pcap", PORTSCAN("watch: inside"), 1, 0, 0, 1, 0, 0},
+    {"synscan.pcap", PORTSCAN(UNDECIDED ", destinations: ports"), 1000, 3, 4, 993, 0, 0},
+    {"synscan.pcap", PORTSCAN("watch: inside, destinations: ports"), 1000, 3, 4, 993, 1, 0},
+    {"1kxun.pcap", PORTSCAN("watch: inside"), 11, 11, 0, 0, 0, 2},
+    {"mixed.pcap", PORTSCAN("watch: inside"), 3, 2, 0, 1, 0, 0},
+};
+
+/* In its own time, a burst for a packet: what times out does so between the packets that it did between. */
+static void outcomes_over_captures_are_those_of_tshark(void)
+{
+    help_captures_or_skip();
+    for (unsigned i = 0; i < sizeof(facts) / sizeof(facts[0]); i++) {
+        const struct fact *f = &facts[i];
+        struct help_capture capture;
+
+        if (!help_capture_read(&capture, f->file))
+            continue;
+        help_portscan_open(f->nfs);
+        for (uint32_t at = 0; at < capture.count; at++) {
+            const struct help_captured *c = &capture.list[at];
+            struct nf_packet p = {.data = c->data, .len = c->len, .have = c->have, .side = c->side};
+
+            while (nf_chain_wake(help_portscan.chain) < 100 * HELP_SECOND + c->time)
+                help_chain_idle(&help_portscan, nf_chain_wake(help_portscan.chain) > help_portscan.now
+                                                    ? nf_chain_wake(help_portscan.chain)
+                                                    : help_portscan.now);
+            help_chain_run(&help_portscan, 100 * HELP_SECOND + c->time, &p, 1);
+        }
+        for (unsigned s = 0; s < 20; s++)
+            help_chain_wait_tenths(&help_portscan, 10);
+        print_message("# %s\n", f->file);
+        help_portscan_outcomes(f->contacts, f->successes, f->refused, f->unanswered);
+        assert_int_equal(help_portscan_counter("scanners"), f->scanners);
+        assert_int_equal(help_portscan_counter("benign"), f->benign);
+        help_chain_close(&help_portscan);
+        assert_true(help_chain_same((help_chain_open(&help_portscan, f->nfs, NULL, i), &help_portscan),
+                                    f->file, false));
+        help_chain_close(&help_portscan);
+        help_capture_free(&capture);
+    }
+    help_portscan_open(PORTSCAN(""));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -327,6 +616,11 @@ int main(void)
         HELP_CASE(hosts_of_ipv6_are_watched_as_well),
         HELP_CASE(damaged_state_is_refused),
         HELP_CASE(settings_that_contradict_each_other_are_refused),
+        HELP_CASE(an_answer_is_one_that_the_host_believes),
+        HELP_CASE(a_syn_with_another_number_is_answered_by_that),
+        HELP_CASE(what_hides_its_flags_is_dropped),
+        HELP_CASE(decisions_are_those_of_the_papers_formulas),
+        HELP_CASE(outcomes_over_captures_are_those_of_tshark),
     };
 
     return cmocka_run_group_tests_name("portscan", tests, NULL, NULL);

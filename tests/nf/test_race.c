@@ -4,8 +4,8 @@
  * replay, to the last byte of the region.
  */
 #include "node/config/config.h"
-#include "tests/nf/help_chain.h"
-#include "tests/unit/help_race.h"
+#include "tests/help/chain.h"
+#include "tests/help/race.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The rate limiter: what is let in at a rate, connections at once, full tables, what ages, an operator's
  * changes, and captures that come out the same each time. */
-#include "tests/nf/help_chain.h"
+#include "tests/help/chain.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

@@ -14,8 +14,8 @@
 #include "nfs/nat/nat_table.h"
 #include "nfs/rate_limiter_table.h"
 #include "tools/redis/redis.h"
-#include "tests/nf/help_chain.h"
-#include "tests/nf/help_redis.h"
+#include "tests/help/chain.h"
+#include "tests/help/redis.h"
 
 #include <hiredis/hiredis.h>
 #include <stdio.h>

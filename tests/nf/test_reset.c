@@ -5,7 +5,7 @@
  * NF that packets pass by (set NF bypass=on).
  */
 #include "nflib/chain/change.h"
-#include "tests/nf/help_change.h"
+#include "tests/help/chain.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

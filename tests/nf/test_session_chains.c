@@ -2,7 +2,7 @@
 /* Sessions in chains of several NFs: what one of them does with a packet leaves the others what is theirs. */
 #include "nflib/session/table.h"
 #include "nfs/nat/nat_table.h"
-#include "tests/nf/help_chain.h"
+#include "tests/help/chain.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

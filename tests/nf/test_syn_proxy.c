@@ -2,10 +2,10 @@
 /* syn_proxy's connections: numbers of both ends, resets, errors, ports that are used again, full tables, a
  * peer's state. */
 #include "nflib/session/index.h"
-#include "tests/nf/help_change.h"
-#include "tests/nf/help_segment.h"
-#include "tests/nf/help_syn.h"
-#include "tests/unit/help_content.h"
+#include "tests/help/chain.h"
+#include "tests/help/segment.h"
+#include "tests/help/syn.h"
+#include "tests/help/content.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

@@ -5,9 +5,9 @@
  */
 #include "nfs/trojan_control.h"
 #include "nflib/session/index.h"
-#include "tests/nf/help_chain.h"
-#include "tests/nf/help_segment.h"
-#include "tests/unit/help_content.h"
+#include "tests/help/chain.h"
+#include "tests/help/segment.h"
+#include "tests/help/content.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

@@ -2,8 +2,8 @@
 /* trojan's table of hosts: who is forgotten when, and for whom, against a plain model; a peer's list of them.
  */
 #include "ftcore/base/draw.h"
-#include "tests/nf/help_chain.h"
-#include "tests/unit/help_content.h"
+#include "tests/help/chain.h"
+#include "tests/help/content.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

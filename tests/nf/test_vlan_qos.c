@@ -4,8 +4,8 @@
  * flow's class from its first packet to its end, files that are refused, a change of the file. Facts of
  * captures are tshark's (vlan.id, vlan.priority, ip.dsfield.dscp, tcp.stream).
  */
-#include "tests/nf/help_change.h"
-#include "tests/nf/help_ipv6.h"
+#include "tests/help/chain.h"
+#include "tests/help/ipv6.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

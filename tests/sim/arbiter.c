@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The arbiter of seeds that have one (-k arbiter): a register in the world (tests/unit/help_arbiter.h) in the
+ * The arbiter of seeds that have one (-k arbiter): a register in the world (tests/help/arbiter.h) in the
  * place of node/arbiter, with ways that are slow, lose, and are cut towards one node or both.
  */
 #include "tests/sim/sim.h"
-#include "tests/unit/help_arbiter.h"
+#include "tests/help/arbiter.h"
 
 static struct arbiter arbiter;
 static struct rp_arbiter calls[2];

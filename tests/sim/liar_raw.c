@@ -4,7 +4,7 @@
  * in all but one thing; a hello said again in the midst of a connection. And doubts: a record is altered in
  * memory and held against its rules; what they let pass must be the same after encoding and decoding.
  */
-#include "tests/unit/help_record.h"
+#include "tests/help/record.h"
 #include "tests/sim/liar.h"
 
 #include "ftcore/record/delta.h"

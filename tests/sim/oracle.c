@@ -4,7 +4,7 @@
  * know what each node stored, released and reigned over from the calls themselves, not from what the core
  * believes.
  */
-#include "tests/unit/help_record.h"
+#include "tests/help/record.h"
 #include "tests/sim/sim.h"
 
 #include "ftcore/base/check.h"

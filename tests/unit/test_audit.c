@@ -1,21 +1,74 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Audit: a write that went past ft_edit ends the process with a name and a place; everything else goes on. */
+#include "ftcore/region/audit.h"
+#include "tests/help/death.h"
+
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "ftcore/region/audit.h"
-#include "tests/unit/help_audit.h"
-#include "tests/unit/help_death.h"
-
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+/* A small region with audit, and edits in it, for the audit's tests. */
+
+#define HELP_AUDIT_USED 20000u /* bytes handed out of each arena */
+
+static const char *const names[] = {"lane", "nat", "firewall"};
+
+/* Not a setup of cmocka's: its own handlers come after those. */
+static struct ft_region *help_audit_open(unsigned lanes)
+{
+    const uint64_t sizes[] = {0, 100000, 0};
+    struct ft_region_config config = {.lanes = (uint16_t)lanes,
+                                      .nfs = 3,
+                                      .arena_size = sizes,
+                                      .nf_name = names,
+                                      .shared_size = 1 << 20,
+                                      .audit = true,
+                                      .huge = true};
+    struct ft_region *region;
+
+    assert_int_equal(ft_region_open(&region, &config, NULL), 0);
+    for (unsigned i = 0; i <= lanes * 3; i++)
+        assert_non_null(ft_arena_alloc(&region->arenas[i], HELP_AUDIT_USED));
+    return region;
+}
+
+static uint8_t *help_audit_at(const struct ft_arena *arena, uint64_t byte)
+{
+    return arena->region->base + arena->offset + byte;
+}
+
+static uint8_t *help_audit_nat(struct ft_region *region, unsigned lane, uint64_t byte)
+{
+    return help_audit_at(ft_region_arena(region, lane, 1), byte);
+}
+
+static uint8_t *help_audit_shared(struct ft_region *region, uint64_t byte)
+{
+    return help_audit_at(ft_region_shared(region), byte);
+}
+
+static void help_audit_set(struct ft_region *region, uint8_t *p, size_t n, int value)
+{
+    memset(ft_edit(region, p, n), value, n);
+}
+
+/* in a stay */
+static void help_audit_set_shared(struct ft_region *region, unsigned lane, uint64_t byte, int value)
+{
+    ft_audit_enter(region, lane);
+    help_audit_set(region, help_audit_shared(region, byte), 64, value);
+    ft_audit_leave(region, lane);
+}
 
 static void edited_bytes_pass_the_audit(void **unused)
 {
@@ -235,6 +288,136 @@ static void closing_gives_the_handler_back(void **unused)
     sigaction(SIGSEGV, &saved, NULL);
 }
 
+/* Audit of what lanes share: it changes in a stay alone, and who breaks that is named. */
+
+static void write_shared_unmarked(void *arg)
+{
+    struct ft_region *region = arg;
+
+    help_audit_set_shared(region, 0, 0, 1);
+    *help_audit_shared(region, 0) = 2; /* in the same burst, behind the stay */
+    fputs("written\n", stderr);
+    ft_audit_check(region, 0);
+}
+
+static void edit_shared_outside(void *arg)
+{
+    struct ft_region *region = arg;
+
+    help_audit_set_shared(region, 0, 4096, 1);
+    ft_audit_running("nat", 0);
+    help_audit_set(region, help_audit_shared(region, 4096), 64, 2);
+}
+
+static void name_place(void *arg, uint64_t offset, char *text, size_t cap)
+{
+    struct ft_region *region = arg;
+
+    snprintf(text, cap, "the thing at %lu", offset - ft_region_shared(region)->offset);
+}
+
+static void peek_while_it_runs(void *arg)
+{
+    struct ft_region *region = arg;
+
+    ft_audit_name_places(region, name_place, region);
+    ft_audit_peeked(help_audit_shared(region, 128)); /* nobody runs: it is shown */
+    ft_audit_running("firewall", 0);
+    ft_audit_peeked(help_audit_shared(region, 128));
+}
+
+static void write_others_arena(void *arg)
+{
+    struct ft_region *region = arg;
+
+    ft_audit_running("firewall", 0);
+    *help_audit_nat(region, 0, 7) = 1;
+    ft_audit_check(region, 0);
+}
+
+static void what_lanes_share_changes_in_a_stay_alone(void **unused)
+{
+    struct ft_region *region = help_audit_open(1);
+
+    (void)unused;
+    assert_dies(
+        write_shared_unmarked, region,
+        "written\nunderstudy: audit: lane 0 changed offset 0x0 of the shared arena without an edit\n");
+    assert_dies(edit_shared_outside, region,
+                "understudy: audit: NF 'nat' (lane 0) edited offset 0x1000 of the shared arena outside of "
+                "its section\n");
+    assert_dies(
+        peek_while_it_runs, region,
+        "understudy: audit: NF 'firewall' (lane 0) peeked at the thing at 128 while it processes, expected a "
+        "section\n");
+    assert_dies(
+        write_others_arena, region,
+        "understudy: audit: NF 'firewall' (lane 0) changed offset 0x7 of the arena of NF 'nat' without an "
+        "edit\n");
+    ft_region_close(region);
+}
+
+static void write_shared_after_a_stay(void *arg)
+{
+    struct ft_region *region = arg;
+
+    help_audit_set_shared(region, 0, 4096, 1);
+    *help_audit_shared(region, 4096) = 2;
+    ft_audit_check(region, 1);
+}
+
+/* Another lane ends bursts and stays between a lane's edit and its write. */
+static void a_mark_in_the_shared_arena_lasts_its_stay(void **unused)
+{
+    struct ft_region *region = help_audit_open(2);
+    uint8_t *p;
+
+    (void)unused;
+    ft_audit_enter(region, 0);
+    p = ft_edit(region, help_audit_shared(region, 4096), 64);
+    for (unsigned i = 0; i < 10; i++) {
+        *p = (uint8_t)(i + 1);
+        ft_audit_check(region, 1);
+        help_audit_set_shared(region, 1, 4096 + 64, (int)i);
+        ft_audit_enter(region, 0);
+    }
+    *p = 77;
+    ft_audit_leave(region, 0);
+    ft_audit_check(region, 0);
+    assert_dies(write_shared_after_a_stay, region,
+                "understudy: audit: lane 1 changed offset 0x1000 of the shared arena without an edit\n");
+    ft_region_close(region);
+}
+
+static void *busy_lane(void *arg)
+{
+    struct ft_region *region = arg;
+
+    for (unsigned burst = 0; burst < 3000; burst++) {
+        help_audit_set(region, help_audit_nat(region, 1, burst % 100 * 100), 200, (int)burst);
+        help_audit_set_shared(region, 1, burst % 64 * 128 + 64, (int)burst);
+        ft_audit_check(region, 1);
+    }
+    return NULL;
+}
+
+/* Two lanes, their lines side by side in the same pages of the shared arena. */
+static void lanes_check_at_the_same_time(void **unused)
+{
+    struct ft_region *region = help_audit_open(2);
+    pthread_t thread;
+
+    (void)unused;
+    assert_int_equal(pthread_create(&thread, NULL, busy_lane, region), 0);
+    for (unsigned burst = 0; burst < 3000; burst++) {
+        help_audit_set(region, help_audit_nat(region, 0, burst % 100 * 100), 200, (int)burst);
+        help_audit_set_shared(region, 0, burst % 64 * 128, (int)burst);
+        ft_audit_check(region, 0);
+    }
+    pthread_join(thread, NULL);
+    ft_region_close(region);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -246,6 +429,9 @@ int main(void)
         cmocka_unit_test(other_faults_are_passed_on),
         cmocka_unit_test(whoever_touches_a_forbidden_place_is_told),
         cmocka_unit_test(closing_gives_the_handler_back),
+        cmocka_unit_test(what_lanes_share_changes_in_a_stay_alone),
+        cmocka_unit_test(a_mark_in_the_shared_arena_lasts_its_stay),
+        cmocka_unit_test(lanes_check_at_the_same_time),
     };
 
     return cmocka_run_group_tests_name("audit", tests, NULL, NULL);

@@ -1,19 +1,212 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The chain runner: order of NFs both ways, timers, packets made by NFs, commands, lane state. */
-#include "tests/unit/help_probe.h"
-#include "tests/unit/help_death.h"
-#include "nflib/chain/chain.h"
 #include "ftcore/base/draw.h"
 #include "ftcore/region/audit.h"
+#include "nflib/chain/chain.h"
+#include "tests/help/death.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
-
 #include <cmocka.h>
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+/*
+ * For tests of the chain: three NFs that note what they are given and do what the frame tells them, and a
+ * chain of them. One chain at a time; it owns its region.
+ */
+
+enum {
+    FRAME = 60,
+    ID = 20,
+    DROP_AT = 21,
+    EMIT_AT = 22
+}; /* bytes of a frame: its name, the indices of the NFs that drop it and that emit packets */
+
+enum { SEEN, DROPPED };
+
+#define PROBE_SEED 99u /* of the chain */
+
+struct probe_config {
+    uint32_t limit;
+    bool loud;
+    uint32_t mode;
+    struct nf_file file;
+    struct nf_prefixes inside;
+    struct nf_range ports;
+};
+
+struct probe {
+    uint64_t packets, limit;
+};
+
+static char trace[4096];
+
+/* What the next NF that is made returns. */
+static bool probe_make_fails;
+
+static void add_to_trace(const char *fmt, unsigned a, unsigned b)
+{
+    size_t n = strlen(trace);
+    snprintf(trace + n, sizeof(trace) - n, fmt, a, b);
+}
+
+/* What the NFs noted since the last call: "2:ab" is NF 2 with packets a and b, "t2@10" its timers at 10. */
+static const char *probe_trace(void)
+{
+    static char last[sizeof(trace)];
+    memcpy(last, trace, sizeof(trace));
+    trace[0] = 0;
+    return last;
+}
+
+static bool probe_make(struct nf *nf)
+{
+    ((struct probe *)nf->state)->limit = ((const struct probe_config *)nf->config)->limit;
+    return !probe_make_fails;
+}
+
+static void probe_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
+{
+    struct probe *edit = nf_edit(nf, nf->state, sizeof(*edit));
+    (void)now;
+    add_to_trace("%u:", nf->index, 0);
+    edit->packets += n;
+    nf_count(nf, SEEN, n);
+    for (uint32_t i = 0; i < n; i++) {
+        uint8_t *d = packets[i]->data;
+        add_to_trace("%c", d[ID], 0);
+        d[12] = (uint8_t)nf_random(nf);
+        if (d[EMIT_AT] == nf->index)
+            for (unsigned k = 0; k < d[EMIT_AT + 1]; k++)
+                nf_emit(nf, packets[i]->in_port, d, FRAME);
+        if (d[DROP_AT] == nf->index)
+            nf_drop(nf, packets[i], DROPPED);
+    }
+    add_to_trace(" ", 0, 0);
+}
+
+static void probe_timers(struct nf *nf, uint64_t now)
+{
+    add_to_trace("t%u@%u ", nf->index, (unsigned)now);
+    if (now == 10)
+        nf_wake(nf, 30), nf_wake(nf, 20), nf_wake(nf, 25);
+}
+
+static int probe_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault)
+{
+    add_to_trace("set%u@%u ", nf->index, (unsigned)now);
+    if (strcmp(key, "limit") != 0)
+        return ft_fail(fault, FT_ENOENT, "no %s", key);
+    add_to_trace(value, 0, 0);
+    ((struct probe *)nf_edit(nf, nf->state, sizeof(struct probe)))->limit = (uint64_t)value[0];
+    return nf_emit(nf, 1, "emitted by command", 18);
+}
+
+static int probe_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
+{
+    (void)now, (void)fault;
+    add_to_trace(key ? key : "all", nf->index, 0);
+    return FT_OK;
+}
+
+static const char *const probe_counters[] = {"seen", "dropped", NULL};
+static const char *const modes[] = {"slow", "fast", NULL};
+
+static const struct nf_param probe_params[] = {
+    {.name = "limit", .kind = NF_U32, .offset = offsetof(struct probe_config, limit)},
+    {.name = "loud", .kind = NF_BOOL, .offset = offsetof(struct probe_config, loud)},
+    {.name = "mode", .kind = NF_CHOICE, .offset = offsetof(struct probe_config, mode), .choices = modes},
+    {.name = "file", .kind = NF_FILE, .offset = offsetof(struct probe_config, file)},
+    {.name = "inside", .kind = NF_PREFIXES, .offset = offsetof(struct probe_config, inside)},
+    {.name = "ports", .kind = NF_RANGE, .offset = offsetof(struct probe_config, ports)},
+    {.name = NULL},
+};
+
+#define PROBE(title)                                                                                         \
+    {                                                                                                        \
+        .name = title, .reads = title[0] == 'c' ? NF_READS_PAYLOAD : NF_READS_HEADERS,                       \
+        .params = probe_params, .config_size = sizeof(struct probe_config), .counters = probe_counters,      \
+        .state_size = sizeof(struct probe), .make = probe_make, .process = probe_process,                    \
+        .timers = probe_timers, .set = probe_set, .clear = probe_clear,                                      \
+    }
+
+static const struct nf_module probe_a = PROBE("a_probe");
+static const struct nf_module probe_b = PROBE("b_probe");
+static const struct nf_module probe_c = PROBE("c_probe");
+static struct probe_config probe_settings = {.limit = 7, .mode = 1};
+
+/* The NFs a_probe, b_probe and c_probe, in this order. */
+static struct nf_chain_config probe_chain_config = {
+    .name = "three",
+    .lanes = 1,
+    .count = 3,
+    .nfs = {{&probe_a, &probe_settings}, {&probe_b, &probe_settings}, {&probe_c, &probe_settings}}};
+
+static struct ft_region *probe_region;
+static struct nf_chain *probe_chain;
+
+static void probe_open_region(const struct nf_chain_config *config)
+{
+    static const struct ft_region_config how = {.name = "test", .shared_size = 65536, .audit = true};
+    struct ft_fault fault = {""};
+    if (nf_chain_region(&probe_region, config, &how, &fault))
+        fail_msg("%s", fault.text);
+}
+
+static void probe_end(void)
+{
+    nf_chain_free(probe_chain);
+    probe_chain = NULL;
+    ft_region_close(probe_region);
+    probe_region = NULL;
+}
+
+/* Called inside the tests: audit and cmocka both want SIGSEGV, and the later one has it. */
+static void probe_begin(void)
+{
+    struct ft_fault fault = {""};
+    if (probe_region) /* left by a test that failed */
+        probe_end();
+    trace[0] = 0;
+    probe_make_fails = false;
+    probe_open_region(&probe_chain_config);
+    if (nf_chain_make(&probe_chain, &probe_chain_config, probe_region, 0, PROBE_SEED, &fault))
+        fail_msg("%s", fault.text);
+    ft_audit_check(probe_region, 0);
+}
+
+/* The frames of the last burst. */
+static uint8_t probe_frames[NF_BURST_MAX][FRAME];
+
+/* Packets named by letters: lower case from inside (port 0), upper case from outside (port 1). */
+static uint32_t probe_burst(const char *ids, struct nf_packet packets[])
+{
+    uint32_t n = 0;
+    memset(probe_frames, 0, sizeof(probe_frames));
+    for (; ids[n]; n++) {
+        uint8_t outside = ids[n] < 'a';
+        probe_frames[n][ID] = (uint8_t)ids[n];
+        packets[n] = (struct nf_packet){.data = probe_frames[n],
+                                        .len = FRAME,
+                                        .have = FRAME,
+                                        .in_port = outside,
+                                        .side = outside,
+                                        .drop = 9};
+    }
+    return n;
+}
+
+static void probe_run(uint64_t burst, uint64_t now, struct nf_packet packets[], uint32_t n)
+{
+    nf_chain_run(probe_chain, burst, now, packets, n);
+    ft_audit_check(probe_region, 0);
+}
 
 static void nfs_run_in_order_from_inside_and_in_reverse_from_outside(void **state)
 {
@@ -264,6 +457,146 @@ static void bursts_and_times_that_do_not_go_on_abort(void **state)
     probe_end();
 }
 
+/* How NFs and their parameters are found and named: the registry, the chain, its identity. */
+
+NF_MODULE(probe_b)
+NF_MODULE(probe_c)
+NF_MODULE(probe_a)
+
+static void nfs_are_found_by_name_and_number(void **state)
+{
+    (void)state;
+    probe_begin();
+    assert_ptr_equal(nf_chain_find(probe_chain, "b_probe"), nf_chain_nf(probe_chain, 2));
+    assert_null(nf_chain_find(probe_chain, "l3"));
+    assert_null(nf_chain_nf(probe_chain, 0));
+    assert_null(nf_chain_nf(probe_chain, 4));
+    assert_true(nf_chain_reads_payload(&probe_chain_config));
+    struct nf_chain_config two = probe_chain_config;
+    two.count = 2;
+    assert_false(nf_chain_reads_payload(&two));
+    assert_ptr_equal(nf_module_find("c_probe"), &probe_c);
+    assert_null(nf_module_find("d_probe"));
+    const struct nf_module *last = NULL, *m;
+    for (unsigned i = 0; (m = nf_module_at(i)); last = m, i++)
+        assert_true(!last || strcmp(last->name, m->name) < 0);
+    assert_non_null(last);
+    probe_end();
+}
+
+static void an_nf_that_cannot_be_made_is_named(void **state)
+{
+    (void)state;
+    probe_begin();
+    struct ft_fault fault = {""};
+    nf_chain_free(probe_chain);
+    ft_audit_suspend(probe_region);
+    ft_region_wipe(probe_region);
+    ft_audit_resume(probe_region);
+    probe_make_fails = true;
+    assert_int_equal(nf_chain_make(&probe_chain, &probe_chain_config, probe_region, 0, 1, &fault), FT_EFULL);
+    assert_string_equal(fault.text, "nf 1: a_probe: the arena is too small");
+    assert_null(probe_chain);
+    assert_int_equal(nf_chain_make(&probe_chain, &probe_chain_config, probe_region, 1, 1, &fault), FT_EINVAL);
+    probe_end();
+}
+
+static void prefixes_hold_their_addresses(void **state)
+{
+    (void)state;
+    struct nf_prefixes set = {
+        .count = 2, .list = {{0x0000000a, 0x000000ff}, {0x0100a8c0, 0xffffffff}}}; /* 10/8, 192.168.0.1 */
+    assert_true(nf_prefixes_has(&set, 0x0403020a));
+    assert_true(nf_prefixes_has(&set, 0x0100a8c0));
+    assert_false(nf_prefixes_has(&set, 0x0200a8c0));
+    set.count = 0;
+    assert_false(nf_prefixes_has(&set, 0x0403020a));
+}
+
+static void identity_covers_parameters_and_contents_of_files(void **state)
+{
+    (void)state;
+    char a[2000], b[2000];
+    const char path[] = "some/where.rules";
+    struct probe_config mine = {
+        .limit = 12, .loud = true, .mode = 0, .file = {path, "rules", 5}, .ports = {1, 9}};
+    mine.inside =
+        (struct nf_prefixes){.count = 2, .list = {{0x0000000a, 0x000000ff}, {0x0100a8c0, 0xffffffff}}};
+    struct nf_chain_config one = {.name = "one", .lanes = 2, .count = 1, .nfs = {{&probe_b, &mine}}};
+    uint32_t len = nf_chain_identity(&one, a, sizeof(a));
+    assert_int_equal(len, strlen(a));
+    assert_ptr_equal(strstr(a, "lanes 2\n"), a);
+    assert_non_null(strstr(a, "nf 1: b_probe version=0 limit=12 loud=true mode=slow file="));
+    assert_non_null(strstr(a, " inside=10.0.0.0/8,192.168.0.1/32 ports=1-9 "));
+    assert_null(strstr(a, path)); /* the same file may lie elsewhere on the other node */
+    mine.file = (struct nf_file){path, "other rules", 11};
+    nf_chain_identity(&one, b, sizeof(b));
+    assert_string_not_equal(a, b);
+    assert_int_equal(nf_chain_identity(&one, b, 10), 9);
+    assert_memory_equal(a, b, 9);
+}
+
+/* A release that adds a parameter pairs with the one before, as long as nobody uses it. */
+static void a_newer_parameter_is_named_where_it_is_set(void **state)
+{
+    static const struct nf_param params[] = {
+        {"fresh", NF_BOOL, 0, 0, 0, "false", NULL, "newer than the release before", .marks = NF_PARAM_ADDED},
+        {0}};
+    static const struct nf_module newer = {.name = "newer", .params = params};
+    bool fresh = false;
+    struct nf_chain_config one = {.name = "one", .lanes = 1, .count = 1, .nfs = {{&newer, &fresh}}};
+    char text[2000];
+
+    (void)state;
+    nf_chain_identity(&one, text, sizeof(text));
+    assert_non_null(strstr(text, "nf 1: newer version=0 arena=0\n"));
+    fresh = true;
+    nf_chain_identity(&one, text, sizeof(text));
+    assert_non_null(strstr(text, "nf 1: newer version=0 fresh=true arena=0\n"));
+}
+
+/* What show is made of: rows as JSON, in whatever room there is. */
+
+static void rows_are_json(void **state)
+{
+    (void)state;
+    char out[400];
+    struct nf_show *show = nf_show_begin(out, sizeof(out));
+    nf_row(show);
+    nf_row_text(show, "name", "a\"b\\c\n%c", 0xe9);
+    nf_row_u64(show, "n", UINT64_MAX);
+    nf_row(show);
+    nf_row_ipv4(show, "addr", 0x0100a8c0);
+    uint32_t len = nf_show_end(show);
+    assert_string_equal(out, "[{\"name\":\"a\\\"b\\\\c\\u000a\\u00e9\",\"n\":18446744073709551615},"
+                             "{\"addr\":\"192.168.0.1\"}]");
+    assert_int_equal(len, strlen(out));
+    show = nf_show_begin(out, sizeof(out));
+    assert_int_equal(nf_show_end(show), 2);
+    assert_string_equal(out, "[]");
+    assert_null(nf_show_begin(out, 3));
+}
+
+/* Whatever the room, the text is whole rows; and it tells that it is full before it loses one. */
+static void rows_stay_whole_in_little_room(void **state)
+{
+    (void)state;
+    for (uint32_t cap = 4; cap < 300; cap++) {
+        char out[301];
+        memset(out, '#', sizeof(out));
+        struct nf_show *show = nf_show_begin(out, cap);
+        for (unsigned row = 0; row < 20 && !nf_show_full(show); row++) {
+            nf_row(show);
+            nf_row_u64(show, "n", 10 + row);
+        }
+        uint32_t len = nf_show_end(show);
+        assert_true(len < cap && out[len] == 0 && out[cap] == '#');
+        assert_int_equal(out[0], '[');
+        assert_int_equal(out[len - 1], ']');
+        assert_int_equal((len - 1) % 9, len == 2 ? 1 : 0); /* {"n":10} and a comma or bracket */
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -275,6 +608,13 @@ int main(void)
         cmocka_unit_test(the_same_seed_and_inputs_give_the_same_bytes),
         cmocka_unit_test(lanes_have_states_and_random_numbers_of_their_own),
         cmocka_unit_test(bursts_and_times_that_do_not_go_on_abort),
+        cmocka_unit_test(nfs_are_found_by_name_and_number),
+        cmocka_unit_test(an_nf_that_cannot_be_made_is_named),
+        cmocka_unit_test(prefixes_hold_their_addresses),
+        cmocka_unit_test(identity_covers_parameters_and_contents_of_files),
+        cmocka_unit_test(a_newer_parameter_is_named_where_it_is_set),
+        cmocka_unit_test(rows_are_json),
+        cmocka_unit_test(rows_stay_whole_in_little_room),
     };
 
     return cmocka_run_group_tests_name("chain", tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The closed set: what is inside, what is refused, and where deltas cut. */
-#include "tests/unit/help_chunk.h"
-#include "tests/unit/help_record.h"
+#include "tests/help/chunk.h"
+#include "tests/help/record.h"
 #include "ftcore/order/closed.h"
 
 #include <stdarg.h>

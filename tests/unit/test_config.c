@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A file that is right is read with all its values and defaults; see test_config_refusals.c for the others.
  */
+#include "tests/help/config.h"
+
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
-
-#include "tests/unit/help_config.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -338,6 +338,272 @@ static void release_follows_check(void **state)
     assert_int_equal(help_probe_live, 0);
 }
 
+/* What of a file's interfaces, routes and next hops is of IPv6: read, and refused by its line. */
+
+static const char text[] =
+    "chain: {name: x, nfs: [bare]}\n"
+    "interfaces:\n"
+    "- {name: in, side: inside, address6: 2001:db8:1::1/64}\n"
+    "- {name: out, side: outside, address: 203.0.113.1/24, address6: 2001:db8:2::1/56, mtu: 1400,\n"
+    "   extra: [2001:db8:3::7, 203.0.113.9], mac: \"02:00:00:00:00:07\"}\n"
+    "routes:\n"
+    "- {to: \"::/0\", via: 2001:db8:2::fe}\n"
+    "- {to: 2001:db8:77::/48, via: fe80::5%in}\n"
+    "next_hops: [2001:db8:1::9, fe80::9%out]\n"
+    "neighbours: [{address: fe80::a%out, mac: 02:00:00:00:00:0a}, {address: 2001:db8:1::b, mac: "
+    "02:00:00:00:00:0b}]\n";
+
+static void is_addr(const uint8_t addr[16], const char *expected)
+{
+    char got[INET6_ADDRSTRLEN];
+
+    inet_ntop(AF_INET6, addr, got, sizeof(got));
+    assert_string_equal(got, expected);
+}
+
+static void addresses_routes_and_next_hops_are_read(void **state)
+{
+    struct nd_config *c;
+    struct ft_fault fault = {""};
+
+    (void)state;
+    if (nd_config_read(&c, help_config_file("t.yaml", text, strlen(text)), 0, &fault))
+        fail_msg("%s", fault.text);
+    const struct nf_l3_config *l3 = &c->l3;
+
+    assert_int_equal(l3->ports, 2);
+    assert_int_equal(l3->port[0].addr, 0);
+    assert_int_equal(l3->port[0].bits6, 64);
+    is_addr(l3->port[0].addr6, "2001:db8:1::1");
+    assert_int_equal(l3->port[1].bits6, 56);
+    is_addr(l3->port[1].local6, "fe80::ff:fe00:7"); /* RFC 4291: 02 with its bit turned, and ff:fe between */
+    assert_int_equal(l3->port[1].extras, 1);
+    assert_int_equal(l3->port[1].extras6, 1);
+    is_addr(l3->port[1].extra6[0], "2001:db8:3::7");
+    assert_int_equal(l3->routes, 0);
+    assert_int_equal(l3->routes6, 2);
+    assert_true(l3->route6[0].bits == 0 && l3->route6[0].port == 1 && !l3->route6[0].on_link);
+    is_addr(l3->route6[0].via, "2001:db8:2::fe");
+    assert_true(l3->route6[1].bits == 48 && l3->route6[1].port == 0);
+    is_addr(l3->route6[1].addr, "2001:db8:77::");
+    is_addr(l3->route6[1].via, "fe80::5");
+    assert_int_equal(l3->next_hops6, 2);
+    assert_int_equal(l3->next_hop6[0].port, 0);
+    assert_int_equal(l3->next_hop6[1].port, 1);
+    assert_int_equal(l3->fixed_count, 2);
+    is_addr(l3->fixed[0].addr, "fe80::a");
+    assert_true(l3->fixed[0].ipv6 && l3->fixed[0].port == 1 && l3->fixed[0].mac[5] == 0x0a);
+    is_addr(l3->fixed[1].addr, "2001:db8:1::b");
+    assert_true(l3->fixed[1].ipv6 && l3->fixed[1].port == 0 && l3->fixed[1].mac[5] == 0x0b);
+    nd_config_free(c);
+}
+
+static const struct {
+    const char *find, *replace, *expected;
+} mistakes[] = {
+    {"address6: 2001:db8:1::1/64", "mtu: 1500",
+     "t.yaml:3: interface in has no address, expected address, address6 or both"},
+    {"2001:db8:1::1/64", "2001:db8:1::1",
+     "t.yaml:3: interface address6 is 2001:db8:1::1, expected an address of IPv6 with prefix like "
+     "2001:db8::1/64, 1 to 128 bits"},
+    {"2001:db8:1::1/64", "2001:db8:1::1/0",
+     "t.yaml:3: interface address6 is 2001:db8:1::1/0, expected an address of IPv6 with prefix like "
+     "2001:db8::1/64, 1 to 128 bits"},
+    {"2001:db8:1::1/64", "ff02::1/64",
+     "t.yaml:3: interface in address6 is ff02::1/64, expected an address of a host"},
+    {"2001:db8:1::1/64", "fe80::1/64",
+     "t.yaml:3: interface in address6 is fe80::1/64, expected an address of a host, the link-local one is "
+     "made of the MAC"},
+    {"2001:db8:1::1/64", "2001:db8:2:8::1/64",
+     "t.yaml:4: interface out is in the network of in, expected another network"},
+    {"mtu: 1400", "mtu: 1279",
+     "t.yaml:4: interface out mtu is 1279, expected 1280 or more on a link with IPv6"},
+    {"2001:db8:3::7", "fe80::7", "t.yaml:5: fe80::7 is no host's address, expected an address of this chain"},
+    {"address6: 2001:db8:2::1/56, ", "",
+     "t.yaml:5: interface out has no address6, expected one in front of 2001:db8:3::7"},
+    {"2001:db8:2::fe", "2001:db8:9::fe",
+     "t.yaml:7: route via is 2001:db8:9::fe, expected an address in the network of an interface"},
+    {"2001:db8:2::fe", "2001:db8:2::1",
+     "t.yaml:7: route via is 2001:db8:2::1, expected a neighbour in the network of out"},
+    {"2001:db8:2::fe", "203.0.113.254",
+     "t.yaml:7: route via is 203.0.113.254, expected an address of IPv6, a link-local one with its "
+     "interface, fe80::1%outside"},
+    {"2001:db8:2::fe", "2001:db8:2::fe%out",
+     "t.yaml:7: route via is 2001:db8:2::fe%out, expected no %INTERFACE behind an address that is not "
+     "link-local"},
+    {"fe80::5%in", "fe80::5",
+     "t.yaml:8: route via is fe80::5, expected %INTERFACE behind a link-local address"},
+    {"fe80::5%in", "fe80::5%inner",
+     "t.yaml:8: route via is fe80::5%inner, expected an address in the network of an interface"},
+    {"2001:db8:77::/48", "2001:db8:77::1/48",
+     "t.yaml:8: route to is 2001:db8:77::1/48, expected a network of IPv6 with its prefix, 2001:db8::/32, "
+     "without host bits"},
+    {"2001:db8:77::/48", "\"::/0\"", "t.yaml:8: a second route to one network, expected one"},
+    {"fe80::9%out", "fe80::ff:fe00:7%out",
+     "t.yaml:9: next hop is fe80::ff:fe00:7%out, expected a neighbour in the network of out"},
+    {"fe80::9%out", "ff02::1",
+     "t.yaml:9: next hop is ff02::1, expected an address in the network of an interface"},
+};
+
+static void mistakes_are_refused_by_their_line(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < sizeof(mistakes) / sizeof(mistakes[0]); i++) {
+        char *changed = help_config_replace(text, mistakes[i].find, mistakes[i].replace);
+
+        assert_string_equal(help_config_refusal(help_config_file("t.yaml", changed, strlen(changed)), false),
+                            mistakes[i].expected);
+        free(changed);
+    }
+}
+
+/* Interfaces that share a port by VLAN tags: read, and refused by their line. */
+
+static const char vlan_text[] =
+    "chain: {name: x, nfs: [bare]}\n"
+    "interfaces:\n"
+    "- {name: a100, port: trunk, vlan: 100, side: inside, address: 10.1.0.1/24}\n"
+    "- {name: wan, side: outside, address: 203.0.113.1/24}\n"
+    "- {name: b7, port: trunk, vlan: [200, 7], side: inside, address: 10.2.0.1/24}\n"
+    "- {name: bare, port: trunk, side: outside, address: 10.3.0.1/24}\n"
+    "- {name: c7, port: trunk, vlan: [201, 7], tpid: 802.1q, side: inside, address: 10.4.0.1/24}\n"
+    "- {name: d, port: trunk, vlan: 4094, tpid: 802.1ad, side: inside, address: 10.5.0.1/24, mac: "
+    "\"02:00:00:00:00:07\"}\n"
+    "link: {insecure: true}\n"
+    "nodes:\n"
+    "  a: {role: primary, ports: {wan: net_null1, trunk: net_null0}, replication: \"127.0.0.1:7001\",\n"
+    "    control: a.sock}\n"
+    "  b: {role: standby, ports: {trunk: net_null2, wan: net_null3}, replication: \"127.0.0.1:7002\",\n"
+    "    control: b.sock}\n";
+
+static struct nd_config *read_config(void)
+{
+    struct nd_config *c = NULL;
+    struct ft_fault fault = {""};
+
+    if (nd_config_read(&c, help_config_file("t.yaml", vlan_text, strlen(vlan_text)), ND_CONFIG_NODES, &fault))
+        fail_msg("%s", fault.text);
+    return c;
+}
+
+static void interfaces_have_their_port_and_tags(void **state)
+{
+    static const struct {
+        const char *port;
+        unsigned device;
+        struct nf_vlan vlan;
+    } expected[] = {
+        {"trunk", 0, {100, 0, NF_TPID_8021Q}},  {"wan", 1, {0, 0, NF_TPID_8021Q}},
+        {"trunk", 0, {200, 7, NF_TPID_8021AD}}, {"trunk", 0, {0, 0, NF_TPID_8021Q}},
+        {"trunk", 0, {201, 7, NF_TPID_8021Q}},  {"trunk", 0, {4094, 0, NF_TPID_8021AD}},
+    };
+    struct nd_config *c = read_config();
+
+    (void)state;
+    assert_int_equal(c->l3.ports, 6);
+    assert_int_equal(c->l3.devices, 2);
+    for (unsigned i = 0; i < 6; i++) {
+        assert_string_equal(c->l3.port[i].port, expected[i].port);
+        assert_int_equal(c->l3.port[i].device, expected[i].device);
+        assert_memory_equal(&c->l3.port[i].vlan, &expected[i].vlan, sizeof(expected[i].vlan));
+        assert_string_equal(c->node[0].port[i], expected[i].device ? "net_null1" : "net_null0");
+        assert_string_equal(c->node[1].port[i], expected[i].device ? "net_null3" : "net_null2");
+    }
+    nd_config_free(c);
+}
+
+static void those_of_one_port_have_one_mac(void **state)
+{
+    const uint8_t given[6] = {2, 0, 0, 0, 0, 7};
+    struct nd_config *c = read_config();
+
+    (void)state;
+    assert_memory_equal(c->l3.port[2].mac, c->l3.port[0].mac, 6);
+    assert_memory_equal(c->l3.port[3].mac, c->l3.port[0].mac, 6);
+    assert_memory_not_equal(c->l3.port[1].mac, c->l3.port[0].mac, 6);
+    assert_memory_equal(c->l3.port[5].mac, given, 6);
+    nd_config_free(c);
+}
+
+/* Nodes whose files say other tags are no pair; a file without tags says what it always said. */
+static void tags_are_part_of_what_two_nodes_compare(void **state)
+{
+    static const char plain[] = "chain: {name: x, nfs: [bare]}\n"
+                                "interfaces: [{name: in, side: inside, address: 10.0.0.1/24, mac: "
+                                "\"02:00:00:00:00:01\"}, {name: out, side: outside, address: 10.0.1.1/24}]\n";
+    static const char *const others[] = {"vlan: 101", "vlan: 100, pcp: dscp"};
+    static char one[8192], two[8192];
+    struct nd_config *c = NULL, *d = NULL;
+    struct ft_fault fault = {""};
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        char *changed = help_config_replace(vlan_text, "vlan: 100", others[i]);
+
+        c = read_config();
+        if (nd_config_read(&d, help_config_file("t.yaml", changed, strlen(changed)), 0, &fault))
+            fail_msg("%s", fault.text);
+        assert_int_equal(d->l3.port[0].pcp_of_dscp, i);
+        nf_chain_identity(&c->chain, one, sizeof(one));
+        nf_chain_identity(&d->chain, two, sizeof(two));
+        assert_string_not_equal(one, two);
+        nd_config_free(c);
+        nd_config_free(d);
+        free(changed);
+    }
+    if (nd_config_read(&c, help_config_file("t.yaml", plain, strlen(plain)), 0, &fault))
+        fail_msg("%s", fault.text);
+    nf_chain_identity(&c->chain, one, sizeof(one));
+    assert_non_null(strstr(one, "\nport 0: in inside 02:00:00:00:00:01 10.0.0.1/24 mtu 1500\n"));
+    nd_config_free(c);
+}
+
+static const struct {
+    const char *find, *replace, *expected;
+} vlan_mistakes[] = {
+    {"vlan: 100", "vlan: 0", "t.yaml:3: interface vlan is 0, expected a number from 1 to 4094"},
+    {"vlan: 100", "vlan: 4095", "t.yaml:3: interface vlan is 4095, expected a number from 1 to 4094"},
+    {"vlan: 100", "vlan: guests", "t.yaml:3: interface vlan is guests, expected a number from 1 to 4094"},
+    {"vlan: 100", "vlan: {}", "t.yaml:3: interface vlan is a map, expected a number from 1 to 4094"},
+    {"[200, 7]", "[200]",
+     "t.yaml:5: interface vlan is a list of 1, expected a number, or the outer tag's and the inner one's"},
+    {"[200, 7]", "[200, 7, 1]",
+     "t.yaml:5: interface vlan is a list of 3, expected a number, or the outer tag's and the inner one's"},
+    {"[200, 7]", "[200, 0]", "t.yaml:5: interface vlan is 0, expected a number from 1 to 4094"},
+    {"[200, 7]", "100", "t.yaml:5: interface b7 has port trunk and the vlan of a100, expected another vlan"},
+    {"[201, 7]", "[200, 7]",
+     "t.yaml:7: interface c7 has port trunk and the vlan of b7, expected another vlan"},
+    {"vlan: 4094, tpid: 802.1ad, ", "",
+     "t.yaml:8: interface d has port trunk and no vlan, as that of bare, expected another port, or a vlan"},
+    {"vlan: 4094, ", "", "t.yaml:8: interface d has a tpid and no vlan, expected both"},
+    {"mac: \"02:00:00:00:00:07\"", "pcp: ef", "t.yaml:8: interface pcp is ef, expected zero or dscp"},
+    {"port: trunk, side: outside", "port: trunk, pcp: dscp, side: outside",
+     "t.yaml:6: interface bare has a pcp and no vlan, expected both"},
+    {"802.1ad", "802.1x", "t.yaml:8: interface tpid is 802.1x, expected 802.1q or 802.1ad"},
+    {"port: trunk, vlan: 100", "port: \"a b\", vlan: 100",
+     "t.yaml:3: interface port is \"a b\", expected a name of at most 31 letters, digits, - and _"},
+    {"port: trunk, vlan: 100", "port: trunc, vlan: 100",
+     "t.yaml:11: node a ports trunc is missing, expected text of 1 to 511 characters"},
+    {"wan: net_null1, trunk: net_null0", "wan: net_null1, trunk: net_null0, a100: net_null9",
+     "t.yaml:11: unknown key \"a100\" in node a ports, expected one of trunk, wan"},
+    {"02:00:00:00:00:07\"}",
+     "02:00:00:00:00:07\"}\n- {name: e, side: inside, address: 10.6.0.1/24, mac: "
+     "\"02:00:00:00:00:07\"}",
+     "t.yaml:9: interface e has the mac of d, expected another mac"},
+};
+
+static void mistakes_of_vlans_are_refused_by_their_line(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < sizeof(vlan_mistakes) / sizeof(vlan_mistakes[0]); i++) {
+        char *changed = help_config_replace(vlan_text, vlan_mistakes[i].find, vlan_mistakes[i].replace);
+
+        assert_string_equal(help_config_refusal(help_config_file("t.yaml", changed, strlen(changed)), true),
+                            vlan_mistakes[i].expected);
+        free(changed);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -352,6 +618,12 @@ int main(void)
         cmocka_unit_test(own_address_that_is_the_interfaces_counts_once),
         cmocka_unit_test(a_chain_may_come_from_another_file),
         cmocka_unit_test(release_follows_check),
+        cmocka_unit_test(addresses_routes_and_next_hops_are_read),
+        cmocka_unit_test(mistakes_are_refused_by_their_line),
+        cmocka_unit_test(interfaces_have_their_port_and_tags),
+        cmocka_unit_test(those_of_one_port_have_one_mac),
+        cmocka_unit_test(tags_are_part_of_what_two_nodes_compare),
+        cmocka_unit_test(mistakes_of_vlans_are_refused_by_their_line),
     };
 
     return cmocka_run_group_tests_name("config", tests, NULL, help_config_clean);

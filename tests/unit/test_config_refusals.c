@@ -3,18 +3,21 @@
  * What is wrong in a file is refused in one line with its position, whatever it is, and nothing stays
  * allocated.
  */
-#include "tests/unit/help_refusal.h"
-#include "tests/unit/help_config.h"
+#include "ftcore/base/event_log.h"
+#include "tests/help/config.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
-
 #include <cmocka.h>
 
+#include <arpa/inet.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static void keys_are_refused_by_position(void **state)
 {
@@ -336,6 +339,457 @@ static void addresses_a_nat_cannot_have_are_refused(void **state)
     REFUSE_ALL(cases);
 }
 
+/*
+ * Files that are no configuration, or a damaged one, are refused with their position, and nothing stays
+ * allocated.
+ */
+
+/* A mistake in a file that is referred to is named there. */
+static void a_mistake_in_a_file_referred_to_is_named_there(void **state)
+{
+    static const struct refusal cases[] = {
+        {"chain: {file: other.yaml}\n", "other.yaml:3: chain lanes is 0, expected a number from 1 to 16"},
+        {"chain:\n  file: none.yaml\n",
+         "t.yaml:2: chain file is none.yaml (No such file or directory), expected a readable file"},
+        {"chain:\n  file: other.yaml\n  name: x\n",
+         "t.yaml:3: unknown key \"name\" in chain, expected one of file"},
+        {"chain: {file: circle.yaml}\n",
+         "circle.yaml:2: a second reference to a chain file, expected the chain itself"},
+        {"chain: {file: rules.yaml}\n", "the.rules:7: no rule, expected one"},
+    };
+    static const char other[] = "chain:\n  name: x\n  lanes: 0\n  nfs: [bare]\n";
+    static const char circle[] = "chain:\n  file: circle.yaml\n";
+    static const char rules[] = "chain: {name: x, nfs: [probe: {number: 14, rules: the.rules}]}\n";
+    char text[300];
+
+    (void)state;
+    help_config_file("other.yaml", other, strlen(other));
+    help_config_file("circle.yaml", circle, strlen(circle));
+    help_config_file("rules.yaml", rules, strlen(rules));
+    help_config_file("the.rules", "x", 1);
+    REFUSE_ALL(cases);
+    snprintf(text, sizeof(text), "chain:\n  name: x\n  nfs: [bare]\n  modules:\n  - the.rules\n");
+    assert_non_null(strstr(help_config_refusal(help_config_file("t.yaml", text, strlen(text)), false),
+                           "t.yaml:5: cannot load the module ("));
+}
+
+static void what_is_not_yaml_is_refused(void **state)
+{
+    static const struct refusal cases[] = {
+        {"chain:\n\tname: x\n",
+         "t.yaml:2: not YAML: found character that cannot start any token (while scanning for "
+         "the next token)"},
+        {"a: [1, 2\nb: 3\n",
+         "t.yaml:2: not YAML: did not find expected ',' or ']' (while parsing a flow sequence)"},
+        {"a: &x 1\n", "t.yaml:1: an anchor, alias or tag, expected a plain value"},
+        {"a: 1\nb: *x\n", "t.yaml:2: an anchor, alias or tag, expected a plain value"},
+        {"a: !!str 1\n", "t.yaml:1: an anchor, alias or tag, expected a plain value"},
+        {CHAIN "---\n" CHAIN, "t.yaml:2: a second document, expected one"},
+        {"a: \"x\\ny\"\n", "t.yaml:1: text with a line end or control character, expected one line"},
+        {"a: \"x\\0y\"\n", "t.yaml:1: text with a line end or control character, expected one line"},
+        {"a: 1\nb: \xff\n", "t.yaml:2: not YAML: invalid leading UTF-8 octet, expected UTF-8 text"},
+        {"a:\n [[[[[[[[[[[[[[[[[[[[[[[[", "t.yaml:2: nested more than 16 deep, expected less"},
+    };
+    const char *dir = help_config_dir();
+    char *large = malloc((1u << 20) + 1);
+
+    (void)state;
+    REFUSE_ALL(cases);
+    assert_non_null(large);
+    memset(large, '#', (1u << 20) + 1);
+    assert_string_equal(help_config_refusal(help_config_file("t.yaml", large, (1u << 20) + 1), false),
+                        "t.yaml: larger than 1 MiB, expected a configuration");
+    assert_string_equal(help_config_refusal(help_config_file("t.yaml", large, 1u << 20), false),
+                        "t.yaml:1: empty file, expected a configuration");
+    free(large);
+    assert_string_equal(
+        help_config_refusal("/nonexistent/x.yaml", false),
+        "/nonexistent/x.yaml: cannot be opened (No such file or directory), expected a readable file");
+    assert_non_null(strstr(help_config_refusal(dir, false), "not a regular file, expected a configuration"));
+}
+
+/* Nodes compare chains by their text, and what it has no room for would be no difference. */
+static void a_chain_that_is_too_long_to_compare_is_refused(void **state)
+{
+    static char text[9000];
+    int n = snprintf(text, sizeof(text), "chain: {name: x, nfs: [probe: {text: ");
+
+    (void)state;
+    memset(text + n, 'x', 7000);
+    snprintf(text + n + 7000, sizeof(text) - (size_t)n - 7000, "}]}\n");
+    assert_string_equal(help_config_refusal(help_config_file("t.yaml", text, strlen(text)), false), "");
+    memset(text + n, 'x', 8000);
+    snprintf(text + n + 8000, sizeof(text) - (size_t)n - 8000, "}]}\n");
+    assert_string_equal(help_config_refusal(help_config_file("t.yaml", text, strlen(text)), false),
+                        "t.yaml:1: chain has settings of 7680 bytes as text, expected fewer");
+}
+
+/* A pipe without a writer, wherever a file is named. */
+static void what_is_no_regular_file_is_refused(void **state)
+{
+    static const struct refusal cases[] = {
+        {"chain: {name: x, nfs: [probe: {rules: pipe}]}\n",
+         "t.yaml:1: probe rules is pipe (not a regular file), expected a readable file"},
+        {"chain: {name: x, nfs: [probe: {rules: .}]}\n",
+         "t.yaml:1: probe rules is . (not a regular file), expected a readable file"},
+        {"chain: {file: pipe}\n",
+         "t.yaml:1: chain file is pipe (not a regular file), expected a readable file"},
+    };
+    char path[300];
+
+    (void)state;
+    snprintf(path, sizeof(path), "%s/pipe", help_config_dir());
+    assert_int_equal(mkfifo(path, 0600), 0);
+    alarm(10);
+    assert_string_equal(help_config_refusal(path, false),
+                        "pipe: not a regular file, expected a configuration");
+    REFUSE_ALL(cases);
+    alarm(0);
+}
+
+/* What decides which packets pass is believed as the file that names it. */
+static void rules_that_others_may_write_to_are_refused(void **state)
+{
+    static const char text[] = "chain: {name: x, nfs: [probe: {number: 14, rules: open.rules}]}\n";
+    char path[300];
+    const char *refusal;
+
+    (void)state;
+    snprintf(path, sizeof(path), "%s", help_config_file("open.rules", "x", 1));
+    assert_int_equal(chmod(path, 0646), 0);
+    refusal = help_config_refusal(help_config_file("t.yaml", text, strlen(text)), false);
+    assert_non_null(strstr(refusal, "t.yaml:1: "));
+    assert_non_null(strstr(refusal, "/open.rules: owner "));
+    assert_non_null(strstr(refusal, ", mode 0646, expected owner root"));
+}
+
+static void too_many_entries_are_refused(void **state)
+{
+    size_t size = 5000 * 3 + 16, used = 0;
+    char *text = malloc(size);
+
+    (void)state;
+    assert_non_null(text);
+    used += (size_t)snprintf(text, size, "a: [");
+    for (int i = 0; i < 5000; i++)
+        used += (size_t)snprintf(text + used, size - used, "1, ");
+    snprintf(text + used, size - used, "]\n");
+    assert_string_equal(help_config_refusal(help_config_file("t.yaml", text, strlen(text)), false),
+                        "t.yaml:1: more than 4096 entries, expected fewer");
+    free(text);
+}
+
+/* A refusal has a position and a reason: "t.yaml:LINE: what", LINE within the file. */
+static unsigned check_mutant(const char *text, size_t len, unsigned lines)
+{
+    const char *said = help_config_refusal(help_config_file("t.yaml", text, len), true);
+    unsigned line = 0;
+
+    assert_int_equal(help_probe_live, 0);
+    if (!*said)
+        return 0;
+    if (sscanf(said, "t.yaml:%u: ", &line) != 1 || line < 1 || line > lines)
+        fail_msg("no position: %s", said);
+    return 1;
+}
+
+/* Every prefix of the sample, and the sample without any one of its bytes. */
+static void each_mutant_is_read_or_refused_by_position(void **state)
+{
+    char *sample = help_config_slurp(SAMPLE), *text;
+    size_t len = strlen(sample);
+    unsigned lines = 0, refused = 0;
+
+    (void)state;
+    text = malloc(len);
+    assert_non_null(text);
+    for (size_t i = 0; i < len; i++)
+        lines += sample[i] == '\n';
+    for (size_t cut = 0; cut < len; cut++)
+        refused += check_mutant(sample, cut, lines);
+    assert_true(refused > len * 9 / 10); /* the last section may be missing */
+    for (size_t out = 0; out < len; out++) {
+        memcpy(text, sample, out);
+        memcpy(text + out, sample + out + 1, len - out - 1);
+        refused += check_mutant(text, len - 1, lines);
+    }
+    free(text);
+    free(sample);
+}
+
+/* What a pair file says of an arbiter, and what it may not say. */
+
+/* A pair with `line` as line 7, and `more` lines behind it. */
+#define WITH(line, more)                                                                                     \
+    "chain: {name: x, nfs: [bare]}\n"                                                                        \
+    "link: {insecure: true}\n"                                                                               \
+    "nodes:\n"                                                                                               \
+    "  b: {role: standby, ports: {inside: i, outside: o}, replication: \"1.0.0.2:1\", control: b}\n"         \
+    "  a: {role: primary, ports: {inside: i, outside: o}, replication: \"1.0.0.1:1\", control: a}\n"         \
+    "\n" line "\n" more
+
+#define ARBITER(text) WITH("arbiter: {" text "}", "")
+#define T31           "0123456789abcdef0123456789abcde"
+#define T63           T31 "-" T31
+#define T127          T63 "-" T63
+
+static struct nd_config *read_text(const char *text)
+{
+    struct nd_config *config;
+    struct ft_fault fault;
+
+    if (nd_config_read(&config, help_config_file("t.yaml", text, strlen(text)), ND_CONFIG_NODES, &fault) != 0)
+        fail_msg("%s", fault.text);
+    return config;
+}
+
+static void everything_that_may_be_said_is_read(void **state)
+{
+    struct nd_config *c = read_text(
+        ARBITER("etcd: [ https://one.example:2379, 'https://[2001:db8::1]:2379/' ], key: pairs/7, ca: ca.pem,"
+                " cert: /etc/n.pem, cert_key: n.key, user: pair, password_file: secrets/etcd"));
+    const struct nd_etcd_config *a = &c->arbiter;
+    char beside[256];
+
+    (void)state;
+    assert_int_equal(a->urls, 2);
+    assert_string_equal(a->url[0], "https://one.example:2379");
+    assert_string_equal(a->url[1], "https://[2001:db8::1]:2379"); /* paths are ours */
+    assert_string_equal(a->key, "pairs/7");
+    assert_string_equal(a->cert, "/etc/n.pem");
+    assert_string_equal(a->user, "pair");
+    snprintf(beside, sizeof(beside), "%s/secrets/etcd", help_config_dir());
+    assert_string_equal(a->password_file, beside);
+    snprintf(beside, sizeof(beside), "%s/ca.pem", help_config_dir());
+    assert_string_equal(a->ca, beside);
+    snprintf(beside, sizeof(beside), "%s/n.key", help_config_dir());
+    assert_string_equal(a->cert_key, beside);
+    nd_config_free(c);
+}
+
+static void what_is_not_said_has_its_default(void **state)
+{
+    struct nd_config *c = read_text(ARBITER("etcd: [ http://10.0.0.1:2379 ]"));
+
+    (void)state;
+    assert_string_equal(c->arbiter.key, "understudy/x/a-b"); /* whatever the order in the file */
+    assert_string_equal(c->arbiter.ca, "");
+    assert_string_equal(c->arbiter.cert, "");
+    assert_string_equal(c->arbiter.user, "");
+    assert_string_equal(c->arbiter.password_file, "");
+    nd_config_free(c);
+    c = read_text(WITH("", ""));
+    assert_int_equal(c->arbiter.urls, 0);
+    nd_config_free(c);
+}
+
+#define URL "etcd: [ https://h:1 ]"
+
+static void what_is_wrong_is_refused_by_position(void **state)
+{
+    static const struct refusal cases[] = {
+        {CHAIN "arbiter: {" URL "}\n", "t.yaml:2: arbiter in a file without nodes, expected a pair file"},
+        {WITH("arbiter: {" URL "}", "protect: {strict: true}\n"),
+         "t.yaml:7: arbiter beside strict: true, expected one of them: a strict pair never releases alone, "
+         "so there is nothing to decide"},
+        {WITH("arbiter: https://h:1", ""), "t.yaml:7: arbiter is https://h:1, expected a map of settings"},
+        {ARBITER(""), "t.yaml:7: arbiter etcd is missing, expected a list of at most 5 entries"},
+        {ARBITER("key: k"), "t.yaml:7: arbiter etcd is missing, expected a list of at most 5 entries"},
+        {ARBITER("etcd: https://h:1"),
+         "t.yaml:7: arbiter etcd is https://h:1, expected a list of at most 5 entries"},
+        {ARBITER("etcd: []"), "t.yaml:7: arbiter etcd is empty, expected 1 to 5 URLs"},
+        {ARBITER("etcd: [http://a, http://b, http://c, http://d, http://e, http://f]"),
+         "t.yaml:7: arbiter etcd is a list, expected a list of at most 5 entries"},
+        {ARBITER("etcd: [ h:1 ]"),
+         "t.yaml:7: arbiter etcd \"h:1\", expected http://HOST:PORT or https://HOST:PORT"},
+        {ARBITER("etcd: [ 'ftp://h' ]"),
+         "t.yaml:7: arbiter etcd \"ftp://h\", expected http://HOST:PORT or https://HOST:PORT"},
+        {ARBITER("etcd: [ 'https://' ]"),
+         "t.yaml:7: arbiter etcd \"https:/\", expected http://HOST:PORT or https://HOST:PORT"},
+        {ARBITER("etcd: [ 'https://h:1/v3' ]"),
+         "t.yaml:7: arbiter etcd \"https://h:1/v3\", expected http://HOST:PORT or https://HOST:PORT"},
+        {ARBITER("etcd: [ 'https://user:secret@h:1' ]"),
+         "t.yaml:7: arbiter etcd has a user, expected https://HOST:PORT: names go into user, passwords into "
+         "a "
+         "file (password_file)"},
+        {WITH("arbiter:\n  etcd:\n  - https://h:1\n  - 'https://h:1?x'", ""),
+         "t.yaml:10: arbiter etcd \"https://h:1?x\", expected http://HOST:PORT or https://HOST:PORT"},
+        {ARBITER("etcd: [ {} ]"),
+         "t.yaml:7: arbiter etcd entry is a map, expected text of 1 to 191 characters"},
+        {ARBITER("etcd: [ https://" T127 T63 " ]"),
+         "t.yaml:7: arbiter etcd entry is https://" T31 "-0123456789abcdef0123, expected text of 1 to 191 "
+         "characters"},
+    };
+
+    (void)state;
+    REFUSE_ALL(cases);
+}
+
+static void settings_that_do_not_fit_are_refused(void **state)
+{
+    static const struct refusal cases[] = {
+        {ARBITER(URL ", key: " T127 "-"),
+         "t.yaml:7: arbiter key is " T31
+         "-0123456789abcdef0123456789ab, expected text of 1 to 127 characters"},
+        {ARBITER(URL ", cert: c.pem"),
+         "t.yaml:7: arbiter has one of cert and cert_key, expected both or none"},
+        {ARBITER(URL ", cert_key: c.key"),
+         "t.yaml:7: arbiter has one of cert and cert_key, expected both or none"},
+        {ARBITER(URL ", user: pair"),
+         "t.yaml:7: arbiter has one of user and password_file, expected both or none"},
+        {ARBITER(URL ", password_file: f"),
+         "t.yaml:7: arbiter has one of user and password_file, expected both or none"},
+        {ARBITER(URL ", user: pair, password: secret"),
+         "t.yaml:7: unknown key \"password\" in arbiter, expected one of etcd, key, ca, cert, cert_key, "
+         "user, "
+         "password_file"},
+        {ARBITER(URL ", user: \"p\\ta\", password_file: f"),
+         "t.yaml:7: text with a line end or control character, expected one line"},
+        {ARBITER(URL ", user: " T63 "x, password_file: f"),
+         "t.yaml:7: arbiter user is " T31
+         "-0123456789abcdef0123456789ab, expected text of 1 to 63 characters"},
+        {ARBITER("etcd: [ https://h:1, http://h:1 ], user: pair, password_file: f"),
+         "t.yaml:7: arbiter etcd \"http://h:1\" with a user, expected https://HOST:PORT: else whoever is on "
+         "the "
+         "way reads the password"},
+        {ARBITER(URL ", ca: ''"), "t.yaml:7: arbiter ca is \"\", expected text of 1 to 191 characters"},
+    };
+
+    (void)state;
+    REFUSE_ALL(cases);
+}
+
+/* Of a path that is too long with its directory before it, each is named. */
+static void a_path_that_is_too_long_is_refused(void **state)
+{
+    static const char *const keys[] = {"ca", "cert", "cert_key", "password_file"};
+    char text[2048], expected[128];
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        const char *with = i == 1 ? ", cert_key: k" : i == 2 ? ", cert: c" : i == 3 ? ", user: u" : "";
+
+        snprintf(text, sizeof(text), ARBITER("etcd: [ https://h:1 ], %s: %s%s"), keys[i], T127 T63, with);
+        snprintf(expected, sizeof(expected), "t.yaml:7: arbiter %s is a path of ", keys[i]);
+        const char *said = help_config_refusal(help_config_file("t.yaml", text, strlen(text)), true);
+
+        assert_non_null(strstr(said, expected));
+        assert_non_null(strstr(said, " bytes, expected less than 192"));
+    }
+}
+
+/* What a pair file says of tracked things, hooks and which node is to be primary. */
+
+/* A pair whose first node has `part`, and `more` lines at the end. Lines 1 to 7 are before the part. */
+#define FILE_OF(part, more)                                                                                  \
+    "chain: {name: x, nfs: [bare]}\n"                                                                        \
+    "interfaces: [{name: in, side: inside, address: 10.0.0.1/8}, {name: out, side: outside, address: "       \
+    "192.0.2.1/24}]\n"                                                                                       \
+    "link: {insecure: true}\n"                                                                               \
+    "nodes:\n"                                                                                               \
+    "  b: {role: standby, ports: {in: i, out: o}, replication: \"1.0.0.2:1\", control: b}\n"                 \
+    "  a: {role: primary, ports: {in: i, out: o}, replication: \"1.0.0.1:1\", control: a,\n"                 \
+    "      " part "}\n" more
+
+static void everything_that_may_be_said_of_tracks_is_read(void **state)
+{
+    static const char text[] = FILE_OF(
+        "track: [{interface: eth9, weight: 7}, {gateway: 192.0.2.9, rise: 4, fall: 5}, {route: 0.0.0.0/0}, "
+        "{script: s/x, every_ms: 100}], hooks: [{command: c}, {fifo: f, events: [takeover, port]}, {socket: "
+        "/run/s}]",
+        "prefer: a\nfailback: {after: 60}\nhold_down_s: 3\n");
+    struct nd_config *c;
+    struct ft_fault fault = {""};
+    const struct nd_node *a;
+
+    (void)state;
+    if (nd_config_read(&c, help_config_file("t.yaml", text, strlen(text)), ND_CONFIG_NODES, &fault) != 0)
+        fail_msg("%s", fault.text);
+    a = &c->node[1];
+    assert_int_equal(a->tracks, 4);
+    assert_string_equal(a->track[0].what, "eth9");
+    assert_int_equal(a->track[0].kind, ND_TRACK_INTERFACE);
+    assert_int_equal(a->track[0].weight, 7);
+    assert_int_equal(a->track[1].kind, ND_TRACK_GATEWAY);
+    assert_int_equal(a->track[1].gateway, inet_addr("192.0.2.9"));
+    assert_int_equal(a->track[1].port, 1);
+    assert_int_equal(a->track[1].rise, 4);
+    assert_int_equal(a->track[1].fall, 5);
+    assert_int_equal(a->track[2].kind, ND_TRACK_ROUTE);
+    assert_int_equal(a->track[2].route.mask, 0);
+    assert_int_equal(a->track[3].kind, ND_TRACK_SCRIPT);
+    assert_string_equal(strrchr(a->track[3].what, '/') - 2, "/s/x"); /* beside the file */
+    assert_int_equal(a->track[3].what[0], '/');
+    assert_int_equal(a->track[3].every_ms, 100);
+    assert_int_equal(a->track[2].every_ms, 1000);
+    assert_int_equal(a->hooks, 3);
+    assert_true(a->hook[0].kind == ND_HOOK_COMMAND && a->hook[0].events == UINT64_MAX);
+    assert_true(a->hook[1].events == (1ull << FT_SAYS_TAKEOVER | 1ull << FT_SAYS_PORT));
+    assert_true(a->hook[2].kind == ND_HOOK_SOCKET && strcmp(a->hook[2].path, "/run/s") == 0);
+    assert_int_equal(c->authority.prefer, 1);
+    assert_int_equal(c->authority.failback, ND_FAILBACK_AFTER);
+    assert_int_equal(c->authority.after_s, 60);
+    assert_int_equal(c->authority.hold_down_s, 3);
+    nd_config_free(c);
+}
+
+static void nothing_said_is_nobody_preferred_and_no_failback(void **state)
+{
+    static const char text[] = FILE_OF("mbufs: 2048", "");
+    struct nd_config *c;
+    struct ft_fault fault = {""};
+
+    (void)state;
+    assert_int_equal(
+        nd_config_read(&c, help_config_file("t.yaml", text, strlen(text)), ND_CONFIG_NODES, &fault), 0);
+    assert_int_equal(c->authority.prefer, -1);
+    assert_int_equal(c->authority.failback, ND_FAILBACK_NEVER);
+    assert_int_equal(c->authority.hold_down_s, 10);
+    assert_int_equal(c->node[1].tracks + c->node[1].hooks, 0);
+    nd_config_free(c);
+}
+
+static void what_is_wrong_with_tracks_is_refused_by_position(void **state)
+{
+    static const struct refusal cases[] = {
+        {FILE_OF("track: [{weight: 1}]", ""),
+         "t.yaml:7: node a track has 0 of interface, gateway, route and script, expected one"},
+        {FILE_OF("track: [{script: x, interface: e}]", ""),
+         "t.yaml:7: node a track has 2 of interface, gateway, route and script, expected one"},
+        {FILE_OF("track: [{script: x, weight: 101}]", ""),
+         "t.yaml:7: node a track weight is 101, expected a number from 1 to 100"},
+        {FILE_OF("track: [{script: x, every_ms: 99}]", ""),
+         "t.yaml:7: node a track every_ms is 99, expected a number from 100 to 60000"},
+        {FILE_OF("track: [{gateway: 198.51.100.1}]", ""),
+         "t.yaml:7: node a track gateway is 198.51.100.1, expected an address in the network of one of the "
+         "interfaces"},
+        {FILE_OF("track: [{gateway: 192.0.2.1}]", ""),
+         "t.yaml:7: node a track gateway is 192.0.2.1, expected an address in the network of one of the "
+         "interfaces"},
+        {FILE_OF("track: [{interface: a-name-that-is-too-long}]", ""),
+         "t.yaml:7: node a track interface is a-name-that-is-too-long, expected text of 1 to 15 characters"},
+        {FILE_OF("hooks: [{comand: x}]", ""),
+         "t.yaml:7: unknown key \"comand\" in node a hooks, expected \"command\"?"},
+        {FILE_OF("hooks: [{command: x, fifo: y}]", ""),
+         "t.yaml:7: node a hooks has 2 of command, fifo and socket, expected one"},
+        {FILE_OF("hooks: [{fifo: y, events: [takover]}]", ""),
+         "t.yaml:7: node a hooks events has \"takover\", expected takeover?"},
+        {FILE_OF("mbufs: 2048", "prefer: c\n"),
+         "t.yaml:8: prefer is c, expected the name of a node of this file"},
+        {FILE_OF("mbufs: 2048", "failback: manual\n"),
+         "t.yaml:8: failback without prefer, expected prefer: NAME"},
+        {FILE_OF("mbufs: 2048", "prefer: a\nfailback: after\n"),
+         "t.yaml:9: failback is after, expected never, manual or { after: SECONDS }"},
+        {FILE_OF("mbufs: 2048", "prefer: a\nfailback: {after: 0}\n"),
+         "t.yaml:9: failback after is 0, expected seconds, from 1 to 604800"},
+        {FILE_OF("mbufs: 2048", "hold_down_s: 0\n"),
+         "t.yaml:8: hold_down_s is 0, expected a number from 1 to 3600"},
+    };
+
+    (void)state;
+    REFUSE_ALL(cases);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -348,6 +802,21 @@ int main(void)
         cmocka_unit_test(mistakes_in_a_pair_s_networks_are_refused),
         cmocka_unit_test(mistakes_in_a_pair_s_nodes_are_refused),
         cmocka_unit_test(addresses_a_nat_cannot_have_are_refused),
+        cmocka_unit_test(a_mistake_in_a_file_referred_to_is_named_there),
+        cmocka_unit_test(what_is_not_yaml_is_refused),
+        cmocka_unit_test(a_chain_that_is_too_long_to_compare_is_refused),
+        cmocka_unit_test(what_is_no_regular_file_is_refused),
+        cmocka_unit_test(rules_that_others_may_write_to_are_refused),
+        cmocka_unit_test(too_many_entries_are_refused),
+        cmocka_unit_test(each_mutant_is_read_or_refused_by_position),
+        cmocka_unit_test(everything_that_may_be_said_is_read),
+        cmocka_unit_test(what_is_not_said_has_its_default),
+        cmocka_unit_test(what_is_wrong_is_refused_by_position),
+        cmocka_unit_test(settings_that_do_not_fit_are_refused),
+        cmocka_unit_test(a_path_that_is_too_long_is_refused),
+        cmocka_unit_test(everything_that_may_be_said_of_tracks_is_read),
+        cmocka_unit_test(nothing_said_is_nobody_preferred_and_no_failback),
+        cmocka_unit_test(what_is_wrong_with_tracks_is_refused_by_position),
     };
 
     return cmocka_run_group_tests_name("config_refusals", tests, NULL, help_config_clean);

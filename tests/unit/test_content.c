@@ -5,15 +5,16 @@
  * as the head of map.c states it.
  */
 #include "ftcore/region/audit.h"
-#include "tests/unit/help_content.h"
-#include "tests/unit/help_map.h"
+#include "nflib/module/heap.h"
+#include "tests/help/content.h"
+#include "tests/help/map.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
-
 #include <cmocka.h>
+
 #include <string.h>
 
 static struct help_nf h;
@@ -27,6 +28,7 @@ struct bucket {
     uint32_t slot[8];
     uint32_t passed, unused[3];
 };
+
 struct map {
     uint64_t seed, used_at, entries_at;
     uint32_t capacity, buckets, key_size, value_size, value_at, stride, unused[4];
@@ -304,6 +306,240 @@ static void a_delta_keeps_the_constants(void **unused)
     help_nf_close(&h);
 }
 
+/* State that came from a peer: an NF's heap of every age passes the chain's check, and damage to what it
+ * knows of itself is refused, in a line that says so. Damage of all kinds: test_heap.c. */
+
+static uint64_t heap_bytes(const void *config)
+{
+    (void)config;
+    return 64u << 10;
+}
+
+static const struct nf_module with_heap = {.name = "with_heap", .heap = heap_bytes};
+
+static void a_heap_is_checked(void **unused)
+{
+    struct ft_heap *heap;
+    void *p[30];
+
+    (void)unused;
+    help_nf_open(&h, ft_heap_bytes(64u << 10), 5);
+    content_of(&h);
+    h.nf->module = &with_heap;
+    assert_true(nf_heap_make(h.nf));
+    heap = h.nf->heap;
+    content_passes();
+    for (unsigned i = 0; i < 30; i++)
+        p[i] = ft_heap_alloc(heap, 1 + i * 10);
+    content_passes();
+    for (unsigned i = 0; i < 30; i += 2)
+        ft_heap_free(heap, p[i]);
+    content_passes();
+    DAMAGED(&heap->pages, heap->pages + 1, "constant");
+    DAMAGED(&heap->next, heap->pages + 1, "more pages are in use than there are");
+    DAMAGED(&heap->next, heap->next - 1, "heap");
+    DAMAGED(&heap->bytes, heap->bytes + 16, "it has given out another number of bytes than it says");
+    DAMAGED(&heap->blocks, heap->blocks - 1, "it has given out another number");
+    DAMAGED(&heap->hint[FT_HEAP_CLASSES], heap->pages, "a hint");
+    help_nf_close(&h);
+}
+
+/* What there would be of pages that nobody has had: all zeros. */
+static void pages_beyond_those_in_use_are_nobodys(void **unused)
+{
+    struct ft_heap *heap;
+    struct ft_heap_part known, all;
+    uint32_t next;
+    void *p[4];
+
+    (void)unused;
+    help_nf_open(&h, ft_heap_bytes(64u << 10), 5);
+    content_of(&h);
+    h.nf->module = &with_heap;
+    assert_true(nf_heap_make(h.nf));
+    heap = h.nf->heap;
+    for (unsigned i = 0; i < 4; i++)
+        p[i] = ft_heap_alloc(heap, 2 * FT_HEAP_PAGE);
+    next = heap->next;
+    assert_int_equal(next, 8); /* 16 entries of 40 bytes are ten lines, 8 are five */
+    known = ft_heap_part(heap, h.region, 0);
+    heap->next = heap->pages;
+    all = ft_heap_part(heap, h.region, 0);
+    heap->next = next;
+    assert_int_equal(all.to - known.to, 320);
+    content_passes();
+    for (uint64_t at = known.to; at < all.to; at++)
+        DAMAGED(&h.region->base[at], 22, "a page is in use behind the last one");
+    assert_true(ft_heap_holds(heap, p[3], 2 * FT_HEAP_PAGE));
+    heap->next = next - 1; /* its second page is none */
+    assert_false(ft_heap_holds(heap, p[3], 1));
+    assert_true(ft_heap_holds(heap, p[2], 1));
+    heap->next = next - 2;
+    assert_false(ft_heap_holds(heap, p[3], 1));
+    heap->next = next;
+    help_nf_close(&h);
+}
+
+/*
+ * A wheel that came from a peer: one of every age passes the chain's check; damage of each kind is refused,
+ * and the line says what. Where things lie is known here as the head of wheel.c states it.
+ */
+
+#define TIMERS 50u
+#define SLOTS  256u
+#define FIRST  (1 + 8 * SLOTS) /* node of number 0 */
+
+struct node {
+    uint64_t due;
+    uint32_t next, prev;
+};
+
+struct wheel {
+    uint64_t tick, current;
+    uint32_t count, spreading, unused[10];
+    uint64_t occupied[8][4];
+    struct node node[];
+};
+
+static struct wheel *wheel;
+static struct nf_wheel *timers;
+
+static void run_to(uint64_t now)
+{
+    nf_chain_run(h.chain, nf_chain_state(h.chain)->burst + 1, now, NULL, 0);
+}
+
+static void take_due(struct nf *nf, uint64_t now)
+{
+    uint32_t due[4];
+
+    nf_wheel_due(nf, timers, now, due, 4);
+}
+
+static void open_wheel(uint32_t count)
+{
+    help_nf_open(&h, nf_wheel_bytes(count), 5);
+    content_of(&h);
+    timers = nf_wheel_make(h.nf, count, 1000);
+    wheel = (struct wheel *)(void *)timers;
+    help_nf_timers = take_due;
+    content_passes();
+}
+
+/* At tick 1000: timers 0 and 1 in 5 ticks, 2 in 2000, and 3 in 200,000. */
+static void set_four(void)
+{
+    open_wheel(TIMERS);
+    nf_wheel_set(h.nf, timers, 9, 1000 * 1000);
+    run_to(1000 * 1000);
+    assert_int_equal(wheel->current, 1000);
+    nf_wheel_set(h.nf, timers, 0, 1005 * 1000);
+    nf_wheel_set(h.nf, timers, 1, 1005 * 1000);
+    nf_wheel_set(h.nf, timers, 2, 3000 * 1000);
+    nf_wheel_set(h.nf, timers, 3, 201000 * 1000);
+    content_passes();
+}
+
+static void rings_of_a_wheel_end(void **unused)
+{
+    struct node *zero, *one, *head;
+
+    (void)unused;
+    set_four();
+    zero = &wheel->node[FIRST];
+    one = &wheel->node[FIRST + 1];
+    head = &wheel->node[1 + 1005 % SLOTS];
+    assert_int_equal(head->next, FIRST);
+    assert_int_equal(zero->next, FIRST + 1);
+    DAMAGED(&wheel->tick, 0, "constant");
+    DAMAGED(&wheel->count, UINT32_MAX, "constant");
+    DAMAGED(&zero->next, UINT32_MAX, "wheel at line ");
+    DAMAGED(&zero->next, UINT32_MAX, "leads to 4294967295, expected a timer or itself");
+    DAMAGED(&zero->next, FIRST + TIMERS, "expected a timer or itself");
+    DAMAGED(&zero->next, 7, "expected a timer or itself"); /* another slot */
+    DAMAGED(&zero->next, FIRST, "the ring is not the same in both directions");
+    DAMAGED(&zero->next, 0, "expected a timer or itself");
+    DAMAGED(&one->prev, UINT32_MAX, "in both directions");
+    DAMAGED(&head->next, FIRST + 1, "in both directions");
+    DAMAGED(&head->next, FIRST + 2, "in both directions");
+    DAMAGED(&wheel->node[FIRST + 20].next, FIRST + 20, "5 timers are set, expected 4, as lie in slots");
+    help_nf_close(&h);
+}
+
+static void timers_lie_where_their_tick_belongs(void **unused)
+{
+    struct node *zero, *two;
+
+    (void)unused;
+    set_four();
+    zero = &wheel->node[FIRST];
+    two = &wheel->node[FIRST + 2];
+    DAMAGED(&zero->due, 1006,
+            "timer 0 of tick 1006 is at level 0, slot 237, which is not its place at tick 1000");
+    DAMAGED(&zero->due, 1005 + SLOTS, "is not its place");
+    DAMAGED(&two->due, 3000 + SLOTS, "timer 2 of tick 3256 is at level 1, slot 11");
+    DAMAGED(&two->due, UINT64_MAX, "is not its place");
+    DAMAGED(&wheel->current, 1001, "tick 1001 has come, expected at most 1000");
+    DAMAGED(&wheel->current, 3 * SLOTS - 1, "is not its place");
+    DAMAGED(&wheel->occupied[0][0], 1, "level 0, slot 0 is marked as taken and is not");
+    DAMAGED(&wheel->occupied[7][3], 1ull << 63, "level 7, slot 255 is marked as taken and is not");
+    DAMAGED(&wheel->occupied[0][3], 0, "slot 237 is marked as empty and is not");
+    DAMAGED(&wheel->spreading, 8, "level 8 is being spread");
+    DAMAGED(&wheel->spreading, UINT32_MAX, "is being spread");
+    help_nf_close(&h);
+}
+
+/* A slot with more timers than one call moves is half spread; then some are cancelled, and others set. */
+static void a_wheel_that_is_half_spread_passes(void **unused)
+{
+    unsigned half = 0;
+
+    (void)unused;
+    open_wheel(5000);
+    for (uint32_t n = 0; n < 4000; n++)
+        nf_wheel_set(h.nf, timers, n, (70000 + n % 200) * 1000ull);
+    for (uint64_t now = 60000; now < 71000 && half < 3; now += 100) {
+        run_to(now * 1000);
+        content_passes();
+        if (wheel->spreading == 0)
+            continue;
+        half++;
+        nf_wheel_set(h.nf, timers, 4500 + half, (now + 3) * 1000);
+        nf_wheel_set(h.nf, timers, 4600 + half, (now + 300) * 1000);
+        nf_wheel_cancel(h.nf, timers, half);
+        content_passes();
+        if (half == 2) {
+            for (uint32_t n = 0; n < 4000; n++)
+                nf_wheel_cancel(h.nf, timers, n);
+            content_passes();
+        }
+    }
+    assert_true(half >= 2);
+    help_nf_close(&h);
+}
+
+static void wheels_of_every_age_pass(void **unused)
+{
+    uint64_t sequence = 3, now = 0;
+
+    (void)unused;
+    open_wheel(300);
+    for (unsigned i = 0; i < 20000; i++) {
+        uint32_t number = help_below(&sequence, 300);
+
+        if (help_below(&sequence, 4))
+            nf_wheel_set(h.nf, timers, number,
+                         now + (help_draw(&sequence) >> help_below(&sequence, 60)) % (now + 1));
+        else
+            nf_wheel_cancel(h.nf, timers, number);
+        if (i % 8 == 0)
+            run_to(now += 1ull << help_below(&sequence, 34));
+        if (i % 16 == 0)
+            content_passes();
+    }
+    help_nf_close(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -317,6 +553,12 @@ int main(void)
         cmocka_unit_test(numbers_of_a_lane_are_ones_that_a_lane_can_have),
         cmocka_unit_test(a_long_check_is_interrupted_again_and_again),
         cmocka_unit_test(a_delta_keeps_the_constants),
+        cmocka_unit_test(a_heap_is_checked),
+        cmocka_unit_test(pages_beyond_those_in_use_are_nobodys),
+        cmocka_unit_test(rings_of_a_wheel_end),
+        cmocka_unit_test(timers_lie_where_their_tick_belongs),
+        cmocka_unit_test(a_wheel_that_is_half_spread_passes),
+        cmocka_unit_test(wheels_of_every_age_pass),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,7 +6,7 @@
  */
 #include "ftcore/region/audit.h"
 #include "nflib/shared/shared.h"
-#include "tests/unit/help_content.h"
+#include "tests/help/content.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -310,11 +310,11 @@ static uint64_t sequence;
 
 static void do_anything(unsigned l)
 {
-    for (uint32_t n = help_nf_below(&sequence, 12); n; n--) {
-        uint32_t number = help_nf_below(&sequence, NUMBERS), key = help_nf_below(&sequence, 60), shard;
+    for (uint32_t n = help_below(&sequence, 12); n; n--) {
+        uint32_t number = help_below(&sequence, NUMBERS), key = help_below(&sequence, 60), shard;
         struct nf_map *part;
 
-        switch (help_nf_below(&sequence, 6)) {
+        switch (help_below(&sequence, 6)) {
         case 0:
         case 1:
             nf_shared_pool_take(lane[l].nf, lane[l].pool);
@@ -355,7 +355,7 @@ static void shared_state_of_every_age_passes(void **state)
     open_lanes();
     sequence = 4;
     for (unsigned i = 0; i < 6000; i++) {
-        in_a_burst(help_nf_below(&sequence, LANES), i % 1500 == 1499 ? give_all : do_anything);
+        in_a_burst(help_below(&sequence, LANES), i % 1500 == 1499 ? give_all : do_anything);
         content_passes();
     }
     close_lanes();

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "tests/unit/help_core.h"
+#include "tests/help/core.h"
 
 static struct tale a;
 

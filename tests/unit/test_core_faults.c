@@ -3,7 +3,7 @@
  * The protocol core under faults: thousands of short lives of a pair, each from a seed. Processes die, sleep
  * and come back, machines lose power, disks take their time, the link and the ports fall silent or break,
  * words of the guardian get lost, operators interfere. In some the standby is warm, in some the stream is one
- * of deltas. The world (help_pair.c) watches every step; when the faults stop, the pair must be PROTECTED
+ * of deltas. The world (pair.c) watches every step; when the faults stop, the pair must be PROTECTED
  * again soon.
  *
  * CORE_SEED=N runs one seed, with its transcript; CORE_SEEDS=N runs the first N. Both tests do.
@@ -14,7 +14,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "tests/unit/help_pair.h"
+#include "tests/help/pair.h"
 
 #include <signal.h>
 #include <stdlib.h>

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "tests/unit/help_core.h"
+#include "tests/help/core.h"
 
 static struct tale b;
 

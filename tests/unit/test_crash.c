@@ -5,8 +5,8 @@
  * an end by kill -9.
  */
 #define _GNU_SOURCE /* memmem */
-#include "tests/unit/help_crash.h"
-#include "tests/unit/help_config.h"
+#include "tests/help/crash.h"
+#include "tests/help/config.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -139,7 +139,7 @@ static void check_report(const struct death *d, const json_t *report)
     assert_int_equal(json_is_true(json_object_get(report, "stack_overflow")), overflow);
     if (!overflow) { /* whose innermost frames are all that is kept */
         assert_non_null(strstr(own_frame(report, "symbol"), function));
-        assert_non_null(strstr(own_frame(report, "source"), "tests/unit/help_crasher.c:"));
+        assert_non_null(strstr(own_frame(report, "source"), "tests/help/crasher.c:"));
     }
     assert_true(strstr(text_of(report, "invariant"), "a packet of 400 bytes") != NULL || chosen != 3);
     /* Of an address that no pointer can be, or no vector, the processor does not say which. */

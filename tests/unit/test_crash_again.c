@@ -5,8 +5,8 @@
  * is another one, and of one of which there is no recording, it says so.
  */
 #include "node/crash/handler.h"
-#include "tests/unit/help_config.h"
-#include "tests/unit/help_crash.h"
+#include "tests/help/config.h"
+#include "tests/help/crash.h"
 #include "tools/recording/crash.h"
 
 #include <setjmp.h>
@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DEATHS  27u /* by the port, from CRASH_PORT on: tests/unit/help_crasher.c */
+#define DEATHS  27u /* by the port, from CRASH_PORT on: tests/help/crasher.c */
 #define HANGS   5u
 #define TIMERS  8u
 #define SESSION 26u /* the end of one */

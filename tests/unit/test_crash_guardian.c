@@ -7,8 +7,8 @@
 #include "logger/recorder/recording.h"
 #include "node/crash/crash.h"
 #include "node/crash/guardian.h"
-#include "tests/unit/help_config.h"
-#include "tests/unit/help_crash.h"
+#include "tests/help/config.h"
+#include "tests/help/crash.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

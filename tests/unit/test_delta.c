@@ -3,16 +3,15 @@
  * Chunks of deltas: round trips, a golden chunk, damage, and what must not be written. With
  * DELTA_GOLDEN_WRITE=1 the golden file is written anew instead of compared.
  */
-#include "tests/unit/help_forge.h"
-#include "tests/unit/help_chunk.h"
-#include "tests/unit/help_record.h"
-#include "tests/unit/help_death.h"
+#include "tests/help/chunk.h"
+#include "tests/help/death.h"
+#include "tests/help/forge.h"
+#include "tests/help/record.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
-
 #include <cmocka.h>
 
 #include <signal.h>
@@ -236,6 +235,233 @@ static void what_must_not_be_written_aborts(void **state)
     assert_dies_by(SIGABRT, runs_that_fall, NULL, NULL);
 }
 
+/*
+ * Chunks of deltas built by hand with msgpack, so that the encoder has no say: what decoding must refuse,
+ * and how.
+ */
+
+enum {
+    VERSION,
+    LANE,
+    FLAGS,
+    CUT,
+    FROM,
+    BURSTS,
+    SEQ,
+    ACCESS,
+    RELEASED,
+    OUTPUTS,
+    DIGEST,
+    SLICE,
+    NUMBER,
+    LINES,
+    HELD,
+    BYTES,
+    NUMBERS
+};
+
+static uint64_t *const head = forge.head;
+static uint8_t *const body = forge.body;
+
+static void plain_head(void)
+{
+    static const uint64_t plain[NUMBERS] = {[VERSION] = FT_FORMAT_NEWEST,
+                                            [LANE] = 2,
+                                            [CUT] = 1,
+                                            [FROM] = 9,
+                                            [BURSTS] = 10,
+                                            [SEQ] = 90,
+                                            [RELEASED] = 50,
+                                            [OUTPUTS] = 60};
+
+    forge_begin(plain, NUMBERS, chunk_decode_exact);
+}
+
+/* Bytes of lines follow as they come, from a run of `count` lines unless zero. */
+static void put_run(uint64_t line, uint32_t count, uint32_t flags)
+{
+    static const uint8_t lines[8 * FT_LINE];
+
+    forge_put(&line, 8);
+    forge_put(&count, 4);
+    forge_put(&flags, 4);
+    if (!flags)
+        forge_put(lines, (size_t)count * FT_LINE);
+    head[LINES] = forge.body_len;
+}
+
+static void impossible_heads_are_refused_by_name(void **state)
+{
+    (void)state;
+    plain_head();
+    forge_good();
+    assert_int_equal(chunk_back->burst, 19);
+    assert_int_equal(chunk_back->kind, FT_ENTRY_CHUNK);
+    assert_int_equal(chunk_back->flags, 0);
+    forge_number_refused(VERSION, 2, FT_EVERSION, "offset 3: version is 2, expected 3 to 3");
+    forge_number_refused(LANE, 16, FT_EMALFORMED, "offset 4: lane is 16, expected 0 to 15");
+    forge_number_refused(LANE, 65536 + 2, FT_EMALFORMED, "lane is 65538");
+    forge_number_refused(FLAGS, 8, FT_EMALFORMED,
+                         "offset 5: flags is 8, expected 0, 16, 18 or 26, and 32 or not");
+    forge_number_refused(FLAGS, FT_REC_DIGEST, FT_EMALFORMED, "flags is 2, expected 0, 16, 18 or 26");
+    forge_number_refused(FLAGS, 64, FT_EMALFORMED, "flags is 64, expected 0 to 58");
+    forge_number_refused(FLAGS, 17, FT_EMALFORMED, "flags is 17, expected 0, 16, 18 or 26");
+    forge_number_refused(CUT, 0, FT_EMALFORMED, "offset 6: cut is 0, expected 1");
+    forge_number_refused(BURSTS, UINT64_MAX, FT_EMALFORMED, "bursts wraps");
+    forge_number_refused(FLAGS, 24, FT_EMALFORMED, "flags is 24, expected 0, 16, 18 or 26");
+    forge_number_refused(DIGEST, 5, FT_EMALFORMED, "digest without its flag");
+    forge_number_refused(SLICE, 5, FT_EMALFORMED, "slice without its flag");
+    forge_number_refused(SLICE, 1u << 20, FT_EMALFORMED, "slice is 1048576, expected 0 to 1048575");
+    forge_number_refused(NUMBER, 1ull << 32, FT_EMALFORMED, "number is 4294967296");
+    forge_number_refused(LINES, FT_CHUNK_LINES + 1, FT_EMALFORMED, "lines is 98305, expected 0 to 98304");
+    forge_number_refused(LINES, 1ull << 32, FT_EMALFORMED, "lines is 4294967296");
+    forge_number_refused(HELD, 820, FT_EMALFORMED, "held is 820, expected 0 to 819");
+    forge_number_refused(BYTES, FT_CHUNK_OUTPUTS + 1, FT_EMALFORMED, "bytes is 32769, expected 0 to 32768");
+    forge_number_refused(BYTES, 40, FT_EMALFORMED, "outputs take 0 bytes, expected 40");
+    forge_number_refused(LINES, 16, FT_EMALFORMED, "0 bytes left in the body, expected 16");
+    plain_head();
+    head[FLAGS] = 18;
+    head[DIGEST] = UINT64_MAX;
+    forge_good();
+    head[FLAGS] = 26;
+    head[SLICE] = 3;
+    forge_good();
+}
+
+static void impossible_lines_are_refused_by_name(void **state)
+{
+    (void)state;
+    plain_head();
+    put_run(10, 2, 0);
+    put_run(12, 1, 1);
+    put_run(CHUNK_LINES - 1, 1, 0);
+    forge_good();
+    body[0] = 11; /* 11, 12 and then 12 again */
+    forge_refused(FT_EMALFORMED, "a run begins at line 12, expected 13 or later");
+    plain_head();
+    put_run(12, 1, 1);
+    put_run(5, 1, 1);
+    forge_refused(FT_EMALFORMED, "offset 37: a run begins at line 5, expected 13 or later");
+    plain_head();
+    put_run(CHUNK_LINES - 1, 2, 1);
+    forge_refused(FT_EMALFORMED, "lies outside the region");
+    plain_head();
+    put_run(UINT64_MAX, 1, 1);
+    forge_refused(FT_EMALFORMED, "lies outside the region");
+    plain_head();
+    put_run(1, 0, 1);
+    forge_refused(FT_EMALFORMED, "lies outside the region");
+    plain_head();
+    put_run(1, 1, 2);
+    forge_refused(FT_EMALFORMED, "a run is cut short");
+    plain_head();
+    put_run(1, 1, 0);
+    forge.body_len -= 8;
+    head[LINES] -= 8;
+    forge_refused(FT_EMALFORMED, "a run is cut short");
+    forge.body_len += 9;
+    head[LINES] += 8;
+    forge_refused(FT_EMALFORMED, "1 bytes more, expected the body's end");
+}
+
+#define HEAD(len, flags) (uint8_t)(((len)-14) << 4 | (flags) | 0x80), (uint8_t)(((len)-14) >> 3)
+
+static void one_output(uint32_t bytes)
+{
+    plain_head();
+    head[HELD] = 1;
+    head[BYTES] = bytes;
+}
+
+/* With step, other and port: number 51, burst 10, seq 77, three bytes, port 5. */
+static void one_output_with_bytes(void)
+{
+    one_output(40 + 8);
+    FORGE_PUT(HEAD(60, 13), 0, 1, 152, 1, 3, 5, 'a', 'b', 'c');
+    forge_good();
+}
+
+static void an_output_is_read_as_it_was_written(void **state)
+{
+    const struct ft_chunk_output *o;
+
+    (void)state;
+    one_output_with_bytes();
+    o = (const void *)ft_chunk_held(chunk_back);
+    assert_int_equal(o->number, 51);
+    assert_int_equal(o->burst, 10);
+    assert_int_equal(o->seq, 77);
+    assert_int_equal(o->len, 60);
+    assert_int_equal(o->have, 3);
+    assert_int_equal(o->port, 5);
+    assert_memory_equal(o + 1, "abc\0\0\0\0\0", 8);
+}
+
+static void an_output_is_refused_by_the_number_that_is_wrong(void **state)
+{
+    (void)state;
+    one_output_with_bytes();
+    forge.body_len--;
+    forge_refused(FT_EMALFORMED, "2 bytes left in the body, expected 3");
+    forge.body_len += 2;
+    forge_refused(FT_EMALFORMED, "1 bytes more, expected the body's end");
+    forge.body_len--;
+    body[2] = 10;
+    forge_refused(FT_EMALFORMED, "output 0 is number 61, expected more than 0, at most 60");
+    body[2] = 0;
+    body[3] = 0;
+    forge_refused(FT_EMALFORMED, "output 0 is of burst 9, expected one after 9, at most 19");
+    body[3] = 11;
+    forge_refused(FT_EMALFORMED, "output 0 is of burst 20, expected one after 9, at most 19");
+    body[3] = 10;
+    body[6] = 61;
+    forge_refused(FT_EMALFORMED, "output 0 has 61 bytes, expected at most its 60");
+    body[6] = 9;
+    forge_refused(FT_EMALFORMED, "output 0 needs 56 bytes, 48 are left of bytes");
+    body[6] = 3;
+    head[BYTES] = 56;
+    forge_refused(FT_EMALFORMED, "outputs take 48 bytes, expected 56");
+    head[BYTES] = 47;
+    forge_refused(FT_EMALFORMED, "output 0 needs 48 bytes, 47 are left of bytes");
+    for (forge.body_len = 0; forge.body_len < 8; forge.body_len++) {
+        head[BYTES] = 48;
+        forge_refused(FT_EMALFORMED, "body ends or a number in it is too long, expected an output");
+    }
+}
+
+static void outputs_whose_numbers_go_back_are_refused(void **state)
+{
+    (void)state;
+    /* A number wraps around to one that was there. */
+    one_output(40);
+    FORGE_PUT(HEAD(60, 3), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 1);
+    forge_good();
+    assert_int_equal(((const struct ft_chunk_output *)ft_chunk_held(chunk_back))->number, 50);
+    head[HELD] = 2;
+    head[BYTES] = 80;
+    FORGE_PUT(HEAD(60, 3), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0);
+    forge_refused(FT_EMALFORMED, "output 1 is number 50, expected more than 50");
+    /* A burst goes back to one before it. */
+    one_output(80);
+    head[HELD] = 2;
+    FORGE_PUT(HEAD(60, 3), 0, 3, HEAD(60, 3), 0);
+    FORGE_PUT(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1);
+    forge_refused(FT_EMALFORMED, "output 1 is of burst 11, expected one after 11, at most 19");
+}
+
+static void outputs_of_impossible_lengths_are_refused(void **state)
+{
+    (void)state;
+    one_output(40); /* 9217 bytes: (9217 - 14) << 4 is 147248, b0 fe 08, and 3 */
+    FORGE_PUT(0xb3, 0xfe, 0x08, 0, 1);
+    forge_refused(FT_EMALFORMED, "output 0 is 9217 bytes, expected 14 to 9216");
+    body[0] = 0xa3;
+    forge_good();
+    one_output(40);
+    FORGE_PUT(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 0, 1, 0, 0, 0);
+    forge_refused(FT_EMALFORMED, "expected an output");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -244,6 +470,12 @@ int main(void)
         cmocka_unit_test(each_truncated_or_damaged_chunk_is_refused),
         cmocka_unit_test(the_bytes_are_those_of_the_golden_file),
         cmocka_unit_test(what_must_not_be_written_aborts),
+        cmocka_unit_test(impossible_heads_are_refused_by_name),
+        cmocka_unit_test(impossible_lines_are_refused_by_name),
+        cmocka_unit_test(an_output_is_read_as_it_was_written),
+        cmocka_unit_test(an_output_is_refused_by_the_number_that_is_wrong),
+        cmocka_unit_test(outputs_whose_numbers_go_back_are_refused),
+        cmocka_unit_test(outputs_of_impossible_lengths_are_refused),
     };
 
     return cmocka_run_group_tests_name("delta", tests, NULL, NULL);

@@ -1,18 +1,118 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a drill makes of what a woken node says: against nodes that tell of a release too late, or tell
  * nothing. */
+#include "node/base/clock.h"
+#include "tools/drill/drill.h"
+#include "tools/pair/child.h"
+
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "node/base/clock.h"
-#include "tests/unit/help_drill.h"
-
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
+
+/* For tests of drills: a drill, a run of it, and a pair of which the first node, "a", can be asked. */
+
+/* Node "a": it says `line` and hangs up. A request to verify gets the next of `verdicts`, the last one for
+ * ever; NULL: `line`. */
+struct drill_node {
+    char path[64];
+    int fd;
+    const char *line;
+    const char *const *verdicts;
+    unsigned asked; /* to verify */
+};
+
+static struct drill_node drill_node;
+static struct nd_config drill_config;
+static struct nd_drill drill_under_test = {.config = &drill_config};
+static struct nd_drill_run drill_run;
+static pthread_t serving;
+
+static const char *answer_to(const char *request)
+{
+    const char *line;
+
+    if (!drill_node.verdicts || !strstr(request, "verify"))
+        return drill_node.line;
+    drill_node.asked++;
+    line = *drill_node.verdicts;
+    if (drill_node.verdicts[1])
+        drill_node.verdicts++;
+    return line;
+}
+
+static void *serve(void *arg)
+{
+    char request[256];
+    const char *line;
+    ssize_t n;
+    size_t used;
+    int fd;
+
+    while ((fd = accept(drill_node.fd, NULL, NULL)) >= 0) {
+        used = 0;
+        do {
+            n = read(fd, request + used, sizeof(request) - 1 - used);
+            used += n > 0 ? (size_t)n : 0;
+        } while (n > 0 && request[used - 1] != '\n');
+        request[used] = '\0';
+        if (n > 0) {
+            line = answer_to(request);
+            (void)!send(fd, line, strlen(line), MSG_NOSIGNAL);
+        }
+        close(fd);
+    }
+    return arg;
+}
+
+/* Of a group of tests. */
+static int drill_node_start(void **state)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+
+    (void)state;
+    snprintf(drill_node.path, sizeof(drill_node.path), "/tmp/drill.%d", (int)getpid());
+    snprintf(at.sun_path, sizeof(at.sun_path), "%s", drill_node.path);
+    unlink(drill_node.path);
+    drill_node.fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    snprintf(drill_config.file, sizeof(drill_config.file), "pair.yaml");
+    snprintf(drill_config.node[0].name, sizeof(drill_config.node[0].name), "a");
+    snprintf(drill_config.node[0].control, sizeof(drill_config.node[0].control), "%s", drill_node.path);
+    snprintf(drill_config.node[1].name, sizeof(drill_config.node[1].name), "b");
+    snprintf(drill_config.node[1].control, sizeof(drill_config.node[1].control), "%s.none", drill_node.path);
+    return bind(drill_node.fd, (struct sockaddr *)&at, sizeof(at)) || listen(drill_node.fd, 8) ||
+           pthread_create(&serving, NULL, serve, NULL);
+}
+
+static int drill_node_stop(void **state)
+{
+    (void)state;
+    shutdown(drill_node.fd, SHUT_RDWR);
+    pthread_join(serving, NULL);
+    close(drill_node.fd);
+    return unlink(drill_node.path);
+}
+
+/* A run whose victim was replaced at 5 s, by view 4. */
+static void drill_begin(const char *line)
+{
+    drill_node.line = line;
+    drill_node.verdicts = NULL;
+    drill_node.asked = 0;
+    memset(&drill_run, 0, sizeof(drill_run));
+    snprintf(drill_run.victim, sizeof(drill_run.victim), "a");
+    snprintf(drill_run.survivor, sizeof(drill_run.survivor), "b");
+    drill_run.view_before = 3;
+    drill_run.decided_ns = 5000000000ull;
+}
 
 static void judge(const char *line)
 {
@@ -196,6 +296,180 @@ static void a_status_that_is_not_whole_is_malformed(void **state)
     assert_int_equal(nd_drill_settle(&drill_under_test, &sight, &fault), FT_OK);
 }
 
+/* What a drill makes of a primary that is asked to compare both states and refuses, and of a pair of which
+ * one node can be asked. */
+
+/* ---- comparing --------------------------------------------------------------------------------- */
+
+#define BUSY(text) "{\"error\":{\"code\":\"busy\",\"text\":\"" text "\"}}\n"
+#define EQUAL      "{\"equal\":true,\"digests\":{\"a\":\"01\",\"b\":\"01\"},\"at\":7}\n"
+#define DIFFERENT  "{\"equal\":false,\"digests\":{\"a\":\"01\",\"b\":\"02\"},\"at\":7}\n"
+
+static void compare(const char *status, const char *const *verdicts)
+{
+    drill_begin(status);
+    drill_node.verdicts = verdicts;
+    drill_under_test.wait_ms = 400;
+    nd_drill_compare(&drill_under_test, 0, &drill_run);
+}
+
+static void equal_digests_are_equal(void **state)
+{
+    static const char *const says[] = {EQUAL, NULL};
+
+    (void)state;
+    compare("{\"diverged\":null}\n", says);
+    assert_int_equal(drill_run.digests, ND_DIGESTS_EQUAL);
+    assert_string_equal(drill_run.failure, "");
+    assert_string_equal(drill_run.digest[1], "01");
+}
+
+static void digests_that_differ_are_both_told(void **state)
+{
+    static const char *const says[] = {DIFFERENT, NULL};
+
+    (void)state;
+    compare("{\"diverged\":null}\n", says);
+    assert_int_equal(drill_run.digests, ND_DIGESTS_DIFFERENT);
+    assert_string_equal(drill_run.failure, "the digests of the two regions differ: a 01, b 02");
+    assert_int_equal(drill_node.asked, 1);
+}
+
+/* Refused while the pair resyncs: asked again. */
+static void a_refusal_is_no_difference(void **state)
+{
+    static const char *const says[] = {BUSY("not protected any more: the pair resyncs"), BUSY("no"), EQUAL,
+                                       NULL};
+
+    (void)state;
+    compare("{\"diverged\":null}\n", says);
+    assert_int_equal(drill_run.digests, ND_DIGESTS_EQUAL);
+    assert_string_equal(drill_run.failure, "");
+    assert_string_equal(drill_run.not_compared, "");
+    assert_int_equal(drill_node.asked, 3);
+}
+
+static void what_is_refused_to_the_end_was_not_compared(void **state)
+{
+    static const char *const says[] = {BUSY("not protected (SOLO)"), NULL};
+    uint64_t began = nd_now();
+
+    (void)state;
+    compare("{\"diverged\":null}\n", says);
+    assert_int_equal(drill_run.digests, ND_DIGESTS_NOT_COMPARED);
+    assert_string_equal(drill_run.not_compared, "verify: not protected (SOLO)");
+    assert_string_equal(drill_run.failure, "the states were not compared: verify: not protected (SOLO)");
+    assert_true(drill_node.asked > 1 && nd_now() - began < 3000 * ND_MS);
+}
+
+static void a_node_that_cannot_be_asked_compares_nothing(void **state)
+{
+    (void)state;
+    drill_begin("{}\n");
+    drill_under_test.wait_ms = 100;
+    nd_drill_compare(&drill_under_test, 1, &drill_run);
+    assert_int_equal(drill_run.digests, ND_DIGESTS_NOT_COMPARED);
+    assert_non_null(strstr(drill_run.failure, "the states were not compared: verify: "));
+    assert_non_null(strstr(drill_run.failure, "no node listens"));
+}
+
+/* A difference ends the pair before verify is told of it, and the resync makes the states equal. */
+static void *diverge_later(void *arg)
+{
+    nd_sleep(150 * ND_MS);
+    drill_node.line = "{\"diverged\":{\"count\":1,\"last\":\"nat, lane 0\"}}\n";
+    return arg;
+}
+
+static void a_difference_that_a_resync_removed_is_told(void **state)
+{
+    static const char *const says[] = {BUSY("not protected any more: it diverged"),
+                                       BUSY("resync"),
+                                       BUSY("resync"),
+                                       BUSY("resync"),
+                                       EQUAL,
+                                       NULL};
+    pthread_t thread;
+
+    (void)state;
+    assert_int_equal(pthread_create(&thread, NULL, diverge_later, NULL), 0);
+    compare("{\"diverged\":null}\n", says);
+    pthread_join(thread, NULL);
+    assert_int_equal(drill_run.digests, ND_DIGESTS_DIFFERENT);
+    assert_string_equal(drill_run.failure, "the states differed before a resync: nat, lane 0");
+}
+
+/* ---- one node is on another server, or is down ------------------------------------------------- */
+
+#define NODE(role, state, peer)                                                                              \
+    "{\"role\":\"" role "\",\"state\":\"" state                                                              \
+    "\",\"pid\":1,\"guardian_pid\":2,\"held_packets\":5,\"view\":3,\"why\":\"so it is\",\"peer\":" peer      \
+    "}\n"
+
+static int ready(const char *line, enum nd_drill_kind kind, struct nd_sight *sight, struct ft_fault *fault)
+{
+    int error;
+
+    drill_begin(line);
+    drill_config.drill_permit = true;
+    drill_under_test.wait_ms = 100;
+    drill_under_test.kind = kind;
+    error = nd_drill_ready(&drill_under_test, sight, fault);
+    drill_under_test.kind = ND_DRILL_KILL;
+    return error;
+}
+
+static void a_primary_elsewhere_is_known_by_its_standby(void **state)
+{
+    const char *standby = NODE("standby", "READY", "{\"connected\":true,\"state\":\"PROTECTED\"}");
+    struct ft_fault fault = {""};
+    struct nd_sight sight;
+
+    (void)state;
+    assert_int_equal(ready(standby, ND_DRILL_KILL, &sight, &fault), FT_OK);
+    assert_int_equal(sight.primary, 1);
+    assert_int_equal(sight.standby, 0);
+    assert_int_equal(sight.view, 3);
+    assert_true(sight.held < 0);
+    assert_false(sight.seen[1]);
+    assert_int_equal(ready(standby, ND_DRILL_STANDBY_KILL, &sight, &fault), FT_ENOENT);
+    assert_non_null(strstr(fault.text, "a drill \"standby-kill\" has to reach node b, which is to go on: "));
+    assert_int_equal(ready(standby, ND_DRILL_HANG, &sight, &fault), FT_ENOENT);
+    assert_non_null(strstr(fault.text, "a drill \"hang\" has to reach node b, which it hurts: "));
+    standby = NODE("standby", "READY", "{\"connected\":false,\"state\":\"PROTECTED\"}");
+    assert_int_equal(ready(standby, ND_DRILL_KILL, &sight, &fault), FT_EIO);
+}
+
+static void a_standby_elsewhere_can_be_killed_and_not_watched(void **state)
+{
+    const char *primary = NODE("primary", "PROTECTED", "{\"connected\":true,\"state\":\"READY\"}");
+    struct ft_fault fault = {""};
+    struct nd_sight sight;
+
+    (void)state;
+    assert_int_equal(ready(primary, ND_DRILL_STANDBY_KILL, &sight, &fault), FT_OK);
+    assert_int_equal(ready(primary, ND_DRILL_KILL, &sight, &fault), FT_ENOENT);
+    assert_non_null(strstr(fault.text, "has to reach node b, which is to go on: "));
+    assert_non_null(strstr(fault.text, "no node listens"));
+    assert_int_equal(ready(primary, ND_DRILL_PLANNED, &sight, &fault), FT_ENOENT);
+    drill_begin(primary);
+    drill_config.drill_permit = false;
+    drill_under_test.kind = ND_DRILL_STANDBY_KILL;
+    assert_int_equal(nd_drill_ready(&drill_under_test, &sight, &fault), FT_ENOENT);
+    assert_non_null(strstr(fault.text, "drill: { permit: true }"));
+}
+
+static void a_pair_that_is_not_protected_says_of_whom(void **state)
+{
+    struct ft_fault fault = {""};
+    struct nd_sight sight;
+
+    (void)state;
+    assert_int_equal(ready(NODE("primary", "SOLO", "{}"), ND_DRILL_KILL, &sight, &fault), FT_EIO);
+    assert_string_equal(fault.text,
+                        "pair.yaml: the pair is not PROTECTED within 100 ms: a SOLO (so it is), b no answer");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +485,15 @@ int main(void)
         cmocka_unit_test(what_nodes_say_is_text_in_the_report),
         cmocka_unit_test(a_status_that_is_not_whole_is_malformed),
         cmocka_unit_test(a_fencing_of_an_earlier_run_does_not_count),
+        cmocka_unit_test(equal_digests_are_equal),
+        cmocka_unit_test(digests_that_differ_are_both_told),
+        cmocka_unit_test(a_refusal_is_no_difference),
+        cmocka_unit_test(what_is_refused_to_the_end_was_not_compared),
+        cmocka_unit_test(a_node_that_cannot_be_asked_compares_nothing),
+        cmocka_unit_test(a_difference_that_a_resync_removed_is_told),
+        cmocka_unit_test(a_primary_elsewhere_is_known_by_its_standby),
+        cmocka_unit_test(a_standby_elsewhere_can_be_killed_and_not_watched),
+        cmocka_unit_test(a_pair_that_is_not_protected_says_of_whom),
     };
 
     return cmocka_run_group_tests(tests, drill_node_start, drill_node_stop);

@@ -1,27 +1,201 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the arbiter's client makes of an etcd: users and tokens, servers that are not there, or of another
- * cluster, others who write. The server is tests/unit/help_etcd.h; the real one is in
+ * cluster, others who write. The server is tests/help/etcd.h; the real one is in
  * tests/lab/arbiter*.t.
  */
 #define _GNU_SOURCE /* RTLD_NEXT */
+#include "node/arbiter/arbiter.h"
+#include "node/arbiter/etcd.h"
+#include "tests/help/config.h"
+
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "node/arbiter/etcd.h"
-#include "tests/unit/help_config.h"
-#include "tests/unit/help_etcd.h"
-
+#include <arpa/inet.h>
 #include <dlfcn.h>
+#include <microhttpd.h>
 #include <netdb.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+/*
+ * A server on the loopback that answers as etcd's JSON gateway does (version 3.4, as it was seen to): one
+ * key, a user with a password, tokens. Its own thread serves; fields are set and read while no request is
+ * under way, but for those that are atomic.
+ */
+
+struct MHD_Daemon;
+
+struct help_etcd {
+    struct MHD_Daemon *daemon;
+    char url[64];
+    unsigned cluster;            /* as it calls itself; 1 */
+    const char *user, *password; /* NULL: users are switched off */
+    unsigned token;              /* the one that is good is "token.N"; 0: none is */
+    bool refuses;                /* every token */
+    _Atomic unsigned delay_ms;   /* of each answer but to a login */
+    unsigned others;             /* so often somebody else changes the key before a put */
+    char value[128];             /* at the key, base64; "": there is none */
+    uint64_t revision;
+    _Atomic unsigned logins, looks, puts; /* that were asked for */
+};
+
+#define HEADER "\"header\":{\"cluster_id\":\"%u\",\"member_id\":\"2\",\"revision\":\"9\",\"raft_term\":\"2\"}"
+#define KEY    "dW5kZXJzdHVkeS9hLWI=" /* understudy/a-b */
+
+struct body {
+    char text[1024];
+    size_t len;
+};
+
+static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status, const char *text)
+{
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(strlen(text), (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
+    enum MHD_Result result = MHD_queue_response(connection, status, response);
+
+    MHD_destroy_response(response);
+    return result;
+}
+
+static enum MHD_Result refuse(struct MHD_Connection *connection, unsigned status, unsigned code,
+                              const char *words)
+{
+    char text[256];
+
+    snprintf(text, sizeof(text), "{\"error\":\"etcdserver: %s\",\"message\":\"etcdserver: %s\",\"code\":%u}",
+             words, words, code);
+    return answer(connection, status, text);
+}
+
+static enum MHD_Result log_in(struct help_etcd *e, struct MHD_Connection *connection, const char *body)
+{
+    char expected[256], text[256];
+
+    e->logins++;
+    if (!e->user)
+        return refuse(connection, 412, 9, "authentication is not enabled");
+    snprintf(expected, sizeof(expected), "{\"name\":\"%s\",\"password\":\"%s\"}", e->user, e->password);
+    if (strcmp(body, expected) != 0)
+        return refuse(connection, 400, 3, "authentication failed, invalid user ID or password");
+    e->token++;
+    snprintf(text, sizeof(text), "{" HEADER ",\"token\":\"token.%u\"}", e->cluster, e->token);
+    return answer(connection, 200, text);
+}
+
+static enum MHD_Result read_key(struct help_etcd *e, struct MHD_Connection *connection)
+{
+    char text[512];
+
+    e->looks++;
+    if (e->value[0])
+        snprintf(text, sizeof(text),
+                 "{" HEADER ",\"kvs\":[{\"key\":\"" KEY "\",\"mod_revision\":\"%lu\",\"value\":\"%s\"}]}",
+                 e->cluster, e->revision, e->value);
+    else
+        snprintf(text, sizeof(text), "{" HEADER "}", e->cluster);
+    return answer(connection, 200, text);
+}
+
+static enum MHD_Result put(struct help_etcd *e, struct MHD_Connection *connection, const char *body)
+{
+    char text[256];
+    const char *compared = strstr(body, "\"mod_revision\":\""), *value = strstr(body, "\"value\":\"");
+
+    e->puts++;
+    if (!compared || !value)
+        return refuse(connection, 400, 3, "no transaction");
+    if (e->others) {
+        e->others--;
+        e->revision++;
+    }
+    snprintf(text, sizeof(text), "{" HEADER "}", e->cluster);
+    if (strtoull(compared + 16, NULL, 10) != e->revision)
+        return answer(connection, 200, text);
+    snprintf(e->value, sizeof(e->value), "%.*s", (int)strcspn(value + 9, "\""), value + 9);
+    e->revision++;
+    snprintf(text, sizeof(text), "{" HEADER ",\"succeeded\":true,\"responses\":[{}]}", e->cluster);
+    return answer(connection, 200, text);
+}
+
+static enum MHD_Result serve(struct help_etcd *e, struct MHD_Connection *connection, const char *path,
+                             const char *body)
+{
+    const char *token = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Authorization");
+    unsigned ms = e->delay_ms;
+    char good[32];
+
+    if (strcmp(path, "/v3/auth/authenticate") == 0)
+        return log_in(e, connection, body);
+    nanosleep(&(struct timespec){ms / 1000, (long)(ms % 1000) * 1000000}, NULL);
+    snprintf(good, sizeof(good), "token.%u", e->token);
+    if (e->user && !token)
+        return refuse(connection, 400, 3, "user name is empty");
+    if (e->user && (e->refuses || strcmp(token, good) != 0))
+        return refuse(connection, 401, 16, "invalid auth token");
+    if (!e->user && token)
+        return refuse(connection, 401, 16, "invalid auth token");
+    return strcmp(path, "/v3/kv/range") == 0 ? read_key(e, connection)
+           : strcmp(path, "/v3/kv/txn") == 0 ? put(e, connection, body)
+                                             : answer(connection, 404, "Not Found");
+}
+
+static enum MHD_Result take(void *etcd, struct MHD_Connection *connection, const char *path,
+                            const char *method, const char *version, const char *data, size_t *len,
+                            void **of_request)
+{
+    struct body *body = *of_request;
+
+    (void)method, (void)version;
+    if (!body) {
+        *of_request = calloc(1, sizeof(*body));
+        return *of_request ? MHD_YES : MHD_NO;
+    }
+    if (*len) {
+        if (body->len + *len >= sizeof(body->text))
+            return MHD_NO;
+        memcpy(body->text + body->len, data, *len);
+        body->len += *len;
+        *len = 0;
+        return MHD_YES;
+    }
+    return serve(etcd, connection, path, body->text);
+}
+
+static void end_request(void *etcd, struct MHD_Connection *connection, void **of_request,
+                        enum MHD_RequestTerminationCode code)
+{
+    (void)etcd, (void)connection, (void)code;
+    free(*of_request);
+    *of_request = NULL;
+}
+
+static void help_etcd_open(struct help_etcd *e)
+{
+    memset(e, 0, sizeof(*e));
+    e->cluster = 1;
+    e->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD, 0, NULL, NULL, take, e,
+                                 MHD_OPTION_NOTIFY_COMPLETED, end_request, NULL, MHD_OPTION_END);
+    assert_non_null(e->daemon);
+    snprintf(e->url, sizeof(e->url), "http://127.0.0.1:%u",
+             (unsigned)MHD_get_daemon_info(e->daemon, MHD_DAEMON_INFO_BIND_PORT)->port);
+}
+
+static void help_etcd_close(struct help_etcd *e)
+{
+    MHD_stop_daemon(e->daemon);
+}
 
 #define SECRET "a \"quoted\" pass\\word"
 #define JSON   "a \\\"quoted\\\" pass\\\\word"
@@ -339,6 +513,138 @@ static void a_name_that_is_not_found_keeps_nobody(void **state)
 
 #define WITH_SERVER(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
+/* What the arbiter's thread makes of questions that come one after the other, and of an etcd that is late. */
+
+static int set_up_arbiter(void **state)
+{
+    (void)state;
+    help_etcd_open(&server);
+    config = (struct nd_etcd_config){.urls = 1, .key = "understudy/a-b"};
+    snprintf(config.url[0], sizeof(config.url[0]), "%s", server.url);
+    return 0;
+}
+
+static int tear_down_arbiter(void **state)
+{
+    (void)state;
+    help_etcd_close(&server);
+    return 0;
+}
+
+static bool heard(struct nd_arbiter *a, unsigned ms, struct ft_era *era, enum ft_answer *answer)
+{
+    for (; ms; ms--) {
+        if (nd_arbiter_answer(a, era, answer))
+            return true;
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+    }
+    return false;
+}
+
+static void await_puts(unsigned puts)
+{
+    while (server.puts < puts)
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+}
+
+/* Each put takes 300 ms here: its question is another one, or none any more, when it is done. */
+static void an_answer_to_an_earlier_question_is_nobodys(void **state)
+{
+    struct ft_era first = {3, 50}, second = {3, 51}, era = {0, 0};
+    enum ft_answer answer = FT_ANSWER_NONE;
+    struct nd_arbiter *a;
+
+    (void)state;
+    assert_int_equal(nd_arbiter_start(&a, &config, "a", &fault), 0);
+    nd_arbiter_ask(a, &first);
+    assert_true(heard(a, 5000, &era, &answer));
+    assert_int_equal(answer, FT_ANSWER_WON);
+    assert_false(nd_arbiter_answer(a, &era, &answer)); /* once */
+    server.delay_ms = 300;
+    second.number = 60;
+    nd_arbiter_ask(a, &second);
+    while (server.looks < 3)
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+    nd_arbiter_ask(a, NULL);
+    await_puts(2);
+    assert_false(heard(a, 700, &era, &answer));
+
+    first.number = 70;
+    second.number = 65; /* an era that is over by then */
+    nd_arbiter_ask(a, &first);
+    await_puts(3);
+    nanosleep(&(struct timespec){0, 100000000}, NULL); /* the answer, WON, lies there */
+    nd_arbiter_ask(a, &second);
+    assert_true(heard(a, 5000, &era, &answer));
+    assert_int_equal(era.number, 65);
+    assert_int_equal(answer, FT_ANSWER_LOST);
+    nd_arbiter_stop(a);
+}
+
+static void silence_is_an_answer_and_the_thread_asks_on(void **state)
+{
+    struct ft_era era = {3, 50};
+    enum ft_answer answer = FT_ANSWER_NONE;
+    struct nd_arbiter_status status;
+    struct nd_arbiter *a;
+
+    (void)state;
+    snprintf(config.url[0], sizeof(config.url[0]), "http://127.0.0.1:1");
+    assert_int_equal(nd_arbiter_start(&a, &config, "a", &fault), 0);
+    nd_arbiter_ask(a, &era);
+    assert_true(heard(a, 5000, &era, &answer));
+    assert_int_equal(answer, FT_ANSWER_SILENT);
+    nd_arbiter_status(a, &status);
+    assert_false(status.answers);
+    assert_non_null(strstr(status.why, "http://127.0.0.1:1: "));
+    nd_arbiter_stop(a);
+}
+
+static int listen_on(char url[192])
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(to);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(bind(fd, (struct sockaddr *)&to, len), 0);
+    assert_int_equal(listen(fd, 8), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&to, &len), 0);
+    snprintf(url, 192, "http://127.0.0.1:%u", ntohs(to.sin_port));
+    return fd;
+}
+
+/* The server takes requests and never answers; a request that its client waited for to the end would be
+ * counted. */
+static void a_question_goes_before_what_is_under_way(void **state)
+{
+    const struct ft_era era = {3, 50}, later = {3, 51};
+    int fd = listen_on(config.url[0]), of[3];
+    struct nd_arbiter_status status;
+    struct nd_arbiter *a;
+    char byte;
+
+    (void)state;
+    assert_int_equal(nd_arbiter_start(&a, &config, "a", &fault), 0);
+    of[0] = accept(fd, NULL, NULL);
+    assert_int_equal(recv(of[0], &byte, 1, 0), 1); /* a look is under way */
+    nd_arbiter_ask(a, &era);
+    of[1] = accept(fd, NULL, NULL);
+    assert_int_equal(recv(of[1], &byte, 1, 0), 1);
+    nd_arbiter_status(a, &status);
+    assert_int_equal(status.failures, 0);
+    nd_arbiter_ask(a, &later); /* and before an earlier one */
+    of[2] = accept(fd, NULL, NULL);
+    assert_int_equal(recv(of[2], &byte, 1, 0), 1);
+    nd_arbiter_status(a, &status);
+    assert_int_equal(status.failures, 0);
+    nd_arbiter_stop(a); /* with a request under way */
+    for (unsigned i = 0; i < 3; i++)
+        close(of[i]);
+    close(fd);
+}
+
+#define WITH_ARBITER(test) cmocka_unit_test_setup_teardown(test, set_up_arbiter, tear_down_arbiter)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -354,6 +660,9 @@ int main(void)
         WITH_SERVER(servers_are_asked_in_turn),
         WITH_SERVER(servers_of_another_cluster_are_not_believed),
         WITH_SERVER(a_name_that_is_not_found_keeps_nobody),
+        WITH_ARBITER(an_answer_to_an_earlier_question_is_nobodys),
+        WITH_ARBITER(silence_is_an_answer_and_the_thread_asks_on),
+        WITH_ARBITER(a_question_goes_before_what_is_under_way),
     };
 
     return cmocka_run_group_tests_name("etcd", tests, NULL, help_config_clean);

@@ -5,7 +5,7 @@
  * the same host, or of another, is not taken for it.
  */
 #include "node/crash/fingerprint.h"
-#include "tests/unit/help_packet.h"
+#include "tests/help/packet.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -6,7 +6,7 @@
 #include "node/base/clock.h"
 #include "lane/lane.h"
 #include "lane/frames.h"
-#include "tests/unit/help_core.h"
+#include "tests/help/core.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -3,18 +3,18 @@
  * The chain's own addresses: routes and TTL, what is refused, announcements, and replay from captured
  * bytes.
  */
-#include "tests/unit/help_record.h"
-#include "tests/unit/help_l3.h"
-#include "nflib/chain/chain.h"
 #include "ftcore/region/audit.h"
+#include "nflib/chain/chain.h"
+#include "tests/help/l3.h"
+#include "tests/help/record.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
-
 #include <cmocka.h>
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -268,6 +268,351 @@ static void impossible_configurations_are_refused_by_name(void **state)
     l3_configure();
 }
 
+/* ICMP that the chain speaks for its own addresses: echoes, errors, and their limit. */
+
+static void an_echo_from_inside_is_answered_without_the_nfs(void **state)
+{
+    (void)state;
+    l3_begin();
+    l3_know_both(0);
+    l3_translating = true;
+    struct nf_packet p = l3_echo(0, "10.0.0.5", "10.0.0.1", 1);
+    p.have = 60 < p.len ? 60 : p.len;
+    l3_run(1, &p);
+    assert_int_equal(p.drop, 0);
+    assert_int_equal(l3_processed, 0);
+    assert_int_equal(p.out_port, 0);
+    struct nf_packet want = l3_echo(0, "10.0.0.1", "10.0.0.5", 64);
+    uint8_t reply[sizeof(l3_frame)];
+    memcpy(reply, l3_frame, want.len);
+    p = l3_echo(0, "10.0.0.5", "10.0.0.1", 1);
+    l3_run(1, &p);
+    reply[34] = 0;
+    reply[36] = reply[37] = 0;
+    uint16_t sum = nf_checksum(reply + 34, 16);
+    memcpy(reply + 36, &sum, 2);
+    memcpy(reply, host_mac, 6);
+    memcpy(reply + 6, inner_mac, 6);
+    assert_memory_equal(l3_frame, reply, want.len);
+    l3_assert_counted(NF_L3_ECHO_ANSWERED, 2);
+    p = l3_udp(0, "10.0.0.5", "10.0.0.1", 64);
+    l3_run(1, &p);
+    l3_assert_dropped(&p, NF_L3_LOCAL);
+    assert_int_equal(l3_processed, 0);
+    l3_end();
+}
+
+/* The outside address is also the translator's: only what it leaves alone is for us. */
+static void an_echo_from_outside_is_answered_when_the_nfs_leave_it_alone(void **state)
+{
+    (void)state;
+    l3_begin();
+    l3_know_both(0);
+    struct nf_packet p = l3_echo(1, "198.51.100.7", "203.0.113.9", 1);
+    l3_run(1, &p);
+    assert_int_equal(l3_processed, 1);
+    assert_int_equal(p.drop, 0);
+    assert_int_equal(p.out_port, 1);
+    assert_int_equal(l3_frame[34], 0);
+    assert_int_equal(l3_frame[22], 64);
+    assert_memory_equal(l3_frame, gate_mac, 6);
+    assert_int_equal(nf_checksum(l3_frame + 34, 16), 0);
+    l3_assert_valid(l3_frame);
+    l3_translating = true;
+    p = l3_echo(1, "198.51.100.7", "203.0.113.9", 9);
+    l3_run(1, &p);
+    assert_int_equal(p.drop, 0);
+    assert_int_equal(p.out_port, 0);
+    assert_int_equal(l3_frame[34], 8);
+    assert_int_equal(l3_frame[33], 5);
+    assert_int_equal(l3_frame[22], 8);
+    p = l3_udp(1, "198.51.100.7", "203.0.113.1", 9);
+    l3_run(1, &p);
+    l3_assert_dropped(&p, NF_L3_LOCAL);
+    /* from inside, translated: its source is ours by now, and no reply would find it */
+    p = l3_echo(0, "10.0.0.5", "203.0.113.1", 9);
+    l3_run(1, &p);
+    l3_assert_dropped(&p, NF_L3_LOCAL);
+    l3_end();
+}
+
+static void a_ttl_that_ends_is_told_to_the_sender(void **state)
+{
+    (void)state;
+    l3_begin();
+    l3_know_both(0);
+    l3_translating = true;
+    struct nf_packet p = l3_udp(0, "10.0.0.5", "198.51.100.7", 1);
+    uint8_t sent[42];
+    memcpy(sent, l3_frame, 42);
+    l3_run(0.5, &p);
+    l3_assert_dropped(&p, NF_L3_TTL);
+    assert_int_equal(l3_processed, 0);
+    assert_int_equal(l3_made_count, 1);
+    assert_int_equal(l3_made[0].port, 0);
+    assert_int_equal(l3_made[0].len, 14 + 20 + 8 + 28);
+    const uint8_t *f = l3_made[0].frame;
+    static const uint8_t ip_head[10] = {0x45, 0xc0, 0, 56, 0, 0, 0x40, 0, 64, 1};
+    static const uint8_t ends[8] = {10, 0, 0, 1, 10, 0, 0, 5};
+    assert_memory_equal(f, host_mac, 6);
+    assert_memory_equal(f + 6, inner_mac, 6);
+    assert_memory_equal(f + 14, ip_head, 10);
+    assert_memory_equal(f + 26, ends, 8);
+    l3_assert_valid(f);
+    assert_int_equal(f[34], 11);
+    assert_int_equal(f[35], 0);
+    assert_int_equal(nf_checksum(f + 34, 36), 0);
+    assert_memory_equal(f + 42, sent + 14, 28); /* as the sender knows it */
+    l3_end();
+}
+
+static void no_error_answers_errors_fragments_or_translated_packets(void **state)
+{
+    (void)state;
+    l3_begin();
+    l3_know_both(0);
+    uint8_t error[36] = {3, 1, 0, 0, 0, 0, 0, 0, 0x45};
+    struct nf_packet p = l3_ipv4(0, "10.0.0.5", "198.51.100.7", 1, 1, error, sizeof(error));
+    l3_run(0.5, &p);
+    l3_assert_dropped(&p, NF_L3_TTL);
+    assert_int_equal(l3_made_count, 0);
+    p = l3_udp(0, "10.0.0.5", "198.51.100.7", 1); /* a later fragment */
+    l3_frame[21] = 7;
+    l3_frame[24] = l3_frame[25] = 0;
+    uint16_t sum = nf_checksum(l3_frame + 14, 20);
+    memcpy(l3_frame + 24, &sum, 2);
+    l3_run(0.5, &p);
+    l3_assert_dropped(&p, NF_L3_TTL);
+    assert_int_equal(l3_made_count, 0);
+    p = l3_udp(0, "10.0.0.1", "198.51.100.7", 1); /* it says it is from us */
+    l3_run(0.5, &p);
+    l3_assert_dropped(&p, NF_L3_TTL);
+    assert_int_equal(l3_made_count, 0);
+    l3_translating = true; /* translated on its way in: its sender does not know what would be quoted */
+    p = l3_udp(1, "198.51.100.7", "203.0.113.9", 1);
+    l3_run(0.5, &p);
+    l3_assert_dropped(&p, NF_L3_TTL);
+    assert_int_equal(l3_made_count, 0);
+    l3_assert_counted(NF_L3_ICMP_SENT, 0);
+    l3_end();
+}
+
+static void a_packet_without_a_route_is_told_to_the_sender(void **state)
+{
+    (void)state;
+    l3_config.routes = l3_config.next_hops = 0;
+    l3_begin();
+    l3_know_both(0);
+    struct nf_packet p = l3_udp(0, "10.0.0.5", "198.51.100.7", 64);
+    l3_run(1, &p);
+    l3_assert_dropped(&p, NF_L3_NO_ROUTE);
+    assert_int_equal(l3_made_count, 1);
+    assert_int_equal(l3_made[0].port, 0);
+    assert_int_equal(l3_made[0].frame[34], 3);
+    assert_int_equal(l3_made[0].frame[35], 0);
+    assert_int_equal(nf_checksum(l3_made[0].frame + 34, 36), 0);
+    l3_end();
+    l3_configure();
+}
+
+/* An outbound UDP packet of `total` bytes by its header, of which `here` are in the frame. */
+static struct nf_packet big(const char *to, uint16_t total, uint32_t here, bool keep_whole)
+{
+    static const uint8_t payload[1566];
+    struct nf_packet p = l3_ipv4(0, "10.0.0.5", to, 64, 17, payload, (uint16_t)(here - 20));
+    uint16_t length = htons(total), sum = 0;
+    memcpy(l3_frame + 16, &length, 2);
+    l3_frame[20] = keep_whole ? 0x40 : 0;
+    memcpy(l3_frame + 24, &sum, 2);
+    sum = nf_checksum(l3_frame + 14, 20);
+    memcpy(l3_frame + 24, &sum, 2);
+    return p;
+}
+
+/* RFC 1191, 4: type 3, code 4, the next hop's MTU in bytes 6 and 7, from the interface's address. */
+static void assert_told(uint16_t mtu)
+{
+    static const uint8_t ends[8] = {10, 0, 0, 1, 10, 0, 0, 5};
+    assert_int_equal(l3_made_count, 1);
+    assert_int_equal(l3_made[0].port, 0);
+    const uint8_t *f = l3_made[0].frame;
+    assert_memory_equal(f + 26, ends, 8);
+    l3_assert_valid(f);
+    assert_int_equal(f[34], 3);
+    assert_int_equal(f[35], 4);
+    assert_int_equal(f[38] << 8 | f[39], 0);
+    assert_int_equal(f[40] << 8 | f[41], mtu);
+    assert_int_equal(nf_checksum(f + 34, 36), 0);
+    assert_memory_equal(f + 42, l3_frame + 14, 28);
+}
+
+static void what_is_larger_than_the_mtu_is_told_to_the_sender(void **state)
+{
+    (void)state;
+    l3_config.port[1].mtu = 1400;
+    l3_begin();
+    l3_know_both(0);
+    l3_translating = true;
+    struct nf_packet p = big("198.51.100.7", 1400, 1400, true);
+    l3_run(1, &p);
+    assert_int_equal(p.drop, 0);
+    p = big("198.51.100.7", 1401, 1401, true);
+    l3_run(1, &p);
+    l3_assert_dropped(&p, NF_L3_TOO_BIG);
+    assert_told(1400);
+    assert_int_equal(l3_processed, 1);
+    p = big("198.51.100.7", 1401, 1401, false); /* it may be fragmented, and here it is not */
+    l3_run(1, &p);
+    l3_assert_dropped(&p, NF_L3_TOO_BIG);
+    assert_int_equal(l3_made_count, 0);
+    l3_end();
+    l3_configure();
+}
+
+/* Port 2, inside, takes less than the others, and is no way for what goes out. A packet to an address that is
+ * translated may leave by any of the other side. */
+static void the_mtu_is_that_of_the_packets_own_way(void **state)
+{
+    (void)state;
+    l3_config.port[l3_config.ports++] = (struct nf_interface){.name = "small",
+                                                              .side = NF_INSIDE,
+                                                              .mac = {2, 0, 0, 0, 0, 3},
+                                                              .addr = ip4("10.9.0.1"),
+                                                              .mask = ip4("255.255.255.0"),
+                                                              .mtu = 1300};
+    l3_begin();
+    l3_know_both(0);
+    struct nf_packet p = big("198.51.100.7", 1500, 1500, true);
+    l3_run(1, &p);
+    assert_int_equal(p.drop, 0);
+    p = big("10.9.0.5", 1301, 1301, true);
+    l3_run(1, &p);
+    l3_assert_dropped(&p, NF_L3_TOO_BIG);
+    assert_told(1300);
+    p = big("198.51.100.7", 1301, 1301, true); /* translated on its way back */
+    p.in_port = p.side = 1;
+    memcpy(l3_frame, outer_mac, 6);
+    nf_packet_parse(&p);
+    nf_packet_set_saddr(&p, ip4("198.51.100.7"));
+    nf_packet_set_daddr(&p, ip4("203.0.113.9"));
+    l3_run(1, &p);
+    l3_assert_dropped(&p, NF_L3_TOO_BIG);
+    assert_int_equal(l3_made[0].frame[40] << 8 | l3_made[0].frame[41], 1300);
+    l3_end();
+    l3_configure();
+}
+
+/* Nothing larger than a port's MTU leaves by it, wherever an NF has sent it. */
+static void what_an_nf_sends_where_it_is_too_big_is_dropped(void **state)
+{
+    (void)state;
+    l3_config.port[0].mtu = 1300;
+    l3_config.route[l3_config.routes++] = (struct nf_route){
+        .addr = ip4("203.0.113.9"), .mask = ip4("255.255.255.255"), .via = ip4("10.0.0.5"), .port = 2};
+    l3_config.port[l3_config.ports++] = (struct nf_interface){.name = "dmz",
+                                                              .side = NF_INSIDE,
+                                                              .mac = {2, 0, 0, 0, 0, 3},
+                                                              .addr = ip4("10.9.0.1"),
+                                                              .mask = ip4("255.255.255.0"),
+                                                              .mtu = 1500};
+    l3_config.port[1].extras = 0; /* 203.0.113.9 is beyond port 2, it seems */
+    l3_begin();
+    l3_know_both(0);
+    l3_translating = true;
+    struct nf_packet p = big("203.0.113.9", 1400, 1400, true);
+    p.in_port = p.side = 1;
+    memcpy(l3_frame, outer_mac, 6);
+    nf_packet_parse(&p);
+    nf_packet_set_saddr(&p, ip4("198.51.100.7"));
+    l3_run(1, &p);
+    l3_assert_dropped(&p, NF_L3_TOO_BIG);
+    l3_assert_counted(NF_L3_ICMP_SENT, 0); /* its sender would not know it */
+    assert_int_equal(l3_processed, 1);
+    l3_end();
+    l3_configure();
+}
+
+/* A port's buffers end before the packet does. What lies about its length within the MTU is malformed. */
+static void what_the_port_cut_off_is_too_big(void **state)
+{
+    (void)state;
+    l3_begin();
+    l3_know_both(0);
+    l3_run(1, NULL); /* asks for the silent hops */
+    struct nf_packet p = big("198.51.100.7", 9000, 1500, true);
+    l3_run(1, &p);
+    l3_assert_dropped(&p, NF_L3_TOO_BIG);
+    assert_told(1500);
+    p = big("198.51.100.7", 9000, 1500, true); /* as much of it as a record has */
+    p.have = 142;
+    l3_run(1, &p);
+    l3_assert_dropped(&p, NF_L3_TOO_BIG);
+    assert_told(1500);
+    p = big("198.51.100.7", 9000, 1500, false);
+    l3_run(1, &p);
+    l3_assert_dropped(&p, NF_L3_TOO_BIG);
+    assert_int_equal(l3_made_count, 0);
+    p = big("198.51.100.7", 1500, 1400, true);
+    l3_run(1, &p);
+    l3_assert_dropped(&p, NF_L3_MALFORMED);
+    assert_int_equal(l3_made_count, 0);
+    p = big("198.51.100.7", 9000, 1500, true);
+    l3_frame[24] ^= 1; /* the header's checksum */
+    l3_run(1, &p);
+    l3_assert_dropped(&p, NF_L3_MALFORMED);
+    p = big("224.0.0.1", 9000, 1500, true);
+    l3_run(1, &p);
+    l3_assert_dropped(&p, NF_L3_MALFORMED);
+    assert_int_equal(l3_made_count, 0);
+    l3_assert_counted(NF_L3_TOO_BIG, 3);
+    l3_end();
+}
+
+/* 50 in a row, then one each 10 ms. */
+static void errors_are_limited(void **state)
+{
+    (void)state;
+    l3_begin();
+    l3_know_both(0);
+    l3_run(10, NULL); /* asks for the silent hops */
+    for (unsigned i = 0; i < 60; i++) {
+        struct nf_packet p = l3_udp(0, "10.0.0.5", "198.51.100.7", 1);
+        l3_run(10, &p);
+        assert_int_equal(l3_made_count, i < 50);
+    }
+    l3_assert_counted(NF_L3_ICMP_LIMITED, 10);
+    for (unsigned i = 0; i < 3; i++) {
+        struct nf_packet p = l3_udp(0, "10.0.0.5", "198.51.100.7", 1);
+        l3_run(10.010, &p);
+        assert_int_equal(l3_made_count, i == 0);
+    }
+    l3_assert_counted(NF_L3_ICMP_SENT, 51);
+    l3_end();
+}
+
+/* A flood from outside that is told of leaves errors for hosts inside, and the reverse. */
+static void each_interface_has_its_own_errors(void **state)
+{
+    (void)state;
+    for (uint8_t flooded = 0; flooded < 2; flooded++) {
+        l3_begin();
+        l3_know_both(0);
+        l3_run(10, NULL);
+        for (unsigned i = 0; i < 120; i++) {
+            uint8_t from = i < 60 ? flooded : !flooded;
+            struct nf_packet p =
+                l3_udp(from, from ? "198.51.100.7" : "10.0.0.5", from ? "10.0.0.5" : "198.51.100.7", 1);
+            l3_run(10, &p);
+            assert_int_equal(l3_made_count, i % 60 < 50);
+            if (l3_made_count)
+                assert_int_equal(l3_made[0].port, from);
+        }
+        l3_assert_counted(NF_L3_ICMP_SENT, 100);
+        l3_assert_counted(NF_L3_ICMP_LIMITED, 20);
+        l3_end();
+    }
+}
+
 int main(void)
 {
     l3_configure();
@@ -279,6 +624,17 @@ int main(void)
         cmocka_unit_test(each_own_address_is_announced),
         cmocka_unit_test(show_gives_each_row_once_in_pages),
         cmocka_unit_test(impossible_configurations_are_refused_by_name),
+        cmocka_unit_test(an_echo_from_inside_is_answered_without_the_nfs),
+        cmocka_unit_test(an_echo_from_outside_is_answered_when_the_nfs_leave_it_alone),
+        cmocka_unit_test(a_ttl_that_ends_is_told_to_the_sender),
+        cmocka_unit_test(no_error_answers_errors_fragments_or_translated_packets),
+        cmocka_unit_test(a_packet_without_a_route_is_told_to_the_sender),
+        cmocka_unit_test(what_is_larger_than_the_mtu_is_told_to_the_sender),
+        cmocka_unit_test(the_mtu_is_that_of_the_packets_own_way),
+        cmocka_unit_test(what_an_nf_sends_where_it_is_too_big_is_dropped),
+        cmocka_unit_test(what_the_port_cut_off_is_too_big),
+        cmocka_unit_test(errors_are_limited),
+        cmocka_unit_test(each_interface_has_its_own_errors),
     };
 
     return cmocka_run_group_tests_name("l3", tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The chain's neighbours: ARP asked and answered, who may change an entry, and ages. */
-#include "tests/unit/help_l3.h"
+#include "tests/help/l3.h"
 #include "nflib/chain/chain.h"
 #include "ftcore/region/audit.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Neighbour discovery by the chain: who is asked, answered, known, and who is not believed. */
-#include "tests/unit/help_l3_ipv6.h"
+#include "tests/help/l3.h"
 
 #include <stdarg.h>
 #include <stddef.h>

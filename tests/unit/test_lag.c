@@ -3,11 +3,12 @@
  * How far a standby is behind, as lanes and status are told: of a real replicator whose lane and standby are
  * the test, which also gives the time.
  */
-#include "tests/unit/help_primary.h"
+#include "tests/help/primary.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <cmocka.h>
 
 #define REMEMBERED 65536u /* bursts whose place among the packets the sender remembers */
@@ -164,6 +165,37 @@ static void the_lag_in_packets_never_shrinks_by_forgetting(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* What several threads ask of the replicator in one turn: none takes the place of another. */
+
+static int setup_requests(void **state)
+{
+    (void)state;
+    primary_open((struct primary_options){.compress = RP_COMPRESS_NEVER});
+    primary_protect();
+    return 0;
+}
+
+/* `apply` has asked for a resync when tracking asks for a handover, which can wait. */
+static void a_resync_is_not_lost_for_a_handover(void **state)
+{
+    (void)state;
+    assert_int_equal(primary_status().core.state, FT_PROTECTED);
+    rp_request(primary.replicator, FT_REQUEST_RESYNC);
+    rp_request(primary.replicator, FT_REQUEST_HANDOVER);
+    primary_turn();
+    assert_int_not_equal(primary_status().core.state, FT_PROTECTED);
+    assert_int_equal(primary_status().core.hand, FT_HAND_NONE);
+}
+
+static void each_alone_is_done(void **state)
+{
+    (void)state;
+    rp_request(primary.replicator, FT_REQUEST_HANDOVER);
+    primary_turn();
+    assert_int_equal(primary_status().core.state, FT_PROTECTED);
+    assert_int_equal(primary_status().core.hand, FT_HAND_STEER);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -175,6 +207,8 @@ int main(void)
         TEST(what_a_snapshot_holds_does_not_count),
         TEST(neither_a_warm_standby_lags_nor_one_that_is_gone),
         TEST(the_lag_in_packets_never_shrinks_by_forgetting),
+        cmocka_unit_test_setup_teardown(a_resync_is_not_lost_for_a_handover, setup_requests, teardown),
+        cmocka_unit_test_setup_teardown(each_alone_is_done, setup_requests, teardown),
     };
 
     return cmocka_run_group_tests_name("lag", tests, NULL, NULL);

@@ -4,9 +4,8 @@
  * behind it, in the order in which they came; alone when it does not come in 100 ms, when 64 others wait, or
  * when the lane drains; and no buffer is lost.
  */
-#include "lane/lane.h"
-#include "nftest/frames.h"
-#include "tests/unit/help_config.h"
+#include "tests/help/config.h"
+#include "tests/help/lane.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,98 +14,18 @@
 
 #include <string.h>
 
-#define BUFFERS 512u
-#define FRAME   128u
-#define MS      1000000ull
+#define FRAME 128u
+#define MS    1000000ull
 
-struct buffer {
-    uint8_t data[NFT_FRAME_MAX];
-    uint32_t number, len; /* the how manieth that came */
-};
-
-static struct {
-    struct buffer pool[BUFFERS];
-    struct buffer *free[BUFFERS], *queue[BUFFERS]; /* the queue is port 0's */
-    unsigned frees, first, last;
-    uint32_t came, left[BUFFERS]; /* numbers of what left, in order */
-    unsigned lefts;
-    struct ft_region *region;
-    struct nd_lane lane;
-    struct nd_group group;
-    struct ft_lane_shared shared;
-    struct nd_question question;
-    struct nd_config *config;
-    _Atomic uint64_t view;
-    _Atomic bool stop;
-} w;
-
-static uint32_t io_receive(void *ctx, unsigned lane, unsigned port, struct nd_frame frames[], uint32_t max)
-{
-    uint32_t n = 0;
-
-    (void)ctx, (void)lane;
-    for (; port == 0 && n < max && w.first < w.last; w.first++) {
-        struct buffer *b = w.queue[w.first];
-
-        frames[n++] = (struct nd_frame){.data = b->data, .len = b->len, .owner = b};
-    }
-    return n;
-}
-
-static void io_drop(void *ctx, void *owner)
-{
-    (void)ctx;
-    w.free[w.frees++] = owner;
-}
-
-static uint32_t io_send(void *ctx, unsigned lane, unsigned port, const struct ft_held held[], uint32_t n)
-{
-    (void)ctx, (void)lane, (void)port;
-    for (uint32_t i = 0; i < n; i++) {
-        w.left[w.lefts++] = ((struct buffer *)held[i].packet)->number;
-        io_drop(NULL, held[i].packet);
-    }
-    return n;
-}
-
-static void *io_make(void *ctx, unsigned lane, const void *frame, uint32_t len)
-{
-    (void)ctx, (void)lane, (void)frame, (void)len;
-    return NULL;
-}
-
-static uint8_t *io_data(void *owner)
-{
-    return ((struct buffer *)owner)->data;
-}
-
-static struct nd_io io = {.ports = 2,
-                          .devices = 2,
-                          .side = {NF_INSIDE, NF_OUTSIDE},
-                          .buffers = BUFFERS,
-                          .receive = io_receive,
-                          .send = io_send,
-                          .make = io_make,
-                          .data = io_data,
-                          .drop = io_drop};
+static struct lane_world *const w = &lane_world;
 
 /* ---- what arrives: numbered from 0 on ------------------------------------------------------------ */
 
-static struct buffer *next_buffer(void)
-{
-    struct buffer *b = w.free[--w.frees];
-
-    memset(b, 0, sizeof(*b));
-    b->number = w.came++;
-    w.queue[w.last++] = b;
-    return b;
-}
-
 static void arrive(const struct nft_spec *spec)
 {
-    struct buffer *b = next_buffer();
+    struct lane_frame *f = lane_arrives(0);
 
-    b->len = nft_frame(spec, b->data);
+    f->len = nft_frame(spec, f->data);
 }
 
 /* Of IPv4's datagram `id`; `offset` in 8 bytes, with NFT_MORE. */
@@ -130,11 +49,9 @@ static void whole(uint16_t id)
 /* Of IPv6's: behind eight bytes of options for the destination if `options`. RFC 8200, 4.5 and 4.6. */
 static void fragment_ipv6(uint8_t id, uint8_t offset, bool more, bool options)
 {
-    struct buffer *b = next_buffer();
-    uint8_t *ip = b->data + 14, *next = ip + 40;
+    uint8_t *frame = lane_arrives(FRAME)->data, *ip = frame + 14, *next = ip + 40;
 
-    b->len = FRAME;
-    memcpy(b->data + 12, "\x86\xdd\x60", 3);
+    memcpy(frame + 12, "\x86\xdd\x60", 3);
     ip[5] = FRAME - 54;
     ip[6] = options ? 60 : 44;
     ip[7] = 64;
@@ -155,68 +72,23 @@ static void fragment_ipv6(uint8_t id, uint8_t offset, bool more, bool options)
 /* Turns at this moment, ms, until nothing more happens. */
 static void at(uint64_t ms)
 {
-    w.lane.now = 1000 * MS + ms * MS;
+    w->lane.now = 1000 * MS + ms * MS;
     for (unsigned i = 0; i < 8; i++)
-        nd_lane_live(&w.lane);
+        nd_lane_live(&w->lane);
 }
 
 static uint64_t alone(void)
 {
-    return atomic_load(&w.shared.count.fragments_without_first);
+    return atomic_load(&w->shared.count.fragments_without_first);
 }
 
-#define LEFT(...) left((const uint32_t[]){__VA_ARGS__}, sizeof((uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
-
-/* All that left until now, in order. */
-static void left(const uint32_t *numbers, unsigned n)
-{
-    assert_int_equal(w.lefts, n);
-    for (unsigned i = 0; i < n; i++)
-        assert_int_equal(w.left[i], numbers[i]);
-}
+#define LEFT(...)                                                                                            \
+    lane_left((const uint32_t[]){__VA_ARGS__}, sizeof((uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
 
 static int setup(void **state)
 {
-    static const char text[] = "chain: { name: test, nfs: [ forward: { merged: false } ] }\n";
-    static const struct ft_region_config how = {.name = "test", .shared_size = FT_ARENA_MIN};
-    struct ft_fault fault = {""};
-
-    (void)state;
-    memset(&w, 0, sizeof(w));
-    if (nd_config_read(&w.config, help_config_file("chain.yaml", text, sizeof(text) - 1), 0, &fault) ||
-        nf_chain_region(&w.region, &w.config->chain, &how, &fault))
-        fail_msg("%s", fault.text);
-    for (w.frees = 0; w.frees < BUFFERS; w.frees++)
-        w.free[w.frees] = &w.pool[w.frees];
-    nd_group_init(&w.group, &w.lane, 1);
-    assert_int_equal(ft_lane_init(&w.shared, 1 << 20, 1 << 20), 0);
-    w.lane = (struct nd_lane){.config = &w.config->chain,
-                              .protect = &w.config->protect,
-                              .setup.heartbeat_ms = w.config->timing.heartbeat_ms,
-                              .io = &io,
-                              .region = w.region,
-                              .shared = &w.shared,
-                              .group = &w.group,
-                              .setup.question = &w.question,
-                              .setup.seed = 7,
-                              .setup.self = {5, {6, 7}},
-                              .setup.view = &w.view,
-                              .setup.stop = &w.stop,
-                              .doing = FT_LANE_LIVE};
-    if (nd_lane_make(&w.lane, &fault))
-        fail_msg("%s", fault.text);
-    atomic_store(&w.shared.orders.lease_until, FT_ALL);
-    atomic_store(&w.shared.orders.stable, FT_ALL);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    nd_lane_free(&w.lane);
-    ft_lane_free(&w.shared);
-    ft_region_close(w.region);
-    nd_config_free(w.config);
+    lane_setup(state);
+    atomic_store(&w->shared.orders.stable, FT_ALL);
     return 0;
 }
 
@@ -239,7 +111,7 @@ static void later_fragments_follow_their_first_one(void **state)
     at(99);
     LEFT(2, 3, 0, 1, 4);
     assert_int_equal(alone(), 0);
-    assert_int_equal(w.frees, BUFFERS);
+    assert_int_equal(w->frees, LANE_FRAMES);
 }
 
 static void all_in_one_burst(void **state)
@@ -380,11 +252,11 @@ static void when_64_wait_the_oldest_goes_on_alone(void **state)
     at(1);
     LEFT(0, 1, 66, 30);
     at(200);
-    assert_int_equal(w.lefts, 68);
+    assert_int_equal(w->lefts, 68);
     for (unsigned i = 4; i < 67; i++) /* the others in order, but for 30 */
-        assert_int_equal(w.left[i], i - 2 + (i - 2 >= 30));
+        assert_int_equal(w->left[i], i - 2 + (i - 2 >= 30));
     assert_int_equal(alone(), 66);
-    assert_int_equal(w.frees, BUFFERS);
+    assert_int_equal(w->frees, LANE_FRAMES);
 }
 
 /* More than a burst has room for. */
@@ -396,10 +268,10 @@ static void a_first_one_sets_64_free(void **state)
     at(0);
     fragment(1, NFT_MORE);
     at(1);
-    assert_int_equal(w.lefts, 65);
-    assert_int_equal(w.left[0], 64);
+    assert_int_equal(w->lefts, 65);
+    assert_int_equal(w->left[0], 64);
     for (unsigned i = 1; i < 65; i++)
-        assert_int_equal(w.left[i], i - 1);
+        assert_int_equal(w->left[i], i - 1);
     assert_int_equal(alone(), 0);
 }
 
@@ -409,14 +281,14 @@ static void a_lane_that_drains_keeps_none(void **state)
     fragment(1, 8);
     at(0);
     LEFT();
-    nd_lane_follow(&w.lane, ft_order_make(FT_LANE_DRAIN, 1));
+    nd_lane_follow(&w->lane, ft_order_make(FT_LANE_DRAIN, 1));
     at(1);
     LEFT(0);
     fragment(2, 8);
     at(2);
     LEFT(0, 1);
     at(5);
-    assert_true(atomic_load(&w.shared.report.done) == ft_order_make(FT_LANE_DRAIN, 1));
+    assert_true(atomic_load(&w->shared.report.done) == ft_order_make(FT_LANE_DRAIN, 1));
 }
 
 static void a_fenced_lane_gives_buffers_back(void **state)
@@ -425,9 +297,9 @@ static void a_fenced_lane_gives_buffers_back(void **state)
     for (uint16_t id = 0; id < 10; id++)
         fragment(id, 8);
     at(0);
-    assert_int_equal(w.frees, BUFFERS - 10);
-    nd_lane_drop_held(&w.lane);
-    assert_int_equal(w.frees, BUFFERS);
+    assert_int_equal(w->frees, LANE_FRAMES - 10);
+    nd_lane_drop_held(&w->lane);
+    assert_int_equal(w->frees, LANE_FRAMES);
     at(200);
     LEFT();
 }
@@ -438,29 +310,29 @@ static void without_a_lease_they_wait_in_order_too(void **state)
     unsigned held;
 
     (void)state;
-    atomic_store(&w.shared.orders.stable, 0);
+    atomic_store(&w->shared.orders.stable, 0);
     for (uint16_t id = 0; id < 280; id++)
         whole(id);
     at(0);
     at(1);
     at(2);
-    held = (unsigned)atomic_load(&w.shared.count.received);
-    atomic_store(&w.shared.orders.lease_until, 0);
+    held = (unsigned)atomic_load(&w->shared.count.received);
+    atomic_store(&w->shared.orders.lease_until, 0);
     fragment(1, 8);
     fragment(1, NFT_MORE);
     at(3);
-    assert_int_equal(atomic_load(&w.shared.count.received), held);
-    assert_int_equal(w.first, w.last);
-    atomic_store(&w.shared.orders.stable, FT_ALL);
-    atomic_store(&w.shared.orders.lease_until, FT_ALL);
+    assert_int_equal(atomic_load(&w->shared.count.received), held);
+    assert_int_equal(w->first, w->last);
+    atomic_store(&w->shared.orders.stable, FT_ALL);
+    atomic_store(&w->shared.orders.lease_until, FT_ALL);
     at(4);
     at(5);
-    assert_int_equal(w.lefts, 282);
-    assert_int_equal(w.left[280], 281);
-    assert_int_equal(w.left[281], 280);
+    assert_int_equal(w->lefts, 282);
+    assert_int_equal(w->left[280], 281);
+    assert_int_equal(w->left[281], 280);
 }
 
-#define LANE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define LANE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, lane_teardown)
 
 int main(void)
 {

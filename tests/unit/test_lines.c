@@ -8,7 +8,7 @@
 
 #include "ftcore/base/error.h"
 #include "ftcore/region/lines.h"
-#include "tests/unit/help_death.h"
+#include "tests/help/death.h"
 
 #include <pthread.h>
 #include <sched.h>

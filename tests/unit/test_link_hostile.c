@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One link, and a plain socket that sends it what must not be, or is not whom it says (help_link.h). */
+/* One link, and a plain socket that sends it what must not be, or is not whom it says (link.h). */
 #define _GNU_SOURCE
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "tests/unit/help_link.h"
+#include "tests/help/link.h"
 
 #include <errno.h>
 #include <netinet/in.h>

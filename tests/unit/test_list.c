@@ -5,8 +5,8 @@
  * list.c states it.
  */
 #include "nflib/state/state.h"
-#include "tests/unit/help_content.h"
-#include "tests/unit/help_death.h"
+#include "tests/help/content.h"
+#include "tests/help/death.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -73,7 +73,7 @@ static void take(uint64_t *sequence)
     assert_int_equal(entry, model.freed ? model.free[--model.freed] : model.fresh++);
     assert_memory_equal(nf_lists_value(lists, entry), model.value[entry], model.value_size);
     for (uint32_t i = 0; i < model.value_size; i++)
-        model.value[entry][i] = (uint8_t)help_nf_draw(sequence);
+        model.value[entry][i] = (uint8_t)help_draw(sequence);
     memcpy(nf_edit(h.nf, nf_lists_value(lists, entry), model.value_size), model.value[entry],
            model.value_size);
     model.taken++;
@@ -82,7 +82,7 @@ static void take(uint64_t *sequence)
 
 static void give(uint64_t *sequence)
 {
-    uint32_t entry = model_remove(LISTS, help_nf_below(sequence, model.count[LISTS]));
+    uint32_t entry = model_remove(LISTS, help_below(sequence, model.count[LISTS]));
 
     nf_lists_give(h.nf, lists, entry);
     model.free[model.freed++] = entry;
@@ -92,14 +92,14 @@ static void give(uint64_t *sequence)
 /* At an end as often as in the middle. */
 static uint32_t draw_place(uint32_t places, uint64_t *sequence)
 {
-    uint32_t kind = help_nf_below(sequence, 4);
+    uint32_t kind = help_below(sequence, 4);
 
-    return kind == 0 ? 0 : kind == 1 ? places - 1 : help_nf_below(sequence, places);
+    return kind == 0 ? 0 : kind == 1 ? places - 1 : help_below(sequence, places);
 }
 
 static void insert(uint32_t list, uint64_t *sequence)
 {
-    uint32_t entry = model_remove(LISTS, help_nf_below(sequence, model.count[LISTS]));
+    uint32_t entry = model_remove(LISTS, help_below(sequence, model.count[LISTS]));
     uint32_t at = draw_place(model.count[list] + 1, sequence);
 
     nf_list_insert(h.nf, lists, &head[list], entry, at < model.count[list] ? model.in[list][at] : NF_NONE);
@@ -136,9 +136,9 @@ static void compare_all(void)
 
 static void step(uint32_t filling, uint64_t *sequence)
 {
-    uint32_t list = help_nf_below(sequence, LISTS), kind = help_nf_below(sequence, 100);
+    uint32_t list = help_below(sequence, LISTS), kind = help_below(sequence, 100);
 
-    if (help_nf_below(sequence, 2)) {
+    if (help_below(sequence, 2)) {
         if (kind < filling)
             take(sequence);
         else if (model.count[LISTS])

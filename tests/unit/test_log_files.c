@@ -2,8 +2,8 @@
 /* Which recordings replay --log executes for a moment, and what it says of all that are there: two nodes of
  * one history, lives, gaps, snapshots that are not whole, files that are damaged.
  */
-#include "tests/unit/help_recorder_lanes.h"
-#include "tests/unit/help_record.h"
+#include "tests/help/recorder.h"
+#include "tests/help/record.h"
 #include "tools/recording/recording.h"
 
 #include <stdarg.h>

@@ -3,7 +3,7 @@
  * Capture and cursor against a model that stores what was given, part by part, in arrays of its own. The ring
  * is filled with ff bytes first, so that what capture leaves unwritten shows.
  */
-#include "tests/unit/help_record.h"
+#include "tests/help/record.h"
 #include "ftcore/base/error.h"
 #include "logger/capture.h"
 

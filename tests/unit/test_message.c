@@ -4,22 +4,22 @@
  *
  * `test_message --write-golden` writes tests/golden/messages-v3.bin anew. Do that only with a new version.
  */
-#include "tests/unit/help_record.h"
-#include "tests/unit/help_message.h"
+#include "ftcore/record/datagram.h"
 #include "ftcore/record/message.h"
+#include "ftcore/record/runs.h"
+#include "tests/help/message.h"
+#include "tests/help/record.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
-
 #include <cmocka.h>
 
+#include <msgpack.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <msgpack.h>
 #include <xxhash.h>
 
 #define GOLDEN "tests/golden/messages-v3.bin"
@@ -263,6 +263,315 @@ static int write_golden(void)
     return !f || fwrite(out, 1, len, f) != len || fclose(f);
 }
 
+/*
+ * Runs of lines, which are the bulk of a snapshot, and the death notice: what comes back, and what is
+ * refused.
+ */
+
+static void runs_come_back(void **state)
+{
+    static uint8_t out[1000];
+    uint8_t lines[3 * FT_LINE];
+    struct ft_line_run a = {.line = 5, .count = 3, .bytes = lines},
+                       z = {.line = 1000, .count = 24, .zero = true};
+    struct ft_line_run got;
+    uint32_t len = 0, at = 0;
+
+    (void)state;
+    draw_seed = 3;
+    message_fill(lines, sizeof(lines), false);
+    assert_true(ft_line_run_append(out, &len, sizeof(out), &a));
+    assert_int_equal(len, 16 + 192);
+    assert_true(ft_line_run_append(out, &len, sizeof(out), &z));
+    assert_int_equal(len, 16 + 192 + 16);
+    assert_int_equal(ft_line_run_next(out, len, &at, 1024, &got), 1);
+    assert_true(got.line == 5 && got.count == 3 && !got.zero);
+    assert_memory_equal(got.bytes, lines, sizeof(lines));
+    assert_int_equal(ft_line_run_next(out, len, &at, 1024, &got), 1);
+    assert_true(got.line == 1000 && got.count == 24 && got.zero && !got.bytes);
+    assert_int_equal(ft_line_run_next(out, len, &at, 1024, &got), 0);
+    len = 0;
+    assert_false(ft_line_run_append(out, &len, 16 + 191, &a));
+    assert_int_equal(len, 0);
+    assert_true(ft_line_run_append(out, &len, 16 + 192, &a));
+    assert_false(ft_line_run_append(out, &len, 16 + 192 + 15, &z));
+}
+
+static int one_run(uint64_t line, uint32_t count, uint32_t flags, uint32_t bytes, uint64_t lines)
+{
+    uint8_t *in = calloc(1, 16 + bytes + 1);
+    struct ft_line_run run;
+    uint32_t at = 0;
+
+    memcpy(in, &line, 8);
+    memcpy(in + 8, &count, 4);
+    memcpy(in + 12, &flags, 4);
+    int rc = ft_line_run_next(in, 16 + bytes, &at, lines, &run);
+    free(in);
+    return rc;
+}
+
+static void impossible_runs_are_refused(void **state)
+{
+    struct ft_line_run run;
+    uint32_t at = 0;
+
+    (void)state;
+    assert_int_equal(one_run(0, 2, 0, 128, 2), 1);
+    assert_int_equal(one_run(0, 2, 0, 127, 2), FT_EMALFORMED);
+    assert_int_equal(one_run(1, 2, 0, 128, 2), FT_EMALFORMED);
+    assert_int_equal(one_run(0, 0, 0, 0, 2), FT_EMALFORMED);
+    assert_int_equal(one_run(0, 1, 2, 64, 2), FT_EMALFORMED);
+    assert_int_equal(one_run(UINT64_MAX, 2, 1, 0, 100), FT_EMALFORMED);
+    assert_int_equal(one_run(0, UINT32_MAX, 1, 0, 100), FT_EMALFORMED);
+    assert_int_equal(one_run(0, 1u << 26, 0, 64, UINT64_MAX), FT_EMALFORMED); /* 4 GiB: must not wrap */
+    assert_int_equal(one_run(0, UINT32_MAX, 1, 0, UINT32_MAX), 1);
+    assert_int_equal(ft_line_run_next((const uint8_t *)"0123456789abcde", 15, &at, 10, &run), FT_EMALFORMED);
+}
+
+/* The tag was computed by Python's hmac. */
+static void a_datagram_comes_back_and_its_damage_is_refused(void **state)
+{
+    static const char expected[] = "understu\3\0\0\0\2\0\0\0\x2a\0\0\0\0\0\0\0\7\0\0\0\0\0\0\0"
+                                   "\1\0\0\0\xdc\5\0\0\0\4\0\0\0\0\0\0"
+                                   "\x84\x0e\x7a\x2e\xd2\x4a\x35\xbe\xd6\x0f\x0d\x4e\x07\x7e\x8d\xef";
+    /* Of no version: these bytes are for ever. */
+    static const char notice[FT_DATAGRAM_BYTES] =
+        "understu\0\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+        "\x9f\x96\x9d\x5e\xad\x62\x81\x79\xe9\x15\x9b\x26\xbe\xe3\xa8\x90";
+    struct ft_datagram_key key = {0x0102030405060708, {0x1112131415161718, 0x2122232425262728}}, other = key;
+    struct ft_datagram heartbeat = {0, FT_HEARTBEAT, 42, 7, 1, 1500, {0, FT_PORT_UNHEARD}}, got;
+    uint8_t out[FT_DATAGRAM_BYTES + 1] = {0};
+
+    (void)state;
+    ft_datagram_encode(&heartbeat, &key, out);
+    assert_memory_equal(out, expected, FT_DATAGRAM_BYTES);
+    assert_int_equal(ft_datagram_decode(out, FT_DATAGRAM_BYTES, &key, &got), 0);
+    assert_true(got.kind == FT_HEARTBEAT && got.view == 42 && got.sent == 7 && got.port == 1 &&
+                got.mtu == 1500);
+    assert_memory_equal(got.fault, heartbeat.fault, sizeof(got.fault));
+    for (size_t len = 0; len <= FT_DATAGRAM_BYTES + 1; len++)
+        if (len != FT_DATAGRAM_BYTES)
+            assert_int_equal(ft_datagram_decode(out, len, &key, &got), FT_EMALFORMED);
+    for (unsigned bit = 0; bit < FT_DATAGRAM_BYTES * 8; bit++) {
+        out[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        assert_int_equal(ft_datagram_decode(out, FT_DATAGRAM_BYTES, &key, &got), bit < 64   ? FT_EMALFORMED
+                                                                                 : bit < 96 ? FT_EVERSION
+                                                                                            : FT_EPERM);
+        out[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    heartbeat.view = FT_VIEW_MAX;
+    ft_datagram_encode(&heartbeat, &key, out);
+    assert_int_equal(ft_datagram_decode(out, FT_DATAGRAM_BYTES, &key, &got), 0);
+    heartbeat.view++;
+    ft_datagram_encode(&heartbeat, &key, out);
+    assert_int_equal(ft_datagram_decode(out, FT_DATAGRAM_BYTES, &key, &got), FT_EMALFORMED);
+    heartbeat.view = 1;
+    heartbeat.port = FT_DATAGRAM_PORTS;
+    ft_datagram_encode(&heartbeat, &key, out);
+    assert_int_equal(ft_datagram_decode(out, FT_DATAGRAM_BYTES, &key, &got), FT_EMALFORMED);
+    heartbeat.port = 0;
+    heartbeat.fault[7] = FT_PORT_FAULTS;
+    ft_datagram_encode(&heartbeat, &key, out);
+    assert_int_equal(ft_datagram_decode(out, FT_DATAGRAM_BYTES, &key, &got), FT_EMALFORMED);
+    assert_int_equal(ft_datagram_encode(&(struct ft_datagram){.kind = FT_DEATH_NOTICE}, &key, out), 64);
+    assert_memory_equal(out, notice, sizeof(notice));
+    assert_int_equal(ft_datagram_decode(out, 64, &key, &got), 0);
+    assert_int_equal(got.kind, FT_DEATH_NOTICE);
+    other.incarnation++;
+    assert_int_equal(ft_datagram_decode(out, FT_DATAGRAM_BYTES, &other, &got), FT_EPERM);
+    other = key;
+    other.secret[1]++;
+    assert_int_equal(ft_datagram_decode(out, FT_DATAGRAM_BYTES, &other, &got), FT_EPERM);
+}
+
+/* The bulk of a message: when it is compressed, its blocks, and bulks that are impossible. */
+
+/* The frame's length. */
+static long pack(struct ft_compressor *compressor, const uint8_t *bulk, uint32_t len)
+{
+    struct ft_message m = {.type = FT_MSG_LOG, .state = FT_READY, .bulk = bulk, .bulk_len = len};
+
+    return ft_message_encode(&m, 1, compressor, true, message_frame, sizeof(message_frame));
+}
+
+static void compression_is_tried_every_64th_time_when_it_does_not_pay(void **state)
+{
+    const uint8_t *noise = message_content, *plain = message_content + 2000;
+    struct ft_compressor compressor = {0};
+
+    (void)state;
+    draw_seed = 7;
+    message_fill(message_content, 2000, false);
+    memset(message_content + 2000, 'a', 2000);
+    for (unsigned i = 1; i <= 65; i++)
+        assert_true(pack(&compressor, noise, 2000) > 2000); /* the first and the 65th are tried */
+    for (unsigned i = 66; i <= 128; i++)
+        assert_true(pack(&compressor, plain, 2000) > 2000);
+    assert_int_equal(compressor.raw, 256000);
+    assert_int_equal(compressor.compressed, 256000);
+    assert_true(pack(&compressor, plain, 2000) < 100); /* the 129th is tried, and from now on each */
+    assert_true(pack(&compressor, plain, 2000) < 100);
+    assert_true(compressor.compressed < 256100);
+    assert_true(pack(&compressor, plain, 63) > 63); /* too small to measure, and no reason to stop */
+    assert_true(pack(&compressor, plain, 2000) < 100);
+    assert_true(pack(NULL, plain, 2000) > 2000);
+}
+
+/* What did not pay is skipped by bytes: many small bulks that compression does not shorten leave a large one
+ * its try. */
+static void small_bulks_do_not_keep_a_large_one_from_being_compressed(void **state)
+{
+    struct ft_compressor compressor = {0};
+
+    (void)state;
+    draw_seed = 7;
+    message_fill(message_content, 100, false);
+    memset(message_content + 100, 'a', 7900);
+    for (unsigned i = 0; i < 70; i++)
+        pack(&compressor, message_content, 100);
+    assert_true(pack(&compressor, message_content + 100, 100) > 100); /* skipped */
+    assert_true(pack(&compressor, message_content, 8000) < 1000);
+}
+
+/* Of a bulk of 64 KiB and 100 bytes, all 'a', the second block. The first is its own length long, a match of
+ * 65536 - 6 at distance 1. */
+static size_t two_blocks(uint8_t *out)
+{
+    static const uint8_t ends[] = {0x50, 'a', 'a', 'a', 'a', 'a'};
+    size_t len = 4, extra = 65536 - 6 - 4 - 15;
+
+    memcpy(out + len,
+           "\x1f"
+           "a\1",
+           4),
+        len += 4;
+    for (; extra >= 255; extra -= 255)
+        out[len++] = 255;
+    out[len++] = (uint8_t)extra;
+    memcpy(out + len, ends, sizeof(ends)), len += sizeof(ends);
+    uint32_t first = (uint32_t)len - 4, second = LZ4_LEN;
+
+    memcpy(out, &first, 4);
+    memcpy(out + len, &second, 4);
+    memcpy(out + len + 4, lz4_block, LZ4_LEN);
+    return len + 4 + LZ4_LEN;
+}
+
+static void a_large_bulk_has_several_blocks(void **state)
+{
+    struct ft_compressor compressor = {0};
+    struct ft_message m = {
+        .type = FT_MSG_SNAPSHOT, .state = FT_READY, .bulk = message_content, .bulk_len = 65636};
+    uint8_t blocks[1024];
+    size_t len = two_blocks(blocks);
+    uint32_t wrong = 300;
+
+    (void)state;
+    message_begin(8, 3, FT_MSG_SNAPSHOT, 5);
+    message_put(65636), message_put_bytes(blocks, len);
+    message_accepted(1, &m);
+    assert_int_equal(m.bulk_len, 65636);
+    for (unsigned i = 0; i < m.bulk_len; i++)
+        assert_int_equal(m.bulk[i], 'a');
+    message_begin(8, 3, FT_MSG_SNAPSHOT, 5);
+    message_put(65637), message_put_bytes(blocks, len);
+    message_refused(1, "offset 298: SNAPSHOT block gives 100 bytes, expected 101");
+    message_begin(8, 3, FT_MSG_SNAPSHOT, 5);
+    message_put(65536 * 2 + 100), message_put_bytes(blocks, len);
+    message_refused(1, "offset 298: SNAPSHOT block gives 100 bytes, expected 65536");
+    message_begin(8, 3, FT_MSG_SNAPSHOT, 5);
+    message_put(65636), message_put_bytes(blocks, len - LZ4_LEN);
+    message_refused(1, "offset 298: SNAPSHOT block of 11 bytes, expected at most 0");
+    message_begin(8, 3, FT_MSG_SNAPSHOT, 5);
+    message_put(65636), message_put_bytes(blocks, len - LZ4_LEN - 1);
+    message_refused(1, "offset 294: SNAPSHOT blocks end, expected 100 bytes more of bulk");
+    message_begin(8, 3, FT_MSG_SNAPSHOT, 5);
+    blocks[len] = 0;
+    message_put(65636), message_put_bytes(blocks, len + 1);
+    message_refused(1, "offset 309: SNAPSHOT 1 bytes behind the blocks");
+    memcpy(blocks, &wrong, 4);
+    message_begin(8, 3, FT_MSG_SNAPSHOT, 5);
+    message_put(65636), message_put_bytes(blocks, len);
+    message_refused(1, "offset 27: SNAPSHOT block of 300 bytes, expected at most 282");
+    /* Content that repeats itself over more than a block's table: each block is compressed by itself. */
+    m = (struct ft_message){
+        .type = FT_MSG_SNAPSHOT, .state = FT_READY, .bulk = message_content, .bulk_len = 200000};
+    draw_seed = 3;
+    message_fill(message_content, 2000, false);
+    for (size_t at = 2000; at < 200000; at += 2000)
+        memcpy(message_content + at, message_content, 2000);
+    long used = ft_message_encode(&m, 1, &compressor, true, message_frame, sizeof(message_frame));
+
+    assert_true(used > 4 * 2000 && used < 4 * 2500);
+    assert_int_equal(ft_message_decode(message_frame, (size_t)used, 1, &m, message_unpacked, NULL), used);
+    assert_int_equal(m.bulk_len, 200000);
+    assert_memory_equal(m.bulk, message_content, 200000);
+}
+
+static void impossible_bulks_are_refused_by_name(void **state)
+{
+    struct ft_message m;
+
+    (void)state;
+    message_begin(8, 3, FT_MSG_LOG, 5);
+    message_put(100), message_put_bytes(lz4_block, LZ4_LEN);
+    message_accepted(1, &m);
+    assert_int_equal(m.bulk_len, 100);
+    for (unsigned i = 0; i < 100; i++)
+        assert_int_equal(m.bulk[i], 'a');
+    message_begin(8, 3, FT_MSG_LOG, 5);
+    message_put(99), message_put_bytes(lz4_block, LZ4_LEN);
+    assert_int_equal(message_judge(1, &m, NULL), FT_EMALFORMED);
+    message_begin(8, 3, FT_MSG_LOG, 5);
+    message_put(101), message_put_bytes(lz4_block, LZ4_LEN);
+    message_refused(1, "offset 18: LOG block gives 100 bytes, expected 101");
+    message_begin(8, 3, FT_MSG_LOG, 5);
+    message_put(LZ4_LEN), message_put_bytes(lz4_block, LZ4_LEN);
+    message_refused(1, "offset 16: LOG bulk has 11 bytes, expected 0 to 10");
+    message_begin(8, 3, FT_MSG_LOG, 5);
+    message_put(FT_BULK_MAX + 1), message_put_bytes(lz4_block, LZ4_LEN);
+    message_refused(1, "offset 15: LOG size of bulk is 2097153, expected at most 2097152");
+    message_begin(8, 3, FT_MSG_SNAPSHOT, 5);
+    message_put(0), message_put_raw("\xc6\x00\x20\x00\x01", 5);
+    message_refused(1, "offset 16: SNAPSHOT bulk has 2097153 bytes, expected 0 to 2097152");
+    message_begin(8, 3, FT_MSG_SNAPSHOT, 5);
+    message_put(0), message_put_raw("\xc5\x01\x00xyz", 6);
+    message_refused(1, "offset 16: SNAPSHOT bulk has 3 bytes, expected 256");
+    message_begin(8, 3, FT_MSG_SNAPSHOT, 5);
+    message_put(0), message_put_text("x", 1);
+    message_refused(1, "offset 16: SNAPSHOT bulk begins with byte a1 and 1 follow, expected bytes");
+    message_begin(8, 3, FT_MSG_LOG, 5);
+    message_put(0), message_put_bytes("", 0);
+    message_accepted(1, &m);
+    assert_int_equal(m.bulk_len, 0);
+}
+
+/* The same frame, wherever the bulk was; the numbers of the head have one to nine bytes. */
+static void a_bulk_may_lie_in_its_frame_already(void **state)
+{
+    static uint8_t frame[4096];
+
+    (void)state;
+    message_fill(message_content, 2000, false);
+    for (unsigned shift = 0; shift < 62; shift++) {
+        struct ft_message m = {.type = FT_MSG_LOG, .state = FT_READY, .view = 1ull << shift};
+
+        m.sent = m.echo = m.view * 3;
+        uint8_t *at = frame + ft_message_ahead(&m, 1);
+
+        m.bulk = message_content;
+        m.bulk_len = shift * 30;
+        long len = ft_message_encode(&m, 1, NULL, true, message_frame, sizeof(message_frame));
+
+        memcpy(at, message_content, m.bulk_len);
+        m.bulk = at;
+        assert_int_equal(ft_message_encode(&m, 1, NULL, true, frame, sizeof(frame)), len);
+        assert_memory_equal(frame, message_frame, (size_t)len);
+        assert_ptr_equal(frame + len, at + m.bulk_len);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -272,6 +581,14 @@ int main(int argc, char **argv)
         cmocka_unit_test(control_characters_are_cleaned),
         cmocka_unit_test(too_little_room_is_full),
         cmocka_unit_test(the_bytes_are_those_of_the_golden_file),
+        cmocka_unit_test(runs_come_back),
+        cmocka_unit_test(impossible_runs_are_refused),
+        cmocka_unit_test(a_datagram_comes_back_and_its_damage_is_refused),
+        cmocka_unit_test(compression_is_tried_every_64th_time_when_it_does_not_pay),
+        cmocka_unit_test(small_bulks_do_not_keep_a_large_one_from_being_compressed),
+        cmocka_unit_test(a_large_bulk_has_several_blocks),
+        cmocka_unit_test(impossible_bulks_are_refused_by_name),
+        cmocka_unit_test(a_bulk_may_lie_in_its_frame_already),
     };
 
     if (argc == 2 && !strcmp(argv[1], "--write-golden"))

@@ -5,7 +5,7 @@
  */
 #include "node/base/elf_file.h"
 #include "node/config/module_file.h"
-#include "tests/unit/help_elf.h"
+#include "tests/help/elf.h"
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Moments of a recording by the wall clock, which may be set while it is made. */
-#include "tests/unit/help_recorder_lane.h"
+#include "tests/help/recorder.h"
 #include "tools/recording/moment.h"
 
 #include <stdarg.h>

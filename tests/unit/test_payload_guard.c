@@ -10,7 +10,7 @@
 #include "ftcore/region/audit.h"
 #include "nflib/chain/chain.h"
 #include "nftest/frames.h"
-#include "tests/unit/help_death.h"
+#include "tests/help/death.h"
 
 #include <string.h>
 

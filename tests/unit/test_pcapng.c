@@ -4,14 +4,15 @@
  * believed. What readers of such files make of it, tests/lab/trace.t asks them.
  */
 #include "cli/trace.h"
+#include "tools/pair/capture.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
-
 #include <cmocka.h>
 
+#include <pcap/dlt.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -89,10 +90,12 @@ static void assert_text(const uint8_t *options, uint16_t code, const char *text)
 }
 
 #define ANSWER(packets) "{\"ports\": [\"inside\", \"dmz\", \"outside\"], \"packets\": [" packets "]}"
+
 #define PACKET(in, more)                                                                                     \
     "{\"time_ns\": 4294967297, \"lane\": 1, \"burst\": 2, \"input\": 3, \"in\": \"dmz\", \"out\": "          \
     "\"outside\", "                                                                                          \
     "\"source\": \"10.0.0.5:1\", \"destination\": \"10.0.0.6:2\", \"frame_in\": " in more "}"
+
 #define STEPS                                                                                                \
     ", \"outcome\": \"dropped\", \"steps\": [{\"nf\": \"one\", \"source\": \"10.0.0.5:1\", \"destination\""  \
     ": \"10.0.0.7:2\", \"drop\": null}, {\"nf\": \"two\", \"source\": \"10.0.0.5:1\", \"destination\": "     \
@@ -214,6 +217,45 @@ static void a_comment_has_an_end(void **state)
     free(file);
 }
 
+/* Headers of `-i any`, as https://www.tcpdump.org/linktypes has them: who has sent what. */
+
+/* Packet type, ARPHRD, address length, address, protocol; then a byte of IPv4. */
+static const uint8_t sll[17] = {0, 4, 0, 1, 0, 6, 2, 3, 4, 5, 6, 7, 0, 0, 8, 0, 0x45};
+
+/* Protocol, reserved, interface, ARPHRD, packet type, address length, address. */
+static const uint8_t sll2[21] = {8, 0, 0, 0, 0, 0, 0, 2, 0, 1, 4, 6, 2, 3, 4, 5, 6, 7, 0, 0, 0x45};
+
+static void a_sent_packet_is_told_from_a_received_one(void **state)
+{
+    uint8_t received[21];
+
+    (void)state;
+    assert_true(nd_cooked_sent(DLT_LINUX_SLL, sll, sizeof(sll)));
+    assert_true(nd_cooked_sent(DLT_LINUX_SLL2, sll2, sizeof(sll2)));
+    for (uint8_t type = 0; type < 4; type++) { /* to us, to all, to some, to others */
+        for (unsigned i = 0; i < sizeof(sll); i++)
+            received[i] = i == 1 ? type : sll[i];
+        assert_false(nd_cooked_sent(DLT_LINUX_SLL, received, sizeof(sll)));
+        for (unsigned i = 0; i < sizeof(sll2); i++)
+            received[i] = i == 10 ? type : sll2[i];
+        assert_false(nd_cooked_sent(DLT_LINUX_SLL2, received, sizeof(sll2)));
+    }
+    assert_false(nd_cooked_sent(DLT_LINUX_SLL, sll, 1)); /* cut */
+    assert_false(nd_cooked_sent(DLT_EN10MB, sll, sizeof(sll)));
+}
+
+static void the_header_that_is_put_in_place_has_the_sender(void **state)
+{
+    static const uint8_t ethernet[ND_COOKED_HEAD] = {2, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 0};
+    uint8_t head[ND_COOKED_HEAD];
+
+    (void)state;
+    assert_int_equal(nd_cooked_head(DLT_LINUX_SLL, sll, sizeof(sll), head), 16);
+    assert_memory_equal(head, ethernet, sizeof(head));
+    assert_int_equal(nd_cooked_head(DLT_LINUX_SLL2, sll2, sizeof(sll2), head), 20);
+    assert_memory_equal(head, ethernet, sizeof(head));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -221,6 +263,8 @@ int main(void)
         cmocka_unit_test(what_is_no_trace_is_refused),
         cmocka_unit_test(a_frame_has_an_end),
         cmocka_unit_test(a_comment_has_an_end),
+        cmocka_unit_test(a_sent_packet_is_told_from_a_received_one),
+        cmocka_unit_test(the_header_that_is_put_in_place_has_the_sender),
     };
 
     return cmocka_run_group_tests_name("pcapng", tests, NULL, NULL);

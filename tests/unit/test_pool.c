@@ -9,8 +9,8 @@
 #include <cmocka.h>
 
 #include "nflib/shared/shared.h"
-#include "tests/unit/help_death.h"
-#include "tests/unit/help_nf.h"
+#include "tests/help/death.h"
+#include "tests/help/nf.h"
 
 #define COUNT_MAX 400u
 
@@ -77,7 +77,7 @@ static uint64_t churn_pool(uint32_t count, uint32_t steps, bool audit, uint64_t 
     for (uint32_t i = 0; i < steps; i++) {
         uint32_t kinds = i / (2 * count + 100) % 2 ? 3 : 2;
 
-        pool_step(&h, pool, &m, help_nf_below(&sequence, count), help_nf_below(&sequence, kinds));
+        pool_step(&h, pool, &m, help_below(&sequence, count), help_below(&sequence, kinds));
         if (audit)
             help_nf_audit(&h);
         if (i % (audit ? 16 : 4096) == 0 || count < 10)

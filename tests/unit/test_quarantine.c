@@ -3,9 +3,9 @@
  * The quarantine: a lane that takes over from one that crashed drops the frame that killed it, and no other,
  * for as long and as often as the file says; by the datagram that the crash made.
  */
-#include "tests/unit/help_crash.h"
+#include "tests/help/crash.h"
 #include "node/base/clock.h"
-#include "tests/unit/help_config.h"
+#include "tests/help/config.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -5,7 +5,7 @@
  * death and of a second one.
  */
 #include "node/quarantine.h"
-#include "tests/unit/help_config.h"
+#include "tests/help/config.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -3,7 +3,7 @@
  * The log record: round trips, a golden record, damage of every kind. With RECORD_GOLDEN_WRITE=1 the golden
  * file is written anew instead of compared; with RECORD_MEASURE=1 sizes and times are printed.
  */
-#include "tests/unit/help_record.h"
+#include "tests/help/record.h"
 #include "ftcore/region/region.h"
 
 #include <stdarg.h>

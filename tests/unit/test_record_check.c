@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The log record in memory: what is impossible there is refused by name. */
-#include "tests/unit/help_record.h"
+#include "tests/help/record.h"
 #include "ftcore/region/region.h"
 
 #include <stdarg.h>

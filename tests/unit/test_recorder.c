@@ -3,24 +3,26 @@
  * The flight recorder's files against a model: a state that each burst changes in a known way, so that the
  * state at any burst can be computed anew and held against the snapshot a file opens with.
  */
-#include "tests/unit/help_recorder.h"
-#include "ftcore/record/runs.h"
-#include "tests/unit/help_recorder_lane.h"
 #include "ftcore/record/message.h"
+#include "ftcore/record/runs.h"
+#include "tests/help/record.h"
+#include "tests/help/recorder.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
-
 #include <cmocka.h>
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define SECOND 1000000000ull
@@ -249,6 +251,403 @@ static void a_disk_that_refuses_is_tried_again(void **state)
     assert_int_equal(files_there(&lowest), 1);
 }
 
+/*
+ * Damage to the flight recorder's files: a file cut at every byte of its last frames, every bit turned over,
+ * frames out of their places, files of others.
+ */
+
+static uint8_t *bytes;
+static size_t size;
+
+static void small_file(void)
+{
+    FILE *in;
+
+    recorder_open(1u << 30, 2);
+    memset((uint8_t *)recorder_words + 4096, 0x5a, 256);
+    recorder_turn(7, 0);
+    for (int i = 0; i < 200; i++)
+        recorder_turn(7, 0);
+    recorder_burst(20, 0);
+    recorder_burst(0, 0);
+    lg_recorder_stop(rig.recorder, 0);
+    rig_close();
+    in = fopen(rig_file(1), "rb");
+    assert_non_null(in);
+    bytes = malloc(1u << 20);
+    size = fread(bytes, 1, 1u << 20, in);
+    fclose(in);
+    assert_in_range(size, 200, 20000);
+}
+
+/* Writes bytes[0..len) and opens that. */
+static int open_bytes(size_t len, struct lg_recording *r, struct ft_fault *fault)
+{
+    FILE *out = fopen(rig_file(9), "wb");
+
+    assert_int_equal(fwrite(bytes, 1, len, out), len);
+    fclose(out);
+    fault->text[0] = '\0';
+    return lg_recording_open(r, rig.path, fault);
+}
+
+static void a_torn_file_is_read_to_its_last_whole_frame(void **state)
+{
+    struct lg_recording r;
+    struct ft_fault fault;
+    struct lg_frame f;
+    uint64_t at = 0, dependency[64], dependencies = 0, seen;
+
+    (void)state;
+    small_file();
+    assert_int_equal(open_bytes(size, &r, &fault), 0);
+    while (lg_recording_next(&r, &at, &f)) {
+        assert_true(dependencies < 64);
+        dependency[dependencies++] = at;
+    }
+    lg_recording_close(&r);
+    for (size_t len = 0; len < size; len++) {
+        int error = open_bytes(len, &r, &fault);
+
+        if (len < dependency[0]) {
+            assert_true(error < 0);
+            assert_non_null(strstr(fault.text, "09.rec:offset "));
+            assert_non_null(strstr(fault.text, ", expected "));
+            continue;
+        }
+        assert_int_equal(error, 0);
+        for (seen = 0; dependency[seen + 1] <= len; seen++)
+            ;
+        assert_int_equal(r.whole, dependency[seen]);
+        assert_int_equal(r.records, len >= dependency[dependencies - 2]   ? 2
+                                    : len >= dependency[dependencies - 4] ? 1
+                                                                          : 0);
+        lg_recording_close(&r);
+    }
+    /* Power was lost: the file has its length and zeros where its end should be. */
+    memset(bytes + dependency[dependencies - 2], 0, size - dependency[dependencies - 2]);
+    assert_int_equal(open_bytes(size, &r, &fault), 0);
+    assert_int_equal(r.whole, dependency[dependencies - 2]);
+    lg_recording_close(&r);
+    free(bytes);
+}
+
+static void every_bit_that_is_turned_over_is_found(void **state)
+{
+    struct lg_recording r;
+    struct ft_fault fault;
+
+    (void)state;
+    small_file();
+    for (size_t bit = 0; bit < size * 8; bit++) {
+        bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        if (open_bytes(size, &r, &fault) == 0)
+            fail_msg("bit %zu of byte %zu is turned over and nothing is said", bit % 8, bit / 8);
+        if (!strstr(fault.text, ".rec:offset ") || !strstr(fault.text, ", expected "))
+            fail_msg("byte %zu: '%s'", bit / 8, fault.text);
+        bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    free(bytes);
+}
+
+/* The frames in another order, each signed for its new place. Index -1 ends the list. */
+static int open_in_order(const int order[], struct ft_fault *fault)
+{
+    struct lg_recording r;
+    struct lg_frame f[32];
+    uint64_t at = 0;
+    uint8_t *was = bytes;
+    size_t len = LG_PREFACE;
+    int n = 0, error;
+
+    assert_int_equal(open_bytes(size, &r, fault), 0);
+    while (n < 32 && lg_recording_next(&r, &at, &f[n]))
+        n++;
+    bytes = calloc(1, 2 * size);
+    memcpy(bytes, was, LG_PREFACE);
+    for (int i = 0; order[i] >= 0; i++) {
+        const struct lg_frame *from = &f[order[i] >= 100 ? n - 1 - (order[i] - 100) : order[i]];
+
+        lg_frame_head(bytes + len, len, from->type, from->content, from->len);
+        memcpy(bytes + len + LG_FRAME_HEAD, from->content, from->len);
+        len += LG_FRAME_HEAD + from->len;
+    }
+    lg_recording_close(&r);
+    error = open_bytes(len, &r, fault);
+    if (!error)
+        lg_recording_close(&r);
+    free(bytes);
+    bytes = was;
+    return error;
+}
+
+/* Counted from the end: 100 END, 101 a record, 102 CLOCK, 103 the record before it, 104 SNAPSHOT_END, 105
+ * lines. */
+static void frames_out_of_place_are_refused(void **state)
+{
+    static const struct {
+        int order[9], error;
+        const char *text;
+    } cases[] = {
+        {{0, 1, 104, 103, 101, 100, -1}, 0, ""},
+        {{0, 103, 1, 104, 101, -1}, 0, ""}, /* a snapshot is copied while replay goes on */
+        {{0, -1}, 0, ""},
+        {{0, 1, 104, 102, 103, 102, 101, 100, -1}, 0, ""}, /* clocks are between any frames */
+        {{102, 0, -1}, FT_EMALFORMED, ":offset 16: frame of type 6"},
+        {{1, 0, -1}, FT_EMALFORMED, ":offset 16: frame of type 2"},
+        {{0, 0, -1}, FT_EMALFORMED, "expected one that has its place here"},
+        {{0, 104, 1, -1}, FT_EMALFORMED, "lines behind the snapshot's end, expected"},
+        {{0, 104, 104, -1}, FT_EMALFORMED, "expected one that has its place here"},
+        {{0, 101, 103, -1}, FT_EMALFORMED, "burst 2 from seq 5, expected burst 1 from seq 1"},
+        {{0, 103, 103, -1}, FT_EMALFORMED, "burst 1 from seq 1, expected burst 2 from seq 5"},
+        {{0, 100, 103, -1}, FT_EMALFORMED, "expected the file's end"},
+    };
+    struct ft_fault fault;
+
+    (void)state;
+    small_file();
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        int error = open_in_order(cases[i].order, &fault);
+
+        if (error != cases[i].error || !strstr(fault.text, cases[i].text))
+            fail_msg("case %u: %d '%s'", i, error, fault.text);
+    }
+    free(bytes);
+}
+
+static void foreign_files_are_refused_by_name(void **state)
+{
+    struct lg_recording r;
+    struct ft_fault fault;
+
+    (void)state;
+    small_file();
+    bytes[8] = 2;
+    assert_int_equal(open_bytes(size, &r, &fault), FT_EVERSION);
+    assert_non_null(strstr(fault.text, ":offset 8: version 2, expected 3 to 3"));
+    memcpy(bytes, "\xd4\xc3\xb2\xa1\x02\x00\x04\x00", 8);
+    assert_int_equal(open_bytes(size, &r, &fault), FT_EMALFORMED);
+    assert_non_null(strstr(fault.text, ":offset 0: "));
+    assert_int_equal(lg_recording_open(&r, rig.directory, &fault), FT_EMALFORMED);
+    assert_int_equal(lg_recording_open(&r, rig_file(77), &fault), FT_ENOENT);
+    free(bytes);
+}
+
+/*
+ * The end of a recording. A process that records is killed, at any moment, and another one finishes its file:
+ * every record that was handed over is there, once.
+ */
+
+#define ROUNDS     40u
+#define FILE_BYTES 300000u
+
+/* What the process that dies has done, in memory that outlives it. */
+static struct said {
+    _Atomic uint64_t handed; /* records */
+    _Atomic uint64_t gaps;
+} * said;
+
+static unsigned last_serial(void)
+{
+    DIR *dir = opendir(rig.directory);
+    const struct dirent *d;
+    unsigned last = 0;
+
+    while ((d = readdir(dir)))
+        if (strstr(d->d_name, ".rec") && strtoul(d->d_name, NULL, 10) > last)
+            last = (unsigned)strtoul(d->d_name, NULL, 10);
+    closedir(dir);
+    return last;
+}
+
+/* Records until it has handed over so many, then dies; 0: until somebody kills it. */
+static void record_and_die(uint64_t records, uint16_t taken)
+{
+    struct lg_recorder_counts counts;
+
+    recorder_open(FILE_BYTES, 1000);
+    recorder_turn(7, 0);
+    while (!records || recorder_now.burst < records) {
+        recorder_burst(taken, 0);
+        atomic_store(&said->handed, recorder_now.burst);
+        lg_recorder_counts(rig.recorder, &counts);
+        atomic_store(&said->gaps, counts.gaps);
+        if (!records && recorder_now.burst % 8 == 0)
+            usleep((useconds_t)draw_below(300));
+    }
+    raise(SIGKILL);
+}
+
+static void finish(uint32_t how, const char *line)
+{
+    struct lg_node_end end = {.wall = 5, .how = how, .lane = FT_CRASH_NO_LANE};
+    struct lg_position at;
+    uint64_t ended;
+
+    assert_true(lg_recorder_drain(rig.recorder, &at));
+    ended = at.burst;
+    lg_recorder_end(rig.recorder, &end, &ended, line);
+}
+
+/* All files follow each other, and the last one ends as it should, with this burst. Snapshots may be missing
+ * of the last one alone. */
+static void check_files(uint64_t burst, uint64_t or_burst)
+{
+    struct lg_recording before, r = {.size = 0};
+    unsigned last = last_serial();
+
+    for (unsigned serial = 1; serial <= last; serial++) {
+        if (access(rig_file(serial), F_OK) != 0)
+            continue;
+        before = r;
+        rig_read(&r, serial);
+        assert_int_equal(r.whole, r.size);
+        assert_true(r.ended);
+        assert_true(!before.data || lg_recording_follows(&before, &r));
+        assert_int_equal(r.node_end.how, serial == last ? LG_KILLED : 0);
+        lg_recording_close(&before);
+    }
+    assert_string_equal(r.line, "was killed");
+    if (r.end[0].burst != burst && r.end[0].burst != or_burst)
+        fail_msg("the recording ends at burst %lu, and %lu were handed over", r.end[0].burst, burst);
+    lg_recording_close(&r);
+}
+
+/* Each round in a directory of its own. True: the queue was never full. */
+static bool run_round(uint64_t records, uint16_t taken, unsigned kill_after_us)
+{
+    pid_t child;
+    int status;
+    uint64_t handed;
+    bool whole;
+
+    recorder_setup(NULL);
+    rig_share();
+    memset(said, 0, sizeof(*said));
+    child = fork();
+    assert_true(child >= 0);
+    if (child == 0)
+        record_and_die(records, taken);
+    if (kill_after_us) {
+        usleep(kill_after_us);
+        kill(child, SIGKILL);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    handed = atomic_load(&said->handed);
+    whole = atomic_load(&said->gaps) == 0;
+    if (whole && handed) {
+        finish(LG_KILLED, "was killed");
+        check_files(handed, kill_after_us ? handed + 1 : handed); /* it may die before it has said so */
+    }
+    rig_forget();
+    recorder_teardown(NULL);
+    return whole && handed;
+}
+
+static void what_was_handed_over_is_there_when_the_process_dies(void **state)
+{
+    unsigned counted = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < ROUNDS; i++)
+        counted += run_round(1 + draw_below(i % 2 ? 40 : 2000), i % 3 ? 60 : 1500, 0);
+    assert_true(counted > ROUNDS / 2);
+}
+
+static void wherever_it_is_killed(void **state)
+{
+    unsigned counted = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < ROUNDS; i++)
+        counted += run_round(0, i % 3 ? 100 : 1500, 2000 + (unsigned)draw_below(60000));
+    assert_true(counted > ROUNDS / 2);
+}
+
+static void a_full_queue_is_written(void **state)
+{
+    struct lg_recorder_counts counts;
+    pid_t child;
+    int status;
+
+    (void)state;
+    recorder_setup(NULL);
+    rig_share();
+    memset(said, 0, sizeof(*said));
+    child = fork();
+    if (child == 0) {
+        /* The writer sleeps for its longest when the lane goes on, so the queue is full before its next turn.
+         */
+        recorder_open(1u << 30, 2);
+        recorder_turn(7, 0);
+        while (lg_recorder_owes(rig.recorder))
+            recorder_turn(7, 0);
+        usleep(200000);
+        do {
+            recorder_burst(9000, 0);
+            lg_recorder_counts(rig.recorder, &counts);
+            if (counts.gaps == 0)
+                atomic_store(&said->handed, recorder_now.burst);
+        } while (counts.gaps == 0);
+        raise(SIGKILL);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    finish(LG_KILLED, "was killed");
+    check_files(atomic_load(&said->handed), atomic_load(&said->handed));
+    rig_forget();
+    recorder_teardown(NULL);
+}
+
+/* ---- what is torn ---- */
+
+/* The writer has taken so many records, and has written to its file: how soon it does depends on the machine.
+ */
+static void await_written(uint64_t records)
+{
+    struct lg_recorder_counts counts;
+
+    do {
+        usleep(1000);
+        lg_recorder_counts(rig.recorder, &counts);
+    } while (counts.records < records || counts.bytes == 0);
+}
+
+/* A write that was cut in the middle of a frame, as a full disk or a signal may leave one. */
+static void a_torn_frame_is_made_again(void **state)
+{
+    static const uint8_t rest[100] = {1, 2, 3};
+
+    (void)state;
+    for (unsigned round = 0; round < 20; round++) {
+        pid_t child;
+        int status, fd;
+
+        recorder_setup(NULL);
+        rig_share();
+        child = fork();
+        if (child == 0) {
+            recorder_open(1u << 30, 2);
+            recorder_turn(7, 0);
+            for (int i = 0; i < 300; i++)
+                recorder_burst(60, 0);
+            await_written(300);
+            for (int i = 0; i < 50; i++)
+                recorder_burst(60, 0);
+            raise(SIGKILL);
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        fd = open(rig_file(1), O_WRONLY | O_APPEND);
+        assert_true(fd >= 0 && write(fd, rest, 1 + round * 5) == 1 + (int)round * 5);
+        close(fd);
+        finish(LG_KILLED, "was killed");
+        check_files(350, 350);
+        rig_forget();
+        recorder_teardown(NULL);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -258,7 +657,19 @@ int main(void)
                                         recorder_teardown),
         cmocka_unit_test_setup_teardown(a_disk_that_refuses_is_tried_again, recorder_setup,
                                         recorder_teardown),
+        cmocka_unit_test_setup_teardown(a_torn_file_is_read_to_its_last_whole_frame, recorder_setup,
+                                        recorder_teardown),
+        cmocka_unit_test_setup_teardown(every_bit_that_is_turned_over_is_found, recorder_setup,
+                                        recorder_teardown),
+        cmocka_unit_test_setup_teardown(frames_out_of_place_are_refused, recorder_setup, recorder_teardown),
+        cmocka_unit_test_setup_teardown(foreign_files_are_refused_by_name, recorder_setup, recorder_teardown),
+        cmocka_unit_test(what_was_handed_over_is_there_when_the_process_dies),
+        cmocka_unit_test(wherever_it_is_killed),
+        cmocka_unit_test(a_full_queue_is_written),
+        cmocka_unit_test(a_torn_frame_is_made_again),
     };
 
+    said = mmap(NULL, sizeof(*said), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(said != MAP_FAILED);
     return cmocka_run_group_tests_name("recorder", tests, NULL, NULL);
 }

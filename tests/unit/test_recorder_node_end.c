@@ -3,9 +3,8 @@
  * What a recording ends with: bursts that had begun and had not ended, and how the node ended; and ends that
  * no recorder writes.
  */
-#include "tests/unit/help_record.h"
-#include "tests/unit/help_recorder.h"
-#include "tests/unit/help_recorder_lane.h"
+#include "tests/help/record.h"
+#include "tests/help/recorder.h"
 
 #include <stdarg.h>
 #include <stddef.h>

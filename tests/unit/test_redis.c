@@ -10,9 +10,9 @@
 #include <cmocka.h>
 
 #include "tools/redis/redis.h"
-#include "tests/nf/help_chain.h"
-#include "tests/nf/help_redis.h"
-#include "tests/unit/help_config.h"
+#include "tests/help/chain.h"
+#include "tests/help/redis.h"
+#include "tests/help/config.h"
 #include "node/config/config.h"
 
 #include <hiredis/hiredis.h>

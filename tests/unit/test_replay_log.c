@@ -4,8 +4,8 @@
 #include "nflib/nf.h"
 #include "node/config/config.h"
 #include "cli/options.h"
-#include "tests/unit/help_config.h"
-#include "tests/unit/help_recorder.h"
+#include "tests/help/config.h"
+#include "tests/help/recorder.h"
 #include "tools/recording/recording.h"
 
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Replayed outputs against a model that stores them in a queue of its own. */
-#include "tests/unit/help_record.h"
+#include "tests/help/record.h"
 #include "logger/replayed.h"
 
 #include <stdarg.h>

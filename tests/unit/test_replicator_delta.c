@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Two replicators on loopback whose stream is one of deltas, or of records with checkpoints for a warm
- * standby (help_twinpair.h). What both hold at the end is compared with a model that knows no replication.
+ * standby (twinpair.h). What both hold at the end is compared with a model that knows no replication.
  */
-#include "tests/unit/help_twinpair.h"
+#include "tests/help/twin.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -3,8 +3,8 @@
  * When the replicator compresses, when it holds a message, and when it stays awake: of a real one whose lane
  * and standby are the test. The test gives the time, but for what the system measures of the connection.
  */
-#include "tests/unit/help_primary.h"
-#include "tests/unit/help_record.h"
+#include "tests/help/primary.h"
+#include "tests/help/record.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -5,7 +5,7 @@
  * the system's calls, each of which takes the time that it is asked for.
  */
 #define _GNU_SOURCE /* ppoll */
-#include "tests/unit/help_primary.h"
+#include "tests/help/primary.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,19 +1,144 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a client of the control sockets may not: take longer than its time, and act where it may only look. */
-#include "tests/unit/help_places.h"
+#define _GNU_SOURCE
+#include "tests/help/server.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
-
 #include <cmocka.h>
 
 #include <errno.h>
+#include <grp.h>
+#include <poll.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
+
+/*
+ * For tests of the control sockets without a thread: a server that takes turns when the test says, by a clock
+ * of the test's own, and clients that never wait. Strangers are of another user than the node and root; there
+ * are none where the test is not root.
+ */
+
+#define WITH_PLACES(f) cmocka_unit_test_setup_teardown(f, places_setup, places_teardown)
+#define MS             1000000ull
+#define LIMIT          (5000 * MS) /* for a whole request, and for taking a whole answer */
+#define STRANGER       65534
+
+static struct nd_server *places_server;
+
+/* ns */
+static uint64_t places_now;
+
+static char places_look[80];
+
+static int places_setup(void **state)
+{
+    struct ft_fault fault = {""};
+
+    (void)state;
+    snprintf(server_path, sizeof(server_path), "/tmp/places.%d", (int)getpid());
+    snprintf(places_look, sizeof(places_look), "%s.look", server_path);
+    places_now = 1000000 * MS;
+    atomic_store(&server_answers, 0);
+    atomic_store(&server_is_later, false);
+    if (nd_server_open(&places_server, server_path, &fault))
+        fail_msg("%s", fault.text);
+    return 0;
+}
+
+static int places_teardown(void **state)
+{
+    (void)state;
+    nd_server_close(places_server);
+    return 0;
+}
+
+/* Enough turns to take in all who have come. */
+static void places_turn(void)
+{
+    for (int i = 0; i < 10; i++)
+        nd_server_turn(places_server, places_now, server_answer, NULL);
+}
+
+/* A connection, or -1. */
+static int places_dial(const char *path, bool stranger)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0), connected;
+
+    snprintf(at.sun_path, sizeof(at.sun_path), "%s", path);
+    if (stranger) {
+        assert_int_equal(setgroups(0, NULL), 0);
+        assert_int_equal(setegid(STRANGER), 0);
+        assert_int_equal(seteuid(STRANGER), 0);
+    }
+    connected = connect(fd, (struct sockaddr *)&at, sizeof(at));
+    if (stranger) {
+        assert_int_equal(seteuid(0), 0);
+        assert_int_equal(setegid(0), 0);
+    }
+    if (connected == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+/* to the socket that acts */
+static int places_stranger(void)
+{
+    int fd = places_dial(server_path, true);
+
+    assert_true(fd >= 0);
+    return fd;
+}
+
+/* the same, of the node's own user */
+static int places_node_user(void)
+{
+    int fd = places_dial(server_path, false);
+
+    assert_true(fd >= 0);
+    return fd;
+}
+
+/* Strangers may open the socket that acts from now on, as members of its group may. Skips without root. */
+static void places_let_strangers_in(void)
+{
+    if (geteuid() != 0)
+        skip();
+    assert_int_equal(chmod(server_path, 0666), 0);
+}
+
+/* The server has not closed it. */
+static bool places_open(int fd)
+{
+    struct pollfd p = {.fd = fd};
+
+    return poll(&p, 1, 0) == 0; /* POLLHUP comes unasked for */
+}
+
+/* One line is there, and it is this one. */
+static void places_hears(int fd, const char *expected)
+{
+    char line[512];
+
+    assert_true(server_read_line(fd, line, sizeof(line)) >= 0);
+    assert_string_equal(line, expected);
+}
+
+/* A request is answered. */
+static void places_served(int fd)
+{
+    assert_true(server_ask(fd, ASK "\"n\":1}\n"));
+    places_turn();
+    places_hears(fd, "{\"n\":1}");
+}
 
 /* ---- time -------------------------------------------------------------------------------------- */
 
@@ -238,6 +363,181 @@ static void each_socket_has_places_of_its_own(void **state)
     close(act);
 }
 
+/* The control sockets against many clients: who has a place, who loses it to whom, who is served meanwhile.
+ */
+
+#define MANY 40
+
+static void others_are_served_while_one_does_not_read_and_one_waits(void **state)
+{
+    int reader = places_node_user(), waiting = places_node_user(), other = places_node_user();
+
+    (void)state;
+    assert_true(server_ask(reader, ASK "\"big\":1}\n"));
+    assert_true(server_ask(waiting, ASK "\"later\":1,\"n\":2}\n"));
+    places_turn();
+    places_served(other);
+    atomic_store(&server_is_later, true);
+    places_turn();
+    places_hears(waiting, "{\"n\":2}");
+    close(reader);
+    close(waiting);
+    close(other);
+}
+
+/* One who asks a hundred times in one write gets one answer in a turn; so does everybody else. */
+static void each_gets_one_answer_in_a_turn(void **state)
+{
+    static const char ask[] = ASK "\"n\":1}\n";
+    int many = places_node_user(), one = places_node_user();
+
+    (void)state;
+    for (int i = 0; i < 100; i++)
+        assert_true(server_ask(many, ask));
+    assert_true(server_ask(one, ask));
+    nd_server_turn(places_server, places_now, server_answer, NULL);
+    places_hears(one, "{\"n\":1}");
+    assert_int_equal(atomic_load(&server_answers), 2);
+    close(many);
+    close(one);
+}
+
+static void forty_slow_strangers_keep_nobody_out(void **state)
+{
+    int fd[MANY], other, owner;
+
+    (void)state;
+    places_let_strangers_in();
+    for (int i = 0; i < MANY; i++) {
+        fd[i] = places_stranger();
+        assert_true(server_ask(fd[i], ASK));
+        places_now += MS;
+        places_turn();
+    }
+    for (int i = 0; i < MANY; i++) /* the last ones have the places */
+        assert_int_equal(places_open(fd[i]), i >= MANY - ND_PLACES);
+    other = places_stranger();
+    places_served(other);
+    owner = places_node_user();
+    places_served(owner);
+    for (int i = 0; i < MANY; i++)
+        close(fd[i]);
+    close(other);
+    close(owner);
+}
+
+static void forty_of_the_owner_keep_nobody_of_the_owner_out(void **state)
+{
+    int fd[MANY], last;
+
+    (void)state;
+    for (int i = 0; i < MANY; i++) {
+        fd[i] = places_node_user();
+        places_turn();
+    }
+    last = places_node_user();
+    places_served(last);
+    for (int i = 0; i < MANY; i++)
+        close(fd[i]);
+    close(last);
+}
+
+static void strangers_that_do_not_read_give_way_to_the_owner_alone(void **state)
+{
+    int fd[ND_PLACES], late, owner;
+
+    (void)state;
+    places_let_strangers_in();
+    for (int i = 0; i < ND_PLACES; i++) {
+        fd[i] = places_stranger();
+        assert_true(server_ask(fd[i], ASK "\"big\":1}\n"));
+        places_now += MS;
+        places_turn();
+    }
+    late = places_stranger();
+    places_turn();
+    places_hears(late,
+                 "{\"error\":{\"code\":\"busy\",\"text\":\"all places of the control socket are taken\"}}");
+    assert_false(places_open(late));
+    owner = places_node_user();
+    places_served(owner);
+    places_served(owner); /* and keeps its place */
+    close(fd[1]);
+    places_turn();
+    for (int i = 2; i < ND_PLACES; i++) { /* the first one's place went to the owner */
+        assert_true(places_open(fd[i]));
+        close(fd[i]);
+    }
+    close(fd[0]);
+    close(late);
+    close(owner);
+}
+
+static void strangers_do_not_take_the_owners_place(void **state)
+{
+    int owner = places_node_user(), fd[MANY];
+
+    (void)state;
+    places_let_strangers_in();
+    places_served(owner);
+    for (int i = 0; i < MANY; i++) {
+        places_now += MS;
+        fd[i] = places_stranger();
+        places_turn();
+    }
+    places_served(owner);
+    for (int i = 0; i < MANY; i++)
+        close(fd[i]);
+    close(owner);
+}
+
+static void what_has_begun_is_ended_whoever_comes_or_goes(void **state)
+{
+    int begun, gone, waiting, fd[MANY];
+    unsigned steps;
+
+    (void)state;
+    places_let_strangers_in();
+    begun = places_stranger();
+    gone = places_stranger();
+    waiting = places_stranger();
+    assert_true(server_ask(begun, ASK "\"later\":1,\"n\":4}\n"));
+    assert_true(server_ask(gone, ASK "\"later\":1}\n"));
+    assert_true(server_ask(waiting, ASK "\"waits\":1}\n"));
+    places_turn();
+    close(gone);
+    for (int i = 0; i < MANY; i++) {
+        fd[i] = places_node_user();
+        places_turn();
+    }
+    assert_false(places_open(waiting)); /* its turn had not come */
+    steps = atomic_load(&server_answers);
+    nd_server_turn(places_server, places_now, server_answer, NULL);
+    assert_int_equal(atomic_load(&server_answers), steps + 2); /* both that had begun */
+    atomic_store(&server_is_later, true);
+    places_turn();
+    places_hears(begun, "{\"n\":4}");
+    for (int i = 0; i < MANY; i++)
+        close(fd[i]);
+    close(begun);
+    close(waiting);
+}
+
+static void one_who_goes_before_its_turn_frees_its_place(void **state)
+{
+    int fd = places_node_user();
+    unsigned steps;
+
+    (void)state;
+    assert_true(server_ask(fd, ASK "\"waits\":1}\n"));
+    places_turn();
+    close(fd);
+    places_turn();
+    steps = atomic_load(&server_answers);
+    places_turn();
+    assert_int_equal(atomic_load(&server_answers), steps);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -251,6 +551,14 @@ int main(void)
         WITH_PLACES(anybody_may_look_and_owner_and_group_may_act),
         WITH_PLACES(who_looks_is_served_every_20_ms),
         WITH_PLACES(each_socket_has_places_of_its_own),
+        WITH_PLACES(others_are_served_while_one_does_not_read_and_one_waits),
+        WITH_PLACES(each_gets_one_answer_in_a_turn),
+        WITH_PLACES(forty_slow_strangers_keep_nobody_out),
+        WITH_PLACES(forty_of_the_owner_keep_nobody_of_the_owner_out),
+        WITH_PLACES(strangers_that_do_not_read_give_way_to_the_owner_alone),
+        WITH_PLACES(strangers_do_not_take_the_owners_place),
+        WITH_PLACES(what_has_begun_is_ended_whoever_comes_or_goes),
+        WITH_PLACES(one_who_goes_before_its_turn_frees_its_place),
     };
 
     return cmocka_run_group_tests_name("server_limits", tests, NULL, NULL);

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "node/config/setup.h"
-#include "tests/unit/help_config.h"
+#include "tests/help/config.h"
 
 #include <stdio.h>
 

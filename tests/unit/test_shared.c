@@ -2,8 +2,8 @@
 /* Shared state types in one lane, each against a plain model of its own, with audit on. */
 #include "nflib/shared/shared.h"
 #include "nflib/module/determinants.h"
-#include "tests/unit/help_death.h"
-#include "tests/unit/help_nf.h"
+#include "tests/help/death.h"
+#include "tests/help/nf.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -65,8 +65,8 @@ struct model {
 /* Under the section of the key's shard: looked up, and then added, changed or removed. */
 static void map_step(struct nf_shared_map *map, struct model *m, uint64_t *sequence, uint32_t capacity)
 {
-    uint32_t key = help_nf_below(sequence, KEYS), kind = help_nf_below(sequence, 3);
-    struct value v = {help_nf_draw(sequence), help_nf_draw(sequence)};
+    uint32_t key = help_below(sequence, KEYS), kind = help_below(sequence, 3);
+    struct value v = {help_draw(sequence), help_draw(sequence)};
     uint32_t shard = nf_shared_map_shard(map, &key);
     struct nf_map *part = nf_shared_map_enter(h.nf, map, shard);
     uint32_t slot = nf_map_find(part, &key);
@@ -174,7 +174,7 @@ static void bucket_lets_in_its_rate(void **state)
     assert_true(take_tokens(&b, &rate, 1000, 0));
     assert_false(take_tokens(&b, &rate, 1, 0));
     while (now < SECOND) {
-        now += help_nf_below(&sequence, 200000);
+        now += help_below(&sequence, 200000);
         now = now < SECOND ? now : SECOND;
         while (take_tokens(&b, &rate, 1, now))
             taken++;

@@ -5,7 +5,7 @@
  * objects goes into its own state, so a read that comes out otherwise is seen in the digest.
  */
 #include "nflib/shared/shared.h"
-#include "tests/unit/help_race.h"
+#include "tests/help/race.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

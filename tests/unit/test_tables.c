@@ -9,8 +9,8 @@
 #include <cmocka.h>
 
 #include "nflib/module/env.h"
-#include "tests/unit/help_death.h"
-#include "tests/unit/help_nf.h"
+#include "tests/help/death.h"
+#include "tests/help/nf.h"
 
 #define ARENA (4u << 20)
 

@@ -10,8 +10,8 @@
 #include "node/config/files_thread.h"
 #include "node/metrics/metrics.h"
 #include "replicator/view.h"
-#include "tests/unit/help_config.h"
-#include "tests/unit/help_crash.h"
+#include "tests/help/config.h"
+#include "tests/help/crash.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "tests/unit/help_death.h"
-#include "tests/unit/help_nf.h"
+#include "tests/help/death.h"
+#include "tests/help/nf.h"
 
 #define COUNT_MAX 6000u
 
@@ -136,9 +136,9 @@ static uint32_t due(const struct help_nf *h, struct nf_wheel *wheel, uint64_t no
 
 static uint64_t delay(uint64_t *sequence)
 {
-    uint32_t bits = help_nf_below(sequence, 44);
+    uint32_t bits = help_below(sequence, 44);
 
-    return help_nf_draw(sequence) & ((1ull << bits) - 1);
+    return help_draw(sequence) & ((1ull << bits) - 1);
 }
 
 /* Up to 100 timers: every call is complete unless `max` ends it. */
@@ -153,20 +153,19 @@ static uint64_t churn(uint32_t count, uint64_t tick, uint64_t start, uint32_t st
     assert_non_null(wheel);
     begin(count, tick);
     for (uint32_t i = 0; i < steps; i++) {
-        uint32_t number = help_nf_below(&sequence, count), kind = help_nf_below(&sequence, 10);
+        uint32_t number = help_below(&sequence, count), kind = help_below(&sequence, 10);
 
         if (kind < 5) {
             set(&h, wheel, number, now + delay(&sequence));
         } else if (kind == 5) {
             set(&h, wheel, number,
-                help_nf_below(&sequence, 2) ? now - delay(&sequence) % (now + 1)
-                                            : m.timers[number].tick * tick);
+                help_below(&sequence, 2) ? now - delay(&sequence) % (now + 1) : m.timers[number].tick * tick);
         } else if (kind == 6) {
             cancel(&h, wheel, number);
         } else {
-            uint32_t max = 1 + help_nf_below(&sequence, count);
+            uint32_t max = 1 + help_below(&sequence, count);
 
-            now += delay(&sequence) >> help_nf_below(&sequence, 20);
+            now += delay(&sequence) >> help_below(&sequence, 20);
             if (due(&h, wheel, now, max) < max) {
                 assert_true(help_nf_wake(&h) > now); /* nothing left */
                 compare_next(&h);
@@ -214,14 +213,14 @@ static void a_full_slot_is_emptied_over_several_calls(void **unused)
     begin(COUNT_MAX, 1);
     assert_int_equal(due(&h, wheel, now, 10), 0);
     for (uint32_t i = 0; i < left; i++)
-        set(&h, wheel, i, start + help_nf_below(&sequence, 300));
+        set(&h, wheel, i, start + help_below(&sequence, 300));
     now = start + 100;
     for (uint32_t i = 0; help_nf_wake(&h) <= now && calls < 200; calls++) {
         left -= due(&h, wheel, now, COUNT_MAX);
         help_nf_audit(&h);
         for (uint32_t j = 0; j < 100 && i < 500; j++, i++) {
-            set(&h, wheel, COUNT_MAX - 500 + i, now + help_nf_below(&sequence, 200)), left++;
-            cancel(&h, wheel, COUNT_MAX - 500 + help_nf_below(&sequence, 500));
+            set(&h, wheel, COUNT_MAX - 500 + i, now + help_below(&sequence, 200)), left++;
+            cancel(&h, wheel, COUNT_MAX - 500 + help_below(&sequence, 500));
         }
         compare_wake(&h, now);
     }

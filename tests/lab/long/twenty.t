@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Twenty ways to die, on a live pair that records, under downloads and in the traffic of a capture: whether the node's own report
 # tells signal, NF and packet, whether a download breaks, and whether `replay --crash` stops at the same instruction the first
-# time. The NF is tests/unit/help_crasher.c, as a module of its own; the table of what came of it is written to BUILD/twenty.md.
+# time. The NF is tests/help/crasher.c, as a module of its own; the table of what came of it is written to BUILD/twenty.md.
 . "$(dirname "$0")/../lib.sh"
 # shellcheck source=tests/lab/supervised.sh
 . "$root/tests/lab/supervised.sh"
@@ -34,7 +34,7 @@ in show|show|SIGFPE|show
 in timers|8|SIGSEGV|timers"
 
 ok "an NF that dies in many ways" gcc -std=gnu11 -O2 -g -Wall -Wextra -Werror -fPIC -I"$BUILD/include" -shared \
-    -o "$work/crasher.so" tests/unit/help_crasher.c
+    -o "$work/crasher.so" tests/help/crasher.c
 export LAB_NFS="nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-65535, max_flows: 20000 } }, { crasher: {} }, { monitor: { max_flows: 20000 }"
 export LAB_MODULES="$work/crasher.so" LAB_RECORD="dir: $work/rec, file_mb: 16, files: 8"
 ok "a lab without nodes" "$lab" up --no-nodes || exit 1

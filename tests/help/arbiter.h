@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An arbiter for simulated worlds: one register that decides by the product's rule, behind ways that delay
+ * and lose. A request that was sent arrives though its sender has died since, asks no more or has asked
+ * again; an answer may be lost after the decision was made. All from one seed.
+ */
+#ifndef TESTS_HELP_ARBITER_H
+#define TESTS_HELP_ARBITER_H
+
+#include "ftcore/protocol/core.h"
+
+#include <stdint.h>
+
+#define ARBITER_REQUESTS 128u
+
+struct arbiter {
+    uint64_t random;
+    uint64_t patience;                 /* ns, of a node: then it asks again */
+    uint64_t down_until, cut_until[2]; /* world ns */
+    struct ft_decision kept;
+    uint64_t decisions, asked, refused; /* decisions of an era; questions; answers that another goes on */
+    struct arbiter_request {
+        bool used, applied, look;
+        unsigned node;
+        uint64_t life, applies, answers; /* answers: 0: lost */
+        struct ft_era era;
+        char who[FT_NAME_MAX];
+        enum ft_answer answer;
+    } list[ARBITER_REQUESTS];
+    struct {
+        bool asking;
+        uint64_t life, again, looks, serves;
+        struct ft_era era;
+        char name[FT_NAME_MAX];
+    } node[2];
+};
+
+/* Times are the world's, ns, and do not go back. */
+void arbiter_begin(struct arbiter *a, uint64_t seed, uint64_t patience);
+void arbiter_born(struct arbiter *a, unsigned node, const char *name); /* a process begins */
+void arbiter_ask(struct arbiter *a, unsigned node, const struct ft_era *era,
+                 uint64_t now); /* NULL: no more */
+void arbiter_serves(struct arbiter *a, unsigned node, uint64_t view, uint64_t now);
+/* True: an answer for that node, to any question of its process. */
+bool arbiter_answer(struct arbiter *a, unsigned node, uint64_t now, struct ft_era *era,
+                    enum ft_answer *answer);
+
+#endif

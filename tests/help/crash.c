@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A lane that dies in a process of its own; see crash.h. */
+#include "tests/help/crash.h"
+#include "ftcore/record/message.h"
+#include "node/base/clock.h"
+#include "tests/help/config.h"
+#include "tests/help/packet.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BUFFERS 1024u
+#define ETHER   14u
+#define IP      20u
+
+struct crash_world crash_world;
+const struct ft_datagram_key crash_key = {0xc0ffee, {5, 6}};
+
+static uint32_t io_receive(void *ctx, unsigned lane, unsigned port, struct nd_frame frames[], uint32_t max)
+{
+    struct crash_world *w = &crash_world;
+    uint32_t n = 0;
+
+    (void)ctx, (void)lane;
+    for (; port == 0 && n < max && w->first < w->last; w->first++)
+        frames[n++] = (struct nd_frame){.data = w->frame[w->first], .len = CRASH_BYTES, .owner = w};
+    return n;
+}
+
+static void io_drop(void *ctx, void *owner)
+{
+    (void)ctx, (void)owner;
+    crash_world.dropped++;
+}
+
+static uint32_t io_send(void *ctx, unsigned lane, unsigned port, const struct ft_held held[], uint32_t n)
+{
+    (void)ctx, (void)lane, (void)port, (void)held;
+    return n;
+}
+
+static void *io_make(void *ctx, unsigned lane, const void *frame, uint32_t len)
+{
+    (void)ctx, (void)lane, (void)frame, (void)len;
+    return NULL;
+}
+
+static uint8_t *io_data(void *owner)
+{
+    return owner;
+}
+
+static const struct nd_io io = {.ports = 2,
+                                .devices = 2,
+                                .side = {NF_INSIDE, NF_OUTSIDE},
+                                .buffers = BUFFERS,
+                                .receive = io_receive,
+                                .send = io_send,
+                                .make = io_make,
+                                .data = io_data,
+                                .drop = io_drop};
+
+static void *share(size_t size)
+{
+    void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    assert_true(at != MAP_FAILED);
+    return at;
+}
+
+int crash_begin(void **state)
+{
+    static const struct ft_region_config how = {.name = "test"}; /* as large as a node makes it */
+    struct crash_world *w = &crash_world;
+    struct ft_fault fault = {""};
+
+    (void)state;
+    memset(w, 0, sizeof(*w));
+    w->config =
+        help_config_pair("chain: { name: test, nfs: [ { monitor: { max_flows: 4096 } }, { crasher: {} } ] }\n"
+                         "link: { insecure: true }\n");
+    if (nf_chain_region(&w->region, &w->config->chain, &how, &fault))
+        fail_msg("%s", fault.text);
+    w->page = share(sizeof(*w->page));
+    w->shared = share(sizeof(*w->shared));
+    snprintf(w->page->nf[0], FT_CRASH_NAME, "l3");
+    snprintf(w->page->nf[1], FT_CRASH_NAME, "monitor");
+    snprintf(w->page->nf[2], FT_CRASH_NAME, "crasher");
+    nd_group_init(&w->group, &w->lane, 1);
+    assert_int_equal(ft_lane_init(w->shared, 4 << 20, 1 << 20), 0);
+    w->lane = (struct nd_lane){.config = &w->config->chain,
+                               .protect = &w->config->protect,
+                               .setup.heartbeat_ms = w->config->timing.heartbeat_ms,
+                               .io = &io,
+                               .region = w->region,
+                               .shared = w->shared,
+                               .group = &w->group,
+                               .setup.question = &w->question,
+                               .setup.mark = &w->page->lane[0].mark,
+                               .setup.suspects = nd_quarantine_suspects(&w->page->quarantine),
+                               .setup.seed = 7,
+                               .setup.view = &w->view,
+                               .setup.stop = &w->stop,
+                               .doing = FT_LANE_LIVE};
+    if (nd_lane_make(&w->lane, &fault))
+        fail_msg("%s", fault.text);
+    atomic_store(&w->shared->orders.stable, FT_ALL);
+    atomic_store(&w->shared->orders.lease_until, FT_ALL);
+    w->config->protect.gather_us = 0;
+    return 0;
+}
+
+int crash_end(void **state)
+{
+    struct crash_world *w = &crash_world;
+
+    (void)state;
+    nd_lane_free(&w->lane);
+    lg_recorder_free(w->recorder);
+    ft_lane_free(w->shared);
+    munmap(w->shared, sizeof(*w->shared));
+    munmap(w->page, sizeof(*w->page));
+    ft_region_close(w->region);
+    nd_config_free(w->config);
+    return 0;
+}
+
+int crash_clean(void **state)
+{
+    char line[400];
+
+    snprintf(line, sizeof(line), "rm -rf %s/state", help_config_dir());
+    assert_int_equal(system(line), 0);
+    return help_config_clean(state);
+}
+
+void crash_arrives(unsigned port)
+{
+    struct crash_world *w = &crash_world;
+    unsigned number = w->last;
+    uint8_t *frame = w->frame[w->last++], *ip = frame + ETHER, *udp = ip + IP;
+
+    memset(frame, 0, CRASH_BYTES);
+    frame[5] = 1, frame[11] = 2, frame[12] = 8;
+    ip[0] = 0x45, ip[8] = 64, ip[9] = UDP, ip[12] = 10, ip[15] = 9, ip[16] = 192, ip[18] = 2, ip[19] = 1;
+    set16(ip + 4, number + 1); /* the identification */
+    set16(udp, 1024 + number);
+    set16(udp + 2, port);
+    set16(udp + 4, CRASH_BYTES - ETHER - IP);
+    packet_finish(ip, CRASH_BYTES - ETHER - IP);
+}
+
+void crash_arrives_again(unsigned frame)
+{
+    struct crash_world *w = &crash_world;
+
+    memcpy(w->frame[w->last++], w->frame[frame], CRASH_BYTES);
+}
+
+void crash_logs(void)
+{
+    crash_world.group.stream.kind = ND_STREAM_RECORDS;
+    atomic_store(&crash_world.shared->orders.logging, true);
+}
+
+void crash_deltas(void)
+{
+    crash_world.config->protect.deltas = true;
+    nd_stream_begin(&crash_world.group);
+    atomic_store(&crash_world.shared->orders.logging, true);
+}
+
+void crash_turns(unsigned n)
+{
+    struct crash_world *w = &crash_world;
+
+    for (unsigned i = 0; i < n; i++) {
+        w->lane.now = nd_now();
+        FT_GAUGE_SET(w->shared, turn_ns, w->lane.now);
+        nd_lane_live(&w->lane);
+        nd_lane_answer(&w->lane);
+    }
+}
+
+void crash_ends_later(void)
+{
+    pid_t me = getpid();
+
+    if (fork() == 0) {
+        nanosleep(&(struct timespec){0, 400000000}, NULL);
+        kill(me, SIGABRT);
+        _exit(0);
+    }
+}
+
+void crash_will_show(void)
+{
+    static char out[4096];
+    struct nd_question *q = &crash_world.question;
+
+    q->out = out;
+    q->cap = sizeof(out);
+    snprintf(q->text, sizeof(q->text), "crasher");
+    atomic_store(&q->asked, ND_ASK_SHOW);
+}
+
+static void *run_thread(void *work)
+{
+    nd_crash_thread(0);
+    (*(void (**)(void))work)();
+    return NULL;
+}
+
+int crash_run(void (*work)(void))
+{
+    pid_t child = fork();
+    int how;
+
+    assert_true(child >= 0);
+    if (child == 0) {
+        pthread_t thread;
+
+        setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+        freopen("/dev/null", "w", stderr);
+        nd_crash_catch(crash_world.page, crash_world.shared, 1, &crash_key);
+        if (pthread_create(&thread, NULL, run_thread, &work) == 0)
+            pthread_join(thread, NULL);
+        _exit(99);
+    }
+    assert_int_equal(waitpid(child, &how, 0), child);
+    return how;
+}
+
+json_t *crash_report(char path[ND_CRASH_PATH])
+{
+    const struct nd_crash_case c = {.page = crash_world.page,
+                                    .shared = crash_world.shared,
+                                    .recorder = crash_world.recorder,
+                                    .config = crash_world.config,
+                                    .now = nd_wall(),
+                                    .monotonic = nd_now(),
+                                    .pid = 1};
+    struct ft_fault fault = {""};
+    char file[ND_CRASH_PATH + 16];
+    json_t *report;
+
+    if (nd_crash_write(&c, path, &fault))
+        fail_msg("%s", fault.text);
+    snprintf(file, sizeof(file), "%s/report.json", path);
+    report = json_load_file(file, 0, NULL);
+    assert_non_null(report);
+    nd_crash_end_recording(&c);
+    return report;
+}
+
+void crash_will_record(const char *directory)
+{
+    struct crash_world *w = &crash_world;
+    struct ft_fault fault = {""};
+    char line[400];
+
+    snprintf(w->config->record.dir, sizeof(w->config->record.dir), "%s", directory);
+    snprintf(line, sizeof(line), "rm -rf %s && mkdir -p %s/a", directory, directory);
+    assert_int_equal(system(line), 0);
+    if (lg_recorder_make(&w->recorder, 1, 4u * FT_RECORD_MAX, &fault))
+        fail_msg("%s", fault.text);
+}
+
+void crash_records(void)
+{
+    static char identity[FT_IDENTITY_MAX], directory[300];
+    struct crash_world *w = &crash_world;
+    struct lg_recorder_config config = {.directory = directory,
+                                        .node = "a",
+                                        .identity = identity,
+                                        .region = w->region,
+                                        .file_bytes = 1u << 30,
+                                        .files = 4};
+    struct ft_fault fault;
+
+    config.identity_len = nf_chain_identity(&w->config->chain, identity, sizeof(identity));
+    snprintf(directory, sizeof(directory), "%s/a", w->config->record.dir);
+    if (lg_recorder_open(w->recorder, &config, &fault))
+        _exit(91);
+    w->lane.setup.recorder = w->recorder;
+    w->lane.seen.order = 1; /* later than the last replay that was aborted */
+    do {
+        w->lane.now = nd_now();
+        nd_lane_live(&w->lane);
+    } while (!lg_recorder_listens(w->recorder) || lg_recorder_owes(w->recorder));
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* For tests of syn_proxy: a client outside and a server inside, whose segments are made and looked at by
+ * hand. */
+#ifndef TESTS_HELP_SYN_H
+#define TESTS_HELP_SYN_H
+
+#include "tests/help/chain.h"
+
+#define PROXY(more) "    - syn_proxy: { servers: [10.0.0.0/24, \"2001:db8::5/128\"], ports: 80-90" more " }\n"
+#define C           NFT_IP(198, 51, 100, 7) /* a client outside */
+#define S           NFT_IP(10, 0, 0, 5)     /* a server inside */
+#define C6          7                       /* of IPv6, the last bytes of theirs: 2001:db8::7 */
+#define S6          5
+#define ISN         syn_isn /* of the client */
+#define SERVER_ISN  0xfffff000u
+#define WINDOW      0x1234
+
+extern bool syn_ipv6; /* segments are of IPv6 */
+extern struct help_chain syn_chain;
+extern uint32_t syn_isn;                 /* syn_open makes it one from which what follows goes round */
+extern uint8_t syn_frame[NFT_FRAME_MAX]; /* the last one that was sent, as it came out */
+
+void syn_open(const char *nfs); /* at 100 s */
+uint64_t syn_counter(const char *name);
+uint32_t syn_sessions(void); /* that syn_proxy is in */
+uint32_t syn_get32(const uint8_t *at);
+void syn_put32(uint8_t *at, uint32_t value);
+
+/* cmocka's group set-up: the same tests over IPv6. */
+void syn_over_ipv6(void **state);
+
+/* What a segment of TCP says in a frame without VLAN tags and options of IPv4. */
+struct syn_said {
+    uint32_t seq, ack;
+    uint16_t window, mss;
+    uint8_t flags;
+    uint32_t data; /* bytes of it */
+};
+
+struct syn_said syn_said(const uint8_t *frame);
+uint8_t *syn_tcp(uint8_t *frame); /* its header there */
+uint32_t syn_seq(void);           /* of syn_frame */
+uint32_t syn_acked(void);
+/* The frame of such a segment, in syn_frame; its length. Then it is sent: true, it passed. */
+uint32_t syn_make(bool client, uint16_t port, uint8_t flags, uint32_t seq, uint32_t ack, uint16_t payload);
+bool syn_send_frame(bool client, uint32_t len);
+/* Between C:port and S:80, both at once. True: it passed, with right checksums. */
+bool syn_send(bool client, uint16_t port, uint8_t flags, uint32_t seq, uint32_t ack, uint16_t payload);
+/* The one frame that was made in the last burst, for `port`. */
+const uint8_t *syn_made(uint8_t port);
+uint32_t syn_nothing_made(void);
+/* It is a byte that the client has had. */
+void syn_probed(uint32_t cookie, uint16_t window);
+
+/* A client's SYN, which is answered; the cookie. Its ACK, which becomes the SYN to the server. The server's
+ * SYN-ACK, which becomes the client's window. All three. */
+uint32_t syn_cookie(uint16_t port);
+void syn_acknowledge(uint16_t port, uint32_t cookie);
+void syn_accept(uint16_t port, uint32_t cookie, uint32_t isn);
+uint32_t syn_connect(uint16_t port);
+
+#endif

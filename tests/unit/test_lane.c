@@ -1,0 +1,546 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One lane of a primary. When its hold is full: while it may release it leaves frames in the port's queue;
+ * when its lease has run out it hears heartbeats that come behind them, and what waits meanwhile is worked on
+ * in order. While it logs, a burst that is not full waits for more packets, and for nothing else.
+ *
+ * How its time is told: useful turns, empty ones, sleep. While such a test runs the lane, it is the lane's
+ * clock and its port: receiving takes the time that the test says, and nothing else takes any but sleep.
+ *
+ * The tail of a takeover: a lane makes packets of the outputs that it has replayed and sends them as it goes.
+ */
+#include "lane/frames.h"
+#include "node/base/clock.h"
+#include "tests/help/config.h"
+#include "tests/help/lane.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define FRAME 80u
+
+static struct lane_world *const w = &lane_world;
+
+static void data_arrives(unsigned n)
+{
+    while (n--)
+        lane_arrives(FRAME);
+}
+
+static const struct ft_datagram_key peer = {.incarnation = 77};
+
+static void heartbeat_arrives(uint64_t view)
+{
+    uint8_t *frame = lane_arrives(FRAME)->data;
+
+    w->came--; /* data alone has a number */
+    nd_heartbeat_write(frame, (const uint8_t[6]){6, 0, 0, 0, 0, 9}, &peer,
+                       &(struct ft_datagram){0, FT_HEARTBEAT, view, view, 0, 0, {0}});
+}
+
+static uint64_t view_heard(void)
+{
+    return atomic_load(&w->shared.report.heartbeat_view);
+}
+
+/* Packets that the lane has executed. */
+static uint64_t executed(void)
+{
+    return atomic_load(&w->shared.count.received);
+}
+
+static void turns(unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        w->lane.now = nd_now();
+        nd_lane_live(&w->lane);
+    }
+}
+
+static int setup(void **state)
+{
+    lane_setup(state);
+    atomic_store(&w->shared.orders.peer_incarnation, peer.incarnation);
+    return 0;
+}
+
+static void while_a_lane_may_release_frames_stay_with_the_port(void **state)
+{
+    (void)state;
+    data_arrives(400);
+    heartbeat_arrives(9);
+    turns(100);
+    assert_true(atomic_load(&w->shared.count.hold_full) > 0);
+    assert_int_equal(view_heard(), 0);
+    assert_int_equal(executed(), w->first); /* none that it took waits */
+    assert_int_equal(w->lefts, 0);
+}
+
+static void without_a_lease_a_lane_hears_heartbeats_behind_frames(void **state)
+{
+    uint64_t held;
+
+    (void)state;
+    data_arrives(280);
+    turns(100);
+    held = executed();
+    assert_true(held < 280 && held + 128 >= 280);
+    heartbeat_arrives(9);
+    data_arrives(1);
+    atomic_store(&w->shared.orders.lease_until, 0);
+    turns(20);
+    assert_int_equal(view_heard(), 9);
+    assert_int_equal(executed(), held);  /* no burst was run for it */
+    assert_int_equal(w->first, w->last); /* all that it took beside waits */
+    assert_int_equal(atomic_load(&w->shared.count.waiting_full), 0);
+    /* The standby has answered. Nothing is lost, and all in order. */
+    atomic_store(&w->shared.orders.stable, FT_ALL);
+    atomic_store(&w->shared.orders.lease_until, FT_ALL);
+    data_arrives(1);
+    turns(30);
+    lane_all_left(282);
+}
+
+static void a_lane_hears_heartbeats_when_no_more_frames_can_wait(void **state)
+{
+    uint64_t held;
+
+    (void)state;
+    data_arrives(600);
+    heartbeat_arrives(4);
+    turns(100);
+    held = executed();
+    atomic_store(&w->shared.orders.lease_until, 0);
+    turns(30);
+    assert_int_equal(view_heard(), 4);
+    assert_int_equal(atomic_load(&w->shared.count.waiting_full), 600 - held - 128);
+    heartbeat_arrives(5);
+    turns(1);
+    assert_int_equal(view_heard(), 5);
+    /* Fenced: all of it goes. */
+    nd_lane_drop_held(&w->lane);
+    assert_int_equal(w->frees, LANE_FRAMES);
+}
+
+/* The lane logs and releases at once. A burst waits for so many us. */
+static void gathering(uint32_t us)
+{
+    w->config->protect.gather_us = us;
+    w->group.stream.kind = ND_STREAM_RECORDS;
+    atomic_store(&w->shared.orders.logging, true);
+    atomic_store(&w->shared.orders.stable, FT_ALL);
+}
+
+/* A turn at this moment, us; how many bursts were run. */
+static uint64_t turn_at(uint64_t us)
+{
+    uint64_t before = atomic_load(&w->shared.count.bursts);
+
+    w->lane.now = 1000000000 + us * 1000;
+    nd_lane_live(&w->lane);
+    return atomic_load(&w->shared.count.bursts) - before;
+}
+
+static void a_logged_burst_waits_for_more_packets_since_its_first(void **state)
+{
+    (void)state;
+    gathering(10);
+    data_arrives(3);
+    assert_int_equal(turn_at(0), 0);
+    data_arrives(2);
+    assert_int_equal(turn_at(9), 0);
+    assert_int_equal(w->lefts, 0);
+    assert_int_equal(turn_at(10), 1); /* ten after the first, not after the last */
+    lane_all_left(5);
+    data_arrives(1);
+    assert_int_equal(turn_at(11), 0); /* the next burst's wait begins with its own first packet */
+    assert_int_equal(turn_at(20), 0);
+    assert_int_equal(turn_at(21), 1);
+}
+
+static void a_full_burst_never_waits(void **state)
+{
+    (void)state;
+    gathering(1000);
+    data_arrives(20);
+    assert_int_equal(turn_at(0), 0);
+    data_arrives(30);
+    assert_int_equal(turn_at(1), 1);
+    assert_int_equal(w->lefts, 32);
+    data_arrives(14);
+    assert_int_equal(turn_at(2), 1); /* 18 were left, and 14 make it full */
+    assert_int_equal(w->lefts, 64);
+}
+
+static void nothing_waits_where_nothing_is_logged_or_none_is_to_wait(void **state)
+{
+    (void)state;
+    gathering(1000);
+    atomic_store(&w->shared.orders.logging, false);
+    data_arrives(1);
+    assert_int_equal(turn_at(0), 1);
+    gathering(0);
+    data_arrives(1);
+    assert_int_equal(turn_at(1), 1);
+    gathering(1000);
+    nd_lane_follow(&w->lane, ft_order_make(FT_LANE_DRAIN, 1));
+    data_arrives(1);
+    assert_int_equal(turn_at(2), 1);
+}
+
+static void heartbeats_and_address_resolution_do_not_wait(void **state)
+{
+    (void)state;
+    gathering(1000);
+    data_arrives(1);
+    assert_int_equal(turn_at(0), 0);
+    heartbeat_arrives(9);
+    assert_int_equal(turn_at(1), 0);
+    assert_int_equal(view_heard(), 9);
+    memcpy(lane_arrives(FRAME)->data + 12, "\x08\x06", 2);
+    assert_int_equal(turn_at(2), 1);
+    data_arrives(1);
+    assert_int_equal(turn_at(3), 0); /* the next burst has none */
+}
+
+static bool is_drained(void)
+{
+    return atomic_load(&w->shared.report.done) == ft_order_make(FT_LANE_DRAIN, 1);
+}
+
+static void a_lane_is_drained_when_nothing_came_for_a_while(void **state)
+{
+    (void)state;
+    gathering(1000);
+    turn_at(0);
+    nd_lane_follow(&w->lane, ft_order_make(FT_LANE_DRAIN, 1));
+    for (uint64_t us = 0; us <= 10000; us += 1000) {
+        data_arrives(1);
+        assert_int_equal(turn_at(us), 1);
+        assert_false(is_drained());
+    }
+    turn_at(12900);
+    assert_false(is_drained());
+    turn_at(13000); /* three milliseconds after the last one */
+    assert_true(is_drained());
+    assert_int_equal(w->lefts, 11);
+}
+
+static void a_lane_receives_nothing_while_the_standby_lags_beyond_the_budget(void **state)
+{
+    uint64_t budget = w->config->protect.recovery_budget_ms * 1000000ull;
+
+    (void)state;
+    gathering(0);
+    atomic_store(&w->shared.orders.lease_until, FT_ALL - 1); /* a standby is there, so not SOLO */
+    data_arrives(1);
+    atomic_store(&w->shared.orders.lag_ns, budget);
+    assert_int_equal(turn_at(0), 1); /* so far it may */
+    data_arrives(1);
+    atomic_store(&w->shared.orders.lag_ns, budget + 1);
+    assert_int_equal(turn_at(1), 0);
+    assert_int_equal(atomic_load(&w->shared.count.lag_full), 1);
+    assert_int_equal(w->last - w->first, 1);             /* the frame stays in the port's queue */
+    atomic_store(&w->shared.orders.lease_until, FT_ALL); /* SOLO: outputs wait for nobody */
+    assert_int_equal(turn_at(2), 1);
+    atomic_store(&w->shared.orders.lease_until, FT_ALL - 1);
+    w->config->protect.stores = true; /* replays nothing before it takes over */
+    data_arrives(1);
+    assert_int_equal(turn_at(3), 1);
+}
+
+static void a_fenced_lane_drops_what_it_gathered(void **state)
+{
+    (void)state;
+    gathering(1000);
+    data_arrives(7);
+    assert_int_equal(turn_at(0), 0);
+    nd_lane_drop_held(&w->lane);
+    assert_int_equal(w->frees, LANE_FRAMES);
+    data_arrives(1);
+    assert_int_equal(turn_at(2000), 0); /* a new burst, of one packet */
+    assert_int_equal(turn_at(3000), 1);
+    assert_int_equal(atomic_load(&w->shared.count.received), 1);
+}
+
+/* ---- turns --------------------------------------------------------------------------------------- */
+
+#define US    1000ull
+#define STEPS 64u
+
+/* What passes while the lane runs, ns. A step is what one look of the lane at its port brings. */
+static struct {
+    bool runs;
+    uint64_t now, slept;
+    struct step {
+        uint64_t ns;
+        unsigned frames;
+    } step[STEPS];
+    unsigned steps, at;
+} played;
+
+int clock_gettime(clockid_t id, struct timespec *t)
+{
+    if (!played.runs)
+        return (int)syscall(SYS_clock_gettime, id, t);
+    *t = (struct timespec){(time_t)(played.now / 1000000000u), (long)(played.now % 1000000000u)};
+    return 0;
+}
+
+int nanosleep(const struct timespec *time, struct timespec *rest)
+{
+    if (!played.runs)
+        return (int)syscall(SYS_nanosleep, time, rest);
+    played.now += (uint64_t)time->tv_nsec;
+    played.slept += (uint64_t)time->tv_nsec;
+    return 0;
+}
+
+/* Receiving takes the time that the test says. */
+static uint32_t receive_step(void *ctx, unsigned lane, unsigned port, struct nd_frame frames[], uint32_t max)
+{
+    if (port != 0)
+        return 0;
+    if (played.at == played.steps) {
+        atomic_store(&w->stop, true);
+        return 0;
+    }
+    const struct step *s = &played.step[played.at++];
+
+    played.now += s->ns;
+    data_arrives(s->frames);
+    return lane_ports.receive(ctx, lane, port, frames, max);
+}
+
+static int setup_turns(void **state)
+{
+    static struct nd_io io;
+
+    (void)state;
+    io = lane_ports;
+    io.receive = receive_step;
+    lane_open(&io);
+    memset(&played, 0, sizeof(played));
+    w->lane.doing = FT_LANE_WAIT;
+    atomic_store(&w->shared.orders.order, ft_order_make(FT_LANE_FRESH, 1));
+    atomic_store(&w->shared.orders.stable, FT_ALL);
+    return 0;
+}
+
+static int teardown_turns(void **state)
+{
+    played.runs = false;
+    return lane_teardown(state);
+}
+
+static void comes(uint64_t ns, unsigned frames)
+{
+    played.step[played.steps++] = (struct step){ns, frames};
+}
+
+static void run(void)
+{
+    played.now = 1000000 * US;
+    played.runs = true;
+    nd_lane_run(&w->lane);
+    played.runs = false;
+}
+
+static uint64_t spent(enum ft_spent how)
+{
+    return atomic_load(&w->shared.count.turns.ns[how]);
+}
+
+static uint64_t longest(void)
+{
+    return atomic_load(&w->shared.count.turns.longest);
+}
+
+static uint64_t longs(void)
+{
+    return atomic_load(&w->shared.count.turns.longs);
+}
+
+static void each_time_is_counted_as_its_kind(void **state)
+{
+    struct ft_turns turns = {.at = 0};
+
+    (void)state;
+    ft_turns_spent(&turns, FT_SPENT_USEFUL, 500); /* nobody knows since when */
+    ft_turns_spent(&turns, FT_SPENT_USEFUL, 507);
+    ft_turns_spent(&turns, FT_SPENT_EMPTY, 520);
+    ft_turns_spent(&turns, FT_SPENT_ASLEEP, 600);
+    ft_turns_spent(&turns, FT_SPENT_USEFUL, 611);
+    assert_int_equal(turns.ns[FT_SPENT_USEFUL], 18);
+    assert_int_equal(turns.ns[FT_SPENT_EMPTY], 13);
+    assert_int_equal(turns.ns[FT_SPENT_ASLEEP], 80);
+    assert_int_equal(turns.longest, 13);
+    assert_int_equal(turns.longs, 0);
+}
+
+static void a_long_turn_is_longer_than_a_millisecond_and_sleep_is_none(void **state)
+{
+    struct ft_turns turns = {.at = 1};
+
+    (void)state;
+    ft_turns_spent(&turns, FT_SPENT_EMPTY, 1000001);
+    assert_int_equal(turns.longs, 0);
+    ft_turns_spent(&turns, FT_SPENT_USEFUL, 2000002);
+    assert_int_equal(turns.longs, 1);
+    ft_turns_spent(&turns, FT_SPENT_ASLEEP, 9000000);
+    assert_int_equal(turns.longs, 1);
+    assert_int_equal(turns.longest, 1000001);
+}
+
+static void a_lane_tells_turns_with_packets_from_those_without(void **state)
+{
+    (void)state;
+    comes(3 * US, 1);
+    comes(5 * US, 0);
+    comes(7 * US, 2);
+    comes(1100 * US, 32);
+    run();
+    assert_int_equal(w->lefts, 35);
+    assert_int_equal(spent(FT_SPENT_USEFUL), 1110 * US);
+    assert_int_equal(spent(FT_SPENT_EMPTY), 5 * US);
+    assert_int_equal(spent(FT_SPENT_ASLEEP), 0);
+    assert_int_equal(longest(), 1100 * US);
+    assert_int_equal(longs(), 1);
+}
+
+static void sleep_is_no_turn(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < STEPS - 1; i++)
+        comes(2 * US, 0);
+    comes(4 * US, 1);
+    run();
+    assert_true(played.slept > 0);
+    assert_int_equal(spent(FT_SPENT_USEFUL), 4 * US);
+    assert_int_equal(spent(FT_SPENT_EMPTY), 2 * US * (STEPS - 1));
+    assert_true(spent(FT_SPENT_ASLEEP) > 0 && spent(FT_SPENT_ASLEEP) <= played.slept);
+    assert_int_equal(longest(), 4 * US);
+}
+
+/* While it logs, a burst that is not full waits for more packets: 10 us, as the file has it by default. */
+static void waiting_for_more_packets_is_not_useful(void **state)
+{
+    (void)state;
+    w->group.stream.kind = ND_STREAM_RECORDS;
+    atomic_store(&w->shared.orders.logging, true);
+    comes(1 * US, 1);
+    comes(4 * US, 0);
+    comes(4 * US, 1);
+    comes(6 * US, 0); /* the ten microseconds are over at the turn after it */
+    comes(2 * US, 0);
+    run();
+    assert_int_equal(w->lefts, 2);
+    assert_int_equal(spent(FT_SPENT_USEFUL), (1 + 4 + 2) * US);
+    assert_int_equal(spent(FT_SPENT_EMPTY), (4 + 6) * US);
+}
+
+/* ---- the tail of a takeover ---------------------------------------------------------------------- */
+
+#define TAIL 300u
+
+static unsigned made, made_first; /* packets that the lane made of outputs; when the first left */
+
+static void *make_counted(void *ctx, unsigned lane, const void *frame, uint32_t len)
+{
+    struct lane_frame *f = w->free[--w->frees];
+
+    (void)ctx, (void)lane;
+    assert_true(len >= 4 && made < TAIL);
+    memcpy(&f->number, frame, 4);
+    made++;
+    return f;
+}
+
+static uint32_t send_counted(void *ctx, unsigned lane, unsigned port, const struct ft_held held[], uint32_t n)
+{
+    if (w->lefts == 0)
+        made_first = made;
+    return lane_ports.send(ctx, lane, port, held, n);
+}
+
+/* A lane that has replayed, but does not know yet of any output that it left. The gate is shut. */
+static int setup_tail(void **state)
+{
+    static struct nd_io io;
+
+    (void)state;
+    io = lane_ports;
+    io.make = make_counted;
+    io.send = send_counted;
+    lane_open(&io);
+    made = made_first = 0;
+    atomic_store(&w->shared.orders.lease_until, 0);
+    for (uint32_t i = 0; i < TAIL; i++) {
+        uint8_t frame[64] = {0};
+
+        memcpy(frame, &i, 4);
+        lg_replayed_put(&w->lane.replayed,
+                        &(struct lg_output){.number = i + 1, .burst = 1, .len = 64, .have = 64, .port = 1},
+                        frame);
+    }
+    return 0;
+}
+
+static void the_first_leaves_before_the_last_is_made(void **state)
+{
+    (void)state;
+    atomic_store(&w->shared.orders.stable, FT_ALL);
+    atomic_store(&w->shared.orders.lease_until, FT_ALL);
+    nd_lane_emit_tail(&w->lane);
+    assert_true(made_first <= NF_BURST_MAX);
+    lane_all_left(TAIL); /* also those for which the hold has no room */
+    assert_int_equal(atomic_load(&w->shared.count.tail_emitted), TAIL);
+    assert_int_equal(atomic_load(&w->shared.count.tail_suppressed), 0);
+}
+
+/* A strict successor, or one that took over by plan and is not on its disk. */
+static void behind_a_shut_gate_the_tail_is_held_and_what_has_no_room_is_suppressed(void **state)
+{
+    (void)state;
+    nd_lane_emit_tail(&w->lane);
+    assert_int_equal(w->lefts, 0);
+    assert_int_equal(ft_hold_count(&w->lane.hold), LANE_BUFFERS / 2);
+    assert_int_equal(atomic_load(&w->shared.count.tail_emitted), LANE_BUFFERS / 2);
+    assert_int_equal(atomic_load(&w->shared.count.tail_suppressed), TAIL - LANE_BUFFERS / 2);
+}
+
+#define WAITING(name) cmocka_unit_test_setup_teardown(name, setup, lane_teardown)
+#define TURNS(name)   cmocka_unit_test_setup_teardown(name, setup_turns, teardown_turns)
+#define TAILS(name)   cmocka_unit_test_setup_teardown(name, setup_tail, lane_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WAITING(while_a_lane_may_release_frames_stay_with_the_port),
+        WAITING(without_a_lease_a_lane_hears_heartbeats_behind_frames),
+        WAITING(a_lane_hears_heartbeats_when_no_more_frames_can_wait),
+        WAITING(a_logged_burst_waits_for_more_packets_since_its_first),
+        WAITING(a_full_burst_never_waits),
+        WAITING(nothing_waits_where_nothing_is_logged_or_none_is_to_wait),
+        WAITING(heartbeats_and_address_resolution_do_not_wait),
+        WAITING(a_lane_is_drained_when_nothing_came_for_a_while),
+        WAITING(a_lane_receives_nothing_while_the_standby_lags_beyond_the_budget),
+        WAITING(a_fenced_lane_drops_what_it_gathered),
+        cmocka_unit_test(each_time_is_counted_as_its_kind),
+        cmocka_unit_test(a_long_turn_is_longer_than_a_millisecond_and_sleep_is_none),
+        TURNS(a_lane_tells_turns_with_packets_from_those_without),
+        TURNS(sleep_is_no_turn),
+        TURNS(waiting_for_more_packets_is_not_useful),
+        TAILS(the_first_leaves_before_the_last_is_made),
+        TAILS(behind_a_shut_gate_the_tail_is_held_and_what_has_no_room_is_suppressed),
+    };
+
+    return cmocka_run_group_tests_name("lane", tests, NULL, help_config_clean);
+}
