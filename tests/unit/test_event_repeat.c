@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Lines that come again and again, and the memory of the last lines. */
-#include "node/base/event_recent.h"
-#include "node/base/event_repeat.h"
+#include "node/base/event_writer.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -5,7 +5,7 @@
  */
 #include "tests/unit/help_record.h"
 #include "ftcore/record/datagram.h"
-#include "ftcore/record/runs.h"
+#include "ftcore/record/delta.h"
 #include "tests/unit/help_message.h"
 #include "ftcore/record/message.h"
 

@@ -4,7 +4,7 @@
  * state at any burst can be computed anew and held against the snapshot a file opens with.
  */
 #include "tests/unit/help_recorder.h"
-#include "ftcore/record/runs.h"
+#include "ftcore/record/delta.h"
 #include "tests/unit/help_recorder_lane.h"
 #include "ftcore/record/message.h"
 

@@ -5,7 +5,7 @@
  * need goes first.
  */
 #include "tests/unit/help_recorder_lanes.h"
-#include "ftcore/record/runs.h"
+#include "ftcore/record/delta.h"
 #include "tests/unit/help_recorder.h"
 #include "tests/unit/help_record.h"
 #include "ftcore/record/message.h"

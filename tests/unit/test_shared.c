@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Shared state types in one lane, each against a plain model of its own, with audit on. */
 #include "nflib/shared/shared.h"
-#include "nflib/module/determinants.h"
+#include "nflib/module/env.h"
 #include "tests/unit/help_death.h"
 #include "tests/unit/help_nf.h"
 
