@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The bench: what protection costs while nothing fails, and how soon a successor releases when something
- * does. Options, what is compared and pairs of runs (bench/cmd_bench.c), one run of nodes (bench/run.c,
- * bench/measure.c), two servers one after the other (bench/servers.c), what they came to (bench/figures.c),
- * lanes in one thread (bench/alone.c).
+ * does. Options and pairs of runs (bench/cmd_bench.c), what is compared (bench/compare.c), one run of nodes
+ * (bench/run.c, bench/measure.c), two servers one after the other (bench/servers.c), what they came to
+ * (bench/figures.c), lanes in one thread (bench/alone.c).
  */
 #ifndef TOOLS_BENCH_BENCH_H
 #define TOOLS_BENCH_BENCH_H
@@ -21,7 +21,7 @@
 
 extern const unsigned nd_bench_loads[ND_BENCH_LOADS]; /* percent */
 
-/* ---- bench/cmd_bench.c: what is compared ---- */
+/* ---- bench/compare.c: what is compared ---- */
 
 struct nd_bench_protection {
     char name[24];                 /* "log:warm" */
