@@ -161,18 +161,6 @@ static void take_step(const struct nf *nf, const struct ps_address *address, boo
                  now + (host->scanner ? config->hold : config->remember) * NF_SECOND);
 }
 
-void ps_forget_host(const struct nf *nf, uint32_t slot)
-{
-    struct ps *ps = nf->state;
-
-    if (ps_host_at(ps, slot)->scanner) {
-        *NF_EDIT_WORD(nf, &ps->scanners) -= 1;
-        nf_count(nf, PS_RELEASED, 1);
-    }
-    nf_wheel_cancel(nf, ps->hosts_end, slot);
-    nf_map_remove(nf, ps->hosts, slot);
-}
-
 /* ---- contacts ---- */
 
 static void end_contact(const struct nf *nf, uint32_t slot, enum ps_counter how, uint64_t now)

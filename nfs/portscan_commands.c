@@ -5,6 +5,18 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+void ps_forget_host(const struct nf *nf, uint32_t slot)
+{
+    struct ps *ps = nf->state;
+
+    if (ps_host_at(ps, slot)->scanner) {
+        *NF_EDIT_WORD(nf, &ps->scanners) -= 1;
+        nf_count(nf, PS_RELEASED, 1);
+    }
+    nf_wheel_cancel(nf, ps->hosts_end, slot);
+    nf_map_remove(nf, ps->hosts, slot);
+}
+
 /* ---- configuration ---- */
 
 /* Logarithm to base 2 of a / b in UNITs, by squaring: 1 <= a, b < 2^16. */

@@ -7,7 +7,7 @@
 #include "node/running.h"
 #include "node/base/clock.h"
 #include "node/base/event_format.h"
-#include "node/base/event_recent.h"
+#include "node/base/event_writer.h"
 
 #include <arpa/inet.h>
 #include <openssl/evp.h>

@@ -206,10 +206,8 @@ static int try_seal(const struct nd_config *config, unsigned self, struct ft_fau
 static void try_node(const struct nd_config *config, unsigned node, struct tries *out)
 {
     const struct nd_node *self = &config->node[node];
-    const struct nd_privilege privilege = {.user = self->user,
-                                           .physical = nd_ports_physical(self),
-                                           .xdp = nd_ports_xdp(self),
-                                           .core = self->core};
+    const struct nd_privilege privilege = {
+        .user = self->user, .physical = nd_eal_physical(self), .xdp = nd_ports_xdp(self), .core = self->core};
     int error;
 
     out->count = 0;

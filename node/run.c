@@ -682,10 +682,8 @@ static int exit_of(int error)
 /* Before anything is opened or made: what the process may do, and how much of it. */
 static int limit_process(const struct nd_node *self, struct ft_fault *fault)
 {
-    const struct nd_privilege privilege = {.user = self->user,
-                                           .physical = nd_ports_physical(self),
-                                           .xdp = nd_ports_xdp(self),
-                                           .core = self->core};
+    const struct nd_privilege privilege = {
+        .user = self->user, .physical = nd_eal_physical(self), .xdp = nd_ports_xdp(self), .core = self->core};
     int error = nd_privilege_check_files(fault);
 
     umask(027);

@@ -4,7 +4,7 @@
 #define REPLICATOR_PARTS_H
 
 #include "ftcore/order/closed.h"
-#include "ftcore/record/runs.h"
+#include "ftcore/record/delta.h"
 #include "replicator/replicator.h"
 
 #include <time.h>

@@ -16,7 +16,7 @@
 #include "ftcore/protocol/core.h"
 #include "ftcore/order/section.h"
 #include "ftcore/record/crash_notice.h"
-#include "ftcore/record/runs.h"
+#include "ftcore/record/delta.h"
 #include "replicator/link.h"
 #include "replicator/view.h"
 

@@ -14,12 +14,6 @@
 
 const char *const ips_action_names[] = {"off", "alert", "drop", "reject", NULL};
 
-int ips_expected(const struct ips_line *l, const char *what)
-{
-    return *l->at ? ft_fail(l->fault, FT_EINVAL, "%s:%u: '%.40s', expected %s", l->path, l->line, l->at, what)
-                  : ft_fail(l->fault, FT_EINVAL, "%s:%u: the line ends, expected %s", l->path, l->line, what);
-}
-
 /* The next word of the header, up to a space or the options, in `out`; l->at stays at it until it is taken.
  * Its length; 0: there is none, or it is too long. */
 static size_t peek_word(const struct ips_line *l, char out[WORD_MAX])

@@ -4,8 +4,8 @@
  * dropped, as host_full, also of IPv6, which `nat` joins no flow of, and by NFs that pass what finds no room.
  */
 #include "nflib/session/session.h"
-#include "tests/nf/help_chain.h"
-#include "tests/nf/help_nat64.h"
+#include "tests/help/chain.h"
+#include "tests/help/nat64.h"
 
 #include <stdarg.h>
 #include <setjmp.h>
