@@ -81,11 +81,11 @@ static int make_automaton(struct ips_rules *rules, bool nocase)
 
     if (!bytes)
         return FT_OK;
-    a->next = calloc((bytes + 1ull) * a->classes, sizeof(*a->next)); /* lint: config-time */
-    a->found = calloc(bytes + 1, sizeof(*a->found));                 /* lint: config-time */
-    a->shorter = calloc(bytes + 1, sizeof(*a->shorter));             /* lint: config-time */
-    queue = calloc(bytes + 1, sizeof(*queue));                       /* lint: config-time */
-    failure = calloc(bytes + 1, sizeof(*failure));                   /* lint: config-time */
+    a->next = nf_heap_calloc((bytes + 1ull) * a->classes, sizeof(*a->next));
+    a->found = nf_heap_calloc(bytes + 1, sizeof(*a->found));
+    a->shorter = nf_heap_calloc(bytes + 1, sizeof(*a->shorter));
+    queue = nf_heap_calloc(bytes + 1, sizeof(*queue));
+    failure = nf_heap_calloc(bytes + 1, sizeof(*failure));
     if (a->next && a->found && a->shorter && queue && failure) {
         a->states = 1;
         for (uint32_t n = rules->contents; n-- > 0;)
@@ -97,8 +97,8 @@ static int make_automaton(struct ips_rules *rules, bool nocase)
                 a->next[i] |= IPS_FOUND;
         error = FT_OK;
     }
-    free(queue);   /* lint: config-time */
-    free(failure); /* lint: config-time */
+    nf_heap_free(queue);
+    nf_heap_free(failure);
     return error;
 }
 

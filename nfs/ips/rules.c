@@ -216,7 +216,7 @@ static int read_lines(struct ips_line *l, const struct nf_file *file, char *text
 
 int ips_rules_read(struct ips_rules **out, const struct nf_file *file, struct ft_fault *fault)
 {
-    struct ips_rules *rules = calloc(1, sizeof(*rules)); /* lint: config-time */
+    struct ips_rules *rules = nf_heap_calloc(1, sizeof(*rules));
     struct ips_line l = {.rules = rules, .path = file->path, .fault = fault};
     char text[LINE_MAX_BYTES];
     int error;
@@ -237,9 +237,9 @@ int ips_rules_read(struct ips_rules **out, const struct nf_file *file, struct ft
 void ips_rules_free(struct ips_rules *rules)
 {
     for (unsigned i = 0; rules && i < 2; i++) {
-        free(rules->automaton[i].next);    /* lint: config-time */
-        free(rules->automaton[i].found);   /* lint: config-time */
-        free(rules->automaton[i].shorter); /* lint: config-time */
+        nf_heap_free(rules->automaton[i].next);
+        nf_heap_free(rules->automaton[i].found);
+        nf_heap_free(rules->automaton[i].shorter);
     }
-    free(rules); /* lint: config-time */
+    nf_heap_free(rules);
 }
