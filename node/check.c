@@ -656,8 +656,11 @@ int nd_cmd_version(int argc, char **argv)
     struct nd_options options;
     int error = nd_options_read(&options, argc, argv);
 
-    if (error || options.json)
-        return error ? error : print_version();
+    if (error)
+        return error;
+    nd_nfs_load_installed("version");
+    if (options.json)
+        return print_version();
     printf("understudy %s\nformats: %u to %u\nbuild: library %u, bursts of %u", UNDERSTUDY_VERSION,
            FT_FORMAT_OLDEST, FT_FORMAT_NEWEST, NF_LIBRARY_VERSION, NF_BURST_MAX);
     for (unsigned i = 0; nf_module_at(i); i++)
