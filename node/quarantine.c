@@ -59,10 +59,12 @@ void nd_quarantine_hear(struct nd_peer_crashes *all, const struct ft_crash_notic
         return;
     }
     harmless = apply_on_crash(all, notice);
+    pthread_mutex_lock(&all->lock);
     verdict = nd_quarantine_begin(q, notice, nd_now(), p->quarantine_s, p->quarantine_max);
     /* Where a packet is known it was the cause, and so may be those that are suspected be. */
     freed = harmless && !notice->packet ? nd_quarantine_let_go(q, notice->nf) : 0;
     held = nd_quarantine_held(q);
+    pthread_mutex_unlock(&all->lock);
     switch (verdict) {
     case ND_QUARANTINE_BEGUN:
         ft_log_fields(FT_LEVEL_ERROR, FT_SAYS_CRASH, fields,
@@ -97,28 +99,40 @@ static void tell_end(struct nd_peer_crashes *all, uint64_t dropped)
     bool cleared = atomic_load(&q->suspects) && nd_now() < atomic_load(&q->until);
 
     ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_QUARANTINE,
-                 "the quarantine for NF %s has ended: %lu frames were dropped%s", q->nf, dropped,
+                 "the quarantine for NF %s has ended: %lu frames were dropped%s", all->nf, dropped,
                  cleared ? "; what was suspected has passed and did no harm" : "");
     nd_crash_save_quarantine(all->crash);
+}
+
+/* Whether there is one, and its time is not over. One may begin meanwhile, by the replicator's thread. */
+static bool is_on(struct nd_peer_crashes *all, struct nd_quarantine *q)
+{
+    bool on;
+
+    pthread_mutex_lock(&all->lock);
+    on = nd_quarantine_on(q);
+    if (on && nd_now() >= atomic_load(&q->until)) {
+        nd_quarantine_end(q);
+        on = false;
+    }
+    memcpy(all->nf, q->nf, sizeof(all->nf));
+    pthread_mutex_unlock(&all->lock);
+    return on;
 }
 
 void nd_quarantine_turn(struct nd_peer_crashes *all, const struct rp_status *s)
 {
     struct nd_quarantine *q = &nd_crash_page(all->crash)->quarantine;
     uint64_t dropped = atomic_load(&q->dropped);
-    bool on = nd_quarantine_on(q);
+    bool on = is_on(all, q);
 
     atomic_store(&q->judging, s->core.state == FT_PROTECTED);
-    if (on && nd_now() >= atomic_load(&q->until)) {
-        atomic_store_explicit(&q->count, 0, memory_order_release);
-        on = false;
-    }
     if (!dropped) /* of this one */
         all->dropped = false;
     if (dropped && !all->dropped && (on || all->on)) {
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_QUARANTINE,
                      "frames that node %s crashed on in NF %s come again, and are dropped",
-                     all->config->node[!all->self].name, q->nf);
+                     all->config->node[!all->self].name, all->nf);
         all->dropped = true;
         nd_crash_save_quarantine(all->crash);
     }

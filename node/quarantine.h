@@ -11,13 +11,18 @@
 #include "lane/lane.h"
 #include "replicator/replicator.h"
 
+#include <pthread.h>
+
 struct nd_peer_crashes {
     const struct nd_config *config;
     unsigned self; /* index of this node in the file */
     struct nd_crash *crash;
     struct nd_remedy remedy; /* by the replicator's thread */
-    bool on;                 /* the log has that there is a quarantine; the main thread's */
-    bool dropped;            /* and that it has dropped a frame */
+    pthread_mutex_t lock;    /* held while a quarantine begins, or is found to be over */
+    /* The main thread's. */
+    bool on;                /* the log has that there is a quarantine */
+    bool dropped;           /* and that it has dropped a frame */
+    char nf[FT_CRASH_NAME]; /* in which the peer crashed of its frames, as seen last */
 };
 
 /* By the replicator's thread: what its peer died of. */

@@ -132,6 +132,31 @@ static void a_second_one_in_another_nf(void **state)
     assert_int_equal(kept_from(), 0); /* the cause is no packet */
 }
 
+/* Of a quarantine that only remembers the NF lanes need not look at frames. */
+static void lanes_look_at_frames_while_one_is_held(void **state)
+{
+    struct nd_quarantine *q = &nd_crash_page(all.crash)->quarantine;
+    const _Atomic uint32_t *asked = nd_quarantine_suspects(q).count;
+    struct rp_status s = {.core.state = FT_SOLO};
+
+    (void)state;
+    hear(death("monitor", NF_DOING_PACKETS, 0, ""));
+    assert_int_equal(atomic_load(asked), 4);
+    hear(death("monitor", NF_DOING_PACKETS, 0, "monitor"));
+    assert_string_equal(remedy(), "set monitor bypass=on");
+    assert_int_equal(nd_quarantine_held(q), 0);
+    assert_true(nd_quarantine_on(q));
+    assert_int_equal(atomic_load(asked), 0);
+    hear(death("firewall", NF_DOING_PACKETS, 1, "monitor"));
+    assert_int_equal(atomic_load(asked), 1);
+    nd_quarantine_turn(&all, &s);
+    assert_string_equal(all.nf, "firewall");
+    atomic_store(&q->until, 1);
+    nd_quarantine_turn(&all, &s);
+    assert_false(nd_quarantine_on(q));
+    assert_int_equal(atomic_load(asked), 0);
+}
+
 static void a_death_in_timers(void **state)
 {
     (void)state;
@@ -172,6 +197,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_second_one_of_a_packet_that_is_known, begin, end),
         cmocka_unit_test_setup_teardown(suspects_stay_where_a_packet_is_known, begin, end),
         cmocka_unit_test_setup_teardown(a_second_one_in_another_nf, begin, end),
+        cmocka_unit_test_setup_teardown(lanes_look_at_frames_while_one_is_held, begin, end),
         cmocka_unit_test_setup_teardown(a_death_in_timers, begin, end),
         cmocka_unit_test_setup_teardown(the_file_says_stop, begin, end),
         cmocka_unit_test_setup_teardown(what_a_standby_died_of, begin, end),
