@@ -2,7 +2,8 @@
 /*
  * What a node does when its peer tells what it crashed on: the log has it, and frames like those are dropped
  * for a while (node/crash/quarantine.h). Heard by the replicator's thread, which begins the quarantine before
- * it takes over; all else is the main thread's.
+ * it takes over; all else is the main thread's. That of a primary tells the standby what it drops, so that a
+ * quarantine goes over with the role, also where nothing crashes.
  */
 #include "node/quarantine.h"
 #include "ftcore/base/event_log.h"
@@ -10,6 +11,8 @@
 #include "node/base/clock.h"
 #include "node/crash/reporter.h"
 #include "nflib/chain/chain.h"
+
+#define AGAIN_NS 1000000000ull /* after which the peer is told again what this node drops */
 
 /* What the file says of such an NF, before the first burst of this node's: it takes over when it has heard.
  * True: the NF's state does no more harm. */
@@ -41,6 +44,31 @@ static bool apply_on_crash(struct nd_peer_crashes *all, const struct ft_crash_no
     return false;
 }
 
+/* What a primary that lives drops its standby is to drop as well, for as long, once it is primary. */
+static void take_quarantine(struct nd_peer_crashes *all, const struct ft_crash_notice *notice)
+{
+    const struct nd_protect *p = &all->config->protect;
+    struct nd_quarantine *q = &nd_crash_page(all->crash)->quarantine;
+    uint64_t now = nd_now(), most = p->quarantine_s * 1000ull,
+             left = notice->burst < most ? notice->burst : most;
+    bool on, known;
+
+    if (!most)
+        return;
+    pthread_mutex_lock(&all->lock);
+    on = nd_quarantine_on(q);
+    known = on && atomic_load(&q->count) == notice->fingerprints &&
+            memcmp(q->fingerprint, notice->fingerprint, sizeof(q->fingerprint)) == 0;
+    if (!known)
+        nd_quarantine_begin(q, notice, now, p->quarantine_s, p->quarantine_max);
+    atomic_store(&q->until, now + left * FT_MS);
+    pthread_mutex_unlock(&all->lock);
+    if (!on)
+        ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_QUARANTINE,
+                     "node %s drops frames of %u fingerprints for crashes in NF %s: so would this node",
+                     all->config->node[!all->self].name, notice->fingerprints, notice->before);
+}
+
 void nd_quarantine_hear(struct nd_peer_crashes *all, const struct ft_crash_notice *notice, bool primary)
 {
     const struct nd_protect *p = &all->config->protect;
@@ -52,6 +80,11 @@ void nd_quarantine_hear(struct nd_peer_crashes *all, const struct ft_crash_notic
     uint32_t freed, held;
     bool harmless;
 
+    if (!notice->signal) {
+        if (!primary)
+            take_quarantine(all, notice);
+        return;
+    }
     nd_crash_line(line, notice);
     nd_crash_fields(fields, notice, NULL);
     if (primary) { /* what a standby died of has not harmed who has the same state and lives */
@@ -120,6 +153,28 @@ static bool is_on(struct nd_peer_crashes *all, struct nd_quarantine *q)
     return on;
 }
 
+/* Before whatever may make the standby take over: at once, and again, since a datagram may be lost. */
+static void tell_peer(struct nd_peer_crashes *all, const struct nd_quarantine *q, bool protected)
+{
+    struct ft_crash_notice notice = {.lane = FT_CRASH_NO_LANE};
+    uint32_t held = nd_quarantine_held(q);
+    uint64_t now = nd_now(), until = atomic_load(&q->until);
+
+    if (!protected || !held || until <= now || !all->tell) {
+        all->told = 0;
+        return;
+    }
+    if (all->told == held && now - all->told_at < AGAIN_NS)
+        return;
+    notice.burst = (until - now) / FT_MS;
+    nd_quarantine_add(q, &notice, false);
+    nd_quarantine_add(q, &notice, true);
+    if (notice.fingerprints)
+        all->tell(all->arg, &notice);
+    all->told = held;
+    all->told_at = now;
+}
+
 void nd_quarantine_turn(struct nd_peer_crashes *all, const struct rp_status *s)
 {
     struct nd_quarantine *q = &nd_crash_page(all->crash)->quarantine;
@@ -131,29 +186,12 @@ void nd_quarantine_turn(struct nd_peer_crashes *all, const struct rp_status *s)
         all->dropped = false;
     if (dropped && !all->dropped && (on || all->on)) {
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_QUARANTINE,
-                     "frames that node %s crashed on in NF %s come again, and are dropped",
-                     all->config->node[!all->self].name, all->nf);
+                     "frames that a node crashed on in NF %s come again, and are dropped", all->nf);
         all->dropped = true;
         nd_crash_save_quarantine(all->crash);
     }
     if (!on && all->on)
         tell_end(all, dropped);
     all->on = on && nd_quarantine_held(q);
-}
-
-uint32_t nd_quarantine_left_here(const struct nd_peer_crashes *all)
-{
-    return nd_quarantine_held(&nd_crash_page(all->crash)->quarantine);
-}
-
-uint32_t nd_quarantine_tell_left_here(const struct nd_peer_crashes *all)
-{
-    uint32_t left = nd_quarantine_left_here(all);
-
-    if (left)
-        ft_log_event(
-            FT_LEVEL_WARNING, FT_SAYS_QUARANTINE,
-            "fingerprints in quarantine that do not go over to node %s: %u; it may die of such a frame",
-            all->config->node[!all->self].name, left);
-    return left;
+    tell_peer(all, q, s->core.state == FT_PROTECTED);
 }

@@ -270,8 +270,9 @@ static bool hear_death_notice(struct rp_replicator *rp)
     struct ft_crash_notice crash = {.signal = 0};
     int died = rp_link_death_notice(rp->link, peer.incarnation ? &peer : NULL, &crash);
 
-    if (crash.signal && rp->config.crashed && rp->crash_of != peer.incarnation) {
-        rp->crash_of = peer.incarnation;
+    if ((crash.signal || crash.fingerprints) && rp->config.crashed && rp->crash_of != peer.incarnation) {
+        if (crash.signal)
+            rp->crash_of = peer.incarnation;
         rp->config.crashed(rp->config.arg, &crash, ft_core_primary(&rp->core));
     }
     if (!died)

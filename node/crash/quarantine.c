@@ -70,6 +70,20 @@ uint32_t nd_quarantine_let_go(struct nd_quarantine *q, const char *nf)
     return before - held;
 }
 
+void nd_quarantine_add(const struct nd_quarantine *q, struct ft_crash_notice *notice, bool suspects)
+{
+    uint32_t count = atomic_load_explicit(&q->count, memory_order_acquire);
+    uint64_t cleared = atomic_load(&q->cleared);
+
+    for (uint32_t i = 0; i < count && notice->fingerprints < FT_CRASH_FINGERPRINTS; i++)
+        if (!(cleared >> i & 1) && (q->fingerprint[i].suspect != 0) == suspects)
+            notice->fingerprint[notice->fingerprints++] = q->fingerprint[i];
+    if (!count)
+        return;
+    memset(notice->before, 0, FT_CRASH_NAME);
+    memcpy(notice->before, q->nf, strnlen(q->nf, FT_CRASH_NAME - 1));
+}
+
 uint32_t nd_quarantine_held(const struct nd_quarantine *q)
 {
     uint32_t count = atomic_load_explicit(&q->count, memory_order_acquire);

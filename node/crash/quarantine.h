@@ -79,6 +79,10 @@ bool nd_crash_is_of_state(const struct ft_crash_notice *notice, bool reset);
  */
 uint32_t nd_quarantine_let_go(struct nd_quarantine *q, const char *nf);
 
+/* What this node is kept from, added to what it tells its peer: to a successor, whatever it dies of, and to
+ * its standby while it lives. `suspects`: those, else what is known to kill. Also in a signal handler. */
+void nd_quarantine_add(const struct nd_quarantine *q, struct ft_crash_notice *notice, bool suspects);
+
 /* Fingerprints whose frames are dropped: those in force but for what was cleared. */
 uint32_t nd_quarantine_held(const struct nd_quarantine *q);
 

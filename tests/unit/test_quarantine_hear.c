@@ -157,6 +157,62 @@ static void lanes_look_at_frames_while_one_is_held(void **state)
     assert_int_equal(atomic_load(asked), 0);
 }
 
+static struct ft_crash_notice told;
+static unsigned tells;
+
+static void tell(void *arg, const struct ft_crash_notice *notice)
+{
+    static const struct ft_datagram_key key = {7, {8, 9}};
+    uint8_t bytes[FT_CRASH_BYTES];
+
+    (void)arg;
+    assert_int_equal(ft_crash_notice_decode(bytes, ft_crash_notice_encode(notice, &key, bytes), &key, &told),
+                     0);
+    tells++;
+}
+
+/* A standby knows what its primary drops before anything makes it take over: a handover, kill -9, silence. */
+static void a_quarantine_goes_over_with_the_role(void **state)
+{
+    struct nd_quarantine *q = &nd_crash_page(all.crash)->quarantine;
+    struct rp_status s = {.core.state = FT_SOLO};
+    uint64_t until;
+
+    (void)state;
+    all.tell = tell;
+    tells = 0;
+    hear(death("monitor", NF_DOING_PACKETS, 2, ""));
+    nd_quarantine_turn(&all, &s);
+    assert_int_equal(tells, 0);
+    s.core.state = FT_PROTECTED;
+    nd_quarantine_turn(&all, &s);
+    nd_quarantine_turn(&all, &s);
+    assert_int_equal(tells, 1);
+    assert_int_equal(told.signal, 0);
+    assert_int_equal(told.fingerprints, 1);
+    assert_string_equal(told.before, "monitor");
+    assert_true(told.burst > 50000 && told.burst <= 60000);
+    all.told_at -= 1000000000u; /* a datagram may be lost */
+    nd_quarantine_turn(&all, &s);
+    assert_int_equal(tells, 2);
+
+    nd_quarantine_end(q); /* as on the standby, which has none */
+    hear(told);
+    assert_int_equal(kept_from(), 1);
+    assert_string_equal(q->nf, "monitor");
+    assert_string_equal(remedy(), "");
+    until = atomic_load(&q->until);
+    atomic_store(&q->dropped, 5);
+    told.burst = 1000; /* the same again, which lasts no longer than with the primary */
+    hear(told);
+    assert_int_equal(atomic_load(&q->dropped), 5);
+    assert_true(atomic_load(&q->until) < until);
+
+    nd_quarantine_end(q);
+    nd_quarantine_hear(&all, &told, true); /* a primary has its own */
+    assert_int_equal(kept_from(), 0);
+}
+
 static void a_death_in_timers(void **state)
 {
     (void)state;
@@ -198,6 +254,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(suspects_stay_where_a_packet_is_known, begin, end),
         cmocka_unit_test_setup_teardown(a_second_one_in_another_nf, begin, end),
         cmocka_unit_test_setup_teardown(lanes_look_at_frames_while_one_is_held, begin, end),
+        cmocka_unit_test_setup_teardown(a_quarantine_goes_over_with_the_role, begin, end),
         cmocka_unit_test_setup_teardown(a_death_in_timers, begin, end),
         cmocka_unit_test_setup_teardown(the_file_says_stop, begin, end),
         cmocka_unit_test_setup_teardown(what_a_standby_died_of, begin, end),
