@@ -26,7 +26,7 @@ static bool apply_on_crash(struct nd_peer_crashes *all, const struct ft_crash_no
         bool reset = chain->nfs[i].on_crash == NF_CRASH_RESET;
 
         if (strcmp(chain->nfs[i].module->name, notice->nf) != 0 || chain->nfs[i].on_crash == NF_CRASH_STOP ||
-            !nd_crash_is_of_state(notice, reset))
+            !nd_crash_is_remedied(notice))
             continue;
         snprintf(all->remedy.text, sizeof(all->remedy.text), reset ? "reset %s" : "set %s bypass=on",
                  notice->nf);
@@ -36,8 +36,8 @@ static bool apply_on_crash(struct nd_peer_crashes *all, const struct ft_crash_no
             reset
                 ? "if this node takes over, the state of NF %s begins anew, since on_crash says so: node %s "
                   "died of it"
-                : "if this node takes over, packets pass by NF %s, since on_crash says so: node %s died of "
-                  "its state",
+                : "if this node takes over, packets pass by NF %s, since on_crash says so: node %s died in "
+                  "it",
             notice->nf, all->config->node[!all->self].name);
         return true;
     }

@@ -15,12 +15,10 @@ static uint64_t suspects_of(const struct ft_crash_notice *notice)
     return bits;
 }
 
-bool nd_crash_is_of_state(const struct ft_crash_notice *notice, bool reset)
+bool nd_crash_is_remedied(const struct ft_crash_notice *notice)
 {
-    bool second =
-        nf_doing_has_packets(notice->doing) && notice->before[0] && strcmp(notice->before, notice->nf) == 0;
-
-    return notice->doing == NF_DOING_TIMERS || (second && (reset || !notice->packet));
+    return notice->doing == NF_DOING_TIMERS || (nf_doing_has_packets(notice->doing) && notice->before[0] &&
+                                                strcmp(notice->before, notice->nf) == 0);
 }
 
 void nd_quarantine_end(struct nd_quarantine *q)

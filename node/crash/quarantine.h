@@ -65,12 +65,9 @@ enum nd_quarantine_verdict nd_quarantine_begin(struct nd_quarantine *q, const st
                                                uint64_t now, uint32_t seconds, uint32_t most);
 void nd_quarantine_end(struct nd_quarantine *q);
 
-/*
- * Whether the NF's state is what it died of, which this node has, too: it died in its timers, without a
- * packet; or for a second time within the quarantine for it. Where it was a packet that is known, somebody
- * may have sent two on purpose: that has no NF passed by, which may be there against him.
- */
-bool nd_crash_is_of_state(const struct ft_crash_notice *notice, bool reset);
+/* Whether it is for on_crash: it died in the NF's timers, or in the NF for a second time within the
+ * quarantine for it. */
+bool nd_crash_is_remedied(const struct ft_crash_notice *notice);
 
 /*
  * Where the state of that NF was the cause, and on_crash has made it harmless: suspects of deaths in it are
