@@ -2,8 +2,9 @@
 /*
  * What a node does when its peer tells what it crashed on: the log has it, and frames like those are dropped
  * for a while (node/crash/quarantine.h). Heard by the replicator's thread, which begins the quarantine before
- * it takes over; all else is the main thread's. That of a primary tells the standby what it drops, so that a
- * quarantine goes over with the role, also where nothing crashes.
+ * it takes over, or just behind it where the first notice was lost; all else is the main thread's. That of a
+ * primary tells the standby what it drops, so that a quarantine goes over with the role, also where nothing
+ * crashes.
  */
 #include "node/quarantine.h"
 #include "ftcore/base/event_log.h"
