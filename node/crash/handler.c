@@ -163,20 +163,6 @@ static void add_fingerprints(struct ft_crash_notice *notice, const struct nd_cra
     }
 }
 
-/* What this node was kept from goes on to its successor, whatever it dies of. */
-static void add_quarantine(struct ft_crash_notice *notice, bool suspects)
-{
-    struct nd_quarantine *q = &node.page->quarantine;
-    uint32_t count = atomic_load(&q->count);
-    uint64_t cleared = atomic_load(&q->cleared);
-
-    for (uint32_t i = 0; i < count && notice->fingerprints < FT_CRASH_FINGERPRINTS; i++)
-        if (!(cleared >> i & 1) && (q->fingerprint[i].suspect != 0) == suspects)
-            notice->fingerprint[notice->fingerprints++] = q->fingerprint[i];
-    if (count)
-        copy_name(notice->before, q->nf);
-}
-
 /* Takes the place of one that was made before. */
 static void publish_notice(const struct ft_crash_notice *notice)
 {
@@ -204,8 +190,8 @@ static void tell_place(struct nd_crash_told *told, const struct nf_mark *mark)
         if (notice->doing != NF_DOING_NOTHING && nf < FT_NFS_MAX)
             copy_name(notice->nf, node.page->nf[nf]);
     }
-    add_quarantine(notice, false);
-    add_quarantine(notice, true);
+    nd_quarantine_add(&node.page->quarantine, notice, false);
+    nd_quarantine_add(&node.page->quarantine, notice, true);
     publish_notice(notice);
 }
 
@@ -232,11 +218,11 @@ static void tell_packets(struct nd_crash_told *told, const struct nf_mark *mark)
     if (mark && nf_doing_has_packets(notice.doing))
         add_fingerprints(&notice, told, mark, false);
     ended = ends_suspicion(&notice);
-    add_quarantine(&notice, false);
+    nd_quarantine_add(&node.page->quarantine, &notice, false);
     if (mark && nf_doing_has_packets(notice.doing))
         add_fingerprints(&notice, told, mark, true);
     if (!ended)
-        add_quarantine(&notice, true);
+        nd_quarantine_add(&node.page->quarantine, &notice, true);
     else /* it is the cause that was looked for, and no second one */
         copy_name(notice.before, "");
     told->notice = notice;

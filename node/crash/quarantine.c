@@ -15,12 +15,16 @@ static uint64_t suspects_of(const struct ft_crash_notice *notice)
     return bits;
 }
 
-bool nd_crash_is_of_state(const struct ft_crash_notice *notice, bool reset)
+bool nd_crash_is_remedied(const struct ft_crash_notice *notice)
 {
-    bool second =
-        nf_doing_has_packets(notice->doing) && notice->before[0] && strcmp(notice->before, notice->nf) == 0;
+    return notice->doing == NF_DOING_TIMERS || (nf_doing_has_packets(notice->doing) && notice->before[0] &&
+                                                strcmp(notice->before, notice->nf) == 0);
+}
 
-    return notice->doing == NF_DOING_TIMERS || (second && (reset || !notice->packet));
+void nd_quarantine_end(struct nd_quarantine *q)
+{
+    atomic_store_explicit(&q->asked, 0, memory_order_release);
+    atomic_store_explicit(&q->count, 0, memory_order_release);
 }
 
 enum nd_quarantine_verdict nd_quarantine_begin(struct nd_quarantine *q, const struct ft_crash_notice *notice,
@@ -32,7 +36,7 @@ enum nd_quarantine_verdict nd_quarantine_begin(struct nd_quarantine *q, const st
 
     if (!another && (!notice->fingerprints || !seconds))
         return ND_QUARANTINE_NONE;
-    atomic_store_explicit(&q->count, 0, memory_order_release);
+    nd_quarantine_end(q);
     if (another)
         return ND_QUARANTINE_ENDED;
     memcpy(q->fingerprint, notice->fingerprint, sizeof(q->fingerprint));
@@ -47,17 +51,35 @@ enum nd_quarantine_verdict nd_quarantine_begin(struct nd_quarantine *q, const st
         atomic_store(&q->whole[i], false);
     atomic_store(&q->claimed, 0);
     atomic_store_explicit(&q->count, notice->fingerprints, memory_order_release);
+    atomic_store_explicit(&q->asked, notice->fingerprints, memory_order_release);
     return ND_QUARANTINE_BEGUN;
 }
 
 uint32_t nd_quarantine_let_go(struct nd_quarantine *q, const char *nf)
 {
-    uint32_t before = nd_quarantine_held(q), count = atomic_load(&q->count);
+    uint32_t before = nd_quarantine_held(q), count = atomic_load(&q->count), held;
 
     for (uint32_t i = 0; i < count && strcmp(q->nf, nf) == 0; i++)
         if (q->fingerprint[i].suspect)
             atomic_fetch_or(&q->cleared, 1ull << i);
-    return before - nd_quarantine_held(q);
+    held = nd_quarantine_held(q);
+    if (!held)
+        atomic_store(&q->asked, 0);
+    return before - held;
+}
+
+void nd_quarantine_add(const struct nd_quarantine *q, struct ft_crash_notice *notice, bool suspects)
+{
+    uint32_t count = atomic_load_explicit(&q->count, memory_order_acquire);
+    uint64_t cleared = atomic_load(&q->cleared);
+
+    for (uint32_t i = 0; i < count && notice->fingerprints < FT_CRASH_FINGERPRINTS; i++)
+        if (!(cleared >> i & 1) && (q->fingerprint[i].suspect != 0) == suspects)
+            notice->fingerprint[notice->fingerprints++] = q->fingerprint[i];
+    if (!count)
+        return;
+    memset(notice->before, 0, FT_CRASH_NAME);
+    memcpy(notice->before, q->nf, strnlen(q->nf, FT_CRASH_NAME - 1));
 }
 
 uint32_t nd_quarantine_held(const struct nd_quarantine *q)
@@ -121,10 +143,10 @@ static void clear(void *of, uint64_t bits)
     uint32_t count = atomic_load(&q->count);
 
     if (count && cleared == UINT64_MAX >> (64 - count))
-        atomic_store_explicit(&q->count, 0, memory_order_release);
+        nd_quarantine_end(q);
 }
 
 struct nd_suspects nd_quarantine_suspects(struct nd_quarantine *q)
 {
-    return (struct nd_suspects){.count = &q->count, .of = q, .look = look, .clear = clear};
+    return (struct nd_suspects){.count = &q->asked, .of = q, .look = look, .clear = clear};
 }

@@ -11,9 +11,9 @@
  * suspect any more; of what it dies the next notice names that frame alone, and the others are free.
  *
  * Begun by the replicator's thread, which hears the notice; ended by the main thread when its time is over,
- * by the lane that drops the last frame, and by the replicator's. Lanes look at it once a burst, and drop. It
- * lies in memory that outlives the process (page.h), and the reporter writes the frames that are kept to a
- * file.
+ * by the lane that clears the last suspect, and by the replicator's. Who begins it, and the main thread, do
+ * so one after the other (node/quarantine.c). Lanes look at it once a burst, and drop. It lies in memory that
+ * outlives the process (page.h), and the reporter writes the frames that are kept to a file.
  */
 #ifndef NODE_CRASH_QUARANTINE_H
 #define NODE_CRASH_QUARANTINE_H
@@ -37,6 +37,7 @@ struct nd_crash_frame {
 
 struct nd_quarantine {
     _Atomic uint32_t count; /* fingerprints in force; 0: there is no quarantine, or it has ended */
+    _Atomic uint32_t asked; /* by lanes: as `count`, and 0 where all are cleared as well */
     _Atomic uint64_t most;  /* frames to drop until all are suspects */
     struct ft_fingerprint fingerprint[FT_CRASH_FINGERPRINTS];
     _Atomic uint64_t suspects; /* bits of `fingerprint`: of these nobody knows which one it was */
@@ -62,13 +63,11 @@ enum nd_quarantine_verdict {
 /* A quarantine for `seconds`, 0: never one. One that is on goes on where the notice names no frame. */
 enum nd_quarantine_verdict nd_quarantine_begin(struct nd_quarantine *q, const struct ft_crash_notice *notice,
                                                uint64_t now, uint32_t seconds, uint32_t most);
+void nd_quarantine_end(struct nd_quarantine *q);
 
-/*
- * Whether the NF's state is what it died of, which this node has, too: it died in its timers, without a
- * packet; or for a second time within the quarantine for it. Where it was a packet that is known, somebody
- * may have sent two on purpose: that has no NF passed by, which may be there against him.
- */
-bool nd_crash_is_of_state(const struct ft_crash_notice *notice, bool reset);
+/* Whether it is for on_crash: it died in the NF's timers, or in the NF for a second time within the
+ * quarantine for it. */
+bool nd_crash_is_remedied(const struct ft_crash_notice *notice);
 
 /*
  * Where the state of that NF was the cause, and on_crash has made it harmless: suspects of deaths in it are
@@ -76,6 +75,10 @@ bool nd_crash_is_of_state(const struct ft_crash_notice *notice, bool reset);
  * death in the NF is known to be a second one. Before lanes take packets that are new to the node.
  */
 uint32_t nd_quarantine_let_go(struct nd_quarantine *q, const char *nf);
+
+/* What this node is kept from, added to what it tells its peer: to a successor, whatever it dies of, and to
+ * its standby while it lives. `suspects`: those, else what is known to kill. Also in a signal handler. */
+void nd_quarantine_add(const struct nd_quarantine *q, struct ft_crash_notice *notice, bool suspects);
 
 /* Fingerprints whose frames are dropped: those in force but for what was cleared. */
 uint32_t nd_quarantine_held(const struct nd_quarantine *q);

@@ -6,7 +6,7 @@
 # alone, and the one that kills is known. The NF is tests/lab/poison.c, as a module of its own.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 21
+plan 24
 
 ok "an NF that dies of a word" gcc -std=gnu11 -O2 -g -Wall -Wextra -Werror -fPIC -I"$BUILD/include" -shared \
     -o "$work/poison.so" tests/lab/poison.c
@@ -50,10 +50,17 @@ is "nothing else was dropped: answers come" "$("$lab" exec client curl -q --sile
 # ---- a packet that is not known ----
 "$lab" start a
 ok "the pair is PROTECTED again" is_protected || exit 1
-ok "a drain says that the quarantine does not go over" grep -q "handed over .*; fingerprints in quarantine that did not go over: 1$" <<<"$(us drain)"
-ok "as the log does" grep -q "fingerprints in quarantine that do not go over to node a: 1; it may die" "$LAB_DIR/b.log"
+ok "a drain" grep -qE "node b has handed over to node a, view [0-9]+$" <<<"$(us drain)"
+is "the quarantine goes over with the role" "$(field a quarantine.nf)" poison
+deadly_request KILL-KNOWN
+is "the same request: one death" "$(deaths)" 1
+is "and the node that died of it serves" "$(field a role)" primary
 is_protected
-ok "from a node without one it says nothing" grep -qE "node a has handed over to node b, view [0-9]+$" <<<"$(us drain)"
+kill -KILL "$(field a pid)"
+ok "after a kill -9 the other one takes over" await 30 b role primary
+deadly_request KILL-KNOWN
+is "which still knows the request" "$(field b role)" primary
+"$lab" start a
 ok "and the pair is PROTECTED" is_protected
 downloads_begin
 # A program that asks again and again, until it is told to leave it.
@@ -68,7 +75,7 @@ ok "which meets the packet once more, and tells which it was" await 60 b role pr
 rm "$work/asks"
 wait $request
 downloads_end
-is "three deaths in all" "$(deaths)" 3
+is "four deaths in all, one by kill -9" "$(deaths)" 4
 is "and the last one is told by its one fingerprint" \
     "$(us incidents -o json | jq -r '.incidents | max_by(.time) | .report.packets | length')" 1
 is "all downloads intact" "$(sort -u "$work/rounds")" 40

@@ -389,34 +389,28 @@ static void notice_of(void (*death)(void), struct ft_crash_notice *out)
     atomic_store(&crash_world.page->notice_len, 0);
 }
 
-/* A corrupted slot: it dies in the NF again and again, by packets that have nothing in common. */
-static void a_second_death_without_its_packet_is_of_the_state(void **state)
+/* A corrupted slot, or one who sends ever new packets: it dies in the NF again and again. */
+static void a_second_death_in_the_same_nf_is_for_on_crash(void **state)
 {
     struct ft_crash_notice second;
 
     (void)state;
     begin();
     assert_int_not_equal(notice.packet, 0);
-    assert_false(nd_crash_is_of_state(&notice, false));
-    assert_false(nd_crash_is_of_state(&notice, true));
+    assert_false(nd_crash_is_remedied(&notice));
     nd_quarantine_begin(q, &notice, nd_now(), SECONDS, MOST);
-    notice_of(die_of_another, &second); /* its packet is known: somebody may have sent two */
+    notice_of(die_of_another, &second); /* its packet is known */
     assert_int_not_equal(second.packet, 0);
-    assert_false(nd_crash_is_of_state(&second, false));
-    assert_true(nd_crash_is_of_state(&second, true));
+    assert_true(nd_crash_is_remedied(&second));
     notice_of(die_of_nobody_knows_which, &second);
     assert_int_equal(second.packet, 0);
-    assert_true(nd_crash_is_of_state(&second, false));
-    assert_true(nd_crash_is_of_state(&second, true));
+    assert_true(nd_crash_is_remedied(&second));
     strcpy(second.before, "monitor"); /* the first one was in another NF */
-    assert_false(nd_crash_is_of_state(&second, false));
-    assert_false(nd_crash_is_of_state(&second, true));
+    assert_false(nd_crash_is_remedied(&second));
     second.before[0] = '\0'; /* it is the first */
-    assert_false(nd_crash_is_of_state(&second, false));
-    assert_false(nd_crash_is_of_state(&second, true));
+    assert_false(nd_crash_is_remedied(&second));
     notice_of(die_in_timers, &second);
-    assert_true(nd_crash_is_of_state(&second, false));
-    assert_true(nd_crash_is_of_state(&second, true));
+    assert_true(nd_crash_is_remedied(&second));
     crash_end(NULL);
 }
 
@@ -449,7 +443,7 @@ static void suspects_of_a_state_made_harmless_are_let_go(void **state)
     assert_true(atomic_load(&q->until) > until);
     notice_of(die_of_nobody_knows_which, &second);
     assert_string_equal(second.before, "crasher");
-    assert_true(nd_crash_is_of_state(&second, false));
+    assert_true(nd_crash_is_remedied(&second));
     crash_end(NULL);
 }
 
@@ -491,7 +485,7 @@ int main(void)
         cmocka_unit_test(a_suspect_that_kills_is_named),
         cmocka_unit_test(it_outlives_a_crash_in_timers),
         cmocka_unit_test(what_is_known_to_kill_comes_before_suspects),
-        cmocka_unit_test(a_second_death_without_its_packet_is_of_the_state),
+        cmocka_unit_test(a_second_death_in_the_same_nf_is_for_on_crash),
         cmocka_unit_test(suspects_of_a_state_made_harmless_are_let_go),
         cmocka_unit_test(a_state_that_is_made_anew_needs_no_remedy),
     };
