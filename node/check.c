@@ -14,6 +14,7 @@
 #include "node/config/setup.h"
 #include "node/control/server.h"
 #include "node/ports/ports.h"
+#include "node/track/runner.h"
 #include "replicator/key.h"
 
 #include <arpa/inet.h>
@@ -226,6 +227,8 @@ static void try_node(const struct nd_config *config, unsigned node, struct tries
             error = try_seal(config, node, next_fault(out));
         note(out, "link", error, "%s", config->link.key[0] ? config->link.key : config->link.certificate);
     }
+    if ((error = nd_runner_judge(self, next_fault(out))) != 0)
+        note(out, "programs", error, "%s", self->name);
     try_state(self, out);
     try_addresses(config, self, out);
     try_arbiter(config, out);
@@ -472,15 +475,23 @@ static void warn_of_key(const char *path, const char *file)
                 path, s.st_mode & 07777, path);
 }
 
-/* Where a node is to run on this server, which refuses to start without them. Who checks the file may be
- * somebody who may not read a key. */
-static void warn_of_link_files(const struct nd_config *config, const char *file)
+/* Of the nodes of this server, which refuse to start without the link's files, or with a program that others
+ * may write to. Who checks the file may be somebody who may not read a key. */
+static void warn_of_files(const struct nd_config *config, const char *file)
 {
     struct ft_fault fault = {""};
     bool here = false;
+    int error;
 
-    for (unsigned n = 0; n < config->nodes; n++)
-        here |= nd_address_here(config->node[n].host);
+    for (unsigned n = 0; n < config->nodes; n++) {
+        if (!nd_address_here(config->node[n].host))
+            continue;
+        here = true;
+        error = nd_runner_judge(&config->node[n], &fault);
+        if (error)
+            fprintf(stderr, "%s: warning: node %s%s: %s\n", file, config->node[n].name,
+                    error == FT_EPERM ? " does not start" : "", fault.text);
+    }
     if (here && nd_config_find_link_files(config, &fault) == FT_EINVAL)
         fprintf(stderr, "%s: warning: no node starts here: %s\n", file, fault.text);
 }
@@ -566,7 +577,7 @@ static void warn_of_all(const struct nd_config *config, const char *file)
     warn_of_inside(config, file);
     warn_of_flows(config, file);
     warn_of_hold(config, file);
-    warn_of_link_files(config, file);
+    warn_of_files(config, file);
     warn_of_key(config->link.key, file);
     warn_of_key(config->link.private_key, file);
     warn_of_arbiter(config, file);

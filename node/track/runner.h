@@ -20,6 +20,11 @@
 
 struct nd_runner;
 
+/* The programs that a runner of `node` would run, scripts that it tracks and commands of its hooks. FT_EPERM:
+ * one is not believed (ftcore/base/trust.h), as this process or the node's user; FT_ENOENT: all that can be
+ * judged are believed, and one is not there or cannot be run. */
+int nd_runner_judge(const struct nd_node *node, struct ft_fault *fault);
+
 /* For `node`, of which it keeps a copy. *out NULL: there is nothing for it to do. FT_EPERM: a program that it
  * is to run is not believed (ftcore/base/trust.h). FT_EIO, FT_ENOMEM. */
 int nd_runner_start(struct nd_runner **out, const struct nd_node *node, struct ft_fault *fault);
