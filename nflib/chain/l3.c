@@ -172,6 +172,14 @@ bool nf_l3_is_own(const struct nf_l3 *l3, uint32_t addr, uint8_t port)
     return false;
 }
 
+bool nf_l3_is_own_mac(const struct nf_l3 *l3, const uint8_t mac[6])
+{
+    for (unsigned i = 0; i < l3->config->ports; i++)
+        if (memcmp(l3->config->port[i].mac, mac, 6) == 0)
+            return true;
+    return false;
+}
+
 /* An echo request becomes its reply; anything else to an own address ends. */
 static bool answer_echo(struct nf_l3 *l3, struct nf_packet *p)
 {
@@ -214,7 +222,7 @@ static void receive_arp(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
     memcpy(&target, arp + 24, 4);
     nf_drop(l3->nf, p, NF_L3_ARP);
     if (nf_l3_is_own(l3, sender, NF_L3_ANY_PORT)) {
-        if (memcmp(mac, port->mac, 6) != 0)
+        if (!nf_l3_is_own_mac(l3, mac))
             hear_conflict(l3, sender, p->in_port, mac, now);
         return;
     }

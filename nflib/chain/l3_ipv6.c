@@ -117,7 +117,7 @@ static bool on_link(const struct nf_interface *port, const uint8_t addr[16])
 }
 
 /* Who asks without an address of his own wants to use this one (RFC 4862, 5.4): everybody hears that it is
- * taken. */
+ * taken. He does not use it yet, so that is no conflict. */
 static void answer_solicitation(struct nf_l3 *l3, const struct nf_packet *p, const struct nf_nd *asked,
                                 bool probe)
 {
@@ -165,17 +165,16 @@ static const uint8_t *find_mac(const struct nf_l3 *l3, const struct nf_packet *p
     return known && memcmp(known->mac, p->data + 6, 6) == 0 ? known->mac : NULL;
 }
 
-/* Who only asks whether he may have it gets an answer. */
 static void hear_conflict(struct nf_l3 *l3, const struct nf_packet *p, const struct nf_nd *nd,
-                          const uint8_t addr[16], bool claims, uint64_t now)
+                          const uint8_t addr[16], uint64_t now)
 {
     const uint8_t *mac = nd->mac ? nd->mac : p->data + 6;
 
-    if (memcmp(mac, l3->config->port[p->in_port].mac, 6) == 0)
+    if (nf_l3_is_own_mac(l3, mac))
         return;
     nf_claim_note(l3->nf, &l3->times->claimed[NF_L3_OWN_CLAIMED], addr, true, mac, p->in_port, now);
     nf_count(l3->nf, NF_L3_ND_CONFLICT, 1);
-    for (uint32_t i = 0; claims && i < l3->ipv6.owns; i++)
+    for (uint32_t i = 0; i < l3->ipv6.owns; i++)
         if (l3->ipv6.own[i].port == p->in_port && memcmp(l3->ipv6.own[i].addr, addr, 16) == 0)
             nf_l3_defend(l3, true, i, now);
 }
@@ -193,8 +192,8 @@ static void receive_nd(struct nf_l3 *l3, struct nf_packet *p, struct nf_nd *nd, 
 
     nd->mac = find_mac(l3, p, nd);
     nf_drop(l3->nf, p, NF_L3_ND);
-    if (nf_l3_is_own6(l3, who, p->in_port) || (probe && ours))
-        hear_conflict(l3, p, nd, probe ? nd->target : who, !probe, now);
+    if (nf_l3_is_own6(l3, who, p->in_port))
+        hear_conflict(l3, p, nd, who, now);
     else if (nd->mac && !(nd->mac[0] & 1) && !nf_ipv6_martian(who) &&
              (asks ? ours : is_believed(l3, nd, p->in_port)))
         nf_neighbours_learn(&l3->ipv6.neighbours, who, p->in_port, nd->mac, asks && on_link(port, who), now);
