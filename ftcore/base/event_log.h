@@ -42,7 +42,7 @@ enum ft_level { FT_LEVEL_ERROR = 3, FT_LEVEL_WARNING, FT_LEVEL_NOTICE, FT_LEVEL_
     X(TABLE, "table") /* how full it is */                                                                   \
     X(PORT, "port")                                                                                          \
     X(NEIGHBOUR, "neighbour") /* another MAC was said for one that is known */                               \
-    X(CONFLICT, "conflict")   /* another host claims an address of the chain */                              \
+    X(CONFLICT, "conflict")   /* another host has an address of the chain */                                 \
     X(TRACK, "track")         /* the demotion counter, and why */                                            \
     X(AUTHORITY, "authority") /* the role is to move, or not: counters, pins, holds */                       \
     X(HOOK, "hook")           /* events that a hook did not get; no hook is told of it */                    \

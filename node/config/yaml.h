@@ -55,7 +55,8 @@ char *nd_arena_format(struct nd_arena *arena, const char *fmt, ...) __attribute_
 extern const struct ft_trust nd_trust_pair;
 
 /* Reads `path`, as far as it is believed, or what stands for it in `over` (NULL: nothing does), into a tree
- * in `arena`, and its content into *text. `trust` lives as long as the arena. FT_ENOENT, FT_EPERM, FT_EIO, FT_ENOMEM; FT_EMALFORMED with a line.
+ * in `arena`, and its content into *text. `trust` lives as long as the arena. FT_ENOENT, FT_EPERM, FT_EIO,
+ * FT_ENOMEM; FT_EMALFORMED with a line.
  */
 int nd_yaml_read(const struct nd_yaml **root, struct nf_file *text, struct nd_arena *arena, const char *path,
                  const struct ft_trust *trust, const struct nd_overlay *over, struct ft_fault *fault);
