@@ -112,11 +112,20 @@ int nd_pair_local(const struct nd_config *config)
     return here[0] == here[1] ? -1 : here[1];
 }
 
-/* Nobody is in the wanted role: because somebody did not answer, or because none is. */
+/* Nobody is in the wanted role: because somebody did not answer, or because none is. A node that waits for
+ * its peer may be promoted, but no command picks it by itself: another one may have the newer state. */
 static int report_nobody(const struct nd_pair *pair, const char *role)
 {
     int silent = pair->error[0] ? 0 : pair->error[1] ? 1 : -1;
 
+    for (unsigned i = 0; i < ND_NODES && strcmp(role, "standby") == 0; i++) {
+        const char *state = nd_text(pair->status[i], "state", ""), *name = pair->config->node[i].name;
+
+        if (strcmp(state, "JOINING") == 0 || strcmp(state, "FENCED") == 0)
+            fprintf(stderr,
+                    "understudy: node %s is %s, to have it go on alone run: understudy promote -n %s\n", name,
+                    state, name);
+    }
     if (silent < 0) {
         fprintf(stderr, "understudy: no node is %s now, expected one (see understudy status)\n", role);
         return ND_NOT_EQUAL;

@@ -20,9 +20,11 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <rte_version.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -63,10 +65,11 @@ static struct ft_fault *next_fault(struct tries *out)
     return &out->of[out->count].fault;
 }
 
-/* That a node could write there: to the directory, or to the nearest above it that is there. */
+/* That a node could write there: to the directory, or to the nearest above it that is there. The refusal has
+ * its whole path, whatever the file calls it. */
 static int try_directory(const char *path, bool *there, struct ft_fault *fault)
 {
-    char at[256];
+    char at[256], whole[PATH_MAX];
     struct stat is;
 
     snprintf(at, sizeof(at), "%s", path[0] ? path : ".");
@@ -81,10 +84,12 @@ static int try_directory(const char *path, bool *there, struct ft_fault *fault)
         else
             strcpy(at, ".");
     }
+    if (!realpath(at, whole))
+        snprintf(whole, sizeof(whole), "%s", at);
     if (!S_ISDIR(is.st_mode))
-        return ft_fail(fault, FT_EINVAL, "%s: a file, expected a directory", at);
+        return ft_fail(fault, FT_EINVAL, "%s: a file, expected a directory", whole);
     if (faccessat(AT_FDCWD, at, W_OK | X_OK, AT_EACCESS) != 0)
-        return ft_fail(fault, FT_EPERM, "%s: %s", at, strerror(errno));
+        return ft_fail(fault, FT_EPERM, "%s: %s", whole, strerror(errno));
     return 0;
 }
 

@@ -233,6 +233,13 @@ for list in "hooks: [ { command: program } ]" "track: [ { script: program } ]"; 
     chown 0 "$own/program"
 done
 
+# By whom may not write there, in a directory that the file does not name.
+program=$(realpath "$understudy")
+sed "1s|.*|chain: { name: m, nfs: [ monitor: { max_flows: 1024 } ] }|; s|$dir/a.sock|a.sock|" "$own/pair.yaml" >"$own/beside.yaml"
+(cd "$own" && timeout 60 setpriv --reuid=65534 --regid=65534 --clear-groups "$program" check --try -n a -c beside.yaml </dev/null) >"$dir/out" 2>&1
+grep -qx "beside.yaml: try: node a: control socket: $(realpath "$own"): Permission denied" "$dir/out"
+ok "--try says which directory a control socket cannot be made in" $? "$(cat "$dir/out")"
+
 # ---- what a node inherits ---------------------------------------------------------------------------------------------
 
 echo secret >"$dir/secret"
