@@ -112,11 +112,20 @@ int nd_pair_local(const struct nd_config *config)
     return here[0] == here[1] ? -1 : here[1];
 }
 
-/* Nobody is in the wanted role: because somebody did not answer, or because none is. */
+/* Nobody is in the wanted role: because somebody did not answer, or because none is. A node that waits for
+ * its peer may be promoted, but no command picks it by itself: another one may have the newer state. */
 static int report_nobody(const struct nd_pair *pair, const char *role)
 {
     int silent = pair->error[0] ? 0 : pair->error[1] ? 1 : -1;
 
+    for (unsigned i = 0; i < ND_NODES && strcmp(role, "standby") == 0; i++) {
+        const char *state = nd_text(pair->status[i], "state", ""), *name = pair->config->node[i].name;
+
+        if (strcmp(state, "JOINING") == 0 || strcmp(state, "FENCED") == 0)
+            fprintf(stderr,
+                    "understudy: node %s is %s, to have it go on alone run: understudy promote -n %s\n", name,
+                    state, name);
+    }
     if (silent < 0) {
         fprintf(stderr, "understudy: no node is %s now, expected one (see understudy status)\n", role);
         return ND_NOT_EQUAL;
@@ -239,7 +248,7 @@ static int exit_by_state(const struct nd_pair *pair)
     return pair->error[0] == FT_EPERM || pair->error[1] == FT_EPERM ? ND_NO_PERMISSION : ND_NO_ANSWER;
 }
 
-/* What a node says is old where a thread of it stands. */
+/* What a node says is old where a thread of it is stuck. */
 static bool is_stale(const struct nd_pair *pair)
 {
     return stale_of(pair, 0) || stale_of(pair, 1);
@@ -264,7 +273,7 @@ int nd_pair_exit(const struct nd_pair *pair)
     return code == ND_DONE && (is_stale(pair) || !is_whole(pair) || is_bypassed(pair)) ? ND_NOT_EQUAL : code;
 }
 
-/* PROTECTED, BYPASSED, STALE (it would be, but a thread of a node that answers stands) or NOT PROTECTED. A
+/* PROTECTED, BYPASSED, STALE (it would be, but a thread of a node that answers is stuck) or NOT PROTECTED. A
  * pair whose data ports are not whole is not, whatever its state. */
 static const char *verdict_of(const struct nd_pair *pair)
 {
@@ -546,7 +555,7 @@ static void print_subject(const struct nd_pair *pair, int node, FILE *out)
     else if (strcmp(primary, "PROTECTED") != 0)
         fprintf(out, "%s and its primary %s", state, primary);
     else if (well && (stale_of(pair, 0) || stale_of(pair, 1)))
-        fprintf(out, "%s, a thread of node %s stands", nd_text(status, "role", "-"),
+        fprintf(out, "%s, a thread of node %s is stuck", nd_text(status, "role", "-"),
                 pair->config->node[!stale_of(pair, 0)].name);
     else if (well && (not_whole_of(pair, 0) || not_whole_of(pair, 1)))
         fprintf(out, "%s, data ports are not whole", nd_text(status, "role", "-"));

@@ -129,7 +129,7 @@ static int read_host(struct fw_words *w, struct fw_rules *rules, struct fw_rule 
 /* "80,443,8000-8999" behind what the rule has already; how many in *count. */
 static int read_ports(struct fw_words *w, struct fw_rule *rule, uint8_t *count)
 {
-    static const char what[] = "ports such as 80,443,8000-8999, at most 8 in a rule";
+    static const char what[] = "ports such as 80,443,8000-8999, the lower one first, at most 8 in a rule";
     unsigned at = rule->sports, begin = at;
     char text[256], *rest = text;
     if (!w->word || strlen(w->word) >= sizeof(text))

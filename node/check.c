@@ -20,9 +20,11 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <rte_version.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -63,10 +65,11 @@ static struct ft_fault *next_fault(struct tries *out)
     return &out->of[out->count].fault;
 }
 
-/* That a node could write there: to the directory, or to the nearest above it that is there. */
+/* That a node could write there: to the directory, or to the nearest above it that is there. The refusal has
+ * its whole path, whatever the file calls it. */
 static int try_directory(const char *path, bool *there, struct ft_fault *fault)
 {
-    char at[256];
+    char at[256], whole[PATH_MAX];
     struct stat is;
 
     snprintf(at, sizeof(at), "%s", path[0] ? path : ".");
@@ -81,10 +84,12 @@ static int try_directory(const char *path, bool *there, struct ft_fault *fault)
         else
             strcpy(at, ".");
     }
+    if (!realpath(at, whole))
+        snprintf(whole, sizeof(whole), "%s", at);
     if (!S_ISDIR(is.st_mode))
-        return ft_fail(fault, FT_EINVAL, "%s: a file, expected a directory", at);
+        return ft_fail(fault, FT_EINVAL, "%s: a file, expected a directory", whole);
     if (faccessat(AT_FDCWD, at, W_OK | X_OK, AT_EACCESS) != 0)
-        return ft_fail(fault, FT_EPERM, "%s: %s", at, strerror(errno));
+        return ft_fail(fault, FT_EPERM, "%s: %s", whole, strerror(errno));
     return 0;
 }
 
@@ -225,6 +230,8 @@ static void try_node(const struct nd_config *config, unsigned node, struct tries
             error = try_seal(config, node, next_fault(out));
         note(out, "link", error, "%s", config->link.key[0] ? config->link.key : config->link.certificate);
     }
+    if ((error = nd_runner_judge(self, next_fault(out))) != 0)
+        note(out, "programs", error, "%s", self->name);
     try_state(self, out);
     try_addresses(config, self, out);
     try_arbiter(config, out);
@@ -471,15 +478,23 @@ static void warn_of_key(const char *path, const char *file)
                 path, s.st_mode & 07777, path);
 }
 
-/* Where a node is to run on this server, which refuses to start without them. Who checks the file may be
- * somebody who may not read a key. */
-static void warn_of_link_files(const struct nd_config *config, const char *file)
+/* Of the nodes of this server, which refuse to start without the link's files, or with a program that others
+ * may write to. Who checks the file may be somebody who may not read a key. */
+static void warn_of_files(const struct nd_config *config, const char *file)
 {
     struct ft_fault fault = {""};
     bool here = false;
+    int error;
 
-    for (unsigned n = 0; n < config->nodes; n++)
-        here |= nd_address_here(config->node[n].host);
+    for (unsigned n = 0; n < config->nodes; n++) {
+        if (!nd_address_here(config->node[n].host))
+            continue;
+        here = true;
+        error = nd_runner_judge(&config->node[n], &fault);
+        if (error)
+            fprintf(stderr, "%s: warning: node %s%s: %s\n", file, config->node[n].name,
+                    error == FT_EPERM ? " does not start" : "", fault.text);
+    }
     if (here && nd_config_find_link_files(config, &fault) == FT_EINVAL)
         fprintf(stderr, "%s: warning: no node starts here: %s\n", file, fault.text);
 }
@@ -565,20 +580,10 @@ static void warn_of_all(const struct nd_config *config, const char *file)
     warn_of_inside(config, file);
     warn_of_flows(config, file);
     warn_of_hold(config, file);
-    warn_of_link_files(config, file);
+    warn_of_files(config, file);
     warn_of_key(config->link.key, file);
     warn_of_key(config->link.private_key, file);
     warn_of_arbiter(config, file);
-}
-
-/* Of all nodes: each node refuses to start with a program of its own that is not believed. */
-static int judge_programs(const struct nd_config *config, struct ft_fault *fault)
-{
-    int error = 0;
-
-    for (unsigned i = 0; i < config->nodes && !error; i++)
-        error = nd_runner_judge(&config->node[i], fault);
-    return error;
 }
 
 int nd_cmd_check(int argc, char **argv)
@@ -593,10 +598,6 @@ int nd_cmd_check(int argc, char **argv)
     if (error)
         return error;
     error = nd_config_read(&config, options.file, 0, &fault);
-    if (!error && (error = judge_programs(config, &fault)) != 0) {
-        nd_config_free(config);
-        config = NULL;
-    }
     if (error)
         fprintf(stderr, "%s\n", fault.text);
     else if (config->nodes && !config->protect.pair)

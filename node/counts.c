@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What of "status" are sums over lanes: counters of NFs, what passed them, tables that can be full,
- * takeovers; and what the log says of them: neighbours that moved, addresses that others claim, a table that
- * is nearly full. NFs and chain have told of their tables (nflib/module/tables.h). Counts lie in the region,
- * where lanes change them. See counts.h.
+ * takeovers; and what the log says of them: neighbours that moved, addresses that other hosts have, a table
+ * that is nearly full. NFs and chain have told of their tables (nflib/module/tables.h). Counts lie in the
+ * region, where lanes change them. See counts.h.
  */
 #include "node/counts.h"
 #include "ftcore/base/event_log.h"
@@ -104,7 +104,8 @@ static void tell_conflicts(struct nd_counts *c, const struct rp_status *s)
                                       {.name = "mac", .text = claim.mac},
                                       {.name = "interface", .text = claim.interface},
                                       {.name = NULL}},
-        "%s claims %s, an address of the chain, on %s: the chain says on that its MAC has it (frames: %lu)",
+        "%s, another host's, has %s, an address of the chain, on %s: the chain announces its own MAC again "
+        "(frames: %lu)",
         claim.mac, claim.addr, claim.interface, frames - said->frames);
     *said = (struct nd_conflicts_said){.frames = frames, .last = now};
 }

@@ -33,7 +33,7 @@ struct nd_neighbours_said {
     uint64_t due;                    /* 0: there is nothing to tell */
 };
 
-/* The same of own addresses that others claimed. */
+/* The same of own addresses that other hosts have. */
 struct nd_conflicts_said {
     uint64_t frames, last;
 };

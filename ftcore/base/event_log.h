@@ -43,7 +43,7 @@ enum ft_level { FT_LEVEL_ERROR = 3, FT_LEVEL_WARNING, FT_LEVEL_NOTICE, FT_LEVEL_
     X(HOST, "host")   /* one has begun as many flows as it may */                                            \
     X(PORT, "port")                                                                                          \
     X(NEIGHBOUR, "neighbour") /* another MAC was said for one that is known */                               \
-    X(CONFLICT, "conflict")   /* another host claims an address of the chain */                              \
+    X(CONFLICT, "conflict")   /* another host has an address of the chain */                                 \
     X(TRACK, "track")         /* the demotion counter, and why */                                            \
     X(AUTHORITY, "authority") /* the role is to move, or not: counters, pins, holds */                       \
     X(HOOK, "hook")           /* events that a hook did not get; no hook is told of it */                    \

@@ -172,6 +172,14 @@ bool nf_l3_is_own(const struct nf_l3 *l3, uint32_t addr, uint8_t port)
     return false;
 }
 
+bool nf_l3_is_own_mac(const struct nf_l3 *l3, const uint8_t mac[6])
+{
+    for (unsigned i = 0; i < l3->config->ports; i++)
+        if (memcmp(l3->config->port[i].mac, mac, 6) == 0)
+            return true;
+    return false;
+}
+
 /* An echo request becomes its reply; anything else to an own address ends. */
 static bool answer_echo(struct nf_l3 *l3, struct nf_packet *p)
 {
@@ -188,14 +196,6 @@ static bool answer_echo(struct nf_l3 *l3, struct nf_packet *p)
 static bool on_link(const struct nf_interface *port, uint32_t addr)
 {
     return port->addr && ((addr ^ port->addr) & port->mask) == 0;
-}
-
-bool nf_l3_is_own_mac(const struct nf_l3 *l3, const uint8_t mac[6])
-{
-    for (uint32_t i = 0; i < l3->config->ports; i++)
-        if (memcmp(l3->config->port[i].mac, mac, 6) == 0)
-            return true;
-    return false;
 }
 
 /* Where the address is another link's, nobody here sends to it. */

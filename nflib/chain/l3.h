@@ -88,7 +88,7 @@ struct nf_l3_config {
     X(NF_L3_TOO_BIG, "l3_too_big")     /* larger than the MTU of the port it leaves by */                    \
     X(NF_L3_NO_ROUTE, "l3_no_route")                                                                         \
     X(NF_L3_NO_NEIGHBOUR, "l3_no_neighbour") /* the next hop's MAC is not known (yet) */                     \
-    X(NF_L3_ARP_CONFLICT, "l3_arp_conflict") /* somebody else claims an own address */                       \
+    X(NF_L3_ARP_CONFLICT, "l3_arp_conflict") /* another host has an own address */                           \
     X(NF_L3_ARP_ASKED, "l3_arp_asked")                                                                       \
     X(NF_L3_ARP_ANSWERED, "l3_arp_answered")                                                                 \
     X(NF_L3_ECHO_ANSWERED, "l3_echo_answered")                                                               \
@@ -96,12 +96,12 @@ struct nf_l3_config {
     X(NF_L3_ICMP_LIMITED, "l3_icmp_limited") /* errors not sent: too many */                                 \
     X(NF_L3_NEIGHBOURS_FULL, "l3_neighbours_full")                                                           \
     X(NF_L3_ND, "l3_nd")                   /* dropped: neighbour discovery of IPv6, taken in here */         \
-    X(NF_L3_ND_CONFLICT, "l3_nd_conflict") /* somebody else claims an own address */                         \
+    X(NF_L3_ND_CONFLICT, "l3_nd_conflict") /* another host has an own address */                             \
     X(NF_L3_ND_ASKED, "l3_nd_asked")                                                                         \
     X(NF_L3_ND_ANSWERED, "l3_nd_answered")                                                                   \
     X(NF_L3_CONTESTED, "l3_neighbour_contested") /* another MAC was said for a known one, which is asked */  \
     X(NF_L3_MOVED, "l3_neighbour_moved")         /* it did not answer: the other MAC is its now */           \
-    X(NF_L3_DEFENDED, "l3_defended")             /* announcements, since somebody else claimed an address */
+    X(NF_L3_DEFENDED, "l3_defended")             /* announcements of an own address, against a conflict */
 enum nf_l3_counter { NF_L3_COUNTER_LIST(NF_COUNTER) NF_L3_COUNTERS };
 
 /* The port of the nodes carries VLAN tags: its frames are of the interface that has theirs. */

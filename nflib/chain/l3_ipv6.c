@@ -117,7 +117,7 @@ static bool on_link(const struct nf_interface *port, const uint8_t addr[16])
 }
 
 /* Who asks without an address of his own wants to use this one (RFC 4862, 5.4): everybody hears that it is
- * taken. */
+ * taken. He does not use it yet, so that is no conflict. */
 static void answer_solicitation(struct nf_l3 *l3, const struct nf_packet *p, const struct nf_nd *asked,
                                 bool probe)
 {

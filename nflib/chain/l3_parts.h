@@ -77,7 +77,7 @@ static inline uint32_t nf_l3_ip_length(const struct nf_packet *p)
 const struct nf_route *nf_l3_route(const struct nf_l3 *l3, uint32_t addr);
 /* `port`: of the chain, or NF_L3_ANY_PORT. */
 bool nf_l3_is_own(const struct nf_l3 *l3, uint32_t addr, uint8_t port);
-/* Of any port: two interfaces of the chain may be on one network, and hear each other. */
+/* Of any interface of the chain: two of them may be on one link. */
 bool nf_l3_is_own_mac(const struct nf_l3 *l3, const uint8_t mac[6]);
 
 /* ---- l3_ipv6.c ---- */

@@ -52,7 +52,7 @@ static int follow_reference(struct nd_reading *r)
 
     if (!error)
         error =
-            nd_yaml_read(&other, &r->config->text, r->arena, path, &r->trust, r->root->file->over, r->fault);
+            nd_yaml_read(&other, &r->config->text, r->arena, path, r->trust, r->root->file->over, r->fault);
     if (error)
         return error;
     if (snprintf(r->config->chain_file, sizeof(r->config->chain_file), "%s", path) >=

@@ -305,7 +305,7 @@ static void believe_users(struct nd_reading *r)
 {
     const struct nd_yaml *nodes = nd_yaml_get(r->root, "nodes");
 
-    for (const struct nd_yaml *e = nodes ? nodes->first : NULL; e && r->trust.also_count < FT_TRUST_USERS;
+    for (const struct nd_yaml *e = nodes ? nodes->first : NULL; e && r->trust->also_count < FT_TRUST_USERS;
          e = e->next) {
         const struct nd_yaml *name = nd_yaml_get(e, "user");
         struct passwd user, *found = NULL;
@@ -313,7 +313,7 @@ static void believe_users(struct nd_reading *r)
 
         if (name && name->kind == ND_YAML_TEXT &&
             getpwnam_r(name->text, &user, room, sizeof(room), &found) == 0 && found)
-            r->trust.also[r->trust.also_count++] = found->pw_uid;
+            r->trust->also[r->trust->also_count++] = found->pw_uid;
     }
 }
 
@@ -353,15 +353,17 @@ int nd_config_read_over(struct nd_config **out, const char *file, unsigned how, 
     int error;
 
     *out = NULL;
-    if (!r.config || !(r.config->arena = r.arena = nd_arena_new())) {
-        free(r.config);
+    if (r.config && (r.config->arena = r.arena = nd_arena_new()))
+        r.trust = nd_arena_alloc(r.arena, sizeof(*r.trust));
+    if (!r.trust) {
+        nd_config_free(r.config);
         return nd_no_memory(fault);
     }
-    r.trust = nd_trust_pair;
+    *r.trust = nd_trust_pair;
     snprintf(r.config->file, sizeof(r.config->file), "%s", file);
     error = strlen(file) >= sizeof(r.config->file)
                 ? ft_fail(fault, FT_EINVAL, "%.60s...: path too long, expected less than 256 bytes", file)
-                : nd_yaml_read(&r.root, &r.config->text, r.arena, file, &r.trust, over, fault);
+                : nd_yaml_read(&r.root, &r.config->text, r.arena, file, r.trust, over, fault);
     if (!error)
         believe_users(&r);
     if (!error)

@@ -231,7 +231,7 @@ static const char *describe_expected(const struct nf_param *p, char *buf, size_t
         [NF_U32] = "a number from %lu to %lu",
         [NF_U64] = "a number from %lu to %lu",
         [NF_SECONDS] = "seconds, from %lu to %lu",
-        [NF_RANGE] = "a range like %lu-%lu within these",
+        [NF_RANGE] = "a range FIRST-LAST within %lu-%lu, the lower one first",
         [NF_PREFIXES] = "a list of at most %lu networks A.B.C.D/N",
         [NF_NETWORKS] = "a list of at most %lu networks A.B.C.D/N or of IPv6",
         [NF_HOSTS] = "an address A.B.C.D, or a list of at most %lu",

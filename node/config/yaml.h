@@ -25,7 +25,7 @@ enum nd_yaml_kind { ND_YAML_TEXT, ND_YAML_LIST, ND_YAML_MAP };
 struct nd_yaml_file {
     const char *shown;             /* the path as in messages: shortened if long, no control characters */
     const char *dir;               /* the directory that paths in this file are relative to */
-    const struct ft_trust *trust;  /* whose files are believed that this one names, while it is read */
+    const struct ft_trust *trust;  /* whose files are believed that this one names; lives as long as this */
     const struct nd_overlay *over; /* content.h: where its files are looked for; NULL: on the disk */
 };
 
@@ -45,7 +45,8 @@ struct nd_yaml {
 extern const struct ft_trust nd_trust_pair;
 
 /* Reads `path`, as far as it is believed, or what stands for it in `over` (NULL: nothing does), into a tree
- * in `arena`, and its content into *text. FT_ENOENT, FT_EPERM, FT_EIO, FT_ENOMEM; FT_EMALFORMED with a line.
+ * in `arena`, and its content into *text. `trust` lives as long as the arena. FT_ENOENT, FT_EPERM, FT_EIO,
+ * FT_ENOMEM; FT_EMALFORMED with a line.
  */
 int nd_yaml_read(const struct nd_yaml **root, struct nf_file *text, struct nd_arena *arena, const char *path,
                  const struct ft_trust *trust, const struct nd_overlay *over, struct ft_fault *fault);

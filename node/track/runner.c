@@ -21,6 +21,7 @@
 #include <limits.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -127,16 +128,25 @@ static _Noreturn void become_program(const char *path, const char *node, int inp
 #define DISBELIEVED (-1)
 
 /* Who else could write to the program, or exchange it, would have this user run what he likes. Its name then
- * leads execve to the file that was judged. 0, FT_EPERM with a line, or errno of what kept it from being
- * judged. */
-static int judge_program(const char *path, struct ft_fault *fault)
+ * leads execve to the file that was judged. `user`: whose programs are believed beside the process's own and
+ * root's; "": nobody's. 0, FT_EPERM with a line, or errno of what kept it from being judged; EACCES: nobody
+ * may run it. */
+static int judge_program(const char *path, const char *user, struct ft_fault *fault)
 {
-    static const struct ft_trust trust = {.expected = "a program", .unread = true};
-    int fd = ft_trust_open(path, &trust, fault);
+    struct ft_trust trust = {.expected = "a program", .unread = true};
+    struct passwd of, *found = NULL;
+    struct stat is;
+    char room[4096];
+    int fd, error;
 
-    if (fd >= 0)
-        close(fd);
-    return fd >= 0 ? 0 : errno ? errno : FT_EPERM;
+    if (user[0] && getpwnam_r(user, &of, room, sizeof(room), &found) == 0 && found)
+        trust.also[trust.also_count++] = found->pw_uid;
+    fd = ft_trust_open(path, &trust, fault);
+    if (fd < 0)
+        return errno ? errno : FT_EPERM;
+    error = fstat(fd, &is) == 0 && !(is.st_mode & 0111) ? EACCES : 0;
+    close(fd);
+    return error;
 }
 
 /* One of `what` at a time. `input`: its standard input, -1: /dev/null. 0, errno, or DISBELIEVED. */
@@ -148,7 +158,7 @@ static int start_program(struct nd_program *program, const char *path, const cha
 
     if (access(path, X_OK) != 0)
         return errno;
-    if ((error = judge_program(path, &fault)) != 0)
+    if ((error = judge_program(path, "", &fault)) != 0)
         return error == FT_EPERM ? DISBELIEVED : error;
     program->pid = fork();
     if (program->pid == 0)
@@ -554,18 +564,33 @@ static _Noreturn void begin(const struct nd_node *node, struct nd_runner_page *p
 
 /* ---- what the node sees --------------------------------------------------------------------------- */
 
-/* What is not there yet is judged when it is run. */
+/* Of what the node tracks, and behind it its hooks. NULL: it is no program. */
+static const char *program_of(const struct nd_node *node, unsigned i)
+{
+    if (i < node->tracks)
+        return node->track[i].kind == ND_TRACK_SCRIPT ? node->track[i].what : NULL;
+    i -= node->tracks;
+    return node->hook[i].kind == ND_HOOK_COMMAND ? node->hook[i].path : NULL;
+}
+
 int nd_runner_judge(const struct nd_node *node, struct ft_fault *fault)
 {
-    int error = 0;
+    struct ft_fault missing = {""}, breach;
+    int error = 0, found;
 
-    for (unsigned i = 0; i < node->tracks && error != FT_EPERM; i++)
-        if (node->track[i].kind == ND_TRACK_SCRIPT)
-            error = judge_program(node->track[i].what, fault);
-    for (unsigned i = 0; i < node->hooks && error != FT_EPERM; i++)
-        if (node->hook[i].kind == ND_HOOK_COMMAND)
-            error = judge_program(node->hook[i].path, fault);
-    return error == FT_EPERM ? error : 0;
+    for (unsigned i = 0; i < node->tracks + node->hooks; i++) {
+        const char *path = program_of(node, i);
+
+        if (!path || (found = judge_program(path, node->user, &breach)) == 0)
+            continue;
+        if (found == FT_EPERM)
+            return ft_fail(fault, FT_EPERM, "%s", breach.text);
+        if (!error)
+            error = ft_fail(&missing, FT_ENOENT, "%s: %s, expected a program", path, strerror(found));
+    }
+    if (error)
+        *fault = missing;
+    return error;
 }
 
 static bool has_work(const struct nd_node *node)
@@ -579,13 +604,13 @@ static bool has_work(const struct nd_node *node)
 int nd_runner_start(struct nd_runner **out, const struct nd_node *node, struct ft_fault *fault)
 {
     struct nd_runner *runner;
-    int ends[2], error;
+    int ends[2];
 
     *out = NULL;
     if (!has_work(node))
         return 0;
-    if ((error = nd_runner_judge(node, fault)) != 0)
-        return error;
+    if (nd_runner_judge(node, fault) == FT_EPERM) /* what is not there yet is judged when it is run */
+        return FT_EPERM;
     runner = calloc(1, sizeof(*runner));
     if (!runner)
         return ft_fail(fault, FT_ENOMEM, "no memory for the runner");

@@ -20,8 +20,9 @@
 
 struct nd_runner;
 
-/* Whether the programs that the node's hooks and tracked things name are believed, of those that there are:
- * FT_EPERM, and a line on the first that is not. */
+/* The programs that a runner of `node` would run, scripts that it tracks and commands of its hooks. FT_EPERM:
+ * one is not believed (ftcore/base/trust.h), as this process or the node's user; FT_ENOENT: all that can be
+ * judged are believed, and one is not there or cannot be run. */
 int nd_runner_judge(const struct nd_node *node, struct ft_fault *fault);
 
 /* For `node`, of which it keeps a copy. *out NULL: there is nothing for it to do. FT_EPERM: a program that it

@@ -352,13 +352,13 @@ static void serve(void)
     }
 }
 
-static static void hear_crash(void *arg, const struct ft_crash_notice *notice, bool primary)
+static void hear_crash(void *arg, const struct ft_crash_notice *notice, bool primary)
 {
     (void)arg, (void)notice;
     atomic_fetch_add(primary ? &node.box->by_node.heard_of_standby : &node.box->by_node.heard_of_primary, 1);
 }
 
-_Noreturn void twin_node(const struct twin *twin, const struct twin_options *options)
+static _Noreturn void twin_node(const struct twin *twin, const struct twin_options *options)
 {
     struct nd_member_config config = {.config = &node.config,
                                       .io = twin_io(twin->box, &node.member),

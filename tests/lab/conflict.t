@@ -55,7 +55,7 @@ short() { # ADDRESS N
     [ "$ms" -lt 500 ]
 }
 counter() { us show l3 -o json | jq "[.. | .$1? // empty] | add"; }
-says() { grep -q "warning conflict .*$thief claims $1, an address of the chain, on inside" "$LAB_DIR/a.log"; }
+says() { grep -q "warning conflict .*$thief, another host.s, has $1, an address of the chain, on inside" "$LAB_DIR/a.log"; }
 
 ok "one gratuitous ARP darkens no client" short 10.0.0.1 1
 ok "the log names the address and the MAC" says 10.0.0.1

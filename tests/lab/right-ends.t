@@ -4,7 +4,7 @@
 # state: when the link is back it is brought up to date, and when the primary dies first, a person promotes it with its flows.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 14
+plan 15
 
 cut() { ip -n "${LAB_PREFIX}a" link set a-repl down; }
 mend() { ip -n "${LAB_PREFIX}a" link set a-repl up; }
@@ -36,6 +36,7 @@ ok "the standby's right ends again" await 10 b state JOINING
 kill -KILL "$(field a pid)"
 sleep 1
 is "nobody takes over without a person" "$(field b state)" JOINING
+ok "and hears how" grep -q "^understudy: node b is JOINING, to have it go on alone run: understudy promote -n b" <<<"$(us promote 2>&1)"
 ok "who promotes it" promoted
 is "with the state that it has kept" "$(field b why)" "took over from a: an operator's promote, with the state that was kept"
 ok "finds the flows" test "$(flows b)" -ge 1

@@ -21,7 +21,7 @@ stands() { # PLANT THREAD LINK: what the first line says of the link
     ok "$1: status says STALE" await 3 a protection STALE
     us status >"$work/status"
     is "with an exit code of its own" $? 1
-    is "as its verdict" "$(head -n 1 "$work/status")" "STALE  chain lab, node a is primary, a thread of node a stands, mode log$3"
+    is "as its verdict" "$(head -n 1 "$work/status")" "STALE  chain lab, node a is primary, a thread of node a is stuck, mode log$3"
     ok "and by name" grep -qxE "node a: no turn of $2 for [0-9]+ ms" "$work/status"
     ok "the pair is PROTECTED again" is_protected
     is "by the same primary" "$(field a role)" primary

@@ -213,9 +213,32 @@ for list in "hooks: [ { command: program } ]" "track: [ { script: program } ]"; 
     sed -i '1s|.*|chain: { name: m, nfs: [ monitor: { max_flows: 1024 } ] }|' "$own/$what.yaml"
     refused "a program of $what that all may write to" "/own/program: owner 0, mode 0757, expected owner root, and nobody else may write" \
         run -c "$own/$what.yaml" -n a
-    refused "which a check says before" "/own/program: owner 0, mode 0757, expected owner root" check -c "$own/$what.yaml"
+    "$understudy" check -c "$own/$what.yaml" >"$dir/out" 2>&1
+    grep -q "warning: node a does not start: .*/own/program: owner 0, mode 0757, expected owner root" "$dir/out"
+    ok "check warns of it" $? "$(cat "$dir/out")"
+    timeout 60 "$understudy" check --try -n a -c "$own/$what.yaml" </dev/null >"$dir/out" 2>&1
+    code=$?
+    [ $code = 77 ] && grep -q "try: node a: programs: .*/own/program: owner 0, mode 0757, expected owner root" "$dir/out"
+    ok "and --try ends as run does" $? "exit $code, $(cat "$dir/out")"
+    chmod 644 "$own/program"
+    "$understudy" check -c "$own/$what.yaml" >"$dir/out" 2>&1
+    grep -q "warning: node a: .*/own/program: Permission denied, expected a program" "$dir/out"
+    ok "check warns of one that cannot be run" $? "$(cat "$dir/out")"
+    chown 65534 "$own/program"
     chmod 755 "$own/program"
+    sed "s|role: primary,|role: primary, user: nobody,|; s|role: standby,|role: standby, user: nobody,|" "$own/$what.yaml" >"$own/$what-user.yaml"
+    "$understudy" check -c "$own/$what-user.yaml" >"$dir/out" 2>&1
+    ! grep -q program "$dir/out"
+    ok "and not of the user's own whom the node becomes" $? "$(cat "$dir/out")"
+    chown 0 "$own/program"
 done
+
+# By whom may not write there, in a directory that the file does not name.
+program=$(realpath "$understudy")
+sed "1s|.*|chain: { name: m, nfs: [ monitor: { max_flows: 1024 } ] }|; s|$dir/a.sock|a.sock|" "$own/pair.yaml" >"$own/beside.yaml"
+(cd "$own" && timeout 60 setpriv --reuid=65534 --regid=65534 --clear-groups "$program" check --try -n a -c beside.yaml </dev/null) >"$dir/out" 2>&1
+grep -qx "beside.yaml: try: node a: control socket: $(realpath "$own"): Permission denied" "$dir/out"
+ok "--try says which directory a control socket cannot be made in" $? "$(cat "$dir/out")"
 
 # ---- what a node inherits ---------------------------------------------------------------------------------------------
 

@@ -129,6 +129,7 @@ static void bad_rules_are_refused_by_line(void)
     refused("allow tcp to any port 90-80\n", "'90-80'");
     refused("allow tcp to any port 65536\n", "'65536'");
     refused("allow tcp to any port 1,2,3,4,5,6,7,8,9\n", "at most 8 in a rule");
+    refused("allow tcp to any port 2000-1000\n", "the lower one first");
     refused("allow tcp from any port 1,2,3,4,5 to any port 6,7,8,9\n", "at most 8 in a rule");
     refused("allow icmp to any port 80\n", "expected no ports");
     refused("allow to any port 80\n", "expected no ports");

@@ -337,7 +337,7 @@ static void claims(double at, uint8_t port, uint8_t operation, const uint8_t mac
 }
 
 /* A neighbour advertisement to all nodes, with its MAC, made by hand. */
-static void claims_ipv6(double at, uint8_t port, const char *addr)
+static void says_ipv6(double at, uint8_t port, const uint8_t mac[6], const char *addr)
 {
     struct nf_packet p = l3_hex(port, "333300000001"
                                       "020202020202"
@@ -355,9 +355,16 @@ static void claims_ipv6(double at, uint8_t port, const char *addr)
 
     l3_addr6(l3_frame + 22, addr);
     l3_addr6(l3_frame + 62, addr);
+    memcpy(l3_frame + 6, mac, 6);
+    memcpy(l3_frame + 80, mac, 6);
     l3_seal6(&p);
     l3_run(at, &p);
     l3_assert_dropped(&p, NF_L3_ND);
+}
+
+static void claims_ipv6(double at, uint8_t port, const char *addr)
+{
+    says_ipv6(at, port, thief, addr);
 }
 
 static void last_claim_is(const char *addr, uint8_t port)
@@ -417,8 +424,8 @@ static void what_came_too_soon_is_answered_when_the_second_is_over(void **state)
     l3_end();
 }
 
-/* The chain's own announcement, which comes back by a loop, from the other node, or by another interface of
- * the chain that is on the same network. */
+/* The chain's own announcement, which comes back by a loop or from the other node, or to another interface on
+ * the same LAN. */
 static void the_chains_own_mac_is_no_conflict(void **state)
 {
     (void)state;
@@ -426,9 +433,24 @@ static void the_chains_own_mac_is_no_conflict(void **state)
     l3_know_both(0);
     claims(1, 0, 1, inner_mac, "10.0.0.1", "10.0.0.1");
     nothing_is_made();
-    claims(2, 0, 1, outer_mac, "203.0.113.9", "203.0.113.9");
+    claims(2, 1, 1, inner_mac, "10.0.0.1", "10.0.0.1");
+    nothing_is_made();
+    claims(3, 0, 1, outer_mac, "10.0.0.1", "10.0.0.1"); /* as a bridge of both would have it */
     nothing_is_made();
     l3_assert_counted(NF_L3_ARP_CONFLICT, 0);
+    l3_end();
+}
+
+static void nor_is_that_of_another_interface_in_ipv6(void **state)
+{
+    (void)state;
+    l3_begin_ipv6();
+    l3_know_gate6();
+    says_ipv6(1, 1, inner_mac, "2001:db8:1::1");
+    nothing_is_made();
+    says_ipv6(2, 0, outer_mac, "2001:db8:1::1");
+    nothing_is_made();
+    l3_assert_counted(NF_L3_ND_CONFLICT, 0);
     l3_end();
 }
 
@@ -477,6 +499,7 @@ int main(void)
         cmocka_unit_test(an_own_address_is_announced_at_once),
         cmocka_unit_test(what_came_too_soon_is_answered_when_the_second_is_over),
         cmocka_unit_test(the_chains_own_mac_is_no_conflict),
+        cmocka_unit_test(nor_is_that_of_another_interface_in_ipv6),
         cmocka_unit_test(addresses_of_ipv6_are_announced_the_same),
         cmocka_unit_test(a_flood_is_answered_once_a_second),
     };

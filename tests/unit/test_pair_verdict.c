@@ -173,7 +173,7 @@ static void what_is_worst_is_said_first(void **state)
     (void)state;
     json_object_set_new(pair.status[0], "not_whole", json_string("port inside: does not hear node b"));
     assert_int_equal(
-        strncmp(print(&pair), "STALE  chain c, node a is primary, a thread of node a stands, ", 61), 0);
+        strncmp(print(&pair), "STALE  chain c, node a is primary, a thread of node a is stuck, ", 63), 0);
     assert_non_null(strstr(print(&pair), "\na           primary   STALE "));
     assert_non_null(strstr(print(&pair), "\nport inside: does not hear node b\n"));
     json_decref(pair.status[0]);
