@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pwd.h>
 #include <rte_version.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -230,8 +231,6 @@ static void try_node(const struct nd_config *config, unsigned node, struct tries
             error = try_seal(config, node, next_fault(out));
         note(out, "link", error, "%s", config->link.key[0] ? config->link.key : config->link.certificate);
     }
-    if ((error = nd_runner_judge(self, next_fault(out))) != 0)
-        note(out, "programs", error, "%s", self->name);
     try_state(self, out);
     try_addresses(config, self, out);
     try_arbiter(config, out);
@@ -423,6 +422,31 @@ static void warn_of_inside(const struct nd_config *config, const char *file)
     }
 }
 
+/* The chain answers for it on the outside alone: hosts on the inside take it for a neighbour of theirs. */
+static void warn_of_outside(const struct nd_config *config, const char *file)
+{
+    const struct nf_l3_config *l3 = config->chain.l3;
+    const struct nf_param *p;
+    char text[INET_ADDRSTRLEN];
+
+    for (uint32_t n = 0; l3 && n < config->chain.count; n++) {
+        const struct nf_choice *choice = &config->chain.nfs[n];
+        const struct nf_hosts *outside = find_setting(choice, "outside", NF_HOSTS, &p);
+
+        for (unsigned i = 0; outside && i < l3->ports * outside->count; i++) {
+            const struct nf_interface *port = &l3->port[i % l3->ports];
+            uint32_t addr = outside->list[i / l3->ports];
+
+            if (port->side == NF_INSIDE && port->addr && ((port->addr ^ addr) & port->mask) == 0 &&
+                inet_ntop(AF_INET, &addr, text, sizeof(text)))
+                fprintf(stderr,
+                        "%s: warning: nf %u, %s: outside %s is in the network of %s, an interface of the "
+                        "inside\n",
+                        file, n + 1, choice->module->name, text, port->name);
+        }
+    }
+}
+
 static void warn_of_flows(const struct nd_config *config, const char *file)
 {
     const struct nf_param *p;
@@ -478,22 +502,22 @@ static void warn_of_key(const char *path, const char *file)
                 path, s.st_mode & 07777, path);
 }
 
-/* Of the nodes of this server, which refuse to start without the link's files, or with a program that others
- * may write to. Who checks the file may be somebody who may not read a key. */
+/* Of the nodes of this server: programs that are not there, and the link's files, without which they refuse
+ * to start. Who checks the file may be somebody who may not read a key. */
 static void warn_of_files(const struct nd_config *config, const char *file)
 {
     struct ft_fault fault = {""};
     bool here = false;
-    int error;
 
     for (unsigned n = 0; n < config->nodes; n++) {
         if (!nd_address_here(config->node[n].host))
             continue;
         here = true;
-        error = nd_runner_judge(&config->node[n], &fault);
-        if (error)
-            fprintf(stderr, "%s: warning: node %s%s: %s\n", file, config->node[n].name,
-                    error == FT_EPERM ? " does not start" : "", fault.text);
+        if (config->node[n].user[0] && !getpwnam(config->node[n].user))
+            fprintf(stderr, "%s: warning: node %s does not start: this server has no user '%s'\n", file,
+                    config->node[n].name, config->node[n].user);
+        if (nd_runner_judge(&config->node[n], &fault) == FT_ENOENT)
+            fprintf(stderr, "%s: warning: node %s: %s\n", file, config->node[n].name, fault.text);
     }
     if (here && nd_config_find_link_files(config, &fault) == FT_EINVAL)
         fprintf(stderr, "%s: warning: no node starts here: %s\n", file, fault.text);
@@ -578,12 +602,23 @@ static void warn_of_all(const struct nd_config *config, const char *file)
     warn_of_addresses(config, file);
     warn_of_families(config, file);
     warn_of_inside(config, file);
+    warn_of_outside(config, file);
     warn_of_flows(config, file);
     warn_of_hold(config, file);
     warn_of_files(config, file);
     warn_of_key(config->link.key, file);
     warn_of_key(config->link.private_key, file);
     warn_of_arbiter(config, file);
+}
+
+/* Of all nodes: each node refuses to start with a program of its own that is not believed. */
+static int judge_programs(const struct nd_config *config, struct ft_fault *fault)
+{
+    int error = 0;
+
+    for (unsigned i = 0; i < config->nodes && error != FT_EPERM; i++)
+        error = nd_runner_judge(&config->node[i], fault);
+    return error == FT_EPERM ? error : 0;
 }
 
 int nd_cmd_check(int argc, char **argv)
@@ -598,6 +633,10 @@ int nd_cmd_check(int argc, char **argv)
     if (error)
         return error;
     error = nd_config_read(&config, options.file, 0, &fault);
+    if (!error && (error = judge_programs(config, &fault)) != 0) {
+        nd_config_free(config);
+        config = NULL;
+    }
     if (error)
         fprintf(stderr, "%s\n", fault.text);
     else if (config->nodes && !config->protect.pair)

@@ -209,7 +209,8 @@ static int port_of6(struct nd_reading *r, const struct nd_yaml *at, const char *
                                    : !nf_ipv6_in_prefix(hop->addr, port->addr6, port->bits6)))
             continue;
         if (is_own(port, hop->addr))
-            return nd_yaml_fail(r->fault, at, "%s is %s, expected a neighbour in the network of %s", what,
+            return nd_yaml_fail(r->fault, at,
+                                "%s is %s, the chain's own, expected a neighbour in the network of %s", what,
                                 at->text, port->name);
         return (int)i;
     }
@@ -525,8 +526,9 @@ static int port_of(struct nd_reading *r, const struct nd_yaml *at, const char *w
         if (!port->addr || ((hop ^ port->addr) & port->mask) != 0)
             continue;
         if (own_address(port, hop) || network_or_broadcast(hop, port->mask))
-            return nd_yaml_fail(r->fault, at, "%s is %s, expected a neighbour in the network of %s", what,
-                                show_addr(hop), port->name);
+            return nd_yaml_fail(r->fault, at, "%s is %s, %s, expected a neighbour in the network of %s", what,
+                                show_addr(hop), own_address(port, hop) ? "the chain's own" : "no host's",
+                                port->name);
         return (int)i;
     }
     return nd_yaml_fail(r->fault, at, "%s is %s, expected an address in the network of an interface", what,

@@ -488,7 +488,7 @@ static const struct nf_param node_keys[] = {
     {"role", NF_CHOICE, AT(node.role), 0, 0, NULL, roles, "at the very first start", false},
     {"ports", ND_KIND(ND_MAP), AT(ports), 0, 0, NULL, NULL, "DPDK device by port", false},
     {"replication", ND_KIND(ND_ENDPOINT), AT(replication), 0, 0, NULL, NULL, "address of the link", false},
-    {"control", ND_KIND(ND_TEXT), AT(control), 0, 192, NULL, NULL, "unix socket", false},
+    {"control", ND_KIND(ND_TEXT), AT(control), 0, 192, NULL, NULL, "path of a unix socket", false},
     {"metrics", ND_KIND(ND_ENDPOINT), AT(metrics), 0, 0, "", NULL, "Prometheus reads there", false},
     {"state", ND_KIND(ND_TEXT), AT(node.state), 0, 192, "", NULL, "directory of the view file", false},
     {"eal", ND_KIND(ND_LIST), AT(eal), 0, ND_EAL_MAX, "", NULL, "further EAL arguments", false},
@@ -569,7 +569,8 @@ static int read_ports(struct nd_reading *r, struct nd_node *node, const struct n
         keys[number] = (struct nf_param){.name = l3 ? l3->port[i].port : wire[i],
                                          .kind = ND_KIND(ND_TEXT),
                                          .offset = number * sizeof(device[0]),
-                                         .max = sizeof(device[0])};
+                                         .max = sizeof(device[0]),
+                                         .help = "a PCI address, or as net_af_packet0,iface=eth0"};
     }
     snprintf(what, sizeof(what), "node %s ports", node->name);
     error = nd_schema_read(r->arena, ports, what, keys, device, r->fault);
@@ -662,6 +663,22 @@ int nd_read_sockets(struct nd_reading *r)
     return error;
 }
 
+/* What a peer can connect to, and what must differ on one node. */
+static int check_addresses(struct nd_reading *r, const struct nd_node *node, const struct nd_yaml *at)
+{
+    uint32_t host = ntohl(inet_addr(node->host)) >> 24;
+
+    if (!host || host >= 224)
+        return nd_yaml_fail(r->fault, nd_yaml_get(at, "replication"),
+                            "node %s replication is %s, expected the node's address, to which its peer "
+                            "connects",
+                            node->name, node->host);
+    if (node->metrics_port == node->tcp_port && strcmp(node->metrics_host, node->host) == 0)
+        return nd_yaml_fail(r->fault, nd_yaml_get(at, "metrics"),
+                            "node %s metrics is its replication address, expected another port", node->name);
+    return 0;
+}
+
 /* What must differ between the two. */
 static int check_pair(struct nd_reading *r)
 {
@@ -706,7 +723,8 @@ int nd_read_nodes(struct nd_reading *r)
             return nd_yaml_fail(r->fault, r->at.nodes, "nodes has %u entries, expected %u",
                                 r->at.nodes->count, ND_NODES);
         for (const struct nd_yaml *e = r->at.nodes->first; e && !error; e = e->next)
-            error = read_node(r, e);
+            if ((error = read_node(r, e)) == 0)
+                error = check_addresses(r, &r->config->node[r->config->nodes - 1], e);
         if (!error)
             error = check_pair(r);
     }

@@ -209,11 +209,19 @@ const char *nd_schema_nearest(const char *text, const char *const *names)
 
 static void join_names(char *buf, size_t cap, const char *const *names, const char *between)
 {
+    static const char more[] = " ...";
     size_t used = 0;
 
     buf[0] = 0;
-    for (; *names && used < cap; names++)
+    for (; *names; names++) {
+        size_t len = strlen(*names) + (used ? strlen(between) : 0);
+
+        if (used + len + sizeof(more) > cap) {
+            snprintf(buf + used, cap - used, "%s", more);
+            return;
+        }
         used += (size_t)snprintf(buf + used, cap - used, "%s%s", used ? between : "", *names);
+    }
 }
 
 static uint64_t top_of(const struct nf_param *p)
@@ -479,6 +487,9 @@ static int read_preset(struct nd_arena *arena, const struct nd_yaml *map, const 
                             .quoted = p->kind == NF_FILE}; /* where it would lie if it stood there */
     char expected[120];
 
+    if (!p->preset && p->kind == ND_KIND(ND_TEXT) && p->help) /* any text would do for the reader alone */
+        return nd_yaml_fail(fault, map, "%s is missing, expected %s (%s)", what,
+                            describe_expected(p, expected, sizeof(expected)), p->help);
     if (!p->preset)
         return nd_yaml_fail(fault, map, "%s is missing, expected %s", what,
                             describe_expected(p, expected, sizeof(expected)));

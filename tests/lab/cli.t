@@ -195,6 +195,12 @@ hints "inside: [10.0.0.0/8]" 10.0.0.1/24 ""
 sed -i '/^interfaces/i routes: [ { to: 192.168.0.0/16, via: 10.0.0.254 } ]' "$dir/hints.yaml"
 t "check warns of routed hosts that a nat drops, and of no hold that the file does not ask for" 0 "hints.yaml: ok" \
     'hints.yaml: warning: route: nothing of 192.168.0.0/16 is in `inside` of nf 1, nat, ' check -c "$dir/hints.yaml"
+hints "inside: [10.0.0.0/8]" 10.0.0.1/24 ""
+sed -i 's/outside: 198.51.100.2/outside: 10.0.0.77/' "$dir/hints.yaml"
+t "check warns of an outside address in a network of the inside" 0 "hints.yaml: ok" \
+    "hints.yaml: warning: nf 1, nat: outside 10.0.0.77 is in the network of in, an interface of the inside$" check -c "$dir/hints.yaml"
+sed 's/role: primary,/role: primary, user: nosuchuser,/' "$dir/pair.yaml" >"$dir/user.yaml"
+t "and of a user that this server does not have" 0 "user.yaml: ok" "user.yaml: warning: node a does not start: this server has no user 'nosuchuser'$" check -c "$dir/user.yaml"
 sed 's/out: net_null1/out: net_null0/' "$dir/pair.yaml" >"$dir/twice.yaml"
 t "check a device that two ports have" 65 "" "twice.yaml:[0-9]*: node a ports out is net_null0, as in, expected a device or interface of its own$" check -c "$dir/twice.yaml"
 t "run the standby without protection" 65 "" "^understudy: node b: protect mode is off, expected node a" run -c "$dir/off.yaml" -n b

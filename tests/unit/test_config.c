@@ -424,7 +424,7 @@ static const struct {
     {"2001:db8:2::fe", "2001:db8:9::fe",
      "t.yaml:7: route via is 2001:db8:9::fe, expected an address in the network of an interface"},
     {"2001:db8:2::fe", "2001:db8:2::1",
-     "t.yaml:7: route via is 2001:db8:2::1, expected a neighbour in the network of out"},
+     "t.yaml:7: route via is 2001:db8:2::1, the chain's own, expected a neighbour in the network of out"},
     {"2001:db8:2::fe", "203.0.113.254",
      "t.yaml:7: route via is 203.0.113.254, expected an address of IPv6, a link-local one with its "
      "interface, fe80::1%outside"},
@@ -440,7 +440,8 @@ static const struct {
      "without host bits"},
     {"2001:db8:77::/48", "\"::/0\"", "t.yaml:8: a second route to one network, expected one"},
     {"fe80::9%out", "fe80::ff:fe00:7%out",
-     "t.yaml:9: next hop is fe80::ff:fe00:7%out, expected a neighbour in the network of out"},
+     "t.yaml:9: next hop is fe80::ff:fe00:7%out, the chain's own, expected a neighbour in the network of "
+     "out"},
     {"fe80::9%out", "ff02::1",
      "t.yaml:9: next hop is ff02::1, expected an address in the network of an interface"},
 };
@@ -583,7 +584,8 @@ static const struct {
     {"port: trunk, vlan: 100", "port: \"a b\", vlan: 100",
      "t.yaml:3: interface port is \"a b\", expected a name of at most 31 letters, digits, - and _"},
     {"port: trunk, vlan: 100", "port: trunc, vlan: 100",
-     "t.yaml:11: node a ports trunc is missing, expected text of 1 to 511 characters"},
+     "t.yaml:11: node a ports trunc is missing, expected text of 1 to 511 characters (a PCI address, or as "
+     "net_af_packet0,iface=eth0)"},
     {"wan: net_null1, trunk: net_null0", "wan: net_null1, trunk: net_null0, a100: net_null9",
      "t.yaml:11: unknown key \"a100\" in node a ports, expected one of trunk, wan"},
     {"02:00:00:00:00:07\"}",

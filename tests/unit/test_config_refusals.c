@@ -30,7 +30,8 @@ static void keys_are_refused_by_position(void **state)
         {"chian: {}\n", "t.yaml:1: unknown key \"chian\" in the file, expected \"chain\"?"},
         {CHAIN "\n\nprotect:\n  mod: log\n", "t.yaml:5: unknown key \"mod\" in protect, expected \"mode\"?"},
         {CHAIN "record: []\n", "t.yaml:2: record is a list, expected a map of settings"},
-        {CHAIN "record: {}\n", "t.yaml:2: record dir is missing, expected text of 1 to 191 characters"},
+        {CHAIN "record: {}\n",
+         "t.yaml:2: record dir is missing, expected text of 1 to 191 characters (directory of recordings)"},
         {CHAIN "record: { dir: r, files: 1 }\n",
          "t.yaml:2: record files is 1, expected a number from 2 to 100000"},
         {CHAIN "record: { dir: r, file_kb: 1 }\n",
@@ -108,8 +109,10 @@ static void values_are_refused_by_position(void **state)
          "t.yaml:7: probe inside is 10.0.0.1/8, expected a network A.B.C.D/N without host bits"},
         {NF("inside: [10.0.0.0/33]"),
          "t.yaml:5: probe inside is 10.0.0.0/33, expected a network A.B.C.D/N without host bits"},
-        {NF("ports: 0-5"), "t.yaml:5: probe ports is 0-5, expected a range FIRST-LAST within 1-65535, the lower one first"},
-        {NF("ports: 9-5"), "t.yaml:5: probe ports is 9-5, expected a range FIRST-LAST within 1-65535, the lower one first"},
+        {NF("ports: 0-5"),
+         "t.yaml:5: probe ports is 0-5, expected a range FIRST-LAST within 1-65535, the lower one first"},
+        {NF("ports: 9-5"),
+         "t.yaml:5: probe ports is 9-5, expected a range FIRST-LAST within 1-65535, the lower one first"},
         {NF("text:"), "t.yaml:5: probe text is empty, expected text"},
         {NF("rules: none.rules"),
          "t.yaml:5: probe rules is none.rules (No such file or directory), expected a readable file"},
@@ -132,7 +135,8 @@ static void fixed_neighbours_are_refused_by_line(void **state)
         {CHAIN LINKS "neighbours:\n- {address: 10.0.1.5, mac: 02:00:00:00:00:05}\n",
          "t.yaml:6: neighbour address is 10.0.1.5, expected an address in the network of an interface"},
         {CHAIN LINKS "neighbours:\n- {address: 10.0.0.1, mac: 02:00:00:00:00:05}\n",
-         "t.yaml:6: neighbour address is 10.0.0.1, expected a neighbour in the network of in"},
+         "t.yaml:6: neighbour address is 10.0.0.1, the chain's own, expected a neighbour in the network of "
+         "in"},
         {CHAIN LINKS "neighbours:\n- {address: 10.0.0.5, mac: 03:00:00:00:00:05}\n",
          "t.yaml:6: neighbour mac is 03:00:00:00:00:05, expected a unicast MAC address like "
          "02:00:00:00:00:01"},
@@ -260,10 +264,10 @@ static void mistakes_in_a_pair_s_networks_are_refused(void **state)
         {"via: 10.0.0.254", "via: 10.0.9.1",
          "t.yaml:23: route via is 10.0.9.1, expected an address in the network of an interface"},
         {"via: 10.0.0.254", "via: 10.0.0.1",
-         "t.yaml:23: route via is 10.0.0.1, expected a neighbour in the network of in"},
+         "t.yaml:23: route via is 10.0.0.1, the chain's own, expected a neighbour in the network of in"},
         {"to: 10.1.0.0/16", "to: 0.0.0.0/0", "t.yaml:23: a second route to one network, expected one"},
         {"10.0.0.254]", "10.0.0.255]",
-         "t.yaml:24: next hop is 10.0.0.255, expected a neighbour in the network of in"},
+         "t.yaml:24: next hop is 10.0.0.255, no host's, expected a neighbour in the network of in"},
     };
 
     (void)state;
@@ -278,7 +282,8 @@ static void mistakes_in_a_pair_s_nodes_are_refused(void **state)
         {"out: \"net_af_packet1,iface=b-out\"", "ouf: x",
          "t.yaml:35: unknown key \"ouf\" in node b ports, expected \"out\"?"},
         {", out: \"net_af_packet1,iface=a-out\"", "",
-         "t.yaml:28: node a ports out is missing, expected text of 1 to 511 characters"},
+         "t.yaml:28: node a ports out is missing, expected text of 1 to 511 characters (a PCI address, or as "
+         "net_af_packet0,iface=eth0)"},
         {"net_af_packet1,iface=a-out", "net_af_packet1,iface=a-in",
          "t.yaml:28: node a ports out is net_af_packet1,iface=a-in, as in, expected a device or interface of "
          "its own"},
@@ -291,6 +296,10 @@ static void mistakes_in_a_pair_s_nodes_are_refused(void **state)
         {"127.0.0.1:7002", "127.0.0.1", "t.yaml:36: node b replication is 127.0.0.1, expected A.B.C.D:PORT"},
         {"127.0.0.1:7002", "127.0.0.1:65536",
          "t.yaml:36: node b replication is 127.0.0.1:65536, expected A.B.C.D:PORT"},
+        {"127.0.0.1:7002", "0.0.0.0:7002",
+         "t.yaml:36: node b replication is 0.0.0.0, expected the node's address, to which its peer connects"},
+        {"replication: 127.0.0.1:7002", "replication: 127.0.0.1:7002\n    metrics: 127.0.0.1:7002",
+         "t.yaml:37: node b metrics is its replication address, expected another port"},
         {"run/a/control", "/run/understudy/b.sock",
          "t.yaml:37: nodes a and b have one control socket, expected two"},
         {"  b:\n", "  b.c:\n", "t.yaml:33: node name \"b.c\", expected at most 31 letters, digits, - and _"},
