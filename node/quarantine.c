@@ -77,9 +77,8 @@ void nd_quarantine_hear(struct nd_peer_crashes *all, const struct ft_crash_notic
     struct nd_quarantine *q = &nd_crash_page(all->crash)->quarantine;
     const char *peer = all->config->node[!all->self].name;
     char line[ND_CRASH_LINE];
-    enum nd_quarantine_verdict verdict;
     uint32_t freed, held;
-    bool harmless;
+    bool harmless, begun;
 
     if (!notice->signal) {
         if (!primary)
@@ -94,32 +93,18 @@ void nd_quarantine_hear(struct nd_peer_crashes *all, const struct ft_crash_notic
     }
     harmless = apply_on_crash(all, notice);
     pthread_mutex_lock(&all->lock);
-    verdict = nd_quarantine_begin(q, notice, nd_now(), p->quarantine_s, p->quarantine_max);
+    begun = nd_quarantine_begin(q, notice, nd_now(), p->quarantine_s, p->quarantine_max);
     /* Where a packet is known it was the cause, and so may be those that are suspected be. */
     freed = harmless && !notice->packet ? nd_quarantine_let_go(q, notice->nf) : 0;
     held = nd_quarantine_held(q);
     pthread_mutex_unlock(&all->lock);
-    switch (verdict) {
-    case ND_QUARANTINE_BEGUN:
-        ft_log_fields(FT_LEVEL_ERROR, FT_SAYS_CRASH, fields,
-                      !held ? "node %s %s"
-                      : atomic_load(&q->suspects) & ~atomic_load(&q->cleared)
-                          ? "node %s %s; frames of %u fingerprints are dropped for %u s, those that are only "
-                            "suspected until the node is PROTECTED"
-                          : "node %s %s; frames of %u fingerprints are dropped for %u s",
-                      peer, line, held, p->quarantine_s);
-        break;
-    case ND_QUARANTINE_ENDED:
-        ft_log_fields(FT_LEVEL_ERROR, FT_SAYS_CRASH, fields, "node %s %s", peer, line);
-        ft_log_event(
-            FT_LEVEL_WARNING, FT_SAYS_QUARANTINE,
-            "no quarantine: node %s kept frames from NF %s, and crashed in another; the cause is not a "
-            "packet",
-            peer, notice->before);
-        break;
-    default:
-        ft_log_fields(FT_LEVEL_ERROR, FT_SAYS_CRASH, fields, "node %s %s", peer, line);
-    }
+    ft_log_fields(FT_LEVEL_ERROR, FT_SAYS_CRASH, fields,
+                  !begun || !held ? "node %s %s"
+                  : atomic_load(&q->suspects) & ~atomic_load(&q->cleared)
+                      ? "node %s %s; frames of %u fingerprints are dropped for %u s, those that are only "
+                        "suspected until the node is PROTECTED"
+                      : "node %s %s; frames of %u fingerprints are dropped for %u s",
+                  peer, line, held, p->quarantine_s);
     if (freed)
         ft_log_event(
             FT_LEVEL_NOTICE, FT_SAYS_QUARANTINE,

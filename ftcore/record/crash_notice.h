@@ -13,7 +13,8 @@
  *
  * It has no version, as the death notice has none. A program that does not know its kind refuses it as
  * malformed, and goes by the death notice alone; kind 3 was another form of it. One that knows it from before
- * there was signal 0 refuses that likewise. The tag is as in datagram.h.
+ * there was signal 0, or a frame that killed
+ * alone, refuses that likewise. The tag is as in datagram.h.
  */
 #ifndef FTCORE_RECORD_CRASH_NOTICE_H
 #define FTCORE_RECORD_CRASH_NOTICE_H
@@ -26,14 +27,20 @@
 #define FT_FINGERPRINT_BYTES  272u /* of a frame that tell it from others: headers, and 128 of payload */
 #define FT_CRASH_BYTES        (FT_CRASH_HEAD_BYTES + 32u * FT_CRASH_FINGERPRINTS + FT_TAG_BYTES)
 
+enum ft_suspicion {
+    FT_KILLED,       /* it is the frame that killed, by what the dead node had of it */
+    FT_SUSPECT,      /* it is one of several of which one killed */
+    FT_KILLED_ALONE, /* it killed once more, alone in its burst: there is no doubt */
+};
+
 /* Of a frame as capture takes it: what its host does not change when it sends the packet again
  * (node/crash/fingerprint.h). */
 struct ft_fingerprint {
     uint64_t flow;    /* TCP: the connection and its direction; 0: another protocol */
     uint64_t content; /* who sends it where, and the beginning of the payload; 0: it is not known */
-    uint32_t seq;     /* TCP: the first sequence number, and how many it takes */
-    uint32_t bytes;
-    uint32_t suspect; /* 1: it is one of several of which one killed; 0: it killed */
+    uint32_t seq;     /* TCP: the first sequence number; UDP: source port << 16 | destination port */
+    uint32_t bytes;   /* TCP: how many sequence numbers it takes */
+    uint32_t suspect; /* enum ft_suspicion */
     uint32_t zero;
 };
 

@@ -124,9 +124,9 @@ static void hung_twice(struct ft_crash_notice *n)
     n->hung = 2;
 }
 
-static void half_a_suspect(struct ft_crash_notice *n)
+static void no_such_suspicion(struct ft_crash_notice *n)
 {
-    n->fingerprint[1].suspect = 2;
+    n->fingerprint[1].suspect = 3;
 }
 
 static void a_word_more(struct ft_crash_notice *n)
@@ -152,7 +152,7 @@ static void a_peer_that_lies_is_refused(void **state)
     assert_int_equal(decode_changed(name_of_a_terminal), FT_EMALFORMED);
     assert_int_equal(decode_changed(bytes_behind_a_name), FT_EMALFORMED);
     assert_int_equal(decode_changed(hung_twice), FT_EMALFORMED);
-    assert_int_equal(decode_changed(half_a_suspect), FT_EMALFORMED);
+    assert_int_equal(decode_changed(no_such_suspicion), FT_EMALFORMED);
     assert_int_equal(decode_changed(a_word_more), FT_EMALFORMED);
 }
 
