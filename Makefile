@@ -58,14 +58,18 @@ DPDKROOMS := $(shell sed -n 's/^\([a-z/]*\) *|[^|]*| yes *|.*/\1/p' scripts/room
 # node/quarantine.c asks nothing of DPDK, and tests link it.
 NODE   := $(filter-out node/quarantine.c,$(wildcard $(DPDKROOMS:%=%/*.c))) tools/main.c
 SRC    := $(filter-out $(NODE) nftest/% nfs/dpi/%,$(wildcard $(ROOMS:%=%/*.c)))
+# NFs that are files of their own, built as an author builds one and loaded by their name: not every edge needs them. Tests and
+# fuzzers link those without a library in them.
+MODULES    := dns_guard dpi ips nptv6 portscan syn_proxy trojan
+module_obj  = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard nfs/$(1).c nfs/$(1)_*.c nfs/$(1)/*.c))
+MODULEOBJ  := $(foreach m,$(MODULES),$(call module_obj,$m))
+MODULEFILES := $(MODULES:%=$(BUILD)/lib/understudy/%.so)
 OBJ    := $(SRC:%.c=$(BUILD)/obj/%.o)
 NODEOBJ := $(NODE:%.c=$(BUILD)/obj/%.o)
 NFLIB  := $(BUILD)/lib/libunderstudy-nf.a
 NFTESTLIB := $(BUILD)/lib/libunderstudy-nftest.so
 HEADERS := $(wildcard nflib/*.h nflib/*/*.h) nftest/nftest.h nftest/frames.h ftcore/base/check.h ftcore/base/error.h ftcore/region/heap.h ftcore/region/lines.h ftcore/region/region.h ftcore/record/format.h ftcore/record/record.h ftcore/order/section.h
 CORE   := $(BUILD)/lib/libcore.a
-# An NF with a library in it is a file of its own, which a chain file names: nobody else needs that library.
-DPI    := $(BUILD)/lib/understudy/dpi.so
 
 UNIT   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/nf/test_*.c))
 NFTEST := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard nftest/*.c))
@@ -82,7 +86,7 @@ LABLONG := $(wildcard tests/lab/long/*.t)
 PLANTED := $(shell grep -lE 'FT_PLANTED|def UNDERSTUDY_PLANT' $$(find ftcore replicator lane node tools -name '*.c'))
 
 .PHONY: all help deps lint results sim sim-coverage check check-sim check-more check-long check-unit check-lab model demo soak day clean format
-all: $(BUILD)/understudy $(BUILD)/probe $(NFLIB) $(NFTESTLIB) $(DPI) $(HEADERS:%=$(BUILD)/include/%)
+all: $(BUILD)/understudy $(BUILD)/probe $(NFLIB) $(NFTESTLIB) $(MODULEFILES) $(HEADERS:%=$(BUILD)/include/%)
 
 help:
 	@sed -n 's/^#   \(make\|SAN\|V=\)/\1/p' Makefile
@@ -92,12 +96,12 @@ deps:
 
 $(OBJ) $(NODEOBJ) $(PLANTED:%.c=$(BUILD)/planted/%.o): CFLAGS += $(LTO)
 
-$(BUILD)/understudy: $(NODEOBJ) $(OBJ)
+$(BUILD)/understudy: $(NODEOBJ) $(filter-out $(MODULEOBJ),$(OBJ)) | $(MODULEFILES)
 	$(Q)$(CC) $(SANFLAGS) $(LTOLINK) $(LDFLAGS) -pthread -rdynamic -o $@ $^ $(LDLIBS) $(DPDK_LIBS)
 
 # The same with bugs to be found, of which the environment chooses one: what the replay tool's oracle is worth.
 $(BUILD)/understudy-planted: $(PLANTED:%.c=$(BUILD)/planted/%.o) \
-    $(filter-out $(PLANTED:%.c=$(BUILD)/obj/%.o),$(NODEOBJ) $(OBJ))
+    $(filter-out $(PLANTED:%.c=$(BUILD)/obj/%.o) $(MODULEOBJ),$(NODEOBJ) $(OBJ)) | $(MODULEFILES)
 	$(Q)$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -pthread -rdynamic -o $@ $^ $(LDLIBS) $(DPDK_LIBS)
 $(BUILD)/planted/%.o: %.c
 	@mkdir -p $(@D)
@@ -105,7 +109,7 @@ $(BUILD)/planted/%.o: %.c
 
 # The program of the next format, for pairs of two versions. What knows no format is the program's own.
 NEXTOBJ := $(patsubst $(BUILD)/obj/%,$(BUILD)/next/%,$(filter-out $(BUILD)/obj/nfs/% $(BUILD)/obj/nflib/%,$(NODEOBJ) $(OBJ)))
-$(BUILD)/understudy-next: $(NEXTOBJ) $(filter $(BUILD)/obj/nfs/% $(BUILD)/obj/nflib/%,$(OBJ))
+$(BUILD)/understudy-next: $(NEXTOBJ) $(filter-out $(MODULEOBJ),$(filter $(BUILD)/obj/nfs/% $(BUILD)/obj/nflib/%,$(OBJ))) | $(MODULEFILES)
 	$(Q)$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -pthread -rdynamic -o $@ $^ $(LDLIBS) $(DPDK_LIBS)
 $(NEXTOBJ): $(BUILD)/next/%.o: %.c
 	@mkdir -p $(@D)
@@ -143,10 +147,14 @@ $(NFLIB): $(filter $(BUILD)/obj/ftcore/% $(BUILD)/obj/nflib/%,$(OBJ))
 $(NFTESTLIB): $(NFTEST) $(filter $(BUILD)/obj/ftcore/% $(BUILD)/obj/nflib/% $(BUILD)/obj/nfs/%,$(OBJ)) $(CORE)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -shared $(LDFLAGS) -pthread -o $@ $^ $(LDLIBS)
+# Nothing of a module is known outside of it: NF_MODULE registers its NF while it is loaded.
+$(MODULEOBJ): CFLAGS += -fvisibility=hidden
 # nDPI is linked in: both nodes have the same one, and what it asks of the wall clock comes to the module.
-$(DPI): $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard nfs/dpi/*.c))
+$(BUILD)/lib/understudy/dpi.so: MODULELIBS := -Wl,--gc-sections,--wrap=time,--wrap=gettimeofday,--wrap=exit,--exclude-libs,ALL -l:libndpi.a -lgcrypt -lm
+$(foreach m,$(MODULES),$(eval $(BUILD)/lib/understudy/$m.so: $(call module_obj,$m)))
+$(MODULEFILES):
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(SANFLAGS) -shared $(LDFLAGS) -pthread -o $@ $^ -Wl,--gc-sections,--wrap=time,--wrap=gettimeofday,--wrap=exit,--exclude-libs,ALL -l:libndpi.a -lgcrypt -lm
+	$(Q)$(CC) $(SANFLAGS) $(LTOLINK) -shared $(LDFLAGS) -pthread -o $@ $^ $(MODULELIBS)
 $(BUILD)/include/%: %
 	@mkdir -p $(@D)
 	@cp $< $@
@@ -165,12 +173,12 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(HELP) $(CORE)
 	    $(LDLIBS) $(shell pkg-config --libs $(TESTLIB))
 # Their module, and the library that it is compared with.
 $(BUILD)/tests/nf/test_dpi_captures: LDLIBS += -lndpi
-$(BUILD)/tests/nf/test_dpi $(BUILD)/tests/nf/test_dpi_captures: $(DPI)
+$(BUILD)/tests/nf/test_dpi $(BUILD)/tests/nf/test_dpi_captures: $(BUILD)/lib/understudy/dpi.so
 .PRECIOUS: $(BUILD)/obj/%.o
 
 # The simulation: the product's sources behind tests/sim/seam.h, in which the world answers in place of the system;
 # calls between files that the world looks at go through tests/sim/hooks.c.
-SIM_WRAPS := nd_lane_wait nd_lane_announce nd_lane_emit_tail nd_group_barrier nf_chain_run nf_chain_command nf_chain_abandon nd_crash_page nd_crash_save_quarantine lg_capture_end ft_snapshot_begin ft_edit_track \
+SIM_WRAPS := nd_lane_wait nd_lane_announce nd_lane_emit_tail nd_group_barrier nf_chain_run nf_chain_command nf_chain_abandon nd_crash_page nd_crash_save_quarantine lg_capture_end ft_snapshot_begin ft_edit_track ft_edit_track_in_line \
     ft_region_wipe ft_section_enter_ordered ft_section_leave_ordered ft_section_depend ft_section_mark rp_sender_turn rp_receiver_take \
     rp_receiver_reset rp_snapshot_take rp_snapshot_turn rp_link_send rp_view_store rp_view_writer_give ft_ring_init ft_ring_free ft_message_encode \
     ft_record_encode ft_chunk_encode ft_line_run_append ft_audit_forbid rp_stream_open rp_stream_fd rp_stream_handshake rp_stream_sealed \

@@ -157,6 +157,7 @@ int nd_cmd_new_nf(int argc, char **argv)
     struct nd_options none = {.file = NULL};
     struct nd_arguments rest;
     const char *name, *dir;
+    char file[NAME_LETTERS + 4], path[1024];
     bool made;
     int code = nd_syntax_read(&nd_new_nf_syntax, &none, argc, argv, &rest);
 
@@ -167,8 +168,9 @@ int nd_cmd_new_nf(int argc, char **argv)
     if (!is_name(name))
         return nd_usage("new-nf", "NAME %.40s, expected at most %d of a-z, 0-9 and _, a letter first", name,
                         NAME_LETTERS);
-    if (nf_module_find(name))
-        return nd_usage("new-nf", "an NF %.40s is built in, expected another name", name);
+    snprintf(file, sizeof(file), "%s.so", name);
+    if (nf_module_find(name) || nd_installed(ND_MODULES, file, path, sizeof(path)))
+        return nd_usage("new-nf", "there is an NF %.40s, expected another name", name);
     if (strlen(dir) > 1024)
         return nd_usage("new-nf", "DIR of %zu bytes, expected 1024 at most", strlen(dir));
     if ((code = refuse_existing(dir, name)))

@@ -39,8 +39,7 @@ static int is_module(const struct dirent *entry)
     return len > 3 && strcmp(entry->d_name + len - 3, ".so") == 0;
 }
 
-/* Those of the standard directory. One that cannot be loaded is told, and is no reason to say nothing. */
-static void load_installed(void)
+void nd_nfs_load_installed(const char *command)
 {
     struct dirent **entries;
     char path[1024];
@@ -51,7 +50,7 @@ static void load_installed(void)
         struct ft_fault fault;
 
         if (nd_installed(ND_MODULES, entries[i]->d_name, path, sizeof(path)) && nd_module_load(path, &fault))
-            fprintf(stderr, "understudy nfs: %s\n", fault.text);
+            fprintf(stderr, "understudy %s: %s\n", command, fault.text);
         free(entries[i]);
     }
     if (n >= 0)
@@ -309,7 +308,7 @@ int nd_cmd_nfs(int argc, char **argv)
         fprintf(stderr, "%s\n", fault.text);
         return nd_exit_of_file(error);
     }
-    load_installed();
+    nd_nfs_load_installed("nfs");
     if (rest.argc && !(module = nf_module_find(rest.argv[0])))
         return refuse_name(rest.argv[0]);
     o = module ? module_object(module, config) : all_modules(config);

@@ -365,11 +365,11 @@ static void print_quarantine(const struct nd_pair *pair, unsigned i, FILE *out)
 {
     const json_t *q = json_object_get(pair->status[i], "quarantine");
 
-    if (json_is_object(q))
+    if (json_is_object(q) && strcmp(nd_text(pair->status[i], "role", ""), "primary") == 0)
         fprintf(out,
-                "; drops frames that %s crashed on in NF %s for %.0f s more, %" JSON_INTEGER_FORMAT " so far",
-                pair->config->node[!i].name, nd_text(q, "nf", "?"),
-                json_number_value(json_object_get(q, "left_s")),
+                "; drops frames that a node crashed on in NF %s for %.0f s more, %" JSON_INTEGER_FORMAT
+                " so far",
+                nd_text(q, "nf", "?"), json_number_value(json_object_get(q, "left_s")),
                 json_integer_value(json_object_get(q, "dropped")));
 }
 

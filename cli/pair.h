@@ -58,6 +58,10 @@ void nd_pair_print(const struct nd_pair *pair, FILE *out);
 /* A member as text, or `otherwise`. Borrowed. */
 const char *nd_text(const json_t *object, const char *key, const char *otherwise);
 
+/* Loads the modules that are installed with the program. One that cannot be loaded is told by "understudy
+ * COMMAND: ", and is no reason to say nothing of the others. */
+void nd_nfs_load_installed(const char *command);
+
 /* One JSON object and a line end on stdout: 0 or ND_SOFTWARE. */
 int nd_print_json(const json_t *object);
 

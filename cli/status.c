@@ -86,7 +86,6 @@ static void print_answer(const struct nd_pair *pair, const char *command, const 
 {
     const char *node = pair->config->node[pair->only].name, *other = pair->config->node[!pair->only].name;
     json_int_t view = json_integer_value(json_object_get(answer, "view"));
-    json_int_t left = json_integer_value(json_object_get(answer, "quarantine_left"));
 
     if (strcmp(command, "verify") == 0)
         print_verdict(answer);
@@ -97,10 +96,6 @@ static void print_answer(const struct nd_pair *pair, const char *command, const 
     else if (strcmp(command, "promote") == 0)
         printf("promote: node %s is primary, view %" JSON_INTEGER_FORMAT ": %s\n", node, view,
                nd_text(answer, "why", "promoted"));
-    else if (left)
-        printf("%s: node %s has handed over to node %s, view %" JSON_INTEGER_FORMAT
-               "; fingerprints in quarantine that did not go over: %" JSON_INTEGER_FORMAT "\n",
-               command, node, other, view, left);
     else
         printf("%s: node %s has handed over to node %s, view %" JSON_INTEGER_FORMAT "\n", command, node,
                other, view);

@@ -2,7 +2,7 @@
 /*
  * understudy watch: what the nodes say, as they say it. Ten times a second each node is asked for the lines
  * of its event log since the last answer, so nothing waits for this command, however slowly its output is
- * read: then lines are gone from the node's memory (node/base/event_recent.h), and one line says how many.
+ * read: then lines are gone from the node's memory (node/base/event_writer.h), and one line says how many.
  */
 #include "cli/pair.h"
 #include "node/base/clock.h"

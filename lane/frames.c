@@ -87,7 +87,7 @@ static void send_own(struct nd_lane *lane, unsigned port, const void *frame, uin
 
 void nd_lane_announce(struct nd_lane *lane, bool again)
 {
-    static const uint64_t later[3] = {10000000, 100000000, 1000000000};
+    static const uint64_t later[ND_ANNOUNCE_AGAIN] = {10000000, 100000000, 1000000000};
     uint8_t frame[NF_ANNOUNCEMENT_MAX], port;
     uint32_t len;
 
@@ -95,8 +95,11 @@ void nd_lane_announce(struct nd_lane *lane, bool again)
         return;
     for (unsigned i = 0; (len = nf_l3_announce(lane->config->l3, i, frame, &port)) != 0; i++)
         send_own(lane, port, frame, len);
-    for (unsigned i = 0; again && i < 3; i++)
+    if (!again)
+        return;
+    for (unsigned i = 0; i < ND_ANNOUNCE_AGAIN; i++)
         lane->timers.announce_at[i] = lane->now + later[i];
+    lane->timers.announce_left = ND_ANNOUNCE_AGAIN;
 }
 
 void nd_lane_send_heartbeats(struct nd_lane *lane)

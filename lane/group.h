@@ -10,7 +10,7 @@
 #include "ftcore/protocol/core.h"
 #include "ftcore/queue/lane.h"
 #include "ftcore/order/section.h"
-#include "ftcore/record/runs.h"
+#include "ftcore/record/delta.h"
 #include "nflib/chain/change.h"
 
 #include <stdbool.h>

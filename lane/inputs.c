@@ -449,8 +449,10 @@ void nd_lane_receive(struct nd_lane *lane)
     unsigned devices = lane->io->devices;
     bool more = true;
 
-    end_fragments(lane);
-    add_waiting(lane);
+    if (ft_unlikely(lane->fragments.count))
+        end_fragments(lane);
+    if (ft_unlikely(lane->waiting.count))
+        add_waiting(lane);
     /* The first device may not starve the second when both are busy; when the others have little, it is asked
      * once more. */
     for (unsigned k = 0; k <= devices && lane->burst.n < NF_BURST_MAX; k++) {
@@ -465,7 +467,8 @@ void nd_lane_receive(struct nd_lane *lane)
         if (k + 1 == devices && !more)
             break;
     }
-    add_waiting(lane);
+    if (ft_unlikely(lane->waiting.count))
+        add_waiting(lane);
     lane->burst.next_device++;
 }
 

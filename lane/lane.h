@@ -124,6 +124,8 @@ struct nd_verification {
     uint32_t kept_next;
 };
 
+#define ND_ANNOUNCE_AGAIN 3u /* times that an announcement is repeated */
+
 /* Times are monotonic, ns, unless said otherwise. */
 struct nd_lane {
     /* Given, as setup is. */
@@ -173,9 +175,10 @@ struct nd_lane {
         uint64_t heartbeat_at; /* the next heartbeat */
         uint64_t heartbeats_until;              /* the end of the time in which heartbeats_heard were heard */
         uint8_t heartbeats_heard[NF_PORTS_MAX]; /* by port; stops at 255 */
-        uint64_t steer_at;       /* the next announcement of a standby that draws frames to its ports */
-        uint64_t claimed_at;     /* the last announcement against another's claim */
-        uint64_t announce_at[3]; /* announcements to repeat; 0: done */
+        uint64_t steer_at;   /* the next announcement of a standby that draws frames to its ports */
+        uint64_t claimed_at; /* the last announcement against another's claim */
+        uint64_t announce_at[ND_ANNOUNCE_AGAIN]; /* the announcements to repeat, in order */
+        unsigned announce_left;                  /* how many of them, the last ones, are still to come */
     } timers;
     struct {                  /* stream.c: the last cut of a live lane's stream, and what was done since */
         uint64_t burst;       /* last burst before the cut: the next delta begins there */

@@ -32,6 +32,12 @@ static inline enum nd_stream_kind nd_lane_stream(const struct nd_lane *lane)
     return FT_ORDER_GET(lane->shared, logging) ? lane->group->stream.kind : ND_STREAM_NONE;
 }
 
+/* The region keeps the state of a snapshot's cut, whose lines lanes copy. */
+static inline bool nd_lane_has_snapshot(const struct nd_lane *lane)
+{
+    return atomic_load_explicit(&lane->region->tracking, memory_order_relaxed) & FT_TRACK_SNAPSHOT;
+}
+
 /* ---- lane.c -------------------------------------------------------------------------------------- */
 
 /* Runs this chain from now on, with the state that it has. All lanes are quiesced. */
@@ -125,7 +131,7 @@ bool nd_lane_owes_digest(const struct nd_lane *lane);
 bool nd_group_owes_digest(const struct nd_group *group);
 /* All lanes are quiesced, at a cut: the digest of the region, which deltas carry. */
 void nd_group_take_digest(struct nd_group *group);
-/* Lane 0 of several: says so to all when the digest of a slice is due for which they have to quiesce. */
+/* The digest of a slice is due for which lanes have to quiesce. Lane 0 of several says so to all. */
 void nd_lane_want_slice(struct nd_lane *lane);
 /* All lanes are quiesced: the digest that is due, which the next record of each carries. The standby's lanes
  * wait for each other at it, so none is taken of a slice while a lane here can make no record. */

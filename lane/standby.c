@@ -35,7 +35,7 @@
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/plant.h"
 #include "ftcore/order/section.h"
-#include "ftcore/record/runs.h"
+#include "ftcore/record/delta.h"
 #include "ftcore/region/audit.h"
 #include "nflib/chain/chain.h"
 

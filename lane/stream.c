@@ -140,7 +140,7 @@ static void weigh_delta(struct nd_lane *lane)
 {
     uint64_t seq = nf_chain_state(lane->chain)->seq, room = pending_bytes(lane) / 16;
 
-    if (!is_warm(lane) || seq < lane->cut.weigh_at)
+    if (seq < lane->cut.weigh_at)
         return;
     lane->cut.weigh_at = seq + room / (PACKET_LINES * FT_LINE * lane->group->lanes);
     ft_pages_mark(lane->region, lane->index);
@@ -409,6 +409,8 @@ static bool wants_cut(struct nd_lane *lane)
         return is_unrecorded(lane) &&
                (passed >= interval || idle || nd_lane_draining(lane) || lane->turn.no_room ||
                 lane->cut.carry_bytes > pending_bytes(lane) / 8); /* the standby may keep no more */
+    if (!is_warm(lane)) /* its standby replays what records tell, and needs no checkpoint */
+        return false;
     weigh_delta(lane);
     return lane->cut.burst != nf_chain_state(lane->chain)->burst && checkpoint_due(lane);
 }
@@ -541,8 +543,7 @@ bool nd_lane_snapshot_copy(struct nd_lane *lane)
     uint64_t granted = FT_ORDER_GET(lane->shared, copy_granted);
     uint64_t left = granted > lane->snapshot_copied ? granted - lane->snapshot_copied : 0, n;
 
-    if (!(atomic_load_explicit(&lane->region->tracking, memory_order_relaxed) & FT_TRACK_SNAPSHOT) ||
-        left == 0)
+    if (!nd_lane_has_snapshot(lane) || left == 0)
         return false;
     n = ft_snapshot_copy(lane->region, lane->index, left < COPY_TURN ? left : COPY_TURN);
     lane->snapshot_copied += n;
@@ -627,13 +628,19 @@ static bool changes_alone(const struct nd_lane *lane)
 
 /* Logging ends in one lane after the other: those for which it has ended do not come for a digest, and who
  * came before may not wait for them. */
-static bool is_needed(const struct nd_lane *lane)
+static inline __attribute__((always_inline)) bool wants_barrier(const struct nd_lane *lane)
 {
     struct nd_group *group = lane->group;
 
-    return nd_lane_digest_due(lane) || wants_snapshot(lane) || changes_alone(lane) ||
+    return (group->lanes > 1 && nd_lane_digest_due(lane)) || wants_snapshot(lane) || changes_alone(lane) ||
            atomic_load_explicit(&group->snapshot_due, memory_order_acquire) ||
            atomic_load_explicit(&group->stream.barriers_wanted, memory_order_acquire) != lane->cut.barriers;
+}
+
+/* For the barrier, which asks it again and again. */
+static bool is_needed(const struct nd_lane *lane)
+{
+    return wants_barrier(lane);
 }
 
 bool nd_lane_quiesce(struct nd_lane *lane)
@@ -657,7 +664,8 @@ static void want_of_all(struct nd_lane *lane, bool drained)
 {
     struct nd_stream *s = &lane->group->stream;
 
-    nd_lane_want_slice(lane);
+    if (nd_lane_quiesced_slice_due(lane))
+        nd_lane_want_slice(lane);
     if (lane->setup.recorder && records_now(lane) && lane->index == 0 &&
         lg_recorder_due(lane->setup.recorder, lane->now))
         atomic_store_explicit(&lane->group->snapshot_due, true, memory_order_release);
@@ -682,8 +690,8 @@ static bool cut_permits(struct nd_lane *lane)
     if (lane->delta.active && !copy_delta(lane))
         return false;
     /* While others still copy: a warm standby may keep only so much of what is logged behind their deltas. */
-    if ((hurries(lane) || lane->cut.uncovered > most_uncovered(lane)) &&
-        atomic_load_explicit(&s->copying, memory_order_acquire) != 0)
+    if (atomic_load_explicit(&s->copying, memory_order_acquire) != 0 &&
+        (hurries(lane) || lane->cut.uncovered > most_uncovered(lane)))
         return false;
     return atomic_load_explicit(&s->shared_copied, memory_order_acquire) == s->number &&
            !FT_REPORT_GET(lane->shared, overrun);
@@ -696,7 +704,7 @@ struct nd_needs nd_lane_between_bursts(struct nd_lane *lane)
 
     follow_release(lane);
     want_of_all(lane, drained);
-    if ((is_needed(lane) && !nd_lane_quiesce(lane)) || drained || !cut_permits(lane))
+    if ((wants_barrier(lane) && !nd_lane_quiesce(lane)) || drained || !cut_permits(lane))
         return (struct nd_needs){.may_run = false};
     /* Logging and recording begin between bursts only, by this lane, so what is said here holds for the
      * burst. */

@@ -37,7 +37,7 @@
 
 /* A burst on its way through the turn. */
 struct burst {
-    struct nd_needs needs;
+    const struct nd_needs *needs;
     uint64_t number, seq, access, outputs; /* the lane's: the burst's own, and what it begins with */
     uint64_t time;                         /* chain time */
     const char *command;                   /* that it begins with; NULL: none */
@@ -159,11 +159,11 @@ static enum received receive(struct nd_lane *lane, struct burst *burst)
             lane->burst.since = lane->now;
         nd_lane_receive(lane);
         burst->command = take_command(lane, &burst->asked);
-        if (!burst->command && waits_for_more(lane, &burst->needs)) {
+        if (!burst->command && waits_for_more(lane, burst->needs)) {
             lane->turn.gathers = lane->burst.n == before;
             return WAITS;
         }
-        if (!lane->burst.n && !burst->command && !burst_is_due(lane, &burst->needs))
+        if (!lane->burst.n && !burst->command && !burst_is_due(lane, burst->needs))
             return NOTHING;
         burst->time = burst_time(lane);
     }
@@ -267,9 +267,9 @@ static inline __attribute__((always_inline)) void capture_burst(struct nd_lane *
  * the same until something else comes there, for the handler of a fatal signal (node/crash/handler.c). */
 static void capture(struct nd_lane *lane, const struct burst *burst)
 {
-    if (burst->needs.record) {
+    if (burst->needs->record) {
         capture_burst(lane, burst, true);
-    } else if (burst->needs.stream == ND_STREAM_DELTAS && lane->setup.mark) {
+    } else if (burst->needs->stream == ND_STREAM_DELTAS && lane->setup.mark) {
         capture_burst(lane, burst, false);
         lg_capture_forget(&lane->capture);
     }
@@ -284,7 +284,7 @@ static void obey(struct nd_lane *lane, const struct burst *burst)
     uint32_t len = (uint32_t)strlen(burst->command);
     struct ft_fault fault = {""};
 
-    if (burst->needs.record && (burst->asked || !FT_PLANTED("remedy-unrecorded")))
+    if (burst->needs->record && (burst->asked || !FT_PLANTED("remedy-unrecorded")))
         lg_capture_determinant(&lane->capture, burst->command, len);
     int error = nf_chain_command(lane->chain, burst->command, len, burst->time, &fault);
 
@@ -317,7 +317,7 @@ static void run(struct nd_lane *lane, const struct burst *burst)
 static void record(struct nd_lane *lane, const struct burst *burst)
 {
     const struct ft_sections *order = nf_chain_sections(lane->chain);
-    bool logged = burst->needs.stream == ND_STREAM_RECORDS;
+    bool logged = burst->needs->stream == ND_STREAM_RECORDS;
     const struct ft_record *r;
     const void *values;
     uint32_t len = nf_determinants_noted(nf_chain_determinants(lane->chain), &values);
@@ -326,7 +326,7 @@ static void record(struct nd_lane *lane, const struct burst *burst)
         lg_capture_determinant(&lane->capture, values, len);
     lg_capture_order(&lane->capture, burst->access, (uint32_t)(order->next - burst->access),
                      order->dependencies, order->count);
-    if (ft_unlikely(burst->needs.digest))
+    if (ft_unlikely(burst->needs->digest))
         nd_lane_carry_digest(lane, burst->number);
     if (logged)
         lane->recorded_released = FT_REPORT_GET(lane->shared, released);
@@ -364,23 +364,25 @@ static uint32_t hold_passed(struct nd_lane *lane, const struct burst *burst, uin
     const struct ft_hold hold = lane->hold; /* as it was before */
     const struct nf_packet *packets = lane->burst.packets;
     struct ft_held *at = ft_hold_slot(&hold, hold.in);
-    uint32_t ports = lane->io->ports, n = lane->burst.n;
+    uint32_t ports = lane->io->ports, n = lane->burst.n, lost = 0;
+    uint32_t usual = nf_chain_moves_frames(lane->chain) ? 0 : ports; /* 0: each packet is looked at twice */
     uint64_t sum = 0, seq = burst->seq, number = burst->outputs, first = number;
-    bool moves = nf_chain_moves_frames(lane->chain);
-    uint32_t lost = 0;
 
     for (const struct nf_packet *p = packets; p < packets + n; p++, seq++) {
         void *packet = p->owner;
 
-        if (ft_unlikely(p->drop || p->out_port >= ports)) {
-            lane->io->drop(lane->io->ctx, p->owner);
-            continue;
+        if (ft_unlikely(p->drop || p->out_port >= usual)) {
+            if (p->drop || p->out_port >= ports) {
+                lane->io->drop(lane->io->ctx, p->owner);
+                continue;
+            }
+            packet = take_output(lane, p);
+            if (!packet) {
+                number++, lost++;
+                continue;
+            }
         }
         number++;
-        if (ft_unlikely(moves) && !(packet = take_output(lane, p))) {
-            lost++;
-            continue;
-        }
         *at = (struct ft_held){.burst = burst->number,
                                .number = number,
                                .seq = seq,
@@ -444,7 +446,7 @@ static void hold(struct nd_lane *lane, const struct burst *burst)
             ft_hold_add(&lane->hold, &held);
         bytes += made[i].len;
     }
-    if (burst->needs.marks)
+    if (burst->needs->marks)
         lane->cut.carry_bytes += carried_most(lane, passed + count, bytes);
     FT_COUNTER_ADD(lane->shared, dropped, lane->burst.n - passed);
     FT_COUNTER_ADD(lane->shared, emitted, count);
@@ -459,7 +461,7 @@ static void drop_packets(struct nd_lane *lane)
 static void tell_burst(struct nd_lane *lane, const struct burst *burst)
 {
     FT_REPORT_SET(lane->shared, executed, burst->number);
-    if (burst->needs.stream != ND_STREAM_DELTAS)
+    if (burst->needs->stream != ND_STREAM_DELTAS)
         FT_REPORT_SET(lane->shared, recorded, burst->number);
     FT_COUNTER_ADD(lane->shared, bursts, 1);
     FT_COUNTER_ADD(lane->shared, empty_bursts, lane->burst.n == 0);
@@ -469,10 +471,11 @@ static void tell_burst(struct nd_lane *lane, const struct burst *burst)
 }
 
 /* The straight line: from the ports into the hold. True if there was work. */
-static bool pass_burst(struct nd_lane *lane, const struct nd_needs *needs)
+static inline __attribute__((always_inline)) bool pass_burst(struct nd_lane *lane,
+                                                             const struct nd_needs *needs)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
-    struct burst burst = {.needs = *needs,
+    struct burst burst = {.needs = needs,
                           .number = state->burst + 1,
                           .seq = state->seq,
                           .access = state->access,
@@ -540,7 +543,7 @@ static uint64_t release_to(const struct nd_lane *lane)
     return FT_ORDER_GET(lane->shared, stable);
 }
 
-static bool release(struct nd_lane *lane)
+static inline __attribute__((always_inline)) bool release(struct nd_lane *lane)
 {
     struct ft_lane_shared *shared = lane->shared;
     const struct ft_held *held;
@@ -651,11 +654,11 @@ static void send_announcements(struct nd_lane *lane)
         nd_lane_announce(lane, true);
     }
     /* Again a little later: a switch or a neighbour may have missed it. */
-    for (unsigned i = 0; i < 3; i++)
-        if (lane->timers.announce_at[i] && lane->now >= lane->timers.announce_at[i]) {
-            lane->timers.announce_at[i] = 0;
-            nd_lane_announce(lane, false);
-        }
+    while (ft_unlikely(lane->timers.announce_left) &&
+           lane->now >= lane->timers.announce_at[ND_ANNOUNCE_AGAIN - lane->timers.announce_left]) {
+        lane->timers.announce_left--;
+        nd_lane_announce(lane, false);
+    }
 }
 
 /* While draining: the ports were read for a while and gave nothing, all that was made has left, and the
@@ -684,8 +687,10 @@ bool nd_lane_live(struct nd_lane *lane)
     beside = release(lane);
     if (nd_lane_draining(lane))
         consider_drained(lane, may_receive);
-    beside |= nd_lane_snapshot_copy(lane);
-    beside |= nd_lane_recorder_turn(lane);
+    if (ft_unlikely(nd_lane_has_snapshot(lane)))
+        beside |= nd_lane_snapshot_copy(lane);
+    if (lane->setup.recorder)
+        beside |= nd_lane_recorder_turn(lane);
     lane->turn.gathers &= !beside;
     return worked | beside;
 }
@@ -713,7 +718,7 @@ static bool steer(struct nd_lane *lane)
         return false;
     if (lane->now >= lane->timers.steer_at) {
         nd_lane_announce(lane, false);
-        memset(lane->timers.announce_at, 0, sizeof(lane->timers.announce_at));
+        lane->timers.announce_left = 0;
         lane->timers.steer_at = lane->now + STEER_NS;
         FT_REPORT_SET(lane->shared, steered, true);
     }

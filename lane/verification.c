@@ -231,8 +231,8 @@ void nd_lane_want_slice(struct nd_lane *lane)
 {
     struct nd_group *group = lane->group;
 
-    if (nd_lane_quiesced_slice_due(lane) && group->lanes > 1 && !nd_lane_draining(lane) &&
-        !nd_lane_digest_by_delta(lane) && nd_lane_stream(lane) == ND_STREAM_RECORDS &&
+    if (group->lanes > 1 && !nd_lane_draining(lane) && !nd_lane_digest_by_delta(lane) &&
+        nd_lane_stream(lane) == ND_STREAM_RECORDS &&
         atomic_load_explicit(&group->owed, memory_order_acquire) == 0)
         atomic_store_explicit(&group->slice_due, true, memory_order_release);
 }

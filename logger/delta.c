@@ -4,7 +4,7 @@
 #include "logger/delta.h"
 #include "ftcore/base/check.h"
 #include "ftcore/region/checkpoint.h"
-#include "ftcore/record/runs.h"
+#include "ftcore/record/delta.h"
 
 #include <string.h>
 

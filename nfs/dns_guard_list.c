@@ -81,8 +81,8 @@ int dg_names_read(struct dg_names *names, const struct nf_file *file, struct ft_
     *names = (struct dg_names){0};
     if (lines > DG_LIST_MAX)
         return ft_fail(fault, FT_EINVAL, "%s: %u lines, expected at most %u", file->path, lines, DG_LIST_MAX);
-    names->list = malloc(lines * sizeof(*names->list));                      /* lint: config-time */
-    names->wires = malloc((uint64_t)file->len + 2ull * lines + DG_NAME_MAX); /* lint: config-time */
+    names->list = nf_heap_malloc(lines * sizeof(*names->list));
+    names->wires = nf_heap_malloc((uint64_t)file->len + 2ull * lines + DG_NAME_MAX);
     if (!names->list || !names->wires) {
         dg_names_free(names);
         return ft_fail(fault, FT_ENOMEM, "%s: no memory for %u lines", file->path, lines);
@@ -106,7 +106,7 @@ int dg_names_read(struct dg_names *names, const struct nf_file *file, struct ft_
 
 void dg_names_free(struct dg_names *names)
 {
-    free(names->list);  /* lint: config-time */
-    free(names->wires); /* lint: config-time */
+    nf_heap_free(names->list);
+    nf_heap_free(names->wires);
     *names = (struct dg_names){0};
 }

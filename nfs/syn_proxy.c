@@ -22,18 +22,6 @@ static const char *const side_names[] = {"outside", "inside", NULL};
 static const char *const state_names[SP_STATES] = {"opening", "open", "passed", "stale"};
 static const char *const sp_counters[] = {SP_COUNTERS(NF_COUNTER_NAME) NULL};
 
-bool sp_is_protected(const struct sp_config *config, const struct nf_packet *p, bool destination,
-                     bool any_port)
-{
-    uint16_t port = ntohs(destination ? p->dport : p->sport);
-
-    if (!any_port && (port < config->ports.first || port > config->ports.last))
-        return false;
-    if (p->flags & NF_P_IPV6_READ)
-        return nf_networks_has6(&config->servers, nf_packet_ipv6_addresses(p) + (destination ? 16 : 0));
-    return nf_prefixes_has(&config->servers.ipv4, destination ? p->daddr : p->saddr);
-}
-
 /* ---- packets ---- */
 
 /* An error about a segment of the server's, as the client has it. */

@@ -8,6 +8,20 @@
  */
 #include "nfs/syn_proxy_parts.h"
 
+#include <arpa/inet.h>
+
+bool sp_is_protected(const struct sp_config *config, const struct nf_packet *p, bool destination,
+                     bool any_port)
+{
+    uint16_t port = ntohs(destination ? p->dport : p->sport);
+
+    if (!any_port && (port < config->ports.first || port > config->ports.last))
+        return false;
+    if (p->flags & NF_P_IPV6_READ)
+        return nf_networks_has6(&config->servers, nf_packet_ipv6_addresses(p) + (destination ? 16 : 0));
+    return nf_prefixes_has(&config->servers.ipv4, destination ? p->daddr : p->saddr);
+}
+
 #define SP_LAG  (1u << 15) /* `acked` is not written for each segment */
 #define SP_NEAR ((1u << 16) + SP_LAG)
 

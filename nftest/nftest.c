@@ -16,9 +16,31 @@
 
 #define BEGIN     NF_SECOND
 #define WAKES_MAX 100000u /* bursts for timers in one wait: more is an NF that asks again and again */
+
+struct node_process {
+    pid_t pid; /* 0: it is gone */
+    int fd;
+};
+
+struct nft {
+    struct nd_config *config;
+    struct node_process node[2];
+    uint64_t burst, now, wake;
+    uint32_t made;
+    unsigned failures;
+    bool payload;  /* records have whole frames */
+    bool diverged; /* the states differ, which has been told: until the next kill nothing is compared */
+    FILE *capture; /* NULL: there is none */
+    char last[512];
+    struct nft_request request;
+    struct nft_answer answer[2];
+    char show[NFT_SHOW_MAX];
+};
+
 /* ---- failures ---------------------------------------------------------------------------------- */
 
-void nft_failed(struct nft *t, const char *fmt, ...)
+/* A failure: one line, and the test goes on. */
+__attribute__((format(printf, 2, 3))) static void tell_failure(struct nft *t, const char *fmt, ...)
 {
     va_list args;
 
@@ -39,14 +61,14 @@ unsigned nft_failures(const struct nft *t, const char **last)
 bool nft_true(struct nft *t, bool is, const char *file, int line, const char *what)
 {
     if (!is)
-        nft_failed(t, "%s:%d: %s: expected it to be true", file, line, what);
+        tell_failure(t, "%s:%d: %s: expected it to be true", file, line, what);
     return is;
 }
 
 bool nft_equal(struct nft *t, uint64_t got, uint64_t wanted, const char *file, int line, const char *what)
 {
     if (got != wanted)
-        nft_failed(t, "%s:%d: %s is %" PRIu64 ", expected %" PRIu64, file, line, what, got, wanted);
+        tell_failure(t, "%s:%d: %s is %" PRIu64 ", expected %" PRIu64, file, line, what, got, wanted);
     return got == wanted;
 }
 
@@ -55,7 +77,7 @@ bool nft_shows(struct nft *t, const char *nf, const char *text, const char *file
     bool there = strstr(nft_show(t, nf), text) != NULL;
 
     if (!there)
-        nft_failed(t, "%s:%d: no %s in what %s shows: %.200s", file, line, text, nf, t->show);
+        tell_failure(t, "%s:%d: no %s in what %s shows: %.200s", file, line, text, nf, t->show);
     return there;
 }
 
@@ -94,19 +116,21 @@ static int end_node(struct node_process *node, int number)
     return status;
 }
 
-void nft_tell_end(struct nft *t, unsigned which)
+/* A node's process has ended by itself: how. */
+static void tell_end(struct nft *t, unsigned which)
 {
     int status = end_node(&t->node[which], 0), number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 
-    nft_failed(t, "burst %" PRIu64 ": the %s %s%s%s", t->burst, which == PRIMARY ? "primary" : "standby",
-               number == SIGPROF ? "does not come to an end: killed"
-               : number          ? "died: "
-                                 : "ended",
-               number && number != SIGPROF ? strsignal(number) : "",
-               t->request.packets ? ", with a packet" : "");
+    tell_failure(t, "burst %" PRIu64 ": the %s %s%s%s", t->burst, which == PRIMARY ? "primary" : "standby",
+                 number == SIGPROF ? "does not come to an end: killed"
+                 : number          ? "died: "
+                                   : "ended",
+                 number && number != SIGPROF ? strsignal(number) : "",
+                 t->request.packets ? ", with a packet" : "");
 }
 
-bool nft_ask(struct nft *t, unsigned which)
+/* The request to one node, and its answer; false: the node is gone, which has been told. */
+static bool ask_node(struct nft *t, unsigned which)
 {
     struct node_process *node = &t->node[which];
 
@@ -115,13 +139,120 @@ bool nft_ask(struct nft *t, unsigned which)
     if (nft_write(node->fd, &t->request, sizeof(t->request)) &&
         nft_read(node->fd, &t->answer[which], sizeof(t->answer[which])))
         return true;
-    nft_tell_end(t, which);
+    tell_end(t, which);
     return false;
 }
 
 static void set_text(char out[NFT_TEXT], const char *text)
 {
     snprintf(out, NFT_TEXT, "%s", text);
+}
+
+/* ---- what the nodes have to agree on ------------------------------------------------------------- */
+
+/* Of an arena, from that node, which the caller frees; NULL: it is gone. */
+static uint8_t *arena_of(struct nft *t, unsigned which, unsigned arena, uint64_t *used)
+{
+    uint8_t *bytes;
+
+    t->request.kind = NFT_GIVE;
+    t->request.arena = arena;
+    if (!ask_node(t, which))
+        return NULL;
+    *used = t->answer[which].number;
+    bytes = malloc(*used + 1);
+    if (bytes && nft_read(t->node[which].fd, bytes, *used))
+        return bytes;
+    free(bytes);
+    tell_end(t, which);
+    return NULL;
+}
+
+static const char *name_of(const struct nft *t, unsigned arena)
+{
+    const struct nf_chain_config *c = &t->config->chain;
+
+    return arena == 0         ? "the lane's own state"
+           : arena > c->count ? "the shared objects"
+                              : c->nfs[arena - 1].module->name;
+}
+
+static void tell_difference(struct nft *t, unsigned arena)
+{
+    uint64_t used[2] = {0}, at = 0;
+    uint8_t *bytes[2] = {arena_of(t, PRIMARY, arena, &used[0]), arena_of(t, STANDBY, arena, &used[1])};
+
+    while (bytes[0] && bytes[1] && at < used[0] && at < used[1] && bytes[0][at] == bytes[1][at])
+        at++;
+    if (bytes[0] && bytes[1])
+        tell_failure(t,
+                     "burst %" PRIu64 ": the standby's state differs: %s, byte %" PRIu64
+                     " of its arena, expected that of the primary: a value that replay does not know",
+                     t->burst, name_of(t, arena), at);
+    free(bytes[0]);
+    free(bytes[1]);
+}
+
+/* Both answers to a burst, and both states. */
+static void compare_nodes(struct nft *t)
+{
+    static struct nft_answer kept[2];
+    const struct nft_answer *p = &t->answer[PRIMARY], *s = &t->answer[STANDBY];
+    uint32_t have = p->have < s->have ? p->have : s->have;
+
+    if (p->drop != s->drop || p->drop_nf != s->drop_nf || p->out_port != s->out_port || p->len != s->len ||
+        (!p->drop && memcmp(p->bytes, s->bytes, have) != 0))
+        tell_failure(t, "burst %" PRIu64 ": the primary %s the packet, the standby %s%s it", t->burst,
+                     p->drop ? "dropped" : "passed", s->drop ? "dropped" : "passed",
+                     !s->drop == !p->drop ? " otherwise" : "");
+    if (p->made != s->made || p->made_sum != s->made_sum)
+        tell_failure(t, "burst %" PRIu64 ": the NFs of the standby made other frames: %u here, %u there",
+                     t->burst, p->made, s->made);
+    if (p->error != s->error || !s->used)
+        tell_failure(t, "burst %" PRIu64 ": the standby answers a command or asks for determinants otherwise",
+                     t->burst);
+    for (unsigned n = 1; n <= p->arenas;
+         n++) { /* the lane's own state, which follows from the others, last */
+        unsigned i = n % p->arenas;
+
+        if (p->digest[i] == s->digest[i])
+            continue;
+        kept[PRIMARY] = *p; /* who asked for the burst looks at them still */
+        kept[STANDBY] = *s;
+        tell_difference(t, i);
+        memcpy(t->answer, kept, sizeof(kept));
+        t->diverged = true;
+        return;
+    }
+}
+
+/* The primary's state to the new standby, as a snapshot is. */
+static void copy_state(struct nft *t)
+{
+    unsigned arenas = t->config->chain.count + 2u; /* the lane's, the NFs', the shared one */
+
+    for (unsigned i = 0; i < arenas; i++) {
+        uint64_t used = 0;
+        uint8_t *bytes = arena_of(t, PRIMARY, i, &used);
+        bool whole;
+
+        if (!bytes)
+            return;
+        t->request.kind = NFT_TAKE;
+        t->request.arena = i;
+        t->request.used = used;
+        whole = nft_write(t->node[STANDBY].fd, &t->request, sizeof(t->request)) &&
+                nft_write(t->node[STANDBY].fd, bytes, used) &&
+                nft_read(t->node[STANDBY].fd, &t->answer[STANDBY], sizeof(t->answer[STANDBY]));
+        free(bytes);
+        if (!whole) {
+            tell_end(t, STANDBY);
+            return;
+        }
+        if (t->answer[STANDBY].error)
+            tell_failure(t, "burst %" PRIu64 ": a standby would refuse this state: %s", t->burst,
+                         t->answer[STANDBY].fault.text);
+    }
 }
 
 /* ---- bursts ------------------------------------------------------------------------------------ */
@@ -152,14 +283,14 @@ static bool run_burst(struct nft *t)
     q->burst = ++t->burst;
     q->now = t->now;
     q->noted = 0;
-    if (!nft_ask(t, PRIMARY))
+    if (!ask_node(t, PRIMARY))
         return false;
     q->replay = true;
     q->have = q->packets ? recorded_bytes(t) : 0;
     q->noted = t->answer[PRIMARY].noted;
     memcpy(q->determinants, t->answer[PRIMARY].determinants, q->noted);
-    if (nft_ask(t, STANDBY) && !t->diverged)
-        nft_compare(t);
+    if (ask_node(t, STANDBY) && !t->diverged)
+        compare_nodes(t);
     t->wake = t->answer[PRIMARY].wake;
     t->made = t->answer[PRIMARY].made;
     return true;
@@ -178,7 +309,7 @@ void nft_capture(struct nft *t, const char *file)
 
     t->capture = fopen(file, "we");
     if (!t->capture || fwrite(head, sizeof(head), 1, t->capture) != 1)
-        nft_failed(t, "%s: %s", file, strerror(errno));
+        tell_failure(t, "%s: %s", file, strerror(errno));
 }
 
 static void write_frame(struct nft *t, const uint8_t *bytes, uint32_t len)
@@ -187,7 +318,7 @@ static void write_frame(struct nft *t, const uint8_t *bytes, uint32_t len)
 
     if (t->capture &&
         (fwrite(head, sizeof(head), 1, t->capture) != 1 || fwrite(bytes, len, 1, t->capture) != 1))
-        nft_failed(t, "the capture: %s", strerror(errno));
+        tell_failure(t, "the capture: %s", strerror(errno));
 }
 
 bool nft_raw(struct nft *t, uint8_t side, uint8_t *bytes, uint32_t len)
@@ -197,7 +328,7 @@ bool nft_raw(struct nft *t, uint8_t side, uint8_t *bytes, uint32_t len)
     bool was_right;
 
     if (len > NFT_FRAME_MAX) {
-        nft_failed(t, "a frame of %u bytes, expected %u at most", len, NFT_FRAME_MAX);
+        tell_failure(t, "a frame of %u bytes, expected %u at most", len, NFT_FRAME_MAX);
         return false;
     }
     q->packets = 1;
@@ -212,7 +343,7 @@ bool nft_raw(struct nft *t, uint8_t side, uint8_t *bytes, uint32_t len)
     memcpy(bytes, t->answer[PRIMARY].bytes, len);
     wrong = nft_checksums(bytes, len);
     if (wrong && was_right)
-        nft_failed(t, "burst %" PRIu64 ": the packet leaves with a wrong checksum: %s", t->burst, wrong);
+        tell_failure(t, "burst %" PRIu64 ": the packet leaves with a wrong checksum: %s", t->burst, wrong);
     return true;
 }
 
@@ -223,7 +354,7 @@ bool nft_send(struct nft *t, uint8_t side, const struct nft_spec *frame, struct 
     bool passed = len && nft_raw(t, side, bytes, len);
 
     if (!len)
-        nft_failed(
+        tell_failure(
             t,
             "a frame of %u tags, %u words of options, a payload of %u bytes and %u quoted, expected 2, 10, "
             "and %u bytes in all at most",
@@ -244,7 +375,7 @@ void nft_wait(struct nft *t, double seconds)
             return;
     }
     if (bursts > WAKES_MAX)
-        nft_failed(t, "timers asked for more than %u bursts in %g s", WAKES_MAX, seconds);
+        tell_failure(t, "timers asked for more than %u bursts in %g s", WAKES_MAX, seconds);
     t->now = until;
     run_idle(t);
 }
@@ -263,10 +394,10 @@ uint64_t nft_counter(struct nft *t, const char *nf, const char *counter)
     t->request.kind = NFT_COUNTER;
     set_text(t->request.text, nf);
     set_text(t->request.other, counter);
-    if (!nft_ask(t, PRIMARY))
+    if (!ask_node(t, PRIMARY))
         return 0;
     if (t->answer[PRIMARY].error)
-        nft_failed(t, "no counter %s of an NF %s in this chain", counter, nf);
+        tell_failure(t, "no counter %s of an NF %s in this chain", counter, nf);
     return t->answer[PRIMARY].number;
 }
 
@@ -275,8 +406,8 @@ const char *nft_show(struct nft *t, const char *nf)
     t->request.kind = NFT_SHOW;
     t->show[0] = '\0';
     set_text(t->request.text, nf);
-    if (nft_ask(t, PRIMARY) && !nft_read(t->node[PRIMARY].fd, t->show, t->answer[PRIMARY].number))
-        nft_tell_end(t, PRIMARY);
+    if (ask_node(t, PRIMARY) && !nft_read(t->node[PRIMARY].fd, t->show, t->answer[PRIMARY].number))
+        tell_end(t, PRIMARY);
     return t->show;
 }
 
@@ -296,7 +427,7 @@ void nft_kill(struct nft *t)
         return; /* it was lost before, which has been told */
     start_node(t, STANDBY);
     t->diverged = false;
-    nft_copy_state(t);
+    copy_state(t);
 }
 
 /* ---- the test ---------------------------------------------------------------------------------- */
@@ -316,7 +447,7 @@ struct nft *nft_open(const char *chain_file)
     start_node(t, PRIMARY);
     start_node(t, STANDBY);
     t->request.kind = NFT_WAKE;
-    if (!nft_ask(t, PRIMARY))
+    if (!ask_node(t, PRIMARY))
         exit(1);
     t->wake = t->answer[PRIMARY].wake;
     return t;
@@ -329,7 +460,7 @@ int nft_close(struct nft *t)
     if (!t)
         return 0;
     if (t->capture && fclose(t->capture) != 0)
-        nft_failed(t, "the capture: %s", strerror(errno));
+        tell_failure(t, "the capture: %s", strerror(errno));
     code = t->failures > 0;
     end_node(&t->node[PRIMARY], SIGKILL);
     end_node(&t->node[STANDBY], SIGKILL);

@@ -54,38 +54,6 @@ struct nft_answer {
 #define PRIMARY 0
 #define STANDBY 1
 
-struct node_process {
-    pid_t pid; /* 0: it is gone */
-    int fd;
-};
-
-struct nd_config;
-struct nft {
-    struct nd_config *config;
-    struct node_process node[2];
-    uint64_t burst, now, wake;
-    uint32_t made;
-    unsigned failures;
-    bool payload;  /* records have whole frames */
-    bool diverged; /* the states differ, which has been told: until the next kill nothing is compared */
-    FILE *capture; /* NULL: there is none */
-    char last[512];
-    struct nft_request request;
-    struct nft_answer answer[2];
-    char show[NFT_SHOW_MAX];
-};
-
-/* A failure: one line, and the test goes on. */
-void nft_failed(struct nft *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* The request to one node, and its answer; false: the node is gone, which has been told. */
-bool nft_ask(struct nft *t, unsigned which);
-/* A node's process has ended by itself: how. */
-void nft_tell_end(struct nft *t, unsigned which);
-/* Both answers to a burst, and both states. */
-void nft_compare(struct nft *t);
-/* The primary's state to the new standby, as a snapshot is. */
-void nft_copy_state(struct nft *t);
-
 /* The node's process: answers until the socket ends. Never returns. */
 void nft_node_serve(int fd, const struct nf_chain_config *config) __attribute__((noreturn));
 

@@ -7,7 +7,7 @@
 #include "node/running.h"
 #include "node/base/clock.h"
 #include "node/base/event_format.h"
-#include "node/base/event_recent.h"
+#include "node/base/event_writer.h"
 
 #include <arpa/inet.h>
 #include <openssl/evp.h>
@@ -152,7 +152,6 @@ static bool answer_handover(struct nd_running *r, struct nd_exchange *x, struct 
     struct rp_status s;
     bool primary = is_primary(r, &s), idle = s.core.hand == FT_HAND_NONE;
     char faults[ND_HEALTH_TEXT];
-    json_t *done;
 
     if (!w->begun) {
         if (s.core.state != FT_PROTECTED)
@@ -164,17 +163,12 @@ static bool answer_handover(struct nd_running *r, struct nd_exchange *x, struct 
             return nd_answered(x, nd_refuse("busy", "node %s is the file's %s already",
                                             r->config->node[r->self].name,
                                             r->config->authority.prefer < 0 ? "primary" : "preferred node"));
-        w->left = nd_quarantine_tell_left_here(&r->peer_crashes);
         rp_request(r->replicator, FT_REQUEST_HANDOVER);
         return begin_work(w, HANDOVER_MS);
     }
     w->under_way |= !idle;
-    if (idle && !primary) {
-        done = make_done(&s);
-        if (w->left)
-            json_object_set_new(done, "quarantine_left", json_integer(w->left));
-        return nd_answered(x, done);
-    }
+    if (idle && !primary)
+        return nd_answered(x, make_done(&s));
     if (!is_over(w) && !(idle && (w->under_way || nd_now() - w->since > REFUSED_MS * FT_MS)))
         return false;
     return nd_answered(x, nd_refuse("busy", "the handover did not happen: %s",

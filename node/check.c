@@ -212,10 +212,8 @@ static int try_seal(const struct nd_config *config, unsigned self, struct ft_fau
 static void try_node(const struct nd_config *config, unsigned node, struct tries *out)
 {
     const struct nd_node *self = &config->node[node];
-    const struct nd_privilege privilege = {.user = self->user,
-                                           .physical = nd_ports_physical(self),
-                                           .xdp = nd_ports_xdp(self),
-                                           .core = self->core};
+    const struct nd_privilege privilege = {
+        .user = self->user, .physical = nd_eal_physical(self), .xdp = nd_ports_xdp(self), .core = self->core};
     int error;
 
     out->count = 0;
@@ -693,8 +691,11 @@ int nd_cmd_version(int argc, char **argv)
     struct nd_options options;
     int error = nd_options_read(&options, argc, argv);
 
-    if (error || options.json)
-        return error ? error : print_version();
+    if (error)
+        return error;
+    nd_nfs_load_installed("version");
+    if (options.json)
+        return print_version();
     printf("understudy %s\nformats: %u to %u\nbuild: library %u, bursts of %u", UNDERSTUDY_VERSION,
            FT_FORMAT_OLDEST, FT_FORMAT_NEWEST, NF_LIBRARY_VERSION, NF_BURST_MAX);
     for (unsigned i = 0; nf_module_at(i); i++)

@@ -2,7 +2,9 @@
 /*
  * What a node does when its peer tells what it crashed on: the log has it, and frames like those are dropped
  * for a while (node/crash/quarantine.h). Heard by the replicator's thread, which begins the quarantine before
- * it takes over; all else is the main thread's.
+ * it takes over, or just behind it where the first notice was lost; all else is the main thread's. That of a
+ * primary tells the standby what it drops, so that a quarantine goes over with the role, also where nothing
+ * crashes.
  */
 #include "node/quarantine.h"
 #include "ftcore/base/event_log.h"
@@ -10,6 +12,8 @@
 #include "node/base/clock.h"
 #include "node/crash/reporter.h"
 #include "nflib/chain/chain.h"
+
+#define AGAIN_NS 1000000000ull /* after which the peer is told again what this node drops */
 
 /* What the file says of such an NF, before the first burst of this node's: it takes over when it has heard.
  * True: the NF's state does no more harm. */
@@ -23,7 +27,7 @@ static bool apply_on_crash(struct nd_peer_crashes *all, const struct ft_crash_no
         bool reset = chain->nfs[i].on_crash == NF_CRASH_RESET;
 
         if (strcmp(chain->nfs[i].module->name, notice->nf) != 0 || chain->nfs[i].on_crash == NF_CRASH_STOP ||
-            !nd_crash_is_of_state(notice, reset))
+            !nd_crash_is_remedied(notice))
             continue;
         snprintf(all->remedy.text, sizeof(all->remedy.text), reset ? "reset %s" : "set %s bypass=on",
                  notice->nf);
@@ -33,12 +37,37 @@ static bool apply_on_crash(struct nd_peer_crashes *all, const struct ft_crash_no
             reset
                 ? "if this node takes over, the state of NF %s begins anew, since on_crash says so: node %s "
                   "died of it"
-                : "if this node takes over, packets pass by NF %s, since on_crash says so: node %s died of "
-                  "its state",
+                : "if this node takes over, packets pass by NF %s, since on_crash says so: node %s died in "
+                  "it",
             notice->nf, all->config->node[!all->self].name);
         return true;
     }
     return false;
+}
+
+/* What a primary that lives drops its standby is to drop as well, for as long, once it is primary. */
+static void take_quarantine(struct nd_peer_crashes *all, const struct ft_crash_notice *notice)
+{
+    const struct nd_protect *p = &all->config->protect;
+    struct nd_quarantine *q = &nd_crash_page(all->crash)->quarantine;
+    uint64_t now = nd_now(), most = p->quarantine_s * 1000ull,
+             left = notice->burst < most ? notice->burst : most;
+    bool on, known;
+
+    if (!most)
+        return;
+    pthread_mutex_lock(&all->lock);
+    on = nd_quarantine_on(q);
+    known = on && atomic_load(&q->count) == notice->fingerprints &&
+            memcmp(q->fingerprint, notice->fingerprint, sizeof(q->fingerprint)) == 0;
+    if (!known)
+        nd_quarantine_begin(q, notice, now, p->quarantine_s, p->quarantine_max);
+    atomic_store(&q->until, now + left * FT_MS);
+    pthread_mutex_unlock(&all->lock);
+    if (!on)
+        ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_QUARANTINE,
+                     "node %s drops frames of %u fingerprints for crashes in NF %s: so would this node",
+                     all->config->node[!all->self].name, notice->fingerprints, notice->before);
 }
 
 void nd_quarantine_hear(struct nd_peer_crashes *all, const struct ft_crash_notice *notice, bool primary)
@@ -48,10 +77,14 @@ void nd_quarantine_hear(struct nd_peer_crashes *all, const struct ft_crash_notic
     struct nd_quarantine *q = &nd_crash_page(all->crash)->quarantine;
     const char *peer = all->config->node[!all->self].name;
     char line[ND_CRASH_LINE];
-    enum nd_quarantine_verdict verdict;
     uint32_t freed, held;
-    bool harmless;
+    bool harmless, begun;
 
+    if (!notice->signal) {
+        if (!primary)
+            take_quarantine(all, notice);
+        return;
+    }
     nd_crash_line(line, notice);
     nd_crash_fields(fields, notice, NULL);
     if (primary) { /* what a standby died of has not harmed who has the same state and lives */
@@ -59,31 +92,19 @@ void nd_quarantine_hear(struct nd_peer_crashes *all, const struct ft_crash_notic
         return;
     }
     harmless = apply_on_crash(all, notice);
-    verdict = nd_quarantine_begin(q, notice, nd_now(), p->quarantine_s, p->quarantine_max);
+    pthread_mutex_lock(&all->lock);
+    begun = nd_quarantine_begin(q, notice, nd_now(), p->quarantine_s, p->quarantine_max);
     /* Where a packet is known it was the cause, and so may be those that are suspected be. */
     freed = harmless && !notice->packet ? nd_quarantine_let_go(q, notice->nf) : 0;
     held = nd_quarantine_held(q);
-    switch (verdict) {
-    case ND_QUARANTINE_BEGUN:
-        ft_log_fields(FT_LEVEL_ERROR, FT_SAYS_CRASH, fields,
-                      !held ? "node %s %s"
-                      : atomic_load(&q->suspects) & ~atomic_load(&q->cleared)
-                          ? "node %s %s; frames of %u fingerprints are dropped for %u s, those that are only "
-                            "suspected until the node is PROTECTED"
-                          : "node %s %s; frames of %u fingerprints are dropped for %u s",
-                      peer, line, held, p->quarantine_s);
-        break;
-    case ND_QUARANTINE_ENDED:
-        ft_log_fields(FT_LEVEL_ERROR, FT_SAYS_CRASH, fields, "node %s %s", peer, line);
-        ft_log_event(
-            FT_LEVEL_WARNING, FT_SAYS_QUARANTINE,
-            "no quarantine: node %s kept frames from NF %s, and crashed in another; the cause is not a "
-            "packet",
-            peer, notice->before);
-        break;
-    default:
-        ft_log_fields(FT_LEVEL_ERROR, FT_SAYS_CRASH, fields, "node %s %s", peer, line);
-    }
+    pthread_mutex_unlock(&all->lock);
+    ft_log_fields(FT_LEVEL_ERROR, FT_SAYS_CRASH, fields,
+                  !begun || !held ? "node %s %s"
+                  : atomic_load(&q->suspects) & ~atomic_load(&q->cleared)
+                      ? "node %s %s; frames of %u fingerprints are dropped for %u s, those that are only "
+                        "suspected until the node is PROTECTED"
+                      : "node %s %s; frames of %u fingerprints are dropped for %u s",
+                  peer, line, held, p->quarantine_s);
     if (freed)
         ft_log_event(
             FT_LEVEL_NOTICE, FT_SAYS_QUARANTINE,
@@ -97,49 +118,66 @@ static void tell_end(struct nd_peer_crashes *all, uint64_t dropped)
     bool cleared = atomic_load(&q->suspects) && nd_now() < atomic_load(&q->until);
 
     ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_QUARANTINE,
-                 "the quarantine for NF %s has ended: %lu frames were dropped%s", q->nf, dropped,
+                 "the quarantine for NF %s has ended: %lu frames were dropped%s", all->nf, dropped,
                  cleared ? "; what was suspected has passed and did no harm" : "");
     nd_crash_save_quarantine(all->crash);
+}
+
+/* Whether there is one, and its time is not over. One may begin meanwhile, by the replicator's thread. */
+static bool is_on(struct nd_peer_crashes *all, struct nd_quarantine *q)
+{
+    bool on;
+
+    pthread_mutex_lock(&all->lock);
+    on = nd_quarantine_on(q);
+    if (on && nd_now() >= atomic_load(&q->until)) {
+        nd_quarantine_end(q);
+        on = false;
+    }
+    memcpy(all->nf, q->nf, sizeof(all->nf));
+    pthread_mutex_unlock(&all->lock);
+    return on;
+}
+
+/* Before whatever may make the standby take over: at once, and again, since a datagram may be lost. */
+static void tell_peer(struct nd_peer_crashes *all, const struct nd_quarantine *q, bool protected)
+{
+    struct ft_crash_notice notice = {.lane = FT_CRASH_NO_LANE};
+    uint32_t held = nd_quarantine_held(q);
+    uint64_t now = nd_now(), until = atomic_load(&q->until);
+
+    if (!protected || !held || until <= now || !all->tell) {
+        all->told = 0;
+        return;
+    }
+    if (all->told == held && now - all->told_at < AGAIN_NS)
+        return;
+    notice.burst = (until - now) / FT_MS;
+    nd_quarantine_add(q, &notice, false);
+    nd_quarantine_add(q, &notice, true);
+    if (notice.fingerprints)
+        all->tell(all->arg, &notice);
+    all->told = held;
+    all->told_at = now;
 }
 
 void nd_quarantine_turn(struct nd_peer_crashes *all, const struct rp_status *s)
 {
     struct nd_quarantine *q = &nd_crash_page(all->crash)->quarantine;
     uint64_t dropped = atomic_load(&q->dropped);
-    bool on = nd_quarantine_on(q);
+    bool on = is_on(all, q);
 
     atomic_store(&q->judging, s->core.state == FT_PROTECTED);
-    if (on && nd_now() >= atomic_load(&q->until)) {
-        atomic_store_explicit(&q->count, 0, memory_order_release);
-        on = false;
-    }
     if (!dropped) /* of this one */
         all->dropped = false;
     if (dropped && !all->dropped && (on || all->on)) {
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_QUARANTINE,
-                     "frames that node %s crashed on in NF %s come again, and are dropped",
-                     all->config->node[!all->self].name, q->nf);
+                     "frames that a node crashed on in NF %s come again, and are dropped", all->nf);
         all->dropped = true;
         nd_crash_save_quarantine(all->crash);
     }
     if (!on && all->on)
         tell_end(all, dropped);
     all->on = on && nd_quarantine_held(q);
-}
-
-uint32_t nd_quarantine_left_here(const struct nd_peer_crashes *all)
-{
-    return nd_quarantine_held(&nd_crash_page(all->crash)->quarantine);
-}
-
-uint32_t nd_quarantine_tell_left_here(const struct nd_peer_crashes *all)
-{
-    uint32_t left = nd_quarantine_left_here(all);
-
-    if (left)
-        ft_log_event(
-            FT_LEVEL_WARNING, FT_SAYS_QUARANTINE,
-            "fingerprints in quarantine that do not go over to node %s: %u; it may die of such a frame",
-            all->config->node[!all->self].name, left);
-    return left;
+    tell_peer(all, q, s->core.state == FT_PROTECTED);
 }

@@ -11,24 +11,29 @@
 #include "lane/lane.h"
 #include "replicator/replicator.h"
 
+#include <pthread.h>
+
 struct nd_peer_crashes {
     const struct nd_config *config;
     unsigned self; /* index of this node in the file */
     struct nd_crash *crash;
     struct nd_remedy remedy; /* by the replicator's thread */
-    bool on;                 /* the log has that there is a quarantine; the main thread's */
-    bool dropped;            /* and that it has dropped a frame */
+    pthread_mutex_t lock;    /* held while a quarantine begins, or is found to be over */
+    /* Says it to the peer, by a datagram, which may be lost; NULL: there is no peer. */
+    void (*tell)(void *arg, const struct ft_crash_notice *notice);
+    void *arg;
+    /* The main thread's. */
+    bool on;                /* the log has that there is a quarantine */
+    bool dropped;           /* and that it has dropped a frame */
+    uint32_t told;          /* of how many fingerprints the peer was told last; 0: of none as it is now */
+    uint64_t told_at;       /* ns */
+    char nf[FT_CRASH_NAME]; /* in which the peer crashed of its frames, as seen last */
 };
 
-/* By the replicator's thread: what its peer died of. */
+/* By the replicator's thread: what its peer died of; or, from one that lives, what that drops. */
 void nd_quarantine_hear(struct nd_peer_crashes *all, const struct ft_crash_notice *notice, bool primary);
-/* In each turn of the main thread: the log tells when the first frame is dropped, and when a quarantine ends.
- */
+/* In each turn of the main thread: the log tells when the first frame is dropped, and when a quarantine ends;
+ * the peer of a PROTECTED primary is told what that drops. */
 void nd_quarantine_turn(struct nd_peer_crashes *all, const struct rp_status *s);
-
-/* Fingerprints in quarantine, which a planned handover leaves here: the standby does not have them. The
- * second says so in the log, where there are any. */
-uint32_t nd_quarantine_left_here(const struct nd_peer_crashes *all);
-uint32_t nd_quarantine_tell_left_here(const struct nd_peer_crashes *all);
 
 #endif

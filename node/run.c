@@ -73,6 +73,14 @@ static void hear_crash(void *arg, const struct ft_crash_notice *notice, bool pri
     nd_quarantine_hear(&r->peer_crashes, notice, primary);
 }
 
+static void tell_quarantine(void *arg, const struct ft_crash_notice *notice)
+{
+    const struct nd_running *r = arg;
+    uint8_t bytes[FT_CRASH_BYTES];
+
+    nd_guardian_say(r->guardian, bytes, ft_crash_notice_encode(notice, &r->datagram_key, bytes));
+}
+
 static void note_view(void *arg, uint64_t view)
 {
     struct nd_running *r = arg;
@@ -139,7 +147,6 @@ static void introduce(struct nd_running *r)
     r->port_watch.ports = &r->ports;
     r->port_watch.lanes = r->lanes;
     r->standing.health = &r->port_watch.health;
-    r->standing.peer_crashes = &r->peer_crashes;
     r->changing.config = r->config;
     r->changing.self = r->self;
     r->changing.crash = r->crash;
@@ -149,6 +156,8 @@ static void introduce(struct nd_running *r)
     r->peer_crashes.config = r->config;
     r->peer_crashes.self = r->self;
     r->peer_crashes.crash = r->crash;
+    r->peer_crashes.tell = r->guardian ? tell_quarantine : NULL;
+    r->peer_crashes.arg = r;
     r->differences.chain = &r->config->chain;
     r->differences.shared = r->shared;
     r->differences.lanes = r->lanes;
@@ -682,10 +691,8 @@ static int exit_of(int error)
 /* Before anything is opened or made: what the process may do, and how much of it. */
 static int limit_process(const struct nd_node *self, struct ft_fault *fault)
 {
-    const struct nd_privilege privilege = {.user = self->user,
-                                           .physical = nd_ports_physical(self),
-                                           .xdp = nd_ports_xdp(self),
-                                           .core = self->core};
+    const struct nd_privilege privilege = {
+        .user = self->user, .physical = nd_eal_physical(self), .xdp = nd_ports_xdp(self), .core = self->core};
     int error = nd_privilege_check_files(fault);
 
     umask(027);

@@ -256,7 +256,6 @@ static void consider_handover(struct nd_standing *st, const struct rp_status *s)
                   : st->maintenance == FT_MAINTENANCE_PIN_OTHER ? ND_WANTED_OTHER
                                                                 : ND_WANTED_ANY,
         .preferred = wanted_of(st, file->prefer),
-        .quarantine = nd_quarantine_left_here(st->peer_crashes) > 0,
         .returns = file->failback == ND_FAILBACK_AFTER,
         .return_after_ns = file->after_s * 1000 * FT_MS,
     };
@@ -276,7 +275,6 @@ static void consider_handover(struct nd_standing *st, const struct rp_status *s)
     ft_log_event(FT_LEVEL_WARNING, FT_SAYS_AUTHORITY, "hands over to %s: %s; counter %u%s%s%s here, %u there",
                  st->config->node[!st->self].name, why, a.own, st->why[0] ? " (" : "", st->why,
                  st->why[0] ? ")" : "", a.other);
-    nd_quarantine_tell_left_here(st->peer_crashes);
     rp_request(st->replicator, FT_REQUEST_HANDOVER);
 }
 

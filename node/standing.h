@@ -7,7 +7,6 @@
 #include "node/arbiter/arbiter.h"
 #include "lane/frames.h"
 #include "node/track/health.h"
-#include "node/quarantine.h"
 #include "node/track/authority.h"
 #include "node/track/runner.h"
 #include "replicator/replicator.h"
@@ -23,7 +22,6 @@ struct nd_standing {
     unsigned self;            /* index of this node in the file */
     struct nd_health *health; /* of the data ports: judged by port_watch.c; which are deaf is found here */
     struct rp_replicator *replicator;
-    const struct nd_peer_crashes *peer_crashes;
     struct nd_arbiter *arbiter;  /* NULL: the file has none */
     struct nd_runner *runner;    /* NULL: nothing for it to do */
     struct nd_gateways gateways; /* shared with lanes */

@@ -21,7 +21,7 @@ put = install -d $(DESTDIR)$(2) && install -m $(1) $(3) $(DESTDIR)$(2)
 
 install: all $(BUILD)/man/understudy.1 $(BUILD)/man/understudy.yaml.5
 	$(call put,755,$(BINDIR),$(BUILD)/understudy)
-	$(call put,644,$(PREFIX)/lib/understudy,$(DPI))
+	$(call put,644,$(PREFIX)/lib/understudy,$(MODULEFILES))
 	install -d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(LIBDIR)/pkgconfig
 	$(call put,644,$(LIBDIR),$(NFLIB))
 	$(call put,644,$(PREFIX)/lib/understudy-dev,$(NFTESTLIB))
@@ -45,7 +45,7 @@ uninstall:
 		$(LIBDIR)/pkgconfig/understudy-nf.pc $(LIBDIR)/pkgconfig/understudy-nftest.pc $(MANDIR)/man1/understudy.1 $(MANDIR)/man5/understudy.yaml.5 \
 		$(PREFIX)/share/bash-completion/completions/understudy)
 	rm -rf $(addprefix $(DESTDIR),$(PREFIX)/include/understudy $(PREFIX)/lib/understudy-dev $(SHARE) $(DOCDIR))
-	rm -f $(DESTDIR)$(PREFIX)/lib/understudy/$(notdir $(DPI))
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/lib/understudy/,$(notdir $(MODULEFILES)))
 	[ ! -d $(DESTDIR)$(PREFIX)/lib/understudy ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$(PREFIX)/lib/understudy
 
 # What the pages say of options and keys is the program's and docs/pair-file.md's: packaging/manual.

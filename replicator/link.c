@@ -615,7 +615,8 @@ int rp_link_death_notice(struct rp_link *link, const struct ft_datagram_key *pee
         bool own = from.sin_addr.s_addr == link->peer.sin_addr.s_addr;
 
         if (own && ft_crash_notice_decode(bytes, (size_t)n, peer, &died) == 0) {
-            *crash = died;
+            if (died.signal || !crash->signal) /* of what it died is the last that it says */
+                *crash = died;
             continue;
         }
         int rc = own ? ft_datagram_decode(bytes, (size_t)n, peer, &said) : FT_EPERM;

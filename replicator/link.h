@@ -85,7 +85,7 @@ enum rp_lost rp_link_lost(struct rp_link *link, struct ft_fault *fault);
  */
 int rp_link_next(struct rp_link *link, unsigned lanes, struct ft_message *m, struct ft_fault *fault);
 /* The death notice of `peer` has come, from its address: 1 or 0. NULL: none is expected, and what comes is
- * thrown away. `crash`, with signal 0, becomes a crash notice of the peer's, if one came. */
+ * thrown away. `crash`, which is zero, becomes a crash notice of the peer's, if one came. */
 int rp_link_death_notice(struct rp_link *link, const struct ft_datagram_key *peer,
                          struct ft_crash_notice *crash);
 

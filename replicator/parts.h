@@ -4,7 +4,7 @@
 #define REPLICATOR_PARTS_H
 
 #include "ftcore/order/closed.h"
-#include "ftcore/record/runs.h"
+#include "ftcore/record/delta.h"
 #include "replicator/replicator.h"
 
 #include <time.h>
@@ -142,7 +142,9 @@ struct rp_replicator {
     } standing;
     char drill_ask[32], drill_got[32];
     _Atomic bool drill_asked, drill_come;
-    uint64_t crash_of;              /* incarnation of the peer whose crash notice was heard last */
+    uint64_t crash_of; /* incarnation of the peer whose crash notice was heard last */
+    /* The peer that this node follows, or took over from; incarnation 0: none. */
+    struct ft_datagram_key primary;
     struct rp_pushing push, pushed; /* to the peer; from it */
     _Atomic uint64_t rejoin;        /* hash of the chain that a node without state is to become; 0: none */
 };

@@ -262,19 +262,34 @@ static void answer_hello(struct rp_replicator *rp)
     rp_link_greet(rp->link, &m);
 }
 
-/* One at a time: the notice comes more than once, and may be sent again by anybody. */
+/* A peer that is connected to a primary is its standby, and follows it. */
+static void note_primary(struct rp_replicator *rp, const struct ft_datagram_key *peer)
+{
+    if (!ft_core_primary(&rp->core) && peer->incarnation)
+        rp->primary = *peer;
+    else if (ft_core_primary(&rp->core) && rp->core.peer.known)
+        rp->primary.incarnation = 0;
+}
+
+/* One at a time: the notice comes more than once, and may be sent again by anybody. Of what it died is heard
+ * behind it as well: the first crash notice may have been lost, and the death notice not. */
 static bool hear_death_notice(struct rp_replicator *rp)
 {
     struct ft_event event = {.kind = FT_EV_DEATH_NOTICE};
     const struct ft_datagram_key peer = rp_peer(rp);
     struct ft_crash_notice crash = {.signal = 0};
-    int died = rp_link_death_notice(rp->link, peer.incarnation ? &peer : NULL, &crash);
 
-    if (crash.signal && rp->config.crashed && rp->crash_of != peer.incarnation) {
-        rp->crash_of = peer.incarnation;
-        rp->config.crashed(rp->config.arg, &crash, ft_core_primary(&rp->core));
+    note_primary(rp, &peer);
+    const struct ft_datagram_key *from = peer.incarnation ? &peer : &rp->primary;
+    int died = rp_link_death_notice(rp->link, from->incarnation ? from : NULL, &crash);
+
+    if ((crash.signal || crash.fingerprints) && rp->config.crashed && rp->crash_of != from->incarnation) {
+        if (crash.signal)
+            rp->crash_of = from->incarnation;
+        rp->config.crashed(rp->config.arg, &crash,
+                           ft_core_primary(&rp->core) && from->incarnation != rp->primary.incarnation);
     }
-    if (!died)
+    if (!died || !peer.incarnation)
         return false;
     read_clock(rp);
     event.now = rp->now;

@@ -16,7 +16,7 @@
 #include "ftcore/protocol/core.h"
 #include "ftcore/order/section.h"
 #include "ftcore/record/crash_notice.h"
-#include "ftcore/record/runs.h"
+#include "ftcore/record/delta.h"
 #include "replicator/link.h"
 #include "replicator/view.h"
 
@@ -54,8 +54,9 @@ struct rp_config {
     void (*state_changed)(void *arg, enum ft_event_name what, bool planned, enum ft_state state,
                           uint64_t view, const char *why);
     void (*view)(void *arg, uint64_t view); /* the view changed: the death notice must say it */
-    /* A crash notice of the peer's, once for each of its processes; by the replicator's thread. `primary`:
-     * this node is, so what died was its standby. NULL: ignored. */
+    /* A crash notice of the peer's, once for each of its processes, and each that it says while it lives
+     * (signal 0); by the replicator's thread. `primary`: this node was, so what died was its standby. NULL:
+     * ignored. */
     void (*crashed)(void *arg, const struct ft_crash_notice *notice, bool primary);
     void *arg;
     /*

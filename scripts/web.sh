@@ -12,7 +12,8 @@
 #   web_ended DIR                  how many have ended so far
 #   web_count DIR [WORD]           how many are checked so far, or those with that word
 #
-# WEB_HOST is the server's address, 203.0.113.100 unless said; [2001:db8::1] of IPv6.
+# WEB_HOST is the server's address, 203.0.113.100 unless said; [2001:db8::1] of IPv6. WEB_PORTS are its ports, 80
+# unless said.
 # Needs $root, $lab (scripts/lab) and $probe. OUT holds what is not checked yet: better in memory than on a disk.
 
 web_files() {
@@ -27,8 +28,10 @@ web_files() {
 }
 
 web_serve() {
-    local dir=$1 i
+    local dir=$1 i ports
     mkdir -p "$dir/nginx"
+    # shellcheck disable=SC2086 # a list
+    ports=$(printf "listen ${WEB_HOST:-203.0.113.100}:%s; " ${WEB_PORTS:-80})
     cat >"$dir/nginx/nginx.conf" <<END
 user root;
 daemon off;
@@ -45,7 +48,7 @@ http {
     fastcgi_temp_path $dir/nginx/fastcgi;
     uwsgi_temp_path $dir/nginx/uwsgi;
     scgi_temp_path $dir/nginx/scgi;
-    server { listen ${WEB_HOST:-203.0.113.100}:80; root $dir/files; }
+    server { ${ports}root $dir/files; }
 }
 END
     "$lab" exec server nginx -p "$dir/nginx" -c "$dir/nginx/nginx.conf" -e "$dir/nginx/error.log" \

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See worker.h. */
+/* Threads of the process beside its hot path, see worker.h; and what each of its threads does first, see
+ * thread.h. */
 #define _GNU_SOURCE /* sem_clockwait, pthread_clockjoin_np */
 #include "ftcore/base/worker.h"
+#include "ftcore/base/thread.h"
+
+#include <stddef.h>
 
 static struct timespec time_of(uint64_t ns)
 {
@@ -52,3 +56,5 @@ bool ft_worker_end(struct ft_worker *w, uint64_t until)
         return false;
     return true; /* the semaphore stays: another thread may be about to wake it */
 }
+
+void (*ft_thread_begins)(void);

@@ -15,6 +15,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <string.h>
 
 #define FT_ALL         UINT64_MAX
 #define FT_PAST_BURSTS 64u
@@ -164,8 +165,21 @@ struct ft_lane_shared {
 #define FT_COUNTER_ADD(lane, field, n)                                                                       \
     FT_GAUGE_SET(lane, field, atomic_load_explicit(&(lane)->count.field, memory_order_relaxed) + (n))
 
+static inline void ft_lane_free(struct ft_lane_shared *lane)
+{
+    ft_ring_free(&lane->log);
+    ft_ring_free(&lane->replay);
+    ft_ring_free(&lane->checkpoint);
+}
+
 /* Rings of the given capacities, bytes. FT_ENOMEM. */
-int ft_lane_init(struct ft_lane_shared *lane, uint64_t log_bytes, uint64_t replay_bytes);
-void ft_lane_free(struct ft_lane_shared *lane);
+static inline int ft_lane_init(struct ft_lane_shared *lane, uint64_t log_bytes, uint64_t replay_bytes)
+{
+    memset(lane, 0, sizeof(*lane));
+    if (ft_ring_init(&lane->log, log_bytes) == 0 && ft_ring_init(&lane->replay, replay_bytes) == 0)
+        return 0;
+    ft_lane_free(lane);
+    return FT_ENOMEM;
+}
 
 #endif

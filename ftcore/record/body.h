@@ -100,7 +100,7 @@ static inline int ft_get_bytes(struct ft_body *b, void *to, size_t len, struct f
 }
 
 /*
- * reader.c: a cursor over msgpack in memory, in the three forms that a message or an entry is made of.
+ * A cursor over msgpack in memory, in the three forms that a message or an entry is made of.
  * Nothing is allocated, nothing is read beyond `end`, and the first thing that is wrong is named with its
  * offset.
  */

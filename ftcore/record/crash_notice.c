@@ -52,11 +52,14 @@ static bool is_name(const char name[FT_CRASH_NAME])
 static bool is_sound(const struct ft_crash_notice *n)
 {
     for (uint32_t i = 0; i < n->fingerprints; i++)
-        if (n->fingerprint[i].suspect > 1 || n->fingerprint[i].zero)
+        if (n->fingerprint[i].suspect > FT_KILLED_ALONE || n->fingerprint[i].zero)
             return false;
-    return n->signal >= 1 && n->signal <= SIGNALS &&
-           (n->lane < FT_LANES_MAX || n->lane == FT_CRASH_NO_LANE) && n->packet <= FT_BURST_MAX &&
-           n->doing < FT_CRASH_DOINGS && n->hung <= 1 && is_name(n->nf) && is_name(n->before);
+    if (!n->signal)
+        return n->lane == FT_CRASH_NO_LANE && !n->packet && !n->doing && !n->nf[0] && !n->hung &&
+               is_name(n->nf) && n->before[0] && is_name(n->before) && n->fingerprints;
+    return n->signal <= SIGNALS && (n->lane < FT_LANES_MAX || n->lane == FT_CRASH_NO_LANE) &&
+           n->packet <= FT_BURST_MAX && n->doing < FT_CRASH_DOINGS && n->hung <= 1 && is_name(n->nf) &&
+           is_name(n->before);
 }
 
 int ft_crash_notice_decode(const uint8_t *in, size_t len, const struct ft_datagram_key *key,

@@ -2,7 +2,9 @@
 /*
  * The crash notice: the datagram in which a node that crashed tells its peer of what, and by which frames the
  * successor knows the packet again. Made by the handler of the fatal signal, with the node's secret; sent by
- * the guardian in front of the death notice; decoded by the peer's link.
+ * the guardian in front of the death notice; decoded by the peer's link. With signal 0 it is of a node that
+ * lives, and says by which fingerprints that drops frames: so its standby knows them, whatever makes it take
+ * over.
  *
  *     "understu" | u32 version, 0 | u32 kind, 4 | u32 signal | u32 lane | u64 burst | u32 packet |
  *     u32 doing | 32 bytes NF | 32 bytes NF of the quarantine before | u32 fingerprints | u32 hung |
@@ -10,7 +12,9 @@
  *     16 bytes of tag; little endian
  *
  * It has no version, as the death notice has none. A program that does not know its kind refuses it as
- * malformed, and goes by the death notice alone; kind 3 was another form of it. The tag is as in datagram.h.
+ * malformed, and goes by the death notice alone; kind 3 was another form of it. One that knows it from before
+ * there was signal 0, or a frame that killed
+ * alone, refuses that likewise. The tag is as in datagram.h.
  */
 #ifndef FTCORE_RECORD_CRASH_NOTICE_H
 #define FTCORE_RECORD_CRASH_NOTICE_H
@@ -23,27 +27,34 @@
 #define FT_FINGERPRINT_BYTES  272u /* of a frame that tell it from others: headers, and 128 of payload */
 #define FT_CRASH_BYTES        (FT_CRASH_HEAD_BYTES + 32u * FT_CRASH_FINGERPRINTS + FT_TAG_BYTES)
 
+enum ft_suspicion {
+    FT_KILLED,       /* it is the frame that killed, by what the dead node had of it */
+    FT_SUSPECT,      /* it is one of several of which one killed */
+    FT_KILLED_ALONE, /* it killed once more, alone in its burst: there is no doubt */
+};
+
 /* Of a frame as capture takes it: what its host does not change when it sends the packet again
  * (node/crash/fingerprint.h). */
 struct ft_fingerprint {
     uint64_t flow;    /* TCP: the connection and its direction; 0: another protocol */
     uint64_t content; /* who sends it where, and the beginning of the payload; 0: it is not known */
-    uint32_t seq;     /* TCP: the first sequence number, and how many it takes */
-    uint32_t bytes;
-    uint32_t suspect; /* 1: it is one of several of which one killed; 0: it killed */
+    uint32_t seq;     /* TCP: the first sequence number; UDP: source port << 16 | destination port */
+    uint32_t bytes;   /* TCP: how many sequence numbers it takes */
+    uint32_t suspect; /* enum ft_suspicion */
     uint32_t zero;
 };
 
 struct ft_crash_notice {
-    uint32_t signal; /* 1 … 64 */
-    uint32_t lane;   /* FT_CRASH_NO_LANE: it was none that crashed */
-    uint64_t burst;
+    uint32_t signal; /* 1 … 64; 0: it lives: only what is said below of that is not 0 */
+    uint32_t lane;   /* FT_CRASH_NO_LANE: it was none that crashed; so where it lives */
+    uint64_t burst;  /* where it lives: for how long it goes on to drop such frames, ms */
     uint32_t packet; /* in the burst, from 1; 0: not known, or none */
     uint32_t doing;  /* enum nf_doing (nflib/chain/mark.h), below FT_CRASH_DOINGS */
     char nf[FT_CRASH_NAME];
-    char before[FT_CRASH_NAME]; /* the NF for whose crash the node itself dropped frames; "": it did not */
-    uint32_t fingerprints;
-    uint32_t hung; /* 1: it did not come to an end, and was ended */
+    char before[FT_CRASH_NAME]; /* the NF for whose crash the node itself dropped frames; "": it did not.
+                                   Where it lives: it is one */
+    uint32_t fingerprints;      /* where it lives: of what it drops, not 0 */
+    uint32_t hung;              /* 1: it did not come to an end, and was ended */
     struct ft_fingerprint fingerprint[FT_CRASH_FINGERPRINTS];
 };
 #define FT_CRASH_NO_LANE UINT32_MAX

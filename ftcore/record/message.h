@@ -37,7 +37,7 @@ enum ft_message_type {
     FT_MSG_HEARTBEAT,      /* nothing but the head */
     FT_MSG_SNAPSHOT_BEGIN, /* primary: a snapshot follows, cut at `burst`, of the chain `number`; forget what
                               you hold */
-    FT_MSG_SNAPSHOT,       /* bulk: lines of the snapshot, as runs (ftcore/record/runs.h) */
+    FT_MSG_SNAPSHOT,       /* bulk: lines of the snapshot, as runs (ftcore/record/delta.h) */
     FT_MSG_SNAPSHOT_END,   /* primary: that was the last line */
     FT_MSG_LOG,            /* bulk: encoded log records */
     FT_MSG_ACK,            /* standby: `burst` closed set, `replayed`, `taken` */

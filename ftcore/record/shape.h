@@ -46,14 +46,4 @@ unsigned ft_shape_fields(const struct ft_shape *s);
 /* What a number may be; `last` is the number before it, `lanes` 0 when not yet agreed. */
 void ft_field_range(const struct ft_field *f, unsigned lanes, uint64_t last, uint64_t *lo, uint64_t *hi);
 
-/* ---- bulk.c: the bulk of a message on the wire, compressed where that pays ---- */
-
-/* Writes the bulk's two elements to `out`; bytes that lie where they belong are not copied. `compressor`
- * NULL: not compressed. */
-void ft_bulk_write(struct ft_out *out, const struct ft_message *m, struct ft_compressor *compressor);
-
-/* Reads them into m->bulk, which then points into the input or, of a compressed one, to `bulk` (FT_BULK_MAX
- * bytes). 0 or FT_EMALFORMED. */
-int ft_bulk_read(struct ft_reader *in, struct ft_message *m, uint8_t *bulk);
-
 #endif

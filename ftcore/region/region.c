@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The region: its memory and mapping. Owned by the node, which opens and closes it; what lies in it is
- * written by lanes through ft_edit. No other file of this directory calls this one: it stands on edit.c,
- * which stands on audit.c, checkpoint.c and snapshot.c, and those on arena.c and lines.c.
+ * The region: its memory and mapping, edits of it, and the exchange of one region for another. Owned by the
+ * node, which opens and closes it; what lies in it is written by lanes through ft_edit. No other file of this
+ * directory calls this one: it stands on audit.c, checkpoint.c and snapshot.c, and those on arena.c and
+ * lines.c.
  */
-#define _GNU_SOURCE /* memfd_create, fallocate */
+#define _GNU_SOURCE /* memfd_create, fallocate, MAP_FIXED_NOREPLACE */
 #include "ftcore/region/region.h"
+#include "ftcore/base/plant.h"
 #include "ftcore/region/audit.h"
 #include "ftcore/region/checkpoint.h"
+#include "ftcore/region/exchange.h"
 #include "ftcore/region/pages.h"
 
 #include <errno.h>
@@ -197,12 +200,6 @@ void ft_region_watch(struct ft_region *region, void (*watch)(void *arg, const vo
         atomic_fetch_and(&region->tracking, ~(uint32_t)FT_TRACK_WATCH);
 }
 
-void ft_edit_track_in_line(struct ft_region *region, const void *p, size_t n)
-{
-    FT_CHECK((uintptr_t)p % FT_LINE + n <= FT_LINE, "edit of %zu bytes at %p, said to lie in one line", n, p);
-    ft_edit_track(region, p, n);
-}
-
 void ft_region_wipe(struct ft_region *region)
 {
     ft_snapshot_end(region);
@@ -216,4 +213,103 @@ void ft_region_wipe(struct ft_region *region)
         region->arenas[i].used = 0;
         region->arenas[i].heap = NULL;
     }
+}
+
+/* ---- regions that give each other their place: exchange.h --------------------------------------- */
+
+int ft_region_set_aside(struct ft_region *region, struct ft_fault *fault)
+{
+    void *there = mmap(NULL, region->size, PROT_READ | PROT_WRITE, MAP_SHARED, region->fd, 0);
+
+    FT_CHECK(!region->audit && !region->snapshot_copy, "a region that is audited or copied is set aside");
+    if (there == MAP_FAILED)
+        return ft_fail(fault, FT_ENOMEM, "region: the system does not map %lu MiB a second time: %s",
+                       region->size >> 20, strerror(errno));
+    ft_pages_close(region);
+    munmap(region->base, region->size);
+    region->base = there;
+    return FT_OK;
+}
+
+void ft_region_put_back(struct ft_region *region)
+{
+    void *want = (void *)(uintptr_t)FT_REGION_BASE;
+    void *got =
+        mmap(want, region->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED_NOREPLACE, region->fd, 0);
+
+    FT_CHECK(got == want, "the region cannot be mapped at its address again: %s", strerror(errno));
+    munmap(region->base, region->size);
+    region->base = got;
+}
+
+static void own_arenas(struct ft_region *region)
+{
+    for (unsigned i = 0; i < ft_region_arenas(region); i++)
+        region->arenas[i].region = region;
+}
+
+void ft_region_exchange(struct ft_region *a, struct ft_region *b)
+{
+    struct ft_region was;
+
+    memcpy(&was, a, sizeof(was));
+    memcpy(a, b, sizeof(was));
+    memcpy(b, &was, sizeof(was));
+    own_arenas(a);
+    own_arenas(b);
+}
+
+/* ---- edits --------------------------------------------------------------------------------------- */
+
+/*
+ * What an edit does before its lines change: it saves them for a snapshot or a checkpoint that has yet to
+ * copy them, marks them for the next delta, and notes them for the audit. Called by lanes, each time ft_edit
+ * finds that there is something to do.
+ */
+
+/* Lines of a lane's own arenas are marked and taken by that lane alone. */
+static void mark_dirty(struct ft_region *region, uint64_t first, uint64_t count)
+{
+    if (ft_likely(first < ft_region_shared(region)->offset >> FT_LINE_SHIFT))
+        ft_lines_add_alone(&region->dirty, first, count);
+    else
+        ft_lines_add(&region->dirty, first, count);
+}
+
+static __attribute__((noinline)) void track_edit(struct ft_region *region, const void *p, size_t n)
+{
+    uint64_t offset = (uintptr_t)p - (uintptr_t)region->base, first, count;
+    uint32_t tracking = atomic_load_explicit(&region->tracking, memory_order_acquire);
+
+    if (n == 0)
+        return;
+    FT_CHECK(region->base && offset < region->size && n <= region->size - offset,
+             "edit of %zu bytes at %p, outside the region", n, p);
+    if (ft_unlikely(tracking & FT_TRACK_WATCH))
+        region->watch(region->watch_arg, p, n);
+    first = offset >> FT_LINE_SHIFT;
+    count = ((offset + n - 1) >> FT_LINE_SHIFT) - first + 1;
+    if (tracking & FT_TRACK_SNAPSHOT)
+        for (uint64_t line = first; line < first + count; line++)
+            ft_snapshot_save(region, line);
+    if (ft_unlikely(atomic_load_explicit(&region->checkpoint_open, memory_order_relaxed)))
+        ft_checkpoint_save(region, first, count);
+    if (tracking & FT_TRACK_DIRTY && !(FT_PLANTED("unmarked") && first % 8 == 3))
+        mark_dirty(region, first, count);
+    if (tracking & FT_TRACK_AUDIT)
+        ft_audit_note(region, first, count);
+}
+
+void ft_edit_track(struct ft_region *region, const void *p, size_t n)
+{
+    uint32_t tracking = atomic_load_explicit(&region->tracking, memory_order_acquire);
+
+    if (ft_unlikely((uintptr_t)p % FT_LINE + n > FT_LINE || !ft_edit_settled(region, tracking, p)))
+        track_edit(region, p, n);
+}
+
+void ft_edit_track_in_line(struct ft_region *region, const void *p, size_t n)
+{
+    FT_CHECK((uintptr_t)p % FT_LINE + n <= FT_LINE, "edit of %zu bytes at %p, said to lie in one line", n, p);
+    ft_edit_track(region, p, n);
 }

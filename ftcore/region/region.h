@@ -119,8 +119,7 @@ void *ft_arena_alloc(struct ft_arena *arena, uint64_t size);
 /* Zeroes everything (all pages given back); `used` of every arena goes to 0. No lane may run. */
 void ft_region_wipe(struct ft_region *region);
 
-/* XXH3 over the used part of all arenas of a lane / of the shared arena / of all of them in order. */
-uint64_t ft_region_digest_lane(const struct ft_region *region, unsigned lane);
+/* XXH3 over the used part of all arenas in order. */
 uint64_t ft_region_digest(const struct ft_region *region);
 uint64_t ft_region_used(const struct ft_region *region);
 

@@ -12,7 +12,7 @@
  *
  *     HEADER      struct lg_file_header, struct lg_position of lanes 1, 2, …, then the chain's identity,
  *                 lines of text: once, first
- *     LINES       lines of the snapshot, as runs (ftcore/record/runs.h)
+ *     LINES       lines of the snapshot, as runs (ftcore/record/delta.h)
  *     SNAPSHOT_END    the snapshot is whole
  *     RECORD      one log record in its wire form (ftcore/record/record.h)
  *     CLOCK       struct lg_clock: once a second or so, between records

@@ -4,12 +4,21 @@
  * which takes entries from the queues and makes frames of them, and the lanes' side: entries of a size, a
  * kind and content into the queues. It costs a lane a copy of each record and, while a snapshot is copied,
  * TURN_LINES twice.
+ *
+ * All of it lies in memory that outlives the node, so that whoever outlives it can finish the file
+ * (lg_recorder_drain). That needs no word of two threads at once: an entry stays in its queue until its
+ * frames are in the file. The writer notes in the entry where its frame ends, then writes the frames, then
+ * notes how far the file has been written, then frees the entries. Wherever it dies, the file's last whole
+ * frame tells what has to be done again.
  */
-#include "ftcore/base/event_log.h"
-#include "logger/recorder/parts.h"
 #include "ftcore/base/check.h"
+#include "ftcore/base/event_log.h"
 #include "ftcore/base/thread.h"
-#include "ftcore/record/runs.h"
+#include "ftcore/base/worker.h"
+#include "ftcore/queue/ring.h"
+#include "ftcore/record/delta.h"
+#include "ftcore/record/message.h"
+#include "logger/recorder/recorder.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -17,14 +26,77 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#define OUT_BYTES (2u << 20)
+
+/* What an entry of the queue is. */
+enum lg_kind { LG_QUEUE_BEGIN = 1, LG_QUEUE_LINES, LG_QUEUE_SNAPSHOT_END, LG_QUEUE_RECORD, LG_QUEUE_STOP };
+enum lg_phase { LG_PHASE_IDLE, LG_PHASE_COPY, LG_PHASE_SEND, LG_PHASE_ON };
+
+struct lg_entry {
+    uint32_t size, kind;
+    uint32_t len;  /* LG_QUEUE_LINES: bytes of runs */
+    uint32_t file; /* number of the file it belongs to, from 1; in every lane's queue they only rise */
+    uint64_t end;  /* by the writer: where the frame that it made of it ends in the file; 0: none yet */
+};
+
+/* The first entry of a file (LG_QUEUE_BEGIN), in the queue of lane 0; a position for each lane follows. */
+struct lg_begin {
+    struct lg_entry entry;
+    uint64_t view, used; /* bytes of the region in use */
+};
+
+struct lg_feed {
+    struct ft_ring queue;    /* lane → writer */
+    _Atomic bool copied;     /* LG_PHASE_COPY: nothing of the snapshot is left for this lane to copy */
+    struct lg_position last; /* the writer's: behind the last record that it took; `outputs` is not known */
+};
+
+struct lg_recorder {
+    struct lg_recorder_config config; /* its pointers are the node's own */
+    char directory[256], identity[FT_IDENTITY_MAX], node[LG_NODE_MAX];
+    uint64_t region_size;
+    unsigned lanes;
+    struct lg_feed feed[FT_LANES_MAX];
+
+    /* LG_PHASE_IDLE by any lane, the others by lane 0, or at a moment when all are quiesced. */
+    _Atomic int phase;      /* enum lg_phase */
+    _Atomic uint64_t taken; /* bytes of records in this file */
+    uint32_t file;          /* begun so far; written when all are quiesced */
+
+    /* Lane 0's. */
+    bool owing;     /* lines are pending to this recorder: the copy is ours */
+    unsigned arena; /* LG_PHASE_SEND: the arena that is read from the copy */
+    uint64_t line;  /* the next line of that arena */
+    uint64_t retry_at;
+    uint64_t failures_seen;
+
+    /* The writer's, and once the node has ended his who finishes the file. */
+    int fd;                   /* -1: nothing is written */
+    _Atomic uint32_t open;    /* number of the file that is written; 0: none */
+    uint32_t writing;         /* number of the file that was begun last */
+    _Atomic uint64_t written; /* bytes of the open file that are in it for certain: whole frames */
+    uint64_t base, offset;    /* file N has the serial base + N; offset: of the next frame */
+    uint64_t there;           /* who finishes: bytes that were in the file already */
+    uint64_t clock_due;       /* chain time of a record behind which a CLOCK frame is written */
+    bool whole;               /* the file's snapshot */
+    uint8_t *out;
+    uint32_t out_len;
+    struct ft_worker worker;
+
+    _Atomic uint64_t files, records, bytes, gaps;
+    _Atomic uint64_t failures; /* times the disk refused; until the next file all is thrown away */
+};
+
 /* ---- files ----------------------------------------------------------------------------------- */
 
-void lg_file_name(const struct lg_recorder *rec, uint32_t file, char out[LG_NAME_BYTES])
+#define NAME_BYTES 320u
+static void name_file(const struct lg_recorder *rec, uint32_t file, char out[NAME_BYTES])
 {
-    snprintf(out, LG_NAME_BYTES, "%s/%08lu" LG_SUFFIX, rec->directory, rec->base + file);
+    snprintf(out, NAME_BYTES, "%s/%08lu" LG_SUFFIX, rec->directory, rec->base + file);
 }
 
 static uint32_t open_file(const struct lg_recorder *rec)
@@ -40,12 +112,12 @@ static void set_open(struct lg_recorder *rec, uint32_t file)
 /* Without its whole snapshot a file must not drive out one that can be read. */
 static void drop_file(struct lg_recorder *rec)
 {
-    char name[LG_NAME_BYTES];
+    char name[NAME_BYTES];
 
     if (rec->fd >= 0) {
         close(rec->fd);
         rec->fd = -1;
-        lg_file_name(rec, open_file(rec), name);
+        name_file(rec, open_file(rec), name);
         if (!rec->whole)
             unlink(name);
     }
@@ -55,9 +127,9 @@ static void drop_file(struct lg_recorder *rec)
 /* The lane hears of it and begins another later. */
 static void give_up_file(struct lg_recorder *rec, const char *what)
 {
-    char name[LG_NAME_BYTES];
+    char name[NAME_BYTES];
 
-    lg_file_name(rec, open_file(rec), name);
+    name_file(rec, open_file(rec), name);
     ft_log_event(FT_LEVEL_ERROR, FT_SAYS_RECORDER, "recorder: %s: %s: %s", name, what, strerror(errno));
     atomic_fetch_add_explicit(&rec->failures, 1, memory_order_release);
     drop_file(rec);
@@ -85,26 +157,30 @@ static void flush_file(struct lg_recorder *rec)
         ft_ring_consume(&rec->feed[l].queue);
 }
 
-uint8_t *lg_frame_room(struct lg_recorder *rec)
+/* Room for the content of a frame; the content is written there, then put_frame. Behind it is room for a
+ * clock, so that nothing is written to the file between a record and its clock. */
+static uint8_t *frame_room(struct lg_recorder *rec)
 {
-    if (rec->out_len + 2 * LG_FRAME_HEAD + LG_CONTENT_MAX + sizeof(struct lg_clock) > LG_OUT_BYTES)
+    if (rec->out_len + 2 * LG_FRAME_HEAD + LG_CONTENT_MAX + sizeof(struct lg_clock) > OUT_BYTES)
         flush_file(rec);
     return rec->out + rec->out_len + LG_FRAME_HEAD;
 }
 
-void lg_frame_put(struct lg_recorder *rec, enum lg_frame_type type, uint32_t len)
+static void put_frame(struct lg_recorder *rec, enum lg_frame_type type, uint32_t len)
 {
     lg_frame_head(rec->out + rec->out_len, rec->offset, type, rec->out + rec->out_len + LG_FRAME_HEAD, len);
     rec->out_len += LG_FRAME_HEAD + len;
     rec->offset += LG_FRAME_HEAD + len;
 }
 
-void lg_file_end(struct lg_recorder *rec)
+/* Closes the open file, if there is one, with its END; or takes it away, when its snapshot is not whole and
+ * no file leads to it. */
+static void end_file(struct lg_recorder *rec)
 {
     if (rec->fd < 0)
         return;
-    lg_frame_room(rec);
-    lg_frame_put(rec, LG_END, 0);
+    frame_room(rec);
+    put_frame(rec, LG_END, 0);
     flush_file(rec);
     if (rec->fd < 0)
         return;
@@ -150,7 +226,7 @@ static uint64_t find_highest(const struct lg_recorder *rec)
 static void purge_files(const struct lg_recorder *rec, uint64_t keep)
 {
     uint64_t lowest, highest;
-    char name[LG_NAME_BYTES];
+    char name[NAME_BYTES];
 
     while (count_files(rec, &lowest, &highest) > keep) {
         snprintf(name, sizeof(name), "%s/%08lu" LG_SUFFIX, rec->directory, lowest);
@@ -171,7 +247,7 @@ static void begin_again(struct lg_recorder *rec)
  * makes this one, unless it is the open one. */
 static void begin_file(struct lg_recorder *rec, uint32_t file)
 {
-    char name[LG_NAME_BYTES];
+    char name[NAME_BYTES];
 
     if (open_file(rec) == file) {
         begin_again(rec);
@@ -179,13 +255,13 @@ static void begin_file(struct lg_recorder *rec, uint32_t file)
     }
     if (!rec->whole)
         drop_file(rec);
-    lg_file_end(rec);
+    end_file(rec);
     flush_file(rec); /* of one that was taken away nothing stays in the queues */
     purge_files(rec, rec->config.files - 1);
     rec->whole = false;
     atomic_store_explicit(&rec->written, 0, memory_order_relaxed);
     set_open(rec, file); /* before there is one, so that nobody finds one that is nobody's */
-    lg_file_name(rec, file, name);
+    name_file(rec, file, name);
     rec->fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
     if (rec->fd < 0)
         give_up_file(rec, "cannot be made");
@@ -230,11 +306,11 @@ static void put_header(struct lg_recorder *rec, const struct lg_begin *b)
     memcpy(rec->out + 8, version, sizeof(version));
     rec->out_len = LG_PREFACE;
     rec->offset = LG_PREFACE;
-    content = lg_frame_room(rec);
+    content = frame_room(rec);
     memcpy(content, &h, sizeof(h));
     memcpy(content + sizeof(h), at + 1, more);
     memcpy(content + sizeof(h) + more, rec->identity, h.identity);
-    lg_frame_put(rec, LG_HEADER, (uint32_t)sizeof(h) + more + h.identity);
+    put_frame(rec, LG_HEADER, (uint32_t)sizeof(h) + more + h.identity);
 }
 
 /* Behind a record, in the room that was had for both. */
@@ -243,16 +319,16 @@ static void put_clock(struct lg_recorder *rec, uint64_t time)
     struct lg_clock clock = {.time = time, .wall = wall_clock()};
 
     memcpy(rec->out + rec->out_len + LG_FRAME_HEAD, &clock, sizeof(clock));
-    lg_frame_put(rec, LG_CLOCK, sizeof(clock));
+    put_frame(rec, LG_CLOCK, sizeof(clock));
     rec->clock_due = time + CLOCK_NS;
 }
 
 static void put_record(struct lg_recorder *rec, const struct ft_record *r)
 {
-    long n = ft_record_encode(r, FT_FORMAT_NEWEST, true, lg_frame_room(rec), LG_CONTENT_MAX);
+    long n = ft_record_encode(r, FT_FORMAT_NEWEST, true, frame_room(rec), LG_CONTENT_MAX);
 
     FT_CHECK(n > 0, "the record of burst %lu cannot be encoded", r->burst);
-    lg_frame_put(rec, LG_RECORD, (uint32_t)n);
+    put_frame(rec, LG_RECORD, (uint32_t)n);
     atomic_fetch_add_explicit(&rec->records, 1, memory_order_relaxed);
 }
 
@@ -328,17 +404,17 @@ static void write_entry(struct lg_recorder *rec, unsigned lane, struct lg_entry 
         return;
     if (e->kind == LG_QUEUE_STOP) {
         write_others(rec, lane, e->file);
-        lg_file_end(rec);
+        end_file(rec);
         return;
     }
     if (e->kind == LG_QUEUE_RECORD) {
         put_record(rec, r);
     } else if (e->kind == LG_QUEUE_LINES) {
-        memcpy(lg_frame_room(rec), e + 1, e->len);
-        lg_frame_put(rec, LG_LINES, e->len);
+        memcpy(frame_room(rec), e + 1, e->len);
+        put_frame(rec, LG_LINES, e->len);
     } else {
-        lg_frame_room(rec);
-        lg_frame_put(rec, LG_SNAPSHOT_END, 0);
+        frame_room(rec);
+        put_frame(rec, LG_SNAPSHOT_END, 0);
     }
     note_entry(rec, lane, e);
     e->end = rec->offset;
@@ -360,7 +436,8 @@ static bool write_lane(struct lg_recorder *rec, unsigned lane)
     return n > 0;
 }
 
-bool lg_recorder_take(struct lg_recorder *rec)
+/* Takes all that is in the queues, and writes it. True: there was something. */
+static bool take_queues(struct lg_recorder *rec)
 {
     bool any = false, more;
 
@@ -382,7 +459,7 @@ static void *write_files(void *arg)
 
     ft_thread_begin("us-recorder");
     for (;;) {
-        bool ends = ft_worker_ends(&rec->worker), any = lg_recorder_take(rec);
+        bool ends = ft_worker_ends(&rec->worker), any = take_queues(rec);
 
         if (ends)
             return NULL;
@@ -680,7 +757,7 @@ int lg_recorder_open(struct lg_recorder *rec, const struct lg_recorder_config *c
         return ft_fail(fault, errno == EACCES || errno == EPERM ? FT_EPERM : FT_EIO,
                        "%.160s: %s, expected a directory for recordings", config->directory, strerror(errno));
     rec->base = find_highest(rec);
-    rec->out = malloc(LG_OUT_BYTES);
+    rec->out = malloc(OUT_BYTES);
     if (!rec->out)
         return ft_fail(fault, FT_ENOMEM, "no memory for the recorder");
     error = ft_worker_start(&rec->worker, write_files, rec, "the recorder", fault);
@@ -713,4 +790,151 @@ void lg_recorder_counts(struct lg_recorder *rec, struct lg_recorder_counts *out)
         .gaps = atomic_load(&rec->gaps),
         .failures = atomic_load(&rec->failures),
     };
+}
+
+/* ---- the end of a recording -------------------------------------------------------------------- */
+
+/*
+ * By the recorder itself when its node stops, and of a node that died by a process that outlives it and maps
+ * the same memory. The writer is dead by then, so nobody waits for anybody.
+ */
+
+/* Where the last whole frame of data[0..size) ends, if what is before `at` is known to be whole. An END, and
+ * how the node was to end, are cut off, too: both will be said once more. */
+static uint64_t find_end(const uint8_t *data, uint64_t size, uint64_t at)
+{
+    uint8_t head[LG_FRAME_HEAD];
+    uint32_t len, type;
+
+    if (size < LG_PREFACE)
+        return 0;
+    at = at < LG_PREFACE ? LG_PREFACE : at;
+    if (at >= LG_PREFACE + LG_FRAME_HEAD && at <= size) {
+        lg_frame_head(head, at - LG_FRAME_HEAD, LG_END, data, 0);
+        if (memcmp(head, data + at - LG_FRAME_HEAD, sizeof(head)) == 0)
+            at = LG_PREFACE;
+    }
+    while (at <= size && size - at >= LG_FRAME_HEAD) {
+        memcpy(&len, data + at, sizeof(len));
+        memcpy(&type, data + at + 4, sizeof(type));
+        if (len > LG_CONTENT_MAX || len > size - at - LG_FRAME_HEAD || type == LG_END || type == LG_NODE_END)
+            break;
+        lg_frame_head(head, at, type, data + at + LG_FRAME_HEAD, len);
+        if (memcmp(head, data + at, sizeof(head)) != 0)
+            break;
+        at += LG_FRAME_HEAD + len;
+    }
+    return at < size ? at : size;
+}
+
+static bool cut_torn_end(struct lg_recorder *rec)
+{
+    uint64_t written = atomic_load_explicit(&rec->written, memory_order_acquire);
+    struct stat is;
+    void *data;
+
+    if (fstat(rec->fd, &is) != 0)
+        return false;
+    if (is.st_size > 0) {
+        data = mmap(NULL, (size_t)is.st_size, PROT_READ, MAP_SHARED, rec->fd, 0);
+        if (data == MAP_FAILED)
+            return false;
+        rec->there = find_end(data, (uint64_t)is.st_size, written);
+        munmap(data, (size_t)is.st_size);
+    }
+    rec->offset = rec->there;
+    return ftruncate(rec->fd, (off_t)rec->there) == 0 && lseek(rec->fd, 0, SEEK_END) >= 0;
+}
+
+/* The file that the dead writer had open, if it had one. Opened as the node's user and by its name, as the
+ * writer had. */
+static void reopen_file(struct lg_recorder *rec)
+{
+    uint32_t open_file = atomic_load_explicit(&rec->open, memory_order_acquire);
+    char name[NAME_BYTES];
+
+    if (!open_file)
+        return;
+    name_file(rec, open_file, name);
+    rec->fd = open(name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (rec->fd >= 0 && cut_torn_end(rec))
+        return;
+    if (rec->fd >= 0 || errno != ENOENT) /* it had not made it yet */
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_RECORDER, "recorder: %s: cannot be finished: %s", name,
+                     strerror(errno));
+    if (rec->fd >= 0)
+        close(rec->fd);
+    rec->fd = -1;
+    atomic_store_explicit(&rec->open, 0, memory_order_release);
+}
+
+bool lg_recorder_drain(struct lg_recorder *rec, struct lg_position at[])
+{
+    rec->out = malloc(OUT_BYTES); /* what lay in the node's own memory is lost, and is made again */
+    if (!rec->out)
+        return false;
+    rec->fd = -1;
+    rec->out_len = 0;
+    rec->there = 0;
+    for (unsigned l = 0; l < rec->lanes; l++)
+        rec->feed[l].queue.read = atomic_load_explicit(&rec->feed[l].queue.tail, memory_order_acquire);
+    reopen_file(rec);
+    take_queues(rec);
+    for (unsigned l = 0; l < rec->lanes; l++)
+        at[l] = rec->feed[l].last;
+    return rec->fd >= 0;
+}
+
+/* The record as far as it was known before the chain ran, with the numbers that follow from those before. */
+static bool copy_begun(struct ft_record *out, const struct ft_record *r, const struct lg_position *last)
+{
+    size_t head = ft_record_dependencies_at(r);
+
+    if (r->burst != last->burst + 1 || r->seq != last->seq || r->flags & FT_REC_BY_SEQ ||
+        r->bytes > FT_BYTES_MAX || r->inputs > FT_BURST_MAX || r->dependencies > FT_DEPENDENCIES_MAX ||
+        r->determinants > FT_DETERMINANTS_MAX)
+        return false;
+    memcpy(out, r, head);
+    memcpy((uint8_t *)out + head, (const uint8_t *)r + ft_record_determinants_at(r), r->determinants);
+    out->flags &= FT_REC_STAMPED;
+    out->released = out->digest = out->slice = 0;
+    out->access = last->access;
+    out->accesses = 0;
+    out->dependencies = 0;
+    out->size = (uint32_t)ft_record_size(out);
+    return true;
+}
+
+void lg_recorder_begun(struct lg_recorder *rec, const struct ft_record *r)
+{
+    struct ft_record *copy = aligned_alloc(64, 2 * FT_RECORD_MAX), *back;
+    struct ft_fault fault;
+    uint8_t *content;
+    long n = 0;
+
+    if (copy && rec->fd >= 0 && r->lane < rec->lanes && copy_begun(copy, r, &rec->feed[r->lane].last)) {
+        content = frame_room(rec);
+        back = (struct ft_record *)((uint8_t *)copy + FT_RECORD_MAX);
+        n = ft_record_encode(copy, FT_FORMAT_NEWEST, true, content, LG_CONTENT_MAX);
+        /* The node died somewhere: what it left need not be a record. */
+        if (n > 0 && ft_record_decode(content, (size_t)n, back, FT_RECORD_MAX, &fault) == n)
+            put_frame(rec, LG_BEGUN, (uint32_t)n);
+    }
+    free(copy);
+}
+
+void lg_recorder_end(struct lg_recorder *rec, const struct lg_node_end *end, const uint64_t ended[],
+                     const char *line)
+{
+    uint32_t lanes = rec->lanes * (uint32_t)sizeof(ended[0]), text = (uint32_t)strnlen(line, LG_LINE_MAX);
+    uint8_t *content;
+
+    if (rec->fd < 0)
+        return;
+    content = frame_room(rec);
+    memcpy(content, end, sizeof(*end));
+    memcpy(content + sizeof(*end), ended, lanes);
+    memcpy(content + sizeof(*end) + lanes, line, text);
+    put_frame(rec, LG_NODE_END, (uint32_t)sizeof(*end) + lanes + text);
+    end_file(rec);
 }

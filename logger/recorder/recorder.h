@@ -57,7 +57,7 @@ void lg_recorder_close(struct lg_recorder *recorder);
 /* Any thread. */
 void lg_recorder_counts(struct lg_recorder *recorder, struct lg_recorder_counts *out);
 
-/* ---- finish.c: of a process that outlives the one that recorded ---- */
+/* ---- of a process that outlives the one that recorded ---- */
 
 /* That one has ended, wherever its writer was. What the queues hold and what the writer had not written goes
  * into the file; a frame that is not whole there is made again. at[lanes]: behind the last record of each

@@ -2,7 +2,7 @@
 /* Reads and checks a file of the flight recorder. */
 #include "logger/recorder/recording.h"
 #include "ftcore/record/message.h"
-#include "ftcore/record/runs.h"
+#include "ftcore/record/delta.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 /* What is needed while a file is read. */
 #include "logger/recorder/recording.h"
 #include "ftcore/record/message.h"
-#include "ftcore/record/runs.h"
+#include "ftcore/record/delta.h"
 
 #include <errno.h>
 #include <fcntl.h>

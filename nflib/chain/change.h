@@ -27,16 +27,6 @@ int nf_chain_same_lanes(const struct nf_chain_config *from, const struct nf_chai
 int nf_chain_change_plan(struct nf_chain_change *change, const struct nf_chain_config *from,
                          const struct nf_chain_config *to, struct ft_fault *fault);
 
-/*
- * Gives `to`, a lane's chain that was just made by change->to in its node's region, the state of `from`, the
- * lane's chain before, whose region is `old` and set aside (ftcore/region/exchange.h). All lanes' chains are
- * made before the first; lanes come in order. FT_EFULL: more entries than there is room for; FT_EBUSY:
- * packets pass by an NF that stays; FT_EINVAL: an NF's memory is laid out in another way. Then `to` is void,
- * and `from` as it was.
- */
-int nf_chain_carry(struct nf_chain *to, const struct nf_chain *from, const struct ft_region *old,
-                   const struct nf_chain_change *change, struct ft_fault *fault);
-
 /* All lanes of a node at once. Given: up to `empty`. Made: the rest. */
 struct nf_chain_switch {
     const struct nf_chain_change *change;
@@ -48,8 +38,10 @@ struct nf_chain_switch {
     struct nf_chain **next;        /* [lanes] */
     struct ft_region *old;         /* what was before: the caller's to close */
 };
-/* While no lane runs, and nobody copies or watches the region. As nf_chain_carry fails, ft_region_open, and
- * nf_chain_check of the state that was carried: all is then as it was, and `next` and `old` are NULL. */
+/* While no lane runs, and nobody copies or watches the region. FT_EFULL: more entries than there is room for;
+ * FT_EBUSY: packets pass by an NF that stays; FT_EINVAL: an NF's memory is laid out in another way; as
+ * ft_region_open, and nf_chain_check of the state that was carried: all is then as it was, and `next` and
+ * `old` are NULL. */
 int nf_chain_switch(struct nf_chain_switch *s, struct ft_fault *fault);
 
 #endif

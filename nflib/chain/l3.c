@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Owns both ends of the chain: what is taken in and what leaves, by the configured addresses and routes; what
- * is of IPv6 alone is in l3_ipv6.c. State in arena (lane, 0): counters, the neighbour table, when each
+ * is of neighbour discovery is in l3_nd.c. State in arena (lane, 0): counters, the neighbour table, when each
  * interface may send its next ICMP error, whether neighbours fail, and who claimed own addresses. The route
  * table here is the configuration's, sorted; it is no state.
  */

@@ -76,6 +76,7 @@ static void defend(struct nf_l3 *l3, bool ipv6, uint32_t number, uint64_t now)
     nf_wake(l3->nf, due);
 }
 
+/* Of any interface of the chain: two of them may be on one link. */
 static bool is_own_mac(const struct nf_l3 *l3, const uint8_t mac[6])
 {
     for (uint32_t i = 0; i < l3->config->ports; i++)

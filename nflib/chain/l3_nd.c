@@ -11,7 +11,7 @@
 #define HOP_LIMIT_AT 7u
 
 /* Who asks without an address of his own wants to use this one (RFC 4862, 5.4): everybody hears that it is
- * taken. */
+ * taken. He does not use it yet, so that is no conflict. */
 static void answer_solicitation(struct nf_l3 *l3, const struct nf_packet *p, const struct nf_nd *asked,
                                 bool probe)
 {

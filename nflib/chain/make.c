@@ -1,17 +1,192 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Makes a chain's instance of a lane, in the same order on every node, and gives it back. No state of its
- * own. */
-#include "nflib/chain/parts.h"
-
+/* Makes a chain's instance of a lane, in the same order on every node, begins an NF of it anew, and gives it
+ * back. No state of its own. */
+#include "ftcore/base/check.h"
 #include "ftcore/base/draw.h"
 #include "ftcore/region/audit.h"
+#include "nflib/chain/chain.h"
+#include "nflib/chain/parts.h"
 #include "nflib/chain/payload_guard.h"
 #include "nflib/module/heap.h"
+#include "nflib/session/table.h"
 #include "nflib/shared/shared.h"
 #include "nflib/state/watch.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+/* ---- what a configuration asks of its region --------------------------------------------------- */
+
+/* What a chain's configuration asks of its region, before there is a chain. */
+
+#define ARENA_SLACK 8192u /* counters' and root's rounding to lines */
+
+uint32_t nf_chain_counters(const struct nf_module *module)
+{
+    uint32_t n = 0;
+    while (module->counters && module->counters[n])
+        n++;
+    return n;
+}
+
+void nf_chain_sessions_wants(const struct nf_chain_config *config, struct nf_sessions_wants *wants)
+{
+    memset(wants, 0, sizeof(*wants));
+    for (unsigned i = 0; i < config->count; i++)
+        nf_sessions_want(wants, i + 1, config->nfs[i].module, config->nfs[i].config);
+}
+
+void nf_chain_arenas(const struct nf_chain_config *config, uint64_t sizes[], const char *names[])
+{
+    struct nf_sessions_wants wants;
+
+    nf_chain_sessions_wants(config, &wants);
+    sizes[0] = sizeof(struct nf_lane_state) + (config->l3 ? nf_l3_bytes(config->l3) : 0) +
+               nf_sessions_bytes(&wants) + ARENA_SLACK;
+    names[0] = "lane";
+    for (unsigned i = 0; i < config->count; i++) {
+        const struct nf_choice *nf = &config->nfs[i];
+        sizes[i + 1] = (nf->module->arena ? nf->module->arena(nf->config) : 0) + nf->module->state_size +
+                       nf_chain_counters(nf->module) * sizeof(uint64_t) +
+                       nf_heap_bytes(nf->module, nf->config) + ARENA_SLACK;
+        if (nf->on_crash == NF_CRASH_RESET)
+            sizes[i + 1] =
+                2 * sizes[i + 1] + nf_shared_bytes(nf->module, nf->config, config->lanes) + ARENA_SLACK;
+        names[i + 1] = nf->module->name;
+    }
+}
+
+uint64_t nf_chain_shared(const struct nf_chain_config *config, uint64_t floor)
+{
+    uint64_t bytes = nf_shared_directory_bytes();
+    for (unsigned i = 0; i < config->count; i++)
+        bytes += nf_shared_bytes(config->nfs[i].module, config->nfs[i].config, config->lanes);
+    return bytes > floor ? bytes : floor;
+}
+
+int nf_chain_region(struct ft_region **out, const struct nf_chain_config *config,
+                    const struct ft_region_config *how, struct ft_fault *fault)
+{
+    uint64_t sizes[FT_NFS_MAX], floor = how->shared_size ? how->shared_size : config->shared_size;
+    const char *names[FT_NFS_MAX];
+    struct ft_region_config region = *how;
+
+    nf_chain_arenas(config, sizes, names);
+    region.lanes = config->lanes;
+    region.nfs = (uint16_t)(config->count + 1);
+    region.arena_size = sizes;
+    region.nf_name = names;
+    for (unsigned i = 0; i < config->count; i++)
+        region.huge &= !config->nfs[i].module->heap; /* written pages are told by 4 KiB */
+    region.shared_size = nf_chain_shared(config, floor ? floor : FT_SHARED_DEFAULT);
+    return ft_region_open(out, &region, fault);
+}
+
+bool nf_chain_reads_payload(const struct nf_chain_config *config)
+{
+    for (unsigned i = 0; i < config->count; i++)
+        if (config->nfs[i].module->reads == NF_READS_PAYLOAD)
+            return true;
+    return false;
+}
+
+/* ---- an NF begins anew ------------------------------------------------------------------------- */
+
+/*
+ * An NF's state begins anew while the chain runs: with on_crash: reset the state that it was made with is
+ * kept behind it in its arena, so it is part of the state, and both nodes begin anew with the same bytes.
+ * Constants are left as they are. Run by the lane, between bursts; of a chain of one lane where the NF has
+ * shared state.
+ */
+
+#define PAGE 4096u
+
+/* What is zero stays untouched, and needs no memory. */
+static void copy_made(struct ft_region *region, const uint8_t *to, const uint8_t *from, uint64_t n)
+{
+    static const uint8_t zero[PAGE];
+
+    for (uint64_t at = 0; at < n; at += PAGE) {
+        uint64_t some = n - at < PAGE ? n - at : PAGE;
+
+        if (memcmp(from + at, zero, some) != 0)
+            memcpy(ft_edit(region, to + at, some), from + at, some);
+    }
+}
+
+static const uint8_t *shared_part(const struct nf_chain *chain, unsigned index, uint64_t *bytes)
+{
+    const struct nf_chain_share *share = &chain->shared[index];
+
+    *bytes = share->to - share->from;
+    return chain->region->base + ft_region_shared(chain->region)->offset + share->from;
+}
+
+/* Keeps the state of an NF that has just been made; false: there is no room. */
+static bool keep_made(struct nf_chain *chain, unsigned index)
+{
+    struct ft_arena *arena = chain->nfs[index].arena;
+    struct nf_chain_made *made = &chain->as_made[index];
+    uint64_t bytes;
+    const uint8_t *shared = shared_part(chain, index, &bytes), *copy;
+
+    made->used = arena->used;
+    copy = ft_arena_alloc(arena, made->used);
+    made->shared_copy = ft_arena_alloc(arena, bytes);
+    if (!copy || !made->shared_copy)
+        return false;
+    copy_made(chain->region, copy, chain->region->base + arena->offset, made->used);
+    copy_made(chain->region, made->shared_copy, shared, bytes);
+    made->copy = copy;
+    return true;
+}
+
+/* All but constants. */
+static void restore(const struct nf_chain *chain, const uint8_t *to, const uint8_t *from, uint64_t n)
+{
+    const struct nf_content *content = &chain->content;
+    uint64_t at = 0;
+
+    for (uint32_t i = nf_content_from(content, to); at < n; i++) {
+        const struct nf_kept *kept =
+            i < content->kepts && content->kept[i].at < to + n ? &content->kept[i] : NULL;
+        uint64_t next = kept ? (uint64_t)(kept->at - to) : n;
+
+        if (next > at)
+            memcpy(ft_edit(chain->region, to + at, next - at), from + at, next - at);
+        at = kept ? next + kept->n : n;
+    }
+}
+
+int nf_chain_reset(struct nf_chain *chain, struct nf *nf, uint64_t now, struct ft_fault *fault)
+{
+    const struct nf_chain_made *made = &chain->as_made[nf->index];
+    struct ft_fault unsound = {""};
+    struct nf_lane_state *state;
+    const uint8_t *shared;
+    uint64_t bytes;
+
+    if (!made->copy)
+        return ft_fail(fault, FT_EINVAL,
+                       "reset %s: nothing is kept that it could begin anew from, expected on_crash: reset",
+                       nf->module->name);
+    if (chain->env.sessions && nf->module->session_size)
+        nf_sessions_drop(&chain->sessions, nf, now);
+    restore(chain, chain->region->base + nf->arena->offset, made->copy, made->used);
+    shared = shared_part(chain, nf->index, &bytes);
+    ft_audit_suspend(chain->region); /* the lane is alone, and enters no section for it */
+    restore(chain, shared, made->shared_copy, bytes);
+    ft_audit_resume(chain->region);
+    /* The copy is state, which a peer may have written, and nothing has looked at it before. */
+    FT_CHECK(nf_chain_check_nf(chain, nf->index, &unsound) == 0, "reset %s: %s", nf->module->name,
+             unsound.text);
+    state = ft_edit(chain->region, chain->state, sizeof(*state));
+    state->bypassed &= ~(1ull << nf->index);
+    state->wake[nf->index] = 0;
+    return FT_OK;
+}
+
+/* ---- making and giving back --------------------------------------------------------------------- */
 
 static int make_lane_state(struct nf_chain *chain, unsigned lane, uint64_t seed, struct ft_fault *fault)
 {
@@ -106,7 +281,7 @@ static int make_all(struct nf_chain *chain, unsigned lane, uint64_t seed, struct
         chain->shared[i + 1].from = shared_used(&chain->nfs[i + 1]);
         error = make_nf(&chain->nfs[i + 1], &config->nfs[i], fault);
         chain->shared[i + 1].to = shared_used(&chain->nfs[i + 1]);
-        if (error == FT_OK && config->nfs[i].on_crash == NF_CRASH_RESET && !nf_chain_keep_made(chain, i + 1))
+        if (error == FT_OK && config->nfs[i].on_crash == NF_CRASH_RESET && !keep_made(chain, i + 1))
             error = ft_fail(fault, FT_EFULL, "nf %u: %s: the arena is too small for what it is made with",
                             i + 1, config->nfs[i].module->name);
     }

@@ -36,14 +36,14 @@ struct nf_chain {
     struct nf_emitted list[NF_EMIT_MAX];
     uint32_t listed;
     struct nf_tally *tally, own_tally[FT_NFS_MAX];
-    /* For carry.c. l3_end: where L3's state ends, in bytes of the lane's own arena. shared: what each NF has
-     * of the shared arena; of lane 0, which makes it. */
+    /* For change.c. l3_end: where L3's state ends, in bytes of the lane's own arena. shared: what each
+     * NF has of the shared arena; of lane 0, which makes it. */
     uint64_t l3_end;
     struct nf_chain_share {
         uint64_t from, to;
     } shared[FT_NFS_MAX];
-    /* For reset.c: bytes of each NF's own arena once it was made, and a copy of them and of what it has of
-     * the shared arena, behind them; copy NULL: none is kept. */
+    /* For nf_chain_reset: bytes of each NF's own arena once it was made, and a copy of them and of what it
+     * has of the shared arena, behind them; copy NULL: none is kept. */
     struct nf_chain_made {
         uint64_t used;
         const uint8_t *copy, *shared_copy;
@@ -51,14 +51,10 @@ struct nf_chain {
     uint8_t frames[NF_EMIT_MAX * NF_EMIT_SLOT];
 };
 
-/* reset.c: keeps the state of an NF that has just been made, false: there is no room; and begins it anew from
- * that. */
-bool nf_chain_keep_made(struct nf_chain *chain, unsigned index);
+/* make.c: the state of an NF begins anew from what was kept of it when it had been made. */
 int nf_chain_reset(struct nf_chain *chain, struct nf *nf, uint64_t now, struct ft_fault *fault);
 
-/* family.c: what packets of IPv4 from outside need before the NFs get them, in a chain that changes families.
- */
+/* chain.c: headroom for packets of IPv4 from outside, in a chain that changes families. False: no memory. */
 bool nf_chain_make_headroom(struct nf_chain *chain);
-void nf_chain_give_headroom(struct nf_chain *chain, struct nf_packet *packets, uint32_t n);
 
 #endif

@@ -137,7 +137,6 @@ void nf_tracing_step(struct nf_tracing *tracing, const struct nf *nfs, uint8_t n
 
         if (place && p->drop && !p->drop_nf) /* sessions drop also in an NF's join */
             place = NF_TRACE_SESSIONS;
-
         to->step[to->steps].nf = place;
         to->step[to->steps].module = place == NF_TRACE_SESSIONS ? NULL : nfs[place].module;
         to->step[to->steps].drop = p->drop;

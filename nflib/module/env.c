@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns what NFs call on their lane: random numbers, wake times, packets of their own. Written by NFs while
+ * Owns what NFs call on their lane: random numbers, wake times, packets of their own,
+ * determinants, tables that can be full. Written by NFs while
  * they run; the generator and the wake times are lane state in the region, the packets are read by the chain
  * at the burst's end.
  */
 #include "nflib/module/env.h"
+#include "ftcore/base/check.h"
+#include "ftcore/base/error.h"
+#include "nflib/module/tables.h"
 
 #include <string.h>
 
@@ -84,4 +88,108 @@ int nf_emit(const struct nf *nf, uint8_t port, const void *frame, uint32_t len)
     p->flags |= NF_P_EMITTED;
     env->emitted++;
     return FT_OK;
+}
+
+/* ---- determinants of a burst --------------------------------------------------------------------- */
+
+void nf_determinants_begin(struct nf_determinants *values, bool replaying)
+{
+    values->len = values->at = 0;
+    values->replaying = replaying;
+    values->wrong = false;
+}
+
+uint32_t nf_determinants_noted(const struct nf_determinants *values, const void **block)
+{
+    *block = values->block;
+    return values->replaying ? 0 : values->len;
+}
+
+bool nf_determinants_is(const void *value, uint32_t len)
+{
+    return len > 0 && *(const uint8_t *)value == 0;
+}
+
+int nf_determinants_supply(struct nf_determinants *values, const void *block, uint32_t len)
+{
+    uint16_t size;
+
+    if (values->len || len > NF_DETERMINANTS_MAX || !nf_determinants_is(block, len))
+        return FT_EMALFORMED;
+    for (uint32_t at = 1; at < len; at += (uint32_t)sizeof(size) + size) {
+        if (len - at < sizeof(size))
+            return FT_EMALFORMED;
+        memcpy(&size, (const uint8_t *)block + at, sizeof(size));
+        if (len - at - sizeof(size) < size)
+            return FT_EMALFORMED;
+    }
+    memcpy(values->block, block, len);
+    values->len = len;
+    values->at = 1;
+    return FT_OK;
+}
+
+bool nf_determinants_used(const struct nf_determinants *values)
+{
+    return !values->wrong && values->at == values->len;
+}
+
+static void note_value(struct nf_determinants *values, const void *value, uint16_t size)
+{
+    if (!values->len)
+        values->block[values->len++] = 0;
+    FT_CHECK(values->len + sizeof(size) + size <= NF_DETERMINANTS_MAX,
+             "more than %u bytes of determinants in a burst", NF_DETERMINANTS_MAX);
+    memcpy(values->block + values->len, &size, sizeof(size));
+    memcpy(values->block + values->len + sizeof(size), value, size);
+    values->len += (uint32_t)sizeof(size) + size;
+}
+
+/* What is not there stays as it is, and the replay is called wrong when the burst has ended. */
+static void replace_value(struct nf_determinants *values, void *value, uint16_t size)
+{
+    uint16_t noted = 0;
+
+    if (values->at < values->len)
+        memcpy(&noted, values->block + values->at, sizeof(noted));
+    if (values->at == values->len || noted != size) {
+        values->wrong = true;
+        return;
+    }
+    memcpy(value, values->block + values->at + sizeof(noted), size);
+    values->at += (uint32_t)sizeof(noted) + noted;
+}
+
+void nf_determinant(const struct nf *nf, void *value, uint16_t size)
+{
+    struct nf_determinants *values = nf->env->determinants;
+
+    if (values->replaying)
+        replace_value(values, value, size);
+    else
+        note_value(values, value, size);
+}
+
+/* ---- tables: tables.h ---------------------------------------------------------------------------- */
+
+void nf_table_add(const struct nf *nf, struct nf_table table)
+{
+    struct nf_tables *tables = &nf->env->tables;
+
+    FT_CHECK(table.limit, "table %s has no limit", table.name);
+    FT_CHECK(tables->count < NF_TABLES_MAX, "more than %u tables in a lane", NF_TABLES_MAX);
+    table.nf = nf->index;
+    tables->list[tables->count++] = table;
+}
+
+uint64_t nf_table_entries(const struct nf_table *table)
+{
+    const uint8_t *at = (const uint8_t *)table->count;
+    uint64_t sum = 0;
+
+    for (uint32_t i = 0; i < table->parts; i++)
+        sum += __atomic_load_n((const uint32_t *)(const void *)(at + i * table->stride), __ATOMIC_RELAXED);
+    if (!table->free)
+        return sum;
+    return sum < table->limit ? table->limit - sum : 0;
 }

@@ -7,9 +7,11 @@
 #define NFLIB_MODULE_ENV_H
 
 #include "nflib/module/content.h"
-#include "nflib/module/determinants.h"
 #include "nflib/module/module.h"
 #include "nflib/module/tables.h"
+
+#include <stdbool.h>
+#include <stdint.h>
 
 #define NF_EMIT_MAX  64u   /* packets made by NFs in a burst */
 #define NF_EMIT_LEN  1514u /* bytes of such a packet at most */
@@ -52,5 +54,33 @@ struct nf_env {
     enum nf_scope scope; /* by which the chain's packets are dealt to lanes */
     uint8_t *frames;     /* NF_EMIT_MAX buffers of NF_EMIT_SLOT bytes */
 };
+
+/*
+ * Determinants that NF code read in a burst: noted live, given back in replay in the same order. All of a
+ * burst's are one value of its record, a block that begins with a zero byte, which no operator's command has.
+ *
+ *     0 | u16 size, bytes | u16 size, bytes | …        sizes in the machine's order
+ *
+ * Owned by the chain, written by nf_determinant and by whoever replays, read by whoever records.
+ */
+
+#define NF_DETERMINANTS_MAX 16384u /* bytes of a block */
+
+struct nf_determinants {
+    uint32_t len, at;
+    bool replaying;
+    bool wrong; /* replay asked for other values than were noted */
+    uint8_t block[NF_DETERMINANTS_MAX];
+};
+
+void nf_determinants_begin(struct nf_determinants *values, bool replaying);
+/* Live, after the chain ran: what is to be recorded. Length, or 0: nothing. */
+uint32_t nf_determinants_noted(const struct nf_determinants *values, const void **block);
+/* Whether a value of a record is such a block; otherwise it is a command. */
+bool nf_determinants_is(const void *value, uint32_t len);
+/* Replay, before the chain runs. FT_EMALFORMED: sizes that do not fit, or a second block. */
+int nf_determinants_supply(struct nf_determinants *values, const void *block, uint32_t len);
+/* Replay, afterwards: all of them were read, as what they were noted, and none else. */
+bool nf_determinants_used(const struct nf_determinants *values);
 
 #endif

@@ -3,7 +3,8 @@
  * Memory for a library that an NF is made of, from the NF's heap (module->heap, ftcore/region/heap.h). It is
  * written without edits. The chain says whose heap it is, while it calls process, timers, set, clear and
  * session_end: then these calls are of that heap. At any other time, as in `check` and `make`, they are the
- * system's, for what a library makes of its configuration and does not change while packets flow.
+ * system's, for what a library makes of its configuration and does not change while packets flow. So an NF
+ * without a heap has them in `check` and `release`, for what it reads of files.
  *
  * A heap that is full gives NULL; nf->heap->refused counts that.
  */

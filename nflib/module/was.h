@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What an NF was before its chain was changed: its old instance, and the old region, which lies at another
- * address meanwhile. Made by the chain (nflib/chain/carry.c), read by module->carry.
+ * address meanwhile. Made by the chain (nflib/chain/change.c), read by module->carry.
  */
 #ifndef NFLIB_MODULE_WAS_H
 #define NFLIB_MODULE_WAS_H

@@ -11,7 +11,7 @@
 
 #include <stdio.h>
 
-/* As in nflib/state/map_check.c: buckets that a reference lies behind its home, at most. */
+/* As in nflib/state/map.c: buckets that a reference lies behind its home, at most. */
 #define WAY_MAX 64u
 
 /* What the check finds out on its way. */

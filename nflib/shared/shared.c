@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The directory of shared objects: it lies first in the shared arena and says for each NF where its objects
- * are, in the order it makes them. Written while chains are made, one lane after the other; read then alone.
- * Whichever lane comes first creates, so nodes agree as long as they make their lanes in one order.
+ * Shared objects: their directory, words, and the arithmetic of token buckets. The directory lies first in
+ * the shared arena and says for each NF where its objects are, in the order it makes them. Written while
+ * chains are made, one lane after the other; read then alone. Whichever lane comes first creates, so nodes
+ * agree as long as they make their lanes in one order.
  */
+#include "nflib/shared/shared.h"
 #include "ftcore/order/section.h"
+#include "ftcore/region/audit.h"
 #include "nflib/module/content.h"
 #include "nflib/module/env.h"
-#include "nflib/shared/shared.h"
 #include "nflib/state/watch.h"
 
 #define DIRECTORY 0x4465726168734655ull
@@ -106,4 +108,87 @@ uint32_t nf_shared_left(const struct nf *nf)
     if (nf->lanes == 1) /* nobody to have a dependency to */
         return FT_DEPENDENCIES_MAX;
     return used < FT_DEPENDENCIES_MAX ? FT_DEPENDENCIES_MAX - (uint32_t)used : 0;
+}
+
+/* ---- words ------------------------------------------------------------------------------------- */
+
+/* One number, its section before it. Written by every lane, inside the section. */
+
+struct nf_shared_word {
+    struct ft_shared head;
+    _Alignas(FT_LINE) uint64_t value;
+};
+
+uint64_t nf_shared_word_bytes(void)
+{
+    return sizeof(struct nf_shared_word);
+}
+
+struct nf_shared_word *nf_shared_word_make(struct nf *nf)
+{
+    struct nf_shared_word *word;
+    bool created;
+
+    word = nf_shared_object(nf, NF_SHARED_WORD, sizeof(*word), &created);
+    if (!word || !created)
+        return word;
+    nf_object(nf, &word->head, "word", nf_head_check);
+    NF_WATCH(made, nf, NF_WATCH_WORD, &word->value, FT_LINE);
+    return word;
+}
+
+uint64_t nf_shared_word_get(const struct nf *nf, struct nf_shared_word *word)
+{
+    uint64_t value;
+
+    ft_section_enter(nf->env->sections, &word->head);
+    value = word->value;
+    NF_WATCH(read, &word->value);
+    ft_section_leave(nf->env->sections, &word->head);
+    return value;
+}
+
+uint64_t nf_shared_word_add(const struct nf *nf, struct nf_shared_word *word, uint64_t n)
+{
+    struct ft_sections *sections = nf->env->sections;
+    uint64_t sum;
+
+    ft_section_enter(sections, &word->head);
+    sum = *NF_EDIT_WORD(nf, &word->value) += n;
+    ft_section_leave(sections, &word->head);
+    return sum;
+}
+
+uint64_t nf_shared_word_peek(const struct nf_shared_word *word)
+{
+    ft_audit_peeked(word);
+    return __atomic_load_n(&word->value, __ATOMIC_RELAXED);
+}
+
+/* ---- token buckets ----------------------------------------------------------------------------- */
+
+/*
+ * Token buckets: the arithmetic alone, no state. Whole numbers, with what is left of the last token kept,
+ * so the sum of tokens does not depend on how time is cut into bursts. Lanes' bursts have times of their
+ * own: one that is behind another finds the bucket filled up already.
+ */
+
+void nf_bucket_full(struct nf_bucket *bucket, const struct nf_rate *rate, uint64_t now)
+{
+    *bucket = (struct nf_bucket){.level = rate->burst, .at = now};
+}
+
+uint64_t nf_bucket_fill(struct nf_bucket *bucket, const struct nf_rate *rate, uint64_t now)
+{
+    if (bucket->level > rate->burst) /* the rate was changed */
+        bucket->level = rate->burst;
+    if (now > bucket->at) {
+        unsigned __int128 tokens = (unsigned __int128)(now - bucket->at) * rate->rate + bucket->rest;
+        bool full = tokens / NF_SECOND >= rate->burst - bucket->level;
+
+        bucket->level = full ? rate->burst : bucket->level + (uint64_t)(tokens / NF_SECOND);
+        bucket->rest = full ? 0 : (uint64_t)(tokens % NF_SECOND);
+        bucket->at = now;
+    }
+    return bucket->level;
 }

@@ -16,11 +16,268 @@
  * those never used: the order depends on the operations alone, so every node gives the same slots. Free slots
  * are not linked up beforehand, so that a large empty table costs no memory.
  */
-#include "nflib/state/map.h"
+#include "ftcore/base/event_log.h"
+#include "ftcore/region/audit.h"
+#include "nflib/module/content.h"
 #include "nflib/module/tables.h"
+#include "nflib/state/key.h"
+#include "nflib/state/watch.h"
 
 #include <immintrin.h>
+#include <stdatomic.h>
 #include <string.h>
+
+#include <xxhash.h>
+
+#define SLOTS 8u /* in a bucket */
+
+struct bucket {
+    uint16_t tag[SLOTS]; /* 0: empty */
+    uint32_t slot[SLOTS];
+    uint32_t passed; /* entries that wanted this bucket or an earlier one and lie behind it */
+    uint32_t unused[3];
+};
+_Static_assert(sizeof(struct bucket) == FT_LINE, "a bucket is one line");
+
+struct nf_map {
+    uint64_t seed;
+    uint64_t used_at, entries_at; /* bytes from the map's start */
+    uint32_t capacity, buckets;
+    uint32_t key_size, value_size;
+    uint32_t value_at, stride;
+    _Alignas(FT_LINE) uint32_t count;
+    uint32_t fresh; /* slots from here on were never used */
+    uint32_t free;  /* slot last freed + 1; 0: none */
+};
+_Static_assert(sizeof(struct nf_map) == 2 * FT_LINE, "buckets follow at a line's start");
+
+static inline const struct bucket *bucket_at(const struct nf_map *map, uint32_t b)
+{
+    return (const struct bucket *)(map + 1) + b;
+}
+
+static inline const uint8_t *entry_at(const struct nf_map *map, uint32_t slot)
+{
+    return (const uint8_t *)map + map->entries_at + (uint64_t)slot * map->stride;
+}
+
+static inline const uint64_t *used_words(const struct nf_map *map)
+{
+    return (const uint64_t *)((const uint8_t *)map + map->used_at);
+}
+
+static inline bool is_used(const struct nf_map *map, uint32_t slot)
+{
+    return slot < map->capacity && used_words(map)[slot / 64] >> slot % 64 & 1;
+}
+
+static inline uint32_t bucket_after(const struct nf_map *map, uint32_t b)
+{
+    return b + 1 < map->buckets ? b + 1 : 0;
+}
+
+/* ---- the check of a map that came from a peer ---------------------------------------------------- */
+
+/*
+ * Whether it is one that the operations below could have made. Its shape is constant and has been
+ * compared (nf_map_make), so here are counts, the free list, and that entries and places in buckets are the
+ * same ones: every used slot has one place, where its key leads to, no key is there twice, and each bucket
+ * counts those that passed. Reads only. Takes memory for a bit a slot and a number a bucket while it is at
+ * work.
+ */
+
+/* Buckets that an entry lies behind its home, at most. At capacity half of all places are taken, so that a
+ * way of d buckets has a probability of about e^-1.5d; one that is longer was chosen by somebody. It bounds
+ * the check's time, and that of each lookup behind it. */
+#define WAY_MAX 64u
+
+/* What the check finds out on its way. */
+struct found {
+    uint64_t *seen;   /* bit of each slot that has a place */
+    uint32_t *passed; /* [buckets] entries that lie behind it and wanted it or an earlier one */
+};
+
+static uint64_t words_of(const struct nf_map *map)
+{
+    return ((uint64_t)map->capacity + 63) / 64;
+}
+
+static int check_counts(struct nf_check *c, const struct nf_map *map)
+{
+    uint64_t used = 0;
+
+    if (map->fresh > map->capacity)
+        return nf_check_failed(c, "%u slots were used, expected at most %u", map->fresh, map->capacity);
+    if (map->count > map->fresh || map->free > map->fresh)
+        return nf_check_failed(c, "%u entries, free slot %u, expected at most the %u slots ever used",
+                               map->count, map->free, map->fresh);
+    for (uint64_t w = 0; w < words_of(map); w++) {
+        uint64_t bits = used_words(map)[w], first = w * 64;
+
+        nf_check_step(c);
+        if (first + 64 > map->fresh && bits >> (map->fresh > first ? map->fresh - first : 0))
+            return nf_check_failed(c, "a slot behind the %u ever used is used", map->fresh);
+        used += (uint64_t)__builtin_popcountll(bits);
+    }
+    if (used != map->count)
+        return nf_check_failed(c, "%lu slots are used, expected %u, the count", used, map->count);
+    return 0;
+}
+
+/* All that were used and are not: by their number the list ends. */
+static int check_free(struct nf_check *c, const struct nf_map *map)
+{
+    uint32_t next = map->free;
+
+    for (uint32_t left = map->fresh - map->count; left; left--) {
+        nf_check_step(c);
+        if (next == 0)
+            return nf_check_failed(c, "the list of free slots ends %u slots early", left);
+        if (next > map->fresh || is_used(map, next - 1))
+            return nf_check_failed(c, "slot %u is in the list of free ones, expected one that is free",
+                                   next - 1);
+        next = nf_get32(entry_at(map, next - 1));
+    }
+    if (next)
+        return nf_check_failed(c, "the list of free slots does not end after %u", map->fresh - map->count);
+    return 0;
+}
+
+static int check_places(struct nf_check *c, const struct nf_map *map, struct found *found)
+{
+    uint32_t places = 0;
+
+    for (uint32_t b = 0; b < map->buckets; b++) {
+        const struct bucket *bucket = bucket_at(map, b);
+
+        nf_check_step(c);
+        for (uint32_t i = 0; i < SLOTS; i++) {
+            uint32_t slot = bucket->slot[i];
+
+            if (!bucket->tag[i])
+                continue;
+            if (!is_used(map, slot))
+                return nf_check_failed(c, "bucket %u names slot %u, expected one of the %u used", b, slot,
+                                       map->count);
+            if (found->seen[slot / 64] >> slot % 64 & 1)
+                return nf_check_failed(c, "bucket %u names slot %u, which has a place already", b, slot);
+            found->seen[slot / 64] |= 1ull << slot % 64;
+            places++;
+        }
+    }
+    if (places != map->count)
+        return nf_check_failed(c, "%u places are taken in buckets, expected %u, the count", places,
+                               map->count);
+    return 0;
+}
+
+/* The entry at place i of bucket b lies where its key leads to, and a lookup finds no other before it. */
+static int check_way(struct nf_check *c, const struct nf_map *map, uint32_t b, uint32_t i,
+                     struct found *found)
+{
+    uint32_t slot = bucket_at(map, b)->slot[i], steps = 0;
+    const uint8_t *key = entry_at(map, slot);
+    uint64_t hash = nf_key_hash(key, map->key_size, map->seed);
+    uint16_t tag = nf_key_tag(hash);
+
+    if (bucket_at(map, b)->tag[i] != tag)
+        return nf_check_failed(c, "slot %u has another tag in bucket %u than its key gives", slot, b);
+    for (uint32_t at = nf_key_bucket(hash, map->buckets);; at = bucket_after(map, at)) {
+        const struct bucket *bucket = bucket_at(map, at);
+
+        for (uint32_t j = 0; j < (at == b ? i : SLOTS); j++)
+            if (bucket->tag[j] == tag && nf_key_equal(entry_at(map, bucket->slot[j]), key, map->key_size))
+                return nf_check_failed(c, "slots %u and %u have the same key", bucket->slot[j], slot);
+        if (at == b)
+            return 0;
+        if (++steps > WAY_MAX)
+            return nf_check_failed(c, "slot %u lies in bucket %u, too far from where its key leads to", slot,
+                                   b);
+        found->passed[at]++;
+    }
+}
+
+static int check_ways(struct nf_check *c, const struct nf_map *map, struct found *found)
+{
+    int error;
+
+    for (uint32_t b = 0; b < map->buckets; b++) {
+        const struct bucket *bucket = bucket_at(map, b);
+
+        for (uint32_t i = 0; i < SLOTS; i++) {
+            if (!bucket->tag[i])
+                continue;
+            nf_check_step(c);
+            error = check_way(c, map, b, i, found);
+            if (error)
+                return error;
+        }
+    }
+    for (uint32_t b = 0; b < map->buckets; b++)
+        if (bucket_at(map, b)->passed != found->passed[b])
+            return nf_check_failed(c, "bucket %u was passed by %u entries, expected %u", b,
+                                   bucket_at(map, b)->passed, found->passed[b]);
+    return 0;
+}
+
+static int check_map(struct nf_check *c, const void *object)
+{
+    const struct nf_map *map = object;
+    struct found found = {.seen = nf_check_memory(c, 0, words_of(map) * sizeof(*found.seen)),
+                          .passed = nf_check_memory(c, 1, map->buckets * sizeof(*found.passed))};
+    int error;
+
+    if (!found.seen || !found.passed)
+        return FT_ENOMEM;
+    if ((error = check_counts(c, map)) || (error = check_free(c, map)) ||
+        (error = check_places(c, map, &found)))
+        return error;
+    return check_ways(c, map, &found);
+}
+
+/* ---- with the audit: one key in two lanes -------------------------------------------------------- */
+
+/*
+ * Finds an NF that adds one key to maps of its own in two lanes. All packets of what its
+ * state belongs to come to one lane (module->scope), so each of the two entries knows of some of the packets
+ * only. A warning, since an NF may mean it so. Owns the keys that were added last; written by all lanes.
+ */
+
+#define KEYS  65536u
+#define LANES 15u /* of an entry: the bits that say the lane. The others are those of the key's hash. */
+_Static_assert(FT_LANES_MAX <= LANES + 1, "a lane has four bits");
+
+static _Atomic uint64_t keys[KEYS]; /* by the first bits of the hash; 0: none yet */
+static _Atomic uint32_t told;       /* bit i: of NF i */
+
+static const char *scope_of(const struct nf *nf)
+{
+    static const char *const names[] = {"a flow", "an address inside", "an address outside", "the chain"};
+
+    return names[nf->module->scope ? nf->module->scope(nf->config) : NF_OF_FLOW];
+}
+
+static void note_lane(const struct nf *nf, const struct nf_map *map, const void *key)
+{
+    /* The same for the same map of each lane; a map that lanes share is elsewhere for each. */
+    uint64_t at = (uintptr_t)map - (uintptr_t)nf->region->base - nf->arena->offset;
+    uint64_t seed = (at << 8 | nf->index) ^ (uintptr_t)nf->config, hash, before;
+
+    /* What make adds, or an operator, is in all lanes; and a lane's own maps are by nobody's scope. */
+    if (!ft_audit_runs() || !nf->index)
+        return;
+    hash = XXH3_64bits_withSeed(key, map->key_size, seed) & ~(uint64_t)LANES;
+    before = atomic_exchange(&keys[hash >> 48], hash | nf->lane);
+    if ((before & ~(uint64_t)LANES) != hash || (before & LANES) == nf->lane ||
+        atomic_fetch_or(&told, 1u << nf->index) >> nf->index & 1)
+        return;
+    ft_log_event(FT_LEVEL_WARNING, FT_SAYS_START,
+                 "audit: NF '%s' added one key to maps of its own in lanes %u and %u, expected one lane: by "
+                 "its scope its state is of %s",
+                 nf->module->name, (unsigned)(before & LANES), nf->lane, scope_of(nf));
+}
+
+/* ---- the map ------------------------------------------------------------------------------------- */
 
 /* The process's one watcher of state types. Written before a chain is made, read by lanes. */
 const struct nf_watch *nf_watch;
@@ -91,7 +348,7 @@ struct nf_map *nf_map_make(struct nf *nf, uint32_t capacity, uint32_t key_size, 
     /* But for the seed, which is the node's that began the state. */
     nf_constant(nf, &map->used_at,
                 offsetof(struct nf_map, stride) + sizeof(map->stride) - offsetof(struct nf_map, used_at));
-    nf_object(nf, map, "map", nf_map_check);
+    nf_object(nf, map, "map", check_map);
     NF_WATCH(made, nf, NF_WATCH_MAP, map, bytes);
     return map;
 }
@@ -208,7 +465,7 @@ uint32_t nf_map_add(const struct nf *nf, struct nf_map *map, const void *key)
     enter_slot(nf, map, hash, slot);
     NF_WATCH(changed, map, key);
     if (ft_unlikely(nf->lanes > 1 && nf->region->audit))
-        nf_map_note_lane(nf, map, key);
+        note_lane(nf, map, key);
     return slot;
 }
 

@@ -14,6 +14,151 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+/* ---- what is changed of packets of TCP, and what becomes of resets ------------------------------------- */
+
+#define TTL_MIN 64u
+
+static void put_word(uint8_t *at, uint16_t value, uint8_t *sum)
+{
+    nf_put16(sum, nf_checksum_adjust16(nf_get16(sum), nf_get16(at), value));
+    nf_put16(at, value);
+}
+
+/* Many receivers take the byte that is pointed at out of the stream (RFC 6093, 3). */
+static void ips_clear_urgent(struct ips_look *look)
+{
+    struct nf_packet *p = look->p;
+    uint8_t *tcp = p->data + p->l4, head[2] = {tcp[12], tcp[13] & (uint8_t)~NF_TCP_URG};
+
+    if (!(p->tcp_flags & NF_TCP_URG))
+        return;
+    put_word(tcp + 12, nf_get16(head), tcp + 16);
+    put_word(tcp + 18, 0, tcp + 16);
+    p->tcp_flags = head[1];
+    look->sums[IPS_URGENT]++;
+}
+
+/* The reset has ended what ips reads, so it is to end the connection as well, however far its receiver is.
+ * Once for a connection: a packet in a routing loop comes to its end. */
+static void ips_raise_ttl(struct nf_packet *p)
+{
+    uint8_t *ip = p->data + p->l3, head[2] = {TTL_MIN, ip[9]};
+
+    if (p->flags & NF_P_IPV6)
+        ip[7] = ip[7] < TTL_MIN ? TTL_MIN : ip[7];
+    else if (ip[8] < TTL_MIN)
+        put_word(ip + 8, nf_get16(head), ip + 10);
+}
+
+/* A reset or an end that was dropped, or a reset that its receiver does not believe: the connection is not
+ * over, and what is known of it is not forgotten soon. Of one that was never open it is. */
+static void ips_keep_open(const struct ips_look *look)
+{
+    const struct nf_session *s = nf_session_mine(look->nf, look->p);
+    const struct ips_flow *flow = s ? nf_session_slot(look->nf, s) : NULL;
+    bool open;
+
+    if (!flow || !nf_tcp_is_over(nf_session_tcp(s)))
+        return;
+    open = flow->stream[0].flags & flow->stream[1].flags & NF_STREAM_ANSWERED ||
+           (flow->stream[0].flags | flow->stream[1].flags) & NF_STREAM_MIDDLE;
+    if (flow->flags & IPS_FLOW_BLOCKED || (open && !nf_stream_is_over(flow->stream)))
+        nf_session_stays_open(look->nf, s, look->now);
+}
+
+/* ---- what operators see and change --------------------------------------------------------------------- */
+
+static const char *msg_of(const struct ips_rules *rules, uint32_t sid)
+{
+    uint32_t rule = ips_rules_find(rules, sid);
+
+    return rule == NF_NONE ? "" : rules->text + rules->rule[rule].msg;
+}
+
+static void show_rule(const struct nf *nf, struct nf_show *out, uint32_t i)
+{
+    const struct ips_config *config = nf->config;
+    const struct ips *ips = nf->state;
+    const struct ips_rule *rule = &config->read->rule[i];
+
+    nf_row(out);
+    nf_row_text(out, "rule", "%u", rule->sid);
+    nf_row_u64(out, "line", rule->line);
+    nf_row_text(out, "action", "%s", ips_action_names[ips->live[i].action]);
+    nf_row_u64(out, "hits", ips->live[i].hits);
+    nf_row_text(out, "msg", "%s", config->read->text + rule->msg);
+}
+
+static void row_end(struct nf_show *out, const char *name, const struct ips_alert *alert, unsigned end)
+{
+    char text[INET6_ADDRSTRLEN];
+
+    inet_ntop(alert->ipv6 ? AF_INET6 : AF_INET, alert->addr[end] + (alert->ipv6 ? 0 : 12), text,
+              sizeof(text));
+    nf_row_text(out, name, alert->ipv6 ? "[%s]:%u" : "%s:%u", text, ntohs(alert->port[end]));
+}
+
+static void show_alert(const struct nf *nf, struct nf_show *out, const struct ips_alert *alert)
+{
+    const struct ips_config *config = nf->config;
+
+    nf_row(out);
+    nf_row_text(out, "alert", "%u", alert->sid);
+    nf_row_u64(out, "rev", alert->rev);
+    nf_row_u64(out, "at_ns", alert->time);
+    nf_row_text(out, "action", "%s", ips_action_names[alert->action]);
+    nf_row_proto(out, alert->proto);
+    row_end(out, "from", alert, 0);
+    row_end(out, "to", alert, 1);
+    nf_row_text(out, "msg", "%s", msg_of(config->read, alert->sid));
+}
+
+/* Rules, then the last alerts, the latest one first. */
+static bool ips_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
+{
+    const struct ips_config *config = nf->config;
+    const struct ips *ips = nf->state;
+    uint64_t rules = config->read->count, alerts = ips->alerted < ips->alerts ? ips->alerted : ips->alerts;
+
+    for (; *cursor < rules + alerts; *cursor += 1) {
+        if (nf_show_full(out))
+            return true;
+        if (*cursor < rules)
+            show_rule(nf, out, (uint32_t)*cursor);
+        else
+            show_alert(nf, out, &ips->alert[(ips->alerted - 1 - (*cursor - rules)) % ips->alerts]);
+    }
+    return false;
+}
+
+static int ips_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault)
+{
+    const struct ips_config *config = nf->config;
+    struct ips *ips = nf->state;
+    uint32_t sid, rule, action = 0;
+
+    if (strncmp(key, "rule.", 5) != 0)
+        return nf_sessions_set(nf, key, value, now, fault);
+    rule = nf_number_parse(key + 5, 1, UINT32_MAX - 1, &sid) ? ips_rules_find(config->read, sid) : NF_NONE;
+    if (rule == NF_NONE)
+        return ft_fail(fault, FT_ENOENT, "%.60s: no such rule, expected rule.SID of one in the file", key);
+    while (action < IPS_ACTIONS && strcmp(value, ips_action_names[action]) != 0)
+        action++;
+    if (action == IPS_ACTIONS)
+        return ft_fail(fault, FT_EINVAL, "%s=%s: expected off, alert, drop or reject", key, value);
+    NF_EDIT(nf, &ips->live[rule])->action = action;
+    return FT_OK;
+}
+
+/* Flows begin anew where they are, those that were blocked as well. Alerts and hits stay. */
+static int ips_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
+{
+    if (key)
+        return ft_fail(fault, FT_ENOENT, "%s: expected no key: all flows are cleared", key);
+    nf_sessions_clear(nf, false, now);
+    return FT_OK;
+}
+
 static const char *const ips_counters[] = {IPS_COUNTERS(NF_COUNTER_NAME) NULL};
 
 /* ---- flows ---------------------------------------------------------------------------------------- */

@@ -8,6 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+int ips_expected(const struct ips_line *l, const char *what)
+{
+    return *l->at ? ft_fail(l->fault, FT_EINVAL, "%s:%u: '%.40s', expected %s", l->path, l->line, l->at, what)
+                  : ft_fail(l->fault, FT_EINVAL, "%s:%u: the line ends, expected %s", l->path, l->line, what);
+}
+
 /* An option: its value, "" for none, which may be cut up. */
 struct option {
     const char *name;

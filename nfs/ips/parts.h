@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of ips share: packets (ips.c), what is changed of them (normalize.c), contents that are
- * found (found.c) and noted (notes.c), what a match does (match.c), how often for a host (threshold.c), who
- * is told of what is rejected (reject.c), and operators' commands (commands.c). Rules are read by other
- * files: see rules.h. */
+/* What the files of ips share: packets and operators' commands (ips.c), what rules find in them and what a
+ * match does (match.c), and who is told of what is rejected (reject.c). Rules are read by other files: see
+ * rules.h. */
 #ifndef NFS_IPS_PARTS_H
 #define NFS_IPS_PARTS_H
 
@@ -46,7 +45,7 @@ struct ips_config {
     X(IPS_FRAGMENTS, "fragments") /* as `fragments` says */                                                  \
     X(IPS_UNSUPPORTED, "unsupported")   /* neither IP nor ARP: as `unsupported` says */                      \
     X(IPS_MALFORMED, "malformed")       /* dropped */                                                        \
-    X(IPS_NOTES_FULL, "notes_full")     /* contents of rules with several without room: see notes.c */       \
+    X(IPS_NOTES_FULL, "notes_full")     /* contents of rules with several without room: see match.c */       \
     X(IPS_STEPS_FULL, "steps_full")     /* packets in which contents were found too often */                 \
     X(IPS_TRACKED_FULL, "tracked_full") /* matches that no threshold could count */                          \
     X(IPS_TABLE_FULL, "flows_full")     /* dropped */                                                        \
@@ -99,7 +98,7 @@ struct ips_live {
 struct ips {
     struct nf_streams *streams;
     struct nf_lists *notes;             /* struct ips_note */
-    struct nf_shared_map *tracks;       /* of threshold.c */
+    struct nf_shared_map *tracks;       /* of match.c */
     struct ips_live *live;              /* [IPS_RULES_MAX] */
     struct ips_alert *alert;            /* [config->alerts], a ring */
     uint32_t alerts, unused;            /* all up to here constant */
@@ -133,44 +132,15 @@ struct ips_look {
     uint64_t *sums; /* [IPS_COUNTERS_COUNT], written to the region once a burst */
 };
 
-/* found.c: looks through bytes of a direction, and for each rule that matches calls ips_match. */
+/* match.c: looks through bytes of a direction, and for each rule that matches does what its match does. */
 void ips_look_through(struct ips_look *look, const struct nf_stream_bytes *bytes);
-
-/* notes.c. NULL: there is none of the content yet. */
-const struct ips_note *ips_note_find(struct ips_look *look, bool reply, uint32_t content);
-/* One with the first end. NULL: no room, which the look tells of: of a rule that drops, by its verdict. */
-const struct ips_note *ips_note_add(struct ips_look *look, bool reply, uint32_t content, uint32_t end);
-/* The same, of one that is not added: what a rule that drops would have to know does not pass. */
-void ips_note_miss(struct ips_look *look, uint32_t content);
-/* Those of `count` contents from `content` on. */
-void ips_notes_drop(struct ips_look *look, bool reply, uint32_t content, uint32_t count);
+void ips_fill_ends(const struct nf_packet *p, struct ips_ends *ends);
 void ips_notes_release(struct nf *nf, struct ips_flow *flow, bool reply);
 int ips_notes_check(const struct nf *nf, struct nf_check *c);
-
-/* match.c */
-void ips_fill_ends(const struct nf_packet *p, struct ips_ends *ends);
-bool ips_applies(const struct ips_look *look, const struct ips_rule *rule, bool reply);
-void ips_match(struct ips_look *look, uint32_t rule, bool reply);
-
-/* threshold.c */
-struct ips_decision {
-    bool tell, act;
-};
-struct ips_decision ips_threshold(struct ips_look *look, const struct ips_rule *rule, const uint8_t addr[16]);
 uint64_t ips_tracks_bytes(uint32_t max_tracked);
 struct nf_shared_map *ips_tracks_make(struct nf *nf, uint32_t max_tracked);
 
-/* normalize.c: what is changed of packets of TCP, and what becomes of resets. */
-void ips_clear_urgent(struct ips_look *look);
-void ips_raise_ttl(struct nf_packet *p);
-void ips_keep_open(const struct ips_look *look);
-
 /* reject.c: tells the ends of the packet, which is dropped. */
 void ips_reject(const struct ips_look *look);
-
-/* commands.c, as struct nf_module has them. */
-bool ips_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor);
-int ips_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault);
-int ips_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault);
 
 #endif

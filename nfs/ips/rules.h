@@ -129,6 +129,5 @@ static inline int ips_hex_digit(char c)
 int ips_options_read(struct ips_line *l, struct ips_rule *rule);
 /* NULL, or what was expected: it is no pattern, or not of the subset. `text` is cut up. */
 const char *ips_pcre_read(struct ips_pcre *pcre, char *text);
-int ips_automata_make(struct ips_rules *rules);
 
 #endif

@@ -114,25 +114,6 @@ const struct nf_session *nat_forward_begin(const struct nf *nf, struct nf_packet
     return s;
 }
 
-struct nat_ends nat_ends_of(const struct nf *nf, const struct nf_session *s)
-{
-    const struct nat_config *config = nf->config;
-    const struct nat_flow *flow = nat_flow_of(nf, s);
-    const struct nat_forward *f;
-    struct nf_tuple ends;
-
-    if (flow->way == NAT_WAY_OPENED)
-        return nat_opened_ends(nf, s);
-    if (nat_is_forwarded(s)) {
-        FT_CHECK(flow->port < config->forwards, "nat: forward %u of %u", (unsigned)flow->port,
-                 config->forwards);
-        f = &config->list[flow->port];
-        return (struct nat_ends){f->to, f->outside, f->to_port, f->port};
-    }
-    nf_session_view(nf, s, &ends);
-    return (struct nat_ends){ends.saddr, nat_outside(nf, flow), ends.sport, (uint16_t)flow->port};
-}
-
 /* ---- hairpins: from inside to a forwarded or a mapped port, and back by the NAT (RFC 4787, REQ-9) ---- */
 
 static void turn_round(const struct nf *nf, struct nf_packet *p, const struct nf_session *s,

@@ -45,17 +45,6 @@ const struct nf_session *nat_open(const struct nf *nf, struct nf_packet *p, uint
     return s;
 }
 
-struct nat_ends nat_opened_ends(const struct nf *nf, const struct nf_session *s)
-{
-    const struct nat_ports_config ports = nat_ports_of(nf->config);
-    const struct nat *nat = nf->state;
-    const struct nat_flow *flow = nat_flow_of(nf, s);
-    const struct nat_inside_end *end = nat_ports_end(&ports, &nat->ports, nf_session_proto(nf, s),
-                                                     nat_ports_number(&ports, nat_port_of(flow)));
-
-    return (struct nat_ends){end->addr, nat_outside(nf, flow), end->rest.port, (uint16_t)flow->port};
-}
-
 /* ---- hairpins ---- */
 
 /* Not where an NF in front of this one has translated the destination: the session's key has to say it. */
@@ -87,13 +76,6 @@ const struct nf_session *nat_turn(const struct nf *nf, struct nf_packet *p, uint
     NF_SESSION_EDIT(nf, s, struct nat_flow)->way = NAT_WAY_TURNED;
     nf_count(nf, NAT_FORWARDED, 1);
     return s;
-}
-
-struct nat_port nat_turned_port(const struct nf *nf, const struct nf_session *s)
-{
-    const struct nat_config *config = nf->config;
-
-    return (struct nat_port){nat_outside_place(&config->outside, s->key[0].daddr), s->key[0].dport};
 }
 
 bool nat_hairpin_of(const struct nf *nf, const struct nf_session *s, struct nat_forward *f)

@@ -1,6 +1,43 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The NAT's mappings: making and removing them; see nat_table.h. */
+/* The NAT's mappings: making and removing them, and what a session of it translates; see nat_table.h. */
 #include "nfs/nat/nat_table.h"
+
+static struct nat_ends opened_ends(const struct nf *nf, const struct nf_session *s)
+{
+    const struct nat_ports_config ports = nat_ports_of(nf->config);
+    const struct nat *nat = nf->state;
+    const struct nat_flow *flow = nat_flow_of(nf, s);
+    const struct nat_inside_end *end = nat_ports_end(&ports, &nat->ports, nf_session_proto(nf, s),
+                                                     nat_ports_number(&ports, nat_port_of(flow)));
+
+    return (struct nat_ends){end->addr, nat_outside(nf, flow), end->rest.port, (uint16_t)flow->port};
+}
+
+struct nat_ends nat_ends_of(const struct nf *nf, const struct nf_session *s)
+{
+    const struct nat_config *config = nf->config;
+    const struct nat_flow *flow = nat_flow_of(nf, s);
+    const struct nat_forward *f;
+    struct nf_tuple ends;
+
+    if (flow->way == NAT_WAY_OPENED)
+        return opened_ends(nf, s);
+    if (nat_is_forwarded(s)) {
+        FT_CHECK(flow->port < config->forwards, "nat: forward %u of %u", (unsigned)flow->port,
+                 config->forwards);
+        f = &config->list[flow->port];
+        return (struct nat_ends){f->to, f->outside, f->to_port, f->port};
+    }
+    nf_session_view(nf, s, &ends);
+    return (struct nat_ends){ends.saddr, nat_outside(nf, flow), ends.sport, (uint16_t)flow->port};
+}
+
+struct nat_port nat_turned_port(const struct nf *nf, const struct nf_session *s)
+{
+    const struct nat_config *config = nf->config;
+
+    return (struct nat_port){nat_outside_place(&config->outside, s->key[0].daddr), s->key[0].dport};
+}
 
 uint64_t nat_arena(const void *config)
 {

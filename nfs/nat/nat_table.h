@@ -134,6 +134,8 @@ struct nat_ends {
     uint16_t inside_port, outside_port;
 };
 struct nat_ends nat_ends_of(const struct nf *nf, const struct nf_session *s);
+/* Of a session from inside to the port that another end inside has, that other end's port outside. */
+struct nat_port nat_turned_port(const struct nf *nf, const struct nf_session *s);
 
 /* ---- nat_forward.c ---- */
 /* "tcp/443=10.0.0.5:8443, udp/203.0.113.2:53=10.0.0.9:53"; FT_EINVAL. */
@@ -155,12 +157,9 @@ bool nat_hairpin(const struct nf *nf, struct nf_packet *p, bool later, uint64_t 
  * drops the packet and returns NULL. */
 bool nat_may_open(const struct nf *nf, const struct nf_packet *p);
 const struct nf_session *nat_open(const struct nf *nf, struct nf_packet *p, uint64_t now);
-struct nat_ends nat_opened_ends(const struct nf *nf, const struct nf_session *s);
 /* From inside to the port that another end inside has: a session, or the packet dropped and NULL. */
 bool nat_may_turn(const struct nf *nf, const struct nf_packet *p);
 const struct nf_session *nat_turn(const struct nf *nf, struct nf_packet *p, uint64_t now);
-/* Of such a session, the other end's port outside. */
-struct nat_port nat_turned_port(const struct nf *nf, const struct nf_session *s);
 
 /* ---- nat_address.c ---- */
 /* A protocol without ports, of which the address alone is translated. */

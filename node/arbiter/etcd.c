@@ -4,9 +4,10 @@
 #include "node/arbiter/etcd.h"
 #include "ftcore/base/check.h"
 #include "ftcore/base/trust.h"
-#include "node/arbiter/tls.h"
 
+#include <curl/curl.h>
 #include <errno.h>
+#include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +56,49 @@ static int prefix(int error, const char *server, struct ft_fault *fault)
     struct ft_fault inner = *fault;
 
     return ft_fail(fault, error, "%s: %.200s", server, inner.text);
+}
+
+/* ---- certificates ------------------------------------------------------------------------------- */
+
+/*
+ * Certificates, and whether a server asks for one that the pair does not have. TLS 1.3 has the server refuse
+ * after its handshake is over, so what a client reads then is an alert or a broken connection, as it happens.
+ * That the server asked is known in both cases.
+ */
+
+/* OpenSSL calls it when the server asks for a certificate and none is set. 0: goes on without one. */
+static int no_certificate(SSL *ssl, X509 **certificate, EVP_PKEY **key)
+{
+    bool *asked = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+
+    (void)certificate;
+    (void)key;
+    *asked = true;
+    return 0;
+}
+
+static CURLcode watch_handshake(CURL *curl, void *context, void *asked)
+{
+    (void)curl;
+    SSL_CTX_set_app_data(context, asked);
+    SSL_CTX_set_client_cert_cb(context, no_certificate);
+    return CURLE_OK;
+}
+
+/* PEM files; "": the system's authorities, no certificate. *asked is set true by a handshake in which the
+ * server asks for a certificate and `cert` is "". Both are borrowed by the handle. */
+static void set_up_tls(CURL *curl, const char *ca, const char *cert, const char *key, bool *asked)
+{
+    if (ca[0]) {
+        curl_easy_setopt(curl, CURLOPT_CAINFO, ca);
+        curl_easy_setopt(curl, CURLOPT_CAPATH, NULL); /* nobody beside it: not the system's authorities */
+    }
+    if (cert[0]) {
+        curl_easy_setopt(curl, CURLOPT_SSLCERT, cert);
+        curl_easy_setopt(curl, CURLOPT_SSLKEY, key);
+    }
+    curl_easy_setopt(curl, CURLOPT_SSL_CTX_FUNCTION, watch_handshake);
+    curl_easy_setopt(curl, CURLOPT_SSL_CTX_DATA, asked);
 }
 
 /* ---- requests ---------------------------------------------------------------------------------- */
@@ -346,7 +390,7 @@ static void set_up(struct nd_etcd *e)
     /* Else who waits no more for a name waits until the thread that asks for it has ended, tens of seconds.
      * It then ends by itself. */
     curl_easy_setopt(e->curl, CURLOPT_QUICK_EXIT, 1L);
-    nd_tls_set_up(e->curl, c->ca, c->cert, c->cert_key, &e->asked);
+    set_up_tls(e->curl, c->ca, c->cert, c->cert_key, &e->asked);
 }
 
 int nd_etcd_open(struct nd_etcd **out, const struct nd_etcd_config *config, nd_etcd_stops *stops, void *arg,

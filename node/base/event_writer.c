@@ -6,11 +6,10 @@
 #include "ftcore/base/worker.h"
 #include "node/base/clock.h"
 #include "node/base/event_format.h"
-#include "node/base/event_recent.h"
-#include "node/base/event_repeat.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -255,4 +254,138 @@ bool nd_event_writer_stop(void)
         close(writer.journal);
     writer.started = false;
     return true;
+}
+
+/* ---- lines that come again --------------------------------------------------------------------- */
+
+/* The row of the line's event. Four events tell the node's state, and each of them ends what another told. */
+static struct nd_repeat_row *find_row(struct nd_repeats *repeats, const struct ft_event_line *line)
+{
+    switch (line->event) {
+    case FT_SAYS_TAKEOVER:
+    case FT_SAYS_STANDBY_LOST:
+    case FT_SAYS_FENCED:
+        return &repeats->row[FT_SAYS_STATE];
+    default:
+        return &repeats->row[line->event];
+    }
+}
+
+static bool is_over(const struct nd_repeat_row *row, uint64_t now)
+{
+    return now - row->written >= ND_REPEAT_NS;
+}
+
+static bool is_same(const struct nd_repeat_row *row, const struct ft_event_line *line)
+{
+    return line->level != FT_LEVEL_NOTICE && row->used && row->last.event == line->event &&
+           strcmp(row->last.text, line->text) == 0;
+}
+
+bool nd_repeats_take(struct nd_repeats *repeats, const struct ft_event_line *line, uint64_t now)
+{
+    struct nd_repeat_row *row = find_row(repeats, line);
+    bool counts = is_same(row, line) && (row->missed || !is_over(row, now));
+
+    row->last = *line;
+    if (counts) {
+        row->missed++;
+        return false;
+    }
+    row->used = true;
+    row->written = now;
+    row->missed = 0;
+    return true;
+}
+
+const struct ft_event_line *nd_repeats_before(struct nd_repeats *repeats, const struct ft_event_line *line,
+                                              uint64_t *missed)
+{
+    struct nd_repeat_row *row = find_row(repeats, line);
+
+    if (!row->missed || is_same(row, line))
+        return NULL;
+    *missed = row->missed;
+    row->missed = 0;
+    return &row->last;
+}
+
+const struct ft_event_line *nd_repeats_due(struct nd_repeats *repeats, uint64_t now, uint64_t *missed)
+{
+    struct nd_repeat_row *due = NULL;
+
+    for (struct nd_repeat_row *row = repeats->row; row < repeats->row + FT_EVENT_NAMES_END; row++)
+        if (row->missed && is_over(row, now) && (!due || row->last.time < due->last.time))
+            due = row;
+    if (!due)
+        return NULL;
+    *missed = due->missed;
+    due->missed = 0;
+    due->written = now;
+    return &due->last;
+}
+
+uint64_t nd_repeats_next(const struct nd_repeats *repeats)
+{
+    uint64_t next = UINT64_MAX;
+
+    for (const struct nd_repeat_row *row = repeats->row; row < repeats->row + FT_EVENT_NAMES_END; row++)
+        if (row->missed && row->written + ND_REPEAT_NS < next)
+            next = row->written + ND_REPEAT_NS;
+    return next;
+}
+
+/* ---- the last lines ---------------------------------------------------------------------------- */
+
+/* The ring of the last lines. The lock is held for the copy of a line, and never by a lane. */
+
+static struct {
+    pthread_mutex_t lock;
+    uint64_t count;
+    struct nd_recent_line ring[ND_RECENT];
+} recent = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+void nd_recent_add(const struct ft_event_line *line, uint64_t more)
+{
+    pthread_mutex_lock(&recent.lock);
+    recent.ring[recent.count % ND_RECENT] = (struct nd_recent_line){.line = *line, .more = more};
+    recent.count++;
+    pthread_mutex_unlock(&recent.lock);
+}
+
+uint64_t nd_recent_count(void)
+{
+    uint64_t count;
+
+    pthread_mutex_lock(&recent.lock);
+    count = recent.count;
+    pthread_mutex_unlock(&recent.lock);
+    return count;
+}
+
+static bool copy_next(uint64_t *next, uint64_t *lost, struct nd_recent_line *out)
+{
+    uint64_t first;
+    bool there;
+
+    pthread_mutex_lock(&recent.lock);
+    first = recent.count > ND_RECENT ? recent.count - ND_RECENT : 0;
+    if (*next < first) {
+        *lost += first - *next;
+        *next = first;
+    }
+    there = *next < recent.count;
+    if (there)
+        *out = recent.ring[(*next)++ % ND_RECENT];
+    pthread_mutex_unlock(&recent.lock);
+    return there;
+}
+
+unsigned nd_recent_read(uint64_t *next, uint64_t *lost, struct nd_recent_line *out, unsigned max)
+{
+    unsigned n = 0;
+
+    while (n < max && copy_next(next, lost, &out[n]))
+        n++;
+    return n;
 }

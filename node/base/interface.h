@@ -43,13 +43,13 @@ bool nd_interface_ask(const char *devargs, bool counts, struct nd_interface_now 
 /* The same of the interface `name`, without counts. False also: there is none. */
 bool nd_interface_named(const char *name, struct nd_interface_now *out);
 
-/* address.c: an interface of this machine has the address (AF_INET: 4 bytes, AF_INET6: 16),
+/* An interface of this machine has the address (AF_INET: 4 bytes, AF_INET6: 16),
  * and `name` gets which one. */
 bool nd_address_held(int family, const void *addr, char name[IFNAMSIZ]);
 /* The same of a numeric address. */
 bool nd_address_here(const char *host);
 
-/* route.c: the kernel's main table has this IPv4 route, as it stands (network order), with a next hop that is
+/* The kernel's main table has this IPv4 route, as it stands (network order), with a next hop that is
  * not dead. Reads the whole table; false also: it cannot be read. */
 bool nd_route_there(uint32_t addr, uint32_t mask);
 

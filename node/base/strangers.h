@@ -6,10 +6,19 @@
 #ifndef NODE_BASE_STRANGERS_H
 #define NODE_BASE_STRANGERS_H
 
+#include "ftcore/base/event_log.h"
+
 #include <stdint.h>
 
 /* By `count` of them since the start, each time that there are more than *said; the log makes one line a
  * minute of the same words. `ask`: what a person is to look at first. */
-void nd_strangers_say(uint64_t *said, uint64_t count, const char *peer, const char *ask);
+static inline void nd_strangers_say(uint64_t *said, uint64_t count, const char *peer, const char *ask)
+{
+    if (count == *said)
+        return;
+    *said = count;
+    ft_log_event(FT_LEVEL_WARNING, FT_SAYS_SEAL, "connections did not prove that they are %s's%s%s", peer,
+                 ask[0] ? ": " : "", ask);
+}
 
 #endif

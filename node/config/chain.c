@@ -8,6 +8,7 @@
 #include "node/config/module_file.h"
 #include "node/config/parts.h"
 
+#include <glob.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -79,11 +80,21 @@ static int follow_reference(struct nd_reading *r)
     return 0;
 }
 
+static int load_file(struct nd_reading *r, const struct nd_yaml *at, const char *path)
+{
+    struct ft_fault breach;
+    int error = nd_module_load(path, &breach);
+
+    r->disbelieved = error == FT_EPERM;
+    if (error || nd_module_file_check(path, r->quiet, &breach))
+        return nd_yaml_fail(r->fault, at, "%s", breach.text);
+    return 0;
+}
+
 static int load_module(struct nd_reading *r, const struct nd_yaml *at)
 {
     static const struct nf_param kind = {.kind = ND_KIND(ND_PATH)};
     const char *path;
-    struct ft_fault breach;
     char installed[1024];
     int error = nd_schema_value(r->arena, at, "chain modules entry", &kind, &path, r->fault);
 
@@ -97,29 +108,57 @@ static int load_module(struct nd_reading *r, const struct nd_yaml *at)
         return error;
     if (!strchr(path, '/')) /* else the loader would search its own directories */
         path = nd_arena_format(r->arena, "./%s", path);
-    if (!path)
-        return nd_no_memory(r->fault);
-    error = nd_module_load(path, &breach);
-    r->disbelieved = error == FT_EPERM;
-    if (error || nd_module_file_check(path, r->quiet, &breach))
-        return nd_yaml_fail(r->fault, at, "%s", breach.text);
-    return 0;
+    return path ? load_file(r, at, path) : nd_no_memory(r->fault);
 }
 
 static int refuse_nf(struct nd_reading *r, const struct nd_yaml *at, const char *name)
 {
-    const char *names[65] = {NULL}, *near;
-    char file[48], path[1024];
+    const char *names[129] = {NULL}, *near;
+    char place[1024], pattern[1032];
+    glob_t files = {0};
+    unsigned n = 0;
 
-    snprintf(file, sizeof(file), "%.40s.so", name);
-    if (!strchr(name, '/') && nd_installed(ND_MODULES, file, path, sizeof(path)))
-        return nd_yaml_fail(r->fault, at, "NF \"%.40s\" is in a module, expected chain modules: [ %s ]", name,
-                            file);
-    for (unsigned n = 0; n < 64 && nf_module_at(n); n++)
-        names[n] = nf_module_at(n)->name;
+    while (n < 64 && nf_module_at(n))
+        names[n] = nf_module_at(n)->name, n++;
+    snprintf(pattern, sizeof(pattern), "%s*.so",
+             nd_installed(ND_MODULES, "", place, sizeof(place)) ? place : "");
+    if (*pattern == '/' && glob(pattern, 0, NULL, &files) == 0)
+        for (size_t i = 0; i < files.gl_pathc && n < 128; i++) {
+            char *file = strrchr(files.gl_pathv[i], '/') + 1;
+
+            file[strlen(file) - 3] = '\0';
+            names[n++] = file;
+        }
     near = nd_schema_nearest(name, names);
-    return nd_yaml_fail(r->fault, at, "no NF called \"%.40s\", expected %s%s", name,
-                        near ? near : "the name of an NF", near ? "?" : "");
+    if (near)
+        nd_yaml_fail(r->fault, at, "no NF called \"%.40s\", expected %s?", name, near);
+    else
+        nd_yaml_fail(
+            r->fault, at,
+            "no NF called \"%.40s\", expected the name of an NF of this program, or of one in " ND_MODULES
+            "/NAME.so, where modules are installed",
+            name);
+    globfree(&files);
+    return FT_EMALFORMED;
+}
+
+/* The NF of that name: the program's, of a module that was named, or of NAME.so where modules are installed.
+ */
+static int find_nf(struct nd_reading *r, const struct nd_yaml *at, const char *name,
+                   const struct nf_module **found)
+{
+    char file[48], path[1024];
+    int error = 0;
+
+    *found = nf_module_find(name);
+    if (*found)
+        return 0;
+    if (!strchr(name, '/') && snprintf(file, sizeof(file), "%s.so", name) < (int)sizeof(file) &&
+        nd_installed(ND_MODULES, file, path, sizeof(path))) {
+        error = load_file(r, at, path);
+        *found = nf_module_find(name);
+    }
+    return *found || error ? error : refuse_nf(r, at, name);
 }
 
 /* The NF's own checks. A message about a file that a setting names has its own position, and stays so. */
@@ -187,9 +226,9 @@ static int read_nf(struct nd_reading *r, const struct nd_yaml *entry)
         return nd_yaml_fail(r->fault, entry, "not an NF, expected \"- NAME: {settings}\"");
     if (!settings || (settings->kind == ND_YAML_TEXT && !*settings->text))
         settings = &none;
-    module = nf_module_find(name);
-    if (!module)
-        return refuse_nf(r, entry, name);
+    error = find_nf(r, entry, name, &module);
+    if (error)
+        return error;
     for (unsigned i = 0; i < chain->count; i++)
         if (chain->nfs[i].module == module)
             return nd_yaml_fail(r->fault, entry, "NF %s again, expected each once (first on line %u)", name,

@@ -217,20 +217,6 @@ static int read_timing(struct nd_reading *r)
     return check_order(r);
 }
 
-int nd_read_path(struct nd_reading *r, const struct nd_yaml *at, const char *what, const char *path,
-                 char *out, size_t cap)
-{
-    const char *joined = nd_path_join(r->arena, at->file->dir, path);
-
-    if (!joined)
-        return nd_no_memory(r->fault);
-    if (strlen(joined) >= cap)
-        return nd_yaml_fail(r->fault, at, "%s is a path of %zu bytes, expected less than %zu", what,
-                            strlen(joined), cap);
-    snprintf(out, cap, "%s", joined);
-    return 0;
-}
-
 /* A directory alone, or a map; relative to the file. */
 static int read_record(struct nd_reading *r)
 {
@@ -398,12 +384,4 @@ void nd_config_free(struct nd_config *config)
             config->chain.nfs[i].module->release(config->chain.nfs[i].config);
     nd_arena_free(config->arena);
     free(config);
-}
-
-int nd_config_node(const struct nd_config *config, const char *name)
-{
-    for (unsigned i = 0; i < config->nodes; i++)
-        if (strcmp(config->node[i].name, name) == 0)
-            return (int)i;
-    return -1;
 }

@@ -1,13 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is in a file that a configuration is made of: read once, from the disk, or from a set of a peer's
- * files that is looked at before it is written anywhere. For files of node/config.
+ * The memory of a configuration, and what is in a file that it is made of: read once, from the disk, or from
+ * a set of a peer's files that is looked at before it is written anywhere. For files of node/config.
  */
 #ifndef NODE_CONFIG_CONTENT_H
 #define NODE_CONFIG_CONTENT_H
 
-#include "node/config/files.h"
-#include "node/config/yaml.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct nd_files;
+struct nf_file;
+
+/* Memory that lives and dies together: everything a configuration owns. What was handed out stays where it
+ * is until the whole arena is freed. Zeroed, aligned for anything. NULL: no memory. */
+struct nd_arena *nd_arena_new(void);
+void nd_arena_free(struct nd_arena *arena); /* NULL is fine */
+void *nd_arena_alloc(struct nd_arena *arena, size_t size);
+/* A terminated copy of `len` bytes, or of printf's result. */
+char *nd_arena_text(struct nd_arena *arena, const char *text, size_t len);
+char *nd_arena_format(struct nd_arena *arena, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* The set, seen from the directory of the pair file `pair`, which is read from the disk. */
 struct nd_overlay {

@@ -17,6 +17,28 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+int nd_read_path(struct nd_reading *r, const struct nd_yaml *at, const char *what, const char *path,
+                 char *out, size_t cap)
+{
+    const char *joined = nd_path_join(r->arena, at->file->dir, path);
+
+    if (!joined)
+        return nd_no_memory(r->fault);
+    if (strlen(joined) >= cap)
+        return nd_yaml_fail(r->fault, at, "%s is a path of %zu bytes, expected less than %zu", what,
+                            strlen(joined), cap);
+    snprintf(out, cap, "%s", joined);
+    return 0;
+}
+
+int nd_config_node(const struct nd_config *config, const char *name)
+{
+    for (unsigned i = 0; i < config->nodes; i++)
+        if (strcmp(config->node[i].name, name) == 0)
+            return (int)i;
+    return -1;
+}
+
 /* ---- link ------------------------------------------------------------------------------------ */
 
 #define PATH_MAX_BYTES 192

@@ -8,14 +8,13 @@
 #define NODE_CONFIG_YAML_H
 
 #include "ftcore/base/error.h"
+#include "node/config/content.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct ft_trust;
-struct nd_overlay;
-struct nf_file;
 
 #define ND_YAML_BYTES    (1u << 20)
 #define ND_YAML_DEPTH    16u
@@ -41,15 +40,6 @@ struct nd_yaml {
     uint32_t count; /* of children */
     struct nd_yaml *first, *next;
 };
-
-/* Memory that lives and dies together: everything a configuration owns. What was handed out stays where it
- * is until the whole arena is freed. Zeroed, aligned for anything. NULL: no memory. */
-struct nd_arena *nd_arena_new(void);
-void nd_arena_free(struct nd_arena *arena); /* NULL is fine */
-void *nd_arena_alloc(struct nd_arena *arena, size_t size);
-/* A terminated copy of `len` bytes, or of printf's result. */
-char *nd_arena_text(struct nd_arena *arena, const char *text, size_t len);
-char *nd_arena_format(struct nd_arena *arena, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Of a pair file, or of a chain file that no other names. */
 extern const struct ft_trust nd_trust_pair;

@@ -65,15 +65,6 @@ static bool add_payload(struct words *w, const struct nf_packet *p, uint32_t at)
     return true;
 }
 
-/* The port of the service: the lower one. The other one is another each time that a host asks again, behind a
- * NAT also in what comes back. */
-static void add_service(struct words *w, const struct nf_packet *p)
-{
-    uint16_t port = ntohs(p->sport) < ntohs(p->dport) ? p->sport : p->dport;
-
-    add(w, &port, 2);
-}
-
 /* Kinds that hosts put into segments in the course of a connection: fillers, SACK, timestamps, MD5, AO,
  * multipath. */
 static bool is_usual_option(uint8_t kind, uint8_t len)
@@ -135,17 +126,20 @@ static bool add_odd_segment(struct words *w, const struct nf_packet *p)
     return add_odd_options(w, p) || odd;
 }
 
+/* What of a segment lies in its `content`, behind the addresses. */
+enum { OF_PAYLOAD, OF_SYN, OF_ODD };
+
 static void describe_tcp(struct ft_fingerprint *f, const struct nf_packet *p)
 {
     uint32_t payload = bytes_behind(p, p->payload);
-    struct words flow = {.count = 0}, content = {.count = 0};
-    uint8_t syn = p->tcp_flags & NF_TCP_SYN,
-            bare = syn && !payload; /* with Fast Open a SYN has what else comes behind it */
+    struct words flow = {.count = 0}, content;
+    uint8_t syn = p->tcp_flags & (NF_TCP_SYN | NF_TCP_ACK);
+    bool whole;
     uint32_t seq;
 
     memcpy(&seq, p->data + p->l4 + 4, sizeof(seq));
     f->seq = ntohl(seq);
-    f->bytes = payload + (syn != 0) + ((p->tcp_flags & NF_TCP_FIN) != 0);
+    f->bytes = payload + ((p->tcp_flags & NF_TCP_SYN) != 0) + ((p->tcp_flags & NF_TCP_FIN) != 0);
     add_addresses(&flow, p);
     content = flow;
     add(&flow, &p->sport, 2);
@@ -153,9 +147,18 @@ static void describe_tcp(struct ft_fingerprint *f, const struct nf_packet *p)
     if (!f->bytes) /* while an end only receives, all that it sends has one sequence number */
         add(&flow, p->data + p->l4 + 8, 4);
     f->flow = hash(&flow);
-    add_service(&content, p);
-    add(&content, &bare, 1);
-    if (payload || syn ? add_payload(&content, p, p->payload) : add_odd_segment(&content, p))
+    if (payload) { /* with Fast Open also that of a SYN */
+        add(&content, (uint8_t[]){OF_PAYLOAD}, 1);
+        whole = add_payload(&content, p, p->payload);
+    } else if (p->tcp_flags & NF_TCP_SYN) {
+        add(&content, (uint8_t[]){OF_SYN, syn}, 2);
+        add(&content, syn & NF_TCP_ACK ? &p->sport : &p->dport, 2);
+        whole = true;
+    } else {
+        add(&content, (uint8_t[]){OF_ODD}, 1);
+        whole = add_odd_segment(&content, p);
+    }
+    if (whole)
         f->content = hash(&content);
 }
 
@@ -163,13 +166,10 @@ static void describe_udp(struct ft_fingerprint *f, const struct nf_packet *p)
 {
     struct words content = {.count = 0};
 
+    f->seq = (uint32_t)ntohs(p->sport) << 16 | ntohs(p->dport);
     add_addresses(&content, p);
-    add_service(&content, p);
-    if (!add_payload(&content, p, p->payload)) { /* headers are all that an NF read */
-        add(&content, &p->sport, 2);
-        add(&content, &p->dport, 2);
+    if (!add_payload(&content, p, p->payload)) /* headers are all that an NF read */
         add(&content, &p->l4_len, 2);
-    }
     f->content = hash(&content);
 }
 
@@ -270,9 +270,16 @@ static bool overlap(const struct ft_fingerprint *a, const struct ft_fingerprint 
     return b->seq - a->seq < a->bytes || a->seq - b->seq < b->bytes; /* modulo 2^32 */
 }
 
+/* Of a datagram; what has no ports has 0 for both. */
+static bool has_a_port_of(const struct ft_fingerprint *a, const struct ft_fingerprint *b)
+{
+    return a->seq >> 16 == b->seq >> 16 || (a->seq & 0xffff) == (b->seq & 0xffff);
+}
+
 bool nd_fingerprint_is_again(const struct ft_fingerprint *known, const struct ft_fingerprint *frame)
 {
     if (known->flow && known->flow == frame->flow && overlap(known, frame))
         return true;
-    return known->content && known->content == frame->content && !known->flow == !frame->flow;
+    return known->content && known->content == frame->content && !known->flow == !frame->flow &&
+           (known->flow || has_a_port_of(known, frame));
 }

@@ -4,17 +4,17 @@
  * its host sends it again. Made by the handler of the fatal signal and by a lane in quarantine. No state.
  *
  * TCP: a segment comes again when it has a sequence number of the one that killed, on the same connection and
- * in the same direction, wherever its own boundaries lie; or when the same host begins a segment to the same
- * address, from or to the same service (the lower port of both), with the same 128 bytes, which is what a
- * program does that connects once more, and what it is answered. A SYN comes again when the same host sends
- * one to the same address and service. A segment without payload that is a reset, or has flags or options
- * that no host sends in the course of a connection: the same host, address and service, flags, and kinds and
- * lengths of those options; any other one is known on its connection alone. UDP: the same host, address,
- * service and payload. ICMP: the same host, address, type and code; of an error the ends of the packet that
- * it quotes, and of what is neither that nor an echo the payload. All else, and what is malformed: the first
- * 128 bytes but for what each way changes. What a host changes when it sends the same bytes again is in none
- * of them: identification, time to live, checksums, acknowledgement, window, timestamps, IPv6's flow label,
- * the ends' ports that a host chooses anew.
+ * in the same direction, wherever its own boundaries lie; or when the same host sends one to the same address
+ * with the same 128 bytes of payload, whatever the ports are, which is what a program does that connects once
+ * more, and what it is answered. A SYN comes again when the same host sends one to the same address and port,
+ * and what answers it when it comes from the same address and port. A segment without payload that is a
+ * reset, or has flags or options that no host sends in the course of a connection: the same host, address,
+ * flags, and kinds and lengths of those options; any other one is known on its connection alone. UDP: the
+ * same host, address and payload, and one of the two ports. ICMP: the same host, address, type and code; of
+ * an error the ends of the packet that it quotes, and of what is neither that nor an echo the payload. All
+ * else, and what is malformed: the first 128 bytes but for what each way changes. What a host changes when it
+ * sends the same bytes again is in none of them: identification, time to live, checksums, acknowledgement,
+ * window, timestamps, IPv6's flow label, the ends' ports that a host chooses anew.
  */
 #ifndef NODE_CRASH_FINGERPRINT_H
 #define NODE_CRASH_FINGERPRINT_H

@@ -55,6 +55,7 @@ struct nd_guardian {
     unsigned lanes;
     pid_t pid;
     int pair;          /* the node's end; closed on exec */
+    int datagrams;     /* the node's own, of the socket by which the guardian speaks */
     _Atomic bool dead; /* known to have ended and waited for */
     struct sockaddr_in peer;
     uint8_t notice[FT_DATAGRAM_BYTES];
@@ -253,8 +254,10 @@ int nd_guardian_start(struct nd_guardian **out, unsigned lanes, const char *loca
     int rc = make_shared(&g->shared, fault);
     if (!rc)
         rc = fork_guardian(g, datagrams, fault);
-    close(datagrams);
-    if (!rc)
+    g->datagrams = datagrams;
+    if (rc)
+        close(datagrams);
+    else
         *out = g;
     return rc;
 }
@@ -272,6 +275,11 @@ void nd_guardian_hold(struct nd_guardian *g, unsigned lane)
     /* The guardian may be dead; that is found by nd_guardian_alive. */
     while (send(g->pair, "h", 1, MSG_NOSIGNAL) < 0 && errno == EINTR)
         continue;
+}
+
+void nd_guardian_say(const struct nd_guardian *g, const void *bytes, size_t len)
+{
+    sendto(g->datagrams, bytes, len, MSG_DONTWAIT, (const struct sockaddr *)&g->peer, sizeof(g->peer));
 }
 
 bool nd_guardian_alive(struct nd_guardian *g)
@@ -292,5 +300,6 @@ void nd_guardian_stop(struct nd_guardian *g)
         while (waitpid(g->pid, NULL, 0) < 0 && errno == EINTR)
             continue;
     }
+    close(g->datagrams);
     atomic_store(&g->dead, true);
 }

@@ -30,6 +30,8 @@ void nd_guardian_hold(struct nd_guardian *g, unsigned lane);
 /* Orderly end, without a notice: the peer sees the sockets' end, after the lanes have stopped. NULL: nothing.
  */
 void nd_guardian_stop(struct nd_guardian *g);
+/* A datagram to the peer from the node itself, from where the guardian's come; it may be lost. */
+void nd_guardian_say(const struct nd_guardian *g, const void *bytes, size_t len);
 /* False when the guardian process has died: nobody sends a notice. */
 bool nd_guardian_alive(struct nd_guardian *g);
 

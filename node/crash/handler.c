@@ -157,24 +157,10 @@ static void add_fingerprints(struct ft_crash_notice *notice, const struct nd_cra
             struct ft_fingerprint *f = &notice->fingerprint[notice->fingerprints++];
 
             *f = nd_fingerprint(bytes, in->taken, in->wire);
-            f->suspect = suspects;
+            f->suspect = suspects ? FT_SUSPECT : FT_KILLED;
         }
         bytes += in->taken;
     }
-}
-
-/* What this node was kept from goes on to its successor, whatever it dies of. */
-static void add_quarantine(struct ft_crash_notice *notice, bool suspects)
-{
-    struct nd_quarantine *q = &node.page->quarantine;
-    uint32_t count = atomic_load(&q->count);
-    uint64_t cleared = atomic_load(&q->cleared);
-
-    for (uint32_t i = 0; i < count && notice->fingerprints < FT_CRASH_FINGERPRINTS; i++)
-        if (!(cleared >> i & 1) && (q->fingerprint[i].suspect != 0) == suspects)
-            notice->fingerprint[notice->fingerprints++] = q->fingerprint[i];
-    if (count)
-        copy_name(notice->before, q->nf);
 }
 
 /* Takes the place of one that was made before. */
@@ -204,39 +190,30 @@ static void tell_place(struct nd_crash_told *told, const struct nf_mark *mark)
         if (notice->doing != NF_DOING_NOTHING && nf < FT_NFS_MAX)
             copy_name(notice->nf, node.page->nf[nf]);
     }
-    add_quarantine(notice, false);
-    add_quarantine(notice, true);
+    nd_quarantine_add(&node.page->quarantine, notice, false);
+    nd_quarantine_add(&node.page->quarantine, notice, true);
     publish_notice(notice);
-}
-
-/* The packet that killed was one of those that this node suspected, so the others did not kill before. */
-static bool ends_suspicion(const struct ft_crash_notice *notice)
-{
-    const struct nd_quarantine *q = &node.page->quarantine;
-    uint32_t count = atomic_load(&q->count);
-
-    for (uint32_t i = 0; notice->fingerprints && i < count; i++)
-        if (q->fingerprint[i].suspect && nd_fingerprint_is_again(&q->fingerprint[i], &notice->fingerprint[0]))
-            return true;
-    return false;
 }
 
 /* What its peer is not to take in: what is known to kill, then what is suspected, as far as there is room. */
 static void tell_packets(struct nd_crash_told *told, const struct nf_mark *mark)
 {
     struct ft_crash_notice notice = told->notice;
-    bool ended;
+    bool alone;
 
     notice.fingerprints = 0;
     notice.packet = told->found ? (uint32_t)__builtin_ctz(told->found) + 1 : 0;
     if (mark && nf_doing_has_packets(notice.doing))
         add_fingerprints(&notice, told, mark, false);
-    ended = ends_suspicion(&notice);
-    add_quarantine(&notice, false);
+    /* One of those that this node suspected: the others did not kill before. */
+    alone = notice.fingerprints && nd_quarantine_is_judged(&node.page->quarantine, &notice.fingerprint[0]);
+    if (alone)
+        notice.fingerprint[0].suspect = FT_KILLED_ALONE;
+    nd_quarantine_add(&node.page->quarantine, &notice, false);
     if (mark && nf_doing_has_packets(notice.doing))
         add_fingerprints(&notice, told, mark, true);
-    if (!ended)
-        add_quarantine(&notice, true);
+    if (!alone)
+        nd_quarantine_add(&node.page->quarantine, &notice, true);
     else /* it is the cause that was looked for, and no second one */
         copy_name(notice.before, "");
     told->notice = notice;

@@ -6,58 +6,90 @@
 
 #include <string.h>
 
-static uint64_t suspects_of(const struct ft_crash_notice *notice)
+static uint64_t bits_of(const struct ft_fingerprint *fingerprint, uint32_t count, enum ft_suspicion suspect)
 {
     uint64_t bits = 0;
 
-    for (uint32_t i = 0; i < notice->fingerprints; i++)
-        bits |= (uint64_t)notice->fingerprint[i].suspect << i;
+    for (uint32_t i = 0; i < count; i++)
+        bits |= (uint64_t)(fingerprint[i].suspect == suspect) << i;
     return bits;
 }
 
-bool nd_crash_is_of_state(const struct ft_crash_notice *notice, bool reset)
+bool nd_crash_is_remedied(const struct ft_crash_notice *notice)
 {
-    bool second =
-        nf_doing_has_packets(notice->doing) && notice->before[0] && strcmp(notice->before, notice->nf) == 0;
-
-    return notice->doing == NF_DOING_TIMERS || (second && (reset || !notice->packet));
+    return notice->doing == NF_DOING_TIMERS || (nf_doing_has_packets(notice->doing) && notice->before[0] &&
+                                                strcmp(notice->before, notice->nf) == 0);
 }
 
-enum nd_quarantine_verdict nd_quarantine_begin(struct nd_quarantine *q, const struct ft_crash_notice *notice,
-                                               uint64_t now, uint32_t seconds, uint32_t most)
+void nd_quarantine_end(struct nd_quarantine *q)
+{
+    atomic_store_explicit(&q->asked, 0, memory_order_release);
+    atomic_store_explicit(&q->count, 0, memory_order_release);
+}
+
+bool nd_quarantine_begin(struct nd_quarantine *q, const struct ft_crash_notice *notice, uint64_t now,
+                         uint32_t seconds, uint32_t most)
 {
     bool by_packets = nf_doing_has_packets(notice->doing);
-    bool known = notice->packet && notice->fingerprints && !notice->fingerprint[0].suspect;
-    bool another = by_packets && !known && notice->before[0] && strcmp(notice->before, notice->nf) != 0;
 
-    if (!another && (!notice->fingerprints || !seconds))
-        return ND_QUARANTINE_NONE;
-    atomic_store_explicit(&q->count, 0, memory_order_release);
-    if (another)
-        return ND_QUARANTINE_ENDED;
+    if (!notice->fingerprints || !seconds)
+        return false;
+    nd_quarantine_end(q);
     memcpy(q->fingerprint, notice->fingerprint, sizeof(q->fingerprint));
     memcpy(q->nf, by_packets ? notice->nf : notice->before, sizeof(q->nf));
     q->lasts = seconds * 1000000000ull;
     atomic_store(&q->until, now + q->lasts);
     atomic_store(&q->most, most);
-    atomic_store(&q->suspects, suspects_of(notice));
+    atomic_store(&q->suspects, bits_of(q->fingerprint, notice->fingerprints, FT_SUSPECT));
     atomic_store(&q->cleared, 0);
     atomic_store(&q->dropped, 0);
     for (uint32_t i = 0; i < ND_QUARANTINE_KEPT; i++)
         atomic_store(&q->whole[i], false);
     atomic_store(&q->claimed, 0);
     atomic_store_explicit(&q->count, notice->fingerprints, memory_order_release);
-    return ND_QUARANTINE_BEGUN;
+    atomic_store_explicit(&q->asked, notice->fingerprints, memory_order_release);
+    return true;
 }
 
 uint32_t nd_quarantine_let_go(struct nd_quarantine *q, const char *nf)
 {
-    uint32_t before = nd_quarantine_held(q), count = atomic_load(&q->count);
+    uint32_t before = nd_quarantine_held(q), count = atomic_load(&q->count), held;
 
     for (uint32_t i = 0; i < count && strcmp(q->nf, nf) == 0; i++)
-        if (q->fingerprint[i].suspect)
+        if (q->fingerprint[i].suspect == FT_SUSPECT)
             atomic_fetch_or(&q->cleared, 1ull << i);
-    return before - nd_quarantine_held(q);
+    held = nd_quarantine_held(q);
+    if (!held)
+        atomic_store(&q->asked, 0);
+    return before - held;
+}
+
+/* What has it in a notice already, of the same frame: the same sequence numbers, or a datagram of any port.
+ */
+static bool names(const struct ft_crash_notice *notice, const struct ft_fingerprint *f)
+{
+    for (uint32_t i = 0; i < notice->fingerprints; i++) {
+        const struct ft_fingerprint *has = &notice->fingerprint[i];
+
+        if (nd_fingerprint_is_again(has, f) && (!f->flow || (has->seq == f->seq && has->bytes == f->bytes)))
+            return true;
+    }
+    return false;
+}
+
+void nd_quarantine_add(const struct nd_quarantine *q, struct ft_crash_notice *notice, bool suspects)
+{
+    uint32_t count = atomic_load_explicit(&q->count, memory_order_acquire);
+    uint64_t cleared = atomic_load(&q->cleared);
+
+    for (uint32_t i = 0; i < count && notice->fingerprints < FT_CRASH_FINGERPRINTS; i++)
+        if (!(cleared >> i & 1) && (q->fingerprint[i].suspect == FT_SUSPECT) == suspects &&
+            !names(notice, &q->fingerprint[i]))
+            notice->fingerprint[notice->fingerprints++] = q->fingerprint[i];
+    if (!count)
+        return;
+    memset(notice->before, 0, FT_CRASH_NAME);
+    memcpy(notice->before, q->nf, strnlen(q->nf, FT_CRASH_NAME - 1));
 }
 
 uint32_t nd_quarantine_held(const struct nd_quarantine *q)
@@ -65,6 +97,22 @@ uint32_t nd_quarantine_held(const struct nd_quarantine *q)
     uint32_t count = atomic_load_explicit(&q->count, memory_order_acquire);
 
     return count ? (uint32_t)__builtin_popcountll(~atomic_load(&q->cleared) & UINT64_MAX >> (64 - count)) : 0;
+}
+
+/* Bits of the fingerprints that the frame has; several where suspects were sent again in one segment. */
+static uint64_t find(const struct nd_quarantine *q, const struct ft_fingerprint *own)
+{
+    uint32_t count = atomic_load_explicit(&q->count, memory_order_acquire);
+    uint64_t bits = 0;
+
+    for (uint32_t i = 0; i < count; i++)
+        bits |= (uint64_t)nd_fingerprint_is_again(&q->fingerprint[i], own) << i;
+    return bits & ~atomic_load_explicit(&q->cleared, memory_order_relaxed);
+}
+
+bool nd_quarantine_is_judged(const struct nd_quarantine *q, const struct ft_fingerprint *frame)
+{
+    return (find(q, frame) & atomic_load(&q->suspects)) != 0;
 }
 
 static void keep_frame(struct nd_quarantine *q, const void *bytes, uint32_t have, uint32_t wire, uint8_t port)
@@ -85,17 +133,6 @@ static void keep_frame(struct nd_quarantine *q, const void *bytes, uint32_t have
     atomic_store_explicit(&q->whole[at], true, memory_order_release);
 }
 
-/* Bits of the fingerprints that the frame has; several where suspects were sent again in one segment. */
-static uint64_t find(const struct nd_quarantine *q, const struct ft_fingerprint *own)
-{
-    uint32_t count = atomic_load_explicit(&q->count, memory_order_acquire);
-    uint64_t bits = 0;
-
-    for (uint32_t i = 0; i < count; i++)
-        bits |= (uint64_t)nd_fingerprint_is_again(&q->fingerprint[i], own) << i;
-    return bits & ~atomic_load_explicit(&q->cleared, memory_order_relaxed);
-}
-
 static enum nd_verdict look(void *of, const void *frame, uint32_t taken, uint32_t wire, uint8_t port,
                             bool guarded, uint64_t *bits)
 {
@@ -110,7 +147,7 @@ static enum nd_verdict look(void *of, const void *frame, uint32_t taken, uint32_
     keep_frame(q, frame, wire, wire, port);
     atomic_store(&q->until, nd_now() + q->lasts); /* TCP sends again after ever longer times */
     if (atomic_fetch_add(&q->dropped, 1) + 1 == atomic_load(&q->most)) /* it is doubted that they all kill */
-        atomic_store(&q->suspects, UINT64_MAX);
+        atomic_store(&q->suspects, ~bits_of(q->fingerprint, atomic_load(&q->count), FT_KILLED_ALONE));
     return ND_DROPS;
 }
 
@@ -121,10 +158,10 @@ static void clear(void *of, uint64_t bits)
     uint32_t count = atomic_load(&q->count);
 
     if (count && cleared == UINT64_MAX >> (64 - count))
-        atomic_store_explicit(&q->count, 0, memory_order_release);
+        nd_quarantine_end(q);
 }
 
 struct nd_suspects nd_quarantine_suspects(struct nd_quarantine *q)
 {
-    return (struct nd_suspects){.count = &q->count, .of = q, .look = look, .clear = clear};
+    return (struct nd_suspects){.count = &q->asked, .of = q, .look = look, .clear = clear};
 }

@@ -2,18 +2,17 @@
 /*
  * The quarantine: a node that took over from one that crashed drops the frames that its predecessor crashed
  * on, and those that are the same sent again (fingerprint.h), before they are captured. It begins with the
- * peer's crash notice, and ends `quarantine_s` after the last such frame, or with a crash of the peer
- * in another NF of which no packet is known.
+ * peer's crash notice, and ends `quarantine_s` after the last such frame. A second crash adds to it.
  *
  * Where the notice names several frames, of which one killed, they are suspects, and so are all with
- * `quarantine_max` frames dropped: they are dropped until the
- * node is PROTECTED; then each of them passes once, in a burst of its own. What the node survives is no
- * suspect any more; of what it dies the next notice names that frame alone, and the others are free.
+ * `quarantine_max` frames dropped: they are dropped until the node is PROTECTED; then each of them passes
+ * once, in a burst of its own. What the node survives is no suspect any more. What kills it so is never one
+ * again (FT_KILLED_ALONE), and the next notice names it and not the others, which are free.
  *
  * Begun by the replicator's thread, which hears the notice; ended by the main thread when its time is over,
- * by the lane that drops the last frame, and by the replicator's. Lanes look at it once a burst, and drop. It
- * lies in memory that outlives the process (page.h), and the reporter writes the frames that are kept to a
- * file.
+ * by the lane that clears the last suspect, and by the replicator's. Who begins it, and the main thread, do
+ * so one after the other (node/quarantine.c). Lanes look at it once a burst, and drop. It lies in memory that
+ * outlives the process (page.h), and the reporter writes the frames that are kept to a file.
  */
 #ifndef NODE_CRASH_QUARANTINE_H
 #define NODE_CRASH_QUARANTINE_H
@@ -37,6 +36,7 @@ struct nd_crash_frame {
 
 struct nd_quarantine {
     _Atomic uint32_t count; /* fingerprints in force; 0: there is no quarantine, or it has ended */
+    _Atomic uint32_t asked; /* by lanes: as `count`, and 0 where all are cleared as well */
     _Atomic uint64_t most;  /* frames to drop until all are suspects */
     struct ft_fingerprint fingerprint[FT_CRASH_FINGERPRINTS];
     _Atomic uint64_t suspects; /* bits of `fingerprint`: of these nobody knows which one it was */
@@ -51,24 +51,15 @@ struct nd_quarantine {
     struct nd_crash_frame frame[ND_QUARANTINE_KEPT];
 };
 
-/* What came of a notice. */
-enum nd_quarantine_verdict {
-    ND_QUARANTINE_NONE, /* the notice names no frame, or the file has none */
-    ND_QUARANTINE_BEGUN,
-    ND_QUARANTINE_ENDED, /* a second crash, in another NF, without a packet that is known: what the frames of
-                          * the first do was not the cause */
-};
+/* A quarantine for `seconds`, 0: never one. False: the notice names no frame, and one that is on goes on; or
+ * the file has none. */
+bool nd_quarantine_begin(struct nd_quarantine *q, const struct ft_crash_notice *notice, uint64_t now,
+                         uint32_t seconds, uint32_t most);
+void nd_quarantine_end(struct nd_quarantine *q);
 
-/* A quarantine for `seconds`, 0: never one. One that is on goes on where the notice names no frame. */
-enum nd_quarantine_verdict nd_quarantine_begin(struct nd_quarantine *q, const struct ft_crash_notice *notice,
-                                               uint64_t now, uint32_t seconds, uint32_t most);
-
-/*
- * Whether the NF's state is what it died of, which this node has, too: it died in its timers, without a
- * packet; or for a second time within the quarantine for it. Where it was a packet that is known, somebody
- * may have sent two on purpose: that has no NF passed by, which may be there against him.
- */
-bool nd_crash_is_of_state(const struct ft_crash_notice *notice, bool reset);
+/* Whether it is for on_crash: it died in the NF's timers, or in the NF for a second time within the
+ * quarantine for it. */
+bool nd_crash_is_remedied(const struct ft_crash_notice *notice);
 
 /*
  * Where the state of that NF was the cause, and on_crash has made it harmless: suspects of deaths in it are
@@ -76,6 +67,14 @@ bool nd_crash_is_of_state(const struct ft_crash_notice *notice, bool reset);
  * death in the NF is known to be a second one. Before lanes take packets that are new to the node.
  */
 uint32_t nd_quarantine_let_go(struct nd_quarantine *q, const char *nf);
+
+/* What this node is kept from, added to what it tells its peer: to a successor, whatever it dies of, and to
+ * its standby while it lives; not what that names already. `suspects`: those, else what is known to kill.
+ * Also in a signal handler. */
+void nd_quarantine_add(const struct nd_quarantine *q, struct ft_crash_notice *notice, bool suspects);
+
+/* A frame that is in the chain is a suspect. Also in a signal handler. */
+bool nd_quarantine_is_judged(const struct nd_quarantine *q, const struct ft_fingerprint *frame);
 
 /* Fingerprints whose frames are dropped: those in force but for what was cleared. */
 uint32_t nd_quarantine_held(const struct nd_quarantine *q);

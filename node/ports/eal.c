@@ -1,23 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Starts DPDK's environment layer, and keeps what DPDK says while it works for us (dpdk_log.h). A panic of
+ * Starts DPDK's environment layer, and keeps what DPDK says while it works for us. A panic of
  * DPDK in that time is a failure with a reason, as any other. DPDK's telemetry is off unless the file's `eal`
  * asks for it.
  */
-#include "node/ports/dpdk_log.h"
-#include "node/ports/ports.h"
+#define _GNU_SOURCE /* memfd_create, fopencookie */
 #include "ftcore/base/event_log.h"
-
-#include <rte_eal.h>
-#include <rte_errno.h>
+#include "node/ports/ports.h"
 
 #include <errno.h>
+#include <linux/if_packet.h>
 #include <pthread.h>
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_log.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -32,12 +37,115 @@ static void remove_runtime(void)
 
 /* ---- what DPDK says ---------------------------------------------------------------------------- */
 
+/* What DPDK and its drivers say while the environment or a port is opened is kept in memory: the one line of
+ * it that tells why that failed is part of the node's own message. Afterwards DPDK's lines go to the event
+ * log, from whatever thread, and no more to syslog, which may block. */
+struct dpdk_log {
+    FILE *file; /* NULL: there is no memory for it, and nothing is kept */
+    int out, err;
+};
+
+static enum ft_level level_now(void)
+{
+    int level = rte_log_cur_msg_loglevel();
+
+    return level <= (int)RTE_LOG_ERR       ? FT_LEVEL_ERROR
+           : level == (int)RTE_LOG_WARNING ? FT_LEVEL_WARNING
+           : level == (int)RTE_LOG_NOTICE  ? FT_LEVEL_NOTICE
+                                           : FT_LEVEL_INFO;
+}
+
+static ssize_t log_lines(void *cookie, const char *text, size_t size)
+{
+    (void)cookie;
+    for (size_t at = 0, len; at < size; at += len + 1) {
+        const char *end = memchr(text + at, '\n', size - at);
+
+        len = end ? (size_t)(end - (text + at)) : size - at;
+        if (len > 0)
+            ft_log_event(level_now(), FT_SAYS_DPDK, "%.*s", (int)len, text + at);
+    }
+    if (rte_log_cur_msg_loglevel() <= (int)RTE_LOG_CRIT) /* rte_panic, which aborts */
+        ft_event_log_flush();
+    return (ssize_t)size;
+}
+
+/* A stream whose buffer is ours: DPDK flushes it after each message. NULL: no memory. */
+static FILE *event_stream(void)
+{
+    static char buffer[1024];
+    static FILE *file;
+
+    if (!file) {
+        file = fopencookie(NULL, "w", (cookie_io_functions_t){.write = log_lines});
+        if (file)
+            setvbuf(file, buffer, _IOFBF, sizeof(buffer));
+    }
+    return file;
+}
+
+/* Before other threads: stdout and stderr are kept, too. */
+static void begin_log(struct dpdk_log *log)
+{
+    int fd = memfd_create("log", MFD_CLOEXEC);
+
+    fflush(NULL);
+    log->file = fd < 0 ? NULL : fdopen(fd, "w+");
+    if (!log->file)
+        return;
+    log->out = dup(STDOUT_FILENO);
+    log->err = dup(STDERR_FILENO);
+    dup2(fd, STDOUT_FILENO);
+    dup2(fd, STDERR_FILENO);
+    rte_openlog_stream(log->file);
+}
+
+static bool tells_reason(const char *line)
+{
+    static const char *const signs[] = {"annot",   "ould not",       "ailed",  "nvalid",      "rror",
+                                        "No such", "not compatible", "o free", "nrecognized", "nknown"};
+
+    /* libbpf's notice on sections that it does not need, of every program that is loaded. */
+    if (strstr(line, "elf: skipping"))
+        return false;
+    for (unsigned i = 0; i < sizeof(signs) / sizeof(signs[0]); i++)
+        if (strstr(line, signs[i]))
+            return true;
+    return false;
+}
+
+/* The first line that says what is wrong, or else the last line, into out[0..cap). */
+static void end_log(struct dpdk_log *log, char *out, size_t cap)
+{
+    char line[512];
+    bool found = false;
+
+    out[0] = '\0';
+    rte_openlog_stream(event_stream());
+    if (!log->file)
+        return;
+    fflush(NULL);
+    dup2(log->out, STDOUT_FILENO);
+    dup2(log->err, STDERR_FILENO);
+    close(log->out);
+    close(log->err);
+    rewind(log->file);
+    /* A mistake in EAL's own options is followed by the whole of its usage text. */
+    while (!found && fgets(line, sizeof(line), log->file) && strncmp(line, "Usage:", 6) != 0) {
+        line[strcspn(line, "\n")] = '\0';
+        if (strlen(line) > 3)
+            snprintf(out, cap, "%.120s", line);
+        found = tells_reason(line);
+    }
+    fclose(log->file);
+}
+
 /*
  * Where DPDK cannot go on it panics, in a thread of its own or in ours: it writes why, and aborts. In ours
  * the work has failed. Of another thread nobody can say what it left, so the process ends.
  */
 static struct {
-    struct nd_dpdk_log log;
+    struct dpdk_log log;
     sigjmp_buf out;
     pthread_t thread;
 } working;
@@ -49,7 +157,7 @@ static void on_abort(int number)
     (void)number;
     if (pthread_equal(pthread_self(), working.thread))
         siglongjmp(working.out, 1);
-    nd_dpdk_log_end(&working.log, why, sizeof(why));
+    end_log(&working.log, why, sizeof(why));
     ft_log_event(FT_LEVEL_ERROR, FT_SAYS_DPDK, "DPDK gave up: %s", why);
     ft_event_log_flush();
     remove_runtime();
@@ -63,14 +171,14 @@ int nd_eal_capture(int (*work)(void *arg), void *arg, char *why, size_t cap)
     int result = -EIO;
 
     working.thread = pthread_self();
-    nd_dpdk_log_begin(&working.log);
+    begin_log(&working.log);
     sigaction(SIGABRT, &catch, &before);
     if (sigsetjmp(working.out, 1) == 0)
         result = work(arg);
     else
         result = -EIO;
     sigaction(SIGABRT, &before, NULL);
-    nd_dpdk_log_end(&working.log, why, cap);
+    end_log(&working.log, why, cap);
     return result;
 }
 
@@ -111,6 +219,23 @@ static int init_eal(void *arg)
     return rte_eal_init(a->count, a->values);
 }
 
+bool nd_eal_is_pci(const char *devargs)
+{
+    unsigned a, b, c, d;
+
+    return sscanf(devargs, "%x:%x:%x.%x", &a, &b, &c, &d) == 4 ||
+           sscanf(devargs, "%x:%x.%x", &a, &b, &c) == 3;
+}
+
+bool nd_eal_physical(const struct nd_node *node)
+{
+    bool any = false;
+
+    for (unsigned i = 0; i < NF_PORTS_MAX; i++)
+        any |= nd_eal_is_pci(node->port[i]);
+    return any;
+}
+
 int nd_eal_open(const struct nd_config *config, const struct nd_node *node, struct ft_fault *fault)
 {
     static char memory[16], prefix[224], cores[1024];
@@ -132,7 +257,7 @@ int nd_eal_open(const struct nd_config *config, const struct nd_node *node, stru
         args[n++] = "--no-huge";
     if (!has_option(node, "-m"))
         args[n++] = memory;
-    if (!nd_ports_physical(node))
+    if (!nd_eal_physical(node))
         args[n++] = "--no-pci";
     for (uint32_t i = 0; i < node->eals; i++)
         args[n++] = node->eal[i];
@@ -148,4 +273,26 @@ int nd_eal_open(const struct nd_config *config, const struct nd_node *node, stru
                        "node %s: DPDK does not start: %s", node->name,
                        why[0] ? why : rte_strerror(rte_errno));
     return 0;
+}
+
+/* ---- fragments -------------------------------------------------------------------------------- */
+
+/*
+ * Fragments on ports of the af_packet driver. The driver joins its sockets to a fanout group that asks the
+ * kernel to put IPv4 fragments together, and has no argument that would leave it out. A datagram that is put
+ * together is larger than a frame: a chain could not send it on. So this setsockopt stands before libc's, for
+ * the driver too, and takes that one flag out; everything else goes to the kernel as it is.
+ */
+#define TYPE_SHIFT 16 /* of a fanout's mode and flags, above its group's number */
+
+int setsockopt(int fd, int level, int option, const void *value, socklen_t size)
+{
+    unsigned fanout;
+
+    if (level == SOL_PACKET && option == PACKET_FANOUT && size == sizeof(fanout)) {
+        memcpy(&fanout, value, sizeof(fanout));
+        fanout &= ~((unsigned)PACKET_FANOUT_FLAG_DEFRAG << TYPE_SHIFT);
+        value = &fanout;
+    }
+    return (int)syscall(SYS_setsockopt, fd, level, option, value, size);
 }

@@ -24,23 +24,6 @@
 #define RETA_MAX   RTE_ETH_RSS_RETA_SIZE_512
 static uint8_t flow_key[64]; /* borrowed by DPDK while a port is configured */
 
-static bool is_pci(const char *devargs)
-{
-    unsigned a, b, c, d;
-
-    return sscanf(devargs, "%x:%x:%x.%x", &a, &b, &c, &d) == 4 ||
-           sscanf(devargs, "%x:%x.%x", &a, &b, &c) == 3;
-}
-
-bool nd_ports_physical(const struct nd_node *node)
-{
-    bool any = false;
-
-    for (unsigned i = 0; i < NF_PORTS_MAX; i++)
-        any |= is_pci(node->port[i]);
-    return any;
-}
-
 bool nd_ports_xdp(const struct nd_node *node)
 {
     bool any = false;
@@ -58,7 +41,8 @@ static int attach_device(const char *devargs, uint16_t *id)
     int error;
 
     snprintf(name, sizeof(name), "%.*s", (int)end, devargs);
-    error = is_pci(devargs) ? 0 : rte_eal_hotplug_add("vdev", name, devargs + end + (devargs[end] == ','));
+    error =
+        nd_eal_is_pci(devargs) ? 0 : rte_eal_hotplug_add("vdev", name, devargs + end + (devargs[end] == ','));
     return error ? error : rte_eth_dev_get_port_by_name(name, id);
 }
 

@@ -14,6 +14,8 @@
 #include <rte_ethdev.h>
 #include <rte_ring.h>
 #include <rte_spinlock.h>
+#include <stddef.h>
+#include <stdio.h>
 
 /*
  * Several lanes behind devices. Of a device that has a receive queue for each lane (RSS), each lane polls its
@@ -60,8 +62,6 @@ struct nd_ports {
 /* DPDK's number of a port's device. */
 uint16_t nd_ports_id(const struct nd_ports *ports, unsigned port);
 
-/* Some port is a device of the machine, with a PCI address. */
-bool nd_ports_physical(const struct nd_node *node);
 /* Some port is of the af_xdp driver. */
 bool nd_ports_xdp(const struct nd_node *node);
 
@@ -76,6 +76,10 @@ void nd_ports_close(struct nd_ports *ports);
 void nd_ports_warn(const struct nd_config *config, unsigned node);
 
 /* ---- eal.c ---- */
+
+/* The device has a PCI address; some port of the node is such a device. */
+bool nd_eal_is_pci(const char *devargs);
+bool nd_eal_physical(const struct nd_node *node);
 
 /* Starts DPDK with the node's arguments. As nd_ports_open. */
 int nd_eal_open(const struct nd_config *config, const struct nd_node *node, struct ft_fault *fault);
@@ -99,8 +103,6 @@ uint32_t nd_deal_receive(struct nd_deal *deal, unsigned lane, unsigned device, s
                          uint32_t max);
 uint32_t nd_deal_send(struct nd_deal *deal, unsigned lane, unsigned device, struct rte_mbuf *out[],
                       uint32_t n);
-
-/* ---- trunk.c ---- */
 
 /* Sets the port of so many received frames, and takes their tags off. What is of no port is freed and
  * counted. How many are left. */

@@ -58,8 +58,6 @@ enum nd_move nd_authority_decide(const struct nd_authority *a, const char **why)
         *why = "the counters have differed for a moment only";
     else if (move != ND_MOVE_COUNTER && (!a->equal_since || !is_over(a->equal_since, ND_SETTLE_NS, a->now)))
         *why = "the counters have been equal for a moment only";
-    else if (move == ND_MOVE_RETURN && a->quarantine)
-        *why = "a quarantine is on, which the other node does not have";
     else if (move == ND_MOVE_RETURN && !is_over(a->equal_since, a->return_after_ns, a->now))
         *why = "the time of failback is not over";
     else

@@ -3,9 +3,9 @@
  * Which node is to be primary, as the primary decides it: one pure function, and the rule by which a tracked
  * thing fails and is well again. In one sentence: the primary hands over, by a planned handover, when its
  * demotion counter is higher than that of a standby that is READY and whole, and not sooner than hold_down_s
- * after the last change of role. A pin and `failback: { after }` move the role between equal counters, the
- * latter not while a quarantine is on; a hold, and a pin to this node, let nothing move it. Filled in and
- * asked by the main thread (node/standing.c).
+ * after the last change of role. A pin and `failback: { after }` move the role between equal counters; a
+ * hold, and a pin to this node, let nothing move it. Filled in and asked by the main thread
+ * (node/standing.c).
  */
 #ifndef NODE_TRACK_AUTHORITY_H
 #define NODE_TRACK_AUTHORITY_H
@@ -40,7 +40,6 @@ struct nd_authority {
     bool held;                /* an operator's hold */
     enum nd_wanted pinned;    /* an operator's pin */
     enum nd_wanted preferred; /* the file's prefer */
-    bool quarantine;          /* this node drops frames that the standby would die of (node/crash) */
     bool returns;             /* failback: { after }, and then: */
     uint64_t return_after_ns; /* for so long the pair has to be PROTECTED with equal counters */
 };

@@ -6,7 +6,6 @@
  */
 #include "ftcore/record/delta.h"
 #include "ftcore/record/message.h"
-#include "ftcore/record/runs.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 /* For tests: builds chunks of deltas. Owns the buffers. */
 #include "tests/help/chunk.h"
 #include "ftcore/record/message.h"
-#include "ftcore/record/runs.h"
+#include "ftcore/record/delta.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -7,7 +7,7 @@
 #ifndef TESTS_HELP_PEER_H
 #define TESTS_HELP_PEER_H
 
-#include "ftcore/record/runs.h"
+#include "ftcore/record/delta.h"
 #include "tests/help/twin.h"
 
 #define PEER_VIEW  5                                 /* of a primary that the test plays */

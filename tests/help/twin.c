@@ -352,6 +352,12 @@ static void serve(void)
     }
 }
 
+static void hear_crash(void *arg, const struct ft_crash_notice *notice, bool primary)
+{
+    (void)arg, (void)notice;
+    atomic_fetch_add(primary ? &node.box->by_node.heard_of_standby : &node.box->by_node.heard_of_primary, 1);
+}
+
 static _Noreturn void twin_node(const struct twin *twin, const struct twin_options *options)
 {
     struct nd_member_config config = {.config = &node.config,
@@ -362,7 +368,8 @@ static _Noreturn void twin_node(const struct twin *twin, const struct twin_optio
                                       .region_name = "twin",
                                       .seed = 1 + twin->self,
                                       .datagram_key.incarnation = (uint64_t)getpid() << 16 | twin->self,
-                                      .status = &twin->box->by_node.member};
+                                      .status = &twin->box->by_node.member,
+                                      .crashed = hear_crash};
     struct nd_member *m = &node.member;
     struct ft_fault fault = {"no memory"};
     pthread_t replicator;

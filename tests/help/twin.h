@@ -45,9 +45,10 @@ struct twin_box {
         _Atomic uint64_t answered, at, region_digest, state_hash; /* to `ask`, at a burst boundary */
         _Atomic uint64_t outputs, out_burst;                      /* that have left; the last one's burst */
         _Atomic uint64_t beside_snapshot;                         /* bursts made while lines were pending */
-        _Atomic uint64_t log_most, replay_most; /* bytes seen waiting in the ring, at most */
-        _Atomic bool stalled;                   /* it rests now */
-        _Atomic uint64_t shown;                 /* sequence lock of status */
+        _Atomic uint64_t log_most, replay_most;              /* bytes seen waiting in the ring, at most */
+        _Atomic bool stalled;                                /* it rests now */
+        _Atomic unsigned heard_of_primary, heard_of_standby; /* crash notices of a peer that was one */
+        _Atomic uint64_t shown;                              /* sequence lock of status */
         struct rp_status status;
     } by_node;
 };

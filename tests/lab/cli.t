@@ -128,15 +128,29 @@ t "JSON" 0 '"name":"nat","summary":"source.*"reads":"headers","replayable":true.
 t "no such NF" 64 "" 'no NF called "natt", did you mean nat\? ' nfs natt
 number=$((number + 1))
 told=$("$understudy" nfs -o json | jq -c '.nfs | [(map(.summary == "") | any), length, (map(select(.module).name) | join(","))]')
-if [ "$told" = "[false,$(grep -l '^NF_MODULE' nfs/*.c nfs/*/*.c | wc -l),\"dpi\"]" ]; then
-    echo "ok $number - all NFs of the tree are told, each with a summary, as built in but dpi"
+want="[false,$(grep -l '^NF_MODULE' nfs/*.c nfs/*/*.c | wc -l),\"dns_guard,dpi,ips,nptv6,portscan,syn_proxy,trojan\"]"
+if [ "$told" = "$want" ]; then
+    echo "ok $number - all NFs of the tree are told, each with a summary, and which are modules"
 else
-    echo "not ok $number - all NFs of the tree are told, each with a summary, as built in but dpi"
+    echo "not ok $number - all NFs of the tree are told, each with a summary, and which are modules: $told, expected $want"
 fi
-printf 'chain: { name: x, nfs: [ dpi: {} ] }\n' >"$dir/dpi.yaml"
-t "an NF in a module that no one named" 65 "" 'dpi.yaml:1: NF "dpi" is in a module, expected chain modules: \[ dpi.so \]' check -c "$dir/dpi.yaml"
+# One that the program does not have is found by its name, from beside the program; its file is judged as modules are.
+printf 'chain: { name: x, nfs: [ ips: { rules: x.rules } ] }\n' >"$dir/ips.yaml"
+echo 'alert tcp any any -> any any (msg:"a page"; content:"HTTP/1."; sid:1;)' >"$dir/x.rules"
+t "an NF in a module is found by its name" 0 'ok: chain x \(ips\)' "" check -c "$dir/ips.yaml"
 printf 'chain: { name: x, modules: [ dpi.so ], nfs: [ dpi: {} ] }\n' >"$dir/dpi.yaml"
-t "and named, from beside the program" 0 'ok: chain x \(dpi\)' "" check -c "$dir/dpi.yaml"
+t "and may be named as a file, from beside the program" 0 'ok: chain x \(dpi\)' "" check -c "$dir/dpi.yaml"
+mkdir -p "$dir/there/bin" "$dir/there/lib/understudy" && cp "$understudy" "$dir/there/bin"
+beside() { (understudy=$dir/there/bin/understudy && t "$@"); number=$((number + 1)); }
+beside "where its file is missing" 65 "" '^[^ ]*ips.yaml:1: no NF called "ips", expected the name of an NF of this program, or of one in lib/understudy/NAME.so, where modules are installed$' check -c "$dir/ips.yaml"
+cp "$(dirname "$understudy")/lib/understudy/ips.so" "$dir/there/lib/understudy"
+beside "where the program was moved with its file" 0 'ok: chain x \(ips\)' "" check -c "$dir/ips.yaml"
+sed 's/ips:/ipss:/' "$dir/ips.yaml" >"$dir/near.yaml"
+beside "a name that is nearly a module's" 65 "" 'no NF called "ipss", expected ips\?$' check -c "$dir/near.yaml"
+chmod o+w "$dir/there/lib/understudy/ips.so"
+beside "where others may write to its file" 65 "" 'ips.yaml:1: .*ips.so: .*expected .*nobody else may write' check -c "$dir/ips.yaml"
+t "new-nf begins none of that name" 64 "" 'there is an NF ips, expected another name' new-nf ips "$dir/new-ips"
+t "version tells those of modules, too" 0 '^build: library .*, ips [0-9]' "" version
 t "an end that is none" 64 "" 'show: -s 10.0.0.300, expected ADDRESS, NETWORK/N or ADDRESS:PORT' show -c "$pair" -s 10.0.0.300 nat
 t "events and a count" 64 "" 'show: -E and --count, expected one of them' show -c "$pair" -E --count nat
 

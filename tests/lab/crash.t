@@ -33,7 +33,7 @@ web_fetch "$work" "$work/out" 120 30 &
 sleep 0.7
 ok "a packet of death a thousand times" send_deadly 1000 0.003
 is "status, JSON: the successor drops such frames" "$(field b quarantine.nf)" crasher
-ok "status" grep -q "; drops frames that a crashed on in NF crasher for [0-9]* s more, [0-9]* so far" <<<"$(us status 2>&1)"
+ok "status" grep -q "; drops frames that a node crashed on in NF crasher for [0-9]* s more, [0-9]* so far" <<<"$(us status 2>&1)"
 wait
 is "all downloads intact" "$(web_count "$work" intact)" 120
 is "one takeover" "$(field b takeovers.count)" 1
@@ -43,7 +43,7 @@ said='crashed in NF crasher, lane 0, burst [0-9]*, packet [0-9]*: SIGSEGV'
 ok "the node that died says what it was" grep -q "a: $said; see $LAB_DIR/a/a.crash-" "$LAB_DIR/a.log"
 ok "its successor says the same" \
     grep -q "b: node a $said; frames of [0-9]* fingerprints are dropped for 20 s" "$LAB_DIR/b.log"
-ok "and that they come again" grep -q "frames that node a crashed on in NF crasher come again, and are dropped" "$LAB_DIR/b.log"
+ok "and that they come again" grep -q "frames that a node crashed on in NF crasher come again, and are dropped" "$LAB_DIR/b.log"
 quarantined=$(field b 'lanes[0].quarantined')
 ok "those that came after the takeover were dropped: $quarantined" test "$quarantined" -gt 0
 ok "and the first of them kept" test -s "$LAB_DIR/b/b.quarantine.pcapng"

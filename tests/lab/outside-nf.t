@@ -4,7 +4,7 @@
 # build/include alone, loads, refuses bad settings, limits real packets, and can be looked at and changed.
 # No root: a node without protection on capture files, with the audit on.
 . "$(dirname "$0")/lib.sh"
-plan 24
+plan 25
 
 doc=$root/docs/writing-an-nf.md hello=$root/examples/hello
 need_work
@@ -19,6 +19,14 @@ ok "and its Makefile" same make "$hello/Makefile"
 ok "and its test" same "c test" "$hello/test_limiter.c"
 ok "and its chain file" same yaml "$hello/chain.yaml"
 
+# The modules of the tree, each with its own files and what an author has.
+as_authors() {
+    for module in dns_guard dpi ips nptv6 portscan syn_proxy trojan; do
+        mkdir -p "$work/$module/nfs" && cp -r $(compgen -G "$root/nfs/$module*") "$work/$module/nfs" &&
+            (cd "$work/$module" && gcc -std=gnu11 -fsyntax-only -Wall -Wextra -Werror -I "$BUILD/include" -I . $(find nfs -name '*.c')) || return 1
+    done
+}
+ok "modules of the tree build against build/include" as_authors
 ok "it builds against build/include" make -C "$hello" BUILD="$BUILD" OUT="$work"
 cp "$hello/chain.yaml" "$work/"
 # Its test, as printed; then with mistakes in the NF, which it has to find: a count that is no state, a change without an

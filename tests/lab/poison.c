@@ -7,7 +7,8 @@
  *     KILL-UNKNOWN   a fault with neither registers nor a stack, as where they were overwritten
  *     SPINNER        it never comes to an end
  *     SLEEPER        it sleeps for ever
- *     TIMER-BOMB     from then on a fault in its timers, each time that they run
+ *     TIMER-BOMB     its state is such that its timers fault, each time that they run
+ *     TIMER-FUSE     they run, a millisecond later, if its state is such
  */
 #include "nflib/nf.h"
 
@@ -66,10 +67,10 @@ static void poison_process(struct nf *nf, struct nf_packet *const packets[], uin
             ;
         while (has(packets[i], "SLEEPER"))
             pause();
-        if (has(packets[i], "TIMER-BOMB")) {
+        if (has(packets[i], "TIMER-BOMB"))
             *NF_EDIT_WORD(nf, &state->armed) = 1;
+        if (has(packets[i], "TIMER-FUSE") && state->armed)
             nf_wake(nf, now + 1000000);
-        }
         *NF_EDIT_WORD(nf, &state->packets) = state->packets + 1;
     }
     nf_count(nf, POISON_SEEN, n);

@@ -1,12 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # A packet of death as an ordinary client sends it: a request over TCP, which Linux sends again with other timestamps,
-# and in other segments, until it is answered. One node dies of it, its successor drops it, and other downloads go on.
+# and in other segments, until it is answered. One node dies of it, its successor drops it, and other downloads go on;
+# whatever the service's port is, and if it lies in the answer.
 # Then a death of which nobody knows the packet: what is suspected is dropped until the pair is PROTECTED again, passes
 # alone, and the one that kills is known. The NF is tests/lab/poison.c, as a module of its own.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 21
+plan 28
 
 ok "an NF that dies of a word" gcc -std=gnu11 -O2 -g -Wall -Wextra -Werror -fPIC -I"$BUILD/include" -shared \
     -o "$work/poison.so" tests/lab/poison.c
@@ -17,6 +18,8 @@ sed -i "s#^  name: lab#  name: lab\n  modules: [ $work/poison.so ]#" "$pair"
 "$lab" start a && "$lab" start b
 ok "the pair is PROTECTED" is_protected || exit 1
 web_files "$work" 10 4000 300000 3000000
+{ head -c 3000 /dev/zero; printf KILL-KNOWN; head -c 3000 /dev/zero; } >"$work/files/answer"
+export WEB_PORTS="80 8080 50051"
 ok "a web server behind the chain" web_serve "$work"
 
 # One connection, on which the kernel sends the request again as often as it likes in 8 seconds.
@@ -47,13 +50,34 @@ downloads_end
 is "all downloads intact" "$(sort -u "$work/rounds")" 40
 is "nothing else was dropped: answers come" "$("$lab" exec client curl -q --silent --max-time 8 -o /dev/null -w '%{http_code}' http://203.0.113.100/0)" 200
 
+# Whoever asks twice, each time from another port, and so of the NAT's: above and below that of the service.
+kills_once() { # LABEL NODE CURL-ARGUMENTS…: NODE is dead, and the other one dies of it
+    local label=$1 node=$2 before
+    shift 2
+    "$lab" start "$node"
+    is_protected
+    before=$(deaths)
+    for _ in 1 2 3; do "$lab" exec client curl -q --silent --max-time 4 -o /dev/null "$@"; done
+    is "$label: one death" "$(deaths)" $((before + 1))
+    is "$label: the successor serves" "$(field "$node" role)" primary
+}
+kills_once "a request to a port above the client's" a -H "X-Word: KILL-KNOWN" http://203.0.113.100:50051/0
+kills_once "an answer from a port above the NAT's" b http://203.0.113.100:8080/answer
+
 # ---- a packet that is not known ----
 "$lab" start a
 ok "the pair is PROTECTED again" is_protected || exit 1
-ok "a drain says that the quarantine does not go over" grep -q "handed over .*; fingerprints in quarantine that did not go over: 1$" <<<"$(us drain)"
-ok "as the log does" grep -q "fingerprints in quarantine that do not go over to node a: 1; it may die" "$LAB_DIR/b.log"
+ok "a drain" grep -qE "node b has handed over to node a, view [0-9]+$" <<<"$(us drain)"
+is "the quarantine goes over with the role" "$(field a quarantine.nf)" poison
+deadly_request KILL-KNOWN
+is "the same request: no other death" "$(deaths)" 3
+is "and the node that died of it serves" "$(field a role)" primary
 is_protected
-ok "from a node without one it says nothing" grep -qE "node a has handed over to node b, view [0-9]+$" <<<"$(us drain)"
+kill -KILL "$(field a pid)"
+ok "after a kill -9 the other one takes over" await 30 b role primary
+deadly_request KILL-KNOWN
+is "which still knows the request" "$(field b role)" primary
+"$lab" start a
 ok "and the pair is PROTECTED" is_protected
 downloads_begin
 # A program that asks again and again, until it is told to leave it.
@@ -68,7 +92,7 @@ ok "which meets the packet once more, and tells which it was" await 60 b role pr
 rm "$work/asks"
 wait $request
 downloads_end
-is "three deaths in all" "$(deaths)" 3
+is "six deaths in all, one by kill -9" "$(deaths)" 6
 is "and the last one is told by its one fingerprint" \
     "$(us incidents -o json | jq -r '.incidents | max_by(.time) | .report.packets | length')" 1
 is "all downloads intact" "$(sort -u "$work/rounds")" 40

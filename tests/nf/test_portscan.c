@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* portscan: outcomes of first connections, what becomes of scanners, full tables, operators, a peer's state.
  */
-#include "nfs/portscan_parts.h"
+#include "nfs/portscan.h"
 #include "tests/help/chain.h"
 #include "tests/help/content.h"
 #include "tests/help/segment.h"

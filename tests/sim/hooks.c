@@ -159,14 +159,26 @@ WRAP(int, ft_snapshot_begin, struct ft_region *region)
     return __real_ft_snapshot_begin(region);
 }
 
-WRAP(void, ft_edit_track, struct ft_region *region, const void *p, size_t n)
+/* As if nobody but the node had asked for the edit to be tracked. */
+static void track(struct ft_region *region, const void *p, size_t n,
+                  void (*real)(struct ft_region *, const void *, size_t))
 {
     uint32_t world = atomic_fetch_and(&region->tracking, ~SIM_TRACK) & SIM_TRACK;
 
     if (n > 0 && sim_current())
         sim_window_edited((uint64_t)((const uint8_t *)p - region->base), n);
-    __real_ft_edit_track(region, p, n); /* as if nobody but the node had asked for it */
+    real(region, p, n);
     atomic_fetch_or(&region->tracking, world);
+}
+
+WRAP(void, ft_edit_track, struct ft_region *region, const void *p, size_t n)
+{
+    track(region, p, n, __real_ft_edit_track);
+}
+
+WRAP(void, ft_edit_track_in_line, struct ft_region *region, const void *p, size_t n)
+{
+    track(region, p, n, __real_ft_edit_track_in_line);
 }
 
 WRAP(void, ft_region_wipe, struct ft_region *region)

@@ -297,26 +297,6 @@ static void a_thing_fails_after_fall_results_and_is_well_after_rise(void **state
     assert_false(t.failed);
 }
 
-/* The other node does not have the quarantine, and would die of the packet when that comes once more. Where
- * this node is worse off the role moves all the same. */
-static void failback_waits_for_the_end_of_a_quarantine(void **state)
-{
-    struct nd_authority a = well;
-
-    (void)state;
-    a.preferred = ND_WANTED_OTHER;
-    a.returns = true;
-    a.return_after_ns = 60 * S;
-    moves(a, ND_MOVE_RETURN);
-    a.quarantine = true;
-    stays(a, "a quarantine is on, which the other node does not have");
-    a.pinned = ND_WANTED_OTHER;
-    moves(a, ND_MOVE_PIN);
-    a = demoted();
-    a.quarantine = true;
-    moves(a, ND_MOVE_COUNTER);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -329,7 +309,6 @@ int main(void)
         cmocka_unit_test(the_preferred_node_gets_the_role_back_only_as_failback_says),
         cmocka_unit_test(at_random_no_rule_is_ever_broken),
         cmocka_unit_test(a_thing_fails_after_fall_results_and_is_well_after_rise),
-        cmocka_unit_test(failback_waits_for_the_end_of_a_quarantine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

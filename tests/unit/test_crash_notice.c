@@ -124,9 +124,9 @@ static void hung_twice(struct ft_crash_notice *n)
     n->hung = 2;
 }
 
-static void half_a_suspect(struct ft_crash_notice *n)
+static void no_such_suspicion(struct ft_crash_notice *n)
 {
-    n->fingerprint[1].suspect = 2;
+    n->fingerprint[1].suspect = 3;
 }
 
 static void a_word_more(struct ft_crash_notice *n)
@@ -152,7 +152,7 @@ static void a_peer_that_lies_is_refused(void **state)
     assert_int_equal(decode_changed(name_of_a_terminal), FT_EMALFORMED);
     assert_int_equal(decode_changed(bytes_behind_a_name), FT_EMALFORMED);
     assert_int_equal(decode_changed(hung_twice), FT_EMALFORMED);
-    assert_int_equal(decode_changed(half_a_suspect), FT_EMALFORMED);
+    assert_int_equal(decode_changed(no_such_suspicion), FT_EMALFORMED);
     assert_int_equal(decode_changed(a_word_more), FT_EMALFORMED);
 }
 
@@ -165,9 +165,37 @@ static void who_does_not_know_it_takes_it_for_no_datagram(void **state)
     assert_int_equal(ft_datagram_decode(golden, sizeof(golden), &key, &other), FT_EMALFORMED);
 }
 
+/* Of a node that lives nothing is told but what it drops, and until when. */
+static void one_that_lives_says_what_it_drops(void **state)
+{
+    static const struct ft_crash_notice lives = {.lane = FT_CRASH_NO_LANE,
+                                                 .burst = 60000,
+                                                 .before = "nat",
+                                                 .fingerprints = 1,
+                                                 .fingerprint = {{1, 2, 3, 4, 0, 0}}};
+    struct ft_crash_notice wrong[] = {lives, lives, lives, lives, lives, lives, lives}, back;
+    uint8_t out[FT_CRASH_BYTES];
+
+    (void)state;
+    assert_int_equal(ft_crash_notice_decode(out, ft_crash_notice_encode(&lives, &key, out), &key, &back), 0);
+    assert_memory_equal(&back, &lives, sizeof(back));
+    wrong[0].lane = 0;
+    wrong[1].packet = 1;
+    wrong[2].doing = 1;
+    wrong[3].hung = 1;
+    wrong[4].nf[0] = 'n';
+    wrong[5].before[0] = '\0';
+    wrong[6].fingerprints = 0;
+    for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+        assert_int_equal(
+            ft_crash_notice_decode(out, ft_crash_notice_encode(&wrong[i], &key, out), &key, &back),
+            FT_EMALFORMED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_that_lives_says_what_it_drops),
         cmocka_unit_test(its_bytes_are_for_ever),
         cmocka_unit_test(another_length_or_byte_is_refused),
         cmocka_unit_test(a_peer_that_lies_is_refused),

@@ -3,8 +3,7 @@
 #include "ftcore/base/check.h"
 #include "ftcore/base/event_log.h"
 #include "node/base/event_format.h"
-#include "node/base/event_recent.h"
-#include "node/base/event_repeat.h"
+#include "node/base/event_writer.h"
 #include "tests/help/death.h"
 
 #include <setjmp.h>

@@ -127,12 +127,14 @@ static void another_connection_is_not(void **state)
     assert_false(again(killed, segment(other, 1000, 500)));
     other = with_noise(usual);
     other.dport = 81;
-    assert_false(again(killed, segment(other, 1000, 500)));
+    other.first = 7654321;
+    assert_false(again(killed, segment(other, 2000, 500)));
 }
 
 /* A program connects once more, and says the same. */
 static void the_same_words_on_a_new_connection_are(void **state)
 {
+    static const uint16_t service[] = {80, 8080, 40001, 50051, 65535};
     struct segment killed = segment(usual, 1000, 500);
     struct how anew = with_noise(usual);
 
@@ -144,6 +146,12 @@ static void the_same_words_on_a_new_connection_are(void **state)
     assert_false(again(killed, segment(anew, 1000, 127))); /* fewer than what counts */
     assert_false(again(killed, segment(anew, 1001, 500)));
     assert_false(again(killed, segment(anew, 2000, 500)));
+    for (unsigned i = 0; i < sizeof(service) / sizeof(service[0]); i++) {
+        struct how first = usual;
+
+        first.dport = anew.dport = service[i];
+        assert_true(again(segment(first, 1000, 500), segment(anew, 1000, 500)));
+    }
 }
 
 /* What a server answers goes to another port each time, and behind a NAT always does. */
@@ -157,8 +165,8 @@ static void the_same_answer_on_a_new_connection_is(void **state)
     anew.first = 7654321;
     assert_true(again(killed, segment(anew, 1000, 500)));
     assert_false(again(killed, segment(anew, 2000, 500)));
-    anew.sport = 81;
-    assert_false(again(killed, segment(anew, 1000, 500)));
+    answer.sport = anew.sport = 8080; /* above the port that a NAT has given */
+    assert_true(again(segment(answer, 1000, 500), segment(anew, 1000, 500)));
 }
 
 static void a_connection_is_begun_again(void **state)
@@ -176,6 +184,24 @@ static void a_connection_is_begun_again(void **state)
     other = anew;
     other.flags = ACK;
     assert_false(again(segment(opens, 0, 0), segment(other, 0, 0)));
+    other = anew;
+    other.dport = 81;
+    assert_false(again(segment(opens, 0, 0), segment(other, 0, 0)));
+    opens.dport = anew.dport = 50051; /* above the ports of the host */
+    assert_true(again(segment(opens, 0, 0), segment(anew, 0, 0)));
+}
+
+/* It goes to another port each time. */
+static void a_connection_is_accepted_again(void **state)
+{
+    struct how accepts = {1, 9, 8080, 40000, 0xfffffe00, SYN | ACK, 0, 0}, anew = with_noise(accepts);
+
+    (void)state;
+    anew.dport = 1999;
+    anew.first = 7654321;
+    assert_true(again(segment(accepts, 0, 0), segment(anew, 0, 0)));
+    anew.sport = 81;
+    assert_false(again(segment(accepts, 0, 0), segment(anew, 0, 0)));
 }
 
 /* An acknowledgement takes no sequence number; others of its connection have another one, or acknowledge
@@ -264,8 +290,8 @@ static void a_reset(void **state)
     assert_false(again(empty(h, 0, unknown), segment(later, 9, 0)));
     later.flags = RST | ACK;
     assert_false(again(segment(h, 0, 0), segment(later, 9, 0)));
-    later.dport = 81;
     later.flags = RST;
+    later.to = 2;
     assert_false(again(segment(h, 0, 0), segment(later, 9, 0)));
 }
 
@@ -345,9 +371,25 @@ static void a_datagram(void **state)
     assert_true(again(killed, datagram(UDP, 1000, 53, 0, 300)));
     assert_true(again(killed, datagram(UDP, 2000, 53, 0, 300))); /* asked again from another port */
     assert_true(again(datagram(UDP, 53, 1000, 0, 300), datagram(UDP, 53, 2000, 0, 300))); /* and answered */
-    assert_false(again(killed, datagram(UDP, 1000, 54, 0, 300)));
+    assert_true(again(datagram(UDP, 1000, 5353, 0, 300), datagram(UDP, 2000, 5353, 0, 300)));
+    assert_true(again(datagram(UDP, 5353, 1000, 0, 300), datagram(UDP, 5353, 2000, 0, 300)));
+    assert_true(again(killed, datagram(UDP, 1000, 54, 0, 300)));
+    assert_false(again(killed, datagram(UDP, 2000, 54, 0, 300)));
     assert_false(again(killed, datagram(UDP, 1000, 53, 1, 300)));
     assert_false(again(killed, segment(usual, 0, 300)));
+}
+
+static void headers_of_a_datagram_alone(void **state)
+{
+    struct segment killed = datagram(UDP, 1000, 5353, 0, 300), anew = datagram(UDP, 2000, 5353, 7, 300),
+                   other = datagram(UDP, 1000, 5353, 0, 301);
+    struct ft_fingerprint known = nd_fingerprint(killed.bytes, ETHER + 28, killed.len),
+                          f = nd_fingerprint(anew.bytes, ETHER + 28, anew.len);
+
+    (void)state;
+    assert_true(nd_fingerprint_is_again(&known, &f));
+    f = nd_fingerprint(other.bytes, ETHER + 28, other.len);
+    assert_false(nd_fingerprint_is_again(&known, &f));
 }
 
 /* Each echo has another number and another time in it. */
@@ -475,6 +517,7 @@ int main(void)
         cmocka_unit_test(the_same_words_on_a_new_connection_are),
         cmocka_unit_test(the_same_answer_on_a_new_connection_is),
         cmocka_unit_test(a_connection_is_begun_again),
+        cmocka_unit_test(a_connection_is_accepted_again),
         cmocka_unit_test(an_acknowledgement),
         cmocka_unit_test(an_odd_segment_without_payload),
         cmocka_unit_test(a_reset),
@@ -482,6 +525,7 @@ int main(void)
         cmocka_unit_test(headers_alone),
         cmocka_unit_test(a_beginning_is_enough),
         cmocka_unit_test(a_datagram),
+        cmocka_unit_test(headers_of_a_datagram_alone),
         cmocka_unit_test(an_echo),
         cmocka_unit_test(an_error),
         cmocka_unit_test(a_request_in_a_syn),

@@ -104,7 +104,8 @@ static void an_address_that_is_taken_is_said_to_be(void **state)
     p = l3_hex(0, PROBE);
     l3_run(0.5, &p);
     l3_assert_made(PROBE_ANSWER, 0);
-    l3_assert_counted(NF_L3_ND_CONFLICT, 0); /* who asks does not have it */
+    l3_assert_counted(NF_L3_ND_CONFLICT, 0); /* it is asked for, and not used (RFC 4862, 5.4) */
+    l3_assert_counted(NF_L3_DEFENDED, 0);
     l3_end();
 }
 

@@ -6,7 +6,7 @@
  */
 #include "ftcore/record/datagram.h"
 #include "ftcore/record/message.h"
-#include "ftcore/record/runs.h"
+#include "ftcore/record/delta.h"
 #include "tests/help/message.h"
 #include "tests/help/record.h"
 

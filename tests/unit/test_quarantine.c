@@ -60,7 +60,7 @@ static void only_the_frame_that_killed_is_dropped(void **state)
 {
     (void)state;
     begin();
-    assert_int_equal(nd_quarantine_begin(q, &notice, nd_now(), SECONDS, MOST), ND_QUARANTINE_BEGUN);
+    assert_true(nd_quarantine_begin(q, &notice, nd_now(), SECONDS, MOST));
     crash_arrives(CRASH_HARM);
     crash_arrives(CRASH_PORT); /* made by the same calls, so it is the same frame */
     crash_arrives(CRASH_HARM);
@@ -125,7 +125,7 @@ static void without_one_the_frame_kills_again(void **state)
 {
     (void)state;
     begin();
-    assert_int_equal(nd_quarantine_begin(q, &notice, nd_now(), 0, MOST), ND_QUARANTINE_NONE);
+    assert_false(nd_quarantine_begin(q, &notice, nd_now(), 0, MOST));
     assert_true(WIFSIGNALED(crash_run(die)));
     crash_end(NULL);
 }
@@ -136,6 +136,22 @@ static void die_of_another(void)
     crash_arrives(CRASH_HARM);
     crash_arrives(CRASH_PORT + 4);
     crash_turns(1);
+}
+
+static void die_of_nobody_knows_which(void)
+{
+    for (unsigned i = 0; i < NF_BURST_MAX; i++)
+        crash_arrives(i == 20 ? CRASH_PORT + 27 : CRASH_HARM);
+    crash_turns(1);
+}
+
+static void notice_of(void (*death)(void), struct ft_crash_notice *out)
+{
+    assert_true(WIFSIGNALED(crash_run(death)));
+    assert_int_equal(
+        ft_crash_notice_decode(crash_world.page->notice, crash_world.page->notice_len, &crash_key, out), 0);
+    memset(&crash_world.page->told, 0, sizeof(crash_world.page->told)); /* for the next one */
+    atomic_store(&crash_world.page->notice_len, 0);
 }
 
 /* The same NF: both frames are the successor's to know. */
@@ -153,28 +169,50 @@ static void a_second_crash_in_the_same_nf_adds_to_it(void **state)
     assert_int_equal(second.fingerprints, 2);
     assert_memory_equal(&second.fingerprint[1], &notice.fingerprint[0], sizeof(notice.fingerprint[0]));
     assert_string_equal(second.before, "crasher");
-    assert_int_equal(nd_quarantine_begin(q, &second, nd_now(), SECONDS, MOST), ND_QUARANTINE_BEGUN);
+    assert_true(nd_quarantine_begin(q, &second, nd_now(), SECONDS, MOST));
     crash_end(NULL);
 }
 
-/* In another NF, of a packet that is known: both are the successor's to know. One of which no packet is known
- * has another cause. */
-static void a_second_crash_in_another_nf_ends_it(void **state)
+/* It killed again, where nobody kept it: there is one place for it, and the others stay. */
+static void the_same_frame_takes_one_place(void **state)
 {
+    struct ft_crash_notice second;
+
+    (void)state;
+    begin();
+    nd_quarantine_begin(q, &notice, nd_now(), SECONDS, MOST);
+    q->fingerprint[1] = (struct ft_fingerprint){.content = 77};
+    atomic_store(&q->count, 2);
+    atomic_store(&q->asked, 0);
+    notice_of(die, &second);
+    assert_int_equal(second.fingerprints, 2);
+    assert_memory_equal(&second.fingerprint[0], &notice.fingerprint[0], sizeof(notice.fingerprint[0]));
+    assert_int_equal(second.fingerprint[1].content, 77);
+    crash_end(NULL);
+}
+
+/* Also in another NF, and whether or not its packet is known: what killed first goes on to be dropped. */
+static void a_second_crash_in_another_nf_adds_to_it(void **state)
+{
+    struct ft_crash_notice second;
+
     (void)state;
     begin();
     nd_quarantine_begin(q, &notice, nd_now(), SECONDS, MOST);
     strcpy(q->nf, "monitor"); /* the first one was there */
-    assert_true(WIFSIGNALED(crash_run(die_of_another)));
-    assert_int_equal(
-        ft_crash_notice_decode(crash_world.page->notice, crash_world.page->notice_len, &crash_key, &notice),
-        0);
-    assert_string_equal(notice.before, "monitor");
-    assert_int_equal(nd_quarantine_begin(q, &notice, nd_now(), SECONDS, MOST), ND_QUARANTINE_BEGUN);
+    notice_of(die_of_another, &second);
+    assert_string_equal(second.before, "monitor");
+    assert_true(nd_quarantine_begin(q, &second, nd_now(), SECONDS, MOST));
     assert_int_equal(atomic_load(&q->count), 2);
-    notice.packet = 0;
-    assert_int_equal(nd_quarantine_begin(q, &notice, nd_now(), SECONDS, MOST), ND_QUARANTINE_ENDED);
-    assert_false(nd_quarantine_on(q));
+    nd_quarantine_begin(q, &notice, nd_now(), SECONDS, MOST);
+    strcpy(q->nf, "monitor");
+    notice_of(die_of_nobody_knows_which, &second);
+    assert_true(nd_quarantine_begin(q, &second, nd_now(), SECONDS, MOST));
+    assert_int_equal(nd_quarantine_held(q), 1 + NF_BURST_MAX);
+    crash_arrives(CRASH_HARM); /* one that is suspected */
+    crash_arrives(CRASH_PORT); /* and the one that is known */
+    crash_turns(1);
+    assert_int_equal(quarantined(), 2);
     crash_end(NULL);
 }
 
@@ -186,7 +224,7 @@ static void a_crash_that_names_no_frame_leaves_it(void **state)
     (void)state;
     begin();
     nd_quarantine_begin(q, &notice, nd_now(), SECONDS, MOST);
-    assert_int_equal(nd_quarantine_begin(q, &second, nd_now(), SECONDS, MOST), ND_QUARANTINE_NONE);
+    assert_false(nd_quarantine_begin(q, &second, nd_now(), SECONDS, MOST));
     assert_true(nd_quarantine_on(q));
     crash_end(NULL);
 }
@@ -199,7 +237,7 @@ static void suspect_all(unsigned frames)
         notice.fingerprint[i] = nd_fingerprint(crash_world.frame[i], CRASH_CAPTURE, CRASH_BYTES);
         notice.fingerprint[i].suspect = 1;
     }
-    assert_int_equal(nd_quarantine_begin(q, &notice, nd_now(), SECONDS, 100), ND_QUARANTINE_BEGUN);
+    assert_true(nd_quarantine_begin(q, &notice, nd_now(), SECONDS, 100));
     assert_int_equal(atomic_load(&q->suspects), (1u << frames) - 1);
 }
 
@@ -217,9 +255,12 @@ static void meet_it_with_a_standby(void)
     crash_turns(1);
 }
 
-/* Many copies use no quarantine up: without a standby none ever passes; with one, the next passes alone. */
+/* Many copies use no quarantine up: without a standby none ever passes; with one, the next passes alone. Of
+ * one that kills so there is no doubt any more: no number of copies makes it pass again. */
 static void after_so_many_it_is_a_suspect(void **state)
 {
+    struct ft_crash_notice second;
+
     (void)state;
     begin();
     nd_quarantine_begin(q, &notice, nd_now(), SECONDS, MOST);
@@ -230,7 +271,17 @@ static void after_so_many_it_is_a_suspect(void **state)
     crash_turns(1);
     assert_int_equal(atomic_load(&q->dropped), 3 * MOST + 1);
     assert_true(nd_quarantine_on(q));
-    assert_true(WIFSIGNALED(crash_run(meet_it_with_a_standby)));
+    notice_of(meet_it_with_a_standby, &second);
+    assert_int_equal(second.fingerprints, 1);
+    assert_int_equal(second.fingerprint[0].suspect, FT_KILLED_ALONE);
+    assert_string_equal(second.before, "");
+
+    nd_quarantine_begin(q, &second, nd_now(), SECONDS, MOST);
+    protected(nd_now() + SECONDS * 1000000000ull);
+    for (unsigned i = 0; i < 3 * MOST; i++)
+        crash_arrives_again(1);
+    crash_turns(2);
+    assert_int_equal(atomic_load(&q->dropped), 3 * MOST);
     crash_end(NULL);
 }
 
@@ -322,15 +373,8 @@ static void a_suspect_that_kills_is_named(void **state)
         0);
     assert_int_equal(second.fingerprints, 1);
     assert_memory_equal(&second.fingerprint[0].content, &notice.fingerprint[1].content, 8);
-    assert_int_equal(second.fingerprint[0].suspect, 0);
+    assert_int_equal(second.fingerprint[0].suspect, FT_KILLED_ALONE);
     crash_end(NULL);
-}
-
-static void die_of_nobody_knows_which(void)
-{
-    for (unsigned i = 0; i < NF_BURST_MAX; i++)
-        crash_arrives(i == 20 ? CRASH_PORT + 27 : CRASH_HARM);
-    crash_turns(1);
 }
 
 /* What is known to kill comes before them, and there is room for all of a burst behind it: the one that kills
@@ -342,10 +386,7 @@ static void what_is_known_to_kill_comes_before_suspects(void **state)
     (void)state;
     begin();
     nd_quarantine_begin(q, &notice, nd_now(), SECONDS, MOST);
-    assert_true(WIFSIGNALED(crash_run(die_of_nobody_knows_which)));
-    assert_int_equal(
-        ft_crash_notice_decode(crash_world.page->notice, crash_world.page->notice_len, &crash_key, &second),
-        0);
+    notice_of(die_of_nobody_knows_which, &second);
     assert_int_equal(second.packet, 0);
     assert_int_equal(second.fingerprints, 1 + NF_BURST_MAX);
     assert_memory_equal(&second.fingerprint[0], &notice.fingerprint[0], sizeof(notice.fingerprint[0]));
@@ -375,48 +416,33 @@ static void it_outlives_a_crash_in_timers(void **state)
     assert_int_equal(second.doing, NF_DOING_TIMERS);
     assert_int_equal(second.fingerprints, 1);
     assert_memory_equal(&second.fingerprint[0], &notice.fingerprint[0], sizeof(notice.fingerprint[0]));
-    assert_int_equal(nd_quarantine_begin(q, &second, nd_now(), SECONDS, MOST), ND_QUARANTINE_BEGUN);
+    assert_true(nd_quarantine_begin(q, &second, nd_now(), SECONDS, MOST));
     assert_string_equal(q->nf, "crasher");
     crash_end(NULL);
 }
 
-static void notice_of(void (*death)(void), struct ft_crash_notice *out)
-{
-    assert_true(WIFSIGNALED(crash_run(death)));
-    assert_int_equal(
-        ft_crash_notice_decode(crash_world.page->notice, crash_world.page->notice_len, &crash_key, out), 0);
-    memset(&crash_world.page->told, 0, sizeof(crash_world.page->told)); /* for the next one */
-    atomic_store(&crash_world.page->notice_len, 0);
-}
-
-/* A corrupted slot: it dies in the NF again and again, by packets that have nothing in common. */
-static void a_second_death_without_its_packet_is_of_the_state(void **state)
+/* A corrupted slot, or one who sends ever new packets: it dies in the NF again and again. */
+static void a_second_death_in_the_same_nf_is_for_on_crash(void **state)
 {
     struct ft_crash_notice second;
 
     (void)state;
     begin();
     assert_int_not_equal(notice.packet, 0);
-    assert_false(nd_crash_is_of_state(&notice, false));
-    assert_false(nd_crash_is_of_state(&notice, true));
+    assert_false(nd_crash_is_remedied(&notice));
     nd_quarantine_begin(q, &notice, nd_now(), SECONDS, MOST);
-    notice_of(die_of_another, &second); /* its packet is known: somebody may have sent two */
+    notice_of(die_of_another, &second); /* its packet is known */
     assert_int_not_equal(second.packet, 0);
-    assert_false(nd_crash_is_of_state(&second, false));
-    assert_true(nd_crash_is_of_state(&second, true));
+    assert_true(nd_crash_is_remedied(&second));
     notice_of(die_of_nobody_knows_which, &second);
     assert_int_equal(second.packet, 0);
-    assert_true(nd_crash_is_of_state(&second, false));
-    assert_true(nd_crash_is_of_state(&second, true));
+    assert_true(nd_crash_is_remedied(&second));
     strcpy(second.before, "monitor"); /* the first one was in another NF */
-    assert_false(nd_crash_is_of_state(&second, false));
-    assert_false(nd_crash_is_of_state(&second, true));
+    assert_false(nd_crash_is_remedied(&second));
     second.before[0] = '\0'; /* it is the first */
-    assert_false(nd_crash_is_of_state(&second, false));
-    assert_false(nd_crash_is_of_state(&second, true));
+    assert_false(nd_crash_is_remedied(&second));
     notice_of(die_in_timers, &second);
-    assert_true(nd_crash_is_of_state(&second, false));
-    assert_true(nd_crash_is_of_state(&second, true));
+    assert_true(nd_crash_is_remedied(&second));
     crash_end(NULL);
 }
 
@@ -449,7 +475,7 @@ static void suspects_of_a_state_made_harmless_are_let_go(void **state)
     assert_true(atomic_load(&q->until) > until);
     notice_of(die_of_nobody_knows_which, &second);
     assert_string_equal(second.before, "crasher");
-    assert_true(nd_crash_is_of_state(&second, false));
+    assert_true(nd_crash_is_remedied(&second));
     crash_end(NULL);
 }
 
@@ -484,14 +510,15 @@ int main(void)
         cmocka_unit_test(after_so_many_it_is_a_suspect),
         cmocka_unit_test(without_one_the_frame_kills_again),
         cmocka_unit_test(a_second_crash_in_the_same_nf_adds_to_it),
-        cmocka_unit_test(a_second_crash_in_another_nf_ends_it),
+        cmocka_unit_test(the_same_frame_takes_one_place),
+        cmocka_unit_test(a_second_crash_in_another_nf_adds_to_it),
         cmocka_unit_test(a_crash_that_names_no_frame_leaves_it),
         cmocka_unit_test(suspects_pass_one_by_one),
         cmocka_unit_test(no_suspect_passes_once_the_standby_is_lost),
         cmocka_unit_test(a_suspect_that_kills_is_named),
         cmocka_unit_test(it_outlives_a_crash_in_timers),
         cmocka_unit_test(what_is_known_to_kill_comes_before_suspects),
-        cmocka_unit_test(a_second_death_without_its_packet_is_of_the_state),
+        cmocka_unit_test(a_second_death_in_the_same_nf_is_for_on_crash),
         cmocka_unit_test(suspects_of_a_state_made_harmless_are_let_go),
         cmocka_unit_test(a_state_that_is_made_anew_needs_no_remedy),
     };

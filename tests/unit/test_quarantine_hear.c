@@ -95,12 +95,14 @@ static void a_second_one_without_its_packet_has_the_nf_passed_by(void **state)
     assert_int_equal(kept_from(), 4); /* a packet may be the cause all the same */
 }
 
-/* Somebody may have sent two on purpose, and the NF may be there against him; its state may begin anew. */
+/* Who sends ever new packets that kill does not have the pair die for ever. */
 static void a_second_one_of_a_packet_that_is_known(void **state)
 {
     (void)state;
-    hear(death("monitor", NF_DOING_PACKETS, 2, "monitor"));
+    hear(death("monitor", NF_DOING_PACKETS, 2, ""));
     assert_string_equal(remedy(), "");
+    hear(death("monitor", NF_DOING_PACKETS, 2, "monitor"));
+    assert_string_equal(remedy(), "set monitor bypass=on");
     assert_int_equal(kept_from(), 1);
     hear(death("rate_limiter", NF_DOING_PACKETS, 2, "rate_limiter"));
     assert_string_equal(remedy(), "reset rate_limiter");
@@ -129,7 +131,88 @@ static void a_second_one_in_another_nf(void **state)
     hear(death("monitor", NF_DOING_PACKETS, 0, ""));
     hear(death("monitor", NF_DOING_PACKETS, 0, "rate_limiter"));
     assert_string_equal(remedy(), "");
-    assert_int_equal(kept_from(), 0); /* the cause is no packet */
+    assert_int_equal(kept_from(), 4);
+}
+
+/* Of a quarantine that only remembers the NF lanes need not look at frames. */
+static void lanes_look_at_frames_while_one_is_held(void **state)
+{
+    struct nd_quarantine *q = &nd_crash_page(all.crash)->quarantine;
+    const _Atomic uint32_t *asked = nd_quarantine_suspects(q).count;
+    struct rp_status s = {.core.state = FT_SOLO};
+
+    (void)state;
+    hear(death("monitor", NF_DOING_PACKETS, 0, ""));
+    assert_int_equal(atomic_load(asked), 4);
+    hear(death("monitor", NF_DOING_PACKETS, 0, "monitor"));
+    assert_string_equal(remedy(), "set monitor bypass=on");
+    assert_int_equal(nd_quarantine_held(q), 0);
+    assert_true(nd_quarantine_on(q));
+    assert_int_equal(atomic_load(asked), 0);
+    hear(death("firewall", NF_DOING_PACKETS, 1, "monitor"));
+    assert_int_equal(atomic_load(asked), 1);
+    nd_quarantine_turn(&all, &s);
+    assert_string_equal(all.nf, "firewall");
+    atomic_store(&q->until, 1);
+    nd_quarantine_turn(&all, &s);
+    assert_false(nd_quarantine_on(q));
+    assert_int_equal(atomic_load(asked), 0);
+}
+
+static struct ft_crash_notice told;
+static unsigned tells;
+
+static void tell(void *arg, const struct ft_crash_notice *notice)
+{
+    static const struct ft_datagram_key key = {7, {8, 9}};
+    uint8_t bytes[FT_CRASH_BYTES];
+
+    (void)arg;
+    assert_int_equal(ft_crash_notice_decode(bytes, ft_crash_notice_encode(notice, &key, bytes), &key, &told),
+                     0);
+    tells++;
+}
+
+/* A standby knows what its primary drops before anything makes it take over: a handover, kill -9, silence. */
+static void a_quarantine_goes_over_with_the_role(void **state)
+{
+    struct nd_quarantine *q = &nd_crash_page(all.crash)->quarantine;
+    struct rp_status s = {.core.state = FT_SOLO};
+    uint64_t until;
+
+    (void)state;
+    all.tell = tell;
+    tells = 0;
+    hear(death("monitor", NF_DOING_PACKETS, 2, ""));
+    nd_quarantine_turn(&all, &s);
+    assert_int_equal(tells, 0);
+    s.core.state = FT_PROTECTED;
+    nd_quarantine_turn(&all, &s);
+    nd_quarantine_turn(&all, &s);
+    assert_int_equal(tells, 1);
+    assert_int_equal(told.signal, 0);
+    assert_int_equal(told.fingerprints, 1);
+    assert_string_equal(told.before, "monitor");
+    assert_true(told.burst > 50000 && told.burst <= 60000);
+    all.told_at -= 1000000000u; /* a datagram may be lost */
+    nd_quarantine_turn(&all, &s);
+    assert_int_equal(tells, 2);
+
+    nd_quarantine_end(q); /* as on the standby, which has none */
+    hear(told);
+    assert_int_equal(kept_from(), 1);
+    assert_string_equal(q->nf, "monitor");
+    assert_string_equal(remedy(), "");
+    until = atomic_load(&q->until);
+    atomic_store(&q->dropped, 5);
+    told.burst = 1000; /* the same again, which lasts no longer than with the primary */
+    hear(told);
+    assert_int_equal(atomic_load(&q->dropped), 5);
+    assert_true(atomic_load(&q->until) < until);
+
+    nd_quarantine_end(q);
+    nd_quarantine_hear(&all, &told, true); /* a primary has its own */
+    assert_int_equal(kept_from(), 0);
 }
 
 static void a_death_in_timers(void **state)
@@ -172,6 +255,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_second_one_of_a_packet_that_is_known, begin, end),
         cmocka_unit_test_setup_teardown(suspects_stay_where_a_packet_is_known, begin, end),
         cmocka_unit_test_setup_teardown(a_second_one_in_another_nf, begin, end),
+        cmocka_unit_test_setup_teardown(lanes_look_at_frames_while_one_is_held, begin, end),
+        cmocka_unit_test_setup_teardown(a_quarantine_goes_over_with_the_role, begin, end),
         cmocka_unit_test_setup_teardown(a_death_in_timers, begin, end),
         cmocka_unit_test_setup_teardown(the_file_says_stop, begin, end),
         cmocka_unit_test_setup_teardown(what_a_standby_died_of, begin, end),

@@ -4,7 +4,7 @@
  * state at any burst can be computed anew and held against the snapshot a file opens with.
  */
 #include "ftcore/record/message.h"
-#include "ftcore/record/runs.h"
+#include "ftcore/record/delta.h"
 #include "tests/help/record.h"
 #include "tests/help/recorder.h"
 

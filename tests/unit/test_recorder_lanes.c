@@ -5,7 +5,7 @@
  * need goes first.
  */
 #include "ftcore/record/message.h"
-#include "ftcore/record/runs.h"
+#include "ftcore/record/delta.h"
 #include "tests/help/record.h"
 #include "tests/help/recorder.h"
 #include "tools/recording/index.h"

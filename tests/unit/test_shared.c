@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Shared state types in one lane, each against a plain model of its own, with audit on. */
 #include "nflib/shared/shared.h"
-#include "nflib/module/determinants.h"
+#include "nflib/module/env.h"
 #include "tests/help/death.h"
 #include "tests/help/nf.h"
 

@@ -68,7 +68,7 @@ static void *run_lane(void *arg)
         for (uint8_t nf = 1; nf <= 4; nf++) {
             for (unsigned i = 0; i < BURST; i++)
                 if (packets[i].saddr % 7 == nf)
-                    packets[i].drop = nf;
+                    packets[i].drop = packets[i].drop_nf = nf;
             nf_tracing_step(&tracing, nfs, nf, NF_INSIDE);
         }
         for (unsigned i = 0; i < BURST; i++) /* as it leaves */

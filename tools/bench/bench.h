@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The bench: what protection costs while nothing fails, and how soon a successor releases when something
- * does. Options, what is compared and pairs of runs (bench/cmd_bench.c), one run of nodes (bench/run.c,
- * bench/measure.c), two servers one after the other (bench/servers.c), what they came to (bench/figures.c),
- * lanes in one thread (bench/alone.c).
+ * does. Options and pairs of runs (bench/cmd_bench.c), what is compared (bench/compare.c), one run of nodes
+ * (bench/run.c, bench/measure.c), two servers one after the other (bench/servers.c), what they came to
+ * (bench/figures.c), lanes in one thread (bench/alone.c).
  */
 #ifndef TOOLS_BENCH_BENCH_H
 #define TOOLS_BENCH_BENCH_H
@@ -21,7 +21,7 @@
 
 extern const unsigned nd_bench_loads[ND_BENCH_LOADS]; /* percent */
 
-/* ---- bench/cmd_bench.c: what is compared ---- */
+/* ---- bench/compare.c: what is compared ---- */
 
 struct nd_bench_protection {
     char name[24];                 /* "log:warm" */
@@ -138,7 +138,7 @@ struct nd_bench_lag {
     struct nd_bench_sample sample[ND_BENCH_LAG];
 };
 
-/* Of two servers on one machine, the one that is there: what stands in for the other is in bench/servers.c.
+/* Of two servers on one machine, the one that is there: what stands in for the other is in bench/half.c.
  */
 enum nd_bench_server { ND_BENCH_BOTH, ND_BENCH_PRIMARY, ND_BENCH_STANDBY };
 struct nd_bench_tape;
@@ -196,10 +196,12 @@ struct nd_bench_nodes {
         sum_;                                                                                                \
     })
 
-void nd_bench_sleep(double seconds); /* shorter when interrupted */
 /* Processes, until the pair is protected; and their end, after an error too. */
 int nd_bench_begin(struct nd_bench_nodes *r, struct ft_fault *fault);
 void nd_bench_end(struct nd_bench_nodes *r);
+/* ---- bench/nodes.c ---- */
+
+void nd_bench_sleep(double seconds); /* shorter when interrupted */
 /* FT_EIO: a node ended. */
 int nd_bench_check(struct nd_bench_nodes *r, struct ft_fault *fault);
 /* Until `when`, checking nodes. FT_EIO: a node ended, or half a minute was over. */
@@ -208,6 +210,8 @@ int nd_bench_wait(struct nd_bench_nodes *r, bool (*when)(struct nd_bench_nodes *
 /* Nothing arrives any more, all that arrived has left, and the standby has caught up: one that replays has
  * replayed all, one that stores has stored all. */
 int nd_bench_quieten(struct nd_bench_nodes *r, struct ft_fault *fault);
+/* Then: the lanes of node n end; the primary's when the standby has what they did last. */
+int nd_bench_rest(struct nd_bench_nodes *r, unsigned n, struct ft_fault *fault);
 
 /* The times the bench gives its nodes: a loaded machine must raise no false alarm, and a death is told by the
  * guardian. */
@@ -228,7 +232,26 @@ int nd_bench_replay(struct nd_bench_nodes *r, struct nd_bench_result *out, uint6
 int nd_bench_latency(struct nd_bench_nodes *r, struct nd_bench_latency *out, double mpps,
                      struct ft_fault *fault);
 
-/* ---- bench/servers.c ---- */
+/* The median of one field over the runs. */
+double nd_bench_median(const struct nd_bench_result runs[], unsigned count, size_t offset);
+
+/* ---- bench/half.c ---- */
+
+#define ND_TAPE_SNAPSHOT (128u << 20) /* bytes of a snapshot's lines, encoded */
+#define ND_TAPE_LOG      (512u << 20) /* bytes of records, encoded */
+
+/* The stream of a primary from a snapshot on, in memory that the bench shares with its processes. Written by
+ * the peer; the bench closes it; read by the feeder of a later run. */
+struct nd_bench_tape {
+    uint64_t burst, access; /* where the snapshot was cut */
+    uint32_t snapshots;     /* messages: each four bytes of length and its bulk */
+    uint64_t snapshot_bytes, log_bytes;
+    _Atomic bool closed;       /* nothing is added any more: it is full, or the bench wants no more */
+    uint64_t records, packets; /* in the log */
+    uint64_t last;             /* burst of the last record */
+    uint8_t snapshot[ND_TAPE_SNAPSHOT];
+    uint8_t log[ND_TAPE_LOG]; /* records, one after the other */
+};
 
 /* What a standby was fed with, and what it replayed of it. */
 struct nd_bench_stream {
@@ -267,9 +290,6 @@ void nd_bench_servers_print(const struct nd_sheet *sheet, const struct nd_bench_
 json_t *nd_bench_servers_object(const struct nd_bench_row *row);
 
 /* ---- bench/figures.c ---- */
-
-/* The median of one field over the runs. */
-double nd_bench_median(const struct nd_bench_result runs[], unsigned count, size_t offset);
 
 /* A comparison: what is asked for, and what came of it. */
 struct nd_bench {

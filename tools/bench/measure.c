@@ -426,3 +426,14 @@ int nd_bench_latency(struct nd_bench_nodes *r, struct nd_bench_latency *out, dou
     out->turns = turns_taken(&a, &b);
     return 0;
 }
+
+/* ==== of several runs ================================================================================ */
+
+double nd_bench_median(const struct nd_bench_result runs[], unsigned count, size_t offset)
+{
+    double values[ND_BENCH_PAIRS];
+
+    for (unsigned i = 0; i < count; i++)
+        values[i] = *(const double *)((const char *)&runs[i] + offset);
+    return nd_quantile(values, count, 0.5);
+}

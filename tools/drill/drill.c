@@ -20,8 +20,6 @@
 #define SUPERVISOR_MS 300 /* somebody else may start the node again, so long we wait */
 #define ASLEEP_MS     500 /* a stopped node sleeps on after it was replaced */
 
-const char *const nd_drill_kinds[ND_DRILL_KINDS] = {"kill", "server-loss", "hang", "standby-kill", "planned"};
-
 /* ── hurting and healing ── */
 
 /* What a node answers when it does not do what it is asked. NULL: it did. */

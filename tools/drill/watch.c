@@ -13,6 +13,8 @@
 #include <string.h>
 #include <time.h>
 
+const char *const nd_drill_kinds[ND_DRILL_KINDS] = {"kill", "server-loss", "hang", "standby-kill", "planned"};
+
 #define RELEASE_MS  2000 /* from the takeover to its first packet; without traffic there is none */
 #define MEASURED_MS 2000 /* for the standby to have listened, beyond listen_ms */
 #define LONE_MS     500  /* how long a strict primary is watched without its standby, beyond solo_after_ms */

@@ -109,6 +109,7 @@ static int open_replicator(struct nd_member *m, struct ft_fault *fault)
     config.view_file = view_file;
     config.state_changed = note_state;
     config.view = new_view;
+    config.crashed = m->c->crashed;
     config.arg = m;
     config.check = nd_group_check;
     config.keeps = nd_group_keeps;

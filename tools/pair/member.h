@@ -78,6 +78,8 @@ struct nd_member_config {
     bool realtime; /* lanes go before ordinary work, where permitted. The replicator's thread is the
                       caller's */
     struct nd_member_status *status;
+    /* As struct rp_config has it, with the member; NULL: ignored. */
+    void (*crashed)(void *member, const struct ft_crash_notice *notice, bool primary);
 };
 
 struct nd_member {

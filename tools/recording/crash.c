@@ -10,7 +10,6 @@
 #include "nflib/chain/chain.h"
 #include "tools/pair/child.h"
 #include "tools/pair/tape.h"
-#include "tools/recording/gdb.h"
 
 #include <signal.h>
 #include <stdlib.h>

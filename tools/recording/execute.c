@@ -7,22 +7,45 @@
 #include "node/config/config.h"
 #include "tools/pair/shown.h"
 #include "ftcore/record/message.h"
-#include "ftcore/record/runs.h"
+#include "ftcore/record/delta.h"
 #include "nflib/chain/chain.h"
 #include "tools/pair/tape.h"
 #include "cli/options.h"
 #include "node/crash/handler.h"
 #include "tools/pair/capture.h"
-#include "tools/recording/gdb.h"
 
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- x --------------------------------------------------------------------------------------- */
-
 #define RING_BYTES (4u << 20)
+
+/* ---- where a debugger stops ---------------------------------------------------------------------- */
+
+/* `used`: no code of this program reads or calls them. */
+__attribute__((used)) uintptr_t nd_stop_entry;
+__attribute__((used)) const struct nf_packet *nd_stop_packet;
+
+__attribute__((noinline, used)) void nd_stop_here(void)
+{
+    __asm__ volatile("" ::: "memory");
+}
+
+void nd_stop_before(uintptr_t entry, const struct nf_packet *packet)
+{
+    nd_stop_entry = entry;
+    nd_stop_packet = packet;
+    nd_stop_here();
+}
+
+__attribute__((noinline, used)) const void *nd_stop_slot(struct nf_packet *const list[], uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (list[i] == nd_stop_packet)
+            return &list[i];
+    return NULL;
+}
 
 /* ---- making ------------------------------------------------------------------------------------ */
 
@@ -234,7 +257,7 @@ static bool is_shown(const struct nd_log_lane *l, uint64_t seq)
     return !to || to->kind != ND_MOMENT_INPUT || l->lane->index != to->lane || seq <= to->seq;
 }
 
-/* A debugger stops here (gdb.h) when the burst of l->record has the input of --at. */
+/* A debugger stops here (recording.h) when the burst of l->record has the input of --at. */
 static void stop_before(const struct nd_log_lane *l, const struct nd_log_input in[])
 {
     const struct nd_moment *at = &l->log->options->at;

@@ -188,6 +188,34 @@ static void note_burst(void *arg, unsigned index, const uint64_t sums[FT_AUDIT_S
         nd_sums_note(&r->all->sums, !live, index, nf_chain_state(lane->chain)->burst, sums);
 }
 
+int nd_replay_config(struct nd_config **out, const struct nd_replay_options *o, unsigned how,
+                     struct ft_fault *fault)
+{
+    struct ft_fault why;
+    struct nd_config *config;
+    int error = nd_config_read(out, o->common.config, how, fault);
+
+    if (error)
+        return error;
+    config = *out;
+    config->chain.l3 = NULL;
+    if (o->lanes)
+        config->chain.lanes = (uint16_t)o->lanes;
+    if (o->standby >= 0)
+        config->protect.standby = (uint32_t)o->standby;
+    /* What a link would carry is to be told, and the loopback is never the limit. */
+    if (config->protect.compress == ND_COMPRESS_AUTO)
+        config->protect.compress = ND_COMPRESS_ALWAYS;
+    if (!o->no_input_keeper) /* a keeper drops what has left already, and loses nothing */
+        config->protect.tail = ND_TAIL_EMIT;
+    config->protect.audit = !o->fast;
+    if (o->mode >= 0)
+        config->protect.asked = (uint32_t)o->mode;
+    if (nd_config_decide(&config->protect, &config->chain, &why) == 0)
+        return 0;
+    return ft_fail(fault, FT_EINVAL, "--mode %s, %.200s", nd_modes[config->protect.asked], why.text);
+}
+
 /* The process of a node. */
 static int run_node(void *arg, struct ft_fault *fault)
 {

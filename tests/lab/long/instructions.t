@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The lane's instructions per packet against the committed figures (tests/bench/instructions.txt), as TAP. Counted by
 # valgrind, so the same on every run and every load of the machine. One that grew on purpose: say so in
-# docs/performance.md and commit the new figure (scripts/instructions > tests/bench/instructions.txt).
+# docs/performance.md and commit the new figure; the rule is at the head of that file.
 set -u
 cd "$(dirname "$0")/../../.." || exit 1
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads msgpack from front to back out of memory, allocating nothing, with the offset of what is wrong.
- * Used by the decoders of messages, records and chunks.
+ * Bodies, see body.h: reads msgpack from front to back out of memory, allocating nothing, with the offset of
+ * what is wrong. Used by the decoders of messages, records and chunks.
  */
 #include "ftcore/record/body.h"
 

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What portscan's files share: packets and walks (portscan.c), what is believed of packets
- * (portscan_packet.c), and what is read of the configuration, shown to operators and checked of a peer
- * (portscan_commands.c). */
-#ifndef NFS_PORTSCAN_PARTS_H
-#define NFS_PORTSCAN_PARTS_H
+/* The state, configuration and counters of portscan, which its tests look into, too. */
+#ifndef NFS_PORTSCAN_H
+#define NFS_PORTSCAN_H
 
 #include "nflib/nf.h"
 
@@ -75,21 +73,5 @@ static inline const struct ps_contact *ps_contact_at(const struct ps *ps, uint32
 {
     return nf_map_value(ps->contacts, slot);
 }
-
-/* portscan_packet.c. Whether it begins a connection is not to be seen. */
-bool ps_hides_flags(const struct nf_packet *p);
-/* Its checksum is, as far as headers say: a checksum covers all of a datagram. */
-bool ps_is_right(const struct nf *nf, const struct nf_packet *p);
-
-/* The host of this slot is not known any more. */
-void ps_forget_host(const struct nf *nf, uint32_t slot);
-
-/* As struct nf_module has them. */
-int ps_check(void *config, struct ft_fault *fault);
-bool ps_carry(struct nf *nf, const struct nf_was *was, struct ft_fault *fault);
-bool ps_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor);
-int ps_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault);
-int ps_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault);
-int ps_check_state(const struct nf *nf, struct nf_check *c);
 
 #endif
