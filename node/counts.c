@@ -164,16 +164,16 @@ static void tell_hosts(struct nd_counts *c, const struct rp_status *s)
     if (hosts == said->hosts || (said->last && now - said->last < HOSTS_NS) || !c->counted[last.nf])
         return;
     inet_ntop(last.ipv6 ? AF_INET6 : AF_INET, last.addr, addr, sizeof(addr));
-    ft_log_fields(
-        FT_LEVEL_WARNING, FT_SAYS_HOST,
-        (const struct ft_log_field[]){{.name = "address", .text = addr},
-                                      {.name = "nf", .text = c->counted[last.nf]->name},
-                                      {.name = "limit", .number = last.limit},
-                                      {.name = "hosts", .number = hosts - said->hosts},
-                                      {.name = NULL}},
-        "%s has begun %u flows, as many as a host may (%s): new ones take the place of its own, or are "
-        "dropped (hosts since the last such line: %lu)",
-        addr, last.limit, c->counted[last.nf]->name, hosts - said->hosts);
+    ft_log_fields(FT_LEVEL_WARNING, FT_SAYS_HOST,
+                  (const struct ft_log_field[]){{.name = "address", .text = addr},
+                                                {.name = "nf", .text = c->counted[last.nf]->name},
+                                                {.name = "limit", .number = last.limit},
+                                                {.name = "hosts", .number = hosts - said->hosts},
+                                                {.name = NULL}},
+                  "%s%s begun %u flows, as many as a %s may (%s): new ones take the place of its own, or are "
+                  "dropped (hosts since the last such line: %lu)",
+                  addr, last.network ? "/64 has" : " has", last.limit, last.network ? "network" : "host",
+                  c->counted[last.nf]->name, hosts - said->hosts);
     *said = (struct nd_hosts_said){.hosts = hosts, .last = now};
 }
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Hosts: who began how many of the table's sessions, by the source of a session's first packet. Owns a map of
- * hosts, the host of each record, for each host a list of its sessions that may be displaced, oldest first,
- * and lists of hosts by how many those are, by powers of two. That is what tells who has most, at once. There
- * only where an NF of the chain limits flows of a host. The lane writes and reads all of it.
+ * Hosts: who began how many of the table's sessions, by the source of a session's first packet; and networks,
+ * the /64s of hosts of IPv6, since one machine has as many addresses there as it likes: no network has more
+ * than seven eighths of the table. Owns a map of hosts and networks, the host of each record, for each host a
+ * list of its sessions that may be displaced, oldest first, and lists of hosts by how many those are, by
+ * powers of two. That is what tells who has most, at once. There only where an NF of the chain limits flows
+ * of a host. The lane writes and reads all of it.
  *
  * Displaced may be what is confirmed and no open connection of TCP.
  */
@@ -11,18 +13,27 @@
 
 #include <string.h>
 
+/* Of the table's sessions: what is left is for those that are of no such network. */
+static uint32_t network_limit(const struct nf_sessions *t)
+{
+    return t->capacity - t->capacity / 8;
+}
+
 _Static_assert(2 * NF_SESSION_GREEDY_PART < NF_SESSION_VICTIMS,
                "more hosts of a rank cannot have half as much each");
 
 uint64_t nf_session_hosts_bytes(uint32_t capacity, bool ipv6)
 {
     return nf_map_bytes(capacity, ipv6 ? 16 : 4, sizeof(struct nf_session_host)) +
+           (ipv6 ? nf_map_bytes(capacity, 8, sizeof(struct nf_session_network)) : 0) +
            2 * nf_lists_bytes(capacity, 0);
 }
 
 bool nf_session_hosts_make(struct nf *nf, struct nf_sessions *shape, bool ipv6)
 {
     shape->hosts = nf_map_make(nf, shape->capacity, ipv6 ? 16 : 4, sizeof(struct nf_session_host));
+    if (ipv6 && !(shape->networks = nf_map_make(nf, shape->capacity, 8, sizeof(struct nf_session_network))))
+        return false;
     shape->of_hosts = nf_lists_make(nf, shape->capacity, 0);
     shape->ranks = nf_lists_make(nf, shape->capacity, 0);
     if (!shape->hosts || !shape->of_hosts || !shape->ranks)
@@ -73,27 +84,59 @@ static struct nf_session_host *edit_host(const struct nf *nf, const struct nf_se
     return NF_EDIT(nf, host_at(t, slot));
 }
 
+static const struct nf_session_network *network_at(const struct nf_sessions *t, uint32_t slot)
+{
+    return nf_map_value(t->networks, slot);
+}
+
+static struct nf_session_network *edit_network(const struct nf *nf, const struct nf_sessions *t,
+                                               uint32_t slot)
+{
+    return NF_EDIT(nf, network_at(t, slot));
+}
+
+static struct address address_of_session(const struct nf_sessions *t, const struct nf_session *s)
+{
+    return address_of(&s->key[0],
+                      s->key[0].ipv6 ? &nf_session_addresses(t, nf_session_number(t, s))->key[0] : NULL);
+}
+
+uint32_t nf_session_network(const struct nf_sessions *t, const struct nf_session *s)
+{
+    return s->key[0].ipv6
+               ? nf_map_find(t->networks, &nf_session_addresses(t, nf_session_number(t, s))->key[0].source)
+               : NF_NONE;
+}
+
 void nf_session_host_begin(const struct nf *nf, const struct nf_sessions *t, uint32_t record)
 {
     const struct nf_session *s = nf_session_at(t, record);
     struct address address;
-    uint32_t slot;
+    uint32_t slot, network;
 
     if (!t->hosts)
         return;
-    address = address_of(&s->key[0], s->key[0].ipv6 ? &nf_session_addresses(t, record)->key[0] : NULL);
+    address = address_of_session(t, s);
     slot = find_host(nf_sessions_lane(nf), t, &address);
     if (slot == NF_NONE)
         slot = nf_map_add(nf, t->hosts, &address);
     FT_CHECK(slot != NF_NONE, "more hosts than sessions: %u", t->capacity);
     edit_host(nf, t, slot)->flows++;
     *NF_EDIT(nf, nf_session_host_of(t, record)) = slot;
+    if (!s->key[0].ipv6)
+        return;
+    network = nf_session_network(t, s);
+    if (network == NF_NONE)
+        network = nf_map_add(nf, t->networks, &address);
+    FT_CHECK(network != NF_NONE, "more networks than sessions: %u", t->capacity);
+    edit_network(nf, t, network)->flows++;
 }
 
 void nf_session_host_end(const struct nf *nf, const struct nf_sessions *t, uint32_t record)
 {
+    struct nf_session_network *network;
     struct nf_session_host *host;
-    uint32_t slot;
+    uint32_t slot, at;
 
     if (!t->hosts)
         return;
@@ -103,6 +146,14 @@ void nf_session_host_end(const struct nf *nf, const struct nf_sessions *t, uint3
         host->noted = 0;
     if (!host->flows)
         nf_map_remove(nf, t->hosts, slot);
+    at = nf_session_network(t, nf_session_at(t, record));
+    if (at == NF_NONE)
+        return;
+    network = edit_network(nf, t, at);
+    if (--network->flows < network->noted / 2)
+        network->noted = 0;
+    if (!network->flows)
+        nf_map_remove(nf, t->networks, at);
 }
 
 /* ---- what may be displaced ----------------------------------------------------------------------- */
@@ -149,33 +200,32 @@ void nf_session_host_unlist(const struct nf *nf, const struct nf_sessions *t, ui
 
 /* ---- limits ------------------------------------------------------------------------------------ */
 
-/* NF_NONE: it has no flow. */
-static uint32_t host_of_packet(const struct nf *nf, const struct nf_packet *p)
-{
-    struct nf_sessions_lane *lane = nf_sessions_lane(nf);
-    const struct nf_sessions *t = lane->burst.table;
-    struct address address;
-
-    if (p->session)
-        return *nf_session_host_of(t, nf_session_number(t, p->session));
-    address = address_of(&lane->look[p - lane->packets].key, &lane->addresses[p - lane->packets]);
-    return find_host(lane, t, &address);
-}
+/* Who has as many as he may. */
+struct full {
+    uint32_t slot; /* of the host, or of its network; NF_NONE: there is room */
+    uint32_t limit;
+    bool network;
+};
 
 /* For the log; see struct nf_host_full. */
-static void note_full(const struct nf *nf, const struct nf_sessions *t, uint32_t slot, uint32_t limit)
+static void note_full(const struct nf *nf, const struct nf_sessions *t, struct full who)
 {
     const struct nf *own = &nf_sessions_lane(nf)->nfs[0];
     uint64_t value[NF_NOTE_WORDS(struct nf_host_full) - 1];
-    struct nf_host_full full = {.at = nf_sessions_lane(nf)->now, .limit = limit, .nf = nf->index};
-    const uint8_t *key = nf_map_key(t->hosts, slot);
+    struct nf_host_full full = {.at = nf_sessions_lane(nf)->now, .limit = who.limit, .nf = nf->index};
+    const uint8_t *key = nf_map_key(who.network ? t->networks : t->hosts, who.slot);
 
-    edit_host(own, t, slot)->noted = host_at(t, slot)->flows;
+    if (who.network)
+        edit_network(own, t, who.slot)->noted = network_at(t, who.slot)->flows;
+    else
+        edit_host(own, t, who.slot)->noted = host_at(t, who.slot)->flows;
     memcpy(value, &t->full[1], sizeof(value));
     full.hosts = value[offsetof(struct nf_host_full, hosts) / sizeof(uint64_t)] + 1;
-    memcpy(full.addr, key, t->addresses_at ? 16 : 4);
+    memcpy(full.addr, key, who.network ? 8 : t->addresses_at ? 16 : 4);
+    full.network = who.network;
     for (unsigned i = 4; i < 16; i++)
         full.ipv6 |= full.addr[i] != 0;
+    full.ipv6 |= who.network;
     memcpy(value, &full, sizeof(value));
     nf_note_write(nf_edit(own, t->full, sizeof(t->full)), value, sizeof(value) / sizeof(value[0]));
 }
@@ -191,21 +241,44 @@ bool nf_session_last_full(const struct nf *nf, struct nf_host_full *out)
     return true;
 }
 
-bool nf_session_host_full(const struct nf *nf, const struct nf_packet *p)
+/* Of who sent the packet. A session that has begun counts already. */
+static struct full full_of(const struct nf *nf, const struct nf_packet *p)
 {
+    struct nf_sessions_lane *lane = nf_sessions_lane(nf);
     const struct nf_sessions *t = nf->env->sessions->table;
-    uint32_t limit = t->max_flows_per_host[nf->index], slot;
+    uint32_t limit = t->max_flows_per_host[nf->index], own = p->session ? 1 : 0, slot, network = NF_NONE;
+    struct address address = {{0}};
 
     if (!limit && !p->session)
         limit = t->host_limit[p->side & 1];
     if (!t->hosts || !limit || !(p->flow & NF_FLOW_KEYED))
+        return (struct full){.slot = NF_NONE};
+    if (p->session) {
+        slot = *nf_session_host_of(t, nf_session_number(t, p->session));
+    } else {
+        address = address_of(&lane->look[p - lane->packets].key, &lane->addresses[p - lane->packets]);
+        slot = find_host(lane, t, &address);
+    }
+    if (slot != NF_NONE && host_at(t, slot)->flows - own >= limit)
+        return (struct full){slot, limit, false};
+    if (p->session)
+        network = nf_session_network(t, p->session);
+    else if (lane->look[p - lane->packets].key.ipv6)
+        network = nf_map_find(t->networks, &address);
+    if (network != NF_NONE && network_at(t, network)->flows - own >= network_limit(t))
+        return (struct full){network, network_limit(t), true};
+    return (struct full){.slot = NF_NONE};
+}
+
+bool nf_session_host_full(const struct nf *nf, const struct nf_packet *p)
+{
+    const struct nf_sessions *t = nf->env->sessions->table;
+    struct full who = full_of(nf, p);
+
+    if (ft_likely(who.slot == NF_NONE))
         return false;
-    slot = host_of_packet(nf, p);
-    /* A session that has begun counts already. */
-    if (ft_likely(slot == NF_NONE || host_at(t, slot)->flows - (p->session ? 1 : 0) < limit))
-        return false;
-    if (!host_at(t, slot)->noted)
-        note_full(nf, t, slot, limit);
+    if (who.network ? !network_at(t, who.slot)->noted : !host_at(t, who.slot)->noted)
+        note_full(nf, t, who);
     return true;
 }
 
@@ -233,9 +306,15 @@ static uint32_t oldest_of(const struct nf *nf, uint32_t slot, const struct nf_se
 uint32_t nf_session_of_host(const struct nf *nf, const struct nf_packet *p,
                             const struct nf_session_choice *choice)
 {
+    struct nf_session_choice of_network = *choice;
+    struct full who = full_of(nf, p);
     uint32_t looks = choice->looks;
 
-    return oldest_of(nf, host_of_packet(nf, p), choice, &looks);
+    if (!who.network)
+        return oldest_of(nf, who.slot, choice, &looks);
+    of_network.network = who.slot + 1;
+    of_network.most = 0; /* of whoever has most there, greedy or not */
+    return nf_session_displaceable(nf, &of_network);
 }
 
 /* Of the host of a rank that has most, if it is greedy. */
@@ -249,7 +328,10 @@ static uint32_t of_rank(const struct nf *nf, uint32_t rank, const struct nf_sess
          hosts++, at = nf_list_next(t->ranks, at)) {
         uint32_t listed = host_at(t, at)->listed, oldest;
 
-        if (listed <= most || (oldest = oldest_of(nf, at, choice, looks)) == NF_NONE)
+        if (listed <= most ||
+            (choice->network && memcmp(nf_map_key(t->hosts, at), nf_map_key(t->networks, choice->network - 1),
+                                       sizeof(uint64_t)) != 0) ||
+            (oldest = oldest_of(nf, at, choice, looks)) == NF_NONE)
             continue;
         most = listed;
         found = oldest;
@@ -276,15 +358,14 @@ uint32_t nf_session_of_greedy(const struct nf *nf, const struct nf_session_choic
 /* The address that a host is known by is that of its sessions. */
 static bool is_host_of(const struct nf_sessions *t, uint32_t slot, uint32_t record)
 {
-    const struct nf_session *s = nf_session_at(t, record);
-    struct address address =
-        address_of(&s->key[0], s->key[0].ipv6 ? &nf_session_addresses(t, record)->key[0] : NULL);
+    struct address address = address_of_session(t, nf_session_at(t, record));
 
     return nf_map_has(t->hosts, slot) &&
            memcmp(nf_map_key(t->hosts, slot), &address, t->addresses_at ? 16 : 4) == 0;
 }
 
-static int check_hosts_of_records(struct nf_check *c, const struct nf_sessions *t, uint32_t flows[])
+static int check_hosts_of_records(struct nf_check *c, const struct nf_sessions *t, uint32_t flows[],
+                                  uint32_t of_network[])
 {
     for (uint32_t record = 0; record < t->capacity; record++) {
         bool used = nf_session_is_used(t, record);
@@ -299,6 +380,13 @@ static int check_hosts_of_records(struct nf_check *c, const struct nf_sessions *
                 c, "session %u is in a host's list and may not be displaced, or the reverse", record);
         if (used)
             flows[slot]++;
+        if (used && nf_session_at(t, record)->key[0].ipv6) {
+            uint32_t network = nf_session_network(t, nf_session_at(t, record));
+
+            if (network == NF_NONE)
+                return nf_check_failed(c, "session %u is of a network that is not there", record);
+            of_network[network]++;
+        }
     }
     return 0;
 }
@@ -360,15 +448,21 @@ int nf_session_hosts_check(struct nf_check *c, const struct nf_sessions *t)
     if (!t->hosts)
         return 0;
     memcpy(&full, &t->full[1], sizeof(full));
-    if (t->full[0] & 1 || full.at > c->time || full.nf > t->nfs || full.ipv6 > 1)
+    if (t->full[0] & 1 || full.at > c->time || full.nf > t->nfs || full.ipv6 > 1 || full.network > full.ipv6)
         return nf_check_failed(c, "the host noted as full is of NF %u, or of a time that is not yet",
                                full.nf);
-    flows = nf_check_memory(c, 0, (uint64_t)t->capacity * sizeof(*flows));
+    flows = nf_check_memory(c, 0, 2ull * t->capacity * sizeof(*flows));
     seen = flows ? nf_lists_seen(c, 1, t->of_hosts) : NULL;
     if (!seen)
         return FT_ENOMEM;
-    if ((error = check_hosts_of_records(c, t, flows)))
+    if ((error = check_hosts_of_records(c, t, flows, flows + t->capacity)))
         return error;
+    for (uint32_t slot = 0; t->networks && (slot = nf_map_next(t->networks, slot)) != NF_NONE; slot++) {
+        nf_check_step(c);
+        if (!network_at(t, slot)->flows || network_at(t, slot)->flows != flows[t->capacity + slot])
+            return nf_check_failed(c, "network %u has %u flows, expected %u", slot,
+                                   network_at(t, slot)->flows, flows[t->capacity + slot]);
+    }
     for (uint32_t slot = 0; (slot = nf_map_next(t->hosts, slot)) != NF_NONE; slot++) {
         nf_check_step(c);
         if (!host_at(t, slot)->flows || host_at(t, slot)->flows != flows[slot])

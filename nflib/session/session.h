@@ -182,7 +182,8 @@ void nf_session_stays_open(const struct nf *nf, const struct nf_session *s, uint
 /* True: a join would find room. */
 bool nf_session_room(const struct nf *nf, const struct nf_packet *p);
 /* True: the host that sent the packet has as many flows as the NF lets it have, or, where the NF has no limit
- * of its own and would begin the session, as any NF of the chain does; says why there is no room. */
+ * of its own and would begin the session, as any NF of the chain does; or the hosts of its /64 have seven
+ * eighths of all that there is room for. Says why there is no room. */
 bool nf_session_host_full(const struct nf *nf, const struct nf_packet *p);
 /* The last host that was found at its limit. Once, until it has had less than half of its flows. */
 struct nf_host_full {
@@ -190,8 +191,9 @@ struct nf_host_full {
     uint64_t hosts;   /* how many have been, with this one */
     uint8_t addr[16]; /* of IPv4 its first 4 bytes */
     uint32_t limit;
-    uint16_t nf;   /* of the chain, which asked */
-    uint16_t ipv6; /* 1: all of addr */
+    uint16_t nf;     /* of the chain, which asked */
+    uint8_t ipv6;    /* 1: all of addr */
+    uint8_t network; /* 1: it is a /64, for all of its hosts */
 };
 _Static_assert(sizeof(struct nf_host_full) == 40, "whole words");
 /* Of the lane that `nf` is of. Any thread, while the region is there. False: nothing limits hosts, or the

@@ -52,6 +52,10 @@ struct nf_session_host {
     struct nf_list list; /* oldest first */
     uint32_t noted; /* its flows when it was found at its limit; 0: not since it had less than half of them */
 };
+/* The /64 of hosts of IPv6. */
+struct nf_session_network {
+    uint32_t flows, noted; /* as of a host */
+};
 /* Ranks of hosts, by powers of two: of none listed, 1, 2 and 3, 4 to 7 and so on. */
 #define NF_SESSION_RANKS 33u
 static inline uint32_t nf_session_rank(uint32_t listed)
@@ -69,6 +73,7 @@ struct nf_sessions {
     uint64_t transitory_at;       /* the same */
     uint64_t host_of_at;          /* the same; 0: no NF limits flows of a host */
     struct nf_map *hosts;         /* addresses to struct nf_session_host; NULL: the same */
+    struct nf_map *networks;      /* 8 bytes to struct nf_session_network; NULL: that, or no IPv6 */
     struct nf_lists *of_hosts;    /* records, in a list for each host */
     struct nf_lists *ranks;       /* hosts by their slots, in by_rank[] */
     uint32_t capacity, buckets, stride;
@@ -245,14 +250,18 @@ void nf_session_remove_transitory(const struct nf *nf, const struct nf_sessions 
 struct nf_session_choice {
     bool own;                           /* of those alone that the NF is in */
     const struct nf_session_need *need; /* of those alone that free what it wants; NULL: any */
+    uint32_t network;                   /* of those alone of which it is the network; 0: any */
     uint32_t most;                      /* a host with more than that many in its list is greedy */
     uint32_t looks;                     /* at hosts of a rank, and at sessions that do not go */
 };
+/* Slot of the /64 of the host that began it; NF_NONE: it is of IPv4. There is a limit of hosts. */
+uint32_t nf_session_network(const struct nf_sessions *t, const struct nf_session *s);
 /* NF_FREES: it may go. A packet of this burst may point to a session that was seen now. */
 static inline enum nf_session_frees nf_session_chosen(const struct nf *nf, const struct nf_session *s,
                                                       const struct nf_session_choice *choice)
 {
-    if (s->seen == nf_sessions_lane(nf)->now || (choice->own && !nf_session_has(nf, s)))
+    if (s->seen == nf_sessions_lane(nf)->now || (choice->own && !nf_session_has(nf, s)) ||
+        (choice->network && nf_session_network(nf->env->sessions->table, s) + 1 != choice->network))
         return NF_FREES_NONE;
     return choice->need ? choice->need->frees(nf, s, choice->need->arg) : NF_FREES;
 }
@@ -274,8 +283,8 @@ void nf_session_host_begin(const struct nf *nf, const struct nf_sessions *t, uin
 void nf_session_host_end(const struct nf *nf, const struct nf_sessions *t, uint32_t record);
 void nf_session_host_list(const struct nf *nf, const struct nf_sessions *t, uint32_t record);
 void nf_session_host_unlist(const struct nf *nf, const struct nf_sessions *t, uint32_t record);
-/* As nf_session_displaceable, of the host that sent `p` and has flows; and of the greedy host that has most
- * and a session that may go. */
+/* As nf_session_displaceable, of the host that sent `p`, or of its network, whichever has as many as it may;
+ * and of the greedy host that has most and a session that may go. */
 uint32_t nf_session_of_host(const struct nf *nf, const struct nf_packet *p,
                             const struct nf_session_choice *choice);
 uint32_t nf_session_of_greedy(const struct nf *nf, const struct nf_session_choice *choice);

@@ -3,8 +3,9 @@
  * Whoever begins a session is counted, whatever NFs the chain has: what a host at its limit would begin is
  * dropped, as host_full, also of IPv6, which `nat` joins no flow of, and by NFs that pass what finds no room.
  */
-#include "nflib/session/session.h"
+#include "nflib/session/table.h"
 #include "tests/help/chain.h"
+#include "tests/help/content.h"
 #include "tests/help/nat64.h"
 
 #include <stdarg.h>
@@ -17,6 +18,7 @@
 #define LIMIT 40u
 
 static struct help_chain h;
+static const char *hosts_are_in = "2001:db8:1::"; /* the /64 */
 
 #define NAT     "    - nat: { outside: 203.0.113.1, max_flows: 1000, max_flows_per_host: 40 }\n"
 #define MONITOR "    - monitor: { max_flows: 1000, ipv6: true }\n"
@@ -41,7 +43,7 @@ static bool send_six(uint8_t side, bool back, uint32_t host, uint16_t port, uint
                     .tcp = flags};
     struct nf_packet p = {.data = frame, .side = back ? !side : side, .in_port = back ? !side : side};
 
-    snprintf(at, sizeof(at), "2001:db8:1::%u", host);
+    snprintf(at, sizeof(at), "%s%u", hosts_are_in, host);
     p.len = p.have = six_frame(&s, frame);
     help_chain_run(&h, h.now + 1000, &p, 1);
     return !p.drop;
@@ -175,6 +177,83 @@ static void who_is_at_its_limit_is_noted(void)
     is_sound();
 }
 
+#define SMALL                                                                                                \
+    "    - nat: { outside: 203.0.113.1, max_flows: 320, max_flows_per_host: 40 }\n"                          \
+    "    - monitor: { max_flows: 320, ipv6: true }\n"
+#define OF_NETWORK 280u /* seven eighths of 320 */
+
+static void open_small(void)
+{
+    open_with(SMALL);
+    hosts_are_in = "2001:db8:1::";
+}
+
+/* One machine has as many addresses in its /64 as it likes. What it leaves is for all others. */
+static void a_network_leaves_an_eighth(void)
+{
+    struct nf_host_full full;
+    unsigned opened = 0;
+
+    open_small();
+    for (uint32_t host = 1; host <= 20; host++)
+        for (uint16_t i = 0; i < LIMIT; i++)
+            opened += open_flow(NF_INSIDE, host, (uint16_t)(1000 + i));
+    assert_int_equal(opened, OF_NETWORK);
+    assert_true(nf_session_last_full(nf_chain_nf(h.chain, 1), &full));
+    assert_int_equal(full.network, 1);
+    assert_int_equal(full.limit, OF_NETWORK);
+    assert_int_equal(full.addr[5], 1);
+    assert_int_equal(full.addr[15], 0);
+    hosts_are_in = "2001:db8:3::";
+    for (uint16_t i = 0; i < LIMIT; i++)
+        assert_true(open_flow(NF_INSIDE, 1, (uint16_t)(1000 + i)));
+    is_sound();
+}
+
+/* Flows that may give way do so for a new host of the network, and never for it those of others. */
+static void a_full_network_makes_room_of_its_own(void)
+{
+    unsigned begun = 0;
+
+    open_small();
+    hosts_are_in = "2001:db8:3::";
+    for (uint16_t i = 0; i < LIMIT; i++)
+        assert_true(begin(NF_INSIDE, 1, (uint16_t)(1000 + i)));
+    hosts_are_in = "2001:db8:1::";
+    for (uint32_t host = 1; host <= 20; host++)
+        for (uint16_t i = 0; i < LIMIT; i++)
+            begun += begin(NF_INSIDE, host, (uint16_t)(1000 + i));
+    assert_int_equal(begun, 20 * LIMIT);
+    assert_int_equal(help_chain_counter(&h, "monitor", "flows_displaced"), 20 * LIMIT - OF_NETWORK);
+    assert_true(open_flow(NF_INSIDE, 99, 1000));
+    hosts_are_in = "2001:db8:3::";
+    for (uint16_t i = 0; i < LIMIT; i++) /* the same connections, so no other gives way to them */
+        assert_true(begin(NF_INSIDE, 1, (uint16_t)(1000 + i)));
+    assert_int_equal(help_chain_counter(&h, "monitor", "flows_displaced"), 20 * LIMIT - OF_NETWORK + 1);
+    is_sound();
+}
+
+/* What a peer may not say of networks. */
+static void networks_are_those_of_their_sessions(void)
+{
+    struct nf_session_network *one;
+    struct nf_sessions *t;
+    uint8_t *key;
+
+    open_small();
+    assert_true(open_flow(NF_INSIDE, 1, 1000));
+    assert_true(open_flow(NF_INSIDE, 2, 1000));
+    help_content = (struct help_content){.region = h.region, .lanes = 1, .chain = {h.chain}};
+    t = (struct nf_sessions *)(uintptr_t)nf_chain_find(h.chain, "nat")->env->sessions->table;
+    one = (struct nf_session_network *)(uintptr_t)nf_map_value(t->networks, 0);
+    assert_int_equal(one->flows, 2);
+    DAMAGED(&t->networks, t->hosts, "constant");
+    DAMAGED(&one->flows, 3, "network 0 has 3 flows, expected 2");
+    DAMAGED(&one->flows, 0, "network 0 has 0 flows, expected 2");
+    key = (uint8_t *)(uintptr_t)nf_map_key(t->networks, 0);
+    DAMAGED(&key[7], 9, "");
+}
+
 /* A note that a lane has not finished is not read. */
 static void a_torn_note_is_no_note(void)
 {
@@ -191,10 +270,17 @@ static void a_torn_note_is_no_note(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        HELP_CASE(of_ipv6_beside_nat),           HELP_CASE(of_ipv6_in_front_of_nat),
-        HELP_CASE(of_ipv6_that_begins_outside),  HELP_CASE(its_own_give_way),
-        HELP_CASE(not_of_hosts_that_are_served), HELP_CASE(not_without_a_limit),
-        HELP_CASE(who_is_at_its_limit_is_noted), HELP_CASE(a_torn_note_is_no_note),
+        HELP_CASE(of_ipv6_beside_nat),
+        HELP_CASE(of_ipv6_in_front_of_nat),
+        HELP_CASE(of_ipv6_that_begins_outside),
+        HELP_CASE(its_own_give_way),
+        HELP_CASE(not_of_hosts_that_are_served),
+        HELP_CASE(not_without_a_limit),
+        HELP_CASE(who_is_at_its_limit_is_noted),
+        HELP_CASE(a_torn_note_is_no_note),
+        HELP_CASE(a_network_leaves_an_eighth),
+        HELP_CASE(networks_are_those_of_their_sessions),
+        HELP_CASE(a_full_network_makes_room_of_its_own),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,7 +45,8 @@ static uint16_t send_packet(uint8_t side, uint8_t proto, uint32_t host, uint16_t
     struct nf_packet p = {.data = frame, .side = side, .in_port = side};
     struct six_seen seen;
 
-    snprintf(from, sizeof(from), six ? "2001:db8::%u" : "10.0.0.%u", host);
+    /* A /64 for each: what one may have is the subject of test_hosts.c. */
+    snprintf(from, sizeof(from), six ? "2001:db8:0:%u::1" : "10.0.0.%u", host);
     p.len = p.have = six_frame(&s, frame);
     help_chain_run(&h, h.now + 1000, &p, 1);
     if (p.drop)
