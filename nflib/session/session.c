@@ -111,13 +111,17 @@ bool nf_session_displace(const struct nf *nf, const struct nf_packet *p, const s
 {
     struct nf_sessions_lane *lane = nf_sessions_lane(nf);
     uint32_t record = NF_NONE;
+    bool of_host = nf_session_host_full(nf, p); /* which has none of its own: that says nothing of others' */
 
-    if (lane->vain != need->kind)
+    if (lane->vain_nf != nf->index)
+        lane->vain = 0;
+    lane->vain_nf = nf->index;
+    if (of_host || !(lane->vain >> need->kind & 1))
         record = find_room(nf, p, need, DISPLACE_LEFT + NF_BURST_MAX);
-    if (record == NF_NONE)
-        lane->vain = need->kind;
-    else
+    if (record != NF_NONE)
         nf_session_finish(nf, record, NF_SESSION_DISPLACED, now);
+    else if (!of_host)
+        lane->vain |= 1u << need->kind;
     return record != NF_NONE;
 }
 

@@ -206,7 +206,7 @@ enum nf_session_frees {
     NF_HOST_FREES_NONE, /* nor does any that its host has begun */
 };
 struct nf_session_need {
-    uint32_t kind;  /* not 0; the same for the same need: a burst looks in vain for it once */
+    uint32_t kind;  /* 0 … 31, the same for the same need of the NF: a burst looks in vain for it once */
     uint32_t limit; /* as many there are for the lane in all */
     enum nf_session_frees (*frees)(const struct nf *nf, const struct nf_session *s, /* the NF is in it */
                                    const void *arg);

@@ -157,7 +157,8 @@ struct nf_sessions_lane {
     const struct nf_packet *packets; /* of the burst */
     uint64_t now;                    /* chain time */
     uint32_t host;                   /* the slot of one that was found last, perhaps no more its own */
-    uint32_t vain;                   /* nf_session_need.kind of which this burst has found none; 0: none */
+    uint32_t vain;                   /* bits: nf_session_need.kind of which this burst has found none */
+    uint32_t vain_nf;                /* for that NF */
     bool noted;                      /* some packet is a fragment, or begins a connection again */
     uint32_t begun[NF_BURST_MAX];    /* records of those that are fresh */
     const struct nf_packet

@@ -193,7 +193,7 @@ uint32_t nat_ports_take(const struct nf *nf, const struct nf_packet *p, const st
                                                        const void *wanted),
                         uint64_t now)
 {
-    struct nf_session_need need = {.kind = 1 + place_of(wanted->config, wanted->end) * NAT_PROTOS +
+    struct nf_session_need need = {.kind = place_of(wanted->config, wanted->end) * NAT_PROTOS +
                                            nat_proto(rest_of(wanted->config, wanted->end).proto),
                                    .limit = nat_ports_count(wanted->config) / nf->lanes,
                                    .frees = frees,

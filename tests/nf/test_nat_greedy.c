@@ -4,6 +4,7 @@
  * in a full table it is the one that makes room. Limits are counted here by what passes; state is checked as
  * one from a peer is after each flood.
  */
+#include "nflib/session/table.h"
 #include "tests/help/chain.h"
 #include "tests/help/nat64.h"
 
@@ -27,10 +28,10 @@ static void open_with(const char *nf, const char *settings)
     help_chain_open(&h, text, NULL, 5);
 }
 
-/* A packet between a host inside and the server, from inside or back; the outside port: 0, it was dropped. */
-static uint16_t send_packet(uint8_t side, uint8_t proto, uint32_t host, uint16_t sport, uint8_t tcp)
+/* A packet between a host inside and the server, from inside or back. */
+static struct nf_packet packet(uint8_t frame[SIX_MAX], uint8_t side, uint8_t proto, uint32_t host,
+                               uint16_t sport, uint8_t tcp)
 {
-    uint8_t frame[SIX_MAX];
     char from[32];
     bool six = name[3] == '6' && side == NF_INSIDE;
     const char *server = six ? "64:ff9b::198.51.100.1" : "198.51.100.1";
@@ -43,11 +44,20 @@ static uint16_t send_packet(uint8_t side, uint8_t proto, uint32_t host, uint16_t
                     .tcp = tcp,
                     .payload = 9};
     struct nf_packet p = {.data = frame, .side = side, .in_port = side};
-    struct six_seen seen;
 
     /* A /64 for each: what one may have is the subject of test_hosts.c. */
     snprintf(from, sizeof(from), six ? "2001:db8:0:%u::1" : "10.0.0.%u", host);
     p.len = p.have = six_frame(&s, frame);
+    return p;
+}
+
+/* Alone in a burst. The outside port; 0: it was dropped. */
+static uint16_t send_packet(uint8_t side, uint8_t proto, uint32_t host, uint16_t sport, uint8_t tcp)
+{
+    uint8_t frame[SIX_MAX];
+    struct nf_packet p = packet(frame, side, proto, host, sport, tcp);
+    struct six_seen seen;
+
     help_chain_run(&h, h.now + 1000, &p, 1);
     if (p.drop)
         return 0;
@@ -207,6 +217,45 @@ static void a_host_at_its_limit_takes_its_own_port(const char *nf)
     is_sound();
 }
 
+/* A host that has none of its own to give, in front of another one in the burst: others' ports go all the
+ * same. */
+static void who_finds_none_of_its_own_stops_nobody(const char *nf)
+{
+    uint8_t frame[2][SIX_MAX];
+    struct nf_packet p[2];
+
+    open_with(nf, ", ports: 10000-10399, max_flows_per_host: 200");
+    for (uint32_t i = 0; i < 199; i++)
+        assert_true(open_flow(6, GREEDY, (uint16_t)(1000 + i)));
+    assert_true(open_flow(17, GREEDY, 1000));
+    for (uint32_t i = 0; i < 201; i++)
+        assert_true(begin(6, 2 + i / 200, (uint16_t)(1000 + i)));
+    p[0] = packet(frame[0], NF_INSIDE, 6, GREEDY, 5000, NFT_SYN);
+    p[1] = packet(frame[1], NF_INSIDE, 6, 4, 5000, NFT_SYN);
+    help_chain_run(&h, h.now + 1000, p, 2);
+    assert_true(p[0].drop);
+    assert_false(p[1].drop);
+    is_sound();
+}
+
+/* Where there is nothing to give, a burst looks for it once for each kind, whatever the order is. */
+static void what_is_not_there_is_looked_for_once(const char *nf)
+{
+    uint8_t frame[4][SIX_MAX];
+    struct nf_packet p[4];
+
+    open_with(nf, ", ports: 10000-10039, max_flows_per_host: 1000");
+    for (uint32_t i = 0; i < 40; i++) {
+        assert_true(open_flow(6, 1 + i, 1000));
+        assert_true(open_flow(17, 1 + i, 1000));
+    }
+    for (unsigned i = 0; i < 4; i++)
+        p[i] = packet(frame[i], NF_INSIDE, i % 2 ? 17 : 6, 90, (uint16_t)(2000 + i), NFT_SYN);
+    help_chain_run(&h, h.now + 1000, p, 4);
+    assert_int_equal(__builtin_popcount(nf_sessions_lane(nf_chain_nf(h.chain, 1))->vain), 2);
+    is_sound();
+}
+
 /* Eight such hosts fill a table: the one that has most makes room, with its oldest. */
 static void who_has_most_makes_room(const char *nf)
 {
@@ -311,6 +360,8 @@ BOTH(ports_for_each_end, for_each_end)
 BOTH(unanswered_ports, unanswered_ports_go_first)
 BOTH(others_ports, who_has_others_is_passed_over)
 BOTH(own_ports, a_host_at_its_limit_takes_its_own_port)
+BOTH(none_of_its_own, who_finds_none_of_its_own_stops_nobody)
+BOTH(looked_for_once, what_is_not_there_is_looked_for_once)
 BOTH(full_table, who_has_most_makes_room)
 BOTH(open_connections, open_connections_stay)
 BOTH(single_packets, udp_without_an_answer_is_transitory)
@@ -335,6 +386,10 @@ int main(void)
         HELP_CASE(nat64_others_ports),
         HELP_CASE(nat_own_ports),
         HELP_CASE(nat64_own_ports),
+        HELP_CASE(nat_none_of_its_own),
+        HELP_CASE(nat64_none_of_its_own),
+        HELP_CASE(nat_looked_for_once),
+        HELP_CASE(nat64_looked_for_once),
         HELP_CASE(nat_full_table),
         HELP_CASE(nat64_full_table),
         HELP_CASE(nat_open_connections),
