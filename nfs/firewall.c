@@ -199,14 +199,6 @@ static void fw_process(struct nf *nf, struct nf_packet *const packets[], uint32_
         nf_count(nf, FW_KNOWN, known);
 }
 
-static void fw_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now)
-{
-    (void)s;
-    (void)now;
-    if (why == NF_SESSION_IDLE || why == NF_SESSION_DISPLACED)
-        nf_count(nf, why == NF_SESSION_IDLE ? FW_EXPIRED : FW_DISPLACED, 1);
-}
-
 /* ---- making ---------------------------------------------------------------------------------------- */
 
 static int fw_check(void *c, struct ft_fault *fault)
@@ -330,7 +322,8 @@ static const struct nf_module fw_module = {
     .session_size = sizeof(struct fw_conn),
     .flows = fw_flows,
     .ipv6 = fw_joins_ipv6,
-    .session_end = fw_session_end,
+    .expired = FW_EXPIRED + 1,
+    .displaced = FW_DISPLACED + 1,
     .fragments_full = FW_FRAGMENTS_FULL + 1,
     .live = fw_live,
     .settings = "rule.N, default.in, default.out",

@@ -149,11 +149,11 @@ void lb_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_w
 {
     struct lb *lb = nf->state;
     uint32_t number = lb_flow_of(nf, s)->number;
+
+    (void)why;
     FT_CHECK(number < LB_BACKENDS, "load_balancer: a flow of backend %u", number);
     *NF_EDIT(nf, &lb->ended[nf_session_sees_ipv6(nf, s)][number]) += 1;
     nf_wake(nf, now);
-    if (why == NF_SESSION_IDLE || why == NF_SESSION_DISPLACED)
-        nf_count(nf, why == NF_SESSION_IDLE ? LB_EXPIRED : LB_DISPLACED, 1);
 }
 
 static void lb_tell_ended(const struct nf *nf)

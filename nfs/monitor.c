@@ -133,14 +133,6 @@ static void mon_process(struct nf *nf, struct nf_packet *const packets[], uint32
     nf_count_all(nf, sums, MON_COUNTERS);
 }
 
-static void mon_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now)
-{
-    (void)s;
-    (void)now;
-    if (why == NF_SESSION_IDLE || why == NF_SESSION_DISPLACED)
-        nf_count(nf, why == NF_SESSION_IDLE ? MON_EXPIRED : MON_DISPLACED, 1);
-}
-
 static void mon_flows(const void *c, struct nf_flows_config *flows)
 {
     const struct mon_config *config = c;
@@ -210,7 +202,8 @@ static const struct nf_module mon_module = {
     .flows = mon_flows,
     .ipv6 = mon_joins_ipv6,
     .host_full = MON_HOST_FULL + 1,
-    .session_end = mon_session_end,
+    .expired = MON_EXPIRED + 1,
+    .displaced = MON_DISPLACED + 1,
     .live = mon_live,
 };
 NF_MODULE(mon_module)

@@ -186,9 +186,8 @@ static void rl_connection_ended(const struct nf *nf, uint32_t client, uint64_t n
 
 void rl_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now)
 {
+    (void)why;
     rl_connection_ended(nf, ((const struct rl_conn *)nf_session_slot(nf, s))->client, now);
-    if (why == NF_SESSION_IDLE || why == NF_SESSION_DISPLACED)
-        nf_count(nf, why == NF_SESSION_IDLE ? RL_CONNECTIONS_EXPIRED : RL_CONNECTIONS_DISPLACED, 1);
 }
 
 /* Rates alone. */

@@ -80,14 +80,6 @@ static void sp_process(struct nf *nf, struct nf_packet *const packets[], uint32_
     }
 }
 
-static void sp_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now)
-{
-    (void)s;
-    (void)now;
-    if (why == NF_SESSION_IDLE || why == NF_SESSION_DISPLACED)
-        nf_count(nf, why == NF_SESSION_IDLE ? SP_EXPIRED : SP_DISPLACED, 1);
-}
-
 /* ---- making, showing, changing ---- */
 
 static void sp_flows(const void *config, struct nf_flows_config *flows)
@@ -179,7 +171,8 @@ static const struct nf_module sp_module = {
     .serves_outside = true,
     .fragments_full = SP_FRAGMENTS_FULL + 1,
     .flows = sp_flows,
-    .session_end = sp_session_end,
+    .expired = SP_EXPIRED + 1,
+    .displaced = SP_DISPLACED + 1,
     .live = sp_live,
 };
 NF_MODULE(sp_module)

@@ -238,6 +238,8 @@ struct nf_module {
     uint8_t fragments_full; /* the counter of datagrams that gave way to a first fragment, + 1; 0: none */
     uint8_t conflict;       /* that of packets whose answers would be another flow's, + 1; 0: none */
     uint8_t host_full;      /* that of packets that its join drops, since their host begins no more, + 1 */
+    uint8_t expired;        /* that of its sessions that ended by their time, + 1 */
+    uint8_t displaced;      /* that of those that gave way to another, + 1 */
     bool serves_outside;    /* hosts outside are those that it is there for: what they begin is not limited,
                              * but by NFs that limit what they join */
     void (*flows)(const void *config, struct nf_flows_config *flows);

@@ -179,9 +179,16 @@ static void tell_end(const struct nf_sessions_lane *lane, struct nf *nf, const s
                      enum nf_session_why why, uint64_t now)
 {
     uint32_t before = atomic_load_explicit(lane->running, memory_order_relaxed);
+    uint8_t counter = why == NF_SESSION_IDLE        ? nf->module->expired
+                      : why == NF_SESSION_DISPLACED ? nf->module->displaced
+                                                    : 0;
     const struct nf *caller;
 
-    if (!nf->module->session_end || nf_is_bypassed(nf->env->state, nf->index))
+    if (nf_is_bypassed(nf->env->state, nf->index))
+        return;
+    if (counter)
+        nf_count(nf, counter - 1u, 1);
+    if (!nf->module->session_end)
         return;
     atomic_store_explicit(lane->running, nf->index, memory_order_relaxed);
     caller = nf->heap ? nf_heap_enter(nf) : NULL;

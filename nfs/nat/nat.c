@@ -375,6 +375,8 @@ static const struct nf_module nat_module = {
     .conflict = NAT_CONFLICT + 1,
     .flows = nat_flows,
     .session_end = nat_session_end,
+    .expired = NAT_EXPIRED + 1,
+    .displaced = NAT_DISPLACED + 1,
     .live = nat_live,
 };
 NF_MODULE(nat_module)

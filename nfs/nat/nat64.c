@@ -282,6 +282,8 @@ static const struct nf_module nat64_module = {
     .conflict = NAT64_CONFLICT + 1,
     .flows = nat64_flows,
     .session_end = nat64_session_end,
+    .expired = NAT64_EXPIRED + 1,
+    .displaced = NAT64_DISPLACED + 1,
     .live = nat64_live,
 };
 NF_MODULE(nat64_module)

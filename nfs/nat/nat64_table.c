@@ -103,11 +103,10 @@ void nat64_session_end(struct nf *nf, const struct nf_session *s, enum nf_sessio
     const struct nat_ports_config ports = nat64_ports_of(nf->config);
     const struct nat64 *nat = nf->state;
 
+    (void)why;
     (void)now;
     nat_ports_give(nf, &ports, &nat->ports, s->key[0].proto,
                    nat_ports_number(&ports, nat64_port_of(nat64_flow_of(nf, s))));
-    if (why == NF_SESSION_IDLE || why == NF_SESSION_DISPLACED)
-        nf_count(nf, why == NF_SESSION_IDLE ? NAT64_EXPIRED : NAT64_DISPLACED, 1);
 }
 
 /* ---- lanes ------------------------------------------------------------------------------------- */

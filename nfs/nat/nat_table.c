@@ -134,6 +134,7 @@ void nat_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_
     const struct nat_flow *flow = nat_flow_of(nf, s);
     const struct nat *nat = nf->state;
 
+    (void)why;
     (void)now;
     if (flow->way == NAT_WAY_TURNED) /* the other end's, too */
         nat_ports_give(nf, &ports, &nat->ports, s->key[0].proto,
@@ -141,8 +142,6 @@ void nat_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_
     if (nf_proto_has_ports(nf_session_proto(nf, s)) && (!nat_is_forwarded(s) || flow->way == NAT_WAY_OPENED))
         nat_ports_give(nf, &ports, &nat->ports, nf_session_proto(nf, s),
                        nat_ports_number(&ports, nat_port_of(flow)));
-    if (why == NF_SESSION_IDLE || why == NF_SESSION_DISPLACED)
-        nf_count(nf, why == NF_SESSION_IDLE ? NAT_EXPIRED : NAT_DISPLACED, 1);
 }
 
 /* One session: its port, of which sessions[] counts one more, or the entry by which it began. */

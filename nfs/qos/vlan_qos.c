@@ -142,14 +142,6 @@ static void vq_process(struct nf *nf, struct nf_packet *const packets[], uint32_
     nf_count_all(nf, sums, VQ_ALL);
 }
 
-static void vq_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now)
-{
-    (void)s;
-    (void)now;
-    if (why == NF_SESSION_IDLE || why == NF_SESSION_DISPLACED)
-        nf_count(nf, why == NF_SESSION_IDLE ? VQ_EXPIRED : VQ_DISPLACED, 1);
-}
-
 /* ---- operators ------------------------------------------------------------------------------------- */
 
 static const char *vq_name(const struct vq_config *config, uint32_t class)
@@ -302,7 +294,8 @@ static const struct nf_module vq_module = {
     .host_full = VQ_HOST_FULL + 1,
     .flows = vq_flows,
     .ipv6 = vq_joins_ipv6,
-    .session_end = vq_session_end,
+    .expired = VQ_EXPIRED + 1,
+    .displaced = VQ_DISPLACED + 1,
     .live = vq_live,
     .carry = vq_carry,
 };

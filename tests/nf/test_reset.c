@@ -140,8 +140,15 @@ static void packets_pass_by_an_nf(void)
     assert_true(help_chain_command(&h, "set firewall udp=5") < 0);
     assert_true(help_chain_command(&h, "clear firewall") < 0);
     check_state();
+    assert_int_equal(help_chain_command(&h, "set firewall bypass=off"), 0);
+    assert_false(flow(5001, &seen));
+    check_state();
+    help_chain_close(&h);
+
     /* What it held of sessions that have ended meanwhile, nobody has given back. */
-    assert_true(help_chain_command(&h, "set firewall bypass=off") < 0);
+    help_chain_open(&h, "    - rate_limiter: { pps: 1000, max_clients: 64, max_flows: 64 }\n", NULL, 7);
+    assert_int_equal(help_chain_command(&h, "set rate_limiter bypass=on"), 0);
+    assert_true(help_chain_command(&h, "set rate_limiter bypass=off") < 0);
     assert_non_null(strstr(h.fault.text, "apply the chain without it, then with it"));
     help_chain_close(&h);
 
