@@ -114,7 +114,10 @@ static bool answer_verify(struct nd_running *r, struct nd_exchange *x, struct nd
     bool in_vain;
 
     if (!w->begun) {
-        if (state_of(r, &s) != FT_PROTECTED)
+        if (state_of(r, &s) == FT_READY)
+            return nd_answered(x, nd_refuse("busy", "this node is the standby: ask node %s, which compares",
+                                            r->config->node[!r->self].name));
+        if (s.core.state != FT_PROTECTED)
             return nd_answered(x, nd_refuse("busy", "not protected (%s): there is nothing to compare with",
                                             ft_state_name(s.core.state)));
         for (unsigned l = 0; l < lanes; l++)
@@ -473,8 +476,10 @@ static bool answer_change(struct nd_running *r, struct nd_exchange *x, struct nd
     w->changed += !q->error;
     if (++w->lane < r->config->chain.lanes)
         return false;
-    return nd_answered(x, w->changed ? json_pack("{s:b,s:s}", "done", 1, "change", text)
-                                     : nd_refuse(ft_error_name(q->error), "%s", q->fault.text));
+    if (!w->changed)
+        return nd_answered(x, nd_refuse(ft_error_name(q->error), "%s", q->fault.text));
+    ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_CHAIN, "an operator has said: %s", text);
+    return nd_answered(x, json_pack("{s:b,s:s}", "done", 1, "change", text));
 }
 
 /* ---- trace: what the chain does to the next packets that match, NF by NF ------------------------- */

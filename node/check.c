@@ -476,6 +476,35 @@ static void warn_of_hold(const struct nd_config *config, const char *file)
     }
 }
 
+#define BUFFER_BYTES 350u /* of a packet buffer, beside its frame */
+
+static void warn_of_memory(const struct nd_config *config, const char *file)
+{
+    for (unsigned n = 0; n < config->nodes; n++) {
+        const struct nd_node *node = &config->node[n];
+        uint64_t takes = ((uint64_t)node->mbufs * (config->chain.frame_max + BUFFER_BYTES)) >> 20;
+
+        if (takes > node->memory_mb)
+            fprintf(stderr,
+                    "%s: warning: node %s: %u mbufs of frame_max %u take %lu MB, expected memory_mb above it: "
+                    "%u\n",
+                    file, node->name, node->mbufs, config->chain.frame_max, takes, node->memory_mb);
+    }
+}
+
+/* Of the nodes that are this server's. */
+static void warn_of_metrics(const struct nd_config *config, const char *file)
+{
+    for (unsigned n = 0; n < config->nodes; n++) {
+        const struct nd_node *node = &config->node[n];
+
+        if (node->metrics_port && nd_address_here(node->host) && strcmp(node->metrics_host, "0.0.0.0") != 0 &&
+            !nd_address_here(node->metrics_host))
+            fprintf(stderr, "%s: warning: node %s: metrics %s:%u: this server has no such address\n", file,
+                    node->name, node->metrics_host, node->metrics_port);
+    }
+}
+
 /* A switch has a station's MAC at the port by which it was heard last, and a wire has none of its own to
  * tell. */
 static void warn_of_wire(const struct nd_config *config, const char *file)
@@ -600,6 +629,8 @@ static void warn_of_all(const struct nd_config *config, const char *file)
     warn_of_outside(config, file);
     warn_of_flows(config, file);
     warn_of_hold(config, file);
+    warn_of_memory(config, file);
+    warn_of_metrics(config, file);
     warn_of_files(config, file);
     warn_of_key(config->link.key, file);
     warn_of_key(config->link.private_key, file);

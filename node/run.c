@@ -605,8 +605,8 @@ static int start_threads(struct nd_running *r, struct threads *t)
                                     .published = r->group.published,
                                     .lanes = (unsigned)r->config->chain.lanes}};
     if (!launch_lanes(r)) {
-        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "fewer lcores than lanes");
-        return ND_DATA;
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "a lane cannot be launched on its lcore");
+        return ND_SOFTWARE;
     }
     t->begun += pthread_create(&t->replicator, NULL, run_replicator, r) == 0;
     t->begun += t->begun == 1 && pthread_create(&t->hangs, NULL, run_hang_watch, &t->watch) == 0;

@@ -216,6 +216,7 @@ static int init_eal(void *arg)
 {
     const struct arguments *a = arg;
 
+    opterr = 1; /* getopt names the option that EAL does not know */
     return rte_eal_init(a->count, a->values);
 }
 
@@ -272,6 +273,11 @@ int nd_eal_open(const struct nd_config *config, const struct nd_node *node, stru
         return ft_fail(fault, nd_eal_is_permission(-rte_errno) ? FT_EPERM : FT_EINVAL,
                        "node %s: DPDK does not start: %s", node->name,
                        why[0] ? why : rte_strerror(rte_errno));
+    if (rte_lcore_count() - 1 < config->chain.lanes)
+        return ft_fail(fault, FT_EINVAL,
+                       "node %s: eal gives %u lcores beside the main one, expected %u, one for each of "
+                       "chain.lanes: name more of them, or none",
+                       node->name, rte_lcore_count() - 1, config->chain.lanes);
     return 0;
 }
 

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 need_lab
 . "$root/tests/lab/arbiter.sh"
-plan 33
+plan 37
 
 LAB_ARBITER="etcd: [ http://10.98.0.1:2379 ]" LAB_NODE="mbufs: 8192, memory_mb: 256, metrics: \"0.0.0.0:9470\"" "$lab" up --no-nodes && ways || exit 1
 etcd_up
@@ -48,7 +48,13 @@ is "a port without its interface: the code of a file that is wrong" "$code $(lin
 ok "with DPDK's reason in one line" told "node a: port outside: 'net_af_packet1,iface=nonesuch.*' cannot be opened: .*No such device"
 wrong 's/net_af_packet1,iface=a-out[^"]*/net_nonesuch0/'
 is "a driver that is not there" "$code $(lines)" "65 1"
+wrong 's/memory_mb: 256/memory_mb: 256\n    eal: ["-l", "0"]/'
+is "fewer lcores than lanes" "$code $(lines)" "65 1"
+ok "names the key" told "node a: eal gives 0 lcores beside the main one, expected 1, one for each of chain.lanes: .*"
+wrong 's/memory_mb: 256/memory_mb: 256\n    eal: ["--nonesuch"]/'
+ok "an option that DPDK does not know is named" told "node a: DPDK does not start: .*unrecognized option '--nonesuch'"
 wrong 's/mbufs: 8192/mbufs: 1000000/'
+ok "a warning of it, without a try as well" grep -q 'warning: node a: 1000000 mbufs of frame_max 2048 take 2286 MB, expected memory_mb above it: 256' "$work/err"
 is "more buffers than memory" "$code $(lines)" "65 1"
 ok "says what to lower" told "node a: no memory for 1000000 packet buffers in 256 MB; lower mbufs or raise memory_mb"
 try "$pair" -n b
