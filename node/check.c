@@ -485,10 +485,11 @@ static void warn_of_memory(const struct nd_config *config, const char *file)
         uint64_t takes = ((uint64_t)node->mbufs * (config->chain.frame_max + BUFFER_BYTES)) >> 20;
 
         if (takes > node->memory_mb)
-            fprintf(stderr,
-                    "%s: warning: node %s: %u mbufs of frame_max %u take %lu MB, expected memory_mb above it: "
-                    "%u\n",
-                    file, node->name, node->mbufs, config->chain.frame_max, takes, node->memory_mb);
+            fprintf(
+                stderr,
+                "%s: warning: node %s: %u mbufs of frame_max %u take %lu MB, expected memory_mb above it: "
+                "%u\n",
+                file, node->name, node->mbufs, config->chain.frame_max, takes, node->memory_mb);
     }
 }
 

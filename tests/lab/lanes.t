@@ -38,7 +38,7 @@ ok "the pair is PROTECTED again" is_protected
 ok "a planned handover" us drain
 ok "the pair is PROTECTED once more" is_protected
 ok "a change reaches every lane" us set nat udp=200
-ok "the log says so, once" test "$(grep -c "an operator has said: set nat udp=200" "$LAB_DIR/a.log")" = 1
+ok "the log says so, once" test "$(cat "$LAB_DIR"/[ab].log | grep -c "an operator has said: set nat udp=200")" = 1
 ok "and the standby goes along" equal
 ok "show goes through every lane" us show nat -o json
 is "and has the timeout as it is now" "$(us show nat -o json | jq .timeouts.udp)" 200
