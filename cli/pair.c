@@ -259,7 +259,7 @@ static bool is_whole(const struct nd_pair *pair)
     return !not_whole_of(pair, 0) && !not_whole_of(pair, 1);
 }
 
-/* What an NF is there for is not done while packets pass by it. */
+/* What an NF is there for is not done while it is bypassed. */
 static bool is_bypassed(const struct nd_pair *pair)
 {
     return json_array_size(json_object_get(pair->status[0], "bypassed")) ||
@@ -379,7 +379,7 @@ static void print_bypassed(const json_t *status, FILE *out)
     size_t n;
 
     json_array_foreach(json_object_get(status, "bypassed"), n, name)
-        fprintf(out, "; packets pass by NF %s", json_string_value(name));
+        fprintf(out, "; NF %s is bypassed", json_string_value(name));
 }
 
 static void print_node(const struct nd_pair *pair, unsigned i, FILE *out)

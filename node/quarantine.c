@@ -37,8 +37,7 @@ static bool apply_on_crash(struct nd_peer_crashes *all, const struct ft_crash_no
             reset
                 ? "if this node takes over, the state of NF %s begins anew, since on_crash says so: node %s "
                   "died of it"
-                : "if this node takes over, packets pass by NF %s, since on_crash says so: node %s died in "
-                  "it",
+                : "if this node takes over, NF %s is bypassed, since on_crash says so: node %s died in it",
             notice->nf, all->config->node[!all->self].name);
         return true;
     }

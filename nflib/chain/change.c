@@ -304,10 +304,9 @@ static int carry_nf(struct nf_chain *to, unsigned place, const struct nf_chain *
     struct nf_was w = {.config = change->from->nfs[was - 1].config, .moved = moved};
 
     if (nf_is_bypassed(to->state, place)) /* nobody has checked what is in it */
-        return ft_fail(
-            fault, FT_EBUSY,
-            "nf %u: %s: packets pass by it, expected set %s bypass=off first, or a chain without it", place,
-            nf->module->name, nf->module->name);
+        return ft_fail(fault, FT_EBUSY,
+                       "nf %u: %s: it is bypassed, expected set %s bypass=off first, or a chain without it",
+                       place, nf->module->name, nf->module->name);
     if (nf->heap != before->heap)
         return ft_fail(fault, FT_EINVAL, "nf %u: %s: its heap would lie at another address", place,
                        nf->module->name);
@@ -376,7 +375,7 @@ static int carry_sessions(struct nf_chain *to, const struct nf_chain *from, cons
  * Gives `to`, a lane's chain that was just made by change->to in its node's region, the state of `from`, the
  * lane's chain before, whose region is `old` and set aside (ftcore/region/exchange.h). All lanes' chains are
  * made before the first; lanes come in order. FT_EFULL: more entries than there is room for; FT_EBUSY:
- * packets pass by an NF that stays; FT_EINVAL: an NF's memory is laid out in another way. Then `to` is void,
+ * an NF that stays is bypassed; FT_EINVAL: an NF's memory is laid out in another way. Then `to` is void,
  * and `from` as it was.
  */
 static int carry_chain(struct nf_chain *to, const struct nf_chain *from, const struct ft_region *old,

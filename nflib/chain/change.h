@@ -39,7 +39,7 @@ struct nf_chain_switch {
     struct ft_region *old;         /* what was before: the caller's to close */
 };
 /* While no lane runs, and nobody copies or watches the region. FT_EFULL: more entries than there is room for;
- * FT_EBUSY: packets pass by an NF that stays; FT_EINVAL: an NF's memory is laid out in another way; as
+ * FT_EBUSY: an NF that stays is bypassed; FT_EINVAL: an NF's memory is laid out in another way; as
  * ft_region_open, and nf_chain_check of the state that was carried: all is then as it was, and `next` and
  * `old` are NULL. */
 int nf_chain_switch(struct nf_chain_switch *s, struct ft_fault *fault);

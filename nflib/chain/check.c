@@ -37,7 +37,7 @@ static int check_lane_state(struct nf_check *c, const struct nf_lane_state *stat
     return 0;
 }
 
-/* What may be passed by is an NF that translates nothing. Of what is, nothing below is checked. */
+/* What may be bypassed is an NF that translates nothing. Of what is, nothing below is checked. */
 static int check_bypassed(struct nf_check *c, const struct nf_chain *chain)
 {
     uint64_t left = nf_chain_state(chain)->bypassed;
@@ -47,7 +47,7 @@ static int check_bypassed(struct nf_check *c, const struct nf_chain *chain)
         if (nf->module && i && !nf->module->translates)
             left &= ~(1ull << i);
     return left ? nf_check_failed(
-                      c, "packets pass by NFs %lx, expected some of the chain's that translate nothing", left)
+                      c, "NFs %lx are bypassed, expected some of the chain's that translate nothing", left)
                 : 0;
 }
 

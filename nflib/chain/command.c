@@ -74,7 +74,7 @@ static int set_nf(struct nf_chain *chain, struct nf *nf, char *rest, uint64_t no
     if (strcmp(rest, "bypass") == 0)
         return bypass_nf(chain, nf, equals + 1, now, fault);
     if (nf_is_bypassed(chain->state, nf->index))
-        return ft_fail(fault, FT_EBUSY, "%s: packets pass by it, expected set %s bypass=off first",
+        return ft_fail(fault, FT_EBUSY, "%s: it is bypassed, expected set %s bypass=off first",
                        nf->module->name, nf->module->name);
     if (!nf->module->set)
         return ft_fail(fault, FT_ENOENT, "%s: nothing can be set", nf->module->name);
@@ -88,7 +88,7 @@ static int clear_nf(struct nf_chain *chain, struct nf *nf, char *rest, uint64_t 
     if (rest[strspn(rest, " ")])
         return ft_fail(fault, FT_EINVAL, "clear %s: expected at most one KEY", nf->module->name);
     if (nf_is_bypassed(chain->state, nf->index))
-        return ft_fail(fault, FT_EBUSY, "%s: packets pass by it, expected set %s bypass=off first",
+        return ft_fail(fault, FT_EBUSY, "%s: it is bypassed, expected set %s bypass=off first",
                        nf->module->name, nf->module->name);
     if (!nf->module->clear)
         return ft_fail(fault, FT_ENOENT, "%s: nothing can be cleared", nf->module->name);

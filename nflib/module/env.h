@@ -27,10 +27,10 @@ struct nf_lane_state {
     uint64_t random[3];        /* of nf_random: a key of two words, and how many numbers were drawn */
     uint64_t wake[FT_NFS_MAX]; /* chain time at which an NF's timers run; UINT64_MAX: not at all */
     uint64_t unmade;           /* packets NFs wanted to make when the burst had no room for more */
-    uint64_t bypassed; /* bits: NFs that packets and timers pass by, and that no end of a session is told */
+    uint64_t bypassed;         /* bits: NFs that get no packets, no timers, and no end of a session */
 };
 
-/* Whether packets pass by the NF (index in the chain). */
+/* By index in the chain. */
 static inline bool nf_is_bypassed(const struct nf_lane_state *state, unsigned index)
 {
     return ft_unlikely(state->bypassed >> index & 1);

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # An NF that dies of its state, in its timers, ten times: its successor has that state, too, and would die of it. With
-# `on_crash: bypass` packets pass by the NF from the takeover on, and downloads go on; an operator has it take part again,
+# `on_crash: bypass` the NF is bypassed from the takeover on, and downloads go on; an operator has it take part again,
 # and it dies once more. With `on_crash: reset` the NF's state begins anew instead; and both with two lanes, of which one dies. The NF is tests/lab/poison.c.
 . "$(dirname "$0")/lib.sh"
 need_lab
@@ -48,7 +48,7 @@ take_part() {
     send_word TIMER-FUSE
 }
 
-# The pair does well, and packets pass by the NF.
+# The pair does well, and the NF is bypassed.
 is_bypassed() {
     await 30 a 'peer.connected' true && await 30 b 'peer.connected' true && await 30 $lives state PROTECTED &&
         us status | grep -q "^BYPASSED  "
@@ -57,7 +57,7 @@ is_bypassed() {
 dies=a lives=b
 for i in 1 2 3 4 5 6 7 8 9 10; do
     if [ $i = 1 ]; then send_bomb; else take_part; fi
-    # It serves, and its status says what passes by.
+    # It serves, and its status says what is bypassed.
     ok "death $i: the other node goes on without the NF" await 20 $lives 'bypassed | join(" ")' poison || break
     "$lab" start $dies
     is_bypassed || break
@@ -69,10 +69,10 @@ rm "$work/on"
 wait $fetch
 is "all downloads intact" "$(sort -u "$work/rounds")" 40
 ok "status says so first" grep -q "^BYPASSED  " <<<"$(us status)"
-ok "and what passes by" grep -q "; packets pass by NF poison" <<<"$(us status)"
-ok "as the log does" grep -q "packets pass by NF poison, since on_crash says so" "$LAB_DIR/$lives.log"
+ok "and what is bypassed" grep -q "; NF poison is bypassed" <<<"$(us status)"
+ok "as the log does" grep -q "NF poison is bypassed, since on_crash says so" "$LAB_DIR/$lives.log"
 
-ok "its own commands are refused meanwhile" grep -q "packets pass by it, expected set poison bypass=off first" <<<"$(us clear poison 2>&1)"
+ok "its own commands are refused meanwhile" grep -q "it is bypassed, expected set poison bypass=off first" <<<"$(us clear poison 2>&1)"
 ok "the states are equal" us verify
 
 ends() { # both nodes, in order: the standby first
@@ -106,7 +106,7 @@ rm "$work/on"
 wait $fetch
 is "all downloads intact" "$(sort -u "$work/rounds")" 40
 
-# Two lanes: the one that gets the bomb dies, and both pass by the NF, or reset it.
+# Two lanes: the one that gets the bomb dies, and both bypass the NF, or reset it.
 sed -i "s/lanes: 1/lanes: 2/; s/on_crash: reset/on_crash: bypass/" "$pair"
 for how in bypass reset; do
     ends

@@ -2,7 +2,7 @@
 /*
  * An NF's state begins anew while the chain runs (reset NF): it is as it was when it was made, the other NFs'
  * is as it was before, what a peer may check holds, and two nodes that begin anew have the same state. And an
- * NF that packets pass by (set NF bypass=on).
+ * NF that is bypassed (set NF bypass=on).
  */
 #include "nflib/chain/change.h"
 #include "tests/help/chain.h"
@@ -129,7 +129,7 @@ static void without_it_nothing_is_kept(void)
     help_chain_close(&h);
 }
 
-static void packets_pass_by_an_nf(void)
+static void an_nf_is_bypassed(void)
 {
     struct nft_seen seen;
 
@@ -162,7 +162,7 @@ static void packets_pass_by_an_nf(void)
     help_chain_close(&h);
 }
 
-/* While packets pass by it nobody checks its state: garbage in all of its arena but constants. */
+/* While it is bypassed nobody checks its state: garbage in all of its arena but constants. */
 static void damage_nf(const char *name)
 {
     static const uint8_t garbage = 0xee;
@@ -177,7 +177,7 @@ static void damage_nf(const char *name)
     ft_audit_resume(h.region);
 }
 
-static void an_nf_whose_state_is_not_sound_stays_passed_by(void)
+static void an_nf_whose_state_is_not_sound_stays_bypassed(void)
 {
     struct nft_seen seen;
     struct ft_fault fault = {""};
@@ -193,7 +193,7 @@ static void an_nf_whose_state_is_not_sound_stays_passed_by(void)
     assert_true(flow(5001, &seen));
     /* Nor does it come into another chain. */
     assert_int_equal(help_change(&h, SCAN "    - forward: {}\n", NULL, &fault), FT_EBUSY);
-    assert_non_null(strstr(fault.text, "portscan: packets pass by it"));
+    assert_non_null(strstr(fault.text, "portscan: it is bypassed"));
     assert_int_equal(help_change(&h, "    - monitor: { max_flows: 1000 }\n", NULL, &fault), 0);
     assert_int_equal(help_change(&h, SCAN, NULL, &fault), 0);
     assert_false(nf_is_bypassed(nf_chain_state(h.chain), nf_chain_find(h.chain, "portscan")->index));
@@ -207,7 +207,7 @@ static void an_nf_whose_state_is_not_sound_stays_passed_by(void)
 }
 
 /* With its bit set, what belongs to nobody's NF (0), or a NAT, would neither run nor be checked. */
-static void a_peer_may_say_that_packets_pass_by_those_alone_that_can_be(void)
+static void a_peer_may_say_that_those_are_bypassed_that_can_be(void)
 {
     struct nf_lane_state *state;
     struct ft_fault fault = {""};
@@ -248,9 +248,9 @@ int main(void)
         HELP_CASE(a_nat_begins_anew),
         HELP_CASE(two_nodes_begin_anew_with_the_same_state),
         HELP_CASE(without_it_nothing_is_kept),
-        HELP_CASE(packets_pass_by_an_nf),
-        HELP_CASE(an_nf_whose_state_is_not_sound_stays_passed_by),
-        HELP_CASE(a_peer_may_say_that_packets_pass_by_those_alone_that_can_be),
+        HELP_CASE(an_nf_is_bypassed),
+        HELP_CASE(an_nf_whose_state_is_not_sound_stays_bypassed),
+        HELP_CASE(a_peer_may_say_that_those_are_bypassed_that_can_be),
         HELP_CASE(who_translates_is_not_passed_by),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

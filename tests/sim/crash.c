@@ -144,7 +144,7 @@ int __wrap_nf_chain_command(struct nf_chain *chain, const char *text, uint32_t l
     error = __real_nf_chain_command(chain, text, len, now, fault);
     if (live && before != is_bypassed(chain))
         sim_tell(n->index, "lane %u: %.*s: %s", sim_running->number, (int)len, text,
-                 before ? "the NF takes part again" : "packets pass by the NF");
+                 before ? "the NF takes part again" : "the NF is bypassed");
     else if (live && error)
         sim_tell(n->index, "lane %u: %.*s: %s", sim_running->number, (int)len, text, fault->text);
     else if (live && memcmp(text, "reset", 5) == 0)
@@ -229,7 +229,7 @@ void sim_crash_look(struct nd_lane *lane, const struct nf_packet *packets, uint3
         return;
     if (node->owes) {
         sim_fail("%s dies of the state of NF %s, which it was told to %s", node->name, sim.plan.crasher,
-                 sim.plan.crash == NF_CRASH_RESET ? "reset" : "pass by");
+                 sim.plan.crash == NF_CRASH_RESET ? "reset" : "bypass");
         return;
     }
     node->last = (struct ft_crash_notice){.signal = SIGSEGV,
@@ -299,7 +299,7 @@ void sim_crash_judge(void)
             quarantined += atomic_load(&sim.node[i].shared[l].count.quarantined);
         }
         if (bypassed[0] != bypassed[1])
-            sim_fail("a passes by NFs %lx in lane %u, and b by %lx", bypassed[0], l, bypassed[1]);
+            sim_fail("a bypasses NFs %lx in lane %u, and b %lx", bypassed[0], l, bypassed[1]);
         if (quarantined && !sim.plan.in_packets)
             sim_fail("%lu frames were set aside, and the deaths were in timers", quarantined);
     }

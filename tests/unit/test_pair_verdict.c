@@ -139,8 +139,8 @@ static void a_ready_standby_answers_for_its_primary_and_not_for_itself(void **st
     }
 }
 
-/* A firewall that packets pass by protects nobody, however well the pair does. */
-static void an_nf_that_packets_pass_by_is_said_first(void **state)
+/* A firewall that is bypassed protects nobody, however well the pair does. */
+static void an_nf_that_is_bypassed_is_said_first(void **state)
 {
     (void)state;
     for (int who = 0; who < 4; who++) {
@@ -247,7 +247,7 @@ int main(void)
         cmocka_unit_test(a_thread_that_stands_makes_protected_stale_and_is_named),
         cmocka_unit_test(ports_that_carry_no_traffic_leave_a_pair_unprotected),
         cmocka_unit_test(a_ready_standby_answers_for_its_primary_and_not_for_itself),
-        cmocka_unit_test(an_nf_that_packets_pass_by_is_said_first),
+        cmocka_unit_test(an_nf_that_is_bypassed_is_said_first),
         cmocka_unit_test(what_is_worst_is_said_first),
         cmocka_unit_test(an_arbiter_that_does_not_answer_is_told_and_the_pair_is_what_it_is),
         cmocka_unit_test(a_peer_that_was_refused_is_told_of_beside_the_reason),

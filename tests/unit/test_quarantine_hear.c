@@ -86,7 +86,7 @@ static void a_first_death_sets_frames_aside(void **state)
     assert_string_equal(nd_crash_page(all.crash)->quarantine.nf, "monitor");
 }
 
-static void a_second_one_without_its_packet_has_the_nf_passed_by(void **state)
+static void a_second_one_without_its_packet_has_the_nf_bypassed(void **state)
 {
     (void)state;
     hear(death("monitor", NF_DOING_PACKETS, 0, "monitor"));
@@ -251,7 +251,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_first_death_sets_frames_aside, begin, end),
-        cmocka_unit_test_setup_teardown(a_second_one_without_its_packet_has_the_nf_passed_by, begin, end),
+        cmocka_unit_test_setup_teardown(a_second_one_without_its_packet_has_the_nf_bypassed, begin, end),
         cmocka_unit_test_setup_teardown(a_second_one_of_a_packet_that_is_known, begin, end),
         cmocka_unit_test_setup_teardown(suspects_stay_where_a_packet_is_known, begin, end),
         cmocka_unit_test_setup_teardown(a_second_one_in_another_nf, begin, end),
