@@ -685,8 +685,7 @@ static bool answer_trace(struct nd_running *r, struct nd_exchange *x, struct nd_
 
     if (!w->begun) {
         if (!is_primary(r, &s))
-            return nd_answered(x, nd_refuse("busy", "node %s is not primary: no packet passes its chain",
-                                            r->config->node[r->self].name));
+            return nd_answered(x, nd_refuse("busy", "it is not primary, no packet passes its chain"));
         refusal = begin_trace(r, x->request, &seconds);
         if (refusal)
             return nd_answered(x, refusal);

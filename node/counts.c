@@ -132,14 +132,15 @@ static void tell_neighbours(struct nd_counts *c, const struct rp_status *s)
     if (now < said->due)
         return;
     claim = read_claim(c, NF_L3_NEIGHBOUR_CLAIMED);
-    ft_log_fields(FT_LEVEL_WARNING, FT_SAYS_NEIGHBOUR,
-                  (const struct ft_log_field[]){{.name = "address", .text = claim.addr},
-                                                {.name = "mac", .text = claim.mac},
-                                                {.name = "interface", .text = claim.interface},
-                                                {.name = NULL}},
-                  "%lu frames named another MAC for a known neighbour, the last one %s for %s on %s; %lu "
-                  "neighbours did not answer at their own, and moved (show l3)",
-                  contested - said->contested, claim.mac, claim.addr, claim.interface, moved - said->moved);
+    ft_log_fields(
+        FT_LEVEL_WARNING, FT_SAYS_NEIGHBOUR,
+        (const struct ft_log_field[]){{.name = "address", .text = claim.addr},
+                                      {.name = "mac", .text = claim.mac},
+                                      {.name = "interface", .text = claim.interface},
+                                      {.name = NULL}},
+        "frames that named another MAC for a known neighbour: %lu, the last one %s for %s on %s; %lu "
+        "neighbours did not answer at their own, and moved (show l3)",
+        contested - said->contested, claim.mac, claim.addr, claim.interface, moved - said->moved);
     *said = (struct nd_neighbours_said){.contested = contested, .moved = moved, .last = now};
 }
 

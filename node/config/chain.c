@@ -223,7 +223,10 @@ static int read_nf(struct nd_reading *r, const struct nd_yaml *entry)
     int error;
 
     if (!settings && (entry->kind != ND_YAML_TEXT || !*entry->text))
-        return nd_yaml_fail(r->fault, entry, "not an NF, expected \"- NAME: {settings}\"");
+        return nd_yaml_fail(r->fault, entry, "%s, expected \"- NAME: {settings}\"",
+                            entry->kind == ND_YAML_MAP && entry->count > 1
+                                ? "several keys where an NF is (on_crash is one of its settings)"
+                                : "not an NF");
     if (!settings || (settings->kind == ND_YAML_TEXT && !*settings->text))
         settings = &none;
     error = find_nf(r, entry, name, &module);

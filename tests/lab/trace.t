@@ -130,7 +130,7 @@ ok "leaves no file" test ! -e "$work/new"
 is "without packets it ends in time" "$(trace --seconds 0.5 --packets 3 tcp port 9)" "0 of 3 packets came within 0.5 s"
 trace -n b >"$work/out" 2>&1
 is "a standby has nothing to trace" "$(cat "$work/out")" \
-    "understudy: node b: node b is not primary: no packet passes its chain"
+    "understudy: node b: it is not primary, no packet passes its chain"
 is "a filter that is none is refused where it is typed" \
     "$(trace nonsense 2>&1 | grep -c '^understudy trace: filter .nonsense.: ')" 1
 # A jump backwards, one beyond the end, no return, an unknown instruction, and what is no program at all.
