@@ -39,7 +39,6 @@ _Noreturn void nd_reporter_run(struct nd_crash_case *c, int feed);
  * FT_EIO; FT_EFULL: the disk has less than ND_CRASH_FREE, and nothing is written. */
 int nd_crash_write(const struct nd_crash_case *c, char path[ND_CRASH_PATH], struct ft_fault *fault);
 
-/* ---- ending.c ---- */
 /* Finishes the recording, if there is one. What a disk refuses is logged. */
 void nd_crash_end_recording(const struct nd_crash_case *c);
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The backtrace of a thread that dies, and the packet that it had; see walk.h. No state. */
 #include "node/crash/walk.h"
-#include "node/crash/find.h"
 
 #include <unwind.h>
 
@@ -9,7 +8,60 @@
 #define SCAN_MAX   (64u << 10) /* bytes of a frame that are looked at for packets */
 #define OUTERMOST  1024u       /* and of what the chain called, when none was found on the way */
 #define GUARD      (64u << 10) /* of a stack that has come to its end, which cannot be read */
+#define LISTS      2048u       /* bytes of the chain's frames in which its lists lie */
 #define LIKELY_MAX 4           /* packets that one frame points to; where more are, it has a list of them */
+
+/* ---- which packet a value is an address of ---- */
+
+/* Bits: the packets that `value` points to, its struct or its frame; 0: none. */
+static uint32_t find_packet(const struct nf_packet *packets, uint32_t n, uint64_t value)
+{
+    uint64_t at = (uint64_t)(uintptr_t)packets, size = sizeof(*packets);
+
+    if (value >= at && value < at + n * size)
+        return 1u << (value - at) / size;
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t data = (uint64_t)(uintptr_t)packets[i].data;
+
+        if (value >= data && value < data + packets[i].have)
+            return 1u << i;
+    }
+    return 0;
+}
+
+/* The packet whose struct begins at `value`. */
+static uint32_t find_struct(const struct nf_packet *packets, uint32_t n, uint64_t value)
+{
+    uint64_t at = (uint64_t)(uintptr_t)packets, size = sizeof(*packets);
+
+    return value >= at && value < at + n * size && (value - at) % size == 0 ? 1u << (value - at) / size : 0;
+}
+
+/* The packet to whose place in an NF's list `value` points, unless that is the list's first: those of who
+ * goes through a list. `stack`: where the chain's own frames begin, in which it has its lists. */
+static __attribute__((no_sanitize_address)) uint32_t find_in_list(const struct nf_packet *packets, uint32_t n,
+                                                                  uint64_t stack, uint64_t value)
+{
+    const uint64_t *place = (const uint64_t *)(uintptr_t)value;
+
+    if (value % 8 || value < stack + 8 || value >= stack + LISTS || !find_struct(packets, n, place[-1]))
+        return 0;
+    return find_struct(packets, n, *place);
+}
+
+/* Those of all words of a stack from `from` up to `until`; what the compiler of a test keeps around variables
+ * is read as well. */
+static __attribute__((no_sanitize_address)) uint32_t find_words(const struct nf_packet *packets, uint32_t n,
+                                                                uint64_t from, uint64_t until)
+{
+    uint32_t found = 0;
+
+    for (uint64_t at = (from + 7) & ~7ull; at + 8 <= until; at += 8)
+        found |= find_packet(packets, n, *(const uint64_t *)(uintptr_t)at);
+    return found;
+}
+
+/* ---- the walk ---- */
 
 /* Those that a call preserves, as DWARF numbers them: rbx, rbp, r12 to r15. */
 static const int preserved[] = {3, 6, 12, 13, 14, 15};
@@ -35,7 +87,7 @@ static void find_on_stack(struct walk *w, uint64_t from, uint64_t until)
         return;
     if (until - from > SCAN_MAX)
         until = from + SCAN_MAX;
-    w->on_stack = nd_crash_find_on_stack(w->packets, w->n, from, until);
+    w->on_stack = find_words(w->packets, w->n, from, until);
     if (__builtin_popcount(w->on_stack) > LIKELY_MAX)
         w->on_stack = 0;
 }
@@ -49,9 +101,9 @@ static void find_in_registers(const struct walk *w, const uint64_t values[], uns
     if (!w->n || w->told->found)
         return;
     for (unsigned i = 0; i < count; i++) {
-        packet |= nd_crash_find_struct(w->packets, w->n, values[i]);
-        within |= nd_crash_find(w->packets, w->n, values[i]);
-        listed |= nd_crash_find_in_list(w->packets, w->n, w->limit, values[i]);
+        packet |= find_struct(w->packets, w->n, values[i]);
+        within |= find_packet(w->packets, w->n, values[i]);
+        listed |= find_in_list(w->packets, w->n, w->limit, values[i]);
     }
     found = packet ? packet : within ? within : listed;
     w->told->found = found & listed ? found & listed : found;
