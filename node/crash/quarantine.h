@@ -57,8 +57,8 @@ bool nd_quarantine_begin(struct nd_quarantine *q, const struct ft_crash_notice *
                          uint32_t seconds, uint32_t most);
 void nd_quarantine_end(struct nd_quarantine *q);
 
-/* Whether it is for on_crash: it died in the NF's timers, or in the NF for a second time within the
- * quarantine for it. */
+/* Whether it is for on_crash: it died in the NF's timers, or in the NF of the crash before it, within
+ * the quarantine for that. */
 bool nd_crash_is_remedied(const struct ft_crash_notice *notice);
 
 /*
