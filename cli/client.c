@@ -124,7 +124,10 @@ static int read_line(struct asking *a)
         char *end = got > 0 ? memchr(a->bytes + a->used, '\n', (size_t)got) : NULL;
 
         if (got == 0)
-            return ft_fail(a->fault, FT_EIO, "%s: the node hung up before the end of its answer", a->path);
+            return ft_fail(
+                a->fault, FT_EIO,
+                "%s: the node hung up before the end of its answer; if it died, incidents says of what",
+                a->path);
         if (got < 0 && errno != EAGAIN && errno != EINTR)
             return ft_fail(a->fault, FT_EIO, "%s: %s", a->path, strerror(errno));
         a->used = end ? (size_t)(end - a->bytes) : a->used + (got > 0 ? (size_t)got : 0);
