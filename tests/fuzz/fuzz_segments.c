@@ -25,6 +25,9 @@ static uint64_t now, position[2]; /* of the next byte */
 static bool honest;               /* no other bytes were ever sent */
 static bool ends;                 /* an end was, which other bytes or ends may contradict */
 static uint32_t kept;             /* more than the pool may have, when it is wrong */
+/* What has passed ends there, and what of that its receiver has; from FIRST - 1. Until a stream begins anew.
+ */
+static uint32_t sent[2], had[2];
 
 static uint8_t byte_at(uint32_t seq)
 {
@@ -48,8 +51,8 @@ static void read_bytes(void *arg, const struct nf_stream_bytes *bytes)
     const struct reading *r = arg;
     uint32_t first = r->pair[bytes->reply].start + (uint32_t)bytes->at;
 
-    if (bytes->at == 0)
-        position[bytes->reply] = 0; /* the stream begins anew */
+    if (bytes->at == 0) /* the stream begins anew */
+        position[bytes->reply] = sent[bytes->reply] = had[bytes->reply] = 0;
     FUZZ_MUST(bytes->at == position[bytes->reply], "bytes at %lu, expected %lu", bytes->at,
               position[bytes->reply]);
     position[bytes->reply] = bytes->at + bytes->len;
@@ -74,9 +77,13 @@ static void note_passed(const struct nf_packet *p, bool reply, enum nf_stream_ta
         memset(passed, 0, sizeof(passed));
     if (p->tcp_flags & NF_TCP_RST || damaged)
         return;
-    if (p->tcp_flags & NF_TCP_ACK && taken != NF_STREAM_WRONG) /* also where its bytes are not taken */
+    if (p->tcp_flags & NF_TCP_ACK && taken != NF_STREAM_WRONG) { /* also where its bytes are not taken */
+        uint32_t has = ack - (FIRST - 1) < sent[!reply] ? ack - (FIRST - 1) : sent[!reply];
+
         for (uint32_t at = FIRST - 1; at != ack && at - FIRST + 1 < PASSED; at++)
             passed[!reply][at % PASSED] = 0;
+        had[!reply] = has > had[!reply] ? has : had[!reply];
+    }
     if (taken >= NF_STREAM_DIFFERS)
         return;
     for (uint32_t i = 0; i < n && !(p->tcp_flags & NF_TCP_SYN); i++) {
@@ -84,9 +91,13 @@ static void note_passed(const struct nf_packet *p, bool reply, enum nf_stream_ta
 
         FUZZ_MUST(!*was || *was == bytes[i] + 1, "byte %u of %u passes as 0x%02x, and has as 0x%02x", i, seq,
                   bytes[i], *was - 1);
-        if (taken != NF_STREAM_OLD) /* all of that has passed, or was acknowledged before a SYN */
+        /* All of what is old has passed, or was acknowledged before a SYN; and what its receiver has, it does
+         * not take once more. */
+        if (taken != NF_STREAM_OLD && seq + i - (FIRST - 1) >= had[reply])
             *was = (uint16_t)(bytes[i] + 1);
     }
+    if (n && seq + n - (FIRST - 1) > sent[reply] && seq + n - (FIRST - 1) < PASSED)
+        sent[reply] = seq + n - (FIRST - 1);
 }
 
 /* Of the pool, by what the NF tells of its tables. */
@@ -198,6 +209,7 @@ static void open_chain(void)
     damaged = false;
     position[0] = position[1] = 0;
     memset(passed, 0, sizeof(passed));
+    sent[0] = sent[1] = had[0] = had[1] = 0;
     honest = true;
     ends = false;
     kept = 0;
