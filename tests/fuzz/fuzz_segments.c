@@ -25,9 +25,6 @@ static uint64_t now, position[2]; /* of the next byte */
 static bool honest;               /* no other bytes were ever sent */
 static bool ends;                 /* an end was, which other bytes or ends may contradict */
 static uint32_t kept;             /* more than the pool may have, when it is wrong */
-/* What has passed ends there, and what of that its receiver has; from FIRST - 1. Until a stream begins anew.
- */
-static uint32_t sent[2], had[2];
 
 static uint8_t byte_at(uint32_t seq)
 {
@@ -51,8 +48,8 @@ static void read_bytes(void *arg, const struct nf_stream_bytes *bytes)
     const struct reading *r = arg;
     uint32_t first = r->pair[bytes->reply].start + (uint32_t)bytes->at;
 
-    if (bytes->at == 0) /* the stream begins anew */
-        position[bytes->reply] = sent[bytes->reply] = had[bytes->reply] = 0;
+    if (bytes->at == 0)
+        position[bytes->reply] = 0; /* the stream begins anew */
     FUZZ_MUST(bytes->at == position[bytes->reply], "bytes at %lu, expected %lu", bytes->at,
               position[bytes->reply]);
     position[bytes->reply] = bytes->at + bytes->len;
@@ -67,10 +64,13 @@ static void read_bytes(void *arg, const struct nf_stream_bytes *bytes)
 
 static bool damaged;               /* then streams are other ones than what has passed */
 static uint16_t passed[2][PASSED]; /* by sequence number: the byte + 1, until it is acknowledged */
+static uint32_t claimed[2];        /* the highest acknowledgement that came, from FIRST - 1 */
 
-static void note_passed(const struct nf_packet *p, bool reply, enum nf_stream_taken taken)
+/* `acked`: of the packet's stream. What its receiver has, as it has said itself, it does not take once more.
+ */
+static void note_passed(const struct nf_packet *p, bool reply, enum nf_stream_taken taken, uint32_t acked)
 {
-    uint32_t n, seq = ntohl(nf_get32(p->data + p->l4 + 4)), ack = ntohl(nf_get32(p->data + p->l4 + 8));
+    uint32_t n, seq = ntohl(nf_get32(p->data + p->l4 + 4)), ack = ntohl(nf_get32(p->data + p->l4 + 8)), has;
     const uint8_t *bytes = nf_packet_payload(p, &n);
 
     if (p->tcp_flags & NF_TCP_SYN) /* it may be of another connection */
@@ -78,26 +78,23 @@ static void note_passed(const struct nf_packet *p, bool reply, enum nf_stream_ta
     if (p->tcp_flags & NF_TCP_RST || damaged)
         return;
     if (p->tcp_flags & NF_TCP_ACK && taken != NF_STREAM_WRONG) { /* also where its bytes are not taken */
-        uint32_t has = ack - (FIRST - 1) < sent[!reply] ? ack - (FIRST - 1) : sent[!reply];
-
         for (uint32_t at = FIRST - 1; at != ack && at - FIRST + 1 < PASSED; at++)
             passed[!reply][at % PASSED] = 0;
-        had[!reply] = has > had[!reply] ? has : had[!reply];
+        if (ack - (FIRST - 1) > claimed[!reply])
+            claimed[!reply] = ack - (FIRST - 1);
     }
     if (taken >= NF_STREAM_DIFFERS)
         return;
+    has = acked - (FIRST - 1) < claimed[reply] ? acked - (FIRST - 1) : claimed[reply];
     for (uint32_t i = 0; i < n && !(p->tcp_flags & NF_TCP_SYN); i++) {
         uint16_t *was = &passed[reply][(seq + i) % PASSED];
 
         FUZZ_MUST(!*was || *was == bytes[i] + 1, "byte %u of %u passes as 0x%02x, and has as 0x%02x", i, seq,
                   bytes[i], *was - 1);
-        /* All of what is old has passed, or was acknowledged before a SYN; and what its receiver has, it does
-         * not take once more. */
-        if (taken != NF_STREAM_OLD && seq + i - (FIRST - 1) >= had[reply])
+        /* All of what is old has passed, or was acknowledged before a SYN. */
+        if (taken != NF_STREAM_OLD && seq + i - (FIRST - 1) >= has)
             *was = (uint16_t)(bytes[i] + 1);
     }
-    if (n && seq + n - (FIRST - 1) > sent[reply] && seq + n - (FIRST - 1) < PASSED)
-        sent[reply] = seq + n - (FIRST - 1);
 }
 
 /* Of the pool, by what the NF tells of its tables. */
@@ -130,7 +127,7 @@ static void take(struct nf *nf, struct nf_packet *const packets[], uint32_t n, u
         if (nf_tcp_is_request(p->tcp_flags) && nf_stream_is_over(pair))
             nf_stream_renew(nf, taker->streams, pair);
         taken = nf_stream_take(nf, taker->streams, pair, p, reply, &reader);
-        note_passed(p, reply, taken);
+        note_passed(p, reply, taken, pair[reply].acked);
         FUZZ_MUST(taken != NF_STREAM_DIFFERS || !honest || ends, "bytes differ that were sent once");
         FUZZ_MUST(pair[reply].pieces <= PIECES / 2, "%u pieces are kept", pair[reply].pieces);
         kept = pieces_used(nf);
@@ -209,7 +206,7 @@ static void open_chain(void)
     damaged = false;
     position[0] = position[1] = 0;
     memset(passed, 0, sizeof(passed));
-    sent[0] = sent[1] = had[0] = had[1] = 0;
+    claimed[0] = claimed[1] = 0;
     honest = true;
     ends = false;
     kept = 0;
