@@ -124,7 +124,7 @@ ok "a file of other use is not replaced" refuses 64 "expected a pcapng file to r
 is "and stays" "$(cat "$work/notes")" "no capture"
 ok "one answer, not two" refuses 64 "expected one of them" -w "$work/new" -o json
 ok "a directory that is not there" refuses 65 "No such file or directory" -w "$work/none/new"
-ok "a node that is not primary" refuses 1 "node b is not primary" -w "$work/new" -n b
+ok "a node that is not primary" refuses 1 "node b: it is not primary" -w "$work/new" -n b
 ok "leaves no file" test ! -e "$work/new"
 
 is "without packets it ends in time" "$(trace --seconds 0.5 --packets 3 tcp port 9)" "0 of 3 packets came within 0.5 s"
