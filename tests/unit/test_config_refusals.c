@@ -59,7 +59,8 @@ static void keys_are_refused_by_position(void **state)
         {"chain:\n  name: x\n  nfs:\n  - bare\n  - bare\n",
          "t.yaml:5: NF bare again, expected each once (first on line 4)"},
         {"chain:\n  name: x\n  nfs:\n  - {bare: {}, probe: {}}\n",
-         "t.yaml:4: not an NF, expected \"- NAME: {settings}\""},
+         "t.yaml:4: several keys where an NF is (on_crash is one of its settings), expected \"- NAME: "
+         "{settings}\""},
         {"? [a]\n: 1\n", "t.yaml:1: a list or map as a key, expected a name"},
     };
 
