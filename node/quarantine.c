@@ -59,11 +59,13 @@ static void take_quarantine(struct nd_peer_crashes *all, const struct ft_crash_n
     on = nd_quarantine_on(q);
     known = on && atomic_load(&q->count) == notice->fingerprints &&
             memcmp(q->fingerprint, notice->fingerprint, sizeof(q->fingerprint)) == 0;
-    if (!known)
+    if (!notice->fingerprints)
+        nd_quarantine_end(q);
+    else if (!known)
         nd_quarantine_begin(q, notice, now, p->quarantine_s, p->quarantine_max);
     atomic_store(&q->until, now + left * FT_MS);
     pthread_mutex_unlock(&all->lock);
-    if (!on)
+    if (!on && notice->fingerprints)
         ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_QUARANTINE,
                      "node %s drops frames of %u fingerprints for crashes in NF %s: so would this node",
                      all->config->node[!all->self].name, notice->fingerprints, notice->before);
@@ -118,7 +120,7 @@ static void tell_end(struct nd_peer_crashes *all, uint64_t dropped)
 
     ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_QUARANTINE,
                  "the quarantine for NF %s has ended: %lu frames were dropped%s", all->nf, dropped,
-                 cleared ? "; what was suspected has passed and did no harm" : "");
+                 cleared ? "; nothing is suspected any more" : "");
     nd_crash_save_quarantine(all->crash);
 }
 
@@ -138,24 +140,27 @@ static bool is_on(struct nd_peer_crashes *all, struct nd_quarantine *q)
     return on;
 }
 
-/* Before whatever may make the standby take over: at once, and again, since a datagram may be lost. */
+/* Before whatever may make the standby take over: at once, also that nothing is dropped; and what is dropped
+ * again, since a datagram may be lost. */
 static void tell_peer(struct nd_peer_crashes *all, const struct nd_quarantine *q, bool protected)
 {
     struct ft_crash_notice notice = {.lane = FT_CRASH_NO_LANE};
     uint32_t held = nd_quarantine_held(q);
     uint64_t now = nd_now(), until = atomic_load(&q->until);
 
-    if (!protected || !held || until <= now || !all->tell) {
-        all->told = 0;
+    if (!protected || !all->tell) {
+        all->told = UINT32_MAX;
         return;
     }
-    if (all->told == held && now - all->told_at < AGAIN_NS)
+    if (all->told == held && (!held || now - all->told_at < AGAIN_NS))
         return;
-    notice.burst = (until - now) / FT_MS;
-    nd_quarantine_add(q, &notice, false);
-    nd_quarantine_add(q, &notice, true);
-    if (notice.fingerprints)
-        all->tell(all->arg, &notice);
+    if (held && until > now) {
+        notice.burst = (until - now) / FT_MS;
+        nd_quarantine_add(q, &notice, false);
+        nd_quarantine_add(q, &notice, true);
+    }
+    notice.packet = ++all->number;
+    all->tell(all->arg, &notice);
     all->told = held;
     all->told_at = now;
 }
@@ -164,7 +169,7 @@ void nd_quarantine_turn(struct nd_peer_crashes *all, const struct rp_status *s)
 {
     struct nd_quarantine *q = &nd_crash_page(all->crash)->quarantine;
     uint64_t dropped = atomic_load(&q->dropped);
-    bool on = is_on(all, q);
+    bool on = is_on(all, q) && nd_quarantine_held(q);
 
     atomic_store(&q->judging, s->core.state == FT_PROTECTED);
     if (!dropped) /* of this one */
@@ -177,6 +182,6 @@ void nd_quarantine_turn(struct nd_peer_crashes *all, const struct rp_status *s)
     }
     if (!on && all->on)
         tell_end(all, dropped);
-    all->on = on && nd_quarantine_held(q);
+    all->on = on;
     tell_peer(all, q, s->core.state == FT_PROTECTED);
 }

@@ -23,10 +23,11 @@ struct nd_peer_crashes {
     void (*tell)(void *arg, const struct ft_crash_notice *notice);
     void *arg;
     /* The main thread's. */
-    bool on;                /* the log has that there is a quarantine */
-    bool dropped;           /* and that it has dropped a frame */
-    uint32_t told;          /* of how many fingerprints the peer was told last; 0: of none as it is now */
-    uint64_t told_at;       /* ns */
+    bool on;          /* the log has that there is a quarantine */
+    bool dropped;     /* and that it has dropped a frame */
+    uint32_t told;    /* of how many fingerprints the peer was told last; UINT32_MAX: of none as it is now */
+    uint64_t told_at; /* ns */
+    uint32_t number;  /* of what was told */
     char nf[FT_CRASH_NAME]; /* in which the peer crashed of its frames, as seen last */
 };
 

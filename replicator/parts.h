@@ -143,6 +143,8 @@ struct rp_replicator {
     char drill_ask[32], drill_got[32];
     _Atomic bool drill_asked, drill_come;
     uint64_t crash_of; /* incarnation of the peer whose crash notice was heard last */
+    uint64_t alive_of; /* of the one that was heard last what it drops while it lives */
+    uint32_t alive_at; /* and the number of that notice */
     /* The peer that this node follows, or took over from; incarnation 0: none. */
     struct ft_datagram_key primary;
     struct rp_pushing push, pushed; /* to the peer; from it */

@@ -271,6 +271,22 @@ static void note_primary(struct rp_replicator *rp, const struct ft_datagram_key 
         rp->primary.incarnation = 0;
 }
 
+/* A crash notice of that life of the peer's which was not heard before. Anybody may send one again. */
+static bool is_news(struct rp_replicator *rp, const struct ft_crash_notice *crash, uint64_t incarnation)
+{
+    if (rp->crash_of == incarnation)
+        return false;
+    if (crash->signal) {
+        rp->crash_of = incarnation;
+        return true;
+    }
+    if (!crash->packet || (rp->alive_of == incarnation && crash->packet <= rp->alive_at))
+        return false;
+    rp->alive_of = incarnation;
+    rp->alive_at = crash->packet;
+    return true;
+}
+
 /* One at a time: the notice comes more than once, and may be sent again by anybody. Of what it died is heard
  * behind it as well: the first crash notice may have been lost, and the death notice not. */
 static bool hear_death_notice(struct rp_replicator *rp)
@@ -283,9 +299,7 @@ static bool hear_death_notice(struct rp_replicator *rp)
     const struct ft_datagram_key *from = peer.incarnation ? &peer : &rp->primary;
     int died = rp_link_death_notice(rp->link, from->incarnation ? from : NULL, &crash);
 
-    if ((crash.signal || crash.fingerprints) && rp->config.crashed && rp->crash_of != from->incarnation) {
-        if (crash.signal)
-            rp->crash_of = from->incarnation;
+    if (rp->config.crashed && is_news(rp, &crash, from->incarnation)) {
         rp->config.crashed(rp->config.arg, &crash,
                            ft_core_primary(&rp->core) && from->incarnation != rp->primary.incarnation);
     }

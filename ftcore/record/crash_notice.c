@@ -55,8 +55,8 @@ static bool is_sound(const struct ft_crash_notice *n)
         if (n->fingerprint[i].suspect > FT_KILLED_ALONE || n->fingerprint[i].zero)
             return false;
     if (!n->signal)
-        return n->lane == FT_CRASH_NO_LANE && !n->packet && !n->doing && !n->nf[0] && !n->hung &&
-               is_name(n->nf) && n->before[0] && is_name(n->before) && n->fingerprints;
+        return n->lane == FT_CRASH_NO_LANE && n->packet && !n->doing && !n->nf[0] && !n->hung &&
+               is_name(n->nf) && is_name(n->before) && (n->before[0] || !n->fingerprints);
     return n->signal <= SIGNALS && (n->lane < FT_LANES_MAX || n->lane == FT_CRASH_NO_LANE) &&
            n->packet <= FT_BURST_MAX && n->doing < FT_CRASH_DOINGS && n->hung <= 1 && is_name(n->nf) &&
            is_name(n->before);

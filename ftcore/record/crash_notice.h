@@ -48,12 +48,13 @@ struct ft_crash_notice {
     uint32_t signal; /* 1 … 64; 0: it lives: only what is said below of that is not 0 */
     uint32_t lane;   /* FT_CRASH_NO_LANE: it was none that crashed; so where it lives */
     uint64_t burst;  /* where it lives: for how long it goes on to drop such frames, ms */
-    uint32_t packet; /* in the burst, from 1; 0: not known, or none */
+    uint32_t packet; /* in the burst, from 1; 0: not known, or none. Where it lives: the how manieth of its
+                      * notices it is, from 1 */
     uint32_t doing;  /* enum nf_doing (nflib/chain/mark.h), below FT_CRASH_DOINGS */
     char nf[FT_CRASH_NAME];
     char before[FT_CRASH_NAME]; /* the NF for whose crash the node itself dropped frames; "": it did not.
                                    Where it lives: it is one */
-    uint32_t fingerprints;      /* where it lives: of what it drops, not 0 */
+    uint32_t fingerprints;      /* where it lives: of what it drops; 0: of nothing any more */
     uint32_t hung;              /* 1: it did not come to an end, and was ended */
     struct ft_fingerprint fingerprint[FT_CRASH_FINGERPRINTS];
 };

@@ -285,8 +285,8 @@ uint32_t nf_chain_identity(const struct nf_chain_config *config, char *out, uint
             if (!(p->marks & NF_PARAM_ADDED) || !has_preset(p, choice->config))
                 say_param(&t, p, choice->config);
         say(&t, " arena=%" PRIu64, choice->module->arena ? choice->module->arena(choice->config) : 0);
-        if (choice->on_crash == NF_CRASH_RESET) /* what it was made with is state */
-            say(&t, " on_crash=reset");
+        if (choice->on_crash != NF_CRASH_STOP)
+            say(&t, " on_crash=%s", choice->on_crash == NF_CRASH_RESET ? "reset" : "bypass");
         if (choice->module->heap)
             say(&t, " heap=%" PRIu64, choice->module->heap(choice->config));
         if (choice->module->session_size)

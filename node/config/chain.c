@@ -265,6 +265,27 @@ static int read_nf(struct nd_reading *r, const struct nd_yaml *entry)
     return 0;
 }
 
+/* Its state begins anew in one burst of each lane. Of an NF that translates all sessions end in it, of which
+ * the others hear, and those whose lanes share state enter a section for each: more than the burst's record
+ * has room for. */
+static int check_reset(const struct nd_reading *r)
+{
+    const struct nf_chain_config *chain = &r->config->chain;
+    const struct nf_module *shares = NULL;
+
+    for (unsigned i = 0; i < chain->count; i++)
+        if (chain->nfs[i].module->shared)
+            shares = chain->nfs[i].module;
+    for (unsigned i = 0; i < chain->count && shares && chain->lanes > 1; i++)
+        if (chain->nfs[i].on_crash == NF_CRASH_RESET && chain->nfs[i].module->translates)
+            return nd_yaml_fail(
+                r->fault, r->nf_at[i],
+                "%s: on_crash: reset of an NF that translates flows, beside %s whose lanes share state, "
+                "in a chain of several lanes; expected stop",
+                chain->nfs[i].module->name, shares->name);
+    return 0;
+}
+
 int nd_read_chain(struct nd_reading *r)
 {
     struct nf_chain_config *chain = &r->config->chain;
@@ -296,6 +317,8 @@ int nd_read_chain(struct nd_reading *r)
         error = load_module(r, e);
     for (const struct nd_yaml *e = raw.nfs->first; e && !error; e = e->next)
         error = read_nf(r, e);
+    if (!error)
+        error = check_reset(r);
     if (!error && nf_chain_scope(chain, chain->lanes, &scope, &why))
         error = nd_yaml_fail(r->fault, raw.nfs, "chain nfs: %s", why.text);
     return error;

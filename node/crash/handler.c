@@ -202,7 +202,7 @@ static void tell_packets(struct nd_crash_told *told, const struct nf_mark *mark)
     bool alone;
 
     notice.fingerprints = 0;
-    notice.packet = told->found ? (uint32_t)__builtin_ctz(told->found) + 1 : 0;
+    notice.packet = __builtin_popcount(told->found) == 1 ? (uint32_t)__builtin_ctz(told->found) + 1 : 0;
     if (mark && nf_doing_has_packets(notice.doing))
         add_fingerprints(&notice, told, mark, false);
     /* One of those that this node suspected: the others did not kill before. */

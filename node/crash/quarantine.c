@@ -27,16 +27,34 @@ void nd_quarantine_end(struct nd_quarantine *q)
     atomic_store_explicit(&q->count, 0, memory_order_release);
 }
 
+/* Those of the notice that were in force already for a crash in another NF than this. */
+static uint64_t bits_of_others(const struct nd_quarantine *q, const struct ft_crash_notice *notice,
+                               const char *nf)
+{
+    uint32_t count = atomic_load(&q->count);
+    uint64_t bits = 0;
+
+    for (uint32_t i = 0; i < notice->fingerprints; i++)
+        for (uint32_t j = 0; j < count; j++)
+            if (nd_fingerprint_is_again(&q->fingerprint[j], &notice->fingerprint[i]) &&
+                (q->others >> j & 1 || strcmp(q->nf, nf) != 0))
+                bits |= 1ull << i;
+    return bits;
+}
+
 bool nd_quarantine_begin(struct nd_quarantine *q, const struct ft_crash_notice *notice, uint64_t now,
                          uint32_t seconds, uint32_t most)
 {
-    bool by_packets = nf_doing_has_packets(notice->doing);
+    const char *nf = nf_doing_has_packets(notice->doing) ? notice->nf : notice->before;
+    uint64_t others;
 
     if (!notice->fingerprints || !seconds)
         return false;
+    others = bits_of_others(q, notice, nf);
     nd_quarantine_end(q);
     memcpy(q->fingerprint, notice->fingerprint, sizeof(q->fingerprint));
-    memcpy(q->nf, by_packets ? notice->nf : notice->before, sizeof(q->nf));
+    memcpy(q->nf, nf, sizeof(q->nf));
+    q->others = others;
     q->lasts = seconds * 1000000000ull;
     atomic_store(&q->until, now + q->lasts);
     atomic_store(&q->most, most);
@@ -51,17 +69,24 @@ bool nd_quarantine_begin(struct nd_quarantine *q, const struct ft_crash_notice *
     return true;
 }
 
+/* The quarantine stays on for its time, so that the next crash in its NF is known to be a second one. */
+static void clear(void *of, uint64_t bits)
+{
+    struct nd_quarantine *q = of;
+
+    atomic_fetch_or(&q->cleared, bits);
+    if (!nd_quarantine_held(q))
+        atomic_store(&q->asked, 0);
+}
+
 uint32_t nd_quarantine_let_go(struct nd_quarantine *q, const char *nf)
 {
-    uint32_t before = nd_quarantine_held(q), count = atomic_load(&q->count), held;
+    uint32_t before = nd_quarantine_held(q), count = atomic_load(&q->count);
 
     for (uint32_t i = 0; i < count && strcmp(q->nf, nf) == 0; i++)
-        if (q->fingerprint[i].suspect == FT_SUSPECT)
-            atomic_fetch_or(&q->cleared, 1ull << i);
-    held = nd_quarantine_held(q);
-    if (!held)
-        atomic_store(&q->asked, 0);
-    return before - held;
+        if (q->fingerprint[i].suspect == FT_SUSPECT && !(q->others >> i & 1))
+            clear(q, 1ull << i);
+    return before - nd_quarantine_held(q);
 }
 
 /* What has it in a notice already, of the same frame: the same sequence numbers, or a datagram of any port.
@@ -149,16 +174,6 @@ static enum nd_verdict look(void *of, const void *frame, uint32_t taken, uint32_
     if (atomic_fetch_add(&q->dropped, 1) + 1 == atomic_load(&q->most)) /* it is doubted that they all kill */
         atomic_store(&q->suspects, ~bits_of(q->fingerprint, atomic_load(&q->count), FT_KILLED_ALONE));
     return ND_DROPS;
-}
-
-static void clear(void *of, uint64_t bits)
-{
-    struct nd_quarantine *q = of;
-    uint64_t cleared = atomic_fetch_or(&q->cleared, bits) | bits;
-    uint32_t count = atomic_load(&q->count);
-
-    if (count && cleared == UINT64_MAX >> (64 - count))
-        nd_quarantine_end(q);
 }
 
 struct nd_suspects nd_quarantine_suspects(struct nd_quarantine *q)

@@ -6,11 +6,12 @@
  *
  * Where the notice names several frames, of which one killed, they are suspects, and so are all with
  * `quarantine_max` frames dropped: they are dropped until the node is PROTECTED; then each of them passes
- * once, in a burst of its own. What the node survives is no suspect any more. What kills it so is never one
- * again (FT_KILLED_ALONE), and the next notice names it and not the others, which are free.
+ * once, in a burst of its own. What the node survives is no suspect any more; the quarantine stays on for its
+ * time all the same, so that the next crash in that NF is known to be a second one. What kills it so is never
+ * one again (FT_KILLED_ALONE), and the next notice names it and not the others, which are free.
  *
  * Begun by the replicator's thread, which hears the notice; ended by the main thread when its time is over,
- * by the lane that clears the last suspect, and by the replicator's. Who begins it, and the main thread, do
+ * and by the replicator's. Who begins it, and the main thread, do
  * so one after the other (node/quarantine.c). Lanes look at it once a burst, and drop. It lies in memory that
  * outlives the process (page.h), and the reporter writes the frames that are kept to a file.
  */
@@ -35,14 +36,15 @@ struct nd_crash_frame {
 };
 
 struct nd_quarantine {
-    _Atomic uint32_t count; /* fingerprints in force; 0: there is no quarantine, or it has ended */
+    _Atomic uint32_t count; /* of `fingerprint`; 0: there is no quarantine, or it has ended */
     _Atomic uint32_t asked; /* by lanes: as `count`, and 0 where all are cleared as well */
     _Atomic uint64_t most;  /* frames to drop until all are suspects */
     struct ft_fingerprint fingerprint[FT_CRASH_FINGERPRINTS];
     _Atomic uint64_t suspects; /* bits of `fingerprint`: of these nobody knows which one it was */
     _Atomic uint64_t cleared;  /* bits: suspects that the node has survived; by lanes */
     _Atomic bool judging;      /* the node is PROTECTED: suspects pass, one by one; by the main thread */
-    char nf[FT_CRASH_NAME];    /* in which the peer crashed of them */
+    char nf[FT_CRASH_NAME];    /* in which the peer crashed last */
+    uint64_t others;           /* bits: what was in force before, for a crash in another NF */
     uint64_t lasts;            /* ns without such a frame, after which it ends */
     _Atomic uint64_t until;    /* monotonic, ns */
     _Atomic uint64_t dropped;
@@ -63,8 +65,8 @@ bool nd_crash_is_remedied(const struct ft_crash_notice *notice);
 
 /*
  * Where the state of that NF was the cause, and on_crash has made it harmless: suspects of deaths in it are
- * let go, what is known to kill is not. How many. The quarantine stays on for its time, so that the next
- * death in the NF is known to be a second one. Before lanes take packets that are new to the node.
+ * let go, what is known to kill is not, nor what is suspected of a death in another NF. How many. Before
+ * lanes take packets that are new to the node.
  */
 uint32_t nd_quarantine_let_go(struct nd_quarantine *q, const char *nf);
 

@@ -177,6 +177,16 @@ t "check warns of addresses that no packet can pass to" 0 "six.yaml: ok" \
     "six.yaml: warning: interface inside has an address of IPv6, and nf 2, firewall, drops all of IPv6 as it is configured$" check -c "$dir/six.yaml"
 sed -i 's/six.rules }/six.rules, ipv6: true }/' "$dir/six.yaml"
 t "and not where they can" 0 "six.yaml: ok" "" check -c "$dir/six.yaml"
+resets() { # LANES RATE-LIMITER
+    echo "chain: { name: resets, lanes: $1, nfs: [ ${2}syn_proxy: { servers: [ 10.0.0.0/8 ], ports: 80, on_crash: reset } ] }" >"$dir/resets.yaml"
+}
+resets 2 "rate_limiter: { pps: 9 }, "
+t "an NF that translates begins anew beside none whose lanes share state" 65 "" \
+    "resets.yaml:1: syn_proxy: on_crash: reset of an NF that translates flows, beside rate_limiter whose lanes share state, in a chain of several lanes; expected stop$" check -c "$dir/resets.yaml"
+resets 2 ""
+t "but alone" 0 "resets.yaml: ok" "" check -c "$dir/resets.yaml"
+resets 1 "rate_limiter: { pps: 9 }, "
+t "and in one lane" 0 "resets.yaml: ok" "" check -c "$dir/resets.yaml"
 hints() { # NAT'S-SETTINGS ADDRESS-INSIDE PROTECT
     sed "s|nfs: .*|nfs: [ nat: { outside: 198.51.100.2, $1 } ]}|; s|10.0.0.1/24|$2|; s|^interfaces:|protect: { $3 }\n&|" "$pair" >"$dir/hints.yaml"
 }

@@ -170,26 +170,32 @@ static void one_that_lives_says_what_it_drops(void **state)
 {
     static const struct ft_crash_notice lives = {.lane = FT_CRASH_NO_LANE,
                                                  .burst = 60000,
+                                                 .packet = 7,
                                                  .before = "nat",
                                                  .fingerprints = 1,
                                                  .fingerprint = {{1, 2, 3, 4, 0, 0}}};
-    struct ft_crash_notice wrong[] = {lives, lives, lives, lives, lives, lives, lives}, back;
+    struct ft_crash_notice wrong[] = {lives, lives, lives, lives, lives, lives}, nothing = lives, back;
     uint8_t out[FT_CRASH_BYTES];
 
     (void)state;
     assert_int_equal(ft_crash_notice_decode(out, ft_crash_notice_encode(&lives, &key, out), &key, &back), 0);
     assert_memory_equal(&back, &lives, sizeof(back));
     wrong[0].lane = 0;
-    wrong[1].packet = 1;
+    wrong[1].packet = 0;
     wrong[2].doing = 1;
     wrong[3].hung = 1;
     wrong[4].nf[0] = 'n';
     wrong[5].before[0] = '\0';
-    wrong[6].fingerprints = 0;
     for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
         assert_int_equal(
             ft_crash_notice_decode(out, ft_crash_notice_encode(&wrong[i], &key, out), &key, &back),
             FT_EMALFORMED);
+    nothing.fingerprints = 0;
+    memset(nothing.before, 0, sizeof(nothing.before));
+    memset(nothing.fingerprint, 0, sizeof(nothing.fingerprint));
+    assert_int_equal(ft_crash_notice_decode(out, ft_crash_notice_encode(&nothing, &key, out), &key, &back),
+                     0);
+    assert_memory_equal(&back, &nothing, sizeof(back));
 }
 
 int main(void)

@@ -159,6 +159,30 @@ static void lanes_look_at_frames_while_one_is_held(void **state)
     assert_int_equal(atomic_load(asked), 0);
 }
 
+/* Of a death in another NF a packet may be the cause, though that of this one was the state. */
+static void suspects_of_another_nf_are_not_let_go(void **state)
+{
+    struct nd_quarantine *q = &nd_crash_page(all.crash)->quarantine;
+    struct ft_crash_notice second = death("monitor", NF_DOING_PACKETS, 0, "rate_limiter"), third;
+
+    (void)state;
+    hear(death("rate_limiter", NF_DOING_PACKETS, 0, ""));
+    for (uint32_t i = 0; i < 4; i++) {
+        second.fingerprint[4 + i] = second.fingerprint[i];
+        second.fingerprint[i].content = 200 + i;
+    }
+    second.fingerprints = 8;
+    hear(second);
+    assert_int_equal(nd_quarantine_held(q), 8);
+    third = second;
+    snprintf(third.before, sizeof(third.before), "monitor");
+    hear(third);
+    assert_string_equal(remedy(), "set monitor bypass=on");
+    assert_int_equal(nd_quarantine_held(q), 4);
+    for (uint32_t i = 0; i < 8; i++)
+        assert_int_equal(atomic_load(&q->cleared) >> i & 1, q->fingerprint[i].content >= 200);
+}
+
 static struct ft_crash_notice told;
 static unsigned tells;
 
@@ -191,6 +215,7 @@ static void a_quarantine_goes_over_with_the_role(void **state)
     nd_quarantine_turn(&all, &s);
     assert_int_equal(tells, 1);
     assert_int_equal(told.signal, 0);
+    assert_int_equal(told.packet, 1);
     assert_int_equal(told.fingerprints, 1);
     assert_string_equal(told.before, "monitor");
     assert_true(told.burst > 50000 && told.burst <= 60000);
@@ -212,6 +237,35 @@ static void a_quarantine_goes_over_with_the_role(void **state)
 
     nd_quarantine_end(q);
     nd_quarantine_hear(&all, &told, true); /* a primary has its own */
+    assert_int_equal(kept_from(), 0);
+}
+
+/* What was suspected has passed and done no harm: the standby lets it pass as well, once it is primary; and
+ * the next death in that NF is known to be a second one. */
+static void all_that_was_suspected_is_cleared(void **state)
+{
+    struct nd_quarantine *q = &nd_crash_page(all.crash)->quarantine;
+    struct nd_suspects suspects = nd_quarantine_suspects(q);
+    struct rp_status s = {.core.state = FT_PROTECTED};
+    struct ft_crash_notice next = {.signal = SIGSEGV};
+
+    (void)state;
+    all.tell = tell;
+    tells = 0;
+    hear(death("monitor", NF_DOING_PACKETS, 0, ""));
+    nd_quarantine_turn(&all, &s);
+    assert_int_equal(told.fingerprints, 4);
+    suspects.clear(suspects.of, 15);
+    assert_int_equal(atomic_load(suspects.count), 0);
+    nd_quarantine_turn(&all, &s);
+    assert_int_equal(tells, 2);
+    assert_int_equal(told.fingerprints, 0);
+    nd_quarantine_add(q, &next, true);
+    assert_string_equal(next.before, "monitor");
+    assert_int_equal(next.fingerprints, 0);
+
+    hear(death("monitor", NF_DOING_PACKETS, 0, "")); /* as on the standby */
+    hear(told);
     assert_int_equal(kept_from(), 0);
 }
 
@@ -256,6 +310,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(suspects_stay_where_a_packet_is_known, begin, end),
         cmocka_unit_test_setup_teardown(a_second_one_in_another_nf, begin, end),
         cmocka_unit_test_setup_teardown(lanes_look_at_frames_while_one_is_held, begin, end),
+        cmocka_unit_test_setup_teardown(suspects_of_another_nf_are_not_let_go, begin, end),
+        cmocka_unit_test_setup_teardown(all_that_was_suspected_is_cleared, begin, end),
         cmocka_unit_test_setup_teardown(a_quarantine_goes_over_with_the_role, begin, end),
         cmocka_unit_test_setup_teardown(a_death_in_timers, begin, end),
         cmocka_unit_test_setup_teardown(the_file_says_stop, begin, end),

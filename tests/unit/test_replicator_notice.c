@@ -89,9 +89,43 @@ static void a_crash_notice_is_heard_behind_the_takeover(void **state)
     twin_end(b);
 }
 
+static void say_alive(uint32_t number)
+{
+    const struct ft_crash_notice alive = {.lane = FT_CRASH_NO_LANE,
+                                          .packet = number,
+                                          .before = "nat",
+                                          .fingerprints = 1,
+                                          .fingerprint = {{.content = 9}}};
+    uint8_t bytes[FT_CRASH_BYTES];
+
+    say(bytes, ft_crash_notice_encode(&alive, &dead, bytes));
+}
+
+/* What a primary drops while it lives is heard in its order: an older notice, which anybody may have
+ * recorded, says nothing. */
+static void an_older_notice_of_who_lives_is_not_heard(void **state)
+{
+    (void)state;
+    make_ready();
+    say_alive(1);
+    TWIN_UNTIL(b, atomic_load(&b->box->by_node.heard_of_primary) == 1);
+    say_alive(3);
+    TWIN_UNTIL(b, atomic_load(&b->box->by_node.heard_of_primary) == 2);
+    for (uint32_t number = 1; number <= 4; number++) {
+        say_alive(number);
+        usleep(20000); /* so that each is read in a turn of its own: of several the last counts */
+    }
+    TWIN_UNTIL(b, atomic_load(&b->box->by_node.heard_of_primary) == 3);
+    say_death();
+    TWIN_UNTIL(b, twin_state(b) == FT_SOLO && twin_is_live(b));
+    assert_int_equal(atomic_load(&b->box->by_node.heard_of_primary), 3);
+    twin_end(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(an_older_notice_of_who_lives_is_not_heard, peer_setup, peer_teardown),
         cmocka_unit_test_setup_teardown(a_crash_notice_is_heard_before_the_takeover, peer_setup,
                                         peer_teardown),
         cmocka_unit_test_setup_teardown(a_crash_notice_is_heard_behind_the_takeover, peer_setup,
