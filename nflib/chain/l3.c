@@ -379,9 +379,7 @@ static inline __attribute__((always_inline)) bool find_hop(struct nf_l3 *l3, str
         hop->port = port;
         hop->entry = nf_neighbours_find(neighbours, addr, port);
     }
-    if (hop->entry)
-        nf_neighbours_use(neighbours, addr, hop->entry, now);
-    else
+    if (!hop->entry)
         nf_neighbours_want(neighbours, addr, port, now);
     return hop->entry;
 }
@@ -414,9 +412,12 @@ static inline __attribute__((always_inline)) void forward_packet(struct nf_l3 *l
         memcpy(p->data, hop->entry->mac, 6);
         memcpy(p->data + 6, l3->config->port[route->port].mac, 6);
         p->out_port = route->port;
-        if (!local && ipv6)
+        if (local) /* an answer to whoever asks is no use of him, by which he would stay in a full table */
+            return;
+        nf_neighbours_use(&l3->family[ipv6].neighbours, &hop->addr, hop->entry, now);
+        if (ipv6)
             p->data[ttl_at(p, ipv6)]--;
-        else if (!local)
+        else
             nf_packet_dec_ttl(p);
     }
 }

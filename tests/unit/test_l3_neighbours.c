@@ -359,6 +359,26 @@ static void made_up_questions_leave_room_for_hosts(void **state)
     end_wide();
 }
 
+/* And pings the chain in each of them: an answer of the chain's own keeps nobody in the table. */
+static void made_up_names_that_ping_the_chain_leave_hosts_in_use(void **state)
+{
+    (void)state;
+    begin_wide();
+    assert_true(send_to(10, "10.0.0.5"));
+    for (unsigned i = 0; i < 5000; i++) {
+        struct nf_packet p;
+
+        ask_as(10.1, address_of(i), (uint8_t)i);
+        p = l3_echo(0, address_of(i), "10.0.0.1", 64);
+        l3_run(10.1, &p);
+        assert_true(!p.drop && p.out_port == 0); /* answered */
+    }
+    is_sound();
+    assert_true(send_to(10.2, "10.0.0.5"));
+    assert_memory_equal(l3_frame, host_mac, 6);
+    end_wide();
+}
+
 /* Also where packets were sent to all that are there: of more than three quarters of the table, the host goes
  * that has had none for longest, and is asked for again. */
 static void hosts_in_use_give_way_in_their_order(void **state)
@@ -398,6 +418,7 @@ int main(void)
         cmocka_unit_test(neighbours_in_use_are_kept),
         cmocka_unit_test(a_scan_leaves_room_for_hosts),
         cmocka_unit_test(made_up_questions_leave_room_for_hosts),
+        cmocka_unit_test(made_up_names_that_ping_the_chain_leave_hosts_in_use),
         cmocka_unit_test(hosts_in_use_give_way_in_their_order),
     };
 
