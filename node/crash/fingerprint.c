@@ -162,14 +162,22 @@ static void describe_tcp(struct ft_fingerprint *f, const struct nf_packet *p)
         f->content = hash(&content);
 }
 
+/* A resolver asks its next server the same question. */
 static void describe_udp(struct ft_fingerprint *f, const struct nf_packet *p)
 {
     struct words content = {.count = 0};
 
     f->seq = (uint32_t)ntohs(p->sport) << 16 | ntohs(p->dport);
-    add_addresses(&content, p);
-    if (!add_payload(&content, p, p->payload)) /* headers are all that an NF read */
+    add(&content, &p->proto, 1);
+    if (p->flags & NF_P_IPV4)
+        add(&content, &p->saddr, 4);
+    else
+        add(&content, nf_packet_ipv6_addresses(p), 16);
+    if (!add_payload(&content, p, p->payload)) { /* headers are all that an NF read */
+        content.count = 0;
+        add_addresses(&content, p);
         add(&content, &p->l4_len, 2);
+    }
     f->content = hash(&content);
 }
 

@@ -10,11 +10,12 @@
  * and what answers it when it comes from the same address and port. A segment without payload that is a
  * reset, or has flags or options that no host sends in the course of a connection: the same host, address,
  * flags, and kinds and lengths of those options; any other one is known on its connection alone. UDP: the
- * same host, address and payload, and one of the two ports. ICMP: the same host, address, type and code; of
- * an error the ends of the packet that it quotes, and of what is neither that nor an echo the payload. All
- * else, and what is malformed: the first 128 bytes but for what each way changes. What a host changes when it
- * sends the same bytes again is in none of them: identification, time to live, checksums, acknowledgement,
- * window, timestamps, IPv6's flow label, the ends' ports that a host chooses anew.
+ * same host and payload, and one of the two ports; where no payload was taken the same address and length.
+ * ICMP: the same host, address, type and code; of an error the ends of the packet that it quotes, and of what
+ * is neither that nor an echo the payload. All else, and what is malformed: the first 128 bytes but for what
+ * each way changes. What a host changes when it sends the same bytes again is in none of them:
+ * identification, time to live, checksums, acknowledgement, window, timestamps, IPv6's flow label, the ends'
+ * ports that a host chooses anew.
  */
 #ifndef NODE_CRASH_FINGERPRINT_H
 #define NODE_CRASH_FINGERPRINT_H

@@ -136,30 +136,59 @@ static void copy_name(char out[FT_CRASH_NAME], const char *name)
     memcpy(out, name, strnlen(name, FT_CRASH_NAME - 1));
 }
 
-/* Those that were found; all of the burst's as long as none is. Several of them are suspects. */
+/* Of the inputs that lie whole in the burst's record. Returns how many. */
+static uint32_t describe_inputs(const struct ft_record *r, struct ft_fingerprint all[FT_BURST_MAX])
+{
+    const uint8_t *bytes = (const uint8_t *)r + ft_record_bytes_at(r);
+    uint32_t left_over = r->bytes;
+
+    for (uint32_t i = 0; i < r->inputs; i++) {
+        const struct ft_input *in = ft_record_inputs(r) + i;
+
+        if (in->taken > left_over)
+            return i;
+        left_over -= in->taken;
+        all[i] = nd_fingerprint(bytes, in->taken, in->wire);
+        bytes += in->taken;
+    }
+    return r->inputs;
+}
+
+static bool names(const struct ft_crash_notice *notice, const struct ft_fingerprint *f)
+{
+    for (uint32_t i = 0; i < notice->fingerprints; i++)
+        if (memcmp(&notice->fingerprint[i], f, sizeof(*f)) == 0)
+            return true;
+    return false;
+}
+
+/* Those that were found; all of the burst's as long as none is. Several of them are suspects. With one that
+ * is known go those of its burst that are the same again: each of them may be sent again in other segments.
+ */
 static void add_fingerprints(struct ft_crash_notice *notice, const struct nd_crash_told *told,
                              const struct nf_mark *mark, bool suspects)
 {
     const struct ft_record *r = present_record(told, mark);
-    const uint8_t *bytes = r ? (const uint8_t *)r + ft_record_bytes_at(r) : NULL;
-    uint32_t all = r && r->inputs ? UINT32_MAX >> (32 - r->inputs) : 0;
-    uint32_t wanted = told->found ? told->found : all, left_over = r ? r->bytes : 0;
+    uint32_t wanted = told->found, first = notice->fingerprints, n;
+    struct ft_fingerprint all[FT_BURST_MAX];
 
+    if (!r || !r->inputs)
+        return;
+    if (!wanted)
+        wanted = UINT32_MAX >> (32 - r->inputs);
     if (((wanted & (wanted - 1)) != 0) != suspects)
         return;
-    for (uint32_t i = 0; r && i < r->inputs && notice->fingerprints < FT_CRASH_FINGERPRINTS; i++) {
-        const struct ft_input *in = ft_record_inputs(r) + i;
-
-        if (in->taken > left_over)
-            break;
-        left_over -= in->taken;
-        if (wanted >> i & 1) {
-            struct ft_fingerprint *f = &notice->fingerprint[notice->fingerprints++];
-
-            *f = nd_fingerprint(bytes, in->taken, in->wire);
-            f->suspect = suspects ? FT_SUSPECT : FT_KILLED;
+    n = describe_inputs(r, all);
+    for (uint32_t i = 0; i < n; i++)
+        if (wanted >> i & 1 && notice->fingerprints < FT_CRASH_FINGERPRINTS) {
+            all[i].suspect = suspects ? FT_SUSPECT : FT_KILLED;
+            notice->fingerprint[notice->fingerprints++] = all[i];
         }
-        bytes += in->taken;
+    for (uint32_t i = 0; i < n && !suspects && notice->fingerprints > first; i++) {
+        all[i].suspect = FT_KILLED;
+        if (notice->fingerprints < FT_CRASH_FINGERPRINTS &&
+            nd_fingerprint_is_again(&notice->fingerprint[first], &all[i]) && !names(notice, &all[i]))
+            notice->fingerprint[notice->fingerprints++] = all[i];
     }
 }
 

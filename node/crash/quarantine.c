@@ -37,7 +37,7 @@ static uint64_t bits_of_others(const struct nd_quarantine *q, const struct ft_cr
     for (uint32_t i = 0; i < notice->fingerprints; i++)
         for (uint32_t j = 0; j < count; j++)
             if (nd_fingerprint_is_again(&q->fingerprint[j], &notice->fingerprint[i]) &&
-                (q->others >> j & 1 || strcmp(q->nf, nf) != 0))
+                (atomic_load(&q->others) >> j & 1 || strcmp(q->nf, nf) != 0))
                 bits |= 1ull << i;
     return bits;
 }
@@ -50,11 +50,13 @@ bool nd_quarantine_begin(struct nd_quarantine *q, const struct ft_crash_notice *
 
     if (!notice->fingerprints || !seconds)
         return false;
+    while (atomic_exchange(&q->changing, true)) /* by a lane, for some instructions */
+        ;
     others = bits_of_others(q, notice, nf);
     nd_quarantine_end(q);
     memcpy(q->fingerprint, notice->fingerprint, sizeof(q->fingerprint));
     memcpy(q->nf, nf, sizeof(q->nf));
-    q->others = others;
+    atomic_store(&q->others, others);
     q->lasts = seconds * 1000000000ull;
     atomic_store(&q->until, now + q->lasts);
     atomic_store(&q->most, most);
@@ -66,6 +68,7 @@ bool nd_quarantine_begin(struct nd_quarantine *q, const struct ft_crash_notice *
     atomic_store(&q->claimed, 0);
     atomic_store_explicit(&q->count, notice->fingerprints, memory_order_release);
     atomic_store_explicit(&q->asked, notice->fingerprints, memory_order_release);
+    atomic_store(&q->changing, false);
     return true;
 }
 
@@ -84,7 +87,7 @@ uint32_t nd_quarantine_let_go(struct nd_quarantine *q, const char *nf)
     uint32_t before = nd_quarantine_held(q), count = atomic_load(&q->count);
 
     for (uint32_t i = 0; i < count && strcmp(q->nf, nf) == 0; i++)
-        if (q->fingerprint[i].suspect == FT_SUSPECT && !(q->others >> i & 1))
+        if (q->fingerprint[i].suspect == FT_SUSPECT && !(atomic_load(&q->others) >> i & 1))
             clear(q, 1ull << i);
     return before - nd_quarantine_held(q);
 }
@@ -158,6 +161,30 @@ static void keep_frame(struct nd_quarantine *q, const void *bytes, uint32_t have
     atomic_store_explicit(&q->whole[at], true, memory_order_release);
 }
 
+/* A segment that is the same again as those of `bits`. Where none of them is of its connection it is added,
+ * as long as there is room, and is a suspect where they are. By a lane; of two at a time one leaves it. */
+static void learn(struct nd_quarantine *q, struct ft_fingerprint own, uint64_t bits)
+{
+    uint32_t count = atomic_load(&q->count), held = count;
+    bool suspected = !(bits & ~atomic_load(&q->suspects)), other = !(bits & ~atomic_load(&q->others));
+
+    for (uint64_t left = bits; left; left &= left - 1)
+        if (q->fingerprint[__builtin_ctzll(left)].flow == own.flow)
+            return;
+    if (!own.flow || !count || count == FT_CRASH_FINGERPRINTS || atomic_exchange(&q->changing, true))
+        return;
+    if (atomic_load(&q->count) == count) {
+        own.suspect = suspected ? FT_SUSPECT : FT_KILLED;
+        q->fingerprint[count] = own;
+        if (suspected)
+            atomic_fetch_or(&q->suspects, 1ull << count);
+        if (other)
+            atomic_fetch_or(&q->others, 1ull << count);
+        atomic_compare_exchange_strong(&q->count, &held, count + 1); /* it may have ended */
+    }
+    atomic_store(&q->changing, false);
+}
+
 static enum nd_verdict look(void *of, const void *frame, uint32_t taken, uint32_t wire, uint8_t port,
                             bool guarded, uint64_t *bits)
 {
@@ -169,6 +196,7 @@ static enum nd_verdict look(void *of, const void *frame, uint32_t taken, uint32_
         return ND_PASSES;
     if (guarded && !(*bits & ~atomic_load(&q->suspects)) && atomic_load(&q->judging))
         return ND_JUDGES;
+    learn(q, own, *bits);
     keep_frame(q, frame, wire, wire, port);
     atomic_store(&q->until, nd_now() + q->lasts); /* TCP sends again after ever longer times */
     if (atomic_fetch_add(&q->dropped, 1) + 1 == atomic_load(&q->most)) /* it is doubted that they all kill */

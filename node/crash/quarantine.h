@@ -44,7 +44,8 @@ struct nd_quarantine {
     _Atomic uint64_t cleared;  /* bits: suspects that the node has survived; by lanes */
     _Atomic bool judging;      /* the node is PROTECTED: suspects pass, one by one; by the main thread */
     char nf[FT_CRASH_NAME];    /* in which the peer crashed last */
-    uint64_t others;           /* bits: what was in force before, for a crash in another NF */
+    _Atomic uint64_t others;   /* bits: what was in force before, for a crash in another NF */
+    _Atomic bool changing;     /* somebody writes to `fingerprint` */
     uint64_t lasts;            /* ns without such a frame, after which it ends */
     _Atomic uint64_t until;    /* monotonic, ns */
     _Atomic uint64_t dropped;

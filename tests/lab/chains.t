@@ -50,7 +50,7 @@ one() { # SEED
         fi
     fi
     [ -z "$why" ]
-    ok "$what" $? "$why: $understudy replay ${args[*]:-} $file
+    ok "$what${why:+: $why, $(head -n 1 "$dir/err")}" $? "$why: $understudy replay ${args[*]:-} $file
 $(cat "$chain" "$dir/json")"
 }
 

@@ -365,9 +365,15 @@ static struct segment datagram(uint8_t proto, uint16_t sport, uint16_t dport, ui
 
 static void a_datagram(void **state)
 {
-    struct segment killed = datagram(UDP, 1000, 53, 0, 300);
+    struct segment killed = datagram(UDP, 1000, 53, 0, 300), next = killed, other = killed;
 
     (void)state;
+    next.bytes[ETHER + 19] ^= 1; /* the next server is asked the same */
+    packet_finish(next.bytes + ETHER, 308);
+    assert_true(again(killed, next));
+    other.bytes[ETHER + 15] ^= 1; /* by another host */
+    packet_finish(other.bytes + ETHER, 308);
+    assert_false(again(killed, other));
     assert_true(again(killed, datagram(UDP, 1000, 53, 0, 300)));
     assert_true(again(killed, datagram(UDP, 2000, 53, 0, 300))); /* asked again from another port */
     assert_true(again(datagram(UDP, 53, 1000, 0, 300), datagram(UDP, 53, 2000, 0, 300))); /* and answered */
@@ -389,6 +395,10 @@ static void headers_of_a_datagram_alone(void **state)
     (void)state;
     assert_true(nd_fingerprint_is_again(&known, &f));
     f = nd_fingerprint(other.bytes, ETHER + 28, other.len);
+    assert_false(nd_fingerprint_is_again(&known, &f));
+    killed.bytes[ETHER + 19] ^= 1;
+    packet_finish(killed.bytes + ETHER, 308);
+    f = nd_fingerprint(killed.bytes, ETHER + 28, killed.len);
     assert_false(nd_fingerprint_is_again(&known, &f));
 }
 

@@ -4,6 +4,7 @@
  * for as long and as often as the file says; by the datagram that the crash made.
  */
 #include "tests/help/crash.h"
+#include "tests/help/packet.h"
 #include "node/base/clock.h"
 #include "tests/help/config.h"
 
@@ -188,6 +189,92 @@ static void the_same_frame_takes_one_place(void **state)
     assert_int_equal(second.fingerprints, 2);
     assert_memory_equal(&second.fingerprint[0], &notice.fingerprint[0], sizeof(notice.fingerprint[0]));
     assert_int_equal(second.fingerprint[1].content, 77);
+    crash_end(NULL);
+}
+
+static struct {
+    uint8_t bytes[14 + 40 + 400];
+    uint32_t len;
+} segment;
+
+/* Bytes `from` … `to` - 1 of what a client says on its connection from that port, where they have sequence
+ * numbers from port * 1000 on. */
+static void say(uint16_t port, uint32_t from, uint32_t to)
+{
+    uint8_t *ip = segment.bytes + 14, *tcp = ip + 20;
+    uint32_t seq = htobe32(port * 1000u + from);
+
+    memset(&segment, 0, sizeof(segment));
+    segment.len = 54 + to - from;
+    segment.bytes[12] = 8;
+    ip[0] = 0x45, ip[8] = 64, ip[9] = 6, ip[12] = 10, ip[15] = 9, ip[16] = 192, ip[19] = 1;
+    tcp[0] = (uint8_t)(port >> 8), tcp[1] = (uint8_t)port, tcp[3] = 80, tcp[12] = 0x50, tcp[13] = 0x18;
+    memcpy(tcp + 4, &seq, 4);
+    for (uint32_t i = from; i < to; i++)
+        tcp[20 + i - from] = (uint8_t)(i * 7 + i / 100);
+    packet_finish(ip, 20 + to - from);
+}
+
+static enum nd_verdict look_at(uint16_t port, uint32_t from, uint32_t to)
+{
+    struct nd_suspects suspects = nd_quarantine_suspects(q);
+    uint64_t bits;
+
+    say(port, from, to);
+    return suspects.look(suspects.of, segment.bytes, segment.len, segment.len, 0, false, &bits);
+}
+
+/* A client's two requests at once, each a header and a body, of which the body kills. The second connection's
+ * body is dropped, and comes again behind its header in one segment. */
+static void on_another_connection_it_is_known_in_other_segments_too(void **state)
+{
+    struct ft_crash_notice first = {.signal = 11, .lane = 0, .doing = NF_DOING_PACKETS, .fingerprints = 1};
+
+    (void)state;
+    crash_begin(NULL);
+    q = &crash_world.page->quarantine;
+    say(3000, 134, 379);
+    first.fingerprint[0] = nd_fingerprint(segment.bytes, segment.len, segment.len);
+    assert_true(nd_quarantine_begin(q, &first, nd_now(), SECONDS, MOST));
+    assert_int_equal(look_at(3001, 0, 379), ND_PASSES); /* its first bytes are others */
+    assert_int_equal(look_at(3002, 0, 134), ND_PASSES);
+    assert_int_equal(look_at(3002, 134, 379), ND_DROPS);
+    assert_int_equal(look_at(3002, 0, 379), ND_DROPS);
+    assert_int_equal(look_at(3002, 0, 134), ND_PASSES);
+    assert_int_equal(look_at(3002, 379, 400), ND_PASSES);
+    assert_int_equal(nd_quarantine_held(q), 2);
+    assert_int_equal(look_at(3000, 0, 379), ND_DROPS);
+    assert_int_equal(nd_quarantine_held(q), 2);
+    for (uint16_t port = 3003; port < 3103; port++)
+        assert_int_equal(look_at(port, 134, 379), ND_DROPS);
+    assert_int_equal(nd_quarantine_held(q), FT_CRASH_FINGERPRINTS);
+    crash_end(NULL);
+}
+
+static void die_of_the_first_of_two(void)
+{
+    crash_arrives(CRASH_HARM);
+    crash_arrives(CRASH_PORT);
+    crash_arrives(CRASH_PORT);
+    crash_arrives_again(1);
+    crash_turns(1);
+}
+
+/* Two connections at once: either comes again, TCP cuts segments as it likes, and knows them by their
+ * numbers. */
+static void what_is_the_same_in_the_burst_is_named_as_well(void **state)
+{
+    struct ft_crash_notice first;
+
+    (void)state;
+    crash_begin(NULL);
+    streams();
+    notice_of(die_of_the_first_of_two, &first);
+    assert_int_equal(first.packet, 2);
+    assert_int_equal(first.fingerprints, 2);
+    assert_int_not_equal(first.fingerprint[0].seq, first.fingerprint[1].seq);
+    assert_true(first.fingerprint[0].content == first.fingerprint[1].content);
+    assert_int_equal(first.fingerprint[1].suspect, FT_KILLED);
     crash_end(NULL);
 }
 
@@ -511,6 +598,8 @@ int main(void)
         cmocka_unit_test(without_one_the_frame_kills_again),
         cmocka_unit_test(a_second_crash_in_the_same_nf_adds_to_it),
         cmocka_unit_test(the_same_frame_takes_one_place),
+        cmocka_unit_test(on_another_connection_it_is_known_in_other_segments_too),
+        cmocka_unit_test(what_is_the_same_in_the_burst_is_named_as_well),
         cmocka_unit_test(a_second_crash_in_another_nf_adds_to_it),
         cmocka_unit_test(a_crash_that_names_no_frame_leaves_it),
         cmocka_unit_test(suspects_pass_one_by_one),

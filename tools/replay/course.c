@@ -364,10 +364,14 @@ void nd_nodes_close(struct nd_replay *r)
 
 /* ---- the course ------------------------------------------------------------------------------ */
 
+/* Without any progress something is broken: ns of the nodes' processor time, since a busy machine is none of
+ * their faults, and ns by the clock, for nodes that sleep. A planted bug may stop all progress. */
 #ifdef UNDERSTUDY_PLANT
-#define PATIENCE 10000000000ull /* a planted bug may stop all progress */
+#define PATIENCE_SPENT 10000000000ull
+#define PATIENCE       10000000000ull
 #else
-#define PATIENCE 60000000000ull /* ns without any progress: something is broken */
+#define PATIENCE_SPENT 60000000000ull
+#define PATIENCE       300000000000ull
 #endif
 #define PAUSE_NS   100000u
 #define LAST_DOUBT 2000000u /* ns: most that a kill comes after its packet */
@@ -406,12 +410,25 @@ static uint64_t count_taken(struct nd_replay *r)
     return n;
 }
 
+static uint64_t processor_time(const struct nd_replay *r)
+{
+    struct timespec spent;
+    uint64_t sum = 0;
+    clockid_t clock;
+
+    for (unsigned n = 0; n < ND_NODES; n++)
+        if (r->node[n].pid && clock_getcpuclockid(r->node[n].pid, &clock) == 0 &&
+            clock_gettime(clock, &spent) == 0)
+            sum += (uint64_t)spent.tv_sec * 1000000000ull + (uint64_t)spent.tv_nsec;
+    return sum;
+}
+
 /* Turns until `when`: takes outputs, looks after the processes. FT_EDIVERGED: no burst further on was taken
  * for long; a node that loses its state and begins again comes no further. */
 static int wait_until(struct nd_replay *r, bool (*when)(struct nd_replay *r), const char *what,
                       struct ft_fault *fault)
 {
-    uint64_t moved = nd_now(), most = 0;
+    uint64_t moved = nd_now(), spent = processor_time(r), most = 0;
     unsigned round = 0;
     int error = 0;
 
@@ -425,10 +442,12 @@ static int wait_until(struct nd_replay *r, bool (*when)(struct nd_replay *r), co
         if (taken > most) {
             most = taken;
             moved = now;
+            spent = processor_time(r);
         }
         if (nd_interrupted())
             error = ft_fail(fault, FT_EIO, "interrupted");
-        if (!error && now > moved + PATIENCE)
+        if (!error && now > moved + PATIENCE_SPENT &&
+            (now > moved + PATIENCE || processor_time(r) > spent + PATIENCE_SPENT))
             error = ft_fail(fault, FT_EDIVERGED, "%s: no progress at burst %lu; node %c is %s: %.100s", what,
                             taken, 'a' + (int)r->primary,
                             ft_state_name((enum ft_state)atomic_load(&primary_slot(r)->status.state)),
