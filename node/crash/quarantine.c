@@ -161,7 +161,7 @@ static void keep_frame(struct nd_quarantine *q, const void *bytes, uint32_t have
     atomic_store_explicit(&q->whole[at], true, memory_order_release);
 }
 
-/* A segment that is the same again as those of `bits`. Where none of them is of its connection it is added,
+/* A segment with payload that is the same again as those of `bits`. Where none of them is of its connection it is added,
  * as long as there is room, and is a suspect where they are. By a lane; of two at a time one leaves it. */
 static void learn(struct nd_quarantine *q, struct ft_fingerprint own, uint64_t bits)
 {
@@ -171,7 +171,8 @@ static void learn(struct nd_quarantine *q, struct ft_fingerprint own, uint64_t b
     for (uint64_t left = bits; left; left &= left - 1)
         if (q->fingerprint[__builtin_ctzll(left)].flow == own.flow)
             return;
-    if (!own.flow || !count || count == FT_CRASH_FINGERPRINTS || atomic_exchange(&q->changing, true))
+    if (!own.flow || own.bytes < 2 || !count || count == FT_CRASH_FINGERPRINTS ||
+        atomic_exchange(&q->changing, true))
         return;
     if (atomic_load(&q->count) == count) {
         own.suspect = suspected ? FT_SUSPECT : FT_KILLED;

@@ -78,6 +78,9 @@ is "a trace meanwhile names the NFs that each packet passed" "$(jq -r '.packets[
     "l3 nat firewall rate_limiter monitor l3,l3 nat firewall monitor l3"
 ok "the idle connection goes on" echoed out
 ok "digests are equal" us verify
+edit 's/{ monitor: {/{ monitor: { on_crash: bypass,/'
+is "what is done when an NF dies is changed" "$(us apply 2>&1 | grep -o 'the chain is changed')" "the chain is changed"
+ok "digests are equal" us verify
 wait $download
 is "a download beside all that is whole" "$? $(intact one.got && echo intact)" "0 intact"
 edit 's/ports: 1024-65535/ports: 2000-60000/'
