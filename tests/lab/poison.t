@@ -7,7 +7,7 @@
 # alone, and the one that kills is known. The NF is tests/lab/poison.c, as a module of its own.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 28
+plan 32
 
 ok "an NF that dies of a word" gcc -std=gnu11 -O2 -g -Wall -Wextra -Werror -fPIC -I"$BUILD/include" -shared \
     -o "$work/poison.so" tests/lab/poison.c
@@ -51,18 +51,35 @@ is "all downloads intact" "$(sort -u "$work/rounds")" 40
 is "nothing else was dropped: answers come" "$("$lab" exec client curl -q --silent --max-time 8 -o /dev/null -w '%{http_code}' http://203.0.113.100/0)" 200
 
 # Whoever asks twice, each time from another port, and so of the NAT's: above and below that of the service.
-kills_once() { # LABEL NODE CURL-ARGUMENTS…: NODE is dead, and the other one dies of it
+kills_once() { # LABEL NODE COMMAND…, by the client: NODE is dead, and the other one dies of it
     local label=$1 node=$2 before
     shift 2
     "$lab" start "$node"
     is_protected
     before=$(deaths)
-    for _ in 1 2 3; do "$lab" exec client curl -q --silent --max-time 4 -o /dev/null "$@"; done
+    "$lab" exec client "$@" >/dev/null 2>&1
     is "$label: one death" "$(deaths)" $((before + 1))
     is "$label: the successor serves" "$(field "$node" role)" primary
 }
-kills_once "a request to a port above the client's" a -H "X-Word: KILL-KNOWN" http://203.0.113.100:50051/0
-kills_once "an answer from a port above the NAT's" b http://203.0.113.100:8080/answer
+thrice() { echo "for i in 1 2 3; do curl -q --silent --max-time 4 -o /dev/null $*; done"; }
+kills_once "a request to a port above the client's" a bash -c "$(thrice -H "'X-Word: KILL-KNOWN'" http://203.0.113.100:50051/0)"
+kills_once "an answer from a port above the NAT's" b bash -c "$(thrice http://203.0.113.100:8080/answer)"
+# Two connections at once, a header and a body on each: Linux sends both again in one segment.
+kills_once "two requests at once" a python3 -c '
+import socket, time
+ends = [socket.create_connection(("203.0.113.100", 80)) for _ in range(2)]
+for end in ends:
+    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    end.sendall(b"POST /0 HTTP/1.1\r\nHost: two\r\nX-Filler: " + b"f" * 80 + b"\r\nContent-Length: 200\r\n\r\n")
+    end.sendall(b"KILL-KNOWN" + b"two" * 60 + b"0123456789")
+time.sleep(6)'
+# A question without an answer, which goes to the next server.
+kills_once "a resolver with two servers" b python3 -c '
+import socket, time
+end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for server in ("203.0.113.100", "203.0.113.101") * 2:
+    end.sendto(b"KILL-KNOWN, the same question", (server, 53))
+    time.sleep(2)'
 
 # ---- a packet that is not known ----
 "$lab" start a
@@ -70,7 +87,7 @@ ok "the pair is PROTECTED again" is_protected || exit 1
 ok "a drain" grep -qE "node b has handed over to node a, view [0-9]+$" <<<"$(us drain)"
 is "the quarantine goes over with the role" "$(field a quarantine.nf)" poison
 deadly_request KILL-KNOWN
-is "the same request: no other death" "$(deaths)" 3
+is "the same request: no other death" "$(deaths)" 5
 is "and the node that died of it serves" "$(field a role)" primary
 is_protected
 kill -KILL "$(field a pid)"
@@ -92,7 +109,7 @@ ok "which meets the packet once more, and tells which it was" await 60 b role pr
 rm "$work/asks"
 wait $request
 downloads_end
-is "six deaths in all, one by kill -9" "$(deaths)" 6
+is "eight deaths in all, one by kill -9" "$(deaths)" 8
 is "and the last one is told by its one fingerprint" \
     "$(us incidents -o json | jq -r '.incidents | max_by(.time) | .report.packets | length')" 1
 is "all downloads intact" "$(sort -u "$work/rounds")" 40
