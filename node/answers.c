@@ -557,6 +557,9 @@ static json_t *end_text(const struct nf_traced *t, const struct nf_trace_ends *e
     return json_sprintf(ipv6 ? "[%s]:%u" : "%s:%u", text, ntohs(port));
 }
 
+static const char *const dropped_by_sessions[] = {
+    [NF_SESSIONS_CONFLICT] = "conflict", [NF_SESSIONS_HOST_FULL] = "host_full"};
+
 static json_t *step_object(const struct nf_traced *t, unsigned i)
 {
     bool sessions = t->step[i].nf == NF_TRACE_SESSIONS;
@@ -569,11 +572,10 @@ static json_t *step_object(const struct nf_traced *t, unsigned i)
                      : module ? module->name
                               : "l3",
                      "source", end_text(t, e, true), "destination", end_text(t, e, false), "drop",
-                     drop == 0                      ? NULL
-                     : module && module->counters   ? module->counters[drop - 1]
-                     : !sessions                    ? "dropped"
-                     : drop == NF_SESSIONS_CONFLICT ? "conflict"
-                                                    : "host_full");
+                     drop == 0                    ? NULL
+                     : module && module->counters ? module->counters[drop - 1]
+                     : sessions                   ? dropped_by_sessions[drop]
+                                                  : "dropped");
 }
 
 static const char *port_name(const struct nd_running *r, unsigned port)

@@ -161,8 +161,9 @@ static void keep_frame(struct nd_quarantine *q, const void *bytes, uint32_t have
     atomic_store_explicit(&q->whole[at], true, memory_order_release);
 }
 
-/* A segment with payload that is the same again as those of `bits`. Where none of them is of its connection it is added,
- * as long as there is room, and is a suspect where they are. By a lane; of two at a time one leaves it. */
+/* A segment with payload that is the same again as those of `bits`. Where none of them is of its connection
+ * it is added, as long as there is room, and is a suspect where they are. By a lane; of two at a time one
+ * leaves it. */
 static void learn(struct nd_quarantine *q, struct ft_fingerprint own, uint64_t bits)
 {
     uint32_t count = atomic_load(&q->count), held = count;
