@@ -280,7 +280,8 @@ static bool is_news(struct rp_replicator *rp, const struct ft_crash_notice *cras
         rp->crash_of = incarnation;
         return true;
     }
-    if (!crash->packet || (rp->alive_of == incarnation && crash->packet <= rp->alive_at))
+    if (!crash->packet || ft_core_primary(&rp->core) ||
+        (rp->alive_of == incarnation && crash->packet <= rp->alive_at))
         return false;
     rp->alive_of = incarnation;
     rp->alive_at = crash->packet;

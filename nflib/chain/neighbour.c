@@ -242,12 +242,15 @@ static uint64_t refresh_at(const struct nf_neighbour *entry)
 }
 
 void nf_neighbours_use(const struct nf_neighbours *table, const struct nf_addr *addr,
-                       const struct nf_neighbour *entry, uint64_t now)
+                       const struct nf_neighbour *entry, uint64_t now, bool forwarded)
 {
-    if (now - entry->used < USED_EVERY || entry->flags & (NF_NEIGHBOUR_HOP | NF_NEIGHBOUR_FIXED))
+    bool listed = entry->flags & NF_NEIGHBOUR_USED || !forwarded;
+
+    if ((now - entry->used < USED_EVERY && listed) || entry->flags & (NF_NEIGHBOUR_HOP | NF_NEIGHBOUR_FIXED))
         return;
     NF_EDIT(table->nf, entry)->used = now;
-    relist(table, find_slot(table, addr, entry->port), true);
+    if (forwarded)
+        relist(table, find_slot(table, addr, entry->port), true);
     nf_wake(table->nf, refresh_at(entry));
 }
 

@@ -87,8 +87,9 @@ struct nf_addr nf_neighbours_addr(const struct nf_neighbours *table, uint32_t sl
 const struct nf_neighbour *nf_neighbours_find(const struct nf_neighbours *table, const struct nf_addr *addr,
                                               uint8_t port);
 /* A packet is sent there, to the entry of `addr`: keeps it from growing old, and from giving way. */
+/* `forwarded`: for another host than the chain, which keeps the entry in a full table. */
 void nf_neighbours_use(const struct nf_neighbours *table, const struct nf_addr *addr,
-                       const struct nf_neighbour *entry, uint64_t now);
+                       const struct nf_neighbour *entry, uint64_t now, bool forwarded);
 /* Asks for an address that was not found, unless it was asked for within the last second. */
 void nf_neighbours_want(struct nf_neighbours *table, const struct nf_addr *addr, uint8_t port, uint64_t now);
 /* It has been asked for, and has not answered: what is for it cannot be delivered. */

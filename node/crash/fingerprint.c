@@ -173,7 +173,8 @@ static void describe_udp(struct ft_fingerprint *f, const struct nf_packet *p)
         add(&content, &p->saddr, 4);
     else
         add(&content, nf_packet_ipv6_addresses(p), 16);
-    if (!add_payload(&content, p, p->payload)) { /* headers are all that an NF read */
+    if (!bytes_behind(p, p->payload) ||
+        !add_payload(&content, p, p->payload)) { /* nothing but headers was read */
         content.count = 0;
         add_addresses(&content, p);
         add(&content, &p->l4_len, 2);

@@ -168,6 +168,7 @@ static void learn(struct nd_quarantine *q, struct ft_fingerprint own, uint64_t b
 {
     uint32_t count = atomic_load(&q->count), held = count;
     bool suspected = !(bits & ~atomic_load(&q->suspects)), other = !(bits & ~atomic_load(&q->others));
+    bool alone = bits & bits_of(q->fingerprint, count, FT_KILLED_ALONE);
 
     for (uint64_t left = bits; left; left &= left - 1)
         if (q->fingerprint[__builtin_ctzll(left)].flow == own.flow)
@@ -176,13 +177,14 @@ static void learn(struct nd_quarantine *q, struct ft_fingerprint own, uint64_t b
         atomic_exchange(&q->changing, true))
         return;
     if (atomic_load(&q->count) == count) {
-        own.suspect = suspected ? FT_SUSPECT : FT_KILLED;
+        own.suspect = alone ? FT_KILLED_ALONE : suspected ? FT_SUSPECT : FT_KILLED;
         q->fingerprint[count] = own;
         if (suspected)
             atomic_fetch_or(&q->suspects, 1ull << count);
         if (other)
             atomic_fetch_or(&q->others, 1ull << count);
-        atomic_compare_exchange_strong(&q->count, &held, count + 1); /* it may have ended */
+        if (atomic_compare_exchange_strong(&q->count, &held, count + 1)) /* it may have ended */
+            atomic_store(&q->asked, count + 1);
     }
     atomic_store(&q->changing, false);
 }
@@ -202,7 +204,8 @@ static enum nd_verdict look(void *of, const void *frame, uint32_t taken, uint32_
     keep_frame(q, frame, wire, wire, port);
     atomic_store(&q->until, nd_now() + q->lasts); /* TCP sends again after ever longer times */
     if (atomic_fetch_add(&q->dropped, 1) + 1 == atomic_load(&q->most)) /* it is doubted that they all kill */
-        atomic_store(&q->suspects, ~bits_of(q->fingerprint, atomic_load(&q->count), FT_KILLED_ALONE));
+        atomic_store(&q->suspects, bits_of(q->fingerprint, atomic_load(&q->count), FT_SUSPECT) |
+                                       bits_of(q->fingerprint, atomic_load(&q->count), FT_KILLED));
     return ND_DROPS;
 }
 
