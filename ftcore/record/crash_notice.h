@@ -13,19 +13,20 @@
  *
  * It has no version, as the death notice has none. A program that does not know its kind refuses it as
  * malformed, and goes by the death notice alone; kind 3 was another form of it. One that knows it from before
- * there was signal 0, or a frame that killed
- * alone, refuses that likewise. The tag is as in datagram.h.
+ * there was signal 0 with its number, or a frame that killed alone, refuses that likewise. The tag is as in
+ * datagram.h.
  */
 #ifndef FTCORE_RECORD_CRASH_NOTICE_H
 #define FTCORE_RECORD_CRASH_NOTICE_H
 
 #include "ftcore/record/datagram.h"
 
-#define FT_CRASH_NAME         32u /* bytes of an NF's name, with its final NUL */
-#define FT_CRASH_FINGERPRINTS 40u /* a burst, and 8 of crashes before: one frame of 1,500 bytes has them */
-#define FT_CRASH_HEAD_BYTES   112u
-#define FT_FINGERPRINT_BYTES  272u /* of a frame that tell it from others: headers, and 128 of payload */
-#define FT_CRASH_BYTES        (FT_CRASH_HEAD_BYTES + 32u * FT_CRASH_FINGERPRINTS + FT_TAG_BYTES)
+#define FT_CRASH_NAME 32u /* bytes of an NF's name, with its final NUL */
+#define FT_CRASH_FINGERPRINTS                                                                                \
+    40u /* a burst, and 8 of what was known before: one frame of 1,500 bytes has them */
+#define FT_CRASH_HEAD_BYTES  112u
+#define FT_FINGERPRINT_BYTES 272u /* of a frame that tell it from others: headers, and 128 of payload */
+#define FT_CRASH_BYTES       (FT_CRASH_HEAD_BYTES + 32u * FT_CRASH_FINGERPRINTS + FT_TAG_BYTES)
 
 enum ft_suspicion {
     FT_KILLED,       /* it is the frame that killed, by what the dead node had of it */
@@ -48,8 +49,8 @@ struct ft_crash_notice {
     uint32_t signal; /* 1 … 64; 0: it lives: only what is said below of that is not 0 */
     uint32_t lane;   /* FT_CRASH_NO_LANE: it was none that crashed; so where it lives */
     uint64_t burst;  /* where it lives: for how long it goes on to drop such frames, ms */
-    uint32_t packet; /* in the burst, from 1; 0: not known, or none. Where it lives: the how manieth of its
-                      * notices it is, from 1 */
+    uint32_t packet; /* in the burst, from 1; 0: not known, or none. Where it lives: the notice's
+                      * number among those of this process, from 1 */
     uint32_t doing;  /* enum nf_doing (nflib/chain/mark.h), below FT_CRASH_DOINGS */
     char nf[FT_CRASH_NAME];
     char before[FT_CRASH_NAME]; /* the NF for whose crash the node itself dropped frames; "": it did not.

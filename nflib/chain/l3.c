@@ -412,7 +412,6 @@ static inline __attribute__((always_inline)) void forward_packet(struct nf_l3 *l
         memcpy(p->data, hop->entry->mac, 6);
         memcpy(p->data + 6, l3->config->port[route->port].mac, 6);
         p->out_port = route->port;
-        /* What the chain says itself, to whoever asks, keeps nobody in a full table. */
         nf_neighbours_use(&l3->family[ipv6].neighbours, &hop->addr, hop->entry, now, !local);
         if (!local && ipv6)
             p->data[ttl_at(p, ipv6)]--;

@@ -7,14 +7,15 @@
  * not answered 3 s after the first request is unreachable for as long as it stays in the table (RFC 4861,
  * 7.3.3). Such an entry is removed 3 s after the last request, and packets that want its address ask again;
  * one of a next hop stays.
- * In a full table an entry gives way to a new one: the oldest of those to which no packet was ever sent, or,
- * once packets were sent to three quarters of the table, the one to which none was for longest. So who asks
- * in made-up names, or sends to all addresses of a link, keeps no host out (RFC 6583). For addresses that
- * packets want, 4,096 entries a second give way, 1,024 at once: each costs the link a request. Next hops
- * stay. A known neighbour is asked first, at the MAC that it is known by, when another MAC is said to be its:
- * the other takes its place once none of three requests, 0.2 s apart, was answered. So 0.6 s after it was
- * said, or up to a second later where the neighbour was asked so within the last second. One that the file
- * names is never asked, changed or forgotten.
+ * In a full table an entry gives way to a new one: the oldest of those to which no packet was ever forwarded,
+ * or, once packets were forwarded to three quarters of the table, the one to which none was for longest. What
+ * the chain and its NFs send by themselves does not count. So who asks or pings the chain in made-up names,
+ * or sends to all addresses of a link, keeps no host out (RFC 6583). For addresses that packets want, 4,096
+ * entries a second give way, 1,024 at once: each costs the link a request. Next hops stay. A known neighbour
+ * is asked first, at the MAC that it is known by, when another MAC is said to be its: the other takes its
+ * place once none of three requests, 0.2 s apart, was answered. So 0.6 s after it was said, or up to a second
+ * later where the neighbour was asked so within the last second. One that the file names is never asked,
+ * changed or forgotten.
  */
 #ifndef NFLIB_CHAIN_NEIGHBOUR_H
 #define NFLIB_CHAIN_NEIGHBOUR_H
@@ -28,7 +29,7 @@ enum nf_neighbour_flags {
     NF_NEIGHBOUR_ASKED = 4,
     NF_NEIGHBOUR_CONTESTED = 8, /* known, and another MAC was said: `rival`, newest first */
     NF_NEIGHBOUR_FIXED = 16,    /* known, by the file */
-    NF_NEIGHBOUR_USED = 32,     /* packets were sent there: it is in that list */
+    NF_NEIGHBOUR_USED = 32,     /* packets were forwarded there: it is in that list */
 };
 
 struct nf_neighbour {
@@ -86,8 +87,8 @@ struct nf_addr nf_neighbours_addr(const struct nf_neighbours *table, uint32_t sl
 /* Known on `port` now, or NULL. */
 const struct nf_neighbour *nf_neighbours_find(const struct nf_neighbours *table, const struct nf_addr *addr,
                                               uint8_t port);
-/* A packet is sent there, to the entry of `addr`: keeps it from growing old, and from giving way. */
-/* `forwarded`: for another host than the chain, which keeps the entry in a full table. */
+/* A packet is sent there, to the entry of `addr`, which is kept from growing old; where the packet was
+ * forwarded, also from giving way. */
 void nf_neighbours_use(const struct nf_neighbours *table, const struct nf_addr *addr,
                        const struct nf_neighbour *entry, uint64_t now, bool forwarded);
 /* Asks for an address that was not found, unless it was asked for within the last second. */

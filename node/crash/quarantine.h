@@ -11,9 +11,9 @@
  * one again (FT_KILLED_ALONE), and the next notice names it and not the others, which are free.
  *
  * Begun by the replicator's thread, which hears the notice; ended by the main thread when its time is over,
- * and by the replicator's. Who begins it, and the main thread, do
- * so one after the other (node/quarantine.c). Lanes look at it once a burst, and drop. It lies in memory that
- * outlives the process (page.h), and the reporter writes the frames that are kept to a file.
+ * and by the replicator's; these do so one after the other (node/quarantine.c). Lanes look at it once a
+ * burst, drop, clear suspects, and add fingerprints. It lies in memory that outlives the process (page.h),
+ * and the reporter writes the frames that are kept to a file.
  */
 #ifndef NODE_CRASH_QUARANTINE_H
 #define NODE_CRASH_QUARANTINE_H
@@ -43,7 +43,7 @@ struct nd_quarantine {
     _Atomic uint64_t suspects; /* bits of `fingerprint`: of these nobody knows which one it was */
     _Atomic uint64_t cleared;  /* bits: suspects that the node has survived; by lanes */
     _Atomic bool judging;      /* the node is PROTECTED: suspects pass, one by one; by the main thread */
-    char nf[FT_CRASH_NAME];    /* in which the peer crashed last */
+    char nf[FT_CRASH_NAME];    /* in which the peer crashed last, of packets */
     _Atomic uint64_t others;   /* bits: what was in force before, for a crash in another NF */
     _Atomic bool changing;     /* somebody writes to `fingerprint` */
     uint64_t lasts;            /* ns without such a frame, after which it ends */

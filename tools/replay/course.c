@@ -110,7 +110,7 @@ static void scatter(void)
 
 /* ---- nodes ----------------------------------------------------------------------------------- */
 
-#define REST_NS      120000000000ull
+#define REST_NS      120000000000ull /* for the digest of all lanes, on a busy machine */
 #define RESYNC_MBPS  4000u
 #define IDLE_SHORT   500u /* turns without work */
 #define SLEEP_SHORT  50000u
