@@ -40,8 +40,11 @@ speaks_to_link_port() { # by the data network: the kernel has nobody there
     here client connect 10.98.0.8 10.99.0.1 4700 garbage | tee /dev/stderr | grep -q refused
 }
 is_open_elsewhere() { # the same connection by the same way is taken where a socket is not bound
-    "$lab" exec a timeout 5 python3 -c 'import socket; s = socket.create_server(("10.99.0.1", 4701)); print(s.accept())' &
-    sleep 0.5
+    "$lab" exec a timeout 20 python3 -c 'import socket; s = socket.create_server(("10.99.0.1", 4701)); print(s.accept())' &
+    for ((i = 0; i < 200; i++)); do
+        [ -z "$("$lab" exec a ss -Hltn 'sport = 4701')" ] || break
+        sleep 0.05
+    done
     here client connect 10.98.0.8 10.99.0.1 4701 port-scan | tee /dev/stderr | grep -q closed
     wait $!
 }
