@@ -74,6 +74,8 @@ int help_chain_refused(const char *nfs, const char *rules, struct ft_fault *faul
     return rc;
 }
 
+static uint64_t chains_made, bursts_run; /* by this program */
+
 static void make_chain(struct help_chain *h)
 {
     struct ft_fault fault = {""};
@@ -81,6 +83,7 @@ static void make_chain(struct help_chain *h)
     must(nf_chain_make(&h->chain, &h->config->chain, h->region, 0, h->seed, &fault), &fault);
     ft_audit_resume(h->region);
     h->burst = h->now = 0;
+    chains_made++;
 }
 
 static struct help_chain *opened; /* the last one, while it is open */
@@ -104,8 +107,22 @@ void help_chain_open(struct help_chain *h, const char *nfs, const char *rules, u
     help_chain_open_file(h, path, seed);
 }
 
+/* A fault for each page of each burst is most of what a long test costs. Audited are the first 64 bursts of the
+ * first 100 chains that a program makes, and 8 of each 256. */
+static void choose_audit(struct help_chain *h, bool audited)
+{
+    if (audited == !h->unaudited)
+        return;
+    if (audited)
+        ft_audit_resume(h->region);
+    else
+        ft_audit_suspend(h->region);
+    h->unaudited = !audited;
+}
+
 void help_chain_again(struct help_chain *h)
 {
+    choose_audit(h, true);
     nf_chain_free(h->chain);
     ft_audit_suspend(h->region);
     ft_region_wipe(h->region);
@@ -149,6 +166,7 @@ void help_chain_run(struct help_chain *h, uint64_t now, struct nf_packet packets
     for (uint32_t i = 0; i < n; i++)
         packets[i].in_port = packets[i].side;
     h->now = now;
+    choose_audit(h, (h->burst < 64 && chains_made <= 100) || bursts_run++ % 256 < 8);
     nf_chain_run(h->chain, ++h->burst, now, packets, n);
     ft_audit_check(h->region, 0);
 }
