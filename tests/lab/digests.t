@@ -17,7 +17,9 @@ while read -r name nf; do
     digests=""
     for how in "off hot" "log hot" "delta hot" "log warm" "delta warm"; do
         read -r mode standby <<<"$how"
-        run -c "$dir/chain/one.yaml" --mode "$mode" --standby "$standby" "$dir/made.pcap" ||
+        audited=$([ "$how" = "log hot" ] || echo --fast) # the audit takes most of a run's time
+        # shellcheck disable=SC2086
+        run $audited -c "$dir/chain/one.yaml" --mode "$mode" --standby "$standby" "$dir/made.pcap" ||
             { digests="$digests $how: $(cat "$dir/json" "$dir/err")"; continue; }
         digests="$digests $(fact '"\(.run_digest) \(.reference_digest)"')"
     done
@@ -26,7 +28,7 @@ while read -r name nf; do
     bad=""
     for how in "off hot" "log hot" "delta hot" "log warm"; do
         read -r mode standby <<<"$how"
-        run -c "$dir/chain/one.yaml" --lanes 2 --mode "$mode" --standby "$standby" "$dir/made.pcap" &&
+        run --fast -c "$dir/chain/one.yaml" --lanes 2 --mode "$mode" --standby "$standby" "$dir/made.pcap" &&
             [ "$(fact '.run_digest == .reference_digest')" = true ] || bad="$bad $how: $(cat "$dir/json")"
     done
     [ -z "$bad" ]

@@ -26,7 +26,9 @@ ok "a protocol that nDPI does not know is refused in one line" $? "$(cat "$dir/o
 kills=(--kill primary@150 --kill standby@400 --kill primary@700)
 for how in "dpi 1 log hot" "dpi 2 delta warm" "dpi 4 log hot" "blocks 2 log warm" "tight 1 delta hot" "tight 2 log hot"; do
     read -r name lanes mode standby <<<"$how"
-    run -c "$dir/$name.yaml" --lanes "$lanes" --mode "$mode" --standby "$standby" --kill primary@1500 --kill standby@3000 --kill primary@4500 \
+    audited=$([ "$how" = "dpi 1 log hot" ] || echo --fast) # the audit takes most of a run's time
+    # shellcheck disable=SC2086
+    run $audited -c "$dir/$name.yaml" --lanes "$lanes" --mode "$mode" --standby "$standby" --kill primary@1500 --kill standby@3000 --kill primary@4500 \
         "$dir/made.pcap"
     ok "made.pcap: EQUIVALENT: $how" $? "$(cat "$dir/json")"
 done
@@ -36,17 +38,17 @@ cp nfs/chains/protocols.yaml "$module" "$dir/"
 run -c "$dir/protocols.yaml" --lanes 2 "${kills[@]}" "$dir/made.pcap" && [ "$(fact '.nfs.dpi.counters.packets > 0')" = true ]
 ok "made.pcap: EQUIVALENT: the chain protocols" $? "$(cat "$dir/json")"
 
-# Each capture in one cell of the table, each cell with some capture.
-cells=("1 log hot" "1 delta hot" "2 log warm" "2 log hot" "2 delta warm" "4 log hot" "1 log warm" "4 delta hot")
+# Each capture in one cell of the table, each cell with some capture, by turns in the two chains.
+cells=("1 log hot" "1 delta hot" "2 log warm" "2 log hot" "2 delta warm" "4 log hot" "1 log warm" "4 delta hot" "2 delta hot")
 n=0
 for capture in "$pcaps"/*.pcap; do
     [ -e "$capture" ] || break
-    for again in 1 2; do
-        read -r lanes mode standby <<<"${cells[n++ % ${#cells[@]}]}"
-        name=$([ "$again" = 1 ] && echo dpi || echo blocks)
-        run -c "$dir/$name.yaml" --lanes "$lanes" --mode "$mode" --standby "$standby" "${kills[@]}" "$capture"
-        ok "$(basename "$capture"): EQUIVALENT: $name $lanes $mode $standby" $? "$(cat "$dir/json")"
-    done
+    read -r lanes mode standby <<<"${cells[n++ % ${#cells[@]}]}"
+    name=$([ $((n % 2)) = 1 ] && echo dpi || echo blocks)
+    audited=$([ "$lanes $mode $standby" = "1 log hot" ] || echo --fast)
+    # shellcheck disable=SC2086
+    run $audited -c "$dir/$name.yaml" --lanes "$lanes" --mode "$mode" --standby "$standby" "${kills[@]}" "$capture"
+    ok "$(basename "$capture"): EQUIVALENT: $name $lanes $mode $standby" $? "$(cat "$dir/json")"
 done
 skip_without_captures "captures of others"
 echo "1..$tests"
