@@ -250,7 +250,7 @@ lint:
 	@scripts/lint
 
 check-unit: $(UNIT)
-	@CMOCKA_MESSAGE_OUTPUT=TAP prove --timer --failures --exec scripts/tap $(UNIT)
+	@CMOCKA_MESSAGE_OUTPUT=TAP prove -j2 --timer --failures --exec scripts/tap $(UNIT)
 
 check-lab: all $(BUILD)/understudy-planted $(BUILD)/understudy-next
 	@if [ -n "$(LAB)" ]; then UNDERSTUDY=$(BUILD)/understudy BUILD=$(BUILD) prove --timer --failures --exec bash $(LAB); fi

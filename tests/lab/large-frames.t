@@ -59,12 +59,12 @@ for protect in "mode: log" "mode: log, capture: full" "mode: log, standby: warm"
     "mode: delta" "mode: delta, capture: full"; do
     chain 9216 "$protect"
     for lanes in 1 4; do
-        run -c "$dir/chain.yaml" --lanes $lanes --kill primary@40 --kill standby@900 --kill primary@1700 -w "$dir/killed.pcap" "$dir/large.pcap" &&
+        run --fast -c "$dir/chain.yaml" --lanes $lanes --kill primary@40 --kill standby@900 --kill primary@1700 -w "$dir/killed.pcap" "$dir/large.pcap" &&
             [ "$(fact '"\(.equivalent) \(.failovers) \(.lost) \(.duplicated) \(.altered)"')" = "true 2 0 0 0" ] &&
             { [ $lanes -gt 1 ] || cmp -s "$dir/whole.pcap" "$dir/killed.pcap"; }
         ok "$protect, $lanes lanes, kills: nothing is lost or altered" $? "$(cat "$dir/json")"
     done
-    run -c "$dir/chain.yaml" --no-input-keeper --kill primary@40 --kill primary@1700 "$dir/large.pcap" &&
+    run --fast -c "$dir/chain.yaml" --no-input-keeper --kill primary@40 --kill primary@1700 "$dir/large.pcap" &&
         [ "$(fact '"\(.equivalent) \(.failovers) \(.reordered) \(.altered)"')" = "true 2 0 0" ]
     ok "$protect, without an input keeper: the rest holds" $? "$(cat "$dir/json")"
 done
