@@ -10,8 +10,9 @@
 #include <string.h>
 #include <time.h>
 
-/* Then the waiting lane sleeps: there may be fewer cores than lanes. Sleeps of 5 us took the core from the lane that
- * was waited for, again and again: `replay` with four lanes that send deltas, on two cores, took 25 times as long. */
+/* Then the waiting lane sleeps: there may be fewer cores than lanes. Sleeps of 5 us took the core from the
+ * lane that was waited for, again and again: `replay` with four lanes that send deltas, on two cores, took 25
+ * times as long. */
 #define SPINS    2000u
 #define SLEEP_NS 50000
 

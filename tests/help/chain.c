@@ -107,8 +107,8 @@ void help_chain_open(struct help_chain *h, const char *nfs, const char *rules, u
     help_chain_open_file(h, path, seed);
 }
 
-/* A fault for each page of each burst is most of what a long test costs. Audited are the first 64 bursts of the
- * first 100 chains that a program makes, and 8 of each 256. */
+/* A fault for each page of each burst is most of what a long test costs. Audited are the first 64 bursts of
+ * the first 100 chains that a program makes, and 8 of each 256. */
 static void choose_audit(struct help_chain *h, bool audited)
 {
     if (audited == !h->unaudited)

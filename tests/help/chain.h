@@ -60,8 +60,8 @@ int help_chain_case_end(void **test);
 /* What nd_config_read says about such a chain: 0 or an error, its text in `fault`. */
 int help_chain_refused(const char *nfs, const char *rules, struct ft_fault *fault);
 
-/* One burst at `now` (not before the last one), as a rule with audit (chain.c says when). The packets need data,
- * len, have, side. */
+/* One burst at `now` (not before the last one), as a rule with audit (chain.c says when). The packets need
+ * data, len, have, side. */
 void help_chain_run(struct help_chain *h, uint64_t now, struct nf_packet packets[], uint32_t n);
 
 /* An empty burst: timers. */
