@@ -109,20 +109,18 @@ void help_chain_open(struct help_chain *h, const char *nfs, const char *rules, u
 
 /* A fault for each page of each burst is most of what a long test costs. Audited are the first 64 bursts of
  * the first 100 chains that a program makes, and 8 of each 256. */
-static void choose_audit(struct help_chain *h, bool audited)
+static void choose_audit(const struct help_chain *h, bool audited)
 {
-    if (audited == !h->unaudited)
+    if (audited == !ft_audit_suspended(h->region))
         return;
     if (audited)
         ft_audit_resume(h->region);
     else
         ft_audit_suspend(h->region);
-    h->unaudited = !audited;
 }
 
 void help_chain_again(struct help_chain *h)
 {
-    choose_audit(h, true);
     nf_chain_free(h->chain);
     ft_audit_suspend(h->region);
     ft_region_wipe(h->region);

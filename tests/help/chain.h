@@ -20,7 +20,6 @@ struct help_chain {
     struct nf_chain *chain;
     uint64_t seed, burst, now;
     struct ft_fault fault; /* of the last help_chain_command */
-    bool unaudited;        /* for now: most of a long test is */
     char dir[64];
 };
 

@@ -17,9 +17,7 @@ while read -r name nf; do
     digests=""
     for how in "off hot" "log hot" "delta hot" "log warm" "delta warm"; do
         read -r mode standby <<<"$how"
-        audited=$([ "$how" = "log hot" ] || echo --fast) # the audit takes most of a run's time
-        # shellcheck disable=SC2086
-        run $audited -c "$dir/chain/one.yaml" --mode "$mode" --standby "$standby" "$dir/made.pcap" ||
+        run_cell "$how" "log hot" -c "$dir/chain/one.yaml" --mode "$mode" --standby "$standby" "$dir/made.pcap" ||
             { digests="$digests $how: $(cat "$dir/json" "$dir/err")"; continue; }
         digests="$digests $(fact '"\(.run_digest) \(.reference_digest)"')"
     done

@@ -26,9 +26,7 @@ ok "a protocol that nDPI does not know is refused in one line" $? "$(cat "$dir/o
 kills=(--kill primary@150 --kill standby@400 --kill primary@700)
 for how in "dpi 1 log hot" "dpi 2 delta warm" "dpi 4 log hot" "blocks 2 log warm" "tight 1 delta hot" "tight 2 log hot"; do
     read -r name lanes mode standby <<<"$how"
-    audited=$([ "$how" = "dpi 1 log hot" ] || echo --fast) # the audit takes most of a run's time
-    # shellcheck disable=SC2086
-    run $audited -c "$dir/$name.yaml" --lanes "$lanes" --mode "$mode" --standby "$standby" --kill primary@1500 --kill standby@3000 --kill primary@4500 \
+    run_cell "$how" "dpi 1 log hot" -c "$dir/$name.yaml" --lanes "$lanes" --mode "$mode" --standby "$standby" --kill primary@1500 --kill standby@3000 --kill primary@4500 \
         "$dir/made.pcap"
     ok "made.pcap: EQUIVALENT: $how" $? "$(cat "$dir/json")"
 done
@@ -45,9 +43,7 @@ for capture in "$pcaps"/*.pcap; do
     [ -e "$capture" ] || break
     read -r lanes mode standby <<<"${cells[n++ % ${#cells[@]}]}"
     name=$([ $((n % 2)) = 1 ] && echo dpi || echo blocks)
-    audited=$([ "$lanes $mode $standby" = "1 log hot" ] || echo --fast)
-    # shellcheck disable=SC2086
-    run $audited -c "$dir/$name.yaml" --lanes "$lanes" --mode "$mode" --standby "$standby" "${kills[@]}" "$capture"
+    run_cell "$lanes $mode $standby" "1 log hot" -c "$dir/$name.yaml" --lanes "$lanes" --mode "$mode" --standby "$standby" "${kills[@]}" "$capture"
     ok "$(basename "$capture"): EQUIVALENT: $name $lanes $mode $standby" $? "$(cat "$dir/json")"
 done
 skip_without_captures "captures of others"

@@ -27,9 +27,7 @@ counted() { fact ".nfs.ips.counters.$1"; }
 python3 tests/lab/mkpcap.py "$dir/made.pcap" 4000 600
 for lanes in 1 2 4; do
     for how in log:hot log:warm delta:hot; do
-        audited=$([ "$lanes $how" = "1 log:hot" ] || echo --fast) # the audit takes most of a run's time
-        # shellcheck disable=SC2086
-        run $audited -c "$dir/chain/inspect.yaml" --lanes "$lanes" --mode "${how%:*}" --standby "${how#*:}" --kill "primary@$((300 * lanes))" \
+        run_cell "$lanes $how" "1 log:hot" -c "$dir/chain/inspect.yaml" --lanes "$lanes" --mode "${how%:*}" --standby "${how#*:}" --kill "primary@$((300 * lanes))" \
             --kill standby@1500 --kill primary@3000 "$dir/made.pcap"
         verdict "made, $lanes lanes, $how" 2
         [ "$(counted dropped)" -gt 0 ] && [ "$(counted blocked)" -gt 0 ]
@@ -41,7 +39,7 @@ done
 if compgen -G "$pcaps/*.pcap" >/dev/null; then
     while read -r file matches; do
         for how in log delta; do
-            run --fast -c "$dir/chain/inspect.yaml" --mode "$how" --kill primary@100 --kill primary@250 "$pcaps/$file.pcap"
+            run_cell "$how" log -c "$dir/chain/inspect.yaml" --mode "$how" --kill primary@100 --kill primary@250 "$pcaps/$file.pcap"
             verdict "$file, $how" 2
             [ "$(counted matches)" = "$matches" ]
             ok "$file, $how: $matches matches" $? "$(counted matches)"

@@ -59,7 +59,7 @@ for protect in "mode: log" "mode: log, capture: full" "mode: log, standby: warm"
     "mode: delta" "mode: delta, capture: full"; do
     chain 9216 "$protect"
     for lanes in 1 4; do
-        run --fast -c "$dir/chain.yaml" --lanes $lanes --kill primary@40 --kill standby@900 --kill primary@1700 -w "$dir/killed.pcap" "$dir/large.pcap" &&
+        run_cell "$protect $lanes" "mode: log 1" -c "$dir/chain.yaml" --lanes $lanes --kill primary@40 --kill standby@900 --kill primary@1700 -w "$dir/killed.pcap" "$dir/large.pcap" &&
             [ "$(fact '"\(.equivalent) \(.failovers) \(.lost) \(.duplicated) \(.altered)"')" = "true 2 0 0 0" ] &&
             { [ $lanes -gt 1 ] || cmp -s "$dir/whole.pcap" "$dir/killed.pcap"; }
         ok "$protect, $lanes lanes, kills: nothing is lost or altered" $? "$(cat "$dir/json")"

@@ -24,5 +24,5 @@ for i in range(cells):
 
 while read -r file policy lanes keeper chain; do
     cell "$file" "$policy" "$lanes" "$keeper" "$chain" 8
-done < <(sample "${MATRIX_CELLS:-12}" | sort)
+done < <(sample "${MATRIX_CELLS:-$((${#captures[@]} > 12 ? ${#captures[@]} : 12))}" | sort) # 12 pairs of policy and lanes
 echo "1..$tests"
