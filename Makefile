@@ -74,13 +74,13 @@ CORE   := $(BUILD)/lib/libcore.a
 UNIT   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/nf/test_*.c))
 NFTEST := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard nftest/*.c))
 HELP   := $(patsubst tests/%.c,$(BUILD)/obj/tests/%.o,$(wildcard tests/help/*.c)) $(NFTEST)
-# Lab tests of check-more; check runs the others.
-MORE   := apply apply-kill arbiter arbiter-tls chains delta digests dpi dpi-pair fight fragments-lanes full greedy hairpin heap hostile hung \
-          inspect interfaces ips-evasion jumbo lanes-diverge lanes-modes large-frames load-balancer-ipv6 matrix metrics nat64 nfs on-crash \
-          privilege push reasons recorder recorder-lanes replay rules server-loss stale syn-proxy trace track upgrade vlan
+# Lab tests of check-more, which CI runs beside check, and those that only check-long runs; check runs the others.
+MORE   := apply apply-kill chains delta dpi greedy hairpin hostile hung lanes-diverge nat64 on-crash push recorder-lanes rules server-loss stale
+LONGER := arbiter arbiter-tls digests dpi-pair fight fragments-lanes full heap inspect interfaces ips-evasion jumbo lanes-modes large-frames \
+          load-balancer-ipv6 matrix metrics nfs privilege reasons recorder replay syn-proxy trace track upgrade vlan
 LABMORE := $(MORE:%=tests/lab/%.t)
-LAB    := $(filter-out $(LABMORE),$(wildcard tests/lab/*.t))
-LABLONG := $(wildcard tests/lab/long/*.t)
+LABLONG := $(LONGER:%=tests/lab/%.t) $(wildcard tests/lab/long/*.t)
+LAB    := $(filter-out $(LABMORE) $(LABLONG),$(wildcard tests/lab/*.t))
 
 # Built a second time with bugs to be found, of which the environment chooses one.
 PLANTED := $(shell grep -lE 'FT_PLANTED|def UNDERSTUDY_PLANT' $$(find ftcore replicator lane node tools -name '*.c'))

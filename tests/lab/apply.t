@@ -4,7 +4,7 @@
 # again with equal states; and what cannot be changed is refused before it begins.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 31
+plan 33
 
 # SED-EXPRESSION: the pair file as it is to be.
 edit() { sed -i "$1" "$pair"; }

@@ -1,8 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# A sample of the replay matrix (tests/lab/matrix.sh; all of it is tests/lab/long/matrix.t), another one each time: every
-# capture, every policy with every number of lanes; what meets what the seed draws. MATRIX_SEED=N is that sample again.
-# As TAP.
+# A sample of the replay matrix (tests/lab/matrix.sh; all of it is tests/lab/long/matrix.t): every capture,
+# every policy with every number of lanes; what meets what the seed draws. MATRIX_SEED=N is another sample. As TAP.
 set -u
 # shellcheck source=tests/lab/matrix.sh
 . "$(dirname "$0")/matrix.sh"
