@@ -74,12 +74,13 @@ CORE   := $(BUILD)/lib/libcore.a
 UNIT   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/nf/test_*.c))
 NFTEST := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard nftest/*.c))
 HELP   := $(patsubst tests/%.c,$(BUILD)/obj/tests/%.o,$(wildcard tests/help/*.c)) $(NFTEST)
-# Lab tests of check-more, which CI runs beside check, and those that only check-long runs; check runs the others.
+# Lab tests of check-more, which CI runs beside check, and those that check-long runs, with the audit in each run of a
+# table (AUDIT_ALL in tests/lab/replay.sh): so dpi is in both. check runs the others.
 MORE   := apply apply-kill chains delta dpi greedy hairpin hostile hung lanes-diverge nat64 on-crash push recorder-lanes rules server-loss stale
 LONGER := arbiter arbiter-tls digests dpi-pair fight fragments-lanes full heap inspect interfaces ips-evasion jumbo lanes-modes large-frames \
           load-balancer-ipv6 matrix metrics nfs privilege reasons recorder replay syn-proxy trace track upgrade vlan
 LABMORE := $(MORE:%=tests/lab/%.t)
-LABLONG := $(LONGER:%=tests/lab/%.t) $(wildcard tests/lab/long/*.t)
+LABLONG := tests/lab/dpi.t $(LONGER:%=tests/lab/%.t) $(wildcard tests/lab/long/*.t)
 LAB    := $(filter-out $(LABMORE) $(LABLONG),$(wildcard tests/lab/*.t))
 
 # Built a second time with bugs to be found, of which the environment chooses one.
@@ -283,7 +284,7 @@ check-more: deps
 check-long: check check-more
 	@$(BUILD)/simulate -q -r -n 20000 -j $(shell nproc)
 	@MODEL_LONG=1 prove --timer --failures --exec bash tests/model/model.t
-	@if [ -n "$(LABLONG)" ]; then UNDERSTUDY=$(BUILD)/understudy BUILD=$(BUILD) prove --timer --failures --exec bash $(LABLONG); fi
+	@if [ -n "$(LABLONG)" ]; then AUDIT_ALL=1 UNDERSTUDY=$(BUILD)/understudy BUILD=$(BUILD) prove --timer --failures --exec bash $(LABLONG); fi
 
 demo: deps
 	+@$(MAKE) --no-print-directory -j2 all

@@ -710,25 +710,27 @@ static void follow_gate(struct nd_lane *lane)
 }
 
 /* Standby of a planned handover: draws frames to its ports, again and again, since bridges learn the
- * primary's side anew from what it had on its way. They stay there until it is primary. */
-static void steer(struct nd_lane *lane)
+ * primary's side anew from what it had on its way. They stay there until it is primary. False: nobody asked
+ * for it. */
+static bool steer(struct nd_lane *lane)
 {
-    if (lane->now < lane->timers.steer_at)
-        return;
-    nd_lane_announce(lane, false);
-    lane->timers.announce_left = 0;
-    lane->timers.steer_at = lane->now + STEER_NS;
-    FT_REPORT_SET(lane->shared, steered, true);
+    if (!FT_ORDER_GET(lane->shared, steer))
+        return false;
+    if (lane->now >= lane->timers.steer_at) {
+        nd_lane_announce(lane, false);
+        lane->timers.announce_left = 0;
+        lane->timers.steer_at = lane->now + STEER_NS;
+        FT_REPORT_SET(lane->shared, steered, true);
+    }
+    return true;
 }
 
-static bool turn_replay(struct nd_lane *lane, bool steers)
+static bool turn_replay(struct nd_lane *lane)
 {
     bool worked = nd_lane_replay(lane, FT_ORDER_GET(lane->shared, closed_to));
 
     worked |= nd_lane_recorder_turn(lane);
-    if (steers)
-        steer(lane);
-    else
+    if (!steer(lane))
         nd_lane_listen(lane);
     return worked;
 }
@@ -736,10 +738,8 @@ static bool turn_replay(struct nd_lane *lane, bool steers)
 /* True if there was work. */
 static bool run_turn(struct nd_lane *lane)
 {
-    /* Read before `order`, since it ends after the order to go live was given (give_order in
-     * replicator/actions.c): in between, the frames that wait in the ports would be dropped. */
-    bool steers = FT_ORDER_GET(lane->shared, steer), worked = false;
     uint64_t order = FT_ORDER_GET(lane->shared, order);
+    bool worked = false;
 
     lane->turn.gathers = false;
     if (order != lane->seen.order)
@@ -748,7 +748,7 @@ static bool run_turn(struct nd_lane *lane)
     if (nd_lane_is_live(lane))
         worked = nd_lane_live(lane);
     else if (lane->doing == FT_LANE_REPLAY)
-        worked = turn_replay(lane, steers);
+        worked = turn_replay(lane);
     else
         nd_lane_listen(lane);
     nd_lane_answer(lane);

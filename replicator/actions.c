@@ -63,9 +63,6 @@ static void give_order(struct rp_replicator *rp, enum ft_order kind, const uint6
         if (kind == FT_LANE_LIVE && vector)
             FT_ORDER_SET(rp_lane(rp, l), closed_to, vector[l]);
         FT_ORDER_SET(rp_lane(rp, l), order, ft_order_make(kind, rp->order));
-        /* Last, since a lane that still replays and is not to steer drops the frames that wait for it. */
-        if (kind == FT_LANE_FRESH || kind == FT_LANE_LIVE)
-            FT_ORDER_SET(rp_lane(rp, l), steer, false);
     }
 }
 

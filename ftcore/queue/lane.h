@@ -69,7 +69,9 @@ struct ft_lane_orders {
     _Atomic uint64_t unreplayed; /* primary: bytes of records sent that the standby has not replayed yet */
     _Atomic uint64_t lag_ns; /* primary: ns until a hot standby has replayed what it has; 0: unknown, none */
 
-    _Atomic bool steer;              /* standby: announce again and again, and leave frames unread */
+    /* Standby: announce again and again, and leave frames unread. Goes on when it is ordered to go live,
+     * since a lane that has not seen the order yet would drop them; live lanes do not look at it. */
+    _Atomic bool steer;
     _Atomic uint64_t closed_to;      /* standby: last burst that may be replayed */
     _Atomic uint64_t snapshot_burst; /* standby: last burst that the snapshot holds, as its sender says */
     _Atomic uint64_t covered;    /* standby: last burst that needs no replay, since a whole delta covers it */

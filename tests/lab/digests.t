@@ -26,7 +26,7 @@ while read -r name nf; do
     bad=""
     for how in "off hot" "log hot" "delta hot" "log warm"; do
         read -r mode standby <<<"$how"
-        run --fast -c "$dir/chain/one.yaml" --lanes 2 --mode "$mode" --standby "$standby" "$dir/made.pcap" &&
+        run_fast -c "$dir/chain/one.yaml" --lanes 2 --mode "$mode" --standby "$standby" "$dir/made.pcap" &&
             [ "$(fact '.run_digest == .reference_digest')" = true ] || bad="$bad $how: $(cat "$dir/json")"
     done
     [ -z "$bad" ]

@@ -42,9 +42,9 @@ n=0
 for capture in "$pcaps"/*.pcap; do
     [ -e "$capture" ] || break
     read -r lanes mode standby <<<"${cells[n++ % ${#cells[@]}]}"
-    both=(dpi blocks)
-    [ -n "${AUDIT_ALL:-}" ] || both=("${both[(n - 1) % 2]}")
-    for name in "${both[@]}"; do
+    names=(dpi blocks)
+    [ -n "${AUDIT_ALL:-}" ] || names=("${names[(n - 1) % 2]}")
+    for name in "${names[@]}"; do
         run_cell "$lanes $mode $standby" "1 log hot" -c "$dir/$name.yaml" --lanes "$lanes" --mode "$mode" --standby "$standby" "${kills[@]}" "$capture"
         ok "$(basename "$capture"): EQUIVALENT: $name $lanes $mode $standby" $? "$(cat "$dir/json")"
     done

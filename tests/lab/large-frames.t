@@ -64,7 +64,7 @@ for protect in "mode: log" "mode: log, capture: full" "mode: log, standby: warm"
             { [ $lanes -gt 1 ] || cmp -s "$dir/whole.pcap" "$dir/killed.pcap"; }
         ok "$protect, $lanes lanes, kills: nothing is lost or altered" $? "$(cat "$dir/json")"
     done
-    run --fast -c "$dir/chain.yaml" --no-input-keeper --kill primary@40 --kill primary@1700 "$dir/large.pcap" &&
+    run_fast -c "$dir/chain.yaml" --no-input-keeper --kill primary@40 --kill primary@1700 "$dir/large.pcap" &&
         [ "$(fact '"\(.equivalent) \(.failovers) \(.reordered) \(.altered)"')" = "true 2 0 0" ]
     ok "$protect, without an input keeper: the rest holds" $? "$(cat "$dir/json")"
 done

@@ -16,21 +16,21 @@ one() { # NAME SETTINGS
     printf 'chain: { name: %s, nfs: [ %s: { %s } ] }\n' "$1" "$1" "$2" >"$dir/chain/$1.yaml"
 }
 
-# One capture through one chain of several shapes, with three kills; COUNTERS (a jq object of what the NF counted) are the
+# One capture through one chain, with the audit, and in several shapes, with three kills; COUNTERS (a jq object of what the NF counted) are the
 # same in each. With an input keeper nothing may be lost, and the file that leaves is the same; of a NAT with one lane,
 # since the ports that several lanes draw are others.
 shapes() { # CHAIN CAPTURE COUNTERS SHAPES…
     local chain=$1 file=$pcaps/$2 counters=$3 shape n code name=${2%.pcap}
     shift 3
     # shellcheck disable=SC2086
-    run -c "$dir/chain/$chain.yaml" $base -w "$dir/a.pcap" "$file" # this one with the audit
+    run -c "$dir/chain/$chain.yaml" $base -w "$dir/a.pcap" "$file"
     code=$?
     n=$(fact .input)
     [ "$code" = 0 ] && [ "$(fact ".nfs.${chain}.counters | contains($counters)")" = true ]
     ok "$chain, $name: $n packets without kills, and it counts $counters" $? "exit $code, $(fact ".nfs.${chain}")" || return
     for shape in "$@"; do
         # shellcheck disable=SC2086
-        run_cell kills "" -c "$dir/chain/$chain.yaml" $shape -w "$dir/b.pcap" --kill "primary@$((n / 4))" --kill "standby@$((n / 2))" \
+        run_fast -c "$dir/chain/$chain.yaml" $shape -w "$dir/b.pcap" --kill "primary@$((n / 4))" --kill "standby@$((n / 2))" \
             --kill "primary@$((n * 3 / 4))" "$file"
         code=$?
         [ "$code" = 0 ] && [ "$(fact '"\(.equivalent) \(.failovers) \(.lost) \(.altered)"')" = "true 2 0 0" ] &&
@@ -53,7 +53,7 @@ shapes portscan synscan.pcap '{"contacts":1000,"successes":3,"refused":4,"unansw
 one nat64 'prefix: "2606:4700::/96", outside: 203.0.113.1, max_flows: 4096, max_flows_per_host: 4096'
 shapes nat64 mixed.pcap '{"mappings_created":1,"translated_outward":6}' "--lanes 1" "--lanes 2 --mode delta"
 if command -v tshark >/dev/null; then
-    run --fast -c "$dir/chain/nat64.yaml" -w "$dir/a.pcap" --kill primary@60 "$pcaps/mixed.pcap"
+    run_fast -c "$dir/chain/nat64.yaml" -w "$dir/a.pcap" --kill primary@60 "$pcaps/mixed.pcap"
     # The same segments, by another program: sequence numbers of the capture in IPv6, and of what left in IPv4.
     segments() { tshark -r "$1" -o tcp.relative_sequence_numbers:FALSE -Y "$2" -T fields -e tcp.seq -e tcp.len -e tcp.flags 2>/dev/null; }
     [ "$(segments "$dir/a.pcap" "ip.src==203.0.113.1")" = "$(segments "$pcaps/mixed.pcap" "ipv6.dst==2606:4700::6812:69c")" ] &&
@@ -72,7 +72,7 @@ one nat64 'outside: 203.0.113.1, max_flows: 4096, max_flows_per_host: 4096, mapp
 pcaps=$dir shapes nat64 out.pcap '{"mappings_created":900,"icmp_errors_translated":876}' "--lanes 1" "--lanes 4"
 one nat64 'outside: 203.0.113.1, max_flows: 4096, max_flows_per_host: 4096'
 if command -v tshark >/dev/null; then
-    run --fast -c "$dir/chain/nat64.yaml" -w "$dir/a.pcap" --kill primary@6000 "$dir/made.pcap"
+    run_fast -c "$dir/chain/nat64.yaml" -w "$dir/a.pcap" --kill primary@6000 "$dir/made.pcap"
     # tshark takes an end of a quoted segment for the segment's: those of which all was quoted are looked at.
     wrong() { tshark -r "$dir/a.pcap" -o ip.check_checksum:TRUE -o tcp.check_checksum:TRUE -o udp.check_checksum:TRUE -Y "$1" 2>/dev/null | wc -l; }
     [ "$(wrong 'ip.checksum.status==0 || udp.checksum.status==0 || icmp.checksum.status==0 || icmpv6.checksum.status==0')" = 0 ] &&
@@ -85,7 +85,7 @@ fi
 one nat 'inside: [0.0.0.0/0], outside: [203.0.113.1, 203.0.113.2, 203.0.113.7], ports: 1024-9215, max_flows: 4096, max_flows_per_host: 4096'
 shapes nat gnutella.pcap '{"translated_outward":3773,"ports_exhausted":0}' "${all[@]}"
 if command -v tshark >/dev/null; then
-    run --fast -c "$dir/chain/nat.yaml" -w "$dir/a.pcap" --lanes 2 --kill primary@1000 "$pcaps/gnutella.pcap"
+    run_fast -c "$dir/chain/nat.yaml" -w "$dir/a.pcap" --lanes 2 --kill primary@1000 "$pcaps/gnutella.pcap"
     # A packet is found again by identification and destination, if it is the only one of both.
     ends() { tshark -r "$1" -Y 'ip && !icmp' -T fields -E separator=, -e ip.id -e ip.dst -e ip.proto -e ip.src | sort -t, -k1,3 | awk -F, '{ k = $1 $2 $3; n[k]++; s[k] = $4 } END { for (k in n) if (n[k] == 1) print k, s[k] }' | sort; }
     join <(ends "$pcaps/gnutella.pcap") <(ends "$dir/a.pcap") 2>/dev/null | awk '$3 ~ /^203\.0\.113\./ { print $2, $3 }' | sort -u >"$dir/pairs"
@@ -99,7 +99,7 @@ echo slashdot.org >"$dir/chain/list"
 one dns_guard "list: list, clients: both"
 shapes dns_guard mixed.pcap '{"queries":14,"listed":12,"answered":12}' "${all[@]}"
 if command -v tshark >/dev/null; then
-    run --fast -c "$dir/chain/dns_guard.yaml" -w "$dir/a.pcap" --kill primary@60 "$pcaps/mixed.pcap"
+    run_fast -c "$dir/chain/dns_guard.yaml" -w "$dir/a.pcap" --kill primary@60 "$pcaps/mixed.pcap"
     names() { tshark -r "$dir/a.pcap" -Y "$1 && dns.qry.name contains slashdot" -T fields -e dns.qry.name 2>/dev/null | wc -l; }
     # Another program reads the answers: twelve say that there is no such name, and the capture's own do not.
     [ "$(names "dns.flags.response==0")" = 0 ] && [ "$(names "dns.flags.rcode==3")" = 12 ] &&
@@ -128,7 +128,7 @@ printf '%s\n' "class four dscp 4 rate 1000000 pps burst 1000000" "class zero dsc
     "class eight dscp cs1,cs6 rate 1000000 pps burst 1000000" >"$dir/chain/police"
 one policer "classes: police"
 shapes policer ftp-bruteforce.pcap '{"malformed":0,"dropped":0,"other":0}' "${all[@]}"
-run --fast -c "$dir/chain/policer.yaml" --lanes 2 --kill primary@100 --kill primary@400 "$pcaps/ftp-bruteforce.pcap" &&
+run_fast -c "$dir/chain/policer.yaml" --lanes 2 --kill primary@100 --kill primary@400 "$pcaps/ftp-bruteforce.pcap" &&
     [ "$(fact '.nfs.policer.counters | "\(.conformed + .exceeded + .violated) \(.conformed > 516) \(.exceeded > 0) \(.violated > 0)"')" = "606 true true true" ]
 ok "policer: each packet of the two DSCPs has a color" $? "$(cat "$dir/json")"
 printf '%s\n' "class seen dscp cs2 pcp 6" "match seen vlan 77" "match seen tcp to any port 21" >"$dir/chain/qos"
@@ -136,7 +136,7 @@ one vlan_qos "rules: qos, max_flows: 4096"
 shapes vlan_qos bot.pcap '{"classified":402,"unclassified":0,"marked_pcp":402,"marked_dscp":402}' "${all[@]}"
 shapes vlan_qos ftp-bruteforce.pcap '{"classified":606,"marked_dscp":606,"marked_pcp":0,"flows_created":30}' "--lanes 1" "--lanes 4"
 if command -v tshark >/dev/null; then
-    run --fast -c "$dir/chain/vlan_qos.yaml" -w "$dir/a.pcap" --kill primary@60 --kill primary@300 "$pcaps/bot.pcap"
+    run_fast -c "$dir/chain/vlan_qos.yaml" -w "$dir/a.pcap" --kill primary@60 --kill primary@300 "$pcaps/bot.pcap"
     [ "$(tshark -r "$dir/a.pcap" -o ip.check_checksum:TRUE -T fields -e vlan.id -e vlan.priority -e ip.dsfield.dscp -e ip.checksum.status 2>/dev/null | sort -u)" = "$(printf '77\t6\t16\t1')" ]
     ok "vlan_qos: each frame that left has PCP 6 in its VLAN and DSCP 16, by tshark" $? \
         "$(tshark -r "$dir/a.pcap" -T fields -e vlan.id -e vlan.priority -e ip.dsfield.dscp -e ip.checksum.status 2>&1 | sort | uniq -c)"
@@ -156,7 +156,7 @@ for lanes in 4 2 1; do
     shapes syn_proxy connections.pcap '{"answered":1560,"opened":120,"connected":120,"invalid":240,"malformed":0,"challenged":0}' "$base" "$base --standby warm" "$base --mode delta"
 done
 if command -v tshark >/dev/null; then
-    run --fast -c "$dir/chain/syn_proxy.yaml" -w "$dir/a.pcap" --kill primary@1000 --kill primary@2500 "$dir/connections.pcap"
+    run_fast -c "$dir/chain/syn_proxy.yaml" -w "$dir/a.pcap" --kill primary@1000 --kill primary@2500 "$dir/connections.pcap"
     # By another program, which follows the numbers: no client and no server saw a gap, and each got its 12 answers or words.
     seen() { tshark -r "$dir/a.pcap" -o tcp.check_checksum:TRUE -o tcp.relative_sequence_numbers:FALSE -Y "$1" 2>/dev/null | wc -l; }
     [ "$(seen "tcp.flags.syn==1 && tcp.flags.ack==0")" = 120 ] && [ "$(seen "tcp.flags.syn==1 && tcp.flags.ack==1")" = 1560 ] &&
@@ -168,7 +168,7 @@ pcaps=$own base=
 
 # The campus: behind the NAT scanners outside are told by who sends what nobody asked for.
 for capture in gnutella synscan mixed; do
-    run --fast -c "$dir/chain/campus.yaml" --lanes 2 --kill primary@50 --kill primary@120 "$pcaps/$capture.pcap"
+    run_fast -c "$dir/chain/campus.yaml" --lanes 2 --kill primary@50 --kill primary@120 "$pcaps/$capture.pcap"
     code=$?
     [ "$code" = 0 ] && [ "$(fact '"\(.equivalent) \(.failovers)"')" = "true 2" ]
     ok "campus, $capture: two kills" $? "exit $code, $(cat "$dir/json")"
@@ -178,7 +178,7 @@ done
 for name in nat64 ipv6-edge guarded; do
     sed "s/max_flows: 100000/max_flows: 4096/" "nfs/chains/$name.yaml" >"$dir/chain/$name.yaml"
     cp nfs/chains/*.rules "$dir/chain/"
-    run --fast -c "$dir/chain/$name.yaml" --lanes 2 --kill primary@50 --kill primary@120 "$pcaps/mixed.pcap"
+    run_fast -c "$dir/chain/$name.yaml" --lanes 2 --kill primary@50 --kill primary@120 "$pcaps/mixed.pcap"
     code=$?
     [ "$code" = 0 ] && [ "$(fact '"\(.equivalent) \(.failovers)"')" = "true 2" ]
     ok "$name, mixed: two kills" $? "exit $code, $(cat "$dir/json")"
