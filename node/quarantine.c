@@ -59,7 +59,9 @@ static void take_quarantine(struct nd_peer_crashes *all, const struct ft_crash_n
     on = nd_quarantine_on(q);
     known = on && atomic_load(&q->count) == notice->fingerprints &&
             memcmp(q->fingerprint, notice->fingerprint, sizeof(q->fingerprint)) == 0;
-    if (!notice->fingerprints)
+    if (!notice->fingerprints && notice->before[0])
+        nd_quarantine_clear(q);
+    else if (!notice->fingerprints)
         nd_quarantine_end(q);
     else if (!known)
         nd_quarantine_begin(q, notice, now, p->quarantine_s, p->quarantine_max);
@@ -140,8 +142,8 @@ static bool is_on(struct nd_peer_crashes *all, struct nd_quarantine *q)
     return on;
 }
 
-/* Before whatever may make the standby take over: at once, also that nothing is dropped; and what is dropped
- * again, since a datagram may be lost. */
+/* Before whatever may make the standby take over: at once, also that nothing is dropped; and each second
+ * again for as long as the quarantine lasts, since a datagram may be lost. */
 static void tell_peer(struct nd_peer_crashes *all, const struct nd_quarantine *q, bool protected)
 {
     struct ft_crash_notice notice = {.lane = FT_CRASH_NO_LANE};
@@ -152,12 +154,12 @@ static void tell_peer(struct nd_peer_crashes *all, const struct nd_quarantine *q
         all->told = UINT32_MAX;
         return;
     }
-    if (all->told == held && (!held || now - all->told_at < AGAIN_NS))
+    if (all->told == held && (until <= now || now - all->told_at < AGAIN_NS))
         return;
-    if (held && until > now) {
+    if (until > now) {
         notice.burst = (until - now) / FT_MS;
-        nd_quarantine_add(q, &notice, false);
-        nd_quarantine_add(q, &notice, true);
+        nd_quarantine_add(q, &notice, ND_ADD_KNOWN);
+        nd_quarantine_add(q, &notice, ND_ADD_SUSPECTS);
     }
     notice.packet = ++all->number;
     all->tell(all->arg, &notice);

@@ -615,7 +615,8 @@ int rp_link_death_notice(struct rp_link *link, const struct ft_datagram_key *pee
         bool own = from.sin_addr.s_addr == link->peer.sin_addr.s_addr;
 
         if (own && ft_crash_notice_decode(bytes, (size_t)n, peer, &died) == 0) {
-            if (died.signal || !crash->signal) /* of what it died is the last that it says */
+            /* Of what it died is the last that it says; anybody may send an earlier notice again. */
+            if (died.signal || (!crash->signal && died.packet > crash->packet))
                 *crash = died;
             continue;
         }

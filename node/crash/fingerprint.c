@@ -292,3 +292,18 @@ bool nd_fingerprint_is_again(const struct ft_fingerprint *known, const struct ft
     return known->content && known->content == frame->content && !known->flow == !frame->flow &&
            (known->flow || has_a_port_of(known, frame));
 }
+
+bool nd_fingerprint_is_another(const struct ft_fingerprint *known, uint32_t count,
+                               const struct ft_fingerprint *frame)
+{
+    bool again = false;
+
+    for (uint32_t i = 0; i < count; i++) {
+        if (!nd_fingerprint_is_again(&known[i], frame))
+            continue;
+        if (known[i].flow == frame->flow)
+            return false;
+        again = true;
+    }
+    return again && frame->bytes > 1;
+}

@@ -29,5 +29,10 @@
 struct ft_fingerprint nd_fingerprint(const void *frame, uint32_t taken, uint32_t wire);
 /* The frame of `frame` is taken for that of `known`, sent again. */
 bool nd_fingerprint_is_again(const struct ft_fingerprint *known, const struct ft_fingerprint *frame);
+/* The frame of `frame` is the same again as one of `known`, and has a fingerprint of its own: a segment with
+ * payload, of another connection than those that it is the same as. TCP may send it again there cut
+ * otherwise, and then it is known by its sequence numbers alone. */
+bool nd_fingerprint_is_another(const struct ft_fingerprint *known, uint32_t count,
+                               const struct ft_fingerprint *frame);
 
 #endif

@@ -154,22 +154,13 @@ static uint32_t describe_inputs(const struct ft_record *r, struct ft_fingerprint
     return r->inputs;
 }
 
-static bool names(const struct ft_crash_notice *notice, const struct ft_fingerprint *f)
-{
-    for (uint32_t i = 0; i < notice->fingerprints; i++)
-        if (memcmp(&notice->fingerprint[i], f, sizeof(*f)) == 0)
-            return true;
-    return false;
-}
-
 /* Those that were found; all of the burst's as long as none is. Several of them are suspects. With one that
- * is known go those of its burst that are the same again: each of them may be sent again in other segments.
- */
+ * is known go those of its burst that are the same again on other connections. */
 static void add_fingerprints(struct ft_crash_notice *notice, const struct nd_crash_told *told,
                              const struct nf_mark *mark, bool suspects)
 {
     const struct ft_record *r = present_record(told, mark);
-    uint32_t wanted = told->found, first = notice->fingerprints, n;
+    uint32_t wanted = told->found, n;
     struct ft_fingerprint all[FT_BURST_MAX];
 
     if (!r || !r->inputs)
@@ -184,12 +175,11 @@ static void add_fingerprints(struct ft_crash_notice *notice, const struct nd_cra
             all[i].suspect = suspects ? FT_SUSPECT : FT_KILLED;
             notice->fingerprint[notice->fingerprints++] = all[i];
         }
-    for (uint32_t i = 0; i < n && !suspects && notice->fingerprints > first; i++) {
-        all[i].suspect = FT_KILLED;
-        if (notice->fingerprints < FT_CRASH_FINGERPRINTS &&
-            nd_fingerprint_is_again(&notice->fingerprint[first], &all[i]) && !names(notice, &all[i]))
+    for (uint32_t i = 0; i < n && !suspects && notice->fingerprints < FT_CRASH_KNOWN; i++)
+        if (nd_fingerprint_is_another(notice->fingerprint, notice->fingerprints, &all[i])) {
+            all[i].suspect = FT_KILLED;
             notice->fingerprint[notice->fingerprints++] = all[i];
-    }
+        }
 }
 
 /* Takes the place of one that was made before. */
@@ -219,8 +209,8 @@ static void tell_place(struct nd_crash_told *told, const struct nf_mark *mark)
         if (notice->doing != NF_DOING_NOTHING && nf < FT_NFS_MAX)
             copy_name(notice->nf, node.page->nf[nf]);
     }
-    nd_quarantine_add(&node.page->quarantine, notice, false);
-    nd_quarantine_add(&node.page->quarantine, notice, true);
+    nd_quarantine_add(&node.page->quarantine, notice, ND_ADD_KNOWN);
+    nd_quarantine_add(&node.page->quarantine, notice, ND_ADD_SUSPECTS);
     publish_notice(notice);
 }
 
@@ -238,11 +228,13 @@ static void tell_packets(struct nd_crash_told *told, const struct nf_mark *mark)
     alone = notice.fingerprints && nd_quarantine_is_judged(&node.page->quarantine, &notice.fingerprint[0]);
     if (alone)
         notice.fingerprint[0].suspect = FT_KILLED_ALONE;
-    nd_quarantine_add(&node.page->quarantine, &notice, false);
+    if (alone)
+        nd_quarantine_add(&node.page->quarantine, &notice, ND_ADD_SAME);
+    nd_quarantine_add(&node.page->quarantine, &notice, ND_ADD_KNOWN);
     if (mark && nf_doing_has_packets(notice.doing))
         add_fingerprints(&notice, told, mark, true);
     if (!alone)
-        nd_quarantine_add(&node.page->quarantine, &notice, true);
+        nd_quarantine_add(&node.page->quarantine, &notice, ND_ADD_SUSPECTS);
     else /* it is the cause that was looked for, and no second one */
         copy_name(notice.before, "");
     told->notice = notice;

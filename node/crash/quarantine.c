@@ -21,10 +21,22 @@ bool nd_crash_is_remedied(const struct ft_crash_notice *notice)
                                                 strcmp(notice->before, notice->nf) == 0);
 }
 
+/* Lanes ask for as long as anything is held. Behind each change of `count` and `cleared`, by whoever made it:
+ * of several at a time the last one finds what holds. */
+static void settle(struct nd_quarantine *q)
+{
+    uint32_t asked;
+
+    do {
+        asked = nd_quarantine_held(q) ? atomic_load(&q->count) : 0;
+        atomic_store(&q->asked, asked);
+    } while (asked != (nd_quarantine_held(q) ? atomic_load(&q->count) : 0));
+}
+
 void nd_quarantine_end(struct nd_quarantine *q)
 {
-    atomic_store_explicit(&q->asked, 0, memory_order_release);
-    atomic_store_explicit(&q->count, 0, memory_order_release);
+    atomic_store(&q->count, 0);
+    settle(q);
 }
 
 /* Those of the notice that were in force already for a crash in another NF than this. */
@@ -66,8 +78,8 @@ bool nd_quarantine_begin(struct nd_quarantine *q, const struct ft_crash_notice *
     for (uint32_t i = 0; i < ND_QUARANTINE_KEPT; i++)
         atomic_store(&q->whole[i], false);
     atomic_store(&q->claimed, 0);
-    atomic_store_explicit(&q->count, notice->fingerprints, memory_order_release);
-    atomic_store_explicit(&q->asked, notice->fingerprints, memory_order_release);
+    atomic_store(&q->count, notice->fingerprints);
+    settle(q);
     atomic_store(&q->changing, false);
     return true;
 }
@@ -78,8 +90,12 @@ static void clear(void *of, uint64_t bits)
     struct nd_quarantine *q = of;
 
     atomic_fetch_or(&q->cleared, bits);
-    if (!nd_quarantine_held(q))
-        atomic_store(&q->asked, 0);
+    settle(q);
+}
+
+void nd_quarantine_clear(struct nd_quarantine *q)
+{
+    clear(q, UINT64_MAX);
 }
 
 uint32_t nd_quarantine_let_go(struct nd_quarantine *q, const char *nf)
@@ -105,15 +121,23 @@ static bool names(const struct ft_crash_notice *notice, const struct ft_fingerpr
     return false;
 }
 
-void nd_quarantine_add(const struct nd_quarantine *q, struct ft_crash_notice *notice, bool suspects)
+void nd_quarantine_add(const struct nd_quarantine *q, struct ft_crash_notice *notice,
+                       enum nd_quarantine_part part)
 {
-    uint32_t count = atomic_load_explicit(&q->count, memory_order_acquire);
+    uint32_t count = atomic_load_explicit(&q->count, memory_order_acquire), *n = &notice->fingerprints,
+             most = part == ND_ADD_SUSPECTS ? FT_CRASH_FINGERPRINTS : FT_CRASH_KNOWN;
     uint64_t cleared = atomic_load(&q->cleared);
 
-    for (uint32_t i = 0; i < count && notice->fingerprints < FT_CRASH_FINGERPRINTS; i++)
-        if (!(cleared >> i & 1) && (q->fingerprint[i].suspect == FT_SUSPECT) == suspects &&
-            !names(notice, &q->fingerprint[i]))
-            notice->fingerprint[notice->fingerprints++] = q->fingerprint[i];
+    for (uint32_t i = 0; i < count && *n < most; i++) {
+        struct ft_fingerprint f = q->fingerprint[i];
+
+        if (cleared >> i & 1 || (f.suspect == FT_SUSPECT) != (part != ND_ADD_KNOWN) || names(notice, &f) ||
+            (part == ND_ADD_SAME && !nd_fingerprint_is_another(notice->fingerprint, *n, &f)))
+            continue;
+        if (part == ND_ADD_SAME)
+            f.suspect = FT_KILLED_ALONE;
+        notice->fingerprint[(*n)++] = f;
+    }
     if (!count)
         return;
     memset(notice->before, 0, FT_CRASH_NAME);
@@ -161,30 +185,29 @@ static void keep_frame(struct nd_quarantine *q, const void *bytes, uint32_t have
     atomic_store_explicit(&q->whole[at], true, memory_order_release);
 }
 
-/* A segment with payload that is the same again as those of `bits`. Where none of them is of its connection
- * it is added, as long as there is room, and is a suspect where they are. By a lane; of two at a time one
- * leaves it. */
-static void learn(struct nd_quarantine *q, struct ft_fingerprint own, uint64_t bits)
+/* A segment that is the same again as others, and has a fingerprint of its own, is added to them as long as
+ * there is room, and is what they are. By a lane; of two at a time one leaves it. */
+static void learn(struct nd_quarantine *q, struct ft_fingerprint own)
 {
-    uint32_t count = atomic_load(&q->count), held = count;
-    bool suspected = !(bits & ~atomic_load(&q->suspects)), other = !(bits & ~atomic_load(&q->others));
-    bool alone = bits & bits_of(q->fingerprint, count, FT_KILLED_ALONE);
+    uint32_t count, held;
+    uint64_t bits, suspects;
 
-    for (uint64_t left = bits; left; left &= left - 1)
-        if (q->fingerprint[__builtin_ctzll(left)].flow == own.flow)
-            return;
-    if (!own.flow || own.bytes < 2 || !count || count == FT_CRASH_FINGERPRINTS ||
-        atomic_exchange(&q->changing, true))
+    if (atomic_exchange(&q->changing, true))
         return;
-    if (atomic_load(&q->count) == count) {
-        own.suspect = alone ? FT_KILLED_ALONE : suspected ? FT_SUSPECT : FT_KILLED;
+    count = held = atomic_load(&q->count);
+    bits = find(q, &own);
+    suspects = bits_of(q->fingerprint, count, FT_SUSPECT);
+    own.suspect = bits & bits_of(q->fingerprint, count, FT_KILLED_ALONE) ? FT_KILLED_ALONE
+                  : bits & ~suspects                                     ? FT_KILLED
+                                                                         : FT_SUSPECT;
+    if (bits && count < FT_CRASH_FINGERPRINTS &&
+        (own.suspect == FT_SUSPECT || count - (uint32_t)__builtin_popcountll(suspects) < FT_CRASH_KNOWN) &&
+        nd_fingerprint_is_another(q->fingerprint, count, &own)) {
         q->fingerprint[count] = own;
-        if (suspected)
-            atomic_fetch_or(&q->suspects, 1ull << count);
-        if (other)
-            atomic_fetch_or(&q->others, 1ull << count);
-        if (atomic_compare_exchange_strong(&q->count, &held, count + 1)) /* it may have ended */
-            atomic_store(&q->asked, count + 1);
+        atomic_fetch_or(&q->suspects, (uint64_t) !(bits & ~atomic_load(&q->suspects)) << count);
+        atomic_fetch_or(&q->others, (uint64_t) !(bits & ~atomic_load(&q->others)) << count);
+        atomic_compare_exchange_strong(&q->count, &held, count + 1); /* it may have ended */
+        settle(q);
     }
     atomic_store(&q->changing, false);
 }
@@ -200,7 +223,7 @@ static enum nd_verdict look(void *of, const void *frame, uint32_t taken, uint32_
         return ND_PASSES;
     if (guarded && !(*bits & ~atomic_load(&q->suspects)) && atomic_load(&q->judging))
         return ND_JUDGES;
-    learn(q, own, *bits);
+    learn(q, own);
     keep_frame(q, frame, wire, wire, port);
     atomic_store(&q->until, nd_now() + q->lasts); /* TCP sends again after ever longer times */
     if (atomic_fetch_add(&q->dropped, 1) + 1 == atomic_load(&q->most)) /* it is doubted that they all kill */

@@ -59,6 +59,8 @@ struct nd_quarantine {
 bool nd_quarantine_begin(struct nd_quarantine *q, const struct ft_crash_notice *notice, uint64_t now,
                          uint32_t seconds, uint32_t most);
 void nd_quarantine_end(struct nd_quarantine *q);
+/* Nothing is dropped any more; in which NF the peer crashed stays known for its time. */
+void nd_quarantine_clear(struct nd_quarantine *q);
 
 /* Whether it is for on_crash: it died in the NF's timers, or in the NF of the crash before it, within
  * the quarantine for that. */
@@ -71,10 +73,18 @@ bool nd_crash_is_remedied(const struct ft_crash_notice *notice);
  */
 uint32_t nd_quarantine_let_go(struct nd_quarantine *q, const char *nf);
 
+enum nd_quarantine_part {
+    ND_ADD_KNOWN,    /* what is known to kill */
+    ND_ADD_SUSPECTS, /* all else */
+    ND_ADD_SAME,     /* suspects that are the same again, on other connections, as what the notice names: then
+                      * they are known to kill */
+};
+
 /* What this node is kept from, added to what it tells its peer: to a successor, whatever it dies of, and to
- * its standby while it lives; not what that names already. `suspects`: those, else what is known to kill.
- * Also in a signal handler. */
-void nd_quarantine_add(const struct nd_quarantine *q, struct ft_crash_notice *notice, bool suspects);
+ * its standby while it lives; not what that names already. Of what is known to kill the notice has
+ * FT_CRASH_KNOWN at most, so that there is room for the suspects of a burst. Also in a signal handler. */
+void nd_quarantine_add(const struct nd_quarantine *q, struct ft_crash_notice *notice,
+                       enum nd_quarantine_part part);
 
 /* A frame that is in the chain is a suspect. Also in a signal handler. */
 bool nd_quarantine_is_judged(const struct nd_quarantine *q, const struct ft_fingerprint *frame);

@@ -235,8 +235,8 @@ static void crasher_process(struct nf *nf, struct nf_packet *const packets[], ui
 
         if (port == CRASHER_PORT + REWRITES)
             nf_packet_set_saddr(p, 1);
-        if (p->flags & NF_P_L4 && p->proto == NF_PROTO_UDP && port >= CRASHER_PORT &&
-            port < CRASHER_PORT + 32)
+        if (p->flags & NF_P_L4 && (p->proto == NF_PROTO_UDP || p->proto == NF_PROTO_TCP) &&
+            port >= CRASHER_PORT && port < CRASHER_PORT + 32)
             die(nf, p, port - CRASHER_PORT, now);
         *NF_EDIT_WORD(nf, &state->packets) = state->packets + 1;
     }

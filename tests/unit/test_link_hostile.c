@@ -310,6 +310,31 @@ static void only_a_whole_death_notice_of_the_peer_is_heard(void **state)
     close(peer), close(other);
 }
 
+/* What a primary that lives drops: an earlier notice, sent again by anybody in the same moment, takes nothing
+ * of the later one away. */
+static void of_several_notices_the_latest_is_heard(void **state)
+{
+    struct sockaddr_in to = link_address(A, link_port_a), from = link_address(B, 0);
+    const struct ft_datagram_key alive = {0xabcdef, {1, 2}};
+    struct ft_crash_notice crash = {.signal = 0};
+
+    (void)state;
+    link_open_a();
+    int peer = socket(AF_INET, SOCK_DGRAM, 0);
+    assert_int_equal(bind(peer, (struct sockaddr *)&from, sizeof(from)), 0);
+    assert_int_equal(connect(peer, (struct sockaddr *)&to, sizeof(to)), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        struct ft_crash_notice notice = {.lane = FT_CRASH_NO_LANE, .packet = i == 1 ? 3 : 1};
+        uint8_t bytes[FT_CRASH_BYTES];
+
+        send(peer, bytes, ft_crash_notice_encode(&notice, &alive, bytes), 0);
+    }
+    rp_link_wait(link_a, LINK_LIMIT);
+    assert_int_equal(rp_link_death_notice(link_a, &alive, &crash), 0);
+    assert_int_equal(crash.packet, 3);
+    close(peer);
+}
+
 /* OpenSSL would read a hello of 128 KiB, and take its time for each of its records. No time passes here. */
 static void who_says_much_before_he_has_proved_himself_is_refused(void **state)
 {
@@ -364,6 +389,7 @@ int main(void)
         TEST(who_says_much_before_he_has_proved_himself_is_refused),
         TEST(the_port_that_the_link_connects_from_is_nobody_elses),
         TEST(only_a_whole_death_notice_of_the_peer_is_heard),
+        TEST(of_several_notices_the_latest_is_heard),
     };
 
     return cmocka_run_group_tests_name("link, hostile", tests, NULL, NULL);

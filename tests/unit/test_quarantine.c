@@ -247,21 +247,72 @@ static void on_another_connection_it_is_known_in_other_segments_too(void **state
     assert_int_equal(nd_quarantine_held(q), 2);
     for (uint16_t port = 3003; port < 3103; port++)
         assert_int_equal(look_at(port, 134, 379), ND_DROPS);
-    assert_int_equal(nd_quarantine_held(q), FT_CRASH_FINGERPRINTS);
+    assert_int_equal(nd_quarantine_held(q), FT_CRASH_KNOWN);
+    streams(); /* the next one, of which nobody knows what it died of, has room for all that it suspects */
+    notice_of(die_of_nobody_knows_which, &first);
+    assert_int_equal(first.fingerprints, FT_CRASH_KNOWN + NF_BURST_MAX);
+    assert_int_equal(first.fingerprint[FT_CRASH_KNOWN - 1].suspect, FT_KILLED);
+    assert_int_equal(first.fingerprint[FT_CRASH_KNOWN].suspect, FT_SUSPECT);
     crash_end(NULL);
+}
+
+/* A suspect killed alone; the same request was on its way on another connection as well. */
+static void with_what_killed_alone_goes_the_same_of_other_connections(void **state)
+{
+    static const uint16_t port[] = {4000, 4001, 4002, 4000};
+    static const uint32_t from[] = {0, 0, 200, 200};
+    struct ft_crash_notice first = {.signal = 11, .lane = 0, .doing = NF_DOING_PACKETS, .fingerprints = 4},
+                           second = {.signal = 11, .fingerprints = 1};
+
+    (void)state;
+    crash_begin(NULL);
+    q = &crash_world.page->quarantine;
+    for (unsigned i = 0; i < 4; i++) {
+        say(port[i], from[i], from[i] + 150);
+        first.fingerprint[i] = nd_fingerprint(segment.bytes, segment.len, segment.len);
+        first.fingerprint[i].suspect = FT_SUSPECT;
+    }
+    assert_true(nd_quarantine_begin(q, &first, nd_now(), SECONDS, MOST));
+    second.fingerprint[0] = first.fingerprint[0];
+    second.fingerprint[0].suspect = FT_KILLED_ALONE;
+    nd_quarantine_add(q, &second, ND_ADD_SAME);
+    assert_int_equal(second.fingerprints, 2);
+    assert_int_equal(second.fingerprint[1].seq, 4001000);
+    assert_int_equal(second.fingerprint[1].suspect, FT_KILLED_ALONE);
+    crash_end(NULL);
+}
+
+/* A client's request, from that port. */
+static void request_arrives(uint16_t port, uint16_t to)
+{
+    uint8_t *frame = crash_world.frame[crash_world.last];
+
+    crash_arrives(to);
+    say(port, 0, CRASH_BYTES - 54);
+    segment.bytes[36] = (uint8_t)(to >> 8), segment.bytes[37] = (uint8_t)to;
+    packet_finish(segment.bytes + 14, CRASH_BYTES - 34);
+    memcpy(frame + 12, segment.bytes + 12, CRASH_BYTES - 12);
 }
 
 static void die_of_the_first_of_two(void)
 {
     crash_arrives(CRASH_HARM);
-    crash_arrives(CRASH_PORT);
-    crash_arrives(CRASH_PORT);
+    request_arrives(3000, CRASH_PORT);
+    request_arrives(3001, CRASH_PORT);
     crash_arrives_again(1);
     crash_turns(1);
 }
 
+static void die_of_a_datagram_that_came_twice(void)
+{
+    crash_arrives(CRASH_PORT);
+    crash_arrives(CRASH_PORT);
+    crash_arrives_again(0);
+    crash_turns(1);
+}
+
 /* Two connections at once: either comes again, TCP cuts segments as it likes, and knows them by their
- * numbers. */
+ * numbers. A datagram comes again as it was: its own fingerprint knows them all. */
 static void what_is_the_same_in_the_burst_is_named_as_well(void **state)
 {
     struct ft_crash_notice first;
@@ -269,6 +320,14 @@ static void what_is_the_same_in_the_burst_is_named_as_well(void **state)
     (void)state;
     crash_begin(NULL);
     streams();
+    notice_of(die_of_a_datagram_that_came_twice, &first);
+    assert_int_equal(first.packet, 1);
+    assert_int_equal(first.fingerprints, 1);
+    crash_end(NULL);
+
+    crash_begin(NULL);
+    streams();
+    crash_world.lane.whole_capture = true;
     notice_of(die_of_the_first_of_two, &first);
     assert_int_equal(first.packet, 2);
     assert_int_equal(first.fingerprints, 2);
@@ -600,6 +659,7 @@ int main(void)
         cmocka_unit_test(the_same_frame_takes_one_place),
         cmocka_unit_test(on_another_connection_it_is_known_in_other_segments_too),
         cmocka_unit_test(what_is_the_same_in_the_burst_is_named_as_well),
+        cmocka_unit_test(with_what_killed_alone_goes_the_same_of_other_connections),
         cmocka_unit_test(a_second_crash_in_another_nf_adds_to_it),
         cmocka_unit_test(a_crash_that_names_no_frame_leaves_it),
         cmocka_unit_test(suspects_pass_one_by_one),

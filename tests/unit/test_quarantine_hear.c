@@ -260,13 +260,24 @@ static void all_that_was_suspected_is_cleared(void **state)
     nd_quarantine_turn(&all, &s);
     assert_int_equal(tells, 2);
     assert_int_equal(told.fingerprints, 0);
-    nd_quarantine_add(q, &next, true);
+    nd_quarantine_add(q, &next, ND_ADD_SUSPECTS);
     assert_string_equal(next.before, "monitor");
     assert_int_equal(next.fingerprints, 0);
 
     hear(death("monitor", NF_DOING_PACKETS, 0, "")); /* as on the standby */
+    told.packet++;
     hear(told);
-    assert_int_equal(kept_from(), 0);
+    assert_int_equal(nd_quarantine_held(q), 0);
+    next.before[0] = 0;
+    nd_quarantine_add(q, &next, ND_ADD_SUSPECTS);
+    assert_string_equal(next.before, "monitor");
+    all.told_at -= 1000000000u; /* that datagram may be lost as well */
+    nd_quarantine_turn(&all, &s);
+    assert_int_equal(tells, 3);
+    nd_quarantine_end(q);
+    all.told_at -= 1000000000u;
+    nd_quarantine_turn(&all, &s);
+    assert_string_equal(told.before, "");
 }
 
 static void a_death_in_timers(void **state)
