@@ -132,11 +132,14 @@ static bool map_ends(const struct npt_config *config, const struct nf_packet *p,
     return true;
 }
 
-/* What hosts inside send to each other's addresses outside is mapped both ways (RFC 6296, 4.3: a hairpin). */
+/* What hosts inside send to each other stays as it is; what they send to each other's addresses outside is
+ * mapped both ways (RFC 6296, 4.3: a hairpin). */
 static bool map_packet(const struct npt_config *config, const struct nf_packet *p, bool *any)
 {
     bool out = p->side == NF_INSIDE;
 
+    if (out && nf_ipv6_in_prefix(p->data + p->l3 + 24, config->inside.addr.byte, config->inside.bits))
+        return true;
     return map_ends(config, p, out, out, any) &&
            (!out || !config->hairpin || map_ends(config, p, false, false, any));
 }

@@ -181,6 +181,7 @@ int nf_l3_make(struct nf_l3 **out, struct nf *nf, const struct nf_l3_config *con
         free(l3);
         return error;
     }
+    nf->env->out_side = nf_l3_side;
     nf->env->complain = nf_l3_send_error;
     nf->env->l3 = l3;
     nf_wake(nf, 0); /* ask for the next hops in the first burst */

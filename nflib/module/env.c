@@ -63,6 +63,11 @@ void nf_wake(const struct nf *nf, uint64_t at)
         *(uint64_t *)ft_edit(nf->region, wake, sizeof(*wake)) = at;
 }
 
+uint8_t nf_out_side(const struct nf *nf, const struct nf_packet *p)
+{
+    return nf->env->out_side ? nf->env->out_side(nf->env->l3, p) : !p->side;
+}
+
 void nf_complain(const struct nf *nf, const struct nf_packet *p, uint8_t type, uint8_t code, uint64_t now)
 {
     if (nf->env->complain)

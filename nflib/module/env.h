@@ -47,7 +47,8 @@ struct nf_env {
     struct nf_merged *merged;             /* the lane's merged counts, a chain through all NFs */
     struct nf_sessions_burst *sessions;   /* of the chain; NULL: no NF keeps flows in sessions */
     struct nf_tables tables;
-    /* Of the chain's L3, for nf_complain; NULL: it has none. */
+    /* Of the chain's L3, for nf_out_side and nf_complain; NULL: it has none. */
+    uint8_t (*out_side)(const struct nf_l3 *l3, const struct nf_packet *p);
     void (*complain)(struct nf_l3 *l3, const struct nf_packet *p, uint8_t type, uint8_t code, uint16_t mtu,
                      uint64_t now);
     struct nf_l3 *l3;

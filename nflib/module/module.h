@@ -332,6 +332,11 @@ static inline void *nf_edit(const struct nf *nf, const void *p, size_t n)
 void nf_constant(const struct nf *nf, const void *p, size_t n);
 #define NF_CONSTANT(nf, p) nf_constant((nf), (p), sizeof(*(p)))
 
+/* In `process`: the side (enum nf_side) on which the packet, as it is now, leaves the chain: that of the
+ * route to its destination. The other one than it came in on where there is no route, or the chain has no
+ * addresses. */
+uint8_t nf_out_side(const struct nf *nf, const struct nf_packet *p);
+
 /* In `process`, of a packet that the NF drops and has not changed: its sender is told by an ICMP error, from
  * the address of the interface that it came in on, out of that interface's allowance (l3_icmp_sent,
  * l3_icmp_limited). Of IPv4. Nothing is sent where the chain has no addresses. */

@@ -63,6 +63,14 @@ static bool nat_is_echo_request(const struct nf_packet *p, enum nat_kind kind)
     return kind == NAT_K_FLOW && p->proto == NF_PROTO_ICMP && p->icmp_type == NF_ICMP_ECHO_REQUEST;
 }
 
+/* From one network inside to another one: the chain's routes say so, not `inside`, which may hold networks
+ * that lie upstream. */
+static bool nat_stays_inside(const struct nf *nf, const struct nf_packet *p)
+{
+    return p->side == NF_INSIDE && p->flags & NF_P_IPV4 && !nat_is_outside(nf, p->daddr) &&
+           nf_out_side(nf, p) == NF_INSIDE;
+}
+
 /* ---- packets ----------------------------------------------------------------------------------- */
 
 /* A packet of a session that began from outside. True: translated. */
@@ -227,7 +235,9 @@ static bool nat_one(const struct nf *nf, struct nf_packet *p, uint64_t now)
         nf_drop(nf, p, NAT_MALFORMED);
         return false;
     }
-    if (p->side == NF_OUTSIDE && (p->flags & NF_P_IPV4) && !nat_is_outside(nf, p->daddr)) {
+    if (nat_stays_inside(nf, p)) {
+        nf_count(nf, NAT_NOT_OURS, 1);
+    } else if (p->side == NF_OUTSIDE && (p->flags & NF_P_IPV4) && !nat_is_outside(nf, p->daddr)) {
         if (nat_is_aside(nf, p, kind))
             nf_drop(nf, p, NAT_TO_INSIDE);
         else

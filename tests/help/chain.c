@@ -162,7 +162,8 @@ int help_chain_case_end(void **test)
 void help_chain_run(struct help_chain *h, uint64_t now, struct nf_packet packets[], uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
-        packets[i].in_port = packets[i].side;
+        if (packets[i].in_port <= NF_OUTSIDE)
+            packets[i].in_port = packets[i].side;
     h->now = now;
     choose_audit(h, (h->burst < 64 && chains_made <= 100) || bursts_run++ % 256 < 8);
     nf_chain_run(h->chain, ++h->burst, now, packets, n);

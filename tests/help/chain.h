@@ -60,7 +60,7 @@ int help_chain_case_end(void **test);
 int help_chain_refused(const char *nfs, const char *rules, struct ft_fault *fault);
 
 /* One burst at `now` (not before the last one), as a rule with audit (chain.c says when). The packets need
- * data, len, have, side. */
+ * data, len, have, side; and in_port where it is neither of the first two interfaces. */
 void help_chain_run(struct help_chain *h, uint64_t now, struct nf_packet packets[], uint32_t n);
 
 /* An empty burst: timers. */

@@ -52,6 +52,16 @@ static void ends_are(const uint8_t *ip, const char *from, const char *to)
     assert_string_equal(text[1], to);
 }
 
+/* Two networks of the prefix: what one sends to the other nobody outside sees. */
+static void what_stays_inside_is_not_mapped(void)
+{
+    help_chain_open(&h, NPT("fd01:203:405::/48", "2001:db8:1::/48"), NULL, 5);
+    assert_int_equal(udp(NF_INSIDE, "fd01:203:405:1::1234", "fd01:203:405:2::7").drop, 0);
+    ends_are(frame + 14, "fd01:203:405:1::1234", "fd01:203:405:2::7");
+    assert_int_equal(checksum(frame + 14, 16), 0);
+    assert_int_equal(help_chain_counter(&h, "nptv6", "passed"), 1);
+}
+
 static void the_rfcs_example(void)
 {
     help_chain_open(&h, NPT("fd01:203:405::/48", "2001:db8:1::/48"), NULL, 5);
@@ -263,6 +273,7 @@ static void bad_prefixes_are_refused(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        HELP_CASE(what_stays_inside_is_not_mapped),
         HELP_CASE(the_rfcs_example),
         HELP_CASE(what_has_another_prefix_passes),
         HELP_CASE(a_firewall_behind_it_shows_what_it_sees),
