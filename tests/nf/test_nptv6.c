@@ -273,16 +273,11 @@ static void bad_prefixes_are_refused(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        HELP_CASE(what_stays_inside_is_not_mapped),
-        HELP_CASE(the_rfcs_example),
-        HELP_CASE(what_has_another_prefix_passes),
-        HELP_CASE(a_firewall_behind_it_shows_what_it_sees),
-        HELP_CASE(there_and_back_is_the_same),
-        HELP_CASE(what_cannot_be_corrected_is_dropped),
-        HELP_CASE(both_ways_go_to_one_lane),
-        HELP_CASE(the_packet_in_an_error_is_mapped_as_well),
-        HELP_CASE(whatever_an_error_quotes_is_mapped),
-        HELP_CASE(hosts_inside_reach_each_other),
+        HELP_CASE(what_stays_inside_is_not_mapped),    HELP_CASE(the_rfcs_example),
+        HELP_CASE(what_has_another_prefix_passes),     HELP_CASE(a_firewall_behind_it_shows_what_it_sees),
+        HELP_CASE(there_and_back_is_the_same),         HELP_CASE(what_cannot_be_corrected_is_dropped),
+        HELP_CASE(both_ways_go_to_one_lane),           HELP_CASE(the_packet_in_an_error_is_mapped_as_well),
+        HELP_CASE(whatever_an_error_quotes_is_mapped), HELP_CASE(hosts_inside_reach_each_other),
         HELP_CASE(bad_prefixes_are_refused),
     };
 
