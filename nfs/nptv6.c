@@ -207,7 +207,7 @@ static const struct nf_param npt_params[] = {
 
 static const struct nf_module npt_module = {
     .name = "nptv6",
-    .version = 1,
+    .version = 2,
     .summary = "another prefix of IPv6 outside, without state",
     .reads = NF_READS_HEADERS,
     .params = npt_params,
