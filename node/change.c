@@ -633,9 +633,13 @@ static bool at_lanes(struct nd_changing *g, struct nd_exchange *x, struct nd_wor
 {
     struct nd_change *c = g->change;
     struct ft_fault fault;
+    char text[400];
 
-    if (!c && g->alone)
-        return done(g, x, g->told);
+    if (!c && g->alone) {
+        snprintf(text, sizeof(text), "%s; node %s is not connected and has its old files: push them when it is",
+                 g->told, g->config->node[!g->self].name);
+        return done(g, x, text);
+    }
     if (!c) {
         wait_for(g, w, AT_STANDBY, READY_MS);
         return false;

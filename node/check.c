@@ -183,7 +183,7 @@ static void try_ports(const struct nd_config *config, unsigned node, struct trie
     static struct nd_ports ports; /* its drivers' threads may look at it until the process ends */
     int error = nd_ports_open(&ports, config, node, next_fault(out));
 
-    note(out, "ports", error, "%u", ports.io.ports);
+    note(out, "ports", error, "%u", ports.io.devices);
     if (!error)
         nd_ports_close(&ports);
 }

@@ -24,6 +24,9 @@ def frame(source, destination, protocol, l4, length):
     total = length - 14
     head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, total, 0, 0x4000, 64, protocol, 0, source, destination)
     head = head[:10] + struct.pack("!H", checksum(head)) + head[12:]
+    if protocol == 6:
+        pseudo = source + destination + struct.pack("!HH", protocol, len(l4))
+        l4 = l4[:16] + struct.pack("!H", checksum(pseudo + l4)) + l4[18:]
     macs = b"\x02\x00\x00\x00\x00\x01\x02\x00\x00\x00\x00\x02"
     return (macs + b"\x08\x00" + head + l4).ljust(length, b"x")
 
