@@ -391,7 +391,7 @@ const struct nd_syntax nd_common_syntaxes[] = {
     {"apply", pair, "", 0, 0},
     {"push", pair, "", 0, 0},
     {"set", pair, "NF KEY=VALUE", 2, 2},
-    {"clear", pair, "NF|counters [KEY|NF]", 1, 2},
+    {"clear", pair, "NF|counters|quarantine [KEY|NF]", 1, 2},
     {.command = NULL},
 };
 

@@ -25,7 +25,7 @@ struct npt_config {
 /* The counters, with their names. */
 #define NPT_COUNTERS(X)                                                                                      \
     X(NPT_MAPPED, "mapped")                                                                                  \
-    X(NPT_PASSED, "passed")      /* neither end is of the prefix that it came in from, or no IPv6 */         \
+    X(NPT_PASSED, "passed")      /* from inside to inside, of other prefixes, or no IPv6 */                  \
     X(NPT_NO_ROOM, "unmappable") /* dropped: nothing in it can be corrected */
 enum npt_counter { NPT_COUNTERS(NF_COUNTER) };
 static const char *const npt_counters[] = {NPT_COUNTERS(NF_COUNTER_NAME) NULL};
@@ -132,16 +132,24 @@ static bool map_ends(const struct npt_config *config, const struct nf_packet *p,
     return true;
 }
 
+/* The packet goes from one network inside to another, by the chain's routes. */
+static bool stays_inside(const struct nf *nf, const struct nf_packet *p)
+{
+    const struct npt_config *config = nf->config;
+
+    return p->side == NF_INSIDE && nf_out_side(nf, p) == NF_INSIDE &&
+           !nf_ipv6_in_prefix(p->data + p->l3 + 24, config->outside.addr.byte, config->outside.bits);
+}
+
 /* What hosts inside send to each other stays as it is; what they send to each other's addresses outside is
  * mapped both ways (RFC 6296, 4.3: a hairpin). */
-static bool map_packet(const struct npt_config *config, const struct nf_packet *p, bool *any)
+static bool map_packet(const struct nf *nf, const struct nf_packet *p, bool *any)
 {
+    const struct npt_config *config = nf->config;
     bool out = p->side == NF_INSIDE;
 
-    if (out && nf_ipv6_in_prefix(p->data + p->l3 + 24, config->inside.addr.byte, config->inside.bits))
-        return true;
-    return map_ends(config, p, out, out, any) &&
-           (!out || !config->hairpin || map_ends(config, p, false, false, any));
+    return stays_inside(nf, p) || (map_ends(config, p, out, out, any) &&
+                                   (!out || !config->hairpin || map_ends(config, p, false, false, any)));
 }
 
 static void npt_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
@@ -153,7 +161,7 @@ static void npt_process(struct nf *nf, struct nf_packet *const packets[], uint32
         struct nf_packet *p = packets[i];
         bool any = false;
 
-        if (p->flags & NF_P_IPV6_READ && !map_packet(nf->config, p, &any))
+        if (p->flags & NF_P_IPV6_READ && !map_packet(nf, p, &any))
             nf_drop(nf, p, NPT_NO_ROOM);
         else
             count[any ? NPT_MAPPED : NPT_PASSED]++;

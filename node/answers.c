@@ -448,6 +448,12 @@ static bool answer_change(struct nd_running *r, struct nd_exchange *x, struct nd
                                         "node %s runs understudy %s, this one " UNDERSTUDY_VERSION
                                         ": counters are cleared where both run one version",
                                         s.core.peer.name, s.core.peer.program));
+    if (nf && !set && strcmp(nf, "quarantine") == 0 && !key) {
+        if (!nd_quarantine_lift(&r->peer_crashes))
+            return nd_answered(x, nd_refuse("invalid", "there is no quarantine"));
+        ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_QUARANTINE, "an operator has said: clear quarantine");
+        return nd_answered(x, json_pack("{s:b,s:s}", "done", 1, "change", "clear quarantine"));
+    }
     if (!nf || (set && (!key || !value)))
         return nd_answered(x, nd_refuse("invalid", set ? "set needs nf, key and value" : "clear needs nf"));
     if (set)

@@ -636,7 +636,7 @@ static bool at_lanes(struct nd_changing *g, struct nd_exchange *x, struct nd_wor
     char text[400];
 
     if (!c && g->alone) {
-        snprintf(text, sizeof(text), "%s; node %s is not connected and has its old files: push them when it is",
+        snprintf(text, sizeof(text), "%s; node %s was not connected: push the files to it once it is",
                  g->told, g->config->node[!g->self].name);
         return done(g, x, text);
     }

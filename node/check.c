@@ -400,7 +400,7 @@ static void warn_of_hosts(const struct nf_choice *choice, unsigned nf, const cha
     if (inside && !passes_the_rest(choice) && inet_ntop(AF_INET, &network, text, sizeof(text)))
         fprintf(stderr,
                 "%s: warning: %s: nothing of %s/%u is in `inside` of nf %u, %s, which drops what its hosts "
-                "send\n",
+                "send out\n",
                 file, what, text, nf_net_bits(net), nf, choice->module->name);
 }
 

@@ -51,20 +51,23 @@ static void take_quarantine(struct nd_peer_crashes *all, const struct ft_crash_n
     struct nd_quarantine *q = &nd_crash_page(all->crash)->quarantine;
     uint64_t now = nd_now(), most = p->quarantine_s * 1000ull,
              left = notice->burst < most ? notice->burst : most;
+    struct ft_crash_notice empty = {.fingerprints = 1}; /* which no frame has */
     bool on, known;
 
     if (!most)
         return;
+    memcpy(empty.before, notice->before, sizeof(empty.before));
     pthread_mutex_lock(&all->lock);
     on = nd_quarantine_on(q);
     known = on && atomic_load(&q->count) == notice->fingerprints &&
             memcmp(q->fingerprint, notice->fingerprint, sizeof(q->fingerprint)) == 0;
-    if (!notice->fingerprints && notice->before[0])
-        nd_quarantine_clear(q);
-    else if (!notice->fingerprints)
+    if (!notice->fingerprints && !notice->before[0])
         nd_quarantine_end(q);
-    else if (!known)
-        nd_quarantine_begin(q, notice, now, p->quarantine_s, p->quarantine_max);
+    else if (!known && (notice->fingerprints || !on))
+        nd_quarantine_begin(q, notice->fingerprints ? notice : &empty, now, p->quarantine_s,
+                            p->quarantine_max);
+    if (!notice->fingerprints)
+        nd_quarantine_clear(q);
     atomic_store(&q->until, now + left * FT_MS);
     pthread_mutex_unlock(&all->lock);
     if (!on && notice->fingerprints)
@@ -98,7 +101,9 @@ void nd_quarantine_hear(struct nd_peer_crashes *all, const struct ft_crash_notic
     pthread_mutex_lock(&all->lock);
     begun = nd_quarantine_begin(q, notice, nd_now(), p->quarantine_s, p->quarantine_max);
     /* Where a packet is known it was the cause, and so may be those that are suspected be. */
-    freed = harmless && !notice->packet ? nd_quarantine_let_go(q, notice->nf) : 0;
+    freed = harmless && !notice->packet ? nd_quarantine_let_go(q, notice->nf, false) : 0;
+    if (harmless)
+        nd_quarantine_doubt(q);
     held = nd_quarantine_held(q);
     pthread_mutex_unlock(&all->lock);
     ft_log_fields(FT_LEVEL_ERROR, FT_SAYS_CRASH, fields,
@@ -167,12 +172,42 @@ static void tell_peer(struct nd_peer_crashes *all, const struct nd_quarantine *q
     all->told_at = now;
 }
 
+/* A primary whose packets do not come to that NF any more, since it is bypassed or not in the chain, has
+ * nothing to fear of them. */
+static void let_go(struct nd_peer_crashes *all, struct nd_quarantine *q)
+{
+    uint32_t freed = 0;
+
+    pthread_mutex_lock(&all->lock);
+    if (nd_quarantine_on(q) && !all->executes(all->arg, q->nf))
+        freed = nd_quarantine_let_go(q, q->nf, true);
+    pthread_mutex_unlock(&all->lock);
+    if (freed)
+        ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_QUARANTINE,
+                     "frames of %u fingerprints are let go: no packet comes to NF %s any more", freed, q->nf);
+}
+
+bool nd_quarantine_lift(struct nd_peer_crashes *all)
+{
+    struct nd_quarantine *q = &nd_crash_page(all->crash)->quarantine;
+    bool on;
+
+    pthread_mutex_lock(&all->lock);
+    on = nd_quarantine_on(q);
+    nd_quarantine_end(q);
+    pthread_mutex_unlock(&all->lock);
+    return on;
+}
+
 void nd_quarantine_turn(struct nd_peer_crashes *all, const struct rp_status *s)
 {
     struct nd_quarantine *q = &nd_crash_page(all->crash)->quarantine;
     uint64_t dropped = atomic_load(&q->dropped);
-    bool on = is_on(all, q) && nd_quarantine_held(q);
+    bool on;
 
+    if (ft_core_primary(&s->core))
+        let_go(all, q);
+    on = is_on(all, q) && nd_quarantine_held(q);
     atomic_store(&q->judging, s->core.state == FT_PROTECTED);
     if (!dropped) /* of this one */
         all->dropped = false;

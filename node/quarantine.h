@@ -21,6 +21,8 @@ struct nd_peer_crashes {
     pthread_mutex_t lock;    /* held while a quarantine begins, or is found to be over */
     /* Says it to the peer, by a datagram, which may be lost; NULL: there is no peer. */
     void (*tell)(void *arg, const struct ft_crash_notice *notice);
+    /* Whether packets of this node, a primary, come to that NF. */
+    bool (*executes)(void *arg, const char *nf);
     void *arg;
     /* The main thread's. */
     bool on;          /* the log has that there is a quarantine */
@@ -36,5 +38,7 @@ void nd_quarantine_hear(struct nd_peer_crashes *all, const struct ft_crash_notic
 /* In each turn of the main thread: the log tells when the first frame is dropped, and when a quarantine ends;
  * the peer of a PROTECTED primary is told what that drops. */
 void nd_quarantine_turn(struct nd_peer_crashes *all, const struct rp_status *s);
+/* By the main thread, since an operator says so: it ends, and so does the standby's. False: there is none. */
+bool nd_quarantine_lift(struct nd_peer_crashes *all);
 
 #endif

@@ -73,6 +73,20 @@ static void hear_crash(void *arg, const struct ft_crash_notice *notice, bool pri
     nd_quarantine_hear(&r->peer_crashes, notice, primary);
 }
 
+/* Of what is no NF, as "l3" is, and as long as the chain is being changed: they do. */
+static bool executes_nf(void *arg, const char *nf)
+{
+    const struct nd_running *r = arg;
+    const struct nf_chain_config *chain = &r->config->chain;
+
+    if (strcmp(nf, nd_crash_page(r->crash)->nf[0]) == 0)
+        return true;
+    for (unsigned i = 0; i < chain->count && !nd_is_changing(&r->changing); i++)
+        if (strcmp(chain->nfs[i].module->name, nf) == 0)
+            return nd_lanes_without(r, i + 1) < chain->lanes;
+    return nd_is_changing(&r->changing);
+}
+
 static void tell_quarantine(void *arg, const struct ft_crash_notice *notice)
 {
     const struct nd_running *r = arg;
@@ -157,6 +171,7 @@ static void introduce(struct nd_running *r)
     r->peer_crashes.self = r->self;
     r->peer_crashes.crash = r->crash;
     r->peer_crashes.tell = r->guardian ? tell_quarantine : NULL;
+    r->peer_crashes.executes = executes_nf;
     r->peer_crashes.arg = r;
     r->differences.chain = &r->config->chain;
     r->differences.shared = r->shared;

@@ -86,5 +86,7 @@ bool nd_answer(void *running, struct nd_exchange *exchange);
 
 /* status.c: a new reference. */
 json_t *nd_answer_status(struct nd_running *r);
+/* In how many lanes the NF of that index is bypassed. */
+unsigned nd_lanes_without(const struct nd_running *r, unsigned nf);
 
 #endif

@@ -127,16 +127,16 @@ static uint64_t verified_at(const struct nd_running *r, const struct rp_status *
 }
 
 /* The lane's state lies first in its arena. Its chain may be made anew meanwhile, by the lane. */
-static bool is_bypassed(const struct nd_running *r, unsigned nf)
+unsigned nd_lanes_without(const struct nd_running *r, unsigned nf)
 {
-    bool bypassed = false;
+    unsigned lanes = 0;
 
     for (unsigned l = 0; l < r->config->chain.lanes; l++) {
         const void *state = r->region->base + ft_region_arena(r->region, l, 0)->offset;
 
-        bypassed |= nf_is_bypassed(state, nf);
+        lanes += nf_is_bypassed(state, nf);
     }
-    return bypassed;
+    return lanes;
 }
 
 static json_t *bypassed_nfs(const struct nd_running *r)
@@ -144,7 +144,7 @@ static json_t *bypassed_nfs(const struct nd_running *r)
     json_t *names = json_array();
 
     for (unsigned i = 0; i < r->config->chain.count && !nd_is_changing(&r->changing); i++)
-        if (is_bypassed(r, i + 1))
+        if (nd_lanes_without(r, i + 1))
             json_array_append_new(names, json_string(r->config->chain.nfs[i].module->name));
     return names;
 }

@@ -23,7 +23,8 @@
 
 #define FT_CRASH_NAME         32u /* bytes of an NF's name, with its final NUL */
 #define FT_CRASH_KNOWN        8u  /* fingerprints of what is known to kill, at most */
-#define FT_CRASH_FINGERPRINTS 40u /* and the suspects of a burst: one frame of 1,500 bytes has them */
+#define FT_CRASH_COPIES       4u  /* of which so many may be of one death, so that older ones find room */
+#define FT_CRASH_FINGERPRINTS 40u /* those, and a burst's 32 suspects; the datagram fits into 1,500 bytes */
 #define FT_CRASH_HEAD_BYTES   112u
 #define FT_FINGERPRINT_BYTES  272u /* of a frame that tell it from others: headers, and 128 of payload */
 #define FT_CRASH_BYTES        (FT_CRASH_HEAD_BYTES + 32u * FT_CRASH_FINGERPRINTS + FT_TAG_BYTES)

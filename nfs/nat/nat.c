@@ -63,8 +63,8 @@ static bool nat_is_echo_request(const struct nf_packet *p, enum nat_kind kind)
     return kind == NAT_K_FLOW && p->proto == NF_PROTO_ICMP && p->icmp_type == NF_ICMP_ECHO_REQUEST;
 }
 
-/* From one network inside to another one: the chain's routes say so, not `inside`, which may hold networks
- * that lie upstream. */
+/* The packet goes from one network inside to another, by the chain's routes; `inside` may hold networks that
+ * lie upstream. */
 static bool nat_stays_inside(const struct nf *nf, const struct nf_packet *p)
 {
     return p->side == NF_INSIDE && p->flags & NF_P_IPV4 && !nat_is_outside(nf, p->daddr) &&
@@ -235,7 +235,7 @@ static bool nat_one(const struct nf *nf, struct nf_packet *p, uint64_t now)
         nf_drop(nf, p, NAT_MALFORMED);
         return false;
     }
-    if (nat_stays_inside(nf, p)) {
+    if (!nf_session_mine(nf, p) && nat_stays_inside(nf, p)) {
         nf_count(nf, NAT_NOT_OURS, 1);
     } else if (p->side == NF_OUTSIDE && (p->flags & NF_P_IPV4) && !nat_is_outside(nf, p->daddr)) {
         if (nat_is_aside(nf, p, kind))

@@ -175,7 +175,7 @@ static void add_fingerprints(struct ft_crash_notice *notice, const struct nd_cra
             all[i].suspect = suspects ? FT_SUSPECT : FT_KILLED;
             notice->fingerprint[notice->fingerprints++] = all[i];
         }
-    for (uint32_t i = 0; i < n && !suspects && notice->fingerprints < FT_CRASH_KNOWN; i++)
+    for (uint32_t i = 0; i < n && !suspects && notice->fingerprints < FT_CRASH_COPIES; i++)
         if (nd_fingerprint_is_another(notice->fingerprint, notice->fingerprints, &all[i])) {
             all[i].suspect = FT_KILLED;
             notice->fingerprint[notice->fingerprints++] = all[i];
@@ -226,10 +226,10 @@ static void tell_packets(struct nd_crash_told *told, const struct nf_mark *mark)
         add_fingerprints(&notice, told, mark, false);
     /* One of those that this node suspected: the others did not kill before. */
     alone = notice.fingerprints && nd_quarantine_is_judged(&node.page->quarantine, &notice.fingerprint[0]);
-    if (alone)
+    if (alone) {
         notice.fingerprint[0].suspect = FT_KILLED_ALONE;
-    if (alone)
         nd_quarantine_add(&node.page->quarantine, &notice, ND_ADD_SAME);
+    }
     nd_quarantine_add(&node.page->quarantine, &notice, ND_ADD_KNOWN);
     if (mark && nf_doing_has_packets(notice.doing))
         add_fingerprints(&notice, told, mark, true);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The handler of fatal signals: tells in the page (page.h) what a thread dies of, and lets it die. It takes
- * some hundred microseconds, allocates nothing, takes no lock, waits for nobody, and is ended by the kernel
- * when it takes HANDLER_MS. One thread of a process comes to tell; others that fault meanwhile wait for the
- * end.
+ * some hundred microseconds, allocates nothing, takes no lock, waits for nobody but a lane that hangs, and is
+ * ended by the kernel when it takes HANDLER_MS. One thread of a process comes to tell; others that fault
+ * meanwhile wait for the end.
  *
  * A signal that somebody sends (the supervisor's watchdog, abort of a person) while a lane stands, or who
  * finds that one hangs (node/crash/hang.c): that lane is made to tell instead.

@@ -5,6 +5,7 @@
 #include "node/base/clock.h"
 
 #include <string.h>
+#include <time.h>
 
 static uint64_t bits_of(const struct ft_fingerprint *fingerprint, uint32_t count, enum ft_suspicion suspect)
 {
@@ -21,16 +22,16 @@ bool nd_crash_is_remedied(const struct ft_crash_notice *notice)
                                                 strcmp(notice->before, notice->nf) == 0);
 }
 
-/* Lanes ask for as long as anything is held. Behind each change of `count` and `cleared`, by whoever made it:
- * of several at a time the last one finds what holds. */
+/* Sets `asked`. Whoever changes `count` or `cleared` calls it afterwards; where several do so at once, the
+ * last store is right. */
 static void settle(struct nd_quarantine *q)
 {
-    uint32_t asked;
+    uint32_t held;
 
     do {
-        asked = nd_quarantine_held(q) ? atomic_load(&q->count) : 0;
-        atomic_store(&q->asked, asked);
-    } while (asked != (nd_quarantine_held(q) ? atomic_load(&q->count) : 0));
+        held = nd_quarantine_held(q);
+        atomic_store(&q->asked, held);
+    } while (held != nd_quarantine_held(q));
 }
 
 void nd_quarantine_end(struct nd_quarantine *q)
@@ -62,8 +63,9 @@ bool nd_quarantine_begin(struct nd_quarantine *q, const struct ft_crash_notice *
 
     if (!notice->fingerprints || !seconds)
         return false;
-    while (atomic_exchange(&q->changing, true)) /* by a lane, for some instructions */
-        ;
+    while (atomic_exchange(&q->changing,
+                           true)) /* by a lane, for some instructions; it may want this processor */
+        nanosleep(&(struct timespec){0, 10000}, NULL);
     others = bits_of_others(q, notice, nf);
     nd_quarantine_end(q);
     memcpy(q->fingerprint, notice->fingerprint, sizeof(q->fingerprint));
@@ -98,18 +100,27 @@ void nd_quarantine_clear(struct nd_quarantine *q)
     clear(q, UINT64_MAX);
 }
 
-uint32_t nd_quarantine_let_go(struct nd_quarantine *q, const char *nf)
+uint32_t nd_quarantine_let_go(struct nd_quarantine *q, const char *nf, bool known)
 {
     uint32_t before = nd_quarantine_held(q), count = atomic_load(&q->count);
 
     for (uint32_t i = 0; i < count && strcmp(q->nf, nf) == 0; i++)
-        if (q->fingerprint[i].suspect == FT_SUSPECT && !(atomic_load(&q->others) >> i & 1))
+        if ((known || q->fingerprint[i].suspect == FT_SUSPECT) && !(atomic_load(&q->others) >> i & 1))
             clear(q, 1ull << i);
     return before - nd_quarantine_held(q);
 }
 
-/* What has it in a notice already, of the same frame: the same sequence numbers, or a datagram of any port.
- */
+static void doubt(struct nd_quarantine *q, uint64_t bits)
+{
+    atomic_fetch_or(&q->suspects, bits_of(q->fingerprint, atomic_load(&q->count), FT_KILLED) & bits);
+}
+
+void nd_quarantine_doubt(struct nd_quarantine *q)
+{
+    doubt(q, ~atomic_load(&q->others));
+}
+
+/* The notice names that frame already: one with the same sequence numbers, or a datagram of any port. */
 static bool names(const struct ft_crash_notice *notice, const struct ft_fingerprint *f)
 {
     for (uint32_t i = 0; i < notice->fingerprints; i++) {
@@ -124,15 +135,19 @@ static bool names(const struct ft_crash_notice *notice, const struct ft_fingerpr
 void nd_quarantine_add(const struct nd_quarantine *q, struct ft_crash_notice *notice,
                        enum nd_quarantine_part part)
 {
-    uint32_t count = atomic_load_explicit(&q->count, memory_order_acquire), *n = &notice->fingerprints,
-             most = part == ND_ADD_SUSPECTS ? FT_CRASH_FINGERPRINTS : FT_CRASH_KNOWN;
+    static const uint32_t most[] = {[ND_ADD_KNOWN] = FT_CRASH_KNOWN,
+                                    [ND_ADD_SUSPECTS] = FT_CRASH_FINGERPRINTS,
+                                    [ND_ADD_SAME] = FT_CRASH_COPIES};
+    uint32_t count = atomic_load_explicit(&q->count, memory_order_acquire), *n = &notice->fingerprints;
     uint64_t cleared = atomic_load(&q->cleared);
 
-    for (uint32_t i = 0; i < count && *n < most; i++) {
+    for (uint32_t i = 0; i < count && *n < most[part]; i++) {
         struct ft_fingerprint f = q->fingerprint[i];
+        bool wanted = part == ND_ADD_SAME ? f.suspect != FT_KILLED_ALONE &&
+                                                nd_fingerprint_is_another(notice->fingerprint, *n, &f)
+                                          : (f.suspect == FT_SUSPECT) == (part == ND_ADD_SUSPECTS);
 
-        if (cleared >> i & 1 || (f.suspect == FT_SUSPECT) != (part != ND_ADD_KNOWN) || names(notice, &f) ||
-            (part == ND_ADD_SAME && !nd_fingerprint_is_another(notice->fingerprint, *n, &f)))
+        if (cleared >> i & 1 || !wanted || names(notice, &f))
             continue;
         if (part == ND_ADD_SAME)
             f.suspect = FT_KILLED_ALONE;
@@ -186,7 +201,7 @@ static void keep_frame(struct nd_quarantine *q, const void *bytes, uint32_t have
 }
 
 /* A segment that is the same again as others, and has a fingerprint of its own, is added to them as long as
- * there is room, and is what they are. By a lane; of two at a time one leaves it. */
+ * there is room, and is as suspect as they are. By a lane; of two at a time one leaves it. */
 static void learn(struct nd_quarantine *q, struct ft_fingerprint own)
 {
     uint32_t count, held;
@@ -227,8 +242,7 @@ static enum nd_verdict look(void *of, const void *frame, uint32_t taken, uint32_
     keep_frame(q, frame, wire, wire, port);
     atomic_store(&q->until, nd_now() + q->lasts); /* TCP sends again after ever longer times */
     if (atomic_fetch_add(&q->dropped, 1) + 1 == atomic_load(&q->most)) /* it is doubted that they all kill */
-        atomic_store(&q->suspects, bits_of(q->fingerprint, atomic_load(&q->count), FT_SUSPECT) |
-                                       bits_of(q->fingerprint, atomic_load(&q->count), FT_KILLED));
+        doubt(q, UINT64_MAX);
     return ND_DROPS;
 }
 

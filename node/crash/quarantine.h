@@ -37,7 +37,7 @@ struct nd_crash_frame {
 
 struct nd_quarantine {
     _Atomic uint32_t count; /* of `fingerprint`; 0: there is no quarantine, or it has ended */
-    _Atomic uint32_t asked; /* by lanes: as `count`, and 0 where all are cleared as well */
+    _Atomic uint32_t asked; /* by lanes: how many are held, of which a frame may be one */
     _Atomic uint64_t most;  /* frames to drop until all are suspects */
     struct ft_fingerprint fingerprint[FT_CRASH_FINGERPRINTS];
     _Atomic uint64_t suspects; /* bits of `fingerprint`: of these nobody knows which one it was */
@@ -67,17 +67,20 @@ void nd_quarantine_clear(struct nd_quarantine *q);
 bool nd_crash_is_remedied(const struct ft_crash_notice *notice);
 
 /*
- * Where the state of that NF was the cause, and on_crash has made it harmless: suspects of deaths in it are
- * let go, what is known to kill is not, nor what is suspected of a death in another NF. How many. Before
- * lanes take packets that are new to the node.
+ * Of deaths in that NF: suspects are let go where its state was the cause, and on_crash has made it harmless;
+ * `known`: what is known to kill as well, where no packet comes to that NF any more. What is there for a
+ * death in another NF is not. How many.
  */
-uint32_t nd_quarantine_let_go(struct nd_quarantine *q, const char *nf);
+uint32_t nd_quarantine_let_go(struct nd_quarantine *q, const char *nf, bool known);
+/* The state of the NF in which the peer crashed last begins anew: what killed with the one before may not
+ * kill now, so it is a suspect, but for what killed alone. */
+void nd_quarantine_doubt(struct nd_quarantine *q);
 
 enum nd_quarantine_part {
     ND_ADD_KNOWN,    /* what is known to kill */
     ND_ADD_SUSPECTS, /* all else */
-    ND_ADD_SAME,     /* suspects that are the same again, on other connections, as what the notice names: then
-                      * they are known to kill */
+    ND_ADD_SAME,     /* what is the same again, on other connections, as what the notice names, which killed
+                      * alone: so would they */
 };
 
 /* What this node is kept from, added to what it tells its peer: to a successor, whatever it dies of, and to

@@ -194,7 +194,7 @@ hints "inside: [10.0.0.0/8], max_flows: 1000, max_flows_per_host: 1000" 10.1.0.1
 t "check of a nat that translates what is inside, and whose limits hold" 0 "hints.yaml: ok" "" check -c "$dir/hints.yaml"
 hints "inside: [10.0.0.0/8], max_flows: 1000, max_flows_per_host: 1001" 192.168.4.1/22 "hold_packets: 8193"
 t "check warns of hosts that a nat drops" 0 "hints.yaml: ok" \
-    'hints.yaml: warning: in: nothing of 192.168.4.0/22 is in `inside` of nf 1, nat, which drops what its hosts send$' check -c "$dir/hints.yaml"
+    'hints.yaml: warning: in: nothing of 192.168.4.0/22 is in `inside` of nf 1, nat, which drops what its hosts send out$' check -c "$dir/hints.yaml"
 t "of a host's limit that is none" 0 "hints.yaml: ok" \
     "hints.yaml: warning: nf 1, nat: max_flows_per_host 1001 is above max_flows 1000: no host is limited$" check -c "$dir/hints.yaml"
 t "and of a hold without buffers" 0 "hints.yaml: ok" \

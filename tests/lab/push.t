@@ -68,7 +68,7 @@ stop_b
 ok "without its standby" await 20 a state SOLO
 sed -i 's/{ monitor: {/{ rate_limiter: { pps: 1000000, burst_packets: 1000000 } }, { monitor: {/' "$LAB_DIR/chain.yaml"
 us apply >"$work/out" 2>&1
-is "the chain is changed, and who asks is told what is left to do" "$? $(grep -c 'node b is not connected and has its old files: push them' "$work/out")" "0 1"
+is "the chain is changed, and who asks is told what is left to do" "$? $(grep -c 'node b was not connected: push the files to it once it is' "$work/out")" "0 1"
 is "it is there" "$(field a 'nfs.rate_limiter != null')" true
 said=$(wc -l <"$work/b.log")
 start_b

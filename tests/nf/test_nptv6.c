@@ -10,6 +10,7 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define NPT(in, out) "    - nptv6: { inside: \"" in "\", outside: \"" out "\" }\n"
 
@@ -52,14 +53,35 @@ static void ends_are(const uint8_t *ip, const char *from, const char *to)
     assert_string_equal(text[1], to);
 }
 
-/* Two networks of the prefix: what one sends to the other nobody outside sees. */
+/* Two networks of the prefix: what one sends to the other stays as it is, and to a third one, which the chain
+ * has no route to but that outside, it goes mapped. No neighbour is known, so nothing of it leaves L3. */
 static void what_stays_inside_is_not_mapped(void)
 {
-    help_chain_open(&h, NPT("fd01:203:405::/48", "2001:db8:1::/48"), NULL, 5);
-    assert_int_equal(udp(NF_INSIDE, "fd01:203:405:1::1234", "fd01:203:405:2::7").drop, 0);
+    static const char path[] = "/tmp/test-nptv6.yaml";
+    FILE *f = fopen(path, "w");
+
+    assert_non_null(f);
+    fputs("chain:\n  name: test\n  lanes: 1\n  nfs:\n" NPT(
+              "fd01:203:405::/48",
+              "2001:db8:1::/48") "interfaces:\n"
+                                 "  - { name: office, side: inside, address6: \"fd01:203:405:1::1/64\", mac: "
+                                 "\"02:02:02:02:02:02\" }\n"
+                                 "  - { name: outside, side: outside, address6: \"2001:db8:8::1/64\", mac: "
+                                 "\"02:00:00:00:00:02\" }\n"
+                                 "  - { name: guests, side: inside, address6: \"fd01:203:405:2::1/64\", mac: "
+                                 "\"02:00:00:00:00:03\" }\n"
+                                 "routes:\n  - { to: \"::/0\", via: \"2001:db8:8::fe\" }\n",
+          f);
+    assert_int_equal(fclose(f), 0);
+    memset(&h, 0, sizeof(h));
+    help_chain_open_file(&h, path, 5);
+    unlink(path);
+    udp(NF_INSIDE, "fd01:203:405:1::1234", "fd01:203:405:2::7");
     ends_are(frame + 14, "fd01:203:405:1::1234", "fd01:203:405:2::7");
-    assert_int_equal(checksum(frame + 14, 16), 0);
     assert_int_equal(help_chain_counter(&h, "nptv6", "passed"), 1);
+    udp(NF_INSIDE, "fd01:203:405:1::1234", "fd01:203:405:99::7");
+    ends_are(frame + 14, "2001:db8:1:d550::1234", "fd01:203:405:99::7");
+    assert_int_equal(help_chain_counter(&h, "nptv6", "mapped"), 1);
 }
 
 static void the_rfcs_example(void)

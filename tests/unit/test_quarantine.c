@@ -605,9 +605,9 @@ static void suspects_of_a_state_made_harmless_are_let_go(void **state)
     notice_of(die_of_nobody_knows_which, &second);
     assert_int_equal(second.fingerprints, 1 + NF_BURST_MAX);
     nd_quarantine_begin(q, &second, nd_now() - 1000000000ull, SECONDS, MOST);
-    assert_int_equal(nd_quarantine_let_go(q, "monitor"), 0); /* they are of deaths in another NF */
+    assert_int_equal(nd_quarantine_let_go(q, "monitor", true), 0); /* they are of deaths in another NF */
     assert_int_equal(nd_quarantine_held(q), 1 + NF_BURST_MAX);
-    assert_int_equal(nd_quarantine_let_go(q, "crasher"), NF_BURST_MAX);
+    assert_int_equal(nd_quarantine_let_go(q, "crasher", false), NF_BURST_MAX);
     assert_int_equal(nd_quarantine_held(q), 1);
     until = atomic_load(&q->until);
     crash_arrives(CRASH_HARM); /* an innocent of that burst: the same bytes as its first */

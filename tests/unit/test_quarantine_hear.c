@@ -19,6 +19,14 @@
 static struct nd_config *config;
 static struct nd_peer_crashes all;
 
+static const char *executed; /* the only NF that packets come to; NULL: they come to all */
+
+static bool executes(void *arg, const char *nf)
+{
+    (void)arg;
+    return !executed || strcmp(executed, nf) == 0;
+}
+
 static int begin(void **state)
 {
     struct ft_fault fault = {""};
@@ -35,6 +43,8 @@ static int begin(void **state)
     memset(&all, 0, sizeof(all));
     all.config = config;
     all.self = 1;
+    all.executes = executes;
+    executed = NULL;
     if (nd_crash_open(&all.crash, config, 1, &fault))
         fail_msg("%s", fault.text);
     return 0;
@@ -159,6 +169,26 @@ static void lanes_look_at_frames_while_one_is_held(void **state)
     assert_int_equal(atomic_load(asked), 0);
 }
 
+/* A state that begins anew may live with what killed the one before: it passes alone, once there is a
+ * standby.
+ */
+static void what_killed_with_a_state_that_is_gone_is_a_suspect(void **state)
+{
+    struct nd_quarantine *q = &nd_crash_page(all.crash)->quarantine;
+    struct ft_crash_notice alone = death("rate_limiter", NF_DOING_PACKETS, 2, "rate_limiter");
+
+    (void)state;
+    hear(death("rate_limiter", NF_DOING_PACKETS, 2, ""));
+    assert_int_equal(atomic_load(&q->suspects), 0);
+    hear(death("rate_limiter", NF_DOING_PACKETS, 2, "rate_limiter"));
+    assert_string_equal(remedy(), "reset rate_limiter");
+    assert_int_equal(atomic_load(&q->suspects), 1);
+    assert_int_equal(nd_quarantine_held(q), 1);
+    alone.fingerprint[0].suspect = FT_KILLED_ALONE;
+    hear(alone);
+    assert_int_equal(atomic_load(&q->suspects), 0);
+}
+
 /* Of a death in another NF a packet may be the cause, though that of this one was the state. */
 static void suspects_of_another_nf_are_not_let_go(void **state)
 {
@@ -280,6 +310,41 @@ static void all_that_was_suspected_is_cleared(void **state)
     assert_string_equal(told.before, "");
 }
 
+/* An operator has bypassed the NF, or taken it out of the chain; or says that it is mended. */
+static void what_no_packet_comes_to_any_more_needs_no_quarantine(void **state)
+{
+    struct nd_quarantine *q = &nd_crash_page(all.crash)->quarantine;
+    struct rp_status s = {.core.state = FT_SOLO};
+    struct ft_crash_notice second = death("rate_limiter", NF_DOING_PACKETS, 0, "monitor");
+
+    (void)state;
+    hear(death("monitor", NF_DOING_PACKETS, 2, ""));
+    nd_quarantine_turn(&all, &s);
+    assert_int_equal(nd_quarantine_held(q), 1);
+    executed = "rate_limiter";
+    s.core.state = FT_READY; /* that is its primary's to say */
+    nd_quarantine_turn(&all, &s);
+    assert_int_equal(nd_quarantine_held(q), 1);
+    s.core.state = FT_SOLO;
+    nd_quarantine_turn(&all, &s);
+    assert_int_equal(nd_quarantine_held(q), 0);
+
+    executed = NULL; /* what is there for a death in another NF stays */
+    hear(death("monitor", NF_DOING_PACKETS, 0, ""));
+    second.fingerprint[4].content = 200;
+    second.fingerprints = 5;
+    hear(second);
+    executed = "monitor";
+    nd_quarantine_turn(&all, &s);
+    assert_int_equal(nd_quarantine_held(q), 4);
+
+    executed = NULL;
+    hear(death("monitor", NF_DOING_PACKETS, 2, ""));
+    assert_true(nd_quarantine_lift(&all));
+    assert_false(nd_quarantine_lift(&all));
+    assert_int_equal(kept_from(), 0);
+}
+
 static void a_death_in_timers(void **state)
 {
     (void)state;
@@ -321,9 +386,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(suspects_stay_where_a_packet_is_known, begin, end),
         cmocka_unit_test_setup_teardown(a_second_one_in_another_nf, begin, end),
         cmocka_unit_test_setup_teardown(lanes_look_at_frames_while_one_is_held, begin, end),
+        cmocka_unit_test_setup_teardown(what_killed_with_a_state_that_is_gone_is_a_suspect, begin, end),
         cmocka_unit_test_setup_teardown(suspects_of_another_nf_are_not_let_go, begin, end),
         cmocka_unit_test_setup_teardown(all_that_was_suspected_is_cleared, begin, end),
         cmocka_unit_test_setup_teardown(a_quarantine_goes_over_with_the_role, begin, end),
+        cmocka_unit_test_setup_teardown(what_no_packet_comes_to_any_more_needs_no_quarantine, begin, end),
         cmocka_unit_test_setup_teardown(a_death_in_timers, begin, end),
         cmocka_unit_test_setup_teardown(the_file_says_stop, begin, end),
         cmocka_unit_test_setup_teardown(what_a_standby_died_of, begin, end),
