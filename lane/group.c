@@ -142,7 +142,6 @@ static int switch_chains(struct nd_group *group, struct nd_change *c, bool empty
         c->exchange(c);
         return error;
     }
-    c->changed(c);
     for (unsigned l = 0; l < group->lanes; l++)
         nd_lane_take_chain(&group->lane[l], next[l]);
     c->old = s.old;

@@ -90,10 +90,9 @@ struct nd_change {
     struct nd_config *own;  /* the node's: gets the new chain. Lanes do not look into either */
     struct nd_config *next; /* of the new file, made for this; gets the old chain */
     /* By the lane that carries it out: gives each configuration the other's chain, in `plan`, too; called
-     * again when the change fails. And when it is done. */
+     * again when the change fails. */
     void (*exchange)(struct nd_change *change);
-    void (*changed)(const struct nd_change *change);
-    struct nd_crash_page *page; /* for `changed` */
+    struct nd_crash_page *page; /* for `exchange` */
     struct nf_chain_change plan;
     struct ft_region_config how;
     uint64_t seed;

@@ -15,6 +15,7 @@
 #include "lane/parts.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/plant.h"
+#include "nflib/chain/mark.h"
 #include "ftcore/region/audit.h"
 #include "nflib/net/bytes.h"
 #include "nflib/net/icmpv6.h"
@@ -760,6 +761,7 @@ int nd_lane_run(void *arg)
     struct nd_lane *lane = arg;
 
     prctl(PR_SET_TIMERSLACK, 1000ul);
+    nf_thread_mark = lane->setup.mark;
     lane->seen.order = FT_ALL; /* unlike any order, so that the first one is followed */
     while (!nd_lane_is_to_end(lane)) {
         if (FT_PLANTED_AT_SIGNAL("lane-stands"))

@@ -144,11 +144,7 @@ static void exchange(struct nd_change *c)
     c->next->chain.l3 = NULL;
     c->plan.to = &c->own->chain;
     c->plan.from = &c->next->chain;
-}
-
-static void name_chain(const struct nd_change *c)
-{
-    nd_crash_name_chain(c->page, &c->own->chain);
+    nd_crash_name_chain(c->page, &c->own->chain); /* also of an NF that is only being made */
 }
 
 /* Takes `next`; `state`: this node's lanes have one that is to go on. */
@@ -168,7 +164,6 @@ static int make_change(struct nd_changing *g, struct nd_config *next, bool state
     c->next = next;
     c->own = g->config;
     c->exchange = exchange;
-    c->changed = name_chain;
     c->page = nd_crash_page(g->crash);
     c->how = (struct ft_region_config){.name = "understudy region",
                                        .huge = g->config->node[g->self].hugepages,
@@ -465,10 +460,10 @@ static bool refused(struct nd_changing *g, struct nd_exchange *x, const char *wh
 {
     char text[300];
 
+    if (!give_up(g))
+        return false; /* a lane is at it: a later step sees what became of it */
     snprintf(text, sizeof(text), "%s%s%s", what, *what ? ": " : "", why);
     tell(g, FT_LEVEL_WARNING, text);
-    if (!give_up(g))
-        return false; /* a lane is at it: the next step sees what became of it */
     g->step = BEGIN;
     return nd_answered(x, nd_refuse("busy", "%s; the chain is as it was", text));
 }

@@ -481,10 +481,12 @@ void nf_chain_abandon(struct nf_chain *chain)
 
 /* ---- what a chain is at: mark.h ---------------------------------------------------------------- */
 
+_Thread_local struct nf_mark *nf_thread_mark;
+
 const char *nf_doing_name(unsigned doing)
 {
-    static const char *const names[NF_DOINGS] = {"nothing", "timers", "l3",  "sessions",
-                                                 "packets", "show",   "set", "clear"};
+    static const char *const names[NF_DOINGS] = {"nothing", "timers", "l3",    "sessions", "packets",
+                                                 "show",    "set",    "clear", "make",     "check"};
 
     return names[doing < NF_DOINGS ? doing : NF_DOING_NOTHING];
 }

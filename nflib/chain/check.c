@@ -77,9 +77,14 @@ static int check_nfs(struct nf_check *c, const struct nf_chain *chain)
     c->object = NULL;
     for (unsigned i = 0; !error && (nf = nf_chain_any(chain, i)); i++) {
         c->nf = nf;
-        if (nf->module && nf->module->check_state && !nf_is_bypassed(nf_chain_state(chain), i))
-            error = nf->module->check_state(nf, c);
+        if (!nf->module || !nf->module->check_state || nf_is_bypassed(nf_chain_state(chain), i))
+            continue;
+        if (nf_thread_mark)
+            nf_mark(nf_thread_mark, NF_DOING_CHECK, i);
+        error = nf->module->check_state(nf, c);
     }
+    if (nf_thread_mark)
+        nf_mark_end(nf_thread_mark);
     return error;
 }
 

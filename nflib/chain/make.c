@@ -216,15 +216,21 @@ static uint64_t shared_used(const struct nf *nf)
 static int make_nf(struct nf *nf, const struct nf_choice *choice, struct ft_fault *fault)
 {
     const struct nf_module *module = choice->module;
+    bool made;
+
     nf->module = module;
     nf->config = choice->config;
     nf->counters = ft_arena_alloc(nf->arena, nf_chain_counters(module) * sizeof(uint64_t));
     nf->state = ft_arena_alloc(nf->arena, module->state_size);
     if (nf->state)
         nf_edit(nf, nf->state, module->state_size);
-    if (nf->counters && nf->state && nf_heap_make(nf) && (!module->make || module->make(nf)))
-        return FT_OK;
-    return ft_fail(fault, FT_EFULL, "nf %u: %s: the arena is too small", nf->index, module->name);
+    if (nf_thread_mark)
+        nf_mark(nf_thread_mark, NF_DOING_MAKE, nf->index);
+    made = nf->counters && nf->state && nf_heap_make(nf) && (!module->make || module->make(nf));
+    if (nf_thread_mark)
+        nf_mark_end(nf_thread_mark);
+    return made ? FT_OK
+                : ft_fail(fault, FT_EFULL, "nf %u: %s: the arena is too small", nf->index, module->name);
 }
 
 /* Of a packet that leaves the NFs, for where its answers will come in. */

@@ -22,6 +22,8 @@ enum nf_doing {
     NF_DOING_SHOW,
     NF_DOING_SET,
     NF_DOING_CLEAR,
+    NF_DOING_MAKE,  /* an instance of the NF, of a chain that is changed or begins anew */
+    NF_DOING_CHECK, /* the state that such a chain was given */
     NF_DOINGS
 };
 
@@ -69,6 +71,9 @@ static inline __attribute__((always_inline)) void nf_mark_registers(void)
                          : "rbx", "rbp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cc");
 #endif
 }
+
+/* Of a thread that runs chains: where a chain that it makes, or checks, says so. NULL: nobody looks. */
+extern _Thread_local struct nf_mark *nf_thread_mark;
 
 /* A burst begins. */
 static inline void nf_mark_burst(struct nf_mark *mark, uint64_t burst, uint64_t time, uint64_t seq,

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -154,21 +155,22 @@ static uint32_t describe_inputs(const struct ft_record *r, struct ft_fingerprint
     return r->inputs;
 }
 
-/* Those that were found; all of the burst's as long as none is. Several of them are suspects. With one that
- * is known go those of its burst that are the same again on other connections. */
+/* The one that was found is known to kill, and so are those of its burst that are the same again on other
+ * connections. Where several were found they are suspects; where none was, or there is doubt, the whole burst
+ * is.
+ */
 static void add_fingerprints(struct ft_crash_notice *notice, const struct nd_crash_told *told,
                              const struct nf_mark *mark, bool suspects)
 {
     const struct ft_record *r = present_record(told, mark);
-    uint32_t wanted = told->found, n;
+    uint32_t whole, known, wanted, n;
     struct ft_fingerprint all[FT_BURST_MAX];
 
     if (!r || !r->inputs)
         return;
-    if (!wanted)
-        wanted = UINT32_MAX >> (32 - r->inputs);
-    if (((wanted & (wanted - 1)) != 0) != suspects)
-        return;
+    whole = UINT32_MAX >> (32 - r->inputs);
+    known = r->inputs == 1 ? 1 : __builtin_popcount(told->found) == 1 ? told->found : 0;
+    wanted = !suspects ? known : !told->found || told->doubtful ? whole & ~known : told->found & ~known;
     n = describe_inputs(r, all);
     for (uint32_t i = 0; i < n; i++)
         if (wanted >> i & 1 && notice->fingerprints < FT_CRASH_FINGERPRINTS) {
@@ -387,6 +389,14 @@ static void begin_thread(void)
     nd_crash_thread(self.lane - 1);
 }
 
+/* A lane does not end the process; what an NF calls may, a library as well. So it is told as a crash there
+ * is. */
+static void on_exit_of_lane(void)
+{
+    if (self.lane && getpid() == node.process)
+        abort();
+}
+
 void nd_crash_catch(struct nd_crash_page *page, const struct ft_lane_shared *shared, unsigned lanes,
                     const struct ft_datagram_key *key)
 {
@@ -407,6 +417,8 @@ void nd_crash_catch(struct nd_crash_page *page, const struct ft_lane_shared *sha
     sigdelset(&action.sa_mask, SIGBUS);
     for (unsigned i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++)
         sigaction(fatal[i], &action, NULL);
+    atexit(on_exit_of_lane);
+    at_quick_exit(on_exit_of_lane);
     begin_thread();
     ft_thread_begins = begin_thread;
 }

@@ -12,7 +12,8 @@
 /* Those that see a call after the first, before its processor time counts. */
 #define LOOKS 4u
 
-/* Nothing that an NF does with a burst takes a thousandth of it. Commands read rules, and write tables. */
+/* Nothing that an NF does with a burst takes a thousandth of it. Commands read rules, and write tables; so
+ * does who makes or checks an NF. */
 static const struct limit {
     uint64_t used;  /* ns */
     uint32_t slept; /* looks */
@@ -20,9 +21,7 @@ static const struct limit {
 
 static const struct limit *limit(uint32_t doing)
 {
-    bool command = doing == NF_DOING_SHOW || doing == NF_DOING_SET || doing == NF_DOING_CLEAR;
-
-    return command ? &of_command : &of_call;
+    return doing >= NF_DOING_SHOW ? &of_command : &of_call;
 }
 
 static bool same_call(const struct nd_hang_look *a, const struct nd_hang_look *b)
@@ -37,10 +36,8 @@ bool nd_hang_judge(struct nd_hang *hang, const struct nd_hang_look *look)
     if (look->doing == NF_DOING_NOTHING || look->waits || !same_call(&hang->last, look)) {
         hang->from = look->used;
         hang->slept = hang->looks = 0;
-    } else if (look->sleeps && look->used == hang->last.used) {
-        hang->slept++;
     } else {
-        hang->slept = 0;
+        hang->slept += look->sleeps;
     }
     hang->last = *look;
     hang->looks++; /* this one, too */
@@ -88,8 +85,7 @@ static bool look_at(const struct nd_hang_watch *watch, unsigned lane, const stru
                                   .used = (uint64_t)used.tv_sec * 1000000000ull + (uint64_t)used.tv_nsec,
                                   .waits = waits_for_lane(&watch->published[lane])};
     /* The file is asked only of a call that stands. */
-    look->sleeps = look->doing != NF_DOING_NOTHING && look->used == hang->last.used &&
-                   same_call(look, &hang->last) && thread_sleeps(thread);
+    look->sleeps = look->doing != NF_DOING_NOTHING && same_call(look, &hang->last) && thread_sleeps(thread);
     return true;
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * NFs that do not come to an end. A thread of its own looks at each lane ten times a second: a lane hangs
- * when one call of an NF has used half a second of processor time or has slept for three; in a command ten,
- * or thirty. Then the process ends, with a report and a crash notice that name the NF and its packet, and the
- * standby takes over.
+ * when one call of an NF has used half a second of processor time or has slept for three; in a command, and
+ * where a chain is made or checked, ten, or thirty. Then the process ends, with a report and a crash notice
+ * that name the NF and its packet, and the standby takes over.
  *
  * Time on a processor, and looks, do not pass while a machine stands, a process is stopped, or others have
  * the processors. Where a guest is not told what its host takes, a processor that stood counts as used: so a
@@ -37,8 +37,8 @@ struct nd_hang_look {
 /* What is known of a lane from look to look; all zero at first. */
 struct nd_hang {
     struct nd_hang_look last;
-    uint64_t from; /* `used` when the call was first seen, or last waited */
-    uint32_t slept;
+    uint64_t from;  /* `used` when the call was first seen, or last waited */
+    uint32_t slept; /* looks that found the call asleep, with or without work in between */
     uint32_t looks; /* that saw the call, the first one included */
 };
 

@@ -40,11 +40,11 @@ int nd_crash_lane(const struct nd_crash_case *c)
 /* "NF nat", "the timers of NF nat", "the chain's sessions", "the sessions of NF nat": one ends. */
 static void name_place(char out[96], const char *nf, unsigned doing)
 {
-    static const char *const of[NF_DOINGS] = {[NF_DOING_TIMERS] = "the timers of ",
-                                              [NF_DOING_SESSIONS] = "the sessions of ",
-                                              [NF_DOING_SHOW] = "show of ",
-                                              [NF_DOING_SET] = "set of ",
-                                              [NF_DOING_CLEAR] = "clear of "};
+    static const char *const of[NF_DOINGS] = {
+        [NF_DOING_TIMERS] = "the timers of ", [NF_DOING_SESSIONS] = "the sessions of ",
+        [NF_DOING_SHOW] = "show of ",         [NF_DOING_SET] = "set of ",
+        [NF_DOING_CLEAR] = "clear of ",       [NF_DOING_MAKE] = "make of ",
+        [NF_DOING_CHECK] = "check_state of "};
 
     if (doing == NF_DOING_SESSIONS && strcmp(nf, "l3") == 0)
         snprintf(out, 96, "the chain's sessions");

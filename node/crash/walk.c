@@ -139,9 +139,21 @@ static _Unwind_Reason_Code see_frame(struct _Unwind_Context *context, void *arg)
     return _URC_NO_REASON;
 }
 
+/* What an NF's loop that has come to its end leaves in a register is the last packet of its list. */
+static bool is_last(const struct walk *w, uint32_t found)
+{
+    unsigned at = (unsigned)__builtin_ctz(found);
+
+    for (uint32_t i = at + 1; i < w->n; i++)
+        if (w->packets[i].side == w->packets[at].side && !w->packets[i].drop)
+            return false;
+    return true;
+}
+
 void nd_crash_walk(struct nd_crash_told *told, const struct nf_mark *mark)
 {
     uint64_t stack = told->reg[ND_CRASH_REGISTERS - 2];
+    bool from_stack;
     struct walk w = {.told = told,
                      .begin = told->reg[ND_CRASH_REGISTERS - 1],
                      .lowest = told->overflow ? stack + GUARD : stack,
@@ -163,8 +175,12 @@ void nd_crash_walk(struct nd_crash_told *told, const struct nf_mark *mark)
         told->word[told->words++] = *(const uint64_t *)(uintptr_t)at;
     _Unwind_Backtrace(see_frame, &w); /* what is behind it may never be reached */
     find_on_stack(&w, w.limit - OUTERMOST, w.limit);
-    if (!told->found)
+    from_stack = !told->found;
+    if (from_stack)
         told->found = w.on_stack;
+    told->doubtful = __builtin_popcount(told->found) == 1 && w.n > 1 && !ends &&
+                     atomic_load(&mark->doing) == NF_DOING_PACKETS &&
+                     (from_stack || is_last(&w, told->found));
 }
 
 static _Unwind_Reason_Code see_nothing(struct _Unwind_Context *context, void *arg)

@@ -39,6 +39,7 @@ static void die(void)
 {
     crash_arrives(CRASH_HARM);
     crash_arrives(CRASH_PORT);
+    crash_arrives(CRASH_HARM); /* one behind it: there is no doubt */
     crash_turns(1);
 }
 
@@ -132,6 +133,15 @@ static void without_one_the_frame_kills_again(void **state)
 }
 
 static void die_of_another(void)
+{
+    crash_arrives(CRASH_HARM);
+    crash_arrives(CRASH_HARM);
+    crash_arrives(CRASH_PORT + 4);
+    crash_arrives(CRASH_HARM);
+    crash_turns(1);
+}
+
+static void die_of_the_last(void)
 {
     crash_arrives(CRASH_HARM);
     crash_arrives(CRASH_HARM);
@@ -309,6 +319,22 @@ static void die_of_a_datagram_that_came_twice(void)
     crash_arrives(CRASH_PORT);
     crash_arrives_again(0);
     crash_turns(1);
+}
+
+/* The last one of an NF's list may be in a register since a loop before came to its end with it. */
+static void with_the_last_one_the_others_are_suspects(void **state)
+{
+    struct ft_crash_notice first;
+
+    (void)state;
+    crash_begin(NULL);
+    streams();
+    notice_of(die_of_the_last, &first);
+    assert_int_equal(first.packet, 3);
+    assert_int_equal(first.fingerprints, 3);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(first.fingerprint[i].suspect, i == 0 ? FT_KILLED : FT_SUSPECT);
+    crash_end(NULL);
 }
 
 /* Two connections at once: either comes again, TCP cuts segments as it likes, and knows them by their
@@ -658,6 +684,7 @@ int main(void)
         cmocka_unit_test(a_second_crash_in_the_same_nf_adds_to_it),
         cmocka_unit_test(the_same_frame_takes_one_place),
         cmocka_unit_test(on_another_connection_it_is_known_in_other_segments_too),
+        cmocka_unit_test(with_the_last_one_the_others_are_suspects),
         cmocka_unit_test(what_is_the_same_in_the_burst_is_named_as_well),
         cmocka_unit_test(with_what_killed_alone_goes_the_same_of_other_connections),
         cmocka_unit_test(a_second_crash_in_another_nf_adds_to_it),
