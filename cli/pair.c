@@ -273,10 +273,21 @@ int nd_pair_exit(const struct nd_pair *pair)
     return code == ND_DONE && (is_stale(pair) || !is_whole(pair) || is_bypassed(pair)) ? ND_NOT_EQUAL : code;
 }
 
-/* PROTECTED, BYPASSED, STALE (it would be, but a thread of a node that answers is stuck) or NOT PROTECTED. A
- * pair whose data ports are not whole is not, whatever its state. */
+static bool is_primary(const struct nd_pair *pair, unsigned node)
+{
+    return strcmp(nd_text(pair->status[node], "role", ""), "primary") == 0;
+}
+
+/* What is worst: TWO PRIMARIES; STALE, where a thread of the primary is stuck, so that nothing passes; NOT
+ * PROTECTED; STALE of a standby; BYPASSED; PROTECTED. A pair whose data ports are not whole is not, whatever
+ * its state. */
 static const char *verdict_of(const struct nd_pair *pair)
 {
+    if (is_primary(pair, 0) && is_primary(pair, 1))
+        return "TWO PRIMARIES";
+    for (unsigned i = 0; i < ND_NODES; i++)
+        if (is_primary(pair, i) && stale_of(pair, i))
+            return "STALE";
     if (exit_by_state(pair) != ND_DONE)
         return "NOT PROTECTED";
     /* Where a thread stands nothing passes, and what its node says of ports is of before, or follows from it.

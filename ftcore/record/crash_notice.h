@@ -22,7 +22,7 @@
 #include "ftcore/record/datagram.h"
 
 #define FT_CRASH_NAME         32u /* bytes of an NF's name, with its final NUL */
-#define FT_CRASH_KNOWN        8u  /* fingerprints of what is known to kill, at most */
+#define FT_CRASH_KNOWN        8u  /* fingerprints of what is known to kill, before suspects */
 #define FT_CRASH_COPIES       4u  /* of which so many may be of one death, so that older ones find room */
 #define FT_CRASH_FINGERPRINTS 40u /* those, and a burst's 32 suspects; the datagram fits into 1,500 bytes */
 #define FT_CRASH_HEAD_BYTES   112u

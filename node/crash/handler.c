@@ -213,6 +213,7 @@ static void tell_place(struct nd_crash_told *told, const struct nf_mark *mark)
     }
     nd_quarantine_add(&node.page->quarantine, notice, ND_ADD_KNOWN);
     nd_quarantine_add(&node.page->quarantine, notice, ND_ADD_SUSPECTS);
+    nd_quarantine_add(&node.page->quarantine, notice, ND_ADD_REST);
     publish_notice(notice);
 }
 
@@ -237,7 +238,8 @@ static void tell_packets(struct nd_crash_told *told, const struct nf_mark *mark)
         add_fingerprints(&notice, told, mark, true);
     if (!alone)
         nd_quarantine_add(&node.page->quarantine, &notice, ND_ADD_SUSPECTS);
-    else /* it is the cause that was looked for, and no second one */
+    nd_quarantine_add(&node.page->quarantine, &notice, ND_ADD_REST);
+    if (alone) /* it is the cause that was looked for, and no second one */
         copy_name(notice.before, "");
     told->notice = notice;
     publish_notice(&told->notice);

@@ -137,6 +137,7 @@ void nd_quarantine_add(const struct nd_quarantine *q, struct ft_crash_notice *no
 {
     static const uint32_t most[] = {[ND_ADD_KNOWN] = FT_CRASH_KNOWN,
                                     [ND_ADD_SUSPECTS] = FT_CRASH_FINGERPRINTS,
+                                    [ND_ADD_REST] = FT_CRASH_FINGERPRINTS,
                                     [ND_ADD_SAME] = FT_CRASH_COPIES};
     uint32_t count = atomic_load_explicit(&q->count, memory_order_acquire), *n = &notice->fingerprints;
     uint64_t cleared = atomic_load(&q->cleared);
@@ -215,9 +216,7 @@ static void learn(struct nd_quarantine *q, struct ft_fingerprint own)
     own.suspect = bits & bits_of(q->fingerprint, count, FT_KILLED_ALONE) ? FT_KILLED_ALONE
                   : bits & ~suspects                                     ? FT_KILLED
                                                                          : FT_SUSPECT;
-    if (bits && count < FT_CRASH_FINGERPRINTS &&
-        (own.suspect == FT_SUSPECT || count - (uint32_t)__builtin_popcountll(suspects) < FT_CRASH_KNOWN) &&
-        nd_fingerprint_is_another(q->fingerprint, count, &own)) {
+    if (bits && count < FT_CRASH_FINGERPRINTS && nd_fingerprint_is_another(q->fingerprint, count, &own)) {
         q->fingerprint[count] = own;
         atomic_fetch_or(&q->suspects, (uint64_t) !(bits & ~atomic_load(&q->suspects)) << count);
         atomic_fetch_or(&q->others, (uint64_t) !(bits & ~atomic_load(&q->others)) << count);

@@ -77,15 +77,15 @@ uint32_t nd_quarantine_let_go(struct nd_quarantine *q, const char *nf, bool know
 void nd_quarantine_doubt(struct nd_quarantine *q);
 
 enum nd_quarantine_part {
-    ND_ADD_KNOWN,    /* what is known to kill */
-    ND_ADD_SUSPECTS, /* all else */
     ND_ADD_SAME,     /* what is the same again, on other connections, as what the notice names, which killed
-                      * alone: so would they */
+                      * alone: so would they; up to FT_CRASH_COPIES */
+    ND_ADD_KNOWN,    /* what is known to kill, up to FT_CRASH_KNOWN */
+    ND_ADD_SUSPECTS, /* what is suspected; behind a burst's own, for which there is room so */
+    ND_ADD_REST,     /* what is known to kill, as far as there is room still */
 };
 
 /* What this node is kept from, added to what it tells its peer: to a successor, whatever it dies of, and to
- * its standby while it lives; not what that names already. Of what is known to kill the notice has
- * FT_CRASH_KNOWN at most, so that there is room for the suspects of a burst. Also in a signal handler. */
+ * its standby while it lives; not what that names already. Also in a signal handler. */
 void nd_quarantine_add(const struct nd_quarantine *q, struct ft_crash_notice *notice,
                        enum nd_quarantine_part part);
 

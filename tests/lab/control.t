@@ -4,7 +4,7 @@
 # And of a node with several lanes, which all are asked to clear an entry that one of them has.
 # No root: a node without protection, without traffic.
 . "$(dirname "$0")/lib.sh"
-plan 19
+plan 18
 
 need_work
 
@@ -30,18 +30,29 @@ pair=$work/pair.yaml
 "$UNDERSTUDY" run -c "$pair" -n one 2>"$work/log" &
 node=$!
 ok "the node begins alone" await 20 one state SOLO
-is "and can be looked at" "$(us show -n one stand -o json)" '{"nf":"stand","rows":[{"seconds":0}],"tables":{},"counters":null,"timeouts":{}}'
+is "and can be looked at" "$(us show -n one stand -o json)" '{"nf":"stand","rows":[{"ms":0}],"tables":{},"counters":null,"timeouts":{}}'
 
 # One connection asks for what the lane does not do now; others are answered before it is.
-ok "the lane is told to stand soon" us set -n one stand soon=8
-us show -n one stand >"$work/show" 2>&1 &
-show=$!
-ok "status is answered while it stands" answers
-wait $show
+# A lane may stand so for less than three seconds, and says after two that it does not answer: on a busy machine it may
+# have gone on before it is asked, and stands again.
+ask_standing() {
+    local try
+    for try in 1 2 3 4 5; do
+        us set -n one stand soon=2700 || return 1
+        us show -n one stand >"$work/show" 2>&1 &
+        show=$!
+        answers || return 1
+        wait $show
+        grep -q understudy "$work/show" && return 0
+        await_rows
+    done
+    return 1
+}
+ok "status is answered while it stands" ask_standing
 is "who asks the lane is told that it does not answer" "$(cat "$work/show")" "understudy: node one: lane 0 does not answer"
 ok "the lane goes on then" await_rows
 
-us set -n one stand at_once=8 >"$work/set" 2>&1 &
+us set -n one stand at_once=8000 >"$work/set" 2>&1 &
 set=$!
 sleep 0.5
 ok "status is answered while it stands in a command" answers

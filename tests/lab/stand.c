@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * stand: an NF for tests whose lane stands on request. `set stand at_once=SECONDS` stands in the command,
+ * stand: an NF for tests whose lane stands on request. `set stand at_once=MS` stands in the command,
+ * `soon=MS` in its timers, where it may stand for less than three seconds.
  */
 #include "nflib/nf.h"
 
@@ -8,11 +9,9 @@
 #include <string.h>
 #include <time.h>
 
-/* It wakes once a second, or it would be taken for one that hangs. */
-static void stand(uint64_t seconds)
+static void stand(uint64_t ms)
 {
-    for (; seconds; seconds--)
-        nanosleep(&(struct timespec){1, 0}, NULL);
+    nanosleep(&(struct timespec){(time_t)(ms / 1000), (long)(ms % 1000) * 1000000}, NULL);
 }
 
 static void process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
@@ -25,24 +24,24 @@ static void process(struct nf *nf, struct nf_packet *const packets[], uint32_t n
 
 static void timers(struct nf *nf, uint64_t now)
 {
-    const uint64_t *seconds = nf->state;
-    uint64_t wanted = *seconds;
+    const uint64_t *ms = nf->state;
+    uint64_t wanted = *ms;
 
     (void)now;
-    *NF_EDIT(nf, seconds) = 0;
+    *NF_EDIT(nf, ms) = 0;
     stand(wanted);
 }
 
 static int set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault)
 {
-    const uint64_t *seconds = nf->state;
+    const uint64_t *ms = nf->state;
 
     (void)fault;
     if (strcmp(key, "at_once") == 0) {
         stand(strtoul(value, NULL, 10));
         return 0;
     }
-    *NF_EDIT(nf, seconds) = strtoul(value, NULL, 10);
+    *NF_EDIT(nf, ms) = strtoul(value, NULL, 10);
     nf_wake(nf, now + 1);
     return 0;
 }
@@ -64,7 +63,7 @@ static bool show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
 {
     (void)cursor;
     nf_row(out);
-    nf_row_u64(out, "seconds", *(const uint64_t *)nf->state);
+    nf_row_u64(out, "ms", *(const uint64_t *)nf->state);
     return false;
 }
 

@@ -39,8 +39,10 @@ static const struct {
     {-1, "PROTECTED", NULL, STUCK, NULL, 1, "STALE "},
     {-1, NULL, "READY", NULL, NULL, 0, "PROTECTED "}, /* the primary is elsewhere, and its standby knows */
     {-1, NULL, "READY", NULL, STUCK, 1, "STALE "},
-    {-1, "SOLO", "JOINING", STUCK, NULL, 2, "NOT PROTECTED "},
-    {-1, "DEGRADED", "READY", STUCK, NULL, 1, "NOT PROTECTED "},
+    {-1, "SOLO", "JOINING", STUCK, NULL, 2, "STALE "}, /* nothing passes */
+    {-1, "SOLO", "JOINING", NULL, STUCK, 2, "NOT PROTECTED "},
+    {-1, "SOLO", "SOLO", NULL, NULL, 2, "TWO PRIMARIES "},
+    {-1, "DEGRADED", "READY", STUCK, NULL, 1, "STALE "},
     {0, "PROTECTED", NULL, STUCK, NULL, 1, "STALE "},
     {1, NULL, "READY", NULL, NULL, 0, "PROTECTED "},
     {1, NULL, "READY", NULL, STUCK, 1, "STALE "},
@@ -65,10 +67,12 @@ static void a_thread_that_stands_makes_protected_stale_and_is_named(void **state
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         bool stale = cases[i].stale_a || cases[i].stale_b;
         const char *line = cases[i].stale_a ? "\nnode a: " STUCK "\n" : "\nnode b: " STUCK "\n";
-        struct nd_pair pair = {.config = &config,
-                               .only = cases[i].only,
-                               .status = {node("primary", cases[i].a, cases[i].stale_a, "READY", "key"),
-                                          node("standby", cases[i].b, cases[i].stale_b, "PROTECTED", "key")}};
+        struct nd_pair pair = {
+            .config = &config,
+            .only = cases[i].only,
+            .status = {node("primary", cases[i].a, cases[i].stale_a, "READY", "key"),
+                       node(cases[i].b && strcmp(cases[i].b, "SOLO") == 0 ? "primary" : "standby", cases[i].b,
+                            cases[i].stale_b, "PROTECTED", "key")}};
         const char *text = print(&pair);
 
         if (nd_pair_exit(&pair) != cases[i].code ||

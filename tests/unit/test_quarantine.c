@@ -257,7 +257,7 @@ static void on_another_connection_it_is_known_in_other_segments_too(void **state
     assert_int_equal(nd_quarantine_held(q), 2);
     for (uint16_t port = 3003; port < 3103; port++)
         assert_int_equal(look_at(port, 134, 379), ND_DROPS);
-    assert_int_equal(nd_quarantine_held(q), FT_CRASH_KNOWN);
+    assert_int_equal(nd_quarantine_held(q), FT_CRASH_FINGERPRINTS);
     streams(); /* the next one, of which nobody knows what it died of, has room for all that it suspects */
     notice_of(die_of_nobody_knows_which, &first);
     assert_int_equal(first.fingerprints, FT_CRASH_KNOWN + NF_BURST_MAX);
