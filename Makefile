@@ -98,7 +98,7 @@ deps:
 $(OBJ) $(NODEOBJ) $(PLANTED:%.c=$(BUILD)/planted/%.o): CFLAGS += $(LTO)
 
 $(BUILD)/understudy: $(NODEOBJ) $(filter-out $(MODULEOBJ),$(OBJ)) | $(MODULEFILES)
-	$(Q)$(CC) $(SANFLAGS) $(LTOLINK) $(LDFLAGS) -pthread -rdynamic -o $@ $^ $(LDLIBS) $(DPDK_LIBS)
+	$(Q)$(CC) $(SANFLAGS) $(LTOLINK) $(LDFLAGS) -pthread -rdynamic -o $@.new $^ $(LDLIBS) $(DPDK_LIBS) && mv $@.new $@
 
 # The same with bugs to be found, of which the environment chooses one: what the replay tool's oracle is worth.
 $(BUILD)/understudy-planted: $(PLANTED:%.c=$(BUILD)/planted/%.o) \

@@ -258,13 +258,14 @@ bool nd_event_writer_stop(void)
 
 /* ---- lines that come again --------------------------------------------------------------------- */
 
-/* The row of the line's event. Four events tell the node's state, and each of them ends what another told. */
+/* The row of the line's event. Five events tell the node's state, and each of them ends what another told. */
 static struct nd_repeat_row *find_row(struct nd_repeats *repeats, const struct ft_event_line *line)
 {
     switch (line->event) {
     case FT_SAYS_TAKEOVER:
     case FT_SAYS_STANDBY_LOST:
     case FT_SAYS_FENCED:
+    case FT_SAYS_REFUSED:
         return &repeats->row[FT_SAYS_STATE];
     default:
         return &repeats->row[line->event];

@@ -541,9 +541,10 @@ static void what_holds_again_after_another_line_is_written(void **state)
     for (unsigned i = 0; i < 3; i++) {
         assert_true(take_lines("not protected", FT_SAYS_PORT, START + i));
         assert_true(take_lines("whole again", FT_SAYS_PORT, START + i));
-        assert_true(take_lines("PROTECTED", FT_SAYS_STATE, START + i)); /* all four tell the node's state */
+        assert_true(take_lines("PROTECTED", FT_SAYS_STATE, START + i)); /* all five tell the node's state */
         assert_true(take_lines("SOLO", FT_SAYS_STANDBY_LOST, START + i));
         assert_true(take_lines("FENCED", FT_SAYS_FENCED, START + i));
+        assert_true(take_lines("the peer differs", FT_SAYS_REFUSED, START + i));
         assert_true(take_lines("SOLO", FT_SAYS_TAKEOVER, START + i));
     }
 }
