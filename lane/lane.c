@@ -369,8 +369,8 @@ static void show_rows(struct nd_lane *lane, struct nd_question *q)
     struct nf_show *out;
 
     if (!nf || !nf->module->show) {
-        q->error = ft_fail(&q->fault, FT_ENOENT,
-                           nf ? "NF '%s' has nothing to show" : "no NF called '%s' in this chain", q->text);
+        q->error = nf ? ft_fail(&q->fault, FT_ENOENT, "NF '%s' has nothing to show", q->text)
+                      : nf_chain_refuse_name(lane->chain, q->text, &q->fault);
         return;
     }
     out = nf_show_begin(q->out, q->cap);

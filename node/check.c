@@ -575,9 +575,9 @@ static int choose_node(const struct nd_config *config, const struct nd_options *
         return node;
     *code = ND_USAGE;
     if (!config->nodes)
-        fprintf(stderr, "%s: try: the file has no nodes\n", o->file);
+        fprintf(stderr, "%s: the file has no nodes\n", o->file);
     else if (o->node)
-        fprintf(stderr, "%s: try: no node '%s', expected %s or %s\n", o->file, o->node, config->node[0].name,
+        fprintf(stderr, "%s: no node '%s', expected %s or %s\n", o->file, o->node, config->node[0].name,
                 config->node[1].name);
     else
         fprintf(stderr,
@@ -676,10 +676,10 @@ int nd_cmd_check(int argc, char **argv)
         warn_of_all(config, options.file);
     if (!error && !options.json)
         print_text(config, options.file);
-    if (!error && options.tries) {
+    if (!error && (options.tries || options.node)) {
         node = choose_node(config, &options, &tried);
         fflush(NULL);
-        if (node >= 0) {
+        if (node >= 0 && options.tries) {
             try_node(config, (unsigned)node, &tries);
             tried = say_tries(config, node, &tries, &options);
         }

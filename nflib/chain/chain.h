@@ -120,6 +120,8 @@ void nf_chain_trace(struct nf_chain *chain, struct nf_trace *trace, unsigned lan
  */
 int nf_chain_command(struct nf_chain *chain, const char *text, uint32_t len, uint64_t now,
                      struct ft_fault *fault);
+/* FT_ENOENT: no NF of the chain is called so; the text has those that there are. */
+int nf_chain_refuse_name(const struct nf_chain *chain, const char *name, struct ft_fault *fault);
 
 /* Rows of an NF that has a `show`, as that tells (nflib/module/module.h). Between bursts. */
 bool nf_chain_show(struct nf_chain *chain, const struct nf *nf, struct nf_show *out, uint64_t *cursor);

@@ -96,7 +96,7 @@ static int clear_nf(struct nf_chain *chain, struct nf *nf, char *rest, uint64_t 
     return nf->module->clear(nf, *key ? key : NULL, now, fault);
 }
 
-static int refuse_name(struct nf_chain *chain, const char *name, struct ft_fault *fault)
+int nf_chain_refuse_name(const struct nf_chain *chain, const char *name, struct ft_fault *fault)
 {
     char names[128] = "";
     const struct nf *nf;
@@ -122,7 +122,7 @@ static int clear_counters(struct nf_chain *chain, const char *name, struct ft_fa
         if (n)
             memset(nf_edit(nf, nf->counters, n * sizeof(uint64_t)), 0, n * sizeof(uint64_t));
     }
-    return found ? FT_OK : refuse_name(chain, name, fault);
+    return found ? FT_OK : nf_chain_refuse_name(chain, name, fault);
 }
 
 int nf_chain_command(struct nf_chain *chain, const char *text, uint32_t len, uint64_t now,
@@ -142,7 +142,7 @@ int nf_chain_command(struct nf_chain *chain, const char *text, uint32_t len, uin
     if (!nf && !set && !reset && strcmp(name, "counters") == 0)
         return clear_counters(chain, cut_word(&rest), fault);
     if (!nf)
-        return refuse_name(chain, name, fault);
+        return nf_chain_refuse_name(chain, name, fault);
     nf_mark_burst(chain->mark, chain->state->burst + 1, now, chain->state->seq, NULL, 0);
     if (reset) {
         int failed;

@@ -158,7 +158,8 @@ int nf_chain_scope(const struct nf_chain_config *config, unsigned lanes, enum nf
 
         FT_CHECK(wanted <= NF_OF_CHAIN, "%s: scope %u", module->name, wanted);
         if (wanted == NF_OF_CHAIN)
-            return ft_fail(fault, FT_EINVAL, "%s: its state is of every packet, expected 1 lane, not %u",
+            return ft_fail(fault, FT_EINVAL,
+                           "%s: its state is of every packet, as it is set here, expected 1 lane, not %u",
                            module->name, lanes);
         if (wanted == NF_OF_FLOW)
             continue;

@@ -230,7 +230,11 @@ static int make_nf(struct nf *nf, const struct nf_choice *choice, struct ft_faul
     if (nf_thread_mark)
         nf_mark_end(nf_thread_mark);
     return made ? FT_OK
-                : ft_fail(fault, FT_EFULL, "nf %u: %s: the arena is too small", nf->index, module->name);
+                : ft_fail(fault, FT_EFULL,
+                          "nf %u: %s: the arena of %lu bytes is too small: `.arena` of the module says how "
+                          "many it "
+                          "takes, and `.state_size`",
+                          nf->index, module->name, nf->arena->size);
 }
 
 /* Of a packet that leaves the NFs, for where its answers will come in. */

@@ -317,7 +317,8 @@ static void hairpins_to_mappings_take_one_lane(void)
         assert_int_equal(nf_chain_scope(&h.config->chain, 2, &scope, &fault), i < 2 ? 0 : FT_EINVAL);
         help_chain_close(&h);
     }
-    assert_string_equal(fault.text, "nat: its state is of every packet, expected 1 lane, not 2");
+    assert_string_equal(fault.text,
+                        "nat: its state is of every packet, as it is set here, expected 1 lane, not 2");
     help_chain_open(&h, NAT(MAPPING), NULL, 1);
 }
 

@@ -495,7 +495,7 @@ static void an_nf_that_cannot_be_made_is_named(void **state)
     ft_audit_resume(probe_region);
     probe_make_fails = true;
     assert_int_equal(nf_chain_make(&probe_chain, &probe_chain_config, probe_region, 0, 1, &fault), FT_EFULL);
-    assert_string_equal(fault.text, "nf 1: a_probe: the arena is too small");
+    assert_non_null(strstr(fault.text, "nf 1: a_probe: the arena of "));
     assert_null(probe_chain);
     assert_int_equal(nf_chain_make(&probe_chain, &probe_chain_config, probe_region, 1, 1, &fault), FT_EINVAL);
     probe_end();

@@ -287,7 +287,8 @@ static void nfs_that_cannot_agree_are_refused(void **state)
                                     "address: no packet can go to the lanes of both, expected 1 lane, not 4");
     two = NF_OF_CHAIN;
     assert_int_equal(nf_chain_scope(&chain, 2, &scope, &fault), FT_EINVAL);
-    assert_string_equal(fault.text, "second: its state is of every packet, expected 1 lane, not 2");
+    assert_string_equal(fault.text,
+                        "second: its state is of every packet, as it is set here, expected 1 lane, not 2");
 }
 
 int main(void)

@@ -297,7 +297,7 @@ static int read_inputs(struct nd_replay *r)
     error = open_lanes(r, &fault);
     if (error)
         fprintf(stderr, "understudy replay: %s\n", fault.text);
-    return !error ? 0 : error == FT_EIO ? ND_DATA : ND_SOFTWARE;
+    return nd_exit_of_file(error);
 }
 
 /* The reference, and what it shows: nothing if the chain ended its process. */
@@ -335,7 +335,7 @@ static int run_and_judge(struct nd_replay *r)
         error = nd_speed_measure(&r->speed, &r->tape, r->config, r->options->seed, &fault);
     if (error) {
         fprintf(stderr, "understudy replay: %s\n", fault.text);
-        return error == FT_EPERM ? ND_NO_PERMISSION : ND_SOFTWARE;
+        return error == FT_EPERM ? ND_NO_PERMISSION : error == FT_EFULL ? ND_DATA : ND_SOFTWARE;
     }
     r->counts.lost += r->reference.missing;
     r->counts.altered += r->reference.altered;
