@@ -142,6 +142,8 @@ static bool is_on(struct nd_peer_crashes *all, struct nd_quarantine *q)
         nd_quarantine_end(q);
         on = false;
     }
+    if (on && nd_now() - q->began >= ND_BESIDE_NS)
+        nd_quarantine_pass_beside(q);
     memcpy(all->nf, q->nf, sizeof(all->nf));
     pthread_mutex_unlock(&all->lock);
     return on;
@@ -166,6 +168,7 @@ static void tell_peer(struct nd_peer_crashes *all, const struct nd_quarantine *q
         nd_quarantine_add(q, &notice, ND_ADD_KNOWN);
         nd_quarantine_add(q, &notice, ND_ADD_SUSPECTS);
         nd_quarantine_add(q, &notice, ND_ADD_REST);
+        nd_quarantine_add(q, &notice, ND_ADD_BESIDE);
     }
     notice.packet = ++all->number;
     all->tell(all->arg, &notice);

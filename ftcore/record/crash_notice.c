@@ -52,7 +52,7 @@ static bool is_name(const char name[FT_CRASH_NAME])
 static bool is_sound(const struct ft_crash_notice *n)
 {
     for (uint32_t i = 0; i < n->fingerprints; i++)
-        if (n->fingerprint[i].suspect > FT_KILLED_ALONE || n->fingerprint[i].zero)
+        if (n->fingerprint[i].suspect > FT_BESIDE || n->fingerprint[i].zero)
             return false;
     if (!n->signal)
         return n->lane == FT_CRASH_NO_LANE && n->packet && !n->doing && !n->nf[0] && !n->hung &&

@@ -33,6 +33,7 @@ enum ft_suspicion {
     FT_KILLED,       /* it is the frame that killed, by what the dead node had of it */
     FT_SUSPECT,      /* it is one of several of which one killed */
     FT_KILLED_ALONE, /* it killed once more, alone in its burst: there is no doubt */
+    FT_BESIDE,       /* it was in one burst with what is taken for the killer, which may be a mistake */
 };
 
 /* Of a frame as capture takes it: what its host does not change when it sends the packet again

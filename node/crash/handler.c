@@ -155,33 +155,40 @@ static uint32_t describe_inputs(const struct ft_record *r, struct ft_fingerprint
     return r->inputs;
 }
 
-/* The one that was found is known to kill, and so are those of its burst that are the same again on other
- * connections. Where several were found they are suspects; where none was, or there is doubt, the whole burst
- * is.
- */
+static void add_packets(struct ft_crash_notice *notice, const struct ft_fingerprint all[], uint32_t n,
+                        uint32_t wanted, enum ft_suspicion suspect)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (wanted >> i & 1 && notice->fingerprints < FT_CRASH_FINGERPRINTS) {
+            notice->fingerprint[notice->fingerprints] = all[i];
+            notice->fingerprint[notice->fingerprints++].suspect = suspect;
+        }
+}
+
+/* Those of the burst. The one that was found is known to kill, and so are those that are the same again on
+ * other connections. Where several were found they are suspects; where none was, the whole burst is. */
 static void add_fingerprints(struct ft_crash_notice *notice, const struct nd_crash_told *told,
-                             const struct nf_mark *mark, bool suspects)
+                             const struct nf_mark *mark, enum ft_suspicion suspect)
 {
     const struct ft_record *r = present_record(told, mark);
-    uint32_t whole, known, wanted, n;
     struct ft_fingerprint all[FT_BURST_MAX];
+    uint32_t whole, known, n;
 
     if (!r || !r->inputs)
         return;
     whole = UINT32_MAX >> (32 - r->inputs);
     known = r->inputs == 1 ? 1 : __builtin_popcount(told->found) == 1 ? told->found : 0;
-    wanted = !suspects ? known : !told->found || told->doubtful ? whole & ~known : told->found & ~known;
     n = describe_inputs(r, all);
-    for (uint32_t i = 0; i < n; i++)
-        if (wanted >> i & 1 && notice->fingerprints < FT_CRASH_FINGERPRINTS) {
-            all[i].suspect = suspects ? FT_SUSPECT : FT_KILLED;
-            notice->fingerprint[notice->fingerprints++] = all[i];
-        }
-    for (uint32_t i = 0; i < n && !suspects && notice->fingerprints < FT_CRASH_COPIES; i++)
-        if (nd_fingerprint_is_another(notice->fingerprint, notice->fingerprints, &all[i])) {
-            all[i].suspect = FT_KILLED;
-            notice->fingerprint[notice->fingerprints++] = all[i];
-        }
+    if (suspect == FT_SUSPECT && !known)
+        add_packets(notice, all, n, told->found ? told->found : whole, suspect);
+    if (suspect == FT_BESIDE && known && told->doubtful)
+        add_packets(notice, all, n, whole & ~known, suspect);
+    if (suspect != FT_KILLED)
+        return;
+    add_packets(notice, all, n, known, suspect);
+    for (uint32_t i = 0; i < n && notice->fingerprints < FT_CRASH_COPIES; i++)
+        if (nd_fingerprint_is_another(notice->fingerprint, notice->fingerprints, &all[i]))
+            add_packets(notice, all, n, 1u << i, suspect);
 }
 
 /* Takes the place of one that was made before. */
@@ -214,32 +221,41 @@ static void tell_place(struct nd_crash_told *told, const struct nf_mark *mark)
     nd_quarantine_add(&node.page->quarantine, notice, ND_ADD_KNOWN);
     nd_quarantine_add(&node.page->quarantine, notice, ND_ADD_SUSPECTS);
     nd_quarantine_add(&node.page->quarantine, notice, ND_ADD_REST);
+    nd_quarantine_add(&node.page->quarantine, notice, ND_ADD_BESIDE);
     publish_notice(notice);
 }
 
-/* What its peer is not to take in: what is known to kill, then what is suspected, as far as there is room. */
+/* What its peer is not to take in: what is known to kill, then what is suspected, then what was beside the
+ * killer, as far as there is room. */
 static void tell_packets(struct nd_crash_told *told, const struct nf_mark *mark)
 {
+    const struct nd_quarantine *q = &node.page->quarantine;
     struct ft_crash_notice notice = told->notice;
     bool alone;
 
     notice.fingerprints = 0;
     notice.packet = __builtin_popcount(told->found) == 1 ? (uint32_t)__builtin_ctz(told->found) + 1 : 0;
-    if (mark && nf_doing_has_packets(notice.doing))
-        add_fingerprints(&notice, told, mark, false);
+    if (!mark || !nf_doing_has_packets(notice.doing))
+        mark = NULL;
+    if (mark)
+        add_fingerprints(&notice, told, mark, FT_KILLED);
     /* One of those that this node suspected: the others did not kill before. */
-    alone = notice.fingerprints && nd_quarantine_is_judged(&node.page->quarantine, &notice.fingerprint[0]);
+    alone = notice.fingerprints && nd_quarantine_is_judged(q, &notice.fingerprint[0]);
     if (alone) {
         notice.fingerprint[0].suspect = FT_KILLED_ALONE;
-        nd_quarantine_add(&node.page->quarantine, &notice, ND_ADD_SAME);
+        nd_quarantine_add(q, &notice, ND_ADD_SAME);
     }
-    nd_quarantine_add(&node.page->quarantine, &notice, ND_ADD_KNOWN);
-    if (mark && nf_doing_has_packets(notice.doing))
-        add_fingerprints(&notice, told, mark, true);
+    nd_quarantine_add(q, &notice, ND_ADD_KNOWN);
+    if (mark)
+        add_fingerprints(&notice, told, mark, FT_SUSPECT);
     if (!alone)
-        nd_quarantine_add(&node.page->quarantine, &notice, ND_ADD_SUSPECTS);
-    nd_quarantine_add(&node.page->quarantine, &notice, ND_ADD_REST);
-    if (alone) /* it is the cause that was looked for, and no second one */
+        nd_quarantine_add(q, &notice, ND_ADD_SUSPECTS);
+    nd_quarantine_add(q, &notice, ND_ADD_REST);
+    if (mark)
+        add_fingerprints(&notice, told, mark, FT_BESIDE);
+    if (!alone)
+        nd_quarantine_add(q, &notice, ND_ADD_BESIDE);
+    else /* it is the cause that was looked for, and no second one */
         copy_name(notice.before, "");
     told->notice = notice;
     publish_notice(&told->notice);

@@ -72,9 +72,11 @@ bool nd_quarantine_begin(struct nd_quarantine *q, const struct ft_crash_notice *
     memcpy(q->nf, nf, sizeof(q->nf));
     atomic_store(&q->others, others);
     q->lasts = seconds * 1000000000ull;
+    q->began = now;
     atomic_store(&q->until, now + q->lasts);
     atomic_store(&q->most, most);
-    atomic_store(&q->suspects, bits_of(q->fingerprint, notice->fingerprints, FT_SUSPECT));
+    atomic_store(&q->suspects, bits_of(q->fingerprint, notice->fingerprints, FT_SUSPECT) |
+                                   bits_of(q->fingerprint, notice->fingerprints, FT_BESIDE));
     atomic_store(&q->cleared, 0);
     atomic_store(&q->dropped, 0);
     for (uint32_t i = 0; i < ND_QUARANTINE_KEPT; i++)
@@ -95,6 +97,11 @@ static void clear(void *of, uint64_t bits)
     settle(q);
 }
 
+void nd_quarantine_pass_beside(struct nd_quarantine *q)
+{
+    clear(q, bits_of(q->fingerprint, atomic_load(&q->count), FT_BESIDE));
+}
+
 void nd_quarantine_clear(struct nd_quarantine *q)
 {
     clear(q, UINT64_MAX);
@@ -105,7 +112,8 @@ uint32_t nd_quarantine_let_go(struct nd_quarantine *q, const char *nf, bool know
     uint32_t before = nd_quarantine_held(q), count = atomic_load(&q->count);
 
     for (uint32_t i = 0; i < count && strcmp(q->nf, nf) == 0; i++)
-        if ((known || q->fingerprint[i].suspect == FT_SUSPECT) && !(atomic_load(&q->others) >> i & 1))
+        if ((known || q->fingerprint[i].suspect == FT_SUSPECT || q->fingerprint[i].suspect == FT_BESIDE) &&
+            !(atomic_load(&q->others) >> i & 1))
             clear(q, 1ull << i);
     return before - nd_quarantine_held(q);
 }
@@ -135,20 +143,21 @@ static bool names(const struct ft_crash_notice *notice, const struct ft_fingerpr
 void nd_quarantine_add(const struct nd_quarantine *q, struct ft_crash_notice *notice,
                        enum nd_quarantine_part part)
 {
-    static const uint32_t most[] = {[ND_ADD_KNOWN] = FT_CRASH_KNOWN,
-                                    [ND_ADD_SUSPECTS] = FT_CRASH_FINGERPRINTS,
-                                    [ND_ADD_REST] = FT_CRASH_FINGERPRINTS,
-                                    [ND_ADD_SAME] = FT_CRASH_COPIES};
+    static const struct {
+        uint32_t most, of; /* places, and bits of enum ft_suspicion */
+    } parts[] = {[ND_ADD_SAME] = {FT_CRASH_COPIES, 1u << FT_KILLED | 1u << FT_SUSPECT | 1u << FT_BESIDE},
+                 [ND_ADD_KNOWN] = {FT_CRASH_KNOWN, 1u << FT_KILLED | 1u << FT_KILLED_ALONE},
+                 [ND_ADD_SUSPECTS] = {FT_CRASH_FINGERPRINTS, 1u << FT_SUSPECT},
+                 [ND_ADD_REST] = {FT_CRASH_FINGERPRINTS, 1u << FT_KILLED | 1u << FT_KILLED_ALONE},
+                 [ND_ADD_BESIDE] = {FT_CRASH_FINGERPRINTS, 1u << FT_BESIDE}};
     uint32_t count = atomic_load_explicit(&q->count, memory_order_acquire), *n = &notice->fingerprints;
     uint64_t cleared = atomic_load(&q->cleared);
 
-    for (uint32_t i = 0; i < count && *n < most[part]; i++) {
+    for (uint32_t i = 0; i < count && *n < parts[part].most; i++) {
         struct ft_fingerprint f = q->fingerprint[i];
-        bool wanted = part == ND_ADD_SAME ? f.suspect != FT_KILLED_ALONE &&
-                                                nd_fingerprint_is_another(notice->fingerprint, *n, &f)
-                                          : (f.suspect == FT_SUSPECT) == (part == ND_ADD_SUSPECTS);
 
-        if (cleared >> i & 1 || !wanted || names(notice, &f))
+        if (cleared >> i & 1 || !(parts[part].of >> f.suspect & 1) || names(notice, &f) ||
+            (part == ND_ADD_SAME && !nd_fingerprint_is_another(notice->fingerprint, *n, &f)))
             continue;
         if (part == ND_ADD_SAME)
             f.suspect = FT_KILLED_ALONE;
@@ -205,17 +214,20 @@ static void keep_frame(struct nd_quarantine *q, const void *bytes, uint32_t have
  * there is room, and is as suspect as they are. By a lane; of two at a time one leaves it. */
 static void learn(struct nd_quarantine *q, struct ft_fingerprint own)
 {
+    static const enum ft_suspicion surest[] = {FT_KILLED_ALONE, FT_KILLED, FT_SUSPECT};
     uint32_t count, held;
-    uint64_t bits, suspects;
+    uint64_t bits;
 
     if (atomic_exchange(&q->changing, true))
         return;
     count = held = atomic_load(&q->count);
     bits = find(q, &own);
-    suspects = bits_of(q->fingerprint, count, FT_SUSPECT);
-    own.suspect = bits & bits_of(q->fingerprint, count, FT_KILLED_ALONE) ? FT_KILLED_ALONE
-                  : bits & ~suspects                                     ? FT_KILLED
-                                                                         : FT_SUSPECT;
+    own.suspect = FT_BESIDE; /* it is as suspect as the surest of those */
+    for (unsigned i = 0; i < sizeof(surest) / sizeof(surest[0]); i++)
+        if (bits & bits_of(q->fingerprint, count, surest[i])) {
+            own.suspect = surest[i];
+            break;
+        }
     if (bits && count < FT_CRASH_FINGERPRINTS && nd_fingerprint_is_another(q->fingerprint, count, &own)) {
         q->fingerprint[count] = own;
         atomic_fetch_or(&q->suspects, (uint64_t) !(bits & ~atomic_load(&q->suspects)) << count);

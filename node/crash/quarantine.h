@@ -10,6 +10,10 @@
  * time all the same, so that the next crash in that NF is known to be a second one. What kills it so is never
  * one again (FT_KILLED_ALONE), and the next notice names it and not the others, which are free.
  *
+ * Where one packet is named, and may be named by mistake, the others of its burst (FT_BESIDE) are suspects as
+ * well, but wait for ND_BESIDE_NS at most: they are innocent as a rule, and a pair that is supervised is
+ * PROTECTED by then.
+ *
  * Begun by the replicator's thread, which hears the notice; ended by the main thread when its time is over,
  * and by the replicator's; these do so one after the other (node/quarantine.c). Lanes look at it once a
  * burst, drop, clear suspects, and add fingerprints. It lies in memory that outlives the process (page.h),
@@ -24,7 +28,8 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#define ND_QUARANTINE_KEPT 64u   /* frames */
+#define ND_QUARANTINE_KEPT 64u /* frames */
+#define ND_BESIDE_NS       10000000000ull
 #define ND_CRASH_BYTES     2048u /* of a frame that is kept, at most */
 
 /* A frame that was kept, by whoever drops it or dies of it. */
@@ -47,6 +52,7 @@ struct nd_quarantine {
     _Atomic uint64_t others;   /* bits: what was in force before, for a crash in another NF */
     _Atomic bool changing;     /* somebody writes to `fingerprint` */
     uint64_t lasts;            /* ns without such a frame, after which it ends */
+    uint64_t began;            /* monotonic, ns */
     _Atomic uint64_t until;    /* monotonic, ns */
     _Atomic uint64_t dropped;
     _Atomic uint32_t claimed; /* places of `frame`; what is not `whole` yet is being written */
@@ -59,6 +65,8 @@ struct nd_quarantine {
 bool nd_quarantine_begin(struct nd_quarantine *q, const struct ft_crash_notice *notice, uint64_t now,
                          uint32_t seconds, uint32_t most);
 void nd_quarantine_end(struct nd_quarantine *q);
+/* What was in one burst with what is taken for the killer passes from now on. */
+void nd_quarantine_pass_beside(struct nd_quarantine *q);
 /* Nothing is dropped any more; in which NF the peer crashed stays known for its time. */
 void nd_quarantine_clear(struct nd_quarantine *q);
 
@@ -82,6 +90,7 @@ enum nd_quarantine_part {
     ND_ADD_KNOWN,    /* what is known to kill, up to FT_CRASH_KNOWN */
     ND_ADD_SUSPECTS, /* what is suspected; behind a burst's own, for which there is room so */
     ND_ADD_REST,     /* what is known to kill, as far as there is room still */
+    ND_ADD_BESIDE,   /* what was in one burst with what is taken for the killer */
 };
 
 /* What this node is kept from, added to what it tells its peer: to a successor, whatever it dies of, and to

@@ -333,7 +333,12 @@ static void with_the_last_one_the_others_are_suspects(void **state)
     assert_int_equal(first.packet, 3);
     assert_int_equal(first.fingerprints, 3);
     for (unsigned i = 0; i < 3; i++)
-        assert_int_equal(first.fingerprint[i].suspect, i == 0 ? FT_KILLED : FT_SUSPECT);
+        assert_int_equal(first.fingerprint[i].suspect, i == 0 ? FT_KILLED : FT_BESIDE);
+    q = &crash_world.page->quarantine;
+    nd_quarantine_begin(q, &first, nd_now(), SECONDS, MOST);
+    assert_int_equal(nd_quarantine_held(q), 3);
+    nd_quarantine_pass_beside(q);
+    assert_int_equal(nd_quarantine_held(q), 1);
     crash_end(NULL);
 }
 
