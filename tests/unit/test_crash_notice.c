@@ -126,7 +126,7 @@ static void hung_twice(struct ft_crash_notice *n)
 
 static void no_such_suspicion(struct ft_crash_notice *n)
 {
-    n->fingerprint[1].suspect = 3;
+    n->fingerprint[1].suspect = 4;
 }
 
 static void a_word_more(struct ft_crash_notice *n)
