@@ -1,18 +1,21 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# A packet of which an NF does not come to an end, once on a processor and once asleep: the node is ended, says of what,
+# A packet of which an NF does not come to an end, once on a processor, once asleep, and once in short sleeps: the node is ended, says of what,
 # and its standby takes over and drops the packet, which comes again. No download breaks. A node that is stopped for
-# longer than an NF may take is not taken for one that hangs. The NF is tests/lab/poison.c.
+# longer than an NF may take is not taken for one that hangs. An NF that `apply` adds and that is never made ends its node, too.
+# The NFs are tests/lab/poison.c and stuck.c.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 18
+plan 28
 
 ok "an NF that hangs of a word" gcc -std=gnu11 -O2 -g -Wall -Wextra -Werror -fPIC -I"$BUILD/include" -shared \
     -o "$work/poison.so" tests/lab/poison.c
+ok "and one that is never made" gcc -std=gnu11 -O2 -g -Wall -Wextra -Werror -fPIC -I"$BUILD/include" -shared \
+    -o "$work/stuck.so" tests/lab/stuck.c
 export LAB_NFS="nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-65535, max_flows: 20000 } }, { poison: {} }, { monitor: { max_flows: 20000 }"
 export LAB_PROTECT="mode: log, quarantine_s: 20"
 ok "a lab without nodes" "$lab" up --no-nodes || exit 1
-sed -i "s#^  name: lab#  name: lab\n  modules: [ $work/poison.so ]#" "$pair"
+sed -i "s#^  name: lab#  name: lab\n  modules: [ $work/poison.so, $work/stuck.so ]#" "$pair"
 "$lab" start a && "$lab" start b
 web_files "$work" 10 4000 300000 3000000
 ok "a web server behind the chain" web_serve "$work"
@@ -35,7 +38,7 @@ downloads() {
 incidents() { us incidents -o json | jq -r ".incidents[] | $1"; }
 
 dies=a lives=b
-for word in SPINNER SLEEPER; do
+for word in SPINNER SLEEPER DOZER; do
     ok "$word: the pair is PROTECTED" is_protected || exit 1
     touch "$work/on"
     downloads &
@@ -46,7 +49,7 @@ for word in SPINNER SLEEPER; do
     ok "$word: the standby takes over" await 60 $lives role primary
     sleep 3
     is "$word: one node was ended, and says of what" \
-        "$(incidents "select(.node == \"$dies\") | [.report.how, .report.nf, .report.doing] | join(\" \")")" "hung poison packets"
+        "$(incidents "select(.node == \"$dies\") | [.report.how, .report.nf, .report.doing] | join(\" \")" | sort -u)" "hung poison packets"
     ok "$word: both logs have its NF and packet" \
         grep -q "$lives: node $dies hung in NF poison, lane 0, burst [0-9]*, packet [0-9]*; frames" "$LAB_DIR/$lives.log"
     ok "$word: it came again and was dropped" grep -q "come again, and are dropped" "$LAB_DIR/$lives.log"
@@ -54,7 +57,9 @@ for word in SPINNER SLEEPER; do
     wait $fetch $sent
     is "$word: all downloads intact" "$(sort -u "$work/rounds")" 40
     "$lab" start $dies
-    dies=b lives=a
+    is_protected
+    dies=$lives
+    lives=$([ $dies = a ] && echo b || echo a)
 done
 
 ok "the pair is PROTECTED again" is_protected || exit 1
@@ -63,4 +68,21 @@ kill -STOP "$stopped"
 sleep 5
 kill -CONT "$stopped"
 ok "a node that was stopped for five seconds goes on" is_protected
-is "and nobody took it for one that hangs" "$(us incidents -o json | jq '.incidents | length')" 2
+is "and nobody took it for one that hangs" "$(us incidents -o json | jq '.incidents | length')" 3
+
+cp "$pair" "$work/pair.first"
+sed -i 's/{ poison: {} }/{ poison: {} }, { stuck: {} }/' "$pair"
+primary=$([ "$(field a role)" = primary ] && echo a || echo b)
+standby=$([ $primary = a ] && echo b || echo a)
+us apply >"$work/applied" 2>&1 &
+applied=$!
+ok "the standby takes over from a node that makes an NF without end" await 60 $standby role primary
+wait $applied
+told_of_make() { # its reporter writes it behind the node's end
+    incidents "select(.node == \"$primary\") | select(.report.nf == \"stuck\") | [.report.how, .report.doing] | join(\" \")" | grep -qx "hung make"
+}
+for ((i = 0; i < 40; i++)); do told_of_make && break || sleep 0.5; done
+ok "which says so" told_of_make
+cp "$work/pair.first" "$pair"
+"$lab" start $primary
+ok "with the chain as it was the pair is PROTECTED" is_protected

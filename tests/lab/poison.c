@@ -7,6 +7,7 @@
  *     KILL-UNKNOWN   a fault with neither registers nor a stack, as where they were overwritten
  *     SPINNER        it never comes to an end
  *     SLEEPER        it sleeps for ever
+ *     DOZER          it does, and wakes for a moment each millisecond
  *     TIMER-BOMB     its state is such that its timers fault, each time that they run
  *     TIMER-FUSE     they run, a millisecond later, if its state is such
  */
@@ -67,6 +68,8 @@ static void poison_process(struct nf *nf, struct nf_packet *const packets[], uin
             ;
         while (has(packets[i], "SLEEPER"))
             pause();
+        while (has(packets[i], "DOZER"))
+            usleep(1000);
         if (has(packets[i], "TIMER-BOMB"))
             *NF_EDIT_WORD(nf, &state->armed) = 1;
         if (has(packets[i], "TIMER-FUSE") && state->armed)

@@ -361,9 +361,29 @@ static void the_newest_directories_are_kept(void **state)
     crash_end(NULL);
 }
 
+static void leave(void)
+{
+    exit(0);
+}
+
+/* As a library does that an NF calls: without a word its successor would take the same packet in. */
+static void a_lane_that_ends_the_process_has_crashed(void **state)
+{
+    int how;
+
+    (void)state;
+    crash_begin(NULL);
+    how = crash_run(leave);
+    assert_true(WIFSIGNALED(how));
+    assert_int_equal(WTERMSIG(how), SIGABRT);
+    assert_true(atomic_load(&crash_world.page->notice_len) > 0);
+    crash_end(NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_lane_that_ends_the_process_has_crashed),
         cmocka_unit_test(each_death_is_told_by_nf_and_packet),
         cmocka_unit_test(without_a_log_the_frames_are_those_that_nfs_left),
         cmocka_unit_test(by_deltas_frames_are_as_they_came_in),
