@@ -66,7 +66,8 @@ int nd_bench_check(struct nd_bench_nodes *r, struct ft_fault *fault)
     if (nd_interrupted())
         return ft_fail(fault, FT_EIO, "interrupted");
     for (unsigned n = 0; n < ND_NODES; n++)
-        if (nd_member_check(&r->pid[n], n, &r->slot[n]->status, r->slot[n]->shared, fault))
+        if (nd_member_check(&r->pid[n], n, &r->slot[n]->status, &r->plan->config->chain, r->slot[n]->shared,
+                            fault))
             return FT_EIO;
     return 0;
 }

@@ -46,6 +46,7 @@ int nd_lanes_make(struct nd_lanes *n, struct ft_fault *fault)
                                       .setup = n->setup,
                                       .seen.order = ft_order_make(n->doing, 1),
                                       .doing = n->doing};
+        n->lane[l].setup.mark = n->marks ? &n->marks[l] : NULL;
         error = nd_lane_make(&n->lane[l], fault);
     }
     return error;
@@ -133,6 +134,7 @@ int nd_member_open(struct nd_member *m, const struct nd_member_config *c, struct
                             .lanes = {.config = c->config,
                                       .io = c->io,
                                       .shared = c->shared,
+                                      .marks = c->status->mark,
                                       .setup.seed = c->seed,
                                       .setup.replayed_bytes = c->replayed_bytes,
                                       .setup.self = c->datagram_key}};
@@ -223,10 +225,28 @@ int nd_member_fork(pid_t *pid, struct nd_member_status *status, int (*run)(void 
     _exit(0);
 }
 
-int nd_member_check(pid_t *pid, unsigned number, const struct nd_member_status *status,
-                    const struct ft_lane_shared *shared, struct ft_fault *fault)
+const char *nd_member_at(const struct nd_member_status *status, const struct nf_chain_config *chain,
+                         char out[ND_MEMBER_AT])
 {
-    char name = name_of(number);
+    out[0] = '\0';
+    for (unsigned l = 0; l < chain->lanes; l++) {
+        unsigned doing = atomic_load(&status->mark[l].doing), nf = atomic_load(&status->mark[l].nf);
+
+        if (doing == NF_DOING_NOTHING || nf == 0 || nf > chain->count)
+            continue;
+        snprintf(out, ND_MEMBER_AT, ", lane %u in %s%sNF %s", l,
+                 doing == NF_DOING_PACKETS ? "" : nf_doing_name(doing),
+                 doing == NF_DOING_PACKETS ? "" : " of ", chain->nfs[nf - 1].module->name);
+        break;
+    }
+    return out;
+}
+
+int nd_member_check(pid_t *pid, unsigned number, const struct nd_member_status *status,
+                    const struct nf_chain_config *chain, const struct ft_lane_shared *shared,
+                    struct ft_fault *fault)
+{
+    char name = name_of(number), at[ND_MEMBER_AT];
     int end;
 
     if (*pid <= 0 || waitpid(*pid, &end, WNOHANG) != *pid)
@@ -234,9 +254,9 @@ int nd_member_check(pid_t *pid, unsigned number, const struct nd_member_status *
     *pid = 0;
     if (atomic_load(&status->failed))
         return ft_fail(fault, FT_EIO, "node %c: %.200s", name, status->fault.text);
-    return ft_fail(fault, FT_EDIVERGED, "node %c ended by itself%s%s at burst %lu of lane 0", name,
+    return ft_fail(fault, FT_EDIVERGED, "node %c ended by itself%s%s at burst %lu of lane 0%s", name,
                    WIFSIGNALED(end) ? ": " : "", WIFSIGNALED(end) ? strsignal(WTERMSIG(end)) : "",
-                   atomic_load(&shared->report.executed) + 1);
+                   atomic_load(&shared->report.executed) + 1, nd_member_at(status, chain, at));
 }
 
 /*

@@ -7,6 +7,7 @@
 #ifndef TOOLS_PAIR_MEMBER_H
 #define TOOLS_PAIR_MEMBER_H
 
+#include "nflib/chain/mark.h"
 #include "lane/lane.h"
 #include "node/config/config.h"
 #include "replicator/replicator.h"
@@ -24,6 +25,7 @@ struct nd_lanes {
     const struct nd_io *io;
     struct ft_lane_shared *shared; /* [lanes], with rings */
     struct nd_lane_setup setup;    /* without question, view and stop, which are here */
+    struct nf_mark *marks;         /* [lanes]; NULL: nobody looks */
     enum ft_order doing;           /* of a lane that turns by itself */
 
     struct ft_region *region;
@@ -53,6 +55,7 @@ struct nd_member_status {
     _Atomic uint64_t digest;     /* of the region, with `rested` */
     char why[FT_REASON_MAX];     /* why the state is what it is; for people only: may be read half written */
     struct ft_fault fault;
+    struct nf_mark mark[FT_LANES_MAX]; /* what its lanes are at */
 };
 
 /* A place on the loopback for the two members of a run: an address of its own, a port for each, a directory
@@ -112,13 +115,19 @@ int nd_member_serve(struct nd_member *m, int (*turn)(void *arg, struct ft_fault 
  * When `run` returns an error, the member's status has its line. FT_ENOMEM; then *pid is 0. */
 int nd_member_fork(pid_t *pid, struct nd_member_status *status, int (*run)(void *arg, struct ft_fault *fault),
                    void *arg, struct ft_fault *fault);
+#define ND_MEMBER_AT 96u
+/* ", lane 0 in NF nat", or "": none of its lanes is in a call of an NF. Of a process that has ended: where it
+ * was. */
+const char *nd_member_at(const struct nd_member_status *status, const struct nf_chain_config *chain,
+                         char out[ND_MEMBER_AT]);
 /*
  * Whether the member in process *pid still runs, member `number`, `shared` its lane 0. Where it has ended,
- * *pid becomes 0: FT_EIO with its own line, or FT_EDIVERGED when it ended without one, with the burst it was
- * at.
+ * *pid becomes 0: FT_EIO with its own line, or FT_EDIVERGED when it ended without one, with the burst and
+ * the NF it was at.
  */
 int nd_member_check(pid_t *pid, unsigned number, const struct nd_member_status *status,
-                    const struct ft_lane_shared *shared, struct ft_fault *fault);
+                    const struct nf_chain_config *chain, const struct ft_lane_shared *shared,
+                    struct ft_fault *fault);
 
 /* FT_EIO. Close it in any case. */
 int nd_loopback_open(struct nd_loopback *place, bool sealed, struct ft_fault *fault);

@@ -322,7 +322,7 @@ static int check_nodes(struct nd_replay *r, struct ft_fault *fault)
     for (unsigned n = 0; n < ND_NODES && !error; n++) {
         const struct nd_slot *slot = r->node[n].slot;
 
-        error = nd_member_check(&r->node[n].pid, n, &slot->status, slot->shared, fault);
+        error = nd_member_check(&r->node[n].pid, n, &slot->status, &r->config->chain, slot->shared, fault);
         if (error)
             add_counts(r, n);
     }
@@ -371,6 +371,7 @@ void nd_nodes_close(struct nd_replay *r)
 #else
 #define PATIENCE 300000000000ull
 #endif
+#define ONE_CALL   60000000000ull /* nothing that an NF does with a burst takes a thousandth of it */
 #define PAUSE_NS   100000u
 #define LAST_DOUBT 2000000u /* ns: most that a kill comes after its packet */
 #define CHECK_EACH 64u      /* rounds between two looks at the processes */
@@ -408,11 +409,37 @@ static uint64_t count_taken(struct nd_replay *r)
     return n;
 }
 
+/* The call of an NF in which a node was seen last. */
+struct call {
+    char at[ND_MEMBER_AT];
+    uint64_t burst, since;
+};
+
+/* FT_EDIVERGED: a node does not come out of one. */
+static int check_calls(const struct nd_replay *r, struct call last[ND_NODES], struct ft_fault *fault)
+{
+    uint64_t now = nd_now();
+
+    for (unsigned n = 0; n < ND_NODES; n++) {
+        const struct nd_member_status *status = &r->node[n].slot->status;
+        struct call call = {.burst = atomic_load(&status->mark[0].burst), .since = now};
+
+        nd_member_at(status, &r->config->chain, call.at);
+        if (!call.at[0] || strcmp(call.at, last[n].at) != 0 || call.burst != last[n].burst)
+            last[n] = call;
+        else if (now > last[n].since + ONE_CALL)
+            return ft_fail(fault, FT_EDIVERGED, "node %c hangs%s, burst %lu", 'a' + (int)n, call.at,
+                           call.burst);
+    }
+    return 0;
+}
+
 /* Turns until `when`: takes outputs, looks after the processes. FT_EDIVERGED: no burst further on was taken
  * for long; a node that loses its state and begins again comes no further. */
 static int wait_until(struct nd_replay *r, bool (*when)(struct nd_replay *r), const char *what,
                       struct ft_fault *fault)
 {
+    struct call calls[ND_NODES] = {{.burst = 0}};
     uint64_t moved = nd_now(), most = 0;
     unsigned round = 0;
     int error = 0;
@@ -424,6 +451,8 @@ static int wait_until(struct nd_replay *r, bool (*when)(struct nd_replay *r), co
             nd_sleep(PAUSE_NS);
         if (round++ % CHECK_EACH == 0)
             error = check_nodes(r, fault);
+        if (!error && round % CHECK_EACH == 0)
+            error = check_calls(r, calls, fault);
         if (taken > most) {
             most = taken;
             moved = now;
