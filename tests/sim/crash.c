@@ -174,6 +174,21 @@ static void say_quarantine(void *node, const struct ft_crash_notice *notice)
     sim_net_crash_notice(!n->index, notice, &n->datagram_key, sim.now);
 }
 
+/* As the node's (node/run.c): its region is shown. */
+static bool executes_nf(void *node, const char *name)
+{
+    const struct sim_node *n = node;
+    const struct nf *nf;
+    unsigned without = 0;
+
+    sim_show(&sim.node[n->index].window);
+    for (unsigned l = 0; l < sim.plan.lanes; l++) {
+        nf = n->lane[l].chain ? nf_chain_find(n->lane[l].chain, name) : NULL;
+        without += nf && nf->index && nf_is_bypassed(nf_chain_state(n->lane[l].chain), nf->index);
+    }
+    return without < sim.plan.lanes;
+}
+
 void sim_crash_start(struct sim_node *n)
 {
     memset(&page[n->index], 0, sizeof(page[0]));
@@ -182,6 +197,7 @@ void sim_crash_start(struct sim_node *n)
     n->crashes.self = n->index;
     n->crashes.crash = (struct nd_crash *)(void *)&page[n->index];
     n->crashes.tell = say_quarantine;
+    n->crashes.executes = executes_nf;
     n->crashes.arg = n;
     n->last.signal = 0;
     n->owes = false;
