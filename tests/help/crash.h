@@ -12,7 +12,8 @@
 
 #include <jansson.h>
 
-#define CRASH_PORT    6660u /* of the datagrams and segments that crasher dies of, the first */
+#define CRASH_PORT                                                                                           \
+    6660u /* of the datagrams that crasher dies of, and segments from ports 3000 to 3099, the first */
 #define CRASH_HARM    5000u /* of one that it does not die of */
 #define CRASH_FRAMES  64u
 #define CRASH_BYTES   400u /* of a frame; the chain reads the first 64 */

@@ -17,7 +17,8 @@
 #include <unistd.h>
 
 #define CRASHER_PORT 6660u
-#define REWRITES     20u /* a division behind a change of the packet */
+#define CRASHER_FROM 3000u /* to 3099, of a segment: a download's may come to such a port as well */
+#define REWRITES     20u   /* a division behind a change of the packet */
 
 struct crasher {
     uint64_t packets;
@@ -235,8 +236,10 @@ static void crasher_process(struct nf *nf, struct nf_packet *const packets[], ui
 
         if (port == CRASHER_PORT + REWRITES)
             nf_packet_set_saddr(p, 1);
-        if (p->flags & NF_P_L4 && (p->proto == NF_PROTO_UDP || p->proto == NF_PROTO_TCP) &&
-            port >= CRASHER_PORT && port < CRASHER_PORT + 32)
+        bool asked = p->proto == NF_PROTO_UDP ||
+                     (p->proto == NF_PROTO_TCP && __builtin_bswap16(p->sport) / 100 == CRASHER_FROM / 100);
+
+        if (p->flags & NF_P_L4 && asked && port >= CRASHER_PORT && port < CRASHER_PORT + 32)
             die(nf, p, port - CRASHER_PORT, now);
         *NF_EDIT_WORD(nf, &state->packets) = state->packets + 1;
     }
