@@ -165,10 +165,7 @@ static void tell_peer(struct nd_peer_crashes *all, const struct nd_quarantine *q
         return;
     if (until > now) {
         notice.burst = (until - now) / FT_MS;
-        nd_quarantine_add(q, &notice, ND_ADD_KNOWN);
-        nd_quarantine_add(q, &notice, ND_ADD_SUSPECTS);
-        nd_quarantine_add(q, &notice, ND_ADD_REST);
-        nd_quarantine_add(q, &notice, ND_ADD_BESIDE);
+        nd_quarantine_add_all(q, &notice);
     }
     notice.packet = ++all->number;
     all->tell(all->arg, &notice);

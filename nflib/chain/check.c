@@ -79,12 +79,10 @@ static int check_nfs(struct nf_check *c, const struct nf_chain *chain)
         c->nf = nf;
         if (!nf->module || !nf->module->check_state || nf_is_bypassed(nf_chain_state(chain), i))
             continue;
-        if (nf_thread_mark)
-            nf_mark(nf_thread_mark, NF_DOING_CHECK, i);
+        nf_mark_thread(NF_DOING_CHECK, i);
         error = nf->module->check_state(nf, c);
     }
-    if (nf_thread_mark)
-        nf_mark_end(nf_thread_mark);
+    nf_mark_thread_end();
     return error;
 }
 

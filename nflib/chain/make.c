@@ -224,16 +224,13 @@ static int make_nf(struct nf *nf, const struct nf_choice *choice, struct ft_faul
     nf->state = ft_arena_alloc(nf->arena, module->state_size);
     if (nf->state)
         nf_edit(nf, nf->state, module->state_size);
-    if (nf_thread_mark)
-        nf_mark(nf_thread_mark, NF_DOING_MAKE, nf->index);
+    nf_mark_thread(NF_DOING_MAKE, nf->index);
     made = nf->counters && nf->state && nf_heap_make(nf) && (!module->make || module->make(nf));
-    if (nf_thread_mark)
-        nf_mark_end(nf_thread_mark);
+    nf_mark_thread_end();
     return made ? FT_OK
                 : ft_fail(fault, FT_EFULL,
                           "nf %u: %s: the arena of %lu bytes is too small: `.arena` of the module says how "
-                          "many it "
-                          "takes, and `.state_size`",
+                          "many it takes, and `.state_size`",
                           nf->index, module->name, nf->arena->size);
 }
 

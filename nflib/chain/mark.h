@@ -75,6 +75,12 @@ static inline __attribute__((always_inline)) void nf_mark_registers(void)
 /* Of a thread that runs chains: where a chain that it makes, or checks, says so. NULL: nobody looks. */
 extern _Thread_local struct nf_mark *nf_thread_mark;
 
+static inline void nf_mark_thread(enum nf_doing doing, uint32_t nf)
+{
+    if (nf_thread_mark)
+        nf_mark(nf_thread_mark, doing, nf);
+}
+
 /* A burst begins. */
 static inline void nf_mark_burst(struct nf_mark *mark, uint64_t burst, uint64_t time, uint64_t seq,
                                  const struct nf_packet *packets, uint32_t n)
@@ -92,6 +98,12 @@ static inline void nf_mark_end(struct nf_mark *mark)
 {
     NF_MARK(mark, doing, (uint32_t)NF_DOING_NOTHING);
     NF_MARK(mark, n, 0);
+}
+
+static inline void nf_mark_thread_end(void)
+{
+    if (nf_thread_mark)
+        nf_mark_end(nf_thread_mark);
 }
 
 #endif

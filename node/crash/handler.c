@@ -218,10 +218,7 @@ static void tell_place(struct nd_crash_told *told, const struct nf_mark *mark)
         if (notice->doing != NF_DOING_NOTHING && nf < FT_NFS_MAX)
             copy_name(notice->nf, node.page->nf[nf]);
     }
-    nd_quarantine_add(&node.page->quarantine, notice, ND_ADD_KNOWN);
-    nd_quarantine_add(&node.page->quarantine, notice, ND_ADD_SUSPECTS);
-    nd_quarantine_add(&node.page->quarantine, notice, ND_ADD_REST);
-    nd_quarantine_add(&node.page->quarantine, notice, ND_ADD_BESIDE);
+    nd_quarantine_add_all(&node.page->quarantine, notice);
     publish_notice(notice);
 }
 

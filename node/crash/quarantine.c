@@ -63,8 +63,8 @@ bool nd_quarantine_begin(struct nd_quarantine *q, const struct ft_crash_notice *
 
     if (!notice->fingerprints || !seconds)
         return false;
-    while (atomic_exchange(&q->changing,
-                           true)) /* by a lane, for some instructions; it may want this processor */
+    /* By a lane, for some instructions; it may want this processor. */
+    while (atomic_exchange(&q->changing, true))
         nanosleep(&(struct timespec){0, 10000}, NULL);
     others = bits_of_others(q, notice, nf);
     nd_quarantine_end(q);
@@ -167,6 +167,12 @@ void nd_quarantine_add(const struct nd_quarantine *q, struct ft_crash_notice *no
         return;
     memset(notice->before, 0, FT_CRASH_NAME);
     memcpy(notice->before, q->nf, strnlen(q->nf, FT_CRASH_NAME - 1));
+}
+
+void nd_quarantine_add_all(const struct nd_quarantine *q, struct ft_crash_notice *notice)
+{
+    for (enum nd_quarantine_part part = ND_ADD_KNOWN; part <= ND_ADD_BESIDE; part++)
+        nd_quarantine_add(q, notice, part);
 }
 
 uint32_t nd_quarantine_held(const struct nd_quarantine *q)

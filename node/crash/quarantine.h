@@ -97,6 +97,8 @@ enum nd_quarantine_part {
  * its standby while it lives; not what that names already. Also in a signal handler. */
 void nd_quarantine_add(const struct nd_quarantine *q, struct ft_crash_notice *notice,
                        enum nd_quarantine_part part);
+/* All parts but ND_ADD_SAME, in their order. */
+void nd_quarantine_add_all(const struct nd_quarantine *q, struct ft_crash_notice *notice);
 
 /* A frame that is in the chain is a suspect. Also in a signal handler. */
 bool nd_quarantine_is_judged(const struct nd_quarantine *q, const struct ft_fingerprint *frame);

@@ -449,9 +449,7 @@ static int wait_until(struct nd_replay *r, bool (*when)(struct nd_replay *r), co
 
         if (drain_outputs(r) == 0)
             nd_sleep(PAUSE_NS);
-        if (round++ % CHECK_EACH == 0)
-            error = check_nodes(r, fault);
-        if (!error && round % CHECK_EACH == 0)
+        if (round++ % CHECK_EACH == 0 && (error = check_nodes(r, fault)) == 0)
             error = check_calls(r, calls, fault);
         if (taken > most) {
             most = taken;
