@@ -59,11 +59,15 @@ static bool is_unsound(const struct nf_chain *chain)
     return nf_chain_check_nf(chain, crasher_of(chain)->index, &fault) != 0;
 }
 
-/* With several lanes no slot is damaged: what they share is not sound while one of them is at it. */
+/*
+ * With several lanes no slot is damaged: what they share is not sound while one of them is at it. Nor is it
+ * where this burst's command has been at it already: state is checked between bursts.
+ */
 static bool kills(const struct nf_chain *chain)
 {
     return !is_bypassed(chain) &&
-           (crasher_of(chain)->counters[0] >= CURSED || (sim.plan.lanes == 1 && is_unsound(chain)));
+           (crasher_of(chain)->counters[0] >= CURSED ||
+            (sim.plan.lanes == 1 && chain->sections.next == chain->state->access && is_unsound(chain)));
 }
 
 static bool is_constant(const struct nf_content *content, const uint8_t *at)
